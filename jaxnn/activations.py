@@ -1,0 +1,308 @@
+"""Activations a = g(z), elementwise: each forward with its backward right under it.
+
+Forward values are `jax.nn`'s. What a backward needs is cached and no more: where g' can be had
+from a, the cache is a, which the next layer keeps anyway and so costs nothing.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from jaxnn.layer import Layer, stateless
+from jaxnn.typing import Array
+
+
+def identity_forward(z: Array) -> tuple[Array, tuple[()]]:
+    """a = z, of any shape. Nothing is cached."""
+    return z, ()
+
+
+def identity_backward(cache: tuple[()], da: Array) -> Array:
+    """dz = da: g'(z) = 1. All arrays have the shape of z."""
+    return da
+
+
+def sigmoid_forward(z: Array) -> tuple[Array, Array]:
+    """a = σ(z) = 1/(1 + e^-z), of any shape. Cached: a."""
+    a = jax.nn.sigmoid(z)
+    return a, a
+
+
+def sigmoid_backward(a: Array, da: Array) -> Array:
+    """dz = da · a(1 - a), in the shape of z.
+
+    Derivation. σ' = e^-z/(1 + e^-z)² = 1/(1 + e^-z) · e^-z/(1 + e^-z) = a(1 - a), at most σ'(0) = 1/4.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> a, cache = sigmoid_forward(jnp.array(0.0))
+      >>> print(sigmoid_backward(cache, jnp.array(1.0)))
+      0.25
+    """
+    return da * (a * (1 - a))
+
+
+def tanh_forward(z: Array) -> tuple[Array, Array]:
+    """a = tanh(z) = (e^z - e^-z)/(e^z + e^-z), of any shape. Cached: a."""
+    a = jnp.tanh(z)
+    return a, a
+
+
+def tanh_backward(a: Array, da: Array) -> Array:
+    """dz = da · (1 - a²), in the shape of z.
+
+    Derivation. tanh = s/c with s' = c and c' = s (the hyperbolic sine and cosine), so
+    tanh' = (c² - s²)/c² = 1 - a², at most tanh'(0) = 1.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> a, cache = tanh_forward(jnp.array(0.0))
+      >>> print(tanh_backward(cache, jnp.array(1.0)))
+      1.0
+    """
+    # (1 - a)(1 + a) keeps the digits that 1 - a² loses near |a| = 1.
+    return da * ((1 - a) * (1 + a))
+
+
+def relu_forward(z: Array) -> tuple[Array, Array]:
+    """a = max(0, z), of any shape. Cached: a, which is positive exactly where z is."""
+    a = jax.nn.relu(z)
+    return a, a
+
+
+def relu_backward(a: Array, da: Array) -> Array:
+    """dz = da where z > 0, and 0 elsewhere, in the shape of z.
+
+    At z = 0, where any slope from 0 to 1 is a subgradient, the slope is 0: the choice of `jax.nn.relu`
+    (`jnp.maximum(z, 0)` takes 1/2).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> a, cache = relu_forward(jnp.array([-1.0, 0.0, 2.0]))
+      >>> print(relu_backward(cache, jnp.ones(3)))
+      [0. 0. 1.]
+
+    Source: Bertoin et al., "Numerical influence of ReLU'(0) on backpropagation", 2021, for the choice at 0.
+    """
+    return jnp.where(a > 0, da, 0)
+
+
+def leaky_relu_forward(z: Array, slope: float = 0.01) -> tuple[Array, Array]:
+    """a = z where z >= 0, and slope · z elsewhere, of any shape. Cached: where z >= 0, a byte an element.
+
+    With 0 < slope < 1 this is max(slope · z, z). The mask serves every slope; the sign of a would
+    not (a negative slope turns it, a slope of 0 and underflow lose it).
+    """
+    return jax.nn.leaky_relu(z, slope), z >= 0
+
+
+def leaky_relu_backward(positive: Array, da: Array, slope: float = 0.01) -> Array:
+    """dz = da where z >= 0, and slope · da elsewhere, in the shape of z.
+
+    At z = 0 the slope is 1: the choice of `jax.nn.leaky_relu`, which takes z >= 0.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> a, cache = leaky_relu_forward(jnp.array([-1.0, 0.0, 2.0]), slope=0.5)
+      >>> print(leaky_relu_backward(cache, jnp.ones(3), slope=0.5))
+      [0.5 1.  1. ]
+
+    Source: Maas, Hannun and Ng, "Rectifier nonlinearities improve neural network acoustic models", 2013.
+    """
+    return jnp.where(positive, da, slope * da)
+
+
+def softplus_forward(z: Array) -> tuple[Array, Array]:
+    """a = log(1 + e^z), of any shape. Cached: a."""
+    a = jax.nn.softplus(z)
+    return a, a
+
+
+def softplus_backward(a: Array, da: Array) -> Array:
+    """dz = da · (1 - e^-a), in the shape of z.
+
+    Derivation. g' = e^z/(1 + e^z) = 1 - 1/(1 + e^z), and 1 + e^z = e^a. `expm1` keeps the digits where
+    a is small, which is where z is far below 0.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> a, cache = softplus_forward(jnp.array(0.0))
+      >>> print(softplus_backward(cache, jnp.array(1.0)))
+      0.5
+
+    Source: Dugas et al., "Incorporating second-order functional knowledge for better option pricing", 2000.
+    """
+    return da * -jnp.expm1(-a)
+
+
+def silu_forward(z: Array) -> tuple[Array, Array]:
+    """a = z σ(z), of any shape. Cached: z, since a takes some values twice and does not tell z."""
+    return jax.nn.silu(z), z
+
+
+def silu_backward(z: Array, da: Array) -> Array:
+    """dz = da · σ(z)(1 + z(1 - σ(z))), in the shape of z.
+
+    Derivation. g' = σ + zσ' = σ + zσ(1 - σ); 1 - σ(z) is computed as σ(-z), which keeps its digits.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> a, cache = silu_forward(jnp.array(0.0))
+      >>> print(silu_backward(cache, jnp.array(1.0)))
+      0.5
+
+    Source: Elfwing, Uchibe and Doya, "Sigmoid-weighted linear units for neural network function approximation", 2017.
+    """
+    return da * (jax.nn.sigmoid(z) * (1 + z * jax.nn.sigmoid(-z)))
+
+
+def gelu_forward(z: Array) -> tuple[Array, Array]:
+    """a = z Φ(z), with Φ the standard normal distribution function, of any shape. Cached: z."""
+    return jax.nn.gelu(z, approximate=False), z
+
+
+def gelu_backward(z: Array, da: Array) -> Array:
+    """dz = da · (Φ(z) + z φ(z)), in the shape of z.
+
+    Derivation. The product rule on z Φ(z), with Φ' = φ, φ(z) = e^(-z²/2)/sqrt(2π).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> a, cache = gelu_forward(jnp.array(0.0))
+      >>> print(gelu_backward(cache, jnp.array(1.0)))
+      0.5
+
+    Source: Hendrycks and Gimpel, "Gaussian error linear units", 2016, section 2.
+    """
+    # Φ(z) = erfc(-z/√2)/2 keeps the digits of the lower tail.
+    cdf = jax.lax.erfc(z * -(0.5**0.5)) / 2
+    pdf = jnp.exp(-z * z / 2) / (2 * jnp.pi) ** 0.5
+    return da * (cdf + z * pdf)
+
+
+def gelu_tanh_forward(z: Array) -> tuple[Array, Array]:
+    """a = z/2 · (1 + tanh(u)), u = sqrt(2/π)(z + 0.044715 z³), of any shape. Cached: z."""
+    return jax.nn.gelu(z, approximate=True), z
+
+
+def gelu_tanh_backward(z: Array, da: Array) -> Array:
+    """dz = da · ((1 + t)/2 + z/2 · (1 - t²) · u'), t = tanh(u), u' = sqrt(2/π)(1 + 3·0.044715 z²), in the shape of z.
+
+    Derivation. The product rule on z/2 · (1 + t), then the chain rule through t = tanh(u(z)).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> a, cache = gelu_tanh_forward(jnp.array(0.0))
+      >>> print(gelu_tanh_backward(cache, jnp.array(1.0)))
+      0.5
+
+    Source: Hendrycks and Gimpel, "Gaussian error linear units", 2016, section 2.
+    """
+    # Beyond ±10, t is ±1 to the last digit of float64, and z² would overflow float16.
+    v = jnp.clip(z, -10, 10)
+    c = (2 / jnp.pi) ** 0.5
+    t = jnp.tanh(c * (v + 0.044715 * v**3))
+    du = c * (1 + 3 * 0.044715 * v**2)
+    return da * ((1 + t) / 2 + z / 2 * ((1 - t) * (1 + t)) * du)
+
+
+def elu_forward(z: Array, alpha: float = 1.0) -> tuple[Array, Array]:
+    """a = z where z > 0, and α(e^z - 1) elsewhere, of any shape. Cached: a, which tells z's sign when α >= 0."""
+    a = jax.nn.elu(z, alpha)
+    return a, a
+
+
+def elu_backward(a: Array, da: Array, alpha: float = 1.0) -> Array:
+    """dz = da where z > 0, and (a + α) da elsewhere, in the shape of z.
+
+    Derivation. For z <= 0, g' = α e^z = α(e^z - 1) + α = a + α; at z = 0 this is α, `jax.nn.elu`'s choice.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> a, cache = elu_forward(jnp.array([0.0, 2.0]), alpha=0.5)
+      >>> print(elu_backward(cache, jnp.ones(2), alpha=0.5))
+      [0.5 1. ]
+
+    Source: Clevert, Unterthiner and Hochreiter, "Fast and accurate deep network learning by exponential linear
+    units", 2015, equation 16.
+    """
+    return jnp.where(a > 0, da, (a + alpha) * da)
+
+
+def identity() -> Layer:
+    """The layer a = z: a network of these alone computes one linear map, however deep (x of any shape)."""
+    return stateless(identity_forward, identity_backward)
+
+
+def sigmoid() -> Layer:
+    """The layer a = 1/(1 + e^-z), elementwise on any shape: `sigmoid_forward`, `sigmoid_backward`."""
+    return stateless(sigmoid_forward, sigmoid_backward)
+
+
+def tanh() -> Layer:
+    """The layer a = tanh(z), elementwise on any shape: `tanh_forward`, `tanh_backward`."""
+    return stateless(tanh_forward, tanh_backward)
+
+
+def relu() -> Layer:
+    """The layer a = max(0, z), elementwise on any shape: `relu_forward`, `relu_backward` (slope 0 at 0)."""
+    return stateless(relu_forward, relu_backward)
+
+
+def leaky_relu(slope: float = 0.01) -> Layer:
+    """The layer a = max(slope · z, z), elementwise on any shape: `leaky_relu_forward`, `leaky_relu_backward`.
+
+    Args:
+      slope: a scalar, the slope for z < 0; any number, 0.01 by default.
+    """
+    return stateless(partial(leaky_relu_forward, slope=slope), partial(leaky_relu_backward, slope=slope))
+
+
+def softplus() -> Layer:
+    """The layer a = log(1 + e^z), elementwise on any shape: `softplus_forward`, `softplus_backward`."""
+    return stateless(softplus_forward, softplus_backward)
+
+
+def silu() -> Layer:
+    """The layer a = z σ(z), also called swish, elementwise on any shape: `silu_forward`, `silu_backward`."""
+    return stateless(silu_forward, silu_backward)
+
+
+def gelu(approximate: bool = False) -> Layer:
+    """The layer a = z Φ(z), elementwise on any shape: exact by the error function, or in its tanh form.
+
+    Args:
+      approximate: take the tanh form (`gelu_tanh_forward`), which is `jax.nn.gelu`'s default, in place of the
+        exact one (`gelu_forward`), which is PyTorch's.
+    """
+    return stateless(gelu_tanh_forward, gelu_tanh_backward) if approximate else stateless(gelu_forward, gelu_backward)
+
+
+def elu(alpha: float = 1.0) -> Layer:
+    """The layer a = z for z > 0, α(e^z - 1) elsewhere, elementwise on any shape: `elu_forward`, `elu_backward`.
+
+    Args:
+      alpha: a scalar of at least 0; minus the value that a tends to for z far below 0.
+
+    Raises:
+      ValueError: alpha is negative (a would no longer tell the sign of z).
+    """
+    if isinstance(alpha, int | float) and alpha < 0:
+        raise ValueError(f"elu takes alpha >= 0, got {alpha}: leaky_relu(slope) has a negative side that falls")
+    return stateless(partial(elu_forward, alpha=alpha), partial(elu_backward, alpha=alpha))
+
+
+ACTIVATIONS = {
+    "identity": identity,
+    "sigmoid": sigmoid,
+    "tanh": tanh,
+    "relu": relu,
+    "leaky_relu": leaky_relu,
+    "softplus": softplus,
+    "silu": silu,
+    "gelu": gelu,
+    "gelu_tanh": partial(gelu, approximate=True),
+    "elu": elu,
+}
+"""The factories by name, each with its defaults: what `mlp(..., activation="tanh")` looks up."""

@@ -1,0 +1,232 @@
+"""Data before training: checks, split, standardisation, one-hot labels, batches. Arrays in, arrays out.
+
+What runs once on the host, and fails with a message a person can act on, is NumPy. `one_hot`, `standardize` and
+`batch_indices` also run inside compiled programs.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnn.typing import Array, Batch, Key
+
+
+def check_batch(x: Any, y: Any, weight: Any = None, *, classes: int | None = None) -> Batch:
+    """The data as a `Batch`, after the checks that a compiled program cannot make.
+
+    Args:
+      x: inputs, (m, ...), of a floating dtype.
+      y: targets, (m,) or (m, k).
+      weight: example weights (m,), of at least 0, or `None`.
+      classes: how many classes there are, where y holds class numbers 0..classes-1 or 0/1 labels.
+
+    Returns:
+      `Batch(x, y, weight)`, the same arrays.
+
+    Raises:
+      ValueError: no examples, different lengths, inputs that are not floats, NaN or inf anywhere, labels outside
+        the classes, negative weights, or weights that are all 0.
+
+    Example:
+      >>> import numpy as np
+      >>> check_batch(np.zeros((2, 3)), np.array([0, 2]), classes=2)
+      Traceback (most recent call last):
+      ...
+      ValueError: y holds labels from 0 to 2, expected 0 to 1 for 2 classes: number the classes from 0
+    """
+    x, y = (a if isinstance(a, jax.Array) else np.asarray(a) for a in (x, y))
+    if x.ndim < 1 or x.shape[0] == 0:
+        raise ValueError(f"x has shape {x.shape}, so there are no examples: examples are rows, x is (m, ...)")
+    if y.ndim < 1 or y.shape[0] != x.shape[0]:
+        raise ValueError(
+            f"x has {x.shape[0]} examples, y has shape {y.shape}: expected a target for each, (m,) or (m, k)"
+        )
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"x is {x.dtype}, expected floats: for images of 0 to 255, x.astype('float32') / 255")
+    if not jnp.issubdtype(y.dtype, jnp.number) and y.dtype != bool:
+        raise ValueError(f"y is {y.dtype}, expected numbers: np.unique(y, return_inverse=True)[1] numbers the classes")
+    for name, a in (("x", x), ("y", y)):
+        _check_finite(name, a)
+    if classes is not None and (y.min() < 0 or y.max() >= classes):
+        raise ValueError(
+            f"y holds labels from {y.min()} to {y.max()}, expected 0 to {classes - 1} for {classes} classes: "
+            "number the classes from 0"
+        )
+    if weight is not None:
+        weight = weight if isinstance(weight, jax.Array) else np.asarray(weight)
+        if weight.shape != (x.shape[0],):
+            raise ValueError(f"weight has shape {weight.shape}, expected ({x.shape[0]},): one number per example")
+        _check_finite("weight", weight)
+        if weight.min() < 0 or weight.max() == 0:
+            raise ValueError(
+                f"weights run from {weight.min()} to {weight.max()}, expected at least 0, and some above it"
+            )
+    return Batch(x, y, weight)
+
+
+def split(x: Any, y: Any, fractions: Sequence[float], *, seed: int, stratify: bool = False) -> tuple[Batch, ...]:
+    """Disjoint random parts of the data, such as train, dev and test.
+
+    Args:
+      x: inputs, (m, ...).
+      y: targets, (m,) or (m, k).
+      fractions: the share of each part, positive, summing to 1: (0.8, 0.1, 0.1). The parts' sizes are the rounded
+        cumulative shares, so every example is in exactly one part.
+      seed: of the shuffle; the same seed gives the same parts.
+      stratify: keep each class's share in every part, up to one example; y must be labels (m,).
+
+    Returns:
+      One `Batch` of NumPy arrays per fraction.
+
+    Raises:
+      ValueError: fractions that are not positive or do not sum to 1, a part that would be empty, lengths that
+        differ, or `stratify` on targets that are not labels.
+
+    Example:
+      >>> import numpy as np
+      >>> train, dev = split(np.arange(10.0)[:, None], np.arange(10) % 2, (0.8, 0.2), seed=0, stratify=True)
+      >>> train.x.shape, sorted(dev.y.tolist())
+      ((8, 1), [0, 1])
+    """
+    x, y = np.asarray(x), np.asarray(y)
+    shares = np.asarray(fractions, np.float64)
+    if shares.ndim != 1 or not (shares > 0).all() or abs(shares.sum() - 1) > 1e-6:
+        raise ValueError(f"fractions must be positive and sum to 1, got {tuple(fractions)} with sum {shares.sum():g}")
+    if x.shape[:1] != y.shape[:1]:
+        raise ValueError(f"x has shape {x.shape}, y {y.shape}: expected a target for each example")
+    if stratify and y.ndim != 1:
+        raise ValueError(f"stratify takes labels (m,), got y of shape {y.shape}: pass the class numbers")
+    order = np.random.default_rng(seed).permutation(len(x))
+    if stratify:
+        order = _interleave_classes(order, y)
+    cuts = np.rint(np.cumsum(shares)[:-1] * len(x)).astype(int)
+    parts = np.split(order, cuts)
+    if min(len(part) for part in parts) == 0:
+        raise ValueError(f"{len(x)} examples split by {tuple(fractions)} leave a part empty: give it a larger share")
+    return tuple(Batch(x[part], y[part]) for part in parts)
+
+
+class Standardizer(NamedTuple):
+    """The mean and the standard deviation of each feature of a training set, shape (...) as one example."""
+
+    mean: Array
+    std: Array
+
+
+def fit_standardizer(x: Any) -> Standardizer:
+    """Each feature's mean and standard deviation over the examples. Fit it on the training set alone.
+
+    Args:
+      x: the training inputs, (m, ...).
+
+    Returns:
+      A `Standardizer`. A constant feature gets the standard deviation 1, and so becomes 0.
+
+    Raises:
+      ValueError: no examples, or values that are not finite.
+
+    Example:
+      >>> import numpy as np
+      >>> stats = fit_standardizer(np.array([[1.0, 5.0], [3.0, 5.0]]))
+      >>> print(standardize(stats, np.array([[1.0, 5.0], [3.0, 5.0]])))
+      [[-1.  0.]
+       [ 1.  0.]]
+
+    Source: LeCun et al., "Efficient BackProp", 1998, section 4.3.
+    """
+    x = np.asarray(x)
+    if x.ndim < 1 or x.shape[0] == 0:
+        raise ValueError(f"x has shape {x.shape}: expected training examples as rows")
+    _check_finite("x", x)
+    x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(np.float32)
+    wide = x.astype(np.float64)
+    mean, std = wide.mean(axis=0), wide.std(axis=0)
+    # A constant feature's computed deviation can be rounding noise; dividing by that would make the feature noise too.
+    constant = (wide == wide[:1]).all(axis=0)
+    return Standardizer(mean.astype(x.dtype), np.where(constant | (std == 0), 1, std).astype(x.dtype))
+
+
+def standardize(stats: Standardizer, x: Any) -> Any:
+    """(x - mean)/std with the training set's numbers, for train, dev and test alike; x (m, ...), and so the result."""
+    return (x - stats.mean[None]) / stats.std[None]
+
+
+def one_hot(y: Any, classes: int, dtype: Any = None) -> Array:
+    """Class numbers (m,) as rows (m, classes): 1 at the class, 0 elsewhere.
+
+    Args:
+      y: class numbers, (m,), of an integer dtype, 0 to classes-1.
+      classes: how many classes, at least 1.
+      dtype: of the result; JAX's default float dtype.
+
+    Raises:
+      ValueError: labels that are not integers or, outside a compiled program, outside the classes.
+
+    Example:
+      >>> import numpy as np
+      >>> print(one_hot(np.array([2, 0]), 3))
+      [[0. 0. 1.]
+       [1. 0. 0.]]
+    """
+    if not jnp.issubdtype(jnp.asarray(y).dtype, jnp.integer):
+        raise ValueError(f"one_hot takes class numbers of an integer dtype, got {jnp.asarray(y).dtype}: y.astype(int)")
+    if not isinstance(y, jax.core.Tracer) and np.size(y) and (np.min(y) < 0 or np.max(y) >= classes):
+        raise ValueError(f"y holds labels from {np.min(y)} to {np.max(y)}, expected 0 to {classes - 1}")
+    return jax.nn.one_hot(y, classes, dtype=dtype or jnp.result_type(float))
+
+
+def batch_indices(key: Key | None, m: int, batch_size: int) -> tuple[Array, Array]:
+    """An epoch's batches: every example once, in batches of one size, the last one padded.
+
+    Args:
+      key: a random key to shuffle by, or `None` to keep the order.
+      m: how many examples.
+      batch_size: examples of a batch, 1 <= batch_size <= m.
+
+    Returns:
+      indices (steps, batch_size), int32, and weight (steps, batch_size), 1 for an example and 0 for padding, with
+      steps = ceil(m / batch_size). Padding repeats example 0.
+
+    Raises:
+      ValueError: a batch size outside 1..m.
+
+    Example:
+      >>> indices, weight = batch_indices(None, 5, 2)
+      >>> indices.tolist(), weight.tolist()
+      ([[0, 1], [2, 3], [4, 0]], [[1.0, 1.0], [1.0, 1.0], [1.0, 0.0]])
+    """
+    if not 1 <= batch_size <= m:
+        raise ValueError(f"batch_size must be from 1 to the {m} examples there are, got {batch_size}")
+    steps = -(-m // batch_size)
+    order = jnp.arange(m, dtype=jnp.int32) if key is None else jax.random.permutation(key, m).astype(jnp.int32)
+    shape, padding = (steps, batch_size), steps * batch_size - m
+    indices = jnp.pad(order, (0, padding)).reshape(shape)
+    return indices, (jnp.arange(steps * batch_size) < m).astype(jnp.result_type(float)).reshape(shape)
+
+
+def _check_finite(name: str, a: Any) -> None:
+    if not jnp.issubdtype(a.dtype, jnp.inexact):
+        return
+    finite = (jnp if isinstance(a, jax.Array) else np).isfinite(a)
+    if not finite.all():
+        first = tuple(int(i) for i in np.argwhere(~np.asarray(finite))[0])
+        raise ValueError(
+            f"{name} has {int((~finite).sum())} values that are not finite, the first at {first}: "
+            f"{np.asarray(a)[first]}; drop those examples or fill them in"
+        )
+
+
+def _interleave_classes(order: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The shuffled order, rearranged so that any stretch holds each class in its share of the whole.
+
+    The j-th of a class's n examples is put at the fraction (j + 1/2)/n of the way; cutting anywhere then
+    cuts every class at that fraction, up to one example.
+    """
+    place = np.empty(len(order))
+    for label in np.unique(y):
+        of_class = np.flatnonzero(y[order] == label)
+        place[of_class] = (np.arange(len(of_class)) + 0.5) / len(of_class)
+    return order[np.argsort(place, kind="stable")]

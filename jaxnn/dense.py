@@ -1,0 +1,123 @@
+"""The dense (fully connected) layer: z = x Wᵀ + b."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from jaxnn.layer import Layer
+from jaxnn.typing import Array, Initializer, Params
+
+INITIALIZERS: dict[str, Callable[[], Initializer]] = {
+    "zeros": lambda: jax.nn.initializers.zeros,
+    "normal": lambda: jax.nn.initializers.normal(0.01),
+    "lecun": jax.nn.initializers.lecun_normal,
+    "glorot": jax.nn.initializers.glorot_normal,
+    "he": jax.nn.initializers.he_normal,
+}
+"""Initialisers of W by name. With n_in inputs and n_out units, the standard deviation of a weight is
+0 (zeros), 0.01 (normal), sqrt(1/n_in) (lecun), sqrt(2/(n_in + n_out)) (glorot), sqrt(2/n_in) (he).
+
+Sources: LeCun et al., "Efficient BackProp", 1998; Glorot and Bengio, "Understanding the difficulty of training
+deep feedforward neural networks", 2010; He et al., "Delving deep into rectifiers", 2015."""
+
+
+def dense_forward(params: Params, x: Array) -> tuple[Array, Array]:
+    """z = x Wᵀ + b, one row per example.
+
+    Args:
+      params: `{"W": (n_out, n_in), "b": (n_out,)}`.
+      x: inputs, (m, n_in), or (..., n_in) with any leading axes.
+
+    Returns:
+      z, (m, n_out), and the cache, which is x itself: no copy.
+
+    Raises:
+      ValueError: the last axis of x is not n_in.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> z, cache = dense_forward({"W": jnp.array([[1.0, 2.0]]), "b": jnp.array([3.0])}, jnp.array([[10.0, 20.0]]))
+      >>> z
+      Array([[53.]], dtype=float32)
+    """
+    W, b = params["W"], params["b"]
+    if x.ndim < 1 or x.shape[-1] != W.shape[-1]:
+        raise ValueError(
+            f"dense has weights for {W.shape[-1]} features (W is {W.shape}), got x of shape {x.shape}: "
+            "examples are rows, so x is (m, n_in); flatten() turns images into rows"
+        )
+    return x @ W.T + jnp.expand_dims(b, range(x.ndim - 1)), x
+
+
+def dense_backward(params: Params, x: Array, dz: Array) -> tuple[Params, Array]:
+    """The gradient of z = x Wᵀ + b.
+
+    Derivation. z_ij = Σ_k x_ik W_jk + b_j, so with dz_ij the cotangent of z_ij
+
+        dW_jk = Σ_i dz_ij ∂z_ij/∂W_jk = Σ_i dz_ij x_ik    dW = dzᵀ x
+        db_j  = Σ_i dz_ij                                 db = Σ_i dz_i
+        dx_ik = Σ_j dz_ij W_jk                            dx = dz W
+
+    The sum over examples is part of the chain rule; the 1/m of a mean is not, and comes with dz from the objective.
+
+    Args:
+      params: `{"W": (n_out, n_in), "b": (n_out,)}`.
+      x: the cache of `dense_forward`: its input, (m, n_in).
+      dz: cotangent of z, (m, n_out).
+
+    Returns:
+      `{"W": dW (n_out, n_in), "b": db (n_out,)}` and dx, (m, n_in).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> params = {"W": jnp.array([[1.0, 2.0]]), "b": jnp.array([3.0])}
+      >>> dparams, dx = dense_backward(params, jnp.array([[10.0, 20.0]]), jnp.array([[1.0]]))
+      >>> dparams["W"], dx
+      (Array([[10., 20.]], dtype=float32), Array([[1., 2.]], dtype=float32))
+
+    Source: Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", 1986.
+    """
+    examples = tuple(range(dz.ndim - 1))
+    dW = jnp.tensordot(dz, x, (examples, examples))
+    return {"W": dW, "b": dz.sum(examples)}, dz @ params["W"]
+
+
+def dense(n_out: int, init: str | Initializer = "lecun") -> Layer:
+    """A dense layer of n_out units, z = x Wᵀ + b; `dense_backward` derives its gradient.
+
+    Weights are stored with one row per unit, (n_out, n_in). b starts at zero.
+
+    Args:
+      n_out: how many units, at least 1.
+      init: how W starts: a name in `INITIALIZERS`, or any initialiser of `jax.nn.initializers`. It is called
+        as JAX calls it, with the shape (n_in, n_out), and its result transposed.
+
+    Returns:
+      A `Layer` with params `{"W": (n_out, n_in), "b": (n_out,)}` in JAX's default float dtype.
+
+    Raises:
+      ValueError: n_out below 1, an unknown initialiser or, at `init`, an example that is not a vector.
+
+    Example:
+      >>> import jax
+      >>> params, out_shape = dense(3, init="he").init(jax.random.key(0), (5,))
+      >>> params["W"].shape, out_shape
+      ((3, 5), (3,))
+    """
+    if not isinstance(n_out, int) or n_out < 1:
+        raise ValueError(f"dense takes a number of units of at least 1, got {n_out!r}")
+    if isinstance(init, str) and init not in INITIALIZERS:
+        raise ValueError(f"unknown initialiser {init!r}: expected one of {sorted(INITIALIZERS)}, or a function")
+    initializer = INITIALIZERS[init]() if isinstance(init, str) else init
+
+    def init_params(key, in_shape):
+        if len(in_shape) != 1:
+            raise ValueError(
+                f"dense takes examples that are vectors, in_shape (n_in,), got {tuple(in_shape)}: "
+                "put flatten() before it"
+            )
+        W = initializer(key, (in_shape[0], n_out), jnp.result_type(float)).T
+        return {"W": W, "b": jnp.zeros(n_out, W.dtype)}, (n_out,)
+
+    return Layer(init_params, lambda params, x, key=None: dense_forward(params, x), dense_backward)

@@ -1,0 +1,367 @@
+"""`Layer`, a forward/backward pair, and the combinators that build layers from layers.
+
+A network is a row of such pairs. The forward of each takes the activations before it and gives its
+own with a cache; the backward takes the cotangent of its output with that cache and gives the
+cotangents of its parameters and of its input. Forward runs left to right, backward right to left,
+and nothing else is needed: no tape, no tracing, no class to inherit from.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxnn.typing import Array, Cache, Key, Params, Shape
+
+
+class Layer(NamedTuple):
+    """Three pure functions. What they have in common (sizes, rates, slopes) their factory has captured.
+
+    Attributes:
+      init: `init(key, in_shape) -> (params, out_shape)`, shapes without the batch axis.
+      forward: `forward(params, x, key=None) -> (y, cache)`. With `key=None` nothing is random:
+        that is inference.
+      backward: `backward(params, cache, dy) -> (dparams, dx)`: exactly the vector-Jacobian product of
+        `(params, x) -> y` at the point that the cache was made at. `dparams` has the structure,
+        shapes and dtypes of `params`; `dx` those of `x`.
+
+    A layer is static (close over it, or make it a static argument); its params are data.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jaxnn
+      >>> layer = jaxnn.dense(3)
+      >>> params, out_shape = layer.init(jax.random.key(0), (5,))
+      >>> y, cache = layer.forward(params, jnp.ones((2, 5)))
+      >>> dparams, dx = layer.backward(params, cache, jnp.ones_like(y))
+      >>> y.shape, dparams["W"].shape, dx.shape
+      ((2, 3), (3, 5), (2, 5))
+    """
+
+    init: Callable[[Key, Shape], tuple[Params, Shape]]
+    forward: Callable[..., tuple[Array, Cache]]
+    backward: Callable[[Params, Cache, Array], tuple[Params, Array]]
+
+
+def stateless(
+    forward: Callable[[Array], tuple[Array, Cache]],
+    backward: Callable[[Cache, Array], Array],
+    out_shape: Callable[[Shape], Shape] = lambda in_shape: in_shape,
+) -> Layer:
+    """A layer without parameters and without randomness, from the pure pair that defines it.
+
+    Args:
+      forward: `x -> (y, cache)`.
+      backward: `(cache, dy) -> dx`.
+      out_shape: an example's shape after the layer, given the shape before it; unchanged by default.
+
+    Returns:
+      A `Layer` whose params are `()`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> square = stateless(lambda x: (x * x, x), lambda x, dy: 2 * x * dy)
+      >>> y, cache = square.forward((), jnp.array([[3.0]]))
+      >>> square.backward((), cache, jnp.ones_like(y))[1]
+      Array([[6.]], dtype=float32)
+    """
+    return Layer(
+        init=lambda key, in_shape: ((), out_shape(in_shape)),
+        forward=lambda params, x, key=None: forward(x),
+        backward=lambda params, cache, dy: ((), backward(cache, dy)),
+    )
+
+
+def chain(*layers: Layer) -> Layer:
+    """The layers one after another: y = f_L(... f_2(f_1(x))).
+
+    Backward is the chain rule, read from the right: with dx_L = dy, layer l turns the cotangent of its
+    output into (dparams_l, dx_{l-1}), and dx_{l-1} is the cotangent of layer l-1's output.
+
+    Args:
+      *layers: at least one `Layer`.
+
+    Returns:
+      A `Layer` whose params, and whose cache, are tuples with one entry per layer. Layer i draws its
+      randomness from `fold_in(key, i)`, so adding a layer at the end changes none before it.
+
+    Raises:
+      ValueError: there is no layer, or something that is not a `Layer`.
+
+    Example:
+      >>> import jax, jaxnn
+      >>> network = chain(jaxnn.dense(4), jaxnn.tanh(), jaxnn.dense(1))
+      >>> params, out_shape = network.init(jax.random.key(0), (3,))
+      >>> out_shape, [len(p) for p in params]
+      ((1,), [2, 0, 2])
+
+    Source: Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", 1986.
+    """
+    _check_layers("chain", layers)
+
+    def init(key, in_shape):
+        params, shape = [], in_shape
+        for layer, layer_key in zip(layers, _keys(key, len(layers)), strict=True):
+            layer_params, shape = layer.init(layer_key, shape)
+            params.append(layer_params)
+        return tuple(params), shape
+
+    def forward(params, x, key=None):
+        _check_params(params)
+        caches = []
+        for layer, layer_params, layer_key in zip(layers, params, _keys(key, len(layers)), strict=True):
+            x, cache = layer.forward(layer_params, x, layer_key)
+            caches.append(cache)
+        return x, tuple(caches)
+
+    def backward(params, caches, dy):
+        dparams = []
+        for layer, layer_params, cache in reversed(list(zip(layers, params, caches, strict=True))):
+            layer_dparams, dy = layer.backward(layer_params, cache, dy)
+            dparams.append(layer_dparams)
+        return tuple(reversed(dparams)), dy
+
+    def _check_params(params):
+        if not isinstance(params, tuple | list) or len(params) != len(layers):
+            got = f"{len(params)} entries" if isinstance(params, tuple | list) else type(params).__name__
+            raise ValueError(
+                f"chain of {len(layers)} layers takes a tuple of {len(layers)} params, one per layer, got {got}: "
+                "use the params that this chain's init made (a layer without parameters has ())"
+            )
+
+    return Layer(init, forward, backward)
+
+
+def repeat(layer: Layer, n: int) -> Layer:
+    """n copies of one layer in a row, compiled once: y = f_n(... f_1(x)), by `lax.scan`.
+
+    Each copy has its own params, stacked on a new leading axis of length n. Only the compilation is
+    shared, so compile time does not grow with n.
+
+    Args:
+      layer: a `Layer` whose output has the shape of its input.
+      n: how many copies, at least 1.
+
+    Returns:
+      A `Layer` with each leaf of params, and of the cache, stacked to (n, ...).
+
+    Raises:
+      ValueError: n is below 1 or, at `init`, the layer changes the shape of its input.
+
+    Example:
+      >>> import jax, jaxnn
+      >>> block = chain(jaxnn.dense(64), jaxnn.relu())
+      >>> params, _ = repeat(block, 100).init(jax.random.key(0), (64,))
+      >>> params[0]["W"].shape
+      (100, 64, 64)
+    """
+    _check_layers("repeat", (layer,))
+    if n < 1:
+        raise ValueError(f"repeat takes n >= 1 copies, got n={n}: leave the layer out instead")
+
+    def init(key, in_shape):
+        params = jax.vmap(lambda copy_key: _init_same_shape("repeat", layer, copy_key, in_shape))(_stacked_keys(key))
+        return params, in_shape
+
+    def forward(params, x, key=None):
+        def step(x, copy):
+            copy_params, copy_key = copy
+            return layer.forward(copy_params, x, copy_key)
+
+        return jax.lax.scan(step, x, (params, None if key is None else _stacked_keys(key)), length=n)
+
+    def backward(params, caches, dy):
+        def step(dy, copy):
+            copy_params, cache = copy
+            dparams, dx = layer.backward(copy_params, cache, dy)
+            return dx, dparams
+
+        dx, dparams = jax.lax.scan(step, dy, (params, caches), length=n, reverse=True)
+        return dparams, dx
+
+    def _stacked_keys(key):
+        return jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(n))
+
+    return Layer(init, forward, backward)
+
+
+def residual(layer: Layer) -> Layer:
+    """A skip connection: y = x + f(x), so dx = dy + f's own dx, and dparams is f's.
+
+    Args:
+      layer: a `Layer` whose output has the shape of its input.
+
+    Returns:
+      A `Layer` with the params and the cache of `layer`.
+
+    Raises:
+      ValueError: at `init`, the layer changes the shape of its input.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxnn
+      >>> residual(jaxnn.identity()).forward((), jnp.array([[1.0]]))[0]
+      Array([[2.]], dtype=float32)
+
+    Source: He et al., "Deep residual learning for image recognition", 2015, equation 1.
+    """
+    _check_layers("residual", (layer,))
+
+    def init(key, in_shape):
+        return _init_same_shape("residual", layer, key, in_shape), in_shape
+
+    def forward(params, x, key=None):
+        y, cache = layer.forward(params, x, key)
+        return x + y, cache
+
+    def backward(params, cache, dy):
+        dparams, dx = layer.backward(params, cache, dy)
+        return dparams, dx + dy
+
+    return Layer(init, forward, backward)
+
+
+def recompute(layer: Layer) -> Layer:
+    """Gradient checkpointing by hand: remember only the input, run the forward again in the backward.
+
+    Values and gradients are those of `layer`. Memory between forward and backward falls from the whole
+    cache to x; time grows by one forward. The key is remembered too, so dropout drops the same units.
+
+    Args:
+      layer: any `Layer`; the longer the chain inside, the more is saved.
+
+    Returns:
+      A `Layer` with the params of `layer` and the cache (x, key).
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jaxnn
+      >>> network = recompute(chain(jaxnn.dense(64), jaxnn.tanh(), jaxnn.dense(64), jaxnn.tanh()))
+      >>> params, _ = network.init(jax.random.key(0), (8,))
+      >>> y, cache = network.forward(params, jnp.ones((2, 8)))
+      >>> [leaf.shape for leaf in jax.tree.leaves(cache)]
+      [(2, 8)]
+
+    Source: Chen et al., "Training deep nets with sublinear memory cost", 2016.
+    """
+    _check_layers("recompute", (layer,))
+
+    def forward(params, x, key=None):
+        y, _ = layer.forward(params, x, key)
+        return y, (x, key)
+
+    def backward(params, cache, dy):
+        x, key = cache
+        # Without the barrier XLA sees the same forward twice, merges the two, and keeps what was to be forgotten.
+        params, x, dy = jax.lax.optimization_barrier((params, x, dy))
+        _, cache = layer.forward(params, x, key)
+        return layer.backward(params, cache, dy)
+
+    return Layer(layer.init, forward, backward)
+
+
+def with_dtype(layer: Layer, dtype: jnp.dtype) -> Layer:
+    """The layer computed in another precision, on params and inputs that keep theirs.
+
+    y = cast(f(cast(params), cast(x))): params (the master copy) and x are cast to `dtype` on the way in, y back
+    to x's dtype on the way out. A cast's vector-Jacobian product is the cast back, so dparams comes in
+    the dtype of params and dx in that of x.
+
+    Args:
+      layer: any `Layer`.
+      dtype: a floating dtype, such as `jnp.bfloat16`. Integer leaves are left as they are.
+
+    Returns:
+      A `Layer` with the params of `layer`, whose cache is held in `dtype`.
+
+    Raises:
+      ValueError: the dtype is not a floating one.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jaxnn
+      >>> layer = with_dtype(jaxnn.dense(4), jnp.bfloat16)
+      >>> params, _ = layer.init(jax.random.key(0), (3,))
+      >>> y, cache = layer.forward(params, jnp.ones((2, 3)))
+      >>> params["W"].dtype.name, cache.dtype.name, y.dtype.name
+      ('float32', 'bfloat16', 'float32')
+
+    Source: Micikevicius et al., "Mixed precision training", 2017, section 3.1.
+    """
+    _check_layers("with_dtype", (layer,))
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"with_dtype computes in a floating dtype, got {jnp.dtype(dtype).name}: try jnp.bfloat16")
+
+    def cast(tree):
+        return jax.tree.map(lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree)
+
+    def forward(params, x, key=None):
+        y, cache = layer.forward(cast(params), cast(x), key)
+        return y.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else y, cache
+
+    def backward(params, cache, dy):
+        dparams, dx = layer.backward(cast(params), cache, dy.astype(dtype))
+        # y went out in x's dtype, so dy's dtype is x's, and dx's too.
+        return jax.tree.map(lambda d, p: d.astype(p.dtype), dparams, params), dx.astype(dy.dtype)
+
+    return Layer(layer.init, forward, backward)
+
+
+def differentiable(layer: Layer) -> Callable[..., Array]:
+    """The layer as one function for use inside anybody's `jax.grad`, with the hand-derived backward as its rule.
+
+    The plain `layer.forward` carries no rule: JAX differentiates it by itself, which makes it the honest
+    witness against which a backward is proved. This one does carry the rule, so comparing
+    its gradient with `layer.backward` would compare a thing with itself.
+
+    Args:
+      layer: any `Layer`.
+
+    Returns:
+      `apply(params, x, key=None) -> y`, a `jax.custom_vjp` function: reverse mode, of any order. Forward mode
+      (`jax.jvp`) raises, as it does for every `custom_vjp`.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jaxnn
+      >>> apply = differentiable(jaxnn.tanh())
+      >>> jax.grad(lambda x: apply((), x).sum())(jnp.array([[0.0]]))
+      Array([[1.]], dtype=float32)
+    """
+    _check_layers("differentiable", (layer,))
+
+    @jax.custom_vjp
+    def apply(params, x, key):
+        return layer.forward(params, x, key)[0]
+
+    def forward(params, x, key):
+        y, cache = layer.forward(params, x, key)
+        return y, (params, cache)
+
+    def backward(residuals, dy):
+        dparams, dx = layer.backward(*residuals, dy)
+        return dparams, dx, None
+
+    apply.defvjp(forward, backward)
+    return lambda params, x, key=None: apply(params, x, key)
+
+
+def _keys(key: Key | None, n: int) -> list[Key | None]:
+    # By index, not by `split`: a layer added at the end leaves the streams before it as they were.
+    return [None if key is None else jax.random.fold_in(key, i) for i in range(n)]
+
+
+def _check_layers(name: str, layers: tuple[Layer, ...]) -> None:
+    if not layers:
+        raise ValueError(f"{name} takes at least one Layer, got none")
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            fix = "call the factory (`relu()`, not `relu`)" if callable(layer) else "pass layers, such as dense(10)"
+            raise ValueError(f"{name} takes Layers, but argument {i} is {layer!r}: {fix}")
+
+
+def _init_same_shape(name: str, layer: Layer, key: Key, in_shape: Shape) -> Params:
+    params, out_shape = layer.init(key, in_shape)
+    if tuple(out_shape) != tuple(in_shape):
+        raise ValueError(
+            f"{name} needs a layer whose output has the shape of its input, got {in_shape} -> {out_shape}: "
+            "add a dense layer that brings the shape back"
+        )
+    return params

@@ -1,0 +1,284 @@
+"""Losses as pairs: the loss of each example, and its gradient by the network's output.
+
+No loss is reduced here: the one mean of the library is taken in `objective.py`. A target y may come with or
+without a trailing axis of 1, (m,) or (m, 1); anything else that would need broadcasting is refused, since
+(m,) against (m, 1) would make an (m, m) table without a word.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import xlog1py, xlogy
+
+from jaxnn.typing import Array
+
+
+class Loss(NamedTuple):
+    """A loss per example, and its gradient.
+
+    Attributes:
+      value: `value(z, y) -> (m,)`, the loss of each example, for outputs z (m, k) or (m,) and targets y.
+      gradient: `gradient(z, y) -> dz`, in the shape of z: row i is the gradient of example i's loss by z_i.
+      check: `check(z, y)` raises a ValueError where the loss is not defined for targets y (concrete arrays) beside
+        outputs z, of which only the shape and the dtype are read. By default nothing is refused.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxnn
+      >>> loss = jaxnn.squared_error()
+      >>> z, y = jnp.array([[3.0]]), jnp.array([1.0])
+      >>> loss.value(z, y), loss.gradient(z, y)
+      (Array([2.], dtype=float32), Array([[2.]], dtype=float32))
+    """
+
+    value: Callable[[Array, Array], Array]
+    gradient: Callable[[Array, Array], Array]
+    check: Callable[[Any, Array], None] = lambda z, y: None
+
+
+def sigmoid_cross_entropy_value(z: Array, y: Array) -> Array:
+    """L = -(y log σ(z) + (1 - y) log(1 - σ(z))), summed over an example's outputs, from logits.
+
+    Computed as softplus(z) - yz, rearranged to y softplus(-z) + (1 - y) softplus(z): no exponential overflows and no
+    logarithm meets 0, for |z| up to the largest float.
+
+    Args:
+      z: logits, (m,), or (m, k) for k independent yes/no answers.
+      y: labels in [0, 1], in the shape of z, or (m,) for z (m, 1).
+
+    Returns:
+      The loss of each example, (m,).
+
+    Raises:
+      ValueError: z and y do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(sigmoid_cross_entropy_value(jnp.array([0.0, 1e4, -1e4]), jnp.array([1, 1, 1])))
+      [6.931472e-01 0.000000e+00 1.000000e+04]
+
+    Source: negative log-likelihood of p(y|x) = ŷ^y (1 - ŷ)^(1 - y); Cox, "The regression analysis of binary
+    sequences", 1958.
+    """
+    y = _like(z, y)
+    return _per_example(y * jax.nn.softplus(-z) + (1 - y) * jax.nn.softplus(z))
+
+
+def sigmoid_cross_entropy_gradient(z: Array, y: Array) -> Array:
+    """dz = σ(z) - y, in the shape of z, (m,) or (m, k).
+
+    Derivation. With a = σ(z): dL/da = -y/a + (1 - y)/(1 - a) and da/dz = a(1 - a), whose product is
+    -y(1 - a) + (1 - y)a = a - y. Fused with the sigmoid, the two divisions that blow up at a = 0 and 1 cancel.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(sigmoid_cross_entropy_gradient(jnp.array([0.0, 1e4, -1e4]), jnp.array([1, 1, 1])))
+      [-0.5  0.  -1. ]
+    """
+    return jax.nn.sigmoid(z) - _like(z, y)
+
+
+def binary_cross_entropy_value(a: Array, y: Array) -> Array:
+    """L = -(y log a + (1 - y) log(1 - a)), summed over an example's outputs, from probabilities.
+
+    For a network that ends in a sigmoid layer. On logits `sigmoid_cross_entropy` says the same and stays
+    finite where a rounds to 0 or 1; here a sure and wrong answer costs an honest infinity. 0 log 0 is 0.
+
+    Args:
+      a: probabilities in [0, 1], (m,) or (m, k).
+      y: labels in [0, 1], in the shape of a, or (m,) for a (m, 1).
+
+    Returns:
+      The loss of each example, (m,).
+
+    Raises:
+      ValueError: a and y do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(binary_cross_entropy_value(jnp.array([0.5, 0.0]), jnp.array([1, 1])))
+      [0.6931472       inf]
+    """
+    y = _like(a, y)
+    return _per_example(-xlogy(y, a) - xlog1py(1 - y, -a))
+
+
+def binary_cross_entropy_gradient(a: Array, y: Array) -> Array:
+    """da = -y/a + (1 - y)/(1 - a), in the shape of a, (m,) or (m, k).
+
+    Derivation. The logarithm's derivative, twice. A term whose numerator is 0 is absent from the
+    loss and has gradient 0, also where its denominator is 0.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(binary_cross_entropy_gradient(jnp.array([0.5, 1.0]), jnp.array([1, 1])))
+      [-2. -1.]
+    """
+    y = _like(a, y)
+    # The inner `where` keeps 0/0 from being computed, so that second derivatives are not NaN either.
+    ones = jnp.ones_like(a)
+    positive = y / jnp.where(y == 0, ones, a)
+    negative = (1 - y) / jnp.where(y == 1, ones, 1 - a)
+    return negative - positive
+
+
+def softmax_cross_entropy_value(z: Array, y: Array) -> Array:
+    """L = -Σ_j y_j log p_j, p = softmax(z), from logits, with integer labels or a distribution over the classes.
+
+    Args:
+      z: logits, (m, k), k >= 2 classes.
+      y: class numbers 0..k-1, (m,) or (m, 1), of an integer dtype; or one-hot or soft labels, (m, k), whose
+        rows need not sum to one.
+
+    Returns:
+      The loss of each example, (m,). A class number outside 0..k-1 makes that example's loss NaN, since a
+      compiled program cannot raise; `fit` checks labels before it compiles.
+
+    Raises:
+      ValueError: z and y do not fit, or class numbers came as floats.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> z = jnp.array([[0.0, 0.0], [1e4, -1e4]])
+      >>> print(softmax_cross_entropy_value(z, jnp.array([0, 1])))
+      [6.931472e-01 2.000000e+04]
+      >>> print(softmax_cross_entropy_value(z, jnp.array([[0.5, 0.5], [0.5, 0.5]])))
+      [6.931472e-01 1.000000e+04]
+
+    Source: Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990.
+    """
+    _check_logits(z, y)
+    log_p = jax.nn.log_softmax(z)
+    if _are_class_numbers(z, y):
+        # A negative index would count from the end: send it past the other end, which "fill" turns into NaN.
+        column = jnp.where(y < 0, z.shape[1], y).reshape(-1, 1)
+        return -jnp.take_along_axis(log_p, column, axis=1, mode="fill")[:, 0]
+    # A class of probability 0 has no term: -inf logits, which rule a class out, cost nothing there.
+    return -jnp.where(y == 0, 0, y * log_p).sum(axis=1)
+
+
+def softmax_cross_entropy_gradient(z: Array, y: Array) -> Array:
+    """dz = p Σ_j y_j - y, p = softmax(z): p - y for labels that sum to one. Shape of z, (m, k).
+
+    Derivation. log p_j = z_j - log Σ_l e^{z_l}, so ∂log p_j/∂z_i = [i = j] - p_i, and
+    ∂L/∂z_i = -Σ_j y_j([i = j] - p_i) = p_i Σ_j y_j - y_i.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(softmax_cross_entropy_gradient(jnp.array([[0.0, 0.0]]), jnp.array([1])))
+      [[ 0.5 -0.5]]
+    """
+    _check_logits(z, y)
+    p = jax.nn.softmax(z)
+    if _are_class_numbers(z, y):
+        return p - jax.nn.one_hot(y.reshape(-1), z.shape[1], dtype=z.dtype)
+    return (p * y.sum(axis=1, keepdims=True) - y).astype(z.dtype)
+
+
+def squared_error_value(z: Array, y: Array) -> Array:
+    """L = ½ Σ_j (z_j - y_j)², the notes' half included.
+
+    Args:
+      z: predictions, (m,) or (m, k).
+      y: targets, in the shape of z, or (m,) for z (m, 1).
+
+    Returns:
+      The loss of each example, (m,).
+
+    Raises:
+      ValueError: z and y do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(squared_error_value(jnp.array([[3.0, 1.0]]), jnp.array([[1.0, 1.0]])))
+      [2.]
+    """
+    return _per_example((z - _like(z, y)) ** 2 / 2)
+
+
+def squared_error_gradient(z: Array, y: Array) -> Array:
+    """dz = z - y, in the shape of z, (m,) or (m, k): the half cancels the 2 of the power rule.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(squared_error_gradient(jnp.array([3.0]), jnp.array([1.0])))
+      [2.]
+    """
+    return z - _like(z, y)
+
+
+def sigmoid_cross_entropy() -> Loss:
+    """Cross-entropy of yes/no labels, on logits z (m,) or (m, k): `sigmoid_cross_entropy_value`, `..._gradient`."""
+    return Loss(sigmoid_cross_entropy_value, sigmoid_cross_entropy_gradient, _check_between_0_and_1)
+
+
+def binary_cross_entropy() -> Loss:
+    """The notes' cross-entropy, on probabilities a (m,) or (m, k): `binary_cross_entropy_value`, `..._gradient`."""
+    return Loss(binary_cross_entropy_value, binary_cross_entropy_gradient, _check_between_0_and_1)
+
+
+def softmax_cross_entropy() -> Loss:
+    """Cross-entropy over k classes, on logits z (m, k): `softmax_cross_entropy_value`, `..._gradient`."""
+    return Loss(softmax_cross_entropy_value, softmax_cross_entropy_gradient, _check_classes)
+
+
+def squared_error() -> Loss:
+    """Half the squared distance to the target, z (m,) or (m, k): `squared_error_value`, `squared_error_gradient`."""
+    return Loss(squared_error_value, squared_error_gradient, _check_fit)
+
+
+def _check_fit(z: Any, y: Array) -> None:
+    if z.shape != y.shape and {z.shape, y.shape} != {z.shape[:1], (*z.shape[:1], 1)}:
+        raise ValueError(
+            f"outputs {z.shape} and targets {y.shape} do not fit: expected the same shape, or (m,) against (m, 1); "
+            "class numbers go with softmax_cross_entropy"
+        )
+
+
+def _check_between_0_and_1(z: Any, y: Array) -> None:
+    _check_fit(z, y)
+    if y.min() < 0 or y.max() > 1:
+        raise ValueError(
+            f"labels run from {y.min()} to {y.max()}, expected 0 to 1 for yes/no answers: "
+            "more classes go with softmax_cross_entropy, a mlp with output='softmax'"
+        )
+
+
+def _check_logits(z: Any, y: Array) -> None:
+    if len(z.shape) != 2 or z.shape[1] < 2:
+        raise ValueError(
+            f"softmax_cross_entropy takes logits (m, k) for k >= 2 classes, got {z.shape}: "
+            "one output per example goes with sigmoid_cross_entropy"
+        )
+    if not (_are_class_numbers(z, y) or y.shape == z.shape):
+        raise ValueError(
+            f"softmax_cross_entropy takes class numbers ({z.shape[0]},) of an integer dtype or distributions "
+            f"{z.shape}, got {y.dtype.name} {y.shape}: turn float class numbers into integers with y.astype(int)"
+        )
+
+
+def _check_classes(z: Any, y: Array) -> None:
+    _check_logits(z, y)
+    if _are_class_numbers(z, y) and (y.min() < 0 or y.max() >= z.shape[1]):
+        raise ValueError(
+            f"labels run from {y.min()} to {y.max()}, expected 0 to {z.shape[1] - 1} for {z.shape[1]} classes: "
+            "number the classes from 0"
+        )
+    if not _are_class_numbers(z, y) and y.min() < 0:
+        raise ValueError(f"a distribution over classes has no negative entries, got {y.min()}")
+
+
+def _are_class_numbers(z: Any, y: Array) -> bool:
+    return jnp.issubdtype(y.dtype, jnp.integer) and y.shape in {(z.shape[0],), (z.shape[0], 1)}
+
+
+def _like(z: Array, y: Array) -> Array:
+    """y in the shape and dtype of z; only a trailing axis of 1 may come or go."""
+    y = jnp.asarray(y)
+    _check_fit(z, y)
+    return y.reshape(z.shape).astype(z.dtype)
+
+
+def _per_example(loss: Array) -> Array:
+    return loss.sum(axis=tuple(range(1, loss.ndim)))

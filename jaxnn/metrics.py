@@ -1,0 +1,99 @@
+"""What to measure: accuracy, error rate, log loss, confusion matrix. Pure functions, also inside compiled programs."""
+
+import jax.numpy as jnp
+
+from jaxnn.typing import Array
+
+
+def accuracy(predicted: Array, y: Array, weight: Array | None = None) -> Array:
+    """The share of examples whose label is right.
+
+    Args:
+      predicted: labels, (m,), or (m, k) for k independent labels.
+      y: true labels, in the same shape, or (m, 1) against (m,).
+      weight: example weights (m,); all 1 by default.
+
+    Returns:
+      A scalar in [0, 1].
+
+    Raises:
+      ValueError: shapes that do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(accuracy(jnp.array([0, 1, 1, 1]), jnp.array([0, 1, 0, 1])))
+      0.75
+    """
+    predicted, y = jnp.asarray(predicted), jnp.asarray(y)
+    if y.shape == (*predicted.shape, 1):
+        y = y[..., 0]
+    if predicted.shape != y.shape or predicted.ndim < 1 or predicted.size == 0:
+        raise ValueError(
+            f"predicted labels {predicted.shape} and labels {y.shape} do not fit: expected (m,) both; "
+            "a model's classify() makes labels of outputs"
+        )
+    right = (predicted == y).reshape(predicted.shape[0], -1).mean(axis=1)
+    return right.mean() if weight is None else (right * weight).sum() / weight.sum()
+
+
+def error_rate(predicted: Array, y: Array, weight: Array | None = None) -> Array:
+    """1 - accuracy: the share of examples whose label is wrong, a scalar. Arguments as for `accuracy`."""
+    return 1 - accuracy(predicted, y, weight)
+
+
+def log_loss(probabilities: Array, y: Array) -> Array:
+    """The mean of -log p(y): how surprised a model is by the truth, in nats.
+
+    Args:
+      probabilities: of class 1, (m,) or (m, 1); or of each class, (m, k), rows summing to 1.
+      y: labels, (m,): 0/1, or class numbers.
+
+    Returns:
+      A scalar of at least 0; inf where a label had probability 0.
+
+    Raises:
+      ValueError: shapes that do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(log_loss(jnp.array([0.5, 0.5]), jnp.array([0, 1])))
+      0.6931472
+    """
+    p, y = jnp.asarray(probabilities), jnp.asarray(y)
+    if p.shape[:1] != y.shape[:1] or y.size != y.shape[0] or p.ndim > 2:
+        raise ValueError(f"probabilities {p.shape} and labels {y.shape} do not fit: expected (m,) or (m, k), and (m,)")
+    y = y.reshape(-1)
+    if p.size == p.shape[0]:
+        p = p.reshape(-1)
+        return -jnp.log(jnp.where(y == 1, p, 1 - p)).mean()
+    return -jnp.log(jnp.take_along_axis(p, y[:, None], axis=1)).mean()
+
+
+def confusion_matrix(predicted: Array, y: Array, classes: int) -> Array:
+    """How often each true class was predicted as each class.
+
+    Args:
+      predicted: labels, (m,), 0 to classes-1.
+      y: true labels, (m,), 0 to classes-1.
+      classes: how many classes.
+
+    Returns:
+      Counts (classes, classes), int32: row = true class, column = predicted class. Labels outside the classes
+      are not counted.
+
+    Raises:
+      ValueError: shapes that differ.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(confusion_matrix(jnp.array([0, 1, 1]), jnp.array([0, 0, 1]), 2))
+      [[1 1]
+       [0 1]]
+    """
+    predicted, y = jnp.asarray(predicted), jnp.asarray(y)
+    if predicted.shape != y.shape or y.ndim != 1:
+        raise ValueError(f"predicted labels {predicted.shape} and labels {y.shape} do not fit: expected (m,) both")
+    predicted, y = predicted.astype(jnp.int32), y.astype(jnp.int32)
+    inside = (predicted >= 0) & (predicted < classes) & (y >= 0) & (y < classes)
+    counts = jnp.bincount(jnp.where(inside, y * classes + predicted, classes**2), length=classes**2 + 1)
+    return counts[:-1].reshape(classes, classes).astype(jnp.int32)

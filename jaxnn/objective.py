@@ -1,0 +1,122 @@
+"""The objective: network, loss and penalty joined, with the only mean of the library. Here the data turns round.
+
+Down to the loss everything runs forward; from the loss's gradient on, backward. `value` is the plain
+function, for `jax.grad` to differentiate; `value_and_grad` is the gradient derived by hand. Both have the same
+arguments, so whatever takes one takes the other.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxnn.layer import Layer
+from jaxnn.losses import Loss
+from jaxnn.penalties import Penalty, no_penalty
+from jaxnn.typing import Array, Batch, Params
+
+ValueAndGrad = Callable[..., tuple[Array, Params]]
+
+
+class Objective(NamedTuple):
+    """What training minimises.
+
+    Attributes:
+      value: `value(params, batch, key=None) -> scalar`.
+      value_and_grad: `value_and_grad(params, batch, key=None) -> (scalar, dparams)`, derived by hand;
+        dparams has the structure, shapes and dtypes of params.
+      check: `check(params, batch)` raises a ValueError where concrete data do not fit the network or the loss: what a
+        compiled program could not say. Nothing is computed. By default nothing is refused.
+    """
+
+    value: Callable[..., Array]
+    value_and_grad: ValueAndGrad
+    check: Callable[[Params, Batch], None] = lambda params, batch: None
+
+
+def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Objective:
+    """J(params) = Σ_i w_i L(z_i, y_i) / Σ_i w_i + penalty(params), z = network(x): the mean loss, and the penalty.
+
+    Derivation of the gradient. J depends on z_i by w_i L_i/Σw alone, so dz_i = w_i/Σw · ∂L_i/∂z_i, which is 1/m times
+    the loss's gradient where all weights are equal. The network's backward turns dz into dparams, and the penalty's
+    gradient is added.
+
+    An example of weight 0 changes nothing, exactly: its loss and its dz are set to 0, whatever they were. Where all
+    weights are 0, the loss and its gradient are 0.
+
+    Args:
+      network: the `Layer` from inputs to what the loss takes.
+      loss: the `Loss`.
+      penalty: a `Penalty` on params; none by default.
+
+    Returns:
+      An `Objective`. Pass a random key for training, none for the value without dropout.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jaxnn
+      >>> network = jaxnn.dense(1, init="zeros")
+      >>> params, _ = network.init(jax.random.key(0), (2,))
+      >>> batch = jaxnn.Batch(x=jnp.array([[1.0, 2.0], [3.0, 4.0]]), y=jnp.array([0, 1]))
+      >>> value, grads = objective(network, jaxnn.sigmoid_cross_entropy()).value_and_grad(params, batch)
+      >>> print(value, grads["W"])
+      0.6931472 [[-0.5 -0.5]]
+    """
+    penalty = no_penalty() if penalty is None else penalty
+
+    def value(params, batch, key=None):
+        z, _ = network.forward(params, batch.x, key)
+        losses = loss.value(z, batch.y)
+        return _weighted_sum(losses, _shares(batch, losses)) + penalty.value(params)
+
+    def value_and_grad(params, batch, key=None):
+        z, cache = network.forward(params, batch.x, key)
+        losses = loss.value(z, batch.y)
+        shares = _shares(batch, losses)
+        total = _weighted_sum(losses, shares) + penalty.value(params)
+
+        dz = _scale(loss.gradient(z, batch.y), shares)
+        dparams, _ = network.backward(params, cache, dz)
+        return total, jax.tree.map(jnp.add, dparams, penalty.gradient(params))
+
+    def check(params, batch):
+        z, _ = jax.eval_shape(network.forward, params, jax.ShapeDtypeStruct(batch.x.shape, batch.x.dtype))
+        loss.check(z, batch.y)
+
+    return Objective(value, value_and_grad, check)
+
+
+def gradients_by(objective: Objective, gradients: str = "hand") -> ValueAndGrad:
+    """The objective's `value_and_grad(params, batch, key=None)`, derived by hand or by JAX.
+
+    Args:
+      objective: an `Objective`.
+      gradients: "hand" for its own, "auto" for `jax.value_and_grad` of its value. Under `jit` they cost the same.
+
+    Returns:
+      A function `(params, batch, key=None) -> (scalar, dparams)`, dparams a pytree in the shape of params.
+
+    Raises:
+      ValueError: another word.
+    """
+    if gradients not in ("hand", "auto"):
+        raise ValueError(f"gradients are 'hand' or 'auto', got {gradients!r}")
+    return objective.value_and_grad if gradients == "hand" else jax.value_and_grad(objective.value)
+
+
+def _shares(batch: Batch, losses: Array) -> Array:
+    """w_i / Σw, (m,): each example's share of the mean."""
+    if batch.weight is None:
+        return jnp.full_like(losses, 1 / losses.shape[0])
+    total = batch.weight.sum()
+    return (batch.weight / jnp.where(total == 0, 1, total)).astype(losses.dtype)
+
+
+def _weighted_sum(losses: Array, shares: Array) -> Array:
+    return _scale(losses, shares).sum()
+
+
+def _scale(rows: Array, shares: Array) -> Array:
+    """Each row times its share, and 0 where the share is 0: 0 times an overflowed loss would be NaN."""
+    shares = shares.reshape(-1, *[1] * (rows.ndim - 1))
+    return jnp.where(shares == 0, 0, rows * shares)

@@ -1,0 +1,374 @@
+"""Training as pure functions: a step, many steps, an epoch, each one compiled program; and `fit` around them."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxnn.data import batch_indices, check_batch
+from jaxnn.objective import Objective, gradients_by
+from jaxnn.typing import Array, Batch, Key, Params, PyTree
+
+Step = Callable[["TrainState", Batch], tuple["TrainState", Array]]
+
+
+class TrainState(NamedTuple):
+    """All that a step changes, and all that is needed to go on.
+
+    Attributes:
+      params: the network's params.
+      opt_state: the optimiser's state.
+      key: the random key of the whole run. It stays as it is: the randomness of step i, and the shuffle of epoch e, are
+        drawn from it by index, so a run that is picked up at step i goes on as it would have.
+      step: how many updates were made, an int32 scalar.
+    """
+
+    params: Params
+    opt_state: PyTree
+    key: Key
+    step: Array
+
+
+def train_state(params: Params, optimizer: optax.GradientTransformation, key: Key) -> TrainState:
+    """The state before the first step: a copy of the params, and a fresh optimiser.
+
+    The copy is there because compiled epochs take over the memory of the state they are given (donation): the
+    params that were passed here stay the caller's.
+
+    Args:
+      params: the network's params, a pytree of arrays.
+      optimizer: any optax optimiser.
+      key: a random key (a scalar array), for shuffling and dropout.
+
+    Returns:
+      A `TrainState` at step 0.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> state = train_state({"W": jnp.ones((2, 3))}, optax.sgd(0.1), jax.random.key(0))
+      >>> int(state.step)
+      0
+    """
+    return _train_state(optimizer, params, key)
+
+
+def make_step(objective: Objective, optimizer: optax.GradientTransformation, gradients: str = "hand") -> Step:
+    """One update: w := w - (what the optimiser makes of the gradient).
+
+    Args:
+      objective: what to minimise.
+      optimizer: any optax optimiser, those that search along a line (such as `optax.lbfgs`) included.
+      gradients: "hand" for the derived ones, "auto" for `jax.value_and_grad` of the same objective.
+
+    Returns:
+      A pure function `step(state, batch) -> (state, loss)`, loss the scalar objective before the update. It is not
+      compiled: put it under `jit`, `scan` or `vmap`.
+
+    Raises:
+      ValueError: `gradients` is another word.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jaxnn, optax
+      >>> model = jaxnn.logistic_regression(2)
+      >>> objective = jaxnn.objective(model.network, model.loss)
+      >>> state = train_state(model.init(jax.random.key(0)), optax.sgd(0.1), jax.random.key(1))
+      >>> step = jax.jit(make_step(objective, optax.sgd(0.1)))
+      >>> state, loss = step(state, jaxnn.Batch(jnp.array([[1.0, 2.0]]), jnp.array([1])))
+      >>> print(loss, state.params[0]["W"])
+      0.6931472 [[0.05 0.1 ]]
+    """
+    value_and_grad = gradients_by(objective, gradients)
+    optimizer = optax.with_extra_args_support(optimizer)
+
+    def step(state, batch):
+        key = _step_key(state)
+        loss, grads = value_and_grad(state.params, batch, key)
+        updates, opt_state = optimizer.update(
+            grads,
+            state.opt_state,
+            state.params,
+            value=loss,
+            grad=grads,
+            value_fn=lambda params: objective.value(params, batch, key),
+        )
+        params = optax.apply_updates(state.params, updates)
+        return TrainState(params, opt_state, state.key, state.step + 1), loss
+
+    return step
+
+
+def make_steps(
+    objective: Objective, optimizer: optax.GradientTransformation, n_steps: int, gradients: str = "hand"
+) -> Step:
+    """Full-batch training: n updates on the same data in one compiled program.
+
+    Args:
+      objective: what to minimise.
+      optimizer: any optax optimiser.
+      n_steps: how many updates, at least 1.
+      gradients: "hand" or "auto".
+
+    Returns:
+      A compiled function `steps(state, data) -> (state, losses)`, losses (n_steps,). It takes over (donates) the
+      state's memory. `jax.vmap` over states trains many networks in one program.
+
+    Raises:
+      ValueError: n_steps below 1.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jaxnn, optax
+      >>> model = jaxnn.logistic_regression(1)
+      >>> steps = make_steps(jaxnn.objective(model.network, model.loss), optax.sgd(1.0), 100)
+      >>> state = train_state(model.init(jax.random.key(0)), optax.sgd(1.0), jax.random.key(1))
+      >>> state, losses = steps(state, jaxnn.Batch(jnp.array([[-1.0], [1.0]]), jnp.array([0, 1])))
+      >>> losses.shape, bool(losses[-1] < 0.05)
+      ((100,), True)
+    """
+    if n_steps < 1:
+        raise ValueError(f"make_steps takes at least 1 step, got {n_steps}")
+    step = make_step(objective, optimizer, gradients)
+
+    @partial(jax.jit, donate_argnums=0)
+    def steps(state, data):
+        return jax.lax.scan(lambda state, _: step(state, data), state, length=n_steps)
+
+    return steps
+
+
+def make_epoch(
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    batch_size: int,
+    gradients: str = "hand",
+    shuffle: bool = True,
+) -> Step:
+    """One pass over the data in mini-batches as one compiled program: shuffle, then ceil(m/batch_size) updates.
+
+    The last short batch is trained on: it is padded to full size with examples of weight 0.
+
+    Args:
+      objective: what to minimise.
+      optimizer: any optax optimiser.
+      batch_size: examples of a batch.
+      gradients: "hand" or "auto".
+      shuffle: a fresh order each epoch; else the order of the data.
+
+    Returns:
+      A compiled function `epoch(state, data) -> (state, losses)`, losses (steps,). It takes over (donates) the
+      state's memory. It raises a ValueError when the batch size is not from 1 to the number of examples.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jaxnn, optax
+      >>> model = jaxnn.logistic_regression(1)
+      >>> epoch = make_epoch(jaxnn.objective(model.network, model.loss), optax.sgd(1.0), batch_size=2)
+      >>> state = train_state(model.init(jax.random.key(0)), optax.sgd(1.0), jax.random.key(1))
+      >>> state, losses = epoch(state, jaxnn.Batch(jnp.array([[-1.0], [1.0], [2.0]]), jnp.array([0, 1, 1])))
+      >>> losses.shape, int(state.step)
+      ((2,), 2)
+    """
+    return jax.jit(_epoch(make_step(objective, optimizer, gradients), batch_size, shuffle), donate_argnums=0)
+
+
+class Fit(NamedTuple):
+    """What `fit` returns.
+
+    Attributes:
+      params: the trained params; after a divergence, the last that were finite.
+      state: the `TrainState` they belong to.
+      history: one dictionary per report, oldest first: "epoch" (how many are done), "step", "loss" (the mean objective
+        of that epoch's steps) and whatever `evaluate` measured, all Python numbers.
+      losses: the objective before each update, (steps,), a NumPy array.
+      diverged_at: `None`, or the number of the first step (from 0) whose loss or update was not finite.
+    """
+
+    params: Params
+    state: TrainState
+    history: list[dict[str, float]]
+    losses: np.ndarray
+    diverged_at: int | None
+
+
+def fit(
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    params: Params,
+    x: Any,
+    y: Any,
+    *,
+    key: Key,
+    epochs: int,
+    batch_size: int | None = None,
+    weight: Any = None,
+    gradients: str = "hand",
+    shuffle: bool = True,
+    report_every: int = 1,
+    evaluate: Callable[[Params], dict[str, Array]] | None = None,
+    callback: Callable[[dict[str, float]], bool | None] | None = None,
+) -> Fit:
+    """Train on data, epoch by epoch, each epoch one compiled program; the host sees a few numbers at a time.
+
+    A loss or an update that is not finite stops the training. What went before is kept: `Fit.params` are the last
+    finite params, and `Fit.diverged_at` says at which step it happened.
+
+    Args:
+      objective: what to minimise.
+      optimizer: any optax optimiser.
+      params: where to start; they are copied, never changed.
+      x: inputs, (m, ...), floats.
+      y: targets, (m,) or (m, k).
+      key: a random key, for shuffling and dropout.
+      epochs: passes over the data, at least 1.
+      batch_size: examples of a batch; `None` takes all of them, so that an epoch is one step.
+      weight: example weights, (m,).
+      gradients: "hand" for the derived ones, "auto" for JAX's.
+      shuffle: a fresh order each epoch (full batches are never shuffled).
+      report_every: epochs per compiled program, and so per report: 100 suits full batches. Where it does not
+        divide `epochs`, the rest is a second compilation.
+      evaluate: called with the params at each report; the dictionary of scalars that it returns, dev accuracy say,
+        joins the report. Compile it: `jax.jit`, with its data as arguments rather than closed over.
+      callback: called with each entry of the history as it comes; a true answer stops the training.
+
+    Returns:
+      A `Fit`.
+
+    Raises:
+      ValueError: data that do not fit together, are not floats or not finite; a batch size outside 1..m; fewer
+        than one epoch.
+
+    Example:
+      >>> import jax, jaxnn, numpy as np, optax
+      >>> x = np.array([[-2.0], [-1.0], [1.0], [2.0]], np.float32)
+      >>> y = np.array([0, 0, 1, 1])
+      >>> model = jaxnn.logistic_regression(1)
+      >>> result = fit(
+      ...     jaxnn.objective(model.network, model.loss),
+      ...     optax.sgd(1.0),
+      ...     model.init(jax.random.key(0)),
+      ...     x,
+      ...     y,
+      ...     key=jax.random.key(1),
+      ...     epochs=200,
+      ...     report_every=100,
+      ... )
+      >>> [report["epoch"] for report in result.history], model.classify(result.params, x).tolist()
+      ([100, 200], [0, 0, 1, 1])
+    """
+    if epochs < 1 or report_every < 1:
+        raise ValueError(f"fit takes epochs and report_every of at least 1, got {epochs} and {report_every}")
+    data = check_batch(x, y, weight)
+    m = data.x.shape[0]
+    if batch_size is not None and not 1 <= batch_size <= m:
+        raise ValueError(f"batch_size must be from 1 to the {m} examples there are, got {batch_size}")
+    objective.check(params, data)
+    step = make_step(objective, optimizer, gradients)
+    size, shuffle = (m, False) if batch_size is None else (batch_size, shuffle)
+    data = jax.device_put(data)
+    run = _epochs(_epoch(step, size, shuffle))
+    state = train_state(params, optimizer, key)
+    history, losses, done, diverged_at = [], [], 0, None
+    while done < epochs:
+        n = min(report_every, epochs - done)
+        # Not donated: until the new state is known to be finite, the old one must live.
+        after, new_losses, finite = run(state, data, n)
+        if not finite:
+            state, new_losses = _replay_to_divergence(_epochs(_epoch(_guarded(step), size, shuffle)), state, data, n)
+            losses.append(new_losses)
+            diverged_at = int(state.step)
+            break
+        state, done = after, done + n
+        new_losses = np.asarray(new_losses)
+        losses.append(new_losses.reshape(-1))
+        report = {"epoch": done, "step": done * new_losses.shape[1], "loss": float(new_losses[-1].mean())}
+        if evaluate is not None:
+            report |= {name: np.asarray(value).item() for name, value in jax.device_get(evaluate(state.params)).items()}
+        history.append(report)
+        if callback is not None and callback(report):
+            break
+    return Fit(state.params, state, history, np.concatenate(losses), diverged_at)
+
+
+@partial(jax.jit, static_argnums=0)
+def _train_state(optimizer: optax.GradientTransformation, params: Params, key: Key) -> TrainState:
+    params = jax.tree.map(jnp.copy, params)
+    return TrainState(params, optimizer.init(params), jnp.copy(key), jnp.zeros((), jnp.int32))
+
+
+# Streams of randomness, told apart by number: a new one takes the next, and moves none of these.
+_STEPS, _SHUFFLES = 0, 1
+
+
+def _step_key(state: TrainState) -> Key:
+    return jax.random.fold_in(jax.random.fold_in(state.key, _STEPS), state.step)
+
+
+def _shuffle_key(key: Key, epoch: Array) -> Key:
+    return jax.random.fold_in(jax.random.fold_in(key, _SHUFFLES), epoch)
+
+
+def _epoch(step: Step, batch_size: int, shuffle: bool) -> Step:
+    """`epoch(state, data) -> (state, losses (steps,))`: one pass over the data."""
+
+    def epoch(state, data):
+        m = data.x.shape[0]
+        if batch_size == m and not shuffle:
+            state, loss = step(state, data)
+            return state, loss[None]
+        steps = -(-m // batch_size)
+        key = _shuffle_key(state.key, state.step // steps) if shuffle else None
+        indices, weight = batch_indices(key, m, batch_size)
+        if data.weight is not None:
+            weight = weight * data.weight[indices]
+        elif m % batch_size == 0:
+            weight = None  # nothing is padded
+
+        def one(state, batch):
+            rows, weight = batch
+            return step(state, Batch(data.x[rows], data.y[rows], weight))
+
+        return jax.lax.scan(one, state, (indices, weight))
+
+    return epoch
+
+
+def _epochs(epoch: Step) -> Callable[[TrainState, Batch, int], tuple[TrainState, Array, Array]]:
+    """n epochs as one compiled program: (state, losses (n, steps), whether all of it is finite)."""
+
+    @partial(jax.jit, static_argnums=2)
+    def run(state, data, n):
+        state, losses = jax.lax.scan(lambda state, _: epoch(state, data), state, length=n)
+        return state, losses, jnp.isfinite(losses).all() & _all_finite(state.params)
+
+    return run
+
+
+def _guarded(step: Step) -> Step:
+    """The step that stops for good, at the state before it, where its loss or its update is not finite.
+
+    Whether it has stopped travels beside the optimiser's state. The check costs a pass over the params, so it is
+    kept out of ordinary training, and made when an epoch that went wrong is run once more.
+    """
+
+    def guarded(state, batch):
+        opt_state, stopped = state.opt_state
+        before = state._replace(opt_state=opt_state)
+        after, loss = step(before, batch)
+        stopped = stopped | ~(jnp.isfinite(loss) & _all_finite(after.params))
+        kept = jax.tree.map(partial(jnp.where, stopped), before, after)
+        return kept._replace(opt_state=(kept.opt_state, stopped)), loss
+
+    return guarded
+
+
+def _replay_to_divergence(run: Callable[..., Any], state: TrainState, data: Batch, n: int) -> tuple[TrainState, Array]:
+    """The state before the first step that was not finite, and the losses of the steps before it."""
+    start = int(state.step)
+    state, losses, _ = run(state._replace(opt_state=(state.opt_state, jnp.array(False))), data, n)
+    return state._replace(opt_state=state.opt_state[0]), np.asarray(losses).reshape(-1)[: int(state.step) - start]
+
+
+def _all_finite(tree: PyTree) -> Array:
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
