@@ -1,0 +1,13 @@
+"""A strict rig: shapes that only fit by adding axes raise, and warnings are errors (pyproject.toml)."""
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def x64():
+    """64-bit floats for one test."""
+    with jax.enable_x64(True):
+        yield

@@ -1,0 +1,173 @@
+"""The slips of section 8 of the system's description, each as a wrong gradient: somebody really wrote it down.
+
+A slip has the signature of its target's right gradient and returns a tuple of the same length, so any check that
+accepts the right gradient can be asked to refuse the slip. Everything is in rows; the shapes are those of `targets`.
+Most slips have the right shapes and wrong numbers; `dw_of_length_m` and `db_without_the_sum` have a wrong shape, and
+a check that broadcasts may not notice. `relu_slope_one_at_zero` is wrong at z = 0 alone.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from .activations import d_sigmoid, sigmoid, tanh
+from .targets import LAYER, LEAKY_RELU, LOGISTIC, ONE_HIDDEN, RELU, Target
+
+
+class Slip(NamedTuple):
+    """A wrong gradient: its name, its number in section 8, what is wrong, the function, and the right `Target`."""
+
+    name: str
+    section_item: int
+    what_is_wrong: str
+    function: Callable
+    target: Target
+
+
+def _logistic_from(dz, x):
+    """Finish logistic regression from dz (m,): dw = x^T dz, db = sum dz."""
+    return x.T @ dz, np.sum(dz)
+
+
+def dz_is_sigmoid_slope(w, b, x, y):
+    """Item 1: dz = a(1 - a). It should be a - y; a(1 - a) is sigma'(z), one factor of it."""
+    a = sigmoid(x @ w + b)
+    return _logistic_from(a * (1 - a) / len(y), x)
+
+
+def dw_is_x_minus_y(w, b, x, y):
+    """Item 2: dw_j = x_j - y, averaged over the examples. It should be x_j (a - y). db is right."""
+    dz = (sigmoid(x @ w + b) - y) / len(y)
+    return np.mean(x - y[:, None], axis=0), np.sum(dz)
+
+
+def cost_without_minus(w, b, x, y):
+    """Item 3: the gradient of J = (1/m) sum (y log a + (1 - y) log(1 - a)): the right one with its sign turned."""
+    return _logistic_from((y - sigmoid(x @ w + b)) / len(y), x)
+
+
+def loss_bracket_closed_early(w, b, x, y):
+    """Item 3: the gradient of L = -(y log a) + (1 - y) log(1 - a). The minus should stand before both terms.
+
+    dL/dz = -y(1 - a) - (1 - y) a, where a - y = -y(1 - a) + (1 - y) a is right: examples with y = 0 are pushed away.
+    """
+    a = sigmoid(x @ w + b)
+    return _logistic_from((-y * (1 - a) - (1 - y) * a) / len(y), x)
+
+
+def dw_of_length_m(w, b, x, y):
+    """Item 11: dw is made of zeros of length m and then filled over the n_x features. It should have length n_x.
+
+    The first n_x entries are right and m - n_x zeros follow; the shape is wrong unless m = n_x. Needs n_x <= m.
+    """
+    m, n_x = x.shape
+    dz = (sigmoid(x @ w + b) - y) / m
+    dw = np.zeros(m)
+    for i in range(m):
+        for j in range(n_x):
+            dw[j] += x[i, j] * dz[i]
+    return dw, np.sum(dz)
+
+
+def leaky_relu_as_max_with_slope(z, da):
+    """Item 4: the derivative of max(0.01, z): 0 up to z = 0.01. It should be that of max(0.01 z, z): 0.01 for z < 0."""
+    return (da * (z > 0.01),)
+
+
+def hidden_slope_is_the_output_slope(W1, b1, W2, b2, x, y):
+    """Item 5: dz1 = (dz2 W2) * g2'(z1) with the output's sigmoid. It should be g1'(z1), here tanh'."""
+    return _one_hidden_with(d_sigmoid, W1, b1, W2, b2, x, y)
+
+
+def second_layer_reads_the_input(W1, b1, W2, b2, x, y):
+    """Item 6: the exact gradient of the network with z2 = x W2^T + b2, which has a shape where n_x = n_1.
+
+    It should be a1 W2^T + b2. The hidden layer is then read by nothing, so dW1 and db1 are zero.
+    """
+    dz2 = (sigmoid(x @ W2.T + b2) - y) / len(y)
+    return np.zeros_like(W1), np.zeros_like(b1), dz2.T @ x, np.sum(dz2, axis=0)
+
+
+def dW_without_transpose_and_mean(W, b, x, y):
+    """Item 7: dW = dZ A_prev, in rows dz^T x^T, without the 1/m. It should be (1/m) dZ A_prev^T. db is right.
+
+    It has a shape where m = n_in.
+    """
+    dz = sigmoid(x @ W.T + b) - y
+    return dz.T @ x.T, np.sum(dz, axis=0) / len(y)
+
+
+def dW_without_mean(W, b, x, y):
+    """Item 7: dW = dZ A_prev^T, transposed as it should be but without the 1/m: m times too large. db is right."""
+    dz = sigmoid(x @ W.T + b) - y
+    return dz.T @ x, np.sum(dz, axis=0) / len(y)
+
+
+def db_without_the_sum(W, b, x, y):
+    """Item 7: db = dZ, one row for each example, (m, n_out). It should be (1/m) sum over examples of dZ, (n_out,).
+
+    dW is right. With m = 1 the numbers are right too, and the shape alone tells.
+    """
+    dz = sigmoid(x @ W.T + b) - y
+    return dz.T @ x / len(y), dz
+
+
+def db_without_mean(W, b, x, y):
+    """Item 7: db = sum over examples of dZ, without the 1/m: m times too large. dW is right."""
+    dz = sigmoid(x @ W.T + b) - y
+    return dz.T @ x / len(y), np.sum(dz, axis=0)
+
+
+def activation_in_place_of_its_slope(W1, b1, W2, b2, x, y):
+    """Item 8: dz1 = (dz2 W2) * g(z1). It should be g'(z1)."""
+    return _one_hidden_with(tanh, W1, b1, W2, b2, x, y)
+
+
+def relu_slope_one_at_zero(z, da):
+    """Item 9: relu'(0) = 1. jaxnn's stated choice is 0; for z away from 0 nothing is wrong."""
+    return (da * (z >= 0),)
+
+
+def relu_as_maximum_over_the_axis(z, da):
+    """Item 10: np.max(z, 0), where 0 is an axis: the largest z of each column. It should be np.maximum(z, 0).
+
+    For z (m, n) the wrong value is (n,) and broadcasts back to (m, n) wherever it is used, so its gradient gathers the
+    sum of da over the examples in the one place of each column that holds the maximum.
+    """
+    dz = np.zeros_like(z)
+    columns = np.arange(z.shape[1])
+    dz[np.argmax(z, axis=0), columns] = np.sum(da, axis=0)
+    return (dz,)
+
+
+def _one_hidden_with(hidden_slope, W1, b1, W2, b2, x, y):
+    """The gradient of `targets.one_hidden_value` but for dz1 = (dz2 W2) * hidden_slope(z1)."""
+    z1 = x @ W1.T + b1
+    a1 = tanh(z1)
+    dz2 = (sigmoid(a1 @ W2.T + b2) - y) / len(y)
+    dz1 = dz2 @ W2 * hidden_slope(z1)
+    return dz1.T @ x, np.sum(dz1, axis=0), dz2.T @ a1, np.sum(dz2, axis=0)
+
+
+def _slip(section_item, what_is_wrong, function, target):
+    return Slip(function.__name__, section_item, what_is_wrong, function, target)
+
+
+SLIPS = [
+    _slip(1, "dz = a(1 - a) for a - y", dz_is_sigmoid_slope, LOGISTIC),
+    _slip(2, "dw_j = x_j - y for x_j (a - y)", dw_is_x_minus_y, LOGISTIC),
+    _slip(3, "the cost has no minus", cost_without_minus, LOGISTIC),
+    _slip(3, "the minus stands before the first term only", loss_bracket_closed_early, LOGISTIC),
+    _slip(4, "leaky ReLU as max(0.01, z) for max(0.01 z, z)", leaky_relu_as_max_with_slope, LEAKY_RELU),
+    _slip(5, "dz1 uses g2' for g1'", hidden_slope_is_the_output_slope, ONE_HIDDEN),
+    _slip(6, "z2 = W2 x + b2 for W2 a1 + b2", second_layer_reads_the_input, ONE_HIDDEN),
+    _slip(7, "dW = dZ A_prev for (1/m) dZ A_prev^T", dW_without_transpose_and_mean, LAYER),
+    _slip(7, "dW = dZ A_prev^T without the 1/m", dW_without_mean, LAYER),
+    _slip(7, "db = dZ without the sum over examples", db_without_the_sum, LAYER),
+    _slip(7, "db is the sum of dZ without the 1/m", db_without_mean, LAYER),
+    _slip(8, "dz^l uses g(z) for g'(z)", activation_in_place_of_its_slope, ONE_HIDDEN),
+    _slip(9, "relu'(0) = 1 for 0", relu_slope_one_at_zero, RELU),
+    _slip(10, "np.max(z, 0), over an axis, for np.maximum(z, 0)", relu_as_maximum_over_the_axis, RELU),
+    _slip(11, "dw has length m for n_x", dw_of_length_m, LOGISTIC),
+]

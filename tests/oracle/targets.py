@@ -1,0 +1,133 @@
+"""The right functions that the slips are slips of, in rows: a value, its gradient, and arguments of suitable shapes.
+
+The gradients hold the 1/m where rows put it, in dz = (a - y)/m, so dW = dz^T x and db is a plain sum. Each takes its
+value's arguments and returns a tuple with one entry for each differentiated argument, as jax.grad(value, argnums=wrt)
+does.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from .activations import d_leaky_relu, d_relu, d_tanh, leaky_relu, relu, sigmoid, tanh
+from .losses import sigmoid_cross_entropy
+
+
+class Target(NamedTuple):
+    """A right function.
+
+    `value(*arguments)` is one number; `gradient(*arguments)` is the tuple of its derivatives by the arguments at the
+    positions `wrt`; `arguments(rng)` draws a tuple of float64 arguments from a NumPy generator.
+    """
+
+    name: str
+    value: Callable
+    gradient: Callable
+    wrt: tuple
+    arguments: Callable
+
+
+def logistic_value(w, b, x, y):
+    """J = (1/m) sum_i L(sigma(x_i . w + b), y_i), with w (n_x,), b a number, x (m, n_x), y (m,)."""
+    return np.mean(sigmoid_cross_entropy(x @ w + b, y))
+
+
+def logistic_gradient(w, b, x, y):
+    """dz = (a - y)/m (m,); dw = x^T dz (n_x,); db = sum dz, a number."""
+    dz = (sigmoid(x @ w + b) - y) / len(y)
+    return x.T @ dz, np.sum(dz)
+
+
+def logistic_arguments(rng):
+    """n_x = 3 and m = 6: different, and n_x < m, so that a dw of length m can be filled."""
+    labels = np.array([0.0, 1.0, 1.0, 0.0, 1.0, 0.0])
+    return rng.normal(size=3), np.float64(rng.normal()), rng.normal(size=(6, 3)), labels
+
+
+def layer_value(W, b, x, y):
+    """J = (1/m) sum_i sum_k L(sigma(z_ik), y_ik) with z = x W^T + b.
+
+    Shapes: W (n_out, n_in), b (n_out,), x (m, n_in), y (m, n_out).
+    """
+    return np.mean(sigmoid_cross_entropy(x @ W.T + b, y))
+
+
+def layer_gradient(W, b, x, y):
+    """dz = (a - y)/m (m, n_out); dW = dz^T x (n_out, n_in); db = sum over examples of dz (n_out,)."""
+    dz = (sigmoid(x @ W.T + b) - y) / len(y)
+    return dz.T @ x, np.sum(dz, axis=0)
+
+
+def layer_arguments(rng):
+    """m = n_in = 5, so that a product without the transpose has a shape, and n_out = 3."""
+    labels = (rng.uniform(size=(5, 3)) < 0.5).astype(float)
+    return rng.normal(size=(3, 5)), rng.normal(size=3), rng.normal(size=(5, 5)), labels
+
+
+def one_hidden_value(W1, b1, W2, b2, x, y):
+    """J = (1/m) sum_i L(a2_i, y_i) with z1 = x W1^T + b1, a1 = tanh(z1), z2 = a1 W2^T + b2, a2 = sigma(z2).
+
+    Shapes: W1 (n_1, n_x), b1 (n_1,), W2 (n_2, n_1), b2 (n_2,), x (m, n_x), y (m, n_2).
+    """
+    return np.mean(sigmoid_cross_entropy(tanh(x @ W1.T + b1) @ W2.T + b2, y))
+
+
+def one_hidden_gradient(W1, b1, W2, b2, x, y):
+    """dz2 = (a2 - y)/m; dW2 = dz2^T a1; dz1 = (dz2 W2) * tanh'(z1); dW1 = dz1^T x; db sums dz over the examples.
+
+    Returns (dW1, db1, dW2, db2), each of its parameter's shape.
+    """
+    z1 = x @ W1.T + b1
+    a1 = tanh(z1)
+    dz2 = (sigmoid(a1 @ W2.T + b2) - y) / len(y)
+    dz1 = dz2 @ W2 * d_tanh(z1)
+    return dz1.T @ x, np.sum(dz1, axis=0), dz2.T @ a1, np.sum(dz2, axis=0)
+
+
+def one_hidden_arguments(rng):
+    """n_x = n_1 = 4, so that W2 x has a shape; n_2 = 1; m = 7."""
+    labels = np.array([[0.0], [1.0], [1.0], [0.0], [1.0], [0.0], [1.0]])
+    return (
+        rng.normal(size=(4, 4)),
+        rng.normal(size=4),
+        rng.normal(size=(1, 4)),
+        rng.normal(size=1),
+        rng.normal(size=(7, 4)),
+        labels,
+    )
+
+
+def relu_value(z, da):
+    """sum of da * relu(z): its derivative by z is what the backward pass of relu makes of da. Both are (m, n)."""
+    return np.sum(da * relu(z))
+
+
+def relu_gradient(z, da):
+    """dz = da * relu'(z), with slope 0 at z = 0; (m, n)."""
+    return (da * d_relu(z),)
+
+
+def leaky_relu_value(z, da):
+    """sum of da * max(0.01 z, z); both are (m, n)."""
+    return np.sum(da * leaky_relu(z))
+
+
+def leaky_relu_gradient(z, da):
+    """dz = da * (1 where z >= 0, else 0.01); (m, n)."""
+    return (da * d_leaky_relu(z),)
+
+
+def elementwise_arguments(rng):
+    """z and da of shape (6, 3), each z at least 0.1 away from the kink at 0."""
+    z = rng.normal(size=(6, 3))
+    return z + 0.1 * np.sign(z), rng.normal(size=(6, 3))
+
+
+LOGISTIC = Target("logistic", logistic_value, logistic_gradient, (0, 1), logistic_arguments)
+LAYER = Target("layer", layer_value, layer_gradient, (0, 1), layer_arguments)
+ONE_HIDDEN = Target("one_hidden", one_hidden_value, one_hidden_gradient, (0, 1, 2, 3), one_hidden_arguments)
+RELU = Target("relu", relu_value, relu_gradient, (0,), elementwise_arguments)
+LEAKY_RELU = Target("leaky_relu", leaky_relu_value, leaky_relu_gradient, (0,), elementwise_arguments)
+
+TARGETS = [LOGISTIC, LAYER, ONE_HIDDEN, RELU, LEAKY_RELU]
