@@ -288,7 +288,7 @@ def elu(alpha: float = 1.0) -> Layer:
     Raises:
       ValueError: alpha is negative (a would no longer tell the sign of z).
     """
-    if isinstance(alpha, int | float) and alpha < 0:
+    if not isinstance(alpha, jax.core.Tracer) and alpha < 0:
         raise ValueError(f"elu takes alpha >= 0, got {alpha}: leaky_relu(slope) has a negative side that falls")
     return stateless(partial(elu_forward, alpha=alpha), partial(elu_backward, alpha=alpha))
 

@@ -76,7 +76,8 @@ def split(x: Any, y: Any, fractions: Sequence[float], *, seed: int, stratify: bo
       fractions: the share of each part, positive, summing to 1: (0.8, 0.1, 0.1). The parts' sizes are the rounded
         cumulative shares, so every example is in exactly one part.
       seed: of the shuffle; the same seed gives the same parts.
-      stratify: keep each class's share in every part, up to one example; y must be labels (m,).
+      stratify: keep each class's share in every part: a class of n out of m examples has in each part what its share
+        makes, give or take 1 + k n/m examples where there are k classes; y must be labels (m,).
 
     Returns:
       One `Batch` of NumPy arrays per fraction.
@@ -146,7 +147,9 @@ def fit_standardizer(x: Any) -> Standardizer:
     mean, std = wide.mean(axis=0), wide.std(axis=0)
     # A constant feature's computed deviation can be rounding noise; dividing by that would make the feature noise too.
     constant = (wide == wide[:1]).all(axis=0)
-    return Standardizer(mean.astype(x.dtype), np.where(constant | (std == 0), 1, std).astype(x.dtype))
+    mean, std = np.where(constant, wide[0], mean).astype(x.dtype), np.where(constant, 1, std).astype(x.dtype)
+    # A deviation too small for x's own dtype is 0 there.
+    return Standardizer(mean, np.where(std == 0, 1, std).astype(x.dtype))
 
 
 def standardize(stats: Standardizer, x: Any) -> Any:
@@ -175,7 +178,8 @@ def one_hot(y: Any, classes: int, dtype: Any = None) -> Array:
         raise ValueError(f"one_hot takes class numbers of an integer dtype, got {jnp.asarray(y).dtype}: y.astype(int)")
     if not isinstance(y, jax.core.Tracer) and np.size(y) and (np.min(y) < 0 or np.max(y) >= classes):
         raise ValueError(f"y holds labels from {np.min(y)} to {np.max(y)}, expected 0 to {classes - 1}")
-    return jax.nn.one_hot(y, classes, dtype=dtype or jnp.result_type(float))
+    # int32, since in 8 bits class 256 would be class 0.
+    return jax.nn.one_hot(jnp.asarray(y).astype(jnp.int32), classes, dtype=dtype or jnp.result_type(float))
 
 
 def batch_indices(key: Key | None, m: int, batch_size: int) -> tuple[Array, Array]:
@@ -222,8 +226,8 @@ def _check_finite(name: str, a: Any) -> None:
 def _interleave_classes(order: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The shuffled order, rearranged so that any stretch holds each class in its share of the whole.
 
-    The j-th of a class's n examples is put at the fraction (j + 1/2)/n of the way; cutting anywhere then
-    cuts every class at that fraction, up to one example.
+    The j-th of a class's n examples is put at the fraction (j + 1/2)/n of the way. A cut at the fraction t of the way
+    then takes n t of every class, up to half an example; t is the part's share up to k/2m, for k classes.
     """
     place = np.empty(len(order))
     for label in np.unique(y):

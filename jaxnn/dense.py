@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnn.layer import Layer
 from jaxnn.typing import Array, Initializer, Params
@@ -37,6 +38,7 @@ def dense_forward(params: Params, x: Array) -> tuple[Array, Array]:
 
     Example:
       >>> import jax.numpy as jnp
+import numpy as np
       >>> z, cache = dense_forward({"W": jnp.array([[1.0, 2.0]]), "b": jnp.array([3.0])}, jnp.array([[10.0, 20.0]]))
       >>> z
       Array([[53.]], dtype=float32)
@@ -71,6 +73,7 @@ def dense_backward(params: Params, x: Array, dz: Array) -> tuple[Params, Array]:
 
     Example:
       >>> import jax.numpy as jnp
+import numpy as np
       >>> params = {"W": jnp.array([[1.0, 2.0]]), "b": jnp.array([3.0])}
       >>> dparams, dx = dense_backward(params, jnp.array([[10.0, 20.0]]), jnp.array([[1.0]]))
       >>> dparams["W"], dx
@@ -79,8 +82,10 @@ def dense_backward(params: Params, x: Array, dz: Array) -> tuple[Params, Array]:
     Source: Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", 1986.
     """
     examples = tuple(range(dz.ndim - 1))
-    dW = jnp.tensordot(dz, x, (examples, examples))
-    return {"W": dW, "b": dz.sum(examples)}, dz @ params["W"]
+    W, b = params["W"], params["b"]
+    dW, db, dx = jnp.tensordot(dz, x, (examples, examples)), dz.sum(examples), dz @ W
+    # z has the wider dtype of the two where x and params differ; each gradient goes back to the dtype of its own.
+    return {"W": dW.astype(W.dtype), "b": db.astype(b.dtype)}, _in_dtype_of(x, dx)
 
 
 def dense(n_out: int, init: str | Initializer = "lecun") -> Layer:
@@ -105,7 +110,7 @@ def dense(n_out: int, init: str | Initializer = "lecun") -> Layer:
       >>> params["W"].shape, out_shape
       ((3, 5), (3,))
     """
-    if not isinstance(n_out, int) or n_out < 1:
+    if not isinstance(n_out, int | np.integer) or n_out < 1:
         raise ValueError(f"dense takes a number of units of at least 1, got {n_out!r}")
     if isinstance(init, str) and init not in INITIALIZERS:
         raise ValueError(f"unknown initialiser {init!r}: expected one of {sorted(INITIALIZERS)}, or a function")
@@ -121,3 +126,7 @@ def dense(n_out: int, init: str | Initializer = "lecun") -> Layer:
         return {"W": W, "b": jnp.zeros(n_out, W.dtype)}, (n_out,)
 
     return Layer(init_params, lambda params, x, key=None: dense_forward(params, x), dense_backward)
+
+
+def _in_dtype_of(x: Array, dx: Array) -> Array:
+    return dx.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else dx

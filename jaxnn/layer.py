@@ -123,8 +123,9 @@ def chain(*layers: Layer) -> Layer:
         return tuple(reversed(dparams)), dy
 
     def _check_params(params):
-        if not isinstance(params, tuple | list) or len(params) != len(layers):
-            got = f"{len(params)} entries" if isinstance(params, tuple | list) else type(params).__name__
+        # A list of them would do here, and come back from backward as a tuple: another structure than went in.
+        if not isinstance(params, tuple) or len(params) != len(layers):
+            got = f"{len(params)} entries" if isinstance(params, tuple) else f"a {type(params).__name__}"
             raise ValueError(
                 f"chain of {len(layers)} layers takes a tuple of {len(layers)} params, one per layer, got {got}: "
                 "use the params that this chain's init made (a layer without parameters has ())"
@@ -226,6 +227,9 @@ def recompute(layer: Layer) -> Layer:
 
     Values and gradients are those of `layer`. Memory between forward and backward falls from the whole
     cache to x; time grows by one forward. The key is remembered too, so dropout drops the same units.
+
+    On a CPU, XLA merges the two forwards of one straight line all the same, as it does for `jax.checkpoint`, and then
+    nothing is saved. Under `repeat` they are in two loops, which nothing merges.
 
     Args:
       layer: any `Layer`; the longer the chain inside, the more is saved.

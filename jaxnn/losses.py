@@ -152,7 +152,8 @@ def softmax_cross_entropy_value(z: Array, y: Array) -> Array:
     log_p = jax.nn.log_softmax(z)
     if _are_class_numbers(z, y):
         # A negative index would count from the end: send it past the other end, which "fill" turns into NaN.
-        column = jnp.where(y < 0, z.shape[1], y).reshape(-1, 1)
+        column = _column(y)
+        column = jnp.where(column < 0, z.shape[1], column)[:, None]
         return -jnp.take_along_axis(log_p, column, axis=1, mode="fill")[:, 0]
     # A class of probability 0 has no term: -inf logits, which rule a class out, cost nothing there.
     return -jnp.where(y == 0, 0, y * log_p).sum(axis=1)
@@ -172,7 +173,7 @@ def softmax_cross_entropy_gradient(z: Array, y: Array) -> Array:
     _check_logits(z, y)
     p = jax.nn.softmax(z)
     if _are_class_numbers(z, y):
-        return p - jax.nn.one_hot(y.reshape(-1), z.shape[1], dtype=z.dtype)
+        return p - jax.nn.one_hot(_column(y), z.shape[1], dtype=z.dtype)
     return (p * y.sum(axis=1, keepdims=True) - y).astype(z.dtype)
 
 
@@ -271,6 +272,11 @@ def _check_classes(z: Any, y: Array) -> None:
 
 def _are_class_numbers(z: Any, y: Array) -> bool:
     return jnp.issubdtype(y.dtype, jnp.integer) and y.shape in {(z.shape[0],), (z.shape[0], 1)}
+
+
+def _column(y: Array) -> Array:
+    """Class numbers as (m,) of int32: in 8 bits, class 256 would be class 0."""
+    return jnp.asarray(y).reshape(-1).astype(jnp.int32)
 
 
 def _like(z: Array, y: Array) -> Array:

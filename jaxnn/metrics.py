@@ -32,6 +32,10 @@ def accuracy(predicted: Array, y: Array, weight: Array | None = None) -> Array:
             f"predicted labels {predicted.shape} and labels {y.shape} do not fit: expected (m,) both; "
             "a model's classify() makes labels of outputs"
         )
+    if weight is not None and jnp.shape(weight) != predicted.shape[:1]:
+        raise ValueError(
+            f"weight has shape {jnp.shape(weight)}, expected {predicted.shape[:1]}: one number per example"
+        )
     right = (predicted == y).reshape(predicted.shape[0], -1).mean(axis=1)
     return right.mean() if weight is None else (right * weight).sum() / weight.sum()
 
@@ -49,7 +53,7 @@ def log_loss(probabilities: Array, y: Array) -> Array:
       y: labels, (m,): 0/1, or class numbers.
 
     Returns:
-      A scalar of at least 0; inf where a label had probability 0.
+      A scalar of at least 0; inf where a label had probability 0, NaN where a label is no class.
 
     Raises:
       ValueError: shapes that do not fit.
@@ -65,8 +69,10 @@ def log_loss(probabilities: Array, y: Array) -> Array:
     y = y.reshape(-1)
     if p.size == p.shape[0]:
         p = p.reshape(-1)
-        return -jnp.log(jnp.where(y == 1, p, 1 - p)).mean()
-    return -jnp.log(jnp.take_along_axis(p, y[:, None], axis=1)).mean()
+        return -jnp.log(jnp.where(y == 1, p, jnp.where(y == 0, 1 - p, jnp.nan))).mean()
+    # A negative index would count from the end; past the end, it is NaN.
+    column = jnp.where(y < 0, p.shape[1], y.astype(jnp.int32))
+    return -jnp.log(jnp.take_along_axis(p, column[:, None], axis=1, mode="fill")).mean()
 
 
 def confusion_matrix(predicted: Array, y: Array, classes: int) -> Array:

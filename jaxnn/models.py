@@ -105,9 +105,9 @@ def mlp(
     inits = _one_each("init", init, n_hidden + 1, (str, Callable))
     layers = []
     for size, layer_init, hidden, rate in zip(sizes[1:-1], inits[:-1], activations, rates, strict=True):
-        layers += [dense(int(size), layer_init), _activation(hidden)]
+        layers += [dense(size, layer_init), _activation(hidden)]
         layers += [dropout(rate)] if _may_drop(rate) else []
-    layers.append(dense(int(sizes[-1]), inits[-1]))
+    layers.append(dense(sizes[-1], inits[-1]))
     if output == "relu":
         layers.append(relu())
     return Model(chain(*layers), (int(sizes[0]),), *_OUTPUTS[output])
@@ -167,13 +167,18 @@ def params_from_arrays(network: Layer, in_shape: Shape, arrays: Sequence[Any]) -
     arrays = [np.asarray(a) for a in arrays]
     if len(arrays) != len(leaves):
         raise ValueError(f"the network has {len(leaves)} arrays ({', '.join(names)}), got {len(arrays)}")
+    copies = []
     for name, array, (_, leaf) in zip(names, arrays, leaves, strict=True):
         if array.shape != leaf.shape:
             transposed = ": it looks transposed, W is (n_out, n_in)" if array.shape == leaf.shape[::-1] else ""
             raise ValueError(f"{name} has shape {leaf.shape}, got {array.shape}{transposed}")
+        with np.errstate(over="ignore"):
+            array = array.astype(leaf.dtype)
         if not np.isfinite(array).all():
-            raise ValueError(f"{name} holds values that are not finite: the weights it came from are damaged")
-    copies = [jnp.array(array, dtype=leaf.dtype) for array, (_, leaf) in zip(arrays, leaves, strict=True)]
+            raise ValueError(
+                f"{name} holds values that are not finite in {leaf.dtype.name}: the weights it came from are damaged"
+            )
+        copies.append(jnp.array(array))
     return jax.tree.unflatten(jax.tree.structure(expected), copies)
 
 

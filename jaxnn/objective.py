@@ -42,8 +42,9 @@ def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Obj
     the loss's gradient where all weights are equal. The network's backward turns dz into dparams, and the penalty's
     gradient is added.
 
-    An example of weight 0 changes nothing, exactly: its loss and its dz are set to 0, whatever they were. Where all
-    weights are 0, the loss and its gradient are 0.
+    An example of weight 0 changes nothing, exactly: its loss and its dz are set to 0, whatever they were. (Only where
+    its own activations overflow does it show, since dW = dzᵀ a then meets 0 · inf.) Where all weights are 0, the loss
+    and its gradient are 0.
 
     Args:
       network: the `Layer` from inputs to what the loss takes.
@@ -80,7 +81,9 @@ def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Obj
         return total, jax.tree.map(jnp.add, dparams, penalty.gradient(params))
 
     def check(params, batch):
-        z, _ = jax.eval_shape(network.forward, params, jax.ShapeDtypeStruct(batch.x.shape, batch.x.dtype))
+        # NumPy's float64 is float32 to a program, unless JAX is told otherwise.
+        dtype = jax.dtypes.canonicalize_dtype(batch.x.dtype)
+        z, _ = jax.eval_shape(network.forward, params, jax.ShapeDtypeStruct(batch.x.shape, dtype))
         loss.check(z, batch.y)
 
     return Objective(value, value_and_grad, check)
@@ -108,6 +111,8 @@ def _shares(batch: Batch, losses: Array) -> Array:
     """w_i / Σw, (m,): each example's share of the mean."""
     if batch.weight is None:
         return jnp.full_like(losses, 1 / losses.shape[0])
+    if batch.weight.shape != losses.shape:
+        raise ValueError(f"weight has shape {batch.weight.shape}, expected {losses.shape}: one number per example")
     total = batch.weight.sum()
     return (batch.weight / jnp.where(total == 0, 1, total)).astype(losses.dtype)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import jax
 import optax
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
@@ -40,6 +41,6 @@ def optimizer(name: str, learning_rate: float | optax.Schedule) -> optax.Gradien
     """
     if name not in OPTIMIZERS:
         raise ValueError(f"unknown optimizer {name!r}: expected one of {sorted(OPTIMIZERS)}")
-    if isinstance(learning_rate, int | float) and not learning_rate > 0:
+    if not callable(learning_rate) and not isinstance(learning_rate, jax.core.Tracer) and not learning_rate > 0:
         raise ValueError(f"a learning rate must be positive, got {learning_rate}: the optimiser itself goes downhill")
     return OPTIMIZERS[name](learning_rate)

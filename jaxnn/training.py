@@ -159,7 +159,10 @@ def make_epoch(
 
     Returns:
       A compiled function `epoch(state, data) -> (state, losses)`, losses (steps,). It takes over (donates) the
-      state's memory. It raises a ValueError when the batch size is not from 1 to the number of examples.
+      state's memory. It raises a ValueError when there are fewer examples than batch_size.
+
+    Raises:
+      ValueError: batch_size below 1.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn, optax
@@ -170,6 +173,8 @@ def make_epoch(
       >>> losses.shape, int(state.step)
       ((2,), 2)
     """
+    if batch_size < 1:
+        raise ValueError(f"make_epoch takes batches of at least 1 example, got {batch_size}")
     return jax.jit(_epoch(make_step(objective, optimizer, gradients), batch_size, shuffle), donate_argnums=0)
 
 

@@ -11,3 +11,10 @@ def x64():
     """64-bit floats for one test."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def no_rank_promotion_rule():
+    """JAX as users have it, for code that is theirs."""
+    with jax.numpy_rank_promotion("allow"):
+        yield

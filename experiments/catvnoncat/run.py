@@ -1,0 +1,154 @@
+"""The work of catvnoncat: prove and train each network, store one of each, report."""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+import jaxnn
+from experiments import checkpoint
+from experiments.catvnoncat import Options
+from experiments.catvnoncat.data import IMAGE_SHAPE, Photos, find_files, read_photos
+from experiments.catvnoncat.population import Population, start_population, train_population
+from experiments.catvnoncat.report import Row, report, spread
+from experiments.networks import NetworkSpec
+from experiments.options import check_at_least_one
+from experiments.progress import progress
+from experiments.proof import make_proof
+from experiments.run_folder import RunError, RunFolder, StartRun
+
+
+class Published(NamedTuple):
+    """A network of the course, how it was trained there, and the accuracies (train/test, in %) that came out.
+
+    `scale` is that of the weights at the start, a function of the layer's inputs.
+    """
+
+    spec: NetworkSpec
+    scale: Callable[[int], float]
+    learning_rate: float
+    iterations: int
+    accuracy: str
+
+
+N_X = 64 * 64 * 3
+NETWORKS = {
+    "logistic": Published(NetworkSpec((N_X, 1), init="zeros"), lambda n_in: 0, 0.005, 2000, "99.04/70"),
+    "one-hidden": Published(NetworkSpec((N_X, 7, 1), init="normal"), lambda n_in: 0.01, 0.0075, 2500, "100/72"),
+    # Each weight is drawn as randn/sqrt(n_in); JAX's lecun_normal has the same deviation, but a truncated bell.
+    "four-layers": Published(
+        NetworkSpec((N_X, 20, 7, 5, 1), init=jax.nn.initializers.variance_scaling(1.0, "fan_in", "normal")),
+        lambda n_in: n_in**-0.5,
+        *(0.0075, 2500, "98.6/80"),
+    ),
+}
+
+
+def run(options: Options, start: StartRun) -> None:
+    """Train the three networks, and hold them against what was published."""
+    began = time.perf_counter()
+    check_at_least_one("seeds", options.seeds)
+    trainings = {name: _training(network, options) for name, network in NETWORKS.items()}
+    photos = read_photos(find_files(options.data_dir))
+
+    folder = start()
+    rows, done = [], 0
+    with progress("catvnoncat", sum(training.iterations for training in trainings.values())) as show:
+        for name, training in trainings.items():
+            show_network = partial(_show, show, done, name)
+            rows.append(_train(name, training, photos, folder, show_network))
+            done += training.iterations
+    report(rows, folder)
+    print(f"\n{time.perf_counter() - began:.0f} s in total")
+
+
+def _show(show: Callable[[int, str], None], before: int, note: str, done: int) -> None:
+    show(before + done, note)
+
+
+class Training(NamedTuple):
+    """How a network is trained in this run."""
+
+    published: Published
+    optimizer: optax.GradientTransformation
+    iterations: int
+    seeds: int
+
+
+def _training(network: Published, options: Options) -> Training:
+    rate = network.learning_rate if options.learning_rate is None else options.learning_rate
+    iterations = network.iterations if options.iterations is None else options.iterations
+    check_at_least_one("iterations", iterations)
+    # From zeros there is nothing random: every seed would be the course's own start again.
+    seeds = 0 if network.spec.init == "zeros" else options.seeds
+    return Training(network, jaxnn.optimizer(options.optimizer, rate), iterations, seeds)
+
+
+def _train(name: str, training: Training, photos: Photos, folder: RunFolder, show: Callable[[int], None]) -> Row:
+    """Prove, train from every start, store, prove again: the row of the table."""
+    began = time.perf_counter()
+    published = training.published
+    spec = published.spec
+    model = spec.model()
+    objective = jaxnn.objective(model.network, model.loss)
+    prove = make_proof(name, objective)
+    first = course_start(model, spec.sizes, published.scale)
+    states = start_population(model, training.optimizer, first, training.seeds)
+    initial_difference = prove(first, photos.train)
+
+    def log(done, costs):
+        folder.log(network=name, iteration=done - len(costs), **spread(costs[0]))
+        show(done)
+
+    data = jax.device_put(photos.train)
+    population = train_population(objective, training.optimizer, states, data, training.iterations, log)
+    _store(name, spec, photos, population, folder)
+    return Row(
+        network=name,
+        sizes=str(spec),
+        published=published.accuracy,
+        train=_accuracies(model, population.params, photos.train),
+        test=_accuracies(model, population.params, photos.test),
+        costs=population.costs,
+        params=_first(population.params),
+        difference={"initial": initial_difference, "trained": prove(_first(population.params), photos.train)},
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _store(name: str, spec: NetworkSpec, photos: Photos, population: Population, folder: RunFolder) -> None:
+    """Write the params that began where the course did; a divergence ends the run."""
+    file = name + checkpoint.SUFFIX
+    stored = checkpoint.Checkpoint(spec, _first(population.params), photos.classes, IMAGE_SHAPE)
+    folder.write_bytes(file, checkpoint.encode(stored))
+    if population.diverged_at is not None:
+        costs = population.costs
+        folder.log(network=name, diverged_at=population.diverged_at, **(spread(costs[-1]) if len(costs) else {}))
+        raise RunError(
+            f"{name} diverged at step {population.diverged_at}: a cost or an update was not finite; the params before "
+            f"it are in {folder.path / file}; try a smaller --learning-rate"
+        )
+
+
+def course_start(model: jaxnn.Model, sizes: Sequence[int], scale: Callable[[int], float]) -> Any:
+    """The params that the course began with: NumPy's legacy generator, seed 1, W = randn(n_out, n_in) scale(n_in)."""
+    random = np.random.RandomState(1)
+    arrays = []
+    for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+        arrays += [random.randn(n_out, n_in) * scale(n_in), np.zeros(n_out)]
+    return jaxnn.params_from_arrays(model.network, model.in_shape, arrays)
+
+
+def _accuracies(model: jaxnn.Model, params: Any, batch: jaxnn.Batch) -> np.ndarray:
+    """Of each network of a population, (networks,)."""
+    labels = jax.jit(jax.vmap(model.classify, in_axes=(0, None)))(params, batch.x)
+    return (np.asarray(labels) == batch.y).mean(axis=1)
+
+
+def _first(params: Any) -> Any:
+    """Those of a population's params that began where the course did, on the host."""
+    return jax.tree.map(lambda array: array[0], jax.device_get(params))

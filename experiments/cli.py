@@ -1,0 +1,167 @@
+"""The command line: help, list, run, predict. What goes wrong for the user's reasons is one line on stderr."""
+
+import importlib
+import platform
+import shlex
+import sys
+import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from experiments.catalog import FIELDS, experiments
+from experiments.options import RunOptions, parse
+from experiments.run_folder import RunError, RunFolder
+
+PROG = "python -m experiments"
+HELP = """\
+Experiments with jaxnn: networks trained on real data by gradients derived by hand.
+
+usage: {prog} COMMAND
+
+  list                  the experiments: question, command, time, expected result
+  run NAME [OPTIONS]    run an experiment; results go to a new folder in ./runs
+  run NAME --help       what it asks, and its options
+  predict RUN IMAGE     classify a photo (PNG or JPEG) by the networks of a run of catvnoncat
+  predict --help        how the photo is prepared, and the options
+
+experiments:
+
+{experiments}
+
+Exit status: 0 done; 1 the run failed (it diverged, or its gradients were wrong); 2 bad arguments or data;
+130 interrupted. Results go to stdout, progress and errors to stderr."""
+
+
+class Start:
+    """Makes the run's folder, with its config.json, when the experiment says that its data are in order."""
+
+    def __init__(self, name: str, options: RunOptions, argv: Sequence[str]) -> None:
+        self.name, self.options, self.argv = name, options, argv
+        self.folder: RunFolder | None = None
+
+    def __call__(self) -> RunFolder:
+        now = datetime.now().astimezone()
+        config = {
+            "experiment": self.name,
+            "command": f"{PROG} {shlex.join(self.argv)}",
+            "started": now.isoformat(timespec="seconds"),
+            "options": {
+                key: str(value) if isinstance(value, Path) else value for key, value in asdict(self.options).items()
+            },
+            **_surroundings(),
+        }
+        self.folder = RunFolder(self.options.runs_dir, self.name, now)
+        self.folder.write_json("config.json", config)
+        return self.folder
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the command line says; the exit status."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        return _command(argv)
+    except KeyboardInterrupt:
+        return _complain("interrupted", 130)
+
+
+def _command(argv: list[str]) -> int:
+    match argv:
+        case [] | ["-h" | "--help" | "help", *_]:
+            print(_help())
+            return 0
+        case ["list"]:
+            print("\n\n".join(_listing(experiment) for experiment in experiments().values()))
+            return 0
+        case ["run", name, *rest] if name in experiments():
+            return _run(name, rest, argv)
+        case ["run", "-h" | "--help"]:
+            print(_help())
+            return 0
+        case ["run", *names]:
+            asked = f"no experiment is called {names[0]!r}" if names else "run takes the name of an experiment"
+            return _complain(f"{asked}: there are {', '.join(experiments())}")
+        case ["predict", *rest]:
+            return _predict(rest)
+        case ["list", *rest]:
+            return _complain(f"list takes no arguments, got {' '.join(rest)}")
+    return _complain(f"no command is called {argv[0]!r}: there are list, run and predict (see {PROG} --help)")
+
+
+def _run(name: str, rest: list[str], argv: list[str]) -> int:
+    experiment = experiments()[name]
+    start = None
+    try:
+        declared = importlib.import_module(f"experiments.{name}")
+        options = parse(declared.Options, rest, prog=f"{PROG} run {name}", description=experiment.paragraphs)
+        if options is None:
+            return 0
+        start = Start(name, options, argv)
+        importlib.import_module(f"experiments.{name}.run").run(options, start)
+    except RunError as failure:
+        return _complain(failure, 1)
+    except KeyboardInterrupt:
+        kept = f"; what was done is in {start.folder.path}" if start and start.folder else ""
+        return _complain(f"interrupted{kept}", 130)
+    except (ValueError, OSError) as error:
+        # Once the data were accepted, a ValueError is a mistake of ours, and its traceback is wanted.
+        if isinstance(error, ValueError) and start and start.folder:
+            raise
+        return _complain(error)
+    print(f"results in {start.folder.path}")
+    return 0
+
+
+def _predict(rest: list[str]) -> int:
+    try:
+        predict = importlib.import_module("experiments.predict")
+        options = parse(predict.Options, rest, prog=f"{PROG} predict", description=predict.__doc__)
+        if options is not None:
+            print(predict.predict(options))
+    except (ValueError, OSError) as error:
+        return _complain(error)
+    return 0
+
+
+def _help() -> str:
+    found = experiments().values()
+    width = max(len(experiment.name) for experiment in found)
+    lines = [f"  {experiment.name:{width}}  {experiment.title}" for experiment in found]
+    return HELP.format(prog=PROG, experiments="\n".join(lines))
+
+
+def _listing(experiment: Any) -> str:
+    fields = [
+        textwrap.fill(f"  {name + ':':10}{experiment.field(name)}", 100, subsequent_indent=" " * 12) for name in FIELDS
+    ]
+    return "\n".join([f"{experiment.name}: {experiment.title}", *fields])
+
+
+def _complain(error: object, status: int = 2) -> int:
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        error = f"{error.filename}: {error.strerror}"
+    print("error:", " ".join(str(error).split()), file=sys.stderr)
+    return status
+
+
+def _surroundings() -> dict[str, Any]:
+    """What the result may depend on beside the options."""
+    import jax
+    import numpy
+    import optax
+
+    import jaxnn
+
+    device = jax.devices()[0]
+    return {
+        "versions": {
+            "jaxnn": jaxnn.__version__,
+            "jax": jax.__version__,
+            "optax": optax.__version__,
+            "numpy": numpy.__version__,
+            "python": platform.python_version(),
+        },
+        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+    }

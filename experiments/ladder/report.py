@@ -1,0 +1,80 @@
+"""What the ladder shows: a table, learning curves, and the same numbers as JSON."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from experiments import plots, proof, tables
+from experiments.run_folder import RunFolder
+from experiments.timing import Speed
+
+
+class Row(NamedTuple):
+    """A rung of the ladder, climbed.
+
+    Attributes:
+      data, network: their names.
+      sizes: the network's layers.
+      params: how many weights and biases it has.
+      accuracy: on "train", "dev" and "test".
+      difference: of the two gradients, "initial" and "trained", as `proof.DEFINITION` says.
+      speed: with "hand" and with "auto" gradients.
+    """
+
+    data: str
+    network: str
+    sizes: str
+    params: int
+    accuracy: dict[str, float]
+    difference: dict[str, float]
+    speed: dict[str, Speed]
+
+
+COLUMNS = (
+    *("data", "network", "layers", "params", "train %", "dev %", "test %", "gradient diff.\ninitial", "\ntrained"),
+    *("compile s\nhand", "\nauto", "steps/s\nhand", "\nauto"),
+)
+
+
+def report(rows: Sequence[Row], histories: Mapping[tuple[str, str], list[dict[str, float]]], folder: RunFolder) -> None:
+    """Print the table, and write it with the curves and the numbers to the folder."""
+    table = tables.table("Trained with hand-derived gradients", COLUMNS, [_cells(row) for row in rows], 3)
+    notes = (
+        f"gradient diff.: {proof.DEFINITION}, in float64; more than {proof.BOUND:g} fails the run",
+        "compile s, steps/s: the same program of training steps, with hand-derived and with automatic gradients",
+    )
+    tables.show(table)
+    print(*notes, sep="\n")
+    folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
+    folder.write_json(
+        "results.json",
+        [row._asdict() | {"speed": {name: speed._asdict() for name, speed in row.speed.items()}} for row in rows],
+    )
+    folder.write_bytes("curves.png", _curves(histories))
+
+
+def _cells(row: Row) -> list[str]:
+    return [
+        row.data,
+        row.network,
+        row.sizes,
+        f"{row.params:,}",
+        *(f"{100 * row.accuracy[part]:.2f}" for part in ("train", "dev", "test")),
+        *(f"{row.difference[when]:.1e}" for when in ("initial", "trained")),
+        *(f"{row.speed[by].compile_seconds:.2f}" for by in ("hand", "auto")),
+        *(f"{row.speed[by].steps_per_second:,.0f}" for by in ("hand", "auto")),
+    ]
+
+
+def _curves(histories: Mapping[tuple[str, str], list[dict[str, float]]]) -> bytes:
+    names = list(dict.fromkeys(data for data, _ in histories))
+    figure, axes = plots.grid(2, len(names))
+    for column, name in enumerate(names):
+        own = {network: history for (data, network), history in histories.items() if data == name}
+        for row, (measure, log) in enumerate({"loss": True, "dev_accuracy": False}.items()):
+            curves = {
+                network: ([entry["epoch"] for entry in history], [entry[measure] for entry in history])
+                for network, history in own.items()
+            }
+            label = {"loss": "training loss", "dev_accuracy": "dev accuracy"}[measure]
+            plots.draw_curves(axes[row, column], curves, title=name, x="epoch", y=label, log=log)
+    return plots.png(figure)

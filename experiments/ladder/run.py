@@ -1,0 +1,148 @@
+"""The ladder's work: prove, train and time each rung, then report."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+import jaxnn
+from experiments import checkpoint, proof
+from experiments.ladder import Options
+from experiments.ladder.data import Dataset, load_datasets
+from experiments.ladder.report import Row, report
+from experiments.networks import NetworkSpec
+from experiments.options import check_at_least_one
+from experiments.progress import progress
+from experiments.run_folder import RunError, RunFolder, StartRun
+from experiments.timing import compile_clock, race
+
+POINTS = 20
+"""Of a learning curve, about."""
+
+
+class Rung(NamedTuple):
+    """A network on a data set."""
+
+    data: Dataset
+    network: str
+    spec: NetworkSpec
+
+    @property
+    def file(self) -> str:
+        """Where its params are stored."""
+        return f"{self.data.name}-{self.network}{checkpoint.SUFFIX}".replace(" ", "-")
+
+    def __str__(self) -> str:
+        return f"{self.data.name}, {self.network}"
+
+
+def run(options: Options, start: StartRun) -> None:
+    """Climb the ladder on both data sets."""
+    began, clock = time.perf_counter(), compile_clock()
+    compiled_before = clock.seconds
+    check_at_least_one("epochs", options.epochs)
+    if not 0 <= options.seed < 2**32:
+        raise ValueError(f"--seed must be from 0 to {2**32 - 1}, got {options.seed}")
+    optimizer = jaxnn.optimizer(options.optimizer, options.learning_rate)
+    datasets = load_datasets(options.seed)
+    smallest = min(len(data.train.x) for data in datasets)
+    if not 1 <= options.batch_size <= smallest:
+        raise ValueError(f"--batch-size must be 1 to {smallest}, the smaller training set, got {options.batch_size}")
+
+    folder = start()
+    rungs = [Rung(data, name, spec) for data in datasets for name, spec in ladder(data).items()]
+    rows, histories = [], {}
+    with progress("ladder", len(rungs) * options.epochs) as show:
+        for i, rung in enumerate(rungs):
+            show_rung = partial(_show, show, i * options.epochs, str(rung))
+            row, histories[rung.data.name, rung.network] = _climb(rung, options, optimizer, folder, show_rung)
+            rows.append(row)
+    report(rows, histories, folder)
+    seconds, compiling = time.perf_counter() - began, clock.seconds - compiled_before
+    print(f"\n{seconds:.0f} s in total, {compiling / seconds:.0%} of it compilation")
+
+
+def _show(show: Callable[[int, str], None], before: int, note: str, done: int) -> None:
+    show(before + done, note)
+
+
+def ladder(data: Dataset) -> dict[str, NetworkSpec]:
+    """The networks for a data set, from none to three hidden layers."""
+    n_in, k = data.train.x.shape[1], len(data.classes)
+    k, output = (1, "binary") if k == 2 else (k, "softmax")
+    return {
+        "logistic": NetworkSpec((n_in, k), output=output, init="zeros"),
+        "one-hidden": NetworkSpec((n_in, 32, k), output=output, init="he"),
+        "four-layers": NetworkSpec((n_in, 64, 32, 16, k), output=output, init="he"),
+    }
+
+
+def _climb(
+    rung: Rung,
+    options: Options,
+    optimizer: optax.GradientTransformation,
+    folder: RunFolder,
+    show: Callable[[int], None],
+) -> tuple[Row, list[dict[str, float]]]:
+    """Prove, train, prove again, time: the row of the table, and the history of the training."""
+    model = rung.spec.model()
+    objective = jaxnn.objective(model.network, model.loss)
+    parts = {"train": rung.data.train, "dev": rung.data.dev, "test": rung.data.test}
+    on_device = jax.device_put(parts)
+    init_key, fit_key = jax.random.split(jax.random.key(options.seed))
+    params = model.init(init_key)
+    accuracies = _accuracies(model)
+    prove = proof.make_proof(str(rung), objective)
+    initial_difference = prove(params, parts["train"])
+
+    def log(entry):
+        folder.log(data=rung.data.name, network=rung.network, **entry)
+        show(entry["epoch"])
+
+    fit = jaxnn.fit(
+        objective,
+        optimizer,
+        params,
+        parts["train"].x,
+        parts["train"].y,
+        key=fit_key,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        report_every=max(1, options.epochs // POINTS),
+        evaluate=lambda params: {f"{part}_accuracy": accuracies(params, on_device)[part] for part in ("train", "dev")},
+        callback=log,
+    )
+    _store(rung, fit, folder)
+    row = Row(
+        data=rung.data.name,
+        network=rung.network,
+        sizes=str(rung.spec),
+        params=rung.spec.n_params,
+        accuracy={part: float(value) for part, value in accuracies(fit.params, on_device).items()},
+        difference={"initial": initial_difference, "trained": prove(fit.params, parts["train"])},
+        speed=race(objective, optimizer, params, jax.tree.map(lambda a: a[: options.batch_size], parts["train"])),
+    )
+    return row, fit.history
+
+
+def _accuracies(model: jaxnn.Model) -> Callable[[Any, dict[str, jaxnn.Batch]], dict[str, jax.Array]]:
+    """`measure(params, parts) -> {part: accuracy}`, compiled."""
+    return jax.jit(
+        lambda params, parts: {
+            part: jaxnn.accuracy(model.classify(params, batch.x), batch.y) for part, batch in parts.items()
+        }
+    )
+
+
+def _store(rung: Rung, fit: jaxnn.Fit, folder: RunFolder) -> None:
+    """Write the params, also those before a divergence, which ends the run."""
+    trained = checkpoint.Checkpoint(rung.spec, fit.params, rung.data.classes, standardizer=rung.data.standardizer)
+    folder.write_bytes(rung.file, checkpoint.encode(trained))
+    if fit.diverged_at is not None:
+        raise RunError(
+            f"{rung} diverged at step {fit.diverged_at}: the loss or an update was not finite; the params before it "
+            f"are in {folder.path / rung.file}; try a smaller --learning-rate"
+        )

@@ -1,0 +1,37 @@
+"""Networks as data: what must be written down to build the same network again."""
+
+from dataclasses import dataclass
+
+import jax
+
+import jaxnn
+from jaxnn.typing import Initializer
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """An L-layer network of `jaxnn.mlp`; `init` matters at the start alone and is not stored."""
+
+    sizes: tuple[int, ...]
+    activation: str = "relu"
+    output: str = "binary"
+    init: str | Initializer = "lecun"
+
+    def model(self) -> jaxnn.Model:
+        """The model, built anew: keep it, since JAX compiles once per model."""
+        return jaxnn.mlp(self.sizes, self.activation, output=self.output, init=self.init)
+
+    @property
+    def n_params(self) -> int:
+        """How many weights and biases it has."""
+        return sum((n_in + 1) * n_out for n_in, n_out in zip(self.sizes, self.sizes[1:], strict=False))
+
+    def __str__(self) -> str:
+        return "-".join(map(str, self.sizes))
+
+
+def param_names(model: jaxnn.Model) -> list[str]:
+    """The path of each array in the model's params, in order: 0/W, 0/b, 2/W, ..."""
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    paths = jax.tree_util.tree_flatten_with_path(params)[0]
+    return [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in paths]

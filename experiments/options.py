@@ -1,0 +1,53 @@
+"""What every experiment can be told, and how command lines become options."""
+
+import contextlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import tyro
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """The options that all experiments share."""
+
+    runs_dir: Path = Path("runs")
+    """Where the run's results folder is made."""
+
+
+def parse(options: type[T], argv: Sequence[str], *, prog: str, description: str) -> T | None:
+    """The command line as an `options` dataclass, or `None` when it asked for help, which is then printed.
+
+    Raises:
+      ValueError: in one line, what is wrong with the command line.
+    """
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(options, args=list(argv), prog=prog, description=description)
+    except SystemExit as exit_:
+        if not exit_.code:
+            return None
+        raise ValueError(f"{_first_paragraph(complaint.getvalue())} (see {prog} --help)") from None
+
+
+def check_at_least_one(name: str, value: int) -> None:
+    """Raise a ValueError unless the option's value is 1 or more."""
+    if value < 1:
+        raise ValueError(f"--{name} must be at least 1, got {value}")
+
+
+def _first_paragraph(box: str) -> str:
+    """The message of tyro's error box: its lines without the frame, up to the first gap or rule, as one line."""
+    lines = []
+    for line in box.splitlines()[1:-1]:
+        text = line.strip("│| ")
+        if not text.strip("─-"):
+            break
+        lines.append(text)
+    return " ".join(" ".join(lines or [box]).split()).rstrip(".")

@@ -1,0 +1,42 @@
+"""Progress on stderr: a bar on a terminal; elsewhere, a log say, a plain line now and then."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+@contextmanager
+def progress(description: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    """Yields `show(done, note)`, to be called as the work goes on."""
+    if not sys.stderr.isatty():
+        yield _line_printer(description, total)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    # Transient: a finished bar makes room, and the results on stdout say what came of it.
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(description, total=total, note="")
+        yield lambda done, note: bar.update(task, completed=done, note=note)
+
+
+def _line_printer(description: str, total: int) -> Callable[[int, str], None]:
+    last = time.monotonic()
+
+    def show(done: int, note: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            print(f"{description}: {done} of {total}  {note}", file=sys.stderr, flush=True)
+
+    return show

@@ -1,0 +1,64 @@
+"""A run's results on disk: one folder, never reused, in which every file is complete or absent."""
+
+import json
+import math
+import os
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+
+class RunError(Exception):
+    """A run that went wrong by itself: it diverged, or its gradients were not right. Its folder is kept."""
+
+
+class RunFolder:
+    """The folder `<runs_dir>/<name>-<date>-<time>` of one run."""
+
+    def __init__(self, runs_dir: Path, name: str, now: datetime) -> None:
+        runs_dir.mkdir(parents=True, exist_ok=True)
+        self.path = _new_folder(runs_dir / f"{name}-{now:%Y%m%d-%H%M%S}")
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """Write a file under a temporary name first, so that nobody ever sees half of it."""
+        temporary = self.path / f".{name}.part"
+        temporary.write_bytes(data)
+        os.replace(temporary, self.path / name)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file, in UTF-8."""
+        self.write_bytes(name, text.encode())
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a JSON file; numbers that are not finite, which JSON lacks, become null."""
+        self.write_text(name, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
+
+    def log(self, **metrics: Any) -> None:
+        """Add a line to metrics.jsonl. It is on disk when this returns, whatever becomes of the run."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(_finite(metrics), allow_nan=False) + "\n")
+
+
+StartRun = Callable[[], RunFolder]
+"""An experiment calls it once, when its options and data are read and checked: refused, they leave no folder."""
+
+
+def _new_folder(path: Path) -> Path:
+    candidate, n = path, 1
+    while True:
+        try:
+            candidate.mkdir()
+        except FileExistsError:
+            n += 1
+            candidate = path.with_name(f"{path.name}-{n}")
+        else:
+            return candidate
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

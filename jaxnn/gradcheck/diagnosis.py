@@ -1,0 +1,290 @@
+"""From the pattern of the errors to a known slip. No diagnosis is better than a wrong one.
+
+Each explanation is tested to many digits in float64, and, where it could be chance, in several situations.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from jaxnn.gradcheck.compare import Row
+from jaxnn.gradcheck.evidence import Evidence
+from jaxnn.gradcheck.factors import factor
+from jaxnn.gradcheck.mutants import mutants
+from jaxnn.gradcheck.report import Diagnosis
+from jaxnn.gradcheck.run import Arrays, Runner
+from jaxnn.gradcheck.situations import resized
+
+KINDS = (
+    "constant factor",
+    "missing 1/m",
+    "1/m twice",
+    "sign",
+    "transpose",
+    "swapped",
+    "zero",
+    "missing sum",
+    "sum for mean",
+    "cotangent ignored",
+    "g for g'",
+    "only for z < 0",
+    "only for z > 0",
+    "only at the kink",
+    "only when saturated",
+    "only under vmap",
+    "only in low precision",
+    "truncated recurrence",
+)
+
+
+def diagnose(runner: Runner, evidence: list[Evidence], rows: list[Row], seed: int) -> list[Diagnosis]:
+    """The slips that explain the failing rows, for leaves of any shapes; an empty list where none is sure."""
+    if any(row.status == "undecided" for row in rows) or not any(row.status == "fail" for row in rows):
+        return []
+    wide = [e for e in evidence if e.dtype == "float64" and e.kind in ("smooth", "kink", "saturated")]
+    smooth = [e for e in wide if e.kind == "smooth"]
+    failed = next((e for e in smooth if e.failed), None)
+    if failed is None:
+        return _by_situation(evidence, rows)
+    found = _cotangent_ignored(smooth)
+    if found:
+        return found
+    wrong = [k for k, row in enumerate(failed.rows) if row.status == "fail"]
+    explained: dict[int, Diagnosis] = {}
+    for k in wrong:
+        for explain in (_shape, _zero, factor, _transpose, _swapped, _one_example):
+            diagnosis = explain(runner, smooth, failed, k, evidence)
+            if diagnosis is not None:
+                explained[k] = diagnosis
+                break
+    if len(explained) < len(wrong):
+        for k, diagnosis in _by_experiment(runner, failed, [k for k in wrong if k not in explained]):
+            explained.setdefault(k, diagnosis)
+    for k in wrong:
+        if k not in explained:
+            diagnosis = _by_sign(runner, wide, k)
+            if diagnosis is not None:
+                explained[k] = diagnosis
+    return _merged([explained[k] for k in wrong if k in explained], complete=len(explained) == len(wrong))
+
+
+def close(a: np.ndarray, b: np.ndarray, digits: float = 1e-6) -> bool:
+    """Whether two arrays of one shape are equal but for rounding, on the scale of the largest element."""
+    if a.shape != b.shape:
+        return False
+    scale = max(np.abs(b).max(initial=0.0), np.abs(a).max(initial=0.0))
+    return bool(scale > 0 and np.isfinite(a).all() and np.abs(a - b).max(initial=0.0) <= digits * scale)
+
+
+def _name(evidence: Evidence, k: int) -> str:
+    return evidence.rows[k].leaf
+
+
+def _wide(evidence: Evidence, k: int) -> np.ndarray:
+    return evidence.hand[k].astype(np.float64)
+
+
+def _shape(runner, smooth, failed, k, evidence) -> Diagnosis | None:
+    hand, reference = _wide(failed, k), failed.reference[k]
+    if hand.shape == reference.shape:
+        return None
+    name = _name(failed, k)
+    if close(hand.T, reference):
+        return Diagnosis(
+            "transpose", name, f"what came, {hand.shape}, is the transpose of the gradient {reference.shape}"
+        )
+    for axis in range(hand.ndim):
+        if close(hand.sum(axis), reference) or close(hand.sum(axis, keepdims=True), reference):
+            text = f"what came, {hand.shape}, is one term for each of {hand.shape[axis]}: sum over axis {axis}"
+            return Diagnosis("missing sum", name, text)
+    return _swapped(runner, smooth, failed, k, evidence)
+
+
+def _zero(runner, smooth, failed, k, evidence) -> Diagnosis | None:
+    if _wide(failed, k).any() or not failed.reference[k].any():
+        return None
+    if any(_wide(e, k).any() for e in smooth):
+        return None
+    return Diagnosis("zero", _name(failed, k), "the gradient is zero everywhere, and should not be")
+
+
+def _transpose(runner, smooth, failed, k, evidence) -> Diagnosis | None:
+    hand, reference = _wide(failed, k), failed.reference[k]
+    if hand.ndim < 2:
+        return None
+    if close(np.swapaxes(hand, -1, -2), reference) and not close(hand, reference):
+        return Diagnosis("transpose", _name(failed, k), "the gradient is transposed")
+    return None
+
+
+def _swapped(runner, smooth, failed, k, evidence) -> Diagnosis | None:
+    for j in range(len(failed.hand)):
+        if j != k and close(_wide(failed, k), failed.reference[j]) and close(_wide(failed, j), failed.reference[k]):
+            names = sorted((_name(failed, k), _name(failed, j)))
+            return Diagnosis("swapped", " and ".join(names), "each of the two has the gradient of the other")
+    return None
+
+
+def _one_example(runner, smooth, failed, k, evidence) -> Diagnosis | None:
+    """Whether the gradient is what one example alone would give."""
+    sizes = {dy.shape[0] for dy in failed.cotangents if dy.ndim}
+    if runner.flat.problem.scalar:
+        sizes = {leaf.shape[0] for leaf in failed.leaves if leaf.ndim}
+    for m in sizes - {1}:
+        for i in (0, m - 1):
+            found = _without_the_others(runner, failed, m, i)
+            if found is None:
+                continue
+            for scale, mean in ((1.0, ""), (1 / m, " over m"), (float(m), "")):
+                if close(_wide(failed, k), scale * found[k]) and not close(failed.reference[k], scale * found[k]):
+                    which = "first" if i == 0 else "last"
+                    text = f"it is the {which} example's part alone{mean}: sum over the batch of {m}"
+                    return Diagnosis("missing sum", _name(failed, k), text)
+    return None
+
+
+def _without_the_others(runner: Runner, failed: Evidence, m: int, i: int) -> Arrays | None:
+    if not runner.flat.problem.scalar:
+        kept = []
+        for dy in failed.cotangents:
+            mask = np.zeros(dy.shape)
+            mask[i if dy.ndim and dy.shape[0] == m else ...] = 1
+            kept.append((dy * mask).astype(dy.dtype))
+        return runner.reference(failed.leaves, kept)[1]
+    rolled = [np.roll(leaf, -i, 0) if leaf.ndim and leaf.shape[0] == m else leaf for leaf in failed.leaves]
+    one = resized(runner, rolled, m, 1, leading=True, noise=0.0)
+    if one is None:
+        return None
+    gradients = runner.reference(one.leaves, failed.cotangents)[1]
+    # Mean losses: alone, an example weighs m times what it does in company; `scale` above undoes that.
+    return gradients if [g.shape for g in gradients] == [r.shape for r in failed.reference] else None
+
+
+def _cotangent_ignored(smooth: list[Evidence]) -> list[Diagnosis]:
+    at_given = [e for e in smooth if e.name.startswith("given") and "zero" not in e.name]
+    if len(at_given) < 3 or not all(e.failed for e in at_given):
+        return []
+    found = []
+    for k in range(len(at_given[0].hand)):
+        first = _wide(at_given[0], k)
+        unmoved = first.any() and all(np.array_equal(first, _wide(e, k)) for e in at_given[1:])
+        if unmoved and not close(at_given[0].reference[k], at_given[1].reference[k]):
+            text = "the gradient is the same for every cotangent: multiply by dy"
+            found.append(Diagnosis("cotangent ignored", _name(at_given[0], k), text))
+    return _merged(found, complete=len(found) == len(at_given[0].hand))
+
+
+def _by_experiment(runner: Runner, failed: Evidence, unexplained: list[int]) -> Iterator[tuple[int, Diagnosis]]:
+    """Slips inside the function, tried out one by one: they must explain all the leaves left, and change something."""
+    if len(failed.leaves) == len(failed.hand) == 1 and not runner.flat.problem.scalar:
+        y, _ = runner.reference(failed.leaves, failed.cotangents)
+        if (
+            len(y) == 1
+            and y[0].shape == failed.leaves[0].shape
+            and close(_wide(failed, 0), failed.cotangents[0] * y[0])
+        ):
+            yield (
+                0,
+                Diagnosis("g for g'", _name(failed, 0), "it is dy g(z), the value where the slope was meant: dy g'(z)"),
+            )
+            return
+    try:
+        tried = mutants(runner, failed.leaves, failed.cotangents)
+    except Exception:  # a function that this small interpreter cannot run gets no diagnosis of this kind
+        return
+    for mutant in tried:
+        explains = all(close(_wide(failed, k), mutant.gradients[k]) for k in unexplained)
+        keeps = all(
+            close(mutant.gradients[k], failed.reference[k]) or not failed.reference[k].any()
+            for k, row in enumerate(failed.rows)
+            if row.status != "fail"
+        )
+        if explains and keeps:
+            for k in unexplained:
+                yield k, Diagnosis(mutant.kind, _name(failed, k), mutant.text)
+            return
+    yield from _reaches_back(failed, unexplained)
+
+
+def _reaches_back(failed: Evidence, unexplained: list[int]) -> Iterator[tuple[int, Diagnosis]]:
+    """A leaf with an axis of time whose gradient is right for the last steps and zero before them."""
+    for k in unexplained:
+        hand, reference = _wide(failed, k), failed.reference[k]
+        for axis in range(min(hand.ndim, 2)):
+            steps = hand.shape[axis]
+            by_step = np.moveaxis(hand, axis, 0).reshape(steps, -1)
+            right = np.moveaxis(reference, axis, 0).reshape(steps, -1)
+            alive = np.flatnonzero(by_step.any(1))
+            if steps < 3 or len(alive) in (0, steps) or not right.any(1).all():
+                continue
+            first = alive[0]
+            if len(alive) == steps - first and close(by_step[first:], right[first:]):
+                text = f"the gradient reaches back {steps - first} of {steps} steps"
+                yield k, Diagnosis("truncated recurrence", _name(failed, k), text)
+                break
+
+
+def _by_sign(runner: Runner, wide: list[Evidence], k: int) -> Diagnosis | None:
+    """Whether all wrong elements sit at arguments of one sign, or at exact zeros, in every situation."""
+    wrong, values = [], []
+    for e in wide:
+        leaf = e.leaves[runner.flat.asked[k]]
+        hand, reference = _wide(e, k), e.reference[k]
+        if hand.shape != reference.shape:
+            return None
+        off = np.abs(hand - reference) > 1e-6 * max(np.abs(reference).max(initial=0.0), 1e-30)
+        wrong.append((off | ~np.isfinite(hand)).ravel())
+        values.append(leaf.ravel())
+    off, z = np.concatenate(wrong), np.concatenate(values)
+    if off.sum() < 2:
+        return None
+    name = _name(wide[0], k)
+    for kind, there, elsewhere, words in (
+        ("only at the kink", z == 0, z != 0, "at exact zeros"),
+        ("only for z < 0", z < 0, z > 0, "where the argument is negative"),
+        ("only for z > 0", z > 0, z < 0, "where the argument is positive"),
+    ):
+        if off[there].any() and not off[elsewhere].any() and elsewhere.sum() >= 3 and off[there].mean() > 0.2:
+            text = f"every wrong element sits {words}; none of the {int(elsewhere.sum())} others is wrong"
+            return Diagnosis(kind, name, text)
+    return None
+
+
+def _by_situation(evidence: list[Evidence], rows: list[Row]) -> list[Diagnosis]:
+    """Right at ordinary points in float64: what do the situations that fail have in common?"""
+    failing = {row.situation for row in rows if row.status == "fail"}
+    kinds = {e.name: e.kind for e in evidence}
+    of = {kinds.get(name, "other") for name in failing}
+    if of == {"transform"}:
+        if all(name.startswith("vmap") for name in failing):
+            text = (
+                f"right one by one, wrong in {', '.join(sorted(failing))}: look for shapes, axes and sums of the batch"
+            )
+            return [Diagnosis("only under vmap", "", text)]
+        return []
+    if "size" in of or "other" in of or "smooth" in of or "transform" in of:
+        return []
+    if "kink" in of and of <= {"kink", "precision"}:
+        if all("zero" in name or "whole" in name for name in failing):
+            text = "right wherever the derivative exists; at the kink another slope is taken than JAX's"
+            return [Diagnosis("only at the kink", "", text)]
+        return []
+    if "saturated" in of and of <= {"saturated", "precision"}:
+        if all("±" in name or "cast" in name or "float" in name for name in failing):
+            where = ", ".join(sorted(failing)[:4])
+            text = f"right at ordinary sizes, wrong {where}: look for an exp, a log or a quotient that overflows"
+            return [Diagnosis("only when saturated", "", text)]
+        return []
+    if of == {"precision"}:
+        dtypes = sorted({e.dtype for e in evidence if e.name in failing})
+        text = f"right in float64, wrong in {', '.join(dtypes)}: look for small constants, overflow, long sums"
+        return [Diagnosis("only in low precision", "", text)]
+    return []
+
+
+def _merged(found: list[Diagnosis], complete: bool) -> list[Diagnosis]:
+    """One diagnosis where all leaves tell the same story."""
+    unique = list(dict.fromkeys(found))
+    if len(unique) > 1 and complete and len({(d.kind, d.text) for d in unique}) == 1:
+        return [unique[0]._replace(leaf="")]
+    return unique

@@ -1,0 +1,140 @@
+"""Evidence: what hand and reference gave in one situation, and the rows that follow from it."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnn.gradcheck.compare import Bound, Row, compare
+from jaxnn.gradcheck.inspection import compute_eps
+from jaxnn.gradcheck.problem import is_floating
+from jaxnn.gradcheck.run import Arrays, Runner
+
+
+class Evidence(NamedTuple):
+    """One situation as it came out.
+
+    Attributes:
+      name: of the situation.
+      kind: "smooth", "kink", "saturated", "size", "transform" or "precision".
+      dtype: the precision it was run in.
+      leaves, cotangents: what went in.
+      hand: the hand's gradients as they came, in their dtypes and shapes.
+      reference: the float64 reference, in the shapes of the leaves.
+      rows: one per asked leaf.
+      size: (old, new) of the axis that was resized, where one was.
+    """
+
+    name: str
+    kind: str
+    dtype: str
+    leaves: Arrays
+    cotangents: Arrays
+    hand: Arrays
+    reference: Arrays
+    rows: list[Row]
+    size: tuple[int, int] | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether any leaf failed (whatever the shapes)."""
+        return any(row.status == "fail" for row in self.rows)
+
+
+_RUNS = 4
+
+
+class OutsideDomainError(Exception):
+    """The reference is not finite, or f does not take these arguments: nothing can be said here."""
+
+
+class Examiner:
+    """Takes evidence: runs reference and hand on arrays of any shapes, in one precision, and compares them."""
+
+    def __init__(self, runner: Runner, seed: int):
+        self.runner, self.seed = runner, seed
+        self._eps: dict[str, float] = {}
+
+    def examine(self, name: str, kind: str, leaves: Arrays, cotangents: Arrays, dtype: str = "float64") -> Evidence:
+        """Evidence at leaves and cotangents given in float64 (any shapes), rounded to `dtype` first."""
+        leaves = _cast(leaves, dtype)
+        wide = _cast(leaves, "float64")
+        cotangents = [dy.astype(y.dtype) for dy, y in zip(cotangents, self.runner.output(leaves), strict=True)]
+        reference, bounds = self.reference(leaves, wide, cotangents, dtype)
+        hand = self.runner.hand(leaves, cotangents)
+        rows = self.rows(name, hand, reference, bounds, dtype)
+        return Evidence(name, kind, dtype, leaves, cotangents, hand, reference, rows)
+
+    def reference(self, leaves: Arrays, wide: Arrays, cotangents: Arrays, dtype: str) -> tuple[Arrays, list[Bound]]:
+        """The float64 gradients at `wide`, and the bounds for a computation of them in `dtype` (any shapes)."""
+        y, reference = self._wide(wide, cotangents)
+        if not all(np.isfinite(a).all() for a in (*y, *reference)):
+            raise OutsideDomainError("the reference is not finite here")
+        moved = self._moved(wide, cotangents, reference, self._compute_eps(leaves, dtype))
+        own = [np.zeros(()) for _ in reference]
+        if dtype != "float64":
+            own = self._own_error(leaves, cotangents, reference, dtype)
+        terms = sum(a.size for a in (*wide, *cotangents))
+        tiny = float(jnp.finfo(dtype).tiny)
+        eps = self._compute_eps(leaves, dtype)
+        bounds = [Bound(eps, m, o, terms / max(r.size, 1), tiny) for m, o, r in zip(moved, own, reference, strict=True)]
+        return reference, bounds
+
+    def _own_error(self, leaves: Arrays, cotangents: Arrays, reference: Arrays, dtype: str) -> Arrays:
+        """How far JAX's derivative in this precision is off: a number per leaf, inf at elements that are not finite."""
+        try:
+            y, gradients = self.runner.reference(leaves, cotangents)
+        except Exception as error:
+            raise OutsideDomainError(f"f does not run in {dtype}: {type(error).__name__}") from error
+        if not all(np.isfinite(a.astype(np.float64)).all() for a in y):
+            raise OutsideDomainError(f"the function's value is beyond the range of {dtype}")
+        return [_distance(g.astype(np.float64), r) for g, r in zip(gradients, reference, strict=True)]
+
+    def rows(self, name: str, hand: Arrays, reference: Arrays, bounds: list[Bound], dtype: str) -> list[Row]:
+        """One row per asked leaf: hand and reference of any shapes, which must be the same."""
+        flat, rows = self.runner.flat, []
+        for i, h, r, bound in zip(flat.asked, hand, reference, bounds, strict=True):
+            if h.shape != r.shape:
+                text = f"shape {h.shape}, expected {r.shape}"
+                rows.append(Row(name, flat.names[i], "fail", float("inf"), float("inf"), float("inf"), 0.0, text=text))
+            elif not jnp.issubdtype(h.dtype, jnp.floating):
+                rows.append(Row(name, flat.names[i], "fail", text=f"dtype {h.dtype}, expected {dtype}"))
+            else:
+                row = compare(name, flat.names[i], h.astype(np.float64), r, bound, dtype)
+                rows.append(row if h.dtype == dtype else row._replace(status="fail", text=_dtype_text(h.dtype, dtype)))
+        return rows
+
+    def _wide(self, wide: Arrays, cotangents: Arrays) -> tuple[Arrays, Arrays]:
+        cotangents = [dy.astype(y.dtype) for dy, y in zip(cotangents, self.runner.output(wide), strict=True)]
+        y, gradients = self.runner.reference(wide, cotangents)
+        return _cast(y, "float64"), _cast(gradients, "float64")
+
+    def _moved(self, wide: Arrays, cotangents: Arrays, reference: Arrays, eps: float) -> Arrays:
+        """By how much rounding errors of eps move each element of the reference: the largest of a few runs."""
+        cotangents = [dy.astype(y.dtype) for dy, y in zip(cotangents, self.runner.output(wide), strict=True)]
+        moved = [np.zeros(r.shape) for r in reference]
+        for run in range(_RUNS):
+            other = self.runner.moved(wide, cotangents, eps, self.seed + run)
+            distances = [np.abs(o.astype(np.float64) - r) for o, r in zip(other, reference, strict=True)]
+            moved = [np.fmax(m, np.where(np.isfinite(d), d, 0.0)) for m, d in zip(moved, distances, strict=True)]
+        return moved
+
+    def _compute_eps(self, leaves: Arrays, dtype: str) -> float:
+        if dtype not in self._eps:
+            self._eps[dtype] = compute_eps(self.runner.flat, leaves)
+        return self._eps[dtype]
+
+
+def _cast(leaves: Arrays, dtype: str) -> Arrays:
+    return [leaf.astype(dtype) if is_floating(leaf) else leaf for leaf in leaves]
+
+
+def _distance(own: np.ndarray, reference: np.ndarray) -> Any:
+    """How far JAX's derivative in low precision is off: the leaf's largest distance, inf where it is not finite."""
+    distance = np.abs(own - reference)
+    finite = np.isfinite(own)
+    return np.where(finite, distance[finite].max(initial=0.0), np.inf)
+
+
+def _dtype_text(got: Any, expected: str) -> str:
+    return f"dtype {got}, expected {expected}, that of the argument: a jax.custom_vjp would refuse it"

@@ -1,0 +1,41 @@
+"""Reading and running jaxprs, equation by equation."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from jax.extend import core
+
+CALLS = frozenset("jit pjit closed_call core_call remat checkpoint custom_jvp_call custom_vjp_call".split())
+"""Equations that run a jaxpr of their own, once."""
+
+
+def equations(jaxpr: Any) -> Iterator[Any]:
+    """All equations of a jaxpr, those of the jaxprs inside it included, whatever their shapes."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for inner in inner_jaxprs(equation):
+            yield from equations(inner)
+
+
+def inner_jaxprs(equation: Any) -> list[Any]:
+    """The jaxprs among an equation's parameters (no shapes)."""
+    found = []
+    for parameter in equation.params.values():
+        for item in parameter if isinstance(parameter, tuple | list) else (parameter,):
+            if isinstance(item, core.ClosedJaxpr):
+                found.append(item.jaxpr)
+            elif isinstance(item, core.Jaxpr):
+                found.append(item)
+    return found
+
+
+def consts_of(equation: Any) -> list[Any]:
+    """The constants of the first jaxpr among an equation's parameters, arrays of any shapes."""
+    closed = [p for p in equation.params.values() if isinstance(p, core.ClosedJaxpr)]
+    return list(closed[0].consts) if closed else []
+
+
+def bind(equation: Any, inputs: list[Any]) -> list[Any]:
+    """The outputs of one equation on inputs of any shapes."""
+    outputs = equation.primitive.bind(*inputs, **equation.primitive.get_bind_params(equation.params))
+    return list(outputs) if equation.primitive.multiple_results else [outputs]

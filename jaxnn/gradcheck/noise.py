@@ -1,0 +1,93 @@
+"""What rounding does to a gradient: autodiff's own program, run with a rounding error put on every result in it.
+
+Monte Carlo arithmetic: each floating result of the program is multiplied by 1 ± eps, by signs that change from
+run to run. The spread of the gradient over a few runs is what no computation in that precision can be blamed
+for: conditioning and cancellation, of arguments and of intermediate values alike.
+
+Source: Parker, "Monte Carlo arithmetic: exploiting randomness in floating-point arithmetic", 1997.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend import core
+
+from jaxnn.gradcheck.jaxprs import CALLS, bind, consts_of, inner_jaxprs
+
+# Results of these are one of their inputs, moved or chosen: no rounding happens, and ties must stay ties.
+_EXACT = frozenset(
+    "abs argmax argmin broadcast_in_dim ceil clamp concatenate copy copy_p cummax cummin dynamic_slice"
+    " dynamic_update_slice expand_dims floor gather iota max min neg optimization_barrier pad reduce_max reduce_min"
+    " reduce_precision reshape rev round scatter select_and_gather_add select_n sign slice sort squeeze stop_gradient"
+    " top_k transpose".split()
+)
+
+
+def noisy(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`run(eps, seed, *args)`: the leaves of `function(*args)`, of any shapes, every result in it off by ± eps."""
+
+    def run(eps, seed, *args):
+        closed = jax.make_jaxpr(function)(*args)
+        noise = _Noise(eps, seed)
+        leaves = [noise(leaf) for leaf in jax.tree.leaves(args)]
+        return _evaluate(closed.jaxpr, closed.consts, leaves, noise)
+
+    return run
+
+
+class _Noise:
+    """Multiplies a value by 1 ± eps, by other signs at each call."""
+
+    def __init__(self, eps: Any, seed: Any):
+        self._eps, self._seed, self._calls = eps, seed, 0
+
+    def __call__(self, value: Any) -> Any:
+        value = jnp.asarray(value)
+        if not jnp.issubdtype(value.dtype, jnp.floating):
+            return value
+        self._calls += 1
+        # An integer hash of place, call and run: a real generator for every result would take minutes to compile.
+        mixed = jnp.arange(value.size, dtype=jnp.uint32).reshape(value.shape) + np.uint32(7919 * self._calls)
+        mixed = (mixed ^ (self._seed * np.uint32(0x9E3779B1))) * np.uint32(0x85EBCA77)
+        mixed = (mixed ^ (mixed >> np.uint32(15))) * np.uint32(0xC2B2AE3D)
+        sign = jnp.where(mixed >> np.uint32(31) == 0, -1.0, 1.0)
+        return value * (1 + self._eps * sign).astype(value.dtype)
+
+
+def _evaluate(jaxpr: Any, consts: Any, args: Any, noise: _Noise) -> list[Any]:
+    values: dict[Any, Any] = {}
+
+    def read(variable):
+        return variable.val if isinstance(variable, core.Literal) else values[variable]
+
+    values.update(zip(jaxpr.constvars, consts, strict=True))
+    values.update(zip(jaxpr.invars, args, strict=True))
+    for equation in jaxpr.eqns:
+        name, inputs = equation.primitive.name, [read(v) for v in equation.invars]
+        if name in CALLS and inner_jaxprs(equation):
+            outputs = _evaluate(inner_jaxprs(equation)[0], consts_of(equation), inputs, noise)
+        elif name == "scan":
+            outputs = _scan(equation, inputs, noise)
+        elif name in _EXACT:
+            outputs = bind(equation, inputs)
+        else:
+            outputs = [noise(value) for value in bind(equation, inputs)]
+        values.update(zip(equation.outvars, outputs, strict=True))
+    return [read(v) for v in jaxpr.outvars]
+
+
+def _scan(equation: Any, inputs: list[Any], noise: _Noise) -> list[Any]:
+    p = equation.params
+    n_consts, n_carry = p["num_consts"], p["num_carry"]
+    consts, carry, xs = inputs[:n_consts], inputs[n_consts : n_consts + n_carry], inputs[n_consts + n_carry :]
+    body = p["jaxpr"]
+
+    def step(carry, xs):
+        outputs = _evaluate(body.jaxpr, body.consts, [*consts, *carry, *xs], noise)
+        return outputs[:n_carry], outputs[n_carry:]
+
+    carry, ys = jax.lax.scan(step, list(carry), list(xs), length=p["length"], reverse=p["reverse"])
+    return [*carry, *ys]

@@ -1,0 +1,163 @@
+"""What a check says: a table with a row per argument leaf and situation, and a diagnosis."""
+
+import html
+import math
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from jaxnn.gradcheck.compare import Row
+
+
+class Diagnosis(NamedTuple):
+    """A known slip, recognised.
+
+    Attributes:
+      kind: one of the names in `jaxnn.gradcheck.KINDS`.
+      leaf: the argument leaf it was seen in, or "" where it holds for all.
+      text: what was seen, and what to change.
+    """
+
+    kind: str
+    leaf: str
+    text: str
+
+
+class WrongGradientError(AssertionError):
+    """Raised by `Report.raise_if_failed`, with the whole report as its message."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The answer to one check; true when the gradient is right.
+
+    Attributes:
+      title: what was checked.
+      rows: a `Row` per argument leaf and situation: "pass", "fail", "undecided", "skip" or "note".
+      diagnoses: known slips that explain the failures; empty where no explanation fits.
+      observations: what else was seen, in sentences.
+    """
+
+    title: str
+    rows: tuple[Row, ...]
+    diagnoses: tuple[Diagnosis, ...] = ()
+    observations: tuple[str, ...] = ()
+    counts: dict[str, int] = field(init=False)
+
+    def __post_init__(self):
+        counts = dict.fromkeys(("pass", "fail", "undecided", "skip", "note"), 0)
+        for row in self.rows:
+            counts[row.status] += 1
+        object.__setattr__(self, "counts", counts)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every row that could be decided passed, and at least one was (no shapes involved)."""
+        return not self.counts["fail"] and not self.counts["undecided"] and self.counts["pass"] > 0
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    def raise_if_failed(self) -> "Report":
+        """The report itself (a scalar truth) where the gradient is right.
+
+        Raises:
+          WrongGradientError: it is not; the message is the report.
+        """
+        if not self.passed:
+            raise WrongGradientError(str(self))
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as dictionaries and lists for JSON: no arrays of any shape, what is not finite as strings."""
+        return {
+            "title": self.title,
+            "passed": self.passed,
+            "counts": self.counts,
+            "diagnoses": [d._asdict() for d in self.diagnoses],
+            "observations": list(self.observations),
+            "rows": [{k: _plain(v) for k, v in row._asdict().items()} for row in self.rows],
+        }
+
+    def verdict(self) -> str:
+        """One line, with the counts (scalars)."""
+        counts = ", ".join(f"{n} {status}" for status, n in self.counts.items() if n)
+        if self.passed:
+            word = "right"
+        elif self.counts["fail"]:
+            word = "WRONG"
+        else:
+            word = "UNDECIDED" if self.counts["undecided"] else "NOTHING COULD BE CHECKED"
+        return f"{self.title}: gradient {word} ({counts})"
+
+    def lines(self, every_row: bool = False) -> list[str]:
+        """The report as text, one line per row of a table: all rows (of any shapes), or those that did not pass."""
+        lines = [self.verdict()]
+        for diagnosis in self.diagnoses:
+            where = f" [{diagnosis.leaf}]" if diagnosis.leaf else ""
+            lines.append(f"  diagnosis: {diagnosis.kind}{where}: {diagnosis.text}")
+        lines += [f"  {observation}" for observation in self.observations]
+        shown = [row for row in self.rows if every_row or row.status in ("fail", "undecided", "note")]
+        lines += _table(shown[:_MOST_ROWS] if not every_row else shown)
+        if not every_row and len(shown) > _MOST_ROWS:
+            lines.append(f"  ... and {len(shown) - _MOST_ROWS} more rows: print(report.table()) shows all")
+        skipped = sorted({f"{row.situation} ({row.text})" for row in self.rows if row.status == "skip"})
+        if skipped and not every_row:
+            lines.append(f"  skipped: {'; '.join(skipped)}")
+        return lines
+
+    def table(self) -> str:
+        """Every row, those that passed or were skipped included (leaves of any shapes)."""
+        return "\n".join(self.lines(every_row=True))
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr style='color:{_COLOURS.get(row.status, 'inherit')}'>"
+            + "".join(f"<td style='text-align:left'>{html.escape(cell)}</td>" for cell in _cells(row))
+            + "</tr>"
+            for row in self.rows
+        )
+        head = "".join(f"<th style='text-align:left'>{html.escape(name)}</th>" for name in _HEAD)
+        said = [f"{d.kind}{f' [{d.leaf}]' if d.leaf else ''}: {d.text}" for d in self.diagnoses] + list(
+            self.observations
+        )
+        notes = "".join(f"<li>{html.escape(text)}</li>" for text in said)
+        return (
+            f"<p><b>{html.escape(self.verdict())}</b></p><ul>{notes}</ul>"
+            f"<details {'' if self.passed else 'open'}><summary>{len(self.rows)} rows</summary>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></details>"
+        )
+
+
+_MOST_ROWS = 20
+_COLOURS = {"fail": "#c62828", "undecided": "#c62828", "skip": "#777", "note": "#b26a00"}
+_HEAD = ("", "situation", "leaf", "abs error", "rel error", "ulps", "cosine", "worst at", "hand", "reference", "")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    if row.status in ("skip", "note", "undecided") or not math.isfinite(row.max_abs) and row.text:
+        return (row.status, row.situation, row.leaf, "", "", "", "", "", "", "", row.text)
+    numbers = (f"{row.max_abs:.1e}", f"{row.max_rel:.1e}", f"{row.ulps:.3g}", f"{row.cosine:.6f}")
+    at = str(list(row.index)) if row.index else ""
+    return (row.status, row.situation, row.leaf, *numbers, at, f"{row.hand:.6g}", f"{row.reference:.6g}", row.text)
+
+
+def _table(rows: list[Row]) -> list[str]:
+    if not rows:
+        return []
+    cells = [_HEAD, *(_cells(row) for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(_HEAD) - 1)]
+    return [
+        "  " + "  ".join([*(cell.ljust(w) for cell, w in zip(line, widths, strict=False)), line[-1]]).rstrip()
+        for line in cells
+    ]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value

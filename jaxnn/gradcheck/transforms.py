@@ -1,0 +1,102 @@
+"""The hand-written gradient under JAX's transformations, against the reference taken one by one."""
+
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+from jaxnn.gradcheck.compare import Bound, Row
+from jaxnn.gradcheck.evidence import Evidence, Examiner, OutsideDomainError
+from jaxnn.gradcheck.run import Arrays
+from jaxnn.gradcheck.situations import Situation, is_label, make_cotangents
+
+
+def transformed(examiner: Examiner, given: Situation, seed: int) -> Iterator[Evidence | Row]:
+    """The same samples (leaves of any shapes) under vmap (each argument, all, twice) and scan, against one by one."""
+    runner, flat = examiner.runner, examiner.runner.flat
+    if not runner.traceable:
+        text = "the backward looks at values, so it runs eagerly alone: use jnp.where or lax.cond in place of `if`"
+        yield Row("jit", "all", "fail", text=text)
+        return
+    samples = _samples(examiner, given, seed)
+    if samples is None:
+        yield Row("under vmap and scan", "all", "skip", text="the reference is not finite beside the given arguments")
+        return
+    leaves, cotangents = samples
+
+    def one_by_one(axes):
+        taken = []
+        for k in range(3):
+            at = [leaf[k] if axis == 0 else leaf[0] for leaf, axis in zip(leaves, axes, strict=True)]
+            dy = [c[k] for c in cotangents]
+            taken.append(examiner.reference(at, at, dy, "float64"))
+        bounds = [_widest([at[1][j] for at in taken]) for j in range(len(flat.asked))]
+        return [np.stack([t[0][j] for t in taken]) for j in range(len(flat.asked))], bounds
+
+    def report(name, transform, axes, stacked_leaves, stacked_cotangents, shape=lambda a: a):
+        reference, bounds = one_by_one(axes)
+        try:
+            hand = runner.hand_under(transform, stacked_leaves, stacked_cotangents)
+        except Exception as error:
+            return Row(name, "all", "fail", text=f"the backward raised {type(error).__name__}: {str(error)[:160]}")
+        reference = [shape(r) for r in reference]
+        found = examiner.rows(name, hand, reference, bounds, "float64")
+        return Evidence(name, "transform", "float64", leaves, cotangents, hand, reference, found)
+
+    everything = [0 if i in flat.floating else None for i in range(len(leaves))]
+    arguments = sorted({flat.argument[i] for i in flat.floating})
+    for argument in arguments[:6] if len(arguments) > 1 else []:
+        axes = [0 if axis == 0 and flat.argument[i] == argument else None for i, axis in enumerate(everything)]
+        mixed = [leaf if axis == 0 else leaf[0] for leaf, axis in zip(leaves, axes, strict=True)]
+        name = f"vmap over {flat.problem.names[argument]}"
+        yield report(name, lambda hand, axes=axes: jax.vmap(hand, (axes, 0)), axes, mixed, cotangents)
+    mixed = [leaf if axis == 0 else leaf[0] for leaf, axis in zip(leaves, everything, strict=True)]
+    yield report("vmap over all", lambda hand: jax.vmap(hand, (everything, 0)), everything, mixed, cotangents)
+    twice = [np.stack([m, m[::-1]]) if axis == 0 else m for m, axis in zip(mixed, everything, strict=True)]
+    yield report(
+        "vmap of vmap",
+        lambda hand: jax.vmap(jax.vmap(hand, (everything, 0)), (everything, 0)),
+        everything,
+        twice,
+        [np.stack([c, c[::-1]]) for c in cotangents],
+        shape=lambda r: np.stack([r, r[::-1]]),
+    )
+
+    def scanned(hand):
+        def step(carry, xs):
+            stacked, dy = xs
+            rest = iter(stacked)
+            at = [next(rest) if axis == 0 else m for m, axis in zip(mixed, everything, strict=True)]
+            return carry, hand(at, dy)
+
+        def run(stacked, cotangents):
+            return jax.lax.scan(step, 0, ([s for s, a in zip(stacked, everything, strict=True) if a == 0], cotangents))[
+                1
+            ]
+
+        return run
+
+    yield report("scan", scanned, everything, mixed, cotangents)
+
+
+def _widest(bounds: list[Bound]) -> Bound:
+    return bounds[0]._replace(moved=np.max([bound.moved for bound in bounds], axis=0))
+
+
+def _samples(examiner: Examiner, given: Situation, seed: int) -> tuple[Arrays, Arrays] | None:
+    """Three samples beside the given arguments, and a cotangent for each, stacked on a new leading axis."""
+    runner, flat = examiner.runner, examiner.runner.flat
+    stretch = (1.0, 0.9, 1.1)
+    leaves = [
+        np.stack([leaf * s if i in flat.floating and not is_label(leaf) else leaf for s in stretch])
+        for i, leaf in enumerate(given.leaves)
+    ]
+    cotangents = [make_cotangents(given.cotangents, runner, given.leaves, seed + k) for k in range(3)]
+    stacked = [np.stack([c[j] for c in cotangents]) for j in range(len(cotangents[0]))]
+    try:
+        for k in range(3):
+            at = [leaf[k] for leaf in leaves]
+            examiner.reference(at, at, [c[k] for c in stacked], "float64")
+    except OutsideDomainError:
+        return None
+    return leaves, stacked

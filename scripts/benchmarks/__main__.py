@@ -1,0 +1,20 @@
+"""scripts/bench: runs one benchmark, or lists them."""
+
+import importlib
+import sys
+
+BENCHMARKS = {"gradcheck": "right and wrong gradients through jaxnn.gradcheck and through other checkers"}
+
+
+def main(argv: list[str]) -> int:
+    if argv and argv[0] in BENCHMARKS:
+        return importlib.import_module(f"scripts.benchmarks.{argv[0]}").main(argv[1:])
+    asked = bool(argv) and argv[0] in ("-h", "--help")
+    lines = ["usage: scripts/bench NAME [ARGS]", "", *(f"  {name:12} {what}" for name, what in BENCHMARKS.items())]
+    lines += ["", "scripts/bench NAME --help tells a benchmark's own options."]
+    print("\n".join(lines), file=sys.stdout if asked else sys.stderr)
+    return 0 if asked else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,89 @@
+"""Stored networks: what is written comes back, and what is damaged is refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load, save
+
+import jaxnn
+from experiments.checkpoint import Checkpoint, encode
+from experiments.checkpoint import load as load_checkpoint
+from experiments.networks import NetworkSpec
+
+
+@pytest.fixture
+def stored(tmp_path):
+    spec = NetworkSpec((5, 4, 3), "tanh", "softmax", init="he")
+    params = spec.model().init(jax.random.key(0))
+    stats = jaxnn.Standardizer(np.arange(5.0), np.ones(5))
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(encode(Checkpoint(spec, params, ("a", "b", "c"), None, stats)))
+    return path, spec, params
+
+
+def test_a_network_comes_back_as_it_was(stored):
+    path, spec, params = stored
+    back = load_checkpoint(path)
+    x = jnp.linspace(-1, 1, 10).reshape(2, 5)
+    before = spec.model().predict(params, x)
+    np.testing.assert_array_equal(back.spec.model().predict(back.params, x), before)
+    assert (back.spec.sizes, back.spec.activation, back.spec.output) == ((5, 4, 3), "tanh", "softmax")
+    assert (back.classes, back.image_shape) == (("a", "b", "c"), None)
+    np.testing.assert_array_equal(back.standardizer.mean, np.arange(5.0))
+
+
+def test_weights_are_stored_by_their_values_not_by_their_memory(tmp_path):
+    spec = NetworkSpec((2, 3))
+    W = np.asfortranarray(np.arange(6, dtype=np.float32).reshape(3, 2))
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(encode(Checkpoint(spec, ({"W": W, "b": np.zeros(3, np.float32)},), ("a", "b"))))
+    np.testing.assert_array_equal(load_checkpoint(path).params[0]["W"], W)
+
+
+def test_names_are_the_paths_in_the_params(stored):
+    with safe_open(stored[0], framework="np") as file:
+        assert sorted(file.keys()) == ["0/W", "0/b", "2/W", "2/b", "standardizer/mean", "standardizer/std"]
+        assert file.metadata()["sizes"] == "[5, 4, 3]"
+        assert file.metadata()["format_version"] == "1"
+
+
+def change(path, tensors=None, **metadata):
+    """Write the file again, with tensors (None: left out) and metadata changed."""
+    with safe_open(path, framework="np") as file:
+        old = file.metadata()
+    kept = {name: value for name, value in (load(path.read_bytes()) | (tensors or {})).items() if value is not None}
+    path.write_bytes(save(kept, old | metadata))
+
+
+@pytest.mark.parametrize(
+    ("tensors", "metadata", "message"),
+    [
+        ({"0/W": np.zeros((5, 4), np.float32)}, {}, "transposed"),
+        ({"0/W": np.zeros((4, 6), np.float32)}, {}, "shape"),
+        ({"0/W": np.full((4, 5), np.nan, np.float32)}, {}, "not finite"),
+        ({"2/b": None}, {}, "the network has"),
+        ({"9/W": np.zeros(1, np.float32)}, {}, "the network has"),
+        ({}, {"sizes": "[5, 4"}, "damaged"),
+        ({}, {"sizes": "7"}, "damaged"),
+        ({}, {"sizes": "[5, -4, 3]"}, "sizes"),
+        ({}, {"activation": "wish"}, "unknown activation"),
+        ({}, {"output": "wish"}, "unknown output"),
+        ({}, {"image_shape": "7"}, "damaged"),
+        ({}, {"format": "other"}, "not written by these experiments"),
+        ({}, {"format_version": "2"}, "another version"),
+    ],
+)
+def test_a_file_that_does_not_fit_its_network_is_refused(stored, tensors, metadata, message):
+    change(stored[0], tensors, **metadata)
+    with pytest.raises(ValueError, match=message):
+        load_checkpoint(stored[0])
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"PK\x03\x04" + b[4:]])
+def test_a_damaged_file_is_refused(stored, damage):
+    path = stored[0]
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=r"net\.safetensors is damaged"):
+        load_checkpoint(path)

@@ -1,0 +1,142 @@
+"""The command line: what helps, what is refused, and how."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from experiments import cli
+from experiments.catalog import FIELDS, experiments
+
+HEAVY = {"jax", "jaxnn", "optax", "matplotlib", "sklearn", "h5py", "PIL", "safetensors"}
+
+
+def refused(capsys, *argv, status=2):
+    """Run, expect that exit status and one line on stderr; the line."""
+    assert cli.main(argv) == status
+    out, err = capsys.readouterr()
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    return err
+
+
+@pytest.mark.parametrize("argv", [[], ["--help"], ["-h"], ["help"], ["run", "--help"]])
+def test_help_names_the_commands_and_the_experiments(capsys, argv):
+    assert cli.main(argv) == 0
+    out = capsys.readouterr().out
+    for word in ("list", "run NAME", "predict RUN IMAGE", *experiments()):
+        assert word in out
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["list"], ["run", "ladder", "--help"], ["run", "nothing"]])
+def test_help_imports_nothing_heavy(argv):
+    code = f"import sys; from experiments.cli import main; main({argv}); print('\\n', *sys.modules, sep=' ')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    imported = set(done.stdout.splitlines()[-1].split())
+    assert "experiments.cli" in imported
+    assert not imported & HEAVY
+
+
+def test_list_says_everything_that_the_headers_do(capsys):
+    assert cli.main(["list"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    for experiment in experiments().values():
+        for field in FIELDS:
+            assert f"{field}: {experiment.field(field)}" in out
+
+
+def test_there_are_experiments_and_each_header_is_complete():
+    assert set(experiments()) >= {"ladder", "catvnoncat"}
+    for experiment in experiments().values():
+        assert all(experiment.field(field) for field in FIELDS)
+        assert experiment.field("Command").startswith(f"python -m experiments run {experiment.name}")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["run", "ladder"], ["--epochs", "--batch-size", "--learning-rate", "--optimizer", "--seed", "--runs-dir"]),
+        (["run", "catvnoncat"], ["--data-dir DIR", "--seeds", "--iterations", "--runs-dir"]),
+        (["predict"], ["RUN", "IMAGE", "--network", "squashed"]),
+    ],
+)
+def test_each_command_explains_its_options(capsys, command, words):
+    assert cli.main([*command, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(word in out for word in words)
+    if command[0] == "run":
+        assert all(f"\n{field}:" in out for field in FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("frobnicate", "no command is called 'frobnicate': there are list, run and predict"),
+        ("run", "run takes the name of an experiment: there are catvnoncat, ladder"),
+        ("run nothing", "no experiment is called 'nothing': there are catvnoncat, ladder"),
+        ("list more", "list takes no arguments"),
+        ("run ladder --bogus", "--bogus"),
+        ("run ladder --epochs many", "--epochs"),
+        ("run ladder --epochs", "--epochs"),
+        ("run ladder --epochs 0", "--epochs must be at least 1, got 0"),
+        ("run ladder --learning-rate -1", "a learning rate must be positive, got -1.0"),
+        ("run ladder --learning-rate nan", "a learning rate must be positive, got nan"),
+        ("run ladder --batch-size 100000", "--batch-size must be 1 to 398"),
+        ("run ladder --batch-size 0", "--batch-size must be 1 to 398"),
+        ("run ladder --optimizer foo", "unknown optimizer 'foo'"),
+        ("run ladder --seed -1", "--seed must be"),
+        ("run ladder --seed 5000000000", "--seed must be"),
+        ("run catvnoncat --seeds 0", "--seeds must be at least 1, got 0"),
+        ("run catvnoncat --iterations 0", "--iterations must be at least 1, got 0"),
+        ("run catvnoncat --iterations 1.5", "--iterations"),
+        ("run catvnoncat --learning-rate 0", "a learning rate must be positive, got 0.0"),
+        ("run catvnoncat --optimizer foo", "unknown optimizer 'foo'"),
+        ("predict", "RUN"),
+    ],
+)
+def test_bad_arguments_are_one_line_and_leave_nothing(capsys, tmp_path, monkeypatch, command, message):
+    monkeypatch.chdir(tmp_path)
+    assert message in refused(capsys, *command.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_results_place_that_cannot_be_made_is_one_line(capsys, tmp_path, write_photos):
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    data = str(write_photos(tmp_path / "data"))
+    assert "taken" in refused(capsys, "run", "catvnoncat", "--data-dir", data, "--runs-dir", str(taken))
+
+
+@pytest.fixture
+def fails_in_training(monkeypatch, tmp_path, write_photos):
+    """`run(error)`: catvnoncat, with that error raised once its folder is there; the exit status."""
+
+    def run(error):
+        def train(*args):
+            raise error
+
+        monkeypatch.setattr("experiments.catvnoncat.run._train", train)
+        data = str(write_photos(tmp_path / "data"))
+        return cli.main(["run", "catvnoncat", "--data-dir", data, "--runs-dir", str(tmp_path / "runs")])
+
+    return run
+
+
+def test_ctrl_c_is_one_line_and_keeps_the_folder(capsys, tmp_path, fails_in_training):
+    assert fails_in_training(KeyboardInterrupt()) == 130
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert capsys.readouterr().err == f"error: interrupted; what was done is in {folder}\n"
+    assert json.loads((folder / "config.json").read_text())["experiment"] == "catvnoncat"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("ours"), ValueError("ours"), TypeError("ours")])
+def test_a_crash_of_ours_keeps_its_traceback(fails_in_training, error):
+    with pytest.raises(type(error), match="ours"):
+        fails_in_training(error)
+
+
+def test_a_full_disk_is_one_line(capsys, fails_in_training):
+    assert fails_in_training(OSError(28, "No space left on device", "runs/x")) == 2
+    assert capsys.readouterr().err == "error: runs/x: No space left on device\n"

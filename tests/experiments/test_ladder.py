@@ -1,0 +1,147 @@
+"""The ladder on a tiny setting, and its proof, which must be able to fail."""
+
+import contextlib
+import io
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxnn
+from experiments import checkpoint, cli, proof, timing
+from experiments.ladder import run as ladder
+from experiments.ladder.data import load_datasets
+from experiments.networks import NetworkSpec
+from experiments.run_folder import RunError
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """One small network per data set, and short measurements."""
+    with pytest.MonkeyPatch.context() as patch:
+        rungs = {30: NetworkSpec((30, 4, 1)), 64: NetworkSpec((64, 4, 10), output="softmax")}
+        patch.setattr(ladder, "ladder", lambda data: {"one-hidden": rungs[data.train.x.shape[1]]})
+        patch.setattr(timing, "_SECONDS_PER_ROUND", 1e-3)
+        patch.setattr(timing, "_ROUNDS", 2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def done(tiny, tmp_path_factory):
+    """A run: its folder, and what it printed."""
+    runs, out = tmp_path_factory.mktemp("runs"), io.StringIO()
+    with contextlib.redirect_stdout(out):
+        assert cli.main(["run", "ladder", "--epochs", "4", "--runs-dir", str(runs)]) == 0
+    (folder,) = runs.iterdir()
+    return folder, out.getvalue()
+
+
+def test_the_folder_holds_everything(done):
+    folder, out = done
+    assert {path.name for path in folder.iterdir()} == {
+        *("config.json", "metrics.jsonl", "report.txt", "results.json", "curves.png"),
+        *("breast-cancer-one-hidden.safetensors", "digits-one-hidden.safetensors"),
+    }
+    assert f"results in {folder}" in out
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_config_says_what_was_run_and_where(done):
+    config = json.loads((done[0] / "config.json").read_text())
+    assert config["experiment"] == "ladder"
+    assert config["options"]["epochs"] == 4
+    assert config["command"].startswith("python -m experiments run ladder --epochs 4")
+    assert set(config["versions"]) == {"jaxnn", "jax", "optax", "numpy", "python"}
+    assert config["device"]["platform"] == jax.default_backend()
+
+
+def test_metrics_have_a_line_per_report(done):
+    lines = [json.loads(line) for line in (done[0] / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["data"], line["epoch"]) for line in lines] == [
+        (data, epoch) for data in ("breast cancer", "digits") for epoch in (1, 2, 3, 4)
+    ]
+    assert all({"loss", "train_accuracy", "dev_accuracy", "step"} <= set(line) for line in lines)
+    assert not any("test_accuracy" in line for line in lines)
+
+
+def test_the_table_is_printed_and_kept(done):
+    folder, out = done
+    results = json.loads((folder / "results.json").read_text())
+    text = (folder / "report.txt").read_text()
+    for row in results:
+        for content in (text, out):
+            assert row["sizes"] in content
+            assert f"{100 * row['accuracy']['test']:.2f}" in content
+        assert max(row["difference"].values()) < 1e-10
+        assert all(speed["steps_per_second"] > 0 for speed in row["speed"].values())
+    assert "of it compilation" in out
+
+
+def test_stored_networks_give_the_reported_accuracy(done):
+    folder, _ = done
+    rows = json.loads((folder / "results.json").read_text())
+    for data, row in zip(load_datasets(0), rows, strict=True):
+        stored = checkpoint.load(folder / f"{data.name.replace(' ', '-')}-one-hidden.safetensors")
+        labels = stored.spec.model().classify(stored.params, data.test.x)
+        assert float(jaxnn.accuracy(labels, data.test.y)) == pytest.approx(row["accuracy"]["test"])
+        np.testing.assert_array_equal(stored.standardizer.mean, data.standardizer.mean)
+        assert stored.classes == data.classes
+
+
+def test_data_are_standardised_by_train_alone_and_stratified():
+    for data in load_datasets(0):
+        np.testing.assert_allclose(data.train.x.mean(axis=0), 0, atol=1e-4)
+        assert np.abs(data.dev.x.mean(axis=0)).max() > 1e-3
+        shares = [np.bincount(part.y) / len(part.y) for part in (data.train, data.dev, data.test)]
+        np.testing.assert_allclose(shares[1], shares[0], atol=0.02)
+        np.testing.assert_allclose(shares[2], shares[0], atol=0.02)
+
+
+def test_predict_refuses_a_run_without_images(done, capsys, tmp_path):
+    assert cli.main(["predict", str(done[0]), str(tmp_path / "a.png")]) == 2
+    assert "other data than images" in capsys.readouterr().err
+
+
+def test_a_wrong_backward_fails_the_run(tiny, monkeypatch, capsys, tmp_path):
+    # The notes' own slip: dz = W'dz * g(z), with g in the place of g'.
+    wrong = jaxnn.stateless(jaxnn.relu_forward, lambda a, da: da * a)
+    monkeypatch.setitem(jaxnn.ACTIVATIONS, "relu", lambda: wrong)
+    assert cli.main(["run", "ladder", "--epochs", "1", "--runs-dir", str(tmp_path)]) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "the hand-derived gradient of 0/" in err
+    assert "a backward is wrong" in err
+
+
+def test_a_run_that_diverges_keeps_what_went_before(tiny, capsys, tmp_path):
+    argv = ["run", "ladder", "--epochs", "3", "--optimizer", "sgd", "--learning-rate", "1e30"]
+    assert cli.main([*argv, "--runs-dir", str(tmp_path)]) == 1
+    err = capsys.readouterr().err
+    assert "diverged at step" in err
+    (folder,) = tmp_path.iterdir()
+    stored = checkpoint.load(folder / "breast-cancer-one-hidden.safetensors")
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(stored.params))
+
+
+@pytest.mark.parametrize("factor", [1 + 1e-5, float("nan"), 0.0])
+def test_the_proof_fails_where_the_gradients_differ(factor):
+    model = jaxnn.logistic_regression(3)
+    right = jaxnn.objective(model.network, model.loss)
+
+    def scaled(params, batch, key=None):
+        value, grads = right.value_and_grad(params, batch, key)
+        return value, jax.tree.map(lambda g: g * factor, grads)
+
+    batch = jaxnn.Batch(np.eye(3, dtype=np.float32), np.array([0, 1, 1]))
+    params = model.init(jax.random.key(0))
+    assert proof.make_proof("right", right)(params, batch) < 1e-12
+    with pytest.raises(RunError, match="wrong: the hand-derived gradient"):
+        proof.make_proof("wrong", right._replace(value_and_grad=scaled))(params, batch)
+
+
+def test_a_gradient_that_is_zero_must_be_zero_by_both():
+    zero, tiny = {"W": jnp.zeros(2)}, {"W": jnp.array([0.0, 1e-20])}
+    assert proof.gradient_difference(zero, zero) == (0.0, "W")
+    assert proof.gradient_difference(tiny, zero) == (float("inf"), "W")

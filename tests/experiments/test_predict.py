@@ -1,0 +1,150 @@
+"""predict: photos of every kind, and what is no photo or no run."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import cli
+from experiments.photo import read_photo
+
+
+def predict(capsys, *argv):
+    status = cli.main(["predict", *map(str, argv)])
+    out, err = capsys.readouterr()
+    return status, out + err
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (100, 80), "red").save(path)
+    return path
+
+
+def test_the_answer_is_the_class_and_its_probability(capsys, image_run, photo):
+    assert predict(capsys, image_run, photo) == (0, "non-cat with probability 0.80\n")
+    assert predict(capsys, image_run, photo, "--network", "logistic") == (0, "cat with probability 0.93\n")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "LA", "RGBA", "P", "1", "I;16"])
+def test_png_of_every_colour_mode(tmp_path, mode):
+    path = tmp_path / "a.png"
+    if mode == "I;16":
+        Image.fromarray(np.full((20, 30), 257 * 200, np.uint16)).save(path)
+    else:
+        Image.new("RGB", (30, 20), (200, 200, 200)).convert(mode, palette=Image.Palette.ADAPTIVE).save(path)
+    pixels = read_photo(path, 64, 64)
+    assert pixels.shape == (64, 64, 3)
+    assert pixels.dtype == np.float32
+    if mode != "1":  # black and white dots: no grey to compare
+        np.testing.assert_allclose(pixels, 200 / 255, atol=0.01)
+    assert pixels.min() >= 0
+    assert pixels.max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_jpeg_of_every_colour_mode(tmp_path, mode):
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (500, 7), (200, 200, 200)).convert(mode).save(path)
+    np.testing.assert_allclose(read_photo(path, 64, 64), 200 / 255, atol=0.02)
+
+
+def test_transparency_becomes_white(tmp_path):
+    path = tmp_path / "a.png"
+    Image.new("RGBA", (10, 10), (0, 0, 0, 0)).save(path)
+    np.testing.assert_array_equal(read_photo(path, 4, 4), 1)
+
+
+def test_a_palette_with_a_transparent_colour_becomes_white(tmp_path):
+    path = tmp_path / "a.png"
+    Image.new("P", (10, 10), 0).save(path, transparency=0)
+    np.testing.assert_array_equal(read_photo(path, 4, 4), 1)
+
+
+def test_exif_turns_the_photo_upright(tmp_path):
+    path = tmp_path / "a.jpg"
+    image = Image.new("RGB", (64, 64), "black")
+    image.paste((255, 255, 255), (0, 0, 64, 32))  # white above
+    exif = Image.Exif()
+    exif[0x0112] = 3  # taken upside down
+    image.save(path, exif=exif, quality=95)
+    pixels = read_photo(path, 64, 64)
+    assert pixels[:30].max() < 0.1
+    assert pixels[34:].min() > 0.9
+
+
+def test_the_whole_photo_is_squashed_and_nothing_is_cut_off(tmp_path):
+    path = tmp_path / "a.png"
+    image = Image.new("RGB", (640, 64), "black")
+    image.paste((255, 0, 0), (0, 0, 64, 64))  # the leftmost tenth
+    image.save(path)
+    red = read_photo(path, 64, 64)[..., 0].mean(axis=0)
+    assert red[:5].min() > 0.9
+    assert red[9:].max() < 0.1
+
+
+def png_header(width, height):
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not a PNG or JPEG"),
+        (b"hello, I am text", "not a PNG or JPEG"),
+        (b"GIF89a" + bytes(50), "not a PNG or JPEG"),
+        (png_header(10_000, 10_000), "million pixels"),
+        (png_header(100_000, 100_000), "million pixels"),
+        (png_header(20, 20), "damaged"),
+    ],
+)
+def test_what_is_no_photo_is_one_line(capsys, tmp_path, image_run, content, message):
+    path = tmp_path / "bad.png"
+    path.write_bytes(content)
+    status, text = predict(capsys, image_run, path)
+    assert status == 2
+    assert text.startswith("error: ")
+    assert message in text
+    assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_truncated_photo_is_one_line(capsys, tmp_path, image_run, suffix):
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 200, 3)).astype(np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:5000])
+    status, text = predict(capsys, image_run, path)
+    assert (status, text.count("\n")) == (2, 1)
+    assert "is damaged" in text
+
+
+def test_what_is_no_run_is_one_line(capsys, tmp_path, image_run, photo):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for argv, message in [
+        ((tmp_path / "absent", photo), "is not a folder"),
+        ((photo, photo), "is not a folder"),
+        ((empty, photo), "no trained networks"),
+        ((image_run, tmp_path / "absent.png"), "absent.png: No such file"),
+        ((image_run, tmp_path), "Is a directory"),
+        ((image_run, photo, "--network", "other"), "has no network 'other': there are deep, logistic"),
+    ]:
+        status, text = predict(capsys, *argv)
+        assert status == 2
+        assert message in text
+        assert text.count("\n") == 1
+
+
+def test_damaged_params_are_one_line(capsys, image_run, photo):
+    path = image_run / "deep.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    status, text = predict(capsys, image_run, photo)
+    assert (status, text.count("\n")) == (2, 1)
+    assert "deep.safetensors is damaged" in text

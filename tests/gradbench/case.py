@@ -1,0 +1,98 @@
+"""What one case of the bench is, and how its hand gradient is called whatever its form."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+KINDS = (
+    "constant factor", "missing 1/m", "1/m twice", "sign", "transpose", "swapped", "zero", "missing sum",
+    "sum for mean", "cotangent ignored", "g for g'", "only for z < 0", "only at the kink", "only when saturated",
+    "only under vmap", "only in low precision", "truncated recurrence",
+)  # fmt: skip
+
+
+class Witness(NamedTuple):
+    """A situation in which a wrong gradient shows: arguments, cotangent (random if None), mapped over axis 0 or not."""
+
+    args: tuple[Any, ...]
+    dy: Any = None
+    vmap: bool = False
+
+
+class Case(NamedTuple):
+    """A function and its hand gradient.
+
+    `hand` depends on `form`: "gradient": grad_f(*args); "vjp": backward(args, dy); "rule": (fwd, bwd) of a
+    jax.custom_vjp; "custom": the function with its rule on it. `kind` is what a person would call the mistake (None: it
+    has no name), `also` what would be true to say besides; `witness` gives the situation where `args` do not show it.
+    """
+
+    name: str
+    form: str
+    f: Callable[..., Any]
+    hand: Any
+    args: tuple[Any, ...]
+    right: bool
+    kind: str | None = None
+    hard: bool = False
+    also: tuple[str, ...] = ()
+    witness: Callable[[], Witness] | None = None
+
+
+def right(name: str, form: str, f: Any, hand: Any, *args: Any) -> Case:
+    return Case(name, form, f, hand, args, right=True)
+
+
+def hard(name: str, form: str, f: Any, hand: Any, *args: Any) -> Case:
+    return Case(name, form, f, hand, args, right=True, hard=True)
+
+
+def wrong(
+    name: str, form: str, f: Any, hand: Any, *args: Any, kind: str | None = None, also: Any = (), witness: Any = None
+) -> Case:
+    return Case(name, form, f, hand, args, right=False, kind=kind, also=tuple(also), witness=witness)
+
+
+def normal(seed: int, *shape: int, scale: float = 1.0, dtype: Any = jnp.float32) -> Any:
+    # NumPy's: drawing by JAX would compile a program for every shape.
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape) * scale, dtype)
+
+
+def uniform(seed: int, *shape: int, low: float = 0.1, high: float = 0.9) -> Any:
+    return jnp.asarray(np.random.default_rng(seed).uniform(low, high, shape), jnp.float32)
+
+
+def integers(seed: int, high: int, *shape: int) -> Any:
+    return jnp.asarray(np.random.default_rng(seed).integers(0, high, shape), jnp.int32)
+
+
+def simplex(seed: int, m: int, k: int) -> Any:
+    return jnp.asarray(np.random.default_rng(seed).dirichlet(np.ones(k), m), jnp.float32)
+
+
+def with_rule(f: Any, backward: Any) -> Any:
+    """`f` under a jax.custom_vjp whose residuals are the arguments."""
+    g = jax.custom_vjp(lambda *args: f(*args))
+    g.defvjp(lambda *args: (f(*args), args), backward)
+    return g
+
+
+def backward_of(case: Case) -> Callable[[tuple[Any, ...], Any], tuple[Any, ...]]:
+    """The hand gradient as `backward(args, dy)`, one entry per argument. A gradient is scaled by a `dy` not None."""
+    if case.form == "vjp":
+        return case.hand
+    if case.form == "rule":
+        fwd, bwd = case.hand
+        return lambda args, dy: bwd(fwd(*args)[1], dy)
+    if case.form == "custom":
+        return lambda args, dy: jax.vjp(case.hand, *args)[1](dy)
+
+    def scaled(args: tuple[Any, ...], dy: Any) -> tuple[Any, ...]:
+        grads = case.hand(*args)
+        grads = (grads,) if len(args) == 1 else grads
+        return grads if dy is None else jax.tree.map(lambda g: g * dy, grads)
+
+    return scaled

@@ -1,0 +1,102 @@
+"""Activations: values and slopes against the oracle, the choices at 0, and what is cached."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracle import activations as oracle
+
+import jaxnn as nn
+from tests.test_registry import compiled
+
+Z = np.array([-1e4, -745, -100, -30, -10, -3.1, -1, -0.3, -1e-8, 0, 1e-8, 0.004, 0.3, 1, 3.1, 10, 30, 100, 745, 1e4])
+LAYERS = {
+    **{name: make() for name, make in nn.ACTIVATIONS.items()},
+    ("leaky_relu", 0.2): nn.leaky_relu(0.2),
+    ("elu", 0.7): nn.elu(0.7),
+}
+
+
+@pytest.fixture(scope="module")
+def computed():
+    """name -> (a, dz for da = 1, dz for da = -2.5), all in one program."""
+
+    @compiled
+    def run(z):
+        results = []
+        for layer in LAYERS.values():
+            a, cache = layer.forward((), z)
+            results.append((a, *(layer.backward((), cache, jnp.full_like(z, da))[1] for da in (1, -2.5))))
+        return results
+
+    with jax.enable_x64(True):
+        return dict(zip(LAYERS, jax.device_get(run(jnp.asarray(Z))), strict=True))
+
+
+def test_every_activation_of_the_oracle_is_here():
+    assert set(nn.ACTIVATIONS) == set(oracle.ACTIVATIONS)
+
+
+@pytest.mark.parametrize("name", LAYERS, ids=str)
+def test_value_and_slope_are_the_oracles(name, computed):
+    a, slope, scaled = computed[name]
+    assert a.dtype == np.float64
+    np.testing.assert_allclose(a, oracle.lookup(name).g(Z), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(slope, oracle.lookup(name).dg(Z), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(scaled, -2.5 * oracle.lookup(name).dg(Z), rtol=1e-12, atol=1e-14)
+
+
+SLOPES_AT_0 = {
+    "relu": 0,
+    "leaky_relu": 1,
+    ("leaky_relu", 0.2): 1,
+    "elu": 1,
+    ("elu", 0.7): 0.7,
+    "sigmoid": 0.25,
+    "tanh": 1,
+}
+SLOPES_AT_0 |= {"identity": 1, "softplus": 0.5, "silu": 0.5, "gelu": 0.5, "gelu_tanh": 0.5}
+
+
+@pytest.mark.parametrize("name", LAYERS, ids=str)
+def test_slope_at_0_is_the_stated_one(name, computed):
+    np.testing.assert_allclose(computed[name][1][Z == 0], SLOPES_AT_0[name], rtol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "relu", "softplus", "elu"])
+def test_cache_is_the_activation_itself(name):
+    a, cache = LAYERS[name].forward((), jnp.ones((2, 3)))
+    assert cache is a
+
+
+@pytest.mark.parametrize("name", ["silu", "gelu", "gelu_tanh"])
+def test_cache_is_the_input_itself(name):
+    z = jnp.ones((2, 3))
+    assert LAYERS[name].forward((), z)[1] is z
+
+
+def test_small_caches():
+    """A byte an element for leaky_relu, nothing for the identity."""
+    z = jnp.array([-1.0, 0.0, 1.0])
+    mask = nn.leaky_relu_forward(z)[1]
+    assert (mask.tolist(), mask.dtype, mask.nbytes) == ([False, True, True], bool, 3)
+    assert nn.identity_forward(z) == (z, ())
+
+
+def test_traced_slope_and_alpha_are_hyperparameters_of_a_population():
+    z, values = jnp.asarray(Z, jnp.float32), jnp.array([0.1, 0.7])
+
+    @compiled
+    def run(values):
+        return jax.vmap(lambda v: [layer.forward((), z)[0] for layer in (nn.leaky_relu(v), nn.elu(v))])(values)
+
+    leaky, elu = run(values)
+    for i, value in enumerate((0.1, 0.7)):
+        np.testing.assert_allclose(leaky[i], oracle.leaky_relu(Z, value), rtol=1e-6)
+        np.testing.assert_allclose(elu[i], oracle.elu(Z, value), rtol=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [-0.1, np.float32(-1), -1])
+def test_negative_alpha_is_refused(alpha):
+    with pytest.raises(ValueError, match="alpha >= 0"):
+        nn.elu(alpha)

@@ -1,0 +1,243 @@
+"""Data before training: splits, standardisation, one-hot labels, batches, and the checks that teach."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+import jaxnn as nn
+from tests.test_registry import compiled
+
+
+def numbered(m):
+    return np.arange(m, dtype=np.float64)[:, None]
+
+
+# split
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    sizes=st.lists(st.integers(1, 60), min_size=1, max_size=6),
+    shares=st.lists(st.integers(1, 10), min_size=1, max_size=4),
+    seed=st.integers(0, 2**32 - 1),
+    stratify=st.booleans(),
+)
+def test_split_puts_every_example_in_one_part(sizes, shares, seed, stratify):
+    y = np.repeat(np.arange(len(sizes)), sizes)
+    m, fractions = len(y), np.array(shares) / sum(shares)
+    x = numbered(m)
+    try:
+        parts = nn.split(x, y, fractions, seed=seed, stratify=stratify)
+    except ValueError:
+        assert m * fractions.min() < 1  # a part would be empty
+        return
+    assert len(parts) == len(shares)
+    together = np.concatenate([part.x[:, 0] for part in parts]).astype(int)
+    assert np.array_equal(np.sort(together), np.arange(m))
+    for part, fraction in zip(parts, fractions, strict=True):
+        assert np.array_equal(part.y, y[part.x[:, 0].astype(int)])
+        assert abs(len(part.y) - fraction * m) <= 1
+        if stratify:
+            counts = np.bincount(part.y, minlength=len(sizes))
+            expected = len(part.y) * np.array(sizes) / m
+            assert np.all(np.abs(counts - expected) <= 1 + len(sizes) * np.array(sizes) / m + 1e-9)
+
+
+def test_stratified_split_of_rare_classes():
+    """Where the shares come out even, they are exact; without stratifying, chance decides."""
+    y = np.repeat([0, 1, 2], [800, 180, 20])
+    parts = nn.split(numbered(1000), y, (0.8, 0.1, 0.1), seed=0, stratify=True)
+    assert [np.bincount(part.y).tolist() for part in parts] == [[640, 144, 16], [80, 18, 2], [80, 18, 2]]
+    by_chance = nn.split(numbered(1000), y, (0.8, 0.1, 0.1), seed=0)
+    assert [np.bincount(part.y).tolist() for part in by_chance] != [[640, 144, 16], [80, 18, 2], [80, 18, 2]]
+
+
+@pytest.mark.parametrize("stratify", [True, False])
+def test_split_follows_its_seed(stratify):
+    y = np.arange(40) % 3
+    one, again, other = (nn.split(numbered(40), y, (0.5, 0.5), seed=s, stratify=stratify) for s in (0, 0, 1))
+    assert np.array_equal(one[0].x, again[0].x)
+    assert not np.array_equal(one[0].x, other[0].x)
+    assert not np.array_equal(np.sort(one[0].x[:, 0]), np.sort(other[0].x[:, 0]))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "fractions", "stratify", "message"),
+    [
+        (numbered(10), np.zeros(10), (0.5, 0.6), False, "must be positive and sum to 1, got .* with sum 1.1"),
+        (numbered(10), np.zeros(10), (1.0, 0.0), False, "must be positive"),
+        (numbered(10), np.zeros(10), (1.5, -0.5), False, "must be positive"),
+        (numbered(10), np.zeros(10), (np.nan, 1), False, "must be positive"),
+        (numbered(10), np.zeros(10), (), False, "must be positive"),
+        (numbered(10), np.zeros(9), (0.5, 0.5), False, r"x has shape \(10, 1\), y \(9,\)"),
+        (numbered(10), np.zeros((10, 2)), (0.5, 0.5), True, r"stratify takes labels \(m,\), got y of shape \(10, 2\)"),
+        (numbered(10), np.zeros(10), (0.97, 0.03), False, "10 examples split by .* leave a part empty"),
+        (numbered(0), np.zeros(0), (1.0,), False, "leave a part empty"),
+    ],
+)
+def test_split_refuses(x, y, fractions, stratify, message):
+    with pytest.raises(ValueError, match=message):
+        nn.split(x, y, fractions, seed=0, stratify=stratify)
+
+
+# standardize
+
+
+@pytest.mark.parametrize("shape", [(50, 4), (50, 2, 3), (50,), (1, 3)])
+def test_standardize_is_scikit_learns(shape):
+    rng = np.random.default_rng(0)
+    train, test = rng.normal(size=shape) * 7 + 3, rng.normal(size=shape)
+    stats = nn.fit_standardizer(train)
+    scaler = StandardScaler().fit(train.reshape(shape[0], -1))
+    for x in (train, test):
+        expected = scaler.transform(x.reshape(shape[0], -1)).reshape(shape)
+        np.testing.assert_allclose(nn.standardize(stats, x), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("constant", [0.0, 0.1, 0.3, 1.1, 1 / 3, 60000 / 7])
+def test_constant_feature_becomes_exactly_zero(constant, dtype):
+    """Its computed mean may be off by rounding, and its deviation noise: 1 must not come of 0/0 or noise/noise."""
+    x = np.full((1000, 2), constant, dtype)
+    x[:, 1] = np.arange(1000) % 2
+    stats = nn.fit_standardizer(x)
+    assert stats.mean.dtype == stats.std.dtype == dtype
+    out = nn.standardize(stats, x)
+    assert not np.any(out[:, 0])
+    np.testing.assert_allclose(out[:, 1], 2 * x[:, 1] - 1)
+    assert stats.std[0] == 1
+
+
+def test_deviation_too_small_for_its_dtype_divides_nothing_by_zero():
+    x = np.zeros((100_001, 1), np.float16)
+    x[0] = 6e-8
+    assert np.isfinite(nn.standardize(nn.fit_standardizer(x), x)).all()
+
+
+def test_large_offsets_keep_their_digits():
+    x = (1e6 + np.arange(8.0)[:, None]).astype(np.float32)
+    out = nn.standardize(nn.fit_standardizer(x), x)
+    np.testing.assert_allclose(out[:, 0], (np.arange(8) - 3.5) / np.arange(8).std(), rtol=1e-5)
+
+
+def test_pixels_in_bytes_become_floats():
+    stats = nn.fit_standardizer(np.array([[0], [255]], np.uint8))
+    assert stats.mean.dtype == np.float32
+    np.testing.assert_allclose(nn.standardize(stats, np.array([[0], [255]], np.uint8)), [[-1], [1]])
+
+
+def test_standardize_inside_a_program():
+    stats = jax.tree.map(jnp.asarray, nn.fit_standardizer(np.array([[1.0, 5], [3, 5]], np.float32)))
+    np.testing.assert_allclose(compiled(nn.standardize)(stats, jnp.array([[2.0, 6.0]])), [[0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros((0, 3)), r"x has shape \(0, 3\): expected training examples"),
+        (np.float64(3), r"x has shape \(\)"),
+        (np.array([[1.0, np.nan]]), r"x has 1 values that are not finite, the first at \(0, 1\): nan"),
+    ],
+)
+def test_standardizer_refuses(x, message):
+    with pytest.raises(ValueError, match=message):
+        nn.fit_standardizer(x)
+
+
+# one_hot
+
+
+@pytest.mark.parametrize(("dtype", "classes"), [("int64", 4), ("uint8", 300), ("int8", 130)])
+def test_one_hot_is_scikit_learns(dtype, classes):
+    """300 classes in 8 bits: class 256 is not class 0."""
+    y = np.array([3, 0, 1, 1, 2], dtype)
+    expected = OneHotEncoder(categories=[np.arange(classes)], sparse_output=False).fit_transform(y[:, None].astype(int))
+    np.testing.assert_array_equal(nn.one_hot(y, classes), expected)
+
+
+def test_one_hot_in_a_dtype_and_in_a_program():
+    out = compiled(lambda y: nn.one_hot(y, 3, jnp.bfloat16))(jnp.array([2, 5, 0]))
+    assert out.dtype == jnp.bfloat16
+    assert out.astype(int).tolist() == [[0, 0, 1], [0, 0, 0], [1, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.array([0.0, 1.0]), r"an integer dtype, got float\d+"),
+        (np.array([0, 3]), "labels from 0 to 3, expected 0 to 2"),
+        (np.array([-1, 1]), "labels from -1 to 1, expected 0 to 2"),
+    ],
+)
+def test_one_hot_refuses(y, message):
+    with pytest.raises(ValueError, match=message):
+        nn.one_hot(y, 3)
+
+
+# batch_indices
+
+PAIRS = [(1, 1), (2, 1), (2, 2), (5, 2), (5, 3), (5, 4), (6, 3), (7, 7), (10, 9), (64, 10), (100, 32)]
+
+
+@pytest.fixture(scope="module")
+def batches():
+    """(m, batch_size) -> in order, under one key, under another: all in one program."""
+
+    @compiled
+    def run(one, other):
+        return [[nn.batch_indices(key, *pair) for key in (None, one, other)] for pair in PAIRS]
+
+    return dict(zip(PAIRS, jax.device_get(run(jax.random.key(0), jax.random.key(1))), strict=True))
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=str)
+def test_batches_hold_every_example_once(pair, batches):
+    m, batch_size = pair
+    for indices, weight in batches[pair]:
+        assert indices.shape == weight.shape == (-(-m // batch_size), batch_size)
+        assert indices.dtype == np.int32
+        assert np.array_equal(np.sort(indices[weight == 1]), np.arange(m))
+        padding = indices.size - m
+        assert np.array_equal(weight.ravel(), [1] * m + [0] * padding)
+        assert not np.any(indices[weight == 0])
+
+
+def test_batches_follow_their_key(batches):
+    (in_order, _), (one, _), (other, _) = batches[100, 32]
+    assert np.array_equal(in_order.ravel()[:100], np.arange(100))
+    assert not np.array_equal(one, in_order) and not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 6])
+def test_batch_size_outside_the_data_is_refused(batch_size):
+    with pytest.raises(ValueError, match=f"from 1 to the 5 examples there are, got {batch_size}"):
+        nn.batch_indices(None, 5, batch_size)
+
+
+# check_batch. What `fit` refuses through it is in test_training.py.
+
+
+def test_check_batch_returns_the_same_arrays():
+    x, y, weight = jnp.ones((2, 3), jnp.bfloat16), np.array([True, False]), np.array([1, 0])
+    batch = nn.check_batch(x, y, weight)
+    assert batch.x is x and batch.y is y and batch.weight is weight
+
+
+@pytest.mark.parametrize("asarray", [np.asarray, jnp.asarray])
+def test_check_batch_names_the_labels(asarray):
+    with pytest.raises(ValueError, match="y holds labels from 0 to 2, expected 0 to 1 for 2 classes"):
+        nn.check_batch(asarray(np.ones((2, 3), np.float32)), asarray([0, 2]), classes=2)
+    with pytest.raises(ValueError, match="y holds labels from -1 to 1, expected 0 to 2 for 3 classes"):
+        nn.check_batch(asarray(np.ones((2, 3), np.float32)), asarray([-1, 1]), classes=3)
+
+
+@pytest.mark.parametrize("asarray", [np.asarray, jnp.asarray])
+def test_check_batch_finds_what_is_not_finite(asarray):
+    x = np.ones((4, 3), np.float32)
+    x[2, 1] = -np.inf
+    with pytest.raises(ValueError, match=r"x has 1 values that are not finite, the first at \(2, 1\): -inf"):
+        nn.check_batch(asarray(x), asarray([0, 1, 0, 1]))

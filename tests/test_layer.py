@@ -1,0 +1,256 @@
+"""The combinators: values, errors and costs, beyond what the registry proves of every layer."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxnn as nn
+from tests.registry import LayerCase, normal
+from tests.test_registry import TOLERANCE, compiled, hand, same
+
+KEY = jax.random.key(0)
+BLOCK = nn.chain(nn.dense(4), nn.tanh(), nn.dropout(0.5))
+
+
+def params_of(layer, n_in=4, dtype=jnp.float32):
+    return LayerCase("", layer, (n_in,)).params(dtype)
+
+
+COMBINATORS = {
+    "chain": nn.chain,
+    "repeat": lambda layer: nn.repeat(layer, 2),
+    "residual": nn.residual,
+    "recompute": nn.recompute,
+    "with_dtype": lambda layer: nn.with_dtype(layer, jnp.bfloat16),
+    "differentiable": nn.differentiable,
+}
+
+
+@pytest.mark.parametrize("name", COMBINATORS)
+def test_factory_in_place_of_its_layer_is_told(name):
+    with pytest.raises(ValueError, match=rf"{name} takes Layers, but argument 0 .* call the factory"):
+        COMBINATORS[name](nn.relu)
+
+
+@pytest.mark.parametrize("name", COMBINATORS)
+def test_no_layer_is_told(name):
+    with pytest.raises(ValueError, match="pass layers, such as"):
+        COMBINATORS[name](3)
+
+
+def test_chain_of_nothing_raises():
+    with pytest.raises(ValueError, match="at least one Layer, got none"):
+        nn.chain()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "got"),
+    [
+        (lambda p: p[:2], "got 2 entries"),
+        (lambda p: (*p, ()), "got 4 entries"),
+        (lambda p: p[0], "got a dict"),
+        (list, "got a list"),  # it would come back from backward as a tuple
+        (lambda p: None, "got a NoneType"),
+    ],
+)
+def test_chain_names_wrong_params(wrong, got):
+    network = nn.chain(nn.dense(2), nn.tanh(), nn.dense(1))
+    with pytest.raises(ValueError, match=rf"chain of 3 layers takes a tuple of 3 params.*{got}"):
+        network.forward(wrong(params_of(network)), jnp.ones((1, 4)))
+
+
+def test_chain_is_composition(x64):
+    """dparams and dx by hand: y = tanh(x Wᵀ + b) Vᵀ + c."""
+    network = nn.chain(nn.dense(3), nn.tanh(), nn.dense(2))
+    params, x, dy = params_of(network, dtype=jnp.float64), normal((5, 4), "float64"), normal((5, 2), "float64", 1)
+    y, dparams, dx = compiled(partial(hand, network))(params, x, dy, None)
+    W, b, V, c = (np.asarray(params[i][name]) for i in (0, 2) for name in ("W", "b"))
+    a = np.tanh(x @ W.T + b[None])
+    dz = dy @ V * (1 - a**2)
+    np.testing.assert_allclose(y, a @ V.T + c[None], **TOLERANCE["float64"])
+    np.testing.assert_allclose(dx, dz @ W, **TOLERANCE["float64"])
+    expected = ({"W": dz.T @ x, "b": dz.sum(0)}, (), {"W": dy.T @ a, "b": dy.sum(0)})
+    same(dparams, jax.tree.map(jnp.asarray, expected), **TOLERANCE["float64"])
+
+
+def test_layer_added_at_the_end_leaves_earlier_masks():
+    short = nn.chain(nn.dropout(0.5), nn.dropout(0.5))
+    long = nn.chain(nn.dropout(0.5), nn.dropout(0.5), nn.tanh(), nn.dropout(0.5))
+    x = jnp.ones((8, 16))
+    masks, longer = compiled(lambda key: [n.forward(((),) * k, x, key)[1] for n, k in ((short, 2), (long, 4))])(KEY)
+    np.testing.assert_array_equal(masks, longer[:2])
+    assert not np.array_equal(masks[0], masks[1])
+    assert not np.array_equal(longer[1], longer[3])
+
+
+def test_chain_inits_each_layer_from_its_own_key():
+    (first, second), out_shape = jax.jit(lambda: nn.chain(nn.dense(4), nn.dense(4)).init(KEY, (4,))[0])(), (4,)
+    assert first["W"].shape == second["W"].shape == (4, *out_shape)
+    assert not np.array_equal(first["W"], second["W"])
+
+
+def test_repeat_is_the_unrolled_chain():
+    """In value, gradient and randomness: copy i has the key of the chain's layer i."""
+    repeated, unrolled = nn.repeat(BLOCK, 3), nn.chain(BLOCK, BLOCK, BLOCK)
+    params, x, dy = params_of(repeated), normal((5, 4)), normal((5, 4), seed=1)
+
+    @compiled
+    def run(params, x, dy, key):
+        copies = tuple(jax.tree.map(lambda leaf, i=i: leaf[i], params) for i in range(3))
+        y, dparams, dx = hand(unrolled, copies, x, dy, key)
+        return hand(repeated, params, x, dy, key), (y, jax.tree.map(lambda *g: jnp.stack(g), *dparams), dx)
+
+    same(*run(params, x, dy, KEY), **TOLERANCE["float32"])
+
+
+def test_repeat_draws_each_copy_afresh():
+    params, _ = jax.jit(lambda: nn.repeat(nn.dense(4), 3).init(KEY, (4,)))()
+    W = np.asarray(params["W"])
+    assert len({w.tobytes() for w in W}) == 3
+
+
+def test_repeat_program_does_not_grow_with_n():
+    def equations(layer):
+        params, x = params_of(layer), jnp.ones((2, 4))
+        return str(jax.make_jaxpr(partial(hand, layer))(params, x, x, KEY)).count(" = ")
+
+    assert equations(nn.repeat(BLOCK, 2)) == equations(nn.repeat(BLOCK, 50))
+    assert equations(nn.chain(*[BLOCK] * 4)) > 1.5 * equations(nn.chain(*[BLOCK] * 2))  # what is counted does grow
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_repeat_without_copies_raises(n):
+    with pytest.raises(ValueError, match=f"n >= 1 copies, got n={n}"):
+        nn.repeat(BLOCK, n)
+
+
+@pytest.mark.parametrize("name", ["repeat", "residual"])
+def test_layer_that_changes_the_shape_raises(name):
+    with pytest.raises(ValueError, match=rf"{name} needs .* got \(4,\) -> \(3,\)"):
+        COMBINATORS[name](nn.dense(3)).init(KEY, (4,))
+
+
+def test_residual_adds_its_input(x64):
+    layer = nn.residual(nn.dense(4))
+    params, x, dy = params_of(layer, dtype=jnp.float64), normal((5, 4), "float64"), normal((5, 4), "float64", 1)
+    y, dparams, dx = compiled(partial(hand, layer))(params, x, dy, None)
+    W, b = np.asarray(params["W"]), np.asarray(params["b"])
+    np.testing.assert_allclose(y, x + x @ W.T + b[None], **TOLERANCE["float64"])
+    np.testing.assert_allclose(dx, dy + dy @ W, **TOLERANCE["float64"])
+    np.testing.assert_allclose(dparams["W"], dy.T @ x, **TOLERANCE["float64"])
+
+
+def test_recompute_remembers_its_input_and_key_alone():
+    params, x = params_of(BLOCK), normal((2, 4))
+    cache = nn.recompute(BLOCK).forward(params, x, KEY)[1]
+    assert cache[0] is x
+    assert cache[1] is KEY
+    assert len(jax.tree.leaves(cache)) == 2
+
+
+def products_and_memory(layer):
+    """(products in the program that XLA is given, products that it compiled to, bytes that it works in)."""
+    given = params_of(layer, 8), normal((256, 8)), normal((256, 8)), None
+    lowered = jax.jit(partial(hand, layer)).lower(*given)
+    built = lowered.compile()
+    return (
+        lowered.as_text().count("dot_general"),
+        built.as_text().count(" dot("),
+        built.memory_analysis().temp_size_in_bytes,
+    )
+
+
+def test_recompute_under_repeat_computes_again_and_saves_memory():
+    """In the compiled program: a forward of three products more, and the caches of 16 copies fall to their inputs."""
+    block = nn.chain(*[part for _ in range(3) for part in (nn.dense(8), nn.tanh())])
+    plain, again = (products_and_memory(nn.repeat(wrapped, 16)) for wrapped in (block, nn.recompute(block)))
+    assert plain[:2] == (9, 9)
+    assert again[:2] == (12, 12)
+    assert again[2] < plain[2] / 3
+
+
+def test_recompute_in_a_straight_line_asks_xla_to_compute_again():
+    """Behind a barrier. What XLA makes of it is its own affair: on a CPU it merges the two, as for `jax.checkpoint`."""
+    deep = nn.chain(nn.dense(8), nn.tanh(), nn.dense(8), nn.tanh())
+    given = params_of(deep, 8), normal((2, 8)), normal((2, 8)), None
+    texts = [jax.jit(partial(hand, layer)).lower(*given).as_text() for layer in (deep, nn.recompute(deep))]
+    assert [text.count("dot_general") for text in texts] == [6, 8]
+    assert [text.count("optimization_barrier") for text in texts] == [0, 1]
+
+
+def test_recompute_drops_the_same_units_again():
+    layer = nn.recompute(nn.dropout(0.5))
+    x = jnp.ones((8, 16))
+    y, _, dx = compiled(partial(hand, layer))((), x, x, KEY)
+    np.testing.assert_array_equal(y, dx)
+    assert 0 < np.count_nonzero(y) < y.size
+
+
+def test_with_dtype_computes_in_it_on_params_that_keep_theirs():
+    layer = nn.with_dtype(nn.chain(nn.dense(4), nn.tanh()), jnp.bfloat16)
+    params, x = params_of(layer), normal((5, 4))
+    y, cache = jax.jit(layer.forward)(params, x)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(cache)} == {"bfloat16"}
+    half = jax.tree.map(lambda p: np.asarray(p.astype(jnp.bfloat16), np.float64), params[0])
+    exact = np.tanh(np.asarray(x.astype(jnp.bfloat16), np.float64) @ half["W"].T + half["b"][None])
+    assert y.dtype == jnp.float32
+    assert 1e-5 < np.abs(y - exact).max() < 2**-6  # neither float32's error nor more than bfloat16's
+
+
+@pytest.mark.parametrize("dtype", [jnp.int32, bool, jnp.complex64])
+def test_with_dtype_refuses_what_is_no_float(dtype):
+    with pytest.raises(ValueError, match=f"a floating dtype, got {jnp.dtype(dtype).name}"):
+        nn.with_dtype(nn.tanh(), dtype)
+
+
+def test_with_dtype_leaves_integers():
+    y, cache = nn.with_dtype(nn.stateless(lambda x: (x, x), lambda x, dy: dy), jnp.bfloat16).forward((), jnp.arange(3))
+    assert y.dtype == cache.dtype == jnp.int32
+
+
+def test_differentiable_uses_the_layers_own_rule():
+    """A backward that is wrong on purpose shows in `jax.grad`; the plain forward does not know of it."""
+    wrong = nn.stateless(lambda x: (x * x, x), lambda x, dy: 7 * dy)
+    x = jnp.ones((1, 2))
+    assert jax.grad(lambda x: nn.differentiable(wrong)((), x).sum())(x).tolist() == [[7, 7]]
+    assert jax.grad(lambda x: wrong.forward((), x)[0].sum())(x).tolist() == [[2, 2]]
+
+
+def test_differentiable_has_no_forward_mode():
+    apply = nn.differentiable(nn.tanh())
+    with pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(lambda x: apply((), x), (jnp.ones((1, 2)),), (jnp.ones((1, 2)),))
+
+
+@pytest.mark.parametrize("wrapped", [lambda layer: layer, nn.recompute], ids=["plain", "recompute"])
+def test_second_derivatives_through_the_rule(wrapped, x64):
+    layer = wrapped(nn.chain(nn.dense(2), nn.tanh(), nn.dense(1), nn.sigmoid()))
+    params, x = params_of(layer, n_in=2, dtype=jnp.float64), normal((3, 2), "float64")
+    apply = nn.differentiable(layer)
+
+    @compiled
+    def run(params):
+        by_rule = jax.jacrev(jax.grad(lambda params: (apply(params, x) ** 2).sum()))(params)
+        return by_rule, jax.hessian(lambda params: (layer.forward(params, x)[0] ** 2).sum())(params)
+
+    same(*run(params), **TOLERANCE["float64"])
+
+
+def test_vmap_of_vmap_is_a_loop():
+    """Populations of populations: params over one axis, data over the other."""
+    layer = nn.chain(BLOCK, nn.residual(nn.repeat(BLOCK, 2)))
+    one = params_of(layer)
+    params = [jax.tree.map(lambda p, i=i: p * (1 + i), one) for i in range(2)]
+    xs, keys = [normal((2, 4), seed=i) for i in range(3)], jax.random.split(KEY, 3)
+
+    @compiled
+    def run(params, xs, keys):
+        stack = partial(jax.tree.map, lambda *leaves: jnp.stack(leaves))
+        loop = stack(*[stack(*[hand(layer, p, x, x, keys[i]) for i, x in enumerate(xs)]) for p in params])
+        inner = jax.vmap(lambda p, x, key: hand(layer, p, x, x, key), in_axes=(None, 0, 0))
+        return jax.vmap(inner, in_axes=(0, None, None))(stack(*params), stack(*xs), keys), loop
+
+    same(*run(params, xs, keys), **TOLERANCE["float32"])

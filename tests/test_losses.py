@@ -1,0 +1,225 @@
+"""Losses: against the oracle in float64, far out in float32, at the ends of the scale, and what is refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracle import losses as oracle
+
+import jaxnn as nn
+from tests.test_registry import TOLERANCE, compiled
+
+RNG = np.random.default_rng(0)
+Z1, Z3 = RNG.normal(size=(6, 1)) * 4, RNG.normal(size=(6, 3)) * 4
+BITS1, BITS3 = RNG.integers(0, 2, (6, 1)), RNG.integers(0, 2, (6, 3))
+SOFT, CLASSES = RNG.dirichlet(np.ones(3), 6), RNG.integers(0, 3, 6)
+FAR3 = Z3 * np.array([[1, 1e2, 1e4, 1e4, 1, 1e4]]).T
+
+# name -> (loss, z, y, what the oracle says of both); y may lack z's axis of 1.
+CASES = {
+    "sigmoid": (nn.sigmoid_cross_entropy, Z3, BITS3, oracle.sigmoid_cross_entropy, oracle.d_sigmoid_cross_entropy),
+    "sigmoid_soft": (nn.sigmoid_cross_entropy, Z3, SOFT, oracle.sigmoid_cross_entropy, oracle.d_sigmoid_cross_entropy),
+    "sigmoid_far": (
+        nn.sigmoid_cross_entropy,
+        FAR3,
+        BITS3,
+        oracle.sigmoid_cross_entropy,
+        oracle.d_sigmoid_cross_entropy,
+    ),
+    "binary": (nn.binary_cross_entropy, 1 / (1 + np.exp(-Z3)), BITS3, oracle.cross_entropy, oracle.d_cross_entropy),
+    "binary_soft": (nn.binary_cross_entropy, 1 / (1 + np.exp(-Z3)), SOFT, oracle.cross_entropy, oracle.d_cross_entropy),
+    "softmax": (
+        nn.softmax_cross_entropy,
+        Z3,
+        CLASSES,
+        oracle.softmax_cross_entropy_integer,
+        oracle.d_softmax_cross_entropy_integer,
+    ),
+    "softmax_far": (
+        nn.softmax_cross_entropy,
+        FAR3,
+        CLASSES,
+        oracle.softmax_cross_entropy_integer,
+        oracle.d_softmax_cross_entropy_integer,
+    ),
+    "softmax_soft": (
+        nn.softmax_cross_entropy,
+        Z3,
+        SOFT,
+        oracle.softmax_cross_entropy,
+        oracle.d_softmax_cross_entropy,
+    ),
+    "softmax_unnormalised": (
+        nn.softmax_cross_entropy,
+        Z3,
+        5 * SOFT,
+        oracle.softmax_cross_entropy,
+        oracle.d_softmax_cross_entropy,
+    ),
+    "squared": (nn.squared_error, Z3, 1e4 * SOFT, oracle.squared_error, oracle.d_squared_error),
+}
+
+
+@pytest.fixture(scope="module")
+def computed():
+    """name -> (value, gradient) in float64, all in one program."""
+
+    @compiled
+    def run(given):
+        return {name: (CASES[name][0]().value(z, y), CASES[name][0]().gradient(z, y)) for name, (z, y) in given.items()}
+
+    with jax.enable_x64(True):
+        return jax.device_get(run({name: (jnp.asarray(z), jnp.asarray(y)) for name, (_, z, y, _, _) in CASES.items()}))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_value_and_gradient_are_the_oracles(name, computed):
+    _, z, y, value, gradient = CASES[name]
+    np.testing.assert_allclose(computed[name][0], value(z, y), **TOLERANCE["float64"])
+    np.testing.assert_allclose(computed[name][1], gradient(z, y), **TOLERANCE["float64"])
+
+
+BINARY = [nn.sigmoid_cross_entropy, nn.binary_cross_entropy, nn.squared_error]
+
+
+@pytest.mark.parametrize("make", BINARY)
+def test_column_and_vector_are_the_same_examples(make, x64):
+    """(m,) against (m, 1) never makes an (m, m) table."""
+    loss, z, y = make(), jnp.asarray(1 / (1 + np.exp(-Z1))), jnp.asarray(BITS1)
+
+    @compiled
+    def run(z, y):
+        return [(loss.value(a, b), loss.gradient(a, b)) for a in (z, z[:, 0]) for b in (y, y[:, 0])]
+
+    (value, gradient), *others = run(z, y)
+    assert value.shape == (6,)
+    for i, (other_value, other_gradient) in enumerate(others):
+        np.testing.assert_array_equal(other_value, value)
+        np.testing.assert_array_equal(other_gradient, gradient if i == 0 else gradient[:, 0])
+
+
+SHAPES = [
+    ((6, 3), (6,)),
+    ((6,), (6, 3)),
+    ((6, 1), (5,)),
+    ((6, 1), (5, 1)),
+    ((6, 3), (6, 1)),
+    ((6, 3), (3, 6)),
+    ((6,), ()),
+]
+
+
+@pytest.mark.parametrize(("z", "y"), SHAPES, ids=str)
+@pytest.mark.parametrize("make", BINARY)
+def test_shapes_that_do_not_fit_are_refused(make, z, y):
+    loss, z, y = make(), np.zeros(z, np.float32), np.zeros(y, np.float32)
+    for function in (loss.value, loss.gradient, loss.check):
+        with pytest.raises(ValueError, match=r"outputs \(6.* do not fit: expected the same shape"):
+            function(z, y)
+
+
+@pytest.mark.parametrize(
+    ("z", "y", "message"),
+    [
+        (np.zeros((6, 1)), np.zeros(6, int), "k >= 2 classes.* sigmoid_cross_entropy"),
+        (np.zeros(6), np.zeros(6, int), "k >= 2 classes.* sigmoid_cross_entropy"),
+        (np.zeros((6, 3)), np.zeros(6), r"got float\d+ \(6,\).*astype\(int\)"),
+        (np.zeros((6, 3)), np.zeros(5, int), r"class numbers \(6,\)"),
+        (np.zeros((6, 3)), np.zeros((6, 2)), r"distributions \(6, 3\)"),
+    ],
+)
+def test_softmax_refuses_what_it_cannot_read(z, y, message):
+    loss = nn.softmax_cross_entropy()
+    for function in (loss.value, loss.gradient, loss.check):
+        with pytest.raises(ValueError, match=message):
+            function(z, y)
+
+
+@pytest.mark.parametrize("far", [1e4, 1e30])
+def test_cross_entropies_far_out_in_float32(far):
+    """A sure answer costs nothing where right, |z| where wrong: finite, with a gradient of 0 or ±1."""
+
+    @compiled
+    def run(z, wide):
+        y, hot = jnp.array([0, 1, 0, 1]), jnp.array([[1, 0], [0, 1], [1, 0], [0, 1]])
+        sigmoid, softmax = nn.sigmoid_cross_entropy(), nn.softmax_cross_entropy()
+        return [
+            (sigmoid.value(z, y), sigmoid.gradient(z, y)),
+            (softmax.value(wide, y), softmax.gradient(wide, y)),
+            (softmax.value(wide, hot), softmax.gradient(wide, hot)),
+        ]
+
+    z = np.array([-far, far, far, -far], np.float32)
+    sigmoid, softmax, one_hot = jax.device_get(run(z, np.stack([0 * z, z], axis=1)))
+    np.testing.assert_allclose(sigmoid[0], [0, 0, far, far], rtol=1e-6)
+    np.testing.assert_array_equal(sigmoid[1], [0, 0, 1, -1])
+    for value, gradient in (softmax, one_hot):
+        np.testing.assert_allclose(value, [0, 0, far, far], rtol=1e-6)
+        np.testing.assert_array_equal(gradient, [[0, 0], [0, 0], [-1, 1], [1, -1]])
+
+
+def test_binary_cross_entropy_at_0_and_1():
+    """Infinite where the answer is sure and wrong; an absent term has value and gradient 0; never NaN."""
+    a, y = jnp.array([0.0, 1.0, 0.0, 1.0, 0.0, 1.0]), jnp.array([0.0, 1.0, 1.0, 0.0, 0.5, 0.5])
+    loss = nn.binary_cross_entropy()
+
+    @compiled
+    def run(a):
+        return loss.value(a, y), loss.gradient(a, y), jax.grad(lambda a: loss.gradient(a, y)[:2].sum())(a)
+
+    value, gradient, second = jax.device_get(run(a))
+    np.testing.assert_array_equal(value, [0, 0, np.inf, np.inf, np.inf, np.inf])
+    np.testing.assert_array_equal(gradient, [1, -1, -np.inf, np.inf, -np.inf, np.inf])
+    np.testing.assert_array_equal(second[:2], [1, 1])
+
+
+def test_logits_of_minus_infinity_rule_a_class_out():
+    z = jnp.array([[0.0, -jnp.inf, 0.0]] * 2)
+    loss = nn.softmax_cross_entropy()
+    y, hot = jnp.array([0, 1]), jnp.array([[1.0, 0, 0], [0, 1, 0]])
+    for labels in (y, hot):
+        value, gradient = jax.device_get(compiled(lambda z, y: (loss.value(z, y), loss.gradient(z, y)))(z, labels))
+        np.testing.assert_allclose(value, [np.log(2), np.inf], rtol=1e-6)
+        np.testing.assert_allclose(gradient, [[-0.5, 0, 0.5], [0.5, -1, 0.5]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int8"])
+def test_class_number_outside_is_nan_in_a_program_and_told_by_check(dtype):
+    loss, z, y = nn.softmax_cross_entropy(), jnp.zeros((4, 120)), jnp.array([0, 120, -1, 119], dtype)
+    value = compiled(loss.value)(z, y)
+    np.testing.assert_allclose(value, [np.log(120), np.nan, np.nan, np.log(120)], rtol=1e-6)
+    with pytest.raises(ValueError, match="labels run from -1 to 120, expected 0 to 119 for 120 classes"):
+        loss.check(z, y)
+    loss.check(z[::3], y[::3])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16"])
+def test_class_numbers_in_few_bits_among_many_classes(dtype):
+    """256 is 0 in 8 bits: class 0 must not be class 256 too."""
+    loss, z = nn.softmax_cross_entropy(), jnp.asarray(RNG.normal(size=(3, 300)), jnp.float32)
+    y = np.array([0, 1, 200])
+    run = compiled(lambda z, y: (loss.value(z, y), loss.gradient(z, y)))
+    value, gradient = run(z, jnp.asarray(y, dtype))
+    np.testing.assert_allclose(value, oracle.softmax_cross_entropy_integer(z, y), rtol=1e-5)
+    np.testing.assert_allclose(gradient, oracle.d_softmax_cross_entropy_integer(z, y), atol=1e-6)
+
+
+@pytest.mark.parametrize("make", BINARY[:2])
+@pytest.mark.parametrize("labels", [[-1, 1], [0, 2]])
+def test_labels_that_are_no_yes_or_no_are_told(make, labels):
+    with pytest.raises(ValueError, match=f"labels run from {labels[0]} to {labels[1]}, expected 0 to 1"):
+        make().check(np.zeros((2, 1)), np.array(labels))
+
+
+def test_negative_share_of_a_class_is_told():
+    with pytest.raises(ValueError, match=r"no negative entries, got -0\.5"):
+        nn.softmax_cross_entropy().check(np.zeros((1, 2)), np.array([[1.5, -0.5]]))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", "float32"])
+def test_labels_of_any_dtype_mean_the_same(dtype):
+    loss, z = nn.sigmoid_cross_entropy(), jnp.asarray(Z1, jnp.float32)
+    value, gradient = compiled(lambda z, y: (loss.value(z, y), loss.gradient(z, y)))(z, jnp.asarray(BITS1, dtype))
+    assert value.dtype == gradient.dtype == jnp.float32
+    np.testing.assert_allclose(value, oracle.sigmoid_cross_entropy(Z1, BITS1), rtol=1e-5)
+    np.testing.assert_allclose(gradient, oracle.d_sigmoid_cross_entropy(Z1, BITS1), atol=1e-6)

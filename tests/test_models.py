@@ -1,0 +1,206 @@
+"""Models: what `mlp` and `logistic_regression` build, predictions by hand, params from elsewhere, errors."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracle import networks
+
+import jaxnn as nn
+from tests.test_registry import compiled
+
+KEY = jax.random.key(0)
+
+
+def shapes(model):
+    params = jax.eval_shape(lambda: model.network.init(KEY, model.in_shape)[0])
+    return [leaf.shape for leaf in jax.tree.leaves(params)]
+
+
+def arrays_for(model, seed=0):
+    return [np.random.default_rng([seed, i]).normal(size=shape) for i, shape in enumerate(shapes(model))]
+
+
+def params_for(model, seed=0):
+    return nn.params_from_arrays(model.network, model.in_shape, arrays_for(model, seed))
+
+
+def oracle_outputs(arrays, activations, x):
+    """The last layer's cache of the notes' network with these arrays W_1, b_1, ..."""
+    parameters = [(W, b[:, None]) for W, b in zip(arrays[::2], arrays[1::2], strict=True)]
+    return networks.forward(parameters, activations, x.T)[1][-1]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ((3, 1), [(1, 3), (1,)]),
+        ((3, 5, 2), [(5, 3), (5,), (2, 5), (2,)]),
+        (np.array([4, 2, 2, 1]), [(2, 4), (2,), (2, 2), (2,), (1, 2), (1,)]),
+    ],
+)
+def test_mlp_has_the_arrays_of_its_sizes(sizes, expected):
+    model = nn.mlp(sizes)
+    assert shapes(model) == expected
+    assert model.in_shape == (sizes[0],)
+
+
+def test_parameter_count_of_a_known_network():
+    assert sum(np.prod(shape) for shape in shapes(nn.mlp((12288, 20, 7, 5, 1)))) == 245_760 + 20 + 147 + 40 + 6
+
+
+OUTPUTS = {"binary": "sigmoid", "softmax": "softmax", "linear": "identity", "relu": "relu"}
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_forward_of_a_network_made_elsewhere(output, x64):
+    """NumPy's weights, by `params_from_arrays`, give NumPy's predictions."""
+    model = nn.mlp((3, 5, 4, 2), ["tanh", "leaky_relu"], output=output)
+    x = np.random.default_rng(1).normal(size=(6, 3))
+    expected = oracle_outputs(arrays_for(model), ["tanh", "leaky_relu", OUTPUTS[output]], x)
+    params, rows = params_for(model), jnp.asarray(x)
+    run = compiled(lambda p, x: (model.outputs(p, x), model.predict(p, x), model.classify(p, x)))
+    outputs, predicted, answers = run(params, rows)
+    logits = output in ("binary", "softmax")
+    np.testing.assert_allclose(outputs, (expected.Z if logits else expected.A).T, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(predicted, expected.A.T, rtol=1e-12, atol=1e-12)
+    decided = {"binary": expected.A.T > 0.5, "softmax": expected.A.argmax(0)}.get(output, expected.A.T)
+    np.testing.assert_allclose(answers, decided, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", nn.ACTIVATIONS)
+def test_activation_by_name_is_between_the_layers(name, x64):
+    model = nn.mlp((3, 4, 1), name, output="linear")
+    x = np.random.default_rng(1).normal(size=(6, 3))
+    expected = oracle_outputs(arrays_for(model), [name, "identity"], x).A.T
+    np.testing.assert_allclose(compiled(model.outputs)(params_for(model), jnp.asarray(x)), expected, rtol=1e-12)
+
+
+def test_activation_may_be_a_layer():
+    model = nn.mlp((2, 3, 3, 1), nn.leaky_relu(0.5), output="linear")
+    mixed = nn.mlp((2, 3, 3, 1), [nn.leaky_relu(0.5), "leaky_relu"], output="linear")
+    params = jax.tree.map(lambda a: -jnp.abs(a), params_for(model))
+    run = compiled(lambda p: (model.outputs(p, jnp.ones((1, 2))), mixed.outputs(p, jnp.ones((1, 2)))))
+    half, hundredth = run(params)
+    first, b = (np.asarray(params[0][name]) for name in ("W", "b"))
+    a = 0.5 * (first.sum(1) + b)
+    z = params[2]["W"] @ a + params[2]["b"]
+    expected = [params[4]["W"] @ np.where(z > 0, z, s * z) + params[4]["b"] for s in (0.5, 0.01)]
+    np.testing.assert_allclose([half[0], hundredth[0]], expected, rtol=1e-5)
+
+
+def test_initialisers_one_for_each_layer():
+    model = nn.mlp((300, 200, 1), init=["he", jax.nn.initializers.constant(0.25)])
+    params = model.init(KEY)
+    np.testing.assert_allclose(np.std(params[0]["W"]), (2 / 300) ** 0.5, rtol=0.02)
+    assert np.all(np.asarray(params[2]["W"]) == 0.25)
+    assert not np.any(params[2]["b"])
+
+
+def test_dropout_is_on_hidden_layers_while_training():
+    plain, dropping = nn.mlp((4, 50, 50, 1), "tanh"), nn.mlp((4, 50, 50, 1), "tanh", dropout_rate=[0.0, 0.5])
+    params, x = params_for(plain), jnp.ones((2, 4))
+    with_mask = (*params[:4], (), params[4])  # only the second hidden layer drops
+
+    @compiled
+    def run(params, with_mask):
+        inference = plain.outputs(params, x), dropping.outputs(with_mask, x)
+        return inference, [dropping.network.forward(with_mask, x, key)[0] for key in jax.random.split(KEY, 2)]
+
+    (one, other), (first, second) = run(params, with_mask)
+    np.testing.assert_array_equal(one, other)
+    assert not np.any(np.isclose(first, one)) and not np.any(np.isclose(first, second))
+
+
+def test_logistic_regression_starts_at_zero():
+    """So every class is as likely as every other."""
+    binary, many = nn.logistic_regression(4), nn.logistic_regression(4, classes=3)
+    assert (shapes(binary), shapes(many)) == ([(1, 4), (1,)], [(3, 4), (3,)])
+    x = jnp.arange(8.0).reshape(2, 4)
+    for model, share in ((binary, 0.5), (many, 1 / 3)):
+        params = model.init(KEY)
+        assert not any(np.any(leaf) for leaf in jax.tree.leaves(params))
+        np.testing.assert_allclose(model.predict(params, x), share, rtol=1e-6)
+
+
+def test_predictions_by_hand():
+    """z = 2x - 1 at x = 0, 1/2, 1."""
+    x = jnp.array([[0.0], [0.5], [1.0]])
+    model = nn.logistic_regression(1)
+    params = nn.params_from_arrays(model.network, (1,), [np.array([[2.0]]), np.array([-1.0])])
+    np.testing.assert_allclose(model.predict(params, x), [[0.26894143], [0.5], [0.7310586]], rtol=1e-6)
+    assert model.classify(params, x).tolist() == [0, 0, 1]  # a logit of 0 is not above 0
+    many = nn.logistic_regression(1, classes=3)
+    params = nn.params_from_arrays(many.network, (1,), [np.array([[0.0], [2], [-2]]), np.array([0.0, -1, 1])])
+    assert many.classify(params, x).tolist() == [2, 0, 1]
+    np.testing.assert_allclose(many.predict(params, x[:1]), [[0.24472848, 0.09003057, 0.66524094]], rtol=1e-6)
+
+
+def test_init_is_reproducible_and_follows_its_key():
+    model = nn.mlp((3, 2, 1))
+    one, again, other = (np.asarray(model.init(jax.random.key(seed))[0]["W"]) for seed in (0, 0, 1))
+    assert np.array_equal(one, again) and not np.array_equal(one, other)
+
+
+def test_params_from_arrays_is_a_round_trip_of_copies():
+    model = nn.mlp((3, 4, 2), "tanh", output="softmax")
+    arrays = arrays_for(model)
+    params = params_for(model)
+    back = jax.tree.leaves(params)
+    assert {leaf.dtype.name for leaf in back} == {"float32"}
+    for array, leaf in zip(arrays, back, strict=True):
+        np.testing.assert_allclose(leaf, array, rtol=1e-6)
+    again = nn.params_from_arrays(model.network, (3,), back)
+    assert jax.tree.structure(again) == jax.tree.structure(params)
+    assert not any(one is other for one, other in zip(jax.tree.leaves(again), back, strict=True))
+
+
+ARRAYS = [np.zeros((4, 3)), np.zeros(4), np.zeros((2, 4)), np.zeros(2)]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (ARRAYS[:3], "the network has 4 arrays ([0]['W'], [0]['b'], [2]['W'], [2]['b']), got 3"),
+        ([*ARRAYS, np.zeros(1)], "the network has 4 arrays"),
+        ([ARRAYS[0].T, *ARRAYS[1:]], "[0]['W'] has shape (4, 3), got (3, 4): it looks transposed, W is (n_out, n_in)"),
+        ([ARRAYS[0], np.zeros((4, 1)), *ARRAYS[2:]], "[0]['b'] has shape (4,), got (4, 1)"),
+        ([*ARRAYS[:3], np.array([0, np.nan])], "[2]['b'] holds values that are not finite"),
+        ([*ARRAYS[:3], np.array([0, np.inf])], "[2]['b'] holds values that are not finite"),
+        ([*ARRAYS[:3], np.array([0, 1e300])], "[2]['b'] holds values that are not finite in float32"),
+    ],
+)
+def test_wrong_arrays_are_told(arrays, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        nn.params_from_arrays(nn.mlp((3, 4, 2), output="softmax").network, (3,), arrays)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.mlp((3,)), "two or more whole numbers of at least 1, got (3,)"),
+        (lambda: nn.mlp((3, 0, 1)), "at least 1, got (3, 0, 1)"),
+        (lambda: nn.mlp((3, 2.5, 1)), "whole numbers of at least 1, got (3, 2.5, 1)"),
+        (lambda: nn.mlp((3, 4, 1), "Relu"), "unknown activation 'Relu': expected one of ['elu', 'gelu'"),
+        (lambda: nn.mlp((3, 4, 1), output="sigmoid"), "unknown output 'sigmoid': expected one of ['binary'"),
+        (lambda: nn.mlp((3, 4, 1), output="softmax"), "a softmax over one class is always 1"),
+        (lambda: nn.mlp((3, 4, 1), ["relu", "tanh"]), "activation has 2 entries, expected one value, or 1"),
+        (lambda: nn.mlp((3, 4, 1), init=["he"]), "init has 1 entries, expected one value, or 2"),
+        (lambda: nn.mlp((3, 4, 1), init="best"), "unknown initialiser 'best'"),
+        (lambda: nn.mlp((3, 4, 1), dropout_rate=[0.1, 0.2]), "dropout_rate has 2 entries, expected one value, or 1"),
+        (lambda: nn.mlp((3, 4, 1), dropout_rate=1.0), "0 <= rate < 1, got 1.0"),
+        (lambda: nn.logistic_regression(3, classes=1), "at least 2 classes, got 1"),
+        (lambda: nn.logistic_regression(0), "at least 1, got (0, 1)"),
+    ],
+)
+def test_wrong_models_are_told(make, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make()
+
+
+def test_wrong_number_of_features_is_told():
+    model = nn.logistic_regression(3)
+    with pytest.raises(ValueError, match=r"weights for 3 features .* got x of shape \(2, 4\)"):
+        model.predict(model.init(KEY), np.zeros((2, 4), np.float32))

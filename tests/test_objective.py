@@ -1,0 +1,150 @@
+"""The objective: the one mean of the library, padding that changes nothing, and checks before tracing."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracle import losses as oracle
+
+import jaxnn as nn
+from tests.registry import LayerCase, normal
+from tests.test_registry import TOLERANCE, compiled, same
+
+KEY = jax.random.key(0)
+NETWORK = nn.chain(nn.dense(4), nn.relu(), nn.dense(1))
+
+
+def params_of(network, dtype=jnp.float32):
+    return LayerCase("", network, (3,)).params(dtype)
+
+
+@pytest.mark.parametrize(
+    "weight", [None, [1.0, 1, 1, 1, 1], [2.0, 0, 0.5, 1e-3, 7], [0.0, 0, 3, 0, 0], [1, 0, 2, 3, 0]]
+)
+def test_weighted_mean_is_numpys(weight, x64):
+    network, rng = nn.dense(2), np.random.default_rng(0)
+    params, x, y = params_of(network, jnp.float64), rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
+    objective = nn.objective(network, nn.squared_error())
+    batch = nn.Batch(jnp.asarray(x), jnp.asarray(y), None if weight is None else jnp.asarray(weight))
+    value, grads = compiled(objective.value_and_grad)(params, batch)
+    z = x @ np.asarray(params["W"]).T + np.asarray(params["b"])[None]
+    np.testing.assert_allclose(value, np.average(oracle.squared_error(z, y), weights=weight), **TOLERANCE["float64"])
+    shares = np.full(5, 1 / 5) if weight is None else np.array(weight) / sum(weight)
+    np.testing.assert_allclose(grads["W"], (shares[:, None] * (z - y)).T @ x, **TOLERANCE["float64"])
+    np.testing.assert_allclose(grads["b"], shares @ (z - y), **TOLERANCE["float64"])
+
+
+CASES = {
+    "plain": nn.objective(NETWORK, nn.squared_error()),
+    "penalty": nn.objective(NETWORK, nn.squared_error(), nn.elastic_net(0.1, 0.2)),
+    "dropout": nn.objective(nn.chain(nn.dense(4), nn.relu(), nn.dropout(0.5), nn.dense(1)), nn.squared_error()),
+    "probabilities": nn.objective(nn.chain(nn.dense(1), nn.sigmoid()), nn.binary_cross_entropy(), nn.l2(0.1)),
+    "vector_outputs": nn.objective(
+        nn.stateless(lambda x: (x[:, 0], x), lambda x, dy: jnp.zeros_like(x).at[:, 0].set(dy)), nn.squared_error()
+    ),
+}
+
+
+def data(m=6):
+    x = normal((m, 3), "float64")
+    return nn.Batch(x, jnp.asarray(np.arange(m) % 2), jnp.asarray(np.arange(m) % 3, jnp.float64))
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("name", CASES)
+def test_hand_is_auto(name, weighted, x64):
+    """With the same key, the same masks."""
+    networks = {"dropout": nn.chain(nn.dense(4), nn.relu(), nn.dropout(0.5), nn.dense(1))}
+    networks |= {"probabilities": nn.chain(nn.dense(1), nn.sigmoid()), "vector_outputs": nn.identity()}
+    params = params_of(networks.get(name, NETWORK), jnp.float64)
+    batch = data() if weighted else data()._replace(weight=None)
+
+    @compiled
+    def run(params, batch, key):
+        objective = CASES[name]
+        return [nn.gradients_by(objective, gradients)(params, batch, key) for gradients in ("hand", "auto")]
+
+    hand, auto = run(params, batch, KEY)
+    same(hand, auto, **TOLERANCE["float64"])
+
+
+def test_penalty_is_added_once_and_outside_the_mean(x64):
+    params, batch = params_of(NETWORK, jnp.float64), data()
+    run = compiled(lambda p, b: [CASES[name].value_and_grad(p, b) for name in ("plain", "penalty")])
+    (plain, plain_grads), (value, grads) = run(params, batch)
+    weights = [np.asarray(params[i]["W"]) for i in (0, 2)]
+    np.testing.assert_allclose(value - plain, oracle.elastic_net(weights, 0.1, 0.2), **TOLERANCE["float64"])
+    for i, expected in zip((0, 2), oracle.d_elastic_net(weights, 0.1, 0.2), strict=True):
+        np.testing.assert_allclose(grads[i]["W"] - plain_grads[i]["W"], expected, **TOLERANCE["float64"])
+        np.testing.assert_allclose(grads[i]["b"], plain_grads[i]["b"], **TOLERANCE["float64"])
+
+
+@pytest.mark.parametrize("loss", [nn.squared_error(), nn.sigmoid_cross_entropy(), nn.softmax_cross_entropy()])
+def test_padding_changes_nothing_exactly(loss):
+    """Whatever finite numbers the padded rows hold, those that overflow the loss included."""
+    k = 3 if loss.value is nn.softmax_cross_entropy_value else 1
+    network = nn.chain(nn.dense(4), nn.tanh(), nn.dense(4), nn.relu(), nn.dense(k))
+    objective, params = nn.objective(network, loss), params_of(network)
+    x, y = np.asarray(normal((5, 3))), np.array([0, 1, 1, 0, 1])
+    zeros, noise = np.zeros((3, 3), np.float32), np.asarray(normal((3, 3), seed=9))
+    huge = np.full((3, 3), 3e38, np.float32) * np.array([[1, -1, 1]], np.float32)
+    targets = [np.zeros(3, int), np.ones(3, int), np.array([1, 0, 1])]
+    if loss.value is nn.squared_error_value:
+        targets = [np.zeros(3), np.full(3, 3e38), np.full(3, -1e30)]  # overflow when squared
+    weight = np.array([1, 2, 1, 0.5, 1, 0, 0, 0], np.float32)
+    run = compiled(objective.value_and_grad)
+    results = [
+        run(params, nn.Batch(np.concatenate([x, rows]), np.concatenate([y, labels]).astype(labels.dtype), weight))
+        for rows, labels in zip((zeros, noise, huge), targets, strict=True)
+    ]
+    for value, grads in results:
+        assert np.isfinite(value)
+        jax.tree.map(np.testing.assert_array_equal, (value, grads), results[0])
+    short = nn.Batch(x, y.astype(targets[0].dtype), weight[:5])
+    same(results[0], run(params, short), **TOLERANCE["float32"])
+
+
+def test_weights_of_zero_make_zero():
+    objective, params = CASES["penalty"], params_of(NETWORK)
+    batch = nn.Batch(normal((4, 3)), jnp.ones(4), jnp.zeros(4))
+    run = compiled(lambda p, b: (objective.value_and_grad(p, b), nn.elastic_net(0.1, 0.2).value(p)))
+    (value, grads), penalty = run(params, batch)
+    assert value == penalty
+    expected = nn.elastic_net(0.1, 0.2).gradient(params)
+    jax.tree.map(np.testing.assert_array_equal, grads, expected)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (4, 1), (3,)])
+def test_weights_of_another_shape_are_refused(shape):
+    """One weight for four examples would broadcast, and make a sum of the mean."""
+    batch = nn.Batch(np.zeros((4, 3), np.float32), np.zeros(4, np.float32), np.ones(shape, np.float32))
+    with pytest.raises(ValueError, match=r"weight has shape \(.*\), expected \(4,\)"):
+        jax.eval_shape(CASES["plain"].value_and_grad, params_of(NETWORK), batch)
+
+
+@pytest.mark.parametrize(
+    ("model", "x", "y", "message"),
+    [
+        (nn.logistic_regression(3), (4, 2), np.zeros(4, int), r"weights for 3 features .* got x of shape \(4, 2\)"),
+        (nn.logistic_regression(3), (4, 3), np.full(4, 2), "labels run from 2 to 2, expected 0 to 1"),
+        (nn.logistic_regression(3), (4, 3), np.zeros((4, 2)), r"outputs \(4, 1\) and targets \(4, 2\) do not fit"),
+        (nn.logistic_regression(3, 3), (4, 3), np.full(4, 3), "labels run from 3 to 3, expected 0 to 2 for 3 classes"),
+        (nn.logistic_regression(3, 3), (4, 3), np.zeros(4), r"astype\(int\)"),
+        (nn.mlp((3, 2), output="linear"), (4, 3), np.zeros(4), r"outputs \(4, 2\) and targets \(4,\) do not fit"),
+    ],
+)
+def test_check_tells_before_anything_is_compiled(model, x, y, message):
+    params = jax.eval_shape(model.init, KEY)  # shapes alone: nothing can be computed from these
+    with pytest.raises(ValueError, match=message):
+        nn.objective(model.network, model.loss).check(params, nn.Batch(np.zeros(x, np.float32), y))
+
+
+def test_check_accepts_what_fits():
+    model = nn.logistic_regression(3, 3)
+    params = jax.eval_shape(model.init, KEY)
+    nn.objective(model.network, model.loss).check(params, nn.Batch(np.zeros((4, 3)), np.array([0, 1, 2, 0])))
+
+
+def test_another_word_for_gradients_is_refused():
+    with pytest.raises(ValueError, match="gradients are 'hand' or 'auto', got 'numeric'"):
+        nn.gradients_by(CASES["plain"], "numeric")

@@ -1,0 +1,46 @@
+"""The README's code blocks run as they stand: Python in one namespace, from top to bottom; commands in a shell."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+COMMANDS = [line.split("#")[0].strip() for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
+
+
+def test_every_block_is_one_that_runs():
+    assert {kind for kind, _ in BLOCKS} <= {"python", "sh"}
+
+
+def test_python_blocks(capsys, no_rank_promotion_rule):
+    namespace = {"__name__": "readme"}
+    for kind, block in BLOCKS:
+        if kind == "python":
+            exec(compile(block, "README.md", "exec"), namespace)
+    accuracies = [float(a) for a in re.findall(r"dev accuracy ([\d.]+)", capsys.readouterr().out)]
+    assert len(accuracies) == 2
+    assert min(accuracies) > 0.93
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands(command, tmp_path):
+    if command.startswith("scripts/test"):
+        # It is what runs this test: that it starts, and says what it does, is all that can be asked of it here.
+        command += " --help"
+    done = subprocess.run(
+        [str(ROOT / command.split()[0]), *command.split()[1:]],
+        cwd=tmp_path,
+        env={**os.environ, "PYTEST_ADDOPTS": ""},
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    if command == "scripts/run":
+        assert "four-layers" in done.stdout
+        assert list(tmp_path.glob("runs/ladder-*/config.json"))
