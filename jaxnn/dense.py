@@ -38,7 +38,6 @@ def dense_forward(params: Params, x: Array) -> tuple[Array, Array]:
 
     Example:
       >>> import jax.numpy as jnp
-import numpy as np
       >>> z, cache = dense_forward({"W": jnp.array([[1.0, 2.0]]), "b": jnp.array([3.0])}, jnp.array([[10.0, 20.0]]))
       >>> z
       Array([[53.]], dtype=float32)
@@ -73,7 +72,6 @@ def dense_backward(params: Params, x: Array, dz: Array) -> tuple[Params, Array]:
 
     Example:
       >>> import jax.numpy as jnp
-import numpy as np
       >>> params = {"W": jnp.array([[1.0, 2.0]]), "b": jnp.array([3.0])}
       >>> dparams, dx = dense_backward(params, jnp.array([[10.0, 20.0]]), jnp.array([[1.0]]))
       >>> dparams["W"], dx
@@ -114,6 +112,7 @@ def dense(n_out: int, init: str | Initializer = "lecun") -> Layer:
         raise ValueError(f"dense takes a number of units of at least 1, got {n_out!r}")
     if isinstance(init, str) and init not in INITIALIZERS:
         raise ValueError(f"unknown initialiser {init!r}: expected one of {sorted(INITIALIZERS)}, or a function")
+    n_out = int(n_out)
     initializer = INITIALIZERS[init]() if isinstance(init, str) else init
 
     def init_params(key, in_shape):
