@@ -19,6 +19,7 @@ import numpy as np
 from jaxnn.gradcheck.check import check
 from jaxnn.gradcheck.compare import Row
 from jaxnn.gradcheck.diagnosis import KINDS
+from jaxnn.gradcheck.jaxprs import interpret
 from jaxnn.gradcheck.problem import GradcheckError, Problem, argument_names
 from jaxnn.gradcheck.report import Diagnosis, Report, WrongGradientError
 from jaxnn.layer import Layer
@@ -40,6 +41,7 @@ __all__ = [
     "penalty",
     "rule",
     "vjp",
+    "without_rules",
 ]
 
 
@@ -266,6 +268,30 @@ def penalty(penalty: Penalty, params: Any, **options: Any) -> Report:
       True
     """
     return gradient(lambda params: penalty.value(params), lambda params: (penalty.gradient(params),), params, **options)
+
+
+def without_rules(f: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function without the `jax.custom_vjp` and `jax.custom_jvp` rules inside it.
+
+    Args:
+      f: any traceable function of pytrees of arrays, of any shapes.
+
+    Returns:
+      A function with f's values, which JAX differentiates by itself, down to its own primitives. Rules inside a
+      loop or a branch (`scan`, `while`, `cond`) stay.
+
+    Example:
+      >>> import jax
+      >>> jax.grad(without_rules(jax.nn.relu))(2.0)
+      Array(1., dtype=float32, weak_type=True)
+    """
+
+    def plain(*args):
+        closed, shape = jax.make_jaxpr(f, return_shape=True)(*args)
+        outputs = interpret(closed.jaxpr, closed.consts, jax.tree.leaves(args))
+        return jax.tree.unflatten(jax.tree.structure(shape), outputs)
+
+    return plain
 
 
 def _check(title, f, hand, args, options, **claims) -> Report:

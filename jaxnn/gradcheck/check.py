@@ -10,11 +10,19 @@ from jaxnn.gradcheck.diagnosis import diagnose
 from jaxnn.gradcheck.evidence import Evidence, Examiner, OutsideDomainError
 from jaxnn.gradcheck.inspection import compute_eps
 from jaxnn.gradcheck.numerics import numerically
-from jaxnn.gradcheck.problem import Flat, Problem
+from jaxnn.gradcheck.problem import Flat, Problem, is_floating
 from jaxnn.gradcheck.refusals import refuse_impure, refuse_indifferentiable, refuse_vacuous
 from jaxnn.gradcheck.report import Report
 from jaxnn.gradcheck.run import Arrays, BackwardRaisedError, Runner
-from jaxnn.gradcheck.situations import Situation, in_float64, make_cotangents, one_at_a_time, resized, situations
+from jaxnn.gradcheck.situations import (
+    Situation,
+    in_float64,
+    is_label,
+    make_cotangents,
+    one_at_a_time,
+    resized,
+    situations,
+)
 from jaxnn.gradcheck.transforms import transformed
 
 
@@ -75,6 +83,7 @@ def _gather(
         yield from transformed(examiner, points[0], seed)
 
 
+_MOST_SIZES = 3
 _LOW_PRECISION = ("scaled by 0.1", "scaled by 10", "some exact zeros", "at ±10", "at ±1e4", "given, large cotangent")
 
 
@@ -108,28 +117,41 @@ def _at(examiner: Examiner, point: Situation, dtype: str, seed: int) -> Iterator
 
 
 def _other_sizes(examiner: Examiner, given: Situation, seed: int, batch: int | None) -> Iterator[Evidence | Row]:
-    runner = examiner.runner
+    runner, found = examiner.runner, False
+    leads = any(y.shape for y in runner.output(given.leaves))
     sizes = [batch] if batch else [size for size in batch_sizes(runner, given.leaves) if size > 1]
-    for size in sizes:
-        found = False
+    for size in sizes[:_MOST_SIZES]:
+        here = False
         for new in dict.fromkeys((1, 2 * size + 1 if size <= 64 else 7)):
-            other = resized(runner, given.leaves, size, new, leading=True, seed=seed) if new != size else None
-            if other is None:
-                continue
-            found = True
-            name = f"batch {size} -> {new}"
-            try:
-                cotangents = make_cotangents("random", runner, other.leaves, seed)
-                taken = examiner.examine(name, "size", other.leaves, cotangents)
-                yield taken._replace(size=(size, new))
-            except OutsideDomainError as reason:
-                yield Row(name, "all", "skip", text=str(reason))
-            except BackwardRaisedError as error:
-                # Perhaps it is no batch; only the caller can know, and says so by `batch`.
-                yield Row(name, "all", "fail" if batch else "skip", text=f"f takes this size, but {error}")
-        if found:
+            for evidence in _at_size(examiner, given, size, new, seed, asked=batch is not None):
+                here = True
+                yield evidence
+        found |= here
+        if here and leads:
+            break  # y's own leading axis; a number has none, and every leading axis may be the batch
+    if not found:
+        yield Row("other batch sizes", "all", "skip", text="f takes no other leading size")
+
+
+def _at_size(
+    examiner: Examiner, given: Situation, size: int, new: int, seed: int, asked: bool
+) -> Iterator[Evidence | Row]:
+    """Evidence with the batch of `size` brought to `new`: the rows as they are, and, for what is off there, turned."""
+    for turned in (False, True):
+        leaves = [-leaf if turned and is_floating(leaf) and not is_label(leaf) else leaf for leaf in given.leaves]
+        other = resized(examiner.runner, leaves, size, new, leading=True, seed=seed) if new != size else None
+        if other is None:
             return
-    yield Row("other batch sizes", "all", "skip", text="f takes no other leading size")
+        name = f"batch {size} -> {new}{', sign turned' if turned else ''}"
+        try:
+            cotangents = make_cotangents("random", examiner.runner, other.leaves, seed)
+            yield examiner.examine(name, "size", other.leaves, cotangents)._replace(size=(size, new))
+        except OutsideDomainError as reason:
+            yield Row(name, "all", "skip", text=str(reason))
+        except BackwardRaisedError as error:
+            # Perhaps it is no batch; only the caller can know, and says so by `batch`.
+            yield Row(name, "all", "fail" if asked else "skip", text=f"f takes this size, but {error}")
+            return
 
 
 def batch_sizes(runner: Runner, leaves: Arrays) -> list[int]:

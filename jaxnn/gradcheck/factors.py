@@ -12,11 +12,14 @@ def factor(
     runner: Runner, smooth: list[Evidence], failed: Evidence, k: int, evidence: list[Evidence]
 ) -> Diagnosis | None:
     """The diagnosis for leaf k (any shape), where its gradient is c times the right one in every smooth situation."""
-    ratios = [_ratio(e.hand[k].astype(np.float64), e.reference[k]) for e in smooth if e.reference[k].any()]
+    # Where the gradient all but vanishes, as in a softmax that is saturated, a ratio is noise.
+    size = np.abs(failed.reference[k]).max(initial=0.0)
+    heard = [e for e in smooth if np.abs(e.reference[k]).max(initial=0.0) > 1e-5 * size]
+    ratios = [_ratio(e.hand[k].astype(np.float64), e.reference[k]) for e in heard]
     if len(ratios) < 2 or any(r is None for r in ratios):
         return None
     c = float(np.median(ratios))
-    if c == 0 or max(abs(r - c) for r in ratios) > 1e-6 * abs(c):
+    if c == 0 or abs(c - 1) < 1e-6 or max(abs(r - c) for r in ratios) > 1e-6 * abs(c):
         return None
     name = failed.rows[k].leaf
     if abs(c + 1) < 1e-6:

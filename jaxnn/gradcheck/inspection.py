@@ -45,7 +45,8 @@ def constants(function: Callable[..., Any], *arguments: Any) -> list[np.ndarray]
     """
     with precision(jax.tree.leaves(arguments)):
         try:
-            closed = jax.make_jaxpr(function)(*arguments)
+            # A new function each time: JAX remembers what it traced by the function.
+            closed = jax.make_jaxpr(lambda *arguments: function(*arguments))(*arguments)
         except jax.errors.ConcretizationTypeError:
             return None
     found = list(closed.consts)

@@ -1,12 +1,15 @@
 """Reading and running jaxprs, equation by equation."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from jax.extend import core
 
 CALLS = frozenset("jit pjit closed_call core_call remat checkpoint custom_jvp_call custom_vjp_call".split())
 """Equations that run a jaxpr of their own, once."""
+
+Special = Callable[[Any, list[Any]], list[Any] | None]
+"""What an equation gives on these inputs; `None` for what it gives by itself."""
 
 
 def equations(jaxpr: Any) -> Iterator[Any]:
@@ -39,3 +42,27 @@ def bind(equation: Any, inputs: list[Any]) -> list[Any]:
     """The outputs of one equation on inputs of any shapes."""
     outputs = equation.primitive.bind(*inputs, **equation.primitive.get_bind_params(equation.params))
     return list(outputs) if equation.primitive.multiple_results else [outputs]
+
+
+def interpret(jaxpr: Any, consts: Any, args: Any, special: Special = lambda equation, inputs: None) -> list[Any]:
+    """The outputs of a jaxpr at `args` (of any shapes), where `special` may say what an equation gives.
+
+    Equations that it gives `None` for are run as they are; those in `CALLS` are entered, so that derivative rules
+    attached to them are left behind.
+    """
+    values: dict[Any, Any] = {}
+
+    def read(variable):
+        return variable.val if isinstance(variable, core.Literal) else values[variable]
+
+    values.update(zip(jaxpr.constvars, consts, strict=True))
+    values.update(zip(jaxpr.invars, args, strict=True))
+    for equation in jaxpr.eqns:
+        inputs = [read(v) for v in equation.invars]
+        outputs = special(equation, inputs)
+        if outputs is None and equation.primitive.name in CALLS and inner_jaxprs(equation):
+            outputs = interpret(inner_jaxprs(equation)[0], consts_of(equation), inputs, special)
+        elif outputs is None:
+            outputs = bind(equation, inputs)
+        values.update(zip(equation.outvars, outputs, strict=True))
+    return [read(v) for v in jaxpr.outvars]

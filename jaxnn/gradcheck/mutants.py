@@ -12,7 +12,7 @@ import numpy as np
 from jax.extend import core
 
 from jaxnn.gradcheck.inspection import trace
-from jaxnn.gradcheck.jaxprs import CALLS, bind, consts_of, inner_jaxprs
+from jaxnn.gradcheck.jaxprs import CALLS, Special, bind, inner_jaxprs, interpret
 from jaxnn.gradcheck.run import Arrays, Runner, precision
 
 _NONLINEAR = frozenset(
@@ -37,7 +37,7 @@ def mutants(runner: Runner, leaves: Arrays, cotangents: Arrays) -> list[Mutant]:
     closed = trace(runner.flat, leaves)
     if closed is None:
         return []
-    room = _Room()
+    room = _Room(leaves, cotangents)
     room.explore(closed.jaxpr)
     if not room.units and not room.scans:
         return []
@@ -48,7 +48,7 @@ def mutants(runner: Runner, leaves: Arrays, cotangents: Arrays) -> list[Mutant]:
             full = list(leaves)
             for i, leaf in zip(asked, chosen, strict=True):
                 full[i] = leaf
-            return _evaluate(closed.jaxpr, closed.consts, full, room, slopes, cuts)
+            return interpret(closed.jaxpr, closed.consts, full, _special(room, slopes, cuts))
 
         return jax.vjp(f, [leaves[i] for i in asked])[1](list(cotangents))[0]
 
@@ -64,17 +64,19 @@ def mutants(runner: Runner, leaves: Arrays, cotangents: Arrays) -> list[Mutant]:
 
 def _slips(room: "_Room", n: int, length: int) -> list[tuple[str, str, list[bool], list[bool]]]:
     straight = [False] * length
-    names = list(room.units.values())
-    groups = {f"{name} number {i + 1}": [j == i for j in range(n)] for i, name in enumerate(names)}
-    for name in dict.fromkeys(names):
-        groups[f"every {name}"] = [other == name for other in names]
-    groups["every activation"] = [True] * n
-    groups["every activation but the last"] = [i < n - 1 for i in range(n)]
-    slips = [
-        ("g for g'", f"the value g(z) stands where the slope g'(z) was meant, at {where}", slopes, straight)
-        for where, slopes in groups.items()
-        if any(slopes)
-    ]
+    units = list(room.units.values())
+    slips = []
+    for kind in dict.fromkeys(unit.kind for unit in units):
+        names = [unit.name if unit.kind == kind else "" for unit in units]
+        places = [i for i, name in enumerate(names) if name]
+        groups = {f"{names[i]} number {k + 1}": [j == i for j in range(n)] for k, i in enumerate(places)}
+        for name in dict.fromkeys(names[i] for i in places):
+            groups[f"every {name}"] = [other == name for other in names]
+        groups[f"all of {len(places)}"] = [bool(name) for name in names]
+        groups["all but the last"] = [i in places[:-1] for i in range(n)]
+        slips += [
+            (kind, f"{_WORDS[kind]}: {where}", chosen, straight) for where, chosen in groups.items() if any(chosen)
+        ]
     if length > 1:
         text = "the carry's cotangent is dropped at every step: each step is differentiated as if it were the only one"
         slips.append(("truncated recurrence", text, [False] * n, [True] * length))
@@ -88,24 +90,58 @@ def _slips(room: "_Room", n: int, length: int) -> list[tuple[str, str, list[bool
     return slips
 
 
-class _Room:
-    """Where slips have room: elementwise nonlinear units, by equation, and scans with a carry, by equation."""
+_WORDS = {
+    "g for g'": "the value g(z) stands where the slope g'(z) was meant",
+    "missing 1/m": "the 1/m of a mean over the batch is left out of its derivative",
+    "sum for mean": "the 1/n of a mean is left out of its derivative, as if it were a sum",
+}
 
-    def __init__(self):
-        self.units: dict[int, str] = {}
+
+class _Unit(NamedTuple):
+    """An equation whose derivative can be mistaken: in which way, and what to call it."""
+
+    kind: str
+    name: str
+
+
+class _Room:
+    """Where slips have room: elementwise nonlinear equations, divisions by a size, and scans with a carry."""
+
+    def __init__(self, leaves: Arrays, cotangents: Arrays):
+        self.units: dict[int, _Unit] = {}
         self.scans: dict[int, int] = {}
+        # A batch leads y, or where y is a number, a table; a vector's only axis may be one of features.
+        led = [dy for dy in cotangents if dy.ndim] or [leaf for leaf in leaves if leaf.ndim > 1]
+        self._trailing = {size for leaf in leaves for size in leaf.shape[1:]}
+        self._leading = {a.shape[0] for a in led} - self._trailing
 
     def explore(self, jaxpr: Any) -> None:
         for equation in jaxpr.eqns:
             name = equation.primitive.name
-            if _is_unit(equation):
-                self.units[id(equation)] = equation.params.get("name", name) if name in CALLS else name
+            n = _divisor(equation)
+            if n in self._leading | self._trailing:
+                kind = "missing 1/m" if n in self._leading else "sum for mean"
+                self.units[id(equation)] = _Unit(kind, f"the mean over {n}")
+            elif _is_unit(equation):
+                called = equation.params.get("name", name) if name in CALLS else name
+                self.units[id(equation)] = _Unit("g for g'", called)
             elif name == "scan" and equation.params["num_carry"] and equation.params["length"] <= _LONGEST_SCAN:
                 self.scans[id(equation)] = equation.params["length"]
                 self.explore(equation.params["jaxpr"].jaxpr)
             elif name in CALLS:
                 for inner in inner_jaxprs(equation)[:1]:
                     self.explore(inner)
+
+
+def _divisor(equation: Any) -> int | None:
+    """The whole number that an equation divides by, or multiplies by the inverse of; `None` where it does neither."""
+    if equation.primitive.name not in ("div", "mul") or not isinstance(equation.invars[-1], core.Literal):
+        return None
+    number = np.asarray(equation.invars[-1].val)
+    if number.ndim or not number or isinstance(equation.invars[0], core.Literal):
+        return None
+    number = float(number) if equation.primitive.name == "div" else 1 / float(number)
+    return round(number) if number >= 2 and abs(number - round(number)) < 1e-6 else None
 
 
 def _is_unit(equation: Any) -> bool:
@@ -134,44 +170,33 @@ def _flat_equations(jaxpr: Any) -> list[Any]:
     return found
 
 
-def _evaluate(jaxpr: Any, consts: Any, args: Any, room: _Room, slopes: Any, cuts: Any) -> list[Any]:
-    values: dict[Any, Any] = {}
-
-    def read(variable):
-        return variable.val if isinstance(variable, core.Literal) else values[variable]
-
-    values.update(zip(jaxpr.constvars, consts, strict=True))
-    values.update(zip(jaxpr.invars, args, strict=True))
-    for equation in jaxpr.eqns:
-        inputs = [read(v) for v in equation.invars]
+def _special(room: _Room, slopes: Any, cuts: Any) -> Special:
+    def special(equation, inputs):
         if id(equation) in room.units:
             position = next(i for i, v in enumerate(equation.invars) if not isinstance(v, core.Literal))
-            number = list(room.units).index(id(equation))
-            outputs = [_with_slope(equation, inputs, position, slopes[number])]
-        elif id(equation) in room.scans:
-            outputs = _unrolled(equation, inputs, room, slopes, cuts)
-        elif equation.primitive.name in CALLS and inner_jaxprs(equation):
-            inner, inner_consts = inner_jaxprs(equation)[0], consts_of(equation)
-            outputs = _evaluate(inner, inner_consts, inputs, room, slopes, cuts)
-        else:
-            outputs = bind(equation, inputs)
-        values.update(zip(equation.outvars, outputs, strict=True))
-    return [read(v) for v in jaxpr.outvars]
+            unit = room.units[id(equation)]
+            return [_with_slope(equation, inputs, position, slopes[list(room.units).index(id(equation))], unit.kind)]
+        if id(equation) in room.scans:
+            return _unrolled(equation, inputs, special, cuts)
+        return None
+
+    return special
 
 
-def _with_slope(equation: Any, inputs: list[Any], position: int, mutated: Any) -> Any:
-    """g(z), whose derivative is g'(z), or where `mutated` g(z)."""
+def _with_slope(equation: Any, inputs: list[Any], position: int, mutated: Any, kind: str) -> Any:
+    """g(z), whose derivative is g'(z), or where `mutated` g(z) itself, and for a mean's division 1."""
     z = inputs[position]
 
     def g(z):
         return bind(equation, [z if i == position else other for i, other in enumerate(inputs)])[0]
 
     a, slope = jax.jvp(g, (z,), (jnp.ones_like(z),))
-    slope = jax.lax.stop_gradient(jnp.where(mutated, a, slope))
+    wrong = a if kind == "g for g'" else jnp.ones_like(a)
+    slope = jax.lax.stop_gradient(jnp.where(mutated, wrong, slope))
     return jax.lax.stop_gradient(a) + slope * (z - jax.lax.stop_gradient(z))
 
 
-def _unrolled(equation: Any, inputs: list[Any], room: _Room, slopes: Any, cuts: Any) -> list[Any]:
+def _unrolled(equation: Any, inputs: list[Any], special: Special, cuts: Any) -> list[Any]:
     """A scan step by step, the carry's cotangent dropped before each step t where `cuts[t]`."""
     p = equation.params
     n_consts, n_carry, length = p["num_consts"], p["num_carry"], p["length"]
@@ -181,7 +206,7 @@ def _unrolled(equation: Any, inputs: list[Any], room: _Room, slopes: Any, cuts: 
         place = length - 1 - t if p["reverse"] else t
         carry = [_cut(c, cuts[t]) for c in carry]
         given = [*consts, *carry, *(x[place] for x in xs)]
-        outputs = _evaluate(p["jaxpr"].jaxpr, p["jaxpr"].consts, given, room, slopes, cuts)
+        outputs = interpret(p["jaxpr"].jaxpr, p["jaxpr"].consts, given, special)
         carry, collected[place] = outputs[:n_carry], outputs[n_carry:]
     ys = [jnp.stack([step[i] for step in collected]) for i in range(len(collected[0]))] if collected else []
     return [*carry, *ys]

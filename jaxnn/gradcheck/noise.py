@@ -13,9 +13,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend import core
 
-from jaxnn.gradcheck.jaxprs import CALLS, bind, consts_of, inner_jaxprs
+from jaxnn.gradcheck.jaxprs import CALLS, bind, interpret
 
 # Results of these are one of their inputs, moved or chosen: no rounding happens, and ties must stay ties.
 _EXACT = frozenset(
@@ -33,7 +32,7 @@ def noisy(function: Callable[..., Any]) -> Callable[..., Any]:
         closed = jax.make_jaxpr(function)(*args)
         noise = _Noise(eps, seed)
         leaves = [noise(leaf) for leaf in jax.tree.leaves(args)]
-        return _evaluate(closed.jaxpr, closed.consts, leaves, noise)
+        return interpret(closed.jaxpr, closed.consts, leaves, noise.special)
 
     return run
 
@@ -56,27 +55,14 @@ class _Noise:
         sign = jnp.where(mixed >> np.uint32(31) == 0, -1.0, 1.0)
         return value * (1 + self._eps * sign).astype(value.dtype)
 
-
-def _evaluate(jaxpr: Any, consts: Any, args: Any, noise: _Noise) -> list[Any]:
-    values: dict[Any, Any] = {}
-
-    def read(variable):
-        return variable.val if isinstance(variable, core.Literal) else values[variable]
-
-    values.update(zip(jaxpr.constvars, consts, strict=True))
-    values.update(zip(jaxpr.invars, args, strict=True))
-    for equation in jaxpr.eqns:
-        name, inputs = equation.primitive.name, [read(v) for v in equation.invars]
-        if name in CALLS and inner_jaxprs(equation):
-            outputs = _evaluate(inner_jaxprs(equation)[0], consts_of(equation), inputs, noise)
-        elif name == "scan":
-            outputs = _scan(equation, inputs, noise)
-        elif name in _EXACT:
-            outputs = bind(equation, inputs)
-        else:
-            outputs = [noise(value) for value in bind(equation, inputs)]
-        values.update(zip(equation.outvars, outputs, strict=True))
-    return [read(v) for v in jaxpr.outvars]
+    def special(self, equation: Any, inputs: list[Any]) -> list[Any] | None:
+        """What an equation gives (outputs of any shapes) with its rounding error; `None` where it makes none."""
+        name = equation.primitive.name
+        if name == "scan":
+            return _scan(equation, inputs, self)
+        if name in CALLS or name in _EXACT:
+            return None
+        return [self(value) for value in bind(equation, inputs)]
 
 
 def _scan(equation: Any, inputs: list[Any], noise: _Noise) -> list[Any]:
@@ -86,7 +72,7 @@ def _scan(equation: Any, inputs: list[Any], noise: _Noise) -> list[Any]:
     body = p["jaxpr"]
 
     def step(carry, xs):
-        outputs = _evaluate(body.jaxpr, body.consts, [*consts, *carry, *xs], noise)
+        outputs = interpret(body.jaxpr, body.consts, [*consts, *carry, *xs], noise.special)
         return outputs[:n_carry], outputs[n_carry:]
 
     carry, ys = jax.lax.scan(step, list(carry), list(xs), length=p["length"], reverse=p["reverse"])

@@ -83,10 +83,10 @@ class Report:
         counts = ", ".join(f"{n} {status}" for status, n in self.counts.items() if n)
         if self.passed:
             word = "right"
-        elif self.counts["fail"]:
-            word = "WRONG"
+        elif self.counts["undecided"]:
+            word = "UNDECIDED: the witnesses disagree"
         else:
-            word = "UNDECIDED" if self.counts["undecided"] else "NOTHING COULD BE CHECKED"
+            word = "WRONG" if self.counts["fail"] else "UNDECIDED: nothing could be checked"
         return f"{self.title}: gradient {word} ({counts})"
 
     def lines(self, every_row: bool = False) -> list[str]:
@@ -97,6 +97,7 @@ class Report:
             lines.append(f"  diagnosis: {diagnosis.kind}{where}: {diagnosis.text}")
         lines += [f"  {observation}" for observation in self.observations]
         shown = [row for row in self.rows if every_row or row.status in ("fail", "undecided", "note")]
+        shown.sort(key=lambda row: not every_row and row.status != "undecided")
         lines += _table(shown[:_MOST_ROWS] if not every_row else shown)
         if not every_row and len(shown) > _MOST_ROWS:
             lines.append(f"  ... and {len(shown) - _MOST_ROWS} more rows: print(report.table()) shows all")

@@ -1,0 +1,110 @@
+"""`python -m jaxnn.gradcheck package.module:name --shape 32,784 ...`: check what a module defines, from a shell."""
+
+import argparse
+import importlib
+import json
+import sys
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxnn import gradcheck
+from jaxnn.layer import Layer
+from jaxnn.losses import Loss
+
+_DESCRIPTION = """\
+Check the gradient of a function, a layer, a loss or a jax.custom_vjp or custom_jvp function in any importable module.
+
+  a jaxnn Layer       one shape, batch first: --shape 32,784
+  a jaxnn Loss        outputs and targets:    --shape 32,10 --shape int10:32
+  a custom rule       one shape an argument:  its rule against the function under it
+  a function          one shape an argument:  against --backward, or, without, autodiff with every custom rule inside
+                      against autodiff without them
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command (no arrays): 0 where the gradient is right, 1 where it is not, 2 where the question is bad."""
+    parser = argparse.ArgumentParser(
+        "python -m jaxnn.gradcheck", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("target", metavar="MODULE:NAME", help="what to check, such as package.module:name")
+    parser.add_argument("--backward", metavar="MODULE:NAME", help="backward(args, dy) of a plain function")
+    parser.add_argument(
+        "--shape", action="append", default=[], metavar="SHAPE",
+        help="of an argument: 32,784, or () for a scalar; int10:32 for whole numbers 0..9; once for each argument",
+    )  # fmt: skip
+    parser.add_argument("--batch", type=int, help="the size of the batch axis, where it cannot be found")
+    parser.add_argument("--seed", type=int, default=0, help="of the arguments made and of the check (default 0)")
+    parser.add_argument("--fast", action="store_true", help="at the arguments made alone")
+    parser.add_argument("--all", action="store_true", help="print every row, also those that passed")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    options = parser.parse_args(argv)
+    try:
+        report = _check(options)
+    except ValueError as error:
+        print(f"gradcheck: {error}", file=sys.stderr)
+        return 2
+    if options.json:
+        print(json.dumps(report.to_dict(), indent=1))
+    else:
+        print(report.table() if options.all else report)
+    return 0 if report.passed else 1
+
+
+def _check(options: argparse.Namespace) -> gradcheck.Report:
+    target = _find(options.target)
+    rng = np.random.default_rng(options.seed)
+    args = [_array(rng, shape) for shape in options.shape]
+    how: dict[str, Any] = {"seed": options.seed, "fast": options.fast}
+    if not args:
+        raise ValueError("no arguments: give --shape once for each argument, such as --shape 32,784")
+    if isinstance(target, Layer):
+        m, *in_shape = args[0].shape
+        return gradcheck.layer(target, tuple(in_shape), m=m, **how)
+    if isinstance(target, Loss):
+        if len(args) != 2:
+            raise ValueError(f"a loss takes outputs and targets, two --shape, got {len(args)}")
+        return gradcheck.loss(target, *args, **how)
+    if not callable(target):
+        raise ValueError(f"{options.target} is a {type(target).__name__}: expected a function, Layer or Loss")
+    how["batch"] = options.batch
+    if options.backward:
+        return gradcheck.vjp(target, _find(options.backward), *args, **how)
+    if isinstance(target, jax.custom_vjp | jax.custom_jvp):
+        return gradcheck.custom(target, target.fun, *args, **how)
+    return gradcheck.custom(target, gradcheck.without_rules(target), *args, **how)
+
+
+def _find(name: str) -> Any:
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        raise ValueError(f"{name!r} names no attribute: write package.module:name")
+    sys.path.insert(0, "")
+    try:
+        found = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"cannot find {name!r}: {error}") from error
+    return found
+
+
+def _array(rng: np.random.Generator, text: str) -> np.ndarray:
+    kind, colon, shape = text.rpartition(":")
+    try:
+        sizes = tuple(int(size) for size in shape.strip("()").split(",") if size.strip())
+        if min(sizes, default=1) < 0 or (colon and not kind.startswith("int")):
+            raise ValueError
+        if colon:
+            return rng.integers(0, int(kind.removeprefix("int")), sizes).astype(np.int32)
+    except ValueError:
+        raise ValueError(
+            f"--shape {text!r}: expected sizes such as 32,784, or int10:32 for whole numbers 0..9"
+        ) from None
+    return rng.normal(size=sizes).astype(np.float32)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

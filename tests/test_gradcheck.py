@@ -1,0 +1,268 @@
+"""The verifier on cases of its own: what it finds, says, refuses and prints."""
+
+import json
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxnn
+from jaxnn import gradcheck
+from jaxnn.gradcheck import GradcheckError, WrongGradientError
+
+RNG = np.random.default_rng(0)
+X = jnp.asarray(RNG.normal(size=(4, 3)), jnp.float32)
+W = jnp.asarray(RNG.normal(size=(2, 3)), jnp.float32)
+B = jnp.asarray(RNG.normal(size=2), jnp.float32)
+
+
+def dense(x, W, b):
+    return x @ W.T + b[None]
+
+
+def dense_backward(args, dy):
+    x, W, b = args
+    return dy @ W, dy.T @ x, dy.sum(0)
+
+
+@pytest.fixture(scope="module")
+def right():
+    return gradcheck.vjp(dense, dense_backward, X, W, B)
+
+
+def kinds(report):
+    return [diagnosis.kind for diagnosis in report.diagnoses]
+
+
+def test_a_right_backward_passes_everywhere(right):
+    assert right
+    assert right.raise_if_failed() is right
+    assert right.counts["fail"] == right.counts["undecided"] == 0
+    situations = {row.situation for row in right.rows}
+    assert {
+        "given",
+        "given, sparse cotangent",
+        "given, zero cotangent",
+        "scaled by 1e-3",
+        "some exact zeros",
+    } <= situations
+    assert {"at ±1e4", "given, float32", "given, bfloat16", "given, float16"} <= situations
+    assert {"batch 4 -> 1", "batch 4 -> 9", "vmap over x", "vmap over all", "vmap of vmap", "scan"} <= situations
+
+
+def test_one_row_for_each_leaf_and_situation(right):
+    assert [row.leaf for row in right.rows if row.situation == "given"] == ["x", "W", "b"]
+
+
+def test_the_same_seed_gives_the_same_report(right):
+    assert gradcheck.vjp(dense, dense_backward, X, W, B).to_dict() == right.to_dict()
+
+
+def test_report_is_json_html_and_text(right):
+    json.dumps(right.to_dict(), allow_nan=False)
+    assert "gradient right" in str(right)
+    assert right._repr_html_().count("<tr") == len(right.rows) + 1
+
+
+def test_a_failed_report_raises_with_its_text():
+    report = gradcheck.vjp(dense, lambda args, dy: (dy @ args[1], -dy.T @ args[0], dy.sum(0)), X, W, B, fast=True)
+    assert not report
+    assert [(d.kind, d.leaf) for d in report.diagnoses] == [("sign", "W")]
+    with pytest.raises(WrongGradientError, match="opposite sign"):
+        report.raise_if_failed()
+    assert "Taylor remainder 1.00 for the hand" in str(report)
+
+
+def test_the_worst_element_is_named():
+    def one_wrong(args, dy):
+        dx = 2 * args[0] * dy
+        return (dx.at[123_456].multiply(1.01),)
+
+    big = jnp.asarray(RNG.normal(size=200_000), jnp.float32)
+    report = gradcheck.vjp(lambda x: x * x, one_wrong, big, fast=True)
+    row = next(row for row in report.rows if row.status == "fail")
+    assert row.index == (123_456,)
+    assert row.max_rel == pytest.approx(0.01, rel=1e-4)
+
+
+def test_pytrees_and_integer_arguments():
+    def f(params, index):
+        return params["table"][index] * params["scale"]
+
+    def backward(args, dy):
+        params, index = args
+        table = jnp.zeros_like(params["table"]).at[index].add(dy * params["scale"])
+        return {"table": table, "scale": (dy * params["table"][index]).sum()}, None
+
+    params = {"table": X, "scale": jnp.float32(2.0)}
+    assert gradcheck.vjp(f, backward, params, jnp.array([0, 2, 2, 1, 3]))
+
+
+def test_custom_jvp_and_rule():
+    @jax.custom_jvp
+    def cube(x):
+        return x**3
+
+    cube.defjvps(lambda t, y, x: 3 * x**2 * t)
+    assert gradcheck.custom(cube, lambda x: x**3, X)
+    report = gradcheck.rule(lambda x: x**3, lambda x: (x**2, x), lambda x, dy: (3 * x**2 * dy,), X, fast=True)
+    assert [row.situation for row in report.rows if row.status == "fail"] == ["value of the rule"]
+
+
+def test_a_rule_that_hides_is_taken_off():
+    wrong = jax.custom_vjp(lambda x: x**2)
+    wrong.defvjp(lambda x: (x**2, x), lambda x, dy: (x * dy,))
+    plain = gradcheck.without_rules(lambda x: wrong(x).sum())
+    assert jax.grad(plain)(3.0) == 6.0
+
+
+def test_witnesses_that_disagree_are_reported_as_such():
+    """Autodiff is misled by a stop_gradient; the hand is right: no verdict for the one witness against the other."""
+
+    def f(x):
+        return jax.lax.stop_gradient(x) * x
+
+    report = gradcheck.vjp(f, lambda args, dy: (2 * args[0] * dy,), X)
+    assert not report
+    assert report.counts["undecided"] == 1
+    assert not report.diagnoses
+    assert "stop_gradient" in str(report)
+    # and where the hand follows autodiff, the difference quotients still object
+    assert not gradcheck.vjp(f, lambda args, dy: (args[0] * dy,), X)
+
+
+def test_outside_the_domain_is_skipped():
+    report = gradcheck.vjp(jnp.log, lambda args, dy: (dy / args[0],), jnp.abs(X) + 0.1)
+    assert report
+    assert report.counts["skip"] > 0
+
+
+def test_labels_are_left_alone():
+    y = jax.nn.one_hot(jnp.array([0, 2, 1, 1]), 3)
+
+    def loss(z, y):
+        return -(y * jax.nn.log_softmax(z)).sum(1)
+
+    def backward(args, dy):
+        z, y = args
+        return (jax.nn.softmax(z) - y) * dy[:, None], -jax.nn.log_softmax(z) * dy[:, None]
+
+    assert gradcheck.vjp(loss, backward, X, y)
+
+
+@jax.custom_vjp
+def ruled(x):
+    return x * x
+
+
+ruled.defvjp(lambda x: (x * x, x), lambda x, dy: (2 * x * dy,))
+
+
+def _raises(args, dy):
+    raise RuntimeError("broken")
+
+
+@pytest.mark.parametrize(
+    ("ask", "says"),
+    [
+        (lambda: gradcheck.vjp(ruled, lambda args, dy: (dy,), X), "vacuous"),
+        (lambda: gradcheck.vjp(lambda x: ruled(x) + 1, lambda args, dy: (dy,), X), "custom_vjp rule of its own"),
+        (lambda: gradcheck.vjp(lambda x: x + RNG.normal(), lambda args, dy: (dy,), X), "f is not pure"),
+        (lambda: gradcheck.vjp(lambda x: x, lambda args, dy: (dy + RNG.normal(),), X), "backward is not pure"),
+        (lambda: gradcheck.vjp(dense, lambda args, dy: (dy,), X, W, B), "one entry for each of the 3 arguments"),
+        (lambda: gradcheck.vjp(lambda p: p["a"], lambda args, dy: ({"b": dy},), {"a": X}), "structure"),
+        (lambda: gradcheck.vjp(lambda x: x, _raises, X), "the backward raised RuntimeError: broken"),
+        (lambda: gradcheck.vjp(lambda x: x, lambda args, dy: (dy,), X.at[1, 2].set(jnp.nan)), r"x holds NaN.*\[1, 2\]"),
+        (lambda: gradcheck.vjp(lambda x: x > 0, lambda args, dy: (dy,), X), "f returns bool"),
+        (
+            lambda: gradcheck.vjp(lambda i: i * 1.0, lambda args, dy: (None,), jnp.array([1, 2])),
+            "no argument is a float",
+        ),
+        (lambda: gradcheck.gradient(lambda x: x, lambda x: x, X), "use vjp"),
+        (lambda: gradcheck.vjp(lambda x: jnp.log(x), lambda args, dy: (dy,), -jnp.abs(X)), "not finite at the given"),
+        (lambda: gradcheck.vjp(lambda x: x.reshape(99), lambda args, dy: (dy,), X), "f itself raised TypeError"),
+        (lambda: gradcheck.vjp(lambda x: x, lambda args, dy: (dy,), X, tol=1), "unknown options"),
+        (lambda: gradcheck.vjp(lambda x: x, lambda args, dy: (dy,)), "no arguments"),
+        (
+            lambda: gradcheck.vjp(
+                lambda x: jax.lax.while_loop(lambda a: a.sum() < 9, lambda a: a * 2, x), lambda args, dy: (dy,), X**2
+            ),
+            "cannot differentiate f in reverse mode",
+        ),
+    ],
+)
+def test_bad_questions_are_refused(ask, says):
+    with pytest.raises(GradcheckError, match=says):
+        ask()
+
+
+def test_a_backward_that_looks_at_values_fails_jit():
+    def backward(args, dy):
+        return (dy * 2 if float(dy.sum()) > -1e9 else dy,)
+
+    report = gradcheck.vjp(lambda x: 2 * x, backward, X)
+    assert [row.situation for row in report.rows if row.status == "fail"] == ["jit"]
+
+
+def test_jaxnn_values():
+    assert gradcheck.layer(jaxnn.dropout(0.3), (4,), key=jax.random.key(0))
+    assert gradcheck.loss(jaxnn.softmax_cross_entropy(), X, jnp.array([0, 1, 2, 2]))
+    assert gradcheck.penalty(jaxnn.l1(0.1), {"W": W, "b": B})
+    halved = jaxnn.stateless(lambda x: (x, ()), lambda cache, dy: dy / 2)
+    assert kinds(gradcheck.layer(halved, (4,), fast=True)) == ["constant factor"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["jaxnn:dense_forward", "--shape", "2,3"], 2, "gradcheck: "),
+        (["jax.nn:relu", "--shape", "4,3", "--fast"], 0, "gradient right"),
+        (["jax.nn:nothing", "--shape", "4"], 2, "cannot find"),
+        (["jax.nn", "--shape", "4"], 2, "package.module:name"),
+        (["jax.nn:relu"], 2, "no arguments"),
+        (["jax.nn:relu", "--shape", "4,x"], 2, "expected sizes"),
+        (["tests.test_gradcheck:ruled", "--shape", "4,3", "--fast", "--json"], 0, '"passed": true'),
+        (["jax.numpy:tanh", "--backward", "tests.test_gradcheck:forgetful", "--shape", "4,3", "--fast"], 1, "WRONG"),
+    ],
+)
+def test_command(arguments, status, says, capsys):
+    from jaxnn.gradcheck.__main__ import main
+
+    assert main(arguments) == status
+    out, err = capsys.readouterr()
+    assert says in (err if status == 2 else out)
+
+
+def forgetful(args, dy):
+    return (dy * jnp.tanh(args[0]),)
+
+
+PLUGIN = """
+import jax.numpy as jnp
+
+def test_right(gradcheck):
+    assert gradcheck.vjp(jnp.sin, lambda args, dy: (jnp.cos(args[0]) * dy,), jnp.ones(3), fast=True)
+
+def test_wrong(gradcheck):
+    gradcheck.vjp(jnp.sin, lambda args, dy: (-jnp.cos(args[0]) * dy,), jnp.ones(3), fast=True)
+"""
+
+
+def test_plugin_gives_the_report_on_failure(tmp_path):
+    """In a test suite elsewhere, as installed; by name where the checkout is used without installing it."""
+    from importlib.metadata import entry_points
+
+    (tmp_path / "test_it.py").write_text(PLUGIN)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    installed = any(point.value == "jaxnn.gradcheck.pytest_plugin" for point in entry_points(group="pytest11"))
+    plugin = [] if installed else ["-p", "jaxnn.gradcheck.pytest_plugin"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugin, str(tmp_path)]
+    path = str(gradcheck.__file__).rpartition("/jaxnn/")[0]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env={"PYTHONPATH": path, "PATH": ""}, check=False
+    )
+    assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
+    assert "diagnosis: sign" in done.stdout
