@@ -101,7 +101,7 @@ def mlp(
         raise ValueError("a softmax over one class is always 1: give a size per class, or output='binary'")
     n_hidden = len(sizes) - 2
     activations = _one_each("activation", activation, n_hidden, (str, Layer))
-    rates = _one_each("dropout_rate", dropout_rate, n_hidden, (int, float, jax.Array))
+    rates = _one_each("dropout_rate", dropout_rate, n_hidden, (int, float, np.generic, np.ndarray, jax.Array))
     inits = _one_each("init", init, n_hidden + 1, (str, Callable))
     layers = []
     for size, layer_init, hidden, rate in zip(sizes[1:-1], inits[:-1], activations, rates, strict=True):
@@ -215,7 +215,7 @@ def _activation(activation: str | Layer) -> Layer:
 
 def _one_each(name: str, given: Any, n: int, single: tuple[type, ...]) -> list[Any]:
     """`given` n times where it is a single value, else the sequence itself, which must have n entries."""
-    if isinstance(given, single):
+    if isinstance(given, single) and getattr(given, "ndim", 0) == 0:
         return [given] * n
     given = list(given)
     if len(given) != n:

@@ -21,13 +21,13 @@ def optimizer(name: str, learning_rate: float | optax.Schedule) -> optax.Gradien
     Args:
       name: one of `OPTIMIZERS`: "sgd" (plain gradient descent: batch, mini-batch or stochastic by the batch size),
         "momentum", "rmsprop", "adagrad" or "adam".
-      learning_rate: a positive scalar, or a schedule from the step to one.
+      learning_rate: a positive, finite scalar, or a schedule from the step to one.
 
     Returns:
       An `optax.GradientTransformation`.
 
     Raises:
-      ValueError: an unknown name, or a rate that is not positive.
+      ValueError: an unknown name, or a rate that is not positive, or not finite.
 
     Example:
       >>> import jax.numpy as jnp
@@ -41,6 +41,9 @@ def optimizer(name: str, learning_rate: float | optax.Schedule) -> optax.Gradien
     """
     if name not in OPTIMIZERS:
         raise ValueError(f"unknown optimizer {name!r}: expected one of {sorted(OPTIMIZERS)}")
-    if not callable(learning_rate) and not isinstance(learning_rate, jax.core.Tracer) and not learning_rate > 0:
-        raise ValueError(f"a learning rate must be positive, got {learning_rate}: the optimiser itself goes downhill")
+    known = not callable(learning_rate) and not isinstance(learning_rate, jax.core.Tracer)
+    if known and not 0 < learning_rate < float("inf"):
+        raise ValueError(
+            f"a learning rate must be positive and finite, got {learning_rate}: the optimiser itself goes downhill"
+        )
     return OPTIMIZERS[name](learning_rate)

@@ -234,7 +234,8 @@ def fit(
       report_every: epochs per compiled program, and so per report: 100 suits full batches. Where it does not
         divide `epochs`, the rest is a second compilation.
       evaluate: called with the params at each report; the dictionary of scalars that it returns, dev accuracy say,
-        joins the report. Compile it: `jax.jit`, with its data as arguments rather than closed over.
+        joins the report, under names of its own. Compile it: `jax.jit`, with its data as arguments rather than
+        closed over.
       callback: called with each entry of the history as it comes; a true answer stops the training.
 
     Returns:
@@ -269,18 +270,17 @@ def fit(
     if batch_size is not None and not 1 <= batch_size <= m:
         raise ValueError(f"batch_size must be from 1 to the {m} examples there are, got {batch_size}")
     objective.check(params, data)
-    step = make_step(objective, optimizer, gradients)
     size, shuffle = (m, False) if batch_size is None else (batch_size, shuffle)
     data = jax.device_put(data)
-    run = _epochs(_epoch(step, size, shuffle))
+    plan = _Plan(objective, optimizer, gradients, size, shuffle)
     state = train_state(params, optimizer, key)
     history, losses, done, diverged_at = [], [], 0, None
     while done < epochs:
         n = min(report_every, epochs - done)
         # Not donated: until the new state is known to be finite, the old one must live.
-        after, new_losses, finite = run(state, data, n)
+        after, new_losses, finite = _epochs(plan, n, state, data)
         if not finite:
-            state, new_losses = _replay_to_divergence(_epochs(_epoch(_guarded(step), size, shuffle)), state, data, n)
+            state, new_losses = _replay_to_divergence(plan, n, state, data)
             losses.append(new_losses)
             diverged_at = int(state.step)
             break
@@ -289,7 +289,7 @@ def fit(
         losses.append(new_losses.reshape(-1))
         report = {"epoch": done, "step": done * new_losses.shape[1], "loss": float(new_losses[-1].mean())}
         if evaluate is not None:
-            report |= {name: np.asarray(value).item() for name, value in jax.device_get(evaluate(state.params)).items()}
+            report |= _measured(evaluate, state.params, report)
         history.append(report)
         if callback is not None and callback(report):
             break
@@ -339,15 +339,34 @@ def _epoch(step: Step, batch_size: int, shuffle: bool) -> Step:
     return epoch
 
 
-def _epochs(epoch: Step) -> Callable[[TrainState, Batch, int], tuple[TrainState, Array, Array]]:
+class _Plan(NamedTuple):
+    """What the epochs' program is made of. Two calls of `fit` with the same plan share one compilation."""
+
+    objective: Objective
+    optimizer: optax.GradientTransformation
+    gradients: str
+    batch_size: int
+    shuffle: bool
+
+    def epoch(self, wrap: Callable[[Step], Step] = lambda step: step) -> Step:
+        return _epoch(wrap(make_step(self.objective, self.optimizer, self.gradients)), self.batch_size, self.shuffle)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _epochs(plan: _Plan, n: int, state: TrainState, data: Batch) -> tuple[TrainState, Array, Array]:
     """n epochs as one compiled program: (state, losses (n, steps), whether all of it is finite)."""
+    epoch = plan.epoch()
+    state, losses = jax.lax.scan(lambda state, _: epoch(state, data), state, length=n)
+    return state, losses, jnp.isfinite(losses).all() & _all_finite(state.params)
 
-    @partial(jax.jit, static_argnums=2)
-    def run(state, data, n):
-        state, losses = jax.lax.scan(lambda state, _: epoch(state, data), state, length=n)
-        return state, losses, jnp.isfinite(losses).all() & _all_finite(state.params)
 
-    return run
+@partial(jax.jit, static_argnums=(0, 1))
+def _guarded_epochs(plan: _Plan, n: int, state: TrainState, data: Batch) -> tuple[TrainState, Array]:
+    """The same, up to the first step that is not finite: (the state before it, losses (n, steps))."""
+    epoch = plan.epoch(_guarded)
+    state = state._replace(opt_state=(state.opt_state, jnp.array(False)))
+    state, losses = jax.lax.scan(lambda state, _: epoch(state, data), state, length=n)
+    return state._replace(opt_state=state.opt_state[0]), losses
 
 
 def _guarded(step: Step) -> Step:
@@ -368,11 +387,19 @@ def _guarded(step: Step) -> Step:
     return guarded
 
 
-def _replay_to_divergence(run: Callable[..., Any], state: TrainState, data: Batch, n: int) -> tuple[TrainState, Array]:
+def _replay_to_divergence(plan: _Plan, n: int, state: TrainState, data: Batch) -> tuple[TrainState, np.ndarray]:
     """The state before the first step that was not finite, and the losses of the steps before it."""
     start = int(state.step)
-    state, losses, _ = run(state._replace(opt_state=(state.opt_state, jnp.array(False))), data, n)
-    return state._replace(opt_state=state.opt_state[0]), np.asarray(losses).reshape(-1)[: int(state.step) - start]
+    state, losses = _guarded_epochs(plan, n, state, data)
+    return state, np.asarray(losses).reshape(-1)[: int(state.step) - start]
+
+
+def _measured(evaluate: Callable[[Params], dict[str, Array]], params: Params, report: dict[str, float]) -> dict:
+    measured = {name: np.asarray(value).item() for name, value in jax.device_get(evaluate(params)).items()}
+    taken = sorted(measured.keys() & report.keys())
+    if taken:
+        raise ValueError(f"evaluate measures {taken}, which are fit's own names in a report: give them others")
+    return measured
 
 
 def _all_finite(tree: PyTree) -> Array:

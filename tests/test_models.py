@@ -99,6 +99,15 @@ def test_initialisers_one_for_each_layer():
     assert not np.any(params[2]["b"])
 
 
+@pytest.mark.parametrize("rate", [0.5, np.float32(0.5), np.array(0.5), np.array([0.5, 0.5]), jnp.array([0.5, 0.5])])
+def test_a_dropout_rate_may_be_any_number_or_a_row_of_them(rate):
+    model, x = nn.mlp((4, 30, 30, 1), "tanh", dropout_rate=rate), jnp.ones((2, 4))
+    params = params_for(model)
+    z, _ = model.network.forward(params, x, KEY)
+    expected, _ = nn.mlp((4, 30, 30, 1), "tanh", dropout_rate=0.5).network.forward(params, x, KEY)
+    np.testing.assert_array_equal(z, expected)
+
+
 def test_dropout_is_on_hidden_layers_while_training():
     plain, dropping = nn.mlp((4, 50, 50, 1), "tanh"), nn.mlp((4, 50, 50, 1), "tanh", dropout_rate=[0.0, 0.5])
     params, x = params_for(plain), jnp.ones((2, 4))

@@ -71,8 +71,8 @@ def test_unknown_name_is_told():
         nn.optimizer("Adam", 0.1)
 
 
-@pytest.mark.parametrize("rate", [0, 0.0, -0.1, -1, float("nan"), np.float32(-1), np.float64(0), np.int64(-1)])
+@pytest.mark.parametrize("rate", [0, 0.0, -0.1, -1, np.nan, np.inf, np.float32(-1), np.float64(0), np.int64(-1)])
 @pytest.mark.parametrize("name", nn.OPTIMIZERS)
-def test_rate_must_be_positive(name, rate):
-    with pytest.raises(ValueError, match="a learning rate must be positive, got"):
+def test_rate_must_be_positive_and_finite(name, rate):
+    with pytest.raises(ValueError, match="a learning rate must be positive and finite, got"):
         nn.optimizer(name, rate)

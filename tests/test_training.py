@@ -284,6 +284,24 @@ def test_fit_is_epoch_after_epoch():
     assert [(report["epoch"], report["step"]) for report in result.history] == [(1, 3), (2, 6), (3, 9)]
 
 
+def test_fit_called_again_does_not_compile_again():
+    traces = []
+
+    def value_and_grad(params, batch, key=None):
+        traces.append(batch.x.shape)
+        return OBJECTIVE.value_and_grad(params, batch, key)
+
+    objective = OBJECTIVE._replace(value_and_grad=value_and_grad)
+    first, second = (fit(objective, epochs=2, batch_size=3) for _ in range(2))
+    assert traces == [(3, 3)]
+    assert_equal(second.params, first.params)
+
+
+def test_measurement_by_a_name_of_fits_own_is_refused():
+    with pytest.raises(ValueError, match=r"evaluate measures \['loss'\], which are fit's own names"):
+        fit(evaluate=lambda params: {"loss": 0.0})
+
+
 def test_report_every_changes_the_reports_alone():
     """The remainder is reported too, with the loss of its last epoch."""
     evaluate = jax.jit(lambda params: {"b": params[0]["b"][0], "one": 1})
