@@ -169,11 +169,11 @@ def _without_the_others(runner: Runner, failed: Evidence, m: int, i: int) -> Arr
 
 
 def _independent(runner: Runner, failed: Evidence, found: Arrays, m: int, i: int) -> bool:
-    """Whether output i of m depends on row i of the leaves with m rows alone: an example, and no step in time."""
+    """Whether output i of m depends on row i alone of a leaf with m rows: an example, and no step in time."""
     if runner.flat.problem.scalar:
         return True
     rows = [g for g, leaf in zip(found, failed.reference, strict=True) if leaf.ndim and leaf.shape[0] == m]
-    return bool(rows) and all(not np.delete(g, i, 0).any() for g in rows)
+    return any(g[i].any() and not np.delete(g, i, 0).any() for g in rows)
 
 
 def _cotangent_ignored(smooth: list[Evidence]) -> list[Diagnosis]:

@@ -115,10 +115,16 @@ class _Room:
         self._trailing = {size for leaf in leaves for size in leaf.shape[1:]}
         self._leading = {a.shape[0] for a in led} - self._trailing
 
-    def explore(self, jaxpr: Any) -> None:
+    def explore(self, jaxpr: Any, known: dict[Any, Any] | None = None) -> None:
+        """`known` are the variables whose values do not depend on the arguments, such as a variance's n - 0."""
+        known = {} if known is None else known
         for equation in jaxpr.eqns:
             name = equation.primitive.name
-            n = _divisor(equation)
+            inputs = [v.val if isinstance(v, core.Literal) else known.get(v) for v in equation.invars]
+            if _is_arithmetic_of(inputs, equation):
+                known |= zip(equation.outvars, bind(equation, inputs), strict=True)
+                continue
+            n = _divisor(name, inputs)
             if n in self._leading | self._trailing:
                 kind = "missing 1/m" if n in self._leading else "sum for mean"
                 self.units[id(equation)] = _Unit(kind, f"the mean over {n}")
@@ -130,17 +136,27 @@ class _Room:
                 self.explore(equation.params["jaxpr"].jaxpr)
             elif name in CALLS:
                 for inner in inner_jaxprs(equation)[:1]:
-                    self.explore(inner)
+                    given = zip(inner.invars, inputs, strict=True)
+                    self.explore(inner, {v: a for v, a in given if a is not None})
 
 
-def _divisor(equation: Any) -> int | None:
-    """The whole number that an equation divides by, or multiplies by the inverse of; `None` where it does neither."""
-    if equation.primitive.name not in ("div", "mul") or not isinstance(equation.invars[-1], core.Literal):
+def _is_arithmetic_of(inputs: list[Any], equation: Any) -> bool:
+    """Whether an equation makes known numbers from known numbers."""
+    numbers = inputs and all(a is not None and np.ndim(a) == 0 for a in inputs)
+    return bool(numbers) and equation.primitive.name in _ELEMENTWISE and not any(v.aval.shape for v in equation.outvars)
+
+
+def _divisor(name: str, inputs: list[Any]) -> int | None:
+    """The whole number that an equation divides by, or multiplies by the inverse of; `None` where it does neither.
+
+    `inputs` has the values that are known, and `None` for those that are not.
+    """
+    if name not in ("div", "mul") or inputs[0] is not None or inputs[1] is None:
         return None
-    number = np.asarray(equation.invars[-1].val)
-    if number.ndim or not number or isinstance(equation.invars[0], core.Literal):
+    number = np.asarray(inputs[1])
+    if number.ndim or not number:
         return None
-    number = float(number) if equation.primitive.name == "div" else 1 / float(number)
+    number = float(number) if name == "div" else 1 / float(number)
     return round(number) if number >= 2 and abs(number - round(number)) < 1e-6 else None
 
 
