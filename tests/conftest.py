@@ -6,6 +6,16 @@ import pytest
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", help="the slow proofs at full length too (half an hour on 2 cores)")
+
+
+@pytest.fixture
+def full(request):
+    """Whether the slow proofs are to be run at full length."""
+    return request.config.getoption("--full")
+
+
 @pytest.fixture
 def x64():
     """64-bit floats for one test."""

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxnn.gradcheck import GradcheckError
+from scripts.benchmarks.checkers import by_jaxnn
 from tests.gradbench.cases import ERRORS, HARD, KINDS, RIGHT, WRONG, Witness, backward_of
 
 LOW = "only in low precision"
@@ -117,6 +119,29 @@ def test_wrong_is_wrong(case):
 @pytest.mark.parametrize("case", named(case for case in WRONG if case.witness))
 def test_wrong_elsewhere_is_right_at_its_arguments(case, x64):
     assert compare(case, wide(case.args)) < 1e-6
+
+
+# The checker on the bench. All of it, beside other checkers, is `scripts/bench gradcheck`; here, one of each kind.
+ONE_OF_EACH = list({case.kind: case for case in reversed(WRONG)}.values())
+
+
+@pytest.mark.parametrize("case", named(RIGHT[::8] + HARD[::4]))
+def test_checker_passes_what_is_right(case):
+    assert by_jaxnn(case).right
+
+
+@pytest.mark.parametrize("case", named(ONE_OF_EACH))
+def test_checker_catches_each_kind_and_names_it(case):
+    verdict = by_jaxnn(case)
+    assert not verdict.right
+    assert set(verdict.kinds) <= {case.kind, *case.also}
+    assert case.kind is None or case.kind in verdict.kinds
+
+
+@pytest.mark.parametrize("case", named(ERRORS))
+def test_checker_refuses_what_cannot_be_asked(case):
+    with pytest.raises(GradcheckError):
+        by_jaxnn(case)
 
 
 def test_names_kinds_and_forms():

@@ -11,6 +11,7 @@ import pytest
 from jax.test_util import check_grads
 
 import jaxnn as nn
+from jaxnn import gradcheck
 from tests.registry import ACTIVATION_CASES, LAYER_CASES, LOSS_CASES, PENALTY_CASES, name_of, normal, penalised_params
 
 BATCH_SIZES = (1, 2, 7)
@@ -113,6 +114,27 @@ def test_activation_at_kinks_and_saturated(case, dtype, x64):
     eps = float(jnp.finfo(dtype).eps)
     for got, expected in ((a, expected_a), (dz, expected_dz)):
         np.testing.assert_allclose(np.asarray(got, np.float64), expected, rtol=8 * eps, atol=8 * eps)
+
+
+# In every situation that the checker knows; what is put together from these, and a dense layer's other starts, at the
+# given arguments alone, unless `--full` asks for more.
+ALONE = {case.name for case in ACTIVATION_CASES} | {"dense_lecun", "dropout", "flatten", "repeat", "residual"}
+
+
+@layers
+def test_layer_by_gradcheck(case, full):
+    fast = not full and case.name not in ALONE
+    gradcheck.layer(case.layer, case.in_shape, key=case.key(), fast=fast).raise_if_failed()
+
+
+@losses
+def test_loss_by_gradcheck(case):
+    gradcheck.loss(case.loss, *case.make(5, jnp.float32)).raise_if_failed()
+
+
+@penalties
+def test_penalty_by_gradcheck(case):
+    gradcheck.penalty(case.penalty, penalised_params()).raise_if_failed()
 
 
 @layers

@@ -26,6 +26,7 @@ from jaxnn.gradcheck.situations import (
 from jaxnn.gradcheck.transforms import transformed
 
 
+@np.errstate(all="ignore")  # what is not finite is examined, and said in the report
 def check(problem: Problem, *, fast: bool = False, seed: int = 0, batch: int | None = None) -> Report:
     """Check a stated gradient, on arguments of any shapes.
 

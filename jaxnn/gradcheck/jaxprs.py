@@ -38,6 +38,21 @@ def consts_of(equation: Any) -> list[Any]:
     return list(closed[0].consts) if closed else []
 
 
+def scan_sizes(equation: Any) -> tuple[int, int]:
+    """How many of a scan's inputs, in their order, are constants, and how many carries (of any shapes).
+
+    Told by their shapes: a carry has no axis of steps, whereas xs and ys do. The parameters that say it are not the
+    same ones in all versions of JAX.
+    """
+
+    def without_steps(outside, inside):
+        return sum(len(a.aval.shape) == len(b.aval.shape) for a, b in zip(outside, inside, strict=True))
+
+    body = equation.params["jaxpr"].jaxpr
+    n_carry = without_steps(equation.outvars, body.outvars)
+    return without_steps(equation.invars, body.invars) - n_carry, n_carry
+
+
 def bind(equation: Any, inputs: list[Any]) -> list[Any]:
     """The outputs of one equation on inputs of any shapes."""
     outputs = equation.primitive.bind(*inputs, **equation.primitive.get_bind_params(equation.params))

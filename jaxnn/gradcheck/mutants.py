@@ -12,7 +12,7 @@ import numpy as np
 from jax.extend import core
 
 from jaxnn.gradcheck.inspection import trace
-from jaxnn.gradcheck.jaxprs import CALLS, Special, bind, inner_jaxprs, interpret
+from jaxnn.gradcheck.jaxprs import CALLS, Special, bind, inner_jaxprs, interpret, scan_sizes
 from jaxnn.gradcheck.run import Arrays, Runner, precision
 
 _NONLINEAR = frozenset(
@@ -131,7 +131,7 @@ class _Room:
             elif _is_unit(equation):
                 called = equation.params.get("name", name) if name in CALLS else name
                 self.units[id(equation)] = _Unit("g for g'", called)
-            elif name == "scan" and equation.params["num_carry"] and equation.params["length"] <= _LONGEST_SCAN:
+            elif name == "scan" and scan_sizes(equation)[1] and equation.params["length"] <= _LONGEST_SCAN:
                 self.scans[id(equation)] = equation.params["length"]
                 self.explore(equation.params["jaxpr"].jaxpr)
             elif name in CALLS:
@@ -215,7 +215,7 @@ def _with_slope(equation: Any, inputs: list[Any], position: int, mutated: Any, k
 def _unrolled(equation: Any, inputs: list[Any], special: Special, cuts: Any) -> list[Any]:
     """A scan step by step, the carry's cotangent dropped before each step t where `cuts[t]`."""
     p = equation.params
-    n_consts, n_carry, length = p["num_consts"], p["num_carry"], p["length"]
+    (n_consts, n_carry), length = scan_sizes(equation), p["length"]
     consts, carry, xs = inputs[:n_consts], inputs[n_consts : n_consts + n_carry], inputs[n_consts + n_carry :]
     collected: list[Any] = [None] * length
     for t in range(length):

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.gradcheck.jaxprs import CALLS, bind, interpret
+from jaxnn.gradcheck.jaxprs import CALLS, bind, interpret, scan_sizes
 
 # Results of these are one of their inputs, moved or chosen: no rounding happens, and ties must stay ties.
 _EXACT = frozenset(
@@ -67,7 +67,7 @@ class _Noise:
 
 def _scan(equation: Any, inputs: list[Any], noise: _Noise) -> list[Any]:
     p = equation.params
-    n_consts, n_carry = p["num_consts"], p["num_carry"]
+    n_consts, n_carry = scan_sizes(equation)
     consts, carry, xs = inputs[:n_consts], inputs[n_consts : n_consts + n_carry], inputs[n_consts + n_carry :]
     body = p["jaxpr"]
 
