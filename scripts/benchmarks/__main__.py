@@ -3,14 +3,17 @@
 import importlib
 import sys
 
-BENCHMARKS = {"gradcheck": "right and wrong gradients through jaxnn.gradcheck and through other checkers"}
+BENCHMARKS = {
+    "gradcheck": "right and wrong gradients through jaxnn.gradcheck and through other checkers",
+    "gradcheck-time": "how long checks take, and how much of that is compilation",
+}
 
 
 def main(argv: list[str]) -> int:
     if argv and argv[0] in BENCHMARKS:
-        return importlib.import_module(f"scripts.benchmarks.{argv[0]}").main(argv[1:])
+        return importlib.import_module(f"scripts.benchmarks.{argv[0].replace('-', '_')}").main(argv[1:])
     asked = bool(argv) and argv[0] in ("-h", "--help")
-    lines = ["usage: scripts/bench NAME [ARGS]", "", *(f"  {name:12} {what}" for name, what in BENCHMARKS.items())]
+    lines = ["usage: scripts/bench NAME [ARGS]", "", *(f"  {name:15} {what}" for name, what in BENCHMARKS.items())]
     lines += ["", "scripts/bench NAME --help tells a benchmark's own options."]
     print("\n".join(lines), file=sys.stdout if asked else sys.stderr)
     return 0 if asked else 2

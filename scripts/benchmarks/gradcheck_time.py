@@ -1,0 +1,74 @@
+"""How long a check takes, and how much of it JAX spends on tracing and compiling.
+
+Each check runs in every situation, as users get it by default. What remains when compilation is taken off is what
+the check computes.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxnn
+from experiments.timing import compile_clock
+from jaxnn import gradcheck
+
+
+class Timed(NamedTuple):
+    """A check, as a function of nothing, and how many numbers it asks the gradient of."""
+
+    name: str
+    numbers: int
+    check: Callable[[], gradcheck.Report]
+
+
+def normal(*shape: int) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
+
+
+def of_layer(name: str, layer: jaxnn.Layer, *in_shape: int, m: int = 5) -> Timed:
+    params = jax.eval_shape(lambda: layer.init(jax.random.key(0), in_shape)[0])
+    numbers = sum(leaf.size for leaf in jax.tree.leaves(params)) + m * int(np.prod(in_shape))
+    return Timed(name, numbers, lambda: gradcheck.layer(layer, in_shape, m=m))
+
+
+def cases() -> list[Timed]:
+    block = jaxnn.chain(jaxnn.dense(5), jaxnn.tanh())
+    logits, classes, many = normal(5, 4), jnp.arange(5) % 4, normal(200_000)
+    return [
+        of_layer("sigmoid", jaxnn.sigmoid(), 5),
+        of_layer("gelu", jaxnn.gelu(), 5),
+        of_layer("dense", jaxnn.dense(3), 5),
+        of_layer("network of 4 layers", jaxnn.mlp((5, 4, 4, 4, 3), "tanh").network, 5),
+        of_layer("repeat, 3 times", jaxnn.repeat(block, 3), 5),
+        Timed("softmax cross-entropy", 20, lambda: gradcheck.loss(jaxnn.softmax_cross_entropy(), logits, classes)),
+        Timed("x * x", 200_000, lambda: gradcheck.vjp(lambda x: x * x, lambda args, dy: (2 * args[0] * dy,), many)),
+        of_layer("sigmoid, wide", jaxnn.sigmoid(), 400, m=500),
+        of_layer("dense, wide", jaxnn.dense(400), 480, m=5),
+    ]  # fmt: skip
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="scripts/bench gradcheck-time", description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each check, of which the median counts")
+    options = parser.parse_args(argv)
+    clock = compile_clock()
+    gradcheck.layer(jaxnn.identity(), (2,))  # what JAX sets up once is no part of a check
+    print(f"{'check':24} {'numbers':>8} {'rows':>5} {'seconds':>8} {'compiling':>9} {'the rest':>8}")
+    for case in cases():
+        runs = []
+        for _ in range(options.repeats):
+            compiling, start = clock.seconds, time.perf_counter()
+            report = case.check().raise_if_failed()
+            runs.append((time.perf_counter() - start, clock.seconds - compiling))
+        total, compiling = sorted(runs)[len(runs) // 2]
+        rows = len(report.rows)
+        print(
+            f"{case.name:24} {case.numbers:8} {rows:5} {total:8.2f} {compiling:9.2f} {total - compiling:8.2f}",
+            flush=True,
+        )
+    return 0
