@@ -1,6 +1,7 @@
 """The command line: help, list, run, predict. What goes wrong for the user's reasons is one line on stderr."""
 
 import importlib
+import os
 import platform
 import shlex
 import sys
@@ -15,7 +16,8 @@ from experiments.catalog import FIELDS, experiments
 from experiments.options import RunOptions, parse
 from experiments.run_folder import RunError, RunFolder
 
-PROG = "python -m experiments"
+# What was typed: scripts/run says its own name.
+PROG = os.environ.get("JAXNN_PROG", "python -m experiments")
 HELP = """\
 Experiments with jaxnn: networks trained on real data by gradients derived by hand.
 
@@ -65,6 +67,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _command(argv)
     except KeyboardInterrupt:
         return _complain("interrupted", 130)
+    except BrokenPipeError:
+        # Whoever read the output has enough, as `head` does. What Python still holds of it has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
 
 
 def _command(argv: list[str]) -> int:

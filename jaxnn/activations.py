@@ -94,7 +94,7 @@ def leaky_relu_forward(z: Array, slope: float = 0.01) -> tuple[Array, Array]:
     With 0 < slope < 1 this is max(slope · z, z). The mask serves every slope; the sign of a would
     not (a negative slope turns it, a slope of 0 and underflow lose it).
     """
-    return jax.nn.leaky_relu(z, slope), z >= 0
+    return jax.nn.leaky_relu(z, jnp.asarray(slope, z.dtype)), z >= 0
 
 
 def leaky_relu_backward(positive: Array, da: Array, slope: float = 0.01) -> Array:
@@ -110,7 +110,7 @@ def leaky_relu_backward(positive: Array, da: Array, slope: float = 0.01) -> Arra
 
     Source: Maas, Hannun and Ng, "Rectifier nonlinearities improve neural network acoustic models", 2013.
     """
-    return jnp.where(positive, da, slope * da)
+    return jnp.where(positive, da, jnp.asarray(slope, da.dtype) * da)
 
 
 def softplus_forward(z: Array) -> tuple[Array, Array]:
@@ -208,15 +208,15 @@ def gelu_tanh_backward(z: Array, da: Array) -> Array:
 
 
 def elu_forward(z: Array, alpha: float = 1.0) -> tuple[Array, Array]:
-    """a = z where z > 0, and α(e^z - 1) elsewhere, of any shape. Cached: a, which tells z's sign when α >= 0."""
-    a = jax.nn.elu(z, alpha)
-    return a, a
+    """a = z where z > 0, and α(e^z - 1) elsewhere, of any shape. Cached: z, since a + α loses the slope's digits."""
+    return jax.nn.elu(z, jnp.asarray(alpha, z.dtype)), z
 
 
-def elu_backward(a: Array, da: Array, alpha: float = 1.0) -> Array:
-    """dz = da where z > 0, and (a + α) da elsewhere, in the shape of z.
+def elu_backward(z: Array, da: Array, alpha: float = 1.0) -> Array:
+    """dz = da where z > 0, and α e^z da elsewhere, in the shape of z.
 
-    Derivation. For z <= 0, g' = α e^z = α(e^z - 1) + α = a + α; at z = 0 this is α, `jax.nn.elu`'s choice.
+    Derivation. For z <= 0, g' = α e^z; at z = 0 this is α, `jax.nn.elu`'s choice. It equals a + α, but where a has
+    come near -α, that difference has no digits left.
 
     Example:
       >>> import jax.numpy as jnp
@@ -227,7 +227,8 @@ def elu_backward(a: Array, da: Array, alpha: float = 1.0) -> Array:
     Source: Clevert, Unterthiner and Hochreiter, "Fast and accurate deep network learning by exponential linear
     units", 2015, equation 16.
     """
-    return jnp.where(a > 0, da, (a + alpha) * da)
+    # Where z > 0, e^z may overflow: it is not taken there.
+    return jnp.where(z > 0, da, jnp.asarray(alpha, z.dtype) * jnp.exp(jnp.minimum(z, 0)) * da)
 
 
 def identity() -> Layer:
@@ -286,9 +287,9 @@ def elu(alpha: float = 1.0) -> Layer:
       alpha: a scalar of at least 0; minus the value that a tends to for z far below 0.
 
     Raises:
-      ValueError: alpha is negative (a would no longer tell the sign of z).
+      ValueError: alpha is negative (the function would fall, and rise again), or not finite.
     """
-    if not isinstance(alpha, jax.core.Tracer) and alpha < 0:
+    if not isinstance(alpha, jax.core.Tracer) and not 0 <= alpha < float("inf"):
         raise ValueError(f"elu takes alpha >= 0, got {alpha}: leaky_relu(slope) has a negative side that falls")
     return stateless(partial(elu_forward, alpha=alpha), partial(elu_backward, alpha=alpha))
 

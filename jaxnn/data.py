@@ -57,10 +57,13 @@ def check_batch(x: Any, y: Any, weight: Any = None, *, classes: int | None = Non
         )
     if weight is not None:
         weight = weight if isinstance(weight, jax.Array) else np.asarray(weight)
+        if not (jnp.issubdtype(weight.dtype, jnp.integer) or jnp.issubdtype(weight.dtype, jnp.floating)):
+            raise ValueError(f"weight is {weight.dtype}, expected real numbers")
         if weight.shape != (x.shape[0],):
             raise ValueError(f"weight has shape {weight.shape}, expected ({x.shape[0]},): one number per example")
         _check_finite("weight", weight)
-        if weight.min() < 0 or weight.max() == 0:
+        own = weight.astype(jax.dtypes.canonicalize_dtype(weight.dtype))
+        if own.min() < 0 or own.max() == 0:
             raise ValueError(
                 f"weights run from {weight.min()} to {weight.max()}, expected at least 0, and some above it"
             )
@@ -214,6 +217,9 @@ def batch_indices(key: Key | None, m: int, batch_size: int) -> tuple[Array, Arra
 def _check_finite(name: str, a: Any) -> None:
     if not jnp.issubdtype(a.dtype, jnp.inexact):
         return
+    # NumPy's float64 is float32 to a program, unless JAX is told otherwise, and 1e39 is infinite there.
+    with np.errstate(over="ignore"):
+        a = a.astype(jax.dtypes.canonicalize_dtype(a.dtype))
     finite = (jnp if isinstance(a, jax.Array) else np).isfinite(a)
     if not finite.all():
         first = tuple(int(i) for i in np.argwhere(~np.asarray(finite))[0])

@@ -28,6 +28,8 @@ def dropout_forward(x: Array, rate: float, key: Key | None) -> tuple[Array, Arra
       >>> dropout_forward(jnp.ones(3), 0.2, None)
       (Array([1., 1., 1.], dtype=float32), None)
 
+    The mean of y over masks is x to the precision of x's dtype: in bfloat16, 1/(1 - 0.001) is 1.
+
     Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
     """
     if key is None:

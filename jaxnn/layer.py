@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnn.typing import Array, Cache, Key, Params, Shape
 
@@ -158,8 +159,8 @@ def repeat(layer: Layer, n: int) -> Layer:
       (100, 64, 64)
     """
     _check_layers("repeat", (layer,))
-    if n < 1:
-        raise ValueError(f"repeat takes n >= 1 copies, got n={n}: leave the layer out instead")
+    if not isinstance(n, int | np.integer) or n < 1:
+        raise ValueError(f"repeat takes a whole number of n >= 1 copies, got n={n}: leave the layer out instead")
 
     def init(key, in_shape):
         params = jax.vmap(lambda copy_key: _init_same_shape("repeat", layer, copy_key, in_shape))(_stacked_keys(key))

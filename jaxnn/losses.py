@@ -68,6 +68,9 @@ def sigmoid_cross_entropy_value(z: Array, y: Array) -> Array:
 def sigmoid_cross_entropy_gradient(z: Array, y: Array) -> Array:
     """dz = σ(z) - y, in the shape of z, (m,) or (m, k).
 
+    Computed as (1 - y) σ(z) - y σ(-z), which is the same and keeps the digits that σ(z) - 1 loses where the answer
+    is sure and right.
+
     Derivation. With a = σ(z): dL/da = -y/a + (1 - y)/(1 - a) and da/dz = a(1 - a), whose product is
     -y(1 - a) + (1 - y)a = a - y. Fused with the sigmoid, the two divisions that blow up at a = 0 and 1 cancel.
 
@@ -76,7 +79,8 @@ def sigmoid_cross_entropy_gradient(z: Array, y: Array) -> Array:
       >>> print(sigmoid_cross_entropy_gradient(jnp.array([0.0, 1e4, -1e4]), jnp.array([1, 1, 1])))
       [-0.5  0.  -1. ]
     """
-    return jax.nn.sigmoid(z) - _like(z, y)
+    y = _like(z, y)
+    return (1 - y) * jax.nn.sigmoid(z) - y * jax.nn.sigmoid(-z)
 
 
 def binary_cross_entropy_value(a: Array, y: Array) -> Array:

@@ -37,7 +37,11 @@ def accuracy(predicted: Array, y: Array, weight: Array | None = None) -> Array:
             f"weight has shape {jnp.shape(weight)}, expected {predicted.shape[:1]}: one number per example"
         )
     right = (predicted == y).reshape(predicted.shape[0], -1).mean(axis=1)
-    return right.mean() if weight is None else (right * weight).sum() / weight.sum()
+    if weight is None:
+        return right.mean()
+    # Of many weights in half precision, the sum would overflow.
+    weight = jnp.asarray(weight).astype(right.dtype)
+    return (right * weight).sum() / weight.sum()
 
 
 def error_rate(predicted: Array, y: Array, weight: Array | None = None) -> Array:
@@ -71,7 +75,7 @@ def log_loss(probabilities: Array, y: Array) -> Array:
         p = p.reshape(-1)
         return -jnp.log(jnp.where(y == 1, p, jnp.where(y == 0, 1 - p, jnp.nan))).mean()
     # A negative index would count from the end; past the end, it is NaN.
-    column = jnp.where(y < 0, p.shape[1], y.astype(jnp.int32))
+    column = jnp.where(_is_class(y, p.shape[1]), y, p.shape[1]).astype(jnp.int32)
     return -jnp.log(jnp.take_along_axis(p, column[:, None], axis=1, mode="fill")).mean()
 
 
@@ -99,7 +103,12 @@ def confusion_matrix(predicted: Array, y: Array, classes: int) -> Array:
     predicted, y = jnp.asarray(predicted), jnp.asarray(y)
     if predicted.shape != y.shape or y.ndim != 1:
         raise ValueError(f"predicted labels {predicted.shape} and labels {y.shape} do not fit: expected (m,) both")
-    predicted, y = predicted.astype(jnp.int32), y.astype(jnp.int32)
-    inside = (predicted >= 0) & (predicted < classes) & (y >= 0) & (y < classes)
-    counts = jnp.bincount(jnp.where(inside, y * classes + predicted, classes**2), length=classes**2 + 1)
+    inside = _is_class(predicted, classes) & _is_class(y, classes)
+    row, column = (jnp.where(inside, labels, 0).astype(jnp.int32) for labels in (y, predicted))
+    counts = jnp.bincount(jnp.where(inside, row * classes + column, classes**2), length=classes**2 + 1)
     return counts[:-1].reshape(classes, classes).astype(jnp.int32)
+
+
+def _is_class(y: Array, classes: int) -> Array:
+    """Which labels are one of 0 to classes-1: a 0.5 is none."""
+    return (y >= 0) & (y < classes) & (y == jnp.floor(y))

@@ -92,7 +92,7 @@ def mlp(
       >>> model.predict(params, jnp.zeros((2, 784))).shape, model.classify(params, jnp.zeros((2, 784))).shape
       ((2, 10), (2,))
     """
-    sizes = tuple(sizes)
+    sizes = tuple(sizes) if np.iterable(sizes) else (sizes,)
     if len(sizes) < 2 or not all(isinstance(n, int | np.integer) and n >= 1 for n in sizes):
         raise ValueError(f"mlp takes sizes (n_0, ..., n_L), two or more whole numbers of at least 1, got {sizes}")
     if output not in _OUTPUTS:
@@ -134,8 +134,8 @@ def logistic_regression(n_in: int, classes: int = 2) -> Model:
       >>> params[0]["W"]
       Array([[0., 0., 0.]], dtype=float32)
     """
-    if classes < 2:
-        raise ValueError(f"logistic_regression takes at least 2 classes, got {classes}")
+    if not isinstance(classes, int | np.integer) or classes < 2 or not isinstance(n_in, int | np.integer) or n_in < 1:
+        raise ValueError(f"logistic_regression takes at least 1 feature and 2 classes, got {n_in} and {classes}")
     return mlp((n_in, 1 if classes == 2 else classes), output="binary" if classes == 2 else "softmax", init="zeros")
 
 
@@ -217,6 +217,9 @@ def _one_each(name: str, given: Any, n: int, single: tuple[type, ...]) -> list[A
     """`given` n times where it is a single value, else the sequence itself, which must have n entries."""
     if isinstance(given, single) and getattr(given, "ndim", 0) == 0:
         return [given] * n
+    if isinstance(given, str) or not np.iterable(given):
+        fix = f": {given.__name__}() makes one" if hasattr(given, "__name__") else ""
+        raise ValueError(f"{name} takes one value, or a sequence with one per layer, got {given!r}{fix}")
     given = list(given)
     if len(given) != n:
         raise ValueError(f"{name} has {len(given)} entries, expected one value, or {n}: one per layer it applies to")

@@ -1,4 +1,4 @@
-"""The objective: network, loss and penalty joined, with the only mean of the library. Here the data turns round.
+"""The objective: network, loss and penalty joined, with the only mean of a loss in training. Here the data turns round.
 
 Down to the loss everything runs forward; from the loss's gradient on, backward. `value` is the plain
 function, for `jax.grad` to differentiate; `value_and_grad` is the gradient derived by hand. Both have the same
@@ -38,13 +38,15 @@ class Objective(NamedTuple):
 def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Objective:
     """J(params) = Σ_i w_i L(z_i, y_i) / Σ_i w_i + penalty(params), z = network(x): the mean loss, and the penalty.
 
+    Where the batch has a `total`, that stands for Σ_i w_i.
+
     Derivation of the gradient. J depends on z_i by w_i L_i/Σw alone, so dz_i = w_i/Σw · ∂L_i/∂z_i, which is 1/m times
     the loss's gradient where all weights are equal. The network's backward turns dz into dparams, and the penalty's
     gradient is added.
 
     An example of weight 0 changes nothing, exactly: its loss and its dz are set to 0, whatever they were. (Only where
-    its own activations overflow does it show, since dW = dzᵀ a then meets 0 · inf.) Where all weights are 0, the loss
-    and its gradient are 0.
+    its own activations overflow does it show, since dW = dzᵀ a then meets 0 · inf. In JAX's own gradient of `value`
+    it also shows where its loss's slope overflows.) Where all weights are 0, the mean loss and its gradient are 0.
 
     Args:
       network: the `Layer` from inputs to what the loss takes.
@@ -81,6 +83,10 @@ def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Obj
         return total, jax.tree.map(jnp.add, dparams, penalty.gradient(params))
 
     def check(params, batch):
+        for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
+            if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
+                name, dtype = jax.tree_util.keystr(path), jnp.result_type(leaf)
+                raise ValueError(f"params{name} is {dtype}, expected floats: a step would be rounded away")
         # NumPy's float64 is float32 to a program, unless JAX is told otherwise.
         dtype = jax.dtypes.canonicalize_dtype(batch.x.dtype)
         z, _ = jax.eval_shape(network.forward, params, jax.ShapeDtypeStruct(batch.x.shape, dtype))
@@ -108,13 +114,15 @@ def gradients_by(objective: Objective, gradients: str = "hand") -> ValueAndGrad:
 
 
 def _shares(batch: Batch, losses: Array) -> Array:
-    """w_i / Σw, (m,): each example's share of the mean."""
+    """w_i / Σw, or w_i / total, (m,): each example's share of the mean."""
     if batch.weight is None:
         return jnp.full_like(losses, 1 / losses.shape[0])
     if batch.weight.shape != losses.shape:
         raise ValueError(f"weight has shape {batch.weight.shape}, expected {losses.shape}: one number per example")
-    total = batch.weight.sum()
-    return (batch.weight / jnp.where(total == 0, 1, total)).astype(losses.dtype)
+    # Of many weights in half precision, the sum would overflow.
+    weight = batch.weight.astype(jnp.promote_types(losses.dtype, jnp.float32))
+    total = weight.sum() if batch.total is None else batch.total
+    return (weight / jnp.where(total == 0, 1, total)).astype(losses.dtype)
 
 
 def _weighted_sum(losses: Array, shares: Array) -> Array:

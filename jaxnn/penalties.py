@@ -155,5 +155,5 @@ def _chosen(params: Params, where: Where) -> list[bool]:
 
 
 def _check_strength(strength: float) -> None:
-    if not isinstance(strength, jax.core.Tracer) and not strength >= 0:
+    if not isinstance(strength, jax.core.Tracer) and not 0 <= strength < float("inf"):
         raise ValueError(f"a penalty takes a strength of at least 0, got {strength}: a negative one rewards size")

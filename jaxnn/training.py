@@ -1,7 +1,7 @@
 """Training as pure functions: a step, many steps, an epoch, each one compiled program; and `fit` around them."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -128,8 +128,8 @@ def make_steps(
       >>> losses.shape, bool(losses[-1] < 0.05)
       ((100,), True)
     """
-    if n_steps < 1:
-        raise ValueError(f"make_steps takes at least 1 step, got {n_steps}")
+    if not _is_count(n_steps):
+        raise ValueError(f"make_steps takes a whole number of at least 1 step, got {n_steps}")
     step = make_step(objective, optimizer, gradients)
 
     @partial(jax.jit, donate_argnums=0)
@@ -148,7 +148,9 @@ def make_epoch(
 ) -> Step:
     """One pass over the data in mini-batches as one compiled program: shuffle, then ceil(m/batch_size) updates.
 
-    The last short batch is trained on: it is padded to full size with examples of weight 0.
+    The last short batch is trained on: it is padded to full size with examples of weight 0. Where the examples have
+    weights of their own, a batch's weighted sum is divided by what the weights of so many examples are on average, so
+    that the steps of an epoch follow, on average, the gradient of the whole data's weighted mean.
 
     Args:
       objective: what to minimise.
@@ -159,7 +161,8 @@ def make_epoch(
 
     Returns:
       A compiled function `epoch(state, data) -> (state, losses)`, losses (steps,). It takes over (donates) the
-      state's memory. It raises a ValueError when there are fewer examples than batch_size.
+      state's memory. It raises a ValueError when there are fewer examples than batch_size, or not as many targets,
+      or weights, as examples.
 
     Raises:
       ValueError: batch_size below 1.
@@ -173,8 +176,8 @@ def make_epoch(
       >>> losses.shape, int(state.step)
       ((2,), 2)
     """
-    if batch_size < 1:
-        raise ValueError(f"make_epoch takes batches of at least 1 example, got {batch_size}")
+    if not _is_count(batch_size):
+        raise ValueError(f"make_epoch takes batches of a whole number of at least 1 example, got {batch_size}")
     return jax.jit(_epoch(make_step(objective, optimizer, gradients), batch_size, shuffle), donate_argnums=0)
 
 
@@ -183,7 +186,7 @@ class Fit(NamedTuple):
 
     Attributes:
       params: the trained params; after a divergence, the last that were finite.
-      state: the `TrainState` they belong to.
+      state: the `TrainState` they belong to, to go on from; it holds params of its own.
       history: one dictionary per report, oldest first: "epoch" (how many are done), "step", "loss" (the mean objective
         of that epoch's steps) and whatever `evaluate` measured, all Python numbers.
       losses: the objective before each update, (steps,), a NumPy array.
@@ -219,6 +222,9 @@ def fit(
     A loss or an update that is not finite stops the training. What went before is kept: `Fit.params` are the last
     finite params, and `Fit.diverged_at` says at which step it happened.
 
+    Objective and optimiser must be pure. The programs of the last few pairs of them are kept, so that a second `fit`
+    with the same objects does not compile again.
+
     Args:
       objective: what to minimise.
       optimizer: any optax optimiser.
@@ -242,8 +248,9 @@ def fit(
       A `Fit`.
 
     Raises:
-      ValueError: data that do not fit together, are not floats or not finite; a batch size outside 1..m; fewer
-        than one epoch.
+      ValueError: data that do not fit together, are not floats or not finite; params that are not floats; a batch
+        size outside 1..m; fewer than one epoch; what `evaluate` returns is no dictionary of scalars with names of
+        its own.
 
     Example:
       >>> import jax, jaxnn, numpy as np, optax
@@ -263,24 +270,26 @@ def fit(
       >>> [report["epoch"] for report in result.history], model.classify(result.params, x).tolist()
       ([100, 200], [0, 0, 1, 1])
     """
-    if epochs < 1 or report_every < 1:
-        raise ValueError(f"fit takes epochs and report_every of at least 1, got {epochs} and {report_every}")
+    if not _is_count(epochs) or not _is_count(report_every):
+        raise ValueError(
+            f"fit takes whole numbers, epochs and report_every of at least 1, got {epochs} and {report_every}"
+        )
     data = check_batch(x, y, weight)
     m = data.x.shape[0]
-    if batch_size is not None and not 1 <= batch_size <= m:
+    if batch_size is not None and not (_is_count(batch_size) and batch_size <= m):
         raise ValueError(f"batch_size must be from 1 to the {m} examples there are, got {batch_size}")
     objective.check(params, data)
     size, shuffle = (m, False) if batch_size is None else (batch_size, shuffle)
     data = jax.device_put(data)
-    plan = _Plan(objective, optimizer, gradients, size, shuffle)
+    programs = _programs_of(objective, optimizer, gradients, size, shuffle)
     state = train_state(params, optimizer, key)
     history, losses, done, diverged_at = [], [], 0, None
     while done < epochs:
         n = min(report_every, epochs - done)
         # Not donated: until the new state is known to be finite, the old one must live.
-        after, new_losses, finite = _epochs(plan, n, state, data)
+        after, new_losses, finite = programs.run(state, data, n)
         if not finite:
-            state, new_losses = _replay_to_divergence(plan, n, state, data)
+            state, new_losses = _replay_to_divergence(programs, state, data, n)
             losses.append(new_losses)
             diverged_at = int(state.step)
             break
@@ -293,13 +302,16 @@ def fit(
         history.append(report)
         if callback is not None and callback(report):
             break
-    return Fit(state.params, state, history, np.concatenate(losses), diverged_at)
+    return Fit(jax.tree.map(jnp.copy, state.params), state, history, np.concatenate(losses), diverged_at)
 
 
 @partial(jax.jit, static_argnums=0)
 def _train_state(optimizer: optax.GradientTransformation, params: Params, key: Key) -> TrainState:
     params = jax.tree.map(jnp.copy, params)
-    return TrainState(params, optimizer.init(params), jnp.copy(key), jnp.zeros((), jnp.int32))
+    state = TrainState(params, optimizer.init(params), (), jnp.zeros((), jnp.int32))
+    # Without weak types, which the first step would turn into strong ones: a second compilation.
+    state = jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), state)
+    return state._replace(key=jnp.copy(key))
 
 
 # Streams of randomness, told apart by number: a new one takes the next, and moves none of these.
@@ -319,54 +331,70 @@ def _epoch(step: Step, batch_size: int, shuffle: bool) -> Step:
 
     def epoch(state, data):
         m = data.x.shape[0]
+        _check_lengths(data, m)
         if batch_size == m and not shuffle:
             state, loss = step(state, data)
             return state, loss[None]
         steps = -(-m // batch_size)
         key = _shuffle_key(state.key, state.step // steps) if shuffle else None
         indices, weight = batch_indices(key, m, batch_size)
+        total = None
         if data.weight is not None:
+            mean = (data.weight.sum() if data.total is None else data.total) / m
+            total = weight.sum(axis=1) * mean
             weight = weight * data.weight[indices]
         elif m % batch_size == 0:
             weight = None  # nothing is padded
 
         def one(state, batch):
-            rows, weight = batch
-            return step(state, Batch(data.x[rows], data.y[rows], weight))
+            rows, weight, total = batch
+            return step(state, Batch(data.x[rows], data.y[rows], weight, total))
 
-        return jax.lax.scan(one, state, (indices, weight))
+        return jax.lax.scan(one, state, (indices, weight, total))
 
     return epoch
 
 
-class _Plan(NamedTuple):
-    """What the epochs' program is made of. Two calls of `fit` with the same plan share one compilation."""
+class _Programs(NamedTuple):
+    """n epochs as one compiled program, `(state, data, n) -> ...`, and the same with a guard.
 
-    objective: Objective
-    optimizer: optax.GradientTransformation
-    gradients: str
-    batch_size: int
-    shuffle: bool
+    `run` gives (state, losses (n, steps), whether all of it is finite); `run_guarded` stops at the state before the
+    first step that is not finite, and gives (state, losses (n, steps)).
+    """
 
-    def epoch(self, wrap: Callable[[Step], Step] = lambda step: step) -> Step:
-        return _epoch(wrap(make_step(self.objective, self.optimizer, self.gradients)), self.batch_size, self.shuffle)
+    run: Callable[[TrainState, Batch, int], tuple[TrainState, Array, Array]]
+    run_guarded: Callable[[TrainState, Batch, int], tuple[TrainState, Array]]
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _epochs(plan: _Plan, n: int, state: TrainState, data: Batch) -> tuple[TrainState, Array, Array]:
-    """n epochs as one compiled program: (state, losses (n, steps), whether all of it is finite)."""
-    epoch = plan.epoch()
-    state, losses = jax.lax.scan(lambda state, _: epoch(state, data), state, length=n)
-    return state, losses, jnp.isfinite(losses).all() & _all_finite(state.params)
+def _make_programs(
+    objective: Objective, optimizer: optax.GradientTransformation, gradients: str, batch_size: int, shuffle: bool
+) -> _Programs:
+    step = make_step(objective, optimizer, gradients)
+    epoch, guarded_epoch = _epoch(step, batch_size, shuffle), _epoch(_guarded(step), batch_size, shuffle)
+
+    @partial(jax.jit, static_argnums=2)
+    def run(state, data, n):
+        state, losses = jax.lax.scan(lambda state, _: epoch(state, data), state, length=n)
+        return state, losses, jnp.isfinite(losses).all() & _all_finite(state.params)
+
+    @partial(jax.jit, static_argnums=2)
+    def run_guarded(state, data, n):
+        state = state._replace(opt_state=(state.opt_state, jnp.array(False)))
+        state, losses = jax.lax.scan(lambda state, _: guarded_epoch(state, data), state, length=n)
+        return state._replace(opt_state=state.opt_state[0]), losses
+
+    return _Programs(run, run_guarded)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _guarded_epochs(plan: _Plan, n: int, state: TrainState, data: Batch) -> tuple[TrainState, Array]:
-    """The same, up to the first step that is not finite: (the state before it, losses (n, steps))."""
-    epoch = plan.epoch(_guarded)
-    state = state._replace(opt_state=(state.opt_state, jnp.array(False)))
-    state, losses = jax.lax.scan(lambda state, _: epoch(state, data), state, length=n)
-    return state._replace(opt_state=state.opt_state[0]), losses
+# Few, since a program holds what its objective closes over, and its own megabytes: a sweep must not fill the memory.
+_recent_programs = lru_cache(maxsize=8)(_make_programs)
+
+
+def _programs_of(*plan: Any) -> _Programs:
+    try:
+        return _recent_programs(*plan)
+    except TypeError:  # callables that cannot be told apart by hash, or what they raise themselves, which comes again
+        return _make_programs(*plan)
 
 
 def _guarded(step: Step) -> Step:
@@ -387,20 +415,34 @@ def _guarded(step: Step) -> Step:
     return guarded
 
 
-def _replay_to_divergence(plan: _Plan, n: int, state: TrainState, data: Batch) -> tuple[TrainState, np.ndarray]:
+def _replay_to_divergence(programs: _Programs, state: TrainState, data: Batch, n: int) -> tuple[TrainState, np.ndarray]:
     """The state before the first step that was not finite, and the losses of the steps before it."""
     start = int(state.step)
-    state, losses = _guarded_epochs(plan, n, state, data)
+    state, losses = programs.run_guarded(state, data, n)
     return state, np.asarray(losses).reshape(-1)[: int(state.step) - start]
 
 
 def _measured(evaluate: Callable[[Params], dict[str, Array]], params: Params, report: dict[str, float]) -> dict:
-    measured = {name: np.asarray(value).item() for name, value in jax.device_get(evaluate(params)).items()}
+    measured = evaluate(params)
+    if not isinstance(measured, dict) or any(np.ndim(value) for value in measured.values()):
+        shapes = {name: np.shape(a) for name, a in measured.items()} if isinstance(measured, dict) else repr(measured)
+        raise ValueError(f"evaluate must return a dictionary of scalars, got {shapes}")
     taken = sorted(measured.keys() & report.keys())
     if taken:
         raise ValueError(f"evaluate measures {taken}, which are fit's own names in a report: give them others")
-    return measured
+    return {name: np.asarray(value).item() for name, value in jax.device_get(measured).items()}
+
+
+def _is_count(n: Any) -> bool:
+    return isinstance(n, int | np.integer) and n >= 1
+
+
+def _check_lengths(data: Batch, m: int) -> None:
+    # A row that is not there would be read as the last one, without a word.
+    if data.y.shape[:1] != (m,) or (data.weight is not None and data.weight.shape != (m,)):
+        weights = None if data.weight is None else data.weight.shape
+        raise ValueError(f"x has {m} examples, y has shape {data.y.shape}, weight {weights}: expected one for each")
 
 
 def _all_finite(tree: PyTree) -> Array:
-    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
+    return jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)], bool).all()

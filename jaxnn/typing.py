@@ -37,8 +37,12 @@ class Batch(NamedTuple):
       y: targets, (m,) or (m, k).
       weight: how much each example counts, (m,), or `None` where all count the same. An example of
         weight 0 counts for nothing, which is how a short batch is padded to a full one.
+      total: what the weighted sum is divided by, a scalar; `None` for Σ weight. A mini-batch of weighted examples is
+        given the total that its size has on average, so that a light example's step is a light one also in a batch
+        of its own.
     """
 
     x: Array
     y: Array
     weight: Array | None = None
+    total: Array | None = None

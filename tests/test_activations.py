@@ -63,13 +63,13 @@ def test_slope_at_0_is_the_stated_one(name, computed):
     np.testing.assert_allclose(computed[name][1][Z == 0], SLOPES_AT_0[name], rtol=1e-15)
 
 
-@pytest.mark.parametrize("name", ["sigmoid", "tanh", "relu", "softplus", "elu"])
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "relu", "softplus"])
 def test_cache_is_the_activation_itself(name):
     a, cache = LAYERS[name].forward((), jnp.ones((2, 3)))
     assert cache is a
 
 
-@pytest.mark.parametrize("name", ["silu", "gelu", "gelu_tanh"])
+@pytest.mark.parametrize("name", ["silu", "gelu", "gelu_tanh", "elu"])
 def test_cache_is_the_input_itself(name):
     z = jnp.ones((2, 3))
     assert LAYERS[name].forward((), z)[1] is z
@@ -100,3 +100,18 @@ def test_traced_slope_and_alpha_are_hyperparameters_of_a_population():
 def test_negative_alpha_is_refused(alpha):
     with pytest.raises(ValueError, match="alpha >= 0"):
         nn.elu(alpha)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_elu_keeps_the_digits_of_a_small_slope(dtype):
+    z = jnp.array([-5.0, -8.0, -18.0], dtype)
+    dz = nn.elu_backward(nn.elu_forward(z)[1], jnp.ones_like(z))
+    np.testing.assert_allclose(np.asarray(dz, float), np.exp([-5.0, -8, -18]), rtol=4 * float(jnp.finfo(dtype).eps))
+
+
+@pytest.mark.parametrize("make", [nn.leaky_relu, nn.elu])
+def test_a_slope_of_any_number_type_leaves_the_dtype(make):
+    z = jnp.ones((2, 3), jnp.bfloat16)
+    for slope in (np.float32(0.5), jnp.float32(0.5), np.float64(0.5), 0.5):
+        a, cache = make(slope).forward((), z)
+        assert a.dtype == make(slope).backward((), cache, a)[1].dtype == jnp.bfloat16

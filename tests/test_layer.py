@@ -121,7 +121,7 @@ def test_repeat_program_does_not_grow_with_n():
     assert equations(nn.chain(*[BLOCK] * 4)) > 1.5 * equations(nn.chain(*[BLOCK] * 2))  # what is counted does grow
 
 
-@pytest.mark.parametrize("n", [0, -1])
+@pytest.mark.parametrize("n", [0, -1, 2.5])
 def test_repeat_without_copies_raises(n):
     with pytest.raises(ValueError, match=f"n >= 1 copies, got n={n}"):
         nn.repeat(BLOCK, n)

@@ -223,3 +223,11 @@ def test_labels_of_any_dtype_mean_the_same(dtype):
     assert value.dtype == gradient.dtype == jnp.float32
     np.testing.assert_allclose(value, oracle.sigmoid_cross_entropy(Z1, BITS1), rtol=1e-5)
     np.testing.assert_allclose(gradient, oracle.d_sigmoid_cross_entropy(Z1, BITS1), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_sigmoid_cross_entropy_gradient_of_sure_right_answers_keeps_its_digits(dtype):
+    z, y = jnp.array([6.0, 17.0, 40.0, -6.0, -17.0, -40.0], dtype), jnp.array([1, 1, 1, 0, 0, 0])
+    got = np.asarray(nn.sigmoid_cross_entropy_gradient(z, y), np.float64)
+    expected = 1 / (1 + np.exp(np.abs(np.asarray(z, np.float64)))) * np.array([-1, -1, -1, 1, 1, 1])
+    np.testing.assert_allclose(got, expected, rtol=4 * float(jnp.finfo(dtype).eps))

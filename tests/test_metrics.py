@@ -113,3 +113,13 @@ def test_confusion_matrix_leaves_out_what_is_no_class():
 def test_confusion_matrix_refuses_shapes_that_differ():
     with pytest.raises(ValueError, match=r"predicted labels \(3, 1\) and labels \(3,\) do not fit"):
         nn.confusion_matrix(np.zeros((3, 1), int), np.zeros(3, int), 2)
+
+
+def test_labels_between_the_classes_are_no_class():
+    assert np.isnan(nn.log_loss(jnp.full((2, 3), 1 / 3), jnp.array([0.5, 1.0])))
+    assert nn.confusion_matrix(jnp.array([0.9, 1.0]), jnp.array([0.0, 1.0]), 2).tolist() == [[0, 0], [0, 1]]
+
+
+def test_many_weights_in_half_precision_do_not_overflow():
+    n = 70_000
+    assert nn.accuracy(jnp.zeros(n, int), jnp.zeros(n, int), np.ones(n, np.float16)) == 1

@@ -198,10 +198,18 @@ def test_wrong_arrays_are_told(arrays, message):
         (lambda: nn.mlp((3, 4, 1), ["relu", "tanh"]), "activation has 2 entries, expected one value, or 1"),
         (lambda: nn.mlp((3, 4, 1), init=["he"]), "init has 1 entries, expected one value, or 2"),
         (lambda: nn.mlp((3, 4, 1), init="best"), "unknown initialiser 'best'"),
+        (lambda: nn.mlp((3, 4, 1), nn.relu), ": relu() makes one"),
+        (lambda: nn.mlp((3, 4, 1), init=3), "init takes one value, or a sequence with one per layer, got 3"),
+        (
+            lambda: nn.mlp((3, 4, 1), dropout_rate="0.5"),
+            "dropout_rate takes one value, or a sequence with one per layer, got '0.5'",
+        ),
+        (lambda: nn.mlp(5), "two or more whole numbers of at least 1, got (5,)"),
+        (lambda: nn.logistic_regression(0), "at least 1 feature and 2 classes, got 0 and 2"),
+        (lambda: nn.logistic_regression(3, 2.5), "at least 1 feature and 2 classes, got 3 and 2.5"),
         (lambda: nn.mlp((3, 4, 1), dropout_rate=[0.1, 0.2]), "dropout_rate has 2 entries, expected one value, or 1"),
         (lambda: nn.mlp((3, 4, 1), dropout_rate=1.0), "0 <= rate < 1, got 1.0"),
-        (lambda: nn.logistic_regression(3, classes=1), "at least 2 classes, got 1"),
-        (lambda: nn.logistic_regression(0), "at least 1, got (0, 1)"),
+        (lambda: nn.logistic_regression(3, classes=1), "at least 1 feature and 2 classes, got 3 and 1"),
     ],
 )
 def test_wrong_models_are_told(make, message):

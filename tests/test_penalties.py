@@ -87,7 +87,7 @@ def test_network_without_params_has_nothing_to_penalise():
     assert nn.l2(0.1).gradient(((), ())) == ((), ())
 
 
-@pytest.mark.parametrize("strength", [-1e-9, float("nan"), np.float32(-1)])
+@pytest.mark.parametrize("strength", [-1e-9, float("nan"), float("inf"), np.float32(-1)])
 def test_negative_strength_is_refused(strength):
     makers = [nn.l1, nn.l2, lambda s: nn.elastic_net(s, 0.1), lambda s: nn.elastic_net(0.1, s)]
     for make in makers:

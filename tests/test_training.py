@@ -1,5 +1,8 @@
 """Training: each compiled piece against steps made by hand, `fit` around them, and what happens when it diverges."""
 
+import gc
+import weakref
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -189,6 +192,35 @@ def test_epoch_carries_the_examples_own_weights():
     assert state.params.tolist() == weight.tolist()
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 7])
+def test_weights_mean_the_same_at_every_batch_size(batch_size):
+    """The steps of an epoch follow the gradient of the whole data's weighted mean, each by its batch's part of it."""
+    weight, rate, params = jnp.array([1.0, 0, 2, 30, 0.5, 1, 1]), 1e-3, params_of()
+    batch = data(7)._replace(weight=weight)
+    epoch = nn.make_epoch(OBJECTIVE, optax.sgd(rate), batch_size, shuffle=False)
+    state, _ = epoch(state_of(params, optax.sgd(rate)), batch)
+    starts = range(0, 7, batch_size)
+    sizes = [min(batch_size, 7 - i) for i in starts]
+    parts = [
+        nn.Batch(*(a[i : i + n] for a in batch[:3]), n * weight.mean()) for i, n in zip(starts, sizes, strict=True)
+    ]
+    grads = [OBJECTIVE.value_and_grad(params, part)[1] for part in parts]
+    mean = jax.tree.map(lambda *g: sum(n * a for n, a in zip(sizes, g, strict=True)) / 7, *grads)
+    assert_close(mean, OBJECTIVE.value_and_grad(params, batch)[1])
+    moved = jax.tree.map(lambda a, b: (a - b) / rate, params, state.params)
+    for one, *others in zip(jax.tree.leaves(moved), *map(jax.tree.leaves, grads), strict=True):
+        # The params move on between the steps, by about the rate.
+        np.testing.assert_allclose(one, sum(others), rtol=0, atol=0.05 * np.abs(sum(others)).max())
+
+
+@pytest.mark.parametrize(
+    ("y", "weight"), [(jnp.array([0, 1]), None), (jnp.zeros(9, int), None), (jnp.zeros(7, int), jnp.ones(2))]
+)
+def test_targets_and_weights_of_another_length_are_refused(y, weight):
+    with pytest.raises(ValueError, match="x has 7 examples, y has shape"):
+        nn.make_epoch(OBJECTIVE, SGD, 3)(state_of(params_of()), data(7)._replace(y=y, weight=weight))
+
+
 def test_short_batch_is_trained_on_by_its_own_mean():
     batch, step = data(5), jax.jit(nn.make_step(OBJECTIVE, SGD))
     state, losses = nn.make_epoch(OBJECTIVE, SGD, 2, shuffle=False)(state_of(params_of()), batch)
@@ -295,6 +327,61 @@ def test_fit_called_again_does_not_compile_again():
     first, second = (fit(objective, epochs=2, batch_size=3) for _ in range(2))
     assert traces == [(3, 3)]
     assert_equal(second.params, first.params)
+
+
+def test_programs_are_let_go_of():
+    """A sweep does not keep what its objectives close over."""
+    alive = []
+    for i in range(12):
+        held = jnp.full(3, i)
+        objective = OBJECTIVE._replace(value=lambda params, batch, key=None, held=held: OBJECTIVE.value(params, batch))
+        alive.append(weakref.ref(objective.value))
+        fit(objective)
+    del objective, held
+    gc.collect()
+    assert sum(ref() is not None for ref in alive) <= 8
+
+
+def test_objective_that_cannot_be_hashed_is_taken():
+    @dataclass
+    class ValueAndGrad:
+        scale: float
+
+        def __call__(self, params, batch, key=None):
+            return OBJECTIVE.value_and_grad(params, batch, key)
+
+    assert_equal(fit(OBJECTIVE._replace(value_and_grad=ValueAndGrad(1.0))).params, fit().params)
+
+
+def test_what_fit_returns_outlives_going_on_from_its_state():
+    result = fit()
+    before = jax.tree.map(np.asarray, result.params)
+    nn.make_epoch(OBJECTIVE, SGD, 3)(result.state, data())
+    assert_equal(result.params, before)
+
+
+@pytest.mark.parametrize("given", [None, {"loss on dev": np.zeros(2)}])
+def test_measurement_that_is_no_dictionary_of_scalars_is_refused(given):
+    with pytest.raises(ValueError, match="a dictionary of scalars, got"):
+        fit(evaluate=lambda params: given)
+
+
+def test_params_of_whole_numbers_are_refused():
+    with pytest.raises(ValueError, match=r"params\[0\]\['W'\] is int32, expected floats"):
+        fit(params=jax.tree.map(lambda leaf: leaf.astype(int), params_of()))
+
+
+def test_weak_types_do_not_compile_twice():
+    traces = []
+
+    def value_and_grad(params, batch, key=None):
+        traces.append(batch.x.shape)
+        return OBJECTIVE.value_and_grad(params, batch, key)
+
+    weak = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.5), params_of())
+    assert jax.tree.leaves(weak)[0].weak_type
+    fit(OBJECTIVE._replace(value_and_grad=value_and_grad), params=weak, epochs=3)
+    assert len(traces) == 1
 
 
 def test_measurement_by_a_name_of_fits_own_is_refused():

@@ -42,6 +42,7 @@ class Evidence(NamedTuple):
 
 
 _RUNS = 4
+_MANY = 64
 
 
 class OutsideDomainError(Exception):
@@ -111,11 +112,13 @@ class Examiner:
 
     def _moved(self, wide: Arrays, cotangents: Arrays, reference: Arrays, eps: float) -> Arrays:
         """By how much rounding errors of eps move each element of the reference: the largest of a few runs."""
+        # In float64 an error of eps is itself rounded: one of many eps is made, and its effect divided.
+        many = _MANY if eps == np.finfo(np.float64).eps else 1
         cotangents = [dy.astype(y.dtype) for dy, y in zip(cotangents, self.runner.output(wide), strict=True)]
         moved = [np.zeros(r.shape) for r in reference]
         for run in range(_RUNS):
-            other = self.runner.moved(wide, cotangents, eps, self.seed + run)
-            distances = [np.abs(o.astype(np.float64) - r) for o, r in zip(other, reference, strict=True)]
+            other = self.runner.moved(wide, cotangents, many * eps, self.seed + run)
+            distances = [np.abs(o.astype(np.float64) - r) / many for o, r in zip(other, reference, strict=True)]
             moved = [np.fmax(m, np.where(np.isfinite(d), d, 0.0)) for m, d in zip(moved, distances, strict=True)]
         return moved
 

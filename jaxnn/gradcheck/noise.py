@@ -1,8 +1,8 @@
 """What rounding does to a gradient: autodiff's own program, run with a rounding error put on every result in it.
 
-Monte Carlo arithmetic: each floating result of the program is multiplied by 1 ± eps, by signs that change from
-run to run. The spread of the gradient over a few runs is what no computation in that precision can be blamed
-for: conditioning and cancellation, of arguments and of intermediate values alike.
+Monte Carlo arithmetic: each floating result of the program is multiplied by 1 + eps u, with a u between 1/2 and 3/2
+of either sign, drawn anew from run to run. The spread of the gradient over a few runs is what no computation in that
+precision can be blamed for: conditioning and cancellation, of arguments and of intermediate values alike.
 
 Source: Parker, "Monte Carlo arithmetic: exploiting randomness in floating-point arithmetic", 1997.
 """
@@ -26,7 +26,7 @@ _EXACT = frozenset(
 
 
 def noisy(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`run(eps, seed, *args)`: the leaves of `function(*args)`, of any shapes, every result in it off by ± eps."""
+    """`run(eps, seed, *args)`: the leaves of `function(*args)`, of any shapes, every result in it off by about eps."""
 
     def run(eps, seed, *args):
         closed = jax.make_jaxpr(function)(*args)
@@ -38,7 +38,10 @@ def noisy(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Noise:
-    """Multiplies a value by 1 ± eps, by other signs at each call."""
+    """Multiplies a value by 1 + eps u, 1/2 <= |u| < 3/2, by another u at each call.
+
+    Were |u| always 1, two errors on the way would often undo each other to the last digit.
+    """
 
     def __init__(self, eps: Any, seed: Any):
         self._eps, self._seed, self._calls = eps, seed, 0
@@ -52,8 +55,10 @@ class _Noise:
         mixed = jnp.arange(value.size, dtype=jnp.uint32).reshape(value.shape) + np.uint32(7919 * self._calls)
         mixed = (mixed ^ (self._seed * np.uint32(0x9E3779B1))) * np.uint32(0x85EBCA77)
         mixed = (mixed ^ (mixed >> np.uint32(15))) * np.uint32(0xC2B2AE3D)
+        mixed = mixed ^ (mixed >> np.uint32(16))
         sign = jnp.where(mixed >> np.uint32(31) == 0, -1.0, 1.0)
-        return value * (1 + self._eps * sign).astype(value.dtype)
+        size = 0.5 + (mixed & np.uint32(0xFFFF)).astype(float) / 2**16
+        return value * (1 + self._eps * sign * size).astype(value.dtype)
 
     def special(self, equation: Any, inputs: list[Any]) -> list[Any] | None:
         """What an equation gives (outputs of any shapes) with its rounding error; `None` where it makes none."""

@@ -140,3 +140,14 @@ def test_a_crash_of_ours_keeps_its_traceback(fails_in_training, error):
 def test_a_full_disk_is_one_line(capsys, fails_in_training):
     assert fails_in_training(OSError(28, "No space left on device", "runs/x")) == 2
     assert capsys.readouterr().err == "error: runs/x: No space left on device\n"
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    """As `head` is, which closes the pipe."""
+    listing = subprocess.Popen(
+        [sys.executable, "-m", "experiments", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    listing.stdout.close()
+    with listing.stderr as errors:
+        assert errors.read() == ""
+    assert listing.wait() == 141
