@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from jaxnn.gradcheck import pytest_plugin
+
+gradcheck = pytest_plugin.gradcheck  # also where the checkout is used without installing it
+
 ROOT = Path(__file__).resolve().parents[1]
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 COMMANDS = [line.split("#")[0].strip() for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
@@ -16,11 +20,13 @@ def test_every_block_is_one_that_runs():
     assert {kind for kind, _ in BLOCKS} <= {"python", "sh"}
 
 
-def test_python_blocks(capsys, no_rank_promotion_rule):
+def test_python_blocks(capsys, no_rank_promotion_rule, gradcheck):
     namespace = {"__name__": "readme"}
     for kind, block in BLOCKS:
         if kind == "python":
             exec(compile(block, "README.md", "exec"), namespace)
+    for name in [name for name in namespace if name.startswith("test_")]:
+        namespace[name](gradcheck)
     accuracies = [float(a) for a in re.findall(r"dev accuracy ([\d.]+)", capsys.readouterr().out)]
     assert len(accuracies) == 2
     assert min(accuracies) > 0.93

@@ -55,12 +55,13 @@ class Bound(NamedTuple):
     own_error: np.ndarray  # of JAX's derivative in the precision at hand
     terms: float  # how many are summed, about
     tiny: float  # the smallest normal number
+    usual: float  # the size of the leaf's gradient at the given arguments
 
     def of(self, reference: np.ndarray) -> np.ndarray:
         """The bound for each element of the reference, in its shape."""
         largest = self.moved.max(initial=0.0) or 1.0
         mean = largest * np.sqrt(np.mean((self.moved / largest) ** 2)) if self.moved.size else 0.0
-        one = self.moved + 0.1 * mean + self.eps * np.abs(reference)
+        one = self.moved + 0.1 * mean + self.eps * np.maximum(np.abs(reference), self.usual)
         return 4 * (1 + np.log2(1 + self.terms)) * one + 4 * self.own_error + 16 * self.tiny
 
 

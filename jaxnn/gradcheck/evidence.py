@@ -54,6 +54,7 @@ class Examiner:
 
     def __init__(self, runner: Runner, seed: int):
         self.runner, self.seed = runner, seed
+        self._usual: list[float] = []
         self._eps: dict[str, float] = {}
 
     def examine(self, name: str, kind: str, leaves: Arrays, cotangents: Arrays, dtype: str = "float64") -> Evidence:
@@ -78,8 +79,23 @@ class Examiner:
         terms = sum(a.size for a in (*wide, *cotangents))
         tiny = float(jnp.finfo(dtype).tiny)
         eps = self._compute_eps(leaves, dtype)
-        bounds = [Bound(eps, m, o, terms / max(r.size, 1), tiny) for m, o, r in zip(moved, own, reference, strict=True)]
+        usual = self._usual_size(reference, cotangents)
+        bounds = [
+            Bound(eps, m, o, terms / max(r.size, 1), tiny, u)
+            for m, o, r, u in zip(moved, own, reference, usual, strict=True)
+        ]
         return reference, bounds
+
+    def _usual_size(self, reference: Arrays, cotangents: Arrays) -> list[float]:
+        """How large each leaf's gradient is at the given arguments, which come first, per size of the cotangent.
+
+        A form in common use may lose digits where the gradient vanishes, as a softmax's a (dy - Σ dy a) does where it
+        is saturated; beside the gradient's usual size, the loss is rounding.
+        """
+        dy = max((np.abs(c.astype(np.float64)).max(initial=0.0) for c in cotangents), default=0.0)
+        if not self._usual:
+            self._usual = [np.abs(r).max(initial=0.0) / (dy or 1.0) for r in reference]
+        return [usual * dy for usual in self._usual]
 
     def _own_error(self, leaves: Arrays, cotangents: Arrays, reference: Arrays, dtype: str) -> Arrays:
         """How far JAX's derivative in this precision is off: a number per leaf, inf at elements that are not finite."""
