@@ -85,7 +85,9 @@ def _gather(
 
 
 _MOST_SIZES = 3
-_LOW_PRECISION = ("scaled by 0.1", "scaled by 10", "some exact zeros", "at ±10", "at ±1e4", "given, large cotangent")
+_REFUSED = "f takes this size, but"
+_LOW_PRECISION = ("scaled by 0.1", "scaled by 10", "some exact zeros", "at ±10", "at ±1e4")
+_LOW_PRECISION += ("given, large cotangent", "given, negative cotangent")
 
 
 def _precisions(flat: Flat, fast: bool) -> list[str]:
@@ -120,13 +122,16 @@ def _at(examiner: Examiner, point: Situation, dtype: str, seed: int) -> Iterator
 def _other_sizes(examiner: Examiner, given: Situation, seed: int, batch: int | None) -> Iterator[Evidence | Row]:
     runner, found = examiner.runner, False
     leads = any(y.shape for y in runner.output(given.leaves))
-    sizes = [batch] if batch else [size for size in batch_sizes(runner, given.leaves) if size > 1]
+    sizes = [batch] if batch else sorted(batch_sizes(runner, given.leaves), key=lambda size: size == 1)
     for size in sizes[:_MOST_SIZES]:
         here = False
-        for new in dict.fromkeys((1, 2 * size + 1 if size <= 64 else 7)):
-            for evidence in _at_size(examiner, given, size, new, seed, asked=batch is not None):
-                here = True
-                yield evidence
+        # Grown first: where the backward does not take that, the axis is no batch, and a cut would prove nothing.
+        for new in dict.fromkeys((2 * size + 1 if size <= 64 else 7, 1)):
+            found_here = list(_at_size(examiner, given, size, new, seed, asked=batch is not None))
+            here |= bool(found_here)
+            yield from found_here
+            if batch is None and any(isinstance(e, Row) and e.text.startswith(_REFUSED) for e in found_here):
+                break
         found |= here
         if here and leads:
             break  # y's own leading axis; a number has none, and every leading axis may be the batch
@@ -146,12 +151,17 @@ def _at_size(
         name = f"batch {size} -> {new}{', sign turned' if turned else ''}"
         try:
             cotangents = make_cotangents("random", examiner.runner, other.leaves, seed)
-            yield examiner.examine(name, "size", other.leaves, cotangents)._replace(size=(size, new))
+            evidence = examiner.examine(name, "size", other.leaves, cotangents)._replace(size=(size, new))
+            if size == 1 and any(row.text.startswith("shape") for row in evidence.rows):
+                # What stretches along an axis of 1, such as a row of biases, is no batch.
+                yield Row(name, "all", "skip", text="an axis of 1 that the backward does not take for a batch")
+                return
+            yield evidence
         except OutsideDomainError as reason:
             yield Row(name, "all", "skip", text=str(reason))
         except BackwardRaisedError as error:
             # Perhaps it is no batch; only the caller can know, and says so by `batch`.
-            yield Row(name, "all", "fail" if asked else "skip", text=f"f takes this size, but {error}")
+            yield Row(name, "all", "fail" if asked else "skip", text=f"{_REFUSED} {error}")
             return
 
 

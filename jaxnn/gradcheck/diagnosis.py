@@ -209,7 +209,7 @@ def _by_experiment(runner: Runner, failed: Evidence, unexplained: list[int]) -> 
     except Exception:  # a function that this small interpreter cannot run gets no diagnosis of this kind
         return
     for mutant in tried:
-        explains = all(close(_wide(failed, k), mutant.gradients[k]) for k in unexplained)
+        explains = all(_explains(mutant.gradients[k], failed, k) for k in unexplained)
         keeps = all(
             close(mutant.gradients[k], failed.reference[k]) or not failed.reference[k].any()
             for k, row in enumerate(failed.rows)
@@ -220,6 +220,14 @@ def _by_experiment(runner: Runner, failed: Evidence, unexplained: list[int]) -> 
                 yield k, Diagnosis(mutant.kind, _name(failed, k), mutant.text)
             return
     yield from _reaches_back(failed, unexplained)
+
+
+def _explains(gradient: np.ndarray, failed: Evidence, k: int) -> bool:
+    """Whether the hand's gradient is this one, and is so by much more than it is the right one."""
+    hand, reference = _wide(failed, k), failed.reference[k]
+    if not close(hand, gradient):
+        return False
+    return bool(np.abs(hand - gradient).max(initial=0.0) <= 1e-2 * np.abs(hand - reference).max(initial=0.0))
 
 
 def _reaches_back(failed: Evidence, unexplained: list[int]) -> Iterator[tuple[int, Diagnosis]]:
@@ -301,6 +309,12 @@ def _by_situation(evidence: list[Evidence], rows: list[Row]) -> list[Diagnosis]:
         return [Diagnosis("only when saturated", "", text)]
     if of == {"precision"}:
         dtypes = sorted({e.dtype for e in evidence if e.name in failing})
+        texts = {row.text for row in rows if row.status == "fail" and row.situation in failing}
+        if all(text.startswith("dtype") for text in texts):
+            text = (
+                f"right in value, but not in the dtype of {', '.join(dtypes)}: a NumPy number or a wider array promotes"
+            )
+            return [Diagnosis("only in low precision", "", text)]
         text = f"right in float64, wrong in {', '.join(dtypes)}: look for small constants, overflow, long sums"
         return [Diagnosis("only in low precision", "", text)]
     return []

@@ -61,7 +61,11 @@ class Examiner:
         """Evidence at leaves and cotangents given in float64 (any shapes), rounded to `dtype` first."""
         leaves = _cast(leaves, dtype)
         wide = _cast(leaves, "float64")
-        cotangents = [dy.astype(y.dtype) for dy, y in zip(cotangents, self.runner.output(leaves), strict=True)]
+        try:
+            y = self.runner.output(leaves)
+        except Exception as error:  # a decomposition that knows no bfloat16, say
+            raise OutsideDomainError(f"f does not run in {dtype}: {type(error).__name__}") from error
+        cotangents = [dy.astype(y_leaf.dtype) for dy, y_leaf in zip(cotangents, y, strict=True)]
         reference, bounds = self.reference(leaves, wide, cotangents, dtype)
         hand = self.runner.hand(leaves, cotangents)
         rows = self.rows(name, hand, reference, bounds, dtype)

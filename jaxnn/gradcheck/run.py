@@ -12,7 +12,11 @@ from jaxnn.gradcheck.problem import Flat, GradcheckError
 Arrays = list[np.ndarray]
 _SMALL = 10_000
 """Elements of all arguments up to which compiling takes longer than running."""
-_UNTRACEABLE = (jax.errors.ConcretizationTypeError, jax.errors.NonConcreteBooleanIndexError)
+_UNTRACEABLE = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.NonConcreteBooleanIndexError,
+    jax.errors.TracerArrayConversionError,
+)
 
 
 class Runner:

@@ -146,6 +146,8 @@ def resized(
     chosen = _resizable(runner, leaves, old, leading)
     if chosen is None:
         return None
+    if leading and any(_may_index(leaves[i], old, new) for i in range(len(leaves)) if i not in chosen):
+        return None
     rng = np.random.default_rng([seed, new])
     changed = _with_size(leaves, chosen, old, new, leading)
     for i in chosen:
@@ -158,6 +160,12 @@ def resized(
     except Exception:  # whatever f says of a shape it was not made for
         return None
     return Resized(old, new, changed)
+
+
+def _may_index(leaf: np.ndarray, old: int, new: int) -> bool:
+    """Whether whole numbers look like places on an axis of `old`, some of which are gone when it is cut to `new`."""
+    whole = np.issubdtype(leaf.dtype, np.integer) and leaf.size > 0
+    return bool(whole and new <= leaf.max() < old)
 
 
 def _resizable(runner: Runner, leaves: Arrays, old: int, leading: bool) -> tuple[int, ...] | None:

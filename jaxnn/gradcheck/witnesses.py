@@ -14,24 +14,29 @@ class Slope(NamedTuple):
       value: central differences, extrapolated to step 0.
       error: how far it may be off, judged by halving the step and by the rounding of f.
       left, right: the one-sided quotients.
+      gap: between the one-sided quotients of twice the step.
+      rounding: how far f's own rounding may move a quotient.
     """
 
     value: float
     error: float
     left: float
     right: float
+    gap: float
+    rounding: float
 
     def agrees(self, claimed: float, scale: float) -> bool:
         """Whether a claimed derivative (a scalar) is this one, as far as can be told; scale: of its terms."""
         return abs(self.value - claimed) <= 10 * self.error + 1e-6 * scale
 
     def at_kink(self) -> bool:
-        """Whether the two sides have slopes of their own (scalars): there is no derivative, and any between is fair."""
-        return abs(self.right - self.left) > 100 * self.error_of_sides()
+        """Whether the two sides have slopes of their own (scalars): there is no derivative, and any between is fair.
 
-    def error_of_sides(self) -> float:
-        """How far the one-sided quotients, scalars, may be off where f is smooth."""
-        return self.error + 1e-4 * (abs(self.left) + abs(self.right)) + 1e-300
+        Where f is smooth, the sides come together in step with the step; at a kink they stay apart.
+        """
+        gap = abs(self.right - self.left)
+        heard = 100 * (self.rounding + 1e-4 * (abs(self.left) + abs(self.right)) + 1e-300)
+        return gap > heard and (gap > 0.75 * self.gap or gap > 100 * self.error)
 
 
 class Line:
@@ -63,9 +68,9 @@ class Line:
         wide, narrow = (plus - minus) / (2 * h), (half_plus - half_minus) / h
         rounding = 4 * self._eps * self.size / h
         error = abs(narrow - wide) + rounding
-        return Slope(
-            (4 * narrow - wide) / 3, error, (self.at_zero - half_minus) / (h / 2), (half_plus - self.at_zero) / (h / 2)
-        )
+        left, right = (self.at_zero - half_minus) / (h / 2), (half_plus - self.at_zero) / (h / 2)
+        gap = abs(plus - 2 * self.at_zero + minus) / h
+        return Slope((4 * narrow - wide) / 3, error, left, right, gap, rounding)
 
     def taylor_order(self, claimed: float) -> float:
         """The order in h of |phi(h) - phi(0) - h claimed|: 2 for a right derivative, 1 for a wrong one, inf for none.
