@@ -61,8 +61,12 @@ class Bound(NamedTuple):
         """The bound for each element of the reference, in its shape."""
         largest = self.moved.max(initial=0.0) or 1.0
         mean = largest * np.sqrt(np.mean((self.moved / largest) ** 2)) if self.moved.size else 0.0
-        one = self.moved + 0.1 * mean + self.eps * np.maximum(np.abs(reference), self.usual)
-        return 4 * (1 + np.log2(1 + self.terms)) * one + 4 * self.own_error + 16 * self.tiny
+        # Sums grow errors on the way, by the logarithm of their length at best; the result's own rounding comes once
+        # for each of a handful of operations.
+        by_sums = 4 * (1 + np.log2(1 + self.terms))
+        rounding = self.eps * np.maximum(np.abs(reference), self.usual)
+        on_the_way = by_sums * (self.moved + 0.1 * mean)
+        return on_the_way + min(by_sums, 16) * rounding + 4 * self.own_error + 16 * self.tiny
 
 
 def compare(situation: str, leaf: str, hand: np.ndarray, reference: np.ndarray, bound: Bound, dtype: str) -> Row:
