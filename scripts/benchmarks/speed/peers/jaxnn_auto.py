@@ -1,0 +1,7 @@
+"""jaxnn, the same with JAX's gradients."""
+
+from functools import partial
+
+from scripts.benchmarks.speed.peers import jaxnn_fit
+
+train = partial(jaxnn_fit.train, gradients="auto")

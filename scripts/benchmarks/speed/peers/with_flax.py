@@ -1,0 +1,53 @@
+"""Flax NNX with optax: modules, `nnx.jit` step in a Python loop."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+from scripts.benchmarks.speed.peers.batches import of_lap
+
+
+class MLP(nnx.Module):
+    def __init__(self, workload, rngs):
+        gain = {"zeros": 0.0, "lecun": 1.0, "he": 2.0}[workload.init]
+        init = jax.nn.initializers.variance_scaling(gain, "fan_in", "normal") if gain else jax.nn.initializers.zeros
+        pairs = zip(workload.sizes[:-1], workload.sizes[1:], strict=True)
+        self.layers = nnx.List([nnx.Linear(a, b, kernel_init=init, rngs=rngs) for a, b in pairs])
+        self.hidden = jax.nn.relu if workload.activation == "relu" else jnp.tanh
+
+    def __call__(self, x):
+        for layer in self.layers[:-1]:
+            x = self.hidden(layer(x))
+        return self.layers[-1](x)
+
+
+def train(workload, x, y, lap):
+    model = MLP(workload, nnx.Rngs(0))
+    make = optax.sgd if workload.optimizer == "sgd" else optax.adam
+    optimizer = nnx.Optimizer(model, make(workload.rate), wrt=nnx.Param)
+
+    def loss(model, x, y):
+        z = model(x)
+        if workload.output == "binary":
+            return optax.sigmoid_binary_cross_entropy(z[:, 0], y).mean()
+        return optax.softmax_cross_entropy_with_integer_labels(z, y).mean()
+
+    @nnx.jit
+    def step(model, optimizer, x, y):
+        optimizer.update(model, nnx.grad(loss)(model, x, y))
+
+    @jax.jit
+    def gather(x, y, rows):
+        return x[rows], y[rows]
+
+    x, y = jax.device_put((x, y))
+    step = nnx.cached_partial(step, model, optimizer)  # the graph is walked once, not at every step
+    rng = np.random.default_rng(1)
+    for _ in range(workload.laps):
+        for rows in of_lap(workload, rng, len(y)):
+            step(*((x, y) if rows is None else gather(x, y, rows)))
+        jax.block_until_ready(nnx.state(model))
+        lap()
+    return [np.asarray(a) for layer in model.layers for a in (layer.kernel[...].T, layer.bias[...])]

@@ -1,0 +1,147 @@
+"""What is trained in the speed benchmark: the networks, their data, and the loss that an entry must reach."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Workload(NamedTuple):
+    """One training. A lap is as many steps as its user would have reported, one program where programs are compiled."""
+
+    stresses: str
+    sizes: tuple[int, ...]
+    activation: str  # of the hidden layers: relu or tanh
+    output: str  # binary: one logit; softmax: a logit per class
+    init: str  # zeros, lecun (standard deviation 1/sqrt(n_in)) or he (sqrt(2/n_in))
+    optimizer: str  # sgd or adam
+    rate: float
+    batch: int | None  # examples of a batch, reshuffled every epoch; None for all of them
+    laps: int
+    steps: int  # of a lap
+    target: float  # the mean loss on the training data that must be reached
+    data: str
+
+
+_DEEP = dict(activation="relu", output="softmax", init="he", optimizer="sgd", rate=1e-3, data="noise64")
+
+
+def _deep(layers: int) -> Workload:
+    return Workload("compile time", (64, *[64] * layers, 10), batch=256, laps=6, steps=5, target=3.0, **_DEEP)
+
+
+WORKLOADS: dict[str, Workload] = {
+    "logistic": Workload(
+        "memory traffic, long scans", (12288, 1), "relu", "binary", "zeros", "sgd", 0.005, None, 20, 100, 0.14, "cats"
+    ),
+    "course": Workload(
+        "wide input", (12288, 20, 7, 5, 1), "relu", "binary", "lecun", "sgd", 0.0075, None, 25, 100, 0.45, "cats"
+    ),
+    "mnist": Workload(
+        "the everyday case", (784, 512, 512, 10), "relu", "softmax", "he", "adam", 1e-3, 128, 5, 468, 0.05, "mnist"
+    ),
+    "tiny": Workload("dispatch", (20, 16, 1), "tanh", "binary", "lecun", "sgd", 0.1, 32, 25, 800, 0.25, "made"),
+    "deep-4": _deep(4),
+    "deep-16": _deep(16),
+    "deep-64": _deep(64),
+    "deep-128": _deep(128),
+    "wide": Workload(
+        "matrix products", (2048,) * 5, "relu", "softmax", "he", "sgd", 1e-2, 1024, 4, 2, 9.0, "wide"
+    ),
+}  # fmt: skip
+
+
+class Data(NamedTuple):
+    """x (m, n_in) float32, y (m,) int32, and whether they are the real ones or of the same shapes."""
+
+    x: np.ndarray
+    y: np.ndarray
+    real: bool
+
+
+def prepare(workload: Workload, folder: Path) -> bool:
+    """Writes the data where `load` finds them, so that no entry's time depends on a file format; whether real."""
+    data = _SOURCES[workload.data]()
+    np.save(folder / "x.npy", np.ascontiguousarray(data.x, np.float32))
+    np.save(folder / "y.npy", data.y.astype(np.int32))
+    return data.real
+
+
+def load(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    return np.load(folder / "x.npy"), np.load(folder / "y.npy")
+
+
+def mean_loss(workload: Workload, arrays: list[np.ndarray], x: np.ndarray, y: np.ndarray) -> float:
+    """The judge: the mean loss of W_1, b_1, W_2, ..., each W (n_out, n_in), in NumPy."""
+    a = x.astype(np.float64)
+    layers = list(zip(arrays[::2], arrays[1::2], strict=True))
+    for i, (w, b) in enumerate(layers):
+        if w.shape != (workload.sizes[i + 1], workload.sizes[i]):
+            raise ValueError(f"layer {i + 1} came with weights {w.shape}")
+        a = a @ w.T.astype(np.float64) + b[None]
+        if i < len(layers) - 1:
+            a = np.maximum(a, 0) if workload.activation == "relu" else np.tanh(a)
+    if workload.output == "binary":
+        return float(np.mean(np.logaddexp(0, np.where(y == 1, -a[:, 0], a[:, 0]))))
+    top = a.max(1, keepdims=True)
+    return float(np.mean(np.log(np.exp(a - top).sum(1)) + top[:, 0] - a[np.arange(len(y)), y]))
+
+
+def _cats() -> Data:
+    path = _file("catvnoncat", "train_catvnoncat.h5")
+    if path is None:
+        return _made(209, 12288, 2, seed=0)
+    import h5py
+
+    with h5py.File(path) as file:
+        x, y = np.asarray(file["train_set_x"]), np.asarray(file["train_set_y"])
+    return Data(x.reshape(len(x), -1) / np.float32(255), y, True)
+
+
+def _mnist() -> Data:
+    images, labels = _file("mnist", "train-images-idx3-ubyte.gz"), _file("mnist", "train-labels-idx1-ubyte.gz")
+    m = 468 * 128  # whole batches
+    if images is None or labels is None:
+        return _made(m, 784, 10, seed=1)
+    import gzip
+
+    x = np.frombuffer(gzip.decompress(images.read_bytes()), np.uint8, offset=16).reshape(-1, 784)
+    y = np.frombuffer(gzip.decompress(labels.read_bytes()), np.uint8, offset=8)
+    return Data(x[:m] / np.float32(255), y[:m], True)
+
+
+def _file(*path: str) -> Path | None:
+    for root in filter(None, (os.environ.get("JAXNN_DATA"), "data")):
+        for found in (Path(root, *path), Path(root, path[-1])):
+            if found.is_file():
+                return found
+    return None
+
+
+def _made(m: int, n: int, classes: int, seed: int) -> Data:
+    """Classes around centres of their own, on [0, 1]: learnable, and of a picture's shape."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, classes, m)
+    return Data(np.clip(rng.random((classes, n))[y] * 0.5 + rng.random((m, n)) * 0.5, 0, 1), y, False)
+
+
+def _rule() -> Data:
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(1024, 20))
+    return Data(x, (x[:, 0] * x[:, 1] + x[:, 2] > 0).astype(int), True)
+
+
+def _noise(m: int, n: int, classes: int) -> Data:
+    rng = np.random.default_rng(3)
+    return Data(rng.normal(size=(m, n)), rng.integers(0, classes, m), True)
+
+
+_SOURCES: dict[str, Callable[[], Data]] = {
+    "cats": _cats,
+    "mnist": _mnist,
+    "made": _rule,
+    "noise64": lambda: _noise(1280, 64, 10),
+    "wide": lambda: _noise(2048, 2048, 2048),
+}
