@@ -301,6 +301,8 @@ def _by_situation(evidence: list[Evidence], rows: list[Row]) -> list[Diagnosis]:
     if "size" in of or "other" in of or "smooth" in of or "transform" in of:
         return []
     if "kink" in of and of <= {"kink", "precision"}:
+        if any(not np.isfinite(row.hand) for row in rows if row.status == "fail" and row.situation in failing):
+            return []  # a division by zero, at a point where the function may be smooth
         text = "right wherever the derivative exists; at the kink another slope is taken than JAX's"
         return [Diagnosis("only at the kink", "", text)]
     if "saturated" in of and of <= {"saturated", "precision"}:
@@ -316,6 +318,8 @@ def _by_situation(evidence: list[Evidence], rows: list[Row]) -> list[Diagnosis]:
             )
             return [Diagnosis("only in low precision", "", text)]
         text = f"right in float64, wrong in {', '.join(dtypes)}: look for small constants, overflow, long sums"
+        if rounding & {row.situation for row in rows if row.status == "fail"}:
+            text = f"it loses digits in float64 already, and too many in {', '.join(dtypes)}: look for a cancellation"
         return [Diagnosis("only in low precision", "", text)]
     return []
 

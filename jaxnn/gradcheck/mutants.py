@@ -69,7 +69,7 @@ def _slips(room: "_Room", n: int, length: int) -> list[tuple[str, str, list[bool
     for kind in dict.fromkeys(unit.kind for unit in units):
         names = [unit.name if unit.kind == kind else "" for unit in units]
         places = [i for i, name in enumerate(names) if name]
-        groups = {f"{names[i]} number {k + 1}": [j == i for j in range(n)] for k, i in enumerate(places)}
+        groups = {f"{names[i]} number {names[: i + 1].count(names[i])}": [j == i for j in range(n)] for i in places}
         for name in dict.fromkeys(names[i] for i in places):
             groups[f"every {name}"] = [other == name for other in names]
         groups[f"all of {len(places)}"] = [bool(name) for name in names]

@@ -118,7 +118,7 @@ class Flat:
     def _in_place(self, args: tuple[Any, ...], returned: Any, leaves: list[Any]) -> list[Any]:
         title, names = self.problem.title, self.problem.names
         if not isinstance(returned, tuple | list) or len(returned) != len(args):
-            got = f"{len(returned)} entries" if isinstance(returned, tuple | list) else type(returned).__name__
+            got = f"{len(returned)} entries" if isinstance(returned, tuple | list) else "no tuple"
             raise GradcheckError(
                 f"{title}: the backward must return a tuple with one entry for each of the {len(args)} arguments "
                 f"({', '.join(names)}), got {got}: None stands for an argument without a gradient"

@@ -60,7 +60,20 @@ def situations(flat: Flat, seed: int) -> list[Situation]:
         leaves = [change(rng, leaf) if i in free else leaf for i, leaf in enumerate(given)]
         if free:
             found.append(Situation(name, leaves, "random", kind))
+    if any(_is_uniform_mask(leaf) for leaf in given):
+        rng = np.random.default_rng([seed, 101])
+        mixed = [rng.permuted(_half(leaf)) if _is_uniform_mask(leaf) else leaf for leaf in given]
+        found.append(Situation("masks mixed", mixed))
     return found
+
+
+def _is_uniform_mask(leaf: np.ndarray) -> bool:
+    """Whether a mask lets everything through, or nothing, so that a backward which forgets it would look right."""
+    return leaf.dtype == bool and leaf.size > 1 and bool(leaf.all() or not leaf.any())
+
+
+def _half(leaf: np.ndarray) -> np.ndarray:
+    return (np.arange(leaf.size) % 2 == 0).reshape(leaf.shape)
 
 
 def one_at_a_time(flat: Flat, situation: Situation) -> Iterator[tuple[str, Situation]]:
@@ -87,7 +100,8 @@ def make_cotangents(name: str, runner: Runner, leaves: Arrays, seed: int) -> Arr
 
 
 def _to_signs(size: float) -> Callable[[np.random.Generator, np.ndarray], np.ndarray]:
-    return lambda rng, leaf: size * rng.choice([-1.0, 1.0], leaf.shape)
+    # Not all of one size: ties are a matter of their own.
+    return lambda rng, leaf: size * rng.choice([-1.0, 1.0], leaf.shape) * rng.uniform(0.9, 1.1, leaf.shape)
 
 
 _CHANGES: list[tuple[str, str, Callable[[np.random.Generator, np.ndarray], np.ndarray]]] = [
@@ -136,14 +150,22 @@ class Resized(NamedTuple):
 
 
 def resized(
-    runner: Runner, leaves: Arrays, old: int, new: int, *, leading: bool, seed: int = 0, noise: float = 0.1
+    runner: Runner,
+    leaves: Arrays,
+    old: int,
+    new: int,
+    *,
+    leading: bool,
+    together: bool = False,
+    seed: int = 0,
+    noise: float = 0.1,
 ) -> Resized | None:
     """The leaves (arrays of any shapes) at another size, or `None` where f does not take them so.
 
     Axes of size `old` (the leading ones, or all) are cut or grown to `new`, in as few leaves as f needs to
-    take them. Grown rows repeat the others, a little changed where they are not labels.
+    take them, or where they go `together`, in as many. Grown rows repeat the others, a little changed where they are not labels.
     """
-    chosen = _resizable(runner, leaves, old, leading)
+    chosen = _resizable(runner, leaves, old, leading, together)
     if chosen is None:
         return None
     if leading and any(_may_index(leaves[i], old, new) for i in range(len(leaves)) if i not in chosen):
@@ -168,8 +190,8 @@ def _may_index(leaf: np.ndarray, old: int, new: int) -> bool:
     return bool(whole and new <= leaf.max() < old)
 
 
-def _resizable(runner: Runner, leaves: Arrays, old: int, leading: bool) -> tuple[int, ...] | None:
-    """The smallest set of leaves whose axes of this size f lets grow: y must grow with them, or keep its shape.
+def _resizable(runner: Runner, leaves: Arrays, old: int, leading: bool, together: bool) -> tuple[int, ...] | None:
+    """The smallest set of leaves, or the largest, whose axes of this size f lets grow: y must grow, or keep its shape.
 
     A size that nothing else has is tried, since an axis of 1 would be broadcast where it does not belong.
     """
@@ -177,6 +199,7 @@ def _resizable(runner: Runner, leaves: Arrays, old: int, leading: bool) -> tuple
     candidates = [i for i, leaf in enumerate(leaves) if _axes(leaf, old, leading)]
     before = [y.shape for y in runner.output(leaves)]
     sizes = range(1, len(candidates) + 1) if len(candidates) <= _MOST_LEAVES else (1, len(candidates))
+    sizes = reversed(sizes) if together else sizes
     for subset in itertools.chain.from_iterable(itertools.combinations(candidates, n) for n in sizes):
         try:
             after = [y.shape for y in runner.output(_with_size(leaves, subset, old, new, leading))]

@@ -15,7 +15,7 @@ def transformed(examiner: Examiner, given: Situation, seed: int) -> Iterator[Evi
     """The same samples (leaves of any shapes) under vmap (each argument, all, twice) and scan, against one by one."""
     runner, flat = examiner.runner, examiner.runner.flat
     if not runner.traceable:
-        text = "the backward looks at values, so it runs eagerly alone: use jnp.where or lax.cond in place of `if`"
+        text = "the backward looks at values, so it does not compile: jnp.where for an `if`, jax.numpy for numpy"
         yield Row("jit", "all", "fail", text=text)
         return
     samples = _samples(examiner, given, seed)
