@@ -163,7 +163,8 @@ def resized(
     """The leaves (arrays of any shapes) at another size, or `None` where f does not take them so.
 
     Axes of size `old` (the leading ones, or all) are cut or grown to `new`, in as few leaves as f needs to
-    take them, or where they go `together`, in as many. Grown rows repeat the others, a little changed where they are not labels.
+    take them, or where they go `together`, in as many. Grown rows repeat the others, a little changed where they
+    are not labels.
     """
     chosen = _resizable(runner, leaves, old, leading, together)
     if chosen is None:
