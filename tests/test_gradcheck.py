@@ -153,6 +153,119 @@ def test_labels_are_left_alone():
     assert gradcheck.vjp(loss, backward, X, y)
 
 
+# Found by functions that the bench does not hold.
+
+
+def softmax(z):
+    e = jnp.exp(z - z.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def softmax_backward(args, dy):
+    a = softmax(*args)
+    return (a * (dy - (dy * a).sum(-1, keepdims=True)),)
+
+
+def scatter_backward(args, dy):
+    return dy, dy[args[2]], None
+
+
+def entropy(p):
+    return -jnp.where(p > 0, p * jnp.log(jnp.where(p > 0, p, 1)), 0).sum(-1)
+
+
+def entropy_backward(args, dy):
+    (p,) = args
+    return (jnp.where(p > 0, -jnp.log(jnp.where(p > 0, p, 1)) - 1, 0) * dy[..., None],)
+
+
+def solve_backward(args, dy):
+    a, b = args
+    db = jnp.linalg.solve(a.T, dy)
+    return -jnp.outer(db, jnp.linalg.solve(a, b)), db
+
+
+def contrast(a, b):
+    return -jnp.diag(jax.nn.log_softmax(a @ b.T, 1)).mean()
+
+
+def contrast_gradient(a, b):
+    ds = (jax.nn.softmax(a @ b.T, 1) - jnp.eye(a.shape[0], dtype=a.dtype)) / a.shape[0]
+    return ds @ b, ds.T @ a
+
+
+SQUARE = jnp.asarray(RNG.normal(size=(3, 3)) + 3 * np.eye(3), jnp.float32)
+RIGHT = {
+    "saturated: a usual form loses digits": lambda: gradcheck.vjp(softmax, softmax_backward, jnp.array([[3.0, 0, 1]])),
+    "places on an axis that is cut": lambda: gradcheck.vjp(
+        lambda x, v, i: x.at[i].add(v), scatter_backward, X, X[:2] + 1, jnp.array([3, 3])
+    ),
+    "a kink with an infinite slope": lambda: gradcheck.vjp(entropy, entropy_backward, jnp.array([[0.2, 0.8, 0.0]])),
+    "no bfloat16": lambda: gradcheck.vjp(jnp.linalg.solve, solve_backward, SQUARE, B[:1].repeat(3)),
+    "a batch in two arguments": lambda: gradcheck.gradient(contrast, contrast_gradient, X, X[::-1] + 1, batch=4),
+    "a batch that f takes in one of them": lambda: gradcheck.gradient(contrast, contrast_gradient, X, X[::-1] + 1),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_where_a_checker_may_think_it_wrong(name, no_rank_promotion_rule):
+    report = RIGHT[name]()
+    assert report, report
+
+
+def of_first_example(args, dy):
+    x, w = args
+    return (dy @ w.T) * jnp.cos(x[:1]), jnp.sin(x).T @ dy
+
+
+def halved_in_bfloat16(x, w):
+    dw = x.astype(jnp.promote_types(w.dtype, jnp.float32)).sum(0)
+    return jnp.broadcast_to(w, x.shape), (dw / 2 if w.dtype == jnp.bfloat16 else dw).astype(w.dtype)
+
+
+def running_sum(args, dy):
+    x, b = args
+    return dy, jax.lax.scan(lambda c, d: (c + d, None), jnp.zeros_like(b), dy)[0]
+
+
+MANY = jnp.abs(jnp.asarray(RNG.normal(size=(500, 2)), jnp.float32))
+WRONG = {
+    "one example": lambda: gradcheck.vjp(lambda x, w: jnp.sin(x) @ w, of_first_example, X[:1], W.T),
+    "a mask that lets all through": lambda: gradcheck.vjp(
+        lambda x, m: jnp.where(m, jnp.sin(x), 0), lambda a, dy: (dy * jnp.cos(a[0]), None), B, jnp.array([True, True])
+    ),
+    "half of a long sum in bfloat16": lambda: gradcheck.gradient(
+        lambda x, w: (x * w).sum(), halved_in_bfloat16, MANY, MANY[0]
+    ),
+    "a running sum in bfloat16": lambda: gradcheck.vjp(
+        lambda x, b: x + b, running_sum, jnp.tile(MANY, (4, 1)), MANY[0]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_where_a_checker_may_think_it_right(name, no_rank_promotion_rule):
+    assert not WRONG[name]()
+
+
+def test_what_divides_by_zero_is_not_called_a_kink():
+    report = gradcheck.gradient(jnp.prod, lambda x: jnp.prod(x) / x, jnp.array([2.0, 0.5, 3.0, -1.0]))
+    assert not report
+    assert not report.diagnoses
+
+
+def test_a_number_of_numpys_that_promotes_is_told():
+    report = gradcheck.vjp(lambda x: x / np.sqrt(3), lambda args, dy: (dy / np.sqrt(3),), B)
+    assert not report
+    assert "right in value, but not in the dtype of bfloat16, float16" in report.diagnoses[0].text
+
+
+def test_a_backward_in_numpy_is_checked_and_told_that_it_does_not_compile():
+    report = gradcheck.gradient(lambda x: jnp.sin(x).sum(), lambda x: np.cos(np.asarray(x)), B)
+    assert [row.situation for row in report.rows if row.status == "fail"] == ["jit"]
+    assert "jax.numpy for numpy" in str(report)
+
+
 @jax.custom_vjp
 def ruled(x):
     return x * x
