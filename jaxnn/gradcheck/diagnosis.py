@@ -11,10 +11,12 @@ import numpy as np
 from jaxnn.gradcheck.compare import Row
 from jaxnn.gradcheck.evidence import Evidence
 from jaxnn.gradcheck.factors import factor
+from jaxnn.gradcheck.inspection import compute_eps
 from jaxnn.gradcheck.mutants import mutants
 from jaxnn.gradcheck.report import Diagnosis
 from jaxnn.gradcheck.run import Arrays, Runner
 from jaxnn.gradcheck.situations import resized
+from jaxnn.gradcheck.witnesses import Line
 
 KINDS = (
     "constant factor",
@@ -46,7 +48,7 @@ def diagnose(runner: Runner, evidence: list[Evidence], rows: list[Row], seed: in
     smooth = [e for e in wide if e.kind == "smooth"]
     failed = next((e for e in smooth if _clearly_wrong(e)), None)
     if failed is None:
-        return _by_situation(evidence, rows)
+        return _by_situation(runner, evidence, rows)
     found = _cotangent_ignored(smooth)
     if found:
         return found
@@ -285,7 +287,17 @@ def _by_sign(runner, smooth, failed, k, evidence) -> Diagnosis | None:
     return None
 
 
-def _by_situation(evidence: list[Evidence], rows: list[Row]) -> list[Diagnosis]:
+def _has_kink(runner: Runner, evidence: Evidence) -> bool:
+    """Whether f has a kink where the hand is not finite; taken for granted where it is."""
+    broken = [~np.isfinite(_wide(evidence, k)) for k in range(len(evidence.hand))]
+    if not any(b.any() for b in broken):
+        return True
+    direction = [b.astype(np.float64) for b in broken]
+    line = Line(runner, evidence.leaves, evidence.cotangents, direction, compute_eps(runner.flat, evidence.leaves))
+    return line.slope().at_kink()
+
+
+def _by_situation(runner: Runner, evidence: list[Evidence], rows: list[Row]) -> list[Diagnosis]:
     """Right at ordinary points in float64: what do the situations that fail have in common?"""
     rounding = {e.name for e in evidence if e.dtype == "float64" and not _clearly_wrong(e)}
     failing = {row.situation for row in rows if row.status == "fail"} - rounding
@@ -301,8 +313,8 @@ def _by_situation(evidence: list[Evidence], rows: list[Row]) -> list[Diagnosis]:
     if "size" in of or "other" in of or "smooth" in of or "transform" in of:
         return []
     if "kink" in of and of <= {"kink", "precision"}:
-        if any(not np.isfinite(row.hand) for row in rows if row.status == "fail" and row.situation in failing):
-            return []  # a division by zero, at a point where the function may be smooth
+        if not all(_has_kink(runner, e) for e in evidence if e.kind == "kink" and e.name in failing):
+            return []  # the hand divides by zero, say, where the function is smooth
         text = "right wherever the derivative exists; at the kink another slope is taken than JAX's"
         return [Diagnosis("only at the kink", "", text)]
     if "saturated" in of and of <= {"saturated", "precision"}:
