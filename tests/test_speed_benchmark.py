@@ -73,6 +73,8 @@ def test_table_tells_ratios_to_the_fastest():
     lines = {line.split()[0]: line.split() for line in text.splitlines()[2:]}
     assert lines["a"][3] == "1.00" and lines["b"][3] == "2.00"
     assert "3.00" in lines["b"] and lines["c"][1:] == ["not", "installed"]
+    against = measure.table("tiny", {"a": fast, "b": slow}, True, Limits(1e9, 1e9, 1e9), "b")
+    assert "0.50" in against and "0.33" in against
     assert measure.medians([fast, slow, slow]) == slow
     assert measure.medians([fast, "failed"]) == "failed"
 

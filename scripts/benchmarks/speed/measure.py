@@ -93,7 +93,7 @@ def medians(runs: list[Run | str]) -> Run | str:
     return said[0] if said else Run(*(median(column) for column in zip(*runs, strict=True)))
 
 
-def table(name: str, found: dict[str, Run | str], real: bool, machine: Limits) -> str:
+def table(name: str, found: dict[str, Run | str], real: bool, machine: Limits, against: str | None = None) -> str:
     workload = WORKLOADS[name]
     counted = {peer: r for peer, r in found.items() if isinstance(r, Run)}
     lines = [f"{name}: {'-'.join(map(str, _short(workload.sizes)))}, {workload.stresses}"]
@@ -101,13 +101,14 @@ def table(name: str, found: dict[str, Run | str], real: bool, machine: Limits) -
         lines[0] += " (made data of the same shapes: the real files are not at hand)"
     if counted:
         best = Run(*(min(column) for column in zip(*counted.values(), strict=True)))
+        base = counted.get(against, best)
         lines.append(
             f"  {'':14}{'whole run':>11}{'ratio':>7}{'first step':>12}{'a step':>12}{'ratio':>7}{'peak':>9}{'loss':>9}"
         )
         for peer, r in sorted(counted.items(), key=lambda item: item[1].whole):
             lines.append(
-                f"  {peer:14}{r.whole:9.2f} s{r.whole / best.whole:7.2f}{r.first_step:10.2f} s{1e3 * r.step:9.4f} ms"
-                f"{r.step / best.step:7.2f}{r.peak / 2**20:6.0f} MB{r.loss:9.4f}"
+                f"  {peer:14}{r.whole:9.2f} s{r.whole / base.whole:7.2f}{r.first_step:10.2f} s{1e3 * r.step:9.4f} ms"
+                f"{r.step / base.step:7.2f}{r.peak / 2**20:6.0f} MB{r.loss:9.4f}"
             )
         lines.append("  " + share(workload, machine, best.step))
     lines += [f"  {peer:14}{r}" for peer, r in found.items() if isinstance(r, str)]
@@ -124,6 +125,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--workload", action="append", choices=WORKLOADS, help="this one alone; may be repeated")
     parser.add_argument("--peer", action="append", choices=PEERS, help="this one alone; may be repeated")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each entry, of which the median counts")
+    parser.add_argument("--against", choices=PEERS, help="ratios to this one; to the fastest of each column by default")
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds after which a run is given up")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every run to FILE")
     options = parser.parse_args(argv)
@@ -136,7 +138,7 @@ def main(argv: list[str]) -> int:
     for name in options.workload or WORKLOADS:
         found, real = measure(name, peers, options.repeats, options.timeout)
         result = {peer: medians(runs) for peer, runs in found.items()}
-        print("", table(name, result, real, machine), sep="\n", flush=True)
+        print("", table(name, result, real, machine, options.against), sep="\n", flush=True)
         record[name] = {peer: [r._asdict() if isinstance(r, Run) else r for r in runs] for peer, runs in found.items()}
         failed |= any(isinstance(result.get(peer), str) for peer in ("jaxnn hand", "jaxnn auto"))
     if options.json:
