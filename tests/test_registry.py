@@ -116,25 +116,27 @@ def test_activation_at_kinks_and_saturated(case, dtype, x64):
         np.testing.assert_allclose(np.asarray(got, np.float64), expected, rtol=8 * eps, atol=8 * eps)
 
 
-# In every situation that the checker knows; what is put together from these, and a dense layer's other starts, at the
-# given arguments alone, unless `--full` asks for more.
-ALONE = {case.name for case in ACTIVATION_CASES} | {"dense_lecun", "dropout", "flatten", "repeat", "residual"}
+# In every situation that the checker knows, a few of each sort; the others at the given arguments alone, unless
+# `--full` asks for more.
+THOROUGH = {"sigmoid", "relu", "dense_lecun", "dropout", "residual", "softmax_cross_entropy", "squared_error", "l1"}
 
 
 @layers
 def test_layer_by_gradcheck(case, full):
-    fast = not full and case.name not in ALONE
+    fast = not full and case.name not in THOROUGH
     gradcheck.layer(case.layer, case.in_shape, key=case.key(), fast=fast).raise_if_failed()
 
 
 @losses
-def test_loss_by_gradcheck(case):
-    gradcheck.loss(case.loss, *case.make(5, jnp.float32)).raise_if_failed()
+def test_loss_by_gradcheck(case, full):
+    fast = not full and case.name not in THOROUGH
+    gradcheck.loss(case.loss, *case.make(5, jnp.float32), fast=fast).raise_if_failed()
 
 
 @penalties
-def test_penalty_by_gradcheck(case):
-    gradcheck.penalty(case.penalty, penalised_params()).raise_if_failed()
+def test_penalty_by_gradcheck(case, full):
+    fast = not full and case.name not in THOROUGH
+    gradcheck.penalty(case.penalty, penalised_params(), fast=fast).raise_if_failed()
 
 
 @layers

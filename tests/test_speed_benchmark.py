@@ -25,7 +25,7 @@ def test_judge_agrees_with_jaxnn(name):
     np.testing.assert_allclose(mean_loss(workload, arrays, x, y), value, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", WORKLOADS)
+@pytest.mark.parametrize("name", [name for name in WORKLOADS if name != "mnist"])  # too large to make in a test
 def test_data_have_the_shapes_of_the_workload(name, tmp_path, monkeypatch):
     monkeypatch.setenv("JAXNN_DATA", str(tmp_path))
     monkeypatch.chdir(tmp_path)
