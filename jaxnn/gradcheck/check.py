@@ -143,13 +143,11 @@ def _at_size(
     examiner: Examiner, given: Situation, size: int, new: int, seed: int, asked: bool
 ) -> Iterator[Evidence | Row]:
     """Evidence with the batch of `size` brought to `new`: the rows as they are, and, for what is off there, turned."""
+    if new == size:
+        return
     for turned in (False, True):
         leaves = [-leaf if turned and is_floating(leaf) and not is_label(leaf) else leaf for leaf in given.leaves]
-        other = (
-            resized(examiner.runner, leaves, size, new, leading=True, together=asked, seed=seed)
-            if new != size
-            else None
-        )
+        other = resized(examiner.runner, leaves, size, new, leading=True, together=asked, seed=seed)
         if other is None:
             return
         name = f"batch {size} -> {new}{', sign turned' if turned else ''}"

@@ -62,8 +62,8 @@ class Bound(NamedTuple):
         largest = self.moved.max(initial=0.0) or 1.0
         mean = largest * np.sqrt(np.mean((self.moved / largest) ** 2)) if self.moved.size else 0.0
         # Sums grow errors on the way, by the logarithm of their length at best; the result's own rounding comes once
-        # for each of a handful of operations.
-        # In half precision, where that would excuse nearly anything, sums are held in float32, as XLA holds them.
+        # for each of a handful of operations. In half precision, where that would excuse nearly anything, sums are
+        # expected to be held in float32, as XLA holds them.
         by_sums = 4 * (1 + np.log2(1 + self.terms)) if self.eps < 1e-4 else 4
         rounding = self.eps * np.maximum(np.abs(reference), self.usual)
         on_the_way = by_sums * (self.moved + 0.1 * mean)

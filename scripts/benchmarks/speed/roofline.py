@@ -7,9 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from scripts.benchmarks.speed.workloads import Workload
-
-EXAMPLES = {"cats": 209, "mnist": 468 * 128, "made": 1024, "noise64": 1280, "wide": 2048}
+from scripts.benchmarks.speed.workloads import CATS, Workload
 
 
 class Limits(NamedTuple):
@@ -34,7 +32,7 @@ def limits() -> Limits:
     product = _fastest(jax.jit(lambda a: a @ a), jnp.ones((n, n)))
     # By matrix times vector, which reads with all cores.
     times = jax.jit(lambda a, v: a @ v)
-    tables = [jnp.ones((m, 12288)) for m in (5461, 209)]
+    tables = [jnp.ones((m, 12288)) for m in (5461, CATS)]
     reading = [a.nbytes / _fastest(times, a, jnp.ones(12288)) for a in tables]
     return Limits(2 * n**3 / product, *reading)
 
@@ -45,7 +43,7 @@ def share(workload: Workload, machine: Limits, seconds: float) -> str:
     Three products a layer, but for the first, whose input needs no gradient; x read forward and backward, weights read
     twice and written.
     """
-    m = workload.batch or EXAMPLES[workload.data]
+    m = workload.batch or CATS
     layers = [a * b for a, b in zip(workload.sizes[:-1], workload.sizes[1:], strict=True)]
     flops = 2 * m * (3 * sum(layers) - layers[0])
     read = 4 * (2 * m * workload.sizes[0] + 3 * sum(layers))

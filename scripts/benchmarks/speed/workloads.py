@@ -53,6 +53,10 @@ WORKLOADS: dict[str, Workload] = {
 }  # fmt: skip
 
 
+CATS = 209
+"""Examples of the cat / non-cat training set, the one that is trained on in full batches."""
+
+
 class Data(NamedTuple):
     """x (m, n_in) float32, y (m,) int32, and whether they are the real ones or of the same shapes."""
 
@@ -92,7 +96,7 @@ def mean_loss(workload: Workload, arrays: list[np.ndarray], x: np.ndarray, y: np
 def _cats() -> Data:
     path = _file("catvnoncat", "train_catvnoncat.h5")
     if path is None:
-        return _made(209, 12288, 2, seed=0)
+        return _made(CATS, 12288, 2, seed=0)
     import h5py
 
     with h5py.File(path) as file:
