@@ -61,6 +61,7 @@ from jaxnn.models import Model, logistic_regression, mlp, params_from_arrays
 from jaxnn.objective import Objective, gradients_by, objective
 from jaxnn.optimizers import OPTIMIZERS, optimizer
 from jaxnn.penalties import Penalty, elastic_net, is_any, is_weight, l1, l2, no_penalty
+from jaxnn.population import Member, Population, fit_population, grid
 from jaxnn.training import Fit, TrainState, fit, make_epoch, make_step, make_steps, train_state
 from jaxnn.typing import Batch
 
@@ -74,9 +75,11 @@ __all__ = [
     "Fit",
     "Layer",
     "Loss",
+    "Member",
     "Model",
     "Objective",
     "Penalty",
+    "Population",
     "Standardizer",
     "TrainState",
     "accuracy",
@@ -100,6 +103,7 @@ __all__ = [
     "elu_forward",
     "error_rate",
     "fit",
+    "fit_population",
     "fit_standardizer",
     "flatten",
     "flatten_backward",
@@ -110,6 +114,7 @@ __all__ = [
     "gelu_tanh_backward",
     "gelu_tanh_forward",
     "gradients_by",
+    "grid",
     "identity",
     "identity_backward",
     "identity_forward",

@@ -128,7 +128,7 @@ def make_steps(
       >>> losses.shape, bool(losses[-1] < 0.05)
       ((100,), True)
     """
-    if not _is_count(n_steps):
+    if not is_count(n_steps):
         raise ValueError(f"make_steps takes a whole number of at least 1 step, got {n_steps}")
     step = make_step(objective, optimizer, gradients)
 
@@ -176,9 +176,9 @@ def make_epoch(
       >>> losses.shape, int(state.step)
       ((2,), 2)
     """
-    if not _is_count(batch_size):
+    if not is_count(batch_size):
         raise ValueError(f"make_epoch takes batches of a whole number of at least 1 example, got {batch_size}")
-    return jax.jit(_epoch(make_step(objective, optimizer, gradients), batch_size, shuffle), donate_argnums=0)
+    return jax.jit(epoch_of(make_step(objective, optimizer, gradients), batch_size, shuffle), donate_argnums=0)
 
 
 class Fit(NamedTuple):
@@ -270,16 +270,10 @@ def fit(
       >>> [report["epoch"] for report in result.history], model.classify(result.params, x).tolist()
       ([100, 200], [0, 0, 1, 1])
     """
-    if not _is_count(epochs) or not _is_count(report_every):
-        raise ValueError(
-            f"fit takes whole numbers, epochs and report_every of at least 1, got {epochs} and {report_every}"
-        )
     data = check_batch(x, y, weight)
-    m = data.x.shape[0]
-    if batch_size is not None and not (_is_count(batch_size) and batch_size <= m):
-        raise ValueError(f"batch_size must be from 1 to the {m} examples there are, got {batch_size}")
+    size = check_plan(data.x.shape[0], epochs, report_every, batch_size)
+    shuffle = shuffle and batch_size is not None
     objective.check(params, data)
-    size, shuffle = (m, False) if batch_size is None else (batch_size, shuffle)
     data = jax.device_put(data)
     programs = _programs_of(objective, optimizer, gradients, size, shuffle)
     state = train_state(params, optimizer, key)
@@ -302,7 +296,9 @@ def fit(
         history.append(report)
         if callback is not None and callback(report):
             break
-    return Fit(jax.tree.map(jnp.copy, state.params), state, history, np.concatenate(losses), diverged_at)
+    # Copied by transfer, which compiles nothing.
+    params = jax.device_put(state.params, may_alias=False)
+    return Fit(params, state, history, np.concatenate(losses), diverged_at)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -326,17 +322,20 @@ def _shuffle_key(key: Key, epoch: Array) -> Key:
     return jax.random.fold_in(jax.random.fold_in(key, _SHUFFLES), epoch)
 
 
-def _epoch(step: Step, batch_size: int, shuffle: bool) -> Step:
-    """`epoch(state, data) -> (state, losses (steps,))`: one pass over the data."""
+def epoch_of(step: Step, batch_size: int, shuffle: bool) -> Callable[..., tuple[TrainState, Array]]:
+    """`epoch(state, data, order=None) -> (state, losses (steps,))`: one pass over the data.
 
-    def epoch(state, data):
+    `order` is the key that shuffles, the state's own by default: a population's members can share their batches.
+    """
+
+    def epoch(state, data, order=None):
         m = data.x.shape[0]
         _check_lengths(data, m)
         if batch_size == m and not shuffle:
             state, loss = step(state, data)
             return state, loss[None]
         steps = -(-m // batch_size)
-        key = _shuffle_key(state.key, state.step // steps) if shuffle else None
+        key = _shuffle_key(state.key if order is None else order, state.step // steps) if shuffle else None
         indices, weight = batch_indices(key, m, batch_size)
         total = None
         if data.weight is not None:
@@ -355,6 +354,24 @@ def _epoch(step: Step, batch_size: int, shuffle: bool) -> Step:
     return epoch
 
 
+def epochs_of(
+    step: Step, batch_size: int, shuffle: bool, guarded: bool = False
+) -> Callable[..., tuple[TrainState, Array]]:
+    """`run(state, data, n, order=None) -> (state, losses (n, steps))`: n epochs, the last two arguments as above.
+
+    The guarded one stops for good at the state before the first step whose loss or update is not finite.
+    """
+    epoch = epoch_of(_guarded(step) if guarded else step, batch_size, shuffle)
+
+    def run(state, data, n, order=None):
+        if guarded:
+            state = state._replace(opt_state=(state.opt_state, jnp.array(False)))
+        state, losses = jax.lax.scan(lambda state, _: epoch(state, data, order), state, length=n)
+        return (state._replace(opt_state=state.opt_state[0]) if guarded else state), losses
+
+    return run
+
+
 class _Programs(NamedTuple):
     """n epochs as one compiled program, `(state, data, n) -> ...`, and the same with a guard.
 
@@ -370,18 +387,16 @@ def _make_programs(
     objective: Objective, optimizer: optax.GradientTransformation, gradients: str, batch_size: int, shuffle: bool
 ) -> _Programs:
     step = make_step(objective, optimizer, gradients)
-    epoch, guarded_epoch = _epoch(step, batch_size, shuffle), _epoch(_guarded(step), batch_size, shuffle)
+    plain, guarded = (epochs_of(step, batch_size, shuffle, guarded) for guarded in (False, True))
 
     @partial(jax.jit, static_argnums=2)
     def run(state, data, n):
-        state, losses = jax.lax.scan(lambda state, _: epoch(state, data), state, length=n)
-        return state, losses, jnp.isfinite(losses).all() & _all_finite(state.params)
+        state, losses = plain(state, data, n)
+        return state, losses, jnp.isfinite(losses).all() & all_finite(state.params)
 
     @partial(jax.jit, static_argnums=2)
     def run_guarded(state, data, n):
-        state = state._replace(opt_state=(state.opt_state, jnp.array(False)))
-        state, losses = jax.lax.scan(lambda state, _: guarded_epoch(state, data), state, length=n)
-        return state._replace(opt_state=state.opt_state[0]), losses
+        return guarded(state, data, n)
 
     return _Programs(run, run_guarded)
 
@@ -408,7 +423,7 @@ def _guarded(step: Step) -> Step:
         opt_state, stopped = state.opt_state
         before = state._replace(opt_state=opt_state)
         after, loss = step(before, batch)
-        stopped = stopped | ~(jnp.isfinite(loss) & _all_finite(after.params))
+        stopped = stopped | ~(jnp.isfinite(loss) & all_finite(after.params))
         kept = jax.tree.map(partial(jnp.where, stopped), before, after)
         return kept._replace(opt_state=(kept.opt_state, stopped)), loss
 
@@ -433,7 +448,17 @@ def _measured(evaluate: Callable[[Params], dict[str, Array]], params: Params, re
     return {name: np.asarray(value).item() for name, value in jax.device_get(measured).items()}
 
 
-def _is_count(n: Any) -> bool:
+def check_plan(m: int, epochs: Any, report_every: Any, batch_size: Any) -> int:
+    """The size of a batch, a scalar, `None` being all m examples; a ValueError where one of the counts is none."""
+    if not is_count(epochs) or not is_count(report_every):
+        raise ValueError(f"epochs and report_every are whole numbers of at least 1, got {epochs} and {report_every}")
+    if batch_size is not None and not (is_count(batch_size) and batch_size <= m):
+        raise ValueError(f"batch_size must be from 1 to the {m} examples there are, got {batch_size}")
+    return m if batch_size is None else batch_size
+
+
+def is_count(n: Any) -> bool:
+    """Whether n is a whole number of at least 1, a scalar."""
     return isinstance(n, int | np.integer) and n >= 1
 
 
@@ -444,5 +469,6 @@ def _check_lengths(data: Batch, m: int) -> None:
         raise ValueError(f"x has {m} examples, y has shape {data.y.shape}, weight {weights}: expected one for each")
 
 
-def _all_finite(tree: PyTree) -> Array:
+def all_finite(tree: PyTree) -> Array:
+    """Whether every number of every leaf (...) is finite, a scalar."""
     return jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)], bool).all()

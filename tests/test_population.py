@@ -1,0 +1,262 @@
+"""Populations: each member against the same training alone, whatever else runs beside it; plans, faults, bad input."""
+
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxnn
+from jaxnn.fleet import that_fit
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(22, 3)).astype(np.float32)
+Y = (X[:, 0] * X[:, 1] > 0).astype(np.int32)
+MODEL = jaxnn.mlp((3, 4, 1), "tanh", dropout_rate=0.2)
+GRID = jaxnn.grid(learning_rate=[0.1, 0.3], l2=[0.0, 0.5], seed=[4, 5])
+
+
+def member(h):
+    key = jax.random.key(h["seed"])
+    objective = jaxnn.objective(MODEL.network, MODEL.loss, jaxnn.l2(h["l2"]))
+    return jaxnn.Member(objective, optax.sgd(h["learning_rate"], momentum=0.9), MODEL.init(key), key)
+
+
+def train(member=member, hyperparameters=GRID, x=X, y=Y, **options):
+    return jaxnn.fit_population(member, hyperparameters, x, y, **{"epochs": 4, "batch_size": 5, **options})
+
+
+def alone(i, hyperparameters=GRID, member=member, **options):
+    made = member(jax.tree.map(lambda leaf: leaf[i], hyperparameters))
+    options = {"epochs": 4, "batch_size": 5, **options}
+    return jaxnn.fit(made.objective, made.optimizer, made.params, X, Y, key=made.key, weight=made.weight, **options)
+
+
+def assert_same(a, b, rtol=2e-5):
+    """Up to the rounding of products that run side by side."""
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol), a, b)
+
+
+@pytest.fixture(scope="module")
+def population():
+    def evaluate(params, h):
+        return {"accuracy": jaxnn.accuracy(MODEL.classify(params, X), Y), "rate": h["learning_rate"]}
+
+    return train(shuffle="own", evaluate=jax.jit(evaluate))
+
+
+@pytest.mark.parametrize("i", [0, 3, 6])
+def test_member_equals_the_same_training_alone(population, i):
+    whole, single = population.member(i), alone(i)
+    assert_same(whole.params, single.params)
+    assert_same(whole.losses, single.losses)
+    assert_same(whole.state.opt_state, single.state.opt_state)
+    assert whole.state.step == single.state.step == 20
+    assert jax.random.key_data(whole.state.key).tolist() == jax.random.key_data(single.state.key).tolist()
+    assert [report["step"] for report in whole.history] == [report["step"] for report in single.history]
+    assert_same([r["loss"] for r in whole.history], [r["loss"] for r in single.history])
+    assert whole.diverged_at is None
+
+
+def test_what_was_measured_is_of_each_member(population):
+    last = population.history[-1]
+    np.testing.assert_array_equal(last["rate"], GRID["learning_rate"].astype(np.float32))
+    params = jax.tree.map(lambda leaf: leaf[5], population.params)
+    assert last["accuracy"][5] == jaxnn.accuracy(MODEL.classify(params, X), Y)
+
+
+def test_members_share_batches_by_default():
+    shared = train(epochs=2)
+    same_key = np.flatnonzero(GRID["seed"] == GRID["seed"][0])
+    for i in same_key[[0, -1]]:
+        assert_same(shared.member(i).losses, alone(i, epochs=2).losses)
+    other = shared.member(np.flatnonzero(GRID["seed"] != GRID["seed"][0])[0])
+    assert not np.allclose(other.losses, alone(1, epochs=2).losses, rtol=1e-3)
+
+
+def test_full_batches_and_the_order_of_the_data():
+    h = {name: values[:2] for name, values in GRID.items()}
+    assert_same(train(hyperparameters=h, batch_size=None).member(1).losses, alone(1, batch_size=None).losses)
+    assert_same(train(hyperparameters=h, shuffle=None).member(1).losses, alone(1, shuffle=False).losses)
+
+
+def test_derived_gradients_and_jax_s_agree(population):
+    assert_same(train(shuffle="own", gradients="auto").losses, population.losses)
+
+
+def test_chunks_change_nothing(population):
+    # 8 members by 3: the last chunk is filled up.
+    chunked = train(shuffle="own", chunk=3, report_every=2)
+    assert_same(chunked.params, population.params)
+    assert_same(chunked.losses, population.losses)
+    assert_same(chunked.state.opt_state, population.state.opt_state)
+    assert chunked.history[-1]["loss"].shape == (8,)
+    assert [report["epoch"] for report in chunked.history] == [2, 4]
+
+
+def test_shared_batches_are_shared_between_chunks():
+    assert_same(train(epochs=1, chunk=3).losses, train(epochs=1).losses)
+
+
+def test_weights_leave_examples_out():
+    kept = np.array([np.arange(22) < 15, np.arange(22) >= 4]).astype(np.float32)
+
+    def weighted(h):
+        return member(h)._replace(weight=jnp.asarray(kept)[h["fold"]])
+
+    h = {**{name: values[:2] for name, values in GRID.items()}, "fold": [0, 1]}
+    folds = train(weighted, h, shuffle="own", epochs=2)
+    for i in (0, 1):
+        single = alone(i, {**h, "fold": np.array([0, 1])}, weighted, epochs=2)
+        assert_same(folds.member(i).losses, single.losses)
+
+
+def test_a_member_that_diverges_stops_alone():
+    h = {"learning_rate": np.array([0.1, 1e30, 0.1, 1e18]), "l2": np.full(4, 0.5), "seed": np.array([4, 4, 5, 4])}
+    # The last report of two shows that who has stopped stays where it was.
+    population = train(hyperparameters=h, shuffle="own", report_every=2)
+    assert [at is None for at in population.diverged_at] == [True, False, True, False]
+    for i in range(4):
+        single, among = alone(i, h, report_every=2), population.member(i)
+        assert among.diverged_at == single.diverged_at
+        assert int(among.state.step) == int(single.state.step)
+        assert_same(among.losses, single.losses)
+        assert_same(among.params, single.params)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(among.params))
+    assert np.isnan(population.losses[1, population.diverged_at[1] :]).all()
+    assert np.isnan(population.history[-1]["loss"]).tolist() == [False, True, False, True]
+    assert population.best() in (0, 2)
+
+
+def test_divergence_in_a_chunk():
+    h = {"learning_rate": np.array([0.1, 0.1, 1e30]), "l2": np.zeros(3), "seed": np.array([4, 5, 4])}
+    population = train(hyperparameters=h, shuffle="own", chunk=2)
+    assert [at is None for at in population.diverged_at] == [True, True, False]
+    assert_same(population.member(2).params, alone(2, h).params)
+    assert_same(population.member(1).losses, alone(1, h).losses)
+
+
+def test_best_and_ensemble(population):
+    assert population.best() == int(np.argmin(population.history[-1]["loss"]))
+    assert population.best("accuracy", highest=True) == int(np.argmax(population.history[-1]["accuracy"]))
+    each = [MODEL.predict(population.member(i).params, X) for i in range(8)]
+    assert_same(population.ensemble(MODEL.predict, X), np.mean(each, axis=0))
+    gone = population._replace(diverged_at=[None, *[3] * 7])
+    assert gone.best() == 0
+    assert_same(gone.ensemble(MODEL.predict, X), each[0])
+    with pytest.raises(ValueError, match="no measure is called 'epoch': the reports hold"):
+        population.best("epoch")
+    for ask in (lambda p: p.best(), lambda p: p.ensemble(MODEL.predict, X)):
+        with pytest.raises(ValueError, match="diverged"):
+            ask(population._replace(diverged_at=[0] * 8))
+
+
+def test_a_true_answer_stops_the_training():
+    population = train(epochs=9, callback=lambda report: report["epoch"] == 2)
+    assert population.losses.shape == (8, 10)
+    assert len(population.history) == 2
+
+
+def test_a_second_population_of_the_same_plan_compiles_nothing():
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(lambda name, *_, **__: compiled.append(name))
+    train()
+    before = sum("backend_compile" in name for name in compiled)
+    train()
+    assert sum("backend_compile" in name for name in compiled) == before
+
+
+def test_two_devices_give_what_one_gives():
+    program = """
+import jax
+jax.config.update("jax_num_cpu_devices", 2)
+import numpy as np
+from tests.test_population import GRID, assert_same, train
+assert len(jax.local_devices()) == 2
+# 7 members on two devices: one is filled up.
+h = {name: values[:7] for name, values in GRID.items()}
+both, one = train(hyperparameters=h), train(hyperparameters=h, devices=jax.local_devices()[:1])
+assert_same((both.params, both.losses, both.state.opt_state), (one.params, one.losses, one.state.opt_state))
+assert_same(train(hyperparameters=h, chunk=4).losses, one.losses)
+h = {"learning_rate": np.array([0.1, 1e30, 0.1]), "l2": np.zeros(3), "seed": np.arange(3)}
+assert [at is None for at in train(hyperparameters=h).diverged_at] == [True, False, True]
+print("same")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout == "same\n", done.stderr
+
+
+@pytest.mark.parametrize("budget", [100, 1000, 1050, 5000])
+def test_the_largest_number_that_fits(budget):
+    asked = []
+
+    def needed(n):
+        asked.append(n)
+        return 70 + 110 * n + (30 if n > 3 else 0)
+
+    fit = that_fit(needed, 20, budget, shared=50, least=100)
+    assert fit == max((n for n in range(1, 21) if needed(n) <= budget), default=0)
+    assert len(asked) - 20 <= 3
+
+
+def test_memory_makes_chunks_or_is_refused():
+    whole = train()
+    # Enough for a few members of these, as XLA counts, and not for 8.
+    few = 6000
+    assert_same(train(memory=few).losses, whole.losses)
+    with pytest.raises(ValueError, match="a chunk of 8 members does not fit .* at most [1-7] fit"):
+        train(memory=few, chunk=8)
+    with pytest.raises(ValueError, match="one member does not fit into the .* MB that a device has"):
+        train(memory=X.nbytes)
+
+
+@pytest.mark.parametrize(
+    ("hyperparameters", "message"),
+    [
+        ({"a": [1.0, 2.0], "b": [1.0]}, "different lengths, .*'a'.*: 2, .*'b'.*: 1}"),
+        ({"a": []}, "length 0"),
+        ({}, "empty"),
+        ({"a": 0.1}, "one number, 0.1, expected an array"),
+        ({"a": ["relu", "tanh"]}, "holds .'relu'., expected numbers"),
+        ({"a": [None, 1]}, "expected numbers"),
+        ({"a": [0.1, np.nan]}, "not finite"),
+    ],
+)
+def test_hyperparameters_that_make_no_population(hyperparameters, message):
+    with pytest.raises(ValueError, match=message):
+        train(hyperparameters=hyperparameters)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shuffle": True}, 'shuffle is "shared", "own" or None'),
+        ({"epochs": 0}, "whole numbers of at least 1"),
+        ({"batch_size": 23}, "from 1 to the 22 examples"),
+        ({"chunk": 0}, "chunk is a whole number of at least 1"),
+        ({"memory": -1}, "memory is a whole number of at least 1"),
+        ({"gradients": "numeric"}, "'hand' or 'auto'"),
+        ({"x": X[:, :2]}, "3 features"),
+        ({"y": Y + 1}, "label"),
+        ({"x": X + np.inf}, "not finite"),
+        ({"evaluate": lambda params, h: {"loss": h["seed"]}}, "own names"),
+        ({"evaluate": lambda params, h: {"weights": params[0]["W"]}}, "dictionary of scalars"),
+        ({"member": lambda h: member(h).params}, "returned tuple, expected a jaxnn.Member"),
+        ({"member": lambda h: member(h)._replace(weight=jnp.ones(3))}, r"weight has shape \(3,\), expected \(22,\)"),
+    ],
+)
+def test_bad_plans_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        train(**{"epochs": 1, **options})
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [({}, "one or more values"), ({"a": []}, r"none of \['a'\]"), ({"a": ["x"]}, "numbers"), ({"a": [[1]]}, "shape")],
+)
+def test_grids_that_are_none(axes, message):
+    with pytest.raises(ValueError, match=message):
+        jaxnn.grid(**axes)
