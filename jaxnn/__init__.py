@@ -36,7 +36,8 @@ from jaxnn.activations import (
     tanh_backward,
     tanh_forward,
 )
-from jaxnn.data import Standardizer, batch_indices, check_batch, fit_standardizer, one_hot, split, standardize
+from jaxnn.cross_validation import CrossValidation, cross_validate
+from jaxnn.data import Standardizer, batch_indices, check_batch, fit_standardizer, k_folds, one_hot, split, standardize
 from jaxnn.dense import INITIALIZERS, dense, dense_backward, dense_forward
 from jaxnn.dropout import dropout, dropout_backward, dropout_forward
 from jaxnn.flatten import flatten, flatten_backward, flatten_forward
@@ -72,6 +73,7 @@ __all__ = [
     "INITIALIZERS",
     "OPTIMIZERS",
     "Batch",
+    "CrossValidation",
     "Fit",
     "Layer",
     "Loss",
@@ -90,6 +92,7 @@ __all__ = [
     "chain",
     "check_batch",
     "confusion_matrix",
+    "cross_validate",
     "dense",
     "dense_backward",
     "dense_forward",
@@ -120,6 +123,7 @@ __all__ = [
     "identity_forward",
     "is_any",
     "is_weight",
+    "k_folds",
     "l1",
     "l2",
     "leaky_relu",

@@ -101,16 +101,42 @@ def split(x: Any, y: Any, fractions: Sequence[float], *, seed: int, stratify: bo
         raise ValueError(f"fractions must be positive and sum to 1, got {tuple(fractions)} with sum {shares.sum():g}")
     if x.shape[:1] != y.shape[:1]:
         raise ValueError(f"x has shape {x.shape}, y {y.shape}: expected a target for each example")
-    if stratify and y.ndim != 1:
-        raise ValueError(f"stratify takes labels (m,), got y of shape {y.shape}: pass the class numbers")
-    order = np.random.default_rng(seed).permutation(len(x))
-    if stratify:
-        order = _interleave_classes(order, y)
+    order = _order(y, seed, stratify)
     cuts = np.rint(np.cumsum(shares)[:-1] * len(x)).astype(int)
     parts = np.split(order, cuts)
     if min(len(part) for part in parts) == 0:
         raise ValueError(f"{len(x)} examples split by {tuple(fractions)} leave a part empty: give it a larger share")
     return tuple(Batch(x[part], y[part]) for part in parts)
+
+
+def k_folds(y: Any, k: int, *, seed: int, stratify: bool = False) -> np.ndarray:
+    """Random parts of the data, each held out once: k folds whose sizes differ by one example at most.
+
+    Args:
+      y: targets, (m,) or (m, ...): how many there are, and, where stratified, of which classes.
+      k: how many folds, from 2 to m.
+      seed: of the shuffle; the same seed gives the same folds.
+      stratify: keep each class's share in every fold; y must be labels (m,).
+
+    Returns:
+      (k, m), floats: 1 where a fold holds the example out, 0 where it is trained on. Each column has a single 1.
+
+    Raises:
+      ValueError: k outside 2..m, or `stratify` on targets that are not labels.
+
+    Example:
+      >>> import numpy as np
+      >>> k_folds(np.zeros(5), 2, seed=0).sum(axis=1).tolist()
+      [3.0, 2.0]
+    """
+    y = np.asarray(y)
+    m = len(y) if y.ndim else 0
+    if not isinstance(k, int | np.integer) or not 2 <= k <= m:
+        raise ValueError(f"k_folds takes from 2 folds to as many as there are examples, {m}, got {k}")
+    order = _order(y, seed, stratify)
+    folds = np.zeros((k, m), np.float32)
+    folds[np.arange(m) * k // m, order] = 1
+    return folds
 
 
 class Standardizer(NamedTuple):
@@ -233,6 +259,14 @@ def _check_finite(name: str, a: Any) -> None:
             f"{name} has {int((~finite).sum())} values that are not finite, the first at {first}: "
             f"{np.asarray(a)[first]}; drop those examples or fill them in"
         )
+
+
+def _order(y: np.ndarray, seed: int, stratify: bool) -> np.ndarray:
+    """The examples in random order, any stretch of which holds, if stratified, each class in its share."""
+    if stratify and y.ndim != 1:
+        raise ValueError(f"stratify takes labels (m,), got y of shape {y.shape}: pass the class numbers")
+    order = np.random.default_rng(seed).permutation(len(y))
+    return _interleave_classes(order, y) if stratify else order
 
 
 def _interleave_classes(order: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -269,8 +269,8 @@ def _checked(hyperparameters: PyTree) -> tuple[PyTree, int]:
     for name, array in zip(names, arrays, strict=True):
         if array.ndim == 0:
             raise ValueError(
-                f"{name} is one number, {array:g}, expected an array with one for each member; what all have in common, "
-                "the member function captures"
+                f"{name} is one number, {array:g}, expected an array with one for each member; "
+                "what all have in common, the member function captures"
             )
     lengths = {name: len(array) for name, array in zip(names, arrays, strict=True)}
     if len(set(lengths.values())) > 1:

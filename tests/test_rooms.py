@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "training": {"typing", "objective", "data"},
     "fleet": {"typing", "training"},
     "population": {"typing", "objective", "data", "training", "fleet"},
+    "cross_validation": {"typing", "data", "population"},
     "gradcheck": {"typing", "layer", "losses", "penalties"},
 }
 # Pure ones only: no disk, clock, environment, network, global random numbers or logs, and nothing of the experiments'.
