@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -13,7 +14,6 @@ import jaxnn
 from experiments import checkpoint
 from experiments.catvnoncat import Options
 from experiments.catvnoncat.data import IMAGE_SHAPE, Photos, find_files, read_photos
-from experiments.catvnoncat.population import Population, start_population, train_population
 from experiments.catvnoncat.report import Row, report, spread
 from experiments.networks import NetworkSpec
 from experiments.options import check_at_least_one
@@ -70,6 +70,10 @@ def _show(show: Callable[[int, str], None], before: int, note: str, done: int) -
     show(before + done, note)
 
 
+ITERATIONS_PER_REPORT = 100
+"""The course prints the cost so often."""
+
+
 class Training(NamedTuple):
     """How a network is trained in this run."""
 
@@ -94,18 +98,10 @@ def _train(name: str, training: Training, photos: Photos, folder: RunFolder, sho
     published = training.published
     spec = published.spec
     model = spec.model()
-    objective = jaxnn.objective(model.network, model.loss)
-    prove = make_proof(name, objective)
+    prove = make_proof(name, jaxnn.objective(model.network, model.loss))
     first = course_start(model, spec.sizes, published.scale)
-    states = start_population(model, training.optimizer, first, training.seeds)
     initial_difference = prove(first, photos.train)
-
-    def log(done, costs):
-        folder.log(network=name, iteration=done - len(costs), **spread(costs[0]))
-        show(done)
-
-    data = jax.device_put(photos.train)
-    population = train_population(objective, training.optimizer, states, data, training.iterations, log)
+    population = train(model, training, first, photos.train, partial(_log, name, folder, show))
     _store(name, spec, photos, population, folder)
     return Row(
         network=name,
@@ -113,23 +109,67 @@ def _train(name: str, training: Training, photos: Photos, folder: RunFolder, sho
         published=published.accuracy,
         train=_accuracies(model, population.params, photos.train),
         test=_accuracies(model, population.params, photos.test),
-        costs=population.costs,
+        costs=population.losses.T,
         params=_first(population.params),
         difference={"initial": initial_difference, "trained": prove(_first(population.params), photos.train)},
         seconds=time.perf_counter() - began,
     )
 
 
-def _store(name: str, spec: NetworkSpec, photos: Photos, population: Population, folder: RunFolder) -> None:
+def train(
+    model: jaxnn.Model,
+    training: Training,
+    first: Any,
+    data: jaxnn.Batch,
+    log: Callable[[dict[str, Any]], bool | None],
+) -> jaxnn.Population:
+    """Full-batch training from the params `first`, then from random keys 0, 1, ..., all as one program."""
+
+    @jax.jit
+    def starts(first):
+        params = jax.tree.map(lambda leaf: leaf[None], first)
+        if training.seeds == 0:
+            return params
+        seeded = jax.vmap(lambda seed: model.init(jax.random.key(seed)))(jnp.arange(training.seeds))
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), params, seeded)
+
+    objective = jaxnn.objective(model.network, model.loss)
+
+    def member(params):
+        # Nothing is random after the start, neither a shuffle nor dropout, so the key is never drawn from.
+        return jaxnn.Member(objective, training.optimizer, params, jax.random.key(0))
+
+    return jaxnn.fit_population(
+        member,
+        jax.device_get(starts(first)),
+        data.x,
+        data.y,
+        epochs=training.iterations,
+        report_every=ITERATIONS_PER_REPORT,
+        callback=log,
+    )
+
+
+def _log(name: str, folder: RunFolder, show: Callable[[int], None], report: dict[str, Any]) -> bool:
+    """Log and show a report; true, to stop, where a network has diverged."""
+    diverged = bool(np.isnan(report["loss"]).any())
+    if not diverged:
+        folder.log(network=name, iteration=report["step"], **spread(report["loss"]))
+        show(report["step"])
+    return diverged
+
+
+def _store(name: str, spec: NetworkSpec, photos: Photos, population: jaxnn.Population, folder: RunFolder) -> None:
     """Write the params that began where the course did; a divergence ends the run."""
     file = name + checkpoint.SUFFIX
     stored = checkpoint.Checkpoint(spec, _first(population.params), photos.classes, IMAGE_SHAPE)
     folder.write_bytes(file, checkpoint.encode(stored))
-    if population.diverged_at is not None:
-        costs = population.costs
-        folder.log(network=name, diverged_at=population.diverged_at, **(spread(costs[-1]) if len(costs) else {}))
+    steps = [at for at in population.diverged_at if at is not None]
+    if steps:
+        before = population.losses[:, min(steps) - 1 : min(steps)].T
+        folder.log(network=name, diverged_at=min(steps), **(spread(before[0]) if len(before) else {}))
         raise RunError(
-            f"{name} diverged at step {population.diverged_at}: a cost or an update was not finite; the params before "
+            f"{name} diverged at step {min(steps)}: a cost or an update was not finite; the params before "
             f"it are in {folder.path / file}; try a smaller --learning-rate"
         )
 
