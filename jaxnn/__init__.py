@@ -38,7 +38,7 @@ from jaxnn.activations import (
 )
 from jaxnn.cross_validation import CrossValidation, cross_validate
 from jaxnn.data import Standardizer, batch_indices, check_batch, fit_standardizer, k_folds, one_hot, split, standardize
-from jaxnn.dense import INITIALIZERS, dense, dense_backward, dense_forward
+from jaxnn.dense import INITIALIZERS, dense, dense_backward, dense_forward, narrow_initializer
 from jaxnn.dropout import dropout, dropout_backward, dropout_forward
 from jaxnn.flatten import flatten, flatten_backward, flatten_forward
 from jaxnn.layer import Layer, chain, differentiable, recompute, repeat, residual, stateless, with_dtype
@@ -58,13 +58,14 @@ from jaxnn.losses import (
     squared_error_value,
 )
 from jaxnn.metrics import accuracy, confusion_matrix, error_rate, log_loss
-from jaxnn.models import Model, logistic_regression, mlp, params_from_arrays
+from jaxnn.models import Model, logistic_regression, mlp, narrow_params, params_from_arrays
 from jaxnn.objective import Objective, gradients_by, objective
 from jaxnn.optimizers import OPTIMIZERS, optimizer
 from jaxnn.penalties import Penalty, elastic_net, is_any, is_weight, l1, l2, no_penalty
 from jaxnn.population import Member, Population, fit_population, grid
 from jaxnn.training import Fit, TrainState, fit, make_epoch, make_step, make_steps, train_state
 from jaxnn.typing import Batch
+from jaxnn.units import first_units
 
 __version__ = "0.1.0"
 
@@ -105,6 +106,7 @@ __all__ = [
     "elu_backward",
     "elu_forward",
     "error_rate",
+    "first_units",
     "fit",
     "fit_population",
     "fit_standardizer",
@@ -135,6 +137,8 @@ __all__ = [
     "make_step",
     "make_steps",
     "mlp",
+    "narrow_initializer",
+    "narrow_params",
     "no_penalty",
     "objective",
     "one_hot",

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.activations import ACTIVATIONS, relu
-from jaxnn.dense import dense
+from jaxnn.dense import dense, narrow_initializer
 from jaxnn.dropout import dropout
 from jaxnn.layer import Layer, chain
 from jaxnn.losses import Loss, sigmoid_cross_entropy, softmax_cross_entropy, squared_error
 from jaxnn.typing import Array, Initializer, Key, Params, Shape
+from jaxnn.units import first_units
 
 
 class Model(NamedTuple):
@@ -59,6 +60,7 @@ def mlp(
     output: str = "binary",
     init: str | Initializer | Sequence[str | Initializer] = "lecun",
     dropout_rate: float | Sequence[float] = 0.0,
+    widths: Sequence[Any] | None = None,
 ) -> Model:
     """The L-layer network: dense layers with activations between them, a_l = g_l(a_{l-1} W_lᵀ + b_l).
 
@@ -80,6 +82,9 @@ def mlp(
       init: of the weights, as `dense` takes it, or a sequence with one per dense layer.
       dropout_rate: the fraction of each hidden layer's units that is dropped while training, or a sequence
         with one per hidden layer.
+      widths: how many units of each hidden layer count, from 1 to its size; all of them by default. May be traced, so
+        that networks of many widths are one program, as members of a population. The rest are silent, their weights
+        start at 0 and stay there, and the network is the narrow one: `narrow_params` cuts it out.
 
     Returns:
       A `Model`.
@@ -105,9 +110,12 @@ def mlp(
     activations = _one_each("activation", activation, n_hidden, (str, Layer))
     rates = _one_each("dropout_rate", dropout_rate, n_hidden, (int, float, np.generic, np.ndarray, jax.Array))
     inits = _one_each("init", init, n_hidden + 1, (str, Callable))
+    hidden = [_activation(activation) for activation in activations]
+    if widths is not None:
+        inits, hidden = _narrowed(sizes, inits, hidden, widths)
     layers = []
-    for size, layer_init, hidden, rate in zip(sizes[1:-1], inits[:-1], activations, rates, strict=True):
-        layers += [dense(size, layer_init), _activation(hidden)]
+    for size, layer_init, activation_layer, rate in zip(sizes[1:-1], inits[:-1], hidden, rates, strict=True):
+        layers += [dense(size, layer_init), activation_layer]
         layers += [dropout(rate)] if _may_drop(rate) else []
     layers.append(dense(sizes[-1], inits[-1]))
     if output == "relu":
@@ -184,6 +192,40 @@ def params_from_arrays(network: Layer, in_shape: Shape, arrays: Sequence[Any]) -
     return jax.tree.unflatten(jax.tree.structure(expected), copies)
 
 
+def narrow_params(network: Layer, in_shape: Shape, params: Params) -> Params:
+    """The params of a narrow network, cut out of those of one with the same layers, of which its first units count.
+
+    Args:
+      network: the narrow `Layer`.
+      in_shape: the shape of one example, as `network.init` takes it.
+      params: of the wide network, `mlp(..., widths=...)`: those of the narrow one are each leaf's first entries.
+
+    Returns:
+      Params of `network`, each leaf in its shape.
+
+    Raises:
+      ValueError: params of another structure, or a leaf too small.
+
+    Example:
+      >>> import jax
+      >>> wide, narrow = mlp((3, 8, 1), widths=(2,)), mlp((3, 2, 1))
+      >>> params = narrow_params(narrow.network, (3,), wide.init(jax.random.key(0)))
+      >>> params[0]["W"].shape
+      (2, 3)
+    """
+    expected = jax.eval_shape(lambda key: network.init(key, in_shape)[0], jax.random.key(0))
+    if jax.tree.structure(expected) != jax.tree.structure(params):
+        raise ValueError("params have another structure than the network's: expected those of the same layers, wider")
+
+    def cut(path, like, leaf):
+        if leaf.ndim != like.ndim or any(have < want for have, want in zip(leaf.shape, like.shape, strict=True)):
+            name = jax.tree_util.keystr(path)
+            raise ValueError(f"params{name} has shape {leaf.shape}, expected at least {like.shape} to cut from")
+        return leaf[tuple(slice(n) for n in like.shape)]
+
+    return jax.tree_util.tree_map_with_path(cut, expected, params)
+
+
 # It runs once, so what counts is the time to compile it: half at this level of LLVM's, and the numbers are the same.
 @partial(jax.jit, static_argnums=(0, 1), compiler_options={"xla_backend_optimization_level": 1})
 def _init(network: Layer, in_shape: Shape, key: Key) -> Params:
@@ -206,6 +248,19 @@ _OUTPUTS: dict[str, tuple[Loss, Callable[[Array], Array], Callable[[Array], Arra
     "linear": (squared_error(), _unchanged, _unchanged),
     "relu": (squared_error(), _unchanged, _unchanged),
 }
+
+
+def _narrowed(
+    sizes: Sequence[int], inits: list[Any], hidden: list[Layer], widths: Sequence[Any]
+) -> tuple[list[Initializer], list[Layer]]:
+    """Initialisers and activations of a network of which the first `widths` units of each hidden layer count."""
+    widths = _one_each("widths", list(widths) if np.iterable(widths) else widths, len(hidden), ())
+    for size, width in zip(sizes[1:-1], widths, strict=True):
+        if not isinstance(width, jax.core.Tracer) and not 1 <= width <= size:
+            raise ValueError(f"widths are from 1 to the size of their layer, got {width} for a layer of {size}")
+    ends = [sizes[0], *widths, sizes[-1]]
+    narrow = [narrow_initializer(*each) for each in zip(inits, ends[:-1], ends[1:], strict=True)]
+    return narrow, [first_units(layer, n) for layer, n in zip(hidden, widths, strict=True)]
 
 
 def _activation(activation: str | Layer) -> Layer:

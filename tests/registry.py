@@ -84,6 +84,8 @@ LAYER_CASES = [
     LayerCase("residual_dropout", nn.residual(_DROPPING), random=True),
     LayerCase("recompute", nn.recompute(nn.chain(nn.dense(4), nn.gelu(), nn.dense(3)))),
     LayerCase("recompute_dropout", nn.recompute(_DROPPING), random=True),
+    LayerCase("first_units", nn.first_units(nn.chain(nn.dense(4), nn.sigmoid()), 2)),
+    LayerCase("first_units_dropout", nn.first_units(_DROPPING, 3), random=True),
     LayerCase("with_dtype_same", nn.with_dtype(_BLOCK, jnp.float32), inside="float32"),
     LayerCase("with_dtype_bfloat16", nn.with_dtype(nn.chain(nn.dense(4), nn.tanh()), jnp.bfloat16), inside="bfloat16"),
     LayerCase("nested", nn.repeat(nn.recompute(nn.residual(_DROPPING)), 2), random=True),

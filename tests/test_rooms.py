@@ -12,7 +12,7 @@ import pytest
 import jaxnn
 
 ROOT = Path(__file__).parent.parent
-LAYER_ROOMS = {"activations", "dense", "dropout", "flatten"}
+LAYER_ROOMS = {"activations", "dense", "dropout", "flatten", "units"}
 
 # room -> the rooms of jaxnn that it may import. A new room needs a line here.
 MAY_IMPORT = {

@@ -1,0 +1,114 @@
+"""Widths that are numbers: a network of which the first units count is the narrow network."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxnn
+
+RNG = np.random.default_rng(3)
+X = RNG.normal(size=(12, 3)).astype(np.float32)
+Y = (X[:, 0] > X[:, 1]).astype(np.int32)
+SIZES, WIDTHS = (3, 7, 5, 1), (4, 2)
+NARROW = (3, *WIDTHS, 1)
+
+
+def wide(activation="sigmoid", widths=WIDTHS, **options):
+    return jaxnn.mlp(SIZES, activation, widths=widths, **options)
+
+
+@pytest.mark.parametrize("init", ["zeros", "normal", "lecun", "glorot", "he"])
+def test_the_start_has_the_narrow_network_s_deviation(init):
+    key, shape = jax.random.key(0), (300, 200)
+    W = np.asarray(jaxnn.narrow_initializer(init, 60, 150)(key, shape, jnp.float32))
+    assert not W[60:].any()
+    assert not W[:, 150:].any()
+    expected = {"zeros": 0, "normal": 0.01, "lecun": 60**-0.5, "glorot": (2 / 210) ** 0.5, "he": (2 / 60) ** 0.5}[init]
+    assert W[:60, :150].std() == pytest.approx(expected, rel=0.03)
+
+
+def test_at_full_width_the_start_is_the_initialiser_s_own():
+    key = jax.random.key(0)
+    ours = jaxnn.mlp(SIZES, init="glorot", widths=(7, 5)).init(key)
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(jaxnn.mlp(SIZES, init="glorot").init(key)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+# A sigmoid of 0 is not 0, so that a unit which is not silenced shows.
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
+@pytest.mark.parametrize("optimizer", [optax.adam(0.05), optax.sgd(0.3, momentum=0.9)], ids=["adam", "momentum"])
+def test_it_learns_what_the_narrow_network_learns(activation, optimizer):
+    model, narrow = wide(activation), jaxnn.mlp(NARROW, activation)
+    params = model.init(jax.random.key(5))
+    cut = jaxnn.narrow_params(narrow.network, (3,), params)
+    fits = []
+    for one, start in ((model, params), (narrow, cut)):
+        objective = jaxnn.objective(one.network, one.loss, jaxnn.l2(0.01))
+        fits.append(jaxnn.fit(objective, optimizer, start, X, Y, key=jax.random.key(1), epochs=20, batch_size=4))
+    np.testing.assert_allclose(fits[0].losses, fits[1].losses, rtol=1e-5)
+    assert abs(fits[0].params[0]["W"] - params[0]["W"]).max() > 0.05
+    trained = jaxnn.narrow_params(narrow.network, (3,), fits[0].params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), trained, fits[1].params)
+    np.testing.assert_allclose(model.predict(fits[0].params, X), narrow.predict(trained, X), rtol=1e-5)
+
+
+def test_silent_units_have_no_gradient_and_no_influence():
+    model = wide()
+    objective = jaxnn.objective(model.network, model.loss)
+    # Even where their weights are not 0, and not finite.
+    params = jax.tree.map(lambda leaf: leaf + 0.1, model.init(jax.random.key(0)))
+    batch = jaxnn.Batch(jnp.asarray(X), jnp.asarray(Y))
+    loss, grads = objective.value_and_grad(params, batch)
+    first, second = grads[0], grads[2]
+    assert np.asarray(first["W"][:4]).all()
+    assert not np.asarray(first["W"][4:]).any()
+    assert not np.asarray(first["b"][4:]).any()
+    assert not np.asarray(second["W"][:, 4:]).any()
+    broken = (dict(params[0], b=params[0]["b"].at[5].set(jnp.inf)), *params[1:])
+    assert objective.value(broken, batch) == loss
+
+
+def test_members_of_many_widths_are_one_population():
+    widths = jaxnn.grid(first=[1, 4, 7], second=[2, 5])
+
+    def member(h):
+        model = wide("tanh", (h["first"], h["second"]))
+        key = jax.random.key(2)
+        objective = jaxnn.objective(model.network, model.loss)
+        return jaxnn.Member(objective, optax.adam(0.05), model.init(key), key)
+
+    population = jaxnn.fit_population(member, widths, X, Y, epochs=5, batch_size=4)
+    for i, (first, second) in enumerate(zip(widths["first"], widths["second"], strict=True)):
+        narrow = jaxnn.mlp((3, int(first), int(second), 1), "tanh")
+        start = member({name: values[i] for name, values in widths.items()}).params
+        cut = jaxnn.narrow_params(narrow.network, (3,), start)
+        objective = jaxnn.objective(narrow.network, narrow.loss)
+        alone = jaxnn.fit(objective, optax.adam(0.05), cut, X, Y, key=jax.random.key(2), epochs=5, batch_size=4)
+        np.testing.assert_allclose(population.losses[i], alone.losses, rtol=1e-5)
+
+
+def cut_to(sizes):
+    return jaxnn.narrow_params(jaxnn.mlp(sizes).network, (3,), wide().init(jax.random.key(0)))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: wide(widths=(4,)), "widths has 1 entries, expected one value, or 2"),
+        (lambda: wide(widths=(4, 6)), "from 1 to the size of their layer, got 6 for a layer of 5"),
+        (lambda: wide(widths=(0, 2)), "from 1 to the size"),
+        (lambda: wide(init=jax.nn.initializers.orthogonal()), "widths take an initialiser by name"),
+        (lambda: jaxnn.first_units(jaxnn.tanh(), 0), "at least 1, got 0"),
+        (lambda: jaxnn.first_units(jaxnn.tanh, 1), "call the factory"),
+        (
+            lambda: jaxnn.narrow_params(jaxnn.mlp((3, 9, 2, 1)).network, (3,), wide().init(jax.random.key(0))),
+            "at least",
+        ),
+        (lambda: jaxnn.narrow_params(jaxnn.mlp((3, 2, 1)).network, (3,), wide().init(jax.random.key(0))), "structure"),
+    ],
+)
+def test_bad_widths_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
