@@ -1,6 +1,7 @@
 """The machinery of populations: members side by side in one program, over devices, in chunks that fit into memory."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -143,9 +144,17 @@ class Fleet:
         each = -(-most // devices.size)
         if memory is not None:
             each = self._planned(plan, hyperparameters, epochs, each, memory, chunk)
-        size = devices.size * each
-        rows = np.minimum(np.arange(-(-n // size) * size), n - 1).reshape(-1, size)
+        # In as few chunks, but even ones, so that the last has little to be filled up with.
+        chunks = -(-n // (each * devices.size))
+        size = -(-n // (chunks * devices.size)) * devices.size
+        rows = np.minimum(np.arange(chunks * size), n - 1).reshape(chunks, size)
         self._h = [jax.tree.map(lambda leaf, of=of: leaf[of], hyperparameters) for of in rows]
+        # XLA compiles the one program while JAX traces the other.
+        starting = self._start.lower(self._put(self._h[0]))
+        with ThreadPoolExecutor(1) as pool:
+            compiling = pool.submit(starting.compile)
+            self._lowered(plan, self._h[0], epochs).compile()
+            compiling.result()
         started = [self._start(self._put(h)) for h in self._h]
         self._order = started[0][1] if plan.shuffle == "shared" else None
         self._states = [self._kept(state) for state, _ in started]
@@ -207,19 +216,21 @@ class Fleet:
 
     def _needed(self, plan: Plan, hyperparameters: PyTree, epochs: int, each: int) -> int:
         """Bytes of a device for so many members on each, by what the compiled program says."""
+        size = each * self._mesh.size
+        h = jax.tree.map(lambda leaf: np.broadcast_to(leaf[:1], (size, *leaf.shape[1:])), hyperparameters)
+        memory = self._lowered(plan, h, epochs).compile().memory_analysis()
+        return memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+
+    def _lowered(self, plan: Plan, h: PyTree, epochs: int) -> jax.stages.Lowered:
+        """The program that runs members with such hyperparameters, before there are any."""
 
         def shape(leaf, spec=_MEMBERS):
             return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=NamedSharding(self._mesh, spec))
 
-        h = jax.tree.map(
-            lambda leaf: np.broadcast_to(leaf[:1], (each * self._mesh.size, *leaf.shape[1:])), hyperparameters
-        )
         states, key = jax.eval_shape(self._start, h)
         states = jax.tree.map(shape, states._replace(step=()))._replace(step=shape(states.step, _SHARED))
         order = shape(key, _SHARED) if plan.shuffle == "shared" else None
-        lowered = self._run.lower(epochs, states, jax.tree.map(shape, h), self._data, order)
-        memory = lowered.compile().memory_analysis()
-        return memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+        return self._run.lower(epochs, states, jax.tree.map(shape, h), self._data, order)
 
     def _put(self, h: PyTree) -> PyTree:
         return jax.device_put(h, NamedSharding(self._mesh, _MEMBERS))
@@ -233,7 +244,7 @@ class Fleet:
 
 
 def that_fit(needed: Callable[[int], int], most: int, memory: int, shared: int, least: int) -> int:
-    """The largest number of members, at most `most`, for which the memory suffices; 0 where it does for none.
+    """How many members fit: the most, or nearly, for which the memory suffices; 0 where it does for none.
 
     Args:
       needed: bytes for so many members, a scalar: costly to call, and near shared + a constant for each.
@@ -246,9 +257,9 @@ def that_fit(needed: Callable[[int], int], most: int, memory: int, shared: int, 
       A count. `needed` is called for few numbers, and not at all where `least` already says that none fits.
     """
     n = min(most, int((memory - shared) // least))
-    while n >= 1 and (bytes_needed := needed(n)) > memory:
-        n = min(n - 1, int((memory - shared) / (bytes_needed - shared) * n))
-    return max(n, 0)
+    while n > 1 and (bytes_needed := needed(n)) > memory:
+        n = max(1, min(n - 1, int((memory - shared) / (bytes_needed - shared) * n)))
+    return max(n, 0) if n != 1 or needed(1) <= memory else 0
 
 
 def _bytes(tree: PyTree) -> int:

@@ -196,8 +196,8 @@ def fit_population(
       evaluate: called at each report, under `jax.vmap`, with a member's params and its hyperparameters; the dictionary
         of scalars that it returns joins the report. Compile it: `jax.jit`, with its data as arguments.
       callback: called with each entry of the history as it comes; a true answer stops the training.
-      chunk: how many members run at a time, on all devices together; the chunks take turns between reports. By default
-        as many as fit into memory.
+      chunk: at most how many members run at a time, on all devices together; chunks take turns between reports. By
+        default as many as fit into memory.
       devices: where the members are spread, in equal shares; all local devices by default. (A CPU counts as one,
         unless JAX is told before its first use: `jax.config.update("jax_num_cpu_devices", 2)`.)
       memory: bytes that a device has for this. By default what it says is free, if it says so, as GPUs do.

@@ -37,6 +37,7 @@ OUTSIDE = {
     "jax",
     "numpy",
     "collections",
+    "concurrent",
     "dataclasses",
     "enum",
     "functools",

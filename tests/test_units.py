@@ -71,7 +71,7 @@ def test_silent_units_have_no_gradient_and_no_influence():
 
 
 def test_members_of_many_widths_are_one_population():
-    widths = jaxnn.grid(first=[1, 4, 7], second=[2, 5])
+    widths = jaxnn.grid(first=[1, 7], second=[2])
 
     def member(h):
         model = wide("tanh", (h["first"], h["second"]))
