@@ -63,7 +63,7 @@ def test_each_fold_equals_the_training_without_it():
     result = validate()
     held_out = jaxnn.k_folds(Y, 3, seed=0)
     assert result.measured["accuracy"].shape == (4, 3)
-    for i, fold in ((0, 0), (1, 2), (3, 1)):
+    for i, fold in ((1, 2), (3, 1)):
         made = member({name: values[i] for name, values in GRID.items()})
         out = held_out[fold] == 1
         single = jaxnn.fit(made.objective, made.optimizer, made.params, X[~out], Y[~out], key=made.key, epochs=5)

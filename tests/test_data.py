@@ -180,7 +180,21 @@ def test_one_hot_refuses(y, message):
 
 # batch_indices
 
-PAIRS = [(1, 1), (2, 1), (2, 2), (5, 2), (5, 3), (5, 4), (6, 3), (7, 7), (10, 9), (64, 10), (100, 32)]
+PAIRS = [
+    (1, 1),
+    (2, 1),
+    (2, 2),
+    (5, 2),
+    (5, 3),
+    (5, 4),
+    (6, 3),
+    (7, 7),
+    (10, 9),
+    (64, 10),
+    (100, 32),
+    (2048, 700),
+    (2049, 700),
+]
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +224,15 @@ def test_batches_follow_their_key(batches):
     (in_order, _), (one, _), (other, _) = batches[100, 32]
     assert np.array_equal(in_order.ravel()[:100], np.arange(100))
     assert not np.array_equal(one, in_order) and not np.array_equal(one, other)
+
+
+def test_every_example_is_as_often_in_every_place():
+    keys = jax.random.split(jax.random.key(2), 4000)
+    orders = np.asarray(jax.jit(jax.vmap(lambda key: nn.batch_indices(key, 6, 6)[0][0]))(keys))
+    counts = np.stack([(orders == i).sum(axis=0) for i in range(6)])
+    expected = len(keys) / 6
+    chi_squared = ((counts - expected) ** 2 / expected).sum()
+    assert chi_squared < 52.6  # 25 degrees of freedom: so much, or more, once in 1000 keys
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 6])
