@@ -7,6 +7,7 @@ BENCHMARKS = {
     "gradcheck": "right and wrong gradients through jaxnn.gradcheck and through other checkers",
     "speed": "the same trainings by jaxnn and by its peers: whole runs, first steps, steady steps, memory",
     "gradcheck-time": "how long checks take, and how much of that is compilation",
+    "start": "the wait for an experiment's first steps by what the compilation cache holds; imports, help",
 }
 
 
