@@ -12,8 +12,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from experiments import compilation_cache
 from experiments.catalog import FIELDS, experiments
-from experiments.options import RunOptions, parse
+from experiments.options import CacheOptions, RunOptions, parse
 from experiments.run_folder import RunError, RunFolder
 
 # What was typed: scripts/run says its own name.
@@ -34,7 +35,9 @@ experiments:
 {experiments}
 
 Exit status: 0 done; 1 the run failed (it diverged, or its gradients were wrong); 2 bad arguments or data;
-130 interrupted. Results go to stdout, progress and errors to stderr."""
+130 interrupted. Results go to stdout, progress and errors to stderr.
+Compiled programs are kept in the user's cache folder for the next start, {megabytes} MB at most; the option
+--no-compilation-cache compiles everything afresh."""
 
 
 class Start:
@@ -104,6 +107,7 @@ def _run(name: str, rest: list[str], argv: list[str]) -> int:
         options = parse(declared.Options, rest, prog=f"{PROG} run {name}", description=experiment.paragraphs)
         if options is None:
             return 0
+        _set_compilation_cache(options)
         start = Start(name, options, argv)
         importlib.import_module(f"experiments.{name}.run").run(options, start)
     except RunError as failure:
@@ -125,17 +129,29 @@ def _predict(rest: list[str]) -> int:
         predict = importlib.import_module("experiments.predict")
         options = parse(predict.Options, rest, prog=f"{PROG} predict", description=predict.__doc__)
         if options is not None:
+            _set_compilation_cache(options)
             print(predict.predict(options))
     except (ValueError, OSError) as error:
         return _complain(error)
     return 0
 
 
+def _set_compilation_cache(options: CacheOptions) -> None:
+    """As the options say. Without one a run takes longer, and that is all."""
+    if not options.compilation_cache:
+        compilation_cache.turn_off()
+        return
+    try:
+        compilation_cache.turn_on()
+    except (OSError, ImportError, RuntimeError) as error:
+        _say(f"note: compiled programs are not kept: {_reason(error)}")
+
+
 def _help() -> str:
     found = experiments().values()
     width = max(len(experiment.name) for experiment in found)
     lines = [f"  {experiment.name:{width}}  {experiment.title}" for experiment in found]
-    return HELP.format(prog=PROG, experiments="\n".join(lines))
+    return HELP.format(prog=PROG, experiments="\n".join(lines), megabytes=compilation_cache.MEGABYTES)
 
 
 def _listing(experiment: Any) -> str:
@@ -146,10 +162,17 @@ def _listing(experiment: Any) -> str:
 
 
 def _complain(error: object, status: int = 2) -> int:
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        error = f"{error.filename}: {error.strerror}"
-    print("error:", " ".join(str(error).split()), file=sys.stderr)
+    _say(f"error: {_reason(error)}")
     return status
+
+
+def _reason(error: object) -> object:
+    named = isinstance(error, OSError) and error.filename is not None and error.strerror
+    return f"{error.filename}: {error.strerror}" if named else error
+
+
+def _say(line: str) -> None:
+    print(" ".join(line.split()), file=sys.stderr)
 
 
 def _surroundings() -> dict[str, Any]:
@@ -170,4 +193,5 @@ def _surroundings() -> dict[str, Any]:
             "python": platform.python_version(),
         },
         "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+        "compilation_cache": compilation_cache.in_use(),
     }

@@ -13,7 +13,15 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions:
+class CacheOptions:
+    """The option of every command that compiles."""
+
+    compilation_cache: bool = True
+    """Keep compiled programs in the user's cache folder, where the next start finds them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(CacheOptions):
     """The options that all experiments share."""
 
     runs_dir: Path = Path("runs")

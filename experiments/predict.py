@@ -6,17 +6,18 @@ becomes white, and it is squashed, not cropped, to the 64 x 64 pixels that the n
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import tyro
 
-from experiments.checkpoint import SUFFIX, Checkpoint, load
-from experiments.photo import read_photo
+from experiments.options import CacheOptions
+
+if TYPE_CHECKING:
+    from experiments.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(CacheOptions):
     """What to classify, and by what."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
@@ -33,6 +34,10 @@ def predict(options: Options) -> str:
     Raises:
       ValueError, OSError: what is wrong with the run or with the photo.
     """
+    import numpy as np
+
+    from experiments.photo import read_photo  # slow to import, as checkpoint is below, so not for --help
+
     network = _network(options.run, options.network)
     if network.image_shape is None:
         raise ValueError(f"{options.run} has networks for other data than images: predict takes a run of catvnoncat")
@@ -45,7 +50,9 @@ def predict(options: Options) -> str:
     return f"{network.classes[best]} with probability {probabilities[best]:.2f}"
 
 
-def _network(run: Path, name: str) -> Checkpoint:
+def _network(run: Path, name: str) -> "Checkpoint":
+    from experiments.checkpoint import SUFFIX, load
+
     if not run.is_dir():
         raise ValueError(f"{run} is not a folder: predict takes the results folder of a run, runs/catvnoncat-... say")
     stored = {path.stem: path for path in sorted(run.glob(f"*{SUFFIX}"))}

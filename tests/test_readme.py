@@ -43,7 +43,7 @@ def test_commands(command, tmp_path, full):
     done = subprocess.run(
         [str(ROOT / command.split()[0]), *command.split()[1:]],
         cwd=tmp_path,
-        env={**os.environ, "PYTEST_ADDOPTS": ""},
+        env={**os.environ, "PYTEST_ADDOPTS": "", "XDG_CACHE_HOME": str(tmp_path / "caches")},
         capture_output=True,
         text=True,
         timeout=500,

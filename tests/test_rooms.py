@@ -127,6 +127,14 @@ def test_import_loads_nothing_of_the_experiments():
     assert not loaded & EXPERIMENTS_ONLY
 
 
+def test_import_loads_jaxnn_alone_beside_jax_and_optax():
+    program = "import sys, jax, optax; before = {*sys.modules}; import jaxnn; print(*{*sys.modules} - before)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert "jaxnn.training" in loaded
+    assert {name.split(".")[0] for name in loaded} == {"jaxnn"}
+
+
 def test_all_is_what_is_public():
     public = {name for name, a in vars(jaxnn).items() if not name.startswith("_") and not isinstance(a, ModuleType)}
     assert set(jaxnn.__all__) == public

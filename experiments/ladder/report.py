@@ -38,10 +38,12 @@ COLUMNS = (
 def report(rows: Sequence[Row], histories: Mapping[tuple[str, str], list[dict[str, float]]], folder: RunFolder) -> None:
     """Print the table, and write it with the curves and the numbers to the folder."""
     table = tables.table("Trained with hand-derived gradients", COLUMNS, [_cells(row) for row in rows], 3)
-    notes = (
+    notes = [
         f"gradient diff.: {proof.DEFINITION}, in float64; more than {proof.BOUND:g} fails the run",
         "compile s, steps/s: the same program of training steps, with hand-derived and with automatic gradients",
-    )
+    ]
+    if any(speed.compile_seconds is None for row in rows for speed in row.speed.values()):
+        notes.append("cached: compiled by an earlier run, and loaded; --no-compilation-cache compiles, and times it")
     tables.show(table)
     print(*notes, sep="\n")
     folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
@@ -60,9 +62,13 @@ def _cells(row: Row) -> list[str]:
         f"{row.params:,}",
         *(f"{100 * row.accuracy[part]:.2f}" for part in ("train", "dev", "test")),
         *(f"{row.difference[when]:.1e}" for when in ("initial", "trained")),
-        *(f"{row.speed[by].compile_seconds:.2f}" for by in ("hand", "auto")),
+        *(_seconds(row.speed[by].compile_seconds) for by in ("hand", "auto")),
         *(f"{row.speed[by].steps_per_second:,.0f}" for by in ("hand", "auto")),
     ]
+
+
+def _seconds(compiling: float | None) -> str:
+    return "cached" if compiling is None else f"{compiling:.2f}"
 
 
 def _curves(histories: Mapping[tuple[str, str], list[dict[str, float]]]) -> bytes:

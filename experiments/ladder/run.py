@@ -62,7 +62,7 @@ def run(options: Options, start: StartRun) -> None:
             rows.append(row)
     report(rows, histories, folder)
     seconds, compiling = time.perf_counter() - began, clock.seconds - compiled_before
-    print(f"\n{seconds:.0f} s in total, {compiling / seconds:.0%} of it compilation")
+    print(f"\n{seconds:.0f} s in total, {compiling / seconds:.0%} of it compilation; {clock}")
 
 
 def _show(show: Callable[[int, str], None], before: int, note: str, done: int) -> None:

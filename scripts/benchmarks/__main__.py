@@ -8,6 +8,7 @@ BENCHMARKS = {
     "speed": "the same trainings by jaxnn and by its peers: whole runs, first steps, steady steps, memory",
     "population": "one population by every plan: shared batches or own, one device or two, chunks",
     "gradcheck-time": "how long checks take, and how much of that is compilation",
+    "start": "the wait for an experiment's first steps by what the compilation cache holds; imports, help",
 }
 
 

@@ -1,12 +1,22 @@
 """Made data and made runs, so that the tests need no download and little time."""
 
 import h5py
+import jax
 import numpy as np
 import pytest
 
 import jaxnn
 from experiments.checkpoint import Checkpoint, encode
 from experiments.networks import NetworkSpec
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_compilation_cache():
+    """Tests compile what they test, and write nothing to the user's cache."""
+    before = jax.config.jax_enable_compilation_cache
+    jax.config.update("jax_enable_compilation_cache", False)
+    yield
+    jax.config.update("jax_enable_compilation_cache", before)
 
 
 @pytest.fixture

@@ -30,7 +30,9 @@ def test_help_names_the_commands_and_the_experiments(capsys, argv):
         assert word in out
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["list"], ["run", "ladder", "--help"], ["run", "nothing"]])
+@pytest.mark.parametrize(
+    "argv", [["--help"], ["list"], ["run", "ladder", "--help"], ["predict", "--help"], ["run", "nothing"]]
+)
 def test_help_imports_nothing_heavy(argv):
     code = f"import sys; from experiments.cli import main; main({argv}); print('\\n', *sys.modules, sep=' ')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
@@ -58,8 +60,8 @@ def test_there_are_experiments_and_each_header_is_complete():
     ("command", "words"),
     [
         (["run", "ladder"], ["--epochs", "--batch-size", "--learning-rate", "--optimizer", "--seed", "--runs-dir"]),
-        (["run", "catvnoncat"], ["--data-dir DIR", "--seeds", "--iterations", "--runs-dir"]),
-        (["predict"], ["RUN", "IMAGE", "--network", "squashed"]),
+        (["run", "catvnoncat"], ["--data-dir DIR", "--seeds", "--iterations", "--no-compilation-cache"]),
+        (["predict"], ["RUN", "IMAGE", "--network", "squashed", "--no-compilation-cache"]),
     ],
 )
 def test_each_command_explains_its_options(capsys, command, words):
