@@ -1,8 +1,8 @@
 """The machinery of populations: members side by side in one program, over devices, in chunks that fit into memory."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
+from threading import Thread
 from typing import Any, NamedTuple
 
 import jax
@@ -151,10 +151,10 @@ class Fleet:
         self._h = [jax.tree.map(lambda leaf, of=of: leaf[of], hyperparameters) for of in rows]
         # XLA compiles the one program while JAX traces the other.
         starting = self._start.lower(self._put(self._h[0]))
-        with ThreadPoolExecutor(1) as pool:
-            compiling = pool.submit(starting.compile)
-            self._lowered(plan, self._h[0], epochs).compile()
-            compiling.result()
+        compiling = Thread(target=starting.compile)
+        compiling.start()
+        self._lowered(plan, self._h[0], epochs).compile()
+        compiling.join()
         started = [self._start(self._put(h)) for h in self._h]
         self._order = started[0][1] if plan.shuffle == "shared" else None
         self._states = [self._kept(state) for state, _ in started]

@@ -37,7 +37,6 @@ OUTSIDE = {
     "jax",
     "numpy",
     "collections",
-    "concurrent",
     "dataclasses",
     "enum",
     "functools",
@@ -45,6 +44,7 @@ OUTSIDE = {
     "itertools",
     "math",
     "operator",
+    "threading",
 }
 OUTSIDE |= {"typing", "types", "html", "re", "string", "textwrap"}
 # The checker's doors to a terminal and to pytest: nothing in jaxnn imports these two files.
