@@ -7,23 +7,40 @@ import sys
 import time
 from pathlib import Path
 
-from scripts.benchmarks.speed.workloads import WORKLOADS, load, mean_loss
+from scripts.benchmarks.speed.workloads import WORKLOADS, load, losses_of
 
 
 def main(peer: str, name: str, folder: str) -> None:
     module = importlib.import_module(f"scripts.benchmarks.speed.peers.{peer}")
     imported = time.time()
     workload = WORKLOADS[name]
+    train = getattr(module, "population" if workload.population else "train", None)
+    if train is None:
+        print(json.dumps(dict(none="no population entry" if workload.population else "trains populations only")))
+        return
     x, y = load(Path(folder))
     started, laps = time.time(), []
-    arrays = module.train(workload, x, y, lambda: laps.append(time.time()))
+    arrays = train(workload, x, y, lambda: laps.append(time.time()))
     done = time.time()
     # Not getrusage: what it calls the peak is the parent's own where that was larger.
     peak = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024
     if len(laps) != workload.laps:
         raise RuntimeError(f"{len(laps)} laps of {workload.laps}")
-    loss = mean_loss(workload, arrays, x, y)
-    print(json.dumps(dict(imported=imported, started=started, laps=laps, done=done, peak=peak, loss=loss)))
+    device, device_peak = on_device()
+    losses = losses_of(workload, arrays, x, y)
+    told = dict(imported=imported, started=started, laps=laps, done=done, peak=peak, losses=losses)
+    print(json.dumps(told | dict(device=device, device_peak=device_peak)))
+
+
+def on_device() -> tuple[str, int]:
+    """Where the library that was imported computes, and the peak of its memory there in bytes; 0 on a CPU."""
+    if "jax" in sys.modules:
+        device = sys.modules["jax"].devices()[0]
+        return device.device_kind, (device.memory_stats() or {}).get("peak_bytes_in_use", 0)
+    if "torch" in sys.modules and sys.modules["torch"].cuda.is_available():
+        cuda = sys.modules["torch"].cuda
+        return cuda.get_device_name(), cuda.max_memory_allocated()
+    return "cpu", 0
 
 
 if __name__ == "__main__":

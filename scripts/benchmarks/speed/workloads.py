@@ -8,8 +8,31 @@ from typing import NamedTuple
 import numpy as np
 
 
+class Population(NamedTuple):
+    """Many networks in place of one: each rate with each seed, the seed varying fastest.
+
+    An entry must train all of them, each from its own start and at its own rate. So the median loss of each rate's
+    members is held against `losses`, what right entries come to: no more than twice that, and no less than a quarter.
+    Where members are not trained, they stay above 2.3; where all have one rate, the slowest or the fastest are outside.
+    And no two members may come to the same loss.
+    """
+
+    rates: tuple[float, ...]
+    seeds: int
+    losses: tuple[float, ...]  # of each rate
+
+    @property
+    def members(self) -> list[tuple[float, int]]:
+        """The rate and the seed of each member."""
+        return [(rate, seed) for rate in self.rates for seed in range(self.seeds)]
+
+
 class Workload(NamedTuple):
-    """One training. A lap is as many steps as its user would have reported, one program where programs are compiled."""
+    """One training. A lap is as many steps as its user would have reported, one program where programs are compiled.
+
+    In a population a step is one of every member. An entry that trains members one after another makes a lap of so many
+    whole trainings as have the same number of steps, a quarter of the members where there are four laps.
+    """
 
     stresses: str
     sizes: tuple[int, ...]
@@ -17,12 +40,14 @@ class Workload(NamedTuple):
     output: str  # binary: one logit; softmax: a logit per class
     init: str  # zeros, lecun (standard deviation 1/sqrt(n_in)) or he (sqrt(2/n_in))
     optimizer: str  # sgd or adam
-    rate: float
+    rate: float | None  # None in a population, whose members have their own
     batch: int | None  # examples of a batch, reshuffled every epoch; None for all of them
     laps: int
     steps: int  # of a lap
-    target: float  # the mean loss on the training data that must be reached
+    target: float  # the mean loss on the training data that must be reached; in a population by the median member
     data: str
+    seed: int = 0  # of the initial weights, where members of a population are trained one after another
+    population: Population | None = None
 
 
 _DEEP = dict(activation="relu", output="softmax", init="he", optimizer="sgd", rate=1e-3, data="noise64")
@@ -49,6 +74,12 @@ WORKLOADS: dict[str, Workload] = {
     "deep-128": _deep(128),
     "wide": Workload(
         "matrix products", (2048,) * 5, "relu", "softmax", "he", "sgd", 1e-2, 1024, 4, 2, 9.0, "wide"
+    ),
+    "population": Workload(
+        "64 networks at a time", (64, 32, 10), "relu", "softmax", "he", "adam", None, 64, 4, 140, 0.12, "digits",
+        population=Population(
+            tuple((10 ** np.linspace(-3.5, -1.5, 8)).tolist()), 8, (0.81, 0.37, 0.18, 0.1, 0.056, 0.028, 0.018, 0.01)
+        ),
     ),
 }  # fmt: skip
 
@@ -93,6 +124,32 @@ def mean_loss(workload: Workload, arrays: list[np.ndarray], x: np.ndarray, y: np
     return float(np.mean(np.log(np.exp(a - top).sum(1)) + top[:, 0] - a[np.arange(len(y)), y]))
 
 
+def losses_of(workload: Workload, arrays: list[np.ndarray], x: np.ndarray, y: np.ndarray) -> list[float]:
+    """The mean loss, or in a population each member's, for arrays with an axis of members in front."""
+    if workload.population is None:
+        return [mean_loss(workload, arrays, x, y)]
+    n = len(workload.population.members)
+    if any(len(a) != n for a in arrays):
+        raise ValueError(f"weights came for {sorted({len(a) for a in arrays})} members, not {n}")
+    return [mean_loss(workload, [a[i] for a in arrays], x, y) for i in range(n)]
+
+
+def shortfall(workload: Workload, losses: list[float]) -> str | None:
+    """What is wrong with the losses of an entry, one or each member's; `None` where the training counts."""
+    loss = float(np.median(losses))
+    if not loss <= workload.target:
+        return f"reached a loss of {loss:.4g}, not {workload.target:g}"
+    if workload.population is None:
+        return None
+    if len(set(losses)) < len(losses):
+        return "trained members that are one and the same"
+    medians = np.median(np.reshape(losses, (-1, workload.population.seeds)), axis=1)
+    for rate, got, expected in zip(workload.population.rates, medians, workload.population.losses, strict=True):
+        if not expected / 4 <= got <= expected * 2:
+            return f"reached a loss of {got:.4g} at the rate {rate:.2g}, which comes to {expected:g}"
+    return None
+
+
 def _cats() -> Data:
     path = _file("catvnoncat", "train_catvnoncat.h5")
     if path is None:
@@ -114,6 +171,17 @@ def _mnist() -> Data:
     x = np.frombuffer(gzip.decompress(images.read_bytes()), np.uint8, offset=16).reshape(-1, 784)
     y = np.frombuffer(gzip.decompress(labels.read_bytes()), np.uint8, offset=8)
     return Data(x[:m] / np.float32(255), y[:m], True)
+
+
+def _digits() -> Data:
+    m = 28 * 64  # whole batches
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        return _made(m, 64, 10, seed=4)
+    x, y = load_digits(return_X_y=True)
+    rows = np.random.default_rng(4).permutation(len(y))[:m]
+    return Data(x[rows] / 16, y[rows], True)
 
 
 def _file(*path: str) -> Path | None:
@@ -146,6 +214,7 @@ _SOURCES: dict[str, Callable[[], Data]] = {
     "cats": _cats,
     "mnist": _mnist,
     "made": _rule,
+    "digits": _digits,
     "noise64": lambda: _noise(1280, 64, 10),
     "wide": lambda: _noise(2048, 2048, 2048),
 }

@@ -5,3 +5,4 @@ from functools import partial
 from scripts.benchmarks.speed.peers import jaxnn_fit
 
 train = partial(jaxnn_fit.train, gradients="auto")
+population = partial(jaxnn_fit.population, gradients="auto")

@@ -1,16 +1,18 @@
-"""jaxnn: a model, an objective, `fit`."""
+"""jaxnn: a model, an objective, `fit`; a population by `fit_population`."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import jaxnn
+from scripts.benchmarks.speed.peers.devices import shardings
 
 
-def train(workload, x, y, lap, gradients="hand"):
-    model = jaxnn.mlp(workload.sizes, workload.activation, output=workload.output, init=workload.init)
+def train(workload, x, y, lap, gradients="hand", dtype=jnp.float32):
+    model, objective = _model(workload, dtype)
     epochs = workload.steps if workload.batch is None else workload.steps * workload.batch // len(y)
     result = jaxnn.fit(
-        jaxnn.objective(model.network, model.loss),
+        objective,
         jaxnn.optimizer(workload.optimizer, workload.rate),
         model.init(jax.random.key(0)),
         x,
@@ -22,5 +24,37 @@ def train(workload, x, y, lap, gradients="hand"):
         report_every=epochs,
         callback=lambda report: lap(),
     )
-    layers = [layer for layer in result.params if layer]
-    return [np.asarray(layer[name]) for layer in layers for name in ("W", "b")]
+    return _arrays(result.params)
+
+
+def population(workload, x, y, lap, gradients="hand", dtype=jnp.float32):
+    shardings(len(workload.population.members))  # a host device for each core; fit_population takes all there are
+    model, objective = _model(workload, dtype)
+
+    def member(h):
+        optimizer = jaxnn.optimizer(workload.optimizer, h["learning_rate"])
+        return jaxnn.Member(objective, optimizer, model.init(jax.random.key(h["seed"])), jax.random.key(1))
+
+    epochs = workload.steps * workload.batch // len(y)
+    result = jaxnn.fit_population(
+        member,
+        jaxnn.grid(learning_rate=workload.population.rates, seed=range(workload.population.seeds)),
+        x,
+        y,
+        epochs=workload.laps * epochs,
+        batch_size=workload.batch,
+        gradients=gradients,
+        report_every=epochs,
+        callback=lambda report: lap(),
+    )
+    return _arrays(result.params)
+
+
+def _model(workload, dtype):
+    model = jaxnn.mlp(workload.sizes, workload.activation, output=workload.output, init=workload.init)
+    network = model.network if dtype == jnp.float32 else jaxnn.with_dtype(model.network, dtype)
+    return model, jaxnn.objective(network, model.loss)
+
+
+def _arrays(params):
+    return [np.asarray(layer[name]) for layer in params if layer for name in ("W", "b")]

@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from scripts.benchmarks.speed.peers.initial import arrays
+from scripts.benchmarks.speed.peers.batches import of_lap
+from scripts.benchmarks.speed.peers.devices import shardings
+from scripts.benchmarks.speed.peers.initial import arrays, rates, stacked
 
 B1, B2, EPS = 0.9, 0.999, 1e-8
 
@@ -61,3 +63,52 @@ def train(workload, x, y, lap):
         lap()
     params = state if workload.optimizer == "sgd" else state[0]
     return [np.asarray(a) for a in jax.tree.leaves(params)]
+
+
+def population(workload, x, y, lap, devices=None, own=False):
+    """All members in one program: their parameters one matrix, a row each, so that there is little to compile."""
+    of_members, shared = shardings(len(workload.population.members), devices)
+    leaves = stacked(workload)
+    n, shapes = len(leaves[0]), [leaf.shape[1:] for leaf in leaves]
+    ends = np.cumsum([leaf[0].size for leaf in leaves])[:-1]
+
+    def loss(row, x, hot):
+        params = [a.reshape(shape) for a, shape in zip(jnp.split(row, ends), shapes, strict=True)]
+        for w, b in zip(params[:-2:2], params[1:-2:2], strict=True):
+            x = jax.nn.relu(x @ w.T + b)
+        z = x @ params[-2].T + params[-1]
+        return jnp.mean(jax.nn.logsumexp(z, 1) - (hot * z).sum(1))
+
+    axis = 0 if own else None
+    gradients = jax.vmap(jax.grad(loss), (0, axis, axis))
+
+    @partial(jax.jit, donate_argnums=0)
+    def run(state, rate, x, hot, batches):
+        def step(state, batch):
+            rows, bias1, bias2 = batch
+            params, m, v = state
+            g = gradients(params, x[rows], hot[rows])
+            m = B1 * m + (1 - B1) * g
+            v = B2 * v + (1 - B2) * g * g
+            return (params - rate / bias1 * m / (jnp.sqrt(v / bias2) + EPS), m, v), None
+
+        return jax.lax.scan(step, state, batches)[0]
+
+    params = np.concatenate([leaf.reshape(n, -1) for leaf in leaves], 1)
+    state = jax.device_put((params, np.zeros_like(params), np.zeros_like(params)), of_members)
+    rate = jax.device_put(rates(workload)[:, None], of_members)
+    hot = np.eye(workload.sizes[-1], dtype=np.float32)[y]
+    x, hot = jax.device_put((x, hot), shared)
+    rng, t = np.random.default_rng(1), np.arange(1, workload.steps + 1)
+    for _ in range(workload.laps):
+        if own:  # (steps, members, batch)
+            rows = np.stack([of_lap(workload, rng, len(y)) for _ in range(n)], 1)
+        else:
+            rows = of_lap(workload, rng, len(y))
+        batches = rows.astype(np.int32), *(np.float32(1 - b**t) for b in (B1, B2))
+        state = run(state, rate, x, hot, jax.device_put(batches, shared))
+        jax.block_until_ready(state)
+        lap()
+        t = t + workload.steps
+    params = np.split(np.asarray(state[0]), ends, 1)
+    return [a.reshape(n, *shape) for a, shape in zip(params, shapes, strict=True)]

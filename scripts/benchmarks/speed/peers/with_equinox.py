@@ -7,6 +7,8 @@ import numpy as np
 import optax
 
 from scripts.benchmarks.speed.peers.batches import of_lap
+from scripts.benchmarks.speed.peers.devices import shardings
+from scripts.benchmarks.speed.peers.initial import rates, seeds
 
 
 class MLP(eqx.Module):
@@ -57,3 +59,45 @@ def train(workload, x, y, lap):
         jax.block_until_ready(model)
         lap()
     return [np.asarray(a) for layer in model.layers for a in (layer.weight, layer.bias)]
+
+
+def population(workload, x, y, lap):
+    """Models by `filter_vmap`, stacked; a lap as one program."""
+    of_members, shared = shardings(len(workload.population.members))
+    rate = jax.device_put(rates(workload), of_members)
+    optimizer = optax.scale_by_adam()
+
+    @eqx.filter_jit
+    def start(seeds):
+        models = eqx.filter_vmap(lambda seed: MLP(workload, jax.random.key(seed)))(seeds)
+        return models, optimizer.init(eqx.filter(models, eqx.is_array))
+
+    def loss(model, x, y):
+        return optax.softmax_cross_entropy_with_integer_labels(jax.vmap(model)(x), y).mean()
+
+    gradients = eqx.filter_vmap(eqx.filter_grad(loss), in_axes=(eqx.if_array(0), None, None))
+
+    @eqx.filter_jit(donate="all-except-first")
+    def run(data, models, state):
+        x, y, rate, batches = data
+        arrays, static = eqx.partition(models, eqx.is_array)
+
+        def step(carry, rows):
+            arrays, state = carry
+            models = eqx.combine(arrays, static)
+            updates, state = optimizer.update(gradients(models, x[rows], y[rows]), state)
+            updates = jax.tree.map(lambda u: -rate.reshape(-1, *[1] * (u.ndim - 1)) * u, updates)
+            return (eqx.filter(eqx.apply_updates(models, updates), eqx.is_array), state), None
+
+        (arrays, state), _ = jax.lax.scan(step, (arrays, state), batches)
+        return eqx.combine(arrays, static), state
+
+    models, state = start(jax.device_put(seeds(workload), of_members))
+    x, y = jax.device_put((x, y), shared)
+    rng = np.random.default_rng(1)
+    for _ in range(workload.laps):
+        rows = jax.device_put(of_lap(workload, rng, len(y)).astype(np.int32), shared)
+        models, state = run((x, y, rate, rows), models, state)
+        jax.block_until_ready(models)
+        lap()
+    return [np.asarray(a) for layer in models.layers for a in (layer.weight, layer.bias)]

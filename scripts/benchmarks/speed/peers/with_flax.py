@@ -1,5 +1,7 @@
 """Flax NNX with optax: modules, `nnx.jit` step in a Python loop."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,8 @@ import optax
 from flax import nnx
 
 from scripts.benchmarks.speed.peers.batches import of_lap
+from scripts.benchmarks.speed.peers.devices import shardings
+from scripts.benchmarks.speed.peers.initial import rates, seeds
 
 
 class MLP(nnx.Module):
@@ -51,3 +55,42 @@ def train(workload, x, y, lap):
         jax.block_until_ready(nnx.state(model))
         lap()
     return [np.asarray(a) for layer in model.layers for a in (layer.kernel[...].T, layer.bias[...])]
+
+
+def population(workload, x, y, lap):
+    """One model whose parameters are stacked, applied under `nnx.vmap`; a lap as one program of the functional API."""
+    of_members, shared = shardings(len(workload.population.members))
+    rate = jax.device_put(rates(workload), of_members)
+
+    def scale(updates, params):
+        return jax.tree.map(lambda u: -rate.reshape(-1, *[1] * (u.ndim - 1)) * u, updates)
+
+    @nnx.jit
+    def start(seeds):
+        model = nnx.vmap(lambda seed: MLP(workload, nnx.Rngs(jax.random.key(seed))))(seeds)
+        return model, nnx.Optimizer(model, optax.chain(optax.scale_by_adam(), optax.stateless(scale)), wrt=nnx.Param)
+
+    def loss(model, x, y):
+        z = nnx.vmap(lambda model, x: model(x), in_axes=(0, None))(model, x)
+        y = jnp.broadcast_to(y, z.shape[:2])
+        # The members' sum: a member's parameters are in its own loss alone.
+        return optax.softmax_cross_entropy_with_integer_labels(z, y).mean(1).sum()
+
+    @partial(jax.jit, donate_argnums=0)
+    def run(state, x, y, batches):
+        def step(state, rows):
+            model, optimizer = nnx.merge(graph, state)
+            optimizer.update(model, nnx.grad(loss)(model, x[rows], y[rows]))
+            return nnx.state((model, optimizer)), None
+
+        return jax.lax.scan(step, state, batches)[0]
+
+    graph, state = nnx.split(start(jax.device_put(seeds(workload), of_members)))
+    x, y = jax.device_put((x, y), shared)
+    rng = np.random.default_rng(1)
+    for _ in range(workload.laps):
+        state = run(state, x, y, of_lap(workload, rng, len(y)).astype(np.int32))
+        jax.block_until_ready(state)
+        lap()
+    model, _ = nnx.merge(graph, state)
+    return [np.asarray(a) for layer in model.layers for a in (layer.kernel[...].swapaxes(1, 2), layer.bias[...])]

@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from scripts.benchmarks.speed.peers.initial import arrays
+from scripts.benchmarks.speed.peers.batches import of_lap
+from scripts.benchmarks.speed.peers.initial import arrays, rates, stacked
 
 
 def train(workload, x, y, lap):
-    params = [a for layer in arrays(workload.sizes, workload.init) for a in layer]
+    params = [a for layer in arrays(workload.sizes, workload.init, workload.seed) for a in layer]
     m, v = ([np.zeros_like(p) for p in params] for _ in range(2))
     rng, t = np.random.default_rng(1), 0
     order, place = np.arange(len(y)), 0
@@ -30,6 +31,64 @@ def train(workload, x, y, lap):
                     params[i] -= np.float32(rate) * m[i] / (np.sqrt(v[i]) + np.float32(1e-8))
         lap()
     return params
+
+
+def population(workload, x, y, lap):
+    """All members side by side: the first layer is one product for all of them, the others a product for each."""
+    start = stacked(workload)
+    n, ends = len(start[0]), np.cumsum([a.size for a in start])
+    params = np.concatenate([a.ravel() for a in start])
+    rate = np.concatenate([np.repeat(rates(workload), a.size // n) for a in start])
+    g, m, v, t = (np.zeros_like(params) for _ in range(4))  # the gradient, Adam's two means, what is in between
+    views, grads = (
+        [a.reshape(s.shape) for a, s in zip(np.split(b, ends[:-1]), start, strict=True)] for b in (params, g)
+    )
+    rng, i = np.random.default_rng(1), 0
+    for _ in range(workload.laps):
+        for rows in of_lap(workload, rng, len(y)):
+            _gradients_of_all(views, grads, x[rows], y[rows])
+            i += 1
+            np.subtract(g, m, out=t)
+            t *= 0.1
+            m += t
+            g *= g
+            g -= v
+            g *= 0.001
+            v += g
+            np.sqrt(v, out=t)
+            t += 1e-8
+            np.divide(m, t, out=t)
+            t *= np.sqrt(1 - 0.999**i) / (1 - 0.9**i)
+            t *= rate
+            params -= t
+        lap()
+    return views
+
+
+def _gradients_of_all(params, grads, x, y):
+    """Into `grads`; every array has an axis of members in front."""
+    inputs, n = [], len(params) // 2
+    members, units, _ = params[0].shape
+    z = (x @ params[0].reshape(members * units, -1).T).reshape(-1, members, units).transpose(1, 0, 2)
+    z += params[1][:, None]
+    for w, b in zip(params[2::2], params[3::2], strict=True):
+        inputs.append(np.maximum(z, 0, out=z))
+        z = z @ w.transpose(0, 2, 1)
+        z += b[:, None]
+    dz = np.exp(z - z.max(2, keepdims=True))
+    dz /= dz.sum(2, keepdims=True)
+    dz[:, np.arange(len(y)), y] -= 1
+    dz /= len(y)
+    for i in reversed(range(1, n)):
+        a = inputs[i - 1]
+        np.matmul(dz.transpose(0, 2, 1), a, out=grads[2 * i])
+        dz.sum(1, out=grads[2 * i + 1])
+        da = np.empty_like(a)  # in a's order of axes, so that the first layer's is one matrix
+        np.matmul(dz, params[2 * i], out=da)
+        da *= a > 0
+        dz = da
+    dz.sum(1, out=grads[1])
+    np.matmul(dz.transpose(1, 0, 2).reshape(len(x), -1).T, x, out=grads[0].reshape(members * units, -1))
 
 
 def _gradients(workload, params, x, y):

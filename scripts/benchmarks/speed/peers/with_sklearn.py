@@ -1,7 +1,12 @@
 """scikit-learn: MLPClassifier, an epoch at a time; its own initial weights."""
 
+import os
+
 import numpy as np
+from joblib import Parallel, delayed
 from sklearn.neural_network import MLPClassifier
+
+from scripts.benchmarks.speed.peers import loop
 
 
 def train(workload, x, y, lap):
@@ -16,7 +21,7 @@ def train(workload, x, y, lap):
         momentum=0.0,
         nesterovs_momentum=False,
         shuffle=workload.batch is not None,
-        random_state=0,
+        random_state=workload.seed,
     )
     epochs = workload.steps if workload.batch is None else workload.steps * workload.batch // m
     classes = np.arange(2 if workload.output == "binary" else workload.sizes[-1])
@@ -25,3 +30,13 @@ def train(workload, x, y, lap):
             model.partial_fit(x, y, classes=classes)
         lap()
     return [a for w, b in zip(model.coefs_, model.intercepts_, strict=True) for a in (w.T, b)]
+
+
+def population(workload, x, y, lap):
+    """Members on all cores, by processes: their memory is not in the peak."""
+    networks = []
+    with Parallel(n_jobs=os.cpu_count()) as parallel:
+        for members in loop.of_laps(workload):
+            networks += parallel(delayed(train)(member, x, y, loop.no_lap) for member in members)
+            lap()
+    return loop.stack(networks)

@@ -1,21 +1,37 @@
-"""PyTorch: nn.Sequential, torch.optim, an eager loop."""
+"""PyTorch: nn.Sequential, torch.optim, an eager loop; a population by torch.func. On the GPU where it sees one."""
 
 import torch
 from torch import nn
 
+from scripts.benchmarks.speed.peers.initial import rates, seeds
 
-def train(workload, x, y, lap):
-    torch.manual_seed(0)
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+if DEVICE.type == "cuda":
+    torch.set_float32_matmul_precision("high")  # by tensor cores, as JAX does by default
+
+
+def _network(workload, seed):
+    torch.manual_seed(seed)
     layers = []
     for n_in, n_out in zip(workload.sizes[:-1], workload.sizes[1:], strict=True):
         linear = nn.Linear(n_in, n_out)
         nn.init.normal_(linear.weight, std={"zeros": 0.0, "lecun": n_in**-0.5, "he": (2 / n_in) ** 0.5}[workload.init])
         nn.init.zeros_(linear.bias)
         layers += [linear, nn.ReLU() if workload.activation == "relu" else nn.Tanh()]
-    model = nn.Sequential(*layers[:-1])
+    return nn.Sequential(*layers[:-1]).to(DEVICE)
+
+
+def _finished(lap):
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+    lap()
+
+
+def train(workload, x, y, lap):
+    model = _network(workload, workload.seed)
     make = torch.optim.SGD if workload.optimizer == "sgd" else torch.optim.Adam
     optimizer = make(model.parameters(), lr=workload.rate)
-    x, y = torch.from_numpy(x), torch.from_numpy(y)
+    x, y = torch.from_numpy(x).to(DEVICE), torch.from_numpy(y).to(DEVICE)
     binary = workload.output == "binary"
     loss = nn.BCEWithLogitsLoss() if binary else nn.CrossEntropyLoss()
     y = y[:, None].float() if binary else y.long()
@@ -23,11 +39,41 @@ def train(workload, x, y, lap):
         batches = [None] * workload.steps
         if workload.batch is not None:
             epochs = workload.steps * workload.batch // len(y)
-            batches = torch.cat([torch.randperm(len(y)) for _ in range(epochs)]).split(workload.batch)
+            batches = torch.cat([torch.randperm(len(y), device=DEVICE) for _ in range(epochs)]).split(workload.batch)
         for rows in batches:
             xb, yb = (x, y) if rows is None else (x[rows], y[rows])
             optimizer.zero_grad()
             loss(model(xb), yb).backward()
             optimizer.step()
-        lap()
-    return [parameter.detach().numpy() for parameter in model.parameters()]
+        _finished(lap)
+    return [parameter.detach().cpu().numpy() for parameter in model.parameters()]
+
+
+def population(workload, x, y, lap):
+    """The modules' parameters stacked, their gradients by `vmap`, and Adam written out: `torch.optim` has one rate."""
+    networks = [_network(workload, int(seed)) for seed in seeds(workload)]
+    params, _ = torch.func.stack_module_state(networks)
+    params = {name: parameter.detach() for name, parameter in params.items()}
+    bare = _network(workload, 0).to("meta")
+
+    def loss(params, x, y):
+        return nn.functional.cross_entropy(torch.func.functional_call(bare, params, (x,)), y)
+
+    gradients = torch.func.vmap(torch.func.grad(loss), in_dims=(0, None, None))
+    rate = torch.from_numpy(rates(workload)).to(DEVICE)
+    of_each = [
+        (p, torch.zeros_like(p), torch.zeros_like(p), rate.reshape(-1, *[1] * (p.ndim - 1))) for p in params.values()
+    ]
+    x, y = torch.from_numpy(x).to(DEVICE), torch.from_numpy(y).long().to(DEVICE)
+    epochs, t = workload.steps * workload.batch // len(y), 0
+    for _ in range(workload.laps):
+        order = torch.cat([torch.randperm(len(y), device=DEVICE) for _ in range(epochs)])
+        for rows in order.split(workload.batch):
+            grads, t = gradients(params, x[rows], y[rows]), t + 1
+            scale = (1 - 0.999**t) ** 0.5 / (1 - 0.9**t)
+            for (p, m, v, r), g in zip(of_each, grads.values(), strict=True):
+                m.lerp_(g, 0.1)
+                v.mul_(0.999).addcmul_(g, g, value=0.001)
+                p.addcdiv_(m * r, v.sqrt().add_(1e-8), value=-scale)
+        _finished(lap)
+    return [parameter.cpu().numpy() for parameter in params.values()]

@@ -1,0 +1,10 @@
+"""jaxnn, the same with the network computed in bfloat16, on float32 parameters."""
+
+from functools import partial
+
+import jax.numpy as jnp
+
+from scripts.benchmarks.speed.peers import jaxnn_fit
+
+train = partial(jaxnn_fit.train, dtype=jnp.bfloat16)
+population = partial(jaxnn_fit.population, dtype=jnp.bfloat16)

@@ -1,0 +1,26 @@
+"""A population one network after another, by an entry's own `train`."""
+
+import numpy as np
+
+
+def population(train, workload, x, y, lap):
+    networks = []
+    for members in of_laps(workload):
+        networks += [train(member, x, y, no_lap) for member in members]
+        lap()
+    return stack(networks)
+
+
+def of_laps(workload):
+    """For each lap the workloads of its members; a lap has as many steps as if all members ran side by side."""
+    members = [workload._replace(rate=r, seed=s, population=None) for r, s in workload.population.members]
+    size = len(members) // workload.laps
+    return [members[i : i + size] for i in range(0, len(members), size)]
+
+
+def stack(networks):
+    return [np.stack(leaves) for leaves in zip(*networks, strict=True)]
+
+
+def no_lap():
+    pass

@@ -1,0 +1,7 @@
+"""PyTorch, a population one network after another."""
+
+from functools import partial
+
+from scripts.benchmarks.speed.peers import loop, with_torch
+
+population = partial(loop.population, with_torch.train)
