@@ -22,5 +22,4 @@ def train(workload, x, y, lap, gradients="hand"):
         report_every=epochs,
         callback=lambda report: lap(),
     )
-    layers = [layer for layer in result.params if layer]
-    return [np.asarray(layer[name]) for layer in layers for name in ("W", "b")]
+    return [np.asarray(a) for a in jaxnn.params_to_arrays(model.network, result.params)]
