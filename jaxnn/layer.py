@@ -7,6 +7,7 @@ and nothing else is needed: no tape, no tracing, no class to inherit from.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -163,7 +164,7 @@ def repeat(layer: Layer, n: int) -> Layer:
       n: how many copies, at least 1.
 
     Returns:
-      A `Layer` with each leaf of params, and of the cache, stacked to (n, ...).
+      A `Layer` with each leaf of params stacked to (n, ...). Of the caches, what is the same array is kept once.
 
     Raises:
       ValueError: n is below 1 or, at `init`, the layer changes the shape of its input.
@@ -402,26 +403,22 @@ def _by_scan(copy: Callable[[Array | int], Layer], n: int) -> Layer:
         def step(x, one):
             i, copy_params = one
             y, cache = copy(i).forward(copy_params, x, key)
-            leaves, structure = jax.tree.flatten(cache)
-            once, places = _once(leaves)
-            told[:] = [structure, places]  # the same in every tracing of this step
-            return y, once
+            kept, *how = _kept(cache, x, y)
+            told[:] = how  # the same in every tracing of this step
+            return y, kept
 
-        y, stacked = jax.lax.scan(step, x, (jnp.arange(n), params), length=n)
-        structure, places = told
-        return y, jax.tree.unflatten(structure, [stacked[i] for i in places])
+        y, kept = jax.lax.scan(step, x, (jnp.arange(n), params), length=n)
+        return y, _Caches(kept, y if _OUTPUT in told[1] else (), *told)
 
     def backward(params, caches, dy):
-        leaves, structure = jax.tree.flatten(caches)
-        stacked, places = _once(leaves)
-
-        def step(dy, one):
-            copy_params, once = one
-            cache = jax.tree.unflatten(structure, [once[i] for i in places])
+        def step(carry, one):
+            dy, y = carry
+            copy_params, kept = one
+            cache = jax.tree.unflatten(caches.structure, [y if i == _OUTPUT else kept[i] for i in caches.places])
             dparams, dx = copy(0).backward(copy_params, cache, dy)
-            return dx, dparams
+            return (dx, kept[caches.x_place] if _OUTPUT in caches.places else ()), dparams
 
-        dx, dparams = jax.lax.scan(step, dy, (params, stacked), length=n, reverse=True)
+        (dx, _), dparams = jax.lax.scan(step, (dy, caches.last), (params, caches.kept), length=n, reverse=True)
         return dparams, dx
 
     def parts(params):
@@ -432,15 +429,47 @@ def _by_scan(copy: Callable[[Array | int], Layer], n: int) -> Layer:
     return Layer(init, forward, backward, parts)
 
 
-def _once(leaves: list[Array]) -> tuple[list[Array], list[int]]:
-    """Each array once, and the place of each leaf among them.
+_OUTPUT = -1
 
-    What one layer caches as its output, the next caches as its input. In a row, that is one array; a scan would stack
-    it, write it and read it twice.
+
+@partial(jax.tree_util.register_dataclass, data_fields=["kept", "last"], meta_fields=["structure", "places", "x_place"])
+@dataclass(frozen=True)
+class _Caches:
+    """The caches of copies in a row, each array once.
+
+    What one layer caches as its output, the next caches as its input. In a chain that is one array; a scan would stack
+    it as often as it is cached. So arrays that are the same are stacked once; and where a copy caches its input and its
+    output, its input alone, since its output is the next copy's input, which the backward has just come by.
+
+    Attributes:
+      kept: the arrays of a copy that are stacked, (n, ...) each.
+      last: the output of the last copy, or () where outputs are not asked for.
+      structure: of one copy's cache.
+      places: for each leaf of that, which of `kept` it is, or _OUTPUT.
+      x_place: which of `kept` is the copy's input.
     """
-    places = {}
-    index = [places.setdefault(id(leaf), len(places)) for leaf in leaves]
-    return [leaves[index.index(i)] for i in range(len(places))], index
+
+    kept: list[Array]
+    last: Array | tuple[()]
+    structure: jax.tree_util.PyTreeDef
+    places: tuple[int, ...]
+    x_place: int | None
+
+
+def _kept(cache: Cache, x: Array, y: Array) -> tuple[list[Array], jax.tree_util.PyTreeDef, tuple[int, ...], int | None]:
+    """What of one copy's cache is to be stacked; the structure, places and x_place of `_Caches`."""
+    leaves, structure = jax.tree.flatten(cache)
+    has_x = any(leaf is x for leaf in leaves)
+    kept, places, place_of = [], [], {}
+    for leaf in leaves:
+        if has_x and leaf is y and y is not x:
+            places.append(_OUTPUT)
+            continue
+        if id(leaf) not in place_of:
+            place_of[id(leaf)] = len(kept)
+            kept.append(leaf)
+        places.append(place_of[id(leaf)])
+    return kept, structure, tuple(places), place_of.get(id(x))
 
 
 def _draw(layers: Sequence[Layer], keys: Key, in_shape: Shape) -> tuple[Callable[[int | list[int]], Params], Shape]:
