@@ -40,9 +40,9 @@ class Checkpoint(NamedTuple):
 def encode(checkpoint: Checkpoint) -> bytes:
     """The bytes of a safetensors file."""
     spec = checkpoint.spec
-    leaves = jax.device_get(jax.tree.leaves(checkpoint.params))
+    arrays = jax.device_get(jaxnn.params_to_arrays(spec.model().network, checkpoint.params))
     # In C order: a matrix that XLA hands over transposed would be stored by its memory, as another matrix.
-    tensors = dict(zip(param_names(spec.model()), map(np.ascontiguousarray, leaves), strict=True))
+    tensors = dict(zip(param_names(spec), map(np.ascontiguousarray, arrays), strict=True))
     if checkpoint.standardizer is not None:
         tensors |= {"standardizer/mean": checkpoint.standardizer.mean, "standardizer/std": checkpoint.standardizer.std}
     metadata = {
@@ -83,7 +83,7 @@ def _decode(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> Checkpo
     spec = NetworkSpec(tuple(json.loads(metadata["sizes"])), metadata["activation"], metadata["output"])
     model = spec.model()
     stats = [tensors.pop(f"standardizer/{name}", None) for name in ("mean", "std")]
-    names = param_names(model)
+    names = param_names(spec)
     if set(tensors) != set(names):
         raise ValueError(f"the network has {', '.join(names)}, the file {', '.join(sorted(tensors)) or 'nothing'}")
     image_shape = json.loads(metadata["image_shape"])

@@ -30,8 +30,11 @@ class NetworkSpec:
         return "-".join(map(str, self.sizes))
 
 
-def param_names(model: jaxnn.Model) -> list[str]:
-    """The path of each array in the model's params, in order: 0/W, 0/b, 2/W, ..."""
-    params = jax.eval_shape(model.init, jax.random.key(0))
-    paths = jax.tree_util.tree_flatten_with_path(params)[0]
+def param_names(spec: NetworkSpec) -> list[str]:
+    """A path for each array of the network, in the order of `jaxnn.params_to_arrays`: 0/W, 0/b, 2/W, ...
+
+    They are the paths in the params of the plain chain, so they are the same whether equal layers are scanned or not.
+    """
+    model = jaxnn.mlp(spec.sizes, spec.activation, output=spec.output, scan=False)
+    paths = jax.tree_util.tree_flatten_with_path(jax.eval_shape(model.init, jax.random.key(0)))[0]
     return [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in paths]

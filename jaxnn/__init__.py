@@ -58,7 +58,7 @@ from jaxnn.losses import (
     squared_error_value,
 )
 from jaxnn.metrics import accuracy, confusion_matrix, error_rate, log_loss
-from jaxnn.models import Model, logistic_regression, mlp, narrow_params, params_from_arrays
+from jaxnn.models import Model, logistic_regression, mlp, narrow_params, params_from_arrays, params_to_arrays
 from jaxnn.objective import Objective, gradients_by, objective
 from jaxnn.optimizers import OPTIMIZERS, optimizer
 from jaxnn.penalties import Penalty, elastic_net, is_any, is_weight, l1, l2, no_penalty
@@ -144,6 +144,7 @@ __all__ = [
     "one_hot",
     "optimizer",
     "params_from_arrays",
+    "params_to_arrays",
     "recompute",
     "relu",
     "relu_backward",

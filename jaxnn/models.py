@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +12,7 @@ import numpy as np
 from jaxnn.activations import ACTIVATIONS, relu
 from jaxnn.dense import dense, narrow_initializer
 from jaxnn.dropout import dropout
-from jaxnn.layer import Layer, chain
+from jaxnn.layer import Layer, chain, chain_of_runs
 from jaxnn.losses import Loss, sigmoid_cross_entropy, softmax_cross_entropy, squared_error
 from jaxnn.typing import Array, Initializer, Key, Params, Shape
 from jaxnn.units import first_units
@@ -61,6 +62,7 @@ def mlp(
     init: str | Initializer | Sequence[str | Initializer] = "lecun",
     dropout_rate: float | Sequence[float] = 0.0,
     widths: Sequence[Any] | None = None,
+    scan: bool | None = None,
 ) -> Model:
     """The L-layer network: dense layers with activations between them, a_l = g_l(a_{l-1} W_lᵀ + b_l).
 
@@ -85,9 +87,15 @@ def mlp(
       widths: how many units of each hidden layer count, from 1 to its size; all of them by default. May be traced, so
         that networks of many widths are one program, as members of a population. The rest are silent, their weights
         start at 0 and stay there, and the network is the narrow one: `narrow_params` cuts it out.
+      scan: whether consecutive hidden layers that are equal (in size, activation, init and dropout rate) are computed
+        by one `lax.scan`, so that compile time does not grow with their number. By default where that was measured to
+        cost no time in a step: from SCAN_DEPTH equal ones of at most SCAN_WIDTH units each.
 
     Returns:
-      A `Model`.
+      A `Model`. One key gives the same numbers, at the start and in dropout, whether layers are scanned or not. What
+      differs is the structure of params: () or {"W", "b"} for each layer of a plain chain; with a scan, a tuple of
+      such tuples, with the arrays of equal layers stacked to (n, ...). `params_to_arrays` gives W_1, b_1, W_2, ... of
+      either, and `params_from_arrays` takes them.
 
     Raises:
       ValueError: fewer than two sizes, a size below 1, an unknown name, or a sequence of another length.
@@ -100,27 +108,33 @@ def mlp(
       ((2, 10), (2,))
     """
     sizes = tuple(sizes) if np.iterable(sizes) else (sizes,)
+    if scan not in (None, True, False):
+        raise ValueError(f"scan is True, False, or None for the library's choice, got {scan!r}")
     if len(sizes) < 2 or not all(isinstance(n, int | np.integer) and n >= 1 for n in sizes):
         raise ValueError(f"mlp takes sizes (n_0, ..., n_L), two or more whole numbers of at least 1, got {sizes}")
     if output not in _OUTPUTS:
         raise ValueError(f"unknown output {output!r}: expected one of {sorted(_OUTPUTS)}")
     if output == "softmax" and sizes[-1] < 2:
         raise ValueError("a softmax over one class is always 1: give a size per class, or output='binary'")
-    n_hidden = len(sizes) - 2
+    sizes, n_hidden = tuple(map(int, sizes)), len(sizes) - 2
     activations = _one_each("activation", activation, n_hidden, (str, Layer))
     rates = _one_each("dropout_rate", dropout_rate, n_hidden, (int, float, np.generic, np.ndarray, jax.Array))
     inits = _one_each("init", init, n_hidden + 1, (str, Callable))
-    hidden = [_activation(activation) for activation in activations]
+    # Equal layers are one object: so a chain draws their weights together, and runs of them can be found.
+    dense_of, activation_of, dropout_of = _remembered(dense), _remembered(_activation), _remembered(dropout)
+    hidden = [activation_of(activation) for activation in activations]
     if widths is not None:
         inits, hidden = _narrowed(sizes, inits, hidden, widths)
-    layers = []
-    for size, layer_init, activation_layer, rate in zip(sizes[1:-1], inits[:-1], hidden, rates, strict=True):
-        layers += [dense(size, layer_init), activation_layer]
-        layers += [dropout(rate)] if _may_drop(rate) else []
-    layers.append(dense(sizes[-1], inits[-1]))
+    weighted = [dense_of(size, layer_init) for size, layer_init in zip(sizes[1:], inits, strict=True)]
+    units = []  # what follows a hidden layer's weights, with the next layer's
+    for activation_layer, rate, following in zip(hidden, rates, weighted[1:], strict=True):
+        units.append((activation_layer, *([dropout_of(_plain(rate))] if _may_drop(rate) else []), following))
+    runs = _runs(weighted[0], units, sizes, scan)
     if output == "relu":
-        layers.append(relu())
-    return Model(chain(*layers), (int(sizes[0]),), *_OUTPUTS[output])
+        runs.append(((relu(),), 1))
+    plain = all(n == 1 for _, n in runs)
+    network = chain(*[layer for layers, _ in runs for layer in layers]) if plain else chain_of_runs(*runs)
+    return Model(network, (sizes[0],), *_OUTPUTS[output])
 
 
 def logistic_regression(n_in: int, classes: int = 2) -> Model:
@@ -149,14 +163,41 @@ def logistic_regression(n_in: int, classes: int = 2) -> Model:
     return mlp((n_in, 1 if classes == 2 else classes), output="binary" if classes == 2 else "softmax", init="zeros")
 
 
+def params_to_arrays(network: Layer, params: Params) -> list[Array]:
+    """The arrays of each single layer, in the order in which they are computed, whatever was stacked to be scanned.
+
+    For an `mlp`, W_1, b_1, W_2, b_2, ..., each W (n_out, n_in), each b (n_out,): what other systems know as a network's
+    weights. `params_from_arrays` is the inverse.
+
+    Args:
+      network: the `Layer` whose params they are.
+      params: its params, or anything of their structure and shapes, such as gradients.
+
+    Returns:
+      A list of arrays, in the dtypes of params.
+
+    Raises:
+      ValueError: params of another network.
+
+    Example:
+      >>> import jax
+      >>> model = mlp((8, 4, 4, 4, 1), scan=True)
+      >>> params = model.init(jax.random.key(0))
+      >>> [W.shape for W in params_to_arrays(model.network, params)[::2]]
+      [(4, 8), (4, 4), (4, 4), (1, 4)]
+    """
+    return [leaf for part in network.parts(params) for leaf in jax.tree.leaves(part)]
+
+
 def params_from_arrays(network: Layer, in_shape: Shape, arrays: Sequence[Any]) -> Params:
     """Params for a network from arrays that another system made, so that it can be loaded and compared.
 
     Args:
       network: the `Layer` to make params for.
       in_shape: the shape of one example, as `network.init` takes it.
-      arrays: its leaves in the order of the layers, for an `mlp` W_1, b_1, W_2, b_2, ..., each W (n_out, n_in). Any
-        arrays, such as NumPy's. Floats are taken in JAX's default float dtype.
+      arrays: those of each single layer in the order of the layers, as `params_to_arrays` gives them; for an `mlp`
+        W_1, b_1, W_2, b_2, ..., each W (n_out, n_in). Any arrays, such as NumPy's. Floats are taken in JAX's default
+        float dtype. Where the network scans equal layers, they are stacked here.
 
     Returns:
       Params of `network`, holding copies.
@@ -172,24 +213,35 @@ def params_from_arrays(network: Layer, in_shape: Shape, arrays: Sequence[Any]) -
       [[1.5]]
     """
     expected = jax.eval_shape(lambda key: network.init(key, in_shape)[0], jax.random.key(0))
-    leaves = jax.tree_util.tree_flatten_with_path(expected)[0]
-    names = [jax.tree_util.keystr(path) for path, _ in leaves]
+    params = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), expected)
+    # The parts of NumPy arrays are views: what is written to them is written to params.
+    views = params_to_arrays(network, params)
+    names = _names(params, views)
     arrays = [np.asarray(a) for a in arrays]
-    if len(arrays) != len(leaves):
-        raise ValueError(f"the network has {len(leaves)} arrays ({', '.join(names)}), got {len(arrays)}")
-    copies = []
-    for name, array, (_, leaf) in zip(names, arrays, leaves, strict=True):
-        if array.shape != leaf.shape:
-            transposed = ": it looks transposed, W is (n_out, n_in)" if array.shape == leaf.shape[::-1] else ""
-            raise ValueError(f"{name} has shape {leaf.shape}, got {array.shape}{transposed}")
+    if len(arrays) != len(views):
+        raise ValueError(f"the network has {len(views)} arrays ({', '.join(names)}), got {len(arrays)}")
+    for name, array, view in zip(names, arrays, views, strict=True):
+        if array.shape != view.shape:
+            transposed = ": it looks transposed, W is (n_out, n_in)" if array.shape == view.shape[::-1] else ""
+            raise ValueError(f"{name} has shape {view.shape}, got {array.shape}{transposed}")
         with np.errstate(over="ignore"):
-            array = array.astype(leaf.dtype)
-        if not np.isfinite(array).all():
+            view[...] = array.astype(view.dtype)
+        if not np.isfinite(view).all():
             raise ValueError(
-                f"{name} holds values that are not finite in {leaf.dtype.name}: the weights it came from are damaged"
+                f"{name} holds values that are not finite in {view.dtype.name}: the weights it came from are damaged"
             )
-        copies.append(jnp.array(array))
-    return jax.tree.unflatten(jax.tree.structure(expected), copies)
+    return jax.tree.map(jnp.array, params)
+
+
+def _names(params: Params, views: list[np.ndarray]) -> list[str]:
+    """The key path of each array in params, followed by the number of the copy where it is one of a stack."""
+    paths = {id(leaf): jax.tree_util.keystr(path) for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]}
+    names, seen = [], dict.fromkeys(paths, 0)
+    for view in views:
+        whole = id(view) if id(view) in paths else id(view.base)
+        names.append(paths[whole] + ("" if whole == id(view) else f"[{seen[whole]}]"))
+        seen[whole] += 1
+    return names
 
 
 def narrow_params(network: Layer, in_shape: Shape, params: Params) -> Params:
@@ -242,6 +294,9 @@ def _unchanged(z: Array) -> Array:
     return z
 
 
+# Measured on two CPU cores: TODO
+_SCAN_DEPTH, _SCAN_WIDTH = 96, 128
+
 _OUTPUTS: dict[str, tuple[Loss, Callable[[Array], Array], Callable[[Array], Array]]] = {
     "binary": (sigmoid_cross_entropy(), jax.nn.sigmoid, _labels),
     "softmax": (softmax_cross_entropy(), jax.nn.softmax, lambda z: jnp.argmax(z, axis=-1)),
@@ -287,3 +342,44 @@ def _one_each(name: str, given: Any, n: int, single: tuple[type, ...]) -> list[A
 def _may_drop(rate: Any) -> bool:
     # A traced rate is a number that only the running program knows.
     return isinstance(rate, jax.core.Tracer) or rate != 0
+
+
+def _plain(rate: Any) -> Any:
+    return rate if isinstance(rate, jax.core.Tracer) else float(rate)
+
+
+def _remembered(make: Callable[..., Layer]) -> Callable[..., Layer]:
+    """`make`, giving the same layer again for equal names and numbers, and for the same object."""
+    made = {}
+
+    def remembered(*given):
+        name = tuple(one if isinstance(one, str | int | float) else id(one) for one in given)
+        if name not in made:
+            made[name] = make(*given)
+        return made[name]
+
+    return remembered
+
+
+def _runs(
+    first: Layer, units: list[tuple[Layer, ...]], sizes: tuple[int, ...], scan: bool | None
+) -> list[tuple[tuple[Layer, ...], int]]:
+    """The layers as runs for `chain_of_runs`: where n > 1, n equal units in a row are to be scanned.
+
+    A unit begins with the activation, not with the weights. Then what the activation caches as its output and the
+    weights as their input is one array of one copy, and is stacked once.
+    """
+    runs = [((first,), 1)]
+    keeps_size = [n_in == n_out for n_in, n_out in zip(sizes[1:-1], sizes[2:], strict=True)]
+    done = 0
+    for (unit, square), group in groupby(zip(units, keeps_size, strict=True)):
+        n = len(list(group))
+        width, done = sizes[1 + done], done + n
+        pays = n + 1 >= _SCAN_DEPTH and width <= _SCAN_WIDTH
+        if square and n > 1 and (pays if scan is None else scan):
+            runs.append((unit, n))
+        elif runs[-1][1] == 1:
+            runs[-1] = (runs[-1][0] + unit * n, 1)
+        else:
+            runs.append((unit * n, 1))
+    return runs

@@ -90,6 +90,7 @@ LAYER_CASES = [
     LayerCase("with_dtype_bfloat16", nn.with_dtype(nn.chain(nn.dense(4), nn.tanh()), jnp.bfloat16), inside="bfloat16"),
     LayerCase("nested", nn.repeat(nn.recompute(nn.residual(_DROPPING)), 2), random=True),
     LayerCase("mlp", nn.mlp((5, 4, 3), ["tanh", ], output="softmax").network),
+    LayerCase("mlp_scanned", nn.mlp((5, 4, 4, 4, 3), "relu", output="softmax", scan=True).network),
     LayerCase("mlp_dropout", nn.mlp((5, 4, 4, 2), "relu", output="relu", dropout_rate=0.3).network, random=True),
 ]  # fmt: skip
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jaxnn as nn
+from jaxnn.layer import chain_of_runs
 from tests.registry import LayerCase, normal
 from tests.test_registry import TOLERANCE, compiled, hand, same
 
@@ -121,6 +122,103 @@ def test_repeat_program_does_not_grow_with_n():
     assert equations(nn.chain(*[BLOCK] * 4)) > 1.5 * equations(nn.chain(*[BLOCK] * 2))  # what is counted does grow
 
 
+def kept(layer, x, key=None):
+    """Shapes of what the backward is given to remember."""
+    params = params_of(layer, x.shape[1])
+    return sorted(leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(layer.forward, params, x, key)[1]))
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        (
+            (nn.dense(4), nn.tanh()),
+            [(2, 4), (9, 2, 4)],
+        ),  # the last output, and each copy's input: the one before's output
+        ((nn.tanh(), nn.dense(4)), [(9, 2, 4)]),  # the input of the weights is tanh's output
+        ((nn.dense(4), nn.tanh(), nn.dense(4), nn.tanh()), [(2, 4), (9, 2, 4), (9, 2, 4)]),
+        ((nn.dense(4), nn.gelu()), [(9, 2, 4), (9, 2, 4)]),  # its input and gelu's
+        ((nn.identity(),), []),
+        ((nn.tanh(),), [(9, 2, 4)]),  # outputs alone
+    ],
+)
+def test_repeat_keeps_an_array_once(parts, expected):
+    assert kept(nn.repeat(nn.chain(*parts), 9), jnp.ones((2, 4))) == expected
+
+
+def test_repeats_caches_may_cross_programs():
+    """Forward and backward compiled apart: which arrays were the same is told by the cache itself."""
+    layer = nn.repeat(nn.chain(nn.dense(4), nn.tanh()), 3)
+    params, x, dy = params_of(layer), normal((5, 4)), normal((5, 4), seed=1)
+    y, cache = jax.jit(layer.forward)(params, x)
+    apart = jax.jit(layer.backward)(params, cache, dy)
+    same((y, *apart), compiled(partial(hand, layer))(params, x, dy, None), **TOLERANCE["float32"])
+
+
+def test_equal_layers_of_a_chain_start_by_one_draw_that_changes_no_number():
+    """As if each were drawn alone from its key, also where one layer meets several shapes."""
+    dense = nn.dense(4, "he")
+    together, alone = nn.chain(*[dense] * 4), nn.chain(*[nn.dense(4, "he") for _ in range(4)])
+    drawn, each = jax.jit(lambda key: [net.init(key, (6,))[0] for net in (together, alone)])(KEY)
+    jax.tree.map(np.testing.assert_array_equal, drawn, each)
+    assert [p["W"].shape for p in drawn] == [(4, 6), (4, 4), (4, 4), (4, 4)]
+    assert together.init(KEY, (6,))[1] == (4,)
+
+    def draws(layers):
+        return str(jax.make_jaxpr(lambda key: nn.chain(*layers).init(key, (4,))[0])(KEY)).count(
+            "name=_truncated_normal"
+        )
+
+    assert (draws([dense] * 2), draws([dense] * 20)) == (draws([dense]), draws([dense]))
+    assert draws([nn.dense(4, "he"), nn.dense(4, "he")]) == 2 * draws([dense])
+
+
+RUNS = {
+    "dense": (((nn.dense(4),), 1), ((nn.relu(), nn.dense(4)), 3), ((nn.relu(), nn.dense(2)), 1)),
+    "dropout": (((nn.dense(4), nn.dropout(0.5)), 3), ((nn.tanh(), nn.dropout(0.5)), 1)),
+    "two_each": (((nn.dropout(0.5), nn.dense(5), nn.silu(), nn.dense(4)), 2),),
+    "two_runs": (((nn.dense(4), nn.gelu()), 2), ((nn.dense(3),), 1), ((nn.dropout(0.3), nn.dense(3)), 2)),
+    "one_layer": (((nn.dense(4, "zeros"),), 4),),
+    "nested": (((nn.residual(nn.chain(nn.dense(4), nn.dropout(0.5))),), 2), ((nn.repeat(nn.dense(4), 2),), 3)),
+}
+
+
+@pytest.mark.parametrize(("name", "dtype"), [*[(name, "float64") for name in RUNS], ("two_runs", "float32")])
+def test_chain_of_runs_is_the_chain(name, dtype):
+    """The numbers it starts from exactly; values, gradients and what dropout drops up to rounding."""
+    runs = RUNS[name]
+    scanned, plain = chain_of_runs(*runs), nn.chain(*[layer for block, n in runs for _ in range(n) for layer in block])
+    with jax.enable_x64(dtype == "float64"):
+        x = normal((5, 4), dtype)
+
+        @compiled
+        def run(key):
+            results = []
+            for network in (scanned, plain):
+                params, out_shape = network.init(key, (4,))
+                parts = nn.params_to_arrays(network, params)
+                y, dparams, dx = hand(network, params, x, jnp.ones((5, *out_shape), dtype), key)
+                results.append((parts, (y, dx, nn.params_to_arrays(network, dparams))))
+            return results
+
+        (start, found), (plain_start, expected) = run(KEY)
+        assert found[0].dtype == dtype
+        for a, b in zip(start, plain_start, strict=True):
+            np.testing.assert_array_equal(a, b)
+        same(found, expected, **TOLERANCE[dtype])
+
+
+def test_parts_are_the_single_layers_in_order():
+    network = nn.recompute(
+        nn.chain(nn.dense(4), nn.repeat(nn.chain(nn.dense(4), nn.tanh()), 2), nn.residual(nn.dense(4)))
+    )
+    params = params_of(network)
+    first, (stacked, _), last = params
+    expected = [first, {k: a[0] for k, a in stacked.items()}, (), {k: a[1] for k, a in stacked.items()}, (), last]
+    jax.tree.map(np.testing.assert_array_equal, network.parts(params), expected)
+    assert nn.dense(3).parts({"W": 1}) == [{"W": 1}]
+
+
 @pytest.mark.parametrize("n", [0, -1, 2.5])
 def test_repeat_without_copies_raises(n):
     with pytest.raises(ValueError, match=f"n >= 1 copies, got n={n}"):
@@ -164,11 +262,11 @@ def products_and_memory(layer):
 
 
 def test_recompute_under_repeat_computes_again_and_saves_memory():
-    """In the compiled program: a forward of three products more, and the caches of 16 copies fall to their inputs."""
-    block = nn.chain(*[part for _ in range(3) for part in (nn.dense(8), nn.tanh())])
+    """In the compiled program: a forward of four products more, and the caches of 16 copies fall to their inputs."""
+    block = nn.chain(*[part for _ in range(4) for part in (nn.dense(8), nn.tanh())])
     plain, again = (products_and_memory(nn.repeat(wrapped, 16)) for wrapped in (block, nn.recompute(block)))
-    assert plain[:2] == (9, 9)
-    assert again[:2] == (12, 12)
+    assert plain[:2] == (12, 12)
+    assert again[:2] == (16, 16)
     assert again[2] < plain[2] / 3
 
 

@@ -5,11 +5,13 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from oracle import networks
 
 import jaxnn as nn
-from tests.test_registry import compiled
+from jaxnn import models
+from tests.test_registry import TOLERANCE, compiled, same
 
 KEY = jax.random.key(0)
 
@@ -164,6 +166,101 @@ def test_params_from_arrays_is_a_round_trip_of_copies():
     again = nn.params_from_arrays(model.network, (3,), back)
     assert jax.tree.structure(again) == jax.tree.structure(params)
     assert not any(one is other for one, other in zip(jax.tree.leaves(again), back, strict=True))
+
+
+def run_lengths(model):
+    """How many copies each stack of weights has: 1 for those of a single layer."""
+    params = jax.eval_shape(lambda: model.network.init(KEY, model.in_shape)[0])
+    leaves = jax.tree_util.tree_flatten_with_path(params)[0]
+    return [leaf.shape[0] if len(leaf.shape) == 3 else 1 for path, leaf in leaves if nn.is_weight(path)]
+
+
+DEEP, WIDE = models._SCAN_DEPTH, models._SCAN_WIDTH
+
+
+@pytest.mark.parametrize(
+    ("sizes", "options", "expected"),
+    [
+        ((9, 4, 4, 4, 2), dict(scan=True), [1, 2, 1]),
+        ((9, 4, 4, 4, 2), dict(), [1, 1, 1, 1]),
+        ((9, 4, 2), dict(scan=True), [1, 1]),
+        ((4, 4, 4, 4), dict(scan=True), [1, 2]),  # also the last layer, if it has the size
+        ((9, 4, 4, 4, 2, 2, 2, 2), dict(scan=True), [1, 2, 1, 3]),
+        ((9, 4, 4, 4, 4, 4, 2), dict(scan=True, activation=["relu", "relu", "tanh", "tanh", "tanh"]), [1, 2, 2, 1]),
+        ((9, 4, 4, 4, 4, 2), dict(scan=True, dropout_rate=[0.5, 0.5, np.float64(0.5), 0.0]), [1, 3, 1]),
+        ((9, 4, 4, 4, 4, 2), dict(scan=True, init=["he", "he", "he", "lecun", "he"]), [1, 2, 1, 1]),
+        ((9, 4, 4, 4, 2), dict(scan=True, activation=nn.elu(0.5), init=jax.nn.initializers.ones), [1, 2, 1]),
+        ((9, 4, 4, 4, 2), dict(scan=True, activation=[nn.elu(0.5), nn.elu(0.5), "elu"]), [1, 1, 1, 1]),
+        ((9, *[4] * DEEP, 2), dict(), [1, DEEP - 1, 1]),
+        ((9, *[4] * (DEEP - 1), 2), dict(), [1] * DEEP),
+        ((9, *[4] * DEEP, 2), dict(scan=False), [1] * (DEEP + 1)),
+        ((9, *[WIDE] * DEEP, 2), dict(), [1, DEEP - 1, 1]),
+        ((9, *[WIDE + 1] * DEEP, 2), dict(), [1] * (DEEP + 1)),
+    ],
+)
+def test_equal_hidden_layers_are_scanned(sizes, options, expected):
+    assert run_lengths(nn.mlp(sizes, **options)) == expected
+
+
+@pytest.mark.parametrize(("dtype", "gradients"), [("float32", "auto"), ("float32", "hand"), ("float64", "hand")])
+def test_a_scanned_network_trains_as_the_plain_one(dtype, gradients):
+    """From one key: the same start, the same units dropped, the same steps, up to rounding."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(8, 5)).astype(dtype), np.arange(8) % 3
+    results = []
+    with jax.enable_x64(dtype == "float64"):
+        for scan in (True, False):
+            model = nn.mlp((5, *[6] * 3, 3), "silu", output="softmax", dropout_rate=0.2, scan=scan)
+            objective = nn.objective(model.network, model.loss, nn.l2(1e-2))
+            params = model.init(KEY)
+            state = nn.train_state(params, optax.sgd(0.1), KEY)
+            steps = nn.make_steps(objective, optax.sgd(0.1), 4, gradients)
+            state, losses = steps(state, nn.Batch(jnp.asarray(x), jnp.asarray(y)))
+            arrays = [nn.params_to_arrays(model.network, p) for p in (params, state.params)]
+            results.append((*arrays, losses, model.predict(state.params, x)))
+        (start, *scanned), (plain_start, *plain) = results
+        for a, b in zip(start, plain_start, strict=True):
+            np.testing.assert_array_equal(a, b)
+        same(tuple(scanned), tuple(plain), **TOLERANCE[dtype])
+        assert plain[1].dtype == dtype and not np.array_equal(plain[0][0], plain_start[0])
+
+
+def test_a_traced_dropout_rate_is_not_told_to_be_equal():
+    def outputs(rate):
+        model = nn.mlp((3, 4, 4, 4, 1), dropout_rate=[rate, rate, 0.5 * rate], scan=True)
+        return len(model.init(KEY)), model.network.forward(model.init(KEY), jnp.ones((2, 3)), KEY)[0]
+
+    n_runs, z = jax.jit(lambda rate: (jnp.array(outputs(rate)[0]), outputs(rate)[1]))(0.5)
+    assert n_runs == 3 and z.shape == (2, 1)  # the first two have one rate, the third one of its own
+
+
+@pytest.mark.parametrize("scan", [1.5, "yes", 2])
+def test_scan_is_yes_or_no(scan):
+    with pytest.raises(ValueError, match="scan is True, False, or None"):
+        nn.mlp((3, 4, 1), scan=scan)
+
+
+def test_arrays_of_a_scanned_network_are_those_of_each_layer():
+    sizes = (3, 4, 4, 4, 4, 2)
+    scanned, plain = (nn.mlp(sizes, "tanh", output="softmax", scan=scan) for scan in (True, False))
+    arrays = arrays_for(plain)
+    params = nn.params_from_arrays(scanned.network, (3,), arrays)
+    back = nn.params_to_arrays(scanned.network, params)
+    for array, leaf in zip(arrays, back, strict=True):
+        np.testing.assert_allclose(leaf, array, rtol=1e-6)
+    x = np.random.default_rng(1).normal(size=(6, 3))
+    expected = oracle_outputs([a.astype(np.float64) for a in arrays], ["tanh"] * 4 + ["softmax"], x)
+    np.testing.assert_allclose(scanned.predict(params, jnp.asarray(x, jnp.float32)), expected.A.T, rtol=1e-5)
+    arrays[4] = arrays[4][:, :3]
+    with pytest.raises(ValueError, match=re.escape("[1][1]['W'][1] has shape (4, 4), got (4, 3)")):
+        nn.params_from_arrays(scanned.network, (3,), arrays)
+    with pytest.raises(ValueError, match=re.escape("10 arrays ([0][0]['W'], [0][0]['b'], [1][1]['W'][0]")):
+        nn.params_from_arrays(scanned.network, (3,), arrays[:3])
+
+
+def test_params_of_another_network_have_no_arrays():
+    with pytest.raises(ValueError, match="takes a tuple of 3 params"):
+        nn.params_to_arrays(nn.mlp((3, 4, 1)).network, nn.mlp((3, 1)).init(KEY))
 
 
 ARRAYS = [np.zeros((4, 3)), np.zeros(4), np.zeros((2, 4)), np.zeros(2)]

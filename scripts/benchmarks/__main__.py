@@ -7,6 +7,8 @@ BENCHMARKS = {
     "gradcheck": "right and wrong gradients through jaxnn.gradcheck and through other checkers",
     "speed": "the same trainings by jaxnn and by its peers: whole runs, first steps, steady steps, memory",
     "population": "one population by every plan: shared batches or own, one device or two, chunks",
+    "memory": "what the programs of a step need: hand-derived against automatic gradients, recompute against caches",
+    "bfloat16": "MNIST trained in float32 and, by with_dtype, in bfloat16: test accuracies over seeds",
     "gradcheck-time": "how long checks take, and how much of that is compilation",
     "start": "the wait for an experiment's first steps by what the compilation cache holds; imports, help",
 }

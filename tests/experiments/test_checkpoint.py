@@ -42,6 +42,20 @@ def test_weights_are_stored_by_their_values_not_by_their_memory(tmp_path):
     np.testing.assert_array_equal(load_checkpoint(path).params[0]["W"], W)
 
 
+def test_a_scanned_network_is_stored_layer_by_layer(tmp_path):
+    """So a file is the same whatever is scanned."""
+    spec = NetworkSpec((2,) * 130, "tanh")
+    model = spec.model()
+    params = jax.tree.map(lambda leaf: leaf + 0.5, model.init(jax.random.key(0)))
+    assert len(jax.tree.leaves(params)) < 10  # it is scanned
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(encode(Checkpoint(spec, params, ("a", "b"))))
+    stored = load(path.read_bytes())
+    assert {stored[f"{2 * i}/W"].shape for i in range(129)} == {(2, 2)}
+    np.testing.assert_array_equal(stored["6/W"], jaxnn.params_to_arrays(model.network, params)[6])
+    jax.tree.map(np.testing.assert_array_equal, load_checkpoint(path).params, params)
+
+
 def test_names_are_the_paths_in_the_params(stored):
     with safe_open(stored[0], framework="np") as file:
         assert sorted(file.keys()) == ["0/W", "0/b", "2/W", "2/b", "standardizer/mean", "standardizer/std"]

@@ -161,11 +161,13 @@ def _cats() -> Data:
     return Data(x.reshape(len(x), -1) / np.float32(255), y, True)
 
 
-def _mnist() -> Data:
-    images, labels = _file("mnist", "train-images-idx3-ubyte.gz"), _file("mnist", "train-labels-idx1-ubyte.gz")
-    m = 468 * 128  # whole batches
+def mnist(part: str, m: int) -> Data:
+    """m examples of MNIST's part "train" or "t10k", pixels from 0 to 1; made ones where there are no files."""
+    images, labels = (_file("mnist", f"{part}-{what}-ubyte.gz") for what in ("images-idx3", "labels-idx1"))
     if images is None or labels is None:
-        return _made(m, 784, 10, seed=1)
+        both = _made(80_000, 784, 10, seed=1)  # the parts have their classes' centres in common
+        rows = slice(m) if part == "train" else slice(len(both.y) - m, None)
+        return Data(both.x[rows], both.y[rows], False)
     import gzip
 
     x = np.frombuffer(gzip.decompress(images.read_bytes()), np.uint8, offset=16).reshape(-1, 784)
@@ -212,7 +214,7 @@ def _noise(m: int, n: int, classes: int) -> Data:
 
 _SOURCES: dict[str, Callable[[], Data]] = {
     "cats": _cats,
-    "mnist": _mnist,
+    "mnist": lambda: mnist("train", 468 * 128),  # whole batches
     "made": _rule,
     "digits": _digits,
     "noise64": lambda: _noise(1280, 64, 10),

@@ -24,7 +24,7 @@ def train(workload, x, y, lap, gradients="hand", dtype=jnp.float32):
         report_every=epochs,
         callback=lambda report: lap(),
     )
-    return _arrays(result.params)
+    return _arrays(model, result.params)
 
 
 def population(workload, x, y, lap, gradients="hand", dtype=jnp.float32):
@@ -47,7 +47,7 @@ def population(workload, x, y, lap, gradients="hand", dtype=jnp.float32):
         report_every=epochs,
         callback=lambda report: lap(),
     )
-    return _arrays(result.params)
+    return _arrays(model, result.params)
 
 
 def _model(workload, dtype):
@@ -56,5 +56,5 @@ def _model(workload, dtype):
     return model, jaxnn.objective(network, model.loss)
 
 
-def _arrays(params):
-    return [np.asarray(layer[name]) for layer in params if layer for name in ("W", "b")]
+def _arrays(model, params):
+    return [np.asarray(a) for a in jaxnn.params_to_arrays(model.network, params)]

@@ -1,0 +1,73 @@
+"""scripts/bench bfloat16: MNIST trained in float32 and, by `with_dtype`, in bfloat16, from the same starts.
+
+784-512-512-10, ReLU, Adam, batches of 128. Params, loss and optimiser are float32 both times; what is bfloat16 is the
+network's forward and backward. It is a question of accuracy, not of speed: what bfloat16 saves in time and memory, it
+saves on devices that compute in it.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from statistics import mean
+
+import jax
+import jax.numpy as jnp
+import optax
+
+import jaxnn
+from scripts.benchmarks.speed.workloads import Data, mnist
+
+SIZES, BATCH, RATE = (784, 512, 512, 10), 128, 1e-3
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+def train(dtype: str, seed: int, data: Data, test: Data, epochs: int) -> float:
+    """The accuracy on `test`, from 0 to 1, of a network trained on `data`."""
+    model = jaxnn.mlp(SIZES, "relu", output="softmax", init="he")
+    model = model._replace(network=jaxnn.with_dtype(model.network, DTYPES[dtype]))
+    init_key, fit_key = jax.random.split(jax.random.key(seed))
+    result = jaxnn.fit(
+        jaxnn.objective(model.network, model.loss),
+        optax.adam(RATE),
+        model.init(init_key),
+        data.x,
+        data.y,
+        key=fit_key,
+        epochs=epochs,
+        batch_size=BATCH,
+        report_every=epochs,
+    )
+    return float(jaxnn.accuracy(jax.jit(model.classify)(result.params, test.x), test.y))
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="scripts/bench bfloat16", description=__doc__.splitlines()[0])
+    parser.add_argument("--examples", type=int, default=60_000, help="training images, 60000 at most")
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every accuracy to FILE")
+    options = parser.parse_args(argv)
+    if not BATCH <= options.examples <= 60_000 or options.epochs < 1 or options.seeds < 1:
+        parser.error(f"takes {BATCH} to 60000 examples, and at least one epoch and seed")
+    data, test = mnist("train", options.examples), mnist("t10k", 10_000)
+    print(
+        f"{'-'.join(map(str, SIZES))} on {options.examples} MNIST images, {options.epochs} epochs, "
+        f"test accuracy on {len(test.y)}" + ("" if data.real and test.real else " (made data of the same shapes)")
+    )
+    print(f"  {'seed':>4}" + "".join(f"{dtype:>12}" for dtype in DTYPES) + f"{'difference':>13}")
+    found = {dtype: [] for dtype in DTYPES}
+    for seed in range(options.seeds):
+        for dtype, accuracies in found.items():
+            print(f"\r{dtype}, seed {seed} ", end="", file=sys.stderr, flush=True)
+            accuracies.append(train(dtype, seed, data, test, options.epochs))
+        print("\r" + " " * 24 + "\r", end="", file=sys.stderr)
+        print(_row(str(seed), *(accuracies[-1] for accuracies in found.values())), flush=True)
+    print(_row("mean", *map(mean, found.values())))
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
+    return 0
+
+
+def _row(name: str, single: float, half: float) -> str:
+    return f"  {name:>4}{single:12.2%}{half:12.2%}{100 * (half - single):+10.2f} pts"
