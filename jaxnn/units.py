@@ -45,7 +45,7 @@ def first_units(layer: Layer, n: Array | int) -> Layer:
     def backward(params, cache, dy):
         return layer.backward(params, cache, _first(dy, n))
 
-    return Layer(layer.init, forward, backward)
+    return Layer(layer.init, forward, backward, layer.parts)
 
 
 def _first(y: Array, n: Array | int) -> Array:
