@@ -37,9 +37,9 @@ class Model(NamedTuple):
 
     def init(self, key: Key) -> Params:
         """Fresh params of the network, from a random key (scalar), in one compiled program."""
-        if isinstance(key, jax.core.Tracer):  # already inside somebody's program
-            return self.network.init(key, self.in_shape)[0]
-        return _init(self.network, self.in_shape, key)
+        # Inside somebody's program, where any operation gives a tracer, it is a part of that.
+        inside = isinstance(jax.random.key_data(key), jax.core.Tracer)
+        return self.network.init(key, self.in_shape)[0] if inside else _init(self.network, self.in_shape, key)
 
     def outputs(self, params: Params, x: Array) -> Array:
         """z, (m, k), for inputs x (m, n_in): the forward without randomness."""

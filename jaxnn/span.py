@@ -1,0 +1,214 @@
+"""Training in the span of the examples: fewer numbers for a wide first layer, and the same iterates."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxnn.data import check_batch
+from jaxnn.objective import Objective
+from jaxnn.training import Fit, fit
+from jaxnn.typing import Array, Key, Params
+
+
+class Span(NamedTuple):
+    """An orthonormal basis of the span of examples.
+
+    Attributes:
+      basis: Q, (r, n_in), its rows orthonormal, r the rank of the examples.
+    """
+
+    basis: np.ndarray
+
+    def enter(self, W: Array) -> np.ndarray:
+        """Weights (n_out, n_in) in the coordinates of the span, (n_out, r + 1); the last is what lies outside of it."""
+        V, outside = self._split(W)
+        return np.append(V, np.linalg.norm(outside, axis=1, keepdims=True), axis=1).astype(W.dtype)
+
+    def leave(self, V: Array, start: Array) -> Array:
+        """Weights (n_out, n_in) from coordinates (n_out, r + 1), those that began as `enter(start)`."""
+        _, outside = self._split(start)
+        length = np.linalg.norm(outside, axis=1, keepdims=True)
+        direction = np.divide(outside, length, out=np.zeros_like(outside), where=length > 0)
+        return (V[:, :-1] @ self.basis + V[:, -1:] * direction.astype(start.dtype)).astype(start.dtype)
+
+    def _split(self, W: Array) -> tuple[np.ndarray, np.ndarray]:
+        W, basis = np.asarray(W, np.float64), np.asarray(self.basis, np.float64)
+        V = W @ basis.T
+        return V, W - V @ basis
+
+
+def row_span(x: Any) -> tuple[Span, np.ndarray]:
+    """The span of the rows of x, and the rows in its coordinates: x = R Q, with a column of zeros after R.
+
+    By the eigenvectors U of the Gram matrix x xᵀ = U S² Uᵀ, formed in float64: R = U S and Q = S⁻¹ Uᵀ x. Singular
+    values so small that they are rounding of x's own dtype are left out with their directions, so any rank will do. For
+    x in float64, from the singular value decomposition of x itself, which is slower.
+
+    Args:
+      x: examples, (m, n_in), floats.
+
+    Returns:
+      A `Span` and coordinates (m, r + 1), in x's dtype.
+
+    Example:
+      >>> import numpy as np
+      >>> span, coordinates = row_span(np.array([[3.0, 0.0, 4.0], [6.0, 0.0, 8.0]]))
+      >>> span.basis.shape, np.abs(coordinates).round(3).tolist()
+      ((1, 3), [[5.0, 0.0], [10.0, 0.0]])
+    """
+    x = np.asarray(x)
+    wide = x.astype(np.float64)
+    if x.dtype == np.float64:
+        U, S, basis = np.linalg.svd(wide, full_matrices=False)
+        kept = max(x.shape) * np.finfo(np.float64).eps * S.max(initial=0.0) < S
+        basis = basis[kept]
+    else:
+        squares, U = np.linalg.eigh(wide @ wide.T)
+        S = np.sqrt(np.maximum(squares, 0))
+        kept = jnp.finfo(x.dtype).eps * S.max(initial=0.0) < S
+        basis = (U[:, kept] / S[kept]).T @ wide
+    coordinates = np.append(U[:, kept] * S[kept], np.zeros((len(x), 1)), axis=1)
+    return Span(basis.astype(x.dtype)), coordinates.astype(x.dtype)
+
+
+def fit_in_span(
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    params: Params,
+    x: Any,
+    y: Any,
+    *,
+    key: Key,
+    epochs: int,
+    evaluate: Callable[[Params], dict[str, Array]] | None = None,
+    **options: Any,
+) -> Fit:
+    """`fit`, with the same iterates up to rounding, for a network whose first layer is dense and wider than the data.
+
+    With m examples of n_in features, m < n_in, a step costs as if there were m features.
+
+    Derivation. The first layer computes z = x Wᵀ + b. Its gradient, dW = dzᵀ x, lies in the span of the rows of x, as
+    that of any batch of them does, so gradient descent only ever adds to W what lies there. Take an orthonormal basis
+    Q of the span, (r, n_in): x = R Q with R = x Qᵀ, and w = v Q + u for each row w of W, u orthogonal to the span. Then
+
+        z = x wᵀ = R Q (v Q + u)ᵀ = R vᵀ        since Q Qᵀ = 1 and Q uᵀ = 0
+        dw Qᵀ = (dzᵀ x) Qᵀ = dzᵀ R = dv         so the gradient by v is that by w, in coordinates
+        |w|² = |v|² + |u|²                      so L2 falls on v and on the length of u, which it shortens alike
+
+    That is a network of the same layers on the data R, with weights v, and one more weight |u| whose feature is always
+    0. The map from w to (v, |u|) is a rotation. An optimiser whose update turns with its gradient therefore makes
+    the same steps on both: gradient descent, momentum, Nesterov's, schedules of their rates, weight decay, clipping by
+    the global norm. Adam and its kin scale each coordinate by itself, and so do not: they are refused. (An L1 penalty
+    depends on the coordinates too, and cannot be seen from here: leave it out.)
+
+    Args:
+      objective: what to minimise, of a network whose first layer is dense.
+      optimizer: an optax optimiser that turns with its gradient.
+      params: where to start: a tuple, as of `chain`, whose first entry is {"W": (n_out, n_in), "b": (n_out,)}.
+      x: inputs, (m, n_in), floats.
+      y: targets, (m,) or (m, k).
+      key: a random key, for shuffling and dropout.
+      epochs: passes over the data, at least 1.
+      evaluate: as in `fit`; it is given params of full size, at the cost of (n_out, r) times (r, n_in) for each report.
+      **options: of `fit`.
+
+    Returns:
+      A `Fit` whose params are of full size. Its state is that of the training in the span.
+
+    Raises:
+      ValueError: params whose first layer is not dense on x's features, an optimiser that depends on the coordinates,
+        or what `fit` refuses.
+
+    Example:
+      >>> import jax, jaxnn, numpy as np, optax
+      >>> x = np.random.default_rng(0).normal(size=(6, 500)).astype(np.float32)
+      >>> y = np.array([0, 1, 0, 1, 0, 1])
+      >>> model = jaxnn.logistic_regression(500)
+      >>> objective = jaxnn.objective(model.network, model.loss, jaxnn.l2(0.1))
+      >>> start, key = model.init(jax.random.key(0)), jax.random.key(1)
+      >>> short = fit_in_span(objective, optax.sgd(0.01), start, x, y, key=key, epochs=50)
+      >>> long = jaxnn.fit(objective, optax.sgd(0.01), start, x, y, key=key, epochs=50)
+      >>> bool(abs(short.params[0]["W"] - long.params[0]["W"]).max() < 1e-6)
+      True
+
+    Source: the representer theorem (Kimeldorf and Wahba 1971; Schölkopf, Herbrich and Smola 2001), here for every
+    iterate of gradient descent.
+    """
+    x = np.asarray(check_batch(x, y).x)
+    W = _first_weights(params, x)
+    if not _turns_with_its_gradient(optimizer):
+        raise ValueError(
+            "fit_in_span takes an optimizer whose update turns with its gradient, such as sgd with momentum; this one "
+            "depends on the coordinates, as Adam does, and would make other steps: use fit, or sgd"
+        )
+    span, coordinates = row_span(x)
+
+    def full(small):
+        return (dict(small[0], W=span.leave(small[0]["W"], W)), *small[1:])
+
+    small = (dict(params[0], W=span.enter(W)), *params[1:])
+    measure = None if evaluate is None else lambda small: evaluate(full(small))
+    result = fit(objective, optimizer, small, coordinates, y, key=key, epochs=epochs, evaluate=measure, **options)
+    return result._replace(params=full(result.params))
+
+
+def _first_weights(params: Params, x: np.ndarray) -> Array:
+    first = params[0] if isinstance(params, tuple) and params else None
+    W = first.get("W") if isinstance(first, dict) else None
+    if W is None or x.ndim != 2 or jnp.shape(W)[-1:] != x.shape[1:] or jnp.ndim(W) != 2:
+        raise ValueError(
+            "fit_in_span takes params whose first entry is a dense layer's, {'W': (n_out, n_in), 'b': (n_out,)}, and "
+            f"x (m, n_in), got {type(first).__name__} with W {None if W is None else jnp.shape(W)} and x {x.shape}"
+        )
+    return W
+
+
+def _turns_with_its_gradient(optimizer: optax.GradientTransformation) -> bool:
+    """Whether updates of turned gradients are the turned updates: by their form where they are linear, else tried."""
+    optimizer = optax.with_extra_args_support(optimizer)
+    try:
+        return _is_linear(optimizer) or _turns(optimizer)
+    except TypeError:  # one that searches along a line asks for more than the gradient
+        return False
+
+
+def _is_linear(optimizer: optax.GradientTransformation) -> bool:
+    """Whether the update is linear in gradient, state and params together, by transposing it: nothing is compiled."""
+    w = jax.ShapeDtypeStruct((2, 3), jnp.float32)
+    leaves, structure = jax.tree.flatten(jax.eval_shape(optimizer.init, w))
+    floats = [leaf for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
+
+    def update(gradient, params, floats):
+        rest = iter(floats)
+        state = [next(rest) if leaf.dtype == w.dtype else jnp.zeros(leaf.shape, leaf.dtype) for leaf in leaves]
+        updates, state = optimizer.update(gradient, jax.tree.unflatten(structure, state), params)
+        return updates, [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+
+    try:
+        jax.eval_shape(jax.linear_transpose(update, w, w, floats), jax.eval_shape(update, w, w, floats))
+    except (AssertionError, NotImplementedError, RuntimeError):
+        return False
+    return True
+
+
+def _turns(optimizer: optax.GradientTransformation) -> bool:
+    rng = np.random.default_rng(0)
+    rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    start, *gradients = rng.normal(size=(5, 2, 3))
+
+    @jax.jit
+    def ends(start, gradients):
+        def step(carry, gradient):
+            params, state = carry
+            updates, state = optimizer.update(gradient, state, params)
+            return (optax.apply_updates(params, updates), state), None
+
+        return jax.lax.scan(step, (start, optimizer.init(start)), gradients)[0][0]
+
+    arrays = [np.asarray(a, np.float32) for a in (start, gradients, start @ rotation, gradients @ rotation)]
+    plain, turned = ends(*arrays[:2]), ends(*arrays[2:])
+    return bool(np.allclose(plain @ rotation, turned, rtol=1e-4, atol=1e-5))
