@@ -128,7 +128,7 @@ def make_steps(
       >>> losses.shape, bool(losses[-1] < 0.05)
       ((100,), True)
     """
-    if not _is_count(n_steps):
+    if not is_count(n_steps):
         raise ValueError(f"make_steps takes a whole number of at least 1 step, got {n_steps}")
     step = make_step(objective, optimizer, gradients)
 
@@ -176,7 +176,7 @@ def make_epoch(
       >>> losses.shape, int(state.step)
       ((2,), 2)
     """
-    if not _is_count(batch_size):
+    if not is_count(batch_size):
         raise ValueError(f"make_epoch takes batches of a whole number of at least 1 example, got {batch_size}")
     return jax.jit(_epoch(make_step(objective, optimizer, gradients), batch_size, shuffle), donate_argnums=0)
 
@@ -270,18 +270,18 @@ def fit(
       >>> [report["epoch"] for report in result.history], model.classify(result.params, x).tolist()
       ([100, 200], [0, 0, 1, 1])
     """
-    if not _is_count(epochs) or not _is_count(report_every):
+    if not is_count(epochs) or not is_count(report_every):
         raise ValueError(
             f"fit takes whole numbers, epochs and report_every of at least 1, got {epochs} and {report_every}"
         )
     data = check_batch(x, y, weight)
     m = data.x.shape[0]
-    if batch_size is not None and not (_is_count(batch_size) and batch_size <= m):
+    if batch_size is not None and not (is_count(batch_size) and batch_size <= m):
         raise ValueError(f"batch_size must be from 1 to the {m} examples there are, got {batch_size}")
     objective.check(params, data)
     size, shuffle = (m, False) if batch_size is None else (batch_size, shuffle)
     data = jax.device_put(data)
-    programs = _programs_of(objective, optimizer, gradients, size, shuffle)
+    programs = _epoch_programs(objective, optimizer, gradients, size, shuffle)
     state = train_state(params, optimizer, key)
     history, losses, done, diverged_at = [], [], 0, None
     while done < epochs:
@@ -289,20 +289,17 @@ def fit(
         # Not donated: until the new state is known to be finite, the old one must live.
         after, new_losses, finite = programs.run(state, data, n)
         if not finite:
-            state, new_losses = _replay_to_divergence(programs, state, data, n)
+            state, new_losses = replay_to_divergence(programs, state, data, n)
             losses.append(new_losses)
             diverged_at = int(state.step)
             break
         state, done = after, done + n
         new_losses = np.asarray(new_losses)
         losses.append(new_losses.reshape(-1))
-        report = {"epoch": done, "step": done * new_losses.shape[1], "loss": float(new_losses[-1].mean())}
-        if evaluate is not None:
-            report |= _measured(evaluate, state.params, report)
-        history.append(report)
-        if callback is not None and callback(report):
+        history.append(make_report(done, state, new_losses[-1], evaluate))
+        if callback is not None and callback(history[-1]):
             break
-    return Fit(jax.tree.map(jnp.copy, state.params), state, history, np.concatenate(losses), diverged_at)
+    return fitted(state, history, losses, diverged_at)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -355,46 +352,61 @@ def _epoch(step: Step, batch_size: int, shuffle: bool) -> Step:
     return epoch
 
 
-class _Programs(NamedTuple):
-    """n epochs as one compiled program, `(state, data, n) -> ...`, and the same with a guard.
+class Programs(NamedTuple):
+    """Many steps as one compiled program, `(state, data, n) -> ...`, and the same with a guard.
 
-    `run` gives (state, losses (n, steps), whether all of it is finite); `run_guarded` stops at the state before the
-    first step that is not finite, and gives (state, losses (n, steps)).
+    `run` gives (state, losses, whether all of it is finite); `run_guarded` stops at the state before the first step
+    that is not finite, and gives (state, losses).
     """
 
     run: Callable[[TrainState, Batch, int], tuple[TrainState, Array, Array]]
     run_guarded: Callable[[TrainState, Batch, int], tuple[TrainState, Array]]
 
 
-def _make_programs(
-    objective: Objective, optimizer: optax.GradientTransformation, gradients: str, batch_size: int, shuffle: bool
-) -> _Programs:
-    step = make_step(objective, optimizer, gradients)
-    epoch, guarded_epoch = _epoch(step, batch_size, shuffle), _epoch(_guarded(step), batch_size, shuffle)
+def make_programs(many: Callable[[Step], Callable], step: Step, **jit: Any) -> Programs:
+    """Of `many(step)`, a function `(state, data, n) -> (state, losses)`; `jit` is what `jax.jit` is told."""
+    plain, guarded = many(step), many(_guarded(step))
 
-    @partial(jax.jit, static_argnums=2)
+    @partial(jax.jit, **jit)
     def run(state, data, n):
-        state, losses = jax.lax.scan(lambda state, _: epoch(state, data), state, length=n)
+        state, losses = plain(state, data, n)
         return state, losses, jnp.isfinite(losses).all() & _all_finite(state.params)
 
-    @partial(jax.jit, static_argnums=2)
+    @partial(jax.jit, **jit)
     def run_guarded(state, data, n):
         state = state._replace(opt_state=(state.opt_state, jnp.array(False)))
-        state, losses = jax.lax.scan(lambda state, _: guarded_epoch(state, data), state, length=n)
+        state, losses = guarded(state, data, n)
         return state._replace(opt_state=state.opt_state[0]), losses
 
-    return _Programs(run, run_guarded)
+    return Programs(run, run_guarded)
 
 
-# Few, since a program holds what its objective closes over, and its own megabytes: a sweep must not fill the memory.
-_recent_programs = lru_cache(maxsize=8)(_make_programs)
+def remembered(make: Callable[..., Programs]) -> Callable[..., Programs]:
+    """`make`, with the programs that it made last."""
+    # Few, since a program holds what its objective closes over, and its own megabytes: a sweep must not fill the
+    # memory.
+    recent = lru_cache(maxsize=8)(make)
+
+    def made(*plan):
+        try:
+            return recent(*plan)
+        except TypeError:  # callables without a hash, or what `make` raised itself, which comes again
+            return make(*plan)
+
+    return made
 
 
-def _programs_of(*plan: Any) -> _Programs:
-    try:
-        return _recent_programs(*plan)
-    except TypeError:  # callables that cannot be told apart by hash, or what they raise themselves, which comes again
-        return _make_programs(*plan)
+@remembered
+def _epoch_programs(
+    objective: Objective, optimizer: optax.GradientTransformation, gradients: str, batch_size: int, shuffle: bool
+) -> Programs:
+    """n epochs; losses (n, steps)."""
+
+    def epochs(step):
+        epoch = _epoch(step, batch_size, shuffle)
+        return lambda state, data, n: jax.lax.scan(lambda state, _: epoch(state, data), state, length=n)
+
+    return make_programs(epochs, make_step(objective, optimizer, gradients), static_argnums=2)
 
 
 def _guarded(step: Step) -> Step:
@@ -415,25 +427,38 @@ def _guarded(step: Step) -> Step:
     return guarded
 
 
-def _replay_to_divergence(programs: _Programs, state: TrainState, data: Batch, n: int) -> tuple[TrainState, np.ndarray]:
+def replay_to_divergence(programs: Programs, state: TrainState, data: Batch, n: int) -> tuple[TrainState, np.ndarray]:
     """The state before the first step that was not finite, and the losses of the steps before it."""
     start = int(state.step)
     state, losses = programs.run_guarded(state, data, n)
     return state, np.asarray(losses).reshape(-1)[: int(state.step) - start]
 
 
-def _measured(evaluate: Callable[[Params], dict[str, Array]], params: Params, report: dict[str, float]) -> dict:
-    measured = evaluate(params)
+def make_report(
+    epoch: int, state: TrainState, losses: np.ndarray, evaluate: Callable[[Params], dict[str, Array]] | None
+) -> dict[str, float]:
+    """Of the state after so many epochs, and the losses of the last one."""
+    report = {"epoch": epoch, "step": int(state.step), "loss": float(losses.mean())}
+    if evaluate is None:
+        return report
+    measured = evaluate(state.params)
     if not isinstance(measured, dict) or any(np.ndim(value) for value in measured.values()):
         shapes = {name: np.shape(a) for name, a in measured.items()} if isinstance(measured, dict) else repr(measured)
         raise ValueError(f"evaluate must return a dictionary of scalars, got {shapes}")
     taken = sorted(measured.keys() & report.keys())
     if taken:
         raise ValueError(f"evaluate measures {taken}, which are fit's own names in a report: give them others")
-    return {name: np.asarray(value).item() for name, value in jax.device_get(measured).items()}
+    return report | {name: np.asarray(value).item() for name, value in jax.device_get(measured).items()}
 
 
-def _is_count(n: Any) -> bool:
+def fitted(state: TrainState, history: list[dict], losses: list[np.ndarray], diverged_at: int | None) -> Fit:
+    """The `Fit` of a training that ended in this state."""
+    # Params of their own: going on from the state may give its memory away.
+    return Fit(jax.tree.map(jnp.copy, state.params), state, history, np.concatenate(losses), diverged_at)
+
+
+def is_count(n: Any) -> bool:
+    """Whether n is a whole number of at least 1."""
     return isinstance(n, int | np.integer) and n >= 1
 
 
