@@ -61,6 +61,7 @@ from jaxnn.models import Model, logistic_regression, mlp, params_from_arrays
 from jaxnn.objective import Objective, gradients_by, objective
 from jaxnn.optimizers import OPTIMIZERS, optimizer
 from jaxnn.penalties import Penalty, elastic_net, is_any, is_weight, l1, l2, no_penalty
+from jaxnn.streaming import fit_stream, host_batches
 from jaxnn.training import Fit, TrainState, fit, make_epoch, make_step, make_steps, train_state
 from jaxnn.typing import Batch
 
@@ -101,6 +102,7 @@ __all__ = [
     "error_rate",
     "fit",
     "fit_standardizer",
+    "fit_stream",
     "flatten",
     "flatten_backward",
     "flatten_forward",
@@ -110,6 +112,7 @@ __all__ = [
     "gelu_tanh_backward",
     "gelu_tanh_forward",
     "gradients_by",
+    "host_batches",
     "identity",
     "identity_backward",
     "identity_forward",

@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "models": {"typing", "layer", "losses", *LAYER_ROOMS},
     "objective": {"typing", "layer", "losses", "penalties"},
     "training": {"typing", "objective", "data"},
+    "streaming": {"typing", "objective", "data", "training"},
     "gradcheck": {"typing", "layer", "losses", "penalties"},
 }
 # Pure ones only: no disk, clock, environment, network, global random numbers or logs, and nothing of the experiments'.
@@ -48,7 +49,7 @@ DOORS = {
     "jaxnn/gradcheck/__main__.py": {"argparse", "importlib", "json", "sys"},
     "jaxnn/gradcheck/pytest_plugin.py": {"pytest"},
 }
-USES_OPTAX = {"optimizers", "training"}
+USES_OPTAX = {"optimizers", "streaming", "training"}
 EXPERIMENTS_ONLY = {"experiments", "h5py", "matplotlib", "PIL", "pandas", "rich", "safetensors", "sklearn", "tyro"}
 
 SOURCES = sorted(path for path in (ROOT / "jaxnn").rglob("*.py") if path != ROOT / "jaxnn" / "__init__.py")

@@ -6,6 +6,7 @@ import sys
 BENCHMARKS = {
     "gradcheck": "right and wrong gradients through jaxnn.gradcheck and through other checkers",
     "speed": "the same trainings by jaxnn and by its peers: whole runs, first steps, steady steps, memory",
+    "stream": "training from a memory map, in floats and in bytes, beside training on data in memory",
     "gradcheck-time": "how long checks take, and how much of that is compilation",
 }
 
