@@ -137,8 +137,8 @@ def host_batches(
     """The batches of arrays that stay where they are, such as memory maps: every example once an epoch.
 
     Only a batch's rows are read, in ascending order: their order does not matter to a mean, but it does to a disk.
-    Where the data are larger than the memory and each row must be fetched from the disk by itself, `block=64`, say,
-    shuffles blocks of 64 neighbours instead of examples. Neighbours then meet in every epoch, so the data should not
+    Where the data are larger than the memory and each row must be fetched from the disk by itself, `block=16`, say,
+    shuffles blocks of 16 neighbours instead of examples. Neighbours then meet in every epoch, so the data should not
     lie sorted by class.
 
     Args:
