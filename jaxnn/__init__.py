@@ -63,6 +63,8 @@ from jaxnn.objective import Objective, gradients_by, objective
 from jaxnn.optimizers import OPTIMIZERS, optimizer
 from jaxnn.penalties import Penalty, elastic_net, is_any, is_weight, l1, l2, no_penalty
 from jaxnn.population import Member, Population, fit_population, grid
+from jaxnn.span import Span, fit_in_span, row_span
+from jaxnn.streaming import fit_stream, host_batches
 from jaxnn.training import Fit, TrainState, fit, make_epoch, make_step, make_steps, train_state
 from jaxnn.typing import Batch
 from jaxnn.units import first_units
@@ -83,6 +85,7 @@ __all__ = [
     "Objective",
     "Penalty",
     "Population",
+    "Span",
     "Standardizer",
     "TrainState",
     "accuracy",
@@ -108,8 +111,10 @@ __all__ = [
     "error_rate",
     "first_units",
     "fit",
+    "fit_in_span",
     "fit_population",
     "fit_standardizer",
+    "fit_stream",
     "flatten",
     "flatten_backward",
     "flatten_forward",
@@ -120,6 +125,7 @@ __all__ = [
     "gelu_tanh_forward",
     "gradients_by",
     "grid",
+    "host_batches",
     "identity",
     "identity_backward",
     "identity_forward",
@@ -151,6 +157,7 @@ __all__ = [
     "relu_forward",
     "repeat",
     "residual",
+    "row_span",
     "sigmoid",
     "sigmoid_backward",
     "sigmoid_cross_entropy",

@@ -56,18 +56,26 @@ def check_batch(x: Any, y: Any, weight: Any = None, *, classes: int | None = Non
             "number the classes from 0"
         )
     if weight is not None:
-        weight = weight if isinstance(weight, jax.Array) else np.asarray(weight)
-        if not (jnp.issubdtype(weight.dtype, jnp.integer) or jnp.issubdtype(weight.dtype, jnp.floating)):
-            raise ValueError(f"weight is {weight.dtype}, expected real numbers")
-        if weight.shape != (x.shape[0],):
-            raise ValueError(f"weight has shape {weight.shape}, expected ({x.shape[0]},): one number per example")
-        _check_finite("weight", weight)
-        own = weight.astype(jax.dtypes.canonicalize_dtype(weight.dtype))
-        if own.min() < 0 or own.max() == 0:
-            raise ValueError(
-                f"weights run from {weight.min()} to {weight.max()}, expected at least 0, and some above it"
-            )
+        weight = check_weight(weight, x.shape[0])
+        if _as_in_programs(weight).max() == 0:
+            raise ValueError(_WEIGHTS.format(weight.min(), weight.max()))
     return Batch(x, y, weight)
+
+
+def check_weight(weight: Any, m: int) -> Any:
+    """The weights of m examples, after the checks; they may all be 0, as a batch's of a larger whole may."""
+    weight = weight if isinstance(weight, jax.Array) else np.asarray(weight)
+    if not (jnp.issubdtype(weight.dtype, jnp.integer) or jnp.issubdtype(weight.dtype, jnp.floating)):
+        raise ValueError(f"weight is {weight.dtype}, expected real numbers")
+    if weight.shape != (m,):
+        raise ValueError(f"weight has shape {weight.shape}, expected ({m},): one number per example")
+    _check_finite("weight", weight)
+    if _as_in_programs(weight).min() < 0:
+        raise ValueError(_WEIGHTS.format(weight.min(), weight.max()))
+    return weight
+
+
+_WEIGHTS = "weights run from {} to {}, expected at least 0, and some above it"
 
 
 def split(x: Any, y: Any, fractions: Sequence[float], *, seed: int, stratify: bool = False) -> tuple[Batch, ...]:
@@ -257,11 +265,7 @@ _FEW = 2048
 def _check_finite(name: str, a: Any) -> None:
     if not jnp.issubdtype(a.dtype, jnp.inexact):
         return
-    # NumPy's float64 is float32 to a program, unless JAX is told otherwise, and 1e39 is infinite there.
-    dtype = jax.dtypes.canonicalize_dtype(a.dtype)
-    if a.dtype != dtype:
-        with np.errstate(over="ignore"):
-            a = a.astype(dtype)
+    a = _as_in_programs(a)
     finite = (jnp if isinstance(a, jax.Array) else np).isfinite(a)
     if not finite.all():
         first = tuple(int(i) for i in np.argwhere(~np.asarray(finite))[0])
@@ -277,6 +281,12 @@ def _order(y: np.ndarray, seed: int, stratify: bool) -> np.ndarray:
         raise ValueError(f"stratify takes labels (m,), got y of shape {y.shape}: pass the class numbers")
     order = np.random.default_rng(seed).permutation(len(y))
     return _interleave_classes(order, y) if stratify else order
+
+
+def _as_in_programs(a: Any) -> Any:
+    # NumPy's float64 is float32 to a program, unless JAX is told otherwise, and 1e39 is infinite there.
+    with np.errstate(over="ignore"):
+        return a.astype(jax.dtypes.canonicalize_dtype(a.dtype), copy=False)
 
 
 def _interleave_classes(order: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The machinery of populations: members side by side in one program, over devices, in chunks that fit into memory."""
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from threading import Thread
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from jaxnn.training import TrainState, all_finite, epochs_of, make_step, train_state
+from jaxnn.training import TrainState, all_finite, epochs_of, guarding, make_step, remembered, train_state
 from jaxnn.typing import Array, Batch, Key, PyTree
 
 _MEMBERS, _SHARED = PartitionSpec("members"), PartitionSpec()
@@ -45,7 +45,8 @@ class Plan(NamedTuple):
         """A member's state after so many epochs, its losses (epochs, steps), and whether all is finite, a scalar."""
         member = self.member(h)
         step = make_step(member.objective, member.optimizer, self.gradients)
-        run = epochs_of(step, self.batch_size, self.shuffle is not None, guarded)
+        many = epochs_of(self.batch_size, self.shuffle is not None)
+        run = guarding(many, step) if guarded else many(step)
         state, losses = run(state, data._replace(weight=member.weight), epochs, order)
         return state, losses, jnp.isfinite(losses).all() & all_finite(state.params)
 
@@ -64,7 +65,8 @@ class Programs(NamedTuple):
     run_guarded: Callable[..., tuple[TrainState, Array, Array]]
 
 
-def _make_programs(plan: Plan, mesh: Mesh) -> Programs:
+@remembered
+def _programs_of(plan: Plan, mesh: Mesh) -> Programs:
     def sharded(f, in_axes, out_axes, in_specs, out_specs):
         many = jax.vmap(f, in_axes, out_axes)
         return jax.shard_map(many, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
@@ -88,17 +90,6 @@ def _make_programs(plan: Plan, mesh: Mesh) -> Programs:
         return run
 
     return Programs(start, running(False), running(True))
-
-
-# Few, as for `fit`: they hold what the member function closes over.
-_recent_programs = lru_cache(maxsize=8)(_make_programs)
-
-
-def _programs_of(plan: Plan, mesh: Mesh) -> Programs:
-    try:
-        return _recent_programs(plan, mesh)
-    except TypeError:  # a member function that cannot be told apart by hash
-        return _make_programs(plan, mesh)
 
 
 class Fleet:

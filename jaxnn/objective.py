@@ -66,6 +66,8 @@ def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Obj
       0.6931472 [[-0.5 -0.5]]
     """
     penalty = no_penalty() if penalty is None else penalty
+    # For `check`, which a stream asks often: what is compiled remembers the shapes that it gave.
+    forward = jax.jit(lambda params, x: network.forward(params, x))
 
     def value(params, batch, key=None):
         z, _ = network.forward(params, batch.x, key)
@@ -89,7 +91,7 @@ def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Obj
                 raise ValueError(f"params{name} is {dtype}, expected floats: a step would be rounded away")
         # NumPy's float64 is float32 to a program, unless JAX is told otherwise.
         dtype = jax.dtypes.canonicalize_dtype(batch.x.dtype)
-        z, _ = jax.eval_shape(network.forward, params, jax.ShapeDtypeStruct(batch.x.shape, dtype))
+        z, _ = forward.eval_shape(params, jax.ShapeDtypeStruct(batch.x.shape, dtype))
         loss.check(z, batch.y)
 
     return Objective(value, value_and_grad, check)

@@ -14,6 +14,7 @@ from jaxnn.objective import Objective, gradients_by
 from jaxnn.typing import Array, Batch, Key, Params, PyTree
 
 Step = Callable[["TrainState", Batch], tuple["TrainState", Array]]
+Many = Callable[[Step], Callable[..., tuple["TrainState", Array]]]
 
 
 class TrainState(NamedTuple):
@@ -275,7 +276,7 @@ def fit(
     shuffle = shuffle and batch_size is not None
     objective.check(params, data)
     data = jax.device_put(data)
-    programs = _programs_of(objective, optimizer, gradients, size, shuffle)
+    programs = _epoch_programs(objective, optimizer, gradients, size, shuffle)
     state = train_state(params, optimizer, key)
     history, losses, done, diverged_at = [], [], 0, None
     while done < epochs:
@@ -283,22 +284,17 @@ def fit(
         # Not donated: until the new state is known to be finite, the old one must live.
         after, new_losses, finite = programs.run(state, data, n)
         if not finite:
-            state, new_losses = _replay_to_divergence(programs, state, data, n)
+            state, new_losses = replay_to_divergence(programs, state, data, n)
             losses.append(new_losses)
             diverged_at = int(state.step)
             break
         state, done = after, done + n
         new_losses = np.asarray(new_losses)
         losses.append(new_losses.reshape(-1))
-        report = {"epoch": done, "step": done * new_losses.shape[1], "loss": float(new_losses[-1].mean())}
-        if evaluate is not None:
-            report |= _measured(evaluate, state.params, report)
-        history.append(report)
-        if callback is not None and callback(report):
+        history.append(make_report(done, state, new_losses[-1], evaluate))
+        if callback is not None and callback(history[-1]):
             break
-    # Copied by transfer, which compiles nothing.
-    params = jax.device_put(state.params, may_alias=False)
-    return Fit(params, state, history, np.concatenate(losses), diverged_at)
+    return fitted(state, history, losses, diverged_at)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -354,62 +350,72 @@ def epoch_of(step: Step, batch_size: int, shuffle: bool) -> Callable[..., tuple[
     return epoch
 
 
-def epochs_of(
-    step: Step, batch_size: int, shuffle: bool, guarded: bool = False
-) -> Callable[..., tuple[TrainState, Array]]:
-    """`run(state, data, n, order=None) -> (state, losses (n, steps))`: n epochs, the last two arguments as above.
+def epochs_of(batch_size: int, shuffle: bool) -> Many:
+    """Many steps that are epochs: `(state, data, n, order=None) -> (state, losses (n, steps))`, `order` as above."""
 
-    The guarded one stops for good at the state before the first step whose loss or update is not finite.
-    """
-    epoch = epoch_of(_guarded(step) if guarded else step, batch_size, shuffle)
+    def many(step):
+        epoch = epoch_of(step, batch_size, shuffle)
+        return lambda state, data, n, order=None: jax.lax.scan(
+            lambda state, _: epoch(state, data, order), state, length=n
+        )
 
-    def run(state, data, n, order=None):
-        if guarded:
-            state = state._replace(opt_state=(state.opt_state, jnp.array(False)))
-        state, losses = jax.lax.scan(lambda state, _: epoch(state, data, order), state, length=n)
-        return (state._replace(opt_state=state.opt_state[0]) if guarded else state), losses
-
-    return run
+    return many
 
 
-class _Programs(NamedTuple):
-    """n epochs as one compiled program, `(state, data, n) -> ...`, and the same with a guard.
+class Programs(NamedTuple):
+    """Many steps as one compiled program, `(state, data, n) -> ...`, and the same with a guard.
 
-    `run` gives (state, losses (n, steps), whether all of it is finite); `run_guarded` stops at the state before the
-    first step that is not finite, and gives (state, losses (n, steps)).
+    `run` gives (state, losses, whether all of it is finite); `run_guarded` stops at the state before the first step
+    that is not finite, and gives (state, losses).
     """
 
     run: Callable[[TrainState, Batch, int], tuple[TrainState, Array, Array]]
     run_guarded: Callable[[TrainState, Batch, int], tuple[TrainState, Array]]
 
 
-def _make_programs(
-    objective: Objective, optimizer: optax.GradientTransformation, gradients: str, batch_size: int, shuffle: bool
-) -> _Programs:
-    step = make_step(objective, optimizer, gradients)
-    plain, guarded = (epochs_of(step, batch_size, shuffle, guarded) for guarded in (False, True))
+def make_programs(many: Many, step: Step, **jit: Any) -> Programs:
+    """Of `many(step)`, a function `(state, data, n) -> (state, losses)`; `jit` is what `jax.jit` is told."""
+    plain = many(step)
 
-    @partial(jax.jit, static_argnums=2)
+    @partial(jax.jit, **jit)
     def run(state, data, n):
         state, losses = plain(state, data, n)
         return state, losses, jnp.isfinite(losses).all() & all_finite(state.params)
 
-    @partial(jax.jit, static_argnums=2)
-    def run_guarded(state, data, n):
-        return guarded(state, data, n)
-
-    return _Programs(run, run_guarded)
+    return Programs(run, jax.jit(guarding(many, step), **jit))
 
 
-# Few, since a program holds what its objective closes over, and its own megabytes: a sweep must not fill the memory.
-_recent_programs = lru_cache(maxsize=8)(_make_programs)
+def guarding(many: Many, step: Step) -> Callable[..., tuple[TrainState, Array]]:
+    """`many(step)`, stopping for good at the state before the first step whose loss or update is not finite."""
+    stopping = many(_guarded(step))
+
+    def run(state, *rest):
+        state, losses = stopping(state._replace(opt_state=(state.opt_state, jnp.array(False))), *rest)
+        return state._replace(opt_state=state.opt_state[0]), losses
+
+    return run
 
 
-def _programs_of(*plan: Any) -> _Programs:
-    try:
-        return _recent_programs(*plan)
-    except TypeError:  # callables that cannot be told apart by hash, or what they raise themselves, which comes again
-        return _make_programs(*plan)
+def remembered(make: Callable[..., Programs]) -> Callable[..., Programs]:
+    """`make`, with the programs that it made last."""
+    # Few, since a program holds what its objective closes over, and its own megabytes: a sweep must not fill the
+    # memory.
+    recent = lru_cache(maxsize=8)(make)
+
+    def made(*plan):
+        try:
+            return recent(*plan)
+        except TypeError:  # callables without a hash, or what `make` raised itself, which comes again
+            return make(*plan)
+
+    return made
+
+
+@remembered
+def _epoch_programs(
+    objective: Objective, optimizer: optax.GradientTransformation, gradients: str, batch_size: int, shuffle: bool
+) -> Programs:
+    return make_programs(epochs_of(batch_size, shuffle), make_step(objective, optimizer, gradients), static_argnums=2)
 
 
 def _guarded(step: Step) -> Step:
@@ -430,22 +436,35 @@ def _guarded(step: Step) -> Step:
     return guarded
 
 
-def _replay_to_divergence(programs: _Programs, state: TrainState, data: Batch, n: int) -> tuple[TrainState, np.ndarray]:
+def replay_to_divergence(programs: Programs, state: TrainState, data: Batch, n: int) -> tuple[TrainState, np.ndarray]:
     """The state before the first step that was not finite, and the losses of the steps before it."""
     start = int(state.step)
     state, losses = programs.run_guarded(state, data, n)
     return state, np.asarray(losses).reshape(-1)[: int(state.step) - start]
 
 
-def _measured(evaluate: Callable[[Params], dict[str, Array]], params: Params, report: dict[str, float]) -> dict:
-    measured = evaluate(params)
+def make_report(
+    epoch: int, state: TrainState, losses: np.ndarray, evaluate: Callable[[Params], dict[str, Array]] | None
+) -> dict[str, float]:
+    """Of the state after so many epochs, and the losses of the last one."""
+    report = {"epoch": epoch, "step": int(state.step), "loss": float(losses.mean())}
+    if evaluate is None:
+        return report
+    measured = evaluate(state.params)
     if not isinstance(measured, dict) or any(np.ndim(value) for value in measured.values()):
         shapes = {name: np.shape(a) for name, a in measured.items()} if isinstance(measured, dict) else repr(measured)
         raise ValueError(f"evaluate must return a dictionary of scalars, got {shapes}")
     taken = sorted(measured.keys() & report.keys())
     if taken:
         raise ValueError(f"evaluate measures {taken}, which are fit's own names in a report: give them others")
-    return {name: np.asarray(value).item() for name, value in jax.device_get(measured).items()}
+    return report | {name: np.asarray(value).item() for name, value in jax.device_get(measured).items()}
+
+
+def fitted(state: TrainState, history: list[dict], losses: list[np.ndarray], diverged_at: int | None) -> Fit:
+    """The `Fit` of a training that ended in this state."""
+    # Params of their own: going on from the state may give its memory away. By transfer, which compiles nothing.
+    params = jax.device_put(state.params, may_alias=False)
+    return Fit(params, state, history, np.concatenate(losses), diverged_at)
 
 
 def check_plan(m: int, epochs: Any, report_every: Any, batch_size: Any) -> int:

@@ -30,6 +30,8 @@ MAY_IMPORT = {
     "fleet": {"typing", "training"},
     "population": {"typing", "objective", "data", "training", "fleet"},
     "cross_validation": {"typing", "data", "population"},
+    "streaming": {"typing", "objective", "data", "training"},
+    "span": {"typing", "objective", "data", "training"},
     "gradcheck": {"typing", "layer", "losses", "penalties"},
 }
 # Pure ones only: no disk, clock, environment, network, global random numbers or logs, and nothing of the experiments'.
@@ -52,7 +54,7 @@ DOORS = {
     "jaxnn/gradcheck/__main__.py": {"argparse", "importlib", "json", "sys"},
     "jaxnn/gradcheck/pytest_plugin.py": {"pytest"},
 }
-USES_OPTAX = {"optimizers", "training", "population"}
+USES_OPTAX = {"optimizers", "training", "streaming", "population", "span"}
 EXPERIMENTS_ONLY = {"experiments", "h5py", "matplotlib", "PIL", "pandas", "rich", "safetensors", "sklearn", "tyro"}
 
 SOURCES = sorted(path for path in (ROOT / "jaxnn").rglob("*.py") if path != ROOT / "jaxnn" / "__init__.py")

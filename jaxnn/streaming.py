@@ -1,0 +1,351 @@
+"""Training on data larger than memory: batches come from the host, a few at a time, while the device computes."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxnn.data import check_batch, check_weight
+from jaxnn.objective import Objective
+from jaxnn.training import (
+    Fit,
+    Programs,
+    TrainState,
+    fitted,
+    is_count,
+    make_programs,
+    make_report,
+    make_step,
+    remembered,
+    replay_to_divergence,
+    train_state,
+)
+from jaxnn.typing import Array, Batch, Key, Params
+
+
+def fit_stream(
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    params: Params,
+    batches: Callable[[int], Iterable] | Iterable,
+    *,
+    key: Key,
+    epochs: int,
+    gradients: str = "hand",
+    report_every: int = 1,
+    steps_per_call: int = 16,
+    prefetch: int = 2,
+    evaluate: Callable[[Params], dict[str, Array]] | None = None,
+    callback: Callable[[dict[str, float]], bool | None] | None = None,
+) -> Fit:
+    """Train as `fit` does, on batches that an iterator brings: from files, from a generator, from a memory map.
+
+    `steps_per_call` batches are a group: they go to the device in one piece, and one compiled program makes a step on
+    each. JAX starts a program and returns, so the next groups are read and sent while the device computes; only when
+    `prefetch` of them wait there does the host wait too. No thread is needed for that: the host has nothing else to do.
+
+    On the device are at most prefetch + 1 groups and prefetch + 2 copies of the training's state, since a state is
+    kept until the group after it is known to be finite; on the host, the group that is being read.
+
+    The first batch sets the size. A shorter one, such as the last of an epoch, is filled up with examples of weight 0,
+    so that nothing is compiled twice. A batch with weights and no `total` is trained on by its own weighted mean;
+    where weights are to mean the same in every batch, as in `fit`, its `total` is its number of examples times the
+    mean weight of all the data, which `host_batches` puts there.
+
+    Args:
+      objective: what to minimise.
+      optimizer: any optax optimiser.
+      params: where to start; they are copied, never changed.
+      batches: `batches(epoch)`, for the epochs 0, 1, ..., gives that epoch's batches in their order, as anything that
+        can be iterated. What is the same each epoch and can be iterated again, such as a list, may be given itself. A
+        batch is a `Batch`, (x, y) or (x, y, weight) of host arrays as `fit` takes them. It is copied at once, so the
+        arrays may be used again for the next.
+      key: a random key, for dropout.
+      epochs: how often to go through the batches, at least 1.
+      gradients: "hand" for the derived ones, "auto" for JAX's.
+      report_every: epochs per report.
+      steps_per_call: batches of a group. More cost memory, and fewer, where a step takes no longer than starting it,
+        time.
+      prefetch: groups that wait on the device while one is computed, at least 0.
+      evaluate: called with the params at each report, as in `fit`.
+      callback: called with each entry of the history as it comes; a true answer stops the training.
+
+    Returns:
+      A `Fit`. With the batches that `fit` would draw, the same as `fit` returns.
+
+    Raises:
+      ValueError: a batch that `fit` would refuse, or of another dtype or shape than the first (the message says
+        which); an epoch without batches; batches that can be iterated once only; numbers outside their range; what
+        `evaluate` returns is no dictionary of scalars with names of its own.
+
+      What `batches` itself raises comes out as it is.
+
+    Example:
+      >>> import jax, jaxnn, numpy as np, optax
+      >>> x = np.linspace(-2, 2, 10, dtype=np.float32)[:, None]  # or np.load("x.npy", mmap_mode="r")
+      >>> y = (x[:, 0] > 0).astype(np.int32)
+      >>> model = jaxnn.logistic_regression(1)
+      >>> result = fit_stream(
+      ...     jaxnn.objective(model.network, model.loss),
+      ...     optax.sgd(1.0),
+      ...     model.init(jax.random.key(0)),
+      ...     host_batches(x, y, 4, seed=0),
+      ...     key=jax.random.key(1),
+      ...     epochs=50,
+      ...     report_every=25,
+      ... )
+      >>> [(report["epoch"], report["step"]) for report in result.history], model.classify(result.params, x).tolist()
+      ([(25, 75), (50, 150)], [0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
+    """
+    if not all(is_count(n) for n in (epochs, report_every, steps_per_call)):
+        raise ValueError(
+            "fit_stream takes whole numbers, epochs, report_every and steps_per_call of at least 1, "
+            f"got {epochs}, {report_every} and {steps_per_call}"
+        )
+    if not (is_count(prefetch) or prefetch == 0):
+        raise ValueError(
+            f"prefetch is how many groups wait on the device, a whole number of at least 0, got {prefetch}"
+        )
+    batches = _of_one_size(_by_epoch(batches))
+    programs = _group_programs(objective, optimizer, gradients)
+    state = train_state(params, optimizer, key)
+    history, losses = [], []
+    for epoch in range(epochs):
+        first = len(losses)
+        groups = _fitting(_stacked(batches(epoch), steps_per_call), epoch, partial(objective.check, params))
+        for part in _train(programs, state, groups, prefetch):
+            state = part.state
+            losses.append(part.losses)
+            if not part.finite:
+                return fitted(state, history, losses, int(state.step))
+        done = epoch + 1
+        if done % report_every == 0 or done == epochs:
+            history.append(make_report(done, state, np.concatenate(losses[first:]), evaluate))
+            if callback is not None and callback(history[-1]):
+                break
+    return fitted(state, history, losses, None)
+
+
+def host_batches(
+    x: Any, y: Any, batch_size: int, *, seed: int, weight: Any = None, shuffle: bool = True, block: int = 1
+) -> Callable[[int], Iterator[Batch]]:
+    """The batches of arrays that stay where they are, such as memory maps: every example once an epoch.
+
+    Only a batch's rows are read, in ascending order: their order does not matter to a mean, but it does to a disk.
+    Where the data are larger than the memory and each row must be fetched from the disk by itself, `block=16`, say,
+    shuffles blocks of 16 neighbours instead of examples. Neighbours then meet in every epoch, so the data should not
+    lie sorted by class.
+
+    Args:
+      x: inputs, (m, ...): an array, or anything with a shape that takes an ascending index array, as `np.memmap` does.
+      y: targets, (m,) or (m, k), likewise.
+      batch_size: examples of a batch, from 1 to m; the last batch has the rest.
+      seed: of the shuffles; epoch e is in the order of (seed, e), always the same.
+      weight: example weights (m,), which do fit into memory.
+      shuffle: a fresh order each epoch; else the order of the data.
+      block: how many neighbours stay together when shuffled.
+
+    Returns:
+      A function from the epoch's number to its batches. For images in bytes, turn what it brings into floats:
+      `lambda epoch: ((x.astype("float32") / 255, y) for x, y, *_ in batches(epoch))`.
+
+    Raises:
+      ValueError: lengths that differ, a batch size outside 1..m, a block below 1, or weights that `fit` would refuse.
+
+    Example:
+      >>> import numpy as np
+      >>> batches = host_batches(np.arange(5.0)[:, None], np.arange(5), 2, seed=0)
+      >>> [batch.y.tolist() for batch in batches(0)], [batch.y.tolist() for batch in batches(1)]
+      ([[2, 4], [0, 3], [1]], [[1, 4], [0, 3], [2]])
+    """
+    x, y = (a if hasattr(a, "shape") else np.asarray(a) for a in (x, y))
+    m = x.shape[0]
+    if y.shape[:1] != (m,):
+        raise ValueError(f"x has {m} examples, y has shape {y.shape}: expected a target for each, (m,) or (m, k)")
+    if not (is_count(batch_size) and batch_size <= m):
+        raise ValueError(f"batch_size must be from 1 to the {m} examples there are, got {batch_size}")
+    if not is_count(block):
+        raise ValueError(f"block is how many neighbours stay together, a whole number of at least 1, got {block}")
+    if weight is not None:
+        weight = np.asarray(check_weight(weight, m), float)
+        mean = weight.mean()
+
+    def batches(epoch):
+        if shuffle:
+            starts = block * np.random.default_rng((seed, epoch)).permutation(-(-m // block))
+            order = (starts[:, None] + np.arange(block)[None]).reshape(-1)
+            order = order[order < m]
+        for i in range(0, m, batch_size):
+            rows = np.sort(order[i : i + batch_size]) if shuffle else slice(i, i + batch_size)
+            if weight is None:
+                yield Batch(x[rows], y[rows])
+            else:
+                w = weight[rows]
+                yield Batch(x[rows], y[rows], w, len(w) * mean)
+
+    return batches
+
+
+class _Part(NamedTuple):
+    """The training up to the end of a group: the state then, and the losses of the group's steps."""
+
+    state: TrainState
+    losses: np.ndarray
+    finite: bool  # else this is the state before the first step that was not, and the losses before it
+
+
+def _train(
+    programs: Programs, state: TrainState, groups: Iterable[tuple[Batch, int]], prefetch: int
+) -> Iterator[_Part]:
+    """The training on one group after the other, at most `prefetch` of them started ahead."""
+    started = deque()
+
+    def wait_for_the_first():
+        before, after, group, n, losses, finite = started.popleft()
+        if finite:  # here the host waits
+            return _Part(after, np.asarray(losses)[:n], True)
+        return _Part(*replay_to_divergence(programs, before, group, n), False)
+
+    for host_group, n in groups:
+        while len(started) > prefetch:
+            yield wait_for_the_first()
+        group = jax.device_put(host_group)
+        # Not donated: until the new state is known to be finite, the old one must live.
+        after, losses, finite = programs.run(state, group, n)
+        started.append((state, after, group, n, losses, finite))
+        state = after
+    while started:
+        yield wait_for_the_first()
+
+
+@remembered
+def _group_programs(objective: Objective, optimizer: optax.GradientTransformation, gradients: str) -> Programs:
+    """A step on each of the first n batches of a group; losses (steps_per_call,), of which n are told."""
+
+    def steps(step):
+        def many(state, group, n):
+            def one(i, carry):
+                state, losses = carry
+                state, loss = step(state, batch(i))
+                return state, losses.at[i].set(loss)
+
+            def batch(i):
+                return jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, i, keepdims=False), group)
+
+            _, loss = jax.eval_shape(step, state, batch(0))
+            # n is data, not a shape: a group that is not full runs in the same program.
+            return jax.lax.fori_loop(0, n, one, (state, jnp.zeros(group.x.shape[0], loss.dtype)))
+
+        return many
+
+    return make_programs(steps, make_step(objective, optimizer, gradients))
+
+
+def _stacked(batches: Iterable[Batch], size: int) -> Iterator[tuple[Batch, int]]:
+    """The batches in groups, each leaf (size, ...), and how many of a group are there.
+
+    The memory of every group is its own: on a CPU, the device may use it as it is.
+    """
+    n = 0
+    for batch in batches:
+        if n == 0:
+            group = [np.zeros((size, *a.shape), a.dtype) for a in batch]
+        for place, a in zip(group, batch, strict=True):
+            place[n] = a
+        n += 1
+        if n == size:
+            yield Batch(*group), n
+            n, group = 0, None
+    if n:
+        yield Batch(*group), n
+
+
+def _fitting(
+    groups: Iterable[tuple[Batch, int]], epoch: int, check: Callable[[Batch], None]
+) -> Iterator[tuple[Batch, int]]:
+    """The groups, whose batches fit the network and the loss."""
+    number = 0
+    for group, n in groups:
+        try:
+            # All n batches at once: the check of one takes longer than to look at its numbers.
+            check(Batch(*(a[:n].reshape(-1, *a.shape[2:]) for a in group[:2])))
+        except ValueError:
+            for i in range(n):
+                _naming(number + i, epoch, check, Batch(group.x[i], group.y[i]))
+            raise
+        number += n
+        yield group, n
+
+
+def _by_epoch(batches: Any) -> Callable[[int], Iterable]:
+    if callable(batches):
+        return batches
+    if not isinstance(batches, Iterable) or isinstance(batches, Iterator):
+        raise ValueError(
+            f"batches is a {type(batches).__name__}, expected what can be iterated every epoch: "
+            "pass the function that makes the generator, called with the epoch's number, or a list"
+        )
+    return lambda epoch: batches
+
+
+def _of_one_size(batches: Callable[[int], Iterable]) -> Callable[[int], Iterator[Batch]]:
+    """The batches, checked, each with a weight and a total, and filled up to the size of the first."""
+    first = None
+
+    def of_epoch(epoch):
+        nonlocal first
+        given, number = batches(epoch), -1
+        if not isinstance(given, Iterable):
+            raise ValueError(f"batches({epoch}) is {given!r}, expected what can be iterated: does the function yield?")
+        for number, one in enumerate(given):
+            batch = _naming(number, epoch, _checked, one, first)
+            if first is None:
+                first = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in batch[:2]]
+            yield _filled_up(batch, first[0].shape[0])
+        if number < 0:
+            hint = "" if first is None else ", though an earlier one had: it must be another generator each time"
+            raise ValueError(f"batches gave no batch for epoch {epoch}{hint}")
+
+    return of_epoch
+
+
+def _naming(number: int, epoch: int, check: Callable, *given: Any) -> Any:
+    try:
+        return check(*given)
+    except ValueError as error:
+        raise ValueError(f"batch {number} of epoch {epoch} (both from 0): {error}") from error
+
+
+def _checked(given: Any, first: list[jax.ShapeDtypeStruct] | None) -> Batch:
+    """As a `Batch` of NumPy arrays like those of the first, with a weight and a total."""
+    if not (isinstance(given, tuple | list) and 2 <= len(given) <= 4):
+        what = f"{type(given).__name__} of {len(given)}" if hasattr(given, "__len__") else type(given).__name__
+        raise ValueError(f"expected a Batch, (x, y) or (x, y, weight), got a {what}")
+    x, y, weight, total = Batch(*given)
+    x, y, _, _ = check_batch(np.asarray(x), np.asarray(y))
+    m = x.shape[0]
+    for name, a, like in zip("xy", (x, y), first or (x, y), strict=True):
+        if a.dtype != like.dtype or a.shape[1:] != like.shape[1:] or m > like.shape[0]:
+            raise ValueError(
+                f"{name} is {a.dtype} {a.shape}, expected {like.dtype} {like.shape} as in the first batch, "
+                "or fewer rows"
+            )
+    weight = np.ones(m) if weight is None else np.asarray(check_weight(np.asarray(weight), m), float)
+    total = weight.sum() if total is None else np.asarray(total, float)
+    if total.shape != () or not 0 <= total < np.inf:
+        raise ValueError(f"total is {total}, expected a number of at least 0: what the weighted sum is divided by")
+    return Batch(x, y, weight, total)
+
+
+def _filled_up(batch: Batch, size: int) -> Batch:
+    """With examples of weight 0: the first one again, whose values the network can take."""
+    m = batch.x.shape[0]
+    if m == size:
+        return batch
+    x, y = (np.concatenate([a, np.repeat(a[:1], size - m, axis=0)]) for a in batch[:2])
+    return Batch(x, y, np.concatenate([batch.weight, np.zeros(size - m)]), batch.total)

@@ -1,0 +1,143 @@
+"""Training in the span of the examples against `fit` on the examples themselves: the same iterates."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxnn
+from jaxnn.span import _turns_with_its_gradient
+
+RNG = np.random.default_rng(4)
+X = RNG.normal(size=(6, 40)).astype(np.float32)
+Y = np.array([0, 1, 1, 0, 1, 0])
+MODEL = jaxnn.mlp((40, 3, 1), "tanh")
+KEY = jax.random.key(1)
+
+
+def both(x=X, y=Y, model=MODEL, penalty=None, optimizer=None, start=None, **options):
+    """The fit in the span, and the one on the examples."""
+    objective = jaxnn.objective(model.network, model.loss, penalty)
+    optimizer = optax.sgd(0.1) if optimizer is None else optimizer
+    start = model.init(jax.random.key(0)) if start is None else start
+    options = {"key": KEY, "epochs": 12, "report_every": 4, **options}
+    return [train(objective, optimizer, start, x, y, **options) for train in (jaxnn.fit_in_span, jaxnn.fit)]
+
+
+def assert_same(short, long, tolerance=2e-5):
+    np.testing.assert_allclose(short.losses, long.losses, rtol=tolerance)
+    for a, b in zip(jax.tree.leaves(short.params), jax.tree.leaves(long.params), strict=True):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        optax.sgd(0.1),
+        optax.sgd(0.1, momentum=0.9, nesterov=True),
+        optax.chain(optax.clip_by_global_norm(0.3), optax.sgd(optax.cosine_decay_schedule(0.5, 12))),
+        optax.chain(optax.add_decayed_weights(0.1), optax.sgd(0.1, momentum=0.9)),
+    ],
+    ids=["descent", "nesterov", "clipped, scheduled", "weight decay"],
+)
+def test_the_iterates_are_those_of_fit(optimizer):
+    # The start has a part outside of the span, which L2 shortens.
+    assert_same(*both(optimizer=optimizer, penalty=jaxnn.l2(0.2)))
+
+
+def test_mini_batches_weights_and_jax_s_gradients():
+    weight = np.array([1.0, 2.0, 0.0, 1.0, 3.0, 1.0], np.float32)
+    assert_same(*both(batch_size=4, weight=weight, gradients="auto"))
+
+
+@pytest.mark.parametrize(
+    "x",
+    [X[[0, 1, 2, 0, 1, 2]], np.where(np.arange(6)[:, None] == 2, 0, X), X[:1].repeat(6, 0), X[:, :5], X * 0],
+    ids=["duplicates", "a row of zeros", "all alike", "fewer features than examples", "nothing"],
+)
+def test_examples_of_any_rank(x):
+    model = jaxnn.logistic_regression(x.shape[1])
+    start = jax.tree.map(lambda leaf: leaf + 0.3, model.init(jax.random.key(0)))
+    assert_same(*both(x, model=model, start=start, penalty=jaxnn.l2(0.1)))
+
+
+def test_in_float64_the_iterates_agree_to_the_last_digits():
+    with jax.enable_x64():
+        model = jaxnn.mlp((40, 3, 1), "tanh")
+        short, long = both(
+            X.astype(np.float64), model=model, optimizer=optax.sgd(0.1, momentum=0.9), key=jax.random.key(1)
+        )
+        assert short.losses.dtype == np.float64
+        assert_same(short, long, 1e-11)
+
+
+def test_one_example():
+    assert_same(*both(X[:1], Y[:1]))
+
+
+def test_what_is_measured_is_measured_on_full_params():
+    def evaluate(params):
+        return {"size": jnp.square(params[0]["W"]).sum(), "z": MODEL.outputs(params, X[:1] + 1)[0, 0]}
+
+    short, long = both(evaluate=evaluate, penalty=jaxnn.l2(0.3))
+    for a, b in zip(short.history, long.history, strict=True):
+        assert a.keys() == b.keys()
+        np.testing.assert_allclose([*a.values()], [*b.values()], rtol=2e-5)
+
+
+def test_a_divergence_keeps_the_last_finite_params():
+    short, _ = both(optimizer=optax.sgd(1e20), penalty=jaxnn.l2(1.0))
+    assert short.diverged_at is not None
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(short.params))
+    assert short.params[0]["W"].shape == (3, 40)
+
+
+def test_the_basis_is_orthonormal_and_brings_the_examples_back():
+    span, coordinates = jaxnn.row_span(X)
+    assert coordinates.shape == (6, 7)
+    assert not coordinates[:, -1].any()
+    np.testing.assert_allclose(span.basis @ span.basis.T, np.eye(6), atol=1e-6)
+    np.testing.assert_allclose(coordinates[:, :-1] @ span.basis, X, atol=1e-5)
+    W = RNG.normal(size=(2, 40)).astype(np.float32)
+    np.testing.assert_allclose(span.leave(span.enter(W), W), W, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(span.enter(W), axis=1), np.linalg.norm(W, axis=1), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "turns"),
+    [
+        (optax.sgd(0.1, momentum=0.9), True),
+        (optax.inject_hyperparams(optax.sgd)(learning_rate=0.1), True),
+        (optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.1)), True),
+        (optax.adam(0.1), False),
+        (optax.adagrad(0.1), False),
+        (optax.sign_sgd(0.1), False),
+        (optax.chain(optax.clip(0.1), optax.sgd(0.1)), False),
+        (optax.lbfgs(), False),
+    ],
+    ids=["momentum", "injected", "clip by norm", "adam", "adagrad", "sign", "clip each", "lbfgs"],
+)
+def test_optimizers_that_depend_on_the_coordinates_are_told_apart(optimizer, turns):
+    assert _turns_with_its_gradient(optimizer) is turns
+
+
+def test_adam_would_make_other_steps_and_is_refused():
+    with pytest.raises(ValueError, match="turns with its gradient, such as sgd"):
+        both(optimizer=optax.adam(0.1))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"x": X[:, :7]}, r"W \(3, 40\) and x \(6, 7\)"),
+        ({"start": {"W": np.zeros((1, 40))}}, "first entry is a dense layer's"),
+        ({"start": ((), ())}, "first entry is a dense layer's"),
+        ({"x": X * np.nan}, "not finite"),
+        ({"epochs": 0}, "whole numbers"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        both(**options)
