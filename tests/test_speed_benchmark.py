@@ -1,15 +1,28 @@
 """The speed benchmark measures what it says: the judge of losses, the entries it can run anywhere, the table."""
 
+import json
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
 
 import jaxnn
-from scripts.benchmarks.speed import measure
+from scripts.benchmarks.speed import entry, measure
+from scripts.benchmarks.speed.peers import devices
+from scripts.benchmarks.speed.peers.initial import arrays, stacked
 from scripts.benchmarks.speed.roofline import Limits, share
-from scripts.benchmarks.speed.workloads import WORKLOADS, load, mean_loss, prepare
+from scripts.benchmarks.speed.workloads import (
+    WORKLOADS,
+    Population,
+    load,
+    losses_of,
+    mean_loss,
+    prepare,
+    shortfall,
+)
 
-TINY = WORKLOADS["tiny"]
+TINY, POPULATION = WORKLOADS["tiny"], WORKLOADS["population"]
 
 
 @pytest.mark.parametrize("name", ["tiny", "mnist", "course"])
@@ -38,16 +51,95 @@ def test_data_have_the_shapes_of_the_workload(name, tmp_path, monkeypatch):
     assert y.min() >= 0 and y.max() < max(2, workload.sizes[-1])
 
 
-@pytest.mark.parametrize("module", ["jaxnn_fit", "jaxnn_auto", "raw", "with_numpy", "with_stax", "with_sklearn"])
+@pytest.mark.parametrize("name", [name for name in WORKLOADS if name not in ("mnist", "population")])
+def test_targets_are_out_of_reach_untrained(name, tmp_path):
+    workload = WORKLOADS[name]
+    prepare(workload, tmp_path)
+    classes = max(2, workload.sizes[-1])
+    assert workload.target < np.log(classes)
+    untrained = mean_loss(
+        workload, [a for layer in arrays(workload.sizes, workload.init) for a in layer], *load(tmp_path)
+    )
+    assert untrained > workload.target
+
+
+@pytest.mark.parametrize(
+    "module", ["jaxnn_fit", "jaxnn_auto", "jaxnn_bfloat16", "raw", "with_numpy", "with_stax", "with_sklearn"]
+)
 def test_entries_learn(module, tmp_path, no_rank_promotion_rule):
     """Each by its own code, a short training; the laps are all told."""
     prepare(TINY, tmp_path)
     x, y = load(tmp_path)
     short, laps = TINY._replace(laps=3, steps=320), []
-    entry = __import__(f"scripts.benchmarks.speed.peers.{module}", fromlist=["train"])
-    arrays = entry.train(short, x, y, lambda: laps.append(1))
+    peer = __import__(f"scripts.benchmarks.speed.peers.{module}", fromlist=["train"])
+    trained = peer.train(short, x, y, lambda: laps.append(1))
     assert len(laps) == 3
-    assert mean_loss(short, arrays, x, y) < 0.5
+    assert mean_loss(short, trained, x, y) < 0.5
+
+
+# Four networks, in two laps of five epochs: the slow rate hardly learns, the fast one does.
+FEW = POPULATION._replace(laps=2, population=Population((1e-5, 1e-2), 2, (2.5, 0.06)), target=1.5)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("digits")
+    prepare(POPULATION, folder)
+    return load(folder)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        pytest.param(
+            "jaxnn_fit", marks=pytest.mark.skipif(not hasattr(jaxnn, "fit_population"), reason="no populations")
+        ),
+        "raw",
+        "raw_own_batches",
+        "with_numpy",
+        "numpy_loop",
+        "with_stax",
+        "sklearn_loop",
+    ],
+)
+def test_populations_learn_each_member_at_its_own_rate(module, digits, no_rank_promotion_rule, monkeypatch):
+    monkeypatch.setattr(devices.os, "cpu_count", lambda: 1)  # since JAX has counted its devices in this process
+    peer, laps = __import__(f"scripts.benchmarks.speed.peers.{module}", fromlist=["population"]), []
+    trained = peer.population(FEW, *digits, lambda: laps.append(1))
+    assert len(laps) == 2
+    losses = losses_of(FEW, trained, *digits)
+    assert shortfall(FEW, losses) is None, losses
+
+
+def test_numpy_side_by_side_is_numpy_one_by_one(digits):
+    """Two ways written apart, the same starts and batches: the same weights, up to rounding."""
+    side_by_side, loop = (
+        __import__(f"scripts.benchmarks.speed.peers.{module}", fromlist=["population"]).population(
+            FEW._replace(steps=28), *digits, lambda: None
+        )
+        for module in ("with_numpy", "numpy_loop")
+    )
+    for a, b in zip(side_by_side, loop, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_judge_of_populations(digits):
+    """What an entry could get wrong, each found; a right one passes."""
+    rates, right = POPULATION.population.losses, np.repeat(POPULATION.population.losses, 8)
+    right = (right * np.tile(np.linspace(0.9, 1.1, 8), 8)).tolist()
+    assert shortfall(POPULATION, right) is None
+    untrained = losses_of(POPULATION, stacked(POPULATION), *digits)
+    assert len(untrained) == 64 and min(untrained) > 2
+    assert shortfall(POPULATION, untrained).startswith("reached a loss of")
+    assert "0.00032" in shortfall(POPULATION, untrained[:8] + right[8:])  # members left as they were
+    assert "0.00032" in shortfall(POPULATION, right[56:] + right[:56])  # rates given to other members
+    assert "one and the same" in shortfall(POPULATION, right[:1] * 2 + right[2:])  # seeds that do nothing
+    assert "one and the same" not in shortfall(POPULATION, [rates[-1] * s for s in np.linspace(0.9, 1.1, 64)])
+    assert "not 0.12" in shortfall(POPULATION, [np.nan] * 64)
+    with pytest.raises(ValueError, match=r"\[1\] members, not 64"):
+        losses_of(POPULATION, [a[:1] for a in stacked(POPULATION)], *digits)
+    with pytest.raises(ValueError, match="layer 1"):
+        losses_of(POPULATION, [a.swapaxes(1, -1) for a in stacked(POPULATION)], *digits)
 
 
 def test_an_entry_runs_in_its_own_process_and_is_judged(tmp_path):
@@ -57,12 +149,18 @@ def test_an_entry_runs_in_its_own_process_and_is_judged(tmp_path):
     assert run.loss <= TINY.target and run.peak > 2**20
     said = measure.run("NumPy", TINY._replace(target=0.0), "tiny", tmp_path, timeout=100)
     assert said.startswith("reached a loss of")
+    assert measure.run("NumPy loop", TINY, "tiny", tmp_path, timeout=100) == "trains populations only"
+
+
+def test_an_entry_without_populations_says_so(capsys):
+    entry.main("batches", "population", "nowhere")
+    assert json.loads(capsys.readouterr().out) == {"none": "no population entry"}
 
 
 def test_what_is_not_installed_is_said(tmp_path, monkeypatch):
-    monkeypatch.setitem(measure.PEERS, "nothing", ("nothing", "no_such_package"))
+    monkeypatch.setitem(measure.ENTRIES, "nothing", ("nothing", "no_such_package"))
     assert measure.run("nothing", TINY, "tiny", tmp_path, timeout=1) == "not installed"
-    monkeypatch.setitem(measure.PEERS, "broken", ("no_such_module", "numpy"))
+    monkeypatch.setitem(measure.ENTRIES, "broken", ("no_such_module", "numpy"))
     assert measure.run("broken", TINY, "tiny", tmp_path, timeout=60).startswith("failed: ModuleNotFoundError")
     assert "not done after" in measure.run("NumPy", TINY, "tiny", tmp_path, timeout=0.01)
 
@@ -79,10 +177,46 @@ def test_table_tells_ratios_to_the_fastest():
     assert measure.medians([fast, "failed"]) == "failed"
 
 
+def test_table_of_a_gpu_tells_what_ran_there():
+    gpu = Limits(1e12, 1e12, 1e12, 2e12, "a GPU")
+    found = {
+        "JAX": measure.Run(1.0, 0.1, 0.001, 2**20, 0.1, 5 * 2**20, "a GPU"),
+        "NumPy": measure.Run(2.0, 0.2, 0.003, 2**21, 0.1),
+        "jaxnn bfloat16": measure.Run(1.0, 0.1, 0.0005, 2**20, 0.1, 3 * 2**20, "a GPU"),
+    }
+    text = measure.table("wide", found, True, gpu)
+    lines = {line.split()[0]: line for line in text.splitlines()[2:]}
+    assert lines["JAX"].endswith("5 MB") and lines["NumPy"].endswith("on the CPU")
+    # Each precision against its own rate: 94.5e9 operations in 94 and 47 ms.
+    assert text.count("floor of a step") == 2 and "94.4893 ms" in text and "47.2446 ms" in text
+    assert "a GPU, 1 TFLOP/s" in str(gpu) and "2 TFLOP/s in bfloat16" in str(gpu)
+    assert "bfloat16" not in measure.table("wide", found, True, Limits(1e12, 1e12, 1e12)).splitlines()[-1]
+
+
+def test_without_a_gpu_nothing_is_measured(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(measure, "_told", lambda *_: "no such backend")
+    assert measure.main(["--platform", "cuda", "--workload", "tiny", "--json", str(tmp_path / "told.json")]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("no GPU here") and out.count(measure.NO_GPU) == len(measure.PEERS) + 1
+    assert json.loads((tmp_path / "told.json").read_text())["runs"]["tiny"]["jaxnn bfloat16"] == [measure.NO_GPU]
+    with pytest.raises(RuntimeError, match="no such backend"):
+        measure.limits("cpu")
+
+
+def test_a_library_without_the_gpu_is_not_passed_off_as_on_it(monkeypatch):
+    told = dict(started=0, laps=[1, 2], done=3, peak=1, losses=[0.1], device="cpu", device_peak=0)
+    monkeypatch.setattr(measure, "_told", lambda *_: told)
+    run = partial(measure.run, workload=TINY._replace(laps=2), name="tiny", folder=None, timeout=1, platform="cuda")
+    assert run("jaxnn hand").startswith("not measured")
+    assert run("NumPy").device == "cpu"
+
+
 def test_floor_counts_the_products():
     """Full batch logistic regression: two products of 2 m n operations; reading is the larger need."""
     text = share(WORKLOADS["logistic"], Limits(1e12, 1e9, 1e9), 0.1)
     assert "1e+07 operations" in text and "by reading" in text
+    # 64 members, 64 examples: 2 * 64 * 64 * (2 * 64 * 32 + 3 * 32 * 10) operations
+    assert "4.1e+07 operations" in share(POPULATION, Limits(1e12, 1e9, 1e9), 0.1)
 
 
 @pytest.mark.parametrize("arguments", [["--repeats", "0"], ["--peer", "Nobody"], ["--workload", "none"]])
