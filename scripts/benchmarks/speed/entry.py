@@ -15,6 +15,9 @@ def main(peer: str, name: str, folder: str) -> None:
     imported = time.time()
     workload = WORKLOADS[name]
     train = getattr(module, "population" if workload.population else "train", None)
+    if name not in getattr(module, "WORKLOADS", WORKLOADS):
+        print(json.dumps(dict(none="not for this workload")))
+        return
     if train is None:
         print(json.dumps(dict(none="no population entry" if workload.population else "trains populations only")))
         return

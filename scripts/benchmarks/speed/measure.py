@@ -31,6 +31,7 @@ from scripts.benchmarks.speed.workloads import WORKLOADS, Workload, prepare, sho
 PEERS = {
     "jaxnn hand": ("jaxnn_fit", "jaxnn"),
     "jaxnn auto": ("jaxnn_auto", "jaxnn"),
+    "jaxnn in span": ("jaxnn_span", "jaxnn"),
     "raw JAX": ("raw", "jax"),
     "NumPy": ("with_numpy", "numpy"),
     "stax": ("with_stax", "jax"),

@@ -8,10 +8,10 @@ import jaxnn
 from scripts.benchmarks.speed.peers.devices import shardings
 
 
-def train(workload, x, y, lap, gradients="hand", dtype=jnp.float32):
+def train(workload, x, y, lap, gradients="hand", dtype=jnp.float32, fit=jaxnn.fit):
     model, objective = _model(workload, dtype)
     epochs = workload.steps if workload.batch is None else workload.steps * workload.batch // len(y)
-    result = jaxnn.fit(
+    result = fit(
         objective,
         jaxnn.optimizer(workload.optimizer, workload.rate),
         model.init(jax.random.key(0)),
