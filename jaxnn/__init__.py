@@ -36,12 +36,13 @@ from jaxnn.activations import (
     tanh_backward,
     tanh_forward,
 )
+from jaxnn.chain import chain
 from jaxnn.cross_validation import CrossValidation, cross_validate
 from jaxnn.data import Standardizer, batch_indices, check_batch, fit_standardizer, k_folds, one_hot, split, standardize
 from jaxnn.dense import INITIALIZERS, dense, dense_backward, dense_forward, narrow_initializer
 from jaxnn.dropout import dropout, dropout_backward, dropout_forward
 from jaxnn.flatten import flatten, flatten_backward, flatten_forward
-from jaxnn.layer import Layer, chain, differentiable, recompute, repeat, residual, stateless, with_dtype
+from jaxnn.layer import Layer, differentiable, recompute, residual, stateless, with_dtype
 from jaxnn.losses import (
     Loss,
     binary_cross_entropy,
@@ -63,6 +64,7 @@ from jaxnn.objective import Objective, gradients_by, objective
 from jaxnn.optimizers import OPTIMIZERS, optimizer
 from jaxnn.penalties import Penalty, elastic_net, is_any, is_weight, l1, l2, no_penalty
 from jaxnn.population import Member, Population, fit_population, grid
+from jaxnn.repeat import repeat
 from jaxnn.span import Span, fit_in_span, row_span
 from jaxnn.streaming import fit_stream, host_batches
 from jaxnn.training import Fit, TrainState, fit, make_epoch, make_step, make_steps, train_state

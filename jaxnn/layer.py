@@ -6,14 +6,11 @@ cotangents of its parameters and of its input. Forward runs left to right, backw
 and nothing else is needed: no tape, no tracing, no class to inherit from.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxnn.typing import Array, Cache, Key, Params, Shape
 
@@ -78,120 +75,6 @@ def stateless(
     )
 
 
-def chain(*layers: Layer) -> Layer:
-    """The layers one after another: y = f_L(... f_2(f_1(x))).
-
-    Backward is the chain rule, read from the right: with dx_L = dy, layer l turns the cotangent of its
-    output into (dparams_l, dx_{l-1}), and dx_{l-1} is the cotangent of layer l-1's output.
-
-    Args:
-      *layers: at least one `Layer`.
-
-    Returns:
-      A `Layer` whose params, and whose cache, are tuples with one entry per layer. Layer i draws its
-      randomness from `fold_in(key, i)`, so adding a layer at the end changes none before it.
-
-    Raises:
-      ValueError: there is no layer, or something that is not a `Layer`.
-
-    Example:
-      >>> import jax, jaxnn
-      >>> network = chain(jaxnn.dense(4), jaxnn.tanh(), jaxnn.dense(1))
-      >>> params, out_shape = network.init(jax.random.key(0), (3,))
-      >>> out_shape, [len(p) for p in params]
-      ((1,), [2, 0, 2])
-
-    Source: Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", 1986.
-    """
-    _check_layers("chain", layers)
-    return _row(layers, partial(_keys, n=len(layers)))
-
-
-def chain_of_runs(*runs: tuple[tuple[Layer, ...], int]) -> Layer:
-    """The chain of all layers of all runs, each run so many times over, where a run of several copies is one scan.
-
-    Values, randomness and, for the same key, params are those of `chain(*layers)`: layer i of it all draws from
-    `fold_in(key, i)`. Only the structure of params is another: that of a chain of chains, with the copies of a run
-    stacked as `repeat` stacks them. So the choice of what to scan is one of speed alone.
-
-    Args:
-      *runs: (layers, n) each: a tuple of `Layer`s and how many times it comes, at least 1. Where n > 1, the layers
-        keep the shape of their input.
-
-    Returns:
-      A `Layer` whose params are a tuple with one entry per run, each a tuple with one entry per layer, whose leaves
-      are stacked to (n, ...) where n > 1.
-
-    Example:
-      >>> import jax, jaxnn
-      >>> dense, relu = jaxnn.dense(64), jaxnn.relu()
-      >>> network = chain_of_runs(((dense,), 1), ((relu, dense), 99), ((relu, jaxnn.dense(1)), 1))
-      >>> params, _ = network.init(jax.random.key(0), (64,))
-      >>> [run[-1]["W"].shape for run in params]
-      [(64, 64), (99, 64, 64), (1, 64)]
-    """
-    layers = [layer for block, n in runs for _ in range(n) for layer in block]
-    starts = np.cumsum([0] + [n * len(block) for block, n in runs]).tolist()
-
-    def run_at(start, block, copy):
-        return _row(block, partial(_keys, n=len(block), first=start + copy * len(block)))
-
-    scanned = [
-        run_at(start, block, 0) if n == 1 else _by_scan(partial(run_at, start, block), n)
-        for start, (block, n) in zip(starts, runs, strict=False)
-    ]
-
-    def init(key, in_shape):
-        drawn, out_shape = _draw(layers, _keys(key, len(layers)), in_shape)
-
-        def params_of(start, block, n):
-            copies = [list(range(start + j, start + n * len(block), len(block))) for j in range(len(block))]
-            return tuple(drawn(places[0] if n == 1 else places) for places in copies)
-
-        return tuple(params_of(start, *run) for start, run in zip(starts, runs, strict=False)), out_shape
-
-    return _row(scanned, lambda key: jnp.broadcast_to(key, (len(scanned),)))._replace(init=init)
-
-
-def repeat(layer: Layer, n: int) -> Layer:
-    """n copies of one layer in a row, compiled once: y = f_n(... f_1(x)), by `lax.scan`.
-
-    Each copy has its own params, stacked on a new leading axis of length n. Only the compilation is
-    shared, so compile time does not grow with n.
-
-    Args:
-      layer: a `Layer` whose output has the shape of its input.
-      n: how many copies, at least 1.
-
-    Returns:
-      A `Layer` with each leaf of params stacked to (n, ...). Of the caches, what is the same array is kept once.
-
-    Raises:
-      ValueError: n is below 1 or, at `init`, the layer changes the shape of its input.
-
-    Example:
-      >>> import jax, jaxnn
-      >>> block = chain(jaxnn.dense(64), jaxnn.relu())
-      >>> params, _ = repeat(block, 100).init(jax.random.key(0), (64,))
-      >>> params[0]["W"].shape
-      (100, 64, 64)
-    """
-    _check_layers("repeat", (layer,))
-    if not isinstance(n, int | np.integer) or n < 1:
-        raise ValueError(f"repeat takes a whole number of n >= 1 copies, got n={n}: leave the layer out instead")
-
-    def copy(i):
-        def init(key, in_shape):
-            return _init_same_shape("repeat", layer, jax.random.fold_in(key, i), in_shape), in_shape
-
-        def forward(params, x, key=None):
-            return layer.forward(params, x, None if key is None else jax.random.fold_in(key, i))
-
-        return layer._replace(init=init, forward=forward)
-
-    return _by_scan(copy, n)
-
-
 def residual(layer: Layer) -> Layer:
     """A skip connection: y = x + f(x), so dx = dy + f's own dx, and dparams is f's.
 
@@ -211,10 +94,10 @@ def residual(layer: Layer) -> Layer:
 
     Source: He et al., "Deep residual learning for image recognition", 2015, equation 1.
     """
-    _check_layers("residual", (layer,))
+    check_layers("residual", (layer,))
 
     def init(key, in_shape):
-        return _init_same_shape("residual", layer, key, in_shape), in_shape
+        return init_same_shape("residual", layer, key, in_shape), in_shape
 
     def forward(params, x, key=None):
         y, cache = layer.forward(params, x, key)
@@ -244,7 +127,7 @@ def recompute(layer: Layer) -> Layer:
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn
-      >>> network = recompute(chain(jaxnn.dense(64), jaxnn.tanh(), jaxnn.dense(64), jaxnn.tanh()))
+      >>> network = recompute(jaxnn.chain(jaxnn.dense(64), jaxnn.tanh(), jaxnn.dense(64), jaxnn.tanh()))
       >>> params, _ = network.init(jax.random.key(0), (8,))
       >>> y, cache = network.forward(params, jnp.ones((2, 8)))
       >>> [leaf.shape for leaf in jax.tree.leaves(cache)]
@@ -252,7 +135,7 @@ def recompute(layer: Layer) -> Layer:
 
     Source: Chen et al., "Training deep nets with sublinear memory cost", 2016.
     """
-    _check_layers("recompute", (layer,))
+    check_layers("recompute", (layer,))
 
     def forward(params, x, key=None):
         y, _ = layer.forward(params, x, key)
@@ -295,7 +178,7 @@ def with_dtype(layer: Layer, dtype: jnp.dtype) -> Layer:
 
     Source: Micikevicius et al., "Mixed precision training", 2017, section 3.1.
     """
-    _check_layers("with_dtype", (layer,))
+    check_layers("with_dtype", (layer,))
     if not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(f"with_dtype computes in a floating dtype, got {jnp.dtype(dtype).name}: try jnp.bfloat16")
 
@@ -334,7 +217,7 @@ def differentiable(layer: Layer) -> Callable[..., Array]:
       >>> jax.grad(lambda x: apply((), x).sum())(jnp.array([[0.0]]))
       Array([[1.]], dtype=float32)
     """
-    _check_layers("differentiable", (layer,))
+    check_layers("differentiable", (layer,))
 
     @jax.custom_vjp
     def apply(params, x, key):
@@ -352,170 +235,8 @@ def differentiable(layer: Layer) -> Callable[..., Array]:
     return lambda params, x, key=None: apply(params, x, key)
 
 
-def _row(layers: Sequence[Layer], keys_of: Callable[[Key], Key]) -> Layer:
-    """The layers one after another, layer i drawing from `keys_of(key)[i]`."""
-
-    def init(key, in_shape):
-        drawn, out_shape = _draw(layers, keys_of(key), in_shape)
-        return tuple(drawn(i) for i in range(len(layers))), out_shape
-
-    def forward(params, x, key=None):
-        _check_params(params)
-        caches = []
-        keys = None if key is None else keys_of(key)
-        for i, (layer, layer_params) in enumerate(zip(layers, params, strict=True)):
-            x, cache = layer.forward(layer_params, x, None if keys is None else keys[i])
-            caches.append(cache)
-        return x, tuple(caches)
-
-    def backward(params, caches, dy):
-        dparams = []
-        for layer, layer_params, cache in reversed(list(zip(layers, params, caches, strict=True))):
-            layer_dparams, dy = layer.backward(layer_params, cache, dy)
-            dparams.append(layer_dparams)
-        return tuple(reversed(dparams)), dy
-
-    def parts(params):
-        _check_params(params)
-        return [part for layer, layer_params in zip(layers, params, strict=True) for part in layer.parts(layer_params)]
-
-    def _check_params(params):
-        # A list of them would do here, and come back from backward as a tuple: another structure than went in.
-        if not isinstance(params, tuple) or len(params) != len(layers):
-            got = f"{len(params)} entries" if isinstance(params, tuple) else f"a {type(params).__name__}"
-            raise ValueError(
-                f"chain of {len(layers)} layers takes a tuple of {len(layers)} params, one per layer, got {got}: "
-                "use the params that this chain's init made (a layer without parameters has ())"
-            )
-
-    return Layer(init, forward, backward, parts)
-
-
-def _by_scan(copy: Callable[[Array | int], Layer], n: int) -> Layer:
-    """copy(0), ..., copy(n - 1) one after another, compiled once: they differ in their params and their keys alone."""
-
-    def init(key, in_shape):
-        return jax.vmap(lambda i: copy(i).init(key, in_shape)[0])(jnp.arange(n)), in_shape
-
-    def forward(params, x, key=None):
-        told = []
-
-        def step(x, one):
-            i, copy_params = one
-            y, cache = copy(i).forward(copy_params, x, key)
-            kept, *how = _kept(cache, x, y)
-            told[:] = how  # the same in every tracing of this step
-            return y, kept
-
-        y, kept = jax.lax.scan(step, x, (jnp.arange(n), params), length=n)
-        return y, _Caches(kept, y if _OUTPUT in told[1] else (), *told)
-
-    def backward(params, caches, dy):
-        def step(carry, one):
-            dy, y = carry
-            copy_params, kept = one
-            cache = jax.tree.unflatten(caches.structure, [y if i == _OUTPUT else kept[i] for i in caches.places])
-            dparams, dx = copy(0).backward(copy_params, cache, dy)
-            return (dx, kept[caches.x_place] if _OUTPUT in caches.places else ()), dparams
-
-        (dx, _), dparams = jax.lax.scan(step, (dy, caches.last), (params, caches.kept), length=n, reverse=True)
-        return dparams, dx
-
-    def parts(params):
-        # `[i, ...]`, since NumPy gives a view for it whatever is left of the shape.
-        copies = [jax.tree.map(lambda leaf, i=i: leaf[i, ...], params) for i in range(n)]
-        return [part for copy_params in copies for part in copy(0).parts(copy_params)]
-
-    return Layer(init, forward, backward, parts)
-
-
-_OUTPUT = -1
-
-
-@partial(jax.tree_util.register_dataclass, data_fields=["kept", "last"], meta_fields=["structure", "places", "x_place"])
-@dataclass(frozen=True)
-class _Caches:
-    """The caches of copies in a row, each array once.
-
-    What one layer caches as its output, the next caches as its input. In a chain that is one array; a scan would stack
-    it as often as it is cached. So arrays that are the same are stacked once; and where a copy caches its input and its
-    output, its input alone, since its output is the next copy's input, which the backward has just come by.
-
-    Attributes:
-      kept: the arrays of a copy that are stacked, (n, ...) each.
-      last: the output of the last copy, or () where outputs are not asked for.
-      structure: of one copy's cache.
-      places: for each leaf of that, which of `kept` it is, or _OUTPUT.
-      x_place: which of `kept` is the copy's input.
-    """
-
-    kept: list[Array]
-    last: Array | tuple[()]
-    structure: jax.tree_util.PyTreeDef
-    places: tuple[int, ...]
-    x_place: int | None
-
-
-def _kept(cache: Cache, x: Array, y: Array) -> tuple[list[Array], jax.tree_util.PyTreeDef, tuple[int, ...], int | None]:
-    """What of one copy's cache is to be stacked; the structure, places and x_place of `_Caches`."""
-    leaves, structure = jax.tree.flatten(cache)
-    has_x = any(leaf is x for leaf in leaves)
-    kept, places, place_of = [], [], {}
-    for leaf in leaves:
-        if has_x and leaf is y and y is not x:
-            places.append(_OUTPUT)
-            continue
-        if id(leaf) not in place_of:
-            place_of[id(leaf)] = len(kept)
-            kept.append(leaf)
-        places.append(place_of[id(leaf)])
-    return kept, structure, tuple(places), place_of.get(id(x))
-
-
-def _draw(layers: Sequence[Layer], keys: Key, in_shape: Shape) -> tuple[Callable[[int | list[int]], Params], Shape]:
-    """Fresh params of a row of layers, and the shape after it. `drawn(i)` are layer i's; `drawn([i, j])` two, stacked.
-
-    Equal layers on equal shapes are drawn by one loop over their keys. The numbers are those of a draw for each, but it
-    compiles once, and compiling draws would be most of the time to a deep network's first step.
-    """
-    shapes, alike = [tuple(in_shape)], {}
-    for i, layer in enumerate(layers):
-        places = alike.setdefault((id(layer.init), shapes[i]), [])
-        shapes.append(shapes[places[0] + 1] if places else tuple(_out_shape(layer, keys[i], shapes[i])))
-        places.append(i)
-    of_layer = {}
-    for places in alike.values():
-        draw = partial(_params, layers[places[0]], shapes[places[0]])
-        params = draw(keys[places[0]]) if len(places) == 1 else jax.lax.map(draw, keys[np.array(places)])
-        of_layer |= {place: (params, None if len(places) == 1 else i) for i, place in enumerate(places)}
-
-    def drawn(place):
-        params, i = of_layer[np.ravel(place)[0]]
-        if i is None:
-            return params
-        at = i if np.ndim(place) == 0 else np.array([of_layer[one][1] for one in place])
-        return jax.tree.map(lambda leaf: leaf[at], params)
-
-    return drawn, shapes[-1]
-
-
-def _params(layer: Layer, in_shape: Shape, key: Key) -> Params:
-    return layer.init(key, in_shape)[0]
-
-
-def _out_shape(layer: Layer, key: Key, in_shape: Shape) -> Shape:
-    """The shape after the layer; nothing is drawn."""
-    told = []
-    jax.eval_shape(lambda key: told.append(layer.init(key, in_shape)[1]), key)
-    return told[0]
-
-
-def _keys(key: Key, n: int, first: Array | int = 0) -> Key:
-    # By index, not by `split`: a layer added at the end leaves the streams before it as they were.
-    return jax.vmap(partial(jax.random.fold_in, key))(first + jnp.arange(n))
-
-
-def _check_layers(name: str, layers: tuple[Layer, ...]) -> None:
+def check_layers(name: str, layers: tuple[Layer, ...]) -> None:
+    """A ValueError unless there are layers, and all are; a combinator's name is for the message."""
     if not layers:
         raise ValueError(f"{name} takes at least one Layer, got none")
     for i, layer in enumerate(layers):
@@ -524,7 +245,8 @@ def _check_layers(name: str, layers: tuple[Layer, ...]) -> None:
             raise ValueError(f"{name} takes Layers, but argument {i} is {layer!r}: {fix}")
 
 
-def _init_same_shape(name: str, layer: Layer, key: Key, in_shape: Shape) -> Params:
+def init_same_shape(name: str, layer: Layer, key: Key, in_shape: Shape) -> Params:
+    """Fresh params of a layer that keeps the shape (...) of an example; a ValueError where it does not."""
     params, out_shape = layer.init(key, in_shape)
     if tuple(out_shape) != tuple(in_shape):
         raise ValueError(

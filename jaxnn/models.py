@@ -10,10 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.activations import ACTIVATIONS, relu
+from jaxnn.chain import chain
 from jaxnn.dense import dense, narrow_initializer
 from jaxnn.dropout import dropout
-from jaxnn.layer import Layer, chain, chain_of_runs
+from jaxnn.layer import Layer
 from jaxnn.losses import Loss, sigmoid_cross_entropy, softmax_cross_entropy, squared_error
+from jaxnn.repeat import chain_of_runs
 from jaxnn.typing import Array, Initializer, Key, Params, Shape
 from jaxnn.units import first_units
 

@@ -1,0 +1,123 @@
+"""Layers one after another: forward from left to right, backward from right to left."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnn.layer import Layer, check_layers
+from jaxnn.typing import Array, Key, Params, Shape
+
+
+def chain(*layers: Layer) -> Layer:
+    """The layers one after another: y = f_L(... f_2(f_1(x))).
+
+    Backward is the chain rule, read from the right: with dx_L = dy, layer l turns the cotangent of its
+    output into (dparams_l, dx_{l-1}), and dx_{l-1} is the cotangent of layer l-1's output.
+
+    Args:
+      *layers: at least one `Layer`.
+
+    Returns:
+      A `Layer` whose params, and whose cache, are tuples with one entry per layer. Layer i draws its
+      randomness from `fold_in(key, i)`, so adding a layer at the end changes none before it.
+
+    Raises:
+      ValueError: there is no layer, or something that is not a `Layer`.
+
+    Example:
+      >>> import jax, jaxnn
+      >>> network = chain(jaxnn.dense(4), jaxnn.tanh(), jaxnn.dense(1))
+      >>> params, out_shape = network.init(jax.random.key(0), (3,))
+      >>> out_shape, [len(p) for p in params]
+      ((1,), [2, 0, 2])
+
+    Source: Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", 1986.
+    """
+    check_layers("chain", layers)
+    return row(layers, partial(keys_of_row, n=len(layers)))
+
+
+def row(layers: Sequence[Layer], keys_of: Callable[[Key], Key]) -> Layer:
+    """The layers one after another, layer i drawing from `keys_of(key)[i]`."""
+
+    def init(key, in_shape):
+        drawn, out_shape = draw(layers, keys_of(key), in_shape)
+        return tuple(drawn(i) for i in range(len(layers))), out_shape
+
+    def forward(params, x, key=None):
+        _check_params(params)
+        caches = []
+        keys = None if key is None else keys_of(key)
+        for i, (layer, layer_params) in enumerate(zip(layers, params, strict=True)):
+            x, cache = layer.forward(layer_params, x, None if keys is None else keys[i])
+            caches.append(cache)
+        return x, tuple(caches)
+
+    def backward(params, caches, dy):
+        dparams = []
+        for layer, layer_params, cache in reversed(list(zip(layers, params, caches, strict=True))):
+            layer_dparams, dy = layer.backward(layer_params, cache, dy)
+            dparams.append(layer_dparams)
+        return tuple(reversed(dparams)), dy
+
+    def parts(params):
+        _check_params(params)
+        return [part for layer, layer_params in zip(layers, params, strict=True) for part in layer.parts(layer_params)]
+
+    def _check_params(params):
+        # A list of them would do here, and come back from backward as a tuple: another structure than went in.
+        if not isinstance(params, tuple) or len(params) != len(layers):
+            got = f"{len(params)} entries" if isinstance(params, tuple) else f"a {type(params).__name__}"
+            raise ValueError(
+                f"chain of {len(layers)} layers takes a tuple of {len(layers)} params, one per layer, got {got}: "
+                "use the params that this chain's init made (a layer without parameters has ())"
+            )
+
+    return Layer(init, forward, backward, parts)
+
+
+def draw(layers: Sequence[Layer], keys: Key, in_shape: Shape) -> tuple[Callable[[int | list[int]], Params], Shape]:
+    """Fresh params of a row of layers, and the shape after it. `drawn(i)` are layer i's; `drawn([i, j])` two, stacked.
+
+    Equal layers on equal shapes are drawn by one loop over their keys. The numbers are those of a draw for each, but it
+    compiles once, and compiling draws would be most of the time to a deep network's first step.
+    """
+    shapes, alike = [tuple(in_shape)], {}
+    for i, layer in enumerate(layers):
+        places = alike.setdefault((id(layer.init), shapes[i]), [])
+        shapes.append(shapes[places[0] + 1] if places else tuple(_out_shape(layer, keys[i], shapes[i])))
+        places.append(i)
+    of_layer = {}
+    for places in alike.values():
+        draw = partial(_params, layers[places[0]], shapes[places[0]])
+        params = draw(keys[places[0]]) if len(places) == 1 else jax.lax.map(draw, keys[np.array(places)])
+        of_layer |= {place: (params, None if len(places) == 1 else i) for i, place in enumerate(places)}
+
+    def drawn(place):
+        params, i = of_layer[np.ravel(place)[0]]
+        if i is None:
+            return params
+        at = i if np.ndim(place) == 0 else np.array([of_layer[one][1] for one in place])
+        return jax.tree.map(lambda leaf: leaf[at], params)
+
+    return drawn, shapes[-1]
+
+
+def _params(layer: Layer, in_shape: Shape, key: Key) -> Params:
+    return layer.init(key, in_shape)[0]
+
+
+def _out_shape(layer: Layer, key: Key, in_shape: Shape) -> Shape:
+    """The shape after the layer; nothing is drawn."""
+    told = []
+    jax.eval_shape(lambda key: told.append(layer.init(key, in_shape)[1]), key)
+    return told[0]
+
+
+def keys_of_row(key: Key, n: int, first: Array | int = 0) -> Key:
+    """The keys (n,) of layers number first, first + 1, ... of a row."""
+    # By index, not by `split`: a layer added at the end leaves the streams before it as they were.
+    return jax.vmap(partial(jax.random.fold_in, key))(first + jnp.arange(n))
