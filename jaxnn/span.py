@@ -11,7 +11,7 @@ import optax
 from jaxnn.data import check_batch
 from jaxnn.objective import Objective
 from jaxnn.training import Fit, fit
-from jaxnn.typing import Array, Key, Params
+from jaxnn.typing import Array, Batch, Key, Params
 
 
 class Span(NamedTuple):
@@ -102,8 +102,8 @@ def fit_in_span(
     That is a network of the same layers on the data R, with weights v, and one more weight |u| whose feature is always
     0. The map from w to (v, |u|) is a rotation. An optimiser whose update turns with its gradient therefore makes
     the same steps on both: gradient descent, momentum, Nesterov's, schedules of their rates, weight decay, clipping by
-    the global norm. Adam and its kin scale each coordinate by itself, and so do not: they are refused. (An L1 penalty
-    depends on the coordinates too, and cannot be seen from here: leave it out.)
+    the global norm. Adam and its kin scale each coordinate by itself, and so do not: they are refused, as is a penalty
+    that depends on the coordinates, such as L1.
 
     Args:
       objective: what to minimise, of a network whose first layer is dense.
@@ -120,8 +120,8 @@ def fit_in_span(
       A `Fit` whose params are of full size. Its state is that of the training in the span.
 
     Raises:
-      ValueError: params whose first layer is not dense on x's features, an optimiser that depends on the coordinates,
-        or what `fit` refuses.
+      ValueError: params whose first layer is not dense on x's features, an optimiser or a penalty that depends on the
+        coordinates, or what `fit` refuses.
 
     Example:
       >>> import jax, jaxnn, numpy as np, optax
@@ -138,8 +138,16 @@ def fit_in_span(
     Source: the representer theorem (Kimeldorf and Wahba 1971; Schölkopf, Herbrich and Smola 2001), here for every
     iterate of gradient descent.
     """
-    x = np.asarray(check_batch(x, y).x)
+    data = check_batch(x, y)
+    x = np.asarray(data.x)
     W = _first_weights(params, x)
+    objective.check(params, data)
+    strange = _looked_at_singly(objective, params, data)
+    if strange:
+        raise ValueError(
+            f"fit_in_span takes an objective that turns with the first layer's weights, and this one takes {strange} "
+            "of each by itself, as an L1 penalty does: use fit, or jaxnn.l2"
+        )
     if not _turns_with_its_gradient(optimizer):
         raise ValueError(
             "fit_in_span takes an optimizer whose update turns with its gradient, such as sgd with momentum; this one "
@@ -165,6 +173,26 @@ def _first_weights(params: Params, x: np.ndarray) -> Array:
             f"x (m, n_in), got {type(first).__name__} with W {None if W is None else jnp.shape(W)} and x {x.shape}"
         )
     return W
+
+
+# What may be done to weights: products with the inputs, lengths, and what only moves or scales them.
+_TURN = {"dot_general", "transpose", "mul", "square", "integer_pow", "reduce_sum", "add", "sub", "neg", "copy"}
+_TURN |= {"convert_element_type", "broadcast_in_dim", "jit", "pjit", "custom_jvp_call", "custom_vjp_call", "add_any"}
+
+
+def _looked_at_singly(objective: Objective, params: Params, data: Batch) -> str:
+    """What else the objective does to arrays of the shape of the first layer's weights, or ""; nothing is compiled."""
+    shape = jnp.shape(params[0]["W"])
+
+    def others(jaxpr):
+        for equation in jaxpr.eqns:
+            if equation.primitive.name not in _TURN and any(v.aval.shape == shape for v in equation.invars):
+                yield equation.primitive.name
+            for inner in jax.tree.leaves(equation.params, is_leaf=lambda p: hasattr(p, "eqns") or hasattr(p, "jaxpr")):
+                if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
+                    yield from others(getattr(inner, "jaxpr", inner))
+
+    return ", ".join(sorted(set(others(jax.make_jaxpr(objective.value)(params, data).jaxpr))))
 
 
 def _turns_with_its_gradient(optimizer: optax.GradientTransformation) -> bool:

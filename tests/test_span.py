@@ -128,6 +128,12 @@ def test_adam_would_make_other_steps_and_is_refused():
         both(optimizer=optax.adam(0.1))
 
 
+@pytest.mark.parametrize("penalty", [jaxnn.l1(0.1), jaxnn.elastic_net(0.1, 0.1)], ids=["l1", "elastic net"])
+def test_a_penalty_that_depends_on_the_coordinates_is_refused(penalty):
+    with pytest.raises(ValueError, match="takes sign of each by itself, as an L1 penalty does"):
+        both(penalty=penalty)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
