@@ -1,5 +1,6 @@
 """Layers one after another: forward from left to right, backward from right to left."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -44,7 +45,7 @@ def row(layers: Sequence[Layer], keys_of: Callable[[Key], Key]) -> Layer:
     """The layers one after another, layer i drawing from `keys_of(key)[i]`."""
 
     def init(key, in_shape):
-        drawn, out_shape = draw(layers, keys_of(key), in_shape)
+        drawn, _, out_shape = draw(layers, keys_of(key), in_shape)
         return tuple(drawn(i) for i in range(len(layers))), out_shape
 
     def forward(params, x, key=None):
@@ -79,31 +80,42 @@ def row(layers: Sequence[Layer], keys_of: Callable[[Key], Key]) -> Layer:
     return Layer(init, forward, backward, parts)
 
 
-def draw(layers: Sequence[Layer], keys: Key, in_shape: Shape) -> tuple[Callable[[int | list[int]], Params], Shape]:
-    """Fresh params of a row of layers, and the shape after it. `drawn(i)` are layer i's; `drawn([i, j])` two, stacked.
+def draw(
+    layers: Sequence[Layer], keys: Key, in_shape: Shape
+) -> tuple[Callable[[int], Params], Callable[[Sequence[int]], Params], Shape]:
+    """Fresh params of a row of layers: those at a place; those at several places, stacked; and the shape after the row.
 
     Equal layers on equal shapes are drawn by one loop over their keys. The numbers are those of a draw for each, but it
     compiles once, and compiling draws would be most of the time to a deep network's first step.
     """
-    shapes, alike = [tuple(in_shape)], {}
+    times = Counter(id(layer.init) for layer in layers)
+    shape, of_place, alike = tuple(in_shape), {}, {}
     for i, layer in enumerate(layers):
-        places = alike.setdefault((id(layer.init), shapes[i]), [])
-        shapes.append(shapes[places[0] + 1] if places else tuple(_out_shape(layer, keys[i], shapes[i])))
-        places.append(i)
-    of_layer = {}
-    for places in alike.values():
-        draw = partial(_params, layers[places[0]], shapes[places[0]])
-        params = draw(keys[places[0]]) if len(places) == 1 else jax.lax.map(draw, keys[np.array(places)])
-        of_layer |= {place: (params, None if len(places) == 1 else i) for i, place in enumerate(places)}
+        same = (id(layer.init), shape)
+        if times[id(layer.init)] == 1:
+            of_place[i], shape = layer.init(keys[i], shape)
+        else:
+            if same not in alike:
+                alike[same] = [], partial(_params, layer, shape), _out_shape(layer, keys[i], shape)
+            alike[same][0].append(i)
+            shape = alike[same][2]
+        shape = tuple(shape)
+    stacks = {}  # place -> (params of all layers like it, its number among them)
+    for places, draw, _ in alike.values():
+        together = jax.lax.map(draw, keys[np.array(places)])
+        stacks |= {place: (together, i) for i, place in enumerate(places)}
 
     def drawn(place):
-        params, i = of_layer[np.ravel(place)[0]]
-        if i is None:
-            return params
-        at = i if np.ndim(place) == 0 else np.array([of_layer[one][1] for one in place])
-        return jax.tree.map(lambda leaf: leaf[at], params)
+        if place in of_place:
+            return of_place[place]
+        params, i = stacks[place]
+        return jax.tree.map(lambda leaf: leaf[i], params)
 
-    return drawn, shapes[-1]
+    def drawn_stacked(places):
+        numbers = np.array([stacks[place][1] for place in places])
+        return jax.tree.map(lambda leaf: leaf[numbers], stacks[places[0]][0])
+
+    return drawn, drawn_stacked, shape
 
 
 def _params(layer: Layer, in_shape: Shape, key: Key) -> Params:

@@ -87,15 +87,17 @@ def chain_of_runs(*runs: tuple[tuple[Layer, ...], int]) -> Layer:
     ]
 
     def init(key, in_shape):
-        drawn, out_shape = draw(layers, keys_of_row(key, len(layers)), in_shape)
+        drawn, drawn_stacked, out_shape = draw(layers, keys_of_row(key, len(layers)), in_shape)
 
         def params_of(start, block, n):
-            copies = [list(range(start + j, start + n * len(block), len(block))) for j in range(len(block))]
-            return tuple(drawn(places[0] if n == 1 else places) for places in copies)
+            firsts = range(start, start + len(block))
+            if n == 1:
+                return tuple(map(drawn, firsts))
+            return tuple(drawn_stacked(range(first, start + n * len(block), len(block))) for first in firsts)
 
         return tuple(params_of(start, *run) for start, run in zip(starts, runs, strict=False)), out_shape
 
-    return row(scanned, lambda key: jnp.broadcast_to(key, (len(scanned),)))._replace(init=init)
+    return row(scanned, lambda key: jnp.broadcast_to(key, (len(scanned), *key.shape)))._replace(init=init)
 
 
 def _by_scan(copy: Callable[[Array | int], Layer], n: int) -> Layer:
