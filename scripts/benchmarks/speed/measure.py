@@ -168,7 +168,9 @@ def table(
             row += f"{1e3 * r.step:9.4f} ms{r.step / base.step:7.2f}{r.peak / 2**20:6.0f} MB{r.loss:9.4f}"
             lines.append(row + (there if on_gpu else ""))
         for bfloat16 in (False, True):
-            steps = [r.step for peer, r in counted.items() if ("bfloat16" in peer) == bfloat16]
+            # In the span, a step is other work.
+            full = {peer: r for peer, r in counted.items() if "in span" not in peer}
+            steps = [r.step for peer, r in full.items() if ("bfloat16" in peer) == bfloat16]
             if steps and (machine.flops_bfloat16 or not bfloat16):
                 lines.append("  " + share(workload, machine, min(steps), bfloat16))
     lines += [f"  {peer:{width}}{r}" for peer, r in found.items() if isinstance(r, str)]
