@@ -14,11 +14,17 @@ class RunError(Exception):
 
 
 class RunFolder:
-    """The folder `<runs_dir>/<name>-<date>-<time>` of one run."""
+    """The folder `<runs_dir>/<name>-<date>-<time>` of one run.
+
+    Attributes:
+      path: where it is.
+      pictures: the caption of each picture in it, by file name.
+    """
 
     def __init__(self, runs_dir: Path, name: str, now: datetime) -> None:
         runs_dir.mkdir(parents=True, exist_ok=True)
         self.path = _new_folder(runs_dir / f"{name}-{now:%Y%m%d-%H%M%S}")
+        self.pictures: dict[str, str] = {}
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write a file under a temporary name first, so that nobody ever sees half of it."""
@@ -33,6 +39,11 @@ class RunFolder:
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file; numbers that are not finite, which JSON lacks, become null."""
         self.write_text(name, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
+
+    def add_picture(self, name: str, png: bytes, caption: str) -> None:
+        """Write a picture, and say in a sentence what it shows; `pictures` keeps the captions in order."""
+        self.write_bytes(name, png)
+        self.pictures[name] = caption
 
     def log(self, **metrics: Any) -> None:
         """Add a line to metrics.jsonl. It is on disk when this returns, whatever becomes of the run."""
