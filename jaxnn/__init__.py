@@ -75,7 +75,7 @@ from jaxnn.losses import (
 from jaxnn.metrics import accuracy, confusion_matrix, error_rate, log_loss
 from jaxnn.models import Model, logistic_regression, mlp, narrow_params, params_from_arrays, params_to_arrays
 from jaxnn.objective import Objective, gradients_by, objective
-from jaxnn.optimizers import OPTIMIZERS, optimizer
+from jaxnn.optimizers import OPTIMIZERS, SCHEDULES, max_norm, optimizer, schedule
 from jaxnn.penalties import Penalty, elastic_net, is_any, is_weight, l1, l2, no_penalty
 from jaxnn.population import Member, Population, fit_population, grid
 from jaxnn.repeat import repeat
@@ -91,6 +91,7 @@ __all__ = [
     "ACTIVATIONS",
     "INITIALIZERS",
     "OPTIMIZERS",
+    "SCHEDULES",
     "Batch",
     "CrossValidation",
     "Fit",
@@ -166,6 +167,7 @@ __all__ = [
     "make_epoch",
     "make_step",
     "make_steps",
+    "max_norm",
     "mlp",
     "narrow_initializer",
     "narrow_params",
@@ -184,6 +186,7 @@ __all__ = [
     "rotations",
     "row_span",
     "scalings",
+    "schedule",
     "shears",
     "shifts",
     "sigmoid",

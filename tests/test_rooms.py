@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "penalties": {"typing"},
     "data": {"typing"},
     "metrics": {"typing"},
-    "optimizers": {"typing"},
+    "optimizers": {"typing", "penalties"},
     "models": {"typing", "layer", "chain", "repeat", "losses", *LAYER_ROOMS},
     "objective": {"typing", "layer", "losses", "penalties"},
     "augment": {"typing", "objective"},
