@@ -1,5 +1,6 @@
 """The command line: help, list, run, predict. What goes wrong for the user's reasons is one line on stderr."""
 
+import contextlib
 import importlib
 import os
 import platform
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments import compilation_cache
-from experiments.catalog import FIELDS, experiments
+from experiments.catalog import FIELDS, Experiment, experiments
 from experiments.options import CacheOptions, RunOptions, parse
 from experiments.run_folder import RunError, RunFolder
+from experiments.run_page import FILE as PAGE
+from experiments.run_page import write_run_page
 
 # What was typed: scripts/run says its own name.
 PROG = os.environ.get("JAXNN_PROG", "python -m experiments")
@@ -25,7 +28,7 @@ Experiments with jaxnn: networks trained on real data by gradients derived by ha
 usage: {prog} COMMAND
 
   list                  the experiments: question, command, time, expected result
-  run NAME [OPTIONS]    run an experiment; results go to a new folder in ./runs
+  run NAME [OPTIONS]    run an experiment; results go to a new folder in ./runs, all on one page in its report.html
   run NAME --help       what it asks, and its options
   predict RUN IMAGE     classify a photo (PNG or JPEG) by the networks of a run of catvnoncat
   predict --help        how the photo is prepared, and the options
@@ -109,7 +112,7 @@ def _run(name: str, rest: list[str], argv: list[str]) -> int:
             return 0
         _set_compilation_cache(options)
         start = Start(name, options, argv)
-        importlib.import_module(f"experiments.{name}.run").run(options, start)
+        _run_to_page(experiment, options, start)
     except RunError as failure:
         return _complain(failure, 1)
     except KeyboardInterrupt:
@@ -120,8 +123,22 @@ def _run(name: str, rest: list[str], argv: list[str]) -> int:
         if isinstance(error, ValueError) and start and start.folder:
             raise
         return _complain(error)
-    print(f"results in {start.folder.path}")
+    print(f"results in {start.folder.path}; {PAGE} shows them on one page")
     return 0
+
+
+def _run_to_page(experiment: Experiment, options: RunOptions, start: Start) -> None:
+    """The run, and last its page, whatever came of it."""
+    try:
+        importlib.import_module(f"experiments.{experiment.name}.run").run(options, start)
+    except BaseException as error:
+        if start.folder:
+            reason = "interrupted" if isinstance(error, KeyboardInterrupt) else _reason(error)
+            # On a full disk, say, no page: what ended the run is what is told.
+            with contextlib.suppress(OSError):
+                write_run_page(start.folder, experiment, str(reason) or type(error).__name__)
+        raise
+    write_run_page(start.folder, experiment)
 
 
 def _predict(rest: list[str]) -> int:

@@ -75,11 +75,13 @@ def report(rows: Sequence[Row], folder: RunFolder) -> None:
     print(*notes, sep="\n")
     folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
     folder.write_json("seeds.json", {row.network: _numbers(row) for row in rows})
-    folder.write_bytes("costs.png", _draw_costs(rows))
+    caption = "The cost by iteration, from the course's own start in colour, from other random starts in grey."
+    folder.add_picture("costs.png", _draw_costs(rows), caption)
     figure, axes = plots.grid(1, 1)
     weights = logistic.params[0]["W"].reshape(IMAGE_SHAPE)
     plots.draw_weight_image(axes[0, 0], weights, title="weights of logistic regression")
-    folder.write_bytes("weights.png", plots.png(figure))
+    caption = "The weights of logistic regression, one for each pixel and colour: grey is 0."
+    folder.add_picture("weights.png", plots.png(figure), caption)
 
 
 def _cells(row: Row) -> list[str]:

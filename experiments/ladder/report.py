@@ -51,7 +51,7 @@ def report(rows: Sequence[Row], histories: Mapping[tuple[str, str], list[dict[st
         "results.json",
         [row._asdict() | {"speed": {name: speed._asdict() for name, speed in row.speed.items()}} for row in rows],
     )
-    folder.write_bytes("curves.png", _curves(histories))
+    folder.add_picture("curves.png", _curves(histories), "Training loss, and accuracy on the dev set, by epoch.")
 
 
 def _cells(row: Row) -> list[str]:

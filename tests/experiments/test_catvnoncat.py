@@ -25,7 +25,7 @@ def test_a_small_run_leaves_everything(capsys, tmp_path, write_photos):
     out = capsys.readouterr().out
     (folder,) = runs.iterdir()
     assert {path.name for path in folder.iterdir()} == {
-        *("config.json", "metrics.jsonl", "report.txt", "seeds.json", "costs.png", "weights.png"),
+        *("config.json", "metrics.jsonl", "report.txt", "report.html", "seeds.json", "costs.png", "weights.png"),
         *(f"{name}.safetensors" for name in catvnoncat.NETWORKS),
     }
     assert "98.6/80" in out

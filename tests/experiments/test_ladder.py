@@ -41,7 +41,7 @@ def done(tiny, tmp_path_factory):
 def test_the_folder_holds_everything(done):
     folder, out = done
     assert {path.name for path in folder.iterdir()} == {
-        *("config.json", "metrics.jsonl", "report.txt", "results.json", "curves.png"),
+        *("config.json", "metrics.jsonl", "report.txt", "report.html", "results.json", "curves.png"),
         *("breast-cancer-one-hidden.safetensors", "digits-one-hidden.safetensors"),
     }
     assert f"results in {folder}" in out
