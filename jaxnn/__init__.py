@@ -36,10 +36,12 @@ from jaxnn.activations import (
     tanh_backward,
     tanh_forward,
 )
+from jaxnn.calibration import Reliability, expected_calibration_error, reliability_curve
 from jaxnn.chain import chain
 from jaxnn.cross_validation import CrossValidation, cross_validate
 from jaxnn.data import Standardizer, batch_indices, check_batch, fit_standardizer, k_folds, one_hot, split, standardize
 from jaxnn.dense import INITIALIZERS, dense, dense_backward, dense_forward, narrow_initializer
+from jaxnn.diagnosis import Diagnosis, diagnose
 from jaxnn.dropout import dropout, dropout_backward, dropout_forward
 from jaxnn.flatten import flatten, flatten_backward, flatten_forward
 from jaxnn.layer import Layer, differentiable, recompute, residual, stateless, with_dtype
@@ -79,6 +81,7 @@ __all__ = [
     "OPTIMIZERS",
     "Batch",
     "CrossValidation",
+    "Diagnosis",
     "Fit",
     "Layer",
     "Loss",
@@ -87,6 +90,7 @@ __all__ = [
     "Objective",
     "Penalty",
     "Population",
+    "Reliability",
     "Span",
     "Standardizer",
     "TrainState",
@@ -102,6 +106,7 @@ __all__ = [
     "dense",
     "dense_backward",
     "dense_forward",
+    "diagnose",
     "differentiable",
     "dropout",
     "dropout_backward",
@@ -111,6 +116,7 @@ __all__ = [
     "elu_backward",
     "elu_forward",
     "error_rate",
+    "expected_calibration_error",
     "first_units",
     "fit",
     "fit_in_span",
@@ -154,6 +160,7 @@ __all__ = [
     "params_from_arrays",
     "params_to_arrays",
     "recompute",
+    "reliability_curve",
     "relu",
     "relu_backward",
     "relu_forward",

@@ -25,6 +25,8 @@ MAY_IMPORT = {
     "penalties": {"typing"},
     "data": {"typing"},
     "metrics": {"typing"},
+    "calibration": {"typing"},
+    "diagnosis": set(),
     "optimizers": {"typing"},
     "models": {"typing", "layer", "chain", "repeat", "losses", *LAYER_ROOMS},
     "objective": {"typing", "layer", "losses", "penalties"},
