@@ -45,6 +45,7 @@ from jaxnn.diagnosis import Diagnosis, diagnose
 from jaxnn.dropout import dropout, dropout_backward, dropout_forward
 from jaxnn.flatten import flatten, flatten_backward, flatten_forward
 from jaxnn.layer import Layer, differentiable, recompute, residual, stateless, with_dtype
+from jaxnn.learning_curve import LearningCurve, learning_curve
 from jaxnn.losses import (
     Loss,
     binary_cross_entropy,
@@ -84,6 +85,7 @@ __all__ = [
     "Diagnosis",
     "Fit",
     "Layer",
+    "LearningCurve",
     "Loss",
     "Member",
     "Model",
@@ -145,6 +147,7 @@ __all__ = [
     "leaky_relu",
     "leaky_relu_backward",
     "leaky_relu_forward",
+    "learning_curve",
     "log_loss",
     "logistic_regression",
     "make_epoch",

@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "fleet": {"typing", "training"},
     "population": {"typing", "objective", "data", "training", "fleet"},
     "cross_validation": {"typing", "data", "population"},
+    "learning_curve": {"typing", "data", "training", "population", "cross_validation"},
     "streaming": {"typing", "objective", "data", "training"},
     "span": {"typing", "objective", "data", "training"},
     "gradcheck": {"typing", "layer", "losses", "penalties"},
