@@ -50,13 +50,16 @@ from jaxnn.augment import (
     shears,
     shifts,
 )
+from jaxnn.calibration import Reliability, expected_calibration_error, reliability_curve
 from jaxnn.chain import chain
 from jaxnn.cross_validation import CrossValidation, cross_validate
 from jaxnn.data import Standardizer, batch_indices, check_batch, fit_standardizer, k_folds, one_hot, split, standardize
 from jaxnn.dense import INITIALIZERS, dense, dense_backward, dense_forward, narrow_initializer
+from jaxnn.diagnosis import Diagnosis, diagnose
 from jaxnn.dropout import dropout, dropout_backward, dropout_forward
 from jaxnn.flatten import flatten, flatten_backward, flatten_forward
 from jaxnn.layer import Layer, differentiable, recompute, residual, stateless, with_dtype
+from jaxnn.learning_curve import LearningCurve, learning_curve
 from jaxnn.losses import (
     Loss,
     binary_cross_entropy,
@@ -94,14 +97,17 @@ __all__ = [
     "SCHEDULES",
     "Batch",
     "CrossValidation",
+    "Diagnosis",
     "Fit",
     "Layer",
+    "LearningCurve",
     "Loss",
     "Member",
     "Model",
     "Objective",
     "Penalty",
     "Population",
+    "Reliability",
     "Span",
     "Standardizer",
     "TrainState",
@@ -120,6 +126,7 @@ __all__ = [
     "dense",
     "dense_backward",
     "dense_forward",
+    "diagnose",
     "differentiable",
     "displaced",
     "dropout",
@@ -131,6 +138,7 @@ __all__ = [
     "elu_backward",
     "elu_forward",
     "error_rate",
+    "expected_calibration_error",
     "first_units",
     "fit",
     "fit_in_span",
@@ -162,6 +170,7 @@ __all__ = [
     "leaky_relu",
     "leaky_relu_backward",
     "leaky_relu_forward",
+    "learning_curve",
     "log_loss",
     "logistic_regression",
     "make_epoch",
@@ -178,6 +187,7 @@ __all__ = [
     "params_from_arrays",
     "params_to_arrays",
     "recompute",
+    "reliability_curve",
     "relu",
     "relu_backward",
     "relu_forward",

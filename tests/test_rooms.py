@@ -25,7 +25,13 @@ MAY_IMPORT = {
     "penalties": {"typing"},
     "data": {"typing"},
     "metrics": {"typing"},
+<<<<<<< HEAD
     "optimizers": {"typing", "penalties"},
+=======
+    "calibration": {"typing"},
+    "diagnosis": set(),
+    "optimizers": {"typing"},
+>>>>>>> diagnosis
     "models": {"typing", "layer", "chain", "repeat", "losses", *LAYER_ROOMS},
     "objective": {"typing", "layer", "losses", "penalties"},
     "augment": {"typing", "objective"},
@@ -33,6 +39,7 @@ MAY_IMPORT = {
     "fleet": {"typing", "training"},
     "population": {"typing", "objective", "data", "training", "fleet"},
     "cross_validation": {"typing", "data", "population"},
+    "learning_curve": {"typing", "data", "training", "population", "cross_validation"},
     "streaming": {"typing", "objective", "data", "training"},
     "span": {"typing", "objective", "data", "training"},
     "gradcheck": {"typing", "layer", "losses", "penalties"},
