@@ -25,13 +25,9 @@ MAY_IMPORT = {
     "penalties": {"typing"},
     "data": {"typing"},
     "metrics": {"typing"},
-<<<<<<< HEAD
-    "optimizers": {"typing", "penalties"},
-=======
     "calibration": {"typing"},
     "diagnosis": set(),
-    "optimizers": {"typing"},
->>>>>>> diagnosis
+    "optimizers": {"typing", "penalties"},
     "models": {"typing", "layer", "chain", "repeat", "losses", *LAYER_ROOMS},
     "objective": {"typing", "layer", "losses", "penalties"},
     "augment": {"typing", "objective"},
