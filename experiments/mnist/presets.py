@@ -74,7 +74,7 @@ PRESETS = {
     "lecun-500-150": Preset((500, 150), 2.95, LECUN, epochs=20, activation="tanh", output="linear"),
     "simard": Preset((800,), 1.6, SIMARD, epochs=20),
     "simard-elastic": Preset(
-        (800,), 0.70, SIMARD, epochs=120, fields=(jaxnn.rotations(7.5), jaxnn.scalings(0.1), jaxnn.elastic(34, 4))
+        (800,), 0.70, SIMARD, epochs=200, fields=(jaxnn.rotations(7.5), jaxnn.scalings(0.1), jaxnn.elastic(38, 5))
     ),
     "srivastava-dropout": Preset(
         (1024, 1024, 1024), 1.06, "Srivastava et al. 2014", epochs=200, input_dropout=0.2, dropout=0.5, max_norm=2.0
