@@ -41,6 +41,7 @@ from jaxnn.cross_validation import CrossValidation, cross_validate
 from jaxnn.data import Standardizer, batch_indices, check_batch, fit_standardizer, k_folds, one_hot, split, standardize
 from jaxnn.dense import INITIALIZERS, dense, dense_backward, dense_forward, narrow_initializer
 from jaxnn.dropout import dropout, dropout_backward, dropout_forward
+from jaxnn.early_stopping import EarlyStopping
 from jaxnn.flatten import flatten, flatten_backward, flatten_forward
 from jaxnn.layer import Layer, differentiable, recompute, residual, stateless, with_dtype
 from jaxnn.losses import (
@@ -80,6 +81,7 @@ __all__ = [
     "SCHEDULES",
     "Batch",
     "CrossValidation",
+    "EarlyStopping",
     "Fit",
     "Layer",
     "Loss",
