@@ -57,6 +57,7 @@ from jaxnn.data import Standardizer, batch_indices, check_batch, fit_standardize
 from jaxnn.dense import INITIALIZERS, dense, dense_backward, dense_forward, narrow_initializer
 from jaxnn.diagnosis import Diagnosis, diagnose
 from jaxnn.dropout import dropout, dropout_backward, dropout_forward
+from jaxnn.early_stopping import EarlyStopping
 from jaxnn.flatten import flatten, flatten_backward, flatten_forward
 from jaxnn.layer import Layer, differentiable, recompute, residual, stateless, with_dtype
 from jaxnn.learning_curve import LearningCurve, learning_curve
@@ -98,6 +99,7 @@ __all__ = [
     "Batch",
     "CrossValidation",
     "Diagnosis",
+    "EarlyStopping",
     "Fit",
     "Layer",
     "LearningCurve",
