@@ -7,7 +7,8 @@ Time:     10 s on 2 CPU cores
 Expected: Coefficients and intercept of the linear network are those of ridge regression to 13 digits, at all strengths.
           The test RMSE is 56.5 by both, where the mean of the training set has 70.3. A ReLU at the output changes
           nothing here, since no prediction comes near 0. 16 hidden tanh units bring 0.7 (55.8), which on 88 test
-          patients is little. Started at 0, where its slope is 0, a ReLU output never learns.
+          patients is little; without L2 their dev RMSE is 95 to 101 instead of 52.5. From 0, where its slope is
+          0, a ReLU output never learns.
 """
 
 from dataclasses import dataclass
