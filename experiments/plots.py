@@ -60,7 +60,7 @@ def draw_confusion(axes: Axes, matrix: np.ndarray, classes: Sequence[str]) -> No
     size = np.clip(90 / len(classes), 4, 10)
     for (row, column), count in np.ndenumerate(matrix):
         if count:
-            colour = "white" if shares[row, column] > 0.35 else "black"
+            colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, f"{count}", ha="center", va="center", fontsize=size, color=colour)
     turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if max(map(len, map(str, classes))) > 3 else {}
     axes.set_xticks(range(len(classes)), classes, **turned)
@@ -86,7 +86,7 @@ def draw_mistakes(
     of_truth = probabilities[np.arange(len(true)), true]
     wrong = np.flatnonzero(np.asarray(true) != np.asarray(predicted))
     worst = wrong[np.argsort(of_truth[wrong], kind="stable")][:most]
-    figure, panels = _sheet(len(worst), columns=5, width=1.7, height=2.1)
+    figure, panels = _sheet(len(worst), columns=max(1, min(5, len(worst))), width=1.7, height=2.1)
     for panel, i in zip(panels, worst, strict=True):
         panel.imshow(images[i], cmap="gray", interpolation="nearest")
         said = f"said {names[predicted[i]]}: {100 * probabilities[i, predicted[i]]:.0f} %"
@@ -99,19 +99,22 @@ def draw_mistakes(
 def draw_weight_images(weights: np.ndarray, *, titles: Sequence[str] = ()) -> Figure:
     """Images of weights, one for each unit: (n, height, width), or (n, height, width, 3) for colour.
 
-    All are on one scale, so a weak unit looks weak. In colour, grey is 0, and a pixel shows its three weights.
+    All are on one scale, so a weak unit looks weak; the largest hundredth of all weights is beyond it. In colour, grey
+    is 0, and a pixel shows its three weights.
     """
-    scale = np.abs(weights).max() or 1.0
-    figure, panels = _sheet(len(weights), columns=min(8, len(weights)), width=1.3, height=1.5 if titles else 1.3)
+    scale = np.quantile(np.abs(weights), 0.99) or 1.0
+    columns = min(8, len(weights))
+    width = max(1.3, 3.0 / columns)
+    figure, panels = _sheet(len(weights), columns=columns, width=width, height=width + 0.2 * bool(titles))
     for i, (panel, image) in enumerate(zip(panels, weights, strict=True)):
         if image.ndim == 3:
-            panel.imshow(0.5 + image / (2 * scale), interpolation="nearest")
+            panel.imshow(np.clip(0.5 + image / (2 * scale), 0, 1), interpolation="nearest")
         else:
             drawn = panel.imshow(image, cmap="RdBu_r", vmin=-scale, vmax=scale, interpolation="nearest")
         if titles:
             panel.set_title(titles[i], fontsize=9)
     if weights.ndim == 3:
-        figure.colorbar(drawn, ax=panels, label="weight", shrink=0.8)
+        figure.colorbar(drawn, ax=panels, label="weight", shrink=0.8, extend="both")
     return figure
 
 
@@ -124,13 +127,6 @@ def _sheet(n: int, *, columns: int, width: float, height: float) -> tuple[Figure
         panel.set(xticks=[], yticks=[])
         panel.set_visible(i < n)
     return figure, list(axes[:n])
-
-
-def draw_weight_image(axes: Axes, weights: np.ndarray, *, title: str) -> None:
-    """Weights (height, width, 3), one per pixel and colour: grey is 0, and the largest size is full scale."""
-    scale = np.abs(weights).max() or 1.0
-    axes.imshow(0.5 + weights / (2 * scale), interpolation="nearest")
-    axes.set(title=title, xticks=[], yticks=[])
 
 
 def draw_decision_boundary(

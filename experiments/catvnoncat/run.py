@@ -63,7 +63,7 @@ def run(options: Options, start: StartRun) -> None:
             show_network = partial(_show, show, done, name)
             rows.append(_train(name, training, photos, folder, show_network))
             done += training.iterations
-    report(rows, folder)
+    report(rows, photos, folder)
     print(f"\n{time.perf_counter() - began:.0f} s in total; {clock}")
 
 
@@ -106,7 +106,7 @@ def _train(name: str, training: Training, photos: Photos, folder: RunFolder, sho
     _store(name, spec, photos, population, folder)
     return Row(
         network=name,
-        sizes=str(spec),
+        spec=spec,
         published=published.accuracy,
         train=_accuracies(model, population.params, photos.train),
         test=_accuracies(model, population.params, photos.test),

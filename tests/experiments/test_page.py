@@ -1,13 +1,10 @@
 """A run's page: valid, self-contained, and nothing in it can become markup."""
 
 import base64
-import html
-import json
-import re
 from datetime import datetime
-from html.parser import HTMLParser
 
 import pytest
+from pages import Reader, read
 
 from experiments import cli, page, plots
 from experiments.catalog import experiments
@@ -15,53 +12,6 @@ from experiments.run_folder import RunError, RunFolder
 from experiments.run_page import write_run_page
 
 HOSTILE = "</pre></td><script>alert('&amp;')</script><img src=http://x.example/a.png onerror=\"x()\"> 'quoted' ünï 猫"
-VOID = {"meta", "img"}
-
-
-class Reader(HTMLParser):
-    """What a page is made of. It fails where a tag is not closed, or closed twice."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.text = [], [], ""
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        assert len(attrs) == len(dict(attrs))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
-
-    def all(self, tag):
-        return [attrs for name, attrs in self.tags if name == tag]
-
-
-def read(text):
-    """The page, which must be self-contained: no script, nothing that is fetched."""
-    assert text.startswith("<!DOCTYPE html>")
-    found = Reader(text)
-    assert {tag for tag, _ in found.tags} <= {
-        *("html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "pre", "div", "table", "tr", "th", "td"),
-        *("figure", "img", "figcaption"),
-    }
-    for _, attrs in found.tags:
-        assert not any(name.startswith("on") or name in ("href", "srcset", "style") for name in attrs)
-    for image in found.all("img"):
-        assert image["alt"].strip()
-        assert image["src"].startswith("data:image/png;base64,")
-    assert all("src" not in attrs for tag, attrs in found.tags if tag != "img")
-    (style,) = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
-    assert not re.search(r"url|@import|http", style)
-    assert any(m.get("http-equiv") == "Content-Security-Policy" and "'none'" in m["content"] for m in found.all("meta"))
-    return found
 
 
 def some_png(columns=1):
@@ -164,15 +114,3 @@ def test_a_page_that_cannot_be_written_hides_no_failure(capsys, monkeypatch, tmp
     data = str(write_photos(tmp_path / "data"))
     assert cli.main(["run", "catvnoncat", "--data-dir", data, "--runs-dir", str(tmp_path / "runs")]) == 1
     assert capsys.readouterr().err == "error: it diverged\n"
-
-
-def test_a_short_run_ends_in_its_page(tmp_path, write_photos):
-    data = str(write_photos(tmp_path / "data"))
-    argv = ["run", "catvnoncat", "--data-dir", data, "--runs-dir", str(tmp_path / "runs")]
-    assert cli.main([*argv, "--iterations", "2", "--seeds", "1"]) == 0
-    (made,) = (tmp_path / "runs").iterdir()
-    found = read((made / "report.html").read_text())
-    assert len(found.all("img")) == len(list(made.glob("*.png"))) >= 2
-    config = json.loads((made / "config.json").read_text())
-    assert config["command"] in html.unescape(found.text)
-    assert (made / "report.txt").read_text() in found.text
