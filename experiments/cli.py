@@ -1,4 +1,4 @@
-"""The command line: help, list, run, predict. What goes wrong for the user's reasons is one line on stderr."""
+"""The command line: help, list, run, compare, predict. What goes wrong for the user's reasons is one line on stderr."""
 
 import contextlib
 import importlib
@@ -30,6 +30,8 @@ usage: {prog} COMMAND
   list                  the experiments: question, command, time, expected result
   run NAME [OPTIONS]    run an experiment; results go to a new folder in ./runs, all on one page in its report.html
   run NAME --help       what it asks, and its options
+  compare RUN RUN ...   runs of one experiment side by side, and on a page with their learning curves
+  compare --help        the options
   predict RUN IMAGE     classify a photo (PNG or JPEG) by the networks of a run of catvnoncat
   predict --help        how the photo is prepared, and the options
 
@@ -95,11 +97,13 @@ def _command(argv: list[str]) -> int:
         case ["run", *names]:
             asked = f"no experiment is called {names[0]!r}" if names else "run takes the name of an experiment"
             return _complain(f"{asked}: there are {', '.join(experiments())}")
+        case ["compare", *rest]:
+            return _compare(rest)
         case ["predict", *rest]:
             return _predict(rest)
         case ["list", *rest]:
             return _complain(f"list takes no arguments, got {' '.join(rest)}")
-    return _complain(f"no command is called {argv[0]!r}: there are list, run and predict (see {PROG} --help)")
+    return _complain(f"no command is called {argv[0]!r}: there are list, run, compare and predict (see {PROG} --help)")
 
 
 def _run(name: str, rest: list[str], argv: list[str]) -> int:
@@ -139,6 +143,17 @@ def _run_to_page(experiment: Experiment, options: RunOptions, start: Start) -> N
                 write_run_page(start.folder, experiment, str(reason) or type(error).__name__)
         raise
     write_run_page(start.folder, experiment)
+
+
+def _compare(rest: list[str]) -> int:
+    try:
+        compare = importlib.import_module("experiments.compare")
+        options = parse(compare.Options, rest, prog=f"{PROG} compare", description=compare.__doc__)
+        if options is not None:
+            compare.compare(options)
+    except (ValueError, OSError) as error:
+        return _complain(error)
+    return 0
 
 
 def _predict(rest: list[str]) -> int:
