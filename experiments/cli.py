@@ -15,6 +15,7 @@ from typing import Any
 
 from experiments import compilation_cache
 from experiments.catalog import FIELDS, Experiment, experiments
+from experiments.events import EventFile, check_installed
 from experiments.options import CacheOptions, RunOptions, parse
 from experiments.run_folder import RunError, RunFolder
 from experiments.run_page import FILE as PAGE
@@ -51,6 +52,7 @@ class Start:
     def __init__(self, name: str, options: RunOptions, argv: Sequence[str]) -> None:
         self.name, self.options, self.argv = name, options, argv
         self.folder: RunFolder | None = None
+        self.events: EventFile | None = None
 
     def __call__(self) -> RunFolder:
         now = datetime.now().astimezone()
@@ -65,7 +67,15 @@ class Start:
         }
         self.folder = RunFolder(self.options.runs_dir, self.name, now)
         self.folder.write_json("config.json", config)
+        if self.options.tensorboard:
+            self.events = EventFile(self.folder.path)
+            self.folder.listeners.append(self.events)
         return self.folder
+
+    def close(self) -> None:
+        """Write what is still to be written of the run."""
+        if self.events:
+            self.events.close()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -114,6 +124,8 @@ def _run(name: str, rest: list[str], argv: list[str]) -> int:
         options = parse(declared.Options, rest, prog=f"{PROG} run {name}", description=experiment.paragraphs)
         if options is None:
             return 0
+        if options.tensorboard:
+            check_installed()
         _set_compilation_cache(options)
         start = Start(name, options, argv)
         _run_to_page(experiment, options, start)
@@ -142,6 +154,8 @@ def _run_to_page(experiment: Experiment, options: RunOptions, start: Start) -> N
             with contextlib.suppress(OSError):
                 write_run_page(start.folder, experiment, str(reason) or type(error).__name__)
         raise
+    finally:
+        start.close()
     write_run_page(start.folder, experiment)
 
 

@@ -12,10 +12,9 @@ from typing import Annotated, Any, NamedTuple
 import tyro
 
 from experiments import page, tables
+from experiments.metric_lines import measured
 from experiments.run_page import flat
 
-STEPS = ("epoch", "iteration", "step")
-"""What a line of metrics may be counted by, the first that it has."""
 _SAYS_NOTHING = {"command", "started"}
 """Of config.json: they differ in all runs."""
 
@@ -137,18 +136,13 @@ def _read_json(path: Path, *, one_a_line: bool) -> list[dict[str, Any]]:
 
 
 def read_curves(lines: Sequence[dict[str, Any]]) -> Curves:
-    """Lines of metrics as curves: words say which training it is, one number counts, the others are measured."""
+    """Lines of metrics, one after another, as curves."""
     found = {}
-    for line in lines:
-        counted = next((name for name in STEPS if name in line), None)
-        if counted is None:
-            continue  # of a divergence, say
-        training = ", ".join(value for value in line.values() if isinstance(value, str))
-        for metric, value in line.items():
-            if metric not in STEPS and (value is None or type(value) in (int, float)):
-                xs, ys = found.setdefault((training, counted, metric), ([], []))
-                xs.append(line[counted])
-                ys.append(float("nan") if value is None else value)
+    for each in filter(None, map(measured, lines)):
+        for metric, value in each.values.items():
+            steps, values = found.setdefault((", ".join(each.training), each.counted, metric), ([], []))
+            steps.append(each.step)
+            values.append(value)
     return found
 
 
