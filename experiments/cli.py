@@ -1,4 +1,4 @@
-"""The command line: help, list, run, predict. What goes wrong for the user's reasons is one line on stderr."""
+"""The command line: help, list, run, compare, predict. What goes wrong for the user's reasons is one line on stderr."""
 
 import contextlib
 import importlib
@@ -15,6 +15,7 @@ from typing import Any
 
 from experiments import compilation_cache
 from experiments.catalog import FIELDS, Experiment, experiments
+from experiments.events import EventFile, check_installed
 from experiments.options import CacheOptions, RunOptions, parse
 from experiments.run_folder import RunError, RunFolder
 from experiments.run_page import FILE as PAGE
@@ -30,6 +31,8 @@ usage: {prog} COMMAND
   list                  the experiments: question, command, time, expected result
   run NAME [OPTIONS]    run an experiment; results go to a new folder in ./runs, all on one page in its report.html
   run NAME --help       what it asks, and its options
+  compare RUN RUN ...   runs of one experiment side by side, and on a page with their learning curves
+  compare --help        the options
   predict RUN IMAGE     classify a photo (PNG or JPEG) by the networks of a run of catvnoncat
   predict --help        how the photo is prepared, and the options
 
@@ -49,6 +52,7 @@ class Start:
     def __init__(self, name: str, options: RunOptions, argv: Sequence[str]) -> None:
         self.name, self.options, self.argv = name, options, argv
         self.folder: RunFolder | None = None
+        self.events: EventFile | None = None
 
     def __call__(self) -> RunFolder:
         now = datetime.now().astimezone()
@@ -63,7 +67,15 @@ class Start:
         }
         self.folder = RunFolder(self.options.runs_dir, self.name, now)
         self.folder.write_json("config.json", config)
+        if self.options.tensorboard:
+            self.events = EventFile(self.folder.path)
+            self.folder.listeners.append(self.events)
         return self.folder
+
+    def close(self) -> None:
+        """Write what is still to be written of the run."""
+        if self.events:
+            self.events.close()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,11 +107,13 @@ def _command(argv: list[str]) -> int:
         case ["run", *names]:
             asked = f"no experiment is called {names[0]!r}" if names else "run takes the name of an experiment"
             return _complain(f"{asked}: there are {', '.join(experiments())}")
+        case ["compare", *rest]:
+            return _compare(rest)
         case ["predict", *rest]:
             return _predict(rest)
         case ["list", *rest]:
             return _complain(f"list takes no arguments, got {' '.join(rest)}")
-    return _complain(f"no command is called {argv[0]!r}: there are list, run and predict (see {PROG} --help)")
+    return _complain(f"no command is called {argv[0]!r}: there are list, run, compare and predict (see {PROG} --help)")
 
 
 def _run(name: str, rest: list[str], argv: list[str]) -> int:
@@ -110,6 +124,8 @@ def _run(name: str, rest: list[str], argv: list[str]) -> int:
         options = parse(declared.Options, rest, prog=f"{PROG} run {name}", description=experiment.paragraphs)
         if options is None:
             return 0
+        if options.tensorboard:
+            check_installed()
         _set_compilation_cache(options)
         start = Start(name, options, argv)
         _run_to_page(experiment, options, start)
@@ -138,7 +154,20 @@ def _run_to_page(experiment: Experiment, options: RunOptions, start: Start) -> N
             with contextlib.suppress(OSError):
                 write_run_page(start.folder, experiment, str(reason) or type(error).__name__)
         raise
+    finally:
+        start.close()
     write_run_page(start.folder, experiment)
+
+
+def _compare(rest: list[str]) -> int:
+    try:
+        compare = importlib.import_module("experiments.compare")
+        options = parse(compare.Options, rest, prog=f"{PROG} compare", description=compare.__doc__)
+        if options is not None:
+            compare.compare(options)
+    except (ValueError, OSError) as error:
+        return _complain(error)
+    return 0
 
 
 def _predict(rest: list[str]) -> int:
