@@ -1,4 +1,4 @@
-"""The command line: help, list, run, predict. What goes wrong for the user's reasons is one line on stderr."""
+"""The command line: help, list, run, sweep, predict. What goes wrong for the user's reasons is one line on stderr."""
 
 import importlib
 import os
@@ -6,7 +6,7 @@ import platform
 import shlex
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +27,8 @@ usage: {prog} COMMAND
   list                  the experiments: question, command, time, expected result
   run NAME [OPTIONS]    run an experiment; results go to a new folder in ./runs
   run NAME --help       what it asks, and its options
+  sweep DATA [OPTIONS]  train networks over ranges of hyperparameters, and rank them
+  sweep --help          the data sets, how ranges are written, and the options
   predict RUN IMAGE     classify a photo (PNG or JPEG) by the networks of a run of catvnoncat
   predict --help        how the photo is prepared, and the options
 
@@ -92,24 +94,61 @@ def _command(argv: list[str]) -> int:
         case ["run", *names]:
             asked = f"no experiment is called {names[0]!r}" if names else "run takes the name of an experiment"
             return _complain(f"{asked}: there are {', '.join(experiments())}")
+        case ["sweep", *rest]:
+            return _sweep(rest, argv)
         case ["predict", *rest]:
             return _predict(rest)
         case ["list", *rest]:
             return _complain(f"list takes no arguments, got {' '.join(rest)}")
-    return _complain(f"no command is called {argv[0]!r}: there are list, run and predict (see {PROG} --help)")
+    return _complain(f"no command is called {argv[0]!r}: there are list, run, sweep and predict (see {PROG} --help)")
 
 
 def _run(name: str, rest: list[str], argv: list[str]) -> int:
-    experiment = experiments()[name]
+    experiment, package = experiments()[name], f"experiments.{name}"
+
+    def work(options: RunOptions, start: Start) -> None:
+        importlib.import_module(f"{package}.run").run(options, start)
+
+    return _work(name, package, rest, argv, f"{PROG} run {name}", experiment.paragraphs, work)
+
+
+def _sweep(rest: list[str], argv: list[str]) -> int:
+    package = importlib.import_module("experiments.sweep")
+    data = package.DATA
+    if rest[:1] in (["-h"], ["--help"]):
+        name, options = "DATA", rest
+    elif rest and rest[0] in data:
+        name, *options = rest
+        data = {name: data[name]}
+    else:
+        asked = f"there are no data {rest[0]!r} to sweep on" if rest else "sweep takes the name of a data set"
+        return _complain(f"{asked}: there are {', '.join(data)}")
+    description = "\n\n".join([package.__doc__.strip(), *(f"{name}: {what}." for name, what in data.items())])
+
+    def work(options: RunOptions, start: Start) -> None:
+        importlib.import_module("experiments.sweep.run").run(name, options, start)
+
+    return _work(f"sweep-{name}", "experiments.sweep", options, argv, f"{PROG} sweep {name}", description, work)
+
+
+def _work(
+    name: str,
+    package: str,
+    rest: list[str],
+    argv: list[str],
+    prog: str,
+    description: str,
+    work: Callable[[RunOptions, Start], None],
+) -> int:
+    """Parse the options of the package, and do the work, with the errors of both as one line."""
     start = None
     try:
-        declared = importlib.import_module(f"experiments.{name}")
-        options = parse(declared.Options, rest, prog=f"{PROG} run {name}", description=experiment.paragraphs)
+        options = parse(importlib.import_module(package).Options, rest, prog=prog, description=description)
         if options is None:
             return 0
         _set_compilation_cache(options)
         start = Start(name, options, argv)
-        importlib.import_module(f"experiments.{name}.run").run(options, start)
+        work(options, start)
     except RunError as failure:
         return _complain(failure, 1)
     except KeyboardInterrupt:

@@ -10,14 +10,18 @@ FRACTIONS = (0.7, 0.15, 0.15)
 
 
 class Dataset(NamedTuple):
-    """A classification problem, ready for training: x (m, n_in) float32, y (m,) class numbers."""
+    """A classification problem, ready for training: x (m, n_in) float32, y (m,) class numbers.
+
+    `standardizer` and `image_shape` are those of a `Checkpoint`.
+    """
 
     name: str
     train: jaxnn.Batch
     dev: jaxnn.Batch
     test: jaxnn.Batch
     classes: tuple[str, ...]
-    standardizer: jaxnn.Standardizer
+    standardizer: jaxnn.Standardizer | None
+    image_shape: tuple[int, ...] | None = None
 
 
 def load_datasets(seed: int) -> list[Dataset]:
