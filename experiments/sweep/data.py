@@ -25,12 +25,12 @@ def _digits(split_seed: int, data_dir: Path | None) -> Dataset:
 
 
 def _catvnoncat(split_seed: int, data_dir: Path | None) -> Dataset:
-    from experiments.catvnoncat.data import find_files, read_photos  # needs h5py, and the others do not
+    from experiments.catvnoncat.data import IMAGE_SHAPE, find_files, read_photos  # needs h5py, and the others do not
 
     photos = read_photos(find_files(data_dir))
     # The published test photos stay what they are.
     train, dev = jaxnn.split(*photos.train[:2], (0.8, 0.2), seed=split_seed, stratify=True)
-    return Dataset("catvnoncat", train, dev, photos.test, photos.classes, None)
+    return Dataset("catvnoncat", train, dev, photos.test, photos.classes, None, IMAGE_SHAPE)
 
 
 _LOADERS: dict[str, Callable[[int, Path | None], Dataset]] = {

@@ -23,7 +23,7 @@ COLOURS, DIVERGED, BEST = "viridis", "0.75", "red"
 MOST_LABELS = 12
 """Of an axis with more values, only the ends are written out."""
 MOST_LINES = 1000
-TICKS = [*(step * 10.0**power for power in range(-3, 2) for step in (1, 1.5, 2, 3, 5, 7)), 90]
+TICKS = [*(step * 10.0**power for power in range(-3, 2) for step in (1, 1.5, 2, 3, 4, 5, 7)), 90]
 """Errors in percent beside which the accuracy is written."""
 
 

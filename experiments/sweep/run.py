@@ -60,7 +60,7 @@ def run(name: str, options: Options, start: StartRun) -> None:
     winner = winner_lines(plan, best, float(jaxnn.accuracy(labels, test.y)), len(test.y))
     programs = "one program" if len(groups) == 1 else f"{len(groups)} programs, one for each activation and depth"
     counts = (
-        f"{len(trainings)} trainings (points: {len(plan.points)}, seeds: {len(plan.seeds)}) in {programs}; "
+        f"trainings: {len(trainings)} (points: {len(plan.points)}, seeds: {len(plan.seeds)}) in {programs}; "
         f"{time.perf_counter() - began:.1f} s; {clock}"
     )
     report(plan, standings, counts, winner, folder)

@@ -26,12 +26,13 @@ def refused(capsys, *argv, status=2):
 def test_help_names_the_commands_and_the_experiments(capsys, argv):
     assert cli.main(argv) == 0
     out = capsys.readouterr().out
-    for word in ("list", "run NAME", "predict RUN IMAGE", *experiments()):
+    for word in ("list", "run NAME", "sweep DATA", "predict RUN IMAGE", *experiments()):
         assert word in out
 
 
 @pytest.mark.parametrize(
-    "argv", [["--help"], ["list"], ["run", "ladder", "--help"], ["predict", "--help"], ["run", "nothing"]]
+    "argv",
+    [["--help"], ["list"], ["run", "ladder", "--help"], ["predict", "--help"], ["sweep", "--help"], ["run", "nothing"]],
 )
 def test_help_imports_nothing_heavy(argv):
     code = f"import sys; from experiments.cli import main; main({argv}); print('\\n', *sys.modules, sep=' ')"
@@ -75,7 +76,7 @@ def test_each_command_explains_its_options(capsys, command, words):
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("frobnicate", "no command is called 'frobnicate': there are list, run and predict"),
+        ("frobnicate", "no command is called 'frobnicate': there are list, run, sweep and predict"),
         ("run", "run takes the name of an experiment: there are catvnoncat, ladder"),
         ("run nothing", "no experiment is called 'nothing': there are catvnoncat, ladder"),
         ("list more", "list takes no arguments"),
