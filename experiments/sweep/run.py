@@ -33,9 +33,7 @@ def run(name: str, options: Options, start: StartRun) -> None:
 
             def log(entry: dict[str, Any], i=i, group=group) -> None:
                 folder.log(population=str(group), **_spread(entry))
-                show(
-                    i * options.epochs + entry["epoch"], f"{group}; best dev {100 * entry['dev_accuracy'].max():.2f} %"
-                )
+                show(i * options.epochs + entry["epoch"], str(group))
 
             trainings += train(
                 group,
