@@ -33,8 +33,8 @@ def draw(plan: Plan, standings: Sequence[Standing]) -> tuple[bytes, str] | None:
     if not names or not standings[0].sound:
         return None
     # Wide enough for the columns of a map, or for the axes of parallel coordinates.
-    columns = len(next(iter(plan.swept.values()))) if len(names) == 2 and not plan.drawn else 2 * len(names)
-    figure = Figure(figsize=(np.clip(0.75 * columns + 2.5, 7, 16), 4.5), layout="constrained")
+    columns = max(map(len, plan.swept.values())) if len(names) == 2 and not plan.drawn else 2 * len(names)
+    figure = Figure(figsize=(np.clip(0.75 * columns + 2.5, 7, 12), 4.5), layout="constrained")
     axes = figure.subplots()
     axes.set_title("mean dev accuracy")
     if len(names) == 1:
@@ -45,8 +45,10 @@ def draw(plan: Plan, standings: Sequence[Standing]) -> tuple[bytes, str] | None:
         caption = f"Mean dev accuracy by {names[0]} and {names[1]}; the best is framed in red."
     else:
         _draw_parallel(axes, plan, standings)
-        caption = "A line for each point of the sweep, coloured by its mean dev accuracy; the best is red."
-    return plots.png(figure), caption
+        which = "point of the sweep" if len(standings) <= MOST_LINES else f"of the {MOST_LINES} best points"
+        caption = f"A line for each {which}, coloured by its mean dev accuracy; the best is red."
+    grey = " Grey: diverged." if any(not standing.sound for standing in standings) else ""
+    return plots.png(figure), caption + grey
 
 
 def _draw_line(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> None:
@@ -56,8 +58,15 @@ def _draw_line(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> None:
     sound = [standing for standing in points if standing.sound]
     places = [_place(plan, name, standing) for standing in sound]
     errors = [np.maximum(100 * (1 - standing.dev_accuracies), floor) for standing in sound]
-    axes.fill_between(places, [e.min() for e in errors], [e.max() for e in errors], alpha=0.2, linewidth=0)
-    axes.plot(places, [_error(standing, floor) for standing in sound], marker="o", markersize=4)
+    lowest, highest = [e.min() for e in errors], [e.max() for e in errors]
+    # Between names there is nothing that a line could pass through.
+    if _is_number(plan.swept[name][0]):
+        axes.fill_between(places, lowest, highest, alpha=0.2, linewidth=0)
+        join = "-"
+    else:
+        axes.vlines(places, lowest, highest, alpha=0.3, linewidth=6)
+        join = ""
+    axes.plot(places, [_error(standing, floor) for standing in sound], marker="o", markersize=4, linestyle=join)
     best = _place(plan, name, standings[0]), _error(standings[0], floor)
     axes.plot(*best, "o", markersize=11, markeredgewidth=2, fillstyle="none", color=BEST)
     for standing in points:
@@ -73,7 +82,8 @@ def _draw_line(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> None:
 
 
 def _draw_map(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> None:
-    names = list(plan.swept)
+    # Across, what has more values: there is more room.
+    names = sorted(plan.swept, key=lambda name: -len(plan.swept[name]))
     columns, rows = (len(plan.swept[name]) for name in names)
     shades = _shades(standings)
     # The best one last, with its frame over its neighbours.
