@@ -1,5 +1,6 @@
-"""The command line: help, list, run, sweep, predict. What goes wrong for the user's reasons is one line on stderr."""
+"""The command line: help, list, run, sweep, compare, predict. The user's mistakes are one line on stderr."""
 
+import contextlib
 import importlib
 import os
 import platform
@@ -13,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from experiments import compilation_cache
-from experiments.catalog import FIELDS, experiments
+from experiments.catalog import FIELDS, Experiment, experiments
+from experiments.events import EventFile, check_installed
 from experiments.options import CacheOptions, RunOptions, parse
 from experiments.run_folder import RunError, RunFolder
+from experiments.run_page import FILE as PAGE
+from experiments.run_page import write_run_page
 
 # What was typed: scripts/run says its own name.
 PROG = os.environ.get("JAXNN_PROG", "python -m experiments")
@@ -25,10 +29,12 @@ Experiments with jaxnn: networks trained on real data by gradients derived by ha
 usage: {prog} COMMAND
 
   list                  the experiments: question, command, time, expected result
-  run NAME [OPTIONS]    run an experiment; results go to a new folder in ./runs
+  run NAME [OPTIONS]    run an experiment; results go to a new folder in ./runs, all on one page in its report.html
   run NAME --help       what it asks, and its options
   sweep DATA [OPTIONS]  train networks over ranges of hyperparameters, and rank them
   sweep --help          the data sets, how ranges are written, and the options
+  compare RUN RUN ...   runs of one experiment side by side, and on a page with their learning curves
+  compare --help        the options
   predict RUN IMAGE     classify a photo (PNG or JPEG) by the networks of a run of catvnoncat
   predict --help        how the photo is prepared, and the options
 
@@ -42,12 +48,16 @@ Compiled programs are kept in the user's cache folder for the next start, {megab
 --no-compilation-cache compiles everything afresh."""
 
 
+COMMANDS = "list, run, sweep, compare and predict"
+
+
 class Start:
     """Makes the run's folder, with its config.json, when the experiment says that its data are in order."""
 
     def __init__(self, name: str, options: RunOptions, argv: Sequence[str]) -> None:
         self.name, self.options, self.argv = name, options, argv
         self.folder: RunFolder | None = None
+        self.events: EventFile | None = None
 
     def __call__(self) -> RunFolder:
         now = datetime.now().astimezone()
@@ -62,7 +72,15 @@ class Start:
         }
         self.folder = RunFolder(self.options.runs_dir, self.name, now)
         self.folder.write_json("config.json", config)
+        if self.options.tensorboard:
+            self.events = EventFile(self.folder.path)
+            self.folder.listeners.append(self.events)
         return self.folder
+
+    def close(self) -> None:
+        """Write what is still to be written of the run."""
+        if self.events:
+            self.events.close()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,59 +114,61 @@ def _command(argv: list[str]) -> int:
             return _complain(f"{asked}: there are {', '.join(experiments())}")
         case ["sweep", *rest]:
             return _sweep(rest, argv)
+        case ["compare", *rest]:
+            return _compare(rest)
         case ["predict", *rest]:
             return _predict(rest)
         case ["list", *rest]:
             return _complain(f"list takes no arguments, got {' '.join(rest)}")
-    return _complain(f"no command is called {argv[0]!r}: there are list, run, sweep and predict (see {PROG} --help)")
+    return _complain(f"no command is called {argv[0]!r}: there are {COMMANDS} (see {PROG} --help)")
 
 
 def _run(name: str, rest: list[str], argv: list[str]) -> int:
-    experiment, package = experiments()[name], f"experiments.{name}"
+    experiment = experiments()[name]
 
     def work(options: RunOptions, start: Start) -> None:
-        importlib.import_module(f"{package}.run").run(options, start)
+        importlib.import_module(f"experiments.{name}.run").run(options, start)
 
-    return _work(name, package, rest, argv, f"{PROG} run {name}", experiment.paragraphs, work)
+    def read() -> RunOptions | None:
+        declared = importlib.import_module(f"experiments.{name}")
+        return parse(declared.Options, rest, prog=f"{PROG} run {name}", description=experiment.paragraphs)
+
+    return _work(experiment, read, work, argv)
 
 
 def _sweep(rest: list[str], argv: list[str]) -> int:
-    package = importlib.import_module("experiments.sweep")
-    data = package.DATA
-    if rest[:1] in (["-h"], ["--help"]):
-        name, options = "DATA", rest
-    elif rest and rest[0] in data:
-        name, *options = rest
-        data = {name: data[name]}
-    else:
-        asked = f"there are no data {rest[0]!r} to sweep on" if rest else "sweep takes the name of a data set"
-        return _complain(f"{asked}: there are {', '.join(data)}")
-    description = "\n\n".join([package.__doc__.strip(), *(f"{name}: {what}." for name, what in data.items())])
+    sweep = importlib.import_module("experiments.sweep")
+    name, *rest = rest or [""]
+    if name in ("-h", "--help"):
+        name, rest = "DATA", ["--help"]
+    elif name not in sweep.DATA:
+        asked = f"there are no data {name!r} to sweep on" if name else "sweep takes the name of a data set"
+        return _complain(f"{asked}: there are {', '.join(sweep.DATA)}")
 
     def work(options: RunOptions, start: Start) -> None:
         importlib.import_module("experiments.sweep.run").run(name, options, start)
 
-    return _work(f"sweep-{name}", "experiments.sweep", options, argv, f"{PROG} sweep {name}", description, work)
+    def read() -> RunOptions | None:
+        return parse(sweep.Options, rest, prog=f"{PROG} sweep {name}", description=sweep.description(name))
+
+    return _work(Experiment(f"sweep-{name}", sweep.HEADER.format(name)), read, work, argv)
 
 
-def _work(
-    name: str,
-    package: str,
-    rest: list[str],
-    argv: list[str],
-    prog: str,
-    description: str,
-    work: Callable[[RunOptions, Start], None],
-) -> int:
-    """Parse the options of the package, and do the work, with the errors of both as one line."""
+Work = Callable[[RunOptions, Start], None]
+
+
+def _work(experiment: Experiment, read: Callable[[], RunOptions | None], work: Work, argv: list[str]) -> int:
+    """Read the options, and do the work in a folder of its own, unless help was all that was wanted."""
     start = None
     try:
-        options = parse(importlib.import_module(package).Options, rest, prog=prog, description=description)
+        options = read()
         if options is None:
             return 0
+        if options.tensorboard:
+            check_installed()
         _set_compilation_cache(options)
-        start = Start(name, options, argv)
-        work(options, start)
+        start = Start(experiment.name, options, argv)
+        _work_to_page(experiment, work, options, start)
     except RunError as failure:
         return _complain(failure, 1)
     except KeyboardInterrupt:
@@ -159,7 +179,34 @@ def _work(
         if isinstance(error, ValueError) and start and start.folder:
             raise
         return _complain(error)
-    print(f"results in {start.folder.path}")
+    print(f"results in {start.folder.path}; {PAGE} shows them on one page")
+    return 0
+
+
+def _work_to_page(experiment: Experiment, work: Work, options: RunOptions, start: Start) -> None:
+    """The run, and last its page, whatever came of it."""
+    try:
+        work(options, start)
+    except BaseException as error:
+        if start.folder:
+            reason = "interrupted" if isinstance(error, KeyboardInterrupt) else _reason(error)
+            # On a full disk, say, no page: what ended the run is what is told.
+            with contextlib.suppress(OSError):
+                write_run_page(start.folder, experiment, str(reason) or type(error).__name__)
+        raise
+    finally:
+        start.close()
+    write_run_page(start.folder, experiment)
+
+
+def _compare(rest: list[str]) -> int:
+    try:
+        compare = importlib.import_module("experiments.compare")
+        options = parse(compare.Options, rest, prog=f"{PROG} compare", description=compare.__doc__)
+        if options is not None:
+            compare.compare(options)
+    except (ValueError, OSError) as error:
+        return _complain(error)
     return 0
 
 
@@ -195,7 +242,10 @@ def _help() -> str:
 
 def _listing(experiment: Any) -> str:
     fields = [
-        textwrap.fill(f"  {name + ':':10}{experiment.field(name)}", 100, subsequent_indent=" " * 12) for name in FIELDS
+        textwrap.fill(
+            f"  {name + ':':10}{experiment.field(name)}", 100, subsequent_indent=" " * 12, break_on_hyphens=False
+        )
+        for name in FIELDS
     ]
     return "\n".join([f"{experiment.name}: {experiment.title}", *fields])
 

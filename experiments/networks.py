@@ -1,8 +1,10 @@
 """Networks as data: what must be written down to build the same network again."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
+import numpy as np
 
 import jaxnn
 from jaxnn.typing import Initializer
@@ -28,6 +30,12 @@ class NetworkSpec:
 
     def __str__(self) -> str:
         return "-".join(map(str, self.sizes))
+
+
+def class_probabilities(model: jaxnn.Model, params: Any, x: np.ndarray) -> np.ndarray:
+    """Of each class, (m, k), also where the model has one output, which is the probability of class 1."""
+    probabilities = np.asarray(jax.jit(model.predict)(params, x))
+    return np.hstack([1 - probabilities, probabilities]) if probabilities.shape[1] == 1 else probabilities
 
 
 def param_names(spec: NetworkSpec) -> list[str]:

@@ -26,6 +26,8 @@ class RunOptions(CacheOptions):
 
     runs_dir: Path = Path("runs")
     """Where the run's results folder is made."""
+    tensorboard: bool = False
+    """Write the metrics as an event file for TensorBoard too; needs tensorboardX."""
 
 
 def parse(options: type[T], argv: Sequence[str], *, prog: str, description: str) -> T | None:

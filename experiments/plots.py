@@ -3,12 +3,17 @@
 import io
 from collections.abc import Callable, Mapping, Sequence
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 Curve = tuple[Sequence[float], Sequence[float]]
 """x and y."""
+
+COLOURS = matplotlib.color_sequences["petroff10"]
+"""Of lines, in order: told apart by the colour-blind too (Petroff, "Accessible color sequences", 2021)."""
 
 
 def png(figure: Figure) -> bytes:
@@ -21,23 +26,115 @@ def png(figure: Figure) -> bytes:
 def grid(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
     """A figure and its axes, (rows, columns)."""
     figure = Figure(figsize=(5.5 * columns, 3.6 * rows), layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for panel in axes.flat:
+        panel.set_prop_cycle(color=COLOURS)
+    return figure, axes
 
 
-def draw_curves(axes: Axes, curves: Mapping[str, Curve], *, title: str, x: str, y: str, log: bool = False) -> None:
-    """Lines over one another, with a legend."""
+def draw_curves(
+    axes: Axes, curves: Mapping[str, Curve], *, title: str, x: str, y: str, log: bool = False, best: str = ""
+) -> None:
+    """Lines over one another, with a legend. `best`, "min" or "max", marks the first best point of each."""
     for name, (xs, ys) in curves.items():
-        axes.plot(xs, ys, label=name, linewidth=1.5, marker="." if len(xs) < 3 else None)
+        (line,) = axes.plot(xs, ys, label=name, linewidth=1.5, marker="." if len(xs) < 3 else None)
+        if best and np.isfinite(ys).any():
+            at = int(np.nanargmin(ys) if best == "min" else np.nanargmax(ys))
+            line.set_label(f"{name}: best {ys[at]:.4g} at {xs[at]}")
+            axes.plot(xs[at], ys[at], marker="o", markersize=7, markeredgecolor="white", color=line.get_color())
     axes.set(title=title, xlabel=x, ylabel=y, yscale="log" if log else "linear")
+    if all(isinstance(at, int | np.integer) for xs, _ in curves.values() for at in xs):
+        axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
 
 
-def draw_weight_image(axes: Axes, weights: np.ndarray, *, title: str) -> None:
-    """Weights (height, width, 3), one per pixel and colour: grey is 0, and the largest size is full scale."""
-    scale = np.abs(weights).max() or 1.0
-    axes.imshow(0.5 + weights / (2 * scale), interpolation="nearest")
-    axes.set(title=title, xticks=[], yticks=[])
+def draw_confusion(axes: Axes, matrix: np.ndarray, classes: Sequence[str]) -> None:
+    """Counts (k, k) of `jaxnn.confusion_matrix`: a row for each true class, a column for each predicted one.
+
+    The shade is the share of its row; that a few mistakes are seen beside many hits, it follows the square root.
+    """
+    matrix = np.asarray(matrix)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
+    size = np.clip(90 / len(classes), 4, 10)
+    for (row, column), count in np.ndenumerate(matrix):
+        if count:
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, f"{count}", ha="center", va="center", fontsize=size, color=colour)
+    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if max(map(len, map(str, classes))) > 3 else {}
+    axes.set_xticks(range(len(classes)), classes, **turned)
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set(xlabel="predicted", ylabel="true")
+
+
+def draw_mistakes(
+    images: np.ndarray,
+    true: np.ndarray,
+    predicted: np.ndarray,
+    probabilities: np.ndarray,
+    *,
+    classes: Sequence[str] | None = None,
+    most: int = 20,
+) -> Figure:
+    """A sheet of the worst mistakes: those whose true class was given the least probability, worst first.
+
+    `images` are (m, height, width) or (m, height, width, 3), in colours from 0 to 1; `true` and `predicted` are class
+    numbers (m,); `probabilities` are those of each class, (m, k). Right answers are left out.
+    """
+    names = classes or [str(i) for i in range(probabilities.shape[1])]
+    of_truth = probabilities[np.arange(len(true)), true]
+    wrong = np.flatnonzero(np.asarray(true) != np.asarray(predicted))
+    worst = wrong[np.argsort(of_truth[wrong], kind="stable")][:most]
+    figure, panels = _sheet(len(worst), columns=max(1, min(5, len(worst))), width=1.7, height=2.1)
+    for panel, i in zip(panels, worst, strict=True):
+        panel.imshow(images[i], cmap="gray", interpolation="nearest")
+        said = f"said {names[predicted[i]]}: {100 * probabilities[i, predicted[i]]:.0f} %"
+        panel.set_title(f"{said}\nis {names[true[i]]}: {100 * of_truth[i]:.2g} %", fontsize=9)
+    if not len(worst):
+        figure.text(0.5, 0.5, "no mistakes", ha="center", va="center")
+    return figure
+
+
+def draw_images(images: np.ndarray, columns: int) -> Figure:
+    """Images (m, height, width), from 0 to 1, black on white, so many to a row."""
+    figure, panels = _sheet(len(images), columns=columns, width=1.0, height=1.0)
+    for panel, image in zip(panels, images, strict=True):
+        panel.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    return figure
+
+
+def draw_weight_images(weights: np.ndarray, *, titles: Sequence[str] = ()) -> Figure:
+    """Images of weights, one for each unit: (n, height, width), or (n, height, width, 3) for colour.
+
+    All are on one scale, so a weak unit looks weak; the largest hundredth of all weights is beyond it. In colour, grey
+    is 0, and a pixel shows its three weights.
+    """
+    scale = np.quantile(np.abs(weights), 0.99) or 1.0
+    columns = min(8, len(weights))
+    width = max(1.3, 3.0 / columns)
+    figure, panels = _sheet(len(weights), columns=columns, width=width, height=width + 0.2 * bool(titles))
+    for i, (panel, image) in enumerate(zip(panels, weights, strict=True)):
+        if image.ndim == 3:
+            panel.imshow(np.clip(0.5 + image / (2 * scale), 0, 1), interpolation="nearest")
+        else:
+            drawn = panel.imshow(image, cmap="RdBu_r", vmin=-scale, vmax=scale, interpolation="nearest")
+        if titles:
+            panel.set_title(titles[i], fontsize=9)
+    if weights.ndim == 3:
+        figure.colorbar(drawn, ax=panels, label="weight", shrink=0.8, extend="both")
+    return figure
+
+
+def _sheet(n: int, *, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure with n small panels for images, without ticks, in so many columns."""
+    rows = max(1, -(-n // columns))
+    figure = Figure(figsize=(max(columns * width, 3.0), max(rows * height, 1.5)), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for i, panel in enumerate(axes):
+        panel.set(xticks=[], yticks=[])
+        panel.set_visible(i < n)
+    return figure, list(axes[:n])
 
 
 def draw_decision_boundary(

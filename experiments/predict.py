@@ -34,8 +34,7 @@ def predict(options: Options) -> str:
     Raises:
       ValueError, OSError: what is wrong with the run or with the photo.
     """
-    import numpy as np
-
+    from experiments.networks import class_probabilities
     from experiments.photo import read_photo  # slow to import, as checkpoint is below, so not for --help
 
     network = _network(options.run, options.network)
@@ -43,9 +42,7 @@ def predict(options: Options) -> str:
         raise ValueError(f"{options.run} has networks for other data than images: predict takes a run of catvnoncat")
     height, width, _ = network.image_shape
     pixels = read_photo(options.image, height, width).reshape(1, -1)
-    probabilities = np.asarray(network.spec.model().predict(network.params, pixels))[0]
-    if len(probabilities) == 1:
-        probabilities = np.array([1 - probabilities[0], probabilities[0]])
+    probabilities = class_probabilities(network.spec.model(), network.params, pixels)[0]
     best = int(probabilities.argmax())
     return f"{network.classes[best]} with probability {probabilities[best]:.2f}"
 

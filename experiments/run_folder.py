@@ -19,12 +19,14 @@ class RunFolder:
     Attributes:
       path: where it is.
       pictures: the caption of each picture in it, by file name.
+      listeners: who else is told each line of metrics.
     """
 
     def __init__(self, runs_dir: Path, name: str, now: datetime) -> None:
         runs_dir.mkdir(parents=True, exist_ok=True)
         self.path = _new_folder(runs_dir / f"{name}-{now:%Y%m%d-%H%M%S}")
         self.pictures: dict[str, str] = {}
+        self.listeners: list[Callable[[dict[str, Any]], None]] = []
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write a file under a temporary name first, so that nobody ever sees half of it."""
@@ -47,8 +49,11 @@ class RunFolder:
 
     def log(self, **metrics: Any) -> None:
         """Add a line to metrics.jsonl. It is on disk when this returns, whatever becomes of the run."""
+        line = _finite(metrics)
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(_finite(metrics), allow_nan=False) + "\n")
+            file.write(json.dumps(line, allow_nan=False) + "\n")
+        for listen in self.listeners:
+            listen(line)
 
 
 StartRun = Callable[[], RunFolder]

@@ -6,8 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments import plots, proof, tables
-from experiments.catvnoncat.data import IMAGE_SHAPE
+from experiments.catvnoncat.data import IMAGE_SHAPE, Photos
+from experiments.networks import NetworkSpec, class_probabilities
 from experiments.run_folder import RunFolder
+from experiments.signal_plots import draw_signals
+from experiments.signals import signals
 
 PUBLISHED_COSTS = {0: 0.693147, 100: 0.584508}
 """Of logistic regression, from zeros, by iteration."""
@@ -18,7 +21,7 @@ class Row(NamedTuple):
 
     Attributes:
       network: its name.
-      sizes: its layers.
+      spec: its layers.
       published: the course's accuracies, train/test, in percent.
       train, test: accuracies, (1 + seeds,).
       costs: before each update, (steps, 1 + seeds).
@@ -28,7 +31,7 @@ class Row(NamedTuple):
     """
 
     network: str
-    sizes: str
+    spec: NetworkSpec
     published: str
     train: np.ndarray
     test: np.ndarray
@@ -57,8 +60,8 @@ def spread(costs: np.ndarray) -> dict[str, float]:
     }
 
 
-def report(rows: Sequence[Row], folder: RunFolder) -> None:
-    """Print the table, and write it with the plots and all numbers to the folder."""
+def report(rows: Sequence[Row], photos: Photos, folder: RunFolder, more: Sequence[str] = ()) -> None:
+    """Print the table, with `more` lines, and write it with the plots and all numbers to the folder."""
     title = "Cat or no cat, trained with hand-derived gradients"
     table = tables.table(title, COLUMNS, [_cells(row) for row in rows], 2)
     logistic = next(row for row in rows if row.network == "logistic")
@@ -70,34 +73,29 @@ def report(rows: Sequence[Row], folder: RunFolder) -> None:
         f"more than {proof.BOUND:g} fails the run",
         "same start: the weights that the course drew. These networks are stored, for predict.",
         "other starts: random, and all trained in one program with the former.",
+        *(["", *more] if more else []),
     ]
     tables.show(table)
     print(*notes, sep="\n")
     folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
     folder.write_json("seeds.json", {row.network: _numbers(row) for row in rows})
-    folder.write_bytes("costs.png", _draw_costs(rows))
-    figure, axes = plots.grid(1, 1)
-    weights = logistic.params[0]["W"].reshape(IMAGE_SHAPE)
-    plots.draw_weight_image(axes[0, 0], weights, title="weights of logistic regression")
-    folder.write_bytes("weights.png", plots.png(figure))
+    caption = "The cost by iteration, from the course's own start in colour, from other random starts in grey."
+    folder.add_picture("costs.png", _draw_costs(rows), caption)
+    _add_pictures(rows, photos, folder)
 
 
 def _cells(row: Row) -> list[str]:
     return [
         row.network,
-        row.sizes,
+        str(row.spec),
         row.published,
         f"{100 * row.train[0]:.2f}/{100 * row.test[0]:.2f}",
         f"{row.costs[-1, 0]:.4f}",
         str(len(row.train) - 1),
-        *(_median_and_range(100 * accuracy[1:]) for accuracy in (row.train, row.test)),
+        *(tables.median_and_range(100 * accuracy[1:]) for accuracy in (row.train, row.test)),
         f"{max(row.difference.values()):.1e}",
         f"{row.seconds:.0f}",
     ]
-
-
-def _median_and_range(values: np.ndarray) -> str:
-    return f"{np.median(values):.1f} ({values.min():.1f}-{values.max():.1f})" if len(values) else ""
 
 
 def _cost_lines(costs: np.ndarray) -> list[str]:
@@ -113,13 +111,34 @@ def _numbers(row: Row) -> dict[str, object]:
     """Everything of a row; lists are by seed."""
     measured = {"train_accuracy": row.train, "test_accuracy": row.test, "final_cost": row.costs[-1]}
     return {
-        "layers": row.sizes,
+        "layers": str(row.spec),
         "published": row.published,
         "same_start": {name: values[0].item() for name, values in measured.items()},
         "seeds": {name: values[1:].tolist() for name, values in measured.items()},
         "gradient_difference": row.difference,
         "seconds": row.seconds,
     }
+
+
+def _add_pictures(rows: Sequence[Row], photos: Photos, folder: RunFolder) -> None:
+    """Of all networks, what they look for; of the last, the deepest, its mistakes and its signals."""
+    for row in rows:
+        weights = plots.draw_weight_images(row.params[0]["W"].reshape(-1, *IMAGE_SHAPE))
+        caption = f"The first weights of {row.network}, an image for each unit, in colour: grey is 0."
+        folder.add_picture(f"weights-{row.network}.png", plots.png(weights), caption)
+    deepest, test = rows[-1], photos.test
+    said = class_probabilities(deepest.spec.model(), deepest.params, test.x)
+    images = test.x.reshape(-1, *IMAGE_SHAPE)
+    mistakes = plots.draw_mistakes(images, test.y, said.argmax(axis=1), said, classes=photos.classes)
+    caption = f"The worst mistakes of {deepest.network} on the test photos, and the probabilities that it gave."
+    folder.add_picture("mistakes.png", plots.png(mistakes), caption)
+    for row in rows[1:]:
+        caption = (
+            f"Activations of {row.network} by layer, on the training photos, and how large the gradients of the cost "
+            "by them are."
+        )
+        drawn = draw_signals(signals(row.spec, row.params, photos.train))
+        folder.add_picture(f"signals-{row.network}.png", plots.png(drawn), caption)
 
 
 def _draw_costs(rows: Sequence[Row]) -> bytes:

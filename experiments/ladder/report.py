@@ -29,6 +29,8 @@ class Row(NamedTuple):
     speed: dict[str, Speed]
 
 
+CURVES = "Training loss, and accuracy on the dev set with its best epoch, by epoch."
+
 COLUMNS = (
     *("data", "network", "layers", "params", "train %", "dev %", "test %", "gradient diff.\ninitial", "\ntrained"),
     *("compile s\nhand", "\nauto", "steps/s\nhand", "\nauto"),
@@ -51,7 +53,7 @@ def report(rows: Sequence[Row], histories: Mapping[tuple[str, str], list[dict[st
         "results.json",
         [row._asdict() | {"speed": {name: speed._asdict() for name, speed in row.speed.items()}} for row in rows],
     )
-    folder.write_bytes("curves.png", _curves(histories))
+    folder.add_picture("curves.png", _curves(histories), CURVES)
 
 
 def _cells(row: Row) -> list[str]:
@@ -82,5 +84,6 @@ def _curves(histories: Mapping[tuple[str, str], list[dict[str, float]]]) -> byte
                 for network, history in own.items()
             }
             label = {"loss": "training loss", "dev_accuracy": "dev accuracy"}[measure]
-            plots.draw_curves(axes[row, column], curves, title=name, x="epoch", y=label, log=log)
+            best = "" if measure == "loss" else "max"
+            plots.draw_curves(axes[row, column], curves, title=name, x="epoch", y=label, log=log, best=best)
     return plots.png(figure)

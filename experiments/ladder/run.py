@@ -12,6 +12,7 @@ import jaxnn
 from experiments import checkpoint, proof
 from experiments.ladder import Options
 from experiments.ladder.data import Dataset, load_datasets
+from experiments.ladder.pictures import Trained, add_pictures
 from experiments.ladder.report import Row, report
 from experiments.networks import NetworkSpec
 from experiments.options import check_at_least_one
@@ -54,13 +55,18 @@ def run(options: Options, start: StartRun) -> None:
 
     folder = start()
     rungs = [Rung(data, name, spec) for data in datasets for name, spec in ladder(data).items()]
-    rows, histories = [], {}
+    rows, fits = [], {}
     with progress("ladder", len(rungs) * options.epochs) as show:
         for i, rung in enumerate(rungs):
             show_rung = partial(_show, show, i * options.epochs, str(rung))
-            row, histories[rung.data.name, rung.network] = _climb(rung, options, optimizer, folder, show_rung)
+            row, fits[rung.data.name, rung.network] = _climb(rung, options, optimizer, folder, show_rung)
             rows.append(row)
-    report(rows, histories, folder)
+    report(rows, {names: fit.history for names, fit in fits.items()}, folder)
+    for data in datasets:
+        if data.image_shape is not None:
+            own = [rung for rung in rungs if rung.data is data]
+            networks = [Trained(rung.network, rung.spec, fits[data.name, rung.network].params) for rung in own]
+            add_pictures(data, networks, folder)
     seconds, compiling = time.perf_counter() - began, clock.seconds - compiled_before
     print(f"\n{seconds:.0f} s in total, {compiling / seconds:.0%} of it compilation; {clock}")
 
@@ -86,8 +92,8 @@ def _climb(
     optimizer: optax.GradientTransformation,
     folder: RunFolder,
     show: Callable[[int], None],
-) -> tuple[Row, list[dict[str, float]]]:
-    """Prove, train, prove again, time: the row of the table, and the history of the training."""
+) -> tuple[Row, jaxnn.Fit]:
+    """Prove, train, prove again, time: the row of the table, and the training."""
     model = rung.spec.model()
     objective = jaxnn.objective(model.network, model.loss)
     parts = {"train": rung.data.train, "dev": rung.data.dev, "test": rung.data.test}
@@ -125,7 +131,7 @@ def _climb(
         difference={"initial": initial_difference, "trained": prove(fit.params, parts["train"])},
         speed=race(objective, optimizer, params, jax.tree.map(lambda a: a[: options.batch_size], parts["train"])),
     )
-    return row, fit.history
+    return row, fit
 
 
 def _accuracies(model: jaxnn.Model) -> Callable[[Any, dict[str, jaxnn.Batch]], dict[str, jax.Array]]:

@@ -24,8 +24,24 @@ DATA = {
     "breast-cancer": "569 patients, 30 measurements, 2 classes; comes with scikit-learn",
     "catvnoncat": "209 photos of 64 x 64 pixels, a fifth of them dev, and 50 to test; from --data-dir",
     "digits": "1797 images of 8 x 8, 10 classes; comes with scikit-learn",
+    "mnist": "70 000 images of 28 x 28, 10 classes, 10 000 of them dev and 10 000 to test; from --data-dir",
 }
 """What can be swept on. `experiments.sweep.data` reads each."""
+
+HEADER = """\
+A sweep on {}, ranked on dev.
+
+Question: Which of the hyperparameters that were swept are the best, by the mean dev accuracy over seeds?
+Expected: nothing beforehand. The test set was read once, for the winner.
+"""
+"""What a sweep's page says of it."""
+
+
+def description(name: str) -> str:
+    """The help's text: of one data set, or, by any other name, of all."""
+    data = {name: DATA[name]} if name in DATA else DATA
+    return "\n\n".join([__doc__.strip(), *(f"{name}: {what}." for name, what in data.items())])
+
 
 Range = Annotated[str, tyro.conf.arg(metavar="RANGE")]
 
@@ -73,4 +89,4 @@ class Options(RunOptions):
     split_seed: int = 0
     """Of the split into train, dev and test."""
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
-    """The folder with the files of catvnoncat; if not given, $JAXNN_DATA or ./data."""
+    """The folder with the files of catvnoncat or mnist; if not given, $JAXNN_DATA or ./data."""

@@ -9,8 +9,8 @@ import optax
 
 import jaxnn
 from experiments.checkpoint import Checkpoint
-from experiments.ladder.data import Dataset
 from experiments.networks import NetworkSpec
+from experiments.sweep.data import Dataset
 from experiments.sweep.plan import Plan, Point, sizes
 
 PARAMS_AT_A_TIME = 2**26

@@ -26,13 +26,21 @@ def refused(capsys, *argv, status=2):
 def test_help_names_the_commands_and_the_experiments(capsys, argv):
     assert cli.main(argv) == 0
     out = capsys.readouterr().out
-    for word in ("list", "run NAME", "sweep DATA", "predict RUN IMAGE", *experiments()):
+    for word in ("list", "run NAME", "sweep DATA", "compare RUN RUN", "predict RUN IMAGE", *experiments()):
         assert word in out
 
 
 @pytest.mark.parametrize(
     "argv",
-    [["--help"], ["list"], ["run", "ladder", "--help"], ["predict", "--help"], ["sweep", "--help"], ["run", "nothing"]],
+    [
+        ["--help"],
+        ["list"],
+        ["run", "ladder", "--help"],
+        ["predict", "--help"],
+        ["compare", "--help"],
+        ["sweep", "--help"],
+        ["run", "nothing"],
+    ],
 )
 def test_help_imports_nothing_heavy(argv):
     code = f"import sys; from experiments.cli import main; main({argv}); print('\\n', *sys.modules, sep=' ')"
@@ -62,6 +70,7 @@ def test_there_are_experiments_and_each_header_is_complete():
     [
         (["run", "ladder"], ["--epochs", "--batch-size", "--learning-rate", "--optimizer", "--seed", "--runs-dir"]),
         (["run", "catvnoncat"], ["--data-dir DIR", "--seeds", "--iterations", "--no-compilation-cache"]),
+        (["compare"], ["RUN RUN ...", "--page FILE", "learning curves"]),
         (["predict"], ["RUN", "IMAGE", "--network", "squashed", "--no-compilation-cache"]),
     ],
 )
@@ -76,9 +85,9 @@ def test_each_command_explains_its_options(capsys, command, words):
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("frobnicate", "no command is called 'frobnicate': there are list, run, sweep and predict"),
-        ("run", "run takes the name of an experiment: there are catvnoncat, ladder"),
-        ("run nothing", "no experiment is called 'nothing': there are catvnoncat, ladder"),
+        ("frobnicate", "no command is called 'frobnicate': there are list, run, sweep, compare and predict"),
+        ("run", "run takes the name of an experiment: there are "),
+        ("run nothing", "no experiment is called 'nothing': there are "),
         ("list more", "list takes no arguments"),
         ("run ladder --bogus", "--bogus"),
         ("run ladder --epochs many", "--epochs"),

@@ -204,7 +204,7 @@ def test_a_program_from_the_cache_has_no_compile_time(caches, monkeypatch, capsy
 
     class Folder(RunFolder):
         def __init__(self):
-            self.path = tmp_path
+            self.path, self.pictures = tmp_path, {}
 
     measured = dict.fromkeys(("train", "dev", "test"), 1.0), dict.fromkeys(("initial", "trained"), 0.0)
     for speeds, cached in ((first, 0), (second, 2)):

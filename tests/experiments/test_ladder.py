@@ -1,5 +1,6 @@
 """The ladder on a tiny setting, and its proof, which must be able to fail."""
 
+import base64
 import contextlib
 import io
 import json
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from pages import read
 
 import jaxnn
 from experiments import checkpoint, cli, proof, timing
@@ -41,11 +43,23 @@ def done(tiny, tmp_path_factory):
 def test_the_folder_holds_everything(done):
     folder, out = done
     assert {path.name for path in folder.iterdir()} == {
-        *("config.json", "metrics.jsonl", "report.txt", "results.json", "curves.png"),
+        *("config.json", "metrics.jsonl", "report.txt", "report.html", "results.json", "curves.png"),
         *("breast-cancer-one-hidden.safetensors", "digits-one-hidden.safetensors"),
+        *("digits-confusion.png", "digits-mistakes.png", "digits-weights-one-hidden.png", "digits-signals.png"),
     }
     assert f"results in {folder}" in out
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_page_shows_the_report_and_every_picture(done):
+    folder, _ = done
+    config = json.loads((folder / "config.json").read_text())
+    found = read((folder / "report.html").read_text())
+    assert (folder / "report.txt").read_text() in found.text
+    assert config["command"] in found.text
+    assert {image["src"] for image in found.all("img")} == {
+        f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}" for path in folder.glob("*.png")
+    }
 
 
 def test_config_says_what_was_run_and_where(done):

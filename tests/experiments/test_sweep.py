@@ -14,12 +14,13 @@ from PIL import Image
 
 import jaxnn
 from experiments import checkpoint, cli
-from experiments.ladder.data import Dataset
 from experiments.sweep import DATA, Options, data, pictures, report, training
 from experiments.sweep import run as sweep
+from experiments.sweep.data import Dataset
 from experiments.sweep.plan import make_plan
 from experiments.sweep.ranking import rank
 from experiments.sweep.training import Training
+from tests.experiments.test_idx import idx
 
 
 def blobs(classes=3, m=24, n_in=4):
@@ -30,7 +31,7 @@ def blobs(classes=3, m=24, n_in=4):
         y = np.arange(m) % classes
         return jaxnn.Batch((random.normal(size=(m, n_in)) + 2 * np.eye(classes, n_in)[y]).astype(np.float32), y)
 
-    return Dataset("blobs", part(), part(), part(), tuple("abc"[:classes]), None)
+    return Dataset(part(), part(), part(), tuple("abc"[:classes]))
 
 
 # The plan
@@ -278,7 +279,7 @@ def test_a_run_leaves_everything_and_tests_the_winner_alone(watched, capsys, tmp
     (folder,) = tmp_path.iterdir()
     assert folder.name.startswith("sweep-digits-")
     assert {path.name for path in folder.iterdir()} == {
-        *("config.json", "metrics.jsonl", "report.txt", "sweep.csv", "sweep.png", "best.safetensors")
+        *("config.json", "metrics.jsonl", "report.txt", "report.html", "sweep.csv", "sweep.png", "best.safetensors")
     }
     assert watched.asked == ["test"]
     assert sum(y is watched.problem.test.y for y in classified) == 1
@@ -308,7 +309,7 @@ def test_where_all_diverge_the_run_fails_and_nothing_is_tested(watched, capsys, 
     assert captured.err.startswith("error: every training diverged")
     assert captured.err.count("\n") == 1
     (folder,) = tmp_path.iterdir()
-    assert {path.name for path in folder.iterdir()} == {"config.json", "metrics.jsonl", "sweep.csv"}
+    assert {path.name for path in folder.iterdir()} == {"config.json", "metrics.jsonl", "sweep.csv", "report.html"}
     assert all(row["diverged_at"] for row in csv.DictReader(io.StringIO((folder / "sweep.csv").read_text())))
     assert watched.asked == []
 
@@ -325,20 +326,27 @@ def test_photos_are_swept_on_and_their_winner_classifies(capsys, tmp_path, write
 
 
 def test_every_data_set_that_is_named_can_be_read(tmp_path, write_photos):
+    write_photos(tmp_path)
+    for part, m in (("train", 120), ("t10k", 20)):
+        images = np.random.default_rng(m).integers(0, 256, (m, 28, 28), np.uint8)
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(idx(images))
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(idx(np.arange(m, dtype=np.uint8) % 10))
     for name in DATA:
-        problem = data.load(name, 0, write_photos(tmp_path))
-        assert len({part.x.shape[1] for part in (problem.train, problem.dev, problem.test)}) == 1
-        for part in (problem.train, problem.dev, problem.test):
+        problem, again = (data.load(name, split_seed, tmp_path) for split_seed in (0, 1))
+        parts = problem.train, problem.dev, problem.test
+        assert len({part.x.shape[1] for part in parts}) == 1
+        assert len(parts[0].y) > len(parts[1].y) > 0
+        for part in parts:
             jaxnn.check_batch(part.x, part.y, classes=len(problem.classes))
-    again = data.load("catvnoncat", 1, write_photos(tmp_path))
-    assert (again.dev.x != data.load("catvnoncat", 0, write_photos(tmp_path)).dev.x).any()
+        assert not set(map(bytes, parts[0].x)) & set(map(bytes, parts[1].x))
+        assert (again.dev.x != problem.dev.x).any()
 
 
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("", "sweep takes the name of a data set: there are breast-cancer, catvnoncat, digits"),
-        ("iris", "there are no data 'iris' to sweep on: there are breast-cancer, catvnoncat, digits"),
+        ("", "sweep takes the name of a data set: there are breast-cancer, catvnoncat, digits, mnist"),
+        ("iris", "there are no data 'iris' to sweep on: there are breast-cancer, catvnoncat, digits, mnist"),
         ("digits --bogus", "--bogus"),
         ("digits --learning-rate", "--learning-rate"),
         ("digits --learning-rate fast", "--learning-rate 'fast': 'fast' is no number"),

@@ -1,0 +1,169 @@
+"""Compare runs of one experiment: what differs in their options, their results, and their learning curves on one page.
+
+The page, compare.html here unless --page says otherwise, is self-contained, as each run's own report.html is.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import tyro
+
+from experiments import page, tables
+from experiments.metric_lines import measured
+from experiments.run_page import flat
+
+_SAYS_NOTHING = {"command", "started"}
+"""Of config.json: they differ in all runs."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to compare."""
+
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN RUN ...")]
+    """The results folders of two or more runs."""
+    page: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("compare.html")
+    """Where the page is written; a file that is there is replaced."""
+
+
+Curves = dict[tuple[str, str, str], tuple[list[float], list[float]]]
+"""(which training, what counts the steps, metric) -> (steps, values)."""
+
+
+class Run(NamedTuple):
+    """What a run's folder says.
+
+    Attributes:
+      name: of the folder.
+      settings: config.json, flat.
+      report: report.txt; empty where the run did not come so far.
+      curves: as `read_curves` gives them.
+    """
+
+    name: str
+    settings: dict[str, str]
+    report: str
+    curves: Curves
+
+
+def compare(options: Options) -> None:
+    """Print the comparison, and write its page.
+
+    Raises:
+      ValueError, OSError: what is wrong with the runs, or with the place of the page.
+    """
+    runs = _read_runs(options.runs)
+    experiment, names = runs[0].settings["experiment"], [run.name for run in runs]
+    rows, reports = differences(runs), [run.report or "no report.txt: this run did not end well\n" for run in runs]
+    title = f"Runs of {experiment}: what differs"
+    same = "The runs have the same settings."
+    pictures = [page.picture(*drawn) for drawn in _pictures(runs)]
+    learning = [page.heading("Learning curves"), *pictures] if pictures else []
+    options.page.write_text(
+        page.document(
+            f"Runs of {experiment}, compared",
+            page.heading("What differs"),
+            page.table(rows, ["", *names]) if rows else page.paragraph(same),
+            *(part for run in zip(names, reports, strict=True) for part in _result(*run)),
+            *learning,
+        ),
+        encoding="utf-8",
+        errors="replace",
+    )
+    if rows:
+        tables.show(tables.table(title, ["setting", *names], rows, 1 + len(names)))
+    else:
+        print(same)
+    for name, report in zip(names, reports, strict=True):
+        print(f"\n{name}\n\n{report.rstrip()}")
+    print(f"\nall of this, with learning curves, in {options.page}")
+
+
+def _result(name: str, report: str) -> list[str]:
+    return [page.heading(name), page.preformatted(report)]
+
+
+def differences(runs: Sequence[Run]) -> list[list[str]]:
+    """A row for each setting in which the runs are not all the same: its name, and each run's value."""
+    names = dict.fromkeys(name for run in runs for name in run.settings if name not in _SAYS_NOTHING)
+    rows = [[name, *(run.settings.get(name, "") for run in runs)] for name in names]
+    return [row for row in rows if len(set(row[1:])) > 1]
+
+
+def _read_runs(paths: Sequence[Path]) -> list[Run]:
+    if len(paths) < 2:
+        raise ValueError(f"compare takes two or more runs, got {len(paths)}")
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise ValueError(f"a run is named twice in {' '.join(map(str, paths))}")
+    unique = len({path.name for path in paths}) == len(paths)
+    runs = [_read_run(path, path.name if unique else str(path)) for path in paths]
+    kinds = [run.settings["experiment"] for run in runs]
+    if len(set(kinds)) > 1:
+        told = ", ".join(f"{path} is of {kind}" for path, kind in zip(paths, kinds, strict=True))
+        raise ValueError(f"compare takes runs of one experiment: {told}")
+    return runs
+
+
+def _read_run(path: Path, name: str) -> Run:
+    if not path.is_dir():
+        raise ValueError(f"{path} is not a folder: compare takes the results folders of runs, runs/ladder-... say")
+    if not (path / "config.json").is_file():
+        raise ValueError(f"{path} has no config.json: is it the results folder of a run?")
+    (config,) = _read_json(path / "config.json", one_a_line=False)
+    if not isinstance(config.get("experiment"), str):
+        raise ValueError(f"{path / 'config.json'} names no experiment: is it of a run?")
+    report, metrics = path / "report.txt", path / "metrics.jsonl"
+    return Run(
+        name,
+        flat(config),
+        report.read_text(encoding="utf-8") if report.exists() else "",
+        read_curves(_read_json(metrics, one_a_line=True) if metrics.exists() else []),
+    )
+
+
+def _read_json(path: Path, *, one_a_line: bool) -> list[dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        read = [json.loads(line) for line in (text.splitlines() if one_a_line else [text])]
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+    if not all(isinstance(each, dict) for each in read):
+        raise ValueError(f"{path} is damaged: expected JSON objects")
+    return read
+
+
+def read_curves(lines: Sequence[dict[str, Any]]) -> Curves:
+    """Lines of metrics, one after another, as curves."""
+    found = {}
+    for each in filter(None, map(measured, lines)):
+        for metric, value in each.values.items():
+            steps, values = found.setdefault((", ".join(each.training), each.counted, metric), ([], []))
+            steps.append(each.step)
+            values.append(value)
+    return found
+
+
+def _pictures(runs: Sequence[Run]) -> list[tuple[bytes, str]]:
+    """For each training, a row of what was measured in two runs or more; and what it shows."""
+    from experiments import plots  # slow to import, so not for --help
+
+    names = dict.fromkeys(name for run in runs for name in run.curves)
+    shared = [name for name in names if sum(name in run.curves for run in runs) > 1]
+    pictures = []
+    for training, counted in dict.fromkeys(name[:2] for name in shared):
+        metrics = [name[2] for name in shared if name[:2] == (training, counted)]
+        figure, axes = plots.grid(-(-len(metrics) // 3), min(3, len(metrics)))
+        for panel in axes.flat[len(metrics) :]:
+            panel.set_visible(False)
+        for panel, metric in zip(axes.flat, metrics, strict=False):
+            name = training, counted, metric
+            own = {run.name: run.curves[name] for run in runs if name in run.curves}
+            cost = any(word in metric for word in ("loss", "cost"))
+            best = "min" if cost else "max" if "accuracy" in metric else ""
+            plots.draw_curves(panel, own, title=training, x=counted, y=metric.replace("_", " "), log=cost, best=best)
+        caption = f"{training or runs[0].settings['experiment']}: {', '.join(metrics)} of each run.".replace("_", " ")
+        pictures.append((plots.png(figure), caption))
+    return pictures

@@ -1,0 +1,61 @@
+"""Signals against autodiff: J with something added to a layer's output, differentiated by what is added."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxnn
+from experiments.networks import NetworkSpec
+from experiments.signals import signals
+
+ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh}
+LOSSES = {
+    "binary": lambda z, y: jnp.logaddexp(0, z[:, 0]) - y * z[:, 0],
+    "softmax": lambda z, y: jax.nn.logsumexp(z, axis=1) - z[jnp.arange(len(y)), y],
+    "relu": lambda z, y: (z[:, 0] - y) ** 2 / 2,
+}
+
+
+def forward(spec, arrays, x, added):
+    """Every layer's output, by formulas, with `added` to each."""
+    outputs = []
+    layers = list(zip(arrays[::2], arrays[1::2], added, strict=True))
+    for l, (W, b, more) in enumerate(layers, 1):
+        x = x @ W.T + b[None]
+        if l < len(layers) or spec.output == "relu":
+            x = ACTIVATIONS[spec.activation if l < len(layers) else "relu"](x)
+        x = x + more
+        outputs.append(x)
+    return outputs
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(
+    "spec",
+    [
+        NetworkSpec((5, 1), init="he"),
+        NetworkSpec((5, 4, 3), "tanh", "softmax"),
+        NetworkSpec((5, 4, 6, 2, 1), "relu", "binary", "he"),
+        NetworkSpec((5, 4, 1), "tanh", "relu"),
+        NetworkSpec((5, *[3] * 70, 1), "tanh"),  # of which mlp makes a scan
+    ],
+    ids=str,
+)
+def test_signals_are_the_outputs_and_the_slopes_by_what_is_added_to_them(spec):
+    model, random = spec.model(), np.random.default_rng(0)
+    params = jax.tree.map(lambda leaf: leaf + 0.1, model.init(jax.random.key(1)))
+    x, y = random.normal(size=(7, 5)), random.integers(0, spec.sizes[-1] + 1 if spec.sizes[-1] == 1 else 3, 7)
+    got = signals(spec, params, jaxnn.Batch(x, y))
+
+    arrays = jaxnn.params_to_arrays(model.network, params)
+    zeros = [np.zeros((7, n)) for n in spec.sizes[1:]]
+    cost = jax.jit(jax.grad(lambda added: LOSSES[spec.output](forward(spec, arrays, x, added)[-1], y).mean()))
+    expected = zip(forward(spec, arrays, x, zeros), cost(zeros), strict=True)
+    for l, (signal, (values, gradients)) in enumerate(zip(got, expected, strict=True), 1):
+        last = l == len(zeros) and spec.output != "relu"
+        assert signal.name == f"{'z' if last else 'a'}{l}"
+        np.testing.assert_allclose(signal.values, values, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(signal.gradients, gradients, rtol=1e-10, atol=1e-16)
+    assert np.abs(got[-1].gradients).max() > 1e-3
+    np.testing.assert_allclose(got[-1].values, model.outputs(params, x), rtol=1e-12)
