@@ -32,7 +32,7 @@ HEADER = """\
 A sweep on {}, ranked on dev.
 
 Question: Which of the hyperparameters that were swept are the best, by the mean dev accuracy over seeds?
-Expected: nothing beforehand. The test set was read once, for the winner.
+Expected: nothing beforehand. The test set is read once, for the winner.
 """
 """What a sweep's page says of it."""
 
