@@ -1,4 +1,4 @@
-"""The command line: help, list, run, compare, predict. What goes wrong for the user's reasons is one line on stderr."""
+"""The command line: help, list, run, sweep, compare, predict. The user's mistakes are one line on stderr."""
 
 import contextlib
 import importlib
@@ -7,7 +7,7 @@ import platform
 import shlex
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +31,8 @@ usage: {prog} COMMAND
   list                  the experiments: question, command, time, expected result
   run NAME [OPTIONS]    run an experiment; results go to a new folder in ./runs, all on one page in its report.html
   run NAME --help       what it asks, and its options
+  sweep DATA [OPTIONS]  train networks over ranges of hyperparameters, and rank them
+  sweep --help          the data sets, how ranges are written, and the options
   compare RUN RUN ...   runs of one experiment side by side, and on a page with their learning curves
   compare --help        the options
   predict RUN IMAGE     classify a photo (PNG or JPEG) by the networks of a run of catvnoncat
@@ -44,6 +46,9 @@ Exit status: 0 done; 1 the run failed (it diverged, or its gradients were wrong)
 130 interrupted. Results go to stdout, progress and errors to stderr.
 Compiled programs are kept in the user's cache folder for the next start, {megabytes} MB at most; the option
 --no-compilation-cache compiles everything afresh."""
+
+
+COMMANDS = "list, run, sweep, compare and predict"
 
 
 class Start:
@@ -107,28 +112,63 @@ def _command(argv: list[str]) -> int:
         case ["run", *names]:
             asked = f"no experiment is called {names[0]!r}" if names else "run takes the name of an experiment"
             return _complain(f"{asked}: there are {', '.join(experiments())}")
+        case ["sweep", *rest]:
+            return _sweep(rest, argv)
         case ["compare", *rest]:
             return _compare(rest)
         case ["predict", *rest]:
             return _predict(rest)
         case ["list", *rest]:
             return _complain(f"list takes no arguments, got {' '.join(rest)}")
-    return _complain(f"no command is called {argv[0]!r}: there are list, run, compare and predict (see {PROG} --help)")
+    return _complain(f"no command is called {argv[0]!r}: there are {COMMANDS} (see {PROG} --help)")
 
 
 def _run(name: str, rest: list[str], argv: list[str]) -> int:
     experiment = experiments()[name]
+
+    def work(options: RunOptions, start: Start) -> None:
+        importlib.import_module(f"experiments.{name}.run").run(options, start)
+
+    def read() -> RunOptions | None:
+        declared = importlib.import_module(f"experiments.{name}")
+        return parse(declared.Options, rest, prog=f"{PROG} run {name}", description=experiment.paragraphs)
+
+    return _work(experiment, read, work, argv)
+
+
+def _sweep(rest: list[str], argv: list[str]) -> int:
+    sweep = importlib.import_module("experiments.sweep")
+    name, *rest = rest or [""]
+    if name in ("-h", "--help"):
+        name, rest = "DATA", ["--help"]
+    elif name not in sweep.DATA:
+        asked = f"there are no data {name!r} to sweep on" if name else "sweep takes the name of a data set"
+        return _complain(f"{asked}: there are {', '.join(sweep.DATA)}")
+
+    def work(options: RunOptions, start: Start) -> None:
+        importlib.import_module("experiments.sweep.run").run(name, options, start)
+
+    def read() -> RunOptions | None:
+        return parse(sweep.Options, rest, prog=f"{PROG} sweep {name}", description=sweep.description(name))
+
+    return _work(Experiment(f"sweep-{name}", sweep.HEADER.format(name)), read, work, argv)
+
+
+Work = Callable[[RunOptions, Start], None]
+
+
+def _work(experiment: Experiment, read: Callable[[], RunOptions | None], work: Work, argv: list[str]) -> int:
+    """Read the options, and do the work in a folder of its own, unless help was all that was wanted."""
     start = None
     try:
-        declared = importlib.import_module(f"experiments.{name}")
-        options = parse(declared.Options, rest, prog=f"{PROG} run {name}", description=experiment.paragraphs)
+        options = read()
         if options is None:
             return 0
         if options.tensorboard:
             check_installed()
         _set_compilation_cache(options)
-        start = Start(name, options, argv)
-        _run_to_page(experiment, options, start)
+        start = Start(experiment.name, options, argv)
+        _work_to_page(experiment, work, options, start)
     except RunError as failure:
         return _complain(failure, 1)
     except KeyboardInterrupt:
@@ -143,10 +183,10 @@ def _run(name: str, rest: list[str], argv: list[str]) -> int:
     return 0
 
 
-def _run_to_page(experiment: Experiment, options: RunOptions, start: Start) -> None:
+def _work_to_page(experiment: Experiment, work: Work, options: RunOptions, start: Start) -> None:
     """The run, and last its page, whatever came of it."""
     try:
-        importlib.import_module(f"experiments.{experiment.name}.run").run(options, start)
+        work(options, start)
     except BaseException as error:
         if start.folder:
             reason = "interrupted" if isinstance(error, KeyboardInterrupt) else _reason(error)

@@ -26,7 +26,7 @@ def refused(capsys, *argv, status=2):
 def test_help_names_the_commands_and_the_experiments(capsys, argv):
     assert cli.main(argv) == 0
     out = capsys.readouterr().out
-    for word in ("list", "run NAME", "compare RUN RUN", "predict RUN IMAGE", *experiments()):
+    for word in ("list", "run NAME", "sweep DATA", "compare RUN RUN", "predict RUN IMAGE", *experiments()):
         assert word in out
 
 
@@ -38,6 +38,7 @@ def test_help_names_the_commands_and_the_experiments(capsys, argv):
         ["run", "ladder", "--help"],
         ["predict", "--help"],
         ["compare", "--help"],
+        ["sweep", "--help"],
         ["run", "nothing"],
     ],
 )
@@ -84,7 +85,7 @@ def test_each_command_explains_its_options(capsys, command, words):
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("frobnicate", "no command is called 'frobnicate': there are list, run, compare and predict"),
+        ("frobnicate", "no command is called 'frobnicate': there are list, run, sweep, compare and predict"),
         ("run", "run takes the name of an experiment: there are "),
         ("run nothing", "no experiment is called 'nothing': there are "),
         ("list more", "list takes no arguments"),

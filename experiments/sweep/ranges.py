@@ -1,0 +1,179 @@
+"""The grammar of ranges: what an option of a sweep says that a hyperparameter is to take.
+
+    0.01            one value
+    0.1,0.03,0.01   these values
+    1e-4..1e-1:8    8 values from the one end to the other, both included
+    lin:0.1..0.9:5  evenly spaced; log:0.1..0.9:5 by equal factors
+    0..7            of whole numbers, each one, both ends included
+    1e-4..1e-1      of others, a range to draw from
+
+Without `lin:` or `log:`, a hyperparameter that is a scale, such as a learning rate, is spaced by equal factors where
+both ends are positive, and all else evenly.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+
+MOST_VALUES = 10_000
+"""Of one range. No sweep has more trainings either."""
+
+
+class Kind(NamedTuple):
+    """What values a hyperparameter may have.
+
+    Attributes:
+      values: the same in words.
+      lowest, highest: both allowed. They keep within float32, in which a value of 1e-50 would be 0.
+      scale: whether its order of magnitude is what matters.
+      whole: whether it takes whole numbers alone.
+    """
+
+    values: str
+    lowest: float
+    highest: float
+    scale: bool = False
+    whole: bool = False
+
+
+POSITIVE = Kind("positive numbers, 1e-30 to 1e30", 1e-30, 1e30, scale=True)
+STRENGTH = Kind("numbers from 0 to 1e30", 0, 1e30, scale=True)
+FRACTION = Kind("numbers from 0 to 0.999", 0, 0.999)
+WIDTH = Kind("whole numbers from 1 to 4096", 1, 4096, scale=True, whole=True)
+DEPTH = Kind("whole numbers from 0 to 32", 0, 32, whole=True)
+SEED = Kind("whole numbers from 0 to 2147483647", 0, 2**31 - 1, whole=True)
+
+
+class Choices(NamedTuple):
+    """Values that were named one by one, or listed from a range."""
+
+    values: tuple[float, ...]
+
+    def draw(self, random: np.random.Generator, n: int) -> list[float]:
+        """n of them, each as likely as any other."""
+        return [self.values[i] for i in random.integers(len(self.values), size=n)]
+
+
+class Interval(NamedTuple):
+    """All values between two ends, of which some are to be drawn."""
+
+    low: float
+    high: float
+    log: bool
+    whole: bool
+
+    def draw(self, random: np.random.Generator, n: int) -> list[float]:
+        """n values, uniform between the ends, or, on a log scale, between their logarithms."""
+        if self.whole and not self.log:
+            return random.integers(self.low, self.high, size=n, endpoint=True).tolist()
+        # Each whole number k stands for k up to k + 1, so that the last one is as likely as its neighbours.
+        ends = np.array([self.low, self.high + self.whole])
+        drawn = np.exp(random.uniform(*np.log(ends), n)) if self.log else random.uniform(*ends, n)
+        # Rounding may lead a hair's breadth past an end.
+        drawn = np.clip(np.floor(drawn) if self.whole else drawn, self.low, self.high)
+        return [int(value) if self.whole else _plain(value) for value in drawn]
+
+
+def parse(option: str, text: str, kind: Kind, *, to_draw_from: bool = False) -> Choices | Interval:
+    """What a range says.
+
+    Args:
+      option: its name on the command line, for messages.
+      text: the range.
+      kind: of the hyperparameter.
+      to_draw_from: make an `Interval` of a range a..b, whatever its :n, and not its n values.
+
+    Raises:
+      ValueError: in one line, what is wrong, and what was expected.
+    """
+    try:
+        return _parse(text.strip(), kind, to_draw_from)
+    except ValueError as error:
+        raise ValueError(f"--{option} {text!r}: {error}") from None
+
+
+def number(text: str, kind: Kind) -> float:
+    """A single value of that kind.
+
+    Raises:
+      ValueError: it is no number, or out of bounds.
+    """
+    text = text.strip()
+    if kind.whole:
+        value = int(text) if re.fullmatch(r"[+-]?[0-9]{1,18}", text) else None
+    else:
+        value = float(text) if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text) else None
+    if value is None:
+        raise ValueError(f"{text!r} is no {'whole ' * kind.whole}number: expected {kind.values}; {_FORMS}")
+    if not kind.lowest <= value <= kind.highest:
+        raise ValueError(f"{text} is out of bounds: expected {kind.values}")
+    return value
+
+
+def distinct(values: Sequence[T]) -> tuple[T, ...]:
+    """The values; a ValueError where one is there twice."""
+    if len(set(values)) < len(values):
+        twice = next(value for i, value in enumerate(values) if value in values[:i])
+        raise ValueError(f"{twice} is there twice: expected each value once")
+    return tuple(values)
+
+
+def _parse(text: str, kind: Kind, to_draw_from: bool) -> Choices | Interval:
+    match = re.fullmatch(r"(?:(lin|log):)?(.*?)\.\.(.*?)(?::(.*))?", text)
+    if not match:
+        values = [number(part, kind) for part in text.split(",")]
+        if len(values) > MOST_VALUES:
+            raise ValueError(f"{len(values)} values are too many, expected at most {MOST_VALUES}")
+        return Choices(distinct(values))
+    spacing, low, high = match[1], number(match[2], kind), number(match[3], kind)
+    if low > high:
+        raise ValueError(f"the range is empty: expected its lower end first, {match[3].strip()}..{match[2].strip()}")
+    if spacing == "log" and low <= 0:
+        raise ValueError(f"a log range cannot hold {low:g}: expected two positive ends, or lin:")
+    log = spacing == "log" or (spacing is None and kind.scale and low > 0)
+    n = None if match[4] is None else _count(match[4])
+    if to_draw_from:
+        return Interval(low, high, log, kind.whole)
+    if n is None:
+        return Choices(_each(low, high, kind, spacing))
+    if (n == 1) != (low == high):
+        raise ValueError(f"{n} of the values between {low:g} and {high:g}: expected :2 or more, or a single number")
+    return Choices(_spaced(low, high, n, log, kind.whole))
+
+
+def _each(low: float, high: float, kind: Kind, spacing: str | None) -> tuple[float, ...]:
+    """Every whole number of a range without a count."""
+    if not kind.whole or spacing == "log":
+        raise ValueError(f"how many values? expected {low:g}..{high:g}:n, such as :8, or --random N")
+    if high - low >= MOST_VALUES:
+        raise ValueError(f"{high - low + 1} values are too many, expected at most {MOST_VALUES}")
+    return tuple(range(low, high + 1))
+
+
+def _spaced(low: float, high: float, n: int, log: bool, whole: bool) -> tuple[float, ...]:
+    inner = (np.geomspace if log else np.linspace)(low, high, n)[1:-1]
+    values = (low, *(round(value) if whole else _plain(value) for value in inner), high)[:n]
+    if len(set(values)) < n:
+        known = "whole numbers" if whole else "numbers"
+        raise ValueError(f"of {n} values between {low:g} and {high:g} some are the same {known}: expected fewer")
+    return values
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()) or int(text) < 1:
+        raise ValueError(f"{text.strip()!r} is no count of values: expected a whole number of at least 1 after the ':'")
+    if int(text) > MOST_VALUES:
+        raise ValueError(f"{int(text)} values are too many, expected at most {MOST_VALUES}")
+    return int(text)
+
+
+_FORMS = "a number, a list such as 1,2,5, or a range such as 1..8:4"
+
+
+def _plain(value: float) -> float:
+    """The number without the last digits, which are rounding's: 0.3, not 0.30000000000000004."""
+    return float(f"{value:.12g}")

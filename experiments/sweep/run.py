@@ -1,0 +1,74 @@
+"""The work of a sweep: plan, train, rank on dev, test the winner, report."""
+
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+import jaxnn
+from experiments import checkpoint
+from experiments.progress import progress
+from experiments.run_folder import RunError, StartRun
+from experiments.sweep import Options
+from experiments.sweep.data import load
+from experiments.sweep.plan import make_plan
+from experiments.sweep.ranking import rank
+from experiments.sweep.report import report, to_csv, winner_lines
+from experiments.sweep.training import checkpoint_of, groups_of, train
+from experiments.timing import compile_clock
+
+
+def run(name: str, options: Options, start: StartRun) -> None:
+    """Sweep on the data set of that name."""
+    began, clock = time.perf_counter(), compile_clock()
+    plan = make_plan(options)
+    data = load(name, options.split_seed, options.data_dir)
+    if options.batch_size > len(data.train.x):
+        raise ValueError(f"--batch-size must be 1 to {len(data.train.x)}, the training set, got {options.batch_size}")
+    folder = start()
+    groups, trainings = groups_of(plan), []
+    with progress(f"sweep {name}", len(groups) * options.epochs) as show:
+        for i, group in enumerate(groups):
+
+            def log(entry: dict[str, Any], i=i, group=group) -> None:
+                folder.log(population=str(group), **_spread(entry))
+                show(i * options.epochs + entry["epoch"], str(group))
+
+            trainings += train(
+                group,
+                data,
+                optimizer=options.optimizer,
+                epochs=options.epochs,
+                batch_size=options.batch_size,
+                callback=log,
+            )
+    standings = rank(trainings)
+    best = standings[0]
+    if not best.sound:
+        folder.write_text("sweep.csv", to_csv(plan, standings))
+        raise RunError(
+            f"every training diverged (see {folder.path / 'sweep.csv'}): try smaller values of --learning-rate"
+        )
+    network = checkpoint_of(best.trainings[0], plan.points[best.point], data)
+    folder.write_bytes(f"best{checkpoint.SUFFIX}", checkpoint.encode(network))
+    # The only place where the test set is looked at: what is chosen by it cannot be judged by it.
+    test = data.test
+    labels = network.spec.model().classify(network.params, jax.device_put(test.x))
+    winner = winner_lines(plan, best, float(jaxnn.accuracy(labels, test.y)), len(test.y))
+    programs = "one program" if len(groups) == 1 else f"{len(groups)} programs, one for each activation and depth"
+    counts = (
+        f"trainings: {len(trainings)} (points: {len(plan.points)}, seeds: {len(plan.seeds)}) in {programs}; "
+        f"{time.perf_counter() - began:.1f} s; {clock}"
+    )
+    report(plan, standings, counts, winner, folder)
+
+
+def _spread(entry: dict[str, Any]) -> dict[str, Any]:
+    """A population's report as a line of metrics."""
+    diverged = np.isnan(entry["loss"])
+    line = {"epoch": entry["epoch"], "diverged": int(diverged.sum())}
+    if diverged.all():
+        return line
+    accuracies = entry["dev_accuracy"][~diverged]
+    return line | {"dev_accuracy_median": np.median(accuracies).item(), "dev_accuracy_highest": accuracies.max().item()}
