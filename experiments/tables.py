@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -31,3 +32,10 @@ def as_text(content: Table) -> str:
     file = io.StringIO()
     Console(file=file, width=_WIDTH, color_system=None, force_terminal=False).print(content)
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+
+
+def median_and_range(values: np.ndarray, digits: int = 1) -> str:
+    """Of values (n,): their median, and in brackets the lowest and the highest; nothing where there is none."""
+    if len(values) == 0:
+        return ""
+    return f"{np.median(values):.{digits}f} ({values.min():.{digits}f}-{values.max():.{digits}f})"

@@ -36,13 +36,31 @@ from jaxnn.activations import (
     tanh_backward,
     tanh_forward,
 )
+from jaxnn.augment import (
+    augmented,
+    bilinear,
+    crops,
+    displaced,
+    elastic,
+    flips,
+    gaussian_noise,
+    in_turn,
+    rotations,
+    scalings,
+    shears,
+    shifts,
+)
+from jaxnn.calibration import Reliability, expected_calibration_error, reliability_curve
 from jaxnn.chain import chain
 from jaxnn.cross_validation import CrossValidation, cross_validate
 from jaxnn.data import Standardizer, batch_indices, check_batch, fit_standardizer, k_folds, one_hot, split, standardize
 from jaxnn.dense import INITIALIZERS, dense, dense_backward, dense_forward, narrow_initializer
+from jaxnn.diagnosis import Diagnosis, diagnose
 from jaxnn.dropout import dropout, dropout_backward, dropout_forward
+from jaxnn.early_stopping import EarlyStopping
 from jaxnn.flatten import flatten, flatten_backward, flatten_forward
 from jaxnn.layer import Layer, differentiable, recompute, residual, stateless, with_dtype
+from jaxnn.learning_curve import LearningCurve, learning_curve
 from jaxnn.losses import (
     Loss,
     binary_cross_entropy,
@@ -61,7 +79,7 @@ from jaxnn.losses import (
 from jaxnn.metrics import accuracy, confusion_matrix, error_rate, log_loss
 from jaxnn.models import Model, logistic_regression, mlp, narrow_params, params_from_arrays, params_to_arrays
 from jaxnn.objective import Objective, gradients_by, objective
-from jaxnn.optimizers import OPTIMIZERS, optimizer
+from jaxnn.optimizers import OPTIMIZERS, SCHEDULES, max_norm, optimizer, schedule
 from jaxnn.penalties import Penalty, elastic_net, is_any, is_weight, l1, l2, no_penalty
 from jaxnn.population import Member, Population, fit_population, grid
 from jaxnn.repeat import repeat
@@ -77,40 +95,52 @@ __all__ = [
     "ACTIVATIONS",
     "INITIALIZERS",
     "OPTIMIZERS",
+    "SCHEDULES",
     "Batch",
     "CrossValidation",
+    "Diagnosis",
+    "EarlyStopping",
     "Fit",
     "Layer",
+    "LearningCurve",
     "Loss",
     "Member",
     "Model",
     "Objective",
     "Penalty",
     "Population",
+    "Reliability",
     "Span",
     "Standardizer",
     "TrainState",
     "accuracy",
+    "augmented",
     "batch_indices",
+    "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_gradient",
     "binary_cross_entropy_value",
     "chain",
     "check_batch",
     "confusion_matrix",
+    "crops",
     "cross_validate",
     "dense",
     "dense_backward",
     "dense_forward",
+    "diagnose",
     "differentiable",
+    "displaced",
     "dropout",
     "dropout_backward",
     "dropout_forward",
+    "elastic",
     "elastic_net",
     "elu",
     "elu_backward",
     "elu_forward",
     "error_rate",
+    "expected_calibration_error",
     "first_units",
     "fit",
     "fit_in_span",
@@ -120,6 +150,8 @@ __all__ = [
     "flatten",
     "flatten_backward",
     "flatten_forward",
+    "flips",
+    "gaussian_noise",
     "gelu",
     "gelu_backward",
     "gelu_forward",
@@ -131,6 +163,7 @@ __all__ = [
     "identity",
     "identity_backward",
     "identity_forward",
+    "in_turn",
     "is_any",
     "is_weight",
     "k_folds",
@@ -139,11 +172,13 @@ __all__ = [
     "leaky_relu",
     "leaky_relu_backward",
     "leaky_relu_forward",
+    "learning_curve",
     "log_loss",
     "logistic_regression",
     "make_epoch",
     "make_step",
     "make_steps",
+    "max_norm",
     "mlp",
     "narrow_initializer",
     "narrow_params",
@@ -154,12 +189,18 @@ __all__ = [
     "params_from_arrays",
     "params_to_arrays",
     "recompute",
+    "reliability_curve",
     "relu",
     "relu_backward",
     "relu_forward",
     "repeat",
     "residual",
+    "rotations",
     "row_span",
+    "scalings",
+    "schedule",
+    "shears",
+    "shifts",
     "sigmoid",
     "sigmoid_backward",
     "sigmoid_cross_entropy",

@@ -97,19 +97,23 @@ def cross_validate(
         return made._replace(weight=1 - jnp.asarray(held_out)[h["fold"]])
 
     population = fit_population(without_fold, {"member": members, "fold": np.tile(np.arange(k), n)}, x, y, **options)
-    measured = _measured(measure, population.params, data, np.tile(held_out, (n, 1)))
+    measured = measured_each(measure, population.params, data, np.tile(held_out, (n, 1)))
     sound = np.array([at is None for at in population.diverged_at])
     return CrossValidation(
         {name: np.where(sound, values, np.nan).reshape(n, k) for name, values in measured.items()}, population
     )
 
 
-def _measured(measure: Callable[..., Any], params: Params, data: Batch, held_out: np.ndarray) -> dict[str, np.ndarray]:
-    @jax.jit
-    def one_by_one(params, data, held_out):
-        return jax.lax.map(lambda one: measure(one[0], data._replace(weight=one[1])), (params, held_out))
+def measured_each(
+    measure: Callable[..., Any], params: Params, data: Batch, weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What `measure` says of each of n members' params, leaves (n, ...), by example weights of its own, (n, m)."""
 
-    measured = one_by_one(params, data, held_out)
+    @jax.jit
+    def one_by_one(params, data, weights):
+        return jax.lax.map(lambda one: measure(one[0], data._replace(weight=one[1])), (params, weights))
+
+    measured = one_by_one(params, data, weights)
     if not isinstance(measured, dict) or any(value.ndim != 1 for value in measured.values()):
         raise ValueError("measure must return a dictionary of scalars, such as {'accuracy': ...}")
     return {name: np.asarray(value) for name, value in measured.items()}

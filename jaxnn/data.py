@@ -109,7 +109,7 @@ def split(x: Any, y: Any, fractions: Sequence[float], *, seed: int, stratify: bo
         raise ValueError(f"fractions must be positive and sum to 1, got {tuple(fractions)} with sum {shares.sum():g}")
     if x.shape[:1] != y.shape[:1]:
         raise ValueError(f"x has shape {x.shape}, y {y.shape}: expected a target for each example")
-    order = _order(y, seed, stratify)
+    order = random_order(y, seed, stratify)
     cuts = np.rint(np.cumsum(shares)[:-1] * len(x)).astype(int)
     parts = np.split(order, cuts)
     if min(len(part) for part in parts) == 0:
@@ -141,30 +141,36 @@ def k_folds(y: Any, k: int, *, seed: int, stratify: bool = False) -> np.ndarray:
     m = len(y) if y.ndim else 0
     if not isinstance(k, int | np.integer) or not 2 <= k <= m:
         raise ValueError(f"k_folds takes from 2 folds to as many as there are examples, {m}, got {k}")
-    order = _order(y, seed, stratify)
+    order = random_order(y, seed, stratify)
     folds = np.zeros((k, m), np.float32)
     folds[np.arange(m) * k // m, order] = 1
     return folds
 
 
 class Standardizer(NamedTuple):
-    """The mean and the standard deviation of each feature of a training set, shape (...) as one example."""
+    """The mean and the standard deviation of each feature of a training set, shape (...) as one example.
+
+    Where it was fitted by channel, of each channel instead, shape (c,).
+    """
 
     mean: Array
     std: Array
 
 
-def fit_standardizer(x: Any) -> Standardizer:
+def fit_standardizer(x: Any, *, per_channel: bool = False) -> Standardizer:
     """Each feature's mean and standard deviation over the examples. Fit it on the training set alone.
 
     Args:
       x: the training inputs, (m, ...).
+      per_channel: one mean and deviation for each entry of the last axis, over all the others: of images (m, h, w, c),
+        c of each. A pixel's own mean would take away what the images have in common at that place.
 
     Returns:
-      A `Standardizer`. A constant feature gets the standard deviation 1, and so becomes 0.
+      A `Standardizer`, in float32 or, for float64 inputs, float64. A constant feature gets the standard deviation 1,
+      and so becomes 0.
 
     Raises:
-      ValueError: no examples, or values that are not finite.
+      ValueError: no examples, values that are not finite, or, by channel, inputs without an axis of channels.
 
     Example:
       >>> import numpy as np
@@ -172,26 +178,56 @@ def fit_standardizer(x: Any) -> Standardizer:
       >>> print(standardize(stats, np.array([[1.0, 5.0], [3.0, 5.0]])))
       [[-1.  0.]
        [ 1.  0.]]
+      >>> fit_standardizer(np.zeros((10, 8, 8, 3)), per_channel=True).mean.shape
+      (3,)
 
     Source: LeCun et al., "Efficient BackProp", 1998, section 4.3.
     """
     x = np.asarray(x)
-    if x.ndim < 1 or x.shape[0] == 0:
+    if x.ndim < 1 or x.size == 0:
         raise ValueError(f"x has shape {x.shape}: expected training examples as rows")
+    if per_channel and x.ndim < 2:
+        raise ValueError(
+            f"x has shape {x.shape}, expected (m, ..., c): by channel, the last axis is that of the channels"
+        )
     _check_finite("x", x)
-    x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(np.float32)
-    wide = x.astype(np.float64)
+    # The statistics of half-precision numbers, or of bytes, have more digits than those.
+    dtype = jnp.promote_types(x.dtype, jnp.float32) if jnp.issubdtype(x.dtype, jnp.floating) else np.float32
+    wide = (x.reshape(-1, x.shape[-1]) if per_channel else x).astype(np.float64)
     mean, std = wide.mean(axis=0), wide.std(axis=0)
     # A constant feature's computed deviation can be rounding noise; dividing by that would make the feature noise too.
     constant = (wide == wide[:1]).all(axis=0)
-    mean, std = np.where(constant, wide[0], mean).astype(x.dtype), np.where(constant, 1, std).astype(x.dtype)
-    # A deviation too small for x's own dtype is 0 there.
-    return Standardizer(mean, np.where(std == 0, 1, std).astype(x.dtype))
+    mean, std = np.where(constant, wide[0], mean).astype(dtype), np.where(constant, 1, std).astype(dtype)
+    # A deviation too small for the dtype is 0 there.
+    return Standardizer(mean, np.where(std == 0, 1, std).astype(dtype))
 
 
 def standardize(stats: Standardizer, x: Any) -> Any:
-    """(x - mean)/std with the training set's numbers, for train, dev and test alike; x (m, ...), and so the result."""
-    return (x - stats.mean[None]) / stats.std[None]
+    """(x - mean)/std with the training set's numbers, for train, dev and test alike.
+
+    Args:
+      stats: what `fit_standardizer` returned for the training set.
+      x: inputs, (m, ...), of examples of the same shape; where it was fitted by channel, of as many channels.
+
+    Returns:
+      What x became, (m, ...).
+
+    Raises:
+      ValueError: statistics of examples of another shape.
+
+    Example:
+      >>> import numpy as np
+      >>> print(standardize(Standardizer(np.array([1.0, 2.0]), np.array([1.0, 4.0])), np.array([[3.0, 4.0]])))
+      [[2.  0.5]]
+    """
+    shape, own = np.shape(x), np.shape(stats.mean)
+    per_channel = len(shape) > 2 and own == shape[-1:]
+    if not shape or not (per_channel or own == shape[1:]):
+        raise ValueError(
+            f"the standardizer is of examples of shape {own}, x is {shape}: fit it on the training set, in x's shape"
+        )
+    mean, std = (a.reshape((1,) * (len(shape) - len(own)) + own) for a in stats)
+    return (x - mean) / std
 
 
 def one_hot(y: Any, classes: int, dtype: Any = None) -> Array:
@@ -275,7 +311,7 @@ def _check_finite(name: str, a: Any) -> None:
         )
 
 
-def _order(y: np.ndarray, seed: int, stratify: bool) -> np.ndarray:
+def random_order(y: np.ndarray, seed: int, stratify: bool) -> np.ndarray:
     """The examples in random order, any stretch of which holds, if stratified, each class in its share."""
     if stratify and y.ndim != 1:
         raise ValueError(f"stratify takes labels (m,), got y of shape {y.shape}: pass the class numbers")

@@ -223,9 +223,43 @@ def binary_cross_entropy() -> Loss:
     return Loss(binary_cross_entropy_value, binary_cross_entropy_gradient, _check_between_0_and_1)
 
 
-def softmax_cross_entropy() -> Loss:
-    """Cross-entropy over k classes, on logits z (m, k): `softmax_cross_entropy_value`, `..._gradient`."""
-    return Loss(softmax_cross_entropy_value, softmax_cross_entropy_gradient, _check_classes)
+def softmax_cross_entropy(smoothing: float = 0.0) -> Loss:
+    """Cross-entropy over k classes, on logits z (m, k): `softmax_cross_entropy_value`, `..._gradient`.
+
+    With smoothing ε, part ε of each label is shared out among all classes: y'_j = (1 - ε) y_j + ε/k.
+
+    Derivation. L is linear in y, so L' = (1 - ε) L(z, y) + ε L(z, u) with u_j = 1/k, and dz' is the same sum of the two
+    gradients, p - y'. (Where labels sum to s instead of one, u_j = s/k, and the labels y' sum to s too.)
+
+    Args:
+      smoothing: ε, a scalar with 0 <= ε < 1; may be traced.
+
+    Returns:
+      A `Loss`.
+
+    Raises:
+      ValueError: smoothing outside [0, 1).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> smoothed = softmax_cross_entropy(0.2)
+      >>> z, y = jnp.array([[2.0, 0.0]]), jnp.array([0])
+      >>> print(smoothed.value(z, y), softmax_cross_entropy().value(z, jnp.array([[0.9, 0.1]])))
+      [0.32692805] [0.32692805]
+
+    Source: Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016, section 7.
+    """
+    plain = Loss(softmax_cross_entropy_value, softmax_cross_entropy_gradient, _check_classes)
+    if not isinstance(smoothing, jax.core.Tracer):
+        if not 0 <= smoothing < 1:
+            raise ValueError(f"smoothing is the part of a label that all classes share, 0 <= ε < 1, got {smoothing}")
+        if smoothing == 0:
+            return plain
+
+    def mixed(f):
+        return lambda z, y: ((1 - smoothing) * f(z, y) + smoothing * f(z, _shared_out(z, y))).astype(z.dtype)
+
+    return Loss(mixed(plain.value), mixed(plain.gradient), plain.check)
 
 
 def squared_error() -> Loss:
@@ -276,6 +310,13 @@ def _check_classes(z: Any, y: Array) -> None:
 
 def _are_class_numbers(z: Any, y: Array) -> bool:
     return jnp.issubdtype(y.dtype, jnp.integer) and y.shape in {(z.shape[0],), (z.shape[0], 1)}
+
+
+def _shared_out(z: Array, y: Array) -> Array:
+    """The labels with the mass of each evenly on all classes, in the shape of z."""
+    if _are_class_numbers(z, y):
+        return jnp.full_like(z, 1 / z.shape[1])
+    return jnp.broadcast_to(y.mean(axis=1, keepdims=True), z.shape)
 
 
 def _column(y: Array) -> Array:

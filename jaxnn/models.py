@@ -63,6 +63,7 @@ def mlp(
     output: str = "binary",
     init: str | Initializer | Sequence[str | Initializer] = "lecun",
     dropout_rate: float | Sequence[float] = 0.0,
+    input_dropout_rate: float = 0.0,
     widths: Sequence[Any] | None = None,
     scan: bool | None = None,
 ) -> Model:
@@ -86,6 +87,7 @@ def mlp(
       init: of the weights, as `dense` takes it, or a sequence with one per dense layer.
       dropout_rate: the fraction of each hidden layer's units that is dropped while training, or a sequence
         with one per hidden layer.
+      input_dropout_rate: the fraction of the inputs that is dropped while training.
       widths: how many units of each hidden layer count, from 1 to its size; all of them by default. May be traced, so
         that networks of many widths are one program, as members of a population. The rest are silent, their weights
         start at 0 and stay there, and the network is the narrow one: `narrow_params` cuts it out.
@@ -131,7 +133,8 @@ def mlp(
     units = []  # what follows a hidden layer's weights, with the next layer's
     for activation_layer, rate, following in zip(hidden, rates, weighted[1:], strict=True):
         units.append((activation_layer, *([dropout_of(_plain(rate))] if _may_drop(rate) else []), following))
-    runs = _runs(weighted[0], units, sizes, scan)
+    before = [dropout_of(_plain(input_dropout_rate))] if _may_drop(input_dropout_rate) else []
+    runs = _runs((*before, weighted[0]), units, sizes, scan)
     if output == "relu":
         runs.append(((relu(),), 1))
     plain = all(n == 1 for _, n in runs)
@@ -365,14 +368,14 @@ def _remembered(make: Callable[..., Layer]) -> Callable[..., Layer]:
 
 
 def _runs(
-    first: Layer, units: list[tuple[Layer, ...]], sizes: tuple[int, ...], scan: bool | None
+    first: tuple[Layer, ...], units: list[tuple[Layer, ...]], sizes: tuple[int, ...], scan: bool | None
 ) -> list[tuple[tuple[Layer, ...], int]]:
     """The layers as runs for `chain_of_runs`: where n > 1, n equal units in a row are to be scanned.
 
     A unit begins with the activation, not with the weights. Then what the activation caches as its output and the
     weights as their input is one array of one copy, and is stacked once.
     """
-    runs = [((first,), 1)]
+    runs = [(first, 1)]
     keeps_size = [n_in == n_out for n_in, n_out in zip(sizes[1:-1], sizes[2:], strict=True)]
     done = 0
     for (unit, square), group in groupby(zip(units, keeps_size, strict=True)):

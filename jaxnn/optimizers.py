@@ -1,33 +1,55 @@
-"""Optimisers by name. They are optax's, and any other of optax's can be passed wherever one of these can."""
+"""Optimisers and schedules by name, and max-norm. They are optax's: any other of its can be passed in their place."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
+
+from jaxnn.penalties import is_weight
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "sgd": optax.sgd,
     "momentum": lambda learning_rate: optax.sgd(learning_rate, momentum=0.9),
+    "nesterov": lambda learning_rate: optax.sgd(learning_rate, momentum=0.9, nesterov=True),
     "rmsprop": optax.rmsprop,
     "adagrad": optax.adagrad,
     "adam": optax.adam,
+    "adamw": optax.adamw,
+    "lbfgs": optax.lbfgs,
 }
 """name -> `optimizer(learning_rate)`, with optax's defaults, and 0.9 for the momentum."""
 
+SCHEDULES: dict[str, Callable[[Any, int], optax.Schedule]] = {
+    "constant": lambda rate, steps: optax.constant_schedule(rate),
+    "step": lambda rate, steps: optax.piecewise_constant_schedule(rate, {-(-steps * i // 3): 0.1 for i in (1, 2)}),
+    "cosine": optax.cosine_decay_schedule,
+    "inverse": lambda rate, steps: lambda step: rate / (1 + 9 * step / steps),
+}
+"""name -> `schedule(learning_rate, steps)`, a function of the step."""
 
-def optimizer(name: str, learning_rate: float | optax.Schedule) -> optax.GradientTransformation:
+
+def optimizer(
+    name: str, learning_rate: float | optax.Schedule, *, clip_norm: float | None = None
+) -> optax.GradientTransformation:
     """The optimiser of that name.
 
     Args:
       name: one of `OPTIMIZERS`: "sgd" (plain gradient descent: batch, mini-batch or stochastic by the batch size),
-        "momentum", "rmsprop", "adagrad" or "adam".
+        "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw" (Adam, with 1e-4 of each param taken off beside
+        it, biases too) or "lbfgs". The last is for full batches: it searches along its direction for the length of each
+        step. The learning rate scales what is tried first, and mostly taken: for it, 1 is right.
       learning_rate: a positive, finite scalar, or a schedule from the step to one.
+      clip_norm: the largest norm of the whole gradient, all params taken together; a longer one is shortened to it, so
+        g := g min(1, clip_norm/|g|). By default none is. May be traced.
 
     Returns:
       An `optax.GradientTransformation`.
 
     Raises:
-      ValueError: an unknown name, or a rate that is not positive, or not finite.
+      ValueError: an unknown name, a rate or a clip_norm that is not positive, or not finite, or clipping before lbfgs.
 
     Example:
       >>> import jax.numpy as jnp
@@ -36,14 +58,115 @@ def optimizer(name: str, learning_rate: float | optax.Schedule) -> optax.Gradien
       >>> print(updates)
       [-0.2]
 
-    Sources: Polyak 1964 (momentum); Tieleman and Hinton 2012, lecture 6.5 (RMSprop); Duchi, Hazan and Singer 2011
-    (Adagrad); Kingma and Ba 2014 (Adam).
+    Sources: Polyak 1964 (momentum); Nesterov 1983, as Sutskever et al. 2013 write it; Tieleman and Hinton 2012, lecture
+    6.5 (RMSprop); Duchi, Hazan and Singer 2011 (Adagrad); Kingma and Ba 2014 (Adam); Loshchilov and Hutter 2019
+    (AdamW); Liu and Nocedal 1989 (L-BFGS); Pascanu, Mikolov and Bengio 2013 (clipping).
     """
     if name not in OPTIMIZERS:
         raise ValueError(f"unknown optimizer {name!r}: expected one of {sorted(OPTIMIZERS)}")
-    known = not callable(learning_rate) and not isinstance(learning_rate, jax.core.Tracer)
-    if known and not 0 < learning_rate < float("inf"):
+    if not callable(learning_rate):
+        _check_rate(learning_rate)
+    made = OPTIMIZERS[name](learning_rate)
+    if clip_norm is None:
+        return made
+    _check_positive("clip_norm", clip_norm, "leave it out to clip nothing")
+    if name == "lbfgs":
+        raise ValueError("lbfgs searches for the length of its steps by the gradient as it is: leave clip_norm out")
+    return optax.chain(optax.clip_by_global_norm(clip_norm), made)
+
+
+def schedule(name: str, learning_rate: float, steps: int, *, warmup: int = 0) -> optax.Schedule:
+    """The learning rate as a function of the step, by name, to be given to an optimiser in place of a rate.
+
+    With the rate α, t steps done after the warm-up and T steps to do:
+
+        constant    α
+        step        α/10^⌊3t/T⌋                a tenth from each third to the next
+        cosine      α (1 + cos(π t/T))/2       down to 0
+        inverse     α/(1 + 9t/T)               as 1/t, down to a tenth
+
+    Args:
+      name: one of `SCHEDULES`.
+      learning_rate: the highest rate, a positive, finite scalar. May be traced.
+      steps: how many steps there will be in all, at least 1: epochs times ceil(m/batch_size).
+      warmup: how many of them, from the first on, lead up to the rate in equal parts:
+        α/(warmup + 1), 2α/(warmup + 1), ...
+
+    Returns:
+      `schedule(step) -> rate`, both scalars; the step may be traced.
+
+    Raises:
+      ValueError: an unknown name, a rate that is not positive, or not finite, steps below 1, a warm-up of all steps.
+
+    Example:
+      >>> rate = schedule("cosine", 0.1, 7, warmup=3)
+      >>> [round(float(rate(step)), 3) for step in range(8)]
+      [0.025, 0.05, 0.075, 0.1, 0.085, 0.05, 0.015, 0.0]
+
+    Sources: Robbins and Monro 1951 (1/t); Loshchilov and Hutter 2017 (cosine); Goyal et al. 2017 (warm-up).
+    """
+    if name not in SCHEDULES:
+        raise ValueError(f"unknown schedule {name!r}: expected one of {sorted(SCHEDULES)}")
+    _check_rate(learning_rate)
+    if not all(isinstance(n, int | np.integer) for n in (steps, warmup)) or not 0 <= warmup < steps:
         raise ValueError(
-            f"a learning rate must be positive and finite, got {learning_rate}: the optimiser itself goes downhill"
+            f"a schedule takes a whole number of at least 1 step, and a warm-up shorter than that, got {steps} steps "
+            f"and {warmup} of warm-up"
         )
-    return OPTIMIZERS[name](learning_rate)
+    rest = SCHEDULES[name](learning_rate, int(steps - warmup))
+    if warmup == 0:
+        return rest
+    return optax.join_schedules([lambda step: learning_rate * (step + 1) / (warmup + 1), rest], [warmup])
+
+
+def max_norm(limit: float) -> optax.GradientTransformation:
+    """No unit's incoming weights get longer than the limit: after each update, w := w min(1, limit/|w|).
+
+    The projection on the ball of that radius of each row w of each weight `W`; biases are free. It is the last of a
+    chain, since it looks at what the update before it leads to: `optax.chain(optax.sgd(0.1), max_norm(3.0))`.
+
+    Args:
+      limit: the largest Euclidean norm of a row, positive and finite, a scalar. May be traced.
+
+    Returns:
+      An `optax.GradientTransformation`, whose update needs params.
+
+    Raises:
+      ValueError: a limit that is not positive, or not finite; when called, params without a weight.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> params = {"W": jnp.array([[3.0, 0.0], [0.1, 0.2]]), "b": jnp.array([9.0, 9.0])}
+      >>> optimizer = optax.chain(optax.sgd(1.0), max_norm(2.0))
+      >>> grads = {"W": jnp.array([[0.0, -4.0], [0.0, 0.1]]), "b": jnp.zeros(2)}
+      >>> updates, _ = optimizer.update(grads, optimizer.init(params), params)
+      >>> print(optax.apply_updates(params, updates)["W"])
+      [[1.2 1.6]
+       [0.1 0.1]]
+
+    Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014, section 5.1.
+    """
+    _check_positive("max_norm", limit, "weights of length 0 learn nothing")
+
+    def project(path, update, w):
+        if not is_weight(path):
+            return update
+        after = w + update
+        norm = jnp.linalg.norm(after, axis=-1, keepdims=True)
+        return jnp.where(norm > limit, after * (limit / norm) - w, update).astype(update.dtype)
+
+    def update(updates, state, params=None):
+        if params is None or not any(is_weight(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)):
+            raise ValueError("max_norm takes params with weights, leaves called W: update(updates, state, params)")
+        return jax.tree_util.tree_map_with_path(project, updates, params), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+def _check_rate(rate: Any) -> None:
+    _check_positive("a learning rate", rate, "the optimiser itself goes downhill")
+
+
+def _check_positive(what: str, value: Any, why: str) -> None:
+    if not isinstance(value, jax.core.Tracer) and not 0 < value < float("inf"):
+        raise ValueError(f"{what} must be positive and finite, got {value}: {why}")

@@ -184,11 +184,11 @@ def _check_turning(objective: Objective, optimizer: optax.GradientTransformation
         return objective.value((dict(params[0], W=start.astype(W.dtype)), *params[1:]), batch)
 
     def updates_at(start, gradients, scale):
-        params = start = start.astype(W.dtype)
-        state, total = optimizer.init(params), jnp.zeros_like(params)
+        params = {"W": start.astype(W.dtype)}
+        state, total = optimizer.init(params), jnp.zeros_like(params["W"])
         for gradient in gradients:
-            updates, state = optimizer.update((scale * gradient).astype(W.dtype), state, params)
-            params, total = optax.apply_updates(params, updates), total + updates
+            updates, state = optimizer.update({"W": (scale * gradient).astype(W.dtype)}, state, params)
+            params, total = optax.apply_updates(params, updates), total + updates["W"]
         return total
 
     # It runs once, so what counts is the time to compile it.

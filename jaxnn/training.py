@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 from jaxnn.data import batch_indices, check_batch
+from jaxnn.early_stopping import EarlyStopping
 from jaxnn.objective import Objective, gradients_by
 from jaxnn.typing import Array, Batch, Key, Params, PyTree
 
@@ -186,12 +187,16 @@ class Fit(NamedTuple):
     """What `fit` returns.
 
     Attributes:
-      params: the trained params; after a divergence, the last that were finite.
+      params: the trained params; after a divergence, the last that were finite; with early stopping, in any case those
+        of the best report.
       state: the `TrainState` they belong to, to go on from; it holds params of its own.
       history: one dictionary per report, oldest first: "epoch" (how many are done), "step", "loss" (the mean objective
         of that epoch's steps) and whatever `evaluate` measured, all Python numbers.
       losses: the objective before each update, (steps,), a NumPy array.
       diverged_at: `None`, or the number of the first step (from 0) whose loss or update was not finite.
+      best_epoch: with early stopping, how many epochs were done at the best report; `None` without, or where no report
+        was any good.
+      stopped_by: why `fit` ended: "epochs" (all were done), "patience", "callback" or "divergence".
     """
 
     params: Params
@@ -199,6 +204,8 @@ class Fit(NamedTuple):
     history: list[dict[str, float]]
     losses: np.ndarray
     diverged_at: int | None
+    best_epoch: int | None = None
+    stopped_by: str | None = None
 
 
 def fit(
@@ -217,6 +224,7 @@ def fit(
     report_every: int = 1,
     evaluate: Callable[[Params], dict[str, Array]] | None = None,
     callback: Callable[[dict[str, float]], bool | None] | None = None,
+    stop_early: EarlyStopping | None = None,
 ) -> Fit:
     """Train on data, epoch by epoch, each epoch one compiled program; the host sees a few numbers at a time.
 
@@ -244,6 +252,8 @@ def fit(
         joins the report, under names of its own. Compile it: `jax.jit`, with its data as arguments rather than
         closed over.
       callback: called with each entry of the history as it comes; a true answer stops the training.
+      stop_early: an `EarlyStopping`, which watches a measure of the reports. The best report's state is kept beside
+        the running one, and is what is returned, however the training ended.
 
     Returns:
       A `Fit`.
@@ -251,7 +261,7 @@ def fit(
     Raises:
       ValueError: data that do not fit together, are not floats or not finite; params that are not floats; a batch
         size outside 1..m; fewer than one epoch; what `evaluate` returns is no dictionary of scalars with names of
-        its own.
+        its own; the reports lack what `stop_early` watches.
 
     Example:
       >>> import jax, jaxnn, numpy as np, optax
@@ -279,6 +289,7 @@ def fit(
     programs = _epoch_programs(objective, optimizer, gradients, size, shuffle)
     state = train_state(params, optimizer, key)
     history, losses, done, diverged_at = [], [], 0, None
+    best, best_state, waited, stopped_by = None, None, 0, "epochs"
     while done < epochs:
         n = min(report_every, epochs - done)
         # Not donated: until the new state is known to be finite, the old one must live.
@@ -286,15 +297,24 @@ def fit(
         if not finite:
             state, new_losses = replay_to_divergence(programs, state, data, n)
             losses.append(new_losses)
-            diverged_at = int(state.step)
+            diverged_at, stopped_by = int(state.step), "divergence"
             break
         state, done = after, done + n
         new_losses = np.asarray(new_losses)
         losses.append(new_losses.reshape(-1))
         history.append(make_report(done, state, new_losses[-1], evaluate))
+        if stop_early is not None:
+            # No state is donated here, so the best one is kept by its name alone: nothing is copied.
+            better = stop_early.improves(history[-1], best)
+            best, best_state, waited = (history[-1], state, 0) if better else (best, best_state, waited + 1)
         if callback is not None and callback(history[-1]):
+            stopped_by = "callback"
             break
-    return fitted(state, history, losses, diverged_at)
+        if stop_early is not None and waited == stop_early.patience:
+            stopped_by = "patience"
+            break
+    result = fitted(state if best is None else best_state, history, losses, diverged_at)
+    return result._replace(best_epoch=best and best["epoch"], stopped_by=stopped_by)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -145,6 +145,14 @@ LOSS_CASES = [
     LossCase(
         "softmax_cross_entropy_unnormalised", nn.softmax_cross_entropy(), lambda m, t: (_z(m, 4, t), 3 * _soft(m, 4, t))
     ),
+    LossCase(
+        "softmax_cross_entropy_smoothed", nn.softmax_cross_entropy(0.1), lambda m, t: (_z(m, 4, t), _classes(m, 4))
+    ),
+    LossCase(
+        "softmax_cross_entropy_smoothed_soft",
+        nn.softmax_cross_entropy(0.3),
+        lambda m, t: (_z(m, 4, t), 3 * _soft(m, 4, t)),
+    ),
     LossCase("squared_error", nn.squared_error(), lambda m, t: (_z(m, 1, t), _z(m, 2, t)[:, 0])),
     LossCase("squared_error_many", nn.squared_error(), lambda m, t: (_z(m, 3, t), _soft(m, 3, t))),
 ]

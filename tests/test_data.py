@@ -105,16 +105,48 @@ def test_constant_feature_becomes_exactly_zero(constant, dtype):
     x = np.full((1000, 2), constant, dtype)
     x[:, 1] = np.arange(1000) % 2
     stats = nn.fit_standardizer(x)
-    assert stats.mean.dtype == stats.std.dtype == dtype
+    assert stats.mean.dtype == stats.std.dtype == np.promote_types(dtype, np.float32)
     out = nn.standardize(stats, x)
     assert not np.any(out[:, 0])
     np.testing.assert_allclose(out[:, 1], 2 * x[:, 1] - 1)
     assert stats.std[0] == 1
 
 
+@pytest.mark.parametrize("shape", [(20, 4, 5, 3), (20, 4, 3), (20, 3), (6, 4, 5, 1)])
+def test_channels_are_standardised_as_scikit_learn_does_pixels(shape):
+    rng = np.random.default_rng(0)
+    train, test = rng.normal(size=shape) * 7 + np.arange(shape[-1]), rng.normal(size=shape)
+    stats = nn.fit_standardizer(train, per_channel=True)
+    assert stats.mean.shape == stats.std.shape == shape[-1:]
+    scaler = StandardScaler().fit(train.reshape(-1, shape[-1]))
+    for x in (train, test):
+        expected = scaler.transform(x.reshape(-1, shape[-1])).reshape(shape)
+        np.testing.assert_allclose(nn.standardize(stats, x), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_constant_channel_becomes_exactly_zero():
+    """One that is constant in each image alone is none."""
+    x = np.full((50, 3, 3, 2), 1 / 3, np.float32)
+    x[..., 1] = np.arange(50)[:, None, None]
+    out = nn.standardize(nn.fit_standardizer(x, per_channel=True), x)
+    assert not np.any(out[..., 0])
+    np.testing.assert_allclose([out[..., 1].mean(), out[..., 1].std()], [0, 1], atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, jnp.bfloat16, np.uint8])
+def test_statistics_have_more_digits_than_few_bits(dtype):
+    x = np.random.default_rng(0).integers(0, 256, (1000, 4)).astype(dtype)
+    stats, wide = nn.fit_standardizer(x), x.astype(np.float64)
+    np.testing.assert_allclose(stats.mean, wide.mean(axis=0), rtol=1e-7)
+    np.testing.assert_allclose(stats.std, wide.std(axis=0), rtol=1e-7)
+    out = nn.standardize(stats, x)
+    assert out.dtype == np.float32
+    np.testing.assert_allclose(out, (wide - wide.mean(axis=0)) / wide.std(axis=0), rtol=1e-5, atol=1e-6)
+
+
 def test_deviation_too_small_for_its_dtype_divides_nothing_by_zero():
-    x = np.zeros((100_001, 1), np.float16)
-    x[0] = 6e-8
+    x = np.zeros((100_001, 1), np.float32)
+    x[0] = 1e-45
     assert np.isfinite(nn.standardize(nn.fit_standardizer(x), x)).all()
 
 
@@ -133,6 +165,20 @@ def test_pixels_in_bytes_become_floats():
 def test_standardize_inside_a_program():
     stats = jax.tree.map(jnp.asarray, nn.fit_standardizer(np.array([[1.0, 5], [3, 5]], np.float32)))
     np.testing.assert_allclose(compiled(nn.standardize)(stats, jnp.array([[2.0, 6.0]])), [[0, 1]])
+    images = jnp.tile(jnp.array([2.0, 6.0]), (2, 3, 3, 1))
+    np.testing.assert_allclose(compiled(nn.standardize)(stats, images), jnp.broadcast_to(jnp.arange(2.0), (2, 3, 3, 2)))
+
+
+@pytest.mark.parametrize(
+    ("own", "shape"),
+    [((1,), (5, 4)), ((4,), (5, 1)), ((4,), (5,)), ((), (5, 4)), ((4,), (4,)), ((1, 4), (5, 4)), ((3,), (5, 3, 4))]
+    + [((1,), (5, 3, 4)), ((3, 4), (5, 4)), ((5, 4), (5, 4)), ((), ())],
+    ids=str,
+)
+def test_standardize_refuses_statistics_of_another_shape(own, shape):
+    stats = nn.Standardizer(np.zeros(own), np.ones(own))
+    with pytest.raises(ValueError, match=r"is of examples of shape \(.*\), x is \(.*\): fit it on the training"):
+        nn.standardize(stats, np.ones(shape))
 
 
 @pytest.mark.parametrize(
@@ -146,6 +192,12 @@ def test_standardize_inside_a_program():
 def test_standardizer_refuses(x, message):
     with pytest.raises(ValueError, match=message):
         nn.fit_standardizer(x)
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 0), (0, 4, 3)])
+def test_standardizer_by_channel_refuses(shape):
+    with pytest.raises(ValueError, match=r"x has shape \(.*\)(, expected \(m, ..., c\)|: expected training examples)"):
+        nn.fit_standardizer(np.ones(shape), per_channel=True)
 
 
 # one_hot

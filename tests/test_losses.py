@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from oracle import losses as oracle
 
@@ -231,3 +232,53 @@ def test_sigmoid_cross_entropy_gradient_of_sure_right_answers_keeps_its_digits(d
     got = np.asarray(nn.sigmoid_cross_entropy_gradient(z, y), np.float64)
     expected = 1 / (1 + np.exp(np.abs(np.asarray(z, np.float64)))) * np.array([-1, -1, -1, 1, 1, 1])
     np.testing.assert_allclose(got, expected, rtol=4 * float(jnp.finfo(dtype).eps))
+
+
+# Label smoothing
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
+def test_smoothed_labels_are_szegedy_s(smoothing, x64):
+    """Equation by equation in NumPy: q'(k) = (1 - ε) [k = y] + ε/K, H(q', p), and p - q'."""
+    rng = np.random.default_rng(0)
+    z, y = rng.normal(size=(6, 5)) * 3, rng.integers(0, 5, 6)
+    q = (1 - smoothing) * np.eye(5)[y] + smoothing / 5
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    smoothed = nn.softmax_cross_entropy(smoothing)
+    for labels in (y, y[:, None], np.eye(5)[y]):
+        np.testing.assert_allclose(smoothed.value(jnp.asarray(z), labels), -(q * np.log(p)).sum(axis=1), rtol=1e-12)
+        np.testing.assert_allclose(smoothed.gradient(jnp.asarray(z), labels), p - q, rtol=1e-12, atol=1e-14)
+
+
+def test_smoothing_is_a_hyperparameter_of_a_population():
+    """Each member is what `fit` makes of its own; the smoothest is the least sure."""
+    model, rng = nn.mlp((3, 4), output="softmax", init="zeros"), np.random.default_rng(0)
+    x, y = rng.normal(size=(20, 3)).astype(np.float32), rng.integers(0, 4, 20)
+    start, key, sgd = model.init(jax.random.key(0)), jax.random.key(0), optax.sgd(0.5)
+
+    def member(h):
+        return nn.Member(nn.objective(model.network, nn.softmax_cross_entropy(h["smoothing"])), sgd, start, key)
+
+    amounts = [0.0, 0.3, 0.8]
+    population = nn.fit_population(member, {"smoothing": amounts}, x, y, epochs=30, report_every=30)
+    for i, amount in enumerate(amounts):
+        objective = nn.objective(model.network, nn.softmax_cross_entropy(amount))
+        alone = nn.fit(objective, sgd, start, x, y, key=key, epochs=30, report_every=30)
+        np.testing.assert_allclose(population.losses[i], alone.losses, rtol=1e-5)
+    surest = [model.predict(population.member(i).params, x).max(axis=1).mean() for i in range(3)]
+    assert surest[0] > surest[1] > surest[2]
+
+
+def test_smoothing_keeps_the_dtype_and_tells_classes_that_are_none():
+    z, y = jnp.zeros((2, 3), jnp.bfloat16), jnp.array([0, 7])
+    value = jax.jit(lambda amount: nn.softmax_cross_entropy(amount).value(z, y))(0.1)
+    assert value.dtype == jnp.bfloat16
+    assert np.isnan(value).tolist() == [False, True]
+    with pytest.raises(ValueError, match="labels run from 0 to 7, expected 0 to 2"):
+        nn.softmax_cross_entropy(0.1).check(z, y)
+
+
+@pytest.mark.parametrize("amount", [-0.1, 1.0, np.nan])
+def test_smoothing_outside_its_range_is_refused(amount):
+    with pytest.raises(ValueError, match="smoothing is the part of a label that all classes share, 0 <= ε < 1, got"):
+        nn.softmax_cross_entropy(amount)

@@ -30,6 +30,16 @@ def test_accuracy_in_a_program():
     assert compiled(nn.accuracy)(jnp.array([1, 1, 0]), jnp.array([1, 1, 0])) == 1
 
 
+@pytest.mark.parametrize("shape", [(41,), (47,), (898,), (1257,), (3, 41), (41, 47)])
+def test_all_right_is_exactly_one_and_all_wrong_zero(shape):
+    """Not 0.99999994, and no error of -5e-8, also where the compiler sees the number of examples."""
+    right, wrong = np.ones(shape, int), np.zeros(shape, int)
+    both = compiled(lambda predicted, y: (nn.accuracy(predicted, y), nn.error_rate(predicted, y)))
+    assert both(right, right) == (1, 0)
+    assert both(wrong, right) == (0, 1)
+    assert (nn.accuracy(right, right), nn.error_rate(right, right)) == (1, 0)
+
+
 @pytest.mark.parametrize(
     ("predicted", "y"), [((5,), (4,)), ((5, 1), (5,)), ((5,), (5, 2)), ((5,), (1, 5)), ((0,), (0,)), ((), ())], ids=str
 )

@@ -125,6 +125,24 @@ def test_dropout_is_on_hidden_layers_while_training():
     assert not np.any(np.isclose(first, one)) and not np.any(np.isclose(first, second))
 
 
+@pytest.mark.parametrize("sizes", [(400, 1), (400, 3, 3, 3, 1)])
+def test_inputs_are_dropped_while_training(sizes):
+    """What reaches the first layer of a network of ones, a number for each input, is 1/(1 - rate) or 0."""
+    plain = nn.mlp(sizes, "identity", scan=True)
+    dropping = nn.mlp(sizes, "identity", input_dropout_rate=0.2, scan=True)
+    params, x = dropping.init(KEY), jnp.ones((2, 400))
+    arrays = nn.params_to_arrays(dropping.network, params)
+    same_params = nn.params_from_arrays(plain.network, (400,), arrays)
+    np.testing.assert_array_equal(dropping.outputs(params, x), plain.outputs(same_params, x))
+
+    model = nn.mlp((400, 1), "identity", input_dropout_rate=0.2, init="zeros")
+    ((), dense) = model.init(KEY)
+    z, _ = model.network.forward(((), {"W": dense["W"] + 1, "b": dense["b"]}), x, KEY)
+    kept = np.asarray(z)[:, 0] * 0.8
+    np.testing.assert_allclose(kept, kept.round(), atol=1e-3)
+    assert (np.abs(kept - 320) < 5 * 8).all() and kept[0] != kept[1]
+
+
 def test_logistic_regression_starts_at_zero():
     """So every class is as likely as every other."""
     binary, many = nn.logistic_regression(4), nn.logistic_regression(4, classes=3)

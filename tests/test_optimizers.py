@@ -1,5 +1,8 @@
 """Optimisers by name do what their papers say: 20 steps against the oracle in float64."""
 
+import math
+from fractions import Fraction
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,18 +13,30 @@ from oracle import optimizers as oracle
 import jaxnn as nn
 from tests.test_registry import TOLERANCE, compiled
 
+
+def decayed(optimizer, share):
+    """Loshchilov and Hutter's decoupled decay: the share of each param is taken off beside the optimiser's step."""
+
+    def step(state, params, grad):
+        state, after = optimizer.step(state, params, grad)
+        return state, after - share * params
+
+    return optimizer._replace(step=step)
+
+
 CASES = {
     "sgd": (lambda: nn.optimizer("sgd", 0.1), oracle.gradient_descent(0.1)),
     "momentum": (lambda: nn.optimizer("momentum", 0.1), oracle.momentum(0.1)),
     "rmsprop": (lambda: nn.optimizer("rmsprop", 0.01), oracle.rmsprop(0.01)),
     "adagrad": (lambda: nn.optimizer("adagrad", 0.1), oracle.adagrad(0.1)),
     "adam": (lambda: nn.optimizer("adam", 0.01), oracle.adam(0.01)),
-    "nesterov": (lambda: optax.sgd(0.1, momentum=0.9, nesterov=True), oracle.nesterov(0.1)),
+    "nesterov": (lambda: nn.optimizer("nesterov", 0.1), oracle.nesterov(0.1)),
+    "adamw": (lambda: nn.optimizer("adamw", 0.01), decayed(oracle.adam(0.01), 0.01 * 1e-4)),
 }
 
 
 def test_every_name_has_a_case():
-    assert set(nn.OPTIMIZERS) == set(CASES) - {"nesterov"}
+    assert set(nn.OPTIMIZERS) == {*CASES, "lbfgs"}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -69,6 +84,198 @@ def test_traced_rate_is_a_hyperparameter():
 def test_unknown_name_is_told():
     with pytest.raises(ValueError, match=r"unknown optimizer 'Adam': expected one of \['adagrad', 'adam'"):
         nn.optimizer("Adam", 0.1)
+
+
+def ridge_problem():
+    """Logistic regression under L2, and its minimum by scikit-learn: w (3,) and b."""
+    from sklearn.linear_model import LogisticRegression
+
+    x = np.random.default_rng(3).normal(size=(40, 3)).astype(np.float32)
+    y = (x @ [1.0, -2.0, 0.5] + 0.3 * np.random.default_rng(4).normal(size=40) > 0.2).astype(int)
+    # scikit-learn minimises C Σ L + |w|²/2, which is m C times the mean of L + |w|²/(2 m C).
+    fitted = LogisticRegression(C=1.0, tol=1e-10, max_iter=1000).fit(x.astype(np.float64), y)
+    model = nn.logistic_regression(3)
+    return nn.objective(model.network, model.loss, nn.l2(1 / 40)), model, x, y, fitted
+
+
+def test_lbfgs_finds_the_minimum_in_few_steps():
+    """Some fifteen full batches, where gradient descent takes hundreds; by `fit`, whose step hands it the objective."""
+    objective, model, x, y, fitted = ridge_problem()
+    start, key = model.init(jax.random.key(0)), jax.random.key(1)
+    ends = {
+        name: nn.fit(objective, nn.optimizer(name, 1.0), start, x, y, key=key, epochs=15, report_every=15)
+        for name in ("lbfgs", "sgd")
+    }
+    assert (np.diff(ends["lbfgs"].losses) <= 1e-7).all()
+    gaps = {name: abs(end.params[0]["W"][0] - fitted.coef_[0]).max() for name, end in ends.items()}
+    assert gaps["lbfgs"] < 1e-3 < 0.1 < gaps["sgd"]
+    np.testing.assert_allclose(ends["lbfgs"].params[0]["b"], fitted.intercept_, atol=1e-3)
+
+
+def test_lbfgs_members_of_a_population_are_trained_as_alone():
+    objective, model, x, y, _ = ridge_problem()
+    lbfgs, key = nn.optimizer("lbfgs", 1.0), jax.random.key(0)
+
+    def member(start):
+        return nn.Member(objective, lbfgs, ({"W": start["W"], "b": start["b"]},), key)
+
+    starts = {"W": np.random.default_rng(0).normal(size=(3, 1, 3)), "b": np.zeros((3, 1))}
+    population = nn.fit_population(member, starts, x, y, epochs=6, report_every=6)
+    for i in range(3):
+        alone = nn.fit(objective, lbfgs, population_start(starts, i), x, y, key=key, epochs=6, report_every=6)
+        np.testing.assert_allclose(population.losses[i], alone.losses, rtol=1e-4)
+
+
+def population_start(starts, i):
+    return (jax.tree.map(lambda leaf: jnp.asarray(leaf[i], jnp.float32), starts),)
+
+
+def test_clipping_is_by_the_norm_of_all_params_together():
+    grads = {"W": jnp.array([[3.0, 0.0]]), "b": jnp.array([4.0])}
+    for limit, share in ((1.0, 0.2), (4.999, 0.9998), (5.001, 1.0)):
+        clipped = nn.optimizer("sgd", 0.1, clip_norm=limit)
+        updates, _ = clipped.update(grads, clipped.init(grads))
+        np.testing.assert_allclose(updates["W"], [[-0.3 * share, 0.0]], rtol=1e-6)
+        np.testing.assert_allclose(updates["b"], [-0.4 * share], rtol=1e-6)
+
+
+def test_clipping_is_refused_where_it_makes_no_sense():
+    with pytest.raises(ValueError, match="clip_norm must be positive and finite, got 0"):
+        nn.optimizer("sgd", 0.1, clip_norm=0)
+    with pytest.raises(ValueError, match="lbfgs searches for the length of its steps"):
+        nn.optimizer("lbfgs", 1.0, clip_norm=1.0)
+
+
+# Schedules
+
+FORMULAS = {
+    "constant": lambda t, T: 1.0,
+    "step": lambda t, T: 10.0 ** -math.floor(Fraction(3 * t, T)),
+    "cosine": lambda t, T: (1 + math.cos(math.pi * t / T)) / 2,
+    "inverse": lambda t, T: 1 / (1 + 9 * t / T),
+}
+
+
+@pytest.mark.parametrize("steps", [1, 2, 9, 100])
+@pytest.mark.parametrize("name", nn.SCHEDULES)
+def test_schedule_is_its_formula(name, steps):
+    rates = jax.vmap(nn.schedule(name, 0.3, steps))(jnp.arange(steps))
+    expected = [0.3 * FORMULAS[name](t, steps) for t in range(steps)]
+    np.testing.assert_allclose(np.broadcast_to(rates, steps), expected, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", nn.SCHEDULES)
+def test_warm_up_leads_up_to_any_schedule(name):
+    rate = nn.schedule(name, 0.3, 24, warmup=4)
+    expected = [0.3 * (t + 1) / 5 if t < 4 else 0.3 * FORMULAS[name](t - 4, 20) for t in range(24)]
+    np.testing.assert_allclose([rate(t) for t in range(24)], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", nn.SCHEDULES)
+def test_schedules_of_traced_rates_train_a_population(name):
+    """Each member goes the way that its own schedule adds up to, on a gradient of 1."""
+    objective = nn.Objective(lambda params, batch, key=None: params["W"].sum(), None, lambda params, batch: None)
+
+    def member(h):
+        sgd = nn.optimizer("sgd", nn.schedule(name, h["rate"], 10, warmup=2))
+        return nn.Member(objective, sgd, {"W": jnp.zeros((1, 1))}, jax.random.key(0))
+
+    x, y = np.zeros((1, 1), np.float32), np.zeros(1)
+    rates = np.array([0.1, 0.2])
+    population = nn.fit_population(member, {"rate": rates}, x, y, epochs=10, report_every=10, gradients="auto")
+    total = sum((t + 1) / 3 if t < 2 else FORMULAS[name](t - 2, 8) for t in range(10))
+    np.testing.assert_allclose(population.params["W"].ravel(), -rates * total, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "cosin"}, r"unknown schedule 'cosin': expected one of \['constant', 'cosine'"),
+        ({"learning_rate": 0.0}, "a learning rate must be positive and finite, got 0"),
+        ({"steps": 0}, "a whole number of at least 1 step, and a warm-up shorter than that, got 0 steps"),
+        ({"steps": 2.5}, "got 2.5 steps"),
+        ({"warmup": 10}, "got 10 steps and 10 of warm-up"),
+        ({"warmup": -1}, "and -1 of warm-up"),
+    ],
+)
+def test_what_is_no_schedule_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        nn.schedule(**{"name": "cosine", "learning_rate": 0.1, "steps": 10, **options})
+
+
+# Max-norm
+
+
+def projected(params, update, limit):
+    """In NumPy, row by row."""
+    after = np.asarray(params, np.float64) + update
+    for row in after.reshape(-1, after.shape[-1]):
+        row *= min(1, limit / max(np.linalg.norm(row), 1e-300))
+    return after
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (3, 5, 4), (1, 1)])
+def test_max_norm_projects_each_row(shape):
+    rng = np.random.default_rng(1)
+    W, dW = rng.normal(size=(2, *shape)).astype(np.float32)
+    params = ({"W": jnp.asarray(W), "b": jnp.full(shape[:-1], 9.0)}, ())
+    grads = ({"W": jnp.asarray(dW), "b": jnp.ones(shape[:-1])}, ())
+    optimizer = optax.chain(optax.sgd(0.5), nn.max_norm(1.2))
+    updates, _ = optimizer.update(grads, optimizer.init(params), params)
+    after = optax.apply_updates(params, updates)
+    np.testing.assert_allclose(after[0]["W"], projected(W, -0.5 * dW, 1.2), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(after[0]["b"], 8.5)
+
+
+def test_max_norm_leaves_short_rows_to_the_bit_and_rows_of_zeros_at_zero():
+    params = {"W": jnp.array([[0.1, 0.2], [0.0, 0.0]])}
+    updates = {"W": jnp.array([[0.1234567, -0.3], [0.0, 0.0]])}
+    kept, _ = nn.max_norm(1.0).update(updates, optax.EmptyState(), params)
+    np.testing.assert_array_equal(kept["W"], updates["W"])
+
+
+def test_max_norm_does_not_hide_a_divergence():
+    updates = {"W": jnp.array([[jnp.nan, 0.0], [jnp.inf, 0.0]])}
+    after, _ = nn.max_norm(1.0).update(updates, optax.EmptyState(), {"W": jnp.zeros((2, 2))})
+    assert not np.isfinite(after["W"]).all(axis=1).any()
+
+
+def test_max_norm_with_a_limit_for_each_member():
+    """In a population's scan and vmap, each member ends with its longest row at its limit, or as without one."""
+    objective, model, x, y, _ = ridge_problem()
+    network = nn.mlp((3, 6, 1), "tanh")
+
+    def member(h):
+        optimizer = optax.chain(optax.sgd(0.5), nn.max_norm(h["limit"]))
+        key = jax.random.key(0)
+        return nn.Member(nn.objective(network.network, network.loss), optimizer, network.init(key), key)
+
+    limits = np.array([0.5, 1.0, 1e6], np.float32)
+    population = nn.fit_population(member, {"limit": limits}, x, y, epochs=60, batch_size=10)
+    norms = [
+        max(np.linalg.norm(layer["W"][i], axis=-1).max() for layer in population.params if layer) for i in range(3)
+    ]
+    np.testing.assert_allclose(norms[:2], limits[:2], rtol=1e-5)
+    start = network.init(jax.random.key(0))
+    free = nn.fit(
+        *(nn.objective(network.network, network.loss), optax.sgd(0.5), start, x, y),
+        **{"key": jax.random.key(0), "epochs": 60, "batch_size": 10},
+    )
+    assert norms[1] < norms[2]
+    np.testing.assert_allclose(population.params[0]["W"][2], free.params[0]["W"], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("limit", [0, -1.0, np.inf, np.nan])
+def test_max_norm_takes_a_positive_limit(limit):
+    with pytest.raises(ValueError, match="max_norm must be positive and finite, got"):
+        nn.max_norm(limit)
+
+
+@pytest.mark.parametrize("params", [None, {"w": jnp.ones((2, 2))}, jnp.ones((2, 2)), ()])
+def test_max_norm_without_weights_is_refused(params):
+    updates = {"w": jnp.ones((2, 2))} if params is None else params
+    with pytest.raises(ValueError, match="max_norm takes params with weights, leaves called W"):
+        nn.max_norm(1.0).update(updates, optax.EmptyState(), params)
 
 
 @pytest.mark.parametrize("rate", [0, 0.0, -0.1, -1, np.nan, np.inf, np.float32(-1), np.float64(0), np.int64(-1)])

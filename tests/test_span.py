@@ -38,8 +38,9 @@ def assert_same(short, long, tolerance=2e-5):
         optax.sgd(0.1, momentum=0.9, nesterov=True),
         optax.chain(optax.clip_by_global_norm(0.3), optax.sgd(optax.cosine_decay_schedule(0.5, 12))),
         optax.chain(optax.add_decayed_weights(0.1), optax.sgd(0.1, momentum=0.9)),
+        optax.chain(optax.sgd(0.1), jaxnn.max_norm(0.5)),
     ],
-    ids=["descent", "nesterov", "clipped, scheduled", "weight decay"],
+    ids=["descent", "nesterov", "clipped, scheduled", "weight decay", "max-norm"],
 )
 def test_the_iterates_are_those_of_fit(optimizer):
     # The start has a part outside of the span, which L2 shortens.

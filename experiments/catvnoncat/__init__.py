@@ -36,4 +36,4 @@ class Options(RunOptions):
     learning_rate: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
     """Step size of each network; by default the published 0.005, 0.0075 and 0.0075."""
     optimizer: str = "sgd"
-    """sgd, momentum, rmsprop, adagrad or adam; published is sgd, gradient descent on all examples at once."""
+    """sgd, momentum, nesterov, rmsprop, adagrad, adam, adamw or lbfgs; published is sgd, on all examples at once."""

@@ -91,14 +91,10 @@ def _cells(row: Row) -> list[str]:
         f"{100 * row.train[0]:.2f}/{100 * row.test[0]:.2f}",
         f"{row.costs[-1, 0]:.4f}",
         str(len(row.train) - 1),
-        *(_median_and_range(100 * accuracy[1:]) for accuracy in (row.train, row.test)),
+        *(tables.median_and_range(100 * accuracy[1:]) for accuracy in (row.train, row.test)),
         f"{max(row.difference.values()):.1e}",
         f"{row.seconds:.0f}",
     ]
-
-
-def _median_and_range(values: np.ndarray) -> str:
-    return f"{np.median(values):.1f} ({values.min():.1f}-{values.max():.1f})" if len(values) else ""
 
 
 def _cost_lines(costs: np.ndarray) -> list[str]:

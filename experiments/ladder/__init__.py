@@ -25,6 +25,6 @@ class Options(RunOptions):
     learning_rate: float = 0.003
     """Step size of the optimizer."""
     optimizer: str = "adam"
-    """sgd, momentum, rmsprop, adagrad or adam."""
+    """sgd, momentum, nesterov, rmsprop, adagrad, adam, adamw or lbfgs."""
     seed: int = 0
     """Of the split of the data, the random starts and the shuffles."""

@@ -85,8 +85,8 @@ def test_each_command_explains_its_options(capsys, command, words):
     ("command", "message"),
     [
         ("frobnicate", "no command is called 'frobnicate': there are list, run, compare and predict"),
-        ("run", "run takes the name of an experiment: there are catvnoncat, ladder"),
-        ("run nothing", "no experiment is called 'nothing': there are catvnoncat, ladder"),
+        ("run", "run takes the name of an experiment: there are "),
+        ("run nothing", "no experiment is called 'nothing': there are "),
         ("list more", "list takes no arguments"),
         ("run ladder --bogus", "--bogus"),
         ("run ladder --epochs many", "--epochs"),

@@ -1,0 +1,107 @@
+"""What mnist shows: the published figure beside what was reached, curves, mistakes, weights."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import jaxnn
+from experiments import plots, proof, tables
+from experiments.mnist.data import CLASSES, SIDE
+from experiments.mnist.presets import Preset
+from experiments.run_folder import RunFolder
+
+
+class Result(NamedTuple):
+    """A preset, trained.
+
+    Attributes:
+      name, preset: the row of the table.
+      part: what was measured on, "test" or "dev".
+      probabilities: of each start, example and class, (seeds, m, 10).
+      data: the images and digits measured on.
+      train_error: the share of wrong answers of each start, on the first 10 000 training images as they are.
+      history: the population's.
+      first_weights: of the first layer of the first start, (units, 784).
+      difference: of the two gradients, as `proof.DEFINITION` says.
+      seconds: of reading, compiling and training.
+    """
+
+    name: str
+    preset: Preset
+    part: str
+    probabilities: np.ndarray
+    data: jaxnn.Batch
+    train_error: np.ndarray
+    history: list[dict[str, Any]]
+    first_weights: np.ndarray
+    difference: float
+    seconds: float
+
+
+def error_rates(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The share of wrong answers: of probabilities (..., m, k), (...)."""
+    return (probabilities.argmax(axis=-1) != y).mean(axis=-1)
+
+
+def report(result: Result, ensemble: bool, folder: RunFolder) -> None:
+    """Print the table, and write it with pictures and all numbers to the folder."""
+    preset, y = result.preset, np.asarray(result.data.y)
+    wrong = error_rates(result.probabilities, y)
+    mean = result.probabilities.mean(axis=0)
+    together = float(error_rates(mean, y))
+    columns = ["preset", "layers", "published\ntest error %", f"{result.part} error %\nmedian (range)"]
+    cells = [result.name, str(preset.spec), f"{preset.published:.2f}", _median_and_range(wrong)]
+    if ensemble:
+        columns.append("of their mean\nprobability %")
+        cells.append(f"{100 * together:.2f}")
+    columns += ["starts", "training\nerror %", "epochs", "gradient\ndiff.", "seconds"]
+    cells += [str(len(wrong)), _median_and_range(result.train_error), str(preset.epochs)]
+    cells += [f"{result.difference:.1e}", f"{result.seconds:.0f}"]
+    table = tables.table("MNIST, trained with hand-derived gradients", columns, [cells], 2)
+    notes = [
+        f"published: {preset.source}",
+        f"gradient diff.: {proof.DEFINITION}, in float64; more than {proof.BOUND:g} fails the run",
+    ]
+    tables.show(table)
+    print(*notes, sep="\n")
+    folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
+    numbers = {
+        "preset": result.name,
+        "published_test_error": preset.published / 100,
+        f"{result.part}_error": wrong.tolist(),
+        "training_error": result.train_error.tolist(),
+        "ensemble_error": together,
+        "gradient_difference": result.difference,
+        "seconds": result.seconds,
+    }
+    folder.write_json("results.json", numbers)
+    _pictures(result, mean, folder)
+
+
+def _median_and_range(shares: np.ndarray) -> str:
+    return f"{100 * np.median(shares):.2f} ({100 * shares.min():.2f}-{100 * shares.max():.2f})"
+
+
+def _pictures(result: Result, mean: np.ndarray, folder: RunFolder) -> None:
+    epochs = [entry["epoch"] for entry in result.history]
+    measures = {name: best for name, best in {"loss": "", "dev_error": "min"}.items() if name in result.history[0]}
+    figure, axes = plots.grid(1, len(measures))
+    for panel, (name, best) in zip(axes[0], measures.items(), strict=True):
+        values = np.stack([entry[name] for entry in result.history])
+        curves = {f"start {i}": (epochs, values[:, i]) for i in range(values.shape[1])}
+        label = name.replace("_", " ")
+        plots.draw_curves(panel, curves, title=result.name, x="epoch", y=label, log=True, best=best)
+    caption = "Training loss by epoch, of each start" + (", and error on the dev split." if len(measures) > 1 else ".")
+    folder.add_picture("curves.png", plots.png(figure), caption)
+
+    first, y = result.probabilities[0], np.asarray(result.data.y)
+    figure, axes = plots.grid(1, 1)
+    plots.draw_confusion(axes[0, 0], np.asarray(jaxnn.confusion_matrix(first.argmax(axis=-1), y, 10)), CLASSES)
+    folder.add_picture("confusion.png", plots.png(figure), f"Answers of the first start, on the {result.part} images.")
+
+    images = np.asarray(result.data.x).reshape(-1, SIDE, SIDE)
+    sheet = plots.draw_mistakes(images, y, mean.argmax(axis=-1), np.clip(mean, 0, 1), most=20)
+    caption = "The worst mistakes of the mean probability: the digit was thought least likely."
+    folder.add_picture("mistakes.png", plots.png(sheet), caption)
+    sheet = plots.draw_weight_images(result.first_weights[:40].reshape(-1, SIDE, SIDE))
+    folder.add_picture("weights.png", plots.png(sheet), "Weights of the first units of the first layer.")

@@ -1,0 +1,176 @@
+"""The work of mnist: prove, train all starts in one program, measure, store, report."""
+
+import contextlib
+import time
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxnn
+from experiments import checkpoint
+from experiments.mnist import Options
+from experiments.mnist.data import CLASSES, DEV_FRACTION, SIDE, find_files, read_images
+from experiments.mnist.presets import PRESETS, Preset
+from experiments.mnist.report import Result, error_rates, report
+from experiments.options import check_at_least_one
+from experiments.progress import progress
+from experiments.proof import make_proof
+from experiments.run_folder import RunError, RunFolder, StartRun
+from experiments.timing import compile_clock
+
+_PROVED_ON = 1000
+"""Images: in float64, and by two programs, all would take long."""
+_MEASURED_ON = 10_000
+
+
+def run(options: Options, start: StartRun) -> None:
+    """Train a row of the table from several starts, and hold it against what was published."""
+    began, clock = time.perf_counter(), compile_clock()
+    preset = _preset(options)
+    _use_two_cpu_devices(options.seeds)
+    paths = find_files(options.data_dir)
+    train = read_images(paths["train"])
+    # Without --dev, nothing is measured before training is over. With it, the test files stay closed.
+    held_out = None
+    if options.dev:
+        train, held_out = jaxnn.split(
+            train.x, train.y, (1 - DEV_FRACTION, DEV_FRACTION), seed=options.seed, stratify=True
+        )
+    if not preset.batch_size <= len(train.x):
+        raise ValueError(f"--batch-size must be 1 to {len(train.x)}, the training images, got {preset.batch_size}")
+    test = None if options.dev else read_images(paths["test"])
+
+    folder = start()
+    model = preset.model()
+    population, difference = _train(options, preset, model, train, held_out, folder)
+    seconds = time.perf_counter() - began
+    measured = held_out if options.dev else test
+    probabilities = _probabilities(model, population.params, measured.x)
+    _store(options, preset, model, population, folder)
+    seen = jaxnn.Batch(train.x[:_MEASURED_ON], train.y[:_MEASURED_ON])
+    report(
+        Result(
+            name=options.preset,
+            preset=preset,
+            part="dev" if options.dev else "test",
+            probabilities=probabilities,
+            data=measured,
+            train_error=error_rates(_probabilities(model, population.params, seen.x), seen.y),
+            history=population.history,
+            first_weights=np.asarray(jaxnn.params_to_arrays(model.network, _member(population.params, 0))[0]),
+            difference=difference,
+            seconds=seconds,
+        ),
+        options.ensemble,
+        folder,
+    )
+    print(f"\n{time.perf_counter() - began:.0f} s in total; {clock}")
+
+
+def _use_two_cpu_devices(seeds: int) -> None:
+    """Halves of the starts side by side on two cores are faster than every product on both. GPUs take no notice."""
+    # Refused where JAX has computed already, as in a notebook: then on the devices there are.
+    with contextlib.suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", min(2, seeds))
+
+
+def _preset(options: Options) -> Preset:
+    """The preset, with what the options change."""
+    check_at_least_one("seeds", options.seeds)
+    changes = {name: getattr(options, name) for name in ("epochs", "learning_rate", "batch_size")}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    for name in {"epochs", "batch_size"} & set(changes):
+        check_at_least_one(name.replace("_", "-"), changes[name])
+    if not 0 <= options.seed <= 2**31 - options.seeds:
+        raise ValueError(f"--seed must be from 0 to {2**31 - options.seeds}, got {options.seed}")
+    preset = PRESETS[options.preset]._replace(**changes)
+    preset.optimizer(1)  # refuses a learning rate that makes no sense
+    return preset
+
+
+def _train(
+    options: Options,
+    preset: Preset,
+    model: jaxnn.Model,
+    train: jaxnn.Batch,
+    held_out: jaxnn.Batch | None,
+    folder: RunFolder,
+) -> tuple[jaxnn.Population, float]:
+    """All starts in one program, and the larger difference of the gradients, before and after."""
+    targets = train.y if preset.output == "softmax" else np.eye(10, dtype=np.float32)[train.y]
+    plain = jaxnn.objective(model.network, model.loss)
+    objective = jaxnn.augmented(plain, jaxnn.displaced(*preset.fields), (SIDE, SIDE)) if preset.fields else plain
+    optimizer = preset.optimizer(preset.epochs * -(-len(train.x) // preset.batch_size))
+
+    def member(seed):
+        init_key, fit_key = jax.random.split(jax.random.key(seed))
+        return jaxnn.Member(objective, optimizer, model.init(init_key), fit_key)
+
+    @jax.jit
+    def error(params, x, y):
+        return 1 - jaxnn.accuracy(jnp.argmax(model.outputs(params, x), axis=-1), y)
+
+    evaluate = None
+    if held_out is not None:
+        dev = jax.device_put(held_out)
+
+        def evaluate(params, seed):
+            return {"dev_error": error(params, dev.x, dev.y)}
+
+    prove = make_proof(options.preset, plain)
+    batch = jaxnn.Batch(train.x[:_PROVED_ON], targets[:_PROVED_ON])
+    before = prove(member(options.seed).params, batch)
+    with progress(f"mnist, {options.preset}", preset.epochs) as show:
+        population = jaxnn.fit_population(
+            member,
+            np.arange(options.seed, options.seed + options.seeds),
+            train.x,
+            targets,
+            epochs=preset.epochs,
+            batch_size=preset.batch_size,
+            shuffle="own",
+            evaluate=evaluate,
+            callback=partial(_log, folder, show),
+        )
+    return population, max(before, prove(_member(population.params, 0), batch))
+
+
+def _log(folder: RunFolder, show: Any, entry: dict[str, Any]) -> bool:
+    """Log and show a report; true, to stop, where a start has diverged."""
+    numbers = {name: np.asarray(value) for name, value in entry.items() if name not in ("epoch", "step")}
+    if np.isnan(numbers["loss"]).any():
+        return True
+    medians = {name: float(np.median(value)) for name, value in numbers.items()}
+    folder.log(epoch=entry["epoch"], step=entry["step"], **medians)
+    show(entry["epoch"], ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in medians.items()))
+    return False
+
+
+def _probabilities(model: jaxnn.Model, params: Any, x: np.ndarray) -> np.ndarray:
+    """Of each start, example and class, (seeds, m, 10); for squared error, the outputs, which stand for them."""
+    return np.asarray(jax.jit(jax.vmap(model.predict, in_axes=(0, None)))(params, x))
+
+
+def _member(params: Any, i: int) -> Any:
+    return jax.tree.map(lambda leaf: leaf[i], params)
+
+
+def _store(
+    options: Options, preset: Preset, model: jaxnn.Model, population: jaxnn.Population, folder: RunFolder
+) -> None:
+    """Write each start's network, also those before a divergence, which ends the run."""
+    plain = preset.spec.model()
+    for i in range(options.seeds):
+        arrays = jaxnn.params_to_arrays(model.network, _member(population.params, i))
+        params = jaxnn.params_from_arrays(plain.network, plain.in_shape, arrays)
+        stored = checkpoint.Checkpoint(preset.spec, params, CLASSES)
+        folder.write_bytes(f"seed-{options.seed + i}{checkpoint.SUFFIX}", checkpoint.encode(stored))
+    steps = [at for at in population.diverged_at if at is not None]
+    if steps:
+        raise RunError(
+            f"{options.preset} diverged at step {min(steps)}: the loss or an update was not finite; the params before "
+            f"are in {folder.path}; try a smaller --learning-rate"
+        )

@@ -1,0 +1,127 @@
+"""Learning curves: what more training data would bring, from trainings on parts of the data, all in one program."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnn.cross_validation import measured_each
+from jaxnn.data import check_batch, random_order
+from jaxnn.population import Member, Population, fit_population
+from jaxnn.training import is_count
+from jaxnn.typing import Array, Batch, Params, PyTree
+
+
+class LearningCurve(NamedTuple):
+    """What `learning_curve` returns, for n members, s random orders of the data and as many sizes as were asked for.
+
+    Attributes:
+      sizes: how many examples were trained on, (sizes,).
+      train: name -> what was measured on those examples, (n, s, sizes), NaN where a training diverged.
+      dev: name -> what was measured on the dev set, (n, s, sizes), NaN where a training diverged.
+      population: the n·s·sizes trainings, the sizes of one order next to each other, order by order.
+    """
+
+    sizes: np.ndarray
+    train: dict[str, np.ndarray]
+    dev: dict[str, np.ndarray]
+    population: Population
+
+
+def learning_curve(
+    member: Callable[[PyTree], Member],
+    hyperparameters: PyTree,
+    x: Any,
+    y: Any,
+    sizes: Sequence[int],
+    *,
+    dev: Batch,
+    seeds: Sequence[int],
+    measure: Callable[[Params, Batch], dict[str, Array]],
+    stratify: bool = False,
+    **options: Any,
+) -> LearningCurve:
+    """Train each of n members on training sets of several sizes, and measure it on these and on the dev set.
+
+    Where dev error still falls and train error is far below it, more data help; where both have met, they do not.
+
+    A training set of size k is the first k examples in a random order, so a larger one holds the smaller ones. The
+    others have weight 0: all trainings have arrays of one shape and are one population. On full batches each training
+    is the one on its examples alone. In mini-batches, every size makes the same number of steps, with batches of
+    which only some examples count.
+
+    Args:
+      member: from one member's hyperparameters to its `Member`, as `fit_population` takes it; without weights.
+      hyperparameters: of the n members, leaves (n, ...): a grid of seeds, say, for several random starts.
+      x: inputs, (m, ...), floats.
+      y: targets, (m,) or (m, k).
+      sizes: how many examples to train on, each from 1 to m.
+      dev: inputs and targets that are not trained on; its weight counts.
+      seeds: one for each random order of the examples. Several show how much the curve owes to which examples it met.
+      measure: `measure(params, batch) -> {name: scalar}`, with the weights of `batch` 1 where an example is trained on
+        and 0 elsewhere: `jaxnn.error_rate` takes such weights. It is compiled.
+      stratify: keep the classes' shares at every size; y must be labels (m,).
+      **options: of `fit_population`: epochs, batch_size and so on.
+
+    Returns:
+      A `LearningCurve`.
+
+    Raises:
+      ValueError: sizes outside 1..m, no seed, a member with weights of its own, or what `fit_population` refuses.
+
+    Example:
+      >>> import jax, jaxnn, numpy as np, optax
+      >>> x = np.random.default_rng(0).normal(size=(80, 30)).astype(np.float32)
+      >>> y = (x[:, 0] > 0).astype(int)
+      >>> model = jaxnn.logistic_regression(30)
+      >>> def member(h):
+      ...     key = jax.random.key(0)
+      ...     objective = jaxnn.objective(model.network, model.loss, jaxnn.l2(h["l2"]))
+      ...     return jaxnn.Member(objective, optax.sgd(1.0), model.init(key), key)
+      >>> def measure(params, batch):
+      ...     return {"error": jaxnn.error_rate(model.classify(params, batch.x), batch.y, batch.weight)}
+      >>> h, dev = jaxnn.grid(l2=[0.01]), jaxnn.Batch(x[60:], y[60:])
+      >>> curve = learning_curve(member, h, x[:60], y[:60], [10, 60], dev=dev, seeds=[0, 1], measure=measure, epochs=50)
+      >>> errors = curve.dev["error"].mean(axis=(0, 1))
+      >>> curve.dev["error"].shape, bool(errors[1] < errors[0])
+      ((1, 2, 2), True)
+
+    Source: Cortes et al., "Learning curves: asymptotic values and rate of convergence", 1993.
+    """
+    data, dev = check_batch(x, y), check_batch(*dev[:3])
+    m, sizes, seeds = data.x.shape[0], list(sizes), list(seeds)
+    if not sizes or not all(is_count(size) and size <= m for size in sizes):
+        raise ValueError(f"sizes are whole numbers from 1 to the {m} examples there are, got {sizes}")
+    if not seeds:
+        raise ValueError("seeds are empty, so there is no random order to take examples in: seeds=[0] is one")
+    # The place of each example in each order, (s, m): a training set of size k is those with places below k.
+    places = np.stack([random_order(np.asarray(data.y), seed, stratify).argsort() for seed in seeds])
+    n = len(jax.tree.leaves(hyperparameters)[0]) if jax.tree.leaves(hyperparameters) else 0
+    shape = (n, len(seeds), len(sizes))
+    of_member, order, size = (index.ravel() for index in np.indices(shape))
+
+    def on_part(h):
+        made = member(h["member"])
+        if made.weight is not None:
+            raise ValueError("learning_curve leaves examples out by weights, and the member has some of its own")
+        return made._replace(weight=(jnp.asarray(places)[h["order"]] < h["size"]).astype(jnp.result_type(float)))
+
+    members = jax.tree.map(lambda leaf: np.asarray(leaf)[of_member], hyperparameters)
+    size = np.asarray(sizes)[size]
+    population = fit_population(on_part, {"member": members, "order": order, "size": size}, x, y, **options)
+    trained_on = (places[order] < size[:, None]).astype(np.float32)
+    counts = np.ones(len(dev.x), np.float32) if dev.weight is None else dev.weight
+    sound = np.array([at is None for at in population.diverged_at])
+
+    def measured(batch, weights):
+        values = measured_each(measure, population.params, batch, weights)
+        return {name: np.where(sound, value, np.nan).reshape(shape) for name, value in values.items()}
+
+    return LearningCurve(
+        np.asarray(sizes),
+        measured(data, trained_on),
+        measured(dev, np.broadcast_to(counts, (len(size), len(dev.x)))),
+        population,
+    )

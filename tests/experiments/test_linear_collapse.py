@@ -1,0 +1,39 @@
+"""Networks of identities against scikit-learn's logistic regression, in a short form."""
+
+import json
+import warnings
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from experiments import cli
+from experiments.linear_collapse import run as linear_collapse
+
+
+def test_the_closest_affine_function():
+    random = np.random.default_rng(0)
+    x = random.normal(size=(30, 4))
+    affine = x @ random.normal(size=4) + 2
+    np.testing.assert_allclose(linear_collapse.best_affine(x, affine), affine, rtol=1e-10)
+    rest = x[:, 0] ** 2 - linear_collapse.best_affine(x, x[:, 0] ** 2)
+    np.testing.assert_allclose([rest.sum(), *(rest @ x)], 0, atol=1e-10)
+    assert abs(rest).max() > 0.1
+
+
+def test_the_run_in_short(tmp_path, monkeypatch):
+    networks = {name: linear_collapse.NETWORKS[name] for name in list(linear_collapse.NETWORKS)[:2]}
+    monkeypatch.setattr(linear_collapse, "NETWORKS", networks | {"a tanh": ("tanh",)})
+    argv = ["run", "linear_collapse", "--iterations", "150", "--runs-dir", str(tmp_path)]
+    assert cli.main(argv) == 0
+    (folder,) = tmp_path.iterdir()
+    logistic, identities, curved = json.loads((folder / "results.json").read_text())
+    data = linear_collapse.load()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        theirs = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000).fit(data.x, data.y)
+    p = theirs.predict_proba(data.x)[np.arange(len(data.y)), data.y]
+    np.testing.assert_allclose(logistic["cost"], -np.log(p).mean(), rtol=1e-7)
+    np.testing.assert_allclose(identities["cost"], logistic["cost"], rtol=1e-9)
+    assert identities["to_logistic"] < 1e-3 < 1 < curved["to_logistic"]
+    assert identities["to_affine"] < 1e-9 < 0.1 < curved["to_affine"]
+    assert curved["cost"] < logistic["cost"]

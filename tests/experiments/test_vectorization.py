@@ -1,0 +1,44 @@
+"""The four gradients, against differences of the cost, and the run in a short form."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments import cli
+from experiments.vectorization import gradients
+from experiments.vectorization import run as vectorization
+
+
+@pytest.mark.parametrize("way", ["double_loop", "example_loop", "vectorised", "compiled"])
+def test_each_is_the_slope_of_the_cost(way, x64):
+    w, b, x, y = vectorization._numbers(7, 3)
+
+    def cost(w, b):
+        z = x @ w + b
+        return np.mean(np.logaddexp(0, z) - y * z)
+
+    h = 1e-6
+    slopes = [(cost(w + h * e, b) - cost(w - h * e, b)) / (2 * h) for e in np.eye(3)]
+    slopes.append((cost(w, b + h) - cost(w, b - h)) / (2 * h))
+    computed = getattr(gradients, way)(w, b, x, y)
+    computed = vectorization._as_array(computed() if way == "compiled" else computed)
+    np.testing.assert_allclose(computed, slopes, rtol=1e-7, atol=1e-9)
+
+
+def test_the_run_in_short(tmp_path, capsys):
+    argv = ["run", "vectorization", "--examples", "40", "--features", "30", "--repeats", "1"]
+    assert cli.main([*argv, "--runs-dir", str(tmp_path)]) == 0
+    (folder,) = tmp_path.iterdir()
+    results = json.loads((folder / "results.json").read_text())
+    assert len(results["seconds"]) == len(results["differences"]) == 4
+    assert min(results["seconds"].values()) > 0
+    assert max(results["differences"].values()) < 1e-12
+    assert "arrays, jaxnn compiled" in capsys.readouterr().out
+
+
+def test_a_wrong_gradient_fails_the_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(vectorization, "vectorised", lambda w, b, x, y: (x.T @ (x @ w) / len(y), 0.0))
+    argv = ["run", "vectorization", "--examples", "4", "--features", "3", "--repeats", "1"]
+    assert cli.main([*argv, "--runs-dir", str(tmp_path)]) == 1
+    assert "the gradients differ by" in capsys.readouterr().err

@@ -1,0 +1,151 @@
+"""Learning curves, against the trainings that they stand for, one by one, on arrays of the subset alone."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxnn
+
+RNG = np.random.default_rng(2)
+X, X_DEV = RNG.normal(size=(23, 3)), RNG.normal(size=(9, 3))
+Y, Y_DEV = (X[:, 0] > 0.3).astype(np.int32), (X_DEV[:, 0] > 0.3).astype(np.int32)
+DEV = jaxnn.Batch(X_DEV, Y_DEV)
+MODEL = jaxnn.mlp((3, 4, 1), "tanh")
+GRID = jaxnn.grid(seed=[0, 5], l2=[0.0, 0.1])
+SIZES, SEEDS = [4, 23, 10], [3, 8, 9]
+
+
+def member(h):
+    objective = jaxnn.objective(MODEL.network, MODEL.loss, jaxnn.l2(h["l2"]))
+    key = jax.random.key(h["seed"])
+    return jaxnn.Member(objective, optax.adam(0.05), MODEL.init(key), key)
+
+
+def measure(params, batch):
+    return {
+        "error": jaxnn.error_rate(MODEL.classify(params, batch.x), batch.y, batch.weight),
+        "loss": jaxnn.objective(MODEL.network, MODEL.loss).value(params, batch),
+    }
+
+
+def curve(hyperparameters=GRID, member=member, x=X, y=Y, sizes=SIZES, **options):
+    options = {"dev": DEV, "seeds": SEEDS, "measure": measure, "epochs": 6, **options}
+    return jaxnn.learning_curve(member, hyperparameters, x, y, sizes, **options)
+
+
+def subset(size, seed):
+    """The first examples in the order that NumPy's generator gives."""
+    return np.random.default_rng(seed).permutation(len(X))[:size]
+
+
+def test_each_size_is_the_training_on_the_subset_alone(x64):
+    result = curve()
+    assert result.sizes.tolist() == SIZES
+    for i, s, k in ((0, 0, 0), (1, 2, 2), (2, 1, 1)):
+        made = member({name: values[i] for name, values in GRID.items()})
+        part = np.sort(subset(SIZES[k], SEEDS[s]))
+        alone = jaxnn.fit(made.objective, made.optimizer, made.params, X[part], Y[part], key=made.key, epochs=6)
+        ours = result.population.member((i * len(SEEDS) + s) * len(SIZES) + k)
+        for a, b in zip(jax.tree.leaves(ours.params), jax.tree.leaves(alone.params), strict=True):
+            assert a.dtype == jnp.float64
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(ours.losses, alone.losses, rtol=1e-12)
+        for measured, batch in (
+            (result.train, jaxnn.Batch(jnp.asarray(X[part]), jnp.asarray(Y[part]))),
+            (result.dev, jaxnn.Batch(jnp.asarray(X_DEV), jnp.asarray(Y_DEV))),
+        ):
+            assert measured.keys() == {"error", "loss"}
+            for name, value in measure(alone.params, batch).items():
+                assert measured[name].shape == (4, 3, 3)
+                np.testing.assert_allclose(measured[name][i, s, k], value, rtol=1e-10)
+
+
+def test_larger_training_sets_hold_the_smaller_ones_and_seeds_draw_others():
+    """By a measure that gives the weights away."""
+
+    def weights(params, batch):
+        return {f"is {i}": batch.weight[i] for i in range(9)}
+
+    seen = curve(jaxnn.grid(seed=[0], l2=[0.0]), sizes=[5, 12, 23], measure=weights, epochs=1).train
+    seen = np.stack(list(seen.values()))[:, 0]
+    assert (seen[..., 0] <= seen[..., 1]).all() and (seen[..., 2] == 1).all()
+    for s, seed in enumerate(SEEDS):
+        for k, size in enumerate((5, 12)):
+            np.testing.assert_array_equal(seen[:, s, k], np.isin(np.arange(9), subset(size, seed)))
+
+
+def test_stratified_parts_keep_the_classes_shares():
+    y = np.repeat([0, 1], [15, 8])
+
+    def share(params, batch):
+        return {"ones": (batch.weight * batch.y).sum()}
+
+    ones = curve(jaxnn.grid(seed=[0], l2=[0.0]), y=y, measure=share, epochs=1, stratify=True).train["ones"]
+    assert abs(ones[0] - np.array(SIZES) * 8 / 23).max() <= 1
+    by_chance = curve(jaxnn.grid(seed=[0], l2=[0.0]), y=y, measure=share, epochs=1).train["ones"]
+    assert np.ptp(by_chance[0, :, 0]) > 0
+
+
+def test_more_data_bring_dev_and_train_error_together():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 20)).astype(np.float32)
+    y = (x[:, 0] + rng.normal(size=400) > 0).astype(int)
+    model = jaxnn.logistic_regression(20)
+
+    def logistic(h):
+        objective = jaxnn.objective(model.network, model.loss)
+        key = jax.random.key(0)
+        return jaxnn.Member(objective, optax.sgd(h["rate"]), model.init(key), key)
+
+    def error(params, batch):
+        return {"error": jaxnn.error_rate(model.classify(params, batch.x), batch.y, batch.weight)}
+
+    result = jaxnn.learning_curve(
+        logistic,
+        {"rate": np.array([1.0])},
+        x[:200],
+        y[:200],
+        [10, 50, 200],
+        dev=jaxnn.Batch(x[200:], y[200:]),
+        seeds=range(4),
+        measure=error,
+        epochs=200,
+    )
+    train, dev = (measured["error"].mean(axis=(0, 1)) for measured in (result.train, result.dev))
+    assert train[0] == 0 and (np.diff(train) > 0).all() and (np.diff(dev) < 0).all()
+
+
+def test_weights_of_the_dev_set_count():
+    of_few = np.arange(9) < 4
+    weighted = curve(dev=DEV._replace(weight=of_few.astype(float)), epochs=1)
+    few = curve(dev=jaxnn.Batch(X_DEV[of_few], Y_DEV[of_few]), epochs=1)
+    np.testing.assert_allclose(weighted.dev["loss"], few.dev["loss"], rtol=1e-5)
+
+
+def test_a_training_that_diverges_is_nan():
+    result = curve(
+        {"seed": np.array([0]), "l2": np.array([1e38])}, member=lambda h: member(h)._replace(optimizer=optax.sgd(1e10))
+    )
+    assert np.isnan(result.train["loss"]).all() and np.isnan(result.dev["error"]).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sizes": [0, 5]}, r"whole numbers from 1 to the 23 examples there are, got \[0, 5\]"),
+        ({"sizes": [24]}, "from 1 to the 23"),
+        ({"sizes": [2.5]}, "from 1 to the 23"),
+        ({"sizes": []}, "from 1 to the 23"),
+        ({"seeds": []}, "seeds are empty"),
+        ({"hyperparameters": {}}, "empty|length 0"),
+        ({"member": lambda h: member(h)._replace(weight=jnp.ones(23))}, "some of its own"),
+        ({"measure": lambda params, batch: params}, "dictionary of scalars"),
+        ({"dev": jaxnn.Batch(X_DEV, Y_DEV[:4])}, "x has 9 examples, y has shape"),
+        ({"y": np.zeros((23, 2)), "stratify": True}, r"stratify takes labels \(m,\)"),
+    ],
+)
+def test_bad_plans_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        curve(**options)
