@@ -46,7 +46,8 @@ def draw_curves(
     if all(isinstance(at, int | np.integer) for xs, _ in curves.values() for at in xs):
         axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    # A legend of long names must not make the axes small.
+    axes.legend(frameon=False).set_in_layout(False)
 
 
 def draw_confusion(axes: Axes, matrix: np.ndarray, classes: Sequence[str]) -> None:
