@@ -202,7 +202,10 @@ def _help() -> str:
 
 def _listing(experiment: Any) -> str:
     fields = [
-        textwrap.fill(f"  {name + ':':10}{experiment.field(name)}", 100, subsequent_indent=" " * 12) for name in FIELDS
+        textwrap.fill(
+            f"  {name + ':':10}{experiment.field(name)}", 100, subsequent_indent=" " * 12, break_on_hyphens=False
+        )
+        for name in FIELDS
     ]
     return "\n".join([f"{experiment.name}: {experiment.title}", *fields])
 

@@ -43,7 +43,7 @@ def subset(size, seed):
 def test_each_size_is_the_training_on_the_subset_alone(x64):
     result = curve()
     assert result.sizes.tolist() == SIZES
-    for i, s, k in ((0, 0, 0), (1, 2, 2), (2, 1, 1)):
+    for i, s, k in ((0, 0, 0), (3, 2, 2)):
         made = member({name: values[i] for name, values in GRID.items()})
         part = np.sort(subset(SIZES[k], SEEDS[s]))
         alone = jaxnn.fit(made.objective, made.optimizer, made.params, X[part], Y[part], key=made.key, epochs=6)

@@ -16,6 +16,9 @@ from experiments.run_folder import StartRun
 FEW = 60
 SHIFT = 2
 SIZES = (20, 50, 100, 200, 400, 800)
+CHOSEN_FROM, CHOSEN_BY = 200, 30
+"""Networks, and dev images by which the best of them is chosen: too few, so it is chosen by chance."""
+CHOICE_STEPS = 60
 WIDTHS = (2, 64)
 CURVES = 4
 """Random orders of the examples behind each learning curve."""
@@ -58,17 +61,32 @@ def run(options: Options, start: StartRun) -> None:
     ]
 
     folder, results, predicted = start(), [], {}
-    with progress("bias_variance", len(cases) + 1) as show:
+    with progress("bias_variance", len(cases) + 2) as show:
         for case in cases:
             result, predicted[case.name] = _train(case, digits, options)
             results.append(result)
             show(len(results), case.name)
+        result, predicted[result["training"]] = _choose(digits, options)
+        results.append(result)
+        show(len(results), result["training"])
         curve = _learning_curve(digits, options)
 
     shown = [
         tables.table(
             f"Digits: {len(digits.train.y)} train, {len(digits.dev.y)} dev and {len(digits.test.y)} test images",
-            ("training", "found", "train", "train-dev", "dev", "test error %", "bias", "variance", "mismatch", "ECE %"),
+            (
+                "training",
+                "found",
+                "train",
+                "train-dev",
+                "dev",
+                "test error %",
+                "bias",
+                "variance",
+                "mismatch",
+                "test - dev",
+                "ECE %",
+            ),
             [_cells(result) for result in results],
             2,
         ),
@@ -126,19 +144,47 @@ def _train(case: Case, digits: Digits, options: Options) -> tuple[dict[str, Any]
         report_every=case.epochs,
     )
     parts = {"train": case.train, "train_dev": case.train_dev, "dev": digits.dev, "test": digits.test}
-    parts = {name: part for name, part in parts.items() if part is not None}
+    return _judge(case.name, model, fit.params, parts, options)
+
+
+def _choose(digits: Digits, options: Options) -> tuple[dict[str, Any], np.ndarray]:
+    """The same of the best of many small networks, by its error on few dev images."""
+    model = jaxnn.mlp((64, 4, 10), "tanh", output="softmax")
+    objective = jaxnn.objective(model.network, model.loss)
+
+    def member(h):
+        key = jax.random.key(h["seed"])
+        return jaxnn.Member(objective, optax.adam(1e-2), model.init(key), key)
+
+    def measure(params, h):
+        return {"error": jaxnn.error_rate(model.classify(params, dev.x), dev.y)}
+
+    dev = jaxnn.Batch(digits.dev.x[:CHOSEN_BY], digits.dev.y[:CHOSEN_BY])
+    seeds, plan = jaxnn.grid(seed=range(CHOSEN_FROM)), {"epochs": CHOICE_STEPS, "report_every": CHOICE_STEPS}
+    train = digits.train
+    population = jaxnn.fit_population(member, seeds, train.x, train.y, evaluate=jax.jit(measure), **plan)
+    best = population.member(population.best("error"))
+    name = f"best of {CHOSEN_FROM} by {CHOSEN_BY} dev images"
+    return _judge(name, model, best.params, {"train": train, "dev": dev, "test": digits.test}, options)
+
+
+def _judge(
+    name: str, model: jaxnn.Model, params: Any, parts: dict[str, jaxnn.Batch | None], options: Options
+) -> tuple[dict[str, Any], np.ndarray]:
+    """The errors on the parts given, the diagnosis, the calibration; and the test images' probabilities, (m, 10)."""
+    parts = {part: batch for part, batch in parts.items() if batch is not None}
 
     @jax.jit
     def measure(params, parts):
-        errors = {name: jaxnn.error_rate(model.classify(params, part.x), part.y) for name, part in parts.items()}
+        errors = {part: jaxnn.error_rate(model.classify(params, b.x), b.y) for part, b in parts.items()}
         p = model.predict(params, parts["test"].x)
         return errors, p, jaxnn.expected_calibration_error(p, parts["test"].y)
 
-    errors, p, ece = jax.device_get(measure(fit.params, parts))
-    errors = {f"{name}_error": float(error) for name, error in errors.items()}
-    counts = {f"n_{name}": len(part.y) for name, part in parts.items()}
+    errors, p, ece = jax.device_get(measure(params, parts))
+    errors = {f"{part}_error": float(error) for part, error in errors.items()}
+    counts = {f"n_{part}": len(batch.y) for part, batch in parts.items()}
     diagnosis = jaxnn.diagnose(achievable_error=options.achievable_error, **errors, **counts)
-    return {"training": case.name, **errors, **diagnosis._asdict(), "ece": float(ece)}, p
+    return {"training": name, **errors, **diagnosis._asdict(), "ece": float(ece)}, p
 
 
 def _learning_curve(digits: Digits, options: Options) -> dict[str, list]:
@@ -181,7 +227,7 @@ def _cells(result: dict[str, Any]) -> list[str]:
         result["training"],
         ", ".join(result["found"]),
         *(percent(f"{part}_error") for part in ("train", "train_dev", "dev", "test")),
-        *(gap(name) for name in ("bias", "variance", "mismatch")),
+        *(gap(name) for name in ("bias", "variance", "mismatch", "dev_overfitting")),
         percent("ece"),
     ]
 
@@ -196,8 +242,8 @@ def _draw_learning_curves(curve: dict[str, list]) -> bytes:
 
 
 def _draw_reliability(results: list[dict[str, Any]], predicted: dict[str, np.ndarray], test: jaxnn.Batch) -> bytes:
-    figure, axes = plots.grid(1, len(results))
-    for axis, result in zip(axes[0], results, strict=True):
+    figure, axes = plots.grid(2, len(results) // 2)
+    for axis, result in zip(axes.flat, results, strict=True):
         curve = jaxnn.reliability_curve(predicted[result["training"]], test.y)
         used = np.asarray(curve.count) > 0
         name = f"{result['training']}\nECE {100 * result['ece']:.1f} %"

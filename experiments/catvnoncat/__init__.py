@@ -37,3 +37,5 @@ class Options(RunOptions):
     """Step size of each network; by default the published 0.005, 0.0075 and 0.0075."""
     optimizer: str = "sgd"
     """sgd, momentum, nesterov, rmsprop, adagrad, adam, adamw or lbfgs; published is sgd, on all examples at once."""
+    beyond: bool = False
+    """Also train a network with augmentation, dropout and early stopping, from 8 starts: about BEYOND more minutes."""

@@ -60,8 +60,8 @@ def spread(costs: np.ndarray) -> dict[str, float]:
     }
 
 
-def report(rows: Sequence[Row], photos: Photos, folder: RunFolder) -> None:
-    """Print the table, and write it with the plots and all numbers to the folder."""
+def report(rows: Sequence[Row], photos: Photos, folder: RunFolder, more: Sequence[str] = ()) -> None:
+    """Print the table, with `more` lines, and write it with the plots and all numbers to the folder."""
     title = "Cat or no cat, trained with hand-derived gradients"
     table = tables.table(title, COLUMNS, [_cells(row) for row in rows], 2)
     logistic = next(row for row in rows if row.network == "logistic")
@@ -73,6 +73,7 @@ def report(rows: Sequence[Row], photos: Photos, folder: RunFolder) -> None:
         f"more than {proof.BOUND:g} fails the run",
         "same start: the weights that the course drew. These networks are stored, for predict.",
         "other starts: random, and all trained in one program with the former.",
+        *(["", *more] if more else []),
     ]
     tables.show(table)
     print(*notes, sep="\n")

@@ -12,7 +12,7 @@ import optax
 
 import jaxnn
 from experiments import checkpoint
-from experiments.catvnoncat import Options
+from experiments.catvnoncat import Options, beyond
 from experiments.catvnoncat.data import IMAGE_SHAPE, Photos, find_files, read_photos
 from experiments.catvnoncat.report import Row, report, spread
 from experiments.networks import NetworkSpec
@@ -57,13 +57,16 @@ def run(options: Options, start: StartRun) -> None:
     photos = read_photos(find_files(options.data_dir))
 
     folder = start()
-    rows, done = [], 0
-    with progress("catvnoncat", sum(training.iterations for training in trainings.values())) as show:
+    rows, done, more = [], 0, []
+    total = sum(training.iterations for training in trainings.values())
+    with progress("catvnoncat", total + options.beyond * beyond.STARTS * beyond.EPOCHS) as show:
         for name, training in trainings.items():
             show_network = partial(_show, show, done, name)
             rows.append(_train(name, training, photos, folder, show_network))
             done += training.iterations
-    report(rows, photos, folder)
+        if options.beyond:
+            more = beyond.lines(beyond.train(photos, partial(_show, show, done, "beyond")), photos.test.y)
+    report(rows, photos, folder, more)
     print(f"\n{time.perf_counter() - began:.0f} s in total; {clock}")
 
 

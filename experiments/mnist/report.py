@@ -50,12 +50,12 @@ def report(result: Result, ensemble: bool, folder: RunFolder) -> None:
     mean = result.probabilities.mean(axis=0)
     together = float(error_rates(mean, y))
     columns = ["preset", "layers", "published\ntest error %", f"{result.part} error %\nmedian (range)"]
-    cells = [result.name, str(preset.spec), f"{preset.published:.2f}", _median_and_range(wrong)]
+    cells = [result.name, str(preset.spec), f"{preset.published:.2f}", tables.median_and_range(100 * wrong, 2)]
     if ensemble:
         columns.append("of their mean\nprobability %")
         cells.append(f"{100 * together:.2f}")
     columns += ["starts", "training\nerror %", "epochs", "gradient\ndiff.", "seconds"]
-    cells += [str(len(wrong)), _median_and_range(result.train_error), str(preset.epochs)]
+    cells += [str(len(wrong)), tables.median_and_range(100 * result.train_error, 2), str(preset.epochs)]
     cells += [f"{result.difference:.1e}", f"{result.seconds:.0f}"]
     table = tables.table("MNIST, trained with hand-derived gradients", columns, [cells], 2)
     notes = [
@@ -76,10 +76,6 @@ def report(result: Result, ensemble: bool, folder: RunFolder) -> None:
     }
     folder.write_json("results.json", numbers)
     _pictures(result, mean, folder)
-
-
-def _median_and_range(shares: np.ndarray) -> str:
-    return f"{100 * np.median(shares):.2f} ({100 * shares.min():.2f}-{100 * shares.max():.2f})"
 
 
 def _pictures(result: Result, mean: np.ndarray, folder: RunFolder) -> None:

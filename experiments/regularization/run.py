@@ -65,11 +65,16 @@ def drawn(seed: jax.Array) -> jax.Array:
     return (jax.random.permutation(jax.random.key(seed), POOL) < M_TRAIN).astype(np.float32)
 
 
+def network(dropout_rate: Any = 0.5) -> jaxnn.Model:
+    """Any rate, since nothing is dropped where it only predicts."""
+    return jaxnn.mlp(SIZES, "relu", init="he", dropout_rate=dropout_rate)
+
+
 def train(options: Options, pool: jaxnn.Batch, callback: Any) -> jaxnn.Population:
     """All kinds and seeds: what has the same seed has the same start and the same points."""
 
     def member(h):
-        model = jaxnn.mlp(SIZES, "relu", init="he", dropout_rate=h["dropout"])
+        model = network(h["dropout"])
         objective = jaxnn.objective(model.network, model.loss, jaxnn.l2(h["l2"]))
         init_key, fit_key = jax.random.split(jax.random.key(h["seed"]))
         adam = jaxnn.optimizer("adam", options.learning_rate)
@@ -85,7 +90,7 @@ def train(options: Options, pool: jaxnn.Batch, callback: Any) -> jaxnn.Populatio
 
 def _measure(population: jaxnn.Population, pool: jaxnn.Batch, test: jaxnn.Batch, seeds: int) -> dict[str, np.ndarray]:
     """Name -> (kinds, seeds): accuracies in percent, and the test cost, without dropout."""
-    model = jaxnn.mlp(SIZES, "relu")
+    model = network()
 
     def measure(params, seed):
         return {
@@ -137,7 +142,7 @@ def _change(difference: np.ndarray) -> str:
 def _draw(params: Any, pool: jaxnn.Batch, seeds: int) -> bytes:
     figure, axes = plots.grid(2, 4)
     inside = np.asarray(drawn(0)) == 1
-    predict = jax.jit(jaxnn.mlp(SIZES, "relu").predict)
+    predict = jax.jit(network().predict)
     for i, (name, panel) in enumerate(zip(KINDS, axes.ravel(), strict=False)):
         first = jax.tree.map(lambda leaf, i=i: leaf[i * seeds], params)
         plots.draw_decision_boundary(

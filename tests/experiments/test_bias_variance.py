@@ -28,10 +28,12 @@ def results(tmp_path_factory):
 
 
 def test_each_diagnosis_names_what_was_done(results):
-    small, short, few, moved, good = results[0]["trainings"]
+    small, short, few, moved, good, chosen = results[0]["trainings"]
     assert small["found"][0] == short["found"][0] == "bias"
     assert few["found"][0] == "variance"
     assert moved["found"][0] == "mismatch"
+    assert "dev_overfitting" in chosen["found"] and chosen["dev_error"] < chosen["train_error"]
+    assert not any("dev_overfitting" in other["found"] for other in (small, short, few, moved, good))
     assert max(good["bias"], good["variance"]) < 0.06 < few["variance"] < small["bias"]
     assert good["ece"] < few["ece"]
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 import jaxnn
 from experiments import checkpoint, cli
+from experiments.catvnoncat import beyond
 from experiments.catvnoncat import run as catvnoncat
 from experiments.catvnoncat.data import find_files, read_photos
 
@@ -49,6 +50,17 @@ def test_a_small_run_leaves_everything(capsys, tmp_path, write_photos):
     Image.new("RGB", (90, 90), "white").save(tmp_path / "white.png")
     assert cli.main(["predict", str(folder), str(tmp_path / "white.png")]) == 0
     assert "cat with probability 0." in capsys.readouterr().out
+
+
+def test_beyond_measures_the_test_photos_by_the_best_params(tmp_path, write_photos):
+    photos, shown = read(write_photos(tmp_path)), []
+    found = beyond.train(photos, shown.append, starts=2, epochs=10)
+    assert found.probabilities.shape == (2, len(photos.test.x)) and set(found.epochs) <= {5, 10}
+    assert shown[-1] == 20 and shown == sorted(shown)
+    assert not np.array_equal(*found.probabilities)
+    sure = found._replace(probabilities=np.tile(photos.test.y == 1, (2, 1)).astype(float))
+    said = beyond.lines(sure, photos.test.y)
+    assert "100.0 (100.0-100.0)" in said[1] and "100.0" in said[2]
 
 
 def test_a_run_that_diverges_says_when_and_keeps_what_went_before(capsys, tmp_path, write_photos):
