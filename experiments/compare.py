@@ -24,7 +24,7 @@ _SAYS_NOTHING = {"command", "started"}
 class Options:
     """What to compare."""
 
-    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN RUN ...")]
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN RUN ...", help_behavior_hint="")]
     """The results folders of two or more runs."""
     page: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("compare.html")
     """Where the page is written; a file that is there is replaced."""

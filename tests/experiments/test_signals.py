@@ -38,9 +38,9 @@ def forward(spec, arrays, x, added):
         NetworkSpec((5, 4, 3), "tanh", "softmax"),
         NetworkSpec((5, 4, 6, 2, 1), "relu", "binary", "he"),
         NetworkSpec((5, 4, 1), "tanh", "relu"),
-        NetworkSpec((5, *[3] * 70, 1), "tanh"),  # of which mlp makes a scan
+        NetworkSpec((5, *[3] * 64, 1), "tanh"),  # of which mlp makes a scan
     ],
-    ids=str,
+    ids=lambda spec: f"{len(spec.sizes) - 1}-layers-{spec.output}",
 )
 def test_signals_are_the_outputs_and_the_slopes_by_what_is_added_to_them(spec):
     model, random = spec.model(), np.random.default_rng(0)
