@@ -97,6 +97,14 @@ def draw_mistakes(
     return figure
 
 
+def draw_images(images: np.ndarray, columns: int) -> Figure:
+    """Images (m, height, width), from 0 to 1, black on white, so many to a row."""
+    figure, panels = _sheet(len(images), columns=columns, width=1.0, height=1.0)
+    for panel, image in zip(panels, images, strict=True):
+        panel.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    return figure
+
+
 def draw_weight_images(weights: np.ndarray, *, titles: Sequence[str] = ()) -> Figure:
     """Images of weights, one for each unit: (n, height, width), or (n, height, width, 3) for colour.
 

@@ -10,6 +10,8 @@ from experiments.mnist.data import CLASSES, SIDE
 from experiments.mnist.presets import Preset
 from experiments.run_folder import RunFolder
 
+DISTORTED_COLUMNS = 8
+
 
 class Result(NamedTuple):
     """A preset, trained.
@@ -20,6 +22,7 @@ class Result(NamedTuple):
       probabilities: of each start, example and class, (seeds, m, 10).
       data: the images and digits measured on.
       train_error: the share of wrong answers of each start, on the first 10 000 training images as they are.
+      distorted: training images as they are and as they were trained on, rows of `DISTORTED_COLUMNS`, or `None`.
       history: the population's.
       first_weights: of the first layer of the first start, (units, 784).
       difference: of the two gradients, as `proof.DEFINITION` says.
@@ -32,6 +35,7 @@ class Result(NamedTuple):
     probabilities: np.ndarray
     data: jaxnn.Batch
     train_error: np.ndarray
+    distorted: np.ndarray | None
     history: list[dict[str, Any]]
     first_weights: np.ndarray
     difference: float
@@ -101,3 +105,7 @@ def _pictures(result: Result, mean: np.ndarray, folder: RunFolder) -> None:
     folder.add_picture("mistakes.png", plots.png(sheet), caption)
     sheet = plots.draw_weight_images(result.first_weights[:40].reshape(-1, SIDE, SIDE))
     folder.add_picture("weights.png", plots.png(sheet), "Weights of the first units of the first layer.")
+    if result.distorted is not None:
+        sheet = plots.draw_images(result.distorted, DISTORTED_COLUMNS)
+        caption = "Training images, and beside each what was made of it: every epoch makes others."
+        folder.add_picture("distorted.png", plots.png(sheet), caption)

@@ -14,7 +14,7 @@ from experiments import checkpoint
 from experiments.mnist import Options
 from experiments.mnist.data import CLASSES, DEV_FRACTION, SIDE, find_files, read_images
 from experiments.mnist.presets import PRESETS, Preset
-from experiments.mnist.report import Result, error_rates, report
+from experiments.mnist.report import DISTORTED_COLUMNS, Result, error_rates, report
 from experiments.options import check_at_least_one
 from experiments.progress import progress
 from experiments.proof import make_proof
@@ -59,6 +59,7 @@ def run(options: Options, start: StartRun) -> None:
             probabilities=probabilities,
             data=measured,
             train_error=error_rates(_probabilities(model, population.params, seen.x), seen.y),
+            distorted=_distorted(preset, train.x) if preset.fields else None,
             history=population.history,
             first_weights=np.asarray(jaxnn.params_to_arrays(model.network, _member(population.params, 0))[0]),
             difference=difference,
@@ -156,6 +157,14 @@ def _probabilities(model: jaxnn.Model, params: Any, x: np.ndarray) -> np.ndarray
 
 def _member(params: Any, i: int) -> Any:
     return jax.tree.map(lambda leaf: leaf[i], params)
+
+
+def _distorted(preset: Preset, x: np.ndarray) -> np.ndarray:
+    """The first images, each followed by what the preset's distortions make of it."""
+    keys = jax.random.split(jax.random.key(0), DISTORTED_COLUMNS - 1)
+    augment = jax.vmap(jaxnn.displaced(*preset.fields), in_axes=(0, None))
+    images = x[:6].reshape(-1, SIDE, SIDE)
+    return np.concatenate([np.concatenate([image[None], augment(keys, image)]) for image in images])
 
 
 def _store(

@@ -8,7 +8,7 @@ Expected: The tree takes 14 units in three hidden layers. But one hidden layer o
           what grows exponentially in a shallow network is an OR of ANDs, with 128 units, one for each odd pattern.
           Depth does not help training to get there: with 121 params neither network gets all patterns right from any
           of 32 starts (medians 79 % deep, 88 % shallow); with 961 params, the shallow one does from all of them, the
-          deep one from 28, though at its median the deep one's cost falls faster.
+          deep one from 28, though its median cost is the lower, 1e-4 against 5e-3.
 """
 
 from dataclasses import dataclass

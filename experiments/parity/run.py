@@ -52,7 +52,7 @@ def run(options: Options, start: StartRun) -> None:
         ),
         tables.table(
             f"Weights that are found: Adam, {options.iterations} steps on all {2**n} patterns, {options.seeds} starts",
-            ("network", "layers", "params", "rate", "all right", "right %: median (range)"),
+            ("network", "layers", "params", "rate", "all right", "right %: median (range)", "median cost"),
             [_cells(result, options.seeds) for result in trained],
             2,
         ),
@@ -114,7 +114,8 @@ def _train(name: str, spec: NetworkSpec, data: jaxnn.Batch, options: Options) ->
     costs = np.median(population.losses.reshape(len(RATES), options.seeds, -1)[best], axis=0)
     result = {"network": name, "sizes": str(spec), "params": spec.n_params, "rate": RATES[best]}
     result["solved"] = {str(rate): int((own == 1).sum()) for rate, own in zip(RATES, accuracies, strict=True)}
-    return result | {"accuracies": accuracies[best].tolist()}, (range(len(costs)), costs)
+    result |= {"accuracies": accuracies[best].tolist(), "cost": float(costs[-1])}
+    return result, (range(len(costs)), costs)
 
 
 def _cells(result: dict, seeds: int) -> list[str]:
@@ -126,4 +127,5 @@ def _cells(result: dict, seeds: int) -> list[str]:
         f"{result['rate']:g}",
         f"{result['solved'][str(result['rate'])]} of {seeds}",
         f"{middle:.1f} ({low:.1f}-{high:.1f})",
+        f"{result['cost']:.1e}",
     ]
