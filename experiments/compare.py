@@ -4,6 +4,7 @@ The page, compare.html here unless --page says otherwise, is self-contained, as 
 """
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ _SAYS_NOTHING = {"command", "started"}
 class Options:
     """What to compare."""
 
-    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN RUN ...")]
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN RUN ...", help_behavior_hint="")]
     """The results folders of two or more runs."""
     page: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("compare.html")
     """Where the page is written; a file that is there is replaced."""
@@ -37,7 +38,7 @@ class Run(NamedTuple):
     """What a run's folder says.
 
     Attributes:
-      name: of the folder.
+      name: of the folder, and as much of its path as not all runs share.
       settings: config.json, flat.
       report: report.txt; empty where the run did not come so far.
       curves: as `read_curves` gives them.
@@ -96,10 +97,11 @@ def differences(runs: Sequence[Run]) -> list[list[str]]:
 def _read_runs(paths: Sequence[Path]) -> list[Run]:
     if len(paths) < 2:
         raise ValueError(f"compare takes two or more runs, got {len(paths)}")
-    if len({path.resolve() for path in paths}) < len(paths):
+    full = [path.resolve() for path in paths]
+    if len(set(full)) < len(full):
         raise ValueError(f"a run is named twice in {' '.join(map(str, paths))}")
-    unique = len({path.name for path in paths}) == len(paths)
-    runs = [_read_run(path, path.name if unique else str(path)) for path in paths]
+    common = Path(os.path.commonpath(path.parent for path in full))
+    runs = [_read_run(path, str(whole.relative_to(common))) for path, whole in zip(paths, full, strict=True)]
     kinds = [run.settings["experiment"] for run in runs]
     if len(set(kinds)) > 1:
         told = ", ".join(f"{path} is of {kind}" for path, kind in zip(paths, kinds, strict=True))

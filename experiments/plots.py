@@ -46,7 +46,8 @@ def draw_curves(
     if all(isinstance(at, int | np.integer) for xs, _ in curves.values() for at in xs):
         axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    # A legend of long names must not make the axes small.
+    axes.legend(frameon=False).set_in_layout(False)
 
 
 def draw_confusion(axes: Axes, matrix: np.ndarray, classes: Sequence[str]) -> None:
@@ -151,8 +152,9 @@ def draw_decision_boundary(
         np.linspace(bottom - margin, top + margin, 200, dtype=np.float32),
     )
     heights = np.asarray(score(np.stack([across.ravel(), up.ravel()], axis=1))).reshape(across.shape)
-    axes.contourf(across, up, heights, levels=np.linspace(0, 1, 21), cmap="RdBu_r", alpha=0.6)
+    # The pale middle of the colours, so that points of the same class stand out.
+    axes.contourf(across, up, heights, levels=np.linspace(0, 1, 21), cmap="RdBu_r", vmin=-0.6, vmax=1.6)
     if heights.min() < 0.5 < heights.max():
         axes.contour(across, up, heights, levels=[0.5], colors="black", linewidths=1)
-    axes.scatter(*x.T, c=y, cmap="RdBu_r", edgecolors="white", linewidths=0.4, s=14)
+    axes.scatter(*x.T, c=y, cmap="RdBu_r", vmin=-0.1, vmax=1.1, edgecolors="white", linewidths=0.4, s=16)
     axes.set(title=title, xticks=[], yticks=[], aspect="equal")

@@ -96,8 +96,9 @@ def test_runs_that_failed_are_compared_as_far_as_they_came(tmp_path, make_run):
 
 
 def test_runs_of_the_same_name_are_told_apart(tmp_path, make_run):
-    first, second = make_run("a/run", 0.25), make_run("b/run", 0.5)
-    assert first in compare(tmp_path, first, second).text
+    deep = "/".join(["a" * 50] * 3)
+    found = compare(tmp_path, make_run("b/run", 0.25), make_run(f"{deep}/run", 0.5))
+    assert [text for text in ("b/run", f"{deep}/run") if f"\n{text}\n" in found.text] == ["b/run", f"{deep}/run"]
 
 
 def test_lines_are_split_by_their_words_and_counted_by_the_first_number_that_counts():

@@ -164,3 +164,14 @@ def test_signals_that_are_all_zero_are_drawn():
     figure = draw_signals([Signal("a1", np.zeros((2, 3)), np.zeros((2, 3)))])
     sizes(figure)
     assert [axes.get_title() for axes in figure.axes] == ["a1: 100 % are 0; 3 of 3 units dead", "dJ/da1: 100 % are 0"]
+
+
+def test_a_decision_boundary_is_where_the_score_is_a_half():
+    figure, axes = plots.grid(1, 1)
+    x, y = np.array([[-1.0, 0.0], [3.0, 2.0], [0.5, 1.0]]), np.array([0, 1, 1])
+    plots.draw_decision_boundary(axes[0, 0], lambda points: 1 / (1 + np.exp(1 - points[:, 0])), x, y, title="t")
+    sizes(figure)
+    *_, line, points = axes[0, 0].collections
+    np.testing.assert_allclose(line.get_paths()[0].vertices[:, 0], 1.0, atol=1e-4)
+    np.testing.assert_array_equal(points.get_offsets(), x)
+    np.testing.assert_array_equal(points.get_array(), y)

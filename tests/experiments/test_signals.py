@@ -38,17 +38,19 @@ def forward(spec, arrays, x, added):
         NetworkSpec((5, 4, 3), "tanh", "softmax"),
         NetworkSpec((5, 4, 6, 2, 1), "relu", "binary", "he"),
         NetworkSpec((5, 4, 1), "tanh", "relu"),
-        NetworkSpec((5, *[3] * 70, 1), "tanh"),  # of which mlp makes a scan
+        NetworkSpec((5, *[3] * 5, 1), "tanh"),  # of which mlp makes a scan
     ],
-    ids=str,
+    ids=lambda spec: f"{len(spec.sizes) - 1}-layers-{spec.output}",
 )
-def test_signals_are_the_outputs_and_the_slopes_by_what_is_added_to_them(spec):
+def test_signals_are_the_outputs_and_the_slopes_by_what_is_added_to_them(spec, monkeypatch):
+    monkeypatch.setattr("jaxnn.models._SCAN_DEPTH", 5)
     model, random = spec.model(), np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: leaf + 0.1, model.init(jax.random.key(1)))
     x, y = random.normal(size=(7, 5)), random.integers(0, spec.sizes[-1] + 1 if spec.sizes[-1] == 1 else 3, 7)
     got = signals(spec, params, jaxnn.Batch(x, y))
 
     arrays = jaxnn.params_to_arrays(model.network, params)
+    assert (len(jax.tree.leaves(params)) < len(arrays)) == (len(spec.sizes) == 7)  # the last is scanned
     zeros = [np.zeros((7, n)) for n in spec.sizes[1:]]
     cost = jax.jit(jax.grad(lambda added: LOSSES[spec.output](forward(spec, arrays, x, added)[-1], y).mean()))
     expected = zip(forward(spec, arrays, x, zeros), cost(zeros), strict=True)
