@@ -9,6 +9,8 @@ from experiments import plots, proof, tables
 from experiments.mnist.data import CLASSES, SIDE
 from experiments.mnist.presets import Preset
 from experiments.run_folder import RunFolder
+from experiments.signal_plots import draw_signals
+from experiments.signals import Signal
 
 DISTORTED_COLUMNS = 8
 
@@ -24,7 +26,8 @@ class Result(NamedTuple):
       train_error: the share of wrong answers of each start, on the first 10 000 training images as they are.
       distorted: training images as they are and as they were trained on, rows of `DISTORTED_COLUMNS`, or `None`.
       history: the population's.
-      first_weights: of the first layer of the first start, (units, 784).
+      first: params of the first start.
+      signals: of the first start, on 1000 training images.
       difference: of the two gradients, as `proof.DEFINITION` says.
       seconds: of reading, compiling and training.
     """
@@ -37,7 +40,8 @@ class Result(NamedTuple):
     train_error: np.ndarray
     distorted: np.ndarray | None
     history: list[dict[str, Any]]
-    first_weights: np.ndarray
+    first: Any
+    signals: list[Signal]
     difference: float
     seconds: float
 
@@ -71,7 +75,7 @@ def report(result: Result, ensemble: bool, folder: RunFolder) -> None:
     folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
     numbers = {
         "preset": result.name,
-        "published_test_error": preset.published / 100,
+        "published_test_error": round(preset.published / 100, 6),
         f"{result.part}_error": wrong.tolist(),
         "training_error": result.train_error.tolist(),
         "ensemble_error": together,
@@ -103,9 +107,11 @@ def _pictures(result: Result, mean: np.ndarray, folder: RunFolder) -> None:
     sheet = plots.draw_mistakes(images, y, mean.argmax(axis=-1), np.clip(mean, 0, 1), most=20)
     caption = "The worst mistakes of the mean probability: the digit was thought least likely."
     folder.add_picture("mistakes.png", plots.png(sheet), caption)
-    sheet = plots.draw_weight_images(result.first_weights[:40].reshape(-1, SIDE, SIDE))
+    sheet = plots.draw_weight_images(np.asarray(result.first[0]["W"])[:40].reshape(-1, SIDE, SIDE))
     folder.add_picture("weights.png", plots.png(sheet), "Weights of the first units of the first layer.")
     if result.distorted is not None:
         sheet = plots.draw_images(result.distorted, DISTORTED_COLUMNS)
         caption = "Training images, and beside each what was made of it: every epoch makes others."
         folder.add_picture("distorted.png", plots.png(sheet), caption)
+    caption = "Activations and gradients by layer, of the first start after training, on 1000 training images."
+    folder.add_picture("signals.png", plots.png(draw_signals(result.signals)), caption)

@@ -19,6 +19,7 @@ from experiments.options import check_at_least_one
 from experiments.progress import progress
 from experiments.proof import make_proof
 from experiments.run_folder import RunError, RunFolder, StartRun
+from experiments.signals import signals
 from experiments.timing import compile_clock
 
 _PROVED_ON = 1000
@@ -45,11 +46,12 @@ def run(options: Options, start: StartRun) -> None:
 
     folder = start()
     model = preset.model()
-    population, difference = _train(options, preset, model, train, held_out, folder)
+    targets = train.y if preset.output == "softmax" else np.eye(10, dtype=np.float32)[train.y]
+    population, difference = _train(options, preset, model, jaxnn.Batch(train.x, targets), held_out, folder)
     seconds = time.perf_counter() - began
     measured = held_out if options.dev else test
     probabilities = _probabilities(model, population.params, measured.x)
-    _store(options, preset, model, population, folder)
+    networks = _store(options, preset, model, population, folder)
     seen = jaxnn.Batch(train.x[:_MEASURED_ON], train.y[:_MEASURED_ON])
     report(
         Result(
@@ -61,7 +63,8 @@ def run(options: Options, start: StartRun) -> None:
             train_error=error_rates(_probabilities(model, population.params, seen.x), seen.y),
             distorted=_distorted(preset, train.x) if preset.fields else None,
             history=population.history,
-            first_weights=np.asarray(jaxnn.params_to_arrays(model.network, _member(population.params, 0))[0]),
+            first=networks[0],
+            signals=signals(preset.spec, networks[0], jaxnn.Batch(train.x[:_PROVED_ON], targets[:_PROVED_ON])),
             difference=difference,
             seconds=seconds,
         ),
@@ -101,7 +104,6 @@ def _train(
     folder: RunFolder,
 ) -> tuple[jaxnn.Population, float]:
     """All starts in one program, and the larger difference of the gradients, before and after."""
-    targets = train.y if preset.output == "softmax" else np.eye(10, dtype=np.float32)[train.y]
     plain = jaxnn.objective(model.network, model.loss)
     objective = jaxnn.augmented(plain, jaxnn.displaced(*preset.fields), (SIDE, SIDE)) if preset.fields else plain
     optimizer = preset.optimizer(preset.epochs * -(-len(train.x) // preset.batch_size))
@@ -122,14 +124,14 @@ def _train(
             return {"dev_error": error(params, dev.x, dev.y)}
 
     prove = make_proof(options.preset, plain)
-    batch = jaxnn.Batch(train.x[:_PROVED_ON], targets[:_PROVED_ON])
+    batch = jaxnn.Batch(train.x[:_PROVED_ON], train.y[:_PROVED_ON])
     before = prove(member(options.seed).params, batch)
     with progress(f"mnist, {options.preset}", preset.epochs) as show:
         population = jaxnn.fit_population(
             member,
             np.arange(options.seed, options.seed + options.seeds),
             train.x,
-            targets,
+            train.y,
             epochs=preset.epochs,
             batch_size=preset.batch_size,
             shuffle="own",
@@ -169,12 +171,13 @@ def _distorted(preset: Preset, x: np.ndarray) -> np.ndarray:
 
 def _store(
     options: Options, preset: Preset, model: jaxnn.Model, population: jaxnn.Population, folder: RunFolder
-) -> None:
-    """Write each start's network, also those before a divergence, which ends the run."""
-    plain = preset.spec.model()
+) -> list[Any]:
+    """Write each start's network, also those before a divergence, which ends the run; the params of each."""
+    plain, networks = preset.spec.model(), []
     for i in range(options.seeds):
         arrays = jaxnn.params_to_arrays(model.network, _member(population.params, i))
         params = jaxnn.params_from_arrays(plain.network, plain.in_shape, arrays)
+        networks.append(params)
         stored = checkpoint.Checkpoint(preset.spec, params, CLASSES)
         folder.write_bytes(f"seed-{options.seed + i}{checkpoint.SUFFIX}", checkpoint.encode(stored))
     steps = [at for at in population.diverged_at if at is not None]
@@ -183,3 +186,4 @@ def _store(
             f"{options.preset} diverged at step {min(steps)}: the loss or an update was not finite; the params before "
             f"are in {folder.path}; try a smaller --learning-rate"
         )
+    return networks

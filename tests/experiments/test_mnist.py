@@ -52,7 +52,7 @@ def test_a_short_run(data_dir, tmp_path, capsys):
     assert 0 < results["gradient_difference"] < 1e-6
     assert f"{100 * results['ensemble_error']:.2f}" in printed.out and "0.70" in printed.out
     assert "Simard, Steinkraus and Platt 2003" in (folder / "report.txt").read_text()
-    pictures = {"curves.png", "confusion.png", "mistakes.png", "weights.png", "distorted.png"}
+    pictures = {"curves.png", "confusion.png", "mistakes.png", "weights.png", "signals.png", "distorted.png"}
     assert pictures <= {path.name for path in folder.iterdir()}
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 8
 
