@@ -38,4 +38,4 @@ class Options(RunOptions):
     optimizer: str = "sgd"
     """sgd, momentum, nesterov, rmsprop, adagrad, adam, adamw or lbfgs; published is sgd, on all examples at once."""
     beyond: bool = False
-    """Also train a network with augmentation, dropout and early stopping, from 8 starts: about BEYOND more minutes."""
+    """Also train a network with augmentation, dropout and early stopping, from 8 starts: a minute more."""
