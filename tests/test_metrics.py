@@ -1,5 +1,6 @@
 """What is measured, against NumPy and scikit-learn."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -38,6 +39,8 @@ def test_all_right_is_exactly_one_and_all_wrong_zero(shape):
     assert both(right, right) == (1, 0)
     assert both(wrong, right) == (0, 1)
     assert (nn.accuracy(right, right), nn.error_rate(right, right)) == (1, 0)
+    side_by_side = jax.jit(jax.vmap(nn.accuracy, in_axes=(0, None)))(np.stack([right] * 8), right)
+    np.testing.assert_array_equal(side_by_side, 1)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,9 @@ def done(tmp_path_factory):
 
 def test_the_folder_holds_everything(done):
     folder, out = done
-    assert {path.name for path in folder.iterdir()} == {"config.json", "report.txt", "results.json", "optimizers.png"}
+    assert {path.name for path in folder.iterdir()} == {
+        *("config.json", "report.txt", "report.html", "results.json", "optimizers.png"),
+    }
     assert (folder / "report.txt").read_text().strip() in "\n".join(line.rstrip() for line in out.splitlines())
     assert (folder / "optimizers.png").read_bytes().startswith(b"\x89PNG")
 
