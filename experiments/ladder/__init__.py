@@ -26,5 +26,15 @@ class Options(RunOptions):
     """Step size of the optimizer."""
     optimizer: str = "adam"
     """sgd, momentum, nesterov, rmsprop, adagrad, adam, adamw or lbfgs."""
+    schedule: str = "constant"
+    """Of the learning rate: constant, step, cosine or inverse (1/t)."""
+    warmup: int = 0
+    """Steps in which the learning rate rises to its full size."""
+    clip_norm: float | None = None
+    """The largest norm of a gradient: longer ones are shortened."""
+    max_norm: float | None = None
+    """The largest norm of a unit's incoming weights."""
+    patience: int | None = None
+    """Stop after so many reports (20 to a training) without a better dev accuracy, and go back to the best params."""
     seed: int = 0
     """Of the split of the data, the random starts and the shuffles."""

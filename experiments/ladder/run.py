@@ -47,11 +47,14 @@ def run(options: Options, start: StartRun) -> None:
     check_at_least_one("epochs", options.epochs)
     if not 0 <= options.seed < 2**32:
         raise ValueError(f"--seed must be from 0 to {2**32 - 1}, got {options.seed}")
-    optimizer = jaxnn.optimizer(options.optimizer, options.learning_rate)
+    stop_early = None
+    if options.patience is not None:
+        stop_early = jaxnn.EarlyStopping("dev_accuracy", options.patience, highest=True)
     datasets = load_datasets(options.seed)
     smallest = min(len(data.train.x) for data in datasets)
     if not 1 <= options.batch_size <= smallest:
         raise ValueError(f"--batch-size must be 1 to {smallest}, the smaller training set, got {options.batch_size}")
+    optimizers = {data.name: _optimizer(options, len(data.train.x)) for data in datasets}
 
     folder = start()
     rungs = [Rung(data, name, spec) for data in datasets for name, spec in ladder(data).items()]
@@ -59,7 +62,9 @@ def run(options: Options, start: StartRun) -> None:
     with progress("ladder", len(rungs) * options.epochs) as show:
         for i, rung in enumerate(rungs):
             show_rung = partial(_show, show, i * options.epochs, str(rung))
-            row, fits[rung.data.name, rung.network] = _climb(rung, options, optimizer, folder, show_rung)
+            row, fits[rung.data.name, rung.network] = _climb(
+                rung, options, optimizers[rung.data.name], stop_early, folder, show_rung
+            )
             rows.append(row)
     report(rows, {names: fit.history for names, fit in fits.items()}, folder)
     for data in datasets:
@@ -73,6 +78,16 @@ def run(options: Options, start: StartRun) -> None:
 
 def _show(show: Callable[[int, str], None], before: int, note: str, done: int) -> None:
     show(before + done, note)
+
+
+def _optimizer(options: Options, m: int) -> optax.GradientTransformation:
+    """As the options say, for m examples."""
+    rate = options.learning_rate
+    if options.schedule != "constant" or options.warmup:
+        steps = options.epochs * -(-m // options.batch_size)
+        rate = jaxnn.schedule(options.schedule, rate, steps, warmup=options.warmup)
+    optimizer = jaxnn.optimizer(options.optimizer, rate, clip_norm=options.clip_norm)
+    return optimizer if options.max_norm is None else optax.chain(optimizer, jaxnn.max_norm(options.max_norm))
 
 
 def ladder(data: Dataset) -> dict[str, NetworkSpec]:
@@ -90,6 +105,7 @@ def _climb(
     rung: Rung,
     options: Options,
     optimizer: optax.GradientTransformation,
+    stop_early: jaxnn.EarlyStopping | None,
     folder: RunFolder,
     show: Callable[[int], None],
 ) -> tuple[Row, jaxnn.Fit]:
@@ -120,6 +136,7 @@ def _climb(
         report_every=max(1, options.epochs // POINTS),
         evaluate=lambda params: {f"{part}_accuracy": accuracies(params, on_device)[part] for part in ("train", "dev")},
         callback=log,
+        stop_early=stop_early,
     )
     _store(rung, fit, folder)
     row = Row(

@@ -129,6 +129,42 @@ def test_a_wrong_backward_fails_the_run(tiny, monkeypatch, capsys, tmp_path):
     assert "a backward is wrong" in err
 
 
+def test_training_practice_by_options(tiny, tmp_path, monkeypatch):
+    """What reaches fit: a rate that ends at 0, short weights, and a rule that stops."""
+    fits = []
+    real = jaxnn.fit
+
+    def fit(*args, **kwargs):
+        fits.append((kwargs["stop_early"], real(*args, **kwargs)))
+        return fits[-1][1]
+
+    monkeypatch.setattr(jaxnn, "fit", fit)
+    options = "--schedule cosine --warmup 3 --clip-norm 1 --max-norm 0.5 --patience 2 --epochs 6 --optimizer momentum"
+    argv = ["run", "ladder", "--runs-dir", str(tmp_path / "runs"), "--learning-rate", "0.1", *options.split()]
+    assert cli.main(argv) == 0
+    for rule, result in fits:
+        assert rule == jaxnn.EarlyStopping("dev_accuracy", 2, highest=True)
+        best = max(entry["dev_accuracy"] for entry in result.history)
+        assert {entry["epoch"]: entry for entry in result.history}[result.best_epoch]["dev_accuracy"] == best
+        rows = np.linalg.norm(result.params[0]["W"], axis=1)
+        assert rows.max() == pytest.approx(0.5, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--schedule linear", "unknown schedule 'linear'"),
+        ("--warmup -1", "warm-up"),
+        ("--clip-norm 0", "clip_norm must be positive"),
+        ("--max-norm -1", "max_norm must be positive"),
+        ("--patience 0", "patience is a number of reports"),
+    ],
+)
+def test_training_practice_that_makes_no_sense_leaves_nothing(option, message, tmp_path, capsys):
+    assert cli.main(["run", "ladder", "--runs-dir", str(tmp_path / "runs"), *option.split()]) == 2
+    assert message in capsys.readouterr().err and not (tmp_path / "runs").exists()
+
+
 def test_a_run_that_diverges_keeps_what_went_before(tiny, capsys, tmp_path):
     argv = ["run", "ladder", "--epochs", "3", "--optimizer", "sgd", "--learning-rate", "1e30"]
     assert cli.main([*argv, "--runs-dir", str(tmp_path)]) == 1
