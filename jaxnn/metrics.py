@@ -24,30 +24,12 @@ def accuracy(predicted: Array, y: Array, weight: Array | None = None) -> Array:
       >>> print(accuracy(jnp.array([0, 1, 1, 1]), jnp.array([0, 1, 0, 1])))
       0.75
     """
-    predicted, y = jnp.asarray(predicted), jnp.asarray(y)
-    if y.shape == (*predicted.shape, 1):
-        y = y[..., 0]
-    if predicted.shape != y.shape or predicted.ndim < 1 or predicted.size == 0:
-        raise ValueError(
-            f"predicted labels {predicted.shape} and labels {y.shape} do not fit: expected (m,) both; "
-            "a model's classify() makes labels of outputs"
-        )
-    if weight is not None and jnp.shape(weight) != predicted.shape[:1]:
-        raise ValueError(
-            f"weight has shape {jnp.shape(weight)}, expected {predicted.shape[:1]}: one number per example"
-        )
-    right = (predicted == y).reshape(predicted.shape[0], -1)
-    # Of many weights in half precision, the sum would overflow.
-    dtype = jnp.result_type(float)
-    weight = jnp.ones(right.shape[0], dtype) if weight is None else jnp.asarray(weight).astype(dtype)
-    right, total = (right.sum(axis=1) * weight).sum(), weight.sum() * right.shape[1]
-    # Where XLA divides by multiplying with a rounded reciprocal, 41 right answers of 41 would be 0.99999994.
-    return jnp.where(right == total, 1, right / total)
+    return _share(_right(predicted, y, weight), weight)
 
 
 def error_rate(predicted: Array, y: Array, weight: Array | None = None) -> Array:
     """1 - accuracy: the share of examples whose label is wrong, a scalar. Arguments as for `accuracy`."""
-    return 1 - accuracy(predicted, y, weight)
+    return _share(~_right(predicted, y, weight), weight)
 
 
 def log_loss(probabilities: Array, y: Array) -> Array:
@@ -113,3 +95,30 @@ def confusion_matrix(predicted: Array, y: Array, classes: int) -> Array:
 def _is_class(y: Array, classes: int) -> Array:
     """Which labels are one of 0 to classes-1: a 0.5 is none."""
     return (y >= 0) & (y < classes) & (y == jnp.floor(y))
+
+
+def _right(predicted: Array, y: Array, weight: Array | None) -> Array:
+    """Whether each label of each example is right, (m, k)."""
+    predicted, y = jnp.asarray(predicted), jnp.asarray(y)
+    if y.shape == (*predicted.shape, 1):
+        y = y[..., 0]
+    if predicted.shape != y.shape or predicted.ndim < 1 or predicted.size == 0:
+        raise ValueError(
+            f"predicted labels {predicted.shape} and labels {y.shape} do not fit: expected (m,) both; "
+            "a model's classify() makes labels of outputs"
+        )
+    if weight is not None and jnp.shape(weight) != predicted.shape[:1]:
+        raise ValueError(
+            f"weight has shape {jnp.shape(weight)}, expected {predicted.shape[:1]}: one number per example"
+        )
+    return (predicted == y).reshape(predicted.shape[0], -1)
+
+
+def _share(hits: Array, weight: Array | None) -> Array:
+    """The weighted share of the hits (m, k)."""
+    # Of many weights in half precision, the sum would overflow.
+    dtype = jnp.result_type(float)
+    weight = jnp.ones(hits.shape[0], dtype) if weight is None else jnp.asarray(weight).astype(dtype)
+    hit, total = (hits.sum(axis=1) * weight).sum(), weight.sum() * hits.shape[1]
+    # Where XLA divides by multiplying with a rounded reciprocal, 41 of 41 would be 0.99999994.
+    return jnp.where(hit == total, 1, hit / total)

@@ -153,7 +153,8 @@ def test_in_turn_leaves_earlier_randomness_alone():
 MODEL = nn.mlp((99, 8, 3), "tanh", output="softmax")
 PARAMS = MODEL.init(jax.random.key(2))
 PLAIN = nn.objective(MODEL.network, MODEL.loss, nn.l2(0.1))
-NOISY = nn.augmented(PLAIN, nn.displaced(*FIELDS), image_shape=(9, 11))
+TURNED = nn.displaced(nn.rotations(30))
+NOISY = nn.augmented(PLAIN, TURNED, image_shape=(9, 11))
 X = RNG.uniform(size=(20, 99)).astype(np.float32)
 Y = RNG.integers(0, 3, 20)
 BATCH = nn.Batch(jnp.asarray(X), jnp.asarray(Y), jnp.asarray(RNG.uniform(size=20), jnp.float32))
@@ -164,7 +165,7 @@ def test_the_objective_is_that_of_changed_examples():
     spy = PLAIN._replace(
         value=lambda params, batch, key=None: seen.append((batch, key)) or PLAIN.value(params, batch, key)
     )
-    value = nn.augmented(spy, nn.displaced(*FIELDS), image_shape=(9, 11)).value(PARAMS, BATCH, KEY)
+    value = nn.augmented(spy, TURNED, image_shape=(9, 11)).value(PARAMS, BATCH, KEY)
     ((batch, key),) = seen
     assert key is KEY and batch.weight is BATCH.weight and batch.x.shape == X.shape
     assert np.abs(batch.x - X).max(axis=1).min() > 0.01
@@ -205,7 +206,7 @@ def test_dropout_draws_what_it_drew():
 
 
 def test_fresh_in_every_step_of_fit():
-    """From zeros and without labels to learn, the loss would be the same in each step, were the images."""
+    """At a rate of 0 the loss would be the same in each step, were the images."""
     frozen = nn.fit(NOISY, optax.sgd(0.0), PARAMS, X, Y, key=KEY, epochs=4)
     assert len({*frozen.losses.tolist()}) == 4
     again = nn.fit(NOISY, optax.sgd(0.0), PARAMS, X, Y, key=KEY, epochs=4)
@@ -217,13 +218,11 @@ def test_strengths_vary_in_a_population():
         objective = nn.augmented(PLAIN, nn.displaced(nn.elastic(h["alpha"], h["sigma"])), image_shape=(9, 11))
         return nn.Member(objective, optax.sgd(0.1), MODEL.init(jax.random.key(2)), jax.random.key(3))
 
-    found = nn.fit_population(
-        member, {"alpha": np.float32([0, 10, 30]), "sigma": np.float32([2, 2, 4])}, X, Y, epochs=3
-    )
-    for i, (alpha, sigma) in enumerate([(0, 2), (10, 2), (30, 4)]):
-        objective = nn.augmented(PLAIN, nn.displaced(nn.elastic(alpha, sigma)), image_shape=(9, 11))
-        alone = nn.fit(objective, optax.sgd(0.1), PARAMS, X, Y, key=jax.random.key(3), epochs=3)
-        np.testing.assert_allclose(found.losses[i], alone.losses, rtol=1e-4)
+    found = nn.fit_population(member, {"alpha": np.float32([0, 30]), "sigma": np.float32([2, 4])}, X, Y, epochs=3)
+    assert not np.allclose(found.losses[0, 1:], found.losses[1, 1:], rtol=1e-3)
+    objective = nn.augmented(PLAIN, nn.displaced(nn.elastic(30.0, 4.0)), image_shape=(9, 11))
+    alone = nn.fit(objective, optax.sgd(0.1), PARAMS, X, Y, key=jax.random.key(3), epochs=3)
+    np.testing.assert_allclose(found.losses[1], alone.losses, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

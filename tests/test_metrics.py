@@ -31,7 +31,7 @@ def test_accuracy_in_a_program():
     assert compiled(nn.accuracy)(jnp.array([1, 1, 0]), jnp.array([1, 1, 0])) == 1
 
 
-@pytest.mark.parametrize("shape", [(41,), (47,), (898,), (1257,), (3, 41), (41, 47)])
+@pytest.mark.parametrize("shape", [(41,), (47,), (60,), (898,), (1257,), (3, 41), (41, 47)])
 def test_all_right_is_exactly_one_and_all_wrong_zero(shape):
     """Not 0.99999994, and no error of -5e-8, also where the compiler sees the number of examples."""
     right, wrong = np.ones(shape, int), np.zeros(shape, int)
@@ -39,8 +39,10 @@ def test_all_right_is_exactly_one_and_all_wrong_zero(shape):
     assert both(right, right) == (1, 0)
     assert both(wrong, right) == (0, 1)
     assert (nn.accuracy(right, right), nn.error_rate(right, right)) == (1, 0)
-    side_by_side = jax.jit(jax.vmap(nn.accuracy, in_axes=(0, None)))(np.stack([right] * 8), right)
-    np.testing.assert_array_equal(side_by_side, 1)
+    side_by_side = compiled(jax.vmap(lambda one: (nn.accuracy(one, right), nn.error_rate(one, right))))
+    np.testing.assert_array_equal(
+        side_by_side(np.stack([right] * 4 + [wrong] * 4)), [[1] * 4 + [0] * 4, [0] * 4 + [1] * 4]
+    )
 
 
 @pytest.mark.parametrize(

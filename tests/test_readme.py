@@ -32,8 +32,13 @@ def test_python_blocks(capsys, no_rank_promotion_rule, gradcheck):
     assert min(accuracies) > 0.93
 
 
-# What stands for a command here: the tests are what runs one; the other runs with `--full`, and in .ci/run.
-SHORT = {"scripts/test": "scripts/test --help", "scripts/run": "scripts/run list"}
+# What stands for a command here: the tests are what runs one; the others run with `--full`, the second in .ci/run too.
+SWEEP = "scripts/run sweep digits --learning-rate 1e-4..1e-1:8 --seed 0..7"
+SHORT = {
+    "scripts/test": "scripts/test --help",
+    "scripts/run": "scripts/run list",
+    SWEEP: f"{SWEEP} --epochs 1 --hidden 4",
+}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
