@@ -25,6 +25,7 @@ from tests.test_training import (
     numbered,
     params_of,
     telling,
+    traced,
 )
 
 X, Y = (np.asarray(a) for a in data()[:2])  # 7 examples: batches of 3, 3 and 1
@@ -177,13 +178,7 @@ def test_params_are_copied():
 
 def test_nothing_compiles_twice():
     """Not for the short batch, nor for a group that is not full, nor for the next epoch, nor for the next training."""
-    traces = []
-
-    def value_and_grad(params, batch, key=None):
-        traces.append(batch.x.shape)
-        return OBJECTIVE.value_and_grad(params, batch, key)
-
-    objective = OBJECTIVE._replace(value_and_grad=value_and_grad)
+    objective, traces = traced()
     stream(again()[:2], objective)  # one full group
     first = len(traces)
     assert set(traces) == {(3, 3)}

@@ -265,15 +265,21 @@ def test_picked_up_at_a_later_step_goes_on_as_it_would_have():
     assert_equal(resumed.params, straight.params)
 
 
-def test_epoch_compiles_once():
-    """The short batch is in the same program, and the next epoch does not trace."""
+def traced():
+    """The objective, and the shapes of inputs for which its gradient has been traced."""
     traces = []
 
     def value_and_grad(params, batch, key=None):
         traces.append(batch.x.shape)
         return OBJECTIVE.value_and_grad(params, batch, key)
 
-    epoch = nn.make_epoch(OBJECTIVE._replace(value_and_grad=value_and_grad), SGD, 3)
+    return OBJECTIVE._replace(value_and_grad=value_and_grad), traces
+
+
+def test_epoch_compiles_once():
+    """The short batch is in the same program, and the next epoch does not trace."""
+    objective, traces = traced()
+    epoch = nn.make_epoch(objective, SGD, 3)
     state = state_of(params_of())
     for _ in range(3):
         state, _ = epoch(state, data())
@@ -317,13 +323,7 @@ def test_fit_is_epoch_after_epoch():
 
 
 def test_fit_called_again_does_not_compile_again():
-    traces = []
-
-    def value_and_grad(params, batch, key=None):
-        traces.append(batch.x.shape)
-        return OBJECTIVE.value_and_grad(params, batch, key)
-
-    objective = OBJECTIVE._replace(value_and_grad=value_and_grad)
+    objective, traces = traced()
     first, second = (fit(objective, epochs=2, batch_size=3) for _ in range(2))
     assert traces == [(3, 3)]
     assert_equal(second.params, first.params)
@@ -372,15 +372,10 @@ def test_params_of_whole_numbers_are_refused():
 
 
 def test_weak_types_do_not_compile_twice():
-    traces = []
-
-    def value_and_grad(params, batch, key=None):
-        traces.append(batch.x.shape)
-        return OBJECTIVE.value_and_grad(params, batch, key)
-
+    objective, traces = traced()
     weak = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.5), params_of())
     assert jax.tree.leaves(weak)[0].weak_type
-    fit(OBJECTIVE._replace(value_and_grad=value_and_grad), params=weak, epochs=3)
+    fit(objective, params=weak, epochs=3)
     assert len(traces) == 1
 
 

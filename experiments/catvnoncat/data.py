@@ -1,6 +1,5 @@
 """Reads the cat photos, and says what is wrong with files that are not as they should be."""
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,6 +7,7 @@ import h5py
 import numpy as np
 
 import jaxnn
+from experiments.data_files import places
 
 FILES = {"train": "train_catvnoncat.h5", "test": "test_catvnoncat.h5"}
 IMAGE_SHAPE = (64, 64, 3)
@@ -27,8 +27,7 @@ class Photos(NamedTuple):
 
 def find_files(data_dir: Path | None) -> dict[str, Path]:
     """The path of each file: in `data_dir`, or else in $JAXNN_DATA or ./data; or in their subfolder catvnoncat."""
-    folders = [data_dir] if data_dir else [Path(d) for d in (os.environ.get("JAXNN_DATA"), "data") if d]
-    folders = [place for folder in folders for place in (folder, folder / "catvnoncat")]
+    folders = places(data_dir, "catvnoncat")
     for folder in folders:
         paths = {part: folder / name for part, name in FILES.items()}
         if all(path.is_file() for path in paths.values()):

@@ -107,6 +107,7 @@ def _train(name: str, training: Training, photos: Photos, folder: RunFolder, sho
     initial_difference = prove(first, photos.train)
     population = train(model, training, first, photos.train, partial(_log, name, folder, show))
     _store(name, spec, photos, population, folder)
+    trained = jax.device_get(population.member(0).params)
     return Row(
         network=name,
         spec=spec,
@@ -114,8 +115,8 @@ def _train(name: str, training: Training, photos: Photos, folder: RunFolder, sho
         train=_accuracies(model, population.params, photos.train),
         test=_accuracies(model, population.params, photos.test),
         costs=population.losses.T,
-        params=_first(population.params),
-        difference={"initial": initial_difference, "trained": prove(_first(population.params), photos.train)},
+        params=trained,
+        difference={"initial": initial_difference, "trained": prove(trained, photos.train)},
         seconds=time.perf_counter() - began,
     )
 
@@ -166,7 +167,7 @@ def _log(name: str, folder: RunFolder, show: Callable[[int], None], report: dict
 def _store(name: str, spec: NetworkSpec, photos: Photos, population: jaxnn.Population, folder: RunFolder) -> None:
     """Write the params that began where the course did; a divergence ends the run."""
     file = name + checkpoint.SUFFIX
-    stored = checkpoint.Checkpoint(spec, _first(population.params), photos.classes, IMAGE_SHAPE)
+    stored = checkpoint.Checkpoint(spec, population.member(0).params, photos.classes, IMAGE_SHAPE)
     folder.write_bytes(file, checkpoint.encode(stored))
     steps = [at for at in population.diverged_at if at is not None]
     if steps:
@@ -191,8 +192,3 @@ def _accuracies(model: jaxnn.Model, params: Any, batch: jaxnn.Batch) -> np.ndarr
     """Of each network of a population, (networks,)."""
     labels = jax.jit(jax.vmap(model.classify, in_axes=(0, None)))(params, batch.x)
     return (np.asarray(labels) == batch.y).mean(axis=1)
-
-
-def _first(params: Any) -> Any:
-    """Those of a population's params that began where the course did, on the host."""
-    return jax.tree.map(lambda array: array[0], jax.device_get(params))

@@ -1,25 +1,21 @@
 """Finds and reads the images, and says what is wrong with files that are not as they should be."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 
 import jaxnn
+from experiments.data_files import places
 from experiments.idx import read_idx
 
 CLASSES = tuple("0123456789")
 SIDE = 28
-DEV_FRACTION = 1 / 6
-"""Of the training images: 10 000 of 60 000."""
-
 _FILES = {"train": "train", "test": "t10k"}
 
 
 def find_files(data_dir: Path | None) -> dict[str, tuple[Path, Path]]:
     """The paths of images and labels of "train" and "test": in `data_dir`, or else in $JAXNN_DATA or ./data."""
-    folders = [data_dir] if data_dir else [Path(d) for d in (os.environ.get("JAXNN_DATA"), "data") if d]
-    folders = [place for folder in folders for place in (folder, folder / "mnist")]
+    folders = places(data_dir, "mnist")
     for folder in folders:
         found = {
             part: tuple(_path(folder, f"{name}-{what}-ubyte") for what in ("images-idx3", "labels-idx1"))
@@ -48,6 +44,11 @@ def read_images(paths: tuple[Path, Path]) -> jaxnn.Batch:
     if labels.max() > 9:
         raise ValueError(f"{paths[1]} holds labels up to {labels.max()}, expected the digits 0 to 9")
     return jaxnn.Batch(images.reshape(len(images), -1).astype(np.float32) / 255, labels.astype(np.int32))
+
+
+def split_dev(train: jaxnn.Batch, seed: int) -> tuple[jaxnn.Batch, ...]:
+    """The training images without, and the dev split: a sixth, 10 000 of 60 000."""
+    return jaxnn.split(train.x, train.y, (5 / 6, 1 / 6), seed=seed, stratify=True)
 
 
 def _path(folder: Path, name: str) -> Path | None:

@@ -12,7 +12,7 @@ import numpy as np
 import jaxnn
 from experiments import checkpoint
 from experiments.mnist import Options
-from experiments.mnist.data import CLASSES, DEV_FRACTION, SIDE, find_files, read_images
+from experiments.mnist.data import CLASSES, SIDE, find_files, read_images, split_dev
 from experiments.mnist.presets import PRESETS, Preset
 from experiments.mnist.report import DISTORTED_COLUMNS, Result, error_rates, report
 from experiments.options import check_at_least_one
@@ -37,9 +37,7 @@ def run(options: Options, start: StartRun) -> None:
     # Without --dev, nothing is measured before training is over. With it, the test files stay closed.
     held_out = None
     if options.dev:
-        train, held_out = jaxnn.split(
-            train.x, train.y, (1 - DEV_FRACTION, DEV_FRACTION), seed=options.seed, stratify=True
-        )
+        train, held_out = split_dev(train, options.seed)
     if not preset.batch_size <= len(train.x):
         raise ValueError(f"--batch-size must be 1 to {len(train.x)}, the training images, got {preset.batch_size}")
     test = None if options.dev else read_images(paths["test"])
@@ -114,7 +112,7 @@ def _train(
 
     @jax.jit
     def error(params, x, y):
-        return 1 - jaxnn.accuracy(jnp.argmax(model.outputs(params, x), axis=-1), y)
+        return jaxnn.error_rate(jnp.argmax(model.outputs(params, x), axis=-1), y)
 
     evaluate = None
     if held_out is not None:
@@ -138,7 +136,7 @@ def _train(
             evaluate=evaluate,
             callback=partial(_log, folder, show),
         )
-    return population, max(before, prove(_member(population.params, 0), batch))
+    return population, max(before, prove(population.member(0).params, batch))
 
 
 def _log(folder: RunFolder, show: Any, entry: dict[str, Any]) -> bool:
@@ -157,10 +155,6 @@ def _probabilities(model: jaxnn.Model, params: Any, x: np.ndarray) -> np.ndarray
     return np.asarray(jax.jit(jax.vmap(model.predict, in_axes=(0, None)))(params, x))
 
 
-def _member(params: Any, i: int) -> Any:
-    return jax.tree.map(lambda leaf: leaf[i], params)
-
-
 def _distorted(preset: Preset, x: np.ndarray) -> np.ndarray:
     """The first images, each followed by what the preset's distortions make of it."""
     keys = jax.random.split(jax.random.key(0), DISTORTED_COLUMNS - 1)
@@ -175,7 +169,7 @@ def _store(
     """Write each start's network, also those before a divergence, which ends the run; the params of each."""
     plain, networks = preset.spec.model(), []
     for i in range(options.seeds):
-        arrays = jaxnn.params_to_arrays(model.network, _member(population.params, i))
+        arrays = jaxnn.params_to_arrays(model.network, population.member(i).params)
         params = jaxnn.params_from_arrays(plain.network, plain.in_shape, arrays)
         networks.append(params)
         stored = checkpoint.Checkpoint(preset.spec, params, CLASSES)

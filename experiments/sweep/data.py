@@ -51,12 +51,10 @@ def _catvnoncat(split_seed: int, data_dir: Path | None) -> Dataset:
 
 
 def _mnist(split_seed: int, data_dir: Path | None) -> Dataset:
-    from experiments.mnist.data import CLASSES, DEV_FRACTION, find_files, read_images
+    from experiments.mnist.data import CLASSES, find_files, read_images, split_dev
 
     parts = {part: read_images(paths) for part, paths in find_files(data_dir).items()}
-    fractions = (1 - DEV_FRACTION, DEV_FRACTION)
-    train, dev = jaxnn.split(parts["train"].x, parts["train"].y, fractions, seed=split_seed, stratify=True)
-    return Dataset(train, dev, parts["test"], CLASSES)
+    return Dataset(*split_dev(parts["train"], split_seed), parts["test"], CLASSES)
 
 
 _LOADERS: dict[str, Callable[[int, Path | None], Dataset]] = {

@@ -1,12 +1,11 @@
 """Five starts in a short form: what is reported is what was trained, and the data are the course's."""
 
-import contextlib
-import io
 import json
 
 import jax
 import numpy as np
 import pytest
+from short_runs import assert_holds_everything, run
 
 import jaxnn
 from experiments import cli
@@ -17,20 +16,11 @@ from experiments.initialization import run as initialization
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """A run: its folder, and what it printed."""
-    runs, out = tmp_path_factory.mktemp("runs"), io.StringIO()
-    with contextlib.redirect_stdout(out):
-        assert cli.main(["run", "initialization", "--steps", "300", "--seeds", "2", "--runs-dir", str(runs)]) == 0
-    (folder,) = runs.iterdir()
-    return folder, out.getvalue()
+    return run(tmp_path_factory.mktemp("runs"), "initialization", "--steps", "300", "--seeds", "2")
 
 
 def test_the_folder_holds_everything(done):
-    folder, out = done
-    assert {path.name for path in folder.iterdir()} == {
-        *("config.json", "report.txt", "report.html", "results.json", "starts.png"),
-    }
-    assert (folder / "report.txt").read_text().strip() in "\n".join(line.rstrip() for line in out.splitlines())
-    assert (folder / "starts.png").read_bytes().startswith(b"\x89PNG")
+    assert_holds_everything(done, "starts.png")
 
 
 def test_zeros_and_small_weights_learn_nothing(done):

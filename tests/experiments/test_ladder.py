@@ -1,8 +1,6 @@
 """The ladder on a tiny setting, and its proof, which must be able to fail."""
 
 import base64
-import contextlib
-import io
 import json
 
 import jax
@@ -10,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from pages import read
+from short_runs import run
 
 import jaxnn
 from experiments import checkpoint, cli, proof, timing
@@ -33,11 +32,7 @@ def tiny():
 @pytest.fixture(scope="module")
 def done(tiny, tmp_path_factory):
     """A run: its folder, and what it printed."""
-    runs, out = tmp_path_factory.mktemp("runs"), io.StringIO()
-    with contextlib.redirect_stdout(out):
-        assert cli.main(["run", "ladder", "--epochs", "4", "--runs-dir", str(runs)]) == 0
-    (folder,) = runs.iterdir()
-    return folder, out.getvalue()
+    return run(tmp_path_factory.mktemp("runs"), "ladder", "--epochs", "4")
 
 
 def test_the_folder_holds_everything(done):

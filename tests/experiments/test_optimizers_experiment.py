@@ -1,11 +1,10 @@
 """The optimisers' race in a short form, and its numbers against closed forms."""
 
-import contextlib
-import io
 import json
 
 import numpy as np
 import pytest
+from short_runs import assert_holds_everything, run
 
 from experiments import cli
 from experiments.optimizers import run as optimizers
@@ -14,25 +13,16 @@ from experiments.optimizers import run as optimizers
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """A run with one optimiser and two rates: its folder, and what it printed."""
-    runs, out = tmp_path_factory.mktemp("runs"), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(optimizers, "OPTIMIZERS", ("sgd",))
         patch.setattr(optimizers, "PATHS", ("sgd",))
         patch.setattr(optimizers, "PATH_STEPS", 5)
         patch.setattr(optimizers, "RATES", np.array([0.004, 1.0]))
-        steps = ["--line-steps", "40", "--network-steps", "8"]
-        assert cli.main(["run", "optimizers", *steps, "--runs-dir", str(runs)]) == 0
-    (folder,) = runs.iterdir()
-    return folder, out.getvalue()
+        return run(tmp_path_factory.mktemp("runs"), "optimizers", "--line-steps", "40", "--network-steps", "8")
 
 
 def test_the_folder_holds_everything(done):
-    folder, out = done
-    assert {path.name for path in folder.iterdir()} == {
-        *("config.json", "report.txt", "report.html", "results.json", "optimizers.png"),
-    }
-    assert (folder / "report.txt").read_text().strip() in "\n".join(line.rstrip() for line in out.splitlines())
-    assert (folder / "optimizers.png").read_bytes().startswith(b"\x89PNG")
+    assert_holds_everything(done, "optimizers.png")
 
 
 def test_a_round_bowl_takes_one_step_and_an_elongated_one_many(done):

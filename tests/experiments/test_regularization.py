@@ -1,13 +1,12 @@
 """L2 and dropout in a short form: what is compared is trained on the same points from the same start."""
 
-import contextlib
-import io
 import json
 
 import jax
 import numpy as np
 import optax
 import pytest
+from short_runs import assert_holds_everything, run
 
 import jaxnn
 from experiments import cli
@@ -18,20 +17,11 @@ from experiments.regularization import run as regularization
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """A run: its folder, and what it printed."""
-    runs, out = tmp_path_factory.mktemp("runs"), io.StringIO()
-    with contextlib.redirect_stdout(out):
-        assert cli.main(["run", "regularization", "--steps", "40", "--seeds", "2", "--runs-dir", str(runs)]) == 0
-    (folder,) = runs.iterdir()
-    return folder, out.getvalue()
+    return run(tmp_path_factory.mktemp("runs"), "regularization", "--steps", "40", "--seeds", "2")
 
 
 def test_the_folder_holds_everything(done):
-    folder, out = done
-    assert {path.name for path in folder.iterdir()} == {
-        *("config.json", "report.txt", "report.html", "results.json", "boundaries.png"),
-    }
-    assert (folder / "report.txt").read_text().strip() in "\n".join(line.rstrip() for line in out.splitlines())
-    assert (folder / "boundaries.png").read_bytes().startswith(b"\x89PNG")
+    assert_holds_everything(done, "boundaries.png")
 
 
 def test_the_table_is_that_of_the_results(done):

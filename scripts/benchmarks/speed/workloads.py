@@ -173,10 +173,9 @@ def mnist(part: str, m: int) -> Data:
         both = _made(80_000, 784, 10, seed=1)  # the parts have their classes' centres in common
         rows = slice(m) if part == "train" else slice(len(both.y) - m, None)
         return Data(both.x[rows], both.y[rows], False)
-    import gzip
+    from experiments.idx import read_idx
 
-    x = np.frombuffer(gzip.decompress(images.read_bytes()), np.uint8, offset=16).reshape(-1, 784)
-    y = np.frombuffer(gzip.decompress(labels.read_bytes()), np.uint8, offset=8)
+    x, y = read_idx(images, 3).reshape(-1, 784), read_idx(labels, 1)
     return Data(x[:m] / np.float32(255), y[:m], True)
 
 

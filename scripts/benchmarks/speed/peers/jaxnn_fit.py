@@ -10,7 +10,6 @@ from scripts.benchmarks.speed.peers.devices import shardings
 
 def train(workload, x, y, lap, gradients="hand", dtype=jnp.float32, fit=jaxnn.fit):
     model, objective = _model(workload, dtype)
-    epochs = workload.steps if workload.batch is None else workload.steps * workload.batch // len(y)
     result = fit(
         objective,
         jaxnn.optimizer(workload.optimizer, workload.rate),
@@ -18,11 +17,7 @@ def train(workload, x, y, lap, gradients="hand", dtype=jnp.float32, fit=jaxnn.fi
         x,
         y,
         key=jax.random.key(1),
-        epochs=workload.laps * epochs,
-        batch_size=workload.batch,
-        gradients=gradients,
-        report_every=epochs,
-        callback=lambda report: lap(),
+        **_plan(workload, len(y), lap, gradients),
     )
     return _arrays(model, result.params)
 
@@ -35,19 +30,26 @@ def population(workload, x, y, lap, gradients="hand", dtype=jnp.float32):
         optimizer = jaxnn.optimizer(workload.optimizer, h["learning_rate"])
         return jaxnn.Member(objective, optimizer, model.init(jax.random.key(h["seed"])), jax.random.key(1))
 
-    epochs = workload.steps * workload.batch // len(y)
     result = jaxnn.fit_population(
         member,
         jaxnn.grid(learning_rate=workload.population.rates, seed=range(workload.population.seeds)),
         x,
         y,
+        **_plan(workload, len(y), lap, gradients),
+    )
+    return _arrays(model, result.params)
+
+
+def _plan(workload, m, lap, gradients):
+    """A report after every lap."""
+    epochs = workload.steps if workload.batch is None else workload.steps * workload.batch // m
+    return dict(
         epochs=workload.laps * epochs,
         batch_size=workload.batch,
         gradients=gradients,
         report_every=epochs,
         callback=lambda report: lap(),
     )
-    return _arrays(model, result.params)
 
 
 def _model(workload, dtype):
