@@ -13,7 +13,7 @@ import tyro
 from experiments.options import CacheOptions
 
 if TYPE_CHECKING:
-    from experiments.checkpoint import Checkpoint
+    from experiments.network_file import StoredNetwork
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def predict(options: Options) -> str:
       ValueError, OSError: what is wrong with the run or with the photo.
     """
     from experiments.networks import class_probabilities
-    from experiments.photo import read_photo  # slow to import, as checkpoint is below, so not for --help
+    from experiments.photo import read_photo  # slow to import, as network_file is below, so not for --help
 
     network = _network(options.run, options.network)
     if network.image_shape is None:
@@ -47,8 +47,8 @@ def predict(options: Options) -> str:
     return f"{network.classes[best]} with probability {probabilities[best]:.2f}"
 
 
-def _network(run: Path, name: str) -> "Checkpoint":
-    from experiments.checkpoint import SUFFIX, load
+def _network(run: Path, name: str) -> "StoredNetwork":
+    from experiments.network_file import SUFFIX, load
 
     if not run.is_dir():
         raise ValueError(f"{run} is not a folder: predict takes the results folder of a run, runs/catvnoncat-... say")

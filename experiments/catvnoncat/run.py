@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 import jaxnn
-from experiments import checkpoint
+from experiments import network_file
 from experiments.catvnoncat import Options, beyond
 from experiments.catvnoncat.data import IMAGE_SHAPE, Photos, find_files, read_photos
 from experiments.catvnoncat.report import Row, report, spread
@@ -166,9 +166,9 @@ def _log(name: str, folder: RunFolder, show: Callable[[int], None], report: dict
 
 def _store(name: str, spec: NetworkSpec, photos: Photos, population: jaxnn.Population, folder: RunFolder) -> None:
     """Write the params that began where the course did; a divergence ends the run."""
-    file = name + checkpoint.SUFFIX
-    stored = checkpoint.Checkpoint(spec, population.member(0).params, photos.classes, IMAGE_SHAPE)
-    folder.write_bytes(file, checkpoint.encode(stored))
+    file = name + network_file.SUFFIX
+    stored = network_file.StoredNetwork(spec, population.member(0).params, photos.classes, IMAGE_SHAPE)
+    folder.write_bytes(file, network_file.encode(stored))
     steps = [at for at in population.diverged_at if at is not None]
     if steps:
         before = population.losses[:, min(steps) - 1 : min(steps)].T

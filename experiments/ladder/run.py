@@ -9,7 +9,7 @@ import jax
 import optax
 
 import jaxnn
-from experiments import checkpoint, proof
+from experiments import network_file, proof
 from experiments.ladder import Options
 from experiments.ladder.data import Dataset, load_datasets
 from experiments.ladder.pictures import Trained, add_pictures
@@ -34,7 +34,7 @@ class Rung(NamedTuple):
     @property
     def file(self) -> str:
         """Where its params are stored."""
-        return f"{self.data.name}-{self.network}{checkpoint.SUFFIX}".replace(" ", "-")
+        return f"{self.data.name}-{self.network}{network_file.SUFFIX}".replace(" ", "-")
 
     def __str__(self) -> str:
         return f"{self.data.name}, {self.network}"
@@ -162,8 +162,8 @@ def _accuracies(model: jaxnn.Model) -> Callable[[Any, dict[str, jaxnn.Batch]], d
 
 def _store(rung: Rung, fit: jaxnn.Fit, folder: RunFolder) -> None:
     """Write the params, also those before a divergence, which ends the run."""
-    trained = checkpoint.Checkpoint(rung.spec, fit.params, rung.data.classes, standardizer=rung.data.standardizer)
-    folder.write_bytes(rung.file, checkpoint.encode(trained))
+    trained = network_file.StoredNetwork(rung.spec, fit.params, rung.data.classes, standardizer=rung.data.standardizer)
+    folder.write_bytes(rung.file, network_file.encode(trained))
     if fit.diverged_at is not None:
         raise RunError(
             f"{rung} diverged at step {fit.diverged_at}: the loss or an update was not finite; the params before it "

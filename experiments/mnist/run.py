@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxnn
-from experiments import checkpoint
+from experiments import network_file
 from experiments.mnist import Options
 from experiments.mnist.data import CLASSES, SIDE, find_files, read_images, split_dev
 from experiments.mnist.presets import PRESETS, Preset
@@ -172,8 +172,8 @@ def _store(
         arrays = jaxnn.params_to_arrays(model.network, population.member(i).params)
         params = jaxnn.params_from_arrays(plain.network, plain.in_shape, arrays)
         networks.append(params)
-        stored = checkpoint.Checkpoint(preset.spec, params, CLASSES)
-        folder.write_bytes(f"seed-{options.seed + i}{checkpoint.SUFFIX}", checkpoint.encode(stored))
+        stored = network_file.StoredNetwork(preset.spec, params, CLASSES)
+        folder.write_bytes(f"seed-{options.seed + i}{network_file.SUFFIX}", network_file.encode(stored))
     steps = [at for at in population.diverged_at if at is not None]
     if steps:
         raise RunError(

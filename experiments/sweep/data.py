@@ -11,7 +11,7 @@ from experiments.ladder.data import load_datasets
 class Dataset(NamedTuple):
     """A classification problem, ready for training: x (m, n_in) float32, y (m,) class numbers.
 
-    `classes`, `image_shape` and `standardizer` are those of the winner's `Checkpoint`.
+    `classes`, `image_shape` and `standardizer` are those of the winner's `StoredNetwork`.
     """
 
     train: jaxnn.Batch

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from experiments import checkpoint, tables
+from experiments import network_file, tables
 from experiments.run_folder import RunFolder
 from experiments.sweep.pictures import draw
 from experiments.sweep.plan import KINDS, Plan, Point, label, shown
@@ -54,7 +54,7 @@ def winner_lines(plan: Plan, best: Standing, test_accuracy: float, test_examples
     one = f"one of {test_examples} examples is {100 / test_examples:.2g} points"
     return [
         f"best: {describe(point, plan.swept)}: dev accuracy {accuracy(best)} %{seeds}",
-        f"best{checkpoint.SUFFIX}: its network from seed {network.seed}, with dev accuracy "
+        f"best{network_file.SUFFIX}: its network from seed {network.seed}, with dev accuracy "
         f"{100 * network.dev_accuracy:.2f} %: test accuracy {100 * test_accuracy:.2f} % ({one})",
     ]
 

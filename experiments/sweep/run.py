@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 import jaxnn
-from experiments import checkpoint
+from experiments import network_file
 from experiments.progress import progress
 from experiments.run_folder import RunError, StartRun
 from experiments.sweep import Options
@@ -15,7 +15,7 @@ from experiments.sweep.data import load
 from experiments.sweep.plan import make_plan
 from experiments.sweep.ranking import rank
 from experiments.sweep.report import report, to_csv, winner_lines
-from experiments.sweep.training import checkpoint_of, groups_of, train
+from experiments.sweep.training import groups_of, network_of, train
 from experiments.timing import compile_clock
 
 
@@ -50,8 +50,8 @@ def run(name: str, options: Options, start: StartRun) -> None:
         raise RunError(
             f"every training diverged (see {folder.path / 'sweep.csv'}): try smaller values of --learning-rate"
         )
-    network = checkpoint_of(best.trainings[0], plan.points[best.point], data)
-    folder.write_bytes(f"best{checkpoint.SUFFIX}", checkpoint.encode(network))
+    network = network_of(best.trainings[0], plan.points[best.point], data)
+    folder.write_bytes(f"best{network_file.SUFFIX}", network_file.encode(network))
     # The only place where the test set is looked at: what is chosen by it cannot be judged by it.
     test = data.test
     labels = network.spec.model().classify(network.params, jax.device_put(test.x))

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 import jaxnn
-from experiments.checkpoint import Checkpoint
+from experiments.network_file import StoredNetwork
 from experiments.networks import NetworkSpec
 from experiments.sweep.data import Dataset
 from experiments.sweep.plan import Plan, Point, sizes
@@ -158,7 +158,7 @@ def smoothed(loss: jaxnn.Loss, share: Any, classes: int) -> jaxnn.Loss:
     return jaxnn.Loss(lambda z, y: loss.value(z, soft(y)), lambda z, y: loss.gradient(z, soft(y)), loss.check)
 
 
-def checkpoint_of(training: Training, point: Point, data: Dataset) -> Checkpoint:
+def network_of(training: Training, point: Point, data: Dataset) -> StoredNetwork:
     """The network by itself: of a wide one, only the units that count."""
     spec = NetworkSpec(_sizes(data, sizes(point)), point["activation"], _output(data))
     model = spec.model()
@@ -170,7 +170,7 @@ def checkpoint_of(training: Training, point: Point, data: Dataset) -> Checkpoint
         leaf[tuple(map(slice, shape))] for leaf, shape in zip(jax.tree.leaves(training.params), shapes, strict=True)
     ]
     params = jaxnn.params_from_arrays(model.network, model.in_shape, arrays)
-    return Checkpoint(spec, params, data.classes, data.image_shape, data.standardizer)
+    return StoredNetwork(spec, params, data.classes, data.image_shape, data.standardizer)
 
 
 def _model(group: Group, data: Dataset, h: Point) -> jaxnn.Model:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxnn
-from experiments.checkpoint import Checkpoint, encode
+from experiments.network_file import StoredNetwork, encode
 from experiments.networks import NetworkSpec
 
 
@@ -57,6 +57,6 @@ def image_run(tmp_path):
             arrays += [np.zeros((n_out, n_in)), np.zeros(n_out)]
         arrays[-1] += np.log(probability / (1 - probability))
         params = jaxnn.params_from_arrays(model.network, model.in_shape, arrays)
-        data = encode(Checkpoint(spec, params, ("non-cat", "cat"), (64, 64, 3)))
+        data = encode(StoredNetwork(spec, params, ("non-cat", "cat"), (64, 64, 3)))
         (folder / f"{name}.safetensors").write_bytes(data)
     return folder

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import jaxnn
-from experiments import checkpoint, cli
+from experiments import cli, network_file
 from experiments.catvnoncat import beyond
 from experiments.catvnoncat import run as catvnoncat
 from experiments.catvnoncat.data import find_files, read_photos
@@ -44,7 +44,7 @@ def test_a_small_run_leaves_everything(capsys, tmp_path, write_photos):
 
     photos = read(data)
     for name, row in seeds.items():
-        stored = checkpoint.load(folder / f"{name}.safetensors")
+        stored = network_file.load(folder / f"{name}.safetensors")
         labels = stored.spec.model().classify(stored.params, photos.train.x)
         assert (np.asarray(labels) == photos.train.y).mean() == pytest.approx(row["same_start"]["train_accuracy"])
     Image.new("RGB", (90, 90), "white").save(tmp_path / "white.png")
@@ -71,7 +71,7 @@ def test_a_run_that_diverges_says_when_and_keeps_what_went_before(capsys, tmp_pa
     (folder,) = runs.iterdir()
     assert f"logistic diverged at step {last_line(folder)['diverged_at']}" in err
     assert err.count("\n") == 1
-    stored = checkpoint.load(folder / "logistic.safetensors")
+    stored = network_file.load(folder / "logistic.safetensors")
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(stored.params))
 
 

@@ -11,7 +11,7 @@ from pages import read
 from short_runs import run
 
 import jaxnn
-from experiments import checkpoint, cli, proof, timing
+from experiments import cli, network_file, proof, timing
 from experiments.ladder import run as ladder
 from experiments.ladder.data import load_datasets
 from experiments.networks import NetworkSpec
@@ -92,7 +92,7 @@ def test_stored_networks_give_the_reported_accuracy(done):
     folder, _ = done
     rows = json.loads((folder / "results.json").read_text())
     for data, row in zip(load_datasets(0), rows, strict=True):
-        stored = checkpoint.load(folder / f"{data.name.replace(' ', '-')}-one-hidden.safetensors")
+        stored = network_file.load(folder / f"{data.name.replace(' ', '-')}-one-hidden.safetensors")
         labels = stored.spec.model().classify(stored.params, data.test.x)
         assert float(jaxnn.accuracy(labels, data.test.y)) == pytest.approx(row["accuracy"]["test"])
         np.testing.assert_array_equal(stored.standardizer.mean, data.standardizer.mean)
@@ -166,7 +166,7 @@ def test_a_run_that_diverges_keeps_what_went_before(tiny, capsys, tmp_path):
     err = capsys.readouterr().err
     assert "diverged at step" in err
     (folder,) = tmp_path.iterdir()
-    stored = checkpoint.load(folder / "breast-cancer-one-hidden.safetensors")
+    stored = network_file.load(folder / "breast-cancer-one-hidden.safetensors")
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(stored.params))
 
 

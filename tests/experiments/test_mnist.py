@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jaxnn
-from experiments import checkpoint
+from experiments import network_file
 from experiments.cli import main
 from experiments.mnist.data import read_images
 from experiments.mnist.presets import PRESETS
@@ -60,7 +60,7 @@ def test_a_short_run(data_dir, tmp_path, capsys):
     images, y = digits(200, 1)
     x = images.reshape(200, -1).astype(np.float32) / 255
     for seed, error in enumerate(results["test_error"]):
-        stored = checkpoint.load(folder / f"seed-{seed}.safetensors")
+        stored = network_file.load(folder / f"seed-{seed}.safetensors")
         answers = stored.spec.model().classify(stored.params, x)
         assert float(jaxnn.error_rate(answers, y.astype(int))) == pytest.approx(error, abs=1e-6)
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import jaxnn
-from experiments import checkpoint, cli
+from experiments import cli, network_file
 from experiments.sweep import DATA, Options, data, pictures, report, training
 from experiments.sweep import run as sweep
 from experiments.sweep.data import Dataset
@@ -118,7 +118,7 @@ def test_a_training_is_what_fit_makes_of_it_alone(classes):
     for a, b in zip(got, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=1e-5)
     assert one.train_loss == pytest.approx(alone.history[-1]["loss"], rel=1e-4)
-    stored = training.checkpoint_of(one, plan.points[one.point], problem)
+    stored = training.network_of(one, plan.points[one.point], problem)
     assert stored.spec.sizes[1:-1] == (h["width"],) * 2
     model = stored.spec.model()
     z = np.asarray(model.outputs(stored.params, problem.dev.x), np.float64)
@@ -294,7 +294,7 @@ def test_a_run_leaves_everything_and_tests_the_winner_alone(watched, capsys, tmp
         means.setdefault(row["rank"], []).append(float(row["dev_accuracy"]))
     means = [np.mean(values) for values in means.values()]
     assert means == sorted(means, reverse=True)
-    stored = checkpoint.load(folder / "best.safetensors")
+    stored = network_file.load(folder / "best.safetensors")
     problem, model = watched.problem, stored.spec.model()
     assert stored.spec.sizes == (4, int(rows[0]["width"]), 3)
     dev, test = (float(decide(model.classify(stored.params, part.x), part.y)) for part in (problem.dev, problem.test))

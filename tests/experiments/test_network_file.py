@@ -8,8 +8,8 @@ from safetensors import safe_open
 from safetensors.numpy import load, save
 
 import jaxnn
-from experiments.checkpoint import Checkpoint, encode
-from experiments.checkpoint import load as load_checkpoint
+from experiments.network_file import StoredNetwork, encode
+from experiments.network_file import load as load_network
 from experiments.networks import NetworkSpec
 
 
@@ -19,13 +19,13 @@ def stored(tmp_path):
     params = spec.model().init(jax.random.key(0))
     stats = jaxnn.Standardizer(np.arange(5.0), np.ones(5))
     path = tmp_path / "net.safetensors"
-    path.write_bytes(encode(Checkpoint(spec, params, ("a", "b", "c"), None, stats)))
+    path.write_bytes(encode(StoredNetwork(spec, params, ("a", "b", "c"), None, stats)))
     return path, spec, params
 
 
 def test_a_network_comes_back_as_it_was(stored):
     path, spec, params = stored
-    back = load_checkpoint(path)
+    back = load_network(path)
     x = jnp.linspace(-1, 1, 10).reshape(2, 5)
     before = spec.model().predict(params, x)
     np.testing.assert_array_equal(back.spec.model().predict(back.params, x), before)
@@ -38,8 +38,8 @@ def test_weights_are_stored_by_their_values_not_by_their_memory(tmp_path):
     spec = NetworkSpec((2, 3))
     W = np.asfortranarray(np.arange(6, dtype=np.float32).reshape(3, 2))
     path = tmp_path / "net.safetensors"
-    path.write_bytes(encode(Checkpoint(spec, ({"W": W, "b": np.zeros(3, np.float32)},), ("a", "b"))))
-    np.testing.assert_array_equal(load_checkpoint(path).params[0]["W"], W)
+    path.write_bytes(encode(StoredNetwork(spec, ({"W": W, "b": np.zeros(3, np.float32)},), ("a", "b"))))
+    np.testing.assert_array_equal(load_network(path).params[0]["W"], W)
 
 
 def test_a_scanned_network_is_stored_layer_by_layer(tmp_path):
@@ -49,11 +49,11 @@ def test_a_scanned_network_is_stored_layer_by_layer(tmp_path):
     params = jax.tree.map(lambda leaf: leaf + 0.5, model.init(jax.random.key(0)))
     assert len(jax.tree.leaves(params)) < 10  # it is scanned
     path = tmp_path / "net.safetensors"
-    path.write_bytes(encode(Checkpoint(spec, params, ("a", "b"))))
+    path.write_bytes(encode(StoredNetwork(spec, params, ("a", "b"))))
     stored = load(path.read_bytes())
     assert {stored[f"{2 * i}/W"].shape for i in range(129)} == {(2, 2)}
     np.testing.assert_array_equal(stored["6/W"], jaxnn.params_to_arrays(model.network, params)[6])
-    jax.tree.map(np.testing.assert_array_equal, load_checkpoint(path).params, params)
+    jax.tree.map(np.testing.assert_array_equal, load_network(path).params, params)
 
 
 def test_names_are_the_paths_in_the_params(stored):
@@ -92,7 +92,7 @@ def change(path, tensors=None, **metadata):
 def test_a_file_that_does_not_fit_its_network_is_refused(stored, tensors, metadata, message):
     change(stored[0], tensors, **metadata)
     with pytest.raises(ValueError, match=message):
-        load_checkpoint(stored[0])
+        load_network(stored[0])
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"PK\x03\x04" + b[4:]])
@@ -100,4 +100,4 @@ def test_a_damaged_file_is_refused(stored, damage):
     path = stored[0]
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError, match=r"net\.safetensors is damaged"):
-        load_checkpoint(path)
+        load_network(path)

@@ -19,7 +19,7 @@ SUFFIX = ".safetensors"
 _FORMAT, _VERSION = "jaxnn-mlp", "1"
 
 
-class Checkpoint(NamedTuple):
+class StoredNetwork(NamedTuple):
     """A trained network, and what its inputs and outputs mean.
 
     Attributes:
@@ -37,27 +37,27 @@ class Checkpoint(NamedTuple):
     standardizer: jaxnn.Standardizer | None = None
 
 
-def encode(checkpoint: Checkpoint) -> bytes:
+def encode(network: StoredNetwork) -> bytes:
     """The bytes of a safetensors file."""
-    spec = checkpoint.spec
-    arrays = jax.device_get(jaxnn.params_to_arrays(spec.model().network, checkpoint.params))
+    spec = network.spec
+    arrays = jax.device_get(jaxnn.params_to_arrays(spec.model().network, network.params))
     # In C order: a matrix that XLA hands over transposed would be stored by its memory, as another matrix.
     tensors = dict(zip(param_names(spec), map(np.ascontiguousarray, arrays), strict=True))
-    if checkpoint.standardizer is not None:
-        tensors |= {"standardizer/mean": checkpoint.standardizer.mean, "standardizer/std": checkpoint.standardizer.std}
+    if network.standardizer is not None:
+        tensors |= {"standardizer/mean": network.standardizer.mean, "standardizer/std": network.standardizer.std}
     metadata = {
         "format": _FORMAT,
         "format_version": _VERSION,
         "sizes": json.dumps(spec.sizes),
         "activation": spec.activation,
         "output": spec.output,
-        "classes": json.dumps(checkpoint.classes),
-        "image_shape": json.dumps(checkpoint.image_shape),
+        "classes": json.dumps(network.classes),
+        "image_shape": json.dumps(network.image_shape),
     }
     return save(tensors, metadata)
 
 
-def load(path: Path) -> Checkpoint:
+def load(path: Path) -> StoredNetwork:
     """Read a stored network.
 
     Raises:
@@ -79,7 +79,7 @@ def load(path: Path) -> Checkpoint:
         raise ValueError(f"{path} is damaged: {error}") from None
 
 
-def _decode(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> Checkpoint:
+def _decode(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> StoredNetwork:
     spec = NetworkSpec(tuple(json.loads(metadata["sizes"])), metadata["activation"], metadata["output"])
     model = spec.model()
     stats = [tensors.pop(f"standardizer/{name}", None) for name in ("mean", "std")]
@@ -87,7 +87,7 @@ def _decode(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> Checkpo
     if set(tensors) != set(names):
         raise ValueError(f"the network has {', '.join(names)}, the file {', '.join(sorted(tensors)) or 'nothing'}")
     image_shape = json.loads(metadata["image_shape"])
-    return Checkpoint(
+    return StoredNetwork(
         spec,
         jaxnn.params_from_arrays(model.network, model.in_shape, [tensors[name] for name in names]),
         tuple(json.loads(metadata["classes"])),
