@@ -133,7 +133,7 @@ def test_what_is_no_run_is_one_line(capsys, tmp_path, image_run, photo):
         ((photo, photo), "is not a folder"),
         ((empty, photo), "no trained networks"),
         ((image_run, tmp_path / "absent.png"), "absent.png: No such file"),
-        ((image_run, tmp_path), "Is a directory"),
+        ((image_run, tmp_path), "is no plain file but a folder"),
         ((image_run, photo, "--network", "other"), "has no network 'other': there are deep, logistic"),
     ]:
         status, text = predict(capsys, *argv)
