@@ -17,6 +17,7 @@ from experiments import compilation_cache
 from experiments.catalog import FIELDS, Experiment, experiments
 from experiments.events import EventFile, check_installed
 from experiments.options import CacheOptions, RunOptions, parse
+from experiments.recorded import FORMAT_VERSION
 from experiments.run_folder import RunError, RunFolder
 from experiments.run_page import FILE as PAGE
 from experiments.run_page import write_run_page
@@ -62,6 +63,7 @@ class Start:
     def __call__(self) -> RunFolder:
         now = datetime.now().astimezone()
         config = {
+            "format_version": FORMAT_VERSION,
             "experiment": self.name,
             "command": f"{PROG} {shlex.join(self.argv)}",
             "started": now.isoformat(timespec="seconds"),
