@@ -187,6 +187,7 @@ def _work(experiment: Experiment, read: Callable[[], RunOptions | None], work: W
 
 def _work_to_page(experiment: Experiment, work: Work, options: RunOptions, start: Start) -> None:
     """The run, and last its page, whatever came of it."""
+    stopwatch = importlib.import_module("experiments.timing").Stopwatch()
     try:
         work(options, start)
     except BaseException as error:
@@ -198,6 +199,8 @@ def _work_to_page(experiment: Experiment, work: Work, options: RunOptions, start
         raise
     finally:
         start.close()
+    print(f"\n{stopwatch}")
+    start.folder.add_timings(str(stopwatch))
     write_run_page(start.folder, experiment)
 
 
