@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxnn.checkpoint import Checkpoint, Checkpoints, loaded
 from jaxnn.data import check_batch, check_weight
 from jaxnn.objective import Objective
 from jaxnn.training import (
@@ -42,6 +43,7 @@ def fit_stream(
     prefetch: int = 2,
     evaluate: Callable[[Params], dict[str, Array]] | None = None,
     callback: Callable[[dict[str, float]], bool | None] | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Fit:
     """Train as `fit` does, on batches that an iterator brings: from files, from a generator, from a memory map.
 
@@ -74,6 +76,7 @@ def fit_stream(
       prefetch: groups that wait on the device while one is computed, at least 0.
       evaluate: called with the params at each report, as in `fit`.
       callback: called with each entry of the history as it comes; a true answer stops the training.
+      checkpoints: as in `fit`; an epoch's batches must be the same each time they are asked for.
 
     Returns:
       A `Fit`. With the batches that `fit` would draw, the same as `fit` returns.
@@ -113,22 +116,34 @@ def fit_stream(
         )
     batches = _of_one_size(_by_epoch(batches))
     programs = _group_programs(objective, optimizer, gradients)
-    state = train_state(params, optimizer, key)
-    history, losses = [], []
-    for epoch in range(epochs):
+    state, history, losses, _, _, stopped_by, diverged_at = loaded(
+        checkpoints, train_state(params, optimizer, key), callback
+    )
+    history, losses = list(history), [] if losses is None else [losses]
+
+    def now():
+        return Checkpoint(state, list(history), np.concatenate(losses), None, None, stopped_by, diverged_at)
+
+    done = history[-1]["epoch"] if history else 0
+    while stopped_by is None and done < epochs:
         first = len(losses)
-        groups = _fitting(_stacked(batches(epoch), steps_per_call), epoch, partial(objective.check, params))
+        groups = _fitting(_stacked(batches(done), steps_per_call), done, partial(objective.check, params))
         for part in _train(programs, state, groups, prefetch):
             state = part.state
             losses.append(part.losses)
             if not part.finite:
-                return fitted(state, history, losses, int(state.step))
-        done = epoch + 1
-        if done % report_every == 0 or done == epochs:
+                diverged_at, stopped_by = int(state.step), "divergence"
+                break
+        else:
+            done += 1
+            if done % report_every and done != epochs:
+                continue
             history.append(make_report(done, state, np.concatenate(losses[first:]), evaluate))
             if callback is not None and callback(history[-1]):
-                break
-    return fitted(state, history, losses, None)
+                stopped_by = "callback"
+        if checkpoints is not None:
+            checkpoints.save(now, stopped_by is not None or done == epochs)
+    return fitted(state, history, losses, diverged_at)._replace(stopped_by=stopped_by or "epochs")
 
 
 def host_batches(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxnn.checkpoint import Checkpoint, Checkpoints, loaded
 from jaxnn.data import batch_indices, check_batch
 from jaxnn.early_stopping import EarlyStopping
 from jaxnn.objective import Objective, gradients_by
@@ -225,6 +226,7 @@ def fit(
     evaluate: Callable[[Params], dict[str, Array]] | None = None,
     callback: Callable[[dict[str, float]], bool | None] | None = None,
     stop_early: EarlyStopping | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Fit:
     """Train on data, epoch by epoch, each epoch one compiled program; the host sees a few numbers at a time.
 
@@ -254,6 +256,8 @@ def fit(
       callback: called with each entry of the history as it comes; a true answer stops the training.
       stop_early: an `EarlyStopping`, which watches a measure of the reports. The best report's state is kept beside
         the running one, and is what is returned, however the training ended.
+      checkpoints: where to keep what an interrupted training is picked up from, and what to go on from. Picked up, it
+        ends bit for bit as it would have on the same machine; the callback is told the reports of before again.
 
     Returns:
       A `Fit`.
@@ -261,7 +265,7 @@ def fit(
     Raises:
       ValueError: data that do not fit together, are not floats or not finite; params that are not floats; a batch
         size outside 1..m; fewer than one epoch; what `evaluate` returns is no dictionary of scalars with names of
-        its own; the reports lack what `stop_early` watches.
+        its own; the reports lack what `stop_early` watches; a checkpoint of another training.
 
     Example:
       >>> import jax, jaxnn, numpy as np, optax
@@ -287,34 +291,39 @@ def fit(
     objective.check(params, data)
     data = jax.device_put(data)
     programs = _epoch_programs(objective, optimizer, gradients, size, shuffle)
-    state = train_state(params, optimizer, key)
-    history, losses, done, diverged_at = [], [], 0, None
-    best, best_state, waited, stopped_by = None, None, 0, "epochs"
-    while done < epochs:
+    state, history, losses, best, best_state, stopped_by, diverged_at = loaded(
+        checkpoints, train_state(params, optimizer, key), callback
+    )
+    history, losses = list(history), [] if losses is None else [losses]
+
+    def now():
+        return Checkpoint(state, list(history), np.concatenate(losses), best, best_state, stopped_by, diverged_at)
+
+    while stopped_by is None and (done := history[-1]["epoch"] if history else 0) < epochs:
         n = min(report_every, epochs - done)
         # Not donated: until the new state is known to be finite, the old one must live.
         after, new_losses, finite = programs.run(state, data, n)
-        if not finite:
+        if finite:
+            state = after
+            new_losses = np.asarray(new_losses)
+            losses.append(new_losses.reshape(-1))
+            history.append(make_report(done + n, state, new_losses[-1], evaluate))
+            if stop_early is not None and stop_early.improves(history[-1], None if best is None else history[best]):
+                # No state is donated here, so the best one is kept by its name alone: nothing is copied.
+                best, best_state = len(history) - 1, state
+            if callback is not None and callback(history[-1]):
+                stopped_by = "callback"
+            elif stop_early is not None and len(history) - (0 if best is None else best + 1) == stop_early.patience:
+                stopped_by = "patience"
+        else:
             state, new_losses = replay_to_divergence(programs, state, data, n)
             losses.append(new_losses)
             diverged_at, stopped_by = int(state.step), "divergence"
-            break
-        state, done = after, done + n
-        new_losses = np.asarray(new_losses)
-        losses.append(new_losses.reshape(-1))
-        history.append(make_report(done, state, new_losses[-1], evaluate))
-        if stop_early is not None:
-            # No state is donated here, so the best one is kept by its name alone: nothing is copied.
-            better = stop_early.improves(history[-1], best)
-            best, best_state, waited = (history[-1], state, 0) if better else (best, best_state, waited + 1)
-        if callback is not None and callback(history[-1]):
-            stopped_by = "callback"
-            break
-        if stop_early is not None and waited == stop_early.patience:
-            stopped_by = "patience"
-            break
+        if checkpoints is not None:
+            checkpoints.save(now, stopped_by is not None or done + n >= epochs)
     result = fitted(state if best is None else best_state, history, losses, diverged_at)
-    return result._replace(best_epoch=best and best["epoch"], stopped_by=stopped_by)
+    best_epoch = None if best is None else history[best]["epoch"]
+    return result._replace(best_epoch=best_epoch, stopped_by=stopped_by or "epochs")
 
 
 @partial(jax.jit, static_argnums=0)

@@ -20,7 +20,6 @@ from experiments.options import check_at_least_one
 from experiments.progress import progress
 from experiments.proof import make_proof
 from experiments.run_folder import RunError, RunFolder, StartRun
-from experiments.timing import compile_clock
 
 
 class Published(NamedTuple):
@@ -51,7 +50,6 @@ NETWORKS = {
 
 def run(options: Options, start: StartRun) -> None:
     """Train the three networks, and hold them against what was published."""
-    began, clock = time.perf_counter(), compile_clock()
     check_at_least_one("seeds", options.seeds)
     trainings = {name: _training(network, options) for name, network in NETWORKS.items()}
     photos = read_photos(find_files(options.data_dir))
@@ -67,7 +65,6 @@ def run(options: Options, start: StartRun) -> None:
         if options.beyond:
             more = beyond.lines(beyond.train(photos, partial(_show, show, done, "beyond")), photos.test.y)
     report(rows, photos, folder, more)
-    print(f"\n{time.perf_counter() - began:.0f} s in total; {clock}")
 
 
 def _show(show: Callable[[int, str], None], before: int, note: str, done: int) -> None:

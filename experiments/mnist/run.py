@@ -1,7 +1,6 @@
 """The work of mnist: prove, train all starts in one program, measure, store, report."""
 
 import contextlib
-import time
 from functools import partial
 from typing import Any
 
@@ -20,7 +19,6 @@ from experiments.progress import progress
 from experiments.proof import make_proof
 from experiments.run_folder import RunError, RunFolder, StartRun
 from experiments.signals import signals
-from experiments.timing import compile_clock
 
 _PROVED_ON = 1000
 """Images: in float64, and by two programs, all would take long."""
@@ -29,7 +27,6 @@ _MEASURED_ON = 10_000
 
 def run(options: Options, start: StartRun) -> None:
     """Train a row of the table from several starts, and hold it against what was published."""
-    began, clock = time.perf_counter(), compile_clock()
     preset = _preset(options)
     _use_two_cpu_devices(options.seeds)
     paths = find_files(options.data_dir)
@@ -46,7 +43,6 @@ def run(options: Options, start: StartRun) -> None:
     model = preset.model()
     targets = train.y if preset.output == "softmax" else np.eye(10, dtype=np.float32)[train.y]
     population, difference = _train(options, preset, model, jaxnn.Batch(train.x, targets), held_out, folder)
-    seconds = time.perf_counter() - began
     measured = held_out if options.dev else test
     probabilities = _probabilities(model, population.params, measured.x)
     networks = _store(options, preset, model, population, folder)
@@ -64,12 +60,10 @@ def run(options: Options, start: StartRun) -> None:
             first=networks[0],
             signals=signals(preset.spec, networks[0], jaxnn.Batch(train.x[:_PROVED_ON], targets[:_PROVED_ON])),
             difference=difference,
-            seconds=seconds,
         ),
         options.ensemble,
         folder,
     )
-    print(f"\n{time.perf_counter() - began:.0f} s in total; {clock}")
 
 
 def _use_two_cpu_devices(seeds: int) -> None:
