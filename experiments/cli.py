@@ -16,7 +16,7 @@ from typing import Any
 from experiments import compilation_cache
 from experiments.catalog import FIELDS, Experiment, experiments
 from experiments.events import EventFile, check_installed
-from experiments.options import CacheOptions, RunOptions, parse
+from experiments.options import OWN_SUFFIXES, CacheOptions, RunOptions, parse
 from experiments.recorded import FORMAT_VERSION
 from experiments.run_folder import RunError, RunFolder
 from experiments.run_page import FILE as PAGE
@@ -143,9 +143,11 @@ def _sweep(rest: list[str], argv: list[str]) -> int:
     name, *rest = rest or [""]
     if name in ("-h", "--help"):
         name, rest = "DATA", ["--help"]
+    elif name not in sweep.DATA and Path(name).suffix.lower() in OWN_SUFFIXES:
+        name, rest = "own", ["--data", name, *rest]
     elif name not in sweep.DATA:
         asked = f"there are no data {name!r} to sweep on" if name else "sweep takes the name of a data set"
-        return _complain(f"{asked}: there are {', '.join(sweep.DATA)}")
+        return _complain(f"{asked}: there are {', '.join(sweep.DATA)}, or a file of yours ({', '.join(OWN_SUFFIXES)})")
 
     def work(options: RunOptions, start: Start) -> None:
         importlib.import_module("experiments.sweep.run").run(name, options, start)

@@ -11,11 +11,11 @@ Expected: The two gradients differ by rounding alone, below 1e-12, and cost the 
 
 from dataclasses import dataclass
 
-from experiments.options import RunOptions
+from experiments.options import OwnDataOptions, RunOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(RunOptions):
+class Options(OwnDataOptions, RunOptions):
     """What can be changed."""
 
     epochs: int = 60

@@ -35,13 +35,19 @@ COLUMNS = ("data", "network", "layers", "params", "train %", "dev %", "test %", 
 SPEEDS = ("data", "network", "compile s\nhand", "\nauto", "steps/s\nhand", "\nauto")
 
 
-def report(rows: Sequence[Row], histories: Mapping[tuple[str, str], list[dict[str, float]]], folder: RunFolder) -> None:
-    """Print the table, and write it with the curves and the numbers to the folder."""
+def report(
+    rows: Sequence[Row],
+    histories: Mapping[tuple[str, str], list[dict[str, float]]],
+    notes: Sequence[str],
+    folder: RunFolder,
+) -> None:
+    """Print the table and the notes on the data, and write them with the curves and the numbers to the folder."""
     table = tables.table("Trained with hand-derived gradients", COLUMNS, [_cells(row) for row in rows], 3)
-    note = f"gradient diff.: {proof.DEFINITION}, in float64; more than {proof.BOUND:g} fails the run"
+    gradients = f"gradient diff.: {proof.DEFINITION}, in float64; more than {proof.BOUND:g} fails the run"
     tables.show(table)
-    print(f"{note}\n")
-    folder.write_text("report.txt", f"{tables.as_text(table)}{note}\n")
+    text = "\n".join([gradients, *notes])
+    print(f"{text}\n")
+    folder.write_text("report.txt", f"{tables.as_text(table)}{text}\n")
     folder.write_json("results.json", [{k: v for k, v in row._asdict().items() if k != "speed"} for row in rows])
     _report_speeds(rows, folder)
     folder.add_picture("curves.png", _curves(histories), CURVES)

@@ -18,13 +18,14 @@ from typing import Annotated
 
 import tyro
 
-from experiments.options import RunOptions
+from experiments.options import OwnDataOptions, RunOptions
 
 DATA = {
     "breast-cancer": "569 patients, 30 measurements, 2 classes; comes with scikit-learn",
     "catvnoncat": "209 photos of 64 x 64 pixels, a fifth of them dev, and 50 to test; from --data-dir",
     "digits": "1797 images of 8 x 8, 10 classes; comes with scikit-learn",
     "mnist": "70 000 images of 28 x 28, 10 classes, 10 000 of them dev and 10 000 to test; from --data-dir",
+    "own": "a CSV or npz file, as `sweep own --data FILE --label COLUMN`, or shorter `sweep FILE --label COLUMN`",
 }
 """What can be swept on. `experiments.sweep.data` reads each."""
 
@@ -51,7 +52,7 @@ def _range_or(default: str) -> object:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(RunOptions):
+class Options(OwnDataOptions, RunOptions):
     """What is swept, and what is not."""
 
     learning_rate: Range = "1e-4..1e-1:7"

@@ -1,17 +1,18 @@
 """The data sets that can be swept on, each split in train, dev and test. Another one is another function here."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jaxnn
-from experiments.ladder.data import load_datasets
+from experiments.ladder import data as ladder
+from experiments.sweep import Options
 
 
 class Dataset(NamedTuple):
     """A classification problem, ready for training: x (m, n_in) float32, y (m,) class numbers.
 
-    `classes`, `image_shape` and `standardizer` are those of the winner's `StoredNetwork`.
+    `classes`, `image_shape` and `standardizer` are those of the winner's `StoredNetwork`; `encoder` and `notes` those
+    of the ladder's data sets.
     """
 
     train: jaxnn.Batch
@@ -20,46 +21,55 @@ class Dataset(NamedTuple):
     classes: tuple[str, ...]
     image_shape: tuple[int, ...] | None = None
     standardizer: jaxnn.Standardizer | None = None
+    encoder: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
 
-def load(name: str, split_seed: int, data_dir: Path | None) -> Dataset:
+def load(name: str, options: Options) -> Dataset:
     """The data set of that name, one of `experiments.sweep.DATA`.
 
     Raises:
       ValueError, OSError: its files are not there, or not as they should be.
     """
-    return _LOADERS[name](split_seed, data_dir)
+    if name != "own" and (options.data or options.label or options.drop):
+        raise ValueError(f"--data, --label and --drop are of your own data, and {name} comes as it is: sweep FILE ...")
+    return _LOADERS[name](options)
 
 
-def _scikit_learns(i: int) -> Callable[[int, Path | None], Dataset]:
-    def read(split_seed, data_dir):
-        data = load_datasets(split_seed)[i]
-        return Dataset(data.train, data.dev, data.test, data.classes, standardizer=data.standardizer)
+def _scikit_learns(i: int) -> Callable[[Options], Dataset]:
+    return lambda options: _as_in_ladder(ladder.load_datasets(options.split_seed)[i])
 
-    return read
+
+def _own(options: Options) -> Dataset:
+    return _as_in_ladder(ladder.load_own(options, options.split_seed))
+
+
+def _as_in_ladder(data: ladder.Dataset) -> Dataset:
+    return Dataset(data.train, data.dev, data.test, data.classes, None, data.standardizer, data.encoder, data.notes)
 
 
 # What was published as a test set stays one: dev is a part of the rest.
 
 
-def _catvnoncat(split_seed: int, data_dir: Path | None) -> Dataset:
-    from experiments.catvnoncat.data import IMAGE_SHAPE, find_files, read_photos  # needs h5py, and the others do not
+def _catvnoncat(options: Options) -> Dataset:
+    from experiments.catvnoncat.data import IMAGE_SHAPE, find_files, read_photos
 
-    photos = read_photos(find_files(data_dir))
-    train, dev = jaxnn.split(photos.train.x, photos.train.y, (0.8, 0.2), seed=split_seed, stratify=True)
+    photos = read_photos(find_files(options.data_dir))
+    train, dev = jaxnn.split(photos.train.x, photos.train.y, (0.8, 0.2), seed=options.split_seed, stratify=True)
     return Dataset(train, dev, photos.test, photos.classes, IMAGE_SHAPE)
 
 
-def _mnist(split_seed: int, data_dir: Path | None) -> Dataset:
+def _mnist(options: Options) -> Dataset:
     from experiments.mnist.data import CLASSES, find_files, read_images, split_dev
 
-    parts = {part: read_images(paths) for part, paths in find_files(data_dir).items()}
-    return Dataset(*split_dev(parts["train"], split_seed), parts["test"], CLASSES)
+    parts = {part: read_images(paths) for part, paths in find_files(options.data_dir).items()}
+    return Dataset(*split_dev(parts["train"], options.split_seed), parts["test"], CLASSES)
 
 
-_LOADERS: dict[str, Callable[[int, Path | None], Dataset]] = {
+_LOADERS: dict[str, Callable[[Options], Dataset]] = {
     "breast-cancer": _scikit_learns(0),
     "catvnoncat": _catvnoncat,
     "digits": _scikit_learns(1),
     "mnist": _mnist,
+    "own": _own,
 }
