@@ -17,7 +17,7 @@ another order, then moves by 1e-14 of their size. Near an optimum the terms canc
 them at least, and two right gradients differ by 1e-7 of that at most. In float32, that would be mostly rounding,
 and two right ones could differ by percents."""
 
-_FLOOR = 1e-9
+_FLOOR = 1e-8
 
 DEFINITION = "max |hand - jax.grad| / max |jax.grad|, of the worst array, on the training data"
 
