@@ -16,7 +16,7 @@ from typing import NamedTuple
 from experiments.refusal import Refused, check_file
 
 MOST_BYTES = 2**26
-MOST_FIELDS = 2**22
+MOST_FIELDS = 2**21
 _LONGEST_LINE = 2**20
 DELIMITERS = ",;\t"
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)

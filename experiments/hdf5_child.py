@@ -10,7 +10,7 @@ import signal
 import sys
 from itertools import islice
 
-SECONDS = 1.5
+SECONDS = 1.0
 """Of processor time, for what takes some hundredths."""
 MOST_MEMORY = 3 * 2**29
 _MOST_NAMES = 1000
@@ -47,7 +47,9 @@ def limit_memory() -> None:
         import resource
     except ImportError:
         return
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    highest = resource.getrlimit(resource.RLIMIT_AS)[1]
+    bytes_ = MOST_MEMORY if highest == resource.RLIM_INFINITY else min(MOST_MEMORY, highest)
+    resource.setrlimit(resource.RLIMIT_AS, (bytes_, bytes_))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

@@ -27,7 +27,7 @@ _HEADER = re.compile(
     r"\{'descr': '(?P<dtype>[<>|=](?:b1|[iu][1248]|f[248]|U[1-9]\d{0,4}))', 'fortran_order': (?P<fortran>True|False), "
     r"'shape': \((?P<shape>(?:\d{1,18}, ?){0,7}(?:\d{1,18})?)\), ?\} *\n?"
 )
-_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError)
 _FIX = "write it by np.savez(file, x=x, y=y)"
 
 
@@ -41,13 +41,13 @@ def read_npz(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
       OSError: the file cannot be opened.
     """
     check_file(path, 2 * MOST_BYTES)
-    try:
-        with path.open("rb") as file:
+    with path.open("rb") as file:
+        try:
             _check_directory(file)
             with zipfile.ZipFile(file) as archive:
                 return {name: _array(archive, name) for name in names}
-    except _DAMAGE as error:
-        raise Refused(f"{path} is no npz file that can be taken: {error}") from None
+        except _DAMAGE as error:
+            raise Refused(f"{path} is no npz file that can be taken: {error}") from None
 
 
 def _check_directory(file: BinaryIO) -> None:

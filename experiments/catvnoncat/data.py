@@ -48,15 +48,15 @@ def read_photos(paths: dict[str, Path]) -> Photos:
       Refused: a file that is not HDF5 or is damaged, or data of another kind than expected.
       OSError: it cannot be opened.
     """
-    parts = {}
-    classes = ()
-    for part, path in paths.items():
-        names = [f"{part}_set_x", f"{part}_set_y", *(["list_classes"] if part == "train" else [])]
-        x, y, *words = read_datasets(path, names, most_bytes=MOST_IMAGES * math.prod(IMAGE_SHAPE)).values()
-        parts[part] = _part(path, part, x, y)
-        if words:
-            classes = _classes(path, *words)
-    return Photos(**parts, classes=classes)
+    parts = {part: read_part(path, part) for part, path in paths.items()}
+    return Photos(**{part: batch for part, (batch, _) in parts.items()}, classes=parts["train"][1])
+
+
+def read_part(path: Path, part: str) -> tuple[jaxnn.Batch, tuple[str, ...]]:
+    """The photos of a file, "train" or "test", and the names of the classes, which the former has; else none."""
+    names = [f"{part}_set_x", f"{part}_set_y", *(["list_classes"] if part == "train" else [])]
+    x, y, *words = read_datasets(path, names, most_bytes=MOST_IMAGES * math.prod(IMAGE_SHAPE)).values()
+    return _part(path, part, x, y), _classes(path, *words) if words else ()
 
 
 def _part(path: Path, part: str, x: Stored, y: Stored) -> jaxnn.Batch:
