@@ -3,11 +3,10 @@
 import contextlib
 import importlib
 import os
-import platform
 import shlex
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -60,7 +59,7 @@ class Start:
         self.folder: RunFolder | None = None
         self.events: EventFile | None = None
 
-    def __call__(self) -> RunFolder:
+    def __call__(self, files: Iterable[Path] = ()) -> RunFolder:
         now = datetime.now().astimezone()
         config = {
             "format_version": FORMAT_VERSION,
@@ -70,7 +69,8 @@ class Start:
             "options": {
                 key: str(value) if isinstance(value, Path) else value for key, value in asdict(self.options).items()
             },
-            **_surroundings(),
+            **importlib.import_module("experiments.surroundings").surroundings(files),
+            "compilation_cache": compilation_cache.in_use(),
         }
         self.folder = RunFolder(self.options.runs_dir, self.name, now)
         self.folder.write_json("config.json", config)
@@ -267,25 +267,3 @@ def _reason(error: object) -> object:
 
 def _say(line: str) -> None:
     print(" ".join(line.split()), file=sys.stderr)
-
-
-def _surroundings() -> dict[str, Any]:
-    """What the result may depend on beside the options."""
-    import jax
-    import numpy
-    import optax
-
-    import jaxnn
-
-    device = jax.devices()[0]
-    return {
-        "versions": {
-            "jaxnn": jaxnn.__version__,
-            "jax": jax.__version__,
-            "optax": optax.__version__,
-            "numpy": numpy.__version__,
-            "python": platform.python_version(),
-        },
-        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
-        "compilation_cache": compilation_cache.in_use(),
-    }
