@@ -1,4 +1,4 @@
-"""The command line: help, list, run, sweep, compare, predict. The user's mistakes are one line on stderr."""
+"""The command line: help, list, run, sweep, repeat, compare, predict. The user's mistakes are one line on stderr."""
 
 import contextlib
 import importlib
@@ -33,6 +33,8 @@ usage: {prog} COMMAND
   run NAME --help       what it asks, and its options
   sweep DATA [OPTIONS]  train networks over ranges of hyperparameters, and rank them
   sweep --help          the data sets, how ranges are written, and the options
+  repeat RUN            run an experiment again as RUN says, and say whether the same came out, bit for bit
+  repeat --help         what is compared, and the options
   compare RUN RUN ...   runs of one experiment side by side, and on a page with their learning curves
   compare --help        the options
   predict RUN IMAGE     classify a photo (PNG or JPEG) by the networks of a run of catvnoncat
@@ -48,7 +50,7 @@ Compiled programs are kept in the user's cache folder for the next start, {megab
 --no-compilation-cache compiles everything afresh."""
 
 
-COMMANDS = "list, run, sweep, compare and predict"
+COMMANDS = "list, run, sweep, repeat, compare and predict"
 
 
 class Start:
@@ -116,6 +118,8 @@ def _command(argv: list[str]) -> int:
             return _complain(f"{asked}: there are {', '.join(experiments())}")
         case ["sweep", *rest]:
             return _sweep(rest, argv)
+        case ["repeat", *rest]:
+            return _repeat(rest, argv)
         case ["compare", *rest]:
             return _compare(rest)
         case ["predict", *rest]:
@@ -126,10 +130,7 @@ def _command(argv: list[str]) -> int:
 
 
 def _run(name: str, rest: list[str], argv: list[str]) -> int:
-    experiment = experiments()[name]
-
-    def work(options: RunOptions, start: Start) -> None:
-        importlib.import_module(f"experiments.{name}.run").run(options, start)
+    experiment, work = _declared(name)
 
     def read() -> RunOptions | None:
         declared = importlib.import_module(f"experiments.{name}")
@@ -147,16 +148,48 @@ def _sweep(rest: list[str], argv: list[str]) -> int:
         asked = f"there are no data {name!r} to sweep on" if name else "sweep takes the name of a data set"
         return _complain(f"{asked}: there are {', '.join(sweep.DATA)}")
 
-    def work(options: RunOptions, start: Start) -> None:
-        importlib.import_module("experiments.sweep.run").run(name, options, start)
-
     def read() -> RunOptions | None:
         return parse(sweep.Options, rest, prog=f"{PROG} sweep {name}", description=sweep.description(name))
 
-    return _work(Experiment(f"sweep-{name}", sweep.HEADER.format(name)), read, work, argv)
+    experiment, work = _declared(f"sweep-{name}")
+    return _work(experiment, read, work, argv)
+
+
+def _repeat(rest: list[str], argv: list[str]) -> int:
+    repeat = importlib.import_module("experiments.repeat")
+    begun: list[Start] = []
+    try:
+        options = parse(repeat.Options, rest, prog=f"{PROG} repeat", description=repeat.__doc__)
+        if options is None:
+            return 0
+        asked = repeat.asked_for(options)
+        experiment, run = _declared(asked.experiment)
+    except (ValueError, OSError) as error:
+        return _complain(error)
+
+    def work(options: RunOptions, start: Start) -> None:
+        begun.append(start)
+        run(options, start)
+
+    status = _work(experiment, lambda: asked.options, work, argv)
+    # A run that failed as the other did is repeated well.
+    if status not in (0, 1):
+        return status
+    matched, told = repeat.verdict(asked, options.run, begun[0].folder.path)
+    print(*("".join(c if c.isprintable() else "\ufffd" for c in line) for line in told), sep="\n")
+    return 0 if matched else 1
 
 
 Work = Callable[[RunOptions, Start], None]
+
+
+def _declared(name: str) -> tuple[Experiment, Work]:
+    """The experiment of that name, and its work."""
+    if name in experiments():
+        return experiments()[name], lambda *args: importlib.import_module(f"experiments.{name}.run").run(*args)
+    data = name.removeprefix("sweep-")
+    header = importlib.import_module("experiments.sweep").HEADER.format(data)
+    return Experiment(name, header), lambda *args: importlib.import_module("experiments.sweep.run").run(data, *args)
 
 
 def _work(experiment: Experiment, read: Callable[[], RunOptions | None], work: Work, argv: list[str]) -> int:

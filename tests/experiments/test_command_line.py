@@ -26,7 +26,15 @@ def refused(capsys, *argv, status=2):
 def test_help_names_the_commands_and_the_experiments(capsys, argv):
     assert cli.main(argv) == 0
     out = capsys.readouterr().out
-    for word in ("list", "run NAME", "sweep DATA", "compare RUN RUN", "predict RUN IMAGE", *experiments()):
+    for word in (
+        "list",
+        "run NAME",
+        "sweep DATA",
+        "repeat RUN",
+        "compare RUN RUN",
+        "predict RUN IMAGE",
+        *experiments(),
+    ):
         assert word in out
 
 
@@ -38,6 +46,7 @@ def test_help_names_the_commands_and_the_experiments(capsys, argv):
         ["run", "ladder", "--help"],
         ["predict", "--help"],
         ["compare", "--help"],
+        ["repeat", "--help"],
         ["sweep", "--help"],
         ["run", "nothing"],
     ],
@@ -71,6 +80,7 @@ def test_there_are_experiments_and_each_header_is_complete():
         (["run", "ladder"], ["--epochs", "--batch-size", "--learning-rate", "--optimizer", "--seed", "--runs-dir"]),
         (["run", "catvnoncat"], ["--data-dir DIR", "--seeds", "--iterations", "--no-compilation-cache"]),
         (["compare"], ["RUN RUN ...", "--page FILE", "learning curves"]),
+        (["repeat"], ["RUN", "--runs-dir", "--data-dir DIR", "bit for bit"]),
         (["predict"], ["RUN", "IMAGE", "--network", "squashed", "--no-compilation-cache"]),
     ],
 )
@@ -85,7 +95,7 @@ def test_each_command_explains_its_options(capsys, command, words):
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("frobnicate", "no command is called 'frobnicate': there are list, run, sweep, compare and predict"),
+        ("frobnicate", "no command is called 'frobnicate': there are list, run, sweep, repeat, compare and predict"),
         ("run", "run takes the name of an experiment: there are "),
         ("run nothing", "no experiment is called 'nothing': there are "),
         ("list more", "list takes no arguments"),
