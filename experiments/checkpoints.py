@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jaxnn
 from experiments.run_folder import CHECKPOINTS
+
+if TYPE_CHECKING:
+    import jaxnn
 
 
 class Stopped(KeyboardInterrupt):
@@ -54,7 +56,7 @@ class RunCheckpoints:
         """In the folder of that run."""
         self._folder = run / CHECKPOINTS
 
-    def of(self, training: str) -> jaxnn.Checkpoints | None:
+    def of(self, training: str) -> "jaxnn.Checkpoints | None":
         """What `fit` and its kind take as `checkpoints`. Names differ within a run, and are those of its next start."""
         if not self._every:
             return None
@@ -79,6 +81,8 @@ class RunCheckpoints:
             if self._asked is not None:
                 self.wait()
                 raise Stopped(self._asked)
+
+        import jaxnn  # slow to import, so not for --help
 
         return jaxnn.Checkpoints(load, save)
 
@@ -119,7 +123,7 @@ class RunCheckpoints:
             for signum, handler in before.items():
                 signal.signal(signum, handler)
 
-    def _write(self, checkpoints: dict[str, jaxnn.Checkpoint]) -> None:
+    def _write(self, checkpoints: "dict[str, jaxnn.Checkpoint]") -> None:
         for training, checkpoint in checkpoints.items():
             self._trying(training, lambda t=training, c=checkpoint: self._store(t).save(c))
         self._ended = {}

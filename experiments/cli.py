@@ -1,4 +1,4 @@
-"""The command line: help, list, run, sweep, resume, compare, predict. The user's mistakes are one line on stderr."""
+"""The command line: what each command does with its arguments. The user's mistakes are one line on stderr."""
 
 import importlib
 import os
@@ -29,6 +29,8 @@ usage: {prog} COMMAND
   sweep DATA [OPTIONS]  train networks over ranges of hyperparameters, and rank them
   sweep --help          the data sets, how ranges are written, and the options
   resume RUN            go on with a run that was interrupted, to the end that it would have had
+  repeat RUN            run an experiment again as RUN says, and say whether the same came out, bit for bit
+  repeat --help         what is compared, and the options
   compare RUN RUN ...   runs of one experiment side by side, and on a page with their learning curves
   compare --help        the options
   predict RUN IMAGE     classify a photo (PNG or JPEG) by the networks of a run of catvnoncat
@@ -45,7 +47,7 @@ Compiled programs are kept in the user's cache folder for the next start, {megab
 --no-compilation-cache compiles everything afresh."""
 
 
-COMMANDS = "list, run, sweep, resume, compare and predict"
+COMMANDS = "list, run, sweep, resume, repeat, compare and predict"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,6 +83,8 @@ def _command(argv: list[str]) -> int:
             return _sweep(rest, argv)
         case ["resume", *rest]:
             return _resume(rest)
+        case ["repeat", *rest]:
+            return _repeat(rest, argv)
         case ["compare", *rest]:
             return _compare(rest)
         case ["predict", *rest]:
@@ -120,6 +124,25 @@ def _resume(rest: list[str]) -> int:
         return options and resume.Resumed(options.run, _say)
 
     return _carry_out(start)
+
+
+def _repeat(rest: list[str], argv: list[str]) -> int:
+    repeat = importlib.import_module("experiments.repeat")
+    try:
+        options = parse(repeat.Options, rest, prog=f"{PROG} repeat", description=repeat.__doc__)
+        if options is None:
+            return 0
+        asked = repeat.asked_for(options)
+        start = Start(asked.experiment, asked.options, f"{PROG} {shlex.join(argv)}")
+    except (ValueError, OSError) as error:
+        return _complain(error)
+    status = _carry_out(lambda: start)
+    # A run that failed as the other did is repeated well.
+    if status not in (0, 1):
+        return status
+    matched, told = repeat.verdict(asked, options.run, start.folder.path)
+    print(*("".join(c if c.isprintable() else "\ufffd" for c in line) for line in told), sep="\n")
+    return 0 if matched else 1
 
 
 def _carry_out(begin: Callable[[], Start | None]) -> int:

@@ -3,7 +3,7 @@
 Trainings go on from their last checkpoints; what has none yet is done again. The folder stays the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,8 @@ from experiments.options import CacheOptions
 from experiments.recorded import recorded
 from experiments.run_folder import UNFINISHED, RunFolder
 from experiments.run_page import FILE as PAGE
-from experiments.running import Start, surroundings
+from experiments.running import Start
+from experiments.surroundings import changes, surroundings
 
 
 @dataclass(frozen=True)
@@ -37,19 +38,18 @@ class Resumed(Start):
         if not (run / UNFINISHED).exists():
             raise ValueError(f"{run} is finished, there is nothing to go on with: {PAGE} in it shows what came of it")
         super().__init__(asked.experiment, asked.options, str(asked.config.get("command", "")))
-        self._run, self._config_then, self._say = run, asked.config, say
+        self._run, self._then, self._say = run, asked.config, say
 
-    def open_folder(self) -> RunFolder:
-        """The run's own; says so where something is not as it was."""
+    def open_folder(self, files: Iterable[Path]) -> RunFolder:
+        """The run's own, once it is known that the data are the same; says what else is not."""
         # Not before: an experiment may choose JAX's devices first.
-        now = surroundings()
-        others = [
-            f"{name} {was!r}, now {now[part].get(name)!r}"
-            for part in ("versions", "device")
-            if isinstance(then := self._config_then.get(part), dict)
-            for name, was in then.items()
-            if now[part].get(name) != was
-        ]
+        now = self._then | surroundings(files)
+        others = changes(self._then, now, ["data"])
         if others:
-            self._say(f"note: the run began with {', '.join(others)}: its result may differ in the last digits")
+            raise ValueError(
+                f"{self._run} began with other data ({'; '.join(others)}): put those back, or start a new run"
+            )
+        others = changes(self._then, now)
+        if others:
+            self._say(f"note: {'; '.join(others)}: the result may differ in its last digits")
         return RunFolder.reopened(self._run)

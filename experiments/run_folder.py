@@ -111,8 +111,11 @@ class RunFolder:
             listen(line)
 
 
-StartRun = Callable[[], RunFolder]
-"""An experiment calls it once, when its options and data are read and checked: refused, they leave no folder."""
+StartRun = Callable[..., RunFolder]
+"""An experiment calls it once, when its options and data are read and checked: refused, they leave no folder.
+
+It is told the files that the data were read from, where they came from any: config.json identifies them.
+"""
 
 
 def _new_folder(path: Path) -> Path:

@@ -2,12 +2,10 @@
 
 import contextlib
 import importlib
-import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from experiments import compilation_cache
 from experiments.catalog import Experiment, experiments
@@ -44,8 +42,8 @@ class Start:
         self.checkpoints: RunCheckpoints | None = None
         self._events: EventFile | None = None
 
-    def __call__(self) -> RunFolder:
-        self.folder = self.open_folder()
+    def __call__(self, files: Iterable[Path] = ()) -> RunFolder:
+        self.folder = self.open_folder(files)
         if self.options.tensorboard:
             self._events = EventFile(self.folder.path)
             self.folder.listeners.append(self._events)
@@ -54,20 +52,10 @@ class Start:
             self.folder.checkpoints = self.checkpoints.of
         return self.folder
 
-    def open_folder(self) -> RunFolder:
-        """A new one, and what the run was asked for in it."""
+    def open_folder(self, files: Iterable[Path]) -> RunFolder:
+        """A new one, and in it what the run was asked for, and in what surroundings; it reads these files."""
         now = datetime.now().astimezone()
-        folder = RunFolder.new(self.options.runs_dir, self.name, now)
-        folder.write_json("config.json", self._config(now))
-        return folder
-
-    def close(self) -> None:
-        """Write what is still to be written of the run."""
-        if self._events:
-            self._events.close()
-
-    def _config(self, now: datetime) -> dict[str, Any]:
-        return {
+        config = {
             "format_version": FORMAT_VERSION,
             "experiment": self.name,
             "command": self.command,
@@ -75,8 +63,17 @@ class Start:
             "options": {
                 key: str(value) if isinstance(value, Path) else value for key, value in asdict(self.options).items()
             },
-            **surroundings(),
+            **importlib.import_module("experiments.surroundings").surroundings(files),
+            "compilation_cache": compilation_cache.in_use(),
         }
+        folder = RunFolder.new(self.options.runs_dir, self.name, now)
+        folder.write_json("config.json", config)
+        return folder
+
+    def close(self) -> None:
+        """Write what is still to be written of the run."""
+        if self._events:
+            self._events.close()
 
 
 def carry_out(start: Start, say: Callable[[str], None]) -> None:
@@ -132,25 +129,3 @@ def reason_of(error: object) -> object:
     """What to say of an error: of the system's, which file, and what was wrong with it."""
     named = isinstance(error, OSError) and error.filename is not None and error.strerror
     return f"{error.filename}: {error.strerror}" if named else error
-
-
-def surroundings() -> dict[str, Any]:
-    """What the result may depend on beside the options."""
-    import jax
-    import numpy
-    import optax
-
-    import jaxnn
-
-    device = jax.devices()[0]
-    return {
-        "versions": {
-            "jaxnn": jaxnn.__version__,
-            "jax": jax.__version__,
-            "optax": optax.__version__,
-            "numpy": numpy.__version__,
-            "python": platform.python_version(),
-        },
-        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
-        "compilation_cache": compilation_cache.in_use(),
-    }

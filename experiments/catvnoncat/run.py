@@ -52,9 +52,10 @@ def run(options: Options, start: StartRun) -> None:
     """Train the three networks, and hold them against what was published."""
     check_at_least_one("seeds", options.seeds)
     trainings = {name: _training(network, options) for name, network in NETWORKS.items()}
-    photos = read_photos(find_files(options.data_dir))
+    files = find_files(options.data_dir)
+    photos = read_photos(files)
 
-    folder = start()
+    folder = start(files.values())
     rows, done, more = [], 0, []
     total = sum(training.iterations for training in trainings.values())
     with progress("catvnoncat", total + options.beyond * beyond.STARTS * beyond.EPOCHS) as show:

@@ -76,6 +76,11 @@ def without(*path):
     return change
 
 
+def test_an_option_that_came_later_has_its_default(run_with):
+    found = recorded(run_with(without("options", "patience")))
+    assert found.options == replace(_declared("ladder")(), runs_dir=found.options.runs_dir)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -99,7 +104,6 @@ def without(*path):
         (lambda c: c.update(experiment="../ladder\n\n"), "no experiment is called"),
         (without("options"), "'options' must be an object, got nothing"),
         (lambda c: c.update(options=None), "'options' must be an object, got null"),
-        (without("options", "seed"), "the option 'seed' is missing"),
         (option(bogus=1), 'the option "bogus" is none of '),
         (option(__class__="x"), 'the option "__class__" is none of '),
         (option(epochs="60"), "the option 'epochs' must be a whole number, got \"60\""),
