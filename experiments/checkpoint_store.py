@@ -8,7 +8,10 @@ import hashlib
 import json
 import logging
 import math
+import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ import orbax.checkpoint as ocp
 import jaxnn
 
 FORMAT_VERSION = 1
+_SECONDS_FOR_STRAGGLERS = 0.1
 MOST_BYTES = 2**28
 """Of what is not the training's state, whose size is known: a checkpoint may come from anybody."""
 
@@ -35,7 +39,8 @@ class CheckpointStore:
 
     def __init__(self, folder: Path, keep: int, say: Callable[[str], None]) -> None:
         # Orbax logs what it does as warnings, and errors come as exceptions too.
-        logging.getLogger("absl").setLevel(logging.CRITICAL)
+        for name in ("absl", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, cleanup_tmp_directories=True)
         self._folder, self._say = folder.absolute(), say
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +68,8 @@ class CheckpointStore:
         """
         for number in sorted(self._manager.all_steps(), reverse=True):
             try:
-                arrays, about = self._read(number, start)
+                with _without_stragglers():
+                    arrays, about = self._read(number, start)
             except Exception as error:  # damage can trip tensorstore and its decoders anywhere
                 aside = self._set_aside(number)
                 self._say(
@@ -183,6 +189,25 @@ def _digest(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> str:
             digest.update(f"{name} {array.dtype} {array.shape}".encode())
             digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
+
+
+@contextmanager
+def _without_stragglers() -> Iterator[None]:
+    """Where one array cannot be read, Orbax leaves at once, and what then comes of the others has nowhere to go."""
+    hook = sys.unraisablehook
+
+    def quiet(unraisable: Any) -> None:
+        if not isinstance(unraisable.exc_value, RuntimeError) or "loop is closed" not in str(unraisable.exc_value):
+            hook(unraisable)
+
+    sys.unraisablehook = quiet
+    try:
+        yield
+    except Exception:
+        time.sleep(_SECONDS_FOR_STRAGGLERS)
+        raise
+    finally:
+        sys.unraisablehook = hook
 
 
 def _shortened(error: Exception) -> str:
