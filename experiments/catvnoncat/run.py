@@ -52,9 +52,10 @@ def run(options: Options, start: StartRun) -> None:
     """Train the three networks, and hold them against what was published."""
     check_at_least_one("seeds", options.seeds)
     trainings = {name: _training(network, options) for name, network in NETWORKS.items()}
-    photos = read_photos(find_files(options.data_dir))
+    files = find_files(options.data_dir)
+    photos = read_photos(files)
 
-    folder = start()
+    folder = start(files.values())
     rows, done, more = [], 0, []
     total = sum(training.iterations for training in trainings.values())
     with progress("catvnoncat", total + options.beyond * beyond.STARTS * beyond.EPOCHS) as show:
@@ -63,7 +64,8 @@ def run(options: Options, start: StartRun) -> None:
             rows.append(_train(name, training, photos, folder, show_network))
             done += training.iterations
         if options.beyond:
-            more = beyond.lines(beyond.train(photos, partial(_show, show, done, "beyond")), photos.test.y)
+            found = beyond.train(photos, partial(_show, show, done, "beyond"), folder.checkpoints)
+            more = beyond.lines(found, photos.test.y)
     report(rows, photos, folder, more)
 
 
@@ -102,7 +104,8 @@ def _train(name: str, training: Training, photos: Photos, folder: RunFolder, sho
     prove = make_proof(name, jaxnn.objective(model.network, model.loss))
     first = course_start(model, spec.sizes, published.scale)
     initial_difference = prove(first, photos.train)
-    population = train(model, training, first, photos.train, partial(_log, name, folder, show))
+    log, checkpoints = partial(_log, name, folder, show), folder.checkpoints(name)
+    population = train(model, training, first, photos.train, log, checkpoints)
     _store(name, spec, photos, population, folder)
     trained = jax.device_get(population.member(0).params)
     return Row(
@@ -124,6 +127,7 @@ def train(
     first: Any,
     data: jaxnn.Batch,
     log: Callable[[dict[str, Any]], bool | None],
+    checkpoints: jaxnn.Checkpoints | None = None,
 ) -> jaxnn.Population:
     """Full-batch training from the params `first`, then from random keys 0, 1, ..., all as one program."""
 
@@ -149,6 +153,7 @@ def train(
         epochs=training.iterations,
         report_every=ITERATIONS_PER_REPORT,
         callback=log,
+        checkpoints=checkpoints,
     )
 
 

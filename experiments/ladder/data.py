@@ -1,6 +1,7 @@
 """The data of the ladder: two of scikit-learn's own or a user's, split in three, standardised by the training part."""
 
 import re
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,8 +16,8 @@ FRACTIONS = (0.7, 0.15, 0.15)
 class Dataset(NamedTuple):
     """A classification problem, ready for training: x (m, n_in) float32, y (m,) class numbers.
 
-    Where each x was an image, `image_shape` is its height and width. Where the data are a user's own, `encoder` says
-    what makes inputs of a row of their file, and `notes` what was done to its values.
+    Where each x was an image, `image_shape` is its height and width. Where the data are a user's own, `files` is
+    their file, `encoder` says what makes inputs of its rows, and `notes` what was done to its values.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Dataset(NamedTuple):
     classes: tuple[str, ...]
     standardizer: jaxnn.Standardizer
     image_shape: tuple[int, int] | None
+    files: tuple[Path, ...] = ()
     encoder: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
 
@@ -56,7 +58,7 @@ def load_own(options: OwnDataOptions, seed: int) -> Dataset:
     # A name on a Linux disk need not be UTF-8, and this one goes into texts and the names of files.
     name = re.sub(r"[^\w.-]+", " ", options.data.stem).strip(" .") or "data"
     parts = own.train, own.dev, own.test
-    return Dataset(name, *parts, own.classes, own.standardizer, None, own.encoder, tuple(own.notes))
+    return Dataset(name, *parts, own.classes, own.standardizer, None, (options.data,), own.encoder, tuple(own.notes))
 
 
 def _prepare(name: str, bunch: object, seed: int, image_shape: tuple[int, int] | None) -> Dataset:

@@ -54,7 +54,7 @@ def run(options: Options, start: StartRun) -> None:
         raise ValueError(f"--batch-size must be 1 to {smallest}, the smaller training set, got {options.batch_size}")
     optimizers = {data.name: _optimizer(options, len(data.train.x)) for data in datasets}
 
-    folder = start()
+    folder = start([path for data in datasets for path in data.files])
     for data in datasets:
         if data.encoder is not None:
             folder.write_json("encoder.json", data.encoder)
@@ -137,6 +137,7 @@ def _climb(
         evaluate=lambda params: {f"{part}_accuracy": accuracies(params, on_device)[part] for part in ("train", "dev")},
         callback=log,
         stop_early=stop_early,
+        checkpoints=folder.checkpoints(rung.file.removesuffix(network_file.SUFFIX)),
     )
     _store(rung, fit, folder)
     row = Row(

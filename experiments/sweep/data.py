@@ -1,6 +1,7 @@
 """The data sets that can be swept on, each split in train, dev and test. Another one is another function here."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jaxnn
@@ -11,8 +12,8 @@ from experiments.sweep import Options
 class Dataset(NamedTuple):
     """A classification problem, ready for training: x (m, n_in) float32, y (m,) class numbers.
 
-    `classes`, `image_shape` and `standardizer` are those of the winner's `StoredNetwork`; `encoder` and `notes` those
-    of the ladder's data sets.
+    `classes`, `image_shape` and `standardizer` are those of the winner's `StoredNetwork`; `files` are what all this was
+    read from, if any; `encoder` and `notes` those of the ladder's data sets.
     """
 
     train: jaxnn.Batch
@@ -21,6 +22,7 @@ class Dataset(NamedTuple):
     classes: tuple[str, ...]
     image_shape: tuple[int, ...] | None = None
     standardizer: jaxnn.Standardizer | None = None
+    files: tuple[Path, ...] = ()
     encoder: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
 
@@ -45,7 +47,8 @@ def _own(options: Options) -> Dataset:
 
 
 def _as_in_ladder(data: ladder.Dataset) -> Dataset:
-    return Dataset(data.train, data.dev, data.test, data.classes, None, data.standardizer, data.encoder, data.notes)
+    own = data.files, data.encoder, data.notes
+    return Dataset(data.train, data.dev, data.test, data.classes, None, data.standardizer, *own)
 
 
 # What was published as a test set stays one: dev is a part of the rest.
@@ -54,16 +57,19 @@ def _as_in_ladder(data: ladder.Dataset) -> Dataset:
 def _catvnoncat(options: Options) -> Dataset:
     from experiments.catvnoncat.data import IMAGE_SHAPE, find_files, read_photos
 
-    photos = read_photos(find_files(options.data_dir))
+    files = find_files(options.data_dir)
+    photos = read_photos(files)
     train, dev = jaxnn.split(photos.train.x, photos.train.y, (0.8, 0.2), seed=options.split_seed, stratify=True)
-    return Dataset(train, dev, photos.test, photos.classes, IMAGE_SHAPE)
+    return Dataset(train, dev, photos.test, photos.classes, IMAGE_SHAPE, files=tuple(files.values()))
 
 
 def _mnist(options: Options) -> Dataset:
     from experiments.mnist.data import CLASSES, find_files, read_images, split_dev
 
-    parts = {part: read_images(paths) for part, paths in find_files(options.data_dir).items()}
-    return Dataset(*split_dev(parts["train"], options.split_seed), parts["test"], CLASSES)
+    found = find_files(options.data_dir)
+    parts = {part: read_images(paths) for part, paths in found.items()}
+    files = tuple(path for paths in found.values() for path in paths)
+    return Dataset(*split_dev(parts["train"], options.split_seed), parts["test"], CLASSES, files=files)
 
 
 _LOADERS: dict[str, Callable[[Options], Dataset]] = {

@@ -23,7 +23,7 @@ def run(name: str, options: Options, start: StartRun) -> None:
     data = load(name, options)
     if options.batch_size > len(data.train.x):
         raise ValueError(f"--batch-size must be 1 to {len(data.train.x)}, the training set, got {options.batch_size}")
-    folder = start()
+    folder = start(data.files)
     if data.encoder is not None:
         folder.write_json("encoder.json", data.encoder)
     groups, trainings = groups_of(plan), []
@@ -41,6 +41,7 @@ def run(name: str, options: Options, start: StartRun) -> None:
                 epochs=options.epochs,
                 batch_size=options.batch_size,
                 callback=log,
+                checkpoints=folder.checkpoints(f"{group.fixed['activation']}-{len(group.sizes)}"),
             )
     standings = rank(trainings)
     best = standings[0]
