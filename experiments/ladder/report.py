@@ -38,8 +38,8 @@ SPEEDS = ("data", "network", "compile s\nhand", "\nauto", "steps/s\nhand", "\nau
 def report(
     rows: Sequence[Row],
     histories: Mapping[tuple[str, str], list[dict[str, float]]],
-    notes: Sequence[str],
     folder: RunFolder,
+    notes: Sequence[str] = (),
 ) -> None:
     """Print the table and the notes on the data, and write them with the curves and the numbers to the folder."""
     table = tables.table("Trained with hand-derived gradients", COLUMNS, [_cells(row) for row in rows], 3)

@@ -68,7 +68,7 @@ def run(options: Options, start: StartRun) -> None:
             )
             rows.append(row)
     notes = [note for data in datasets for note in data.notes]
-    report(rows, {names: fit.history for names, fit in fits.items()}, notes, folder)
+    report(rows, {names: fit.history for names, fit in fits.items()}, folder, notes)
     for data in datasets:
         if data.image_shape is not None:
             own = [rung for rung in rungs if rung.data is data]

@@ -1,6 +1,8 @@
 """What is said of files that are not taken, and that a run's files are its own."""
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -65,3 +67,15 @@ def test_names_with_spaces_and_of_every_alphabet(tmp_path, image_run, capsys, na
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(photo)
     assert cli.main(["predict", str(run), str(photo)]) == 0
     assert "probability" in capsys.readouterr().out
+
+
+def test_a_folder_whose_name_is_no_utf8_can_be_printed(tmp_path, image_run):
+    folder = tmp_path / b"caf\xe9".decode("utf-8", "surrogateescape")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this disk has no such names")
+    argv = ["sweep", "digits", "--learning-rate", "0.01", "--seed", "0", "--epochs", "1", "--runs-dir", str(folder)]
+    done = subprocess.run([sys.executable, "-m", "experiments", *argv], capture_output=True, check=False)
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+    assert b"results in" in done.stdout

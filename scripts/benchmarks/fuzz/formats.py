@@ -20,6 +20,7 @@ from PIL import Image
 import jaxnn
 from experiments import ladder
 from experiments.catvnoncat.data import read_part
+from experiments.compare import read_run
 from experiments.idx import read_idx
 from experiments.network_file import StoredNetwork, encode, load
 from experiments.networks import NetworkSpec
@@ -338,6 +339,27 @@ def _read_config(path: Path) -> Arrays:
     return []
 
 
+def _metrics_seeds() -> list[Seed]:
+    lines = [{"data": "x", "epoch": i, "step": 7 * i, "loss": 1 / i, "dev_accuracy": None} for i in range(1, 6)]
+    return [Seed("".join(json.dumps(line) + "\n" for line in lines).encode())]
+
+
+def _read_metrics(path: Path) -> Arrays:
+    (path.parent / "config.json").write_text('{"experiment": "ladder"}')
+    run = read_run(path.parent, "run")
+    for (training, counted, metric), (steps, values) in run.curves.items():
+        assert all(isinstance(word, str) for word in (training, counted, metric)) and len(steps) == len(values)
+        assert all(isinstance(number, float) for number in (*steps, *values))
+    return []
+
+
+_METRICS_BOMBS = {
+    "nesting": lambda: b"[" * 900_000,
+    "curves": lambda: json.dumps({"epoch": 1} | {str(i): 1.0 for i in range(10**6)}).encode(),
+    "digits": lambda: b'{"epoch": 1, "loss": ' + b"9" * 4000 + b"}",
+    "lines": lambda: b"\n" * 2**25,
+}
+
 _CONFIG_BOMBS = {
     "nesting": lambda: b"[" * 900_000,
     "nesting of objects": lambda: b'{"a":' * 150_000,
@@ -354,5 +376,6 @@ FORMATS = {
     "jpeg": Format("a.jpg", _jpeg_seeds, _read_picture, bombs=_JPEG_BOMBS),
     "hdf5": Format("train_catvnoncat.h5", _hdf5_seeds, _read_hdf5, bombs=_HDF5_BOMBS, share=0.2),
     "safetensors": Format("a.safetensors", _network_seeds, _read_network, codecs.SAFETENSORS, bombs=_NETWORK_BOMBS),
+    "metrics": Format("metrics.jsonl", _metrics_seeds, _read_metrics, bombs=_METRICS_BOMBS),
     "config": Format("config.json", _config_seeds, _read_config, bombs=_CONFIG_BOMBS),
 }
