@@ -28,6 +28,7 @@ usage: {prog} COMMAND
   run NAME [OPTIONS]    run an experiment; results go to a new folder in ./runs, all on one page in its report.html
   run NAME --help       what it asks, and its options
   sweep DATA [OPTIONS]  train networks over ranges of hyperparameters, and rank them
+  sweep FILE [OPTIONS]  the same on a CSV or npz file of yours; --label names the column of the classes
   sweep --help          the data sets, how ranges are written, and the options
   resume RUN            go on with a run that was interrupted, to the end that it would have had
   repeat RUN            run an experiment again as RUN says, and say whether the same came out, bit for bit

@@ -9,6 +9,9 @@ Each combination is trained from every seed. They are ranked by their mean dev a
 of which a training diverged come last. The test set is read once: for the winner. All that differs by numbers is one
 program; each depth and each activation is another.
 
+Of a user's own data (sweep FILE --label COLUMN), what is missing becomes the training part's median or most frequent
+word, and words become a 0 or 1 for each of its levels; encoder.json keeps which.
+
 In the run's folder: sweep.csv (every training), report.txt, a picture of what was swept, and best.safetensors.
 """
 

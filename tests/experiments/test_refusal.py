@@ -76,6 +76,7 @@ def test_a_folder_whose_name_is_no_utf8_can_be_printed(tmp_path, image_run):
     except OSError:
         pytest.skip("this disk has no such names")
     argv = ["sweep", "digits", "--learning-rate", "0.01", "--seed", "0", "--epochs", "1", "--runs-dir", str(folder)]
-    done = subprocess.run([sys.executable, "-m", "experiments", *argv], capture_output=True, check=False)
+    strict = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}  # as in most languages' locales
+    done = subprocess.run([sys.executable, "-m", "experiments", *argv], capture_output=True, env=strict, check=False)
     assert (done.returncode, done.stderr.decode()) == (0, "")
     assert b"results in" in done.stdout
