@@ -19,6 +19,8 @@ MOST_BYTES = 2**26
 MOST_FIELDS = 2**21
 _LONGEST_LINE = 2**20
 DELIMITERS = ",;\t"
+_CONTROL = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]")
+"""All but tabs and line ends: what steers a terminal that shows it, and the zero bytes of UTF-16."""
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -44,8 +46,10 @@ def read_table(path: Path) -> Table:
     """
     check_file(path, MOST_BYTES)
     data = path.read_bytes()
-    if b"\0" in data:
-        raise Refused(f"{path} holds zero bytes, so it is no text: save it as CSV in UTF-8")
+    control = _CONTROL.search(data)
+    if control:
+        told = f"{path} holds the control character {control[0].hex(' ')} in line {_line(data, control.start())}"
+        raise Refused(f"{told}, so it is no text: save it as CSV in UTF-8")
     file = io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline="")
     try:
         delimiter = _delimiter(file.readline(_LONGEST_LINE))
@@ -78,8 +82,12 @@ def _undecodable(data: bytes) -> int:
     try:
         data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        return len(re.findall(rb"\r\n|\r|\n", data[: error.start])) + 1
+        return _line(data, error.start)
     return 1
+
+
+def _line(data: bytes, at: int) -> int:
+    return len(re.findall(rb"\r\n|\r|\n", data[:at])) + 1
 
 
 def _table(path: Path, rows: Iterator[list[str]]) -> Table:

@@ -133,6 +133,8 @@ def _check_counts(name: str, given: Any) -> None:
 def _check_classes(spec: NetworkSpec, classes: Any) -> None:
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise ValueError(f"its classes are {str(classes)[:100]}, expected names")
+    if not all(name.isprintable() for name in classes):  # they are shown on a terminal, which they could steer
+        raise ValueError("its classes have names that cannot be shown")
     outputs = spec.sizes[-1]
     expected = 2 if (spec.output, outputs) == ("binary", 1) else outputs if spec.output == "softmax" else len(classes)
     if len(classes) != expected:

@@ -18,6 +18,7 @@ from experiments.refusal import Refused
 
 FEWEST_ROWS = 10
 MOST_CLASSES = 100
+LONGEST_CLASS = 100
 
 
 class OwnData(NamedTuple):
@@ -112,6 +113,9 @@ def _read_npz(path: Path, label: str | None, drop: list[str], fractions: Sequenc
 def _classes(path: Path, label: str, words: list[str]) -> tuple[tuple[str, ...], np.ndarray]:
     """The names of the classes in order, numbers by size, and each row's class number."""
     found = set(words)
+    odd = next((word for word in found if not word.isprintable() or len(word) > LONGEST_CLASS), None)
+    if odd is not None:
+        raise Refused(f"{path}: {label!r} holds {odd[:50]!r}, expected classes with names of a line")
     if len(found) < 2:
         raise Refused(f"{path}: {label!r} is {words[0]!r} in every row: there is nothing to tell apart")
     if len(found) > MOST_CLASSES:

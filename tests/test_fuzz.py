@@ -1,6 +1,7 @@
 """The fuzz command: a short run of it, and that it finds what it looks for."""
 
 import os
+import sys
 import time
 import zlib
 from pathlib import Path
@@ -14,6 +15,8 @@ from scripts.benchmarks.fuzz import Watched, codecs, fuzz
 from scripts.benchmarks.fuzz.formats import FORMATS, Seed
 from scripts.benchmarks.fuzz.mutations import mutate
 from scripts.benchmarks.fuzz.worker import Made, Outcome, Task, make, outcome
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limits and the measuring are Linux's")
 
 PATH = Path("folder/file")
 

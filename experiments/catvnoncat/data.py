@@ -77,4 +77,6 @@ def _part(path: Path, part: str, x: Stored, y: Stored) -> jaxnn.Batch:
 def _classes(path: Path, words: Stored) -> tuple[str, ...]:
     if words.shape != (2,) or words.dtype != "names":
         raise Refused(f"{path}: list_classes is {words}, expected two names: {_FIX}")
+    if not all(name.isprintable() for name in words.values):
+        raise Refused(f"{path}: list_classes holds {words.values}, expected names of a line: {_FIX}")
     return tuple(words.values)

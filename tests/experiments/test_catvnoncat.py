@@ -107,6 +107,7 @@ def test_the_data_are_looked_for_in_stated_places(tmp_path, monkeypatch, write_p
         ({"test_set_y": np.array([0, 1, 2, 0, 1, 2])}, "labels from 0 to 2, expected 0"),
         ({"list_classes": np.array([b"cat"])}, "expected two names"),
         ({"list_classes": np.array([1, 2])}, "expected two names"),
+        ({"list_classes": np.array([b"cat", b"\x1b[2J"])}, "expected names of a line"),
     ],
 )
 def test_data_of_another_kind_are_refused(tmp_path, write_photos, changes, message):

@@ -95,6 +95,7 @@ def change(path, tensors=None, **metadata):
         ({}, {"sizes": "[5, true, 3]"}, "its sizes are"),
         ({}, {"sizes": "5" * 5000}, "damaged"),
         ({}, {"classes": "[1, 2, 3]"}, "expected names"),
+        ({}, {"classes": '["a", "b", "\\u001b[2J"]'}, "cannot be shown"),
         ({}, {"classes": '["a"]'}, "names 1 classes, its outputs are of 3"),
         ({}, {"image_shape": "[1000000000, 1000000000, 3]"}, "of 5 numbers"),
         ({}, {"image_shape": "[-1, -1, 5]"}, "image_shape"),
