@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+from scripts.benchmarks.fuzz.formats import FORMATS
 from scripts.benchmarks.fuzz.worker import MOST_MEMORY, Outcome, Task, work
 
 SECONDS = 2.0
@@ -94,8 +95,6 @@ def _cpu_seconds(pid: int) -> float:
 
 def fuzz(names: Sequence[str], files: int, seed: int, keep: Path, *, bombs: bool = True) -> dict[str, Tally]:
     """Read so many damaged files, spread over the formats, and the bombs; wrong ones are copied to `keep`."""
-    from scripts.benchmarks.fuzz.formats import FORMATS
-
     shares = {name: FORMATS[name].share for name in names}
     last = {name: round(files * shares[name] / sum(shares.values())) for name in names}
     first = {name: -len(FORMATS[name].bombs) if bombs else 0 for name in names}
@@ -113,8 +112,6 @@ def fuzz(names: Sequence[str], files: int, seed: int, keep: Path, *, bombs: bool
 def _fuzz_format(
     name: str, numbers: range, seed: int, keep: Path, watched: Sequence[Watched], pool: ThreadPoolExecutor
 ) -> Tally:
-    from scripts.benchmarks.fuzz.formats import FORMATS
-
     def read(i: int) -> Tally:
         path = watched[i].folder / FORMATS[name].file
         counts, wrong, slowest, memory = Counter(), [], 0.0, 0
@@ -136,23 +133,21 @@ def _fuzz_format(
 
 
 def main(argv: list[str]) -> int:
-    from scripts.benchmarks.fuzz.formats import FORMATS
-
     parser = argparse.ArgumentParser(prog="scripts/bench fuzz", description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, default=21_000, help="over all formats (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the damage (default: %(default)s)")
     parser.add_argument("--format", action="append", choices=FORMATS, help="this one alone; may be repeated")
-    parser.add_argument("--keep", type=Path, default=Path("fuzz"), metavar="DIR", help="where wrong files are kept")
+    parser.add_argument("--keep", type=Path, default=Path("runs/fuzz"), metavar="DIR", help="for wrong files")
     options = parser.parse_args(argv)
     began = time.perf_counter()
     tallies = fuzz(options.format or list(FORMATS), options.files, options.seed, options.keep)
     columns = ("format", "files", "read", "refused", *WRONG, "slowest", "peak memory")
-    print("".join(f"{column:>16}" for column in columns))
+    print(_line(columns, columns))
     total = Counter()
     for name, tally in tallies.items():
         total += tally.counts
         cells = (name, tally.counts.total(), *(tally.counts[kind] for kind in columns[2:-2]))
-        print("".join(f"{cell:>16}" for cell in (*cells, f"{tally.slowest:.2f} s", f"{tally.memory / 2**20:.0f} MB")))
+        print(_line((*cells, f"{tally.slowest:.2f} s", f"{tally.memory / 2**20:.0f} MB"), columns))
     for name, tally in tallies.items():
         for task, outcome in tally.wrong[:20]:
             print(f"{name} {task.number}: {outcome.kind}: {outcome.said}")
@@ -163,3 +158,8 @@ def main(argv: list[str]) -> int:
         f"{total['refused']} refused, {wrong} wrong{kept}"
     )
     return int(wrong > 0)
+
+
+def _line(cells: Sequence[object], columns: Sequence[str]) -> str:
+    first, *rest = (f"{cell!s:>{len(column) + 2}}" for cell, column in zip(cells, columns, strict=True))
+    return f"{first.strip():12}" + "".join(rest)
