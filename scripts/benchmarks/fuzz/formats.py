@@ -1,9 +1,12 @@
 """The formats that are read from strangers. Another one is a function that makes files, one that reads, and a line."""
 
+import contextlib
 import gzip
 import io
 import json
+import shutil
 import struct
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +18,7 @@ from typing import NamedTuple
 import h5py
 import jax
 import numpy as np
+import optax
 from PIL import Image
 
 import jaxnn
@@ -28,6 +32,7 @@ from experiments.npz import read_npz
 from experiments.own_data import read_own_data
 from experiments.photo import read_photo
 from experiments.recorded import FORMAT_VERSION, recorded
+from experiments.refusal import Refused
 from scripts.benchmarks.fuzz import codecs
 from scripts.benchmarks.fuzz.codecs import Codec
 
@@ -58,6 +63,7 @@ class Format(NamedTuple):
       read: reads one, and asserts what its reader promises of what it gives.
       codec: what unpacks files, where checksums or compression would hide damage.
       checked: whether checksums are over all that is read: then damage to the packed file must change nothing.
+      packed: whether the packed file is damaged too, and not its parts alone.
       bombs: make files that are small and ask for much, by what they are.
       share: of all files, beside that of others.
     """
@@ -67,6 +73,7 @@ class Format(NamedTuple):
     read: Callable[[Path], Arrays]
     codec: Codec | None = None
     checked: bool = False
+    packed: bool = True
     bombs: Mapping[str, Callable[[], bytes]] = MappingProxyType({})
     share: float = 1
 
@@ -367,15 +374,66 @@ _CONFIG_BOMBS = {
 }
 
 
+# A checkpoint is a folder: here its files are in a zip archive, which is the fuzz's own, so all damage is inside
+
+
+def _checkpoint(rate: float) -> jaxnn.Checkpoint:
+    params = {"W": np.full((3, 2), rate, np.float32), "b": np.ones(2, np.float32)}
+    state = jaxnn.train_state(params, optax.adam(rate), jax.random.key(7))
+    return jaxnn.Checkpoint(state, [{"epoch": 1, "loss": rate}], np.linspace(0, 1, 5))
+
+
+def _checkpoint_arrays(checkpoint: jaxnn.Checkpoint) -> Arrays:
+    leaves = [*jax.tree.leaves(checkpoint.state), checkpoint.losses, checkpoint.history[0]["loss"]]
+    is_key = [isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in leaves]
+    return [np.asarray(jax.random.key_data(leaf) if key else leaf) for leaf, key in zip(leaves, is_key, strict=True)]
+
+
+def _checkpoint_seeds() -> list[Seed]:
+    from experiments.checkpoint_store import CheckpointStore  # brings Orbax, which is slow to import
+
+    seeds = []
+    for rate in (0.5, 0.25):
+        with tempfile.TemporaryDirectory() as folder:
+            store, checkpoint = CheckpointStore(Path(folder), 1, print), _checkpoint(rate)
+            store.save(checkpoint)
+            store.wait()
+            files = [file for file in sorted(Path(folder).rglob("*")) if file.is_file()]
+            parts = [part for file in files for part in (str(file.relative_to(folder)).encode(), file.read_bytes())]
+        # A digest is over all of it, so whatever is read must be what was stored.
+        seeds.append(Seed(codecs.ZIP.pack(parts), arrays=_checkpoint_arrays(checkpoint)))
+    return seeds
+
+
+def _read_checkpoint(path: Path) -> Arrays:
+    from experiments.checkpoint_store import CheckpointStore
+
+    folder, said = path.parent / "checkpoints", []
+    for old in path.parent.glob("checkpoints*"):
+        shutil.rmtree(old)
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            with contextlib.suppress(OSError):  # by a damaged name that the disk does not take, the file is lost
+                archive.extract(name, folder)
+    checkpoint = CheckpointStore(folder, 1, said.append).load(_checkpoint(0.5).state)
+    if checkpoint is None:
+        raise Refused(f"{path} {said}")
+    arrays = _checkpoint_arrays(checkpoint)
+    stored = [[array.tobytes() for array in _checkpoint_arrays(_checkpoint(rate))] for rate in (0.5, 0.25)]
+    assert [array.tobytes() for array in arrays] in stored, "it is not what was stored"
+    return arrays
+
+
 FORMATS = {
     "idx": Format("images-idx3-ubyte", _idx_seeds, _read_idx),
-    "idx.gz": Format("a.gz", lambda: _idx_seeds(gzip.compress), _read_idx, codecs.GZIP, True, _IDX_BOMBS),
-    "npz": Format("a.npz", _npz_seeds, _read_npz, codecs.ZIP, True, _NPZ_BOMBS),
+    "idx.gz": Format("a.gz", lambda: _idx_seeds(gzip.compress), _read_idx, codecs.GZIP, True, bombs=_IDX_BOMBS),
+    "npz": Format("a.npz", _npz_seeds, _read_npz, codecs.ZIP, True, bombs=_NPZ_BOMBS),
     "csv": Format("a.csv", _csv_seeds, _read_csv, bombs=_CSV_BOMBS),
-    "png": Format("a.png", _png_seeds, _read_picture, codecs.PNG, True, _PNG_BOMBS),
+    "png": Format("a.png", _png_seeds, _read_picture, codecs.PNG, True, bombs=_PNG_BOMBS),
     "jpeg": Format("a.jpg", _jpeg_seeds, _read_picture, bombs=_JPEG_BOMBS),
     "hdf5": Format("train_catvnoncat.h5", _hdf5_seeds, _read_hdf5, bombs=_HDF5_BOMBS, share=0.2),
     "safetensors": Format("a.safetensors", _network_seeds, _read_network, codecs.SAFETENSORS, bombs=_NETWORK_BOMBS),
     "metrics": Format("metrics.jsonl", _metrics_seeds, _read_metrics, bombs=_METRICS_BOMBS),
+    "checkpoint": Format("files.zip", _checkpoint_seeds, _read_checkpoint, codecs.ZIP, packed=False, share=0.1),
     "config": Format("config.json", _config_seeds, _read_config, bombs=_CONFIG_BOMBS),
 }

@@ -46,7 +46,7 @@ def make(format_: Format, seeds: Sequence[Seed], task: Task) -> Made:
         return Made([*format_.bombs.values()][task.number](), ())
     random = Random(f"{task.format} {task.seed} {task.number}")
     seed, other = random.choice(seeds), random.choice(seeds)
-    if format_.codec and random.random() < 0.7:
+    if format_.codec and (random.random() < 0.7 or not format_.packed):
         parts = format_.codec.unpack(seed.data)
         i = random.randrange(len(parts))
         damaged = [*parts]
