@@ -56,7 +56,7 @@ def load_own(options: OwnDataOptions, seed: int) -> Dataset:
         raise ValueError("--label and --drop are of your own data: give their file as --data FILE")
     own = read_own_data(options.data, options.label, options.drop, FRACTIONS, seed)
     # A name on a Linux disk need not be UTF-8, and this one goes into texts and the names of files.
-    name = re.sub(r"[^\w.-]+", " ", options.data.stem).strip(" .") or "data"
+    name = re.sub(r"[^\w.-]+", " ", options.data.stem).strip(" .")[:50] or "data"
     parts = own.train, own.dev, own.test
     return Dataset(name, *parts, own.classes, own.standardizer, None, (options.data,), own.encoder, tuple(own.notes))
 

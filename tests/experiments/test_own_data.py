@@ -379,3 +379,13 @@ def test_mistakes_are_one_line_and_leave_nothing(capsys, tmp_path, monkeypatch, 
     err = capsys.readouterr().err
     assert err.startswith("error: ") and err.count("\n") == 1 and message in err
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
+@pytest.mark.parametrize("field", ["1", "-1.5", "+.5", "5.", "1e5", "1E-05", "-.5e+3"])
+def test_what_is_a_number(field):
+    assert csv_file.NUMBER.fullmatch(field) and float(field) is not None
+
+
+@pytest.mark.parametrize("field", ["", ".", "e5", "1_0", "inf", "1.2.3", "\u0661", "0x10", "1e", "1" * 100_000 + "x"])
+def test_what_is_none_is_found_out_at_once(field):
+    assert not csv_file.NUMBER.fullmatch(field)

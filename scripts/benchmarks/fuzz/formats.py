@@ -176,6 +176,7 @@ _CSV_BOMBS = {
         b"species," + b",".join(b"c%d" % i for i in range(10**5)) + (b"\n1" + b",1" * 10**5) * 40
     ),
     "rows": lambda: b"species,a\n" + b"x,1\n" * 2**21 + b"y,1\n" * 10,
+    "digits": lambda: b"species,a\n" + (b"x," + b"1" * 130_000 + b"x\n") * 20,
     "long words": lambda: b"species,a\n" + b"".join(b"%d,%s%d\n" % (i % 2, b"w" * 10**5, i % 90) for i in range(600)),
 }
 
