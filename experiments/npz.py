@@ -6,6 +6,7 @@ Source: NumPy, "numpy.lib.format", version 1.0 of the format; PKWARE, "APPNOTE.T
 import math
 import re
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -81,6 +82,8 @@ def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     if len(data) != size:
         have = "more" if len(data) > size else f"{len(data):,}"
         raise ValueError(f"{name} announces {dtype} {shape}, {size:,} bytes, and has {have}")
+    if dtype.kind == "U" and size and np.frombuffer(data, f"{dtype.byteorder}u4").max() > sys.maxunicode:
+        raise ValueError(f"{name} holds what are no characters")
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
 
 

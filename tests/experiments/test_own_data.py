@@ -265,6 +265,7 @@ def npy(shape, descr="'<f8'", fortran="False"):
         (npy("-" * 5000), "x is described as"),
         (npy("(10, 2)", "'<U99999999'"), "x is described as"),
         (b"\x93NUMPY\x09\x00", r"x is of version \(9, 0\) of the npy format"),
+        (npy("(2,)", "'<U1'") + b"a\0\0\0\0\0\x11\0", "x holds what are no characters"),
         (b"x", "is no npz file that can be taken"),
         (b"", "is no npz file that can be taken"),
     ],
@@ -386,6 +387,7 @@ def test_what_is_a_number(field):
     assert csv_file.NUMBER.fullmatch(field) and float(field) is not None
 
 
-@pytest.mark.parametrize("field", ["", ".", "e5", "1_0", "inf", "1.2.3", "\u0661", "0x10", "1e", "1" * 100_000 + "x"])
+@pytest.mark.parametrize("field", ["", ".", "e5", "1_0", "inf", "1.2.3", "\u0661", "0x10", "1e"])
 def test_what_is_none_is_found_out_at_once(field):
     assert not csv_file.NUMBER.fullmatch(field)
+    assert not csv_file.NUMBER.fullmatch("1" * 100_000 + field + "x")
