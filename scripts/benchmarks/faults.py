@@ -28,7 +28,7 @@ TRAININGS = {
     # Two populations, one after the other.
     "sweep": "sweep digits --learning-rate 1e-3..1e-2:3 --activation relu,tanh --seed 0,1 --epochs 60",
     # One training after the other, with early stopping.
-    "ladder": "run ladder --epochs 40 --patience 5",
+    "ladder": "run ladder --epochs 40 --patience 5 --no-time-steps",
 }
 EVERY = "0.05"
 """Seconds between checkpoints."""
