@@ -13,14 +13,13 @@ from typing import Annotated, Any, NamedTuple
 
 import tyro
 
-from experiments.differences import difference, shown
+from experiments.differences import difference
 from experiments.options import CacheOptions
 from experiments.recorded import FILE as CONFIG
-from experiments.recorded import FORMAT_VERSION, Recorded, recorded
-from experiments.run_folder import TIMINGS
+from experiments.recorded import Recorded, recorded
+from experiments.run_folder import TIMINGS, UNFINISHED
 from experiments.run_page import FILE as PAGE
-from experiments.run_page import flat
-from experiments.surroundings import PARTS
+from experiments.surroundings import changes
 
 _OF_THE_TIME = {CONFIG, TIMINGS, PAGE}
 
@@ -88,7 +87,7 @@ def verdict(asked: Recorded, then: Path, now: Path) -> tuple[bool, list[str]]:
     """Whether the repetition `now` matched the run `then`, and what to say of it."""
     unfinished = is_unfinished(then)
     compared = compare(then, now, unfinished=unfinished)
-    total, changed = len(compared.same) + len(compared.different), _changed(asked, recorded(now))
+    total, changed = len(compared.same) + len(compared.different), changes(asked.config, recorded(now).config)
     told = []
     if unfinished:
         told.append(f"{then} is not finished: compared is what there is of it")
@@ -103,8 +102,8 @@ def verdict(asked: Recorded, then: Path, now: Path) -> tuple[bool, list[str]]:
 
 
 def is_unfinished(run: Path) -> bool:
-    """Whether a run was killed before its end: its page is the last that it writes."""
-    return not (run / PAGE).exists()
+    """Whether a run was interrupted, or killed before its end."""
+    return (run / UNFINISHED).exists() or not (run / PAGE).exists()
 
 
 def _is_result(path: Path) -> bool:
@@ -115,20 +114,3 @@ def _begins(then: Path, now: Path) -> bool:
     """Whether the one file is how the other begins."""
     with then.open("rb") as before, now.open("rb") as after:
         return all(line == after.read(len(line)) for line in before)
-
-
-def _changed(then: Recorded, now: Recorded) -> list[str]:
-    """What of the surroundings is another: 'versions.jax was "0.10.2", and is "0.12.0"'."""
-    lines = []
-    if then.config.get("format_version", 1) != FORMAT_VERSION:
-        lines.append("the folder's format was another, with measured times among the results")
-    for part in PARTS:
-        before, after = (run.config.get(part) for run in (then, now))
-        if isinstance(before, dict):  # older runs do not tell of all
-            before, after = flat(before, f"{part}."), flat(after, f"{part}.")
-            lines += [
-                f"{name} was {shown(before.get(name, 'not there'))}, and is {shown(after.get(name, 'not there'))}"
-                for name in before | after
-                if before.get(name) != after.get(name)
-            ]
-    return lines

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import experiments
+from experiments.differences import shown
+from experiments.run_page import flat
 
 PACKAGES = ("jax", "jaxlib", "optax", "numpy", "scipy", "scikit-learn", "matplotlib", "pillow", "safetensors", "h5py")
 ENVIRONMENT = ("JAX_", "XLA_", "LIBTPU_", "NVIDIA_TF32_OVERRIDE", "NPROC", "OMP_", "OPENBLAS_", "MKL_")
@@ -43,6 +45,23 @@ def surroundings(files: Iterable[Path]) -> dict[str, Any]:
         },
         "data": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
     }
+
+
+def changes(then: dict[str, Any], now: dict[str, Any], parts: Iterable[str] = PARTS) -> list[str]:
+    """What is another in one config.json than in another: 'versions.jax was "0.10.2", and is "0.12.0"'."""
+    lines = []
+    if then.get("format_version", 1) != now.get("format_version", 1):
+        lines.append("the folder's format was another, with measured times among the results")
+    for part in parts:
+        before, after = (config.get(part) for config in (then, now))
+        if isinstance(before, dict):  # older runs do not tell of all
+            before, after = flat(before, f"{part}."), flat(after, f"{part}.")
+            lines += [
+                f"{name} was {shown(before.get(name, 'not there'))}, and is {shown(after.get(name, 'not there'))}"
+                for name in before | after
+                if before.get(name) != after.get(name)
+            ]
+    return lines
 
 
 def _versions() -> dict[str, str]:

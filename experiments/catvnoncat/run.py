@@ -64,7 +64,8 @@ def run(options: Options, start: StartRun) -> None:
             rows.append(_train(name, training, photos, folder, show_network))
             done += training.iterations
         if options.beyond:
-            more = beyond.lines(beyond.train(photos, partial(_show, show, done, "beyond")), photos.test.y)
+            found = beyond.train(photos, partial(_show, show, done, "beyond"), folder.checkpoints)
+            more = beyond.lines(found, photos.test.y)
     report(rows, photos, folder, more)
 
 
@@ -103,7 +104,8 @@ def _train(name: str, training: Training, photos: Photos, folder: RunFolder, sho
     prove = make_proof(name, jaxnn.objective(model.network, model.loss))
     first = course_start(model, spec.sizes, published.scale)
     initial_difference = prove(first, photos.train)
-    population = train(model, training, first, photos.train, partial(_log, name, folder, show))
+    log, checkpoints = partial(_log, name, folder, show), folder.checkpoints(name)
+    population = train(model, training, first, photos.train, log, checkpoints)
     _store(name, spec, photos, population, folder)
     trained = jax.device_get(population.member(0).params)
     return Row(
@@ -125,6 +127,7 @@ def train(
     first: Any,
     data: jaxnn.Batch,
     log: Callable[[dict[str, Any]], bool | None],
+    checkpoints: jaxnn.Checkpoints | None = None,
 ) -> jaxnn.Population:
     """Full-batch training from the params `first`, then from random keys 0, 1, ..., all as one program."""
 
@@ -150,6 +153,7 @@ def train(
         epochs=training.iterations,
         report_every=ITERATIONS_PER_REPORT,
         callback=log,
+        checkpoints=checkpoints,
     )
 
 

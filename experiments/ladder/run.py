@@ -132,6 +132,7 @@ def _climb(
         evaluate=lambda params: {f"{part}_accuracy": accuracies(params, on_device)[part] for part in ("train", "dev")},
         callback=log,
         stop_early=stop_early,
+        checkpoints=folder.checkpoints(rung.file.removesuffix(network_file.SUFFIX)),
     )
     _store(rung, fit, folder)
     row = Row(

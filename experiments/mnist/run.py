@@ -129,6 +129,7 @@ def _train(
             shuffle="own",
             evaluate=evaluate,
             callback=partial(_log, folder, show),
+            checkpoints=folder.checkpoints(options.preset),
         )
     return population, max(before, prove(population.member(0).params, batch))
 

@@ -39,6 +39,7 @@ def run(name: str, options: Options, start: StartRun) -> None:
                 epochs=options.epochs,
                 batch_size=options.batch_size,
                 callback=log,
+                checkpoints=folder.checkpoints(f"{group.fixed['activation']}-{len(group.sizes)}"),
             )
     standings = rank(trainings)
     best = standings[0]

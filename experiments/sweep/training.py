@@ -84,6 +84,7 @@ def train(
     epochs: int,
     batch_size: int,
     callback: Callable[[dict[str, Any]], None],
+    checkpoints: jaxnn.Checkpoints | None = None,
 ) -> list[Training]:
     """Train a group as one population; points in the group's order, and seeds varying fastest.
 
@@ -112,6 +113,7 @@ def train(
         report_every=next(n for n in range(-(-epochs // REPORTS), 0, -1) if epochs % n == 0),
         evaluate=lambda params, h: measure(params, h, dev),
         callback=callback,
+        checkpoints=checkpoints,
         chunk=max(1, PARAMS_AT_A_TIME // NetworkSpec(_sizes(data, group.sizes)).n_params),
     )
     params, last = jax.device_get(population.params), population.history[-1]
