@@ -120,6 +120,7 @@ def encoded(checkpoint: jaxnn.Checkpoint) -> tuple[dict[str, np.ndarray], dict[s
         arrays[f"history/{name}"] = np.stack([np.asarray(report[name]) for report in checkpoint.history])
     about = {
         "format_version": FORMAT_VERSION,
+        "epoch": checkpoint.history[-1]["epoch"] if checkpoint.history else 0,
         "reports": len(checkpoint.history),
         "measures": measures,  # in their order, which Orbax does not keep
         "best": checkpoint.best,

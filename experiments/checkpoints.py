@@ -69,7 +69,10 @@ class RunCheckpoints:
             self._stores[training] = None
             if not (self._folder / training).is_dir():
                 return None
-            return self._store(training).load(start)
+            found = self._store(training).load(start)
+            if found is not None and found.history:
+                self._say(f"{training}: picked up after epoch {found.history[-1]['epoch']}")
+            return found
 
         def save(make, ended):
             if ended:

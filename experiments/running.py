@@ -30,7 +30,7 @@ class Start:
     """
 
     def __init__(self, name: str, options: RunOptions, command: str) -> None:
-        if options.checkpoint_every < 0 or options.keep < 1:
+        if not options.checkpoint_every >= 0 or options.keep < 1:
             raise ValueError(
                 f"--checkpoint-every is a number of seconds and --keep at least 1, got {options.checkpoint_every:g} "
                 f"and {options.keep}"
