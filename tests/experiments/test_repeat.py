@@ -204,8 +204,8 @@ def test_all_experiments_have_a_short_run():
 
 
 @pytest.mark.parametrize("name", SHORT)
-def test_another_process_repeats_it_bit_for_bit(name, full, tmp_path, write_photos, data_dir):
-    """Here, nothing is kept of what is compiled, and an event file is written; there, neither is so."""
+def test_another_process_repeats_it_bit_for_bit(name, full, tmp_path, write_photos, data_dir, monkeypatch, capsys):
+    """Here, a bar shows the progress, an event file is written, no program is kept; there, none of it is so."""
     if name not in CHEAP and not full:
         pytest.skip("one of those that only --full repeats")
     argv = [*(name.split("-", 1) if name.startswith("sweep-") else ("run", name)), *SHORT[name].split()]
@@ -215,7 +215,10 @@ def test_another_process_repeats_it_bit_for_bit(name, full, tmp_path, write_phot
         argv += ["--data-dir", str(data_dir), "--batch-size", "50"]
     if importlib.util.find_spec("tensorboardX"):
         argv.append("--tensorboard")
-    assert cli.main([*argv, "--runs-dir", str(tmp_path / "runs")]) == 0
+    with monkeypatch.context() as terminal:
+        terminal.setattr(sys.stderr, "isatty", lambda: True)
+        assert cli.main([*argv, "--runs-dir", str(tmp_path / "runs")]) == 0
+    assert "\x1b[" in capsys.readouterr().err
     (run,) = (tmp_path / "runs").iterdir()
     for start in range(1 + full):  # the second finds all programs in the cache
         done = subprocess.run(
