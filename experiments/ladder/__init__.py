@@ -36,5 +36,7 @@ class Options(RunOptions):
     """The largest norm of a unit's incoming weights."""
     patience: int | None = None
     """Stop after so many reports (20 to a training) without a better dev accuracy, and go back to the best params."""
+    time_steps: bool = True
+    """Measure how fast steps with hand-derived and with automatic gradients are, which takes most of the run."""
     seed: int = 0
     """Of the split of the data, the random starts and the shuffles."""

@@ -17,7 +17,7 @@ class Row(NamedTuple):
       params: how many weights and biases it has.
       accuracy: on "train", "dev" and "test".
       difference: of the two gradients, "initial" and "trained", as `proof.DEFINITION` says.
-      speed: with "hand" and with "auto" gradients.
+      speed: with "hand" and with "auto" gradients; empty where it was not measured.
     """
 
     data: str
@@ -43,7 +43,8 @@ def report(rows: Sequence[Row], histories: Mapping[tuple[str, str], list[dict[st
     print(f"{note}\n")
     folder.write_text("report.txt", f"{tables.as_text(table)}{note}\n")
     folder.write_json("results.json", [{k: v for k, v in row._asdict().items() if k != "speed"} for row in rows])
-    _report_speeds(rows, folder)
+    if rows[0].speed:
+        _report_speeds(rows, folder)
     folder.add_picture("curves.png", _curves(histories), CURVES)
 
 
