@@ -14,6 +14,7 @@ import tyro
 
 from experiments import page, tables
 from experiments.metric_lines import measured
+from experiments.run_folder import TIMINGS
 from experiments.run_page import flat
 
 _SAYS_NOTHING = {"command", "started"}
@@ -40,7 +41,7 @@ class Run(NamedTuple):
     Attributes:
       name: of the folder, and as much of its path as not all runs share.
       settings: config.json, flat.
-      report: report.txt; empty where the run did not come so far.
+      report: report.txt and timings.txt; empty where the run did not come so far.
       curves: as `read_curves` gives them.
     """
 
@@ -117,11 +118,11 @@ def _read_run(path: Path, name: str) -> Run:
     (config,) = _read_json(path / "config.json", one_a_line=False)
     if not isinstance(config.get("experiment"), str):
         raise ValueError(f"{path / 'config.json'} names no experiment: is it of a run?")
-    report, metrics = path / "report.txt", path / "metrics.jsonl"
+    report, timings, metrics = path / "report.txt", path / TIMINGS, path / "metrics.jsonl"
     return Run(
         name,
         flat(config),
-        report.read_text(encoding="utf-8") if report.exists() else "",
+        "\n".join(part.read_text(encoding="utf-8") for part in (report, timings) if report.exists() and part.exists()),
         read_curves(_read_json(metrics, one_a_line=True) if metrics.exists() else []),
     )
 
