@@ -144,9 +144,9 @@ def _repeat(rest: list[str], argv: list[str]) -> int:
     # A run that failed as the other did is repeated well.
     if status not in (0, 1):
         return status
-    matched, told = repeat.verdict(asked, options.run, start.folder.path)
-    print(*("".join(c if c.isprintable() else "\ufffd" for c in line) for line in told), sep="\n")
-    return 0 if matched else 1
+    verdict = repeat.verdict(options.run, start.folder.path)
+    print(*verdict.lines, sep="\n")
+    return 0 if verdict.matched else 1
 
 
 def _carry_out(begin: Callable[[], Start | None]) -> int:

@@ -15,6 +15,7 @@ import tyro
 from experiments import page, tables
 from experiments.metric_lines import measured
 from experiments.refusal import Refused, check_file, inside
+from experiments.run_folder import TIMINGS
 from experiments.run_page import flat
 
 MOST_BYTES = 2**26
@@ -44,7 +45,7 @@ class Run(NamedTuple):
     Attributes:
       name: of the folder, and as much of its path as not all runs share.
       settings: config.json, flat.
-      report: report.txt; empty where the run did not come so far.
+      report: report.txt and timings.txt; empty where the run did not come so far.
       curves: as `read_curves` gives them.
     """
 
@@ -136,14 +137,15 @@ def read_run(path: Path, name: str) -> Run:
         curves = read_curves(map(_json, _read_text(path, metrics.name).splitlines())) if metrics.exists() else {}
     except (ValueError, OverflowError, RecursionError) as error:
         raise Refused(f"{metrics} is damaged: {error}") from None
-    return Run(name, settings, _read_report(path), curves)
+    told = [_read_told(path, file) for file in ("report.txt", TIMINGS) if (path / file).exists()]
+    return Run(name, settings, "\n".join(told) if (path / "report.txt").exists() else "", curves)
 
 
-def _read_report(path: Path) -> str:
+def _read_told(path: Path, name: str) -> str:
     try:
-        return _read_text(path, "report.txt") if (path / "report.txt").exists() else ""
+        return _read_text(path, name)
     except UnicodeDecodeError as error:
-        raise Refused(f"{path / 'report.txt'} is damaged: {error}") from None
+        raise Refused(f"{path / name} is damaged: {error}") from None
 
 
 def _read_text(folder: Path, name: str) -> str:

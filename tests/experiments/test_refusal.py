@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from experiments import cli
+from experiments.compare import read_run
 from experiments.idx import read_idx
 from experiments.network_file import load
 from experiments.photo import read_photo
@@ -80,3 +81,15 @@ def test_a_folder_whose_name_is_no_utf8_can_be_printed(tmp_path, image_run):
     done = subprocess.run([sys.executable, "-m", "experiments", *argv], capture_output=True, env=strict, check=False)
     assert (done.returncode, done.stderr.decode()) == (0, "")
     assert b"results in" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["config.json", "report.txt", "metrics.jsonl"])
+def test_compare_follows_no_link_out_of_a_run(tmp_path, name):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").write_text('{"experiment": "ladder"}')
+    (tmp_path / "secret").write_text('{"experiment": "ladder"}')
+    (run / name).unlink(missing_ok=True)
+    (run / name).symlink_to(tmp_path / "secret")
+    with pytest.raises(Refused, match=f"{name} leads out of its folder"):
+        read_run(run, "run")
