@@ -16,7 +16,9 @@ import jaxnn
 from experiments.networks import NetworkSpec, param_names
 
 SUFFIX = ".safetensors"
-_FORMAT, _VERSION = "jaxnn-mlp", "1"
+_FORMAT, _VERSION = "jaxnn-mlp", 1
+
+_STANDARDIZER = ("standardizer/mean", "standardizer/std")
 
 
 class StoredNetwork(NamedTuple):
@@ -44,10 +46,10 @@ def encode(network: StoredNetwork) -> bytes:
     # In C order: a matrix that XLA hands over transposed would be stored by its memory, as another matrix.
     tensors = dict(zip(param_names(spec), map(np.ascontiguousarray, arrays), strict=True))
     if network.standardizer is not None:
-        tensors |= {"standardizer/mean": network.standardizer.mean, "standardizer/std": network.standardizer.std}
+        tensors |= dict(zip(_STANDARDIZER, network.standardizer, strict=True))
     metadata = {
         "format": _FORMAT,
-        "format_version": _VERSION,
+        "format_version": str(_VERSION),
         "sizes": json.dumps(spec.sizes),
         "activation": spec.activation,
         "output": spec.output,
@@ -58,31 +60,76 @@ def encode(network: StoredNetwork) -> bytes:
 
 
 def load(path: Path) -> StoredNetwork:
-    """Read a stored network.
+    """Read a stored network, of this version of the format or of an older one.
 
     Raises:
-      ValueError: the file is damaged, of another kind, or its arrays do not fit its network.
+      ValueError: the file is damaged, of another kind or of a newer version, or its arrays do not fit its network.
+      OSError: it cannot be opened.
+    """
+    metadata, tensors = read_safetensors(path)
+    if metadata.get("format") != _FORMAT:
+        raise ValueError(f"{path} was not written by these experiments: import takes weights of other libraries")
+    version = metadata.get("format_version", "")
+    if version.isdecimal() and int(version) > _VERSION:
+        raise ValueError(
+            f"{path} was written by a newer jaxnn, in version {version} of its format; this one reads versions up to "
+            f"{_VERSION}: update jaxnn"
+        )
+    try:
+        decode = _DECODERS.get(version)
+        if decode is None:
+            raise ValueError(f"format_version is {version!r}")
+        return decode(metadata, tensors)
+    except KeyError as error:
+        raise ValueError(f"{path} is damaged: its header lacks {error}") from None
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+
+
+def load_from_run(run: Path, name: str = "") -> tuple[str, StoredNetwork]:
+    """A network of a run and its name: the one of that name, or else the deepest.
+
+    Raises:
+      ValueError: `run` is no results folder, or it has no such network.
+      OSError: it cannot be read.
+    """
+    if not run.is_dir():
+        raise ValueError(f"{run} is not a folder: expected the results folder of a run, runs/catvnoncat-... say")
+    stored = {path.stem: path for path in sorted(run.glob(f"*{SUFFIX}"))}
+    if not stored:
+        raise ValueError(f"{run} holds no trained networks (*{SUFFIX}): is it the results folder of a run?")
+    if name and name not in stored:
+        raise ValueError(f"{run} has no network {name!r}: there are {', '.join(stored)}")
+    if name:
+        return name, load(stored[name])
+    networks = {name: load(path) for name, path in stored.items()}
+    return max(networks.items(), key=lambda item: len(item[1].spec.sizes))
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """The metadata and the arrays of any safetensors file. Its sizes are held against the file's before it is read.
+
+    Raises:
+      ValueError: the file is damaged, or of another kind.
       OSError: it cannot be opened.
     """
     path.open("rb").close()  # says plainly what a missing or forbidden file is
     try:
         with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
+            return file.metadata() or {}, tensors
     except (SafetensorError, OSError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is damaged, or no safetensors file: {error}") from None
-    if metadata.get("format") != _FORMAT or metadata.get("format_version") != _VERSION:
-        raise ValueError(f"{path} was not written by these experiments, or by another version of them")
-    try:
-        return _decode(metadata, tensors)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
 
 
 def _decode(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> StoredNetwork:
     spec = NetworkSpec(tuple(json.loads(metadata["sizes"])), metadata["activation"], metadata["output"])
     model = spec.model()
-    stats = [tensors.pop(f"standardizer/{name}", None) for name in ("mean", "std")]
+    stats = [tensors.pop(name) for name in _STANDARDIZER if name in tensors]
+    if stats and [np.shape(a) for a in stats] != [model.in_shape] * 2:
+        raise ValueError(f"its standardizer needs a mean and a deviation for each of {spec.sizes[0]} inputs")
+    if stats and not (np.isfinite(stats).all() and (stats[1] > 0).all()):
+        raise ValueError("its standardizer holds numbers that are not finite, or a deviation that is not above 0")
     names = param_names(spec)
     if set(tensors) != set(names):
         raise ValueError(f"the network has {', '.join(names)}, the file {', '.join(sorted(tensors)) or 'nothing'}")
@@ -92,5 +139,9 @@ def _decode(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> StoredN
         jaxnn.params_from_arrays(model.network, model.in_shape, [tensors[name] for name in names]),
         tuple(json.loads(metadata["classes"])),
         None if image_shape is None else tuple(image_shape),
-        None if stats[0] is None else jaxnn.Standardizer(*stats),
+        jaxnn.Standardizer(*stats) if stats else None,
     )
+
+
+_DECODERS = {"1": _decode}
+"""How each version of the format is read. Whoever changes the format adds a version, and keeps reading the others."""
