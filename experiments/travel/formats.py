@@ -48,10 +48,12 @@ def refuse_pickles(path: Path, conversion: str) -> None:
       conversion: what its owner types to have a file that can be imported.
     """
     with path.open("rb") as file:
-        start = file.read(4)
+        start = file.read(9)
     named = path.suffix.lower() in {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib"}
-    if named or start == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] <= b"\x05"):
+    # The length of its header, with which a safetensors file begins, can look like the start of a pickle.
+    begun = start.startswith((b"PK\x03\x04", b"\x80")) and start[8:] != b"{"
+    if named or begun:
         raise ValueError(
-            f"{path} is a pickle, or a zip around one, which can run anything when it is read: if you trust it, convert "
-            f"it by {conversion}"
+            f"{path} is a pickle, or a zip around one, which can run anything when it is read: if you trust it, "
+            f"convert it by {conversion}"
         )

@@ -86,6 +86,8 @@ def _own(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
 
 
 def _array(name: str, dataset: h5py.Dataset, file_size: int) -> np.ndarray:
+    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind != "f":
+        raise ValueError(f"{name} is no array of floats")
     elsewhere = dataset.external or dataset.is_virtual
     if elsewhere or dataset.chunks or not dataset.id.get_storage_size() == dataset.nbytes <= file_size:
         raise ValueError(f"{name} says its shape is {dataset.shape}, and that is not in the file as it is")

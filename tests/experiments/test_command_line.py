@@ -26,7 +26,16 @@ def refused(capsys, *argv, status=2):
 def test_help_names_the_commands_and_the_experiments(capsys, argv):
     assert cli.main(argv) == 0
     out = capsys.readouterr().out
-    for word in ("list", "run NAME", "sweep DATA", "compare RUN RUN", "predict RUN IMAGE", *experiments()):
+    for word in (
+        "list",
+        "run NAME",
+        "sweep DATA",
+        "compare RUN RUN",
+        "predict RUN IMAGE",
+        "export RUN",
+        "import FILE",
+        *experiments(),
+    ):
         assert word in out
 
 
@@ -37,6 +46,8 @@ def test_help_names_the_commands_and_the_experiments(capsys, argv):
         ["list"],
         ["run", "ladder", "--help"],
         ["predict", "--help"],
+        ["export", "--help"],
+        ["import", "--help"],
         ["compare", "--help"],
         ["sweep", "--help"],
         ["run", "nothing"],
@@ -71,6 +82,8 @@ def test_there_are_experiments_and_each_header_is_complete():
         (["run", "ladder"], ["--epochs", "--batch-size", "--learning-rate", "--optimizer", "--seed", "--runs-dir"]),
         (["run", "catvnoncat"], ["--data-dir DIR", "--seeds", "--iterations", "--no-compilation-cache"]),
         (["compare"], ["RUN RUN ...", "--page FILE", "learning curves"]),
+        (["export"], ["RUN", "--to FORMAT", "--network NAME", "--out FILE", "keras.Sequential", "stablehlo"]),
+        (["import"], ["FILE", "--from FORMAT", "--activation", "--output", "--image-shape", "--runs-dir", "npz"]),
         (["predict"], ["RUN", "IMAGE", "--network", "squashed", "--no-compilation-cache"]),
     ],
 )
@@ -85,7 +98,10 @@ def test_each_command_explains_its_options(capsys, command, words):
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("frobnicate", "no command is called 'frobnicate': there are list, run, sweep, compare and predict"),
+        (
+            "frobnicate",
+            "no command is called 'frobnicate': there are list, run, sweep, compare, predict, export and import",
+        ),
         ("run", "run takes the name of an experiment: there are "),
         ("run nothing", "no experiment is called 'nothing': there are "),
         ("list more", "list takes no arguments"),
@@ -106,6 +122,8 @@ def test_each_command_explains_its_options(capsys, command, words):
         ("run catvnoncat --learning-rate 0", "a learning rate must be positive and finite, got 0.0"),
         ("run catvnoncat --optimizer foo", "unknown optimizer 'foo'"),
         ("predict", "RUN"),
+        ("export", "RUN"),
+        ("import", "FILE"),
     ],
 )
 def test_bad_arguments_are_one_line_and_leave_nothing(capsys, tmp_path, monkeypatch, command, message):
