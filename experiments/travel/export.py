@@ -9,6 +9,7 @@ standardisation becomes a part of the first layer's weights (of the function, wi
 """
 
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -64,21 +65,20 @@ def export(options: Options) -> str:
 
 def _told(name: str, network: "StoredNetwork", form: str, out: Path) -> list[str]:
     spec = network.spec
-    lines = [f"{out}: {name}, {spec} ({spec.activation}, {spec.output}), {spec.n_params} params, in float32."]
+    inputs = f"x is (m, {spec.sizes[0]})"
     if network.image_shape:
-        shape = " x ".join(map(str, network.image_shape))
-        lines.append(f"x is (m, {spec.sizes[0]}): images of {shape}, flattened, their pixels divided by 255.")
-    elif network.standardizer is not None:
+        inputs += f": images of {' x '.join(map(str, network.image_shape))}, flattened, pixels divided by 255"
+    if network.standardizer is not None:
         where = "in the function" if form == "stablehlo" else "in the first layer's weights"
-        lines.append(f"x is (m, {spec.sizes[0]}), not standardised: that is done {where}.")
-    else:
-        lines.append(f"x is (m, {spec.sizes[0]}), as the network was trained on it.")
-    what = {"binary": "logits, whose sigmoid is", "softmax": "logits, whose softmax is"}.get(spec.output)
-    if what is None:
-        result = "the values"
-    else:
-        result = f"{'' if form == 'stablehlo' else what + ' '}the probability of {_classes(network)}"
-    return [*lines, f"After these lines, {module(form).OUTPUT} gives {result}:"]
+        inputs += f"; not standardised, since that is done {where}"
+    logits = {"binary": "logits, whose sigmoid is ", "softmax": "logits, whose softmax is "}.get(spec.output)
+    answer = f"the probability of {_classes(network)}" if logits else "the values"
+    result = answer if form == "stablehlo" else (logits or "") + answer
+    return [
+        f"{out}: {name}, {spec} ({spec.activation}, {spec.output}), {spec.n_params} params, in float32.",
+        f"{inputs}.",
+        f"After these lines, {module(form).OUTPUT} gives {result}:",
+    ]
 
 
 def _classes(network: "StoredNetwork") -> str:
@@ -89,16 +89,16 @@ def write_new(path: Path, data: bytes) -> None:
     """Write a file that nobody ever sees half of, and never in the place of another.
 
     Raises:
-      ValueError: something of that name is there.
+      ValueError: something of that name is there, or no folder for it.
       OSError: it cannot be written.
     """
-    temporary = path.with_name(f".{os.getpid()}.part")
-    try:
-        temporary.write_bytes(data)
+    if not path.parent.is_dir():
+        raise ValueError(f"there is no folder {path.parent} for {path.name}: make it first")
+    with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
+        whole = Path(folder) / "whole"
+        whole.write_bytes(data)
         try:
             path.open("xb").close()  # claims the name, also from others who claim it now
         except FileExistsError:
             raise ValueError(f"{path} is there already, and is not replaced: name another file by --out") from None
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        os.replace(whole, path)

@@ -57,7 +57,7 @@ def run(tmp_path):
         (["made", "--to", "torch", "--out", "net.pt"], "must end in .safetensors"),
         (["made", "--to", "keras", "--out", "net.h5"], "must end in .weights.h5"),
         (["made", "--to", "torch", "--out", "made/b.safetensors"], "is in the run's folder"),
-        (["made", "--to", "npz", "--out", "absent/b.npz"], "No such file or directory"),
+        (["made", "--to", "npz", "--out", "absent/b.npz"], "there is no folder absent for b.npz: make it first"),
         (["made", "--to", "npz", "--network", "other"], "has no network 'other': there are net"),
         (["absent", "--to", "npz"], "absent is not a folder: expected the results folder of a run"),
     ],
