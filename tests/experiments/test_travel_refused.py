@@ -258,6 +258,11 @@ def huge_in_chunks(file, variables):
     variables.create_dataset("0", (2**30, 2**20), "<f4", chunks=(2**10, 2**10), compression="gzip")
 
 
+def chunked(file, variables):
+    """Filters, such as a decompressor, work on chunks."""
+    variables.create_dataset("0", data=W.T, chunks=(1, 3))
+
+
 def convolution(file, variables):
     file["layers/conv2d/vars/0"], variables["0"] = np.ones((3, 3, 1, 8), f4), W.T
 
@@ -279,6 +284,7 @@ def words(file, variables):
         (virtual, "is not in the file as it is"),
         (huge, "is not in the file as it is"),
         (huge_in_chunks, "is not in the file as it is"),
+        (chunked, "is not in the file as it is"),
         (convolution, "convolution's weights have"),
         (nested, "layer functional has parts of its own, layers"),
         (words, "dense/0 is no array of floats"),
