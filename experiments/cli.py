@@ -37,6 +37,10 @@ usage: {prog} COMMAND
   compare --help        the options
   predict RUN IMAGE     classify a photo (PNG or JPEG) by the networks of a run of catvnoncat
   predict --help        how the photo is prepared, and the options
+  export RUN --to FORMAT     a network of a run for PyTorch, Flax, Keras, NumPy, or as a function for JAX alone
+  export --help              the formats, and the options
+  import FILE --from FORMAT  weights of another library as a network, in the folder of a run of its own
+  import --help              the formats, and the options
 
 experiments:
 
@@ -49,7 +53,7 @@ Compiled programs are kept in the user's cache folder for the next start, {megab
 --no-compilation-cache compiles everything afresh."""
 
 
-COMMANDS = "list, run, sweep, resume, repeat, compare and predict"
+COMMANDS = "list, run, sweep, resume, repeat, compare, predict, export and import"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,6 +95,10 @@ def _command(argv: list[str]) -> int:
             return _compare(rest)
         case ["predict", *rest]:
             return _predict(rest)
+        case ["export", *rest]:
+            return _export(rest)
+        case ["import", *rest]:
+            return _import(rest, argv)
         case ["list", *rest]:
             return _complain(f"list takes no arguments, got {' '.join(rest)}")
     return _complain(f"no command is called {argv[0]!r}: there are {COMMANDS} (see {PROG} --help)")
@@ -197,6 +205,26 @@ def _predict(rest: list[str]) -> int:
     except (ValueError, OSError) as error:
         return _complain(error)
     return 0
+
+
+def _export(rest: list[str]) -> int:
+    try:
+        export = importlib.import_module("experiments.travel.export")
+        options = parse(export.Options, rest, prog=f"{PROG} export", description=export.DESCRIPTION)
+        if options is not None:
+            print(export.export(options))
+    except (ValueError, OSError) as error:
+        return _complain(error)
+    return 0
+
+
+def _import(rest: list[str], argv: list[str]) -> int:
+    travel = importlib.import_module("experiments.travel.load")
+
+    def read() -> RunOptions | None:
+        return parse(travel.Options, rest, prog=f"{PROG} import", description=travel.DESCRIPTION)
+
+    return _carry_out(lambda: (options := read()) and Start("import", options, f"{PROG} {shlex.join(argv)}"))
 
 
 def _set_compilation_cache(options: CacheOptions) -> None:

@@ -49,6 +49,25 @@ def read_datasets(path: Path, names: Sequence[str], *, most_bytes: int) -> dict[
       Refused: no HDF5 file, a damaged one, or a dataset that is not there.
       OSError: the file cannot be opened.
     """
+    answer, data = _asked(path, most_bytes, names)
+    for name in names:
+        if name not in answer["datasets"]:
+            raise Refused(f"{path} has no dataset {name}, only {', '.join(answer['all']) or 'nothing'}: {_FIX}")
+    return _unpack(answer["datasets"], data)
+
+
+def dataset_names(path: Path) -> list[str]:
+    """The paths of all datasets of a file, such as layers/dense/vars/0, a thousand at most.
+
+    Raises:
+      Refused: no HDF5 file, or a damaged one.
+      OSError: the file cannot be opened.
+    """
+    return _asked(path, 0, [])[0]["all"]
+
+
+def _asked(path: Path, most_bytes: int, names: Sequence[str]) -> tuple[dict, bytes]:
+    """The child's answer, and the numbers that follow it."""
     check_file(path, 2**40)  # that it is a plain one: a large file costs nothing, since little of it is read
     path.open("rb").close()
     command = [sys.executable, "-P", str(_CHILD), str(path.absolute()), str(most_bytes), *names]
@@ -66,10 +85,7 @@ def read_datasets(path: Path, names: Sequence[str], *, most_bytes: int) -> dict[
     answer = json.loads(line)
     if "damaged" in answer:
         raise Refused(f"{path} is damaged or no HDF5 file ({answer['damaged']}): {_FIX}")
-    for name in names:
-        if name not in answer["datasets"]:
-            raise Refused(f"{path} has no dataset {name}, only {', '.join(answer['all']) or 'nothing'}: {_FIX}")
-    return _unpack(answer["datasets"], data)
+    return answer, data
 
 
 def _unpack(described: dict[str, dict], data: bytes) -> dict[str, Stored]:

@@ -33,12 +33,26 @@ def main(path: str, most_bytes: int, names: list[str]) -> None:
                     elif dataset.dtype.kind in "biuf" and dataset.nbytes <= most_bytes:
                         described[name]["sent"] = True
                         arrays.append(dataset[...])
-            answer = {"datasets": described, "all": list(islice(file, 20))}
+            there = islice(file, 20) if names else islice(dataset_names(file), _MOST_NAMES)
+            answer = {"datasets": described, "all": list(there)}
     except Exception as error:  # whatever a damaged file makes of the library
         answer, arrays = {"damaged": f"{type(error).__name__}: {error}"[:500]}, []
     sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
     for array in arrays:
         sys.stdout.buffer.write(array.data)
+
+
+def dataset_names(group, prefix="", depth=8):
+    """Of all datasets below it, links not followed."""
+    import h5py
+
+    for name in group:
+        if isinstance(group.get(name, getlink=True), h5py.HardLink):
+            item = group[name]
+            if isinstance(item, h5py.Dataset):
+                yield prefix + name
+            elif depth:
+                yield from dataset_names(item, f"{prefix}{name}/", depth - 1)
 
 
 def limit_memory() -> None:

@@ -15,7 +15,7 @@ from safetensors.numpy import save
 
 import jaxnn
 from experiments.networks import NetworkSpec, param_names
-from experiments.refusal import Refused, check_file
+from experiments.refusal import Refused, check_file, inside
 
 SUFFIX = ".safetensors"
 MOST_BYTES = 2**28
@@ -23,7 +23,8 @@ MOST_BYTES = 2**28
 MOST_CONTENTS = 2**20
 """Bytes of the table of contents, which is JSON."""
 MOST_LAYERS = 1000
-_FORMAT, _VERSION = "jaxnn-mlp", "1"
+_FORMAT, _VERSION = "jaxnn-mlp", 1
+_STANDARDIZER = ("standardizer/mean", "standardizer/std")
 
 
 class StoredNetwork(NamedTuple):
@@ -51,10 +52,10 @@ def encode(network: StoredNetwork) -> bytes:
     # In C order: a matrix that XLA hands over transposed would be stored by its memory, as another matrix.
     tensors = dict(zip(param_names(spec), map(np.ascontiguousarray, arrays), strict=True))
     if network.standardizer is not None:
-        tensors |= {"standardizer/mean": network.standardizer.mean, "standardizer/std": network.standardizer.std}
+        tensors |= dict(zip(_STANDARDIZER, network.standardizer, strict=True))
     metadata = {
         "format": _FORMAT,
-        "format_version": _VERSION,
+        "format_version": str(_VERSION),
         "sizes": json.dumps(spec.sizes),
         "activation": spec.activation,
         "output": spec.output,
@@ -73,10 +74,55 @@ def _sorted(data: bytes) -> bytes:
 
 
 def load(path: Path) -> StoredNetwork:
-    """Read a stored network. What it announces is held against what it has before anything is built of it.
+    """Read a stored network, of this version of the format or of an older one.
 
     Raises:
-      Refused: the file is damaged, of another kind, or its arrays do not fit its network.
+      Refused: the file is damaged, of another kind or of a newer version, or its arrays do not fit its network.
+      OSError: it cannot be opened.
+    """
+    metadata, tensors = read_safetensors(path)
+    if metadata.get("format") != _FORMAT:
+        raise Refused(f"{path} was not written by these experiments: import takes weights of other libraries")
+    version = metadata.get("format_version", "")
+    if version.isdecimal() and int(version) > _VERSION:
+        raise Refused(
+            f"{path} was written by a newer jaxnn, in version {version} of its format; this one reads versions up to "
+            f"{_VERSION}: update jaxnn"
+        )
+    try:
+        decode = _DECODERS.get(version)
+        if decode is None:
+            raise ValueError(f"format_version is {version!r}")
+        return decode(metadata, tensors)
+    except KeyError as error:
+        raise Refused(f"{path} is damaged: its header lacks {error}") from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Refused(f"{path} is damaged: {error}") from None
+
+
+def load_from_run(run: Path, name: str = "") -> tuple[str, StoredNetwork]:
+    """A network of a run and its name: the one of that name, or else the deepest.
+
+    Raises:
+      ValueError: `run` is no results folder, or it has no such network.
+      OSError: it cannot be read.
+    """
+    if not run.is_dir():
+        raise Refused(f"{run} is not a folder: expected the results folder of a run, runs/catvnoncat-... say")
+    stored = {path.stem: path for path in sorted(run.glob(f"*{SUFFIX}"))}
+    if not stored:
+        raise Refused(f"{run} holds no trained networks (*{SUFFIX}): is it the results folder of a run?")
+    if name and name not in stored:
+        raise Refused(f"{run} has no network {name!r}: there are {', '.join(stored)}")
+    networks = {stem: load(inside(run, stored[stem].name)) for stem in ([name] if name else stored)}
+    return max(networks.items(), key=lambda item: len(item[1].spec.sizes))
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """The metadata and the arrays of any safetensors file. Its sizes are held against the file's before it is read.
+
+    Raises:
+      Refused: the file is damaged, or of another kind.
       OSError: it cannot be opened.
     """
     check_file(path, MOST_BYTES)
@@ -86,16 +132,10 @@ def load(path: Path) -> StoredNetwork:
         raise Refused(f"{path} is damaged, or no safetensors file: its table of contents would have {contents:,} bytes")
     try:
         with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
+            return file.metadata() or {}, tensors
     except (SafetensorError, OSError, TypeError, ValueError, AttributeError) as error:
         raise Refused(f"{path} is damaged, or no safetensors file: {error}") from None
-    if metadata.get("format") != _FORMAT or metadata.get("format_version") != _VERSION:
-        raise Refused(f"{path} was not written by these experiments, or by another version of them")
-    try:
-        return _decode(metadata, tensors)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise Refused(f"{path} is damaged: {error}") from None
 
 
 def _decode(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> StoredNetwork:
@@ -143,7 +183,7 @@ def _check_classes(spec: NetworkSpec, classes: Any) -> None:
 
 def _standardizer(tensors: dict[str, np.ndarray], shapes: list[tuple[int, ...]]) -> jaxnn.Standardizer | None:
     """Taken out of the tensors; of a mean and deviation for each input, or for each channel."""
-    stats = [tensors.pop(f"standardizer/{name}", None) for name in ("mean", "std")]
+    stats = [tensors.pop(name, None) for name in _STANDARDIZER]
     if stats[0] is None and stats[1] is None:
         return None
     mean, std = (np.empty(0) if array is None else array for array in stats)
@@ -152,3 +192,7 @@ def _standardizer(tensors: dict[str, np.ndarray], shapes: list[tuple[int, ...]])
     if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
         raise ValueError("its standardizer is not finite, or has a deviation of 0 or less")
     return jaxnn.Standardizer(mean, std)
+
+
+_DECODERS = {"1": _decode}
+"""How each version of the format is read. Whoever changes the format adds a version, and keeps reading the others."""

@@ -18,7 +18,7 @@ import numpy as np
 from experiments.refusal import Refused, check_file
 
 MOST_BYTES = 2**28
-"""Of an array: 32 million float64 numbers."""
+"""Of all arrays together: 32 million float64 numbers."""
 _MOST_DIRECTORY = 2**16
 """Bytes of the archive's directory, which has some hundred for each array."""
 _PIECE = 2**20
@@ -29,16 +29,16 @@ _HEADER = re.compile(
     r"'shape': \((?P<shape>(?:\d{1,18}, ?){0,7}(?:\d{1,18})?)\), ?\} *\n?"
 )
 _DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError)
-_FIX = "write it by np.savez(file, x=x, y=y)"
+_FIX = "write it by numpy.savez"
 
 
-def read_npz(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """The arrays of these names: numbers, booleans or words (dtype kinds b, i, u, f and U).
+def read_npz(path: Path, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays of these names, or all of them: numbers, booleans or words (dtype kinds b, i, u, f and U).
 
     Of each, no more is unpacked than its header announces, and a megabyte.
 
     Raises:
-      Refused: no npz file or a damaged one, an array that is not there, of objects, or larger than `MOST_BYTES`.
+      Refused: no npz file or a damaged one, an array that is not there, of objects, or more than `MOST_BYTES`.
       OSError: the file cannot be opened.
     """
     check_file(path, 2 * MOST_BYTES)
@@ -46,7 +46,10 @@ def read_npz(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         try:
             _check_directory(file)
             with zipfile.ZipFile(file) as archive:
-                return {name: _array(archive, name) for name in names}
+                found: dict[str, np.ndarray] = {}
+                for name in _all_names(archive) if names is None else names:
+                    found[name] = _array(archive, name, MOST_BYTES - sum(array.nbytes for array in found.values()))
+                return found
         except _DAMAGE as error:
             raise Refused(f"{path} is no npz file that can be taken: {error}") from None
 
@@ -64,7 +67,15 @@ def _check_directory(file: BinaryIO) -> None:
     file.seek(0)
 
 
-def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+def _all_names(archive: zipfile.ZipFile) -> list[str]:
+    members = archive.namelist()
+    others = [member for member in members if not member.endswith(".npy")]
+    if others:
+        raise ValueError(f"it holds {others[0]}, expected arrays alone")
+    return [member.removesuffix(".npy") for member in members]
+
+
+def _array(archive: zipfile.ZipFile, name: str, most_bytes: int) -> np.ndarray:
     if f"{name}.npy" not in archive.namelist():
         there = ", ".join(member.removesuffix(".npy") for member in archive.namelist()) or "nothing"
         raise ValueError(f"it has no array {name}, only {there}: {_FIX}")
@@ -74,8 +85,8 @@ def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     with archive.open(member) as file:
         shape, fortran, dtype = _header(name, file)
         size = math.prod(shape) * dtype.itemsize
-        if size > MOST_BYTES:
-            raise ValueError(f"{name} announces {dtype} {shape}, more than {MOST_BYTES:,} bytes")
+        if size > most_bytes:
+            raise ValueError(f"{name} announces {dtype} {shape}, more than the {most_bytes:,} bytes that are left")
         data = bytearray()
         while len(data) <= size and (piece := file.read(_PIECE)):
             data += piece

@@ -119,6 +119,9 @@ def _declared(name: str) -> tuple[Experiment, Callable[[RunOptions, Start], None
     """The experiment of that name, and its work."""
     if name in experiments():
         return experiments()[name], importlib.import_module(f"experiments.{name}.run").run
+    if name == "import":
+        travel = importlib.import_module("experiments.travel.load")
+        return Experiment(name, travel.HEADER), travel.load
     data = name.removeprefix("sweep-")
     experiment = Experiment(name, importlib.import_module("experiments.sweep").HEADER.format(data))
     run = importlib.import_module("experiments.sweep.run").run

@@ -82,11 +82,11 @@ install() { "$python" -I -m pip install --quiet --no-input --disable-pip-version
 set_up() {
   # Without a stamp an installation was interrupted, and may have left half a package: start again.
   if [ -f "$venv/stamp" ] && [ "$(probe "$python")" = "$base" ]; then
-    say "Renewing .venv ..."
+    say "Renewing ${venv##*/} ..."
     rm "$venv/stamp"
   else
     version=${base#* }
-    say "Setting up .venv with Python ${version%% *}, a minute or two ..."
+    say "Setting up ${venv##*/} with Python ${version%% *}, a minute or two ..."
     rm -rf "$venv"
     "${version#* }" -I -m venv "$venv"
   fi

@@ -33,6 +33,8 @@ def test_help_names_the_commands_and_the_experiments(capsys, argv):
         "repeat RUN",
         "compare RUN RUN",
         "predict RUN IMAGE",
+        "export RUN",
+        "import FILE",
         *experiments(),
     ):
         assert word in out
@@ -45,6 +47,8 @@ def test_help_names_the_commands_and_the_experiments(capsys, argv):
         ["list"],
         ["run", "ladder", "--help"],
         ["predict", "--help"],
+        ["export", "--help"],
+        ["import", "--help"],
         ["compare", "--help"],
         ["repeat", "--help"],
         ["sweep", "--help"],
@@ -82,6 +86,8 @@ def test_there_are_experiments_and_each_header_is_complete():
         (["compare"], ["RUN RUN ...", "--page FILE", "learning curves"]),
         (["resume"], ["RUN", "bit for bit", "--no-compilation-cache"]),
         (["repeat"], ["RUN", "--runs-dir", "--data-dir DIR", "bit for bit"]),
+        (["export"], ["RUN", "--to FORMAT", "--network NAME", "--out FILE", "keras.Sequential", "stablehlo"]),
+        (["import"], ["FILE", "--from FORMAT", "--activation", "--output", "--image-shape", "--runs-dir", "npz"]),
         (["predict"], ["RUN", "IMAGE", "--network", "squashed", "--no-compilation-cache"]),
     ],
 )
@@ -117,6 +123,8 @@ def test_each_command_explains_its_options(capsys, command, words):
         ("run catvnoncat --learning-rate 0", "a learning rate must be positive and finite, got 0.0"),
         ("run catvnoncat --optimizer foo", "unknown optimizer 'foo'"),
         ("predict", "RUN"),
+        ("export", "RUN"),
+        ("import", "FILE"),
     ],
 )
 def test_bad_arguments_are_one_line_and_leave_nothing(capsys, tmp_path, monkeypatch, command, message):

@@ -108,7 +108,7 @@ def change(path, tensors=None, **metadata):
         ({}, {"output": "wish"}, "unknown output"),
         ({}, {"image_shape": "7"}, "damaged"),
         ({}, {"format": "other"}, "not written by these experiments"),
-        ({}, {"format_version": "2"}, "another version"),
+        ({}, {"format_version": "2"}, "newer jaxnn"),
     ],
 )
 def test_a_file_that_does_not_fit_its_network_is_refused(stored, tensors, metadata, message):

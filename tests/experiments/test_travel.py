@@ -1,0 +1,314 @@
+"""Weights that travel: other libraries compute the same outputs and gradients from what is exported, and back."""
+
+import functools
+import os
+import re
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import safetensors.numpy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import jaxnn
+from experiments import cli
+from experiments.network_file import StoredNetwork, encode, load, load_from_run
+from experiments.networks import NetworkSpec
+from experiments.travel.formats import FORMATS, module
+from experiments.travel.layers import Weights, network_of, raw_input_layers
+from jaxnn.activations import ACTIVATIONS
+
+M, N_IN = 9, 5
+OUTPUTS = ["binary", "softmax", "linear", "relu"]
+# Every activation, every output, with and without a standardizer.
+CASES = [(name, OUTPUTS[i % 4], i % 3 == 0) for i, name in enumerate(sorted(ACTIVATIONS))]
+
+
+@functools.cache
+def made(activation="tanh", output="binary", standardized=False, hidden=(6, 6)):
+    random = np.random.default_rng(0)
+    sizes = (N_IN, *hidden, 3 if output == "softmax" else 1)
+    layers = [
+        Weights(random.normal(size=(n_out, n_in)) / n_in**0.5, random.normal(size=n_out))
+        for n_in, n_out in zip(sizes, sizes[1:], strict=False)
+    ]
+    stats = jaxnn.Standardizer(random.normal(3, 1, N_IN), random.uniform(0.5, 2, N_IN)) if standardized else None
+    return network_of(layers, activation, output)._replace(standardizer=stats)
+
+
+def batch(output):
+    random = np.random.default_rng(2)
+    y = random.integers(0, 3, M) if output == "softmax" else random.integers(0, 2, (M, 1)).astype("float32")
+    return random.normal(2, 1.5, (M, N_IN)).astype("float32"), y
+
+
+def outputs(network, x):
+    """Those of jaxnn, on inputs that are standardised first, where the network was trained so."""
+    x = x if network.standardizer is None else np.float32(jaxnn.standardize(network.standardizer, x))
+    return np.asarray(jax.jit(network.spec.model().outputs)(network.params, x))
+
+
+@functools.cache
+def expected(activation, output, standardized):
+    """By jaxnn: the outputs, and (dW_1, db_1, dW_2, ...) of the cost on raw inputs by hand-derived gradients."""
+    network, (x, y) = made(activation, output, standardized), batch(output)
+    raw = network_of(raw_input_layers(network), activation, output)
+    model = raw.spec.model()
+    _, grads = jax.jit(jaxnn.objective(model.network, model.loss).value_and_grad)(raw.params, jaxnn.Batch(x, y))
+    return outputs(network, x), jaxnn.params_to_arrays(model.network, grads)
+
+
+def cost(z, y, output):
+    """The mean loss, by optax."""
+    if output == "softmax":
+        return optax.softmax_cross_entropy_with_integer_labels(z, y).mean()
+    return (optax.sigmoid_binary_cross_entropy(z, y) if output == "binary" else (z - y) ** 2 / 2).mean()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The working folder, whose name has a space and letters that are not ASCII."""
+    folder = tmp_path / "Netze für später"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def export(capsys, folder):
+    """`export(network, format)`: the names that the printed lines define, and the printed expression of the outputs."""
+
+    def export(network, form, *argv):
+        run = folder / "Lauf 1"
+        run.mkdir(exist_ok=True)
+        (run / "net é.safetensors").write_bytes(encode(network))
+        assert cli.main(["export", str(run), "--to", form, *argv]) == 0
+        text, code = capsys.readouterr().out.split("\n\n")
+        namespace = {}
+        exec(code, namespace)
+        return namespace, re.search(r"After these lines, (.*) gives", text)[1]
+
+    return export
+
+
+def agree(one, other):
+    np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("activation", "output", "standardized"), CASES)
+def test_pytorch_computes_the_same(export, activation, output, standardized):
+    torch = pytest.importorskip("torch")
+    x, y = batch(output)
+    ours, our_grads = expected(activation, output, standardized)
+    names, expression = export(made(activation, output, standardized), "torch")
+    z = eval(expression, names | {"x": x})
+    agree(z.detach(), ours)
+    F = torch.nn.functional
+    losses = {"binary": F.binary_cross_entropy_with_logits, "softmax": F.cross_entropy}
+    losses.get(output, lambda z, y: F.mse_loss(z, y) / 2)(z, torch.as_tensor(y)).backward()
+    for grad, our in zip([p.grad for p in names["net"].parameters()], our_grads, strict=True):
+        agree(grad, our)
+
+
+@pytest.mark.parametrize(("activation", "output", "standardized"), CASES)
+def test_flax_computes_the_same(export, no_rank_promotion_rule, activation, output, standardized):
+    pytest.importorskip("flax")
+    x, y = batch(output)
+    names, expression = export(made(activation, output, standardized), "flax")
+
+    def forward(params):
+        z = eval(expression, names | {"x": x, "params": params})
+        return cost(z, y, output), z
+
+    grads, z = jax.jit(jax.grad(forward, has_aux=True))(names["params"])
+    ours, our_grads = expected(activation, output, standardized)
+    agree(z, ours)
+    for i in range(3):
+        agree(grads[f"layers_{2 * i}"]["kernel"].T, our_grads[2 * i])
+        agree(grads[f"layers_{2 * i}"]["bias"], our_grads[2 * i + 1])
+
+
+@pytest.fixture(scope="session")
+def keras(tmp_path_factory):
+    """Keras on JAX, which writes its settings to a folder of the test's."""
+    os.environ["KERAS_BACKEND"], os.environ["KERAS_HOME"] = "jax", str(tmp_path_factory.mktemp("keras"))
+    return pytest.importorskip("keras")
+
+
+# NumPy's opinion of how Keras copies arrays of JAX.
+of_keras = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+
+
+@of_keras
+@pytest.mark.parametrize(("activation", "output", "standardized"), CASES)
+def test_keras_computes_the_same(keras, export, no_rank_promotion_rule, activation, output, standardized):
+    x, y = batch(output)
+    names, expression = export(made(activation, output, standardized), "keras")
+    net = names["net"]
+    assert expression == "net(x)"
+
+    def forward(variables):
+        z = net.stateless_call(variables, [], x)[0]
+        return cost(z, y, output), z
+
+    grads, z = jax.jit(jax.grad(forward, has_aux=True))([v.value for v in net.trainable_variables])
+    ours, our_grads = expected(activation, output, standardized)
+    agree(z, ours)
+    for grad, our in zip(grads, our_grads, strict=True):
+        agree(grad.T, our)
+
+
+@pytest.mark.parametrize("form", ["safetensors", "npz"])
+@pytest.mark.parametrize("standardized", [False, True])
+def test_plain_arrays_make_the_same_network(export, form, standardized):
+    network, (x, _) = made(standardized=standardized), batch("binary")
+    names, expression = export(network, form)
+    agree(eval(expression, names | {"x": x}), outputs(network, x))
+
+
+@pytest.mark.parametrize(("activation", "output", "standardized"), CASES[:2])
+def test_stablehlo_runs_where_there_is_no_jaxnn(capsys, folder, export, activation, output, standardized):
+    """In another process, on batches of several sizes."""
+    pytest.importorskip("flatbuffers")
+    network, (x, _) = made(activation, output, standardized), batch(output)
+    _, expression = export(network, "stablehlo")
+    cli.main(["export", "Lauf 1", "--to", "stablehlo", "--out", "again.stablehlo"])
+    code = capsys.readouterr().out.split("\n\n")[1]
+    np.save("x.npy", x)
+    program = f"""\
+import sys; sys.modules["jaxnn"] = sys.modules["experiments"] = None
+import numpy; all_x = numpy.load("x.npy")
+{code}
+numpy.save("y.npy", numpy.concatenate([{expression} for x in (all_x[:1], all_x[1:4], all_x[4:])]))"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    model = network.spec.model()
+    agree(np.load("y.npy"), model.response(outputs(network, x)))
+
+
+def test_a_scanned_network_is_exported_layer_by_layer(export):
+    network = made(hidden=(3,) * 70)
+    names, _ = export(network, "npz")
+    assert len(jax.tree.leaves(network.params)) < 10  # it is scanned
+    assert len(names["arrays"]) == 2 * 71
+    jax.tree.map(np.testing.assert_array_equal, names["params"], network.params)
+
+
+READ = [name for name, form in FORMATS.items() if form.imported]
+
+
+@pytest.mark.parametrize("form", READ)
+@settings(max_examples=10, deadline=None)
+@given(sizes=st.lists(st.integers(1, 4), min_size=2, max_size=14), seed=st.integers(0, 99))
+def test_what_is_exported_is_imported_bit_by_bit(tmp_path_factory, form, sizes, seed):
+    spec = NetworkSpec(tuple(sizes), "elu", "linear")
+    shapes = [s for n_in, n_out in zip(sizes, sizes[1:], strict=False) for s in ((n_out, n_in), (n_out,))]
+    random, model = np.random.default_rng(seed), spec.model()
+    params = jaxnn.params_from_arrays(model.network, model.in_shape, [random.normal(size=shape) for shape in shapes])
+    path = tmp_path_factory.mktemp("files") / f"net{FORMATS[form].suffix}"
+    path.write_bytes(module(form).encode(StoredNetwork(spec, params, ())))
+    back = network_of(module(form).read(path), "elu", "linear")
+    assert back.spec == spec
+    jax.tree.map(np.testing.assert_array_equal, back.params, params)
+
+
+# ------------------------------------------------------------------ weights that others wrote
+
+
+@pytest.fixture
+def import_(capsys, folder):
+    """`import_(file, format, *argv)`: the network that the new run has, loaded by the printed lines."""
+
+    def import_(file, form, *argv):
+        assert cli.main(["import", str(file), "--from", form, *argv]) == 0
+        namespace = {}
+        exec(capsys.readouterr().out.split("\n\n")[1], namespace)
+        return namespace["network"]
+
+    return import_
+
+
+def test_from_pytorch_with_what_has_no_weights_in_between(folder, import_):
+    nn, torch_file = pytest.importorskip("torch").nn, pytest.importorskip("safetensors.torch")
+    net = nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(N_IN, 4),
+        nn.Tanh(),
+        nn.Dropout(),
+        nn.Linear(4, 4, bias=False),
+        nn.Tanh(),
+        nn.Linear(4, 3),
+    ).eval()
+    torch_file.save_file(net.state_dict(), "von torch é.safetensors")
+    network = import_("von torch é.safetensors", "torch", "--activation", "tanh", "--output", "softmax")
+    x, _ = batch("softmax")
+    agree(outputs(network, x), net(torch_file.torch.as_tensor(x)).detach())
+    assert network.classes == ("0", "1", "2")
+    (run,) = folder.glob("runs/*")
+    assert load_from_run(run)[0] == "von torch é"
+
+
+def test_from_flax_linen_and_nnx(folder, import_, no_rank_promotion_rule):
+    pytest.importorskip("flax")
+    save_file = pytest.importorskip("safetensors.flax").save_file
+    from flax import linen, nnx, traverse_util
+
+    class Net(linen.Module):
+        @linen.compact
+        def __call__(self, x):
+            a = linen.elu(linen.Dense(4)(x))
+            return linen.Dense(1)(a)
+
+    x, _ = batch("linear")
+    variables = Net().init(jax.random.key(0), x)
+    save_file(traverse_util.flatten_dict(variables, sep="/"), "linen.safetensors")
+    network = import_("linen.safetensors", "flax", "--activation", "elu", "--output", "linear")
+    agree(outputs(network, x), Net().apply(variables, x))
+
+    net = nnx.Sequential(nnx.Linear(N_IN, 4, rngs=nnx.Rngs(0)), nnx.elu, nnx.Linear(4, 1, rngs=nnx.Rngs(1)))
+    state = {".".join(map(str, path)): leaf[...] for path, leaf in nnx.to_flat_state(nnx.state(net))}
+    save_file(state, "nnx.safetensors")
+    network = import_("nnx.safetensors", "flax", "--activation", "elu", "--output", "linear")
+    agree(outputs(network, x), net(x))
+
+
+@of_keras
+def test_from_keras(keras, folder, import_, no_rank_promotion_rule):
+    dense = keras.layers.Dense
+    net = keras.Sequential(
+        [keras.Input((N_IN,)), dense(4, "silu", name="one"), keras.layers.Dropout(0.5), dense(4, "silu"), dense(1)]
+    )
+    net.save_weights("k.weights.h5")
+    network = import_("k.weights.h5", "keras", "--activation", "silu", "--output", "binary", "--classes", "no", "yes")
+    x, _ = batch("binary")
+    agree(outputs(network, x), net(x))
+    assert network.classes == ("no", "yes")
+
+
+def test_from_bfloat16_and_float64(folder, import_):
+    W = np.arange(4.0).reshape(2, 2)
+    for dtype in (jnp.bfloat16, np.float16, np.float64):
+        (folder / "n.safetensors").write_bytes(safetensors.numpy.save({"fc1.weight": W.astype(dtype)}))
+        network = import_("n.safetensors", "torch", "--output", "linear")
+        np.testing.assert_array_equal(network.params[0]["W"], W)
+        np.testing.assert_array_equal(network.params[0]["b"], 0)
+
+
+def test_an_imported_network_can_be_exported_and_classify_photos(capsys, folder, import_, image_run):
+    assert cli.main(["export", str(image_run), "--to", "npz", "--network", "deep"]) == 0
+    capsys.readouterr()
+    argv = "--activation relu --output binary --classes non-cat cat --image-shape 64 64 3".split()
+    import_("deep.npz", "npz", *argv)
+    from PIL import Image
+
+    Image.new("RGB", (9, 9)).save("photo.png")
+    (run,) = folder.glob("runs/*")
+    assert cli.main(["predict", str(run), "photo.png"]) == 0
+    assert capsys.readouterr().out == "non-cat with probability 0.80\n"
+    assert cli.main(["export", str(run), "--to", "torch"]) == 0
+    assert "images of 64 x 64 x 3" in capsys.readouterr().out
+    assert load(image_run / "deep.safetensors").spec == load(run / "deep.safetensors").spec

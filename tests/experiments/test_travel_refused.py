@@ -1,0 +1,345 @@
+"""What export and import refuse: each in one line that says what to do, and nothing is lost, written or run."""
+
+import io
+import pickle
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from experiments import cli
+from experiments.network_file import StoredNetwork, encode
+from experiments.networks import NetworkSpec
+from experiments.travel.formats import FORMATS, module
+from experiments.travel.layers import Weights, network_of
+
+LAYERS = [Weights(np.ones((3, 2), np.float32), np.zeros(3)), Weights(np.ones((1, 3), np.float32), np.zeros(1))]
+TOLD = ["--activation", "relu", "--output", "binary"]
+
+
+@pytest.fixture
+def refused(capsys, tmp_path, monkeypatch):
+    """`refused(*argv)`: the one line on stderr; no run folder is made, and every file stays as it was."""
+    monkeypatch.chdir(tmp_path)
+
+    def contents():
+        return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def refused(*argv):
+        before = contents()
+        assert cli.main(list(argv)) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert err.startswith("error: ")
+        assert contents() == before
+        assert not Path("runs").exists()
+        return err
+
+    return refused
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "made"
+    folder.mkdir()
+    (folder / "net.safetensors").write_bytes(encode(network_of(LAYERS, "relu", "binary")))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["made"], "--to"),
+        (["made", "--to", "onnx"], "--to onnx is no format: there are safetensors, npz, torch, flax, keras, stablehlo"),
+        (["made", "--to", "torch", "--out", "net.pt"], "must end in .safetensors"),
+        (["made", "--to", "keras", "--out", "net.h5"], "must end in .weights.h5"),
+        (["made", "--to", "torch", "--out", "made/b.safetensors"], "is in the run's folder"),
+        (["made", "--to", "npz", "--out", "absent/b.npz"], "there is no folder absent for b.npz: make it first"),
+        (["made", "--to", "npz", "--network", "other"], "has no network 'other': there are net"),
+        (["absent", "--to", "npz"], "absent is not a folder: expected the results folder of a run"),
+    ],
+)
+def test_exports(refused, run, argv, message):
+    assert message in refused("export", *argv)
+
+
+@pytest.mark.parametrize("form", [form for form in FORMATS if form != "stablehlo"])
+def test_a_file_that_is_there_is_not_replaced(refused, run, tmp_path, form):
+    (tmp_path / f"net{FORMATS[form].suffix}").write_text("somebody's only copy")
+    assert "is there already, and is not replaced: name another file by --out" in refused(
+        "export", "made", "--to", form
+    )
+
+
+def test_a_folder_or_a_dangling_link_is_not_replaced(refused, run, tmp_path):
+    (tmp_path / "net.npz").symlink_to("nowhere")
+    assert "is there already" in refused("export", "made", "--to", "npz")
+    assert (tmp_path / "net.npz").is_symlink()
+    (tmp_path / "a.npz").mkdir()
+    assert "is there already" in refused("export", "made", "--to", "npz", "--out", "a.npz")
+
+
+def safetensors_file(**arrays):
+    return safetensors.numpy.save({name.replace("__", "."): np.asarray(a) for name, a in arrays.items()})
+
+
+W, b, f4 = np.ones((3, 2), np.float32), np.zeros(3, np.float32), np.float32
+
+
+@pytest.mark.parametrize(
+    ("form", "content", "message"),
+    [
+        ("torch", {"0__weight": np.ones((8, 3, 5, 5), f4)}, "convolution's weights have: jaxnn has dense layers alone"),
+        (
+            "flax",
+            {"Conv_0__kernel": np.ones((5, 3, 8), f4)},
+            "convolution's weights have: jaxnn has dense layers alone",
+        ),
+        ("torch", {"0__weight": W, "1__weight": b, "1__bias": b}, "no layer of normalisation"),
+        ("torch", {"0__weight": W, "1__running_mean": b}, "'1.running_mean' is none of the names that import knows"),
+        (
+            "torch",
+            {"head__weight": W},
+            "'head.weight' is none of the names that import knows: dense layers are called 0.w",
+        ),
+        ("torch", {"enc__0__weight": W, "dec__1__weight": W}, "are parts of more than a row of dense layers"),
+        ("torch", {"0__weight": W, "00__weight": W}, "is there twice"),
+        ("torch", {"0__weight": W, "2__bias": b}, "layer 2 has a bias without a weight"),
+        ("torch", {"0__weight": W.astype(np.int8)}, "is int8, expected floats: import takes no quantised network"),
+        ("torch", {"0__weight": W, "0__bias": np.zeros(4, f4)}, "a weight for 3 units and a bias of shape (4,)"),
+        ("torch", {"0__weight": W, "2__weight": W}, "layer 2 takes 2 inputs, but layer 1 has 3 units"),
+        ("torch", {"0__weight": W * np.nan, "0__bias": b}, "not finite"),
+        ("torch", {"0__weight": np.ones((0, 2), f4)}, "sizes"),
+        ("torch", {}, "there are no weights"),
+        ("safetensors", {"0__weight": W}, "'0.weight' is none of the names that import knows"),
+    ],
+)
+def test_weights_that_make_no_network(refused, tmp_path, form, content, message):
+    (tmp_path / "a.safetensors").write_bytes(safetensors_file(**content))
+    assert message in refused("import", "a.safetensors", "--from", form, *TOLD)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--output", "binary"], "weights do not say which activation they go with: give --activation elu, or one of"),
+        (["--activation", "relu"], "weights do not say which output they go with: give --output binary, or one of"),
+        (["--activation", "wish", "--output", "binary"], "unknown activation 'wish': give --activation elu"),
+        ([*TOLD[:3], "wish"], "unknown output 'wish': give --output binary"),
+        ([*TOLD[:3], "softmax"], "a softmax over one class"),
+        ([*TOLD, "--classes", "a", "b", "c"], "--classes names 3, but the network has 1 outputs: name 2"),
+        ([*TOLD, "--image-shape", "2", "2", "3"], "--image-shape (2, 2, 3) has 12 numbers, the network takes 2"),
+    ],
+)
+def test_what_is_told_of_the_weights_must_fit(refused, tmp_path, argv, message):
+    (tmp_path / "a.npz").write_bytes(module("npz").encode(network_of(LAYERS, "relu", "binary")))
+    assert message in refused("import", "a.npz", "--from", "npz", *argv)
+
+
+def test_formats_that_are_not_there(refused):
+    assert (
+        "--from stablehlo is no format that can be imported: there are safetensors, npz, torch, flax, keras"
+        in refused("import", "a", "--from", "stablehlo", *TOLD)
+    )
+    assert "--from" in refused("import", "a", *TOLD)
+    assert "a.safetensors: No such file or directory" in refused("import", "a.safetensors", "--from", "torch", *TOLD)
+    assert "a.npz: No such file or directory" in refused("import", "a.npz", "--from", "npz", *TOLD)
+
+
+class Bomb:
+    """Unpickling it makes a file."""
+
+    def __reduce__(self):
+        return Path.touch, (Path("exploded"),)
+
+
+@pytest.mark.parametrize("form", ["torch", "flax"])
+@pytest.mark.parametrize("name", ["net.pt", "net.pth", "net.safetensors"])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_pickle_is_not_read(refused, tmp_path, form, name, zipped):
+    data = pickle.dumps(Bomb())
+    if zipped:
+        with zipfile.ZipFile(tmp_path / name, "w") as file:
+            file.writestr("archive/data.pkl", data)
+    else:
+        (tmp_path / name).write_bytes(data)
+    error = refused("import", name, "--from", form, *TOLD)
+    assert "is a pickle, or a zip around one" in error
+    assert f"safetensors.{form}.save_file(" in error
+    assert not Path("exploded").exists()
+
+
+def test_msgpack_is_told_how_it_becomes_safetensors(refused, tmp_path):
+    (tmp_path / "net.msgpack").write_bytes(b"\x81\xa6params\x80")
+    assert "convert it by safetensors.flax.save_file(" in refused("import", "net.msgpack", "--from", "flax", *TOLD)
+
+
+# ------------------------------------------------------------------ npz
+
+
+def npy(shape, data=b"", descr="<f4"):
+    """A .npy file that says that shape."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
+    return file.getvalue() + data
+
+
+def npz(**members):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(f"{name}.npy", data)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            npz(W_1=npy((2**40, 2**10), bytes(8))),
+            "W_1 announces float32 (1099511627776, 1024), more than the 268,435,456 bytes",
+        ),
+        (npz(W_1=npy((-1, -2), bytes(8))), "expected an array of numbers or words"),
+        (npz(W_1=npy((1, 2), bytes(4))), "W_1 announces float32 (1, 2), 8 bytes, and has 4"),
+        (npz(W_1=npy((1,), pickle.dumps(Bomb()), "|O")), "expected an array of numbers or words"),
+        (npz(W_1=b"no array"), "is no npz file that can be taken: the magic string is not correct"),
+        (npz(W_1=npy((1, 2), bytes(8)))[:-30], "does not end as a small zip archive does"),
+        (b"", "does not end as a small zip archive does"),
+        (b"text", "does not end as a small zip archive does"),
+        (npz(), "does not end as a small zip archive does"),
+    ],
+)
+def test_npz_files(refused, tmp_path, content, message):
+    (tmp_path / "a.npz").write_bytes(content)
+    assert message in refused("import", "a.npz", "--from", "npz", *TOLD)
+    assert not Path("exploded").exists()
+
+
+def test_an_npz_that_unpacks_to_more_than_memory(refused, tmp_path, monkeypatch):
+    monkeypatch.setattr("experiments.npz.MOST_BYTES", 2**20)
+    content = npz(W_1=npy((2**20, 1), bytes(2**22)))
+    assert len(content) < 10_000
+    (tmp_path / "a.npz").write_bytes(content)
+    assert "more than the 1,048,576 bytes that are left" in refused("import", "a.npz", "--from", "npz", *TOLD)
+
+
+# ------------------------------------------------------------------ HDF5
+
+
+def keras_file(path, make):
+    with h5py.File(path, "w") as file:
+        make(file, file.create_group("layers/dense/vars"))
+
+
+def linked(file, variables):
+    variables["0"] = h5py.ExternalLink("secret.h5", "/W")
+
+
+def soft_linked(file, variables):
+    file["W"], variables["0"] = W.T, h5py.SoftLink("/W")
+
+
+def external(file, variables):
+    Path("secret.bin").write_bytes(bytes(24))
+    variables.create_dataset("0", (2, 3), "<f4", external=[("secret.bin", 0, 24)])
+
+
+def virtual(file, variables):
+    layout = h5py.VirtualLayout((2, 3), "<f4")
+    layout[:] = h5py.VirtualSource("secret.h5", "W", (2, 3))
+    variables.create_virtual_dataset("0", layout)
+
+
+def huge(file, variables):
+    variables.create_dataset("0", (2**30, 2**20), "<f4")
+
+
+def huge_in_chunks(file, variables):
+    variables.create_dataset("0", (2**30, 2**20), "<f4", chunks=(2**10, 2**10), compression="gzip")
+
+
+def convolution(file, variables):
+    file["layers/conv2d/vars/0"], variables["0"] = np.ones((3, 3, 1, 8), f4), W.T
+
+
+def nested(file, variables):
+    file["layers/functional/layers/dense/vars/0"] = W.T
+
+
+def words(file, variables):
+    variables["0"] = "words"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (linked, "there are no weights"),
+        (soft_linked, "has W, expected layers/LAYER/vars/0 and the like"),
+        (external, "has no dataset layers/dense/vars/0"),
+        (virtual, "has no dataset layers/dense/vars/0"),
+        (huge, "layers/dense/vars/0 is <f4 (1073741824, 1048576), expected floats, and no more than 268,435,456 bytes"),
+        (huge_in_chunks, "is <f4 (1073741824, 1048576), expected floats, and no more than 268,435,456 bytes"),
+        (convolution, "convolution's weights have"),
+        (nested, "has layers/functional/layers/dense/vars/0, expected layers/LAYER/vars/0 and the like"),
+        (words, "layers/dense/vars/0 is names (), expected floats"),
+        (lambda file, variables: None, "there are no weights"),
+    ],
+)
+def test_keras_files(refused, tmp_path, make, message):
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["W"] = W.T
+    keras_file(tmp_path / "a.weights.h5", make)
+    assert message in refused("import", "a.weights.h5", "--from", "keras", *TOLD)
+
+
+def test_what_keras_does_not_write(refused, tmp_path):
+    (tmp_path / "a.weights.h5").write_bytes(b"text")
+    assert "is damaged or no HDF5 file" in refused("import", "a.weights.h5", "--from", "keras", *TOLD)
+    (tmp_path / "a.keras").write_bytes(b"PK\x03\x04")
+    assert "net.save_weights('net.weights.h5') writes what" in refused("import", "a.keras", "--from", "keras", *TOLD)
+
+
+# ------------------------------------------------------------------ damage anywhere
+
+
+@pytest.mark.parametrize("form", ["safetensors", "npz", "torch", "flax", "keras"])
+def test_damage_anywhere_is_an_error_or_other_numbers(tmp_path, form):
+    network = network_of(LAYERS, "relu", "binary")
+    good, random = module(form).encode(network), np.random.default_rng(0)
+    path = tmp_path / f"net{FORMATS[form].suffix}"
+    # HDF5 is read by a process of its own, which takes a while.
+    refused, n = 0, 15 if form == "keras" else 60
+    for _ in range(n):
+        data = bytearray(good)
+        for at in random.integers(0, min(len(data), 1500), random.integers(1, 4)):
+            data[at] = random.integers(256)
+        path.write_bytes(data[: random.integers(len(data))] if random.random() < 0.3 else data)
+        try:
+            network_of(module(form).read(path), "relu", "binary")
+        except ValueError:
+            refused += 1
+    assert refused > n / 6
+
+
+def test_a_network_of_a_run_is_unharmed_by_its_export(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = (run / "net.safetensors").read_bytes()
+    for form in FORMATS:
+        if form != "stablehlo":
+            assert cli.main(["export", "made", "--to", form]) == 0
+    assert (run / "net.safetensors").read_bytes() == before
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_name_of_the_file_without_a_stem(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(".npz").write_bytes(module("npz").encode(StoredNetwork(NetworkSpec((2, 3, 1)), _params(), ())))
+    assert cli.main(["import", ".npz", "--from", "npz", *TOLD]) == 0
+    assert "network.safetensors: 2-3-1 (relu, binary)" in capsys.readouterr().out
+
+
+def _params():
+    return network_of(LAYERS, "relu", "binary").params
