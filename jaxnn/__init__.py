@@ -78,6 +78,7 @@ from jaxnn.losses import (
 )
 from jaxnn.metrics import accuracy, confusion_matrix, error_rate, log_loss
 from jaxnn.models import Model, logistic_regression, mlp, narrow_params, params_from_arrays, params_to_arrays
+from jaxnn.nonfinite import Divergence
 from jaxnn.objective import Objective, gradients_by, objective
 from jaxnn.optimizers import OPTIMIZERS, SCHEDULES, max_norm, optimizer, schedule
 from jaxnn.penalties import Penalty, elastic_net, is_any, is_weight, l1, l2, no_penalty
@@ -99,6 +100,7 @@ __all__ = [
     "Batch",
     "CrossValidation",
     "Diagnosis",
+    "Divergence",
     "EarlyStopping",
     "Fit",
     "Layer",

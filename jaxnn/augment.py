@@ -75,6 +75,7 @@ def augmented(objective: Objective, augment: Augmentation, image_shape: Shape | 
         lambda params, batch, key=None: objective.value(params, changed(batch, key), key),
         lambda params, batch, key=None: objective.value_and_grad(params, changed(batch, key), key),
         check,
+        lambda params, batch, key=None: objective.watch(params, changed(batch, key), key),
     )
 
 

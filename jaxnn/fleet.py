@@ -10,7 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from jaxnn.training import TrainState, all_finite, epochs_of, guarding, make_step, remembered, train_state
+from jaxnn.nonfinite import Divergence, first_not_finite
+from jaxnn.training import (
+    TrainState,
+    all_finite,
+    batch_at,
+    epochs_of,
+    guarding,
+    make_step,
+    make_watch,
+    remembered,
+    train_state,
+)
 from jaxnn.typing import Array, Batch, Key, PyTree
 
 _MEMBERS, _SHARED = PartitionSpec("members"), PartitionSpec()
@@ -49,6 +60,27 @@ class Plan(NamedTuple):
         run = guarding(many, step) if guarded else many(step)
         state, losses = run(state, data._replace(weight=member.weight), epochs, order)
         return state, losses, jnp.isfinite(losses).all() & all_finite(state.params)
+
+    def explain(
+        self, hyperparameters: PyTree, states: TrainState, data: Batch, diverged_at: Sequence[int | None]
+    ) -> list[Divergence | None]:
+        """What overflowed first in each member that diverged; leaves (n, ...), states as they were before that step."""
+
+        # Members differ in numbers alone, so it compiles once for all of them, if any diverged.
+        @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
+        def watch(h, state, data, order):
+            member = self.member(h)
+            batch = batch_at(
+                state, data._replace(weight=member.weight), self.batch_size, self.shuffle is not None, order
+            )
+            return make_watch(member.objective, member.optimizer, self.gradients)(state, batch)
+
+        def of_member(i):
+            h, state = jax.tree.map(lambda leaf: leaf[i], (hyperparameters, states))
+            order = states.key[0] if self.shuffle == "shared" else None
+            return first_not_finite(diverged_at[i], jax.device_get(watch(h, state, data, order)))
+
+        return [None if at is None else of_member(i) for i, at in enumerate(diverged_at)]
 
 
 class Programs(NamedTuple):

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from jaxnn.layer import Layer
 from jaxnn.losses import Loss
+from jaxnn.nonfinite import Seen, see, seen_in_layers, watched
 from jaxnn.penalties import Penalty, no_penalty
 from jaxnn.typing import Array, Batch, Params
 
@@ -28,11 +29,14 @@ class Objective(NamedTuple):
         dparams has the structure, shapes and dtypes of params.
       check: `check(params, batch)` raises a ValueError where concrete data do not fit the network or the loss: what a
         compiled program could not say. Nothing is computed. By default nothing is refused.
+      watch: `watch(params, batch, key=None) -> [Seen, ...]`: what `value_and_grad` computes, quantity by quantity, in
+        order, so that it can be said what overflowed first. By default nothing is seen.
     """
 
     value: Callable[..., Array]
     value_and_grad: ValueAndGrad
     check: Callable[[Params, Batch], None] = lambda params, batch: None
+    watch: Callable[..., list[Seen]] = lambda params, batch, key=None: []
 
 
 def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Objective:
@@ -94,7 +98,19 @@ def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Obj
         z, _ = forward.eval_shape(params, jax.ShapeDtypeStruct(batch.x.shape, dtype))
         loss.check(z, batch.y)
 
-    return Objective(value, value_and_grad, check)
+    def watch(params, batch, key=None):
+        watching = watched(network)
+        z, cache = watching.forward(params, batch.x, key)
+        losses = loss.value(z, batch.y)
+        shares = _shares(batch, losses)
+        dz = _scale(loss.gradient(z, batch.y), shares)
+        flows, _ = watching.backward(params, cache, dz)
+        forward, backward = seen_in_layers(watching, flows)
+        of_loss = [see("loss", (_scale(losses, shares), _weighted_sum(losses, shares)), z), see("gradient", dz, z)]
+        of_penalty = [see("loss", penalty.value(params), params), see("gradient", penalty.gradient(params), params)]
+        return [see("inputs", batch.x), *forward, see("activations", z), *of_loss, *backward, *of_penalty]
+
+    return Objective(value, value_and_grad, check, watch)
 
 
 def gradients_by(objective: Objective, gradients: str = "hand") -> ValueAndGrad:

@@ -14,6 +14,7 @@ import optax
 
 from jaxnn.data import check_batch
 from jaxnn.fleet import Fleet, Plan
+from jaxnn.nonfinite import Divergence
 from jaxnn.objective import Objective
 from jaxnn.training import Fit, TrainState, check_plan, is_count
 from jaxnn.typing import Array, Batch, Key, Params, PyTree
@@ -48,6 +49,7 @@ class Population(NamedTuple):
         objective of that epoch's steps) and whatever `evaluate` measured. A diverged member's loss is NaN.
       losses: the objective before each update, (n, steps), NaN from where a member diverged.
       diverged_at: for each member `None`, or the number of the first step (from 0) whose loss or update was not finite.
+      divergences: for each member `None`, or a `Divergence`, which says what overflowed first, and in which layer.
     """
 
     hyperparameters: PyTree
@@ -56,6 +58,7 @@ class Population(NamedTuple):
     history: list[dict[str, Any]]
     losses: np.ndarray
     diverged_at: list[int | None]
+    divergences: list[Divergence | None]
 
     def member(self, i: int) -> Fit:
         """Member i (an index) by itself: a `Fit`, as if it had been trained alone."""
@@ -63,7 +66,7 @@ class Population(NamedTuple):
         history = [{name: _scalar(value, i) for name, value in report.items()} for report in self.history]
         losses = self.losses[i] if diverged_at is None else self.losses[i, :diverged_at]
         params, state = jax.tree.map(lambda leaf: leaf[i], (self.params, self.state))
-        return Fit(params, state, history, losses, diverged_at)
+        return Fit(params, state, history, losses, diverged_at, divergence=self.divergences[i])
 
     def best(self, measure: str = "loss", highest: bool = False) -> int:
         """The index of the member whose last report is the best, those that diverged left out.
@@ -232,8 +235,9 @@ def fit_population(
             raise ValueError(f"{name} is a whole number of at least 1, got {count!r}")
     devices = jax.local_devices() if devices is None else devices
     _check_member(member, hyperparameters, data)
+    plan = Plan(member, gradients, size, None if batch_size is None else shuffle)
     fleet = Fleet(
-        Plan(member, gradients, size, None if batch_size is None else shuffle),
+        plan,
         hyperparameters,
         data,
         epochs=min(report_every, epochs),
@@ -254,7 +258,9 @@ def fit_population(
             break
     state = fleet.state()
     diverged_at = [None if at < 0 else int(at) for at in fleet.stopped_at]
-    return Population(hyperparameters, state.params, state, history, np.concatenate(losses, axis=1), diverged_at)
+    divergences = plan.explain(hyperparameters, state, data, diverged_at)
+    losses = np.concatenate(losses, axis=1)
+    return Population(hyperparameters, state.params, state, history, losses, diverged_at, divergences)
 
 
 def _checked(hyperparameters: PyTree) -> tuple[PyTree, int]:

@@ -16,6 +16,7 @@ from jaxnn.training import (
     Fit,
     Programs,
     TrainState,
+    explain,
     fitted,
     is_count,
     make_programs,
@@ -121,8 +122,9 @@ def fit_stream(
         for part in _train(programs, state, groups, prefetch):
             state = part.state
             losses.append(part.losses)
-            if not part.finite:
-                return fitted(state, history, losses, int(state.step))
+            if part.failing is not None:
+                divergence = explain(objective, optimizer, gradients, state, part.failing)
+                return fitted(state, history, losses, int(state.step))._replace(divergence=divergence)
         done = epoch + 1
         if done % report_every == 0 or done == epochs:
             history.append(make_report(done, state, np.concatenate(losses[first:]), evaluate))
@@ -196,7 +198,7 @@ class _Part(NamedTuple):
 
     state: TrainState
     losses: np.ndarray
-    finite: bool  # else this is the state before the first step that was not, and the losses before it
+    failing: Batch | None = None  # of the first step that was not finite, if one was: then all this is before that
 
 
 def _train(
@@ -208,8 +210,9 @@ def _train(
     def wait_for_the_first():
         before, after, group, n, losses, finite = started.popleft()
         if finite:  # here the host waits
-            return _Part(after, np.asarray(losses)[:n], True)
-        return _Part(*replay_to_divergence(programs, before, group, n), False)
+            return _Part(after, np.asarray(losses)[:n])
+        state, losses = replay_to_divergence(programs, before, group, n)
+        return _Part(state, losses, jax.tree.map(lambda a: a[len(losses)], group))
 
     for host_group, n in groups:
         while len(started) > prefetch:

@@ -11,6 +11,7 @@ import optax
 
 from jaxnn.data import batch_indices, check_batch
 from jaxnn.early_stopping import EarlyStopping
+from jaxnn.nonfinite import Divergence, Seen, first_not_finite, see, see_leaves
 from jaxnn.objective import Objective, gradients_by
 from jaxnn.typing import Array, Batch, Key, Params, PyTree
 
@@ -197,6 +198,7 @@ class Fit(NamedTuple):
       best_epoch: with early stopping, how many epochs were done at the best report; `None` without, or where no report
         was any good.
       stopped_by: why `fit` ended: "epochs" (all were done), "patience", "callback" or "divergence".
+      divergence: after one, a `Divergence`: its layer, and whether the activations or the gradient overflowed first.
     """
 
     params: Params
@@ -206,6 +208,7 @@ class Fit(NamedTuple):
     diverged_at: int | None
     best_epoch: int | None = None
     stopped_by: str | None = None
+    divergence: Divergence | None = None
 
 
 def fit(
@@ -229,7 +232,7 @@ def fit(
     """Train on data, epoch by epoch, each epoch one compiled program; the host sees a few numbers at a time.
 
     A loss or an update that is not finite stops the training. What went before is kept: `Fit.params` are the last
-    finite params, and `Fit.diverged_at` says at which step it happened.
+    finite params, `Fit.diverged_at` says at which step it happened, and `Fit.divergence` where in the network.
 
     Objective and optimiser must be pure. The programs of the last few pairs of them are kept, so that a second `fit`
     with the same objects does not compile again.
@@ -288,7 +291,7 @@ def fit(
     data = jax.device_put(data)
     programs = _epoch_programs(objective, optimizer, gradients, size, shuffle)
     state = train_state(params, optimizer, key)
-    history, losses, done, diverged_at = [], [], 0, None
+    history, losses, done, diverged_at, divergence = [], [], 0, None, None
     best, best_state, waited, stopped_by = None, None, 0, "epochs"
     while done < epochs:
         n = min(report_every, epochs - done)
@@ -298,6 +301,8 @@ def fit(
             state, new_losses = replay_to_divergence(programs, state, data, n)
             losses.append(new_losses)
             diverged_at, stopped_by = int(state.step), "divergence"
+            batch = jax.jit(batch_at, static_argnums=(2, 3))(state, data, size, shuffle)
+            divergence = explain(objective, optimizer, gradients, state, batch)
             break
         state, done = after, done + n
         new_losses = np.asarray(new_losses)
@@ -314,7 +319,7 @@ def fit(
             stopped_by = "patience"
             break
     result = fitted(state if best is None else best_state, history, losses, diverged_at)
-    return result._replace(best_epoch=best and best["epoch"], stopped_by=stopped_by)
+    return result._replace(best_epoch=best and best["epoch"], stopped_by=stopped_by, divergence=divergence)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -350,24 +355,42 @@ def epoch_of(step: Step, batch_size: int, shuffle: bool) -> Callable[..., tuple[
         if batch_size == m and not shuffle:
             state, loss = step(state, data)
             return state, loss[None]
-        steps = -(-m // batch_size)
-        key = _shuffle_key(state.key if order is None else order, state.step // steps) if shuffle else None
-        indices, weight = batch_indices(key, m, batch_size)
-        total = None
-        if data.weight is not None:
-            mean = (data.weight.sum() if data.total is None else data.total) / m
-            total = weight.sum(axis=1) * mean
-            weight = weight * data.weight[indices]
-        elif m % batch_size == 0:
-            weight = None  # nothing is padded
-
-        def one(state, batch):
-            rows, weight, total = batch
-            return step(state, Batch(data.x[rows], data.y[rows], weight, total))
-
-        return jax.lax.scan(one, state, (indices, weight, total))
+        drawn = _drawn(state, data, batch_size, shuffle, order)
+        return jax.lax.scan(lambda state, one: step(state, _gathered(data, one)), state, drawn)
 
     return epoch
+
+
+def batch_at(state: TrainState, data: Batch, batch_size: int, shuffle: bool, order: Key | None = None) -> Batch:
+    """The batch of the step that comes next in `epoch_of`: x (batch_size, ...)."""
+    m = data.x.shape[0]
+    if batch_size == m and not shuffle:
+        return data
+    drawn = _drawn(state, data, batch_size, shuffle, order)
+    return _gathered(data, jax.tree.map(lambda of_steps: of_steps[state.step % -(-m // batch_size)], drawn))
+
+
+def _drawn(
+    state: TrainState, data: Batch, batch_size: int, shuffle: bool, order: Key | None
+) -> tuple[Array, Array | None, Array | None]:
+    """Of the state's epoch: rows (steps, batch_size), their weights, and the totals (steps,)."""
+    m = data.x.shape[0]
+    key = state.key if order is None else order
+    key = _shuffle_key(key, state.step // -(-m // batch_size)) if shuffle else None
+    indices, weight = batch_indices(key, m, batch_size)
+    total = None
+    if data.weight is not None:
+        mean = (data.weight.sum() if data.total is None else data.total) / m
+        total = weight.sum(axis=1) * mean
+        weight = weight * data.weight[indices]
+    elif m % batch_size == 0:
+        weight = None  # nothing is padded
+    return indices, weight, total
+
+
+def _gathered(data: Batch, drawn: tuple[Array, Array | None, Array | None]) -> Batch:
+    rows, weight, total = drawn
+    return Batch(data.x[rows], data.y[rows], weight, total)
 
 
 def epochs_of(batch_size: int, shuffle: bool) -> Many:
@@ -461,6 +484,33 @@ def replay_to_divergence(programs: Programs, state: TrainState, data: Batch, n: 
     start = int(state.step)
     state, losses = programs.run_guarded(state, data, n)
     return state, np.asarray(losses).reshape(-1)[: int(state.step) - start]
+
+
+def make_watch(
+    objective: Objective, optimizer: optax.GradientTransformation, gradients: str
+) -> Callable[[TrainState, Batch], list[Seen]]:
+    """`watch(state, batch) -> [Seen, ...]`: what `make_step`'s step computes, quantity by quantity, in order."""
+    step, value_and_grad = make_step(objective, optimizer, gradients), gradients_by(objective, gradients)
+
+    def watch(state, batch):
+        params, key = state.params, _step_key(state)
+        loss, grads = value_and_grad(params, batch, key)
+        after, _ = step(state, batch)
+        # Last those that every objective has: what it did not see itself shows there.
+        inside = [*objective.watch(params, batch, key), see("loss", loss, params)]
+        gradient, update = see_leaves("gradient", grads, params), see_leaves("update", after.params, (params, grads))
+        return [*see_leaves("params", params, params), *inside, *gradient, *update]
+
+    return watch
+
+
+def explain(
+    objective: Objective, optimizer: optax.GradientTransformation, gradients: str, state: TrainState, batch: Batch
+) -> Divergence:
+    """What overflows first in the step from this state on this batch."""
+    # It runs once, so what counts is the time to compile it.
+    watch = jax.jit(make_watch(objective, optimizer, gradients), compiler_options={"xla_backend_optimization_level": 1})
+    return first_not_finite(int(state.step), jax.device_get(watch(state, batch)))
 
 
 def make_report(
