@@ -80,7 +80,7 @@ from jaxnn.metrics import accuracy, confusion_matrix, error_rate, log_loss
 from jaxnn.models import Model, logistic_regression, mlp, narrow_params, params_from_arrays, params_to_arrays
 from jaxnn.nonfinite import Divergence
 from jaxnn.objective import Objective, gradients_by, objective
-from jaxnn.optimizers import OPTIMIZERS, SCHEDULES, max_norm, optimizer, schedule
+from jaxnn.optimizers import OPTIMIZERS, SCHEDULES, max_norm, optimizer, schedule, skip_nonfinite, skipped_updates
 from jaxnn.penalties import Penalty, elastic_net, is_any, is_weight, l1, l2, no_penalty
 from jaxnn.population import Member, Population, fit_population, grid
 from jaxnn.repeat import repeat
@@ -212,6 +212,8 @@ __all__ = [
     "silu",
     "silu_backward",
     "silu_forward",
+    "skip_nonfinite",
+    "skipped_updates",
     "softmax_cross_entropy",
     "softmax_cross_entropy_gradient",
     "softmax_cross_entropy_value",

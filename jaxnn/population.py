@@ -16,7 +16,8 @@ from jaxnn.data import check_batch
 from jaxnn.fleet import Fleet, Plan
 from jaxnn.nonfinite import Divergence
 from jaxnn.objective import Objective
-from jaxnn.training import Fit, TrainState, check_plan, is_count
+from jaxnn.optimizers import skipped_updates
+from jaxnn.training import Fit, TrainState, check_on_nan, check_plan, is_count, mean_of_finite
 from jaxnn.typing import Array, Batch, Key, Params, PyTree
 
 
@@ -46,7 +47,8 @@ class Population(NamedTuple):
       params: the trained params, leaves (n, ...); of a member that diverged, the last that were finite.
       state: the `TrainState` they belong to, leaves (n, ...).
       history: one dictionary per report, oldest first: the counts "epoch" and "step", and, each (n,), "loss" (the mean
-        objective of that epoch's steps) and whatever `evaluate` measured. A diverged member's loss is NaN.
+        objective of that epoch's steps) and whatever `evaluate` measured. A diverged member's loss is NaN. Where
+        updates are skipped, also "skipped", as `Fit` says.
       losses: the objective before each update, (n, steps), NaN from where a member diverged.
       diverged_at: for each member `None`, or the number of the first step (from 0) whose loss or update was not finite.
       divergences: for each member `None`, or a `Divergence`, which says what overflowed first, and in which layer.
@@ -66,7 +68,8 @@ class Population(NamedTuple):
         history = [{name: _scalar(value, i) for name, value in report.items()} for report in self.history]
         losses = self.losses[i] if diverged_at is None else self.losses[i, :diverged_at]
         params, state = jax.tree.map(lambda leaf: leaf[i], (self.params, self.state))
-        return Fit(params, state, history, losses, diverged_at, divergence=self.divergences[i])
+        skipped = int(skipped_updates(state.opt_state) or 0)
+        return Fit(params, state, history, losses, diverged_at, divergence=self.divergences[i], skipped=skipped)
 
     def best(self, measure: str = "loss", highest: bool = False) -> int:
         """The index of the member whose last report is the best, those that diverged left out.
@@ -163,6 +166,7 @@ def fit_population(
     chunk: int | None = None,
     devices: Sequence[jax.Device] | None = None,
     memory: int | None = None,
+    on_nan: str = "stop",
 ) -> Population:
     """Train n members on the same data, each as `fit` would train it alone, all in one compiled program.
 
@@ -204,6 +208,7 @@ def fit_population(
       devices: where the members are spread, in equal shares; all local devices by default. (A CPU counts as one,
         unless JAX is told before its first use: `jax.config.update("jax_num_cpu_devices", 2)`.)
       memory: bytes that a device has for this. By default what it says is free, if it says so, as GPUs do.
+      on_nan: "stop" or "skip", as in `fit`, each member for itself.
 
     Returns:
       A `Population`.
@@ -225,6 +230,7 @@ def fit_population(
       >>> population.losses.shape, population.best()
       ((4, 100), 2)
     """
+    check_on_nan(on_nan)
     hyperparameters, n = _checked(hyperparameters)
     data = check_batch(x, y)
     size = check_plan(data.x.shape[0], epochs, report_every, batch_size)
@@ -235,7 +241,7 @@ def fit_population(
             raise ValueError(f"{name} is a whole number of at least 1, got {count!r}")
     devices = jax.local_devices() if devices is None else devices
     _check_member(member, hyperparameters, data)
-    plan = Plan(member, gradients, size, None if batch_size is None else shuffle)
+    plan = Plan(member, gradients, size, None if batch_size is None else shuffle, on_nan == "skip")
     fleet = Fleet(
         plan,
         hyperparameters,
@@ -251,6 +257,9 @@ def fit_population(
         done += of_epochs.shape[1]
         losses.append(of_epochs.reshape(n, -1))
         report = {"epoch": done, "step": done * of_epochs.shape[2], "loss": of_epochs[:, -1].mean(axis=1)}
+        if plan.skip:
+            loss = np.where(fleet.stopped_at < 0, mean_of_finite(of_epochs[:, -1]), np.nan)
+            report |= {"loss": loss, "skipped": np.asarray(skipped_updates(fleet.state().opt_state))}
         if evaluate is not None:
             report |= _measured(evaluate, fleet.state().params, hyperparameters, report)
         history.append(report)

@@ -18,6 +18,7 @@ from jaxnn.training import (
     TrainState,
     explain,
     fitted,
+    handling_nan,
     is_count,
     make_programs,
     make_report,
@@ -43,6 +44,7 @@ def fit_stream(
     prefetch: int = 2,
     evaluate: Callable[[Params], dict[str, Array]] | None = None,
     callback: Callable[[dict[str, float]], bool | None] | None = None,
+    on_nan: str = "stop",
 ) -> Fit:
     """Train as `fit` does, on batches that an iterator brings: from files, from a generator, from a memory map.
 
@@ -75,6 +77,7 @@ def fit_stream(
       prefetch: groups that wait on the device while one is computed, at least 0.
       evaluate: called with the params at each report, as in `fit`.
       callback: called with each entry of the history as it comes; a true answer stops the training.
+      on_nan: "stop" or "skip", as in `fit`.
 
     Returns:
       A `Fit`. With the batches that `fit` would draw, the same as `fit` returns.
@@ -113,7 +116,8 @@ def fit_stream(
             f"prefetch is how many groups wait on the device, a whole number of at least 0, got {prefetch}"
         )
     batches = _of_one_size(_by_epoch(batches))
-    programs = _group_programs(objective, optimizer, gradients)
+    optimizer = handling_nan(optimizer, on_nan)
+    programs = _group_programs(objective, optimizer, gradients, on_nan == "skip")
     state = train_state(params, optimizer, key)
     history, losses = [], []
     for epoch in range(epochs):
@@ -227,7 +231,9 @@ def _train(
 
 
 @remembered
-def _group_programs(objective: Objective, optimizer: optax.GradientTransformation, gradients: str) -> Programs:
+def _group_programs(
+    objective: Objective, optimizer: optax.GradientTransformation, gradients: str, skip: bool
+) -> Programs:
     """A step on each of the first n batches of a group; losses (steps_per_call,), of which n are told."""
 
     def steps(step):
@@ -246,7 +252,7 @@ def _group_programs(objective: Objective, optimizer: optax.GradientTransformatio
 
         return many
 
-    return make_programs(steps, make_step(objective, optimizer, gradients))
+    return make_programs(steps, make_step(objective, optimizer, gradients), skip)
 
 
 def _stacked(batches: Iterable[Batch], size: int) -> Iterator[tuple[Batch, int]]:

@@ -13,6 +13,7 @@ from jaxnn.data import batch_indices, check_batch
 from jaxnn.early_stopping import EarlyStopping
 from jaxnn.nonfinite import Divergence, Seen, first_not_finite, see, see_leaves
 from jaxnn.objective import Objective, gradients_by
+from jaxnn.optimizers import skip_nonfinite, skipped_updates
 from jaxnn.typing import Array, Batch, Key, Params, PyTree
 
 Step = Callable[["TrainState", Batch], tuple["TrainState", Array]]
@@ -192,13 +193,16 @@ class Fit(NamedTuple):
         of the best report.
       state: the `TrainState` they belong to, to go on from; it holds params of its own.
       history: one dictionary per report, oldest first: "epoch" (how many are done), "step", "loss" (the mean objective
-        of that epoch's steps) and whatever `evaluate` measured, all Python numbers.
+        of that epoch's steps) and whatever `evaluate` measured, all Python numbers. Where updates are skipped, also
+        "skipped", how many were so far, and "loss" is the mean of those that are finite.
       losses: the objective before each update, (steps,), a NumPy array.
-      diverged_at: `None`, or the number of the first step (from 0) whose loss or update was not finite.
+      diverged_at: `None`, or the number of the first step (from 0) whose loss or update was not finite (where such are
+        skipped: whose update was not, in spite of that).
       best_epoch: with early stopping, how many epochs were done at the best report; `None` without, or where no report
         was any good.
       stopped_by: why `fit` ended: "epochs" (all were done), "patience", "callback" or "divergence".
       divergence: after one, a `Divergence`: its layer, and whether the activations or the gradient overflowed first.
+      skipped: how many updates were left out, since their loss or gradient was not finite.
     """
 
     params: Params
@@ -209,6 +213,7 @@ class Fit(NamedTuple):
     best_epoch: int | None = None
     stopped_by: str | None = None
     divergence: Divergence | None = None
+    skipped: int = 0
 
 
 def fit(
@@ -228,6 +233,7 @@ def fit(
     evaluate: Callable[[Params], dict[str, Array]] | None = None,
     callback: Callable[[dict[str, float]], bool | None] | None = None,
     stop_early: EarlyStopping | None = None,
+    on_nan: str = "stop",
 ) -> Fit:
     """Train on data, epoch by epoch, each epoch one compiled program; the host sees a few numbers at a time.
 
@@ -257,6 +263,8 @@ def fit(
       callback: called with each entry of the history as it comes; a true answer stops the training.
       stop_early: an `EarlyStopping`, which watches a measure of the reports. The best report's state is kept beside
         the running one, and is what is returned, however the training ended.
+      on_nan: "stop", or "skip" to leave out the update where loss or gradient is not finite, and go on, by
+        `skip_nonfinite`: until more than 10 in a row are not.
 
     Returns:
       A `Fit`.
@@ -264,7 +272,7 @@ def fit(
     Raises:
       ValueError: data that do not fit together, are not floats or not finite; params that are not floats; a batch
         size outside 1..m; fewer than one epoch; what `evaluate` returns is no dictionary of scalars with names of
-        its own; the reports lack what `stop_early` watches.
+        its own; the reports lack what `stop_early` watches; `on_nan` is another word.
 
     Example:
       >>> import jax, jaxnn, numpy as np, optax
@@ -289,7 +297,8 @@ def fit(
     shuffle = shuffle and batch_size is not None
     objective.check(params, data)
     data = jax.device_put(data)
-    programs = _epoch_programs(objective, optimizer, gradients, size, shuffle)
+    optimizer = handling_nan(optimizer, on_nan)
+    programs = _epoch_programs(objective, optimizer, gradients, size, shuffle, on_nan == "skip")
     state = train_state(params, optimizer, key)
     history, losses, done, diverged_at, divergence = [], [], 0, None, None
     best, best_state, waited, stopped_by = None, None, 0, "epochs"
@@ -416,21 +425,42 @@ class Programs(NamedTuple):
     run_guarded: Callable[[TrainState, Batch, int], tuple[TrainState, Array]]
 
 
-def make_programs(many: Many, step: Step, **jit: Any) -> Programs:
+def make_programs(many: Many, step: Step, skip: bool, **jit: Any) -> Programs:
     """Of `many(step)`, a function `(state, data, n) -> (state, losses)`; `jit` is what `jax.jit` is told."""
     plain = many(step)
 
     @partial(jax.jit, **jit)
     def run(state, data, n):
         state, losses = plain(state, data, n)
-        return state, losses, jnp.isfinite(losses).all() & all_finite(state.params)
+        return state, losses, is_sound(losses, state.params, skip)
 
-    return Programs(run, jax.jit(guarding(many, step), **jit))
+    return Programs(run, jax.jit(guarding(many, step, skip), **jit))
 
 
-def guarding(many: Many, step: Step) -> Callable[..., tuple[TrainState, Array]]:
+def is_sound(losses: Array, params: Params, skip: bool) -> Array:
+    """Whether losses (...) and params are finite; where steps are skipped, params alone: such a step has left them."""
+    finite = all_finite(params)
+    return finite if skip else jnp.isfinite(losses).all() & finite
+
+
+def handling_nan(optimizer: optax.GradientTransformation, on_nan: str) -> optax.GradientTransformation:
+    """The optimizer, which skips by itself where that is asked for; the same object each time."""
+    check_on_nan(on_nan)
+    return _skipping(optimizer) if on_nan == "skip" else optimizer
+
+
+def check_on_nan(on_nan: Any) -> None:
+    """A ValueError unless it is one of the two words."""
+    if on_nan not in ("stop", "skip"):
+        raise ValueError(f'on_nan is "stop" or "skip", got {on_nan!r}')
+
+
+_skipping = lru_cache(maxsize=8)(skip_nonfinite)
+
+
+def guarding(many: Many, step: Step, skip: bool) -> Callable[..., tuple[TrainState, Array]]:
     """`many(step)`, stopping for good at the state before the first step whose loss or update is not finite."""
-    stopping = many(_guarded(step))
+    stopping = many(_guarded(step, skip))
 
     def run(state, *rest):
         state, losses = stopping(state._replace(opt_state=(state.opt_state, jnp.array(False))), *rest)
@@ -456,12 +486,18 @@ def remembered(make: Callable[..., Programs]) -> Callable[..., Programs]:
 
 @remembered
 def _epoch_programs(
-    objective: Objective, optimizer: optax.GradientTransformation, gradients: str, batch_size: int, shuffle: bool
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    gradients: str,
+    batch_size: int,
+    shuffle: bool,
+    skip: bool,
 ) -> Programs:
-    return make_programs(epochs_of(batch_size, shuffle), make_step(objective, optimizer, gradients), static_argnums=2)
+    step = make_step(objective, optimizer, gradients)
+    return make_programs(epochs_of(batch_size, shuffle), step, skip, static_argnums=2)
 
 
-def _guarded(step: Step) -> Step:
+def _guarded(step: Step, skip: bool) -> Step:
     """The step that stops for good, at the state before it, where its loss or its update is not finite.
 
     Whether it has stopped travels beside the optimiser's state. The check costs a pass over the params, so it is
@@ -472,7 +508,7 @@ def _guarded(step: Step) -> Step:
         opt_state, stopped = state.opt_state
         before = state._replace(opt_state=opt_state)
         after, loss = step(before, batch)
-        stopped = stopped | ~(jnp.isfinite(loss) & all_finite(after.params))
+        stopped = stopped | ~is_sound(loss, after.params, skip)
         kept = jax.tree.map(partial(jnp.where, stopped), before, after)
         return kept._replace(opt_state=(kept.opt_state, stopped)), loss
 
@@ -518,6 +554,9 @@ def make_report(
 ) -> dict[str, float]:
     """Of the state after so many epochs, and the losses of the last one."""
     report = {"epoch": epoch, "step": int(state.step), "loss": float(losses.mean())}
+    skipped = skipped_updates(state.opt_state)
+    if skipped is not None:
+        report |= {"loss": mean_of_finite(losses).item(), "skipped": int(skipped)}
     if evaluate is None:
         return report
     measured = evaluate(state.params)
@@ -534,7 +573,15 @@ def fitted(state: TrainState, history: list[dict], losses: list[np.ndarray], div
     """The `Fit` of a training that ended in this state."""
     # Params of their own: going on from the state may give its memory away. By transfer, which compiles nothing.
     params = jax.device_put(state.params, may_alias=False)
-    return Fit(params, state, history, np.concatenate(losses), diverged_at)
+    skipped = int(skipped_updates(state.opt_state) or 0)
+    return Fit(params, state, history, np.concatenate(losses), diverged_at, skipped=skipped)
+
+
+def mean_of_finite(losses: np.ndarray) -> np.ndarray:
+    """The mean over the last axis of (..., steps), of the finite ones alone; NaN where there is none."""
+    finite = np.isfinite(losses)
+    none = ~finite.any(axis=-1, keepdims=True)
+    return np.where(none, np.nan, losses).mean(axis=-1, where=finite | none)
 
 
 def check_plan(m: int, epochs: Any, report_every: Any, batch_size: Any) -> int:

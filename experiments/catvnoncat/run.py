@@ -15,6 +15,7 @@ from experiments import network_file
 from experiments.catvnoncat import Options, beyond
 from experiments.catvnoncat.data import IMAGE_SHAPE, Photos, find_files, read_photos
 from experiments.catvnoncat.report import Row, report, spread
+from experiments.divergence import OnNan, first_of, skipped_lines
 from experiments.networks import NetworkSpec
 from experiments.options import check_at_least_one
 from experiments.progress import progress
@@ -57,15 +58,16 @@ def run(options: Options, start: StartRun) -> None:
     photos = read_photos(find_files(options.data_dir))
 
     folder = start()
-    rows, done, more = [], 0, []
+    rows, done = [], 0
     total = sum(training.iterations for training in trainings.values())
     with progress("catvnoncat", total + options.beyond * beyond.STARTS * beyond.EPOCHS) as show:
         for name, training in trainings.items():
             show_network = partial(_show, show, done, name)
             rows.append(_train(name, training, photos, folder, show_network))
             done += training.iterations
+        more = skipped_lines(options.on_nan, {row.network: row.skipped for row in rows})
         if options.beyond:
-            more = beyond.lines(beyond.train(photos, partial(_show, show, done, "beyond")), photos.test.y)
+            more += beyond.lines(beyond.train(photos, partial(_show, show, done, "beyond")), photos.test.y)
     report(rows, photos, folder, more)
     print(f"\n{time.perf_counter() - began:.0f} s in total; {clock}")
 
@@ -85,6 +87,7 @@ class Training(NamedTuple):
     optimizer: optax.GradientTransformation
     iterations: int
     seeds: int
+    on_nan: OnNan = "stop"
 
 
 def _training(network: Published, options: Options) -> Training:
@@ -93,7 +96,7 @@ def _training(network: Published, options: Options) -> Training:
     check_at_least_one("iterations", iterations)
     # From zeros there is nothing random: every seed would be the course's own start again.
     seeds = 0 if network.spec.init == "zeros" else options.seeds
-    return Training(network, jaxnn.optimizer(options.optimizer, rate), iterations, seeds)
+    return Training(network, jaxnn.optimizer(options.optimizer, rate), iterations, seeds, options.on_nan)
 
 
 def _train(name: str, training: Training, photos: Photos, folder: RunFolder, show: Callable[[int], None]) -> Row:
@@ -117,6 +120,7 @@ def _train(name: str, training: Training, photos: Photos, folder: RunFolder, sho
         costs=population.losses.T,
         params=trained,
         difference={"initial": initial_difference, "trained": prove(trained, photos.train)},
+        skipped=sum(population.member(i).skipped for i in range(len(population.diverged_at))),
         seconds=time.perf_counter() - began,
     )
 
@@ -152,6 +156,7 @@ def train(
         epochs=training.iterations,
         report_every=ITERATIONS_PER_REPORT,
         callback=log,
+        on_nan=training.on_nan,
     )
 
 
@@ -169,13 +174,13 @@ def _store(name: str, spec: NetworkSpec, photos: Photos, population: jaxnn.Popul
     file = name + network_file.SUFFIX
     stored = network_file.StoredNetwork(spec, population.member(0).params, photos.classes, IMAGE_SHAPE)
     folder.write_bytes(file, network_file.encode(stored))
-    steps = [at for at in population.diverged_at if at is not None]
-    if steps:
-        before = population.losses[:, min(steps) - 1 : min(steps)].T
-        folder.log(network=name, diverged_at=min(steps), **(spread(before[0]) if len(before) else {}))
+    first = first_of(population.divergences)
+    if first:
+        before = population.losses[:, first.step - 1 : first.step].T
+        folder.log(network=name, diverged_at=first.step, **(spread(before[0]) if len(before) else {}))
         raise RunError(
-            f"{name} diverged at step {min(steps)}: a cost or an update was not finite; the params before "
-            f"it are in {folder.path / file}; try a smaller --learning-rate"
+            f"{name} diverged at {first}; the params before it are in {folder.path / file}; "
+            "try a smaller --learning-rate"
         )
 
 

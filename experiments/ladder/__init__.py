@@ -11,6 +11,7 @@ Expected: The two gradients differ by rounding alone, below 1e-12, and cost the 
 
 from dataclasses import dataclass
 
+from experiments.divergence import OnNan
 from experiments.options import RunOptions
 
 
@@ -36,5 +37,7 @@ class Options(RunOptions):
     """The largest norm of a unit's incoming weights."""
     patience: int | None = None
     """Stop after so many reports (20 to a training) without a better dev accuracy, and go back to the best params."""
+    on_nan: OnNan = "stop"
+    """Where loss or gradient is not finite: stop, or skip the update (until more than 10 in a row)."""
     seed: int = 0
     """Of the split of the data, the random starts and the shuffles."""

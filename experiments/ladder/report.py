@@ -37,8 +37,13 @@ COLUMNS = (
 )
 
 
-def report(rows: Sequence[Row], histories: Mapping[tuple[str, str], list[dict[str, float]]], folder: RunFolder) -> None:
-    """Print the table, and write it with the curves and the numbers to the folder."""
+def report(
+    rows: Sequence[Row],
+    histories: Mapping[tuple[str, str], list[dict[str, float]]],
+    folder: RunFolder,
+    more: Sequence[str] = (),
+) -> None:
+    """Print the table, with `more` lines, and write it with the curves and the numbers to the folder."""
     table = tables.table("Trained with hand-derived gradients", COLUMNS, [_cells(row) for row in rows], 3)
     notes = [
         f"gradient diff.: {proof.DEFINITION}, in float64; more than {proof.BOUND:g} fails the run",
@@ -46,6 +51,7 @@ def report(rows: Sequence[Row], histories: Mapping[tuple[str, str], list[dict[st
     ]
     if any(speed.compile_seconds is None for row in rows for speed in row.speed.values()):
         notes.append("cached: compiled by an earlier run, and loaded; --no-compilation-cache compiles, and times it")
+    notes += more
     tables.show(table)
     print(*notes, sep="\n")
     folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")

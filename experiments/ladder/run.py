@@ -10,6 +10,7 @@ import optax
 
 import jaxnn
 from experiments import network_file, proof
+from experiments.divergence import skipped_lines
 from experiments.ladder import Options
 from experiments.ladder.data import Dataset, load_datasets
 from experiments.ladder.pictures import Trained, add_pictures
@@ -66,7 +67,9 @@ def run(options: Options, start: StartRun) -> None:
                 rung, options, optimizers[rung.data.name], stop_early, folder, show_rung
             )
             rows.append(row)
-    report(rows, {names: fit.history for names, fit in fits.items()}, folder)
+    skipped = {", ".join(names): fit.skipped for names, fit in fits.items()}
+    more = skipped_lines(options.on_nan, skipped)
+    report(rows, {names: fit.history for names, fit in fits.items()}, folder, more)
     for data in datasets:
         if data.image_shape is not None:
             own = [rung for rung in rungs if rung.data is data]
@@ -137,6 +140,7 @@ def _climb(
         evaluate=lambda params: {f"{part}_accuracy": accuracies(params, on_device)[part] for part in ("train", "dev")},
         callback=log,
         stop_early=stop_early,
+        on_nan=options.on_nan,
     )
     _store(rung, fit, folder)
     row = Row(
@@ -166,6 +170,6 @@ def _store(rung: Rung, fit: jaxnn.Fit, folder: RunFolder) -> None:
     folder.write_bytes(rung.file, network_file.encode(trained))
     if fit.diverged_at is not None:
         raise RunError(
-            f"{rung} diverged at step {fit.diverged_at}: the loss or an update was not finite; the params before it "
-            f"are in {folder.path / rung.file}; try a smaller --learning-rate"
+            f"{rung} diverged at {fit.divergence}; the params before it are in {folder.path / rung.file}; "
+            "try a smaller --learning-rate"
         )

@@ -11,6 +11,7 @@ import numpy as np
 
 import jaxnn
 from experiments import network_file
+from experiments.divergence import first_of, skipped_lines
 from experiments.mnist import Options
 from experiments.mnist.data import CLASSES, SIDE, find_files, read_images, split_dev
 from experiments.mnist.presets import PRESETS, Preset
@@ -68,6 +69,9 @@ def run(options: Options, start: StartRun) -> None:
         ),
         options.ensemble,
         folder,
+        skipped_lines(
+            options.on_nan, {f"seed {options.seed + i}": population.member(i).skipped for i in range(options.seeds)}
+        ),
     )
     print(f"\n{time.perf_counter() - began:.0f} s in total; {clock}")
 
@@ -133,6 +137,7 @@ def _train(
             epochs=preset.epochs,
             batch_size=preset.batch_size,
             shuffle="own",
+            on_nan=options.on_nan,
             evaluate=evaluate,
             callback=partial(_log, folder, show),
         )
@@ -174,10 +179,10 @@ def _store(
         networks.append(params)
         stored = network_file.StoredNetwork(preset.spec, params, CLASSES)
         folder.write_bytes(f"seed-{options.seed + i}{network_file.SUFFIX}", network_file.encode(stored))
-    steps = [at for at in population.diverged_at if at is not None]
-    if steps:
+    diverged = first_of(population.divergences)
+    if diverged:
         raise RunError(
-            f"{options.preset} diverged at step {min(steps)}: the loss or an update was not finite; the params before "
-            f"are in {folder.path}; try a smaller --learning-rate"
+            f"{options.preset} diverged at {diverged}; the params before are in {folder.path}; "
+            "try a smaller --learning-rate"
         )
     return networks

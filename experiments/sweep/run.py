@@ -8,6 +8,7 @@ import numpy as np
 
 import jaxnn
 from experiments import network_file
+from experiments.divergence import first_of, skipped_lines
 from experiments.progress import progress
 from experiments.run_folder import RunError, StartRun
 from experiments.sweep import Options
@@ -42,13 +43,16 @@ def run(name: str, options: Options, start: StartRun) -> None:
                 epochs=options.epochs,
                 batch_size=options.batch_size,
                 callback=log,
+                on_nan=options.on_nan,
             )
     standings = rank(trainings)
     best = standings[0]
     if not best.sound:
         folder.write_text("sweep.csv", to_csv(plan, standings))
+        first = first_of([training.divergence for training in trainings])
         raise RunError(
-            f"every training diverged (see {folder.path / 'sweep.csv'}): try smaller values of --learning-rate"
+            f"every training diverged (see {folder.path / 'sweep.csv'}), the first at {first}; "
+            "try smaller values of --learning-rate"
         )
     network = network_of(best.trainings[0], plan.points[best.point], data)
     folder.write_bytes(f"best{network_file.SUFFIX}", network_file.encode(network))
@@ -61,6 +65,8 @@ def run(name: str, options: Options, start: StartRun) -> None:
         f"trainings: {len(trainings)} (points: {len(plan.points)}, seeds: {len(plan.seeds)}) in {programs}; "
         f"{time.perf_counter() - began:.1f} s; {clock}"
     )
+    skipped = {f"point {one.point}, seed {one.seed}": one.skipped for one in trainings}
+    counts = "\n".join([counts, *skipped_lines(options.on_nan, skipped)])
     report(plan, standings, counts, winner, folder)
 
 
