@@ -17,6 +17,7 @@ from experiments import compilation_cache
 from experiments.catalog import FIELDS, Experiment, experiments
 from experiments.events import EventFile, check_installed
 from experiments.options import CacheOptions, RunOptions, parse
+from experiments.recorded import FORMAT_VERSION
 from experiments.run_folder import RunError, RunFolder
 from experiments.run_page import FILE as PAGE
 from experiments.run_page import write_run_page
@@ -62,6 +63,7 @@ class Start:
     def __call__(self) -> RunFolder:
         now = datetime.now().astimezone()
         config = {
+            "format_version": FORMAT_VERSION,
             "experiment": self.name,
             "command": f"{PROG} {shlex.join(self.argv)}",
             "started": now.isoformat(timespec="seconds"),
@@ -185,6 +187,7 @@ def _work(experiment: Experiment, read: Callable[[], RunOptions | None], work: W
 
 def _work_to_page(experiment: Experiment, work: Work, options: RunOptions, start: Start) -> None:
     """The run, and last its page, whatever came of it."""
+    stopwatch = importlib.import_module("experiments.timing").Stopwatch()
     try:
         work(options, start)
     except BaseException as error:
@@ -196,6 +199,8 @@ def _work_to_page(experiment: Experiment, work: Work, options: RunOptions, start
         raise
     finally:
         start.close()
+    print(f"\n{stopwatch}")
+    start.folder.add_timings(str(stopwatch))
     write_run_page(start.folder, experiment)
 
 

@@ -8,6 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+TIMINGS = "timings.txt"
+"""Beside config.json and report.html the only file of a run that differs when it is repeated."""
+
 
 class RunError(Exception):
     """A run that went wrong by itself: it diverged, or its gradients were not right. Its folder is kept."""
@@ -41,6 +44,11 @@ class RunFolder:
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file; numbers that are not finite, which JSON lacks, become null."""
         self.write_text(name, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
+
+    def add_timings(self, text: str) -> None:
+        """Add to timings.txt what was measured by the clock: all else that a run writes is the same another time."""
+        with (self.path / TIMINGS).open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
 
     def add_picture(self, name: str, png: bytes, caption: str) -> None:
         """Write a picture, and say in a sentence what it shows; `pictures` keeps the captions in order."""

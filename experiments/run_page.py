@@ -5,7 +5,7 @@ from typing import Any
 
 from experiments import page
 from experiments.catalog import Experiment
-from experiments.run_folder import RunFolder
+from experiments.run_folder import TIMINGS, RunFolder
 
 FILE = "report.html"
 
@@ -22,7 +22,10 @@ def write_run_page(folder: RunFolder, experiment: Experiment, failure: str = "")
     ]
     if report.exists():
         parts += [page.heading("Results"), page.preformatted(report.read_text(encoding="utf-8"))]
+    timings = folder.path / TIMINGS
     parts += [page.picture((folder.path / name).read_bytes(), caption) for name, caption in folder.pictures.items()]
+    if timings.exists():
+        parts += [page.heading("Times, on this machine"), page.preformatted(timings.read_text(encoding="utf-8"))]
     parts += [page.heading("Settings and surroundings"), page.table(list(flat(config).items()))]
     # "replace": a name on a Linux disk need not be UTF-8.
     folder.write_bytes(FILE, page.document(experiment.title, *parts).encode("utf-8", "replace"))

@@ -84,6 +84,17 @@ class CompileClock:
         self.cached += event == "/jax/compilation_cache/cache_hits"
 
 
+class Stopwatch:
+    """As text, the seconds since it was made, and what of them was compilation."""
+
+    def __init__(self) -> None:
+        self._began, self._compiled = time.perf_counter(), compile_clock().seconds
+
+    def __str__(self) -> str:
+        seconds, clock = time.perf_counter() - self._began, compile_clock()
+        return f"{seconds:.1f} s in total, {(clock.seconds - self._compiled) / seconds:.0%} of it compilation; {clock}"
+
+
 @cache
 def compile_clock() -> CompileClock:
     """The one clock of the process: JAX's listeners stay for good."""

@@ -52,6 +52,7 @@ from jaxnn.augment import (
 )
 from jaxnn.calibration import Reliability, expected_calibration_error, reliability_curve
 from jaxnn.chain import chain
+from jaxnn.checkpoint import Checkpoint, Checkpoints
 from jaxnn.cross_validation import CrossValidation, cross_validate
 from jaxnn.data import Standardizer, batch_indices, check_batch, fit_standardizer, k_folds, one_hot, split, standardize
 from jaxnn.dense import INITIALIZERS, dense, dense_backward, dense_forward, narrow_initializer
@@ -98,6 +99,8 @@ __all__ = [
     "OPTIMIZERS",
     "SCHEDULES",
     "Batch",
+    "Checkpoint",
+    "Checkpoints",
     "CrossValidation",
     "Diagnosis",
     "Divergence",

@@ -207,6 +207,16 @@ class Fleet:
         joined = jax.tree.map(lambda *leaves: _joined(leaves, self._n), *chunks)
         return jax.device_put(joined._replace(step=steps))
 
+    def go_on_from(self, state: TrainState, steps: int) -> None:
+        """Put every member where `state` said it was, leaves (n, ...), after so many steps of those that run."""
+        at = np.asarray(state.step)
+        self._steps, self.stopped_at = steps, np.where(at < steps, at, -1)
+        members, size = state._replace(step=()), jax.tree.leaves(self._h[0])[0].shape[0]
+        for i in range(len(self._h)):
+            rows = np.minimum(np.arange(i * size, (i + 1) * size), self._n - 1)
+            chunk = jax.tree.map(lambda leaf, rows=rows: leaf[rows], members)
+            self._states[i] = self._kept(self._put_state(chunk._replace(step=np.int32(steps))))
+
     def _run_chunk(self, i: int, h: PyTree, epochs: int) -> np.ndarray:
         size = jax.tree.leaves(h)[0].shape[0]
         mine = np.minimum(np.arange(i * size, (i + 1) * size), self._n - 1)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxnn.checkpoint import Checkpoint, Checkpoints, loaded
 from jaxnn.data import check_batch
 from jaxnn.fleet import Fleet, Plan
 from jaxnn.nonfinite import Divergence
@@ -163,6 +164,7 @@ def fit_population(
     report_every: int = 1,
     evaluate: Callable[[Params, PyTree], dict[str, Array]] | None = None,
     callback: Callable[[dict[str, Any]], bool | None] | None = None,
+    checkpoints: Checkpoints | None = None,
     chunk: int | None = None,
     devices: Sequence[jax.Device] | None = None,
     memory: int | None = None,
@@ -203,6 +205,7 @@ def fit_population(
       evaluate: called at each report, under `jax.vmap`, with a member's params and its hyperparameters; the dictionary
         of scalars that it returns joins the report. Compile it: `jax.jit`, with its data as arguments.
       callback: called with each entry of the history as it comes; a true answer stops the training.
+      checkpoints: as in `fit`.
       chunk: at most how many members run at a time, on all devices together; chunks take turns between reports. By
         default as many as fit into memory.
       devices: where the members are spread, in equal shares; all local devices by default. (A CPU counts as one,
@@ -251,8 +254,16 @@ def fit_population(
         devices=devices,
         memory=_free(devices[0]) if memory is None else memory,
     )
-    history, losses, done = [], [], 0
-    while done < epochs:
+    state, history, losses, _, _, stopped_by, _ = loaded(checkpoints, fleet.state(), callback)
+    history, losses = list(history), [] if losses is None else [losses]
+    done = history[-1]["epoch"] if history else 0
+    if history:
+        fleet.go_on_from(state, history[-1]["step"])
+
+    def now():
+        return Checkpoint(fleet.state(), list(history), np.concatenate(losses, axis=1), stopped_by=stopped_by)
+
+    while stopped_by is None and done < epochs:
         of_epochs = fleet.run(min(report_every, epochs - done))
         done += of_epochs.shape[1]
         losses.append(of_epochs.reshape(n, -1))
@@ -264,7 +275,9 @@ def fit_population(
             report |= _measured(evaluate, fleet.state().params, hyperparameters, report)
         history.append(report)
         if callback is not None and callback(report):
-            break
+            stopped_by = "callback"
+        if checkpoints is not None:
+            checkpoints.save(now, stopped_by is not None or done == epochs)
     state = fleet.state()
     diverged_at = [None if at < 0 else int(at) for at in fleet.stopped_at]
     divergences = plan.explain(hyperparameters, state, data, diverged_at)

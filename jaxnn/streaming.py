@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxnn.checkpoint import Checkpoint, Checkpoints, loaded
 from jaxnn.data import check_batch, check_weight
 from jaxnn.objective import Objective
 from jaxnn.training import (
@@ -45,6 +46,7 @@ def fit_stream(
     evaluate: Callable[[Params], dict[str, Array]] | None = None,
     callback: Callable[[dict[str, float]], bool | None] | None = None,
     on_nan: str = "stop",
+    checkpoints: Checkpoints | None = None,
 ) -> Fit:
     """Train as `fit` does, on batches that an iterator brings: from files, from a generator, from a memory map.
 
@@ -78,6 +80,7 @@ def fit_stream(
       evaluate: called with the params at each report, as in `fit`.
       callback: called with each entry of the history as it comes; a true answer stops the training.
       on_nan: "stop" or "skip", as in `fit`.
+      checkpoints: as in `fit`; an epoch's batches must be the same each time they are asked for.
 
     Returns:
       A `Fit`. With the batches that `fit` would draw, the same as `fit` returns.
@@ -118,23 +121,36 @@ def fit_stream(
     batches = _of_one_size(_by_epoch(batches))
     optimizer = handling_nan(optimizer, on_nan)
     programs = _group_programs(objective, optimizer, gradients, on_nan == "skip")
-    state = train_state(params, optimizer, key)
-    history, losses = [], []
-    for epoch in range(epochs):
+    state, history, losses, _, _, stopped_by, diverged_at = loaded(
+        checkpoints, train_state(params, optimizer, key), callback
+    )
+    history, losses, divergence = list(history), [] if losses is None else [losses], None
+
+    def now():
+        return Checkpoint(state, list(history), np.concatenate(losses), None, None, stopped_by, diverged_at)
+
+    done = history[-1]["epoch"] if history else 0
+    while stopped_by is None and done < epochs:
         first = len(losses)
-        groups = _fitting(_stacked(batches(epoch), steps_per_call), epoch, partial(objective.check, params))
+        groups = _fitting(_stacked(batches(done), steps_per_call), done, partial(objective.check, params))
         for part in _train(programs, state, groups, prefetch):
             state = part.state
             losses.append(part.losses)
             if part.failing is not None:
+                diverged_at, stopped_by = int(state.step), "divergence"
                 divergence = explain(objective, optimizer, gradients, state, part.failing)
-                return fitted(state, history, losses, int(state.step))._replace(divergence=divergence)
-        done = epoch + 1
-        if done % report_every == 0 or done == epochs:
+                break
+        else:
+            done += 1
+            if done % report_every and done != epochs:
+                continue
             history.append(make_report(done, state, np.concatenate(losses[first:]), evaluate))
             if callback is not None and callback(history[-1]):
-                break
-    return fitted(state, history, losses, None)
+                stopped_by = "callback"
+        if checkpoints is not None:
+            checkpoints.save(now, stopped_by is not None or done == epochs)
+    result = fitted(state, history, losses, diverged_at)
+    return result._replace(stopped_by=stopped_by or "epochs", divergence=divergence)
 
 
 def host_batches(

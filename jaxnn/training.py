@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxnn.checkpoint import Checkpoint, Checkpoints, loaded
 from jaxnn.data import batch_indices, check_batch
 from jaxnn.early_stopping import EarlyStopping
 from jaxnn.nonfinite import Divergence, Seen, first_not_finite, see, see_leaves
@@ -234,6 +235,7 @@ def fit(
     callback: Callable[[dict[str, float]], bool | None] | None = None,
     stop_early: EarlyStopping | None = None,
     on_nan: str = "stop",
+    checkpoints: Checkpoints | None = None,
 ) -> Fit:
     """Train on data, epoch by epoch, each epoch one compiled program; the host sees a few numbers at a time.
 
@@ -265,6 +267,8 @@ def fit(
         the running one, and is what is returned, however the training ended.
       on_nan: "stop", or "skip" to leave out the update where loss or gradient is not finite, and go on, by
         `skip_nonfinite`: until more than 10 in a row are not.
+      checkpoints: where to keep what an interrupted training is picked up from, and what to go on from. Picked up, it
+        ends bit for bit as it would have on the same machine; the callback is told the reports of before again.
 
     Returns:
       A `Fit`.
@@ -272,7 +276,8 @@ def fit(
     Raises:
       ValueError: data that do not fit together, are not floats or not finite; params that are not floats; a batch
         size outside 1..m; fewer than one epoch; what `evaluate` returns is no dictionary of scalars with names of
-        its own; the reports lack what `stop_early` watches; `on_nan` is another word.
+        its own; the reports lack what `stop_early` watches; `on_nan` is another word; a checkpoint of another
+        training.
 
     Example:
       >>> import jax, jaxnn, numpy as np, optax
@@ -299,36 +304,42 @@ def fit(
     data = jax.device_put(data)
     optimizer = handling_nan(optimizer, on_nan)
     programs = _epoch_programs(objective, optimizer, gradients, size, shuffle, on_nan == "skip")
-    state = train_state(params, optimizer, key)
-    history, losses, done, diverged_at, divergence = [], [], 0, None, None
-    best, best_state, waited, stopped_by = None, None, 0, "epochs"
-    while done < epochs:
+    state, history, losses, best, best_state, stopped_by, diverged_at = loaded(
+        checkpoints, train_state(params, optimizer, key), callback
+    )
+    history, losses = list(history), [] if losses is None else [losses]
+
+    def now():
+        return Checkpoint(state, list(history), np.concatenate(losses), best, best_state, stopped_by, diverged_at)
+
+    while stopped_by is None and (done := history[-1]["epoch"] if history else 0) < epochs:
         n = min(report_every, epochs - done)
         # Not donated: until the new state is known to be finite, the old one must live.
         after, new_losses, finite = programs.run(state, data, n)
-        if not finite:
+        if finite:
+            state = after
+            new_losses = np.asarray(new_losses)
+            losses.append(new_losses.reshape(-1))
+            history.append(make_report(done + n, state, new_losses[-1], evaluate))
+            if stop_early is not None and stop_early.improves(history[-1], None if best is None else history[best]):
+                # No state is donated here, so the best one is kept by its name alone: nothing is copied.
+                best, best_state = len(history) - 1, state
+            if callback is not None and callback(history[-1]):
+                stopped_by = "callback"
+            elif stop_early is not None and len(history) - (0 if best is None else best + 1) == stop_early.patience:
+                stopped_by = "patience"
+        else:
             state, new_losses = replay_to_divergence(programs, state, data, n)
             losses.append(new_losses)
             diverged_at, stopped_by = int(state.step), "divergence"
-            batch = jax.jit(batch_at, static_argnums=(2, 3))(state, data, size, shuffle)
-            divergence = explain(objective, optimizer, gradients, state, batch)
-            break
-        state, done = after, done + n
-        new_losses = np.asarray(new_losses)
-        losses.append(new_losses.reshape(-1))
-        history.append(make_report(done, state, new_losses[-1], evaluate))
-        if stop_early is not None:
-            # No state is donated here, so the best one is kept by its name alone: nothing is copied.
-            better = stop_early.improves(history[-1], best)
-            best, best_state, waited = (history[-1], state, 0) if better else (best, best_state, waited + 1)
-        if callback is not None and callback(history[-1]):
-            stopped_by = "callback"
-            break
-        if stop_early is not None and waited == stop_early.patience:
-            stopped_by = "patience"
-            break
+        if checkpoints is not None:
+            checkpoints.save(now, stopped_by is not None or done + n >= epochs)
     result = fitted(state if best is None else best_state, history, losses, diverged_at)
-    return result._replace(best_epoch=best and best["epoch"], stopped_by=stopped_by, divergence=divergence)
+    if diverged_at is not None:
+        batch = jax.jit(batch_at, static_argnums=(2, 3))(state, data, size, shuffle)
+        result = result._replace(divergence=explain(objective, optimizer, gradients, state, batch))
+    best_epoch = None if best is None else history[best]["epoch"]
+    return result._replace(best_epoch=best_epoch, stopped_by=stopped_by or "epochs")
 
 
 @partial(jax.jit, static_argnums=0)
@@ -439,8 +450,7 @@ def make_programs(many: Many, step: Step, skip: bool, **jit: Any) -> Programs:
 
 def is_sound(losses: Array, params: Params, skip: bool) -> Array:
     """Whether losses (...) and params are finite; where steps are skipped, params alone: such a step has left them."""
-    finite = all_finite(params)
-    return finite if skip else jnp.isfinite(losses).all() & finite
+    return all_finite(params) if skip else jnp.isfinite(losses).all() & all_finite(params)
 
 
 def handling_nan(optimizer: optax.GradientTransformation, on_nan: str) -> optax.GradientTransformation:

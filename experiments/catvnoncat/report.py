@@ -45,7 +45,7 @@ class Row(NamedTuple):
 
 COLUMNS = (
     *("network", "layers", "published\ntrain/test %", "same start\ntrain/test %", "final\ncost"),
-    *("other\nstarts", "train %\nmedian (range)", "test %\nmedian (range)", "gradient\ndiff.", "seconds"),
+    *("other\nstarts", "train %\nmedian (range)", "test %\nmedian (range)", "gradient\ndiff."),
 )
 
 
@@ -78,7 +78,9 @@ def report(rows: Sequence[Row], photos: Photos, folder: RunFolder, more: Sequenc
         *(["", *more] if more else []),
     ]
     tables.show(table)
-    print(*notes, sep="\n")
+    timings = f"seconds of training: {', '.join(f'{row.network} {row.seconds:.0f}' for row in rows)}"
+    print(*notes, "", timings, sep="\n")
+    folder.add_timings(timings)
     folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
     folder.write_json("seeds.json", {row.network: _numbers(row) for row in rows})
     caption = "The cost by iteration, from the course's own start in colour, from other random starts in grey."
@@ -96,7 +98,6 @@ def _cells(row: Row) -> list[str]:
         str(len(row.train) - 1),
         *(tables.median_and_range(100 * accuracy[1:]) for accuracy in (row.train, row.test)),
         f"{max(row.difference.values()):.1e}",
-        f"{row.seconds:.0f}",
     ]
 
 
@@ -118,7 +119,6 @@ def _numbers(row: Row) -> dict[str, object]:
         "same_start": {name: values[0].item() for name, values in measured.items()},
         "seeds": {name: values[1:].tolist() for name, values in measured.items()},
         "gradient_difference": row.difference,
-        "seconds": row.seconds,
     }
 
 

@@ -21,7 +21,6 @@ from experiments.options import check_at_least_one
 from experiments.progress import progress
 from experiments.proof import make_proof
 from experiments.run_folder import RunError, RunFolder, StartRun
-from experiments.timing import compile_clock
 
 
 class Published(NamedTuple):
@@ -52,7 +51,6 @@ NETWORKS = {
 
 def run(options: Options, start: StartRun) -> None:
     """Train the three networks, and hold them against what was published."""
-    began, clock = time.perf_counter(), compile_clock()
     check_at_least_one("seeds", options.seeds)
     trainings = {name: _training(network, options) for name, network in NETWORKS.items()}
     photos = read_photos(find_files(options.data_dir))
@@ -69,7 +67,6 @@ def run(options: Options, start: StartRun) -> None:
         if options.beyond:
             more += beyond.lines(beyond.train(photos, partial(_show, show, done, "beyond")), photos.test.y)
     report(rows, photos, folder, more)
-    print(f"\n{time.perf_counter() - began:.0f} s in total; {clock}")
 
 
 def _show(show: Callable[[int, str], None], before: int, note: str, done: int) -> None:
@@ -108,7 +105,7 @@ def _train(name: str, training: Training, photos: Photos, folder: RunFolder, sho
     prove = make_proof(name, jaxnn.objective(model.network, model.loss))
     first = course_start(model, spec.sizes, published.scale)
     initial_difference = prove(first, photos.train)
-    population = train(model, training, first, photos.train, partial(_log, name, folder, show))
+    population = train(model, training, first, photos.train, partial(_log, name, folder, show, training.on_nan))
     _store(name, spec, photos, population, folder)
     trained = jax.device_get(population.member(0).params)
     return Row(
@@ -160,9 +157,9 @@ def train(
     )
 
 
-def _log(name: str, folder: RunFolder, show: Callable[[int], None], report: dict[str, Any]) -> bool:
+def _log(name: str, folder: RunFolder, show: Callable[[int], None], on_nan: OnNan, report: dict[str, Any]) -> bool:
     """Log and show a report; true, to stop, where a network has diverged."""
-    diverged = bool(np.isnan(report["loss"]).any())
+    diverged = on_nan == "stop" and bool(np.isnan(report["loss"]).any())
     if not diverged:
         folder.log(network=name, iteration=report["step"], **spread(report["loss"]))
         show(report["step"])

@@ -1,6 +1,5 @@
 """The work of initialization: every start and seed as one population, a table, and pictures."""
 
-import time
 from typing import Any
 
 import jax
@@ -39,7 +38,6 @@ COLUMNS = (
 
 def run(options: Options, start: StartRun) -> None:
     """Train from every start, and show what came of it."""
-    began = time.perf_counter()
     check_at_least_one("steps", options.steps)
     check_at_least_one("seeds", options.seeds)
     jaxnn.optimizer("sgd", options.learning_rate)  # refuses a rate that is none
@@ -50,7 +48,6 @@ def run(options: Options, start: StartRun) -> None:
         population = train(options, data["train"], lambda report: show(report["step"], ""))
     accuracy = {part: _accuracies(population.params, batch, options.seeds) for part, batch in data.items()}
     _report(accuracy, population, data["train"], folder)
-    print(f"\n{time.perf_counter() - began:.0f} s in total")
 
 
 def rings() -> dict[str, jaxnn.Batch]:

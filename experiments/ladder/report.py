@@ -31,10 +31,8 @@ class Row(NamedTuple):
 
 CURVES = "Training loss, and accuracy on the dev set with its best epoch, by epoch."
 
-COLUMNS = (
-    *("data", "network", "layers", "params", "train %", "dev %", "test %", "gradient diff.\ninitial", "\ntrained"),
-    *("compile s\nhand", "\nauto", "steps/s\nhand", "\nauto"),
-)
+COLUMNS = ("data", "network", "layers", "params", "train %", "dev %", "test %", "gradient diff.\ninitial", "\ntrained")
+SPEEDS = ("data", "network", "compile s\nhand", "\nauto", "steps/s\nhand", "\nauto")
 
 
 def report(
@@ -45,21 +43,23 @@ def report(
 ) -> None:
     """Print the table, with `more` lines, and write it with the curves and the numbers to the folder."""
     table = tables.table("Trained with hand-derived gradients", COLUMNS, [_cells(row) for row in rows], 3)
-    notes = [
-        f"gradient diff.: {proof.DEFINITION}, in float64; more than {proof.BOUND:g} fails the run",
-        "compile s, steps/s: the same program of training steps, with hand-derived and with automatic gradients",
-    ]
+    notes = [f"gradient diff.: {proof.DEFINITION}, in float64; more than {proof.BOUND:g} fails the run", *more]
+    tables.show(table)
+    print(*notes, "", sep="\n")
+    folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
+    folder.write_json("results.json", [{k: v for k, v in row._asdict().items() if k != "speed"} for row in rows])
+    _report_speeds(rows, folder)
+    folder.add_picture("curves.png", _curves(histories), CURVES)
+
+
+def _report_speeds(rows: Sequence[Row], folder: RunFolder) -> None:
+    table = tables.table("How fast its steps are", SPEEDS, [_speeds(row) for row in rows], 2)
+    notes = ["compile s, steps/s: the same program of training steps, with hand-derived and with automatic gradients"]
     if any(speed.compile_seconds is None for row in rows for speed in row.speed.values()):
         notes.append("cached: compiled by an earlier run, and loaded; --no-compilation-cache compiles, and times it")
-    notes += more
     tables.show(table)
     print(*notes, sep="\n")
-    folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
-    folder.write_json(
-        "results.json",
-        [row._asdict() | {"speed": {name: speed._asdict() for name, speed in row.speed.items()}} for row in rows],
-    )
-    folder.add_picture("curves.png", _curves(histories), CURVES)
+    folder.add_timings(tables.as_text(table) + "\n".join(notes))
 
 
 def _cells(row: Row) -> list[str]:
@@ -70,6 +70,13 @@ def _cells(row: Row) -> list[str]:
         f"{row.params:,}",
         *(f"{100 * row.accuracy[part]:.2f}" for part in ("train", "dev", "test")),
         *(f"{row.difference[when]:.1e}" for when in ("initial", "trained")),
+    ]
+
+
+def _speeds(row: Row) -> list[str]:
+    return [
+        row.data,
+        row.network,
         *(_seconds(row.speed[by].compile_seconds) for by in ("hand", "auto")),
         *(f"{row.speed[by].steps_per_second:,.0f}" for by in ("hand", "auto")),
     ]

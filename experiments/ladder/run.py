@@ -1,6 +1,5 @@
 """The ladder's work: prove, train and time each rung, then report."""
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from experiments.networks import NetworkSpec
 from experiments.options import check_at_least_one
 from experiments.progress import progress
 from experiments.run_folder import RunError, RunFolder, StartRun
-from experiments.timing import compile_clock, race
+from experiments.timing import race
 
 POINTS = 20
 """Of a learning curve, about."""
@@ -43,8 +42,6 @@ class Rung(NamedTuple):
 
 def run(options: Options, start: StartRun) -> None:
     """Climb the ladder on both data sets."""
-    began, clock = time.perf_counter(), compile_clock()
-    compiled_before = clock.seconds
     check_at_least_one("epochs", options.epochs)
     if not 0 <= options.seed < 2**32:
         raise ValueError(f"--seed must be from 0 to {2**32 - 1}, got {options.seed}")
@@ -75,8 +72,6 @@ def run(options: Options, start: StartRun) -> None:
             own = [rung for rung in rungs if rung.data is data]
             networks = [Trained(rung.network, rung.spec, fits[data.name, rung.network].params) for rung in own]
             add_pictures(data, networks, folder)
-    seconds, compiling = time.perf_counter() - began, clock.seconds - compiled_before
-    print(f"\n{seconds:.0f} s in total, {compiling / seconds:.0%} of it compilation; {clock}")
 
 
 def _show(show: Callable[[int, str], None], before: int, note: str, done: int) -> None:

@@ -30,7 +30,6 @@ class Result(NamedTuple):
       first: params of the first start.
       signals: of the first start, on 1000 training images.
       difference: of the two gradients, as `proof.DEFINITION` says.
-      seconds: of reading, compiling and training.
     """
 
     name: str
@@ -44,7 +43,6 @@ class Result(NamedTuple):
     first: Any
     signals: list[Signal]
     difference: float
-    seconds: float
 
 
 def error_rates(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -63,9 +61,9 @@ def report(result: Result, ensemble: bool, folder: RunFolder, more: Sequence[str
     if ensemble:
         columns.append("of their mean\nprobability %")
         cells.append(f"{100 * together:.2f}")
-    columns += ["starts", "training\nerror %", "epochs", "gradient\ndiff.", "seconds"]
+    columns += ["starts", "training\nerror %", "epochs", "gradient\ndiff."]
     cells += [str(len(wrong)), tables.median_and_range(100 * result.train_error, 2), str(preset.epochs)]
-    cells += [f"{result.difference:.1e}", f"{result.seconds:.0f}"]
+    cells += [f"{result.difference:.1e}"]
     table = tables.table("MNIST, trained with hand-derived gradients", columns, [cells], 2)
     notes = [
         f"published: {preset.source}",
@@ -82,7 +80,6 @@ def report(result: Result, ensemble: bool, folder: RunFolder, more: Sequence[str
         "training_error": result.train_error.tolist(),
         "ensemble_error": together,
         "gradient_difference": result.difference,
-        "seconds": result.seconds,
     }
     folder.write_json("results.json", numbers)
     _pictures(result, mean, folder)

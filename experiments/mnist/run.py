@@ -1,7 +1,6 @@
 """The work of mnist: prove, train all starts in one program, measure, store, report."""
 
 import contextlib
-import time
 from functools import partial
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 
 import jaxnn
 from experiments import network_file
-from experiments.divergence import first_of, skipped_lines
+from experiments.divergence import OnNan, first_of, skipped_lines
 from experiments.mnist import Options
 from experiments.mnist.data import CLASSES, SIDE, find_files, read_images, split_dev
 from experiments.mnist.presets import PRESETS, Preset
@@ -21,7 +20,6 @@ from experiments.progress import progress
 from experiments.proof import make_proof
 from experiments.run_folder import RunError, RunFolder, StartRun
 from experiments.signals import signals
-from experiments.timing import compile_clock
 
 _PROVED_ON = 1000
 """Images: in float64, and by two programs, all would take long."""
@@ -30,7 +28,6 @@ _MEASURED_ON = 10_000
 
 def run(options: Options, start: StartRun) -> None:
     """Train a row of the table from several starts, and hold it against what was published."""
-    began, clock = time.perf_counter(), compile_clock()
     preset = _preset(options)
     _use_two_cpu_devices(options.seeds)
     paths = find_files(options.data_dir)
@@ -47,7 +44,6 @@ def run(options: Options, start: StartRun) -> None:
     model = preset.model()
     targets = train.y if preset.output == "softmax" else np.eye(10, dtype=np.float32)[train.y]
     population, difference = _train(options, preset, model, jaxnn.Batch(train.x, targets), held_out, folder)
-    seconds = time.perf_counter() - began
     measured = held_out if options.dev else test
     probabilities = _probabilities(model, population.params, measured.x)
     networks = _store(options, preset, model, population, folder)
@@ -65,7 +61,6 @@ def run(options: Options, start: StartRun) -> None:
             first=networks[0],
             signals=signals(preset.spec, networks[0], jaxnn.Batch(train.x[:_PROVED_ON], targets[:_PROVED_ON])),
             difference=difference,
-            seconds=seconds,
         ),
         options.ensemble,
         folder,
@@ -73,7 +68,6 @@ def run(options: Options, start: StartRun) -> None:
             options.on_nan, {f"seed {options.seed + i}": population.member(i).skipped for i in range(options.seeds)}
         ),
     )
-    print(f"\n{time.perf_counter() - began:.0f} s in total; {clock}")
 
 
 def _use_two_cpu_devices(seeds: int) -> None:
@@ -139,15 +133,15 @@ def _train(
             shuffle="own",
             on_nan=options.on_nan,
             evaluate=evaluate,
-            callback=partial(_log, folder, show),
+            callback=partial(_log, folder, show, options.on_nan),
         )
     return population, max(before, prove(population.member(0).params, batch))
 
 
-def _log(folder: RunFolder, show: Any, entry: dict[str, Any]) -> bool:
+def _log(folder: RunFolder, show: Any, on_nan: OnNan, entry: dict[str, Any]) -> bool:
     """Log and show a report; true, to stop, where a start has diverged."""
     numbers = {name: np.asarray(value) for name, value in entry.items() if name not in ("epoch", "step")}
-    if np.isnan(numbers["loss"]).any():
+    if on_nan == "stop" and np.isnan(numbers["loss"]).any():
         return True
     medians = {name: float(np.median(value)) for name, value in numbers.items()}
     folder.log(epoch=entry["epoch"], step=entry["step"], **medians)

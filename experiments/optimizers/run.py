@@ -1,6 +1,5 @@
 """The work of optimizers: a population of learning rates for each optimiser and problem, a table, and pictures."""
 
-import time
 from typing import Any, NamedTuple
 
 import jax
@@ -48,7 +47,6 @@ class Result(NamedTuple):
 
 def run(options: Options, start: StartRun) -> None:
     """Minimise every problem by every optimiser, and show what came of it."""
-    began = time.perf_counter()
     check_at_least_one("line-steps", options.line_steps)
     check_at_least_one("network-steps", options.network_steps)
     raw, standardized = lines(options.line_steps)
@@ -62,7 +60,6 @@ def run(options: Options, start: StartRun) -> None:
                 show(len(results), f"{problem.name}, {name}")
                 results[problem.name, name] = minimize(problem, name)
     _report(problems, results, folder)
-    print(f"\n{time.perf_counter() - began:.0f} s in total")
 
 
 def lines(steps: int) -> list[Problem]:

@@ -1,6 +1,5 @@
 """The work of regularization: every strength and seed as one population, a table, and pictures."""
 
-import time
 from typing import Any
 
 import jax
@@ -37,7 +36,6 @@ COLUMNS = (
 
 def run(options: Options, start: StartRun) -> None:
     """Train with every kind of regularization, and show what came of it."""
-    began = time.perf_counter()
     check_at_least_one("steps", options.steps)
     check_at_least_one("seeds", options.seeds)
     jaxnn.optimizer("adam", options.learning_rate)  # refuses a rate that is none
@@ -48,7 +46,6 @@ def run(options: Options, start: StartRun) -> None:
         population = train(options, pool, lambda report: show(report["step"], ""))
     measured = _measure(population, pool, test, options.seeds)
     _report(measured, population, pool, folder)
-    print(f"\n{time.perf_counter() - began:.0f} s in total")
 
 
 def moons(m: int, seed: int) -> jaxnn.Batch:

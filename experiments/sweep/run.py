@@ -1,6 +1,5 @@
 """The work of a sweep: plan, train, rank on dev, test the winner, report."""
 
-import time
 from typing import Any
 
 import jax
@@ -17,12 +16,10 @@ from experiments.sweep.plan import make_plan
 from experiments.sweep.ranking import rank
 from experiments.sweep.report import report, to_csv, winner_lines
 from experiments.sweep.training import groups_of, network_of, train
-from experiments.timing import compile_clock
 
 
 def run(name: str, options: Options, start: StartRun) -> None:
     """Sweep on the data set of that name."""
-    began, clock = time.perf_counter(), compile_clock()
     plan = make_plan(options)
     data = load(name, options.split_seed, options.data_dir)
     if options.batch_size > len(data.train.x):
@@ -61,10 +58,7 @@ def run(name: str, options: Options, start: StartRun) -> None:
     labels = network.spec.model().classify(network.params, jax.device_put(test.x))
     winner = winner_lines(plan, best, float(jaxnn.accuracy(labels, test.y)), len(test.y))
     programs = "one program" if len(groups) == 1 else f"{len(groups)} programs, one for each activation and depth"
-    counts = (
-        f"trainings: {len(trainings)} (points: {len(plan.points)}, seeds: {len(plan.seeds)}) in {programs}; "
-        f"{time.perf_counter() - began:.1f} s; {clock}"
-    )
+    counts = f"trainings: {len(trainings)} (points: {len(plan.points)}, seeds: {len(plan.seeds)}) in {programs}"
     skipped = {f"point {one.point}, seed {one.seed}": one.skipped for one in trainings}
     counts = "\n".join([counts, *skipped_lines(options.on_nan, skipped)])
     report(plan, standings, counts, winner, folder)

@@ -19,7 +19,7 @@ def assert_holds_everything(done, picture):
     """A run of one picture leaves that, and a report that is what was printed."""
     folder, out = done
     assert {path.name for path in folder.iterdir()} == {
-        *("config.json", "report.txt", "report.html", "results.json", picture),
+        *("config.json", "report.txt", "report.html", "results.json", "timings.txt", picture),
     }
     assert (folder / "report.txt").read_text().strip() in "\n".join(line.rstrip() for line in out.splitlines())
     assert (folder / picture).read_bytes().startswith(b"\x89PNG")

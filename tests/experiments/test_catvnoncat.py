@@ -26,7 +26,8 @@ def test_a_small_run_leaves_everything(capsys, tmp_path, write_photos):
     out = capsys.readouterr().out
     (folder,) = runs.iterdir()
     assert {path.name for path in folder.iterdir()} == {
-        *("config.json", "metrics.jsonl", "report.txt", "report.html", "seeds.json", "costs.png", "mistakes.png"),
+        *("config.json", "metrics.jsonl", "report.txt", "report.html", "seeds.json", "timings.txt"),
+        *("costs.png", "mistakes.png"),
         *(f"weights-{name}.png" for name in catvnoncat.NETWORKS),
         *("signals-one-hidden.png", "signals-four-layers.png"),
         *(f"{name}.safetensors" for name in catvnoncat.NETWORKS),

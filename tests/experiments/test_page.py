@@ -41,7 +41,13 @@ def test_a_page_holds_all_of_the_run_as_text(folder):
         assert text in found.text
     assert found.text.count(HOSTILE) == 4  # the command, the option, the report and the caption
     assert "[1, 2]" in found.text and "null" in found.text
-    assert "failed" not in found.text
+    assert "failed" not in found.text and "Times" not in found.text
+
+
+def test_times_have_a_heading_of_their_own(folder):
+    folder.add_timings(f"3 s {HOSTILE}")
+    found = read(written(folder))
+    assert found.text.index("Results") < found.text.index("Times, on this machine") < found.text.index("3 s </pre>")
 
 
 def test_pictures_are_inside_in_their_order_with_their_sizes(folder):

@@ -279,7 +279,8 @@ def test_a_run_leaves_everything_and_tests_the_winner_alone(watched, capsys, tmp
     (folder,) = tmp_path.iterdir()
     assert folder.name.startswith("sweep-digits-")
     assert {path.name for path in folder.iterdir()} == {
-        *("config.json", "metrics.jsonl", "report.txt", "report.html", "sweep.csv", "sweep.png", "best.safetensors")
+        *("config.json", "metrics.jsonl", "report.txt", "report.html", "timings.txt"),
+        *("sweep.csv", "sweep.png", "best.safetensors"),
     }
     assert watched.asked == ["test"]
     assert sum(y is watched.problem.test.y for y in classified) == 1

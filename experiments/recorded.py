@@ -1,0 +1,163 @@
+"""What a run's config.json says of it, read back and checked: the file may come from anybody.
+
+It is JSON and nothing else: no code runs, and a name in it only chooses among the experiments that there are.
+"""
+
+import importlib
+import json
+import math
+import types
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+from experiments.catalog import experiments
+from experiments.options import RunOptions
+
+FILE = "config.json"
+FORMAT_VERSION = 2
+"""Of a run's folder. In 1, which config.json did not state, measured times stood among the results."""
+_MOST_BYTES = 1_000_000
+
+
+class Recorded(NamedTuple):
+    """A run as it was asked for.
+
+    Attributes:
+      experiment: its name; that of a sweep is "sweep-" and the data's.
+      options: all of them, as the run had them.
+      config: the whole of config.json.
+    """
+
+    experiment: str
+    options: RunOptions
+    config: dict[str, Any]
+
+
+def recorded(run: Path) -> Recorded:
+    """Read the folder of a run.
+
+    Raises:
+      ValueError: in one line, why it is none, or what of config.json is not as an experiment writes it.
+      OSError: it cannot be read.
+    """
+    if not run.is_dir():
+        raise ValueError(f"{run} is not a folder: expected the results folder of a run, runs/ladder-... say")
+    path = run / FILE
+    if not path.is_file():
+        raise ValueError(f"{run} has no {FILE}: is it the results folder of a run?")
+    try:
+        config = _parse(path)
+        _check_version(config)
+        name = _field(config, "experiment", str)
+        options = _options(_declared(name), _field(config, "options", dict))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(" ".join(f"{path}: {error}".split())) from None
+    return Recorded(name, options, config)
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        data = file.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise ValueError(f"more than {_MOST_BYTES:,} bytes, and a run writes a few thousand: is it of a run?")
+    try:
+        config = json.loads(data.decode(), object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply to be of a run") from None
+    except ValueError as error:
+        raise ValueError(f"damaged, no JSON as a run writes it: {error}") from None
+    if not isinstance(config, dict):
+        raise ValueError(f"expected a JSON object, got {_shown(config)}")
+    return config
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the name {_shown(next(n for n in names if names.count(n) > 1))} stands twice in an object")
+    return found
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _check_version(config: dict[str, Any]) -> None:
+    version = config.get("format_version", 1)
+    if type(version) is not int or version < 1:
+        raise ValueError(f"format_version must be a whole number from 1, got {_shown(version)}")
+    if version > FORMAT_VERSION:
+        raise ValueError(
+            f"format_version {version} is of a newer jaxnn: this one reads up to {FORMAT_VERSION}; take a newer one"
+        )
+
+
+def _field(config: dict[str, Any], name: str, kind: type) -> Any:
+    if not isinstance(config.get(name), kind):
+        what = {str: "a string", dict: "an object"}[kind]
+        raise ValueError(f"{name!r} must be {what}, got {_shown(config[name]) if name in config else 'nothing'}")
+    return config[name]
+
+
+def _declared(name: str) -> type[RunOptions]:
+    """The options of the experiment of that name. Nothing is imported for a name that is not in the catalogue."""
+    if name in experiments():
+        return importlib.import_module(f"experiments.{name}").Options
+    sweep = importlib.import_module("experiments.sweep")
+    sweeps = [f"sweep-{data}" for data in sweep.DATA]
+    if name in sweeps:
+        return sweep.Options
+    raise ValueError(f"no experiment is called {_shown(name)}: there are {', '.join([*experiments(), *sweeps])}")
+
+
+def _options(declared: type[RunOptions], values: dict[str, Any]) -> RunOptions:
+    names = [field.name for field in fields(declared)]
+    other = "was it written by another version of the experiments?"
+    for name in values:
+        if name not in names:
+            raise ValueError(f"the option {_shown(name)} is none of {', '.join(names)}: {other}")
+    for name in names:
+        if name not in values:
+            raise ValueError(f"the option {name!r} is missing: {other} Write the value that the run had")
+    hints = get_type_hints(declared)
+    return declared(**{name: _value(name, values[name], hints[name]) for name in names})
+
+
+def _value(name: str, value: Any, hint: Any) -> Any:
+    """The value as that type, which JSON has another form for where it is a path."""
+    for kind in get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,):
+        if get_origin(kind) is Literal:
+            if isinstance(value, str) and value in get_args(kind):
+                return value
+        elif kind is Path:
+            if type(value) is str and "\0" not in value:
+                return Path(value)
+        elif kind is float:
+            # A default may be written without a point. Beyond 1e308 there is no float.
+            if type(value) is float or (type(value) is int and abs(value) < 1e308):
+                return _finite(name, float(value))
+        elif type(value) is kind:
+            return value
+    raise ValueError(f"the option {name!r} must be {_described(hint)}, got {_shown(value)}")
+
+
+def _finite(name: str, value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"the option {name!r} must be finite, got {value}")
+    return value
+
+
+def _described(hint: Any) -> str:
+    if get_origin(hint) in (Union, types.UnionType):
+        return " or ".join(map(_described, get_args(hint)))
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(get_args(hint))}"
+    words = {str: "a string", Path: "a path", int: "a whole number", float: "a number", bool: "true or false"}
+    return words.get(hint, "null")
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,156 @@
+"""Trainings that are picked up from a checkpoint end bit for bit as those that were not interrupted."""
+
+from functools import partial
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+import jaxnn
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(50, 5)).astype(np.float32)
+Y = (X[:, 0] > 0).astype(np.int32)
+MODEL = jaxnn.mlp((5, 8, 1), "tanh", dropout_rate=0.2)
+OBJECTIVE = jaxnn.objective(MODEL.network, MODEL.loss)
+OPTIMIZER = optax.adam(jaxnn.schedule("cosine", 1e-2, 24))
+START = MODEL.init(jax.random.key(0))
+KEY = jax.random.key(1)
+PATIENT = jaxnn.EarlyStopping("distance", patience=2)
+
+
+def fit(objective=OBJECTIVE, optimizer=OPTIMIZER, **plan):
+    return jaxnn.fit(objective, optimizer, START, X, Y, key=KEY, batch_size=16, **{"epochs": 6} | plan)
+
+
+def fit_stream(objective=OBJECTIVE, optimizer=OPTIMIZER, **plan):
+    batches = jaxnn.host_batches(X, Y, 16, seed=0)
+    return jaxnn.fit_stream(objective, optimizer, START, batches, key=KEY, steps_per_call=3, **{"epochs": 6} | plan)
+
+
+def member(h):
+    key = jax.random.key(h["seed"])
+    return jaxnn.Member(OBJECTIVE, optax.sgd(h["rate"], momentum=0.9), MODEL.init(key), key)
+
+
+def fit_population(rates=(1e-3, 1e-2, 1e-1), **plan):
+    return jaxnn.fit_population(
+        member, jaxnn.grid(rate=rates, seed=range(2)), X, Y, batch_size=16, **{"epochs": 6} | plan
+    )
+
+
+def recorder(saved):
+    return jaxnn.Checkpoints(lambda start: None, lambda make, ended: saved.append(make()))
+
+
+def from_checkpoint(checkpoint, saved=None):
+    keep = (lambda make, ended: None) if saved is None else (lambda make, ended: saved.append(make()))
+    return jaxnn.Checkpoints(lambda start: checkpoint, keep)
+
+
+def assert_same(a, b):
+    """Results of `fit` and its kind, bit for bit."""
+    jax.tree.map(np.testing.assert_array_equal, *(jax.tree.map(_numbers, tuple(r)) for r in (a, b)))
+
+
+def _numbers(leaf):
+    is_key = isinstance(leaf, jax.Array) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+
+
+TRAININGS = {
+    "fit": fit,
+    "fit, reports of two epochs": partial(fit, report_every=2),
+    "fit, the last report shorter": partial(fit, report_every=4),
+    "fit_stream": fit_stream,
+    "fit_stream, reports of four epochs": partial(fit_stream, report_every=4),
+    "fit_population": fit_population,
+    "fit_population, own shuffles": partial(fit_population, shuffle="own"),
+    "fit_population, in chunks": partial(fit_population, chunk=4),
+    "fit_population, one diverges": partial(fit_population, rates=(1e-2, 1e38)),
+}
+
+
+@pytest.mark.parametrize("train", TRAININGS.values(), ids=TRAININGS)
+def test_ends_as_without_an_interruption_wherever_it_was(train):
+    saved = []
+    whole = train(checkpoints=recorder(saved))
+    assert_same(train(), whole)  # keeping checkpoints changes nothing
+    assert len(saved) == len(whole.history)
+    for i, checkpoint in enumerate(saved):
+        again, told = [], []
+        picked_up = train(checkpoints=from_checkpoint(checkpoint, again), callback=told.append)
+        assert_same(picked_up, whole)
+        assert len(again) == len(saved) - 1 - i  # nothing is done twice
+        assert [report["epoch"] for report in told] == [report["epoch"] for report in whole.history]
+
+
+def test_a_population_that_diverged_did_so():
+    assert None in (found := fit_population(rates=(1e-2, 1e38)).diverged_at)
+    assert any(at is not None for at in found)
+
+
+@pytest.mark.parametrize("reports", [2, 4, 5])
+def test_early_stopping_and_its_best_params_survive(reports):
+    distances = [3.0, 2.0, 1.0, 5.0, 4.0, 0.0]
+
+    def measuring(calls):
+        rest = iter(calls)
+        return lambda params: {"distance": next(rest)}
+
+    saved = []
+    whole = fit(evaluate=measuring(distances), stop_early=PATIENT, checkpoints=recorder(saved))
+    assert (whole.best_epoch, whole.stopped_by, len(saved)) == (3, "patience", 5)
+    there = from_checkpoint(saved[reports - 1])
+    assert_same(fit(evaluate=measuring(distances[reports:]), stop_early=PATIENT, checkpoints=there), whole)
+
+
+@pytest.mark.parametrize("train", [fit, fit_stream])
+@pytest.mark.parametrize("stopped_by", ["divergence", "callback"])
+def test_a_training_that_ended_is_not_gone_on_with(train, stopped_by):
+    plans = {"divergence": {"optimizer": optax.sgd(1e38)}, "callback": {"callback": lambda entry: entry["epoch"] == 2}}
+    saved, again = [], []
+    whole = train(checkpoints=recorder(saved), **plans[stopped_by])
+    assert whole.stopped_by == stopped_by
+    assert_same(train(checkpoints=from_checkpoint(saved[-1], again), **plans[stopped_by]), whole)
+    assert not again
+
+
+def test_more_epochs_go_on_from_the_end():
+    saved = []
+    fit(optimizer=optax.adam(0.01), checkpoints=recorder(saved))
+    more = fit(optimizer=optax.adam(0.01), epochs=9, checkpoints=from_checkpoint(saved[-1]))
+    assert_same(more, fit(optimizer=optax.adam(0.01), epochs=9))
+
+
+@pytest.mark.parametrize("train", [fit, partial(fit_stream, report_every=4), fit_population])
+def test_save_is_told_of_the_end(train):
+    told = []
+    train(checkpoints=jaxnn.Checkpoints(lambda start: None, lambda make, ended: told.append(ended)))
+    assert told == [False] * (len(told) - 1) + [True]
+
+
+def test_what_save_raises_ends_the_training():
+    def stop(make, ended):
+        raise InterruptedError(f"after epoch {make().history[-1]['epoch']}")
+
+    with pytest.raises(InterruptedError, match="after epoch 1"):
+        fit(checkpoints=jaxnn.Checkpoints(lambda start: None, stop))
+
+
+def test_a_checkpoint_of_another_training_is_refused():
+    saved = []
+    fit(epochs=1, checkpoints=recorder(saved))
+    there = from_checkpoint(saved[0])
+    with pytest.raises(ValueError, match="another training: its state is a PyTreeDef"):
+        fit(optimizer=optax.sgd(0.1), checkpoints=there)
+    with pytest.raises(ValueError, match="another training: state.key is another random key"):
+        jaxnn.fit(OBJECTIVE, OPTIMIZER, START, X, Y, key=jax.random.key(2), epochs=1, checkpoints=there)
+    wider = jaxnn.mlp((5, 9, 1), "tanh", dropout_rate=0.2)
+    objective = jaxnn.objective(wider.network, wider.loss)
+    with pytest.raises(ValueError, match=r"params\[0\]\['W'\] is float32 \(8, 5\), expected float32 \(9, 5\)"):
+        jaxnn.fit(objective, OPTIMIZER, wider.init(KEY), X, Y, key=KEY, epochs=1, checkpoints=there)
+    best = saved[0]._replace(best=0, best_state=saved[0].state._replace(params=()))
+    with pytest.raises(ValueError, match="another training"):
+        fit(checkpoints=from_checkpoint(best))
