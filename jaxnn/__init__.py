@@ -62,6 +62,7 @@ from jaxnn.early_stopping import EarlyStopping
 from jaxnn.flatten import flatten, flatten_backward, flatten_forward
 from jaxnn.layer import Layer, differentiable, recompute, residual, stateless, with_dtype
 from jaxnn.learning_curve import LearningCurve, learning_curve
+from jaxnn.loss_scale import LossScale, loss_scale, with_loss_scale
 from jaxnn.losses import (
     Loss,
     binary_cross_entropy,
@@ -109,6 +110,7 @@ __all__ = [
     "Layer",
     "LearningCurve",
     "Loss",
+    "LossScale",
     "Member",
     "Model",
     "Objective",
@@ -180,6 +182,7 @@ __all__ = [
     "learning_curve",
     "log_loss",
     "logistic_regression",
+    "loss_scale",
     "make_epoch",
     "make_step",
     "make_steps",
@@ -234,4 +237,5 @@ __all__ = [
     "tanh_forward",
     "train_state",
     "with_dtype",
+    "with_loss_scale",
 ]

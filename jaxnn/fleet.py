@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxnn.nonfinite import Divergence, first_not_finite
-from jaxnn.optimizers import skip_nonfinite
+from jaxnn.optimizers import skip_nonfinite, skips
 from jaxnn.training import (
     TrainState,
     batch_at,
@@ -51,7 +51,9 @@ class Plan(NamedTuple):
     def made(self, h: PyTree) -> Any:
         """A member as it is trained."""
         member = self.member(h)
-        return member._replace(optimizer=skip_nonfinite(member.optimizer)) if self.skip else member
+        if not self.skip or skips(member.optimizer, member.params):
+            return member
+        return member._replace(optimizer=skip_nonfinite(member.optimizer))
 
     def start(self, h: PyTree) -> TrainState:
         """A member's state before its first step; h leaves (...), its own hyperparameters."""

@@ -206,6 +206,11 @@ def skipped_updates(opt_state: Any) -> Array | None:
     return next((leaf.total_notfinite for leaf in leaves if _counts_skipped(leaf)), None)
 
 
+def skips(optimizer: optax.GradientTransformation, params: Any) -> bool:
+    """Whether the optimiser already leaves out what is not finite; a scalar decision, nothing is computed."""
+    return skipped_updates(jax.eval_shape(optimizer.init, params)) is not None
+
+
 def _counts_skipped(node: Any) -> bool:
     return isinstance(node, optax.ApplyIfFiniteState)
 

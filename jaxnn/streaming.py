@@ -119,7 +119,7 @@ def fit_stream(
             f"prefetch is how many groups wait on the device, a whole number of at least 0, got {prefetch}"
         )
     batches = _of_one_size(_by_epoch(batches))
-    optimizer = handling_nan(optimizer, on_nan)
+    optimizer = handling_nan(optimizer, params, on_nan)
     programs = _group_programs(objective, optimizer, gradients, on_nan == "skip")
     state, history, losses, _, _, stopped_by, diverged_at = loaded(
         checkpoints, train_state(params, optimizer, key), callback

@@ -12,9 +12,10 @@ import optax
 from jaxnn.checkpoint import Checkpoint, Checkpoints, loaded
 from jaxnn.data import batch_indices, check_batch
 from jaxnn.early_stopping import EarlyStopping
+from jaxnn.loss_scale import loss_scale
 from jaxnn.nonfinite import Divergence, Seen, first_not_finite, see, see_leaves
 from jaxnn.objective import Objective, gradients_by
-from jaxnn.optimizers import skip_nonfinite, skipped_updates
+from jaxnn.optimizers import skip_nonfinite, skipped_updates, skips
 from jaxnn.typing import Array, Batch, Key, Params, PyTree
 
 Step = Callable[["TrainState", Batch], tuple["TrainState", Array]]
@@ -91,7 +92,7 @@ def make_step(objective: Objective, optimizer: optax.GradientTransformation, gra
 
     def step(state, batch):
         key = _step_key(state)
-        loss, grads = value_and_grad(state.params, batch, key)
+        loss, grads = value_and_grad(state.params, batch, key, *_scale_of(state))
         updates, opt_state = optimizer.update(
             grads,
             state.opt_state,
@@ -302,7 +303,7 @@ def fit(
     shuffle = shuffle and batch_size is not None
     objective.check(params, data)
     data = jax.device_put(data)
-    optimizer = handling_nan(optimizer, on_nan)
+    optimizer = handling_nan(optimizer, params, on_nan)
     programs = _epoch_programs(objective, optimizer, gradients, size, shuffle, on_nan == "skip")
     state, history, losses, best, best_state, stopped_by, diverged_at = loaded(
         checkpoints, train_state(params, optimizer, key), callback
@@ -357,6 +358,11 @@ _STEPS, _SHUFFLES = 0, 1
 
 def _step_key(state: TrainState) -> Key:
     return jax.random.fold_in(jax.random.fold_in(state.key, _STEPS), state.step)
+
+
+def _scale_of(state: TrainState) -> tuple[Array, ...]:
+    scale = loss_scale(state.opt_state)
+    return () if scale is None else (scale,)
 
 
 def _shuffle_key(key: Key, epoch: Array) -> Key:
@@ -453,10 +459,10 @@ def is_sound(losses: Array, params: Params, skip: bool) -> Array:
     return all_finite(params) if skip else jnp.isfinite(losses).all() & all_finite(params)
 
 
-def handling_nan(optimizer: optax.GradientTransformation, on_nan: str) -> optax.GradientTransformation:
+def handling_nan(optimizer: optax.GradientTransformation, params: Params, on_nan: str) -> optax.GradientTransformation:
     """The optimizer, which skips by itself where that is asked for; the same object each time."""
     check_on_nan(on_nan)
-    return _skipping(optimizer) if on_nan == "skip" else optimizer
+    return optimizer if on_nan == "stop" or skips(optimizer, params) else _skipping(optimizer)
 
 
 def check_on_nan(on_nan: Any) -> None:
@@ -540,10 +546,10 @@ def make_watch(
 
     def watch(state, batch):
         params, key = state.params, _step_key(state)
-        loss, grads = value_and_grad(params, batch, key)
+        loss, grads = value_and_grad(params, batch, key, *_scale_of(state))
         after, _ = step(state, batch)
         # Last those that every objective has: what it did not see itself shows there.
-        inside = [*objective.watch(params, batch, key), see("loss", loss, params)]
+        inside = [*objective.watch(params, batch, key, *_scale_of(state)), see("loss", loss, params)]
         gradient, update = see_leaves("gradient", grads, params), see_leaves("update", after.params, (params, grads))
         return [*see_leaves("params", params, params), *inside, *gradient, *update]
 
