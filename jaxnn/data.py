@@ -170,7 +170,8 @@ def fit_standardizer(x: Any, *, per_channel: bool = False) -> Standardizer:
       and so becomes 0.
 
     Raises:
-      ValueError: no examples, values that are not finite, or, by channel, inputs without an axis of channels.
+      ValueError: no examples, values that are not finite, deviations so large that they cannot be divided by, or, by
+        channel, inputs without an axis of channels.
 
     Example:
       >>> import numpy as np
@@ -198,6 +199,12 @@ def fit_standardizer(x: Any, *, per_channel: bool = False) -> Standardizer:
     # A constant feature's computed deviation can be rounding noise; dividing by that would make the feature noise too.
     constant = (wide == wide[:1]).all(axis=0)
     mean, std = np.where(constant, wide[0], mean).astype(dtype), np.where(constant, 1, std).astype(dtype)
+    if (std > 1 / jnp.finfo(dtype).tiny).any():
+        # A compiled program may divide by the reciprocal, which is subnormal, and so 0 to it.
+        raise ValueError(
+            f"x has a feature of standard deviation {std.max():.3g}, too large to divide by in {std.dtype}: "
+            "scale it first"
+        )
     # A deviation too small for the dtype is 0 there; subnormal numbers are 0 to a compiled program.
     return Standardizer(mean, np.where(std < jnp.finfo(dtype).tiny, 1, std).astype(dtype))
 
