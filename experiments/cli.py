@@ -1,26 +1,20 @@
-"""The command line: help, list, run, sweep, compare, predict. The user's mistakes are one line on stderr."""
+"""The command line: what each command does with its arguments. The user's mistakes are one line on stderr."""
 
-import contextlib
 import importlib
 import os
-import platform
 import shlex
+import signal
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from experiments import compilation_cache
-from experiments.catalog import FIELDS, Experiment, experiments
-from experiments.events import EventFile, check_installed
+from experiments.catalog import FIELDS, experiments
 from experiments.options import CacheOptions, RunOptions, parse
-from experiments.recorded import FORMAT_VERSION
-from experiments.run_folder import RunError, RunFolder
+from experiments.run_folder import RunError
 from experiments.run_page import FILE as PAGE
-from experiments.run_page import write_run_page
+from experiments.running import Start, carry_out, reason_of
 
 # What was typed: scripts/run says its own name.
 PROG = os.environ.get("JAXNN_PROG", "python -m experiments")
@@ -34,6 +28,9 @@ usage: {prog} COMMAND
   run NAME --help       what it asks, and its options
   sweep DATA [OPTIONS]  train networks over ranges of hyperparameters, and rank them
   sweep --help          the data sets, how ranges are written, and the options
+  resume RUN            go on with a run that was interrupted, to the end that it would have had
+  repeat RUN            run an experiment again as RUN says, and say whether the same came out, bit for bit
+  repeat --help         what is compared, and the options
   compare RUN RUN ...   runs of one experiment side by side, and on a page with their learning curves
   compare --help        the options
   predict RUN IMAGE     classify a photo (PNG or JPEG) by the networks of a run of catvnoncat
@@ -44,45 +41,13 @@ experiments:
 {experiments}
 
 Exit status: 0 done; 1 the run failed (it diverged, or its gradients were wrong); 2 bad arguments or data;
-130 interrupted. Results go to stdout, progress and errors to stderr.
+130 interrupted by Ctrl-C, 143 by SIGTERM; a training stops after its epoch, and `resume` goes on from there.
+Results go to stdout, progress and errors to stderr.
 Compiled programs are kept in the user's cache folder for the next start, {megabytes} MB at most; the option
 --no-compilation-cache compiles everything afresh."""
 
 
-COMMANDS = "list, run, sweep, compare and predict"
-
-
-class Start:
-    """Makes the run's folder, with its config.json, when the experiment says that its data are in order."""
-
-    def __init__(self, name: str, options: RunOptions, argv: Sequence[str]) -> None:
-        self.name, self.options, self.argv = name, options, argv
-        self.folder: RunFolder | None = None
-        self.events: EventFile | None = None
-
-    def __call__(self) -> RunFolder:
-        now = datetime.now().astimezone()
-        config = {
-            "format_version": FORMAT_VERSION,
-            "experiment": self.name,
-            "command": f"{PROG} {shlex.join(self.argv)}",
-            "started": now.isoformat(timespec="seconds"),
-            "options": {
-                key: str(value) if isinstance(value, Path) else value for key, value in asdict(self.options).items()
-            },
-            **_surroundings(),
-        }
-        self.folder = RunFolder(self.options.runs_dir, self.name, now)
-        self.folder.write_json("config.json", config)
-        if self.options.tensorboard:
-            self.events = EventFile(self.folder.path)
-            self.folder.listeners.append(self.events)
-        return self.folder
-
-    def close(self) -> None:
-        """Write what is still to be written of the run."""
-        if self.events:
-            self.events.close()
+COMMANDS = "list, run, sweep, resume, repeat, compare and predict"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -116,6 +81,10 @@ def _command(argv: list[str]) -> int:
             return _complain(f"{asked}: there are {', '.join(experiments())}")
         case ["sweep", *rest]:
             return _sweep(rest, argv)
+        case ["resume", *rest]:
+            return _resume(rest)
+        case ["repeat", *rest]:
+            return _repeat(rest, argv)
         case ["compare", *rest]:
             return _compare(rest)
         case ["predict", *rest]:
@@ -126,16 +95,11 @@ def _command(argv: list[str]) -> int:
 
 
 def _run(name: str, rest: list[str], argv: list[str]) -> int:
-    experiment = experiments()[name]
-
-    def work(options: RunOptions, start: Start) -> None:
-        importlib.import_module(f"experiments.{name}.run").run(options, start)
-
     def read() -> RunOptions | None:
         declared = importlib.import_module(f"experiments.{name}")
-        return parse(declared.Options, rest, prog=f"{PROG} run {name}", description=experiment.paragraphs)
+        return parse(declared.Options, rest, prog=f"{PROG} run {name}", description=experiments()[name].paragraphs)
 
-    return _work(experiment, read, work, argv)
+    return _carry_out(lambda: (options := read()) and Start(name, options, f"{PROG} {shlex.join(argv)}"))
 
 
 def _sweep(rest: list[str], argv: list[str]) -> int:
@@ -147,61 +111,65 @@ def _sweep(rest: list[str], argv: list[str]) -> int:
         asked = f"there are no data {name!r} to sweep on" if name else "sweep takes the name of a data set"
         return _complain(f"{asked}: there are {', '.join(sweep.DATA)}")
 
-    def work(options: RunOptions, start: Start) -> None:
-        importlib.import_module("experiments.sweep.run").run(name, options, start)
-
     def read() -> RunOptions | None:
         return parse(sweep.Options, rest, prog=f"{PROG} sweep {name}", description=sweep.description(name))
 
-    return _work(Experiment(f"sweep-{name}", sweep.HEADER.format(name)), read, work, argv)
+    return _carry_out(lambda: (options := read()) and Start(f"sweep-{name}", options, f"{PROG} {shlex.join(argv)}"))
 
 
-Work = Callable[[RunOptions, Start], None]
+def _resume(rest: list[str]) -> int:
+    def start() -> Start | None:
+        resume = importlib.import_module("experiments.resume")
+        options = parse(resume.Options, rest, prog=f"{PROG} resume", description=resume.__doc__)
+        return options and resume.Resumed(options.run, _say)
+
+    return _carry_out(start)
 
 
-def _work(experiment: Experiment, read: Callable[[], RunOptions | None], work: Work, argv: list[str]) -> int:
-    """Read the options, and do the work in a folder of its own, unless help was all that was wanted."""
-    start = None
+def _repeat(rest: list[str], argv: list[str]) -> int:
+    repeat = importlib.import_module("experiments.repeat")
     try:
-        options = read()
+        options = parse(repeat.Options, rest, prog=f"{PROG} repeat", description=repeat.__doc__)
         if options is None:
             return 0
-        if options.tensorboard:
-            check_installed()
-        _set_compilation_cache(options)
-        start = Start(experiment.name, options, argv)
-        _work_to_page(experiment, work, options, start)
+        asked = repeat.asked_for(options)
+        start = Start(asked.experiment, asked.options, f"{PROG} {shlex.join(argv)}")
+    except (ValueError, OSError) as error:
+        return _complain(error)
+    status = _carry_out(lambda: start)
+    # A run that failed as the other did is repeated well.
+    if status not in (0, 1):
+        return status
+    matched, told = repeat.verdict(asked, options.run, start.folder.path)
+    print(*("".join(c if c.isprintable() else "\ufffd" for c in line) for line in told), sep="\n")
+    return 0 if matched else 1
+
+
+def _carry_out(begin: Callable[[], Start | None]) -> int:
+    """Do the work of what `begin` gives, to the last page; nothing where it gives nothing: help was all there was."""
+    start = None
+    try:
+        start = begin()
+        if start is None:
+            return 0
+        _set_compilation_cache(start.options)
+        carry_out(start, _say)
     except RunError as failure:
         return _complain(failure, 1)
-    except KeyboardInterrupt:
-        kept = f"; what was done is in {start.folder.path}" if start and start.folder else ""
-        return _complain(f"interrupted{kept}", 130)
+    except KeyboardInterrupt as stop:
+        return _complain(f"interrupted{_kept(start)}", 128 + getattr(stop, "signum", signal.SIGINT))
     except (ValueError, OSError) as error:
         # Once the data were accepted, a ValueError is a mistake of ours, and its traceback is wanted.
         if isinstance(error, ValueError) and start and start.folder:
             raise
-        return _complain(error)
+        return _complain(f"{reason_of(error)}{_kept(start)}")
     print(f"results in {start.folder.path}; {PAGE} shows them on one page")
     return 0
 
 
-def _work_to_page(experiment: Experiment, work: Work, options: RunOptions, start: Start) -> None:
-    """The run, and last its page, whatever came of it."""
-    stopwatch = importlib.import_module("experiments.timing").Stopwatch()
-    try:
-        work(options, start)
-    except BaseException as error:
-        if start.folder:
-            reason = "interrupted" if isinstance(error, KeyboardInterrupt) else _reason(error)
-            # On a full disk, say, no page: what ended the run is what is told.
-            with contextlib.suppress(OSError):
-                write_run_page(start.folder, experiment, str(reason) or type(error).__name__)
-        raise
-    finally:
-        start.close()
-    print(f"\n{stopwatch}")
-    start.folder.add_timings(str(stopwatch))
-    write_run_page(start.folder, experiment)
+def _kept(start: Start | None) -> str:
+    """How to go on with an interrupted run, where there is one."""
+    return f"; go on by: {PROG} resume {shlex.quote(str(start.folder.path))}" if start and start.folder else ""
 
 
 def _compare(rest: list[str]) -> int:
@@ -235,7 +203,7 @@ def _set_compilation_cache(options: CacheOptions) -> None:
     try:
         compilation_cache.turn_on()
     except (OSError, ImportError, RuntimeError) as error:
-        _say(f"note: compiled programs are not kept: {_reason(error)}")
+        _say(f"note: compiled programs are not kept: {reason_of(error)}")
 
 
 def _help() -> str:
@@ -256,36 +224,9 @@ def _listing(experiment: Any) -> str:
 
 
 def _complain(error: object, status: int = 2) -> int:
-    _say(f"error: {_reason(error)}")
+    _say(f"error: {reason_of(error)}")
     return status
-
-
-def _reason(error: object) -> object:
-    named = isinstance(error, OSError) and error.filename is not None and error.strerror
-    return f"{error.filename}: {error.strerror}" if named else error
 
 
 def _say(line: str) -> None:
     print(" ".join(line.split()), file=sys.stderr)
-
-
-def _surroundings() -> dict[str, Any]:
-    """What the result may depend on beside the options."""
-    import jax
-    import numpy
-    import optax
-
-    import jaxnn
-
-    device = jax.devices()[0]
-    return {
-        "versions": {
-            "jaxnn": jaxnn.__version__,
-            "jax": jax.__version__,
-            "optax": optax.__version__,
-            "numpy": numpy.__version__,
-            "python": platform.python_version(),
-        },
-        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
-        "compilation_cache": compilation_cache.in_use(),
-    }

@@ -38,7 +38,7 @@ class StoredNetwork(NamedTuple):
 
 
 def encode(network: StoredNetwork) -> bytes:
-    """The bytes of a safetensors file."""
+    """The bytes of a safetensors file: the same for the same network."""
     spec = network.spec
     arrays = jax.device_get(jaxnn.params_to_arrays(spec.model().network, network.params))
     # In C order: a matrix that XLA hands over transposed would be stored by its memory, as another matrix.
@@ -54,7 +54,15 @@ def encode(network: StoredNetwork) -> bytes:
         "classes": json.dumps(network.classes),
         "image_shape": json.dumps(network.image_shape),
     }
-    return save(tensors, metadata)
+    return _sorted(save(tensors, metadata))
+
+
+def _sorted(data: bytes) -> bytes:
+    """The same file with its table of contents in order: the package writes metadata in one that it draws at random."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    contents = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    contents += b" " * (-len(contents) % 8)  # so that numbers begin where a machine can read them in place
+    return len(contents).to_bytes(8, "little") + contents + data[end:]
 
 
 def load(path: Path) -> StoredNetwork:

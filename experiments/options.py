@@ -26,6 +26,10 @@ class RunOptions(CacheOptions):
 
     runs_dir: Path = Path("runs")
     """Where the run's results folder is made."""
+    checkpoint_every: float = 60.0
+    """Seconds between checkpoints, from which `resume` goes on; a shorter run writes none. 0 for never."""
+    keep: int = 2
+    """Checkpoints kept of each training, the latest; those of a finished run are removed."""
     tensorboard: bool = False
     """Write the metrics as an event file for TensorBoard too; needs tensorboardX."""
 

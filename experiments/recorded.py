@@ -118,11 +118,9 @@ def _options(declared: type[RunOptions], values: dict[str, Any]) -> RunOptions:
     for name in values:
         if name not in names:
             raise ValueError(f"the option {_shown(name)} is none of {', '.join(names)}: {other}")
-    for name in names:
-        if name not in values:
-            raise ValueError(f"the option {name!r} is missing: {other} Write the value that the run had")
     hints = get_type_hints(declared)
-    return declared(**{name: _value(name, values[name], hints[name]) for name in names})
+    # An older run lacks what was added since: with its default, an option does what was done before there was one.
+    return declared(**{name: _value(name, value, hints[name]) for name, value in values.items()})
 
 
 def _value(name: str, value: Any, hint: Any) -> Any:

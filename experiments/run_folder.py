@@ -3,11 +3,19 @@
 import json
 import math
 import os
+import shutil
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    import jaxnn
+
+METRICS = "metrics.jsonl"
+EVENTS = "events.out.tfevents.*"
+UNFINISHED = ".unfinished"
+CHECKPOINTS = "checkpoints"
 TIMINGS = "timings.txt"
 """Beside config.json and report.html the only file of a run that differs when it is repeated."""
 
@@ -17,19 +25,58 @@ class RunError(Exception):
 
 
 class RunFolder:
-    """The folder `<runs_dir>/<name>-<date>-<time>` of one run.
+    """The folder of one run, which is this process's alone until `finish`, or the process's end.
+
+    While the run is not finished, there is a file `.unfinished` in it, locked by whoever is at work on it. The lock is
+    the system's and dies with its process, so that one that was killed leaves none behind.
 
     Attributes:
       path: where it is.
       pictures: the caption of each picture in it, by file name.
       listeners: who else is told each line of metrics.
+      checkpoints: `checkpoints(training)` are those of the training of that name, for `fit` and its kind; `None` where
+        the run keeps none.
     """
 
-    def __init__(self, runs_dir: Path, name: str, now: datetime) -> None:
-        runs_dir.mkdir(parents=True, exist_ok=True)
-        self.path = _new_folder(runs_dir / f"{name}-{now:%Y%m%d-%H%M%S}")
+    def __init__(self, path: Path) -> None:
+        from filelock import FileLock, Timeout  # slow to import, so not for --help
+
+        self.path = path
+        self._lock = FileLock(path / UNFINISHED, timeout=0)
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise ValueError(f"{path} is being written by another process: wait for it, or stop it first") from None
         self.pictures: dict[str, str] = {}
         self.listeners: list[Callable[[dict[str, Any]], None]] = []
+        self.checkpoints: Callable[[str], jaxnn.Checkpoints | None] = lambda training: None
+
+    @classmethod
+    def new(cls, runs_dir: Path, name: str, now: datetime) -> "RunFolder":
+        """Make `<runs_dir>/<name>-<date>-<time>`, never one that was there."""
+        runs_dir.mkdir(parents=True, exist_ok=True)
+        return cls(_new_folder(runs_dir / f"{name}-{now:%Y%m%d-%H%M%S}"))
+
+    @classmethod
+    def reopened(cls, path: Path) -> "RunFolder":
+        """That of a run which was interrupted, to go on in.
+
+        The metrics start anew, since trainings that are picked up tell all their reports again.
+        """
+        folder = cls(path)
+        for old in (path / METRICS, *path.glob(EVENTS)):
+            old.unlink(missing_ok=True)
+        return folder
+
+    def finish(self) -> None:
+        """The run has ended by itself: it needs no checkpoints any more, and is nobody's."""
+        shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
+        (self.path / UNFINISHED).unlink(missing_ok=True)
+        self._lock.release()
+
+    def leave(self) -> None:
+        """Let others at it, unfinished."""
+        self._lock.release()
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write a file under a temporary name first, so that nobody ever sees half of it."""
@@ -58,14 +105,17 @@ class RunFolder:
     def log(self, **metrics: Any) -> None:
         """Add a line to metrics.jsonl. It is on disk when this returns, whatever becomes of the run."""
         line = _finite(metrics)
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        with (self.path / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
         for listen in self.listeners:
             listen(line)
 
 
-StartRun = Callable[[], RunFolder]
-"""An experiment calls it once, when its options and data are read and checked: refused, they leave no folder."""
+StartRun = Callable[..., RunFolder]
+"""An experiment calls it once, when its options and data are read and checked: refused, they leave no folder.
+
+It is told the files that the data were read from, where they came from any: config.json identifies them.
+"""
 
 
 def _new_folder(path: Path) -> Path:

@@ -44,7 +44,13 @@ class Beyond(NamedTuple):
     probabilities: np.ndarray
 
 
-def train(photos: Photos, show: Callable[[int], None], starts: int = STARTS, epochs: int = EPOCHS) -> Beyond:
+def train(
+    photos: Photos,
+    show: Callable[[int], None],
+    checkpoints: Callable[[str], jaxnn.Checkpoints | None] = lambda training: None,
+    starts: int = STARTS,
+    epochs: int = EPOCHS,
+) -> Beyond:
     """Train from so many starts; `show` is told the epochs done, those that early stopping saved included."""
     model = jaxnn.mlp(SPEC.sizes, SPEC.activation, init=SPEC.init, dropout_rate=0.2)
     plain = jaxnn.objective(model.network, model.loss)
@@ -79,6 +85,7 @@ def train(photos: Photos, show: Callable[[int], None], starts: int = STARTS, epo
             report_every=_EPOCHS_PER_REPORT,
             evaluate=lambda params, dev=dev: measure(params, dev),
             stop_early=_EARLY_STOPPING,
+            checkpoints=checkpoints(f"beyond-{start}"),
             callback=lambda entry, start=start: show(start * epochs + entry["epoch"]),
         )
         best = next(entry for entry in result.history if entry["epoch"] == result.best_epoch)

@@ -53,9 +53,10 @@ def run(options: Options, start: StartRun) -> None:
     """Train the three networks, and hold them against what was published."""
     check_at_least_one("seeds", options.seeds)
     trainings = {name: _training(network, options) for name, network in NETWORKS.items()}
-    photos = read_photos(find_files(options.data_dir))
+    files = find_files(options.data_dir)
+    photos = read_photos(files)
 
-    folder = start()
+    folder = start(files.values())
     rows, done = [], 0
     total = sum(training.iterations for training in trainings.values())
     with progress("catvnoncat", total + options.beyond * beyond.STARTS * beyond.EPOCHS) as show:
@@ -65,7 +66,8 @@ def run(options: Options, start: StartRun) -> None:
             done += training.iterations
         more = skipped_lines(options.on_nan, {row.network: row.skipped for row in rows})
         if options.beyond:
-            more += beyond.lines(beyond.train(photos, partial(_show, show, done, "beyond")), photos.test.y)
+            found = beyond.train(photos, partial(_show, show, done, "beyond"), folder.checkpoints)
+            more += beyond.lines(found, photos.test.y)
     report(rows, photos, folder, more)
 
 
@@ -105,7 +107,8 @@ def _train(name: str, training: Training, photos: Photos, folder: RunFolder, sho
     prove = make_proof(name, jaxnn.objective(model.network, model.loss))
     first = course_start(model, spec.sizes, published.scale)
     initial_difference = prove(first, photos.train)
-    population = train(model, training, first, photos.train, partial(_log, name, folder, show, training.on_nan))
+    log, checkpoints = partial(_log, name, folder, show, training.on_nan), folder.checkpoints(name)
+    population = train(model, training, first, photos.train, log, checkpoints)
     _store(name, spec, photos, population, folder)
     trained = jax.device_get(population.member(0).params)
     return Row(
@@ -128,6 +131,7 @@ def train(
     first: Any,
     data: jaxnn.Batch,
     log: Callable[[dict[str, Any]], bool | None],
+    checkpoints: jaxnn.Checkpoints | None = None,
 ) -> jaxnn.Population:
     """Full-batch training from the params `first`, then from random keys 0, 1, ..., all as one program."""
 
@@ -154,6 +158,7 @@ def train(
         report_every=ITERATIONS_PER_REPORT,
         callback=log,
         on_nan=training.on_nan,
+        checkpoints=checkpoints,
     )
 
 

@@ -38,7 +38,10 @@ def run(options: Options, start: StartRun) -> None:
     members = jaxnn.grid(width=WIDTHS, seed=range(options.seeds))
     with progress("hidden_units", options.iterations) as show:
         population = jaxnn.fit_population(
-            member, members, train.x, train.y, callback=lambda report: show(report["epoch"], ""), **plan
+            *(member, members, train.x, train.y),
+            callback=lambda report: show(report["epoch"], ""),
+            checkpoints=folder.checkpoints("widths"),
+            **plan,
         )
     results = [_result("logistic regression", logistic, jax.tree.map(lambda a: a[None], line.params), train, fresh)]
     for width in WIDTHS:

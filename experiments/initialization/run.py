@@ -45,7 +45,9 @@ def run(options: Options, start: StartRun) -> None:
 
     folder = start()
     with progress("initialization", options.steps) as show:
-        population = train(options, data["train"], lambda report: show(report["step"], ""))
+        population = train(
+            options, data["train"], lambda report: show(report["step"], ""), folder.checkpoints("starts")
+        )
     accuracy = {part: _accuracies(population.params, batch, options.seeds) for part, batch in data.items()}
     _report(accuracy, population, data["train"], folder)
 
@@ -61,7 +63,9 @@ def rings() -> dict[str, jaxnn.Batch]:
     return {part: jaxnn.Batch(x.astype(np.float32), y) for part, (x, y) in parts.items()}
 
 
-def train(options: Options, data: jaxnn.Batch, callback: Any) -> jaxnn.Population:
+def train(
+    options: Options, data: jaxnn.Batch, callback: Any, checkpoints: jaxnn.Checkpoints | None = None
+) -> jaxnn.Population:
     """All starts and seeds, the seeds of a start side by side."""
     layers = list(zip(SIZES, SIZES[1:], strict=False))
     deviations = jnp.array([[deviation(*sizes) for sizes in layers] for deviation in STARTS.values()])
@@ -75,7 +79,11 @@ def train(options: Options, data: jaxnn.Batch, callback: Any) -> jaxnn.Populatio
     members = jaxnn.grid(start=range(len(STARTS)), seed=range(options.seeds))
     every = max(1, options.steps // REPORTS)
     return jaxnn.fit_population(
-        member, members, data.x, data.y, epochs=options.steps, report_every=every, callback=callback
+        *(member, members, data.x, data.y),
+        epochs=options.steps,
+        report_every=every,
+        callback=callback,
+        checkpoints=checkpoints,
     )
 
 

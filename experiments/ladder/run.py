@@ -136,6 +136,7 @@ def _climb(
         callback=log,
         stop_early=stop_early,
         on_nan=options.on_nan,
+        checkpoints=folder.checkpoints(rung.file.removesuffix(network_file.SUFFIX)),
     )
     _store(rung, fit, folder)
     row = Row(

@@ -40,7 +40,7 @@ def run(options: Options, start: StartRun) -> None:
         raise ValueError(f"--batch-size must be 1 to {len(train.x)}, the training images, got {preset.batch_size}")
     test = None if options.dev else read_images(paths["test"])
 
-    folder = start()
+    folder = start(paths["train"] if options.dev else (*paths["train"], *paths["test"]))
     model = preset.model()
     targets = train.y if preset.output == "softmax" else np.eye(10, dtype=np.float32)[train.y]
     population, difference = _train(options, preset, model, jaxnn.Batch(train.x, targets), held_out, folder)
@@ -134,6 +134,7 @@ def _train(
             on_nan=options.on_nan,
             evaluate=evaluate,
             callback=partial(_log, folder, show, options.on_nan),
+            checkpoints=folder.checkpoints(options.preset),
         )
     return population, max(before, prove(population.member(0).params, batch))
 

@@ -43,7 +43,7 @@ def run(options: Options, start: StartRun) -> None:
 
     folder = start()
     with progress("regularization", options.steps) as show:
-        population = train(options, pool, lambda report: show(report["step"], ""))
+        population = train(options, pool, lambda report: show(report["step"], ""), folder.checkpoints("kinds"))
     measured = _measure(population, pool, test, options.seeds)
     _report(measured, population, pool, folder)
 
@@ -67,7 +67,9 @@ def network(dropout_rate: Any = 0.5) -> jaxnn.Model:
     return jaxnn.mlp(SIZES, "relu", init="he", dropout_rate=dropout_rate)
 
 
-def train(options: Options, pool: jaxnn.Batch, callback: Any) -> jaxnn.Population:
+def train(
+    options: Options, pool: jaxnn.Batch, callback: Any, checkpoints: jaxnn.Checkpoints | None = None
+) -> jaxnn.Population:
     """All kinds and seeds: what has the same seed has the same start and the same points."""
 
     def member(h):
@@ -81,7 +83,11 @@ def train(options: Options, pool: jaxnn.Batch, callback: Any) -> jaxnn.Populatio
     members = {"l2": l2, "dropout": dropout, "seed": np.tile(seed, len(KINDS))}
     every = max(1, options.steps // REPORTS)
     return jaxnn.fit_population(
-        member, members, pool.x, pool.y, epochs=options.steps, report_every=every, callback=callback
+        *(member, members, pool.x, pool.y),
+        epochs=options.steps,
+        report_every=every,
+        callback=callback,
+        checkpoints=checkpoints,
     )
 
 

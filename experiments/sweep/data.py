@@ -11,7 +11,8 @@ from experiments.ladder.data import load_datasets
 class Dataset(NamedTuple):
     """A classification problem, ready for training: x (m, n_in) float32, y (m,) class numbers.
 
-    `classes`, `image_shape` and `standardizer` are those of the winner's `StoredNetwork`.
+    `classes`, `image_shape` and `standardizer` are those of the winner's `StoredNetwork`; `files` are what all this was
+    read from, if any.
     """
 
     train: jaxnn.Batch
@@ -20,6 +21,7 @@ class Dataset(NamedTuple):
     classes: tuple[str, ...]
     image_shape: tuple[int, ...] | None = None
     standardizer: jaxnn.Standardizer | None = None
+    files: tuple[Path, ...] = ()
 
 
 def load(name: str, split_seed: int, data_dir: Path | None) -> Dataset:
@@ -45,16 +47,19 @@ def _scikit_learns(i: int) -> Callable[[int, Path | None], Dataset]:
 def _catvnoncat(split_seed: int, data_dir: Path | None) -> Dataset:
     from experiments.catvnoncat.data import IMAGE_SHAPE, find_files, read_photos  # needs h5py, and the others do not
 
-    photos = read_photos(find_files(data_dir))
+    files = find_files(data_dir)
+    photos = read_photos(files)
     train, dev = jaxnn.split(photos.train.x, photos.train.y, (0.8, 0.2), seed=split_seed, stratify=True)
-    return Dataset(train, dev, photos.test, photos.classes, IMAGE_SHAPE)
+    return Dataset(train, dev, photos.test, photos.classes, IMAGE_SHAPE, files=tuple(files.values()))
 
 
 def _mnist(split_seed: int, data_dir: Path | None) -> Dataset:
     from experiments.mnist.data import CLASSES, find_files, read_images, split_dev
 
-    parts = {part: read_images(paths) for part, paths in find_files(data_dir).items()}
-    return Dataset(*split_dev(parts["train"], split_seed), parts["test"], CLASSES)
+    found = find_files(data_dir)
+    parts = {part: read_images(paths) for part, paths in found.items()}
+    files = tuple(path for paths in found.values() for path in paths)
+    return Dataset(*split_dev(parts["train"], split_seed), parts["test"], CLASSES, files=files)
 
 
 _LOADERS: dict[str, Callable[[int, Path | None], Dataset]] = {

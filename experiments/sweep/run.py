@@ -24,7 +24,7 @@ def run(name: str, options: Options, start: StartRun) -> None:
     data = load(name, options.split_seed, options.data_dir)
     if options.batch_size > len(data.train.x):
         raise ValueError(f"--batch-size must be 1 to {len(data.train.x)}, the training set, got {options.batch_size}")
-    folder = start()
+    folder = start(data.files)
     groups, trainings = groups_of(plan), []
     with progress(f"sweep {name}", len(groups) * options.epochs) as show:
         for i, group in enumerate(groups):
@@ -41,6 +41,7 @@ def run(name: str, options: Options, start: StartRun) -> None:
                 batch_size=options.batch_size,
                 callback=log,
                 on_nan=options.on_nan,
+                checkpoints=folder.checkpoints(f"{group.fixed['activation']}-{len(group.sizes)}"),
             )
     standings = rank(trainings)
     best = standings[0]

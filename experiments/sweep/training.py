@@ -90,6 +90,7 @@ def train(
     batch_size: int,
     callback: Callable[[dict[str, Any]], None],
     on_nan: OnNan = "stop",
+    checkpoints: jaxnn.Checkpoints | None = None,
 ) -> list[Training]:
     """Train a group as one population; points in the group's order, and seeds varying fastest.
 
@@ -119,6 +120,7 @@ def train(
         evaluate=lambda params, h: measure(params, h, dev),
         callback=callback,
         on_nan=on_nan,
+        checkpoints=checkpoints,
         chunk=max(1, PARAMS_AT_A_TIME // NetworkSpec(_sizes(data, group.sizes)).n_params),
     )
     params, last = jax.device_get(population.params), population.history[-1]

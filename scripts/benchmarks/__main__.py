@@ -11,6 +11,7 @@ BENCHMARKS = {
     "bfloat16": "MNIST trained in float32, and by with_dtype in bfloat16 and float16: test accuracies over seeds",
     "stream": "training from a memory map, in floats and in bytes, beside training on data in memory",
     "gradcheck-time": "how long checks take, and how much of that is compilation",
+    "faults": "a training that is killed at random moments, and what it left damaged: does it end the same?",
     "start": "the wait for an experiment's first steps by what the compilation cache holds; imports, help",
 }
 

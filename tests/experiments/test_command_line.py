@@ -26,7 +26,15 @@ def refused(capsys, *argv, status=2):
 def test_help_names_the_commands_and_the_experiments(capsys, argv):
     assert cli.main(argv) == 0
     out = capsys.readouterr().out
-    for word in ("list", "run NAME", "sweep DATA", "compare RUN RUN", "predict RUN IMAGE", *experiments()):
+    for word in (
+        "list",
+        "run NAME",
+        "sweep DATA",
+        "repeat RUN",
+        "compare RUN RUN",
+        "predict RUN IMAGE",
+        *experiments(),
+    ):
         assert word in out
 
 
@@ -38,6 +46,7 @@ def test_help_names_the_commands_and_the_experiments(capsys, argv):
         ["run", "ladder", "--help"],
         ["predict", "--help"],
         ["compare", "--help"],
+        ["repeat", "--help"],
         ["sweep", "--help"],
         ["run", "nothing"],
     ],
@@ -71,6 +80,8 @@ def test_there_are_experiments_and_each_header_is_complete():
         (["run", "ladder"], ["--epochs", "--batch-size", "--learning-rate", "--optimizer", "--seed", "--runs-dir"]),
         (["run", "catvnoncat"], ["--data-dir DIR", "--seeds", "--iterations", "--no-compilation-cache"]),
         (["compare"], ["RUN RUN ...", "--page FILE", "learning curves"]),
+        (["resume"], ["RUN", "bit for bit", "--no-compilation-cache"]),
+        (["repeat"], ["RUN", "--runs-dir", "--data-dir DIR", "bit for bit"]),
         (["predict"], ["RUN", "IMAGE", "--network", "squashed", "--no-compilation-cache"]),
     ],
 )
@@ -85,7 +96,7 @@ def test_each_command_explains_its_options(capsys, command, words):
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("frobnicate", "no command is called 'frobnicate': there are list, run, sweep, compare and predict"),
+        ("frobnicate", f"no command is called 'frobnicate': there are {cli.COMMANDS}"),
         ("run", "run takes the name of an experiment: there are "),
         ("run nothing", "no experiment is called 'nothing': there are "),
         ("list more", "list takes no arguments"),
@@ -136,10 +147,14 @@ def fails_in_training(monkeypatch, tmp_path, write_photos):
     return run
 
 
+def go_on(folder):
+    return f"go on by: {cli.PROG} resume {folder}\n"
+
+
 def test_ctrl_c_is_one_line_and_keeps_the_folder(capsys, tmp_path, fails_in_training):
     assert fails_in_training(KeyboardInterrupt()) == 130
     (folder,) = (tmp_path / "runs").iterdir()
-    assert capsys.readouterr().err == f"error: interrupted; what was done is in {folder}\n"
+    assert capsys.readouterr().err == f"error: interrupted; {go_on(folder)}"
     assert json.loads((folder / "config.json").read_text())["experiment"] == "catvnoncat"
 
 
@@ -149,9 +164,10 @@ def test_a_crash_of_ours_keeps_its_traceback(fails_in_training, error):
         fails_in_training(error)
 
 
-def test_a_full_disk_is_one_line(capsys, fails_in_training):
+def test_a_full_disk_is_one_line(capsys, tmp_path, fails_in_training):
     assert fails_in_training(OSError(28, "No space left on device", "runs/x")) == 2
-    assert capsys.readouterr().err == "error: runs/x: No space left on device\n"
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert capsys.readouterr().err == f"error: runs/x: No space left on device; {go_on(folder)}"
 
 
 def test_a_reader_that_has_enough_is_no_error():

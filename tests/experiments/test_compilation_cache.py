@@ -4,11 +4,11 @@ import json
 import os
 import subprocess
 import sys
-import warnings
 
 import jax
 import jax.numpy as jnp
 import pytest
+from caches import STATE, own_cache
 from jax.experimental.compilation_cache import compilation_cache as jax_cache
 from PIL import Image
 
@@ -17,25 +17,13 @@ from experiments import cli, compilation_cache, timing
 from experiments.ladder.report import Row, report
 from experiments.run_folder import RunFolder
 
-STATE = ("jax_enable_compilation_cache", "jax_compilation_cache_dir", *compilation_cache._SETTINGS)
-
 
 @pytest.fixture
-def caches(tmp_path, monkeypatch):
+def caches(tmp_path):
     """JAX's cache as a new process has it, and a folder of the test's own for caches."""
     pytest.importorskip("filelock")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
-    for name in STATE:
-        monkeypatch.delenv(name.upper(), raising=False)
-    before = {name: getattr(jax.config, name) for name in STATE}
-    jax.config.update("jax_enable_compilation_cache", True)
-    jax.config.update("jax_compilation_cache_dir", None)
-    jax_cache.reset_cache()
-    with warnings.catch_warnings():
-        yield tmp_path / "caches"
-    for name, value in before.items():
-        jax.config.update(name, value)
-    jax_cache.reset_cache()
+    with own_cache(tmp_path / "caches") as folder:
+        yield folder
 
 
 def square(x):

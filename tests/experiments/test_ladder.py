@@ -63,7 +63,7 @@ def test_config_says_what_was_run_and_where(done):
     assert config["experiment"] == "ladder"
     assert config["options"]["epochs"] == 4
     assert config["command"].startswith("python -m experiments run ladder --epochs 4")
-    assert set(config["versions"]) == {"jaxnn", "jax", "optax", "numpy", "python"}
+    assert set(config["versions"]) >= {"jaxnn", "source", "python", "jax", "jaxlib", "optax", "numpy", "scikit-learn"}
     assert config["device"]["platform"] == jax.default_backend()
 
 

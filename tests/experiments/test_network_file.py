@@ -34,6 +34,14 @@ def test_a_network_comes_back_as_it_was(stored):
     np.testing.assert_array_equal(back.standardizer.mean, np.arange(5.0))
 
 
+def test_the_same_network_is_stored_in_the_same_bytes(stored):
+    path, spec, params = stored
+    back = load_network(path)
+    written = {encode(back) for _ in range(20)}
+    assert written == {path.read_bytes()}
+    assert int.from_bytes(path.read_bytes()[:8], "little") % 8 == 0  # numbers begin where they can be read in place
+
+
 def test_weights_are_stored_by_their_values_not_by_their_memory(tmp_path):
     spec = NetworkSpec((2, 3))
     W = np.asfortranarray(np.arange(6, dtype=np.float32).reshape(3, 2))

@@ -20,7 +20,7 @@ def some_png(columns=1):
 
 @pytest.fixture
 def folder(tmp_path):
-    made = RunFolder(tmp_path, "ladder", datetime(2025, 1, 2, 3, 4, 5))
+    made = RunFolder.new(tmp_path, "ladder", datetime(2025, 1, 2, 3, 4, 5))
     config = {"experiment": "ladder", "command": HOSTILE, "options": {"a": HOSTILE, "n": 3, "no": None, "l": [1, 2]}}
     made.write_json("config.json", config)
     made.write_text("report.txt", f"a table\n{HOSTILE}\n")

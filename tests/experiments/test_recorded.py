@@ -7,7 +7,7 @@ from typing import get_type_hints
 
 import pytest
 
-from experiments import cli, sweep
+from experiments import running, sweep
 from experiments.catalog import experiments
 from experiments.recorded import FORMAT_VERSION, _declared, recorded
 
@@ -30,7 +30,7 @@ def test_options_come_back_as_they_were(name, tmp_path):
     assert len(changes) > len(fields(declared)) - 1
     for change in changes:
         options = replace(defaults, **change | {"tensorboard": False})
-        folder = cli.Start(name, options, ["run", name])()
+        folder = running.Start(name, options, f"run {name}")()
         found = recorded(folder.path)
         assert (found.experiment, found.options) == (name, options)
         assert repr(found.options) == repr(options)  # the types too: 1 is not 1.0
@@ -42,7 +42,7 @@ def run_with(tmp_path):
     """`make(text)`: a run's folder with that config.json; a function makes the text of a right one's contents."""
 
     def make(change):
-        folder = cli.Start("ladder", _declared("ladder")(runs_dir=tmp_path), ["run", "ladder"])().path
+        folder = running.Start("ladder", _declared("ladder")(runs_dir=tmp_path), "run ladder")().path
         file = folder / "config.json"
         if callable(change):
             config = json.loads(file.read_text())
@@ -76,6 +76,11 @@ def without(*path):
     return change
 
 
+def test_an_option_that_came_later_has_its_default(run_with):
+    found = recorded(run_with(without("options", "patience")))
+    assert found.options == replace(_declared("ladder")(), runs_dir=found.options.runs_dir)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -99,7 +104,6 @@ def without(*path):
         (lambda c: c.update(experiment="../ladder\n\n"), "no experiment is called"),
         (without("options"), "'options' must be an object, got nothing"),
         (lambda c: c.update(options=None), "'options' must be an object, got null"),
-        (without("options", "seed"), "the option 'seed' is missing"),
         (option(bogus=1), 'the option "bogus" is none of '),
         (option(__class__="x"), 'the option "__class__" is none of '),
         (option(epochs="60"), "the option 'epochs' must be a whole number, got \"60\""),
@@ -129,7 +133,7 @@ def test_a_number_beyond_all_floats_is_refused(run_with):
 
 
 def test_a_preset_is_one_of_those_there_are(tmp_path):
-    folder = cli.Start("mnist", _declared("mnist")(runs_dir=tmp_path), ["run", "mnist"])().path
+    folder = running.Start("mnist", _declared("mnist")(runs_dir=tmp_path), "run mnist")().path
     text = (folder / "config.json").read_text()
     (folder / "config.json").write_text(text.replace('"simard"', '"os"'))
     with pytest.raises(ValueError, match='must be one of lecun-linear, .*, got "os"'):

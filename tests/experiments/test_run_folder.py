@@ -11,19 +11,19 @@ NOW = datetime(2025, 1, 2, 3, 4, 5)
 
 
 def test_names_carry_the_time_and_are_never_reused(tmp_path):
-    names = [RunFolder(tmp_path / "new" / "runs", "ladder", NOW).path.name for _ in range(3)]
+    names = [RunFolder.new(tmp_path / "new" / "runs", "ladder", NOW).path.name for _ in range(3)]
     assert names == ["ladder-20250102-030405", "ladder-20250102-030405-2", "ladder-20250102-030405-3"]
 
 
 def test_json_has_null_for_what_is_not_finite(tmp_path):
-    folder = RunFolder(tmp_path, "x", NOW)
+    folder = RunFolder.new(tmp_path, "x", NOW)
     folder.write_json("a.json", {"a": [1.5, float("nan")], "b": (float("inf"), {"c": -float("inf")}), "d": "NaN"})
     read = json.loads((folder.path / "a.json").read_text(), parse_constant=pytest.fail)
     assert read == {"a": [1.5, None], "b": [None, {"c": None}], "d": "NaN"}
 
 
 def test_each_line_of_metrics_is_on_disk_at_once(tmp_path):
-    folder = RunFolder(tmp_path, "x", NOW)
+    folder = RunFolder.new(tmp_path, "x", NOW)
     for step in range(3):
         folder.log(step=step, loss=float("nan"))
         lines = (folder.path / "metrics.jsonl").read_text().splitlines()
@@ -31,7 +31,7 @@ def test_each_line_of_metrics_is_on_disk_at_once(tmp_path):
 
 
 def test_a_file_that_could_not_be_written_is_absent_and_the_old_one_kept(tmp_path, monkeypatch):
-    folder = RunFolder(tmp_path, "x", NOW)
+    folder = RunFolder.new(tmp_path, "x", NOW)
     folder.write_text("a.txt", "old")
 
     def full(*args):

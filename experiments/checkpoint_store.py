@@ -1,0 +1,215 @@
+"""The checkpoints of one training on disk, by Orbax: each is whole, or it is not there.
+
+A checkpoint is a folder named by a number, the latest the highest. It holds `arrays`, every array by its path in the
+`jaxnn.Checkpoint`, and `about`, JSON with the rest and a digest of everything, so that a flipped bit is found out.
+"""
+
+import hashlib
+import json
+import logging
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+
+import jaxnn
+
+FORMAT_VERSION = 1
+_SECONDS_FOR_STRAGGLERS = 0.1
+MOST_BYTES = 2**28
+"""Of what is not the training's state, whose size is known: a checkpoint may come from anybody."""
+
+
+class CheckpointStore:
+    """Writes in the background, one checkpoint at a time.
+
+    Args:
+      folder: where; made if need be.
+      keep: how many are kept, the latest.
+      say: told, in a line, of what was found damaged.
+    """
+
+    def __init__(self, folder: Path, keep: int, say: Callable[[str], None]) -> None:
+        # Orbax logs what it does as warnings, and errors come as exceptions too.
+        for name in ("absl", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, cleanup_tmp_directories=True)
+        self._folder, self._say = folder.absolute(), say
+        self._folder.mkdir(parents=True, exist_ok=True)
+        handlers = {"arrays": ocp.PyTreeCheckpointHandler(), "about": ocp.JsonCheckpointHandler()}
+        self._manager = ocp.CheckpointManager(self._folder, item_handlers=handlers, options=options)
+
+    def save(self, checkpoint: jaxnn.Checkpoint) -> None:
+        """Begin to write it, once the one before it is written."""
+        arrays, about = encoded(checkpoint)
+        latest = self._manager.latest_step()
+        items = ocp.args.Composite(arrays=ocp.args.PyTreeSave(arrays), about=ocp.args.JsonSave(about))
+        self._manager.save(0 if latest is None else latest + 1, args=items, force=True)
+
+    def wait(self) -> None:
+        """Until what was begun is written; raises what went wrong with it."""
+        self._manager.wait_until_finished()
+
+    def load(self, start: Any) -> jaxnn.Checkpoint | None:
+        """The latest that is whole, of a training that starts in the state `start`; `None` where there is none.
+
+        A damaged one is set aside, under another name, and the one before it is taken.
+
+        Raises:
+          ValueError: it is whole, and of another version or another training.
+        """
+        for number in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                with _without_stragglers():
+                    arrays, about = self._read(number, start)
+            except Exception as error:  # damage can trip tensorstore and its decoders anywhere
+                aside = self._set_aside(number)
+                self._say(
+                    f"note: checkpoint {self._folder / str(number)} is damaged, and was set aside as {aside.name} "
+                    f"({_shortened(error)}); going on from the one before it, if there is one"
+                )
+            else:
+                try:
+                    return decoded(arrays, about, start)
+                except ValueError as error:
+                    raise ValueError(f"{self._folder / str(number)}: {error}") from None
+        return None
+
+    def _read(self, number: int, start: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        # What the files say of themselves comes before what they hold: nothing absurd is allocated.
+        described = self._manager.item_metadata(number)["arrays"].tree.values()
+        size = sum(math.prod(array.shape) * np.dtype(array.dtype).itemsize for array in described)
+        of_state = sum(leaf.nbytes for leaf in jax.tree.leaves(start))
+        if size > 2 * of_state + MOST_BYTES:
+            raise ValueError(f"it announces {size:,} bytes, for a training whose state has {of_state:,}")
+        items = ocp.args.Composite(arrays=ocp.args.PyTreeRestore(), about=ocp.args.JsonRestore())
+        restored = self._manager.restore(number, args=items)
+        arrays, about = restored["arrays"], restored["about"]
+        if about.pop("digest", None) != _digest(arrays, about):
+            raise ValueError("its digest is another than that of what it holds")
+        return arrays, about
+
+    def _set_aside(self, number: int) -> Path:
+        damaged = self._folder / str(number)
+        aside, n = self._folder.parent / f"{self._folder.name}.{number}.damaged", 1
+        while aside.exists():
+            n += 1
+            aside = aside.with_name(f"{self._folder.name}.{number}.damaged-{n}")
+        damaged.rename(aside)
+        self._manager.reload()
+        return aside
+
+
+def encoded(checkpoint: jaxnn.Checkpoint) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The checkpoint as arrays by name, and the rest, digest included, as JSON has it."""
+    arrays = dict(_leaves("state", checkpoint.state))
+    if checkpoint.best is not None:
+        arrays |= _leaves("best_state", checkpoint.best_state)
+    if checkpoint.losses is not None:
+        arrays["losses"] = checkpoint.losses
+    measures = list(checkpoint.history[0]) if checkpoint.history else []
+    for name in measures:
+        arrays[f"history/{name}"] = np.stack([np.asarray(report[name]) for report in checkpoint.history])
+    about = {
+        "format_version": FORMAT_VERSION,
+        "epoch": checkpoint.history[-1]["epoch"] if checkpoint.history else 0,
+        "reports": len(checkpoint.history),
+        "measures": measures,  # in their order, which Orbax does not keep
+        "best": checkpoint.best,
+        "stopped_by": checkpoint.stopped_by,
+        "diverged_at": checkpoint.diverged_at,
+    }
+    return {name: a for name, a in arrays.items() if a.size}, about | {"digest": _digest(arrays, about)}
+
+
+def decoded(arrays: dict[str, np.ndarray], about: dict[str, Any], start: Any) -> jaxnn.Checkpoint:
+    """The checkpoint, of a training that starts in the state `start`, whose structure its states have.
+
+    Raises:
+      ValueError: another version, or an array that is not there.
+    """
+    version = about.get("format_version")
+    if version != FORMAT_VERSION:
+        raise ValueError(f"format_version {version!r} is of another jaxnn: this one reads {FORMAT_VERSION}")
+    try:
+        reports, best = about["reports"], about["best"]
+        measures = {name: arrays[f"history/{name}"] for name in about["measures"]}
+        return jaxnn.Checkpoint(
+            _state("state", arrays, start),
+            [{name: _entry(values[i]) for name, values in measures.items()} for i in range(reports)],
+            arrays.get("losses"),
+            best,
+            None if best is None else _state("best_state", arrays, start),
+            about["stopped_by"],
+            about["diverged_at"],
+        )
+    except KeyError as error:
+        raise ValueError(f"it has no {error}: it is of another training, or another version of it") from None
+
+
+def _leaves(prefix: str, tree: Any) -> Iterator[tuple[str, np.ndarray]]:
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        yield _name(prefix, path), np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+
+
+def _state(prefix: str, arrays: dict[str, np.ndarray], start: Any) -> Any:
+    def leaf(path, like):
+        if like.size == 0:  # which Orbax does not store
+            return like
+        array = arrays[_name(prefix, path)]
+        return jax.random.wrap_key_data(array, impl=jax.random.key_impl(like)) if _is_key(like) else array
+
+    return jax.device_put(jax.tree_util.tree_map_with_path(leaf, start))
+
+
+def _name(prefix: str, path: Any) -> str:
+    return f"{prefix}{jax.tree_util.keystr(path)}"
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _entry(value: np.ndarray) -> Any:
+    """An entry of a report: a Python number, or an array of a population's."""
+    return value if value.ndim else value.item()
+
+
+def _digest(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        if array.size:
+            digest.update(f"{name} {array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _without_stragglers() -> Iterator[None]:
+    """Where one array cannot be read, Orbax leaves at once, and what then comes of the others has nowhere to go."""
+    hook = sys.unraisablehook
+
+    def quiet(unraisable: Any) -> None:
+        if not isinstance(unraisable.exc_value, RuntimeError) or "loop is closed" not in str(unraisable.exc_value):
+            hook(unraisable)
+
+    sys.unraisablehook = quiet
+    try:
+        yield
+    except Exception:
+        time.sleep(_SECONDS_FOR_STRAGGLERS)
+        raise
+    finally:
+        sys.unraisablehook = hook
+
+
+def _shortened(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

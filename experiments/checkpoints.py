@@ -1,0 +1,147 @@
+"""The checkpoints of a run on disk: when one is written, and what makes a run stop at one.
+
+What is written, and how it is read again, is `checkpoint_store`'s.
+"""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from experiments.run_folder import CHECKPOINTS
+
+if TYPE_CHECKING:
+    import jaxnn
+
+
+class Stopped(KeyboardInterrupt):
+    """A run was asked to stop, and has done so where it can be picked up.
+
+    Attributes:
+      signum: the signal that asked.
+    """
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+class RunCheckpoints:
+    """Those of all trainings of a run, each in a folder of its own below `<run>/checkpoints`.
+
+    A training that has ended since the last writing is written along with the one that is under way, so that a run that
+    is picked up trains none again that was there.
+
+    Args:
+      every: seconds from one writing to the next, and before the first; 0 for no checkpoints at all.
+      keep: how many of a training are kept, the latest.
+      say: told what went wrong with a checkpoint, in a line.
+    """
+
+    def __init__(self, every: float, keep: int, say: Callable[[str], None]) -> None:
+        self._every, self._keep, self._say = every, keep, say
+        self._folder: Path | None = None
+        self._written = time.monotonic()
+        self._ended: dict[str, jaxnn.Checkpoint] = {}
+        self._stores: dict[str, Any] = {}
+        self._training = False
+        self._asked: int | None = None
+
+    def begin(self, run: Path) -> None:
+        """In the folder of that run."""
+        self._folder = run / CHECKPOINTS
+
+    def of(self, training: str) -> "jaxnn.Checkpoints | None":
+        """What `fit` and its kind take as `checkpoints`. Names differ within a run, and are those of its next start."""
+        if not self._every:
+            return None
+        if training in self._stores:
+            raise ValueError(f"two trainings of a run are called {training!r}: checkpoints need names of their own")
+
+        def load(start):
+            self._training = True
+            # Orbax takes a while to import, so it waits for the first checkpoint.
+            self._stores[training] = None
+            if not (self._folder / training).is_dir():
+                return None
+            found = self._store(training).load(start)
+            if found is not None and found.history:
+                self._say(f"{training}: picked up after epoch {found.history[-1]['epoch']}")
+            return found
+
+        def save(make, ended):
+            if ended:
+                self._training = False
+                self._ended[training] = make()
+            if self._asked is None and time.monotonic() - self._written < self._every:
+                return
+            self._write(self._ended if ended else self._ended | {training: make()})
+            if self._asked is not None:
+                self.wait()
+                raise Stopped(self._asked)
+
+        import jaxnn  # slow to import, so not for --help
+
+        return jaxnn.Checkpoints(load, save)
+
+    def write_ended(self) -> None:
+        """Write what ended since the last writing, and wait for it."""
+        self._write(self._ended)
+        self.wait()
+
+    def wait(self) -> None:
+        """Until all is on the disk."""
+        for training, store in self._stores.items():
+            if store is not None:
+                self._trying(training, store.wait)
+
+    @contextmanager
+    def stopping_at_one(self) -> Iterator[None]:
+        """While a training is under way, Ctrl-C and SIGTERM wait for its next report; the second does not."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # where there are no signals
+            return
+        before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+
+        def stop(signum: int, frame: FrameType | None) -> None:
+            if not self._training:
+                raise Stopped(signum)
+            self._asked = signum
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            # Not by print: the signal may have come in the middle of one.
+            sys.stderr.flush()
+            self._say("stopping after this epoch, where the run can be resumed; once more, and it stops at once")
+
+        for signum in before:
+            signal.signal(signum, stop)
+        try:
+            yield
+        finally:
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
+
+    def _write(self, checkpoints: "dict[str, jaxnn.Checkpoint]") -> None:
+        for training, checkpoint in checkpoints.items():
+            self._trying(training, lambda t=training, c=checkpoint: self._store(t).save(c))
+        self._ended = {}
+        self._written = time.monotonic()
+
+    def _trying(self, training: str, work: Callable[[], None]) -> None:
+        """Checkpoints are for the run's sake: one that cannot be written must not end it."""
+        try:
+            work()
+        except Exception as error:  # orbax and tensorstore raise what they like, RuntimeError to XlaRuntimeError
+            self._say(f"note: no checkpoint of {training} was written, the run goes on: {error}")
+
+    def _store(self, training: str) -> Any:
+        if self._stores.get(training) is None:
+            from experiments.checkpoint_store import CheckpointStore
+
+            self._stores[training] = CheckpointStore(self._folder / training, self._keep, self._say)
+        return self._stores[training]

@@ -1,0 +1,55 @@
+"""Go on with a run that was interrupted, by Ctrl-C, a crash or a full disk, to the same end, bit for bit.
+
+Trainings go on from their last checkpoints; what has none yet is done again. The folder stays the same.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from experiments.options import CacheOptions
+from experiments.recorded import recorded
+from experiments.run_folder import UNFINISHED, RunFolder
+from experiments.run_page import FILE as PAGE
+from experiments.running import Start
+from experiments.surroundings import changes, surroundings
+
+
+@dataclass(frozen=True)
+class Options(CacheOptions):
+    """What to go on with."""
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """The results folder of an interrupted run."""
+
+
+class Resumed(Start):
+    """Goes on in the folder of a run that was interrupted.
+
+    Raises:
+      ValueError, OSError: it is no run, it has ended, or its config.json is damaged.
+    """
+
+    def __init__(self, run: Path, say: Callable[[str], None]) -> None:
+        asked = recorded(run)
+        if not (run / UNFINISHED).exists():
+            raise ValueError(f"{run} is finished, there is nothing to go on with: {PAGE} in it shows what came of it")
+        super().__init__(asked.experiment, asked.options, str(asked.config.get("command", "")))
+        self._run, self._then, self._say = run, asked.config, say
+
+    def open_folder(self, files: Iterable[Path]) -> RunFolder:
+        """The run's own, once it is known that the data are the same; says what else is not."""
+        # Not before: an experiment may choose JAX's devices first.
+        now = self._then | surroundings(files)
+        others = changes(self._then, now, ["data"])
+        if others:
+            raise ValueError(
+                f"{self._run} began with other data ({'; '.join(others)}): put those back, or start a new run"
+            )
+        others = changes(self._then, now)
+        if others:
+            self._say(f"note: {'; '.join(others)}: the result may differ in its last digits")
+        return RunFolder.reopened(self._run)

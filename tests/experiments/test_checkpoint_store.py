@@ -1,0 +1,173 @@
+"""A training's checkpoints on disk: whole and as they were, or found out and set aside."""
+
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxnn
+from experiments.checkpoint_store import MOST_BYTES, CheckpointStore
+
+
+def a_state(seed=0, width=3):
+    """With a random key, scalars, and leaves without numbers."""
+    params = {"W": jnp.full((width, 2), seed + 0.5), "none": jnp.zeros((0, 2)), "half": jnp.ones(2, jnp.bfloat16)}
+    return jaxnn.train_state(params, optax.adam(0.1), jax.random.key(7))
+
+
+def a_checkpoint(reports=2, **changes):
+    history = [{"epoch": i + 1, "loss": 1 / (i + 3), "good": i > 0} for i in range(reports)]
+    return jaxnn.Checkpoint(a_state(reports), history, np.linspace(0, 1, 5 * reports))._replace(**changes)
+
+
+def a_population():
+    states = jax.vmap(lambda seed: a_state(seed))(jnp.arange(4))
+    history = [{"epoch": 3, "loss": np.array([0.1, np.nan, 3e-40, -0.0], np.float32)}]
+    return jaxnn.Checkpoint(states, history, np.full((4, 6), np.inf, np.float32), stopped_by="callback")
+
+
+CHECKPOINTS = {
+    "fit": a_checkpoint(),
+    "early stopping": a_checkpoint(3, best=1, best_state=a_state(9)),
+    "ended": a_checkpoint(1, stopped_by="divergence", diverged_at=4),
+    "diverged before any report": a_checkpoint(0, losses=np.zeros(0), stopped_by="divergence", diverged_at=0),
+    "a population": a_population(),
+}
+
+
+@pytest.fixture
+def store(tmp_path):
+    """`store()` opens the store anew; what it says is in `store.said`."""
+
+    def open_it(keep=2):
+        return CheckpointStore(tmp_path / "ein Ordner" / "été", keep, open_it.said.append)
+
+    open_it.said, open_it.folder = [], tmp_path / "ein Ordner" / "été"
+    return open_it
+
+
+def write(store, *checkpoints, **how):
+    opened = store(**how)
+    for checkpoint in checkpoints:
+        opened.save(checkpoint)
+    opened.wait()
+    return opened
+
+
+def plain(checkpoint):
+    """Comparable: keys as their data, every leaf as NumPy."""
+
+    def numbers(leaf):
+        is_key = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+
+    return checkpoint._replace(
+        state=jax.tree.map(numbers, checkpoint.state), best_state=jax.tree.map(numbers, checkpoint.best_state)
+    )
+
+
+def assert_same(found, expected):
+    found, expected = plain(found), plain(expected)
+    for name in ("state", "best_state"):
+        assert jax.tree.structure(getattr(found, name)) == jax.tree.structure(getattr(expected, name))
+        for a, b in zip(*(jax.tree.leaves(getattr(c, name)) for c in (found, expected)), strict=True):
+            assert a.dtype == b.dtype
+            np.testing.assert_array_equal(a, b)
+    assert repr(found.history) == repr(expected.history)  # values, their types, and their order
+    np.testing.assert_array_equal(found.losses if found.losses is not None else [], expected.losses)
+    for name in ("best", "stopped_by", "diverged_at"):
+        assert getattr(found, name) == getattr(expected, name)
+
+
+@pytest.mark.parametrize("checkpoint", CHECKPOINTS.values(), ids=CHECKPOINTS)
+def test_comes_back_bit_for_bit(store, checkpoint):
+    write(store, checkpoint)
+    assert_same(store().load(checkpoint.state), checkpoint)
+    assert store.said == []
+
+
+def test_the_latest_are_kept_and_loaded(store):
+    assert store().load(a_state()) is None
+    write(store, *(a_checkpoint(n) for n in (1, 2, 3, 4)), keep=3)
+    assert sorted(path.name for path in store.folder.iterdir()) == ["1", "2", "3"]
+    write(store, a_checkpoint(5))  # another process, that keeps fewer
+    assert sorted(path.name for path in store.folder.iterdir()) == ["3", "4"]
+    assert_same(store().load(a_state()), a_checkpoint(5))
+
+
+def test_what_a_killed_writer_left_is_no_checkpoint(store):
+    write(store, a_checkpoint(1))
+    shutil.copytree(store.folder / "0", store.folder / "1.orbax-checkpoint-tmp")
+    assert_same(store().load(a_state()), a_checkpoint(1))
+    write(store, a_checkpoint(2))
+    assert_same(store().load(a_state()), a_checkpoint(2))
+    assert store.said == []
+
+
+def flip(data):
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 16]) + data[middle + 1 :]
+
+
+DAMAGE = {"flipped": flip, "truncated": lambda data: data[: len(data) // 2], "emptied": lambda data: b""}
+
+
+@pytest.mark.parametrize("damage", [*DAMAGE, "deleted"])
+def test_damage_to_any_file_is_found_out_and_the_one_before_is_taken(store, damage):
+    """Or else it does no harm: not every byte of the files is of use."""
+    first, second = a_checkpoint(1), a_checkpoint(2)
+    write(store, first, second)
+    shutil.copytree(store.folder, (good := store.folder.parent / "good"))
+    fell_back = 0
+    for file in sorted(path.relative_to(good) for path in (good / "1").rglob("*") if path.is_file()):
+        shutil.rmtree(store.folder)
+        shutil.copytree(good, store.folder)
+        damaged = store.folder / file
+        if damage == "deleted":
+            damaged.unlink()
+        else:
+            damaged.write_bytes(DAMAGE[damage](damaged.read_bytes()))
+        store.said.clear()
+        found = store().load(a_state())
+        if not store.said:
+            assert_same(found, second)
+            continue
+        fell_back += 1
+        assert_same(found, first)
+        (line,) = store.said
+        assert "1 is damaged, and was set aside as été.1.damaged" in line
+        aside = list(store.folder.parent.glob("été.1.damaged*"))[-1]
+        assert aside.is_dir()
+        assert not (store.folder / "1").exists()
+    assert fell_back >= 2  # the arrays' and the rest's
+
+
+def test_where_all_are_damaged_the_training_starts(store):
+    write(store, a_checkpoint(1), a_checkpoint(2))
+    for file in store.folder.rglob("manifest.ocdbt"):
+        file.write_bytes(b"nothing of the kind")
+    assert store().load(a_state()) is None
+    assert len(store.said) == 2
+    # And goes on writing: what was set aside is in nobody's way, nor overwritten.
+    write(store, a_checkpoint(3))
+    assert_same(store().load(a_state()), a_checkpoint(3))
+    assert len(list(store.folder.parent.glob("*.damaged"))) == 2
+
+
+def test_another_training_s_is_refused_and_stays(store):
+    write(store, a_checkpoint(1))
+    other = jaxnn.train_state({"V": jnp.ones(3)}, optax.sgd(0.1), jax.random.key(7))
+    with pytest.raises(ValueError, match=r"été/0: it has no .*V.*: it is of another training"):
+        store().load(other)
+    assert (store.folder / "0").is_dir()
+
+
+def test_an_absurd_size_is_refused_before_it_is_read(store):
+    many = a_checkpoint(1, losses=np.zeros(MOST_BYTES // 8 + 1000))  # compressed, next to nothing
+    write(store, many)
+    assert sum(path.stat().st_size for path in store.folder.rglob("*")) < 1_000_000
+    assert store().load(a_state()) is None
+    assert "announces 268,44" in store.said[0]

@@ -1,0 +1,267 @@
+"""Runs that are stopped, killed, or run out of disk, and what `resume` makes of them."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import threading
+
+import pytest
+from caches import own_cache
+
+from experiments import cli
+from experiments.checkpoint_store import CheckpointStore
+from experiments.checkpoints import RunCheckpoints, Stopped
+from experiments.repeat import compare
+from experiments.run_folder import RunFolder
+from scripts.benchmarks import faults
+
+# Two trainings, with ten reports each.
+SWEEP = [
+    *("sweep", "breast-cancer", "--activation", "relu,tanh", "--learning-rate", "0.01,1e30", "--optimizer", "sgd"),
+    *("--seed", "0", "--epochs", "10", "--width", "4"),
+]
+ALWAYS = ["--checkpoint-every", "1e-9"]
+
+
+def sweep(runs, *argv, status=0):
+    """A run; its folder."""
+    assert cli.main([*SWEEP, "--runs-dir", str(runs), *argv]) == status
+    (folder,) = runs.iterdir()
+    return folder
+
+
+def resume(run, status=0):
+    assert cli.main(["resume", str(run)]) == status
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cached(tmp_path_factory):
+    """All runs here are of the same programs."""
+    with own_cache(tmp_path_factory.mktemp("caches")):
+        yield
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return sweep(tmp_path_factory.mktemp("undisturbed"))
+
+
+@pytest.fixture
+def at_report(monkeypatch):
+    """`at_report(n, do)`: `do()` is called once, before the n-th line of metrics of this process."""
+
+    def arrange(n, do):
+        log, lines = RunFolder.log, iter(range(1, 1000))
+
+        def doing(self, **metrics):
+            if next(lines) == n:
+                do()
+            log(self, **metrics)
+
+        monkeypatch.setattr(RunFolder, "log", doing)
+
+    return arrange
+
+
+def send(signum):
+    return lambda: os.kill(os.getpid(), signum)
+
+
+def assert_same(run, undisturbed):
+    assert compare(undisturbed, run).different == {}
+    assert sorted(path.name for path in run.iterdir()) == sorted(path.name for path in undisturbed.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("signum", "status", "n", "flags"),
+    [
+        (signal.SIGINT, 130, 3, []),  # a run so short that it has no checkpoint yet
+        (signal.SIGTERM, 143, 14, []),
+        (signal.SIGINT, 130, 10, ALWAYS),  # the last report of the first training
+    ],
+)
+def test_a_signal_ends_the_epoch_and_resume_the_run(capsys, tmp_path, at_report, undisturbed, signum, status, n, flags):
+    handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    at_report(n, send(signum))
+    run = sweep(tmp_path, *flags, status=status)
+    told = capsys.readouterr().err.splitlines()
+    assert told == [
+        "stopping after this epoch, where the run can be resumed; once more, and it stops at once",
+        f"error: interrupted; go on by: {cli.PROG} resume {run}",
+    ]
+    assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    assert len(lines) == n  # the report's epoch was ended, and logged
+    assert "This run failed: interrupted" in (run / "report.html").read_text()
+
+    resume(run)
+    expected = [
+        f"{name}: picked up after epoch {epoch}" for name, epoch in (("relu-1", min(n, 10)), ("tanh-1", n - 10))
+    ]
+    assert capsys.readouterr().err.splitlines() == expected[: 1 + (n > 10)]
+    assert_same(run, undisturbed)
+
+
+def test_the_second_ctrl_c_stops_at_once(capsys, tmp_path, at_report):
+    def twice():
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    at_report(3, twice)
+    run = sweep(tmp_path, status=130)
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 2
+    assert not (run / "checkpoints").exists()
+    assert "resume" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_full_disk_stops_the_run_and_resume_goes_on(capsys, tmp_path, at_report, undisturbed):
+    def fill():
+        raise OSError(28, "No space left on device", "metrics.jsonl")
+
+    at_report(15, fill)
+    run = sweep(tmp_path, status=2)
+    assert capsys.readouterr().err == (
+        f"error: metrics.jsonl: No space left on device; go on by: {cli.PROG} resume {run}\n"
+    )
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["relu-1"]  # what had ended was kept
+    resume(run)
+    assert capsys.readouterr().err == "relu-1: picked up after epoch 10\n"
+    assert_same(run, undisturbed)
+
+
+def test_a_run_that_cannot_write_checkpoints_goes_on(capsys, tmp_path, monkeypatch, undisturbed):
+    def save(self, checkpoint):
+        raise RuntimeError("RESOURCE_EXHAUSTED: No space left on device")
+
+    monkeypatch.setattr(CheckpointStore, "save", save)
+    run = sweep(tmp_path, *ALWAYS)
+    line = capsys.readouterr().err.splitlines()[0]
+    assert line.startswith("note: no checkpoint of relu-1 was written, the run goes on: RESOURCE_EXHAUSTED")
+    assert_same(run, undisturbed)
+
+
+def test_a_training_whose_checkpoints_are_all_damaged_starts_again(capsys, tmp_path, at_report, undisturbed):
+    at_report(8, send(signal.SIGINT))
+    run = sweep(tmp_path, *ALWAYS, "--keep", "3", status=130)
+    kept = sorted(path.name for path in (run / "checkpoints" / "relu-1").iterdir())
+    assert kept == ["5", "6", "7"]
+    for file in run.rglob("manifest.ocdbt"):
+        file.write_bytes(b"")
+    capsys.readouterr()
+    resume(run)
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split(" was set aside")[0].rsplit("/", 1)[1] for line in told] == [
+        f"{n} is damaged, and" for n in "765"
+    ]
+    assert_same(run, undisturbed)
+
+
+@pytest.fixture
+def interrupted(tmp_path, at_report, capsys):
+    at_report(2, send(signal.SIGINT))
+    run = sweep(tmp_path / "a run's folder, été", status=130)
+    capsys.readouterr()
+    return run
+
+
+def refusal(capsys, run):
+    resume(run, status=2)
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_two_processes_do_not_write_one_run(capsys, interrupted):
+    other = RunFolder(interrupted)
+    before = {path: path.read_bytes() for path in interrupted.rglob("*") if path.is_file()}
+    assert "is being written by another process" in refusal(capsys, interrupted)
+    assert {path: path.read_bytes() for path in interrupted.rglob("*") if path.is_file()} == before
+    other.leave()
+    resume(interrupted)  # the lock file itself, left behind, holds nobody up
+
+
+def test_what_cannot_be_gone_on_with_is_one_line(capsys, tmp_path, undisturbed, interrupted):
+    assert "is finished, there is nothing to go on with" in refusal(capsys, undisturbed)
+    assert "is not a folder" in refusal(capsys, tmp_path / "nowhere")
+    (interrupted / "config.json").write_text("{")
+    assert "config.json: damaged" in refusal(capsys, interrupted)
+
+
+def test_other_surroundings_are_told_and_other_data_refused(capsys, tmp_path, interrupted):
+    config = json.loads((interrupted / "config.json").read_text())
+    config["versions"]["jax"] = "0.1"
+    (interrupted / "config.json").write_text(json.dumps(config | {"data": {"x.csv": "0"}}))
+    line = refusal(capsys, interrupted)
+    assert 'began with other data (data.x.csv was "0", and is "not there"): put those back' in line
+    (interrupted / "config.json").write_text(json.dumps(config))
+    resume(interrupted)
+    note = capsys.readouterr().err.splitlines()[0]
+    assert note.startswith('note: versions.jax was "0.1", and is ')
+    assert note.endswith("the result may differ in its last digits")
+
+
+@pytest.mark.parametrize("flags", [["--checkpoint-every", "-1"], ["--keep", "0"], ["--checkpoint-every", "nan"]])
+def test_bad_options_are_one_line_and_leave_nothing(capsys, tmp_path, flags):
+    assert cli.main([*SWEEP, *flags, "--runs-dir", str(tmp_path)]) == 2
+    assert "--checkpoint-every is a number of seconds and --keep at least 1" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def kept(run, every=60.0):
+    found = RunCheckpoints(every, 2, print)
+    found.begin(run)
+    return found
+
+
+def test_none_are_kept_where_none_are_wanted(tmp_path):
+    assert kept(tmp_path, every=0).of("a") is None
+
+
+def test_trainings_of_one_name_are_refused(tmp_path):
+    found = kept(tmp_path)
+    found.of("a").load(None)
+    with pytest.raises(ValueError, match="two trainings of a run are called 'a'"):
+        found.of("a")
+
+
+def test_outside_a_training_a_signal_stops_at_once(tmp_path):
+    with pytest.raises(Stopped) as stop, kept(tmp_path).stopping_at_one():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert stop.value.signum == signal.SIGTERM
+
+
+def test_in_another_thread_signals_are_left_alone(tmp_path):
+    seen = []
+
+    def work():
+        with kept(tmp_path).stopping_at_one():
+            seen.append(True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [True]
+
+
+def test_killed_again_and_again_it_ends_the_same(tmp_path, monkeypatch):
+    """Real processes; `scripts/bench faults` does this a hundred times."""
+    monkeypatch.setitem(faults.TRAININGS, "sweep", " ".join(SWEEP))
+    training = faults.Faults("sweep", tmp_path)
+    done, wrong = faults.kills(training, 2, random.Random(1), lambda line: None)
+    assert wrong == []
+    assert len(done) == 2
+
+
+def test_the_benchmark_finds_what_is_wrong(tmp_path, undisturbed):
+    """It must be able to fail."""
+    shutil.copytree(undisturbed, (other := tmp_path / "other"))
+    (other / "sweep.csv").write_text((other / "sweep.csv").read_text() + "\n")
+    training = faults.Faults.__new__(faults.Faults)
+    training.whole = undisturbed
+    assert training.differs(undisturbed) == []
+    (wrong,) = training.differs(other)
+    assert wrong.startswith("sweep.csv: ")
+    told = "relu-1: picked up after epoch 3\ntanh-1: picked up after epoch 5\n"
+    (wrong,) = faults.picked_up_elsewhere(tmp_path, told, {"relu-1": 4, "tanh-1": 5})
+    assert "relu-1 went on after epoch 3, and had a checkpoint of epoch 4" in wrong
