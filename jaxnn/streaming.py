@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import chain, count, islice
 from typing import Any, NamedTuple
 
 import jax
@@ -124,7 +125,7 @@ def fit_stream(
     state, history, losses, _, _, stopped_by, diverged_at = loaded(
         checkpoints, train_state(params, optimizer, key), callback
     )
-    history, losses, divergence = list(history), [] if losses is None else [losses], None
+    history, losses, failing = list(history), [] if losses is None else [losses], None
 
     def now():
         return Checkpoint(state, list(history), np.concatenate(losses), None, None, stopped_by, diverged_at)
@@ -137,8 +138,7 @@ def fit_stream(
             state = part.state
             losses.append(part.losses)
             if part.failing is not None:
-                diverged_at, stopped_by = int(state.step), "divergence"
-                divergence = explain(objective, optimizer, gradients, state, part.failing)
+                diverged_at, stopped_by, failing = int(state.step), "divergence", part.failing
                 break
         else:
             done += 1
@@ -150,7 +150,11 @@ def fit_stream(
         if checkpoints is not None:
             checkpoints.save(now, stopped_by is not None or done == epochs)
     result = fitted(state, history, losses, diverged_at)
-    return result._replace(stopped_by=stopped_by or "epochs", divergence=divergence)
+    if diverged_at is not None:
+        if failing is None:  # that was before this was picked up
+            failing = _batch_after(batches, done, diverged_at - (history[-1]["step"] if history else 0))
+        result = result._replace(divergence=explain(objective, optimizer, gradients, state, failing))
+    return result._replace(stopped_by=stopped_by or "epochs")
 
 
 def host_batches(
@@ -269,6 +273,11 @@ def _group_programs(
         return many
 
     return make_programs(steps, make_step(objective, optimizer, gradients), skip)
+
+
+def _batch_after(batches: Callable[[int], Iterable[Batch]], epoch: int, n: int) -> Batch:
+    """The batch that comes after n others (a count), from the beginning of an epoch on."""
+    return next(islice(chain.from_iterable(map(batches, count(epoch))), n, None))
 
 
 def _stacked(batches: Iterable[Batch], size: int) -> Iterator[tuple[Batch, int]]:
