@@ -42,12 +42,13 @@ class Divergence(NamedTuple):
     def __str__(self) -> str:
         if self.what is None:
             return f"step {self.step}: not finite, but only just: computed once more by itself, it is"
-        layer = "" if self.layer is None else f" of layer {self.layer} of {self.layers}"
-        path = "" if self.path is None else f" ({self.path})" if layer else f" of {self.path}"
-        where = f"step {self.step}: the {self.what}{layer}{path}"
-        if self.what in ("params", "inputs"):
-            return f"{where} were not finite when it began"
-        return f"{where} overflowed first, computed from numbers up to {self.largest:.3g}"
+        if self.layer is not None:
+            where = f"the {self.what} of layer {self.layer} of {self.layers} ({self.path})"
+        elif self.what in ("params", "inputs"):
+            return f"step {self.step}: {self.path or 'the inputs'} not finite when it began"
+        else:
+            where = f"the {self.what}" + ("" if self.path is None else f" of {self.path}")
+        return f"step {self.step}: {where} overflowed first, computed from numbers up to {self.largest:.3g}"
 
 
 @partial(
