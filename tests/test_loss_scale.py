@@ -38,7 +38,7 @@ def test_float16_loses_the_gradient_and_a_scale_brings_it_back(gradients):
 
 
 @pytest.mark.parametrize("gradients", ["hand", "auto"])
-@pytest.mark.parametrize("case", [case for case in LAYER_CASES if case.inside != "bfloat16"][15::3], ids=name_of)
+@pytest.mark.parametrize("case", [case for case in LAYER_CASES if case.inside != "bfloat16"][15::5], ids=name_of)
 def test_a_scale_changes_nothing_in_float32(case, gradients):
     """A power of 2 is exact on the way in and out; the value, and a penalty's gradient, are not scaled."""
     if gradients == "auto" and case.random:
@@ -147,10 +147,9 @@ def test_a_scale_that_overflows_recovers():
     assert result.losses[-1] < 0.9 * result.losses[0]
 
 
-@pytest.mark.parametrize("on_nan", ["stop", "skip"])
-def test_populations_and_streams_carry_a_scale_each(on_nan):
+def test_populations_and_streams_carry_a_scale_each():
     """As `fit` does, also where it is told to skip: the scale still halves, since skipping is its own."""
-    objective, x, y = overflowing()
+    (objective, x, y), on_nan = overflowing(), "skip"
 
     def optimizer(rate, scale):
         return nn.with_loss_scale(optax.sgd(rate), scale, grow_every=5)
@@ -176,7 +175,7 @@ def test_digits_in_float16():
     """A loss weighed so little that float16 loses it: with a scale, the digits are learned as in float32."""
     from sklearn.datasets import load_digits
 
-    x, y = load_digits(return_X_y=True)
+    x, y = (a[:600] for a in load_digits(return_X_y=True))
     x = (x / 16).astype(np.float32)
     model = nn.mlp((64, 32, 10), "relu", output="softmax", init="he")
     part = 1e-6
@@ -185,7 +184,7 @@ def test_digits_in_float16():
 
     def accuracy(network, optimizer):
         objective = nn.objective(network, loss)
-        result = nn.fit(objective, optimizer, params, x, y, key=KEY, epochs=15, batch_size=64, report_every=15)
+        result = nn.fit(objective, optimizer, params, x, y, key=KEY, epochs=20, batch_size=50, report_every=20)
         assert result.diverged_at is None
         return float(nn.accuracy(model.classify(result.params, x), y))
 
