@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -36,14 +37,14 @@ def test_all_precisions_learn_and_are_told(small, tmp_path, capsys, no_rank_prom
 
 
 def test_the_network_is_computed_in_half_precision_on_params_in_float32(small, monkeypatch, no_rank_promotion_rule):
-    seen, fit = [], bfloat16.jaxnn.fit
+    seen = []
 
     def spy(objective, optimizer, params, x, y, **options):
         program = str(jax.make_jaxpr(objective.value_and_grad)(params, jaxnn.Batch(x, y)))
         halves = sorted(set(re.findall(r"\bb?f16\b", program)))
         scaled = jaxnn.loss_scale(optimizer.init(params)) is not None
         seen.append((halves, scaled, {leaf.dtype.name for leaf in jax.tree.leaves(params)}))
-        return fit(objective, optimizer, params, x, y, **options)
+        return SimpleNamespace(params=params)
 
     monkeypatch.setattr(bfloat16.jaxnn, "fit", spy)
     for dtype in bfloat16.DTYPES:

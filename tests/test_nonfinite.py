@@ -249,12 +249,12 @@ def test_members_of_a_population(shuffle):
     population = nn.fit_population(member, h, x, np.zeros(10), shuffle=shuffle, **plan)
     assert population.divergences[0] is None and population.member(0).divergence is None
     assert {one.what for one in population.divergences[1:]} == {"update", "activations"}
-    for i in range(1, 4):
-        if shuffle == "own" or h["seed"][i] == 0:
-            made = member({name: values[i] for name, values in h.items()})
-            alone = nn.fit(made.objective, made.optimizer, made.params, x, np.zeros(10), key=made.key, **plan)
-            assert population.divergences[i] == pytest.approx(alone.divergence)
-            assert population.member(i).divergence == population.divergences[i]
+    # Of a shared order, the key is the first member's.
+    i = 1 if shuffle == "own" else 2
+    made = member({name: values[i] for name, values in h.items()})
+    alone = nn.fit(made.objective, made.optimizer, made.params, x, np.zeros(10), key=made.key, **plan)
+    assert population.divergences[i] == pytest.approx(alone.divergence)
+    assert population.member(i).divergence == population.divergences[i]
 
 
 def test_stream():
