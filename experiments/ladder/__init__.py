@@ -39,5 +39,7 @@ class Options(RunOptions):
     """Stop after so many reports (20 to a training) without a better dev accuracy, and go back to the best params."""
     on_nan: OnNan = "stop"
     """Where loss or gradient is not finite: stop, or skip the update (until more than 10 in a row)."""
+    time_steps: bool = True
+    """Measure how fast steps with hand-derived and with automatic gradients are, which takes most of the run."""
     seed: int = 0
     """Of the split of the data, the random starts and the shuffles."""

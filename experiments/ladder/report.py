@@ -17,7 +17,7 @@ class Row(NamedTuple):
       params: how many weights and biases it has.
       accuracy: on "train", "dev" and "test".
       difference: of the two gradients, "initial" and "trained", as `proof.DEFINITION` says.
-      speed: with "hand" and with "auto" gradients.
+      speed: with "hand" and with "auto" gradients; empty where it was not measured.
     """
 
     data: str
@@ -48,7 +48,8 @@ def report(
     print(*notes, "", sep="\n")
     folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
     folder.write_json("results.json", [{k: v for k, v in row._asdict().items() if k != "speed"} for row in rows])
-    _report_speeds(rows, folder)
+    if rows[0].speed:
+        _report_speeds(rows, folder)
     folder.add_picture("curves.png", _curves(histories), CURVES)
 
 

@@ -139,6 +139,7 @@ def _climb(
         checkpoints=folder.checkpoints(rung.file.removesuffix(network_file.SUFFIX)),
     )
     _store(rung, fit, folder)
+    one_batch = jax.tree.map(lambda a: a[: options.batch_size], parts["train"])
     row = Row(
         data=rung.data.name,
         network=rung.network,
@@ -146,7 +147,7 @@ def _climb(
         params=rung.spec.n_params,
         accuracy={part: float(value) for part, value in accuracies(fit.params, on_device).items()},
         difference={"initial": initial_difference, "trained": prove(fit.params, parts["train"])},
-        speed=race(objective, optimizer, params, jax.tree.map(lambda a: a[: options.batch_size], parts["train"])),
+        speed=race(objective, optimizer, params, one_batch) if options.time_steps else {},
     )
     return row, fit
 

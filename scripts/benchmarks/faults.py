@@ -28,7 +28,7 @@ TRAININGS = {
     # Two populations, one after the other.
     "sweep": "sweep digits --learning-rate 1e-3..1e-2:3 --activation relu,tanh --seed 0,1 --epochs 60",
     # One training after the other, with early stopping.
-    "ladder": "run ladder --epochs 40 --patience 5",
+    "ladder": "run ladder --epochs 40 --patience 5 --no-time-steps",
 }
 EVERY = "0.05"
 """Seconds between checkpoints."""
@@ -255,11 +255,17 @@ def resumed(faults: Faults, run: Path, what: str) -> list[str]:
     return [f"{what}: {told}" for told in (faults.differs(run) if status == 0 else [errors.strip()])]
 
 
+DISKS = {
+    "a full disk: a clear message, and on once there is room": full_disk,
+    "a read-only disk: a clear message, nothing changed, and on once it can be written": read_only,
+}
+
+
 @contextmanager
-def small_disk(megabytes: int) -> Iterator[Path | None]:
-    """A disk of that size in memory, or `None` where this user cannot mount one."""
+def small_disk() -> Iterator[Path | None]:
+    """A disk in memory, with room for one run, or `None` where this user cannot mount one."""
     with tempfile.TemporaryDirectory() as folder:
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder]
+        mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder]
         if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
             yield None
             return
@@ -292,12 +298,12 @@ def main(argv: list[str]) -> int:
             found += report(
                 "a flipped, a truncated, a deleted file: the checkpoint before is taken", damages(faults, chance)
             )
-            with small_disk(3) as disk:
-                if disk is None:
-                    print("  full disk, read-only disk: not tried, since this user may not mount one")
-                else:
-                    found += report("a full disk: a clear message, and on once there is room", full_disk(faults, disk))
-                    found += report("a read-only disk: a clear message, nothing changed", read_only(faults, disk))
+            for promise, broken_by in DISKS.items():
+                with small_disk() as disk:
+                    if disk is None:
+                        print(f"  not tried, since this user may not mount a disk: {promise}")
+                    else:
+                        found += report(promise, broken_by(faults, disk))
             wrong += found
     print(f"{'all as promised' if not wrong else f'{len(wrong)} promises broken'}")
     return 1 if wrong else 0
