@@ -44,7 +44,8 @@ class CheckpointStore:
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, cleanup_tmp_directories=True)
         self._folder, self._say = folder.absolute(), say
         self._folder.mkdir(parents=True, exist_ok=True)
-        handlers = {"arrays": ocp.PyTreeCheckpointHandler(), "about": ocp.JsonCheckpointHandler()}
+        # Trained numbers hardly compress, and trying takes as long as all the rest.
+        handlers = {"arrays": ocp.PyTreeCheckpointHandler(use_compression=False), "about": ocp.JsonCheckpointHandler()}
         self._manager = ocp.CheckpointManager(self._folder, item_handlers=handlers, options=options)
 
     def save(self, checkpoint: jaxnn.Checkpoint) -> None:

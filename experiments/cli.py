@@ -7,11 +7,12 @@ import signal
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from experiments import compilation_cache
 from experiments.catalog import FIELDS, experiments
-from experiments.options import CacheOptions, RunOptions, parse
+from experiments.options import OWN_SUFFIXES, CacheOptions, RunOptions, parse
 from experiments.run_folder import RunError
 from experiments.run_page import FILE as PAGE
 from experiments.running import Start, carry_out, reason_of
@@ -27,6 +28,7 @@ usage: {prog} COMMAND
   run NAME [OPTIONS]    run an experiment; results go to a new folder in ./runs, all on one page in its report.html
   run NAME --help       what it asks, and its options
   sweep DATA [OPTIONS]  train networks over ranges of hyperparameters, and rank them
+  sweep FILE [OPTIONS]  the same on a CSV or npz file of yours; --label names the column of the classes
   sweep --help          the data sets, how ranges are written, and the options
   resume RUN            go on with a run that was interrupted, to the end that it would have had
   repeat RUN            run an experiment again as RUN says, and say whether the same came out, bit for bit
@@ -107,9 +109,11 @@ def _sweep(rest: list[str], argv: list[str]) -> int:
     name, *rest = rest or [""]
     if name in ("-h", "--help"):
         name, rest = "DATA", ["--help"]
+    elif name not in sweep.DATA and Path(name).suffix.lower() in OWN_SUFFIXES:
+        name, rest = "own", ["--data", name, *rest]
     elif name not in sweep.DATA:
         asked = f"there are no data {name!r} to sweep on" if name else "sweep takes the name of a data set"
-        return _complain(f"{asked}: there are {', '.join(sweep.DATA)}")
+        return _complain(f"{asked}: there are {', '.join(sweep.DATA)}, or a file of yours ({', '.join(OWN_SUFFIXES)})")
 
     def read() -> RunOptions | None:
         return parse(sweep.Options, rest, prog=f"{PROG} sweep {name}", description=sweep.description(name))
@@ -140,9 +144,9 @@ def _repeat(rest: list[str], argv: list[str]) -> int:
     # A run that failed as the other did is repeated well.
     if status not in (0, 1):
         return status
-    matched, told = repeat.verdict(asked, options.run, start.folder.path)
-    print(*("".join(c if c.isprintable() else "\ufffd" for c in line) for line in told), sep="\n")
-    return 0 if matched else 1
+    verdict = repeat.verdict(options.run, start.folder.path)
+    print(*verdict.lines, sep="\n")
+    return 0 if verdict.matched else 1
 
 
 def _carry_out(begin: Callable[[], Start | None]) -> int:

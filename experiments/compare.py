@@ -5,7 +5,7 @@ The page, compare.html here unless --page says otherwise, is self-contained, as 
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -14,8 +14,13 @@ import tyro
 
 from experiments import page, tables
 from experiments.metric_lines import measured
+from experiments.refusal import Refused, check_file, inside
+from experiments.run_folder import TIMINGS
 from experiments.run_page import flat
 
+MOST_BYTES = 2**26
+"""Of a run's text file."""
+MOST_CURVES = 1000
 _SAYS_NOTHING = {"command", "started"}
 """Of config.json: they differ in all runs."""
 
@@ -40,7 +45,7 @@ class Run(NamedTuple):
     Attributes:
       name: of the folder, and as much of its path as not all runs share.
       settings: config.json, flat.
-      report: report.txt; empty where the run did not come so far.
+      report: report.txt and timings.txt; empty where the run did not come so far.
       curves: as `read_curves` gives them.
     """
 
@@ -101,7 +106,7 @@ def _read_runs(paths: Sequence[Path]) -> list[Run]:
     if len(set(full)) < len(full):
         raise ValueError(f"a run is named twice in {' '.join(map(str, paths))}")
     common = Path(os.path.commonpath(path.parent for path in full))
-    runs = [_read_run(path, str(whole.relative_to(common))) for path, whole in zip(paths, full, strict=True)]
+    runs = [read_run(path, str(whole.relative_to(common))) for path, whole in zip(paths, full, strict=True)]
     kinds = [run.settings["experiment"] for run in runs]
     if len(set(kinds)) > 1:
         told = ", ".join(f"{path} is of {kind}" for path, kind in zip(paths, kinds, strict=True))
@@ -109,42 +114,67 @@ def _read_runs(paths: Sequence[Path]) -> list[Run]:
     return runs
 
 
-def _read_run(path: Path, name: str) -> Run:
+def read_run(path: Path, name: str) -> Run:
+    """What the folder of a run says.
+
+    Raises:
+      ValueError: it is none.
+      Refused: one of its files is damaged, or leads out of the folder.
+      OSError: it cannot be read.
+    """
     if not path.is_dir():
         raise ValueError(f"{path} is not a folder: compare takes the results folders of runs, runs/ladder-... say")
     if not (path / "config.json").is_file():
         raise ValueError(f"{path} has no config.json: is it the results folder of a run?")
-    (config,) = _read_json(path / "config.json", one_a_line=False)
-    if not isinstance(config.get("experiment"), str):
-        raise ValueError(f"{path / 'config.json'} names no experiment: is it of a run?")
-    report, metrics = path / "report.txt", path / "metrics.jsonl"
-    return Run(
-        name,
-        flat(config),
-        report.read_text(encoding="utf-8") if report.exists() else "",
-        read_curves(_read_json(metrics, one_a_line=True) if metrics.exists() else []),
-    )
-
-
-def _read_json(path: Path, *, one_a_line: bool) -> list[dict[str, Any]]:
     try:
-        text = path.read_text(encoding="utf-8")
-        read = [json.loads(line) for line in (text.splitlines() if one_a_line else [text])]
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
-    if not all(isinstance(each, dict) for each in read):
-        raise ValueError(f"{path} is damaged: expected JSON objects")
-    return read
+        settings = flat(_json(_read_text(path, "config.json")))
+        if not isinstance(settings.get("experiment"), str):
+            raise ValueError("names no experiment: is it of a run?")
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise Refused(f"{path / 'config.json'} is damaged: {error}") from None
+    metrics = path / "metrics.jsonl"
+    try:
+        curves = read_curves(map(_json, _read_text(path, metrics.name).splitlines())) if metrics.exists() else {}
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise Refused(f"{metrics} is damaged: {error}") from None
+    told = [_read_told(path, file) for file in ("report.txt", TIMINGS) if (path / file).exists()]
+    return Run(name, settings, "\n".join(told) if (path / "report.txt").exists() else "", curves)
 
 
-def read_curves(lines: Sequence[dict[str, Any]]) -> Curves:
-    """Lines of metrics, one after another, as curves."""
+def _read_told(path: Path, name: str) -> str:
+    try:
+        return _read_text(path, name)
+    except UnicodeDecodeError as error:
+        raise Refused(f"{path / name} is damaged: {error}") from None
+
+
+def _read_text(folder: Path, name: str) -> str:
+    path = inside(folder, name)
+    check_file(path, MOST_BYTES)
+    return path.read_text(encoding="utf-8")
+
+
+def _json(text: str) -> dict[str, Any]:
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("expected JSON objects")
+    return found
+
+
+def read_curves(lines: Iterable[dict[str, Any]]) -> Curves:
+    """Lines of metrics, one after another, as curves.
+
+    Raises:
+      ValueError: more than `MOST_CURVES`, or numbers beyond those of floats.
+    """
     found = {}
     for each in filter(None, map(measured, lines)):
         for metric, value in each.values.items():
             steps, values = found.setdefault((", ".join(each.training), each.counted, metric), ([], []))
-            steps.append(each.step)
-            values.append(value)
+            steps.append(float(each.step))
+            values.append(float(value))
+            if len(found) > MOST_CURVES:
+                raise ValueError(f"more than {MOST_CURVES} curves")
     return found
 
 

@@ -23,9 +23,9 @@ class Measured(NamedTuple):
 
 
 def measured(line: dict[str, Any]) -> Measured | None:
-    """The line sorted; `None` where it is not counted by anything, as that of a divergence is not."""
+    """The line sorted; `None` where no number counts it, as none does that of a divergence."""
     counted = next((name for name in STEPS if name in line), None)
-    if counted is None:
+    if counted is None or type(line[counted]) not in (int, float):
         return None
     numbers = {name: value for name, value in line.items() if value is None or type(value) in (int, float)}
     return Measured(

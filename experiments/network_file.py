@@ -4,6 +4,7 @@ A safetensors file is a table of contents and raw numbers. Reading one runs no c
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +15,14 @@ from safetensors.numpy import save
 
 import jaxnn
 from experiments.networks import NetworkSpec, param_names
+from experiments.refusal import Refused, check_file
 
 SUFFIX = ".safetensors"
+MOST_BYTES = 2**28
+"""64 million params, five times those of the largest network of the experiments."""
+MOST_CONTENTS = 2**20
+"""Bytes of the table of contents, which is JSON."""
+MOST_LAYERS = 1000
 _FORMAT, _VERSION = "jaxnn-mlp", "1"
 
 
@@ -66,39 +73,82 @@ def _sorted(data: bytes) -> bytes:
 
 
 def load(path: Path) -> StoredNetwork:
-    """Read a stored network.
+    """Read a stored network. What it announces is held against what it has before anything is built of it.
 
     Raises:
-      ValueError: the file is damaged, of another kind, or its arrays do not fit its network.
+      Refused: the file is damaged, of another kind, or its arrays do not fit its network.
       OSError: it cannot be opened.
     """
-    path.open("rb").close()  # says plainly what a missing or forbidden file is
+    check_file(path, MOST_BYTES)
+    with path.open("rb") as file:  # which says plainly what a forbidden file is
+        contents = int.from_bytes(file.read(8), "little")
+    if contents > MOST_CONTENTS:
+        raise Refused(f"{path} is damaged, or no safetensors file: its table of contents would have {contents:,} bytes")
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
-    except (SafetensorError, OSError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged, or no safetensors file: {error}") from None
+    except (SafetensorError, OSError, TypeError, ValueError, AttributeError) as error:
+        raise Refused(f"{path} is damaged, or no safetensors file: {error}") from None
     if metadata.get("format") != _FORMAT or metadata.get("format_version") != _VERSION:
-        raise ValueError(f"{path} was not written by these experiments, or by another version of them")
+        raise Refused(f"{path} was not written by these experiments, or by another version of them")
     try:
         return _decode(metadata, tensors)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Refused(f"{path} is damaged: {error}") from None
 
 
 def _decode(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> StoredNetwork:
-    spec = NetworkSpec(tuple(json.loads(metadata["sizes"])), metadata["activation"], metadata["output"])
-    model = spec.model()
-    stats = [tensors.pop(f"standardizer/{name}", None) for name in ("mean", "std")]
-    names = param_names(spec)
+    for name, array in tensors.items():
+        if array.dtype.kind != "f":
+            raise ValueError(f"{name} is {array.dtype}, expected floats")
+    sizes, classes, image_shape = (json.loads(metadata[name]) for name in ("sizes", "classes", "image_shape"))
+    _check_counts("sizes", sizes)
+    if image_shape is not None:
+        _check_counts("image_shape", image_shape)
+        if len(image_shape) != 3 or math.prod(image_shape) != sizes[0]:
+            raise ValueError(f"its images are {image_shape}, expected (height, width, 3) of {sizes[0]} numbers")
+    spec = NetworkSpec(tuple(sizes), metadata["activation"], metadata["output"])
+    _check_classes(spec, classes)
+    standardizer = _standardizer(tensors, [(sizes[0],), tuple(image_shape or ())[-1:]])
+    stored = sum(array.size for array in tensors.values())
+    if len(sizes) - 1 > MOST_LAYERS:
+        raise ValueError(f"a network of {len(sizes) - 1:,} layers, more than {MOST_LAYERS:,}")
+    if spec.n_params > stored:
+        raise ValueError(f"a network {str(spec)[:100]} has {spec.n_params:,} params, the file {stored:,}")
+    model, names = spec.model(), param_names(spec)
     if set(tensors) != set(names):
         raise ValueError(f"the network has {', '.join(names)}, the file {', '.join(sorted(tensors)) or 'nothing'}")
-    image_shape = json.loads(metadata["image_shape"])
+    params = jaxnn.params_from_arrays(model.network, model.in_shape, [tensors[name] for name in names])
     return StoredNetwork(
-        spec,
-        jaxnn.params_from_arrays(model.network, model.in_shape, [tensors[name] for name in names]),
-        tuple(json.loads(metadata["classes"])),
-        None if image_shape is None else tuple(image_shape),
-        None if stats[0] is None else jaxnn.Standardizer(*stats),
+        spec, params, tuple(classes), None if image_shape is None else tuple(image_shape), standardizer
     )
+
+
+def _check_counts(name: str, given: Any) -> None:
+    if not isinstance(given, list) or not all(type(n) is int and n >= 1 for n in given) or len(given) < 2:
+        raise ValueError(f"its {name} are {str(given)[:100]}, expected whole numbers of at least 1")
+
+
+def _check_classes(spec: NetworkSpec, classes: Any) -> None:
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise ValueError(f"its classes are {str(classes)[:100]}, expected names")
+    if not all(name.isprintable() for name in classes):  # they are shown on a terminal, which they could steer
+        raise ValueError("its classes have names that cannot be shown")
+    outputs = spec.sizes[-1]
+    expected = 2 if (spec.output, outputs) == ("binary", 1) else outputs if spec.output == "softmax" else len(classes)
+    if len(classes) != expected:
+        raise ValueError(f"it names {len(classes)} classes, its outputs are of {expected}")
+
+
+def _standardizer(tensors: dict[str, np.ndarray], shapes: list[tuple[int, ...]]) -> jaxnn.Standardizer | None:
+    """Taken out of the tensors; of a mean and deviation for each input, or for each channel."""
+    stats = [tensors.pop(f"standardizer/{name}", None) for name in ("mean", "std")]
+    if stats[0] is None and stats[1] is None:
+        return None
+    mean, std = (np.empty(0) if array is None else array for array in stats)
+    if mean.shape != std.shape or mean.shape not in shapes:
+        raise ValueError(f"its standardizer has shapes {mean.shape} and {std.shape}, its inputs {shapes[0]}")
+    if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
+        raise ValueError("its standardizer is not finite, or has a deviation of 0 or less")
+    return jaxnn.Standardizer(mean, std)

@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import tyro
 
@@ -32,6 +32,22 @@ class RunOptions(CacheOptions):
     """Checkpoints kept of each training, the latest; those of a finished run are removed."""
     tensorboard: bool = False
     """Write the metrics as an event file for TensorBoard too; needs tensorboardX."""
+
+
+OWN_SUFFIXES = (".csv", ".tsv", ".txt", ".npz")
+"""Of a user's own data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnDataOptions:
+    """The options of what can train on a user's own data."""
+
+    data: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
+    """A CSV file with a header, or an npz file with arrays x and y, to train on; split in 70, 15 and 15 %."""
+    label: Annotated[str | None, tyro.conf.arg(metavar="COLUMN", help_behavior_hint="")] = None
+    """The column of --data that holds the classes; of an npz file the array, y if not given."""
+    drop: Annotated[str, tyro.conf.arg(metavar="COLUMNS", help_behavior_hint="")] = ""
+    """Columns of --data to leave out, with commas between them."""
 
 
 def parse(options: type[T], argv: Sequence[str], *, prog: str, description: str) -> T | None:

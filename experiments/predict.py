@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from experiments.options import CacheOptions
+from experiments.refusal import inside
 
 if TYPE_CHECKING:
     from experiments.network_file import StoredNetwork
@@ -57,6 +58,5 @@ def _network(run: Path, name: str) -> "StoredNetwork":
         raise ValueError(f"{run} holds no trained networks (*{SUFFIX}): is it the results folder of a run?")
     if name and name not in stored:
         raise ValueError(f"{run} has no network {name!r}: there are {', '.join(stored)}")
-    if name:
-        return load(stored[name])
-    return max((load(path) for path in stored.values()), key=lambda network: len(network.spec.sizes))
+    paths = [inside(run, path.name) for path in ([stored[name]] if name else stored.values())]
+    return max(map(load, paths), key=lambda network: len(network.spec.sizes))

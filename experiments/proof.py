@@ -17,6 +17,8 @@ another order, then moves by 1e-14 of their size. Near an optimum the terms canc
 them at least, and two right gradients differ by 1e-7 of that at most. In float32, that would be mostly rounding,
 and two right ones could differ by percents."""
 
+_FLOOR = 1e-8
+
 DEFINITION = "max |hand - jax.grad| / max |jax.grad|, of the worst array, on the training data"
 
 Proof = Callable[[Any, jaxnn.Batch], float]
@@ -46,19 +48,24 @@ def make_proof(name: str, objective: jaxnn.Objective) -> Proof:
 
 
 def gradient_difference(hand: Any, auto: Any) -> tuple[float, str]:
-    """The largest difference over all arrays, relative to each array's largest element, and the array it is in."""
+    """The largest difference over all arrays, relative to each array's largest element, and the array it is in.
+
+    An array counts as no smaller than `_FLOOR` of the largest: of classes that are balanced exactly, an untrained
+    network's gradient by the last bias is 0 but for rounding.
+    """
     leaves = jax.tree_util.tree_flatten_with_path(jax.device_get(auto))[0]
+    floor = _FLOOR * max(np.abs(expected).max() for _, expected in leaves)
     worst = (-1.0, "")
     for (path, expected), got in zip(leaves, jax.tree.leaves(jax.device_get(hand)), strict=True):
         name = jax.tree_util.keystr(path, simple=True, separator="/")
-        worst = max(worst, (_relative(got, expected), name), key=_nan_is_largest)
+        worst = max(worst, (_relative(got, expected, floor), name), key=_nan_is_largest)
     return worst
 
 
-def _relative(got: np.ndarray, expected: np.ndarray) -> float:
+def _relative(got: np.ndarray, expected: np.ndarray, floor: float) -> float:
     if got.shape != expected.shape:
         return float("nan")
-    difference, scale = np.abs(got - expected).max(), np.abs(expected).max()
+    difference, scale = np.abs(got - expected).max(), max(np.abs(expected).max(), floor)
     if scale == 0:
         # Exactly 0, as behind units that are all dead: both must say so.
         return 0.0 if difference == 0 else float("inf")

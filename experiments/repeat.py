@@ -83,22 +83,32 @@ def compare(then: Path, now: Path, *, unfinished: bool = False) -> Comparison:
     return Comparison(same, different)
 
 
-def verdict(asked: Recorded, then: Path, now: Path) -> tuple[bool, list[str]]:
-    """Whether the repetition `now` matched the run `then`, and what to say of it."""
+class Verdict(NamedTuple):
+    """Whether a repetition matched, and lines that say so, of printable characters."""
+
+    matched: bool
+    lines: list[str]
+
+
+def verdict(then: Path, now: Path) -> Verdict:
+    """Of the repetition `now` of the run `then`."""
     unfinished = is_unfinished(then)
-    compared = compare(then, now, unfinished=unfinished)
-    total, changed = len(compared.same) + len(compared.different), changes(asked.config, recorded(now).config)
-    told = []
-    if unfinished:
-        told.append(f"{then} is not finished: compared is what there is of it")
-    if not compared.different:
-        told.append(f"matched: all {total} files are the same, bit for bit")
-        told += [f"  although {line}" for line in changed]
-        return True, told
-    told.append(f"did not match: {len(compared.same)} of {total} files are the same, bit for bit")
-    told += [f"  {name}: {what}" for name, what in compared.different.items()]
-    told.append("likely causes:" if changed else "nothing that was recorded of the surroundings differs")
-    return False, told + [f"  {line}" for line in changed]
+    same, different = compare(then, now, unfinished=unfinished)
+    total, changed = len(same) + len(different), changes(recorded(then).config, recorded(now).config)
+    lines = [f"{then} is not finished: compared is what there is of it"] if unfinished else []
+    if different:
+        lines.append(f"did not match: {len(same)} of {total} files are the same, bit for bit")
+        lines += [f"  {name}: {what}" for name, what in different.items()]
+        lines.append("likely causes:" if changed else "nothing that was recorded of the surroundings differs")
+        lines += [f"  {line}" for line in changed]
+    elif not total:
+        lines.append(f"did not match: there are no results in {then}")
+    else:
+        lines.append(f"matched: all {total} files are the same, bit for bit")
+        lines += [f"  although {line}" for line in changed]
+    # Names of files, and what stands in them, may come from anybody, and must not steer the terminal.
+    printable = ["".join(c if c.isprintable() else "\ufffd" for c in line) for line in lines]
+    return Verdict(bool(same) and not different, printable)
 
 
 def is_unfinished(run: Path) -> bool:

@@ -186,9 +186,13 @@ def fit_population(
     Sharing batches is the default: all members see the batches that the first member's key draws. Each batch is then
     gathered once, the first layer of all members is one large product, and members differ by what they were made from
     alone. With `shuffle="own"` each draws its batches by its own key, as `fit` does: in a population of 64 networks
-    64-32-10, an epoch takes 1.5 times as long. A member equals what `fit` makes of it, up to the rounding of products
-    that run side by side: with "own" always, with "shared" where its key is the first member's (or there is nothing to
-    shuffle). Dropout is by each member's own key in any case.
+    64-32-10, an epoch takes 1.5 times as long. Dropout is by each member's own key in any case.
+
+    A member equals what `fit` makes of it, with "own" always, with "shared" where its key is the first member's (or
+    there is nothing to shuffle), up to the rounding of products that run side by side: relative to the largest number
+    of each leaf, its params are the same to 1e-5 in float32 and to 1e-13 in float64 (at most 4e-6 and 6e-14 were
+    measured, after 7 to 700 steps of networks of one to three hidden layers). Training that amplifies rounding
+    amplifies this: Adam does where gradients are little else, of a training set that has been learned by heart.
 
     A member that diverges stops, at its last finite params, and does not disturb the others.
 

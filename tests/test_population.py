@@ -61,6 +61,36 @@ def test_member_equals_the_same_training_alone(population):
     assert whole.diverged_at is None
 
 
+@pytest.mark.parametrize(
+    ("sizes", "batch_size", "rate", "optimizer", "wide", "tolerance"),
+    [
+        ((20, 16, 1), 32, 0.0, optax.sgd, False, 1e-5),
+        ((64, 32, 10), 32, 0.3, optax.adam, False, 1e-5),
+        ((64, 32, 10), 32, 0.3, optax.adam, True, 1e-13),
+    ],
+)
+def test_how_much_rounding_side_by_side_changes(sizes, batch_size, rate, optimizer, wide, tolerance):
+    """As `fit_population` states it: relative to the largest number of each leaf."""
+    rng = np.random.default_rng(1)
+    with jax.enable_x64(wide):
+        x, y = rng.normal(size=(200, sizes[0])).astype(float if wide else np.float32), rng.integers(0, 10, 200)
+        model = jaxnn.mlp(sizes, "tanh", output="softmax" if sizes[-1] > 1 else "binary", dropout_rate=rate)
+        y %= max(2, sizes[-1])
+
+        def made(h):
+            objective = jaxnn.objective(model.network, model.loss, jaxnn.l2(1e-3))
+            key = jax.random.key(h["seed"])
+            return jaxnn.Member(objective, optimizer(h["rate"]), model.init(key), key)
+
+        h = {"seed": np.arange(3), "rate": np.array([0.01, 0.02, 0.005], x.dtype)}
+        plan = {"epochs": 5, "batch_size": batch_size, "report_every": 5}
+        population = jaxnn.fit_population(made, h, x, y, shuffle="own", **plan)
+        single = made({name: values[1] for name, values in h.items()})
+        fit = jaxnn.fit(single.objective, single.optimizer, single.params, x, y, key=single.key, **plan)
+        for a, b in zip(jax.tree.leaves(population.member(1).params), jax.tree.leaves(fit.params), strict=True):
+            assert np.abs(a - b).max() <= tolerance * np.abs(b).max()
+
+
 def test_members_drop_their_own_units():
     dropping = partial(member, model=DROPPING)
     whole = train(dropping, shuffle="own", epochs=2)

@@ -1,17 +1,19 @@
 """Reads the cat photos, and says what is wrong with files that are not as they should be."""
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 
 import jaxnn
 from experiments.data_files import places
+from experiments.hdf5 import Stored, read_datasets
+from experiments.refusal import Refused
 
 FILES = {"train": "train_catvnoncat.h5", "test": "test_catvnoncat.h5"}
 IMAGE_SHAPE = (64, 64, 3)
-MOST_IMAGES = 10_000
+MOST_IMAGES = 5_000
 """More would not be this data set, and would not fit comfortably in memory as floats."""
 
 _FIX = "get the file again, or see what wrote it"
@@ -43,48 +45,38 @@ def read_photos(paths: dict[str, Path]) -> Photos:
     """Both files, checked before they are read in full.
 
     Raises:
-      ValueError: a file that is not HDF5 or is damaged, or data of another kind than expected.
+      Refused: a file that is not HDF5 or is damaged, or data of another kind than expected.
+      OSError: it cannot be opened.
     """
-    parts = {}
-    classes = ()
-    for part, path in paths.items():
-        try:
-            with h5py.File(path, "r") as file:
-                parts[part] = _read_part(file, path, part)
-                if part == "train":
-                    classes = _read_classes(file, path)
-        except OSError as error:
-            raise ValueError(f"{path} is damaged or no HDF5 file ({error}): {_FIX}") from None
-    return Photos(**parts, classes=classes)
+    parts = {part: read_part(path, part) for part, path in paths.items()}
+    return Photos(**{part: batch for part, (batch, _) in parts.items()}, classes=parts["train"][1])
 
 
-def _read_part(file: h5py.File, path: Path, part: str) -> jaxnn.Batch:
-    x, y = (_dataset(file, path, f"{part}_set_{name}") for name in "xy")
-    if x.ndim != 4 or x.shape[1:] != IMAGE_SHAPE or x.dtype != np.uint8 or not 1 <= len(x) <= MOST_IMAGES:
-        raise ValueError(
-            f"{path}: {part}_set_x is {x.dtype} {x.shape}, expected uint8 (m, 64, 64, 3) with m from 1 to "
-            f"{MOST_IMAGES}: {_FIX}"
+def read_part(path: Path, part: str) -> tuple[jaxnn.Batch, tuple[str, ...]]:
+    """The photos of a file, "train" or "test", and the names of the classes, which the former has; else none."""
+    names = [f"{part}_set_x", f"{part}_set_y", *(["list_classes"] if part == "train" else [])]
+    x, y, *words = read_datasets(path, names, most_bytes=MOST_IMAGES * math.prod(IMAGE_SHAPE)).values()
+    return _part(path, part, x, y), _classes(path, *words) if words else ()
+
+
+def _part(path: Path, part: str, x: Stored, y: Stored) -> jaxnn.Batch:
+    if len(x.shape) != 4 or x.shape[1:] != IMAGE_SHAPE or x.dtype != "uint8" or not 1 <= x.shape[0] <= MOST_IMAGES:
+        raise Refused(
+            f"{path}: {part}_set_x is {x}, expected uint8 (m, 64, 64, 3) with m from 1 to {MOST_IMAGES}: {_FIX}"
         )
-    if y.shape != x.shape[:1] or y.dtype.kind not in "iu":
-        raise ValueError(f"{path}: {part}_set_y is {y.dtype} {y.shape}, expected whole numbers ({len(x)},): {_FIX}")
-    labels = y[:]
-    if not np.isin(labels, (0, 1)).all():
-        raise ValueError(
-            f"{path}: {part}_set_y holds labels from {labels.min()} to {labels.max()}, expected 0 (non-cat) and 1 (cat)"
-        )
-    pixels = x[:].reshape(len(x), -1).astype(np.float32) / 255
-    return jaxnn.Batch(pixels, labels.astype(np.int32))
+    m = x.shape[0]
+    if y.shape != (m,) or not isinstance(y.values, np.ndarray) or y.values.dtype.kind not in "iu":
+        raise Refused(f"{path}: {part}_set_y is {y}, expected whole numbers ({m},): {_FIX}")
+    if not np.isin(y.values, (0, 1)).all():
+        lowest, highest = y.values.min(), y.values.max()
+        raise Refused(f"{path}: {part}_set_y holds labels from {lowest} to {highest}, expected 0 (non-cat) and 1 (cat)")
+    pixels = np.divide(x.values.reshape(m, -1), 255, dtype=np.float32)
+    return jaxnn.Batch(pixels, y.values.astype(np.int32))
 
 
-def _read_classes(file: h5py.File, path: Path) -> tuple[str, ...]:
-    names = _dataset(file, path, "list_classes")
-    if names.shape != (2,) or names.dtype.kind not in "SO":
-        raise ValueError(f"{path}: list_classes is {names.dtype} {names.shape}, expected two names: {_FIX}")
-    return tuple(name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name) for name in names[:])
-
-
-def _dataset(file: h5py.File, path: Path, name: str) -> h5py.Dataset:
-    found = file.get(name)
-    if not isinstance(found, h5py.Dataset):
-        raise ValueError(f"{path} has no dataset {name}, only {', '.join(file) or 'nothing'}: {_FIX}")
-    return found
+def _classes(path: Path, words: Stored) -> tuple[str, ...]:
+    if words.shape != (2,) or words.dtype != "names":
+        raise Refused(f"{path}: list_classes is {words}, expected two names: {_FIX}")
+    if not all(name.isprintable() for name in words.values):
+        raise Refused(f"{path}: list_classes holds {words.values}, expected names of a line: {_FIX}")
+    return tuple(words.values)

@@ -39,14 +39,15 @@ def report(
     rows: Sequence[Row],
     histories: Mapping[tuple[str, str], list[dict[str, float]]],
     folder: RunFolder,
-    more: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> None:
-    """Print the table, with `more` lines, and write it with the curves and the numbers to the folder."""
+    """Print the table and the notes on the data, and write them with the curves and the numbers to the folder."""
     table = tables.table("Trained with hand-derived gradients", COLUMNS, [_cells(row) for row in rows], 3)
-    notes = [f"gradient diff.: {proof.DEFINITION}, in float64; more than {proof.BOUND:g} fails the run", *more]
+    gradients = f"gradient diff.: {proof.DEFINITION}, in float64; more than {proof.BOUND:g} fails the run"
     tables.show(table)
-    print(*notes, "", sep="\n")
-    folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
+    text = "\n".join([gradients, *notes])
+    print(f"{text}\n")
+    folder.write_text("report.txt", f"{tables.as_text(table)}{text}\n")
     folder.write_json("results.json", [{k: v for k, v in row._asdict().items() if k != "speed"} for row in rows])
     if rows[0].speed:
         _report_speeds(rows, folder)

@@ -11,7 +11,7 @@ import jaxnn
 from experiments import network_file, proof
 from experiments.divergence import skipped_lines
 from experiments.ladder import Options
-from experiments.ladder.data import Dataset, load_datasets
+from experiments.ladder.data import Dataset, load_datasets, load_own
 from experiments.ladder.pictures import Trained, add_pictures
 from experiments.ladder.report import Row, report
 from experiments.networks import NetworkSpec
@@ -41,20 +41,24 @@ class Rung(NamedTuple):
 
 
 def run(options: Options, start: StartRun) -> None:
-    """Climb the ladder on both data sets."""
+    """Climb the ladder on both data sets, or on the user's own."""
     check_at_least_one("epochs", options.epochs)
     if not 0 <= options.seed < 2**32:
         raise ValueError(f"--seed must be from 0 to {2**32 - 1}, got {options.seed}")
     stop_early = None
     if options.patience is not None:
         stop_early = jaxnn.EarlyStopping("dev_accuracy", options.patience, highest=True)
-    datasets = load_datasets(options.seed)
+    own = options.data or options.label or options.drop
+    datasets = [load_own(options, options.seed)] if own else load_datasets(options.seed)
     smallest = min(len(data.train.x) for data in datasets)
     if not 1 <= options.batch_size <= smallest:
         raise ValueError(f"--batch-size must be 1 to {smallest}, the smaller training set, got {options.batch_size}")
     optimizers = {data.name: _optimizer(options, len(data.train.x)) for data in datasets}
 
-    folder = start()
+    folder = start([path for data in datasets for path in data.files])
+    for data in datasets:
+        if data.encoder is not None:
+            folder.write_json("encoder.json", data.encoder)
     rungs = [Rung(data, name, spec) for data in datasets for name, spec in ladder(data).items()]
     rows, fits = [], {}
     with progress("ladder", len(rungs) * options.epochs) as show:
@@ -64,9 +68,9 @@ def run(options: Options, start: StartRun) -> None:
                 rung, options, optimizers[rung.data.name], stop_early, folder, show_rung
             )
             rows.append(row)
-    skipped = {", ".join(names): fit.skipped for names, fit in fits.items()}
-    more = skipped_lines(options.on_nan, skipped)
-    report(rows, {names: fit.history for names, fit in fits.items()}, folder, more)
+    notes = [note for data in datasets for note in data.notes]
+    notes += skipped_lines(options.on_nan, {", ".join(names): fit.skipped for names, fit in fits.items()})
+    report(rows, {names: fit.history for names, fit in fits.items()}, folder, notes)
     for data in datasets:
         if data.image_shape is not None:
             own = [rung for rung in rungs if rung.data is data]

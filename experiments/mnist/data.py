@@ -7,6 +7,7 @@ import numpy as np
 import jaxnn
 from experiments.data_files import places
 from experiments.idx import read_idx
+from experiments.refusal import Refused
 
 CLASSES = tuple("0123456789")
 SIDE = 28
@@ -34,16 +35,17 @@ def read_images(paths: tuple[Path, Path]) -> jaxnn.Batch:
     """Pixels divided by 255 as rows, x (m, 784) float32, and the digits y (m,) int32.
 
     Raises:
-      ValueError: a damaged file, images of another size, as many labels as no images, or labels outside 0 to 9.
+      Refused: a damaged file, images of another size, as many labels as no images, or labels outside 0 to 9.
     """
     images, labels = read_idx(paths[0], 3), read_idx(paths[1], 1)
     if images.shape[1:] != (SIDE, SIDE) or len(images) == 0:
-        raise ValueError(f"{paths[0]} holds images of shape {images.shape}, expected (m, {SIDE}, {SIDE}), m above 0")
+        raise Refused(f"{paths[0]} holds images of shape {images.shape}, expected (m, {SIDE}, {SIDE}), m above 0")
     if len(labels) != len(images):
-        raise ValueError(f"{paths[1]} holds {len(labels):,} labels for the {len(images):,} images of {paths[0].name}")
+        raise Refused(f"{paths[1]} holds {len(labels):,} labels for the {len(images):,} images of {paths[0].name}")
     if labels.max() > 9:
-        raise ValueError(f"{paths[1]} holds labels up to {labels.max()}, expected the digits 0 to 9")
-    return jaxnn.Batch(images.reshape(len(images), -1).astype(np.float32) / 255, labels.astype(np.int32))
+        raise Refused(f"{paths[1]} holds labels up to {labels.max()}, expected the digits 0 to 9")
+    pixels = np.divide(images.reshape(len(images), -1), 255, dtype=np.float32)
+    return jaxnn.Batch(pixels, labels.astype(np.int32))
 
 
 def split_dev(train: jaxnn.Batch, seed: int) -> tuple[jaxnn.Batch, ...]:

@@ -9,6 +9,9 @@ Each combination is trained from every seed. They are ranked by their mean dev a
 of which a training diverged come last. The test set is read once: for the winner. All that differs by numbers is one
 program; each depth and each activation is another.
 
+Of a user's own data (sweep FILE --label COLUMN), what is missing becomes the training part's median or most frequent
+word, and words become a 0 or 1 for each of its levels; encoder.json keeps which.
+
 In the run's folder: sweep.csv (every training), report.txt, a picture of what was swept, and best.safetensors.
 """
 
@@ -19,13 +22,14 @@ from typing import Annotated
 import tyro
 
 from experiments.divergence import OnNan
-from experiments.options import RunOptions
+from experiments.options import OwnDataOptions, RunOptions
 
 DATA = {
     "breast-cancer": "569 patients, 30 measurements, 2 classes; comes with scikit-learn",
     "catvnoncat": "209 photos of 64 x 64 pixels, a fifth of them dev, and 50 to test; from --data-dir",
     "digits": "1797 images of 8 x 8, 10 classes; comes with scikit-learn",
     "mnist": "70 000 images of 28 x 28, 10 classes, 10 000 of them dev and 10 000 to test; from --data-dir",
+    "own": "a CSV or npz file, as `sweep own --data FILE --label COLUMN`, or shorter `sweep FILE --label COLUMN`",
 }
 """What can be swept on. `experiments.sweep.data` reads each."""
 
@@ -52,7 +56,7 @@ def _range_or(default: str) -> object:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(RunOptions):
+class Options(OwnDataOptions, RunOptions):
     """What is swept, and what is not."""
 
     learning_rate: Range = "1e-4..1e-1:7"

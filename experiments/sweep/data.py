@@ -2,17 +2,18 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jaxnn
-from experiments.ladder.data import load_datasets
+from experiments.ladder import data as ladder
+from experiments.sweep import Options
 
 
 class Dataset(NamedTuple):
     """A classification problem, ready for training: x (m, n_in) float32, y (m,) class numbers.
 
     `classes`, `image_shape` and `standardizer` are those of the winner's `StoredNetwork`; `files` are what all this was
-    read from, if any.
+    read from, if any; `encoder` and `notes` those of the ladder's data sets.
     """
 
     train: jaxnn.Batch
@@ -22,49 +23,59 @@ class Dataset(NamedTuple):
     image_shape: tuple[int, ...] | None = None
     standardizer: jaxnn.Standardizer | None = None
     files: tuple[Path, ...] = ()
+    encoder: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
 
-def load(name: str, split_seed: int, data_dir: Path | None) -> Dataset:
+def load(name: str, options: Options) -> Dataset:
     """The data set of that name, one of `experiments.sweep.DATA`.
 
     Raises:
       ValueError, OSError: its files are not there, or not as they should be.
     """
-    return _LOADERS[name](split_seed, data_dir)
+    if name != "own" and (options.data or options.label or options.drop):
+        raise ValueError(f"--data, --label and --drop are of your own data, and {name} comes as it is: sweep FILE ...")
+    return _LOADERS[name](options)
 
 
-def _scikit_learns(i: int) -> Callable[[int, Path | None], Dataset]:
-    def read(split_seed, data_dir):
-        data = load_datasets(split_seed)[i]
-        return Dataset(data.train, data.dev, data.test, data.classes, standardizer=data.standardizer)
+def _scikit_learns(i: int) -> Callable[[Options], Dataset]:
+    return lambda options: _as_in_ladder(ladder.load_datasets(options.split_seed)[i])
 
-    return read
+
+def _own(options: Options) -> Dataset:
+    return _as_in_ladder(ladder.load_own(options, options.split_seed))
+
+
+def _as_in_ladder(data: ladder.Dataset) -> Dataset:
+    own = data.files, data.encoder, data.notes
+    return Dataset(data.train, data.dev, data.test, data.classes, None, data.standardizer, *own)
 
 
 # What was published as a test set stays one: dev is a part of the rest.
 
 
-def _catvnoncat(split_seed: int, data_dir: Path | None) -> Dataset:
-    from experiments.catvnoncat.data import IMAGE_SHAPE, find_files, read_photos  # needs h5py, and the others do not
+def _catvnoncat(options: Options) -> Dataset:
+    from experiments.catvnoncat.data import IMAGE_SHAPE, find_files, read_photos
 
-    files = find_files(data_dir)
+    files = find_files(options.data_dir)
     photos = read_photos(files)
-    train, dev = jaxnn.split(photos.train.x, photos.train.y, (0.8, 0.2), seed=split_seed, stratify=True)
+    train, dev = jaxnn.split(photos.train.x, photos.train.y, (0.8, 0.2), seed=options.split_seed, stratify=True)
     return Dataset(train, dev, photos.test, photos.classes, IMAGE_SHAPE, files=tuple(files.values()))
 
 
-def _mnist(split_seed: int, data_dir: Path | None) -> Dataset:
+def _mnist(options: Options) -> Dataset:
     from experiments.mnist.data import CLASSES, find_files, read_images, split_dev
 
-    found = find_files(data_dir)
+    found = find_files(options.data_dir)
     parts = {part: read_images(paths) for part, paths in found.items()}
     files = tuple(path for paths in found.values() for path in paths)
-    return Dataset(*split_dev(parts["train"], split_seed), parts["test"], CLASSES, files=files)
+    return Dataset(*split_dev(parts["train"], options.split_seed), parts["test"], CLASSES, files=files)
 
 
-_LOADERS: dict[str, Callable[[int, Path | None], Dataset]] = {
+_LOADERS: dict[str, Callable[[Options], Dataset]] = {
     "breast-cancer": _scikit_learns(0),
     "catvnoncat": _catvnoncat,
     "digits": _scikit_learns(1),
     "mnist": _mnist,
+    "own": _own,
 }

@@ -21,10 +21,12 @@ from experiments.sweep.training import groups_of, network_of, train
 def run(name: str, options: Options, start: StartRun) -> None:
     """Sweep on the data set of that name."""
     plan = make_plan(options)
-    data = load(name, options.split_seed, options.data_dir)
+    data = load(name, options)
     if options.batch_size > len(data.train.x):
         raise ValueError(f"--batch-size must be 1 to {len(data.train.x)}, the training set, got {options.batch_size}")
     folder = start(data.files)
+    if data.encoder is not None:
+        folder.write_json("encoder.json", data.encoder)
     groups, trainings = groups_of(plan), []
     with progress(f"sweep {name}", len(groups) * options.epochs) as show:
         for i, group in enumerate(groups):
@@ -62,7 +64,7 @@ def run(name: str, options: Options, start: StartRun) -> None:
     counts = f"trainings: {len(trainings)} (points: {len(plan.points)}, seeds: {len(plan.seeds)}) in {programs}"
     skipped = {f"point {one.point}, seed {one.seed}": one.skipped for one in trainings}
     counts = "\n".join([counts, *skipped_lines(options.on_nan, skipped)])
-    report(plan, standings, counts, winner, folder)
+    report(plan, standings, counts, [*winner, *data.notes], folder)
 
 
 def _spread(entry: dict[str, Any]) -> dict[str, Any]:

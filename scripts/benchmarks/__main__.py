@@ -11,7 +11,9 @@ BENCHMARKS = {
     "bfloat16": "MNIST trained in float32, and by with_dtype in bfloat16 and float16: test accuracies over seeds",
     "stream": "training from a memory map, in floats and in bytes, beside training on data in memory",
     "gradcheck-time": "how long checks take, and how much of that is compilation",
+    "checkpoints": "what a checkpoint after every epoch of MNIST costs: the wait for it, and the epoch beside it",
     "faults": "a training that is killed at random moments, and what it left damaged: does it end the same?",
+    "fuzz": "damaged files and bombs through every reader: read as they are, or refused by one error",
     "start": "the wait for an experiment's first steps by what the compilation cache holds; imports, help",
 }
 

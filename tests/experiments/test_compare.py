@@ -25,6 +25,7 @@ def make_run(tmp_path):
         contents = {
             "config.json": json.dumps({"experiment": "ladder", "command": name, "started": name, "options": options}),
             "report.txt": f"results of {name} <i>\n",
+            "timings.txt": f"seconds of {name}\n",
             "metrics.jsonl": "".join(json.dumps(line) + "\n" for line in lines),
         } | files
         for file, text in contents.items():
@@ -61,6 +62,7 @@ def test_what_differs_is_told_and_what_does_not_is_not(capsys, tmp_path, make_ru
     for text in (found.text, out):
         assert all(word in text for word in ("options.rate", "0.25", "0.5", "first", "results of second <i>"))
         assert "options.epochs" not in text and "started" not in text
+        assert text.count("seconds of first") == text.count("seconds of second") == 1
     assert "page.html" in out
     assert drawn == {
         ("x", "epoch", "loss", True, "min"): {"first": ([1, 2], [0.25, 0.125]), "second": ([1, 2], [0.5, 0.25])},

@@ -85,10 +85,24 @@ def change(path, tensors=None, **metadata):
         ({"0/W": np.zeros((5, 4), np.float32)}, {}, "transposed"),
         ({"0/W": np.zeros((4, 6), np.float32)}, {}, "shape"),
         ({"0/W": np.full((4, 5), np.nan, np.float32)}, {}, "not finite"),
-        ({"2/b": None}, {}, "the network has"),
+        ({"2/b": None}, {}, "39 params, the file 36"),
         ({"9/W": np.zeros(1, np.float32)}, {}, "the network has"),
         ({}, {"sizes": "[5, 4"}, "damaged"),
         ({}, {"sizes": "7"}, "damaged"),
+        ({}, {"sizes": "[" * 100_000}, "damaged"),
+        ({}, {"sizes": "[5, 1000000000000, 3]"}, "9,000,000,000,003 params, the file 39"),
+        ({}, {"sizes": "[5" + ", 1" * 100_000 + ", 3]"}, "100,001 layers, more than 1,000"),
+        ({}, {"sizes": "[5, true, 3]"}, "its sizes are"),
+        ({}, {"sizes": "5" * 5000}, "damaged"),
+        ({}, {"classes": "[1, 2, 3]"}, "expected names"),
+        ({}, {"classes": '["a", "b", "\\u001b[2J"]'}, "cannot be shown"),
+        ({}, {"classes": '["a"]'}, "names 1 classes, its outputs are of 3"),
+        ({}, {"image_shape": "[1000000000, 1000000000, 3]"}, "of 5 numbers"),
+        ({}, {"image_shape": "[-1, -1, 5]"}, "image_shape"),
+        ({"0/b": np.zeros(4, np.int64)}, {}, "0/b is int64"),
+        ({"standardizer/std": None}, {}, "its standardizer has shapes"),
+        ({"standardizer/std": np.zeros(5)}, {}, "a deviation of 0"),
+        ({"standardizer/mean": np.full(5, np.nan)}, {}, "not finite"),
         ({}, {"sizes": "[5, -4, 3]"}, "sizes"),
         ({}, {"activation": "wish"}, "unknown activation"),
         ({}, {"output": "wish"}, "unknown output"),
@@ -108,4 +122,11 @@ def test_a_damaged_file_is_refused(stored, damage):
     path = stored[0]
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError, match=r"net\.safetensors is damaged"):
+        load_network(path)
+
+
+def test_an_absurd_table_of_contents_is_refused_before_it_is_read(stored):
+    path = stored[0]
+    path.write_bytes((2**40).to_bytes(8, "little") + path.read_bytes()[8:])
+    with pytest.raises(ValueError, match=r"net\.safetensors is damaged.* would have 1,099,511,627,776 bytes"):
         load_network(path)

@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from experiments import cli
 from experiments.photo import read_photo
@@ -86,6 +86,48 @@ def test_the_whole_photo_is_squashed_and_nothing_is_cut_off(tmp_path):
     assert red[9:].max() < 0.1
 
 
+def test_of_several_pictures_in_one_file_it_is_the_first(tmp_path):
+    first, second = Image.new("RGB", (16, 16), "red"), Image.new("RGB", (16, 16), "blue")
+    several = dict(save_all=True, append_images=[second])
+    first.save(tmp_path / "stereo.jpg", "MPO", **several)
+    first.save(tmp_path / "animated.png", "PNG", **several)
+    for name in ("stereo.jpg", "animated.png"):
+        np.testing.assert_allclose(read_photo(tmp_path / name, 4, 4)[0, 0], [1, 0, 0], atol=0.02)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_profiles_and_broken_exif_change_nothing(tmp_path, kind):
+    picture = Image.new("RGB", (16, 16), (200, 100, 50))
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for name, options in {"icc": dict(icc_profile=srgb), "bad": dict(icc_profile=b"x" * 100)}.items():
+        picture.save(tmp_path / name, kind, **options)
+        np.testing.assert_allclose(read_photo(tmp_path / name, 4, 4)[0, 0], np.array([200, 100, 50]) / 255, atol=0.02)
+    picture.save(tmp_path / "exif", kind, exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + bytes(50))
+    np.testing.assert_allclose(read_photo(tmp_path / "exif", 4, 4)[0, 0], np.array([200, 100, 50]) / 255, atol=0.02)
+
+
+def test_a_png_whose_checksums_are_wrong_is_refused(tmp_path):
+    """Pillow alone would read other pixels."""
+    path = tmp_path / "a.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 50, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, compress_level=0)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="a.png is damaged: broken PNG file"):
+        read_photo(path, 50, 50)
+
+
+def test_a_jpeg_of_very_many_scans_is_refused(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (64, 64)).save(path, progressive=True)
+    head, *scans = path.read_bytes().split(b"\xff\xda")
+    assert read_photo(path, 8, 8).max() < 0.02
+    path.write_bytes(b"\xff\xda".join([head, *scans[:2], *[scans[1]] * 1000, *scans[2:]]))
+    with pytest.raises(ValueError, match="a JPEG of more than 64 scans"):
+        read_photo(path, 8, 8)
+
+
 def png_header(width, height):
     def chunk(name, data):
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -133,7 +175,7 @@ def test_what_is_no_run_is_one_line(capsys, tmp_path, image_run, photo):
         ((photo, photo), "is not a folder"),
         ((empty, photo), "no trained networks"),
         ((image_run, tmp_path / "absent.png"), "absent.png: No such file"),
-        ((image_run, tmp_path), "Is a directory"),
+        ((image_run, tmp_path), "is no plain file but a folder"),
         ((image_run, photo, "--network", "other"), "has no network 'other': there are deep, logistic"),
     ]:
         status, text = predict(capsys, *argv)

@@ -3,17 +3,20 @@
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from experiments import cli, sweep
+from experiments import cli, repeat, sweep
 from experiments.catalog import experiments
+from experiments.recorded import recorded
 from tests.experiments import test_mnist
 
 SWEEP = ["sweep", "breast-cancer", "--learning-rate", "0.01", "--seed", "0..1", "--hidden", "3", "--epochs", "2"]
@@ -34,29 +37,28 @@ def run(original, tmp_path):
 
 
 @pytest.fixture
-def repeat(tmp_path, capsys):
-    """`repeat(run, ...)`: the exit status, and all that was said after the repetition's own results."""
+def verdict(run, original):
+    """`verdict()`: of the original, as if it were the repetition of the copy; its lines."""
 
-    def repeat(run, *argv, status=0):
-        capsys.readouterr()
-        runs_dir = tmp_path / "again"
-        assert cli.main(["repeat", str(run), "--runs-dir", str(runs_dir), *argv]) == status
-        return capsys.readouterr().out.partition("shows them on one page\n")[2]
+    def lines(*, matched):
+        found = repeat.verdict(run, original)
+        assert found.matched == matched
+        return found.lines
 
-    return repeat
+    return lines
 
 
-def test_a_run_is_repeated_bit_for_bit_and_left_as_it_was(run, repeat, tmp_path):
-    before = {path.name: path.read_bytes() for path in run.iterdir()}
-    said = repeat(run)
-    assert said == "matched: all 4 files are the same, bit for bit\n"
+def test_a_run_is_repeated_bit_for_bit_and_left_as_it_was(original, tmp_path, capsys):
+    run, before = original, {path.name: path.read_bytes() for path in original.iterdir()}
+    assert cli.main(["repeat", str(run), "--runs-dir", str(tmp_path / "again")]) == 0
+    assert capsys.readouterr().out.endswith("\nmatched: all 4 files are the same, bit for bit\n")
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
     (again,) = (tmp_path / "again").iterdir()
     for name in ("metrics.jsonl", "report.txt", "sweep.csv", "best.safetensors"):
         assert (again / name).read_bytes() == before[name]
     assert f"repeat {run}" in json.loads((again / "config.json").read_text())["command"]
-    # A repetition is a run like any other.
-    assert repeat(again).startswith("matched")
+    # A repetition is a run like any other, and can be repeated.
+    assert recorded(again).options == replace(recorded(run).options, runs_dir=tmp_path / "again")
 
 
 def change_json(path, change):
@@ -65,7 +67,7 @@ def change_json(path, change):
     path.write_text(json.dumps(content))
 
 
-def test_what_differs_most_is_told_of_each_file_and_what_else_is_another(run, repeat):
+def test_what_differs_most_is_told_of_each_file_and_what_else_is_another(run, verdict):
     arrays = {name: a.copy() for name, a in load((run / "best.safetensors").read_bytes()).items()}
     arrays["0/b"] += np.abs(arrays["0/b"]).max()
     (run / "best.safetensors").write_bytes(save(arrays))
@@ -79,7 +81,7 @@ def test_what_differs_most_is_told_of_each_file_and_what_else_is_another(run, re
         config["data"] = ["no", "object"]
 
     change_json(run / "config.json", another)
-    lines = repeat(run, status=1).splitlines()
+    lines = verdict(matched=False)
     assert lines[0] == "did not match: 1 of 5 files are the same, bit for bit"
     assert lines[1].startswith("  best.safetensors: 1 of 6 arrays, relative to their largest number: 0/b by ")
     assert lines[2:4] == ["  metrics.jsonl: only in the repetition", f"  more.txt: only in {run}"]
@@ -90,37 +92,50 @@ def test_what_differs_most_is_told_of_each_file_and_what_else_is_another(run, re
     assert len(lines) == 8
 
 
-def test_where_nothing_recorded_is_another_that_is_said(run, repeat):
+def test_where_nothing_recorded_is_another_that_is_said(run, verdict):
     (run / "sweep.csv").write_text("x")
-    assert repeat(run, status=1).splitlines()[-1] == "nothing that was recorded of the surroundings differs"
+    assert verdict(matched=False)[-1] == "nothing that was recorded of the surroundings differs"
 
 
-def test_a_match_elsewhere_is_one_and_says_where(run, repeat):
+def test_a_match_elsewhere_is_one_and_says_where(run, verdict):
     change_json(run / "config.json", lambda config: config["versions"].update(numpy="1.0"))
-    said = repeat(run).splitlines()
+    said = verdict(matched=True)
     assert said[0].startswith("matched") and said[1].startswith('  although versions.numpy was "1.0", and is ')
 
 
-def test_a_run_of_an_older_format_says_so(run, repeat):
+def test_a_run_of_an_older_format_says_so(run, verdict):
     change_json(run / "config.json", lambda config: config.pop("format_version"))
-    assert "measured times among the results" in repeat(run)
+    assert "measured times among the results" in verdict(matched=True)[1]
 
 
-def test_a_run_that_was_killed_is_compared_as_far_as_it_came(run, repeat):
+def test_a_run_that_was_killed_is_compared_as_far_as_it_came(run, verdict):
     for name in ("report.html", "report.txt", "timings.txt", "best.safetensors"):
         (run / name).unlink()
     lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
     (run / "metrics.jsonl").write_text(lines[0] + lines[1][:10])
-    said = repeat(run).splitlines()
+    said = verdict(matched=True)
     assert said == [
         f"{run} is not finished: compared is what there is of it",
         "matched: all 2 files are the same, bit for bit",
     ]
     (run / "metrics.jsonl").write_text(lines[1])
-    assert '  metrics.jsonl: [1]: "(nothing)" then, ' in repeat(run, status=1)
+    assert '  metrics.jsonl: [1]: "(nothing)" then, ' in "\n".join(verdict(matched=False))
 
 
-def test_a_run_that_failed_is_repeated_to_its_failure(tmp_path, repeat, capsys):
+def test_a_run_without_results_matches_nothing(run, verdict):
+    for path in run.iterdir():
+        if path.name != "config.json":
+            path.unlink()
+    assert verdict(matched=False)[1] == f"did not match: there are no results in {run}"
+
+
+def test_a_repetition_that_is_another_ends_with_status_1(run, tmp_path, capsys):
+    (run / "sweep.csv").write_text("x")
+    assert cli.main(["repeat", str(run), "--runs-dir", str(tmp_path / "again"), "--no-compilation-cache"]) == 1
+    assert "\ndid not match: 3 of 4 files" in capsys.readouterr().out
+
+
+def test_a_run_that_failed_is_repeated_to_its_failure(tmp_path, capsys):
     argv = ["sweep", "breast-cancer", "--learning-rate", "1e30", "--seed", "0", "--hidden", "3", "--epochs", "2"]
     argv += ["--optimizer", "sgd"]
     assert cli.main([*argv, "--runs-dir", str(tmp_path / "runs")]) == 1
@@ -131,9 +146,9 @@ def test_a_run_that_failed_is_repeated_to_its_failure(tmp_path, repeat, capsys):
     assert "every training diverged" in err and out.endswith("matched: all 2 files are the same, bit for bit\n")
 
 
-def test_names_of_files_cannot_steer_a_terminal(run, repeat):
+def test_names_of_files_cannot_steer_a_terminal(run, verdict):
     (run / "a\x1b[2Jb").write_text("")
-    assert "a\ufffd[2Jb: only in" in repeat(run, status=1)
+    assert "a\ufffd[2Jb: only in" in "\n".join(verdict(matched=False))
 
 
 @pytest.mark.parametrize(
@@ -173,7 +188,7 @@ SHORT = {
     "regression": "--iterations 300 --hidden-iterations 100",
     "regularization": "--steps 100",
     "sweep-breast-cancer": "--epochs 3 --dropout 0..0.5:2",
-    "sweep-catvnoncat": "--epochs 3 --learning-rate 0.01",
+    "sweep-catvnoncat": "--epochs 3 --learning-rate 0.01 --batch-size 4",
     "sweep-digits": "--epochs 3 --random 5 --width 4..8 --activation relu,tanh",
     "sweep-mnist": "--epochs 1 --learning-rate 0.01",
     "vectorization": "--examples 40 --features 30 --repeats 1",
@@ -189,8 +204,8 @@ def test_all_experiments_have_a_short_run():
 
 
 @pytest.mark.parametrize("name", SHORT)
-def test_another_process_repeats_it_bit_for_bit(name, full, tmp_path, write_photos, data_dir):
-    """Here, nothing is kept of what is compiled, and an event file is written; there, neither is so."""
+def test_another_process_repeats_it_bit_for_bit(name, full, tmp_path, write_photos, data_dir, monkeypatch, capsys):
+    """Here, a bar shows the progress, an event file is written, no program is kept; there, none of it is so."""
     if name not in CHEAP and not full:
         pytest.skip("one of those that only --full repeats")
     argv = [*(name.split("-", 1) if name.startswith("sweep-") else ("run", name)), *SHORT[name].split()]
@@ -200,7 +215,10 @@ def test_another_process_repeats_it_bit_for_bit(name, full, tmp_path, write_phot
         argv += ["--data-dir", str(data_dir), "--batch-size", "50"]
     if importlib.util.find_spec("tensorboardX"):
         argv.append("--tensorboard")
-    assert cli.main([*argv, "--runs-dir", str(tmp_path / "runs")]) == 0
+    with monkeypatch.context() as terminal:
+        terminal.setattr(sys.stderr, "isatty", lambda: True)
+        assert cli.main([*argv, "--runs-dir", str(tmp_path / "runs")]) == 0
+    assert "\x1b[" in capsys.readouterr().err
     (run,) = (tmp_path / "runs").iterdir()
     for start in range(1 + full):  # the second finds all programs in the cache
         done = subprocess.run(
@@ -213,4 +231,4 @@ def test_another_process_repeats_it_bit_for_bit(name, full, tmp_path, write_phot
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert "\nmatched: all " in done.stdout
-        assert ("; 0 of " in done.stdout) == (start == 0)
+        assert start == 0 or re.search(r"; (\d+) of \1 programs came from the compilation cache", done.stdout)

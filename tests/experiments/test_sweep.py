@@ -334,8 +334,12 @@ def test_every_data_set_that_is_named_can_be_read(tmp_path, write_photos):
         images = np.random.default_rng(m).integers(0, 256, (m, 28, 28), np.uint8)
         (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(idx(images))
         (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(idx(np.arange(m, dtype=np.uint8) % 10))
+    rows = np.random.default_rng(0).normal(size=(60, 3))
+    (tmp_path / "own.csv").write_text("a,b,c,y\n" + "".join(f"{a},{b},{c},{int(a > b)}\n" for a, b, c in rows))
     for name in DATA:
-        problem, again = (data.load(name, split_seed, tmp_path) for split_seed in (0, 1))
+        own = dict(data=tmp_path / "own.csv", label="y") if name == "own" else {}
+        plans = [Options(split_seed=split_seed, data_dir=tmp_path, **own) for split_seed in (0, 1)]
+        problem, again = (data.load(name, plan) for plan in plans)
         parts = problem.train, problem.dev, problem.test
         assert len({part.x.shape[1] for part in parts}) == 1
         assert len(parts[0].y) > len(parts[1].y) > 0
@@ -348,8 +352,14 @@ def test_every_data_set_that_is_named_can_be_read(tmp_path, write_photos):
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("", "sweep takes the name of a data set: there are breast-cancer, catvnoncat, digits, mnist"),
-        ("iris", "there are no data 'iris' to sweep on: there are breast-cancer, catvnoncat, digits, mnist"),
+        (
+            "",
+            "sweep takes the name of a data set: there are breast-cancer, catvnoncat, digits, mnist, own",
+        ),
+        (
+            "iris",
+            "there are no data 'iris' to sweep on: there are breast-cancer, catvnoncat, digits, mnist, own",
+        ),
         ("digits --bogus", "--bogus"),
         ("digits --learning-rate", "--learning-rate"),
         ("digits --learning-rate fast", "--learning-rate 'fast': 'fast' is no number"),

@@ -1,0 +1,100 @@
+"""Reads arrays from npz files, a zip archive with a .npy file for each, without pickle and without trust.
+
+Source: NumPy, "numpy.lib.format", version 1.0 of the format; PKWARE, "APPNOTE.TXT", of zip.
+"""
+
+import math
+import re
+import struct
+import sys
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from experiments.refusal import Refused, check_file
+
+MOST_BYTES = 2**28
+"""Of an array: 32 million float64 numbers."""
+_MOST_DIRECTORY = 2**16
+"""Bytes of the archive's directory, which has some hundred for each array."""
+_PIECE = 2**20
+_LONGEST_HEADER = 10_000
+# As NumPy writes it; objects, which are pickles, and records have another form.
+_HEADER = re.compile(
+    r"\{'descr': '(?P<dtype>[<>|=](?:b1|[iu][1248]|f[248]|U[1-9]\d{0,4}))', 'fortran_order': (?P<fortran>True|False), "
+    r"'shape': \((?P<shape>(?:\d{1,18}, ?){0,7}(?:\d{1,18})?)\), ?\} *\n?"
+)
+_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError)
+_FIX = "write it by np.savez(file, x=x, y=y)"
+
+
+def read_npz(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """The arrays of these names: numbers, booleans or words (dtype kinds b, i, u, f and U).
+
+    Of each, no more is unpacked than its header announces, and a megabyte.
+
+    Raises:
+      Refused: no npz file or a damaged one, an array that is not there, of objects, or larger than `MOST_BYTES`.
+      OSError: the file cannot be opened.
+    """
+    check_file(path, 2 * MOST_BYTES)
+    with path.open("rb") as file:
+        try:
+            _check_directory(file)
+            with zipfile.ZipFile(file) as archive:
+                return {name: _array(archive, name) for name in names}
+        except _DAMAGE as error:
+            raise Refused(f"{path} is no npz file that can be taken: {error}") from None
+
+
+def _check_directory(file: BinaryIO) -> None:
+    """It is read as a whole, so its size is looked at before: it stands in the file's last 22 bytes."""
+    file.seek(0, 2)
+    file.seek(max(0, file.tell() - 42))
+    end = file.read()
+    if len(end) < 42 or end[20:24] != b"PK\5\6" or end[:4] == b"PK\6\7":
+        raise ValueError(f"it does not end as a small zip archive does: {_FIX}")
+    (size,) = struct.unpack("<I", end[32:36])
+    if size > _MOST_DIRECTORY:
+        raise ValueError(f"its directory has {size:,} bytes, expected at most {_MOST_DIRECTORY:,}")
+    file.seek(0)
+
+
+def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    if f"{name}.npy" not in archive.namelist():
+        there = ", ".join(member.removesuffix(".npy") for member in archive.namelist()) or "nothing"
+        raise ValueError(f"it has no array {name}, only {there}: {_FIX}")
+    member = archive.getinfo(f"{name}.npy")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{name} is compressed by method {member.compress_type}, expected deflate or none")
+    with archive.open(member) as file:
+        shape, fortran, dtype = _header(name, file)
+        size = math.prod(shape) * dtype.itemsize
+        if size > MOST_BYTES:
+            raise ValueError(f"{name} announces {dtype} {shape}, more than {MOST_BYTES:,} bytes")
+        data = bytearray()
+        while len(data) <= size and (piece := file.read(_PIECE)):
+            data += piece
+    if len(data) != size:
+        have = "more" if len(data) > size else f"{len(data):,}"
+        raise ValueError(f"{name} announces {dtype} {shape}, {size:,} bytes, and has {have}")
+    if dtype.kind == "U" and size and np.frombuffer(data, f"{dtype.byteorder}u4").max() > sys.maxunicode:
+        raise ValueError(f"{name} holds what are no characters")
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def _header(name: str, file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(file)
+    length = {(1, 0): "<H", (2, 0): "<I"}.get(version)
+    if length is None:
+        raise ValueError(f"{name} is of version {version} of the npy format, expected 1.0 or 2.0")
+    (n,) = struct.unpack(length, file.read(struct.calcsize(length)))
+    text = file.read(min(n, _LONGEST_HEADER)).decode("latin-1")
+    found = _HEADER.fullmatch(text)
+    if not found:
+        raise ValueError(f"{name} is described as {text.strip()[:100]}, expected an array of numbers or words")
+    return tuple(map(int, re.findall(r"\d+", found["shape"]))), found["fortran"] == "True", np.dtype(found["dtype"])

@@ -1,0 +1,151 @@
+"""A user's own data, a CSV or npz file, as a classification problem: split in three, filled in and standardised.
+
+What is fitted (medians, levels, means, deviations) is fitted on the training part alone.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import jaxnn
+from experiments.columns import LARGEST, MOST_NUMBERS, account, as_json, encode_columns, fit_columns, missing, width
+from experiments.csv_file import NUMBER, read_table
+from experiments.npz import read_npz
+from experiments.options import OWN_SUFFIXES
+from experiments.refusal import Refused
+
+FEWEST_ROWS = 10
+MOST_CLASSES = 100
+LONGEST_CLASS = 100
+
+
+class OwnData(NamedTuple):
+    """A classification problem, ready for training: x (m, n_in) float32, y (m,) class numbers.
+
+    Attributes:
+      train, dev, test: the parts, of stratified shares.
+      classes: the label's values, in order.
+      standardizer: of the inputs, float64.
+      encoder: what makes inputs of a row of a CSV file, as JSON; `None` for npz.
+      notes: what was done to the file's values, for people.
+    """
+
+    train: jaxnn.Batch
+    dev: jaxnn.Batch
+    test: jaxnn.Batch
+    classes: tuple[str, ...]
+    standardizer: jaxnn.Standardizer
+    encoder: dict[str, Any] | None
+    notes: list[str]
+
+
+def read_own_data(path: Path, label: str | None, drop: str, fractions: Sequence[float], seed: int) -> OwnData:
+    """Read the file by its suffix.
+
+    Args:
+      path: a CSV file with a header, or an npz file with arrays x (m, ...) and y (m,).
+      label: the column that holds the classes; of an npz file, the array, by default y.
+      drop: the names of columns to leave out, with commas between them.
+      fractions: the shares of train, dev and test.
+      seed: of the split.
+
+    Raises:
+      Refused: what is wrong with the file, and where.
+      OSError: it cannot be opened.
+    """
+    if path.suffix.lower() not in OWN_SUFFIXES:
+        raise Refused(f"{path} has none of the names that are read: expected {', '.join(OWN_SUFFIXES)}")
+    read = _read_npz if path.suffix.lower() == ".npz" else _read_csv
+    return read(path, label, [name.strip() for name in drop.split(",") if name.strip()], fractions, seed)
+
+
+def _read_csv(path: Path, label: str | None, drop: list[str], fractions: Sequence[float], seed: int) -> OwnData:
+    table = read_table(path)
+    there = f"there are {', '.join(table.columns)}"
+    if label is None:
+        raise Refused(f"{path}: which column holds the classes? Name it by --label: {there}")
+    for name in (label, *drop):
+        if name not in table.columns:
+            raise Refused(f"{path} has no column {name!r}: {there}")
+    names = [name for name in table.columns if name != label and name not in drop]
+    if not names:
+        raise Refused(f"{path} has no column beside {label!r} to learn from: {there}")
+    labels = table.columns[label]
+    unlabelled = next((i for i, field in enumerate(labels) if missing(field)), None)
+    if unlabelled is not None:
+        raise Refused(
+            f"{path}: line {table.lines[unlabelled]} has no label in column {label!r}: fill it in, or delete the line"
+        )
+    classes, y = _classes(path, label, labels)
+    parts = _split(path, y, fractions, seed)
+    columns = fit_columns(path, table, names, parts[0].x)
+    _check_count(path, len(y), width(columns))
+    told = f"{path.name}: {len(y)} rows, {len(names)} columns as {width(columns)} inputs, {len(classes)} classes"
+    encoder = {"label": label, "columns": as_json(columns)}
+    return _problem(encode_columns(columns, table), parts, classes, encoder, [told, *account(columns, table)])
+
+
+def _read_npz(path: Path, label: str | None, drop: list[str], fractions: Sequence[float], seed: int) -> OwnData:
+    label = label or "y"
+    if drop:
+        raise Refused(f"{path}: --drop leaves columns out of a CSV file, and this is npz: leave them out of x")
+    arrays = read_npz(path, ["x", label])
+    x, y = arrays["x"], arrays[label]
+    if x.ndim < 2 or x.dtype.kind == "U" or x.size == 0:
+        raise Refused(f"{path}: x is {x.dtype} {x.shape}, expected numbers (m, n), an example in each row")
+    if y.shape not in ((len(x),), (len(x), 1)) or y.dtype.kind == "f":
+        raise Refused(f"{path}: {label} is {y.dtype} {y.shape}, expected a class for each row of x, words or integers")
+    _check_count(path, *x.reshape(len(x), -1).shape)
+    x = x.reshape(len(x), -1).astype(np.float64)
+    bad = ~(np.abs(x) <= LARGEST)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise Refused(
+            f"{path}: x holds {x[row, column]} in row {row}, column {column}: expected numbers up to {LARGEST:g}"
+        )
+    classes, y = _classes(path, label, [str(value) for value in y.ravel().tolist()])
+    told = f"{path.name}: {len(y)} rows of {x.shape[1]} inputs, {len(classes)} classes"
+    return _problem(x, _split(path, y, fractions, seed), classes, None, [told])
+
+
+def _classes(path: Path, label: str, words: list[str]) -> tuple[tuple[str, ...], np.ndarray]:
+    """The names of the classes in order, numbers by size, and each row's class number."""
+    found = set(words)
+    odd = next((word for word in found if not word.isprintable() or len(word) > LONGEST_CLASS), None)
+    if odd is not None:
+        raise Refused(f"{path}: {label!r} holds {odd[:50]!r}, expected classes with names of a line")
+    if len(found) < 2:
+        raise Refused(f"{path}: {label!r} is {words[0]!r} in every row: there is nothing to tell apart")
+    if len(found) > MOST_CLASSES:
+        raise Refused(
+            f"{path}: {label!r} has {len(found)} different values in {len(words)} rows, expected classes, at most "
+            f"{MOST_CLASSES}: is it a measurement?"
+        )
+    classes = sorted(found, key=(lambda word: (float(word), word)) if all(map(NUMBER.fullmatch, found)) else None)
+    number = {word: i for i, word in enumerate(classes)}
+    return tuple(classes), np.array([number[word] for word in words], np.int32)
+
+
+def _split(path: Path, y: np.ndarray, fractions: Sequence[float], seed: int) -> tuple[jaxnn.Batch, ...]:
+    """Train, dev and test; the x of each are the numbers of its rows."""
+    if len(y) < FEWEST_ROWS:
+        raise Refused(f"{path} has {len(y)} rows, too few to split: expected at least {FEWEST_ROWS}")
+    return jaxnn.split(np.arange(len(y)), y, fractions, seed=seed, stratify=True)
+
+
+def _check_count(path: Path, m: int, n: int) -> None:
+    if n == 0:
+        raise Refused(f"{path} has no value in the training rows to learn from")
+    if m * n > MOST_NUMBERS:
+        raise Refused(f"{path} makes {m:,} rows of {n:,} inputs, more than {MOST_NUMBERS:,} numbers: take a part of it")
+
+
+def _problem(
+    x: np.ndarray, parts: Sequence[jaxnn.Batch], classes: tuple[str, ...], encoder: dict | None, notes: list[str]
+) -> OwnData:
+    # In float64, since of large numbers that lie together, such as dates, little is left in float32.
+    stats = jaxnn.fit_standardizer(x[parts[0].x])
+    ready = [part._replace(x=jaxnn.standardize(stats, x[part.x]).astype(np.float32)) for part in parts]
+    return OwnData(*ready, classes, stats, encoder, notes)

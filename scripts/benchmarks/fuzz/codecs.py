@@ -1,0 +1,69 @@
+"""Files as the parts that checksums and compression hide, and back: damage to a part then reaches its reader."""
+
+import gzip
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Codec(NamedTuple):
+    """`pack(unpack(file))` is a file of the same content."""
+
+    unpack: Callable[[bytes], list[bytes]]
+    pack: Callable[[list[bytes]], bytes]
+
+
+def _zip_parts(data: bytes) -> list[bytes]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return [part for name in archive.namelist() for part in (name.encode(), archive.read(name))]
+
+
+def _zip(parts: list[bytes]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in zip(parts[::2], parts[1::2], strict=True):
+            archive.writestr(zipfile.ZipInfo(name.decode("latin-1")[:1000] or "empty"), content)
+    return file.getvalue()
+
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def _png_parts(data: bytes) -> list[bytes]:
+    """Type and content of each chunk; of the pixels, unpacked."""
+    parts, at = [], len(_PNG)
+    while at < len(data):
+        (size,) = struct.unpack_from(">I", data, at)
+        kind, content = data[at + 4 : at + 8], data[at + 8 : at + 8 + size]
+        parts.append(kind + (zlib.decompress(content) if kind == b"IDAT" else content))
+        at += 12 + size
+    return parts
+
+
+def _png(parts: list[bytes]) -> bytes:
+    packed = [part[:4] + (zlib.compress(part[4:]) if part[:4] == b"IDAT" else part[4:]) for part in parts]
+    return _PNG + b"".join(map(png_chunk, packed))
+
+
+def png_chunk(part: bytes) -> bytes:
+    """The type and content, between its size and its checksum."""
+    return struct.pack(">I", max(0, len(part) - 4)) + part + struct.pack(">I", zlib.crc32(part))
+
+
+def _tensors_parts(data: bytes) -> list[bytes]:
+    """The table of contents, and the numbers."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    return [data[8:end], data[end:]]
+
+
+def _tensors(parts: list[bytes]) -> bytes:
+    return len(parts[0]).to_bytes(8, "little") + b"".join(parts)
+
+
+GZIP = Codec(lambda data: [gzip.decompress(data)], lambda parts: gzip.compress(parts[0]))
+ZIP = Codec(_zip_parts, _zip)
+PNG = Codec(_png_parts, _png)
+SAFETENSORS = Codec(_tensors_parts, _tensors)

@@ -1,0 +1,395 @@
+"""A user's own files: what is read of CSV and npz, what is made of it, and what is refused and where."""
+
+import csv
+import io
+import json
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_iris, load_wine
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+import jaxnn
+from experiments import cli, csv_file, network_file
+from experiments.columns import Category, Number, encode_columns, fit_columns
+from experiments.csv_file import read_table
+from experiments.npz import read_npz
+from experiments.own_data import read_own_data
+from experiments.refusal import Refused
+
+FRACTIONS = (0.7, 0.15, 0.15)
+
+
+def write_csv(path, header, rows, encoding="utf-8", **dialect):
+    file = io.StringIO()
+    csv.writer(file, **dialect).writerows([header, *rows])
+    path.write_bytes(file.getvalue().encode(encoding))
+    return path
+
+
+def passengers(m=120):
+    """A table with what real ones have: words, numbers, and holes in both. Row by row, as text."""
+    random = np.random.default_rng(0)
+    rows = []
+    for i in range(m):
+        sex = random.choice(["male", "female"])
+        age = random.choice(["", "NA", "?", f"{random.uniform(1, 80):.1f}"], p=[0.1, 0.05, 0.05, 0.8])
+        town = random.choice(["S", "C", "Queenstown, Ireland", ""], p=[0.5, 0.3, 0.15, 0.05])
+        rows.append([f'{i}, "Mr"', sex, age, f"{random.exponential(30):.2f}", town, "yes" if sex == "female" else "no"])
+    return ["name", "sex", "age", "fare", "town", "survived"], rows
+
+
+# CSV as columns of words
+
+
+def table_of(tmp_path, text):
+    path = tmp_path / "a.csv"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return read_table(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("delimiter", list(csv_file.DELIMITERS))
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
+def test_what_csv_writes_comes_back(tmp_path, encoding, delimiter, end):
+    header = ["a b", 'say "x"', "é,数;据\t"]
+    rows = [["1", 'quoted "twice"', "2,5"], ["", "two\nlines", "x;y"], ["-1e3", "tab\there", "é"]]
+    # Before Python 3.13 its writer quotes no \n where lines end otherwise.
+    dialect = dict(delimiter=delimiter, lineterminator=end, quoting=csv.QUOTE_ALL if end == "\r" else csv.QUOTE_MINIMAL)
+    path = write_csv(tmp_path / "a.csv", header, rows, encoding, **dialect)
+    table = read_table(path)
+    assert list(table.columns) == ["a b", 'say "x"', "é,数;据"]
+    assert [list(row) for row in zip(*table.columns.values(), strict=True)] == rows
+    assert table.lines == [2, 4, 5]
+
+
+def test_spaces_blank_lines_and_a_last_line_without_end(tmp_path):
+    table = table_of(tmp_path, "a , b\n\n 1,x y \n\n2, z")
+    assert (table.columns, table.lines) == ({"a": ["1", "2"], "b": ["x y", "z"]}, [3, 5])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty: expected a header"),
+        ("\n\n", "is empty: expected a header"),
+        ("a,b\n", "has a header and no rows"),
+        ("1.5,2\n3,4\n", "starts with numbers: expected a header"),
+        ("a,b,a\n1,2,3\n", "columns 1 and 3 are both called 'a'"),
+        (",a,b\n0,1,2\n", r"column 1 has no name .*to_csv\(index=False\)"),
+        ("a,b\n1,2\n3\n", "line 3 has 1 fields, the header 2: a field with a delimiter inside must be quoted"),
+        ("a,b\n1,2\n\n\n3,4,5\n", "line 5 has 3 fields, the header 2"),
+        ('a,b\n1,"2\n3,4\n', "line 3: unexpected end of data: is a quote not closed"),
+        ('a,b\n1,"2"x\n', "line 2: ',' expected after '\"'"),
+        (b"a,b\n1,2\n\xff,4\n", "is not UTF-8 in line 3: save it as CSV in UTF-8"),
+        (b"a,b\r1,2\r\xe9,4\r", "is not UTF-8 in line 3"),
+        ("a,b\n1,2\n".encode("utf-16"), "holds the control character 00 in line 1, so it is no text"),
+        ("a,b\n1,\x1b[2J\n", "holds the control character 1b in line 2"),
+        ("a,b\n\n1,\x9b2J\n", "holds the control character c2 9b in line 3"),
+        ("a,b\n" + "x" * 2**20 + "y,1\n", "line 2 has more than 1,048,576 characters"),
+        ("a,b\n" + "x" * 200_000 + ",1\n", "line 2: field larger than field limit"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(tmp_path, text, message):
+    with pytest.raises(Refused, match=message) as refused:
+        table_of(tmp_path, text)
+    assert str(refused.value).startswith(str(tmp_path / "a.csv"))
+    assert "\n" not in str(refused.value)
+
+
+def test_more_fields_than_are_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_file, "MOST_FIELDS", 100)
+    assert len(table_of(tmp_path, "a,b\n" + "1,2\n" * 50).lines) == 50
+    with pytest.raises(Refused, match="has more than 100 fields"):
+        table_of(tmp_path, "a,b\n" + "1,2\n" * 51)
+
+
+# Columns as numbers
+
+
+def scikit_learn(rows, train, kinds):
+    """The same by scikit-learn, fitted on the rows `train`: inputs (m, n) before and after standardising."""
+    table = np.array(rows, dtype=object)
+    for i, kind in enumerate(kinds):
+        table[:, i] = [np.nan if field in ("", "NA", "?") else float(field) if kind == "number" else field
+                       for field in table[:, i]]  # fmt: skip
+    encode = {
+        "number": SimpleImputer(strategy="median"),
+        "word": make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore")),
+    }
+    columns = ColumnTransformer([(str(i), encode[kind], [i]) for i, kind in enumerate(kinds)], sparse_threshold=0)
+    inputs = columns.fit(table[train]).transform(table).astype(float)
+    return inputs, StandardScaler().fit(inputs[train]).transform(inputs)
+
+
+def test_inputs_are_those_of_scikit_learn_fitted_on_the_training_part(tmp_path):
+    header, rows = passengers()
+    rows[5][4] = "Southampton"  # a town of one passenger: known in one part, unknown in the others
+    path = write_csv(tmp_path / "passengers.csv", header, rows)
+    for seed in range(4):
+        data = read_own_data(path, "survived", "name", FRACTIONS, seed)
+        y = np.array([row[-1] == "yes" for row in rows]).astype(int)
+        parts = jaxnn.split(np.arange(len(rows)), y, FRACTIONS, seed=seed, stratify=True)
+        kept = [row[1:5] for row in rows]
+        _, expected = scikit_learn(kept, parts[0].x, ["word", "number", "number", "word"])
+        for part, got in zip(parts, (data.train, data.dev, data.test), strict=True):
+            np.testing.assert_array_equal(got.y, part.y)
+            np.testing.assert_allclose(got.x, expected[part.x], rtol=1e-5, atol=1e-6)
+            assert (got.x.dtype, got.y.dtype) == (np.float32, np.int32)
+        assert data.classes == ("no", "yes")
+
+
+def test_what_is_kept_encodes_the_same_rows_again(tmp_path):
+    """By the JSON alone."""
+    header, rows = passengers()
+    path = write_csv(tmp_path / "a.csv", header, rows)
+    data = read_own_data(path, "survived", "name", FRACTIONS, 0)
+    kept = json.loads(json.dumps(data.encoder))
+    assert kept["label"] == "survived"
+    kinds = {"number": Number, "category": Category}
+    columns = [kinds[column.pop("kind")](**column) for column in kept["columns"]]
+    inputs = encode_columns(columns, read_table(path))
+    standardised = jaxnn.standardize(data.standardizer, inputs).astype(np.float32)
+    got = sorted(map(bytes, np.concatenate([data.train.x, data.dev.x, data.test.x])))
+    assert got == sorted(map(bytes, standardised))
+
+
+def test_an_unseen_level_is_all_zeros_and_what_is_missing_is_filled(tmp_path):
+    table = table_of(tmp_path, "n,w\n1,a\n?,b\n9,b\nNA,\nnull,c\n5,N/A\n")
+    columns = fit_columns(tmp_path, table, ["n", "w"], np.arange(4))
+    assert columns == [Number("n", 5.0), Category("w", ("a", "b"), "b")]
+    expected = [[1, 1, 0], [5, 0, 1], [9, 0, 1], [5, 0, 1], [5, 0, 0], [5, 0, 1]]
+    np.testing.assert_array_equal(encode_columns(columns, table), expected)
+
+
+def test_what_was_done_is_said(tmp_path):
+    header, rows = passengers()
+    notes = read_own_data(write_csv(tmp_path / "a.csv", header, rows), "survived", "name", FRACTIONS, 0).notes
+    n_age, n_town = (sum(row[i] in ("", "NA", "?") for row in rows) for i in (2, 4))
+    assert notes[0] == "a.csv: 120 rows, 4 columns as 7 inputs, 2 classes"
+    assert f"town: one-hot, 3 levels; {n_town} missing, taken as S" in notes
+    assert any(note.startswith(f"age: {n_age} missing, taken as the median, ") for note in notes)
+
+
+def test_classes_that_are_numbers_are_in_order_of_size(tmp_path):
+    path = write_csv(tmp_path / "a.csv", ["x", "y"], [[i, [10, 9, 100][i % 3]] for i in range(30)])
+    data = read_own_data(path, "y", "", FRACTIONS, 0)
+    assert data.classes == ("9", "10", "100")
+    np.testing.assert_allclose(np.bincount(data.train.y), 7, atol=1)
+
+
+def test_large_numbers_close_together_keep_their_digits(tmp_path):
+    """As times in seconds: float32 holds them to 128 s only."""
+    path = write_csv(tmp_path / "a.csv", ["x", "y"], [[1_700_000_000 + i, i % 2] for i in range(40)])
+    data = read_own_data(path, "y", "", FRACTIONS, 0)
+    assert len(np.unique(np.concatenate([data.train.x, data.dev.x, data.test.x]))) == 40
+
+
+TWENTY = [[i / 2, "ab"[i % 2], i % 2] for i in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "label", "drop", "message"),
+    [
+        (TWENTY, None, "", "which column holds the classes.*--label: there are n, w, y"),
+        (TWENTY, "Y", "", "has no column 'Y': there are n, w, y"),
+        (TWENTY, "y", "n,q", "has no column 'q': there are n, w, y"),
+        (TWENTY, "y", "n,w", "has no column beside 'y' to learn from"),
+        (TWENTY[:9], "y", "", "has 9 rows, too few to split"),
+        ([[1, "a", 0], *TWENTY, [1, "a", ""]], "y", "", "line 23 has no label in column 'y'"),
+        ([[n, w, 1] for n, w, _ in TWENTY], "y", "", "'y' is '1' in every row"),
+        ([[1, "a", i] for i in range(200)], "y", "", "'y' has 200 different values .*is it a measurement"),
+        ([["NA", w, y] for _, w, y in TWENTY], "y", "", "column 'n' holds no value in any row"),
+        ([*TWENTY, ["1e31", "a", 0]], "y", "", r"column 'n' holds 1e31 in line 22, expected numbers up to 1e\+30"),
+        ([*TWENTY, ["1e999", "a", 0]], "y", "", "column 'n' holds 1e999 in line 22"),
+        ([*TWENTY, [1, "a", "two\nlines"]], "y", "", r"'y' holds 'two\\nlines', expected classes with names of a line"),
+        ([[f"id {i}", "a", i % 2] for i in range(200)], "y", "", "'id 0' in line 2 is no number.*200 different words"),
+        ([[i, "a", i % 2] for i in range(200)] + [["inf", "a", 0]], "y", "", "'inf' in line 202 is no number"),
+        ([[f"{i},5", "a", i % 2] for i in range(200)], "y", "", "a point, not a comma"),
+    ],
+)  # fmt: skip
+def test_data_that_cannot_be_learnt_from_are_refused(tmp_path, rows, label, drop, message):
+    path = write_csv(tmp_path / "a.csv", ["n", "w", "y"], rows)
+    with pytest.raises(Refused, match=message) as refused:
+        read_own_data(path, label, drop, FRACTIONS, 0)
+    assert str(refused.value).startswith(str(path))
+
+
+# npz
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_npz_comes_back(tmp_path, save):
+    random = np.random.default_rng(0)
+    arrays = {
+        "x": np.asfortranarray(random.normal(size=(3, 4))),
+        "y": np.array(["é", "bb", "c"]),
+        "z": random.integers(0, 9, (2, 3, 4)).astype(">i2"),
+        "b": np.array(True),
+        "e": np.zeros((0, 7), np.float16),
+    }
+    save(tmp_path / "a.npz", **arrays)
+    for name, array in read_npz(tmp_path / "a.npz", list(arrays)).items():
+        np.testing.assert_array_equal(array, arrays[name], strict=True)
+
+
+def test_own_npz_is_split_and_standardised(tmp_path):
+    wine = load_wine()
+    names = wine.target_names[wine.target]
+    np.savez(tmp_path / "wine.npz", x=wine.data, y=names, other=wine.target[:, None])
+    data = read_own_data(tmp_path / "wine.npz", None, "", FRACTIONS, 0)
+    assert data.classes == tuple(wine.target_names) and data.encoder is None
+    train = jaxnn.split(wine.data, wine.target, FRACTIONS, seed=0, stratify=True)[0]
+    np.testing.assert_allclose(data.train.x, StandardScaler().fit_transform(train.x), rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(read_own_data(tmp_path / "wine.npz", "other", "", FRACTIONS, 0).dev.y, data.dev.y)
+
+
+def npy(shape, descr="'<f8'", fortran="False"):
+    text = f"{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': {shape}, }}"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode()
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (npy("(1000000000000, 10)"), r"x announces float64 \(1000000000000, 10\), more than"),
+        (npy("(10, 2)") + bytes(159), "and has 159"),
+        (npy("(10, 2)") + bytes(161), "and has more"),
+        (npy("(10, 2)") + bytes(2**27), "and has more"),  # a bomb, of 130 kB
+        (npy("(10, 2)", "'|O'") + bytes(160), "x is described as .*expected an array of numbers or words"),
+        (npy("(10, 2)", "[('a', '<f8')]") + bytes(160), "x is described as"),
+        (npy("(10, -2)") + bytes(160), "x is described as"),
+        (npy("-" * 5000), "x is described as"),
+        (npy("(10, 2)", "'<U99999999'"), "x is described as"),
+        (b"\x93NUMPY\x09\x00", r"x is of version \(9, 0\) of the npy format"),
+        (npy("(2,)", "'<U1'") + b"a\0\0\0\0\0\x11\0", "x holds what are no characters"),
+        (b"x", "is no npz file that can be taken"),
+        (b"", "is no npz file that can be taken"),
+    ],
+)
+def test_npz_that_says_more_than_it_has(tmp_path, x, message):
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", x)
+    with pytest.raises(Refused, match=message):
+        read_npz(path, ["x"])
+
+
+def test_npz_of_objects_runs_nothing(tmp_path):
+    """A pickle would; so the array is refused by its header."""
+    ran = tmp_path / "ran"
+
+    class Touch:
+        def __reduce__(self):
+            return (open, (str(ran), "w"))
+
+    np.savez(tmp_path / "a.npz", x=np.array([Touch()], dtype=object), y=np.zeros(1))
+    with pytest.raises(Refused, match="expected an array of numbers or words"):
+        read_own_data(tmp_path / "a.npz", None, "", FRACTIONS, 0)
+    assert not ran.exists()
+
+
+def test_a_zip_directory_of_any_size_is_not_read(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        for i in range(2000):
+            archive.writestr(f"{i}.npy", b"")
+    with pytest.raises(Refused, match="its directory has .* bytes, expected at most"):
+        read_npz(tmp_path / "a.npz", ["x"])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (dict(x=np.zeros((20, 2))), "has no array y, only x"),
+        (dict(x=np.zeros(20), y=np.arange(20) % 2), r"x is float64 \(20,\), expected numbers \(m, n\)"),
+        (dict(x=np.zeros((20, 2)), y=np.arange(19) % 2), r"y is int64 \(19,\), expected a class for each row"),
+        (dict(x=np.zeros((20, 2)), y=np.linspace(0, 1, 20)), "y is float64"),
+        (dict(x=np.full((20, 2), np.nan), y=np.arange(20) % 2), "x holds nan in row 0, column 0"),
+        (dict(x=np.array([["a"]] * 20), y=np.arange(20) % 2), "x is <U1"),
+        (dict(x=np.zeros((0, 2)), y=np.zeros(0, int)), r"x is float64 \(0, 2\)"),
+    ],
+)
+def test_npz_that_cannot_be_learnt_from(tmp_path, arrays, message):
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(Refused, match=message):
+        read_own_data(tmp_path / "a.npz", None, "", FRACTIONS, 0)
+
+
+# The commands
+
+
+@pytest.fixture
+def iris(tmp_path):
+    data = load_iris()
+    rows = [[*row, data.target_names[y]] for row, y in zip(data.data, data.target, strict=True)]
+    return write_csv(tmp_path / "my flowers é.csv", [*data.feature_names, "species"], rows)
+
+
+def test_sweep_on_a_file_and_its_best_network_classifies_new_rows(iris, capsys, tmp_path):
+    argv = ["sweep", str(iris), "--label", "species", "--learning-rate", "0.03", "--seed", "0", "--epochs", "30"]
+    assert cli.main([*argv, "--runs-dir", str(tmp_path / "runs")]) == 0
+    out = capsys.readouterr().out
+    (folder,) = (tmp_path / "runs").iterdir()
+    said = "my flowers é.csv: 150 rows, 4 columns as 4 inputs, 3 classes"
+    assert said in out and said in (folder / "report.txt").read_text()
+    assert json.loads((folder / "config.json").read_text())["options"]["data"] == str(iris)
+    encoder = json.loads((folder / "encoder.json").read_text())
+    assert [column["name"] for column in encoder["columns"]] == load_iris().feature_names
+    stored = network_file.load(folder / "best.safetensors")
+    x = jaxnn.standardize(stored.standardizer, load_iris().data).astype(np.float32)
+    labels = np.array(stored.classes)[np.asarray(stored.spec.model().classify(stored.params, x))]
+    assert np.mean(labels == load_iris().target_names[load_iris().target]) > 0.9
+
+
+def test_ladder_on_a_file(iris, capsys, tmp_path, monkeypatch):
+    from experiments import timing
+    from experiments.ladder import run as ladder
+    from experiments.networks import NetworkSpec
+
+    rung = NetworkSpec((4, 3), output="softmax", init="zeros")  # balanced classes, so the first gradient of b is 0
+    monkeypatch.setattr(ladder, "ladder", lambda data: {"logistic": rung})
+    monkeypatch.setattr(timing, "_SECONDS_PER_ROUND", 1e-3)
+    monkeypatch.setattr(timing, "_ROUNDS", 2)
+    argv = ["run", "ladder", "--data", str(iris), "--label", "species", "--epochs", "2"]
+    assert cli.main([*argv, "--runs-dir", str(tmp_path / "runs")]) == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert {"encoder.json", "my-flowers-é-logistic.safetensors"} <= {path.name for path in folder.iterdir()}
+    assert "150 rows" in (folder / "report.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ("run ladder --data absent.csv --label y", "absent.csv: No such file"),
+        ("run ladder --data a.xls --label y", "a.xls has none of the names that are read"),
+        ("run ladder --label y", "give their file as --data"),
+        ("run ladder --data rows.csv", "which column holds the classes"),
+        ("run ladder --data rows.csv --label y", "--batch-size must be 1 to 14"),
+        ("sweep rows.csv --label z", "rows.csv has no column 'z'"),
+        ("sweep digits --label y", "are of your own data, and digits comes as it is"),
+        ("sweep own --label y", "give their file as --data"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(capsys, tmp_path, monkeypatch, argv, message):
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "rows.csv", ["n", "w", "y"], TWENTY)
+    assert cli.main(argv.split()) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and err.count("\n") == 1 and message in err
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
+@pytest.mark.parametrize("field", ["1", "-1.5", "+.5", "5.", "1e5", "1E-05", "-.5e+3"])
+def test_what_is_a_number(field):
+    assert csv_file.NUMBER.fullmatch(field) and float(field) is not None
+
+
+@pytest.mark.parametrize("field", ["", ".", "e5", "1_0", "inf", "1.2.3", "\u0661", "0x10", "1e"])
+def test_what_is_none_is_found_out_at_once(field):
+    assert not csv_file.NUMBER.fullmatch(field)
+    assert not csv_file.NUMBER.fullmatch("1" * 100_000 + field + "x")

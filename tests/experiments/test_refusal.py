@@ -1,0 +1,95 @@
+"""What is said of files that are not taken, and that a run's files are its own."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import cli
+from experiments.compare import read_run
+from experiments.idx import read_idx
+from experiments.network_file import load
+from experiments.photo import read_photo
+from experiments.refusal import Refused, check_file, inside
+
+
+def test_it_is_one_line_whatever_the_file_says():
+    said = str(Refused("net has a\nbad\x1b[2J name \udcff é"))
+    assert said == "net has a\\nbad\\x1b[2J name \\udcff é"
+    assert len(str(Refused("a" * 10**6))) < 3000
+
+
+def test_a_pipe_a_device_and_a_folder_are_refused_unopened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.gz")
+    for path in (tmp_path / "pipe.gz", tmp_path):
+        for read in (lambda path: read_idx(path, 3), load, lambda path: read_photo(path, 8, 8)):
+            with pytest.raises(Refused, match="is no plain file"):
+                read(path)
+    (tmp_path / "large").write_bytes(bytes(101))
+    with pytest.raises(Refused, match="has 101 bytes, expected at most 100"):
+        check_file(tmp_path / "large", 100)
+
+
+def test_nothing_in_a_run_leads_out_of_it(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (tmp_path / "secret").write_text("x")
+    (run / "link").symlink_to(tmp_path / "secret")
+    (run / "own").symlink_to(run / "real")
+    for name in ("link", "../secret", str(tmp_path / "secret")):
+        with pytest.raises(Refused, match="leads out of its folder"):
+            inside(run, name)
+    assert inside(run, "own") == run / "own"
+    (tmp_path / "elsewhere").symlink_to(run)  # the folder itself may be reached by a link
+    assert inside(tmp_path / "elsewhere", "own").name == "own"
+
+
+def test_predict_follows_no_link_out_of_a_run(capsys, tmp_path, image_run):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (image_run / "deep.safetensors").rename(tmp_path / "away")
+    (image_run / "deep.safetensors").symlink_to(tmp_path / "away")
+    assert cli.main(["predict", str(image_run), str(tmp_path / "a.png")]) == 2
+    assert "deep.safetensors leads out of its folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["two words", "наука 数据 é", b"caf\xe9".decode("utf-8", "surrogateescape")])
+def test_names_with_spaces_and_of_every_alphabet(tmp_path, image_run, capsys, name):
+    """The last is no UTF-8, as a name on a Linux disk need not be."""
+    folder = tmp_path / name
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this disk has no such names")
+    run, photo = folder / "run", folder / "a b.png"
+    image_run.rename(run)
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(photo)
+    assert cli.main(["predict", str(run), str(photo)]) == 0
+    assert "probability" in capsys.readouterr().out
+
+
+def test_a_folder_whose_name_is_no_utf8_can_be_printed(tmp_path, image_run):
+    folder = tmp_path / b"caf\xe9".decode("utf-8", "surrogateescape")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this disk has no such names")
+    argv = ["sweep", "digits", "--learning-rate", "0.01", "--seed", "0", "--epochs", "1", "--runs-dir", str(folder)]
+    strict = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}  # as in most languages' locales
+    done = subprocess.run([sys.executable, "-m", "experiments", *argv], capture_output=True, env=strict, check=False)
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+    assert b"results in" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["config.json", "report.txt", "metrics.jsonl"])
+def test_compare_follows_no_link_out_of_a_run(tmp_path, name):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").write_text('{"experiment": "ladder"}')
+    (tmp_path / "secret").write_text('{"experiment": "ladder"}')
+    (run / name).unlink(missing_ok=True)
+    (run / name).symlink_to(tmp_path / "secret")
+    with pytest.raises(Refused, match=f"{name} leads out of its folder"):
+        read_run(run, "run")

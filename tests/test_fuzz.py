@@ -1,0 +1,125 @@
+"""The fuzz command: a short run of it, and that it finds what it looks for."""
+
+import os
+import sys
+import time
+import zlib
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+
+from experiments.refusal import Refused
+from scripts.benchmarks.fuzz import Watched, codecs, fuzz
+from scripts.benchmarks.fuzz.formats import FORMATS, Seed
+from scripts.benchmarks.fuzz.mutations import mutate
+from scripts.benchmarks.fuzz.worker import Made, Outcome, Task, make, outcome
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limits and the measuring are Linux's")
+
+PATH = Path("folder/file")
+
+
+def test_a_short_run_finds_nothing_wrong(tmp_path):
+    names = [name for name in FORMATS if name != "checkpoint"]  # whose tests damage it too
+    tallies = fuzz(names, 920, 0, tmp_path / "kept", bombs=False)
+    assert not [f"{task}: {outcome}" for tally in tallies.values() for task, outcome in tally.wrong]
+    for name, tally in tallies.items():
+        assert set(tally.counts) == {"read", "refused"}, name
+        assert tally.counts.total() == (20 if name == "hdf5" else 100)
+    assert not (tmp_path / "kept").exists()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_files_are_made_again_by_their_number(name):
+    format_ = FORMATS[name]
+    seeds = [seed._replace(arrays=[np.arange(3)]) for seed in format_.seeds()]
+    made = [make(format_, seeds, Task(name, 0, number, "")).data for number in range(20)]
+    assert made == [make(format_, seeds, Task(name, 0, number, "")).data for number in range(20)]
+    assert len(set(made)) > 15
+    assert sum(data in {seed.data for seed in seeds} for data in made) < 10
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if FORMATS[name].codec])
+def test_a_codec_keeps_the_content(name):
+    codec = FORMATS[name].codec
+    for seed in FORMATS[name].seeds():
+        assert codec.unpack(codec.pack(codec.unpack(seed.data))) == codec.unpack(seed.data)
+
+
+def test_damage_is_of_every_kind_and_leaves_the_original():
+    data = b"length 12, " * 40
+    damaged = [mutate(Random(i), data, b"other") for i in range(300)]
+    lengths = {len(each) - len(data) for each in damaged}
+    assert min(lengths) < -100 and 0 in lengths and max(lengths) > 10_000
+    assert data == b"length 12, " * 40
+
+
+def reads(result):
+    """A format whose reader gives that, or raises it."""
+
+    def read(path):
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    return FORMATS["idx"]._replace(read=read)
+
+
+@pytest.mark.parametrize(
+    ("result", "kind"),
+    [
+        ([np.arange(3)], "read"),
+        ([np.arange(3)[::-1]], "wrong values"),
+        ([], "wrong values"),
+        (AssertionError("labels above the classes"), "wrong values"),
+        (Refused("folder/file is damaged"), "refused"),
+        (ValueError("folder is no run"), "refused"),
+        (ValueError("buffer is smaller than requested size"), "wrong exception"),
+        (ValueError("folder/file has\ntwo lines"), "wrong exception"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "folder/file"), "wrong exception"),
+        (KeyError("folder/file"), "wrong exception"),
+        (zlib.error("folder/file"), "wrong exception"),
+        (MemoryError(), "wrong exception"),
+        (RecursionError(), "wrong exception"),
+    ],
+)
+def test_each_outcome_is_told(result, kind):
+    assert outcome(reads(result), Made(b"", [[np.arange(3)]]), PATH)[0] == kind
+
+
+def test_a_payload_that_was_damaged_may_be_read_as_anything():
+    seed = Seed(b"head" + b"payload", (b"payload",), [np.arange(3)])
+    checked = []
+    for number in range(200):
+        made = make(FORMATS["idx"], [seed], Task("idx", 0, number, ""))
+        whole = made.data[4:] == b"payload"
+        assert not made.expected or whole
+        checked.append(bool(made.expected))
+    assert 20 < sum(checked) < 180
+
+
+def broken_worker(connection, names, folder):
+    """Does with each number what a broken reader would."""
+    connection.send("ready")
+    while (task := connection.recv()) is not None:
+        connection.send("reading")
+        if task.number == 1:
+            os._exit(11)
+        while task.number == 2:
+            pass
+        connection.send(Outcome("read", "", 2**31 if task.number == 3 else 0))
+
+
+def test_a_worker_that_ends_or_hangs_or_takes_too_much_is_told_and_another_one_started(tmp_path):
+    watched = Watched([], tmp_path / "worker", broken_worker)
+    began = time.perf_counter()
+    kinds = [watched.read(Task("idx", 0, number, ""))[0].kind for number in (0, 1, 2, 3, 0)]
+    watched.close()
+    assert kinds == ["read", "crash", "hang", "memory", "read"]
+    assert time.perf_counter() - began < 60
+
+
+def test_png_chunks_have_their_checksums():
+    assert codecs.png_chunk(b"IEND") == b"\0\0\0\0IEND\xaeB`\x82"
