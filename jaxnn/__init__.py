@@ -62,6 +62,7 @@ from jaxnn.early_stopping import EarlyStopping
 from jaxnn.flatten import flatten, flatten_backward, flatten_forward
 from jaxnn.layer import Layer, differentiable, recompute, residual, stateless, with_dtype
 from jaxnn.learning_curve import LearningCurve, learning_curve
+from jaxnn.loss_scale import LossScale, loss_scale, with_loss_scale
 from jaxnn.losses import (
     Loss,
     binary_cross_entropy,
@@ -79,8 +80,9 @@ from jaxnn.losses import (
 )
 from jaxnn.metrics import accuracy, confusion_matrix, error_rate, log_loss
 from jaxnn.models import Model, logistic_regression, mlp, narrow_params, params_from_arrays, params_to_arrays
+from jaxnn.nonfinite import Divergence
 from jaxnn.objective import Objective, gradients_by, objective
-from jaxnn.optimizers import OPTIMIZERS, SCHEDULES, max_norm, optimizer, schedule
+from jaxnn.optimizers import OPTIMIZERS, SCHEDULES, max_norm, optimizer, schedule, skip_nonfinite, skipped_updates
 from jaxnn.penalties import Penalty, elastic_net, is_any, is_weight, l1, l2, no_penalty
 from jaxnn.population import Member, Population, fit_population, grid
 from jaxnn.repeat import repeat
@@ -102,11 +104,13 @@ __all__ = [
     "Checkpoints",
     "CrossValidation",
     "Diagnosis",
+    "Divergence",
     "EarlyStopping",
     "Fit",
     "Layer",
     "LearningCurve",
     "Loss",
+    "LossScale",
     "Member",
     "Model",
     "Objective",
@@ -178,6 +182,7 @@ __all__ = [
     "learning_curve",
     "log_loss",
     "logistic_regression",
+    "loss_scale",
     "make_epoch",
     "make_step",
     "make_steps",
@@ -213,6 +218,8 @@ __all__ = [
     "silu",
     "silu_backward",
     "silu_forward",
+    "skip_nonfinite",
+    "skipped_updates",
     "softmax_cross_entropy",
     "softmax_cross_entropy_gradient",
     "softmax_cross_entropy_value",
@@ -230,4 +237,5 @@ __all__ = [
     "tanh_forward",
     "train_state",
     "with_dtype",
+    "with_loss_scale",
 ]

@@ -73,8 +73,9 @@ def augmented(objective: Objective, augment: Augmentation, image_shape: Shape | 
 
     return Objective(
         lambda params, batch, key=None: objective.value(params, changed(batch, key), key),
-        lambda params, batch, key=None: objective.value_and_grad(params, changed(batch, key), key),
+        lambda params, batch, key=None, *scale: objective.value_and_grad(params, changed(batch, key), key, *scale),
         check,
+        lambda params, batch, key=None, *scale: objective.watch(params, changed(batch, key), key, *scale),
     )
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.layer import Layer, check_layers
+from jaxnn.layer import Layer, check_layers, map_layers
 from jaxnn.typing import Array, Key, Params, Shape
 
 
@@ -38,7 +38,8 @@ def chain(*layers: Layer) -> Layer:
     Source: Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", 1986.
     """
     check_layers("chain", layers)
-    return row(layers, partial(keys_of_row, n=len(layers)))
+    whole = row(layers, partial(keys_of_row, n=len(layers)))
+    return whole._replace(map=lambda f: chain(*(map_layers(f, layer) for layer in layers)))
 
 
 def row(layers: Sequence[Layer], keys_of: Callable[[Key], Key]) -> Layer:

@@ -170,7 +170,8 @@ def fit_standardizer(x: Any, *, per_channel: bool = False) -> Standardizer:
       and so becomes 0.
 
     Raises:
-      ValueError: no examples, values that are not finite, or, by channel, inputs without an axis of channels.
+      ValueError: no examples, values that are not finite, deviations so large that they cannot be divided by, or, by
+        channel, inputs without an axis of channels.
 
     Example:
       >>> import numpy as np
@@ -198,8 +199,14 @@ def fit_standardizer(x: Any, *, per_channel: bool = False) -> Standardizer:
     # A constant feature's computed deviation can be rounding noise; dividing by that would make the feature noise too.
     constant = (wide == wide[:1]).all(axis=0)
     mean, std = np.where(constant, wide[0], mean).astype(dtype), np.where(constant, 1, std).astype(dtype)
-    # A deviation too small for the dtype is 0 there.
-    return Standardizer(mean, np.where(std == 0, 1, std).astype(dtype))
+    if (std > 1 / jnp.finfo(dtype).tiny).any():
+        # A compiled program may divide by the reciprocal, which is subnormal, and so 0 to it.
+        raise ValueError(
+            f"x has a feature of standard deviation {std.max():.3g}, too large to divide by in {std.dtype}: "
+            "scale it first"
+        )
+    # A deviation too small for the dtype is 0 there; subnormal numbers are 0 to a compiled program.
+    return Standardizer(mean, np.where(std < jnp.finfo(dtype).tiny, 1, std).astype(dtype))
 
 
 def standardize(stats: Standardizer, x: Any) -> Any:
@@ -213,7 +220,8 @@ def standardize(stats: Standardizer, x: Any) -> Any:
       What x became, (m, ...).
 
     Raises:
-      ValueError: statistics of examples of another shape.
+      ValueError: statistics of examples of another shape or, outside a compiled program, numbers so far from those of
+        the training set that they overflow.
 
     Example:
       >>> import numpy as np
@@ -227,7 +235,14 @@ def standardize(stats: Standardizer, x: Any) -> Any:
             f"the standardizer is of examples of shape {own}, x is {shape}: fit it on the training set, in x's shape"
         )
     mean, std = (a.reshape((1,) * (len(shape) - len(own)) + own) for a in stats)
-    return (x - mean) / std
+    with np.errstate(over="ignore"):
+        standardized = (x - mean) / std
+    if isinstance(standardized, np.ndarray) and (np.isinf(standardized) & np.isfinite(x)).any():
+        raise ValueError(
+            f"x runs from {np.min(x):g} to {np.max(x):g}, too far from the training set to be standardised in "
+            f"{standardized.dtype}: are its units those of the training set?"
+        )
+    return standardized
 
 
 def one_hot(y: Any, classes: int, dtype: Any = None) -> Array:

@@ -10,7 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from jaxnn.training import TrainState, all_finite, epochs_of, guarding, make_step, remembered, train_state
+from jaxnn.nonfinite import Divergence, first_not_finite
+from jaxnn.optimizers import skip_nonfinite, skips
+from jaxnn.training import (
+    TrainState,
+    batch_at,
+    epochs_of,
+    guarding,
+    is_sound,
+    make_step,
+    make_watch,
+    remembered,
+    train_state,
+)
 from jaxnn.typing import Array, Batch, Key, PyTree
 
 _MEMBERS, _SHARED = PartitionSpec("members"), PartitionSpec()
@@ -27,28 +39,58 @@ class Plan(NamedTuple):
       gradients: "hand" or "auto".
       batch_size: examples of a batch.
       shuffle: "shared", "own" or `None`.
+      skip: whether updates are skipped where loss or gradient is not finite.
     """
 
     member: Callable[[PyTree], Any]
     gradients: str
     batch_size: int
     shuffle: str | None
+    skip: bool = False
+
+    def made(self, h: PyTree) -> Any:
+        """A member as it is trained."""
+        member = self.member(h)
+        if not self.skip or skips(member.optimizer, member.params):
+            return member
+        return member._replace(optimizer=skip_nonfinite(member.optimizer))
 
     def start(self, h: PyTree) -> TrainState:
         """A member's state before its first step; h leaves (...), its own hyperparameters."""
-        member = self.member(h)
+        member = self.made(h)
         return train_state(member.params, member.optimizer, member.key)
 
     def run(
         self, guarded: bool, epochs: int, state: TrainState, h: PyTree, data: Batch, order: Key | None
     ) -> tuple[TrainState, Array, Array]:
         """A member's state after so many epochs, its losses (epochs, steps), and whether all is finite, a scalar."""
-        member = self.member(h)
+        member = self.made(h)
         step = make_step(member.objective, member.optimizer, self.gradients)
         many = epochs_of(self.batch_size, self.shuffle is not None)
-        run = guarding(many, step) if guarded else many(step)
+        run = guarding(many, step, self.skip) if guarded else many(step)
         state, losses = run(state, data._replace(weight=member.weight), epochs, order)
-        return state, losses, jnp.isfinite(losses).all() & all_finite(state.params)
+        return state, losses, is_sound(losses, state.params, self.skip)
+
+    def explain(
+        self, hyperparameters: PyTree, states: TrainState, data: Batch, diverged_at: Sequence[int | None]
+    ) -> list[Divergence | None]:
+        """What overflowed first in each member that diverged; leaves (n, ...), states as they were before that step."""
+
+        # Members differ in numbers alone, so it compiles once for all of them, if any diverged.
+        @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
+        def watch(h, state, data, order):
+            member = self.made(h)
+            batch = batch_at(
+                state, data._replace(weight=member.weight), self.batch_size, self.shuffle is not None, order
+            )
+            return make_watch(member.objective, member.optimizer, self.gradients)(state, batch)
+
+        def of_member(i):
+            h, state = jax.tree.map(lambda leaf: leaf[i], (hyperparameters, states))
+            order = states.key[0] if self.shuffle == "shared" else None
+            return first_not_finite(diverged_at[i], jax.device_get(watch(h, state, data, order)))
+
+        return [None if at is None else of_member(i) for i, at in enumerate(diverged_at)]
 
 
 class Programs(NamedTuple):

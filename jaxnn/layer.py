@@ -27,6 +27,8 @@ class Layer(NamedTuple):
         shapes and dtypes of `params`; `dx` those of `x`.
       parts: `parts(params) -> [params of a layer, ...]`: of the layers that it is made of, in the order in which they
         are computed. A combinator says it; a layer that is made of no others leaves it, and is its only part.
+      map: `map(f) -> Layer`: the same, of f(layer) in the place of each single layer that it is made of. A combinator
+        says it; a layer that is made of no others leaves it, and `map_layers` takes f(layer) itself.
 
     A layer is static (close over it, or make it a static argument); its params are data.
 
@@ -44,6 +46,7 @@ class Layer(NamedTuple):
     forward: Callable[..., tuple[Array, Cache]]
     backward: Callable[[Params, Cache, Array], tuple[Params, Array]]
     parts: Callable[[Params], list[Params]] = lambda params: [params]
+    map: Callable[[Callable[["Layer"], "Layer"]], "Layer"] | None = None
 
 
 def stateless(
@@ -107,7 +110,7 @@ def residual(layer: Layer) -> Layer:
         dparams, dx = layer.backward(params, cache, dy)
         return dparams, dx + dy
 
-    return Layer(init, forward, backward, layer.parts)
+    return Layer(init, forward, backward, layer.parts, lambda f: residual(map_layers(f, layer)))
 
 
 def recompute(layer: Layer) -> Layer:
@@ -148,7 +151,7 @@ def recompute(layer: Layer) -> Layer:
         _, cache = layer.forward(params, x, key)
         return layer.backward(params, cache, dy)
 
-    return Layer(layer.init, forward, backward, layer.parts)
+    return Layer(layer.init, forward, backward, layer.parts, lambda f: recompute(map_layers(f, layer)))
 
 
 def with_dtype(layer: Layer, dtype: jnp.dtype) -> Layer:
@@ -194,7 +197,11 @@ def with_dtype(layer: Layer, dtype: jnp.dtype) -> Layer:
         # y went out in x's dtype, so dy's dtype is x's, and dx's too.
         return jax.tree.map(lambda d, p: d.astype(p.dtype), dparams, params), dx.astype(dy.dtype)
 
-    return Layer(layer.init, forward, backward, layer.parts)
+    def map_each(f):
+        # Casts between layers change no number: what one gives out in `dtype` comes into the next as it was.
+        return map_layers(lambda single: f(with_dtype(single, dtype)), layer)
+
+    return Layer(layer.init, forward, backward, layer.parts, None if layer.map is None else map_each)
 
 
 def differentiable(layer: Layer) -> Callable[..., Array]:
@@ -233,6 +240,26 @@ def differentiable(layer: Layer) -> Callable[..., Array]:
 
     apply.defvjp(forward, backward)
     return lambda params, x, key=None: apply(params, x, key)
+
+
+def map_layers(f: Callable[[Layer], Layer], layer: Layer) -> Layer:
+    """The layer, with f(single) in the place of each single layer that it is made of; of a single one, f(layer).
+
+    Args:
+      f: from a `Layer` to a `Layer` that takes the same params and inputs.
+      layer: any `Layer`.
+
+    Returns:
+      A `Layer` that takes the params of `layer`.
+
+    Example:
+      >>> import jaxnn
+      >>> network, met = jaxnn.chain(jaxnn.dense(4), jaxnn.residual(jaxnn.tanh())), []
+      >>> _ = map_layers(lambda single: met.append(single) or single, network)
+      >>> len(met)
+      2
+    """
+    return f(layer) if layer.map is None else layer.map(f)
 
 
 def check_layers(name: str, layers: tuple[Layer, ...]) -> None:

@@ -41,7 +41,8 @@ def sigmoid_cross_entropy_value(z: Array, y: Array) -> Array:
     """L = -(y log σ(z) + (1 - y) log(1 - σ(z))), summed over an example's outputs, from logits.
 
     Computed as softplus(z) - yz, rearranged to y softplus(-z) + (1 - y) softplus(z): no exponential overflows and no
-    logarithm meets 0, for |z| up to the largest float.
+    logarithm meets 0, for |z| up to the largest float. A term whose factor is 0 is absent, so that an infinite logit
+    costs nothing where it is right, and is infinitely wrong where it is wrong.
 
     Args:
       z: logits, (m,), or (m, k) for k independent yes/no answers.
@@ -62,7 +63,9 @@ def sigmoid_cross_entropy_value(z: Array, y: Array) -> Array:
     sequences", 1958.
     """
     y = _like(z, y)
-    return _per_example(y * jax.nn.softplus(-z) + (1 - y) * jax.nn.softplus(z))
+    positive = jnp.where(y == 0, 0, y * jax.nn.softplus(-z))
+    negative = jnp.where(y == 1, 0, (1 - y) * jax.nn.softplus(z))
+    return _per_example(positive + negative)
 
 
 def sigmoid_cross_entropy_gradient(z: Array, y: Array) -> Array:

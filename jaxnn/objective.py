@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from jaxnn.layer import Layer
 from jaxnn.losses import Loss
+from jaxnn.nonfinite import Seen, see, seen_in_layers, watched
 from jaxnn.penalties import Penalty, no_penalty
 from jaxnn.typing import Array, Batch, Params
 
@@ -24,15 +25,19 @@ class Objective(NamedTuple):
 
     Attributes:
       value: `value(params, batch, key=None) -> scalar`.
-      value_and_grad: `value_and_grad(params, batch, key=None) -> (scalar, dparams)`, derived by hand;
-        dparams has the structure, shapes and dtypes of params.
+      value_and_grad: `value_and_grad(params, batch, key=None, scale=None) -> (scalar, dparams)`, derived by hand;
+        dparams has the structure, shapes and dtypes of params. With a scale, a scalar, the backward computes so many
+        times dparams, and that is divided by it at the end: `with_loss_scale`. Steps pass it only where there is one.
       check: `check(params, batch)` raises a ValueError where concrete data do not fit the network or the loss: what a
         compiled program could not say. Nothing is computed. By default nothing is refused.
+      watch: `watch(params, batch, key=None, scale=None) -> [Seen, ...]`: what `value_and_grad` computes, quantity by
+        quantity, in order, so that it can be said what overflowed first. By default nothing is seen.
     """
 
     value: Callable[..., Array]
     value_and_grad: ValueAndGrad
     check: Callable[[Params, Batch], None] = lambda params, batch: None
+    watch: Callable[..., list[Seen]] = lambda params, batch, key=None, scale=None: []
 
 
 def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Objective:
@@ -74,15 +79,15 @@ def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Obj
         losses = loss.value(z, batch.y)
         return _weighted_sum(losses, _shares(batch, losses)) + penalty.value(params)
 
-    def value_and_grad(params, batch, key=None):
+    def value_and_grad(params, batch, key=None, scale=None):
         z, cache = network.forward(params, batch.x, key)
         losses = loss.value(z, batch.y)
         shares = _shares(batch, losses)
         total = _weighted_sum(losses, shares) + penalty.value(params)
 
-        dz = _scale(loss.gradient(z, batch.y), shares)
+        dz = _times(_scale(loss.gradient(z, batch.y), shares), scale)
         dparams, _ = network.backward(params, cache, dz)
-        return total, jax.tree.map(jnp.add, dparams, penalty.gradient(params))
+        return total, jax.tree.map(jnp.add, _divided(dparams, scale), penalty.gradient(params))
 
     def check(params, batch):
         for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
@@ -94,7 +99,19 @@ def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Obj
         z, _ = forward.eval_shape(params, jax.ShapeDtypeStruct(batch.x.shape, dtype))
         loss.check(z, batch.y)
 
-    return Objective(value, value_and_grad, check)
+    def watch(params, batch, key=None, scale=None):
+        watching = watched(network)
+        z, cache = watching.forward(params, batch.x, key)
+        losses = loss.value(z, batch.y)
+        shares = _shares(batch, losses)
+        dz = _times(_scale(loss.gradient(z, batch.y), shares), scale)
+        flows, _ = watching.backward(params, cache, dz)
+        forward, backward = seen_in_layers(watching, flows)
+        of_loss = [see("loss", (_scale(losses, shares), _weighted_sum(losses, shares)), z), see("gradient", dz, z)]
+        of_penalty = [see("loss", penalty.value(params), params), see("gradient", penalty.gradient(params), params)]
+        return [see("inputs", batch.x), *forward, see("activations", z), *of_loss, *backward, *of_penalty]
+
+    return Objective(value, value_and_grad, check, watch)
 
 
 def gradients_by(objective: Objective, gradients: str = "hand") -> ValueAndGrad:
@@ -105,14 +122,35 @@ def gradients_by(objective: Objective, gradients: str = "hand") -> ValueAndGrad:
       gradients: "hand" for its own, "auto" for `jax.value_and_grad` of its value. Under `jit` they cost the same.
 
     Returns:
-      A function `(params, batch, key=None) -> (scalar, dparams)`, dparams a pytree in the shape of params.
+      A function `(params, batch, key=None, scale=None) -> (scalar, dparams)`, dparams a pytree in the shape of params.
 
     Raises:
       ValueError: another word.
     """
     if gradients not in ("hand", "auto"):
         raise ValueError(f"gradients are 'hand' or 'auto', got {gradients!r}")
-    return objective.value_and_grad if gradients == "hand" else jax.value_and_grad(objective.value)
+    return objective.value_and_grad if gradients == "hand" else _automatic(objective)
+
+
+def _automatic(objective: Objective) -> ValueAndGrad:
+    def value_and_grad(params, batch, key=None, scale=None):
+        def scaled(params):
+            value = objective.value(params, batch, key)
+            return _times(value, scale), value
+
+        (_, value), grads = jax.value_and_grad(scaled, has_aux=True)(params)
+        return value, _divided(grads, scale)
+
+    return value_and_grad
+
+
+def _times(a: Array, scale: Array | None) -> Array:
+    return a if scale is None else a * scale.astype(a.dtype)
+
+
+def _divided(grads: Params, scale: Array | None) -> Params:
+    # In half precision, the quotient itself would vanish.
+    return grads if scale is None else jax.tree.map(lambda g: (g / scale).astype(g.dtype), grads)
 
 
 def _shares(batch: Batch, losses: Array) -> Array:

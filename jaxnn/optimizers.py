@@ -9,6 +9,7 @@ import numpy as np
 import optax
 
 from jaxnn.penalties import is_weight
+from jaxnn.typing import Array
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "sgd": optax.sgd,
@@ -161,6 +162,57 @@ def max_norm(limit: float) -> optax.GradientTransformation:
         return jax.tree_util.tree_map_with_path(project, updates, params), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+def skip_nonfinite(optimizer: optax.GradientTransformation, in_a_row: int = 10) -> optax.GradientTransformation:
+    """The optimiser, which leaves out the update of a step whose loss or gradient is not finite, and counts it.
+
+    It is `optax.apply_if_finite`, told of the loss too where the step passes it as `value`, as those of `make_step` do.
+    A skipped step changes neither the params nor the optimiser's state. One bad batch is so left out; where step after
+    step fails, leaving out helps no more: the update after `in_a_row` skipped ones is made as it is.
+
+    Args:
+      optimizer: any optax optimiser.
+      in_a_row: so many steps one after another may be skipped, at least 1.
+
+    Returns:
+      An `optax.GradientTransformation`, whose state counts what was skipped: `skipped_updates`.
+
+    Raises:
+      ValueError: in_a_row below 1.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> careful = skip_nonfinite(optax.sgd(0.1))
+      >>> updates, state = careful.update(jnp.array([jnp.nan]), careful.init(jnp.array([1.0])))
+      >>> print(updates, skipped_updates(state))
+      [0.] 1
+    """
+    if not isinstance(in_a_row, int | np.integer) or in_a_row < 1:
+        raise ValueError(f"skip_nonfinite leaves out at least 1 step in a row, got {in_a_row}")
+    careful = optax.apply_if_finite(optimizer, in_a_row)
+
+    def update(grads, state, params=None, **given):
+        sound = jnp.isfinite(given.get("value", 0.0))
+        seen = jax.tree.map(lambda g: jnp.where(sound, g, jnp.nan), grads)
+        return careful.update(seen, state, params, **given)
+
+    return optax.GradientTransformationExtraArgs(careful.init, update)
+
+
+def skipped_updates(opt_state: Any) -> Array | None:
+    """How many updates an optimiser left out, by its state: int32, a scalar; `None` where it leaves out none."""
+    leaves = jax.tree.leaves(opt_state, is_leaf=_counts_skipped)
+    return next((leaf.total_notfinite for leaf in leaves if _counts_skipped(leaf)), None)
+
+
+def skips(optimizer: optax.GradientTransformation, params: Any) -> bool:
+    """Whether the optimiser already leaves out what is not finite; a scalar decision, nothing is computed."""
+    return skipped_updates(jax.eval_shape(optimizer.init, params)) is not None
+
+
+def _counts_skipped(node: Any) -> bool:
+    return isinstance(node, optax.ApplyIfFiniteState)
 
 
 def _check_rate(rate: Any) -> None:

@@ -15,8 +15,10 @@ import optax
 from jaxnn.checkpoint import Checkpoint, Checkpoints, loaded
 from jaxnn.data import check_batch
 from jaxnn.fleet import Fleet, Plan
+from jaxnn.nonfinite import Divergence
 from jaxnn.objective import Objective
-from jaxnn.training import Fit, TrainState, check_plan, is_count
+from jaxnn.optimizers import skipped_updates
+from jaxnn.training import Fit, TrainState, check_on_nan, check_plan, is_count, mean_of_finite
 from jaxnn.typing import Array, Batch, Key, Params, PyTree
 
 
@@ -46,9 +48,11 @@ class Population(NamedTuple):
       params: the trained params, leaves (n, ...); of a member that diverged, the last that were finite.
       state: the `TrainState` they belong to, leaves (n, ...).
       history: one dictionary per report, oldest first: the counts "epoch" and "step", and, each (n,), "loss" (the mean
-        objective of that epoch's steps) and whatever `evaluate` measured. A diverged member's loss is NaN.
+        objective of that epoch's steps) and whatever `evaluate` measured. A diverged member's loss is NaN. Where
+        updates are skipped, also "skipped", as `Fit` says.
       losses: the objective before each update, (n, steps), NaN from where a member diverged.
       diverged_at: for each member `None`, or the number of the first step (from 0) whose loss or update was not finite.
+      divergences: for each member `None`, or a `Divergence`, which says what overflowed first, and in which layer.
     """
 
     hyperparameters: PyTree
@@ -57,6 +61,7 @@ class Population(NamedTuple):
     history: list[dict[str, Any]]
     losses: np.ndarray
     diverged_at: list[int | None]
+    divergences: list[Divergence | None]
 
     def member(self, i: int) -> Fit:
         """Member i (an index) by itself: a `Fit`, as if it had been trained alone."""
@@ -64,7 +69,8 @@ class Population(NamedTuple):
         history = [{name: _scalar(value, i) for name, value in report.items()} for report in self.history]
         losses = self.losses[i] if diverged_at is None else self.losses[i, :diverged_at]
         params, state = jax.tree.map(lambda leaf: leaf[i], (self.params, self.state))
-        return Fit(params, state, history, losses, diverged_at)
+        skipped = int(skipped_updates(state.opt_state) or 0)
+        return Fit(params, state, history, losses, diverged_at, divergence=self.divergences[i], skipped=skipped)
 
     def best(self, measure: str = "loss", highest: bool = False) -> int:
         """The index of the member whose last report is the best, those that diverged left out.
@@ -162,6 +168,7 @@ def fit_population(
     chunk: int | None = None,
     devices: Sequence[jax.Device] | None = None,
     memory: int | None = None,
+    on_nan: str = "stop",
 ) -> Population:
     """Train n members on the same data, each as `fit` would train it alone, all in one compiled program.
 
@@ -208,6 +215,7 @@ def fit_population(
       devices: where the members are spread, in equal shares; all local devices by default. (A CPU counts as one,
         unless JAX is told before its first use: `jax.config.update("jax_num_cpu_devices", 2)`.)
       memory: bytes that a device has for this. By default what it says is free, if it says so, as GPUs do.
+      on_nan: "stop" or "skip", as in `fit`, each member for itself.
 
     Returns:
       A `Population`.
@@ -229,6 +237,7 @@ def fit_population(
       >>> population.losses.shape, population.best()
       ((4, 100), 2)
     """
+    check_on_nan(on_nan)
     hyperparameters, n = _checked(hyperparameters)
     data = check_batch(x, y)
     size = check_plan(data.x.shape[0], epochs, report_every, batch_size)
@@ -239,8 +248,9 @@ def fit_population(
             raise ValueError(f"{name} is a whole number of at least 1, got {count!r}")
     devices = jax.local_devices() if devices is None else devices
     _check_member(member, hyperparameters, data)
+    plan = Plan(member, gradients, size, None if batch_size is None else shuffle, on_nan == "skip")
     fleet = Fleet(
-        Plan(member, gradients, size, None if batch_size is None else shuffle),
+        plan,
         hyperparameters,
         data,
         epochs=min(report_every, epochs),
@@ -262,6 +272,9 @@ def fit_population(
         done += of_epochs.shape[1]
         losses.append(of_epochs.reshape(n, -1))
         report = {"epoch": done, "step": done * of_epochs.shape[2], "loss": of_epochs[:, -1].mean(axis=1)}
+        if plan.skip:
+            loss = np.where(fleet.stopped_at < 0, mean_of_finite(of_epochs[:, -1]), np.nan)
+            report |= {"loss": loss, "skipped": np.asarray(skipped_updates(fleet.state().opt_state))}
         if evaluate is not None:
             report |= _measured(evaluate, fleet.state().params, hyperparameters, report)
         history.append(report)
@@ -271,7 +284,9 @@ def fit_population(
             checkpoints.save(now, stopped_by is not None or done == epochs)
     state = fleet.state()
     diverged_at = [None if at < 0 else int(at) for at in fleet.stopped_at]
-    return Population(hyperparameters, state.params, state, history, np.concatenate(losses, axis=1), diverged_at)
+    divergences = plan.explain(hyperparameters, state, data, diverged_at)
+    losses = np.concatenate(losses, axis=1)
+    return Population(hyperparameters, state.params, state, history, losses, diverged_at, divergences)
 
 
 def _checked(hyperparameters: PyTree) -> tuple[PyTree, int]:

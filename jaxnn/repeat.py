@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.chain import draw, keys_of_row, row
-from jaxnn.layer import Layer, check_layers, init_same_shape
+from jaxnn.layer import Layer, check_layers, init_same_shape, map_layers
 from jaxnn.typing import Array, Cache
 
 
@@ -49,7 +49,7 @@ def repeat(layer: Layer, n: int) -> Layer:
 
         return layer._replace(init=init, forward=forward)
 
-    return _by_scan(copy, n)
+    return _by_scan(copy, n)._replace(map=lambda f: repeat(map_layers(f, layer), n))
 
 
 def chain_of_runs(*runs: tuple[tuple[Layer, ...], int]) -> Layer:
@@ -97,7 +97,11 @@ def chain_of_runs(*runs: tuple[tuple[Layer, ...], int]) -> Layer:
 
         return tuple(params_of(start, *run) for start, run in zip(starts, runs, strict=False)), out_shape
 
-    return row(scanned, lambda key: jnp.broadcast_to(key, (len(scanned), *key.shape)))._replace(init=init)
+    def map_each(f):
+        return chain_of_runs(*((tuple(map_layers(f, layer) for layer in block), n) for block, n in runs))
+
+    whole = row(scanned, lambda key: jnp.broadcast_to(key, (len(scanned), *key.shape)))
+    return whole._replace(init=init, map=map_each)
 
 
 def _by_scan(copy: Callable[[Array | int], Layer], n: int) -> Layer:

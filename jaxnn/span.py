@@ -55,6 +55,9 @@ def row_span(x: Any) -> tuple[Span, np.ndarray]:
     Returns:
       A `Span` and coordinates (m, r + 1), in x's dtype.
 
+    Raises:
+      ValueError: an example so long that its length overflows x's dtype.
+
     Example:
       >>> import numpy as np
       >>> span, coordinates = row_span(np.array([[3.0, 0.0, 4.0], [6.0, 0.0, 8.0]]))
@@ -73,6 +76,9 @@ def row_span(x: Any) -> tuple[Span, np.ndarray]:
         kept = jnp.finfo(x.dtype).eps * S.max(initial=0.0) < S
         basis = (U[:, kept] / S[kept]).T @ wide
     coordinates = np.append(U[:, kept] * S[kept], np.zeros((len(x), 1)), axis=1)
+    if np.abs(coordinates).max() > jnp.finfo(x.dtype).max:
+        longest = np.linalg.norm(coordinates, axis=1).max()
+        raise ValueError(f"x has an example of length {longest:.3g}, which {x.dtype} cannot hold: scale the features")
     return Span(basis.astype(x.dtype)), coordinates.astype(x.dtype)
 
 
@@ -90,7 +96,8 @@ def fit_in_span(
 ) -> Fit:
     """`fit`, with the same iterates up to rounding, for a network whose first layer is dense and wider than the data.
 
-    With m examples of n_in features, m < n_in, a step costs as if there were m features.
+    With m examples of n_in features, m < n_in, a step costs as if there were m features. With more examples than
+    features it is as right, and no faster, unless the examples span few directions.
 
     Derivation. The first layer computes z = x Wᵀ + b. Its gradient, dW = dzᵀ x, lies in the span of the rows of x, as
     that of any batch of them does, so gradient descent only ever adds to W what lies there. Take an orthonormal basis
@@ -180,7 +187,8 @@ def _check_turning(objective: Objective, optimizer: optax.GradientTransformation
     optimizer = optax.with_extra_args_support(optimizer)
 
     def objective_at(start, x):
-        batch = Batch(x.astype(data.x.dtype), data.y[: len(x)])
+        # NumPy's float64 is float32 to a program, unless JAX is told otherwise.
+        batch = Batch(x.astype(jax.dtypes.canonicalize_dtype(data.x.dtype)), data.y[: len(x)])
         return objective.value((dict(params[0], W=start.astype(W.dtype)), *params[1:]), batch)
 
     def updates_at(start, gradients, scale):

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import chain, count, islice
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +18,9 @@ from jaxnn.training import (
     Fit,
     Programs,
     TrainState,
+    explain,
     fitted,
+    handling_nan,
     is_count,
     make_programs,
     make_report,
@@ -43,6 +46,7 @@ def fit_stream(
     prefetch: int = 2,
     evaluate: Callable[[Params], dict[str, Array]] | None = None,
     callback: Callable[[dict[str, float]], bool | None] | None = None,
+    on_nan: str = "stop",
     checkpoints: Checkpoints | None = None,
 ) -> Fit:
     """Train as `fit` does, on batches that an iterator brings: from files, from a generator, from a memory map.
@@ -76,6 +80,7 @@ def fit_stream(
       prefetch: groups that wait on the device while one is computed, at least 0.
       evaluate: called with the params at each report, as in `fit`.
       callback: called with each entry of the history as it comes; a true answer stops the training.
+      on_nan: "stop" or "skip", as in `fit`.
       checkpoints: as in `fit`; an epoch's batches must be the same each time they are asked for.
 
     Returns:
@@ -115,11 +120,12 @@ def fit_stream(
             f"prefetch is how many groups wait on the device, a whole number of at least 0, got {prefetch}"
         )
     batches = _of_one_size(_by_epoch(batches))
-    programs = _group_programs(objective, optimizer, gradients)
+    optimizer = handling_nan(optimizer, params, on_nan)
+    programs = _group_programs(objective, optimizer, gradients, on_nan == "skip")
     state, history, losses, _, _, stopped_by, diverged_at = loaded(
         checkpoints, train_state(params, optimizer, key), callback
     )
-    history, losses = list(history), [] if losses is None else [losses]
+    history, losses, failing = list(history), [] if losses is None else [losses], None
 
     def now():
         return Checkpoint(state, list(history), np.concatenate(losses), None, None, stopped_by, diverged_at)
@@ -131,8 +137,8 @@ def fit_stream(
         for part in _train(programs, state, groups, prefetch):
             state = part.state
             losses.append(part.losses)
-            if not part.finite:
-                diverged_at, stopped_by = int(state.step), "divergence"
+            if part.failing is not None:
+                diverged_at, stopped_by, failing = int(state.step), "divergence", part.failing
                 break
         else:
             done += 1
@@ -143,7 +149,12 @@ def fit_stream(
                 stopped_by = "callback"
         if checkpoints is not None:
             checkpoints.save(now, stopped_by is not None or done == epochs)
-    return fitted(state, history, losses, diverged_at)._replace(stopped_by=stopped_by or "epochs")
+    result = fitted(state, history, losses, diverged_at)
+    if diverged_at is not None:
+        if failing is None:  # that was before this was picked up
+            failing = _batch_after(batches, done, diverged_at - (history[-1]["step"] if history else 0))
+        result = result._replace(divergence=explain(objective, optimizer, gradients, state, failing))
+    return result._replace(stopped_by=stopped_by or "epochs")
 
 
 def host_batches(
@@ -211,7 +222,7 @@ class _Part(NamedTuple):
 
     state: TrainState
     losses: np.ndarray
-    finite: bool  # else this is the state before the first step that was not, and the losses before it
+    failing: Batch | None = None  # of the first step that was not finite, if one was: then all this is before that
 
 
 def _train(
@@ -223,8 +234,9 @@ def _train(
     def wait_for_the_first():
         before, after, group, n, losses, finite = started.popleft()
         if finite:  # here the host waits
-            return _Part(after, np.asarray(losses)[:n], True)
-        return _Part(*replay_to_divergence(programs, before, group, n), False)
+            return _Part(after, np.asarray(losses)[:n])
+        state, losses = replay_to_divergence(programs, before, group, n)
+        return _Part(state, losses, jax.tree.map(lambda a: a[len(losses)], group))
 
     for host_group, n in groups:
         while len(started) > prefetch:
@@ -239,7 +251,9 @@ def _train(
 
 
 @remembered
-def _group_programs(objective: Objective, optimizer: optax.GradientTransformation, gradients: str) -> Programs:
+def _group_programs(
+    objective: Objective, optimizer: optax.GradientTransformation, gradients: str, skip: bool
+) -> Programs:
     """A step on each of the first n batches of a group; losses (steps_per_call,), of which n are told."""
 
     def steps(step):
@@ -258,7 +272,12 @@ def _group_programs(objective: Objective, optimizer: optax.GradientTransformatio
 
         return many
 
-    return make_programs(steps, make_step(objective, optimizer, gradients))
+    return make_programs(steps, make_step(objective, optimizer, gradients), skip)
+
+
+def _batch_after(batches: Callable[[int], Iterable[Batch]], epoch: int, n: int) -> Batch:
+    """The batch that comes after n others (a count), from the beginning of an epoch on."""
+    return next(islice(chain.from_iterable(map(batches, count(epoch))), n, None))
 
 
 def _stacked(batches: Iterable[Batch], size: int) -> Iterator[tuple[Batch, int]]:

@@ -12,7 +12,10 @@ import optax
 from jaxnn.checkpoint import Checkpoint, Checkpoints, loaded
 from jaxnn.data import batch_indices, check_batch
 from jaxnn.early_stopping import EarlyStopping
+from jaxnn.loss_scale import loss_scale
+from jaxnn.nonfinite import Divergence, Seen, first_not_finite, see, see_leaves
 from jaxnn.objective import Objective, gradients_by
+from jaxnn.optimizers import skip_nonfinite, skipped_updates, skips
 from jaxnn.typing import Array, Batch, Key, Params, PyTree
 
 Step = Callable[["TrainState", Batch], tuple["TrainState", Array]]
@@ -89,7 +92,7 @@ def make_step(objective: Objective, optimizer: optax.GradientTransformation, gra
 
     def step(state, batch):
         key = _step_key(state)
-        loss, grads = value_and_grad(state.params, batch, key)
+        loss, grads = value_and_grad(state.params, batch, key, *_scale_of(state))
         updates, opt_state = optimizer.update(
             grads,
             state.opt_state,
@@ -192,12 +195,16 @@ class Fit(NamedTuple):
         of the best report.
       state: the `TrainState` they belong to, to go on from; it holds params of its own.
       history: one dictionary per report, oldest first: "epoch" (how many are done), "step", "loss" (the mean objective
-        of that epoch's steps) and whatever `evaluate` measured, all Python numbers.
+        of that epoch's steps) and whatever `evaluate` measured, all Python numbers. Where updates are skipped, also
+        "skipped", how many were so far, and "loss" is the mean of those that are finite.
       losses: the objective before each update, (steps,), a NumPy array.
-      diverged_at: `None`, or the number of the first step (from 0) whose loss or update was not finite.
+      diverged_at: `None`, or the number of the first step (from 0) whose loss or update was not finite (where such are
+        skipped: whose update was not, in spite of that).
       best_epoch: with early stopping, how many epochs were done at the best report; `None` without, or where no report
         was any good.
       stopped_by: why `fit` ended: "epochs" (all were done), "patience", "callback" or "divergence".
+      divergence: after one, a `Divergence`: its layer, and whether the activations or the gradient overflowed first.
+      skipped: how many updates were left out, since their loss or gradient was not finite.
     """
 
     params: Params
@@ -207,6 +214,8 @@ class Fit(NamedTuple):
     diverged_at: int | None
     best_epoch: int | None = None
     stopped_by: str | None = None
+    divergence: Divergence | None = None
+    skipped: int = 0
 
 
 def fit(
@@ -226,12 +235,13 @@ def fit(
     evaluate: Callable[[Params], dict[str, Array]] | None = None,
     callback: Callable[[dict[str, float]], bool | None] | None = None,
     stop_early: EarlyStopping | None = None,
+    on_nan: str = "stop",
     checkpoints: Checkpoints | None = None,
 ) -> Fit:
     """Train on data, epoch by epoch, each epoch one compiled program; the host sees a few numbers at a time.
 
     A loss or an update that is not finite stops the training. What went before is kept: `Fit.params` are the last
-    finite params, and `Fit.diverged_at` says at which step it happened.
+    finite params, `Fit.diverged_at` says at which step it happened, and `Fit.divergence` where in the network.
 
     Objective and optimiser must be pure. The programs of the last few pairs of them are kept, so that a second `fit`
     with the same objects does not compile again.
@@ -256,6 +266,8 @@ def fit(
       callback: called with each entry of the history as it comes; a true answer stops the training.
       stop_early: an `EarlyStopping`, which watches a measure of the reports. The best report's state is kept beside
         the running one, and is what is returned, however the training ended.
+      on_nan: "stop", or "skip" to leave out the update where loss or gradient is not finite, and go on, by
+        `skip_nonfinite`: until more than 10 in a row are not.
       checkpoints: where to keep what an interrupted training is picked up from, and what to go on from. Picked up, it
         ends bit for bit as it would have on the same machine; the callback is told the reports of before again.
 
@@ -265,7 +277,8 @@ def fit(
     Raises:
       ValueError: data that do not fit together, are not floats or not finite; params that are not floats; a batch
         size outside 1..m; fewer than one epoch; what `evaluate` returns is no dictionary of scalars with names of
-        its own; the reports lack what `stop_early` watches; a checkpoint of another training.
+        its own; the reports lack what `stop_early` watches; `on_nan` is another word; a checkpoint of another
+        training.
 
     Example:
       >>> import jax, jaxnn, numpy as np, optax
@@ -290,7 +303,8 @@ def fit(
     shuffle = shuffle and batch_size is not None
     objective.check(params, data)
     data = jax.device_put(data)
-    programs = _epoch_programs(objective, optimizer, gradients, size, shuffle)
+    optimizer = handling_nan(optimizer, params, on_nan)
+    programs = _epoch_programs(objective, optimizer, gradients, size, shuffle, on_nan == "skip")
     state, history, losses, best, best_state, stopped_by, diverged_at = loaded(
         checkpoints, train_state(params, optimizer, key), callback
     )
@@ -322,6 +336,9 @@ def fit(
         if checkpoints is not None:
             checkpoints.save(now, stopped_by is not None or done + n >= epochs)
     result = fitted(state if best is None else best_state, history, losses, diverged_at)
+    if diverged_at is not None:
+        batch = jax.jit(batch_at, static_argnums=(2, 3))(state, data, size, shuffle)
+        result = result._replace(divergence=explain(objective, optimizer, gradients, state, batch))
     best_epoch = None if best is None else history[best]["epoch"]
     return result._replace(best_epoch=best_epoch, stopped_by=stopped_by or "epochs")
 
@@ -343,6 +360,11 @@ def _step_key(state: TrainState) -> Key:
     return jax.random.fold_in(jax.random.fold_in(state.key, _STEPS), state.step)
 
 
+def _scale_of(state: TrainState) -> tuple[Array, ...]:
+    scale = loss_scale(state.opt_state)
+    return () if scale is None else (scale,)
+
+
 def _shuffle_key(key: Key, epoch: Array) -> Key:
     return jax.random.fold_in(jax.random.fold_in(key, _SHUFFLES), epoch)
 
@@ -359,24 +381,42 @@ def epoch_of(step: Step, batch_size: int, shuffle: bool) -> Callable[..., tuple[
         if batch_size == m and not shuffle:
             state, loss = step(state, data)
             return state, loss[None]
-        steps = -(-m // batch_size)
-        key = _shuffle_key(state.key if order is None else order, state.step // steps) if shuffle else None
-        indices, weight = batch_indices(key, m, batch_size)
-        total = None
-        if data.weight is not None:
-            mean = (data.weight.sum() if data.total is None else data.total) / m
-            total = weight.sum(axis=1) * mean
-            weight = weight * data.weight[indices]
-        elif m % batch_size == 0:
-            weight = None  # nothing is padded
-
-        def one(state, batch):
-            rows, weight, total = batch
-            return step(state, Batch(data.x[rows], data.y[rows], weight, total))
-
-        return jax.lax.scan(one, state, (indices, weight, total))
+        drawn = _drawn(state, data, batch_size, shuffle, order)
+        return jax.lax.scan(lambda state, one: step(state, _gathered(data, one)), state, drawn)
 
     return epoch
+
+
+def batch_at(state: TrainState, data: Batch, batch_size: int, shuffle: bool, order: Key | None = None) -> Batch:
+    """The batch of the step that comes next in `epoch_of`: x (batch_size, ...)."""
+    m = data.x.shape[0]
+    if batch_size == m and not shuffle:
+        return data
+    drawn = _drawn(state, data, batch_size, shuffle, order)
+    return _gathered(data, jax.tree.map(lambda of_steps: of_steps[state.step % -(-m // batch_size)], drawn))
+
+
+def _drawn(
+    state: TrainState, data: Batch, batch_size: int, shuffle: bool, order: Key | None
+) -> tuple[Array, Array | None, Array | None]:
+    """Of the state's epoch: rows (steps, batch_size), their weights, and the totals (steps,)."""
+    m = data.x.shape[0]
+    key = state.key if order is None else order
+    key = _shuffle_key(key, state.step // -(-m // batch_size)) if shuffle else None
+    indices, weight = batch_indices(key, m, batch_size)
+    total = None
+    if data.weight is not None:
+        mean = (data.weight.sum() if data.total is None else data.total) / m
+        total = weight.sum(axis=1) * mean
+        weight = weight * data.weight[indices]
+    elif m % batch_size == 0:
+        weight = None  # nothing is padded
+    return indices, weight, total
+
+
+def _gathered(data: Batch, drawn: tuple[Array, Array | None, Array | None]) -> Batch:
+    rows, weight, total = drawn
+    return Batch(data.x[rows], data.y[rows], weight, total)
 
 
 def epochs_of(batch_size: int, shuffle: bool) -> Many:
@@ -402,21 +442,41 @@ class Programs(NamedTuple):
     run_guarded: Callable[[TrainState, Batch, int], tuple[TrainState, Array]]
 
 
-def make_programs(many: Many, step: Step, **jit: Any) -> Programs:
+def make_programs(many: Many, step: Step, skip: bool, **jit: Any) -> Programs:
     """Of `many(step)`, a function `(state, data, n) -> (state, losses)`; `jit` is what `jax.jit` is told."""
     plain = many(step)
 
     @partial(jax.jit, **jit)
     def run(state, data, n):
         state, losses = plain(state, data, n)
-        return state, losses, jnp.isfinite(losses).all() & all_finite(state.params)
+        return state, losses, is_sound(losses, state.params, skip)
 
-    return Programs(run, jax.jit(guarding(many, step), **jit))
+    return Programs(run, jax.jit(guarding(many, step, skip), **jit))
 
 
-def guarding(many: Many, step: Step) -> Callable[..., tuple[TrainState, Array]]:
+def is_sound(losses: Array, params: Params, skip: bool) -> Array:
+    """Whether losses (...) and params are finite; where steps are skipped, params alone: such a step has left them."""
+    return all_finite(params) if skip else jnp.isfinite(losses).all() & all_finite(params)
+
+
+def handling_nan(optimizer: optax.GradientTransformation, params: Params, on_nan: str) -> optax.GradientTransformation:
+    """The optimizer, which skips by itself where that is asked for; the same object each time."""
+    check_on_nan(on_nan)
+    return optimizer if on_nan == "stop" or skips(optimizer, params) else _skipping(optimizer)
+
+
+def check_on_nan(on_nan: Any) -> None:
+    """A ValueError unless it is one of the two words."""
+    if on_nan not in ("stop", "skip"):
+        raise ValueError(f'on_nan is "stop" or "skip", got {on_nan!r}')
+
+
+_skipping = lru_cache(maxsize=8)(skip_nonfinite)
+
+
+def guarding(many: Many, step: Step, skip: bool) -> Callable[..., tuple[TrainState, Array]]:
     """`many(step)`, stopping for good at the state before the first step whose loss or update is not finite."""
-    stopping = many(_guarded(step))
+    stopping = many(_guarded(step, skip))
 
     def run(state, *rest):
         state, losses = stopping(state._replace(opt_state=(state.opt_state, jnp.array(False))), *rest)
@@ -442,12 +502,18 @@ def remembered(make: Callable[..., Programs]) -> Callable[..., Programs]:
 
 @remembered
 def _epoch_programs(
-    objective: Objective, optimizer: optax.GradientTransformation, gradients: str, batch_size: int, shuffle: bool
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    gradients: str,
+    batch_size: int,
+    shuffle: bool,
+    skip: bool,
 ) -> Programs:
-    return make_programs(epochs_of(batch_size, shuffle), make_step(objective, optimizer, gradients), static_argnums=2)
+    step = make_step(objective, optimizer, gradients)
+    return make_programs(epochs_of(batch_size, shuffle), step, skip, static_argnums=2)
 
 
-def _guarded(step: Step) -> Step:
+def _guarded(step: Step, skip: bool) -> Step:
     """The step that stops for good, at the state before it, where its loss or its update is not finite.
 
     Whether it has stopped travels beside the optimiser's state. The check costs a pass over the params, so it is
@@ -458,7 +524,7 @@ def _guarded(step: Step) -> Step:
         opt_state, stopped = state.opt_state
         before = state._replace(opt_state=opt_state)
         after, loss = step(before, batch)
-        stopped = stopped | ~(jnp.isfinite(loss) & all_finite(after.params))
+        stopped = stopped | ~is_sound(loss, after.params, skip)
         kept = jax.tree.map(partial(jnp.where, stopped), before, after)
         return kept._replace(opt_state=(kept.opt_state, stopped)), loss
 
@@ -472,11 +538,41 @@ def replay_to_divergence(programs: Programs, state: TrainState, data: Batch, n: 
     return state, np.asarray(losses).reshape(-1)[: int(state.step) - start]
 
 
+def make_watch(
+    objective: Objective, optimizer: optax.GradientTransformation, gradients: str
+) -> Callable[[TrainState, Batch], list[Seen]]:
+    """`watch(state, batch) -> [Seen, ...]`: what `make_step`'s step computes, quantity by quantity, in order."""
+    step, value_and_grad = make_step(objective, optimizer, gradients), gradients_by(objective, gradients)
+
+    def watch(state, batch):
+        params, key = state.params, _step_key(state)
+        loss, grads = value_and_grad(params, batch, key, *_scale_of(state))
+        after, _ = step(state, batch)
+        # Last those that every objective has: what it did not see itself shows there.
+        inside = [*objective.watch(params, batch, key, *_scale_of(state)), see("loss", loss, params)]
+        gradient, update = see_leaves("gradient", grads, params), see_leaves("update", after.params, (params, grads))
+        return [*see_leaves("params", params, params), *inside, *gradient, *update]
+
+    return watch
+
+
+def explain(
+    objective: Objective, optimizer: optax.GradientTransformation, gradients: str, state: TrainState, batch: Batch
+) -> Divergence:
+    """What overflows first in the step from this state on this batch."""
+    # It runs once, so what counts is the time to compile it.
+    watch = jax.jit(make_watch(objective, optimizer, gradients), compiler_options={"xla_backend_optimization_level": 1})
+    return first_not_finite(int(state.step), jax.device_get(watch(state, batch)))
+
+
 def make_report(
     epoch: int, state: TrainState, losses: np.ndarray, evaluate: Callable[[Params], dict[str, Array]] | None
 ) -> dict[str, float]:
     """Of the state after so many epochs, and the losses of the last one."""
     report = {"epoch": epoch, "step": int(state.step), "loss": float(losses.mean())}
+    skipped = skipped_updates(state.opt_state)
+    if skipped is not None:
+        report |= {"loss": mean_of_finite(losses).item(), "skipped": int(skipped)}
     if evaluate is None:
         return report
     measured = evaluate(state.params)
@@ -493,7 +589,15 @@ def fitted(state: TrainState, history: list[dict], losses: list[np.ndarray], div
     """The `Fit` of a training that ended in this state."""
     # Params of their own: going on from the state may give its memory away. By transfer, which compiles nothing.
     params = jax.device_put(state.params, may_alias=False)
-    return Fit(params, state, history, np.concatenate(losses), diverged_at)
+    skipped = int(skipped_updates(state.opt_state) or 0)
+    return Fit(params, state, history, np.concatenate(losses), diverged_at, skipped=skipped)
+
+
+def mean_of_finite(losses: np.ndarray) -> np.ndarray:
+    """The mean over the last axis of (..., steps), of the finite ones alone; NaN where there is none."""
+    finite = np.isfinite(losses)
+    none = ~finite.any(axis=-1, keepdims=True)
+    return np.where(none, np.nan, losses).mean(axis=-1, where=finite | none)
 
 
 def check_plan(m: int, epochs: Any, report_every: Any, batch_size: Any) -> int:

@@ -17,6 +17,13 @@ OBJECTIVE = jaxnn.objective(MODEL.network, MODEL.loss)
 OPTIMIZER = optax.adam(jaxnn.schedule("cosine", 1e-2, 24))
 START = MODEL.init(jax.random.key(0))
 KEY = jax.random.key(1)
+FAILING = OBJECTIVE._replace(
+    value_and_grad=lambda params, batch, key=None: jax.tree.map(
+        lambda a: jax.numpy.where(batch.x[0, 0] > 1, np.nan, a), OBJECTIVE.value_and_grad(params, batch, key)
+    )
+)
+HALF = jaxnn.objective(jaxnn.with_dtype(MODEL.network, jax.numpy.float16), MODEL.loss)
+SCALED = jaxnn.with_loss_scale(optax.adam(0.01), 2.0**22, grow_every=3)
 PATIENT = jaxnn.EarlyStopping("distance", patience=2)
 
 
@@ -69,6 +76,8 @@ TRAININGS = {
     "fit_population, own shuffles": partial(fit_population, shuffle="own"),
     "fit_population, in chunks": partial(fit_population, chunk=4),
     "fit_population, one diverges": partial(fit_population, rates=(1e-2, 1e38)),
+    "fit, updates skipped": partial(fit, objective=FAILING, on_nan="skip"),
+    "fit_stream, float16 at a scale that adapts": partial(fit_stream, objective=HALF, optimizer=SCALED),
 }
 
 
@@ -89,6 +98,11 @@ def test_ends_as_without_an_interruption_wherever_it_was(train):
 def test_a_population_that_diverged_did_so():
     assert None in (found := fit_population(rates=(1e-2, 1e38)).diverged_at)
     assert any(at is not None for at in found)
+
+
+@pytest.mark.parametrize("name", ["fit, updates skipped", "fit_stream, float16 at a scale that adapts"])
+def test_trainings_that_skip_do_skip(name):
+    assert 0 < TRAININGS[name]().skipped < 10
 
 
 @pytest.mark.parametrize("reports", [2, 4, 5])

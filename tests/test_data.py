@@ -144,10 +144,21 @@ def test_statistics_have_more_digits_than_few_bits(dtype):
     np.testing.assert_allclose(out, (wide - wide.mean(axis=0)) / wide.std(axis=0), rtol=1e-5, atol=1e-6)
 
 
-def test_deviation_too_small_for_its_dtype_divides_nothing_by_zero():
-    x = np.zeros((100_001, 1), np.float32)
-    x[0] = 1e-45
-    assert np.isfinite(nn.standardize(nn.fit_standardizer(x), x)).all()
+@pytest.mark.parametrize("smallest", [1e-45, 1e-40])
+def test_deviation_too_small_for_its_dtype_divides_nothing_by_zero(smallest):
+    """Subnormal numbers are 0 to a compiled program."""
+    x = np.zeros((1001, 1), np.float32)
+    x[0] = smallest
+    for standardize in (nn.standardize, jax.jit(nn.standardize)):
+        assert np.isfinite(standardize(nn.fit_standardizer(x), x)).all()
+
+
+def test_what_is_too_far_from_the_training_set_is_refused():
+    stats = nn.fit_standardizer(np.array([[0.0], [1e-3]], np.float32))
+    with pytest.raises(ValueError, match=r"x runs from 0 to 3e\+38, too far from the training set to be standardised"):
+        nn.standardize(stats, np.array([[0], [3e38]], np.float32))
+    # What was not finite before is left to `check_batch`.
+    assert np.isinf(nn.standardize(stats, np.array([[np.inf]], np.float32)))
 
 
 def test_large_offsets_keep_their_digits():

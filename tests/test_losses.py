@@ -159,6 +159,17 @@ def test_cross_entropies_far_out_in_float32(far):
         np.testing.assert_array_equal(gradient, [[0, 0], [0, 0], [-1, 1], [1, -1]])
 
 
+def test_sigmoid_cross_entropy_of_an_infinite_logit():
+    """As of probabilities 0 and 1: nothing where right, infinite where wrong; soft labels are always a little wrong."""
+    loss, inf = nn.sigmoid_cross_entropy(), np.inf
+    z = jnp.array([inf, -inf, inf, -inf, inf, -inf])
+    y = jnp.array([1.0, 0.0, 0.0, 1.0, 0.5, 0.5])
+    np.testing.assert_array_equal(loss.value(z, y), [0, 0, inf, inf, inf, inf])
+    slopes = [0, 0, 1, -1, 0.5, -0.5]
+    np.testing.assert_array_equal(loss.gradient(z, y), slopes)
+    np.testing.assert_array_equal(jax.grad(lambda z: loss.value(z, y).sum())(z), slopes)
+
+
 def test_binary_cross_entropy_at_0_and_1():
     """Infinite where the answer is sure and wrong; an absent term has value and gradient 0; never NaN."""
     a, y = jnp.array([0.0, 1.0, 0.0, 1.0, 0.0, 1.0]), jnp.array([0.0, 1.0, 1.0, 0.0, 0.5, 0.5])

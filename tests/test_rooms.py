@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "chain": {"typing", "layer"},
     "repeat": {"typing", "layer", "chain"},
     **{room: {"typing", "layer"} for room in LAYER_ROOMS},
+    "nonfinite": {"typing", "layer"},
     "losses": {"typing"},
     "penalties": {"typing"},
     "data": {"typing"},
@@ -28,14 +29,17 @@ MAY_IMPORT = {
     "calibration": {"typing"},
     "diagnosis": set(),
     "optimizers": {"typing", "penalties"},
+    "loss_scale": {"typing", "optimizers"},
     "models": {"typing", "layer", "chain", "repeat", "losses", *LAYER_ROOMS},
-    "objective": {"typing", "layer", "losses", "penalties"},
+    "objective": {"typing", "layer", "nonfinite", "losses", "penalties"},
     "augment": {"typing", "objective"},
     "early_stopping": set(),
     "checkpoint": {"typing"},
-    "training": {"typing", "objective", "data", "early_stopping", "checkpoint"},
-    "fleet": {"typing", "training"},
-    "population": {"typing", "objective", "data", "checkpoint", "training", "fleet"},
+    "training": {
+        *("typing", "nonfinite", "objective", "data", "early_stopping", "checkpoint", "optimizers", "loss_scale"),
+    },
+    "fleet": {"typing", "nonfinite", "optimizers", "training"},
+    "population": {"typing", "nonfinite", "objective", "data", "checkpoint", "optimizers", "training", "fleet"},
     "cross_validation": {"typing", "data", "population"},
     "learning_curve": {"typing", "data", "training", "population", "cross_validation"},
     "streaming": {"typing", "objective", "data", "checkpoint", "training"},
@@ -62,7 +66,7 @@ DOORS = {
     "jaxnn/gradcheck/__main__.py": {"argparse", "importlib", "json", "sys"},
     "jaxnn/gradcheck/pytest_plugin.py": {"pytest"},
 }
-USES_OPTAX = {"optimizers", "training", "streaming", "population", "span"}
+USES_OPTAX = {"optimizers", "loss_scale", "training", "streaming", "population", "span"}
 EXPERIMENTS_ONLY = {"experiments", "h5py", "matplotlib", "PIL", "pandas", "rich", "safetensors", "sklearn", "tyro"}
 
 SOURCES = sorted(path for path in (ROOT / "jaxnn").rglob("*.py") if path != ROOT / "jaxnn" / "__init__.py")

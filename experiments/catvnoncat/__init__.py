@@ -20,6 +20,7 @@ from typing import Annotated
 
 import tyro
 
+from experiments.divergence import OnNan
 from experiments.options import RunOptions
 
 
@@ -37,5 +38,7 @@ class Options(RunOptions):
     """Step size of each network; by default the published 0.005, 0.0075 and 0.0075."""
     optimizer: str = "sgd"
     """sgd, momentum, nesterov, rmsprop, adagrad, adam, adamw or lbfgs; published is sgd, on all examples at once."""
+    on_nan: OnNan = "stop"
+    """Where loss or gradient is not finite: stop, or skip the update (until more than 10 in a row)."""
     beyond: bool = False
     """Also train a network with augmentation, dropout and early stopping, from 8 starts: a minute more."""

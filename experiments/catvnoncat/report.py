@@ -28,6 +28,7 @@ class Row(NamedTuple):
       params: of the first.
       difference: of the two gradients, "initial" and "trained", of the first, as `proof.DEFINITION` says.
       seconds: from the random start to here.
+      skipped: updates of all starts that were left out.
     """
 
     network: str
@@ -39,6 +40,7 @@ class Row(NamedTuple):
     params: Any
     difference: dict[str, float]
     seconds: float
+    skipped: int
 
 
 COLUMNS = (

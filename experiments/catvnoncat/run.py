@@ -15,6 +15,7 @@ from experiments import network_file
 from experiments.catvnoncat import Options, beyond
 from experiments.catvnoncat.data import IMAGE_SHAPE, Photos, find_files, read_photos
 from experiments.catvnoncat.report import Row, report, spread
+from experiments.divergence import OnNan, first_of, skipped_lines
 from experiments.networks import NetworkSpec
 from experiments.options import check_at_least_one
 from experiments.progress import progress
@@ -56,16 +57,17 @@ def run(options: Options, start: StartRun) -> None:
     photos = read_photos(files)
 
     folder = start(files.values())
-    rows, done, more = [], 0, []
+    rows, done = [], 0
     total = sum(training.iterations for training in trainings.values())
     with progress("catvnoncat", total + options.beyond * beyond.STARTS * beyond.EPOCHS) as show:
         for name, training in trainings.items():
             show_network = partial(_show, show, done, name)
             rows.append(_train(name, training, photos, folder, show_network))
             done += training.iterations
+        more = skipped_lines(options.on_nan, {row.network: row.skipped for row in rows})
         if options.beyond:
             found = beyond.train(photos, partial(_show, show, done, "beyond"), folder.checkpoints)
-            more = beyond.lines(found, photos.test.y)
+            more += beyond.lines(found, photos.test.y)
     report(rows, photos, folder, more)
 
 
@@ -84,6 +86,7 @@ class Training(NamedTuple):
     optimizer: optax.GradientTransformation
     iterations: int
     seeds: int
+    on_nan: OnNan = "stop"
 
 
 def _training(network: Published, options: Options) -> Training:
@@ -92,7 +95,7 @@ def _training(network: Published, options: Options) -> Training:
     check_at_least_one("iterations", iterations)
     # From zeros there is nothing random: every seed would be the course's own start again.
     seeds = 0 if network.spec.init == "zeros" else options.seeds
-    return Training(network, jaxnn.optimizer(options.optimizer, rate), iterations, seeds)
+    return Training(network, jaxnn.optimizer(options.optimizer, rate), iterations, seeds, options.on_nan)
 
 
 def _train(name: str, training: Training, photos: Photos, folder: RunFolder, show: Callable[[int], None]) -> Row:
@@ -104,7 +107,7 @@ def _train(name: str, training: Training, photos: Photos, folder: RunFolder, sho
     prove = make_proof(name, jaxnn.objective(model.network, model.loss))
     first = course_start(model, spec.sizes, published.scale)
     initial_difference = prove(first, photos.train)
-    log, checkpoints = partial(_log, name, folder, show), folder.checkpoints(name)
+    log, checkpoints = partial(_log, name, folder, show, training.on_nan), folder.checkpoints(name)
     population = train(model, training, first, photos.train, log, checkpoints)
     _store(name, spec, photos, population, folder)
     trained = jax.device_get(population.member(0).params)
@@ -117,6 +120,7 @@ def _train(name: str, training: Training, photos: Photos, folder: RunFolder, sho
         costs=population.losses.T,
         params=trained,
         difference={"initial": initial_difference, "trained": prove(trained, photos.train)},
+        skipped=sum(population.member(i).skipped for i in range(len(population.diverged_at))),
         seconds=time.perf_counter() - began,
     )
 
@@ -153,13 +157,14 @@ def train(
         epochs=training.iterations,
         report_every=ITERATIONS_PER_REPORT,
         callback=log,
+        on_nan=training.on_nan,
         checkpoints=checkpoints,
     )
 
 
-def _log(name: str, folder: RunFolder, show: Callable[[int], None], report: dict[str, Any]) -> bool:
+def _log(name: str, folder: RunFolder, show: Callable[[int], None], on_nan: OnNan, report: dict[str, Any]) -> bool:
     """Log and show a report; true, to stop, where a network has diverged."""
-    diverged = bool(np.isnan(report["loss"]).any())
+    diverged = on_nan == "stop" and bool(np.isnan(report["loss"]).any())
     if not diverged:
         folder.log(network=name, iteration=report["step"], **spread(report["loss"]))
         show(report["step"])
@@ -171,13 +176,13 @@ def _store(name: str, spec: NetworkSpec, photos: Photos, population: jaxnn.Popul
     file = name + network_file.SUFFIX
     stored = network_file.StoredNetwork(spec, population.member(0).params, photos.classes, IMAGE_SHAPE)
     folder.write_bytes(file, network_file.encode(stored))
-    steps = [at for at in population.diverged_at if at is not None]
-    if steps:
-        before = population.losses[:, min(steps) - 1 : min(steps)].T
-        folder.log(network=name, diverged_at=min(steps), **(spread(before[0]) if len(before) else {}))
+    first = first_of(population.divergences)
+    if first:
+        before = population.losses[:, first.step - 1 : first.step].T
+        folder.log(network=name, diverged_at=first.step, **(spread(before[0]) if len(before) else {}))
         raise RunError(
-            f"{name} diverged at step {min(steps)}: a cost or an update was not finite; the params before "
-            f"it are in {folder.path / file}; try a smaller --learning-rate"
+            f"{name} diverged at {first}; the params before it are in {folder.path / file}; "
+            "try a smaller --learning-rate"
         )
 
 

@@ -12,6 +12,7 @@ Expected: The two gradients differ by rounding alone, below 1e-12, and cost the 
 
 from dataclasses import dataclass
 
+from experiments.divergence import OnNan
 from experiments.options import OwnDataOptions, RunOptions
 
 
@@ -37,6 +38,8 @@ class Options(OwnDataOptions, RunOptions):
     """The largest norm of a unit's incoming weights."""
     patience: int | None = None
     """Stop after so many reports (20 to a training) without a better dev accuracy, and go back to the best params."""
+    on_nan: OnNan = "stop"
+    """Where loss or gradient is not finite: stop, or skip the update (until more than 10 in a row)."""
     time_steps: bool = True
     """Measure how fast steps with hand-derived and with automatic gradients are, which takes most of the run."""
     seed: int = 0

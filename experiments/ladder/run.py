@@ -9,6 +9,7 @@ import optax
 
 import jaxnn
 from experiments import network_file, proof
+from experiments.divergence import skipped_lines
 from experiments.ladder import Options
 from experiments.ladder.data import Dataset, load_datasets, load_own
 from experiments.ladder.pictures import Trained, add_pictures
@@ -68,6 +69,7 @@ def run(options: Options, start: StartRun) -> None:
             )
             rows.append(row)
     notes = [note for data in datasets for note in data.notes]
+    notes += skipped_lines(options.on_nan, {", ".join(names): fit.skipped for names, fit in fits.items()})
     report(rows, {names: fit.history for names, fit in fits.items()}, folder, notes)
     for data in datasets:
         if data.image_shape is not None:
@@ -137,6 +139,7 @@ def _climb(
         evaluate=lambda params: {f"{part}_accuracy": accuracies(params, on_device)[part] for part in ("train", "dev")},
         callback=log,
         stop_early=stop_early,
+        on_nan=options.on_nan,
         checkpoints=folder.checkpoints(rung.file.removesuffix(network_file.SUFFIX)),
     )
     _store(rung, fit, folder)
@@ -168,6 +171,6 @@ def _store(rung: Rung, fit: jaxnn.Fit, folder: RunFolder) -> None:
     folder.write_bytes(rung.file, network_file.encode(trained))
     if fit.diverged_at is not None:
         raise RunError(
-            f"{rung} diverged at step {fit.diverged_at}: the loss or an update was not finite; the params before it "
-            f"are in {folder.path / rung.file}; try a smaller --learning-rate"
+            f"{rung} diverged at {fit.divergence}; the params before it are in {folder.path / rung.file}; "
+            "try a smaller --learning-rate"
         )

@@ -25,6 +25,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from experiments.divergence import OnNan
 from experiments.options import RunOptions
 
 PresetName = Literal[
@@ -60,3 +61,5 @@ class Options(RunOptions):
     """The highest of the schedule; by default the preset's."""
     batch_size: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Images of a mini-batch; by default the preset's."""
+    on_nan: OnNan = "stop"
+    """Where loss or gradient is not finite: stop, or skip the update (until more than 10 in a row)."""

@@ -1,5 +1,6 @@
 """What mnist shows: the published figure beside what was reached, curves, mistakes, weights."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,8 +50,8 @@ def error_rates(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (probabilities.argmax(axis=-1) != y).mean(axis=-1)
 
 
-def report(result: Result, ensemble: bool, folder: RunFolder) -> None:
-    """Print the table, and write it with pictures and all numbers to the folder."""
+def report(result: Result, ensemble: bool, folder: RunFolder, more: Sequence[str] = ()) -> None:
+    """Print the table, with `more` lines, and write it with pictures and all numbers to the folder."""
     preset, y = result.preset, np.asarray(result.data.y)
     wrong = error_rates(result.probabilities, y)
     mean = result.probabilities.mean(axis=0)
@@ -67,6 +68,7 @@ def report(result: Result, ensemble: bool, folder: RunFolder) -> None:
     notes = [
         f"published: {preset.source}",
         f"gradient diff.: {proof.DEFINITION}, in float64; more than {proof.BOUND:g} fails the run",
+        *more,
     ]
     tables.show(table)
     print(*notes, sep="\n")

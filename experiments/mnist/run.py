@@ -10,6 +10,7 @@ import numpy as np
 
 import jaxnn
 from experiments import network_file
+from experiments.divergence import OnNan, first_of, skipped_lines
 from experiments.mnist import Options
 from experiments.mnist.data import CLASSES, SIDE, find_files, read_images, split_dev
 from experiments.mnist.presets import PRESETS, Preset
@@ -63,6 +64,9 @@ def run(options: Options, start: StartRun) -> None:
         ),
         options.ensemble,
         folder,
+        skipped_lines(
+            options.on_nan, {f"seed {options.seed + i}": population.member(i).skipped for i in range(options.seeds)}
+        ),
     )
 
 
@@ -127,17 +131,18 @@ def _train(
             epochs=preset.epochs,
             batch_size=preset.batch_size,
             shuffle="own",
+            on_nan=options.on_nan,
             evaluate=evaluate,
-            callback=partial(_log, folder, show),
+            callback=partial(_log, folder, show, options.on_nan),
             checkpoints=folder.checkpoints(options.preset),
         )
     return population, max(before, prove(population.member(0).params, batch))
 
 
-def _log(folder: RunFolder, show: Any, entry: dict[str, Any]) -> bool:
+def _log(folder: RunFolder, show: Any, on_nan: OnNan, entry: dict[str, Any]) -> bool:
     """Log and show a report; true, to stop, where a start has diverged."""
     numbers = {name: np.asarray(value) for name, value in entry.items() if name not in ("epoch", "step")}
-    if np.isnan(numbers["loss"]).any():
+    if on_nan == "stop" and np.isnan(numbers["loss"]).any():
         return True
     medians = {name: float(np.median(value)) for name, value in numbers.items()}
     folder.log(epoch=entry["epoch"], step=entry["step"], **medians)
@@ -169,10 +174,10 @@ def _store(
         networks.append(params)
         stored = network_file.StoredNetwork(preset.spec, params, CLASSES)
         folder.write_bytes(f"seed-{options.seed + i}{network_file.SUFFIX}", network_file.encode(stored))
-    steps = [at for at in population.diverged_at if at is not None]
-    if steps:
+    diverged = first_of(population.divergences)
+    if diverged:
         raise RunError(
-            f"{options.preset} diverged at step {min(steps)}: the loss or an update was not finite; the params before "
-            f"are in {folder.path}; try a smaller --learning-rate"
+            f"{options.preset} diverged at {diverged}; the params before are in {folder.path}; "
+            "try a smaller --learning-rate"
         )
     return networks

@@ -21,6 +21,7 @@ from typing import Annotated
 
 import tyro
 
+from experiments.divergence import OnNan
 from experiments.options import OwnDataOptions, RunOptions
 
 DATA = {
@@ -90,6 +91,8 @@ class Options(OwnDataOptions, RunOptions):
     """Passes over the training data."""
     batch_size: int = 32
     """Examples of a mini-batch."""
+    on_nan: OnNan = "stop"
+    """Where loss or gradient is not finite: stop, or skip the update (until more than 10 in a row)."""
     split_seed: int = 0
     """Of the split into train, dev and test."""
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None

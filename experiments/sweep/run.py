@@ -7,6 +7,7 @@ import numpy as np
 
 import jaxnn
 from experiments import network_file
+from experiments.divergence import first_of, skipped_lines
 from experiments.progress import progress
 from experiments.run_folder import RunError, StartRun
 from experiments.sweep import Options
@@ -41,14 +42,17 @@ def run(name: str, options: Options, start: StartRun) -> None:
                 epochs=options.epochs,
                 batch_size=options.batch_size,
                 callback=log,
+                on_nan=options.on_nan,
                 checkpoints=folder.checkpoints(f"{group.fixed['activation']}-{len(group.sizes)}"),
             )
     standings = rank(trainings)
     best = standings[0]
     if not best.sound:
         folder.write_text("sweep.csv", to_csv(plan, standings))
+        first = first_of([training.divergence for training in trainings])
         raise RunError(
-            f"every training diverged (see {folder.path / 'sweep.csv'}): try smaller values of --learning-rate"
+            f"every training diverged (see {folder.path / 'sweep.csv'}), the first at {first}; "
+            "try smaller values of --learning-rate"
         )
     network = network_of(best.trainings[0], plan.points[best.point], data)
     folder.write_bytes(f"best{network_file.SUFFIX}", network_file.encode(network))
@@ -58,6 +62,8 @@ def run(name: str, options: Options, start: StartRun) -> None:
     winner = winner_lines(plan, best, float(jaxnn.accuracy(labels, test.y)), len(test.y))
     programs = "one program" if len(groups) == 1 else f"{len(groups)} programs, one for each activation and depth"
     counts = f"trainings: {len(trainings)} (points: {len(plan.points)}, seeds: {len(plan.seeds)}) in {programs}"
+    skipped = {f"point {one.point}, seed {one.seed}": one.skipped for one in trainings}
+    counts = "\n".join([counts, *skipped_lines(options.on_nan, skipped)])
     report(plan, standings, counts, [*winner, *data.notes], folder)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 
 import jaxnn
+from experiments.divergence import OnNan
 from experiments.network_file import StoredNetwork
 from experiments.networks import NetworkSpec
 from experiments.sweep.data import Dataset
@@ -48,6 +49,8 @@ class Training(NamedTuple):
       dev_accuracy, dev_loss: of these; the loss without penalty, dropout and smoothing.
       train_loss: the mean objective of the last epoch, or NaN.
       diverged_at: the step, from 0, or `None`.
+      divergence: what overflowed first then, or `None`.
+      skipped: updates that were left out.
     """
 
     point: int
@@ -57,6 +60,8 @@ class Training(NamedTuple):
     dev_loss: float
     train_loss: float
     diverged_at: int | None
+    divergence: jaxnn.Divergence | None = None
+    skipped: int = 0
 
 
 def groups_of(plan: Plan) -> list[Group]:
@@ -84,6 +89,7 @@ def train(
     epochs: int,
     batch_size: int,
     callback: Callable[[dict[str, Any]], None],
+    on_nan: OnNan = "stop",
     checkpoints: jaxnn.Checkpoints | None = None,
 ) -> list[Training]:
     """Train a group as one population; points in the group's order, and seeds varying fastest.
@@ -113,20 +119,24 @@ def train(
         report_every=next(n for n in range(-(-epochs // REPORTS), 0, -1) if epochs % n == 0),
         evaluate=lambda params, h: measure(params, h, dev),
         callback=callback,
+        on_nan=on_nan,
         checkpoints=checkpoints,
         chunk=max(1, PARAMS_AT_A_TIME // NetworkSpec(_sizes(data, group.sizes)).n_params),
     )
     params, last = jax.device_get(population.params), population.history[-1]
     n_seeds = len(population.diverged_at) // len(group.points)
+    skipped = last.get("skipped", np.zeros(len(population.diverged_at)))
     return [
         Training(
             group.points[i // n_seeds],
             group.varying["seed"][i].item(),
             jax.tree.map(lambda leaf, i=i: leaf[i], params),
             *(last[name][i].item() for name in ("dev_accuracy", "dev_loss", "loss")),
-            diverged_at,
+            population.diverged_at[i],
+            divergence,
+            int(skipped[i]),
         )
-        for i, diverged_at in enumerate(population.diverged_at)
+        for i, divergence in enumerate(population.divergences)
     ]
 
 

@@ -8,7 +8,7 @@ BENCHMARKS = {
     "speed": "the same trainings by jaxnn and by its peers: whole runs, first steps, steady steps, memory",
     "population": "one population by every plan: shared batches or own, one device or two, chunks",
     "memory": "what the programs of a step need: hand-derived against automatic gradients, recompute against caches",
-    "bfloat16": "MNIST trained in float32 and, by with_dtype, in bfloat16: test accuracies over seeds",
+    "bfloat16": "MNIST trained in float32, and by with_dtype in bfloat16 and float16: test accuracies over seeds",
     "stream": "training from a memory map, in floats and in bytes, beside training on data in memory",
     "gradcheck-time": "how long checks take, and how much of that is compilation",
     "checkpoints": "what a checkpoint after every epoch of MNIST costs: the wait for it, and the epoch beside it",

@@ -65,6 +65,25 @@ def test_a_short_run(data_dir, tmp_path, capsys):
         assert float(jaxnn.error_rate(answers, y.astype(int))) == pytest.approx(error, abs=1e-6)
 
 
+def test_a_start_that_diverges_says_in_which_layer(data_dir, tmp_path, capsys):
+    options = (
+        "--preset",
+        "lecun-300",
+        "--epochs",
+        "1",
+        "--seeds",
+        "1",
+        "--learning-rate",
+        "1e30",
+        "--batch-size",
+        "50",
+    )
+    status, folder = run(data_dir, tmp_path, *options)
+    error = capsys.readouterr().err
+    assert status == 1 and "lecun-300 diverged at step " in error and "overflowed first" in error
+    assert "try a smaller --learning-rate" in error and (folder / "seed-0.safetensors").exists()
+
+
 def test_dev_opens_no_test_file(data_dir, tmp_path, capsys, monkeypatch):
     opened = []
 
@@ -73,7 +92,8 @@ def test_dev_opens_no_test_file(data_dir, tmp_path, capsys, monkeypatch):
         return read_images(paths)
 
     monkeypatch.setattr("experiments.mnist.run.read_images", read)
-    status, folder = run(data_dir, tmp_path, "--preset", "lecun-300", "--epochs", "3", "--seeds", "1", "--dev")
+    options = ("--preset", "lecun-300", "--epochs", "3", "--seeds", "1", "--dev", "--on-nan", "skip")
+    status, folder = run(data_dir, tmp_path, *options)
     assert status == 0, capsys.readouterr().err
     assert [paths[0].name for paths in opened] == ["train-images-idx3-ubyte.gz"]
     results = json.loads((folder / "results.json").read_text())

@@ -274,7 +274,7 @@ def test_a_run_leaves_everything_and_tests_the_winner_alone(watched, capsys, tmp
     decide = jaxnn.accuracy
     monkeypatch.setattr(jaxnn, "accuracy", lambda labels, y: classified.append(y) or decide(labels, y))
     argv = ["sweep", "digits", "--learning-rate", "0.01,0.1", "--seed", "0..1", "--width", "2,4", "--epochs", "3"]
-    assert cli.main([*argv, "--batch-size", "8", "--runs-dir", str(tmp_path)]) == 0
+    assert cli.main([*argv, "--batch-size", "8", "--on-nan", "skip", "--runs-dir", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     (folder,) = tmp_path.iterdir()
     assert folder.name.startswith("sweep-digits-")
@@ -285,6 +285,7 @@ def test_a_run_leaves_everything_and_tests_the_winner_alone(watched, capsys, tmp
     assert watched.asked == ["test"]
     assert sum(y is watched.problem.test.y for y in classified) == 1
     assert "trainings: 8 (points: 4, seeds: 2) in one program" in out
+    assert "updates skipped since their loss or gradient was not finite: none" in out
     assert json.loads((folder / "config.json").read_text())["options"]["learning_rate"] == "0.01,0.1"
     assert [json.loads(line)["epoch"] for line in (folder / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3]
     assert (folder / "report.txt").read_text().splitlines()[-1] in out
@@ -308,6 +309,7 @@ def test_where_all_diverge_the_run_fails_and_nothing_is_tested(watched, capsys, 
     assert cli.main([*argv, "--seed", "0,1", "--batch-size", "24", "--runs-dir", str(tmp_path)]) == 1
     captured = capsys.readouterr()
     assert captured.err.startswith("error: every training diverged")
+    assert ", the first at step " in captured.err and "overflowed first" in captured.err
     assert captured.err.count("\n") == 1
     (folder,) = tmp_path.iterdir()
     assert {path.name for path in folder.iterdir()} == {"config.json", "metrics.jsonl", "sweep.csv", "report.html"}
