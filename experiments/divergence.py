@@ -1,12 +1,9 @@
 """What an experiment says of numbers that were not finite."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import jaxnn
-
-OnNan = Literal["stop", "skip"]
-"""The option --on-nan, as `jaxnn.fit` takes it."""
+from experiments.options import OnNan
 
 
 def first_of(divergences: Sequence[jaxnn.Divergence | None]) -> jaxnn.Divergence | None:

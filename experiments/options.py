@@ -5,11 +5,13 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import tyro
 
 T = TypeVar("T")
+OnNan = Literal["stop", "skip"]
+"""The option --on-nan, as `jaxnn.fit` takes it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,13 @@ def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="the slow proofs at full length too (half an hour on 2 cores)")
 
 
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--full"):
+        for item in items:
+            if item.get_closest_marker("full"):
+                item.add_marker(pytest.mark.skip(reason="one of those that only --full runs"))
+
+
 @pytest.fixture
 def full(request):
     """Whether the slow proofs are to be run at full length."""

@@ -75,7 +75,7 @@ TRAININGS = {
     "fit_population": fit_population,
     "fit_population, own shuffles": partial(fit_population, shuffle="own"),
     "fit_population, in chunks": partial(fit_population, chunk=4),
-    "fit_population, one diverges": partial(fit_population, rates=(1e-2, 1e38)),
+    "fit_population, one diverges": partial(fit_population, rates=(1e-2, 1e38), epochs=3),
     "fit, updates skipped": partial(fit, objective=FAILING, on_nan="skip"),
     "fit_stream, float16 at a scale that adapts": partial(fit_stream, objective=HALF, optimizer=SCALED),
 }

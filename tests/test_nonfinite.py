@@ -71,6 +71,7 @@ def test_a_watched_layer_computes_what_the_layer_does(case):
 
 # In which layer the activations overflow
 
+FULL = pytest.mark.full
 DEEP = nn.mlp((3, 4, 4, 4, 4, 1), "relu", scan=False).network
 SCANNED = nn.mlp((3, 4, 4, 4, 4, 1), "relu", scan=True).network
 NESTED = nn.chain(nn.chain(nn.dense(4), nn.relu()), nn.recompute(nn.chain(nn.dense(4), nn.relu())), nn.dense(1))
@@ -80,10 +81,11 @@ REPEATED = nn.chain(nn.dense(4), nn.repeat(nn.residual(nn.chain(nn.dense(4), nn.
 @pytest.mark.parametrize(
     ("network", "leaf", "layer", "layers", "path"),
     [
-        *[(DEEP, 2 * k, 2 * k + 1, 9, f"params[{2 * k}]") for k in (0, 3, 4)],
-        (SCANNED, 2, 3, 9, "params[1][1], copy 1"),
+        (DEEP, 6, 7, 9, "params[6]"),
+        *[pytest.param(DEEP, 2 * k, 2 * k + 1, 9, f"params[{2 * k}]", marks=FULL) for k in (0, 4)],
         (SCANNED, 6, 7, 9, "params[1][1], copy 3"),
-        (SCANNED, 8, 9, 9, "params[2][1]"),
+        pytest.param(SCANNED, 2, 3, 9, "params[1][1], copy 1", marks=FULL),
+        pytest.param(SCANNED, 8, 9, 9, "params[2][1]", marks=FULL),
         (NESTED, 2, 3, 5, "params[1][0]"),
         (REPEATED, 4, 4, 8, "params[1][0], copy 2"),
         (nn.dense(1), 0, 1, 1, "params"),
@@ -206,8 +208,14 @@ def test_float16_gradient_overflows_first():
 SQUARES = nn.chain(SQUARE, nn.dense(1))
 
 
-@pytest.mark.parametrize("weight", [None, np.ones(10)])
-@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize(
+    ("shuffle", "weight"),
+    [
+        (True, np.ones(10)),
+        (False, None),
+        *(pytest.param(*case, marks=FULL) for case in ((True, None), (False, np.ones(10)))),
+    ],
+)
 def test_the_batch_is_that_of_the_step(shuffle, weight):
     """One example of ten overflows, in whichever batch it comes."""
     x = np.ones((10, 3), np.float32)
@@ -225,7 +233,7 @@ def test_the_batch_is_that_of_the_step(shuffle, weight):
 TOSSED = nn.chain(nn.dropout(0.7), SQUARE, nn.dense(1))
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=FULL) for seed in (1, 2, 3))])
 def test_the_mask_is_that_of_the_step(seed):
     """A coin decides at each step whether the one feature, which overflows, is dropped."""
     x = np.full((1, 1), 1e30, np.float32)
@@ -233,7 +241,7 @@ def test_the_mask_is_that_of_the_step(seed):
     assert result.divergence[:5] == (result.diverged_at, "activations", 2, 3, "params[1]")
 
 
-@pytest.mark.parametrize("shuffle", ["shared", "own"])
+@pytest.mark.parametrize("shuffle", ["own", pytest.param("shared", marks=FULL)])
 def test_members_of_a_population(shuffle):
     """Those that diverge, each in its own way and at its own step, as `fit` says it of one by itself."""
     x = np.full((10, 3), 10, np.float32)

@@ -65,8 +65,8 @@ def test_member_equals_the_same_training_alone(population):
     ("sizes", "batch_size", "rate", "optimizer", "wide", "tolerance"),
     [
         ((20, 16, 1), 32, 0.0, optax.sgd, False, 1e-5),
-        ((64, 32, 10), 32, 0.3, optax.adam, False, 1e-5),
-        ((64, 32, 10), 32, 0.3, optax.adam, True, 1e-13),
+        pytest.param((64, 32, 10), 32, 0.3, optax.adam, False, 1e-5, marks=pytest.mark.full),
+        pytest.param((64, 32, 10), 32, 0.3, optax.adam, True, 1e-13, marks=pytest.mark.full),
     ],
 )
 def test_how_much_rounding_side_by_side_changes(sizes, batch_size, rate, optimizer, wide, tolerance):

@@ -20,8 +20,7 @@ from typing import Annotated
 
 import tyro
 
-from experiments.divergence import OnNan
-from experiments.options import RunOptions
+from experiments.options import OnNan, RunOptions
 
 
 @dataclass(frozen=True, kw_only=True)

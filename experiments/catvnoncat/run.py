@@ -15,9 +15,9 @@ from experiments import network_file
 from experiments.catvnoncat import Options, beyond
 from experiments.catvnoncat.data import IMAGE_SHAPE, Photos, find_files, read_photos
 from experiments.catvnoncat.report import Row, report, spread
-from experiments.divergence import OnNan, first_of, skipped_lines
+from experiments.divergence import first_of, skipped_lines
 from experiments.networks import NetworkSpec
-from experiments.options import check_at_least_one
+from experiments.options import OnNan, check_at_least_one
 from experiments.progress import progress
 from experiments.proof import make_proof
 from experiments.run_folder import RunError, RunFolder, StartRun

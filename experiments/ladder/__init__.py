@@ -12,8 +12,7 @@ Expected: The two gradients differ by rounding alone, below 1e-12, and cost the 
 
 from dataclasses import dataclass
 
-from experiments.divergence import OnNan
-from experiments.options import OwnDataOptions, RunOptions
+from experiments.options import OnNan, OwnDataOptions, RunOptions
 
 
 @dataclass(frozen=True, kw_only=True)

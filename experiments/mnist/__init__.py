@@ -25,8 +25,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from experiments.divergence import OnNan
-from experiments.options import RunOptions
+from experiments.options import OnNan, RunOptions
 
 PresetName = Literal[
     "lecun-linear",

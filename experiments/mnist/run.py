@@ -10,12 +10,12 @@ import numpy as np
 
 import jaxnn
 from experiments import network_file
-from experiments.divergence import OnNan, first_of, skipped_lines
+from experiments.divergence import first_of, skipped_lines
 from experiments.mnist import Options
 from experiments.mnist.data import CLASSES, SIDE, find_files, read_images, split_dev
 from experiments.mnist.presets import PRESETS, Preset
 from experiments.mnist.report import DISTORTED_COLUMNS, Result, error_rates, report
-from experiments.options import check_at_least_one
+from experiments.options import OnNan, check_at_least_one
 from experiments.progress import progress
 from experiments.proof import make_proof
 from experiments.run_folder import RunError, RunFolder, StartRun

@@ -21,8 +21,7 @@ from typing import Annotated
 
 import tyro
 
-from experiments.divergence import OnNan
-from experiments.options import OwnDataOptions, RunOptions
+from experiments.options import OnNan, OwnDataOptions, RunOptions
 
 DATA = {
     "breast-cancer": "569 patients, 30 measurements, 2 classes; comes with scikit-learn",

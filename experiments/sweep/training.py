@@ -8,9 +8,9 @@ import numpy as np
 import optax
 
 import jaxnn
-from experiments.divergence import OnNan
 from experiments.network_file import StoredNetwork
 from experiments.networks import NetworkSpec
+from experiments.options import OnNan
 from experiments.sweep.data import Dataset
 from experiments.sweep.plan import Plan, Point, sizes
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -169,7 +170,7 @@ def test_the_place_is_the_system_s(monkeypatch, tmp_path, system, environment, e
 
 @pytest.mark.parametrize("flags", [[], ["--no-compilation-cache"]])
 def test_the_run_s_configuration_says_whether_it_was_used(caches, monkeypatch, tmp_path, write_photos, flags):
-    monkeypatch.setattr("experiments.catvnoncat.run._train", lambda *_: None)
+    monkeypatch.setattr("experiments.catvnoncat.run._train", lambda *_: SimpleNamespace(network="", skipped=0))
     monkeypatch.setattr("experiments.catvnoncat.run.report", lambda *_: None)
     data = str(write_photos(tmp_path / "data"))
     argv = ["run", "catvnoncat", "--data-dir", data, "--runs-dir", str(tmp_path / "runs"), *flags]

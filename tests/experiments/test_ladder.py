@@ -16,7 +16,6 @@ from experiments import cli, network_file, proof, timing
 from experiments.ladder import run as ladder
 from experiments.ladder.data import load_datasets
 from experiments.networks import NetworkSpec
-from experiments.repeat import compare
 from experiments.run_folder import RunError
 
 
@@ -35,13 +34,6 @@ def tiny():
 def done(tiny, tmp_path_factory):
     """A run: its folder, and what it printed."""
     return run(tmp_path_factory.mktemp("runs"), "ladder", "--epochs", "4")
-
-
-def test_steps_are_timed_unless_that_is_not_wanted(done, tiny, tmp_path):
-    folder, out = run(tmp_path, "ladder", "--epochs", "4", "--no-time-steps")
-    assert "How fast its steps are" in done[1]
-    assert "How fast" not in out + (folder / "timings.txt").read_text()
-    assert compare(done[0], folder).different == {}
 
 
 def test_the_folder_holds_everything(done):
@@ -153,7 +145,7 @@ def test_training_practice_by_options(tiny, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(jaxnn, "fit", fit)
     options = "--schedule cosine --warmup 3 --clip-norm 1 --max-norm 0.5 --patience 2 --epochs 6"
-    options += " --optimizer momentum --on-nan skip"
+    options += " --optimizer momentum --on-nan skip --no-time-steps"
     argv = ["run", "ladder", "--runs-dir", str(tmp_path / "runs"), "--learning-rate", "0.1", *options.split()]
     assert cli.main(argv) == 0
     skipped = "updates skipped since their loss or gradient was not finite: none"

@@ -190,6 +190,7 @@ SHORT = {
     "sweep-breast-cancer": "--epochs 3 --dropout 0..0.5:2",
     "sweep-catvnoncat": "--epochs 3 --learning-rate 0.01 --batch-size 4",
     "sweep-digits": "--epochs 3 --random 5 --width 4..8 --activation relu,tanh",
+    "sweep-own": "--epochs 3 --learning-rate 0.01",
     "sweep-mnist": "--epochs 1 --learning-rate 0.01",
     "vectorization": "--examples 40 --features 30 --repeats 1",
 }
@@ -211,6 +212,11 @@ def test_another_process_repeats_it_bit_for_bit(name, full, tmp_path, write_phot
     argv = [*(name.split("-", 1) if name.startswith("sweep-") else ("run", name)), *SHORT[name].split()]
     if "catvnoncat" in name:
         argv += ["--data-dir", str(write_photos(tmp_path / "photos"))]
+    if name == "sweep-own":
+        (tmp_path / "own.csv").write_text(
+            "a,kind\n" + "".join(f"{i},{'even' if i % 2 else 'odd'}\n" for i in range(60))
+        )
+        argv += ["--data", str(tmp_path / "own.csv"), "--label", "kind"]
     if "mnist" in name:
         argv += ["--data-dir", str(data_dir), "--batch-size", "50"]
     if importlib.util.find_spec("tensorboardX"):
