@@ -1,0 +1,124 @@
+"""What went wrong in a graph: what made the first NaN or inf, and how gradients grow from layer to layer."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxnn.graph.formulas import formula, rms, short
+from jaxnn.graph.layers import LayerOfGraph
+from jaxnn.graph.nodes import Node, Operation, flat, to_numpy
+
+FLAG = 1e3
+"""How many times smaller or larger than at the last layer a gradient is flagged."""
+
+
+class NotFinite(NamedTuple):
+    """Where the first NaN or inf came from.
+
+    Attributes:
+      what: "NaN" or "inf".
+      way: "forward", "backward", or "argument", where it was given.
+      operation: that made it of finite numbers; `None` of an argument.
+      node: that holds it, in the backward its derivative; of any shape.
+    """
+
+    what: str
+    way: str
+    operation: Operation | None
+    node: Node
+
+    def __str__(self) -> str:
+        if self.operation is None:
+            return f"the argument {self.node.name} holds {self.what}: {short(self.node.value)}"
+        inputs = dict.fromkeys(node for node in self.operation.inputs if node.kind != "literal")
+        given = "; ".join(f"{node.name}: {short(node.value)}" for node in inputs)
+        place = f" at {self.operation.source}" if self.operation.source else ""
+        what = formula(self.operation)
+        if self.way == "forward":
+            return f"forward, {self.node.name} = {what} made {self.what}{place}, of {given}"
+        return f"backward, the derivative by {self.node.name} of {what} made {self.what}{place}, at {given}"
+
+
+def first_nonfinite(arguments: tuple[Node, ...], operations: tuple[Operation, ...]) -> NotFinite | None:
+    """The first argument, forward or backward operation to bring a NaN or inf, on nodes of any shapes; or `None`.
+
+    An operation brings one where it has a NaN, and none of what it took had, or an inf, and all of that was finite.
+    """
+    for node in arguments:
+        if what := _made([], [node.value]):
+            return NotFinite(what, "argument", None, node)
+    steps = flat(operations)
+    for op in steps:
+        for out in op.outputs:
+            if what := _made([node.value for node in op.inputs], [out.value]):
+                return NotFinite(what, "forward", op, out)
+    for op in reversed(steps):
+        taken = [node.derivative for node in op.outputs] + [node.value for node in (*op.inputs, *op.outputs)]
+        for i, pulled in op.pulled.items():
+            if what := _made(taken, [pulled]):
+                return NotFinite(what, "backward", op, op.inputs[i])
+    return None
+
+
+def _made(taken: list[object], given: list[object]) -> str:
+    nan, inf = _has(given, np.isnan), _has(given, np.isinf)
+    if nan and not _has(taken, np.isnan):
+        return "NaN"
+    return "inf" if inf and not _has(taken, np.isnan) and not _has(taken, np.isinf) else ""
+
+
+def _has(values: list[object], what: np.ufunc) -> bool:
+    arrays = (to_numpy(value) for value in values if value is not None)
+    return any(a is not None and a.dtype.kind in "fc" and bool(what(a).any()) for a in arrays)
+
+
+class LayerFlow(NamedTuple):
+    """A layer's numbers, all root mean squares over its elements.
+
+    Attributes:
+      layer: its name.
+      activation: of its output's value.
+      gradient: of the derivative by its output.
+      parameters: of the derivative by its parameters; NaN where it has none.
+      ratio: of `gradient` to the last layer's.
+      flag: "vanishing", "exploding", "not finite", or empty.
+    """
+
+    layer: str
+    activation: float
+    gradient: float
+    parameters: float
+    ratio: float
+    flag: str
+
+
+class Flow(tuple[LayerFlow, ...]):
+    """The gradient from layer to layer, the first layer first; as text, a table."""
+
+    def __str__(self) -> str:
+        names = ("layer", "|a|", "|da|", "|dparams|", "to the last", "")
+        cells = [names] + [(row.layer, *(f"{x:.3g}" for x in row[1:5]), row.flag) for row in self]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells)
+
+
+def flow(layers: list[LayerOfGraph]) -> Flow:
+    """The size of activations and gradients (of any shapes) in each layer that has parameters."""
+    # Of what leaves a layer, its activations are the largest array: a penalty leaves it as a scalar.
+    of = [(layer, max(layer.outputs, key=lambda node: np.size(node.value))) for layer in layers if layer.parameters]
+    of = [(layer, out) for layer, out in of if out.derivative is not None]
+    last = rms(of[-1][1].derivative) if of else 0.0
+    found = []
+    for layer, out in of:
+        gradient = rms(out.derivative)
+        by = [np.ravel(to_numpy(p.derivative)) for p in layer.parameters if p.derivative is not None]
+        ratio = gradient / last if last else float("nan")
+        size = rms(np.concatenate(by)) if by else float("nan")
+        found.append(LayerFlow(layer.name, rms(out.value), gradient, size, ratio, _flag(gradient, ratio)))
+    return Flow(found)
+
+
+def _flag(gradient: float, ratio: float) -> str:
+    if not np.isfinite(gradient):
+        return "not finite"
+    return "vanishing" if ratio < 1 / FLAG else "exploding" if ratio > FLAG else ""
