@@ -158,11 +158,15 @@ def _steps_of_scan(equation: Any) -> Callable[..., list[Any]]:
     n_carry = without_steps(equation.outvars, body.jaxpr.outvars)
     n_whole = without_steps(equation.invars, body.jaxpr.invars)
 
+    def slice_of(x, i):
+        # As if `i` were not known: so JAX compiles this once, not once for each step.
+        return lax.squeeze(lax.dynamic_slice(x, (i, *[0] * (x.ndim - 1)), (1, *x.shape[1:])), (0,))
+
     def loop(*inputs):
         consts, carry, xs = inputs[: n_whole - n_carry], inputs[n_whole - n_carry : n_whole], inputs[n_whole:]
         ys: list[Any] = [None] * length
         for i in reversed(range(length)) if equation.params["reverse"] else range(length):
-            outputs = step(*consts, *carry, *(lax.index_in_dim(x, i, 0, keepdims=False) for x in xs))
+            outputs = step(*consts, *carry, *(slice_of(x, i) for x in xs))
             carry, ys[i] = outputs[:n_carry], [lax.expand_dims(y, (0,)) for y in outputs[n_carry:]]
         stacked = [lax.concatenate(y, 0) for y in zip(*ys, strict=True)] if length else _empty_ys()
         return [*carry, *stacked]

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from jax.ad_checkpoint import checkpoint_name
 
-from jaxnn.graph.nodes import Node, Operation
+from jaxnn.graph.nodes import Node, Operation, flat
 
 
 def name(x: Any, label: str) -> Any:
@@ -94,4 +94,9 @@ def name_all(
             first = next((node.name for node in op.outputs if node.kind == "result"), prefix)
             walk(op.inside, f"{first}.")
 
+    # What has a name keeps it; of those of the same, the first evaluated comes first, in a loop as outside of it.
+    for op in flat(operations):
+        for node in op.outputs:
+            if node.name:
+                label(node, str)
     walk(operations, "v")

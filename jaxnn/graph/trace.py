@@ -14,7 +14,7 @@ from jaxnn.graph.nodes import Node, Operation
 from jaxnn.graph.reverse import derivatives
 
 
-def trace(f: Callable[..., Any], *, depth: int = 0, cotangent: Any = None, limit: int = 10_000) -> Callable[..., Graph]:
+def trace(f: Callable[..., Any], *, depth: int = 0, cotangent: Any = None, limit: int = 2_000) -> Callable[..., Graph]:
     """The computation graph of a function: every intermediate, and the derivative of the output by it.
 
     Values are computed from left to right, one operation at a time, and derivatives from right to left, each operation
@@ -115,7 +115,7 @@ def _seeds(structure: Any, shapes: list[Any], cotangent: Any) -> list[Any]:
 
 def _outermost(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
     """Without boxes that hold all there is, as a jitted f does."""
-    while len(operations) == 1 and operations[0].name == operations[0].params.get("name") and operations[0].inside:
+    while len(operations) == 1 and operations[0].inside and operations[0].primitive.name in ("jit", "pjit"):
         operations = operations[0].inside
     return operations
 
