@@ -35,6 +35,8 @@ usage: {prog} COMMAND
   compare --help        the options
   predict RUN IMAGE     classify a photo (PNG or JPEG) by the networks of a run of catvnoncat
   predict --help        how the photo is prepared, and the options
+  graph WHAT [OPTIONS]  the computation graph of an expression or a function, with every value and derivative
+  graph --help          how expressions are written, and the options
 
 experiments:
 
@@ -47,7 +49,7 @@ Compiled programs are kept in the user's cache folder for the next start, {megab
 --no-compilation-cache compiles everything afresh."""
 
 
-COMMANDS = "list, run, sweep, resume, repeat, compare and predict"
+COMMANDS = "list, run, sweep, resume, repeat, compare, predict and graph"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,6 +91,8 @@ def _command(argv: list[str]) -> int:
             return _compare(rest)
         case ["predict", *rest]:
             return _predict(rest)
+        case ["graph", *rest]:
+            return _graph(rest)
         case ["list", *rest]:
             return _complain(f"list takes no arguments, got {' '.join(rest)}")
     return _complain(f"no command is called {argv[0]!r}: there are {COMMANDS} (see {PROG} --help)")
@@ -190,6 +194,17 @@ def _predict(rest: list[str]) -> int:
         if options is not None:
             _set_compilation_cache(options)
             print(predict.predict(options))
+    except (ValueError, OSError) as error:
+        return _complain(error)
+    return 0
+
+
+def _graph(rest: list[str]) -> int:
+    try:
+        graph = importlib.import_module("experiments.graph")
+        options = parse(graph.Options, rest, prog=f"{PROG} graph", description=graph.__doc__)
+        if options is not None:
+            print(graph.graph(options))
     except (ValueError, OSError) as error:
         return _complain(error)
     return 0

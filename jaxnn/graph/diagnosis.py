@@ -104,9 +104,7 @@ class Flow(tuple[LayerFlow, ...]):
 
 def flow(layers: list[LayerOfGraph]) -> Flow:
     """The size of activations and gradients (of any shapes) in each layer that has parameters."""
-    # Of what leaves a layer, its activations are the largest array: a penalty leaves it as a scalar.
-    of = [(layer, max(layer.outputs, key=lambda node: np.size(node.value))) for layer in layers if layer.parameters]
-    of = [(layer, out) for layer, out in of if out.derivative is not None]
+    of = [(layer, out) for layer in layers if layer.parameters and (out := _activations(layer)) is not None]
     last = rms(of[-1][1].derivative) if of else 0.0
     found = []
     for layer, out in of:
@@ -116,6 +114,15 @@ def flow(layers: list[LayerOfGraph]) -> Flow:
         size = rms(np.concatenate(by)) if by else float("nan")
         found.append(LayerFlow(layer.name, rms(out.value), gradient, size, ratio, _flag(gradient, ratio)))
     return Flow(found)
+
+
+def _activations(layer: LayerOfGraph) -> Node | None:
+    """The largest array that leaves a layer; where only scalars do, as at the end, the last array that it makes."""
+    leaving = [node for node in layer.outputs if node.shape and node.derivative is not None]
+    if leaving:
+        return max(leaving, key=lambda node: np.size(node.value))
+    made = [node for op in layer.operations for node in op.outputs if node.derivative is not None]
+    return next((node for node in reversed(made) if node.shape), made[-1] if made else None)
 
 
 def _flag(gradient: float, ratio: float) -> str:

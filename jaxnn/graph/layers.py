@@ -29,13 +29,13 @@ def find_layers(
 ) -> list[LayerOfGraph]:
     """The layers in the order of evaluation, of nodes of any shapes; none where there are no containers and no scopes.
 
-    A layer begins with the first operation on a new container of arguments (params[0], say), in a new named scope, or,
-    after the data, on another plain argument, as the labels are at the loss. What follows belongs to it, until another
-    layer begins.
+    Parameters are the first argument that is a container. A layer begins with the first operation on a new container
+    in it (params[0], say), in a new named scope, or, after the data, on another argument, as the labels are at the
+    loss. What follows belongs to it, until another layer begins.
     """
     numbers, members = _assign(arguments, paths, operations)
     names = list(numbers)
-    contained = [node for node, path in zip(arguments, paths, strict=True) if len(path) > 1]
+    contained = _containers(arguments, paths)
     return [
         LayerOfGraph(
             name,
@@ -68,8 +68,8 @@ def _assign(
 
     An operation never belongs to an earlier layer than what it takes, so that no two layers need each other.
     """
-    home = {node: "".join(path[:-1]) for node, path in zip(arguments, paths, strict=True) if len(path) > 1}
-    plain: dict[Node, str] = {node: path[0] for node, path in zip(arguments, paths, strict=True) if len(path) == 1}
+    home = _containers(arguments, paths)
+    plain = {node: node.name for node in arguments if node not in home}
     numbers: dict[str, int] = {}
     members: dict[str, list[Operation]] = {}
     met: list[str] = []
@@ -93,6 +93,12 @@ def _assign(
         members.setdefault(latest, []).append(op)
         home.update(dict.fromkeys(op.outputs, latest))
     return numbers, members
+
+
+def _containers(arguments: tuple[Node, ...], paths: tuple[tuple[str, ...], ...]) -> dict[Node, str]:
+    """The containers of the parameters, of any shapes."""
+    first = next((path[0] for path in paths if len(path) > 1), None)
+    return {node: "".join(path[:-1]) for node, path in zip(arguments, paths, strict=True) if path[0] == first}
 
 
 def _leaving(inside: list[Operation], operations: tuple[Operation, ...], outputs: tuple[Node, ...]) -> tuple[Node, ...]:

@@ -42,9 +42,10 @@ def svg(rows: list[Row], edges: list[Edge], output: str) -> str:
     pairs = [(edge.source, edge.target) for edge in shown]
     plan = layout(list(nodes), pairs, lambda node: _size(nodes[node]))
     width, height = plan.width + 2 * _MARGIN, plan.height + 2 * _MARGIN + _LINE
-    drawn = [_path(path, nodes, edge) for path, edge in zip(plan.paths, shown, strict=True)]
+    paths = [_from_side_to_side(path, nodes, edge) for path, edge in zip(plan.paths, shown, strict=True)]
+    drawn = [_path(path) for path in paths]
     drawn += [_box(nodes[node], centre, output) for node, centre in plan.centres.items()]
-    drawn += [_local(path, edge) for path, edge in zip(plan.paths, shown, strict=True)]
+    drawn += [_local(path, edge) for path, edge in zip(paths, shown, strict=True)]
     legend = (
         f'<text x="{_MARGIN}" y="{height - 10:g}"><tspan class="value">above: the value</tspan>'
         f'<tspan class="slope" dx="14">below: d{escape(output)}/d of it</tspan></text>'
@@ -129,23 +130,26 @@ def _bars(value: object, x: float, y: float, kind: str) -> str:
     return f'<path class="{kind}" style="fill: var(--{kind}); stroke: none" d="{"".join(bars)}"/>'
 
 
-def _path(path: list[Point], nodes: dict[Node, Row], edge: Edge) -> str:
+def _from_side_to_side(path: list[Point], nodes: dict[Node, Row], edge: Edge) -> list[Point]:
     (x0, y0), (x1, y1) = path[0], path[-1]
     start, end = x0 + _size(nodes[edge.source])[0] / 2, x1 - _size(nodes[edge.target])[0] / 2 - 6
-    points = [(start, y0), *path[1:-1], (end, y1)]
-    curves = [f"M{start:.1f} {y0:.1f}"]
+    return [(start, y0), *path[1:-1], (end, y1)]
+
+
+def _path(points: list[Point]) -> str:
+    curves = [f"M{points[0][0]:.1f} {points[0][1]:.1f}"]
+    end, y1 = points[-1]
     for (ax, ay), (bx, by) in zip(points, points[1:], strict=False):
         middle = (ax + bx) / 2
         curves.append(f"C{middle:.1f} {ay:.1f} {middle:.1f} {by:.1f} {bx:.1f} {by:.1f}")
     return f'<path d="{"".join(curves)}"/><path class="head" d="M{end:.1f} {y1 - 3:.1f}l6 3l-6 3z"/>'
 
 
-def _local(path: list[Point], edge: Edge) -> str:
+def _local(points: list[Point], edge: Edge) -> str:
     """The local derivative beside the edge, of scalars."""
     if edge.local is None or np.ndim(edge.local) > 0:
         return ""
-    (x0, y0), (x1, y1) = path[0], path[-1]
-    # Beside the source where the edge is long: near the target many may come together.
-    share = 0.5 if len(path) == 2 else 0.3
-    x, y = x0 + share * (x1 - x0), (y0 + y1) / 2 if len(path) == 2 else y0
-    return f'<text class="local" x="{x:.1f}" y="{y - 3:.1f}" text-anchor="middle">{escape(short(edge.local))}</text>'
+    (ax, ay), (bx, by) = points[-2:]
+    x, y = (ax + bx) / 2, (ay + by) / 2 - 3
+    words = f"{float(np.real(edge.local)) + 0.0:.3g}"
+    return f'<text class="local" x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{words}</text>'

@@ -33,6 +33,7 @@ def test_help_names_the_commands_and_the_experiments(capsys, argv):
         "repeat RUN",
         "compare RUN RUN",
         "predict RUN IMAGE",
+        "graph WHAT",
         *experiments(),
     ):
         assert word in out
@@ -48,6 +49,7 @@ def test_help_names_the_commands_and_the_experiments(capsys, argv):
         ["compare", "--help"],
         ["repeat", "--help"],
         ["sweep", "--help"],
+        ["graph", "--help"],
         ["run", "nothing"],
     ],
 )
