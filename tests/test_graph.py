@@ -1,5 +1,9 @@
 """Computation graphs: values and derivatives against autodiff of the function cut at every node, and the notes."""
 
+import functools
+import sys
+from xml.etree import ElementTree
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -67,8 +71,13 @@ def cut_everywhere(f, args, cotangent):
     return made, by_added, dict(zip(floating, by_leaf, strict=True))
 
 
+def wide(a):
+    array = np.asarray(a)
+    return array.astype(complex if array.dtype.kind == "c" else float)
+
+
 def equal(a, b, tol=1e-5):
-    a, b = (np.asarray(jnp.asarray(v, jnp.complex64 if jnp.iscomplexobj(v) else jnp.float32)) for v in (a, b))
+    a, b = wide(a), wide(b)
     np.testing.assert_allclose(a, b, rtol=tol, atol=tol * max(1.0, float(np.abs(b).max(initial=0.0))))
 
 
@@ -101,7 +110,7 @@ def same(node, value, tol):
     """Whether a node's value is this one, up to rounding."""
     if jnp.issubdtype(node.dtype, jax.dtypes.extended) or node.shape != np.shape(value):
         return node.shape == np.shape(value)
-    a, b = (np.asarray(jnp.asarray(v, jnp.result_type(v, jnp.float32))) for v in (node.value, value))
+    a, b = wide(node.value), wide(value)
     return np.allclose(a, b, rtol=tol, atol=tol * max(1.0, float(np.abs(b).max(initial=0.0))), equal_nan=True)
 
 
@@ -219,8 +228,8 @@ def test_every_penalty(case):
     check(lambda params: case.penalty.value(params) + 0.5 * params[2]["W"].sum(), penalised_params())
 
 
-def test_a_network_of_six_layers_with_its_cost():
-    model = nn.mlp((5, 4, 4, 3, 4, 2, 1), "tanh")
+def test_a_network_with_its_cost():
+    model = nn.mlp((5, 4, 1), "tanh")
     objective = nn.objective(model.network, model.loss, nn.l2(0.1))
     batch = nn.Batch(normal((6, 5)), np.arange(6) % 2)
     check(objective.value, model.init(jax.random.key(0)), batch, None)
@@ -366,3 +375,310 @@ def test_inside_a_rule_the_plain_function_is_shown_and_the_rule_counts():
     assert inside["output.1"].value.item() == np.sin(np.float32(0.5))
     assert inside["output.1"].derivative.item() == 2  # of 2 sin(x) by sin(x)
     assert g["x"].derivative.item() == 1.5  # 3 x, as the rule says
+
+
+def test_names():
+    """Names are seen in the graph alone: under jit, grad, vmap and scan they change nothing."""
+
+    def f(x):
+        u = graph.name({"a": x * 2, "b": x + 1}, "u")
+        return graph.name(u["a"] * u["b"], "w").sum()
+
+    x = normal((3,))
+    g = graph.trace(f)(x)
+    assert [node.name for node in g.nodes] == ["x", "u", "u_2", "w", "f"]
+    plain = ((2 * x) * (x + 1)).sum()
+    equal(jax.jit(f)(x), plain)
+    equal(jax.grad(f)(x), 4 * x + 2)
+    equal(jax.vmap(lambda x: f(x[None]))(x).sum(), plain)
+    assert [node.name for node in graph.trace(jax.jit(f))(x).nodes] == ["x", "u", "u_2", "w", "f"]
+    for wrong in ("", 3):
+        with pytest.raises(ValueError, match="must be text"):
+            graph.name(x, wrong)
+    with pytest.raises(ValueError, match="no variable is called 'U'.*u"):
+        g["U"]
+
+
+def test_names_of_arguments_are_their_paths():
+    params = [{"W": jnp.ones((2, 2)), "b": (jnp.ones(2),)}]
+    g = graph.trace(lambda params, *rest: (params[0]["W"] @ params[0]["b"][0] * rest[1]).sum())(params, 1, 2.0)
+    assert [node.name for node in g.arguments] == ["params[0].W", "params[0].b[0]", "rest[0]", "rest[1]"]
+
+
+def test_constants_are_folded():
+    table = jnp.arange(3.0)
+    g = graph.trace(lambda x: (x * jnp.sin(jnp.full(3, 2.0)) + jnp.exp(table)).sum() * (1 + np.pi))(normal((3,)))
+    assert [op.name for op in g.operations] == ["mul", "add", "reduce_sum", "mul"]
+    assert [node.kind for node in g.nodes].count("constant") == 1  # exp(table); all sin(2) are one number
+    assert "0.909297" in g.text()
+
+
+def test_source_lines_are_the_callers():
+    def f(x):
+        y = jax.nn.relu(x)
+        return jnp.exp(y)
+
+    first = f.__code__.co_firstlineno
+    sources = [op.source for op in graph.trace(f)(1.0).operations]
+    assert sources == [f"{__file__}:{first + 1}", f"{__file__}:{first + 2}"]
+    (_, inner, _, _) = (jax.nn.relu(2.0), *graph.trace(f)(2.0).opened(9)._rows()[2:5])
+    assert inner.operation.source == f"{__file__}:{first + 1}"  # inside JAX's relu too
+
+
+def test_local_derivatives_are_diagonal_or_left_out():
+    x = normal((4,))
+    g = graph.trace(lambda x: jnp.sin(jax.nn.sigmoid(x) * x).sum())(x)
+    local = [e.local for e in g._edges()]
+    s = 1 / (1 + np.exp(-np.asarray(x)))
+    expected = [s * (1 - s), np.asarray(x), s, np.cos(s * x), None]
+    for found, wanted in zip(local, expected, strict=True):
+        assert (found is None) == (wanted is None)
+        if wanted is not None:
+            equal(found, wanted)
+
+
+NOTES_DOT = """\
+digraph "J" {
+rankdir=LR; node [shape=box, style=rounded, fontname=monospace];
+n0 [label="a\\nf32: 5\\ndJ/d = 3"];
+n1 [label="b\\nf32: 3\\ndJ/d = 6"];
+n2 [label="c\\nf32: 2\\ndJ/d = 9"];
+n3 [label="u = b * c\\nf32: 6\\ndJ/d = 3"];
+n4 [label="v = a + u\\nf32: 11\\ndJ/d = 3"];
+n5 [label="J = 3 * v\\nf32: 33\\ndJ/d = 1"];
+n1 -> n3 [label="2"];
+n2 -> n3 [label="3"];
+n0 -> n4 [label="1"];
+n3 -> n4 [label="1"];
+n4 -> n5 [label="3"];
+}
+"""
+
+
+def test_dot():
+    assert graph.trace(J)(5.0, 3.0, 2.0).dot() == NOTES_DOT
+    x = normal((3,))
+    opened = graph.trace(lambda x: lax.scan(lambda c, t: (c * t, None), 1.0, x)[0] + x[0], depth=2)(x).dot()
+    assert opened.count("subgraph") == 4
+    assert opened.count("{") == opened.count("}") == 5
+
+
+def drawn(g):
+    """The boxes and the texts of a picture, which must be well-formed XML."""
+    root = ElementTree.fromstring(g.svg())
+    space = "{http://www.w3.org/2000/svg}"
+    boxes = [r for r in root.iter(f"{space}rect") if "box" in r.get("class", "")]
+    spots = [tuple(float(r.get(name)) for name in ("x", "y", "width", "height")) for r in boxes]
+    return spots, ["".join(t.itertext()) for t in root.iter(f"{space}text")]
+
+
+def test_svg_of_the_notes_graph():
+    spots, words = drawn(graph.trace(J)(5.0, 3.0, 2.0))
+    for word in ("a", "b", "c", "u = b * c", "v = a + u", "J = 3 * v", "5", "33", "9"):
+        assert word in words
+    assert len(spots) == 6
+    a, b, c, u, v, j = (x for x, *_ in spots)
+    assert b == c < a < v < j  # from left to right, a just before it is used
+    assert u + spots[3][2] / 2 == pytest.approx(a + spots[0][2] / 2, abs=0.2)
+
+
+@pytest.mark.parametrize("name", ["softmax", "branch", "solve", "scan_nested", "median"])
+def test_no_boxes_overlap(name):
+    spots, _ = drawn(graph.trace(FUNCTIONS[name])(normal((3, 3))))
+    for i, (x, y, width, height) in enumerate(spots):
+        for x2, y2, width2, height2 in spots[:i]:
+            assert x + width <= x2 or x2 + width2 <= x or y + height <= y2 or y2 + height2 <= y
+
+
+MODEL = nn.mlp((5, 4, 4, 4, 4, 4, 1), "sigmoid")
+COST = nn.objective(MODEL.network, MODEL.loss, nn.l2(0.1)).value
+
+
+@functools.cache
+def six_layers():
+    return graph.trace(COST)(MODEL.init(jax.random.key(0)), nn.Batch(normal((6, 5)), np.arange(6) % 2), None)
+
+
+def test_derivatives_of_a_network_of_six_layers():
+    g = six_layers()
+    grads = jax.jit(jax.grad(COST))(MODEL.init(jax.random.key(0)), nn.Batch(normal((6, 5)), np.arange(6) % 2), None)
+    for i in range(0, 12, 2):
+        for name in "Wb":
+            equal(g[f"params[{i}].{name}"].derivative, grads[i][name])
+
+
+def test_six_layers_fit_a_page():
+    g = six_layers()
+    names = [f"params[{i}]" for i in range(0, 12, 2)]
+    assert [layer.name for layer in g.layers] == [*names, "batch.y"]
+    assert [[p.name for p in layer.parameters] for layer in g.layers][:6] == [[f"{n}.W", f"{n}.b"] for n in names]
+    assert len(g.nodes) > 60 > 40 > len(g.by_layer().nodes)
+    root = ElementTree.fromstring(g.svg())
+    width, height = (float(root.get(name)) for name in ("width", "height"))
+    assert width < 1800
+    assert height < 700
+    # By layer, nothing is lost: what goes between layers is what went before.
+    assert {node.name for node in g.by_layer().nodes} <= {node.name for node in g.nodes}
+
+
+def test_flow_is_the_size_of_the_gradients():
+    g = six_layers()
+    flow = g.flow()
+    assert [row.layer for row in flow] == [f"params[{i}]" for i in range(0, 12, 2)]
+    by = np.concatenate([np.ravel(g[f"params[2].{name}"].derivative) for name in "Wb"])
+    np.testing.assert_allclose(flow[1].parameters, np.sqrt((by**2).mean()), rtol=1e-6)
+    assert flow[-1].ratio == 1
+    assert str(flow).count("\n") == 6
+
+
+@pytest.mark.parametrize(("scale", "flag"), [(0.1, "vanishing"), (1.0, ""), (10.0, "exploding")])
+def test_flow_flags(scale, flag):
+    """Nine linear layers, each times `scale`: gradients go as scale^l."""
+
+    def f(params, x):
+        for layer in params:
+            x = x @ layer["W"]
+        return x.sum()
+
+    flow = graph.trace(f)([{"W": scale * jnp.eye(3)}] * 9, normal((4, 3)))
+    rows = flow.flow()
+    assert rows[0].flag == flag
+    assert rows[-1].flag == ""
+    np.testing.assert_allclose([row.gradient for row in rows], [scale ** (8 - i) for i in range(9)], rtol=1e-5)
+
+
+def test_layers_by_named_scope_and_none_without():
+    def f(x, w):
+        for i in range(3):
+            with jax.named_scope(f"layer{i}"):
+                x = jnp.tanh(w * x)
+        return x.sum()
+
+    g = graph.trace(f)(normal((3,)), 0.5)
+    assert [layer.name for layer in g.layers] == ["layer0", "layer1", "layer2"]
+    plain = graph.trace(jnp.sin)(1.0)
+    for ask in (plain.flow, plain.by_layer):
+        with pytest.raises(ValueError, match="no layers"):
+            ask()
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "expected"),
+    [
+        (lambda x: jnp.exp(jnp.log(x) - 1), 0.0, ("inf", "forward", "log", "v1")),
+        (lambda x: (x - jnp.inf * x).sum(), 1.0, ("inf", "forward", "mul", "v1")),
+        (lambda x: jnp.sqrt(x - 2) + 1, 1.0, ("NaN", "forward", "sqrt", "v2")),
+        (lambda x: jnp.sqrt(2 * x) + 1, 0.0, ("inf", "backward", "sqrt", "v1")),
+        (lambda x: jnp.where(x > 0, jnp.log(jnp.abs(x)), 0.0), 0.0, ("inf", "forward", "log", "v3")),
+        (lambda x: jnp.linalg.norm(x), jnp.zeros(2), ("inf", "backward", "sqrt", "v2")),
+        (lambda x: x * 2, jnp.nan, ("NaN", "argument", None, "x")),
+        (lambda x: lax.fori_loop(0, 2, lambda i, c: c / i, x), 1.0, ("inf", "forward", "div", None)),
+        (lambda x: jnp.exp(x), 10.0, None),
+        (lambda x: jax.nn.softmax(jnp.where(x > 0, x, -jnp.inf))[0], jnp.array([1.0, -1.0]), None),
+    ],
+)  # fmt: skip
+def test_first_nonfinite(f, x, expected):
+    found = graph.trace(f)(x).first_nonfinite()
+    if expected is None:
+        assert found is None
+        return
+    what, way, operation, name = expected
+    assert (found.what, found.way) == (what, way)
+    assert (found.operation and found.operation.name) == operation
+    assert name is None or found.node.name == name
+    assert what in str(found)
+    assert operation is None or __file__ in str(found)
+
+
+def test_text_and_html():
+    g = graph.trace(J)(5.0, 3.0, 2.0)
+    assert g.text().splitlines()[4].split()[:6] == ["u", "b", "*", "c", "f32", "6"]
+    assert g.svg() in g._repr_html_()
+    assert "b * c" in g._repr_html_().split("<details>")[1]
+    hostile = graph.trace(lambda x: graph.name(x * 2, '<script>"&') + 1)(1.0)
+    assert "<script>" not in hostile._repr_html_()
+    ElementTree.fromstring(hostile.svg())
+
+
+def test_thousands_of_primitives_are_summarised():
+    def f(x):
+        for _ in range(300):
+            x = jnp.sin(x) * 1.01
+        return x
+
+    g = graph.trace(f)(1.0)
+    lines = g.text().splitlines()
+    assert len(lines) == 202
+    assert "... 401 more" in g.text()
+    with pytest.raises(ValueError, match="too many for a picture"):
+        g.svg()
+    assert "<svg" not in g._repr_html_()
+    equal(g["x"].derivative, jax.grad(f)(1.0), 1e-4)
+
+
+def test_networkx():
+    networkx = pytest.importorskip("networkx")
+    found = graph.trace(J)(5.0, 3.0, 2.0).to_networkx()
+    assert networkx.ancestors(found, "J") == set("abcuv")
+    assert found.nodes["u"]["derivative"].item() == 3
+    assert found.edges["b", "u"]["local"].item() == 2
+
+
+def test_networkx_is_asked_for_where_it_is_not(monkeypatch):
+    monkeypatch.setitem(sys.modules, "networkx", None)
+    with pytest.raises(ValueError, match="pip install networkx"):
+        graph.trace(J)(5.0, 3.0, 2.0).to_networkx()
+
+
+def test_what_cannot_be_shown_does_not_break():
+    """Random keys, half precision, nothing at all, complex numbers, and a print inside."""
+
+    def f(key, x, empty):
+        jax.debug.print("", ordered=False)
+        z = jnp.fft.fft(x.astype("float32"))
+        return jnp.abs(z).sum() * jax.random.uniform(key) + empty.sum()
+
+    g = graph.trace(f)(jax.random.key(0), normal((5,), jnp.bfloat16), jnp.zeros((0, 3)))
+    for depth in (0, 9):
+        opened = g.opened(depth)
+        assert opened.text()
+        assert opened.dot()
+        ElementTree.fromstring(opened.svg())
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: graph.trace(J)(5, 3, 2), r"no argument has a derivative \(a: int32.*5.0 in place of 5"),
+        (lambda: graph.trace(lambda: 1.0)(), "no arguments"),
+        (lambda: graph.trace(jnp.sin)(jnp.ones(2)), r"must be a scalar, got \(2,\): pass cotangent="),
+        (lambda: graph.trace(lambda x: (x, x))(1.0), r"must be a scalar, got \(\), \(\)"),
+        (lambda: graph.trace(lambda x: x > 0)(1.0), "of bool, which has no derivative"),
+        (lambda: graph.trace(lambda x: x if x > 0 else -x)(1.0), "cannot be traced.*lax.cond"),
+        (lambda: graph.trace(lambda x: float(x))(1.0), "cannot be traced"),
+        (lambda: graph.trace(lambda x: "text")(1.0), "cannot be traced"),
+        (lambda: graph.trace(lambda x, how: x)(1.0, "relu"), "argument how is a str: expected arrays.*partial"),
+        (lambda: graph.trace(jnp.sin, cotangent=jnp.ones(3))(1.0), r"structure and shapes of the output: \(\)"),
+        (lambda: graph.trace(jnp.sin, depth=-1), "depth must be at least 0"),
+        (lambda: graph.trace(jnp.sin, limit=0), "limit at least 1"),
+        (
+            lambda: graph.trace(lambda x: jax.pure_callback(np.sin, jax.ShapeDtypeStruct((), "float32"), x))(1.0),
+            "pure_callback at .*test_graph.py:[0-9]+ has no derivative",
+        ),
+    ],
+)
+def test_bad_questions(call, message):
+    with pytest.raises(ValueError, match=message) as error:
+        call()
+    assert "\n" not in str(error.value)
+
+
+def test_tracing_twice_compiles_nothing_new(x64):
+    """The derivative of an operation is compiled once, not once a graph."""
+    from jaxnn.graph.reverse import _vjp
+
+    f = lambda x: jnp.sin(jax.nn.relu(x) * jnp.exp(x)).sum()  # noqa: E731
+    graph.trace(f)(normal((3,), "float64"))
+    before = _vjp._cache_size()
+    graph.trace(lambda x: jnp.sin(jnp.exp(x) * 2).sum())(normal((3,), "float64"))
+    assert _vjp._cache_size() == before + 1  # times a number is new

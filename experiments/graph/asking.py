@@ -11,6 +11,7 @@ import numpy as np
 from experiments.graph import Options
 from experiments.graph.expression import as_function
 from jaxnn import graph
+from jaxnn.graph.nodes import flat
 
 _FUNCTION = re.compile(r"[\w.]+:[\w.]+")
 
@@ -28,8 +29,10 @@ def traced(options: Options) -> graph.Graph:
     if options.shapes:
         raise ValueError("an expression takes numbers, as a=5, not --shapes")
     values = _values(options.values)
-    with np.errstate(all="ignore"):
-        return graph.trace(as_function(options.what, list(values)), depth=options.depth)(*values.values())
+    found = graph.trace(as_function(options.what, list(values)), depth=options.depth)(*values.values())
+    for op in flat(found.operations):
+        op.source = ""  # a line of this program, not of the caller's
+    return found
 
 
 def _of_function(options: Options) -> graph.Graph:

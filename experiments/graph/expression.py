@@ -31,6 +31,8 @@ def as_function(text: str, variables: list[str]) -> Callable[..., Any]:
       ValueError: the text is no such expression, too long or too deep, or has other variables.
     """
     names, steps = _steps(text)
+    for step in steps:
+        _check(step, _DEEPEST)
     known = set(variables)
     used: set[str] = set()
     for name, step in zip(names, steps, strict=True):
@@ -43,8 +45,6 @@ def as_function(text: str, variables: list[str]) -> Callable[..., Any]:
         known |= {name} if name else set()
     if unused := [name for name in variables if name not in used]:
         raise ValueError(f"{unused[0]} is not in {text!r}")
-    for step in steps:
-        _check(step, _DEEPEST)
 
     def function(*values):
         scope = dict(zip(variables, values, strict=True))

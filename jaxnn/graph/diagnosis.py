@@ -39,10 +39,14 @@ class NotFinite(NamedTuple):
         return f"backward, the derivative by {self.node.name} of {what} made {self.what}{place}, at {given}"
 
 
-def first_nonfinite(arguments: tuple[Node, ...], operations: tuple[Operation, ...]) -> NotFinite | None:
+def first_nonfinite(
+    arguments: tuple[Node, ...], operations: tuple[Operation, ...], outputs: tuple[Node, ...]
+) -> NotFinite | None:
     """The first argument, forward or backward operation to bring a NaN or inf, on nodes of any shapes; or `None`.
 
-    An operation brings one where it has a NaN, and none of what it took had, or an inf, and all of that was finite.
+    An operation brings one where it has a NaN, and none of what it took had, or an inf, and all of that was finite. An
+    inf that was written down, as -inf is in masks, counts only where the output is not finite, and nothing else brought
+    one.
     """
     for node in arguments:
         if what := _made([], [node.value]):
@@ -57,6 +61,11 @@ def first_nonfinite(arguments: tuple[Node, ...], operations: tuple[Operation, ..
         for i, pulled in op.pulled.items():
             if what := _made(taken, [pulled]):
                 return NotFinite(what, "backward", op, op.inputs[i])
+    if _made([], [node.value for node in outputs]):
+        for op in steps:
+            for out in op.outputs:
+                if what := _made([], [out.value]):
+                    return NotFinite(what, "forward", op, out)
     return None
 
 

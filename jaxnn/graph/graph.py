@@ -125,7 +125,7 @@ class Graph:
           >>> found.what, found.way, found.operation.name, found.node.name
           ('inf', 'backward', 'sqrt', 'x')
         """
-        return diagnosis.first_nonfinite(self.arguments, self.operations)
+        return diagnosis.first_nonfinite(self.arguments, self.operations, self.outputs)
 
     def flow(self) -> diagnosis.Flow:
         """The size of activations and gradients by layer, vanishing and exploding ones flagged.

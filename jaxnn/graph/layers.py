@@ -76,7 +76,7 @@ def _assign(
     grouped = bool(home) or any(op.scope for op in operations)
     for op in operations if grouped else ():
         names = [home[node] for node in op.inputs if node in home and not (op.scope and node.kind == "argument")]
-        came = [plain[node] for node in op.inputs if node in plain]
+        came = [plain[node] for node in op.inputs if node in plain and not op.scope]
         if op.scope:
             names.append(op.scope.split("/")[0])
         if names:
