@@ -15,6 +15,16 @@ from registry import LAYER_CASES, LOSS_CASES, PENALTY_CASES, name_of, normal, pe
 import jaxnn as nn
 from jaxnn import graph
 
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_compilation():
+    """These tests compile hundreds of small programs, each run once."""
+    before = jax.config.jax_disable_most_optimizations
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 ENTERED = {"jit", "remat2", "checkpoint", "closed_call"}
 
 
@@ -54,21 +64,30 @@ def cut_everywhere(f, args, cotangent):
     """For every primitive in turn, its outputs' values, and autodiff of the function cut there; by arguments too."""
     leaves, tree = jax.tree.flatten(args)
     closed = jax.make_jaxpr(lambda *leaves: f(*jax.tree.unflatten(tree, leaves)))(*leaves)
-    made = run(closed, leaves, None)[1]
+    primitives = []
+
+    def values(*leaves):
+        made = run(closed, leaves, None)[1]
+        primitives.extend(primitive for primitive, _ in made)
+        return [value for _, value in made]
+
+    made = jax.eval_shape(values, *leaves)
     floating = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)]
 
     def scalar(added, chosen):
         full = list(leaves)
         for i, leaf in zip(floating, chosen, strict=True):
             full[i] = leaf
-        outputs = run(closed, full, added)[0]
+        outputs, made = run(closed, full, added)
         given = jax.tree.leaves(cotangent)
         total = sum((out * ct).sum() for out, ct in zip(outputs, given, strict=True) if ct is not None)
-        return total.real
+        return total.real, [value for _, value in made]
 
-    added = [jnp.zeros_like(value) if jnp.issubdtype(value.dtype, jnp.inexact) else 0.0 for _, value in made]
-    by_added, by_leaf = jax.grad(scalar, (0, 1))(added, [jnp.asarray(leaves[i]) for i in floating])
-    return made, by_added, dict(zip(floating, by_leaf, strict=True))
+    inexact = (jnp.issubdtype(value.dtype, jnp.inexact) for value in made)
+    added = [np.zeros(value.shape, value.dtype) if ok else 0.0 for value, ok in zip(made, inexact, strict=True)]
+    grad = jax.jit(jax.grad(scalar, (0, 1), has_aux=True))
+    (by_added, by_leaf), found = grad(added, [jnp.asarray(leaves[i]) for i in floating])
+    return [*zip(primitives, found, strict=True)], by_added, dict(zip(floating, by_leaf, strict=True))
 
 
 def wide(a):

@@ -54,8 +54,8 @@ def boxed(layers: list[LayerOfGraph], operations: tuple[Operation, ...]) -> tupl
     for layer in layers:
         made = {node for op in layer.operations for node in op.outputs}
         taken = dict.fromkeys(node for op in layer.operations for node in op.inputs if node not in made)
-        scope = layer.operations[0].source
-        box = Operation(layer.name, None, {}, tuple(taken), layer.outputs, layer.operations, source=scope)
+        source = layer.operations[0].source
+        box = Operation(layer.name, None, {}, tuple(taken), layer.outputs, layer.operations, source=source)
         box_of.update(dict.fromkeys(layer.operations, box))
     alone = [op for op in operations if op not in box_of]
     return (*alone, *dict.fromkeys(box_of[op] for op in operations if op in box_of))

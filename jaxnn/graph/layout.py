@@ -49,15 +49,18 @@ def layout(
 
     heights = {key: extent(key)[1] + gap[1] for key in columns}
     y = _places(ranks, links, heights)
-    x, left = {}, 0.0
+    x, half, left = {}, {}, 0.0
     for rank in ranks:
         wide = max((extent(key)[0] for key in rank), default=0.0)
         x.update((key, left + wide / 2) for key in rank)
+        half.update((key, wide / 2 if key in place_holders else 0.0) for key in rank)
         left += wide + gap[0]
     top = min((y[key] - heights[key] / 2 for key in y), default=0.0)
     centres = {key: (x[key], y[key] - top) for key in columns}
     height = max((centres[key][1] + heights[key] / 2 for key in columns), default=0.0)
-    paths = [[centres[key] for key in chain] for chain in chains]
+    # Straight through the columns between, so that edges bend only in the gaps.
+    sides = {key: [(cx - half[key], cy), (cx + half[key], cy)] for key, (cx, cy) in centres.items()}
+    paths = [[point for key in chain for point in dict.fromkeys(sides[key])] for chain in chains]
     return Layout({box: centres[box] for box in boxes}, paths, max(left - gap[0], 0.0), height)
 
 
