@@ -19,10 +19,9 @@ from jaxnn import graph
 @pytest.fixture(autouse=True, scope="module")
 def quick_compilation():
     """These tests compile hundreds of small programs, each run once."""
-    before = jax.config.jax_disable_most_optimizations
     jax.config.update("jax_disable_most_optimizations", True)
     yield
-    jax.config.update("jax_disable_most_optimizations", before)
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 ENTERED = {"jit", "remat2", "checkpoint", "closed_call"}
@@ -152,7 +151,7 @@ def test_the_notes_graph():
     g = graph.trace(J)(5.0, 3.0, 2.0)
     values = {node.name: (node.value.item(), node.derivative.item()) for node in g.nodes}
     assert values == dict(a=(5, 3), b=(3, 6), c=(2, 9), u=(6, 3), v=(11, 3), J=(33, 1))
-    local = {(e.source.name, e.target.name): e.local.item() for e in g._edges()}
+    local = {(e.source.name, e.target.name): e.local.item() for e in g.edges}
     assert local == {("b", "u"): 2, ("c", "u"): 3, ("a", "v"): 1, ("u", "v"): 1, ("v", "J"): 3}
 
 
@@ -447,7 +446,7 @@ def test_source_lines_are_the_callers():
 def test_local_derivatives_are_diagonal_or_left_out():
     x = normal((4,))
     g = graph.trace(lambda x: jnp.sin(jax.nn.sigmoid(x) * x).sum())(x)
-    local = [e.local for e in g._edges()]
+    local = [e.local for e in g.edges]
     s = 1 / (1 + np.exp(-np.asarray(x)))
     expected = [s * (1 - s), np.asarray(x), s, np.cos(s * x), None]
     for found, wanted in zip(local, expected, strict=True):
@@ -614,9 +613,11 @@ def test_text_and_html():
     assert g.text().splitlines()[4].split()[:6] == ["u", "b", "*", "c", "f32", "6"]
     assert g.svg() in g._repr_html_()
     assert "b * c" in g._repr_html_().split("<details>")[1]
-    hostile = graph.trace(lambda x: graph.name(x * 2, '<script>"&') + 1)(1.0)
+    hostile = graph.trace(lambda p: graph.name(p["\0\x1b[2J"] * 2, '<script>"&\n\ud800') + 1)({"\0\x1b[2J": 1.0})
     assert "<script>" not in hostile._repr_html_()
     ElementTree.fromstring(hostile.svg())
+    assert hostile.text().count("\n") == 3
+    assert "\x1b" not in hostile.text() + hostile.dot()
 
 
 def test_thousands_of_primitives_are_summarised():

@@ -11,8 +11,10 @@ from jaxnn.graph.layers import LayerOfGraph
 from jaxnn.graph.naming import name
 from jaxnn.graph.nodes import Node, Operation, Summary, summarise
 from jaxnn.graph.trace import trace
+from jaxnn.graph.view import Edge
 
 __all__ = [
+    "Edge",
     "Flow",
     "Graph",
     "LayerFlow",

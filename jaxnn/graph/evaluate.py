@@ -9,6 +9,7 @@ import numpy as np
 from jax import lax
 from jax.extend import core
 
+from jaxnn.graph.naming import printable
 from jaxnn.graph.nodes import Node, Operation, to_numpy
 
 RULES = ("custom_jvp_call", "custom_vjp_call")
@@ -68,7 +69,7 @@ def _operation(equation: Any, inputs: list[Node], limit: int, source: str) -> Op
         values = bind(primitive, params, (node.value for node in inputs))
         folds = all(node.kind in ("constant", "literal") for node in inputs)
         operations, outputs = (), [_folded(v) if folds else Node(v, "result") for v in values]
-    scope = str(equation.source_info.name_stack)
+    scope = printable(str(equation.source_info.name_stack))
     # A box whose inside was all on constants, or nothing, is as good as not there.
     name = _box_name(equation) if inside is not None else primitive.name
     return Operation(name, primitive, params, tuple(inputs), tuple(outputs), operations, has_rule, source, scope)

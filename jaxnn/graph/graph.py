@@ -5,13 +5,13 @@ from difflib import get_close_matches
 from html import escape
 from typing import Any
 
-from jaxnn.graph import diagnosis
+from jaxnn.graph import diagnosis, view
 from jaxnn.graph.dot import dot
 from jaxnn.graph.layers import LayerOfGraph, boxed, find_layers
 from jaxnn.graph.nodes import Node, Operation
 from jaxnn.graph.svg import svg
 from jaxnn.graph.text import text
-from jaxnn.graph.view import Edge, Row, edges, rows
+from jaxnn.graph.view import Edge, Row
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +52,11 @@ class Graph:
         """The variables shown, of any shapes, in the order of evaluation."""
         return tuple(row.node for row in self._rows() if row.node is not None)
 
+    @property
+    def edges(self) -> list[Edge]:
+        """The edges between them, with local derivatives, in the target's shape, where these are diagonal."""
+        return view.edges(self.operations, self.depth)
+
     def __getitem__(self, name: str) -> Node:
         """The variable of that name (of any shape), inside closed boxes too.
 
@@ -88,11 +93,11 @@ class Graph:
 
     def text(self) -> str:
         """A table in the order of evaluation: values, derivatives, and local derivatives where they are diagonal."""
-        return text(self._rows(), self._edges(), self._output)
+        return text(self._rows(), self.edges, self._output)
 
     def dot(self) -> str:
         """The graph for Graphviz, opened boxes as clusters."""
-        return dot(self._rows(), self._edges(), self._output)
+        return dot(self._rows(), self.edges, self._output)
 
     def svg(self) -> str:
         """The graph as a picture: values above, derivatives below; by layer where it would not fit a page.
@@ -113,7 +118,7 @@ class Graph:
         """
         from jaxnn.graph.networkx import to_networkx
 
-        return to_networkx(self._rows(), self._edges())
+        return to_networkx(self._rows(), self.edges)
 
     def first_nonfinite(self) -> diagnosis.NotFinite | None:
         """The first argument, forward or backward operation that brought a NaN or inf; `None` where all is finite.
@@ -153,10 +158,7 @@ class Graph:
         return f"{picture}<details><summary>as a table</summary><pre>{escape(self.text())}</pre></details>"
 
     def _rows(self) -> list[Row]:
-        return rows(self.arguments, self.operations, self.depth)
-
-    def _edges(self) -> list[Edge]:
-        return edges(self.operations, self.depth)
+        return view.rows(self.arguments, self.operations, self.depth)
 
     @property
     def _output(self) -> str:

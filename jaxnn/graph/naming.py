@@ -36,6 +36,11 @@ def name(x: Any, label: str) -> Any:
     return checkpoint_name(x, label)
 
 
+def printable(words: str) -> str:
+    """The words (no arrays) without what a terminal would obey, or a picture's XML not hold."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in words)
+
+
 def argument_paths(f: Callable[..., Any], args: tuple[Any, ...]) -> list[tuple[str, ...]]:
     """The path of each leaf, of any shape, among the arguments: ("params", "[0]", ".W") for params[0]["W"]."""
     names = _parameter_names(f, len(args))
@@ -79,7 +84,7 @@ def name_all(
         if node in labelled or node.kind == "literal":
             return
         labelled.add(node)
-        wanted = node.name or otherwise()
+        wanted = printable(node.name or otherwise())
         taken[wanted] += 1
         node.name = wanted if taken[wanted] == 1 else f"{wanted}_{taken[wanted]}"
 

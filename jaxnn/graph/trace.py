@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxnn.graph.evaluate import evaluate
 from jaxnn.graph.graph import Graph
-from jaxnn.graph.naming import argument_paths, name_all
+from jaxnn.graph.naming import argument_paths, name_all, printable
 from jaxnn.graph.nodes import Node, Operation
 from jaxnn.graph.reverse import derivatives
 
@@ -53,7 +53,9 @@ def trace(f: Callable[..., Any], *, depth: int = 0, cotangent: Any = None, limit
     def traced(*args: Any) -> Graph:
         paths, leaves, tree = argument_paths(f, args), *jax.tree.flatten(args)
         values = [_array(leaf, path) for leaf, path in zip(leaves, paths, strict=True)]
-        arguments = tuple(Node(value, "argument", "".join(path)) for value, path in zip(values, paths, strict=True))
+        arguments = tuple(
+            Node(value, "argument", printable("".join(path))) for value, path in zip(values, paths, strict=True)
+        )
         if not any(node.inexact for node in arguments):
             raise ValueError(_no_floats(arguments))
         closed, shapes = _jaxpr(f, tree, values)
