@@ -106,7 +106,7 @@ class Graph:
           ValueError: there are too many variables to be seen.
         """
         drawn = self.by_layer() if len(self.nodes) > 40 and self.layers else self
-        return svg(drawn._rows(), drawn._edges(), self._output)
+        return svg(drawn._rows(), drawn.edges, self._output)
 
     def to_networkx(self) -> Any:
         """A `networkx.DiGraph` of the variables, by name, with their arrays (of any shapes).
