@@ -580,6 +580,14 @@ def test_layers_by_named_scope_and_none_without():
             ask()
 
 
+@jax.custom_vjp
+def safe_root(x):
+    return jnp.sqrt(x)
+
+
+safe_root.defvjp(lambda x: (jnp.sqrt(x), x), lambda x, dy: (jnp.where(x > 0, dy / jnp.sqrt(x + 1e-9) / 2, 0.0),))
+
+
 @pytest.mark.parametrize(
     ("f", "x", "expected"),
     [
@@ -592,6 +600,10 @@ def test_layers_by_named_scope_and_none_without():
         (lambda x: x * 2, jnp.nan, ("NaN", "argument", None, "x")),
         (lambda x: lax.fori_loop(0, 2, lambda i, c: c / i, x), 1.0, ("inf", "forward", "div", None)),
         (lambda x: jnp.exp(x), 10.0, None),
+        (lambda x: safe_root(x), 0.0, None),
+        (lambda x: jax.nn.softplus(-1000 * x), 1.0, None),
+        (lambda x: safe_root(x) / x, 0.0, ("NaN", "forward", "div", "output")),
+        (lambda x: safe_root(x), -1.0, ("NaN", "forward", "sqrt", None)),
         (lambda x: jax.nn.softmax(jnp.where(x > 0, x, -jnp.inf))[0], jnp.array([1.0, -1.0]), None),
     ],
 )  # fmt: skip

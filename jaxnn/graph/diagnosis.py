@@ -51,11 +51,13 @@ def first_nonfinite(
     for node in arguments:
         if what := _made([], [node.value]):
             return NotFinite(what, "argument", None, node)
-    steps = flat(operations)
+    steps = _as_derived(operations)
     for op in steps:
-        for out in op.outputs:
-            if what := _made([node.value for node in op.inputs], [out.value]):
-                return NotFinite(what, "forward", op, out)
+        # Inside a rule, only where the rule lets it out: keeping a NaN in is what many are written for.
+        inside = flat(op.inside) if op.inside and _made_by(op) else [op]
+        for step in inside:
+            if what := _made_by(step):
+                return NotFinite(what, "forward", step, next(out for out in step.outputs if _made([], [out.value])))
     for op in reversed(steps):
         taken = [node.derivative for node in op.outputs] + [node.value for node in (*op.inputs, *op.outputs)]
         for i, pulled in op.pulled.items():
@@ -67,6 +69,15 @@ def first_nonfinite(
                 if what := _made([], [out.value]):
                     return NotFinite(what, "forward", op, out)
     return None
+
+
+def _as_derived(operations: tuple[Operation, ...]) -> list[Operation]:
+    """The operations that are derived each by itself: primitives and boxes with a rule, on nodes of any shapes."""
+    return [step for op in operations for step in (_as_derived(op.inside) if op.inside and not op.has_rule else [op])]
+
+
+def _made_by(op: Operation) -> str:
+    return _made([node.value for node in op.inputs], [node.value for node in op.outputs])
 
 
 def _made(taken: list[object], given: list[object]) -> str:
