@@ -108,9 +108,10 @@ def _inside(equation: Any, inputs: list[Node], limit: int) -> Inside | None:
 
 
 def _closed(parameter: Any) -> core.ClosedJaxpr | None:
-    if isinstance(parameter, core.Jaxpr):
-        return core.ClosedJaxpr(parameter, ())
-    return parameter if isinstance(parameter, core.ClosedJaxpr) else None
+    # From JAX 0.12 on, the two classes are one.
+    if isinstance(parameter, core.ClosedJaxpr):
+        return parameter
+    return core.ClosedJaxpr(parameter, ()) if isinstance(parameter, core.Jaxpr) else None
 
 
 def _with_own_outputs(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
