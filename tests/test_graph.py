@@ -14,6 +14,7 @@ from registry import LAYER_CASES, LOSS_CASES, PENALTY_CASES, name_of, normal, pe
 
 import jaxnn as nn
 from jaxnn import graph
+from jaxnn.graph.nodes import flat
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -385,6 +386,10 @@ def test_a_long_loop_stays_closed_and_right():
     g = check(lambda x: lax.scan(lambda c, t: (c * 0.99 + t, None), x, xs)[0] ** 2, 1.0)
     closed = graph.trace(lambda x: lax.scan(lambda c, t: (c * 0.99 + t, None), x, xs)[0] ** 2, limit=100)(1.0)
     assert not closed.operations[0].inside
+    nested = graph.trace(lambda x: lax.fori_loop(0, 50, lambda i, c: lax.fori_loop(0, 60, lambda j, c: c * x, c), x))
+    inner = [op for op in flat(nested(0.999).operations) if op.name == "scan"]
+    assert len(inner) == 50
+    equal(nested(0.999)["x"].derivative, 3001 * 0.999**3000, 1e-3)
     assert g.operations[0].inside
     equal(closed["x"].derivative, g["x"].derivative)
 

@@ -15,7 +15,7 @@ from jaxnn.graph.nodes import Node, Operation, to_numpy
 RULES = ("custom_jvp_call", "custom_vjp_call")
 _CALLS = ("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint", *RULES)
 _LIBRARIES = tuple(path[: -len(name)] for path, name in ((jax.__file__, "__init__.py"), (__file__, "evaluate.py")))
-Inside = tuple[core.ClosedJaxpr, list[Node]]
+Inside = tuple[core.ClosedJaxpr, list[Node], int]
 
 
 def evaluate(
@@ -64,7 +64,7 @@ def _operation(equation: Any, inputs: list[Node], limit: int, source: str) -> Op
     inside = _inside(equation, inputs, limit)
     if inside is not None:
         loop = primitive.name in ("scan", "while")
-        operations, outputs = evaluate(*inside, limit, source, own_source=not loop)
+        operations, outputs = evaluate(*inside, source, own_source=not loop)
     else:
         values = bind(primitive, params, (node.value for node in inputs))
         folds = all(node.kind in ("constant", "literal") for node in inputs)
@@ -88,23 +88,27 @@ def _folded(value: Any) -> Node:
 
 
 def _inside(equation: Any, inputs: list[Node], limit: int) -> Inside | None:
-    """What runs inside an equation on these inputs, of any shapes; `None` of a primitive, or of too long a loop."""
+    """What runs inside an equation on these inputs, of any shapes, and the limit there.
+
+    `None` of a primitive, or of too long a loop. The steps of a loop share its limit.
+    """
     name, params = equation.primitive.name, equation.params
     if name in _CALLS:
         closed = next((j for j in map(_closed, params.values()) if j is not None), None)
         if closed is None:
             return None
-        return (_with_own_outputs(closed) if name in RULES else closed), inputs
+        return (_with_own_outputs(closed) if name in RULES else closed), inputs, limit
     if name == "cond":
         index = int(np.clip(int(inputs[0].value), 0, len(params["branches"]) - 1))
-        return _closed(params["branches"][index]), inputs[1:]
-    unrolled = None
+        return _closed(params["branches"][index]), inputs[1:], limit
+    steps = unrolled = None
     if name == "scan" and params["length"] * _count(params["jaxpr"].jaxpr) <= limit:
-        unrolled = _steps_of_scan(equation)
-    elif name == "while":
-        steps = _length_of_while(params, inputs, limit)
-        unrolled = None if steps is None else _steps_of_while(params, steps)
-    return None if unrolled is None else (jax.make_jaxpr(unrolled)(*(node.value for node in inputs)), inputs)
+        steps, unrolled = params["length"], _steps_of_scan(equation)
+    elif name == "while" and (steps := _length_of_while(params, inputs, limit)) is not None:
+        unrolled = _steps_of_while(params, steps)
+    if steps is None or unrolled is None:
+        return None
+    return jax.make_jaxpr(unrolled)(*(node.value for node in inputs)), inputs, limit // max(steps, 1)
 
 
 def _closed(parameter: Any) -> core.ClosedJaxpr | None:

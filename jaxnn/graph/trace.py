@@ -26,7 +26,7 @@ def trace(f: Callable[..., Any], *, depth: int = 0, cotangent: Any = None, limit
         `scan`, `while` and `cond`, `jax.checkpoint`, and `custom_vjp` and `custom_jvp`, whose derivative is that of
         their rule. A function under `vmap` leaves no box: JAX rewrites what is in it for the batch.
       cotangent: the derivative to start from, in the structure and shapes of the output; by default 1, of a scalar.
-      limit: loops that make more operations than that stay closed boxes.
+      limit: loops that make more operations than that stay closed boxes; loops in a loop share its limit.
 
     Returns:
       A function that takes f's arguments and gives the `Graph`. Whole numbers among the arguments have no derivative.
