@@ -232,8 +232,8 @@ LAYERS = """identity sigmoid tanh relu leaky_relu softplus silu gelu elu dense_o
 LOSSES = """sigmoid_cross_entropy binary_cross_entropy softmax_cross_entropy softmax_cross_entropy_smoothed
     squared_error""".split()
 PENALTIES = "no_penalty l2 l1 elastic_net".split()
-SPECIAL = """softmax logsumexp solve fft top_k put where vmapped stopped checkpointed jitted captured custom_vjp
-    custom_jvp branch switch scan scan_reverse scan_nested dropped repeated halves itself""".split()
+SPECIAL = """softmax fft vmapped stopped checkpointed jitted captured custom_vjp custom_jvp branch switch scan
+    scan_nested dropped repeated halves itself""".split()
 
 
 def pytest_generate_tests(metafunc):
