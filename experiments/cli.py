@@ -41,6 +41,8 @@ usage: {prog} COMMAND
   export --help              the formats, and the options
   import FILE --from FORMAT  weights of another library as a network, in the folder of a run of its own
   import --help              the formats, and the options
+  graph WHAT [OPTIONS]  the computation graph of an expression or a function, with every value and derivative
+  graph --help          how expressions are written, and the options
 
 experiments:
 
@@ -53,7 +55,7 @@ Compiled programs are kept in the user's cache folder for the next start, {megab
 --no-compilation-cache compiles everything afresh."""
 
 
-COMMANDS = "list, run, sweep, resume, repeat, compare, predict, export and import"
+COMMANDS = "list, run, sweep, resume, repeat, compare, predict, export, import and graph"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -99,6 +101,8 @@ def _command(argv: list[str]) -> int:
             return _export(rest)
         case ["import", *rest]:
             return _import(rest, argv)
+        case ["graph", *rest]:
+            return _graph(rest)
         case ["list", *rest]:
             return _complain(f"list takes no arguments, got {' '.join(rest)}")
     return _complain(f"no command is called {argv[0]!r}: there are {COMMANDS} (see {PROG} --help)")
@@ -225,6 +229,17 @@ def _import(rest: list[str], argv: list[str]) -> int:
         return parse(travel.Options, rest, prog=f"{PROG} import", description=travel.DESCRIPTION)
 
     return _carry_out(lambda: (options := read()) and Start("import", options, f"{PROG} {shlex.join(argv)}"))
+
+
+def _graph(rest: list[str]) -> int:
+    try:
+        graph = importlib.import_module("experiments.graph")
+        options = parse(graph.Options, rest, prog=f"{PROG} graph", description=graph.__doc__)
+        if options is not None:
+            print(graph.graph(options))
+    except (ValueError, OSError) as error:
+        return _complain(error)
+    return 0
 
 
 def _set_compilation_cache(options: CacheOptions) -> None:

@@ -35,6 +35,7 @@ def test_help_names_the_commands_and_the_experiments(capsys, argv):
         "predict RUN IMAGE",
         "export RUN",
         "import FILE",
+        "graph WHAT",
         *experiments(),
     ):
         assert word in out
@@ -52,6 +53,7 @@ def test_help_names_the_commands_and_the_experiments(capsys, argv):
         ["compare", "--help"],
         ["repeat", "--help"],
         ["sweep", "--help"],
+        ["graph", "--help"],
         ["run", "nothing"],
     ],
 )

@@ -1,0 +1,52 @@
+"""The computation graph of an expression or a function: every value, and the derivative of the result by it.
+
+An expression may use + - * / **, exp, log, tanh, sigmoid and relu, and name its steps, as in "u = b*c; v = a + u; 3*v";
+values follow it, as a=5 b=3 c=2. A function is package.module:name, and takes an array of random numbers for each of
+--shapes, such as --shapes 4,3 "()" int10:4, the last of whole numbers 0 to 9.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Options:
+    """Of what to print the graph, and where to draw it."""
+
+    what: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="WHAT")]
+    """An expression, such as "3*(a + b*c)", or a function, as package.module:name."""
+    values: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="NAME=NUMBER ...")] = ()
+    """The value of each variable of an expression."""
+    shapes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SHAPE ...")] = ()
+    """The shape of each argument of a function."""
+    seed: int = 0
+    """Of the random numbers that a function is given."""
+    depth: int = 0
+    """How many levels of boxes, such as jitted functions and loops, are opened."""
+    by_layer: bool = False
+    """Each layer of a function with named scopes as one box."""
+    svg: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Where to draw it; a file that is there stays as it is, and that is an error."""
+
+
+def graph(options: Options) -> str:
+    """The table; the picture, where one is asked for, is written to its file.
+
+    Raises:
+      ValueError, OSError: what is wrong with the question, or with the picture's place.
+    """
+    from experiments.graph import asking  # brings JAX, which --help does without
+
+    if options.svg is not None and options.svg.exists():
+        raise ValueError(f"{options.svg} is there already: name a file that is not")
+    found = asking.traced(options)
+    found = found.by_layer() if options.by_layer else found
+    if options.svg is not None:
+        picture = found.svg()
+        with options.svg.open("x", encoding="utf-8") as file:
+            file.write(picture)
+    first = found.first_nonfinite()
+    return found.text() + (f"\nnot finite: {first}" if first else "")

@@ -1,0 +1,173 @@
+"""The computation graph of a function, and what can be asked of it."""
+
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from html import escape
+from typing import Any
+
+from jaxnn.graph import diagnosis, view
+from jaxnn.graph.dot import dot
+from jaxnn.graph.layers import LayerOfGraph, boxed, find_layers
+from jaxnn.graph.nodes import Node, Operation
+from jaxnn.graph.svg import svg
+from jaxnn.graph.text import text
+from jaxnn.graph.view import Edge, Row
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """The variables of a function at its arguments, their derivatives, and the operations between them.
+
+    Attributes:
+      name: the function's, and its output's where that has no other.
+      arguments, outputs: nodes, of any shapes.
+      operations: in the order of evaluation, boxes with what is in them.
+      paths: of the arguments among those of the function.
+      depth: how many levels of boxes are shown opened.
+
+    Example:
+      >>> from jaxnn import graph
+      >>> def J(a, b, c):
+      ...     u = graph.name(b * c, "u")
+      ...     return 3 * (a + u)
+      >>> print(graph.trace(J)(5.0, 3.0, 2.0))
+          =       type  value  dJ/d  local derivatives
+      a           f32   5      3
+      b           f32   3      6
+      c           f32   2      9
+      u   b * c   f32   6      3     du/db = 2; du/dc = 3
+      v1  a + u   f32   11     3     dv1/da = 1; dv1/du = 1
+      J   3 * v1  f32   33     1     dJ/dv1 = 3
+    """
+
+    name: str
+    arguments: tuple[Node, ...]
+    operations: tuple[Operation, ...]
+    outputs: tuple[Node, ...]
+    paths: tuple[tuple[str, ...], ...]
+    depth: int = 0
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The variables shown, of any shapes, in the order of evaluation."""
+        return tuple(row.node for row in self._rows() if row.node is not None)
+
+    @property
+    def edges(self) -> list[Edge]:
+        """The edges between them, with local derivatives, in the target's shape, where these are diagonal."""
+        return view.edges(self.operations, self.depth)
+
+    def __getitem__(self, name: str) -> Node:
+        """The variable of that name (of any shape), inside closed boxes too.
+
+        Raises:
+          ValueError: there is none.
+        """
+        every = {row.node.name: row.node for row in self.opened(10**6)._rows() if row.node is not None}
+        every |= {node.name: node for node in self.nodes}
+        if name not in every:
+            close = get_close_matches(name, every, 3) or list(every)[:8]
+            raise ValueError(f"no variable is called {name!r}: there are {', '.join(close)} and others")
+        return every[name]
+
+    def opened(self, depth: int) -> "Graph":
+        """The same graph (of the same shapes), with boxes shown opened so many levels deep."""
+        return replace(self, depth=depth)
+
+    @property
+    def layers(self) -> list[LayerOfGraph]:
+        """The layers, in order of evaluation, of nodes of any shapes.
+
+        A layer begins where a new container of parameters is first used, as params[0] is in a network of jaxnn, or in a
+        new `jax.named_scope`; there are none without either.
+        """
+        return find_layers(self.arguments, self.paths, self.operations, self.outputs)
+
+    def by_layer(self) -> "Graph":
+        """The same graph (of the same shapes), each layer one box.
+
+        Raises:
+          ValueError: no layers are to be found.
+        """
+        return replace(self, operations=boxed(self._some_layers(), self.operations))
+
+    def text(self) -> str:
+        """A table in the order of evaluation: values, derivatives, and local derivatives where they are diagonal."""
+        return text(self._rows(), self.edges, self._output)
+
+    def dot(self) -> str:
+        """The graph for Graphviz, opened boxes as clusters."""
+        return dot(self._rows(), self.edges, self._output)
+
+    def svg(self) -> str:
+        """The graph as a picture: values above, derivatives below; by layer where it would not fit a page.
+
+        Raises:
+          ValueError: there are too many variables to be seen.
+        """
+        drawn = self.by_layer() if len(self.nodes) > 40 and self.layers else self
+        return svg(drawn._rows(), drawn.edges, self._output)
+
+    def to_networkx(self) -> Any:
+        """A `networkx.DiGraph` of the variables, by name, with their arrays (of any shapes).
+
+        Nodes have the attributes value, derivative and operation, edges local.
+
+        Raises:
+          ValueError: networkx is not installed.
+        """
+        from jaxnn.graph.networkx import to_networkx
+
+        return to_networkx(self._rows(), self.edges)
+
+    def first_nonfinite(self) -> diagnosis.NotFinite | None:
+        """The first argument, forward or backward operation that brought a NaN or inf; `None` where all is finite.
+
+        Example:
+          >>> import jax.numpy as jnp
+          >>> from jaxnn import graph
+          >>> found = graph.trace(lambda x: jnp.sqrt(x) * 2.0)(0.0).first_nonfinite()
+          >>> found.what, found.way, found.operation.name, found.node.name
+          ('inf', 'backward', 'sqrt', 'x')
+        """
+        return diagnosis.first_nonfinite(self.arguments, self.operations, self.outputs)
+
+    def flow(self) -> diagnosis.Flow:
+        """The size of activations and gradients by layer, vanishing and exploding ones flagged.
+
+        Flagged is a layer by whose output the derivative is a thousand times smaller, or larger, than at the last.
+
+        Raises:
+          ValueError: no layers are to be found.
+        """
+        self._some_layers()
+        return diagnosis.flow(self.layers)
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def _repr_svg_(self) -> str:
+        return self.svg()
+
+    def _repr_html_(self) -> str:
+        """The picture, where it can be drawn, and the table."""
+        try:
+            picture = self.svg()
+        except ValueError:
+            picture = ""
+        return f"{picture}<details><summary>as a table</summary><pre>{escape(self.text())}</pre></details>"
+
+    def _rows(self) -> list[Row]:
+        return view.rows(self.arguments, self.operations, self.depth)
+
+    @property
+    def _output(self) -> str:
+        return self.outputs[0].name if len(self.outputs) == 1 and self.outputs[0].name else self.name
+
+    def _some_layers(self) -> list[LayerOfGraph]:
+        found = self.layers
+        if not found:
+            raise ValueError(
+                "no layers are to be found: pass parameters in containers, or mark layers by jax.named_scope"
+            )
+        return found

@@ -1,0 +1,155 @@
+"""A graph as a picture: values above the boxes, derivatives below, as the notes draw it. No program is needed."""
+
+from html import escape
+
+import numpy as np
+
+from jaxnn.graph.formulas import rms, short, type_of
+from jaxnn.graph.layout import Point, layout
+from jaxnn.graph.nodes import Node, to_numpy
+from jaxnn.graph.view import Edge, Row
+
+MOST_BOXES = 300
+_LETTER, _LINE, _BARS = 6.7, 15.0, 18.0  # of 11 px monospace; of a line; of a histogram
+_MARGIN, _MOST_LETTERS, _BINS = 12.0, 30, 16
+
+_STYLE = """\
+.jaxnn-graph text { font: 11px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: var(--ink); }
+.jaxnn-graph { --ink: #1b1f24; --line: #8a929c; --box: #eef1f5; --page: #ffffff; --value: #0b57b0; --slope: #b3261e; }
+@media (prefers-color-scheme: dark) {
+.jaxnn-graph { --ink: #e6e9ee; --line: #7b8490; --box: #262c34; --page: #12161b; --value: #86b7ff; --slope: #ff9b8e; }
+}
+.jaxnn-graph rect.page { fill: var(--page); }
+.jaxnn-graph rect.box { fill: var(--box); stroke: var(--line); }
+.jaxnn-graph rect.result { stroke-width: 1.5; }
+.jaxnn-graph path { fill: none; stroke: var(--line); }
+.jaxnn-graph path.head { fill: var(--line); }
+.jaxnn-graph .value { fill: var(--value); }
+.jaxnn-graph .slope { fill: var(--slope); }
+.jaxnn-graph text.local { font-size: 10px; paint-order: stroke; stroke: var(--page); stroke-width: 4px; }"""
+
+
+def svg(rows: list[Row], edges: list[Edge], output: str) -> str:
+    """The picture of the variables, of any shapes, from left to right, for white pages and dark ones.
+
+    Raises:
+      ValueError: there are too many to be seen.
+    """
+    nodes = {row.node: row for row in rows if row.node is not None}
+    if len(nodes) > MOST_BOXES:
+        raise ValueError(f"{len(nodes)} variables are too many for a picture: draw .by_layer(), or at a smaller depth")
+    shown = [edge for edge in edges if edge.source in nodes and edge.target in nodes]
+    pairs = [(edge.source, edge.target) for edge in shown]
+    plan = layout(list(nodes), pairs, lambda node: _size(nodes[node]))
+    width, height = plan.width + 2 * _MARGIN, plan.height + 2 * _MARGIN + _LINE
+    paths = [_from_side_to_side(path, nodes, edge) for path, edge in zip(plan.paths, shown, strict=True)]
+    drawn = [_path(path) for path in paths]
+    drawn += [_box(nodes[node], centre, output) for node, centre in plan.centres.items()]
+    drawn += [_local(path, edge) for path, edge in zip(paths, shown, strict=True)]
+    legend = (
+        f'<text x="{_MARGIN}" y="{height - 10:g}"><tspan class="value">above: the value</tspan>'
+        f'<tspan class="slope" dx="14">below: d{escape(output)}/d of it</tspan></text>'
+    )
+    body = "\n".join(drawn)
+    width = max(width, 300.0)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="jaxnn-graph" role="img" viewBox="0 0 {width:g} {height:g}" '
+        f'width="{width:g}" height="{height:g}" style="max-width: 100%; height: auto">\n'
+        f"<title>Computation graph of {escape(output)}</title>\n<style>\n{_STYLE}\n</style>\n"
+        f'<rect class="page" width="100%" height="100%"/>\n'
+        f'<g transform="translate({_MARGIN:g} {_MARGIN:g})">\n{body}\n</g>\n{legend}\n</svg>\n'
+    )
+
+
+def _label(row: Row) -> str:
+    node = row.node
+    assert node is not None
+    op = row.operation
+    words = (row.formula if op.primitive is None else f"{node.name} = {row.formula}") if op else node.name
+    return words if len(words) <= _MOST_LETTERS else words[: _MOST_LETTERS - 1] + "…"
+
+
+def _figures(node: Node) -> tuple[str, str]:
+    """What stands above and below a box: numbers of scalars and small arrays; of others the shape, and the size."""
+    derivative = node.derivative
+    if np.size(node.value) <= 3:
+        return short(node.value), "" if derivative is None else short(derivative)
+    return type_of(node), "" if derivative is None else f"rms {rms(derivative):.3g}"
+
+
+def _has_bars(node: Node) -> bool:
+    array = to_numpy(node.value)
+    return array is not None and array.size > 3 and array.dtype.kind in "fiub"
+
+
+def _size(row: Row) -> Point:
+    assert row.node is not None
+    letters = max(map(len, (_label(row), *_figures(row.node))))
+    bars = 2 * _BARS if _has_bars(row.node) else 0.0
+    return max(letters * _LETTER + 16, 56.0), 22 + 2 * _LINE + bars
+
+
+def _box(row: Row, centre: Point, output: str) -> str:
+    node, (x, y), (width, _) = row.node, centre, _size(row)
+    assert node is not None
+    above, below = _figures(node)
+    title = [_label(row), f"{type_of(node)}: {short(node.value)}"]
+    title += [] if node.derivative is None else [f"d{output}/d: {short(node.derivative)}"]
+    title += [row.operation.source] if row.operation and row.operation.source else []
+    if row.operation and row.operation.inside:
+        title.append("inside: " + ", ".join(op.name for op in row.operation.inside))
+    parts = [
+        f"<g><title>{escape(chr(10).join(title))}</title>",
+        f'<rect class="box{" result" if row.operation else ""}" x="{x - width / 2:.1f}" y="{y - 11:.1f}" '
+        f'width="{width:.1f}" height="22" rx="{5 if row.operation else 11}"/>',
+        _words(_label(row), x, y + 4, ""),
+        _words(above, x, y - 15, "value"),
+        _words(below, x, y + 23, "slope") if below else "",
+    ]
+    if _has_bars(node):
+        parts.append(_bars(node.value, x, y - 11 - _LINE - _BARS, "value"))
+        parts.append(_bars(node.derivative, x, y + 11 + _LINE + 2, "slope") if node.derivative is not None else "")
+    return "".join([*parts, "</g>"])
+
+
+def _words(words: str, x: float, y: float, kind: str) -> str:
+    named = f' class="{kind}"' if kind else ""
+    return f'<text{named} x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{escape(words)}</text>'
+
+
+def _bars(value: object, x: float, y: float, kind: str) -> str:
+    """A histogram of the finite elements of an array of any shape."""
+    array = to_numpy(value)
+    finite = np.asarray(array)[np.isfinite(array)].astype(np.float64)
+    if not finite.size or finite.max() - finite.min() > 1e300:
+        return ""
+    counts, _ = np.histogram(finite, _BINS)
+    high = counts / counts.max() * (_BARS - 3)
+    left = x - _BINS * 3 / 2
+    bars = [f"M{left + 3 * i:.1f} {y + _BARS - h:.1f}h2.4v{h:.1f}h-2.4z" for i, h in enumerate(high) if h > 0]
+    return f'<path class="{kind}" style="fill: var(--{kind}); stroke: none" d="{"".join(bars)}"/>'
+
+
+def _from_side_to_side(path: list[Point], nodes: dict[Node, Row], edge: Edge) -> list[Point]:
+    (x0, y0), (x1, y1) = path[0], path[-1]
+    start, end = x0 + _size(nodes[edge.source])[0] / 2, x1 - _size(nodes[edge.target])[0] / 2 - 6
+    return [(start, y0), *path[1:-1], (end, y1)]
+
+
+def _path(points: list[Point]) -> str:
+    curves = [f"M{points[0][0]:.1f} {points[0][1]:.1f}"]
+    end, y1 = points[-1]
+    for (ax, ay), (bx, by) in zip(points, points[1:], strict=False):
+        middle = (ax + bx) / 2
+        curves.append(f"C{middle:.1f} {ay:.1f} {middle:.1f} {by:.1f} {bx:.1f} {by:.1f}")
+    return f'<path d="{"".join(curves)}"/><path class="head" d="M{end:.1f} {y1 - 3:.1f}l6 3l-6 3z"/>'
+
+
+def _local(points: list[Point], edge: Edge) -> str:
+    """The local derivative beside the edge, of scalars."""
+    if edge.local is None or np.ndim(edge.local) > 0:
+        return ""
+    (ax, ay), (bx, by) = points[-2:]
+    x, y = (ax + bx) / 2, (ay + by) / 2 - 3
+    words = f"{float(np.real(edge.local)) + 0.0:.3g}"
+    return f'<text class="local" x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{words}</text>'

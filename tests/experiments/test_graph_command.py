@@ -1,0 +1,107 @@
+"""`experiments graph`: expressions and functions, pictures, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+import experiments.graph
+from experiments import cli
+from experiments.graph.expression import as_function
+
+NOTES = ["u = b*c; v = a + u; J = 3*v", "a=5", "b=3", "c=2"]
+PICTURE = Path(experiments.graph.__file__).parent / "notes.svg"
+
+
+def test_the_notes_graph(capsys):
+    assert cli.main(["graph", "3*(a+b*c)", "a=5", "b=3", "c=2"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows[1:4] == [["a", "f32", "5", "3"], ["b", "f32", "3", "6"], ["c", "f32", "2", "9"]]
+    assert rows[-1][:7] == ["J", "3", "*", "v2", "f32", "33", "1"]
+
+
+def test_the_picture_in_the_repository_is_what_the_command_draws(tmp_path, capsys):
+    file = tmp_path / "notes.svg"
+    assert cli.main(["graph", *NOTES, "--svg", str(file)]) == 0
+    assert file.read_text(encoding="utf-8") == PICTURE.read_text(encoding="utf-8")
+    assert cli.main(["graph", *NOTES, "--svg", str(file)]) == 2
+    assert "is there already" in capsys.readouterr().err
+
+
+def test_expressions_mean_what_python_means():
+    """Against Python's own arithmetic, and the functions' formulas."""
+    text = "sigmoid(x) + relu(-x) - tanh(x/2)**2 * exp(+x) + log(y)**0.5 - 2**-1 + x**y"
+    found = as_function(text, ["x", "y"])(0.7, 3.0)
+    from math import exp, log, tanh
+
+    x, y = 0.7, 3.0
+    assert float(found) == pytest.approx(
+        1 / (1 + exp(-x)) + max(-x, 0) - tanh(x / 2) ** 2 * exp(x) + log(y) ** 0.5 - 2**-1 + x**y, rel=1e-6
+    )
+
+
+def test_a_function(capsys):
+    assert cli.main(["graph", "jax.nn:logsumexp", "--shapes", "4,3", "--seed", "1"]) == 0
+    assert "f32[4,3]" in capsys.readouterr().out
+
+
+def test_what_is_not_finite_is_said(capsys):
+    assert cli.main(["graph", "log(a)", "a=0"]) == 0
+    assert "not finite: forward, J = log(a) made inf, of a: 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["a + b", "a=1"], "b has no value: add b=1"),
+        (["a", "a=1", "b=2"], "b is not in 'a'"),
+        (["a", "a=one"], "'a=one': expected a variable and its number"),
+        (["a", "a"], "expected a variable and its number"),
+        (["a", "a=1", "a=2"], "given twice"),
+        (["a", "1=1"], "no name of a variable"),
+        (["a +", "a=1"], "cannot be read"),
+        (["", "a=1"], "expected an expression"),
+        (["1 + 2"], "no arguments"),
+        (["a; b", "a=1", "b=1"], "steps with names"),
+        (["a = a * 2", "a=1"], "a is taken"),
+        (["exp", "exp=1"], "'exp' is not allowed"),
+        (["__import__('os').system('true')"], "is not allowed in an expression"),
+        (["a.real", "a=1"], "'a.real' is not allowed"),
+        (["[a for a in b]", "b=1"], "is not allowed"),
+        (["a if a else a", "a=1"], "is not allowed"),
+        (["(lambda: a)()", "a=1"], "is not allowed"),
+        (["exp(a, a)", "a=1"], "is not allowed"),
+        (["exp(*a)", "a=1"], "is not allowed"),
+        (["'a' * a", "a=1"], "is not allowed"),
+        (["True * a", "a=1"], "is not allowed"),
+        (["a * 1j", "a=1"], "is not allowed"),
+        (["import os"], "'import os' is no expression"),
+        (["x, y = a", "a=1"], "is no expression"),
+        (["a * " + "9" * 400, "a=1"], "is not allowed"),
+        (["a" + " + a" * 400, "a=1"], "characters, and may have 1000"),
+        (["a" + "+a" * 100, "a=1"], "nested more than 50 deep"),
+        (["(" * 300 + "a" + ")" * 300, "a=1"], "cannot be read"),
+        (["exp(" * 60 + "a" + ")" * 60, "a=1"], "nested more than 50 deep"),
+        (["a", "a=1", "--shapes", "3"], "not --shapes"),
+        (["a", "a=1", "--depth", "-1"], "--depth"),
+        (["a", "a=1", "--by-layer"], "no layers"),
+        (["a", "a=1", "--svg", "no/such/folder.svg"], "No such file"),
+        (["jax.nn:softmax", "--shapes", "4,3"], "must be a scalar, got (4, 3)"),
+        (["jax.numpy:sum", "--shapes", "int3:4"], "no argument has a derivative"),
+        (["jax.numpy:sum"], "a shape for each argument"),
+        (["jax.numpy:sum", "a=1"], "takes --shapes, not 'a=1'"),
+        (["jax.numpy:sum", "--shapes", "x"], "expected sizes such as 4,3"),
+        (["jax.numpy:sum", "--shapes", "99999999999,99999999999"], "expected sizes such as 4,3"),
+        (["jax.numpy:nothing", "--shapes", "3"], "cannot find"),
+        (["no.such:thing", "--shapes", "3"], "cannot find"),
+        (["math:pi", "--shapes", "3"], "expected a function"),
+        (["math:sin", "--shapes", "()"], "cannot be traced"),
+        (["jax.numpy:sin", "--shapes", "3", "3"], "cannot be traced"),
+    ],
+)
+def test_refused(capsys, argv, message):
+    assert cli.main(["graph", *argv]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert message in err
