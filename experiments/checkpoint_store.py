@@ -4,14 +4,18 @@ A checkpoint is a folder named by a number, the latest the highest. It holds `ar
 `jaxnn.Checkpoint`, and `about`, JSON with the rest and a digest of everything, so that a flipped bit is found out.
 """
 
+import functools
 import hashlib
 import json
 import logging
 import math
+import re
+import shutil
 import sys
-import time
+import tempfile
+import warnings
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +27,8 @@ import orbax.checkpoint as ocp
 import jaxnn
 
 FORMAT_VERSION = 1
-_SECONDS_FOR_STRAGGLERS = 0.1
 MOST_BYTES = 2**28
-"""Of what is not the training's state, whose size is known: a checkpoint may come from anybody."""
+"""More than its files have, which are not compressed, a checkpoint is not to announce: it may come from anybody."""
 
 
 class CheckpointStore:
@@ -38,15 +41,20 @@ class CheckpointStore:
     """
 
     def __init__(self, folder: Path, keep: int, say: Callable[[str], None]) -> None:
-        # Orbax logs what it does as warnings, and errors come as exceptions too.
-        for name in ("absl", "asyncio"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+        _quieten()
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, cleanup_tmp_directories=True)
         self._folder, self._say = folder.absolute(), say
         self._folder.mkdir(parents=True, exist_ok=True)
+        plain = self._folder
+        if not re.fullmatch(r"[\w ./,+=-]*", str(plain)):
+            # To tensorstore, some characters are more than a name's: it is told another name of the same folder.
+            alias = tempfile.mkdtemp()
+            weakref.finalize(self, shutil.rmtree, alias, ignore_errors=True)
+            plain = Path(alias) / "checkpoints"
+            plain.symlink_to(self._folder, target_is_directory=True)
         # Trained numbers hardly compress, and trying takes as long as all the rest.
         handlers = {"arrays": ocp.PyTreeCheckpointHandler(use_compression=False), "about": ocp.JsonCheckpointHandler()}
-        self._manager = ocp.CheckpointManager(self._folder, item_handlers=handlers, options=options)
+        self._manager = ocp.CheckpointManager(plain, item_handlers=handlers, options=options)
 
     def save(self, checkpoint: jaxnn.Checkpoint) -> None:
         """Begin to write it, once the one before it is written."""
@@ -69,8 +77,9 @@ class CheckpointStore:
         """
         for number in sorted(self._manager.all_steps(), reverse=True):
             try:
-                with _without_stragglers():
-                    arrays, about = self._read(number, start)
+                arrays, about = self._read(number)
+            except (MemoryError, PermissionError):
+                raise
             except Exception as error:  # damage can trip tensorstore and its decoders anywhere
                 aside = self._set_aside(number)
                 self._say(
@@ -84,13 +93,13 @@ class CheckpointStore:
                     raise ValueError(f"{self._folder / str(number)}: {error}") from None
         return None
 
-    def _read(self, number: int, start: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    def _read(self, number: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         # What the files say of themselves comes before what they hold: nothing absurd is allocated.
         described = self._manager.item_metadata(number)["arrays"].tree.values()
         size = sum(math.prod(array.shape) * np.dtype(array.dtype).itemsize for array in described)
-        of_state = sum(leaf.nbytes for leaf in jax.tree.leaves(start))
-        if size > 2 * of_state + MOST_BYTES:
-            raise ValueError(f"it announces {size:,} bytes, for a training whose state has {of_state:,}")
+        there = sum(file.stat().st_size for file in (self._folder / str(number)).rglob("*") if file.is_file())
+        if size > there + MOST_BYTES:
+            raise ValueError(f"it announces {size:,} bytes, and has {there:,}")
         items = ocp.args.Composite(arrays=ocp.args.PyTreeRestore(), about=ocp.args.JsonRestore())
         restored = self._manager.restore(number, args=items)
         arrays, about = restored["arrays"], restored["about"]
@@ -117,6 +126,9 @@ def encoded(checkpoint: jaxnn.Checkpoint) -> tuple[dict[str, np.ndarray], dict[s
     if checkpoint.losses is not None:
         arrays["losses"] = checkpoint.losses
     measures = list(checkpoint.history[0]) if checkpoint.history else []
+    for report in checkpoint.history:
+        if list(report) != measures:
+            raise ValueError(f"reports must measure the same each time, got {measures}, and then {list(report)}")
     for name in measures:
         arrays[f"history/{name}"] = np.stack([np.asarray(report[name]) for report in checkpoint.history])
     about = {
@@ -193,9 +205,12 @@ def _digest(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> str:
     return digest.hexdigest()
 
 
-@contextmanager
-def _without_stragglers() -> Iterator[None]:
-    """Where one array cannot be read, Orbax leaves at once, and what then comes of the others has nowhere to go."""
+@functools.cache
+def _quieten() -> None:
+    """Errors come as exceptions. Beside them, Orbax logs, and leaves undone what Python then complains of."""
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     hook = sys.unraisablehook
 
     def quiet(unraisable: Any) -> None:
@@ -203,13 +218,6 @@ def _without_stragglers() -> Iterator[None]:
             hook(unraisable)
 
     sys.unraisablehook = quiet
-    try:
-        yield
-    except Exception:
-        time.sleep(_SECONDS_FOR_STRAGGLERS)
-        raise
-    finally:
-        sys.unraisablehook = hook
 
 
 def _shortened(error: Exception) -> str:

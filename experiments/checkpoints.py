@@ -3,8 +3,9 @@
 What is written, and how it is read again, is `checkpoint_store`'s.
 """
 
+import contextlib
+import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,9 @@ from experiments.run_folder import CHECKPOINTS
 
 if TYPE_CHECKING:
     import jaxnn
+
+
+STOPPING = "stopping at the training's next report, where the run can be resumed; once more, and it stops at once"
 
 
 class Stopped(KeyboardInterrupt):
@@ -51,6 +55,7 @@ class RunCheckpoints:
         self._stores: dict[str, Any] = {}
         self._training = False
         self._asked: int | None = None
+        self._said: set[str] = set()
 
     def begin(self, run: Path) -> None:
         """In the folder of that run."""
@@ -63,7 +68,10 @@ class RunCheckpoints:
         if training in self._stores:
             raise ValueError(f"two trainings of a run are called {training!r}: checkpoints need names of their own")
 
+        found = None
+
         def load(start):
+            nonlocal found
             self._training = True
             # Orbax takes a while to import, so it waits for the first checkpoint.
             self._stores[training] = None
@@ -75,14 +83,14 @@ class RunCheckpoints:
             return found
 
         def save(make, ended):
-            if ended:
-                self._training = False
-                self._ended[training] = make()
-            if self._asked is None and time.monotonic() - self._written < self._every:
-                return
-            self._write(self._ended if ended else self._ended | {training: make()})
+            if ended and not _same_report(checkpoint := make(), found):
+                self._ended[training] = checkpoint
+            if self._asked is not None or time.monotonic() - self._written >= self._every:
+                self._write(self._ended if ended else self._ended | {training: make()})
+            # Last: until here, a signal waits.
+            self._training = not ended
             if self._asked is not None:
-                self.wait()
+                self.write_ended()
                 raise Stopped(self._asked)
 
         import jaxnn  # slow to import, so not for --help
@@ -102,11 +110,15 @@ class RunCheckpoints:
 
     @contextmanager
     def stopping_at_one(self) -> Iterator[None]:
-        """While a training is under way, Ctrl-C and SIGTERM wait for its next report; the second does not."""
+        """While a training is under way, Ctrl-C and SIGTERM wait for its next report; the second does not.
+
+        A signal that is ignored, as by a program in a shell's background, stays so.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield  # where there are no signals
             return
         before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+        before = {signum: handler for signum, handler in before.items() if handler is not signal.SIG_IGN}
 
         def stop(signum: int, frame: FrameType | None) -> None:
             if not self._training:
@@ -115,8 +127,8 @@ class RunCheckpoints:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             # Not by print: the signal may have come in the middle of one.
-            sys.stderr.flush()
-            self._say("stopping after this epoch, where the run can be resumed; once more, and it stops at once")
+            with contextlib.suppress(OSError):
+                os.write(2, f"{STOPPING}\n".encode())
 
         for signum in before:
             signal.signal(signum, stop)
@@ -137,7 +149,10 @@ class RunCheckpoints:
         try:
             work()
         except Exception as error:  # orbax and tensorstore raise what they like, RuntimeError to XlaRuntimeError
-            self._say(f"note: no checkpoint of {training} was written, the run goes on: {error}")
+            line = f"note: no checkpoint of {training} was written, the run goes on: {error}"
+            if line not in self._said:  # and so it will be with the next, and the one after it
+                self._said.add(line)
+                self._say(line)
 
     def _store(self, training: str) -> Any:
         if self._stores.get(training) is None:
@@ -145,3 +160,12 @@ class RunCheckpoints:
 
             self._stores[training] = CheckpointStore(self._folder / training, self._keep, self._say)
         return self._stores[training]
+
+
+def _same_report(checkpoint: "jaxnn.Checkpoint", found: "jaxnn.Checkpoint | None") -> bool:
+    """Whether a training that ended has done nothing since it was picked up."""
+    return (
+        found is not None
+        and len(checkpoint.history) == len(found.history)
+        and checkpoint.stopped_by == found.stopped_by
+    )

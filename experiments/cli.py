@@ -49,7 +49,7 @@ experiments:
 {experiments}
 
 Exit status: 0 done; 1 the run failed (it diverged, or its gradients were wrong); 2 bad arguments or data;
-130 interrupted by Ctrl-C, 143 by SIGTERM; a training stops after its epoch, and `resume` goes on from there.
+130 interrupted by Ctrl-C, 143 by SIGTERM; a training stops at its next report, where `resume` goes on.
 Results go to stdout, progress and errors to stderr.
 Compiled programs are kept in the user's cache folder for the next start, {megabytes} MB at most; the option
 --no-compilation-cache compiles everything afresh."""
@@ -137,7 +137,7 @@ def _resume(rest: list[str]) -> int:
     def start() -> Start | None:
         resume = importlib.import_module("experiments.resume")
         options = parse(resume.Options, rest, prog=f"{PROG} resume", description=resume.__doc__)
-        return options and resume.Resumed(options.run, _say)
+        return options and resume.Resumed(options.run, options.compilation_cache, _say)
 
     return _carry_out(start)
 
@@ -174,6 +174,8 @@ def _carry_out(begin: Callable[[], Start | None]) -> int:
         return _complain(failure, 1)
     except KeyboardInterrupt as stop:
         return _complain(f"interrupted{_kept(start)}", 128 + getattr(stop, "signum", signal.SIGINT))
+    except BrokenPipeError:
+        raise
     except (ValueError, OSError) as error:
         # Once the data were accepted, a ValueError is a mistake of ours, and its traceback is wanted.
         if isinstance(error, ValueError) and start and start.folder:
@@ -276,4 +278,4 @@ def _complain(error: object, status: int = 2) -> int:
 
 
 def _say(line: str) -> None:
-    print(" ".join(line.split()), file=sys.stderr)
+    print(" ".join(line.splitlines()), file=sys.stderr)

@@ -4,7 +4,7 @@ Trainings go on from their last checkpoints; what has none yet is done again. Th
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -33,11 +33,16 @@ class Resumed(Start):
       ValueError, OSError: it is no run, it has ended, or its config.json is damaged.
     """
 
-    def __init__(self, run: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, run: Path, compilation_cache: bool, say: Callable[[str], None]) -> None:
         asked = recorded(run)
         if not (run / UNFINISHED).exists():
-            raise ValueError(f"{run} is finished, there is nothing to go on with: {PAGE} in it shows what came of it")
-        super().__init__(asked.experiment, asked.options, str(asked.config.get("command", "")))
+            if (run / PAGE).exists():
+                raise ValueError(
+                    f"{run} is finished, there is nothing to go on with: {PAGE} in it shows what came of it"
+                )
+            raise ValueError(f"{run} is of a version that kept no checkpoints: repeat does it again")
+        options = replace(asked.options, compilation_cache=asked.options.compilation_cache and compilation_cache)
+        super().__init__(asked.experiment, options, str(asked.config.get("command", "")))
         self._run, self._then, self._say = run, asked.config, say
 
     def open_folder(self, files: Iterable[Path]) -> RunFolder:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 METRICS = "metrics.jsonl"
 EVENTS = "events.out.tfevents.*"
 UNFINISHED = ".unfinished"
+LOCK = ".lock"
 CHECKPOINTS = "checkpoints"
 TIMINGS = "timings.txt"
 """Beside config.json and report.html the only file of a run that differs when it is repeated."""
@@ -27,8 +28,8 @@ class RunError(Exception):
 class RunFolder:
     """The folder of one run, which is this process's alone until `finish`, or the process's end.
 
-    While the run is not finished, there is a file `.unfinished` in it, locked by whoever is at work on it. The lock is
-    the system's and dies with its process, so that one that was killed leaves none behind.
+    While the run is not finished, there is a file `.unfinished` in it. Whoever is at work on it locks `.lock`; the lock
+    is the system's and dies with its process, so that one that was killed leaves none behind.
 
     Attributes:
       path: where it is.
@@ -42,41 +43,50 @@ class RunFolder:
         from filelock import FileLock, Timeout  # slow to import, so not for --help
 
         self.path = path
-        self._lock = FileLock(path / UNFINISHED, timeout=0)
+        self._lock = FileLock(path / LOCK, timeout=0)
         try:
             self._lock.acquire()
         except Timeout:
             raise ValueError(f"{path} is being written by another process: wait for it, or stop it first") from None
         self.pictures: dict[str, str] = {}
         self.listeners: list[Callable[[dict[str, Any]], None]] = []
+        self._stale: list[Path] = []
         self.checkpoints: Callable[[str], jaxnn.Checkpoints | None] = lambda training: None
 
     @classmethod
     def new(cls, runs_dir: Path, name: str, now: datetime) -> "RunFolder":
         """Make `<runs_dir>/<name>-<date>-<time>`, never one that was there."""
         runs_dir.mkdir(parents=True, exist_ok=True)
-        return cls(_new_folder(runs_dir / f"{name}-{now:%Y%m%d-%H%M%S}"))
+        folder = cls(_new_folder(runs_dir / f"{name}-{now:%Y%m%d-%H%M%S}"))
+        (folder.path / UNFINISHED).touch()
+        return folder
 
     @classmethod
     def reopened(cls, path: Path) -> "RunFolder":
         """That of a run which was interrupted, to go on in.
 
-        The metrics start anew, since trainings that are picked up tell all their reports again.
+        Its metrics start anew with the first line, since trainings that are picked up tell all their reports again.
+
+        Raises:
+          ValueError: another process is at it, or has just finished it.
         """
         folder = cls(path)
-        for old in (path / METRICS, *path.glob(EVENTS)):
-            old.unlink(missing_ok=True)
+        if not (path / UNFINISHED).exists():
+            folder.leave()
+            raise ValueError(f"{path} is finished: there is nothing to go on with")
+        folder._stale = [path / METRICS, *path.glob(EVENTS)]
         return folder
 
     def finish(self) -> None:
         """The run has ended by itself: it needs no checkpoints any more, and is nobody's."""
-        shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
         (self.path / UNFINISHED).unlink(missing_ok=True)
-        self._lock.release()
+        shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
+        self.leave()
 
     def leave(self) -> None:
-        """Let others at it, unfinished."""
+        """Let others at it."""
         self._lock.release()
+        (self.path / LOCK).unlink(missing_ok=True)
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write a file under a temporary name first, so that nobody ever sees half of it."""
@@ -103,7 +113,9 @@ class RunFolder:
         self.pictures[name] = caption
 
     def log(self, **metrics: Any) -> None:
-        """Add a line to metrics.jsonl. It is on disk when this returns, whatever becomes of the run."""
+        """Add a line to metrics.jsonl. The system has it when this returns, whatever becomes of the run."""
+        while self._stale:
+            self._stale.pop().unlink(missing_ok=True)
         line = _finite(metrics)
         with (self.path / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import datetime
@@ -30,7 +31,7 @@ class Start:
     """
 
     def __init__(self, name: str, options: RunOptions, command: str) -> None:
-        if not options.checkpoint_every >= 0 or options.keep < 1:
+        if not 0 <= options.checkpoint_every < math.inf or options.keep < 1:
             raise ValueError(
                 f"--checkpoint-every is a number of seconds and --keep at least 1, got {options.checkpoint_every:g} "
                 f"and {options.keep}"
@@ -61,7 +62,8 @@ class Start:
             "command": self.command,
             "started": now.isoformat(timespec="seconds"),
             "options": {
-                key: str(value) if isinstance(value, Path) else value for key, value in asdict(self.options).items()
+                key: str(value.absolute()) if isinstance(value, Path) else value
+                for key, value in asdict(self.options).items()
             },
             **importlib.import_module("experiments.surroundings").surroundings(files),
             "compilation_cache": compilation_cache.in_use(),
@@ -89,15 +91,15 @@ def carry_out(start: Start, say: Callable[[str], None]) -> None:
         with start.checkpoints.stopping_at_one():
             work(start.options, start)
             start.checkpoints.wait()
+        print(f"\n{stopwatch}")
+        start.folder.add_timings(str(stopwatch))
+        write_run_page(start.folder, experiment)
     except BaseException as error:
         if start.folder:
             _leave(start, experiment, error)
         raise
     finally:
         start.close()
-    print(f"\n{stopwatch}")
-    start.folder.add_timings(str(stopwatch))
-    write_run_page(start.folder, experiment)
     start.folder.finish()
 
 

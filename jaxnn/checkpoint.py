@@ -42,10 +42,11 @@ class Checkpoints(NamedTuple):
 
     Attributes:
       load: called once, with the state that the training would start in; what it returns is gone on from: a
-        `Checkpoint` of the same training, whose state has the structure of that one, or `None` to start.
-      save: called after each report with a function that makes the `Checkpoint` of the training's last report, at the
-        cost of a copy of the losses, to be called where it is wanted; and with whether the training has ended. What
-        `save` raises ends the training.
+        `Checkpoint` of the same training, on the same data by the same plan, or `None` to start. What is checked is
+        that its state has the structure, shapes and random key of that one.
+      save: called after each report, after a divergence, and where there is nothing left to do: with a function that
+        makes the `Checkpoint` of the training's last report, at the cost of a copy of the losses, to be called where it
+        is wanted; and with whether the training has ended. What `save` raises ends the training.
 
     Example:
       >>> import jax, jaxnn, numpy as np, optax
@@ -68,11 +69,13 @@ class Checkpoints(NamedTuple):
     save: Callable[[Callable[[], Checkpoint], bool], None]
 
 
-def loaded(checkpoints: Checkpoints | None, start: PyTree, callback: Callable[[dict], Any] | None) -> Checkpoint:
+def loaded(
+    checkpoints: Checkpoints | None, start: PyTree, epochs: int, callback: Callable[[dict], Any] | None
+) -> Checkpoint:
     """What to go on from: the checkpoint, whose reports the callback is told again, or one of nothing done yet.
 
     Raises:
-      ValueError: the checkpoint is of another training.
+      ValueError: the checkpoint is of another training, or of more epochs.
     """
     found = None if checkpoints is None else checkpoints.load(start)
     if found is None:
@@ -80,6 +83,8 @@ def loaded(checkpoints: Checkpoints | None, start: PyTree, callback: Callable[[d
     _check_like(found.state, start)
     if found.best is not None:
         _check_like(found.best_state, start)
+    if found.history and found.history[-1]["epoch"] > epochs:
+        raise ValueError(f"the checkpoint is of {found.history[-1]['epoch']} epochs, more than the {epochs} asked for")
     if callback is not None:
         for report in found.history:
             callback(report)

@@ -209,7 +209,7 @@ def fit_population(
       evaluate: called at each report, under `jax.vmap`, with a member's params and its hyperparameters; the dictionary
         of scalars that it returns joins the report. Compile it: `jax.jit`, with its data as arguments.
       callback: called with each entry of the history as it comes; a true answer stops the training.
-      checkpoints: as in `fit`.
+      checkpoints: as in `fit`: bit for bit where it is trained in the same chunks.
       chunk: at most how many members run at a time, on all devices together; chunks take turns between reports. By
         default as many as fit into memory.
       devices: where the members are spread, in equal shares; all local devices by default. (A CPU counts as one,
@@ -258,7 +258,8 @@ def fit_population(
         devices=devices,
         memory=_free(devices[0]) if memory is None else memory,
     )
-    state, history, losses, _, _, stopped_by, _ = loaded(checkpoints, fleet.state(), callback)
+    start = None if checkpoints is None else fleet.state()
+    state, history, losses, _, _, stopped_by, _ = loaded(checkpoints, start, epochs, callback)
     history, losses = list(history), [] if losses is None else [losses]
     done = history[-1]["epoch"] if history else 0
     if history:
@@ -267,6 +268,8 @@ def fit_population(
     def now():
         return Checkpoint(fleet.state(), list(history), np.concatenate(losses, axis=1), stopped_by=stopped_by)
 
+    if checkpoints is not None and (stopped_by is not None or done == epochs):
+        checkpoints.save(now, True)
     while stopped_by is None and done < epochs:
         of_epochs = fleet.run(min(report_every, epochs - done))
         done += of_epochs.shape[1]

@@ -123,7 +123,7 @@ def fit_stream(
     optimizer = handling_nan(optimizer, params, on_nan)
     programs = _group_programs(objective, optimizer, gradients, on_nan == "skip")
     state, history, losses, _, _, stopped_by, diverged_at = loaded(
-        checkpoints, train_state(params, optimizer, key), callback
+        checkpoints, train_state(params, optimizer, key), epochs, callback
     )
     history, losses, failing = list(history), [] if losses is None else [losses], None
 
@@ -131,6 +131,10 @@ def fit_stream(
         return Checkpoint(state, list(history), np.concatenate(losses), None, None, stopped_by, diverged_at)
 
     done = history[-1]["epoch"] if history else 0
+    if checkpoints is not None and (stopped_by is not None or done == epochs):
+        checkpoints.save(now, True)
+    elif done:
+        next(batches(0))  # which sets the size of all
     while stopped_by is None and done < epochs:
         first = len(losses)
         groups = _fitting(_stacked(batches(done), steps_per_call), done, partial(objective.check, params))

@@ -306,14 +306,17 @@ def fit(
     optimizer = handling_nan(optimizer, params, on_nan)
     programs = _epoch_programs(objective, optimizer, gradients, size, shuffle, on_nan == "skip")
     state, history, losses, best, best_state, stopped_by, diverged_at = loaded(
-        checkpoints, train_state(params, optimizer, key), callback
+        checkpoints, train_state(params, optimizer, key), epochs, callback
     )
     history, losses = list(history), [] if losses is None else [losses]
 
     def now():
         return Checkpoint(state, list(history), np.concatenate(losses), best, best_state, stopped_by, diverged_at)
 
-    while stopped_by is None and (done := history[-1]["epoch"] if history else 0) < epochs:
+    done = history[-1]["epoch"] if history else 0
+    if checkpoints is not None and (stopped_by is not None or done == epochs):
+        checkpoints.save(now, True)
+    while stopped_by is None and done < epochs:
         n = min(report_every, epochs - done)
         # Not donated: until the new state is known to be finite, the old one must live.
         after, new_losses, finite = programs.run(state, data, n)
@@ -321,7 +324,8 @@ def fit(
             state = after
             new_losses = np.asarray(new_losses)
             losses.append(new_losses.reshape(-1))
-            history.append(make_report(done + n, state, new_losses[-1], evaluate))
+            done += n
+            history.append(make_report(done, state, new_losses[-1], evaluate))
             if stop_early is not None and stop_early.improves(history[-1], None if best is None else history[best]):
                 # No state is donated here, so the best one is kept by its name alone: nothing is copied.
                 best, best_state = len(history) - 1, state
@@ -334,7 +338,7 @@ def fit(
             losses.append(new_losses)
             diverged_at, stopped_by = int(state.step), "divergence"
         if checkpoints is not None:
-            checkpoints.save(now, stopped_by is not None or done + n >= epochs)
+            checkpoints.save(now, stopped_by is not None or done == epochs)
     result = fitted(state if best is None else best_state, history, losses, diverged_at)
     if diverged_at is not None:
         batch = jax.jit(batch_at, static_argnums=(2, 3))(state, data, size, shuffle)

@@ -91,7 +91,7 @@ def test_ends_as_without_an_interruption_wherever_it_was(train):
         again, told = [], []
         picked_up = train(checkpoints=from_checkpoint(checkpoint, again), callback=told.append)
         assert_same(picked_up, whole)
-        assert len(again) == len(saved) - 1 - i  # nothing is done twice
+        assert len(again) == max(1, len(saved) - 1 - i)  # nothing is done twice; the end is told in any case
         assert [report["epoch"] for report in told] == [report["epoch"] for report in whole.history]
 
 
@@ -128,7 +128,7 @@ def test_a_training_that_ended_is_not_gone_on_with(train, stopped_by):
     whole = train(checkpoints=recorder(saved), **plans[stopped_by])
     assert whole.stopped_by == stopped_by
     assert_same(train(checkpoints=from_checkpoint(saved[-1], again), **plans[stopped_by]), whole)
-    assert not again
+    assert len(again) == 1  # that it has ended
 
 
 def test_more_epochs_go_on_from_the_end():
@@ -143,6 +143,22 @@ def test_save_is_told_of_the_end(train):
     told = []
     train(checkpoints=jaxnn.Checkpoints(lambda start: None, lambda make, ended: told.append(ended)))
     assert told == [False] * (len(told) - 1) + [True]
+
+
+def test_a_stream_has_one_size_wherever_it_is_picked_up():
+    """That of the first batch of all."""
+
+    def batches(epoch):
+        for rows in np.split(np.arange(10), [4, 8] if epoch % 2 == 0 else [2, 6]):
+            yield X[rows], Y[rows]
+
+    def train(checkpoints):
+        return jaxnn.fit_stream(OBJECTIVE, OPTIMIZER, START, batches, key=KEY, epochs=3, checkpoints=checkpoints)
+
+    saved = []
+    whole = train(recorder(saved))
+    for checkpoint in saved:
+        assert_same(train(from_checkpoint(checkpoint)), whole)
 
 
 def test_what_save_raises_ends_the_training():
@@ -165,6 +181,9 @@ def test_a_checkpoint_of_another_training_is_refused():
     objective = jaxnn.objective(wider.network, wider.loss)
     with pytest.raises(ValueError, match=r"params\[0\]\['W'\] is float32 \(8, 5\), expected float32 \(9, 5\)"):
         jaxnn.fit(objective, OPTIMIZER, wider.init(KEY), X, Y, key=KEY, epochs=1, checkpoints=there)
+    fit(epochs=2, checkpoints=recorder(saved))
+    with pytest.raises(ValueError, match="the checkpoint is of 2 epochs, more than the 1 asked for"):
+        fit(epochs=1, checkpoints=from_checkpoint(saved[-1]))
     best = saved[0]._replace(best=0, best_state=saved[0].state._replace(params=()))
     with pytest.raises(ValueError, match="another training"):
         fit(checkpoints=from_checkpoint(best))

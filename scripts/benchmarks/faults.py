@@ -138,27 +138,43 @@ def kills(faults: Faults, n: int, chance: random.Random, show: Callable[[str], N
             run = newest_run(runs)
             if not (run / UNFINISHED).exists():
                 break  # it had just ended
-            wrong += picked_up_elsewhere(runs, errors, newest)
-            newest = newest_checkpoints(run)
+            before, newest = newest, newest_checkpoints(run)
+            wrong += picked_up_elsewhere(runs, errors, before, newest)
             done.append(Kill(any(run.glob(f"checkpoints/*/{WRITING}")), newest))
             show(f"{faults.name}: killed {len(done)} of {n} times, {runs_begun} runs")
             running = process("resume", str(run))
         status, _, errors = finished(running)
-        wrong += picked_up_elsewhere(runs, errors, newest)
+        if status == 0:
+            wrong += picked_up_elsewhere(runs, errors, newest)
         wrong += [f"{runs.name}: {what}" for what in faults.differs(newest_run(runs))]
         if status not in (0, -signal.SIGKILL) or "damaged" in errors:
             wrong.append(f"{runs.name}: status {status}: {errors.strip()}")
     return done, wrong
 
 
-def picked_up_elsewhere(runs: Path, errors: str, newest: dict[str, int]) -> list[str]:
-    """Of a process's trainings, those that it did not go on with from the newest whole checkpoint."""
+def picked_up_elsewhere(
+    runs: Path, errors: str, newest: dict[str, int], after: dict[str, int] | None = None
+) -> list[str]:
+    """The trainings that a process did not go on with from the newest whole checkpoint.
+
+    One that came to its end has told of each that had one; of one that was killed, `after` says what it left, and that
+    is never less than it found.
+    """
     told = re.findall(r"^(\S+): picked up after epoch (\d+)$", errors, re.MULTILINE)
-    return [
-        f"{runs.name}: {name} went on after epoch {epoch}, and had a checkpoint of epoch {newest.get(name)}"
-        for name, epoch in told
-        if newest.get(name) != int(epoch)
+    told = {name: int(epoch) for name, epoch in told}
+    wrong = [
+        f"{runs.name}: {name} went on after epoch {told.get(name, 'none')}, and had a checkpoint of epoch {epoch}"
+        for name, epoch in newest.items()
+        if told.get(name, epoch if after else None) != epoch
     ]
+    wrong += [f"{runs.name}: {name} was picked up, and had no checkpoint" for name in told.keys() - newest.keys()]
+    if after is not None:
+        wrong += [
+            f"{runs.name}: {name} had a checkpoint of epoch {epoch}, and then of {after.get(name)}"
+            for name, epoch in newest.items()
+            if after.get(name, -1) < epoch
+        ]
+    return wrong
 
 
 def interrupted(faults: Faults, runs: str) -> Path:

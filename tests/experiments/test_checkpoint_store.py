@@ -168,7 +168,35 @@ def test_another_training_s_is_refused_and_stays(store):
 
 def test_an_absurd_size_is_refused_before_it_is_read(store, monkeypatch):
     write(store, a_checkpoint(1, losses=np.zeros(2000)))
-    monkeypatch.setattr(checkpoint_store, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(checkpoint_store, "MOST_BYTES", -20_000)
     monkeypatch.setattr(checkpoint_store.ocp.CheckpointManager, "restore", None)  # is not come to
     assert store().load(a_state()) is None
     assert "announces 16," in store.said[0]
+
+
+@pytest.mark.parametrize("name", ["50% [a]*?#q", "a\\b", "gs:", "a\nb", "\udcff"])
+def test_any_name_of_a_folder_does(tmp_path, name):
+    said, folder = [], tmp_path / name / "training"
+    store = CheckpointStore(folder, 2, said.append)
+    store.save(a_checkpoint())
+    store.wait()
+    assert_same(CheckpointStore(folder, 2, said.append).load(a_state()), a_checkpoint())
+    assert said == []
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_too_little_memory_is_no_damage(store, monkeypatch):
+    def restore(*args, **kwargs):
+        raise MemoryError
+
+    write(store, a_checkpoint())
+    monkeypatch.setattr(checkpoint_store.ocp.CheckpointManager, "restore", restore)
+    with pytest.raises(MemoryError):
+        store().load(a_state())
+    monkeypatch.undo()
+    assert_same(store().load(a_state()), a_checkpoint())
+
+
+def test_reports_that_measure_other_things_are_not_written_in_part(store):
+    with pytest.raises(ValueError, match=r"the same each time, got \['a'\], and then \['a', 'b'\]"):
+        store().save(a_checkpoint()._replace(history=[{"a": 1}, {"a": 1, "b": 2}]))

@@ -32,8 +32,11 @@ def test_options_come_back_as_they_were(name, tmp_path):
         options = replace(defaults, **change | {"tensorboard": False})
         folder = running.Start(name, options, f"run {name}")()
         found = recorded(folder.path)
-        assert (found.experiment, found.options) == (name, options)
-        assert repr(found.options) == repr(options)  # the types too: 1 is not 1.0
+        # Paths are written in full, so that they lead to the same place from any other.
+        paths = {field: getattr(options, field) for field in vars(options)}
+        expected = replace(options, **{key: path.absolute() for key, path in paths.items() if isinstance(path, Path)})
+        assert (found.experiment, found.options) == (name, expected)
+        assert repr(found.options) == repr(expected)  # the types too: 1 is not 1.0
         assert found.config["format_version"] == FORMAT_VERSION
 
 

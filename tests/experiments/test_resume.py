@@ -12,8 +12,9 @@ from caches import own_cache
 
 from experiments import cli
 from experiments.checkpoint_store import CheckpointStore
-from experiments.checkpoints import RunCheckpoints, Stopped
+from experiments.checkpoints import STOPPING, RunCheckpoints, Stopped
 from experiments.repeat import compare
+from experiments.resume import Resumed
 from experiments.run_folder import RunFolder
 from scripts.benchmarks import faults
 
@@ -82,13 +83,13 @@ def assert_same(run, undisturbed):
         (signal.SIGINT, 130, 10, ALWAYS),  # the last report of the first training
     ],
 )
-def test_a_signal_ends_the_epoch_and_resume_the_run(capsys, tmp_path, at_report, undisturbed, signum, status, n, flags):
+def test_a_signal_ends_the_epoch_and_resume_the_run(capfd, tmp_path, at_report, undisturbed, signum, status, n, flags):
     handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
     at_report(n, send(signum))
     run = sweep(tmp_path, *flags, status=status)
-    told = capsys.readouterr().err.splitlines()
+    told = capfd.readouterr().err.splitlines()
     assert told == [
-        "stopping after this epoch, where the run can be resumed; once more, and it stops at once",
+        STOPPING,
         f"error: interrupted; go on by: {cli.PROG} resume {run}",
     ]
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
@@ -100,7 +101,7 @@ def test_a_signal_ends_the_epoch_and_resume_the_run(capsys, tmp_path, at_report,
     expected = [
         f"{name}: picked up after epoch {epoch}" for name, epoch in (("relu-1", min(n, 10)), ("tanh-1", n - 10))
     ]
-    assert capsys.readouterr().err.splitlines() == expected[: 1 + (n > 10)]
+    assert capfd.readouterr().err.splitlines() == expected[: 1 + (n > 10)]
     assert_same(run, undisturbed)
 
 
@@ -109,10 +110,10 @@ def test_the_second_ctrl_c_stops_at_once(capsys, tmp_path, at_report):
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGINT)
 
-    at_report(3, twice)
+    at_report(13, twice)
     run = sweep(tmp_path, status=130)
-    assert len((run / "metrics.jsonl").read_text().splitlines()) == 2
-    assert not (run / "checkpoints").exists()
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 12
+    assert not (run / "checkpoints").exists()  # though a training had ended, which the first one alone would have kept
     assert "resume" in capsys.readouterr().err.splitlines()[-1]
 
 
@@ -181,6 +182,48 @@ def test_two_processes_do_not_write_one_run(capsys, interrupted):
     resume(interrupted)  # the lock file itself, left behind, holds nobody up
 
 
+def test_a_run_that_was_finished_meanwhile_is_left_alone(interrupted):
+    late = Resumed(interrupted, True, print)
+    resume(interrupted)
+    before = {path: path.read_bytes() for path in interrupted.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match="is finished"):
+        late([])
+    assert {path: path.read_bytes() for path in interrupted.rglob("*") if path.is_file()} == before
+
+
+def test_a_signal_in_the_report_of_a_resumed_run_stops_it(capfd, tmp_path, at_report, monkeypatch, undisturbed):
+    at_report(20, send(signal.SIGINT))
+    run = sweep(tmp_path, status=130)
+
+    def stop(*args):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("experiments.sweep.run.rank", stop)
+        resume(run, status=130)  # both trainings had ended
+    resume(run)
+    assert_same(run, undisturbed)
+
+
+def test_a_signal_that_is_ignored_stays_so(tmp_path):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with kept(tmp_path).stopping_at_one():
+            os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_resume_that_is_refused_deletes_nothing(tmp_path, at_report, monkeypatch):
+    at_report(8, send(signal.SIGINT))
+    run = sweep(tmp_path, *ALWAYS, status=130)
+    before = (run / "metrics.jsonl").read_bytes()
+    monkeypatch.setattr("experiments.sweep.training._sizes", lambda data, hidden: (30, 5, 1))  # another network
+    with pytest.raises(ValueError, match="another training"):
+        cli.main(["resume", str(run)])
+    assert (run / "metrics.jsonl").read_bytes() == before
+
+
 def test_what_cannot_be_gone_on_with_is_one_line(capsys, tmp_path, undisturbed, interrupted):
     assert "is finished, there is nothing to go on with" in refusal(capsys, undisturbed)
     assert "is not a folder" in refusal(capsys, tmp_path / "nowhere")
@@ -201,7 +244,10 @@ def test_other_surroundings_are_told_and_other_data_refused(capsys, tmp_path, in
     assert note.endswith("the result may differ in its last digits")
 
 
-@pytest.mark.parametrize("flags", [["--checkpoint-every", "-1"], ["--keep", "0"], ["--checkpoint-every", "nan"]])
+@pytest.mark.parametrize(
+    "flags",
+    [["--checkpoint-every", "-1"], ["--keep", "0"], ["--checkpoint-every", "nan"], ["--checkpoint-every", "inf"]],
+)
 def test_bad_options_are_one_line_and_leave_nothing(capsys, tmp_path, flags):
     assert cli.main([*SWEEP, *flags, "--runs-dir", str(tmp_path)]) == 2
     assert "--checkpoint-every is a number of seconds and --keep at least 1" in capsys.readouterr().err
@@ -265,3 +311,8 @@ def test_the_benchmark_finds_what_is_wrong(tmp_path, undisturbed):
     told = "relu-1: picked up after epoch 3\ntanh-1: picked up after epoch 5\n"
     (wrong,) = faults.picked_up_elsewhere(tmp_path, told, {"relu-1": 4, "tanh-1": 5})
     assert "relu-1 went on after epoch 3, and had a checkpoint of epoch 4" in wrong
+    (wrong,) = faults.picked_up_elsewhere(tmp_path, "", {"relu-1": 4})  # it began anew, and says nothing
+    assert "relu-1 went on after epoch none" in wrong
+    assert faults.picked_up_elsewhere(tmp_path, "", {"relu-1": 4}, {"relu-1": 4}) == []  # killed before
+    (wrong,) = faults.picked_up_elsewhere(tmp_path, "", {"relu-1": 4}, {"relu-1": 2})
+    assert "had a checkpoint of epoch 4, and then of 2" in wrong
