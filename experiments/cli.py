@@ -55,6 +55,13 @@ Compiled programs are kept in the user's cache folder for the next start, {megab
 --no-compilation-cache compiles everything afresh."""
 
 
+ANSWERS = {
+    "compare": "experiments.compare",
+    "predict": "experiments.predict",
+    "export": "experiments.travel.export",
+    "graph": "experiments.graph",
+}
+"""Commands that make no run, and where each has its `Options` and a function of its name."""
 COMMANDS = "list, run, sweep, resume, repeat, compare, predict, export, import and graph"
 
 
@@ -93,16 +100,10 @@ def _command(argv: list[str]) -> int:
             return _resume(rest)
         case ["repeat", *rest]:
             return _repeat(rest, argv)
-        case ["compare", *rest]:
-            return _compare(rest)
-        case ["predict", *rest]:
-            return _predict(rest)
-        case ["export", *rest]:
-            return _export(rest)
+        case [command, *rest] if command in ANSWERS:
+            return _answer(command, rest)
         case ["import", *rest]:
             return _import(rest, argv)
-        case ["graph", *rest]:
-            return _graph(rest)
         case ["list", *rest]:
             return _complain(f"list takes no arguments, got {' '.join(rest)}")
     return _complain(f"no command is called {argv[0]!r}: there are {COMMANDS} (see {PROG} --help)")
@@ -190,37 +191,19 @@ def _kept(start: Start | None) -> str:
     return f"; go on by: {PROG} resume {shlex.quote(str(start.folder.path))}" if start and start.folder else ""
 
 
-def _compare(rest: list[str]) -> int:
+def _answer(command: str, rest: list[str]) -> int:
+    """Of a command that makes no run: what its function gives, printed."""
     try:
-        compare = importlib.import_module("experiments.compare")
-        options = parse(compare.Options, rest, prog=f"{PROG} compare", description=compare.__doc__)
-        if options is not None:
-            compare.compare(options)
-    except (ValueError, OSError) as error:
-        return _complain(error)
-    return 0
-
-
-def _predict(rest: list[str]) -> int:
-    try:
-        predict = importlib.import_module("experiments.predict")
-        options = parse(predict.Options, rest, prog=f"{PROG} predict", description=predict.__doc__)
-        if options is not None:
+        module = importlib.import_module(ANSWERS[command])
+        description = getattr(module, "DESCRIPTION", module.__doc__)
+        options = parse(module.Options, rest, prog=f"{PROG} {command}", description=description)
+        if isinstance(options, CacheOptions):
             _set_compilation_cache(options)
-            print(predict.predict(options))
+        text = None if options is None else getattr(module, command)(options)
     except (ValueError, OSError) as error:
         return _complain(error)
-    return 0
-
-
-def _export(rest: list[str]) -> int:
-    try:
-        export = importlib.import_module("experiments.travel.export")
-        options = parse(export.Options, rest, prog=f"{PROG} export", description=export.DESCRIPTION)
-        if options is not None:
-            print(export.export(options))
-    except (ValueError, OSError) as error:
-        return _complain(error)
+    if text is not None:
+        print(text)
     return 0
 
 
@@ -231,17 +214,6 @@ def _import(rest: list[str], argv: list[str]) -> int:
         return parse(travel.Options, rest, prog=f"{PROG} import", description=travel.DESCRIPTION)
 
     return _carry_out(lambda: (options := read()) and Start("import", options, f"{PROG} {shlex.join(argv)}"))
-
-
-def _graph(rest: list[str]) -> int:
-    try:
-        graph = importlib.import_module("experiments.graph")
-        options = parse(graph.Options, rest, prog=f"{PROG} graph", description=graph.__doc__)
-        if options is not None:
-            print(graph.graph(options))
-    except (ValueError, OSError) as error:
-        return _complain(error)
-    return 0
 
 
 def _set_compilation_cache(options: CacheOptions) -> None:
