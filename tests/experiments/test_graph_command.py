@@ -1,5 +1,6 @@
 """`experiments graph`: expressions and functions, pictures, and what is refused."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,21 @@ def test_the_picture_in_the_repository_is_what_the_command_draws(tmp_path, capsy
     assert file.read_text(encoding="utf-8") == PICTURE.read_text(encoding="utf-8")
     assert cli.main(["graph", *NOTES, "--svg", str(file)]) == 2
     assert "is there already" in capsys.readouterr().err
+
+
+TWO_LAYERS = ["experiments.graph.two_layers:loss", "--shapes", "4,2", "4", "1,4", "1", "10,2", "int2:10,1"]
+
+
+def test_the_picture_of_two_layers_is_of_what_the_command_draws(tmp_path):
+    """The same boxes; the last digits of the numbers in them are the machine's."""
+    file = tmp_path / "two.svg"
+    assert cli.main(["graph", *TWO_LAYERS, "--svg", str(file)]) == 0
+    drawn, kept = (
+        re.findall(r">(\w+ = [^<]*)<", path.read_text(encoding="utf-8"))
+        for path in (file, PICTURE.with_name("two_layers.svg"))
+    )
+    assert drawn == kept
+    assert {"a1 = tanh(z1)", "z2 = v5 + v6"} <= set(kept)
 
 
 def test_expressions_mean_what_python_means():
