@@ -406,7 +406,7 @@ def _checkpoint_seeds() -> list[Seed]:
             store.wait()
             files = [file for file in sorted(Path(folder).rglob("*")) if file.is_file()]
             parts = [part for file in files for part in (str(file.relative_to(folder)).encode(), file.read_bytes())]
-        # A digest is over all of it, so whatever is read must be what was stored.
+        # A checksum is over all of it, so whatever is read must be what was stored.
         seeds.append(Seed(codecs.ZIP.pack(parts), arrays=_checkpoint_arrays(checkpoint)))
     return seeds
 
