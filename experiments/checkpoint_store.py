@@ -42,7 +42,6 @@ class CheckpointStore:
 
     def __init__(self, folder: Path, keep: int, say: Callable[[str], None]) -> None:
         _quieten()
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, cleanup_tmp_directories=True)
         self._folder, self._say = folder.absolute(), say
         self._folder.mkdir(parents=True, exist_ok=True)
         plain = self._folder
@@ -52,9 +51,28 @@ class CheckpointStore:
             weakref.finalize(self, shutil.rmtree, alias, ignore_errors=True)
             plain = Path(alias) / "checkpoints"
             plain.symlink_to(self._folder, target_is_directory=True)
+        self._keep = keep
+        try:
+            self._manager = self._opened(plain)
+        except Exception:  # it reads the metadata of all, and one that is damaged is enough
+            for step in [path for path in self._folder.iterdir() if path.name.isdigit()]:
+                self._set_aside_unless_opened(step)
+            self._manager = self._opened(plain)
+
+    def _opened(self, folder: Path) -> ocp.CheckpointManager:
+        options = ocp.CheckpointManagerOptions(max_to_keep=self._keep, create=True, cleanup_tmp_directories=True)
         # Trained numbers hardly compress, and trying takes as long as all the rest.
         handlers = {"arrays": ocp.PyTreeCheckpointHandler(use_compression=False), "about": ocp.JsonCheckpointHandler()}
-        self._manager = ocp.CheckpointManager(plain, item_handlers=handlers, options=options)
+        return ocp.CheckpointManager(folder, item_handlers=handlers, options=options)
+
+    def _set_aside_unless_opened(self, step: Path) -> None:
+        """By itself: in a folder of which it is all there is."""
+        with tempfile.TemporaryDirectory() as alone:
+            (Path(alone) / step.name).symlink_to(step, target_is_directory=True)
+            try:
+                self._opened(Path(alone))
+            except Exception as error:
+                self._set_aside(int(step.name), error)
 
     def save(self, checkpoint: jaxnn.Checkpoint) -> None:
         """Begin to write it, once the one before it is written."""
@@ -81,11 +99,8 @@ class CheckpointStore:
             except (MemoryError, PermissionError):
                 raise
             except Exception as error:  # damage can trip tensorstore and its decoders anywhere
-                aside = self._set_aside(number)
-                self._say(
-                    f"note: checkpoint {self._folder / str(number)} is damaged, and was set aside as {aside.name} "
-                    f"({_shortened(error)}); going on from the one before it, if there is one"
-                )
+                self._set_aside(number, error)
+                self._manager.reload()
             else:
                 try:
                     return decoded(arrays, about, start)
@@ -107,15 +122,17 @@ class CheckpointStore:
             raise ValueError("its checksum is another than that of what it holds")
         return arrays, about
 
-    def _set_aside(self, number: int) -> Path:
+    def _set_aside(self, number: int, error: Exception) -> None:
         damaged = self._folder / str(number)
         aside, n = self._folder.parent / f"{self._folder.name}.{number}.damaged", 1
         while aside.exists():
             n += 1
             aside = aside.with_name(f"{self._folder.name}.{number}.damaged-{n}")
         damaged.rename(aside)
-        self._manager.reload()
-        return aside
+        self._say(
+            f"note: checkpoint {damaged} is damaged, and was set aside as {aside.name} ({_shortened(error)}); going on "
+            "from the one before it, if there is one"
+        )
 
 
 def encoded(checkpoint: jaxnn.Checkpoint) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

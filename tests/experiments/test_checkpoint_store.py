@@ -1,5 +1,6 @@
 """A training's checkpoints on disk: whole and as they were, or found out and set aside."""
 
+import re
 import shutil
 
 import jax
@@ -144,6 +145,20 @@ def test_damage_to_any_file_is_found_out_and_the_one_before_is_taken(store, dama
         assert aside.is_dir()
         assert not (store.folder / "1").exists()
     assert fell_back >= 2  # the arrays' and the rest's
+
+
+def test_damage_to_what_orbax_reads_of_all_is_found_out(store):
+    """One such file, and it would open none."""
+    write(store, a_checkpoint(1), a_checkpoint(2))
+    file = store.folder / "0" / "_CHECKPOINT_METADATA"
+    text = file.read_text()
+    file.write_text(re.sub(r'("commit_timestamp_nsecs": )\d+', r"\g<1>1e999", text))
+    assert file.read_text() != text
+    assert_same(store().load(a_state()), a_checkpoint(2))
+    (line,) = store.said
+    assert "0 is damaged, and was set aside as été.0.damaged" in line
+    write(store, a_checkpoint(3))
+    assert_same(store().load(a_state()), a_checkpoint(3))
 
 
 def test_where_all_are_damaged_the_training_starts(store):
