@@ -1,5 +1,6 @@
 """A graph as a picture: values above the boxes, derivatives below, as the notes draw it. No program is needed."""
 
+import re
 from html import escape
 
 import numpy as np
@@ -95,7 +96,8 @@ def _box(row: Row, centre: Point, output: str) -> str:
     above, below = _figures(node)
     title = [_label(row), f"{type_of(node)}: {short(node.value)}"]
     title += [] if node.derivative is None else [f"d{output}/d: {short(node.derivative)}"]
-    title += [row.operation.source] if row.operation and row.operation.source else []
+    # The name alone: a picture travels, and the folders it was drawn in are nobody else's.
+    title += [re.split(r"[\\/]", row.operation.source)[-1]] if row.operation and row.operation.source else []
     if row.operation and row.operation.inside:
         title.append("inside: " + ", ".join(op.name for op in row.operation.inside))
     parts = [
