@@ -35,3 +35,11 @@ def no_rank_promotion_rule():
     """JAX as users have it, for code that is theirs."""
     with jax.numpy_rank_promotion("allow"):
         yield
+
+
+@pytest.fixture(scope="module")
+def quick_compilation():
+    """For tests that compile hundreds of small programs, each run once."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

@@ -16,13 +16,7 @@ import jaxnn as nn
 from jaxnn import graph
 from jaxnn.graph.nodes import flat
 
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation():
-    """These tests compile hundreds of small programs, each run once."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 ENTERED = {"jit", "remat2", "checkpoint", "closed_call"}

@@ -1,14 +1,21 @@
 """The computation graph of a function, and what can be asked of it."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from html import escape
 from typing import Any
 
+import jax.numpy as jnp
+import numpy as np
+
 from jaxnn.graph import diagnosis, view
 from jaxnn.graph.dot import dot
 from jaxnn.graph.layers import LayerOfGraph, boxed, find_layers
 from jaxnn.graph.nodes import Node, Operation
+from jaxnn.graph.page import page
+from jaxnn.graph.shown import Shown, shown
+from jaxnn.graph.sliders import sliders
 from jaxnn.graph.svg import svg
 from jaxnn.graph.text import text
 from jaxnn.graph.view import Edge, Row
@@ -23,6 +30,7 @@ class Graph:
       arguments, outputs: nodes, of any shapes.
       operations: in the order of evaluation, boxes with what is in them.
       paths: of the arguments among those of the function.
+      retrace: the graph of the same function at other values of the arguments, in their shapes and dtypes.
       depth: how many levels of boxes are shown opened.
 
     Example:
@@ -45,6 +53,7 @@ class Graph:
     operations: tuple[Operation, ...]
     outputs: tuple[Node, ...]
     paths: tuple[tuple[str, ...], ...]
+    retrace: Callable[[list[Any]], "Graph"]
     depth: int = 0
 
     @property
@@ -65,10 +74,28 @@ class Graph:
         """
         every = {row.node.name: row.node for row in self.opened(10**6)._rows() if row.node is not None}
         every |= {node.name: node for node in self.nodes}
-        if name not in every:
-            close = get_close_matches(name, every, 3) or list(every)[:8]
-            raise ValueError(f"no variable is called {name!r}: there are {', '.join(close)} and others")
-        return every[name]
+        return _found(name, every, "variable")
+
+    def at(self, **values: Any) -> "Graph":
+        """The graph of the same function with some arguments changed; names such as params[0].b by `**{name: value}`.
+
+        Raises:
+          ValueError: there is no such argument, or the value has not its shape.
+
+        Example:
+          >>> from jaxnn import graph
+          >>> g = graph.trace(lambda a, b: a * b)(5.0, 3.0)
+          >>> g.at(a=7.0)["b"].derivative.item()
+          7.0
+        """
+        arguments = {node.name: node for node in self.arguments}
+        new = {_found(name, arguments, "argument"): value for name, value in values.items()}
+        for node, value in new.items():
+            if np.shape(value) != node.shape:
+                raise ValueError(f"{node.name} has the shape {node.shape}, got {np.shape(value)}")
+        changed = [_like(node.value, new[node]) if node in new else node.value for node in self.arguments]
+        found = self.retrace(changed).opened(self.depth)
+        return found.by_layer() if any(op.primitive is None for op in self.operations) else found
 
     def opened(self, depth: int) -> "Graph":
         """The same graph (of the same shapes), with boxes shown opened so many levels deep."""
@@ -105,8 +132,28 @@ class Graph:
         Raises:
           ValueError: there are too many variables to be seen.
         """
-        drawn = self.by_layer() if len(self.nodes) > 40 and self.layers else self
+        drawn = self._fitting()
         return svg(drawn._rows(), drawn.edges, self._output)
+
+    def html(self, vary: Mapping[str, Sequence[float]] | None = None) -> str:
+        """The graph as a page that answers: one HTML file, which needs no network.
+
+        A variable that is pointed at tells its value, its derivative and its line of code; boxes open and close; the
+        evaluation goes step by step, forward and backward. An argument that is a scalar has a slider: the page holds
+        a table of the graph's numbers at each of its values, the other arguments being what they are, computed here by
+        `at`.
+
+        Args:
+          vary: the values of each slider by its argument's name. By default every floating scalar goes from x - |x| to
+            x + |x| (from -1 to 1 where it is zero) in 41 values, in fewer where that were more than 5 000 operations.
+
+        Raises:
+          ValueError: there are too many variables to be seen, or `vary` names no scalar argument.
+        """
+        drawn = self._fitting()
+        here = drawn._shown()
+        found = sliders(drawn.arguments, here, lambda name, value: drawn.at(**{name: value})._shown(), vary)
+        return page(drawn.arguments, drawn.operations, drawn.depth, self._output, here, found)
 
     def to_networkx(self) -> Any:
         """A `networkx.DiGraph` of the variables, by name, with their arrays (of any shapes).
@@ -157,6 +204,12 @@ class Graph:
             picture = ""
         return f"{picture}<details><summary>as a table</summary><pre>{escape(self.text())}</pre></details>"
 
+    def _fitting(self) -> "Graph":
+        return self.by_layer() if len(self.nodes) > 40 and self.layers else self
+
+    def _shown(self) -> Shown:
+        return shown(self.arguments, self.operations)
+
     def _rows(self) -> list[Row]:
         return view.rows(self.arguments, self.operations, self.depth)
 
@@ -171,3 +224,16 @@ class Graph:
                 "no layers are to be found: pass parameters in containers, or mark layers by jax.named_scope"
             )
         return found
+
+
+def _like(old: Any, value: Any) -> Any:
+    """The value in the dtype of the old one, and its shape; a number of Python stays one, weakly typed."""
+    new = np.asarray(value).astype(old.dtype)
+    return jnp.asarray(new.item() if old.weak_type and not old.shape else new)
+
+
+def _found(name: str, among: Mapping[str, Node], what: str) -> Node:
+    if name not in among:
+        close = get_close_matches(name, among, 3) or list(among)[:8]
+        raise ValueError(f"no {what} is called {name!r}: there are {', '.join(close)} and others")
+    return among[name]

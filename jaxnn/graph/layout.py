@@ -1,6 +1,9 @@
-"""A layered layout from left to right: which column a box is in, in what order, and where."""
+"""A layered layout from left to right: which column a box is in, in what order, and where.
 
-from collections.abc import Callable, Hashable
+Source: Sugiyama, Tagawa & Toda, Methods for visual understanding of hierarchical system structures, 1981.
+"""
+
+from collections.abc import Callable, Collection, Hashable
 from typing import NamedTuple
 
 Point = tuple[float, float]
@@ -23,6 +26,18 @@ class Layout(NamedTuple):
     height: float
 
 
+class Way(NamedTuple):
+    """Where the edges of a box pass through a column on their way to others.
+
+    Attributes:
+      source: the box.
+      column: the number of the column.
+    """
+
+    source: Key
+    column: int
+
+
 def layout(
     boxes: list[Key],
     edges: list[tuple[Key, Key]],
@@ -33,35 +48,49 @@ def layout(
 
     A source is put right before what takes it first. Edges over several columns pass through places of their own in
     those between. The order in a column is that of the mean of its neighbours' places, improved in sweeps to and fro.
-
-    Source: Sugiyama, Tagawa & Toda, Methods for visual understanding of hierarchical system structures, 1981.
     """
-    columns = _columns(boxes, edges)
-    chains, place_holders = _chains(edges, columns)
-    columns |= place_holders
-    links = [pair for chain in chains for pair in zip(chain, chain[1:], strict=False)]
-    ranks: list[list[Key]] = [[] for _ in range(max(columns.values(), default=0) + 1)]
-    for key, column in columns.items():
-        ranks[column].append(key)
 
     def extent(key):
-        return (0.0, 8.0) if key in place_holders else size(key)
+        return (0.0, 8.0) if isinstance(key, Way) else size(key)
 
-    heights = {key: extent(key)[1] + gap[1] for key in columns}
-    y = _places(ranks, links, heights)
+    ranks, y, chains = arrange(boxes, edges, lambda key: extent(key)[1] + gap[1])
+    heights = {key: extent(key)[1] + gap[1] for key in y}
     x, half, left = {}, {}, 0.0
     for rank in ranks:
         wide = max((extent(key)[0] for key in rank), default=0.0)
         x.update((key, left + wide / 2) for key in rank)
-        half.update((key, wide / 2 if key in place_holders else 0.0) for key in rank)
+        half.update((key, wide / 2 if isinstance(key, Way) else 0.0) for key in rank)
         left += wide + gap[0]
     top = min((y[key] - heights[key] / 2 for key in y), default=0.0)
-    centres = {key: (x[key], y[key] - top) for key in columns}
-    height = max((centres[key][1] + heights[key] / 2 for key in columns), default=0.0)
+    centres = {key: (x[key], y[key] - top) for key in y}
+    height = max((centres[key][1] + heights[key] / 2 for key in y), default=0.0)
     # Straight through the columns between, so that edges bend only in the gaps.
     sides = {key: [(cx - half[key], cy), (cx + half[key], cy)] for key, (cx, cy) in centres.items()}
     paths = [[point for key in chain for point in dict.fromkeys(sides[key])] for chain in chains]
     return Layout({box: centres[box] for box in boxes}, paths, max(left - gap[0], 0.0), height)
+
+
+def arrange(
+    boxes: list[Key],
+    edges: list[tuple[Key, Key]],
+    height: Callable[[Key], float],
+    first: Collection[Key] = (),
+    last: Collection[Key] = (),
+) -> tuple[list[list[Key]], dict[Key, float], list[list[Key]]]:
+    """The columns, each in order and with the ways through it; the middle of each; and the chain of each edge.
+
+    The boxes in `first` are put into the first column, those in `last` into the last one.
+    """
+    columns = _columns(boxes, edges)
+    columns |= dict.fromkeys(first, 0)
+    columns |= dict.fromkeys(last, max(columns.values(), default=0))
+    chains, ways = _chains(edges, columns)
+    ranks: list[list[Key]] = [[] for _ in range(max(columns.values(), default=0) + 1)]
+    for key, column in (columns | ways).items():
+        ranks[column].append(key)
+    links = [pair for chain in chains for pair in zip(chain, chain[1:], strict=False)]
+    y = _places(ranks, links, {key: height(key) for rank in ranks for key in rank})
+    return ranks, y, chains
 
 
 def _columns(boxes: list[Key], edges: list[tuple[Key, Key]]) -> dict[Key, int]:
@@ -91,7 +120,7 @@ def _chains(edges: list[tuple[Key, Key]], columns: dict[Key, int]) -> tuple[list
     chains: list[list[Key]] = []
     places: dict[Key, int] = {}
     for source, target in edges:
-        between: list[Key] = [("between", source, c) for c in range(columns[source] + 1, columns[target])]
+        between: list[Key] = [Way(source, c) for c in range(columns[source] + 1, columns[target])]
         places.update((key, columns[source] + 1 + i) for i, key in enumerate(between))
         chains.append([source, *between, target])
     return chains, places

@@ -1,18 +1,17 @@
 """A graph as a picture: values above the boxes, derivatives below, as the notes draw it. No program is needed."""
 
-import re
 from html import escape
 
 import numpy as np
 
-from jaxnn.graph.formulas import rms, short, type_of
+from jaxnn.graph.boxes import BARS_HEIGHT, BARS_WIDTH, bars, figures, has_bars, label, place
+from jaxnn.graph.formulas import short, type_of
 from jaxnn.graph.layout import Point, layout
-from jaxnn.graph.nodes import Node, to_numpy
+from jaxnn.graph.nodes import Node
 from jaxnn.graph.view import Edge, Row
 
 MOST_BOXES = 300
-_LETTER, _LINE, _BARS = 6.7, 15.0, 18.0  # of 11 px monospace; of a line; of a histogram
-_MARGIN, _MOST_LETTERS, _BINS = 12.0, 30, 16
+_LETTER, _LINE, _MARGIN = 6.7, 15.0, 12.0  # of 11 px monospace; of a line; around it all
 
 _STYLE = """\
 .jaxnn-graph text { font: 11px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: var(--ink); }
@@ -62,54 +61,32 @@ def svg(rows: list[Row], edges: list[Edge], output: str) -> str:
     )
 
 
-def _label(row: Row) -> str:
-    node = row.node
-    assert node is not None
-    op = row.operation
-    words = (row.formula if op.primitive is None else f"{node.name} = {row.formula}") if op else node.name
-    return words if len(words) <= _MOST_LETTERS else words[: _MOST_LETTERS - 1] + "…"
-
-
-def _figures(node: Node) -> tuple[str, str]:
-    """What stands above and below a box: numbers of scalars and small arrays; of others the shape, and the size."""
-    derivative = node.derivative
-    if np.size(node.value) <= 3:
-        return short(node.value), "" if derivative is None else short(derivative)
-    return type_of(node), "" if derivative is None else f"rms {rms(derivative):.3g}"
-
-
-def _has_bars(node: Node) -> bool:
-    array = to_numpy(node.value)
-    return array is not None and array.size > 3 and array.dtype.kind in "fiub"
-
-
 def _size(row: Row) -> Point:
     assert row.node is not None
-    letters = max(map(len, (_label(row), *_figures(row.node))))
-    bars = 2 * _BARS if _has_bars(row.node) else 0.0
-    return max(letters * _LETTER + 16, 56.0), 22 + 2 * _LINE + bars
+    letters = max(map(len, (label(row), *figures(row.node))))
+    for_bars = 2 * BARS_HEIGHT if has_bars(row.node) else 0.0
+    return max(letters * _LETTER + 16, 56.0), 22 + 2 * _LINE + for_bars
 
 
 def _box(row: Row, centre: Point, output: str) -> str:
     node, (x, y), (width, _) = row.node, centre, _size(row)
     assert node is not None
-    above, below = _figures(node)
-    title = [_label(row), f"{type_of(node)}: {short(node.value)}"]
+    above, below = figures(node)
+    title = [label(row), f"{type_of(node)}: {short(node.value)}"]
     title += [] if node.derivative is None else [f"d{output}/d: {short(node.derivative)}"]
-    # The name alone: a picture travels, and the folders it was drawn in are nobody else's.
-    title += [re.split(r"[\\/]", row.operation.source)[-1]] if row.operation and row.operation.source else []
+    title += [place(row.operation)] if row.operation and row.operation.source else []
     if row.operation and row.operation.inside:
         title.append("inside: " + ", ".join(op.name for op in row.operation.inside))
     parts = [
         f"<g><title>{escape(chr(10).join(title))}</title>",
         f'<rect class="box{" result" if row.operation else ""}" x="{x - width / 2:.1f}" y="{y - 11:.1f}" '
         f'width="{width:.1f}" height="22" rx="{5 if row.operation else 11}"/>',
-        _words(_label(row), x, y + 4, ""),
+        _words(label(row), x, y + 4, ""),
         _words(above, x, y - 15, "value"),
         _words(below, x, y + 23, "slope") if below else "",
     ]
-    if _has_bars(node):
-        parts.append(_bars(node.value, x, y - 11 - _LINE - _BARS, "value"))
+    if has_bars(node):
+        parts.append(_bars(node.value, x, y - 11 - _LINE - BARS_HEIGHT, "value"))
         parts.append(_bars(node.derivative, x, y + 11 + _LINE + 2, "slope") if node.derivative is not None else "")
     return "".join([*parts, "</g>"])
 
@@ -120,16 +97,9 @@ def _words(words: str, x: float, y: float, kind: str) -> str:
 
 
 def _bars(value: object, x: float, y: float, kind: str) -> str:
-    """A histogram of the finite elements of an array of any shape."""
-    array = to_numpy(value)
-    finite = np.asarray(array)[np.isfinite(array)].astype(np.float64)
-    if not finite.size or finite.max() - finite.min() > 1e300:
-        return ""
-    counts, _ = np.histogram(finite, _BINS)
-    high = counts / counts.max() * (_BARS - 3)
-    left = x - _BINS * 3 / 2
-    bars = [f"M{left + 3 * i:.1f} {y + _BARS - h:.1f}h2.4v{h:.1f}h-2.4z" for i, h in enumerate(high) if h > 0]
-    return f'<path class="{kind}" style="fill: var(--{kind}); stroke: none" d="{"".join(bars)}"/>'
+    """A histogram of an array of any shape, of which `x` is the middle."""
+    path = bars(value, x - BARS_WIDTH / 2, y)
+    return f'<path class="{kind}" style="fill: var(--{kind}); stroke: none" d="{path}"/>' if path else ""
 
 
 def _from_side_to_side(path: list[Point], nodes: dict[Node, Row], edge: Edge) -> list[Point]:

@@ -1,7 +1,6 @@
 """A graph as a table for a terminal, in the order of evaluation."""
 
-import re
-
+from jaxnn.graph.boxes import place
 from jaxnn.graph.formulas import short, type_of
 from jaxnn.graph.nodes import Node
 from jaxnn.graph.view import Edge, Row
@@ -32,7 +31,7 @@ def _cells(row: Row, into: dict[Node, list[Edge]]) -> tuple[str, ...]:
         assert op is not None
         return (f"{indent}[{op.name}]", *[""] * 6)
     local = [f"d{node.name}/d{e.source.name} = {short(e.local)}" for e in into.get(node, ()) if e.local is not None]
-    line = re.split(r"[\\/]", op.source)[-1] if op else ""
+    line = place(op) if op else ""
     words = (row.formula, type_of(node), short(node.value), short(node.derivative), "; ".join(local), line)
     return (indent + node.name, *map(_cut, words))
 

@@ -22,7 +22,7 @@ def trace(f: Callable[..., Any], *, depth: int = 0, cotangent: Any = None, limit
 
     Args:
       f: any function of JAX, of pytrees of arrays.
-      depth: how many levels of boxes the graph shows opened: functions under `jit` (`jax.nn.sigmoid` is one),
+      depth: how many levels of boxes the graph shows opened: functions under `jit` (`jax.nn.relu` is one),
         `scan`, `while` and `cond`, `jax.checkpoint`, and `custom_vjp` and `custom_jvp`, whose derivative is that of
         their rule. A function under `vmap` leaves no box: JAX rewrites what is in it for the batch.
       cotangent: the derivative to start from, in the structure and shapes of the output; by default 1, of a scalar.
@@ -53,18 +53,21 @@ def trace(f: Callable[..., Any], *, depth: int = 0, cotangent: Any = None, limit
     def traced(*args: Any) -> Graph:
         paths, leaves, tree = argument_paths(f, args), *jax.tree.flatten(args)
         values = [_array(leaf, path) for leaf, path in zip(leaves, paths, strict=True)]
-        arguments = tuple(
-            Node(value, "argument", printable("".join(path))) for value, path in zip(values, paths, strict=True)
-        )
-        if not any(node.inexact for node in arguments):
-            raise ValueError(_no_floats(arguments))
-        closed, shapes = _jaxpr(f, tree, values)
-        seeds = _seeds(jax.tree.structure(shapes), jax.tree.leaves(shapes), cotangent)
-        operations, results = evaluate(closed, list(arguments), limit)
-        outputs = tuple(results)
-        name_all(arguments, operations := _outermost(operations), outputs, _name_of(f))
-        _differentiate(arguments, operations, outputs, seeds)
-        return Graph(_name_of(f), arguments, operations, outputs, tuple(paths), depth)
+        names = [printable("".join(path)) for path in paths]
+
+        def at(values: list[jax.Array]) -> Graph:
+            arguments = tuple(Node(value, "argument", name) for value, name in zip(values, names, strict=True))
+            if not any(node.inexact for node in arguments):
+                raise ValueError(_no_floats(arguments))
+            closed, shapes = _jaxpr(f, tree, values)
+            seeds = _seeds(jax.tree.structure(shapes), jax.tree.leaves(shapes), cotangent)
+            operations, results = evaluate(closed, list(arguments), limit)
+            outputs = tuple(results)
+            name_all(arguments, operations := _outermost(operations), outputs, _name_of(f))
+            _differentiate(arguments, operations, outputs, seeds)
+            return Graph(_name_of(f), arguments, operations, outputs, tuple(paths), at, depth)
+
+        return at(values)
 
     return traced
 

@@ -1,0 +1,190 @@
+"use strict";
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const graph = document.querySelector(".graph");
+const wires = graph.querySelector(".wires");
+const variables = [...graph.querySelectorAll(".variable")];
+const SVG = "http://www.w3.org/2000/svg";
+
+let numbers = data.start; // of the graph at the sliders' place
+let taken = Infinity; // steps: forward by each variable seen, then backward by each
+let near = null; // the variable that is pointed at
+
+const idOf = (variable) => Number(variable.dataset.node);
+const isSeen = (element) => element.getClientRects().length > 0;
+const nameOf = (variable) => data.names[idOf(variable)];
+
+/** The variables seen, in the order of evaluation. A box's output is in the page twice, and seen once. */
+const seen = () => variables.filter(isSeen).sort((a, b) => idOf(a) - idOf(b));
+
+/** The edges seen: those into closed boxes, each with its two variables. */
+function edgesSeen() {
+  const at = new Map(seen().map((variable) => [idOf(variable), variable]));
+  return [...graph.querySelectorAll(".closed[data-op]")].filter(isSeen).flatMap((closed) => {
+    const op = Number(closed.dataset.op);
+    return data.edges[op]
+      .map(([source, target], i) => ({ source: at.get(source), target: at.get(target), local: numbers.edges[op][i] }))
+      .filter((edge) => edge.source && edge.target);
+  });
+}
+
+function show() {
+  const order = seen();
+  const last = 2 * order.length;
+  const at = Math.min(taken, last);
+  const now = at === 0 || at === last ? null : at <= order.length ? order[at - 1] : order[last - at];
+  order.forEach((variable, i) => {
+    variable.classList.toggle("hide-value", i >= at);
+    variable.classList.toggle("hide-slope", i < last - at);
+    variable.classList.toggle("now", variable === now);
+  });
+  for (const variable of variables) {
+    const [above, below, valueBars, slopeBars] = numbers.nodes[idOf(variable)];
+    variable.querySelector("b.value").textContent = above;
+    variable.querySelector("b.slope").textContent = below;
+    variable.querySelector("svg.value path")?.setAttribute("d", valueBars);
+    variable.querySelector("svg.slope path")?.setAttribute("d", slopeBars);
+  }
+  document.getElementById("step").textContent = caption(order, at, now);
+  draw();
+  tell();
+}
+
+/** What the step does, in words. */
+function caption(order, at, now) {
+  if (at === 0) return "before the first step";
+  if (now === null) return "forward and backward, all steps";
+  const [above, below] = numbers.nodes[idOf(now)];
+  const what = now.dataset.about.split("\n")[0];
+  if (at <= order.length) return `forward, ${at} of ${order.length}: ${what}${what.includes(" = ") ? ";" : ""} ${above}`;
+  return `backward, ${at - order.length} of ${order.length}: ${chainRule(now)}${below ? ` = ${below}` : ": none"}`;
+}
+
+/** The derivative by a variable as a sum over those that take it. */
+function chainRule(variable) {
+  const by = (target) => `d${data.output}/d${target}`;
+  const name = nameOf(variable);
+  const out = edgesSeen().filter((edge) => edge.source === variable);
+  if (!out.length) return by(name);
+  const names = out.map(({ target, local }) => {
+    const word = nameOf(target);
+    return local ? `${by(word)} · d${word}/d${name}` : `what ${word} hands back`;
+  });
+  const figures = out.map(({ target, local }) => `${numbers.nodes[idOf(target)][1]} · ${local}`);
+  const worked = out.every(({ local }) => local) ? ` = ${figures.join(" + ")}` : "";
+  return `${by(name)} = ${names.join(" + ")}${worked}`;
+}
+
+/** The edges as curves, through the columns between at the places kept for them. */
+function draw() {
+  wires.replaceChildren();
+  const origin = graph.getBoundingClientRect();
+  wires.setAttribute("width", origin.width);
+  wires.setAttribute("height", origin.height);
+  const sides = (element) => {
+    const box = element.getBoundingClientRect();
+    const y = box.top + box.height / 2 - origin.top;
+    return [[box.left - origin.left, y], [box.right - origin.left, y]];
+  };
+  const passages = [...graph.querySelectorAll("i")].filter(isSeen);
+  for (const { source, target, local } of edgesSeen()) {
+    const start = sides(source.querySelector(".label"))[1];
+    const [x, y] = sides(target.querySelector(".label"))[0];
+    const between = passages
+      .filter((passage) => passage.dataset.of.split(" ").includes(source.dataset.node))
+      .filter(({ parentElement: { parentElement: level } }) => level.contains(source) || level.contains(target))
+      .map(sides)
+      .filter(([left, right]) => left[0] >= start[0] && right[0] <= x)
+      .sort((a, b) => a[0][0] - b[0][0]);
+    const points = [start, ...between.flat(), [x - 6, y]];
+    const curve = points.slice(1).map(([bx, by], i) => {
+      const [ax, ay] = points[i];
+      const middle = (ax + bx) / 2;
+      return `C${middle} ${ay} ${middle} ${by} ${bx} ${by}`;
+    });
+    add("path", { d: `M${start}${curve.join("")}`, "data-source": idOf(source), "data-target": idOf(target) });
+    add("path", { d: `M${x - 6} ${y - 3}l6 3l-6 3z`, class: "head" });
+    if (local) {
+      const [[ax, ay], [bx, by]] = points.slice(-2);
+      add("text", { x: (ax + bx) / 2, y: (ay + by) / 2 - 3 }).textContent = local;
+    }
+  }
+}
+
+function add(kind, attributes) {
+  const element = document.createElementNS(SVG, kind);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return wires.appendChild(element);
+}
+
+/** About the variable that is pointed at, whose edges stand out. */
+function tell() {
+  if (near === null) return;
+  for (const path of wires.querySelectorAll("path[data-source]")) {
+    const ends = [path.dataset.source, path.dataset.target];
+    path.classList.toggle("near", ends.includes(near.dataset.node));
+  }
+  const [what, type, ...more] = near.dataset.about.split("\n");
+  const [, , , , value, slope] = numbers.nodes[idOf(near)];
+  const lines = [`${what}    ${type}`, `value: ${value}`, `d${data.output}/d${nameOf(near)}: ${slope || "none"}`];
+  document.getElementById("about").textContent = [...lines, ...more].join("\n");
+}
+
+for (const variable of variables) {
+  for (const event of ["pointerenter", "focus"]) {
+    variable.addEventListener(event, () => { near = variable; tell(); });
+  }
+}
+
+for (const button of graph.querySelectorAll(".fold, .unfold")) {
+  button.addEventListener("click", () => {
+    const box = button.closest(".box");
+    const isOpen = box.classList.toggle("open");
+    near = null;
+    show();
+    box.querySelector(isOpen ? ".fold" : ".unfold").focus({ preventScroll: true });
+  });
+}
+
+const step = (to) => { taken = Math.max(0, Math.min(to, 2 * seen().length)); show(); };
+const steps = () => Math.min(taken, 2 * seen().length);
+document.getElementById("first").addEventListener("click", () => step(0));
+document.getElementById("back").addEventListener("click", () => step(steps() - 1));
+document.getElementById("next").addEventListener("click", () => step(steps() + 1));
+document.getElementById("last").addEventListener("click", () => step(Infinity));
+document.addEventListener("keydown", (event) => {
+  if (event.target.matches("input") || event.altKey || event.ctrlKey || event.metaKey) return;
+  if (event.key === "ArrowLeft") step(steps() - 1);
+  else if (event.key === "ArrowRight") step(steps() + 1);
+  else return;
+  event.preventDefault();
+});
+
+const ranges = [...document.querySelectorAll(".slider input")];
+function label(range, slider) {
+  const value = slider.values[range.value];
+  const known = slider.numbers[range.value] !== null;
+  range.closest(".slider").querySelector("output").textContent =
+    Number(value.toPrecision(6)) + (known ? "" : ": here the function takes another way; the graph shown is that before");
+}
+ranges.forEach((range, i) => {
+  const slider = data.sliders[i];
+  label(range, slider);
+  range.addEventListener("input", () => {
+    ranges.forEach((other, j) => {
+      if (other !== range) { other.value = other.dataset.start; label(other, data.sliders[j]); }
+    });
+    label(range, slider);
+    numbers = slider.numbers[range.value] ?? numbers;
+    show();
+  });
+});
+
+/** Room for the longest figures at any place of the sliders, so that nothing moves. */
+const states = [data.start, ...data.sliders.flatMap((slider) => slider.numbers.filter(Boolean))];
+for (const variable of variables) {
+  const lengths = states.flatMap((state) => state.nodes[idOf(variable)].slice(0, 2).map((words) => words.length));
+  variable.style.minWidth = `${Math.max(...lengths)}ch`;
+}
+show();
+addEventListener("resize", () => { draw(); tell(); });

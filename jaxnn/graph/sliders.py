@@ -1,0 +1,75 @@
+"""The numbers of a graph at other values of its scalar arguments, one argument at a time."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxnn.graph.nodes import Node
+from jaxnn.graph.shown import Shown
+
+POINTS, MOST_OPERATIONS = 41, 5_000
+
+
+class Slider(NamedTuple):
+    """A scalar argument's values, and the graph there.
+
+    Attributes:
+      name: the argument's.
+      values: increasing, with the one that it has among them.
+      start: which of them it has.
+      numbers: what is shown at each; `None` where the function takes another way, or has no derivative.
+    """
+
+    name: str
+    values: list[float]
+    start: int
+    numbers: list[dict[str, Any] | None]
+
+
+def sliders(
+    arguments: tuple[Node, ...],
+    here: Shown,
+    at: Callable[[str, float], Shown],
+    vary: Mapping[str, Sequence[float]] | None = None,
+) -> list[Slider]:
+    """A slider for each argument that `vary` names, or, by default, for each that is a scalar of floating dtype.
+
+    `at` is what is shown where the argument of that name has that value, in the shape (). It is called for each
+    value, so that the numbers are those of a graph traced there, to the last digit.
+
+    Raises:
+      ValueError: `vary` names no such argument, or has a value that is not finite.
+    """
+    scalars = {node.name: node for node in arguments if node.shape == () and np.dtype(node.dtype).kind == "f"}
+    if vary is None:
+        room = MOST_OPERATIONS // max(len(scalars) * len(here.operations), 1)
+        points = min(POINTS, room - (room + 1) % 2)
+        vary = {name: _around(float(node.value), points) for name, node in scalars.items()} if points >= 3 else {}
+    if unknown := [name for name in vary if name not in scalars]:
+        known = ", ".join(scalars) or "none"
+        raise ValueError(f"{unknown[0]!r} cannot vary: expected an argument that is a floating scalar ({known})")
+    return [_slider(scalars[name], values, here, at) for name, values in vary.items()]
+
+
+def _around(value: float, points: int) -> Sequence[float]:
+    span = abs(value) or 1.0
+    return np.linspace(value - span, value + span, points).tolist() if np.isfinite(value) else []
+
+
+def _slider(node: Node, values: Sequence[float], here: Shown, at: Callable[[str, float], Shown]) -> Slider:
+    given = float(node.value)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{node.name} can vary over finite values only, got {values}")
+    increasing = sorted({given, *map(float, values)})
+
+    def numbers(value):
+        if value == given:
+            return here.numbers()
+        try:
+            there = at(node.name, value)
+        except ValueError:
+            return None
+        return there.numbers() if there.same_as(here) else None
+
+    return Slider(node.name, increasing, increasing.index(given), [numbers(value) for value in increasing])

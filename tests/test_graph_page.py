@@ -1,0 +1,401 @@
+"""The graph as a page, in a headless Chromium: what is seen, pointed at, opened, stepped through and moved."""
+
+import functools
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from registry import normal
+
+import jaxnn as nn
+from jaxnn import graph
+from jaxnn.graph.formulas import number
+from jaxnn.graph.shown import shown
+from jaxnn.graph.sliders import sliders
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def J(a, b, c):
+    u = graph.name(b * c, "u")
+    v = graph.name(a + u, "v")
+    return 3 * v
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed")
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=CHROMIUM)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """Opens the page of a graph, or HTML; at the end, nothing was logged, and nothing but the file was asked for."""
+    context = browser.new_context(viewport={"width": 1400, "height": 800})
+    said, asked = [], []
+
+    def visit(g, **options):
+        file = tmp_path / f"{len(asked)}.html"
+        file.write_text(g.html(**options), encoding="utf-8")
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: said.append(dialog.message))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(file.as_uri())
+        assert asked.count(file.as_uri()) == 1
+        return page
+
+    yield visit
+    assert said == []
+    assert all(url.startswith("file:") and url.endswith(".html") for url in asked)
+    assert len(asked) == len(context.pages)
+    context.close()
+
+
+SEEN = """() => [...document.querySelectorAll(".variable")].filter(v => v.getClientRects().length).map(v => {
+  const box = v.getBoundingClientRect();
+  const shown = (e) => getComputedStyle(e).visibility === "visible" ? e.textContent : null;
+  return {id: +v.dataset.node, label: v.querySelector(".label").textContent.replace("▸", ""),
+    value: shown(v.querySelector("b.value")), slope: shown(v.querySelector("b.slope")),
+    now: v.classList.contains("now"), box: [box.left, box.top, box.right, box.bottom]};
+}).sort((p, q) => p.id - q.id)"""
+
+
+def seen(page):
+    return page.evaluate(SEEN)
+
+
+def edges_seen(page):
+    """The edges drawn, by the names of their ends."""
+    names = page.evaluate("data.names")
+    pairs = page.evaluate(
+        """[...document.querySelectorAll("path[data-source]")].map(p => [+p.dataset.source, +p.dataset.target])"""
+    )
+    return sorted((names[a], names[b]) for a, b in pairs)
+
+
+def edges_of(g):
+    return sorted((edge.source.name, edge.target.name) for edge in g.edges)
+
+
+def test_what_is_seen_is_the_graph(opened):
+    g = graph.trace(J)(5.0, 3.0, 2.0)
+    page = opened(g)
+    found = [(v["label"], v["value"], v["slope"]) for v in seen(page)]
+    labels = ["a", "b", "c", "u = b * c", "v = a + u", "J = 3 * v"]
+    assert found == list(zip(labels, ["5", "3", "2", "6", "11", "33"], ["3", "6", "9", "3", "3", "1"], strict=True))
+    assert edges_seen(page) == edges_of(g)
+    assert sorted(page.locator("svg.wires text").all_text_contents()) == ["1", "1", "2", "3", "3"]
+
+
+def test_steps_forward_and_backward(opened):
+    """The notes' table: values from left to right, derivatives from right to left, by the chain rule."""
+    page = opened(graph.trace(J)(5.0, 3.0, 2.0))
+    words = page.locator("#step")
+    assert words.text_content() == "forward and backward, all steps"
+    page.click("#first")
+    assert words.text_content() == "before the first step"
+    assert {(v["value"], v["slope"]) for v in seen(page)} == {(None, None)}
+    captions = []
+    for i in range(1, 12):
+        page.click("#next") if i % 2 else page.keyboard.press("ArrowRight")
+        captions.append(words.text_content())
+        now = seen(page)
+        assert [v["value"] is not None for v in now] == [k < i for k in range(6)]
+        assert [v["slope"] is not None for v in now] == [k >= 12 - i for k in range(6)]
+        assert [v["now"] for v in now].index(True) == (i - 1 if i <= 6 else 12 - i)
+    assert captions == [
+        "forward, 1 of 6: a 5",
+        "forward, 2 of 6: b 3",
+        "forward, 3 of 6: c 2",
+        "forward, 4 of 6: u = b * c; 6",
+        "forward, 5 of 6: v = a + u; 11",
+        "forward, 6 of 6: J = 3 * v; 33",
+        "backward, 1 of 6: dJ/dJ = 1",
+        "backward, 2 of 6: dJ/dv = dJ/dJ · dJ/dv = 1 · 3 = 3",
+        "backward, 3 of 6: dJ/du = dJ/dv · dv/du = 3 · 1 = 3",
+        "backward, 4 of 6: dJ/dc = dJ/du · du/dc = 3 · 3 = 9",
+        "backward, 5 of 6: dJ/db = dJ/du · du/db = 3 · 2 = 6",
+    ]
+    page.keyboard.press("ArrowLeft")
+    assert words.text_content() == captions[-2]
+    page.click("#back")
+    assert words.text_content() == captions[-3]
+    page.click("#last")
+    assert None not in {v["slope"] for v in seen(page)}
+
+
+def test_sliders_show_the_graph_at_their_values(opened):
+    """Against the notes' formula, and, to the last digit, against a graph traced there; the others are as given."""
+    given = {"a": 5.0, "b": 3.0, "c": 2.0}
+    page = opened(graph.trace(J)(*given.values()))
+    for i, name in enumerate(given):
+        slider = page.locator(".slider input").nth(i)
+        slider.press("End")
+        for value in np.linspace(2 * given[name], 0, 41)[:3].tolist():
+            assert float(page.locator(".slider output").nth(i).text_content()) == pytest.approx(value)
+            at = given | {name: value}
+            there = graph.trace(J)(*at.values()).nodes
+            found = [(v["value"], v["slope"]) for v in seen(page)]
+            assert found == [(number(node.value), number(node.derivative)) for node in there]
+            a, b, c = at.values()
+            values = [float(value) for value, _ in found]
+            np.testing.assert_allclose(values, [a, b, c, b * c, a + b * c, 3 * (a + b * c)], rtol=1e-5)
+            np.testing.assert_allclose([float(slope) for _, slope in found], [3, 3 * c, 3 * b, 3, 3, 1], rtol=1e-5)
+            slider.press("ArrowLeft")
+    assert page.locator(".slider output").all_text_contents()[:2] == ["5", "3"]
+
+
+def test_values_to_slide_over_are_the_callers(opened):
+    page = opened(graph.trace(J)(5.0, 3.0, 2.0), vary={"b": [10.0, -1.0]})
+    slider = page.locator(".slider input")
+    slider.press("Home")
+    assert seen(page)[1]["value"] == "-1"
+    slider.press("ArrowRight")
+    assert seen(page)[1]["value"] == "3"
+    slider.press("End")
+    assert seen(page)[1]["value"] == "10"
+
+
+def test_nothing_moves_when_figures_grow(opened):
+    page = opened(graph.trace(J)(5.0, 3.0, 2.0), vary={"b": [3.0, 123456.0]})
+    before = [v["box"] for v in seen(page)]
+    page.locator(".slider input").press("End")
+    assert seen(page)[5]["value"] == "740751"
+    assert [v["box"] for v in seen(page)] == before
+
+
+def test_where_another_way_is_taken_the_page_says_so(opened):
+    g = graph.trace(lambda x: lax.cond(x > 0, jnp.sin, lambda x: x * x * 2, x), depth=1)(1.0)
+    page = opened(g, vary={"x": [-1.0]})
+    before = seen(page)
+    page.locator(".slider input").press("Home")
+    assert "-1: here the function takes another way" in page.locator(".slider output").text_content()
+    assert seen(page) == before
+
+
+def nested(x, w):
+    """Boxes in boxes: a loop of steps, jitted functions in each, and a rule."""
+    total, _ = lax.scan(lambda carry, t: (jax.nn.softplus(carry * t), None), w, x)
+    return jax.nn.relu(total) + jnp.sum(jax.nn.silu(x)) * w
+
+
+def check_drawing(page):
+    """No two boxes overlap, and edges run to the right from the right side of one to the left side of another."""
+    now = seen(page)
+    for i, one in enumerate(now):
+        left, top, right, bottom = one["box"]
+        for other in now[:i]:
+            left2, top2, right2, bottom2 = other["box"]
+            assert right <= left2 or right2 <= left or bottom <= top2 or bottom2 <= top, (one, other)
+    origin = page.evaluate("(({left}) => left)(graph.getBoundingClientRect())")
+    labels = page.evaluate(
+        """Object.fromEntries(seen().map(v => [idOf(v), v.querySelector(".label").getBoundingClientRect()]))"""
+    )
+    lines = page.evaluate(
+        """[...document.querySelectorAll("path[data-source]")].map(p => [p.dataset.source, p.dataset.target,
+             ...[0, p.getTotalLength()].map(at => p.getPointAtLength(at).x)])"""
+    )
+    for source, target, start, end in lines:
+        assert start == pytest.approx(labels[source]["right"] - origin, abs=0.1)
+        assert end == pytest.approx(labels[target]["left"] - origin - 6, abs=0.1)
+        assert start < end
+
+
+def test_boxes_open_and_close(opened):
+    """At every depth the same variables and edges as the graph opened so deep, to the last box and back."""
+    g = graph.trace(nested)(normal((3,)), 0.5)
+    page = opened(g)
+    depths = []
+    for depth in range(6):
+        there = g.opened(depth)
+        assert [page.evaluate("data.names")[v["id"]] for v in seen(page)] == [node.name for node in there.nodes]
+        assert edges_seen(page) == edges_of(there)
+        check_drawing(page)
+        depths.append(len(there.nodes))
+        for button in page.locator(".unfold:visible").all()[::-1]:
+            button.click()
+    assert depths == sorted(depths)
+    assert depths[0] + 10 < depths[-2] == depths[-1]
+    assert page.locator(".unfold:visible").count() == 0
+    page.locator(".fold:visible").first.click()
+    assert len(seen(page)) < depths[-1]
+    check_drawing(page)
+
+
+def test_boxes_are_open_as_deep_as_the_graph_is(opened):
+    g = graph.trace(nested, depth=2)(normal((3,)), 0.5)
+    page = opened(g)
+    assert [page.evaluate("data.names")[v["id"]] for v in seen(page)] == [node.name for node in g.nodes]
+    frame, inside = page.evaluate(
+        """(() => { const frame = document.querySelector(".box.open > .opened");
+             const of = e => (({left, top, right, bottom}) => [left, top, right, bottom])(e.getBoundingClientRect());
+             return [of(frame), seen().filter(v => frame.contains(v)).map(of)]; })()"""
+    )
+    assert len(inside) > 1
+    for left, top, right, bottom in inside:
+        assert frame[0] < left < right < frame[2]
+        assert frame[1] < top < bottom < frame[3]
+
+
+def test_a_variable_that_is_pointed_at_tells_all(opened):
+    page = opened(graph.trace(J)(5.0, 3.0, 0.1), vary={})
+    page.locator(".variable", has_text="u = b * c").hover()
+    what, value, slope, line = page.locator("#about").text_content().splitlines()
+    assert what.split() == ["u", "=", "b", "*", "c", "f32"]
+    assert value == "value: 0.3"
+    assert slope == "dJ/du: 3.0"
+    assert line == f'test_graph_page.py:{J.__code__.co_firstlineno + 1}: u = graph.name(b * c, "u")'
+    lit = page.evaluate("[...document.querySelectorAll('path.near')].map(p => [p.dataset.source, p.dataset.target])")
+    assert lit == [["1", "3"], ["2", "3"], ["3", "4"]]
+    page.keyboard.press("Tab")  # by the keyboard too
+    page.locator(".variable", has_text="J = 3").focus()
+    assert page.locator("#about").text_content().startswith("J = 3 * v")
+
+
+def test_arrays_are_told_in_numbers(opened):
+    x = np.array([[1.0, -2.0], [0.5, np.inf]], np.float32)
+    page = opened(graph.trace(lambda x: jnp.sum(jnp.tile(x, (4, 4)) * 2))(x))
+    page.locator(".variable").first.hover()
+    assert "[[ 1. , -2. ],\n [ 0.5,  inf]]" in page.locator("#about").text_content()
+    page.locator(".variable", has_text="* 2").hover()
+    assert "value: -4 .. 2, mean -0.333, 16 of 64 not finite" in page.locator("#about").text_content()
+
+
+def test_layers_are_boxes_of_a_network(opened):
+    model = nn.mlp((5, 4, 4, 4, 4, 4, 1), "sigmoid")
+    cost = nn.objective(model.network, model.loss, nn.l2(0.1)).value
+    g = graph.trace(cost)(model.init(jax.random.key(0)), nn.Batch(normal((6, 5)), np.arange(6) % 2), None)
+    page = opened(g)
+    there = g.by_layer()
+    assert len(seen(page)) == len(there.nodes) < 40
+    assert edges_seen(page) == edges_of(there)
+    check_drawing(page)
+    page.locator(".unfold:visible").nth(2).click()
+    assert len(seen(page)) > len(there.nodes)
+    check_drawing(page)
+
+
+def test_what_is_not_html_stays_text(opened):
+    """Names and lines of code are the caller's, and may hold anything."""
+    hostile = "</script><img src=x onerror=alert(1)>&\"'`${1}"
+
+    def f(params):
+        u = graph.name(params[hostile] * 2.0, "<b>u</b>")  # </script><script>alert(2)</script>
+        return u * u
+
+    page = opened(graph.trace(f)({hostile: 1.0}))
+    assert page.locator("img").count() == 0
+    assert seen(page)[0]["label"].startswith("params.</script><img")
+    assert seen(page)[1]["label"].startswith("<b>u</b> = ")
+    page.locator(".variable").nth(1).hover()
+    assert "alert(2)" in page.locator("#about").text_content()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_are_legible_on_white_and_on_dark(browser, tmp_path, scheme):
+    """A contrast of 4.5 to 1 at least, as WCAG 2.1 asks of text."""
+    file = tmp_path / "page.html"
+    file.write_text(graph.trace(J)(5.0, 3.0, 2.0).html(vary={}), encoding="utf-8")
+    page = browser.new_page(color_scheme=scheme)
+    page.goto(file.as_uri())
+
+    def color(place, which):
+        words = page.locator(place).first.evaluate(f"e => getComputedStyle(e).{which}")
+        return np.array([float(part) for part in words[words.index("(") + 1 : -1].split(",")[:3]]) / 255
+
+    def luminance(rgb):
+        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    behind = luminance(color("body", "backgroundColor"))
+    assert (behind > 0.5) == (scheme == "light")
+    pairs = [(place, behind) for place in ("b.value", "b.slope", "#step")]
+    for place, back in [*pairs, (".label", luminance(color(".label", "backgroundColor")))]:
+        low, high = sorted([luminance(color(place, "color")), back])
+        assert (high + 0.05) / (low + 0.05) >= 4.5, place
+    page.close()
+
+
+def test_at_is_the_graph_of_other_arguments():
+    g = graph.trace(lambda p, x: p[0]["w"] * x + p[1])([{"w": 2.0}, 1.0], 3.0)
+    there = g.at(**{"p[0].w": 5.0, "x": 4.0})
+    assert there["output"].value == 21.0
+    assert there["p[0].w"].derivative == 4.0
+    assert g["output"].value == 7.0
+    assert g.at(x=7).arguments[2].dtype == g.arguments[2].dtype
+
+
+def test_at_keeps_what_is_weakly_typed():
+    """A number of Python takes the dtype of the array it meets, and so it does at other values."""
+    g = graph.trace(lambda a, x: jnp.sum(a * x))(2.0, normal((3,)).astype(jnp.bfloat16))
+    there = g.at(a=3.0)
+    assert [node.dtype for node in there.nodes] == [node.dtype for node in g.nodes]
+    assert there["x"].derivative.dtype == jnp.bfloat16
+
+
+def test_at_keeps_depth_and_layers():
+    f = lambda params, x: jnp.sum(jax.nn.softplus(params[0] * x) * params[1])  # noqa: E731
+    g = graph.trace(f, depth=1)([1.0, 2.0], normal((3,)))
+    assert g.at(**{"params[0]": 3.0}).depth == 1
+    model = nn.mlp((2, 3, 1))
+    cost = nn.objective(model.network, model.loss).value
+    args = model.init(jax.random.key(0)), nn.Batch(normal((4, 2)), np.arange(4) % 2), None
+    layered = graph.trace(cost)(*args).by_layer()
+    same = layered.at(**{"batch.x": normal((4, 2)) * 2})
+    assert [op.name for op in same.operations] == [op.name for op in layered.operations]
+
+
+def many(x):
+    for _ in range(1001):
+        x = x * 1.01
+    return x
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda g: g.at(d=1.0), "no argument is called 'd'"),
+        (lambda g: g.at(u=1.0), "no argument is called 'u'"),
+        (lambda g: g.at(a=[1.0, 2.0]), r"a has the shape \(\), got \(2,\)"),
+        (lambda g: g.html(vary={"u": [1.0]}), r"'u' cannot vary: .* \(a, b, c\)"),
+        (lambda g: g.html(vary={"a": [1.0, np.nan]}), "a can vary over finite values only"),
+        (lambda g: graph.trace(jnp.sum)(normal((3,))).html(vary={"a": [1.0]}), r"scalar \(none\)"),
+        (lambda g: graph.trace(many)(1.0).html(), "1002 variables are too many for a page"),
+    ],
+)
+def test_bad_questions(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(graph.trace(J)(5.0, 3.0, 2.0))
+
+
+def chain(x, length):
+    for _ in range(length):
+        x = jnp.sin(x)
+    return x
+
+
+@pytest.mark.parametrize(("length", "most"), [(50, 40), (1000 // 2, 8), (999, 4)])
+def test_a_table_is_no_larger_than_can_be_waited_for(length, most):
+    """5 000 operations, and an odd number of places, so that what was given is in the middle."""
+    there = graph.trace(functools.partial(chain, length=length))(0.5)
+    here = shown(there.arguments, there.operations)
+    found = sliders(there.arguments, here, lambda name, value: here)
+    assert [(slider.start, len(slider.values) - 1) for slider in found] == [(most // 2, most)]
+
+
+def test_boxes_stay_closed_where_there_is_no_room():
+    inner = jax.jit(functools.partial(chain, length=300))
+    there = graph.trace(lambda x: jax.jit(lambda x: inner(inner(inner(inner(x)))))(x) + x)(0.5)
+    assert shown(there.arguments, there.operations).depth == 1
+    assert there.html(vary={}).count('class="unfold"') == 1
