@@ -30,23 +30,27 @@ class Options:
     """Each layer of a function with named scopes as one box."""
     svg: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Where to draw it; a file that is there stays as it is, and that is an error."""
+    html: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Where to write it as an interactive page, under the same condition."""
 
 
 def graph(options: Options) -> str:
-    """The table; the picture, where one is asked for, is written to its file.
+    """The table; the picture and the page, where they are asked for, are written to their files.
 
     Raises:
-      ValueError, OSError: what is wrong with the question, or with the picture's place.
+      ValueError, OSError: what is wrong with the question, or with a file's place.
     """
     from experiments.graph import asking  # brings JAX, which --help does without
 
-    if options.svg is not None and options.svg.exists():
-        raise ValueError(f"{options.svg} is there already: name a file that is not")
+    for file in (options.svg, options.html):
+        if file is not None and file.exists():
+            raise ValueError(f"{file} is there already: name a file that is not")
     found = asking.traced(options)
     found = found.by_layer() if options.by_layer else found
-    if options.svg is not None:
-        picture = found.svg()
-        with options.svg.open("x", encoding="utf-8") as file:
-            file.write(picture)
+    for file, written in ((options.svg, found.svg), (options.html, found.html)):
+        if file is not None:
+            words = written()
+            with file.open("x", encoding="utf-8") as opened:
+                opened.write(words)
     first = found.first_nonfinite()
     return found.text() + (f"\nnot finite: {first}" if first else "")

@@ -28,6 +28,18 @@ def test_the_picture_in_the_repository_is_what_the_command_draws(tmp_path, capsy
     assert "is there already" in capsys.readouterr().err
 
 
+def test_the_page_is_written_beside_the_picture(tmp_path, capsys):
+    picture, page = tmp_path / "notes.svg", tmp_path / "notes.html"
+    assert cli.main(["graph", *NOTES, "--svg", str(picture), "--html", str(page)]) == 0
+    words = page.read_text(encoding="utf-8")
+    assert words.startswith("<!DOCTYPE html>")
+    assert words.count('type="range"') == 3
+    assert "expression.py" not in words  # a line of this program, not of the caller's
+    assert picture.exists()
+    assert cli.main(["graph", *NOTES, "--html", str(page)]) == 2
+    assert "is there already" in capsys.readouterr().err
+
+
 TWO_LAYERS = ["experiments.graph.two_layers:loss", "--shapes", "4,2", "4", "1,4", "1", "10,2", "int2:10,1"]
 
 
@@ -101,6 +113,7 @@ def test_what_is_not_finite_is_said(capsys):
         (["a", "a=1", "--depth", "-1"], "--depth"),
         (["a", "a=1", "--by-layer"], "no layers"),
         (["a", "a=1", "--svg", "no/such/folder.svg"], "No such file"),
+        (["a", "a=1", "--html", "no/such/folder.html"], "No such file"),
         (["jax.nn:softmax", "--shapes", "4,3"], "must be a scalar, got (4, 3)"),
         (["jax.numpy:sum", "--shapes", "int3:4"], "no argument has a derivative"),
         (["jax.numpy:sum"], "a shape for each argument"),
