@@ -499,11 +499,11 @@ def test_dot():
     assert opened.count("{") == opened.count("}") == 5
 
 
-def drawn(g):
+def drawn(g, kind="box"):
     """The boxes and the texts of a picture, which must be well-formed XML."""
     root = ElementTree.fromstring(g.svg())
     space = "{http://www.w3.org/2000/svg}"
-    boxes = [r for r in root.iter(f"{space}rect") if "box" in r.get("class", "")]
+    boxes = [r for r in root.iter(f"{space}rect") if kind in r.get("class", "").split()]
     spots = [tuple(float(r.get(name)) for name in ("x", "y", "width", "height")) for r in boxes]
     return spots, ["".join(t.itertext()) for t in root.iter(f"{space}text")]
 
@@ -518,12 +518,42 @@ def test_svg_of_the_notes_graph():
     assert u + spots[3][2] / 2 == pytest.approx(a + spots[0][2] / 2, abs=0.2)
 
 
+def apart(one, other):
+    (x, y, width, height), (x2, y2, width2, height2) = one, other
+    return x + width <= x2 or x2 + width2 <= x or y + height <= y2 or y2 + height2 <= y
+
+
+def within(one, other):
+    (x, y, width, height), (x2, y2, width2, height2) = one, other
+    return x2 < x and x + width < x2 + width2 and y2 < y and y + height < y2 + height2
+
+
 @pytest.mark.parametrize("name", ["softmax", "solve", "median"])
 def test_no_boxes_overlap(name):
     spots, _ = drawn(graph.trace(FUNCTIONS[name])(normal((3, 3))))
-    for i, (x, y, width, height) in enumerate(spots):
-        for x2, y2, width2, height2 in spots[:i]:
-            assert x + width <= x2 or x2 + width2 <= x or y + height <= y2 or y2 + height2 <= y
+    for i, spot in enumerate(spots):
+        assert all(apart(spot, other) for other in spots[:i])
+
+
+def nested(x, w):
+    """Boxes in boxes: a loop of steps, jitted functions in each and beside it."""
+    total, _ = lax.scan(lambda carry, t: (jax.nn.softplus(carry * t), None), w, x)
+    return jax.nn.relu(total) + jnp.sum(jax.nn.silu(x)) * w
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2, 4])
+def test_opened_boxes_are_frames_around_what_is_in_them(depth):
+    """Each variable is in as many frames as boxes that it is in; whatever is not in a frame is apart from it."""
+    g = graph.trace(nested, depth=depth)(normal((3,)), 0.5)
+    rows = g._rows()
+    spots, frames = drawn(g)[0], drawn(g, "frame")[0]
+    assert len(frames) == sum(row.node is None for row in rows)
+    assert (depth > 0) == bool(frames)
+    for spot, row in zip(spots, [row for row in rows if row.node is not None], strict=True):
+        assert sum(within(spot, frame) for frame in frames) == len(row.boxes)
+        assert all(within(spot, frame) or apart(spot, frame) for frame in frames)
+    for i, frame in enumerate(frames):
+        assert all(apart(frame, other) or within(frame, other) or within(other, frame) for other in frames[:i])
 
 
 MODEL = nn.mlp((5, 4, 4, 4, 4, 4, 1), "sigmoid")

@@ -12,7 +12,7 @@ import numpy as np
 from jaxnn.graph import diagnosis, view
 from jaxnn.graph.dot import dot
 from jaxnn.graph.layers import LayerOfGraph, boxed, find_layers
-from jaxnn.graph.nodes import Node, Operation
+from jaxnn.graph.nodes import Node, Operation, flat
 from jaxnn.graph.page import page
 from jaxnn.graph.shown import Shown, shown
 from jaxnn.graph.sliders import sliders
@@ -133,7 +133,7 @@ class Graph:
           ValueError: there are too many variables to be seen.
         """
         drawn = self._fitting()
-        return svg(drawn._rows(), drawn.edges, self._output)
+        return svg(drawn.arguments, drawn.operations, drawn.depth, drawn.edges, self._output)
 
     def html(self, vary: Mapping[str, Sequence[float]] | None = None) -> str:
         """The graph as a page that answers: one HTML file, which needs no network.
@@ -152,7 +152,8 @@ class Graph:
         """
         drawn = self._fitting()
         here = drawn._shown()
-        found = sliders(drawn.arguments, here, lambda name, value: drawn.at(**{name: value})._shown(), vary)
+        cost = len(flat(drawn.operations))
+        found = sliders(drawn.arguments, here, lambda name, value: drawn.at(**{name: value})._shown(), cost, vary)
         return page(drawn.arguments, drawn.operations, drawn.depth, self._output, here, found)
 
     def to_networkx(self) -> Any:

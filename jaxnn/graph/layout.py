@@ -1,4 +1,4 @@
-"""A layered layout from left to right: which column a box is in, in what order, and where.
+"""A layered layout from left to right: which column a box is in, in what order, and how high.
 
 Source: Sugiyama, Tagawa & Toda, Methods for visual understanding of hierarchical system structures, 1981.
 """
@@ -6,24 +6,8 @@ Source: Sugiyama, Tagawa & Toda, Methods for visual understanding of hierarchica
 from collections.abc import Callable, Collection, Hashable
 from typing import NamedTuple
 
-Point = tuple[float, float]
 Key = Hashable
 _SWEEPS = 8
-
-
-class Layout(NamedTuple):
-    """Where things are.
-
-    Attributes:
-      centres: of the boxes.
-      paths: for each edge, the points that it runs through, from the source's centre to the target's.
-      width, height: of it all.
-    """
-
-    centres: dict[Key, Point]
-    paths: list[list[Point]]
-    width: float
-    height: float
 
 
 class Way(NamedTuple):
@@ -38,48 +22,19 @@ class Way(NamedTuple):
     column: int
 
 
-def layout(
-    boxes: list[Key],
-    edges: list[tuple[Key, Key]],
-    size: Callable[[Key], tuple[float, float]],
-    gap: tuple[float, float] = (46.0, 14.0),
-) -> Layout:
-    """Boxes of width and height `size(box)`, every edge going to the right; `edges` must have no cycle.
-
-    A source is put right before what takes it first. Edges over several columns pass through places of their own in
-    those between. The order in a column is that of the mean of its neighbours' places, improved in sweeps to and fro.
-    """
-
-    def extent(key):
-        return (0.0, 8.0) if isinstance(key, Way) else size(key)
-
-    ranks, y, chains = arrange(boxes, edges, lambda key: extent(key)[1] + gap[1])
-    heights = {key: extent(key)[1] + gap[1] for key in y}
-    x, half, left = {}, {}, 0.0
-    for rank in ranks:
-        wide = max((extent(key)[0] for key in rank), default=0.0)
-        x.update((key, left + wide / 2) for key in rank)
-        half.update((key, wide / 2 if isinstance(key, Way) else 0.0) for key in rank)
-        left += wide + gap[0]
-    top = min((y[key] - heights[key] / 2 for key in y), default=0.0)
-    centres = {key: (x[key], y[key] - top) for key in y}
-    height = max((centres[key][1] + heights[key] / 2 for key in y), default=0.0)
-    # Straight through the columns between, so that edges bend only in the gaps.
-    sides = {key: [(cx - half[key], cy), (cx + half[key], cy)] for key, (cx, cy) in centres.items()}
-    paths = [[point for key in chain for point in dict.fromkeys(sides[key])] for chain in chains]
-    return Layout({box: centres[box] for box in boxes}, paths, max(left - gap[0], 0.0), height)
-
-
 def arrange(
     boxes: list[Key],
     edges: list[tuple[Key, Key]],
     height: Callable[[Key], float],
     first: Collection[Key] = (),
     last: Collection[Key] = (),
-) -> tuple[list[list[Key]], dict[Key, float], list[list[Key]]]:
-    """The columns, each in order and with the ways through it; the middle of each; and the chain of each edge.
+) -> tuple[list[list[Key]], dict[Key, float]]:
+    """The columns, each from the top down with the ways through it; and how high the middle of each is.
 
-    The boxes in `first` are put into the first column, those in `last` into the last one.
+    Every edge goes to the right; `edges` must have no cycle. A source is put right before what takes it first, the
+    boxes in `first` into the first column, those in `last` into the last one. Edges over several columns have a way
+    through those between. The order in a column is that of the mean of its neighbours' places, improved in sweeps to
+    and fro; none is over another.
     """
     columns = _columns(boxes, edges)
     columns |= dict.fromkeys(first, 0)
@@ -89,8 +44,7 @@ def arrange(
     for key, column in (columns | ways).items():
         ranks[column].append(key)
     links = [pair for chain in chains for pair in zip(chain, chain[1:], strict=False)]
-    y = _places(ranks, links, {key: height(key) for rank in ranks for key in rank})
-    return ranks, y, chains
+    return ranks, _places(ranks, links, {key: height(key) for rank in ranks for key in rank})
 
 
 def _columns(boxes: list[Key], edges: list[tuple[Key, Key]]) -> dict[Key, int]:

@@ -1,6 +1,6 @@
 """A graph as boxes in boxes: at each level, what stands in which column, and where edges pass through."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Union
 
 from jaxnn.graph.layout import Key, Way, arrange
@@ -29,51 +29,65 @@ class Passage(NamedTuple):
 
 
 class Level(NamedTuple):
-    """What a box holds, or the whole graph: its columns from left to right, each from the top down."""
+    """What a box holds, or the whole graph.
+
+    Attributes:
+      columns: from left to right, each from the top down.
+      middles: how far below the top the middle of each is.
+      height: of it all.
+    """
 
     columns: list[list[Item | Passage]]
+    middles: list[list[float]]
+    height: float
 
 
 def level(
     sources: Iterable[Node],
     operations: tuple[Operation, ...],
     depth: int,
+    height: Callable[[Item | Passage], float],
     entering: Iterable[Node] = (),
     leaving: Iterable[Node] = (),
 ) -> Level:
     """The columns of some operations on nodes of any shapes, boxes to be opened `depth` levels deep.
 
     `sources` stand among them; `entering` come from the left, from outside of the box, and `leaving` go out to the
-    right.
+    right. `height` is how much room something takes, with what is between it and the next.
     """
-    items: dict[Key, Item] = {node: Item((Row(node, None),), None, None) for node in sources}
-    home: dict[Node, Key] = {node: node for node in items} | {node: Passage((node,)) for node in entering}
-    doors = [key for key in home.values() if isinstance(key, Passage)]
+    pieces: dict[Key, Item | Passage] = {node: Item((Row(node, None),), None, None) for node in sources}
+    home: dict[Node, Key] = {node: node for node in sources}
     edges: list[tuple[Key, Key]] = []
+    doors = [Passage((node,)) for node in entering]
+    for door in doors:
+        pieces[door] = door
+        home[door.nodes[0]] = door
     for op in operations:
         for node in op.inputs:
             if node.kind == "constant" and node not in home:
-                items[node] = Item((Row(node, None),), None, None)
+                pieces[node] = Item((Row(node, None),), None, None)
                 home[node] = node
         made = tuple(node for node in dict.fromkeys(op.outputs) if node not in home and node.kind != "literal")
         taken = [node for node in dict.fromkeys(op.inputs) if node in home]
-        inside = level((), op.inside, depth - 1, taken, made) if op.inside and depth > 0 else None
-        items[op] = Item(tuple(Row(node, op) for node in made), op, inside)
+        inside = level((), op.inside, depth - 1, height, taken, made) if op.inside and depth > 0 else None
+        pieces[op] = Item(tuple(Row(node, op) for node in made), op, inside)
         edges += [(home[node], op) for node in taken]
         home |= dict.fromkeys(made, op)
-    out = {Passage((node,)): home[node] for node in leaving if node in home}
-    edges += [(source, door) for door, source in out.items()]
-    boxes = list(dict.fromkeys([*doors, *items, *out]))
-    ranks, _, _ = arrange(boxes, edges, lambda key: _height(items.get(key)), doors, out)
+    out = [Passage((node,)) for node in leaving if node in home]
+    pieces |= {door: door for door in out}
+    edges += [(home[door.nodes[0]], door) for door in out]
 
-    def shown(key: Key) -> Item | Passage:
-        source = key.source if isinstance(key, Way) else key
-        if isinstance(source, Passage):
-            return source
-        return Passage(tuple(row.node for row in items[source].rows)) if isinstance(key, Way) else items[key]
+    def piece(key: Key) -> Item | Passage:
+        if not isinstance(key, Way):
+            return pieces[key]
+        source = pieces[key.source]
+        return source if isinstance(source, Passage) else Passage(tuple(row.node for row in source.rows))
 
-    return Level([[shown(key) for key in rank] for rank in ranks])
+    def room(key: Key) -> float:
+        return height(piece(key))
 
-
-def _height(item: Item | None) -> float:
-    return 8.0 if item is None else 60.0 * max(len(item.rows), 1)
+    ranks, y = arrange(list(pieces), edges, room, doors, out)
+    top = min((y[key] - room(key) / 2 for key in y), default=0.0)
+    bottom = max((y[key] + room(key) / 2 for key in y), default=0.0)
+    columns = [[piece(key) for key in rank] for rank in ranks]
+    return Level(columns, [[y[key] - top for key in rank] for rank in ranks], bottom - top)

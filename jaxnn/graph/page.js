@@ -81,31 +81,42 @@ function draw() {
   const origin = graph.getBoundingClientRect();
   wires.setAttribute("width", origin.width);
   wires.setAttribute("height", origin.height);
-  const sides = (element) => {
-    const box = element.getBoundingClientRect();
-    const y = box.top + box.height / 2 - origin.top;
-    return [[box.left - origin.left, y], [box.right - origin.left, y]];
-  };
-  const passages = [...graph.querySelectorAll("i")].filter(isSeen);
+  const of = (element) => element.getBoundingClientRect();
+  const middle = (element) => of(element).top + of(element).height / 2 - origin.top;
+  const left = (element) => of(element).left - origin.left;
+  const right = (element) => of(element).right - origin.left;
+  const passages = [...graph.querySelectorAll("i")].filter(isSeen).map((passage) => {
+    // Through the first and the last column of a box, edges come in from outside of it, and leave it.
+    const column = passage.parentElement;
+    const outside = column.parentElement.parentElement.closest(".column");
+    return {
+      of: passage.dataset.of.split(" "),
+      level: column.parentElement,
+      y: middle(passage),
+      left: left(outside && !column.previousElementSibling ? outside : column),
+      right: right(outside && !column.nextElementSibling ? outside : column),
+    };
+  });
   for (const { source, target, local } of edgesSeen()) {
-    const start = sides(source.querySelector(".label"))[1];
-    const [x, y] = sides(target.querySelector(".label"))[0];
+    const [out, into] = [source, target].map((variable) => variable.querySelector(".label"));
+    const from = [right(source.closest(".column")), middle(out)];
+    const to = [left(target.closest(".column")) - 6, middle(into)];
     const between = passages
-      .filter((passage) => passage.dataset.of.split(" ").includes(source.dataset.node))
-      .filter(({ parentElement: { parentElement: level } }) => level.contains(source) || level.contains(target))
-      .map(sides)
-      .filter(([left, right]) => left[0] >= start[0] && right[0] <= x)
-      .sort((a, b) => a[0][0] - b[0][0]);
-    const points = [start, ...between.flat(), [x - 6, y]];
+      .filter(({ of, level }) => of.includes(source.dataset.node) && (level.contains(source) || level.contains(target)))
+      .filter((passage) => passage.left >= from[0] && passage.right <= to[0])
+      .sort((a, b) => a.left - b.left)
+      .flatMap(({ left, right, y }) => [[left, y], [right, y]]);
+    const [x, y] = [left(into) - 6, to[1]];
+    const points = [[right(out), from[1]], from, ...between, to, [x, y]];
     const curve = points.slice(1).map(([bx, by], i) => {
       const [ax, ay] = points[i];
-      const middle = (ax + bx) / 2;
-      return `C${middle} ${ay} ${middle} ${by} ${bx} ${by}`;
+      const half = (ax + bx) / 2;
+      return `C${half} ${ay} ${half} ${by} ${bx} ${by}`;
     });
-    add("path", { d: `M${start}${curve.join("")}`, "data-source": idOf(source), "data-target": idOf(target) });
-    add("path", { d: `M${x - 6} ${y - 3}l6 3l-6 3z`, class: "head" });
+    add("path", { d: `M${points[0]}${curve.join("")}`, "data-source": idOf(source), "data-target": idOf(target) });
+    add("path", { d: `M${x} ${y - 3}l6 3l-6 3z`, class: "head" });
     if (local) {
-      const [[ax, ay], [bx, by]] = points.slice(-2);
+      const [[ax, ay], [bx, by]] = points.slice(-3, -1);
       add("text", { x: (ax + bx) / 2, y: (ay + by) / 2 - 3 }).textContent = local;
     }
   }

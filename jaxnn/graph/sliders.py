@@ -31,19 +31,20 @@ def sliders(
     arguments: tuple[Node, ...],
     here: Shown,
     at: Callable[[str, float], Shown],
+    cost: int,
     vary: Mapping[str, Sequence[float]] | None = None,
 ) -> list[Slider]:
     """A slider for each argument that `vary` names, or, by default, for each that is a scalar of floating dtype.
 
     `at` is what is shown where the argument of that name has that value, in the shape (). It is called for each
-    value, so that the numbers are those of a graph traced there, to the last digit.
+    value, so that the numbers are those of a graph traced there, to the last digit; `cost` is of how many operations.
 
     Raises:
       ValueError: `vary` names no such argument, or has a value that is not finite.
     """
     scalars = {node.name: node for node in arguments if node.shape == () and np.dtype(node.dtype).kind == "f"}
     if vary is None:
-        room = MOST_OPERATIONS // max(len(scalars) * len(here.operations), 1)
+        room = MOST_OPERATIONS // max(len(scalars) * cost, 1)
         points = min(POINTS, room - (room + 1) % 2)
         vary = {name: _around(float(node.value), points) for name, node in scalars.items()} if points >= 3 else {}
     if unknown := [name for name in vary if name not in scalars]:

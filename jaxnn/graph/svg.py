@@ -1,14 +1,15 @@
 """A graph as a picture: values above the boxes, derivatives below, as the notes draw it. No program is needed."""
 
 from html import escape
+from itertools import pairwise
 
 import numpy as np
 
 from jaxnn.graph.boxes import BARS_HEIGHT, BARS_WIDTH, bars, figures, has_bars, label, place
 from jaxnn.graph.formulas import short, type_of
-from jaxnn.graph.layout import Point, layout
-from jaxnn.graph.nodes import Node
-from jaxnn.graph.view import Edge, Row
+from jaxnn.graph.nodes import Node, Operation
+from jaxnn.graph.placing import Frame, Point, Spot, plan
+from jaxnn.graph.view import Edge, Row, rows
 
 MOST_BOXES = 300
 _LETTER, _LINE, _MARGIN = 6.7, 15.0, 12.0  # of 11 px monospace; of a line; around it all
@@ -22,6 +23,8 @@ _STYLE = """\
 .jaxnn-graph rect.page { fill: var(--page); }
 .jaxnn-graph rect.box { fill: var(--box); stroke: var(--line); }
 .jaxnn-graph rect.result { stroke-width: 1.5; }
+.jaxnn-graph rect.frame { fill: var(--line); fill-opacity: 0.08; stroke: var(--line); stroke-dasharray: 3 2; }
+.jaxnn-graph text.frame { font-size: 10px; }
 .jaxnn-graph path { fill: none; stroke: var(--line); }
 .jaxnn-graph path.head { fill: var(--line); }
 .jaxnn-graph .value { fill: var(--value); }
@@ -29,28 +32,31 @@ _STYLE = """\
 .jaxnn-graph text.local { font-size: 10px; paint-order: stroke; stroke: var(--page); stroke-width: 4px; }"""
 
 
-def svg(rows: list[Row], edges: list[Edge], output: str) -> str:
-    """The picture of the variables, of any shapes, from left to right, for white pages and dark ones.
+def svg(
+    arguments: tuple[Node, ...], operations: tuple[Operation, ...], depth: int, edges: list[Edge], output: str
+) -> str:
+    """The picture of variables of any shapes, from left to right, boxes opened `depth` levels deep.
+
+    It is for white pages and for dark ones.
 
     Raises:
       ValueError: there are too many to be seen.
     """
-    nodes = {row.node: row for row in rows if row.node is not None}
-    if len(nodes) > MOST_BOXES:
-        raise ValueError(f"{len(nodes)} variables are too many for a picture: draw .by_layer(), or at a smaller depth")
-    shown = [edge for edge in edges if edge.source in nodes and edge.target in nodes]
-    pairs = [(edge.source, edge.target) for edge in shown]
-    plan = layout(list(nodes), pairs, lambda node: _size(nodes[node]))
-    width, height = plan.width + 2 * _MARGIN, plan.height + 2 * _MARGIN + _LINE
-    paths = [_from_side_to_side(path, nodes, edge) for path, edge in zip(plan.paths, shown, strict=True)]
-    drawn = [_path(path) for path in paths]
-    drawn += [_box(nodes[node], centre, output) for node, centre in plan.centres.items()]
-    drawn += [_local(path, edge) for path, edge in zip(paths, shown, strict=True)]
+    seen = [row.node for row in rows(arguments, operations, depth) if row.node is not None]
+    if len(seen) > MOST_BOXES:
+        raise ValueError(f"{len(seen)} variables are too many for a picture: draw .by_layer(), or at a smaller depth")
+    drawn = plan(arguments, operations, depth, _size)
+    spots = [drawn.spots[node] for node in seen]
+    width, height = drawn.width + 2 * _MARGIN, drawn.height + 2 * _MARGIN + _LINE
+    shown = [edge for edge in edges if edge.source in drawn.spots and edge.target in drawn.spots]
+    paths = [drawn.path(edge.source, edge.target) for edge in shown]
+    parts = [*map(_frame, drawn.frames), *map(_path, paths), *(_box(spot, output) for spot in spots)]
+    parts += [_local(path, edge) for path, edge in zip(paths, shown, strict=True)]
     legend = (
         f'<text x="{_MARGIN}" y="{height - 10:g}"><tspan class="value">above: the value</tspan>'
         f'<tspan class="slope" dx="14">below: d{escape(output)}/d of it</tspan></text>'
     )
-    body = "\n".join(drawn)
+    body = "\n".join(parts)
     width = max(width, 300.0)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="jaxnn-graph" role="img" viewBox="0 0 {width:g} {height:g}" '
@@ -68,8 +74,9 @@ def _size(row: Row) -> Point:
     return max(letters * _LETTER + 16, 56.0), 22 + 2 * _LINE + for_bars
 
 
-def _box(row: Row, centre: Point, output: str) -> str:
-    node, (x, y), (width, _) = row.node, centre, _size(row)
+def _box(spot: Spot, output: str) -> str:
+    row, x, y, width, *_ = spot
+    node = row.node
     assert node is not None
     above, below = figures(node)
     title = [label(row), f"{type_of(node)}: {short(node.value)}"]
@@ -102,26 +109,28 @@ def _bars(value: object, x: float, y: float, kind: str) -> str:
     return f'<path class="{kind}" style="fill: var(--{kind}); stroke: none" d="{path}"/>' if path else ""
 
 
-def _from_side_to_side(path: list[Point], nodes: dict[Node, Row], edge: Edge) -> list[Point]:
-    (x0, y0), (x1, y1) = path[0], path[-1]
-    start, end = x0 + _size(nodes[edge.source])[0] / 2, x1 - _size(nodes[edge.target])[0] / 2 - 6
-    return [(start, y0), *path[1:-1], (end, y1)]
+def _frame(frame: Frame) -> str:
+    op, left, top, width, height = frame
+    return (
+        f'<rect class="frame" x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}" rx="8"/>'
+        f'<text class="frame" x="{left + 8:.1f}" y="{top + 13:.1f}">{escape(op.name)}</text>'
+    )
 
 
 def _path(points: list[Point]) -> str:
     curves = [f"M{points[0][0]:.1f} {points[0][1]:.1f}"]
     end, y1 = points[-1]
-    for (ax, ay), (bx, by) in zip(points, points[1:], strict=False):
+    for (ax, ay), (bx, by) in pairwise(dict.fromkeys(points)):
         middle = (ax + bx) / 2
         curves.append(f"C{middle:.1f} {ay:.1f} {middle:.1f} {by:.1f} {bx:.1f} {by:.1f}")
     return f'<path d="{"".join(curves)}"/><path class="head" d="M{end:.1f} {y1 - 3:.1f}l6 3l-6 3z"/>'
 
 
 def _local(points: list[Point], edge: Edge) -> str:
-    """The local derivative beside the edge, of scalars."""
+    """The local derivative beside the edge, of scalars: where it comes to the target's column."""
     if edge.local is None or np.ndim(edge.local) > 0:
         return ""
-    (ax, ay), (bx, by) = points[-2:]
+    (ax, ay), (bx, by) = points[-3:-1]
     x, y = (ax + bx) / 2, (ay + by) / 2 - 3
     words = f"{float(np.real(edge.local)) + 0.0:.3g}"
     return f'<text class="local" x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{words}</text>'
