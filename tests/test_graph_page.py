@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax import lax
 from registry import normal
-from test_graph import nested
+from test_graph import nested, strange
 
 import jaxnn as nn
 from jaxnn import graph
@@ -265,6 +265,23 @@ def test_arrays_are_told_in_numbers(opened):
     assert "[[ 1. , -2. ],\n [ 0.5,  inf]]" in page.locator("#about").text_content()
     page.locator(".variable", has_text="* 2").hover()
     assert "value: -4 .. 2, mean -0.333, 16 of 64 not finite" in page.locator("#about").text_content()
+
+
+def test_what_cannot_be_shown_does_not_break(opened):
+    page = opened(strange())
+    page.locator(".variable", has_text="key").first.hover()
+    assert "value: random key" in page.locator("#about").text_content()
+    assert "/dkey: none" in page.locator("#about").text_content()
+    for _ in range(40):
+        if page.locator(".unfold:visible").count() == 0:
+            break
+        page.locator(".unfold:visible").last.click()
+    assert page.locator(".unfold:visible").count() == 0
+    check_drawing(page)
+    page.click("#first")
+    for _ in range(2 * len(seen(page))):
+        page.keyboard.press("ArrowRight")
+    assert page.locator("#step").text_content() == "forward and backward, all steps"
 
 
 def test_layers_are_boxes_of_a_network(opened):

@@ -6,7 +6,7 @@ evaluation, and puts the numbers of another value of an argument in place: it ha
 
 import json
 from html import escape
-from pathlib import Path
+from importlib.resources import files
 from string import Template
 
 from jaxnn.graph.boxes import BARS_HEIGHT, BARS_WIDTH, code, full_label, has_bars, label, place
@@ -17,7 +17,7 @@ from jaxnn.graph.shown import Shown
 from jaxnn.graph.sliders import Slider
 from jaxnn.graph.view import Row
 
-_HERE = Path(__file__).parent
+_HERE = files("jaxnn.graph")
 
 _DOCUMENT = Template("""\
 <!DOCTYPE html>

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.graph.nodes import Node
@@ -42,7 +43,7 @@ def sliders(
     Raises:
       ValueError: `vary` names no such argument, or has a value that is not finite.
     """
-    scalars = {node.name: node for node in arguments if node.shape == () and np.dtype(node.dtype).kind == "f"}
+    scalars = {node.name: node for node in arguments if node.shape == () and jnp.issubdtype(node.dtype, jnp.floating)}
     if vary is None:
         room = MOST_OPERATIONS // max(len(scalars) * cost, 1)
         points = min(POINTS, room - (room + 1) % 2)
