@@ -10,6 +10,7 @@ import pytest
 
 import jaxnn as nn
 from jaxnn.nonfinite import first_not_finite, seen_in_layers, watched
+from jaxnn.training import all_finite
 from tests.registry import ACTIVATION_CASES, LAYER_CASES, LayerCase, name_of
 
 KEY = jax.random.key(3)
@@ -277,3 +278,16 @@ def test_stream():
 
 def test_what_is_finite_by_itself_is_said_to_be():
     assert "computed once more by itself" in str(first_not_finite(3, []))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_one_number_that_is_not_finite_is_found(bad, dtype, compiled):
+    found = jax.jit(all_finite) if compiled else all_finite
+    largest = jnp.full((3, 4), jnp.finfo(dtype).max, dtype)
+    sound = [largest, -largest, jnp.zeros((0, 3)), jnp.full((5,), jnp.finfo(dtype).tiny, dtype), jnp.arange(3)]
+    assert found(sound)
+    assert found([])
+    assert not found([*sound, largest.at[1, 2].set(bad)])
+    assert not found([jnp.asarray(bad, dtype), *sound])
