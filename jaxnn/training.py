@@ -627,5 +627,5 @@ def _check_lengths(data: Batch, m: int) -> None:
 
 def all_finite(tree: PyTree) -> Array:
     """Whether every number of every leaf (...) is finite, a scalar."""
-    # x * 0 is 0 or NaN. A sum of these compiles in a third of the time that `isfinite(x).all()` takes, and runs in half.
+    # x * 0 is 0 or NaN. Their sum compiles in a third of the time that `isfinite(x).all()` takes, and runs in half.
     return jnp.array([(leaf * 0).sum() == 0 for leaf in jax.tree.leaves(tree)], bool).all()

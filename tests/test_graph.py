@@ -130,7 +130,7 @@ def same(node, value, tol):
 def at_rules(operations):
     """The operations that the oracle sees: those of boxes without a rule, and loops, branches and rules as a whole."""
     for op in operations:
-        if op.primitive.name in ENTERED:
+        if op.primitive.name in {*ENTERED, "vmap"}:  # of a vmap, the equations are all there is
             yield from at_rules(op.inside)
         else:
             yield op
@@ -390,6 +390,47 @@ def test_while_has_the_derivative_of_the_steps_it_took():
     assert g["x"].derivative.item() == 2 * 128 * 128
     with pytest.raises(ValueError, match="raise `limit`"):
         graph.trace(f, limit=5)(1.0)
+
+
+def test_vmap_is_a_box_of_what_it_rewrote():
+    """One in the other, in a scope, and under `jax.grad`; with the derivatives of the function without boxes."""
+
+    def f(x, w):
+        y = jax.vmap(lambda t: jnp.sin(t) * w)(x)
+        with jax.named_scope("layer"):
+            y = jnp.cos(y)
+            y = jax.vmap(lambda t: jax.vmap(jnp.tanh)(t[None])[0] + t)(y)
+        return jax.vmap(jax.grad(lambda t: t**3))(y).sum()
+
+    x = normal((3,))
+    g = graph.trace(f)(x, 2.0)
+    assert [op.name for op in g.operations] == ["vmap", "cos", "vmap", "vmap", "reduce_sum"]
+    assert [op.scope for op in g.operations] == ["", "layer", "layer", "", ""]
+    equal(g["x"].derivative, jax.grad(f)(x, 2.0))
+    equal(g["w"].derivative, jax.grad(f, 1)(x, 2.0))
+    assert [node.name for node in g.nodes] == ["x", "w", "v1", "v2", "v3", "v4", "f"]
+    nested = g.operations[2]
+    assert [op.name for op in nested.inside] == ["broadcast_in_dim", "vmap", "squeeze", "add"]
+    assert [node.name for node in nested.inputs] == ["v2"]
+    equal(g["v3"].value, jnp.tanh(g["v2"].value) + g["v2"].value)
+    assert g.opened(1).text().count("[vmap]") == 3
+    assert g.opened(2).text().count("[vmap]") == 4
+
+
+def test_layers_are_found_under_vmap():
+    """A network of one example, which others write and then map over the batch."""
+
+    def network(params, x):
+        for W, b in params:
+            x = jnp.tanh(W @ x + b)
+        return x.sum()
+
+    params = [(normal((4, 3)), normal((4,))), (normal((2, 4)), normal((2,)))]
+    g = graph.trace(lambda params, x: jax.vmap(network, (None, 0))(params, x).mean())(params, normal((5, 3)))
+    assert [op.name for op in g.operations][0] == "vmap"
+    assert [layer.name for layer in g.layers] == ["params[0]", "params[1]"]
+    assert [op.name for op in g.by_layer().operations] == ["params[0]", "params[1]"]
+    assert [row.layer for row in g.flow()] == ["params[0]", "params[1]"]
 
 
 def test_a_long_loop_stays_closed_and_right():

@@ -9,8 +9,8 @@ import numpy as np
 from jax import lax
 from jax.extend import core
 
-from jaxnn.graph.naming import printable
 from jaxnn.graph.nodes import Node, Operation, to_numpy
+from jaxnn.graph.vmaps import in_vmaps
 
 RULES = ("custom_jvp_call", "custom_vjp_call")
 _CALLS = ("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint", *RULES)
@@ -34,7 +34,7 @@ def evaluate(
     def read(variable: Any) -> Node:
         return _constant(variable.val) if isinstance(variable, core.Literal) else nodes[variable]
 
-    operations = []
+    operations, stacks = [], []
     for equation in jaxpr.eqns:
         taken = [read(v) for v in equation.invars]
         if equation.primitive.name == "name":
@@ -48,8 +48,10 @@ def evaluate(
             outputs = list(made.outputs)
             if any(node.kind == "result" for node in outputs if node not in taken) or not outputs:
                 operations.append(made)
+                stacks.append(equation.source_info.name_stack)
         nodes.update(zip(equation.outvars, outputs, strict=True))
-    return tuple(operations), [read(v) for v in jaxpr.outvars]
+    results = [read(v) for v in jaxpr.outvars]
+    return in_vmaps(operations, stacks, results), results
 
 
 def bind(primitive: Any, params: dict[str, Any], inputs: Iterable[Any]) -> list[Any]:
@@ -69,10 +71,9 @@ def _operation(equation: Any, inputs: list[Node], limit: int, source: str) -> Op
         values = bind(primitive, params, (node.value for node in inputs))
         folds = all(node.kind in ("constant", "literal") for node in inputs)
         operations, outputs = (), [_folded(v) if folds else Node(v, "result") for v in values]
-    scope = printable(str(equation.source_info.name_stack))
     # A box whose inside was all on constants, or nothing, is as good as not there.
     name = _box_name(equation) if inside is not None else primitive.name
-    return Operation(name, primitive, params, tuple(inputs), tuple(outputs), operations, has_rule, source, scope)
+    return Operation(name, primitive, params, tuple(inputs), tuple(outputs), operations, has_rule, source)
 
 
 def _constant(value: Any) -> Node:

@@ -19,6 +19,7 @@ from jaxnn.graph.sliders import sliders
 from jaxnn.graph.svg import svg
 from jaxnn.graph.text import text
 from jaxnn.graph.view import Edge, Row
+from jaxnn.graph.vmaps import without_vmaps
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,9 +107,9 @@ class Graph:
         """The layers, in order of evaluation, of nodes of any shapes.
 
         A layer begins where a new container of parameters is first used, as params[0] is in a network of jaxnn, or in a
-        new `jax.named_scope`; there are none without either.
+        new `jax.named_scope`, under `vmap` or not; there are none without either.
         """
-        return find_layers(self.arguments, self.paths, self.operations, self.outputs)
+        return find_layers(self.arguments, self.paths, without_vmaps(self.operations), self.outputs)
 
     def by_layer(self) -> "Graph":
         """The same graph (of the same shapes), each layer one box.
@@ -116,7 +117,7 @@ class Graph:
         Raises:
           ValueError: no layers are to be found.
         """
-        return replace(self, operations=boxed(self._some_layers(), self.operations))
+        return replace(self, operations=boxed(self._some_layers(), without_vmaps(self.operations)))
 
     def text(self) -> str:
         """A table in the order of evaluation: values, derivatives, and local derivatives where they are diagonal."""

@@ -65,7 +65,7 @@ class Operation:
     """One step of the evaluation: a primitive of JAX, or a box of steps, such as a jitted function.
 
     Attributes:
-      name: the primitive's, the jitted function's, or "scan", "while", "cond", "step" and the like.
+      name: the primitive's, the jitted function's, or "scan", "while", "cond", "step", "vmap" and the like.
       primitive: what `jax.make_jaxpr` called it.
       params: the primitive's parameters.
       inputs, outputs: nodes, of any shapes, in order.

@@ -23,8 +23,8 @@ def trace(f: Callable[..., Any], *, depth: int = 0, cotangent: Any = None, limit
     Args:
       f: any function of JAX, of pytrees of arrays.
       depth: how many levels of boxes the graph shows opened: functions under `jit` (`jax.nn.relu` is one),
-        `scan`, `while` and `cond`, `jax.checkpoint`, and `custom_vjp` and `custom_jvp`, whose derivative is that of
-        their rule. A function under `vmap` leaves no box: JAX rewrites what is in it for the batch.
+        `vmap` (what it rewrote for the batch), `scan`, `while` and `cond`, `jax.checkpoint`, and `custom_vjp` and
+        `custom_jvp`, whose derivative is that of their rule.
       cotangent: the derivative to start from, in the structure and shapes of the output; by default 1, of a scalar.
       limit: loops that make more operations than that stay closed boxes; loops in a loop share its limit.
 

@@ -1,0 +1,66 @@
+"""Boxes for `jax.vmap`, which leaves no equation of its own: JAX notes it beside each that it rewrote for the batch."""
+
+from collections import Counter
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any
+
+from jax.extend import core
+
+from jaxnn.graph.naming import printable
+from jaxnn.graph.nodes import Node, Operation
+
+VMAP = core.Primitive("vmap")
+"""What a box of these has for a primitive."""
+
+
+def in_vmaps(
+    operations: list[Operation], stacks: list[Any], outputs: Iterable[Node], deep: int = 0
+) -> tuple[Operation, ...]:
+    """The operations, those next to each other that are under the same `vmap` in a box; nodes have any shapes.
+
+    `stacks` are JAX's name stacks, scopes and transformations from the outside in, of which `deep` are dealt with;
+    `outputs` are the nodes that are taken elsewhere. Two calls of `vmap` right after one another look like one.
+    """
+    found: list[Operation] = []
+    uses = _uses(operations) + Counter(outputs)
+    for until, group in groupby(zip(operations, stacks, strict=True), lambda one: _until_vmap(one[1], deep)):
+        run = list(group)
+        inside, names = [op for op, _ in run], [stack for _, stack in run]
+        if until is None:
+            for op, stack in run:
+                op.scope = _words(stack, deep, None)
+            found += inside
+            continue
+        made = dict.fromkeys(node for op in inside for node in op.outputs)
+        uses_inside = _uses(inside)
+        taken = tuple(node for node in uses_inside if node not in made and node.kind != "literal")
+        leaving = tuple(node for node in made if uses[node] > uses_inside[node])
+        after = deep + len(until)
+        box = Operation("vmap", VMAP, {}, taken, leaving, in_vmaps(inside, names, leaving, after))
+        box.source, box.scope = inside[0].source, _words(names[0], deep, after - 1)
+        found.append(box)
+    return tuple(found)
+
+
+def without_vmaps(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
+    """The operations, on nodes of any shapes, those in boxes of `vmap` in place of these."""
+    return tuple(found for op in operations for found in (without_vmaps(op.inside) if op.primitive is VMAP else (op,)))
+
+
+def _uses(operations: list[Operation]) -> Counter[Node]:
+    return Counter(node for op in operations for node in op.inputs)
+
+
+def _until_vmap(stack: Any, deep: int) -> tuple[Any, ...] | None:
+    """What is left of the stack, until the next `vmap`; `None` where there is none."""
+    rest = stack.stack[deep:]
+    for i, element in enumerate(rest):
+        # A scope of that name is not one.
+        if element.name == "vmap" and type(element).__name__ == "Transform":
+            return rest[: i + 1]
+    return None
+
+
+def _words(stack: Any, start: int, stop: int | None) -> str:
+    return printable(str(type(stack)(stack.stack[start:stop])))
