@@ -176,8 +176,10 @@ def test_nothing_moves_when_figures_grow(opened):
     assert [v["box"] for v in seen(page)] == before
 
 
-def test_where_another_way_is_taken_the_page_says_so(opened):
-    g = graph.trace(lambda x: lax.cond(x > 0, jnp.sin, lambda x: x * x * 2, x), depth=1)(1.0)
+@pytest.mark.parametrize("other", [lambda x: x * x * 2, lambda x: x * 3, lambda x: 2 * x])
+def test_where_another_way_is_taken_the_page_says_so(opened, other):
+    """Of other operations, or of the same ones on other numbers, or in another order."""
+    g = graph.trace(lambda x: lax.cond(x > 0, lambda x: x * 2, other, x), depth=1)(1.0)
     page = opened(g, vary={"x": [-1.0]})
     before = seen(page)
     page.locator(".slider input").press("Home")
