@@ -614,6 +614,19 @@ def test_flow_flags(scale, flag):
     np.testing.assert_allclose([row.gradient for row in rows], [scale ** (8 - i) for i in range(9)], rtol=1e-5)
 
 
+def test_layers_of_a_network_under_vmap():
+    """One example at a time, mapped over a batch: the layers are those of the parameters."""
+
+    def f(params, x):
+        for layer in params:
+            x = jnp.tanh(layer["W"] @ x)
+        return x.sum()
+
+    params = [{"W": normal((3, 3), seed=i)} for i in range(4)]
+    g = graph.trace(lambda params, x: jax.vmap(f, (None, 0))(params, x).sum())(params, normal((5, 3)))
+    assert [row.layer for row in g.flow()] == [f"params[{i}]" for i in range(4)]
+
+
 def test_layers_by_named_scope_and_none_without():
     def f(x, w):
         for i in range(3):
@@ -623,6 +636,8 @@ def test_layers_by_named_scope_and_none_without():
 
     g = graph.trace(f)(normal((3,)), 0.5)
     assert [layer.name for layer in g.layers] == ["layer0", "layer1", "layer2"]
+    mapped = graph.trace(lambda x, w: jax.vmap(lambda row: f(row, w))(x).sum())(normal((2, 3)), 0.5)
+    assert [layer.name for layer in mapped.layers] == ["layer0", "layer1", "layer2"]
     plain = graph.trace(jnp.sin)(1.0)
     for ask in (plain.flow, plain.by_layer):
         with pytest.raises(ValueError, match="no layers"):

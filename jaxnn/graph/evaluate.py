@@ -69,7 +69,9 @@ def _operation(equation: Any, inputs: list[Node], limit: int, source: str) -> Op
         values = bind(primitive, params, (node.value for node in inputs))
         folds = all(node.kind in ("constant", "literal") for node in inputs)
         operations, outputs = (), [_folded(v) if folds else Node(v, "result") for v in values]
-    scope = printable(str(equation.source_info.name_stack))
+    # Without the transformations that JAX writes among the scopes, as in vmap(layer).
+    scopes = (entry.name for entry in equation.source_info.name_stack.stack if type(entry).__name__ == "Scope")
+    scope = printable("/".join(scopes))
     # A box whose inside was all on constants, or nothing, is as good as not there.
     name = _box_name(equation) if inside is not None else primitive.name
     return Operation(name, primitive, params, tuple(inputs), tuple(outputs), operations, has_rule, source, scope)
