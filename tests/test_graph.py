@@ -614,6 +614,12 @@ def test_flow_flags(scale, flag):
     np.testing.assert_allclose([row.gradient for row in rows], [scale ** (8 - i) for i in range(9)], rtol=1e-5)
 
 
+def test_flow_flags_a_network_that_is_dead_from_its_last_layer_on():
+    f = lambda params, x, y: jax.nn.relu(x @ params[0]["W"] @ params[1]["W"] - y).sum()  # noqa: E731
+    g = graph.trace(f)([{"W": jnp.eye(3)}] * 2, normal((4, 3)), 100.0)
+    assert [row.flag for row in g.flow()] == ["vanishing"] * 2
+
+
 def test_layers_of_a_network_under_vmap():
     """One example at a time, mapped over a batch: the layers are those of the parameters."""
 
@@ -669,6 +675,8 @@ safe_root.defvjp(lambda x: (jnp.sqrt(x), x), lambda x, dy: (jnp.where(x > 0, dy 
         (lambda x: safe_root(x) / x, 0.0, ("NaN", "forward", "div", "output")),
         (lambda x: safe_root(x), -1.0, ("NaN", "forward", "sqrt", None)),
         (lambda x: jax.nn.softmax(jnp.where(x > 0, x, -jnp.inf))[0], jnp.array([1.0, -1.0]), None),
+        (lambda x: x**jnp.inf, 1.0, ("inf", "backward", "pow", "x")),
+        (lambda x: 2e38 * x + 2e38 * x, 0.5, ("inf", "backward", "mul", "x")),
     ],
 )  # fmt: skip
 def test_first_nonfinite(f, x, expected):

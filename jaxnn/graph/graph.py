@@ -183,7 +183,8 @@ class Graph:
     def flow(self) -> diagnosis.Flow:
         """The size of activations and gradients by layer, vanishing and exploding ones flagged.
 
-        Flagged is a layer by whose output the derivative is a thousand times smaller, or larger, than at the last.
+        Flagged is a layer by whose output the derivative is zero, or a thousand times smaller, or larger, than at the
+        last.
 
         Raises:
           ValueError: no layers are to be found.
