@@ -790,3 +790,14 @@ def test_tracing_twice_compiles_nothing_new(x64):
     before = _vjp._cache_size()
     graph.trace(lambda x: jnp.sin(jnp.exp(x) * 2).sum())(normal((3,), "float64"))
     assert _vjp._cache_size() == before + 1  # times a number is new
+
+
+def test_a_rule_is_not_compiled_in_each_trace():
+    """To JAX it is a new one in each."""
+    from jaxnn.graph.reverse import _vjp
+
+    f = lambda x: thrice(jax.nn.relu(x)).sum()  # noqa: E731
+    graph.trace(f)(normal((3,)))
+    before = _vjp._cache_size()
+    graph.trace(f)(normal((3,)))
+    assert _vjp._cache_size() == before
