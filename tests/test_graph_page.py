@@ -108,7 +108,7 @@ def test_steps_forward_and_backward(opened):
     assert words.text_content() == "before the first step"
     assert {(v["value"], v["slope"]) for v in seen(page)} == {(None, None)}
     captions = []
-    for i in range(1, 12):
+    for i in range(1, 13):
         page.click("#next") if i % 2 else page.keyboard.press("ArrowRight")
         captions.append(words.text_content())
         now = seen(page)
@@ -127,7 +127,11 @@ def test_steps_forward_and_backward(opened):
         "backward, 3 of 6: dJ/du = dJ/dv · dv/du = 3 · 1 = 3",
         "backward, 4 of 6: dJ/dc = dJ/du · du/dc = 3 · 3 = 9",
         "backward, 5 of 6: dJ/db = dJ/du · du/db = 3 · 2 = 6",
+        "backward, 6 of 6: dJ/da = dJ/dv · dv/da = 3 · 1 = 3",
     ]
+    page.click("#next")
+    assert words.text_content() == "forward and backward, all steps"
+    page.click("#back")
     page.keyboard.press("ArrowLeft")
     assert words.text_content() == captions[-2]
     page.click("#back")
@@ -281,7 +285,7 @@ def test_what_cannot_be_shown_does_not_break(opened):
     assert page.locator(".unfold:visible").count() == 0
     check_drawing(page)
     page.click("#first")
-    for _ in range(2 * len(seen(page))):
+    for _ in range(2 * len(seen(page)) + 1):
         page.keyboard.press("ArrowRight")
     assert page.locator("#step").text_content() == "forward and backward, all steps"
 

@@ -32,7 +32,7 @@ function show() {
   const order = seen();
   const last = 2 * order.length;
   const at = Math.min(taken, last);
-  const now = at === 0 || at === last ? null : at <= order.length ? order[at - 1] : order[last - at];
+  const now = at === 0 || taken > last ? null : at <= order.length ? order[at - 1] : order[last - at];
   order.forEach((variable, i) => {
     variable.classList.toggle("hide-value", i >= at);
     variable.classList.toggle("hide-slope", i < last - at);
@@ -157,8 +157,8 @@ for (const button of graph.querySelectorAll(".fold, .unfold")) {
   });
 }
 
-const step = (to) => { taken = Math.max(0, Math.min(to, 2 * seen().length)); show(); };
-const steps = () => Math.min(taken, 2 * seen().length);
+const step = (to) => { taken = to > 2 * seen().length ? Infinity : Math.max(0, to); show(); };
+const steps = () => Math.min(taken, 2 * seen().length + 1);
 document.getElementById("first").addEventListener("click", () => step(0));
 document.getElementById("back").addEventListener("click", () => step(steps() - 1));
 document.getElementById("next").addEventListener("click", () => step(steps() + 1));
