@@ -140,6 +140,41 @@ def test_steps_forward_and_backward(opened):
     assert None not in {v["slope"] for v in seen(page)}
 
 
+def backward(page):
+    """What the steps backward say."""
+    page.click("#first")
+    count = len(seen(page))
+    captions = []
+    for _ in range(2 * count):
+        page.click("#next")
+        captions.append(page.locator("#step").text_content().split(": ")[1])
+    return captions[count:]
+
+
+def test_steps_backward_into_a_rule_do_not_multiply_by_what_it_replaces(opened):
+    """relu has the derivative 0 at 0, and max(x, 0), of which it is made, 0.5."""
+    g = graph.trace(lambda x: jax.nn.relu(x * 1.0) * 2)(0.0)
+    closed = ["doutput/doutput = 1", "doutput/dv2 = doutput/doutput · doutput/dv2 = 1 · 2 = 2"]
+    last = ["doutput/dx = doutput/dv1 · dv1/dx = 0 · 1 = 0"]
+    page = opened(g)
+    assert backward(page) == [*closed, "doutput/dv1 = doutput/dv2 · dv2/dv1 = 2 · 0 = 0", *last]
+    for _ in range(2):
+        page.locator(".unfold:visible").click()
+        assert backward(page) == [*closed, "doutput/dv1 = what v2 hands back = 0", *last]
+
+
+def test_steps_backward_start_at_each_output(opened):
+    twice = lambda x: (lambda y: (y, y * 3))(x * 2)  # noqa: E731
+    assert backward(opened(graph.trace(lambda x: twice(x)[0])(1.0)))[:2] == [
+        "doutput/dv1 = 0",
+        "doutput/doutput = what it starts with + doutput/dv1 · dv1/doutput = 1",
+    ]
+    assert backward(opened(graph.trace(twice, cotangent=(10.0, 1.0))(1.0)))[:2] == [
+        "doutput/dv2 = 1",
+        "doutput/dv1 = what it starts with + doutput/dv2 · dv2/dv1 = 13",
+    ]
+
+
 def test_sliders_show_the_graph_at_their_values(opened):
     """Against the notes' formula, and, to the last digit, against a graph traced there; the others are as given."""
     given = {"a": 5.0, "b": 3.0, "c": 2.0}

@@ -154,7 +154,7 @@ class Graph:
         here = drawn._shown()
         cost = len(flat(drawn.operations))
         found = sliders(drawn.arguments, here, lambda name, value: drawn.at(**{name: value})._shown(), cost, vary)
-        return page(drawn.arguments, drawn.operations, drawn.depth, self._output, here, found)
+        return page(drawn.arguments, drawn.operations, drawn.outputs, drawn.depth, self._output, here, found)
 
     def to_networkx(self) -> Any:
         """A `networkx.DiGraph` of the variables, by name, with their arrays (of any shapes).

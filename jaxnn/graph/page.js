@@ -60,16 +60,25 @@ function caption(order, at, now) {
   return `backward, ${at - order.length} of ${order.length}: ${chainRule(now)}${below ? ` = ${below}` : ": none"}`;
 }
 
-/** The derivative by a variable as a sum over those that take it. */
+/** Whether an edge goes into an opened box that brings its own derivative: what comes back is the rule's. */
+function intoRule({ source, target }) {
+  const rule = target.closest(".rule.open");
+  return rule !== null && !rule.contains(source);
+}
+
+/** The derivative by a variable as a sum over those that take it, and, of an output, what it starts with. */
 function chainRule(variable) {
   const by = (target) => `d${data.output}/d${target}`;
   const name = nameOf(variable);
-  const out = edgesSeen().filter((edge) => edge.source === variable);
+  const out = edgesSeen()
+    .filter((edge) => edge.source === variable)
+    .map((edge) => (intoRule(edge) ? { ...edge, local: "" } : edge));
   if (!out.length) return by(name);
   const names = out.map(({ target, local }) => {
     const word = nameOf(target);
     return local ? `${by(word)} · d${word}/d${name}` : `what ${word} hands back`;
   });
+  if (data.outputs.includes(idOf(variable))) return `${by(name)} = what it starts with + ${names.join(" + ")}`;
   const figures = out.map(({ target, local }) => `${numbers.nodes[idOf(target)][1]} · ${local}`);
   const worked = out.every(({ local }) => local) ? ` = ${figures.join(" + ")}` : "";
   return `${by(name)} = ${names.join(" + ")}${worked}`;
