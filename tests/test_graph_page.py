@@ -140,6 +140,26 @@ def test_steps_forward_and_backward(opened):
     assert None not in {v["slope"] for v in seen(page)}
 
 
+def test_the_step_and_the_focus_are_in_sight(opened):
+    """Not beyond the window's side, nor under what is told below, where there is as little room as at 400 %."""
+    page = opened(graph.trace(functools.partial(chain, length=20))(0.5))
+    page.set_viewport_size({"width": 640, "height": 400})
+
+    def in_sight(place):
+        left, top, right, bottom = page.locator(place).first.evaluate(
+            "e => (({left, top, right, bottom}) => [left, top, right, bottom])(e.getBoundingClientRect())"
+        )
+        floor = page.locator("#about").evaluate("e => e.getBoundingClientRect().top")
+        return left >= 0 and right <= 640 and top >= 0 and bottom <= floor
+
+    page.click("#first")
+    for _ in range(42):
+        page.keyboard.press("ArrowRight")
+        assert in_sight(".now")
+    page.locator(".variable").last.focus()
+    assert in_sight(".variable:focus")
+
+
 def backward(page):
     """What the steps backward say."""
     page.click("#first")

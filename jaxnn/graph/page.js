@@ -166,7 +166,15 @@ for (const button of graph.querySelectorAll(".fold, .unfold")) {
   });
 }
 
-const step = (to) => { taken = to > 2 * seen().length ? Infinity : Math.max(0, to); show(); };
+const step = (to) => {
+  taken = to > 2 * seen().length ? Infinity : Math.max(0, to);
+  show();
+  const now = seen().find((variable) => variable.matches(".now"));
+  if (now === undefined) return;
+  // Across alone: the buttons stay under the pointer.
+  const { left, right } = now.getBoundingClientRect();
+  now.closest("main").scrollLeft += Math.max(0, right + 32 - innerWidth) + Math.min(0, left - 32);
+};
 const steps = () => Math.min(taken, 2 * seen().length + 1);
 document.getElementById("first").addEventListener("click", () => step(0));
 document.getElementById("back").addEventListener("click", () => step(steps() - 1));
