@@ -535,6 +535,20 @@ def test_no_boxes_overlap(name):
         assert all(apart(spot, other) for other in spots[:i])
 
 
+@pytest.mark.parametrize("depth", [0, 1])
+def test_no_local_derivative_is_over_a_box(depth):
+    """A letter of 10 px is 6 px wide."""
+    f = lambda x: jax.jit(lambda x: -1.2344e-5 * x * -1.2345e-4)(x) * -3.2144e-7  # noqa: E731
+    g = graph.trace(f, depth=depth)(1.0)
+    found = ElementTree.fromstring(g.svg()).iter("{http://www.w3.org/2000/svg}text")
+    local = [t for t in found if t.get("class") == "local"]
+    assert "-3.21e-07" in [t.text for t in local]
+    for word in local:
+        width, x, y = 6 * len(word.text), float(word.get("x")), float(word.get("y"))
+        for spot in drawn(g)[0]:
+            assert apart((x - width / 2, y - 8, width, 10), spot)
+
+
 def nested(x, w):
     """Boxes in boxes: a loop of steps, jitted functions in each and beside it."""
     total, _ = lax.scan(lambda carry, t: (jax.nn.softplus(carry * t), None), w, x)

@@ -262,10 +262,27 @@ def check_drawing(page):
         """[...document.querySelectorAll("path[data-source]")].map(p => [p.dataset.source, p.dataset.target,
              ...[0, p.getTotalLength()].map(at => p.getPointAtLength(at).x)])"""
     )
+    words = page.evaluate(
+        """[...document.querySelectorAll(".wires text")].map(e => e.getBoundingClientRect())
+             .map(({left, top, right, bottom}) => [left, top, right, bottom])"""
+    )
+    for left, top, right, bottom in words:
+        for box in labels.values():
+            beside = right <= box["left"] or box["right"] <= left or bottom <= box["top"] or box["bottom"] <= top
+            assert beside, (left, top, right, bottom, box)
     for source, target, start, end in lines:
         assert start == pytest.approx(labels[source]["right"] - origin, abs=0.1)
         assert end == pytest.approx(labels[target]["left"] - origin - 6, abs=0.1)
         assert start < end
+
+
+def test_local_derivatives_of_many_digits_are_beside_the_boxes(opened):
+    """None of their signs is under a box."""
+    f = lambda x: jax.jit(lambda x: -1.2344e-5 * x * -1.2345e-4)(x) * -3.2144e-7  # noqa: E731
+    for depth in (0, 1):
+        page = opened(graph.trace(f, depth=depth)(1.0))
+        assert "-3.214e-07" in page.locator(".wires text").all_text_contents()
+        check_drawing(page)
 
 
 def test_boxes_open_and_close(opened):
