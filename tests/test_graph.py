@@ -441,6 +441,20 @@ def test_names_of_arguments_are_their_paths():
     assert [node.name for node in g.arguments] == ["params[0].W", "params[0].b[0]", "rest[0]", "rest[1]"]
 
 
+def test_no_two_variables_have_one_name():
+    """Whatever they were called: by that name they are asked for, and are nodes for networkx."""
+
+    def f(params, x):
+        u = [graph.name(x * i, label) for i, label in enumerate(["u", "u", "u_2", "x", "x"])]
+        return sum(u) * params["a.b"] * params["a"]["b"]
+
+    g = graph.trace(f)({"a.b": 2.0, "a": {"b": 3.0}}, 1.0)
+    names = [node.name for node in g.nodes]
+    assert names[:8] == ["params.a.b", "params.a.b_2", "x", "u", "u_2", "u_2_2", "x_2", "x_3"]
+    assert len(set(names)) == len(names)
+    assert g["params.a.b_2"].value == 2.0
+
+
 def test_constants_are_folded():
     table = jnp.arange(3.0)
     g = graph.trace(lambda x: (x * jnp.sin(jnp.full(3, 2.0)) + jnp.exp(table)).sum() * (1 + np.pi))(normal((3,)))
@@ -778,6 +792,7 @@ def test_what_cannot_be_shown_does_not_break(depth):
         (lambda: graph.trace(lambda x: x > 0)(1.0), "of bool, which has no derivative"),
         (lambda: graph.trace(lambda x: x if x > 0 else -x)(1.0), "cannot be traced.*lax.cond"),
         (lambda: graph.trace(lambda x: float(x))(1.0), "cannot be traced"),
+        (lambda: graph.trace(lambda x: x[x > 0].sum())(jnp.ones(3)), "cannot be traced: .* jnp.where"),
         (lambda: graph.trace(lambda x: "text")(1.0), "cannot be traced"),
         (lambda: graph.trace(lambda x, how: x)(1.0, "relu"), "argument how is a str: expected arrays.*partial"),
         (lambda: graph.trace(jnp.sin, cotangent=jnp.ones(3))(1.0), r"structure and shapes of the output: \(\)"),
