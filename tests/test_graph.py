@@ -14,6 +14,7 @@ from registry import LAYER_CASES, LOSS_CASES, PENALTY_CASES, name_of, normal, pe
 
 import jaxnn as nn
 from jaxnn import graph
+from jaxnn.graph.boxes import bars
 from jaxnn.graph.nodes import flat
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -530,6 +531,12 @@ def test_svg_of_the_notes_graph():
     a, b, c, u, v, j = (x for x, *_ in spots)
     assert b == c < a < v < j  # from left to right, a just before it is used
     assert u + spots[3][2] / 2 == pytest.approx(a + spots[0][2] / 2, abs=0.2)
+
+
+def test_a_histogram_has_the_lowest_elements_at_its_left():
+    """16 bars, 3 px apart, the highest of 15 px; what is not finite is left out."""
+    path = "M0.0 3.0h2.4v15.0h-2.4zM45.0 13.0h2.4v5.0h-2.4z"
+    assert bars(np.array([0.0, 1.0, 0.0, np.inf, 0.0, np.nan])) == path
 
 
 def apart(one, other):

@@ -216,6 +216,23 @@ def test_sliders_show_the_graph_at_their_values(opened):
     assert page.locator(".slider output").all_text_contents()[:2] == ["5", "3"]
 
 
+def told(page):
+    """All that the page says, in words and in histograms, and of the variable that is pointed at."""
+    page.locator(".variable").nth(2).hover()
+    bars = page.evaluate("[...document.querySelectorAll('.variable svg path')].map(p => p.getAttribute('d'))")
+    local = page.locator("svg.wires text").all_text_contents()
+    return [(v["label"], v["value"], v["slope"]) for v in seen(page)], bars, local, page.text_content("#about")
+
+
+def test_at_a_place_of_a_slider_the_page_is_that_of_the_graph_there(opened):
+    g = graph.trace(lambda a, x: jnp.sum(jnp.tanh(a * x)) * a * a)(2.0, normal((6,)))
+    page, there = opened(g, vary={"a": [3.0]}), opened(g.at(a=3.0), vary={"a": [2.0]})
+    before = told(page)
+    page.locator(".slider input").press("End")
+    assert told(page) == told(there)
+    assert all(was != now for was, now in zip(before, told(page), strict=True))
+
+
 def test_values_to_slide_over_are_the_callers(opened):
     page = opened(graph.trace(J)(5.0, 3.0, 2.0), vary={"b": [10.0, -1.0]})
     slider = page.locator(".slider input")
