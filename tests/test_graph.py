@@ -14,6 +14,7 @@ from registry import LAYER_CASES, LOSS_CASES, PENALTY_CASES, name_of, normal, pe
 
 import jaxnn as nn
 from jaxnn import graph
+from jaxnn.graph.boxes import bars
 from jaxnn.graph.nodes import flat
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -482,6 +483,20 @@ def test_names_of_arguments_are_their_paths():
     assert [node.name for node in g.arguments] == ["params[0].W", "params[0].b[0]", "rest[0]", "rest[1]"]
 
 
+def test_no_two_variables_have_one_name():
+    """Whatever they were called: by that name they are asked for, and are nodes for networkx."""
+
+    def f(params, x):
+        u = [graph.name(x * i, label) for i, label in enumerate(["u", "u", "u_2", "x", "x"])]
+        return sum(u) * params["a.b"] * params["a"]["b"]
+
+    g = graph.trace(f)({"a.b": 2.0, "a": {"b": 3.0}}, 1.0)
+    names = [node.name for node in g.nodes]
+    assert names[:8] == ["params.a.b", "params.a.b_2", "x", "u", "u_2", "u_2_2", "x_2", "x_3"]
+    assert len(set(names)) == len(names)
+    assert g["params.a.b_2"].value == 2.0
+
+
 def test_constants_are_folded():
     table = jnp.arange(3.0)
     g = graph.trace(lambda x: (x * jnp.sin(jnp.full(3, 2.0)) + jnp.exp(table)).sum() * (1 + np.pi))(normal((3,)))
@@ -559,6 +574,12 @@ def test_svg_of_the_notes_graph():
     assert u + spots[3][2] / 2 == pytest.approx(a + spots[0][2] / 2, abs=0.2)
 
 
+def test_a_histogram_has_the_lowest_elements_at_its_left():
+    """16 bars, 3 px apart, the highest of 15 px; what is not finite is left out."""
+    path = "M0.0 3.0h2.4v15.0h-2.4zM45.0 13.0h2.4v5.0h-2.4z"
+    assert bars(np.array([0.0, 1.0, 0.0, np.inf, 0.0, np.nan])) == path
+
+
 def apart(one, other):
     (x, y, width, height), (x2, y2, width2, height2) = one, other
     return x + width <= x2 or x2 + width2 <= x or y + height <= y2 or y2 + height2 <= y
@@ -574,6 +595,20 @@ def test_no_boxes_overlap(name):
     spots, _ = drawn(graph.trace(FUNCTIONS[name])(normal((3, 3))))
     for i, spot in enumerate(spots):
         assert all(apart(spot, other) for other in spots[:i])
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_no_local_derivative_is_over_a_box(depth):
+    """A letter of 10 px is 6 px wide."""
+    f = lambda x: jax.jit(lambda x: -1.2344e-5 * x * -1.2345e-4)(x) * -3.2144e-7  # noqa: E731
+    g = graph.trace(f, depth=depth)(1.0)
+    found = ElementTree.fromstring(g.svg()).iter("{http://www.w3.org/2000/svg}text")
+    local = [t for t in found if t.get("class") == "local"]
+    assert "-3.21e-07" in [t.text for t in local]
+    for word in local:
+        width, x, y = 6 * len(word.text), float(word.get("x")), float(word.get("y"))
+        for spot in drawn(g)[0]:
+            assert apart((x - width / 2, y - 8, width, 10), spot)
 
 
 def nested(x, w):
@@ -655,6 +690,25 @@ def test_flow_flags(scale, flag):
     np.testing.assert_allclose([row.gradient for row in rows], [scale ** (8 - i) for i in range(9)], rtol=1e-5)
 
 
+def test_flow_flags_a_network_that_is_dead_from_its_last_layer_on():
+    f = lambda params, x, y: jax.nn.relu(x @ params[0]["W"] @ params[1]["W"] - y).sum()  # noqa: E731
+    g = graph.trace(f)([{"W": jnp.eye(3)}] * 2, normal((4, 3)), 100.0)
+    assert [row.flag for row in g.flow()] == ["vanishing"] * 2
+
+
+def test_layers_of_a_network_under_vmap():
+    """One example at a time, mapped over a batch: the layers are those of the parameters."""
+
+    def f(params, x):
+        for layer in params:
+            x = jnp.tanh(layer["W"] @ x)
+        return x.sum()
+
+    params = [{"W": normal((3, 3), seed=i)} for i in range(4)]
+    g = graph.trace(lambda params, x: jax.vmap(f, (None, 0))(params, x).sum())(params, normal((5, 3)))
+    assert [row.layer for row in g.flow()] == [f"params[{i}]" for i in range(4)]
+
+
 def test_layers_by_named_scope_and_none_without():
     def f(x, w):
         for i in range(3):
@@ -664,6 +718,8 @@ def test_layers_by_named_scope_and_none_without():
 
     g = graph.trace(f)(normal((3,)), 0.5)
     assert [layer.name for layer in g.layers] == ["layer0", "layer1", "layer2"]
+    mapped = graph.trace(lambda x, w: jax.vmap(lambda row: f(row, w))(x).sum())(normal((2, 3)), 0.5)
+    assert [layer.name for layer in mapped.layers] == ["layer0", "layer1", "layer2"]
     plain = graph.trace(jnp.sin)(1.0)
     for ask in (plain.flow, plain.by_layer):
         with pytest.raises(ValueError, match="no layers"):
@@ -695,6 +751,8 @@ safe_root.defvjp(lambda x: (jnp.sqrt(x), x), lambda x, dy: (jnp.where(x > 0, dy 
         (lambda x: safe_root(x) / x, 0.0, ("NaN", "forward", "div", "output")),
         (lambda x: safe_root(x), -1.0, ("NaN", "forward", "sqrt", None)),
         (lambda x: jax.nn.softmax(jnp.where(x > 0, x, -jnp.inf))[0], jnp.array([1.0, -1.0]), None),
+        (lambda x: x**jnp.inf, 1.0, ("inf", "backward", "pow", "x")),
+        (lambda x: 2e38 * x + 2e38 * x, 0.5, ("inf", "backward", "mul", "x")),
     ],
 )  # fmt: skip
 def test_first_nonfinite(f, x, expected):
@@ -782,6 +840,7 @@ def test_what_cannot_be_shown_does_not_break(depth):
         (lambda: graph.trace(lambda x: x > 0)(1.0), "of bool, which has no derivative"),
         (lambda: graph.trace(lambda x: x if x > 0 else -x)(1.0), "cannot be traced.*lax.cond"),
         (lambda: graph.trace(lambda x: float(x))(1.0), "cannot be traced"),
+        (lambda: graph.trace(lambda x: x[x > 0].sum())(jnp.ones(3)), "cannot be traced: .* jnp.where"),
         (lambda: graph.trace(lambda x: "text")(1.0), "cannot be traced"),
         (lambda: graph.trace(lambda x, how: x)(1.0, "relu"), "argument how is a str: expected arrays.*partial"),
         (lambda: graph.trace(jnp.sin, cotangent=jnp.ones(3))(1.0), r"structure and shapes of the output: \(\)"),
@@ -808,3 +867,14 @@ def test_tracing_twice_compiles_nothing_new(x64):
     before = _vjp._cache_size()
     graph.trace(lambda x: jnp.sin(jnp.exp(x) * 2).sum())(normal((3,), "float64"))
     assert _vjp._cache_size() == before + 1  # times a number is new
+
+
+def test_a_rule_is_not_compiled_in_each_trace():
+    """To JAX it is a new one in each."""
+    from jaxnn.graph.reverse import _vjp
+
+    f = lambda x: thrice(jax.nn.relu(x)).sum()  # noqa: E731
+    graph.trace(f)(normal((3,)))
+    before = _vjp._cache_size()
+    graph.trace(f)(normal((3,)))
+    assert _vjp._cache_size() == before

@@ -108,7 +108,7 @@ def test_steps_forward_and_backward(opened):
     assert words.text_content() == "before the first step"
     assert {(v["value"], v["slope"]) for v in seen(page)} == {(None, None)}
     captions = []
-    for i in range(1, 12):
+    for i in range(1, 13):
         page.click("#next") if i % 2 else page.keyboard.press("ArrowRight")
         captions.append(words.text_content())
         now = seen(page)
@@ -127,13 +127,72 @@ def test_steps_forward_and_backward(opened):
         "backward, 3 of 6: dJ/du = dJ/dv · dv/du = 3 · 1 = 3",
         "backward, 4 of 6: dJ/dc = dJ/du · du/dc = 3 · 3 = 9",
         "backward, 5 of 6: dJ/db = dJ/du · du/db = 3 · 2 = 6",
+        "backward, 6 of 6: dJ/da = dJ/dv · dv/da = 3 · 1 = 3",
     ]
+    page.click("#next")
+    assert words.text_content() == "forward and backward, all steps"
+    page.click("#back")
     page.keyboard.press("ArrowLeft")
     assert words.text_content() == captions[-2]
     page.click("#back")
     assert words.text_content() == captions[-3]
     page.click("#last")
     assert None not in {v["slope"] for v in seen(page)}
+
+
+def test_the_step_and_the_focus_are_in_sight(opened):
+    """Not beyond the window's side, nor under what is told below, where there is as little room as at 400 %."""
+    page = opened(graph.trace(functools.partial(chain, length=20))(0.5))
+    page.set_viewport_size({"width": 640, "height": 400})
+
+    def in_sight(place):
+        left, top, right, bottom = page.locator(place).first.evaluate(
+            "e => (({left, top, right, bottom}) => [left, top, right, bottom])(e.getBoundingClientRect())"
+        )
+        floor = page.locator("#about").evaluate("e => e.getBoundingClientRect().top")
+        return left >= 0 and right <= 640 and top >= 0 and bottom <= floor
+
+    page.click("#first")
+    for _ in range(42):
+        page.keyboard.press("ArrowRight")
+        assert in_sight(".now")
+    page.locator(".variable").last.focus()
+    assert in_sight(".variable:focus")
+
+
+def backward(page):
+    """What the steps backward say."""
+    page.click("#first")
+    count = len(seen(page))
+    captions = []
+    for _ in range(2 * count):
+        page.click("#next")
+        captions.append(page.locator("#step").text_content().split(": ")[1])
+    return captions[count:]
+
+
+def test_steps_backward_into_a_rule_do_not_multiply_by_what_it_replaces(opened):
+    """relu has the derivative 0 at 0, and max(x, 0), of which it is made, 0.5."""
+    g = graph.trace(lambda x: jax.nn.relu(x * 1.0) * 2)(0.0)
+    closed = ["doutput/doutput = 1", "doutput/dv2 = doutput/doutput · doutput/dv2 = 1 · 2 = 2"]
+    last = ["doutput/dx = doutput/dv1 · dv1/dx = 0 · 1 = 0"]
+    page = opened(g)
+    assert backward(page) == [*closed, "doutput/dv1 = doutput/dv2 · dv2/dv1 = 2 · 0 = 0", *last]
+    for _ in range(2):
+        page.locator(".unfold:visible").click()
+        assert backward(page) == [*closed, "doutput/dv1 = what v2 hands back = 0", *last]
+
+
+def test_steps_backward_start_at_each_output(opened):
+    twice = lambda x: (lambda y: (y, y * 3))(x * 2)  # noqa: E731
+    assert backward(opened(graph.trace(lambda x: twice(x)[0])(1.0)))[:2] == [
+        "doutput/dv1 = 0",
+        "doutput/doutput = what it starts with + doutput/dv1 · dv1/doutput = 1",
+    ]
+    assert backward(opened(graph.trace(twice, cotangent=(10.0, 1.0))(1.0)))[:2] == [
+        "doutput/dv2 = 1",
+        "doutput/dv1 = what it starts with + doutput/dv2 · dv2/dv1 = 13",
+    ]
 
 
 def test_sliders_show_the_graph_at_their_values(opened):
@@ -157,6 +216,23 @@ def test_sliders_show_the_graph_at_their_values(opened):
     assert page.locator(".slider output").all_text_contents()[:2] == ["5", "3"]
 
 
+def told(page):
+    """All that the page says, in words and in histograms, and of the variable that is pointed at."""
+    page.locator(".variable").nth(2).hover()
+    bars = page.evaluate("[...document.querySelectorAll('.variable svg path')].map(p => p.getAttribute('d'))")
+    local = page.locator("svg.wires text").all_text_contents()
+    return [(v["label"], v["value"], v["slope"]) for v in seen(page)], bars, local, page.text_content("#about")
+
+
+def test_at_a_place_of_a_slider_the_page_is_that_of_the_graph_there(opened):
+    g = graph.trace(lambda a, x: jnp.sum(jnp.tanh(a * x)) * a * a)(2.0, normal((6,)))
+    page, there = opened(g, vary={"a": [3.0]}), opened(g.at(a=3.0), vary={"a": [2.0]})
+    before = told(page)
+    page.locator(".slider input").press("End")
+    assert told(page) == told(there)
+    assert all(was != now for was, now in zip(before, told(page), strict=True))
+
+
 def test_values_to_slide_over_are_the_callers(opened):
     page = opened(graph.trace(J)(5.0, 3.0, 2.0), vary={"b": [10.0, -1.0]})
     slider = page.locator(".slider input")
@@ -176,8 +252,10 @@ def test_nothing_moves_when_figures_grow(opened):
     assert [v["box"] for v in seen(page)] == before
 
 
-def test_where_another_way_is_taken_the_page_says_so(opened):
-    g = graph.trace(lambda x: lax.cond(x > 0, jnp.sin, lambda x: x * x * 2, x), depth=1)(1.0)
+@pytest.mark.parametrize("other", [lambda x: x * x * 2, lambda x: x * 3, lambda x: 2 * x])
+def test_where_another_way_is_taken_the_page_says_so(opened, other):
+    """Of other operations, or of the same ones on other numbers, or in another order."""
+    g = graph.trace(lambda x: lax.cond(x > 0, lambda x: x * 2, other, x), depth=1)(1.0)
     page = opened(g, vary={"x": [-1.0]})
     before = seen(page)
     page.locator(".slider input").press("Home")
@@ -201,10 +279,27 @@ def check_drawing(page):
         """[...document.querySelectorAll("path[data-source]")].map(p => [p.dataset.source, p.dataset.target,
              ...[0, p.getTotalLength()].map(at => p.getPointAtLength(at).x)])"""
     )
+    words = page.evaluate(
+        """[...document.querySelectorAll(".wires text")].map(e => e.getBoundingClientRect())
+             .map(({left, top, right, bottom}) => [left, top, right, bottom])"""
+    )
+    for left, top, right, bottom in words:
+        for box in labels.values():
+            beside = right <= box["left"] or box["right"] <= left or bottom <= box["top"] or box["bottom"] <= top
+            assert beside, (left, top, right, bottom, box)
     for source, target, start, end in lines:
         assert start == pytest.approx(labels[source]["right"] - origin, abs=0.1)
         assert end == pytest.approx(labels[target]["left"] - origin - 6, abs=0.1)
         assert start < end
+
+
+def test_local_derivatives_of_many_digits_are_beside_the_boxes(opened):
+    """None of their signs is under a box."""
+    f = lambda x: jax.jit(lambda x: -1.2344e-5 * x * -1.2345e-4)(x) * -3.2144e-7  # noqa: E731
+    for depth in (0, 1):
+        page = opened(graph.trace(f, depth=depth)(1.0))
+        assert "-3.214e-07" in page.locator(".wires text").all_text_contents()
+        check_drawing(page)
 
 
 def test_boxes_open_and_close(opened):
@@ -279,7 +374,7 @@ def test_what_cannot_be_shown_does_not_break(opened):
     assert page.locator(".unfold:visible").count() == 0
     check_drawing(page)
     page.click("#first")
-    for _ in range(2 * len(seen(page))):
+    for _ in range(2 * len(seen(page)) + 1):
         page.keyboard.press("ArrowRight")
     assert page.locator("#step").text_content() == "forward and backward, all steps"
 

@@ -45,8 +45,8 @@ def first_nonfinite(
     """The first argument, forward or backward operation to bring a NaN or inf, on nodes of any shapes; or `None`.
 
     An operation brings one where it has a NaN, and none of what it took had, or an inf, and all of that was finite. An
-    inf that was written down, as -inf is in masks, counts only where the output is not finite, and nothing else brought
-    one.
+    inf that was written down, as -inf is in masks, counts only where the output or a derivative is not finite, and
+    nothing else brought one.
     """
     for node in arguments:
         if what := _made([], [node.value]):
@@ -68,6 +68,11 @@ def first_nonfinite(
             for out in op.outputs:
                 if what := _made([], [out.value]):
                     return NotFinite(what, "forward", op, out)
+    # Or a sum of derivatives that are finite each, or the cotangent.
+    for op in reversed(steps):
+        for node in (*op.outputs, *op.inputs):
+            if what := _made([], [node.derivative]):
+                return NotFinite(what, "backward", op, node)
     return None
 
 
@@ -148,4 +153,4 @@ def _activations(layer: LayerOfGraph) -> Node | None:
 def _flag(gradient: float, ratio: float) -> str:
     if not np.isfinite(gradient):
         return "not finite"
-    return "vanishing" if ratio < 1 / FLAG else "exploding" if ratio > FLAG else ""
+    return "vanishing" if ratio < 1 / FLAG or gradient == 0 else "exploding" if ratio > FLAG else ""

@@ -155,7 +155,7 @@ class Graph:
         here = drawn._shown()
         cost = len(flat(drawn.operations))
         found = sliders(drawn.arguments, here, lambda name, value: drawn.at(**{name: value})._shown(), cost, vary)
-        return page(drawn.arguments, drawn.operations, drawn.depth, self._output, here, found)
+        return page(drawn.arguments, drawn.operations, drawn.outputs, drawn.depth, self._output, here, found)
 
     def to_networkx(self) -> Any:
         """A `networkx.DiGraph` of the variables, by name, with their arrays (of any shapes).
@@ -184,7 +184,8 @@ class Graph:
     def flow(self) -> diagnosis.Flow:
         """The size of activations and gradients by layer, vanishing and exploding ones flagged.
 
-        Flagged is a layer by whose output the derivative is a thousand times smaller, or larger, than at the last.
+        Flagged is a layer by whose output the derivative is zero, or a thousand times smaller, or larger, than at the
+        last.
 
         Raises:
           ValueError: no layers are to be found.

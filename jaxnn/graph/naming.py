@@ -75,18 +75,21 @@ def name_all(
     Results are v1, v2, ...; those inside the box that makes v2 are v2.1, v2.2, ...; the output of the function, where
     it is the only one and has no name, has that of the function.
     """
-    taken = Counter(node.name for node in arguments)
+    taken: Counter[str] = Counter()
     if len(outputs) == 1 and outputs[0].kind == "result" and not outputs[0].name:
         outputs[0].name = output
-    labelled: set[Node] = set(arguments)
+    labelled: set[Node] = set()
 
     def label(node: Node, otherwise: Callable[[], str]) -> None:
         if node in labelled or node.kind == "literal":
             return
         labelled.add(node)
         wanted = printable(node.name or otherwise())
-        taken[wanted] += 1
-        node.name = wanted if taken[wanted] == 1 else f"{wanted}_{taken[wanted]}"
+        node.name = wanted
+        while node.name in taken:
+            taken[wanted] += 1
+            node.name = f"{wanted}_{taken[wanted]}"
+        taken[node.name] += 1
 
     def walk(steps: tuple[Operation, ...], prefix: str) -> None:
         numbers = iter(range(1, 10**9))
@@ -99,6 +102,8 @@ def name_all(
             first = next((node.name for node in op.outputs if node.kind == "result"), prefix)
             walk(op.inside, f"{first}.")
 
+    for node in arguments:
+        label(node, str)
     # What has a name keeps it; of those of the same, the first evaluated comes first, in a loop as outside of it.
     for op in flat(operations):
         for node in op.outputs:

@@ -32,7 +32,7 @@ function show() {
   const order = seen();
   const last = 2 * order.length;
   const at = Math.min(taken, last);
-  const now = at === 0 || at === last ? null : at <= order.length ? order[at - 1] : order[last - at];
+  const now = at === 0 || taken > last ? null : at <= order.length ? order[at - 1] : order[last - at];
   order.forEach((variable, i) => {
     variable.classList.toggle("hide-value", i >= at);
     variable.classList.toggle("hide-slope", i < last - at);
@@ -60,16 +60,25 @@ function caption(order, at, now) {
   return `backward, ${at - order.length} of ${order.length}: ${chainRule(now)}${below ? ` = ${below}` : ": none"}`;
 }
 
-/** The derivative by a variable as a sum over those that take it. */
+/** Whether an edge goes into an opened box that brings its own derivative: what comes back is the rule's. */
+function intoRule({ source, target }) {
+  const rule = target.closest(".rule.open");
+  return rule !== null && !rule.contains(source);
+}
+
+/** The derivative by a variable as a sum over those that take it, and, of an output, what it starts with. */
 function chainRule(variable) {
   const by = (target) => `d${data.output}/d${target}`;
   const name = nameOf(variable);
-  const out = edgesSeen().filter((edge) => edge.source === variable);
+  const out = edgesSeen()
+    .filter((edge) => edge.source === variable)
+    .map((edge) => (intoRule(edge) ? { ...edge, local: "" } : edge));
   if (!out.length) return by(name);
   const names = out.map(({ target, local }) => {
     const word = nameOf(target);
     return local ? `${by(word)} · d${word}/d${name}` : `what ${word} hands back`;
   });
+  if (data.outputs.includes(idOf(variable))) return `${by(name)} = what it starts with + ${names.join(" + ")}`;
   const figures = out.map(({ target, local }) => `${numbers.nodes[idOf(target)][1]} · ${local}`);
   const worked = out.every(({ local }) => local) ? ` = ${figures.join(" + ")}` : "";
   return `${by(name)} = ${names.join(" + ")}${worked}`;
@@ -157,8 +166,16 @@ for (const button of graph.querySelectorAll(".fold, .unfold")) {
   });
 }
 
-const step = (to) => { taken = Math.max(0, Math.min(to, 2 * seen().length)); show(); };
-const steps = () => Math.min(taken, 2 * seen().length);
+const step = (to) => {
+  taken = to > 2 * seen().length ? Infinity : Math.max(0, to);
+  show();
+  const now = seen().find((variable) => variable.matches(".now"));
+  if (now === undefined) return;
+  // Across alone: the buttons stay under the pointer.
+  const { left, right } = now.getBoundingClientRect();
+  now.closest("main").scrollLeft += Math.max(0, right + 32 - innerWidth) + Math.min(0, left - 32);
+};
+const steps = () => Math.min(taken, 2 * seen().length + 1);
 document.getElementById("first").addEventListener("click", () => step(0));
 document.getElementById("back").addEventListener("click", () => step(steps() - 1));
 document.getElementById("next").addEventListener("click", () => step(steps() + 1));

@@ -57,6 +57,7 @@ $script</script>
 def page(
     arguments: tuple[Node, ...],
     operations: tuple[Operation, ...],
+    outputs: tuple[Node, ...],
     depth: int,
     output: str,
     here: Shown,
@@ -66,6 +67,7 @@ def page(
     ids = {node: i for i, node in enumerate(here.nodes)}
     data = {
         "output": output,
+        "outputs": [ids[node] for node in outputs if node in ids],
         "names": [node.name for node in here.nodes],
         "edges": [[[ids[edge.source], ids[edge.target]] for edge in edges] for edges in here.edges()],
         "start": here.numbers(),
@@ -116,7 +118,7 @@ def _piece(piece: Item | Passage, ids: dict[Node, int], numbers: dict[Operation,
     opened = _level(piece.level, ids, numbers, depth - 1)
     name = escape(op.name)
     return (
-        f'<div class="box{" open" if depth > 0 else ""}">{closed}<div class="opened">'
+        f'<div class="box{" rule" if op.has_rule else ""}{" open" if depth > 0 else ""}">{closed}<div class="opened">'
         f'<button class="fold" aria-expanded="true" title="close {name}">▾ {name}</button>{opened}</div></div>'
     )
 

@@ -64,7 +64,9 @@ def pull(op: Operation, cotangents: Derivatives) -> dict[int, Any]:
     floating = [(out, ct) for out, ct in zip(op.outputs, given, strict=True) if out.inexact]
     full = [jnp.zeros(out.shape, out.dtype) if ct is None else ct for out, ct in floating]
     try:
-        found = _vjp(_Equation(op), wanted, [node.value for node in op.inputs], full)
+        # JAX makes a rule anew in each trace: compiled, it would be compiled in each, and never forgotten.
+        vjp = _vjp.__wrapped__ if op.has_rule else _vjp
+        found = vjp(_Equation(op), wanted, [node.value for node in op.inputs], full)
     except (TypeError, ValueError, NotImplementedError) as error:
         reason = " ".join(str(error).split())
         where = f" at {op.source}" if op.source else ""

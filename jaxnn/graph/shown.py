@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxnn.graph import view
 from jaxnn.graph.boxes import bars, figures, has_bars
-from jaxnn.graph.formulas import short
+from jaxnn.graph.formulas import formula, short
 from jaxnn.graph.nodes import Node, Operation, to_numpy
 
 MOST_VARIABLES = 1_000
@@ -27,10 +27,11 @@ class Shown(NamedTuple):
     depth: int
 
     def same_as(self, other: "Shown") -> bool:
-        """Whether both took the same way through the function, with variables of the same shapes."""
+        """Whether both took the same way through the function, by the same lines, with variables of the same shapes."""
 
         def form(shown):
-            return [(n.name, n.shape, n.dtype) for n in shown.nodes], [op.name for op in shown.operations]
+            nodes = [(n.name, n.shape, n.dtype) for n in shown.nodes]
+            return nodes, [(formula(op), op.source) for op in shown.operations]
 
         return form(self) == form(other)
 

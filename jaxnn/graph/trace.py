@@ -93,7 +93,7 @@ def _jaxpr(f: Callable[..., Any], tree: Any, values: list[jax.Array]) -> tuple[A
 
     try:
         return jax.make_jaxpr(of_leaves, return_shape=True)(*values)
-    except jax.errors.JAXTypeError as error:
+    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError) as error:
         why = str(error).splitlines()[0]
         raise ValueError(f"{_name_of(f)} cannot be traced: {why} (use jnp.where or lax.cond for choices)") from error
     except TypeError as error:

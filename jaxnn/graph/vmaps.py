@@ -56,11 +56,15 @@ def _until_vmap(stack: Any, deep: int) -> tuple[Any, ...] | None:
     """What is left of the stack, until the next `vmap`; `None` where there is none."""
     rest = stack.stack[deep:]
     for i, element in enumerate(rest):
-        # A scope of that name is not one.
-        if element.name == "vmap" and type(element).__name__ == "Transform":
+        if element.name == "vmap" and not _is_scope(element):
             return rest[: i + 1]
     return None
 
 
 def _words(stack: Any, start: int, stop: int | None) -> str:
-    return printable(str(type(stack)(stack.stack[start:stop])))
+    """The scopes, without the transformations that JAX writes among them, as in jvp(layer)."""
+    return printable("/".join(element.name for element in stack.stack[start:stop] if _is_scope(element)))
+
+
+def _is_scope(element: Any) -> bool:
+    return type(element).__name__ == "Scope"
