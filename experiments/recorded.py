@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 from experiments.catalog import experiments
 from experiments.differences import shown
 from experiments.options import RunOptions
+from experiments.refusal import Refused
 
 FILE = "config.json"
 FORMAT_VERSION = 2
@@ -39,21 +40,21 @@ def recorded(run: Path) -> Recorded:
     """Read the folder of a run.
 
     Raises:
-      ValueError: in one line, why it is none, or what of config.json is not as an experiment writes it.
+      Refused: in one line, why it is none, or what of config.json is not as an experiment writes it.
       OSError: it cannot be read.
     """
     if not run.is_dir():
-        raise ValueError(f"{run} is not a folder: expected the results folder of a run, runs/ladder-... say")
+        raise Refused(f"{run} is not a folder: expected the results folder of a run, runs/ladder-... say")
     path = run / FILE
     if not path.is_file():
-        raise ValueError(f"{run} has no {FILE}: is it the results folder of a run?")
+        raise Refused(f"{run} has no {FILE}: is it the results folder of a run?")
     try:
         config = _parse(path)
         _check_version(config)
         name = _field(config, "experiment", str)
         options = _options(_declared(name), _field(config, "options", dict))
     except (ValueError, RecursionError) as error:
-        raise ValueError(" ".join(f"{path}: {error}".split())) from None
+        raise Refused(f"{path}: {error}") from None
     return Recorded(name, options, config)
 
 
