@@ -209,7 +209,10 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with kept(tmp_path).stopping_at_one():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL  # the other one is not ignored
             os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
 
