@@ -124,8 +124,8 @@ class RunCheckpoints:
             if not self._training:
                 raise Stopped(signum)
             self._asked = signum
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            for heard in before:
+                signal.signal(heard, signal.default_int_handler if heard == signal.SIGINT else signal.SIG_DFL)
             # Not by print: the signal may have come in the middle of one.
             with contextlib.suppress(OSError):
                 os.write(2, f"{STOPPING}\n".encode())

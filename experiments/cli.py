@@ -110,11 +110,8 @@ def _command(argv: list[str]) -> int:
 
 
 def _run(name: str, rest: list[str], argv: list[str]) -> int:
-    def read() -> RunOptions | None:
-        declared = importlib.import_module(f"experiments.{name}")
-        return parse(declared.Options, rest, prog=f"{PROG} run {name}", description=experiments()[name].paragraphs)
-
-    return _carry_out(lambda: (options := read()) and Start(name, options, f"{PROG} {shlex.join(argv)}"))
+    declared = importlib.import_module(f"experiments.{name}").Options
+    return _new_run(name, declared, f"run {name}", experiments()[name].paragraphs, rest, argv)
 
 
 def _sweep(rest: list[str], argv: list[str]) -> int:
@@ -127,11 +124,7 @@ def _sweep(rest: list[str], argv: list[str]) -> int:
     elif name not in sweep.DATA:
         asked = f"there are no data {name!r} to sweep on" if name else "sweep takes the name of a data set"
         return _complain(f"{asked}: there are {', '.join(sweep.DATA)}, or a file of yours ({', '.join(OWN_SUFFIXES)})")
-
-    def read() -> RunOptions | None:
-        return parse(sweep.Options, rest, prog=f"{PROG} sweep {name}", description=sweep.description(name))
-
-    return _carry_out(lambda: (options := read()) and Start(f"sweep-{name}", options, f"{PROG} {shlex.join(argv)}"))
+    return _new_run(f"sweep-{name}", sweep.Options, f"sweep {name}", sweep.description(name), rest, argv)
 
 
 def _resume(rest: list[str]) -> int:
@@ -160,6 +153,18 @@ def _repeat(rest: list[str], argv: list[str]) -> int:
     verdict = repeat.verdict(options.run, start.folder.path)
     print(*verdict.lines, sep="\n")
     return 0 if verdict.matched else 1
+
+
+def _new_run(
+    name: str, declared: type[RunOptions], command: str, description: str, rest: list[str], argv: list[str]
+) -> int:
+    """The run of that name, by the options that the rest of the command line gives."""
+
+    def begin() -> Start | None:
+        options = parse(declared, rest, prog=f"{PROG} {command}", description=description)
+        return options and Start(name, options, f"{PROG} {shlex.join(argv)}")
+
+    return _carry_out(begin)
 
 
 def _carry_out(begin: Callable[[], Start | None]) -> int:
@@ -209,11 +214,7 @@ def _answer(command: str, rest: list[str]) -> int:
 
 def _import(rest: list[str], argv: list[str]) -> int:
     travel = importlib.import_module("experiments.travel.load")
-
-    def read() -> RunOptions | None:
-        return parse(travel.Options, rest, prog=f"{PROG} import", description=travel.DESCRIPTION)
-
-    return _carry_out(lambda: (options := read()) and Start("import", options, f"{PROG} {shlex.join(argv)}"))
+    return _new_run("import", travel.Options, "import", travel.DESCRIPTION, rest, argv)
 
 
 def _set_compilation_cache(options: CacheOptions) -> None:

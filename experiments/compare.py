@@ -118,14 +118,13 @@ def read_run(path: Path, name: str) -> Run:
     """What the folder of a run says.
 
     Raises:
-      ValueError: it is none.
-      Refused: one of its files is damaged, or leads out of the folder.
+      Refused: it is none, or one of its files is damaged, or leads out of the folder.
       OSError: it cannot be read.
     """
     if not path.is_dir():
-        raise ValueError(f"{path} is not a folder: compare takes the results folders of runs, runs/ladder-... say")
+        raise Refused(f"{path} is not a folder: compare takes the results folders of runs, runs/ladder-... say")
     if not (path / "config.json").is_file():
-        raise ValueError(f"{path} has no config.json: is it the results folder of a run?")
+        raise Refused(f"{path} has no config.json: is it the results folder of a run?")
     try:
         settings = flat(_json(_read_text(path, "config.json")))
         if not isinstance(settings.get("experiment"), str):

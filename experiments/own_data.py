@@ -3,15 +3,16 @@
 What is fitted (medians, levels, means, deviations) is fitted on the training part alone.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
 import jaxnn
 from experiments.columns import LARGEST, MOST_NUMBERS, account, as_json, encode_columns, fit_columns, missing, width
 from experiments.csv_file import NUMBER, read_table
+from experiments.dataset import Dataset
 from experiments.npz import read_npz
 from experiments.options import OWN_SUFFIXES
 from experiments.refusal import Refused
@@ -21,28 +22,8 @@ MOST_CLASSES = 100
 LONGEST_CLASS = 100
 
 
-class OwnData(NamedTuple):
-    """A classification problem, ready for training: x (m, n_in) float32, y (m,) class numbers.
-
-    Attributes:
-      train, dev, test: the parts, of stratified shares.
-      classes: the label's values, in order.
-      standardizer: of the inputs, float64.
-      encoder: what makes inputs of a row of a CSV file, as JSON; `None` for npz.
-      notes: what was done to the file's values, for people.
-    """
-
-    train: jaxnn.Batch
-    dev: jaxnn.Batch
-    test: jaxnn.Batch
-    classes: tuple[str, ...]
-    standardizer: jaxnn.Standardizer
-    encoder: dict[str, Any] | None
-    notes: list[str]
-
-
-def read_own_data(path: Path, label: str | None, drop: str, fractions: Sequence[float], seed: int) -> OwnData:
-    """Read the file by its suffix.
+def read_own_data(path: Path, label: str | None, drop: str, fractions: Sequence[float], seed: int) -> Dataset:
+    """Read the file by its suffix; its parts are of stratified shares.
 
     Args:
       path: a CSV file with a header, or an npz file with arrays x (m, ...) and y (m,).
@@ -58,10 +39,13 @@ def read_own_data(path: Path, label: str | None, drop: str, fractions: Sequence[
     if path.suffix.lower() not in OWN_SUFFIXES:
         raise Refused(f"{path} has none of the names that are read: expected {', '.join(OWN_SUFFIXES)}")
     read = _read_npz if path.suffix.lower() == ".npz" else _read_csv
-    return read(path, label, [name.strip() for name in drop.split(",") if name.strip()], fractions, seed)
+    data = read(path, label, [name.strip() for name in drop.split(",") if name.strip()], fractions, seed)
+    # A name on a Linux disk need not be UTF-8, and this one goes into texts and the names of files.
+    name = re.sub(r"[^\w.-]+", " ", path.stem).strip(" .")[:50] or "data"
+    return data._replace(files=(path,), name=name)
 
 
-def _read_csv(path: Path, label: str | None, drop: list[str], fractions: Sequence[float], seed: int) -> OwnData:
+def _read_csv(path: Path, label: str | None, drop: list[str], fractions: Sequence[float], seed: int) -> Dataset:
     table = read_table(path)
     there = f"there are {', '.join(table.columns)}"
     if label is None:
@@ -87,7 +71,7 @@ def _read_csv(path: Path, label: str | None, drop: list[str], fractions: Sequenc
     return _problem(encode_columns(columns, table), parts, classes, encoder, [told, *account(columns, table)])
 
 
-def _read_npz(path: Path, label: str | None, drop: list[str], fractions: Sequence[float], seed: int) -> OwnData:
+def _read_npz(path: Path, label: str | None, drop: list[str], fractions: Sequence[float], seed: int) -> Dataset:
     label = label or "y"
     if drop:
         raise Refused(f"{path}: --drop leaves columns out of a CSV file, and this is npz: leave them out of x")
@@ -144,8 +128,8 @@ def _check_count(path: Path, m: int, n: int) -> None:
 
 def _problem(
     x: np.ndarray, parts: Sequence[jaxnn.Batch], classes: tuple[str, ...], encoder: dict | None, notes: list[str]
-) -> OwnData:
+) -> Dataset:
     # In float64, since of large numbers that lie together, such as dates, little is left in float32.
     stats = jaxnn.fit_standardizer(x[parts[0].x])
     ready = [part._replace(x=jaxnn.standardize(stats, x[part.x]).astype(np.float32)) for part in parts]
-    return OwnData(*ready, classes, stats, encoder, notes)
+    return Dataset(*ready, classes, stats, encoder=encoder, notes=tuple(notes))

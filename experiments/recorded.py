@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from experiments.catalog import experiments
+from experiments.differences import shown
 from experiments.options import RunOptions
+from experiments.refusal import Refused
 
 FILE = "config.json"
 FORMAT_VERSION = 2
@@ -38,21 +40,21 @@ def recorded(run: Path) -> Recorded:
     """Read the folder of a run.
 
     Raises:
-      ValueError: in one line, why it is none, or what of config.json is not as an experiment writes it.
+      Refused: in one line, why it is none, or what of config.json is not as an experiment writes it.
       OSError: it cannot be read.
     """
     if not run.is_dir():
-        raise ValueError(f"{run} is not a folder: expected the results folder of a run, runs/ladder-... say")
+        raise Refused(f"{run} is not a folder: expected the results folder of a run, runs/ladder-... say")
     path = run / FILE
     if not path.is_file():
-        raise ValueError(f"{run} has no {FILE}: is it the results folder of a run?")
+        raise Refused(f"{run} has no {FILE}: is it the results folder of a run?")
     try:
         config = _parse(path)
         _check_version(config)
         name = _field(config, "experiment", str)
         options = _options(_declared(name), _field(config, "options", dict))
     except (ValueError, RecursionError) as error:
-        raise ValueError(" ".join(f"{path}: {error}".split())) from None
+        raise Refused(f"{path}: {error}") from None
     return Recorded(name, options, config)
 
 
@@ -68,7 +70,7 @@ def _parse(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"damaged, no JSON as a run writes it: {error}") from None
     if not isinstance(config, dict):
-        raise ValueError(f"expected a JSON object, got {_shown(config)}")
+        raise ValueError(f"expected a JSON object, got {shown(config)}")
     return config
 
 
@@ -76,7 +78,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the name {_shown(next(n for n in names if names.count(n) > 1))} stands twice in an object")
+        raise ValueError(f"the name {shown(next(n for n in names if names.count(n) > 1))} stands twice in an object")
     return found
 
 
@@ -87,7 +89,7 @@ def _refuse_constant(name: str) -> None:
 def _check_version(config: dict[str, Any]) -> None:
     version = config.get("format_version", 1)
     if type(version) is not int or version < 1:
-        raise ValueError(f"format_version must be a whole number from 1, got {_shown(version)}")
+        raise ValueError(f"format_version must be a whole number from 1, got {shown(version)}")
     if version > FORMAT_VERSION:
         raise ValueError(
             f"format_version {version} is of a newer jaxnn: this one reads up to {FORMAT_VERSION}; take a newer one"
@@ -97,7 +99,7 @@ def _check_version(config: dict[str, Any]) -> None:
 def _field(config: dict[str, Any], name: str, kind: type) -> Any:
     if not isinstance(config.get(name), kind):
         what = {str: "a string", dict: "an object"}[kind]
-        raise ValueError(f"{name!r} must be {what}, got {_shown(config[name]) if name in config else 'nothing'}")
+        raise ValueError(f"{name!r} must be {what}, got {shown(config[name]) if name in config else 'nothing'}")
     return config[name]
 
 
@@ -109,7 +111,7 @@ def _declared(name: str) -> type[RunOptions]:
     sweeps = [f"sweep-{data}" for data in sweep.DATA]
     if name in sweeps:
         return sweep.Options
-    raise ValueError(f"no experiment is called {_shown(name)}: there are {', '.join([*experiments(), *sweeps])}")
+    raise ValueError(f"no experiment is called {shown(name)}: there are {', '.join([*experiments(), *sweeps])}")
 
 
 def _options(declared: type[RunOptions], values: dict[str, Any]) -> RunOptions:
@@ -117,7 +119,7 @@ def _options(declared: type[RunOptions], values: dict[str, Any]) -> RunOptions:
     other = "was it written by another version of the experiments?"
     for name in values:
         if name not in names:
-            raise ValueError(f"the option {_shown(name)} is none of {', '.join(names)}: {other}")
+            raise ValueError(f"the option {shown(name)} is none of {', '.join(names)}: {other}")
     hints = get_type_hints(declared)
     # An older run lacks what was added since: with its default, an option does what was done before there was one.
     return declared(**{name: _value(name, value, hints[name]) for name, value in values.items()})
@@ -138,7 +140,7 @@ def _value(name: str, value: Any, hint: Any) -> Any:
                 return _finite(name, float(value))
         elif type(value) is kind:
             return value
-    raise ValueError(f"the option {name!r} must be {_described(hint)}, got {_shown(value)}")
+    raise ValueError(f"the option {name!r} must be {_described(hint)}, got {shown(value)}")
 
 
 def _finite(name: str, value: float) -> float:
@@ -154,8 +156,3 @@ def _described(hint: Any) -> str:
         return f"one of {', '.join(get_args(hint))}"
     words = {str: "a string", Path: "a path", int: "a whole number", float: "a number", bool: "true or false"}
     return words.get(hint, "null")
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

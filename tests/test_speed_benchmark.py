@@ -91,9 +91,7 @@ def digits(tmp_path_factory):
 @pytest.mark.parametrize(
     "module",
     [
-        pytest.param(
-            "jaxnn_fit", marks=pytest.mark.skipif(not hasattr(jaxnn, "fit_population"), reason="no populations")
-        ),
+        "jaxnn_fit",
         "raw",
         "raw_own_batches",
         "with_numpy",

@@ -89,10 +89,6 @@ def test_members_of_many_widths_are_one_population():
         np.testing.assert_allclose(population.losses[i], alone.losses, rtol=1e-5)
 
 
-def cut_to(sizes):
-    return jaxnn.narrow_params(jaxnn.mlp(sizes).network, (3,), wide().init(jax.random.key(0)))
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -7,7 +7,7 @@ import numpy as np
 
 import jaxnn
 from experiments import plots
-from experiments.ladder.data import Dataset
+from experiments.dataset import Dataset
 from experiments.networks import NetworkSpec, class_probabilities
 from experiments.run_folder import RunFolder
 from experiments.signal_plots import draw_signals

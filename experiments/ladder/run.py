@@ -9,9 +9,10 @@ import optax
 
 import jaxnn
 from experiments import network_file, proof
+from experiments.dataset import Dataset
 from experiments.divergence import skipped_lines
 from experiments.ladder import Options
-from experiments.ladder.data import Dataset, load_datasets, load_own
+from experiments.ladder.data import load_datasets, load_own
 from experiments.ladder.pictures import Trained, add_pictures
 from experiments.ladder.report import Row, report
 from experiments.networks import NetworkSpec

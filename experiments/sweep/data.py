@@ -1,30 +1,11 @@
 """The data sets that can be swept on, each split in train, dev and test. Another one is another function here."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
 
 import jaxnn
+from experiments.dataset import Dataset
 from experiments.ladder import data as ladder
 from experiments.sweep import Options
-
-
-class Dataset(NamedTuple):
-    """A classification problem, ready for training: x (m, n_in) float32, y (m,) class numbers.
-
-    `classes`, `image_shape` and `standardizer` are those of the winner's `StoredNetwork`; `files` are what all this was
-    read from, if any; `encoder` and `notes` those of the ladder's data sets.
-    """
-
-    train: jaxnn.Batch
-    dev: jaxnn.Batch
-    test: jaxnn.Batch
-    classes: tuple[str, ...]
-    image_shape: tuple[int, ...] | None = None
-    standardizer: jaxnn.Standardizer | None = None
-    files: tuple[Path, ...] = ()
-    encoder: dict[str, Any] | None = None
-    notes: tuple[str, ...] = ()
 
 
 def load(name: str, options: Options) -> Dataset:
@@ -39,16 +20,8 @@ def load(name: str, options: Options) -> Dataset:
 
 
 def _scikit_learns(i: int) -> Callable[[Options], Dataset]:
-    return lambda options: _as_in_ladder(ladder.load_datasets(options.split_seed)[i])
-
-
-def _own(options: Options) -> Dataset:
-    return _as_in_ladder(ladder.load_own(options, options.split_seed))
-
-
-def _as_in_ladder(data: ladder.Dataset) -> Dataset:
-    own = data.files, data.encoder, data.notes
-    return Dataset(data.train, data.dev, data.test, data.classes, None, data.standardizer, *own)
+    # The image shape in a stored network is that of photos, which digits are not.
+    return lambda options: ladder.load_datasets(options.split_seed)[i]._replace(image_shape=None)
 
 
 # What was published as a test set stays one: dev is a part of the rest.
@@ -60,7 +33,7 @@ def _catvnoncat(options: Options) -> Dataset:
     files = find_files(options.data_dir)
     photos = read_photos(files)
     train, dev = jaxnn.split(photos.train.x, photos.train.y, (0.8, 0.2), seed=options.split_seed, stratify=True)
-    return Dataset(train, dev, photos.test, photos.classes, IMAGE_SHAPE, files=tuple(files.values()))
+    return Dataset(train, dev, photos.test, photos.classes, image_shape=IMAGE_SHAPE, files=tuple(files.values()))
 
 
 def _mnist(options: Options) -> Dataset:
@@ -77,5 +50,5 @@ _LOADERS: dict[str, Callable[[Options], Dataset]] = {
     "catvnoncat": _catvnoncat,
     "digits": _scikit_learns(1),
     "mnist": _mnist,
-    "own": _own,
+    "own": lambda options: ladder.load_own(options, options.split_seed),
 }

@@ -8,10 +8,10 @@ import numpy as np
 import optax
 
 import jaxnn
+from experiments.dataset import Dataset
 from experiments.network_file import StoredNetwork
 from experiments.networks import NetworkSpec
 from experiments.options import OnNan
-from experiments.sweep.data import Dataset
 from experiments.sweep.plan import Plan, Point, sizes
 
 PARAMS_AT_A_TIME = 2**26

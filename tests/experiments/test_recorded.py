@@ -10,6 +10,7 @@ import pytest
 from experiments import running, sweep
 from experiments.catalog import experiments
 from experiments.recorded import FORMAT_VERSION, _declared, recorded
+from experiments.refusal import Refused
 
 NAMES = [*experiments(), *(f"sweep-{data}" for data in sweep.DATA)]
 
@@ -123,7 +124,7 @@ def test_an_option_that_came_later_has_its_default(run_with):
     ],
 )
 def test_what_no_experiment_writes_is_refused_in_a_line(run_with, change, message):
-    with pytest.raises(ValueError, match="config.json: ") as refusal:
+    with pytest.raises(Refused, match="config.json: ") as refusal:
         recorded(run_with(change))
     assert message in str(refusal.value)
     assert "\n" not in str(refusal.value) and len(str(refusal.value)) < 800
@@ -131,7 +132,7 @@ def test_what_no_experiment_writes_is_refused_in_a_line(run_with, change, messag
 
 def test_a_number_beyond_all_floats_is_refused(run_with):
     right = (run_with(lambda config: None) / "config.json").read_text()
-    with pytest.raises(ValueError, match="the option 'learning_rate' must be finite, got inf"):
+    with pytest.raises(Refused, match="the option 'learning_rate' must be finite, got inf"):
         recorded(run_with(right.replace('"learning_rate": 0.003', '"learning_rate": 1e999')))
 
 
@@ -139,12 +140,12 @@ def test_a_preset_is_one_of_those_there_are(tmp_path):
     folder = running.Start("mnist", _declared("mnist")(runs_dir=tmp_path), "run mnist")().path
     text = (folder / "config.json").read_text()
     (folder / "config.json").write_text(text.replace('"simard"', '"os"'))
-    with pytest.raises(ValueError, match='must be one of lecun-linear, .*, got "os"'):
+    with pytest.raises(Refused, match='must be one of lecun-linear, .*, got "os"'):
         recorded(folder)
 
 
 def test_what_is_no_folder_of_a_run_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="is not a folder"):
+    with pytest.raises(Refused, match="is not a folder"):
         recorded(tmp_path / "missing")
-    with pytest.raises(ValueError, match="has no config.json"):
+    with pytest.raises(Refused, match="has no config.json"):
         recorded(tmp_path)

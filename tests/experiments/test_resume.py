@@ -44,6 +44,14 @@ def cached(tmp_path_factory):
         yield
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """Ctrl-C, which a shell's background would have pytest ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     return sweep(tmp_path_factory.mktemp("undisturbed"))
@@ -206,12 +214,15 @@ def test_a_signal_in_the_report_of_a_resumed_run_stops_it(capfd, tmp_path, at_re
 
 
 def test_a_signal_that_is_ignored_stays_so(tmp_path):
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with kept(tmp_path).stopping_at_one():
-            os.kill(os.getpid(), signal.SIGINT)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    run = kept(tmp_path)
+    with run.stopping_at_one():
+        run.of("a").load(None)
+        for signum in (signal.SIGINT, signal.SIGTERM):  # the second one is heard, and waits for a report
+            os.kill(os.getpid(), signum)
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 def test_a_resume_that_is_refused_deletes_nothing(tmp_path, at_report, monkeypatch):

@@ -14,9 +14,9 @@ from PIL import Image
 
 import jaxnn
 from experiments import cli, network_file
+from experiments.dataset import Dataset
 from experiments.sweep import DATA, Options, data, pictures, report, training
 from experiments.sweep import run as sweep
-from experiments.sweep.data import Dataset
 from experiments.sweep.plan import make_plan
 from experiments.sweep.ranking import rank
 from experiments.sweep.training import Training

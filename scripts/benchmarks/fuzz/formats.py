@@ -25,11 +25,12 @@ import jaxnn
 from experiments import ladder
 from experiments.catvnoncat.data import read_part
 from experiments.compare import read_run
+from experiments.dataset import Dataset
 from experiments.idx import read_idx
 from experiments.network_file import StoredNetwork, encode, load
 from experiments.networks import NetworkSpec
 from experiments.npz import read_npz
-from experiments.own_data import OwnData, read_own_data
+from experiments.own_data import read_own_data
 from experiments.photo import read_photo
 from experiments.recorded import FORMAT_VERSION, recorded
 from experiments.refusal import Refused
@@ -167,7 +168,7 @@ def _read_csv(path: Path) -> Arrays:
     return _check_own(read_own_data(path, "species", "", (0.7, 0.15, 0.15), 0))
 
 
-def _check_own(data: OwnData) -> Arrays:
+def _check_own(data: Dataset) -> Arrays:
     parts = (data.train, data.dev, data.test)
     for x, y in (part[:2] for part in parts):
         assert x.dtype == np.float32 and x.shape == (len(y), len(data.standardizer.mean)) and np.isfinite(x).all()
