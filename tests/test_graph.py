@@ -655,6 +655,31 @@ def test_flow_flags_a_network_that_is_dead_from_its_last_layer_on():
     assert [row.flag for row in g.flow()] == ["vanishing"] * 2
 
 
+@pytest.mark.parametrize("transform", [jax.jit, jax.checkpoint, lambda f: jax.jit(jax.checkpoint(f))])
+def test_layers_of_a_network_in_a_box(transform):
+    """They are those of the same network outside of it."""
+
+    def network(params, x):
+        for layer in params:
+            x = jnp.tanh(layer["W"] @ x)
+        return x
+
+    def scoped(params, x):
+        for i in range(2):
+            with jax.named_scope(f"layer{i}"):
+                x = jnp.tanh(params * x)
+        return x
+
+    def flow(network, params):
+        return graph.trace(lambda params, x: (network(params, x) ** 2).sum())(params, normal((3, 5))).flow()
+
+    params = [{"W": normal((3, 3), seed=i)} for i in range(4)]
+    assert flow(transform(network), params) == flow(network, params)
+    g = graph.trace(lambda x, w: (transform(scoped)(w, x) ** 2).sum())(normal((3,)), 0.5)
+    assert [layer.name for layer in g.layers] == ["layer0", "layer1"]
+    assert "layer1" in g.by_layer().text()
+
+
 def test_layers_of_a_network_under_vmap():
     """One example at a time, mapped over a batch: the layers are those of the parameters."""
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxnn.graph import diagnosis, view
 from jaxnn.graph.dot import dot
-from jaxnn.graph.layers import LayerOfGraph, boxed, find_layers
+from jaxnn.graph.layers import LayerOfGraph, boxed, find_layers, spread
 from jaxnn.graph.nodes import Node, Operation, flat
 from jaxnn.graph.page import page
 from jaxnn.graph.shown import Shown, shown
@@ -108,7 +108,7 @@ class Graph:
         A layer begins where a new container of parameters is first used, as params[0] is in a network of jaxnn, or in a
         new `jax.named_scope`; there are none without either.
         """
-        return find_layers(self.arguments, self.paths, self.operations, self.outputs)
+        return find_layers(self.arguments, self.paths, self._spread(), self.outputs)
 
     def by_layer(self) -> "Graph":
         """The same graph (of the same shapes), each layer one box.
@@ -116,7 +116,7 @@ class Graph:
         Raises:
           ValueError: no layers are to be found.
         """
-        return replace(self, operations=boxed(self._some_layers(), self.operations))
+        return replace(self, operations=boxed(self._some_layers(), self._spread()))
 
     def text(self) -> str:
         """A table in the order of evaluation: values, derivatives, and local derivatives where they are diagonal."""
@@ -208,6 +208,9 @@ class Graph:
 
     def _fitting(self) -> "Graph":
         return self.by_layer() if len(self.nodes) > 40 and self.layers else self
+
+    def _spread(self) -> tuple[Operation, ...]:
+        return spread(self.arguments, self.paths, self.operations)
 
     def _shown(self) -> Shown:
         return shown(self.arguments, self.operations)
