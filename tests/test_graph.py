@@ -619,6 +619,7 @@ def test_six_layers_fit_a_page():
     # A page on its side, of which 1800 pixels across can be read.
     assert width < 1800
     assert height < 1800 / 2**0.5
+    assert g.by_layer().by_layer().dot() == g.by_layer().dot()
     # By layer, nothing is lost: what goes between layers is what went before.
     assert {node.name for node in g.by_layer().nodes} <= {node.name for node in g.nodes}
 

@@ -95,7 +95,7 @@ class Graph:
                 raise ValueError(f"{node.name} has the shape {node.shape}, got {np.shape(value)}")
         changed = [_like(node.value, new[node]) if node in new else node.value for node in self.arguments]
         found = self.retrace(changed).opened(self.depth)
-        return found.by_layer() if any(op.primitive is None for op in self.operations) else found
+        return found.by_layer() if self._is_by_layer else found
 
     def opened(self, depth: int) -> "Graph":
         """The same graph (of the same shapes), with boxes shown opened so many levels deep."""
@@ -116,7 +116,8 @@ class Graph:
         Raises:
           ValueError: no layers are to be found.
         """
-        return replace(self, operations=boxed(self._some_layers(), self._spread()))
+        layers = self._some_layers()
+        return self if self._is_by_layer else replace(self, operations=boxed(layers, self._spread()))
 
     def text(self) -> str:
         """A table in the order of evaluation: values, derivatives, and local derivatives where they are diagonal."""
@@ -221,6 +222,10 @@ class Graph:
     @property
     def _output(self) -> str:
         return self.outputs[0].name if len(self.outputs) == 1 and self.outputs[0].name else self.name
+
+    @property
+    def _is_by_layer(self) -> bool:
+        return any(op.primitive is None for op in self.operations)
 
     def _some_layers(self) -> list[LayerOfGraph]:
         found = self.layers
