@@ -228,7 +228,7 @@ LOSSES = """sigmoid_cross_entropy binary_cross_entropy softmax_cross_entropy sof
     squared_error""".split()
 PENALTIES = "no_penalty l2 l1 elastic_net".split()
 SPECIAL = """softmax fft vmapped stopped checkpointed jitted captured custom_vjp custom_jvp branch switch scan
-    scan_nested dropped repeated halves itself""".split()
+    scan_reverse scan_nested dropped repeated halves itself""".split()
 
 
 def pytest_generate_tests(metafunc):
@@ -486,6 +486,13 @@ def test_local_derivatives_are_diagonal_or_left_out():
         assert (found is None) == (wanted is None)
         if wanted is not None:
             equal(found, wanted)
+
+
+@pytest.mark.parametrize("f", [jnp.cumsum, jnp.sort, jnp.flip, jnp.fft.fft, lambda x: SQUARE @ x])
+def test_operations_between_elements_have_no_local_derivative(f):
+    """Though their shapes are those of an operation on each element."""
+    g = graph.trace(lambda x: f(x).real.sum())(normal((3,)))
+    assert [edge.local for edge in g.edges if edge.source.name == "x"] == [None]
 
 
 NOTES_DOT = """\
