@@ -381,6 +381,11 @@ def test_scan_opens_into_its_steps():
     assert len(scan.nodes) < len(scan.opened(1).nodes) < len(scan.opened(2).nodes)
 
 
+def test_an_output_that_is_handed_back_twice_has_both_cotangents():
+    g = graph.trace(lambda x: (lambda y: (y, y, x))(x * 2), cotangent=(1.0, 10.0, 100.0))(1.0)
+    assert [node.derivative for node in g.nodes] == [122.0, 11.0]
+
+
 def test_while_has_the_derivative_of_the_steps_it_took():
     """JAX has none in reverse: x is doubled until it is 100, here 7 times."""
 
