@@ -228,7 +228,7 @@ LOSSES = """sigmoid_cross_entropy binary_cross_entropy softmax_cross_entropy sof
     squared_error""".split()
 PENALTIES = "no_penalty l2 l1 elastic_net".split()
 SPECIAL = """softmax fft vmapped stopped checkpointed jitted captured custom_vjp custom_jvp branch switch scan
-    scan_nested dropped repeated halves itself""".split()
+    scan_reverse scan_nested dropped repeated halves itself""".split()
 
 
 def pytest_generate_tests(metafunc):
@@ -381,6 +381,11 @@ def test_scan_opens_into_its_steps():
     assert len(scan.nodes) < len(scan.opened(1).nodes) < len(scan.opened(2).nodes)
 
 
+def test_an_output_that_is_handed_back_twice_has_both_cotangents():
+    g = graph.trace(lambda x: (lambda y: (y, y, x))(x * 2), cotangent=(1.0, 10.0, 100.0))(1.0)
+    assert [node.derivative for node in g.nodes] == [122.0, 11.0]
+
+
 def test_while_has_the_derivative_of_the_steps_it_took():
     """JAX has none in reverse: x is doubled until it is 100, here 7 times."""
 
@@ -529,6 +534,13 @@ def test_local_derivatives_are_diagonal_or_left_out():
             equal(found, wanted)
 
 
+@pytest.mark.parametrize("f", [jnp.cumsum, jnp.sort, jnp.flip, jnp.fft.fft, lambda x: SQUARE @ x])
+def test_operations_between_elements_have_no_local_derivative(f):
+    """Though their shapes are those of an operation on each element."""
+    g = graph.trace(lambda x: f(x).real.sum())(normal((3,)))
+    assert [edge.local for edge in g.edges if edge.source.name == "x"] == [None]
+
+
 NOTES_DOT = """\
 digraph "J" {
 rankdir=LR; node [shape=box, style=rounded, fontname=monospace];
@@ -660,6 +672,7 @@ def test_six_layers_fit_a_page():
     # A page on its side, of which 1800 pixels across can be read.
     assert width < 1800
     assert height < 1800 / 2**0.5
+    assert g.by_layer().by_layer().dot() == g.by_layer().dot()
     # By layer, nothing is lost: what goes between layers is what went before.
     assert {node.name for node in g.by_layer().nodes} <= {node.name for node in g.nodes}
 
@@ -694,6 +707,31 @@ def test_flow_flags_a_network_that_is_dead_from_its_last_layer_on():
     f = lambda params, x, y: jax.nn.relu(x @ params[0]["W"] @ params[1]["W"] - y).sum()  # noqa: E731
     g = graph.trace(f)([{"W": jnp.eye(3)}] * 2, normal((4, 3)), 100.0)
     assert [row.flag for row in g.flow()] == ["vanishing"] * 2
+
+
+@pytest.mark.parametrize("transform", [jax.jit, jax.checkpoint, lambda f: jax.jit(jax.checkpoint(f))])
+def test_layers_of_a_network_in_a_box(transform):
+    """They are those of the same network outside of it."""
+
+    def network(params, x):
+        for layer in params:
+            x = jnp.tanh(layer["W"] @ x)
+        return x
+
+    def scoped(params, x):
+        for i in range(2):
+            with jax.named_scope(f"layer{i}"):
+                x = jnp.tanh(params * x)
+        return x
+
+    def flow(network, params):
+        return graph.trace(lambda params, x: (network(params, x) ** 2).sum())(params, normal((3, 5))).flow()
+
+    params = [{"W": normal((3, 3), seed=i)} for i in range(4)]
+    assert flow(transform(network), params) == flow(network, params)
+    g = graph.trace(lambda x, w: (transform(scoped)(w, x) ** 2).sum())(normal((3,)), 0.5)
+    assert [layer.name for layer in g.layers] == ["layer0", "layer1"]
+    assert "layer1" in g.by_layer().text()
 
 
 def test_layers_of_a_network_under_vmap():

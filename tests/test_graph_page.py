@@ -13,6 +13,7 @@ from test_graph import nested, strange
 
 import jaxnn as nn
 from jaxnn import graph
+from jaxnn.graph.boxes import bars
 from jaxnn.graph.formulas import number
 from jaxnn.graph.shown import shown
 from jaxnn.graph.sliders import sliders
@@ -183,6 +184,12 @@ def test_steps_backward_into_a_rule_do_not_multiply_by_what_it_replaces(opened):
         assert backward(page) == [*closed, "doutput/dv1 = what v2 hands back = 0", *last]
 
 
+def test_steps_backward_work_out_no_sum_that_has_an_array_in_it(opened):
+    g = graph.trace(lambda x: x * 2 + jnp.sum(lax.broadcast(x, (3,))))(1.0)
+    told = "doutput/dx = doutput/dv1 · dv1/dx + what v2 hands back = 5"
+    assert told in backward(opened(g))
+
+
 def test_steps_backward_start_at_each_output(opened):
     twice = lambda x: (lambda y: (y, y * 3))(x * 2)  # noqa: E731
     assert backward(opened(graph.trace(lambda x: twice(x)[0])(1.0)))[:2] == [
@@ -227,6 +234,10 @@ def told(page):
 def test_at_a_place_of_a_slider_the_page_is_that_of_the_graph_there(opened):
     g = graph.trace(lambda a, x: jnp.sum(jnp.tanh(a * x)) * a * a)(2.0, normal((6,)))
     page, there = opened(g, vary={"a": [3.0]}), opened(g.at(a=3.0), vary={"a": [2.0]})
+    drawn = [bars(array) for array in (g["x"].value, g["x"].derivative)]
+    assert drawn[0] != drawn[1]
+    variable = page.locator(".variable").filter(has=page.get_by_text("x", exact=True))
+    assert [variable.locator(f".{which} path").get_attribute("d") for which in ("value", "slope")] == drawn
     before = told(page)
     page.locator(".slider input").press("End")
     assert told(page) == told(there)

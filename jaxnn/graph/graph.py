@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxnn.graph import diagnosis, view
 from jaxnn.graph.dot import dot
-from jaxnn.graph.layers import LayerOfGraph, boxed, find_layers
+from jaxnn.graph.layers import LayerOfGraph, boxed, find_layers, spread
 from jaxnn.graph.nodes import Node, Operation, flat
 from jaxnn.graph.page import page
 from jaxnn.graph.shown import Shown, shown
@@ -19,7 +19,6 @@ from jaxnn.graph.sliders import sliders
 from jaxnn.graph.svg import svg
 from jaxnn.graph.text import text
 from jaxnn.graph.view import Edge, Row
-from jaxnn.graph.vmaps import without_vmaps
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +95,7 @@ class Graph:
                 raise ValueError(f"{node.name} has the shape {node.shape}, got {np.shape(value)}")
         changed = [_like(node.value, new[node]) if node in new else node.value for node in self.arguments]
         found = self.retrace(changed).opened(self.depth)
-        return found.by_layer() if any(op.primitive is None for op in self.operations) else found
+        return found.by_layer() if self._is_by_layer else found
 
     def opened(self, depth: int) -> "Graph":
         """The same graph (of the same shapes), with boxes shown opened so many levels deep."""
@@ -107,9 +106,9 @@ class Graph:
         """The layers, in order of evaluation, of nodes of any shapes.
 
         A layer begins where a new container of parameters is first used, as params[0] is in a network of jaxnn, or in a
-        new `jax.named_scope`, under `vmap` or not; there are none without either.
+        new `jax.named_scope`, in boxes too; there are none without either.
         """
-        return find_layers(self.arguments, self.paths, without_vmaps(self.operations), self.outputs)
+        return find_layers(self.arguments, self.paths, self._spread(), self.outputs)
 
     def by_layer(self) -> "Graph":
         """The same graph (of the same shapes), each layer one box.
@@ -117,7 +116,8 @@ class Graph:
         Raises:
           ValueError: no layers are to be found.
         """
-        return replace(self, operations=boxed(self._some_layers(), without_vmaps(self.operations)))
+        layers = self._some_layers()
+        return self if self._is_by_layer else replace(self, operations=boxed(layers, self._spread()))
 
     def text(self) -> str:
         """A table in the order of evaluation: values, derivatives, and local derivatives where they are diagonal."""
@@ -210,6 +210,9 @@ class Graph:
     def _fitting(self) -> "Graph":
         return self.by_layer() if len(self.nodes) > 40 and self.layers else self
 
+    def _spread(self) -> tuple[Operation, ...]:
+        return spread(self.arguments, self.paths, self.operations)
+
     def _shown(self) -> Shown:
         return shown(self.arguments, self.operations)
 
@@ -219,6 +222,10 @@ class Graph:
     @property
     def _output(self) -> str:
         return self.outputs[0].name if len(self.outputs) == 1 and self.outputs[0].name else self.name
+
+    @property
+    def _is_by_layer(self) -> bool:
+        return any(op.primitive is None for op in self.operations)
 
     def _some_layers(self) -> list[LayerOfGraph]:
         found = self.layers

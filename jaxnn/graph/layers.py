@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from jaxnn.graph.nodes import Node, Operation
+from jaxnn.graph.nodes import Node, Operation, flat
 
 
 class LayerOfGraph(NamedTuple):
@@ -46,6 +46,25 @@ def find_layers(
         for name in names
         if (ops := members.get(name))
     ]
+
+
+def spread(
+    arguments: tuple[Node, ...], paths: tuple[tuple[str, ...], ...], operations: tuple[Operation, ...]
+) -> tuple[Operation, ...]:
+    """The operations, on nodes of any shapes, without boxes of layers, as a network under `jit` or `vmap` is.
+
+    Loops stay: their steps take the same parameters again and again.
+    """
+    home = _containers(arguments, paths)
+
+    def holds_layers(op: Operation) -> bool:
+        if not op.inside or op.has_rule or op.name in ("scan", "while"):
+            return False
+        named = not op.scope and any(step.scope for step in flat(op.inside))
+        return named or len({home[node] for node in op.inputs if node in home}) > 1
+
+    spread_out = (spread(arguments, paths, op.inside) if holds_layers(op) else (op,) for op in operations)
+    return tuple(op for ops in spread_out for op in ops)
 
 
 def boxed(layers: list[LayerOfGraph], operations: tuple[Operation, ...]) -> tuple[Operation, ...]:

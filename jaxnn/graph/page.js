@@ -86,10 +86,8 @@ function chainRule(variable) {
 
 /** The edges as curves, through the columns between at the places kept for them. */
 function draw() {
-  wires.replaceChildren();
+  const drawn = []; // put in at the end: whatever is put in makes the browser measure all anew
   const origin = graph.getBoundingClientRect();
-  wires.setAttribute("width", origin.width);
-  wires.setAttribute("height", origin.height);
   const of = (element) => element.getBoundingClientRect();
   const middle = (element) => of(element).top + of(element).height / 2 - origin.top;
   const left = (element) => of(element).left - origin.left;
@@ -122,19 +120,23 @@ function draw() {
       const half = (ax + bx) / 2;
       return `C${half} ${ay} ${half} ${by} ${bx} ${by}`;
     });
-    add("path", { d: `M${points[0]}${curve.join("")}`, "data-source": idOf(source), "data-target": idOf(target) });
-    add("path", { d: `M${x} ${y - 3}l6 3l-6 3z`, class: "head" });
+    drawn.push(made("path", { d: `M${points[0]}${curve.join("")}`, "data-source": idOf(source), "data-target": idOf(target) }));
+    drawn.push(made("path", { d: `M${x} ${y - 3}l6 3l-6 3z`, class: "head" }));
     if (local) {
       const [[ax, ay], [bx, by]] = points.slice(-3, -1);
-      add("text", { x: (ax + bx) / 2, y: (ay + by) / 2 - 3 }).textContent = local;
+      drawn.push(made("text", { x: (ax + bx) / 2, y: (ay + by) / 2 - 3 }, local));
     }
   }
+  wires.setAttribute("width", origin.width);
+  wires.setAttribute("height", origin.height);
+  wires.replaceChildren(...drawn);
 }
 
-function add(kind, attributes) {
+function made(kind, attributes, words = "") {
   const element = document.createElementNS(SVG, kind);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  return wires.appendChild(element);
+  element.textContent = words;
+  return element;
 }
 
 /** About the variable that is pointed at, whose edges stand out. */

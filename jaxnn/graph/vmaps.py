@@ -43,11 +43,6 @@ def in_vmaps(
     return tuple(found)
 
 
-def without_vmaps(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
-    """The operations, on nodes of any shapes, those in boxes of `vmap` in place of these."""
-    return tuple(found for op in operations for found in (without_vmaps(op.inside) if op.primitive is VMAP else (op,)))
-
-
 def _uses(operations: list[Operation]) -> Counter[Node]:
     return Counter(node for op in operations for node in op.inputs)
 
