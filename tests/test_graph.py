@@ -629,6 +629,21 @@ def nested(x, w):
     return jax.nn.relu(total) + jnp.sum(jax.nn.silu(x)) * w
 
 
+def test_opened_rules_are_said_to_be_rules():
+    """What is inside is the plain function, which does not say where the derivative comes from."""
+    opened = graph.trace(lambda x: jax.nn.relu(x) * 2, depth=1)(0.0)
+    assert "[relu, by its own rule]" in opened.text()
+    assert "relu, by its own rule" in drawn(opened)[1]
+    assert 'label="relu, by its own rule"' in opened.dot()
+    plain = graph.trace(lambda x: jax.nn.silu(x) * 2, depth=1)(0.0)
+    assert "[silu]" in plain.text()
+
+
+def test_what_is_not_finite_shows_in_a_picture():
+    g = graph.trace(lambda x: jnp.log(x).sum())(jnp.array([1.0, -1.0, 0.0, 2.0, 3.0]))
+    assert "f32[5], 2 not finite" in drawn(g)[1]
+
+
 @pytest.mark.parametrize("depth", [0, 1, 2, 4])
 def test_opened_boxes_are_frames_around_what_is_in_them(depth):
     """Each variable is in as many frames as boxes that it is in; whatever is not in a frame is apart from it."""
@@ -791,6 +806,11 @@ safe_root.defvjp(lambda x: (jnp.sqrt(x), x), lambda x, dy: (jnp.where(x > 0, dy 
         (lambda x: jax.nn.softmax(jnp.where(x > 0, x, -jnp.inf))[0], jnp.array([1.0, -1.0]), None),
         (lambda x: x**jnp.inf, 1.0, ("inf", "backward", "pow", "x")),
         (lambda x: 2e38 * x + 2e38 * x, 0.5, ("inf", "backward", "mul", "x")),
+        (lambda x: jax.nn.softmax(jnp.ones(2) + x)[0], jnp.array([0.0, -jnp.inf]), None),
+        (lambda x: jnp.log(x[0] - 1) + jnp.exp(x[1]), jnp.array([0.0, -jnp.inf]), ("NaN", "forward", "log", None)),
+        (lambda x: jnp.exp(jnp.where(x > 0, x, -jnp.inf))[0], jnp.array([99.0, 0.0]), ("inf", "forward", "exp", None)),
+        (lambda x: x * 2, jnp.inf, ("inf", "argument", None, "x")),
+        (lambda x: x - x, jnp.inf, ("NaN", "forward", "sub", "output")),
     ],
 )  # fmt: skip
 def test_first_nonfinite(f, x, expected):
@@ -882,8 +902,10 @@ def test_what_cannot_be_shown_does_not_break(depth):
         (lambda: graph.trace(lambda x: "text")(1.0), "cannot be traced"),
         (lambda: graph.trace(lambda x, how: x)(1.0, "relu"), "argument how is a str: expected arrays.*partial"),
         (lambda: graph.trace(jnp.sin, cotangent=jnp.ones(3))(1.0), r"structure and shapes of the output: \(\)"),
-        (lambda: graph.trace(jnp.sin, depth=-1), "depth must be at least 0"),
-        (lambda: graph.trace(jnp.sin, limit=0), "limit at least 1"),
+        (lambda: graph.trace(jnp.sin, depth=-1), "depth must be a whole number from 0"),
+        (lambda: graph.trace(jnp.sin, depth="all"), "depth must be a whole number"),
+        (lambda: graph.trace(lambda x: np.sin(x))(1.0), "cannot be traced: .*use jax.numpy in place"),
+        (lambda: graph.trace(jnp.sin, limit=0), "limit from 1"),
         (
             lambda: graph.trace(lambda x: jax.pure_callback(np.sin, jax.ShapeDtypeStruct((), "float32"), x))(1.0),
             "pure_callback at .*test_graph.py:[0-9]+ has no derivative",

@@ -454,6 +454,19 @@ def test_at_is_the_graph_of_other_arguments():
     assert g.at(x=7).arguments[2].dtype == g.arguments[2].dtype
 
 
+def test_at_keeps_doubles_wherever_it_is_asked():
+    with jax.enable_x64(True):
+        g = graph.trace(lambda x: x / 3)(1.0)
+    there = g.at(x=2.0)["output"].value
+    assert there.dtype == np.float64
+    assert there.item() == 2 / 3
+
+
+def test_places_of_a_slider_are_numbers_of_the_arguments_dtype(opened):
+    page = opened(graph.trace(J)(0.1, 3.0, 2.0), vary={"a": [0.1, 0.2]})
+    assert page.locator(".slider input").get_attribute("max") == "1"
+
+
 def test_at_keeps_what_is_weakly_typed():
     """A number of Python takes the dtype of the array it meets, and so it does at other values."""
     g = graph.trace(lambda a, x: jnp.sum(a * x))(2.0, normal((3,)).astype(jnp.bfloat16))
@@ -487,7 +500,8 @@ def many(x):
         (lambda g: g.at(u=1.0), "no argument is called 'u'"),
         (lambda g: g.at(a=[1.0, 2.0]), r"a has the shape \(\), got \(2,\)"),
         (lambda g: g.html(vary={"u": [1.0]}), r"'u' cannot vary: .* \(a, b, c\)"),
-        (lambda g: g.html(vary={"a": [1.0, np.nan]}), "a can vary over finite values only"),
+        (lambda g: g.html(vary={"a": [1.0, np.nan]}), "a can vary over a list of finite values"),
+        (lambda g: g.html(vary={"a": 3.0}), "a can vary over a list of finite values, got 3.0"),
         (lambda g: graph.trace(jnp.sum)(normal((3,))).html(vary={"a": [1.0]}), r"scalar \(none\)"),
         (lambda g: graph.trace(many)(1.0).html(), "1002 variables are too many for a page"),
     ],

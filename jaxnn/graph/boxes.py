@@ -6,7 +6,7 @@ import re
 import numpy as np
 
 from jaxnn.graph.formulas import rms, short, type_of
-from jaxnn.graph.nodes import Node, Operation, to_numpy
+from jaxnn.graph.nodes import Node, Operation, summarise, to_numpy
 from jaxnn.graph.view import Row
 
 BARS_WIDTH, BARS_HEIGHT = 48.0, 18.0
@@ -34,7 +34,9 @@ def figures(node: Node) -> tuple[str, str]:
     derivative = node.derivative
     if np.size(node.value) <= 3:
         return short(node.value), "" if derivative is None else short(derivative)
-    return type_of(node), "" if derivative is None else f"rms {rms(derivative):.3g}"
+    summary = summarise(node.value)
+    above = type_of(node) + (f", {summary.not_finite} not finite" if summary and summary.not_finite else "")
+    return above, "" if derivative is None else f"rms {rms(derivative):.3g}"
 
 
 def has_bars(node: Node) -> bool:

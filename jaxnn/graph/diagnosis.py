@@ -1,5 +1,6 @@
 """What went wrong in a graph: what made the first NaN or inf, and how gradients grow from layer to layer."""
 
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from jaxnn.graph.formulas import formula, rms, short
 from jaxnn.graph.layers import LayerOfGraph
 from jaxnn.graph.nodes import Node, Operation, flat, to_numpy
+from jaxnn.graph.reverse import ELEMENTWISE
 
 FLAG = 1e3
 """How many times smaller or larger than at the last layer a gradient is flagged."""
@@ -44,13 +46,13 @@ def first_nonfinite(
 ) -> NotFinite | None:
     """The first argument, forward or backward operation to bring a NaN or inf, on nodes of any shapes; or `None`.
 
-    An operation brings one where it has a NaN, and none of what it took had, or an inf, and all of that was finite. An
-    inf that was written down, as -inf is in masks, counts only where the output or a derivative is not finite, and
-    nothing else brought one.
+    An operation brings one where it has a NaN, and none of what it took had, or an inf, and all of that was finite: of
+    an elementwise one, in some element. An inf that was given or written down, as -inf is in masks, counts only where
+    the output or a derivative is not finite, and nothing else brought one.
     """
     for node in arguments:
-        if what := _made([], [node.value]):
-            return NotFinite(what, "argument", None, node)
+        if _made([], [node.value]) == "NaN":
+            return NotFinite("NaN", "argument", None, node)
     steps = _as_derived(operations)
     for op in steps:
         # Inside a rule, only where the rule lets it out: keeping a NaN in is what many are written for.
@@ -63,7 +65,12 @@ def first_nonfinite(
         for i, pulled in op.pulled.items():
             if what := _made(taken, [pulled]):
                 return NotFinite(what, "backward", op, op.inputs[i])
-    if _made([], [node.value for node in outputs]):
+    is_bad = _made([], [node.value for node in outputs])
+    if is_bad or _made([], [node.derivative for node in arguments]):
+        for node in arguments:
+            if what := _made([], [node.value]):
+                return NotFinite(what, "argument", None, node)
+    if is_bad:
         for op in steps:
             for out in op.outputs:
                 if what := _made([], [out.value]):
@@ -82,19 +89,22 @@ def _as_derived(operations: tuple[Operation, ...]) -> list[Operation]:
 
 
 def _made_by(op: Operation) -> str:
-    return _made([node.value for node in op.inputs], [node.value for node in op.outputs])
+    taken, given = [node.value for node in op.inputs], [node.value for node in op.outputs]
+    return _made(taken, given, each=op.name in ELEMENTWISE)
 
 
-def _made(taken: list[object], given: list[object]) -> str:
-    nan, inf = _has(given, np.isnan), _has(given, np.isinf)
-    if nan and not _has(taken, np.isnan):
+def _made(taken: list[object], given: list[object], each: bool = False) -> str:
+    """What is in `given`, arrays of any shapes, and does not come from `taken`: `each` element from its own."""
+
+    def where(values, what):
+        arrays = [array for value in values if value is not None and (array := to_numpy(value)) is not None]
+        found = [what(array) for array in arrays if array.dtype.kind in "fc"]
+        return reduce(np.logical_or, found if each else [x.any() for x in found], np.False_)
+
+    had_nan = where(taken, np.isnan)
+    if np.any(where(given, np.isnan) & ~had_nan):
         return "NaN"
-    return "inf" if inf and not _has(taken, np.isnan) and not _has(taken, np.isinf) else ""
-
-
-def _has(values: list[object], what: np.ufunc) -> bool:
-    arrays = (to_numpy(value) for value in values if value is not None)
-    return any(a is not None and a.dtype.kind in "fc" and bool(what(a).any()) for a in arrays)
+    return "inf" if np.any(where(given, np.isinf) & ~had_nan & ~where(taken, np.isinf)) else ""
 
 
 class LayerFlow(NamedTuple):

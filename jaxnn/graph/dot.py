@@ -18,7 +18,7 @@ def dot(rows: list[Row], edges: list[Edge], output: str) -> str:
         while same < min(len(opened), len(row.boxes)) and opened[same] is row.boxes[same]:
             same += 1
         lines += ["}"] * (len(opened) - same)
-        lines += [f"subgraph {boxes[box]} {{ label={_quoted(box.name)};" for box in row.boxes[same:]]
+        lines += [f"subgraph {boxes[box]} {{ label={_quoted(box.title)};" for box in row.boxes[same:]]
         opened = row.boxes
         lines.append(f"{names[row.node]} [label={_quoted(_label(row, row.node, output))}];")
     lines += ["}"] * len(opened)

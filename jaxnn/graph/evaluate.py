@@ -100,8 +100,7 @@ def _inside(equation: Any, inputs: list[Node], limit: int) -> Inside | None:
             return None
         return (_with_own_outputs(closed) if name in RULES else closed), inputs, limit
     if name == "cond":
-        index = int(np.clip(int(inputs[0].value), 0, len(params["branches"]) - 1))
-        return _closed(params["branches"][index]), inputs[1:], limit
+        return _closed(params["branches"][int(inputs[0].value)]), inputs[1:], limit
     steps = unrolled = None
     if name == "scan" and params["length"] * _count(params["jaxpr"].jaxpr) <= limit:
         steps, unrolled = params["length"], _steps_of_scan(equation)

@@ -6,7 +6,6 @@ from difflib import get_close_matches
 from html import escape
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.graph import diagnosis, view
@@ -105,6 +104,7 @@ class Graph:
     def layers(self) -> list[LayerOfGraph]:
         """The layers, in order of evaluation, of nodes of any shapes.
 
+        Parameters are the first argument that is a container; a loop over layers is one of them.
         A layer begins where a new container of parameters is first used, as params[0] is in a network of jaxnn, or in a
         new `jax.named_scope`, in boxes too; there are none without either.
         """
@@ -146,7 +146,8 @@ class Graph:
 
         Args:
           vary: the values of each slider by its argument's name. By default every floating scalar goes from x - |x| to
-            x + |x| (from -1 to 1 where it is zero) in 41 values, in fewer where that were more than 5 000 operations.
+            x + |x| (from -1 to 1 where it is zero) in 41 values; in fewer, or none, where that were more than 5 000
+            operations.
 
         Raises:
           ValueError: there are too many variables to be seen, or `vary` names no scalar argument.
@@ -205,7 +206,8 @@ class Graph:
             picture = self.svg()
         except ValueError:
             picture = ""
-        return f"{picture}<details><summary>as a table</summary><pre>{escape(self.text())}</pre></details>"
+        table = f"<details><summary>as a table</summary><pre>{escape(self.text())}</pre></details>"
+        return f'<div style="overflow-x: auto">{picture}</div>{table}'
 
     def _fitting(self) -> "Graph":
         return self.by_layer() if len(self.nodes) > 40 and self.layers else self
@@ -239,7 +241,7 @@ class Graph:
 def _like(old: Any, value: Any) -> Any:
     """The value in the dtype of the old one, and its shape; a number of Python stays one, weakly typed."""
     new = np.asarray(value).astype(old.dtype)
-    return jnp.asarray(new.item() if old.weak_type and not old.shape else new)
+    return new.item() if old.weak_type and not old.shape else new
 
 
 def _found(name: str, among: Mapping[str, Node], what: str) -> Node:

@@ -88,6 +88,11 @@ class Operation:
     scope: str = ""
     pulled: dict[int, Any] = field(default_factory=dict)
 
+    @property
+    def title(self) -> str:
+        """Of its box when it is opened: what is inside is the plain function, whatever its rule says."""
+        return f"{self.name}, by its own rule" if self.has_rule else self.name
+
     def __repr__(self) -> str:
         return f"Operation({self.name!r}, {[n.name for n in self.inputs]} -> {[n.name for n in self.outputs]})"
 

@@ -163,6 +163,7 @@ for (const button of graph.querySelectorAll(".fold, .unfold")) {
     const box = button.closest(".box");
     const isOpen = box.classList.toggle("open");
     near = null;
+    document.getElementById("about").textContent = "Point at a variable.";
     show();
     box.querySelector(isOpen ? ".fold" : ".unfold").focus({ preventScroll: true });
   });
@@ -217,4 +218,3 @@ for (const variable of variables) {
   variable.style.minWidth = `${Math.max(...lengths)}ch`;
 }
 show();
-addEventListener("resize", () => { draw(); tell(); });

@@ -116,10 +116,11 @@ def _piece(piece: Item | Passage, ids: dict[Node, int], numbers: dict[Operation,
     if op is None or piece.level is None:
         return closed
     opened = _level(piece.level, ids, numbers, depth - 1)
-    name = escape(op.name)
+    kinds = ["box"] + ["rule"] * op.has_rule + ["open"] * (depth > 0)
+    title = f'aria-expanded="true" title="close {escape(op.name)}">▾ {escape(op.title)}'
     return (
-        f'<div class="box{" rule" if op.has_rule else ""}{" open" if depth > 0 else ""}">{closed}<div class="opened">'
-        f'<button class="fold" aria-expanded="true" title="close {name}">▾ {name}</button>{opened}</div></div>'
+        f'<div class="{" ".join(kinds)}">{closed}<div class="opened">'
+        f'<button class="fold" {title}</button>{opened}</div></div>'
     )
 
 

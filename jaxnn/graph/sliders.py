@@ -61,9 +61,9 @@ def _around(value: float, points: int) -> Sequence[float]:
 
 def _slider(node: Node, values: Sequence[float], here: Shown, at: Callable[[str, float], Shown]) -> Slider:
     given = float(node.value)
-    if not np.isfinite(values).all():
-        raise ValueError(f"{node.name} can vary over finite values only, got {values}")
-    increasing = sorted({given, *map(float, values)})
+    if np.ndim(values) != 1 or not np.isfinite(values).all():
+        raise ValueError(f"{node.name} can vary over a list of finite values, got {values}")
+    increasing = sorted({given, *np.asarray(values).astype(node.dtype).astype(float).tolist()})
 
     def numbers(value):
         if value == given:

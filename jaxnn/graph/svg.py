@@ -60,7 +60,7 @@ def svg(
     width = max(width, 300.0)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="jaxnn-graph" role="img" viewBox="0 0 {width:g} {height:g}" '
-        f'width="{width:g}" height="{height:g}" style="max-width: 100%; height: auto">\n'
+        f'width="{width:g}" height="{height:g}">\n'
         f"<title>Computation graph of {escape(output)}</title>\n<style>\n{_STYLE}\n</style>\n"
         f'<rect class="page" width="100%" height="100%"/>\n'
         f'<g transform="translate({_MARGIN:g} {_MARGIN:g})">\n{body}\n</g>\n{legend}\n</svg>\n'
@@ -113,7 +113,7 @@ def _frame(frame: Frame) -> str:
     op, left, top, width, height = frame
     return (
         f'<rect class="frame" x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}" rx="8"/>'
-        f'<text class="frame" x="{left + 8:.1f}" y="{top + 13:.1f}">{escape(op.name)}</text>'
+        f'<text class="frame" x="{left + 8:.1f}" y="{top + 13:.1f}">{escape(op.title)}</text>'
     )
 
 

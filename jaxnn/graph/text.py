@@ -29,7 +29,7 @@ def _cells(row: Row, into: dict[Node, list[Edge]]) -> tuple[str, ...]:
     indent, node, op = "  " * len(row.boxes), row.node, row.operation
     if node is None:
         assert op is not None
-        return (f"{indent}[{op.name}]", *[""] * 6)
+        return (f"{indent}[{op.title}]", *[""] * 6)
     local = [f"d{node.name}/d{e.source.name} = {short(e.local)}" for e in into.get(node, ()) if e.local is not None]
     line = place(op) if op else ""
     words = (row.formula, type_of(node), short(node.value), short(node.derivative), "; ".join(local), line)

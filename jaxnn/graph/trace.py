@@ -47,15 +47,15 @@ def trace(f: Callable[..., Any], *, depth: int = 0, cotangent: Any = None, limit
 
     Source: reverse accumulation, Griewank & Walther, Evaluating Derivatives, 2nd ed., 2008, section 3.2.
     """
-    if depth < 0 or limit < 1:
-        raise ValueError(f"depth must be at least 0 and limit at least 1, got {depth} and {limit}")
+    if not (isinstance(depth, int) and isinstance(limit, int) and depth >= 0 and limit >= 1):
+        raise ValueError(f"depth must be a whole number from 0, and limit from 1, got {depth!r} and {limit!r}")
 
     def traced(*args: Any) -> Graph:
         paths, leaves, tree = argument_paths(f, args), *jax.tree.flatten(args)
-        values = [_array(leaf, path) for leaf, path in zip(leaves, paths, strict=True)]
+        given = [_array(leaf, path) for leaf, path in zip(leaves, paths, strict=True)]
         names = [printable("".join(path)) for path in paths]
 
-        def at(values: list[jax.Array]) -> Graph:
+        def graph_of(values: list[jax.Array]) -> Graph:
             arguments = tuple(Node(value, "argument", name) for value, name in zip(values, names, strict=True))
             if not any(node.inexact for node in arguments):
                 raise ValueError(_no_floats(arguments))
@@ -65,9 +65,15 @@ def trace(f: Callable[..., Any], *, depth: int = 0, cotangent: Any = None, limit
             outputs = tuple(results)
             name_all(arguments, operations := _outermost(operations), outputs, _name_of(f))
             _differentiate(arguments, operations, outputs, seeds)
-            return Graph(_name_of(f), arguments, operations, outputs, tuple(paths), at, depth)
+            return Graph(_name_of(f), arguments, operations, outputs, tuple(paths), retrace, depth)
 
-        return at(values)
+        x64 = jax.config.jax_enable_x64
+
+        def retrace(values: list[Any]) -> Graph:
+            with jax.enable_x64(x64):
+                return graph_of([jnp.asarray(value) for value in values])
+
+        return graph_of(given)
 
     return traced
 
@@ -95,7 +101,9 @@ def _jaxpr(f: Callable[..., Any], tree: Any, values: list[jax.Array]) -> tuple[A
         return jax.make_jaxpr(of_leaves, return_shape=True)(*values)
     except (jax.errors.JAXTypeError, jax.errors.JAXIndexError) as error:
         why = str(error).splitlines()[0]
-        raise ValueError(f"{_name_of(f)} cannot be traced: {why} (use jnp.where or lax.cond for choices)") from error
+        numpy = isinstance(error, jax.errors.TracerArrayConversionError)
+        fix = "use jax.numpy in place of numpy" if numpy else "use jnp.where or lax.cond for choices"
+        raise ValueError(f"{_name_of(f)} cannot be traced: {why} ({fix})") from error
     except TypeError as error:
         raise ValueError(f"{_name_of(f)} cannot be traced: {' '.join(str(error).split())}") from error
 
