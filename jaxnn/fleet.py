@@ -75,15 +75,7 @@ class Plan(NamedTuple):
         self, hyperparameters: PyTree, states: TrainState, data: Batch, diverged_at: Sequence[int | None]
     ) -> list[Divergence | None]:
         """What overflowed first in each member that diverged; leaves (n, ...), states as they were before that step."""
-
-        # Members differ in numbers alone, so it compiles once for all of them, if any diverged.
-        @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
-        def watch(h, state, data, order):
-            member = self.made(h)
-            batch = batch_at(
-                state, data._replace(weight=member.weight), self.batch_size, self.shuffle is not None, order
-            )
-            return make_watch(member.objective, member.optimizer, self.gradients)(state, batch)
+        watch = _watch_program(self)
 
         def of_member(i):
             h, state = jax.tree.map(lambda leaf: leaf[i], (hyperparameters, states))
@@ -91,6 +83,18 @@ class Plan(NamedTuple):
             return first_not_finite(diverged_at[i], jax.device_get(watch(h, state, data, order)))
 
         return [None if at is None else of_member(i) for i, at in enumerate(diverged_at)]
+
+
+@remembered
+def _watch_program(plan: Plan) -> Callable[..., Any]:
+    # Members differ in numbers alone, so it compiles once for all of them, if any diverged.
+    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
+    def watch(h, state, data, order):
+        member = plan.made(h)
+        batch = batch_at(state, data._replace(weight=member.weight), plan.batch_size, plan.shuffle is not None, order)
+        return make_watch(member.objective, member.optimizer, plan.gradients)(state, batch)
+
+    return watch
 
 
 class Programs(NamedTuple):

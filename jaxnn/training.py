@@ -489,7 +489,7 @@ def guarding(many: Many, step: Step, skip: bool) -> Callable[..., tuple[TrainSta
     return run
 
 
-def remembered(make: Callable[..., Programs]) -> Callable[..., Programs]:
+def remembered(make: Callable[..., Any]) -> Callable[..., Any]:
     """`make`, with the programs that it made last."""
     # Few, since a program holds what its objective closes over, and its own megabytes: a sweep must not fill the
     # memory.
@@ -560,12 +560,17 @@ def make_watch(
     return watch
 
 
+@remembered
+def _watch_program(objective: Objective, optimizer: optax.GradientTransformation, gradients: str) -> Callable[..., Any]:
+    # It runs once a divergence, so what counts is the time to compile it.
+    return jax.jit(make_watch(objective, optimizer, gradients), compiler_options={"xla_backend_optimization_level": 1})
+
+
 def explain(
     objective: Objective, optimizer: optax.GradientTransformation, gradients: str, state: TrainState, batch: Batch
 ) -> Divergence:
     """What overflows first in the step from this state on this batch."""
-    # It runs once, so what counts is the time to compile it.
-    watch = jax.jit(make_watch(objective, optimizer, gradients), compiler_options={"xla_backend_optimization_level": 1})
+    watch = _watch_program(objective, optimizer, gradients)
     return first_not_finite(int(state.step), jax.device_get(watch(state, batch)))
 
 

@@ -132,10 +132,10 @@ def test_a_training_that_ended_is_not_gone_on_with(train, stopped_by):
 
 
 def test_more_epochs_go_on_from_the_end():
-    saved = []
-    fit(optimizer=optax.adam(0.01), checkpoints=recorder(saved))
-    more = fit(optimizer=optax.adam(0.01), epochs=9, checkpoints=from_checkpoint(saved[-1]))
-    assert_same(more, fit(optimizer=optax.adam(0.01), epochs=9))
+    saved, adam = [], optax.adam(0.01)
+    fit(optimizer=adam, checkpoints=recorder(saved))
+    more = fit(optimizer=adam, epochs=9, checkpoints=from_checkpoint(saved[-1]))
+    assert_same(more, fit(optimizer=adam, epochs=9))
 
 
 @pytest.mark.parametrize("train", [fit, partial(fit_stream, report_every=4), fit_population])

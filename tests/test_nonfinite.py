@@ -13,6 +13,8 @@ from jaxnn.nonfinite import first_not_finite, seen_in_layers, watched
 from jaxnn.training import all_finite
 from tests.registry import ACTIVATION_CASES, LAYER_CASES, LayerCase, name_of
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(3)
 SGD = optax.sgd(1.0)
 X, Y = np.ones((4, 3), np.float32), np.zeros(4, np.float32)
@@ -274,6 +276,26 @@ def test_stream():
     result = nn.fit_stream(objective, TINY, params_of(SQUARES), batches, key=KEY, epochs=2, steps_per_call=4)
     assert result.divergence[:5] == (2, "activations", 1, 2, "params[0]")
     np.testing.assert_allclose(result.divergence.largest, 1e30, rtol=1e-6)
+
+
+def test_a_second_divergence_compiles_nothing():
+    """Of the same training, of the same population: what is to be seen of a step is seen by one program."""
+    objective, optimizer, params = objective_of(SQUARES, SQUARED), optax.sgd(3e38), params_of(SQUARES)
+
+    def member(h):
+        return nn.Member(objective, optax.sgd(h["rate"]), params, KEY)
+
+    def train():
+        alone = nn.fit(objective, optimizer, params, X, Y, key=KEY, epochs=1)
+        return alone.divergence, *nn.fit_population(member, {"rate": [3e38]}, X, Y, epochs=1).divergences
+
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(lambda name, *_, **__: compiled.append(name))
+    assert [found.what for found in train()] == ["update", "update"]
+    before = sum("backend_compile" in name for name in compiled)
+    assert before > 0
+    train()
+    assert sum("backend_compile" in name for name in compiled) == before
 
 
 def test_what_is_finite_by_itself_is_said_to_be():
