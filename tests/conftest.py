@@ -39,7 +39,17 @@ def no_rank_promotion_rule():
 
 @pytest.fixture(scope="module")
 def quick_compilation():
-    """For tests that compile hundreds of small programs, each run once."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
+    """For tests that compile hundreds of small programs, each run once; in processes that they start too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+        jax.config.update("jax_disable_most_optimizations", True)
+        yield
+        jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture
+def optimized(quick_compilation):
+    """Compilation as users have it, for one test among quick ones: of speed, memory or the last digits."""
     jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)

@@ -1,7 +1,7 @@
 """The generic proof, over the table of cases: what must hold of every layer, loss and penalty."""
 
 import inspect
-from functools import partial
+from functools import cache, partial
 
 import chex
 import jax
@@ -24,8 +24,8 @@ losses = pytest.mark.parametrize("case", LOSS_CASES, ids=name_of)
 penalties = pytest.mark.parametrize("case", PENALTY_CASES, ids=name_of)
 dtypes = pytest.mark.parametrize("dtype", ["float64", "float32"])
 
-# These are proofs, not benchmarks: most of their time is compilation, which this halves.
-compiled = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+# These are proofs, not benchmarks: most of their time is compilation.
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def same(got, expected, rtol, atol):
@@ -47,6 +47,18 @@ def hand(layer, params, x, dy, key):
     """(y, dparams, dx) by the layer's own backward."""
     y, cache = layer.forward(params, x, key)
     return (y, *layer.backward(params, cache, dy))
+
+
+@cache
+def hand_in_a_program(case):
+    """`hand` of the case's layer, compiled once for the tests that ask for it, and how often it was traced."""
+    traces = []
+
+    def run(*given):
+        traces.append(1)
+        return hand(case.layer, *given)
+
+    return jax.jit(run), traces
 
 
 def auto(layer, params, x, dy, key):
@@ -77,7 +89,7 @@ def test_layer_hand_is_autodiff(case, dtype, x64):
         pytest.skip("computes in a smaller dtype inside: the float32 case says all there is to say")
     batches = [arguments(case, m, jnp.dtype(dtype)) for m in BATCH_SIZES]
 
-    @compiled
+    @jax.jit
     def run(batches):
         return [[way(case.layer, *batch) for batch in batches] for way in (hand, auto)]
 
@@ -90,11 +102,11 @@ def test_layer_hand_is_autodiff(case, dtype, x64):
 def test_layer_bfloat16(case):
     """Against autodiff in the same precision; an elementwise layer against autodiff in float32, rounded."""
     params, x, dy, key = arguments(case, 2, jnp.bfloat16)
-    got = compiled(partial(hand, case.layer))(params, x, dy, key)
     if case.random or jax.tree.leaves(params):
-        expected = compiled(partial(auto, case.layer))(params, x, dy, key)
+        got, expected = jax.jit(lambda *given: (hand(case.layer, *given), auto(case.layer, *given)))(params, x, dy, key)
     else:
-        wide = compiled(partial(auto, case.layer))((), x.astype("float32"), dy.astype("float32"), key)
+        got = jax.jit(partial(hand, case.layer))(params, x, dy, key)
+        wide = jax.jit(partial(auto, case.layer))((), x.astype("float32"), dy.astype("float32"), key)
         expected = jax.tree.map(lambda a: a.astype("bfloat16"), wide)
     same_in_bfloat16(got, expected)
 
@@ -105,7 +117,7 @@ def test_activation_at_kinks_and_saturated(case, dtype, x64):
     z = jnp.asarray(np.array([[0.0, -0.0, 1e-30, -1e-30, 10, -10, 100, -100, 1e4, -1e4]]), dtype)
     wide = np.asarray(z, np.float64)
 
-    @compiled
+    @jax.jit
     def run(z, wide):
         return hand(case.layer, (), z, jnp.ones_like(z), None), auto(case.layer, (), wide, jnp.ones_like(wide), None)
 
@@ -152,8 +164,9 @@ def test_layer_numerical_float64(case, x64):
 
 @layers
 def test_layer_jit_is_eager(case):
+    run, _ = hand_in_a_program(case)
     given = arguments(case, 2)
-    check(case, compiled(partial(hand, case.layer))(*given), hand(case.layer, *given))
+    check(case, run(*given), hand(case.layer, *given))
 
 
 @layers
@@ -162,7 +175,7 @@ def test_layer_vmap_is_loop(case):
     given = [(jax.tree.map(lambda p, i=i: p * (1 + i), params), x, dy) for i, (params, x, dy) in enumerate(given)]
     keys = jax.random.split(jax.random.key(0), 3) if case.random else None
 
-    @compiled
+    @jax.jit
     def run(given, keys):
         stack = partial(jax.tree.map, lambda *leaves: jnp.stack(leaves))
         loop = [hand(case.layer, *one, None if keys is None else keys[i]) for i, one in enumerate(given)]
@@ -174,7 +187,14 @@ def test_layer_vmap_is_loop(case):
 @layers
 def test_layer_contract(case):
     """init says the output's shape; dparams and dx take the structure, shapes and dtypes of params and x."""
-    params, out_shape = case.layer.init(jax.random.key(0), case.in_shape)
+    shapes = []
+
+    def init(key):
+        params, out_shape = case.layer.init(key, case.in_shape)
+        shapes.append(out_shape)
+        return params
+
+    params, (out_shape,) = jax.eval_shape(init, jax.random.key(0)), shapes
     assert all(type(n) is int for n in out_shape)
     _, x, _, key = arguments(case, 7)
     dy = normal((7, *out_shape))
@@ -192,7 +212,7 @@ def test_layer_inside_grad_and_scan(case):
     def total(params, x):
         return jax.lax.scan(lambda s, _: (s + (apply(params, x, key) * dy).sum(), None), 0.0, length=2)[0]
 
-    @compiled
+    @jax.jit
     def run(params, x):
         return jax.grad(total, argnums=(0, 1))(params, x), hand(case.layer, params, x, dy, key)[1:]
 
@@ -202,13 +222,7 @@ def test_layer_inside_grad_and_scan(case):
 
 @layers
 def test_layer_second_call_does_not_trace(case):
-    traces = []
-
-    @compiled
-    def run(*given):
-        traces.append(1)
-        return hand(case.layer, *given)
-
+    run, traces = hand_in_a_program(case)
     for seed in (0, 1):
         run(*arguments(case, 2, seed=seed))
     assert len(traces) == 1
@@ -228,7 +242,7 @@ def loss_by_jax(loss, z, y):
 def test_loss_hand_is_autodiff(case, dtype, x64):
     batches = [case.make(m, jnp.dtype(dtype)) for m in BATCH_SIZES]
 
-    @compiled
+    @jax.jit
     def run(batches):
         return [[way(case.loss, *batch) for batch in batches] for way in (loss_by_hand, loss_by_jax)]
 
@@ -243,8 +257,8 @@ def test_loss_hand_is_autodiff(case, dtype, x64):
 @losses
 def test_loss_bfloat16(case):
     z, y = case.make(7, jnp.dtype("bfloat16"))
-    got = compiled(partial(loss_by_hand, case.loss))(z, y)
-    wide = compiled(partial(loss_by_jax, case.loss))(z.astype("float32"), y)
+    got = jax.jit(partial(loss_by_hand, case.loss))(z, y)
+    wide = jax.jit(partial(loss_by_jax, case.loss))(z.astype("float32"), y)
     same_in_bfloat16(got, jax.tree.map(lambda a: a.astype("bfloat16"), wide))
 
 
@@ -264,9 +278,9 @@ def test_loss_numerical_float64(case, x64):
 def test_loss_is_per_example(case):
     """Example i's loss and gradient are the same alone as in company; jit = eager, vmap = loop."""
     z, y = case.make(7, jnp.float32)
-    together = compiled(partial(loss_by_hand, case.loss))(z, y)
+    together = jax.jit(partial(loss_by_hand, case.loss))(z, y)
     same(loss_by_hand(case.loss, z, y), together, **TOLERANCE["float32"])
-    alone = compiled(jax.vmap(partial(loss_by_hand, case.loss)))(z[:, None], y[:, None])
+    alone = jax.jit(jax.vmap(partial(loss_by_hand, case.loss)))(z[:, None], y[:, None])
     same(jax.tree.map(lambda a: a[:, 0], alone), together, **TOLERANCE["float32"])
 
 
@@ -275,8 +289,8 @@ def test_loss_is_per_example(case):
 def test_penalty_hand_is_autodiff(case, dtype, x64):
     params = penalised_params(jnp.dtype(dtype))
     value, gradient = case.penalty
-    got = compiled(lambda p: (value(p), gradient(p)))(params)
-    expected = compiled(jax.value_and_grad(value))(params)
+    got = jax.jit(lambda p: (value(p), gradient(p)))(params)
+    expected = jax.jit(jax.value_and_grad(value))(params)
     chex.assert_trees_all_equal_shapes_and_dtypes(got[1], params)
     same(got, expected, **TOLERANCE[dtype])
     same((value(params), gradient(params)), got, **TOLERANCE[dtype])
@@ -286,7 +300,7 @@ def test_penalty_hand_is_autodiff(case, dtype, x64):
 def test_penalty_vmap_is_loop(case):
     params = [jax.tree.map(lambda p, i=i: p * i, penalised_params()) for i in range(3)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *params)
-    many = compiled(jax.vmap(lambda p: (case.penalty.value(p), case.penalty.gradient(p))))(stacked)
+    many = jax.jit(jax.vmap(lambda p: (case.penalty.value(p), case.penalty.gradient(p))))(stacked)
     loop = [(case.penalty.value(p), case.penalty.gradient(p)) for p in params]
     expected = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *loop)
     same(many, expected, **TOLERANCE["float32"])
