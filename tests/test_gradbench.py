@@ -15,7 +15,8 @@ from tests.gradbench.cases import ERRORS, HARD, KINDS, RIGHT, WRONG, Witness, ba
 LOW = "only in low precision"
 # The largest error by the largest entry of each gradient, in the arguments' own dtype.
 OWN = {"float32": 1e-3, "bfloat16": 0.05, "float16": 0.01}
-FAST = {"xla_backend_optimization_level": 0}  # compiling is all the cost here
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")  # compiling is all the cost here
 
 
 def floating(leaf):
@@ -36,10 +37,6 @@ def cotangent(f, args):
     return jax.tree.map(draw, jax.eval_shape(f, *args))
 
 
-def compiled(f):
-    return jax.jit(f, compiler_options=FAST)
-
-
 @cache
 def truth(f, vmap):
     """Autodiff of the plain function, compiled once for all the cases that share it."""
@@ -47,7 +44,7 @@ def truth(f, vmap):
     def pullback(args, dy):
         return jax.vjp(f, *args)[1](jnp.ones((), f(*args).dtype) if dy is None else dy)
 
-    return compiled(jax.vmap(pullback) if vmap else pullback)
+    return jax.jit(jax.vmap(pullback) if vmap else pullback)
 
 
 def compare(case, args, dy=None, vmap=False, wide_truth=False):
@@ -58,7 +55,7 @@ def compare(case, args, dy=None, vmap=False, wide_truth=False):
     if dy is None and case.form != "gradient":
         dy = cotangent(jax.vmap(case.f) if vmap else case.f, args)
     backward = backward_of(case)
-    hand = compiled(jax.vmap(backward) if vmap else backward)(args, dy)
+    hand = jax.jit(jax.vmap(backward) if vmap else backward)(args, dy)
     assert isinstance(hand, tuple) and len(hand) == len(args)
     with jax.enable_x64(wide_truth or jax.config.jax_enable_x64):
         reference = truth(case.f, vmap)(*((wide(args), wide(dy)) if wide_truth else (args, dy)))

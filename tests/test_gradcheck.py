@@ -13,6 +13,8 @@ import jaxnn
 from jaxnn import gradcheck
 from jaxnn.gradcheck import GradcheckError, WrongGradientError
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RNG = np.random.default_rng(0)
 X = jnp.asarray(RNG.normal(size=(4, 3)), jnp.float32)
 W = jnp.asarray(RNG.normal(size=(2, 3)), jnp.float32)
