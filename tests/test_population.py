@@ -13,6 +13,8 @@ import pytest
 import jaxnn
 from jaxnn.fleet import that_fit
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(22, 3)).astype(np.float32)
 Y = (X[:, 0] * X[:, 1] > 0).astype(np.int32)
@@ -69,7 +71,7 @@ def test_member_equals_the_same_training_alone(population):
         pytest.param((64, 32, 10), 32, 0.3, optax.adam, True, 1e-13, marks=pytest.mark.full),
     ],
 )
-def test_how_much_rounding_side_by_side_changes(sizes, batch_size, rate, optimizer, wide, tolerance):
+def test_how_much_rounding_side_by_side_changes(sizes, batch_size, rate, optimizer, wide, tolerance, optimized):
     """As `fit_population` states it: relative to the largest number of each leaf."""
     rng = np.random.default_rng(1)
     with jax.enable_x64(wide):
@@ -238,7 +240,7 @@ def test_the_largest_number_that_fits(budget):
     assert len(asked) - 20 <= 4
 
 
-def test_memory_makes_chunks_or_is_refused():
+def test_memory_makes_chunks_or_is_refused(optimized):
     whole = train()
     # Enough for a few members of these, as XLA counts, and not for 8.
     few = 6000
