@@ -14,6 +14,8 @@ from experiments.catvnoncat import beyond
 from experiments.catvnoncat import run as catvnoncat
 from experiments.catvnoncat.data import find_files, read_photos
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 def read(folder):
     return read_photos(find_files(folder))
@@ -149,7 +151,7 @@ def real_photos():
     ("name", "train", "test", "slack"),
     [("logistic", 99.04, 70.0, 0.01), ("one-hidden", 100, 72, 4.01), ("four-layers", 98.56, 80, 4.01)],
 )
-def test_the_published_accuracies_come_out(real_photos, name, train, test, slack):
+def test_the_published_accuracies_come_out(real_photos, name, train, test, slack, optimized):
     published = catvnoncat.NETWORKS[name]
     model = published.spec.model()
     optimizer = jaxnn.optimizer("sgd", published.learning_rate)

@@ -18,6 +18,8 @@ from experiments.ladder.data import load_datasets
 from experiments.networks import NetworkSpec
 from experiments.run_folder import RunError
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 @pytest.fixture(scope="module")
 def tiny():

@@ -13,6 +13,8 @@ from experiments.mnist.data import read_images
 from experiments.mnist.presets import PRESETS
 from tests.experiments.test_idx import idx
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 def digits(m, seed):
     """Images of which a network can learn ten classes: a bright block at the class's place, and noise."""
