@@ -9,6 +9,8 @@ import scipy.ndimage
 
 import jaxnn as nn
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
 IMAGE = RNG.normal(size=(9, 11, 2)).astype(np.float32)

@@ -8,6 +8,8 @@ import pytest
 
 import jaxnn
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RNG = np.random.default_rng(1)
 X = RNG.normal(size=(14, 3)).astype(np.float32)
 Y = (X[:, 0] > 0.3).astype(np.int32)

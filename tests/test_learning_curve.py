@@ -8,6 +8,8 @@ import pytest
 
 import jaxnn
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RNG = np.random.default_rng(2)
 X, X_DEV = RNG.normal(size=(23, 3)), RNG.normal(size=(9, 3))
 Y, Y_DEV = (X[:, 0] > 0.3).astype(np.int32), (X_DEV[:, 0] > 0.3).astype(np.int32)

@@ -13,6 +13,8 @@ import jaxnn as nn
 from jaxnn import models
 from tests.test_registry import TOLERANCE, compiled, same
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 
 

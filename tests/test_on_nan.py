@@ -8,6 +8,8 @@ import pytest
 
 import jaxnn as nn
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(2)
 X = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
 Y = (X[:, 0] > 0).astype(np.int32)

@@ -13,6 +13,8 @@ from oracle import optimizers as oracle
 import jaxnn as nn
 from tests.test_registry import TOLERANCE, compiled
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 def decayed(optimizer, share):
     """Loshchilov and Hutter's decoupled decay: the share of each param is taken off beside the optimiser's step."""

@@ -24,8 +24,9 @@ losses = pytest.mark.parametrize("case", LOSS_CASES, ids=name_of)
 penalties = pytest.mark.parametrize("case", PENALTY_CASES, ids=name_of)
 dtypes = pytest.mark.parametrize("dtype", ["float64", "float32"])
 
-# These are proofs, not benchmarks: most of their time is compilation.
+# These are proofs, not benchmarks: most of their time is compilation, which this halves.
 pytestmark = pytest.mark.usefixtures("quick_compilation")
+compiled = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def same(got, expected, rtol, atol):
@@ -58,7 +59,7 @@ def hand_in_a_program(case):
         traces.append(1)
         return hand(case.layer, *given)
 
-    return jax.jit(run), traces
+    return compiled(run), traces
 
 
 def auto(layer, params, x, dy, key):
@@ -89,7 +90,7 @@ def test_layer_hand_is_autodiff(case, dtype, x64):
         pytest.skip("computes in a smaller dtype inside: the float32 case says all there is to say")
     batches = [arguments(case, m, jnp.dtype(dtype)) for m in BATCH_SIZES]
 
-    @jax.jit
+    @compiled
     def run(batches):
         return [[way(case.layer, *batch) for batch in batches] for way in (hand, auto)]
 
@@ -103,10 +104,12 @@ def test_layer_bfloat16(case):
     """Against autodiff in the same precision; an elementwise layer against autodiff in float32, rounded."""
     params, x, dy, key = arguments(case, 2, jnp.bfloat16)
     if case.random or jax.tree.leaves(params):
-        got, expected = jax.jit(lambda *given: (hand(case.layer, *given), auto(case.layer, *given)))(params, x, dy, key)
+        got, expected = compiled(lambda *given: (hand(case.layer, *given), auto(case.layer, *given)))(
+            params, x, dy, key
+        )
     else:
-        got = jax.jit(partial(hand, case.layer))(params, x, dy, key)
-        wide = jax.jit(partial(auto, case.layer))((), x.astype("float32"), dy.astype("float32"), key)
+        got = compiled(partial(hand, case.layer))(params, x, dy, key)
+        wide = compiled(partial(auto, case.layer))((), x.astype("float32"), dy.astype("float32"), key)
         expected = jax.tree.map(lambda a: a.astype("bfloat16"), wide)
     same_in_bfloat16(got, expected)
 
@@ -117,7 +120,7 @@ def test_activation_at_kinks_and_saturated(case, dtype, x64):
     z = jnp.asarray(np.array([[0.0, -0.0, 1e-30, -1e-30, 10, -10, 100, -100, 1e4, -1e4]]), dtype)
     wide = np.asarray(z, np.float64)
 
-    @jax.jit
+    @compiled
     def run(z, wide):
         return hand(case.layer, (), z, jnp.ones_like(z), None), auto(case.layer, (), wide, jnp.ones_like(wide), None)
 
@@ -158,7 +161,7 @@ def test_layer_numerical_float64(case, x64):
         pytest.skip("computes in a smaller dtype inside, where a difference quotient is noise")
     params, x, _, key = arguments(case, 2, jnp.float64)
     apply = nn.differentiable(case.layer)
-    function = jax.jit(lambda params, x: apply(params, x, key))
+    function = compiled(lambda params, x: apply(params, x, key))
     check_grads(function, (params, x), order=1, modes=("rev",), atol=1e-6, rtol=1e-6)
 
 
@@ -175,7 +178,7 @@ def test_layer_vmap_is_loop(case):
     given = [(jax.tree.map(lambda p, i=i: p * (1 + i), params), x, dy) for i, (params, x, dy) in enumerate(given)]
     keys = jax.random.split(jax.random.key(0), 3) if case.random else None
 
-    @jax.jit
+    @compiled
     def run(given, keys):
         stack = partial(jax.tree.map, lambda *leaves: jnp.stack(leaves))
         loop = [hand(case.layer, *one, None if keys is None else keys[i]) for i, one in enumerate(given)]
@@ -212,7 +215,7 @@ def test_layer_inside_grad_and_scan(case):
     def total(params, x):
         return jax.lax.scan(lambda s, _: (s + (apply(params, x, key) * dy).sum(), None), 0.0, length=2)[0]
 
-    @jax.jit
+    @compiled
     def run(params, x):
         return jax.grad(total, argnums=(0, 1))(params, x), hand(case.layer, params, x, dy, key)[1:]
 
@@ -242,7 +245,7 @@ def loss_by_jax(loss, z, y):
 def test_loss_hand_is_autodiff(case, dtype, x64):
     batches = [case.make(m, jnp.dtype(dtype)) for m in BATCH_SIZES]
 
-    @jax.jit
+    @compiled
     def run(batches):
         return [[way(case.loss, *batch) for batch in batches] for way in (loss_by_hand, loss_by_jax)]
 
@@ -257,8 +260,8 @@ def test_loss_hand_is_autodiff(case, dtype, x64):
 @losses
 def test_loss_bfloat16(case):
     z, y = case.make(7, jnp.dtype("bfloat16"))
-    got = jax.jit(partial(loss_by_hand, case.loss))(z, y)
-    wide = jax.jit(partial(loss_by_jax, case.loss))(z.astype("float32"), y)
+    got = compiled(partial(loss_by_hand, case.loss))(z, y)
+    wide = compiled(partial(loss_by_jax, case.loss))(z.astype("float32"), y)
     same_in_bfloat16(got, jax.tree.map(lambda a: a.astype("bfloat16"), wide))
 
 
@@ -278,9 +281,9 @@ def test_loss_numerical_float64(case, x64):
 def test_loss_is_per_example(case):
     """Example i's loss and gradient are the same alone as in company; jit = eager, vmap = loop."""
     z, y = case.make(7, jnp.float32)
-    together = jax.jit(partial(loss_by_hand, case.loss))(z, y)
+    together = compiled(partial(loss_by_hand, case.loss))(z, y)
     same(loss_by_hand(case.loss, z, y), together, **TOLERANCE["float32"])
-    alone = jax.jit(jax.vmap(partial(loss_by_hand, case.loss)))(z[:, None], y[:, None])
+    alone = compiled(jax.vmap(partial(loss_by_hand, case.loss)))(z[:, None], y[:, None])
     same(jax.tree.map(lambda a: a[:, 0], alone), together, **TOLERANCE["float32"])
 
 
@@ -289,8 +292,8 @@ def test_loss_is_per_example(case):
 def test_penalty_hand_is_autodiff(case, dtype, x64):
     params = penalised_params(jnp.dtype(dtype))
     value, gradient = case.penalty
-    got = jax.jit(lambda p: (value(p), gradient(p)))(params)
-    expected = jax.jit(jax.value_and_grad(value))(params)
+    got = compiled(lambda p: (value(p), gradient(p)))(params)
+    expected = compiled(jax.value_and_grad(value))(params)
     chex.assert_trees_all_equal_shapes_and_dtypes(got[1], params)
     same(got, expected, **TOLERANCE[dtype])
     same((value(params), gradient(params)), got, **TOLERANCE[dtype])
@@ -300,7 +303,7 @@ def test_penalty_hand_is_autodiff(case, dtype, x64):
 def test_penalty_vmap_is_loop(case):
     params = [jax.tree.map(lambda p, i=i: p * i, penalised_params()) for i in range(3)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *params)
-    many = jax.jit(jax.vmap(lambda p: (case.penalty.value(p), case.penalty.gradient(p))))(stacked)
+    many = compiled(jax.vmap(lambda p: (case.penalty.value(p), case.penalty.gradient(p))))(stacked)
     loop = [(case.penalty.value(p), case.penalty.gradient(p)) for p in params]
     expected = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *loop)
     same(many, expected, **TOLERANCE["float32"])

@@ -8,6 +8,8 @@ import pytest
 
 import jaxnn
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(12, 3)).astype(np.float32)
 Y = (X[:, 0] > X[:, 1]).astype(np.int32)
