@@ -9,6 +9,8 @@ import pytest
 
 from jaxnn.gradcheck import pytest_plugin
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 gradcheck = pytest_plugin.gradcheck  # also where the checkout is used without installing it
 
 ROOT = Path(__file__).resolve().parents[1]
