@@ -161,7 +161,7 @@ def test_layer_numerical_float64(case, x64):
         pytest.skip("computes in a smaller dtype inside, where a difference quotient is noise")
     params, x, _, key = arguments(case, 2, jnp.float64)
     apply = nn.differentiable(case.layer)
-    function = compiled(lambda params, x: apply(params, x, key))
+    function = jax.jit(lambda params, x: apply(params, x, key))
     check_grads(function, (params, x), order=1, modes=("rev",), atol=1e-6, rtol=1e-6)
 
 
