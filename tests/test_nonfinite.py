@@ -13,8 +13,6 @@ from jaxnn.nonfinite import first_not_finite, seen_in_layers, watched
 from jaxnn.training import all_finite
 from tests.registry import ACTIVATION_CASES, LAYER_CASES, LayerCase, name_of
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 KEY = jax.random.key(3)
 SGD = optax.sgd(1.0)
 X, Y = np.ones((4, 3), np.float32), np.zeros(4, np.float32)
