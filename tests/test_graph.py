@@ -15,6 +15,7 @@ from registry import LAYER_CASES, LOSS_CASES, PENALTY_CASES, name_of, normal, pe
 import jaxnn as nn
 from jaxnn import graph
 from jaxnn.graph.boxes import bars
+from jaxnn.graph.formulas import short
 from jaxnn.graph.nodes import flat
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -423,6 +424,40 @@ def test_vmap_is_a_box_of_what_it_rewrote():
     assert g.opened(2).text().count("[vmap]") == 4
 
 
+def test_what_a_vmap_hands_back_leaves_its_box():
+    """Also where no operation takes it, but the caller; one in the other."""
+    x = normal((3, 2))
+    g = graph.trace(jax.vmap(jax.vmap(lambda t: jnp.sin(t) * t)), cotangent=jnp.ones((3, 2)))(x)
+    (outer,) = g.operations
+    (inner,) = outer.inside
+    assert [op.name for op in inner.inside] == ["sin", "mul"]
+    assert outer.outputs == inner.outputs == g.outputs
+    assert outer.inputs == inner.inputs == g.arguments
+    assert outer.source == inner.source == inner.inside[0].source != ""
+    equal(g.arguments[0].derivative, np.cos(x) * x + np.sin(x))
+
+
+def test_scopes_around_a_vmap_and_in_it():
+    """A scope is no vmap, whatever its name; of the function that is mapped, the scopes stay within."""
+
+    def one(t):
+        with jax.named_scope("within"):
+            return jnp.sin(t)
+
+    def f(x):
+        with jax.named_scope("around\x1b"):
+            y = jax.vmap(jax.vmap(one))(x)
+        with jax.named_scope("vmap"):
+            return jnp.cos(y).sum()
+
+    outer, *others = graph.trace(f)(normal((3, 2))).operations
+    assert [op.name for op in others] == ["cos", "reduce_sum"]
+    assert [op.scope for op in others] == ["vmap"] * 2
+    (inner,) = outer.inside
+    (sine,) = inner.inside
+    assert [op.scope for op in (outer, inner, sine)] == ["around\ufffd", "", "within"]
+
+
 def test_layers_are_found_under_vmap():
     """A network of one example, which others write and then map over the batch."""
 
@@ -458,6 +493,23 @@ def test_inside_a_rule_the_plain_function_is_shown_and_the_rule_counts():
     assert inside["output.1"].value.item() == np.sin(np.float32(0.5))
     assert inside["output.1"].derivative.item() == 2  # of 2 sin(x) by sin(x)
     assert g["x"].derivative.item() == 1.5  # 3 x, as the rule says
+
+
+@jax.custom_vjp
+def counted(x):
+    return x * lax.while_loop(lambda c: c < 100.0, lambda c: c * 2, jnp.abs(x) + 1)
+
+
+counted.defvjp(lambda x: (counted(x), x), lambda x, dy: (7 * dy,))
+
+
+def test_inside_a_rule_whose_plain_function_has_no_derivative_there_is_none():
+    """Not zero: the loop has too many steps for one."""
+    g = graph.trace(counted, limit=3)(0.5)
+    assert g["x"].derivative == 7
+    made = [out for step in flat(g.operations) for out in step.outputs if out not in g.outputs]
+    assert len(made) > 2
+    assert all(node.inexact and node.derivative is None for node in made)
 
 
 def test_names():
@@ -522,6 +574,18 @@ def test_source_lines_are_the_callers():
     assert inner.operation.source == f"{__file__}:{first + 1}"  # inside JAX's relu too
 
 
+def test_source_lines_are_the_callers_where_jax_keeps_what_it_traced():
+    """Of softplus it does, with the frames of its first caller."""
+
+    def f(x):
+        y = jax.nn.softplus(x)
+        return jax.nn.softplus(y)
+
+    first = f.__code__.co_firstlineno
+    for i, op in enumerate(graph.trace(f)(1.0).operations):
+        assert {op.source, *(step.source for step in flat(op.inside))} == {f"{__file__}:{first + 1 + i}"}
+
+
 def test_local_derivatives_are_diagonal_or_left_out():
     x = normal((4,))
     g = graph.trace(lambda x: jnp.sin(jax.nn.sigmoid(x) * x).sum())(x)
@@ -532,6 +596,18 @@ def test_local_derivatives_are_diagonal_or_left_out():
         assert (found is None) == (wanted is None)
         if wanted is not None:
             equal(found, wanted)
+
+
+@pytest.mark.parametrize("inside", [lambda f: f, jax.jit])
+def test_edges_of_a_box_with_several_outputs(inside):
+    """Each comes from what it is made of, in boxes of the box too."""
+    f = jax.jit(lambda x, y: inside(lambda x, y: (jnp.sin(x), jnp.cos(y), x * y))(x, y))
+    g = graph.trace(lambda x, y: sum(f(x * 2, y * 3)))(1.0, 2.0)
+    (box,) = (op for op in g.operations if op.inside)
+    a, b = box.inputs
+    found = [(e.source, e.target) for e in g.edges if e.target in box.outputs]
+    sine, cosine, product = box.outputs
+    assert found == [(a, sine), (b, cosine), (a, product), (b, product)]
 
 
 @pytest.mark.parametrize("f", [jnp.cumsum, jnp.sort, jnp.flip, jnp.fft.fft, lambda x: SQUARE @ x])
@@ -623,6 +699,16 @@ def test_no_local_derivative_is_over_a_box(depth):
             assert apart((x - width / 2, y - 8, width, 10), spot)
 
 
+def test_the_local_derivative_of_a_long_edge_is_where_it_comes_in():
+    """There it is beside the one that it is multiplied by."""
+    g = graph.trace(lambda x: jnp.cos(jnp.sin(jnp.exp(x))) * x)(0.5)
+    words = f"{np.cos(np.sin(np.exp(0.5))):.3g}"
+    found = ElementTree.fromstring(g.svg()).iter("{http://www.w3.org/2000/svg}text")
+    (at,) = (float(t.get("x")) for t in found if t.get("class") == "local" and t.text == words)
+    *_, (before, _, width, _), (last, *_) = drawn(g)[0]
+    assert before + width < at < last
+
+
 def nested(x, w):
     """Boxes in boxes: a loop of steps, jitted functions in each and beside it."""
     total, _ = lax.scan(lambda carry, t: (jax.nn.softplus(carry * t), None), w, x)
@@ -642,6 +728,28 @@ def test_opened_boxes_are_frames_around_what_is_in_them(depth):
         assert all(within(spot, frame) or apart(spot, frame) for frame in frames)
     for i, frame in enumerate(frames):
         assert all(apart(frame, other) or within(frame, other) or within(other, frame) for other in frames[:i])
+
+
+def beside(x):
+    """A box that needs x at its beginning and at its end, and an operation after it that needs it too."""
+    return jax.jit(lambda x: jnp.sin(jnp.cos(x)) * x)(x) * x
+
+
+@pytest.mark.parametrize("f", [beside, lambda x: jax.jit(beside)(x) * x])
+def test_an_edge_that_passes_an_opened_box_does_not_run_through_it(f):
+    g = graph.trace(f, depth=2)(0.5)
+    root = ElementTree.fromstring(g.svg())
+    paths = [p.get("d") for p in root.iter("{http://www.w3.org/2000/svg}path") if p.get("class") is None]
+    points = [[tuple(map(float, p.split(" ")[-2:])) for p in d[1:].split("C")] for d in paths]
+    frames = drawn(g, "frame")[0]
+    passing = 0
+    for left, top, width, height in frames:
+        for path in points:
+            inside = [left < x < left + width and top < y < top + height for x, y in path]
+            if not (inside[0] or inside[-1]):
+                assert not any(inside)
+                passing += path[0][0] < left and left + width < path[-1][0]
+    assert passing
 
 
 MODEL = nn.mlp((5, 4, 4, 4, 4, 4, 1), "sigmoid")
@@ -701,6 +809,29 @@ def test_flow_flags(scale, flag):
     assert rows[0].flag == flag
     assert rows[-1].flag == ""
     np.testing.assert_allclose([row.gradient for row in rows], [scale ** (8 - i) for i in range(9)], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "flag"),
+    [(1 / 1001, "vanishing"), (1 / 999, ""), (0.01, ""), (100.0, ""), (999.0, ""), (1001.0, "exploding")],
+)
+def test_flow_flags_from_a_thousand_times_on(ratio, flag):
+    """The last layer multiplies by `ratio`, and so does it the gradient."""
+    g = graph.trace(lambda params, x: (params[0]["w"] * x * params[1]["w"]).sum())(
+        [{"w": 1.0}, {"w": ratio}], normal((3,))
+    )
+    assert [row.flag for row in g.flow()] == [flag, ""]
+
+
+def test_flow_is_of_the_largest_array_that_leaves_a_layer():
+    def f(params, x):
+        a = params[0]["w"] * x
+        small, large = a[:2] * 5, a * 3
+        return (large * params[1]["w"]).sum() + (small * params[1]["w"]).sum()
+
+    x = normal((9,))
+    first, _ = graph.trace(f)([{"w": 2.0}, {"w": 1.0}], x).flow()
+    np.testing.assert_allclose(first.activation, np.sqrt((36 * x**2).mean()), rtol=1e-6)
 
 
 def test_flow_flags_a_network_that_is_dead_from_its_last_layer_on():
@@ -772,6 +903,14 @@ def safe_root(x):
 safe_root.defvjp(lambda x: (jnp.sqrt(x), x), lambda x, dy: (jnp.where(x > 0, dy / jnp.sqrt(x + 1e-9) / 2, 0.0),))
 
 
+@jax.custom_vjp
+def kept_in(x):
+    return jnp.where(x > 0, jnp.log(x), 0.0)
+
+
+kept_in.defvjp(lambda x: (kept_in(x), x), lambda x, dy: (jnp.where(x > 0, dy / jnp.where(x > 0, x, 1.0), 0.0),))
+
+
 @pytest.mark.parametrize(
     ("f", "x", "expected"),
     [
@@ -786,6 +925,7 @@ safe_root.defvjp(lambda x: (jnp.sqrt(x), x), lambda x, dy: (jnp.where(x > 0, dy 
         (lambda x: jnp.exp(x), 10.0, None),
         (lambda x: safe_root(x), 0.0, None),
         (lambda x: jax.nn.softplus(-1000 * x), 1.0, None),
+        (lambda x: kept_in(x), -1.0, None),
         (lambda x: safe_root(x) / x, 0.0, ("NaN", "forward", "div", "output")),
         (lambda x: safe_root(x), -1.0, ("NaN", "forward", "sqrt", None)),
         (lambda x: jax.nn.softmax(jnp.where(x > 0, x, -jnp.inf))[0], jnp.array([1.0, -1.0]), None),
@@ -816,6 +956,11 @@ def test_text_and_html():
     ElementTree.fromstring(hostile.svg())
     assert hostile.text().count("\n") == 3
     assert "\x1b" not in hostile.text() + hostile.dot()
+
+
+def test_all_elements_are_said_to_be_one_number_where_all_are():
+    assert short(np.full(4, 2.0)) == "all 2"
+    assert short(np.array([2.0, 2.0, 2.0, np.nan])) == "2 .. 2, mean 2, 1 of 4 not finite"
 
 
 def test_thousands_of_primitives_are_summarised():
