@@ -16,6 +16,7 @@ import jaxnn as nn
 from jaxnn import graph
 from jaxnn.graph.boxes import bars
 from jaxnn.graph.formulas import short
+from jaxnn.graph.levels import Item, level
 from jaxnn.graph.nodes import flat
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -427,10 +428,10 @@ def test_vmap_is_a_box_of_what_it_rewrote():
 def test_what_a_vmap_hands_back_leaves_its_box():
     """Also where no operation takes it, but the caller; one in the other."""
     x = normal((3, 2))
-    g = graph.trace(jax.vmap(jax.vmap(lambda t: jnp.sin(t) * t)), cotangent=jnp.ones((3, 2)))(x)
+    g = graph.trace(jax.vmap(jax.vmap(lambda t: jnp.sin(t) * t + 2)), cotangent=jnp.ones((3, 2)))(x)
     (outer,) = g.operations
     (inner,) = outer.inside
-    assert [op.name for op in inner.inside] == ["sin", "mul"]
+    assert [op.name for op in inner.inside] == ["sin", "mul", "add"]
     assert outer.outputs == inner.outputs == g.outputs
     assert outer.inputs == inner.inputs == g.arguments
     assert outer.source == inner.source == inner.inside[0].source != ""
@@ -441,12 +442,12 @@ def test_scopes_around_a_vmap_and_in_it():
     """A scope is no vmap, whatever its name; of the function that is mapped, the scopes stay within."""
 
     def one(t):
-        with jax.named_scope("within"):
+        with jax.named_scope("within"), jax.named_scope("deeper"):
             return jnp.sin(t)
 
     def f(x):
         with jax.named_scope("around\x1b"):
-            y = jax.vmap(jax.vmap(one))(x)
+            y = jax.vmap(jax.vmap(jax.grad(one)))(x)
         with jax.named_scope("vmap"):
             return jnp.cos(y).sum()
 
@@ -454,8 +455,8 @@ def test_scopes_around_a_vmap_and_in_it():
     assert [op.name for op in others] == ["cos", "reduce_sum"]
     assert [op.scope for op in others] == ["vmap"] * 2
     (inner,) = outer.inside
-    (sine,) = inner.inside
-    assert [op.scope for op in (outer, inner, sine)] == ["around\ufffd", "", "within"]
+    assert [op.scope for op in (outer, inner)] == ["around\ufffd", ""]
+    assert {op.scope for op in inner.inside} == {"within/deeper"}  # and no word of jax.grad
 
 
 def test_layers_are_found_under_vmap():
@@ -485,6 +486,19 @@ def test_a_long_loop_stays_closed_and_right():
     equal(nested(0.999)["x"].derivative, 3001 * 0.999**3000, 1e-3)
     assert g.operations[0].inside
     equal(closed["x"].derivative, g["x"].derivative)
+
+
+@pytest.mark.parametrize("boxed", [lambda f: f, jax.jit, jax.vmap])
+def test_what_nothing_is_made_of_has_the_derivative_zero(boxed):
+    """Of the values' shape and dtype, in boxes too."""
+
+    def f(x):
+        graph.name(jnp.sin(x), "unused")
+        return x * 2
+
+    g = graph.trace(lambda x: boxed(f)(x).sum())(normal((3,)))
+    np.testing.assert_array_equal(g["unused"].derivative, np.zeros(3, np.float32), strict=True)
+    assert all(node.derivative is not None for row in g.opened(9)._rows() if (node := row.node))
 
 
 def test_inside_a_rule_the_plain_function_is_shown_and_the_rule_counts():
@@ -735,21 +749,62 @@ def beside(x):
     return jax.jit(lambda x: jnp.sin(jnp.cos(x)) * x)(x) * x
 
 
-@pytest.mark.parametrize("f", [beside, lambda x: jax.jit(beside)(x) * x])
-def test_an_edge_that_passes_an_opened_box_does_not_run_through_it(f):
-    g = graph.trace(f, depth=2)(0.5)
+def early_and_late(x, y):
+    """A box that takes y at its end, and of which a leaves from its beginning."""
+
+    @jax.jit
+    def box(x, y):
+        a = jnp.sin(x)
+        return a, jnp.exp(jnp.cos(jnp.tanh(a))) * y
+
+    a, b = box(x, y)
+    return a * b
+
+
+PASSING = [
+    (beside, 0.5),
+    (lambda x: jax.jit(beside)(x) * x, 0.5),
+    (early_and_late, 0.5, 2.0),
+    (nested, normal((3,)), 0.5),
+]
+
+
+def along(d):
+    """Points of a path, close to each other."""
+    start, *curves = [np.array(part.split(), float).reshape(-1, 2) for part in d[1:].split("C")]
+    t, (point,) = np.linspace(0, 1, 21)[:, None], start
+    for a, b, c in curves:
+        yield from (1 - t) ** 3 * point + 3 * (1 - t) ** 2 * t * a + 3 * (1 - t) * t**2 * b + t**3 * c
+        point = c
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2, 4])
+@pytest.mark.parametrize(("f", "args"), [(f, args) for f, *args in PASSING])
+def test_edges_run_beside_boxes(f, args, depth):
+    """And beside frames, but those that one of the two ends is in."""
+    g = graph.trace(f, depth=depth)(*args)
     root = ElementTree.fromstring(g.svg())
     paths = [p.get("d") for p in root.iter("{http://www.w3.org/2000/svg}path") if p.get("class") is None]
-    points = [[tuple(map(float, p.split(" ")[-2:])) for p in d[1:].split("C")] for d in paths]
-    frames = drawn(g, "frame")[0]
-    passing = 0
-    for left, top, width, height in frames:
-        for path in points:
-            inside = [left < x < left + width and top < y < top + height for x, y in path]
-            if not (inside[0] or inside[-1]):
-                assert not any(inside)
-                passing += path[0][0] < left and left + width < path[-1][0]
-    assert passing
+    lines = [np.array([*along(d)]) for d in paths]
+    assert len(lines) == len(g.edges)
+    for left, top, width, height in drawn(g)[0] + drawn(g, "frame")[0]:
+        for line in lines:
+            # What is written has one digit after the point: where an edge begins is at the box.
+            inside = ((line > (left + 0.2, top)) & (line < (left + width - 0.2, top + height))).all(1)
+            assert not inside.any() or inside[0] or inside[-1]
+
+
+def test_each_variable_stands_in_one_place():
+    """Also one that a box hands back twice, or takes twice, and a constant that two operations take."""
+    table = jnp.arange(3.0)
+    twice = jax.jit(lambda x, y: (lambda z: (z, z))(x * y))
+    g = graph.trace(lambda x: (sum(twice(x, x)) * table + table).sum())(normal((3,)))
+    found = level(g.arguments, g.operations, 9, lambda piece: 1.0)
+    items = [piece for column in found.columns for piece in column if isinstance(piece, Item)]
+    nodes = [row.node for item in items for row in item.rows]
+    assert len(nodes) == len(set(nodes)) == len(g.nodes)
+    (box,) = (item.level for item in items if item.level is not None)
+    assert [len(column) for column in box.columns] == [1, 1, 1]  # x comes in, z is made, z leaves
 
 
 MODEL = nn.mlp((5, 4, 4, 4, 4, 4, 1), "sigmoid")
@@ -826,8 +881,8 @@ def test_flow_flags_from_a_thousand_times_on(ratio, flag):
 def test_flow_is_of_the_largest_array_that_leaves_a_layer():
     def f(params, x):
         a = params[0]["w"] * x
-        small, large = a[:2] * 5, a * 3
-        return (large * params[1]["w"]).sum() + (small * params[1]["w"]).sum()
+        parts = a[:2] * 3, a * 3, a[3:] * 3
+        return sum((part * params[1]["w"]).sum() for part in parts)
 
     x = normal((9,))
     first, _ = graph.trace(f)([{"w": 2.0}, {"w": 1.0}], x).flow()

@@ -213,6 +213,8 @@ def test_steps_backward_start_at_each_output(opened):
         "doutput/dv2 = 1",
         "doutput/dv1 = what it starts with + doutput/dv2 · dv2/dv1 = 13",
     ]
+    turned = graph.trace(lambda x: twice(x)[::-1], cotangent=(1.0, 10.0))(1.0)
+    assert backward(opened(turned))[1] == "doutput/dv1 = what it starts with + doutput/dv2 · dv2/dv1 = 13"
 
 
 def test_sliders_show_the_graph_at_their_values(opened):
@@ -588,6 +590,18 @@ def chain(x, length):
     for _ in range(length):
         x = jnp.sin(x)
     return x
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_an_argument_that_is_not_finite_has_no_other_values(value):
+    """And the page is written: what is not finite is what graphs are asked about."""
+    g = graph.trace(lambda a, b: a * b)(value, 3.0)
+    found = sliders(
+        g.arguments, shown(g.arguments, g.operations), lambda name, value: g.at(**{name: value})._shown(), 1
+    )
+    assert {slider.name: len(slider.values) > 1 for slider in found}.get("a", False) is False
+    assert [len(slider.values) for slider in found if slider.name == "b"] == [41]
+    assert g.html()
 
 
 @pytest.mark.parametrize(("cost", "places"), [(3, 41), (100, 41), (500, 9), (1666, 3), (1667, 0)])
