@@ -761,7 +761,27 @@ def early_and_late(x, y):
     return a * b
 
 
+def later(x):
+    """What a box with two outputs makes, taken columns after it."""
+    a, b = jax.jit(lambda x: (jnp.sin(x), jnp.cos(x)))(x)
+    return jnp.exp(jnp.cos(jnp.tanh(a))) * b * a
+
+
+def fan(x):
+    """A box that a leaves at its beginning, amid what the others are made of."""
+
+    @jax.jit
+    def box(x):
+        a = jnp.sin(x)
+        return a, *(jnp.exp(jnp.cos(f(a))) for f in (jnp.tanh, jnp.exp, jnp.sin, jnp.cos))
+
+    a, *others = box(x)
+    return sum(other * a for other in others)
+
+
 PASSING = [
+    (later, 0.5),
+    (fan, 0.5),
     (beside, 0.5),
     (lambda x: jax.jit(beside)(x) * x, 0.5),
     (early_and_late, 0.5, 2.0),
@@ -794,17 +814,21 @@ def test_edges_run_beside_boxes(f, args, depth):
             assert not inside.any() or inside[0] or inside[-1]
 
 
-def test_each_variable_stands_in_one_place():
-    """Also one that a box hands back twice, or takes twice, and a constant that two operations take."""
-    table = jnp.arange(3.0)
-    twice = jax.jit(lambda x, y: (lambda z: (z, z))(x * y))
-    g = graph.trace(lambda x: (sum(twice(x, x)) * table + table).sum())(normal((3,)))
-    found = level(g.arguments, g.operations, 9, lambda piece: 1.0)
+def standing(found):
+    """The variables that a level shows, all boxes opened."""
     items = [piece for column in found.columns for piece in column if isinstance(piece, Item)]
-    nodes = [row.node for item in items for row in item.rows]
-    assert len(nodes) == len(set(nodes)) == len(g.nodes)
-    (box,) = (item.level for item in items if item.level is not None)
-    assert [len(column) for column in box.columns] == [1, 1, 1]  # x comes in, z is made, z leaves
+    inside = [node for item in items if item.level is not None for node in standing(item.level)]
+    return inside + [row.node for item in items if item.level is None for row in item.rows]
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_each_variable_stands_in_one_place(depth):
+    """Also one that a box hands back twice, or as it came, or takes twice, and a constant; and a number nowhere."""
+    table = jnp.arange(3.0)
+    box = jax.jit(lambda x, y, z: (lambda w: (w, w, x, 1.5, z))(x * y * z))
+    g = graph.trace(lambda x: sum(map(jnp.sum, box(x, x, table))) + (x * table).sum(), depth=depth)(normal((3,)))
+    found = level(g.arguments, g.operations, depth, lambda piece: 1.0)
+    assert sorted(node.name for node in standing(found)) == sorted(node.name for node in g.nodes)
 
 
 MODEL = nn.mlp((5, 4, 4, 4, 4, 4, 1), "sigmoid")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax import lax
 from registry import normal
-from test_graph import beside, nested, strange
+from test_graph import PASSING, nested, strange
 
 import jaxnn as nn
 from jaxnn import graph
@@ -353,33 +353,37 @@ def test_by_the_keyboard_boxes_open_and_close(opened):
     """The focus goes from the button that vanishes to the one that undoes it, and is seen where it is."""
     page = opened(graph.trace(lambda x: jax.jit(lambda x: jax.nn.softplus(x) * 2)(x))(0.5), vary={})
     page.locator(".unfold:visible").first.focus()
-    on = "[document.activeElement.className, document.activeElement.title, document.activeElement.closest('.box')]"
+    on = "[document.activeElement.className, document.activeElement.title]"
     for _ in range(2):
         for kind, title in (("fold", "close"), ("unfold", "open")):
             page.keyboard.press("Enter")
-            name, words, _ = page.evaluate(on)
+            name, words = page.evaluate(on)
             assert (name, words.split()[0]) == (kind, title)
             assert page.locator(":focus").is_visible()
 
 
-def test_an_edge_that_passes_an_opened_box_does_not_run_through_it(opened):
-    """Though what it comes from goes through the box on another way."""
-    page = opened(graph.trace(beside, depth=1)(0.5), vary={})
-    frame, points = page.evaluate(
+@pytest.mark.parametrize(("f", "args"), [(f, args) for f, *args in PASSING])
+def test_edges_run_beside_boxes(opened, f, args):
+    """And beside frames, but those that one of the two ends is in."""
+    page = opened(graph.trace(f, depth=2)(*args), vary={})
+    through = page.evaluate(
         """(() => {
-          const of = (e) => (({left, top, right, bottom}) => [left, top, right, bottom])(e.getBoundingClientRect());
           const {left, top} = graph.getBoundingClientRect();
-          const [first, last] = [seen()[0], seen().at(-1)].map(idOf);
-          const edge = document.querySelector(`path[data-source="${first}"][data-target="${last}"]`);
-          const at = (i) => edge.getPointAtLength(edge.getTotalLength() * i / 100);
-          return [of(document.querySelector(".open > .opened")),
-            [...Array(101).keys()].map(at).map(({x, y}) => [x + left, y + top])];
+          const seen = [...graph.querySelectorAll(".variable, .opened")].filter(isSeen);
+          const boxes = seen.map((box) => box.getBoundingClientRect());
+          return [...document.querySelectorAll("path[data-source]")].filter((edge) => {
+            const length = edge.getTotalLength();
+            const points = [...Array(101).keys()].map((i) => edge.getPointAtLength((length * i) / 100));
+            return boxes.some((box) => {
+              const isIn = ({x, y}) =>
+                box.left + 1 < x + left && x + left < box.right - 1 && box.top < y + top && y + top < box.bottom;
+              return points.some(isIn) && !isIn(points[0]) && !isIn(points.at(-1));
+            });
+          }).map((edge) => [edge.dataset.source, edge.dataset.target].map((id) => data.names[id]));
         })()"""
     )
-    left, top, right, bottom = frame
-    assert points[0][0] < left
-    assert points[-1][0] > right
-    assert all(y < top or y > bottom for x, y in points if left < x < right)
+    assert edges_seen(page)
+    assert through == []
 
 
 def test_the_local_derivative_of_a_long_edge_is_where_it_comes_in(opened):
