@@ -15,6 +15,8 @@ from registry import LAYER_CASES, LOSS_CASES, PENALTY_CASES, name_of, normal, pe
 import jaxnn as nn
 from jaxnn import graph
 from jaxnn.graph.boxes import bars
+from jaxnn.graph.formulas import short
+from jaxnn.graph.levels import Item, level
 from jaxnn.graph.nodes import flat
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -423,6 +425,40 @@ def test_vmap_is_a_box_of_what_it_rewrote():
     assert g.opened(2).text().count("[vmap]") == 4
 
 
+def test_what_a_vmap_hands_back_leaves_its_box():
+    """Also where no operation takes it, but the caller; one in the other."""
+    x = normal((3, 2))
+    g = graph.trace(jax.vmap(jax.vmap(lambda t: jnp.sin(t) * t + 2)), cotangent=jnp.ones((3, 2)))(x)
+    (outer,) = g.operations
+    (inner,) = outer.inside
+    assert [op.name for op in inner.inside] == ["sin", "mul", "add"]
+    assert outer.outputs == inner.outputs == g.outputs
+    assert outer.inputs == inner.inputs == g.arguments
+    assert outer.source == inner.source == inner.inside[0].source != ""
+    equal(g.arguments[0].derivative, np.cos(x) * x + np.sin(x))
+
+
+def test_scopes_around_a_vmap_and_in_it():
+    """A scope is no vmap, whatever its name; of the function that is mapped, the scopes stay within."""
+
+    def one(t):
+        with jax.named_scope("within"), jax.named_scope("deeper"):
+            return jnp.sin(t)
+
+    def f(x):
+        with jax.named_scope("around\x1b"):
+            y = jax.vmap(jax.vmap(jax.grad(one)))(x)
+        with jax.named_scope("vmap"):
+            return jnp.cos(y).sum()
+
+    outer, *others = graph.trace(f)(normal((3, 2))).operations
+    assert [op.name for op in others] == ["cos", "reduce_sum"]
+    assert [op.scope for op in others] == ["vmap"] * 2
+    (inner,) = outer.inside
+    assert [op.scope for op in (outer, inner)] == ["around\ufffd", ""]
+    assert {op.scope for op in inner.inside} == {"within/deeper"}  # and no word of jax.grad
+
+
 def test_layers_are_found_under_vmap():
     """A network of one example, which others write and then map over the batch."""
 
@@ -452,12 +488,42 @@ def test_a_long_loop_stays_closed_and_right():
     equal(closed["x"].derivative, g["x"].derivative)
 
 
+@pytest.mark.parametrize("boxed", [lambda f: f, jax.jit, jax.vmap])
+def test_what_nothing_is_made_of_has_the_derivative_zero(boxed):
+    """Of the values' shape and dtype, in boxes too."""
+
+    def f(x):
+        graph.name(jnp.sin(x), "unused")
+        return x * 2
+
+    g = graph.trace(lambda x: boxed(f)(x).sum())(normal((3,)))
+    np.testing.assert_array_equal(g["unused"].derivative, np.zeros(3, np.float32), strict=True)
+    assert all(node.derivative is not None for row in g.opened(9)._rows() if (node := row.node))
+
+
 def test_inside_a_rule_the_plain_function_is_shown_and_the_rule_counts():
     g = graph.trace(lambda x: thrice(x))(0.5)
     inside = {row.node.name: row.node for row in g.opened(1)._rows() if row.node is not None}
     assert inside["output.1"].value.item() == np.sin(np.float32(0.5))
     assert inside["output.1"].derivative.item() == 2  # of 2 sin(x) by sin(x)
     assert g["x"].derivative.item() == 1.5  # 3 x, as the rule says
+
+
+@jax.custom_vjp
+def counted(x):
+    return x * lax.while_loop(lambda c: c < 100.0, lambda c: c * 2, jnp.abs(x) + 1)
+
+
+counted.defvjp(lambda x: (counted(x), x), lambda x, dy: (7 * dy,))
+
+
+def test_inside_a_rule_whose_plain_function_has_no_derivative_there_is_none():
+    """Not zero: the loop has too many steps for one."""
+    g = graph.trace(counted, limit=3)(0.5)
+    assert g["x"].derivative == 7
+    made = [out for step in flat(g.operations) for out in step.outputs if out not in g.outputs]
+    assert len(made) > 2
+    assert all(node.inexact and node.derivative is None for node in made)
 
 
 def test_names():
@@ -522,6 +588,18 @@ def test_source_lines_are_the_callers():
     assert inner.operation.source == f"{__file__}:{first + 1}"  # inside JAX's relu too
 
 
+def test_source_lines_are_the_callers_where_jax_keeps_what_it_traced():
+    """Of softplus it does, with the frames of its first caller."""
+
+    def f(x):
+        y = jax.nn.softplus(x)
+        return jax.nn.softplus(y)
+
+    first = f.__code__.co_firstlineno
+    for i, op in enumerate(graph.trace(f)(1.0).operations):
+        assert {op.source, *(step.source for step in flat(op.inside))} == {f"{__file__}:{first + 1 + i}"}
+
+
 def test_local_derivatives_are_diagonal_or_left_out():
     x = normal((4,))
     g = graph.trace(lambda x: jnp.sin(jax.nn.sigmoid(x) * x).sum())(x)
@@ -532,6 +610,18 @@ def test_local_derivatives_are_diagonal_or_left_out():
         assert (found is None) == (wanted is None)
         if wanted is not None:
             equal(found, wanted)
+
+
+@pytest.mark.parametrize("inside", [lambda f: f, jax.jit])
+def test_edges_of_a_box_with_several_outputs(inside):
+    """Each comes from what it is made of, in boxes of the box too."""
+    f = jax.jit(lambda x, y: inside(lambda x, y: (jnp.sin(x), jnp.cos(y), x * y))(x, y))
+    g = graph.trace(lambda x, y: sum(f(x * 2, y * 3)))(1.0, 2.0)
+    (box,) = (op for op in g.operations if op.inside)
+    a, b = box.inputs
+    found = [(e.source, e.target) for e in g.edges if e.target in box.outputs]
+    sine, cosine, product = box.outputs
+    assert found == [(a, sine), (b, cosine), (a, product), (b, product)]
 
 
 @pytest.mark.parametrize("f", [jnp.cumsum, jnp.sort, jnp.flip, jnp.fft.fft, lambda x: SQUARE @ x])
@@ -623,6 +713,16 @@ def test_no_local_derivative_is_over_a_box(depth):
             assert apart((x - width / 2, y - 8, width, 10), spot)
 
 
+def test_the_local_derivative_of_a_long_edge_is_where_it_comes_in():
+    """There it is beside the one that it is multiplied by."""
+    g = graph.trace(lambda x: jnp.cos(jnp.sin(jnp.exp(x))) * x)(0.5)
+    words = f"{np.cos(np.sin(np.exp(0.5))):.3g}"
+    found = ElementTree.fromstring(g.svg()).iter("{http://www.w3.org/2000/svg}text")
+    (at,) = (float(t.get("x")) for t in found if t.get("class") == "local" and t.text == words)
+    *_, (before, _, width, _), (last, *_) = drawn(g)[0]
+    assert before + width < at < last
+
+
 def nested(x, w):
     """Boxes in boxes: a loop of steps, jitted functions in each and beside it."""
     total, _ = lax.scan(lambda carry, t: (jax.nn.softplus(carry * t), None), w, x)
@@ -657,6 +757,94 @@ def test_opened_boxes_are_frames_around_what_is_in_them(depth):
         assert all(within(spot, frame) or apart(spot, frame) for frame in frames)
     for i, frame in enumerate(frames):
         assert all(apart(frame, other) or within(frame, other) or within(other, frame) for other in frames[:i])
+
+
+def beside(x):
+    """A box that needs x at its beginning and at its end, and an operation after it that needs it too."""
+    return jax.jit(lambda x: jnp.sin(jnp.cos(x)) * x)(x) * x
+
+
+def early_and_late(x, y):
+    """A box that takes y at its end, and of which a leaves from its beginning."""
+
+    @jax.jit
+    def box(x, y):
+        a = jnp.sin(x)
+        return a, jnp.exp(jnp.cos(jnp.tanh(a))) * y
+
+    a, b = box(x, y)
+    return a * b
+
+
+def later(x):
+    """What a box with two outputs makes, taken columns after it."""
+    a, b = jax.jit(lambda x: (jnp.sin(x), jnp.cos(x)))(x)
+    return jnp.exp(jnp.cos(jnp.tanh(a))) * b * a
+
+
+def fan(x):
+    """A box that a leaves at its beginning, amid what the others are made of."""
+
+    @jax.jit
+    def box(x):
+        a = jnp.sin(x)
+        others = [jnp.exp(jnp.cos(f(a))) for f in (jnp.tanh, jnp.exp, jnp.sin, jnp.cos)]
+        return a, sum(others), *others
+
+    a, *others = box(x)
+    return sum(other * a for other in others)
+
+
+PASSING = [
+    (later, 0.5),
+    (fan, 0.5),
+    (beside, 0.5),
+    (lambda x: jax.jit(beside)(x) * x, 0.5),
+    (early_and_late, 0.5, 2.0),
+    (nested, normal((3,)), 0.5),
+]
+
+
+def along(d):
+    """Points of a path, close to each other."""
+    start, *curves = [np.array(part.split(), float).reshape(-1, 2) for part in d[1:].split("C")]
+    t, (point,) = np.linspace(0, 1, 21)[:, None], start
+    for a, b, c in curves:
+        yield from (1 - t) ** 3 * point + 3 * (1 - t) ** 2 * t * a + 3 * (1 - t) * t**2 * b + t**3 * c
+        point = c
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2, 4])
+@pytest.mark.parametrize(("f", "args"), [(f, args) for f, *args in PASSING])
+def test_edges_run_beside_boxes(f, args, depth):
+    """And beside frames, but those that one of the two ends is in."""
+    g = graph.trace(f, depth=depth)(*args)
+    root = ElementTree.fromstring(g.svg())
+    paths = [p.get("d") for p in root.iter("{http://www.w3.org/2000/svg}path") if p.get("class") is None]
+    lines = [np.array([*along(d)]) for d in paths]
+    assert len(lines) == len(g.edges)
+    for left, top, width, height in drawn(g)[0] + drawn(g, "frame")[0]:
+        for line in lines:
+            # What is written has one digit after the point: where an edge begins is at the box.
+            inside = ((line > (left + 0.2, top)) & (line < (left + width - 0.2, top + height))).all(1)
+            assert not inside.any() or inside[0] or inside[-1]
+
+
+def standing(found):
+    """The variables that a level shows, all boxes opened."""
+    items = [piece for column in found.columns for piece in column if isinstance(piece, Item)]
+    inside = [node for item in items if item.level is not None for node in standing(item.level)]
+    return inside + [row.node for item in items if item.level is None for row in item.rows]
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_each_variable_stands_in_one_place(depth):
+    """Also one that a box hands back twice, or as it came, or takes twice, and a constant; and a number nowhere."""
+    table = jnp.arange(3.0)
+    box = jax.jit(lambda x, y, z: (lambda w: (w, w, x, 1.5, z))(x * y * z))
+    g = graph.trace(lambda x: sum(map(jnp.sum, box(x, x, table))) + (x * table).sum(), depth=depth)(normal((3,)))
+    found = level(g.arguments, g.operations, depth, lambda piece: 1.0)
+    assert sorted(node.name for node in standing(found)) == sorted(node.name for node in g.nodes)
 
 
 MODEL = nn.mlp((5, 4, 4, 4, 4, 4, 1), "sigmoid")
@@ -716,6 +904,29 @@ def test_flow_flags(scale, flag):
     assert rows[0].flag == flag
     assert rows[-1].flag == ""
     np.testing.assert_allclose([row.gradient for row in rows], [scale ** (8 - i) for i in range(9)], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "flag"),
+    [(1 / 1001, "vanishing"), (1 / 999, ""), (0.01, ""), (100.0, ""), (999.0, ""), (1001.0, "exploding")],
+)
+def test_flow_flags_from_a_thousand_times_on(ratio, flag):
+    """The last layer multiplies by `ratio`, and so does it the gradient."""
+    g = graph.trace(lambda params, x: (params[0]["w"] * x * params[1]["w"]).sum())(
+        [{"w": 1.0}, {"w": ratio}], normal((3,))
+    )
+    assert [row.flag for row in g.flow()] == [flag, ""]
+
+
+def test_flow_is_of_the_largest_array_that_leaves_a_layer():
+    def f(params, x):
+        a = params[0]["w"] * x
+        parts = a[:2] * 3, a * 3, a[3:] * 3
+        return sum((part * params[1]["w"]).sum() for part in parts)
+
+    x = normal((9,))
+    first, _ = graph.trace(f)([{"w": 2.0}, {"w": 1.0}], x).flow()
+    np.testing.assert_allclose(first.activation, np.sqrt((36 * x**2).mean()), rtol=1e-6)
 
 
 def test_flow_flags_a_network_that_is_dead_from_its_last_layer_on():
@@ -787,6 +998,14 @@ def safe_root(x):
 safe_root.defvjp(lambda x: (jnp.sqrt(x), x), lambda x, dy: (jnp.where(x > 0, dy / jnp.sqrt(x + 1e-9) / 2, 0.0),))
 
 
+@jax.custom_vjp
+def kept_in(x):
+    return jnp.where(x > 0, jnp.log(x), 0.0)
+
+
+kept_in.defvjp(lambda x: (kept_in(x), x), lambda x, dy: (jnp.where(x > 0, dy / jnp.where(x > 0, x, 1.0), 0.0),))
+
+
 @pytest.mark.parametrize(
     ("f", "x", "expected"),
     [
@@ -801,6 +1020,7 @@ safe_root.defvjp(lambda x: (jnp.sqrt(x), x), lambda x, dy: (jnp.where(x > 0, dy 
         (lambda x: jnp.exp(x), 10.0, None),
         (lambda x: safe_root(x), 0.0, None),
         (lambda x: jax.nn.softplus(-1000 * x), 1.0, None),
+        (lambda x: kept_in(x), -1.0, None),
         (lambda x: safe_root(x) / x, 0.0, ("NaN", "forward", "div", "output")),
         (lambda x: safe_root(x), -1.0, ("NaN", "forward", "sqrt", None)),
         (lambda x: jax.nn.softmax(jnp.where(x > 0, x, -jnp.inf))[0], jnp.array([1.0, -1.0]), None),
@@ -836,6 +1056,11 @@ def test_text_and_html():
     ElementTree.fromstring(hostile.svg())
     assert hostile.text().count("\n") == 3
     assert "\x1b" not in hostile.text() + hostile.dot()
+
+
+def test_all_elements_are_said_to_be_one_number_where_all_are():
+    assert short(np.full(4, 2.0)) == "all 2"
+    assert short(np.array([2.0, 2.0, 2.0, np.nan])) == "2 .. 2, mean 2, 1 of 4 not finite"
 
 
 def test_thousands_of_primitives_are_summarised():

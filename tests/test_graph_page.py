@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax import lax
 from registry import normal
-from test_graph import nested, strange
+from test_graph import PASSING, nested, strange
 
 import jaxnn as nn
 from jaxnn import graph
@@ -141,6 +141,19 @@ def test_steps_forward_and_backward(opened):
     assert None not in {v["slope"] for v in seen(page)}
 
 
+def test_histograms_come_with_the_steps(opened):
+    """Those of values forward, those of derivatives backward, and the box is pale until then."""
+    page = opened(graph.trace(lambda x: jnp.sum(jnp.sin(x)))(normal((9,))), vary={})
+    looks = """[...document.querySelectorAll(".variable")].filter((v) => v.querySelector("svg")).map((v) =>
+      [...[".value", ".slope"].map((kind) => getComputedStyle(v.querySelector("svg" + kind)).visibility === "visible"),
+       getComputedStyle(v.querySelector(".label")).opacity === "1"])"""
+    assert page.evaluate(looks) == [[True, True, True]] * 2
+    page.click("#first")
+    for i in range(7):
+        assert page.evaluate(looks) == [[i >= 1, i >= 6, i >= 1], [i >= 2, i >= 5, i >= 2]]
+        page.click("#next")
+
+
 def test_the_step_and_the_focus_are_in_sight(opened):
     """Not beyond the window's side, nor under what is told below, where there is as little room as at 400 %."""
     page = opened(graph.trace(functools.partial(chain, length=20))(0.5))
@@ -200,6 +213,8 @@ def test_steps_backward_start_at_each_output(opened):
         "doutput/dv2 = 1",
         "doutput/dv1 = what it starts with + doutput/dv2 · dv2/dv1 = 13",
     ]
+    turned = graph.trace(lambda x: twice(x)[::-1], cotangent=(1.0, 10.0))(1.0)
+    assert backward(opened(turned))[1] == "doutput/dv1 = what it starts with + doutput/dv2 · dv2/dv1 = 13"
 
 
 def test_sliders_show_the_graph_at_their_values(opened):
@@ -334,6 +349,51 @@ def test_boxes_open_and_close(opened):
     check_drawing(page)
 
 
+def test_by_the_keyboard_boxes_open_and_close(opened):
+    """The focus goes from the button that vanishes to the one that undoes it, and is seen where it is."""
+    page = opened(graph.trace(lambda x: jax.jit(lambda x: jax.nn.softplus(x) * 2)(x))(0.5), vary={})
+    page.locator(".unfold:visible").first.focus()
+    on = "[document.activeElement.className, document.activeElement.title]"
+    for _ in range(2):
+        for kind, title in (("fold", "close"), ("unfold", "open")):
+            page.keyboard.press("Enter")
+            name, words = page.evaluate(on)
+            assert (name, words.split()[0]) == (kind, title)
+            assert page.locator(":focus").is_visible()
+
+
+@pytest.mark.parametrize(("f", "args"), [(f, args) for f, *args in PASSING])
+def test_edges_run_beside_boxes(opened, f, args):
+    """And beside frames, but those that one of the two ends is in."""
+    page = opened(graph.trace(f, depth=2)(*args), vary={})
+    through = page.evaluate(
+        """(() => {
+          const {left, top} = graph.getBoundingClientRect();
+          const seen = [...graph.querySelectorAll(".variable, .opened")].filter(isSeen);
+          const boxes = seen.map((box) => box.getBoundingClientRect());
+          return [...document.querySelectorAll("path[data-source]")].filter((edge) => {
+            const length = edge.getTotalLength();
+            const points = [...Array(101).keys()].map((i) => edge.getPointAtLength((length * i) / 100));
+            return boxes.some((box) => {
+              const isIn = ({x, y}) =>
+                box.left + 1 < x + left && x + left < box.right - 1 && box.top < y + top && y + top < box.bottom;
+              return points.some(isIn) && !isIn(points[0]) && !isIn(points.at(-1));
+            });
+          }).map((edge) => [edge.dataset.source, edge.dataset.target].map((id) => data.names[id]));
+        })()"""
+    )
+    assert edges_seen(page)
+    assert through == []
+
+
+def test_the_local_derivative_of_a_long_edge_is_where_it_comes_in(opened):
+    page = opened(graph.trace(lambda x: jnp.cos(jnp.sin(jnp.exp(x))) * x)(0.5), vary={})
+    words = f"{np.cos(np.sin(np.exp(0.5))):.4g}"
+    at = page.locator(".wires text", has_text=words).bounding_box()
+    before, last = (v["box"] for v in seen(page)[-2:])
+    assert before[2] < at["x"] + at["width"] / 2 < last[0]
+
+
 def test_boxes_are_open_as_deep_as_the_graph_is(opened):
     g = graph.trace(nested, depth=2)(normal((3,)), 0.5)
     page = opened(g)
@@ -420,6 +480,31 @@ def test_what_is_not_html_stays_text(opened):
     assert "alert(2)" in page.locator("#about").text_content()
 
 
+def test_a_page_has_no_way_out(browser, tmp_path):
+    """Whatever script there were in it: its policy lets it load nothing and send nothing."""
+    file = tmp_path / "page.html"
+    file.write_text(graph.trace(J)(5.0, 3.0, 2.0).html(vary={}), encoding="utf-8")
+    page = browser.new_page()
+    page.goto(file.as_uri())
+    refused = page.evaluate(
+        """async () => {
+          const refused = [];
+          addEventListener("securitypolicyviolation", (event) => refused.push(event.effectiveDirective));
+          for (const [kind, address] of [["img", "src"], ["script", "src"], ["link", "href"], ["iframe", "src"]]) {
+            const element = document.createElement(kind);
+            if (kind === "link") element.rel = "stylesheet";
+            element[address] = "http://127.0.0.1:9/";
+            document.body.append(element);
+          }
+          await fetch("http://127.0.0.1:9/").catch(() => {});
+          await new Promise((done) => setTimeout(done, 100));
+          return refused.sort();
+        }"""
+    )
+    assert refused == ["connect-src", "frame-src", "img-src", "script-src-elem", "style-src-elem"]
+    page.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_words_are_legible_on_white_and_on_dark(browser, tmp_path, scheme):
     """A contrast of 4.5 to 1 at least, as WCAG 2.1 asks of text."""
@@ -442,6 +527,14 @@ def test_words_are_legible_on_white_and_on_dark(browser, tmp_path, scheme):
     for place, back in [*pairs, (".label", luminance(color(".label", "backgroundColor")))]:
         low, high = sorted([luminance(color(place, "color")), back])
         assert (high + 0.05) / (low + 0.05) >= 4.5, place
+    page.keyboard.press("Tab")
+    page.locator(".variable").first.focus()
+    style, width = (
+        page.locator(":focus").evaluate(f"e => getComputedStyle(e).outline{of}") for of in ("Style", "Width")
+    )
+    assert (style, width) == ("solid", "2px")
+    low, high = sorted([luminance(color(":focus", "outlineColor")), behind])
+    assert (high + 0.05) / (low + 0.05) >= 3  # as it asks of what is no text
     page.close()
 
 
@@ -517,6 +610,18 @@ def chain(x, length):
     return x
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_an_argument_that_is_not_finite_has_no_other_values(value):
+    """And the page is written: what is not finite is what graphs are asked about."""
+    g = graph.trace(lambda a, b: a * b)(value, 3.0)
+    found = sliders(
+        g.arguments, shown(g.arguments, g.operations), lambda name, value: g.at(**{name: value})._shown(), 1
+    )
+    assert all(len(slider.values) == 1 for slider in found if slider.name == "a")
+    assert [len(slider.values) for slider in found if slider.name == "b"] == [41]
+    assert g.html()
+
+
 @pytest.mark.parametrize(("cost", "places"), [(3, 41), (100, 41), (500, 9), (1666, 3), (1667, 0)])
 def test_a_table_is_no_larger_than_can_be_waited_for(cost, places):
     """5 000 operations, and an odd number of places, so that what was given is in the middle."""
@@ -525,6 +630,15 @@ def test_a_table_is_no_larger_than_can_be_waited_for(cost, places):
     found = sliders(there.arguments, here, lambda name, value: here, cost)
     assert [(slider.start, len(slider.values)) for slider in found] == [(places // 2, places)] * (places > 0)
     assert all(slider.values[slider.start] == 0.5 for slider in found)
+
+
+@pytest.mark.parametrize(("value", "ends"), [(0.0, (-1, 1)), (-0.25, (-0.5, 0)), (3.0, (0, 6))])
+def test_sliders_go_as_far_to_both_sides_as_to_zero(value, ends):
+    """At zero, where that is nowhere, by one."""
+    there = graph.trace(jnp.sin)(value)
+    here = shown(there.arguments, there.operations)
+    (slider,) = sliders(there.arguments, here, lambda name, value: here, 3)
+    np.testing.assert_allclose(slider.values, np.linspace(*ends, 41), atol=1e-15)
 
 
 def test_boxes_stay_closed_where_there_is_no_room():
