@@ -739,6 +739,19 @@ def test_opened_rules_are_said_to_be_rules():
     assert "[silu]" in plain.text()
 
 
+@pytest.mark.parametrize("depth", [0, 1])
+@pytest.mark.parametrize("used", [True, False])
+def test_a_constant_that_a_box_hands_back(depth, used):
+    def f(x):
+        y, t = jax.jit(lambda x: (x * 2, np.arange(3.0)))(x)
+        return (y * t if used else y).sum()
+
+    g = graph.trace(f, depth=depth)(jnp.ones(3))
+    assert len(drawn(g)[0]) == len(g.nodes) == (5 if used else 3)
+    assert g.html().count("data-node=") >= len(g.nodes)
+    assert "y" not in g.text().split()
+
+
 def test_what_is_not_finite_shows_in_a_picture():
     g = graph.trace(lambda x: jnp.log(x).sum())(jnp.array([1.0, -1.0, 0.0, 2.0, 3.0]))
     assert "f32[5], 2 not finite" in drawn(g)[1]

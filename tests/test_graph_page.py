@@ -259,6 +259,21 @@ def test_at_a_place_of_a_slider_the_page_is_that_of_the_graph_there(opened):
     assert all(was != now for was, now in zip(before, told(page), strict=True))
 
 
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_an_argument_that_is_not_finite_has_no_slider(opened, value):
+    page = opened(graph.trace(lambda a, b: a * b)(value, 2.0))
+    assert page.locator(".slider span").all_text_contents() == ["b"]
+    assert [v["value"] for v in seen(page)] == [str(value), "2", str(value)]
+
+
+def test_what_is_told_follows_the_slider_into_a_closed_box(opened):
+    page = opened(graph.trace(lambda a: jax.nn.silu(a) + 1, depth=1)(2.0), vary={"a": [4.0]})
+    page.locator(".variable:visible", has_text="logistic").hover()
+    page.locator(".fold").press("Enter")
+    page.locator(".slider input").press("End")
+    assert "value: 0.98201376\n" in page.locator("#about").text_content()
+
+
 def test_values_to_slide_over_are_the_callers(opened):
     page = opened(graph.trace(J)(5.0, 3.0, 2.0), vary={"b": [10.0, -1.0]})
     slider = page.locator(".slider input")

@@ -107,7 +107,7 @@ def _check(node: ast.expr, depth: int) -> None:
 
 def _value(node: ast.expr, scope: dict[str, Any]) -> Any:
     match node:
-        case ast.BinOp(left=base, op=ast.Pow(), right=ast.Constant(value=int(power))) if abs(power) < 100:
+        case ast.BinOp(left=base, op=ast.Pow(), right=ast.Constant(value=int(power))):
             return _value(base, scope) ** power
         case ast.BinOp(left=left, op=op, right=right):
             return _BINARY[type(op)](_value(left, scope), _value(right, scope))

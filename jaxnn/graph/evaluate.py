@@ -223,14 +223,9 @@ def _box_name(equation: Any) -> str:
 
 
 def _source(equation: Any) -> str:
-    """The file and line in the caller's code; empty where a library's function was traced for itself.
-
-    JAX keeps what it traced of `jax.nn.relu`, say, and the frames outside of that are those of its first caller.
-    """
+    """The file and line in the caller's code; empty where JAX kept what it traced of a library's function."""
     traceback = equation.source_info.traceback
     for frame in traceback.frames if traceback is not None else ():
-        if frame.function_name.startswith("trace_to_jaxpr"):
-            break
         if not frame.file_name.startswith((*_LIBRARIES, "<")):
             return f"{frame.file_name}:{frame.line_num}"
     return ""

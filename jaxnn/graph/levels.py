@@ -67,7 +67,7 @@ def level(
             if node.kind == "constant" and node not in home:
                 pieces[node] = Item((Row(node, None),), None, None)
                 home[node] = node
-        made = tuple(node for node in dict.fromkeys(op.outputs) if node not in home and node.kind != "literal")
+        made = tuple(node for node in dict.fromkeys(op.outputs) if node not in home and node.kind == "result")
         taken = [node for node in dict.fromkeys(op.inputs) if node in home]
         inside = level((), op.inside, depth - 1, height, taken, made) if op.inside and depth > 0 else None
         pieces[op] = Item(tuple(Row(node, op) for node in made), op, inside)

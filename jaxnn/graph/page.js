@@ -162,8 +162,6 @@ for (const button of graph.querySelectorAll(".fold, .unfold")) {
   button.addEventListener("click", () => {
     const box = button.closest(".box");
     const isOpen = box.classList.toggle("open");
-    near = null;
-    document.getElementById("about").textContent = "Point at a variable.";
     show();
     box.querySelector(isOpen ? ".fold" : ".unfold").focus({ preventScroll: true });
   });

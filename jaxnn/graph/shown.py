@@ -74,7 +74,7 @@ def _in_order(arguments: tuple[Node, ...], operations: tuple[Operation, ...], de
             found.update(dict.fromkeys(node for node in op.inputs if node.kind == "constant"))
             if deeper > 0:
                 walk(op.inside, deeper - 1)
-            found.update(dict.fromkeys(node for node in op.outputs if node.kind != "literal"))
+            found.update(dict.fromkeys(node for node in op.outputs if node.kind == "result"))
 
     walk(operations, depth)
     return list(found)

@@ -35,7 +35,7 @@ def sliders(
     cost: int,
     vary: Mapping[str, Sequence[float]] | None = None,
 ) -> list[Slider]:
-    """A slider for each argument that `vary` names, or, by default, for each that is a scalar of floating dtype.
+    """A slider for each argument that `vary` names, or, by default, for each that is a finite scalar of floating dtype.
 
     `at` is what is shown where the argument of that name has that value, in the shape (). It is called for each
     value, so that the numbers are those of a graph traced there, to the last digit; `cost` is of how many operations.
@@ -43,20 +43,24 @@ def sliders(
     Raises:
       ValueError: `vary` names no such argument, or has a value that is not finite.
     """
-    scalars = {node.name: node for node in arguments if node.shape == () and jnp.issubdtype(node.dtype, jnp.floating)}
+    scalars = {node.name: node for node in arguments if _can_vary(node)}
     if vary is None:
         room = MOST_OPERATIONS // max(len(scalars) * cost, 1)
         points = min(POINTS, room - (room + 1) % 2)
         vary = {name: _around(float(node.value), points) for name, node in scalars.items()} if points >= 3 else {}
     if unknown := [name for name in vary if name not in scalars]:
         known = ", ".join(scalars) or "none"
-        raise ValueError(f"{unknown[0]!r} cannot vary: expected an argument that is a floating scalar ({known})")
+        raise ValueError(f"{unknown[0]!r} cannot vary: expected an argument that is a finite floating scalar ({known})")
     return [_slider(scalars[name], values, here, at) for name, values in vary.items()]
+
+
+def _can_vary(node: Node) -> bool:
+    return node.shape == () and jnp.issubdtype(node.dtype, jnp.floating) and bool(jnp.isfinite(node.value))
 
 
 def _around(value: float, points: int) -> Sequence[float]:
     span = abs(value) or 1.0
-    return np.linspace(value - span, value + span, points).tolist() if np.isfinite(value) else []
+    return np.linspace(value - span, value + span, points).tolist()
 
 
 def _slider(node: Node, values: Sequence[float], here: Shown, at: Callable[[str, float], Shown]) -> Slider:

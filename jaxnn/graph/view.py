@@ -54,8 +54,10 @@ def rows(arguments: tuple[Node, ...], operations: tuple[Operation, ...], depth: 
         if is_open:
             found.append(Row(None, op, boxes))
             continue
-        for node in (*(n for n in op.inputs if n.kind == "constant"), *op.outputs):
-            if node not in shown and node.kind != "literal":
+        # A constant that a box hands back is seen where it is used.
+        made = (node for node in op.outputs if node.kind == "result")
+        for node in (*(n for n in op.inputs if n.kind == "constant"), *made):
+            if node not in shown:
                 found.append(Row(node, op if node in op.outputs else None, boxes))
             shown.add(node)
     return found
@@ -69,7 +71,7 @@ def edges(operations: tuple[Operation, ...], depth: int) -> list[Edge]:
             slopes = local(op) or {}
             inputs = dict.fromkeys(node for node in op.inputs if node.kind != "literal")
             for out in op.outputs:
-                taken = inputs if out not in inputs else {}
+                taken = inputs if out.kind == "result" and out not in inputs else {}
                 if op.inside and len(op.outputs) > 1:
                     needed = _needed(op.inside, out)
                     taken = {node: None for node in taken if node in needed}

@@ -67,6 +67,11 @@ def test_expressions_mean_what_python_means():
     )
 
 
+def test_whole_powers_are_whole_however_large():
+    """As a float32, 16777217 would be 16777216, which is even."""
+    assert as_function("a**16777217", ["a"])(-1.0) == -1
+
+
 def test_a_function(capsys):
     assert cli.main(["graph", "jax.nn:logsumexp", "--shapes", "4,3", "--seed", "1"]) == 0
     assert "f32[4,3]" in capsys.readouterr().out
