@@ -73,7 +73,8 @@ def page(
         "start": here.numbers(),
         "sliders": [slider._asdict() for slider in sliders],
     }
-    tree = level(arguments, operations, here.depth, _height)
+    # All of one height: the browser finds the real ones, and what is taken from here is the order in columns.
+    tree = level(arguments, operations, here.depth, lambda piece: 1.0)
     return _DOCUMENT.substitute(
         output=escape(output),
         style=_HERE.joinpath("page.css").read_text(encoding="utf-8"),
@@ -95,11 +96,6 @@ def _range(slider: Slider) -> str:
         f'<p class="slider"><label><span>{name}</span><input type="range" min="0" max="{len(slider.values) - 1}" '
         f'value="{slider.start}" data-start="{slider.start}"></label><output></output></p>\n'
     )
-
-
-def _height(piece: Item | Passage) -> float:
-    """About as much room as the browser will give it: of closed boxes alone, since those open and close."""
-    return 8.0 if isinstance(piece, Passage) else 60.0 * max(len(piece.rows), 1)
 
 
 def _level(level: Level, ids: dict[Node, int], numbers: dict[Operation, int], depth: int) -> str:
