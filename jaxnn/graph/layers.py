@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from jaxnn.graph.nodes import Node, Operation, flat
+from jaxnn.graph.nodes import Node, Operation, boundary, flat, uses
 
 
 class LayerOfGraph(NamedTuple):
@@ -36,12 +36,13 @@ def find_layers(
     numbers, members = _assign(arguments, paths, operations)
     names = list(numbers)
     contained = _containers(arguments, paths)
+    everywhere = uses(operations, outputs)
     return [
         LayerOfGraph(
             name,
             tuple(ops),
             tuple(node for node in contained if any(node in op.inputs for op in ops)),
-            _leaving(ops, operations, outputs),
+            boundary(ops, everywhere)[1],
         )
         for name in names
         if (ops := members.get(name))
@@ -69,12 +70,11 @@ def spread(
 
 def boxed(layers: list[LayerOfGraph], operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
     """The operations, on nodes of any shapes, with each layer as one box."""
-    box_of = {}
+    box_of, everywhere = {}, uses(operations)
     for layer in layers:
-        made = {node for op in layer.operations for node in op.outputs}
-        taken = dict.fromkeys(node for op in layer.operations for node in op.inputs if node not in made)
+        taken, _ = boundary(layer.operations, everywhere)
         source = layer.operations[0].source
-        box = Operation(layer.name, None, {}, tuple(taken), layer.outputs, layer.operations, source=source)
+        box = Operation(layer.name, None, {}, taken, layer.outputs, layer.operations, source=source)
         box_of.update(dict.fromkeys(layer.operations, box))
     alone = [op for op in operations if op not in box_of]
     return (*alone, *dict.fromkeys(box_of[op] for op in operations if op in box_of))
@@ -118,9 +118,3 @@ def _containers(arguments: tuple[Node, ...], paths: tuple[tuple[str, ...], ...])
     """The containers of the parameters, of any shapes."""
     first = next((path[0] for path in paths if len(path) > 1), None)
     return {node: "".join(path[:-1]) for node, path in zip(arguments, paths, strict=True) if path[0] == first}
-
-
-def _leaving(inside: list[Operation], operations: tuple[Operation, ...], outputs: tuple[Node, ...]) -> tuple[Node, ...]:
-    mine = set(inside)
-    taken = {node for op in operations if op not in mine for node in op.inputs} | set(outputs)
-    return tuple(node for op in inside for node in op.outputs if node in taken)

@@ -1,6 +1,9 @@
 """What a graph is made of: nodes, which are variables, and operations, which make nodes of nodes."""
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, NamedTuple
 
 import jax
@@ -122,6 +125,27 @@ def summarise(value: Any) -> Summary | None:
     return Summary(float(low), float(mean), float(high), share, array.size - finite.size)
 
 
+def every(operations: tuple[Operation, ...], depth: float = inf) -> list[Operation]:
+    """All operations, boxes before what is in them, `depth` levels of boxes deep (on nodes of any shapes)."""
+    return [found for op in operations for found in (op, *(every(op.inside, depth - 1) if depth > 0 else ()))]
+
+
 def flat(operations: tuple[Operation, ...]) -> list[Operation]:
     """All operations that are no boxes, in the order of evaluation (on nodes of any shapes)."""
     return [leaf for op in operations for leaf in (flat(op.inside) if op.inside else [op])]
+
+
+def uses(operations: Iterable[Operation], outputs: Iterable[Node] = ()) -> Counter[Node]:
+    """How often each node, of any shape, is taken: by operations, and as an output."""
+    return Counter(node for op in operations for node in op.inputs) + Counter(outputs)
+
+
+def boundary(inside: Sequence[Operation], everywhere: Counter[Node]) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
+    """What some operations take from others, and what they made that others take: nodes of any shapes.
+
+    `everywhere` is how often each node is taken in all.
+    """
+    here = uses(inside)
+    made = dict.fromkeys(node for op in inside for node in op.outputs)
+    taken = tuple(node for node in here if node not in made and node.kind != "literal")
+    return taken, tuple(node for node in made if everywhere[node] > here[node])

@@ -69,7 +69,7 @@ def page(
         "output": output,
         "outputs": [ids[node] for node in outputs if node in ids],
         "names": [node.name for node in here.nodes],
-        "edges": [[[ids[edge.source], ids[edge.target]] for edge in edges] for edges in here.edges()],
+        "edges": [[[ids[edge.source], ids[edge.target]] for edge in edges] for edges in here.edges],
         "start": here.numbers(),
         "sliders": [slider._asdict() for slider in sliders],
     }

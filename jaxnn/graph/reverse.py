@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.graph.evaluate import bind
-from jaxnn.graph.nodes import Node, Operation
+from jaxnn.graph.nodes import Node, Operation, every
 
 Derivatives = dict[Node, Any]
 """A cotangent for each node, in its shape."""
@@ -117,12 +117,8 @@ def _plain_inside(op: Operation, found: Derivatives) -> Derivatives:
         inner = derivatives(op.inside, seeds)
     except ValueError:
         return {}
-    made = {out for inner_op in _all(op.inside) for out in inner_op.outputs}
+    made = {out for inner_op in every(op.inside) for out in inner_op.outputs}
     return {node: cotangent for node, cotangent in inner.items() if node in made and node not in found}
-
-
-def _all(operations: tuple[Operation, ...]) -> list[Operation]:
-    return [found for op in operations for found in (op, *_all(op.inside))]
 
 
 class _Equation:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxnn.graph import view
 from jaxnn.graph.boxes import bars, figures, has_bars
 from jaxnn.graph.formulas import formula, short
-from jaxnn.graph.nodes import Node, Operation, to_numpy
+from jaxnn.graph.nodes import Node, Operation, every, to_numpy
 
 MOST_VARIABLES = 1_000
 _WRITTEN_OUT = 12
@@ -19,11 +19,13 @@ class Shown(NamedTuple):
     Attributes:
       nodes: the variables, of any shapes, in the order of evaluation.
       operations: boxes before what is in them.
+      edges: of each operation, those that it is drawn with where it is closed.
       depth: how many levels of boxes can be opened.
     """
 
     nodes: list[Node]
     operations: list[Operation]
+    edges: list[list[view.Edge]]
     depth: int
 
     def same_as(self, other: "Shown") -> bool:
@@ -35,16 +37,12 @@ class Shown(NamedTuple):
 
         return form(self) == form(other)
 
-    def edges(self) -> list[list[view.Edge]]:
-        """Those that each operation is drawn with, where it is closed."""
-        return [view.edges((op,), 0) for op in self.operations]
-
     def numbers(self) -> dict[str, Any]:
         """In words, for each variable (of any shape) and for each edge, in their order.
 
         Of a variable: above and below its box, both histograms, and at length the value and the derivative.
         """
-        slopes = [["" if np.ndim(e.local) or e.local is None else _brief(e.local) for e in es] for es in self.edges()]
+        slopes = [["" if np.ndim(e.local) or e.local is None else _brief(e.local) for e in es] for es in self.edges]
         return {"nodes": [_words(node) for node in self.nodes], "edges": slopes}
 
 
@@ -58,7 +56,8 @@ def shown(arguments: tuple[Node, ...], operations: tuple[Operation, ...]) -> Sho
     for depth in range(height, -1, -1):
         nodes = _in_order(arguments, operations, depth)
         if len(nodes) <= MOST_VARIABLES:
-            return Shown(nodes, _every(operations, depth), depth)
+            seen = every(operations, depth)
+            return Shown(nodes, seen, [view.edges((op,), 0) for op in seen], depth)
     raise ValueError(f"{len(nodes)} variables are too many for a page: draw .by_layer()")
 
 
@@ -78,10 +77,6 @@ def _in_order(arguments: tuple[Node, ...], operations: tuple[Operation, ...], de
 
     walk(operations, depth)
     return list(found)
-
-
-def _every(operations: tuple[Operation, ...], depth: int) -> list[Operation]:
-    return [found for op in operations for found in (op, *(_every(op.inside, depth - 1) if depth > 0 else ()))]
 
 
 def _words(node: Node) -> list[str]:

@@ -1,6 +1,5 @@
 """Boxes for `jax.vmap`, which leaves no equation of its own: JAX notes it beside each that it rewrote for the batch."""
 
-from collections import Counter
 from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from jax.extend import core
 
 from jaxnn.graph.naming import printable
-from jaxnn.graph.nodes import Node, Operation
+from jaxnn.graph.nodes import Node, Operation, boundary, uses
 
 VMAP = core.Primitive("vmap")
 """What a box of these has for a primitive."""
@@ -23,7 +22,7 @@ def in_vmaps(
     `outputs` are the nodes that are taken elsewhere. Two calls of `vmap` right after one another look like one.
     """
     found: list[Operation] = []
-    uses = _uses(operations) + Counter(outputs)
+    everywhere = uses(operations, outputs)
     for until, group in groupby(zip(operations, stacks, strict=True), lambda one: _until_vmap(one[1], deep)):
         run = list(group)
         inside, names = [op for op, _ in run], [stack for _, stack in run]
@@ -32,19 +31,12 @@ def in_vmaps(
                 op.scope = _words(stack, deep, None)
             found += inside
             continue
-        made = dict.fromkeys(node for op in inside for node in op.outputs)
-        uses_inside = _uses(inside)
-        taken = tuple(node for node in uses_inside if node not in made and node.kind != "literal")
-        leaving = tuple(node for node in made if uses[node] > uses_inside[node])
+        taken, leaving = boundary(inside, everywhere)
         after = deep + len(until)
         box = Operation("vmap", VMAP, {}, taken, leaving, in_vmaps(inside, names, leaving, after))
         box.source, box.scope = inside[0].source, _words(names[0], deep, after - 1)
         found.append(box)
     return tuple(found)
-
-
-def _uses(operations: list[Operation]) -> Counter[Node]:
-    return Counter(node for op in operations for node in op.inputs)
 
 
 def _until_vmap(stack: Any, deep: int) -> tuple[Any, ...] | None:
