@@ -9,6 +9,9 @@ from jaxnn.graph.formulas import rms, short, type_of
 from jaxnn.graph.nodes import Node, Operation, summarise, to_numpy
 from jaxnn.graph.view import Row
 
+ON_WHITE = "--ink: #1b1f24; --line: #8a929c; --box: #eef1f5; --page: #ffffff; --value: #0b57b0; --slope: #b3261e;"
+ON_DARK = "--ink: #e6e9ee; --line: #7b8490; --box: #262c34; --page: #12161b; --value: #86b7ff; --slope: #ff9b8e;"
+"""The colours, for white pages and for dark ones, as variables of CSS."""
 BARS_WIDTH, BARS_HEIGHT = 48.0, 18.0
 """Of a histogram, in pixels."""
 _MOST_LETTERS, _BINS = 30, 16

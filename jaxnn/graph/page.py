@@ -9,7 +9,7 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
-from jaxnn.graph.boxes import BARS_HEIGHT, BARS_WIDTH, code, full_label, has_bars, label, place
+from jaxnn.graph.boxes import BARS_HEIGHT, BARS_WIDTH, ON_DARK, ON_WHITE, code, full_label, has_bars, label, place
 from jaxnn.graph.formulas import type_of
 from jaxnn.graph.levels import Item, Level, Passage, level
 from jaxnn.graph.nodes import Node, Operation
@@ -29,6 +29,8 @@ _DOCUMENT = Template("""\
  content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
 <title>Computation graph of $output</title>
 <style>
+:root { $on_white }
+@media (prefers-color-scheme: dark) { :root { $on_dark } }
 $style</style>
 </head>
 <body>
@@ -77,6 +79,8 @@ def page(
     tree = level(arguments, operations, here.depth, lambda piece: 1.0)
     return _DOCUMENT.substitute(
         output=escape(output),
+        on_white=ON_WHITE,
+        on_dark=ON_DARK,
         style=_HERE.joinpath("page.css").read_text(encoding="utf-8"),
         sliders="".join(map(_range, sliders)) + (_ONE_AT_A_TIME if sliders else ""),
         level=_level(tree, ids, {op: i for i, op in enumerate(here.operations)}, depth),

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from jaxnn.graph.boxes import BARS_HEIGHT, BARS_WIDTH, bars, figures, has_bars, label, place
+from jaxnn.graph.boxes import BARS_HEIGHT, BARS_WIDTH, ON_DARK, ON_WHITE, bars, figures, has_bars, label, place
 from jaxnn.graph.formulas import short, type_of
 from jaxnn.graph.nodes import Node, Operation
 from jaxnn.graph.placing import Frame, Point, Spot, plan
@@ -14,12 +14,12 @@ from jaxnn.graph.view import Edge, Row, rows
 MOST_BOXES = 300
 _LETTER, _LINE, _MARGIN = 6.7, 15.0, 12.0  # of 11 px monospace; of a line; around it all
 
+_COLOURS = f"""\
+.jaxnn-graph {{ {ON_WHITE} }}
+@media (prefers-color-scheme: dark) {{ .jaxnn-graph {{ {ON_DARK} }} }}
+"""
 _STYLE = """\
 .jaxnn-graph text { font: 11px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: var(--ink); }
-.jaxnn-graph { --ink: #1b1f24; --line: #8a929c; --box: #eef1f5; --page: #ffffff; --value: #0b57b0; --slope: #b3261e; }
-@media (prefers-color-scheme: dark) {
-.jaxnn-graph { --ink: #e6e9ee; --line: #7b8490; --box: #262c34; --page: #12161b; --value: #86b7ff; --slope: #ff9b8e; }
-}
 .jaxnn-graph rect.page { fill: var(--page); }
 .jaxnn-graph rect.box { fill: var(--box); stroke: var(--line); }
 .jaxnn-graph rect.result { stroke-width: 1.5; }
@@ -61,7 +61,7 @@ def svg(
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="jaxnn-graph" role="img" viewBox="0 0 {width:g} {height:g}" '
         f'width="{width:g}" height="{height:g}">\n'
-        f"<title>Computation graph of {escape(output)}</title>\n<style>\n{_STYLE}\n</style>\n"
+        f"<title>Computation graph of {escape(output)}</title>\n<style>\n{_COLOURS}{_STYLE}\n</style>\n"
         f'<rect class="page" width="100%" height="100%"/>\n'
         f'<g transform="translate({_MARGIN:g} {_MARGIN:g})">\n{body}\n</g>\n{legend}\n</svg>\n'
     )
