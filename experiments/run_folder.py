@@ -79,6 +79,9 @@ class RunFolder:
 
     def finish(self) -> None:
         """The run has ended by itself: it needs no checkpoints any more, and is nobody's."""
+        # Until its results have reached the disk itself, a power cut may still send it back to its checkpoints.
+        for path in (*filter(Path.is_file, self.path.iterdir()), self.path):
+            _flush(path)
         (self.path / UNFINISHED).unlink(missing_ok=True)
         shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
         self.leave()
@@ -140,6 +143,15 @@ def _new_folder(path: Path) -> Path:
             candidate = path.with_name(f"{path.name}-{n}")
         else:
             return candidate
+
+
+def _flush(path: Path) -> None:
+    """Until a file, or a folder's list of names, is on the disk, and not only in the system's memory."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _finite(value: Any) -> Any:

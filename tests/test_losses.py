@@ -170,6 +170,32 @@ def test_sigmoid_cross_entropy_of_an_infinite_logit():
     np.testing.assert_array_equal(jax.grad(lambda z: loss.value(z, y).sum())(z), slopes)
 
 
+def test_sigmoid_cross_entropy_of_soft_labels_keeps_its_digits():
+    """From certain to even labels, and logits of all sizes, float32 is right to a few roundings of the result."""
+    loss, eps = nn.sigmoid_cross_entropy(), np.finfo(np.float32).eps
+    labels = np.array([0, 1e-7, 0.1, 0.5, 0.50001, 0.9, 1 - 1e-7, 1], np.float32)
+    sizes = np.concatenate([[0.0], 10.0 ** np.arange(-6, 7)])
+    z, y = (a.ravel().astype(np.float32) for a in np.meshgrid(np.concatenate([-sizes, sizes]), labels))
+    exact_z, exact_y = z.astype(np.float64), y.astype(np.float64)
+    positive, negative = exact_y * np.logaddexp(0, -exact_z), (1 - exact_y) * np.logaddexp(0, exact_z)
+    np.testing.assert_allclose(loss.value(z, y), positive + negative, rtol=4 * eps, atol=1e-37)
+    terms = (1 - exact_y) * np.exp(-np.logaddexp(0, -exact_z)), exact_y * np.exp(-np.logaddexp(0, exact_z))
+    off = np.abs(np.asarray(loss.gradient(z, y), np.float64) - (terms[0] - terms[1]))
+    assert (off <= 4 * eps * np.maximum(*terms) + 1e-37).all()
+
+
+def test_sigmoid_cross_entropy_has_its_second_derivative(x64):
+    """σ(1 - σ), whatever the label, also at 0, where the two answers are equally likely, by autodiff of both."""
+    loss, z = nn.sigmoid_cross_entropy(), np.array([0.0, -0.0, 1.0, -3.0, 30.0])
+    expected = 1 / (2 + np.exp(z) + np.exp(-z))
+    for y in (0.0, 0.3, 0.5, 1.0):
+        labels = np.full(5, y)
+        slope = jax.grad(lambda z, y: loss.value(z, y).sum())
+        for first in (slope, loss.gradient):
+            second = jax.grad(lambda z, first=first, labels=labels: first(z, labels).sum())(z)
+            np.testing.assert_allclose(second, expected, **TOLERANCE["float64"])
+
+
 def test_binary_cross_entropy_at_0_and_1():
     """Infinite where the answer is sure and wrong; an absent term has value and gradient 0; never NaN."""
     a, y = jnp.array([0.0, 1.0, 0.0, 1.0, 0.0, 1.0]), jnp.array([0.0, 1.0, 1.0, 0.0, 0.5, 0.5])

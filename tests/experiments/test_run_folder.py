@@ -1,6 +1,8 @@
 """A run's folder: never reused, every file complete, JSON that is JSON."""
 
 import json
+import os
+import shutil
 from datetime import datetime
 
 import pytest
@@ -44,3 +46,28 @@ def test_a_file_that_could_not_be_written_is_absent_and_the_old_one_kept(tmp_pat
         folder.write_text("b.txt", "new")
     assert (folder.path / "a.txt").read_text() == "old"
     assert not (folder.path / "b.txt").exists()
+
+
+def test_results_are_on_the_disk_before_the_checkpoints_go(tmp_path, monkeypatch):
+    folder = RunFolder.new(tmp_path, "x", NOW)
+    (folder.path / "checkpoints").mkdir()
+    folder.write_text("report.txt", "done")
+    folder.log(loss=1.0)
+    there, on_disk, before = os.fsync, set(), []
+
+    def fsync(opened):
+        there(opened)
+        on_disk.add(os.fstat(opened).st_ino)
+
+    def inode(name):
+        return (folder.path / name).stat().st_ino
+
+    needed = {inode(name) for name in (".", "report.txt", "metrics.jsonl", ".unfinished")}
+    remove, unlink = shutil.rmtree, type(folder.path).unlink
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(shutil, "rmtree", lambda *args, **kw: (before.append(set(on_disk)), remove(*args, **kw)))
+    monkeypatch.setattr("pathlib.Path.unlink", lambda *args, **kw: (before.append(set(on_disk)), unlink(*args, **kw)))
+    folder.finish()
+    assert len(before) >= 2
+    assert all(needed <= seen for seen in before)
+    assert not (folder.path / "checkpoints").exists()
