@@ -11,7 +11,7 @@ import pytest
 
 import jaxnn
 from jaxnn import gradcheck
-from jaxnn.gradcheck import GradcheckError, WrongGradientError
+from jaxnn.gradcheck import GradcheckError, WrongGradientError, noise
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -381,3 +381,20 @@ def test_plugin_gives_the_report_on_failure(tmp_path):
     )
     assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
     assert "diagnosis: sign" in done.stdout
+
+
+@pytest.mark.parametrize("n", [10, 200_000], ids=["few", "more than were drawn"])
+def test_noise_is_as_large_as_a_rounding_error_and_another_in_each_result_and_run(n, x64):
+    """exp(0) = 1 shows the factor by itself: 0 has no rounding error to begin with."""
+    eps = 2.0**-20
+    run = jax.jit(noise.noisy(lambda x: (jnp.exp(x), jnp.exp(-x))))
+    results = [leaf for seed in (0, 1) for leaf in run(eps, noise.draw(seed), np.zeros(n))]
+    errors = [np.asarray(leaf - 1) / eps for leaf in results]
+    for u in errors:
+        assert ((np.abs(u) > 0.499) & (np.abs(u) < 1.501)).all()
+        assert np.abs(u.mean()) < 0.7
+        assert len(np.unique(u)) >= min(n, 60_000)
+    for i, u in enumerate(errors):
+        for other in errors[:i]:
+            assert (u != other).mean() > 0.99
+            assert n < 100 or np.abs(np.corrcoef(u, other)[0, 1]) < 0.02

@@ -8,6 +8,7 @@ Source: Parker, "Monte Carlo arithmetic: exploiting randomness in floating-point
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -26,39 +27,50 @@ _EXACT = frozenset(
 
 
 def noisy(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`run(eps, seed, *args)`: the leaves of `function(*args)`, of any shapes, every result in it off by about eps."""
+    """`run(eps, u, *args)`: the leaves of `function(*args)`, of any shapes, every result in it off by about eps.
 
-    def run(eps, seed, *args):
+    u, (n,), are the random numbers: `draw` makes them.
+    """
+
+    def run(eps, u, *args):
         closed = jax.make_jaxpr(function)(*args)
-        noise = _Noise(eps, seed)
+        noise = _Noise(eps, u)
         leaves = [noise(leaf) for leaf in jax.tree.leaves(args)]
         return interpret(closed.jaxpr, closed.consts, leaves, noise.special)
 
     return run
 
 
-class _Noise:
-    """Multiplies a value by 1 + eps u, 1/2 <= |u| < 3/2, by another u at each call.
+@lru_cache(maxsize=16)
+def draw(seed: int) -> np.ndarray:
+    """Random numbers, (65537,), from 1/2 to 3/2 in size and of either sign, for one run."""
+    # Were their size always 1, two errors on the way would often undo each other to the last digit. A prime number of
+    # them: where a value has more elements, they begin anew elsewhere in each of its rows.
+    rng = np.random.default_rng(seed)
+    return rng.uniform(0.5, 1.5, 65537) * rng.choice([-1.0, 1.0], 65537)
 
-    Were |u| always 1, two errors on the way would often undo each other to the last digit.
+
+class _Noise:
+    """Multiplies a value by 1 + eps u, by other u at each call.
+
+    Each takes its own stretch of the numbers drawn: a generator for every result would take minutes to compile.
     """
 
-    def __init__(self, eps: Any, seed: Any):
-        self._eps, self._seed, self._calls = eps, seed, 0
+    def __init__(self, eps: Any, u: Any):
+        self._eps, self._u, self._calls = eps, u, 0
 
     def __call__(self, value: Any) -> Any:
         value = jnp.asarray(value)
         if not jnp.issubdtype(value.dtype, jnp.floating):
             return value
         self._calls += 1
-        # An integer hash of place, call and run: a real generator for every result would take minutes to compile.
-        mixed = jnp.arange(value.size, dtype=jnp.uint32).reshape(value.shape) + np.uint32(7919 * self._calls)
-        mixed = (mixed ^ (self._seed * np.uint32(0x9E3779B1))) * np.uint32(0x85EBCA77)
-        mixed = (mixed ^ (mixed >> np.uint32(15))) * np.uint32(0xC2B2AE3D)
-        mixed = mixed ^ (mixed >> np.uint32(16))
-        sign = jnp.where(mixed >> np.uint32(31) == 0, -1.0, 1.0)
-        size = 0.5 + (mixed & np.uint32(0xFFFF)).astype(float) / 2**16
-        return value * (1 + self._eps * sign * size).astype(value.dtype)
+        u = self._stretch(7919 * self._calls % self._u.size, value.size)
+        return value * (1 + self._eps * u.reshape(value.shape)).astype(value.dtype)
+
+    def _stretch(self, start: int, size: int) -> Any:
+        if start + size <= self._u.size:
+            return jax.lax.slice_in_dim(self._u, start, start + size)
+        return jnp.resize(jnp.roll(self._u, -start), size)
 
     def special(self, equation: Any, inputs: list[Any]) -> list[Any] | None:
         """What an equation gives (outputs of any shapes) with its rounding error; `None` where it makes none."""

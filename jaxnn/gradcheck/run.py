@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnn.gradcheck.noise import noisy
+from jaxnn.gradcheck.noise import draw, noisy
 from jaxnn.gradcheck.problem import Flat, GradcheckError
 
 Arrays = list[np.ndarray]
@@ -28,6 +28,7 @@ class Runner:
         self._reference = _Compiled(self._vjp, self.jit)
         self._hand = _Compiled(flat.hand, self.jit)
         self._value = _Compiled(flat.value, self.jit)
+        self._outputs: dict[Any, list[jax.ShapeDtypeStruct]] = {}
         self._noisy = self.jit(noisy(lambda leaves, cotangents: self._vjp(leaves, cotangents)[1]))
 
     @property
@@ -43,7 +44,7 @@ class Runner:
     def moved(self, leaves: Arrays, cotangents: Arrays, eps: float, seed: int) -> Arrays:
         """The reference's gradients, in the shapes of the asked leaves, with a rounding error of eps everywhere."""
         with precision(leaves):
-            return _numpy(self._noisy(eps, np.uint32(seed), leaves, cotangents))
+            return _numpy(self._noisy(eps, draw(seed), leaves, cotangents))
 
     def hand(self, leaves: Arrays, cotangents: Arrays) -> Arrays:
         """The hand-written gradients of the asked leaves, in whatever shape and dtype they come."""
@@ -67,8 +68,11 @@ class Runner:
 
     def output(self, leaves: Arrays) -> list[jax.ShapeDtypeStruct]:
         """Shapes and dtypes of y for these leaves; raises whatever f raises where they do not fit."""
-        with precision(leaves):
-            return jax.eval_shape(self.flat.f, [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in leaves])
+        shapes = tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in leaves)
+        if shapes not in self._outputs:
+            with precision(leaves):
+                self._outputs[shapes] = jax.eval_shape(self.flat.f, list(shapes))
+        return self._outputs[shapes]
 
     def _vjp(self, leaves: list[Any], cotangents: list[Any]) -> tuple[list[Any], list[Any]]:
         asked = self.flat.asked
@@ -111,7 +115,10 @@ class _Compiled:
 
 def quick_jit(function: Callable[..., Any]) -> Callable[..., Any]:
     """`jax.jit` for programs that run a few times, on arrays of any shapes: compiled in half the time, on a CPU."""
-    options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+    if jax.default_backend() != "cpu":
+        return jax.jit(function)
+    # In one piece: to share so little out among threads takes longer than it saves.
+    options = {"xla_backend_optimization_level": 0, "xla_cpu_parallel_codegen_split_count": 1}
     return jax.jit(function, compiler_options=options)
 
 
