@@ -40,10 +40,9 @@ class Loss(NamedTuple):
 def sigmoid_cross_entropy_value(z: Array, y: Array) -> Array:
     """L = -(y log σ(z) + (1 - y) log(1 - σ(z))), summed over an example's outputs, from logits.
 
-    Computed as softplus(z) - yz, or, where y > ½, as the same from the other answer, softplus(-z) + (1 - y)z: no
-    exponential overflows and no logarithm meets 0, for |z| up to the largest float; the second term is absent for
-    labels 0 and 1, and else takes away half of the first at most, so no digits are lost. An infinite logit costs
-    nothing where it is right, and is infinitely wrong where it is wrong.
+    Computed as softplus(z) - yz, rearranged to y softplus(-z) + (1 - y) softplus(z): no exponential overflows and no
+    logarithm meets 0, for |z| up to the largest float. A term whose factor is 0 is absent, so that an infinite logit
+    costs nothing where it is right, and is infinitely wrong where it is wrong.
 
     Args:
       z: logits, (m,), or (m, k) for k independent yes/no answers.
@@ -63,10 +62,10 @@ def sigmoid_cross_entropy_value(z: Array, y: Array) -> Array:
     Source: negative log-likelihood of p(y|x) = ŷ^y (1 - ŷ)^(1 - y); Cox, "The regression analysis of binary
     sequences", 1958.
     """
-    sign, rest = _from_nearer_answer(z, y)
-    u = sign * z
-    loss = jax.nn.softplus(u) + jnp.where(rest == 0, 0, rest * z)
-    return _per_example(jnp.where(u == jnp.inf, (1 - jnp.abs(rest)) * u, loss))  # ∞ - ∞ would be NaN
+    y = _like(z, y)
+    positive = jnp.where(y == 0, 0, y * jax.nn.softplus(-z))
+    negative = jnp.where(y == 1, 0, (1 - y) * jax.nn.softplus(z))
+    return _per_example(positive + negative)
 
 
 def sigmoid_cross_entropy_gradient(z: Array, y: Array) -> Array:
@@ -83,8 +82,10 @@ def sigmoid_cross_entropy_gradient(z: Array, y: Array) -> Array:
       >>> print(sigmoid_cross_entropy_gradient(jnp.array([0.0, 1e4, -1e4]), jnp.array([1, 1, 1])))
       [-0.5  0.  -1. ]
     """
-    sign, rest = _from_nearer_answer(z, y)
-    return sign * jax.nn.sigmoid(sign * z) + rest
+    y = _like(z, y)
+    nearer = (y > 0.5).astype(z.dtype)
+    sign = 1 - 2 * nearer
+    return sign * jax.nn.sigmoid(sign * z) + (nearer - y)
 
 
 def binary_cross_entropy_value(a: Array, y: Array) -> Array:
@@ -333,13 +334,6 @@ def _like(z: Array, y: Array) -> Array:
     y = jnp.asarray(y)
     _check_fit(z, y)
     return y.reshape(z.shape).astype(z.dtype)
-
-
-def _from_nearer_answer(z: Array, y: Array) -> tuple[Array, Array]:
-    """The sign that z counts with against the answer, 0 or 1, which y is nearer to, and that answer less y; as z is."""
-    y = _like(z, y)
-    one = y > 0.5
-    return jnp.where(one, -1, 1).astype(z.dtype), one - y
 
 
 def _per_example(loss: Array) -> Array:
