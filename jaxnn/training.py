@@ -460,7 +460,7 @@ def make_programs(many: Many, step: Step, skip: bool, **jit: Any) -> Programs:
 
 def is_sound(losses: Array, params: Params, skip: bool) -> Array:
     """Whether losses (...) and params are finite; where steps are skipped, params alone: such a step has left them."""
-    return all_finite(params) if skip else jnp.isfinite(losses).all() & all_finite(params)
+    return all_finite(params if skip else (losses, params))
 
 
 def handling_nan(optimizer: optax.GradientTransformation, params: Params, on_nan: str) -> optax.GradientTransformation:
