@@ -36,7 +36,8 @@ usage: {prog} COMMAND
   compare RUN RUN ...   runs of one experiment side by side, and on a page with their learning curves
   compare --help        the options
   predict RUN IMAGE     classify a photo (PNG or JPEG) by the networks of a run of catvnoncat
-  predict --help        how the photo is prepared, and the options
+  predict RUN FILE      classify the rows of a CSV or npz file by a run on a file of yours, as CSV
+  predict --help        how photos and rows are prepared, and the options
   export RUN --to FORMAT     a network of a run for PyTorch, Flax, Keras, NumPy, or as a function for JAX alone
   export --help              the formats, and the options
   import FILE --from FORMAT  weights of another library as a network, in the folder of a run of its own

@@ -4,7 +4,6 @@ It is JSON and nothing else: no code runs, and a name in it only chooses among t
 """
 
 import importlib
-import json
 import math
 import types
 from dataclasses import fields
@@ -13,8 +12,9 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 
 from experiments.catalog import experiments
 from experiments.differences import shown
+from experiments.json_file import read_json
 from experiments.options import RunOptions
-from experiments.refusal import Refused
+from experiments.refusal import Refused, inside
 
 FILE = "config.json"
 FORMAT_VERSION = 2
@@ -45,45 +45,19 @@ def recorded(run: Path) -> Recorded:
     """
     if not run.is_dir():
         raise Refused(f"{run} is not a folder: expected the results folder of a run, runs/ladder-... say")
-    path = run / FILE
+    path = inside(run, FILE)
     if not path.is_file():
         raise Refused(f"{run} has no {FILE}: is it the results folder of a run?")
     try:
-        config = _parse(path)
+        config = read_json(path, _MOST_BYTES)
+        if not isinstance(config, dict):
+            raise ValueError(f"expected a JSON object, got {shown(config)}")
         _check_version(config)
         name = _field(config, "experiment", str)
         options = _options(_declared(name), _field(config, "options", dict))
     except (ValueError, RecursionError) as error:
         raise Refused(f"{path}: {error}") from None
     return Recorded(name, options, config)
-
-
-def _parse(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        data = file.read(_MOST_BYTES + 1)
-    if len(data) > _MOST_BYTES:
-        raise ValueError(f"more than {_MOST_BYTES:,} bytes, and a run writes a few thousand: is it of a run?")
-    try:
-        config = json.loads(data.decode(), object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
-    except RecursionError:
-        raise ValueError("nested too deeply to be of a run") from None
-    except ValueError as error:
-        raise ValueError(f"damaged, no JSON as a run writes it: {error}") from None
-    if not isinstance(config, dict):
-        raise ValueError(f"expected a JSON object, got {shown(config)}")
-    return config
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the name {shown(next(n for n in names if names.count(n) > 1))} stands twice in an object")
-    return found
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _check_version(config: dict[str, Any]) -> None:
