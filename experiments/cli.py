@@ -132,7 +132,7 @@ def _resume(rest: list[str]) -> int:
     def start() -> Start | None:
         resume = importlib.import_module("experiments.resume")
         options = parse(resume.Options, rest, prog=f"{PROG} resume", description=resume.__doc__)
-        return options and resume.Resumed(options.run, options.compilation_cache, _say)
+        return options and resume.Resumed(options, _say)
 
     return _carry_out(start)
 
@@ -194,7 +194,11 @@ def _carry_out(begin: Callable[[], Start | None]) -> int:
 
 def _kept(start: Start | None) -> str:
     """How to go on with an interrupted run, where there is one."""
-    return f"; go on by: {PROG} resume {shlex.quote(str(start.folder.path))}" if start and start.folder else ""
+    return (
+        f"; go on by: {PROG} resume {shlex.join([str(start.folder.path), *start.moved])}"
+        if start and start.folder
+        else ""
+    )
 
 
 def _answer(command: str, rest: list[str]) -> int:

@@ -6,14 +6,14 @@ It is JSON and nothing else: no code runs, and a name in it only chooses among t
 import importlib
 import math
 import types
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from experiments.catalog import experiments
 from experiments.differences import shown
 from experiments.json_file import read_json
-from experiments.options import RunOptions
+from experiments.options import MovedOptions, RunOptions
 from experiments.refusal import Refused, inside
 
 FILE = "config.json"
@@ -60,6 +60,27 @@ def recorded(run: Path) -> Recorded:
     return Recorded(name, options, config)
 
 
+def with_data(found: Recorded, places: MovedOptions) -> Recorded:
+    """The same run with its data where they are now; whether they are the same is seen when they are read.
+
+    Raises:
+      ValueError: the place of data that the run does not read, or its own file is not there.
+    """
+    own = getattr(found.options, "data", None)
+    reads = {
+        "data_dir": hasattr(found.options, "data_dir") and own is None and found.config.get("data") != {},
+        "data": own is not None,
+    }
+    given = {name: getattr(places, name) for name in reads if getattr(places, name) is not None}
+    for name in given:
+        if not reads[name]:
+            instead = "a file of yours, which --data names" if own else "no such data files"
+            raise ValueError(f"--{name.replace('_', '-')} is of no use: this run of {found.experiment} reads {instead}")
+    if own is not None and not given.get("data", own).is_file():
+        raise ValueError(f"there is no file {given.get('data', own)}, which the run reads: say where it is by --data")
+    return found._replace(options=replace(found.options, **given))
+
+
 def _check_version(config: dict[str, Any]) -> None:
     version = config.get("format_version", 1)
     if type(version) is not int or version < 1:
@@ -85,6 +106,10 @@ def _declared(name: str) -> type[RunOptions]:
     sweeps = [f"sweep-{data}" for data in sweep.DATA]
     if name in sweeps:
         return sweep.Options
+    if name == "import":
+        raise ValueError(
+            "the run is an import, which trains nothing, so there is nothing to resume or repeat: import the file again"
+        )
     raise ValueError(f"no experiment is called {shown(name)}: there are {', '.join([*experiments(), *sweeps])}")
 
 
