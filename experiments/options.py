@@ -43,7 +43,7 @@ class MovedOptions(CacheOptions):
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """The folder with the data files, where the run had them elsewhere."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
-    """The same of a run on a file of yours: where that is now."""
+    """Your own file that the run learnt from, where it was elsewhere."""
 
 
 OWN_SUFFIXES = (".csv", ".tsv", ".txt", ".npz")

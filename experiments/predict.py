@@ -30,7 +30,7 @@ class Options(CacheOptions):
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """The results folder of a run."""
-    file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="IMAGE|FILE")]
+    file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE")]
     """The photo, or the rows."""
     network: Annotated[str, tyro.conf.arg(metavar="NAME")] = ""
     """A network of the run, by the name of its file. By default for photos the deepest: logistic, one-hidden and
@@ -94,7 +94,7 @@ def _of_rows(options: Options, deepest: "StoredNetwork") -> str:
     rows = read_rows(options.file, options.run, asked.options)
     said = answers.classify(options.file, rows, network)
     text = answers.to_csv(said, network.classes)
-    ranked = "" if options.network else ", the best of its run on dev"
+    ranked = "" if options.network else ", which the run ranks best on dev"
     told = [f"by {name}, {network.spec}{ranked}", *rows.notes]
     if rows.labels is not None:
         told.append(answers.accuracy(said, rows.labels, network.classes))

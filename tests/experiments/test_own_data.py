@@ -337,6 +337,7 @@ def test_sweep_on_a_file_and_its_best_network_classifies_new_rows(iris, capsys, 
     (folder,) = (tmp_path / "runs").iterdir()
     said = "my flowers é.csv: 150 rows, 4 columns as 4 inputs, 3 classes"
     assert said in out and said in (folder / "report.txt").read_text()
+    assert out.endswith(f"\nnew rows are classified by: {cli.PROG} predict {folder} FILE\n")
     assert json.loads((folder / "config.json").read_text())["options"]["data"] == str(iris)
     encoder = json.loads((folder / "encoder.json").read_text())
     assert [column["name"] for column in encoder["columns"]] == load_iris().feature_names

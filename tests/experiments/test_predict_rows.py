@@ -151,7 +151,7 @@ def test_many_rows_go_through_in_parts(swept, table, predict, monkeypatch):
 def test_columns_in_any_order_with_others_beside_and_none_of_labels(swept, table, predict, tmp_path):
     header, rows, path = table
     expected, told = predict(swept, path)
-    assert told[0] == "by best, 7-4-1, the best of its run on dev"
+    assert told[0] == "by best, 7-4-1, which the run ranks best on dev"
     assert "left out, since training had no such column: name" in told
     turned = [[*row[4:0:-1], "0"] for row in rows]
     new = write_csv(tmp_path / "new.csv", [*header[4:0:-1], "oth\n\u2028er"], turned, delimiter=";")
@@ -192,7 +192,7 @@ def test_arrays_without_labels(of_arrays, predict, tmp_path):
     assert expected[0] == ["row", "class", "P(a,b)", "P(c)", "P(é)"]
     np.savez(tmp_path / "new.npz", x=np.load(file)["x"].reshape(60, 4), other=np.zeros(3))
     said, told = predict(run, tmp_path / "new.npz")
-    assert (said, told) == (expected, ["by best, 4-4-3, the best of its run on dev"])
+    assert (said, told) == (expected, ["by best, 4-4-3, which the run ranks best on dev"])
     np.testing.assert_allclose(probabilities(said, ["a,b", "c", "é"]).sum(axis=1), 1, rtol=1e-6)
 
 
