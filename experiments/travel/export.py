@@ -47,7 +47,8 @@ def export(options: Options) -> str:
     """
     if options.to not in FORMATS:
         raise ValueError(f"--to {options.to} is no format: there are {names()}")
-    from experiments.network_file import load_from_run  # slow to import, so not for --help
+    from experiments import encoder  # slow to import, so not for --help
+    from experiments.network_file import load_from_run
 
     name, network = load_from_run(options.run, options.network)
     suffix = FORMATS[options.to].suffix
@@ -59,7 +60,11 @@ def export(options: Options) -> str:
         raise ValueError(f"--out {out} is in the run's folder, where predict looks for networks: choose another one")
     form = module(options.to)
     write_new(out, form.encode(network))
-    return "\n".join([*_told(name, network, options.to, out), "", form.code(network.spec, str(out))])
+    told = _told(name, network, options.to, out)
+    rows = options.run / encoder.FILE
+    if rows.exists():
+        told.insert(2, f"A row becomes inputs as {rows} says: each number, and a 0 or 1 for each level of a word.")
+    return "\n".join([*told, "", form.code(network.spec, str(out))])
 
 
 def _told(name: str, network: "StoredNetwork", form: str, out: Path) -> list[str]:

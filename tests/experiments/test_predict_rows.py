@@ -309,6 +309,19 @@ def test_networks_that_do_not_classify_rows_or_photos(swept, table, refused, tmp
     assert "--out is for the classes of rows" in refused(image_run, "a.png", "--out", tmp_path / "a.csv")
 
 
+def test_a_run_that_is_not_finished_has_no_answers_yet(swept, table, refused, tmp_path):
+    run = shutil.copytree(swept, tmp_path / "run")
+    (run / "best.safetensors").unlink()
+    assert "holds no trained networks" in refused(run, table[2])
+    (run / ".unfinished").touch()
+    assert "is not finished, and has no trained network yet: resume goes on with it" in refused(run, table[2])
+
+
+def test_an_exported_network_says_what_makes_its_inputs(swept, tmp_path, capsys):
+    assert cli.main(["export", str(swept), "--to", "npz", "--out", str(tmp_path / "a.npz")]) == 0
+    assert f"\nA row becomes inputs as {swept / 'encoder.json'} says" in capsys.readouterr().out
+
+
 def test_a_run_on_data_of_others_takes_no_rows(table, refused, tmp_path, swept):
     run = shutil.copytree(swept, tmp_path / "run")
     config = json.loads((run / "config.json").read_text())
