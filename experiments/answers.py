@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.network_file import StoredNetwork
 from experiments.networks import class_probabilities
-from experiments.own_data import check_count, standardized
+from experiments.own_data import LONGEST_CLASS, MOST_CLASSES, check_count, standardized
 from experiments.refusal import Refused
 from experiments.rows import Rows
 
@@ -32,7 +32,10 @@ def classify(file: Path, rows: Rows, network: StoredNetwork) -> Answers:
     Raises:
       Refused: inputs of another number, or so far from those of training that the network's numbers overflow.
     """
-    (m, n), k = rows.x.shape, len(network.classes)
+    (m, n), k, longest = rows.x.shape, len(network.classes), max(map(len, network.classes))
+    if k > MOST_CLASSES or longest > LONGEST_CLASS:
+        told = f"the network names {k} classes in up to {longest} characters"
+        raise Refused(f"{file}: {told}, expected at most {MOST_CLASSES} and {LONGEST_CLASS}, as of data like these")
     if n != network.spec.sizes[0] or network.standardizer is None:
         raise Refused(f"{file}: its rows make {n} inputs, the network takes {network.spec.sizes[0]}, standardised")
     check_count(file, m, k)

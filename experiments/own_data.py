@@ -98,9 +98,7 @@ def inputs_of_npz(path: Path, x: np.ndarray) -> np.ndarray:
     bad = ~(np.abs(x) <= LARGEST)
     if bad.any():
         row, column = np.argwhere(bad)[0]
-        raise Refused(
-            f"{path}: x holds {x[row, column]} in row {row}, column {column}: expected numbers up to {LARGEST:g}"
-        )
+        raise Refused(f"{path}: x[{row}, {column}] is {x[row, column]}, expected numbers up to {LARGEST:g}")
     return x
 
 

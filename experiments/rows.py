@@ -81,4 +81,4 @@ def _read_npz(path: Path, label: str) -> Rows:
     arrays = read_npz(path, ["x"], optional=[label])
     x = inputs_of_npz(path, arrays["x"])
     labels = labels_of_npz(path, label, arrays[label], len(x)) if label in arrays else None
-    return Rows(x, labels, lambda i, j: f"x in row {i}, column {j}", [])
+    return Rows(x, labels, lambda i, j: f"x[{i}, {j}]", [])

@@ -271,7 +271,7 @@ def test_numbers_beyond_the_network_s_are_refused_by_their_place(swept, of_array
     run = shutil.copytree(of_arrays[0], tmp_path / "arrays")
     change_network(run, lambda tensors: tensors["standardizer/std"].__imul__(1e-20))
     np.savez(tmp_path / "a.npz", x=np.array([[0.0, 0, 0, 0], [0, 0, -1e30, 0]]))
-    assert "x in row 1, column 2 is so far" in refused(run, tmp_path / "a.npz")
+    assert "x[1, 2] is so far" in refused(run, tmp_path / "a.npz")
 
 
 def change_network(run, change, **metadata):
@@ -288,7 +288,7 @@ def test_arrays_that_cannot_be_taken(of_arrays, swept, table, refused, tmp_path)
     new = tmp_path / "new.npz"
     for arrays, message in [
         (dict(x=np.zeros((3, 5))), "its rows make 5 inputs, the network takes 4, standardised"),
-        (dict(x=np.full((3, 4), np.nan)), "x holds nan in row 0, column 0"),
+        (dict(x=np.full((3, 4), np.nan)), "x[0, 0] is nan, expected numbers up to"),
         (dict(x=np.zeros((3, 4)), kind=np.zeros(2, int)), r"kind is int64 (2,), expected a class for each row"),
         (dict(y=np.zeros(3)), "it has no array x, only y"),
     ]:
@@ -303,6 +303,9 @@ def test_networks_that_do_not_classify_rows_or_photos(swept, table, refused, tmp
     run = shutil.copytree(swept, tmp_path / "run")
     change_network(run, lambda tensors: None, output="linear", classes='["a"]')
     assert "gives no probabilities of classes" in refused(run, table[2])
+    run = shutil.copytree(swept, tmp_path / "long")
+    change_network(run, lambda tensors: None, classes=json.dumps(["a", "b" * 101]))
+    assert "the network names 2 classes in up to 101 characters" in refused(run, table[2])
     run = shutil.copytree(swept, tmp_path / "bare")
     change_network(run, lambda tensors: [tensors.pop(f"standardizer/{name}") for name in ("mean", "std")])
     assert "has networks for other data than images or a file of yours" in refused(run, table[2])

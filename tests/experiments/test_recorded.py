@@ -150,3 +150,8 @@ def test_what_is_no_folder_of_a_run_is_refused(tmp_path):
         recorded(tmp_path / "missing")
     with pytest.raises(Refused, match="has no config.json"):
         recorded(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "run" / "config.json").symlink_to(tmp_path / "config.json")
+    with pytest.raises(Refused, match="leads out of its folder"):
+        recorded(tmp_path / "run")
