@@ -36,7 +36,8 @@ usage: {prog} COMMAND
   compare RUN RUN ...   runs of one experiment side by side, and on a page with their learning curves
   compare --help        the options
   predict RUN IMAGE     classify a photo (PNG or JPEG) by the networks of a run of catvnoncat
-  predict --help        how the photo is prepared, and the options
+  predict RUN FILE      classify the rows of a CSV or npz file by a run on a file of yours, as CSV
+  predict --help        how photos and rows are prepared, and the options
   export RUN --to FORMAT     a network of a run for PyTorch, Flax, Keras, NumPy, or as a function for JAX alone
   export --help              the formats, and the options
   import FILE --from FORMAT  weights of another library as a network, in the folder of a run of its own
@@ -131,7 +132,7 @@ def _resume(rest: list[str]) -> int:
     def start() -> Start | None:
         resume = importlib.import_module("experiments.resume")
         options = parse(resume.Options, rest, prog=f"{PROG} resume", description=resume.__doc__)
-        return options and resume.Resumed(options.run, options.compilation_cache, _say)
+        return options and resume.Resumed(options, _say)
 
     return _carry_out(start)
 
@@ -188,12 +189,18 @@ def _carry_out(begin: Callable[[], Start | None]) -> int:
             raise
         return _complain(f"{reason_of(error)}{_kept(start)}")
     print(f"results in {start.folder.path}; {PAGE} shows them on one page")
+    if getattr(start.options, "data", None):
+        print(f"new rows are classified by: {PROG} predict {shlex.quote(str(start.folder.path))} FILE")
     return 0
 
 
 def _kept(start: Start | None) -> str:
     """How to go on with an interrupted run, where there is one."""
-    return f"; go on by: {PROG} resume {shlex.quote(str(start.folder.path))}" if start and start.folder else ""
+    return (
+        f"; go on by: {PROG} resume {shlex.join([str(start.folder.path), *start.moved])}"
+        if start and start.folder
+        else ""
+    )
 
 
 def _answer(command: str, rest: list[str]) -> int:

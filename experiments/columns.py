@@ -60,23 +60,48 @@ def _fit(path: Path, name: str, fields: list[str], lines: list[int], train: np.n
         raise Refused(f"{path}: column {name!r} holds no value in any row: leave it out by --drop")
     words = [i for i in there if not NUMBER.fullmatch(fields[i])]
     if not words:
-        large = next((i for i in there if abs(float(fields[i])) > LARGEST), None)
-        if large is not None:
-            told = f"column {name!r} holds {fields[large]} in line {lines[large]}"
-            raise Refused(f"{path}: {told}, expected numbers up to {LARGEST:g}")
+        _check_size(path, name, fields, lines)
         values = [float(fields[i]) for i in train if not missing(fields[i])]
         return Number(name, float(np.median(values)) if values else 0.0)
     levels = {fields[i] for i in there}
     if len(levels) > MOST_LEVELS:
         first = fields[words[0]]
         told = f"{first!r} in line {lines[words[0]]} is no number, and there are {len(levels)} different words"
-        decimal = ", and numbers have a point, not a comma" if NUMBER.fullmatch(first.replace(",", ".")) else ""
         raise Refused(
             f"{path}: column {name!r}: {told}, expected numbers or at most {MOST_LEVELS} words: mend it, or leave "
-            f"the column out by --drop (no value is an empty field or NA{decimal})"
+            f"the column out by --drop ({_how_written(first)})"
         )
     counts = Counter(fields[i] for i in train if not missing(fields[i]))
     return Category(name, tuple(sorted(counts)), min(counts, key=lambda word: (-counts[word], word), default=""))
+
+
+def check_numbers(path: Path, columns: Sequence[Column], table: Table) -> None:
+    """That new rows have numbers where the training's had them; words may be any.
+
+    Raises:
+      Refused: column and line of a field that is none, or of a number beyond `LARGEST`.
+    """
+    for column in columns:
+        if isinstance(column, Number):
+            fields = table.columns[column.name]
+            for field, line in zip(fields, table.lines, strict=True):
+                if not missing(field) and not NUMBER.fullmatch(field):
+                    raise Refused(
+                        f"{path}: column {column.name!r} holds {field!r} in line {line}, expected a number, as the "
+                        f"training's rows have there ({_how_written(field)})"
+                    )
+            _check_size(path, column.name, fields, table.lines)
+
+
+def _check_size(path: Path, name: str, fields: list[str], lines: list[int]) -> None:
+    for field, line in zip(fields, lines, strict=True):
+        if not missing(field) and abs(float(field)) > LARGEST:
+            raise Refused(f"{path}: column {name!r} holds {field} in line {line}, expected numbers up to {LARGEST:g}")
+
+
+def _how_written(field: str) -> str:
+    decimal = ", and numbers have a point, not a comma" if NUMBER.fullmatch(field.replace(",", ".")) else ""
+    return f"no value is an empty field or NA{decimal}"
 
 
 def encode_columns(columns: Sequence[Column], table: Table) -> np.ndarray:
@@ -97,20 +122,41 @@ def width(columns: Sequence[Column]) -> int:
     return sum(1 if isinstance(column, Number) else len(column.levels) for column in columns)
 
 
-def as_json(columns: Sequence[Column]) -> list[dict[str, object]]:
-    """What classifying a new row needs, in the order of the inputs."""
-    kinds = {Number: "number", Category: "category"}
-    return [{"kind": kinds[type(column)], **column._asdict()} for column in columns]
-
-
 def account(columns: Sequence[Column], table: Table) -> list[str]:
     """A line for each column of which values are missing, or which is one of words: what was made of it."""
     told = []
     for column in columns:
-        n = sum(map(missing, table.columns[column.name]))
+        filled = _filled(column, table)
         if isinstance(column, Category):
-            filled = f"; {n} missing, taken as {column.most_frequent}" if n else ""
-            told.append(f"{column.name}: one-hot, {len(column.levels)} levels{filled}")
-        elif n:
-            told.append(f"{column.name}: {n} missing, taken as the median, {column.median:g}")
+            told.append("; ".join([f"{column.name}: one-hot, {len(column.levels)} levels", *filled]))
+        elif filled:
+            told.append(f"{column.name}: {filled[0]}")
     return told
+
+
+def account_of_new(columns: Sequence[Column], table: Table) -> list[str]:
+    """A line for each column of which values are missing, or are words that training never saw."""
+    told = []
+    for column in columns:
+        said = [*_filled(column, table), *_unseen(column, table)]
+        if said:
+            told.append(f"{column.name}: {'; '.join(said)}")
+    return told
+
+
+def _filled(column: Column, table: Table) -> list[str]:
+    n = sum(map(missing, table.columns[column.name]))
+    if isinstance(column, Category):
+        return [f"{n} missing, taken as {column.most_frequent}"] if n else []
+    return [f"{n} missing, taken as the median, {column.median:g}"] if n else []
+
+
+def _unseen(column: Column, table: Table) -> list[str]:
+    if isinstance(column, Number):
+        return []
+    known, fields = set(column.levels), table.columns[column.name]
+    unseen = [i for i, field in enumerate(fields) if not missing(field) and field not in known]
+    if not unseen:
+        return []
+    first = f"{fields[unseen[0]]!r} in line {table.lines[unseen[0]]}"
+    return [f"{len(unseen)} not seen in training, first {first}, taken as none of its levels"]

@@ -85,7 +85,7 @@ def compare(options: Options) -> None:
         print(same)
     for name, report in zip(names, reports, strict=True):
         print(f"\n{name}\n\n{report.rstrip()}")
-    print(f"\nall of this, with learning curves, in {options.page}")
+    print(f"\nall of this{', with learning curves,' if pictures else ''} in {options.page}")
 
 
 def _result(name: str, report: str) -> list[str]:

@@ -16,6 +16,7 @@ from safetensors.numpy import save
 import jaxnn
 from experiments.networks import NetworkSpec, param_names
 from experiments.refusal import Refused, check_file, inside
+from experiments.run_folder import UNFINISHED
 
 SUFFIX = ".safetensors"
 MOST_BYTES = 2**28
@@ -110,6 +111,8 @@ def load_from_run(run: Path, name: str = "") -> tuple[str, StoredNetwork]:
     if not run.is_dir():
         raise Refused(f"{run} is not a folder: expected the results folder of a run, runs/catvnoncat-... say")
     stored = {path.stem: path for path in sorted(run.glob(f"*{SUFFIX}"))}
+    if not stored and (run / UNFINISHED).exists():
+        raise Refused(f"{run} is not finished, and has no trained network yet: resume goes on with it")
     if not stored:
         raise Refused(f"{run} holds no trained networks (*{SUFFIX}): is it the results folder of a run?")
     if name and name not in stored:

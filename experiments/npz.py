@@ -32,8 +32,10 @@ _DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, Runt
 _FIX = "write it by numpy.savez"
 
 
-def read_npz(path: Path, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+def read_npz(path: Path, names: Sequence[str] | None = None, *, optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
     """The arrays of these names, or all of them: numbers, booleans or words (dtype kinds b, i, u, f and U).
+
+    Those that are optional need not be there.
 
     Of each, no more is unpacked than its header announces, and a megabyte.
 
@@ -47,7 +49,8 @@ def read_npz(path: Path, names: Sequence[str] | None = None) -> dict[str, np.nda
             _check_directory(file)
             with zipfile.ZipFile(file) as archive:
                 found: dict[str, np.ndarray] = {}
-                for name in _all_names(archive) if names is None else names:
+                there = [name for name in optional if f"{name}.npy" in archive.namelist()]
+                for name in _all_names(archive) if names is None else [*names, *there]:
                     found[name] = _array(archive, name, MOST_BYTES - sum(array.nbytes for array in found.values()))
                 return found
         except _DAMAGE as error:

@@ -36,6 +36,16 @@ class RunOptions(CacheOptions):
     """Write the metrics as an event file for TensorBoard too; needs tensorboardX."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class MovedOptions(CacheOptions):
+    """Where the data of a run are now, for what reads them again."""
+
+    data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
+    """The folder with the data files, where the run had them elsewhere."""
+    data: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
+    """Your own file that the run learnt from, where it was elsewhere."""
+
+
 OWN_SUFFIXES = (".csv", ".tsv", ".txt", ".npz")
 """Of a user's own data."""
 

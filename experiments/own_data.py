@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 import jaxnn
-from experiments.columns import LARGEST, MOST_NUMBERS, account, as_json, encode_columns, fit_columns, missing, width
+from experiments.columns import LARGEST, MOST_NUMBERS, account, encode_columns, fit_columns, missing, width
 from experiments.csv_file import NUMBER, read_table
 from experiments.dataset import Dataset
+from experiments.encoder import as_json
 from experiments.npz import read_npz
 from experiments.options import OWN_SUFFIXES
 from experiments.refusal import Refused
@@ -36,13 +37,18 @@ def read_own_data(path: Path, label: str | None, drop: str, fractions: Sequence[
       Refused: what is wrong with the file, and where.
       OSError: it cannot be opened.
     """
-    if path.suffix.lower() not in OWN_SUFFIXES:
-        raise Refused(f"{path} has none of the names that are read: expected {', '.join(OWN_SUFFIXES)}")
-    read = _read_npz if path.suffix.lower() == ".npz" else _read_csv
+    read = _read_npz if is_npz(path) else _read_csv
     data = read(path, label, [name.strip() for name in drop.split(",") if name.strip()], fractions, seed)
     # A name on a Linux disk need not be UTF-8, and this one goes into texts and the names of files.
     name = re.sub(r"[^\w.-]+", " ", path.stem).strip(" .")[:50] or "data"
     return data._replace(files=(path,), name=name)
+
+
+def is_npz(path: Path) -> bool:
+    """Whether it is npz or CSV by its suffix; one that is neither is refused."""
+    if path.suffix.lower() not in OWN_SUFFIXES:
+        raise Refused(f"{path} has none of the names that are read: expected {', '.join(OWN_SUFFIXES)}")
+    return path.suffix.lower() == ".npz"
 
 
 def _read_csv(path: Path, label: str | None, drop: list[str], fractions: Sequence[float], seed: int) -> Dataset:
@@ -65,9 +71,9 @@ def _read_csv(path: Path, label: str | None, drop: list[str], fractions: Sequenc
     classes, y = _classes(path, label, labels)
     parts = _split(path, y, fractions, seed)
     columns = fit_columns(path, table, names, parts[0].x)
-    _check_count(path, len(y), width(columns))
+    check_count(path, len(y), width(columns))
     told = f"{path.name}: {len(y)} rows, {len(names)} columns as {width(columns)} inputs, {len(classes)} classes"
-    encoder = {"label": label, "columns": as_json(columns)}
+    encoder = as_json(label, columns)
     return _problem(encode_columns(columns, table), parts, classes, encoder, [told, *account(columns, table)])
 
 
@@ -76,22 +82,31 @@ def _read_npz(path: Path, label: str | None, drop: list[str], fractions: Sequenc
     if drop:
         raise Refused(f"{path}: --drop leaves columns out of a CSV file, and this is npz: leave them out of x")
     arrays = read_npz(path, ["x", label])
-    x, y = arrays["x"], arrays[label]
+    x = inputs_of_npz(path, arrays["x"])
+    classes, y = _classes(path, label, labels_of_npz(path, label, arrays[label], len(x)))
+    told = f"{path.name}: {len(y)} rows of {x.shape[1]} inputs, {len(classes)} classes"
+    return _problem(x, _split(path, y, fractions, seed), classes, None, [told])
+
+
+def inputs_of_npz(path: Path, x: np.ndarray) -> np.ndarray:
+    """The array x of a user's npz file as inputs (m, n) float64, checked."""
     if x.ndim < 2 or x.dtype.kind == "U" or x.size == 0:
         raise Refused(f"{path}: x is {x.dtype} {x.shape}, expected numbers (m, n), an example in each row")
-    if y.shape not in ((len(x),), (len(x), 1)) or y.dtype.kind == "f":
-        raise Refused(f"{path}: {label} is {y.dtype} {y.shape}, expected a class for each row of x, words or integers")
-    _check_count(path, *x.reshape(len(x), -1).shape)
-    x = x.reshape(len(x), -1).astype(np.float64)
+    x = x.reshape(len(x), -1)
+    check_count(path, *x.shape)
+    x = x.astype(np.float64)
     bad = ~(np.abs(x) <= LARGEST)
     if bad.any():
         row, column = np.argwhere(bad)[0]
-        raise Refused(
-            f"{path}: x holds {x[row, column]} in row {row}, column {column}: expected numbers up to {LARGEST:g}"
-        )
-    classes, y = _classes(path, label, [str(value) for value in y.ravel().tolist()])
-    told = f"{path.name}: {len(y)} rows of {x.shape[1]} inputs, {len(classes)} classes"
-    return _problem(x, _split(path, y, fractions, seed), classes, None, [told])
+        raise Refused(f"{path}: x[{row}, {column}] is {x[row, column]}, expected numbers up to {LARGEST:g}")
+    return x
+
+
+def labels_of_npz(path: Path, label: str, y: np.ndarray, m: int) -> list[str]:
+    """The array of labels of a user's npz file, a word for each of its m rows, checked."""
+    if y.shape not in ((m,), (m, 1)) or y.dtype.kind == "f":
+        raise Refused(f"{path}: {label} is {y.dtype} {y.shape}, expected a class for each row of x, words or integers")
+    return [str(value) for value in y.ravel().tolist()]
 
 
 def _classes(path: Path, label: str, words: list[str]) -> tuple[tuple[str, ...], np.ndarray]:
@@ -119,7 +134,8 @@ def _split(path: Path, y: np.ndarray, fractions: Sequence[float], seed: int) -> 
     return jaxnn.split(np.arange(len(y)), y, fractions, seed=seed, stratify=True)
 
 
-def _check_count(path: Path, m: int, n: int) -> None:
+def check_count(path: Path, m: int, n: int) -> None:
+    """That m rows of n numbers are some, and not more than memory is for."""
     if n == 0:
         raise Refused(f"{path} has no value in the training rows to learn from")
     if m * n > MOST_NUMBERS:
@@ -129,7 +145,14 @@ def _check_count(path: Path, m: int, n: int) -> None:
 def _problem(
     x: np.ndarray, parts: Sequence[jaxnn.Batch], classes: tuple[str, ...], encoder: dict | None, notes: list[str]
 ) -> Dataset:
-    # In float64, since of large numbers that lie together, such as dates, little is left in float32.
     stats = jaxnn.fit_standardizer(x[parts[0].x])
-    ready = [part._replace(x=jaxnn.standardize(stats, x[part.x]).astype(np.float32)) for part in parts]
+    ready = [part._replace(x=standardized(stats, x[part.x])) for part in parts]
     return Dataset(*ready, classes, stats, encoder=encoder, notes=tuple(notes))
+
+
+def standardized(stats: jaxnn.Standardizer, x: np.ndarray) -> np.ndarray:
+    """Inputs (m, n) float64 as the networks take them, float32.
+
+    In float64 until then, since of large numbers that lie together, such as dates, little is left in float32.
+    """
+    return jaxnn.standardize(stats, x).astype(np.float32)

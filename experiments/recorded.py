@@ -4,17 +4,17 @@ It is JSON and nothing else: no code runs, and a name in it only chooses among t
 """
 
 import importlib
-import json
 import math
 import types
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from experiments.catalog import experiments
 from experiments.differences import shown
-from experiments.options import RunOptions
-from experiments.refusal import Refused
+from experiments.json_file import read_json
+from experiments.options import MovedOptions, RunOptions
+from experiments.refusal import Refused, inside
 
 FILE = "config.json"
 FORMAT_VERSION = 2
@@ -45,11 +45,13 @@ def recorded(run: Path) -> Recorded:
     """
     if not run.is_dir():
         raise Refused(f"{run} is not a folder: expected the results folder of a run, runs/ladder-... say")
-    path = run / FILE
+    path = inside(run, FILE)
     if not path.is_file():
         raise Refused(f"{run} has no {FILE}: is it the results folder of a run?")
     try:
-        config = _parse(path)
+        config = read_json(path, _MOST_BYTES)
+        if not isinstance(config, dict):
+            raise ValueError(f"expected a JSON object, got {shown(config)}")
         _check_version(config)
         name = _field(config, "experiment", str)
         options = _options(_declared(name), _field(config, "options", dict))
@@ -58,32 +60,25 @@ def recorded(run: Path) -> Recorded:
     return Recorded(name, options, config)
 
 
-def _parse(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        data = file.read(_MOST_BYTES + 1)
-    if len(data) > _MOST_BYTES:
-        raise ValueError(f"more than {_MOST_BYTES:,} bytes, and a run writes a few thousand: is it of a run?")
-    try:
-        config = json.loads(data.decode(), object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
-    except RecursionError:
-        raise ValueError("nested too deeply to be of a run") from None
-    except ValueError as error:
-        raise ValueError(f"damaged, no JSON as a run writes it: {error}") from None
-    if not isinstance(config, dict):
-        raise ValueError(f"expected a JSON object, got {shown(config)}")
-    return config
+def with_data(found: Recorded, places: MovedOptions) -> Recorded:
+    """The same run with its data where they are now; whether they are the same is seen when they are read.
 
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the name {shown(next(n for n in names if names.count(n) > 1))} stands twice in an object")
-    return found
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    Raises:
+      ValueError: the place of data that the run does not read, or its own file is not there.
+    """
+    own = getattr(found.options, "data", None)
+    reads = {
+        "data_dir": hasattr(found.options, "data_dir") and own is None and found.config.get("data") != {},
+        "data": own is not None,
+    }
+    given = {name: getattr(places, name) for name in reads if getattr(places, name) is not None}
+    for name in given:
+        if not reads[name]:
+            instead = "a file of yours, which --data names" if own else "no such data files"
+            raise ValueError(f"--{name.replace('_', '-')} is of no use: this run of {found.experiment} reads {instead}")
+    if own is not None and not given.get("data", own).is_file():
+        raise ValueError(f"there is no file {given.get('data', own)}, which the run reads: say where it is by --data")
+    return found._replace(options=replace(found.options, **given))
 
 
 def _check_version(config: dict[str, Any]) -> None:
@@ -111,6 +106,10 @@ def _declared(name: str) -> type[RunOptions]:
     sweeps = [f"sweep-{data}" for data in sweep.DATA]
     if name in sweeps:
         return sweep.Options
+    if name == "import":
+        raise ValueError(
+            "the run is an import, which trains nothing, so there is nothing to resume or repeat: import the file again"
+        )
     raise ValueError(f"no experiment is called {shown(name)}: there are {', '.join([*experiments(), *sweeps])}")
 
 

@@ -15,7 +15,12 @@ class Refused(ValueError):  # noqa: N818 (it reads as it is raised)
 
     def __init__(self, message: str) -> None:
         text = message if len(message) <= _LONGEST else message[:_LONGEST] + "..."
-        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
+        super().__init__(printable(text))
+
+
+def printable(text: str) -> str:
+    """The text as one line that steers no terminal: other characters become escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def check_file(path: Path, most_bytes: int) -> int:

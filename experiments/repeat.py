@@ -9,14 +9,14 @@ it. A run that failed is repeated as it is, and one that is not finished as far 
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import tyro
 
 from experiments.differences import difference
-from experiments.options import CacheOptions
+from experiments.options import MovedOptions
 from experiments.recorded import FILE as CONFIG
-from experiments.recorded import Recorded, recorded
+from experiments.recorded import Recorded, recorded, with_data
 from experiments.run_folder import TIMINGS, UNFINISHED
 from experiments.run_page import FILE as PAGE
 from experiments.surroundings import changes
@@ -25,30 +25,24 @@ _OF_THE_TIME = {CONFIG, TIMINGS, PAGE}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(CacheOptions):
+class Options(MovedOptions):
     """What to repeat."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """The results folder of a run."""
     runs_dir: Path = Path("runs")
     """Where the repetition's own folder is made."""
-    data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
-    """The folder with the data files, where the run had them elsewhere."""
 
 
 def asked_for(options: Options) -> Recorded:
     """The run, with the options of its repetition: those that results do not depend on are the repetition's own.
 
     Raises:
-      ValueError, OSError: as `recorded` does; a folder of data for an experiment that takes none.
+      ValueError, OSError: as `recorded` and `with_data` do.
     """
-    found = recorded(options.run)
-    own: dict[str, Any] = {"runs_dir": options.runs_dir, "compilation_cache": options.compilation_cache}
-    if options.data_dir:
-        if not hasattr(found.options, "data_dir"):
-            raise ValueError(f"--data-dir is of no use: {found.experiment} reads no data files")
-        own["data_dir"] = options.data_dir
-    return found._replace(options=replace(found.options, tensorboard=False, **own))
+    found = with_data(recorded(options.run), options)
+    own = {"runs_dir": options.runs_dir, "compilation_cache": options.compilation_cache, "tensorboard": False}
+    return found._replace(options=replace(found.options, **own))
 
 
 class Comparison(NamedTuple):

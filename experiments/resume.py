@@ -10,8 +10,8 @@ from typing import Annotated
 
 import tyro
 
-from experiments.options import CacheOptions
-from experiments.recorded import recorded
+from experiments.options import MovedOptions
+from experiments.recorded import recorded, with_data
 from experiments.run_folder import UNFINISHED, RunFolder
 from experiments.run_page import FILE as PAGE
 from experiments.running import Start
@@ -19,7 +19,7 @@ from experiments.surroundings import changes, surroundings
 
 
 @dataclass(frozen=True)
-class Options(CacheOptions):
+class Options(MovedOptions):
     """What to go on with."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
@@ -30,19 +30,22 @@ class Resumed(Start):
     """Goes on in the folder of a run that was interrupted.
 
     Raises:
-      ValueError, OSError: it is no run, it has ended, or its config.json is damaged.
+      ValueError, OSError: it is no run, it has ended, its config.json is damaged, or its data are not there.
     """
 
-    def __init__(self, run: Path, compilation_cache: bool, say: Callable[[str], None]) -> None:
-        asked = recorded(run)
+    def __init__(self, options: Options, say: Callable[[str], None]) -> None:
+        run, asked = options.run, recorded(options.run)
         if not (run / UNFINISHED).exists():
             if (run / PAGE).exists():
                 raise ValueError(
                     f"{run} is finished, there is nothing to go on with: {PAGE} in it shows what came of it"
                 )
             raise ValueError(f"{run} is of a version that kept no checkpoints: repeat does it again")
-        options = replace(asked.options, compilation_cache=asked.options.compilation_cache and compilation_cache)
-        super().__init__(asked.experiment, options, str(asked.config.get("command", "")))
+        there = with_data(asked, options).options
+        there = replace(there, compilation_cache=there.compilation_cache and options.compilation_cache)
+        super().__init__(asked.experiment, there, str(asked.config.get("command", "")))
+        places = {"--data-dir": options.data_dir, "--data": options.data}
+        self.moved = [word for flag, place in places.items() if place for word in (flag, str(place))]
         self._run, self._then, self._say = run, asked.config, say
 
     def open_folder(self, files: Iterable[Path]) -> RunFolder:

@@ -3,7 +3,7 @@
 import contextlib
 import importlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -28,7 +28,10 @@ class Start:
 
     Attributes:
       folder: the run's, once it is made.
+      moved: what `resume` must be told beside the folder: where data are that were elsewhere.
     """
+
+    moved: Sequence[str] = ()
 
     def __init__(self, name: str, options: RunOptions, command: str) -> None:
         if not 0 <= options.checkpoint_every < math.inf or options.keep < 1:

@@ -43,8 +43,13 @@ def surroundings(files: Iterable[Path]) -> dict[str, Any]:
             # Where a program comes from changes nothing.
             if name.startswith(ENVIRONMENT) and "CACHE" not in name
         },
-        "data": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
+        "data": {path.name: digest(path) for path in files},
     }
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def changes(then: dict[str, Any], now: dict[str, Any], parts: Iterable[str] = PARTS) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from experiments import plots, proof, tables
+from experiments.ladder.results import FILE
 from experiments.run_folder import RunFolder
 from experiments.timing import Speed
 
@@ -48,7 +49,7 @@ def report(
     text = "\n".join([gradients, *notes])
     print(f"{text}\n")
     folder.write_text("report.txt", f"{tables.as_text(table)}{text}\n")
-    folder.write_json("results.json", [{k: v for k, v in row._asdict().items() if k != "speed"} for row in rows])
+    folder.write_json(FILE, [{k: v for k, v in row._asdict().items() if k != "speed"} for row in rows])
     if rows[0].speed:
         _report_speeds(rows, folder)
     folder.add_picture("curves.png", _curves(histories), CURVES)

@@ -8,13 +8,14 @@ import jax
 import optax
 
 import jaxnn
-from experiments import network_file, proof
+from experiments import encoder, network_file, proof
 from experiments.dataset import Dataset
 from experiments.divergence import skipped_lines
 from experiments.ladder import Options
 from experiments.ladder.data import load_datasets, load_own
 from experiments.ladder.pictures import Trained, add_pictures
 from experiments.ladder.report import Row, report
+from experiments.ladder.results import stored_as
 from experiments.networks import NetworkSpec
 from experiments.options import check_at_least_one
 from experiments.progress import progress
@@ -35,7 +36,7 @@ class Rung(NamedTuple):
     @property
     def file(self) -> str:
         """Where its params are stored."""
-        return f"{self.data.name}-{self.network}{network_file.SUFFIX}".replace(" ", "-")
+        return stored_as(self.data.name, self.network) + network_file.SUFFIX
 
     def __str__(self) -> str:
         return f"{self.data.name}, {self.network}"
@@ -59,7 +60,7 @@ def run(options: Options, start: StartRun) -> None:
     folder = start([path for data in datasets for path in data.files])
     for data in datasets:
         if data.encoder is not None:
-            folder.write_json("encoder.json", data.encoder)
+            folder.write_json(encoder.FILE, data.encoder)
     rungs = [Rung(data, name, spec) for data in datasets for name, spec in ladder(data).items()]
     rows, fits = [], {}
     with progress("ladder", len(rungs) * options.epochs) as show:

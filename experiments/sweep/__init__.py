@@ -10,7 +10,8 @@ of which a training diverged come last. The test set is read once: for the winne
 program; each depth and each activation is another.
 
 Of a user's own data (sweep FILE --label COLUMN), what is missing becomes the training part's median or most frequent
-word, and words become a 0 or 1 for each of its levels; encoder.json keeps which.
+word, and words become a 0 or 1 for each of its levels; encoder.json keeps which, and predict RUN FILE classifies new
+rows by it.
 
 In the run's folder: sweep.csv (every training), report.txt, a picture of what was swept, and best.safetensors.
 """

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 import jaxnn
-from experiments import network_file
+from experiments import encoder, network_file
 from experiments.divergence import first_of, skipped_lines
 from experiments.progress import progress
 from experiments.run_folder import RunError, StartRun
@@ -26,7 +26,7 @@ def run(name: str, options: Options, start: StartRun) -> None:
         raise ValueError(f"--batch-size must be 1 to {len(data.train.x)}, the training set, got {options.batch_size}")
     folder = start(data.files)
     if data.encoder is not None:
-        folder.write_json("encoder.json", data.encoder)
+        folder.write_json(encoder.FILE, data.encoder)
     groups, trainings = groups_of(plan), []
     with progress(f"sweep {name}", len(groups) * options.epochs) as show:
         for i, group in enumerate(groups):

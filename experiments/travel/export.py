@@ -8,14 +8,13 @@ A file that is there is never replaced. A network that was trained on standardis
 standardisation becomes a part of the first layer's weights (of the function, with stablehlo). What is printed loads it.
 """
 
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from experiments.new_file import write_new
 from experiments.travel.formats import FORMATS, module, names
 
 if TYPE_CHECKING:
@@ -48,7 +47,8 @@ def export(options: Options) -> str:
     """
     if options.to not in FORMATS:
         raise ValueError(f"--to {options.to} is no format: there are {names()}")
-    from experiments.network_file import load_from_run  # slow to import, so not for --help
+    from experiments import encoder  # slow to import, so not for --help
+    from experiments.network_file import load_from_run
 
     name, network = load_from_run(options.run, options.network)
     suffix = FORMATS[options.to].suffix
@@ -60,7 +60,11 @@ def export(options: Options) -> str:
         raise ValueError(f"--out {out} is in the run's folder, where predict looks for networks: choose another one")
     form = module(options.to)
     write_new(out, form.encode(network))
-    return "\n".join([*_told(name, network, options.to, out), "", form.code(network.spec, str(out))])
+    told = _told(name, network, options.to, out)
+    rows = options.run / encoder.FILE
+    if rows.exists():
+        told.insert(2, f"A row becomes inputs as {rows} says: each number, and a 0 or 1 for each level of a word.")
+    return "\n".join([*told, "", form.code(network.spec, str(out))])
 
 
 def _told(name: str, network: "StoredNetwork", form: str, out: Path) -> list[str]:
@@ -83,22 +87,3 @@ def _told(name: str, network: "StoredNetwork", form: str, out: Path) -> list[str
 
 def _classes(network: "StoredNetwork") -> str:
     return network.classes[1] if network.spec.sizes[-1] == 1 else f"each class, {', '.join(network.classes)}"
-
-
-def write_new(path: Path, data: bytes) -> None:
-    """Write a file that nobody ever sees half of, and never in the place of another.
-
-    Raises:
-      ValueError: something of that name is there, or no folder for it.
-      OSError: it cannot be written.
-    """
-    if not path.parent.is_dir():
-        raise ValueError(f"there is no folder {path.parent} for {path.name}: make it first")
-    with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
-        whole = Path(folder) / "whole"
-        whole.write_bytes(data)
-        try:
-            path.open("xb").close()  # claims the name, also from others who claim it now
-        except FileExistsError:
-            raise ValueError(f"{path} is there already, and is not replaced: name another file by --out") from None
-        os.replace(whole, path)

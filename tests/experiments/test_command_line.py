@@ -33,6 +33,7 @@ def test_help_names_the_commands_and_the_experiments(capsys, argv):
         "repeat RUN",
         "compare RUN RUN",
         "predict RUN IMAGE",
+        "predict RUN FILE",
         "export RUN",
         "import FILE",
         "graph WHAT",
@@ -86,11 +87,11 @@ def test_there_are_experiments_and_each_header_is_complete():
         (["run", "ladder"], ["--epochs", "--batch-size", "--learning-rate", "--optimizer", "--seed", "--runs-dir"]),
         (["run", "catvnoncat"], ["--data-dir DIR", "--seeds", "--iterations", "--no-compilation-cache"]),
         (["compare"], ["RUN RUN ...", "--page FILE", "learning curves"]),
-        (["resume"], ["RUN", "bit for bit", "--no-compilation-cache"]),
-        (["repeat"], ["RUN", "--runs-dir", "--data-dir DIR", "bit for bit"]),
+        (["resume"], ["RUN", "--data-dir DIR", "--data FILE", "bit for bit", "--no-compilation-cache"]),
+        (["repeat"], ["RUN", "--runs-dir", "--data-dir DIR", "--data FILE", "bit for bit"]),
         (["export"], ["RUN", "--to FORMAT", "--network NAME", "--out FILE", "keras.Sequential", "stablehlo"]),
         (["import"], ["FILE", "--from FORMAT", "--activation", "--output", "--image-shape", "--runs-dir", "npz"]),
-        (["predict"], ["RUN", "IMAGE", "--network", "squashed", "--no-compilation-cache"]),
+        (["predict"], ["RUN IMAGE:", "RUN FILE:", "--network", "--out FILE", "squashed", "--no-compilation-cache"]),
     ],
 )
 def test_each_command_explains_its_options(capsys, command, words):

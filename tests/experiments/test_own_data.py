@@ -309,7 +309,7 @@ def test_a_zip_directory_of_any_size_is_not_read(tmp_path):
         (dict(x=np.zeros(20), y=np.arange(20) % 2), r"x is float64 \(20,\), expected numbers \(m, n\)"),
         (dict(x=np.zeros((20, 2)), y=np.arange(19) % 2), r"y is int64 \(19,\), expected a class for each row"),
         (dict(x=np.zeros((20, 2)), y=np.linspace(0, 1, 20)), "y is float64"),
-        (dict(x=np.full((20, 2), np.nan), y=np.arange(20) % 2), "x holds nan in row 0, column 0"),
+        (dict(x=np.full((20, 2), np.nan), y=np.arange(20) % 2), r"x\[0, 0\] is nan, expected numbers up to"),
         (dict(x=np.array([["a"]] * 20), y=np.arange(20) % 2), "x is <U1"),
         (dict(x=np.zeros((0, 2)), y=np.zeros(0, int)), r"x is float64 \(0, 2\)"),
     ],
@@ -337,6 +337,7 @@ def test_sweep_on_a_file_and_its_best_network_classifies_new_rows(iris, capsys, 
     (folder,) = (tmp_path / "runs").iterdir()
     said = "my flowers é.csv: 150 rows, 4 columns as 4 inputs, 3 classes"
     assert said in out and said in (folder / "report.txt").read_text()
+    assert out.endswith(f"\nnew rows are classified by: {cli.PROG} predict {folder} FILE\n")
     assert json.loads((folder / "config.json").read_text())["options"]["data"] == str(iris)
     encoder = json.loads((folder / "encoder.json").read_text())
     assert [column["name"] for column in encoder["columns"]] == load_iris().feature_names

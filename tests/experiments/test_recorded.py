@@ -105,6 +105,7 @@ def test_an_option_that_came_later_has_its_default(run_with):
         (lambda c: c.update(experiment="os"), 'no experiment is called "os": there are '),
         (lambda c: c.update(experiment="ladder.run"), "no experiment is called"),
         (lambda c: c.update(experiment="sweep"), "no experiment is called"),
+        (lambda c: c.update(experiment="import"), "is an import, which trains nothing, so there is nothing to resume"),
         (lambda c: c.update(experiment="../ladder\n\n"), "no experiment is called"),
         (without("options"), "'options' must be an object, got nothing"),
         (lambda c: c.update(options=None), "'options' must be an object, got null"),
@@ -149,3 +150,8 @@ def test_what_is_no_folder_of_a_run_is_refused(tmp_path):
         recorded(tmp_path / "missing")
     with pytest.raises(Refused, match="has no config.json"):
         recorded(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "run" / "config.json").symlink_to(tmp_path / "config.json")
+    with pytest.raises(Refused, match="leads out of its folder"):
+        recorded(tmp_path / "run")

@@ -158,6 +158,7 @@ def test_names_of_files_cannot_steer_a_terminal(run, verdict):
         (["missing"], "missing is not a folder"),
         (["bare"], "bare has no config.json"),
         (["run", "--data-dir", "x"], "--data-dir"),
+        (["run", "--data", "x.csv"], "--data is of no use: this run of linear_collapse reads no such data files"),
         (["run", "--bogus"], "--bogus"),
     ],
 )

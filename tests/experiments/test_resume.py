@@ -7,6 +7,7 @@ import shutil
 import signal
 import threading
 
+import numpy as np
 import pytest
 from caches import own_cache
 
@@ -14,7 +15,7 @@ from experiments import cli
 from experiments.checkpoint_store import CheckpointStore
 from experiments.checkpoints import STOPPING, RunCheckpoints, Stopped
 from experiments.repeat import compare
-from experiments.resume import Resumed
+from experiments.resume import Options, Resumed
 from experiments.run_folder import RunFolder
 from scripts.benchmarks import faults
 
@@ -33,8 +34,8 @@ def sweep(runs, *argv, status=0):
     return folder
 
 
-def resume(run, status=0):
-    assert cli.main(["resume", str(run)]) == status
+def resume(run, *argv, status=0):
+    assert cli.main(["resume", str(run), *argv]) == status
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -175,8 +176,9 @@ def interrupted(tmp_path, at_report, capsys):
     return run
 
 
-def refusal(capsys, run):
-    resume(run, status=2)
+def refusal(capsys, run, *argv):
+    capsys.readouterr()
+    resume(run, *argv, status=2)
     (line,) = capsys.readouterr().err.splitlines()
     return line
 
@@ -191,7 +193,7 @@ def test_two_processes_do_not_write_one_run(capsys, interrupted):
 
 
 def test_a_run_that_was_finished_meanwhile_is_left_alone(interrupted):
-    late = Resumed(interrupted, True, print)
+    late = Resumed(Options(run=interrupted), print)
     resume(interrupted)
     before = {path: path.read_bytes() for path in interrupted.rglob("*") if path.is_file()}
     with pytest.raises(ValueError, match="is finished"):
@@ -253,6 +255,48 @@ def test_other_surroundings_are_told_and_other_data_refused(capsys, tmp_path, in
     note = capsys.readouterr().err.splitlines()[0]
     assert note.startswith('note: versions.jax was "0.1", and is ')
     assert note.endswith("the result may differ in its last digits")
+
+
+def test_a_data_folder_that_moved_is_named_and_must_hold_the_same(capsys, tmp_path, at_report, write_photos):
+    data, moved, other = tmp_path / "data", tmp_path / "data, moved", tmp_path / "other"
+    argv = ["sweep", "catvnoncat", "--depth", "0", "--learning-rate", "0.01", "--seed", "0", "--epochs", "3"]
+    argv += ["--batch-size", "4", "--data-dir"]
+    write_photos(data)
+    write_photos(other, train_set_y=np.arange(12) % 3 // 2)
+    assert cli.main([*argv, str(data), "--runs-dir", str(tmp_path / "whole")]) == 0
+    at_report(1, send(signal.SIGINT))
+    assert cli.main([*argv, str(data), "--runs-dir", str(tmp_path / "runs")]) == 130
+    (run,) = (tmp_path / "runs").iterdir()
+    data.rename(moved)
+    assert "give their folder as --data-dir" in refusal(capsys, run)
+    assert "--data is of no use: this run of sweep-catvnoncat reads no such" in refusal(capsys, run, "--data", "a.csv")
+    told = refusal(capsys, run, "--data-dir", str(other))
+    assert "began with other data (data.train_catvnoncat.h5 was " in told and "data.test" not in told
+    at_report(1, send(signal.SIGINT))
+    resume(run, "--data-dir", str(moved), status=130)  # once more, and the next time needs to be told again
+    assert capsys.readouterr().err.endswith(f"resume {run} --data-dir '{moved}'\n")
+    resume(run, "--data-dir", str(moved))
+    assert_same(run, next((tmp_path / "whole").iterdir()))
+
+
+def test_a_file_of_one_s_own_that_moved(capsys, tmp_path, at_report):
+    rows = "".join(f"{i},{'even' if i % 2 else 'odd'}\n" for i in range(60))
+    (tmp_path / "own.csv").write_text("a,kind\n" + rows)
+    argv = ["sweep", str(tmp_path / "own.csv"), "--label", "kind", "--learning-rate", "0.01", "--seed", "0"]
+    at_report(1, send(signal.SIGINT))
+    assert cli.main([*argv, "--epochs", "2", "--runs-dir", str(tmp_path / "runs")]) == 130
+    (run,) = (tmp_path / "runs").iterdir()
+    (tmp_path / "new").mkdir()
+    (tmp_path / "own.csv").rename(tmp_path / "new" / "own.csv")
+    assert "own.csv, which the run reads: say where it is by --data" in refusal(capsys, run)
+    told = refusal(capsys, run, "--data-dir", str(tmp_path / "new"))
+    assert "--data-dir is of no use: this run of sweep-own reads a file of yours, which --data names" in told
+    assert "there is no file" in refusal(capsys, run, "--data", str(tmp_path / "absent.csv"))
+    (tmp_path / "own.csv").write_text("a,kind\n1,odd\n" + rows)
+    assert "began with other data (data.own.csv was " in refusal(capsys, run, "--data", str(tmp_path / "own.csv"))
+    resume(run, "--data", str(tmp_path / "new" / "own.csv"))
+    assert cli.main(["repeat", str(run), "--data", str(tmp_path / "new" / "own.csv"), "--runs-dir", str(tmp_path)]) == 0
+    assert "matched: all " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

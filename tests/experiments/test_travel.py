@@ -298,6 +298,23 @@ def test_from_bfloat16_and_float64(folder, import_):
         np.testing.assert_array_equal(network.params[0]["b"], 0)
 
 
+def test_an_import_is_compared_but_not_resumed_repeated_or_asked_for_rows(capsys, folder, import_):
+    np.savez("n.npz", W_1=np.ones((1, 2)), b_1=np.zeros(1))
+    for classes in (["no", "yes"], ["a", "b"]):
+        import_("n.npz", "npz", "--activation", "relu", "--output", "binary", "--classes", *classes)
+    runs = sorted(map(str, folder.glob("runs/*")))
+    for command in ("resume", "repeat"):
+        assert cli.main([command, runs[0]]) == 2
+        told = capsys.readouterr().err
+        assert "an import, which trains nothing, so there is nothing to resume or repeat" in told
+        assert told.count("\n") == 1
+    assert cli.main(["predict", runs[0], "rows.csv"]) == 2
+    assert "has networks for other data than images or a file of yours" in capsys.readouterr().err
+    assert cli.main(["compare", *runs]) == 0
+    out = capsys.readouterr().out
+    assert "options.classes" in out and out.endswith("\nall of this in compare.html\n")
+
+
 def test_an_imported_network_can_be_exported_and_classify_photos(capsys, folder, import_, image_run):
     assert cli.main(["export", str(image_run), "--to", "npz", "--network", "deep"]) == 0
     capsys.readouterr()

@@ -22,9 +22,11 @@ import optax
 from PIL import Image
 
 import jaxnn
-from experiments import ladder
+from experiments import encoder, ladder
 from experiments.catvnoncat.data import read_part
+from experiments.columns import Category, Number, encode_columns, width
 from experiments.compare import read_run
+from experiments.csv_file import Table
 from experiments.dataset import Dataset
 from experiments.idx import read_idx
 from experiments.network_file import StoredNetwork, encode, load
@@ -353,6 +355,19 @@ def _read_config(path: Path) -> Arrays:
     return []
 
 
+def _encoder_seeds() -> list[Seed]:
+    columns = [Number("long", 0.5), Category("town", ("a", "é"), "a"), Category("none", (), "")]
+    return [Seed(json.dumps(encoder.as_json("species", columns), indent=2).encode())]
+
+
+def _read_encoder(path: Path) -> Arrays:
+    read = encoder.load(path.parent)
+    table = Table({column.name: ["", "1"] for column in read.columns}, [2, 3])
+    x = encode_columns(read.columns, table)
+    assert x.shape == (2, width(read.columns)) and np.isfinite(x).all()
+    return []
+
+
 def _metrics_seeds() -> list[Seed]:
     lines = [{"data": "x", "epoch": i, "step": 7 * i, "loss": 1 / i, "dev_accuracy": None} for i in range(1, 6)]
     return [Seed("".join(json.dumps(line) + "\n" for line in lines).encode())]
@@ -378,6 +393,15 @@ _CONFIG_BOMBS = {
     "nesting": lambda: b"[" * 900_000,
     "nesting of objects": lambda: b'{"a":' * 150_000,
     "digits": lambda: b'{"format_version": ' + b"9" * 900_000 + b"}",
+    "names": lambda: json.dumps({str(i): 0 for i in range(70_000)}).encode()[:-1] + b', "0": 0}',
+}
+
+_ENCODER_BOMBS = {
+    "nesting": lambda: b"[" * 9 * 10**6,
+    "columns": lambda: b'{"label": "", "columns": [' + b"{}," * 5 * 10**6 + b"{}]}",
+    "lists": lambda: b'{"label": "", "columns": [' + b"[]," * 5 * 10**6 + b"[]]}",
+    "names": lambda: json.dumps({str(i): 0 for i in range(10**6)}).encode()[:-1] + b', "0": 0}',
+    "digits": lambda: b'{"label": "", "columns": [' + b"9" * 4000 + b"]}",
 }
 
 
@@ -443,4 +467,5 @@ FORMATS = {
     "metrics": Format("metrics.jsonl", _metrics_seeds, _read_metrics, bombs=_METRICS_BOMBS),
     "checkpoint": Format("files.zip", _checkpoint_seeds, _read_checkpoint, codecs.ZIP, packed=False, share=0.1),
     "config": Format("config.json", _config_seeds, _read_config, bombs=_CONFIG_BOMBS),
+    "encoder": Format(encoder.FILE, _encoder_seeds, _read_encoder, bombs=_ENCODER_BOMBS),
 }
