@@ -9,6 +9,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from jaxnn.checks import check_flag, described, is_number
 from jaxnn.layer import Layer, stateless
 from jaxnn.typing import Array
 
@@ -256,7 +257,14 @@ def leaky_relu(slope: float = 0.01) -> Layer:
 
     Args:
       slope: a scalar, the slope for z < 0; any number, 0.01 by default.
+
+    Raises:
+      ValueError: the slope is no number, or not finite.
     """
+    if not is_number(slope, lambda slope: abs(slope) < float("inf")):
+        raise ValueError(
+            f"leaky_relu takes a finite slope, got {described(slope)}: leaky_relu_forward(z) is the function of z"
+        )
     return stateless(partial(leaky_relu_forward, slope=slope), partial(leaky_relu_backward, slope=slope))
 
 
@@ -276,7 +284,11 @@ def gelu(approximate: bool = False) -> Layer:
     Args:
       approximate: take the tanh form (`gelu_tanh_forward`), which is `jax.nn.gelu`'s default, in place of the
         exact one (`gelu_forward`), which is PyTorch's.
+
+    Raises:
+      ValueError: another value than True and False, such as PyTorch's "none".
     """
+    check_flag("approximate", approximate)
     return stateless(gelu_tanh_forward, gelu_tanh_backward) if approximate else stateless(gelu_forward, gelu_backward)
 
 
@@ -289,8 +301,10 @@ def elu(alpha: float = 1.0) -> Layer:
     Raises:
       ValueError: alpha is negative (the function would fall, and rise again), or not finite.
     """
-    if not isinstance(alpha, jax.core.Tracer) and not 0 <= alpha < float("inf"):
-        raise ValueError(f"elu takes alpha >= 0, got {alpha}: leaky_relu(slope) has a negative side that falls")
+    if not is_number(alpha, lambda alpha: 0 <= alpha < float("inf")):
+        raise ValueError(
+            f"elu takes alpha >= 0, got {described(alpha)}: leaky_relu(slope) has a negative side that falls"
+        )
     return stateless(partial(elu_forward, alpha=alpha), partial(elu_backward, alpha=alpha))
 
 

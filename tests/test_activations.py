@@ -115,3 +115,16 @@ def test_a_slope_of_any_number_type_leaves_the_dtype(make):
     for slope in (np.float32(0.5), jnp.float32(0.5), np.float64(0.5), 0.5):
         a, cache = make(slope).forward((), z)
         assert a.dtype == make(slope).backward((), cache, a)[1].dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("make", [nn.leaky_relu, nn.elu])
+@pytest.mark.parametrize("slope", ["0.1", None, np.ones((2, 3)), np.nan, np.inf, [0.1], True])
+def test_what_is_no_slope_is_told(make, slope):
+    with pytest.raises(ValueError, match="takes (a finite slope|alpha >= 0), got"):
+        make(slope)
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh", 1, np.ones((2, 3))])
+def test_the_word_for_the_exact_gelu_is_not_taken_for_yes(approximate):
+    with pytest.raises(ValueError, match="approximate is True or False, got"):
+        nn.gelu(approximate)

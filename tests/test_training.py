@@ -522,7 +522,7 @@ def test_divergence_by_a_huge_rate_stops_before_the_infinite():
         (np.full((4, 3), np.nan), np.ones(4, int), {}, r"x has 12 values that are not finite, the first at \(0, 0\)"),
         (np.ones((4, 3)), np.array([0, 1, np.inf, 0]), {}, r"y has 1 values .* the first at \(2,\): inf"),
         (np.ones((4, 3)), np.array([0, 1, 2, 0]), {}, "labels run from 0 to 2, expected 0 to 1"),
-        (np.ones((4, 3)), np.array(list("abab")), {}, r"y is <U1, expected numbers: np.unique"),
+        (np.ones((4, 3)), np.array(list("abab")), {}, r"y is <U1, expected real numbers: np.unique"),
         (np.ones((0, 3)), np.ones(0, int), {}, r"x has shape \(0, 3\), so there are no examples"),
         (np.ones((4, 2)), np.ones(4, int), {}, r"weights for 3 features .* got x of shape \(4, 2\)"),
         (np.ones((4, 3)), np.ones(4, int), {"epochs": 0}, "of at least 1, got 0 and 1"),
