@@ -4,14 +4,30 @@ Forward values are `jax.nn`'s. What a backward needs is cached and no more: wher
 from a, the cache is a, which the next layer keeps anyway and so costs nothing.
 """
 
-from functools import partial
+from collections.abc import Callable
+from functools import partial, wraps
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnn.checks import check_flag, described, is_number
 from jaxnn.layer import Layer, stateless
 from jaxnn.typing import Array
+
+
+def _of_one_shape(backward: Callable[..., Array]) -> Callable[..., Array]:
+    """The backward, which refuses a cotangent of another shape (...): of (m,) beside (m, 1) it would make (m, m)."""
+
+    @wraps(backward)
+    def checked(cache, da, **given):
+        if np.shape(da) not in (np.shape(cache), ()):
+            raise ValueError(
+                f"{backward.__name__} takes a cache and da in its shape, {np.shape(cache)}, got {described(da)}"
+            )
+        return backward(cache, da, **given)
+
+    return checked
 
 
 def identity_forward(z: Array) -> tuple[Array, tuple[()]]:
@@ -30,6 +46,7 @@ def sigmoid_forward(z: Array) -> tuple[Array, Array]:
     return a, a
 
 
+@_of_one_shape
 def sigmoid_backward(a: Array, da: Array) -> Array:
     """dz = da · a(1 - a), in the shape of z.
 
@@ -50,6 +67,7 @@ def tanh_forward(z: Array) -> tuple[Array, Array]:
     return a, a
 
 
+@_of_one_shape
 def tanh_backward(a: Array, da: Array) -> Array:
     """dz = da · (1 - a²), in the shape of z.
 
@@ -72,6 +90,7 @@ def relu_forward(z: Array) -> tuple[Array, Array]:
     return a, a
 
 
+@_of_one_shape
 def relu_backward(a: Array, da: Array) -> Array:
     """dz = da where z > 0, and 0 elsewhere, in the shape of z.
 
@@ -98,6 +117,7 @@ def leaky_relu_forward(z: Array, slope: float = 0.01) -> tuple[Array, Array]:
     return jax.nn.leaky_relu(z, jnp.asarray(slope, z.dtype)), z >= 0
 
 
+@_of_one_shape
 def leaky_relu_backward(positive: Array, da: Array, slope: float = 0.01) -> Array:
     """dz = da where z >= 0, and slope · da elsewhere, in the shape of z.
 
@@ -120,6 +140,7 @@ def softplus_forward(z: Array) -> tuple[Array, Array]:
     return a, a
 
 
+@_of_one_shape
 def softplus_backward(a: Array, da: Array) -> Array:
     """dz = da · (1 - e^-a), in the shape of z.
 
@@ -142,6 +163,7 @@ def silu_forward(z: Array) -> tuple[Array, Array]:
     return jax.nn.silu(z), z
 
 
+@_of_one_shape
 def silu_backward(z: Array, da: Array) -> Array:
     """dz = da · σ(z)(1 + z(1 - σ(z))), in the shape of z.
 
@@ -163,6 +185,7 @@ def gelu_forward(z: Array) -> tuple[Array, Array]:
     return jax.nn.gelu(z, approximate=False), z
 
 
+@_of_one_shape
 def gelu_backward(z: Array, da: Array) -> Array:
     """dz = da · (Φ(z) + z φ(z)), in the shape of z.
 
@@ -187,6 +210,7 @@ def gelu_tanh_forward(z: Array) -> tuple[Array, Array]:
     return jax.nn.gelu(z, approximate=True), z
 
 
+@_of_one_shape
 def gelu_tanh_backward(z: Array, da: Array) -> Array:
     """dz = da · ((1 + t)/2 + z/2 · (1 - t²) · u'), t = tanh(u), u' = sqrt(2/π)(1 + 3·0.044715 z²), in the shape of z.
 
@@ -213,6 +237,7 @@ def elu_forward(z: Array, alpha: float = 1.0) -> tuple[Array, Array]:
     return jax.nn.elu(z, jnp.asarray(alpha, z.dtype)), z
 
 
+@_of_one_shape
 def elu_backward(z: Array, da: Array, alpha: float = 1.0) -> Array:
     """dz = da where z > 0, and α e^z da elsewhere, in the shape of z.
 

@@ -129,4 +129,5 @@ def check_callable(what: str, function: Any, *arguments: str) -> None:
     try:
         signature.bind(*arguments)
     except TypeError:
-        raise ValueError(f"{what} takes {signature}, expected {expected}") from None
+        names = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
+        raise ValueError(f"{what} takes {inspect.Signature(names)}, expected {expected}") from None

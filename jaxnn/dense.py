@@ -196,7 +196,7 @@ def _weights(params: Params) -> tuple[Array, Array]:
     named = isinstance(params, Mapping)
     W, b = (params.get(name) if named else None for name in ("W", "b"))
     shape = getattr(W, "shape", ())
-    if len(shape) != 2 or getattr(b, "shape", None) != shape[:1]:
+    if len(shape) != 2 or getattr(b, "shape", None) != shape[:1] or len(params) != 2:
         got = ", ".join(f"{name}: {described(a)}" for name, a in params.items()) if named else type(params).__name__
         fix = ": jax.vmap over the params of several networks" if len(shape) == 3 else ""
         raise ValueError(f"dense takes params {{W: (n_out, n_in), b: (n_out,)}}, got {got}{fix}")

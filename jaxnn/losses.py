@@ -265,7 +265,11 @@ def softmax_cross_entropy(smoothing: float = 0.0) -> Loss:
         return plain
 
     def mixed(f):
-        return lambda z, y: ((1 - smoothing) * f(z, y) + smoothing * f(z, _shared_out(z, y))).astype(z.dtype)
+        def smoothed(z, y):
+            y = _targets(y)
+            return ((1 - smoothing) * f(z, y) + smoothing * f(z, _shared_out(z, y))).astype(z.dtype)
+
+        return smoothed
 
     return Loss(mixed(plain.value), mixed(plain.gradient), plain.check)
 

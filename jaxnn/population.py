@@ -155,9 +155,9 @@ def grid(**axes: Iterable[float]) -> dict[str, np.ndarray]:
       ([0.1, 0.1, 0.1, 0.01, 0.01, 0.01], [0, 1, 2, 0, 1, 2])
     """
     for name, axis in axes.items():
-        if isinstance(axis, str) or np.ndim(axis) == 0 and not isinstance(axis, Iterable):
+        if isinstance(axis, str) or not isinstance(axis, Iterable):
             raise ValueError(f"a grid takes a list of numbers of each hyperparameter, got {name}={described(axis)}")
-    values = {name: _numbers(name, list(axis)) for name, axis in axes.items()}
+    values = {name: _numbers(name, a if hasattr(a, "dtype") else list(a)) for name, a in axes.items()}
     empty = [name for name, axis in values.items() if axis.size == 0]
     if not values or empty:
         raise ValueError(f"a grid takes one or more values of each hyperparameter, got none of {empty or 'any'}")

@@ -115,6 +115,8 @@ def _by_scan(copy: Callable[[Array | int], Layer], n: int) -> Layer:
         return jax.vmap(lambda i: copy(i).init(key, in_shape)[0])(jnp.arange(n)), in_shape
 
     def forward(params, x, key=None):
+        if key is not None:
+            check_key(key)
         told = []
 
         def step(x, one):

@@ -128,3 +128,13 @@ def test_what_is_no_slope_is_told(make, slope):
 def test_the_word_for_the_exact_gelu_is_not_taken_for_yes(approximate):
     with pytest.raises(ValueError, match="approximate is True or False, got"):
         nn.gelu(approximate)
+
+
+@pytest.mark.parametrize("name", sorted({*nn.ACTIVATIONS} - {"identity"}))
+@pytest.mark.parametrize("shape", [(5,), (1, 5), (4, 1), (5, 2)])
+def test_a_cotangent_of_another_shape_is_told(name, shape):
+    """Of five numbers beside a column of five, a table of 25 would come."""
+    backward, (_, cache) = getattr(nn, f"{name}_backward"), getattr(nn, f"{name}_forward")(jnp.ones((5, 1)))
+    with pytest.raises(ValueError, match=rf"{name}_backward takes .* da in its shape, \(5, 1\), got float32"):
+        backward(cache, jnp.ones(shape))
+    assert backward(cache, jnp.ones((5, 1))).shape == backward(cache, jnp.array(1.0)).shape == (5, 1)

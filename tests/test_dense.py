@@ -132,6 +132,7 @@ def test_wrong_number_of_features_is_told(shape):
         ({"W": np.ones((2, 3)), "b": np.ones((2, 1))}, r"b: float64 \(2, 1\)$"),
         ({"W": np.ones((1, 3)), "b": np.ones(5)}, r"b: float64 \(5,\)$"),  # it would make five units of one
         ({"W": np.ones(3), "b": np.ones(1)}, r"W: float64 \(3,\)"),
+        ({"W": np.ones((2, 3)), "b": np.ones(2), "scale": np.ones(2)}, r"scale: float64 \(2,\)$"),
         ({"W": [[1.0]], "b": [1.0]}, r"W: \[\[1.0\]\], b: \[1.0\]"),
         ((np.ones((2, 3)), np.ones(2)), "tuple$"),
         (None, "NoneType$"),

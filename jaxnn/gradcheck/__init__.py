@@ -78,7 +78,7 @@ def gradient(f: Callable[..., Any], grad_f: Callable[..., Any], *args: Any, **op
             returned = (returned,)
         if not isinstance(returned, tuple | list):
             return returned
-        return tuple(jax.tree.map(lambda g: g * dy.astype(g.dtype), entry) for entry in returned)
+        return tuple(jax.tree.map(lambda g: g * dy.astype(jnp.result_type(g)), entry) for entry in returned)
 
     return _check(f"gradient of {_name(f)}", f, hand, args, options, scalar=True)
 
@@ -309,9 +309,9 @@ def without_rules(f: Callable[..., Any]) -> Callable[..., Any]:
 
 def _check(title, f, hand, args, options, **claims) -> Report:
     _check_options(options)
-    _asking(check_callable, "f", f, *argument_names(f, len(args)))
     if not args:
         raise GradcheckError(f"{title}: there are no arguments to differentiate by: pass them after the functions")
+    _asking(check_callable, "f", f, *argument_names(f, len(args)))
     return check(Problem(title, f, hand, args, argument_names(f, len(args)), **claims), **options)
 
 
