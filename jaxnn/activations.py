@@ -1,7 +1,8 @@
 """Activations a = g(z), elementwise: each forward with its backward right under it.
 
 Forward values are `jax.nn`'s. What a backward needs is cached and no more: where g' can be had
-from a, the cache is a, which the next layer keeps anyway and so costs nothing.
+from a, the cache is a, which the next layer keeps anyway and so costs nothing. A backward refuses, with
+a ValueError, a cotangent of another shape than its cache's.
 """
 
 from collections.abc import Callable

@@ -7,6 +7,9 @@ training step, on the device, with fresh randomness at every step.
 Changes of place are displacement fields. Pixel p of the new image is read from the old one at p + d(p), between
 pixels by bilinear interpolation, and outside the image there is 0. `displaced` adds up fields and reads once, since
 every reading blurs.
+
+Each factory refuses amounts that are no numbers, or outside their range, and functions of other arguments, and what it
+makes refuses what is no image, with a ValueError.
 """
 
 import math

@@ -25,7 +25,11 @@ class CrossValidation(NamedTuple):
     population: Population
 
     def best(self, measure: str, highest: bool = False) -> int:
-        """The index of the member with the best mean over the folds, those that diverged in one left out: a scalar."""
+        """The index of the member with the best mean over the folds, those that diverged in one left out: a scalar.
+
+        Raises:
+          ValueError: no such measure, every member diverged, or `highest` is neither True nor False.
+        """
         check_flag("highest", highest)
         if measure not in self.measured:
             raise ValueError(f"no measure is called {measure!r}: there are {sorted(self.measured)}")

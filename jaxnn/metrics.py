@@ -114,9 +114,13 @@ def as_numbers(name: str, a: Any) -> Array:
 def as_probabilities(p: Any) -> Array:
     """What came as an array (...) of numbers from 0 to 1, as far as can be told outside a compiled program."""
     p = as_numbers("probabilities", p)
-    if not isinstance(p, jax.core.Tracer) and bool(((p < 0) | (p > 1)).any()):
+    if isinstance(p, jax.core.Tracer):
+        return p
+    numbers = np.asarray(p)  # on the host nothing is compiled for it
+    if ((numbers < 0) | (numbers > 1)).any():
         raise ValueError(
-            f"probabilities run from {p.min()} to {p.max()}, expected 0 to 1: a model's predict() makes them of logits"
+            f"probabilities run from {numbers.min()} to {numbers.max()}, expected 0 to 1: a model's predict() makes "
+            "them of logits"
         )
     return p
 
@@ -126,7 +130,8 @@ def _labels(predicted: Any) -> Array:
     labels = as_numbers("labels", predicted)
     if isinstance(labels, jax.core.Tracer) or not jnp.issubdtype(labels.dtype, jnp.floating):
         return labels
-    fractions = labels[(labels != jnp.floor(labels)) & jnp.isfinite(labels)]
+    numbers = np.asarray(labels)  # on the host nothing is compiled for it
+    fractions = numbers[(numbers != np.floor(numbers)) & np.isfinite(numbers)]
     if fractions.size:
         raise ValueError(f"predicted holds {fractions[0]}, which is no label: a model's classify() makes labels")
     return labels

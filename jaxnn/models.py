@@ -61,11 +61,19 @@ class Model(NamedTuple):
         return self.network.forward(params, _inputs(x))[0]
 
     def predict(self, params: Params, x: Array) -> Array:
-        """`response` of the outputs: probabilities (m, k) of x (m, n_in), or values (m, k) for regression."""
+        """`response` of the outputs: probabilities (m, k) of x (m, n_in), or values (m, k) for regression.
+
+        Raises:
+          ValueError: what `outputs` refuses.
+        """
         return self.response(self.outputs(params, x))
 
     def classify(self, params: Params, x: Array) -> Array:
-        """`decide` of the outputs: labels (m,) of x (m, n_in), or values (m, k) for regression."""
+        """`decide` of the outputs: labels (m,) of x (m, n_in), or values (m, k) for regression.
+
+        Raises:
+          ValueError: what `outputs` refuses.
+        """
         return self.decide(self.outputs(params, x))
 
 
@@ -115,7 +123,8 @@ def mlp(
       either, and `params_from_arrays` takes them.
 
     Raises:
-      ValueError: fewer than two sizes, a size below 1, an unknown name, or a sequence of another length.
+      ValueError: fewer than two sizes, a size that is no whole number, or below 1, an unknown name, a rate or a width
+        that is no number, or outside its range, or a sequence of another length.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -201,7 +210,7 @@ def params_to_arrays(network: Layer, params: Params) -> list[Array]:
       A list of arrays, in the dtypes of params.
 
     Raises:
-      ValueError: params of another network.
+      ValueError: params of another network, or what is no `Layer`.
 
     Example:
       >>> import jax
@@ -285,7 +294,7 @@ def narrow_params(network: Layer, in_shape: Shape, params: Params) -> Params:
       Params of `network`, each leaf in its shape.
 
     Raises:
-      ValueError: params of another structure, or a leaf too small.
+      ValueError: params of another structure, a leaf too small, or what is no `Layer`, or no shape of an example.
 
     Example:
       >>> import jax

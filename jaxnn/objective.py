@@ -78,8 +78,7 @@ def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Obj
     penalty = no_penalty() if penalty is None else penalty
     for name, kind, given in (("loss", Loss, loss), ("penalty", Penalty, penalty)):
         if not isinstance(given, kind):
-            fix = "call the factory (`l2(0.1)`, not `l2`)" if callable(given) else f"jaxnn.{_SUCH[name]}"
-            raise ValueError(f"{name} is {described(given)}, expected a jaxnn.{kind.__name__}: {fix}")
+            raise ValueError(f"{name} is {described(given)}, expected a jaxnn.{kind.__name__}: jaxnn.{_SUCH[name]}")
     # For `check`, which a stream asks often: what is compiled remembers the shapes that it gave.
     forward = jax.jit(lambda params, x: network.forward(params, x))
 

@@ -133,7 +133,7 @@ def make_steps(
       state's memory. `jax.vmap` over states trains many networks in one program.
 
     Raises:
-      ValueError: n_steps below 1.
+      ValueError: n_steps below 1, or what `make_step` refuses.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn, optax
@@ -181,7 +181,7 @@ def make_epoch(
       or weights, as examples.
 
     Raises:
-      ValueError: batch_size below 1, or a shuffle that is neither True nor False.
+      ValueError: batch_size below 1, a shuffle that is neither True nor False, or what `make_step` refuses.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn, optax
@@ -314,7 +314,9 @@ def fit(
     """
     check_objective(objective)
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, key))):
-        raise ValueError("fit looks at numbers between its programs: call it outside of jit, vmap and grad; make_steps")
+        raise ValueError(
+            "fit looks at numbers between its programs: call it outside of jit, vmap and grad; make_steps works inside"
+        )
     data = check_batch(x, y, weight)
     size = check_plan(data.x.shape[0], epochs, report_every, batch_size)
     check_flag("shuffle", shuffle)

@@ -162,11 +162,11 @@ MODEL = nn.logistic_regression(2)
         ((nn.dense, MODEL.loss), "call the factory"),
         (
             (MODEL.network, nn.squared_error),
-            "loss is the function squared_error, expected a jaxnn.Loss: call the factory",
+            "loss is the function squared_error, expected a jaxnn.Loss: jaxnn.squared_error",
         ),
         ((MODEL.network, "mse"), r"loss is 'mse', expected a jaxnn.Loss: jaxnn.squared_error\(\) is one"),
         ((MODEL.network, MODEL.loss, 0.1), r"penalty is 0.1, expected a jaxnn.Penalty: jaxnn.l2\(0.01\) is one"),
-        ((MODEL.network, MODEL.loss, nn.l2), "penalty is the function l2, expected a jaxnn.Penalty: call the factory"),
+        ((MODEL.network, MODEL.loss, nn.l2), "penalty is the function l2, expected a jaxnn.Penalty: jaxnn.l2"),
         ((MODEL.network, MODEL.loss, [nn.l2(0.1)]), "penalty is a list, expected a jaxnn.Penalty"),
     ],
 )

@@ -74,7 +74,7 @@ def gradient(f: Callable[..., Any], grad_f: Callable[..., Any], *args: Any, **op
 
     def hand(args, dy):
         returned = grad_f(*args)
-        if len(args) == 1 and not (isinstance(returned, tuple | list) and len(returned) == 1):
+        if len(args) == 1 and not (isinstance(returned, tuple) and len(returned) == 1):
             returned = (returned,)
         if not isinstance(returned, tuple | list):
             return returned

@@ -142,7 +142,7 @@ class Flat:
                 ) from error
         flat = [entry for entry, constant in zip(flat, self._constant, strict=True) if constant is None]
         for name, entry in zip(self.names, flat, strict=True):
-            if entry is not None and not hasattr(entry, "dtype"):
+            if entry is not None and not hasattr(entry, "dtype") and not isinstance(entry, int | float | complex):
                 raise GradcheckError(f"{title}: the gradient of {name} is {described(entry)}, expected an array")
         # None stands for zeros, as it does in a jax.custom_vjp.
         return [jnp.zeros_like(leaves[i]) if flat[i] is None else flat[i] for i in self.asked]

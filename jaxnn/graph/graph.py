@@ -79,7 +79,7 @@ class Graph:
         """The graph of the same function with some arguments changed; names such as params[0].b by `**{name: value}`.
 
         Raises:
-          ValueError: there is no such argument, or the value has not its shape.
+          ValueError: there is no such argument, or the value has not its shape, or is no number.
 
         Example:
           >>> from jaxnn import graph
