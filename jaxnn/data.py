@@ -54,7 +54,7 @@ def check_batch(x: Any, y: Any, weight: Any = None, *, classes: int | None = Non
             f"y is {y.dtype}, expected real numbers: np.unique(y, return_inverse=True)[1] numbers the classes"
         )
     for name, a in (("x", x), ("y", y)):
-        check_finite(name, a)
+        _check_finite(name, a)
     if classes is not None and not is_count(classes):
         raise ValueError(f"classes is how many there are, a whole number of at least 1, got {described(classes)}")
     if classes is not None and (y.min() < 0 or y.max() >= classes):
@@ -74,7 +74,7 @@ def check_weight(weight: Any, m: int, some: bool = False) -> Any:
         raise ValueError(f"weight is {weight.dtype}, expected real numbers")
     if weight.shape != (m,):
         raise ValueError(f"weight has shape {weight.shape}, expected ({m},): one number per example")
-    check_finite("weight", weight)
+    _check_finite("weight", weight)
     as_it_is = _as_in_programs(weight)
     if as_it_is.min() < 0 or (some and as_it_is.max() == 0):
         raise ValueError(_WEIGHTS.format(weight.min(), weight.max()))
@@ -202,7 +202,7 @@ def fit_standardizer(x: Any, *, per_channel: bool = False) -> Standardizer:
         raise ValueError(
             f"x has shape {x.shape}, expected (m, ..., c): by channel, the last axis is that of the channels"
         )
-    check_finite("x", x)
+    _check_finite("x", x)
     # The statistics of half-precision numbers, or of bytes, have more digits than those.
     dtype = jnp.promote_types(x.dtype, jnp.float32) if jnp.issubdtype(x.dtype, jnp.floating) else np.float32
     wide = (x.reshape(-1, x.shape[-1]) if per_channel else x).astype(np.float64)
@@ -347,7 +347,7 @@ def on_host(name: str, a: Any) -> Any:
     return as_array(name, a)
 
 
-def check_finite(name: str, a: Any) -> None:
+def _check_finite(name: str, a: Any) -> None:
     """A ValueError unless every number of an array (of any shape) is finite in a program; it says where one is not."""
     if not jnp.issubdtype(a.dtype, jnp.inexact):
         return
