@@ -1,16 +1,34 @@
 """Activations a = g(z), elementwise: each forward with its backward right under it.
 
 Forward values are `jax.nn`'s. What a backward needs is cached and no more: where g' can be had
-from a, the cache is a, which the next layer keeps anyway and so costs nothing.
+from a, the cache is a, which the next layer keeps anyway and so costs nothing. A backward refuses, with
+a ValueError, a cotangent of another shape than its cache's.
 """
 
-from functools import partial
+from collections.abc import Callable
+from functools import partial, wraps
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from jaxnn.checks import check_flag, described, is_number
 from jaxnn.layer import Layer, stateless
 from jaxnn.typing import Array
+
+
+def _of_one_shape(backward: Callable[..., Array]) -> Callable[..., Array]:
+    """The backward, which refuses a cotangent of another shape (...): of (m,) beside (m, 1) it would make (m, m)."""
+
+    @wraps(backward)
+    def checked(cache, da, **given):
+        if np.shape(da) not in (np.shape(cache), ()):
+            raise ValueError(
+                f"{backward.__name__} takes a cache and da in its shape, {np.shape(cache)}, got {described(da)}"
+            )
+        return backward(cache, da, **given)
+
+    return checked
 
 
 def identity_forward(z: Array) -> tuple[Array, tuple[()]]:
@@ -29,6 +47,7 @@ def sigmoid_forward(z: Array) -> tuple[Array, Array]:
     return a, a
 
 
+@_of_one_shape
 def sigmoid_backward(a: Array, da: Array) -> Array:
     """dz = da · a(1 - a), in the shape of z.
 
@@ -49,6 +68,7 @@ def tanh_forward(z: Array) -> tuple[Array, Array]:
     return a, a
 
 
+@_of_one_shape
 def tanh_backward(a: Array, da: Array) -> Array:
     """dz = da · (1 - a²), in the shape of z.
 
@@ -71,6 +91,7 @@ def relu_forward(z: Array) -> tuple[Array, Array]:
     return a, a
 
 
+@_of_one_shape
 def relu_backward(a: Array, da: Array) -> Array:
     """dz = da where z > 0, and 0 elsewhere, in the shape of z.
 
@@ -97,6 +118,7 @@ def leaky_relu_forward(z: Array, slope: float = 0.01) -> tuple[Array, Array]:
     return jax.nn.leaky_relu(z, jnp.asarray(slope, z.dtype)), z >= 0
 
 
+@_of_one_shape
 def leaky_relu_backward(positive: Array, da: Array, slope: float = 0.01) -> Array:
     """dz = da where z >= 0, and slope · da elsewhere, in the shape of z.
 
@@ -119,6 +141,7 @@ def softplus_forward(z: Array) -> tuple[Array, Array]:
     return a, a
 
 
+@_of_one_shape
 def softplus_backward(a: Array, da: Array) -> Array:
     """dz = da · (1 - e^-a), in the shape of z.
 
@@ -141,6 +164,7 @@ def silu_forward(z: Array) -> tuple[Array, Array]:
     return jax.nn.silu(z), z
 
 
+@_of_one_shape
 def silu_backward(z: Array, da: Array) -> Array:
     """dz = da · σ(z)(1 + z(1 - σ(z))), in the shape of z.
 
@@ -162,6 +186,7 @@ def gelu_forward(z: Array) -> tuple[Array, Array]:
     return jax.nn.gelu(z, approximate=False), z
 
 
+@_of_one_shape
 def gelu_backward(z: Array, da: Array) -> Array:
     """dz = da · (Φ(z) + z φ(z)), in the shape of z.
 
@@ -186,6 +211,7 @@ def gelu_tanh_forward(z: Array) -> tuple[Array, Array]:
     return jax.nn.gelu(z, approximate=True), z
 
 
+@_of_one_shape
 def gelu_tanh_backward(z: Array, da: Array) -> Array:
     """dz = da · ((1 + t)/2 + z/2 · (1 - t²) · u'), t = tanh(u), u' = sqrt(2/π)(1 + 3·0.044715 z²), in the shape of z.
 
@@ -212,6 +238,7 @@ def elu_forward(z: Array, alpha: float = 1.0) -> tuple[Array, Array]:
     return jax.nn.elu(z, jnp.asarray(alpha, z.dtype)), z
 
 
+@_of_one_shape
 def elu_backward(z: Array, da: Array, alpha: float = 1.0) -> Array:
     """dz = da where z > 0, and α e^z da elsewhere, in the shape of z.
 
@@ -256,7 +283,14 @@ def leaky_relu(slope: float = 0.01) -> Layer:
 
     Args:
       slope: a scalar, the slope for z < 0; any number, 0.01 by default.
+
+    Raises:
+      ValueError: the slope is no number, or not finite.
     """
+    if not is_number(slope, lambda slope: abs(slope) < float("inf")):
+        raise ValueError(
+            f"leaky_relu takes a finite slope, got {described(slope)}: leaky_relu_forward(z) is the function of z"
+        )
     return stateless(partial(leaky_relu_forward, slope=slope), partial(leaky_relu_backward, slope=slope))
 
 
@@ -276,7 +310,11 @@ def gelu(approximate: bool = False) -> Layer:
     Args:
       approximate: take the tanh form (`gelu_tanh_forward`), which is `jax.nn.gelu`'s default, in place of the
         exact one (`gelu_forward`), which is PyTorch's.
+
+    Raises:
+      ValueError: another value than True and False, such as PyTorch's "none".
     """
+    check_flag("approximate", approximate)
     return stateless(gelu_tanh_forward, gelu_tanh_backward) if approximate else stateless(gelu_forward, gelu_backward)
 
 
@@ -289,8 +327,10 @@ def elu(alpha: float = 1.0) -> Layer:
     Raises:
       ValueError: alpha is negative (the function would fall, and rise again), or not finite.
     """
-    if not isinstance(alpha, jax.core.Tracer) and not 0 <= alpha < float("inf"):
-        raise ValueError(f"elu takes alpha >= 0, got {alpha}: leaky_relu(slope) has a negative side that falls")
+    if not is_number(alpha, lambda alpha: 0 <= alpha < float("inf")):
+        raise ValueError(
+            f"elu takes alpha >= 0, got {described(alpha)}: leaky_relu(slope) has a negative side that falls"
+        )
     return stateless(partial(elu_forward, alpha=alpha), partial(elu_backward, alpha=alpha))
 
 

@@ -7,6 +7,9 @@ training step, on the device, with fresh randomness at every step.
 Changes of place are displacement fields. Pixel p of the new image is read from the old one at p + d(p), between
 pixels by bilinear interpolation, and outside the image there is 0. `displaced` adds up fields and reads once, since
 every reading blurs.
+
+Each factory refuses amounts that are no numbers, or outside their range, and functions of other arguments, and what it
+makes refuses what is no image, with a ValueError.
 """
 
 import math
@@ -15,9 +18,11 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.ndimage import map_coordinates
 
-from jaxnn.objective import Objective
+from jaxnn.checks import check_callable, check_key, check_shape, described, is_count, is_number
+from jaxnn.objective import Objective, check_objective
 from jaxnn.typing import Array, Batch, Key, Shape
 
 Augmentation: TypeAlias = Callable[[Key | None, Array], Array]
@@ -43,7 +48,8 @@ def augmented(objective: Objective, augment: Augmentation, image_shape: Shape | 
       An `Objective`.
 
     Raises:
-      ValueError: when called with examples that do not have h·w·channels numbers.
+      ValueError: an objective, an augmentation or an image shape that is none; when called, examples that do not have
+        h·w·channels numbers, or are no images, or no random key.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn
@@ -54,10 +60,15 @@ def augmented(objective: Objective, augment: Augmentation, image_shape: Shape | 
       >>> [round(float(noisy.value(params, batch, key)), 3) for key in (None, jax.random.key(0), jax.random.key(1))]
       [1.673, 1.658, 1.838]
     """
+    check_objective(objective)
+    check_callable("augment", augment, "key", "image")
+    if image_shape is not None:
+        check_shape(image_shape)
 
     def changed(batch: Batch, key: Key | None) -> Batch:
         if key is None:
             return batch
+        check_key(key)
         m = batch.x.shape[0]
         shape = batch.x.shape[1:] if image_shape is None else tuple(image_shape)
         if math.prod(shape) != math.prod(batch.x.shape[1:]):
@@ -88,6 +99,8 @@ def in_turn(*augmentations: Augmentation) -> Augmentation:
       >>> augment(jax.random.key(0), jnp.ones((3, 3))).shape
       (2, 2)
     """
+    for one in augmentations:
+        check_callable("augment", one, "key", "image")
 
     def augment(key, image):
         for i, one in enumerate(augmentations):
@@ -107,10 +120,11 @@ def flips(axis: int = 1) -> Augmentation:
       >>> [flips()(jax.random.key(seed), image).tolist() for seed in range(4)]
       [[[1, 2, 3]], [[3, 2, 1]], [[1, 2, 3]], [[3, 2, 1]]]
     """
-    if axis not in (0, 1):
-        raise ValueError(f"flips takes axis 0 (top and bottom) or 1 (left and right), got {axis}")
+    if not is_number(axis, lambda axis: axis in (0, 1)):
+        raise ValueError(f"flips takes axis 0 (top and bottom) or 1 (left and right), got {described(axis)}")
 
     def augment(key, image):
+        _check_image(image)
         return image if key is None else jnp.where(jax.random.bernoulli(key), jnp.flip(image, axis), image)
 
     return augment
@@ -129,10 +143,11 @@ def crops(height: int, width: int) -> Augmentation:
       >>> crops(1, 2)(None, jnp.arange(12).reshape(3, 4)).tolist()
       [[5, 6]]
     """
-    if not (height >= 1 and width >= 1):
-        raise ValueError(f"crops takes a window of at least 1 x 1 pixels, got {height} x {width}")
+    if not (is_count(height) and is_count(width)):
+        raise ValueError(f"crops takes a window of at least 1 x 1 pixels, got {described(height)} x {described(width)}")
 
     def augment(key, image):
+        _check_image(image)
         spare = (image.shape[0] - height, image.shape[1] - width)
         if min(spare) < 0:
             raise ValueError(f"a window of {height} x {width} does not fit into an image of shape {image.shape}")
@@ -162,6 +177,7 @@ def gaussian_noise(deviation: Array | float) -> Augmentation:
     def augment(key, image):
         if key is None:
             return image
+        _check_floats(image)
         return image + jnp.asarray(deviation, image.dtype) * jax.random.normal(key, image.shape, image.dtype)
 
     return augment
@@ -183,10 +199,13 @@ def displaced(*fields: Field) -> Augmentation:
       >>> augment(jax.random.key(0), image).shape
       (28, 28)
     """
+    for field in fields:
+        check_callable("field", field, "key", "h", "w")
 
     def augment(key, image):
         if key is None:
             return image
+        _check_image(image)
         h, w = image.shape[:2]
         places = jnp.stack(jnp.meshgrid(jnp.arange(h), jnp.arange(w), indexing="ij")).astype(jnp.float32)
         for i, field in enumerate(fields):
@@ -210,12 +229,19 @@ def bilinear(image: Array, places: Array) -> Array:
     Returns:
       The values, (...) or (..., channels), in the image's dtype.
 
+    Raises:
+      ValueError: no image of floats, or places that are not (2, ...).
+
     Example:
       >>> import jax.numpy as jnp
       >>> image = jnp.array([[0.0, 4.0], [8.0, 12.0]])
       >>> bilinear(image, jnp.array([[0.0, 0.5, 1.0], [0.25, 0.5, 1.5]])).tolist()
       [1.0, 6.0, 6.0]
     """
+    _check_image(image)
+    _check_floats(image)
+    if np.shape(places)[:1] != (2,):
+        raise ValueError(f"places are {described(places)}, expected rows and columns, (2, ...)")
 
     def of_channel(channel):
         return map_coordinates(channel, list(places), order=1, mode="constant", cval=0)
@@ -309,8 +335,9 @@ def elastic(alpha: Array | float, sigma: Array | float) -> Field:
       ((2, 100, 100), True)
     """
     _check_amount("elastic", "a strength alpha", alpha)
-    if not isinstance(sigma, jax.core.Tracer) and not 0 < sigma < float("inf"):
-        raise ValueError(f"elastic takes a range sigma above 0, in pixels, got {sigma}: Simard et al. took 4")
+    if not is_number(sigma, lambda sigma: 0 < sigma < float("inf")):
+        got = described(sigma)
+        raise ValueError(f"elastic takes a range sigma above 0, in pixels, got {got}: Simard et al. took 4")
 
     def field(key, h, w):
         u = jax.random.uniform(key, (2, h, w), minval=-1, maxval=1)
@@ -345,5 +372,19 @@ def _uniform(key: Key, bound: Array | float, n: int) -> Array:
 
 
 def _check_amount(name: str, what: str, amount: Any, below: float = float("inf")) -> None:
-    if not isinstance(amount, jax.core.Tracer) and not 0 <= amount < below:
-        raise ValueError(f"{name} takes {what} of at least 0, got {amount}")
+    if not is_number(amount, lambda amount: 0 <= amount < below):
+        raise ValueError(f"{name} takes {what} of at least 0, got {described(amount)}")
+
+
+def _check_image(image: Any) -> None:
+    if len(getattr(image, "shape", ())) not in (2, 3):
+        raise ValueError(
+            f"image is {described(image)}, expected an array (h, w) or (h, w, channels): image_shape tells how rows "
+            "are laid out, jax.vmap takes many"
+        )
+
+
+def _check_floats(image: Any) -> None:
+    # Between whole numbers, the image would be rounded.
+    if not jnp.issubdtype(getattr(image, "dtype", None) or int, jnp.floating):
+        raise ValueError(f"image is {described(image)}, expected an array of floats: image.astype('float32') / 255")

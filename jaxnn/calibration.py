@@ -2,10 +2,11 @@
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.checks import described, is_count
+from jaxnn.metrics import as_numbers, as_probabilities
 from jaxnn.typing import Array
 
 
@@ -38,8 +39,8 @@ def reliability_curve(probabilities: Array, y: Array, bins: int = 10) -> Reliabi
       A `Reliability`, in float32 or wider. A probability of NaN, or a label that is no class, makes its bin NaN.
 
     Raises:
-      ValueError: shapes that do not fit, no examples, no bins, or, outside a compiled program, logits: numbers outside
-        0 to 1.
+      ValueError: shapes that do not fit, what is no array of numbers, no examples, no bins, or, outside a compiled
+        program, logits: numbers outside 0 to 1.
 
     Example:
       >>> import jax.numpy as jnp
@@ -50,8 +51,8 @@ def reliability_curve(probabilities: Array, y: Array, bins: int = 10) -> Reliabi
     Source: Niculescu-Mizil and Caruana, "Predicting good probabilities with supervised learning", 2005; for several
     classes, Guo et al., "On calibration of modern neural networks", 2017.
     """
-    if not isinstance(bins, int | np.integer) or bins < 1:
-        raise ValueError(f"bins is a whole number of at least 1, got {bins!r}")
+    if not is_count(bins):
+        raise ValueError(f"bins is a whole number of at least 1, got {described(bins)}")
     confidence, right = _predictions(probabilities, y)
     edges = jnp.asarray(np.linspace(0, 1, bins + 1)[1:-1], confidence.dtype)
     bin_of = jnp.searchsorted(edges, confidence, side="left")
@@ -94,13 +95,9 @@ def expected_calibration_error(probabilities: Array, y: Array, bins: int = 10) -
 
 def _predictions(probabilities: Any, y: Any) -> tuple[Array, Array]:
     """The probability of what each example is predicted to be, (m,), and 1 where it came true, 0 where not, (m,)."""
-    p, y = jnp.asarray(probabilities), jnp.asarray(y)
+    p, y = as_probabilities(probabilities), as_numbers("labels", y)
     if p.ndim not in (1, 2) or p.size == 0 or y.shape not in {p.shape[:1], (*p.shape[:1], 1)}:
         raise ValueError(f"probabilities {p.shape} and labels {y.shape} do not fit: expected (m,) or (m, k), and (m,)")
-    if not isinstance(p, jax.core.Tracer) and bool(((p < 0) | (p > 1)).any()):
-        raise ValueError(
-            f"probabilities run from {p.min()} to {p.max()}, expected 0 to 1: a model's predict() makes them of logits"
-        )
     # In half precision, sums over many examples would lose the small ones.
     p, y = p.astype(jnp.promote_types(p.dtype, jnp.float32)), y.reshape(-1)
     classes = 2 if p.size == p.shape[0] else p.shape[1]

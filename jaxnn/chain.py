@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.checks import check_key, check_shape
 from jaxnn.layer import Layer, check_layers, map_layers
 from jaxnn.typing import Array, Key, Params, Shape
 
@@ -26,7 +27,8 @@ def chain(*layers: Layer) -> Layer:
       randomness from `fold_in(key, i)`, so adding a layer at the end changes none before it.
 
     Raises:
-      ValueError: there is no layer, or something that is not a `Layer`.
+      ValueError: there is no layer, or something that is not a `Layer`; when called, params, a cache or a key that are
+        not this chain's.
 
     Example:
       >>> import jax, jaxnn
@@ -46,11 +48,14 @@ def row(layers: Sequence[Layer], keys_of: Callable[[Key], Key]) -> Layer:
     """The layers one after another, layer i drawing from `keys_of(key)[i]`."""
 
     def init(key, in_shape):
+        check_key(key)
         drawn, _, out_shape = draw(layers, keys_of(key), in_shape)
         return tuple(drawn(i) for i in range(len(layers))), out_shape
 
     def forward(params, x, key=None):
         _check_params(params)
+        if key is not None:
+            check_key(key)
         caches = []
         keys = None if key is None else keys_of(key)
         for i, (layer, layer_params) in enumerate(zip(layers, params, strict=True)):
@@ -59,6 +64,9 @@ def row(layers: Sequence[Layer], keys_of: Callable[[Key], Key]) -> Layer:
         return x, tuple(caches)
 
     def backward(params, caches, dy):
+        _check_params(params)
+        if not isinstance(caches, tuple) or len(caches) != len(layers):
+            raise ValueError("a chain's backward takes (params, cache, dy), with the cache that its forward gave")
         dparams = []
         for layer, layer_params, cache in reversed(list(zip(layers, params, caches, strict=True))):
             layer_dparams, dy = layer.backward(layer_params, cache, dy)
@@ -89,6 +97,7 @@ def draw(
     Equal layers on equal shapes are drawn by one loop over their keys. The numbers are those of a draw for each, but it
     compiles once, and compiling draws would be most of the time to a deep network's first step.
     """
+    check_shape(in_shape)
     times = Counter(id(layer.init) for layer in layers)
     shape, of_place, alike = tuple(in_shape), {}, {}
     for i, layer in enumerate(layers):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.checks import check_callable, described
 from jaxnn.typing import PyTree
 
 
@@ -75,11 +76,18 @@ def loaded(
     """What to go on from: the checkpoint, whose reports the callback is told again, or one of nothing done yet.
 
     Raises:
-      ValueError: the checkpoint is of another training, or of more epochs.
+      ValueError: the checkpoint is of another training, or of more epochs, or is none.
     """
+    if checkpoints is not None:
+        if not isinstance(checkpoints, Checkpoints):
+            raise ValueError(f"checkpoints is {described(checkpoints)}, expected jaxnn.Checkpoints(load, save)")
+        check_callable("load", checkpoints.load, "start")
+        check_callable("save", checkpoints.save, "make", "ended")
     found = None if checkpoints is None else checkpoints.load(start)
     if found is None:
         return Checkpoint(start, [], None)
+    if not isinstance(found, Checkpoint):
+        raise ValueError(f"load gave {described(found)}, expected what save's make() gave, a Checkpoint, or None")
     _check_like(found.state, start)
     if found.best is not None:
         _check_like(found.best_state, start)

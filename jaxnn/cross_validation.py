@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.checks import check_callable, check_flag
 from jaxnn.data import check_batch, k_folds
-from jaxnn.population import Member, Population, fit_population
+from jaxnn.population import Member, Population, check_hyperparameters, check_made, fit_population
 from jaxnn.typing import Array, Batch, Params, PyTree
 
 
@@ -24,7 +25,12 @@ class CrossValidation(NamedTuple):
     population: Population
 
     def best(self, measure: str, highest: bool = False) -> int:
-        """The index of the member with the best mean over the folds, those that diverged in one left out: a scalar."""
+        """The index of the member with the best mean over the folds, those that diverged in one left out: a scalar.
+
+        Raises:
+          ValueError: no such measure, every member diverged, or `highest` is neither True nor False.
+        """
+        check_flag("highest", highest)
         if measure not in self.measured:
             raise ValueError(f"no measure is called {measure!r}: there are {sorted(self.measured)}")
         means = self.measured[measure].mean(axis=1) * (-1 if highest else 1)
@@ -66,7 +72,8 @@ def cross_validate(
       A `CrossValidation`.
 
     Raises:
-      ValueError: k outside 2..m, a member with weights of its own, or what `fit_population` refuses.
+      ValueError: k outside 2..m, a member with weights of its own, a measure that is no such function, or what
+        `fit_population` refuses.
 
     Example:
       >>> import jax, jaxnn, numpy as np, optax
@@ -87,11 +94,13 @@ def cross_validate(
     """
     data = check_batch(x, y)
     held_out = k_folds(data.y, k, seed=seed, stratify=stratify)
-    n = len(jax.tree.leaves(hyperparameters)[0]) if jax.tree.leaves(hyperparameters) else 0
-    members = jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf), k, axis=0), hyperparameters)
+    hyperparameters, n = check_hyperparameters(hyperparameters)
+    check_callable("measure", measure, "params", "batch")
+    check_callable("member", member, "hyperparameters")
+    members = jax.tree.map(lambda leaf: np.repeat(leaf, k, axis=0), hyperparameters)
 
     def without_fold(h):
-        made = member(h["member"])
+        made = check_made(member(h["member"]))
         if made.weight is not None:
             raise ValueError("cross_validate leaves examples out by weights, and the member has some of its own")
         return made._replace(weight=1 - jnp.asarray(held_out)[h["fold"]])

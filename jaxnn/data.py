@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.checks import as_array, check_flag, check_key, check_seed, described, is_count, is_real
 from jaxnn.typing import Array, Batch, Key
 
 
@@ -27,8 +28,9 @@ def check_batch(x: Any, y: Any, weight: Any = None, *, classes: int | None = Non
       `Batch(x, y, weight)`, the same arrays.
 
     Raises:
-      ValueError: no examples, different lengths, inputs that are not floats, NaN or inf anywhere, labels outside
-        the classes, negative weights, or weights that are all 0.
+      ValueError: no examples, different lengths, inputs that are not floats, targets that are no real numbers, NaN or
+        inf anywhere, labels outside the classes, negative weights, or weights that are all 0; what is no array, masked
+        or, as inside a compiled program, traced.
 
     Example:
       >>> import numpy as np
@@ -37,7 +39,7 @@ def check_batch(x: Any, y: Any, weight: Any = None, *, classes: int | None = Non
       ...
       ValueError: y holds labels from 0 to 2, expected 0 to 1 for 2 classes: number the classes from 0
     """
-    x, y = (a if isinstance(a, jax.Array) else np.asarray(a) for a in (x, y))
+    x, y = on_host("x", x), on_host("y", y)
     if x.ndim < 1 or x.shape[0] == 0:
         raise ValueError(f"x has shape {x.shape}, so there are no examples: examples are rows, x is (m, ...)")
     if y.ndim < 1 or y.shape[0] != x.shape[0]:
@@ -45,32 +47,36 @@ def check_batch(x: Any, y: Any, weight: Any = None, *, classes: int | None = Non
             f"x has {x.shape[0]} examples, y has shape {y.shape}: expected a target for each, (m,) or (m, k)"
         )
     if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ValueError(f"x is {x.dtype}, expected floats: for images of 0 to 255, x.astype('float32') / 255")
-    if not jnp.issubdtype(y.dtype, jnp.number) and y.dtype != bool:
-        raise ValueError(f"y is {y.dtype}, expected numbers: np.unique(y, return_inverse=True)[1] numbers the classes")
+        fix = "for images of 0 to 255, x.astype('float32') / 255" if is_real(x.dtype) else "x.astype('float32')"
+        raise ValueError(f"x is {x.dtype}, expected floats: {fix}")
+    if not is_real(y.dtype) and y.dtype != bool:
+        raise ValueError(
+            f"y is {y.dtype}, expected real numbers: np.unique(y, return_inverse=True)[1] numbers the classes"
+        )
     for name, a in (("x", x), ("y", y)):
         _check_finite(name, a)
+    if classes is not None and not is_count(classes):
+        raise ValueError(f"classes is how many there are, a whole number of at least 1, got {described(classes)}")
     if classes is not None and (y.min() < 0 or y.max() >= classes):
         raise ValueError(
             f"y holds labels from {y.min()} to {y.max()}, expected 0 to {classes - 1} for {classes} classes: "
             "number the classes from 0"
         )
     if weight is not None:
-        weight = check_weight(weight, x.shape[0])
-        if _as_in_programs(weight).max() == 0:
-            raise ValueError(_WEIGHTS.format(weight.min(), weight.max()))
+        weight = check_weight(weight, x.shape[0], some=True)
     return Batch(x, y, weight)
 
 
-def check_weight(weight: Any, m: int) -> Any:
-    """The weights of m examples, after the checks; they may all be 0, as a batch's of a larger whole may."""
-    weight = weight if isinstance(weight, jax.Array) else np.asarray(weight)
-    if not (jnp.issubdtype(weight.dtype, jnp.integer) or jnp.issubdtype(weight.dtype, jnp.floating)):
+def check_weight(weight: Any, m: int, some: bool = False) -> Any:
+    """The weights of m examples, after the checks; they may all be 0, as a batch's of a larger whole may, or not."""
+    weight = on_host("weight", weight)
+    if not is_real(weight.dtype):
         raise ValueError(f"weight is {weight.dtype}, expected real numbers")
     if weight.shape != (m,):
         raise ValueError(f"weight has shape {weight.shape}, expected ({m},): one number per example")
     _check_finite("weight", weight)
-    if _as_in_programs(weight).min() < 0:
+    as_it_is = _as_in_programs(weight)
+    if as_it_is.min() < 0 or (some and as_it_is.max() == 0):
         raise ValueError(_WEIGHTS.format(weight.min(), weight.max()))
     return weight
 
@@ -95,7 +101,7 @@ def split(x: Any, y: Any, fractions: Sequence[float], *, seed: int, stratify: bo
 
     Raises:
       ValueError: fractions that are not positive or do not sum to 1, a part that would be empty, lengths that
-        differ, or `stratify` on targets that are not labels.
+        differ, a seed that is no whole number, or `stratify` on targets that are not labels.
 
     Example:
       >>> import numpy as np
@@ -103,11 +109,14 @@ def split(x: Any, y: Any, fractions: Sequence[float], *, seed: int, stratify: bo
       >>> train.x.shape, sorted(dev.y.tolist())
       ((8, 1), [0, 1])
     """
+    x, y = on_host("x", x), on_host("y", y)
     x, y = np.asarray(x), np.asarray(y)
+    if isinstance(fractions, str) or not np.iterable(fractions):
+        raise ValueError(f"fractions is {described(fractions)}, expected one for each part, such as (0.8, 0.2)")
     shares = np.asarray(fractions, np.float64)
     if shares.ndim != 1 or not (shares > 0).all() or abs(shares.sum() - 1) > 1e-6:
         raise ValueError(f"fractions must be positive and sum to 1, got {tuple(fractions)} with sum {shares.sum():g}")
-    if x.shape[:1] != y.shape[:1]:
+    if x.ndim < 1 or x.shape[:1] != y.shape[:1]:
         raise ValueError(f"x has shape {x.shape}, y {y.shape}: expected a target for each example")
     order = random_order(y, seed, stratify)
     cuts = np.rint(np.cumsum(shares)[:-1] * len(x)).astype(int)
@@ -130,17 +139,17 @@ def k_folds(y: Any, k: int, *, seed: int, stratify: bool = False) -> np.ndarray:
       (k, m), floats: 1 where a fold holds the example out, 0 where it is trained on. Each column has a single 1.
 
     Raises:
-      ValueError: k outside 2..m, or `stratify` on targets that are not labels.
+      ValueError: k outside 2..m, a seed that is no whole number, or `stratify` on targets that are not labels.
 
     Example:
       >>> import numpy as np
       >>> k_folds(np.zeros(5), 2, seed=0).sum(axis=1).tolist()
       [3.0, 2.0]
     """
-    y = np.asarray(y)
+    y = np.asarray(on_host("y", y))
     m = len(y) if y.ndim else 0
-    if not isinstance(k, int | np.integer) or not 2 <= k <= m:
-        raise ValueError(f"k_folds takes from 2 folds to as many as there are examples, {m}, got {k}")
+    if not is_count(k) or not 2 <= k <= m:
+        raise ValueError(f"k_folds takes from 2 folds to as many as there are examples, {m}, got {described(k)}")
     order = random_order(y, seed, stratify)
     folds = np.zeros((k, m), np.float32)
     folds[np.arange(m) * k // m, order] = 1
@@ -170,8 +179,8 @@ def fit_standardizer(x: Any, *, per_channel: bool = False) -> Standardizer:
       and so becomes 0.
 
     Raises:
-      ValueError: no examples, values that are not finite, deviations so large that they cannot be divided by, or, by
-        channel, inputs without an axis of channels.
+      ValueError: no examples, values that are no real numbers, or not finite, deviations so large that they cannot be
+        divided by, or, by channel, inputs without an axis of channels.
 
     Example:
       >>> import numpy as np
@@ -184,9 +193,11 @@ def fit_standardizer(x: Any, *, per_channel: bool = False) -> Standardizer:
 
     Source: LeCun et al., "Efficient BackProp", 1998, section 4.3.
     """
-    x = np.asarray(x)
+    check_flag("per_channel", per_channel)
+    x = np.asarray(on_host("x", x))
     if x.ndim < 1 or x.size == 0:
         raise ValueError(f"x has shape {x.shape}: expected training examples as rows")
+    _check_numbers("x", x)
     if per_channel and x.ndim < 2:
         raise ValueError(
             f"x has shape {x.shape}, expected (m, ..., c): by channel, the last axis is that of the channels"
@@ -220,21 +231,25 @@ def standardize(stats: Standardizer, x: Any) -> Any:
       What x became, (m, ...).
 
     Raises:
-      ValueError: statistics of examples of another shape or, outside a compiled program, numbers so far from those of
-        the training set that they overflow.
+      ValueError: statistics of examples of another shape, inputs that are no real numbers or, outside a compiled
+        program, numbers so far from those of the training set that they overflow.
 
     Example:
       >>> import numpy as np
       >>> print(standardize(Standardizer(np.array([1.0, 2.0]), np.array([1.0, 4.0])), np.array([[3.0, 4.0]])))
       [[2.  0.5]]
     """
-    shape, own = np.shape(x), np.shape(stats.mean)
+    if not isinstance(stats, Standardizer):
+        raise ValueError(f"standardize takes what fit_standardizer returned, and then x, got {described(stats)} first")
+    x = as_array("x", x)
+    shape, own = x.shape, np.shape(stats.mean)
     per_channel = len(shape) > 2 and own == shape[-1:]
     if not shape or not (per_channel or own == shape[1:]):
         raise ValueError(
             f"the standardizer is of examples of shape {own}, x is {shape}: fit it on the training set, in x's shape"
         )
-    mean, std = (a.reshape((1,) * (len(shape) - len(own)) + own) for a in stats)
+    _check_numbers("x", x)
+    mean, std = (np.reshape(a, (1,) * (len(shape) - len(own)) + own) for a in stats)
     with np.errstate(over="ignore"):
         standardized = (x - mean) / std
     if isinstance(standardized, np.ndarray) and (np.isinf(standardized) & np.isfinite(x)).any():
@@ -254,7 +269,8 @@ def one_hot(y: Any, classes: int, dtype: Any = None) -> Array:
       dtype: of the result; JAX's default float dtype.
 
     Raises:
-      ValueError: labels that are not integers or, outside a compiled program, outside the classes.
+      ValueError: labels that are not integers, or not (m,), classes that are no number of them or, outside a compiled
+        program, labels outside the classes.
 
     Example:
       >>> import numpy as np
@@ -262,8 +278,13 @@ def one_hot(y: Any, classes: int, dtype: Any = None) -> Array:
       [[0. 0. 1.]
        [1. 0. 0.]]
     """
-    if not jnp.issubdtype(jnp.asarray(y).dtype, jnp.integer):
-        raise ValueError(f"one_hot takes class numbers of an integer dtype, got {jnp.asarray(y).dtype}: y.astype(int)")
+    y = as_array("y", y)
+    if not jnp.issubdtype(y.dtype, jnp.integer):
+        raise ValueError(f"one_hot takes class numbers of an integer dtype, got {y.dtype}: y.astype(int)")
+    if y.ndim != 1:
+        raise ValueError(f"one_hot takes class numbers (m,), got {y.shape}: y.ravel() makes one row of a column")
+    if not is_count(classes):
+        raise ValueError(f"classes is how many there are, a whole number of at least 1, got {described(classes)}")
     if not isinstance(y, jax.core.Tracer) and np.size(y) and (np.min(y) < 0 or np.max(y) >= classes):
         raise ValueError(f"y holds labels from {np.min(y)} to {np.max(y)}, expected 0 to {classes - 1}")
     # int32, since in 8 bits class 256 would be class 0.
@@ -283,15 +304,19 @@ def batch_indices(key: Key | None, m: int, batch_size: int) -> tuple[Array, Arra
       steps = ceil(m / batch_size). Padding repeats example 0.
 
     Raises:
-      ValueError: a batch size outside 1..m.
+      ValueError: a batch size outside 1..m, numbers that are not whole, or a key that is none.
 
     Example:
       >>> indices, weight = batch_indices(None, 5, 2)
       >>> indices.tolist(), weight.tolist()
       ([[0, 1], [2, 3], [4, 0]], [[1.0, 1.0], [1.0, 1.0], [1.0, 0.0]])
     """
-    if not 1 <= batch_size <= m:
-        raise ValueError(f"batch_size must be from 1 to the {m} examples there are, got {batch_size}")
+    if not (is_count(m) and is_count(batch_size) and batch_size <= m):
+        raise ValueError(
+            f"batch_size must be from 1 to the {described(m)} examples there are, got {described(batch_size)}"
+        )
+    if key is not None:
+        check_key(key)
     steps = -(-m // batch_size)
     order = jnp.arange(m, dtype=jnp.int32) if key is None else _random_order(key, m)
     shape, padding = (steps, batch_size), steps * batch_size - m
@@ -313,7 +338,17 @@ def _random_order(key: Key, m: int) -> Array:
 _FEW = 2048
 
 
+def on_host(name: str, a: Any) -> Any:
+    """An array of JAX's or NumPy's, of any shape, whatever it came in; a ValueError where it has no numbers yet."""
+    if isinstance(a, jax.core.Tracer):
+        raise ValueError(
+            f"{name} is traced: its numbers are looked at on the host, so call this outside of jit, vmap and grad"
+        )
+    return as_array(name, a)
+
+
 def _check_finite(name: str, a: Any) -> None:
+    """A ValueError unless every number of an array (of any shape) is finite in a program; it says where one is not."""
     if not jnp.issubdtype(a.dtype, jnp.inexact):
         return
     a = _as_in_programs(a)
@@ -326,8 +361,15 @@ def _check_finite(name: str, a: Any) -> None:
         )
 
 
+def _check_numbers(name: str, a: Any) -> None:
+    if not is_real(a.dtype) and a.dtype != bool:
+        raise ValueError(f"{name} is {a.dtype}, expected numbers: {name}.astype('float32')")
+
+
 def random_order(y: np.ndarray, seed: int, stratify: bool) -> np.ndarray:
     """The examples in random order, any stretch of which holds, if stratified, each class in its share."""
+    check_seed(seed)
+    check_flag("stratify", stratify)
     if stratify and y.ndim != 1:
         raise ValueError(f"stratify takes labels (m,), got y of shape {y.shape}: pass the class numbers")
     order = np.random.default_rng(seed).permutation(len(y))

@@ -1,11 +1,11 @@
 """The dense (fully connected) layer: z = x Wᵀ + b."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from jaxnn.checks import check_callable, check_key, check_name, check_shape, described, is_count
 from jaxnn.layer import Layer
 from jaxnn.typing import Array, Initializer, Params
 
@@ -49,8 +49,8 @@ def narrow_initializer(name: str, n_in: Array | int, n_out: Array | int) -> Init
         **dict.fromkeys(("lecun", "he"), lambda n_in, n_out: n_in**-0.5),
         "glorot": lambda n_in, n_out: (n_in + n_out) ** -0.5,
     }
-    if name not in deviations:
-        raise ValueError(f"widths take an initialiser by name, one of {sorted(deviations)}, got {name!r}")
+    if not isinstance(name, str) or name not in deviations:
+        raise ValueError(f"widths take an initialiser by name, one of {sorted(deviations)}, got {described(name)}")
 
     def initializer(key, shape, dtype=jnp.float32):
         n_rows, n_columns = (jnp.asarray(n, dtype) for n in (n_in, n_out))
@@ -73,7 +73,7 @@ def dense_forward(params: Params, x: Array) -> tuple[Array, Array]:
       z, (m, n_out), and the cache, which is x itself: no copy.
 
     Raises:
-      ValueError: the last axis of x is not n_in.
+      ValueError: the last axis of x is not n_in, x is no array, or params are not those of a dense layer.
 
     Example:
       >>> import jax.numpy as jnp
@@ -81,7 +81,9 @@ def dense_forward(params: Params, x: Array) -> tuple[Array, Array]:
       >>> z
       Array([[53.]], dtype=float32)
     """
-    W, b = params["W"], params["b"]
+    W, b = _weights(params)
+    if not hasattr(x, "ndim"):
+        raise ValueError(f"x is {described(x)}, expected an array: jnp.asarray(x)")
     if x.ndim < 1 or x.shape[-1] != W.shape[-1]:
         raise ValueError(
             f"dense has weights for {W.shape[-1]} features (W is {W.shape}), got x of shape {x.shape}: "
@@ -109,6 +111,9 @@ def dense_backward(params: Params, x: Array, dz: Array) -> tuple[Params, Array]:
     Returns:
       `{"W": dW (n_out, n_in), "b": db (n_out,)}` and dx, (m, n_in).
 
+    Raises:
+      ValueError: dz has not the shape of z, or params are not those of a dense layer.
+
     Example:
       >>> import jax.numpy as jnp
       >>> params = {"W": jnp.array([[1.0, 2.0]]), "b": jnp.array([3.0])}
@@ -118,8 +123,11 @@ def dense_backward(params: Params, x: Array, dz: Array) -> tuple[Params, Array]:
 
     Source: Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", 1986.
     """
+    W, b = _weights(params)
+    z_shape = (*jnp.shape(x)[:-1], W.shape[0])
+    if getattr(dz, "shape", None) != z_shape:
+        raise ValueError(f"dz is {described(dz)}, expected the shape of z, {z_shape}, for x {jnp.shape(x)}")
     examples = tuple(range(dz.ndim - 1))
-    W, b = params["W"], params["b"]
     dW, db, dx = jnp.tensordot(dz, x, (examples, examples)), dz.sum(examples), dz @ W
     # z has the wider dtype of the two where x and params differ; each gradient goes back to the dtype of its own.
     return {"W": dW.astype(W.dtype), "b": db.astype(b.dtype)}, _in_dtype_of(x, dx)
@@ -139,7 +147,8 @@ def dense(n_out: int, init: str | Initializer = "lecun") -> Layer:
       A `Layer` with params `{"W": (n_out, n_in), "b": (n_out,)}` in JAX's default float dtype.
 
     Raises:
-      ValueError: n_out below 1, an unknown initialiser or, at `init`, an example that is not a vector.
+      ValueError: n_out below 1, an unknown initialiser or, at `init`, an example that is not a vector, no random key or
+        an initialiser that gives anything but floats (n_in, n_out); when called, params of another number of units.
 
     Example:
       >>> import jax
@@ -147,23 +156,51 @@ def dense(n_out: int, init: str | Initializer = "lecun") -> Layer:
       >>> params["W"].shape, out_shape
       ((3, 5), (3,))
     """
-    if not isinstance(n_out, int | np.integer) or n_out < 1:
-        raise ValueError(f"dense takes a number of units of at least 1, got {n_out!r}")
-    if isinstance(init, str) and init not in INITIALIZERS:
-        raise ValueError(f"unknown initialiser {init!r}: expected one of {sorted(INITIALIZERS)}, or a function")
+    if not is_count(n_out):
+        raise ValueError(f"dense takes a number of units of at least 1, got {described(n_out)}")
+    if callable(init):
+        check_callable("init", init, "key", "shape", "dtype")
+    else:
+        check_name("initialiser", init, INITIALIZERS, ", or a function")
     n_out = int(n_out)
     initializer = INITIALIZERS[init]() if isinstance(init, str) else init
 
     def init_params(key, in_shape):
+        check_key(key)
+        check_shape(in_shape)
         if len(in_shape) != 1:
             raise ValueError(
                 f"dense takes examples that are vectors, in_shape (n_in,), got {tuple(in_shape)}: "
                 "put flatten() before it"
             )
-        W = initializer(key, (in_shape[0], n_out), jnp.result_type(float)).T
+        W = initializer(key, (in_shape[0], n_out), jnp.result_type(float))
+        if getattr(W, "shape", None) != (in_shape[0], n_out) or not jnp.issubdtype(W.dtype, jnp.floating):
+            fix = ": call it, he_normal() say" if callable(W) else ""
+            raise ValueError(f"init gave {described(W)}, expected floats (n_in, n_out), {(in_shape[0], n_out)}{fix}")
+        W = jnp.asarray(W).T
         return {"W": W, "b": jnp.zeros(n_out, W.dtype)}, (n_out,)
 
-    return Layer(init_params, lambda params, x, key=None: dense_forward(params, x), dense_backward)
+    def forward(params, x, key=None):
+        z, cache = dense_forward(params, x)
+        if z.shape[-1] != n_out:
+            raise ValueError(
+                f"dense({n_out}) takes W of ({n_out}, n_in), got {params['W'].shape}: are they another network's?"
+            )
+        return z, cache
+
+    return Layer(init_params, forward, dense_backward)
+
+
+def _weights(params: Params) -> tuple[Array, Array]:
+    """W (n_out, n_in) and b (n_out,), after the checks: a b of another shape would be broadcast without a word."""
+    named = isinstance(params, Mapping)
+    W, b = (params.get(name) if named else None for name in ("W", "b"))
+    shape = getattr(W, "shape", ())
+    if len(shape) != 2 or getattr(b, "shape", None) != shape[:1] or len(params) != 2:
+        got = ", ".join(f"{name}: {described(a)}" for name, a in params.items()) if named else type(params).__name__
+        fix = ": jax.vmap over the params of several networks" if len(shape) == 3 else ""
+        raise ValueError(f"dense takes params {{W: (n_out, n_in), b: (n_out,)}}, got {got}{fix}")
+    return W, b
 
 
 def _in_dtype_of(x: Array, dx: Array) -> Array:

@@ -3,6 +3,8 @@
 import math
 from typing import Any, NamedTuple
 
+from jaxnn.checks import described, is_count, is_number
+
 NEXT_STEPS = {
     "bias": "train a larger network, longer, or by a better optimizer; regularise less; try another architecture",
     "variance": "get more training data, or augment them; regularise more (L2, dropout, early stopping); "
@@ -85,7 +87,8 @@ def diagnose(
     confidence intervals for proportions and differences of proportions", 2000.
     """
     errors = {"train": train_error, "train_dev": train_dev_error, "dev": dev_error, "test": test_error}
-    errors = {name: _share(f"{name}_error", error) for name, error in errors.items() if error is not None}
+    needed = ("train", "dev")
+    errors = {name: _share(f"{name}_error", e) for name, e in errors.items() if e is not None or name in needed}
     examples = {"train": n_train, "train_dev": n_train_dev, "dev": n_dev, "test": n_test}
     examples = {name: _count(f"n_{name}", n) for name, n in examples.items() if n is not None}
     if examples and examples.keys() != errors.keys():
@@ -123,12 +126,12 @@ def _variance(error: float, n: int) -> float:
 
 
 def _share(name: str, error: Any) -> float:
-    if not 0 <= error <= 1:
-        raise ValueError(f"{name} is {error}, expected a share of wrong answers from 0 to 1: 8 % is 0.08")
+    if not is_number(error, lambda error: 0 <= error <= 1):
+        raise ValueError(f"{name} is {described(error)}, expected a share of wrong answers from 0 to 1: 8 % is 0.08")
     return float(error)
 
 
 def _count(name: str, n: Any) -> int:
-    if n != int(n) or n < 1:
-        raise ValueError(f"{name} is {n}, expected a whole number of at least 1 example")
+    if not (is_count(n) or is_number(n, lambda n: 1 <= n < float("inf") and n == int(n))):
+        raise ValueError(f"{name} is {described(n)}, expected a whole number of at least 1 example")
     return int(n)

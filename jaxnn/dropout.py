@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from jaxnn.checks import check_key, described, is_number
 from jaxnn.layer import Layer
 from jaxnn.typing import Array, Key
 
@@ -20,6 +21,9 @@ def dropout_forward(x: Array, rate: float, key: Key | None) -> tuple[Array, Arra
     Returns:
       y, in the shape and dtype of x, and the cache: the mask, a byte an element (`None` without a key).
 
+    Raises:
+      ValueError: a rate outside [0, 1), or a key that is none.
+
     Example:
       >>> import jax, jax.numpy as jnp
       >>> y, mask = dropout_forward(jnp.ones(1000), 0.2, jax.random.key(0))
@@ -32,8 +36,10 @@ def dropout_forward(x: Array, rate: float, key: Key | None) -> tuple[Array, Arra
 
     Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
     """
+    _check_rate(rate)
     if key is None:
         return x, None
+    check_key(key)
     mask = jax.random.bernoulli(key, 1 - rate, x.shape)
     return _masked(mask, x, rate), mask
 
@@ -65,8 +71,7 @@ def dropout(rate: float) -> Layer:
       >>> y.tolist()
       [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
     """
-    if not isinstance(rate, jax.core.Tracer) and not 0 <= rate < 1:
-        raise ValueError(f"dropout takes the fraction to drop, 0 <= rate < 1, got {rate}: rate 0.2 drops 20 % of units")
+    _check_rate(rate)
 
     def forward(params, x, key=None):
         return dropout_forward(x, rate, key)
@@ -75,6 +80,13 @@ def dropout(rate: float) -> Layer:
         return (), dropout_backward(mask, dy, rate)
 
     return Layer(lambda key, in_shape: ((), in_shape), forward, backward)
+
+
+def _check_rate(rate: float) -> None:
+    if not is_number(rate, lambda rate: 0 <= rate < 1):
+        raise ValueError(
+            f"dropout takes the fraction to drop, 0 <= rate < 1, got {described(rate)}: rate 0.2 drops 20 % of units"
+        )
 
 
 def _masked(mask: Array, x: Array, rate: float) -> Array:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jaxnn.checks import check_flag, described, is_count
+
 
 @dataclass(frozen=True)
 class EarlyStopping:
@@ -16,7 +18,7 @@ class EarlyStopping:
       highest: whether more is better, as for accuracy; by default less is.
 
     Raises:
-      ValueError: a patience below 1.
+      ValueError: a measure that is no name, a patience below 1, or another word than True or False.
 
     Example:
       >>> rule = EarlyStopping("dev_loss", patience=5)
@@ -31,8 +33,13 @@ class EarlyStopping:
     highest: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.patience, int | np.integer) or self.patience < 1:
-            raise ValueError(f"patience is a number of reports, a whole number of at least 1, got {self.patience}")
+        if not isinstance(self.measure, str):
+            raise ValueError(f"measure is {described(self.measure)}, expected a name in the reports: 'dev_loss'")
+        if not is_count(self.patience):
+            raise ValueError(
+                f"patience is a number of reports, a whole number of at least 1, got {described(self.patience)}"
+            )
+        check_flag("highest", self.highest)
 
     def improves(self, report: Mapping[str, float], best: Mapping[str, float] | None) -> bool:
         """Whether a report is better than the best so far, or than none; NaN and infinity never are.

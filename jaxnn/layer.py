@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxnn.checks import described
 from jaxnn.typing import Array, Cache, Key, Params, Shape
 
 
@@ -88,7 +89,7 @@ def residual(layer: Layer) -> Layer:
       A `Layer` with the params and the cache of `layer`.
 
     Raises:
-      ValueError: at `init`, the layer changes the shape of its input.
+      ValueError: at `init` or forward, the layer changes the shape of its input.
 
     Example:
       >>> import jax.numpy as jnp, jaxnn
@@ -104,6 +105,8 @@ def residual(layer: Layer) -> Layer:
 
     def forward(params, x, key=None):
         y, cache = layer.forward(params, x, key)
+        if y.shape != x.shape:
+            raise ValueError(f"residual needs a layer that keeps the shape of its input, got {x.shape} -> {y.shape}")
         return x + y, cache
 
     def backward(params, cache, dy):
@@ -182,8 +185,12 @@ def with_dtype(layer: Layer, dtype: jnp.dtype) -> Layer:
     Source: Micikevicius et al., "Mixed precision training", 2017, section 3.1.
     """
     check_layers("with_dtype", (layer,))
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise ValueError(f"with_dtype computes in a floating dtype, got {jnp.dtype(dtype).name}: try jnp.bfloat16")
+    try:
+        name = "None" if dtype is None else jnp.dtype(dtype).name
+    except TypeError:  # NumPy knows no such dtype
+        name = described(dtype)
+    if not name.startswith(("float", "bfloat")):
+        raise ValueError(f"with_dtype computes in a floating dtype, got {name}: try jnp.bfloat16")
 
     def cast(tree):
         return jax.tree.map(lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree)
@@ -269,7 +276,11 @@ def check_layers(name: str, layers: tuple[Layer, ...]) -> None:
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer):
             fix = "call the factory (`relu()`, not `relu`)" if callable(layer) else "pass layers, such as dense(10)"
-            raise ValueError(f"{name} takes Layers, but argument {i} is {layer!r}: {fix}")
+            if hasattr(layer, "network"):
+                fix = "pass its network, model.network"
+            elif isinstance(layer, list | tuple):
+                fix = f"pass them one by one, {name}(*layers)"
+            raise ValueError(f"{name} takes Layers, but argument {i} is {described(layer)}: {fix}")
 
 
 def init_same_shape(name: str, layer: Layer, key: Key, in_shape: Shape) -> Params:

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.checks import check_callable, described, is_count
 from jaxnn.cross_validation import measured_each
 from jaxnn.data import check_batch, random_order
-from jaxnn.population import Member, Population, fit_population
-from jaxnn.training import is_count
+from jaxnn.population import Member, Population, check_hyperparameters, check_made, fit_population
 from jaxnn.typing import Array, Batch, Params, PyTree
 
 
@@ -69,7 +69,8 @@ def learning_curve(
       A `LearningCurve`.
 
     Raises:
-      ValueError: sizes outside 1..m, no seed, a member with weights of its own, or what `fit_population` refuses.
+      ValueError: sizes outside 1..m, no seed, or one that is no whole number, a dev set that is no `Batch`, a member
+        with weights of its own, a measure that is no such function, or what `fit_population` refuses.
 
     Example:
       >>> import jax, jaxnn, numpy as np, optax
@@ -90,25 +91,33 @@ def learning_curve(
 
     Source: Cortes et al., "Learning curves: asymptotic values and rate of convergence", 1993.
     """
+    if not isinstance(dev, tuple) or not 2 <= len(dev) <= 4:
+        raise ValueError(f"dev is {described(dev)}, expected a jaxnn.Batch(x, y)")
     data, dev = check_batch(x, y), check_batch(*dev[:3])
-    m, sizes, seeds = data.x.shape[0], list(sizes), list(seeds)
+    m = data.x.shape[0]
+    for name, given in (("sizes", sizes), ("seeds", seeds)):
+        if isinstance(given, str) or not np.iterable(given):
+            raise ValueError(f"{name} is {described(given)}, expected a list of whole numbers")
+    sizes, seeds = list(sizes), list(seeds)
     if not sizes or not all(is_count(size) and size <= m for size in sizes):
-        raise ValueError(f"sizes are whole numbers from 1 to the {m} examples there are, got {sizes}")
+        raise ValueError(f"sizes are whole numbers from 1 to the {m} examples there are, got {described(sizes)}")
     if not seeds:
         raise ValueError("seeds are empty, so there is no random order to take examples in: seeds=[0] is one")
     # The place of each example in each order, (s, m): a training set of size k is those with places below k.
     places = np.stack([random_order(np.asarray(data.y), seed, stratify).argsort() for seed in seeds])
-    n = len(jax.tree.leaves(hyperparameters)[0]) if jax.tree.leaves(hyperparameters) else 0
+    hyperparameters, n = check_hyperparameters(hyperparameters)
+    check_callable("measure", measure, "params", "batch")
+    check_callable("member", member, "hyperparameters")
     shape = (n, len(seeds), len(sizes))
     of_member, order, size = (index.ravel() for index in np.indices(shape))
 
     def on_part(h):
-        made = member(h["member"])
+        made = check_made(member(h["member"]))
         if made.weight is not None:
             raise ValueError("learning_curve leaves examples out by weights, and the member has some of its own")
         return made._replace(weight=(jnp.asarray(places)[h["order"]] < h["size"]).astype(jnp.result_type(float)))
 
-    members = jax.tree.map(lambda leaf: np.asarray(leaf)[of_member], hyperparameters)
+    members = jax.tree.map(lambda leaf: leaf[of_member], hyperparameters)
     size = np.asarray(sizes)[size]
     population = fit_population(on_part, {"member": members, "order": order, "size": size}, x, y, **options)
     trained_on = (places[order] < size[:, None]).astype(np.float32)

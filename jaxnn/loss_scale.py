@@ -4,10 +4,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
-from jaxnn.optimizers import skip_nonfinite
+from jaxnn.checks import described, is_count, is_number
+from jaxnn.optimizers import check_optimizer, skip_nonfinite
 from jaxnn.typing import Array, PyTree
 
 _MOST = 2.0**24
@@ -53,7 +53,7 @@ def with_loss_scale(
       An `optax.GradientTransformation`, whose state holds S: `loss_scale`.
 
     Raises:
-      ValueError: a scale outside 1 to 2²⁴, or grow_every below 1.
+      ValueError: a scale outside 1 to 2²⁴, grow_every below 1, or what is no optax optimiser.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn, optax
@@ -69,14 +69,16 @@ def with_loss_scale(
 
     Source: Micikevicius et al., "Mixed precision training", 2018, section 3.2.
     """
-    if not isinstance(scale, jax.core.Tracer) and not 1 <= scale <= _MOST:
-        raise ValueError(f"a loss scale is from 1 to 2**24, got {scale}: 2**15 is where most begin")
+    check_optimizer(optimizer)
+    if not is_number(scale, lambda scale: 1 <= scale <= _MOST):
+        raise ValueError(f"a loss scale is from 1 to 2**24, got {described(scale)}: 2**15 is where most begin")
     if grow_every is None:
         inner = optax.with_extra_args_support(optimizer)
-    elif isinstance(grow_every, int | np.integer) and grow_every >= 1:
+    elif is_count(grow_every):
         inner = skip_nonfinite(optimizer, in_a_row=25)
     else:
-        raise ValueError(f"grow_every is a number of steps of at least 1, or None for a scale that stays: {grow_every}")
+        got = described(grow_every)
+        raise ValueError(f"grow_every is a number of steps of at least 1, or None for a scale that stays, got {got}")
 
     def init(params):
         return LossScale(jnp.asarray(scale, jnp.float32), jnp.zeros((), jnp.int32), inner.init(params))

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import xlog1py, xlogy
 
+from jaxnn.checks import as_array, described, is_number
 from jaxnn.typing import Array
 
 
@@ -52,7 +53,7 @@ def sigmoid_cross_entropy_value(z: Array, y: Array) -> Array:
       The loss of each example, (m,).
 
     Raises:
-      ValueError: z and y do not fit.
+      ValueError: z and y do not fit, or are not numbers.
 
     Example:
       >>> import jax.numpy as jnp
@@ -102,7 +103,7 @@ def binary_cross_entropy_value(a: Array, y: Array) -> Array:
       The loss of each example, (m,).
 
     Raises:
-      ValueError: a and y do not fit.
+      ValueError: a and y do not fit, or are not numbers.
 
     Example:
       >>> import jax.numpy as jnp
@@ -145,7 +146,7 @@ def softmax_cross_entropy_value(z: Array, y: Array) -> Array:
       compiled program cannot raise; `fit` checks labels before it compiles.
 
     Raises:
-      ValueError: z and y do not fit, or class numbers came as floats.
+      ValueError: z and y do not fit, or are not numbers, or class numbers came as floats.
 
     Example:
       >>> import jax.numpy as jnp
@@ -157,6 +158,7 @@ def softmax_cross_entropy_value(z: Array, y: Array) -> Array:
 
     Source: Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990.
     """
+    y = _targets(y)
     _check_logits(z, y)
     log_p = jax.nn.log_softmax(z)
     if _are_class_numbers(z, y):
@@ -179,6 +181,7 @@ def softmax_cross_entropy_gradient(z: Array, y: Array) -> Array:
       >>> print(softmax_cross_entropy_gradient(jnp.array([[0.0, 0.0]]), jnp.array([1])))
       [[ 0.5 -0.5]]
     """
+    y = _targets(y)
     _check_logits(z, y)
     p = jax.nn.softmax(z)
     if _are_class_numbers(z, y):
@@ -197,7 +200,7 @@ def squared_error_value(z: Array, y: Array) -> Array:
       The loss of each example, (m,).
 
     Raises:
-      ValueError: z and y do not fit.
+      ValueError: z and y do not fit, or are not numbers.
 
     Example:
       >>> import jax.numpy as jnp
@@ -255,14 +258,19 @@ def softmax_cross_entropy(smoothing: float = 0.0) -> Loss:
     Source: Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016, section 7.
     """
     plain = Loss(softmax_cross_entropy_value, softmax_cross_entropy_gradient, _check_classes)
-    if not isinstance(smoothing, jax.core.Tracer):
-        if not 0 <= smoothing < 1:
-            raise ValueError(f"smoothing is the part of a label that all classes share, 0 <= ε < 1, got {smoothing}")
-        if smoothing == 0:
-            return plain
+    if not is_number(smoothing, lambda smoothing: 0 <= smoothing < 1):
+        raise ValueError(
+            f"smoothing is the part of a label that all classes share, 0 <= ε < 1, got {described(smoothing)}"
+        )
+    if not isinstance(smoothing, jax.core.Tracer) and smoothing == 0:
+        return plain
 
     def mixed(f):
-        return lambda z, y: ((1 - smoothing) * f(z, y) + smoothing * f(z, _shared_out(z, y))).astype(z.dtype)
+        def smoothed(z, y):
+            y = _targets(y)
+            return ((1 - smoothing) * f(z, y) + smoothing * f(z, _shared_out(z, y))).astype(z.dtype)
+
+        return smoothed
 
     return Loss(mixed(plain.value), mixed(plain.gradient), plain.check)
 
@@ -272,7 +280,14 @@ def squared_error() -> Loss:
     return Loss(squared_error_value, squared_error_gradient, _check_fit)
 
 
+def _check_outputs(z: Any) -> None:
+    # A z of whole numbers would take the digits off y.
+    if not jnp.issubdtype(getattr(z, "dtype", None) or int, jnp.floating):
+        raise ValueError(f"outputs z are {described(z)}, expected an array of floats: z comes first, then y")
+
+
 def _check_fit(z: Any, y: Array) -> None:
+    _check_outputs(z)
     if z.shape != y.shape and {z.shape, y.shape} != {z.shape[:1], (*z.shape[:1], 1)}:
         raise ValueError(
             f"outputs {z.shape} and targets {y.shape} do not fit: expected the same shape, or (m,) against (m, 1); "
@@ -290,6 +305,7 @@ def _check_between_0_and_1(z: Any, y: Array) -> None:
 
 
 def _check_logits(z: Any, y: Array) -> None:
+    _check_outputs(z)
     if len(z.shape) != 2 or z.shape[1] < 2:
         raise ValueError(
             f"softmax_cross_entropy takes logits (m, k) for k >= 2 classes, got {z.shape}: "
@@ -329,9 +345,17 @@ def _column(y: Array) -> Array:
     return jnp.asarray(y).reshape(-1).astype(jnp.int32)
 
 
+def _targets(y: Any) -> Array:
+    """Targets (m,) or (m, k) as an array, whatever they came in."""
+    y = as_array("y", y)
+    if not jnp.issubdtype(y.dtype, jnp.number) and y.dtype != bool:
+        raise ValueError(f"targets y are {described(y)}, expected numbers, beside outputs z")
+    return jnp.asarray(y)
+
+
 def _like(z: Array, y: Array) -> Array:
     """y in the shape and dtype of z; only a trailing axis of 1 may come or go."""
-    y = jnp.asarray(y)
+    y = _targets(y)
     _check_fit(z, y)
     return y.reshape(z.shape).astype(z.dtype)
 

@@ -1,6 +1,6 @@
 """Models: a network, the loss that fits its output, and how to read the output. Logistic regression to L layers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -11,9 +11,10 @@ import numpy as np
 
 from jaxnn.activations import ACTIVATIONS, relu
 from jaxnn.chain import chain
+from jaxnn.checks import as_array, check_key, check_name, check_shape, described, is_count, is_number, is_real
 from jaxnn.dense import dense, narrow_initializer
 from jaxnn.dropout import dropout
-from jaxnn.layer import Layer
+from jaxnn.layer import Layer, check_layers
 from jaxnn.losses import Loss, sigmoid_cross_entropy, softmax_cross_entropy, squared_error
 from jaxnn.repeat import chain_of_runs
 from jaxnn.typing import Array, Initializer, Key, Params, Shape
@@ -22,6 +23,9 @@ from jaxnn.units import first_units
 
 class Model(NamedTuple):
     """A network with what belongs to its kind of output.
+
+    Inputs x are examples as rows, (m, n_in), an array or what NumPy makes one of, such as lists or a data frame. A
+    single example (n_in,) will do; its results are without the axis of m.
 
     Attributes:
       network: the `Layer` that maps x (m, n_in) to outputs z (m, k): logits, where the loss takes logits.
@@ -38,21 +42,38 @@ class Model(NamedTuple):
     decide: Callable[[Array], Array]
 
     def init(self, key: Key) -> Params:
-        """Fresh params of the network, from a random key (scalar), in one compiled program."""
+        """Fresh params of the network, from a random key (scalar), in one compiled program.
+
+        Raises:
+          ValueError: it is no random key, or several.
+        """
+        check_key(key)
         # Inside somebody's program, where any operation gives a tracer, it is a part of that.
         inside = isinstance(jax.random.key_data(key), jax.core.Tracer)
         return self.network.init(key, self.in_shape)[0] if inside else _init(self.network, self.in_shape, key)
 
     def outputs(self, params: Params, x: Array) -> Array:
-        """z, (m, k), for inputs x (m, n_in): the forward without randomness."""
-        return self.network.forward(params, x)[0]
+        """z, (m, k), for inputs x (m, n_in): the forward without randomness.
+
+        Raises:
+          ValueError: params or inputs that are not this network's, or inputs that are no numbers.
+        """
+        return self.network.forward(params, _inputs(x))[0]
 
     def predict(self, params: Params, x: Array) -> Array:
-        """`response` of the outputs: probabilities (m, k) of x (m, n_in), or values (m, k) for regression."""
+        """`response` of the outputs: probabilities (m, k) of x (m, n_in), or values (m, k) for regression.
+
+        Raises:
+          ValueError: what `outputs` refuses.
+        """
         return self.response(self.outputs(params, x))
 
     def classify(self, params: Params, x: Array) -> Array:
-        """`decide` of the outputs: labels (m,) of x (m, n_in), or values (m, k) for regression."""
+        """`decide` of the outputs: labels (m,) of x (m, n_in), or values (m, k) for regression.
+
+        Raises:
+          ValueError: what `outputs` refuses.
+        """
         return self.decide(self.outputs(params, x))
 
 
@@ -102,7 +123,8 @@ def mlp(
       either, and `params_from_arrays` takes them.
 
     Raises:
-      ValueError: fewer than two sizes, a size below 1, an unknown name, or a sequence of another length.
+      ValueError: fewer than two sizes, a size that is no whole number, or below 1, an unknown name, a rate or a width
+        that is no number, or outside its range, or a sequence of another length.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -112,12 +134,13 @@ def mlp(
       ((2, 10), (2,))
     """
     sizes = tuple(sizes) if np.iterable(sizes) else (sizes,)
-    if scan not in (None, True, False):
-        raise ValueError(f"scan is True, False, or None for the library's choice, got {scan!r}")
-    if len(sizes) < 2 or not all(isinstance(n, int | np.integer) and n >= 1 for n in sizes):
-        raise ValueError(f"mlp takes sizes (n_0, ..., n_L), two or more whole numbers of at least 1, got {sizes}")
-    if output not in _OUTPUTS:
-        raise ValueError(f"unknown output {output!r}: expected one of {sorted(_OUTPUTS)}")
+    if not isinstance(scan, bool | None):
+        raise ValueError(f"scan is True, False, or None for the library's choice, got {described(scan)}")
+    if len(sizes) < 2 or not all(map(is_count, sizes)):
+        raise ValueError(
+            f"mlp takes sizes (n_0, ..., n_L), two or more whole numbers of at least 1, got {described(sizes)}"
+        )
+    check_name("output", output, _OUTPUTS)
     if output == "softmax" and sizes[-1] < 2:
         raise ValueError("a softmax over one class is always 1: give a size per class, or output='binary'")
     sizes, n_hidden = tuple(map(int, sizes)), len(sizes) - 2
@@ -133,6 +156,8 @@ def mlp(
     units = []  # what follows a hidden layer's weights, with the next layer's
     for activation_layer, rate, following in zip(hidden, rates, weighted[1:], strict=True):
         units.append((activation_layer, *([dropout_of(_plain(rate))] if _may_drop(rate) else []), following))
+    if not is_number(input_dropout_rate):
+        raise ValueError(f"input_dropout_rate is a number, got {described(input_dropout_rate)}")
     before = [dropout_of(_plain(input_dropout_rate))] if _may_drop(input_dropout_rate) else []
     runs = _runs((*before, weighted[0]), units, sizes, scan)
     if output == "relu":
@@ -163,8 +188,11 @@ def logistic_regression(n_in: int, classes: int = 2) -> Model:
       >>> params[0]["W"]
       Array([[0., 0., 0.]], dtype=float32)
     """
-    if not isinstance(classes, int | np.integer) or classes < 2 or not isinstance(n_in, int | np.integer) or n_in < 1:
-        raise ValueError(f"logistic_regression takes at least 1 feature and 2 classes, got {n_in} and {classes}")
+    if not (is_count(n_in) and is_count(classes) and classes >= 2):
+        raise ValueError(
+            "logistic_regression takes whole numbers, at least 1 feature and 2 classes, "
+            f"got {described(n_in)} and {described(classes)}"
+        )
     return mlp((n_in, 1 if classes == 2 else classes), output="binary" if classes == 2 else "softmax", init="zeros")
 
 
@@ -182,7 +210,7 @@ def params_to_arrays(network: Layer, params: Params) -> list[Array]:
       A list of arrays, in the dtypes of params.
 
     Raises:
-      ValueError: params of another network.
+      ValueError: params of another network, or what is no `Layer`.
 
     Example:
       >>> import jax
@@ -191,6 +219,7 @@ def params_to_arrays(network: Layer, params: Params) -> list[Array]:
       >>> [W.shape for W in params_to_arrays(model.network, params)[::2]]
       [(4, 8), (4, 4), (4, 4), (1, 4)]
     """
+    check_layers("params_to_arrays", (network,))
     return [leaf for part in network.parts(params) for leaf in jax.tree.leaves(part)]
 
 
@@ -208,7 +237,7 @@ def params_from_arrays(network: Layer, in_shape: Shape, arrays: Sequence[Any]) -
       Params of `network`, holding copies.
 
     Raises:
-      ValueError: too few or too many arrays, one of another shape, or values that are not finite.
+      ValueError: too few or too many arrays, one of another shape, or values that are no real numbers, or not finite.
 
     Example:
       >>> import jax.numpy as jnp, numpy as np
@@ -217,11 +246,13 @@ def params_from_arrays(network: Layer, in_shape: Shape, arrays: Sequence[Any]) -
       >>> print(model.outputs(params, jnp.array([[2.0, 1.0]])))
       [[1.5]]
     """
-    expected = jax.eval_shape(lambda key: network.init(key, in_shape)[0], jax.random.key(0))
+    expected = _expected("params_from_arrays", network, in_shape)
     params = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), expected)
     # The parts of NumPy arrays are views: what is written to them is written to params.
     views = params_to_arrays(network, params)
     names = _names(params, views)
+    if isinstance(arrays, Mapping) or not np.iterable(arrays):
+        raise ValueError(f"arrays is {described(arrays)}, expected a list of arrays: {', '.join(names)}")
     arrays = [np.asarray(a) for a in arrays]
     if len(arrays) != len(views):
         raise ValueError(f"the network has {len(views)} arrays ({', '.join(names)}), got {len(arrays)}")
@@ -229,6 +260,8 @@ def params_from_arrays(network: Layer, in_shape: Shape, arrays: Sequence[Any]) -
         if array.shape != view.shape:
             transposed = ": it looks transposed, W is (n_out, n_in)" if array.shape == view.shape[::-1] else ""
             raise ValueError(f"{name} has shape {view.shape}, got {array.shape}{transposed}")
+        if not is_real(array.dtype):
+            raise ValueError(f"{name} is {array.dtype}, expected real numbers: array.astype(float)")
         with np.errstate(over="ignore"):
             view[...] = array.astype(view.dtype)
         if not np.isfinite(view).all():
@@ -261,7 +294,7 @@ def narrow_params(network: Layer, in_shape: Shape, params: Params) -> Params:
       Params of `network`, each leaf in its shape.
 
     Raises:
-      ValueError: params of another structure, or a leaf too small.
+      ValueError: params of another structure, a leaf too small, or what is no `Layer`, or no shape of an example.
 
     Example:
       >>> import jax
@@ -270,7 +303,7 @@ def narrow_params(network: Layer, in_shape: Shape, params: Params) -> Params:
       >>> params[0]["W"].shape
       (2, 3)
     """
-    expected = jax.eval_shape(lambda key: network.init(key, in_shape)[0], jax.random.key(0))
+    expected = _expected("narrow_params", network, in_shape)
     if jax.tree.structure(expected) != jax.tree.structure(params):
         raise ValueError("params have another structure than the network's: expected those of the same layers, wider")
 
@@ -289,10 +322,25 @@ def _init(network: Layer, in_shape: Shape, key: Key) -> Params:
     return network.init(key, in_shape)[0]
 
 
+def _expected(name: str, network: Layer, in_shape: Shape) -> Params:
+    """Shapes and dtypes of the params of a network, of any shapes."""
+    check_layers(name, (network,))
+    check_shape(in_shape)
+    return jax.eval_shape(lambda key: network.init(key, in_shape)[0], jax.random.key(0))
+
+
+def _inputs(x: Any) -> Array:
+    """Inputs (..., n_in) as an array, whatever they came in."""
+    x = as_array("x", x)
+    if not is_real(x.dtype) and x.dtype != bool:
+        raise ValueError(f"x is {described(x)}, expected an array of numbers, (m, n_in): x.astype('float32')")
+    return x
+
+
 def _labels(z: Array) -> Array:
     # One logit an example makes labels (m,); k independent ones, (m, k).
     labels = (z > 0).astype(jnp.int32)
-    return labels[:, 0] if labels.shape[-1] == 1 else labels
+    return labels[..., 0] if labels.shape[-1] == 1 else labels
 
 
 def _unchanged(z: Array) -> Array:
@@ -317,8 +365,11 @@ def _narrowed(
     """Initialisers and activations of a network of which the first `widths` units of each hidden layer count."""
     widths = _one_each("widths", list(widths) if np.iterable(widths) else widths, len(hidden), ())
     for size, width in zip(sizes[1:-1], widths, strict=True):
-        if not isinstance(width, jax.core.Tracer) and not 1 <= width <= size:
-            raise ValueError(f"widths are from 1 to the size of their layer, got {width} for a layer of {size}")
+        if not is_number(width, lambda width, size=size: 1 <= width <= size and width == int(width)):
+            raise ValueError(
+                "widths are whole numbers from 1 to the size of their layer, "
+                f"got {described(width)} for a layer of {size}"
+            )
     ends = [sizes[0], *widths, sizes[-1]]
     narrow = [narrow_initializer(*each) for each in zip(inits, ends[:-1], ends[1:], strict=True)]
     return narrow, [first_units(layer, n) for layer, n in zip(hidden, widths, strict=True)]
@@ -327,8 +378,7 @@ def _narrowed(
 def _activation(activation: str | Layer) -> Layer:
     if isinstance(activation, Layer):
         return activation
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"unknown activation {activation!r}: expected one of {sorted(ACTIVATIONS)}, or a Layer")
+    check_name("activation", activation, ACTIVATIONS, ", or a Layer")
     return ACTIVATIONS[activation]()
 
 
@@ -338,7 +388,7 @@ def _one_each(name: str, given: Any, n: int, single: tuple[type, ...]) -> list[A
         return [given] * n
     if isinstance(given, str) or not np.iterable(given):
         fix = f": {given.__name__}() makes one" if hasattr(given, "__name__") else ""
-        raise ValueError(f"{name} takes one value, or a sequence with one per layer, got {given!r}{fix}")
+        raise ValueError(f"{name} takes one value, or a sequence with one per layer, got {described(given)}{fix}")
     given = list(given)
     if len(given) != n:
         raise ValueError(f"{name} has {len(given)} entries, expected one value, or {n}: one per layer it applies to")
@@ -346,12 +396,12 @@ def _one_each(name: str, given: Any, n: int, single: tuple[type, ...]) -> list[A
 
 
 def _may_drop(rate: Any) -> bool:
-    # A traced rate is a number that only the running program knows.
-    return isinstance(rate, jax.core.Tracer) or rate != 0
+    # A traced rate is a number that only the running program knows; what is no number, dropout refuses.
+    return isinstance(rate, jax.core.Tracer) or not is_number(rate, lambda rate: rate == 0)
 
 
 def _plain(rate: Any) -> Any:
-    return rate if isinstance(rate, jax.core.Tracer) else float(rate)
+    return float(rate) if is_number(rate) and not isinstance(rate, jax.core.Tracer) else rate
 
 
 def _remembered(make: Callable[..., Layer]) -> Callable[..., Layer]:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.layer import Layer
+from jaxnn.checks import described
+from jaxnn.layer import Layer, check_layers
 from jaxnn.losses import Loss
 from jaxnn.nonfinite import Seen, see, seen_in_layers, watched
 from jaxnn.penalties import Penalty, no_penalty
@@ -61,6 +62,9 @@ def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Obj
     Returns:
       An `Objective`. Pass a random key for training, none for the value without dropout.
 
+    Raises:
+      ValueError: a network, loss or penalty that is none; when called, a batch that is no `Batch`, or holds no example.
+
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn
       >>> network = jaxnn.dense(1, init="zeros")
@@ -70,16 +74,22 @@ def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Obj
       >>> print(value, grads["W"])
       0.6931472 [[-0.5 -0.5]]
     """
+    check_layers("objective", (network,))
     penalty = no_penalty() if penalty is None else penalty
+    for name, kind, given in (("loss", Loss, loss), ("penalty", Penalty, penalty)):
+        if not isinstance(given, kind):
+            raise ValueError(f"{name} is {described(given)}, expected a jaxnn.{kind.__name__}: jaxnn.{_SUCH[name]}")
     # For `check`, which a stream asks often: what is compiled remembers the shapes that it gave.
     forward = jax.jit(lambda params, x: network.forward(params, x))
 
     def value(params, batch, key=None):
+        _check_batch(batch)
         z, _ = network.forward(params, batch.x, key)
         losses = loss.value(z, batch.y)
         return _weighted_sum(losses, _shares(batch, losses)) + penalty.value(params)
 
     def value_and_grad(params, batch, key=None, scale=None):
+        _check_batch(batch)
         z, cache = network.forward(params, batch.x, key)
         losses = loss.value(z, batch.y)
         shares = _shares(batch, losses)
@@ -90,10 +100,12 @@ def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Obj
         return total, jax.tree.map(jnp.add, _divided(dparams, scale), penalty.gradient(params))
 
     def check(params, batch):
+        _check_batch(batch)
         for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
-            if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
-                name, dtype = jax.tree_util.keystr(path), jnp.result_type(leaf)
-                raise ValueError(f"params{name} is {dtype}, expected floats: a step would be rounded away")
+            if not jnp.issubdtype(getattr(leaf, "dtype", None) or type(leaf), jnp.floating):
+                name = f"params{jax.tree_util.keystr(path)}"
+                got = getattr(leaf, "dtype", None) or described(leaf)
+                raise ValueError(f"{name} is {got}, expected floats: a step would be rounded away")
         # NumPy's float64 is float32 to a program, unless JAX is told otherwise.
         dtype = jax.dtypes.canonicalize_dtype(batch.x.dtype)
         z, _ = forward.eval_shape(params, jax.ShapeDtypeStruct(batch.x.shape, dtype))
@@ -125,11 +137,35 @@ def gradients_by(objective: Objective, gradients: str = "hand") -> ValueAndGrad:
       A function `(params, batch, key=None, scale=None) -> (scalar, dparams)`, dparams a pytree in the shape of params.
 
     Raises:
-      ValueError: another word.
+      ValueError: another word, or what is no `Objective`.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxnn
+      >>> square = Objective(lambda w, batch, key=None: w**2, lambda w, batch, key=None, scale=None: (w**2, 2 * w))
+      >>> [by(jnp.array(3.0), None)[1].item() for by in (gradients_by(square, "hand"), gradients_by(square, "auto"))]
+      [6.0, 6.0]
     """
-    if gradients not in ("hand", "auto"):
-        raise ValueError(f"gradients are 'hand' or 'auto', got {gradients!r}")
+    check_objective(objective)
+    if not isinstance(gradients, str) or gradients not in ("hand", "auto"):
+        raise ValueError(f"gradients are 'hand' or 'auto', got {described(gradients)}")
     return objective.value_and_grad if gradients == "hand" else _automatic(objective)
+
+
+def check_objective(objective: Objective) -> None:
+    """A ValueError unless it is an objective, of this file's or somebody's own."""
+    if not (callable(getattr(objective, "value", None)) and hasattr(objective, "value_and_grad")):
+        raise ValueError(
+            f"objective is {described(objective)}, expected a jaxnn.Objective: "
+            "jaxnn.objective(model.network, model.loss) makes one"
+        )
+
+
+_SUCH = {"loss": "squared_error() is one, or model.loss", "penalty": "l2(0.01) is one"}
+
+
+def _check_batch(batch: Batch) -> None:
+    if not isinstance(batch, Batch):
+        raise ValueError(f"batch is {described(batch)}, expected a jaxnn.Batch: jaxnn.Batch(x, y) makes one")
 
 
 def _automatic(objective: Objective) -> ValueAndGrad:
@@ -145,7 +181,7 @@ def _automatic(objective: Objective) -> ValueAndGrad:
 
 
 def _times(a: Array, scale: Array | None) -> Array:
-    return a if scale is None else a * scale.astype(a.dtype)
+    return a if scale is None else a * jnp.asarray(scale, a.dtype)
 
 
 def _divided(grads: Params, scale: Array | None) -> Params:
@@ -155,12 +191,17 @@ def _divided(grads: Params, scale: Array | None) -> Params:
 
 def _shares(batch: Batch, losses: Array) -> Array:
     """w_i / Σw, or w_i / total, (m,): each example's share of the mean."""
+    if losses.size == 0:
+        raise ValueError("the batch holds no example, so there is no mean: x has shape (0, ...)")
     if batch.weight is None:
         return jnp.full_like(losses, 1 / losses.shape[0])
-    if batch.weight.shape != losses.shape:
-        raise ValueError(f"weight has shape {batch.weight.shape}, expected {losses.shape}: one number per example")
+    weight = jnp.asarray(batch.weight)
+    if weight.shape != losses.shape:
+        raise ValueError(f"weight has shape {weight.shape}, expected {losses.shape}: one number per example")
+    if batch.total is not None and jnp.shape(batch.total) != ():
+        raise ValueError(f"total has shape {jnp.shape(batch.total)}, expected one number for the batch")
     # Of many weights in half precision, the sum would overflow.
-    weight = batch.weight.astype(jnp.promote_types(losses.dtype, jnp.float32))
+    weight = weight.astype(jnp.promote_types(losses.dtype, jnp.float32))
     total = weight.sum() if batch.total is None else batch.total
     return (weight / jnp.where(total == 0, 1, total)).astype(losses.dtype)
 

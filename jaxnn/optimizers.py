@@ -5,9 +5,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
+from jaxnn.checks import check_callable, check_name, described, is_count, is_number
 from jaxnn.penalties import is_weight
 from jaxnn.typing import Array
 
@@ -50,7 +50,8 @@ def optimizer(
       An `optax.GradientTransformation`.
 
     Raises:
-      ValueError: an unknown name, a rate or a clip_norm that is not positive, or not finite, or clipping before lbfgs.
+      ValueError: an unknown name, a rate or a clip_norm that is not positive, or not finite, or no number, or clipping
+        before lbfgs.
 
     Example:
       >>> import jax.numpy as jnp
@@ -63,9 +64,10 @@ def optimizer(
     6.5 (RMSprop); Duchi, Hazan and Singer 2011 (Adagrad); Kingma and Ba 2014 (Adam); Loshchilov and Hutter 2019
     (AdamW); Liu and Nocedal 1989 (L-BFGS); Pascanu, Mikolov and Bengio 2013 (clipping).
     """
-    if name not in OPTIMIZERS:
-        raise ValueError(f"unknown optimizer {name!r}: expected one of {sorted(OPTIMIZERS)}")
-    if not callable(learning_rate):
+    check_name("optimizer", name, OPTIMIZERS)
+    if callable(learning_rate):
+        check_callable("learning_rate", learning_rate, "step")
+    else:
         _check_rate(learning_rate)
     made = OPTIMIZERS[name](learning_rate)
     if clip_norm is None:
@@ -106,13 +108,12 @@ def schedule(name: str, learning_rate: float, steps: int, *, warmup: int = 0) ->
 
     Sources: Robbins and Monro 1951 (1/t); Loshchilov and Hutter 2017 (cosine); Goyal et al. 2017 (warm-up).
     """
-    if name not in SCHEDULES:
-        raise ValueError(f"unknown schedule {name!r}: expected one of {sorted(SCHEDULES)}")
+    check_name("schedule", name, SCHEDULES)
     _check_rate(learning_rate)
-    if not all(isinstance(n, int | np.integer) for n in (steps, warmup)) or not 0 <= warmup < steps:
+    if not (is_count(steps) and (is_count(warmup) or warmup == 0) and warmup < steps):
         raise ValueError(
-            f"a schedule takes a whole number of at least 1 step, and a warm-up shorter than that, got {steps} steps "
-            f"and {warmup} of warm-up"
+            "a schedule takes a whole number of at least 1 step, and a warm-up shorter than that, got "
+            f"{described(steps)} steps and {described(warmup)} of warm-up"
         )
     rest = SCHEDULES[name](learning_rate, int(steps - warmup))
     if warmup == 0:
@@ -179,7 +180,7 @@ def skip_nonfinite(optimizer: optax.GradientTransformation, in_a_row: int = 10) 
       An `optax.GradientTransformation`, whose state counts what was skipped: `skipped_updates`.
 
     Raises:
-      ValueError: in_a_row below 1.
+      ValueError: in_a_row below 1, or what is no optax optimiser.
 
     Example:
       >>> import jax.numpy as jnp
@@ -188,8 +189,9 @@ def skip_nonfinite(optimizer: optax.GradientTransformation, in_a_row: int = 10) 
       >>> print(updates, skipped_updates(state))
       [0.] 1
     """
-    if not isinstance(in_a_row, int | np.integer) or in_a_row < 1:
-        raise ValueError(f"skip_nonfinite leaves out at least 1 step in a row, got {in_a_row}")
+    check_optimizer(optimizer)
+    if not is_count(in_a_row):
+        raise ValueError(f"skip_nonfinite leaves out at least 1 step in a row, got {described(in_a_row)}")
     careful = optax.apply_if_finite(optimizer, in_a_row)
 
     def update(grads, state, params=None, **given):
@@ -211,6 +213,14 @@ def skips(optimizer: optax.GradientTransformation, params: Any) -> bool:
     return skipped_updates(jax.eval_shape(optimizer.init, params)) is not None
 
 
+def check_optimizer(optimizer: Any) -> None:
+    """A ValueError unless it is an optax optimiser, or anything with functions init and update."""
+    if not all(callable(getattr(optimizer, name, None)) for name in ("init", "update")):
+        fix = f": call it, {optimizer.__name__}(0.01) say" if hasattr(optimizer, "__name__") else ""
+        fix = f": jaxnn.optimizer({optimizer.lower()!r}, 0.01) makes one" if isinstance(optimizer, str) else fix
+        raise ValueError(f"optimizer is {described(optimizer)}, expected an optax optimiser, optax.adam(0.01) say{fix}")
+
+
 def _counts_skipped(node: Any) -> bool:
     return isinstance(node, optax.ApplyIfFiniteState)
 
@@ -220,5 +230,5 @@ def _check_rate(rate: Any) -> None:
 
 
 def _check_positive(what: str, value: Any, why: str) -> None:
-    if not isinstance(value, jax.core.Tracer) and not 0 < value < float("inf"):
-        raise ValueError(f"{what} must be positive and finite, got {value}: {why}")
+    if not is_number(value, lambda value: 0 < value < float("inf")):
+        raise ValueError(f"{what} must be positive and finite, got {described(value)}: {why}")

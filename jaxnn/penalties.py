@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxnn.checks import check_callable, described, is_number
 from jaxnn.typing import Array, Params
 
 Where = Callable[[tuple[Any, ...]], bool]
@@ -56,7 +57,8 @@ def l2(strength: float, where: Where = is_weight) -> Penalty:
       A `Penalty`.
 
     Raises:
-      ValueError: a negative strength or, when called, params in which no leaf is chosen.
+      ValueError: a strength that is no number, or negative, a `where` that is no function or, when called, params in
+        which no leaf is chosen.
 
     Example:
       >>> import jax.numpy as jnp
@@ -87,7 +89,8 @@ def l1(strength: float, where: Where = is_weight) -> Penalty:
       A `Penalty`.
 
     Raises:
-      ValueError: a negative strength or, when called, params in which no leaf is chosen.
+      ValueError: a strength that is no number, or negative, a `where` that is no function or, when called, params in
+        which no leaf is chosen.
 
     Example:
       >>> import jax.numpy as jnp
@@ -113,7 +116,8 @@ def elastic_net(l1_strength: float, l2_strength: float, where: Where = is_weight
       A `Penalty`.
 
     Raises:
-      ValueError: a negative strength or, when called, params in which no leaf is chosen.
+      ValueError: a strength that is no number, or negative, a `where` that is no function or, when called, params in
+        which no leaf is chosen.
 
     Example:
       >>> import jax.numpy as jnp
@@ -131,6 +135,7 @@ def elastic_net(l1_strength: float, l2_strength: float, where: Where = is_weight
 
 def _on_leaves(where: Where, value: Callable[[Array], Array], slope: Callable[[Array], Array]) -> Penalty:
     """The penalty that is the sum of `value(leaf)` over the chosen leaves, with d value/d leaf = `slope(leaf)`."""
+    check_callable("where", where, "path")
 
     def total(params):
         chosen = _chosen(params, where)
@@ -155,5 +160,7 @@ def _chosen(params: Params, where: Where) -> list[bool]:
 
 
 def _check_strength(strength: float) -> None:
-    if not isinstance(strength, jax.core.Tracer) and not 0 <= strength < float("inf"):
-        raise ValueError(f"a penalty takes a strength of at least 0, got {strength}: a negative one rewards size")
+    if not is_number(strength, lambda strength: 0 <= strength < float("inf")):
+        raise ValueError(
+            f"a penalty takes a strength of at least 0, got {described(strength)}: a negative one rewards size"
+        )

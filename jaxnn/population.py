@@ -13,12 +13,13 @@ import numpy as np
 import optax
 
 from jaxnn.checkpoint import Checkpoint, Checkpoints, loaded
+from jaxnn.checks import as_array, check_callable, check_flag, described, is_count, is_real
 from jaxnn.data import check_batch
 from jaxnn.fleet import Fleet, Plan
 from jaxnn.nonfinite import Divergence
-from jaxnn.objective import Objective
+from jaxnn.objective import Objective, check_objective
 from jaxnn.optimizers import skipped_updates
-from jaxnn.training import Fit, TrainState, check_on_nan, check_plan, is_count, mean_of_finite
+from jaxnn.training import Fit, TrainState, check_on_nan, check_plan, mean_of_finite, train_state
 from jaxnn.typing import Array, Batch, Key, Params, PyTree
 
 
@@ -64,7 +65,14 @@ class Population(NamedTuple):
     divergences: list[Divergence | None]
 
     def member(self, i: int) -> Fit:
-        """Member i (an index) by itself: a `Fit`, as if it had been trained alone."""
+        """Member i (an index) by itself: a `Fit`, as if it had been trained alone.
+
+        Raises:
+          ValueError: there is no such member.
+        """
+        n = len(self.diverged_at)
+        if not isinstance(i, int | np.integer) or not -n <= i < n:
+            raise ValueError(f"member {described(i)} is none of the {n} there are, 0 to {n - 1}")
         diverged_at = self.diverged_at[i]
         history = [{name: _scalar(value, i) for name, value in report.items()} for report in self.history]
         losses = self.losses[i] if diverged_at is None else self.losses[i, :diverged_at]
@@ -83,8 +91,9 @@ class Population(NamedTuple):
           An index, a scalar.
 
         Raises:
-          ValueError: no such measure, or every member diverged, or measured NaN.
+          ValueError: no such measure, or every member diverged, or measured NaN; `highest` is neither True nor False.
         """
+        check_flag("highest", highest)
         if not self.history or measure not in self.history[-1] or np.ndim(self.history[-1][measure]) == 0:
             known = [name for name, value in self.history[-1].items() if np.ndim(value)] if self.history else []
             raise ValueError(f"no measure is called {measure!r}: the reports hold {known}")
@@ -105,10 +114,14 @@ class Population(NamedTuple):
           What `predict` returns, averaged: probabilities, say, (m, k).
 
         Raises:
-          ValueError: every member diverged.
+          ValueError: every member diverged, or `predict` is no such function.
 
         Source: Hansen and Salamon, "Neural network ensembles", 1990.
         """
+        check_callable("predict", predict, "params", "x")
+        x = as_array("x", x)
+        if not is_real(x.dtype) and x.dtype != bool:
+            raise ValueError(f"x is {described(x)}, expected an array of numbers, (m, ...)")
         sound = np.array([i for i, at in enumerate(self.diverged_at) if at is None])
         if sound.size == 0:
             raise ValueError("every member diverged, so there is nothing to average: try smaller learning rates")
@@ -141,7 +154,10 @@ def grid(**axes: Iterable[float]) -> dict[str, np.ndarray]:
       >>> members["learning_rate"].tolist(), members["seed"].tolist()
       ([0.1, 0.1, 0.1, 0.01, 0.01, 0.01], [0, 1, 2, 0, 1, 2])
     """
-    values = {name: _numbers(name, list(axis)) for name, axis in axes.items()}
+    for name, axis in axes.items():
+        if isinstance(axis, str) or not isinstance(axis, Iterable):
+            raise ValueError(f"a grid takes a list of numbers of each hyperparameter, got {name}={described(axis)}")
+    values = {name: _numbers(name, a if hasattr(a, "dtype") else list(a)) for name, a in axes.items()}
     empty = [name for name, axis in values.items() if axis.size == 0]
     if not values or empty:
         raise ValueError(f"a grid takes one or more values of each hyperparameter, got none of {empty or 'any'}")
@@ -221,8 +237,9 @@ def fit_population(
       A `Population`.
 
     Raises:
-      ValueError: hyperparameters that are no numbers, not finite, of different lengths, or of no member at all; data or
-        a plan that `fit` would refuse; a member that does not fit into memory.
+      ValueError: hyperparameters that are no numbers, not finite, whole numbers too large for int32, of different
+        lengths, or of no member at all; a member function that makes no `Member`; data or a plan that `fit` would
+        refuse; a member that does not fit into memory.
 
     Example:
       >>> import jax, jaxnn, numpy as np, optax
@@ -238,15 +255,22 @@ def fit_population(
       ((4, 100), 2)
     """
     check_on_nan(on_nan)
-    hyperparameters, n = _checked(hyperparameters)
+    check_callable("member", member, "hyperparameters")
+    if evaluate is not None:
+        check_callable("evaluate", evaluate, "params", "hyperparameters")
+    if callback is not None:
+        check_callable("callback", callback, "report")
+    hyperparameters, n = check_hyperparameters(hyperparameters)
     data = check_batch(x, y)
     size = check_plan(data.x.shape[0], epochs, report_every, batch_size)
-    if shuffle not in ("shared", "own", None):
-        raise ValueError(f'shuffle is "shared", "own" or None, got {shuffle!r}')
+    if shuffle is not None and (not isinstance(shuffle, str) or shuffle not in ("shared", "own")):
+        raise ValueError(f'shuffle is "shared", "own" or None, got {described(shuffle)}')
     for name, count in (("chunk", chunk), ("memory", memory)):
         if count is not None and not is_count(count):
             raise ValueError(f"{name} is a whole number of at least 1, got {count!r}")
     devices = jax.local_devices() if devices is None else devices
+    if not isinstance(devices, Sequence) or not devices or not all(isinstance(d, jax.Device) for d in devices):
+        raise ValueError(f"devices is {described(devices)}, expected a list of them, such as jax.devices()[:2]")
     _check_member(member, hyperparameters, data)
     plan = Plan(member, gradients, size, None if batch_size is None else shuffle, on_nan == "skip")
     fleet = Fleet(
@@ -292,14 +316,14 @@ def fit_population(
     return Population(hyperparameters, state.params, state, history, losses, diverged_at, divergences)
 
 
-def _checked(hyperparameters: PyTree) -> tuple[PyTree, int]:
+def check_hyperparameters(hyperparameters: PyTree) -> tuple[PyTree, int]:
     """The hyperparameters as NumPy arrays, and the number of members."""
     leaves, structure = jax.tree_util.tree_flatten_with_path(
         hyperparameters, is_leaf=lambda node: isinstance(node, list)
     )
     if not leaves:
         raise ValueError("hyperparameters are empty, so there is no member: grid(rate=[0.1, 0.01]) makes two")
-    names = [jax.tree_util.keystr(path) for path, _ in leaves]
+    names = [f"hyperparameters{jax.tree_util.keystr(path)}" for path, _ in leaves]
     arrays = [_numbers(name, leaf) for name, (_, leaf) in zip(names, leaves, strict=True)]
     for name, array in zip(names, arrays, strict=True):
         if array.ndim == 0:
@@ -321,14 +345,20 @@ def _checked(hyperparameters: PyTree) -> tuple[PyTree, int]:
 
 def _numbers(name: str, values: Any) -> np.ndarray:
     """The values as the program will have them: finite, and in a dtype of JAX's."""
+    if isinstance(values, jax.Array) and jnp.issubdtype(values.dtype, jax.dtypes.prng_key):
+        raise ValueError(f"{name} holds random keys, expected numbers: give seeds, and make the keys of them")
     array = np.asarray(values)
     if array.dtype == object or not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
         raise ValueError(
             f"{name} holds {array.ravel()[:1].tolist()}, expected numbers: what is no number, such as an activation or "
             "the number of layers, makes another program: train a population for each"
         )
+    whole = array if np.issubdtype(array.dtype, np.integer) else None
     with np.errstate(over="ignore"):
         array = array.astype(jax.dtypes.canonicalize_dtype(array.dtype))
+    if whole is not None and (array != whole).any():
+        # It would wrap round: of the seeds 5 and 2**32 + 5, the same training.
+        raise ValueError(f"{name} holds {whole[array != whole][0]}, which {array.dtype} cannot hold: at most 2**31 - 1")
     if not np.isfinite(array).all():
         raise ValueError(f"{name} holds values that are not finite: {array[~np.isfinite(array)][:3].tolist()}")
     return array
@@ -338,15 +368,22 @@ def _check_member(member: Callable[[PyTree], Member], hyperparameters: PyTree, d
     """Trace the first member: what is wrong with it is said before anything is compiled."""
 
     def check(h):
-        made = member(h)
-        if not isinstance(made, Member):
-            raise ValueError(f"the member function returned {type(made).__name__}, expected a jaxnn.Member")
+        made = check_made(member(h))
+        check_objective(made.objective)
+        train_state(made.params, made.optimizer, made.key)
         m = data.x.shape[0]
         if made.weight is not None and jnp.shape(made.weight) != (m,):
             raise ValueError(f"a member's weight has shape {jnp.shape(made.weight)}, expected ({m},): one per example")
         made.objective.check(made.params, data)
 
     jax.eval_shape(check, jax.tree.map(lambda leaf: leaf[0], hyperparameters))
+
+
+def check_made(made: Any) -> Member:
+    """What a member function returned, a ValueError unless it is a `Member`."""
+    if not isinstance(made, Member):
+        raise ValueError(f"the member function returned {type(made).__name__}, expected a jaxnn.Member")
+    return made
 
 
 def _measured(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.chain import draw, keys_of_row, row
+from jaxnn.checks import check_key, described, is_count
 from jaxnn.layer import Layer, check_layers, init_same_shape, map_layers
 from jaxnn.typing import Array, Cache
 
@@ -27,7 +28,7 @@ def repeat(layer: Layer, n: int) -> Layer:
       A `Layer` with each leaf of params stacked to (n, ...). Of the caches, what is the same array is kept once.
 
     Raises:
-      ValueError: n is below 1 or, at `init`, the layer changes the shape of its input.
+      ValueError: n is below 1; at `init`, the layer changes the shape of its input, or at forward its dtype.
 
     Example:
       >>> import jax, jaxnn
@@ -37,8 +38,10 @@ def repeat(layer: Layer, n: int) -> Layer:
       (100, 64, 64)
     """
     check_layers("repeat", (layer,))
-    if not isinstance(n, int | np.integer) or n < 1:
-        raise ValueError(f"repeat takes a whole number of n >= 1 copies, got n={n}: leave the layer out instead")
+    if not is_count(n):
+        raise ValueError(
+            f"repeat takes a whole number of n >= 1 copies, got n={described(n)}: leave the layer out instead"
+        )
 
     def copy(i):
         def init(key, in_shape):
@@ -108,14 +111,22 @@ def _by_scan(copy: Callable[[Array | int], Layer], n: int) -> Layer:
     """copy(0), ..., copy(n - 1) one after another, compiled once: they differ in their params and their keys alone."""
 
     def init(key, in_shape):
+        check_key(key)
         return jax.vmap(lambda i: copy(i).init(key, in_shape)[0])(jnp.arange(n)), in_shape
 
     def forward(params, x, key=None):
+        if key is not None:
+            check_key(key)
         told = []
 
         def step(x, one):
             i, copy_params = one
             y, cache = copy(i).forward(copy_params, x, key)
+            if (y.shape, y.dtype) != (x.shape, x.dtype):
+                raise ValueError(
+                    f"repeat needs a layer that gives what it takes, got {described(x)} -> {described(y)}: "
+                    "cast x to the dtype of params"
+                )
             kept, *how = _kept(cache, x, y)
             told[:] = how  # the same in every tracing of this step
             return y, kept

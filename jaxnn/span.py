@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnn.data import check_batch
-from jaxnn.objective import Objective
+from jaxnn.checks import described
+from jaxnn.data import check_batch, on_host
+from jaxnn.objective import Objective, check_objective
+from jaxnn.optimizers import check_optimizer
 from jaxnn.training import Fit, fit
 from jaxnn.typing import Array, Batch, Key, Params
 
@@ -56,7 +58,7 @@ def row_span(x: Any) -> tuple[Span, np.ndarray]:
       A `Span` and coordinates (m, r + 1), in x's dtype.
 
     Raises:
-      ValueError: an example so long that its length overflows x's dtype.
+      ValueError: no examples as rows of floats, one that is not finite, or so long that its length overflows x's dtype.
 
     Example:
       >>> import numpy as np
@@ -64,8 +66,12 @@ def row_span(x: Any) -> tuple[Span, np.ndarray]:
       >>> span.basis.shape, np.abs(coordinates).round(3).tolist()
       ((1, 3), [[5.0, 0.0], [10.0, 0.0]])
     """
-    x = np.asarray(x)
+    x = np.asarray(on_host("x", x))
+    if x.ndim != 2 or x.shape[0] == 0 or not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"row_span takes examples as rows (m, n_in) of floats, got {described(x)}")
     wide = x.astype(np.float64)
+    if not np.isfinite(wide).all():
+        raise ValueError("x has values that are not finite: drop those examples or fill them in")
     if x.dtype == np.float64:
         U, S, basis = np.linalg.svd(wide, full_matrices=False)
         kept = max(x.shape) * np.finfo(np.float64).eps * S.max(initial=0.0) < S
@@ -146,6 +152,8 @@ def fit_in_span(
     Source: the representer theorem (Kimeldorf and Wahba 1971; Schölkopf, Herbrich and Smola 2001), here for every
     iterate of gradient descent.
     """
+    check_objective(objective)
+    check_optimizer(optimizer)
     data = check_batch(x, y)
     x = np.asarray(data.x)
     W = _first_weights(params, x)

@@ -12,16 +12,18 @@ import numpy as np
 import optax
 
 from jaxnn.checkpoint import Checkpoint, Checkpoints, loaded
-from jaxnn.data import check_batch, check_weight
+from jaxnn.checks import check_callable, check_flag, check_seed, described, is_count
+from jaxnn.data import check_batch, check_weight, on_host
 from jaxnn.objective import Objective
 from jaxnn.training import (
     Fit,
     Programs,
     TrainState,
+    check_batch_size,
+    check_reports,
     explain,
     fitted,
     handling_nan,
-    is_count,
     make_programs,
     make_report,
     make_step,
@@ -113,12 +115,13 @@ def fit_stream(
     if not all(is_count(n) for n in (epochs, report_every, steps_per_call)):
         raise ValueError(
             "fit_stream takes whole numbers, epochs, report_every and steps_per_call of at least 1, "
-            f"got {epochs}, {report_every} and {steps_per_call}"
+            f"got {described(epochs)}, {described(report_every)} and {described(steps_per_call)}"
         )
-    if not (is_count(prefetch) or prefetch == 0):
+    if not is_count(prefetch) and not (isinstance(prefetch, int) and prefetch == 0):
         raise ValueError(
-            f"prefetch is how many groups wait on the device, a whole number of at least 0, got {prefetch}"
+            f"prefetch is how many groups wait on the device, a whole number of at least 0, got {described(prefetch)}"
         )
+    check_reports(evaluate, callback)
     batches = _of_one_size(_by_epoch(batches))
     optimizer = handling_nan(optimizer, params, on_nan)
     programs = _group_programs(objective, optimizer, gradients, on_nan == "skip")
@@ -185,7 +188,8 @@ def host_batches(
       `lambda epoch: ((x.astype("float32") / 255, y) for x, y, *_ in batches(epoch))`.
 
     Raises:
-      ValueError: lengths that differ, a batch size outside 1..m, a block below 1, or weights that `fit` would refuse.
+      ValueError: lengths that differ, a batch size outside 1..m, a block below 1, a seed that is no whole number, or
+        weights that `fit` would refuse.
 
     Example:
       >>> import numpy as np
@@ -193,16 +197,21 @@ def host_batches(
       >>> [batch.y.tolist() for batch in batches(0)], [batch.y.tolist() for batch in batches(1)]
       ([[2, 4], [0, 3], [1]], [[1, 4], [0, 3], [2]])
     """
-    x, y = (a if hasattr(a, "shape") else np.asarray(a) for a in (x, y))
+    check_seed(seed)
+    check_flag("shuffle", shuffle)
+    x, y = _with_rows("x", x), _with_rows("y", y)
     m = x.shape[0]
     if y.shape[:1] != (m,):
         raise ValueError(f"x has {m} examples, y has shape {y.shape}: expected a target for each, (m,) or (m, k)")
-    if not (is_count(batch_size) and batch_size <= m):
-        raise ValueError(f"batch_size must be from 1 to the {m} examples there are, got {batch_size}")
+    if batch_size is None:
+        raise ValueError(f"batch_size is None, expected a whole number from 1 to the {m} examples there are")
+    check_batch_size(batch_size, m)
     if not is_count(block):
-        raise ValueError(f"block is how many neighbours stay together, a whole number of at least 1, got {block}")
+        raise ValueError(
+            f"block is how many neighbours stay together, a whole number of at least 1, got {described(block)}"
+        )
     if weight is not None:
-        weight = np.asarray(check_weight(weight, m), float)
+        weight = np.asarray(check_weight(weight, m, some=True), float)
         mean = weight.mean()
 
     def batches(epoch):
@@ -219,6 +228,14 @@ def host_batches(
                 yield Batch(x[rows], y[rows], w, len(w) * mean)
 
     return batches
+
+
+def _with_rows(name: str, a: Any) -> Any:
+    """What takes an index array of rows; of a data frame, whose [...] takes names of columns, its array (m, ...)."""
+    a = a if hasattr(a, "shape") and not hasattr(a, "iloc") else on_host(name, a)
+    if len(a.shape) == 0:
+        raise ValueError(f"{name} is {described(a)}, expected an array of examples as rows")
+    return a
 
 
 class _Part(NamedTuple):
@@ -322,6 +339,7 @@ def _fitting(
 
 def _by_epoch(batches: Any) -> Callable[[int], Iterable]:
     if callable(batches):
+        check_callable("batches", batches, "epoch")
         return batches
     if not isinstance(batches, Iterable) or isinstance(batches, Iterator):
         raise ValueError(

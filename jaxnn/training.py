@@ -10,12 +10,13 @@ import numpy as np
 import optax
 
 from jaxnn.checkpoint import Checkpoint, Checkpoints, loaded
+from jaxnn.checks import check_callable, check_flag, check_key, described, is_count, is_real
 from jaxnn.data import batch_indices, check_batch
 from jaxnn.early_stopping import EarlyStopping
 from jaxnn.loss_scale import loss_scale
 from jaxnn.nonfinite import Divergence, Seen, first_not_finite, see, see_leaves
-from jaxnn.objective import Objective, gradients_by
-from jaxnn.optimizers import skip_nonfinite, skipped_updates, skips
+from jaxnn.objective import Objective, check_objective, gradients_by
+from jaxnn.optimizers import check_optimizer, skip_nonfinite, skipped_updates, skips
 from jaxnn.typing import Array, Batch, Key, Params, PyTree
 
 Step = Callable[["TrainState", Batch], tuple["TrainState", Array]]
@@ -53,12 +54,17 @@ def train_state(params: Params, optimizer: optax.GradientTransformation, key: Ke
     Returns:
       A `TrainState` at step 0.
 
+    Raises:
+      ValueError: no optax optimiser, or no random key, or several.
+
     Example:
       >>> import jax, jax.numpy as jnp, optax
       >>> state = train_state({"W": jnp.ones((2, 3))}, optax.sgd(0.1), jax.random.key(0))
       >>> int(state.step)
       0
     """
+    check_optimizer(optimizer)
+    check_key(key)
     return _train_state(optimizer, params, key)
 
 
@@ -75,7 +81,8 @@ def make_step(objective: Objective, optimizer: optax.GradientTransformation, gra
       compiled: put it under `jit`, `scan` or `vmap`.
 
     Raises:
-      ValueError: `gradients` is another word.
+      ValueError: `gradients` is another word, or what came is no objective, or no optax optimiser; when called, no
+        `TrainState` or `Batch`.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn, optax
@@ -88,9 +95,12 @@ def make_step(objective: Objective, optimizer: optax.GradientTransformation, gra
       0.6931472 [[0.05 0.1 ]]
     """
     value_and_grad = gradients_by(objective, gradients)
+    check_optimizer(optimizer)
     optimizer = optax.with_extra_args_support(optimizer)
 
     def step(state, batch):
+        if not isinstance(state, TrainState):
+            raise ValueError(f"state is {described(state)}, expected a TrainState: train_state(params, optimizer, key)")
         key = _step_key(state)
         loss, grads = value_and_grad(state.params, batch, key, *_scale_of(state))
         updates, opt_state = optimizer.update(
@@ -123,7 +133,7 @@ def make_steps(
       state's memory. `jax.vmap` over states trains many networks in one program.
 
     Raises:
-      ValueError: n_steps below 1.
+      ValueError: n_steps below 1, or what `make_step` refuses.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn, optax
@@ -135,7 +145,7 @@ def make_steps(
       ((100,), True)
     """
     if not is_count(n_steps):
-        raise ValueError(f"make_steps takes a whole number of at least 1 step, got {n_steps}")
+        raise ValueError(f"make_steps takes a whole number of at least 1 step, got {described(n_steps)}")
     step = make_step(objective, optimizer, gradients)
 
     @partial(jax.jit, donate_argnums=0)
@@ -171,7 +181,7 @@ def make_epoch(
       or weights, as examples.
 
     Raises:
-      ValueError: batch_size below 1.
+      ValueError: batch_size below 1, a shuffle that is neither True nor False, or what `make_step` refuses.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn, optax
@@ -183,7 +193,10 @@ def make_epoch(
       ((2,), 2)
     """
     if not is_count(batch_size):
-        raise ValueError(f"make_epoch takes batches of a whole number of at least 1 example, got {batch_size}")
+        raise ValueError(
+            f"make_epoch takes batches of a whole number of at least 1 example, got {described(batch_size)}"
+        )
+    check_flag("shuffle", shuffle)
     return jax.jit(epoch_of(make_step(objective, optimizer, gradients), batch_size, shuffle), donate_argnums=0)
 
 
@@ -275,10 +288,11 @@ def fit(
       A `Fit`.
 
     Raises:
-      ValueError: data that do not fit together, are not floats or not finite; params that are not floats; a batch
-        size outside 1..m; fewer than one epoch; what `evaluate` returns is no dictionary of scalars with names of
-        its own; the reports lack what `stop_early` watches; `on_nan` is another word; a checkpoint of another
-        training.
+      ValueError: data that do not fit together, are not floats or not finite; params that are not floats, or of another
+        network; a batch size outside 1..m; fewer than one epoch; an argument that is not what it is said to be, such as
+        an optimiser's name, a number for a key or a function of other arguments; what `evaluate` returns is no
+        dictionary of scalars with names of its own; the reports lack what `stop_early` watches; `on_nan` is another
+        word; a checkpoint of another training; params, key or data that are traced, as inside `jax.jit`.
 
     Example:
       >>> import jax, jaxnn, numpy as np, optax
@@ -298,8 +312,17 @@ def fit(
       >>> [report["epoch"] for report in result.history], model.classify(result.params, x).tolist()
       ([100, 200], [0, 0, 1, 1])
     """
+    check_objective(objective)
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, key))):
+        raise ValueError(
+            "fit looks at numbers between its programs: call it outside of jit, vmap and grad; make_steps works inside"
+        )
     data = check_batch(x, y, weight)
     size = check_plan(data.x.shape[0], epochs, report_every, batch_size)
+    check_flag("shuffle", shuffle)
+    check_reports(evaluate, callback)
+    if stop_early is not None and not isinstance(stop_early, EarlyStopping):
+        raise ValueError(f"stop_early is {described(stop_early)}, expected jaxnn.EarlyStopping('loss', patience=5) say")
     shuffle = shuffle and batch_size is not None
     objective.check(params, data)
     data = jax.device_put(data)
@@ -380,8 +403,7 @@ def epoch_of(step: Step, batch_size: int, shuffle: bool) -> Callable[..., tuple[
     """
 
     def epoch(state, data, order=None):
-        m = data.x.shape[0]
-        _check_lengths(data, m)
+        m = _check_lengths(data)
         if batch_size == m and not shuffle:
             state, loss = step(state, data)
             return state, loss[None]
@@ -466,13 +488,14 @@ def is_sound(losses: Array, params: Params, skip: bool) -> Array:
 def handling_nan(optimizer: optax.GradientTransformation, params: Params, on_nan: str) -> optax.GradientTransformation:
     """The optimizer, which skips by itself where that is asked for; the same object each time."""
     check_on_nan(on_nan)
+    check_optimizer(optimizer)
     return optimizer if on_nan == "stop" or skips(optimizer, params) else _skipping(optimizer)
 
 
 def check_on_nan(on_nan: Any) -> None:
     """A ValueError unless it is one of the two words."""
-    if on_nan not in ("stop", "skip"):
-        raise ValueError(f'on_nan is "stop" or "skip", got {on_nan!r}')
+    if not isinstance(on_nan, str) or on_nan not in ("stop", "skip"):
+        raise ValueError(f'on_nan is "stop" or "skip", got {described(on_nan)}')
 
 
 _skipping = lru_cache(maxsize=8)(skip_nonfinite)
@@ -588,10 +611,14 @@ def make_report(
     if not isinstance(measured, dict) or any(np.ndim(value) for value in measured.values()):
         shapes = {name: np.shape(a) for name, a in measured.items()} if isinstance(measured, dict) else repr(measured)
         raise ValueError(f"evaluate must return a dictionary of scalars, got {shapes}")
+    measured = {name: np.asarray(value) for name, value in jax.device_get(measured).items()}
+    wrong = [name for name, value in measured.items() if not is_real(value.dtype) and value.dtype != bool]
+    if wrong:
+        raise ValueError(f"evaluate must return numbers, got {measured[wrong[0]]!s} for {wrong[0]!r}")
     taken = sorted(measured.keys() & report.keys())
     if taken:
         raise ValueError(f"evaluate measures {taken}, which are fit's own names in a report: give them others")
-    return report | {name: np.asarray(value).item() for name, value in jax.device_get(measured).items()}
+    return report | {name: value.item() for name, value in measured.items()}
 
 
 def fitted(state: TrainState, history: list[dict], losses: list[np.ndarray], diverged_at: int | None) -> Fit:
@@ -612,22 +639,38 @@ def mean_of_finite(losses: np.ndarray) -> np.ndarray:
 def check_plan(m: int, epochs: Any, report_every: Any, batch_size: Any) -> int:
     """The size of a batch, a scalar, `None` being all m examples; a ValueError where one of the counts is none."""
     if not is_count(epochs) or not is_count(report_every):
-        raise ValueError(f"epochs and report_every are whole numbers of at least 1, got {epochs} and {report_every}")
-    if batch_size is not None and not (is_count(batch_size) and batch_size <= m):
-        raise ValueError(f"batch_size must be from 1 to the {m} examples there are, got {batch_size}")
+        raise ValueError(
+            "epochs and report_every are whole numbers of at least 1, "
+            f"got {described(epochs)} and {described(report_every)}"
+        )
+    check_batch_size(batch_size, m)
     return m if batch_size is None else batch_size
 
 
-def is_count(n: Any) -> bool:
-    """Whether n is a whole number of at least 1, a scalar."""
-    return isinstance(n, int | np.integer) and n >= 1
+def check_batch_size(batch_size: Any, m: int) -> None:
+    """A ValueError unless it is `None`, or a whole number from 1 to m."""
+    if batch_size is not None and not (is_count(batch_size) and batch_size <= m):
+        raise ValueError(f"batch_size must be from 1 to the {m} examples there are, got {described(batch_size)}")
 
 
-def _check_lengths(data: Batch, m: int) -> None:
+def check_reports(evaluate: Any, callback: Any) -> None:
+    """A ValueError unless each is `None`, or a function that can be called as `fit` calls it."""
+    if evaluate is not None:
+        check_callable("evaluate", evaluate, "params")
+    if callback is not None:
+        check_callable("callback", callback, "report")
+
+
+def _check_lengths(data: Batch) -> int:
+    """The number of examples."""
+    if not isinstance(data, Batch) or any(not hasattr(a, "shape") for a in data[:3] if a is not None):
+        raise ValueError(f"data is {described(data)}, expected a jaxnn.Batch of arrays: jaxnn.Batch(x, y)")
+    m = data.x.shape[0]
     # A row that is not there would be read as the last one, without a word.
     if data.y.shape[:1] != (m,) or (data.weight is not None and data.weight.shape != (m,)):
         weights = None if data.weight is None else data.weight.shape
         raise ValueError(f"x has {m} examples, y has shape {data.y.shape}, weight {weights}: expected one for each")
+    return m
 
 
 def all_finite(tree: PyTree) -> Array:

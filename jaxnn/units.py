@@ -3,7 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from jaxnn.layer import Layer
+from jaxnn.checks import described, is_number
+from jaxnn.layer import Layer, check_layers
 from jaxnn.typing import Array
 
 
@@ -25,7 +26,7 @@ def first_units(layer: Layer, n: Array | int) -> Layer:
       A `Layer` with the params and the cache of `layer`.
 
     Raises:
-      ValueError: n below 1.
+      ValueError: n is no whole number, or below 1.
 
     Example:
       >>> import jax.numpy as jnp, jaxnn
@@ -33,10 +34,9 @@ def first_units(layer: Layer, n: Array | int) -> Layer:
       >>> layer.forward((), jnp.zeros((1, 4)))[0].tolist()
       [[0.5, 0.5, 0.0, 0.0]]
     """
-    if not isinstance(layer, Layer):
-        raise ValueError(f"first_units takes a Layer, got {layer!r}: call the factory, such as tanh()")
-    if not isinstance(n, jax.core.Tracer) and n < 1:
-        raise ValueError(f"first_units takes a number of units of at least 1, got {n}")
+    check_layers("first_units", (layer,))
+    if not is_number(n, lambda n: n >= 1 and n == int(n)):
+        raise ValueError(f"first_units takes a number of units of at least 1, got {described(n)}")
 
     def forward(params, x, key=None):
         y, cache = layer.forward(params, x, key)

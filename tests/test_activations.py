@@ -115,3 +115,26 @@ def test_a_slope_of_any_number_type_leaves_the_dtype(make):
     for slope in (np.float32(0.5), jnp.float32(0.5), np.float64(0.5), 0.5):
         a, cache = make(slope).forward((), z)
         assert a.dtype == make(slope).backward((), cache, a)[1].dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("make", [nn.leaky_relu, nn.elu])
+@pytest.mark.parametrize("slope", ["0.1", None, np.ones((2, 3)), np.nan, np.inf, [0.1], True])
+def test_what_is_no_slope_is_told(make, slope):
+    with pytest.raises(ValueError, match="takes (a finite slope|alpha >= 0), got"):
+        make(slope)
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh", 1, np.ones((2, 3))])
+def test_the_word_for_the_exact_gelu_is_not_taken_for_yes(approximate):
+    with pytest.raises(ValueError, match="approximate is True or False, got"):
+        nn.gelu(approximate)
+
+
+@pytest.mark.parametrize("name", sorted({*nn.ACTIVATIONS} - {"identity"}))
+@pytest.mark.parametrize("shape", [(5,), (1, 5), (4, 1), (5, 2)])
+def test_a_cotangent_of_another_shape_is_told(name, shape):
+    """Of five numbers beside a column of five, a table of 25 would come."""
+    backward, (_, cache) = getattr(nn, f"{name}_backward"), getattr(nn, f"{name}_forward")(jnp.ones((5, 1)))
+    with pytest.raises(ValueError, match=rf"{name}_backward takes .* da in its shape, \(5, 1\), got float32"):
+        backward(cache, jnp.ones(shape))
+    assert backward(cache, jnp.ones((5, 1))).shape == backward(cache, jnp.array(1.0)).shape == (5, 1)

@@ -117,6 +117,9 @@ def test_a_probability_of_nan_stays_one():
         (np.array([-3.0, 2.0]), np.ones(2), 10, r"run from -3.0 to 2.0, expected 0 to 1: .* of logits"),
         (np.ones(5), np.ones(5), 0, "whole number of at least 1, got 0"),
         (np.ones(5), np.ones(5), 2.5, "whole number of at least 1, got 2.5"),
+        (np.ones(5), np.ones(5), True, "whole number of at least 1, got True"),
+        (np.ones(5), np.ones(5), "10", "whole number of at least 1, got '10'"),
+        (["a"] * 5, np.ones(5), 10, r"probabilities are <U1 \(5,\), expected numbers"),
     ],
 )
 def test_what_is_refused(p, y, bins, message):

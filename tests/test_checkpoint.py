@@ -187,3 +187,22 @@ def test_a_checkpoint_of_another_training_is_refused():
     best = saved[0]._replace(best=0, best_state=saved[0].state._replace(params=()))
     with pytest.raises(ValueError, match="another training"):
         fit(checkpoints=from_checkpoint(best))
+
+
+@pytest.mark.parametrize(
+    ("checkpoints", "message"),
+    [
+        ("folder", r"checkpoints is 'folder', expected jaxnn.Checkpoints\(load, save\)"),
+        (jaxnn.Checkpoints, "checkpoints is the class Checkpoints, expected"),
+        (jaxnn.Checkpoints(None, print), r"load is None, expected a function load\(start\)"),
+        (
+            jaxnn.Checkpoints(lambda start: None, lambda make: None),
+            r"save takes \(make\), expected .*save\(make, ended\)",
+        ),
+        (jaxnn.Checkpoints(lambda start: start, lambda make, ended: None), "load gave .*, expected what save's make"),
+        (jaxnn.Checkpoints(lambda start: 5, lambda make, ended: None), "load gave 5, expected"),
+    ],
+)
+def test_what_keeps_no_checkpoints_is_told(checkpoints, message):
+    with pytest.raises(ValueError, match=message):
+        fit(checkpoints=checkpoints)

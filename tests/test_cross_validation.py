@@ -99,8 +99,20 @@ def test_a_member_that_diverges_in_a_fold_is_not_the_best():
         ({"hyperparameters": {}}, "empty|length 0"),
         ({"member": lambda h: member(h)._replace(weight=jnp.ones(14))}, "some of its own"),
         ({"measure": lambda params, batch: params}, "dictionary of scalars"),
+        ({"hyperparameters": {"learning_rate": 0.1, "l2": 0.0}}, "one number, 0, expected an array"),
+        ({"hyperparameters": {"learning_rate": [0.1], "l2": [0.0, 0.1]}}, "different lengths"),
+        ({"member": lambda h: None}, "returned NoneType, expected a jaxnn.Member"),
+        ({"member": lambda: None}, r"member takes \(\), expected a function member\(hyperparameters\)"),
+        ({"measure": "accuracy"}, "measure is 'accuracy', expected a function"),
+        ({"measure": lambda params, x, y: {}}, r"measure takes \(params, x, y\), expected .* measure\(params, batch\)"),
+        ({"seed": jax.random.key(0)}, "seed is .*, expected a whole number of at least 0"),
     ],
 )
 def test_bad_plans_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         validate(**options)
+
+
+def test_hyperparameters_may_be_lists():
+    lists = {name: values.tolist() for name, values in GRID.items()}
+    np.testing.assert_array_equal(validate(lists, epochs=1).measured["loss"], validate(epochs=1).measured["loss"])

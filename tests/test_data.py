@@ -77,6 +77,10 @@ def test_split_follows_its_seed(stratify):
         (numbered(10), np.zeros((10, 2)), (0.5, 0.5), True, r"stratify takes labels \(m,\), got y of shape \(10, 2\)"),
         (numbered(10), np.zeros(10), (0.97, 0.03), False, "10 examples split by .* leave a part empty"),
         (numbered(0), np.zeros(0), (1.0,), False, "leave a part empty"),
+        (numbered(10), np.zeros(10), 0.8, False, "fractions is 0.8, expected one for each part"),
+        (numbered(10), np.zeros(10), "0.8", False, "fractions is '0.8', expected one for each part"),
+        (1.0, 1.0, (0.5, 0.5), False, r"x has shape \(\), y \(\): expected a target for each example"),
+        (numbered(10), np.zeros(10), (0.5, 0.5), "no", "stratify is True or False, got 'no'"),
     ],
 )
 def test_split_refuses(x, y, fractions, stratify, message):
@@ -198,6 +202,12 @@ def test_standardize_refuses_statistics_of_another_shape(own, shape):
         (np.zeros((0, 3)), r"x has shape \(0, 3\): expected training examples"),
         (np.float64(3), r"x has shape \(\)"),
         (np.array([[1.0, np.nan]]), r"x has 1 values that are not finite, the first at \(0, 1\): nan"),
+        (np.full((2, 2), "1"), r"x is <U1, expected numbers"),
+        (np.ones((2, 2), object), "x is object, expected numbers"),
+        (np.full((2, 2), 1j), "x is complex128, expected numbers"),
+        (np.zeros((2, 2), "M8[s]"), "x is datetime64"),
+        (None, "x is None, expected an array"),
+        (np.ma.masked_array([[1.0], [99.0]], [[False], [True]]), "x is masked at 1 places"),
     ],
 )
 def test_standardizer_refuses(x, message):
@@ -234,6 +244,11 @@ def test_one_hot_in_a_dtype_and_in_a_program():
         (np.array([0.0, 1.0]), r"an integer dtype, got float\d+"),
         (np.array([0, 3]), "labels from 0 to 3, expected 0 to 2"),
         (np.array([-1, 1]), "labels from -1 to 1, expected 0 to 2"),
+        (np.array([[0], [1]]), r"one_hot takes class numbers \(m,\), got \(2, 1\)"),
+        (np.eye(3, dtype=int), r"one_hot takes class numbers \(m,\), got \(3, 3\)"),
+        (np.int64(1), r"one_hot takes class numbers \(m,\), got \(\)"),
+        (["a", "b"], "an integer dtype, got <U1"),
+        (None, "y is None, expected an array"),
     ],
 )
 def test_one_hot_refuses(y, message):
@@ -336,3 +351,82 @@ def test_what_is_infinite_to_a_program_is_not_finite():
         nn.check_batch(np.ones((4, 1)), np.zeros(4), np.full(4, 1e-46))
     with pytest.raises(ValueError, match="weight is complex128, expected real numbers"):
         nn.check_batch(np.ones((4, 1)), np.zeros(4), np.full(4, 1j))
+
+
+@pytest.mark.parametrize("classes", ["3", 0, -1, 3.0, None, True, ["a", "b"]])
+def test_what_is_no_number_of_classes_is_told(classes):
+    for ask in (lambda: nn.one_hot(np.array([0, 1]), classes), lambda: nn.confusion_matrix([0, 1], [0, 1], classes)):
+        with pytest.raises(ValueError, match="classes is how many there are, a whole number of at least 1, got"):
+            ask()
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, "a", None, jax.random.key(0), np.random.default_rng(0)])
+def test_a_seed_that_is_none_is_told(seed):
+    """`None` would be another shuffle each time, and a generator too."""
+    x, y = numbered(4), np.zeros(4)
+    for ask in (
+        lambda: nn.split(x, y, (0.5, 0.5), seed=seed),
+        lambda: nn.k_folds(y, 2, seed=seed),
+        lambda: nn.host_batches(x, y, 2, seed=seed),
+    ):
+        with pytest.raises(ValueError, match="seed is .*, expected a whole number of at least 0"):
+            ask()
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (np.ones((4, 1), object), np.zeros(4), r"x is object, expected floats: x.astype\('float32'\)$"),
+        (None, np.zeros(4), "x is None, expected an array"),
+        ([[1.0], [1.0, 2.0]], np.zeros(2), "x is .*, whose entries differ in shape"),
+        (np.ma.masked_array(np.ones((4, 1)), [[0], [0], [1], [1]]), np.zeros(4), "x is masked at 2 places"),
+        (np.ones((4, 1)), np.full(4, 1j), "y is complex128, expected real numbers"),
+        (np.ones((4, 1)), np.ones(4, object), "y is object, expected real numbers"),
+    ],
+)
+def test_check_batch_refuses(x, y, message):
+    with pytest.raises(ValueError, match=message):
+        nn.check_batch(x, y)
+
+
+def test_data_inside_a_program_are_told():
+    for ask in (
+        nn.fit_standardizer,
+        lambda x: nn.check_batch(x, x[:, 0]),
+        lambda x: nn.split(x, x, (0.5, 0.5), seed=0),
+    ):
+        with pytest.raises(ValueError, match="x is traced: .* outside of jit, vmap and grad"):
+            jax.make_jaxpr(ask)(np.ones((4, 1), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("stats", "x", "message"),
+    [
+        (
+            (np.zeros(1), np.ones(1)),
+            np.ones((2, 1)),
+            "standardize takes what fit_standardizer returned, and then x, got .* first",
+        ),
+        (np.ones((2, 1)), np.ones((2, 1)), r"and then x, got float64 \(2, 1\) first"),
+        (nn.Standardizer(np.zeros(1), np.ones(1)), np.full((2, 1), "1"), "x is <U1, expected numbers"),
+        (nn.Standardizer(np.zeros(1), np.ones(1)), np.ones((2, 1), object), "x is object, expected numbers"),
+    ],
+)
+def test_standardize_refuses(stats, x, message):
+    with pytest.raises(ValueError, match=message):
+        nn.standardize(stats, x)
+
+
+@pytest.mark.parametrize(
+    ("key", "m", "batch_size", "message"),
+    [
+        (0, 5, 2, "key is 0, expected a random key"),
+        (None, 5, 2.0, "from 1 to the 5 examples there are, got 2.0"),
+        (None, 5, "2", "got '2'"),
+        (None, 5, True, "got True"),
+        (None, 5.0, 2, "from 1 to the 5.0 examples"),
+    ],
+)
+def test_batch_indices_refuse(key, m, batch_size, message):
+    with pytest.raises(ValueError, match=message):
+        nn.batch_indices(key, m, batch_size)

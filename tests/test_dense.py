@@ -121,3 +121,66 @@ def test_examples_must_be_vectors(in_shape):
 def test_wrong_number_of_features_is_told(shape):
     with pytest.raises(ValueError, match=r"weights for 5 features \(W is \(3, 5\)\), got x of shape \("):
         nn.dense(3).forward(LayerCase("", nn.dense(3)).params(), np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("params", "got"),
+    [
+        ({"W": np.ones((2, 3), np.float32)}, r"W: float32 \(2, 3\)$"),
+        ({"w": np.ones((2, 3)), "b": np.ones(2)}, r"w: float64 \(2, 3\), b: float64 \(2,\)$"),
+        ({"W": np.ones((2, 3)), "b": np.ones(1)}, r"b: float64 \(1,\)$"),  # it would be added to both units
+        ({"W": np.ones((2, 3)), "b": np.ones((2, 1))}, r"b: float64 \(2, 1\)$"),
+        ({"W": np.ones((1, 3)), "b": np.ones(5)}, r"b: float64 \(5,\)$"),  # it would make five units of one
+        ({"W": np.ones(3), "b": np.ones(1)}, r"W: float64 \(3,\)"),
+        ({"W": np.ones((2, 3)), "b": np.ones(2), "scale": np.ones(2)}, r"scale: float64 \(2,\)$"),
+        ({"W": [[1.0]], "b": [1.0]}, r"W: \[\[1.0\]\], b: \[1.0\]"),
+        ((np.ones((2, 3)), np.ones(2)), "tuple$"),
+        (None, "NoneType$"),
+    ],
+)
+def test_what_are_no_params_is_told(params, got):
+    says = rf"dense takes params \{{W: \(n_out, n_in\), b: \(n_out,\)\}}, got .*{got}"
+    with pytest.raises(ValueError, match=says):
+        nn.dense_forward(params, np.ones((4, 3)))
+    with pytest.raises(ValueError, match=says):
+        nn.dense_backward(params, np.ones((4, 3)), np.ones((4, 2)))
+
+
+@pytest.mark.parametrize("dz", [np.ones(4), np.ones((4, 3)), np.ones((2, 4)), np.ones((5, 2)), 1.0, [[1.0, 1.0]]])
+def test_a_cotangent_of_another_shape_is_told(dz):
+    params = {"W": np.ones((2, 3)), "b": np.ones(2)}
+    with pytest.raises(ValueError, match=r"dz is .*, expected the shape of z, \(4, 2\), for x \(4, 3\)"):
+        nn.dense_backward(params, np.ones((4, 3)), dz)
+
+
+def test_inputs_in_lists_are_told():
+    with pytest.raises(ValueError, match=r"x is \[\[1.0\]\], expected an array: jnp.asarray\(x\)"):
+        nn.dense_forward({"W": np.ones((1, 1)), "b": np.ones(1)}, [[1.0]])
+
+
+@pytest.mark.parametrize(
+    ("init", "message"),
+    [
+        (jax.nn.initializers.he_normal, r"init gave the function .*, expected floats .*: call it, he_normal\(\) say"),
+        (lambda key, shape, dtype: jnp.zeros(shape[::-1]), r"gave float32 \(3, 5\), .* \(n_in, n_out\), \(5, 3\)"),
+        (lambda key, shape, dtype: jnp.zeros(shape, int), r"gave int32 \(5, 3\), expected floats"),
+    ],
+)
+def test_initialisers_that_give_no_weights_are_told(init, message):
+    with pytest.raises(ValueError, match=message):
+        nn.dense(3, init).init(KEY, (5,))
+
+
+@pytest.mark.parametrize("init", [None, 0, ["he"], KEY])
+def test_what_is_no_initialiser_is_told(init):
+    with pytest.raises(ValueError, match="unknown initialiser .*, or a function"):
+        nn.dense(3, init)
+    with pytest.raises(ValueError, match=r"init takes \(key\), expected a function init\(key, shape, dtype\)"):
+        nn.dense(3, lambda key: 0)
+
+
+def test_keys_and_shapes_are_told():
+    with pytest.raises(ValueError, match="key is 0, expected a random key"):
+        nn.dense(3).init(0, (5,))
+    with pytest.raises(ValueError, match="in_shape is 5, expected the shape of one example"):
+        nn.dense(3).init(KEY, 5)

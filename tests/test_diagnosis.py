@@ -114,6 +114,15 @@ def test_errors_may_be_arrays_of_one_number():
         (dict(train_error=0.1, dev_error=0.1, n_train=1.5, n_dev=1), "n_train is 1.5"),
         (dict(train_error=0.1, dev_error=0.1, n_train=10), "errors .* for train, dev, numbers of examples for train:"),
         (dict(train_error=0.1, dev_error=0.1, n_train=10, n_dev=10, n_test=3), "for train, dev, test"),
+        (dict(train_error=None, dev_error=0.1), "train_error is None, expected a share"),
+        (dict(train_error="0.1", dev_error=0.1), "train_error is '0.1', expected a share"),
+        (dict(train_error=np.array([0.1, 0.2]), dev_error=0.1), r"train_error is float64 \(2,\), expected a share"),
+        (dict(train_error=0.1, dev_error=0.1, achievable_error=None), "achievable_error is None"),
+        (dict(train_error=0.1, dev_error=0.1, n_train="10", n_dev=1), "n_train is '10', expected a whole number"),
+        (
+            dict(train_error=0.1, dev_error=0.1, n_train=float("inf"), n_dev=1),
+            "n_train is inf, expected a whole number",
+        ),
     ],
 )
 def test_what_is_refused(arguments, message):

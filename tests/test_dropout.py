@@ -77,3 +77,11 @@ def test_what_is_dropped_is_gone_whatever_it_was():
 def test_rate_outside_0_to_1_is_refused(rate):
     with pytest.raises(ValueError, match="the fraction to drop, 0 <= rate < 1, got"):
         nn.dropout(rate)
+
+
+@pytest.mark.parametrize("rate", [1.0, 2, -0.5, "0.5", None, True, [0.5], np.array([0.5, 0.5])])
+def test_the_function_refuses_rates_too(rate):
+    """At a rate of 1, x/0 would be infinite."""
+    for ask in (lambda: nn.dropout(rate), lambda: nn.dropout_forward(jnp.ones(3), rate, KEY)):
+        with pytest.raises(ValueError, match="the fraction to drop, 0 <= rate < 1, got"):
+            ask()

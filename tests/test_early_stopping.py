@@ -106,3 +106,22 @@ def test_a_measure_that_is_not_there_is_told():
 def test_patience_is_a_count(patience):
     with pytest.raises(ValueError, match="patience is a number of reports, a whole number of at least 1, got"):
         nn.EarlyStopping("dev_loss", patience=patience)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"highest": "min"}, "highest is True or False, got 'min'"),  # which would have counted as True
+        ({"measure": 5}, "measure is 5, expected a name in the reports"),
+        ({"patience": True}, "patience is a number of reports"),
+    ],
+)
+def test_what_is_no_rule_is_told(given, message):
+    with pytest.raises(ValueError, match=message):
+        nn.EarlyStopping(**{"measure": "dev_loss", **given})
+
+
+@pytest.mark.parametrize("rule", [5, "dev_loss", True, nn.EarlyStopping, ("dev_loss", 5)])
+def test_fit_tells_what_is_no_early_stopping(rule):
+    with pytest.raises(ValueError, match="stop_early is .*, expected jaxnn.EarlyStopping"):
+        fit(stop_early=rule)

@@ -301,6 +301,36 @@ def _raises(args, dy):
         (lambda: gradcheck.vjp(lambda x: x.reshape(99), lambda args, dy: (dy,), X), "f itself raised TypeError"),
         (lambda: gradcheck.vjp(lambda x: x, lambda args, dy: (dy,), X, tol=1), "unknown options"),
         (lambda: gradcheck.vjp(lambda x: x, lambda args, dy: (dy,)), "no arguments"),
+        (lambda: gradcheck.gradient(3, lambda x: x, X), r"f is 3, expected a function f\(arg0\)"),
+        (lambda: gradcheck.gradient(lambda: 1.0, lambda x: x, X), r"f takes \(\), expected a function f\("),
+        (
+            lambda: gradcheck.gradient(lambda x: x.sum(), lambda x: x.tolist(), X),
+            "the gradient of x is a list, expected",
+        ),
+        (lambda: gradcheck.gradient(lambda x: x.sum(), jnp.ones_like, X[:0]), "empty, so there is nothing to check"),
+        (
+            lambda: gradcheck.gradient(lambda x: x.sum(), jnp.ones_like, X, batch=0),
+            "batch is 0, expected a whole number",
+        ),
+        (
+            lambda: gradcheck.gradient(lambda x: x.sum(), jnp.ones_like, X, fast="yes"),
+            "fast is True or False, got 'yes'",
+        ),
+        (lambda: gradcheck.gradient(lambda x: x.sum(), jnp.ones_like, X, seed=None), "seed is None, expected a whole"),
+        (
+            lambda: jax.make_jaxpr(lambda x: gradcheck.gradient(lambda x: x.sum(), jnp.ones_like, x).passed)(X),
+            "x is traced, as inside jax.jit",
+        ),
+        (lambda: gradcheck.layer(jaxnn.relu, (4,)), "gradcheck.layer takes Layers, .* call the factory"),
+        (lambda: gradcheck.layer(jaxnn.mlp((4, 1)), (4,)), "is a Model: pass its network"),
+        (lambda: gradcheck.layer(jaxnn.relu(), 4), "in_shape is 4, expected the shape of one example"),
+        (lambda: gradcheck.layer(jaxnn.relu(), (4,), m=0), "m is 0, expected a whole number of at least 1 example"),
+        (lambda: gradcheck.layer(jaxnn.dropout(0.5), (4,), key=0), "key is 0, expected a random key"),
+        (
+            lambda: gradcheck.loss(jaxnn.squared_error, X, X),
+            "loss is the function squared_error, expected a jaxnn.Loss",
+        ),
+        (lambda: gradcheck.penalty(jaxnn.l2, {"W": W}), "penalty is the function l2, expected a jaxnn.Penalty"),
         (
             lambda: gradcheck.vjp(
                 lambda x: jax.lax.while_loop(lambda a: a.sum() < 9, lambda a: a * 2, x), lambda args, dy: (dy,), X**2

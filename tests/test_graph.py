@@ -1176,3 +1176,22 @@ def test_a_rule_is_not_compiled_in_each_trace():
     before = _vjp._cache_size()
     graph.trace(f)(normal((3,)))
     assert _vjp._cache_size() == before
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda g: g[0], "no variable is called 0: there are a, b, output$"),
+        (lambda g: g["z"], "no variable is called 'z': there are a, b, output$"),
+        (lambda g: g.at(z=1.0), "no argument is called 'z': there are a, b$"),
+        (lambda g: g.at(a="x"), "an argument of float32 takes numbers, got 'x'"),
+        (lambda g: g.at(a=None), "an argument of float32 takes numbers, got None"),
+        (lambda g: g.at(a=1j), "an argument of float32 takes numbers, got 1j"),
+        (lambda g: g.opened("all"), "depth must be a whole number from 0, got 'all'"),
+        (lambda g: g.opened(-1), "depth must be a whole number from 0, got -1"),
+        (lambda g: g.html(vary="a"), "vary is 'a', expected values by argument"),
+    ],
+)
+def test_what_a_graph_cannot_be_asked_is_told(ask, message):
+    with pytest.raises(ValueError, match=message):
+        ask(graph.trace(lambda a, b: a * b)(5.0, 3.0))

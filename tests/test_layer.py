@@ -352,3 +352,51 @@ def test_vmap_of_vmap_is_a_loop():
         return jax.vmap(inner, in_axes=(0, None, None))(stack(*params), stack(*xs), keys), loop
 
     same(*run(params, xs, keys), **TOLERANCE["float32"])
+
+
+def test_models_and_lists_in_the_place_of_layers_are_told():
+    with pytest.raises(ValueError, match="argument 0 is a Model: pass its network, model.network"):
+        nn.recompute(nn.mlp((3, 1)))
+    with pytest.raises(
+        ValueError, match=r"chain takes Layers, but argument 0 is .*: pass them one by one, chain\(\*layer"
+    ):
+        nn.chain([nn.dense(3), nn.relu()])
+
+
+@pytest.mark.parametrize("dtype", [None, "bf16", 16, "fp32"])
+def test_with_dtype_tells_what_is_no_dtype(dtype):
+    with pytest.raises(ValueError, match="with_dtype computes in a floating dtype, got .*: try jnp.bfloat16"):
+        nn.with_dtype(nn.tanh(), dtype)
+
+
+def test_a_residual_of_another_shape_is_told_where_init_was_not_asked():
+    """One output would be added to every input."""
+    params, _ = nn.dense(1).init(KEY, (4,))
+    with pytest.raises(ValueError, match=r"residual needs a layer that keeps .*, got \(2, 4\) -> \(2, 1\)"):
+        nn.residual(nn.dense(1)).forward(params, jnp.ones((2, 4)))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.int32])
+def test_inputs_that_change_their_dtype_on_the_way_are_told(dtype):
+    network = nn.repeat(nn.dense(4), 2)
+    params, _ = network.init(KEY, (4,))
+    with pytest.raises(ValueError, match=r"repeat needs a layer that gives what it takes, got .* -> float32 \(2, 4\)"):
+        network.forward(params, jnp.ones((2, 4), dtype))
+
+
+@pytest.mark.parametrize("network", [nn.chain(nn.dropout(0.5)), nn.repeat(nn.dropout(0.5), 2), nn.dropout(0.5)])
+def test_randomness_from_what_is_no_key_is_told(network):
+    params, _ = network.init(KEY, (4,))
+    for key in (0, True, jnp.stack([KEY, KEY])):
+        with pytest.raises(ValueError, match="^key (is|holds) .*, expected"):
+            network.forward(params, jnp.ones((2, 4)), key)
+    old, new = (network.forward(params, jnp.ones((2, 4)), key)[0] for key in (jax.random.PRNGKey(3), jax.random.key(3)))
+    np.testing.assert_array_equal(old, new)
+
+
+def test_a_cache_of_something_else_is_told():
+    network = nn.chain(nn.dense(4), nn.tanh())
+    params, _ = network.init(KEY, (4,))
+    for cache in ((), jnp.ones((2, 4)), None):
+        with pytest.raises(ValueError, match="a chain's backward takes .* the cache that its forward gave"):
+            network.backward(params, cache, jnp.ones((2, 4)))

@@ -117,6 +117,9 @@ def test_there_is_no_scale_without_one():
         ((np.nan,), "a loss scale is from 1 to 2"),
         ((8.0, 0), "grow_every is a number of steps of at least 1"),
         ((8.0, 1.5), "grow_every is a number of steps of at least 1"),
+        (("8",), "a loss scale is from 1 to 2.*, got '8'"),
+        ((None,), "a loss scale is from 1 to 2.*, got None"),
+        ((8.0, True), "grow_every is a number of steps of at least 1.*, got True"),
     ],
 )
 def test_what_is_no_scale_is_refused(arguments, message):

@@ -319,3 +319,45 @@ def test_smoothing_keeps_the_dtype_and_tells_classes_that_are_none():
 def test_smoothing_outside_its_range_is_refused(amount):
     with pytest.raises(ValueError, match="smoothing is the part of a label that all classes share, 0 <= ε < 1, got"):
         nn.softmax_cross_entropy(amount)
+
+
+PAIRS = {
+    "sigmoid": (nn.sigmoid_cross_entropy(), [[0.5], [-1.0]], [1, 0]),
+    "binary": (nn.binary_cross_entropy(), [[0.5], [0.25]], [1, 0]),
+    "softmax": (nn.softmax_cross_entropy(), [[0.5, 1.0], [-1.0, 0.0]], [1, 0]),
+    "smoothed": (nn.softmax_cross_entropy(0.1), [[0.5, 1.0], [-1.0, 0.0]], [1, 0]),
+    "squared": (nn.squared_error(), [[0.5], [-1.0]], [1, 0]),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_outputs_that_are_no_floats_are_told(name):
+    """Beside an integer z, y would be rounded to one: arguments that changed places would make a loss, a wrong one."""
+    loss, z, y = PAIRS[name]
+    for of in (loss.value, loss.gradient):
+        for outputs in (z, np.array(z).astype(int), None, "z"):
+            with pytest.raises(
+                ValueError, match="outputs z are .*, expected an array of floats: z comes first, then y"
+            ):
+                of(outputs, np.array(y))
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_targets_may_be_a_list(name):
+    loss, z, y = PAIRS[name]
+    z = jnp.array(z)
+    for of in (loss.value, loss.gradient):
+        np.testing.assert_array_equal(of(z, y), of(z, jnp.array(y)))
+        for targets, message in (
+            (["a", "b"], "targets y are <U1"),
+            (None, "y is None"),
+            ([[1], [1, 0]], "differ in shape"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                of(z, targets)
+
+
+@pytest.mark.parametrize("smoothing", ["0.1", None, True, np.zeros((2, 3)), [0.1]])
+def test_what_is_no_smoothing_is_told(smoothing):
+    with pytest.raises(ValueError, match="smoothing is the part of a label that all classes share, 0 <= ε < 1, got"):
+        nn.softmax_cross_entropy(smoothing)

@@ -132,9 +132,51 @@ def test_confusion_matrix_refuses_shapes_that_differ():
 
 def test_labels_between_the_classes_are_no_class():
     assert np.isnan(nn.log_loss(jnp.full((2, 3), 1 / 3), jnp.array([0.5, 1.0])))
-    assert nn.confusion_matrix(jnp.array([0.9, 1.0]), jnp.array([0.0, 1.0]), 2).tolist() == [[0, 0], [0, 1]]
+    in_a_program = jax.jit(nn.confusion_matrix, static_argnums=2)
+    assert in_a_program(jnp.array([0.9, 1.0]), jnp.array([0.0, 1.0]), 2).tolist() == [[0, 0], [0, 1]]
 
 
 def test_many_weights_in_half_precision_do_not_overflow():
     n = 70_000
     assert nn.accuracy(jnp.zeros(n, int), jnp.zeros(n, int), np.ones(n, np.float16)) == 1
+
+
+@pytest.mark.parametrize("measure", [nn.accuracy, nn.error_rate, lambda p, y: nn.confusion_matrix(p, y, 2)])
+def test_probabilities_in_the_place_of_labels_are_told(measure):
+    """None of them would be equal to a label, so a good model would have the accuracy 0."""
+    with pytest.raises(
+        ValueError, match=r"predicted holds 0.25, which is no label: a model's classify\(\) makes labels"
+    ):
+        measure(np.array([1, 0.25, 0.75]), np.array([1, 0, 1]))
+    measure(np.array([1.0, 0.0, np.nan]), np.array([1, 0, 1]))  # floats that are labels, and what is none
+
+
+def test_logits_in_the_place_of_probabilities_are_told():
+    with pytest.raises(ValueError, match=r"probabilities run from -3.0 to 2.0, expected 0 to 1: a model's predict\(\)"):
+        nn.log_loss(np.array([-3.0, 2.0]), np.array([0, 1]))
+    compiled(nn.log_loss)(np.array([-3.0, 2.0]), np.array([0, 1]))  # a program cannot tell
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.array(["cat", "dog"]), r"labels are <U3 \(2,\), expected numbers: np.unique"),
+        (np.array([0, 1], object), "labels are object"),
+        (None, "labels is None, expected an array"),
+        ([[0], [0, 1]], "whose entries differ in shape"),
+    ],
+)
+def test_labels_that_are_no_numbers_are_told(labels, message):
+    y, half = np.array([0, 1]), np.array([0.5, 0.5])
+    asks = (lambda: nn.accuracy(labels, y), lambda: nn.accuracy(y, labels), lambda: nn.confusion_matrix(labels, y, 2))
+    more = (lambda: nn.log_loss(half, labels), lambda: nn.reliability_curve(half, labels))
+    for ask in (*asks, *more):
+        with pytest.raises(ValueError, match=message):
+            ask()
+    with pytest.raises(ValueError, match=r"labels \(\) do not fit"):
+        nn.log_loss(0.5, 1)
+
+
+def test_lists_are_measured_as_arrays():
+    assert nn.accuracy([0, 1, 1], [0, 1, 0], [1.0, 1.0, 2.0]) == 0.5
+    assert nn.log_loss([0.5, 0.5], [0, 1]) == nn.log_loss(np.array([0.5, 0.5]), np.array([0, 1]))

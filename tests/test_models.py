@@ -296,6 +296,10 @@ ARRAYS = [np.zeros((4, 3)), np.zeros(4), np.zeros((2, 4)), np.zeros(2)]
         ([*ARRAYS[:3], np.array([0, np.nan])], "[2]['b'] holds values that are not finite"),
         ([*ARRAYS[:3], np.array([0, np.inf])], "[2]['b'] holds values that are not finite"),
         ([*ARRAYS[:3], np.array([0, 1e300])], "[2]['b'] holds values that are not finite in float32"),
+        ([*ARRAYS[:3], np.array([0, 1j])], "[2]['b'] is complex128, expected real numbers"),
+        ([*ARRAYS[:3], np.array(["a", "b"])], "[2]['b'] is <U1, expected real numbers"),
+        ({"W_1": ARRAYS[0]}, "arrays is a dict, expected a list of arrays: [0]['W'], [0]['b'], [2]['W'], [2]['b']"),
+        (None, "arrays is None, expected a list of arrays"),
     ],
 )
 def test_wrong_arrays_are_told(arrays, message):
@@ -327,6 +331,23 @@ def test_wrong_arrays_are_told(arrays, message):
         (lambda: nn.mlp((3, 4, 1), dropout_rate=[0.1, 0.2]), "dropout_rate has 2 entries, expected one value, or 1"),
         (lambda: nn.mlp((3, 4, 1), dropout_rate=1.0), "0 <= rate < 1, got 1.0"),
         (lambda: nn.logistic_regression(3, classes=1), "at least 1 feature and 2 classes, got 3 and 1"),
+        (lambda: nn.mlp((3, True)), "whole numbers of at least 1, got (3, True)"),
+        (lambda: nn.mlp((3, 4, 1), "sigmod"), "or a Layer: did you mean 'sigmoid'?"),
+        (lambda: nn.mlp((3, 4, 1), [jax.nn.relu]), "unknown activation the function relu"),
+        (lambda: nn.mlp((3, 4, 1), output=["binary"]), "unknown output ['binary']"),
+        (lambda: nn.mlp((3, 4, 1), output="Softmax"), "did you mean 'softmax'?"),
+        (lambda: nn.mlp((3, 4, 1), dropout_rate=["a"]), "0 <= rate < 1, got 'a'"),
+        (lambda: nn.mlp((3, 4, 1), dropout_rate=True), "0 <= rate < 1, got True"),
+        (lambda: nn.mlp((3, 1), input_dropout_rate=[0.1]), "input_dropout_rate is a number, got [0.1]"),
+        (lambda: nn.mlp((3, 1), input_dropout_rate=None), "input_dropout_rate is a number, got None"),
+        (lambda: nn.mlp((3, 4, 1), widths=(2.5,)), "whole numbers from 1 to the size of their layer, got 2.5"),
+        (lambda: nn.mlp((3, 4, 1), widths=("a",)), "got 'a' for a layer of 4"),
+        (lambda: nn.logistic_regression("3"), "at least 1 feature and 2 classes, got '3' and 2"),
+        (lambda: nn.logistic_regression(True), "got True and 2"),
+        (lambda: nn.params_to_arrays(nn.mlp((3, 1)), ()), "is a Model: pass its network, model.network"),
+        (lambda: nn.params_from_arrays(nn.mlp((3, 1)), (3,), []), "is a Model: pass its network, model.network"),
+        (lambda: nn.params_from_arrays(nn.mlp((3, 1)).network, 3, []), "in_shape is 3, expected the shape of one"),
+        (lambda: nn.narrow_params(nn.mlp((3, 1)), (3,), ()), "is a Model: pass its network, model.network"),
     ],
 )
 def test_wrong_models_are_told(make, message):
@@ -338,3 +359,77 @@ def test_wrong_number_of_features_is_told():
     model = nn.logistic_regression(3)
     with pytest.raises(ValueError, match=r"weights for 3 features .* got x of shape \(2, 4\)"):
         model.predict(model.init(KEY), np.zeros((2, 4), np.float32))
+
+
+OLD = jax.random.PRNGKey(0)
+
+
+def test_keys_of_the_old_kind_start_the_same_network():
+    model = nn.mlp((3, 4, 4, 1), dropout_rate=0.5, scan=True)
+    jax.tree.map(np.testing.assert_array_equal, model.init(OLD), model.init(KEY))
+
+
+@pytest.mark.parametrize("init", [nn.mlp((3, 1)).init, jax.jit(nn.mlp((3, 1)).init)], ids=["plain", "jit"])
+@pytest.mark.parametrize(
+    ("key", "message"), [(0, "expected a random key: jax.random.key"), (jnp.stack([KEY, KEY]), r"holds \(2,\) random")]
+)
+def test_what_is_no_key_is_told(init, key, message):
+    with pytest.raises(ValueError, match=f"^key .*{message}"):
+        init(key)
+
+
+class Frame:
+    """What a data frame has in common with arrays."""
+
+    def __init__(self, a):
+        self.a, self.shape = a, a.shape
+
+    def __array__(self, dtype=None, copy=None):
+        return self.a
+
+
+@pytest.mark.parametrize(
+    "as_given", [np.ndarray.tolist, list, Frame, memoryview], ids=["lists", "rows", "frame", "view"]
+)
+def test_inputs_may_be_what_makes_an_array(as_given):
+    model, x = nn.mlp((3, 4, 2), "tanh", output="softmax"), np.arange(6, dtype=np.float32).reshape(2, 3)
+    params = params_for(model)
+    for of in (model.outputs, model.predict, model.classify):
+        np.testing.assert_array_equal(of(params, as_given(x)), of(params, x))
+
+
+@pytest.mark.parametrize("output", ["binary", "softmax", "linear"])
+def test_one_example_by_itself_is_a_row_of_many(output):
+    model, x = nn.mlp((3, 4, 2 if output == "softmax" else 1), "tanh", output=output), np.arange(6.0).reshape(2, 3)
+    params = params_for(model)
+    for of in (model.outputs, model.predict, model.classify):
+        np.testing.assert_allclose(of(params, x[1]), of(params, x)[1], rtol=1e-6)
+        np.testing.assert_allclose(jax.vmap(of, (None, 0))(params, x), of(params, x), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        ("images", "x is 'images', expected an array"),
+        (None, "x is None, expected an array"),
+        ([[1.0, 2.0, 3.0], [1.0]], "whose entries differ in shape"),
+        (np.ones((2, 3), object), r"x is object \(2, 3\), expected an array of numbers"),
+        (np.full((2, 3), "1"), "expected an array of numbers"),
+        (np.ones((3, 2)), r"weights for 3 features .* got x of shape \(3, 2\)"),
+    ],
+)
+def test_inputs_that_make_none_are_told(x, message):
+    model = nn.logistic_regression(3)
+    for of in (model.outputs, model.predict, model.classify):
+        with pytest.raises(ValueError, match=message):
+            of(params_for(model), x)
+
+
+def test_params_of_another_network_are_told():
+    """One with as many layers of other sizes would give as many numbers as it has units, without a word."""
+    one, other = nn.mlp((3, 4, 1)), nn.mlp((3, 4, 2), output="softmax")
+    with pytest.raises(ValueError, match=r"dense\(1\) takes W of \(1, n_in\), got \(2, 4\): .*another network"):
+        one.predict(params_for(other), np.zeros((2, 3)))
+    several = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), params_for(one))
+    with pytest.raises(ValueError, match=r"W: float32 \(2, 4, 3\), .*: jax.vmap over the params of several networks"):
+        one.predict(several, np.zeros((2, 3)))

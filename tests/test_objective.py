@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from oracle import losses as oracle
 
@@ -148,3 +149,77 @@ def test_check_accepts_what_fits():
 def test_another_word_for_gradients_is_refused():
     with pytest.raises(ValueError, match="gradients are 'hand' or 'auto', got 'numeric'"):
         nn.gradients_by(CASES["plain"], "numeric")
+
+
+MODEL = nn.logistic_regression(2)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((MODEL, MODEL.loss), "objective takes Layers, but argument 0 is a Model: pass its network"),
+        ((MODEL.loss, MODEL.network), "objective takes Layers, but argument 0 is a Loss"),
+        ((nn.dense, MODEL.loss), "call the factory"),
+        (
+            (MODEL.network, nn.squared_error),
+            "loss is the function squared_error, expected a jaxnn.Loss: jaxnn.squared_error",
+        ),
+        ((MODEL.network, "mse"), r"loss is 'mse', expected a jaxnn.Loss: jaxnn.squared_error\(\) is one"),
+        ((MODEL.network, MODEL.loss, 0.1), r"penalty is 0.1, expected a jaxnn.Penalty: jaxnn.l2\(0.01\) is one"),
+        ((MODEL.network, MODEL.loss, nn.l2), "penalty is the function l2, expected a jaxnn.Penalty: jaxnn.l2"),
+        ((MODEL.network, MODEL.loss, [nn.l2(0.1)]), "penalty is a list, expected a jaxnn.Penalty"),
+    ],
+)
+def test_what_makes_no_objective_is_told(given, message):
+    with pytest.raises(ValueError, match=message):
+        nn.objective(*given)
+
+
+@pytest.mark.parametrize("given", [MODEL, MODEL.loss, MODEL.network, CASES["plain"].value, None, "mse"])
+def test_what_is_no_objective_is_told_wherever_one_is_taken(given):
+    params, data, plan = params_of(NETWORK), (np.ones((4, 3)), np.zeros(4)), dict(key=KEY, epochs=1)
+    for take in (
+        lambda: nn.fit(given, optax.sgd(0.1), params, *data, **plan),
+        lambda: nn.fit_stream(given, optax.sgd(0.1), params, [data], **plan),
+        lambda: nn.fit_in_span(given, optax.sgd(0.1), params, *data, **plan),
+        lambda: nn.make_step(given, optax.sgd(0.1)),
+        lambda: nn.gradients_by(given),
+        lambda: nn.augmented(given, nn.flips()),
+        lambda: nn.fit_population(
+            lambda h: nn.Member(given, optax.sgd(0.1), params, KEY), {"a": [0.0]}, *data, epochs=1
+        ),
+    ):
+        with pytest.raises(ValueError, match=r"objective is .*, expected a jaxnn.Objective: jaxnn.objective\(model"):
+            take()
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ((np.ones((4, 2)), np.zeros(4)), r"batch is a tuple, expected a jaxnn.Batch: jaxnn.Batch\(x, y\) makes one"),
+        (np.ones((4, 2)), r"batch is float64 \(4, 2\), expected a jaxnn.Batch"),
+        (nn.Batch([[1.0, 2.0]], [0]), r"x is \[\[1.0, 2.0\]\], expected an array"),
+        (nn.Batch(np.ones((0, 2)), np.zeros(0)), r"the batch holds no example"),
+        (
+            nn.Batch(np.ones((2, 2)), np.zeros(2), np.ones(2), np.ones(2)),
+            r"total has shape \(2,\), expected one number",
+        ),
+    ],
+)
+def test_what_is_no_batch_is_told(batch, message):
+    objective = nn.objective(MODEL.network, MODEL.loss)
+    params = {"W": np.ones((1, 2), np.float32), "b": np.ones(1, np.float32)}
+    for of in (objective.value, objective.value_and_grad):
+        with pytest.raises(ValueError, match=message):
+            jax.eval_shape(lambda of=of: of((params,), batch))
+
+
+def test_weights_and_scales_may_be_python_s():
+    objective = nn.objective(MODEL.network, MODEL.loss)
+    params = ({"W": jnp.ones((1, 2)), "b": jnp.ones(1)},)
+    x, y = np.ones((2, 2), np.float32), np.zeros(2)
+    listed, array = (nn.Batch(x, y, weight) for weight in ([1.0, 2.0], jnp.array([1.0, 2.0])))
+    run = compiled(
+        lambda params: (objective.value_and_grad(params, listed, None, 8), objective.value_and_grad(params, array))
+    )
+    jax.tree.map(np.testing.assert_array_equal, *run(params))

@@ -198,6 +198,11 @@ def test_schedules_of_traced_rates_train_a_population(name):
         ({"steps": 2.5}, "got 2.5 steps"),
         ({"warmup": 10}, "got 10 steps and 10 of warm-up"),
         ({"warmup": -1}, "and -1 of warm-up"),
+        ({"name": "Cosine"}, "did you mean 'cosine'"),
+        ({"name": ["cosine"]}, r"unknown schedule \['cosine'\]"),
+        ({"learning_rate": "0.1"}, "a learning rate must be positive and finite, got '0.1'"),
+        ({"learning_rate": optax.constant_schedule(0.1)}, "must be positive and finite, got the function"),
+        ({"steps": True}, "got True steps"),
     ],
 )
 def test_what_is_no_schedule_is_refused(options, message):
@@ -285,3 +290,52 @@ def test_max_norm_without_weights_is_refused(params):
 def test_rate_must_be_positive_and_finite(name, rate):
     with pytest.raises(ValueError, match="a learning rate must be positive and finite, got"):
         nn.optimizer(name, rate)
+
+
+class Torchlike:
+    def step(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "fix"),
+    [
+        (optax.adam, r"is the function adam, expected .*: call it, adam\(0.01\) say"),
+        ("Adam", r"is 'Adam', expected .*: jaxnn.optimizer\('adam', 0.01\) makes one"),
+        (Torchlike(), "is a Torchlike, expected an optax optimiser"),
+        (optax.GradientTransformation, "is the class GradientTransformation, expected"),
+        (0.1, "is 0.1, expected"),
+        (None, "is None, expected"),
+    ],
+)
+def test_what_is_no_optimizer_is_told_wherever_one_is_taken(optimizer, fix):
+    model = nn.logistic_regression(2)
+    objective, params, key = nn.objective(model.network, model.loss), model.init(jax.random.key(0)), jax.random.key(0)
+    data, plan = (np.ones((4, 2)), np.zeros(4)), dict(key=key, epochs=1)
+    for take in (
+        lambda: nn.fit(objective, optimizer, params, *data, **plan),
+        lambda: nn.fit_stream(objective, optimizer, params, [data], **plan),
+        lambda: nn.fit_in_span(objective, optimizer, params, *data, **plan),
+        lambda: nn.train_state(params, optimizer, key),
+        lambda: nn.make_step(objective, optimizer),
+        lambda: nn.make_epoch(objective, optimizer, 2),
+        lambda: nn.skip_nonfinite(optimizer),
+        lambda: nn.with_loss_scale(optimizer),
+        lambda: nn.with_loss_scale(optimizer, grow_every=None),
+        lambda: nn.fit_population(
+            lambda h: nn.Member(objective, optimizer, params, key), {"a": [0.0]}, *data, epochs=1
+        ),
+    ):
+        with pytest.raises(ValueError, match=f"optimizer {fix}"):
+            take()
+
+
+@pytest.mark.parametrize("rate", ["0.1", None, [0.1], np.array([0.1, 0.2]), True, "cosine"])
+def test_what_is_no_rate_is_told(rate):
+    asks = [lambda: nn.optimizer("adam", rate), lambda: nn.max_norm(rate)]
+    asks += [lambda: nn.optimizer("adam", 0.1, clip_norm=rate)] if rate is not None else []
+    for ask in asks:
+        with pytest.raises(ValueError, match="must be positive and finite, got"):
+            ask()
+    with pytest.raises(ValueError, match=r"learning_rate takes \(name, .*expected a function learning_rate\(step\)"):
+        nn.optimizer("adam", nn.schedule)

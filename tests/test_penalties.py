@@ -113,3 +113,18 @@ def test_half_precision_params_get_half_precision_gradients():
     half = jax.tree.map(lambda a: a.astype(jnp.bfloat16), params())
     for penalty in (nn.l1(0.1), nn.l2(jnp.float32(0.1)), nn.elastic_net(0.1, 0.1, where=nn.is_any), nn.no_penalty()):
         assert {leaf.dtype.name for leaf in jax.tree.leaves(penalty.gradient(half))} == {"bfloat16"}
+
+
+@pytest.mark.parametrize("strength", ["0.1", None, [0.1], np.array([0.1, 0.2]), True, {"W": 0.1}])
+def test_what_is_no_strength_is_told(strength):
+    makers = [nn.l1, nn.l2, lambda s: nn.elastic_net(s, 0.1), lambda s: nn.elastic_net(0.1, s)]
+    for make in makers:
+        with pytest.raises(ValueError, match="a strength of at least 0, got"):
+            make(strength)
+
+
+@pytest.mark.parametrize("where", [True, "W", 0.1, lambda path, leaf: True])
+def test_what_chooses_nothing_is_told(where):
+    for make in (nn.l1, nn.l2, lambda s, where: nn.elastic_net(s, s, where)):
+        with pytest.raises(ValueError, match=r"where (is|takes) .*, expected a function where\(path\)"):
+            make(0.1, where)

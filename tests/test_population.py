@@ -261,6 +261,10 @@ def test_memory_makes_chunks_or_is_refused(optimized):
         ({"a": ["relu", "tanh"]}, "holds .'relu'., expected numbers"),
         ({"a": [None, 1]}, "expected numbers"),
         ({"a": [0.1, np.nan]}, "not finite"),
+        ({"a": [5, 2**32 + 5]}, r"\['a'\] holds 4294967301, which int32 cannot hold"),  # it would be 5 again
+        ({"a": np.array([2**31])}, "holds 2147483648, which int32 cannot hold"),
+        ({"a": jax.random.split(jax.random.key(0), 2)}, "holds random keys, expected numbers: give seeds"),
+        ("a", "hyperparameters holds .'a'., expected numbers"),
     ],
 )
 def test_hyperparameters_that_make_no_population(hyperparameters, message):
@@ -284,6 +288,23 @@ def test_hyperparameters_that_make_no_population(hyperparameters, message):
         ({"evaluate": lambda params, h: {"weights": params[0]["W"]}}, "dictionary of scalars"),
         ({"member": lambda h: member(h).params}, "returned tuple, expected a jaxnn.Member"),
         ({"member": lambda h: member(h)._replace(weight=jnp.ones(3))}, r"weight has shape \(3,\), expected \(22,\)"),
+        ({"epochs": True}, "whole numbers of at least 1, got True"),
+        ({"shuffle": ["own"]}, r'shuffle is "shared", "own" or None, got \[.own.\]'),
+        ({"devices": 2}, "devices is 2, expected a list of them"),
+        ({"devices": []}, r"devices is \[\], expected a list of them"),
+        ({"devices": "cpu"}, "devices is 'cpu', expected a list of them"),
+        (
+            {"evaluate": lambda params: {}},
+            r"evaluate takes \(params\), expected .* evaluate\(params, hyperparameters\)",
+        ),
+        ({"evaluate": "accuracy"}, "evaluate is 'accuracy', expected a function"),
+        ({"callback": lambda: None}, r"callback takes \(\), expected a function callback\(report\)"),
+        ({"member": None}, r"member is None, expected a function member\(hyperparameters\)"),
+        ({"member": lambda a, b: 0}, r"member takes \(a, b\), expected a function member\(hyperparameters\)"),
+        ({"member": lambda h: member(h)._replace(key=h["seed"])}, "key is int32.*, expected a random key"),
+        ({"member": lambda h: member(h)._replace(params=MODEL.init(3))}, "key is 3, expected a random key"),
+        ({"member": lambda h: member(h)._replace(key=jax.random.split(jax.random.key(0)))}, "holds .2,. random keys"),
+        ({"checkpoints": "folder"}, r"checkpoints is 'folder', expected jaxnn.Checkpoints\(load, save\)"),
     ],
 )
 def test_bad_plans_are_refused(options, message):
@@ -293,8 +314,41 @@ def test_bad_plans_are_refused(options, message):
 
 @pytest.mark.parametrize(
     ("axes", "message"),
-    [({}, "one or more values"), ({"a": []}, r"none of \['a'\]"), ({"a": ["x"]}, "numbers"), ({"a": [[1]]}, "shape")],
+    [
+        ({"a": 0.1}, "a grid takes a list of numbers of each hyperparameter, got a=0.1"),
+        ({"a": None}, "got a=None"),
+        ({"a": "x"}, "got a='x'"),
+        ({"a": np.array(0.1)}, r"got a of shape \(\)"),
+        ({"a": [2**40]}, "a holds 1099511627776, which int32 cannot hold"),
+        ({"a": jax.random.split(jax.random.key(0), 2)}, "a holds random keys"),
+    ]
+    + [({}, "one or more values"), ({"a": []}, r"none of \['a'\]"), ({"a": ["x"]}, "numbers"), ({"a": [[1]]}, "shape")],
 )
 def test_grids_that_are_none(axes, message):
     with pytest.raises(ValueError, match=message):
         jaxnn.grid(**axes)
+
+
+@pytest.mark.parametrize("i", [2, -3, "0", 0.0, None, slice(0, 2), {"seed": 4}])
+def test_a_member_that_is_not_there_is_told(i):
+    population = jaxnn.Population({}, (), (), [], np.zeros((2, 1)), [None, None], [None, None])
+    with pytest.raises(ValueError, match="member .* is none of the 2 there are, 0 to 1"):
+        population.member(i)
+
+
+def test_what_makes_no_ensemble_is_told():
+    population = jaxnn.Population({}, (), (), [{"loss": np.zeros(2)}], np.zeros((2, 1)), [None, None], [None, None])
+    with pytest.raises(ValueError, match=r"predict is a Model, expected a function predict\(params, x\)"):
+        population.ensemble(MODEL, X)
+    with pytest.raises(ValueError, match="x is 'images', expected an array"):
+        population.ensemble(MODEL.predict, "images")
+    with pytest.raises(ValueError, match="highest is True or False, got 'max'"):
+        population.best("loss", "max")
+
+
+def test_keys_of_the_old_kind_train_a_population():
+    def old(h):
+        return member(h)._replace(key=jax.random.PRNGKey(h["seed"]))
+
+    # Another program, so up to rounding.
+    np.testing.assert_allclose(train(old, epochs=1).losses, train(epochs=1).losses, rtol=1e-5)

@@ -170,3 +170,20 @@ def test_penalties_that_depend_on_single_weights_are_refused(penalty):
 def test_what_cannot_be_trained_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         both(**options)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (X[0], r"row_span takes examples as rows \(m, n_in\) of floats, got float32 \(40,\)"),
+        (X[None], "got float32"),
+        (X[:0], "got float32"),
+        (np.ones((3, 4), int), r"got int64 \(3, 4\)"),
+        (X.astype(str), "got <U"),
+        (X * np.nan, "x has values that are not finite"),
+        (None, "x is None, expected an array"),
+    ],
+)
+def test_what_spans_nothing_is_told(x, message):
+    with pytest.raises(ValueError, match=message):
+        jaxnn.row_span(x)

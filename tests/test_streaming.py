@@ -333,6 +333,8 @@ def test_bad_batch_is_named(third, message):
         ([], r"batches gave no batch for epoch 0$"),
         (lambda epoch: USED_UP, "no batch for epoch 1, though an earlier one had: it must be another"),
         ((X, Y), r"batch 0 of epoch 0 .*: expected a Batch, .* got a ndarray of 7"),
+        (lambda: again(), r"batches takes \(\), expected a function batches\(epoch\)"),
+        (nn.host_batches, r"batches takes \(x, y, batch_size, .*\), expected a function batches\(epoch\)"),
     ],
 )
 def test_what_brings_no_batches_is_refused(batches, message):
@@ -349,6 +351,12 @@ def test_what_brings_no_batches_is_refused(batches, message):
         ({"prefetch": -1}, "prefetch is .* of at least 0, got -1"),
         ({"gradients": "both"}, "gradients are 'hand' or 'auto', got 'both'"),
         ({"params": [{"W": jnp.ones((1, 3), int), "b": jnp.ones(1)}]}, r"params\[0\]\['W'\] is int32, expected floats"),
+        ({"epochs": True}, "of at least 1, got True, 1 and 2"),
+        ({"prefetch": None}, "prefetch is .* of at least 0, got None"),
+        ({"key": 0}, "key is 0, expected a random key"),
+        ({"evaluate": lambda: {}}, r"evaluate takes \(\), expected a function evaluate\(params\)"),
+        ({"callback": "print"}, "callback is 'print', expected a function"),
+        ({"checkpoints": "folder"}, "checkpoints is 'folder', expected jaxnn.Checkpoints"),
     ],
 )
 def test_bad_plan_is_refused_before_it_compiles(given, message):
@@ -428,6 +436,13 @@ def test_host_batches_carry_weights():
         ({"block": 0}, "block is .* of at least 1, got 0"),
         ({"weight": np.ones(6)}, r"weight has shape \(6,\), expected \(7,\)"),
         ({"weight": -np.ones(7)}, "weights run from -1.0 to -1.0"),
+        ({"batch_size": None}, "batch_size is None, expected a whole number from 1 to the 7"),
+        ({"batch_size": "3"}, "from 1 to the 7 examples there are, got '3'"),
+        ({"shuffle": "no"}, "shuffle is True or False, got 'no'"),
+        ({"x": None}, "x is None, expected an array"),
+        ({"x": np.float32(1)}, "x is 1.0, expected an array of examples as rows"),
+        ({"y": None}, "y is None, expected an array"),
+        ({"weight": np.zeros(7)}, "weights run from 0.0 to 0.0"),  # nothing would be learned
     ],
 )
 def test_host_batches_refuse(given, message):
@@ -440,3 +455,24 @@ def test_host_batches_of_lists():
     (batch,) = batches(0)
     assert batch.x.tolist() == [[1], [2]]
     assert isinstance(batch, nn.Batch)
+
+
+class Frame:
+    """A data frame: what it is indexed by are names of columns."""
+
+    iloc = None
+
+    def __init__(self, a):
+        self.a, self.shape = a, a.shape
+
+    def __array__(self, dtype=None, copy=None):
+        return self.a
+
+    def __getitem__(self, name):
+        raise KeyError(name)
+
+
+def test_host_batches_take_rows_of_a_data_frame():
+    framed = nn.host_batches(Frame(X), Frame(Y), 3, seed=0)(0)
+    for one, other in zip(framed, nn.host_batches(X, Y, 3, seed=0)(0), strict=True):
+        assert_equal(one[:2], other[:2])

@@ -522,7 +522,7 @@ def test_divergence_by_a_huge_rate_stops_before_the_infinite():
         (np.full((4, 3), np.nan), np.ones(4, int), {}, r"x has 12 values that are not finite, the first at \(0, 0\)"),
         (np.ones((4, 3)), np.array([0, 1, np.inf, 0]), {}, r"y has 1 values .* the first at \(2,\): inf"),
         (np.ones((4, 3)), np.array([0, 1, 2, 0]), {}, "labels run from 0 to 2, expected 0 to 1"),
-        (np.ones((4, 3)), np.array(list("abab")), {}, r"y is <U1, expected numbers: np.unique"),
+        (np.ones((4, 3)), np.array(list("abab")), {}, r"y is <U1, expected real numbers: np.unique"),
         (np.ones((0, 3)), np.ones(0, int), {}, r"x has shape \(0, 3\), so there are no examples"),
         (np.ones((4, 2)), np.ones(4, int), {}, r"weights for 3 features .* got x of shape \(4, 2\)"),
         (np.ones((4, 3)), np.ones(4, int), {"epochs": 0}, "of at least 1, got 0 and 1"),
@@ -534,6 +534,27 @@ def test_divergence_by_a_huge_rate_stops_before_the_infinite():
         (np.ones((4, 3)), np.ones(4, int), {"weight": [1, 1]}, r"weight has shape \(2,\), expected \(4,\)"),
         (np.ones((4, 3)), np.ones(4, int), {"weight": [1, 1, np.nan, 1]}, "weight has 1 values that are not finite"),
         (np.ones((4, 3)), np.ones(4, int), {"gradients": "both"}, "gradients are 'hand' or 'auto', got 'both'"),
+        (np.ones((4, 3)), np.ones(4, int), {"epochs": True}, "of at least 1, got True and 1"),
+        (np.ones((4, 3)), np.ones(4, int), {"batch_size": True}, "from 1 to the 4 examples there are, got True"),
+        (np.ones((4, 3)), np.ones(4, int), {"shuffle": "no"}, "shuffle is True or False, got 'no'"),
+        (np.ones((4, 3)), np.ones(4, int), {"on_nan": ["stop"]}, r'on_nan is "stop" or "skip", got \[.stop.\]'),
+        (np.ones((4, 3)), np.ones(4, int), {"key": 0}, "key is 0, expected a random key: jax.random.key"),
+        (
+            np.ones((4, 3)),
+            np.ones(4, int),
+            {"key": jax.random.split(KEY)},
+            r"key holds \(2,\) random keys, expected one",
+        ),
+        (np.ones((4, 3)), np.ones(4, int), {"evaluate": "accuracy"}, "evaluate is 'accuracy', expected a function"),
+        (
+            np.ones((4, 3)),
+            np.ones(4, int),
+            {"evaluate": lambda p, x: {}},
+            r"evaluate takes \(p, x\), expected .*\(params",
+        ),
+        (np.ones((4, 3)), np.ones(4, int), {"callback": lambda: 0}, r"callback takes \(\), expected .*\(report\)"),
+        (np.full((4, 3), "1"), np.ones(4, int), {}, r"x is <U1, expected floats: x.astype\('float32'\)$"),
+        (np.ones((4, 3)), np.full(4, 1j), {}, "y is complex128, expected real numbers"),
     ],
 )
 def test_fit_refuses_before_it_compiles(x, y, given, message):
@@ -550,3 +571,54 @@ def test_fit_refuses_classes_that_are_not_there():
             params_of(model.network),
             nn.Batch(normal((4, 3)), np.arange(4)),
         )
+
+
+def test_keys_of_the_old_kind_train_alike():
+    old, new = (
+        fit(DROPPED, params_of(DROPPING), batch_size=3, key=key) for key in (jax.random.PRNGKey(3), jax.random.key(3))
+    )
+    assert_equal((old.params, old.losses), (new.params, new.losses))
+
+
+DROPPED = nn.objective(DROPPING, MODEL.loss)
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        lambda: jax.make_jaxpr(lambda params: fit(params=params).params)(params_of()),
+        lambda: jax.make_jaxpr(lambda key: fit(key=key).params)(KEY),
+        lambda: jax.vmap(lambda key: fit(key=key).params)(jax.random.split(KEY)),
+    ],
+    ids=["params", "key", "vmap"],
+)
+def test_fit_inside_a_program_is_told(inside):
+    with pytest.raises(
+        ValueError, match="fit looks at numbers between its programs: call it outside of jit, vmap and grad"
+    ):
+        inside()
+
+
+@pytest.mark.parametrize("value", ["good", None, {"accuracy": 1.0}, np.array("a")])
+def test_measurements_that_are_no_numbers_are_told(value):
+    with pytest.raises(ValueError, match="evaluate must return numbers, got .* for 'accuracy'"):
+        fit(evaluate=lambda params: {"accuracy": value})
+
+
+def test_a_step_from_what_is_no_state_is_told():
+    step = nn.make_step(OBJECTIVE, SGD)
+    with pytest.raises(ValueError, match=r"state is .*, expected a TrainState: train_state\(params, optimizer, key\)"):
+        step(params_of(), data())
+    with pytest.raises(ValueError, match=r"batch is .*, expected a jaxnn.Batch: jaxnn.Batch\(x, y\) makes one"):
+        step(state_of(params_of()), tuple(data()))
+    with pytest.raises(ValueError, match=r"data is .*, expected a jaxnn.Batch of arrays"):
+        jax.eval_shape(nn.make_epoch(OBJECTIVE, SGD, 2), state_of(params_of()), nn.Batch([[1.0] * 3] * 4, [0, 1, 0, 1]))
+
+
+@pytest.mark.parametrize(("n", "got"), [(True, "True"), ("3", "'3'"), (None, "None"), (2.0, "2.0")])
+def test_counts_that_are_none_are_told(n, got):
+    for make in (partial(nn.make_steps, n_steps=n), partial(nn.make_epoch, batch_size=n)):
+        with pytest.raises(ValueError, match=f"whole number of at least 1 .*, got {got}"):
+            make(OBJECTIVE, SGD)
+    with pytest.raises(ValueError, match="shuffle is True or False, got 'no'"):
+        nn.make_epoch(OBJECTIVE, SGD, 2, shuffle="no")

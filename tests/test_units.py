@@ -105,6 +105,9 @@ def test_members_of_many_widths_are_one_population():
             "at least",
         ),
         (lambda: jaxnn.narrow_params(jaxnn.mlp((3, 2, 1)).network, (3,), wide().init(jax.random.key(0))), "structure"),
+        (lambda: jaxnn.first_units(jaxnn.tanh(), 2.5), "a number of units of at least 1, got 2.5"),
+        (lambda: jaxnn.first_units(jaxnn.tanh(), "2"), "a number of units of at least 1, got '2'"),
+        (lambda: jaxnn.narrow_initializer(["he"], 1, 1), r"initialiser by name, .* got \['he'\]"),
     ],
 )
 def test_bad_widths_are_refused(make, message):

@@ -16,13 +16,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.checks import check_callable, check_flag, check_key, check_seed, check_shape, described, is_count
 from jaxnn.gradcheck.check import check
 from jaxnn.gradcheck.compare import Row
 from jaxnn.gradcheck.diagnosis import KINDS
 from jaxnn.gradcheck.jaxprs import interpret
 from jaxnn.gradcheck.problem import GradcheckError, Problem, argument_names
 from jaxnn.gradcheck.report import Diagnosis, Report, WrongGradientError
-from jaxnn.layer import Layer
+from jaxnn.layer import Layer, check_layers
 from jaxnn.losses import Loss
 from jaxnn.penalties import Penalty
 from jaxnn.typing import Key, Shape
@@ -77,7 +78,7 @@ def gradient(f: Callable[..., Any], grad_f: Callable[..., Any], *args: Any, **op
             returned = (returned,)
         if not isinstance(returned, tuple | list):
             return returned
-        return tuple(jax.tree.map(lambda g: g * dy.astype(g.dtype), entry) for entry in returned)
+        return tuple(jax.tree.map(lambda g: g * dy.astype(jnp.result_type(g)), entry) for entry in returned)
 
     return _check(f"gradient of {_name(f)}", f, hand, args, options, scalar=True)
 
@@ -206,6 +207,13 @@ def layer(layer: Layer, in_shape: Shape, *, key: Key | None = None, m: int = 5, 
       >>> bool(layer(jaxnn.dense(3), (4,)))
       True
     """
+    _asking(check_layers, "gradcheck.layer", (layer,))
+    _asking(check_shape, in_shape)
+    if not is_count(m):
+        raise GradcheckError(f"m is {described(m)}, expected a whole number of at least 1 example")
+    if key is not None:
+        _asking(check_key, key)
+    _check_options(options)
     rng = np.random.default_rng(options.get("seed", 0))
     like = jax.eval_shape(lambda k: layer.init(k, tuple(in_shape))[0], jax.random.key(0))
     params = jax.tree.map(lambda leaf: (rng.normal(size=leaf.shape) / 2).astype(leaf.dtype), like)
@@ -240,6 +248,9 @@ def loss(loss: Loss, z: Any, y: Any, **options: Any) -> Report:
       >>> bool(loss(jaxnn.squared_error(), jnp.array([1.0, -2.0, 0.5]), jnp.array([0.0, 1.0, 0.3])))
       True
     """
+    if not isinstance(loss, Loss):
+        raise GradcheckError(f"loss is {described(loss)}, expected a jaxnn.Loss: squared_error() makes one")
+    z, y = (a if hasattr(a, "dtype") else jnp.asarray(a) for a in (z, y))
 
     def hand(args, dy):
         gradient = loss.gradient(*args)
@@ -267,6 +278,8 @@ def penalty(penalty: Penalty, params: Any, **options: Any) -> Report:
       >>> bool(penalty(jaxnn.l2(0.1), {"W": jnp.array([[1.0, -2.0]]), "b": jnp.array([3.0])}))
       True
     """
+    if not isinstance(penalty, Penalty):
+        raise GradcheckError(f"penalty is {described(penalty)}, expected a jaxnn.Penalty: l2(0.1) makes one")
     return gradient(lambda params: penalty.value(params), lambda params: (penalty.gradient(params),), params, **options)
 
 
@@ -295,12 +308,29 @@ def without_rules(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _check(title, f, hand, args, options, **claims) -> Report:
+    _check_options(options)
+    if not args:
+        raise GradcheckError(f"{title}: there are no arguments to differentiate by: pass them after the functions")
+    _asking(check_callable, "f", f, *argument_names(f, len(args)))
+    return check(Problem(title, f, hand, args, argument_names(f, len(args)), **claims), **options)
+
+
+def _check_options(options: dict[str, Any]) -> None:
     unknown = set(options) - {"fast", "seed", "batch"}
     if unknown:
         raise GradcheckError(f"unknown options {sorted(unknown)}: expected fast, seed or batch")
-    if not args:
-        raise GradcheckError(f"{title}: there are no arguments to differentiate by: pass them after the functions")
-    return check(Problem(title, f, hand, args, argument_names(f, len(args)), **claims), **options)
+    _asking(check_flag, "fast", options.get("fast", False))
+    _asking(check_seed, options.get("seed", 0))
+    if options.get("batch") is not None and not is_count(options["batch"]):
+        raise GradcheckError(f"batch is {described(options['batch'])}, expected a whole number of at least 1 example")
+
+
+def _asking(check: Callable[..., None], *given: Any) -> None:
+    """A check of an argument, which raises the checker's own error."""
+    try:
+        check(*given)
+    except ValueError as error:
+        raise GradcheckError(str(error)) from None
 
 
 def _is_floating(arg: Any) -> bool:

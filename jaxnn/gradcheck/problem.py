@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.checks import described
+
 
 class GradcheckError(ValueError):
     """The question cannot be asked, so there is no answer: what came, what was expected, the likely fix."""
@@ -72,6 +74,8 @@ class Flat:
                 f"{problem.title}: no argument is a floating array, so there is no gradient to check: "
                 f"got {[f'{name}: {leaf.dtype}' for name, leaf in zip(self.names, self.leaves, strict=True)]}"
             )
+        if all(self.leaves[i].size == 0 for i in self.asked):
+            raise GradcheckError(f"{problem.title}: every floating argument is empty, so there is nothing to check")
         self._output_structure = jax.tree.structure(self._first_output())
 
     def _first_output(self) -> Any:
@@ -137,6 +141,9 @@ class Flat:
                     f"expected that of the argument, {structure}"
                 ) from error
         flat = [entry for entry, constant in zip(flat, self._constant, strict=True) if constant is None]
+        for name, entry in zip(self.names, flat, strict=True):
+            if entry is not None and not hasattr(entry, "dtype") and not isinstance(entry, int | float | complex):
+                raise GradcheckError(f"{title}: the gradient of {name} is {described(entry)}, expected an array")
         # None stands for zeros, as it does in a jax.custom_vjp.
         return [jnp.zeros_like(leaves[i]) if flat[i] is None else flat[i] for i in self.asked]
 
@@ -153,6 +160,8 @@ def _is_array(leaf: Any) -> bool:
 
 
 def _to_numpy(name: str, leaf: Any) -> np.ndarray:
+    if isinstance(leaf, jax.core.Tracer):
+        raise GradcheckError(f"{name} is traced, as inside jax.jit: a gradient is checked at numbers, outside of it")
     leaf = np.asarray(leaf)
     # A NumPy float64 array is what JAX makes of it: float32, unless 64-bit floats are on.
     leaf = leaf.astype(jax.dtypes.canonicalize_dtype(leaf.dtype))

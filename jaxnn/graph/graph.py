@@ -79,7 +79,7 @@ class Graph:
         """The graph of the same function with some arguments changed; names such as params[0].b by `**{name: value}`.
 
         Raises:
-          ValueError: there is no such argument, or the value has not its shape.
+          ValueError: there is no such argument, or the value has not its shape, or is no number.
 
         Example:
           >>> from jaxnn import graph
@@ -97,7 +97,13 @@ class Graph:
         return found.by_layer() if self._is_by_layer else found
 
     def opened(self, depth: int) -> "Graph":
-        """The same graph (of the same shapes), with boxes shown opened so many levels deep."""
+        """The same graph (of the same shapes), with boxes shown opened so many levels deep.
+
+        Raises:
+          ValueError: depth is no whole number of at least 0.
+        """
+        if not isinstance(depth, int) or depth < 0:
+            raise ValueError(f"depth must be a whole number from 0, got {depth!r}")
         return replace(self, depth=depth)
 
     @property
@@ -240,12 +246,16 @@ class Graph:
 
 def _like(old: Any, value: Any) -> Any:
     """The value in the dtype of the old one, and its shape; a number of Python stays one, weakly typed."""
-    new = np.asarray(value).astype(old.dtype)
+    new = np.asarray(value)
+    if new.dtype.kind in "OSUMm" or (new.dtype.kind == "c" and not np.issubdtype(old.dtype, np.complexfloating)):
+        raise ValueError(f"an argument of {old.dtype} takes numbers, got {value!r}")
+    new = new.astype(old.dtype)
     return new.item() if old.weak_type and not old.shape else new
 
 
 def _found(name: str, among: Mapping[str, Node], what: str) -> Node:
     if name not in among:
-        close = get_close_matches(name, among, 3) or list(among)[:8]
-        raise ValueError(f"no {what} is called {name!r}: there are {', '.join(close)} and others")
+        close = (isinstance(name, str) and get_close_matches(name, among, 3)) or list(among)[:8]
+        others = " and others" if len(among) > len(close) else ""
+        raise ValueError(f"no {what} is called {name!r}: there are {', '.join(close)}{others}")
     return among[name]

@@ -48,6 +48,8 @@ def sliders(
         room = MOST_OPERATIONS // max(len(scalars) * cost, 1)
         points = min(POINTS, room - (room + 1) % 2)
         vary = {name: _around(float(node.value), points) for name, node in scalars.items()} if points >= 3 else {}
+    if not isinstance(vary, Mapping):
+        raise ValueError(f"vary is {vary!r}, expected values by argument, such as {{'a': [1.0, 2.0]}}")
     if unknown := [name for name in vary if name not in scalars]:
         known = ", ".join(scalars) or "none"
         raise ValueError(f"{unknown[0]!r} cannot vary: expected an argument that is a finite floating scalar ({known})")
