@@ -130,6 +130,8 @@ class Population(NamedTuple):
         def mean(params, x):
             # One after another, since n times the outputs may be much.
             start = jax.eval_shape(predict, jax.tree.map(lambda leaf: leaf[0], params), x)
+            if not hasattr(start, "shape"):
+                raise ValueError(f"predict returns a {type(start).__name__}, expected an array: a model's predict does")
             total = jnp.zeros(start.shape, jnp.promote_types(start.dtype, jnp.float32))
             total, _ = jax.lax.scan(lambda total, one: (total + predict(one, x), None), total, params)
             return (total / sound.size).astype(jnp.promote_types(start.dtype, jnp.float16))
@@ -376,7 +378,13 @@ def _check_member(member: Callable[[PyTree], Member], hyperparameters: PyTree, d
             raise ValueError(f"a member's weight has shape {jnp.shape(made.weight)}, expected ({m},): one per example")
         made.objective.check(made.params, data)
 
-    jax.eval_shape(check, jax.tree.map(lambda leaf: leaf[0], hyperparameters))
+    try:
+        jax.eval_shape(check, jax.tree.map(lambda leaf: leaf[0], hyperparameters))
+    except (jax.errors.ConcretizationTypeError, jax.errors.TracerIntegerConversionError) as error:
+        raise ValueError(
+            "the member function asks for the number of a hyperparameter, which is traced, as by float() or if: "
+            f"choose by jnp.where, or train a population for each ({str(error).splitlines()[0]})"
+        ) from error
 
 
 def check_made(made: Any) -> Member:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnn.checks import described
+from jaxnn.checks import check_callable, described
 from jaxnn.data import check_batch, on_host
 from jaxnn.objective import Objective, check_objective
 from jaxnn.optimizers import check_optimizer
@@ -154,6 +154,8 @@ def fit_in_span(
     """
     check_objective(objective)
     check_optimizer(optimizer)
+    if evaluate is not None:
+        check_callable("evaluate", evaluate, "params")
     data = check_batch(x, y)
     x = np.asarray(data.x)
     W = _first_weights(params, x)

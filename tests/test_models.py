@@ -399,12 +399,12 @@ def test_inputs_may_be_what_makes_an_array(as_given):
 
 
 @pytest.mark.parametrize("output", ["binary", "softmax", "linear"])
-def test_one_example_by_itself_is_a_row_of_many(output):
+def test_one_example_by_itself_is_a_row_of_many(output, x64):
     model, x = nn.mlp((3, 4, 2 if output == "softmax" else 1), "tanh", output=output), np.arange(6.0).reshape(2, 3)
     params = params_for(model)
     for of in (model.outputs, model.predict, model.classify):
-        np.testing.assert_allclose(of(params, x[1]), of(params, x)[1], rtol=1e-6)
-        np.testing.assert_allclose(jax.vmap(of, (None, 0))(params, x), of(params, x), rtol=1e-6)
+        np.testing.assert_allclose(of(params, x[1]), of(params, x)[1], rtol=1e-12)
+        np.testing.assert_allclose(jax.vmap(of, (None, 0))(params, x), of(params, x), rtol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -299,6 +299,9 @@ def test_hyperparameters_that_make_no_population(hyperparameters, message):
         ),
         ({"evaluate": "accuracy"}, "evaluate is 'accuracy', expected a function"),
         ({"callback": lambda: None}, r"callback takes \(\), expected a function callback\(report\)"),
+        ({"member": lambda h: member(h) if h["l2"] > 0 else None}, "asks for the number of .* which is traced"),
+        ({"member": lambda h: member({**h, "l2": float(h["l2"])})}, "asks for the number of .* choose by jnp.where"),
+        ({"member": lambda h: member({**h, "l2": [0.0, 0.1][h["seed"]]})}, "asks for the number of"),
         ({"member": None}, r"member is None, expected a function member\(hyperparameters\)"),
         ({"member": lambda a, b: 0}, r"member takes \(a, b\), expected a function member\(hyperparameters\)"),
         ({"member": lambda h: member(h)._replace(key=h["seed"])}, "key is int32.*, expected a random key"),
@@ -342,6 +345,10 @@ def test_what_makes_no_ensemble_is_told():
         population.ensemble(MODEL, X)
     with pytest.raises(ValueError, match="x is 'images', expected an array"):
         population.ensemble(MODEL.predict, "images")
+    with pytest.raises(ValueError, match="predict returns a tuple, expected an array"):
+        population._replace(params=jax.tree.map(lambda leaf: leaf[None], MODEL.init(jax.random.key(0)))).ensemble(
+            MODEL.network.forward, X
+        )
     with pytest.raises(ValueError, match="highest is True or False, got 'max'"):
         population.best("loss", "max")
 

@@ -165,6 +165,9 @@ def test_penalties_that_depend_on_single_weights_are_refused(penalty):
         ({"start": ((), ())}, "first entry is a dense layer's"),
         ({"x": X * np.nan}, "not finite"),
         ({"epochs": 0}, "whole numbers"),
+        ({"key": 0}, "key is 0, expected a random key"),
+        ({"optimizer": "sgd"}, "optimizer is 'sgd', expected an optax optimiser"),
+        ({"evaluate": "loss"}, "evaluate is 'loss', expected a function"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(options, message):
