@@ -47,7 +47,7 @@ def predict(options: Options) -> str:
     """
     name, network = _classifier(options.run, options.network)
     if network.image_shape is None:
-        return _of_rows(options, network)
+        return _of_rows(options, name, network)
     if options.out:
         raise ValueError("--out is for the classes of rows: that of a photo is printed")
     return _of_photo(network, options.file)
@@ -75,14 +75,14 @@ def _of_photo(network: "StoredNetwork", photo: Path) -> str:
     return f"{network.classes[best]} with probability {probabilities[best]:.2f}"
 
 
-def _of_rows(options: Options, deepest: "StoredNetwork") -> str:
+def _of_rows(options: Options, name: str, network: "StoredNetwork") -> str:
     from experiments import answers
     from experiments.recorded import recorded
     from experiments.rows import read_rows
     from experiments.surroundings import digest
 
     # A run on a user's own data standardises; an import, which has no such options, does not.
-    asked = recorded(options.run) if deepest.standardizer is not None else None
+    asked = recorded(options.run) if network.standardizer is not None else None
     if asked is None or getattr(asked.options, "data", None) is None:
         raise ValueError(
             f"{options.run} has networks for other data than images or a file of yours: predict takes a run of "
@@ -90,7 +90,8 @@ def _of_rows(options: Options, deepest: "StoredNetwork") -> str:
         )
     if options.out and options.out.absolute().parent.resolve() == options.run.resolve():
         raise ValueError(f"--out {options.out} is in the run's folder, whose files are its own: choose another one")
-    name, network = _classifier(options.run, options.network or _best(asked.experiment, options.run))
+    if not options.network:
+        name, network = _classifier(options.run, _best(asked.experiment, options.run))
     rows = read_rows(options.file, options.run, asked.options)
     said = answers.classify(options.file, rows, network)
     text = answers.to_csv(said, network.classes)

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def is_count(n: Any) -> bool:
-    """Whether n is a whole number of at least 1, a scalar; True is none."""
-    return isinstance(n, int | np.integer) and not isinstance(n, bool) and bool(n >= 1)
+def is_count(n: Any, least: int = 1) -> bool:
+    """Whether n is a whole number, a scalar, of at least 1, or another least one; True is none."""
+    return isinstance(n, int | np.integer) and not isinstance(n, bool) and bool(n >= least)
 
 
 def is_number(value: Any, within: Callable[[Any], Any] = lambda value: True) -> bool:
@@ -83,7 +83,7 @@ def check_key(key: Any) -> None:
 
 def check_seed(seed: Any) -> None:
     """A ValueError unless it is a whole number of at least 0, a scalar, as NumPy's random numbers start from."""
-    if not (is_count(seed) or (isinstance(seed, int | np.integer) and not isinstance(seed, bool) and seed == 0)):
+    if not is_count(seed, least=0):
         raise ValueError(f"seed is {described(seed)}, expected a whole number of at least 0: here NumPy shuffles")
 
 

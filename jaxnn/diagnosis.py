@@ -3,7 +3,7 @@
 import math
 from typing import Any, NamedTuple
 
-from jaxnn.checks import described, is_count, is_number
+from jaxnn.checks import described, is_number
 
 NEXT_STEPS = {
     "bias": "train a larger network, longer, or by a better optimizer; regularise less; try another architecture",
@@ -132,6 +132,6 @@ def _share(name: str, error: Any) -> float:
 
 
 def _count(name: str, n: Any) -> int:
-    if not (is_count(n) or is_number(n, lambda n: 1 <= n < float("inf") and n == int(n))):
+    if not is_number(n, lambda n: 1 <= n < float("inf") and n == int(n)):
         raise ValueError(f"{name} is {described(n)}, expected a whole number of at least 1 example")
     return int(n)

@@ -110,7 +110,7 @@ def schedule(name: str, learning_rate: float, steps: int, *, warmup: int = 0) ->
     """
     check_name("schedule", name, SCHEDULES)
     _check_rate(learning_rate)
-    if not (is_count(steps) and (is_count(warmup) or warmup == 0) and warmup < steps):
+    if not (is_count(steps) and is_count(warmup, least=0) and warmup < steps):
         raise ValueError(
             "a schedule takes a whole number of at least 1 step, and a warm-up shorter than that, got "
             f"{described(steps)} steps and {described(warmup)} of warm-up"

@@ -117,7 +117,7 @@ def fit_stream(
             "fit_stream takes whole numbers, epochs, report_every and steps_per_call of at least 1, "
             f"got {described(epochs)}, {described(report_every)} and {described(steps_per_call)}"
         )
-    if not is_count(prefetch) and not (isinstance(prefetch, int) and prefetch == 0):
+    if not is_count(prefetch, least=0):
         raise ValueError(
             f"prefetch is how many groups wait on the device, a whole number of at least 0, got {described(prefetch)}"
         )
