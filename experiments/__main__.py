@@ -1,10 +1,40 @@
-"""`python -m experiments`."""
+"""`python -m experiments`. Until a run has a folder, Ctrl-C and SIGTERM end it at any moment with one line.
 
+An exception would not do: raised while an extension module is imported, it is lost, or aborts the process.
+"""
+
+import os
+import signal
 import sys
 
-from experiments.cli import main
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def _end(signum, frame):
+    try:
+        sys.stdout.flush()
+    except Exception:  # the signal may have come in the middle of a print, or while stdout is set up
+        pass
+    os.write(2, b"error: interrupted\n")
+    os._exit(128 + signum)
+
+
+def _handle(handler):
+    """What is ignored, as by a program in a shell's background, stays so."""
+    for signum in _SIGNALS:
+        if signal.getsignal(signum) != signal.SIG_IGN:
+            signal.signal(signum, handler)
+
 
 if __name__ == "__main__":
+    _handle(_end)  # before all that takes time to import
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)  # scripts/run blocks them until there is a handler
+
+    from experiments.cli import main
+
     # A file's name need not be text in the terminal's encoding: it is shown by its bytes.
     sys.stdout.reconfigure(errors="backslashreplace")
-    sys.exit(main())
+    status = main()
+    _handle(signal.SIG_IGN)  # all is done, and the process about to end
+    sys.exit(status)

@@ -5,15 +5,14 @@ What is written, and how it is read again, is `checkpoint_store`'s.
 
 import contextlib
 import os
-import signal
-import threading
+import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from experiments.interrupts import Stopped, raising
 from experiments.run_folder import CHECKPOINTS
 
 if TYPE_CHECKING:
@@ -21,18 +20,6 @@ if TYPE_CHECKING:
 
 
 STOPPING = "stopping at the training's next report, where the run can be resumed; once more, and it stops at once"
-
-
-class Stopped(KeyboardInterrupt):
-    """A run was asked to stop, and has done so where it can be picked up.
-
-    Attributes:
-      signum: the signal that asked.
-    """
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(signum)
-        self.signum = signum
 
 
 class RunCheckpoints:
@@ -108,35 +95,22 @@ class RunCheckpoints:
             if store is not None:
                 self._trying(training, store.wait)
 
-    @contextmanager
-    def stopping_at_one(self) -> Iterator[None]:
+    def stopping_at_one(self) -> AbstractContextManager[None]:
         """While a training is under way, Ctrl-C and SIGTERM wait for its next report; the second does not.
 
-        A signal that is ignored, as by a program in a shell's background, stays so.
+        Before the run has a folder, they do what they did before.
         """
-        if threading.current_thread() is not threading.main_thread():
-            yield  # where there are no signals
-            return
-        before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
-        before = {signum: handler for signum, handler in before.items() if handler is not signal.SIG_IGN}
+        return raising(self._interrupted, unless=lambda: self._folder is None)
 
-        def stop(signum: int, frame: FrameType | None) -> None:
-            if not self._training:
-                raise Stopped(signum)
+    def _interrupted(self, signum: int) -> Stopped | None:
+        if self._training and self._asked is None:
             self._asked = signum
-            for heard in before:
-                signal.signal(heard, signal.default_int_handler if heard == signal.SIGINT else signal.SIG_DFL)
-            # Not by print: the signal may have come in the middle of one.
-            with contextlib.suppress(OSError):
-                os.write(2, f"{STOPPING}\n".encode())
-
-        for signum in before:
-            signal.signal(signum, stop)
-        try:
-            yield
-        finally:
-            for signum, handler in before.items():
-                signal.signal(signum, handler)
+            if sys.stderr.isatty():
+                # Over the line of the bar, and not by print: the signal may have come in the middle of one.
+                with contextlib.suppress(OSError):
+                    os.write(2, f"\r\x1b[2K{STOPPING}\n".encode())
+            return None
+        return Stopped(signum, at_once=self._asked is not None)
 
     def _write(self, checkpoints: "dict[str, jaxnn.Checkpoint]") -> None:
         for training, checkpoint in checkpoints.items():

@@ -198,7 +198,7 @@ def _kept(start: Start | None) -> str:
     """How to go on with an interrupted run, where there is one."""
     return (
         f"; go on by: {PROG} resume {shlex.join([str(start.folder.path), *start.moved])}"
-        if start and start.folder
+        if start and start.folder and start.folder.is_unfinished
         else ""
     )
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, NamedTuple
 import tyro
 
 from experiments import page, tables
+from experiments.interrupts import held
 from experiments.metric_lines import measured
 from experiments.refusal import Refused, check_file, inside
 from experiments.run_folder import TIMINGS
@@ -68,17 +69,15 @@ def compare(options: Options) -> None:
     same = "The runs have the same settings."
     pictures = [page.picture(*drawn) for drawn in _pictures(runs)]
     learning = [page.heading("Learning curves"), *pictures] if pictures else []
-    options.page.write_text(
-        page.document(
-            f"Runs of {experiment}, compared",
-            page.heading("What differs"),
-            page.table(rows, ["", *names]) if rows else page.paragraph(same),
-            *(part for run in zip(names, reports, strict=True) for part in _result(*run)),
-            *learning,
-        ),
-        encoding="utf-8",
-        errors="replace",
+    document = page.document(
+        f"Runs of {experiment}, compared",
+        page.heading("What differs"),
+        page.table(rows, ["", *names]) if rows else page.paragraph(same),
+        *(part for run in zip(names, reports, strict=True) for part in _result(*run)),
+        *learning,
     )
+    with held():
+        options.page.write_text(document, encoding="utf-8", errors="replace")
     if rows:
         tables.show(tables.table(title, ["setting", *names], rows, 1 + len(names)))
     else:

@@ -4,8 +4,10 @@ import os
 import tempfile
 from pathlib import Path
 
+from experiments.interrupts import held
 
-def write_new(path: Path, data: bytes) -> None:
+
+def write_new(path: Path, data: bytes, option: str = "--out") -> None:
     """Write a file that nobody ever sees half of, and never in the place of another.
 
     Raises:
@@ -14,11 +16,11 @@ def write_new(path: Path, data: bytes) -> None:
     """
     if not path.parent.is_dir():
         raise ValueError(f"there is no folder {path.parent} for {path.name}: make it first")
-    with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
+    with held(), tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
         whole = Path(folder) / "whole"
         whole.write_bytes(data)
         try:
             path.open("xb").close()  # claims the name, also from others who claim it now
         except FileExistsError:
-            raise ValueError(f"{path} is there already, and is not replaced: name another file by --out") from None
+            raise ValueError(f"{path} is there already, and is not replaced: name another file by {option}") from None
         os.replace(whole, path)

@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.interrupts import held
+
 if TYPE_CHECKING:
     import jaxnn
 
@@ -77,25 +79,33 @@ class RunFolder:
         folder._stale = [path / METRICS, *path.glob(EVENTS)]
         return folder
 
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether the run can be resumed: it has not ended, and its folder was not deleted."""
+        return (self.path / UNFINISHED).exists()
+
     def finish(self) -> None:
         """The run has ended by itself: it needs no checkpoints any more, and is nobody's."""
-        # Until its results have reached the disk itself, a power cut may still send it back to its checkpoints.
-        for path in (*filter(Path.is_file, self.path.iterdir()), self.path):
-            _flush(path)
-        (self.path / UNFINISHED).unlink(missing_ok=True)
-        shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
-        self.leave()
+        with held():
+            # Until its results have reached the disk itself, a power cut may still send it back to its checkpoints.
+            for path in (*filter(Path.is_file, self.path.iterdir()), self.path):
+                _flush(path)
+            (self.path / UNFINISHED).unlink(missing_ok=True)
+            shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
+            self.leave()
 
     def leave(self) -> None:
         """Let others at it."""
-        self._lock.release()
-        (self.path / LOCK).unlink(missing_ok=True)
+        with held():
+            self._lock.release()
+            (self.path / LOCK).unlink(missing_ok=True)
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write a file under a temporary name first, so that nobody ever sees half of it."""
         temporary = self.path / f".{name}.part"
-        temporary.write_bytes(data)
-        os.replace(temporary, self.path / name)
+        with held():
+            temporary.write_bytes(data)
+            os.replace(temporary, self.path / name)
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file, in UTF-8."""
@@ -107,7 +117,7 @@ class RunFolder:
 
     def add_timings(self, text: str) -> None:
         """Add to timings.txt what was measured by the clock: all else that a run writes is the same another time."""
-        with (self.path / TIMINGS).open("a", encoding="utf-8") as file:
+        with held(), (self.path / TIMINGS).open("a", encoding="utf-8") as file:
             file.write(text + "\n")
 
     def add_picture(self, name: str, png: bytes, caption: str) -> None:
@@ -120,7 +130,7 @@ class RunFolder:
         while self._stale:
             self._stale.pop().unlink(missing_ok=True)
         line = _finite(metrics)
-        with (self.path / METRICS).open("a", encoding="utf-8") as file:
+        with held(), (self.path / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
         for listen in self.listeners:
             listen(line)

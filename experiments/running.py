@@ -12,6 +12,7 @@ from experiments import compilation_cache
 from experiments.catalog import Experiment, experiments
 from experiments.checkpoints import RunCheckpoints
 from experiments.events import EventFile, check_installed
+from experiments.interrupts import Stopped, held
 from experiments.options import RunOptions
 from experiments.recorded import FORMAT_VERSION
 from experiments.run_folder import RunError, RunFolder
@@ -47,13 +48,14 @@ class Start:
         self._events: EventFile | None = None
 
     def __call__(self, files: Iterable[Path] = ()) -> RunFolder:
-        self.folder = self.open_folder(files)
-        if self.options.tensorboard:
-            self._events = EventFile(self.folder.path)
-            self.folder.listeners.append(self._events)
-        if self.checkpoints:
-            self.checkpoints.begin(self.folder.path)
-            self.folder.checkpoints = self.checkpoints.of
+        with held():
+            self.folder = self.open_folder(files)
+            if self.options.tensorboard:
+                self._events = EventFile(self.folder.path)
+                self.folder.listeners.append(self._events)
+            if self.checkpoints:
+                self.checkpoints.begin(self.folder.path)
+                self.folder.checkpoints = self.checkpoints.of
         return self.folder
 
     def open_folder(self, files: Iterable[Path]) -> RunFolder:
@@ -90,29 +92,29 @@ def carry_out(start: Start, say: Callable[[str], None]) -> None:
     experiment, work = _declared(start.name)
     stopwatch = importlib.import_module("experiments.timing").Stopwatch()
     start.checkpoints = RunCheckpoints(start.options.checkpoint_every, start.options.keep, say)
-    try:
-        with start.checkpoints.stopping_at_one():
+    with start.checkpoints.stopping_at_one():
+        try:
             work(start.options, start)
             start.checkpoints.wait()
-        print(f"\n{stopwatch}")
-        start.folder.add_timings(str(stopwatch))
-        write_run_page(start.folder, experiment)
-    except BaseException as error:
-        if start.folder:
-            _leave(start, experiment, error)
-        raise
-    finally:
-        start.close()
-    start.folder.finish()
+            print(f"\n{stopwatch}")
+            start.folder.add_timings(str(stopwatch))
+            write_run_page(start.folder, experiment)
+        except BaseException as error:
+            if start.folder:
+                _leave(start, experiment, error)
+            raise
+        finally:
+            start.close()
+        with contextlib.suppress(Stopped):  # which came when all was there
+            start.folder.finish()
 
 
 def _leave(start: Start, experiment: Experiment, error: BaseException) -> None:
-    # Not where Ctrl-C came twice, which is to stop at once.
-    if not isinstance(error, RunError) and type(error) is not KeyboardInterrupt:
-        start.checkpoints.write_ended()
     reason = "interrupted" if isinstance(error, KeyboardInterrupt) else reason_of(error)
-    # On a full disk, say, no page: what ended the run is what is told.
-    with contextlib.suppress(OSError):
+    # On a full disk, say, no page: what ended the run is what is shown. A second Ctrl-C is to stop at once.
+    with contextlib.suppress(OSError, KeyboardInterrupt):
+        if not isinstance(error, RunError) and not getattr(error, "at_once", False):
+            start.checkpoints.write_ended()
         write_run_page(start.folder, experiment, str(reason) or type(error).__name__)
     if isinstance(error, RunError):
         start.folder.finish()

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import tyro
 
+from experiments.new_file import write_new
+
 
 @dataclass(frozen=True)
 class Options:
@@ -47,10 +49,8 @@ def graph(options: Options) -> str:
             raise ValueError(f"{file} is there already: name a file that is not")
     found = asking.traced(options)
     found = found.by_layer() if options.by_layer else found
-    for file, written in ((options.svg, found.svg), (options.html, found.html)):
+    for option, file, written in (("--svg", options.svg, found.svg), ("--html", options.html, found.html)):
         if file is not None:
-            words = written()
-            with file.open("x", encoding="utf-8") as opened:
-                opened.write(words)
+            write_new(file, written().encode(), option)
     first = found.first_nonfinite()
     return found.text() + (f"\nnot finite: {first}" if first else "")

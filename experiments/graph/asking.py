@@ -4,6 +4,7 @@ import importlib
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,16 @@ def traced(options: Options) -> graph.Graph:
     if options.shapes:
         raise ValueError("an expression takes numbers, as a=5, not --shapes")
     values = _values(options.values)
-    found = graph.trace(as_function(options.what, list(values)), depth=options.depth)(*values.values())
+    return _without_sources(
+        graph.trace(as_function(options.what, list(values)), depth=options.depth)(*values.values())
+    )
+
+
+def _without_sources(found: graph.Graph) -> graph.Graph:
+    """Return the graph, and those of it at other values, without the lines of this program, which are not the user's."""
     for op in flat(found.operations):
-        op.source = ""  # a line of this program, not of the caller's
-    return found
+        op.source = ""
+    return replace(found, retrace=lambda values: _without_sources(found.retrace(values)))
 
 
 def _of_function(options: Options) -> graph.Graph:

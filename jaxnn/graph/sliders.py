@@ -47,7 +47,7 @@ def sliders(
     if vary is None:
         room = MOST_OPERATIONS // max(len(scalars) * cost, 1)
         points = min(POINTS, room - (room + 1) % 2)
-        vary = {name: _around(float(node.value), points) for name, node in scalars.items()} if points >= 3 else {}
+        vary = {name: _around(node, points) for name, node in scalars.items()} if points >= 3 else {}
     if not isinstance(vary, Mapping):
         raise ValueError(f"vary is {vary!r}, expected values by argument, such as {{'a': [1.0, 2.0]}}")
     if unknown := [name for name in vary if name not in scalars]:
@@ -60,16 +60,19 @@ def _can_vary(node: Node) -> bool:
     return node.shape == () and jnp.issubdtype(node.dtype, jnp.floating) and bool(jnp.isfinite(node.value))
 
 
-def _around(value: float, points: int) -> Sequence[float]:
+def _around(node: Node, points: int) -> Sequence[float]:
+    value, largest = float(node.value), float(jnp.finfo(node.dtype).max)
     span = abs(value) or 1.0
-    return np.linspace(value - span, value + span, points).tolist()
+    return np.linspace(max(value - span, -largest), min(value + span, largest), points).tolist()
 
 
 def _slider(node: Node, values: Sequence[float], here: Shown, at: Callable[[str, float], Shown]) -> Slider:
     given = float(node.value)
-    if np.ndim(values) != 1 or not np.isfinite(values).all():
-        raise ValueError(f"{node.name} can vary over a list of finite values, got {values}")
-    increasing = sorted({given, *np.asarray(values).astype(node.dtype).astype(float).tolist()})
+    with np.errstate(over="ignore"):
+        cast = np.asarray(values).astype(node.dtype).astype(float)
+    if cast.ndim != 1 or not np.isfinite(cast).all():
+        raise ValueError(f"{node.name} can vary over a list of finite values of {node.dtype}, got {values}")
+    increasing = sorted({given, *cast.tolist()})
 
     def numbers(value):
         if value == given:

@@ -1,0 +1,119 @@
+"""Ctrl-C and SIGTERM in the middle of what writes files: nothing is left half written.
+
+`experiments.__main__` says what they do before there is anything to leave.
+"""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SECONDS_BETWEEN_TRIALS = 0.05
+
+
+class Stopped(KeyboardInterrupt):
+    """A run was interrupted, and left such that it can be resumed.
+
+    Attributes:
+      signum: the signal.
+      at_once: whether even the checkpoints of trainings that ended are too much to wait for.
+    """
+
+    def __init__(self, signum: int, at_once: bool = False) -> None:
+        super().__init__(signum)
+        self.signum, self.at_once = signum, at_once
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Let signals wait until the block is left: what it writes is written whole."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # where there are no signals
+        return
+    waiting: list[int] = []
+    before = {signum: signal.signal(signum, lambda signum, frame: waiting.append(signum)) for signum in _heard()}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+        if waiting:
+            signal.raise_signal(waiting[0])
+
+
+@contextmanager
+def raising(error_of: Callable[[int], KeyboardInterrupt | None], unless: Callable[[], bool]) -> Iterator[None]:
+    """Raise `error_of(signum)` in the block at a signal, unless that is `None`.
+
+    Python may raise it in a place that loses it, in a destructor say, or that it breaks, such as the import of an
+    extension module. So it waits for the end of an import, and is raised again until it has left the block or is
+    handled. A signal that is ignored, as by a program in a shell's background, stays so.
+
+    Args:
+      error_of: called for each signal; `None` if the signal needs no exception now.
+      unless: whether what was installed before is to handle the signal.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {signum: signal.getsignal(signum) for signum in _heard()}
+    hook, left = sys.unraisablehook, threading.Event()
+    wanted: KeyboardInterrupt | None = None
+    tried = False
+
+    def try_again(signum: int) -> None:
+        nonlocal tried
+        while not left.wait(_SECONDS_BETWEEN_TRIALS):
+            tried = True
+            signal.raise_signal(signum)
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        nonlocal wanted, tried
+        again, tried = tried, False
+        if not again:
+            if unless() and callable(before[signum]):
+                before[signum](signum, frame)
+                return
+            error = error_of(signum)
+            if error is None:
+                return
+            if wanted is None:
+                sys.unraisablehook = lambda lost: None if isinstance(lost.exc_value, KeyboardInterrupt) else hook(lost)
+                threading.Thread(target=try_again, args=(signum,), daemon=True).start()
+            wanted = error
+        if wanted is not None and not _imports(frame) and not (again and _is_handled(wanted)):
+            raise wanted
+
+    for signum in before:
+        signal.signal(signum, handle)
+    try:
+        yield
+    finally:
+        left.set()
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+        sys.unraisablehook = hook
+
+
+def _heard() -> list[int]:
+    return [signum for signum in SIGNALS if signal.getsignal(signum) not in (signal.SIG_IGN, None)]
+
+
+def _imports(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _is_handled(error: BaseException) -> bool:
+    """Whether the error, or one that it led to, is on its way through an `except`, a `finally` or a `with`."""
+    found: Any = sys.exception()
+    while found is not None and found is not error:
+        found = found.__context__
+    return found is error
