@@ -1,31 +1,36 @@
 """The command line: what each command does with its arguments. The user's mistakes are one line on stderr."""
 
 import importlib
+import importlib.metadata
 import os
+import platform
 import shlex
 import signal
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import compilation_cache
+from experiments import compilation_cache, terminal
 from experiments.catalog import FIELDS, experiments
+from experiments.near import did_you_mean
 from experiments.options import OWN_SUFFIXES, CacheOptions, RunOptions, parse
 from experiments.run_folder import RunError
 from experiments.run_page import FILE as PAGE
 from experiments.running import Start, carry_out, reason_of
 
-# What was typed: scripts/run says its own name.
+# What was typed: scripts/run says its own name, and takes that of an experiment behind it.
 PROG = os.environ.get("JAXNN_PROG", "python -m experiments")
+_RUN = PROG if Path(PROG).name == "run" else f"{PROG} run"
 HELP = """\
 Experiments with jaxnn: networks trained on real data by gradients derived by hand.
 
 usage: {prog} COMMAND
 
-  list                  the experiments: question, command, time, expected result
-  run NAME [OPTIONS]    run an experiment; results go to a new folder in ./runs, all on one page in its report.html
+  list                  the experiments, a line of each; with --long question, command, time and expected result
+  run NAME [OPTIONS]    run an experiment; results go to a new folder in ./runs, all on one page in its report.html;
+                        NAME alone is the same
   run NAME --help       what it asks, and its options
   sweep DATA [OPTIONS]  train networks over ranges of hyperparameters, and rank them
   sweep FILE [OPTIONS]  the same on a CSV or npz file of yours; --label names the column of the classes
@@ -44,6 +49,7 @@ usage: {prog} COMMAND
   import --help              the formats, and the options
   graph WHAT [OPTIONS]  the computation graph of an expression or a function, with every value and derivative
   graph --help          how expressions are written, and the options
+  --version             the versions of jaxnn, JAX and Python
 
 experiments:
 
@@ -63,20 +69,25 @@ ANSWERS = {
     "graph": "experiments.graph",
 }
 """Commands that make no run, and where each has its `Options` and a function of its name."""
-COMMANDS = "list, run, sweep, resume, repeat, compare, predict, export, import and graph"
+NAMES = ("list", "run", "sweep", "resume", "repeat", "compare", "predict", "export", "import", "graph")
+COMMANDS = f"{', '.join(NAMES[:-1])} and {NAMES[-1]}"
+_LISTED = "python -m experiments run"
+"""How the headers of experiments begin their commands."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line says; the exit status."""
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
-        return _command(argv)
+        status = _command(argv)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return _complain("interrupted", 130)
     except BrokenPipeError:
         # Whoever read the output has enough, as `head` does. What Python still holds of it has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    return status
 
 
 def _command(argv: list[str]) -> int:
@@ -84,17 +95,24 @@ def _command(argv: list[str]) -> int:
         case [] | ["-h" | "--help" | "help", *_]:
             print(_help())
             return 0
-        case ["list"]:
-            print("\n\n".join(_listing(experiment) for experiment in experiments().values()))
+        case ["-V" | "--version" | "version"]:
+            print(_version())
             return 0
+        case ["list", *rest]:
+            return _list(rest)
         case ["run", name, *rest] if name in experiments():
             return _run(name, rest, argv)
         case ["run", "-h" | "--help"]:
             print(_help())
             return 0
+        case ["run", "run", *rest]:  # scripts/run run ... is easily typed twice
+            return _command(["run", *rest])
         case ["run", *names]:
-            asked = f"no experiment is called {names[0]!r}" if names else "run takes the name of an experiment"
-            return _complain(f"{asked}: there are {', '.join(experiments())}")
+            if not names:
+                return _complain(f"run takes the name of an experiment: there are {', '.join(experiments())}")
+            return _complain(_unknown("experiment", names[0], experiments(), ", ".join(experiments())))
+        case [name, *rest] if name in experiments():
+            return _run(name, rest, argv)
         case ["sweep", *rest]:
             return _sweep(rest, argv)
         case ["resume", *rest]:
@@ -105,14 +123,41 @@ def _command(argv: list[str]) -> int:
             return _answer(command, rest)
         case ["import", *rest]:
             return _import(rest, argv)
-        case ["list", *rest]:
-            return _complain(f"list takes no arguments, got {' '.join(rest)}")
-    return _complain(f"no command is called {argv[0]!r}: there are {COMMANDS} (see {PROG} --help)")
+    known = [*NAMES, "--help", "--version", *experiments()]
+    return _complain(f"{_unknown('command', argv[0], known, COMMANDS)} (see {PROG} --help)")
+
+
+def _unknown(what: str, name: str, known: Iterable[str], all_of_them: str) -> str:
+    return f"no {what} is called {name!r}{did_you_mean(name, known) or f': there are {all_of_them}'}"
+
+
+def _list(rest: list[str]) -> int:
+    match rest:
+        case []:
+            width = terminal.width() or 100
+            names = max(map(len, experiments())) + 2
+            for experiment in experiments().values():
+                line = f"{experiment.name:{names}}{experiment.title}"
+                print(textwrap.fill(line, width, subsequent_indent=" " * names, break_on_hyphens=False))
+            print(
+                f"\n{_RUN} NAME runs one.\n{PROG} list --long has question, command, time and expected result of each."
+            )
+        case ["--long"]:
+            print("\n\n".join(map(_listing, experiments().values())))
+        case ["-h" | "--help"]:
+            print(_help())
+        case _:
+            given = " ".join(rest)
+            return _complain(
+                f"list takes no arguments but --long, got {given}{did_you_mean(given, ['--long', '--help'])}"
+            )
+    return 0
 
 
 def _run(name: str, rest: list[str], argv: list[str]) -> int:
     declared = importlib.import_module(f"experiments.{name}").Options
-    return _new_run(name, declared, f"run {name}", experiments()[name].paragraphs, rest, argv)
+    description = experiments()[name].paragraphs.replace(_LISTED, _RUN)
+    return _new_run(name, declared, f"{_RUN} {name}", description, rest, argv)
 
 
 def _sweep(rest: list[str], argv: list[str]) -> int:
@@ -124,8 +169,9 @@ def _sweep(rest: list[str], argv: list[str]) -> int:
         name, rest = "own", ["--data", name, *rest]
     elif name not in sweep.DATA:
         asked = f"there are no data {name!r} to sweep on" if name else "sweep takes the name of a data set"
-        return _complain(f"{asked}: there are {', '.join(sweep.DATA)}, or a file of yours ({', '.join(OWN_SUFFIXES)})")
-    return _new_run(f"sweep-{name}", sweep.Options, f"sweep {name}", sweep.description(name), rest, argv)
+        known = f": there are {', '.join(sweep.DATA)}, or a file of yours ({', '.join(OWN_SUFFIXES)})"
+        return _complain(f"{asked}{did_you_mean(name, sweep.DATA) or known}")
+    return _new_run(f"sweep-{name}", sweep.Options, f"{PROG} sweep {name}", sweep.description(name), rest, argv)
 
 
 def _resume(rest: list[str]) -> int:
@@ -162,7 +208,7 @@ def _new_run(
     """The run of that name, by the options that the rest of the command line gives."""
 
     def begin() -> Start | None:
-        options = parse(declared, rest, prog=f"{PROG} {command}", description=description)
+        options = parse(declared, rest, prog=command, description=description)
         return options and Start(name, options, f"{PROG} {shlex.join(argv)}")
 
     return _carry_out(begin)
@@ -208,7 +254,8 @@ def _answer(command: str, rest: list[str]) -> int:
     try:
         module = importlib.import_module(ANSWERS[command])
         description = getattr(module, "DESCRIPTION", module.__doc__)
-        options = parse(module.Options, rest, prog=f"{PROG} {command}", description=description)
+        words = getattr(module, "words", list)(rest)
+        options = parse(module.Options, words, prog=f"{PROG} {command}", description=description)
         if isinstance(options, CacheOptions):
             _set_compilation_cache(options)
         text = None if options is None else getattr(module, command)(options)
@@ -221,7 +268,7 @@ def _answer(command: str, rest: list[str]) -> int:
 
 def _import(rest: list[str], argv: list[str]) -> int:
     travel = importlib.import_module("experiments.travel.load")
-    return _new_run("import", travel.Options, "import", travel.DESCRIPTION, rest, argv)
+    return _new_run("import", travel.Options, f"{PROG} import", travel.DESCRIPTION, rest, argv)
 
 
 def _set_compilation_cache(options: CacheOptions) -> None:
@@ -242,10 +289,25 @@ def _help() -> str:
     return HELP.format(prog=PROG, experiments="\n".join(lines), megabytes=compilation_cache.MEGABYTES)
 
 
+def _version() -> str:
+    """Of what is installed, without importing it."""
+    versions = {"jaxnn": None, "JAX": None, "Python": platform.python_version()}
+    for name in ("jaxnn", "JAX"):
+        try:
+            versions[name] = importlib.metadata.version(name.lower())
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = importlib.import_module(name.lower()).__version__
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
 def _listing(experiment: Any) -> str:
     fields = [
         textwrap.fill(
-            f"  {name + ':':10}{experiment.field(name)}", 100, subsequent_indent=" " * 12, break_on_hyphens=False
+            f"  {name + ':':10}{experiment.field(name).replace(_LISTED, _RUN)}",
+            terminal.width() or 100,
+            subsequent_indent=" " * 12,
+            break_long_words=False,
+            break_on_hyphens=False,
         )
         for name in FIELDS
     ]

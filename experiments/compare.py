@@ -12,9 +12,10 @@ from typing import Annotated, Any, NamedTuple
 
 import tyro
 
-from experiments import page, tables
+from experiments import page, tables, terminal
 from experiments.interrupts import held
 from experiments.metric_lines import measured
+from experiments.near import OF_A_RUN, near_run
 from experiments.refusal import Refused, check_file, inside
 from experiments.run_folder import TIMINGS
 from experiments.run_page import flat
@@ -83,7 +84,7 @@ def compare(options: Options) -> None:
     else:
         print(same)
     for name, report in zip(names, reports, strict=True):
-        print(f"\n{name}\n\n{report.rstrip()}")
+        print(f"\n{name}\n\n{tables.fitted(report.rstrip(), terminal.width())}")
     print(f"\nall of this{', with learning curves,' if pictures else ''} in {options.page}")
 
 
@@ -121,7 +122,7 @@ def read_run(path: Path, name: str) -> Run:
       OSError: it cannot be read.
     """
     if not path.is_dir():
-        raise Refused(f"{path} is not a folder: compare takes the results folders of runs, runs/ladder-... say")
+        raise Refused(f"{path} is not a folder{near_run(path) or OF_A_RUN}")
     if not (path / "config.json").is_file():
         raise Refused(f"{path} has no config.json: is it the results folder of a run?")
     try:

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 import jaxnn
+from experiments.near import OF_A_RUN, near_run
 from experiments.networks import NetworkSpec, param_names
 from experiments.refusal import Refused, check_file, inside
 from experiments.run_folder import UNFINISHED
@@ -109,7 +110,7 @@ def load_from_run(run: Path, name: str = "") -> tuple[str, StoredNetwork]:
       OSError: it cannot be read.
     """
     if not run.is_dir():
-        raise Refused(f"{run} is not a folder: expected the results folder of a run, runs/catvnoncat-... say")
+        raise Refused(f"{run} is not a folder{near_run(run) or OF_A_RUN}")
     stored = {path.stem: path for path in sorted(run.glob(f"*{SUFFIX}"))}
     if not stored and (run / UNFINISHED).exists():
         raise Refused(f"{run} is not finished, and has no trained network yet: resume goes on with it")

@@ -2,12 +2,15 @@
 
 import contextlib
 import io
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import tyro
+
+from experiments.near import did_you_mean
 
 T = TypeVar("T")
 OnNan = Literal["stop", "skip"]
@@ -71,11 +74,15 @@ def parse(options: type[T], argv: Sequence[str], *, prog: str, description: str)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(options, args=list(argv), prog=prog, description=description)
+            default = {"default": options.default(argv)} if hasattr(options, "default") else {}
+            return tyro.cli(options, args=list(argv), prog=prog, description=description, **default)
     except SystemExit as exit_:
         if not exit_.code:
             return None
-        raise ValueError(f"{_first_paragraph(complaint.getvalue())} (see {prog} --help)") from None
+        message = _first_paragraph(complaint.getvalue())
+        if message.startswith("Unrecognized options:"):
+            message += _meant(options, message)
+        raise ValueError(f"{message} (see {prog} --help)") from None
 
 
 def check_at_least_one(name: str, value: int) -> None:
@@ -84,12 +91,23 @@ def check_at_least_one(name: str, value: int) -> None:
         raise ValueError(f"--{name} must be at least 1, got {value}")
 
 
+def _meant(options: type, message: str) -> str:
+    """Which option an unknown one was meant for."""
+    flags = ["--help"]
+    for field in fields(options):
+        name = field.name.replace("_", "-")
+        flags += [f"--{name}", *([f"--no-{name}"] if isinstance(field.default, bool) else [])]
+    unknown = re.findall(r"(?<=[ ,])-+[a-zA-Z][\w-]*", message)
+    return next(filter(None, (did_you_mean(word, flags) for word in unknown)), "")
+
+
 def _first_paragraph(box: str) -> str:
-    """The message of tyro's error box: its lines without the frame, up to the first gap or rule, as one line."""
-    lines = []
-    for line in box.splitlines()[1:-1]:
-        text = line.strip("│| ")
-        if not text.strip("─-"):
+    """The message of tyro's error box: its lines without the title and the frame, to the first rule, as one line."""
+    lines: list[str] = []
+    for line in box.splitlines()[1:]:
+        text = line.strip("│|╰╯+ ")
+        if text.strip("─-"):
+            lines.append(text)
+        elif lines:
             break
-        lines.append(text)
     return " ".join(" ".join(lines or [box]).split()).rstrip(".")

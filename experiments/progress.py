@@ -1,4 +1,7 @@
-"""Progress on stderr: a bar on a terminal; elsewhere, a log say, a plain line now and then."""
+"""Progress on stderr: a bar on a terminal; elsewhere, a log say, a plain line now and then.
+
+Until the first report, most of the time goes to compilation, and the bar says so.
+"""
 
 import sys
 import time
@@ -26,7 +29,7 @@ def progress(description: str, total: int) -> Iterator[Callable[[int, str], None
     )
     # Transient: a finished bar makes room, and the results on stdout say what came of it.
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(description, total=total, note="")
+        task = bar.add_task(description, total=total, note="compiling")
         yield lambda done, note: bar.update(task, completed=done, note=note)
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 from experiments.catalog import experiments
 from experiments.differences import shown
 from experiments.json_file import read_json
+from experiments.near import OF_A_RUN, near_run
 from experiments.options import MovedOptions, RunOptions
 from experiments.refusal import Refused, inside
 
@@ -44,7 +45,7 @@ def recorded(run: Path) -> Recorded:
       OSError: it cannot be read.
     """
     if not run.is_dir():
-        raise Refused(f"{run} is not a folder: expected the results folder of a run, runs/ladder-... say")
+        raise Refused(f"{run} is not a folder{near_run(run) or OF_A_RUN}")
     path = inside(run, FILE)
     if not path.is_file():
         raise Refused(f"{run} has no {FILE}: is it the results folder of a run?")

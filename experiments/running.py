@@ -100,7 +100,7 @@ def carry_out(start: Start, say: Callable[[str], None]) -> None:
             start.folder.add_timings(str(stopwatch))
             write_run_page(start.folder, experiment)
         except BaseException as error:
-            if start.folder:
+            if start.folder and start.folder.is_unfinished:
                 _leave(start, experiment, error)
             raise
         finally:

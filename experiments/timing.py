@@ -1,5 +1,7 @@
 """How long hand-derived and automatic gradients take: to compile, and per step of training."""
 
+import math
+import threading
 import time
 from functools import cache
 from statistics import median
@@ -59,25 +61,43 @@ def race(
 
 
 class CompileClock:
-    """Adds up what the process spends on tracing, lowering and compiling, by JAX's own account.
+    """Measure the time in which the process traces, lowers or compiles, by JAX's own account.
+
+    Programs may be traced inside one another, and compiled side by side: every second counts once.
 
     Attributes:
-      seconds: spent so far, loading from the compilation cache included.
       programs: that became ready to run.
       cached: how many of them came from the compilation cache.
     """
 
     def __init__(self) -> None:
-        self.seconds, self.programs, self.cached = 0.0, 0, 0
+        self.programs, self.cached = 0, 0
+        self._spans: list[tuple[float, float]] = []  # one after the other
+        self._lock = threading.Lock()
         jax.monitoring.register_event_duration_secs_listener(self._add)
         jax.monitoring.register_event_listener(self._count)
+
+    @property
+    def seconds(self) -> float:
+        """What was spent so far, loading from the compilation cache included."""
+        return self.since(-math.inf)
+
+    def since(self, began: float) -> float:
+        """Return the seconds spent since that time of `time.perf_counter`."""
+        with self._lock:
+            return sum(end - max(start, began) for start, end in self._spans if end > began)
 
     def __str__(self) -> str:
         return f"{self.cached} of {self.programs} programs came from the compilation cache"
 
     def _add(self, event: str, seconds: float, **_: Any) -> None:
         if event.startswith("/jax/core/compile/"):
-            self.seconds += seconds
+            end = time.perf_counter()
+            start = end - seconds
+            with self._lock:
+                while self._spans and self._spans[-1][1] >= start:
+                    start = min(start, self._spans.pop()[0])
+                self._spans.append((start, end))
             self.programs += event == "/jax/core/compile/backend_compile_duration"
 
     def _count(self, event: str, **_: Any) -> None:
@@ -88,11 +108,13 @@ class Stopwatch:
     """As text, the seconds since it was made, and what of them was compilation."""
 
     def __init__(self) -> None:
-        self._began, self._compiled = time.perf_counter(), compile_clock().seconds
+        self._began, self._clock = time.perf_counter(), compile_clock()
 
     def __str__(self) -> str:
-        seconds, clock = time.perf_counter() - self._began, compile_clock()
-        return f"{seconds:.1f} s in total, {(clock.seconds - self._compiled) / seconds:.0%} of it compilation; {clock}"
+        seconds = time.perf_counter() - self._began
+        return (
+            f"{seconds:.1f} s in total, {self._clock.since(self._began) / seconds:.0%} of it compilation; {self._clock}"
+        )
 
 
 @cache

@@ -1,10 +1,12 @@
 """The computation graph of an expression or a function: every value, and the derivative of the result by it.
 
 An expression may use + - * / **, exp, log, tanh, sigmoid and relu, and name its steps, as in "u = b*c; v = a + u; 3*v";
-values follow it, as a=5 b=3 c=2. A function is package.module:name, and takes an array of random numbers for each of
+values follow it, as a=5 b=3 c=2. One that looks like an option goes last, after --, as in -- "--x" x=2. A function is package.module:name, and takes an array of random numbers for each of
 --shapes, such as --shapes 4,3 "()" int10:4, the last of whole numbers 0 to 9.
 """
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -34,6 +36,31 @@ class Options:
     """Where to draw it; a file that is there stays as it is, and that is an error."""
     html: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Where to write it as an interactive page, under the same condition."""
+
+
+_OPTION = re.compile(r"-h|--[a-zA-Z][a-zA-Z-]*(=.*)?", re.DOTALL)
+
+
+def words(argv: Sequence[str]) -> list[str]:
+    """Return the arguments such that an expression which begins with a minus is none of the options.
+
+    What stands behind -- is no option either. The minus of typography is a minus.
+    """
+    argv = [word.replace("\N{MINUS SIGN}", "-") for word in argv]
+    end = argv.index("--") if "--" in argv else len(argv)
+    plain = [word.startswith("-") and not _OPTION.fullmatch(word) and not _is_number(word) for word in argv[:end]]
+    # To the parser of options, what begins with a blank is no option.
+    plain += [word.startswith("-") for word in argv[end + 1 :]]
+    del argv[end : end + 1]
+    return [f" {word}" if is_plain else word for word, is_plain in zip(argv, plain, strict=True)]
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def graph(options: Options) -> str:

@@ -30,9 +30,7 @@ def traced(options: Options) -> graph.Graph:
     if options.shapes:
         raise ValueError("an expression takes numbers, as a=5, not --shapes")
     values = _values(options.values)
-    return _without_sources(
-        graph.trace(as_function(options.what, list(values)), depth=options.depth)(*values.values())
-    )
+    return _without_sources(graph.trace(as_function(options.what, list(values)), depth=options.depth)(*values.values()))
 
 
 def _without_sources(found: graph.Graph) -> graph.Graph:

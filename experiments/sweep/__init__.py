@@ -5,8 +5,9 @@ each one from end to end (0..7). Learning rate, L2, init scale and width are spa
 positive, all else evenly; lin:1..9:5 and log:1..9:5 say which. With --random N, N points are drawn from the
 ranges (with or without :n) and the lists, instead of taking every combination.
 
-Each combination is trained from every seed. They are ranked by their mean dev accuracy, then by their dev loss; those
-of which a training diverged come last. The test set is read once: for the winner. All that differs by numbers is one
+Each combination is trained from every seed. They are ranked by their mean dev accuracy, and by their dev loss where the
+accuracies are as good as the same: less than one dev example, or at most one standard error of the mean over seeds,
+apart. Those of which a training diverged come last. The test set is read once: for the winner. All that differs by numbers is one
 program; each depth and each activation is another.
 
 Of a user's own data (sweep FILE --label COLUMN), what is missing becomes the training part's median or most frequent

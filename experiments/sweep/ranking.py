@@ -1,11 +1,15 @@
 """Which point of a sweep is the best: by its mean over seeds, on dev."""
 
+import itertools
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 from experiments.sweep.training import Training
+
+_ROUNDING = 1e-6
+"""In float32, equal numbers of right answers may differ by the last digit of their means."""
 
 
 class Standing(NamedTuple):
@@ -40,13 +44,30 @@ class Standing(NamedTuple):
         return float(np.mean([training.dev_loss for training in self.sound]))
 
 
-def rank(trainings: Iterable[Training]) -> list[Standing]:
-    """The points, best first: by how many trainings diverged, the mean dev accuracy, the mean dev loss."""
+def rank(trainings: Iterable[Training], dev_examples: int | None = None) -> list[Standing]:
+    """Return the points, best first: by how many trainings diverged, the mean dev accuracy, the mean dev loss.
+
+    The accuracy does not decide within its noise: of the points that are less than one example of the dev set, or at
+    most one standard error of the mean over seeds, below the most accurate one, those with the lowest loss are first;
+    then comes the most accurate one of the rest, with those that are alike.
+
+    Args:
+      trainings: of all points.
+      dev_examples: in the dev set. If `None`, every difference in accuracy decides.
+
+    Source: the rule of one standard error, Breiman et al., Classification and Regression Trees, 1984, section 3.4.3.
+    """
     of_points: dict[int, list[Training]] = {}
     for training in trainings:
         of_points.setdefault(training.point, []).append(training)
     standings = [Standing(point, sorted(own, key=_training_order)) for point, own in of_points.items()]
-    return sorted(standings, key=_standing_order)
+    standings.sort(key=_standing_order)
+    ranked: list[Standing] = []
+    while len(ranked) < len(standings):
+        best, *others = standings[len(ranked) :]
+        alike = [best, *itertools.takewhile(lambda one, best=best: _is_alike(one, best, dev_examples), others)]
+        ranked += sorted(alike, key=_loss)
+    return ranked
 
 
 def _training_order(training: Training) -> tuple[bool, float, float]:
@@ -56,8 +77,20 @@ def _training_order(training: Training) -> tuple[bool, float, float]:
 def _standing_order(standing: Standing) -> tuple[int, float, float]:
     if not standing.sound:
         return standing.diverged, 0.0, 0.0
-    # In float32, equal numbers of right answers may differ by the last digit of their means.
-    return standing.diverged, -round(float(standing.dev_accuracies.mean()), 6), _nan_last(standing.dev_loss)
+    return standing.diverged, -round(float(standing.dev_accuracies.mean()), 6), _loss(standing)
+
+
+def _is_alike(one: Standing, best: Standing, dev_examples: int | None) -> bool:
+    if dev_examples is None or not best.sound or one.diverged != best.diverged:
+        return False
+    behind = best.dev_accuracies.mean() - one.dev_accuracies.mean()
+    n = len(best.sound)
+    error = best.dev_accuracies.std(ddof=1) / np.sqrt(n) if n > 1 else 0.0
+    return bool(behind < 1 / dev_examples - _ROUNDING or behind <= error + _ROUNDING)
+
+
+def _loss(standing: Standing) -> float:
+    return _nan_last(standing.dev_loss) if standing.sound else 0.0
 
 
 def _nan_last(value: float) -> float:

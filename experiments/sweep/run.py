@@ -45,7 +45,7 @@ def run(name: str, options: Options, start: StartRun) -> None:
                 on_nan=options.on_nan,
                 checkpoints=folder.checkpoints(f"{group.fixed['activation']}-{len(group.sizes)}"),
             )
-    standings = rank(trainings)
+    standings = rank(trainings, len(data.dev.y))
     best = standings[0]
     if not best.sound:
         folder.write_text("sweep.csv", to_csv(plan, standings))
@@ -63,6 +63,8 @@ def run(name: str, options: Options, start: StartRun) -> None:
     programs = "one program" if len(groups) == 1 else f"{len(groups)} programs, one for each activation and depth"
     counts = f"trainings: {len(trainings)} (points: {len(plan.points)}, seeds: {len(plan.seeds)}) in {programs}"
     skipped = {f"point {one.point}, seed {one.seed}": one.skipped for one in trainings}
+    noise = f"one of {len(data.dev.y)} dev examples ({100 / len(data.dev.y):.2g} points) or one standard error"
+    counts += f"\nranked by the mean dev accuracy; within its noise, {noise}, by the dev loss"
     counts = "\n".join([counts, *skipped_lines(options.on_nan, skipped)])
     report(plan, standings, counts, [*winner, *data.notes], folder)
 
