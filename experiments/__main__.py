@@ -11,9 +11,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def _end(signum, frame):
-    try:
+    try:  # noqa: SIM105 (contextlib takes a while to import, in which no signal would be handled)
         sys.stdout.flush()
-    except Exception:  # the signal may have come in the middle of a print, or while stdout is set up
+    except Exception:  # the signal may have come in the middle of a print
         pass
     os.write(2, b"error: interrupted\n")
     os._exit(128 + signum)

@@ -111,10 +111,8 @@ class Stopwatch:
         self._began, self._clock = time.perf_counter(), compile_clock()
 
     def __str__(self) -> str:
-        seconds = time.perf_counter() - self._began
-        return (
-            f"{seconds:.1f} s in total, {self._clock.since(self._began) / seconds:.0%} of it compilation; {self._clock}"
-        )
+        compiling, seconds = self._clock.since(self._began), time.perf_counter() - self._began
+        return f"{seconds:.1f} s in total, {compiling / seconds:.0%} of it compilation; {self._clock}"
 
 
 @cache

@@ -1,8 +1,9 @@
 """The computation graph of an expression or a function: every value, and the derivative of the result by it.
 
 An expression may use + - * / **, exp, log, tanh, sigmoid and relu, and name its steps, as in "u = b*c; v = a + u; 3*v";
-values follow it, as a=5 b=3 c=2. One that looks like an option goes last, after --, as in -- "--x" x=2. A function is package.module:name, and takes an array of random numbers for each of
---shapes, such as --shapes 4,3 "()" int10:4, the last of whole numbers 0 to 9.
+values follow it, as a=5 b=3 c=2. One that looks like an option goes last, after --, as in -- "--x" x=2. A function is
+package.module:name, and takes an array of random numbers for each of --shapes, such as --shapes 4,3 "()" int10:4, the
+last of whole numbers 0 to 9.
 """
 
 import re

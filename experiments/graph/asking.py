@@ -34,7 +34,7 @@ def traced(options: Options) -> graph.Graph:
 
 
 def _without_sources(found: graph.Graph) -> graph.Graph:
-    """Return the graph, and those of it at other values, without the lines of this program, which are not the user's."""
+    """Return the graph without lines of code, which are of this program and not the user's; so at other values."""
     for op in flat(found.operations):
         op.source = ""
     return replace(found, retrace=lambda values: _without_sources(found.retrace(values)))

@@ -5,10 +5,10 @@ each one from end to end (0..7). Learning rate, L2, init scale and width are spa
 positive, all else evenly; lin:1..9:5 and log:1..9:5 say which. With --random N, N points are drawn from the
 ranges (with or without :n) and the lists, instead of taking every combination.
 
-Each combination is trained from every seed. They are ranked by their mean dev accuracy, and by their dev loss where the
+Each combination is trained from every seed. They are ranked by their mean dev accuracy, and by their dev loss if the
 accuracies are as good as the same: less than one dev example, or at most one standard error of the mean over seeds,
-apart. Those of which a training diverged come last. The test set is read once: for the winner. All that differs by numbers is one
-program; each depth and each activation is another.
+apart. Those of which a training diverged come last. The test set is read once: for the winner. All that differs by
+numbers is one program; each depth and each activation is another.
 
 Of a user's own data (sweep FILE --label COLUMN), what is missing becomes the training part's median or most frequent
 word, and words become a 0 or 1 for each of its levels; encoder.json keeps which, and predict RUN FILE classifies new
