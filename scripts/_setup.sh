@@ -9,6 +9,10 @@ python=$venv/bin/python
 # The caller's own Python settings must reach neither the set-up nor the job.
 unset PYTHONHOME PYTHONPATH VIRTUAL_ENV PIP_USER PIP_TARGET PIP_PREFIX
 
+# Until the job handles them itself: one line, and the signal's status.
+trap 'printf "error: interrupted\n" >&2; exit 130' INT
+trap 'printf "error: interrupted\n" >&2; exit 143' TERM
+
 say() { printf 'jaxnn: %s\n' "$*" >&2; }
 
 # Prints "NUMBER VERSION PATH" of a suitable Python (outside any environment), or fails with the reason.
@@ -88,7 +92,11 @@ set_up() {
     version=${base#* }
     say "Setting up ${venv##*/} with Python ${version%% *}, a minute or two ..."
     rm -rf "$venv"
-    "${version#* }" -I -m venv "$venv"
+    "${version#* }" -I -c '
+import runpy, signal
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+runpy.run_module("venv", run_name="__main__")
+' "$venv"
   fi
   : >"$venv/setup.log"
   if ! { install --require-hashes -r "$root/requirements.lock" &&
@@ -109,7 +117,8 @@ ensure_venv() {
   # pip that outlived it. There is no stale lock to clear.
   exec 9>"$root/.venv.lock"
   "${version#* }" -I -c '
-import fcntl, sys
+import fcntl, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 try:
     fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
 except BlockingIOError:

@@ -75,6 +75,8 @@ def graph(options: Options) -> str:
     for file in (options.svg, options.html):
         if file is not None and file.exists():
             raise ValueError(f"{file} is there already: name a file that is not")
+        if file is not None:
+            file.parent.stat()  # an error now, and not when all is computed
     found = asking.traced(options)
     found = found.by_layer() if options.by_layer else found
     for option, file, written in (("--svg", options.svg, found.svg), ("--html", options.html, found.html)):

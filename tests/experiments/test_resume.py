@@ -5,7 +5,9 @@ import os
 import random
 import shutil
 import signal
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from caches import own_cache
 from experiments import cli
 from experiments.checkpoint_store import CheckpointStore
 from experiments.checkpoints import STOPPING, RunCheckpoints, Stopped
+from experiments.interrupts import held
 from experiments.repeat import compare
 from experiments.resume import Options, Resumed
 from experiments.run_folder import RunFolder
@@ -96,11 +99,7 @@ def test_a_signal_ends_the_epoch_and_resume_the_run(capfd, tmp_path, at_report, 
     handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
     at_report(n, send(signum))
     run = sweep(tmp_path, *flags, status=status)
-    told = capfd.readouterr().err.splitlines()
-    assert told == [
-        STOPPING,
-        f"error: interrupted; go on by: {cli.PROG} resume {run}",
-    ]
+    assert capfd.readouterr().err == f"error: interrupted; go on by: {cli.PROG} resume {run}\n"
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
     lines = (run / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == n  # the report's epoch was ended, and logged
@@ -217,14 +216,93 @@ def test_a_signal_in_the_report_of_a_resumed_run_stops_it(capfd, tmp_path, at_re
 
 def test_a_signal_that_is_ignored_stays_so(tmp_path):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    run = kept(tmp_path)
+    run = checkpoints_of(tmp_path)
     with run.stopping_at_one():
         run.of("a").load(None)
         for signum in (signal.SIGINT, signal.SIGTERM):  # the second one is heard, and waits for a report
             os.kill(os.getpid(), signum)
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        with pytest.raises(Stopped) as stop:  # and the third does not
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.value.at_once
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_on_a_terminal_a_note_of_its_own_line_says_what_is_waited_for(tmp_path):
+    """Over the line of the bar, which the terminal ends with ^C."""
+    main, side = os.openpty()
+    kept, stderr = os.dup(2), sys.stderr
+    os.dup2(side, 2)
+    sys.stderr = os.fdopen(os.dup(side), "w")
+    try:
+        found = checkpoints_of(tmp_path)
+        with found.stopping_at_one():
+            found.of("a").load(None)
+            sys.stderr.write("a bar  0%^C")
+            sys.stderr.flush()
+            os.kill(os.getpid(), signal.SIGINT)
+        shown = os.read(main, 1000).decode()
+    finally:
+        os.dup2(kept, 2)
+        sys.stderr.close()
+        sys.stderr = stderr
+        for file in (kept, main, side):
+            os.close(file)
+    assert shown == f"a bar  0%^C\r\x1b[2K{STOPPING}\r\n"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_python_loses_is_raised_again(tmp_path):
+    class Losing:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Stopped), checkpoints_of(tmp_path).stopping_at_one():
+        Losing()
+        time.sleep(20)
+        pytest.fail("the interrupt was lost")
+
+
+def test_an_import_is_not_interrupted(tmp_path, monkeypatch):
+    """An extension module that is interrupted in its first lines may abort the process."""
+    (tmp_path / "slow_module.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(0.2)\ndone = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(Stopped), checkpoints_of(tmp_path).stopping_at_one():
+        import slow_module
+
+        time.sleep(20)
+    assert sys.modules["slow_module"].done
+
+
+def test_what_is_being_written_is_written_whole(tmp_path):
+    with pytest.raises(Stopped), checkpoints_of(tmp_path).stopping_at_one(), held():
+        os.kill(os.getpid(), signal.SIGINT)
+        (tmp_path / "file").write_text("whole")
+    assert (tmp_path / "file").read_text() == "whole"
+
+
+def test_a_second_interrupt_cuts_the_leaving_short(capsys, tmp_path, at_report, monkeypatch):
+    at_report(3, send(signal.SIGINT))
+    monkeypatch.setattr("experiments.running.write_run_page", lambda *args: os.kill(os.getpid(), signal.SIGINT))
+    run = sweep(tmp_path, status=130)
+    assert capsys.readouterr().err == f"error: interrupted; go on by: {cli.PROG} resume {run}\n"
+    assert not (run / ".lock").exists()
+
+
+def test_a_deleted_folder_is_not_offered(capsys, tmp_path, at_report):
+    def delete():
+        shutil.rmtree(next(tmp_path.iterdir()))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    at_report(3, delete)
+    assert cli.main([*SWEEP, "--runs-dir", str(tmp_path), *ALWAYS]) in (2, 130)
+    err = capsys.readouterr().err
+    assert err.splitlines()[-1].startswith("error: ")
+    assert "resume" not in err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_resume_that_is_refused_deletes_nothing(tmp_path, at_report, monkeypatch):
@@ -309,25 +387,25 @@ def test_bad_options_are_one_line_and_leave_nothing(capsys, tmp_path, flags):
     assert list(tmp_path.iterdir()) == []
 
 
-def kept(run, every=60.0):
+def checkpoints_of(run, every=60.0):
     found = RunCheckpoints(every, 2, print)
     found.begin(run)
     return found
 
 
 def test_none_are_kept_where_none_are_wanted(tmp_path):
-    assert kept(tmp_path, every=0).of("a") is None
+    assert checkpoints_of(tmp_path, every=0).of("a") is None
 
 
 def test_trainings_of_one_name_are_refused(tmp_path):
-    found = kept(tmp_path)
+    found = checkpoints_of(tmp_path)
     found.of("a").load(None)
     with pytest.raises(ValueError, match="two trainings of a run are called 'a'"):
         found.of("a")
 
 
 def test_outside_a_training_a_signal_stops_at_once(tmp_path):
-    with pytest.raises(Stopped) as stop, kept(tmp_path).stopping_at_one():
+    with pytest.raises(Stopped) as stop, checkpoints_of(tmp_path).stopping_at_one():
         os.kill(os.getpid(), signal.SIGTERM)
     assert stop.value.signum == signal.SIGTERM
 
@@ -336,7 +414,7 @@ def test_in_another_thread_signals_are_left_alone(tmp_path):
     seen = []
 
     def work():
-        with kept(tmp_path).stopping_at_one():
+        with checkpoints_of(tmp_path).stopping_at_one():
             seen.append(True)
 
     thread = threading.Thread(target=work)
