@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import jaxnn
 
 
-STOPPING = "stopping at the training's next report, where the run can be resumed; once more, and it stops at once"
+STOPPING = "stopping at the next report, where resume begins; Ctrl-C again stops at once"
 
 
 class RunCheckpoints:

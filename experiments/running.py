@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
-from experiments import compilation_cache
+from experiments import compilation_cache, terminal
 from experiments.catalog import Experiment, experiments
 from experiments.checkpoints import RunCheckpoints
 from experiments.events import EventFile, check_installed
@@ -96,7 +96,7 @@ def carry_out(start: Start, say: Callable[[str], None]) -> None:
         try:
             work(start.options, start)
             start.checkpoints.wait()
-            print(f"\n{stopwatch}")
+            print(terminal.fitted(f"\n{stopwatch}"))
             start.folder.add_timings(str(stopwatch))
             write_run_page(start.folder, experiment)
         except BaseException as error:

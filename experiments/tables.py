@@ -2,7 +2,6 @@
 
 import io
 import re
-import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -39,7 +38,7 @@ def show(content: Table) -> None:
         _Column(str(column.header).split("\n"), list(map(str, column.cells)), column.justify == "right")
         for column in content.columns
     ]
-    print(_broken(str(content.title), width), _narrowed(columns, width), sep="\n\n", end="\n\n")
+    print(terminal.broken(str(content.title), width), _narrowed(columns, width), sep="\n\n", end="\n\n")
 
 
 def as_text(content: Table) -> str:
@@ -56,6 +55,14 @@ def fitted(text: str, width: int | None) -> str:
         return text
     paragraphs = re.split(r"\n(?:[ \t]*\n)+", text)
     return "\n\n".join(_fitted(paragraph.split("\n"), width) for paragraph in paragraphs)
+
+
+def refitted(text: str, n_heads: int) -> str:
+    """Return a table in plain text, of which so many lines are the head, in the width of the terminal."""
+    width, lines = terminal.width(), text.split("\n")
+    if width is None or max(map(len, lines)) <= width:
+        return text
+    return _narrowed(_read(lines[:n_heads], lines[n_heads:]), width)
 
 
 def median_and_range(values: np.ndarray, digits: int = 1) -> str:
@@ -116,10 +123,10 @@ def _block(columns: list[_Column]) -> str:
 def _listed(keys: list[_Column], others: list[_Column], width: int) -> str:
     lines = []
     for n in range(len(keys[0].cells)):
-        lines.append(_broken(", ".join(column.cells[n] for column in keys), width))
+        lines.append(terminal.broken(", ".join(column.cells[n] for column in keys), width))
         for column in others:
             if column.cells[n]:
-                lines.append(_broken(f"  {' '.join(filter(None, column.head))}: {column.cells[n]}", width))
+                lines.append(terminal.broken(f"  {' '.join(filter(None, column.head))}: {column.cells[n]}", width))
     return "\n".join(lines)
 
 
@@ -128,7 +135,7 @@ def _fitted(lines: list[str], width: int) -> str:
         return "\n".join(lines)
     rule = next((i for i, line in enumerate(lines) if re.fullmatch(r" *─+ *", line)), None)
     if rule is None:
-        return "\n".join(_broken(line, width) for line in lines)
+        return "\n".join(terminal.broken(line, width) for line in lines)
     return _narrowed(_read(lines[:rule], lines[rule + 1 :]), width)
 
 
@@ -152,9 +159,3 @@ def _read(heads: list[str], rows: list[str]) -> list[_Column]:
         if not shared:
             columns[i] = column._replace(head=column.head[-1:])
     return columns
-
-
-def _broken(line: str, width: int) -> str:
-    """The line, broken at blanks alone."""
-    indent = " " * (len(line) - len(line.lstrip()))
-    return textwrap.fill(line, width, subsequent_indent=f"{indent}  ", break_long_words=False, break_on_hyphens=False)

@@ -1,8 +1,9 @@
-"""How wide the terminal is."""
+"""Lines in the width of the terminal, so that it breaks none in the middle of a number."""
 
 import os
 import shutil
 import sys
+import textwrap
 
 
 def width() -> int | None:
@@ -10,3 +11,17 @@ def width() -> int | None:
     if not os.environ.get("COLUMNS", "").isdecimal() and not sys.stdout.isatty():
         return None
     return max(shutil.get_terminal_size().columns, 20)
+
+
+def broken(line: str, width: int) -> str:
+    """Return the line in lines of at most `width`, broken at blanks alone."""
+    indent = " " * (len(line) - len(line.lstrip()))
+    return textwrap.fill(line, width, subsequent_indent=f"{indent}  ", break_long_words=False, break_on_hyphens=False)
+
+
+def fitted(text: str) -> str:
+    """Return the text, its lines broken where they are too long for the terminal."""
+    columns = width()
+    if columns is None:
+        return text
+    return "\n".join(broken(line, columns) if len(line) > columns else line for line in text.split("\n"))

@@ -7,7 +7,7 @@ import numpy as np
 import optax
 
 import jaxnn
-from experiments import plots, tables
+from experiments import plots, tables, terminal
 from experiments.bias_variance import Options
 from experiments.options import check_at_least_one
 from experiments.progress import progress
@@ -103,7 +103,7 @@ def run(options: Options, start: StartRun) -> None:
     steps = [f"{r['training']}: " + ("; ".join(r["next_steps"]) or "nothing stands out") for r in results]
     for table in shown:
         tables.show(table)
-    print("What usually helps:", *steps, sep="\n  ")
+    print("What usually helps:", *(terminal.fitted(f"  {step}") for step in steps), sep="\n")
     text = "\n".join(map(tables.as_text, shown))
     folder.write_text("report.txt", text + "\n".join(["What usually helps:", *steps]) + "\n")
     folder.write_json("results.json", {"trainings": results, "learning_curve": curve})

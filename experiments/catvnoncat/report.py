@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments import plots, proof, tables
+from experiments import plots, proof, tables, terminal
 from experiments.catvnoncat.data import IMAGE_SHAPE, Photos
 from experiments.networks import NetworkSpec, class_probabilities
 from experiments.run_folder import RunFolder
@@ -79,7 +79,7 @@ def report(rows: Sequence[Row], photos: Photos, folder: RunFolder, more: Sequenc
     ]
     tables.show(table)
     timings = f"seconds of training: {', '.join(f'{row.network} {row.seconds:.0f}' for row in rows)}"
-    print(*notes, "", timings, sep="\n")
+    print(*map(terminal.fitted, [*notes, "", timings]), sep="\n")
     folder.add_timings(timings)
     folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
     folder.write_json("seeds.json", {row.network: _numbers(row) for row in rows})

@@ -70,6 +70,7 @@ def graph(options: Options) -> str:
     Raises:
       ValueError, OSError: what is wrong with the question, or with a file's place.
     """
+    from experiments import tables
     from experiments.graph import asking  # brings JAX, which --help does without
 
     for file in (options.svg, options.html):
@@ -83,4 +84,4 @@ def graph(options: Options) -> str:
         if file is not None:
             write_new(file, written().encode(), option)
     first = found.first_nonfinite()
-    return found.text() + (f"\nnot finite: {first}" if first else "")
+    return tables.refitted(found.text(), 1) + (f"\nnot finite: {first}" if first else "")

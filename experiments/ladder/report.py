@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from experiments import plots, proof, tables
+from experiments import plots, proof, tables, terminal
 from experiments.ladder.results import FILE
 from experiments.run_folder import RunFolder
 from experiments.timing import Speed
@@ -47,7 +47,7 @@ def report(
     gradients = f"gradient diff.: {proof.DEFINITION}, in float64; more than {proof.BOUND:g} fails the run"
     tables.show(table)
     text = "\n".join([gradients, *notes])
-    print(f"{text}\n")
+    print(f"{terminal.fitted(text)}\n")
     folder.write_text("report.txt", f"{tables.as_text(table)}{text}\n")
     folder.write_json(FILE, [{k: v for k, v in row._asdict().items() if k != "speed"} for row in rows])
     if rows[0].speed:
@@ -61,7 +61,7 @@ def _report_speeds(rows: Sequence[Row], folder: RunFolder) -> None:
     if any(speed.compile_seconds is None for row in rows for speed in row.speed.values()):
         notes.append("cached: compiled by an earlier run, and loaded; --no-compilation-cache compiles, and times it")
     tables.show(table)
-    print(*notes, sep="\n")
+    print(*map(terminal.fitted, notes), sep="\n")
     folder.add_timings(tables.as_text(table) + "\n".join(notes))
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import jaxnn
-from experiments import plots, proof, tables
+from experiments import plots, proof, tables, terminal
 from experiments.mnist.data import CLASSES, SIDE
 from experiments.mnist.presets import Preset
 from experiments.run_folder import RunFolder
@@ -71,7 +71,7 @@ def report(result: Result, ensemble: bool, folder: RunFolder, more: Sequence[str
         *more,
     ]
     tables.show(table)
-    print(*notes, sep="\n")
+    print(*map(terminal.fitted, notes), sep="\n")
     folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
     numbers = {
         "preset": result.name,

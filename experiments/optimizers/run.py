@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 import jaxnn
-from experiments import plots, tables
+from experiments import plots, tables, terminal
 from experiments.optimizers import Options
 from experiments.options import check_at_least_one
 from experiments.progress import progress
@@ -143,7 +143,7 @@ def _report(problems: list[Problem], results: dict[tuple[str, str], Result], fol
         "lbfgs: a step is a search along a line, which computes the cost and its gradient several times.",
     ]
     tables.show(table)
-    print(*notes, sep="\n")
+    print(*map(terminal.fitted, notes), sep="\n")
     folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
     folder.write_json(
         "results.json",

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 import jaxnn
-from experiments import plots, tables
+from experiments import plots, tables, terminal
 from experiments.options import check_at_least_one
 from experiments.progress import progress
 from experiments.regression import Options
@@ -71,7 +71,7 @@ def run(options: Options, start: StartRun) -> None:
         f"a ReLU output that starts at 0, where its slope is 0: largest change of a param in 100 steps {dead:g}",
     ]
     tables.show(table)
-    print(*notes, sep="\n")
+    print(*map(terminal.fitted, notes), sep="\n")
     folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
     folder.write_json("results.json", {"networks": results, "to_ridge": difference, "change_from_zeros": dead})
     figure, axes = plots.grid(1, 1)

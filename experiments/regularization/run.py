@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 import jaxnn
-from experiments import plots, tables
+from experiments import plots, tables, terminal
 from experiments.options import check_at_least_one
 from experiments.progress import progress
 from experiments.regularization import Options
@@ -127,7 +127,7 @@ def _report(
         f"{100 * (1 - WRONG):.0f} % on either set."
     )
     tables.show(table)
-    print(note)
+    print(terminal.fitted(note))
     folder.write_text("report.txt", tables.as_text(table) + note + "\n")
     results = {name: {key: values[i].tolist() for key, values in measured.items()} for i, name in enumerate(KINDS)}
     folder.write_json("results.json", results)

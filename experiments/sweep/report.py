@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from experiments import network_file, tables
+from experiments import network_file, tables, terminal
 from experiments.run_folder import RunFolder
 from experiments.sweep.pictures import draw
 from experiments.sweep.plan import KINDS, Plan, Point, label, shown
@@ -29,7 +29,7 @@ def report(plan: Plan, standings: Sequence[Standing], counts: str, winner: Seque
     more = [f"and {len(standings) - ROWS} more, in sweep.csv"] if len(standings) > ROWS else []
     lines = [*more, *_fixed(plan), counts, "", *winner, *_at_an_end(plan, standings[0])]
     tables.show(table)
-    print(*lines, sep="\n")
+    print(*map(terminal.fitted, lines), sep="\n")
     folder.write_text("report.txt", tables.as_text(table) + "\n".join(lines) + "\n")
 
 

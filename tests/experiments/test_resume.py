@@ -1,5 +1,6 @@
 """Runs that are stopped, killed, or run out of disk, and what `resume` makes of them."""
 
+import importlib
 import json
 import os
 import random
@@ -254,6 +255,12 @@ def test_on_a_terminal_a_note_of_its_own_line_says_what_is_waited_for(tmp_path):
     assert shown == f"a bar  0%^C\r\x1b[2K{STOPPING}\r\n"
 
 
+def wait_long(lost):
+    """Once the object is lost."""
+    del lost
+    time.sleep(20)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupt_that_python_loses_is_raised_again(tmp_path):
     class Losing:
@@ -261,9 +268,7 @@ def test_an_interrupt_that_python_loses_is_raised_again(tmp_path):
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(Stopped), checkpoints_of(tmp_path).stopping_at_one():
-        Losing()
-        time.sleep(20)
-        pytest.fail("the interrupt was lost")
+        wait_long(Losing())
 
 
 def test_an_import_is_not_interrupted(tmp_path, monkeypatch):
@@ -273,16 +278,18 @@ def test_an_import_is_not_interrupted(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(Stopped), checkpoints_of(tmp_path).stopping_at_one():
-        import slow_module
-
-        time.sleep(20)
+        wait_long(importlib.import_module("slow_module"))
     assert sys.modules["slow_module"].done
 
 
 def test_what_is_being_written_is_written_whole(tmp_path):
-    with pytest.raises(Stopped), checkpoints_of(tmp_path).stopping_at_one(), held():
-        os.kill(os.getpid(), signal.SIGINT)
-        (tmp_path / "file").write_text("whole")
+    def write():
+        with held():
+            os.kill(os.getpid(), signal.SIGINT)
+            (tmp_path / "file").write_text("whole")
+
+    with pytest.raises(Stopped), checkpoints_of(tmp_path).stopping_at_one():
+        write()
     assert (tmp_path / "file").read_text() == "whole"
 
 
