@@ -1,11 +1,15 @@
 """The command line: what helps, what is refused, and how."""
 
+import importlib.metadata
 import json
+import os
+import platform
 import subprocess
 import sys
 
 import pytest
 
+import jaxnn
 from experiments import cli
 from experiments.catalog import FIELDS, experiments
 
@@ -47,6 +51,8 @@ def test_help_names_the_commands_and_the_experiments(capsys, argv):
     [
         ["--help"],
         ["list"],
+        ["list", "--long"],
+        ["--version"],
         ["run", "ladder", "--help"],
         ["predict", "--help"],
         ["export", "--help"],
@@ -72,6 +78,60 @@ def test_list_says_everything_that_the_headers_do(capsys):
     for experiment in experiments().values():
         for field in FIELDS:
             assert f"{field}: {experiment.field(field)}" in out
+
+
+@pytest.mark.parametrize("columns", ["40", "80", ""])
+def test_list_is_a_line_of_each(capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    assert cli.main(["list"]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines()[:-2])) <= int(columns or 100)
+    text = " ".join(out.split())
+    for experiment in experiments().values():
+        assert f"{experiment.name} {' '.join(experiment.title.split())}" in text
+    assert "Question" not in out
+    assert f"{cli.PROG} list --long" in out
+
+
+@pytest.mark.parametrize("argv", [["--version"], ["-V"], ["version"]])
+def test_version_is_of_jaxnn_jax_and_python(capsys, argv):
+    assert cli.main(argv) == 0
+    versions = dict(each.split() for each in capsys.readouterr().out.strip().split(", "))
+    assert versions == {
+        "jaxnn": jaxnn.__version__,
+        "JAX": importlib.metadata.version("jax"),
+        "Python": platform.python_version(),
+    }
+
+
+@pytest.mark.parametrize("words", [["run"], ["run", "run"], []])
+def test_run_may_be_left_out_or_typed_twice(capsys, words):
+    assert cli.main([*words, "ladder", "--epochs", "0"]) == 2
+    assert "--epochs must be at least 1" in capsys.readouterr().err
+    assert cli.main([*words, "ladder", "--help"]) == 0
+    assert "run ladder [-h] [OPTIONS]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("prog", "command"),
+    [
+        ("scripts/run", "scripts/run ladder"),
+        ("/a/checkout/scripts/run", "/a/checkout/scripts/run ladder"),
+        (None, "python -m experiments run ladder"),
+    ],
+)
+@pytest.mark.parametrize("argv", [["list", "--long"], ["run", "ladder", "--help"]], ids=lambda argv: argv[0])
+def test_the_command_that_is_shown_works_where_the_user_is(prog, command, argv):
+    environment = {name: value for name, value in os.environ.items() if name != "JAXNN_PROG"}
+    environment |= {"JAXNN_PROG": prog} if prog else {}
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments", *argv], capture_output=True, text=True, check=True, env=environment
+    )
+    shown = [line.partition(":")[2].strip() for line in done.stdout.splitlines() if line.strip().startswith("Command:")]
+    assert command in shown
+    if prog:
+        assert "python -m experiments" not in done.stdout
+        assert "run run" not in done.stdout
 
 
 def test_there_are_experiments_and_each_header_is_complete():

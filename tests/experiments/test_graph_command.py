@@ -1,8 +1,12 @@
 """`experiments graph`: expressions and functions, pictures, and what is refused."""
 
+import json
 import re
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import experiments.graph
@@ -38,6 +42,75 @@ def test_the_page_is_written_beside_the_picture(tmp_path, capsys):
     assert picture.exists()
     assert cli.main(["graph", *NOTES, "--html", str(page)]) == 2
     assert "is there already" in capsys.readouterr().err
+
+
+def page_data(file):
+    return json.loads(re.search(r'id="data">(.*?)</script>', file.read_text(encoding="utf-8"))[1])
+
+
+@pytest.mark.parametrize(
+    ("argv", "function", "given"),
+    [
+        (NOTES, lambda a, b, c: 3 * (a + b * c), dict(a=5, b=3, c=2)),
+        (["3*(a+b*c)", "a=5", "b=3", "c=2"], lambda a, b, c: 3 * (a + b * c), dict(a=5, b=3, c=2)),
+        (["relu(a) * b - a**2", "a=-2", "b=0"], lambda a, b: np.maximum(a, 0) * b - a**2, dict(a=-2, b=0)),
+        (["tanh(w*x)", "w=1", "x=-0.0", "--depth", "2"], lambda w, x: np.tanh(w * x), dict(w=1, x=0)),
+        (["a / b", "a=3e38", "b=1e-3"], lambda a, b: np.float32(a) / np.float32(b), dict(a=3e38, b=1e-3)),
+    ],
+    ids=lambda each: each[0] if isinstance(each, list) else "",
+)
+def test_each_place_of_each_slider_has_its_numbers(tmp_path, capsys, argv, function, given):
+    """Those that NumPy computes there."""
+    assert cli.main(["graph", *argv, "--html", str(tmp_path / "page.html")]) == 0
+    data = page_data(tmp_path / "page.html")
+    (output,) = data["outputs"]
+    assert [slider["name"] for slider in data["sliders"]] == list(given)
+    for slider in data["sliders"]:
+        assert 20 < len(slider["values"]) == len(slider["numbers"])
+        assert np.isfinite(np.float32(slider["values"])).all()
+        with np.errstate(all="ignore"):
+            expected = [function(**(given | {slider["name"]: value})) for value in slider["values"]]
+        got = [float(numbers["nodes"][output][4]) for numbers in slider["numbers"]]
+        np.testing.assert_allclose(got, np.float32(expected), rtol=1e-4, atol=1e-6)
+
+
+def branching(x, v):
+    """Of which only the second half has another way."""
+    return jax.nn.relu(x) + v.sum() + jax.lax.cond(x > 1, jnp.sin, jnp.cos, x)
+
+
+def test_where_a_function_truly_branches_a_place_has_none(tmp_path, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    argv = ["test_graph_command:branching", "--shapes", "()", "3", "--html", str(tmp_path / "page.html")]
+    assert cli.main(["graph", *argv, "--seed", "3"]) == 0
+    (slider,) = page_data(tmp_path / "page.html")["sliders"]
+    here = slider["values"][slider["start"]]
+    same = [(value > 1) == (here > 1) for value in slider["values"]]
+    assert set(same) == {True, False}
+    assert [numbers is not None for numbers in slider["numbers"]] == same
+
+
+@pytest.mark.parametrize(
+    ("argv", "value", "slope"),
+    [
+        (["-x**2", "x=3"], -9, -6),
+        (["(-x**2)", "x=3"], -9, -6),
+        (["- x ** 2", "x=3", "--depth", "1"], -9, -6),
+        (["--depth", "1", "-x**2", "x=3"], -9, -6),
+        (["\u2212x**2", "x=\u22123"], -9, 6),
+        (["-2*x", "x=3"], -6, -2),
+        (["--x**2", "x=3"], 9, 6),
+        (["--", "--x", "x=3"], 3, 1),
+        (["-x", "x=-3"], 3, -1),
+        (["--seed", "1", "--", "-h", "h=3"], -3, -1),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, list) else "",
+)
+def test_an_expression_may_begin_with_a_minus(capsys, argv, value, slope):
+    assert cli.main(["graph", *argv]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert float(rows[1][3]) == slope
+    assert str(value) in rows[-1]
 
 
 TWO_LAYERS = ["experiments.graph.two_layers:loss", "--shapes", "4,2", "4", "1,4", "1", "10,2", "int2:10,1"]

@@ -13,9 +13,11 @@ from short_runs import run
 
 import jaxnn
 from experiments import cli, network_file, proof, timing
+from experiments.ladder import Options
 from experiments.ladder import run as ladder
 from experiments.ladder.data import load_datasets
 from experiments.networks import NetworkSpec
+from experiments.options import parse
 from experiments.run_folder import RunError
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -36,6 +38,21 @@ def tiny():
 def done(tiny, tmp_path_factory):
     """A run: its folder, and what it printed."""
     return run(tmp_path_factory.mktemp("runs"), "ladder", "--epochs", "4")
+
+
+@pytest.mark.parametrize(
+    ("argv", "timed"),
+    [
+        ([], True),
+        (["--no-time-steps"], False),
+        (["--data", "own.csv"], False),
+        (["--data=own.csv"], False),
+        (["--data", "own.csv", "--time-steps"], True),
+    ],
+    ids=str,
+)
+def test_steps_are_not_timed_on_data_of_one_s_own_unless_asked_for(argv, timed):
+    assert parse(Options, argv, prog="run ladder", description="").time_steps is timed
 
 
 def test_the_folder_holds_everything(done):

@@ -191,6 +191,32 @@ def test_as_many_right_answers_are_a_tie_whatever_the_rounding():
         assert rank(a + b)[0].point == (1 if loss < 1 else 0)
 
 
+def test_within_the_noise_of_the_accuracy_the_loss_decides():
+    """A lead of a quarter of one dev example, or within one standard error, is none; one of an example is one."""
+    n = 86
+    lead = made(0, *[(82 / n, 0.8)] * 3, (83 / n, 0.8))
+    close = made(1, *[(82 / n, 0.2)] * 4)
+    behind = made(2, *[(81 / n, 0.1)] * 4)
+    everything = lead + close + behind
+    assert [one.point for one in rank(everything)] == [0, 1, 2]
+    assert [one.point for one in rank(everything, n)] == [1, 0, 2]
+    assert [one.point for one in rank(made(0, (82 / n, 0.8)) + made(1, (81 / n, 0.1)), n)] == [0, 1]
+    assert [one.point for one in rank(made(0, (82 / n, 0.8)) + made(1, (82 / n, 0.1)), n)] == [1, 0]
+    # Of 4 and 10 misses the standard error is 3; with less spread, a mean that is 2 misses worse is worse.
+    spread, steady = made(0, (82 / n, 0.8), (76 / n, 0.8)), made(0, (79 / n, 0.8), (79 / n, 0.8))
+    other = made(1, (77 / n, 0.2), (77 / n, 0.2))
+    assert [one.point for one in rank(spread + other, n)] == [1, 0]
+    assert [one.point for one in rank(steady + other, n)] == [0, 1]
+
+
+def test_noise_brings_no_point_that_diverged_to_the_front():
+    n = 86
+    whole, part = made(0, (0.9, 0.8), (0.9, 0.8)), made(1, (0.9, 0.1), 7)
+    assert [one.point for one in rank(part + whole, n)] == [0, 1]
+    assert [one.point for one in rank(made(0, 1, 2) + part + made(2, 3, 4), n)] == [1, 0, 2]
+    assert [one.point for one in rank(made(0, (0.9, float("nan"))) + made(1, (0.9, 3.0)), n)] == [1, 0]
+
+
 def test_csv_has_a_line_for_every_training_in_order_of_rank():
     plan = make_plan(Options(learning_rate="0.1,0.2", hidden="8,8", seed="0,1"))
     text = report.to_csv(plan, rank(made(0, (0.5, 1.0), 3) + made(1, (0.7, 0.25), (0.75, 0.5))))

@@ -1,0 +1,75 @@
+"""What a name that does not exist was meant for."""
+
+import pytest
+
+from experiments import cli
+from experiments.near import did_you_mean, near_run
+
+
+@pytest.mark.parametrize(
+    ("argv", "meant"),
+    [
+        (["runn"], "run"),
+        (["lits"], "list"),
+        (["Ladder"], "ladder"),
+        (["ladde"], "ladder"),
+        (["--hlep"], "--help"),
+        (["--versoin"], "--version"),
+        (["list", "--lon"], "--long"),
+        (["run", "mnsit"], "mnist"),
+        (["run", "Ladder"], "ladder"),
+        (["run", "cat-v-non-cat"], "catvnoncat"),
+        (["sweep", "digit"], "digits"),
+        (["run", "ladder", "--epoch", "3"], "--epochs"),
+        (["run", "ladder", "--epoch=3"], "--epochs"),
+        (["run", "ladder", "--learnig-rate", "3"], "--learning-rate"),
+        (["run", "ladder", "--hlep"], "--help"),
+        (["run", "ladder", "--no-time-step"], "--no-time-steps"),
+        (["ladder", "--no-compilation-cach"], "--no-compilation-cache"),
+        (["sweep", "digits", "--widht", "3"], "--width"),
+        (["compare", "a", "b", "--pgae", "x"], "--page"),
+        (["graph", "a", "a=1", "--hmtl", "x"], "--html"),
+        (["export", "runs", "--to", "torch", "--netwrk", "x"], "--network"),
+    ],
+    ids=" ".join,
+)
+def test_near_misses_are_offered(capsys, argv, meant):
+    assert cli.main(argv) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert f": did you mean {meant}?" in err
+
+
+def test_what_is_far_from_all_is_not():
+    assert did_you_mean("frobnicate", ["ladder", "list"]) == ""
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("ladder-20260131-120000", "sweep-digits-20260131-120000"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "config.json").write_text("{}")
+    (tmp_path / "runs" / "ladder-20260131-12000").mkdir()  # of no run
+
+
+@pytest.mark.parametrize("typed", ["runs/ladder-20260131-12000O", "ladder-20260131-120000", "runs/lader-20260131-1200"])
+@pytest.mark.parametrize(
+    "command",
+    ["resume {}", "repeat {}", "predict {} x.csv", "export {} --to torch", "compare {} runs"],
+    ids=lambda command: command.split()[0],
+)
+def test_the_nearest_run_is_offered(capsys, runs, command, typed):
+    assert cli.main(command.format(typed).split()) == 2
+    err = capsys.readouterr().err
+    assert err == f"error: {typed} is not a folder: did you mean runs/ladder-20260131-120000?\n"
+
+
+def test_without_runs_an_example_is_given(capsys, tmp_path, monkeypatch):
+    from pathlib import Path
+
+    monkeypatch.chdir(tmp_path)
+    assert near_run(Path("runs/x")) == ""
+    assert cli.main(["resume", "runs/x"]) == 2
+    assert "expected the results folder of a run, such as runs/ladder-" in capsys.readouterr().err
