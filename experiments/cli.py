@@ -29,8 +29,8 @@ Experiments with jaxnn: networks trained on real data by gradients derived by ha
 usage: {prog} COMMAND
 
   list                  the experiments, a line of each; with --long question, command, time and expected result
-  run NAME [OPTIONS]    run an experiment; results go to a new folder in ./runs, all on one page in its report.html;
-                        NAME alone is the same
+  run NAME [OPTIONS]    run an experiment; results go to a new folder in ./runs, all on one page in its report.html
+  NAME [OPTIONS]        the same
   run NAME --help       what it asks, and its options
   sweep DATA [OPTIONS]  train networks over ranges of hyperparameters, and rank them
   sweep FILE [OPTIONS]  the same on a CSV or npz file of yours; --label names the column of the classes
@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _command(argv: list[str]) -> int:
     match argv:
         case [] | ["-h" | "--help" | "help", *_]:
-            print(_help())
+            print(terminal.fitted(_help()))
             return 0
         case ["-V" | "--version" | "version"]:
             print(_version())
@@ -103,7 +103,7 @@ def _command(argv: list[str]) -> int:
         case ["run", name, *rest] if name in experiments():
             return _run(name, rest, argv)
         case ["run", "-h" | "--help"]:
-            print(_help())
+            print(terminal.fitted(_help()))
             return 0
         case ["run", "run", *rest]:  # scripts/run run ... is easily typed twice
             return _command(["run", *rest])
@@ -145,7 +145,7 @@ def _list(rest: list[str]) -> int:
         case ["--long"]:
             print("\n\n".join(map(_listing, experiments().values())))
         case ["-h" | "--help"]:
-            print(_help())
+            print(terminal.fitted(_help()))
         case _:
             given = " ".join(rest)
             return _complain(

@@ -1,6 +1,7 @@
 """Lines in the width of the terminal, so that it breaks none in the middle of a number."""
 
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -14,9 +15,10 @@ def width() -> int | None:
 
 
 def broken(line: str, width: int) -> str:
-    """Return the line in lines of at most `width`, broken at blanks alone."""
-    indent = " " * (len(line) - len(line.lstrip()))
-    return textwrap.fill(line, width, subsequent_indent=f"{indent}  ", break_long_words=False, break_on_hyphens=False)
+    """Return the line in lines of at most `width`, broken at blanks alone; what explains a word stays beside it."""
+    word = re.match(r" *\S+(?: \S+)*  +(?=\S)", line)
+    indent = len(word[0]) if word and 2 * len(word[0]) < width else len(line) - len(line.lstrip()) + 2
+    return textwrap.fill(line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 def fitted(text: str) -> str:

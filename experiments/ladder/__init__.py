@@ -41,8 +41,7 @@ class Options(OwnDataOptions, RunOptions):
     on_nan: OnNan = "stop"
     """Where loss or gradient is not finite: stop, or skip the update (until more than 10 in a row)."""
     time_steps: bool = True
-    """Measure how fast steps with hand-derived and with automatic gradients are, which takes most of the run; off by
-    default with --data."""
+    """Time steps with hand-derived and with automatic gradients, for most of the run; with --data by default not."""
     seed: int = 0
     """Of the split of the data, the random starts and the shuffles."""
 
