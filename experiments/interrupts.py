@@ -16,7 +16,7 @@ _SECONDS_BETWEEN_TRIALS = 0.05
 
 
 class Stopped(KeyboardInterrupt):
-    """A run was interrupted, and left such that it can be resumed.
+    """A run was interrupted and left in a state from which it can be resumed.
 
     Attributes:
       signum: the signal.
@@ -61,15 +61,17 @@ def raising(error_of: Callable[[int], KeyboardInterrupt | None], unless: Callabl
         yield
         return
     before = {signum: signal.getsignal(signum) for signum in _heard()}
-    hook, left = sys.unraisablehook, threading.Event()
+    hook, left, trial = sys.unraisablehook, threading.Event(), threading.Lock()
     wanted: KeyboardInterrupt | None = None
     tried = False
 
     def try_again(signum: int) -> None:
         nonlocal tried
         while not left.wait(_SECONDS_BETWEEN_TRIALS):
-            tried = True
-            signal.raise_signal(signum)
+            with trial:  # not when what was installed before is back
+                if not left.is_set():
+                    tried = True
+                    signal.raise_signal(signum)
 
     def handle(signum: int, frame: FrameType | None) -> None:
         nonlocal wanted, tried
@@ -93,7 +95,8 @@ def raising(error_of: Callable[[int], KeyboardInterrupt | None], unless: Callabl
     try:
         yield
     finally:
-        left.set()
+        with trial:
+            left.set()
         for signum, handler in before.items():
             signal.signal(signum, handler)
         sys.unraisablehook = hook

@@ -111,11 +111,12 @@ def carry_out(start: Start, say: Callable[[str], None]) -> None:
 
 def _leave(start: Start, experiment: Experiment, error: BaseException) -> None:
     reason = "interrupted" if isinstance(error, KeyboardInterrupt) else reason_of(error)
-    # On a full disk, say, no page: what ended the run is what is shown. A second Ctrl-C is to stop at once.
-    with contextlib.suppress(OSError, KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C, which is to stop at once
+        # On a full disk, say, no page: what ended the run is what is shown.
+        with held(), contextlib.suppress(OSError):
+            write_run_page(start.folder, experiment, str(reason) or type(error).__name__)
         if not isinstance(error, RunError) and not getattr(error, "at_once", False):
             start.checkpoints.write_ended()
-        write_run_page(start.folder, experiment, str(reason) or type(error).__name__)
     if isinstance(error, RunError):
         start.folder.finish()
     else:

@@ -58,7 +58,7 @@ def fitted(text: str, width: int | None) -> str:
 
 
 def refitted(text: str, n_heads: int) -> str:
-    """Return a table in plain text, of which so many lines are the head, in the width of the terminal."""
+    """Return a table in plain text, whose first `n_heads` lines are its head, in the width of the terminal."""
     width, lines = terminal.width(), text.split("\n")
     if width is None or max(map(len, lines)) <= width:
         return text

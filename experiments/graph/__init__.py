@@ -43,9 +43,9 @@ _OPTION = re.compile(r"-h|--[a-zA-Z][a-zA-Z-]*(=.*)?", re.DOTALL)
 
 
 def words(argv: Sequence[str]) -> list[str]:
-    """Return the arguments such that an expression which begins with a minus is none of the options.
+    """Return the arguments such that the parser takes no expression that begins with a minus for an option.
 
-    What stands behind -- is no option either. The minus of typography is a minus.
+    What stands after -- is no option either. The typographic minus is a minus.
     """
     argv = [word.replace("\N{MINUS SIGN}", "-") for word in argv]
     end = argv.index("--") if "--" in argv else len(argv)

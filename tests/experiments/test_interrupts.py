@@ -23,7 +23,7 @@ def cached(tmp_path_factory):
 
 
 def interrupted(folder, moment, *argv, signum=signal.SIGINT, times=1):
-    """Start the command, and send the signal after so many seconds; its status and its lines on stderr."""
+    """Start the command, and send the signal after `moment` seconds; its status and its lines on stderr."""
     running = subprocess.Popen(
         [sys.executable, "-m", "experiments", *argv],
         cwd=folder,

@@ -295,8 +295,9 @@ def test_what_is_being_written_is_written_whole(tmp_path):
 
 def test_a_second_interrupt_cuts_the_leaving_short(capsys, tmp_path, at_report, monkeypatch):
     at_report(3, send(signal.SIGINT))
-    monkeypatch.setattr("experiments.running.write_run_page", lambda *args: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr(RunCheckpoints, "write_ended", lambda self: os.kill(os.getpid(), signal.SIGINT))
     run = sweep(tmp_path, status=130)
+    assert (run / "report.html").exists()
     assert capsys.readouterr().err == f"error: interrupted; go on by: {cli.PROG} resume {run}\n"
     assert not (run / ".lock").exists()
 

@@ -192,7 +192,7 @@ def test_as_many_right_answers_are_a_tie_whatever_the_rounding():
 
 
 def test_within_the_noise_of_the_accuracy_the_loss_decides():
-    """A lead of a quarter of one dev example, or within one standard error, is none; one of an example is one."""
+    """A lead of a quarter of one dev example, or within one standard error, does not count; one of an example does."""
     n = 86
     lead = made(0, *[(82 / n, 0.8)] * 3, (83 / n, 0.8))
     close = made(1, *[(82 / n, 0.2)] * 4)
