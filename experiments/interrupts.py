@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SECONDS_BETWEEN_TRIALS = 0.05
@@ -87,7 +86,7 @@ def raising(error_of: Callable[[int], KeyboardInterrupt | None], unless: Callabl
                 sys.unraisablehook = lambda lost: None if isinstance(lost.exc_value, KeyboardInterrupt) else hook(lost)
                 threading.Thread(target=try_again, args=(signum,), daemon=True).start()
             wanted = error
-        if wanted is not None and not _imports(frame) and not (again and _is_handled(wanted)):
+        if wanted is not None and not _imports(frame) and not (again and _is_handled()):
             raise wanted
 
     for signum in before:
@@ -114,9 +113,9 @@ def _imports(frame: FrameType | None) -> bool:
     return False
 
 
-def _is_handled(error: BaseException) -> bool:
-    """Whether the error, or one that it led to, is on its way through an `except`, a `finally` or a `with`."""
-    found: Any = sys.exception()
-    while found is not None and found is not error:
+def _is_handled() -> bool:
+    """Whether an interrupt, or an error that it led to, is on its way through an `except`, a `finally` or a `with`."""
+    found = sys.exception()
+    while found is not None and not isinstance(found, KeyboardInterrupt):
         found = found.__context__
-    return found is error
+    return found is not None
