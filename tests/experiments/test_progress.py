@@ -1,0 +1,33 @@
+"""What the bar says, and that there is none where nobody watches it."""
+
+import io
+import sys
+
+import pytest
+
+from experiments.progress import progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_until_the_first_report_the_bar_says_that_it_compiles(monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with progress("ladder", 10) as show:
+        before = sys.stderr.getvalue()
+        show(1, "digits")
+    after = sys.stderr.getvalue()[len(before) :]
+    assert "compiling" in before
+    assert "digits" in after
+    assert "compiling" not in after
+
+
+def test_a_log_has_no_bar(capsys):
+    with progress("ladder", 10) as show:
+        show(1, "digits")
+    assert capsys.readouterr() == ("", "")
