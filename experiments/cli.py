@@ -311,7 +311,7 @@ def _listing(experiment: Any) -> str:
         )
         for name in FIELDS
     ]
-    return "\n".join([f"{experiment.name}: {experiment.title}", *fields])
+    return "\n".join([terminal.fitted(f"{experiment.name}: {experiment.title}"), *fields])
 
 
 def _complain(error: object, status: int = 2) -> int:

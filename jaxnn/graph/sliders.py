@@ -71,7 +71,7 @@ def _slider(node: Node, values: Sequence[float], here: Shown, at: Callable[[str,
     with np.errstate(over="ignore"):
         cast = np.asarray(values).astype(node.dtype).astype(float)
     if cast.ndim != 1 or not np.isfinite(cast).all():
-        raise ValueError(f"{node.name} can vary over a list of finite values of {node.dtype}, got {values}")
+        raise ValueError(f"{node.name} can vary over a list of finite values, got {values}")
     increasing = sorted({given, *cast.tolist()})
 
     def numbers(value):
