@@ -20,7 +20,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
       ''
     """
     names = {each.lower(): each for each in known}
-    close = get_close_matches(name.lower(), names, 1)
+    begun = [each for each in names if len(name) > 2 and each.startswith(name.lower())]
+    close = get_close_matches(name.lower(), names, 1, cutoff=0.7) or begun
     return f": did you mean {names[close[0]]}?" if close else ""
 
 

@@ -609,6 +609,7 @@ def many(x):
         (lambda g: g.at(a=[1.0, 2.0]), r"a has the shape \(\), got \(2,\)"),
         (lambda g: g.html(vary={"u": [1.0]}), r"'u' cannot vary: .* \(a, b, c\)"),
         (lambda g: g.html(vary={"a": [1.0, np.nan]}), "a can vary over a list of finite values"),
+        (lambda g: g.html(vary={"a": [1e39]}), "a can vary over a list of finite values"),
         (lambda g: g.html(vary={"a": 3.0}), "a can vary over a list of finite values, got 3.0"),
         (lambda g: graph.trace(jnp.sum)(normal((3,))).html(vary={"a": [1.0]}), r"scalar \(none\)"),
         (lambda g: graph.trace(many)(1.0).html(), "1002 variables are too many for a page"),

@@ -24,6 +24,8 @@ from experiments.near import did_you_mean, near_run
         (["run", "ladder", "--epoch=3"], "--epochs"),
         (["run", "ladder", "--learnig-rate", "3"], "--learning-rate"),
         (["run", "ladder", "--hlep"], "--help"),
+        (["run", "ladder", "--learn", "0.1"], "--learning-rate"),
+        (["run", "ladder", "--early"], ""),
         (["run", "ladder", "--no-time-step"], "--no-time-steps"),
         (["ladder", "--no-compilation-cach"], "--no-compilation-cache"),
         (["sweep", "digits", "--widht", "3"], "--width"),
@@ -38,11 +40,13 @@ def test_near_misses_are_offered(capsys, argv, meant):
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
-    assert f": did you mean {meant}?" in err
+    assert (f": did you mean {meant}?" in err) if meant else ("did you mean" not in err)
 
 
 def test_what_is_far_from_all_is_not():
     assert did_you_mean("frobnicate", ["ladder", "list"]) == ""
+    assert did_you_mean("iris", ["breast-cancer", "digits"]) == ""
+    assert did_you_mean("", ["ladder"]) == ""
 
 
 @pytest.fixture

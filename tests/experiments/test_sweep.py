@@ -320,8 +320,11 @@ def test_a_run_leaves_everything_and_tests_the_winner_alone(watched, capsys, tmp
     means = {}
     for row in rows:
         means.setdefault(row["rank"], []).append(float(row["dev_accuracy"]))
+    n = len(watched.problem.dev.y)
+    noise = max(1 / n, *(np.std(values, ddof=1) / np.sqrt(len(values)) for values in means.values()))
     means = [np.mean(values) for values in means.values()]
-    assert means == sorted(means, reverse=True)
+    assert all(max(means[i:]) - means[i] <= noise for i in range(len(means)))
+    assert f"within its noise, one of {n} dev examples" in out
     stored = network_file.load(folder / "best.safetensors")
     problem, model = watched.problem, stored.spec.model()
     assert stored.spec.sizes == (4, int(rows[0]["width"]), 3)
