@@ -22,6 +22,14 @@ def cached(tmp_path_factory):
         yield
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """What a shell's background ignores, the processes here would ignore too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupted(folder, moment, *argv, signum=signal.SIGINT, times=1):
     """Start the command, and send the signal after `moment` seconds; its status and its lines on stderr."""
     running = subprocess.Popen(
@@ -31,8 +39,6 @@ def interrupted(folder, moment, *argv, signum=signal.SIGINT, times=1):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        # What a shell's background ignores, the child would ignore too.
-        preexec_fn=lambda: signal.signal(signum, signal.SIG_DFL),
     )
     time.sleep(moment)
     for _ in range(times):

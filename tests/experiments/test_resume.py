@@ -57,6 +57,12 @@ def heard():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.fixture(autouse=True)
+def no_progress(monkeypatch):
+    """Lines of progress, which a slow machine has."""
+    monkeypatch.setattr("experiments.progress._SECONDS_BETWEEN_LINES", float("inf"))
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     return sweep(tmp_path_factory.mktemp("undisturbed"))
