@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM at any moment of a command, as real processes get them."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 from caches import own_cache
 
 ROOT = Path(__file__).parent.parent.parent
+PYTHON = (sys.executable, "-m", "experiments")
 RUN = ("run", "ladder", "--epochs", "2", "--no-time-steps")
 # From where Python has begun the first line of the program, which no program can hasten, to the middle of a run.
 MOMENTS = (0.4, 0.7, 1.0, 1.5, 3.0)
@@ -30,19 +32,21 @@ def heard():
     signal.signal(signal.SIGINT, before)
 
 
-def interrupted(folder, moment, *argv, signum=signal.SIGINT, times=1):
-    """Start the command, and send the signal after `moment` seconds; its status and its lines on stderr."""
+def interrupted(folder, moment, *argv, signum=signal.SIGINT, times=1, command=PYTHON):
+    """Start the command, and signal its process group after `moment` seconds; its status and its lines on stderr."""
     running = subprocess.Popen(
-        [sys.executable, "-m", "experiments", *argv],
+        [*command, *argv],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     time.sleep(moment)
     for _ in range(times):
-        running.send_signal(signum)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(running.pid, signum)
     _, errors = running.communicate(timeout=120)
     return running.returncode, errors.splitlines()
 
@@ -88,6 +92,13 @@ def test_each_twentieth_of_a_second(tmp_path, moment, signum):
 def test_so_does_every_command(tmp_path, argv):
     check(tmp_path, *interrupted(tmp_path, 0.5, *argv, signum=signal.SIGTERM), 143)
     assert not list(tmp_path.glob("*.html")) or (tmp_path / "page.html").read_text().endswith("</html>\n")
+
+
+@pytest.mark.parametrize("moment", [0.05, 0.15, 0.3, 0.6])
+def test_scripts_run_from_its_first_line_on(tmp_path, moment):
+    """While the shell looks for its Python, while that starts, and after."""
+    script = [str(ROOT / "scripts" / "run")]
+    check(tmp_path, *interrupted(tmp_path, moment, *RUN, command=script), 130)
 
 
 def test_twice_is_as_good_as_once(tmp_path):
