@@ -2,7 +2,8 @@
 
 The cache is JAX's own, in the user's cache folder. JAX finds a program by all that its machine code depends on: the
 program itself, the versions of JAX and XLA, their flags, and the type of machine. Two runs at once may share it, and an
-entry that cannot be read is compiled as if it were not there.
+entry that cannot be read is compiled as if it were not there. JAX never replaces an entry, so `turn_on` deletes those that
+are damaged.
 """
 
 import contextlib
@@ -27,6 +28,10 @@ _SETTINGS = {
     "jax_persistent_cache_min_entry_size_bytes": -1,
 }
 _A_WRITE_TAKES_AT_MOST = 60.0  # seconds
+_CHECKED = "checked"
+"""The file whose time is that of the last check for damage: entries that are older need no other one."""
+_CLOCKS_DIFFER_BY = 2.0
+"""Seconds that the times of two files may be off, at the most."""
 
 
 def turn_on() -> None:
@@ -50,6 +55,7 @@ def turn_on() -> None:
     kept.mkdir(mode=0o700, parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=kept).close()
     _delete_unfinished(kept)
+    _delete_damaged(kept)
     # Damage costs a compilation. JAX would say so with each program.
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry", UserWarning)
     for name, value in _SETTINGS.items():
@@ -88,7 +94,7 @@ def folder() -> Path:
 def _delete_unfinished(kept: Path) -> None:
     """Delete programs whose writing was cut short: JAX writes the time of use beside them, KEY-atime, when it is done.
 
-    JAX never replaces an entry, so half a program would stay for good. JAX 0.10 stops writing where there is one.
+    JAX 0.10 stops writing where there is one.
     """
     names = {entry.name for entry in os.scandir(kept)}
     for name in names:
@@ -98,3 +104,29 @@ def _delete_unfinished(kept: Path) -> None:
             with contextlib.suppress(OSError):
                 if time.time() - (kept / name).stat().st_mtime > _A_WRITE_TAKES_AT_MOST:
                     (kept / name).unlink()
+
+
+def _delete_damaged(kept: Path) -> None:
+    """Delete programs that JAX cannot unpack, of those that were written or changed since the last check."""
+    import filelock
+
+    try:
+        from jax._src.compilation_cache import decompress_executable
+    except ImportError:  # not of JAX's public interface: without it, damaged programs stay
+        return
+    checked = kept / _CHECKED
+    try:
+        since = checked.stat().st_mtime - _CLOCKS_DIFFER_BY
+    except FileNotFoundError:
+        since = 0.0
+    # JAX writes and deletes entries under this lock. If it is not to be had, the next start checks.
+    with contextlib.suppress(filelock.Timeout, FileNotFoundError), filelock.FileLock(kept / ".lockfile", timeout=1.0):
+        checked.touch()
+        for entry in sorted(kept.glob("*-cache")):
+            used, status = entry.with_name(f"{entry.name.removesuffix('cache')}atime"), entry.stat()
+            if max(status.st_mtime, status.st_ctime) >= since and used.exists():
+                try:
+                    decompress_executable(entry.read_bytes())
+                except Exception:  # of whichever package unpacks
+                    entry.unlink()
+                    used.unlink()

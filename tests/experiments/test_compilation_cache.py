@@ -117,6 +117,46 @@ def test_an_entry_cut_short_is_replaced(caches, monkeypatch):
     assert [compile_once_more() for _ in range(2)] == [False, True]
 
 
+def damaged(data, how):
+    half = len(data) // 2
+    return {"emptied": b"", "truncated": data[:half], "garbage": os.urandom(half), "zeros": bytes(len(data))}[how]
+
+
+@pytest.mark.parametrize("how", ["emptied", "truncated", "garbage", "zeros"])
+def test_a_damaged_entry_is_replaced_at_the_next_start(caches, how):
+    def start():
+        jax.config.update("jax_compilation_cache_dir", None)
+        compilation_cache.turn_on()
+        return compile_once_more()
+
+    assert [start() for _ in range(2)] == [False, True]
+    (entry,) = entries()
+    entry.write_bytes(damaged(entry.read_bytes(), how))
+    assert [start() for _ in range(3)] == [False, True, True]
+
+
+def test_entries_are_checked_once(caches, monkeypatch):
+    def start():
+        jax.config.update("jax_compilation_cache_dir", None)
+        compilation_cache.turn_on()
+
+    def unpack(data):
+        unpacked.append(data)
+
+    compilation_cache.turn_on()
+    compile_once_more()
+    unpacked = []
+    monkeypatch.setattr("jax._src.compilation_cache.decompress_executable", unpack)
+    monkeypatch.setattr(compilation_cache, "_CLOCKS_DIFFER_BY", 0.0)
+    start()
+    start()
+    assert len(unpacked) == 1
+    (entry,) = entries()
+    os.utime(entry, (2e9, 2e9))  # changed since
+    start()
+    assert len(unpacked) == 2
+
+
 def a_file_in_the_way(caches, monkeypatch):
     caches.write_text("")
 

@@ -444,7 +444,8 @@ def _read_checkpoint(path: Path) -> Arrays:
         shutil.rmtree(old)
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
-            with contextlib.suppress(OSError):  # by a damaged name that the disk does not take, the file is lost
+            # By a damaged name that the disk does not take, or that is empty to zipfile, the file is lost.
+            with contextlib.suppress(OSError, ValueError):
                 archive.extract(name, folder)
     checkpoint = CheckpointStore(folder, 1, said.append).load(_checkpoint(0.5).state)
     if checkpoint is None:
