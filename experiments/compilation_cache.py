@@ -2,8 +2,8 @@
 
 The cache is JAX's own, in the user's cache folder. JAX finds a program by all that its machine code depends on: the
 program itself, the versions of JAX and XLA, their flags, and the type of machine. Two runs at once may share it, and an
-entry that cannot be read is compiled as if it were not there. JAX never replaces an entry, so `turn_on` deletes those that
-are damaged.
+entry that cannot be read is compiled as if it were not there. JAX never replaces an entry, so `turn_on` deletes those
+that are damaged.
 """
 
 import contextlib
@@ -121,7 +121,6 @@ def _delete_damaged(kept: Path) -> None:
         since = 0.0
     # JAX writes and deletes entries under this lock. If it is not to be had, the next start checks.
     with contextlib.suppress(filelock.Timeout, FileNotFoundError), filelock.FileLock(kept / ".lockfile", timeout=1.0):
-        checked.touch()
         for entry in sorted(kept.glob("*-cache")):
             used, status = entry.with_name(f"{entry.name.removesuffix('cache')}atime"), entry.stat()
             if max(status.st_mtime, status.st_ctime) >= since and used.exists():
@@ -130,3 +129,4 @@ def _delete_damaged(kept: Path) -> None:
                 except Exception:  # of whichever package unpacks
                     entry.unlink()
                     used.unlink()
+        checked.touch()

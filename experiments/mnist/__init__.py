@@ -17,7 +17,10 @@ Several random starts train in one program, each with its own shuffles and disto
 
 The data are four idx files, train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
 t10k-labels-idx1-ubyte, with or without .gz, looked for in --data-dir, or, where that is not given, in $JAXNN_DATA and
-in ./data; each time there, and in a folder mnist in it.
+in ./data; each time there, and in a folder mnist in it. Names with a dot (train-images.idx3-ubyte), torchvision's
+MNIST/raw and Keras' mnist.npz are found too. Other data sets of that form (Fashion-MNIST, EMNIST) give networks of as
+many classes as they have; of a folder of several, DIR/emnist-letters, say, is emnist-letters-train-images-idx3-ubyte
+and so on in DIR.
 """
 
 from dataclasses import dataclass
@@ -44,7 +47,7 @@ class Options(RunOptions):
     """What can be changed."""
 
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """The folder with the four files."""
+    """The folder with the four files; where it has several data sets, followed by the name of one."""
     preset: PresetName = "simard"
     """The network, and how it is trained."""
     seeds: int = 4

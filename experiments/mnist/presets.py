@@ -30,6 +30,7 @@ class Preset(NamedTuple):
       input_dropout, dropout: the fractions of the inputs, and of each hidden layer's units, that are dropped.
       smoothing: the share of each label that all classes get.
       max_norm: the largest length of a unit's incoming weights.
+      classes: how many there are, 10 digits as published.
     """
 
     hidden: tuple[int, ...]
@@ -45,12 +46,13 @@ class Preset(NamedTuple):
     dropout: float = 0.0
     smoothing: float = 0.0
     max_norm: float | None = None
+    classes: int = 10
 
     @property
     def spec(self) -> NetworkSpec:
         """The network, without what only training needs."""
         init = "lecun" if self.activation == "tanh" else "he"
-        return NetworkSpec((SIDE * SIDE, *self.hidden, 10), self.activation, self.output, init)
+        return NetworkSpec((SIDE * SIDE, *self.hidden, self.classes), self.activation, self.output, init)
 
     def model(self) -> jaxnn.Model:
         """The network as it is trained."""

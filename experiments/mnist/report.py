@@ -22,8 +22,9 @@ class Result(NamedTuple):
     Attributes:
       name, preset: the row of the table.
       part: what was measured on, "test" or "dev".
-      probabilities: of each start, example and class, (seeds, m, 10).
-      data: the images and digits measured on.
+      classes: their names.
+      probabilities: of each start, example and class, (seeds, m, k).
+      data: the images and classes measured on.
       train_error: the share of wrong answers of each start, on the first 10 000 training images as they are.
       distorted: training images as they are and as they were trained on, rows of `DISTORTED_COLUMNS`, or `None`.
       history: the population's.
@@ -35,6 +36,7 @@ class Result(NamedTuple):
     name: str
     preset: Preset
     part: str
+    classes: tuple[str, ...]
     probabilities: np.ndarray
     data: jaxnn.Batch
     train_error: np.ndarray
@@ -66,7 +68,7 @@ def report(result: Result, ensemble: bool, folder: RunFolder, more: Sequence[str
     cells += [f"{result.difference:.1e}"]
     table = tables.table("MNIST, trained with hand-derived gradients", columns, [cells], 2)
     notes = [
-        f"published: {preset.source}",
+        f"published: {preset.source}" + ("" if result.classes == CLASSES else ", on MNIST's ten digits"),
         f"gradient diff.: {proof.DEFINITION}, in float64; more than {proof.BOUND:g} fails the run",
         *more,
     ]
@@ -97,13 +99,13 @@ def _pictures(result: Result, mean: np.ndarray, folder: RunFolder) -> None:
     caption = "Training loss by epoch, of each start" + (", and error on the dev split." if len(measures) > 1 else ".")
     folder.add_picture("curves.png", plots.png(figure), caption)
 
-    first, y = result.probabilities[0], np.asarray(result.data.y)
+    first, y, k = result.probabilities[0], np.asarray(result.data.y), len(result.classes)
     figure, axes = plots.grid(1, 1)
-    plots.draw_confusion(axes[0, 0], np.asarray(jaxnn.confusion_matrix(first.argmax(axis=-1), y, 10)), CLASSES)
+    plots.draw_confusion(axes[0, 0], np.asarray(jaxnn.confusion_matrix(first.argmax(axis=-1), y, k)), result.classes)
     folder.add_picture("confusion.png", plots.png(figure), f"Answers of the first start, on the {result.part} images.")
 
     images = np.asarray(result.data.x).reshape(-1, SIDE, SIDE)
-    sheet = plots.draw_mistakes(images, y, mean.argmax(axis=-1), np.clip(mean, 0, 1), most=20)
+    sheet = plots.draw_mistakes(images, y, mean.argmax(axis=-1), np.clip(mean, 0, 1), classes=result.classes)
     caption = "The worst mistakes of the mean probability: the digit was thought least likely."
     folder.add_picture("mistakes.png", plots.png(sheet), caption)
     sheet = plots.draw_weight_images(np.asarray(result.first[0]["W"])[:40].reshape(-1, SIDE, SIDE))

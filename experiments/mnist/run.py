@@ -12,7 +12,7 @@ import jaxnn
 from experiments import network_file
 from experiments.divergence import first_of, skipped_lines
 from experiments.mnist import Options
-from experiments.mnist.data import CLASSES, SIDE, find_files, read_images, split_dev
+from experiments.mnist.data import SIDE, find_files, read_classes, read_images, split_dev
 from experiments.mnist.presets import PRESETS, Preset
 from experiments.mnist.report import DISTORTED_COLUMNS, Result, error_rates, report
 from experiments.options import OnNan, check_at_least_one
@@ -30,29 +30,32 @@ def run(options: Options, start: StartRun) -> None:
     """Train a row of the table from several starts, and hold it against what was published."""
     preset = _preset(options)
     _use_two_cpu_devices(options.seeds)
-    paths = find_files(options.data_dir)
-    train = read_images(paths["train"])
+    found = find_files(options.data_dir)
+    classes = read_classes(found["train"])
+    preset = preset._replace(classes=len(classes.names))
+    train = read_images(found["train"], classes)
     # Without --dev, nothing is measured before training is over. With it, the test files stay closed.
     held_out = None
     if options.dev:
         train, held_out = split_dev(train, options.seed)
     if not preset.batch_size <= len(train.x):
         raise ValueError(f"--batch-size must be 1 to {len(train.x)}, the training images, got {preset.batch_size}")
-    test = None if options.dev else read_images(paths["test"])
+    test = None if options.dev else read_images(found["test"], classes)
 
-    folder = start(paths["train"] if options.dev else (*paths["train"], *paths["test"]))
+    folder = start(tuple(dict.fromkeys(found["train"].files + (() if options.dev else found["test"].files))))
     model = preset.model()
-    targets = train.y if preset.output == "softmax" else np.eye(10, dtype=np.float32)[train.y]
+    targets = train.y if preset.output == "softmax" else np.eye(preset.classes, dtype=np.float32)[train.y]
     population, difference = _train(options, preset, model, jaxnn.Batch(train.x, targets), held_out, folder)
     measured = held_out if options.dev else test
     probabilities = _probabilities(model, population.params, measured.x)
-    networks = _store(options, preset, model, population, folder)
+    networks = _store(options, preset, model, classes.names, population, folder)
     seen = jaxnn.Batch(train.x[:_MEASURED_ON], train.y[:_MEASURED_ON])
     report(
         Result(
             name=options.preset,
             preset=preset,
             part="dev" if options.dev else "test",
+            classes=classes.names,
             probabilities=probabilities,
             data=measured,
             train_error=error_rates(_probabilities(model, population.params, seen.x), seen.y),
@@ -151,7 +154,7 @@ def _log(folder: RunFolder, show: Any, on_nan: OnNan, entry: dict[str, Any]) -> 
 
 
 def _probabilities(model: jaxnn.Model, params: Any, x: np.ndarray) -> np.ndarray:
-    """Of each start, example and class, (seeds, m, 10); for squared error, the outputs, which stand for them."""
+    """Of each start, example and class, (seeds, m, k); for squared error, the outputs, which stand for them."""
     return np.asarray(jax.jit(jax.vmap(model.predict, in_axes=(0, None)))(params, x))
 
 
@@ -164,7 +167,12 @@ def _distorted(preset: Preset, x: np.ndarray) -> np.ndarray:
 
 
 def _store(
-    options: Options, preset: Preset, model: jaxnn.Model, population: jaxnn.Population, folder: RunFolder
+    options: Options,
+    preset: Preset,
+    model: jaxnn.Model,
+    classes: tuple[str, ...],
+    population: jaxnn.Population,
+    folder: RunFolder,
 ) -> list[Any]:
     """Write each start's network, also those before a divergence, which ends the run; the params of each."""
     plain, networks = preset.spec.model(), []
@@ -172,7 +180,7 @@ def _store(
         arrays = jaxnn.params_to_arrays(model.network, population.member(i).params)
         params = jaxnn.params_from_arrays(plain.network, plain.in_shape, arrays)
         networks.append(params)
-        stored = network_file.StoredNetwork(preset.spec, params, CLASSES)
+        stored = network_file.StoredNetwork(preset.spec, params, classes)
         folder.write_bytes(f"seed-{options.seed + i}{network_file.SUFFIX}", network_file.encode(stored))
     diverged = first_of(population.divergences)
     if diverged:

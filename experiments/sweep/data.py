@@ -37,12 +37,13 @@ def _catvnoncat(options: Options) -> Dataset:
 
 
 def _mnist(options: Options) -> Dataset:
-    from experiments.mnist.data import CLASSES, find_files, read_images, split_dev
+    from experiments.mnist.data import find_files, read_classes, read_images, split_dev
 
     found = find_files(options.data_dir)
-    parts = {part: read_images(paths) for part, paths in found.items()}
-    files = tuple(path for paths in found.values() for path in paths)
-    return Dataset(*split_dev(parts["train"], options.split_seed), parts["test"], CLASSES, files=files)
+    classes = read_classes(found["train"])
+    train, test = (read_images(part, classes) for part in found.values())
+    files = tuple(dict.fromkeys(path for part in found.values() for path in part.files))
+    return Dataset(*split_dev(train, options.split_seed), test, classes.names, files=files)
 
 
 _LOADERS: dict[str, Callable[[Options], Dataset]] = {

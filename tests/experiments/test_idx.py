@@ -18,10 +18,22 @@ def idx(array, magic=None, shape=None):
 
 
 @pytest.mark.parametrize("name", ["images", "images.gz"])
-def test_reads_what_was_written(tmp_path, name):
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_reads_what_was_written_by_its_first_bytes(tmp_path, name, pack):
     path = tmp_path / name
-    path.write_bytes(gzip.compress(idx(ARRAY)) if name.endswith("gz") else idx(ARRAY))
+    path.write_bytes(pack(idx(ARRAY)))
     np.testing.assert_array_equal(read_idx(path, 3), ARRAY)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_large_file_may_announce_what_it_holds(tmp_path, monkeypatch, pack):
+    monkeypatch.setattr("experiments.idx.MOST_BYTES", 0)
+    path, array = tmp_path / "images", np.random.default_rng(0).integers(0, 256, (9, 20, 20), dtype=np.uint8)
+    path.write_bytes(pack(idx(array)))
+    np.testing.assert_array_equal(read_idx(path, 3), array)
+    path.write_bytes(pack(idx(np.zeros((0, 1, 1), np.uint8), shape=(90, 90, 90))))
+    with pytest.raises(ValueError, match=r"announces 90 x 90 x 90 numbers, more than \d+"):
+        read_idx(path, 3)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +62,7 @@ def test_damage_of_the_compression(tmp_path):
     path, whole = tmp_path / "images.gz", gzip.compress(idx(ARRAY))
     broken = bytearray(whole)
     broken[len(whole) // 2] ^= 0xFF
-    for data in (whole[:-10], whole[: len(whole) // 2], bytes(broken), idx(ARRAY)):
+    for data in (whole[:-10], whole[: len(whole) // 2], bytes(broken), whole[:2]):
         path.write_bytes(data)
         with pytest.raises(ValueError, match=r"no gzip file, or a damaged one|announces 60 numbers"):
             read_idx(path, 3)

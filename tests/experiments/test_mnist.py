@@ -9,7 +9,7 @@ import pytest
 import jaxnn
 from experiments import network_file
 from experiments.cli import main
-from experiments.mnist.data import read_images
+from experiments.mnist.data import find_files, read_classes, read_images
 from experiments.mnist.presets import PRESETS
 from tests.experiments.test_idx import idx
 
@@ -89,9 +89,9 @@ def test_a_start_that_diverges_says_in_which_layer(data_dir, tmp_path, capsys):
 def test_dev_opens_no_test_file(data_dir, tmp_path, capsys, monkeypatch):
     opened = []
 
-    def read(paths):
+    def read(paths, classes):
         opened.append(paths)
-        return read_images(paths)
+        return read_images(paths, classes)
 
     monkeypatch.setattr("experiments.mnist.run.read_images", read)
     options = ("--preset", "lecun-300", "--epochs", "3", "--seeds", "1", "--dev", "--on-nan", "skip")
@@ -127,6 +127,134 @@ def test_bad_options(data_dir, tmp_path, capsys, options, message):
     assert (status, folder) == (2, None) and message in error and len(error.splitlines()) == 1
 
 
+# ------------------------------------------------------------------ names and data sets
+
+
+def write_set(folder, pattern, labels=None, pack=bytes):
+    """The four files, by names of a pattern, each image with its own number in its first pixel."""
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = np.arange(20, dtype=np.uint8) % 10 if labels is None else np.asarray(labels, np.uint8)
+    images = np.zeros((len(labels), 28, 28), np.uint8)
+    images[:, 0, 0] = np.arange(len(labels)) % 256
+    for part in ("train", "t10k"):
+        for what, array in (("images", images), ("labels", labels)):
+            name = pattern.format(part=part, what=what, k=array.ndim)
+            (folder / name).write_bytes(pack(idx(array)))
+
+
+def assert_read(found, m=20):
+    for part in ("train", "test"):
+        batch = read_images(found[part])
+        np.testing.assert_array_equal(batch.x[:, 0], np.float32(np.arange(m)) / np.float32(255))
+        assert batch.y.tolist() == [i % 10 for i in range(m)]
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "{part}-{what}-idx{k}-ubyte",
+        "{part}-{what}.idx{k}-ubyte",
+        "{part}-{what}.idx{k}-ubyte.gz",
+        "{part}-{what}-idx{k}-ubyte (1).gz",
+        "{part}-{what}-idx{k}-ubyte(2)",
+        "{part}-{what}-idx{k}-ubyte.GZ",
+        "emnist-digits-{part}-{what}-idx{k}-ubyte.gz",
+    ],
+)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("upper", [False, True])
+def test_files_by_any_of_their_usual_names(tmp_path, pattern, pack, upper):
+    write_set(tmp_path, pattern, pack=pack)
+    for path in tmp_path.iterdir() if upper else []:
+        path.rename(path.with_name(path.name.upper()))
+    assert_read(find_files(tmp_path))
+
+
+@pytest.mark.parametrize("below", ["MNIST/raw", "mnist", "mnist/raw", "raw", "gzip", "mnist/MNIST/raw"])
+def test_files_in_the_folders_of_others(tmp_path, monkeypatch, below):
+    write_set(tmp_path / below, "{part}-{what}-idx{k}-ubyte")
+    assert_read(find_files(tmp_path))
+    monkeypatch.setenv("JAXNN_DATA", str(tmp_path))
+    assert_read(find_files(None))
+
+
+def test_fashion_mnist_is_read_where_it_is_named(tmp_path):
+    write_set(tmp_path / "FashionMNIST" / "raw", "{part}-{what}-idx{k}-ubyte")
+    with pytest.raises(ValueError, match=r"FashionMNIST/raw has them: give it as --data-dir"):
+        find_files(tmp_path)
+    assert_read(find_files(tmp_path / "FashionMNIST"))
+    assert_read(find_files(tmp_path / "FashionMNIST" / "raw"))
+
+
+def test_the_published_name_comes_before_a_copy_and_a_folder_of_that_name_is_no_file(tmp_path):
+    write_set(tmp_path, "{part}-{what}-idx{k}-ubyte (1).gz", pack=lambda data: b"half a download")
+    write_set(tmp_path, "{part}-{what}.idx{k}-ubyte")
+    (tmp_path / "train-images-idx3-ubyte").mkdir()
+    assert_read(find_files(tmp_path))
+
+
+def test_packed_and_unpacked_side_by_side(tmp_path):
+    write_set(tmp_path, "{part}-{what}-idx{k}-ubyte")
+    write_set(tmp_path, "{part}-{what}-idx{k}-ubyte.gz", pack=gzip.compress)
+    assert_read(find_files(tmp_path))
+
+
+def test_emnist_s_folder_has_several_data_sets(tmp_path):
+    for name, labels in (("letters", np.arange(52) % 26 + 1), ("balanced", np.arange(47)), ("byclass", np.arange(62))):
+        write_set(tmp_path / "gzip", f"emnist-{name}-{{part}}-{{what}}-idx{{k}}-ubyte.gz", labels, gzip.compress)
+    with pytest.raises(
+        ValueError, match=r"has emnist-balanced, emnist-byclass, emnist-letters: name one, as in --data"
+    ):
+        find_files(tmp_path)
+    expected = {"letters": (26, "A", "Z"), "balanced": (47, "0", "t"), "byclass": (62, "0", "z")}
+    for name, (k, first, last) in expected.items():
+        found = find_files(tmp_path / "gzip" / f"emnist-{name}")
+        classes = read_classes(found["train"])
+        assert (len(classes.names), classes.names[0], classes.names[-1]) == (k, first, last)
+        assert read_images(found["test"], classes).y.tolist() == [
+            i % k for i in range(len(read_images(found["test"]).y))
+        ]
+
+
+def test_keras_npz(tmp_path):
+    x, y = np.zeros((20, 28, 28), np.uint8), np.arange(20) % 10
+    x[:, 0, 0] = np.arange(20)
+    np.savez_compressed(tmp_path / "mnist.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    found = find_files(tmp_path)
+    assert_read(found)
+    assert found["train"].files == (tmp_path / "mnist.npz",)
+    assert_read(find_files(tmp_path / "mnist.npz"))
+    np.savez_compressed(tmp_path / "mnist.npz", x_train=x / 255, y_train=y, x_test=x, y_test=y)
+    with pytest.raises(
+        ValueError, match=r"x_train is float64 \(20, 28, 28\), expected whole numbers 0 to 255 of 3 axes"
+    ):
+        read_images(found["train"])
+
+
+def test_classes_of_a_part_are_those_of_training(tmp_path):
+    write_set(tmp_path, "{part}-{what}-idx{k}-ubyte", np.arange(26) + 1)
+    found = find_files(tmp_path)
+    classes = read_classes(found["train"])
+    found["test"].labels.write_bytes(idx(np.full(26, 2, np.uint8)))
+    assert set(read_images(found["test"], classes).y) == {1}
+    found["test"].labels.write_bytes(idx(np.zeros(26, np.uint8)))
+    with pytest.raises(ValueError, match="holds labels down to 0, expected 1 to 26, as in training"):
+        read_images(found["test"], classes)
+    found["train"].labels.write_bytes(idx(np.full(26, 101, np.uint8)))
+    with pytest.raises(ValueError, match="holds labels up to 101, expected the digits 0 to 9, or labels up to 100"):
+        read_classes(found["train"])
+
+
+def test_letters_are_trained_on(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    write_set(tmp_path / "data", "{part}-{what}-idx{k}-ubyte", rng.integers(1, 27, 300))
+    status, folder = run(tmp_path / "data", tmp_path, "--preset", "lecun-300", "--epochs", "1", "--seeds", "1")
+    printed = capsys.readouterr()
+    assert status == 0, printed.err
+    assert "784-300-26" in printed.out and "on MNIST's ten digits" in printed.out
+    assert network_file.load(folder / "seed-0.safetensors").classes[-1] == "Z"
+
+
 def change(data_dir, tmp_path, name, data):
     folder = tmp_path / "damaged"
     folder.mkdir()
@@ -146,7 +274,8 @@ def change(data_dir, tmp_path, name, data):
         ("train-labels-idx1-ubyte", idx(np.zeros(599, np.uint8)), "599 labels for the 600 images"),
         ("t10k-labels-idx1-ubyte", idx(np.full(200, 10, np.uint8)), "labels up to 10, expected the digits"),
         ("t10k-images-idx3-ubyte", idx(np.zeros((0, 28, 28), np.uint8)), "m above 0"),
-        ("train-images-idx3-ubyte.gz", b"no gzip", "no gzip file, or a damaged one"),
+        ("train-images-idx3-ubyte.gz", b"no gzip", "starts with 6e 6f 20 67, expected 00 00 08 03"),
+        ("train-images-idx3-ubyte.gz", b"\x1f\x8bno gzip", "no gzip file, or a damaged one"),
     ],
 )  # fmt: skip
 def test_bad_files_leave_nothing_behind(data_dir, tmp_path, capsys, name, data, message):
