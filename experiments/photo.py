@@ -1,10 +1,12 @@
 """Reads a person's own photo as the networks take it."""
 
+import contextlib
+import re
 import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from experiments.refusal import Refused, check_file
 
@@ -13,6 +15,22 @@ MOST_PIXELS = 50_000_000
 """What a phone's camera takes at the most, or nearly."""
 MOST_SCANS = 64
 """Of a progressive JPEG, which has ten. Each runs through all pixels, and a few bytes make one."""
+
+_MARKER = re.compile(rb"\xff[^\x00\xff]")
+_MARKER_AFTER_A_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
+_ORIENTATION = 0x0112
+_TURNED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture upright, by its EXIF orientation."""
 
 
 def read_photo(path: Path, height: int, width: int) -> np.ndarray:
@@ -36,10 +54,10 @@ def read_photo(path: Path, height: int, width: int) -> np.ndarray:
                 # Pillow reads the pixels without their checksums, and closes what it has verified.
                 image.verify()
                 image = Image.open(file, formats=("PNG",))
-            elif file.seek(0) == 0 and file.read().count(b"\xff\xda") > MOST_SCANS:
+            elif file.seek(0) == 0 and _scans(file.read()) > MOST_SCANS:
                 raise Refused(f"{path} is a JPEG of more than {MOST_SCANS} scans: save it anew")
-            ImageOps.exif_transpose(image, in_place=True)
-            small = _rgb(image).resize((width, height), Image.Resampling.BICUBIC)
+            image.load()
+            small = _rgb(_upright(image)).resize((width, height), Image.Resampling.BICUBIC)
         except Refused:
             raise
         except UnidentifiedImageError:
@@ -47,6 +65,8 @@ def read_photo(path: Path, height: int, width: int) -> np.ndarray:
         except Image.DecompressionBombError:
             raise Refused(_too_large(path)) from None
         except Exception as error:  # damaged bytes can trip a decoder anywhere
+            if "data too large" in str(error):  # which is Pillow's own limit
+                raise Refused(f"{path} has a text or color profile too large to unpack: save it without them") from None
             raise Refused(f"{path} is damaged: {error}") from None
     return np.asarray(small, np.float32) / 255
 
@@ -54,6 +74,31 @@ def read_photo(path: Path, height: int, width: int) -> np.ndarray:
 def _check_size(path: Path, image: Image.Image) -> None:
     if image.width * image.height > MOST_PIXELS:
         raise Refused(_too_large(path))
+
+
+def _scans(jpeg: bytes) -> int:
+    """How many scans the first picture of a JPEG file has: no more is counted than the decoder reads.
+
+    Its segments say how long they are. A scan's data follow its segment, and last until the next marker, which is none
+    for restarting (D0 to D7). What follows the end of the picture is another one, or a video (ITU-T T.81, annex B).
+    """
+    at, scans, marker = 0, 0, _MARKER
+    while (found := marker.search(jpeg, at)) and (kind := jpeg[found.end() - 1]) != _END_OF_IMAGE:
+        at, marker = found.end(), _MARKER
+        if kind not in _WITHOUT_LENGTH:
+            at += max(2, int.from_bytes(jpeg[at : at + 2]))
+        if kind == _START_OF_SCAN:
+            scans, marker = scans + 1, _MARKER_AFTER_A_SCAN
+    return scans
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as the EXIF data say; what they say beside that is of no use here, and need not be sound."""
+    orientation = 1
+    with contextlib.suppress(Exception):  # a damaged directory can trip its reader anywhere
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    turn = _TURNED.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
 
 
 def _too_large(path: Path) -> str:

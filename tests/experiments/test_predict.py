@@ -1,11 +1,12 @@
 """predict: photos of every kind, and what is no photo or no run."""
 
+import io
 import struct
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 
 from experiments import cli
 from experiments.photo import read_photo
@@ -50,6 +51,76 @@ def test_jpeg_of_every_colour_mode(tmp_path, mode):
     path = tmp_path / "a.jpg"
     Image.new("RGB", (500, 7), (200, 200, 200)).convert(mode).save(path)
     np.testing.assert_allclose(read_photo(path, 64, 64), 200 / 255, atol=0.02)
+
+
+def jpeg(**options):
+    file = io.BytesIO()
+    Image.new("RGB", (100, 80), (200, 100, 50)).save(file, "JPEG", quality=90, **options)
+    return file.getvalue()
+
+
+def segments(kind, content, n):
+    return (b"\xff" + bytes([kind]) + struct.pack(">H", 2 + len(content)) + content) * n
+
+
+def exif(**tags):
+    made = Image.Exif()
+    made.update({int(tag.removeprefix("t"), 16): value for tag, value in tags.items()})
+    return made
+
+
+START, NOISE = b"\xff\xd8", np.random.default_rng(0).integers(0, 256, 500_000, dtype=np.uint8).tobytes()
+
+
+@pytest.mark.parametrize(
+    "data",
+    {
+        "a video behind it": jpeg() + NOISE,
+        "other pictures behind it": jpeg() + jpeg(progressive=True) * 20,
+        "a maker note": jpeg(exif=exif(t927C=b"\xff\xda" * 70)),
+        "a comment": jpeg(comment=b"\xff\xda" * 70),
+        "thumbnails": START + segments(0xE3, jpeg(progressive=True), 20) + jpeg()[2:],
+        "fill bytes": START + b"\xff" * 9 + segments(0xFE, b"", 2) + jpeg()[2:],
+        "progressive": jpeg(progressive=True),
+        "restarts": jpeg(restart_marker_blocks=1),
+        "progressive restarts": jpeg(progressive=True, restart_marker_blocks=1),
+        "EXIF that is none": jpeg(exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\x01\x12\0\x03\xff\xff\xff\xff" * 3),
+        "EXIF of another kind": jpeg(exif=b"Exif\0\0nothing"),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_what_is_beside_the_picture_of_a_jpeg_does_no_harm(tmp_path, data):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(data[1])
+    np.testing.assert_allclose(read_photo(path, 8, 8).reshape(-1, 3).mean(axis=0), (0.784, 0.392, 0.196), atol=0.01)
+
+
+@pytest.mark.parametrize("between", [b"", b"\xff" * 3, segments(0xFE, b"\xff\xd9", 1)])
+def test_a_jpeg_of_too_many_scans_is_refused_before_it_is_decoded(tmp_path, between):
+    path = tmp_path / "a.jpg"
+    head, *scans = jpeg(progressive=True).split(b"\xff\xda")
+    path.write_bytes((between + b"\xff\xda").join([head, *scans[:2], *[scans[1]] * 60, *scans[2:]]))
+    with pytest.raises(ValueError, match="is a JPEG of more than 64 scans"):
+        read_photo(path, 8, 8)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_photo_is_turned_as_pillow_turns_it(tmp_path, orientation, kind):
+    path = tmp_path / "a"
+    colors = np.zeros((40, 60, 3), np.uint8)
+    colors[:20, :30], colors[20:, :30], colors[20:, 30:] = (250, 0, 0), (0, 250, 0), (0, 0, 250)
+    Image.fromarray(colors).save(path, kind, exif=exif(t0112=orientation))
+    upright = ImageOps.exif_transpose(Image.open(path)).resize((6, 4), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(read_photo(path, 4, 6), np.asarray(upright, np.float32) / 255)
+
+
+def test_a_large_text_is_no_damage(tmp_path, photo):
+    data, text = photo.read_bytes(), b"zTXta\0\0" + zlib.compress(bytes(2**21))
+    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+    photo.write_bytes(data[:33] + chunk + data[33:])
+    with pytest.raises(ValueError, match="has a text or color profile too large to unpack: save it without them"):
+        read_photo(photo, 8, 8)
 
 
 def test_transparency_becomes_white(tmp_path):
