@@ -24,7 +24,10 @@ def raw_input_layers(network: StoredNetwork) -> list[Weights]:
     """The layers of the network on inputs as they were before they were standardised, in float32.
 
     W (x - mean)/std + b = (W/std) x + (b - W mean/std), computed in float64. What rounding to float32 costs grows with
-    |mean|/std: the sum then takes the difference of large numbers that x - mean takes first.
+    |mean|/std: the sum then takes the difference of large numbers that x - mean takes first. `agreement` measures it.
+
+    Raises:
+      ValueError: if a deviation is so small that weights become larger than float32 takes.
     """
     arrays = jax.device_get(jaxnn.params_to_arrays(network.spec.model().network, network.params))
     layers = [Weights(*pair) for pair in zip(arrays[::2], arrays[1::2], strict=True)]
@@ -32,6 +35,8 @@ def raw_input_layers(network: StoredNetwork) -> list[Weights]:
         mean, std = (np.asarray(a, np.float64) for a in network.standardizer)
         W = layers[0].W / std
         layers[0] = Weights(W, layers[0].b - W @ mean)
+        if not max(np.abs(W).max(), np.abs(layers[0].b).max()) <= np.finfo(np.float32).max:
+            raise ValueError("the first layer's weights, divided by the inputs' deviations, are beyond float32")
     # In C order, which is how the formats store rows.
     return [Weights(*(np.ascontiguousarray(a, np.float32) for a in layer)) for layer in layers]
 

@@ -1,12 +1,14 @@
 """Weights that travel: other libraries compute the same outputs and gradients from what is exported, and back."""
 
 import functools
+import json
 import os
 import re
 import subprocess
 import sys
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -17,6 +19,8 @@ from hypothesis import strategies as st
 
 import jaxnn
 from experiments import cli
+from experiments.columns import Number
+from experiments.encoder import as_json
 from experiments.network_file import StoredNetwork, encode, load, load_from_run
 from experiments.networks import NetworkSpec
 from experiments.travel.formats import FORMATS, module
@@ -188,6 +192,98 @@ numpy.save("y.npy", numpy.concatenate([{expression} for x in (all_x[:1], all_x[1
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
     model = network.spec.model()
     agree(np.load("y.npy"), model.response(outputs(network, x)))
+
+
+# ------------------------------------------------------------------ columns far from 0
+
+
+def far_from_zero(mean, std):
+    """A network of two columns, the first of which has that mean and deviation, and its rows, in float64."""
+    random = np.random.default_rng(0)
+    layers = [Weights(random.normal(size=s), random.normal(size=s[0])) for s in ((6, 2), (1, 6))]
+    stats = jaxnn.Standardizer(np.array([mean, 0.5]), np.array([std, 2.0]))
+    rows = np.round(random.normal(stats.mean, stats.std, (50, 2)))
+    return network_of(layers, "tanh", "binary")._replace(standardizer=stats), rows
+
+
+def in_float64(network, rows):
+    """The outputs, by NumPy."""
+    W1, b1, W2, b2 = map(np.float64, jaxnn.params_to_arrays(network.spec.model().network, network.params))
+    standardized = (rows - network.standardizer.mean) / network.standardizer.std
+    return np.tanh(standardized @ W1.T + b1) @ W2.T + b2
+
+
+@pytest.mark.parametrize(("mean", "std"), [(1.7e9, 173.0), (738_000.25, 90.0), (1999.5, 5.0), (-1e5, 1.0)])
+def test_a_function_loses_no_digit_that_its_inputs_have(mean, std):
+    """One of float32 cannot hold such means: x - mean takes two."""
+    network, rows = far_from_zero(mean, std)
+    x = np.float32(rows)
+    predict = jax.export.deserialize(bytearray(module("stablehlo").encode(network))).call
+    agree(predict(x), network.spec.model().response(in_float64(network, np.float64(x))))
+
+
+def test_export_says_what_float32_loses(capsys, folder):
+    run = folder / "run"
+    run.mkdir()
+    (run / "encoder.json").write_text(json.dumps(as_json("y", [Number("time", 0.0), Number("a", 0.0)])))
+    for mean, std, noted in ((1.7e9, 173.0, True), (1e5, 1.0, True), (5.0, 2.0, False)):
+        (run / "net.safetensors").write_bytes(encode(far_from_zero(mean, std)[0]))
+        for form in ("npz", "torch", "stablehlo"):
+            assert cli.main(["export", "run", "--to", form, "--out", f"{mean}{FORMATS[form].suffix}"]) == 0
+            notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+            assert bool(notes) == noted
+            assert (
+                not notes or f"(|mean|/deviation: time {mean / std:.2g}); --inputs standardized loses none." in notes[0]
+            )
+
+
+@pytest.mark.parametrize("form", ["npz", "flax", "stablehlo"])
+def test_for_standardized_inputs_nothing_is_lost(export, folder, form, no_rank_promotion_rule):
+    network, rows = far_from_zero(1.7e9, 173.0)
+    names, expression = export(network, form, "--inputs", "standardized", "--out", f"n{FORMATS[form].suffix}")
+    z = in_float64(network, rows)
+    expected = network.spec.model().response(z) if form == "stablehlo" else z
+    agree(eval(expression, names | {"x": names["standardized"](rows)}), expected)
+    stats = np.load("n.inputs.npz")
+    assert (stats["mean"][0], stats["std"][0]) == (1.7e9, 173.0)
+
+
+def test_of_standardized_exports_both_files_are_written_or_none(capsys, folder):
+    run = folder / "run"
+    run.mkdir()
+    (run / "net.safetensors").write_bytes(encode(far_from_zero(1.0, 1.0)[0]))
+    (folder / "n.inputs.npz").write_text("other")
+    argv = ["export", "run", "--to", "keras", "--inputs", "standardized", "--out", "n.weights.h5"]
+    assert cli.main(argv) == 2
+    assert "n.inputs.npz is there already" in capsys.readouterr().err
+    assert not (folder / "n.weights.h5").exists()
+    (run / "net.safetensors").write_bytes(encode(made()))
+    assert cli.main(argv) == 2
+    assert "is for networks with means and deviations, and net has none" in capsys.readouterr().err
+
+
+def test_export_says_on_which_scale_inputs_are(capsys, folder, image_run):
+    def scale(run, name=""):
+        assert (
+            cli.main(
+                ["export", str(run), "--to", "npz", "--network", name, "--out", f"{len(list(folder.iterdir()))}.npz"]
+            )
+            == 0
+        )
+        return next(line for line in capsys.readouterr().out.splitlines() if line.startswith("x is "))
+
+    run = folder / "run"
+    run.mkdir()
+    (run / "a.safetensors").write_bytes(encode(made(standardized=True)))
+    (run / "b.safetensors").write_bytes(encode(made()))
+    assert (
+        scale(run, "a") == "x is (m, 5) in float32; not standardised, since that is done in the first layer's weights."
+    )
+    assert "on the scale that the network was trained on" in scale(run, "b")
+    assert "images of 64 x 64 x 3, flattened, pixels divided by 255" in scale(image_run)
+    config = {"experiment": "mnist", "format_version": 2, "options": {}}
+    (run / "config.json").write_text(json.dumps(config))
+    assert scale(run, "b") == "x is (m, 5) in float32: images of 28 x 28, flattened, pixels divided by 255."
 
 
 def test_a_scanned_network_is_exported_layer_by_layer(export):
