@@ -244,8 +244,8 @@ def test_for_standardized_inputs_nothing_is_lost(export, folder, form, no_rank_p
     z = in_float64(network, rows)
     expected = network.spec.model().response(z) if form == "stablehlo" else z
     agree(eval(expression, names | {"x": names["standardized"](rows)}), expected)
-    stats = np.load("n.inputs.npz")
-    assert (stats["mean"][0], stats["std"][0]) == (1.7e9, 173.0)
+    with np.load("n.inputs.npz") as stats:
+        assert (stats["mean"][0], stats["std"][0]) == (1.7e9, 173.0)
 
 
 def test_of_standardized_exports_both_files_are_written_or_none(capsys, folder):
