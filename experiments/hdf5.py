@@ -93,9 +93,12 @@ def _unpack(described: dict[str, dict], data: bytes) -> dict[str, Stored]:
     for name, about in described.items():
         shape, values = tuple(about["shape"]), about.get("names")
         if about.get("sent"):
-            dtype, count = np.dtype(about["dtype"]), math.prod(shape)
+            bits = about["dtype"] == "bfloat16"
+            dtype, count = np.dtype("<u2" if bits else about["dtype"]), math.prod(shape)
             values = np.frombuffer(data, dtype, count, at).reshape(shape)
             at += count * dtype.itemsize
+            if bits:  # the upper half of a float32 number
+                values = (values.astype(np.uint32) << 16).view(np.float32)
         dtype = about["dtype"] if values is None or isinstance(values, list) else str(values.dtype)
         found[name] = Stored(dtype, shape, values)
     return found

@@ -30,6 +30,9 @@ def main(path: str, most_bytes: int, names: list[str]) -> None:
                     dataset, described[name] = found
                     if described[name]["dtype"] == "names":
                         described[name]["names"] = words(dataset)
+                    elif described[name]["dtype"] == "bfloat16" and dataset.nbytes <= most_bytes:
+                        described[name]["sent"] = True
+                        arrays.append(dataset[...].view("<u2"))
                     elif dataset.dtype.kind in "biuf" and dataset.nbytes <= most_bytes:
                         described[name]["sent"] = True
                         arrays.append(dataset[...])
@@ -79,7 +82,9 @@ def describe(file, name):
     kind = dataset.dtype.kind
     if kind == "S" or h5py.check_string_dtype(dataset.dtype):
         kind = "names"
-    dtype = kind if kind == "names" else dataset.dtype.str if kind in "biuf" else str(dataset.dtype)
+    if dataset.dtype.str == "|V2" and dataset.attrs.get("dtype") == "bfloat16":  # as Keras writes it
+        kind = "bfloat16"
+    dtype = kind if len(kind) > 1 else dataset.dtype.str if kind in "biuf" else str(dataset.dtype)
     return dataset, {"dtype": dtype, "shape": dataset.shape}
 
 

@@ -25,6 +25,8 @@ MOST_BYTES = 2**28
 MOST_CONTENTS = 2**20
 """Bytes of the table of contents, which is JSON."""
 MOST_LAYERS = 1000
+_DTYPES = {"BF16", "BOOL", *(f"{kind}{bits}" for kind in "FIU" for bits in (8, 16, 32, 64))}
+"""Those of safetensors that can be read. There are others, such as F8_E4M3."""
 _FORMAT, _VERSION = "jaxnn-mlp", 1
 _STANDARDIZER = ("standardizer/mean", "standardizer/std")
 
@@ -136,8 +138,14 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]
         raise Refused(f"{path} is damaged, or no safetensors file: its table of contents would have {contents:,} bytes")
     try:
         with safe_open(path, framework="np") as file:
+            for name in file.keys():  # noqa: SIM118 (not a dictionary)
+                dtype = file.get_slice(name).get_dtype()
+                if dtype not in _DTYPES:
+                    raise Refused(f"{path}: {name} is {dtype}, expected F64, F32, F16 or BF16")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
             return file.metadata() or {}, tensors
+    except Refused:
+        raise
     except (SafetensorError, OSError, TypeError, ValueError, AttributeError) as error:
         raise Refused(f"{path} is damaged, or no safetensors file: {error}") from None
 

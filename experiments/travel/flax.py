@@ -10,7 +10,7 @@ from safetensors.numpy import save
 
 from experiments.network_file import StoredNetwork, read_safetensors
 from experiments.networks import NetworkSpec
-from experiments.travel.formats import refuse_pickles
+from experiments.travel.formats import refuse_pickles, refuse_shards
 from experiments.travel.layers import Weights, raw_input_layers
 from experiments.travel.names import layers_by_number
 
@@ -44,11 +44,12 @@ params = flax.traverse_util.unflatten_dict(safetensors.flax.load_file({file!r}),
 
 
 def read(path: Path) -> list[Weights]:
-    """The layers of params whose paths, joined by dots or slashes, end in a number and in kernel or bias."""
+    """The layers of params whose paths, joined by dots or slashes, end in kernel or bias."""
     save_file = "safetensors.flax.save_file(flax.traverse_util.flatten_dict(params, sep='.'), 'net.safetensors')"
     refuse_pickles(path, save_file)
+    refuse_shards(path, save_file)
     if path.suffix.lower() == ".msgpack":
         raise ValueError(f"{path} is msgpack, and import takes safetensors: convert it by {save_file}")
-    pattern = r"(?P<stem>.*?)(?P<number>\d+)[./](?P<kind>kernel|bias)"
+    pattern = r"((?P<layer>.*)[./])?(?P<kind>kernel|bias)"
     names = "Dense_0.kernel, Dense_0.bias, Dense_1.kernel, ..."
     return layers_by_number(read_safetensors(path)[1], pattern, names, transposed=True)

@@ -7,6 +7,7 @@
 """
 
 import importlib
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -56,4 +57,14 @@ def refuse_pickles(path: Path, conversion: str) -> None:
         raise ValueError(
             f"{path} is a pickle, or a zip around one, which can run anything when it is read: if you trust it, "
             f"convert it by {conversion}"
+        )
+
+
+def refuse_shards(path: Path, conversion: str) -> None:
+    """Raise a ValueError where the file is one of several that hold a model together, or their table of contents."""
+    part = re.search(r"-\d{5}-of-(\d{5})\.safetensors$", path.name)
+    if path.name.endswith(".index.json") or part and int(part[1]) > 1:
+        raise ValueError(
+            f"{path} is a part of a model in several files, and import takes one: load the model, and save it by "
+            f"{conversion}"
         )

@@ -21,7 +21,11 @@ from experiments.travel.names import layers_by_number
 
 OUTPUT = "net(x)"
 
-_PATH = re.compile(r"layers/(\w+)/vars/(\w+)")
+_PATH = re.compile(
+    r"(?P<by_class>(layers|_layer_checkpoint_dependencies)/)?(?P<layer>(?P<kind>\w+?)(_\d+)?)/vars/(?P<number>\d+)"
+)
+_OF_NO_LAYER = re.compile(r"(optimizer|metrics|compile_metrics|loss_tracker)/|(.*/)?seed_generator/|vars/")
+"""What a compiled model stores beside the weights of its layers."""
 _ACTIVATIONS = {
     "identity": "'linear'",
     "leaky_relu": "lambda z: keras.activations.leaky_relu(z, 0.01)",
@@ -54,26 +58,34 @@ net.load_weights({file!r})"""
 
 
 def read(path: Path) -> list[Weights]:
-    """The layers of a .weights.h5 file with no weights but those of dense layers."""
+    """The layers of a .weights.h5 file with no weights but those of dense layers, and perhaps of an optimizer."""
     if not path.name.endswith(FORMATS["keras"].suffix):
         raise ValueError(
             f"{path} is not called .weights.h5: net.save_weights('net.weights.h5') writes what import takes"
         )
-    names = [_checked(path, name) for name in dataset_names(path)]
+    names = [name for name in dataset_names(path) if not _OF_NO_LAYER.match(name)]
+    layers = {name: _layer(path, name) for name in names}
     found = read_datasets(path, names, most_bytes=MOST_BYTES)
-    arrays = {_PATH.fullmatch(name).expand(r"\1/\2"): stored.values for name, stored in found.items()}
     for name, stored in found.items():
         if not isinstance(stored.values, np.ndarray):
-            raise Refused(f"{path}: {name} is {stored}, expected floats, and no more than {MOST_BYTES:,} bytes")
-    pattern = r"(?P<stem>dense)(_(?P<number>\d+))?/(?P<kind>[01])"
-    return layers_by_number(arrays, pattern, "dense/0, dense/1, dense_1/0, ...", transposed=True)
+            most = f", and no more than {MOST_BYTES:,} bytes" if stored.dtype[1:2] == "f" else ""
+            raise Refused(f"{path}: {name} is {stored}, expected floats{most}")
+    arrays = {layers[name]: stored.values for name, stored in found.items()}
+    return layers_by_number(
+        arrays, r"(?P<layer>.+)/(?P<kind>[01])", "dense/0, dense/1, dense_1/0, ...", transposed=True
+    )
 
 
-def _checked(path: Path, name: str) -> str:
-    """The name of a dataset, which must be where Keras writes that of a layer by itself."""
-    if not _PATH.fullmatch(name):
+def _layer(path: Path, name: str) -> str:
+    """The name of a layer and the number of its weights, of a dataset where Keras writes a dense layer's."""
+    match = _PATH.fullmatch(name)
+    if not match:
         raise Refused(
             f"{path} has {name}, expected layers/LAYER/vars/0 and the like: import takes a row of dense layers, as "
             "Keras 3 writes its weights"
         )
-    return name
+    # By itself, Keras names layers by their class; a subclass of Model, by the names of its attributes.
+    if match["by_class"] and match["kind"] != "dense":
+        fold = ": fold it into the dense layer beside it" if "normalization" in match["kind"] else ""
+        raise Refused(f"{path} has a layer {match['layer']}, and jaxnn has dense layers alone{fold}")
+    return f"{match['layer']}{'_0' if match['layer'] == 'dense' else ''}/{match['number']}"

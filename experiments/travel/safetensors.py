@@ -48,4 +48,4 @@ def read(path: Path) -> list[Weights]:
 
 def by_name(named: dict[str, np.ndarray]) -> list[Weights]:
     """The layers out of arrays W_1, b_1, ..."""
-    return layers_by_number(named, r"(?P<kind>[Wb])_(?P<number>\d+)", "W_1, b_1, W_2, ...", transposed=False)
+    return layers_by_number(named, r"(?P<kind>[Wb])_(?P<layer>\d+)", "W_1, b_1, W_2, ...", transposed=False)

@@ -9,7 +9,7 @@ from safetensors.numpy import save
 
 from experiments.network_file import StoredNetwork, read_safetensors
 from experiments.networks import NetworkSpec
-from experiments.travel.formats import refuse_pickles
+from experiments.travel.formats import refuse_pickles, refuse_shards
 from experiments.travel.layers import Weights, raw_input_layers
 from experiments.travel.names import layers_by_number
 
@@ -49,7 +49,9 @@ net.load_state_dict(safetensors.torch.load_file({file!r}))"""
 
 
 def read(path: Path) -> list[Weights]:
-    """The layers of a state dict whose names end in a number and in weight or bias."""
-    refuse_pickles(path, "safetensors.torch.save_file(net.state_dict(), 'net.safetensors')")
-    pattern = r"(?P<stem>.*?)(?P<number>\d+)\.(?P<kind>weight|bias)"
+    """The layers of a state dict whose names end in weight or bias."""
+    conversion = "safetensors.torch.save_file(net.state_dict(), 'net.safetensors')"
+    refuse_pickles(path, conversion)
+    refuse_shards(path, conversion)
+    pattern = r"((?P<layer>.*)\.)?(?P<kind>weight|bias)"
     return layers_by_number(read_safetensors(path)[1], pattern, "0.weight, 0.bias, 2.weight, ...", transposed=False)

@@ -394,6 +394,90 @@ def test_from_bfloat16_and_float64(folder, import_):
         np.testing.assert_array_equal(network.params[0]["b"], 0)
 
 
+NAMES = [
+    ["0", "2"],
+    ["0.0", "1.0"],
+    ["0.0", "0.2", "1"],
+    ["0", "1.0", "1.2", "10"],
+    ["fc1", "fc2", "fc10"],
+    ["layer1.0", "layer1.2", "layer2.0"],
+    ["layers.0.linear", "layers.1.linear"],
+    ["encoder.layers.0.linear"],
+    ["module.net.0", "module.net.2"],
+    ["_orig_mod.module.0", "_orig_mod.module.2"],
+    ["model1.fc1", "model1.fc2"],
+    ["linear"],
+    [""],
+]
+
+
+@pytest.mark.parametrize("names", NAMES, ids=str)
+@pytest.mark.parametrize("form", ["torch", "flax"])
+def test_names_of_layers_that_say_their_order(folder, import_, form, names):
+    weights = [np.random.default_rng(i).normal(size=(3, 3)).astype(np.float32) for i in range(len(names))]
+    kind = "weight" if form == "torch" else "kernel"
+    stored = {
+        f"{name}.{kind}".lstrip("."): W if form == "torch" else W.T.copy()
+        for name, W in zip(names, weights, strict=True)
+    }
+    stored |= {f"{name}.bias".lstrip("."): np.full(3, i, np.float32) for i, name in enumerate(names)}
+    stored |= {"optimizer.state.0.exp_avg": np.ones((3, 3), np.float32), "net.rngs.count": np.ones((), np.uint32)}
+    safetensors.numpy.save_file(dict(reversed(stored.items())), "n.safetensors")
+    network = import_("n.safetensors", form, "--activation", "relu", "--output", "linear")
+    arrays = jaxnn.params_to_arrays(network.spec.model().network, network.params)
+    for i, W in enumerate(weights):
+        np.testing.assert_array_equal(arrays[2 * i], W)
+        np.testing.assert_array_equal(arrays[2 * i + 1], i)
+
+
+@pytest.mark.parametrize("dtype", ["<f2", ">f4", ">f8"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_npz_of_any_float_and_order(folder, import_, dtype, order):
+    W, b = np.arange(6.0).reshape(2, 3), np.arange(2.0)
+    np.savez("n.npz", W_1=np.asarray(W, dtype, order=order), b_1=b.astype(dtype))
+    network = import_("n.npz", "npz", "--output", "linear")
+    np.testing.assert_array_equal(network.params[0]["W"], W)
+    np.testing.assert_array_equal(network.params[0]["b"], b)
+
+
+@of_keras
+@pytest.mark.parametrize("kind", ["sequential", "functional", "subclass"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_from_keras_after_training(keras, folder, import_, no_rank_promotion_rule, kind, dtype):
+    """The file has the optimizer's state too; layers are named by their users."""
+    layers = [
+        keras.layers.Dense(4, "relu", name="zeta", dtype=dtype),
+        keras.layers.Dropout(0.5),
+        keras.layers.Dense(4, "relu", name="eta 9", dtype=dtype),
+        keras.layers.Dense(1, name="alpha", dtype=dtype),
+    ]
+
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.fc1, self.fc2, self.fc10 = layers[0], layers[2], layers[3]
+
+        def call(self, x):
+            return self.fc10(self.fc2(self.fc1(x)))
+
+    start = keras.Input((N_IN,))
+    net = {
+        "sequential": lambda: keras.Sequential([start, *layers]),
+        "functional": lambda: keras.Model(start, functools.reduce(lambda x, layer: layer(x), layers, start)),
+        "subclass": Net,
+    }[kind]()
+    x, y = batch("linear")
+    net.compile("adam", "mse")
+    net.fit(x, y, verbose=0)
+    net.save_weights("n.weights.h5")
+    network = import_("n.weights.h5", "keras", "--activation", "relu", "--output", "linear")
+    arrays = jaxnn.params_to_arrays(network.spec.model().network, network.params)
+    for i, layer in enumerate([layers[0], layers[2], layers[3]]):
+        kernel, bias = (np.float32(v) for v in layer.get_weights())
+        np.testing.assert_array_equal(arrays[2 * i], kernel.T)
+        np.testing.assert_array_equal(arrays[2 * i + 1], bias)
+
+
 def test_an_import_is_compared_but_not_resumed_repeated_or_asked_for_rows(capsys, folder, import_):
     np.savez("n.npz", W_1=np.ones((1, 2)), b_1=np.zeros(1))
     for classes in (["no", "yes"], ["a", "b"]):

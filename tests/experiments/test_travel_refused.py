@@ -1,6 +1,7 @@
 """What export and import refuse: each in one line that says what to do, and nothing is lost, written or run."""
 
 import io
+import json
 import pickle
 import zipfile
 from pathlib import Path
@@ -102,10 +103,13 @@ W, b, f4 = np.ones((3, 2), np.float32), np.zeros(3, np.float32), np.float32
         ("torch", {"0__weight": W, "1__running_mean": b}, "'1.running_mean' is none of the names that import knows"),
         (
             "torch",
-            {"head__weight": W},
-            "'head.weight' is none of the names that import knows: dense layers are called 0.w",
+            {"head__weights": W},
+            "'head.weights' is none of the names that import knows: dense layers are called 0.w",
         ),
         ("torch", {"enc__0__weight": W, "dec__1__weight": W}, "are parts of more than a row of dense layers"),
+        ("torch", {"in__weight": W, "out__weight": W}, "'in' and 'out' have no numbers that say in which order"),
+        ("torch", {"fc1__weight": W, "out__weight": W}, "'fc1' and 'out' have no numbers that say in which order"),
+        ("flax", {"Dense_0__kernel": W, "out__kernel": W}, "'Dense_0' and 'out' have no numbers that say in which"),
         ("torch", {"0__weight": W, "00__weight": W}, "is there twice"),
         ("torch", {"0__weight": W, "2__bias": b}, "layer 2 has a bias without a weight"),
         ("torch", {"0__weight": W.astype(np.int8)}, "is int8, expected floats: import takes no quantised network"),
@@ -170,6 +174,24 @@ def test_a_pickle_is_not_read(refused, tmp_path, form, name, zipped):
     assert "is a pickle, or a zip around one" in error
     assert f"safetensors.{form}.save_file(" in error
     assert not Path("exploded").exists()
+
+
+@pytest.mark.parametrize("dtype", ["F8_E4M3", "F8_E5M2", "C64"])
+def test_a_dtype_that_numpy_lacks_is_no_damage(refused, tmp_path, dtype):
+    size = 48 if dtype == "C64" else 6
+    contents = json.dumps({"0.weight": {"dtype": dtype, "shape": [3, 2], "data_offsets": [0, size]}}).encode()
+    (tmp_path / "a.safetensors").write_bytes(len(contents).to_bytes(8, "little") + contents + bytes(size))
+    told = refused("import", "a.safetensors", "--from", "torch", *TOLD)
+    assert f"a.safetensors: 0.weight is {dtype}, expected F64, F32, F16 or BF16" in told
+
+
+@pytest.mark.parametrize("form", ["torch", "flax"])
+@pytest.mark.parametrize("name", ["model-00001-of-00002.safetensors", "model.safetensors.index.json"])
+def test_a_shard_is_no_network(refused, tmp_path, form, name):
+    (tmp_path / name).write_bytes(safetensors_file(fc1__weight=W))
+    assert "is a part of a model in several files, and import takes one: load the model" in refused(
+        "import", name, "--from", form, *TOLD
+    )
 
 
 def test_msgpack_is_told_how_it_becomes_safetensors(refused, tmp_path):
@@ -265,6 +287,22 @@ def convolution(file, variables):
     file["layers/conv2d/vars/0"], variables["0"] = np.ones((3, 3, 1, 8), f4), W.T
 
 
+def normalization(file, variables):
+    file["layers/batch_normalization/vars/0"], variables["0"] = b, W.T
+
+
+def embedding(file, variables):
+    file["layers/embedding_1/vars/0"], variables["0"] = W, W.T
+
+
+def quantized(file, variables):
+    variables["0"] = W.T.astype(np.int8)
+
+
+def other_bits(file, variables):
+    variables["0"] = W.T.astype(np.float16).view("V2")
+
+
 def nested(file, variables):
     file["layers/functional/layers/dense/vars/0"] = W.T
 
@@ -282,7 +320,11 @@ def words(file, variables):
         (virtual, "has no dataset layers/dense/vars/0"),
         (huge, "layers/dense/vars/0 is <f4 (1073741824, 1048576), expected floats, and no more than 268,435,456 bytes"),
         (huge_in_chunks, "is <f4 (1073741824, 1048576), expected floats, and no more than 268,435,456 bytes"),
-        (convolution, "convolution's weights have"),
+        (convolution, "has a layer conv2d, and jaxnn has dense layers alone"),
+        (normalization, "has a layer batch_normalization, and jaxnn has dense layers alone: fold it into the dense"),
+        (embedding, "has a layer embedding_1, and jaxnn has dense layers alone"),
+        (quantized, "layers/dense/vars/0 is |i1 (2, 3), expected floats"),
+        (other_bits, "layers/dense/vars/0 is |V2 (2, 3), expected floats"),
         (nested, "has layers/functional/layers/dense/vars/0, expected layers/LAYER/vars/0 and the like"),
         (words, "layers/dense/vars/0 is names (), expected floats"),
         (lambda file, variables: None, "there are no weights"),
