@@ -323,7 +323,7 @@ def words(file, variables):
         (convolution, "has a layer conv2d, and jaxnn has dense layers alone"),
         (normalization, "has a layer batch_normalization, and jaxnn has dense layers alone: fold it into the dense"),
         (embedding, "has a layer embedding_1, and jaxnn has dense layers alone"),
-        (quantized, "layers/dense/vars/0 is |i1 (2, 3), expected floats"),
+        (quantized, "is int8, expected floats: import takes no quantised network"),
         (other_bits, "layers/dense/vars/0 is |V2 (2, 3), expected floats"),
         (nested, "has layers/functional/layers/dense/vars/0, expected layers/LAYER/vars/0 and the like"),
         (words, "layers/dense/vars/0 is names (), expected floats"),
