@@ -4,8 +4,9 @@ The FORMATS are
 
 {formats}
 
-Layers are taken in the order of the numbers in their names; a lone layer needs none. One without a bias gets a bias of 0. Only dense layers can
-be imported. Files that are pickles (.pt, .pth) are not read, since reading one runs what is in it.
+Layers are taken in the order of the numbers in their names; a lone layer needs none. One without a bias gets a bias of
+0. Only dense layers can be imported. Files that are pickles (.pt, .pth) are not read, since reading one runs what is in
+it.
 """
 
 from dataclasses import dataclass
