@@ -122,5 +122,15 @@ def test_a_worker_that_ends_or_hangs_or_takes_too_much_is_told_and_another_one_s
     assert time.perf_counter() - began < 60
 
 
+@pytest.mark.parametrize("name", [b"", b".", b"..", b"/", b"\0rest"])
+def test_a_file_of_a_checkpoint_without_a_name_is_lost(tmp_path, name):
+    """To zipfile it is a ValueError; the checkpoint's reader never sees it."""
+    checkpoint, codec = FORMATS["checkpoint"], FORMATS["checkpoint"].codec
+    seed = checkpoint.seeds()[0]
+    path = tmp_path / "files.zip"
+    path.write_bytes(codec.pack([*codec.unpack(seed.data), name, b"content"]))
+    assert outcome(checkpoint, Made(path.read_bytes(), [seed.arrays]), path) == ("read", "")
+
+
 def test_png_chunks_have_their_checksums():
     assert codecs.png_chunk(b"IEND") == b"\0\0\0\0IEND\xaeB`\x82"
