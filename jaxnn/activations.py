@@ -2,35 +2,55 @@
 
 Forward values are `jax.nn`'s. What a backward needs is cached and no more: where g' can be had
 from a, the cache is a, which the next layer keeps anyway and so costs nothing. A backward refuses, with
-a ValueError, a cotangent of another shape than its cache's.
+a ValueError, a cotangent of another shape than its cache's. Whole numbers are taken as floats, in JAX's default dtype.
 """
 
 from collections.abc import Callable
 from functools import partial, wraps
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.checks import check_flag, described, is_number
+from jaxnn.checks import check_flag, described, floats, is_number
 from jaxnn.layer import Layer, stateless
 from jaxnn.typing import Array
 
 
-def _of_one_shape(backward: Callable[..., Array]) -> Callable[..., Array]:
-    """The backward, which refuses a cotangent of another shape (...): of (m,) beside (m, 1) it would make (m, m)."""
+def _of_floats(forward: Callable[..., tuple[Array, Any]]) -> Callable[..., tuple[Array, Any]]:
+    """The forward, which takes whole numbers z (...) as floats: an int32 holds no slope of 0.01."""
 
-    @wraps(backward)
-    def checked(cache, da, **given):
-        if np.shape(da) not in (np.shape(cache), ()):
-            raise ValueError(
-                f"{backward.__name__} takes a cache and da in its shape, {np.shape(cache)}, got {described(da)}"
-            )
-        return backward(cache, da, **given)
+    @wraps(forward)
+    def checked(z, *given, **named):
+        return forward(floats(z), *given, **named)
 
     return checked
 
 
+def _of_one_shape(backward: Callable[..., Array]) -> Callable[..., Array]:
+    """The backward, which refuses a cotangent of another shape (...): of (m,) beside (m, 1) it would make (m, m).
+
+    It takes whole numbers as floats, as the forward does.
+    """
+
+    @wraps(backward)
+    def checked(cache, da, *given, **named):
+        if np.shape(da) not in (np.shape(cache), ()):
+            raise ValueError(
+                f"{backward.__name__} takes a cache and da in its shape, {np.shape(cache)}, got {described(da)}"
+            )
+        return backward(cache if _is_mask(cache) else floats(cache), floats(da), *given, **named)
+
+    return checked
+
+
+def _is_mask(cache: Any) -> bool:
+    dtype = getattr(cache, "dtype", None)
+    return dtype is not None and jnp.issubdtype(dtype, jnp.bool_)
+
+
+@_of_floats
 def identity_forward(z: Array) -> tuple[Array, tuple[()]]:
     """a = z, of any shape. Nothing is cached."""
     return z, ()
@@ -38,9 +58,10 @@ def identity_forward(z: Array) -> tuple[Array, tuple[()]]:
 
 def identity_backward(cache: tuple[()], da: Array) -> Array:
     """dz = da: g'(z) = 1. All arrays have the shape of z."""
-    return da
+    return floats(da)
 
 
+@_of_floats
 def sigmoid_forward(z: Array) -> tuple[Array, Array]:
     """a = σ(z) = 1/(1 + e^-z), of any shape. Cached: a."""
     a = jax.nn.sigmoid(z)
@@ -62,6 +83,7 @@ def sigmoid_backward(a: Array, da: Array) -> Array:
     return da * (a * (1 - a))
 
 
+@_of_floats
 def tanh_forward(z: Array) -> tuple[Array, Array]:
     """a = tanh(z) = (e^z - e^-z)/(e^z + e^-z), of any shape. Cached: a."""
     a = jnp.tanh(z)
@@ -85,6 +107,7 @@ def tanh_backward(a: Array, da: Array) -> Array:
     return da * ((1 - a) * (1 + a))
 
 
+@_of_floats
 def relu_forward(z: Array) -> tuple[Array, Array]:
     """a = max(0, z), of any shape. Cached: a, which is positive exactly where z is."""
     a = jax.nn.relu(z)
@@ -109,6 +132,7 @@ def relu_backward(a: Array, da: Array) -> Array:
     return jnp.where(a > 0, da, 0)
 
 
+@_of_floats
 def leaky_relu_forward(z: Array, slope: float = 0.01) -> tuple[Array, Array]:
     """a = z where z >= 0, and slope · z elsewhere, of any shape. Cached: where z >= 0, a byte an element.
 
@@ -135,6 +159,7 @@ def leaky_relu_backward(positive: Array, da: Array, slope: float = 0.01) -> Arra
     return jnp.where(positive, da, jnp.asarray(slope, da.dtype) * da)
 
 
+@_of_floats
 def softplus_forward(z: Array) -> tuple[Array, Array]:
     """a = log(1 + e^z), of any shape. Cached: a."""
     a = jax.nn.softplus(z)
@@ -159,6 +184,7 @@ def softplus_backward(a: Array, da: Array) -> Array:
     return da * -jnp.expm1(-a)
 
 
+@_of_floats
 def silu_forward(z: Array) -> tuple[Array, Array]:
     """a = z σ(z), of any shape. Cached: z, since a takes some values twice and does not tell z."""
     return jax.nn.silu(z), z
@@ -181,6 +207,7 @@ def silu_backward(z: Array, da: Array) -> Array:
     return da * (jax.nn.sigmoid(z) * (1 + z * jax.nn.sigmoid(-z)))
 
 
+@_of_floats
 def gelu_forward(z: Array) -> tuple[Array, Array]:
     """a = z Φ(z), with Φ the standard normal distribution function, of any shape. Cached: z."""
     return jax.nn.gelu(z, approximate=False), z
@@ -206,6 +233,7 @@ def gelu_backward(z: Array, da: Array) -> Array:
     return da * (cdf + z * pdf)
 
 
+@_of_floats
 def gelu_tanh_forward(z: Array) -> tuple[Array, Array]:
     """a = z/2 · (1 + tanh(u)), u = sqrt(2/π)(z + 0.044715 z³), of any shape. Cached: z."""
     return jax.nn.gelu(z, approximate=True), z
@@ -233,6 +261,7 @@ def gelu_tanh_backward(z: Array, da: Array) -> Array:
     return da * ((1 + t) / 2 + z / 2 * ((1 - t) * (1 + t)) * du)
 
 
+@_of_floats
 def elu_forward(z: Array, alpha: float = 1.0) -> tuple[Array, Array]:
     """a = z where z > 0, and α(e^z - 1) elsewhere, of any shape. Cached: z, since a + α loses the slope's digits."""
     return jax.nn.elu(z, jnp.asarray(alpha, z.dtype)), z

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.ndimage import map_coordinates
 
-from jaxnn.checks import check_callable, check_key, check_shape, described, is_count, is_number
+from jaxnn.checks import check_callable, check_key, check_shape, described, held, is_count, is_number
 from jaxnn.objective import Objective, check_objective
 from jaxnn.typing import Array, Batch, Key, Shape
 
@@ -124,7 +124,7 @@ def flips(axis: int = 1) -> Augmentation:
         raise ValueError(f"flips takes axis 0 (top and bottom) or 1 (left and right), got {described(axis)}")
 
     def augment(key, image):
-        _check_image(image)
+        image = _as_image(image)
         return image if key is None else jnp.where(jax.random.bernoulli(key), jnp.flip(image, axis), image)
 
     return augment
@@ -147,7 +147,7 @@ def crops(height: int, width: int) -> Augmentation:
         raise ValueError(f"crops takes a window of at least 1 x 1 pixels, got {described(height)} x {described(width)}")
 
     def augment(key, image):
-        _check_image(image)
+        image = _as_image(image)
         spare = (image.shape[0] - height, image.shape[1] - width)
         if min(spare) < 0:
             raise ValueError(f"a window of {height} x {width} does not fit into an image of shape {image.shape}")
@@ -177,6 +177,7 @@ def gaussian_noise(deviation: Array | float) -> Augmentation:
     def augment(key, image):
         if key is None:
             return image
+        image = held(image)
         _check_floats(image)
         return image + jnp.asarray(deviation, image.dtype) * jax.random.normal(key, image.shape, image.dtype)
 
@@ -205,7 +206,7 @@ def displaced(*fields: Field) -> Augmentation:
     def augment(key, image):
         if key is None:
             return image
-        _check_image(image)
+        image = _as_image(image)
         h, w = image.shape[:2]
         places = jnp.stack(jnp.meshgrid(jnp.arange(h), jnp.arange(w), indexing="ij")).astype(jnp.float32)
         for i, field in enumerate(fields):
@@ -238,7 +239,7 @@ def bilinear(image: Array, places: Array) -> Array:
       >>> bilinear(image, jnp.array([[0.0, 0.5, 1.0], [0.25, 0.5, 1.5]])).tolist()
       [1.0, 6.0, 6.0]
     """
-    _check_image(image)
+    image, places = _as_image(image), held(places)
     _check_floats(image)
     if np.shape(places)[:1] != (2,):
         raise ValueError(f"places are {described(places)}, expected rows and columns, (2, ...)")
@@ -376,12 +377,13 @@ def _check_amount(name: str, what: str, amount: Any, below: float = float("inf")
         raise ValueError(f"{name} takes {what} of at least 0, got {described(amount)}")
 
 
-def _check_image(image: Any) -> None:
+def _as_image(image: Any) -> Array:
     if len(getattr(image, "shape", ())) not in (2, 3):
         raise ValueError(
             f"image is {described(image)}, expected an array (h, w) or (h, w, channels): image_shape tells how rows "
             "are laid out, jax.vmap takes many"
         )
+    return held(image)
 
 
 def _check_floats(image: Any) -> None:

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.checks import described, is_count
-from jaxnn.metrics import as_numbers, as_probabilities
+from jaxnn.metrics import as_numbers, as_probabilities, as_weight, class_numbers, sums_at
 from jaxnn.typing import Array
+from jaxnn.weights import relative
 
 
 class Reliability(NamedTuple):
@@ -16,7 +17,7 @@ class Reliability(NamedTuple):
     Attributes:
       confidence: the mean probability of each bin's predictions, (bins,), NaN where a bin is empty.
       accuracy: the share of them that came true, (bins,), NaN where a bin is empty.
-      count: how many they are, (bins,), int32.
+      count: how many they are, (bins,), int32; with weights, the sum of these, in JAX's default float dtype.
     """
 
     confidence: Array
@@ -24,7 +25,7 @@ class Reliability(NamedTuple):
     count: Array
 
 
-def reliability_curve(probabilities: Array, y: Array, bins: int = 10) -> Reliability:
+def reliability_curve(probabilities: Array, y: Array, bins: int = 10, weight: Array | None = None) -> Reliability:
     """Predicted probabilities, sorted into bins, against how often they came true: the diagonal is calibrated.
 
     Of two classes, it is the probability of class 1 that is held against the share of examples in class 1. Of more, it
@@ -34,13 +35,14 @@ def reliability_curve(probabilities: Array, y: Array, bins: int = 10) -> Reliabi
       probabilities: as a model's `predict` gives them: of class 1, (m,) or (m, 1); or of each class, (m, k).
       y: labels, (m,): 0/1, or class numbers.
       bins: how many bins from 0 to 1, at least 1.
+      weight: example weights (m,); all 1 by default. A bin without weight is empty.
 
     Returns:
       A `Reliability`, in float32 or wider. A probability of NaN, or a label that is no class, makes its bin NaN.
 
     Raises:
       ValueError: shapes that do not fit, what is no array of numbers, no examples, no bins, or, outside a compiled
-        program, logits: numbers outside 0 to 1.
+        program, logits: numbers outside 0 to 1, or weights that are negative or not finite.
 
     Example:
       >>> import jax.numpy as jnp
@@ -51,19 +53,12 @@ def reliability_curve(probabilities: Array, y: Array, bins: int = 10) -> Reliabi
     Source: Niculescu-Mizil and Caruana, "Predicting good probabilities with supervised learning", 2005; for several
     classes, Guo et al., "On calibration of modern neural networks", 2017.
     """
-    if not is_count(bins):
-        raise ValueError(f"bins is a whole number of at least 1, got {described(bins)}")
-    confidence, right = _predictions(probabilities, y)
-    edges = jnp.asarray(np.linspace(0, 1, bins + 1)[1:-1], confidence.dtype)
-    bin_of = jnp.searchsorted(edges, confidence, side="left")
-    count, confidences, rights = (
-        jnp.zeros(bins, confidence.dtype).at[bin_of].add(each)
-        for each in (jnp.ones_like(confidence), confidence, right)
-    )
-    return Reliability(confidences / count, rights / count, count.astype(jnp.int32))
+    weight = as_weight(weight, probabilities)
+    *_, confidence, accuracy, bin_of = _binned(probabilities, y, bins, weight)
+    return Reliability(confidence, accuracy, sums_at((bins,), (bin_of,), weight))
 
 
-def expected_calibration_error(probabilities: Array, y: Array, bins: int = 10) -> Array:
+def expected_calibration_error(probabilities: Array, y: Array, bins: int = 10, weight: Array | None = None) -> Array:
     """ECE = Σ_b n_b/m |accuracy_b - confidence_b|: by how much confidence misses, on average over the examples.
 
     It depends on the bins: few hide errors that cancel, many leave each to the chance of few examples, which makes also
@@ -73,9 +68,10 @@ def expected_calibration_error(probabilities: Array, y: Array, bins: int = 10) -
       probabilities: of class 1, (m,) or (m, 1); or of each class, (m, k). As in `reliability_curve`.
       y: labels, (m,): 0/1, or class numbers.
       bins: how many bins from 0 to 1, at least 1.
+      weight: example weights (m,); all 1 by default. With them, n_b/m is the bin's share of the weight.
 
     Returns:
-      A scalar in [0, 1], or NaN where a probability is NaN or a label no class.
+      A scalar in [0, 1], or NaN where a probability is NaN or a label no class, or if all weights are 0.
 
     Raises:
       ValueError: what `reliability_curve` refuses.
@@ -88,22 +84,38 @@ def expected_calibration_error(probabilities: Array, y: Array, bins: int = 10) -
     Source: Naeini, Cooper and Hauskrecht, "Obtaining well calibrated probabilities using Bayesian binning", 2015; Guo
     et al., 2017, equation 3.
     """
-    curve = reliability_curve(probabilities, y, bins)
-    gaps = jnp.where(curve.count == 0, 0, jnp.abs(curve.accuracy - curve.confidence))
-    return (gaps * curve.count).sum() / curve.count.sum()
+    mass, confidence, accuracy, _ = _binned(probabilities, y, bins, as_weight(weight, probabilities))
+    gaps = jnp.where(mass == 0, 0, jnp.abs(accuracy - confidence))
+    return (gaps * mass).sum() / mass.sum()
 
 
-def _predictions(probabilities: Any, y: Any) -> tuple[Array, Array]:
+def _binned(probabilities: Any, y: Any, bins: int, weight: Any) -> tuple[Array, Array, Array, Array]:
+    """The mass of each bin, its confidence and its accuracy, (bins,) each, and the bin of each example, (m,)."""
+    if not is_count(bins):
+        raise ValueError(f"bins is a whole number of at least 1, got {described(bins)}")
+    confidence, right = _predictions(probabilities, y, weight)
+    edges = jnp.asarray(np.linspace(0, 1, bins + 1)[1:-1], confidence.dtype)
+    bin_of = jnp.searchsorted(edges, confidence, side="left")
+    ratios = jnp.ones_like(confidence) if weight is None else relative(weight).astype(confidence.dtype)
+    mass, confidences, rights = (
+        # `where`, not a product: what does not count may be NaN.
+        jnp.zeros(bins, confidence.dtype).at[bin_of].add(jnp.where(ratios == 0, 0, each * ratios))
+        for each in (jnp.ones_like(confidence), confidence, right)
+    )
+    return mass, confidences / mass, rights / mass, bin_of
+
+
+def _predictions(probabilities: Any, y: Any, weight: Any) -> tuple[Array, Array]:
     """The probability of what each example is predicted to be, (m,), and 1 where it came true, 0 where not, (m,)."""
-    p, y = as_probabilities(probabilities), as_numbers("labels", y)
+    p, y = as_probabilities(probabilities, weight), as_numbers("labels", y)
     if p.ndim not in (1, 2) or p.size == 0 or y.shape not in {p.shape[:1], (*p.shape[:1], 1)}:
         raise ValueError(f"probabilities {p.shape} and labels {y.shape} do not fit: expected (m,) or (m, k), and (m,)")
     # In half precision, sums over many examples would lose the small ones.
-    p, y = p.astype(jnp.promote_types(p.dtype, jnp.float32)), y.reshape(-1)
+    p = p.astype(jnp.promote_types(p.dtype, jnp.float32))
     classes = 2 if p.size == p.shape[0] else p.shape[1]
+    number = class_numbers(y.reshape(-1), classes)
     if p.size == p.shape[0]:
-        confidence, right = p.reshape(-1), y == 1
+        confidence, right = p.reshape(-1), number == 1
     else:
-        confidence, right = p.max(axis=1), y == p.argmax(axis=1)
-    is_class = (y >= 0) & (y < classes) & (y == jnp.floor(y))
-    return confidence, jnp.where(is_class, right, jnp.nan).astype(p.dtype)
+        confidence, right = p.max(axis=1), number == p.argmax(axis=1).astype(jnp.int32)
+    return confidence, jnp.where(number < classes, right, jnp.nan).astype(p.dtype)

@@ -51,10 +51,16 @@ def described(value: Any) -> str:
 
 
 def as_array(name: str, a: Any) -> Any:
-    """An array (...) of JAX's as it is, and what came in anything else, a list say, as one of NumPy's.
+    """Return an array (...) of JAX's as it is, and any other, such as a list, as one of NumPy's in a dtype of JAX's.
+
+    Bytes in the other order, as FITS and idx files have them, are put in the machine's; long doubles become float64.
 
     Raises:
-      ValueError: it makes no array, or entries of it are masked.
+      ValueError: if it makes no array, or entries of it are masked.
+
+    Example:
+      >>> as_array("x", np.ones(2, ">f4")).dtype.name
+      'float32'
     """
     if isinstance(a, jax.Array):
         return a
@@ -67,7 +73,56 @@ def as_array(name: str, a: Any) -> Any:
     if array.ndim == 0 and array.dtype.kind in "OSU":
         fix = f": {name}.toarray()" if hasattr(a, "toarray") else ""
         raise ValueError(f"{name} is {described(a)}, expected an array{fix}")
-    return array
+    return _native(array)
+
+
+def held(a: Any) -> Any:
+    """Return the numbers of an array (...) in a dtype in which a program holds them.
+
+    JAX cuts int64 and uint64 to 32 bits, and 3 000 000 000 becomes -1 294 967 296. NumPy's whole numbers that do not
+    fit become floats here, in JAX's default float dtype. Arrays that JAX has, and arguments of other kinds, are
+    returned as they are.
+
+    Example:
+      >>> held(np.array([3_000_000_000])).tolist(), held(np.array([3])).dtype.name
+      ([3000000000.0], 'int64')
+    """
+    if not isinstance(a, np.ndarray | np.generic):
+        return a
+    a = _native(np.asarray(a))
+    return a if _always_fits(a.dtype) or fits(a).all() else a.astype(jnp.result_type(float))
+
+
+def floats(a: Any) -> Any:
+    """Return an array (...) of floats as it is, and whole numbers or truth values in JAX's default float dtype.
+
+    Example:
+      >>> floats(np.array([-1, 2])).dtype.name
+      'float32'
+    """
+    a = held(a) if hasattr(a, "dtype") else as_array("z", a)
+    whole = jnp.issubdtype(a.dtype, jnp.integer) or a.dtype == bool
+    return a.astype(jnp.result_type(float)) if whole else a
+
+
+def fits(a: Any) -> Any:
+    """Return which entries of an array (...) a program can hold: whole numbers outside of int32 it cannot."""
+    if isinstance(a, jax.Array) or _always_fits(a.dtype):
+        return np.ones(np.shape(a), bool)
+    bounds = jnp.iinfo(jax.dtypes.canonicalize_dtype(a.dtype))
+    return (a >= bounds.min) & (a <= bounds.max)
+
+
+def _always_fits(dtype: np.dtype) -> bool:
+    return dtype.kind not in "iu" or jax.dtypes.canonicalize_dtype(dtype) == dtype
+
+
+def _native(array: np.ndarray) -> np.ndarray:
+    dtype = array.dtype.newbyteorder("=")
+    if dtype == np.longdouble or dtype == np.clongdouble:
+        dtype = np.dtype(np.float64 if dtype == np.longdouble else np.complex128)
+    with np.errstate(over="ignore", under="ignore"):
+        return array.astype(dtype, copy=False)
 
 
 def check_key(key: Any) -> None:

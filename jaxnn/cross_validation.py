@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.checks import check_callable, check_flag
+from jaxnn.checks import check_callable, check_flag, held
 from jaxnn.data import check_batch, k_folds
 from jaxnn.population import Member, Population, check_hyperparameters, check_made, fit_population
 from jaxnn.typing import Array, Batch, Params, PyTree
@@ -49,6 +49,7 @@ def cross_validate(
     seed: int,
     measure: Callable[[Params, Batch], dict[str, Array]],
     stratify: bool = False,
+    weight: Any = None,
     **options: Any,
 ) -> CrossValidation:
     """Train each of n members k times, each time without one fold of the examples, and measure it on that fold.
@@ -64,8 +65,10 @@ def cross_validate(
       k: how many folds, from 2 to m.
       seed: of the random folds.
       measure: `measure(params, batch) -> {name: scalar}`, with the weights of `batch` 1 where an example is held out
-        and 0 elsewhere: `jaxnn.accuracy` takes such weights. It is compiled.
+        (times their own, if any) and 0 elsewhere: every metric of jaxnn takes such weights. It is compiled.
       stratify: keep the classes' shares in every fold; y must be labels (m,).
+      weight: example weights, (m,), as `fit` takes them. Examples of weight 0 are left out before anything else, with
+        any labels or values.
       **options: of `fit_population`: epochs, batch_size and so on.
 
     Returns:
@@ -92,8 +95,9 @@ def cross_validate(
 
     Source: Stone, "Cross-validatory choice and assessment of statistical predictions", 1974.
     """
-    data = check_batch(x, y)
+    data = without_uncounted(check_batch(x, y, weight))
     held_out = k_folds(data.y, k, seed=seed, stratify=stratify)
+    own = np.asarray(np.ones(len(data.x)) if data.weight is None else data.weight, jnp.result_type(float))
     hyperparameters, n = check_hyperparameters(hyperparameters)
     check_callable("measure", measure, "params", "batch")
     check_callable("member", member, "hyperparameters")
@@ -103,14 +107,22 @@ def cross_validate(
         made = check_made(member(h["member"]))
         if made.weight is not None:
             raise ValueError("cross_validate leaves examples out by weights, and the member has some of its own")
-        return made._replace(weight=1 - jnp.asarray(held_out)[h["fold"]])
+        return made._replace(weight=jnp.asarray((1 - held_out) * own)[h["fold"]])
 
-    population = fit_population(without_fold, {"member": members, "fold": np.tile(np.arange(k), n)}, x, y, **options)
-    measured = measured_each(measure, population.params, data, np.tile(held_out, (n, 1)))
+    folds = {"member": members, "fold": np.tile(np.arange(k), n)}
+    population = fit_population(without_fold, folds, data.x, data.y, **options)
+    measured = measured_each(measure, population.params, data, np.tile(held_out * own, (n, 1)))
     sound = np.array([at is None for at in population.diverged_at])
     return CrossValidation(
         {name: np.where(sound, values, np.nan).reshape(n, k) for name, values in measured.items()}, population
     )
+
+
+def without_uncounted(data: Batch) -> Batch:
+    """The examples, x (m, ...), whose weight is not 0."""
+    if data.weight is None or (counts := np.asarray(data.weight) > 0).all():
+        return data
+    return Batch(*(a[counts] for a in data[:3]))
 
 
 def measured_each(
@@ -122,7 +134,7 @@ def measured_each(
     def one_by_one(params, data, weights):
         return jax.lax.map(lambda one: measure(one[0], data._replace(weight=one[1])), (params, weights))
 
-    measured = one_by_one(params, data, weights)
+    measured = one_by_one(params, jax.tree.map(held, data), weights)
     if not isinstance(measured, dict) or any(value.ndim != 1 for value in measured.values()):
         raise ValueError("measure must return a dictionary of scalars, such as {'accuracy': ...}")
     return {name: np.asarray(value) for name, value in measured.items()}

@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.checks import as_array, check_flag, check_key, check_seed, described, is_count, is_real
+from jaxnn.checks import as_array, check_flag, check_key, check_seed, described, fits, held, is_count, is_real
 from jaxnn.typing import Array, Batch, Key
+from jaxnn.weights import check_weight, counted, simplified
 
 
 def check_batch(x: Any, y: Any, weight: Any = None, *, classes: int | None = None) -> Batch:
@@ -21,16 +22,19 @@ def check_batch(x: Any, y: Any, weight: Any = None, *, classes: int | None = Non
     Args:
       x: inputs, (m, ...), of a floating dtype.
       y: targets, (m,) or (m, k).
-      weight: example weights (m,), of at least 0, or `None`.
+      weight: example weights (m,), of at least 0, numbers or truth values, or `None`. Only their ratios matter: a
+        weight too small to be a number beside the largest counts as 0.
       classes: how many classes there are, where y holds class numbers 0..classes-1 or 0/1 labels.
 
     Returns:
-      `Batch(x, y, weight)`, the same arrays.
+      `Batch(x, y, weight)`, the same arrays where a program can take them. Weights that are all equal, or huge or tiny,
+      are multiplied by a factor. Examples of weight 0 may hold any value: what a program cannot hold, such as NaN, is
+      replaced by the values of an example that counts.
 
     Raises:
-      ValueError: no examples, different lengths, inputs that are not floats, targets that are no real numbers, NaN or
-        inf anywhere, labels outside the classes, negative weights, or weights that are all 0; what is no array, masked
-        or, as inside a compiled program, traced.
+      ValueError: no examples, different lengths, inputs that are not floats, targets that are no real numbers; in an
+        example that counts, NaN, inf or a label outside the classes; negative weights, or weights that are all 0; what
+        is no array, masked or, as inside a compiled program, traced.
 
     Example:
       >>> import numpy as np
@@ -39,6 +43,19 @@ def check_batch(x: Any, y: Any, weight: Any = None, *, classes: int | None = Non
       ...
       ValueError: y holds labels from 0 to 2, expected 0 to 1 for 2 classes: number the classes from 0
     """
+    x, y, weight, _ = checked(x, y, weight)
+    if classes is not None and not is_count(classes):
+        raise ValueError(f"classes is how many there are, a whole number of at least 1, got {described(classes)}")
+    if classes is not None and ((labels := counted(y, weight)).min() < 0 or labels.max() >= classes):
+        raise ValueError(
+            f"y holds labels from {labels.min()} to {labels.max()}, expected 0 to {classes - 1} for {classes} classes: "
+            "number the classes from 0"
+        )
+    return Batch(x, y, weight)
+
+
+def checked(x: Any, y: Any, weight: Any = None, some: bool = True) -> Batch:
+    """Return what `check_batch` does, for x (m, ...); without `some`, weights may all be 0, as of a part."""
     x, y = on_host("x", x), on_host("y", y)
     if x.ndim < 1 or x.shape[0] == 0:
         raise ValueError(f"x has shape {x.shape}, so there are no examples: examples are rows, x is (m, ...)")
@@ -53,35 +70,9 @@ def check_batch(x: Any, y: Any, weight: Any = None, *, classes: int | None = Non
         raise ValueError(
             f"y is {y.dtype}, expected real numbers: np.unique(y, return_inverse=True)[1] numbers the classes"
         )
-    for name, a in (("x", x), ("y", y)):
-        _check_finite(name, a)
-    if classes is not None and not is_count(classes):
-        raise ValueError(f"classes is how many there are, a whole number of at least 1, got {described(classes)}")
-    if classes is not None and (y.min() < 0 or y.max() >= classes):
-        raise ValueError(
-            f"y holds labels from {y.min()} to {y.max()}, expected 0 to {classes - 1} for {classes} classes: "
-            "number the classes from 0"
-        )
     if weight is not None:
-        weight = check_weight(weight, x.shape[0], some=True)
-    return Batch(x, y, weight)
-
-
-def check_weight(weight: Any, m: int, some: bool = False) -> Any:
-    """The weights of m examples, after the checks; they may all be 0, as a batch's of a larger whole may, or not."""
-    weight = on_host("weight", weight)
-    if not is_real(weight.dtype):
-        raise ValueError(f"weight is {weight.dtype}, expected real numbers")
-    if weight.shape != (m,):
-        raise ValueError(f"weight has shape {weight.shape}, expected ({m},): one number per example")
-    _check_finite("weight", weight)
-    as_it_is = _as_in_programs(weight)
-    if as_it_is.min() < 0 or (some and as_it_is.max() == 0):
-        raise ValueError(_WEIGHTS.format(weight.min(), weight.max()))
-    return weight
-
-
-_WEIGHTS = "weights run from {} to {}, expected at least 0, and some above it"
+        weight = simplified(check_weight(on_host("weight", weight), x.shape[0], some))
+    return Batch(_sound("x", x, weight), _sound("y", y, weight), weight)
 
 
 def split(x: Any, y: Any, fractions: Sequence[float], *, seed: int, stratify: bool = False) -> tuple[Batch, ...]:
@@ -202,7 +193,7 @@ def fit_standardizer(x: Any, *, per_channel: bool = False) -> Standardizer:
         raise ValueError(
             f"x has shape {x.shape}, expected (m, ..., c): by channel, the last axis is that of the channels"
         )
-    _check_finite("x", x)
+    _sound("x", x)
     # The statistics of half-precision numbers, or of bytes, have more digits than those.
     dtype = jnp.promote_types(x.dtype, jnp.float32) if jnp.issubdtype(x.dtype, jnp.floating) else np.float32
     wide = (x.reshape(-1, x.shape[-1]) if per_channel else x).astype(np.float64)
@@ -241,7 +232,7 @@ def standardize(stats: Standardizer, x: Any) -> Any:
     """
     if not isinstance(stats, Standardizer):
         raise ValueError(f"standardize takes what fit_standardizer returned, and then x, got {described(stats)} first")
-    x = as_array("x", x)
+    x = held(as_array("x", x))
     shape, own = x.shape, np.shape(stats.mean)
     per_channel = len(shape) > 2 and own == shape[-1:]
     if not shape or not (per_channel or own == shape[1:]):
@@ -347,18 +338,27 @@ def on_host(name: str, a: Any) -> Any:
     return as_array(name, a)
 
 
-def _check_finite(name: str, a: Any) -> None:
-    """A ValueError unless every number of an array (of any shape) is finite in a program; it says where one is not."""
-    if not jnp.issubdtype(a.dtype, jnp.inexact):
-        return
-    a = _as_in_programs(a)
-    finite = (jnp if isinstance(a, jax.Array) else np).isfinite(a)
-    if not finite.all():
-        first = tuple(int(i) for i in np.argwhere(~np.asarray(finite))[0])
+def _sound(name: str, a: Any, weight: Any = None) -> Any:
+    """The array (m, ...), in whose examples of weight 0 what a program cannot hold is replaced.
+
+    Raises:
+      ValueError: if an example that counts has a number that is not finite in a program, with the place of the first.
+    """
+    inexact = jnp.issubdtype(a.dtype, jnp.inexact)
+    sound = (jnp if isinstance(a, jax.Array) else np).isfinite(_as_in_programs(a)) if inexact else fits(a)
+    if sound.all():
+        return a
+    wrong = ~np.asarray(sound)
+    rows = wrong.reshape(len(a), -1).any(axis=1)
+    if weight is not None:
+        wrong[np.asarray(weight) == 0] = False
+    if inexact and wrong.any():
+        first = tuple(int(i) for i in np.argwhere(wrong)[0])
         raise ValueError(
-            f"{name} has {int((~finite).sum())} values that are not finite, the first at {first}: "
-            f"{np.asarray(a)[first]}; drop those examples or fill them in"
+            f"{name} has {int(wrong.sum())} values that are not finite, the first at {first}: "
+            f"{np.asarray(_as_in_programs(a))[first]}; drop those examples or fill them in"
         )
+    return counted(a, weight, rows)
 
 
 def _check_numbers(name: str, a: Any) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 
-from jaxnn.checks import check_callable, check_key, check_name, check_shape, described, is_count
+from jaxnn.checks import check_callable, check_key, check_name, check_shape, described, floats, held, is_count
 from jaxnn.layer import Layer
 from jaxnn.typing import Array, Initializer, Params
 
@@ -67,7 +67,7 @@ def dense_forward(params: Params, x: Array) -> tuple[Array, Array]:
 
     Args:
       params: `{"W": (n_out, n_in), "b": (n_out,)}`.
-      x: inputs, (m, n_in), or (..., n_in) with any leading axes.
+      x: inputs, (m, n_in), or (..., n_in) with any leading axes. Whole numbers become floats.
 
     Returns:
       z, (m, n_out), and the cache, which is x itself: no copy.
@@ -84,6 +84,7 @@ def dense_forward(params: Params, x: Array) -> tuple[Array, Array]:
     W, b = _weights(params)
     if not hasattr(x, "ndim"):
         raise ValueError(f"x is {described(x)}, expected an array: jnp.asarray(x)")
+    x = floats(x)
     if x.ndim < 1 or x.shape[-1] != W.shape[-1]:
         raise ValueError(
             f"dense has weights for {W.shape[-1]} features (W is {W.shape}), got x of shape {x.shape}: "
@@ -124,6 +125,7 @@ def dense_backward(params: Params, x: Array, dz: Array) -> tuple[Params, Array]:
     Source: Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", 1986.
     """
     W, b = _weights(params)
+    x, dz = floats(x), floats(dz) if hasattr(dz, "dtype") else dz
     z_shape = (*jnp.shape(x)[:-1], W.shape[0])
     if getattr(dz, "shape", None) != z_shape:
         raise ValueError(f"dz is {described(dz)}, expected the shape of z, {z_shape}, for x {jnp.shape(x)}")
@@ -200,7 +202,7 @@ def _weights(params: Params) -> tuple[Array, Array]:
         got = ", ".join(f"{name}: {described(a)}" for name, a in params.items()) if named else type(params).__name__
         fix = ": jax.vmap over the params of several networks" if len(shape) == 3 else ""
         raise ValueError(f"dense takes params {{W: (n_out, n_in), b: (n_out,)}}, got {got}{fix}")
-    return W, b
+    return held(W), held(b)
 
 
 def _in_dtype_of(x: Array, dx: Array) -> Array:

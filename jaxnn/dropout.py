@@ -2,8 +2,9 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxnn.checks import check_key, described, is_number
+from jaxnn.checks import check_key, described, floats, is_number
 from jaxnn.layer import Layer
 from jaxnn.typing import Array, Key
 
@@ -19,7 +20,8 @@ def dropout_forward(x: Array, rate: float, key: Key | None) -> tuple[Array, Arra
       key: a random key, or `None` for inference: then y = x.
 
     Returns:
-      y, in the shape and dtype of x, and the cache: the mask, a byte an element (`None` without a key).
+      y, in the shape and dtype of x (whole numbers become floats), and the cache: the mask, a byte an element (`None`
+      without a key).
 
     Raises:
       ValueError: a rate outside [0, 1), or a key that is none.
@@ -37,6 +39,7 @@ def dropout_forward(x: Array, rate: float, key: Key | None) -> tuple[Array, Arra
     Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
     """
     _check_rate(rate)
+    x = floats(x)
     if key is None:
         return x, None
     check_key(key)
@@ -48,7 +51,13 @@ def dropout_backward(mask: Array | None, dy: Array, rate: float) -> Array:
     """dx = dy · mask/(1 - rate), in the shape of x: y is linear in x, element by element.
 
     The mask is the forward's own: a fresh one would be the gradient of another function.
+
+    Raises:
+      ValueError: if the mask has another shape than dy.
     """
+    dy = floats(dy)
+    if mask is not None and np.shape(mask) != dy.shape:
+        raise ValueError(f"mask must have the shape of dy, {dy.shape}, got {described(mask)}")
     return dy if mask is None else _masked(mask, dy, rate)
 
 

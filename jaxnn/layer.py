@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.checks import described
+from jaxnn.checks import described, held
 from jaxnn.typing import Array, Cache, Key, Params, Shape
 
 
@@ -104,6 +104,7 @@ def residual(layer: Layer) -> Layer:
         return init_same_shape("residual", layer, key, in_shape), in_shape
 
     def forward(params, x, key=None):
+        x = held(x)
         y, cache = layer.forward(params, x, key)
         if y.shape != x.shape:
             raise ValueError(f"residual needs a layer that keeps the shape of its input, got {x.shape} -> {y.shape}")
@@ -246,7 +247,7 @@ def differentiable(layer: Layer) -> Callable[..., Array]:
         return dparams, dx, None
 
     apply.defvjp(forward, backward)
-    return lambda params, x, key=None: apply(params, x, key)
+    return lambda params, x, key=None: apply(params, held(x), key)
 
 
 def map_layers(f: Callable[[Layer], Layer], layer: Layer) -> Layer:

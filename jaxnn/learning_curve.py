@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.checks import check_callable, described, is_count
-from jaxnn.cross_validation import measured_each
+from jaxnn.cross_validation import measured_each, without_uncounted
 from jaxnn.data import check_batch, random_order
 from jaxnn.population import Member, Population, check_hyperparameters, check_made, fit_population
 from jaxnn.typing import Array, Batch, Params, PyTree
@@ -41,6 +41,7 @@ def learning_curve(
     seeds: Sequence[int],
     measure: Callable[[Params, Batch], dict[str, Array]],
     stratify: bool = False,
+    weight: Any = None,
     **options: Any,
 ) -> LearningCurve:
     """Train each of n members on training sets of several sizes, and measure it on these and on the dev set.
@@ -61,8 +62,10 @@ def learning_curve(
       dev: inputs and targets that are not trained on; its weight counts.
       seeds: one for each random order of the examples. Several show how much the curve owes to which examples it met.
       measure: `measure(params, batch) -> {name: scalar}`, with the weights of `batch` 1 where an example is trained on
-        and 0 elsewhere: `jaxnn.error_rate` takes such weights. It is compiled.
+        (times their own, if any) and 0 elsewhere: every metric of jaxnn takes such weights. It is compiled.
       stratify: keep the classes' shares at every size; y must be labels (m,).
+      weight: example weights, (m,), as `fit` takes them. Examples of weight 0 are left out before anything else, with
+        any labels or values, and do not count in a size.
       **options: of `fit_population`: epochs, batch_size and so on.
 
     Returns:
@@ -93,7 +96,7 @@ def learning_curve(
     """
     if not isinstance(dev, tuple) or not 2 <= len(dev) <= 4:
         raise ValueError(f"dev is {described(dev)}, expected a jaxnn.Batch(x, y)")
-    data, dev = check_batch(x, y), check_batch(*dev[:3])
+    data, dev = without_uncounted(check_batch(x, y, weight)), check_batch(*dev[:3])
     m = data.x.shape[0]
     for name, given in (("sizes", sizes), ("seeds", seeds)):
         if isinstance(given, str) or not np.iterable(given):
@@ -105,6 +108,7 @@ def learning_curve(
         raise ValueError("seeds are empty, so there is no random order to take examples in: seeds=[0] is one")
     # The place of each example in each order, (s, m): a training set of size k is those with places below k.
     places = np.stack([random_order(np.asarray(data.y), seed, stratify).argsort() for seed in seeds])
+    own = np.asarray(np.ones(m) if data.weight is None else data.weight, jnp.result_type(float))
     hyperparameters, n = check_hyperparameters(hyperparameters)
     check_callable("measure", measure, "params", "batch")
     check_callable("member", member, "hyperparameters")
@@ -115,12 +119,12 @@ def learning_curve(
         made = check_made(member(h["member"]))
         if made.weight is not None:
             raise ValueError("learning_curve leaves examples out by weights, and the member has some of its own")
-        return made._replace(weight=(jnp.asarray(places)[h["order"]] < h["size"]).astype(jnp.result_type(float)))
+        return made._replace(weight=jnp.where(jnp.asarray(places)[h["order"]] < h["size"], own, 0))
 
     members = jax.tree.map(lambda leaf: leaf[of_member], hyperparameters)
     size = np.asarray(sizes)[size]
-    population = fit_population(on_part, {"member": members, "order": order, "size": size}, x, y, **options)
-    trained_on = (places[order] < size[:, None]).astype(np.float32)
+    population = fit_population(on_part, {"member": members, "order": order, "size": size}, *data[:2], **options)
+    trained_on = np.where(places[order] < size[:, None], own, own.dtype.type(0))
     counts = np.ones(len(dev.x), np.float32) if dev.weight is None else dev.weight
     sound = np.array([at is None for at in population.diverged_at])
 

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import xlog1py, xlogy
 
-from jaxnn.checks import as_array, described, is_number
+from jaxnn.checks import as_array, described, fits, held, is_number
 from jaxnn.typing import Array
 
 
@@ -63,7 +64,7 @@ def sigmoid_cross_entropy_value(z: Array, y: Array) -> Array:
     Source: negative log-likelihood of p(y|x) = ŷ^y (1 - ŷ)^(1 - y); Cox, "The regression analysis of binary
     sequences", 1958.
     """
-    y = _like(z, y)
+    z, y = _alike(z, y)
     positive = jnp.where(y == 0, 0, y * jax.nn.softplus(-z))
     negative = jnp.where(y == 1, 0, (1 - y) * jax.nn.softplus(z))
     return _per_example(positive + negative)
@@ -83,7 +84,7 @@ def sigmoid_cross_entropy_gradient(z: Array, y: Array) -> Array:
       >>> print(sigmoid_cross_entropy_gradient(jnp.array([0.0, 1e4, -1e4]), jnp.array([1, 1, 1])))
       [-0.5  0.  -1. ]
     """
-    y = _like(z, y)
+    z, y = _alike(z, y)
     nearer = (y > 0.5).astype(z.dtype)
     sign = 1 - 2 * nearer
     return sign * jax.nn.sigmoid(sign * z) + (nearer - y)
@@ -110,7 +111,7 @@ def binary_cross_entropy_value(a: Array, y: Array) -> Array:
       >>> print(binary_cross_entropy_value(jnp.array([0.5, 0.0]), jnp.array([1, 1])))
       [0.6931472       inf]
     """
-    y = _like(a, y)
+    a, y = _alike(a, y)
     return _per_example(-xlogy(y, a) - xlog1py(1 - y, -a))
 
 
@@ -125,7 +126,7 @@ def binary_cross_entropy_gradient(a: Array, y: Array) -> Array:
       >>> print(binary_cross_entropy_gradient(jnp.array([0.5, 1.0]), jnp.array([1, 1])))
       [-2. -1.]
     """
-    y = _like(a, y)
+    a, y = _alike(a, y)
     # The inner `where` keeps 0/0 from being computed, so that second derivatives are not NaN either.
     ones = jnp.ones_like(a)
     positive = y / jnp.where(y == 0, ones, a)
@@ -158,7 +159,7 @@ def softmax_cross_entropy_value(z: Array, y: Array) -> Array:
 
     Source: Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990.
     """
-    y = _targets(y)
+    z, y = held(z), _class_targets(z, y)
     _check_logits(z, y)
     log_p = jax.nn.log_softmax(z)
     if _are_class_numbers(z, y):
@@ -181,7 +182,7 @@ def softmax_cross_entropy_gradient(z: Array, y: Array) -> Array:
       >>> print(softmax_cross_entropy_gradient(jnp.array([[0.0, 0.0]]), jnp.array([1])))
       [[ 0.5 -0.5]]
     """
-    y = _targets(y)
+    z, y = held(z), _class_targets(z, y)
     _check_logits(z, y)
     p = jax.nn.softmax(z)
     if _are_class_numbers(z, y):
@@ -207,7 +208,8 @@ def squared_error_value(z: Array, y: Array) -> Array:
       >>> print(squared_error_value(jnp.array([[3.0, 1.0]]), jnp.array([[1.0, 1.0]])))
       [2.]
     """
-    return _per_example((z - _like(z, y)) ** 2 / 2)
+    z, y = _alike(z, y)
+    return _per_example((z - y) ** 2 / 2)
 
 
 def squared_error_gradient(z: Array, y: Array) -> Array:
@@ -218,7 +220,8 @@ def squared_error_gradient(z: Array, y: Array) -> Array:
       >>> print(squared_error_gradient(jnp.array([3.0]), jnp.array([1.0])))
       [2.]
     """
-    return z - _like(z, y)
+    z, y = _alike(z, y)
+    return z - y
 
 
 def sigmoid_cross_entropy() -> Loss:
@@ -267,7 +270,7 @@ def softmax_cross_entropy(smoothing: float = 0.0) -> Loss:
 
     def mixed(f):
         def smoothed(z, y):
-            y = _targets(y)
+            z, y = held(z), _class_targets(z, y)
             return ((1 - smoothing) * f(z, y) + smoothing * f(z, _shared_out(z, y))).astype(z.dtype)
 
         return smoothed
@@ -345,19 +348,27 @@ def _column(y: Array) -> Array:
     return jnp.asarray(y).reshape(-1).astype(jnp.int32)
 
 
-def _targets(y: Any) -> Array:
-    """Targets (m,) or (m, k) as an array, whatever they came in."""
+def _targets(y: Any) -> Any:
+    """Targets (m,) or (m, k) as an array, the host's or JAX's, whatever they came in."""
     y = as_array("y", y)
     if not jnp.issubdtype(y.dtype, jnp.number) and y.dtype != bool:
         raise ValueError(f"targets y are {described(y)}, expected numbers, beside outputs z")
-    return jnp.asarray(y)
+    return y
 
 
-def _like(z: Array, y: Array) -> Array:
-    """y in the shape and dtype of z; only a trailing axis of 1 may come or go."""
+def _class_targets(z: Any, y: Any) -> Array:
+    """Targets of k classes; a number that int32 cannot hold, as another that is no class."""
     y = _targets(y)
+    if np.ndim(z) == 2 and _are_class_numbers(z, y) and not fits(y).all():
+        y = np.where(fits(y), y, np.iinfo(np.int32).max)
+    return jnp.asarray(held(y))
+
+
+def _alike(z: Array, y: Array) -> tuple[Array, Array]:
+    """z, and y in its shape and dtype; only a trailing axis of 1 may come or go."""
+    z, y = held(z), _targets(y)
     _check_fit(z, y)
-    return y.reshape(z.shape).astype(z.dtype)
+    return z, jnp.asarray(held(y)).reshape(z.shape).astype(z.dtype)
 
 
 def _per_example(loss: Array) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxnn.activations import ACTIVATIONS, relu
 from jaxnn.chain import chain
-from jaxnn.checks import as_array, check_key, check_name, check_shape, described, is_count, is_number, is_real
+from jaxnn.checks import as_array, check_key, check_name, check_shape, described, floats, is_count, is_number, is_real
 from jaxnn.dense import dense, narrow_initializer
 from jaxnn.dropout import dropout
 from jaxnn.layer import Layer, check_layers
@@ -334,7 +334,7 @@ def _inputs(x: Any) -> Array:
     x = as_array("x", x)
     if not is_real(x.dtype) and x.dtype != bool:
         raise ValueError(f"x is {described(x)}, expected an array of numbers, (m, n_in): x.astype('float32')")
-    return x
+    return floats(x)
 
 
 def _labels(z: Array) -> Array:

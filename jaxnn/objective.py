@@ -11,12 +11,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.checks import described
+from jaxnn.checks import as_array, described, held
 from jaxnn.layer import Layer, check_layers
 from jaxnn.losses import Loss
 from jaxnn.nonfinite import Seen, see, seen_in_layers, watched
 from jaxnn.penalties import Penalty, no_penalty
 from jaxnn.typing import Array, Batch, Params
+from jaxnn.weights import counted, in_range, relative
 
 ValueAndGrad = Callable[..., tuple[Array, Params]]
 
@@ -44,7 +45,8 @@ class Objective(NamedTuple):
 def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Objective:
     """J(params) = Σ_i w_i L(z_i, y_i) / Σ_i w_i + penalty(params), z = network(x): the mean loss, and the penalty.
 
-    Where the batch has a `total`, that stands for Σ_i w_i.
+    Where the batch has a `total`, that stands for Σ_i w_i. A common factor of the weights (and the total) changes
+    nothing, however large or small, in any dtype; a w_i too small to be a number beside the largest counts as 0.
 
     Derivation of the gradient. J depends on z_i by w_i L_i/Σw alone, so dz_i = w_i/Σw · ∂L_i/∂z_i, which is 1/m times
     the loss's gradient where all weights are equal. The network's backward turns dz into dparams, and the penalty's
@@ -108,8 +110,9 @@ def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Obj
                 raise ValueError(f"{name} is {got}, expected floats: a step would be rounded away")
         # NumPy's float64 is float32 to a program, unless JAX is told otherwise.
         dtype = jax.dtypes.canonicalize_dtype(batch.x.dtype)
+        params = jax.tree.map(held, params)
         z, _ = forward.eval_shape(params, jax.ShapeDtypeStruct(batch.x.shape, dtype))
-        loss.check(z, batch.y)
+        loss.check(z, counted(batch.y, batch.weight))
 
     def watch(params, batch, key=None, scale=None):
         watching = watched(network)
@@ -195,14 +198,17 @@ def _shares(batch: Batch, losses: Array) -> Array:
         raise ValueError("the batch holds no example, so there is no mean: x has shape (0, ...)")
     if batch.weight is None:
         return jnp.full_like(losses, 1 / losses.shape[0])
-    weight = jnp.asarray(batch.weight)
+    weight = as_array("weight", batch.weight)
     if weight.shape != losses.shape:
         raise ValueError(f"weight has shape {weight.shape}, expected {losses.shape}: one number per example")
     if batch.total is not None and jnp.shape(batch.total) != ():
         raise ValueError(f"total has shape {jnp.shape(batch.total)}, expected one number for the batch")
-    # Of many weights in half precision, the sum would overflow.
-    weight = weight.astype(jnp.promote_types(losses.dtype, jnp.float32))
-    total = weight.sum() if batch.total is None else batch.total
+    dtype = jnp.promote_types(losses.dtype, jnp.float32)
+    if batch.total is None:
+        weight = relative(weight, dtype)
+        total = weight.sum()
+    else:
+        weight, total = in_range(weight, batch.total, dtype)
     return (weight / jnp.where(total == 0, 1, total)).astype(losses.dtype)
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.checks import check_callable, described, is_number
+from jaxnn.checks import check_callable, described, floats, is_number
 from jaxnn.typing import Array, Params
 
 Where = Callable[[tuple[Any, ...]], bool]
@@ -139,11 +139,14 @@ def _on_leaves(where: Where, value: Callable[[Array], Array], slope: Callable[[A
 
     def total(params):
         chosen = _chosen(params, where)
-        return sum((value(w) for w, yes in zip(jax.tree.leaves(params), chosen, strict=True) if yes), jnp.asarray(0.0))
+        return sum(
+            (value(floats(w)) for w, yes in zip(jax.tree.leaves(params), chosen, strict=True) if yes), jnp.asarray(0.0)
+        )
 
     def gradient(params):
         leaves, structure = jax.tree.flatten(params)
         chosen = _chosen(params, where)
+        leaves = [floats(w) for w in leaves]
         slopes = [slope(w).astype(w.dtype) if yes else jnp.zeros_like(w) for w, yes in zip(leaves, chosen, strict=True)]
         return jax.tree.unflatten(structure, slopes)
 

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from jaxnn.checkpoint import Checkpoint, Checkpoints, loaded
-from jaxnn.checks import as_array, check_callable, check_flag, described, is_count, is_real
+from jaxnn.checks import as_array, check_callable, check_flag, described, held, is_count, is_real
 from jaxnn.data import check_batch
 from jaxnn.fleet import Fleet, Plan
 from jaxnn.nonfinite import Divergence
@@ -21,6 +21,7 @@ from jaxnn.objective import Objective, check_objective
 from jaxnn.optimizers import skipped_updates
 from jaxnn.training import Fit, TrainState, check_on_nan, check_plan, mean_of_finite, train_state
 from jaxnn.typing import Array, Batch, Key, Params, PyTree
+from jaxnn.weights import check_weight
 
 
 class Member(NamedTuple):
@@ -31,7 +32,8 @@ class Member(NamedTuple):
       optimizer: its optax optimiser. A learning rate or a momentum may be traced.
       params: where it starts.
       key: its random key, for dropout, and for shuffling where members do not share their batches.
-      weight: its example weights, (m,), or `None` where all count the same. A weight of 0 leaves an example out.
+      weight: its example weights, (m,), or `None` where all count the same. Only their ratios matter. A weight of 0
+        leaves an example out; where all members do, it may hold any label or value.
     """
 
     objective: Objective
@@ -119,7 +121,7 @@ class Population(NamedTuple):
         Source: Hansen and Salamon, "Neural network ensembles", 1990.
         """
         check_callable("predict", predict, "params", "x")
-        x = as_array("x", x)
+        x = held(as_array("x", x))
         if not is_real(x.dtype) and x.dtype != bool:
             raise ValueError(f"x is {described(x)}, expected an array of numbers, (m, ...)")
         sound = np.array([i for i, at in enumerate(self.diverged_at) if at is None])
@@ -263,7 +265,7 @@ def fit_population(
     if callback is not None:
         check_callable("callback", callback, "report")
     hyperparameters, n = check_hyperparameters(hyperparameters)
-    data = check_batch(x, y)
+    data = jax.tree.map(held, _checked(member, hyperparameters, x, y))
     size = check_plan(data.x.shape[0], epochs, report_every, batch_size)
     if shuffle is not None and (not isinstance(shuffle, str) or shuffle not in ("shared", "own")):
         raise ValueError(f'shuffle is "shared", "own" or None, got {described(shuffle)}')
@@ -273,7 +275,6 @@ def fit_population(
     devices = jax.local_devices() if devices is None else devices
     if not isinstance(devices, Sequence) or not devices or not all(isinstance(d, jax.Device) for d in devices):
         raise ValueError(f"devices is {described(devices)}, expected a list of them, such as jax.devices()[:2]")
-    _check_member(member, hyperparameters, data)
     plan = Plan(member, gradients, size, None if batch_size is None else shuffle, on_nan == "skip")
     fleet = Fleet(
         plan,
@@ -366,6 +367,22 @@ def _numbers(name: str, values: Any) -> np.ndarray:
     return array
 
 
+def _checked(member: Callable[[PyTree], Member], hyperparameters: PyTree, x: Any, y: Any) -> Batch:
+    """The data, x (m, ...), that the members can be trained on."""
+    try:
+        data = check_batch(x, y)
+        _check_member(member, hyperparameters, data)
+        return data
+    except ValueError:
+        counts = _counted_by_any(member, hyperparameters)
+        if counts is None or counts.all():
+            raise
+    # What is wrong may be in examples of weight 0 alone.
+    data = check_batch(x, y, counts)
+    _check_member(member, hyperparameters, data)
+    return data._replace(weight=None)
+
+
 def _check_member(member: Callable[[PyTree], Member], hyperparameters: PyTree, data: Batch) -> None:
     """Trace the first member: what is wrong with it is said before anything is compiled."""
 
@@ -376,6 +393,8 @@ def _check_member(member: Callable[[PyTree], Member], hyperparameters: PyTree, d
         m = data.x.shape[0]
         if made.weight is not None and jnp.shape(made.weight) != (m,):
             raise ValueError(f"a member's weight has shape {jnp.shape(made.weight)}, expected ({m},): one per example")
+        if made.weight is not None and not isinstance(made.weight, jax.core.Tracer):
+            check_weight(made.weight, m, some=True)
         made.objective.check(made.params, data)
 
     try:
@@ -385,6 +404,27 @@ def _check_member(member: Callable[[PyTree], Member], hyperparameters: PyTree, d
             "the member function asks for the number of a hyperparameter, which is traced, as by float() or if: "
             f"choose by jnp.where, or train a population for each ({str(error).splitlines()[0]})"
         ) from error
+
+
+def _counted_by_any(member: Callable[[PyTree], Member], hyperparameters: PyTree) -> np.ndarray | None:
+    """Which examples have a weight above 0 in some member, (m,); `None` where members have no weights, or are wrong."""
+
+    def weight(h):
+        return check_made(member(h)).weight
+
+    try:
+        one = jax.eval_shape(weight, jax.tree.map(lambda leaf: leaf[0], hyperparameters))
+    except Exception:  # as `_check_member` says it
+        return None
+    if one is None:
+        return None
+
+    @jax.jit
+    def by_any(hyperparameters):
+        start = jnp.zeros(one.shape, bool)
+        return jax.lax.scan(lambda seen, h: (seen | (jnp.asarray(weight(h)) > 0), None), start, hyperparameters)[0]
+
+    return np.asarray(by_any(hyperparameters))
 
 
 def check_made(made: Any) -> Member:

@@ -12,8 +12,8 @@ import numpy as np
 import optax
 
 from jaxnn.checkpoint import Checkpoint, Checkpoints, loaded
-from jaxnn.checks import check_callable, check_flag, check_seed, described, is_count
-from jaxnn.data import check_batch, check_weight, on_host
+from jaxnn.checks import check_callable, check_flag, check_seed, described, held, is_count
+from jaxnn.data import checked, on_host
 from jaxnn.objective import Objective
 from jaxnn.training import (
     Fit,
@@ -32,6 +32,7 @@ from jaxnn.training import (
     train_state,
 )
 from jaxnn.typing import Array, Batch, Key, Params
+from jaxnn.weights import beside_total, check_weight, simplified
 
 
 def fit_stream(
@@ -211,7 +212,7 @@ def host_batches(
             f"block is how many neighbours stay together, a whole number of at least 1, got {described(block)}"
         )
     if weight is not None:
-        weight = np.asarray(check_weight(weight, m, some=True), float)
+        weight = np.asarray(simplified(check_weight(on_host("weight", weight), m, some=True)), float)
         mean = weight.mean()
 
     def batches(epoch):
@@ -262,7 +263,7 @@ def _train(
     for host_group, n in groups:
         while len(started) > prefetch:
             yield wait_for_the_first()
-        group = jax.device_put(host_group)
+        group = jax.device_put(jax.tree.map(held, host_group))
         # Not donated: until the new state is known to be finite, the old one must live.
         after, losses, finite = programs.run(state, group, n)
         started.append((state, after, group, n, losses, finite))
@@ -328,10 +329,10 @@ def _fitting(
     for group, n in groups:
         try:
             # All n batches at once: the check of one takes longer than to look at its numbers.
-            check(Batch(*(a[:n].reshape(-1, *a.shape[2:]) for a in group[:2])))
+            check(Batch(*(a[:n].reshape(-1, *a.shape[2:]) for a in group[:3])))
         except ValueError:
             for i in range(n):
-                _naming(number + i, epoch, check, Batch(group.x[i], group.y[i]))
+                _naming(number + i, epoch, check, Batch(group.x[i], group.y[i], group.weight[i]))
             raise
         number += n
         yield group, n
@@ -383,7 +384,7 @@ def _checked(given: Any, first: list[jax.ShapeDtypeStruct] | None) -> Batch:
         what = f"{type(given).__name__} of {len(given)}" if hasattr(given, "__len__") else type(given).__name__
         raise ValueError(f"expected a Batch, (x, y) or (x, y, weight), got a {what}")
     x, y, weight, total = Batch(*given)
-    x, y, _, _ = check_batch(np.asarray(x), np.asarray(y))
+    x, y, ratios = (None if a is None else np.asarray(a) for a in checked(x, y, weight, some=False)[:3])
     m = x.shape[0]
     for name, a, like in zip("xy", (x, y), first or (x, y), strict=True):
         if a.dtype != like.dtype or a.shape[1:] != like.shape[1:] or m > like.shape[0]:
@@ -391,11 +392,13 @@ def _checked(given: Any, first: list[jax.ShapeDtypeStruct] | None) -> Batch:
                 f"{name} is {a.dtype} {a.shape}, expected {like.dtype} {like.shape} as in the first batch, "
                 "or fewer rows"
             )
-    weight = np.ones(m) if weight is None else np.asarray(check_weight(np.asarray(weight), m), float)
-    total = weight.sum() if total is None else np.asarray(total, float)
+    ratios = np.ones(m) if ratios is None else ratios.astype(float)
+    if total is None:
+        return Batch(x, y, ratios, ratios.sum())
+    total = np.asarray(total, float)
     if total.shape != () or not 0 <= total < np.inf:
         raise ValueError(f"total is {total}, expected a number of at least 0: what the weighted sum is divided by")
-    return Batch(x, y, weight, total)
+    return Batch(x, y, *beside_total(ratios if weight is None else weight, total))
 
 
 def _filled_up(batch: Batch, size: int) -> Batch:

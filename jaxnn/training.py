@@ -1,7 +1,7 @@
 """Training as pure functions: a step, many steps, an epoch, each one compiled program; and `fit` around them."""
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache, partial, wraps
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from jaxnn.checkpoint import Checkpoint, Checkpoints, loaded
-from jaxnn.checks import check_callable, check_flag, check_key, described, is_count, is_real
+from jaxnn.checks import check_callable, check_flag, check_key, described, held, is_count, is_real
 from jaxnn.data import batch_indices, check_batch
 from jaxnn.early_stopping import EarlyStopping
 from jaxnn.loss_scale import loss_scale
@@ -18,6 +18,7 @@ from jaxnn.nonfinite import Divergence, Seen, first_not_finite, see, see_leaves
 from jaxnn.objective import Objective, check_objective, gradients_by
 from jaxnn.optimizers import check_optimizer, skip_nonfinite, skipped_updates, skips
 from jaxnn.typing import Array, Batch, Key, Params, PyTree
+from jaxnn.weights import beside_total, in_range, mean_weight, simplified
 
 Step = Callable[["TrainState", Batch], tuple["TrainState", Array]]
 Many = Callable[[Step], Callable[..., tuple["TrainState", Array]]]
@@ -152,7 +153,7 @@ def make_steps(
     def steps(state, data):
         return jax.lax.scan(lambda state, _: step(state, data), state, length=n_steps)
 
-    return steps
+    return _of_held(steps)
 
 
 def make_epoch(
@@ -197,7 +198,27 @@ def make_epoch(
             f"make_epoch takes batches of a whole number of at least 1 example, got {described(batch_size)}"
         )
     check_flag("shuffle", shuffle)
-    return jax.jit(epoch_of(make_step(objective, optimizer, gradients), batch_size, shuffle), donate_argnums=0)
+    epoch = epoch_of(make_step(objective, optimizer, gradients), batch_size, shuffle)
+    return _of_held(jax.jit(lambda state, data: epoch(state, data), donate_argnums=0))
+
+
+def _of_held(program: Step) -> Step:
+    """The compiled program, whose data are put in dtypes that it can hold before JAX cuts them: NumPy's int64, say."""
+
+    def holding(data):
+        if not isinstance(data, Batch):
+            return data
+        weight, total = data.weight, data.total
+        if isinstance(weight, np.ndarray) and not isinstance(total, jax.Array):
+            weight, total = (simplified(weight), None) if total is None else beside_total(weight, total)
+        return jax.tree.map(held, Batch(data.x, data.y, weight, total))
+
+    @wraps(program)
+    def run(state, data):
+        return program(state, holding(data))
+
+    run.lower = lambda state, data: program.lower(state, holding(data))
+    return run
 
 
 class Fit(NamedTuple):
@@ -268,7 +289,8 @@ def fit(
       key: a random key, for shuffling and dropout.
       epochs: passes over the data, at least 1.
       batch_size: examples of a batch; `None` takes all of them, so that an epoch is one step.
-      weight: example weights, (m,).
+      weight: example weights, (m,), numbers or truth values: as `check_batch` takes them. Only their ratios matter; an
+        example of weight 0 may hold any label or value, NaN too.
       gradients: "hand" for the derived ones, "auto" for JAX's.
       shuffle: a fresh order each epoch (full batches are never shuffled).
       report_every: epochs per compiled program, and so per report: 100 suits full batches. Where it does not
@@ -325,7 +347,7 @@ def fit(
         raise ValueError(f"stop_early is {described(stop_early)}, expected jaxnn.EarlyStopping('loss', patience=5) say")
     shuffle = shuffle and batch_size is not None
     objective.check(params, data)
-    data = jax.device_put(data)
+    data = jax.device_put(jax.tree.map(held, data))
     optimizer = handling_nan(optimizer, params, on_nan)
     programs = _epoch_programs(objective, optimizer, gradients, size, shuffle, on_nan == "skip")
     state, history, losses, best, best_state, stopped_by, diverged_at = loaded(
@@ -430,14 +452,12 @@ def _drawn(
     key = state.key if order is None else order
     key = _shuffle_key(key, state.step // -(-m // batch_size)) if shuffle else None
     indices, weight = batch_indices(key, m, batch_size)
-    total = None
-    if data.weight is not None:
-        mean = (data.weight.sum() if data.total is None else data.total) / m
-        total = weight.sum(axis=1) * mean
-        weight = weight * data.weight[indices]
-    elif m % batch_size == 0:
-        weight = None  # nothing is padded
-    return indices, weight, total
+    if data.weight is None:
+        # Where nothing is padded, all count the same.
+        return (indices, None, None) if m % batch_size == 0 else (indices, weight, weight.sum(axis=1))
+    own, total = in_range(data.weight, data.total)
+    mean, weight = mean_weight(own) if total is None else total / m, weight.astype(own.dtype)
+    return indices, weight * own[indices], weight.sum(axis=1) * mean
 
 
 def _gathered(data: Batch, drawn: tuple[Array, Array | None, Array | None]) -> Batch:
