@@ -347,6 +347,9 @@ def fit(
         raise ValueError(f"stop_early is {described(stop_early)}, expected jaxnn.EarlyStopping('loss', patience=5) say")
     shuffle = shuffle and batch_size is not None
     objective.check(params, data)
+    if data.weight is not None and (np.asarray(data.weight) == 1).all():
+        # The same program, and the same last digits, as without weights.
+        data = data._replace(weight=None)
     data = jax.device_put(jax.tree.map(held, data))
     optimizer = handling_nan(optimizer, params, on_nan)
     programs = _epoch_programs(objective, optimizer, gradients, size, shuffle, on_nan == "skip")

@@ -42,7 +42,9 @@ MAY_IMPORT = {
         "weights",
     },
     "fleet": {"typing", "nonfinite", "optimizers", "training"},
-    "population": {"typing", "nonfinite", "objective", "data", "checkpoint", "optimizers", "training", "fleet", "weights"},
+    "population": {
+        *("typing", "nonfinite", "objective", "data", "checkpoint", "optimizers", "training", "fleet", "weights"),
+    },
     "cross_validation": {"typing", "data", "population"},
     "learning_curve": {"typing", "data", "training", "population", "cross_validation"},
     "streaming": {"typing", "objective", "data", "checkpoint", "training", "weights"},
