@@ -69,6 +69,7 @@ def augmented(objective: Objective, augment: Augmentation, image_shape: Shape | 
         if key is None:
             return batch
         check_key(key)
+        batch = batch._replace(x=held(batch.x))
         m = batch.x.shape[0]
         shape = batch.x.shape[1:] if image_shape is None else tuple(image_shape)
         if math.prod(shape) != math.prod(batch.x.shape[1:]):

@@ -145,6 +145,7 @@ def recompute(layer: Layer) -> Layer:
     check_layers("recompute", (layer,))
 
     def forward(params, x, key=None):
+        x = held(x)
         y, _ = layer.forward(params, x, key)
         return y, (x, key)
 

@@ -162,7 +162,8 @@ def sums_at(shape: tuple[int, ...], place: tuple[Array, ...], weight: Any) -> Ar
     ratios, dtype = relative(weight), jnp.result_type(float)
     sums = jnp.zeros(shape, ratios.dtype).at[place].add(ratios, mode="drop").astype(dtype)
     with np.errstate(over="ignore"):
-        largest = jnp.asarray(weight.max()).astype(dtype)
+        largest = weight.max() if isinstance(weight, jax.Array) else np.asarray(weight.max(), np.float64)
+        largest = jnp.asarray(largest).astype(dtype)
     return jnp.where(sums == 0, 0, sums * largest)
 
 

@@ -351,6 +351,7 @@ def _numbers(name: str, values: Any) -> np.ndarray:
     if isinstance(values, jax.Array) and jnp.issubdtype(values.dtype, jax.dtypes.prng_key):
         raise ValueError(f"{name} holds random keys, expected numbers: give seeds, and make the keys of them")
     array = np.asarray(values)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype == object or not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
         raise ValueError(
             f"{name} holds {array.ravel()[:1].tolist()}, expected numbers: what is no number, such as an activation or "
@@ -375,7 +376,7 @@ def _checked(member: Callable[[PyTree], Member], hyperparameters: PyTree, x: Any
         return data
     except ValueError:
         counts = _counted_by_any(member, hyperparameters)
-        if counts is None or counts.all():
+        if counts is None or counts.all() or not counts.any():
             raise
     # What is wrong may be in examples of weight 0 alone.
     data = check_batch(x, y, counts)

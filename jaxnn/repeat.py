@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.chain import draw, keys_of_row, row
-from jaxnn.checks import check_key, described, is_count
+from jaxnn.checks import check_key, described, held, is_count
 from jaxnn.layer import Layer, check_layers, init_same_shape, map_layers
 from jaxnn.typing import Array, Cache
 
@@ -117,7 +117,7 @@ def _by_scan(copy: Callable[[Array | int], Layer], n: int) -> Layer:
     def forward(params, x, key=None):
         if key is not None:
             check_key(key)
-        told = []
+        x, told = held(x), []
 
         def step(x, one):
             i, copy_params = one

@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnn.checks import check_callable, described
+from jaxnn.checks import check_callable, described, held
 from jaxnn.data import check_batch, on_host
 from jaxnn.objective import Objective, check_objective
 from jaxnn.optimizers import check_optimizer
 from jaxnn.training import Fit, fit
 from jaxnn.typing import Array, Batch, Key, Params
+from jaxnn.weights import counted
 
 
 class Span(NamedTuple):
@@ -156,7 +157,7 @@ def fit_in_span(
     check_optimizer(optimizer)
     if evaluate is not None:
         check_callable("evaluate", evaluate, "params")
-    data = check_batch(x, y)
+    data, params = check_batch(x, y, options.get("weight")), jax.tree.map(held, params)
     x = np.asarray(data.x)
     W = _first_weights(params, x)
     objective.check(params, data)
@@ -168,7 +169,7 @@ def fit_in_span(
 
     small = (dict(params[0], W=span.enter(W)), *params[1:])
     measure = None if evaluate is None else lambda small: evaluate(full(small))
-    result = fit(objective, optimizer, small, coordinates, y, key=key, epochs=epochs, evaluate=measure, **options)
+    result = fit(objective, optimizer, small, coordinates, data.y, key=key, epochs=epochs, evaluate=measure, **options)
     return result._replace(params=full(result.params))
 
 
@@ -194,11 +195,12 @@ def _check_turning(objective: Objective, optimizer: optax.GradientTransformation
     W = jnp.asarray(params[0]["W"])
     start, *gradients = rng.normal(size=(4, W.shape[0], 3))
     x = rng.normal(size=(min(len(data.x), 2), 3))
+    y = held(np.asarray(counted(data.y, data.weight)[: len(x)]))
     optimizer = optax.with_extra_args_support(optimizer)
 
     def objective_at(start, x):
         # NumPy's float64 is float32 to a program, unless JAX is told otherwise.
-        batch = Batch(x.astype(jax.dtypes.canonicalize_dtype(data.x.dtype)), data.y[: len(x)])
+        batch = Batch(x.astype(jax.dtypes.canonicalize_dtype(data.x.dtype)), y)
         return objective.value((dict(params[0], W=start.astype(W.dtype)), *params[1:]), batch)
 
     def updates_at(start, gradients, scale):

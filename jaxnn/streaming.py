@@ -123,7 +123,7 @@ def fit_stream(
             f"prefetch is how many groups wait on the device, a whole number of at least 0, got {described(prefetch)}"
         )
     check_reports(evaluate, callback)
-    batches = _of_one_size(_by_epoch(batches))
+    batches, params = _of_one_size(_by_epoch(batches)), jax.tree.map(held, params)
     optimizer = handling_nan(optimizer, params, on_nan)
     programs = _group_programs(objective, optimizer, gradients, on_nan == "skip")
     state, history, losses, _, _, stopped_by, diverged_at = loaded(

@@ -66,7 +66,7 @@ def train_state(params: Params, optimizer: optax.GradientTransformation, key: Ke
     """
     check_optimizer(optimizer)
     check_key(key)
-    return _train_state(optimizer, params, key)
+    return _train_state(optimizer, jax.tree.map(held, params), key)
 
 
 def make_step(objective: Objective, optimizer: optax.GradientTransformation, gradients: str = "hand") -> Step:
@@ -199,7 +199,7 @@ def make_epoch(
         )
     check_flag("shuffle", shuffle)
     epoch = epoch_of(make_step(objective, optimizer, gradients), batch_size, shuffle)
-    return _of_held(jax.jit(lambda state, data: epoch(state, data), donate_argnums=0))
+    return _of_held(jax.jit(epoch, donate_argnums=0))
 
 
 def _of_held(program: Step) -> Step:
@@ -339,7 +339,7 @@ def fit(
         raise ValueError(
             "fit looks at numbers between its programs: call it outside of jit, vmap and grad; make_steps works inside"
         )
-    data = check_batch(x, y, weight)
+    data, params = check_batch(x, y, weight), jax.tree.map(held, params)
     size = check_plan(data.x.shape[0], epochs, report_every, batch_size)
     check_flag("shuffle", shuffle)
     check_reports(evaluate, callback)

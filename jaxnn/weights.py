@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.checks import as_array, is_real
+from jaxnn.checks import as_array, held, is_real
 from jaxnn.typing import Array
 
 # Within 2**±31, sums over any number of examples are normal numbers of float32, and whole numbers fit into int32.
@@ -84,7 +84,7 @@ def in_range(weight: Any, total: Any = None, dtype: Any = jnp.float32) -> tuple[
     own = weight.dtype if jnp.issubdtype(weight.dtype, jnp.floating) else jnp.result_type(float)
     dtype = jnp.promote_types(own, dtype)
     weight = weight.astype(dtype)
-    total = None if total is None else jnp.asarray(total).astype(dtype)
+    total = None if total is None else jnp.asarray(held(as_array("total", total))).astype(dtype)
     largest = jax.lax.stop_gradient(weight.max() if total is None else total)
     huge = 2.0 ** (jnp.finfo(dtype).maxexp // 2)
     power = jnp.where(largest > huge, 1 / huge, jnp.where(largest < 1 / huge, huge, 1)).astype(dtype)

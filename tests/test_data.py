@@ -347,8 +347,6 @@ def test_check_batch_finds_what_is_not_finite(asarray):
 def test_what_is_infinite_to_a_program_is_not_finite():
     with pytest.raises(ValueError, match="x has 4 values that are not finite, the first at"):
         nn.check_batch(np.full((4, 1), 1e39), np.zeros(4))
-    with pytest.raises(ValueError, match="weights run from"):
-        nn.check_batch(np.ones((4, 1)), np.zeros(4), np.full(4, 1e-46))
     with pytest.raises(ValueError, match="weight is complex128, expected real numbers"):
         nn.check_batch(np.ones((4, 1)), np.zeros(4), np.full(4, 1j))
 

@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "cross_validation": {"typing", "data", "population"},
     "learning_curve": {"typing", "data", "training", "population", "cross_validation"},
     "streaming": {"typing", "objective", "data", "checkpoint", "training", "weights"},
-    "span": {"typing", "objective", "data", "optimizers", "training"},
+    "span": {"typing", "objective", "data", "optimizers", "training", "weights"},
     "gradcheck": {"typing", "layer", "losses", "penalties"},
     "graph": set(),
 }
