@@ -94,15 +94,16 @@ def held(a: Any) -> Any:
 
 
 def floats(a: Any) -> Any:
-    """Return an array (...) of floats as it is, and whole numbers or truth values in JAX's default float dtype.
+    """Return an array (...) of JAX's: floats as they are, whole numbers or truth values in JAX's default float dtype.
 
     Example:
       >>> floats(np.array([-1, 2])).dtype.name
       'float32'
     """
-    a = held(a) if hasattr(a, "dtype") else as_array("z", a)
-    whole = jnp.issubdtype(a.dtype, jnp.integer) or a.dtype == bool
-    return a.astype(jnp.result_type(float)) if whole else a
+    a = held(a if hasattr(a, "dtype") else as_array("z", a))
+    if jnp.issubdtype(a.dtype, jnp.integer) or a.dtype == bool:
+        a = a.astype(jnp.result_type(float))
+    return jnp.asarray(a) if isinstance(a, np.ndarray) else a
 
 
 def fits(a: Any) -> Any:

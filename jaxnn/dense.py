@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 
-from jaxnn.checks import check_callable, check_key, check_name, check_shape, described, floats, held, is_count
+from jaxnn.checks import check_callable, check_key, check_name, check_shape, described, floats, is_count
 from jaxnn.layer import Layer
 from jaxnn.typing import Array, Initializer, Params
 
@@ -202,7 +202,7 @@ def _weights(params: Params) -> tuple[Array, Array]:
         got = ", ".join(f"{name}: {described(a)}" for name, a in params.items()) if named else type(params).__name__
         fix = ": jax.vmap over the params of several networks" if len(shape) == 3 else ""
         raise ValueError(f"dense takes params {{W: (n_out, n_in), b: (n_out,)}}, got {got}{fix}")
-    return held(W), held(b)
+    return floats(W), floats(b)
 
 
 def _in_dtype_of(x: Array, dx: Array) -> Array:

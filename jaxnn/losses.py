@@ -159,8 +159,7 @@ def softmax_cross_entropy_value(z: Array, y: Array) -> Array:
 
     Source: Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990.
     """
-    z, y = held(z), _class_targets(z, y)
-    _check_logits(z, y)
+    z, y = _logits_and(z, y)
     log_p = jax.nn.log_softmax(z)
     if _are_class_numbers(z, y):
         # A negative index would count from the end: send it past the other end, which "fill" turns into NaN.
@@ -182,8 +181,7 @@ def softmax_cross_entropy_gradient(z: Array, y: Array) -> Array:
       >>> print(softmax_cross_entropy_gradient(jnp.array([[0.0, 0.0]]), jnp.array([1])))
       [[ 0.5 -0.5]]
     """
-    z, y = held(z), _class_targets(z, y)
-    _check_logits(z, y)
+    z, y = _logits_and(z, y)
     p = jax.nn.softmax(z)
     if _are_class_numbers(z, y):
         return p - jax.nn.one_hot(_column(y), z.shape[1], dtype=z.dtype)
@@ -270,7 +268,7 @@ def softmax_cross_entropy(smoothing: float = 0.0) -> Loss:
 
     def mixed(f):
         def smoothed(z, y):
-            z, y = held(z), _class_targets(z, y)
+            z, y = _logits_and(z, y)
             return ((1 - smoothing) * f(z, y) + smoothing * f(z, _shared_out(z, y))).astype(z.dtype)
 
         return smoothed
@@ -356,18 +354,21 @@ def _targets(y: Any) -> Any:
     return y
 
 
-def _class_targets(z: Any, y: Any) -> Array:
-    """Targets of k classes; a number that int32 cannot hold, as another that is no class."""
-    y = _targets(y)
-    if np.ndim(z) == 2 and _are_class_numbers(z, y) and not fits(y).all():
+def _logits_and(z: Array, y: Any) -> tuple[Array, Array]:
+    """z (m, k), and targets of k classes; a number that int32 cannot hold, as another that is no class."""
+    z, y = held(z), _targets(y)
+    if len(getattr(z, "shape", ())) == 2 and _are_class_numbers(z, y) and not fits(y).all():
         y = np.where(fits(y), y, np.iinfo(np.int32).max)
-    return jnp.asarray(held(y))
+    y = jnp.asarray(held(y))
+    _check_logits(z, y)
+    return jnp.asarray(z), y
 
 
 def _alike(z: Array, y: Array) -> tuple[Array, Array]:
     """z, and y in its shape and dtype; only a trailing axis of 1 may come or go."""
     z, y = held(z), _targets(y)
     _check_fit(z, y)
+    z = jnp.asarray(z)
     return z, jnp.asarray(held(y)).reshape(z.shape).astype(z.dtype)
 
 
