@@ -58,7 +58,8 @@ def cross_validate(
     are one population of n·k: an example's weight is 0 exactly where nothing of it is learned.
 
     Args:
-      member: from one member's hyperparameters to its `Member`, as `fit_population` takes it; without weights.
+      member: from one member's hyperparameters to its `Member`, as `fit_population` takes it; without weights, which
+        are `weight`.
       hyperparameters: of the n members, leaves (n, ...): one combination is a grid of one value each.
       x: inputs, (m, ...), floats.
       y: targets, (m,) or (m, k).
@@ -106,7 +107,9 @@ def cross_validate(
     def without_fold(h):
         made = check_made(member(h["member"]))
         if made.weight is not None:
-            raise ValueError("cross_validate leaves examples out by weights, and the member has some of its own")
+            raise ValueError(
+                "cross_validate leaves examples out by weights, and the member has some of its own: pass them as weight"
+            )
         return made._replace(weight=jnp.asarray((1 - held_out) * own)[h["fold"]])
 
     folds = {"member": members, "fold": np.tile(np.arange(k), n)}

@@ -54,7 +54,8 @@ def learning_curve(
     which only some examples count.
 
     Args:
-      member: from one member's hyperparameters to its `Member`, as `fit_population` takes it; without weights.
+      member: from one member's hyperparameters to its `Member`, as `fit_population` takes it; without weights, which
+        are `weight`.
       hyperparameters: of the n members, leaves (n, ...): a grid of seeds, say, for several random starts.
       x: inputs, (m, ...), floats.
       y: targets, (m,) or (m, k).
@@ -118,7 +119,9 @@ def learning_curve(
     def on_part(h):
         made = check_made(member(h["member"]))
         if made.weight is not None:
-            raise ValueError("learning_curve leaves examples out by weights, and the member has some of its own")
+            raise ValueError(
+                "learning_curve leaves examples out by weights, and the member has some of its own: pass them as weight"
+            )
         return made._replace(weight=jnp.where(jnp.asarray(places)[h["order"]] < h["size"], own, 0))
 
     members = jax.tree.map(lambda leaf: leaf[of_member], hyperparameters)

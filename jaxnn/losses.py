@@ -347,7 +347,7 @@ def _column(y: Array) -> Array:
 
 
 def _targets(y: Any) -> Any:
-    """Targets (m,) or (m, k) as an array, the host's or JAX's, whatever they came in."""
+    """Targets (m,) or (m, k) as an array, the host's or JAX's."""
     y = as_array("y", y)
     if not jnp.issubdtype(y.dtype, jnp.number) and y.dtype != bool:
         raise ValueError(f"targets y are {described(y)}, expected numbers, beside outputs z")

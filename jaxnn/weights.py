@@ -113,7 +113,7 @@ def mean_weight(weight: Array) -> Array:
 def counted(a: Any, weight: Any, rows: Any = True) -> Any:
     """Return a (m, ...) with those of its rows that have weight 0 replaced by one that counts, or 0 if none does.
 
-    An example of weight 0 says nothing, and may hold any value, such as a label of -100 or NaN. But 0 times NaN is NaN.
+    An example of weight 0 may hold any value, such as a label of -100 or NaN, and changes nothing. But 0 · NaN is NaN.
 
     Args:
       a: an array of the host's.

@@ -351,6 +351,17 @@ def test_what_is_infinite_to_a_program_is_not_finite():
         nn.check_batch(np.ones((4, 1)), np.zeros(4), np.full(4, 1j))
 
 
+def test_weights_of_any_scale_become_ones_that_a_program_can_add():
+    """Those of 1e-46, which float32 rounds to 0, too; digits are kept where they differ."""
+    x, y = np.ones((4, 1)), np.zeros(4)
+    for value in (1e-46, 1e-320, 1e300, 7, 2**63):
+        assert nn.check_batch(x, y, [value, value, 0, value]).weight.tolist() == [1, 1, 0, 1]
+    weight = np.array([1.0, 3.0, 0.3, 0.0])
+    assert nn.check_batch(x, y, weight).weight is weight
+    for factor in (2.0**100, 2.0**-1000):
+        assert nn.check_batch(x, y, weight * factor).weight.tolist() == (weight / 4).tolist()
+
+
 @pytest.mark.parametrize("classes", ["3", 0, -1, 3.0, None, True, ["a", "b"]])
 def test_what_is_no_number_of_classes_is_told(classes):
     for ask in (lambda: nn.one_hot(np.array([0, 1]), classes), lambda: nn.confusion_matrix([0, 1], [0, 1], classes)):

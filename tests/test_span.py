@@ -50,6 +50,7 @@ def test_the_iterates_are_those_of_fit(optimizer):
 def test_mini_batches_weights_and_jax_s_gradients():
     weight = np.array([1.0, 2.0, 0.0, 1.0, 3.0, 1.0], np.float32)
     assert_same(*both(batch_size=4, weight=weight, gradients="auto"))
+    assert_same(*both(batch_size=4, weight=(1e36 * weight).astype(np.float32)))
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ EQUAL = [
 
 @pytest.mark.parametrize("path", HOST_PATHS)
 def test_equal_weights_of_the_host_change_nothing(path, unweighted):
-    """Not a bit, whatever they are: they are the same weights, 1."""
+    """Not a bit: all of them are the weights 1."""
     for weight in EQUAL:
         assert_same(HOST_PATHS[path](weight), unweighted[path])
 
@@ -271,7 +271,7 @@ def test_a_total_is_scaled_with_its_weights():
         assert_same(other.params, one.params)
 
 
-# Examples of weight 0 say nothing, whatever they hold.
+# Examples of weight 0 may hold anything.
 
 IGNORED = np.array([0, 3, M - 1])
 COUNTS = np.where(np.isin(np.arange(M), IGNORED), 0, WEIGHT)

@@ -1,4 +1,4 @@
-"""Whole numbers and other byte orders: the numbers that NumPy holds are those that are computed with, or it is said."""
+"""Whole numbers and other byte orders: the numbers that NumPy holds are those that are computed with."""
 
 import jax
 import jax.numpy as jnp
@@ -205,7 +205,7 @@ def test_params_may_be_in_the_other_byte_order():
     assert_same(nn.train_state(params, SGD, KEY).params, START)
 
 
-def test_a_masked_array_in_a_stream_is_told():
+def test_a_masked_array_in_a_stream_is_refused():
     masked = np.ma.masked_array(X, X > 0)
     with pytest.raises(ValueError, match="x is masked at 4 places"):
         by_stream(masked, X[:, 0])
