@@ -54,6 +54,11 @@ def dropout_backward(mask: Array | None, dy: Array, rate: float) -> Array:
 
     Raises:
       ValueError: if the mask has another shape than dy.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(dropout_backward(jnp.array([True, False]), jnp.array([1.0, 1.0]), 0.5))
+      [2. 0.]
     """
     dy = floats(dy)
     if mask is not None and np.shape(mask) != dy.shape:
