@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import optax
 
 from jaxnn.checks import described, is_count, is_number
-from jaxnn.optimizers import check_optimizer, skip_nonfinite
+from jaxnn.layout import accepting, check_optimizer
+from jaxnn.optimizers import skip_nonfinite
 from jaxnn.typing import Array, PyTree
 
 _MOST = 2.0**24
@@ -73,7 +74,7 @@ def with_loss_scale(
     if not is_number(scale, lambda scale: 1 <= scale <= _MOST):
         raise ValueError(f"a loss scale is from 1 to 2**24, got {described(scale)}: 2**15 is where most begin")
     if grow_every is None:
-        inner = optax.with_extra_args_support(optimizer)
+        inner = accepting(optimizer)
     elif is_count(grow_every):
         inner = skip_nonfinite(optimizer, in_a_row=25)
     else:

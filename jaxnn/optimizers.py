@@ -1,6 +1,8 @@
 """Optimisers and schedules by name, and max-norm. They are optax's: any other of its can be passed in their place."""
 
+import inspect
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Any
 
 import jax
@@ -8,20 +10,51 @@ import jax.numpy as jnp
 import optax
 
 from jaxnn.checks import check_callable, check_name, described, is_count, is_number
+from jaxnn.layout import accepting, check_optimizer, with_layout
 from jaxnn.penalties import is_weight
 from jaxnn.typing import Array
 
+
+def _momentum(learning_rate, beta=0.9, average=False):
+    heavy_ball = optax.sgd(learning_rate, momentum=beta)
+    return optax.chain(optax.scale(1 - beta), heavy_ball) if average else heavy_ball
+
+
+def _nesterov(learning_rate, beta=0.9):
+    return optax.sgd(learning_rate, momentum=beta, nesterov=True)
+
+
+def _rmsprop(learning_rate, decay=0.9, eps=1e-8):
+    return optax.rmsprop(learning_rate, decay=decay, eps=eps)
+
+
+def _adagrad(learning_rate, initial_accumulator_value=0.1, eps=1e-7):
+    return optax.adagrad(learning_rate, initial_accumulator_value=initial_accumulator_value, eps=eps)
+
+
+def _adam(learning_rate, b1=0.9, b2=0.999, eps=1e-8):
+    return optax.adam(learning_rate, b1=b1, b2=b2, eps=eps)
+
+
+def _adamw(learning_rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=1e-4):
+    return optax.adamw(learning_rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay)
+
+
+def _lbfgs(learning_rate, memory_size=10):
+    return optax.lbfgs(learning_rate, memory_size=memory_size)
+
+
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
-    "sgd": optax.sgd,
-    "momentum": lambda learning_rate: optax.sgd(learning_rate, momentum=0.9),
-    "nesterov": lambda learning_rate: optax.sgd(learning_rate, momentum=0.9, nesterov=True),
-    "rmsprop": optax.rmsprop,
-    "adagrad": optax.adagrad,
-    "adam": optax.adam,
-    "adamw": optax.adamw,
-    "lbfgs": optax.lbfgs,
+    "sgd": lambda learning_rate: optax.sgd(learning_rate),
+    "momentum": _momentum,
+    "nesterov": _nesterov,
+    "rmsprop": _rmsprop,
+    "adagrad": _adagrad,
+    "adam": _adam,
+    "adamw": _adamw,
+    "lbfgs": _lbfgs,
 }
-"""name -> `optimizer(learning_rate)`, with optax's defaults, and 0.9 for the momentum."""
+"""name -> `optimizer(learning_rate, **coefficients)`, with optax's defaults, and 0.9 for the momentum."""
 
 SCHEDULES: dict[str, Callable[[Any, int], optax.Schedule]] = {
     "constant": lambda rate, steps: optax.constant_schedule(rate),
@@ -33,25 +66,42 @@ SCHEDULES: dict[str, Callable[[Any, int], optax.Schedule]] = {
 
 
 def optimizer(
-    name: str, learning_rate: float | optax.Schedule, *, clip_norm: float | None = None
+    name: str, learning_rate: float | optax.Schedule, *, clip_norm: float | None = None, **coefficients: Any
 ) -> optax.GradientTransformation:
-    """The optimiser of that name.
+    """Return the optimizer of that name.
+
+    With the gradient g and the rate α, from v = s = 0, where products and roots are of each number by itself:
+
+        sgd         w := w - α g
+        momentum    v := β v + g               w := w - α v                      beta=0.9
+        nesterov    v := β v + g               w := w - α (g + β v)              beta=0.9
+        adagrad     s := s + g²                w := w - α g/√(s + ε)             initial_accumulator_value=0.1 (s at the
+                                                                                 start), eps=1e-7
+        rmsprop     s := ρ s + (1 - ρ) g²      w := w - α g/√(s + ε)             decay=0.9 (ρ), eps=1e-8
+        adam        v := β₁ v + (1 - β₁) g     w := w - α v̂/(√ŝ + ε)             b1=0.9, b2=0.999, eps=1e-8
+                    s := β₂ s + (1 - β₂) g²    v̂ = v/(1 - β₁ᵗ), ŝ = s/(1 - β₂ᵗ) at step t = 1, 2, ...
+        adamw       as adam                    w := w - α (v̂/(√ŝ + ε) + λ w)     and weight_decay=1e-4 (λ)
+        lbfgs       searches along its direction for the length of each step     memory_size=10
+
+    "momentum" is the form of optax and PyTorch, whose v is a sum: at a steady gradient its steps are 1/(1 - β) times as
+    long as those of "sgd". Courses often write the average, v := β v + (1 - β) g: that is `average=True`, and the same
+    as a rate of (1 - β) α without it.
 
     Args:
-      name: one of `OPTIMIZERS`: "sgd" (plain gradient descent: batch, mini-batch or stochastic by the batch size),
-        "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw" (Adam, with 1e-4 of each param taken off beside
-        it, biases too) or "lbfgs". The last is for full batches: it searches along its direction for the length of each
-        step. The learning rate scales what is tried first, and mostly taken: for it, 1 is right.
+      name: one of `OPTIMIZERS`. "sgd" is batch, mini-batch or stochastic gradient descent by the batch size. "adamw"
+        decays all params, biases too. "lbfgs" is for full batches: the learning rate scales the step that is tried
+        first, and mostly taken: for it, 1 is right.
       learning_rate: a positive, finite scalar, or a schedule from the step to one.
       clip_norm: the largest norm of the whole gradient, all params taken together; a longer one is shortened to it, so
         g := g min(1, clip_norm/|g|). By default none is. May be traced.
+      **coefficients: those in the table, of the optimizer of that name. Numbers may be traced.
 
     Returns:
       An `optax.GradientTransformation`.
 
     Raises:
-      ValueError: an unknown name, a rate or a clip_norm that is not positive, or not finite, or no number, or clipping
-        before lbfgs.
+      ValueError: if the name is unknown; the rate or clip_norm is not positive, or not finite, or no number; a
+        coefficient is not one that this optimizer takes, or is outside its range; or clip_norm is passed to lbfgs.
 
     Example:
       >>> import jax.numpy as jnp
@@ -59,6 +109,15 @@ def optimizer(
       >>> updates, _ = sgd.update(jnp.array([2.0]), sgd.init(jnp.array([1.0])))
       >>> print(updates)
       [-0.2]
+      >>> for options in ({}, {"beta": 0.5}, {"beta": 0.5, "average": True}):
+      ...     momentum = optimizer("momentum", 0.1, **options)
+      ...     state = momentum.init(jnp.array([1.0]))
+      ...     first, state = momentum.update(jnp.array([2.0]), state)
+      ...     second, _ = momentum.update(jnp.array([2.0]), state)
+      ...     print(first, second)
+      [-0.2] [-0.38]
+      [-0.2] [-0.3]
+      [-0.1] [-0.15]
 
     Sources: Polyak 1964 (momentum); Nesterov 1983, as Sutskever et al. 2013 write it; Tieleman and Hinton 2012, lecture
     6.5 (RMSprop); Duchi, Hazan and Singer 2011 (Adagrad); Kingma and Ba 2014 (Adam); Loshchilov and Hutter 2019
@@ -69,13 +128,42 @@ def optimizer(
         check_callable("learning_rate", learning_rate, "step")
     else:
         _check_rate(learning_rate)
-    made = OPTIMIZERS[name](learning_rate)
+    taken = [parameter for parameter in inspect.signature(OPTIMIZERS[name]).parameters if parameter != "learning_rate"]
+    for coefficient, value in coefficients.items():
+        if coefficient not in taken:
+            near = get_close_matches(coefficient, taken, 1, cutoff=0.5)
+            hint = f": did you mean {near[0]}?" if near else ""
+            hint = ": 'momentum' and 'nesterov' take beta" if coefficient == "momentum" and not near else hint
+            also = ", ".join(["learning_rate", *taken, "clip_norm"])
+            raise ValueError(f"arguments of {name} must be of {also}, got {coefficient}{hint}")
+        right, expected = _RANGES[coefficient]
+        if not right(value):
+            raise ValueError(f"{coefficient} must be {expected}, got {described(value)}")
+    made = OPTIMIZERS[name](learning_rate, **coefficients)
     if clip_norm is None:
         return made
     _check_positive("clip_norm", clip_norm, "leave it out to clip nothing")
     if name == "lbfgs":
         raise ValueError("lbfgs searches for the length of its steps by the gradient as it is: leave clip_norm out")
     return optax.chain(optax.clip_by_global_norm(clip_norm), made)
+
+
+def _is_share(value: Any) -> bool:
+    return is_number(value, lambda value: 0 <= value < 1)
+
+
+def _is_not_negative(value: Any) -> bool:
+    return is_number(value, lambda value: 0 <= value < float("inf"))
+
+
+_RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(("beta", "b1", "b2", "decay"), (_is_share, "a number from 0 to below 1")),
+    **dict.fromkeys(
+        ("eps", "weight_decay", "initial_accumulator_value"), (_is_not_negative, "a finite number of at least 0")
+    ),
+    "average": (lambda value: isinstance(value, bool), "True or False"),
+    "memory_size": (is_count, "a whole number of at least 1"),
+}
 
 
 def schedule(name: str, learning_rate: float, steps: int, *, warmup: int = 0) -> optax.Schedule:
@@ -162,7 +250,7 @@ def max_norm(limit: float) -> optax.GradientTransformation:
             raise ValueError("max_norm takes params with weights, leaves called W: update(updates, state, params)")
         return jax.tree_util.tree_map_with_path(project, updates, params), state
 
-    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+    return with_layout(optax.GradientTransformation(lambda params: optax.EmptyState(), update), "jaxnn")
 
 
 def skip_nonfinite(optimizer: optax.GradientTransformation, in_a_row: int = 10) -> optax.GradientTransformation:
@@ -192,7 +280,7 @@ def skip_nonfinite(optimizer: optax.GradientTransformation, in_a_row: int = 10) 
     check_optimizer(optimizer)
     if not is_count(in_a_row):
         raise ValueError(f"skip_nonfinite leaves out at least 1 step in a row, got {described(in_a_row)}")
-    careful = optax.apply_if_finite(optimizer, in_a_row)
+    careful = optax.apply_if_finite(accepting(optimizer), in_a_row)
 
     def update(grads, state, params=None, **given):
         sound = jnp.isfinite(given.get("value", 0.0))
@@ -211,14 +299,6 @@ def skipped_updates(opt_state: Any) -> Array | None:
 def skips(optimizer: optax.GradientTransformation, params: Any) -> bool:
     """Whether the optimiser already leaves out what is not finite; a scalar decision, nothing is computed."""
     return skipped_updates(jax.eval_shape(optimizer.init, params)) is not None
-
-
-def check_optimizer(optimizer: Any) -> None:
-    """A ValueError unless it is an optax optimiser, or anything with functions init and update."""
-    if not all(callable(getattr(optimizer, name, None)) for name in ("init", "update")):
-        fix = f": call it, {optimizer.__name__}(0.01) say" if hasattr(optimizer, "__name__") else ""
-        fix = f": jaxnn.optimizer({optimizer.lower()!r}, 0.01) makes one" if isinstance(optimizer, str) else fix
-        raise ValueError(f"optimizer is {described(optimizer)}, expected an optax optimiser, optax.adam(0.01) say{fix}")
 
 
 def _counts_skipped(node: Any) -> bool:

@@ -339,3 +339,72 @@ def test_what_is_no_rate_is_told(rate):
             ask()
     with pytest.raises(ValueError, match=r"learning_rate takes \(name, .*expected a function learning_rate\(step\)"):
         nn.optimizer("adam", nn.schedule)
+
+
+# Coefficients by name
+
+GIVEN = {
+    "momentum": ({"beta": 0.7}, oracle.momentum(0.1, 0.7)),
+    "momentum, the average": ({"beta": 0.7, "average": True}, oracle.momentum(0.03, 0.7)),  # (1 - 0.7) 0.1
+    "nesterov": ({"beta": 0.7}, oracle.nesterov(0.1, 0.7)),
+    "rmsprop": ({"decay": 0.7, "eps": 1e-3}, oracle.rmsprop(0.1, 0.7, 1e-3)),
+    "adagrad": ({"initial_accumulator_value": 0.5, "eps": 1e-3}, oracle.adagrad(0.1, 0.5, 1e-3)),
+    "adam": ({"b1": 0.7, "b2": 0.8, "eps": 1e-3}, oracle.adam(0.1, 0.7, 0.8, 1e-3)),
+    "adamw": ({"b1": 0.7, "weight_decay": 0.2}, decayed(oracle.adam(0.1, 0.7), 0.1 * 0.2)),
+}
+
+
+@pytest.mark.parametrize("case", GIVEN)
+def test_coefficients_are_the_papers(case, x64):
+    coefficients, paper = GIVEN[case]
+    optimizer = nn.optimizer(case.split(",")[0], 0.1, **coefficients)
+    rng = np.random.default_rng(0)
+    grads, params = rng.normal(size=(5, 6)), rng.normal(size=6)
+    state, ours, theirs = optimizer.init(jnp.asarray(params)), jnp.asarray(params), params
+    paper_state, update = paper.init(params), jax.jit(optimizer.update)
+    for grad in grads:
+        updates, state = update(jnp.asarray(grad), state, ours)
+        ours = ours + updates
+        paper_state, theirs = paper.step(paper_state, theirs, grad)
+        np.testing.assert_allclose(ours, theirs, **TOLERANCE["float64"])
+
+
+@pytest.mark.parametrize(
+    ("name", "coefficients", "message"),
+    [
+        (
+            "momentum",
+            {"bata": 0.9},
+            "must be of learning_rate, beta, average, clip_norm, got bata: did you mean beta",
+        ),
+        (
+            "adam",
+            {"beta1": 0.9},
+            "must be of learning_rate, b1, b2, eps, clip_norm, got beta1: did you mean b1",
+        ),
+        (
+            "sgd",
+            {"momentum": 0.9},
+            "of learning_rate, clip_norm, got momentum: 'momentum' and 'nesterov' take beta",
+        ),
+        ("momentum", {"beta": 1}, "beta must be a number from 0 to below 1, got 1"),
+        ("momentum", {"average": 1}, "average must be True or False, got 1"),
+        ("rmsprop", {"decay": "0.9"}, "decay must be a number from 0 to below 1, got '0.9'"),
+        ("adam", {"eps": -1.0}, "eps must be a finite number of at least 0, got -1.0"),
+        ("adamw", {"weight_decay": np.inf}, "weight_decay must be a finite number of at least 0, got inf"),
+        ("lbfgs", {"memory_size": 0}, "memory_size must be a whole number of at least 1, got 0"),
+    ],
+)
+def test_wrong_coefficients_are_refused(name, coefficients, message):
+    with pytest.raises(ValueError, match=message):
+        nn.optimizer(name, 0.1, **coefficients)
+
+
+def test_a_traced_coefficient_is_a_hyperparameter():
+    def second_step(beta):
+        momentum = nn.optimizer("momentum", 0.1, beta=beta)
+        _, state = momentum.update(jnp.ones(2), momentum.init(jnp.ones(2)))
+        return momentum.update(jnp.ones(2), state)[0]
+
+    steps = jax.jit(jax.vmap(second_step))(jnp.array([0.0, 0.5]))
+    np.testing.assert_allclose(steps, [[-0.1] * 2, [-0.15] * 2], rtol=1e-6)
