@@ -61,6 +61,7 @@ from jaxnn.dropout import dropout, dropout_backward, dropout_forward
 from jaxnn.early_stopping import EarlyStopping
 from jaxnn.flatten import flatten, flatten_backward, flatten_forward
 from jaxnn.layer import Layer, differentiable, recompute, residual, stateless, with_dtype
+from jaxnn.layout import with_layout
 from jaxnn.learning_curve import LearningCurve, learning_curve
 from jaxnn.loss_scale import LossScale, loss_scale, with_loss_scale
 from jaxnn.losses import (
@@ -80,7 +81,7 @@ from jaxnn.losses import (
 )
 from jaxnn.metrics import accuracy, confusion_matrix, error_rate, log_loss
 from jaxnn.models import Model, logistic_regression, mlp, narrow_params, params_from_arrays, params_to_arrays
-from jaxnn.nonfinite import Divergence
+from jaxnn.nonfinite import Divergence, DivergenceWarning
 from jaxnn.objective import Objective, gradients_by, objective
 from jaxnn.optimizers import OPTIMIZERS, SCHEDULES, max_norm, optimizer, schedule, skip_nonfinite, skipped_updates
 from jaxnn.penalties import Penalty, elastic_net, is_any, is_weight, l1, l2, no_penalty
@@ -105,6 +106,7 @@ __all__ = [
     "CrossValidation",
     "Diagnosis",
     "Divergence",
+    "DivergenceWarning",
     "EarlyStopping",
     "Fit",
     "Layer",
@@ -237,5 +239,6 @@ __all__ = [
     "tanh_forward",
     "train_state",
     "with_dtype",
+    "with_layout",
     "with_loss_scale",
 ]

@@ -1,6 +1,7 @@
 """What arguments must be: checks that many rooms make, by types and shapes alone. Nothing is computed."""
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -137,6 +138,31 @@ def check_key(key: Any) -> None:
         raise ValueError(f"key holds {keys} random keys, expected one: take one of them, or jax.vmap over them")
 
 
+def check_params(params: Any) -> None:
+    """Raise a ValueError if it is what holds or makes params, or `None`, instead of the params themselves.
+
+    Example:
+      >>> check_params(None)
+      Traceback (most recent call last):
+      ...
+      ValueError: params must be a network's params, got None: model.init(key) makes them
+    """
+    if hasattr(params, "opt_state"):
+        fix = "pass state.params; make_epoch continues from a state"
+    elif hasattr(params, "state") and hasattr(params, "params"):
+        fix = "pass result.params; make_epoch continues from result.state"
+    elif hasattr(params, "params"):
+        fix = "pass its params"
+    elif hasattr(params, "state"):
+        fix = "pass its state.params"
+    elif params is None or callable(params) or callable(getattr(params, "init", None)):
+        fix = "model.init(key) makes them"
+    else:
+        return
+    got = None if params is None else described(params) if hasattr(params, "__name__") else f"a {type(params).__name__}"
+    raise ValueError(f"params must be a network's params, got {got}: {fix}")
+
+
 def check_seed(seed: Any) -> None:
     """A ValueError unless it is a whole number of at least 0, a scalar, as NumPy's random numbers start from."""
     if not is_count(seed, least=0):
@@ -187,3 +213,11 @@ def check_callable(what: str, function: Any, *arguments: str) -> None:
     except TypeError:
         names = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
         raise ValueError(f"{what} takes {inspect.Signature(names)}, expected {expected}") from None
+
+
+def warn_outside(message: str, category: type[Warning] = UserWarning) -> None:
+    """Issue a warning of the line outside of jaxnn whose call led here."""
+    frame, level = inspect.currentframe(), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "jaxnn":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)

@@ -11,7 +11,18 @@ import numpy as np
 
 from jaxnn.activations import ACTIVATIONS, relu
 from jaxnn.chain import chain
-from jaxnn.checks import as_array, check_key, check_name, check_shape, described, floats, is_count, is_number, is_real
+from jaxnn.checks import (
+    as_array,
+    check_key,
+    check_name,
+    check_params,
+    check_shape,
+    described,
+    floats,
+    is_count,
+    is_number,
+    is_real,
+)
 from jaxnn.dense import dense, narrow_initializer
 from jaxnn.dropout import dropout
 from jaxnn.layer import Layer, check_layers
@@ -58,6 +69,7 @@ class Model(NamedTuple):
         Raises:
           ValueError: params or inputs that are not this network's, or inputs that are no numbers.
         """
+        check_params(params)
         return self.network.forward(params, _inputs(x))[0]
 
     def predict(self, params: Params, x: Array) -> Array:

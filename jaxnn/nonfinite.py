@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.checks import warn_outside
 from jaxnn.layer import Layer, map_layers
 from jaxnn.typing import Array, PyTree
 
@@ -49,6 +50,39 @@ class Divergence(NamedTuple):
         else:
             where = f"the {self.what}" + ("" if self.path is None else f" of {self.path}")
         return f"step {self.step}: {where} overflowed first, computed from numbers up to {self.largest:.3g}"
+
+
+class DivergenceWarning(UserWarning):
+    """Warn that a training ended before its last epoch, because a loss or an update was not finite.
+
+    `fit`, `fit_stream`, `fit_population` and what calls them issue it once, with what overflowed first and the likely
+    fix. `Fit.divergence` has the same as a value. Where trainings may diverge, as in a search over rates:
+    `warnings.simplefilter("ignore", jaxnn.DivergenceWarning)`.
+    """
+
+
+def warn_of_divergence(divergence: Divergence, params: PyTree, who: str = "the training") -> None:
+    """Issue a `DivergenceWarning`, at the line outside of jaxnn that called it.
+
+    Args:
+      divergence: what overflowed first.
+      params: those at that step, leaves (...).
+      who: what diverged, a text.
+    """
+    warn_outside(f"{who} diverged at {divergence}; {_fix(divergence, params)}", DivergenceWarning)
+
+
+def _fix(divergence: Divergence, params: PyTree) -> str:
+    if divergence.what == "params" and divergence.step == 0:
+        return "start from finite params"
+    if divergence.what == "inputs" and divergence.layer is None:
+        return "drop those examples, or fill them in"
+    if any(getattr(leaf, "dtype", None) == jnp.float16 for leaf in jax.tree.leaves(params)):
+        return (
+            "keep params in float32 and compute in float16: jaxnn.with_dtype(network, jnp.float16) under "
+            "jaxnn.with_loss_scale(optimizer)"
+        )
+    return "try a smaller learning rate, clipping (jaxnn.optimizer(..., clip_norm=1.0)) or standardized inputs"
 
 
 @partial(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.checks import as_array, described, held
+from jaxnn.checks import as_array, check_params, described, held
 from jaxnn.layer import Layer, check_layers
 from jaxnn.losses import Loss
 from jaxnn.nonfinite import Seen, see, seen_in_layers, watched
@@ -85,12 +85,14 @@ def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Obj
     forward = jax.jit(lambda params, x: network.forward(params, x))
 
     def value(params, batch, key=None):
+        check_params(params)
         _check_batch(batch)
         z, _ = network.forward(params, batch.x, key)
         losses = loss.value(z, batch.y)
         return _weighted_sum(losses, _shares(batch, losses)) + penalty.value(params)
 
     def value_and_grad(params, batch, key=None, scale=None):
+        check_params(params)
         _check_batch(batch)
         z, cache = network.forward(params, batch.x, key)
         losses = loss.value(z, batch.y)
@@ -102,6 +104,7 @@ def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Obj
         return total, jax.tree.map(jnp.add, _divided(dparams, scale), penalty.gradient(params))
 
     def check(params, batch):
+        check_params(params)
         _check_batch(batch)
         for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
             if not jnp.issubdtype(getattr(leaf, "dtype", None) or type(leaf), jnp.floating):

@@ -16,7 +16,7 @@ from jaxnn.checkpoint import Checkpoint, Checkpoints, loaded
 from jaxnn.checks import as_array, check_callable, check_flag, described, held, is_count, is_real
 from jaxnn.data import check_batch
 from jaxnn.fleet import Fleet, Plan
-from jaxnn.nonfinite import Divergence
+from jaxnn.nonfinite import Divergence, warn_of_divergence
 from jaxnn.objective import Objective, check_objective
 from jaxnn.optimizers import skipped_updates
 from jaxnn.training import Fit, TrainState, check_on_nan, check_plan, mean_of_finite, train_state
@@ -214,7 +214,8 @@ def fit_population(
     measured, after 7 to 700 steps of networks of one to three hidden layers). Training that amplifies rounding
     amplifies this: Adam does where gradients are little else, of a training set that has been learned by heart.
 
-    A member that diverges stops, at its last finite params, and does not disturb the others.
+    A member that diverges stops, at its last finite params, and does not disturb the others; if any did, a
+    `DivergenceWarning` at the end names the first.
 
     Args:
       member: from one member's hyperparameters to its `Member`; pure.
@@ -315,6 +316,11 @@ def fit_population(
     state = fleet.state()
     diverged_at = [None if at < 0 else int(at) for at in fleet.stopped_at]
     divergences = plan.explain(hyperparameters, state, data, diverged_at)
+    diverged = [i for i in range(n) if divergences[i] is not None]
+    if diverged:
+        first = min(diverged, key=lambda i: diverged_at[i])
+        who = f"{len(diverged)} of {n} members diverged, member {first} first: it"
+        warn_of_divergence(divergences[first], state.params, who)
     losses = np.concatenate(losses, axis=1)
     return Population(hyperparameters, state.params, state, history, losses, diverged_at, divergences)
 
@@ -386,6 +392,8 @@ def _checked(member: Callable[[PyTree], Member], hyperparameters: PyTree, x: Any
 
 def _check_member(member: Callable[[PyTree], Member], hyperparameters: PyTree, data: Batch) -> None:
     """Trace the first member: what is wrong with it is said before anything is compiled."""
+    # NumPy's arrays have their numbers under a trace too, for the check of labels.
+    data = data._replace(y=np.asarray(data.y))
 
     def check(h):
         made = check_made(member(h))

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnn.checks import check_callable, described, held
+from jaxnn.checks import check_callable, check_params, described, held
 from jaxnn.data import check_batch, on_host
+from jaxnn.layout import check_optimizer, laid_out
 from jaxnn.objective import Objective, check_objective
-from jaxnn.optimizers import check_optimizer
 from jaxnn.training import Fit, fit
 from jaxnn.typing import Array, Batch, Key, Params
 from jaxnn.weights import counted
@@ -154,6 +154,7 @@ def fit_in_span(
     iterate of gradient descent.
     """
     check_objective(objective)
+    check_params(params)
     check_optimizer(optimizer)
     if evaluate is not None:
         check_callable("evaluate", evaluate, "params")
@@ -193,10 +194,11 @@ def _check_turning(objective: Objective, optimizer: optax.GradientTransformation
     rng = np.random.default_rng(0)
     isometry = np.linalg.qr(rng.normal(size=(5, 3)))[0].T
     W = jnp.asarray(params[0]["W"])
-    start, *gradients = rng.normal(size=(4, W.shape[0], 3))
+    start = rng.normal(size=(W.shape[0], 3))
     x = rng.normal(size=(min(len(data.x), 2), 3))
     y = held(np.asarray(counted(data.y, data.weight)[: len(x)]))
-    optimizer = optax.with_extra_args_support(optimizer)
+    # Of more units than features, so that a step's length by the shape of weights, as Muon's, shows.
+    w, *gradients = rng.normal(size=(4, 7, 3))
 
     def objective_at(start, x):
         # NumPy's float64 is float32 to a program, unless JAX is told otherwise.
@@ -205,24 +207,25 @@ def _check_turning(objective: Objective, optimizer: optax.GradientTransformation
 
     def updates_at(start, gradients, scale):
         params = {"W": start.astype(W.dtype)}
-        state, total = optimizer.init(params), jnp.zeros_like(params["W"])
+        turning = laid_out(optimizer, params)
+        state, total = turning.init(params), jnp.zeros_like(params["W"])
         for gradient in gradients:
-            updates, state = optimizer.update({"W": (scale * gradient).astype(W.dtype)}, state, params)
+            updates, state = turning.update({"W": (scale * gradient).astype(W.dtype)}, state, params)
             params, total = optax.apply_updates(params, updates), total + updates["W"]
         return total
 
     # It runs once, so what counts is the time to compile it.
     @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-    def both(start, x, gradients):
+    def both(start, x, w, gradients):
         scales = jnp.array([1e-4, 1.0, 1e4])
         updates = [
-            jax.vmap(lambda scale, carry=carry: updates_at(carry(start), [carry(g) for g in gradients], scale))(scales)
+            jax.vmap(lambda scale, carry=carry: updates_at(carry(w), [carry(g) for g in gradients], scale))(scales)
             for carry in (lambda w: w, lambda w: w @ isometry)
         ]
         return [objective_at(start, x), objective_at(start @ isometry, x @ isometry)], updates
 
     try:
-        values, (few, many) = jax.device_get(both(start, x, gradients))
+        values, (few, many) = jax.device_get(both(start, x, w, gradients))
     except TypeError:  # an optimizer that searches along a line asks for more than the gradient
         values, few, many = (0, 0), np.ones((1, 1, 3)), np.zeros((1, 1, 5))
     if not np.isclose(*values, rtol=1e-5):

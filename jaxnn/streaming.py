@@ -12,8 +12,9 @@ import numpy as np
 import optax
 
 from jaxnn.checkpoint import Checkpoint, Checkpoints, loaded
-from jaxnn.checks import check_callable, check_flag, check_seed, described, held, is_count
+from jaxnn.checks import check_callable, check_flag, check_params, check_seed, described, held, is_count, warn_outside
 from jaxnn.data import checked, on_host
+from jaxnn.nonfinite import warn_of_divergence
 from jaxnn.objective import Objective
 from jaxnn.training import (
     Fit,
@@ -45,6 +46,7 @@ def fit_stream(
     epochs: int,
     gradients: str = "hand",
     report_every: int = 1,
+    steps_per_epoch: int | None = None,
     steps_per_call: int = 16,
     prefetch: int = 2,
     evaluate: Callable[[Params], dict[str, Array]] | None = None,
@@ -78,13 +80,18 @@ def fit_stream(
       epochs: how often to go through the batches, at least 1.
       gradients: "hand" for the derived ones, "auto" for JAX's.
       report_every: epochs per report.
+      steps_per_epoch: how many batches an epoch has, for a generator that never ends: of those that `batches(epoch)`
+        gives, the first. An iterator, which is shared by all epochs, may then be passed as `batches` itself: each epoch
+        continues where the one before ended. By default an epoch ends with its batches; a warning says if the first has
+        not ended after 10 000.
       steps_per_call: batches of a group. More cost memory, and fewer, where a step takes no longer than starting it,
         time.
       prefetch: groups that wait on the device while one is computed, at least 0.
       evaluate: called with the params at each report, as in `fit`.
       callback: called with each entry of the history as it comes; a true answer stops the training.
       on_nan: "stop" or "skip", as in `fit`.
-      checkpoints: as in `fit`; an epoch's batches must be the same each time they are asked for.
+      checkpoints: as in `fit`; an epoch's batches must be the same each time they are asked for. An iterator must
+        start from the first epoch's: those of finished epochs are passed over.
 
     Returns:
       A `Fit`. With the batches that `fit` would draw, the same as `fit` returns.
@@ -112,7 +119,18 @@ def fit_stream(
       ... )
       >>> [(report["epoch"], report["step"]) for report in result.history], model.classify(result.params, x).tolist()
       ([(25, 75), (50, 150)], [0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
+
+    A generator that never ends:
+
+      >>> def endless():
+      ...     while True:
+      ...         yield from host_batches(x, y, 4, seed=0)(0)
+      >>> plan = dict(key=jax.random.key(1), epochs=2, steps_per_epoch=5)
+      >>> objective, start = jaxnn.objective(model.network, model.loss), model.init(jax.random.key(0))
+      >>> fit_stream(objective, optax.sgd(1.0), start, endless(), **plan).losses.shape
+      (10,)
     """
+    check_params(params)
     if not all(is_count(n) for n in (epochs, report_every, steps_per_call)):
         raise ValueError(
             "fit_stream takes whole numbers, epochs, report_every and steps_per_call of at least 1, "
@@ -123,7 +141,12 @@ def fit_stream(
             f"prefetch is how many groups wait on the device, a whole number of at least 0, got {described(prefetch)}"
         )
     check_reports(evaluate, callback)
-    batches, params = _of_one_size(_by_epoch(batches)), jax.tree.map(held, params)
+    if steps_per_epoch is not None and not is_count(steps_per_epoch):
+        raise ValueError(
+            f"steps_per_epoch must be None or a whole number of at least 1, got {described(steps_per_epoch)}"
+        )
+    batches = _of_one_size(_by_epoch(batches, steps_per_epoch), _MANY if steps_per_epoch is None else np.inf)
+    params = jax.tree.map(held, params)
     optimizer = handling_nan(optimizer, params, on_nan)
     programs = _group_programs(objective, optimizer, gradients, on_nan == "skip")
     state, history, losses, _, _, stopped_by, diverged_at = loaded(
@@ -162,6 +185,7 @@ def fit_stream(
         if failing is None:  # that was before this was picked up
             failing = _batch_after(batches, done, diverged_at - (history[-1]["step"] if history else 0))
         result = result._replace(divergence=explain(objective, optimizer, gradients, state, failing))
+        warn_of_divergence(result.divergence, state.params)
     return result._replace(stopped_by=stopped_by or "epochs")
 
 
@@ -237,6 +261,9 @@ def _with_rows(name: str, a: Any) -> Any:
     if len(a.shape) == 0:
         raise ValueError(f"{name} is {described(a)}, expected an array of examples as rows")
     return a
+
+
+_MANY = 10_000
 
 
 class _Part(NamedTuple):
@@ -338,20 +365,65 @@ def _fitting(
         yield group, n
 
 
-def _by_epoch(batches: Any) -> Callable[[int], Iterable]:
+def _by_epoch(batches: Any, steps: int | None) -> Callable[[int], Iterable]:
+    """`batches(epoch)`: those that end, or the first of them, so many steps (a count)."""
     if callable(batches):
         check_callable("batches", batches, "epoch")
-        return batches
+        return batches if steps is None else partial(_first, batches, steps)
+    if isinstance(batches, Iterator) and steps is not None:
+        return _shared(batches, steps)
     if not isinstance(batches, Iterable) or isinstance(batches, Iterator):
         raise ValueError(
             f"batches is a {type(batches).__name__}, expected what can be iterated every epoch: "
-            "pass the function that makes the generator, called with the epoch's number, or a list"
+            "pass the function that makes the generator, called with the epoch's number, or a list; or the generator, "
+            "and steps_per_epoch"
         )
-    return lambda epoch: batches
+    return (lambda epoch: batches) if steps is None else partial(_first, lambda epoch: batches, steps)
 
 
-def _of_one_size(batches: Callable[[int], Iterable]) -> Callable[[int], Iterator[Batch]]:
-    """The batches, checked, each with a weight and a total, and filled up to the size of the first."""
+def _first(batches: Callable[[int], Any], steps: int, epoch: int) -> Any:
+    given = batches(epoch)
+    if not isinstance(given, Iterable):
+        return given  # which is refused for what it is
+    return _all_of(islice(given, steps), steps, epoch)
+
+
+def _all_of(batches: Iterable, steps: int, epoch: int) -> Iterator:
+    """The batches of an epoch; a ValueError if they end before so many steps."""
+    n = 0
+    for batch in batches:
+        n += 1
+        yield batch
+    if n < steps:
+        raise ValueError(f"batches must be steps_per_epoch={steps} in each epoch, got {n} in epoch {epoch} (from 0)")
+
+
+def _shared(batches: Iterator, steps: int) -> Callable[[int], Iterator]:
+    """Of one iterator, each epoch's batches after those of the epoch before."""
+    position = 0
+
+    def counted():
+        nonlocal position
+        for batch in batches:
+            position += 1
+            yield batch
+
+    rest = counted()
+
+    def of_epoch(epoch):
+        # Those of epochs that a checkpoint has.
+        for _ in islice(rest, epoch * steps - position):
+            pass
+        yield from _all_of(islice(rest, steps), steps, epoch)
+
+    return of_epoch
+
+
+def _of_one_size(batches: Callable[[int], Iterable], many: float) -> Callable[[int], Iterator[Batch]]:
+    """The batches, checked, each with a weight and a total, and filled up to the size of the first.
+
+    A warning says if there are as many as `many` in the first epoch.
+    """
     first = None
 
     def of_epoch(epoch):
@@ -361,6 +433,11 @@ def _of_one_size(batches: Callable[[int], Iterable]) -> Callable[[int], Iterator
             raise ValueError(f"batches({epoch}) is {given!r}, expected what can be iterated: does the function yield?")
         for number, one in enumerate(given):
             batch = _naming(number, epoch, _checked, one, first)
+            if number == many and epoch == 0:
+                warn_outside(
+                    f"the first epoch of fit_stream has not ended after {many} batches: if they never end, pass "
+                    "steps_per_epoch, how many an epoch has"
+                )
             if first is None:
                 first = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in batch[:2]]
             yield _filled_up(batch, first[0].shape[0])

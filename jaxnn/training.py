@@ -10,13 +10,14 @@ import numpy as np
 import optax
 
 from jaxnn.checkpoint import Checkpoint, Checkpoints, loaded
-from jaxnn.checks import check_callable, check_flag, check_key, described, held, is_count, is_real
+from jaxnn.checks import check_callable, check_flag, check_key, check_params, described, held, is_count, is_real
 from jaxnn.data import batch_indices, check_batch
 from jaxnn.early_stopping import EarlyStopping
+from jaxnn.layout import check_optimizer, extra_arguments, laid_out
 from jaxnn.loss_scale import loss_scale
-from jaxnn.nonfinite import Divergence, Seen, first_not_finite, see, see_leaves
+from jaxnn.nonfinite import Divergence, Seen, first_not_finite, see, see_leaves, warn_of_divergence
 from jaxnn.objective import Objective, check_objective, gradients_by
-from jaxnn.optimizers import check_optimizer, skip_nonfinite, skipped_updates, skips
+from jaxnn.optimizers import skip_nonfinite, skipped_updates, skips
 from jaxnn.typing import Array, Batch, Key, Params, PyTree
 from jaxnn.weights import beside_total, in_range, mean_weight, simplified
 
@@ -65,6 +66,7 @@ def train_state(params: Params, optimizer: optax.GradientTransformation, key: Ke
       0
     """
     check_optimizer(optimizer)
+    check_params(params)
     check_key(key)
     return _train_state(optimizer, jax.tree.map(held, params), key)
 
@@ -97,21 +99,15 @@ def make_step(objective: Objective, optimizer: optax.GradientTransformation, gra
     """
     value_and_grad = gradients_by(objective, gradients)
     check_optimizer(optimizer)
-    optimizer = optax.with_extra_args_support(optimizer)
 
     def step(state, batch):
         if not isinstance(state, TrainState):
-            raise ValueError(f"state is {described(state)}, expected a TrainState: train_state(params, optimizer, key)")
+            fix = "result.state is one" if hasattr(state, "state") else "train_state(params, optimizer, key)"
+            raise ValueError(f"state is {described(state)}, expected a TrainState: {fix}")
         key = _step_key(state)
         loss, grads = value_and_grad(state.params, batch, key, *_scale_of(state))
-        updates, opt_state = optimizer.update(
-            grads,
-            state.opt_state,
-            state.params,
-            value=loss,
-            grad=grads,
-            value_fn=lambda params: objective.value(params, batch, key),
-        )
+        given = extra_arguments(loss, grads, lambda params: objective.value(params, batch, key))
+        updates, opt_state = laid_out(optimizer, state.params).update(grads, state.opt_state, state.params, **given)
         params = optax.apply_updates(state.params, updates)
         return TrainState(params, opt_state, state.key, state.step + 1), loss
 
@@ -192,6 +188,15 @@ def make_epoch(
       >>> state, losses = epoch(state, jaxnn.Batch(jnp.array([[-1.0], [1.0], [2.0]]), jnp.array([0, 1, 1])))
       >>> losses.shape, int(state.step)
       ((2,), 2)
+
+    An order of one's own: the data in that order, not shuffled. Examples 2 and 0 are the first batch, 1 the second:
+
+      >>> epoch = make_epoch(jaxnn.objective(model.network, model.loss), optax.sgd(1.0), batch_size=2, shuffle=False)
+      >>> x, y, order = jnp.array([[-1.0], [1.0], [2.0]]), jnp.array([0, 1, 1]), jnp.array([2, 0, 1])
+      >>> state, losses = epoch(state, jaxnn.Batch(x[order], y[order]))
+
+    To continue a training that `fit` made, start from `result.state`: with the same objective, optimizer, batch_size
+    and shuffle, the epochs after it are, bit for bit, those of a longer `fit`.
     """
     if not is_count(batch_size):
         raise ValueError(
@@ -274,15 +279,17 @@ def fit(
 ) -> Fit:
     """Train on data, epoch by epoch, each epoch one compiled program; the host sees a few numbers at a time.
 
-    A loss or an update that is not finite stops the training. What went before is kept: `Fit.params` are the last
-    finite params, `Fit.diverged_at` says at which step it happened, and `Fit.divergence` where in the network.
+    A loss or an update that is not finite stops the training, with a `DivergenceWarning`. What went before is kept:
+    `Fit.params` are the last finite params, `Fit.diverged_at` says at which step it happened, and `Fit.divergence`
+    where in the network.
 
     Objective and optimiser must be pure. The programs of the last few pairs of them are kept, so that a second `fit`
     with the same objects does not compile again.
 
     Args:
       objective: what to minimise.
-      optimizer: any optax optimiser.
+      optimizer: any optax optimiser whose update takes the gradient, the objective and its value. Those of optax that
+        read the layout of weights are given Flax's, as by `with_layout`.
       params: where to start; they are copied, never changed.
       x: inputs, (m, ...), floats.
       y: targets, (m,) or (m, k).
@@ -292,7 +299,8 @@ def fit(
       weight: example weights, (m,), numbers or truth values: as `check_batch` takes them. Only their ratios matter; an
         example of weight 0 may hold any label or value, NaN too.
       gradients: "hand" for the derived ones, "auto" for JAX's.
-      shuffle: a fresh order each epoch (full batches are never shuffled).
+      shuffle: a fresh order each epoch (full batches are never shuffled). For an order of your own, pass the data in
+        that order, with False; for a different one each epoch, `make_epoch` or the batches themselves to `fit_stream`.
       report_every: epochs per compiled program, and so per report: 100 suits full batches. Where it does not
         divide `epochs`, the rest is a second compilation.
       evaluate: called with the params at each report; the dictionary of scalars that it returns, dev accuracy say,
@@ -335,6 +343,7 @@ def fit(
       ([100, 200], [0, 0, 1, 1])
     """
     check_objective(objective)
+    check_params(params)
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, key))):
         raise ValueError(
             "fit looks at numbers between its programs: call it outside of jit, vmap and grad; make_steps works inside"
@@ -391,6 +400,7 @@ def fit(
     if diverged_at is not None:
         batch = jax.jit(batch_at, static_argnums=(2, 3))(state, data, size, shuffle)
         result = result._replace(divergence=explain(objective, optimizer, gradients, state, batch))
+        warn_of_divergence(result.divergence, state.params)
     best_epoch = None if best is None else history[best]["epoch"]
     return result._replace(best_epoch=best_epoch, stopped_by=stopped_by or "epochs")
 
@@ -398,7 +408,7 @@ def fit(
 @partial(jax.jit, static_argnums=0)
 def _train_state(optimizer: optax.GradientTransformation, params: Params, key: Key) -> TrainState:
     params = jax.tree.map(jnp.copy, params)
-    state = TrainState(params, optimizer.init(params), (), jnp.zeros((), jnp.int32))
+    state = TrainState(params, laid_out(optimizer, params).init(params), (), jnp.zeros((), jnp.int32))
     # Without weak types, which the first step would turn into strong ones: a second compilation.
     state = jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), state)
     return state._replace(key=jnp.copy(key))

@@ -81,6 +81,7 @@ TRAININGS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::jaxnn.DivergenceWarning")  # that it diverges is meant
 @pytest.mark.parametrize("train", TRAININGS.values(), ids=TRAININGS)
 def test_ends_as_without_an_interruption_wherever_it_was(train):
     saved = []
@@ -96,7 +97,8 @@ def test_ends_as_without_an_interruption_wherever_it_was(train):
 
 
 def test_a_population_that_diverged_did_so():
-    assert None in (found := fit_population(rates=(1e-2, 1e38)).diverged_at)
+    with pytest.warns(jaxnn.DivergenceWarning):
+        assert None in (found := fit_population(rates=(1e-2, 1e38)).diverged_at)
     assert any(at is not None for at in found)
 
 
@@ -120,6 +122,7 @@ def test_early_stopping_and_its_best_params_survive(reports):
     assert_same(fit(evaluate=measuring(distances[reports:]), stop_early=PATIENT, checkpoints=there), whole)
 
 
+@pytest.mark.filterwarnings("ignore::jaxnn.DivergenceWarning")  # that it diverges is meant
 @pytest.mark.parametrize("train", [fit, fit_stream])
 @pytest.mark.parametrize("stopped_by", ["divergence", "callback"])
 def test_a_training_that_ended_is_not_gone_on_with(train, stopped_by):

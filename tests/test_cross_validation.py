@@ -83,6 +83,7 @@ def test_the_best_is_by_the_mean_over_folds():
         result.best("f1")
 
 
+@pytest.mark.filterwarnings("ignore::jaxnn.DivergenceWarning")  # that it diverges is meant
 def test_a_member_that_diverges_in_a_fold_is_not_the_best():
     result = validate({"learning_rate": np.array([1e30, 0.1]), "l2": np.zeros(2)})
     assert np.isnan(result.measured["loss"][0]).any()

@@ -85,7 +85,8 @@ def test_patience_counts_reports_not_epochs():
 def test_a_divergence_after_the_best_report_loses_nothing():
     diverging, options = optax.sgd(lambda step: jnp.where(step < 4, 0.1, jnp.nan)), {"key": KEY, "evaluate": None}
     rule = nn.EarlyStopping("loss", patience=9)
-    result = nn.fit(OBJECTIVE, diverging, START, TRAIN.x, TRAIN.y, epochs=9, stop_early=rule, **options)
+    with pytest.warns(nn.DivergenceWarning, match="diverged at step 4: the update"):
+        result = nn.fit(OBJECTIVE, diverging, START, TRAIN.x, TRAIN.y, epochs=9, stop_early=rule, **options)
     assert (result.stopped_by, result.diverged_at, result.best_epoch) == ("divergence", 4, 4)
     sound = nn.fit(OBJECTIVE, optax.sgd(0.1), START, TRAIN.x, TRAIN.y, epochs=4, **options)
     assert_equal(result.params, sound.params)

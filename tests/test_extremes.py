@@ -104,6 +104,7 @@ REASONS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::jaxnn.DivergenceWarning")  # that it diverges is meant
 @pytest.mark.parametrize("given", INPUTS)
 @pytest.mark.parametrize("entry", TRAINING)
 def test_it_trains_or_says_why_not(entry, given):

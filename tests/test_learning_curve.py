@@ -128,9 +128,9 @@ def test_weights_of_the_dev_set_count():
 
 
 def test_a_training_that_diverges_is_nan():
-    result = curve(
-        {"seed": np.array([0]), "l2": np.array([1e38])}, member=lambda h: member(h)._replace(optimizer=optax.sgd(1e10))
-    )
+    h = {"seed": np.array([0]), "l2": np.array([1e38])}
+    with pytest.warns(jaxnn.DivergenceWarning):
+        result = curve(h, member=lambda h: member(h)._replace(optimizer=optax.sgd(1e10)))
     assert np.isnan(result.train["loss"]).all() and np.isnan(result.dev["error"]).all()
 
 

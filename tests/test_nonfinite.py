@@ -13,6 +13,9 @@ from jaxnn.nonfinite import first_not_finite, seen_in_layers, watched
 from jaxnn.training import all_finite
 from tests.registry import ACTIVATION_CASES, LAYER_CASES, LayerCase, name_of
 
+# That they diverge is meant; the warning has tests of its own at the end.
+pytestmark = pytest.mark.filterwarnings("ignore::jaxnn.DivergenceWarning")
+
 KEY = jax.random.key(3)
 SGD = optax.sgd(1.0)
 X, Y = np.ones((4, 3), np.float32), np.zeros(4, np.float32)
@@ -311,3 +314,64 @@ def test_one_number_that_is_not_finite_is_found(bad, dtype, compiled):
     assert found([])
     assert not found([*sound, largest.at[1, 2].set(bad)])
     assert not found([jnp.asarray(bad, dtype), *sound])
+
+
+# The warning
+
+
+def warning_of(train):
+    """The one warning of a training, and what it returns."""
+    with pytest.warns(nn.DivergenceWarning) as caught:
+        result = train()
+    (warning,) = caught
+    assert warning.filename == __file__  # the line that trained, not one of the library's
+    return str(warning.message), result
+
+
+LINEAR = nn.dense(1)
+STANDARD = "; try a smaller learning rate, clipping (jaxnn.optimizer(..., clip_norm=1.0)) or standardized inputs"
+
+
+def test_a_fit_that_diverges_warns_once_with_what_overflowed():
+    far = dict(y=np.full(4, 100, np.float32), optimizer=optax.sgd(3e38), epochs=3)
+    message, result = warning_of(lambda: fit(LINEAR, params_of(LINEAR, leaf_0=1.0), **far))
+    assert message == f"the training diverged at {result.divergence}{STANDARD}"
+
+
+def test_a_stream_that_diverges_warns_once():
+    params = params_of(LINEAR, leaf_0=1.0)
+    far = [(X, np.full(4, 100, np.float32))]
+    message, result = warning_of(
+        lambda: nn.fit_stream(objective_of(LINEAR, SQUARED), optax.sgd(3e38), params, far, key=KEY, epochs=3)
+    )
+    assert message == f"the training diverged at {result.divergence}{STANDARD}"
+
+
+def test_a_training_in_the_span_that_diverges_warns_once():
+    model, x = nn.logistic_regression(6), np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
+    objective = nn.objective(model.network, model.loss, nn.l2(1.0))
+    start, y = model.init(KEY), np.array([0, 1, 1, 0])
+    message, _ = warning_of(lambda: nn.fit_in_span(objective, optax.sgd(1e20), start, x, y, key=KEY, epochs=9))
+    assert message.startswith("the training diverged at step ") and message.endswith(STANDARD)
+
+
+def test_float16_params_under_adam_say_what_to_do():
+    """Adam's ε of 1e-8 is 0 in float16, and of a feature that is always 0 so is the gradient."""
+    params = jax.tree.map(lambda a: jnp.asarray(a, jnp.float16), params_of(LINEAR))
+    x = (X * [[0, 1, 1]]).astype(np.float16)
+    message, result = warning_of(lambda: fit(LINEAR, params, x=x, optimizer=optax.adam(0.01)))
+    assert result.diverged_at == 0
+    assert message.endswith(
+        "; keep params in float32 and compute in float16: jaxnn.with_dtype(network, jnp.float16) under "
+        "jaxnn.with_loss_scale(optimizer)"
+    )
+
+
+def test_what_was_not_finite_from_the_start_is_to_be_mended_there():
+    message, _ = warning_of(lambda: fit(LINEAR, params_of(LINEAR, leaf_1=np.inf)))
+    assert message == "the training diverged at step 0: params['b'] not finite when it began; start from finite params"
+
+
+def test_what_does_not_diverge_does_not_warn(recwarn):
+    fit(LINEAR, params_of(LINEAR), optimizer=TINY)
+    assert not recwarn.list

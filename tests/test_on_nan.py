@@ -70,7 +70,8 @@ def test_a_training_with_bad_steps_is_the_one_without_them(loss, gradient):
 
 
 def test_the_same_by_default_stops():
-    result = fit(failing(), on_nan="stop")
+    with pytest.warns(nn.DivergenceWarning):
+        result = fit(failing(), on_nan="stop")
     assert (result.diverged_at, result.skipped, result.stopped_by) == (1, 0, "divergence")
     assert "skipped" not in fit(PLAIN, on_nan="stop").history[-1]
 
@@ -84,7 +85,8 @@ def test_nothing_to_skip_changes_nothing():
 
 def test_too_many_in_a_row_stop_the_training():
     """Ten are skipped, in epochs of nothing else; the eleventh is a divergence, before which the params stay."""
-    result = fit(failing(always=True))
+    with pytest.warns(nn.DivergenceWarning):
+        result = fit(failing(always=True))
     assert (result.diverged_at, result.skipped, result.stopped_by) == (10, 10, "divergence")
     assert [np.isnan(report["loss"]) for report in result.history] == [True, True]
     jax.tree.map(np.testing.assert_array_equal, result.params, START)
@@ -92,7 +94,8 @@ def test_too_many_in_a_row_stop_the_training():
 
 
 def test_an_update_that_overflows_by_itself_is_a_divergence():
-    result = fit(PLAIN, optimizer=optax.sgd(lambda step: jnp.where(step == 2, jnp.inf, 0.1)))
+    with pytest.warns(nn.DivergenceWarning):
+        result = fit(PLAIN, optimizer=optax.sgd(lambda step: jnp.where(step == 2, jnp.inf, 0.1)))
     assert (result.divergence.what, result.diverged_at, result.skipped) == ("update", 2, 0)
 
 
@@ -139,7 +142,8 @@ def test_a_member_that_fails_for_good_diverges_among_others():
         return nn.Member(always, ADAM, START, KEY)
 
     h = {"always": np.array([0, 1])}
-    population = nn.fit_population(member, h, X, Y, epochs=5, batch_size=3, shuffle=None, on_nan="skip")
+    with pytest.warns(nn.DivergenceWarning, match="1 of 2 members diverged, member 1 first: it diverged at step 10"):
+        population = nn.fit_population(member, h, X, Y, epochs=5, batch_size=3, shuffle=None, on_nan="skip")
     assert population.diverged_at == [None, 10] and population.member(1).skipped == 10
     assert np.isnan(population.history[-1]["loss"]).tolist() == [False, True]
     jax.tree.map(lambda leaf, first: np.testing.assert_array_equal(leaf[1], first), population.params, START)

@@ -152,6 +152,7 @@ def test_weights_leave_examples_out():
     assert_same(folds.member(1).losses, single.losses)
 
 
+@pytest.mark.filterwarnings("ignore::jaxnn.DivergenceWarning")  # that it diverges is meant
 def test_a_member_that_diverges_stops_alone():
     h = {"learning_rate": np.array([0.1, 1e30, 0.1, 1e18]), "l2": np.full(4, 0.5), "seed": np.array([4, 4, 5, 4])}
     # The last report of two shows that who has stopped stays where it was.
@@ -169,6 +170,7 @@ def test_a_member_that_diverges_stops_alone():
     assert population.best() in (0, 2)
 
 
+@pytest.mark.filterwarnings("ignore::jaxnn.DivergenceWarning")  # that it diverges is meant
 def test_divergence_in_a_chunk():
     h = {"learning_rate": np.array([0.1, 0.1, 1e30]), "l2": np.zeros(3), "seed": np.array([4, 5, 4])}
     population = train(hyperparameters=h, shuffle="own", chunk=2)
@@ -359,3 +361,31 @@ def test_keys_of_the_old_kind_train_a_population():
 
     # Another program, so up to rounding.
     np.testing.assert_allclose(train(old, epochs=1).losses, train(epochs=1).losses, rtol=1e-5)
+
+
+@pytest.mark.parametrize("loss", [jaxnn.sigmoid_cross_entropy, jaxnn.softmax_cross_entropy])
+def test_labels_may_be_on_the_device(loss):
+    """Their numbers are looked at while a member is traced."""
+    network, labels = jaxnn.dense(2 if loss is jaxnn.softmax_cross_entropy else 1), np.arange(8) % 2
+    x = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+    key, options = jax.random.key(0), dict(epochs=2)
+
+    def member(h):
+        params, _ = network.init(key, (3,))
+        return jaxnn.Member(jaxnn.objective(network, loss()), optax.sgd(h["rate"]), params, key)
+
+    def measure(params, batch):
+        return {"loss": jaxnn.objective(network, loss()).value(params, batch)}
+
+    h = jaxnn.grid(rate=[0.1, 0.2])
+
+    def numbers(y):
+        folds = jaxnn.cross_validate(member, h, x, y, k=2, seed=0, measure=measure, stratify=True, **options)
+        curve = jaxnn.learning_curve(
+            *(member, h, x, y, [4, 8]), dev=jaxnn.Batch(x, y), seeds=[0], measure=measure, stratify=True, **options
+        )
+        return jaxnn.fit_population(member, h, x, y, **options).losses, folds.measured, curve.dev, curve.train
+
+    jax.tree.map(np.testing.assert_array_equal, numbers(jnp.asarray(labels)), numbers(labels))
+    with pytest.raises(ValueError, match="labels run from 0 to 3, expected 0 to 1"):
+        jaxnn.fit_population(member, h, x, jnp.asarray(labels * 3), **options)

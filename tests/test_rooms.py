@@ -30,16 +30,17 @@ MAY_IMPORT = {
     "metrics": {"typing", "weights"},
     "calibration": {"typing", "metrics", "weights"},
     "diagnosis": {"checks"},
-    "optimizers": {"typing", "penalties"},
-    "loss_scale": {"typing", "optimizers"},
+    "layout": {"typing", "penalties"},
+    "optimizers": {"typing", "penalties", "layout"},
+    "loss_scale": {"typing", "layout", "optimizers"},
     "models": {"typing", "layer", "chain", "repeat", "losses", *LAYER_ROOMS},
     "objective": {"typing", "layer", "nonfinite", "losses", "penalties", "weights"},
     "augment": {"typing", "objective"},
     "early_stopping": {"checks"},
     "checkpoint": {"typing"},
     "training": {
-        *("typing", "nonfinite", "objective", "data", "early_stopping", "checkpoint", "optimizers", "loss_scale"),
-        "weights",
+        *("typing", "nonfinite", "objective", "data", "early_stopping", "checkpoint", "layout", "optimizers"),
+        *("loss_scale", "weights"),
     },
     "fleet": {"typing", "nonfinite", "optimizers", "training"},
     "population": {
@@ -47,8 +48,8 @@ MAY_IMPORT = {
     },
     "cross_validation": {"typing", "data", "population"},
     "learning_curve": {"typing", "data", "training", "population", "cross_validation"},
-    "streaming": {"typing", "objective", "data", "checkpoint", "training", "weights"},
-    "span": {"typing", "objective", "data", "optimizers", "training", "weights"},
+    "streaming": {"typing", "nonfinite", "objective", "data", "checkpoint", "training", "weights"},
+    "span": {"typing", "objective", "data", "layout", "training", "weights"},
     "gradcheck": {"typing", "layer", "losses", "penalties"},
     "graph": set(),
 }
@@ -57,6 +58,8 @@ OUTSIDE = {
     "jax",
     "numpy",
     "collections",
+    "contextlib",
+    "contextvars",
     "dataclasses",
     "difflib",
     "enum",
@@ -66,6 +69,7 @@ OUTSIDE = {
     "math",
     "operator",
     "threading",
+    "weakref",
 }
 OUTSIDE |= {"typing", "types", "html", "json", "re", "string", "textwrap"}
 # The checker's doors to a terminal and to pytest: nothing in jaxnn imports these two files.
@@ -73,9 +77,11 @@ DOORS = {
     "jaxnn/gradcheck/__main__.py": {"argparse", "importlib", "json", "sys"},
     "jaxnn/gradcheck/pytest_plugin.py": {"pytest"},
 }
+# What warns: that a training diverged, that an epoch does not end.
+WARNS = {"jaxnn/checks.py": {"warnings"}}
 # What reads files: those that the page is made of, and the lines of code that a graph is of.
 READS = {"jaxnn/graph/page.py": {"importlib"}, "jaxnn/graph/boxes.py": {"linecache"}}
-USES_OPTAX = {"optimizers", "loss_scale", "training", "streaming", "population", "span"}
+USES_OPTAX = {"layout", "optimizers", "loss_scale", "training", "streaming", "population", "span"}
 # What is imported only when it is asked for, and need not be installed.
 OPTIONAL = {"jaxnn/graph/networkx.py": {"networkx"}}
 EXPERIMENTS_ONLY = {"experiments", "h5py", "matplotlib", "PIL", "pandas", "rich", "safetensors", "sklearn", "tyro"}
@@ -117,7 +123,7 @@ def test_room_imports_only_what_it_may(path):
 def test_room_is_pure(path):
     outside = {name.split(".")[0] for name in imports(path)} - {"jaxnn"}
     room = {"optax"} if room_of(path) in USES_OPTAX else set()
-    named = {name for table in (DOORS, OPTIONAL, READS) for name in table.get(source_name(path), ())}
+    named = {name for table in (DOORS, OPTIONAL, READS, WARNS) for name in table.get(source_name(path), ())}
     assert outside <= OUTSIDE | room | named
 
 

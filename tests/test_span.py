@@ -89,7 +89,8 @@ def test_what_is_measured_is_measured_on_full_params():
 
 
 def test_a_divergence_keeps_the_last_finite_params():
-    short, _ = both(optimizer=optax.sgd(1e20), penalty=jaxnn.l2(1.0))
+    with pytest.warns(jaxnn.DivergenceWarning):
+        short, _ = both(optimizer=optax.sgd(1e20), penalty=jaxnn.l2(1.0))
     assert short.diverged_at is not None
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(short.params))
     assert short.params[0]["W"].shape == (3, 40)

@@ -225,6 +225,7 @@ def test_memory_map_is_trained_on(tmp_path):
 # Divergence
 
 
+@pytest.mark.filterwarnings("ignore::jaxnn.DivergenceWarning")  # that it diverges is meant
 @pytest.mark.parametrize(
     ("at", "steps_per_call", "prefetch", "reports", "loss", "update"),
     [
@@ -271,6 +272,7 @@ def test_error_of_the_iterator_comes_out_as_it_is(error):
         stream(batches)
 
 
+@pytest.mark.filterwarnings("ignore::jaxnn.DivergenceWarning")  # that it diverges is meant
 @pytest.mark.parametrize("bad", [np.full((3, 3), np.nan, np.float32), None])
 def test_iterator_is_closed(bad):
     """By an error and by a divergence alike: what it has opened it can close."""
@@ -476,3 +478,67 @@ def test_host_batches_take_rows_of_a_data_frame():
     framed = nn.host_batches(Frame(X), Frame(Y), 3, seed=0)(0)
     for one, other in zip(framed, nn.host_batches(X, Y, 3, seed=0)(0), strict=True):
         assert_equal(one[:2], other[:2])
+
+
+# Generators that never end
+
+
+def endless(seen):
+    """The batches of `IN_ORDER` again and again; notes the number of each that is asked for."""
+    while True:
+        for batch in IN_ORDER(0):
+            seen.append(len(seen))
+            yield batch
+
+
+def test_steps_per_epoch_end_the_epochs_of_a_generator_that_does_not():
+    seen = []
+    whole = stream(epochs=4)
+    got = stream(endless(seen), epochs=4, steps_per_epoch=3)
+    assert_same_fit(got, whole)
+    assert len(seen) == 12  # none more than is trained on
+    assert_same_fit(stream(lambda epoch: endless([]), epochs=4, steps_per_epoch=3), whole)
+
+
+def test_a_generator_continues_from_epoch_to_epoch():
+    """In epochs of two of its three batches: as one epoch of six."""
+    got = stream(endless([]), epochs=3, steps_per_epoch=2)
+    assert_close(got.losses, stream(epochs=2).losses)
+    assert [report["step"] for report in got.history] == [2, 4, 6]
+
+
+def test_of_batches_that_begin_anew_each_epoch_has_the_first():
+    first = stream([*IN_ORDER(0)], epochs=2, steps_per_epoch=2)
+    assert_close(first.losses, stream([*IN_ORDER(0)][:2], epochs=2).losses)
+
+
+@pytest.mark.parametrize("batches", [lambda: [*IN_ORDER(0)], lambda: iter(IN_ORDER(0)), lambda: IN_ORDER])
+def test_too_few_batches_for_the_steps_are_refused(batches):
+    with pytest.raises(ValueError, match=r"batches must be steps_per_epoch=4 in each epoch, got 3 in epoch 0"):
+        stream(batches(), steps_per_epoch=4)
+
+
+@pytest.mark.parametrize("steps", [0, -1, 2.0, "3", True])
+def test_steps_per_epoch_are_a_count(steps):
+    with pytest.raises(ValueError, match="steps_per_epoch must be None or a whole number of at least 1"):
+        stream(steps_per_epoch=steps)
+
+
+def test_a_generator_that_is_picked_up_passes_over_what_was_trained_on():
+    saved = []
+    start = nn.Checkpoints(lambda state: None, lambda make, ended: saved.append(make()))
+    whole = stream(endless([]), epochs=3, steps_per_epoch=2, checkpoints=start)
+    there = nn.Checkpoints(lambda state: saved[0], lambda make, ended: None)
+    assert_same_fit(stream(endless([]), epochs=3, steps_per_epoch=2, checkpoints=there), whole)
+
+
+def test_an_epoch_that_does_not_end_is_warned_of_once(monkeypatch):
+    monkeypatch.setattr("jaxnn.streaming._MANY", 20)
+
+    def long():
+        return [*IN_ORDER(0)][:2] * 25
+
+    with pytest.warns(UserWarning, match="first epoch of fit_stream has not ended after 20 batches") as caught:
+        stream(lambda epoch: long(), epochs=2)
+    assert len(caught) == 1 and caught[0].filename == __file__
+    stream(lambda epoch: long(), epochs=2, steps_per_epoch=50)  # nothing to warn of

@@ -451,6 +451,7 @@ def burning(at, loss=True, update=True):
     return nn.Objective(lambda *given: value_and_grad(*given)[0], value_and_grad)
 
 
+@pytest.mark.filterwarnings("ignore::jaxnn.DivergenceWarning")  # that it diverges is meant
 @pytest.mark.parametrize(
     ("at", "batch_size", "report_every", "reports", "loss", "update"),
     [
@@ -486,7 +487,8 @@ def test_one_bad_batch_stops_the_training_though_the_next_is_fine():
 
     objective = nn.Objective(lambda *given: value_and_grad(*given)[0], value_and_grad)
     one, start = optax.sgd(1.0), jnp.array(0.0)
-    result = fit(objective, start, numbered(6), optimizer=one, batch_size=2, shuffle=False, epochs=2)
+    with pytest.warns(nn.DivergenceWarning):
+        result = fit(objective, start, numbered(6), optimizer=one, batch_size=2, shuffle=False, epochs=2)
     assert (result.diverged_at, result.params, result.losses.tolist()) == (1, 1, [0])
 
 
@@ -495,7 +497,8 @@ def test_divergence_by_a_huge_rate_stops_before_the_infinite():
     objective = nn.objective(nn.chain(nn.dense(8), nn.dropout(0.5), nn.dense(1)), nn.squared_error())
     optimizer = optax.sgd(1e4, momentum=0.9)
     params = LayerCase("", nn.chain(nn.dense(8), nn.dropout(0.5), nn.dense(1)), (3,)).params()
-    result = fit(objective, params, optimizer=optimizer, epochs=50, batch_size=3, report_every=20)
+    with pytest.warns(nn.DivergenceWarning):
+        result = fit(objective, params, optimizer=optimizer, epochs=50, batch_size=3, report_every=20)
     epoch, state, states, losses = nn.make_epoch(objective, optimizer, 3), state_of(params, optimizer), [], []
     for _ in range(-(-result.diverged_at // 3) + 1):
         state, new = epoch(state, data())
@@ -622,3 +625,66 @@ def test_counts_that_are_none_are_told(n, got):
             make(OBJECTIVE, SGD)
     with pytest.raises(ValueError, match="shuffle is True or False, got 'no'"):
         nn.make_epoch(OBJECTIVE, SGD, 2, shuffle="no")
+
+
+# What is passed for params, and what continues
+
+
+STARTED = nn.train_state(params_of(), SGD, KEY)
+NOT_PARAMS = {
+    "a TrainState": (lambda: STARTED, "got a TrainState: pass state.params; make_epoch continues from a state"),
+    "a Fit": (lambda: fit(), "got a Fit: pass result.params; make_epoch continues from result.state"),
+    "a Model": (lambda: nn.mlp((3, 1)), r"got a Model: model.init\(key\) makes them"),
+    "a Layer": (lambda: nn.dense(1), r"got a Layer: model.init\(key\) makes them"),
+    "a function": (lambda: MODEL.init, r"got the function init: model.init\(key\) makes them"),
+    "None": (lambda: None, r"got None: model.init\(key\) makes them"),
+    "a Member": (lambda: nn.Member(OBJECTIVE, SGD, params_of(), KEY), "got a Member: pass its params"),
+}
+TAKE_PARAMS = {
+    "fit": lambda params: nn.fit(OBJECTIVE, SGD, params, *data()[:2], key=KEY, epochs=1),
+    "fit_stream": lambda params: nn.fit_stream(OBJECTIVE, SGD, params, [data()[:2]], key=KEY, epochs=1),
+    "fit_in_span": lambda params: nn.fit_in_span(OBJECTIVE, SGD, params, *data()[:2], key=KEY, epochs=1),
+    "train_state": lambda params: nn.train_state(params, SGD, KEY),
+    "value": lambda params: OBJECTIVE.value(params, data()),
+    "value_and_grad": lambda params: OBJECTIVE.value_and_grad(params, data()),
+    "predict": lambda params: nn.mlp((3, 1)).predict(params, data().x),
+    "classify": lambda params: nn.mlp((3, 1)).classify(params, data().x),
+}
+
+
+@pytest.mark.parametrize("given", NOT_PARAMS)
+@pytest.mark.parametrize("taking", TAKE_PARAMS)
+def test_what_is_not_params_is_refused_in_one_line_with_the_fix(taking, given):
+    make, message = NOT_PARAMS[given]
+    with pytest.raises(ValueError, match=f"^params must be a network's params, {message}$"):
+        TAKE_PARAMS[taking](make())
+
+
+def test_a_fit_is_not_a_state():
+    with pytest.raises(ValueError, match="state is a Fit, expected a TrainState: result.state is one"):
+        nn.make_step(OBJECTIVE, SGD)(fit(), data())
+
+
+@pytest.mark.parametrize("given", [dict(args=(jnp.arange(7),)), dict(order=KEY)])
+def test_an_epoch_takes_no_third_argument(given):
+    epoch, extra = nn.make_epoch(OBJECTIVE, SGD, 3), given.pop("args", ())
+    with pytest.raises(TypeError, match="argument"):
+        epoch(state_of(params_of(), SGD), data(), *extra, **given)
+
+
+def test_an_order_of_ones_own_is_that_of_the_data():
+    x, y = numbered(6)[:2]
+    order = np.array([4, 0, 5, 2, 1, 3])
+    batch = nn.Batch(x[order], y[order])
+    result = fit(telling(), jnp.zeros(1), batch, optimizer=SGD, batch_size=1, shuffle=False, epochs=1)
+    assert result.losses.astype(int).tolist() == order.tolist()
+
+
+def test_epochs_from_a_fits_state_are_those_of_a_longer_fit():
+    adam = optax.adam(0.01)
+    whole = fit(optimizer=adam, batch_size=3, epochs=4).losses
+    epoch, state, losses = nn.make_epoch(OBJECTIVE, adam, 3), fit(optimizer=adam, batch_size=3, epochs=2).state, []
+    for _ in range(2):
+        state, more = epoch(state, data())
+        losses += more.tolist()
+    assert losses == whole[6:].tolist()
