@@ -92,7 +92,8 @@ def carry_out(start: Start, say: Callable[[str], None]) -> None:
     experiment, work = _declared(start.name)
     stopwatch = importlib.import_module("experiments.timing").Stopwatch()
     start.checkpoints = RunCheckpoints(start.options.checkpoint_every, start.options.keep, say)
-    with start.checkpoints.stopping_at_one():
+    noted = importlib.import_module("experiments.divergence").noted(say)
+    with start.checkpoints.stopping_at_one(), noted:
         try:
             work(start.options, start)
             start.checkpoints.wait()

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 import jaxnn
 from experiments import plots, tables, terminal
+from experiments.divergence import divergence_expected
 from experiments.optimizers import Options
 from experiments.options import check_at_least_one
 from experiments.progress import progress
@@ -102,7 +103,9 @@ def minimize(problem: Problem, name: str) -> Result:
 
     rates = np.ones(1) if name == "lbfgs" else RATES
     x, y, _, _ = problem.data
-    population = jaxnn.fit_population(member, {"rate": rates}, x, y, epochs=problem.steps, report_every=problem.steps)
+    plan = dict(epochs=problem.steps, report_every=problem.steps)
+    with divergence_expected():
+        population = jaxnn.fit_population(member, {"rate": rates}, x, y, **plan)
     costs = population.losses
     # The first step after the last one that is above: momentum and its kin may pass the goal, and leave it again.
     above = ~(costs <= problem.goal)

@@ -9,6 +9,7 @@ import optax
 
 import jaxnn
 from experiments.dataset import Dataset
+from experiments.divergence import divergence_expected
 from experiments.network_file import StoredNetwork
 from experiments.networks import NetworkSpec
 from experiments.options import OnNan
@@ -108,21 +109,22 @@ def train(
         }
 
     m = len(data.train.x)
-    population = jaxnn.fit_population(
-        member_of(group, data, optimizer),
-        group.varying,
-        data.train.x,
-        data.train.y,
-        epochs=epochs,
-        batch_size=None if batch_size == m else batch_size,
-        shuffle="own",
-        report_every=next(n for n in range(-(-epochs // REPORTS), 0, -1) if epochs % n == 0),
-        evaluate=lambda params, h: measure(params, h, dev),
-        callback=callback,
-        on_nan=on_nan,
-        checkpoints=checkpoints,
-        chunk=max(1, PARAMS_AT_A_TIME // NetworkSpec(_sizes(data, group.sizes)).n_params),
-    )
+    with divergence_expected():
+        population = jaxnn.fit_population(
+            member_of(group, data, optimizer),
+            group.varying,
+            data.train.x,
+            data.train.y,
+            epochs=epochs,
+            batch_size=None if batch_size == m else batch_size,
+            shuffle="own",
+            report_every=next(n for n in range(-(-epochs // REPORTS), 0, -1) if epochs % n == 0),
+            evaluate=lambda params, h: measure(params, h, dev),
+            callback=callback,
+            on_nan=on_nan,
+            checkpoints=checkpoints,
+            chunk=max(1, PARAMS_AT_A_TIME // NetworkSpec(_sizes(data, group.sizes)).n_params),
+        )
     params, last = jax.device_get(population.params), population.history[-1]
     n_seeds = len(population.diverged_at) // len(group.points)
     skipped = last.get("skipped", np.zeros(len(population.diverged_at)))

@@ -1,7 +1,13 @@
 """What experiments say of numbers that were not finite."""
 
+import warnings
+
+import pytest
+
 import jaxnn
-from experiments.divergence import first_of, skipped_lines
+from experiments.divergence import divergence_expected, first_of, noted, skipped_lines
+from experiments.run_folder import RunError
+from jaxnn.nonfinite import warn_of_divergence
 
 
 def test_the_first_is_the_earliest():
@@ -15,3 +21,47 @@ def test_what_was_skipped_is_told_where_it_may_be():
     said = "updates skipped since their loss or gradient was not finite: "
     assert skipped_lines("skip", {"a": 3, "b": 0, "c": 1}) == [f"{said}a: 3, c: 1"]
     assert skipped_lines("skip", {"a": 0}) == [f"{said}none"]
+
+
+def diverge(where="the training"):
+    warn_of_divergence(jaxnn.Divergence(3, "update", largest=2.0), {}, where)
+
+
+NOTE = "note: the training diverged at step 3: the update overflowed first, computed from numbers up to 2; try a"
+
+
+def test_what_diverges_is_noted_once_in_a_line():
+    said = []
+    with noted(said.append):
+        diverge()
+        diverge()
+        assert said == []
+    (line,) = said
+    assert line.startswith(NOTE) and "\n" not in line
+
+
+def test_a_run_that_fails_by_it_says_it_in_its_own_words_alone():
+    said = []
+
+    def run():
+        with noted(said.append):
+            diverge()
+            raise RunError("diverged at step 3")
+
+    with pytest.raises(RunError):
+        run()
+    assert said == []
+
+
+def test_where_it_is_expected_nothing_is_noted_and_other_warnings_pass():
+    said = []
+
+    def run():
+        with noted(said.append):
+            with divergence_expected():
+                diverge()
+            warnings.warn("another", UserWarning, stacklevel=1)
+
+    with pytest.warns(UserWarning, match="^another$") as caught:
+        run()
+    assert said == [] and len(caught) == 1
