@@ -252,17 +252,18 @@ def _first_update(optimizer: optax.GradientTransformation, shapes: Params) -> An
 
     def first(params, grads, value):
         def value_fn(params):
-            return sum((leaf.sum() for leaf in jax.tree.leaves(params)), jnp.zeros(())).astype(value.dtype)
+            return sum((leaf.sum().astype(value.dtype) for leaf in jax.tree.leaves(params)), jnp.zeros_like(value))
 
         state = inner.init(params)
         if any(map(_is_lookahead, jax.tree.leaves(state, is_leaf=_is_lookahead))):
             raise ValueError(_NO_LOOKAHEAD)
         return inner.update(grads, state, params, **extra_arguments(value, grads, value_fn))[0]
 
+    value = jax.ShapeDtypeStruct((), jnp.result_type(float))
     try:
-        traced, updates = jax.make_jaxpr(first, return_shape=True)(
-            shapes, shapes, jax.ShapeDtypeStruct((), jnp.result_type(float))
-        )
+        # As optax is written; where promotion is strict, the update itself says so.
+        with jax.numpy_dtype_promotion("standard"):
+            traced, updates = jax.make_jaxpr(first, return_shape=True)(shapes, shapes, value)
     except Exception as error:
         if str(error) == _NO_LOOKAHEAD:
             raise
