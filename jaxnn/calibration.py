@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -54,8 +55,9 @@ def reliability_curve(probabilities: Array, y: Array, bins: int = 10, weight: Ar
     classes, Guo et al., "On calibration of modern neural networks", 2017.
     """
     weight = as_weight(weight, probabilities)
-    *_, confidence, accuracy, bin_of = _binned(probabilities, y, bins, weight)
-    return Reliability(confidence, accuracy, sums_at((bins,), (bin_of,), weight))
+    mass, confidences, rights, bin_of = _binned(probabilities, y, bins, weight)
+    with jax.debug_nans(False):  # an empty bin's NaN is no mistake
+        return Reliability(confidences / mass, rights / mass, sums_at((bins,), (bin_of,), weight))
 
 
 def expected_calibration_error(probabilities: Array, y: Array, bins: int = 10, weight: Array | None = None) -> Array:
@@ -84,13 +86,12 @@ def expected_calibration_error(probabilities: Array, y: Array, bins: int = 10, w
     Source: Naeini, Cooper and Hauskrecht, "Obtaining well calibrated probabilities using Bayesian binning", 2015; Guo
     et al., 2017, equation 3.
     """
-    mass, confidence, accuracy, _ = _binned(probabilities, y, bins, as_weight(weight, probabilities))
-    gaps = jnp.where(mass == 0, 0, jnp.abs(accuracy - confidence))
-    return (gaps * mass).sum() / mass.sum()
+    mass, confidences, rights, _ = _binned(probabilities, y, bins, as_weight(weight, probabilities))
+    return jnp.abs(rights - confidences).sum() / mass.sum()
 
 
 def _binned(probabilities: Any, y: Any, bins: int, weight: Any) -> tuple[Array, Array, Array, Array]:
-    """The mass of each bin, its confidence and its accuracy, (bins,) each, and the bin of each example, (m,)."""
+    """Sum by bin the weights, the probabilities and the hits, (bins,) each; and give each example's bin, (m,)."""
     if not is_count(bins):
         raise ValueError(f"bins is a whole number of at least 1, got {described(bins)}")
     confidence, right = _predictions(probabilities, y, weight)
@@ -102,7 +103,7 @@ def _binned(probabilities: Any, y: Any, bins: int, weight: Any) -> tuple[Array, 
         jnp.zeros(bins, confidence.dtype).at[bin_of].add(jnp.where(ratios == 0, 0, each * ratios))
         for each in (jnp.ones_like(confidence), confidence, right)
     )
-    return mass, confidences / mass, rights / mass, bin_of
+    return mass, confidences, rights, bin_of
 
 
 def _predictions(probabilities: Any, y: Any, weight: Any) -> tuple[Array, Array]:
@@ -118,4 +119,5 @@ def _predictions(probabilities: Any, y: Any, weight: Any) -> tuple[Array, Array]
         confidence, right = p.reshape(-1), number == 1
     else:
         confidence, right = p.max(axis=1), number == p.argmax(axis=1).astype(jnp.int32)
-    return confidence, jnp.where(number < classes, right, jnp.nan).astype(p.dtype)
+    # 0/0 where a label is no class.
+    return confidence, right.astype(p.dtype) / (number < classes).astype(p.dtype)

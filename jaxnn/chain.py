@@ -49,7 +49,7 @@ def row(layers: Sequence[Layer], keys_of: Callable[[Key], Key]) -> Layer:
 
     def init(key, in_shape):
         check_key(key)
-        drawn, _, out_shape = draw(layers, keys_of(key), in_shape)
+        drawn, _, out_shape = draw(layers, partial(keys_of, key), in_shape)
         return tuple(drawn(i) for i in range(len(layers))), out_shape
 
     def forward(params, x, key=None):
@@ -90,7 +90,7 @@ def row(layers: Sequence[Layer], keys_of: Callable[[Key], Key]) -> Layer:
 
 
 def draw(
-    layers: Sequence[Layer], keys: Key, in_shape: Shape
+    layers: Sequence[Layer], keys_of: Callable[[], Key], in_shape: Shape
 ) -> tuple[Callable[[int], Params], Callable[[Sequence[int]], Params], Shape]:
     """Fresh params of a row of layers: those at a place; those at several places, stacked; and the shape after the row.
 
@@ -98,7 +98,7 @@ def draw(
     compiles once, and compiling draws would be most of the time to a deep network's first step.
     """
     check_shape(in_shape)
-    times = Counter(id(layer.init) for layer in layers)
+    keys, times = keys_of(), Counter(id(layer.init) for layer in layers)
     shape, of_place, alike = tuple(in_shape), {}, {}
     for i, layer in enumerate(layers):
         same = (id(layer.init), shape)
@@ -112,7 +112,8 @@ def draw(
         shape = tuple(shape)
     stacks = {}  # place -> (params of all layers like it, its number among them)
     for places, draw, _ in alike.values():
-        together = jax.lax.map(draw, keys[np.array(places)])
+        # Of keys made anew: JAX's check that no key is used twice takes a choice of some for the use of all.
+        together = jax.lax.map(draw, keys_of()[np.array(places)])
         stacks |= {place: (together, i) for i, place in enumerate(places)}
 
     def drawn(place):

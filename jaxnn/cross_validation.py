@@ -137,7 +137,7 @@ def measured_each(
     def one_by_one(params, data, weights):
         return jax.lax.map(lambda one: measure(one[0], data._replace(weight=one[1])), (params, weights))
 
-    measured = one_by_one(params, jax.tree.map(held, data), weights)
+    measured = one_by_one(params, *jax.device_put((jax.tree.map(held, data), weights)))
     if not isinstance(measured, dict) or any(value.ndim != 1 for value in measured.values()):
         raise ValueError("measure must return a dictionary of scalars, such as {'accuracy': ...}")
     return {name: np.asarray(value) for name, value in measured.items()}

@@ -121,7 +121,7 @@ def _programs_of(plan: Plan, mesh: Mesh) -> Programs:
     @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
     def start(h):
         states = sharded(plan.start, 0, _AXES, (_MEMBERS,), _SPECS)(h)
-        return states, states.key[0]
+        return states, jax.random.clone(states.key)[0]
 
     def running(guarded):
         # Members that stop have step numbers of their own.
@@ -321,7 +321,7 @@ def _joined(leaves: Sequence[Any], n: int) -> Any:
     """Those of the chunks as one array (n, ...) on the host."""
     if _is_key(leaves[0]):
         data = _joined([jax.random.key_data(keys) for keys in leaves], n)
-        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaves[0]))
+        return jax.random.wrap_key_data(jax.device_put(data), impl=jax.random.key_impl(leaves[0]))
     return np.concatenate([np.asarray(leaf) for leaf in leaves])[:n]
 
 

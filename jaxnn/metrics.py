@@ -71,7 +71,8 @@ def log_loss(probabilities: Array, y: Array, weight: Array | None = None) -> Arr
         raise ValueError(f"probabilities {p.shape} and labels {y.shape} do not fit: expected (m,) or (m, k), and (m,)")
     if p.size == p.shape[0]:
         p, column = p.reshape(-1), class_numbers(y.reshape(-1), 2)
-        of_label = jnp.where(column == 1, p, jnp.where(column == 0, 1 - p, jnp.nan))
+        # Of a label that is no class, the logarithm of a negative number, which is NaN.
+        of_label = jnp.where(column == 1, p, jnp.where(column == 0, 1 - p, -1))
     else:
         # Past the end, it is NaN.
         column = class_numbers(y.reshape(-1), p.shape[1])
@@ -229,6 +230,6 @@ def _share(hits: Array, weight: Any) -> Array:
     """The weighted share of the hits (m, k)."""
     dtype = jnp.result_type(float)
     weight = jnp.ones(hits.shape[0], dtype) if weight is None else relative(weight).astype(dtype)
-    hit, total = (hits.sum(axis=1) * weight).sum(), weight.sum() * hits.shape[1]
+    hit, total = (hits.sum(axis=1).astype(dtype) * weight).sum(), weight.sum() * hits.shape[1]
     # Where XLA divides by multiplying with a rounded reciprocal, 41 of 41 would be 0.99999994.
     return jnp.where((hit == total) & (total > 0), 1, hit / total)

@@ -280,7 +280,7 @@ def params_from_arrays(network: Layer, in_shape: Shape, arrays: Sequence[Any]) -
             raise ValueError(
                 f"{name} holds values that are not finite in {view.dtype.name}: the weights it came from are damaged"
             )
-    return jax.tree.map(jnp.array, params)
+    return jax.device_put(params, may_alias=False)
 
 
 def _names(params: Params, views: list[np.ndarray]) -> list[str]:
@@ -338,7 +338,7 @@ def _expected(name: str, network: Layer, in_shape: Shape) -> Params:
     """Shapes and dtypes of the params of a network, of any shapes."""
     check_layers(name, (network,))
     check_shape(in_shape)
-    return jax.eval_shape(lambda key: network.init(key, in_shape)[0], jax.random.key(0))
+    return jax.eval_shape(lambda: network.init(jax.random.key(0), in_shape)[0])
 
 
 def _inputs(x: Any) -> Array:

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 import jax
@@ -63,6 +64,10 @@ SCHEDULES: dict[str, Callable[[Any, int], optax.Schedule]] = {
     "inverse": lambda rate, steps: lambda step: rate / (1 + 9 * step / steps),
 }
 """name -> `schedule(learning_rate, steps)`, a function of the step."""
+
+
+promoting = partial(jax.numpy_dtype_promotion, "standard")
+"""The context of optax's own code, which mixes dtypes: users' `jax_numpy_dtype_promotion=strict` is for theirs."""
 
 
 def optimizer(
@@ -203,10 +208,15 @@ def schedule(name: str, learning_rate: float, steps: int, *, warmup: int = 0) ->
             "a schedule takes a whole number of at least 1 step, and a warm-up shorter than that, got "
             f"{described(steps)} steps and {described(warmup)} of warm-up"
         )
-    rest = SCHEDULES[name](learning_rate, int(steps - warmup))
-    if warmup == 0:
-        return rest
-    return optax.join_schedules([lambda step: learning_rate * (step + 1) / (warmup + 1), rest], [warmup])
+    made = SCHEDULES[name](learning_rate, int(steps - warmup))
+    if warmup > 0:
+        made = optax.join_schedules([lambda step: learning_rate * (step + 1) / (warmup + 1), made], [warmup])
+
+    def rate(step):
+        with promoting():
+            return made(step)
+
+    return rate
 
 
 def max_norm(limit: float) -> optax.GradientTransformation:
@@ -283,8 +293,9 @@ def skip_nonfinite(optimizer: optax.GradientTransformation, in_a_row: int = 10) 
     careful = optax.apply_if_finite(accepting(optimizer), in_a_row)
 
     def update(grads, state, params=None, **given):
-        sound = jnp.isfinite(given.get("value", 0.0))
-        seen = jax.tree.map(lambda g: jnp.where(sound, g, jnp.nan), grads)
+        # 0 where the loss is finite, else NaN.
+        unsound = 0 * jnp.asarray(given.get("value", 0.0))
+        seen = jax.tree.map(lambda g: g + unsound.astype(g.dtype), grads)
         return careful.update(seen, state, params, **given)
 
     return optax.GradientTransformationExtraArgs(careful.init, update)

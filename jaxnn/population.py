@@ -446,7 +446,7 @@ def check_made(made: Any) -> Member:
 def _measured(
     evaluate: Callable[[Params, PyTree], dict[str, Array]], params: Params, hyperparameters: PyTree, report: dict
 ) -> dict[str, np.ndarray]:
-    measured = jax.vmap(evaluate)(params, hyperparameters)
+    measured = jax.vmap(evaluate)(params, jax.device_put(hyperparameters))
     if not isinstance(measured, dict) or any(np.ndim(value) != 1 for value in measured.values()):
         shapes = {k: np.shape(a)[1:] for k, a in measured.items()} if isinstance(measured, dict) else type(measured)
         raise ValueError(f"evaluate must return a dictionary of scalars for each member, got {shapes}")

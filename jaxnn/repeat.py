@@ -90,7 +90,7 @@ def chain_of_runs(*runs: tuple[tuple[Layer, ...], int]) -> Layer:
     ]
 
     def init(key, in_shape):
-        drawn, drawn_stacked, out_shape = draw(layers, keys_of_row(key, len(layers)), in_shape)
+        drawn, drawn_stacked, out_shape = draw(layers, partial(keys_of_row, key, len(layers)), in_shape)
 
         def params_of(start, block, n):
             firsts = range(start, start + len(block))
@@ -103,7 +103,7 @@ def chain_of_runs(*runs: tuple[tuple[Layer, ...], int]) -> Layer:
     def map_each(f):
         return chain_of_runs(*((tuple(map_layers(f, layer) for layer in block), n) for block, n in runs))
 
-    whole = row(scanned, lambda key: jnp.broadcast_to(key, (len(scanned), *key.shape)))
+    whole = row(scanned, lambda key: [key] * len(scanned))
     return whole._replace(init=init, map=map_each)
 
 

@@ -13,6 +13,7 @@ from jaxnn.checks import check_callable, check_params, described, held
 from jaxnn.data import check_batch, on_host
 from jaxnn.layout import check_optimizer, laid_out
 from jaxnn.objective import Objective, check_objective
+from jaxnn.optimizers import promoting
 from jaxnn.training import Fit, fit
 from jaxnn.typing import Array, Batch, Key, Params
 from jaxnn.weights import counted
@@ -37,12 +38,17 @@ class Span(NamedTuple):
         _, outside = self._split(start)
         length = np.linalg.norm(outside, axis=1, keepdims=True)
         direction = np.divide(outside, length, out=np.zeros_like(outside), where=length > 0)
-        return (V[:, :-1] @ self.basis + V[:, -1:] * direction.astype(start.dtype)).astype(start.dtype)
+        return _left(*jax.device_put((V, self.basis, direction.astype(start.dtype)))).astype(start.dtype)
 
     def _split(self, W: Array) -> tuple[np.ndarray, np.ndarray]:
         W, basis = np.asarray(W, np.float64), np.asarray(self.basis, np.float64)
         V = W @ basis.T
         return V, W - V @ basis
+
+
+@jax.jit
+def _left(V: Array, basis: Array, direction: Array) -> Array:
+    return V[:, :-1] @ basis + V[:, -1:] * direction
 
 
 def row_span(x: Any) -> tuple[Span, np.ndarray]:
@@ -210,8 +216,9 @@ def _check_turning(objective: Objective, optimizer: optax.GradientTransformation
         turning = laid_out(optimizer, params)
         state, total = turning.init(params), jnp.zeros_like(params["W"])
         for gradient in gradients:
-            updates, state = turning.update({"W": (scale * gradient).astype(W.dtype)}, state, params)
-            params, total = optax.apply_updates(params, updates), total + updates["W"]
+            with promoting():
+                updates, state = turning.update({"W": (scale * gradient).astype(W.dtype)}, state, params)
+                params, total = optax.apply_updates(params, updates), total + updates["W"]
         return total
 
     # It runs once, so what counts is the time to compile it.
@@ -225,7 +232,7 @@ def _check_turning(objective: Objective, optimizer: optax.GradientTransformation
         return [objective_at(start, x), objective_at(start @ isometry, x @ isometry)], updates
 
     try:
-        values, (few, many) = jax.device_get(both(start, x, w, gradients))
+        values, (few, many) = jax.device_get(both(*jax.device_put((start, x, w, gradients))))
     except TypeError:  # an optimizer that searches along a line asks for more than the gradient
         values, few, many = (0, 0), np.ones((1, 1, 3)), np.zeros((1, 1, 5))
     if not np.isclose(*values, rtol=1e-5):

@@ -290,9 +290,9 @@ def _train(
     for host_group, n in groups:
         while len(started) > prefetch:
             yield wait_for_the_first()
-        group = jax.device_put(jax.tree.map(held, host_group))
+        group, count = jax.device_put((jax.tree.map(held, host_group), n))
         # Not donated: until the new state is known to be finite, the old one must live.
-        after, losses, finite = programs.run(state, group, n)
+        after, losses, finite = programs.run(state, group, count)
         started.append((state, after, group, n, losses, finite))
         state = after
     while started:

@@ -17,7 +17,7 @@ from jaxnn.layout import check_optimizer, extra_arguments, laid_out
 from jaxnn.loss_scale import loss_scale
 from jaxnn.nonfinite import Divergence, Seen, first_not_finite, see, see_leaves, warn_of_divergence
 from jaxnn.objective import Objective, check_objective, gradients_by
-from jaxnn.optimizers import skip_nonfinite, skipped_updates, skips
+from jaxnn.optimizers import promoting, skip_nonfinite, skipped_updates, skips
 from jaxnn.typing import Array, Batch, Key, Params, PyTree
 from jaxnn.weights import beside_total, in_range, mean_weight, simplified
 
@@ -68,7 +68,12 @@ def train_state(params: Params, optimizer: optax.GradientTransformation, key: Ke
     check_optimizer(optimizer)
     check_params(params)
     check_key(key)
-    return _train_state(optimizer, jax.tree.map(held, params), key)
+    params = jax.tree.map(held, params)
+    # Inside somebody's program it is a part of that: one of its own would keep an optimizer made of that one's numbers.
+    inside = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, key)))
+    if inside:
+        return _train_state.__wrapped__(optimizer, params, key)
+    return _train_state(optimizer, *jax.device_put((params, key)))
 
 
 def make_step(objective: Objective, optimizer: optax.GradientTransformation, gradients: str = "hand") -> Step:
@@ -107,8 +112,9 @@ def make_step(objective: Objective, optimizer: optax.GradientTransformation, gra
         key = _step_key(state)
         loss, grads = value_and_grad(state.params, batch, key, *_scale_of(state))
         given = extra_arguments(loss, grads, lambda params: objective.value(params, batch, key))
-        updates, opt_state = laid_out(optimizer, state.params).update(grads, state.opt_state, state.params, **given)
-        params = optax.apply_updates(state.params, updates)
+        with promoting():
+            updates, opt_state = laid_out(optimizer, state.params).update(grads, state.opt_state, state.params, **given)
+            params = optax.apply_updates(state.params, updates)
         return TrainState(params, opt_state, state.key, state.step + 1), loss
 
     return step
@@ -408,7 +414,9 @@ def fit(
 @partial(jax.jit, static_argnums=0)
 def _train_state(optimizer: optax.GradientTransformation, params: Params, key: Key) -> TrainState:
     params = jax.tree.map(jnp.copy, params)
-    state = TrainState(params, laid_out(optimizer, params).init(params), (), jnp.zeros((), jnp.int32))
+    with promoting():
+        opt_state = laid_out(optimizer, params).init(params)
+    state = TrainState(params, opt_state, (), jnp.zeros((), jnp.int32))
     # Without weak types, which the first step would turn into strong ones: a second compilation.
     state = jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), state)
     return state._replace(key=jnp.copy(key))

@@ -10,6 +10,7 @@ the arguments given and at others made from them, in four precisions, under `jit
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -49,6 +50,10 @@ __all__ = [
 def gradient(f: Callable[..., Any], grad_f: Callable[..., Any], *args: Any, **options: Any) -> Report:
     """Check the hand-written gradient of a scalar function.
 
+    At a kink, where there is none, any slope between those on its sides is right: that of max(x, 0) at 0 may be 0, 1 or
+    JAX's 1/2, and a note says what was taken. (A backward or a rule, `vjp`, `rule` and `custom`, stands for JAX's own
+    derivative, and must take what that takes.)
+
     Args:
       f: the plain function, `f(*args) -> scalar`.
       grad_f: `grad_f(*args)` -> a tuple with the gradient for each argument, `None` for an integer one; for a single
@@ -71,16 +76,19 @@ def gradient(f: Callable[..., Any], grad_f: Callable[..., Any], *args: Any, **op
       >>> report.passed, report.diagnoses[0].kind
       (False, 'missing 1/m')
     """
+    return _gradient(f, grad_f, args, options, subgradient=True)
 
+
+def _gradient(f: Any, grad_f: Any, args: tuple[Any, ...], options: dict[str, Any], subgradient: bool) -> Report:
     def hand(args, dy):
         returned = grad_f(*args)
         if len(args) == 1 and not (isinstance(returned, tuple) and len(returned) == 1):
             returned = (returned,)
         if not isinstance(returned, tuple | list):
             return returned
-        return tuple(jax.tree.map(lambda g: g * dy.astype(jnp.result_type(g)), entry) for entry in returned)
+        return tuple(jax.tree.map(partial(_times, dy), entry) for entry in returned)
 
-    return _check(f"gradient of {_name(f)}", f, hand, args, options, scalar=True)
+    return _check(f"gradient of {_name(f)}", f, hand, args, options, scalar=True, subgradient=subgradient)
 
 
 def vjp(f: Callable[..., Any], backward: Callable[..., Any], *args: Any, **options: Any) -> Report:
@@ -215,7 +223,7 @@ def layer(layer: Layer, in_shape: Shape, *, key: Key | None = None, m: int = 5, 
         _asking(check_key, key)
     _check_options(options)
     rng = np.random.default_rng(options.get("seed", 0))
-    like = jax.eval_shape(lambda k: layer.init(k, tuple(in_shape))[0], jax.random.key(0))
+    like = jax.eval_shape(lambda: layer.init(jax.random.key(0), tuple(in_shape))[0])
     params = jax.tree.map(lambda leaf: (rng.normal(size=leaf.shape) / 2).astype(leaf.dtype), like)
     x = rng.normal(size=(m, *in_shape)).astype(jnp.result_type(float))
 
@@ -280,7 +288,7 @@ def penalty(penalty: Penalty, params: Any, **options: Any) -> Report:
     """
     if not isinstance(penalty, Penalty):
         raise GradcheckError(f"penalty is {described(penalty)}, expected a jaxnn.Penalty: l2(0.1) makes one")
-    return gradient(lambda params: penalty.value(params), lambda params: (penalty.gradient(params),), params, **options)
+    return _gradient(penalty.value, lambda params: (penalty.gradient(params),), (params,), options, subgradient=False)
 
 
 def without_rules(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -331,6 +339,12 @@ def _asking(check: Callable[..., None], *given: Any) -> None:
         check(*given)
     except ValueError as error:
         raise GradcheckError(str(error)) from None
+
+
+def _times(dy: Any, g: Any) -> Any:
+    # The cotangent of a scalar function is 1, so what has no dtype of its own yet may be left as it is.
+    weak = isinstance(g, int | float) or getattr(g, "weak_type", False)
+    return g if weak else g * dy.astype(jnp.result_type(g))
 
 
 def _is_floating(arg: Any) -> bool:

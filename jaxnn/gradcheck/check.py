@@ -43,6 +43,12 @@ def check(problem: Problem, *, fast: bool = False, seed: int = 0, batch: int | N
       GradcheckError: the question cannot be asked: a function that is not pure or not differentiable, arguments
         that are not finite, a backward that raises or whose structure does not match.
     """
+    # Nor are the host's numbers that go to the device, one point after another, an oversight.
+    with jax.debug_nans(False), jax.debug_infs(False), jax.transfer_guard("allow"):
+        return _check(problem, fast, seed, batch)
+
+
+def _check(problem: Problem, fast: bool, seed: int, batch: int | None) -> Report:
     flat = Flat(problem)
     runner = Runner(flat)
     given = in_float64(flat)
@@ -65,7 +71,8 @@ def check(problem: Problem, *, fast: bool = False, seed: int = 0, batch: int | N
         rows += _values(runner, given)
     observations: list[str] = []
     rows += numerically(runner, evidence, seed, observations)
-    diagnoses = diagnose(runner, evidence, rows, seed)
+    rows += [Row("at a kink", leaf, "note", text=text) for leaf, text in examiner.at_kinks.items()]
+    diagnoses = diagnose(examiner, evidence, rows, seed)
     return Report(problem.title, tuple(rows), tuple(diagnoses), tuple(observations))
 
 

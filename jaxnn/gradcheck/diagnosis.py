@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from jaxnn.gradcheck.compare import Row
-from jaxnn.gradcheck.evidence import Evidence
+from jaxnn.gradcheck.evidence import Evidence, Examiner
 from jaxnn.gradcheck.factors import factor
 from jaxnn.gradcheck.inspection import compute_eps
 from jaxnn.gradcheck.mutants import mutants
@@ -40,13 +40,17 @@ KINDS = (
 )
 
 
-def diagnose(runner: Runner, evidence: list[Evidence], rows: list[Row], seed: int) -> list[Diagnosis]:
+def diagnose(examiner: Examiner, evidence: list[Evidence], rows: list[Row], seed: int) -> list[Diagnosis]:
     """The slips that explain the failing rows, for leaves of any shapes; an empty list where none is sure."""
+    runner = examiner.runner
     if any(row.status == "undecided" for row in rows) or not any(row.status == "fail" for row in rows):
         return []
     wide = [e for e in evidence if e.dtype == "float64" and e.kind in ("smooth", "kink", "saturated")]
     smooth = [e for e in wide if e.kind == "smooth"]
-    failed = next((e for e in smooth if _clearly_wrong(e)), None)
+    wrong = [e for e in smooth if _clearly_wrong(e)]
+    failed = next((e for e in wrong if not examiner.at_kinks_alone(e)), None)
+    if failed is None and wrong:
+        return _at_the_given_kinks(examiner, evidence)
     if failed is None:
         return _by_situation(runner, evidence, rows)
     found = _cotangent_ignored(smooth)
@@ -315,8 +319,7 @@ def _by_situation(runner: Runner, evidence: list[Evidence], rows: list[Row]) -> 
     if "kink" in of and of <= {"kink", "precision"}:
         if not all(_has_kink(runner, e) for e in evidence if e.kind == "kink" and e.name in failing):
             return []  # the hand divides by zero, say, where the function is smooth
-        text = "right wherever the derivative exists; at the kink another slope is taken than JAX's"
-        return [Diagnosis("only at the kink", "", text)]
+        return [Diagnosis("only at the kink", "", _ANOTHER_SLOPE)]
     if "saturated" in of and of <= {"saturated", "precision"}:
         where = ", ".join(sorted(failing)[:4])
         text = f"right at ordinary sizes, wrong {where}: look for an exp, a log or a quotient that overflows"
@@ -334,6 +337,17 @@ def _by_situation(runner: Runner, evidence: list[Evidence], rows: list[Row]) -> 
             text = f"it loses digits in float64 already, and too many in {', '.join(dtypes)}: look for a cancellation"
         return [Diagnosis("only in low precision", "", text)]
     return []
+
+
+def _at_the_given_kinks(examiner: Examiner, evidence: list[Evidence]) -> list[Diagnosis]:
+    """The given arguments lie at a kink, so what is made of them does too: nothing else is said where more is wrong."""
+    made = [e for e in evidence if e.dtype == "float64" and e.kind != "transform" and _clearly_wrong(e)]
+    if not all(examiner.at_kinks_alone(e) for e in made):
+        return []
+    return [Diagnosis("only at the kink", "", _ANOTHER_SLOPE)]
+
+
+_ANOTHER_SLOPE = "right wherever the derivative exists; at the kink another slope is taken than JAX's"
 
 
 def _merged(found: list[Diagnosis], complete: bool) -> list[Diagnosis]:

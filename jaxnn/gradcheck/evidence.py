@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxnn.gradcheck.compare import Bound, Row, compare
 from jaxnn.gradcheck.inspection import compute_eps
+from jaxnn.gradcheck.kinks import subgradient
 from jaxnn.gradcheck.problem import is_floating
 from jaxnn.gradcheck.run import Arrays, Runner
 
@@ -54,6 +55,7 @@ class Examiner:
 
     def __init__(self, runner: Runner, seed: int):
         self.runner, self.seed = runner, seed
+        self.at_kinks: dict[str, str] = {}
         self._usual: list[float] = []
         self._eps: dict[str, float] = {}
 
@@ -70,6 +72,16 @@ class Examiner:
         hand = self.runner.hand(leaves, cotangents)
         rows = self.rows(name, hand, reference, bounds, dtype)
         return Evidence(name, kind, dtype, leaves, cotangents, hand, reference, rows)
+
+    def at_kinks_alone(self, evidence: Evidence) -> bool:
+        """Whether, in float64, all that is wrong lies between the slopes on the sides of a kink (any shapes)."""
+        hand, reference = _cast(evidence.hand, "float64"), evidence.reference
+        masks = subgradient(self.runner, evidence.leaves, evidence.cotangents, hand, reference, self.seed)
+        wrong = [k for k, row in enumerate(evidence.rows) if row.status == "fail"]
+        return bool(wrong) and all(
+            masks[k].any() and np.allclose(np.where(masks[k], reference[k], hand[k]), reference[k], rtol=1e-9, atol=0)
+            for k in wrong
+        )
 
     def reference(self, leaves: Arrays, wide: Arrays, cotangents: Arrays, dtype: str) -> tuple[Arrays, list[Bound]]:
         """The float64 gradients at `wide`, and the bounds for a computation of them in `dtype` (any shapes)."""
@@ -88,7 +100,23 @@ class Examiner:
             Bound(eps, m, o, terms / max(r.size, 1), tiny, u)
             for m, o, r, u in zip(moved, own, reference, usual, strict=True)
         ]
-        return reference, bounds
+        return self._with_subgradient(wide, cotangents, reference), bounds
+
+    def _with_subgradient(self, wide: Arrays, cotangents: Arrays, reference: Arrays) -> Arrays:
+        """The reference, which is the hand's choice at a kink where the problem leaves it one."""
+        if not self.runner.flat.problem.subgradient:
+            return reference
+        cotangents = [dy.astype(y.dtype) for dy, y in zip(cotangents, self.runner.output(wide), strict=True)]
+        hand = _cast(self.runner.hand(wide, cotangents), "float64")
+        masks = subgradient(self.runner, wide, cotangents, hand, reference, self.seed)
+        for i, h, r, mask in zip(self.runner.flat.asked, hand, reference, masks, strict=True):
+            for index in np.argwhere(mask)[:1]:
+                place = tuple(index.tolist())
+                text = (
+                    f"at {list(place)} the hand takes {h[place]:.4g}, JAX {r[place]:.4g}: both lie between the slopes"
+                )
+                self.at_kinks.setdefault(self.runner.flat.names[i], text)
+        return [np.where(mask, h, r) if mask.any() else r for h, r, mask in zip(hand, reference, masks, strict=True)]
 
     def _usual_size(self, reference: Arrays, cotangents: Arrays) -> list[float]:
         """How large each leaf's gradient is at the given arguments, which come first, per size of the cotangent.

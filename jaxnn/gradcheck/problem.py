@@ -29,6 +29,7 @@ class Problem:
       scalar: y is one number and its cotangent is 1: `hand` is the gradient of a scalar function.
       value: the rule's own forward, `value(*args) -> y`, where it has one.
       asked: for each argument, whether a gradient is claimed for it.
+      subgradient: at a kink, any slope between those on its sides is right, and not JAX's choice alone.
     """
 
     title: str
@@ -39,6 +40,7 @@ class Problem:
     scalar: bool = False
     value: Callable[..., Any] | None = None
     asked: tuple[bool, ...] = ()
+    subgradient: bool = False
 
 
 def argument_names(f: Callable[..., Any], n: int) -> tuple[str, ...]:
@@ -144,13 +146,24 @@ class Flat:
         for name, entry in zip(self.names, flat, strict=True):
             if entry is not None and not hasattr(entry, "dtype") and not isinstance(entry, int | float | complex):
                 raise GradcheckError(f"{title}: the gradient of {name} is {described(entry)}, expected an array")
-        # None stands for zeros, as it does in a jax.custom_vjp.
-        return [jnp.zeros_like(leaves[i]) if flat[i] is None else flat[i] for i in self.asked]
+        return [_as_gradient(flat[i], leaves[i], self.problem.scalar) for i in self.asked]
 
 
 def is_floating(a: Any) -> bool:
     """Whether an array (of any shape) holds real floats, of any precision."""
     return bool(jnp.issubdtype(a.dtype, jnp.floating))
+
+
+def _as_gradient(entry: Any, leaf: Any, scalar: bool) -> Any:
+    """`None` stands for zeros, as it does in a jax.custom_vjp.
+
+    What a Python number decides has its argument's dtype: the number itself, and, in the gradient of a scalar function,
+    which no rule is made of, what JAX calls weakly typed, such as (x > 0) * 1.0.
+    """
+    if entry is None:
+        return jnp.zeros_like(leaf)
+    weak = isinstance(entry, int | float) or (scalar and getattr(entry, "weak_type", False) and is_floating(entry))
+    return jnp.asarray(entry, leaf.dtype) if weak else entry
 
 
 def _is_array(leaf: Any) -> bool:

@@ -1,6 +1,7 @@
 """Tracing: from a function and its arguments to its graph, with all values and derivatives."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -50,6 +51,7 @@ def trace(f: Callable[..., Any], *, depth: int = 0, cotangent: Any = None, limit
     if not (isinstance(depth, int) and isinstance(limit, int) and depth >= 0 and limit >= 1):
         raise ValueError(f"depth must be a whole number from 0, and limit from 1, got {depth!r} and {limit!r}")
 
+    @_one_by_one()
     def traced(*args: Any) -> Graph:
         paths, leaves, tree = argument_paths(f, args), *jax.tree.flatten(args)
         given = [_array(leaf, path) for leaf, path in zip(leaves, paths, strict=True)]
@@ -69,6 +71,7 @@ def trace(f: Callable[..., Any], *, depth: int = 0, cotangent: Any = None, limit
 
         x64 = jax.config.jax_enable_x64
 
+        @_one_by_one()
         def retrace(values: list[Any]) -> Graph:
             with jax.enable_x64(x64):
                 return graph_of([jnp.asarray(value) for value in values])
@@ -76,6 +79,13 @@ def trace(f: Callable[..., Any], *, depth: int = 0, cotangent: Any = None, limit
         return graph_of(given)
 
     return traced
+
+
+@contextmanager
+def _one_by_one() -> Iterator[None]:
+    """Operations run one by one: NaN is for the graph to show, and numbers among them go to the device as they come."""
+    with jax.debug_nans(False), jax.debug_infs(False), jax.transfer_guard("allow"):
+        yield
 
 
 def _array(leaf: Any, path: tuple[str, ...]) -> jax.Array:
