@@ -1,4 +1,4 @@
-"""Activations a = g(z), elementwise: each forward with its backward right under it.
+"""Activations a = g(z), elementwise, and softmax over the last axis: each forward with its backward right under it.
 
 Forward values are `jax.nn`'s. What a backward needs is cached and no more: where g' can be had
 from a, the cache is a, which the next layer keeps anyway and so costs nothing. A backward refuses, with
@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.checks import check_flag, described, floats, is_number
+from jaxnn.checks import as_array, check_flag, described, floats, is_number, is_real, makes
 from jaxnn.layer import Layer, stateless
 from jaxnn.typing import Array
 
@@ -23,6 +23,9 @@ def _of_floats(forward: Callable[..., tuple[Array, Any]]) -> Callable[..., tuple
 
     @wraps(forward)
     def checked(z, *given, **named):
+        z = z if hasattr(z, "dtype") else as_array("z", z)
+        if not is_real(z.dtype) and z.dtype != bool:
+            raise ValueError(f"{forward.__name__} takes real numbers, got {described(z)}")
         return forward(floats(z), *given, **named)
 
     return checked
@@ -287,26 +290,70 @@ def elu_backward(z: Array, da: Array, alpha: float = 1.0) -> Array:
     return jnp.where(z > 0, da, jnp.asarray(alpha, z.dtype) * jnp.exp(jnp.minimum(z, 0)) * da)
 
 
+@_of_floats
+def softmax_forward(z: Array) -> tuple[Array, Array]:
+    """p_j = e^z_j / Σ_l e^z_l over the last axis, (..., k). Cached: p.
+
+    The largest z_j is taken off all of them first, which changes nothing and lets no exponential overflow.
+
+    Raises:
+      ValueError: if z has no axis.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(softmax_forward(jnp.array([[1e4, 1e4, 0.0]]))[0])
+      [[0.5 0.5 0. ]]
+    """
+    if not np.ndim(z):
+        raise ValueError(f"z must be (..., k), with an axis of classes, got {described(z)}")
+    p = jax.nn.softmax(z)
+    return p, p
+
+
+@_of_one_shape
+def softmax_backward(p: Array, dp: Array) -> Array:
+    """dz_i = p_i (dp_i - Σ_j dp_j p_j), over the last axis, in the shape of z, (..., k).
+
+    Derivation. log p_j = z_j - log Σ_l e^z_l, so ∂p_j/∂z_i = p_j ([i = j] - p_i), and
+    dz_i = Σ_j dp_j p_j ([i = j] - p_i) = p_i dp_i - p_i Σ_j dp_j p_j. The sum is of dp's mean under p: what all dp_j
+    have in common changes no z, since the p_j sum to 1.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> p, cache = softmax_forward(jnp.array([[0.0, 0.0]]))
+      >>> print(softmax_backward(cache, jnp.array([[1.0, 0.0]])))
+      [[ 0.25 -0.25]]
+
+    Source: Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990.
+    """
+    return p * (dp - (dp * p).sum(axis=-1, keepdims=True))
+
+
+@makes("layer", "identity_forward(z)")
 def identity() -> Layer:
     """The layer a = z: a network of these alone computes one linear map, however deep (x of any shape)."""
     return stateless(identity_forward, identity_backward)
 
 
+@makes("layer", "sigmoid_forward(z) or jax.nn.sigmoid(z)")
 def sigmoid() -> Layer:
     """The layer a = 1/(1 + e^-z), elementwise on any shape: `sigmoid_forward`, `sigmoid_backward`."""
     return stateless(sigmoid_forward, sigmoid_backward)
 
 
+@makes("layer", "tanh_forward(z) or jnp.tanh(z)")
 def tanh() -> Layer:
     """The layer a = tanh(z), elementwise on any shape: `tanh_forward`, `tanh_backward`."""
     return stateless(tanh_forward, tanh_backward)
 
 
+@makes("layer", "relu_forward(z) or jax.nn.relu(z)")
 def relu() -> Layer:
     """The layer a = max(0, z), elementwise on any shape: `relu_forward`, `relu_backward` (slope 0 at 0)."""
     return stateless(relu_forward, relu_backward)
 
 
+@makes("layer", "leaky_relu_forward(z) or jax.nn.leaky_relu(z)")
 def leaky_relu(slope: float = 0.01) -> Layer:
     """The layer a = max(slope · z, z), elementwise on any shape: `leaky_relu_forward`, `leaky_relu_backward`.
 
@@ -323,16 +370,19 @@ def leaky_relu(slope: float = 0.01) -> Layer:
     return stateless(partial(leaky_relu_forward, slope=slope), partial(leaky_relu_backward, slope=slope))
 
 
+@makes("layer", "softplus_forward(z) or jax.nn.softplus(z)")
 def softplus() -> Layer:
     """The layer a = log(1 + e^z), elementwise on any shape: `softplus_forward`, `softplus_backward`."""
     return stateless(softplus_forward, softplus_backward)
 
 
+@makes("layer", "silu_forward(z) or jax.nn.silu(z)")
 def silu() -> Layer:
     """The layer a = z σ(z), also called swish, elementwise on any shape: `silu_forward`, `silu_backward`."""
     return stateless(silu_forward, silu_backward)
 
 
+@makes("layer", "gelu_forward(z) or jax.nn.gelu(z)")
 def gelu(approximate: bool = False) -> Layer:
     """The layer a = z Φ(z), elementwise on any shape: exact by the error function, or in its tanh form.
 
@@ -342,11 +392,20 @@ def gelu(approximate: bool = False) -> Layer:
 
     Raises:
       ValueError: another value than True and False, such as PyTorch's "none".
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(gelu().forward((), jnp.array([-1.0, 1.0]))[0], gelu(True).forward((), jnp.array([-1.0, 1.0]))[0])
+      [-0.158655 0.841345] [-0.158808 0.841192]
     """
+    if np.ndim(approximate):
+        got = described(approximate)
+        raise ValueError(f"approximate is True or False, got {got}: gelu_forward(z) is the function of z")
     check_flag("approximate", approximate)
     return stateless(gelu_tanh_forward, gelu_tanh_backward) if approximate else stateless(gelu_forward, gelu_backward)
 
 
+@makes("layer", "elu_forward(z) or jax.nn.elu(z)")
 def elu(alpha: float = 1.0) -> Layer:
     """The layer a = z for z > 0, α(e^z - 1) elsewhere, elementwise on any shape: `elu_forward`, `elu_backward`.
 
@@ -357,10 +416,25 @@ def elu(alpha: float = 1.0) -> Layer:
       ValueError: alpha is negative (the function would fall, and rise again), or not finite.
     """
     if not is_number(alpha, lambda alpha: 0 <= alpha < float("inf")):
-        raise ValueError(
-            f"elu takes alpha >= 0, got {described(alpha)}: leaky_relu(slope) has a negative side that falls"
-        )
+        fix = "elu_forward(z) is the function of z" if np.ndim(alpha) else "leaky_relu(slope) has a side that falls"
+        raise ValueError(f"elu takes alpha >= 0, got {described(alpha)}: {fix}")
     return stateless(partial(elu_forward, alpha=alpha), partial(elu_backward, alpha=alpha))
+
+
+@makes("layer", "softmax_forward(z) or jax.nn.softmax(z)")
+def softmax() -> Layer:
+    """The layer p = softmax(z) over the last axis, (..., k) to (..., k): `softmax_forward`, `softmax_backward`.
+
+    For weights that sum to 1 inside a network, such as those of attention. It does not belong before
+    `softmax_cross_entropy`, which takes logits and does the same itself, in a form that no saturation spoils: a softmax
+    of a softmax trains, slowly and to probabilities that are never sure.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(softmax().forward((), jnp.array([[0.0, 0.0]]))[0])
+      [[0.5 0.5]]
+    """
+    return stateless(softmax_forward, softmax_backward)
 
 
 ACTIVATIONS = {
@@ -375,4 +449,8 @@ ACTIVATIONS = {
     "gelu_tanh": partial(gelu, approximate=True),
     "elu": elu,
 }
-"""The factories by name, each with its defaults: what `mlp(..., activation="tanh")` looks up."""
+"""The elementwise factories by name, each with its defaults: what `mlp(..., activation="tanh")` looks up.
+
+`softmax` is not among them: its units compete, and as a hidden activation that is seldom meant. As a layer it is taken
+everywhere, `mlp(..., activation=softmax())` too.
+"""

@@ -81,9 +81,10 @@ def row(layers: Sequence[Layer], keys_of: Callable[[Key], Key]) -> Layer:
         # A list of them would do here, and come back from backward as a tuple: another structure than went in.
         if not isinstance(params, tuple) or len(params) != len(layers):
             got = f"{len(params)} entries" if isinstance(params, tuple) else f"a {type(params).__name__}"
+            also = "; params_from_arrays makes them of arrays W_1, b_1, ..." if isinstance(params, dict | list) else ""
             raise ValueError(
                 f"chain of {len(layers)} layers takes a tuple of {len(layers)} params, one per layer, got {got}: "
-                "use the params that this chain's init made (a layer without parameters has ())"
+                f"use the params that this chain's init made (a layer without parameters has ()){also}"
             )
 
     return Layer(init, forward, backward, parts)

@@ -4,11 +4,44 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def makes(what: str, instead: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Decorate a factory, so that calling it with the numbers to compute on raises an error with what computes.
+
+    Args:
+      what: what the factory makes.
+      instead: how to compute on numbers.
+
+    Example:
+      >>> import jaxnn
+      >>> jaxnn.sigmoid(3.0)
+      Traceback (most recent call last):
+      ...
+      ValueError: sigmoid() makes a layer, got 3.0: sigmoid_forward(z) or jax.nn.sigmoid(z) computes
+    """
+
+    def decorate(function):
+        signature = inspect.signature(function)
+
+        @wraps(function)
+        def make(*args, **named):
+            if len(args) > len(signature.parameters):
+                raise ValueError(f"{function.__name__}() makes a {what}, got {described(args[0])}: {instead} computes")
+            return function(*args, **named)
+
+        return make
+
+    return decorate
 
 
 def is_count(n: Any, least: int = 1) -> bool:
@@ -125,6 +158,30 @@ def _native(array: np.ndarray) -> np.ndarray:
         dtype = np.dtype(np.float64 if dtype == np.longdouble else np.complex128)
     with np.errstate(over="ignore", under="ignore"):
         return array.astype(dtype, copy=False)
+
+
+def fix_of_dtype(name: str, given: Any) -> str:
+    """Return how to make floats of inputs (m, ...) that hold none: the end of a message.
+
+    Example:
+      >>> fix_of_dtype("x", np.full((2, 8, 8, 3), 200, np.uint8)), fix_of_dtype("x", np.ones((2, 3), int))
+      ("x.astype('float32') / 255 for images of 0 to 255", "x.astype('float32')")
+    """
+    columns = _columns_without_numbers(given)
+    if columns or getattr(given, "dtype", np.dtype(int)).kind in "US":
+        what = f"columns {', '.join(columns)} hold" if columns else "words are"
+        return f"{what} no numbers: drop them, or make numbers of them, such as 0 and 1 for each word"
+    shape = np.shape(given)
+    large = len(shape) > 2 or (len(shape) == 2 and shape[1] >= 64)
+    image = getattr(given, "dtype", None) == np.uint8 and large and given.max() > 1
+    return f"{name}.astype('float32')" + (" / 255 for images of 0 to 255" if image else "")
+
+
+def _columns_without_numbers(frame: Any) -> list[str]:
+    """Of a data frame, pandas' or another with columns by name, those that hold words, dates and the like."""
+    if not (hasattr(frame, "columns") and hasattr(frame, "dtypes")):
+        return []
+    return [repr(name) for name in frame.columns if np.asarray(frame[name]).dtype.kind not in "biufc"]
 
 
 def check_key(key: Any) -> None:

@@ -11,7 +11,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.checks import as_array, check_flag, check_key, check_seed, described, fits, held, is_count, is_real
+from jaxnn.checks import (
+    as_array,
+    check_flag,
+    check_key,
+    check_seed,
+    described,
+    fits,
+    fix_of_dtype,
+    held,
+    is_count,
+    is_real,
+)
 from jaxnn.typing import Array, Batch, Key
 from jaxnn.weights import check_weight, counted, simplified
 
@@ -56,16 +67,16 @@ def check_batch(x: Any, y: Any, weight: Any = None, *, classes: int | None = Non
 
 def checked(x: Any, y: Any, weight: Any = None, some: bool = True) -> Batch:
     """Return what `check_batch` does, for x (m, ...); without `some`, weights may all be 0, as of a part."""
-    x, y = on_host("x", x), on_host("y", y)
+    given, x, y = x, on_host("x", x), on_host("y", y)
     if x.ndim < 1 or x.shape[0] == 0:
         raise ValueError(f"x has shape {x.shape}, so there are no examples: examples are rows, x is (m, ...)")
     if y.ndim < 1 or y.shape[0] != x.shape[0]:
         raise ValueError(
             f"x has {x.shape[0]} examples, y has shape {y.shape}: expected a target for each, (m,) or (m, k)"
+            f"{columns_as_rows(x.shape, y.shape)}"
         )
     if not jnp.issubdtype(x.dtype, jnp.floating):
-        fix = "for images of 0 to 255, x.astype('float32') / 255" if is_real(x.dtype) else "x.astype('float32')"
-        raise ValueError(f"x is {x.dtype}, expected floats: {fix}")
+        raise ValueError(f"x is {x.dtype}, expected floats: {fix_of_dtype('x', given)}")
     if not is_real(y.dtype) and y.dtype != bool:
         raise ValueError(
             f"y is {y.dtype}, expected real numbers: np.unique(y, return_inverse=True)[1] numbers the classes"
@@ -73,6 +84,22 @@ def checked(x: Any, y: Any, weight: Any = None, some: bool = True) -> Batch:
     if weight is not None:
         weight = simplified(check_weight(on_host("weight", weight), x.shape[0], some))
     return Batch(_sound("x", x, weight), _sound("y", y, weight), weight)
+
+
+def columns_as_rows(x: tuple[int, ...], y: tuple[int, ...]) -> str:
+    """Return how to turn examples that are columns, x (n, m) or y (1, m) or both, into rows: the end of a message.
+
+    Example:
+      >>> columns_as_rows((3, 6), (1, 6)), columns_as_rows((6, 3), (5,))
+      ('; examples are rows: x.T and y.T', '')
+    """
+    if len(x) == 2 and y and x[1] == y[0]:
+        return "; examples are rows: x.T"
+    if len(x) == len(y) == 2 and x[1] == y[1]:
+        return "; examples are rows: x.T and y.T"
+    if len(y) == 2 and y[1] == x[0]:
+        return "; examples are rows: y.T" + (", or y.ravel()" if y[0] == 1 else "")
+    return ""
 
 
 def split(x: Any, y: Any, fractions: Sequence[float], *, seed: int, stratify: bool = False) -> tuple[Batch, ...]:
@@ -108,7 +135,8 @@ def split(x: Any, y: Any, fractions: Sequence[float], *, seed: int, stratify: bo
     if shares.ndim != 1 or not (shares > 0).all() or abs(shares.sum() - 1) > 1e-6:
         raise ValueError(f"fractions must be positive and sum to 1, got {tuple(fractions)} with sum {shares.sum():g}")
     if x.ndim < 1 or x.shape[:1] != y.shape[:1]:
-        raise ValueError(f"x has shape {x.shape}, y {y.shape}: expected a target for each example")
+        fix = columns_as_rows(x.shape, y.shape)
+        raise ValueError(f"x has shape {x.shape}, y {y.shape}: expected a target for each example{fix}")
     order = random_order(y, seed, stratify)
     cuts = np.rint(np.cumsum(shares)[:-1] * len(x)).astype(int)
     parts = np.split(order, cuts)
@@ -185,10 +213,10 @@ def fit_standardizer(x: Any, *, per_channel: bool = False) -> Standardizer:
     Source: LeCun et al., "Efficient BackProp", 1998, section 4.3.
     """
     check_flag("per_channel", per_channel)
-    x = np.asarray(on_host("x", x))
+    given, x = x, np.asarray(on_host("x", x))
     if x.ndim < 1 or x.size == 0:
         raise ValueError(f"x has shape {x.shape}: expected training examples as rows")
-    _check_numbers("x", x)
+    _check_numbers("x", x, given)
     if per_channel and x.ndim < 2:
         raise ValueError(
             f"x has shape {x.shape}, expected (m, ..., c): by channel, the last axis is that of the channels"
@@ -232,14 +260,14 @@ def standardize(stats: Standardizer, x: Any) -> Any:
     """
     if not isinstance(stats, Standardizer):
         raise ValueError(f"standardize takes what fit_standardizer returned, and then x, got {described(stats)} first")
-    x = held(as_array("x", x))
+    given, x = x, held(as_array("x", x))
     shape, own = x.shape, np.shape(stats.mean)
     per_channel = len(shape) > 2 and own == shape[-1:]
     if not shape or not (per_channel or own == shape[1:]):
         raise ValueError(
             f"the standardizer is of examples of shape {own}, x is {shape}: fit it on the training set, in x's shape"
         )
-    _check_numbers("x", x)
+    _check_numbers("x", x, given)
     mean, std = (np.reshape(a, (1,) * (len(shape) - len(own)) + own) for a in stats)
     with np.errstate(over="ignore"):
         standardized = (x - mean) / std
@@ -361,9 +389,9 @@ def _sound(name: str, a: Any, weight: Any = None) -> Any:
     return counted(a, weight, rows)
 
 
-def _check_numbers(name: str, a: Any) -> None:
+def _check_numbers(name: str, a: Any, given: Any) -> None:
     if not is_real(a.dtype) and a.dtype != bool:
-        raise ValueError(f"{name} is {a.dtype}, expected numbers: {name}.astype('float32')")
+        raise ValueError(f"{name} is {a.dtype}, expected numbers: {fix_of_dtype(name, given)}")
 
 
 def random_order(y: np.ndarray, seed: int, stratify: bool) -> np.ndarray:

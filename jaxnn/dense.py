@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxnn.checks import check_callable, check_key, check_name, check_shape, described, floats, is_count
+from jaxnn.checks import check_callable, check_key, check_name, check_shape, described, floats, is_count, is_number
 from jaxnn.layer import Layer
 from jaxnn.typing import Array, Initializer, Params
 
@@ -88,7 +89,8 @@ def dense_forward(params: Params, x: Array) -> tuple[Array, Array]:
     if x.ndim < 1 or x.shape[-1] != W.shape[-1]:
         raise ValueError(
             f"dense has weights for {W.shape[-1]} features (W is {W.shape}), got x of shape {x.shape}: "
-            "examples are rows, so x is (m, n_in); flatten() turns images into rows"
+            "examples are rows, so x is (m, n_in); "
+            + ("x.T has them" if x.shape[:1] == W.shape[-1:] and x.ndim == 2 else "flatten() turns images into rows")
         )
     return x @ W.T + jnp.expand_dims(b, range(x.ndim - 1)), x
 
@@ -159,11 +161,13 @@ def dense(n_out: int, init: str | Initializer = "lecun") -> Layer:
       ((3, 5), (3,))
     """
     if not is_count(n_out):
-        raise ValueError(f"dense takes a number of units of at least 1, got {described(n_out)}")
+        fix = ": dense_forward(params, x) computes" if np.ndim(n_out) else ""
+        raise ValueError(f"dense takes a number of units of at least 1, got {described(n_out)}{fix}")
     if callable(init):
         check_callable("init", init, "key", "shape", "dtype")
     else:
-        check_name("initialiser", init, INITIALIZERS, ", or a function")
+        fix = f": jax.nn.initializers.normal({init}) draws of that standard deviation" if is_number(init) else ""
+        check_name("initialiser", init, INITIALIZERS, f", or a function{fix}")
     n_out = int(n_out)
     initializer = INITIALIZERS[init]() if isinstance(init, str) else init
 
@@ -201,6 +205,7 @@ def _weights(params: Params) -> tuple[Array, Array]:
     if len(shape) != 2 or getattr(b, "shape", None) != shape[:1] or len(params) != 2:
         got = ", ".join(f"{name}: {described(a)}" for name, a in params.items()) if named else type(params).__name__
         fix = ": jax.vmap over the params of several networks" if len(shape) == 3 else ""
+        fix = ": b.ravel()" if len(shape) == 2 and np.shape(b) in {(shape[0], 1), (1, shape[0])} else fix
         raise ValueError(f"dense takes params {{W: (n_out, n_in), b: (n_out,)}}, got {got}{fix}")
     return floats(W), floats(b)
 

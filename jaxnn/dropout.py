@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.checks import check_key, described, floats, is_number
+from jaxnn.checks import check_key, described, floats, is_number, makes
 from jaxnn.layer import Layer
 from jaxnn.typing import Array, Key
 
@@ -66,6 +66,7 @@ def dropout_backward(mask: Array | None, dy: Array, rate: float) -> Array:
     return dy if mask is None else _masked(mask, dy, rate)
 
 
+@makes("layer", "dropout_forward(x, rate, key)")
 def dropout(rate: float) -> Layer:
     """A layer that drops each element with probability `rate` while training, and is the identity otherwise.
 
@@ -110,9 +111,8 @@ def dropout(rate: float) -> Layer:
 
 def _check_rate(rate: float) -> None:
     if not is_number(rate, lambda rate: 0 <= rate < 1):
-        raise ValueError(
-            f"dropout takes the fraction to drop, 0 <= rate < 1, got {described(rate)}: rate 0.2 drops 20 % of units"
-        )
+        fix = "dropout_forward(x, rate, key) computes" if np.ndim(rate) else "rate 0.2 drops 20 % of units"
+        raise ValueError(f"dropout takes the fraction to drop, 0 <= rate < 1, got {described(rate)}: {fix}")
 
 
 def _masked(mask: Array, x: Array, rate: float) -> Array:

@@ -2,7 +2,7 @@
 
 import math
 
-from jaxnn.checks import described, held
+from jaxnn.checks import described, held, makes
 from jaxnn.layer import Layer, stateless
 from jaxnn.typing import Array
 
@@ -47,6 +47,7 @@ def flatten_backward(like: Array, dy: Array) -> Array:
     return dy.reshape(dy.shape[0], *like.shape[1:])
 
 
+@makes("layer", "flatten_forward(x)")
 def flatten() -> Layer:
     """The layer that makes a row of each example: in_shape (...) to (n,). See `flatten_forward`."""
     return stateless(flatten_forward, flatten_backward, lambda in_shape: (math.prod(in_shape),))

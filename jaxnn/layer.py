@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.checks import described, held
+from jaxnn.checks import check_callable, described, held
 from jaxnn.typing import Array, Cache, Key, Params, Shape
 
 
@@ -65,6 +65,9 @@ def stateless(
     Returns:
       A `Layer` whose params are `()`.
 
+    Raises:
+      ValueError: if forward or backward is no such function, as a `Layer` is not.
+
     Example:
       >>> import jax.numpy as jnp
       >>> square = stateless(lambda x: (x * x, x), lambda x, dy: 2 * x * dy)
@@ -72,6 +75,8 @@ def stateless(
       >>> square.backward((), cache, jnp.ones_like(y))[1]
       Array([[6.]], dtype=float32)
     """
+    check_callable("forward", forward, "x")
+    check_callable("backward", backward, "cache", "dy")
     return Layer(
         init=lambda key, in_shape: ((), out_shape(in_shape)),
         forward=lambda params, x, key=None: forward(x),
@@ -280,7 +285,7 @@ def check_layers(name: str, layers: tuple[Layer, ...]) -> None:
             fix = "call the factory (`relu()`, not `relu`)" if callable(layer) else "pass layers, such as dense(10)"
             if hasattr(layer, "network"):
                 fix = "pass its network, model.network"
-            elif isinstance(layer, list | tuple):
+            elif isinstance(layer, list | tuple) and not hasattr(layer, "_fields"):
                 fix = f"pass them one by one, {name}(*layers)"
             raise ValueError(f"{name} takes Layers, but argument {i} is {described(layer)}: {fix}")
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import xlog1py, xlogy
 
-from jaxnn.checks import as_array, described, fits, held, is_number
+from jaxnn.checks import as_array, described, fits, held, is_number, makes
 from jaxnn.typing import Array
 
 
@@ -222,16 +222,19 @@ def squared_error_gradient(z: Array, y: Array) -> Array:
     return z - y
 
 
+@makes("loss", "sigmoid_cross_entropy_value(z, y)")
 def sigmoid_cross_entropy() -> Loss:
     """Cross-entropy of yes/no labels, on logits z (m,) or (m, k): `sigmoid_cross_entropy_value`, `..._gradient`."""
     return Loss(sigmoid_cross_entropy_value, sigmoid_cross_entropy_gradient, _check_between_0_and_1)
 
 
+@makes("loss", "binary_cross_entropy_value(a, y)")
 def binary_cross_entropy() -> Loss:
     """The notes' cross-entropy, on probabilities a (m,) or (m, k): `binary_cross_entropy_value`, `..._gradient`."""
     return Loss(binary_cross_entropy_value, binary_cross_entropy_gradient, _check_between_0_and_1)
 
 
+@makes("loss", "softmax_cross_entropy_value(z, y)")
 def softmax_cross_entropy(smoothing: float = 0.0) -> Loss:
     """Cross-entropy over k classes, on logits z (m, k): `softmax_cross_entropy_value`, `..._gradient`.
 
@@ -260,8 +263,9 @@ def softmax_cross_entropy(smoothing: float = 0.0) -> Loss:
     """
     plain = Loss(softmax_cross_entropy_value, softmax_cross_entropy_gradient, _check_classes)
     if not is_number(smoothing, lambda smoothing: 0 <= smoothing < 1):
+        fix = ": softmax_cross_entropy_value(z, y) computes" if np.ndim(smoothing) else ""
         raise ValueError(
-            f"smoothing is the part of a label that all classes share, 0 <= ε < 1, got {described(smoothing)}"
+            f"smoothing is the part of a label that all classes share, 0 <= ε < 1, got {described(smoothing)}{fix}"
         )
     if not isinstance(smoothing, jax.core.Tracer) and smoothing == 0:
         return plain
@@ -276,6 +280,7 @@ def softmax_cross_entropy(smoothing: float = 0.0) -> Loss:
     return Loss(mixed(plain.value), mixed(plain.gradient), plain.check)
 
 
+@makes("loss", "squared_error_value(z, y)")
 def squared_error() -> Loss:
     """Half the squared distance to the target, z (m,) or (m, k): `squared_error_value`, `squared_error_gradient`."""
     return Loss(squared_error_value, squared_error_gradient, _check_fit)
@@ -292,7 +297,7 @@ def _check_fit(z: Any, y: Array) -> None:
     if z.shape != y.shape and {z.shape, y.shape} != {z.shape[:1], (*z.shape[:1], 1)}:
         raise ValueError(
             f"outputs {z.shape} and targets {y.shape} do not fit: expected the same shape, or (m,) against (m, 1); "
-            "class numbers go with softmax_cross_entropy"
+            + ("examples are rows: y.T" if y.shape == z.shape[::-1] else "class numbers go with softmax_cross_entropy")
         )
 
 
@@ -313,9 +318,12 @@ def _check_logits(z: Any, y: Array) -> None:
             "one output per example goes with sigmoid_cross_entropy"
         )
     if not (_are_class_numbers(z, y) or y.shape == z.shape):
+        fix = "turn float class numbers into integers with y.astype(int)"
+        if y.shape in {(1, z.shape[0]), z.shape[::-1]}:
+            fix = "examples are rows, y.T has them"
         raise ValueError(
             f"softmax_cross_entropy takes class numbers ({z.shape[0]},) of an integer dtype or distributions "
-            f"{z.shape}, got {y.dtype.name} {y.shape}: turn float class numbers into integers with y.astype(int)"
+            f"{z.shape}, got {y.dtype.name} {y.shape}: {fix}"
         )
 
 

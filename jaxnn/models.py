@@ -18,6 +18,7 @@ from jaxnn.checks import (
     check_params,
     check_shape,
     described,
+    fix_of_dtype,
     floats,
     is_count,
     is_number,
@@ -158,7 +159,7 @@ def mlp(
     sizes, n_hidden = tuple(map(int, sizes)), len(sizes) - 2
     activations = _one_each("activation", activation, n_hidden, (str, Layer))
     rates = _one_each("dropout_rate", dropout_rate, n_hidden, (int, float, np.generic, np.ndarray, jax.Array))
-    inits = _one_each("init", init, n_hidden + 1, (str, Callable))
+    inits = _one_each("init", init, n_hidden + 1, (str, Callable, int, float, np.generic))
     # Equal layers are one object: so a chain draws their weights together, and runs of them can be found.
     dense_of, activation_of, dropout_of = _remembered(dense), _remembered(_activation), _remembered(dropout)
     hidden = [activation_of(activation) for activation in activations]
@@ -264,14 +265,16 @@ def params_from_arrays(network: Layer, in_shape: Shape, arrays: Sequence[Any]) -
     views = params_to_arrays(network, params)
     names = _names(params, views)
     if isinstance(arrays, Mapping) or not np.iterable(arrays):
-        raise ValueError(f"arrays is {described(arrays)}, expected a list of arrays: {', '.join(names)}")
+        fix = ": list(arrays.values()), if they stand in that order" if isinstance(arrays, Mapping) else ""
+        raise ValueError(f"arrays is {described(arrays)}, expected a list of arrays, {', '.join(names)}{fix}")
     arrays = [np.asarray(a) for a in arrays]
     if len(arrays) != len(views):
         raise ValueError(f"the network has {len(views)} arrays ({', '.join(names)}), got {len(arrays)}")
     for name, array, view in zip(names, arrays, views, strict=True):
         if array.shape != view.shape:
-            transposed = ": it looks transposed, W is (n_out, n_in)" if array.shape == view.shape[::-1] else ""
-            raise ValueError(f"{name} has shape {view.shape}, got {array.shape}{transposed}")
+            fix = ": it looks transposed, W is (n_out, n_in)" if array.shape == view.shape[::-1] else ""
+            fix = ": b.ravel()" if view.ndim == 1 and array.size == view.size else fix
+            raise ValueError(f"{name} has shape {view.shape}, got {array.shape}{fix}")
         if not is_real(array.dtype):
             raise ValueError(f"{name} is {array.dtype}, expected real numbers: array.astype(float)")
         with np.errstate(over="ignore"):
@@ -343,9 +346,9 @@ def _expected(name: str, network: Layer, in_shape: Shape) -> Params:
 
 def _inputs(x: Any) -> Array:
     """Inputs (..., n_in) as an array, whatever they came in."""
-    x = as_array("x", x)
+    given, x = x, as_array("x", x)
     if not is_real(x.dtype) and x.dtype != bool:
-        raise ValueError(f"x is {described(x)}, expected an array of numbers, (m, n_in): x.astype('float32')")
+        raise ValueError(f"x is {described(x)}, expected an array of numbers, (m, n_in): {fix_of_dtype('x', given)}")
     return floats(x)
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.checks import check_callable, described, floats, is_number
+from jaxnn.checks import check_callable, described, floats, is_number, makes
 from jaxnn.typing import Array, Params
 
 Where = Callable[[tuple[Any, ...]], bool]
@@ -39,6 +39,7 @@ def is_any(path: tuple[Any, ...]) -> bool:
     return True
 
 
+@makes("penalty", "no_penalty().value(params)")
 def no_penalty() -> Penalty:
     """Nothing is added: a scalar 0 and gradients of 0, in the shapes of params."""
     return Penalty(lambda params: jnp.asarray(0.0), lambda params: jax.tree.map(jnp.zeros_like, params))
@@ -164,6 +165,5 @@ def _chosen(params: Params, where: Where) -> list[bool]:
 
 def _check_strength(strength: float) -> None:
     if not is_number(strength, lambda strength: 0 <= strength < float("inf")):
-        raise ValueError(
-            f"a penalty takes a strength of at least 0, got {described(strength)}: a negative one rewards size"
-        )
+        fix = "a negative one rewards size" if is_number(strength) else "l2(0.01).value(params) is one of params"
+        raise ValueError(f"a penalty takes a strength of at least 0, got {described(strength)}: {fix}")

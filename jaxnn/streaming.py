@@ -13,7 +13,7 @@ import optax
 
 from jaxnn.checkpoint import Checkpoint, Checkpoints, loaded
 from jaxnn.checks import check_callable, check_flag, check_params, check_seed, described, held, is_count, warn_outside
-from jaxnn.data import checked, on_host
+from jaxnn.data import checked, columns_as_rows, on_host
 from jaxnn.nonfinite import warn_of_divergence
 from jaxnn.objective import Objective
 from jaxnn.training import (
@@ -227,7 +227,8 @@ def host_batches(
     x, y = _with_rows("x", x), _with_rows("y", y)
     m = x.shape[0]
     if y.shape[:1] != (m,):
-        raise ValueError(f"x has {m} examples, y has shape {y.shape}: expected a target for each, (m,) or (m, k)")
+        fix = columns_as_rows(x.shape, y.shape)
+        raise ValueError(f"x has {m} examples, y has shape {y.shape}: expected a target for each, (m,) or (m, k){fix}")
     if batch_size is None:
         raise ValueError(f"batch_size is None, expected a whole number from 1 to the {m} examples there are")
     check_batch_size(batch_size, m)

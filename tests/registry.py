@@ -63,6 +63,8 @@ ACTIVATION_CASES = [
 
 LAYER_CASES = [
     *ACTIVATION_CASES,
+    LayerCase("softmax", nn.softmax()),
+    LayerCase("softmax_rows", nn.softmax(), in_shape=(2, 3)),
     *[LayerCase(f"dense_{name}", nn.dense(3, init=name)) for name in nn.INITIALIZERS],
     LayerCase("dense_one_unit", nn.dense(1)),
     LayerCase("dense_custom_init", nn.dense(3, init=jax.nn.initializers.orthogonal())),

@@ -129,7 +129,7 @@ def test_wrong_number_of_features_is_told(shape):
         ({"W": np.ones((2, 3), np.float32)}, r"W: float32 \(2, 3\)$"),
         ({"w": np.ones((2, 3)), "b": np.ones(2)}, r"w: float64 \(2, 3\), b: float64 \(2,\)$"),
         ({"W": np.ones((2, 3)), "b": np.ones(1)}, r"b: float64 \(1,\)$"),  # it would be added to both units
-        ({"W": np.ones((2, 3)), "b": np.ones((2, 1))}, r"b: float64 \(2, 1\)$"),
+        ({"W": np.ones((2, 3)), "b": np.ones((2, 1))}, r"b: float64 \(2, 1\): b.ravel\(\)$"),
         ({"W": np.ones((1, 3)), "b": np.ones(5)}, r"b: float64 \(5,\)$"),  # it would make five units of one
         ({"W": np.ones(3), "b": np.ones(1)}, r"W: float64 \(3,\)"),
         ({"W": np.ones((2, 3)), "b": np.ones(2), "scale": np.ones(2)}, r"scale: float64 \(2,\)$"),

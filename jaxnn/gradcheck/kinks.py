@@ -40,6 +40,7 @@ def subgradient(
     near = _nearby(runner, leaves, cotangents, toward, seed)
     if near is None:
         return nowhere
+    near = [np.concatenate([n, r[None]]) for n, r in zip(near, reference, strict=True)]
     low, high = [np.min(n, axis=0) for n in near], [np.max(n, axis=0) for n in near]
     masks = []
     for h, o, least, most in zip(hand, off, low, high, strict=True):

@@ -36,7 +36,7 @@ def _autodiff_is_numerical(runner: Runner, given: Evidence, seed: int) -> list[R
         if slope.agrees(claimed, scale):
             continue
         if slope.at_kink():
-            text = f"a kink: slopes {slope.left:.4g} and {slope.right:.4g} on its sides, JAX takes {claimed:.4g}"
+            text = f"a kink: slopes {slope.left:.4g} and {slope.right:.4g} on its sides, {claimed:.4g} is taken"
             rows.append(Row("numerical derivative", name, "note", text=text))
         else:
             text = (
