@@ -138,3 +138,59 @@ def test_a_cotangent_of_another_shape_is_told(name, shape):
     with pytest.raises(ValueError, match=rf"{name}_backward takes .* da in its shape, \(5, 1\), got float32"):
         backward(cache, jnp.ones(shape))
     assert backward(cache, jnp.ones((5, 1))).shape == backward(cache, jnp.array(1.0)).shape == (5, 1)
+
+
+def test_softmax_is_the_definition_and_its_backward_the_jacobians_product(x64):
+    rng = np.random.default_rng(0)
+    z, dp = rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 3, 4))
+    e = np.exp(z)
+    p = e / e.sum(-1, keepdims=True)
+    jacobian = p[..., :, None] * (np.eye(4) - p[..., None, :])  # ∂p_j/∂z_i, symmetric
+    got, cache = nn.softmax_forward(jnp.asarray(z))
+    np.testing.assert_allclose(got, p, rtol=1e-14)
+    np.testing.assert_allclose(nn.softmax_backward(cache, dp), np.einsum("...ji,...j->...i", jacobian, dp), atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_softmax_is_stable(dtype):
+    z = jnp.asarray([[6e4, -6e4, 0.0], [6e4, 6e4, 0.0], [-6e4, -6e4, -6e4]], dtype)
+    p, cache = nn.softmax_forward(z)
+    np.testing.assert_allclose(np.asarray(p, float), [[1, 0, 0], [0.5, 0.5, 0], [1 / 3] * 3], rtol=2**-8)
+    dz = nn.softmax_backward(cache, jnp.asarray([[1, 2, 3]] * 3, dtype))
+    assert dz.dtype == z.dtype and np.isfinite(np.asarray(dz, float)).all()
+
+
+def test_softmax_is_a_layer_anywhere_and_no_elementwise_activation():
+    model = nn.mlp((3, 4, 1), nn.softmax())
+    hidden = model.network.forward(model.init(jax.random.key(0)), jnp.ones((2, 3)))[1][1]
+    np.testing.assert_allclose(hidden.sum(-1), 1, rtol=1e-6)
+    assert "softmax" not in nn.ACTIVATIONS
+    with pytest.raises(ValueError, match=r"^z must be \(..., k\), with an axis of classes, got 3.0"):
+        nn.softmax_forward(3.0)
+
+
+@pytest.mark.parametrize(
+    "given", [3.0, np.ones((2, 3)), [1.0, 2.0], jnp.ones(3)], ids=["number", "NumPy", "list", "JAX"]
+)
+@pytest.mark.parametrize("name", ["identity", "sigmoid", "tanh", "relu", "softplus", "silu", "softmax", "flatten"])
+def test_a_factory_called_on_numbers_names_the_function(name, given):
+    with pytest.raises(ValueError, match=rf"^{name}\(\) makes a layer, got .*: {name}_forward\([xz]\).* computes$"):
+        getattr(nn, name)(given)
+
+
+@pytest.mark.parametrize("make", [nn.leaky_relu, nn.elu, nn.gelu, nn.dropout, nn.dense])
+def test_so_does_one_that_takes_a_number(make):
+    with pytest.raises(ValueError, match=rf"got float32 \(2, 3\): {make.__name__}_forward"):
+        make(jnp.ones((2, 3)))
+
+
+@pytest.mark.parametrize("name", sorted({*nn.ACTIVATIONS} - {"identity"}))
+def test_the_function_takes_lists_and_whole_numbers_as_floats(name):
+    forward = getattr(nn, f"{name}_forward")
+    expected = np.asarray(forward(jnp.array([-1.0, 2.0]))[0])
+    for given in ([-1, 2], np.array([-1, 2]), jnp.array([-1, 2]), [-1.0, 2.0]):
+        a = forward(given)[0]
+        assert a.dtype == np.float32
+        np.testing.assert_array_equal(a, expected)
+    with pytest.raises(ValueError, match="takes real numbers|expected an array"):
+        forward("abc")

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxnn as nn
 from jaxnn import checks
 
 KEY, OLD = jax.random.key(0), jax.random.PRNGKey(0)
@@ -126,3 +127,96 @@ def test_a_message_stays_one_short_line(value):
 def test_what_makes_no_array(given, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         checks.as_array("x", given)
+
+
+def test_advice_for_inputs_is_true_of_them():
+    cases = {
+        "x.astype('float32')": [np.ones((4, 3), int), np.full((4, 3), 7, np.uint8), np.ones((4, 8, 8), np.uint8)],
+        "x.astype('float32') / 255 for images of 0 to 255": [
+            np.full((4, 8, 8), 9, np.uint8),
+            np.full((4, 64), 9, "u1"),
+        ],
+        "words are no numbers: drop them, or make numbers of them, such as 0 and 1 for each word": [
+            np.full((2, 2), "a")
+        ],
+    }
+    for advice, given in cases.items():
+        assert [checks.fix_of_dtype("x", a) for a in given] == [advice] * len(given)
+
+
+class Frame:
+    """What of a data frame is looked at."""
+
+    def __init__(self, **columns):
+        self._of, self.columns = {name: np.asarray(column) for name, column in columns.items()}, list(columns)
+        self.dtypes = [column.dtype for column in self._of.values()]
+
+    def __getitem__(self, name):
+        return self._of[name]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.stack([column.astype(object) for column in self._of.values()], axis=1)
+
+
+def test_a_frame_with_words_names_its_columns():
+    frame = Frame(age=[1.0, 2.0], city=["a", "b"], day=np.array(["2020", "2021"], "datetime64[D]"), old=[True, False])
+    for take in (lambda x: nn.check_batch(x, [0, 1]), nn.fit_standardizer):
+        with pytest.raises(ValueError, match="^x is object, expected .*: columns 'city', 'day' hold no numbers: drop"):
+            take(frame)
+    with pytest.raises(ValueError, match=r"x.astype\('float32'\)$"):
+        nn.check_batch(Frame(age=[1.0, 2.0], old=[True, False]), [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "fix"),
+    [
+        ((3, 6), (1, 6), "x.T and y.T"),
+        ((3, 6), (6,), "x.T"),
+        ((3, 6), (6, 2), "x.T"),
+        ((6, 3), (1, 6), r"y.T, or y.ravel\(\)"),
+        ((6, 3), (2, 6), "y.T"),
+    ],
+)
+def test_examples_in_columns_are_told(x, y, fix):
+    x, y = np.zeros(x), np.zeros(y, int)
+    for take in (
+        nn.check_batch,
+        lambda x, y: nn.split(x, y, (0.5, 0.5), seed=0),
+        lambda x, y: nn.host_batches(x, y, 2, seed=0),
+    ):
+        with pytest.raises(ValueError, match=f"; examples are rows: {fix}$"):
+            take(x, y)
+
+
+def test_what_a_course_has_in_columns_and_dictionaries_is_told():
+    model = nn.mlp((3, 4, 1))
+    params = model.init(KEY)
+    course = {"W1": np.zeros((4, 3)), "b1": np.zeros((4, 1)), "W2": np.zeros((1, 4)), "b2": np.zeros((1, 1))}
+    cases = {
+        r"x.T has them$": lambda: model.predict(params, np.zeros((3, 6), np.float32)),
+        r"got a dict: .*params_from_arrays makes them": lambda: model.predict(course, np.zeros((6, 3), np.float32)),
+        r"list\(arrays.values\(\)\)": lambda: nn.params_from_arrays(model.network, (3,), course),
+        r"\['b'\] has shape \(4,\), got \(4, 1\): b.ravel\(\)$": lambda: nn.params_from_arrays(
+            model.network, (3,), list(course.values())
+        ),
+        r"\(4, 1\): b.ravel\(\)$": lambda: nn.dense_forward({"W": course["W1"], "b": course["b1"]}, np.zeros((6, 3))),
+        r"normal\(10.0\) draws": lambda: nn.mlp((3, 4, 1), init=10.0),
+        r"normal\(10\) draws": lambda: nn.dense(3, init=10),
+        r"examples are rows: y.T$": lambda: nn.sigmoid_cross_entropy_value(jnp.zeros((6, 1)), np.zeros((1, 6))),
+        r"examples are rows, y.T has them$": lambda: nn.softmax_cross_entropy_value(
+            jnp.zeros((6, 3)), np.zeros((3, 6))
+        ),
+    }
+    for message, run in cases.items():
+        with pytest.raises(ValueError, match=message):
+            run()
+
+
+@pytest.mark.parametrize(
+    "name", ["squared_error", "sigmoid_cross_entropy", "binary_cross_entropy", "softmax_cross_entropy"]
+)
+def test_a_loss_called_on_numbers_names_the_function(name):
+    with pytest.raises(ValueError, match=rf"{name}\(\) makes a loss, got .*: {name}_value\([za], y\) computes"):
+        getattr(nn, name)(np.zeros((2, 3)), np.zeros(2))
+    with pytest.raises(ValueError, match="no_penalty|a penalty takes a strength"):
+        nn.no_penalty({"W": 1}) if name == "squared_error" else nn.l2({"W": 1})

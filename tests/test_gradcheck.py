@@ -428,3 +428,66 @@ def test_noise_is_as_large_as_a_rounding_error_and_another_in_each_result_and_ru
         for other in errors[:i]:
             assert (u != other).mean() > 0.99
             assert n < 100 or np.abs(np.corrcoef(u, other)[0, 1]) < 0.02
+
+
+def hinge(w):
+    return jnp.maximum(0, 1 - w).mean()
+
+
+SUBGRADIENTS = {
+    "|x| by sign": (lambda x: jnp.abs(x).sum(), jnp.sign, [0.0, 1.0, -1.0]),
+    "max(x, 0) by x > 0": (lambda x: jnp.maximum(x, 0).sum(), lambda x: (x > 0) * 1.0, [0.0, 1.0]),
+    "max(x, 0) by x >= 0": (lambda x: jnp.maximum(x, 0).sum(), lambda x: (x >= 0) * 1.0, [0.0, 1.0]),
+    "hinge": (hinge, lambda w: jnp.where(w < 1, -1.0, 0.0) / w.size, [0.5, 1.5, 1.0]),
+    "relu by 1/2": (lambda x: jax.nn.relu(x).sum(), lambda x: jnp.where(x == 0, 0.5, x > 0), [0.0, 1.0, -1.0]),
+    "the first of two largest": (jnp.max, lambda x: jax.nn.one_hot(x.argmax(), x.size, dtype=x.dtype), [1.0, 1.0, 0.0]),
+}
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("name", SUBGRADIENTS)
+def test_a_subgradient_at_a_kink_is_right_and_noted(name, fast):
+    f, gradient, at = SUBGRADIENTS[name]
+    report = gradcheck.gradient(f, gradient, jnp.array(at), fast=fast)
+    assert report.passed and not report.diagnoses
+    assert name.startswith("max(x, 0) by") or [row.status for row in report.rows if row.situation == "at a kink"]
+
+
+NO_SUBGRADIENTS = {
+    "|x| by 2 at 0": (lambda x: jnp.abs(x).sum(), lambda x: jnp.where(x == 0, 2, jnp.sign(x)), [0.0, 1.0, -1.0]),
+    "NaN at 0": (lambda x: jnp.abs(x).sum(), lambda x: x / jnp.abs(x), [0.0, 1.0, -1.0]),
+    "both of two largest": (jnp.max, lambda x: (x == x.max()) * 1.0, [1.0, 1.0, 0.0]),
+    "wrong beside the kink": (lambda x: jnp.abs(x).mean(), jnp.sign, [0.0, 1.0, -1.0]),
+}
+
+
+@pytest.mark.parametrize("name", NO_SUBGRADIENTS)
+def test_what_lies_outside_of_the_slopes_is_wrong(name):
+    f, gradient, at = NO_SUBGRADIENTS[name]
+    report = gradcheck.gradient(f, gradient, jnp.array(at), fast=True)
+    assert report.counts["fail"]
+
+
+@pytest.mark.parametrize("f", [jnp.abs, lambda x: jnp.maximum(x, 0)], ids=["abs", "max"])
+def test_a_backward_takes_jaxs_slope_and_no_other_slip_is_named_for_a_kink(f):
+    slopes = {0: jnp.sign, 1: lambda x: (x > 0).astype(x.dtype)}[int(f(-1.0) == 0)]
+    report = gradcheck.vjp(f, lambda args, dy: (dy * slopes(args[0]),), jnp.array([0.0, 1.0, -1.0]), fast=True)
+    assert not report.passed and {d.kind for d in report.diagnoses} == {"only at the kink"}
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("at", [2.0, np.float64(2), np.float32(2), jnp.array(2.0)], ids=["float", "f64", "f32", "JAX"])
+def test_a_python_number_is_a_gradient(at, fast):
+    for gradient in (lambda t: 3.0, lambda t: 3):
+        assert gradcheck.gradient(lambda t: 3 * t, gradient, at, fast=fast).passed
+    assert not gradcheck.gradient(lambda t: 3 * t, lambda t: 2.0, at, fast=fast).passed
+
+
+def test_data_that_f_closes_over_are_in_float32_and_nothing_is_said_of_float64():
+    x, y = np.float32([[1, 2], [0.5, -1], [1, 1]]), np.float32([1, -1, 1])
+
+    def gradient(w):
+        return ((1 - y * (x @ w) > 0) * -y / len(y)) @ x
+
+    report = gradcheck.gradient(lambda w: jnp.maximum(0, 1 - y * (x @ w)).mean(), gradient, np.float32([0.4, 0.3]))
+    assert report.passed and "64" not in str(report)

@@ -36,8 +36,7 @@ def subgradient(
     off = [np.abs(h - r) > 1e-9 * np.abs(r).max(initial=1e-300) for h, r in zip(hand, reference, strict=True)]
     if not any(o.any() for o in off):
         return nowhere
-    toward = [np.sign(h - r) * o for h, r, o in zip(hand, reference, off, strict=True)]
-    near = _nearby(runner, leaves, cotangents, toward, seed)
+    near = _nearby(runner, leaves, cotangents, hand, seed)
     if near is None:
         return nowhere
     near = [np.concatenate([n, r[None]]) for n, r in zip(near, reference, strict=True)]
@@ -50,21 +49,26 @@ def subgradient(
     return masks if _together(hand, reference, near, masks) else nowhere
 
 
-def _nearby(runner: Runner, leaves: Arrays, cotangents: Arrays, toward: Arrays, seed: int) -> Arrays | None:
+def _nearby(runner: Runner, leaves: Arrays, cotangents: Arrays, hand: Arrays, seed: int) -> Arrays | None:
     """JAX's gradients at points beside this one, each leaf (points, ...); `None` where one is not finite.
 
-    The points lie on both sides of it, in the direction in which the hand is off and in random ones, by steps of which
-    no two are equal, so that ties are broken.
+    The points lie on both sides of it, by steps of which no two are equal, so that ties are broken: first all elements
+    on one side, then each on the side whose slope is nearer to the hand's, then on sides at random.
     """
     asked = [np.asarray(leaves[i], np.float64) for i in runner.flat.asked]
+    largest = [min(1.0, float(np.abs(leaf).max(initial=0.0)) or 1.0) for leaf in asked]
     rng = np.random.default_rng([seed, 303])
-    found = []
+    signs, found = [np.ones(leaf.shape) for leaf in asked], []
     for pair in range(_PAIRS):
-        steps = []
-        for leaf, t in zip(asked, toward, strict=True):
-            sign = t if pair == 0 else rng.choice([-1.0, 1.0], leaf.shape)
-            size = np.maximum(np.abs(leaf), min(1.0, np.abs(leaf).max(initial=0.0) or 1.0))
-            steps.append(_STEP * size * rng.uniform(0.5, 1.0, leaf.shape) * sign)
+        if pair == 1:
+            plus, minus = found
+            signs = [np.where(np.abs(p - h) < np.abs(m - h), 1, -1) for p, m, h in zip(plus, minus, hand, strict=True)]
+        elif pair > 1:
+            signs = [rng.choice([-1.0, 1.0], leaf.shape) for leaf in asked]
+        steps = [
+            _STEP * np.maximum(np.abs(leaf), size) * rng.uniform(0.5, 1.0, leaf.shape) * sign
+            for leaf, size, sign in zip(asked, largest, signs, strict=True)
+        ]
         for side in (1, -1):
             moved = list(leaves)
             for i, leaf, step in zip(runner.flat.asked, asked, steps, strict=True):
