@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.checks import check_flag, described, is_number
+from jaxnn.factories import factory
 from jaxnn.layer import Layer, stateless
 from jaxnn.typing import Array
 
@@ -258,26 +259,31 @@ def elu_backward(z: Array, da: Array, alpha: float = 1.0) -> Array:
     return jnp.where(z > 0, da, jnp.asarray(alpha, z.dtype) * jnp.exp(jnp.minimum(z, 0)) * da)
 
 
+@factory
 def identity() -> Layer:
     """The layer a = z: a network of these alone computes one linear map, however deep (x of any shape)."""
     return stateless(identity_forward, identity_backward)
 
 
+@factory
 def sigmoid() -> Layer:
     """The layer a = 1/(1 + e^-z), elementwise on any shape: `sigmoid_forward`, `sigmoid_backward`."""
     return stateless(sigmoid_forward, sigmoid_backward)
 
 
+@factory
 def tanh() -> Layer:
     """The layer a = tanh(z), elementwise on any shape: `tanh_forward`, `tanh_backward`."""
     return stateless(tanh_forward, tanh_backward)
 
 
+@factory
 def relu() -> Layer:
     """The layer a = max(0, z), elementwise on any shape: `relu_forward`, `relu_backward` (slope 0 at 0)."""
     return stateless(relu_forward, relu_backward)
 
 
+@factory
 def leaky_relu(slope: float = 0.01) -> Layer:
     """The layer a = max(slope · z, z), elementwise on any shape: `leaky_relu_forward`, `leaky_relu_backward`.
 
@@ -294,16 +300,19 @@ def leaky_relu(slope: float = 0.01) -> Layer:
     return stateless(partial(leaky_relu_forward, slope=slope), partial(leaky_relu_backward, slope=slope))
 
 
+@factory
 def softplus() -> Layer:
     """The layer a = log(1 + e^z), elementwise on any shape: `softplus_forward`, `softplus_backward`."""
     return stateless(softplus_forward, softplus_backward)
 
 
+@factory
 def silu() -> Layer:
     """The layer a = z σ(z), also called swish, elementwise on any shape: `silu_forward`, `silu_backward`."""
     return stateless(silu_forward, silu_backward)
 
 
+@factory
 def gelu(approximate: bool = False) -> Layer:
     """The layer a = z Φ(z), elementwise on any shape: exact by the error function, or in its tanh form.
 
@@ -318,6 +327,7 @@ def gelu(approximate: bool = False) -> Layer:
     return stateless(gelu_tanh_forward, gelu_tanh_backward) if approximate else stateless(gelu_forward, gelu_backward)
 
 
+@factory
 def elu(alpha: float = 1.0) -> Layer:
     """The layer a = z for z > 0, α(e^z - 1) elsewhere, elementwise on any shape: `elu_forward`, `elu_backward`.
 

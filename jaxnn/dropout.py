@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.checks import check_key, described, is_number
+from jaxnn.factories import factory
 from jaxnn.layer import Layer
 from jaxnn.typing import Array, Key
 
@@ -52,6 +53,7 @@ def dropout_backward(mask: Array | None, dy: Array, rate: float) -> Array:
     return dy if mask is None else _masked(mask, dy, rate)
 
 
+@factory
 def dropout(rate: float) -> Layer:
     """A layer that drops each element with probability `rate` while training, and is the identity otherwise.
 

@@ -2,6 +2,7 @@
 
 import math
 
+from jaxnn.factories import factory
 from jaxnn.layer import Layer, stateless
 from jaxnn.typing import Array
 
@@ -32,6 +33,7 @@ def flatten_backward(like: Array, dy: Array) -> Array:
     return dy.reshape(dy.shape[0], *like.shape[1:])
 
 
+@factory
 def flatten() -> Layer:
     """The layer that makes a row of each example: in_shape (...) to (n,). See `flatten_forward`."""
     return stateless(flatten_forward, flatten_backward, lambda in_shape: (math.prod(in_shape),))

@@ -11,11 +11,14 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnn.checks import described
+from jaxnn.factories import factory, known
 from jaxnn.typing import Array, Cache, Key, Params, Shape
 
 
+@known
 class Layer(NamedTuple):
     """Three pure functions. What they have in common (sizes, rates, slopes) their factory has captured.
 
@@ -50,6 +53,7 @@ class Layer(NamedTuple):
     map: Callable[[Callable[["Layer"], "Layer"]], "Layer"] | None = None
 
 
+@factory
 def stateless(
     forward: Callable[[Array], tuple[Array, Cache]],
     backward: Callable[[Cache, Array], Array],
@@ -79,6 +83,7 @@ def stateless(
     )
 
 
+@factory
 def residual(layer: Layer) -> Layer:
     """A skip connection: y = x + f(x), so dx = dy + f's own dx, and dparams is f's.
 
@@ -116,6 +121,7 @@ def residual(layer: Layer) -> Layer:
     return Layer(init, forward, backward, layer.parts, lambda f: residual(map_layers(f, layer)))
 
 
+@factory
 def recompute(layer: Layer) -> Layer:
     """Gradient checkpointing by hand: remember only the input, run the forward again in the backward.
 
@@ -157,6 +163,7 @@ def recompute(layer: Layer) -> Layer:
     return Layer(layer.init, forward, backward, layer.parts, lambda f: recompute(map_layers(f, layer)))
 
 
+@factory
 def with_dtype(layer: Layer, dtype: jnp.dtype) -> Layer:
     """The layer computed in another precision, on params and inputs that keep theirs.
 
@@ -191,6 +198,8 @@ def with_dtype(layer: Layer, dtype: jnp.dtype) -> Layer:
         name = described(dtype)
     if not name.startswith(("float", "bfloat")):
         raise ValueError(f"with_dtype computes in a floating dtype, got {name}: try jnp.bfloat16")
+    if not isinstance(dtype, np.dtype):
+        return with_dtype(layer, jnp.dtype(dtype))  # by one name of many
 
     def cast(tree):
         return jax.tree.map(lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxnn.checks import check_callable, check_name, described, is_count, is_number
+from jaxnn.factories import factory
 from jaxnn.penalties import is_weight
 from jaxnn.typing import Array
 
@@ -32,6 +33,7 @@ SCHEDULES: dict[str, Callable[[Any, int], optax.Schedule]] = {
 """name -> `schedule(learning_rate, steps)`, a function of the step."""
 
 
+@factory
 def optimizer(
     name: str, learning_rate: float | optax.Schedule, *, clip_norm: float | None = None
 ) -> optax.GradientTransformation:
@@ -78,6 +80,7 @@ def optimizer(
     return optax.chain(optax.clip_by_global_norm(clip_norm), made)
 
 
+@factory
 def schedule(name: str, learning_rate: float, steps: int, *, warmup: int = 0) -> optax.Schedule:
     """The learning rate as a function of the step, by name, to be given to an optimiser in place of a rate.
 
@@ -121,6 +124,7 @@ def schedule(name: str, learning_rate: float, steps: int, *, warmup: int = 0) ->
     return optax.join_schedules([lambda step: learning_rate * (step + 1) / (warmup + 1), rest], [warmup])
 
 
+@factory
 def max_norm(limit: float) -> optax.GradientTransformation:
     """No unit's incoming weights get longer than the limit: after each update, w := w min(1, limit/|w|).
 
@@ -165,6 +169,7 @@ def max_norm(limit: float) -> optax.GradientTransformation:
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
 
+@factory
 def skip_nonfinite(optimizer: optax.GradientTransformation, in_a_row: int = 10) -> optax.GradientTransformation:
     """The optimiser, which leaves out the update of a step whose loss or gradient is not finite, and counts it.
 

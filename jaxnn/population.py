@@ -19,7 +19,7 @@ from jaxnn.fleet import Fleet, Plan
 from jaxnn.nonfinite import Divergence
 from jaxnn.objective import Objective, check_objective
 from jaxnn.optimizers import skipped_updates
-from jaxnn.training import Fit, TrainState, check_on_nan, check_plan, mean_of_finite, train_state
+from jaxnn.training import Fit, TrainState, check_not_traced, check_on_nan, check_plan, mean_of_finite, train_state
 from jaxnn.typing import Array, Batch, Key, Params, PyTree
 
 
@@ -262,6 +262,7 @@ def fit_population(
         check_callable("evaluate", evaluate, "params", "hyperparameters")
     if callback is not None:
         check_callable("callback", callback, "report")
+    check_not_traced("fit_population", hyperparameters, jnp.zeros(()))
     hyperparameters, n = check_hyperparameters(hyperparameters)
     data = check_batch(x, y)
     size = check_plan(data.x.shape[0], epochs, report_every, batch_size)

@@ -10,10 +10,12 @@ import numpy as np
 
 from jaxnn.chain import draw, keys_of_row, row
 from jaxnn.checks import check_key, described, is_count
+from jaxnn.factories import factory
 from jaxnn.layer import Layer, check_layers, init_same_shape, map_layers
 from jaxnn.typing import Array, Cache
 
 
+@factory
 def repeat(layer: Layer, n: int) -> Layer:
     """n copies of one layer in a row, compiled once: y = f_n(... f_1(x)), by `lax.scan`.
 
@@ -55,6 +57,7 @@ def repeat(layer: Layer, n: int) -> Layer:
     return _by_scan(copy, n)._replace(map=lambda f: repeat(map_layers(f, layer), n))
 
 
+@factory
 def chain_of_runs(*runs: tuple[tuple[Layer, ...], int]) -> Layer:
     """The chain of all layers of all runs, each run so many times over, where a run of several copies is one scan.
 

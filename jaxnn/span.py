@@ -13,7 +13,7 @@ from jaxnn.checks import check_callable, described
 from jaxnn.data import check_batch, on_host
 from jaxnn.objective import Objective, check_objective
 from jaxnn.optimizers import check_optimizer
-from jaxnn.training import Fit, fit
+from jaxnn.training import Fit, check_not_traced, fit
 from jaxnn.typing import Array, Batch, Key, Params
 
 
@@ -154,6 +154,7 @@ def fit_in_span(
     """
     check_objective(objective)
     check_optimizer(optimizer)
+    check_not_traced("fit_in_span", params, key, jnp.zeros(()))
     if evaluate is not None:
         check_callable("evaluate", evaluate, "params")
     data = check_batch(x, y)
@@ -220,7 +221,9 @@ def _check_turning(objective: Objective, optimizer: optax.GradientTransformation
         return [objective_at(start, x), objective_at(start @ isometry, x @ isometry)], updates
 
     try:
-        values, (few, many) = jax.device_get(both(start, x, gradients))
+        values, (few, many) = both(start, x, gradients)
+        check_not_traced("fit_in_span", values, few, many)
+        values, few, many = jax.device_get((values, few, many))
     except TypeError:  # an optimizer that searches along a line asks for more than the gradient
         values, few, many = (0, 0), np.ones((1, 1, 3)), np.zeros((1, 1, 5))
     if not np.isclose(*values, rtol=1e-5):

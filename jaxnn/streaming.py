@@ -15,11 +15,13 @@ from jaxnn.checkpoint import Checkpoint, Checkpoints, loaded
 from jaxnn.checks import check_callable, check_flag, check_seed, described, is_count
 from jaxnn.data import check_batch, check_weight, on_host
 from jaxnn.objective import Objective
+from jaxnn.programs import remembered
 from jaxnn.training import (
     Fit,
     Programs,
     TrainState,
     check_batch_size,
+    check_not_traced,
     check_reports,
     explain,
     fitted,
@@ -27,7 +29,6 @@ from jaxnn.training import (
     make_programs,
     make_report,
     make_step,
-    remembered,
     replay_to_divergence,
     train_state,
 )
@@ -122,6 +123,7 @@ def fit_stream(
             f"prefetch is how many groups wait on the device, a whole number of at least 0, got {described(prefetch)}"
         )
     check_reports(evaluate, callback)
+    check_not_traced("fit_stream", params, key, jnp.zeros(()))
     batches = _of_one_size(_by_epoch(batches))
     optimizer = handling_nan(optimizer, params, on_nan)
     programs = _group_programs(objective, optimizer, gradients, on_nan == "skip")
@@ -265,6 +267,7 @@ def _train(
         group = jax.device_put(host_group)
         # Not donated: until the new state is known to be finite, the old one must live.
         after, losses, finite = programs.run(state, group, n)
+        check_not_traced("fit_stream", after, losses, finite)
         started.append((state, after, group, n, losses, finite))
         state = after
     while started:
