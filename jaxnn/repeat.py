@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -153,7 +154,18 @@ def _by_scan(copy: Callable[[Array | int], Layer], n: int) -> Layer:
         copies = [jax.tree.map(lambda leaf, i=i: leaf[i, ...], params) for i in range(n)]
         return [part for copy_params in copies for part in copy(0).parts(copy_params)]
 
-    return Layer(init, forward, backward, parts)
+    return Layer(init, _as_program(forward), _as_program(backward), parts)
+
+
+def _as_program(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, compiled as a whole where nothing is traced: a scan by itself is compiled at each call, and kept."""
+    program = jax.jit(function)
+
+    def called(*given, **named):
+        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((given, named)))
+        return (function if traced else program)(*given, **named)
+
+    return called
 
 
 _OUTPUT = -1
