@@ -258,7 +258,8 @@ def fit(
     finite params, `Fit.diverged_at` says at which step it happened, and `Fit.divergence` where in the network.
 
     Objective and optimiser must be pure. The programs of the last few pairs of them are kept, so that a second `fit`
-    with the same objects does not compile again.
+    with equal ones does not compile again: with an objective of equal layers, loss and penalty, and an optimiser that
+    is the same object, or one that `optimizer` makes of the same name and rate.
 
     Args:
       objective: what to minimise.

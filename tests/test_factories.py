@@ -118,7 +118,7 @@ NAMES |= {"bfloat16": "bfloat16", "float32": "float32", "weights_of_first": weig
 def test_it_prints_as_the_call_that_it_equals_and_pickles_by(call):
     one, other = MADE[call](), MADE[call]()
     assert repr(one) == call
-    assert one == other and not one != other and hash(one) == hash(other)
+    assert one == other and hash(one) == hash(other) and (one != other) is False
     if "<" not in call:
         assert eval(call, dict(NAMES)) == one
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
@@ -159,8 +159,8 @@ def test_arguments_are_compared_in_one_form(equal):
     [
         (scale(1), scale(1.0), scale(True), scale(np.float32(1)), scale(np.float64(1)), scale("1"), scale((1,))),
         (scale((1,)), scale((1.0,)), scale((True,)), scale([1]), scale({1: 1})),
-        (scale(jnp.ones(2)), scale(jnp.ones((2, 1))), scale(jnp.ones(2, int)), scale(np.ones(2)), scale(2 * jnp.ones(2))),
-        (scale(table=jax.random.key(1)), scale(table=jax.random.key(2)), scale(table=jax.random.key_data(jax.random.key(1)))),
+        (*map(scale, (jnp.ones(2), jnp.ones((2, 1)), jnp.ones(2, int), np.ones(2), 2 * jnp.ones(2))),),
+        (*map(scale, (jax.random.key(1), jax.random.key(2), jax.random.PRNGKey(1))),),
         (scale(jnp.float32), scale("float32"), scale(np.float64)),
         (nn.dense(4), nn.dense(5), nn.dense(4, "he"), nn.chain(nn.dense(4)), nn.residual(nn.dense(4))),
         (nn.dense(4, lambda k, s, t: jnp.ones(s)), nn.dense(4, lambda k, s, t: jnp.ones(s))),
@@ -242,7 +242,7 @@ def test_functions_at_the_top_of_a_module_are_pickled_by_their_names():
     ("value", "message"),
     [
         (nn.dense(4, lambda *args: 0), "dense cannot be pickled: its argument init is <lambda>.*top of a module"),
-        (nn.dense(4, jax.nn.initializers.he_normal()), "dense cannot be pickled: its argument init is variance_scaling"),
+        (nn.dense(4, jax.nn.initializers.he_normal()), "dense cannot be pickled: its argument init is variance"),
         (nn.chain(nn.tanh(), nn.dense(4, lambda *args: 0)), "dense cannot be pickled: its argument init"),
         (nn.l2(0.1, where=lambda path: True), "l2 cannot be pickled: its argument where is <lambda>"),
         (scale(table=(lambda: 0,)), "scale cannot be pickled: its argument table is <lambda>"),
@@ -272,7 +272,7 @@ def test_later_changes_of_an_argument_change_nothing():
     table[0] = 7
     sizes[1]["a"].append(3)
     assert layer == scale(np.ones(2), sizes=[1, {"a": [2]}])
-    assert layer.forward((), jnp.ones((1, 2)))[0].tolist() == [[1.0, 1.0]]
+    assert layer.forward((), jnp.ones(2))[0].tolist() == [1.0, 1.0]
     assert repr(layer) == "scale(by=<float64 (2,)>, sizes=[1, {'a': [2]}])"
 
 
@@ -284,12 +284,10 @@ def test_a_factory_may_return_what_another_one_made_and_keeps_it_as_it_was():
 
 
 def test_a_factory_that_makes_none_of_these_is_an_error():
-    with pytest.raises(TypeError, match="factory wrong must return a NamedTuple of functions.* or a function, got 3"):
-
-        @nn.factory
-        def wrong():
-            return 3
-
+    wrong = nn.factory(lambda: 3)
+    with pytest.raises(
+        TypeError, match="factory <lambda> must return a NamedTuple of functions.* or a function, got 3"
+    ):
         wrong()
 
 
@@ -324,8 +322,9 @@ def test_a_model_prints_its_sizes_its_loss_and_how_many_params_it_has():
     assert repr(softened._replace(in_shape=(2, 2))).endswith("loss=softmax_cross_entropy(smoothing=0.1))")
 
 
-@pytest.mark.parametrize(
-    "value", [nn.EarlyStopping("loss", 3), nn.Batch(np.ones(2), np.ones(2)), nn.Standardizer(1, 2)]
-)
+PLAIN = [nn.EarlyStopping("loss", 3), nn.Batch(np.ones(2), np.ones(2)), nn.Standardizer(1, 2)]
+
+
+@pytest.mark.parametrize("value", PLAIN, ids=lambda value: type(value).__name__)
 def test_plain_values_pickle_as_ever(value):
     assert str(pickle.loads(pickle.dumps(value))) == str(value)
