@@ -34,9 +34,9 @@ class Layer(NamedTuple):
       map: `map(f) -> Layer`: the same, of f(layer) in the place of each single layer that it is made of. A combinator
         says it; a layer that is made of no others leaves it, and `map_layers` takes f(layer) itself.
 
-    A layer is static (close over it, or make it a static argument); its params are data. One that a factory made equals,
-    prints and pickles as the call that made it; one written as `Layer(...)` is the functions that it holds, until its
-    own factory is decorated with `jaxnn.factory`.
+    A layer is static (close over it, or make it a static argument); its params are data. One that a factory made
+    equals, prints and pickles as the call that made it. One written as `Layer(...)` equals itself alone, unless the
+    function that returns it is decorated with `jaxnn.factory`.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn

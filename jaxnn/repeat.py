@@ -158,7 +158,7 @@ def _by_scan(copy: Callable[[Array | int], Layer], n: int) -> Layer:
 
 
 def _as_program(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, compiled as a whole where nothing is traced: a scan by itself is compiled at each call, and kept."""
+    """The function, compiled as a whole if nothing is traced: of a scan by itself, JAX keeps a program for each call."""
     program = jax.jit(function)
 
     def called(*given, **named):
