@@ -178,7 +178,7 @@ def shown(value: Any) -> str:
     """An argument as it stands in a repr: short, and without addresses."""
     if isinstance(value, jax.core.Tracer):
         return f"<traced {value.dtype} {value.shape}>"
-    if isinstance(value, np.dtype) or _is_dtype(value):
+    if _is_dtype(value):
         return jnp.dtype(value).name
     if isinstance(value, jax.Array | np.ndarray):
         return str(value) if value.ndim == 0 else f"<{value.dtype} {value.shape}>"
@@ -277,7 +277,7 @@ def key_of(value: Any) -> Any:
     if kind is np.ndarray and value.dtype != object or isinstance(value, jax.Array) and value.is_fully_addressable:
         return _Numbers(value)
     if _is_dtype(value):
-        return jnp.dtype(value)
+        return np.dtype, jnp.dtype(value)
     try:
         hash(value)
     except TypeError:
@@ -286,9 +286,10 @@ def key_of(value: Any) -> Any:
 
 
 def _is_dtype(value: Any) -> bool:
-    """Whether it is a class that names a dtype: NumPy's float32, or JAX's."""
-    of_jax = isinstance(getattr(value, "dtype", None), np.dtype)
-    return isinstance(value, type) and (of_jax or issubclass(value, np.generic))
+    """Whether it is a dtype, or a class that names one: NumPy's float32, or JAX's."""
+    if isinstance(value, type):
+        return issubclass(value, np.generic) or isinstance(getattr(value, "dtype", None), np.dtype)
+    return isinstance(value, np.dtype)
 
 
 class _Same:

@@ -158,7 +158,7 @@ def _by_scan(copy: Callable[[Array | int], Layer], n: int) -> Layer:
 
 
 def _as_program(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, compiled as a whole if nothing is traced: of a scan by itself, JAX keeps a program for each call."""
+    """The function, compiled as a whole if nothing is traced: of a scan by itself, JAX keeps a program a call."""
     program = jax.jit(function)
 
     def called(*given, **named):

@@ -143,6 +143,7 @@ def test_no_two_of_them_are_equal():
         (scale(jnp.arange(3.0)), scale(by=jnp.arange(3.0))),
         (scale(table={"a": [np.zeros(2)]}), scale(table={"a": [np.zeros(2)]})),
         (scale(float("nan")), scale(float("nan"))),
+        (scale(np.float32), scale(jnp.float32), scale(np.dtype("float32"))),
         (scale(table=jax.random.key(1)), scale(table=jax.random.key(1))),
         (nn.mlp((5, 8, 1)), nn.mlp([5, 8, 1], "relu"), nn.mlp(np.array([5, 8, 1]), nn.relu())),
         (nn.mlp((5, 8, 1), widths=(3,)), nn.mlp((5, 8, 1), widths=(3,))),
