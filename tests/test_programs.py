@@ -65,10 +65,10 @@ def fit_population(objective, optimizer):
 
 
 MEMBERS = {}
-TRAININGS = [fit, partial(fit, on_nan="skip"), fit_stream, fit_in_span]
+TRAININGS = {"fit": fit, "skip": partial(fit, on_nan="skip"), "stream": fit_stream, "span": fit_in_span}
 
 
-@pytest.mark.parametrize("train", TRAININGS, ids=["fit", "skip", "stream", "span"])
+@pytest.mark.parametrize("train", TRAININGS.values(), ids=TRAININGS)
 def test_equal_networks_objectives_and_optimizers_are_traced_once(train):
     train(new_objective(), jaxnn.optimizer("sgd", 0.1))
     before = len(TRACED)
@@ -87,7 +87,7 @@ def test_another_strength_or_rate_is_another_program():
     assert len(set(losses.values())) == 4
 
 
-@pytest.mark.parametrize("train", [*TRAININGS, fit_population], ids=["fit", "skip", "stream", "span", "population"])
+@pytest.mark.parametrize("train", [*TRAININGS.values(), fit_population], ids=[*TRAININGS, "population"])
 def test_programs_and_what_they_close_over_are_dropped(train):
     alive = []
     for _ in range(11):
@@ -120,13 +120,18 @@ def test_a_divergence_is_explained_once():
     assert len(TRACED) == before
 
 
-def test_scanned_networks_are_not_compiled_at_each_call():
-    model = jaxnn.mlp((3, 2, 2, 2, 1), counted(), scan=True)
-    params = model.init(KEY)
-    first = model.predict(params, X)
+def test_copies_by_a_scan_are_not_traced_at_each_call():
+    layer = jaxnn.repeat(jaxnn.chain(jaxnn.dense(3), counted()), 3)
+    params, _ = layer.init(KEY, (3,))
+    y, cache = layer.forward(params, X)
     before = len(TRACED)
-    assert (model.predict(params, X) == first).all()
+    np.testing.assert_array_equal(layer.forward(params, X)[0], y)
     assert len(TRACED) == before
+    for again in (layer.forward(params, X, key=None), jax.jit(layer.forward)(params, X)):
+        np.testing.assert_allclose(again[0], y, rtol=1e-6)
+    _, vjp = jax.vjp(lambda params, x: layer.forward(params, x)[0], params, X)
+    for d, expected in zip(jax.tree.leaves(layer.backward(params, cache, y)), jax.tree.leaves(vjp(y)), strict=True):
+        np.testing.assert_allclose(d, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_what_has_no_hash_is_made_anew():
@@ -173,15 +178,19 @@ LOOPS = {
 }
 
 
+# Those that compile in every round: that their programs are dropped is seen above, in fewer rounds.
+SLOW = ["fit of fresh optimizers", "fit_stream of fresh optimizers", "fit_population", "cross_validate"]
+
+
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from Linux")
-@pytest.mark.parametrize("name", LOOPS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.full if name in SLOW else ()) for name in LOOPS])
 def test_memory_does_not_grow_with_what_is_made_in_a_loop(name, full):
     n, once = LOOPS[name]
-    first, n = (n // 10, n) if full else (10, 30)
+    first, n = (n // 10, n) if full else (10, 40)
     for i in range(first):
         once(i)
     before = megabytes()
     for i in range(first, n):
         once(i)
-    # A program that stays is half a megabyte at least, and there were up to six of them in each round.
-    assert megabytes() - before < 20
+    # Where one program stays in each round, it is half a megabyte a round at least.
+    assert megabytes() - before < (20 if full else 5)
