@@ -72,12 +72,9 @@ class Made:
 
     def __init__(self, factory: Callable, signature: inspect.Signature, args: tuple, kwargs: dict[str, Any]):
         bound = signature.bind(*args, **kwargs)
-        kinds = {parameter.kind for parameter in signature.parameters.values()}
-        if kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.POSITIONAL_ONLY}:
-            bound.apply_defaults()  # what stands before others by position cannot be left out
-        else:
-            defaults = {name: parameter.default for name, parameter in signature.parameters.items()}
-            for name in [name for name in bound.arguments if key_of(bound.arguments[name]) == key_of(defaults[name])]:
+        bound.apply_defaults()
+        for name, parameter in signature.parameters.items():
+            if _by_name(signature, parameter) and key_of(bound.arguments[name]) == key_of(parameter.default):
                 del bound.arguments[name]
         self.factory, self.arguments, self._bound = factory, bound.arguments, bound
         self._key = factory, *((name, key_of(value)) for name, value in bound.arguments.items())
@@ -99,19 +96,24 @@ class Made:
         return _made_again, (_written(name, "factory", self.factory, hint), bound.args, bound.kwargs)
 
     def _shown(self) -> Iterable[str]:
-        by_name = False
-        for name, parameter in self._bound.signature.parameters.items():
-            by_name |= parameter.kind is inspect.Parameter.KEYWORD_ONLY or parameter.default is not parameter.empty
-            if name not in self.arguments:
-                continue
-            value = self.arguments[name]
+        signature = self._bound.signature
+        for name, value in self.arguments.items():
+            parameter = signature.parameters[name]
             if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
                 yield from _elided(value)
-                by_name = True
             elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
                 yield from (f"{key}={shown(one)}" for key, one in value.items())
             else:
-                yield f"{name}={shown(value)}" if by_name else shown(value)
+                yield f"{name}={shown(value)}" if _by_name(signature, parameter) else shown(value)
+
+
+def _by_name(signature: inspect.Signature, parameter: inspect.Parameter) -> bool:
+    """Whether an argument can be left out, and others given: it has a default, and none is given by its place."""
+    if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+        return True
+    kinds = {other.kind for other in signature.parameters.values()}
+    has_default = parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD and parameter.default is not parameter.empty
+    return has_default and inspect.Parameter.VAR_POSITIONAL not in kinds
 
 
 class Known:
@@ -341,6 +343,8 @@ def _written(owner: str, role: str, value: Any, hint: str) -> Any:
         raise TypeError(f"{owner} cannot be pickled: its {role} is traced, as inside jit, vmap or grad")
     if type(value) in (tuple, list):
         return type(value)(_written(owner, role, one, hint) for one in value)
+    if type(value) is dict:
+        return {name: _written(owner, role, one, hint) for name, one in value.items()}
     if isinstance(value, Known | type) or inspect.ismethod(value) or not hasattr(value, "__qualname__"):
         return value
     try:

@@ -37,6 +37,11 @@ def block(n, *more):
     return nn.chain(nn.dense(n), nn.relu(), *more)
 
 
+@nn.factory
+def any_form(first, /, second=2, *rest, third=3, **others):
+    return nn.stateless(lambda x: (x, ()), lambda cache, dy: dy)
+
+
 MADE = {
     **{f"{name}()": factory for name, factory in nn.ACTIVATIONS.items() if name != "gelu_tanh"},
     "leaky_relu(slope=0.2)": lambda: nn.leaky_relu(0.2),
@@ -71,6 +76,8 @@ MADE = {
     "scale(sizes=(4,))": lambda: scale(sizes=(4,)),
     "block(4)": lambda: block(4),
     "block(4, tanh(), scale())": lambda: block(4, nn.tanh(), scale()),
+    "any_form(1, 2)": lambda: any_form(1),
+    "any_form(1, 2, 5, third=4, fourth=[is_any])": lambda: any_form(1, 2, 5, third=4, fourth=[nn.is_any]),
     "sigmoid_cross_entropy()": nn.sigmoid_cross_entropy,
     "binary_cross_entropy()": nn.binary_cross_entropy,
     "softmax_cross_entropy()": nn.softmax_cross_entropy,
@@ -110,7 +117,14 @@ def orthogonal(key, shape, dtype):
     return jax.nn.initializers.orthogonal()(key, shape, dtype)
 
 
-NAMES = {**vars(nn), "chain_of_runs": chain_of_runs, "scale": scale, "block": block, "orthogonal": orthogonal}
+NAMES = {
+    **vars(nn),
+    "chain_of_runs": chain_of_runs,
+    "scale": scale,
+    "block": block,
+    "any_form": any_form,
+    "orthogonal": orthogonal,
+}
 NAMES |= {"bfloat16": "bfloat16", "float32": "float32", "weights_of_first": weights_of_first}
 
 
@@ -135,6 +149,7 @@ def test_no_two_of_them_are_equal():
     "equal",
     [
         (nn.dense(4), nn.dense(n_out=4), nn.dense(4, "lecun"), nn.dense(init="lecun", n_out=4), nn.dense(np.int64(4))),
+        (any_form(1), any_form(1, second=2), any_form(1, 2, third=3), any_form(np.int32(1), 2)),
         (nn.gelu(), nn.gelu(False), nn.gelu(np.False_)),
         (nn.leaky_relu(), nn.leaky_relu(0.01), nn.leaky_relu(slope=0.01)),
         (*(nn.with_dtype(nn.tanh(), t) for t in ("float16", np.float16, jnp.float16, np.dtype("float16"))),),
@@ -247,6 +262,7 @@ def test_functions_at_the_top_of_a_module_are_pickled_by_their_names():
         (nn.chain(nn.tanh(), nn.dense(4, lambda *args: 0)), "dense cannot be pickled: its argument init"),
         (nn.l2(0.1, where=lambda path: True), "l2 cannot be pickled: its argument where is <lambda>"),
         (scale(table=(lambda: 0,)), "scale cannot be pickled: its argument table is <lambda>"),
+        (any_form(1, other={"a": [lambda: 0]}), "any_form cannot be pickled: its argument others is <lambda>"),
         (nn.factory(lambda: nn.tanh())(), "<lambda> cannot be pickled: its factory is <lambda>"),
     ],
 )  # fmt: skip
