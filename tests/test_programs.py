@@ -87,7 +87,7 @@ def test_another_strength_or_rate_is_another_program():
     assert len(set(losses.values())) == 4
 
 
-@pytest.mark.parametrize("train", [*TRAININGS.values(), fit_population], ids=[*TRAININGS, "population"])
+@pytest.mark.parametrize("train", [fit, fit_stream, fit_in_span, fit_population])
 def test_programs_and_what_they_close_over_are_dropped(train):
     alive = []
     for _ in range(11):
