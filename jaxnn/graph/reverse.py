@@ -1,6 +1,5 @@
 """The reverse pass: the derivative of the output by every node, operation by operation, and that of each operation."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,7 +8,6 @@ import jax.numpy as jnp
 
 from jaxnn.graph.evaluate import bind
 from jaxnn.graph.nodes import Node, Operation, every
-from jaxnn.programs import remembered
 
 Derivatives = dict[Node, Any]
 """A cotangent for each node, in its shape."""
@@ -67,8 +65,8 @@ def pull(op: Operation, cotangents: Derivatives) -> dict[int, Any]:
     full = [jnp.zeros(out.shape, out.dtype) if ct is None else ct for out, ct in floating]
     try:
         # JAX makes a rule anew in each trace: compiled, it would be compiled in each, and never forgotten.
-        vjp = partial(_vjp, _Equation(op), wanted) if op.has_rule else _vjp_program(_Equation(op), wanted)
-        found = vjp([node.value for node in op.inputs], full)
+        vjp = _vjp.__wrapped__ if op.has_rule else _vjp
+        found = vjp(_Equation(op), wanted, [node.value for node in op.inputs], full)
     except (TypeError, ValueError, NotImplementedError) as error:
         reason = " ".join(str(error).split())
         where = f" at {op.source}" if op.source else ""
@@ -142,11 +140,7 @@ class _Equation:
         return isinstance(other, _Equation) and self._key == other._key
 
 
-@partial(remembered, most=128)
-def _vjp_program(equation: _Equation, wanted: tuple[int, ...]) -> Callable[[list[Any], list[Any]], Any]:
-    return jax.jit(partial(_vjp, equation, wanted))
-
-
+@partial(jax.jit, static_argnums=(0, 1))
 def _vjp(equation: _Equation, wanted: tuple[int, ...], inputs: list[Any], cotangents: list[Any]) -> Any:
     def function(*chosen):
         full = list(inputs)
