@@ -62,6 +62,7 @@ from jaxnn.dense import INITIALIZERS, dense, dense_backward, dense_forward, narr
 from jaxnn.diagnosis import Diagnosis, diagnose
 from jaxnn.dropout import dropout, dropout_backward, dropout_forward
 from jaxnn.early_stopping import EarlyStopping
+from jaxnn.factories import factory
 from jaxnn.flatten import flatten, flatten_backward, flatten_forward
 from jaxnn.layer import Layer, differentiable, recompute, residual, stateless, with_dtype
 from jaxnn.layout import with_layout
@@ -153,6 +154,7 @@ __all__ = [
     "elu_forward",
     "error_rate",
     "expected_calibration_error",
+    "factory",
     "first_units",
     "fit",
     "fit_in_span",

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.checks import as_array, check_flag, described, floats, is_number, is_real, makes
+from jaxnn.factories import factory
 from jaxnn.layer import Layer, stateless
 from jaxnn.typing import Array
 
@@ -329,30 +330,35 @@ def softmax_backward(p: Array, dp: Array) -> Array:
     return p * (dp - (dp * p).sum(axis=-1, keepdims=True))
 
 
+@factory
 @makes("layer", "identity_forward(z)")
 def identity() -> Layer:
     """The layer a = z: a network of these alone computes one linear map, however deep (x of any shape)."""
     return stateless(identity_forward, identity_backward)
 
 
+@factory
 @makes("layer", "sigmoid_forward(z) or jax.nn.sigmoid(z)")
 def sigmoid() -> Layer:
     """The layer a = 1/(1 + e^-z), elementwise on any shape: `sigmoid_forward`, `sigmoid_backward`."""
     return stateless(sigmoid_forward, sigmoid_backward)
 
 
+@factory
 @makes("layer", "tanh_forward(z) or jnp.tanh(z)")
 def tanh() -> Layer:
     """The layer a = tanh(z), elementwise on any shape: `tanh_forward`, `tanh_backward`."""
     return stateless(tanh_forward, tanh_backward)
 
 
+@factory
 @makes("layer", "relu_forward(z) or jax.nn.relu(z)")
 def relu() -> Layer:
     """The layer a = max(0, z), elementwise on any shape: `relu_forward`, `relu_backward` (slope 0 at 0)."""
     return stateless(relu_forward, relu_backward)
 
 
+@factory
 @makes("layer", "leaky_relu_forward(z) or jax.nn.leaky_relu(z)")
 def leaky_relu(slope: float = 0.01) -> Layer:
     """The layer a = max(slope · z, z), elementwise on any shape: `leaky_relu_forward`, `leaky_relu_backward`.
@@ -370,18 +376,21 @@ def leaky_relu(slope: float = 0.01) -> Layer:
     return stateless(partial(leaky_relu_forward, slope=slope), partial(leaky_relu_backward, slope=slope))
 
 
+@factory
 @makes("layer", "softplus_forward(z) or jax.nn.softplus(z)")
 def softplus() -> Layer:
     """The layer a = log(1 + e^z), elementwise on any shape: `softplus_forward`, `softplus_backward`."""
     return stateless(softplus_forward, softplus_backward)
 
 
+@factory
 @makes("layer", "silu_forward(z) or jax.nn.silu(z)")
 def silu() -> Layer:
     """The layer a = z σ(z), also called swish, elementwise on any shape: `silu_forward`, `silu_backward`."""
     return stateless(silu_forward, silu_backward)
 
 
+@factory
 @makes("layer", "gelu_forward(z) or jax.nn.gelu(z)")
 def gelu(approximate: bool = False) -> Layer:
     """The layer a = z Φ(z), elementwise on any shape: exact by the error function, or in its tanh form.
@@ -405,6 +414,7 @@ def gelu(approximate: bool = False) -> Layer:
     return stateless(gelu_tanh_forward, gelu_tanh_backward) if approximate else stateless(gelu_forward, gelu_backward)
 
 
+@factory
 @makes("layer", "elu_forward(z) or jax.nn.elu(z)")
 def elu(alpha: float = 1.0) -> Layer:
     """The layer a = z for z > 0, α(e^z - 1) elsewhere, elementwise on any shape: `elu_forward`, `elu_backward`.
@@ -421,6 +431,7 @@ def elu(alpha: float = 1.0) -> Layer:
     return stateless(partial(elu_forward, alpha=alpha), partial(elu_backward, alpha=alpha))
 
 
+@factory
 @makes("layer", "softmax_forward(z) or jax.nn.softmax(z)")
 def softmax() -> Layer:
     """The layer p = softmax(z) over the last axis, (..., k) to (..., k): `softmax_forward`, `softmax_backward`.

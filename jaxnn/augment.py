@@ -22,6 +22,7 @@ import numpy as np
 from jax.scipy.ndimage import map_coordinates
 
 from jaxnn.checks import check_callable, check_key, check_shape, described, held, is_count, is_number
+from jaxnn.factories import factory
 from jaxnn.objective import Objective, check_objective
 from jaxnn.typing import Array, Batch, Key, Shape
 
@@ -31,6 +32,7 @@ Field: TypeAlias = Callable[[Key, int, int], Array]
 """`field(key, h, w) -> d`, (2, h, w): down and right, in pixels, float32."""
 
 
+@factory
 def augmented(objective: Objective, augment: Augmentation, image_shape: Shape | None = None) -> Objective:
     """The objective of randomly changed examples: J of the batch with x_i replaced by augment(key_i, x_i).
 
@@ -91,6 +93,7 @@ def augmented(objective: Objective, augment: Augmentation, image_shape: Shape | 
     )
 
 
+@factory
 def in_turn(*augmentations: Augmentation) -> Augmentation:
     """One augmentation after another, each with randomness of its own.
 
@@ -112,6 +115,7 @@ def in_turn(*augmentations: Augmentation) -> Augmentation:
     return augment
 
 
+@factory
 def flips(axis: int = 1) -> Augmentation:
     """Half of the images are mirrored: left and right change places (axis 1), or top and bottom (axis 0).
 
@@ -131,6 +135,7 @@ def flips(axis: int = 1) -> Augmentation:
     return augment
 
 
+@factory
 def crops(height: int, width: int) -> Augmentation:
     """A window of the image, at a place where each is as likely; without a key, the one in the middle.
 
@@ -162,6 +167,7 @@ def crops(height: int, width: int) -> Augmentation:
     return augment
 
 
+@factory
 def gaussian_noise(deviation: Array | float) -> Augmentation:
     """x + ε, ε ~ N(0, deviation²), drawn for each number of the image.
 
@@ -185,6 +191,7 @@ def gaussian_noise(deviation: Array | float) -> Augmentation:
     return augment
 
 
+@factory
 def displaced(*fields: Field) -> Augmentation:
     """new(p) = old(p + Σ d(p)): the image read at displaced places, bilinearly, 0 outside.
 
@@ -251,6 +258,7 @@ def bilinear(image: Array, places: Array) -> Array:
     return of_channel(image) if image.ndim == 2 else jax.vmap(of_channel, in_axes=-1, out_axes=-1)(image)
 
 
+@factory
 def shifts(pixels: Array | float) -> Field:
     """The whole image moves by up to so many pixels, down or up and right or left: d(p) = u, u ~ U(-pixels, pixels)².
 
@@ -263,6 +271,7 @@ def shifts(pixels: Array | float) -> Field:
     return lambda key, h, w: jnp.broadcast_to(_uniform(key, pixels, 2)[:, None, None], (2, h, w))
 
 
+@factory
 def rotations(degrees: Array | float) -> Field:
     """The image turns about its middle c by an angle θ ~ U(-degrees, degrees): d(p) = (R(θ) - I)(p - c).
 
@@ -282,6 +291,7 @@ def rotations(degrees: Array | float) -> Field:
     return field
 
 
+@factory
 def scalings(fraction: Array | float) -> Field:
     """Height and width grow or shrink, each by itself: d(p) = u ⊙ (p - c), u ~ U(-fraction, fraction)².
 
@@ -296,6 +306,7 @@ def scalings(fraction: Array | float) -> Field:
     return lambda key, h, w: _linear(jnp.diag(_uniform(key, fraction, 2)), h, w)
 
 
+@factory
 def shears(degrees: Array | float) -> Field:
     """Upright lines lean to the right or left by an angle φ ~ U(-degrees, degrees): rows move by tan φ · (row - c).
 
@@ -314,6 +325,7 @@ def shears(degrees: Array | float) -> Field:
     return field
 
 
+@factory
 def elastic(alpha: Array | float, sigma: Array | float) -> Field:
     """Elastic distortion, as ink moves between one hand's letters and the next: d = α · G_σ * u, u ~ U(-1, 1).
 

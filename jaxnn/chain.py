@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.checks import check_key, check_shape
+from jaxnn.factories import factory
 from jaxnn.layer import Layer, check_layers, map_layers
 from jaxnn.typing import Array, Key, Params, Shape
 
 
+@factory
 def chain(*layers: Layer) -> Layer:
     """The layers one after another: y = f_L(... f_2(f_1(x))).
 

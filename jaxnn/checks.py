@@ -81,7 +81,13 @@ def described(value: Any) -> str:
         number = not isinstance(value, jax.core.Tracer) and value.shape == () and is_real(value.dtype)
         return str(value) if number else f"{value.dtype} {value.shape}"
     text = repr(value)
-    return text if len(text) <= 60 and " at 0x" not in text else f"a {type(value).__name__}"
+    short = len(text) <= 60 and " at 0x" not in text and not _is_made(value)
+    return text if short else f"a {type(value).__name__}"
+
+
+def _is_made(value: Any) -> bool:
+    """Whether it is a layer, a loss or the like, or holds some: what it is says more than its call."""
+    return hasattr(value, "made") or (isinstance(value, list | tuple) and any(map(_is_made, value)))
 
 
 def as_array(name: str, a: Any) -> Any:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.checks import check_callable, check_key, check_name, check_shape, described, floats, is_count, is_number
+from jaxnn.factories import factory
 from jaxnn.layer import Layer
 from jaxnn.typing import Array, Initializer, Params
 
@@ -24,6 +25,7 @@ Sources: LeCun et al., "Efficient BackProp", 1998; Glorot and Bengio, "Understan
 deep feedforward neural networks", 2010; He et al., "Delving deep into rectifiers", 2015."""
 
 
+@factory
 def narrow_initializer(name: str, n_in: Array | int, n_out: Array | int) -> Initializer:
     """The initialiser of that name for a layer of n_in inputs and n_out units, in the corner of a larger one's weights.
 
@@ -137,6 +139,7 @@ def dense_backward(params: Params, x: Array, dz: Array) -> tuple[Params, Array]:
     return {"W": dW.astype(W.dtype), "b": db.astype(b.dtype)}, _in_dtype_of(x, dx)
 
 
+@factory
 def dense(n_out: int, init: str | Initializer = "lecun") -> Layer:
     """A dense layer of n_out units, z = x Wᵀ + b; `dense_backward` derives its gradient.
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.checks import check_key, described, floats, is_number, makes
+from jaxnn.factories import factory
 from jaxnn.layer import Layer
 from jaxnn.typing import Array, Key
 
@@ -66,6 +67,7 @@ def dropout_backward(mask: Array | None, dy: Array, rate: float) -> Array:
     return dy if mask is None else _masked(mask, dy, rate)
 
 
+@factory
 @makes("layer", "dropout_forward(x, rate, key)")
 def dropout(rate: float) -> Layer:
     """A layer that drops each element with probability `rate` while training, and is the identity otherwise.

@@ -3,6 +3,7 @@
 import math
 
 from jaxnn.checks import described, held, makes
+from jaxnn.factories import factory
 from jaxnn.layer import Layer, stateless
 from jaxnn.typing import Array
 
@@ -47,6 +48,7 @@ def flatten_backward(like: Array, dy: Array) -> Array:
     return dy.reshape(dy.shape[0], *like.shape[1:])
 
 
+@factory
 @makes("layer", "flatten_forward(x)")
 def flatten() -> Layer:
     """The layer that makes a row of each example: in_shape (...) to (n,). See `flatten_forward`."""

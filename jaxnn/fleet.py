@@ -12,15 +12,16 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxnn.nonfinite import Divergence, first_not_finite
 from jaxnn.optimizers import skip_nonfinite, skips
+from jaxnn.programs import remembered
 from jaxnn.training import (
     TrainState,
     batch_at,
+    check_not_traced,
     epochs_of,
     guarding,
     is_sound,
     make_step,
     make_watch,
-    remembered,
     train_state,
 )
 from jaxnn.typing import Array, Batch, Key, PyTree
@@ -228,6 +229,7 @@ class Fleet:
         mine = np.minimum(np.arange(i * size, (i + 1) * size), self._n - 1)
         before = self._put_state(self._states[i])
         after, losses, finite = self._run(epochs, before, self._put(h), self._data, self._order)
+        check_not_traced("fit_population", after, losses, finite)
         losses, stopped = np.array(losses), self.stopped_at[mine] >= 0
         fresh = ~np.asarray(finite) & ~stopped
         if fresh.any():

@@ -11,11 +11,14 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnn.checks import check_callable, described, held
+from jaxnn.factories import factory, known
 from jaxnn.typing import Array, Cache, Key, Params, Shape
 
 
+@known
 class Layer(NamedTuple):
     """Three pure functions. What they have in common (sizes, rates, slopes) their factory has captured.
 
@@ -31,7 +34,9 @@ class Layer(NamedTuple):
       map: `map(f) -> Layer`: the same, of f(layer) in the place of each single layer that it is made of. A combinator
         says it; a layer that is made of no others leaves it, and `map_layers` takes f(layer) itself.
 
-    A layer is static (close over it, or make it a static argument); its params are data.
+    A layer is static (close over it, or make it a static argument); its params are data. One that a factory made
+    equals, prints and pickles as the call that made it. One written as `Layer(...)` equals itself alone, unless the
+    function that returns it is decorated with `jaxnn.factory`.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn
@@ -50,6 +55,7 @@ class Layer(NamedTuple):
     map: Callable[[Callable[["Layer"], "Layer"]], "Layer"] | None = None
 
 
+@factory
 def stateless(
     forward: Callable[[Array], tuple[Array, Cache]],
     backward: Callable[[Cache, Array], Array],
@@ -84,6 +90,7 @@ def stateless(
     )
 
 
+@factory
 def residual(layer: Layer) -> Layer:
     """A skip connection: y = x + f(x), so dx = dy + f's own dx, and dparams is f's.
 
@@ -122,6 +129,7 @@ def residual(layer: Layer) -> Layer:
     return Layer(init, forward, backward, layer.parts, lambda f: residual(map_layers(f, layer)))
 
 
+@factory
 def recompute(layer: Layer) -> Layer:
     """Gradient checkpointing by hand: remember only the input, run the forward again in the backward.
 
@@ -164,6 +172,7 @@ def recompute(layer: Layer) -> Layer:
     return Layer(layer.init, forward, backward, layer.parts, lambda f: recompute(map_layers(f, layer)))
 
 
+@factory
 def with_dtype(layer: Layer, dtype: jnp.dtype) -> Layer:
     """The layer computed in another precision, on params and inputs that keep theirs.
 
@@ -198,6 +207,8 @@ def with_dtype(layer: Layer, dtype: jnp.dtype) -> Layer:
         name = described(dtype)
     if not name.startswith(("float", "bfloat")):
         raise ValueError(f"with_dtype computes in a floating dtype, got {name}: try jnp.bfloat16")
+    if not isinstance(dtype, np.dtype):
+        return with_dtype(layer, jnp.dtype(dtype))  # by one name of many
 
     def cast(tree):
         return jax.tree.map(lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree)

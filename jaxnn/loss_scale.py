@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxnn.checks import described, is_count, is_number
+from jaxnn.factories import factory
 from jaxnn.layout import accepting, check_optimizer
 from jaxnn.optimizers import skip_nonfinite
 from jaxnn.typing import Array, PyTree
@@ -28,6 +29,7 @@ class LossScale(NamedTuple):
     inner: PyTree
 
 
+@factory
 def with_loss_scale(
     optimizer: optax.GradientTransformation, scale: float = 2.0**15, *, grow_every: int | None = 2000
 ) -> optax.GradientTransformation:

@@ -14,9 +14,11 @@ import numpy as np
 from jax.scipy.special import xlog1py, xlogy
 
 from jaxnn.checks import as_array, described, fits, held, is_number, makes
+from jaxnn.factories import factory, known
 from jaxnn.typing import Array
 
 
+@known
 class Loss(NamedTuple):
     """A loss per example, and its gradient.
 
@@ -222,18 +224,21 @@ def squared_error_gradient(z: Array, y: Array) -> Array:
     return z - y
 
 
+@factory
 @makes("loss", "sigmoid_cross_entropy_value(z, y)")
 def sigmoid_cross_entropy() -> Loss:
     """Cross-entropy of yes/no labels, on logits z (m,) or (m, k): `sigmoid_cross_entropy_value`, `..._gradient`."""
     return Loss(sigmoid_cross_entropy_value, sigmoid_cross_entropy_gradient, _check_between_0_and_1)
 
 
+@factory
 @makes("loss", "binary_cross_entropy_value(a, y)")
 def binary_cross_entropy() -> Loss:
     """The notes' cross-entropy, on probabilities a (m,) or (m, k): `binary_cross_entropy_value`, `..._gradient`."""
     return Loss(binary_cross_entropy_value, binary_cross_entropy_gradient, _check_between_0_and_1)
 
 
+@factory
 @makes("loss", "softmax_cross_entropy_value(z, y)")
 def softmax_cross_entropy(smoothing: float = 0.0) -> Loss:
     """Cross-entropy over k classes, on logits z (m, k): `softmax_cross_entropy_value`, `..._gradient`.
@@ -280,6 +285,7 @@ def softmax_cross_entropy(smoothing: float = 0.0) -> Loss:
     return Loss(mixed(plain.value), mixed(plain.gradient), plain.check)
 
 
+@factory
 @makes("loss", "squared_error_value(z, y)")
 def squared_error() -> Loss:
     """Half the squared distance to the target, z (m,) or (m, k): `squared_error_value`, `squared_error_gradient`."""

@@ -1,5 +1,6 @@
 """Models: a network, the loss that fits its output, and how to read the output. Logistic regression to L layers."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
@@ -26,13 +27,26 @@ from jaxnn.checks import (
 )
 from jaxnn.dense import dense, narrow_initializer
 from jaxnn.dropout import dropout
+from jaxnn.factories import known, shown
 from jaxnn.layer import Layer, check_layers
 from jaxnn.losses import Loss, sigmoid_cross_entropy, softmax_cross_entropy, squared_error
+from jaxnn.programs import remembered
 from jaxnn.repeat import chain_of_runs
 from jaxnn.typing import Array, Initializer, Key, Params, Shape
 from jaxnn.units import first_units
 
 
+def _shown(model: "Model") -> str:
+    """The network with the number of its params, what it takes, and the loss."""
+    try:
+        n = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(_expected("Model", model.network, model.in_shape)))
+        params = f", {n} params"
+    except Exception:  # a network that does not take such examples: `init` says why
+        params = ""
+    return f"Model({shown(model.network)}, in_shape={shown(model.in_shape)}, loss={shown(model.loss)}{params})"
+
+
+@partial(known, shown=_shown)
 class Model(NamedTuple):
     """A network with what belongs to its kind of output.
 
@@ -62,7 +76,7 @@ class Model(NamedTuple):
         check_key(key)
         # Inside somebody's program, where any operation gives a tracer, it is a part of that.
         inside = isinstance(jax.random.key_data(key), jax.core.Tracer)
-        return self.network.init(key, self.in_shape)[0] if inside else _init(self.network, self.in_shape, key)
+        return self.network.init(key, self.in_shape)[0] if inside else _init_program(self.network, self.in_shape)(key)
 
     def outputs(self, params: Params, x: Array) -> Array:
         """z, (m, k), for inputs x (m, n_in): the forward without randomness.
@@ -160,7 +174,7 @@ def mlp(
     activations = _one_each("activation", activation, n_hidden, (str, Layer))
     rates = _one_each("dropout_rate", dropout_rate, n_hidden, (int, float, np.generic, np.ndarray, jax.Array))
     inits = _one_each("init", init, n_hidden + 1, (str, Callable, int, float, np.generic))
-    # Equal layers are one object: so a chain draws their weights together, and runs of them can be found.
+    # Equal layers are one object: so a chain draws their weights together.
     dense_of, activation_of, dropout_of = _remembered(dense), _remembered(_activation), _remembered(dropout)
     hidden = [activation_of(activation) for activation in activations]
     if widths is not None:
@@ -331,10 +345,10 @@ def narrow_params(network: Layer, in_shape: Shape, params: Params) -> Params:
     return jax.tree_util.tree_map_with_path(cut, expected, params)
 
 
-# It runs once, so what counts is the time to compile it: half at this level of LLVM's, and the numbers are the same.
-@partial(jax.jit, static_argnums=(0, 1), compiler_options={"xla_backend_optimization_level": 1})
-def _init(network: Layer, in_shape: Shape, key: Key) -> Params:
-    return network.init(key, in_shape)[0]
+@remembered
+def _init_program(network: Layer, in_shape: Shape) -> Callable[[Key], Params]:
+    # It runs once, so what counts is the time to compile it: half at this level of LLVM's, with the same numbers.
+    return jax.jit(lambda key: network.init(key, in_shape)[0], compiler_options={"xla_backend_optimization_level": 1})
 
 
 def _expected(name: str, network: Layer, in_shape: Shape) -> Params:
@@ -358,6 +372,18 @@ def _labels(z: Array) -> Array:
     return labels[..., 0] if labels.shape[-1] == 1 else labels
 
 
+def _yes_probability(z: Array) -> Array:
+    return jax.nn.sigmoid(z)
+
+
+def _probabilities(z: Array) -> Array:
+    return jax.nn.softmax(z)
+
+
+def _class(z: Array) -> Array:
+    return jnp.argmax(z, axis=-1)
+
+
 def _unchanged(z: Array) -> Array:
     return z
 
@@ -367,8 +393,8 @@ def _unchanged(z: Array) -> Array:
 _SCAN_DEPTH, _SCAN_WIDTH = 64, 64
 
 _OUTPUTS: dict[str, tuple[Loss, Callable[[Array], Array], Callable[[Array], Array]]] = {
-    "binary": (sigmoid_cross_entropy(), jax.nn.sigmoid, _labels),
-    "softmax": (softmax_cross_entropy(), jax.nn.softmax, lambda z: jnp.argmax(z, axis=-1)),
+    "binary": (sigmoid_cross_entropy(), _yes_probability, _labels),
+    "softmax": (softmax_cross_entropy(), _probabilities, _class),
     "linear": (squared_error(), _unchanged, _unchanged),
     "relu": (squared_error(), _unchanged, _unchanged),
 }

@@ -6,22 +6,25 @@ arguments, so whatever takes one takes the other.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxnn.checks import as_array, check_params, described, held
+from jaxnn.factories import factory, known
 from jaxnn.layer import Layer, check_layers
 from jaxnn.losses import Loss
 from jaxnn.nonfinite import Seen, see, seen_in_layers, watched
 from jaxnn.penalties import Penalty, no_penalty
+from jaxnn.programs import remembered
 from jaxnn.typing import Array, Batch, Params
 from jaxnn.weights import counted, in_range, relative
 
 ValueAndGrad = Callable[..., tuple[Array, Params]]
 
 
+@known
 class Objective(NamedTuple):
     """What training minimises.
 
@@ -42,6 +45,7 @@ class Objective(NamedTuple):
     watch: Callable[..., list[Seen]] = lambda params, batch, key=None, scale=None: []
 
 
+@factory
 def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Objective:
     """J(params) = Σ_i w_i L(z_i, y_i) / Σ_i w_i + penalty(params), z = network(x): the mean loss, and the penalty.
 
@@ -81,8 +85,6 @@ def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Obj
     for name, kind, given in (("loss", Loss, loss), ("penalty", Penalty, penalty)):
         if not isinstance(given, kind):
             raise ValueError(f"{name} is {described(given)}, expected a jaxnn.{kind.__name__}: jaxnn.{_SUCH[name]}")
-    # For `check`, which a stream asks often: what is compiled remembers the shapes that it gave.
-    forward = jax.jit(lambda params, x: network.forward(params, x))
 
     def value(params, batch, key=None):
         check_params(params)
@@ -114,7 +116,7 @@ def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Obj
         # NumPy's float64 is float32 to a program, unless JAX is told otherwise.
         dtype = jax.dtypes.canonicalize_dtype(batch.x.dtype)
         params = jax.tree.map(held, params)
-        z, _ = forward.eval_shape(params, jax.ShapeDtypeStruct(batch.x.shape, dtype))
+        z, _ = _forward_program(network).eval_shape(params, jax.ShapeDtypeStruct(batch.x.shape, dtype))
         loss.check(z, counted(batch.y, batch.weight))
 
     def watch(params, batch, key=None, scale=None):
@@ -164,6 +166,12 @@ def check_objective(objective: Objective) -> None:
             f"objective is {described(objective)}, expected a jaxnn.Objective: "
             "jaxnn.objective(model.network, model.loss) makes one"
         )
+
+
+@remembered
+def _forward_program(network: Layer) -> Any:
+    # For `check`, which a stream asks often: what is compiled remembers the shapes that it gave.
+    return jax.jit(lambda params, x: network.forward(params, x))
 
 
 _SUCH = {"loss": "squared_error() is one, or model.loss", "penalty": "l2(0.01) is one"}

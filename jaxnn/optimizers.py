@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxnn.checks import check_callable, check_name, described, is_count, is_number
+from jaxnn.factories import factory
 from jaxnn.layout import accepting, check_optimizer, with_layout
 from jaxnn.penalties import is_weight
 from jaxnn.typing import Array
@@ -70,6 +71,7 @@ promoting = partial(jax.numpy_dtype_promotion, "standard")
 """The context of optax's own code, which mixes dtypes: users' `jax_numpy_dtype_promotion=strict` is for theirs."""
 
 
+@factory
 def optimizer(
     name: str, learning_rate: float | optax.Schedule, *, clip_norm: float | None = None, **coefficients: Any
 ) -> optax.GradientTransformation:
@@ -171,6 +173,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
+@factory
 def schedule(name: str, learning_rate: float, steps: int, *, warmup: int = 0) -> optax.Schedule:
     """The learning rate as a function of the step, by name, to be given to an optimiser in place of a rate.
 
@@ -219,6 +222,7 @@ def schedule(name: str, learning_rate: float, steps: int, *, warmup: int = 0) ->
     return rate
 
 
+@factory
 def max_norm(limit: float) -> optax.GradientTransformation:
     """No unit's incoming weights get longer than the limit: after each update, w := w min(1, limit/|w|).
 
@@ -263,6 +267,7 @@ def max_norm(limit: float) -> optax.GradientTransformation:
     return with_layout(optax.GradientTransformation(lambda params: optax.EmptyState(), update), "jaxnn")
 
 
+@factory
 def skip_nonfinite(optimizer: optax.GradientTransformation, in_a_row: int = 10) -> optax.GradientTransformation:
     """The optimiser, which leaves out the update of a step whose loss or gradient is not finite, and counts it.
 

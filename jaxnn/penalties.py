@@ -11,12 +11,14 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.checks import check_callable, described, floats, is_number, makes
+from jaxnn.factories import factory, known
 from jaxnn.typing import Array, Params
 
 Where = Callable[[tuple[Any, ...]], bool]
 """Chooses leaves by their key path, as `jax.tree_util.tree_flatten_with_path` gives it."""
 
 
+@known
 class Penalty(NamedTuple):
     """A scalar function of the params, and its gradient.
 
@@ -39,12 +41,14 @@ def is_any(path: tuple[Any, ...]) -> bool:
     return True
 
 
+@factory
 @makes("penalty", "no_penalty().value(params)")
 def no_penalty() -> Penalty:
     """Nothing is added: a scalar 0 and gradients of 0, in the shapes of params."""
     return Penalty(lambda params: jnp.asarray(0.0), lambda params: jax.tree.map(jnp.zeros_like, params))
 
 
+@factory
 def l2(strength: float, where: Where = is_weight) -> Penalty:
     """strength/2 · Σ w², whose gradient is strength · w: weight decay, under plain gradient descent.
 
@@ -76,6 +80,7 @@ def l2(strength: float, where: Where = is_weight) -> Penalty:
     return _on_leaves(where, lambda w: strength / 2 * (w * w).sum(), lambda w: strength * w)
 
 
+@factory
 def l1(strength: float, where: Where = is_weight) -> Penalty:
     """strength · Σ |w|, whose gradient is strength · sign(w), 0 at w = 0.
 
@@ -105,6 +110,7 @@ def l1(strength: float, where: Where = is_weight) -> Penalty:
     return _on_leaves(where, lambda w: strength * (w * jnp.sign(w)).sum(), lambda w: strength * jnp.sign(w))
 
 
+@factory
 def elastic_net(l1_strength: float, l2_strength: float, where: Where = is_weight) -> Penalty:
     """l1_strength · Σ |w| + l2_strength/2 · Σ w²: the sum of `l1` and `l2`, and of their gradients.
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +11,12 @@ import numpy as np
 
 from jaxnn.chain import draw, keys_of_row, row
 from jaxnn.checks import check_key, described, held, is_count
+from jaxnn.factories import factory
 from jaxnn.layer import Layer, check_layers, init_same_shape, map_layers
 from jaxnn.typing import Array, Cache
 
 
+@factory
 def repeat(layer: Layer, n: int) -> Layer:
     """n copies of one layer in a row, compiled once: y = f_n(... f_1(x)), by `lax.scan`.
 
@@ -55,6 +58,7 @@ def repeat(layer: Layer, n: int) -> Layer:
     return _by_scan(copy, n)._replace(map=lambda f: repeat(map_layers(f, layer), n))
 
 
+@factory
 def chain_of_runs(*runs: tuple[tuple[Layer, ...], int]) -> Layer:
     """The chain of all layers of all runs, each run so many times over, where a run of several copies is one scan.
 
@@ -150,7 +154,18 @@ def _by_scan(copy: Callable[[Array | int], Layer], n: int) -> Layer:
         copies = [jax.tree.map(lambda leaf, i=i: leaf[i, ...], params) for i in range(n)]
         return [part for copy_params in copies for part in copy(0).parts(copy_params)]
 
-    return Layer(init, forward, backward, parts)
+    return Layer(init, _as_program(forward), _as_program(backward), parts)
+
+
+def _as_program(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, compiled as a whole if nothing is traced: of a scan by itself, JAX keeps a program a call."""
+    program = jax.jit(function)
+
+    def called(*given, **named):
+        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((given, named)))
+        return (function if traced else program)(*given, **named)
+
+    return called
 
 
 _OUTPUT = -1

@@ -14,7 +14,7 @@ from jaxnn.data import check_batch, on_host
 from jaxnn.layout import check_optimizer, laid_out
 from jaxnn.objective import Objective, check_objective
 from jaxnn.optimizers import promoting
-from jaxnn.training import Fit, fit
+from jaxnn.training import Fit, check_not_traced, fit
 from jaxnn.typing import Array, Batch, Key, Params
 from jaxnn.weights import counted
 
@@ -162,6 +162,7 @@ def fit_in_span(
     check_objective(objective)
     check_params(params)
     check_optimizer(optimizer)
+    check_not_traced("fit_in_span", params, key, jnp.zeros(()))
     if evaluate is not None:
         check_callable("evaluate", evaluate, "params")
     data, params = check_batch(x, y, options.get("weight")), jax.tree.map(held, params)
@@ -232,7 +233,9 @@ def _check_turning(objective: Objective, optimizer: optax.GradientTransformation
         return [objective_at(start, x), objective_at(start @ isometry, x @ isometry)], updates
 
     try:
-        values, (few, many) = jax.device_get(both(*jax.device_put((start, x, w, gradients))))
+        values, (few, many) = both(*jax.device_put((start, x, w, gradients)))
+        check_not_traced("fit_in_span", values, few, many)
+        values, few, many = jax.device_get((values, few, many))
     except TypeError:  # an optimizer that searches along a line asks for more than the gradient
         values, few, many = (0, 0), np.ones((1, 1, 3)), np.zeros((1, 1, 5))
     if not np.isclose(*values, rtol=1e-5):

@@ -16,11 +16,13 @@ from jaxnn.checks import check_callable, check_flag, check_params, check_seed, d
 from jaxnn.data import checked, columns_as_rows, on_host
 from jaxnn.nonfinite import warn_of_divergence
 from jaxnn.objective import Objective
+from jaxnn.programs import remembered
 from jaxnn.training import (
     Fit,
     Programs,
     TrainState,
     check_batch_size,
+    check_not_traced,
     check_reports,
     explain,
     fitted,
@@ -28,7 +30,6 @@ from jaxnn.training import (
     make_programs,
     make_report,
     make_step,
-    remembered,
     replay_to_divergence,
     train_state,
 )
@@ -145,6 +146,7 @@ def fit_stream(
         raise ValueError(
             f"steps_per_epoch must be None or a whole number of at least 1, got {described(steps_per_epoch)}"
         )
+    check_not_traced("fit_stream", params, key, jnp.zeros(()))
     batches = _of_one_size(_by_epoch(batches, steps_per_epoch), _MANY if steps_per_epoch is None else np.inf)
     params = jax.tree.map(held, params)
     optimizer = handling_nan(optimizer, params, on_nan)
@@ -294,6 +296,7 @@ def _train(
         group, count = jax.device_put((jax.tree.map(held, host_group), n))
         # Not donated: until the new state is known to be finite, the old one must live.
         after, losses, finite = programs.run(state, group, count)
+        check_not_traced("fit_stream", after, losses, finite)
         started.append((state, after, group, n, losses, finite))
         state = after
     while started:

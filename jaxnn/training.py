@@ -1,7 +1,7 @@
 """Training as pure functions: a step, many steps, an epoch, each one compiled program; and `fit` around them."""
 
 from collections.abc import Callable
-from functools import lru_cache, partial, wraps
+from functools import partial, wraps
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +18,7 @@ from jaxnn.loss_scale import loss_scale
 from jaxnn.nonfinite import Divergence, Seen, first_not_finite, see, see_leaves, warn_of_divergence
 from jaxnn.objective import Objective, check_objective, gradients_by
 from jaxnn.optimizers import promoting, skip_nonfinite, skipped_updates, skips
+from jaxnn.programs import remembered
 from jaxnn.typing import Array, Batch, Key, Params, PyTree
 from jaxnn.weights import beside_total, in_range, mean_weight, simplified
 
@@ -70,10 +71,9 @@ def train_state(params: Params, optimizer: optax.GradientTransformation, key: Ke
     check_key(key)
     params = jax.tree.map(held, params)
     # Inside somebody's program it is a part of that: one of its own would keep an optimizer made of that one's numbers.
-    inside = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, key)))
-    if inside:
-        return _train_state.__wrapped__(optimizer, params, key)
-    return _train_state(optimizer, *jax.device_put((params, key)))
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, key))):
+        return _start(optimizer, params, key)
+    return _start_program(optimizer)(*jax.device_put((params, key)))
 
 
 def make_step(objective: Objective, optimizer: optax.GradientTransformation, gradients: str = "hand") -> Step:
@@ -290,7 +290,8 @@ def fit(
     where in the network.
 
     Objective and optimiser must be pure. The programs of the last few pairs of them are kept, so that a second `fit`
-    with the same objects does not compile again.
+    with equal ones does not compile again: with an objective of equal layers, loss and penalty, and an optimiser that
+    is the same object, or one that `optimizer` makes of the same name and rate.
 
     Args:
       objective: what to minimise.
@@ -328,7 +329,8 @@ def fit(
         network; a batch size outside 1..m; fewer than one epoch; an argument that is not what it is said to be, such as
         an optimiser's name, a number for a key or a function of other arguments; what `evaluate` returns is no
         dictionary of scalars with names of its own; the reports lack what `stop_early` watches; `on_nan` is another
-        word; a checkpoint of another training; params, key or data that are traced, as inside `jax.jit`.
+        word; a checkpoint of another training; params, key, data, or numbers in the objective or the optimizer, that
+        are traced, as inside `jax.jit` and `jax.vmap`.
 
     Example:
       >>> import jax, jaxnn, numpy as np, optax
@@ -350,10 +352,7 @@ def fit(
     """
     check_objective(objective)
     check_params(params)
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, key))):
-        raise ValueError(
-            "fit looks at numbers between its programs: call it outside of jit, vmap and grad; make_steps works inside"
-        )
+    check_not_traced("fit", params, key, jnp.zeros(()))
     data, params = check_batch(x, y, weight), jax.tree.map(held, params)
     size = check_plan(data.x.shape[0], epochs, report_every, batch_size)
     check_flag("shuffle", shuffle)
@@ -383,6 +382,7 @@ def fit(
         n = min(report_every, epochs - done)
         # Not donated: until the new state is known to be finite, the old one must live.
         after, new_losses, finite = programs.run(state, data, n)
+        check_not_traced("fit", after, new_losses, finite)
         if finite:
             state = after
             new_losses = np.asarray(new_losses)
@@ -404,15 +404,14 @@ def fit(
             checkpoints.save(now, stopped_by is not None or done == epochs)
     result = fitted(state if best is None else best_state, history, losses, diverged_at)
     if diverged_at is not None:
-        batch = jax.jit(batch_at, static_argnums=(2, 3))(state, data, size, shuffle)
+        batch = _batch_program(size, shuffle)(state, data)
         result = result._replace(divergence=explain(objective, optimizer, gradients, state, batch))
         warn_of_divergence(result.divergence, state.params)
     best_epoch = None if best is None else history[best]["epoch"]
     return result._replace(best_epoch=best_epoch, stopped_by=stopped_by or "epochs")
 
 
-@partial(jax.jit, static_argnums=0)
-def _train_state(optimizer: optax.GradientTransformation, params: Params, key: Key) -> TrainState:
+def _start(optimizer: optax.GradientTransformation, params: Params, key: Key) -> TrainState:
     params = jax.tree.map(jnp.copy, params)
     with promoting():
         opt_state = laid_out(optimizer, params).init(params)
@@ -420,6 +419,11 @@ def _train_state(optimizer: optax.GradientTransformation, params: Params, key: K
     # Without weak types, which the first step would turn into strong ones: a second compilation.
     state = jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), state)
     return state._replace(key=jnp.copy(key))
+
+
+@remembered
+def _start_program(optimizer: optax.GradientTransformation) -> Callable[[Params, Key], TrainState]:
+    return jax.jit(partial(_start, optimizer))
 
 
 # Streams of randomness, told apart by number: a new one takes the next, and moves none of these.
@@ -527,19 +531,28 @@ def is_sound(losses: Array, params: Params, skip: bool) -> Array:
 
 
 def handling_nan(optimizer: optax.GradientTransformation, params: Params, on_nan: str) -> optax.GradientTransformation:
-    """The optimizer, which skips by itself where that is asked for; the same object each time."""
+    """The optimizer, which skips by itself where that is asked for; equal ones of equal optimizers."""
     check_on_nan(on_nan)
     check_optimizer(optimizer)
-    return optimizer if on_nan == "stop" or skips(optimizer, params) else _skipping(optimizer)
+    return optimizer if on_nan == "stop" or skips(optimizer, params) else skip_nonfinite(optimizer)
+
+
+def check_not_traced(name: str, *trees: PyTree) -> None:
+    """Raise a ValueError if a number that the function of that name is to look at is traced, of any shape.
+
+    What an objective or an optimizer closes over, such as a rate, shows in what a program gives, and not before.
+    """
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(trees)):
+        raise ValueError(
+            f"{name} looks at numbers between its programs: call it outside of jit, vmap and grad; make_steps works "
+            "inside, and fit_population trains one member for each number"
+        )
 
 
 def check_on_nan(on_nan: Any) -> None:
     """A ValueError unless it is one of the two words."""
     if not isinstance(on_nan, str) or on_nan not in ("stop", "skip"):
         raise ValueError(f'on_nan is "stop" or "skip", got {described(on_nan)}')
-
-
-_skipping = lru_cache(maxsize=8)(skip_nonfinite)
 
 
 def guarding(many: Many, step: Step, skip: bool) -> Callable[..., tuple[TrainState, Array]]:
@@ -551,21 +564,6 @@ def guarding(many: Many, step: Step, skip: bool) -> Callable[..., tuple[TrainSta
         return state._replace(opt_state=state.opt_state[0]), losses
 
     return run
-
-
-def remembered(make: Callable[..., Any]) -> Callable[..., Any]:
-    """`make`, with the programs that it made last."""
-    # Few, since a program holds what its objective closes over, and its own megabytes: a sweep must not fill the
-    # memory.
-    recent = lru_cache(maxsize=8)(make)
-
-    def made(*plan):
-        try:
-            return recent(*plan)
-        except TypeError:  # callables without a hash, or what `make` raised itself, which comes again
-            return make(*plan)
-
-    return made
 
 
 @remembered
@@ -625,6 +623,11 @@ def make_watch(
 
 
 @remembered
+def _batch_program(batch_size: int, shuffle: bool) -> Callable[[TrainState, Batch], Batch]:
+    return jax.jit(lambda state, data: batch_at(state, data, batch_size, shuffle))
+
+
+@remembered
 def _watch_program(objective: Objective, optimizer: optax.GradientTransformation, gradients: str) -> Callable[..., Any]:
     # It runs once a divergence, so what counts is the time to compile it.
     return jax.jit(make_watch(objective, optimizer, gradients), compiler_options={"xla_backend_optimization_level": 1})
@@ -649,6 +652,7 @@ def make_report(
     if evaluate is None:
         return report
     measured = evaluate(state.params)
+    check_not_traced("fit", measured)
     if not isinstance(measured, dict) or any(np.ndim(value) for value in measured.values()):
         shapes = {name: np.shape(a) for name, a in measured.items()} if isinstance(measured, dict) else repr(measured)
         raise ValueError(f"evaluate must return a dictionary of scalars, got {shapes}")

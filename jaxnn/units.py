@@ -4,10 +4,12 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.checks import described, is_number
+from jaxnn.factories import factory
 from jaxnn.layer import Layer, check_layers
 from jaxnn.typing import Array
 
 
+@factory
 def first_units(layer: Layer, n: Array | int) -> Layer:
     """The layer with its units from number n on silenced: y_j = f(x)_j for j < n, and 0 for the others.
 

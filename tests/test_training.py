@@ -602,6 +602,26 @@ def test_fit_inside_a_program_is_told(inside):
         inside()
 
 
+@pytest.mark.parametrize("transform", [lambda f: f, jax.jit, jax.grad], ids=["vmap", "jit", "grad"])
+@pytest.mark.parametrize("name", ["rate", "strength", "measured"])
+def test_fit_of_a_traced_number_is_an_error(name, transform):
+    """Also where it shows in no argument, but is closed over."""
+    model = nn.logistic_regression(2)
+    x, y, plan = np.ones((2, 2), np.float32), np.array([0, 1]), {"key": KEY, "epochs": 1}
+
+    def trained(rate=0.1, strength=0.0, measured=0.0):
+        objective, start = nn.objective(model.network, model.loss, nn.l2(strength)), model.init(KEY)
+        result = nn.fit(objective, optax.sgd(rate), start, x, y, evaluate=lambda params: {"a": measured}, **plan)
+        return result.params[0]["W"].sum()
+
+    with pytest.raises(
+        ValueError, match="vmap and grad; make_steps works inside, and fit_population trains one member"
+    ):
+        jax.vmap(transform(lambda value: trained(**{name: value})))(jnp.array([0.1, 0.2]))
+    # What is not traced is trained as ever.
+    assert jax.vmap(lambda value: value + trained())(jnp.zeros(2)).shape == (2,)
+
+
 @pytest.mark.parametrize("value", ["good", None, {"accuracy": 1.0}, np.array("a")])
 def test_measurements_that_are_no_numbers_are_told(value):
     with pytest.raises(ValueError, match="evaluate must return numbers, got .* for 'accuracy'"):

@@ -1,0 +1,196 @@
+"""Programs are found again by what they are of, and dropped: memory does not grow with what is made in a loop."""
+
+import gc
+import weakref
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+import jaxnn
+from jaxnn.programs import remembered
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+X = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+Y = (X[:, 0] > 0).astype(np.int32)
+KEY = jax.random.key(0)
+PLAN = {"key": KEY, "epochs": 2}
+TRACED = []
+
+
+@jaxnn.factory
+def counted():
+    def forward(x):
+        TRACED.append(x.shape)
+        return x, ()
+
+    return jaxnn.stateless(forward, lambda cache, dy: dy)
+
+
+def new_model():
+    return jaxnn.mlp((3, 2, 1), counted())
+
+
+def new_objective(strength=0.1):
+    model = new_model()
+    return jaxnn.objective(model.network, model.loss, jaxnn.l2(strength))
+
+
+def fresh_sgd():
+    """An optimizer that equals no other one, as those that optax makes."""
+    sgd = optax.sgd(0.1)
+    return optax.GradientTransformation(lambda params: sgd.init(params), lambda *given: sgd.update(*given))
+
+
+def fit(objective, optimizer, **options):
+    return jaxnn.fit(objective, optimizer, new_model().init(KEY), X, Y, **PLAN, **options)
+
+
+def fit_stream(objective, optimizer):
+    return jaxnn.fit_stream(objective, optimizer, new_model().init(KEY), [(X, Y)], steps_per_call=1, **PLAN)
+
+
+def fit_in_span(objective, optimizer):
+    return jaxnn.fit_in_span(objective, optimizer, new_model().init(KEY), X, Y, **PLAN)
+
+
+def fit_population(objective, optimizer):
+    params = new_model().init(KEY)
+    member = MEMBERS.setdefault((objective, optimizer), lambda h: jaxnn.Member(objective, optimizer, params, KEY))
+    return jaxnn.fit_population(member, {"seed": np.arange(2)}, X, Y, epochs=2)
+
+
+MEMBERS = {}
+TRAININGS = {"fit": fit, "skip": partial(fit, on_nan="skip"), "stream": fit_stream, "span": fit_in_span}
+
+
+@pytest.mark.parametrize("train", TRAININGS.values(), ids=TRAININGS)
+def test_equal_networks_objectives_and_optimizers_are_traced_once(train):
+    train(new_objective(), jaxnn.optimizer("sgd", 0.1))
+    before = len(TRACED)
+    for _ in range(3):
+        train(new_objective(), jaxnn.optimizer("sgd", 0.1))
+    again = [shape for shape in TRACED[before:] if train is not fit_in_span or shape[0] == len(X)]
+    assert again == []
+
+
+def test_another_strength_or_rate_is_another_program():
+    losses = {
+        (strength, rate): fit(new_objective(strength), jaxnn.optimizer("sgd", rate)).losses[-1]
+        for strength in (0.1, 1.0)
+        for rate in (0.1, 1.0)
+    }
+    assert len(set(losses.values())) == 4
+
+
+@pytest.mark.parametrize("train", [fit, fit_stream, fit_in_span, fit_population])
+def test_programs_and_what_they_close_over_are_dropped(train):
+    alive = []
+    for _ in range(11):
+        optimizer = fresh_sgd()
+        alive.append(weakref.ref(optimizer.update))
+        train(new_objective(), optimizer)
+        MEMBERS.clear()
+    del optimizer
+    gc.collect()
+    assert sum(ref() is not None for ref in alive) <= 8
+
+
+def test_starts_are_dropped():
+    alive = []
+    for width in range(2, 13):
+        network = jaxnn.chain(jaxnn.dense(width), jaxnn.stateless(lambda x: (x, ()), lambda cache, dy: dy))
+        model = jaxnn.mlp((3, 1))._replace(network=network)
+        alive.append(weakref.ref(network.forward))
+        model.init(KEY)
+    del network, model
+    gc.collect()
+    assert sum(ref() is not None for ref in alive) <= 8
+
+
+def test_a_divergence_is_explained_once():
+    plan = {"optimizer": jaxnn.optimizer("sgd", 1e30), "batch_size": 4}
+    first = fit(new_objective(), **plan)
+    before = len(TRACED)
+    assert fit(new_objective(), **plan).divergence == first.divergence
+    assert len(TRACED) == before
+
+
+def test_copies_by_a_scan_are_not_traced_at_each_call():
+    layer = jaxnn.repeat(jaxnn.chain(jaxnn.dense(3), counted()), 3)
+    params, _ = layer.init(KEY, (3,))
+    y, cache = layer.forward(params, X)
+    before = len(TRACED)
+    np.testing.assert_array_equal(layer.forward(params, X)[0], y)
+    assert len(TRACED) == before
+    for again in (layer.forward(params, X, key=None), jax.jit(layer.forward)(params, X)):
+        np.testing.assert_allclose(again[0], y, rtol=1e-6)
+    _, vjp = jax.vjp(lambda params, x: layer.forward(params, x)[0], params, X)
+    for d, expected in zip(jax.tree.leaves(layer.backward(params, cache, y)), jax.tree.leaves(vjp(y)), strict=True):
+        np.testing.assert_allclose(d, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_what_has_no_hash_is_made_anew():
+    made = remembered(lambda value: [value])
+    assert made(1) is made(1)
+    assert made([1]) == [[1]] and made([1]) is not made([1])
+
+
+def megabytes():
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+
+def cross_validate():
+    model = new_model()
+
+    def member(h):
+        objective = jaxnn.objective(model.network, model.loss, jaxnn.l2(h["l2"]))
+        return jaxnn.Member(objective, optax.sgd(0.1), model.init(KEY), KEY)
+
+    def measure(params, batch):
+        return {"loss": new_objective().value(params, batch)}
+
+    jaxnn.cross_validate(member, {"l2": [0.1]}, X, Y, k=2, seed=0, measure=measure, epochs=1)
+
+
+def predict():
+    model = jaxnn.mlp((3, 2, 1))
+    params = model.init(KEY)
+    for look in (model.outputs, model.predict, model.classify):
+        look(params, X)
+
+
+LOOPS = {
+    "init": (2000, lambda i: jaxnn.mlp((3, 2, 1)).init(KEY)),
+    "predict": (2000, lambda i: predict()),
+    "fit": (2000, lambda i: fit(new_objective(), jaxnn.optimizer("adam", 0.1))),
+    "fit_stream": (2000, lambda i: fit_stream(new_objective(), jaxnn.optimizer("adam", 0.1))),
+    "fit_in_span": (400, lambda i: fit_in_span(new_objective(), jaxnn.optimizer("sgd", 0.1))),
+    "fit of fresh optimizers": (2000, lambda i: fit(new_objective(1e-3 * (i + 1)), optax.adam(1e-3 * (i + 1)))),
+    "fit_stream of fresh optimizers": (400, lambda i: fit_stream(new_objective(), optax.adam(0.1))),
+    "fit_population": (400, lambda i: fit_population(new_objective(), optax.sgd(0.1)) and MEMBERS.clear()),
+    "cross_validate": (400, lambda i: cross_validate()),
+}
+
+
+# Those that compile in every round: that their programs are dropped is seen above, in fewer rounds.
+SLOW = ["fit of fresh optimizers", "fit_stream of fresh optimizers", "fit_population", "cross_validate"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from Linux")
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.full if name in SLOW else ()) for name in LOOPS])
+def test_memory_does_not_grow_with_what_is_made_in_a_loop(name, full):
+    n, once = LOOPS[name]
+    first, n = (n // 10, n) if full else (10, 40)
+    for i in range(first):
+        once(i)
+    before = megabytes()
+    for i in range(first, n):
+        once(i)
+    # Where one program stays in each round, it is half a megabyte a round at least.
+    assert megabytes() - before < (20 if full else 5)
