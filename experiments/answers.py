@@ -11,6 +11,7 @@ import numpy as np
 
 from experiments.network_file import StoredNetwork
 from experiments.networks import class_probabilities
+from experiments.numerals import NUMBER
 from experiments.own_data import LONGEST_CLASS, MOST_CLASSES, check_count, standardized
 from experiments.refusal import Refused
 from experiments.rows import Rows
@@ -60,7 +61,9 @@ def classify(file: Path, rows: Rows, network: StoredNetwork) -> Answers:
 
 def accuracy(answers: Answers, labels: Sequence[str | None], classes: Sequence[str]) -> str:
     """How many of the rows that have a label are classified as it says, in words."""
-    pairs = [(classes[i], label) for i, label in zip(answers.classes, labels, strict=True) if label is not None]
+    known = _as_classes([label for label in labels if label is not None], classes)
+    answered = [classes[i] for i, label in zip(answers.classes, labels, strict=True) if label is not None]
+    pairs = list(zip(answered, known, strict=True))
     if not pairs:
         return "no accuracy: the column of the labels is empty"
     right = sum(said == label for said, label in pairs)
@@ -68,6 +71,14 @@ def accuracy(answers: Answers, labels: Sequence[str | None], classes: Sequence[s
     unknown = [label for _, label in pairs if label not in classes]
     wrong = f"; {len(unknown)} of a class that training did not have, {unknown[0]!r} say" if unknown else ""
     return f"accuracy {100 * right / len(pairs):.2f} %: {right} of {of}{wrong}"
+
+
+def _as_classes(labels: Sequence[str], classes: Sequence[str]) -> list[str]:
+    """Return the labels; one that is the number of a class is written as the class is."""
+    if not all(map(NUMBER.fullmatch, classes)):
+        return list(labels)
+    named = {float(name): name for name in classes} if len(set(map(float, classes))) == len(classes) else {}
+    return [named.get(float(label), label) if NUMBER.fullmatch(label) else label for label in labels]
 
 
 def to_csv(answers: Answers, classes: Sequence[str]) -> str:

@@ -1,22 +1,37 @@
-"""Columns of words as numbers a network takes, by what the training rows alone say. All of it can be kept as JSON."""
+"""Columns of words as numbers a network takes: kinds by all rows, values by the training rows. All of it is JSON."""
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from experiments.csv_file import NUMBER, Table
+from experiments import numerals
+from experiments.csv_file import Table
+from experiments.numerals import NUMBER, PLAIN, Notation
 from experiments.refusal import Refused
 
-MISSING = frozenset({"", "?", "na", "n/a", "nan", "null"})
-"""What stands for no value, in large letters or small."""
+MISSING = frozenset({"", "?", "na", "n/a", "nan", "null", "<na>", "#n/a", "#na", "-nan"})
+"""What stands for no value in any column, in large letters or small."""
+MISSING_NUMBER = MISSING | {
+    *("-", "--", "---", "\u2013", "\u2014", "\u2212", ".", "..", "...", "*", "??", "none", "nil", "n.a.", "n.a", "nd"),
+    *("n/d", "nat", "(null)", "\\n", "missing", "unknown", "not available", "#null!", "#div/0!", "#value!", "#ref!"),
+    *("#name?", "#num!", "#n/a n/a", "1.#qnan", "-1.#qnan", "1.#ind", "-1.#ind"),
+}
+"""And in a column whose other fields are all numbers."""
 MOST_LEVELS = 100
 """Of a categorical column: names, dates and numbers of tickets have more."""
-MOST_NUMBERS = 2**24
+MOST_NUMBERS = 2**26
 LARGEST = 1e30
 """The square of a larger number is beyond float32."""
+_INDEX_NAMES = frozenset({"id", "index"})
+_FEWEST_IN_ORDER = 3
+"""Rows that count themselves by chance are fewer."""
+_DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([ T].*)?$", re.ASCII)
+_MOST_LISTED = 12
+"""Columns of which nothing is to be said but their kind: so many are listed by name."""
 
 
 class Number(NamedTuple):
@@ -24,6 +39,7 @@ class Number(NamedTuple):
 
     name: str
     median: float
+    notation: Notation = PLAIN
 
 
 class Category(NamedTuple):
@@ -40,43 +56,248 @@ class Category(NamedTuple):
 Column = Number | Category
 
 
-def missing(field: str) -> bool:
-    """Whether the field says that there is no value."""
-    return field.lower() in MISSING
+class Meaning(NamedTuple):
+    """What fields stand for, as far as the user says so; None is what the columns themselves show.
+
+    Attributes:
+      missing: the fields that stand for no value, beside the empty one; letters as they are written.
+      decimal, thousands: the marks in numbers.
+      words, numbers: the names of columns that are so, whatever they look like.
+    """
+
+    missing: tuple[str, ...] | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    words: frozenset[str] = frozenset()
+    numbers: frozenset[str] = frozenset()
+
+    def no_values(self, fields: Iterable[str], *, of_numbers: bool = False) -> set[str]:
+        """Return those of the fields that stand for no value; among words, or among numbers."""
+        if self.missing is not None:
+            return {field for field in fields if field == "" or field in self.missing}
+        known = MISSING_NUMBER if of_numbers else MISSING
+        return {field for field in fields if field.lower() in known}
+
+    def no_words(self, name: str, fields: Iterable[str]) -> set[str]:
+        """Return those that stand for no value in a column of words: NA is one where the user says that it is."""
+        if name in self.words and self.missing is None:
+            return {""} & set(fields)
+        return self.no_values(fields)
 
 
-def fit_columns(path: Path, table: Table, names: Sequence[str], train: np.ndarray) -> list[Column]:
-    """What is to be made of each column: its kind by all rows, its numbers and levels by the rows `train`.
+DEFAULT_MEANING = Meaning()
+
+
+class Fitted(NamedTuple):
+    """What is to be made of a table's columns.
+
+    Attributes:
+      columns: those that make inputs.
+      notes: what each column is taken for, for people.
+    """
+
+    columns: list[Column]
+    notes: list[str]
+
+
+class _Look(NamedTuple):
+    """What all rows say of a column.
+
+    Attributes:
+      name: the column's.
+      missing: how often each field that stands for no value is there.
+      notations: under each of which all other fields are numbers; none for words.
+      counts: how it numbers the rows, if it does.
+      column: what is made of it, where that is clear without the other columns; else it is looked at again.
+      constant: whether one value is in all training rows.
+    """
+
+    name: str
+    missing: dict[str, int]
+    notations: list[Notation]
+    counts: str = ""
+    column: Column | None = None
+    constant: bool = False
+    empty: bool = False
+
+
+def fit_columns(
+    path: Path, table: Table, names: Sequence[str], train: np.ndarray, meaning: Meaning = DEFAULT_MEANING
+) -> Fitted:
+    """Return what is to be made of each column: its kind by all rows, its numbers and levels by the rows `train`.
+
+    A column that only numbers the rows is left out, as is one without a value, unless there is no other.
 
     Raises:
-      Refused: a column without a value, one of too many words, or a number beyond `LARGEST`.
+      Refused: a column of numbers with a field that is none, one of which the marks are ambiguous, one of too many
+        words, or a number beyond `LARGEST`.
     """
-    return [_fit(path, name, table.columns[name], table.lines, train) for name in names]
+    fit = _Fit(path, table, train, meaning)
+    looks = [fit.look(name) for name in names]
+    decimals = {look.notations[0].decimal for look in looks if len({each.decimal for each in look.notations}) == 1}
+    used = [look for look in looks if not look.empty and (not look.counts or look.name in meaning.numbers)]
+    used = used or [look for look in looks if not look.empty]
+    if not used:
+        raise Refused(f"{path} has no value in any column to learn from")
+    columns, plain, constant, notes = [], [], [], []
+    for look in looks:
+        if look.empty:
+            notes.append(f"{look.name}: left out, it has no value in any row")
+        elif look not in used:
+            notes.append(f"{look.name}: left out, {look.counts} (keep it by --numbers {_quoted(look.name)})")
+        else:
+            column, found = fit.column(look, decimals)
+            columns.append(column)
+            if look.counts:
+                found.append(f"{look.counts}: leave it out by --drop")
+            if isinstance(column, Number) and not found:
+                (constant if look.constant else plain).append(look.name)
+            else:
+                kind = "number" if isinstance(column, Number) else f"one-hot, {len(column.levels)} levels"
+                notes.append(f"{look.name}: {'; '.join([kind, *found])}")
+    return Fitted(columns, [*_listed("numbers", plain), *_listed("numbers, all the same", constant), *notes])
 
 
-def _fit(path: Path, name: str, fields: list[str], lines: list[int], train: np.ndarray) -> Column:
-    there = [i for i, field in enumerate(fields) if not missing(field)]
-    if not there:
-        raise Refused(f"{path}: column {name!r} holds no value in any row: leave it out by --drop")
-    words = [i for i in there if not NUMBER.fullmatch(fields[i])]
-    if not words:
-        _check_size(path, name, fields, lines)
-        values = [float(fields[i]) for i in train if not missing(fields[i])]
-        return Number(name, float(np.median(values)) if values else 0.0)
-    levels = {fields[i] for i in there}
-    if len(levels) > MOST_LEVELS:
-        first = fields[words[0]]
-        told = f"{first!r} in line {lines[words[0]]} is no number, and there are {len(levels)} different words"
+class _Fit:
+    """Looks at each column twice at most: alone, and where numbers are ambiguous then with what others show."""
+
+    def __init__(self, path: Path, table: Table, train: np.ndarray, meaning: Meaning) -> None:
+        self.path, self.table, self.train, self.meaning = path, table, train, meaning
+
+    def look(self, name: str) -> _Look:
+        fields, meaning = self.table.columns[name], self.meaning
+        found = set(fields)
+        if name in meaning.words:
+            missing = _counted(fields, meaning.no_words(name, found))
+            return _Look(name, missing, [], empty=len(missing) == len(found))
+        missing = meaning.no_values(found, of_numbers=True)
+        there = found - missing
+        if not there:  # of words such as - there may be some that stand for no number
+            few = _counted(fields, meaning.no_values(found))
+            return _Look(name, few, [], empty=len(few) == len(found))
+        notations = numerals.notations(there, meaning.decimal, meaning.thousands)
+        if not notations:
+            self._check_words(name, fields, there)
+            return _Look(name, _counted(fields, meaning.no_values(found)), [])
+        look = _Look(name, _counted(fields, missing), notations)
+        plain = notations[0] == PLAIN and all(map(NUMBER.fullmatch, there))
+        if not plain or (len(notations) > 1 and any("." in field for field in there)):
+            return look
+        values = _values(fields, PLAIN, missing)
+        self._check_size(name, fields, values)
+        known = values[self.train]
+        known = known[~np.isnan(known)]
+        column = Number(name, float(np.median(known)) if len(known) else 0.0)
+        constant = len(known) > 0 and bool((values[self.train] == known[0]).all())
+        return look._replace(column=column, counts=_counts(name, values, len(there)), constant=constant)
+
+    def column(self, look: _Look, decimals: set[str]) -> tuple[Column, list[str]]:
+        """Return what is made of the column, and what is to be said of it."""
+        if look.column is not None:
+            return look.column, self._of_missing(look, look.column)
+        fields = self.table.columns[look.name]
+        if not look.notations:
+            return self._category(look, fields)
+        notation = self._notation(look, fields, decimals)
+        values = _values(fields, notation, look.missing)
+        self._check_size(look.name, fields, values)
+        known = values[self.train]
+        known = known[~np.isnan(known)]
+        column = Number(look.name, float(np.median(known)) if len(known) else 0.0, notation)
+        return column, [*self._of_notation(look, notation, fields, values), *self._of_missing(look, column)]
+
+    def _of_notation(self, look: _Look, notation: Notation, fields: list[str], values: np.ndarray) -> list[str]:
+        """Say how numbers were read that Python would not read so, with an example."""
+        marked = {field for field in set(fields) - set(look.missing) if not NUMBER.fullmatch(field)}
+        if not marked and notation.decimal == ".":
+            return []
+        i = next((i for i, field in enumerate(fields) if field in marked), 0)
+        example = f"{fields[i]} in line {self.table.lines[i]} is {values[i]:.10g}"
+        return [", ".join(filter(None, [str(notation), example]))]
+
+    def _notation(self, look: _Look, fields: list[str], decimals: set[str]) -> Notation:
+        there = set(fields) - set(look.missing)
+        found = look.notations
+        if numerals.agree(there, found):
+            return found[0]
+        by_others = [each for each in found if each.decimal in decimals] if len(decimals) == 1 else []
+        if by_others and numerals.agree(there, by_others):
+            return by_others[0]
+        if not decimals and found[0] == PLAIN:
+            return PLAIN
+        i = next(i for i, field in enumerate(fields) if field in there and not numerals.agree([field], found))
+        readings = " or ".join(dict.fromkeys(f"{numerals.number(fields[i], each):.10g}" for each in found))
         raise Refused(
-            f"{path}: column {name!r}: {told}, expected numbers or at most {MOST_LEVELS} words: mend it, or leave "
-            f"the column out by --drop ({_how_written(first)})"
+            f"{self.path}: column {look.name!r} holds {fields[i]!r} in line {self.table.lines[i]}, which may be "
+            f"{readings}: say --decimal , or --decimal . for the mark before fractions"
         )
-    counts = Counter(fields[i] for i in train if not missing(fields[i]))
-    return Category(name, tuple(sorted(counts)), min(counts, key=lambda word: (-counts[word], word), default=""))
+
+    def _check_words(self, name: str, fields: list[str], there: set[str]) -> None:
+        """Raise if most of the fields are numbers: then those that are none are a mistake, or to be declared."""
+        like = {field for field in there if numerals.like_a_number(field)}
+        counts = _counted(fields, there)
+        n, numbers = sum(counts.values()), sum(counts[field] for field in like)
+        if name not in self.meaning.numbers and 2 * numbers <= n:
+            return
+        odd, usual = self._odd_and_usual(fields, there, counts, like)
+        line = self.table.lines
+        beside = f", and others as {fields[usual]!r} in line {line[usual]}" if usual is not None else ""
+        missing = fields[odd]
+        raise Refused(
+            f"{self.path}: column {name!r} holds {fields[odd]!r} in line {line[odd]}{beside}: expected numbers written "
+            f"alike; mend it, or say --missing {_quoted(missing)} if it is no value, or --words {_quoted(name)} if the "
+            "column holds words"
+        )
+
+    def _odd_and_usual(
+        self, fields: list[str], there: set[str], counts: Mapping[str, int], like: set[str]
+    ) -> tuple[int, int | None]:
+        """Return the row of a field that is written otherwise than most numbers, and of one that is as most are."""
+        kept: set[str] = set()
+        for mark in (self.meaning.decimal, *".,"):
+            for unit in [{}, *({"suffix": c} for c in "%"), *({"prefix": c} for c in "$€£")]:
+                notation = Notation(mark or ".", "", **unit)
+                good = {field for field in like if numerals.number(field, notation) is not None}
+                if sum(counts[field] for field in good) > sum(counts[field] for field in kept):
+                    kept = good
+        odd = next(i for i, field in enumerate(fields) if field in there and field not in kept)
+        return odd, next((i for i, field in enumerate(fields) if field in kept), None)
+
+    def _category(self, look: _Look, fields: list[str]) -> tuple[Category, list[str]]:
+        name, lines = look.name, self.table.lines
+        found = set(fields) - set(look.missing)
+        if len(found) > MOST_LEVELS:
+            first = next(i for i, field in enumerate(fields) if field in found and not NUMBER.fullmatch(field))
+            what = f"{fields[first]!r} in line {lines[first]} is no number, and there are {len(found)} different words"
+            raise Refused(
+                f"{self.path}: column {name!r}: {what}, expected numbers or at most {MOST_LEVELS} words: mend it, or "
+                f"leave the column out by --drop {_quoted(name)} ({_how_written(fields[first])})"
+            )
+        counts = Counter(fields[i] for i in self.train.tolist() if fields[i] not in look.missing)
+        frequent = min(counts, key=lambda word: (-counts[word], word), default="")
+        column = Category(name, tuple(sorted(counts)), frequent)
+        notes = self._of_missing(look, column)
+        numbers = [field for field in found if NUMBER.fullmatch(field)]
+        if numbers and name not in self.meaning.words:
+            notes.append(f"{len(numbers)} of its {len(found)} words are numbers")
+        if len(found) == len(fields):
+            notes.append("another word in each row, from which nothing can be learnt: leave it out by --drop")
+        return column, notes
+
+    def _of_missing(self, look: _Look, column: Column) -> list[str]:
+        if not look.missing:
+            return []
+        spelled = ", ".join(field or "empty" for field in sorted(look.missing))
+        if isinstance(column, Category) and any(look.missing):
+            spelled += f"; --words {_quoted(look.name)} if that is a word"
+        return [f"{_filled(column, sum(look.missing.values()))} ({spelled})"]
+
+    def _check_size(self, name: str, fields: Sequence[str], values: np.ndarray) -> None:
+        _check_size(self.path, name, fields, self.table.lines, values)
 
 
-def check_numbers(path: Path, columns: Sequence[Column], table: Table) -> None:
-    """That new rows have numbers where the training's had them; words may be any.
+def check_numbers(path: Path, columns: Sequence[Column], table: Table, meaning: Meaning = DEFAULT_MEANING) -> None:
+    """Raise unless new rows have numbers where the training's had them, written alike; words may be any.
 
     Raises:
       Refused: column and line of a field that is none, or of a number beyond `LARGEST`.
@@ -84,79 +305,125 @@ def check_numbers(path: Path, columns: Sequence[Column], table: Table) -> None:
     for column in columns:
         if isinstance(column, Number):
             fields = table.columns[column.name]
-            for field, line in zip(fields, table.lines, strict=True):
-                if not missing(field) and not NUMBER.fullmatch(field):
-                    raise Refused(
-                        f"{path}: column {column.name!r} holds {field!r} in line {line}, expected a number, as the "
-                        f"training's rows have there ({_how_written(field)})"
-                    )
-            _check_size(path, column.name, fields, table.lines)
+            found = set(fields)
+            there = found - meaning.no_values(found, of_numbers=True)
+            bad = {field for field in there if numerals.number(field, column.notation) is None}
+            if bad:
+                i = next(i for i, field in enumerate(fields) if field in bad)
+                as_there = f" ({column.notation})" if str(column.notation) else ""
+                raise Refused(
+                    f"{path}: column {column.name!r} holds {fields[i]!r} in line {table.lines[i]}, expected a number, "
+                    f"as the training's rows have there{as_there} ({_how_written(fields[i], column.notation)})"
+                )
+            _check_size(path, column.name, fields, table.lines, _values(fields, column.notation, found - there))
 
 
-def _check_size(path: Path, name: str, fields: list[str], lines: list[int]) -> None:
-    for field, line in zip(fields, lines, strict=True):
-        if not missing(field) and abs(float(field)) > LARGEST:
-            raise Refused(f"{path}: column {name!r} holds {field} in line {line}, expected numbers up to {LARGEST:g}")
+def _check_size(path: Path, name: str, fields: Sequence[str], lines: Sequence[int], values: np.ndarray) -> None:
+    bad = np.abs(values) > LARGEST
+    if bad.any():
+        i = int(bad.argmax())
+        found = f"{path}: column {name!r} holds {fields[i]} in line {lines[i]}"
+        raise Refused(f"{found}, expected numbers up to {LARGEST:g}")
 
 
-def _how_written(field: str) -> str:
-    decimal = ", and numbers have a point, not a comma" if NUMBER.fullmatch(field.replace(",", ".")) else ""
-    return f"no value is an empty field or NA{decimal}"
+def _how_written(field: str, notation: Notation = PLAIN) -> str:
+    if _DATE.match(field):
+        return "of dates, write year, month and day as numbers, each in a column"
+    decimal = notation == PLAIN and NUMBER.fullmatch(field.replace(",", "."))
+    return f"no value is an empty field or NA{', and numbers have a point, not a comma' if decimal else ''}"
 
 
-def encode_columns(columns: Sequence[Column], table: Table) -> np.ndarray:
-    """The inputs of every row, (m, n) float64: one for each number, one for each level of a category."""
-    return np.column_stack([_encode(column, table.columns[column.name]) for column in columns])
+def encode_columns(columns: Sequence[Column], table: Table, meaning: Meaning = DEFAULT_MEANING) -> np.ndarray:
+    """Return the inputs of every row, (m, n) float64: one for each number, one for each level of a category."""
+    x = np.empty((len(table.lines), width(columns)), order="F")
+    at = 0
+    for column in columns:
+        fields = table.columns[column.name]
+        n = width([column])
+        if isinstance(column, Number):
+            missing = meaning.no_values(set(fields), of_numbers=True)
+            x[:, at] = _values(fields, column.notation, missing, column.median)
+        else:
+            x[:, at : at + n] = _level_numbers(column, fields, meaning)[:, None] == np.arange(n)
+        at += n
+    return x
 
 
-def _encode(column: Column, fields: list[str]) -> np.ndarray:
-    if isinstance(column, Number):
-        return np.array([column.median if missing(field) else float(field) for field in fields])
-    number = {level: i for i, level in enumerate(column.levels)}
-    levels = np.array([number.get(column.most_frequent if missing(field) else field, -1) for field in fields])
-    return (levels[:, None] == np.arange(len(number))).astype(float)
+def _level_numbers(column: Category, fields: list[str], meaning: Meaning) -> np.ndarray:
+    """Return the number of each row's level, and -1 for a word that is none of them."""
+    found = set(fields)
+    levels = {level: i for i, level in enumerate(column.levels)}
+    missing = meaning.no_words(column.name, found - set(levels))
+    numbers = {field: levels.get(column.most_frequent if field in missing else field, -1) for field in found}
+    return np.fromiter(map(numbers.__getitem__, fields), np.int64, len(fields))
+
+
+def _values(fields: Sequence[str], notation: Notation, missing: Collection[str], fill: float = np.nan) -> np.ndarray:
+    numbers = {field: fill if field in missing else numerals.number(field, notation) for field in set(fields)}
+    return np.fromiter(map(numbers.__getitem__, fields), np.float64, len(fields))
+
+
+def _counted(fields: Sequence[str], wanted: Collection[str]) -> dict[str, int]:
+    if not wanted:
+        return {}
+    counts = Counter(fields)
+    return {field: counts[field] for field in wanted}
+
+
+def _counts(name: str, values: np.ndarray, different: int) -> str:
+    """Say how a column numbers the rows: by 0, 1, 2, ...; or, without a name of its own, by whole numbers."""
+    m = len(values)
+    if m < _FEWEST_IN_ORDER or different < m:
+        return ""
+    if any(np.array_equal(values, np.arange(start, start + m)) for start in (0, 1)):
+        return f"it counts the rows from {values[0]:.0f}"
+    if (name.lower() in _INDEX_NAMES or name.startswith("Unnamed: ")) and (values == np.round(values)).all():
+        return "it has another whole number in each row, as an index has"
+    return ""
 
 
 def width(columns: Sequence[Column]) -> int:
-    """How many inputs they make."""
+    """Return how many inputs they make."""
     return sum(1 if isinstance(column, Number) else len(column.levels) for column in columns)
 
 
-def account(columns: Sequence[Column], table: Table) -> list[str]:
-    """A line for each column of which values are missing, or which is one of words: what was made of it."""
-    told = []
+def account_of_new(columns: Sequence[Column], table: Table, meaning: Meaning = DEFAULT_MEANING) -> list[str]:
+    """Return a line for each column of which values are missing, or are words that training never saw."""
+    notes = []
     for column in columns:
-        filled = _filled(column, table)
-        if isinstance(column, Category):
-            told.append("; ".join([f"{column.name}: one-hot, {len(column.levels)} levels", *filled]))
-        elif filled:
-            told.append(f"{column.name}: {filled[0]}")
-    return told
+        fields = table.columns[column.name]
+        counts = Counter(fields)
+        if isinstance(column, Number):
+            missing, unseen = meaning.no_values(counts, of_numbers=True), set()
+        else:
+            others = counts.keys() - set(column.levels)
+            missing = meaning.no_words(column.name, others)
+            unseen = others - missing
+        n = sum(counts[field] for field in missing)
+        found = [_filled(column, n)] if n else []
+        if unseen:
+            i = next(i for i, field in enumerate(fields) if field in unseen)
+            first = f"{fields[i]!r} in line {table.lines[i]}"
+            n = sum(counts[field] for field in unseen)
+            found.append(f"{n} not seen in training, first {first}, taken as none of its levels")
+        if found:
+            notes.append(f"{column.name}: {'; '.join(found)}")
+    return notes
 
 
-def account_of_new(columns: Sequence[Column], table: Table) -> list[str]:
-    """A line for each column of which values are missing, or are words that training never saw."""
-    told = []
-    for column in columns:
-        said = [*_filled(column, table), *_unseen(column, table)]
-        if said:
-            told.append(f"{column.name}: {'; '.join(said)}")
-    return told
-
-
-def _filled(column: Column, table: Table) -> list[str]:
-    n = sum(map(missing, table.columns[column.name]))
+def _filled(column: Column, n: int) -> str:
     if isinstance(column, Category):
-        return [f"{n} missing, taken as {column.most_frequent}"] if n else []
-    return [f"{n} missing, taken as the median, {column.median:g}"] if n else []
+        return f"{n} missing, taken as {column.most_frequent}"
+    return f"{n} missing, taken as the median, {column.median:g}"
 
 
-def _unseen(column: Column, table: Table) -> list[str]:
-    if isinstance(column, Number):
+def _listed(kind: str, names: Sequence[str]) -> list[str]:
+    if not names:
         return []
-    known, fields = set(column.levels), table.columns[column.name]
-    unseen = [i for i, field in enumerate(fields) if not missing(field) and field not in known]
-    if not unseen:
-        return []
-    first = f"{fields[unseen[0]]!r} in line {table.lines[unseen[0]]}"
-    return [f"{len(unseen)} not seen in training, first {first}, taken as none of its levels"]
+    more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
+    return [f"{kind}: {', '.join(names[:_MOST_LISTED])}{more}"]
+
+
+def _quoted(name: str) -> str:
+    """Return the word as a shell takes it, in a list with commas between its items."""
+    return f"'{name}'" if not name or not name.isalnum() else name

@@ -102,3 +102,12 @@ def _unpack(described: dict[str, dict], data: bytes) -> dict[str, Stored]:
         dtype = about["dtype"] if values is None or isinstance(values, list) else str(values.dtype)
         found[name] = Stored(dtype, shape, values)
     return found
+
+
+def class_numbers(y: Stored, m: int) -> np.ndarray | None:
+    """Return labels as whole numbers (m,): of any dtype with whole values, as (m,), (m, 1) or (1, m); else None."""
+    values = y.values
+    if y.shape not in ((m,), (m, 1), (1, m)) or not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
+        return None
+    whole = values.dtype.kind != "f" or bool((np.isfinite(values) & (values == np.round(values))).all())
+    return values.ravel().astype(np.int64) if whole and bool((np.abs(values.astype(float)) < 2**53).all()) else None

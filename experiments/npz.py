@@ -17,23 +17,23 @@ import numpy as np
 
 from experiments.refusal import Refused, check_file
 
-MOST_BYTES = 2**28
-"""Of all arrays together: 32 million float64 numbers."""
+MOST_BYTES = 2**29
+"""Of all arrays together: 64 million float64 numbers."""
 _MOST_DIRECTORY = 2**16
 """Bytes of the archive's directory, which has some hundred for each array."""
 _PIECE = 2**20
 _LONGEST_HEADER = 10_000
 # As NumPy writes it; objects, which are pickles, and records have another form.
 _HEADER = re.compile(
-    r"\{'descr': '(?P<dtype>[<>|=](?:b1|[iu][1248]|f[248]|U[1-9]\d{0,4}))', 'fortran_order': (?P<fortran>True|False), "
-    r"'shape': \((?P<shape>(?:\d{1,18}, ?){0,7}(?:\d{1,18})?)\), ?\} *\n?"
+    r"\{'descr': '(?P<dtype>[<>|=](?:b1|[iu][1248]|f[248]|[US][1-9]\d{0,4}))', "
+    r"'fortran_order': (?P<fortran>True|False), 'shape': \((?P<shape>(?:\d{1,18}, ?){0,7}(?:\d{1,18})?)\), ?\} *\n?"
 )
 _DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError)
 _FIX = "write it by numpy.savez"
 
 
 def read_npz(path: Path, names: Sequence[str] | None = None, *, optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
-    """The arrays of these names, or all of them: numbers, booleans or words (dtype kinds b, i, u, f and U).
+    """The arrays of these names, or all of them: numbers, booleans or words (dtype kinds b, i, u, f, U and S).
 
     Those that are optional need not be there.
 
@@ -110,5 +110,6 @@ def _header(name: str, file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]
     text = file.read(min(n, _LONGEST_HEADER)).decode("latin-1")
     found = _HEADER.fullmatch(text)
     if not found:
-        raise ValueError(f"{name} is described as {text.strip()[:100]}, expected an array of numbers or words")
+        fix = "; of objects, write it as .astype(str) or .astype(float)" if "'|O'" in text else ""
+        raise ValueError(f"{name} is described as {text.strip()[:100]}, expected an array of numbers or words{fix}")
     return tuple(map(int, re.findall(r"\d+", found["shape"]))), found["fortran"] == "True", np.dtype(found["dtype"])

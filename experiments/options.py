@@ -53,16 +53,60 @@ OWN_SUFFIXES = (".csv", ".tsv", ".txt", ".npz")
 """Of a user's own data."""
 
 
+_Text = Annotated[str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint="(default: found out)")]
+_Names = Annotated[str, tyro.conf.arg(metavar="COLUMNS", help_behavior_hint="")]
+
+
 @dataclass(frozen=True, kw_only=True)
 class OwnDataOptions:
-    """The options of what can train on a user's own data."""
+    """The options of what can train on a user's own data; docs/own_data.md has examples of each."""
 
     data: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
     """A CSV file with a header, or an npz file with arrays x and y, to train on; split in 70, 15 and 15 %."""
     label: Annotated[str | None, tyro.conf.arg(metavar="COLUMN", help_behavior_hint="")] = None
     """The column of --data that holds the classes; of an npz file the array, y if not given."""
-    drop: Annotated[str, tyro.conf.arg(metavar="COLUMNS", help_behavior_hint="")] = ""
+    drop: _Names = ""
     """Columns of --data to leave out, with commas between them."""
+    words: _Names = ""
+    """Columns of words, whatever they look like; in them only an empty field is missing."""
+    numbers: _Names = ""
+    """Columns of numbers, also one that counts the rows, which is else left out."""
+    missing: Annotated[str | None, tyro.conf.arg(metavar="WORDS", help_behavior_hint="(default: NA, ?, - ...)")] = None
+    """Fields that stand for no value, with commas between them; with '' only an empty field does."""
+    delimiter: _Text = None
+    """The character between fields: a comma, ; or | and the like, or tab."""
+    decimal: _Text = None
+    """The mark before fractions: . or a comma."""
+    thousands: _Text = None
+    """The mark between groups of digits: . or a comma, ' or a blank."""
+    header: bool = True
+    """Whether line 1 names the columns; else they are column_1, column_2, ..."""
+    encoding: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: found out)")] = None
+    """Of the characters, as Python names it: utf-8, windows-1252, shift-jis, ..."""
+
+
+def own_data_flags(options: OwnDataOptions) -> list[str]:
+    """Return the options of own data that were given, as they are typed."""
+    given = [field.name for field in fields(OwnDataOptions) if getattr(options, field.name) != field.default]
+    return [f"--no-{name}" if name == "header" else f"--{name}" for name in given]
+
+
+BatchSize = Annotated[
+    int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="(default: 32, or all where there are fewer)")
+]
+
+
+def batch_size_of(given: int | None, m: int) -> int:
+    """Return the batch size for m training examples: as given, else 32 or, of fewer examples, all of them.
+
+    Raises:
+      ValueError: if one was given that is not from 1 to m.
+    """
+    if given is None:
+        return min(32, m)
+    if not 1 <= given <= m:
+        raise ValueError(f"--batch-size must be 1 to {m}, the smaller training set, got {given}")
+    return given
 
 
 def parse(options: type[T], argv: Sequence[str], *, prog: str, description: str) -> T | None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments import encoder
-from experiments.columns import account_of_new, check_numbers, encode_columns, missing, width
+from experiments.columns import account_of_new, check_numbers, encode_columns, width
 from experiments.csv_file import read_table
 from experiments.npz import read_npz
 from experiments.options import OwnDataOptions
@@ -24,7 +24,7 @@ class Rows(NamedTuple):
     """Rows as inputs.
 
     Attributes:
-      x: (m, n) float64, not standardised.
+      x: (m, n), not standardised.
       labels: each row's class, `None` where it is missing; `None` where the file has none at all.
       place: `place(i, j)` says where x[i, j] stands in the file.
       notes: what was done to the values, for people.
@@ -56,24 +56,25 @@ def read_rows(path: Path, run: Path, options: OwnDataOptions) -> Rows:
 
 
 def _read_csv(path: Path, run: Path) -> Rows:
-    label, columns = encoder.load(run)
-    table = read_table(path)
+    label, columns, layout, meaning = encoder.load(run)
+    table = read_table(path, layout)
     names = [column.name for column in columns]
     absent = [name for name in names if name not in table.columns]
     if absent:
         there = f"there are {', '.join(table.columns)}"
         raise Refused(f"{path} has no column {', '.join(map(repr, absent))}, and {run} learnt from it: {there}")
     check_count(path, len(table.lines), width(columns))
-    check_numbers(path, columns, table)
+    check_numbers(path, columns, table, meaning)
     inputs = [name for name, column in zip(names, columns, strict=True) for _ in range(width([column]))]
     labels = table.columns.get(label)
     left_out = [name for name in table.columns if name not in {label, *names}]
     notes = [f"left out, since training had no such column: {', '.join(left_out)}"] if left_out else []
+    unlabelled = meaning.no_words(label, labels or ())
     return Rows(
-        encode_columns(columns, table),
-        labels and [None if missing(field) else field for field in labels],
+        encode_columns(columns, table, meaning),
+        labels and [None if field in unlabelled else field for field in labels],
         lambda i, j: f"column {inputs[j]!r} in line {table.lines[i]}",
-        notes + account_of_new(columns, table),
+        notes + account_of_new(columns, table, meaning),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 import jaxnn
 from experiments.data_files import places
-from experiments.hdf5 import Stored, read_datasets
+from experiments.hdf5 import Stored, class_numbers, read_datasets
 from experiments.refusal import Refused
 
 FILES = {"train": "train_catvnoncat.h5", "test": "test_catvnoncat.h5"}
@@ -65,13 +65,14 @@ def _part(path: Path, part: str, x: Stored, y: Stored) -> jaxnn.Batch:
             f"{path}: {part}_set_x is {x}, expected uint8 (m, 64, 64, 3) with m from 1 to {MOST_IMAGES}: {_FIX}"
         )
     m = x.shape[0]
-    if y.shape != (m,) or not isinstance(y.values, np.ndarray) or y.values.dtype.kind not in "iu":
-        raise Refused(f"{path}: {part}_set_y is {y}, expected whole numbers ({m},): {_FIX}")
-    if not np.isin(y.values, (0, 1)).all():
-        lowest, highest = y.values.min(), y.values.max()
+    labels = class_numbers(y, m)
+    if labels is None:
+        raise Refused(f"{path}: {part}_set_y is {y}, expected whole numbers ({m},), ({m}, 1) or (1, {m}): {_FIX}")
+    if not np.isin(labels, (0, 1)).all():
+        lowest, highest = labels.min(), labels.max()
         raise Refused(f"{path}: {part}_set_y holds labels from {lowest} to {highest}, expected 0 (non-cat) and 1 (cat)")
     pixels = np.divide(x.values.reshape(m, -1), 255, dtype=np.float32)
-    return jaxnn.Batch(pixels, y.values.astype(np.int32))
+    return jaxnn.Batch(pixels, labels.astype(np.int32))
 
 
 def _classes(path: Path, words: Stored) -> tuple[str, ...]:

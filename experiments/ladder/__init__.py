@@ -13,7 +13,7 @@ Expected: The two gradients differ by rounding alone, below 1e-12, and cost the 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.options import OnNan, OwnDataOptions, RunOptions
+from experiments.options import BatchSize, OnNan, OwnDataOptions, RunOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Options(OwnDataOptions, RunOptions):
 
     epochs: int = 60
     """Passes over the training data."""
-    batch_size: int = 32
+    batch_size: BatchSize = None
     """Examples of a mini-batch."""
     learning_rate: float = 0.003
     """Step size of the optimizer."""

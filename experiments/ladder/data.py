@@ -4,8 +4,8 @@ import numpy as np
 
 import jaxnn
 from experiments.dataset import Dataset
-from experiments.options import OwnDataOptions
-from experiments.own_data import read_own_data
+from experiments.options import OwnDataOptions, own_data_flags
+from experiments.own_data import read_own_data, reading_of
 
 FRACTIONS = (0.7, 0.15, 0.15)
 
@@ -26,9 +26,11 @@ def load_own(options: OwnDataOptions, seed: int) -> Dataset:
     Raises:
       ValueError, OSError: what is wrong with the options, or with the file and where.
     """
+    reading = reading_of(options)
     if options.data is None:
-        raise ValueError("--label and --drop are of your own data: give their file as --data FILE")
-    return read_own_data(options.data, options.label, options.drop, FRACTIONS, seed)
+        given = " and ".join(own_data_flags(options)) or "--label and the like"
+        raise ValueError(f"{given} are of your own data: give their file as --data FILE")
+    return read_own_data(options.data, options.label, options.drop, FRACTIONS, seed, reading)
 
 
 def _prepare(name: str, bunch: object, seed: int, image_shape: tuple[int, int] | None) -> Dataset:

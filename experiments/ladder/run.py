@@ -1,6 +1,7 @@
 """The ladder's work: prove, train and time each rung, then report."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from experiments.ladder.pictures import Trained, add_pictures
 from experiments.ladder.report import Row, report
 from experiments.ladder.results import stored_as
 from experiments.networks import NetworkSpec
-from experiments.options import check_at_least_one
+from experiments.options import batch_size_of, check_at_least_one, own_data_flags
 from experiments.progress import progress
 from experiments.run_folder import RunError, RunFolder, StartRun
 from experiments.timing import race
@@ -50,11 +51,9 @@ def run(options: Options, start: StartRun) -> None:
     stop_early = None
     if options.patience is not None:
         stop_early = jaxnn.EarlyStopping("dev_accuracy", options.patience, highest=True)
-    own = options.data or options.label or options.drop
-    datasets = [load_own(options, options.seed)] if own else load_datasets(options.seed)
-    smallest = min(len(data.train.x) for data in datasets)
-    if not 1 <= options.batch_size <= smallest:
-        raise ValueError(f"--batch-size must be 1 to {smallest}, the smaller training set, got {options.batch_size}")
+    datasets = [load_own(options, options.seed)] if own_data_flags(options) else load_datasets(options.seed)
+    batch_size = batch_size_of(options.batch_size, min(len(data.train.x) for data in datasets))
+    options = replace(options, batch_size=batch_size)
     optimizers = {data.name: _optimizer(options, len(data.train.x)) for data in datasets}
 
     folder = start([path for data in datasets for path in data.files])

@@ -23,7 +23,7 @@ from typing import Annotated
 
 import tyro
 
-from experiments.options import OnNan, OwnDataOptions, RunOptions
+from experiments.options import BatchSize, OnNan, OwnDataOptions, RunOptions
 
 DATA = {
     "breast-cancer": "569 patients, 30 measurements, 2 classes; comes with scikit-learn",
@@ -90,7 +90,7 @@ class Options(OwnDataOptions, RunOptions):
     """sgd, momentum, rmsprop, adagrad or adam."""
     epochs: int = 30
     """Passes over the training data."""
-    batch_size: int = 32
+    batch_size: BatchSize = None
     """Examples of a mini-batch."""
     on_nan: OnNan = "stop"
     """Where loss or gradient is not finite: stop, or skip the update (until more than 10 in a row)."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jaxnn
 from experiments.dataset import Dataset
 from experiments.ladder import data as ladder
+from experiments.options import own_data_flags
 from experiments.sweep import Options
 
 
@@ -14,8 +15,9 @@ def load(name: str, options: Options) -> Dataset:
     Raises:
       ValueError, OSError: its files are not there, or not as they should be.
     """
-    if name != "own" and (options.data or options.label or options.drop):
-        raise ValueError(f"--data, --label and --drop are of your own data, and {name} comes as it is: sweep FILE ...")
+    given = own_data_flags(options)
+    if name != "own" and given:
+        raise ValueError(f"{', '.join(given)} are of your own data, and {name} comes as it is: sweep FILE ...")
     return _LOADERS[name](options)
 
 

@@ -50,8 +50,9 @@ def make_plan(options: Options) -> Plan:
     Raises:
       ValueError: in one line, what is wrong with them.
     """
-    for name in ("epochs", "batch_size"):
-        check_at_least_one(name.replace("_", "-"), getattr(options, name))
+    check_at_least_one("epochs", options.epochs)
+    if options.batch_size is not None:
+        check_at_least_one("batch-size", options.batch_size)
     for name in ("random_seed", "split_seed"):
         if not 0 <= getattr(options, name) < 2**32:
             raise ValueError(f"--{name.replace('_', '-')} must be from 0 to {2**32 - 1}, got {getattr(options, name)}")

@@ -8,6 +8,7 @@ import numpy as np
 import jaxnn
 from experiments import encoder, network_file
 from experiments.divergence import first_of, skipped_lines
+from experiments.options import batch_size_of
 from experiments.progress import progress
 from experiments.run_folder import RunError, StartRun
 from experiments.sweep import Options
@@ -22,8 +23,7 @@ def run(name: str, options: Options, start: StartRun) -> None:
     """Sweep on the data set of that name."""
     plan = make_plan(options)
     data = load(name, options)
-    if options.batch_size > len(data.train.x):
-        raise ValueError(f"--batch-size must be 1 to {len(data.train.x)}, the training set, got {options.batch_size}")
+    batch_size = batch_size_of(options.batch_size, len(data.train.x))
     folder = start(data.files)
     if data.encoder is not None:
         folder.write_json(encoder.FILE, data.encoder)
@@ -40,7 +40,7 @@ def run(name: str, options: Options, start: StartRun) -> None:
                 data,
                 optimizer=options.optimizer,
                 epochs=options.epochs,
-                batch_size=options.batch_size,
+                batch_size=batch_size,
                 callback=log,
                 on_nan=options.on_nan,
                 checkpoints=folder.checkpoints(f"{group.fixed['activation']}-{len(group.sizes)}"),

@@ -363,7 +363,7 @@ def _encoder_seeds() -> list[Seed]:
 def _read_encoder(path: Path) -> Arrays:
     read = encoder.load(path.parent)
     table = Table({column.name: ["", "1"] for column in read.columns}, [2, 3])
-    x = encode_columns(read.columns, table)
+    x = encode_columns(read.columns, table, read.meaning)
     assert x.shape == (2, width(read.columns)) and np.isfinite(x).all()
     return []
 

@@ -1,0 +1,142 @@
+"""Numbers as people, spreadsheets and programs write them: decimal commas, thousands marks, percent signs, currencies.
+
+A field alone may be ambiguous: 1,234 is 1.234 with a decimal comma and 1234 with a thousands comma. So a column is read
+by one `Notation`, under which each of its fields is a number.
+"""
+
+import re
+import unicodedata
+from collections.abc import Collection
+from functools import cache
+from typing import NamedTuple
+
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+"""One way only to match each digit: so a long field that is no number is found out in one pass."""
+MARKS = ((".", ""), (",", ""), (".", ","), (",", "."), (".", " "), (",", " "), (".", "'"), (",", "'"))
+"""The pairs of a decimal and a thousands mark, the commonest first; a blank is any of Unicode's, and ' also ’."""
+MOST_CHARACTERS = 400
+"""Of a number that is not plain."""
+_CURRENCY = "$€£¥₹₩₽¢"
+_SHAPE = re.compile(
+    rf"(?P<sign>[+-]?) ?(?P<prefix>[{_CURRENCY}]?) ?(?P<inner>[+-]?)"
+    r"(?P<body>[.,]?\d[\d.,' ]*)(?P<exponent>[eE][+-]?\d+)?"
+    rf" ?(?P<suffix>[%‰°{_CURRENCY}]|[A-Za-zµ°Ω][A-Za-z0-9/²³°]{{0,7}})?",
+    re.ASCII,
+)
+_OTHER_CHARACTERS = {ord(dash): "-" for dash in "−–—‐‑‒﹣－"} | {ord(mark): "'" for mark in "’‘`"}
+_OTHER_CHARACTERS |= {ord(blank): " " for blank in "\u00a0\u2007\u2009\u202f\t"} | {ord("％"): "%", ord("＋"): "+"}
+
+
+class Notation(NamedTuple):
+    """How all numbers of a column are written.
+
+    Attributes:
+      decimal: the mark before the fraction, a point or a comma.
+      thousands: the mark between groups of digits, or "".
+      prefix, suffix: the currency or unit that every field has, or "".
+    """
+
+    decimal: str = "."
+    thousands: str = ""
+    prefix: str = ""
+    suffix: str = ""
+
+    def __str__(self) -> str:
+        parts = ["decimal comma"] if self.decimal == "," else []
+        if self.thousands:
+            parts.append("thousands blanks" if self.thousands == " " else f"thousands mark {self.thousands}")
+        return ", ".join(parts + [f"in {unit}" for unit in (self.prefix, self.suffix) if unit])
+
+
+PLAIN = Notation()
+
+
+def number(field: str, notation: Notation) -> float | None:
+    """Return the number that the field is in this notation, or None."""
+    decimal, thousands, *unit = notation
+    if not any(unit) and "." not in field.replace(decimal, ""):
+        text = field.replace(decimal, ".")
+        if NUMBER.fullmatch(text):
+            return float(text)
+    shape = _shape(field)
+    if shape is None or [shape["prefix"], shape["suffix"] or ""] != unit or (shape["sign"] and shape["inner"]):
+        return None
+    whole, _, fraction = shape["body"].rstrip().partition(decimal)
+    if thousands and thousands in whole and _groups(thousands).fullmatch(whole):
+        whole = whole.replace(thousands, "")
+    plain = f"{shape['sign']}{shape['inner']}{whole}.{fraction}{shape['exponent'] or ''}"
+    return float(plain) if NUMBER.fullmatch(plain) else None
+
+
+def notations(fields: Collection[str], decimal: str | None = None, thousands: str | None = None) -> list[Notation]:
+    """Return every notation under which all fields are numbers, the commonest first.
+
+    Args:
+      fields: one or more.
+      decimal, thousands: the marks, where they are known.
+    """
+    marks = [
+        (point, mark)
+        for point, mark in MARKS
+        if decimal in (None, point) and (thousands in (None, mark) or (mark == "" and thousands != point))
+    ]
+    plain = all(map(NUMBER.fullmatch, fields))
+    pointed = [field for field in fields if "." in field] if plain else []
+    if plain and not pointed:
+        return [Notation(*pair) for pair in marks]
+    if plain and (".", "") in marks and not all(map(_groups(".").fullmatch, pointed)):
+        return [PLAIN]
+    units = _units(fields)
+    if len(units) != 1:
+        return []
+    used = "".join(dict.fromkeys("".join(map(_usual, fields))))
+    found = (Notation(*pair, *unit) for unit in units for pair in marks if pair[1] in used)
+    return [each for each in found if all(number(field, each) is not None for field in fields)]
+
+
+def agree(fields: Collection[str], found: Collection[Notation]) -> bool:
+    """Return whether each field is the same number under all these notations."""
+    return len(found) <= 1 or all(len({number(field, each) for each in found}) == 1 for field in fields)
+
+
+def like_a_number(field: str) -> bool:
+    """Return whether the field is a number under some notation; letters behind it, such as those of a code, are not."""
+    if NUMBER.fullmatch(field):
+        return True
+    units = _units([field])
+    return any(
+        number(field, Notation(*pair, *unit)) is not None
+        for unit in units
+        if not unit[1][:1].isalpha()
+        for pair in MARKS
+    )
+
+
+def _units(fields: Collection[str]) -> set[tuple[str, str]]:
+    """Return the pairs of prefix and suffix; none if a field has not the shape of a number."""
+    units = set()
+    for field in fields:
+        shape = _shape(field)
+        if shape is None:
+            return set()
+        units.add((shape["prefix"], shape["suffix"] or ""))
+    return units
+
+
+def _shape(field: str) -> re.Match | None:
+    return _SHAPE.fullmatch(_usual(field)) if len(field) <= MOST_CHARACTERS else None
+
+
+def _usual(field: str) -> str:
+    """Return the field with the usual characters for its digits, minus signs and blanks."""
+    if field.isascii():
+        return field
+    text = field.translate(_OTHER_CHARACTERS)
+    return "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
+
+
+@cache
+def _groups(mark: str) -> re.Pattern:
+    """Return the pattern of whole numbers in groups: 1,234,567, or as in India 12,34,567."""
+    mark = re.escape(mark)
+    return re.compile(rf"[1-9]\d{{0,2}}({mark}\d{{3}})+|[1-9]\d?({mark}\d{{2}})+{mark}\d{{3}}", re.ASCII)
