@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ MOST_LEVELS = 100
 MOST_NUMBERS = 2**26
 LARGEST = 1e30
 """The square of a larger number is beyond float32."""
-_INDEX_NAMES = frozenset({"id", "index"})
+_INDEX_NAME = re.compile(r"(?i:unnamed: \d+|(.*[\W_])?(id|idx|index))|\w*[a-z]I[dD]", re.ASCII)
 _FEWEST_IN_ORDER = 3
 """Rows that count themselves by chance are fewer."""
 _DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([ T].*)?$", re.ASCII)
@@ -94,10 +95,12 @@ class Fitted(NamedTuple):
     Attributes:
       columns: those that make inputs.
       notes: what each column is taken for, for people.
+      numbers: the values of each column of numbers, (m,) float64, NaN where one is missing.
     """
 
     columns: list[Column]
     notes: list[str]
+    numbers: dict[str, np.ndarray]
 
 
 class _Look(NamedTuple):
@@ -116,7 +119,7 @@ class _Look(NamedTuple):
     missing: dict[str, int]
     notations: list[Notation]
     counts: str = ""
-    column: Column | None = None
+    column: Number | None = None
     constant: bool = False
     empty: bool = False
 
@@ -153,9 +156,10 @@ def fit_columns(
             if isinstance(column, Number) and not found:
                 (constant if look.constant else plain).append(look.name)
             else:
-                kind = "number" if isinstance(column, Number) else f"one-hot, {len(column.levels)} levels"
+                kind = "number" if isinstance(column, Number) else f"words, one-hot, {_levels(column)}"
                 notes.append(f"{look.name}: {'; '.join([kind, *found])}")
-    return Fitted(columns, [*_listed("numbers", plain), *_listed("numbers, all the same", constant), *notes])
+    notes = [*_listed("numbers", plain), *_listed("numbers, all the same", constant), *notes]
+    return Fitted(columns, notes, fit.numbers)
 
 
 class _Fit:
@@ -163,6 +167,7 @@ class _Fit:
 
     def __init__(self, path: Path, table: Table, train: np.ndarray, meaning: Meaning) -> None:
         self.path, self.table, self.train, self.meaning = path, table, train, meaning
+        self.numbers: dict[str, np.ndarray] = {}
 
     def look(self, name: str) -> _Look:
         fields, meaning = self.table.columns[name], self.meaning
@@ -183,37 +188,45 @@ class _Fit:
         plain = notations[0] == PLAIN and all(map(NUMBER.fullmatch, there))
         if not plain or (len(notations) > 1 and any("." in field for field in there)):
             return look
-        values = _values(fields, PLAIN, missing)
-        self._check_size(name, fields, values)
+        column, values = self._number(name, fields, PLAIN, there, missing)
         known = values[self.train]
-        known = known[~np.isnan(known)]
-        column = Number(name, float(np.median(known)) if len(known) else 0.0)
-        constant = len(known) > 0 and bool((values[self.train] == known[0]).all())
+        constant = bool((known == known[0]).all())
         return look._replace(column=column, counts=_counts(name, values, len(there)), constant=constant)
 
     def column(self, look: _Look, decimals: set[str]) -> tuple[Column, list[str]]:
         """Return what is made of the column, and what is to be said of it."""
         if look.column is not None:
-            return look.column, self._of_missing(look, look.column)
+            # Whole numbers are so in any notation, but new rows of the column may have fractions.
+            notation = Notation(",") if decimals == {","} else PLAIN
+            return look.column._replace(notation=notation), self._of_missing(look, look.column)
         fields = self.table.columns[look.name]
         if not look.notations:
             return self._category(look, fields)
         notation = self._notation(look, fields, decimals)
-        values = _values(fields, notation, look.missing)
-        self._check_size(look.name, fields, values)
-        known = values[self.train]
-        known = known[~np.isnan(known)]
-        column = Number(look.name, float(np.median(known)) if len(known) else 0.0, notation)
+        column, values = self._number(look.name, fields, notation, set(fields) - set(look.missing), look.missing)
         return column, [*self._of_notation(look, notation, fields, values), *self._of_missing(look, column)]
 
     def _of_notation(self, look: _Look, notation: Notation, fields: list[str], values: np.ndarray) -> list[str]:
         """Say how numbers were read that Python would not read so, with an example."""
-        marked = {field for field in set(fields) - set(look.missing) if not NUMBER.fullmatch(field)}
-        if not marked and notation.decimal == ".":
+        there = set(fields) - set(look.missing)
+        marked = {
+            field for field in there if not NUMBER.fullmatch(field) or float(field) != numerals.number(field, notation)
+        }
+        if not marked:
             return []
-        i = next((i for i, field in enumerate(fields) if field in marked), 0)
+        i = next(i for i, field in enumerate(fields) if field in marked)
         example = f"{fields[i]} in line {self.table.lines[i]} is {values[i]:.10g}"
         return [", ".join(filter(None, [str(notation), example]))]
+
+    def _number(
+        self, name: str, fields: list[str], notation: Notation, there: Collection[str], missing: Collection[str]
+    ) -> tuple[Number, np.ndarray]:
+        """Return the column and its values."""
+        values = self.numbers[name] = _values(fields, notation, there, missing)
+        _check_size(self.path, name, fields, self.table.lines, values)
+        known = values[self.train]
+        known = known[~np.isnan(known)]
+        return Number(name, float(np.median(known)) if len(known) else 0.0, notation), values
 
     def _notation(self, look: _Look, fields: list[str], decimals: set[str]) -> Notation:
         there = set(fields) - set(look.missing)
@@ -287,13 +300,13 @@ class _Fit:
     def _of_missing(self, look: _Look, column: Column) -> list[str]:
         if not look.missing:
             return []
-        spelled = ", ".join(field or "empty" for field in sorted(look.missing))
+        fields, lines = self.table.columns[look.name], self.table.lines
+        spelled = ", ".join(
+            f"{field} in line {lines[fields.index(field)]}" if field else "empty" for field in sorted(look.missing)
+        )
         if isinstance(column, Category) and any(look.missing):
             spelled += f"; --words {_quoted(look.name)} if that is a word"
         return [f"{_filled(column, sum(look.missing.values()))} ({spelled})"]
-
-    def _check_size(self, name: str, fields: Sequence[str], values: np.ndarray) -> None:
-        _check_size(self.path, name, fields, self.table.lines, values)
 
 
 def check_numbers(path: Path, columns: Sequence[Column], table: Table, meaning: Meaning = DEFAULT_MEANING) -> None:
@@ -315,7 +328,7 @@ def check_numbers(path: Path, columns: Sequence[Column], table: Table, meaning: 
                     f"{path}: column {column.name!r} holds {fields[i]!r} in line {table.lines[i]}, expected a number, "
                     f"as the training's rows have there{as_there} ({_how_written(fields[i], column.notation)})"
                 )
-            _check_size(path, column.name, fields, table.lines, _values(fields, column.notation, found - there))
+            _check_size(path, column.name, fields, table.lines, _values(fields, column.notation, there, found - there))
 
 
 def _check_size(path: Path, name: str, fields: Sequence[str], lines: Sequence[int], values: np.ndarray) -> None:
@@ -333,18 +346,30 @@ def _how_written(field: str, notation: Notation = PLAIN) -> str:
     return f"no value is an empty field or NA{', and numbers have a point, not a comma' if decimal else ''}"
 
 
-def encode_columns(columns: Sequence[Column], table: Table, meaning: Meaning = DEFAULT_MEANING) -> np.ndarray:
-    """Return the inputs of every row, (m, n) float64: one for each number, one for each level of a category."""
-    x = np.empty((len(table.lines), width(columns)), order="F")
-    at = 0
+def encode_columns(
+    columns: Sequence[Column],
+    table: Table,
+    meaning: Meaning = DEFAULT_MEANING,
+    numbers: Mapping[str, np.ndarray] = MappingProxyType({}),
+) -> np.ndarray:
+    """Return the inputs of every row, (m, n) float64: one for each number, one for each level of a category.
+
+    Those of `numbers`, as `fit_columns` gives them, are not read again.
+    """
+    x, at = np.empty((len(table.lines), width(columns)), order="F"), 0
     for column in columns:
-        fields = table.columns[column.name]
         n = width([column])
-        if isinstance(column, Number):
-            missing = meaning.no_values(set(fields), of_numbers=True)
-            x[:, at] = _values(fields, column.notation, missing, column.median)
+        if isinstance(column, Category):
+            levels = _level_numbers(column, table.columns[column.name], meaning)
+            x[:, at : at + n] = levels[:, None] == np.arange(n)
         else:
-            x[:, at : at + n] = _level_numbers(column, fields, meaning)[:, None] == np.arange(n)
+            values = numbers.get(column.name)
+            if values is None:
+                fields = table.columns[column.name]
+                found = set(fields)
+                missing = meaning.no_values(found, of_numbers=True)
+                values = _values(fields, column.notation, found - missing, missing)
+            x[:, at] = np.where(np.isnan(values), column.median, values)
         at += n
     return x
 
@@ -358,8 +383,16 @@ def _level_numbers(column: Category, fields: list[str], meaning: Meaning) -> np.
     return np.fromiter(map(numbers.__getitem__, fields), np.int64, len(fields))
 
 
-def _values(fields: Sequence[str], notation: Notation, missing: Collection[str], fill: float = np.nan) -> np.ndarray:
-    numbers = {field: fill if field in missing else numerals.number(field, notation) for field in set(fields)}
+def _values(fields: Sequence[str], notation: Notation, there: Collection[str], missing: Collection[str]) -> np.ndarray:
+    """Return the numbers that fields are in this notation, and NaN for missing ones; `there` are all others."""
+    try:
+        # Of numbers, float takes those that Python writes so, and is fast.
+        values = [float(field) for field in there] if notation == PLAIN else None
+    except ValueError:
+        values = None
+    if values is None:
+        values = [numerals.number(field, notation) for field in there]
+    numbers = dict(zip(there, values, strict=True)) | dict.fromkeys(missing, np.nan)
     return np.fromiter(map(numbers.__getitem__, fields), np.float64, len(fields))
 
 
@@ -373,13 +406,14 @@ def _counted(fields: Sequence[str], wanted: Collection[str]) -> dict[str, int]:
 def _counts(name: str, values: np.ndarray, different: int) -> str:
     """Say how a column numbers the rows: by 0, 1, 2, ...; or, without a name of its own, by whole numbers."""
     m = len(values)
+    named, whole = _INDEX_NAME.fullmatch(name), (values == np.round(values)).all()
+    if named and whole and m > 1 and ((np.diff(values) == 1) | (values[1:] == values[0])).all() and different > 1:
+        return "it counts rows, as an index does"
     if m < _FEWEST_IN_ORDER or different < m:
         return ""
-    if any(np.array_equal(values, np.arange(start, start + m)) for start in (0, 1)):
-        return f"it counts the rows from {values[0]:.0f}"
-    if (name.lower() in _INDEX_NAMES or name.startswith("Unnamed: ")) and (values == np.round(values)).all():
-        return "it has another whole number in each row, as an index has"
-    return ""
+    if any(np.array_equal(order, np.arange(m) + start) for order in (values, values[::-1]) for start in (0, 1)):
+        return "it counts the rows"
+    return "it has another whole number in each row, as an index has" if named and whole else ""
 
 
 def width(columns: Sequence[Column]) -> int:
@@ -415,6 +449,10 @@ def _filled(column: Column, n: int) -> str:
     if isinstance(column, Category):
         return f"{n} missing, taken as {column.most_frequent}"
     return f"{n} missing, taken as the median, {column.median:g}"
+
+
+def _levels(column: Category) -> str:
+    return "1 level" if len(column.levels) == 1 else f"{len(column.levels)} levels"
 
 
 def _listed(kind: str, names: Sequence[str]) -> list[str]:

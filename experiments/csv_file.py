@@ -29,7 +29,8 @@ _LONGEST_LINE = 2**20
 DELIMITERS = ",;\t|"
 """Those that are found without being named."""
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
-_CONTROL = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]")
+_CONTROLS = bytes({*range(32), 127} - set(b"\t\r\n"))
+_CONTROL = re.compile(b"[" + re.escape(_CONTROLS) + rb"]|\xc2[\x80-\x9f]")
 """All but tabs and line ends: what steers a terminal that shows it, and the zero bytes of UTF-16."""
 _SEPARATOR = "\x1f"
 """Stands between the fields of a column that is kept as one text; no file that is read has it."""
@@ -114,8 +115,8 @@ def read_table(path: Path, layout: Layout = DEFAULT_LAYOUT) -> Table:
     """
     check_file(path, MOST_BYTES)
     data, notes = _utf_8(path, path.read_bytes(), layout.encoding)
-    control = _CONTROL.search(data)
-    if control:
+    suspicious = b"\xc2" in data or len(data.translate(None, _CONTROLS)) < len(data)  # a search takes 20 times as long
+    if suspicious and (control := _CONTROL.search(data)):
         found = f"{path} holds the control character {control[0].hex(' ')} in line {_line(data, control.start())}"
         raise Refused(f"{found}, so it is no text: save it as CSV in UTF-8")
     announced = re.match(rb"(?i)\"?sep=([\t !#-/:-@\[-^`{-~])\"?[ ,;\t]*(\r\n|\r|\n)", data)

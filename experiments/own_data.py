@@ -133,7 +133,9 @@ def _read_csv(
     declared = label in meaning.words
     labels = table.columns[label]
     _check_labels(path, label, labels, table.lines, meaning)
-    classes, y = _classes(path, label, labels if declared else numbers_alike(labels), declared=declared)
+    words = labels if declared else numbers_alike(labels)
+    merged = next((f"; {old} is taken as {new}" for old, new in zip(labels, words, strict=True) if old != new), "")
+    classes, y = _classes(path, label, words, declared=declared)
     parts = _split(path, y, fractions, seed)
     fitted = fit_columns(path, table, names, parts[0].x, meaning)
     n = width(fitted.columns)
@@ -141,18 +143,22 @@ def _read_csv(
     notes = [
         f"{path.name}: {len(y)} rows, {len(fitted.columns)} columns as {n} inputs, {len(classes)} classes",
         f"read as {'; '.join(table.notes)}",
-        f"{label}: the label, {_counted(classes, y)}",
+        f"{label}: the label, {_counted(classes, y)}{merged}",
         *fitted.notes,
         *([f"left out by --drop: {', '.join(left_out)}"] if left_out else []),
     ]
     encoder = as_json(label, fitted.columns, reading.layout, meaning)
-    return _problem(encode_columns(fitted.columns, table, meaning), parts, classes, encoder, notes)
+    x = encode_columns(fitted.columns, table, meaning, fitted.numbers)
+    del fitted, table  # before there is another copy of the inputs
+    return _problem(x, parts, classes, encoder, notes)
 
 
 def _there(columns: Sequence[str]) -> str:
     names = ", ".join(columns)
-    data = "; is line 1 data? Then --no-header" if any(map(NUMBER.fullmatch, columns)) else ""
-    return f"there are {names if len(names) <= 1000 else names[:1000] + '...'}{data}"
+    hint = "; is line 1 data? Then --no-header" if any(map(NUMBER.fullmatch, columns)) else ""
+    if len(columns) == 1:
+        hint = "; is something else between the fields? Then --delimiter names it"
+    return f"there are {names if len(names) <= 1000 else names[:1000] + '...'}{hint}"
 
 
 def _named(path: Path, text: str, columns: Sequence[str]) -> list[str]:
