@@ -231,11 +231,10 @@ class _Fit:
     def _notation(self, look: _Look, fields: list[str], decimals: set[str]) -> Notation:
         there = set(fields) - set(look.missing)
         found = look.notations
+        if len(decimals) == 1:
+            found = [each for each in found if each.decimal in decimals] or found
         if numerals.agree(there, found):
             return found[0]
-        by_others = [each for each in found if each.decimal in decimals] if len(decimals) == 1 else []
-        if by_others and numerals.agree(there, by_others):
-            return by_others[0]
         if not decimals and found[0] == PLAIN:
             return PLAIN
         i = next(i for i, field in enumerate(fields) if field in there and not numerals.agree([field], found))
@@ -464,4 +463,4 @@ def _listed(kind: str, names: Sequence[str]) -> list[str]:
 
 def _quoted(name: str) -> str:
     """Return the word as a shell takes it, in a list with commas between its items."""
-    return f"'{name}'" if not name or not name.isalnum() else name
+    return name if re.fullmatch(r"\w[\w.-]*", name) else f"'{name}'"

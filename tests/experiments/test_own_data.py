@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import jaxnn
-from experiments import cli, csv_file, network_file
+from experiments import cli, csv_file, encoder, network_file, numerals
 from experiments.columns import Category, Number, encode_columns, fit_columns
 from experiments.csv_file import read_table
 from experiments.npz import read_npz
@@ -81,14 +81,14 @@ def test_spaces_blank_lines_and_a_last_line_without_end(tmp_path):
         ("a,b\n", "has a header and no rows"),
         ("1.5,2\n3,4\n", "starts with numbers: expected a header"),
         ("a,b,a\n1,2,3\n", "columns 1 and 3 are both called 'a'"),
-        (",a,b\n0,1,2\n", r"column 1 has no name .*to_csv\(index=False\)"),
-        ("a,b\n1,2\n3\n", "line 3 has 1 fields, the header 2: a field with a delimiter inside must be quoted"),
+        ("a,b\n1,2\n3\n", "line 3 has 1 field, the header 2: is it a comment, or a total"),
+        ("a,b,c,d\n1,2,3,4\n1,2,3,4,5\n", "line 3 has 5 fields, the header 4: a field with a delimiter inside must be"),
         ("a,b\n1,2\n\n\n3,4,5\n", "line 5 has 3 fields, the header 2"),
         ('a,b\n1,"2\n3,4\n', "line 3: unexpected end of data: is a quote not closed"),
         ('a,b\n1,"2"x\n', "line 2: ',' expected after '\"'"),
-        (b"a,b\n1,2\n\xff,4\n", "is not UTF-8 in line 3: save it as CSV in UTF-8"),
-        (b"a,b\r1,2\r\xe9,4\r", "is not UTF-8 in line 3"),
-        ("a,b\n1,2\n".encode("utf-16"), "holds the control character 00 in line 1, so it is no text"),
+        (b"a,b\n1,2\n\xff\x81,4\n", "is not UTF-8 in line 3: save it as CSV in UTF-8"),
+        (b"a,b\r1,2\r\xe9\x81,4\r", "is not UTF-8 in line 3"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "holds the control character 00 in line 1, so it is no text"),
         ("a,b\n1,\x1b[2J\n", "holds the control character 1b in line 2"),
         ("a,b\n\n1,\x9b2J\n", "holds the control character c2 9b in line 3"),
         ("a,b\n" + "x" * 2**20 + "y,1\n", "line 2 has more than 1,048,576 characters"),
@@ -149,11 +149,10 @@ def test_what_is_kept_encodes_the_same_rows_again(tmp_path):
     header, rows = passengers()
     path = write_csv(tmp_path / "a.csv", header, rows)
     data = read_own_data(path, "survived", "name", FRACTIONS, 0)
-    kept = json.loads(json.dumps(data.encoder))
-    assert kept["label"] == "survived"
-    kinds = {"number": Number, "category": Category}
-    columns = [kinds[column.pop("kind")](**column) for column in kept["columns"]]
-    inputs = encode_columns(columns, read_table(path))
+    (tmp_path / "encoder.json").write_text(json.dumps(data.encoder))
+    kept = encoder.load(tmp_path)
+    assert kept.label == "survived"
+    inputs = encode_columns(kept.columns, read_table(path, kept.layout), kept.meaning)
     standardised = jaxnn.standardize(data.standardizer, inputs).astype(np.float32)
     got = sorted(map(bytes, np.concatenate([data.train.x, data.dev.x, data.test.x])))
     assert got == sorted(map(bytes, standardised))
@@ -161,7 +160,7 @@ def test_what_is_kept_encodes_the_same_rows_again(tmp_path):
 
 def test_an_unseen_level_is_all_zeros_and_what_is_missing_is_filled(tmp_path):
     table = table_of(tmp_path, "n,w\n1,a\n?,b\n9,b\nNA,\nnull,c\n5,N/A\n")
-    columns = fit_columns(tmp_path, table, ["n", "w"], np.arange(4))
+    columns, _, _ = fit_columns(tmp_path, table, ["n", "w"], np.arange(4))
     assert columns == [Number("n", 5.0), Category("w", ("a", "b"), "b")]
     expected = [[1, 1, 0], [5, 0, 1], [9, 0, 1], [5, 0, 1], [5, 0, 0], [5, 0, 1]]
     np.testing.assert_array_equal(encode_columns(columns, table), expected)
@@ -172,8 +171,13 @@ def test_what_was_done_is_said(tmp_path):
     notes = read_own_data(write_csv(tmp_path / "a.csv", header, rows), "survived", "name", FRACTIONS, 0).notes
     n_age, n_town = (sum(row[i] in ("", "NA", "?") for row in rows) for i in (2, 4))
     assert notes[0] == "a.csv: 120 rows, 4 columns as 7 inputs, 2 classes"
-    assert f"town: one-hot, 3 levels; {n_town} missing, taken as S" in notes
-    assert any(note.startswith(f"age: {n_age} missing, taken as the median, ") for note in notes)
+    assert notes[1] == "read as UTF-8; fields separated by commas"
+    yes = sum(row[-1] == "yes" for row in rows)
+    assert notes[2] == f"survived: the label, 2 classes and their rows: no ({120 - yes}), yes ({yes})"
+    assert notes[3] == "numbers: fare"
+    assert f"town: words, one-hot, 3 levels; {n_town} missing, taken as S (empty)" in notes
+    assert any(note.startswith(f"age: number; {n_age} missing, taken as the median, ") for note in notes)
+    assert notes[-1] == "left out by --drop: name"
 
 
 def test_classes_that_are_numbers_are_in_order_of_size(tmp_path):
@@ -204,13 +208,12 @@ TWENTY = [[i / 2, "ab"[i % 2], i % 2] for i in range(20)]
         ([[1, "a", 0], *TWENTY, [1, "a", ""]], "y", "", "line 23 has no label in column 'y'"),
         ([[n, w, 1] for n, w, _ in TWENTY], "y", "", "'y' is '1' in every row"),
         ([[1, "a", i] for i in range(200)], "y", "", "'y' has 200 different values .*is it a measurement"),
-        ([["NA", w, y] for _, w, y in TWENTY], "y", "", "column 'n' holds no value in any row"),
+        ([["NA", "", y] for _, _, y in TWENTY], "y", "", "has no value in any column to learn from"),
         ([*TWENTY, ["1e31", "a", 0]], "y", "", r"column 'n' holds 1e31 in line 22, expected numbers up to 1e\+30"),
         ([*TWENTY, ["1e999", "a", 0]], "y", "", "column 'n' holds 1e999 in line 22"),
-        ([*TWENTY, [1, "a", "two\nlines"]], "y", "", r"'y' holds 'two\\nlines', expected classes with names of a line"),
+        ([*((n, w, w) for n, w, _ in TWENTY), [1, "a", "two\nlines"]], "y", "", r"'y' holds 'two\\nlines', expected classes with names of a line"),
         ([[f"id {i}", "a", i % 2] for i in range(200)], "y", "", "'id 0' in line 2 is no number.*200 different words"),
-        ([[i, "a", i % 2] for i in range(200)] + [["inf", "a", 0]], "y", "", "'inf' in line 202 is no number"),
-        ([[f"{i},5", "a", i % 2] for i in range(200)], "y", "", "a point, not a comma"),
+        ([*([i, "a", i % 2] for i in range(200)), ["inf", "a", 0]], "y", "", "column 'n' holds 'inf' in line 202"),
     ],
 )  # fmt: skip
 def test_data_that_cannot_be_learnt_from_are_refused(tmp_path, rows, label, drop, message):
@@ -308,7 +311,10 @@ def test_a_zip_directory_of_any_size_is_not_read(tmp_path):
         (dict(x=np.zeros((20, 2))), "has no array y, only x"),
         (dict(x=np.zeros(20), y=np.arange(20) % 2), r"x is float64 \(20,\), expected numbers \(m, n\)"),
         (dict(x=np.zeros((20, 2)), y=np.arange(19) % 2), r"y is int64 \(19,\), expected a class for each row"),
-        (dict(x=np.zeros((20, 2)), y=np.linspace(0, 1, 20)), "y is float64"),
+        (dict(x=np.zeros((20, 2)), y=np.eye(20)), r"of labels one-hot, y.argmax\(axis=1\)"),
+        (dict(x=np.zeros((20, 2)), y=np.linspace(0, 1, 20)), "y is float64 and 0.05.* in row 1"),
+        (dict(x=np.zeros((20, 2)), y=np.full(20, np.nan)), "y is float64 and nan in row 0"),
+        (dict(x=np.zeros((60, 2)), y=np.arange(60)), "'y' has 60 different values in 60 rows.*is it a measurement"),
         (dict(x=np.full((20, 2), np.nan), y=np.arange(20) % 2), r"x\[0, 0\] is nan, expected numbers up to"),
         (dict(x=np.array([["a"]] * 20), y=np.arange(20) % 2), "x is <U1"),
         (dict(x=np.zeros((0, 2)), y=np.zeros(0, int)), r"x is float64 \(0, 2\)"),
@@ -339,8 +345,8 @@ def test_sweep_on_a_file_and_its_best_network_classifies_new_rows(iris, capsys, 
     assert said in out and said in (folder / "report.txt").read_text()
     assert out.endswith(f"\nnew rows are classified by: {cli.PROG} predict {folder} FILE\n")
     assert json.loads((folder / "config.json").read_text())["options"]["data"] == str(iris)
-    encoder = json.loads((folder / "encoder.json").read_text())
-    assert [column["name"] for column in encoder["columns"]] == load_iris().feature_names
+    kept = json.loads((folder / "encoder.json").read_text())
+    assert [column["name"] for column in kept["columns"]] == load_iris().feature_names
     stored = network_file.load(folder / "best.safetensors")
     x = jaxnn.standardize(stored.standardizer, load_iris().data).astype(np.float32)
     labels = np.array(stored.classes)[np.asarray(stored.spec.model().classify(stored.params, x))]
@@ -370,7 +376,11 @@ def test_ladder_on_a_file(iris, capsys, tmp_path, monkeypatch):
         ("run ladder --data a.xls --label y", "a.xls has none of the names that are read"),
         ("run ladder --label y", "give their file as --data"),
         ("run ladder --data rows.csv", "which column holds the classes"),
-        ("run ladder --data rows.csv --label y", "--batch-size must be 1 to 14"),
+        ("run ladder --data rows.csv --label y --batch-size 32", "--batch-size must be 1 to 14"),
+        ("run ladder --data rows.csv --label y --decimal x", "--decimal must be . or , got 'x'"),
+        ("run ladder --data rows.csv --label y --delimiter ab", "--delimiter must be one character"),
+        ("sweep rows.csv --label y --batch-size 15", "--batch-size must be 1 to 14"),
+        ("sweep digits --missing NA --no-header", "--missing, --no-header are of your own data"),
         ("sweep rows.csv --label z", "rows.csv has no column 'z'"),
         ("sweep digits --label y", "are of your own data, and digits comes as it is"),
         ("sweep own --label y", "give their file as --data"),
@@ -387,10 +397,64 @@ def test_mistakes_are_one_line_and_leave_nothing(capsys, tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize("field", ["1", "-1.5", "+.5", "5.", "1e5", "1E-05", "-.5e+3"])
 def test_what_is_a_number(field):
-    assert csv_file.NUMBER.fullmatch(field) and float(field) is not None
+    assert numerals.NUMBER.fullmatch(field) and float(field) is not None
 
 
 @pytest.mark.parametrize("field", ["", ".", "e5", "1_0", "inf", "1.2.3", "\u0661", "0x10", "1e"])
 def test_what_is_none_is_found_out_at_once(field):
-    assert not csv_file.NUMBER.fullmatch(field)
-    assert not csv_file.NUMBER.fullmatch("1" * 100_000 + field + "x")
+    assert not numerals.NUMBER.fullmatch(field)
+    assert not numerals.NUMBER.fullmatch("1" * 100_000 + field + "x")
+
+
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1), (1, -1)])
+@pytest.mark.parametrize(
+    ("of", "classes"),
+    [
+        (lambda y: y == 2, ("False", "True")),
+        (lambda y: y.astype(np.float32), ("0", "1", "2")),
+        (lambda y: y.astype(">i2"), ("0", "1", "2")),
+        (lambda y: np.array(["b", "a", "é"])[y], ("a", "b", "é")),
+        (lambda y: np.array([b"b", b"a", b"c"])[y], ("a", "b", "c")),
+    ],
+    ids=["bool", "float", "int", "words", "bytes"],
+)
+def test_labels_of_npz_in_any_form(tmp_path, shape, of, classes):
+    y = np.arange(30) % 3
+    np.savez(tmp_path / "a.npz", x=np.arange(60.0).reshape(30, 2), y=of(y).reshape(shape))
+    assert read_own_data(tmp_path / "a.npz", None, "", FRACTIONS, 0).classes == classes
+
+
+def test_small_files_train_in_one_batch(tmp_path, monkeypatch):
+    """Of 10 rows, which are enough to be split, by the ladder and by a sweep, to a network that predicts."""
+    from experiments.ladder import run as ladder
+    from experiments.networks import NetworkSpec
+
+    monkeypatch.setattr(ladder, "ladder", lambda data: {"logistic": NetworkSpec((1, 1), init="zeros")})
+    path = write_csv(tmp_path / "a.csv", ["n", "y"], [[i / 2, i % 2] for i in range(10)])
+    common = ["--label", "y", "--epochs", "1", "--runs-dir", str(tmp_path / "runs")]
+    assert cli.main(["run", "ladder", "--data", str(path), "--no-time-steps", *common]) == 0
+    assert cli.main(["sweep", str(path), "--learning-rate", "0.1", "--seed", "0", "--width", "2", *common]) == 0
+    for run in (tmp_path / "runs").iterdir():
+        assert json.loads((run / "config.json").read_text())["options"]["batch_size"] is None
+        assert cli.main(["predict", str(run), str(path)]) == 0
+
+
+def test_inputs_are_in_float64_until_they_are_standardised(tmp_path):
+    """Of an npz file too: numbers close together keep their digits, and whole numbers do not wrap."""
+    x = np.stack([1_700_000_000 + np.arange(40.0), np.arange(40) % 7], axis=1)
+    np.savez(tmp_path / "a.npz", x=x, y=np.arange(40) % 2)
+    np.savez(tmp_path / "b.npz", x=x.astype(np.uint32), y=np.arange(40) % 2)
+    a, b = (read_own_data(tmp_path / name, None, "", FRACTIONS, 0) for name in ("a.npz", "b.npz"))
+    part = jaxnn.split(np.arange(40), np.arange(40) % 2, FRACTIONS, seed=0, stratify=True)[0].x
+    np.testing.assert_allclose(a.train.x, StandardScaler().fit_transform(x[part]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(a.train.x, b.train.x)
+
+
+def test_more_rows_and_columns_than_are_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_file, "MOST_ROWS", 20)
+    monkeypatch.setattr(csv_file, "MOST_COLUMNS", 3)
+    assert len(table_of(tmp_path, "a,b\n" + "1,2\n" * 20).lines) == 20
+    with pytest.raises(Refused, match="has more than 20 rows: train on a part of it"):
+        table_of(tmp_path, "a,b\n" + "1,2\n" * 21)
+    with pytest.raises(Refused, match="has 4 columns, expected at most 3"):
+        table_of(tmp_path, "a,b,c,d\n1,2,3,4\n")

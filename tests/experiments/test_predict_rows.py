@@ -240,6 +240,41 @@ def test_of_several_networks_the_one_best_on_dev(climbed, table, predict, refuse
         assert message in refused(run, table[2])
 
 
+def test_new_rows_are_read_as_the_training_s_were(tmp_path, predict, refused):
+    """By the marks, the words and the layout that the run found or was given; the delimiter may be another."""
+    rows = [
+        [f"{i % 9},{i % 4}", f"{i % 7}%", f"{1 + i % 5}.{100 + i % 3}", ["NA", "EU"][i % 2], i % 2] for i in range(60)
+    ]
+    path = write_csv(
+        tmp_path / "a.csv", ["id", *"abcd"], [[i + 1, *row[:-1]] for i, row in enumerate(rows)], delimiter=";"
+    )
+    path.write_text(path.read_text().split("\n", 1)[1].replace("\r", ""))
+    argv = ["sweep", str(path), "--no-header", "--label", "column_5", "--missing", "", *SHORT]
+    assert cli.main([*argv, "--runs-dir", str(tmp_path / "runs")]) == 0
+    run = only(tmp_path / "runs")
+    kept = encoder.load(run)
+    assert [column.name for column in kept.columns] == ["column_2", "column_3", "column_4"]
+    assert [column.notation[:2] for column in kept.columns] == [(",", ""), (",", ""), (",", ".")]
+    said, notes = predict(run, path)
+    assert notes[-2].startswith("accuracy ") and "of 60 rows" in notes[-2]
+    new = tmp_path / "new.csv"
+    new.write_text("".join("\t".join(map(str, [i, *row[:-1]])) + "\n" for i, row in enumerate(rows)))
+    assert predict(run, new)[0] == said
+    for old, odd, message in [("0,0", "0.5", r"'0.5' in line 1.*decimal comma"), ("0%", "0", "'0' in line 1.*in %"),
+                              ("0,0", "NA", "'NA' in line 1, expected a number")]:  # fmt: skip
+        new.write_text("\t".join(["1", "0,0", "0%", "1.100", "EU"]).replace(old, odd, 1) + "\n")
+        assert re.search(message, refused(run, new))
+
+
+def test_a_label_that_is_the_same_number_is_the_same_class(tmp_path, predict):
+    path = write_csv(tmp_path / "a.csv", ["a", "y"], [[i / 2, i % 2] for i in range(30)])
+    assert cli.main(["sweep", str(path), "--label", "y", *SHORT, "--runs-dir", str(tmp_path / "runs")]) == 0
+    run = only(tmp_path / "runs")
+    before = next(line for line in predict(run, path)[1] if line.startswith("accuracy"))
+    new = write_csv(tmp_path / "b.csv", ["a", "y"], [[i / 2, f"{i % 2}.0"] for i in range(30)])
+    assert before in predict(run, new)[1]
+
+
 # What is refused
 
 
@@ -249,7 +284,7 @@ def test_of_several_networks_the_one_best_on_dev(climbed, table, predict, refuse
         ("sex,fare,town", "female,1,S", "has no column 'age', and .* learnt from it: there are sex, fare, town"),
         ("Sex,Age,fare,town", "female,1,1,S", "has no column 'sex', 'age'"),
         ("sex,age,fare,town", "female,old,1,S", "column 'age' holds 'old' in line 3, expected a number"),
-        ("sex,age,fare,town", 'female,"1,5",1,S', "a point, not a comma"),
+        ("sex,age,fare,town", 'female,"1,5",1,S', "'1,5' in line 3, expected a number, .* a point, not a comma"),
         ("sex,age,fare,town", "female,inf,1,S", "column 'age' holds 'inf' in line 3, expected a number"),
         ("sex,age,fare,town", "female,1e31,1,S", r"column 'age' holds 1e31 in line 3, expected numbers up to 1e\+30"),
         ("sex,age,fare,town", "female,1,S", "line 3 has 3 fields, the header 4"),
@@ -339,27 +374,47 @@ def test_a_run_on_data_of_others_takes_no_rows(table, refused, tmp_path, swept):
 # encoder.json from anybody
 
 
+READING = {"delimiter": None, "encoding": None, "header": True, "missing": None, "words": []}
+
+
 def column(**values):
-    return {"label": "y", "columns": [{"kind": "number", "name": "a", "median": 1.0} | values]}
+    number = {"kind": "number", "name": "a", "median": 1.0, "decimal": ".", "thousands": "", "prefix": "", "suffix": ""}
+    return {"label": "y", "reading": READING, "columns": [number | values]}
 
 
 def category(levels, most_frequent):
-    return {"label": "y", "columns": [dict(kind="category", name="a", levels=levels, most_frequent=most_frequent)]}
+    levels = dict(kind="category", name="a", levels=levels, most_frequent=most_frequent)
+    return {"label": "y", "reading": READING, "columns": [levels]}
+
+
+def reading(**values):
+    return column() | {"reading": READING | values}
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([], "expected an object of label and columns, got []"),
-        ({"label": "y"}, "expected an object of label and columns"),
-        (column() | {"more": 1}, "expected an object of label and columns"),
-        ({"label": 1, "columns": [1]}, "expected label to be a string"),
-        ({"label": "y", "columns": []}, "columns a list of some"),
-        ({"label": "y", "columns": [7]}, "expected a column of kind number or category, got 7"),
+        ([], "expected an object of label, reading and columns, got []"),
+        ({"label": "y"}, "expected an object of label, reading and columns"),
+        (column() | {"more": 1}, "expected an object of label, reading and columns"),
+        (column() | {"label": 1}, "expected label to be a string"),
+        (column() | {"columns": []}, "columns a list of some"),
+        (column() | {"columns": [7]}, "expected a column of kind number or category, got 7"),
+        (column() | {"reading": []}, "expected reading to be an object of"),
+        (reading(code="x"), "expected reading to be an object of"),
+        (reading(delimiter=";;"), "delimiter must be a character or null"),
+        (reading(delimiter='"'), "delimiter must be a character or null"),
+        (reading(encoding="../x"), "encoding must be a name or null"),
+        (reading(header=1), "header must be true or false, got 1"),
+        (reading(missing="NA"), "missing must be at most 1000 words"),
+        (reading(words=[1]), "words must be at most 1000 words"),
+        (column(decimal=";"), "the marks of column"),
+        (column(thousands=["."]), "the marks of column"),
+        (column(suffix="x" * 11), "the marks of column"),
         (column(kind="pickle"), "expected a column of kind"),
         (column(kind=["number"]), "expected a column of kind"),
-        (column(name=7), "expected a column's kind, name, median"),
-        (column(code="x"), "expected a column's kind, name, median"),
+        (column(name=7), "expected a column's kind, name, median, decimal"),
+        (column(code="x"), "expected a column's kind, name, median, decimal"),
         (column(median=True), "the median of column"),
         (column(median="1"), "the median of column"),
         (column(median=1e31), "must be a number up to 1e+30, got 1e+31"),

@@ -24,14 +24,15 @@ from PIL import Image
 import jaxnn
 from experiments import encoder, ladder
 from experiments.catvnoncat.data import read_part
-from experiments.columns import Category, Number, encode_columns, width
+from experiments.columns import Category, Meaning, Number, encode_columns, width
 from experiments.compare import read_run
-from experiments.csv_file import Table
+from experiments.csv_file import Layout, Table
 from experiments.dataset import Dataset
 from experiments.idx import read_idx
 from experiments.network_file import StoredNetwork, encode, load
 from experiments.networks import NetworkSpec
 from experiments.npz import read_npz
+from experiments.numerals import Notation
 from experiments.own_data import read_own_data
 from experiments.photo import read_photo
 from experiments.recorded import FORMAT_VERSION, recorded
@@ -145,7 +146,7 @@ def _npz_bomb(rows: int, zeros: int) -> bytes:
 
 
 _NPZ_BOMBS = {
-    "as announced": lambda: _npz_bomb(2**24, 2**28),
+    "as announced": lambda: _npz_bomb(2**25, 2**29),
     "more than announced": lambda: _npz_bomb(10, 2**30),
 }
 
@@ -163,6 +164,9 @@ def _csv_seeds() -> list[Seed]:
         lines = end.join(delimiter.join(row) for row in rows) + end
         header = delimiter.join(["long", "lat", '"the town"', "species"]) + end
         seeds.append(Seed((header + lines).encode(), ((end + lines).encode(),)))
+    # As a spreadsheet writes it, where decimals have commas.
+    rows = [f"{i};{i % 7},{i % 4}5;1.{100 + i},5;{i}%;{'ab'[i % 2]}\n" for i in range(24)]
+    seeds.append(Seed(("sep=;\n;long;price;share;species\n" + "".join(rows)).encode("utf-16")))
     return seeds
 
 
@@ -183,7 +187,18 @@ _CSV_BOMBS = {
     "columns with rows": lambda: (
         b"species," + b",".join(b"c%d" % i for i in range(10**5)) + (b"\n1" + b",1" * 10**5) * 40
     ),
+    "columns that are read": lambda: (
+        b"species," + b",".join(b"c%d" % i for i in range(2**15 - 1)) + (b"\nx" + b",1" * (2**15 - 1)) * 30
+    ),
+    "columns of words": lambda: (
+        b"species," + b",".join(b"c%d" % i for i in range(2**15 - 1)) + (b"\nx" + b",w" * (2**15 - 1)) * 30
+    ),
     "rows": lambda: b"species,a\n" + b"x,1\n" * 2**21 + b"y,1\n" * 10,
+    "marks": lambda: (
+        b"species;a\n" + b"".join(b"%s;%d,%s%%\n" % (b"xy"[i % 2 :][:1], i, b"1," * 150) for i in range(2**12))
+    ),
+    "blanks": lambda: b"species;a\n" + (b"x;" + b"1 " * 60_000 + b"\n") * 20,
+    "quotes": lambda: b'species,a\n"' + b'x",1\n"' * 2**17,
     "digits": lambda: b"species,a\n" + (b"x," + b"1" * 130_000 + b"x\n") * 20,
     "long words": lambda: b"species,a\n" + b"".join(b"%d,%s%d\n" % (i % 2, b"w" * 10**5, i % 90) for i in range(600)),
 }
@@ -357,12 +372,18 @@ def _read_config(path: Path) -> Arrays:
 
 def _encoder_seeds() -> list[Seed]:
     columns = [Number("long", 0.5), Category("town", ("a", "é"), "a"), Category("none", (), "")]
-    return [Seed(json.dumps(encoder.as_json("species", columns), indent=2).encode())]
+    plain = encoder.as_json("species", columns)
+    columns = [Number("long", 0.5, Notation(",", ".", "", "%"))]
+    reading = Layout(";", "utf-16", False), Meaning(("NA", "-"), words=frozenset({"species"}))
+    marked = encoder.as_json("species", columns, *reading)
+    return [Seed(json.dumps(each, indent=2).encode()) for each in (plain, marked)]
 
 
 def _read_encoder(path: Path) -> Arrays:
     read = encoder.load(path.parent)
-    table = Table({column.name: ["", "1"] for column in read.columns}, [2, 3])
+    notations = [column.notation if isinstance(column, Number) else Notation() for column in read.columns]
+    fields = [["", f"{each.prefix}1{each.suffix}"] for each in notations]
+    table = Table({column.name: pair for column, pair in zip(read.columns, fields, strict=True)}, [2, 3])
     x = encode_columns(read.columns, table, read.meaning)
     assert x.shape == (2, width(read.columns)) and np.isfinite(x).all()
     return []
