@@ -273,12 +273,10 @@ class _Scan:
         fix = "a field with a delimiter inside must be quoted"
         if n == 1:
             return f"line {line} has {len(row)} fields, the header 1: expected the names of all columns in line 1"
-        if not self.lines and len(row) == n + 1:
-            fix = "name the column that has no name (R: write.csv(row.names = FALSE))"
-        elif len(row) in (2 * n, 2 * n - 1):
-            fix = "are there decimal commas? Separate the fields by semicolons, or quote them"
-        elif len(row) < n:
-            fix = "fill in what is missing, if only by commas" if len(row) > 1 else "is it a comment, or a total?"
+        if len(row) < n:
+            fix = "fill in what is missing, if only by delimiters" if len(row) > 1 else "is it a comment, or a total?"
+        elif not self.lines:
+            fix += ", such as a decimal comma; or give the column of row names, which R leaves without one, a name"
         fields = "1 field" if len(row) == 1 else f"{len(row)} fields"
         return f"line {line} has {fields}, the header {n}: {fix}"
 

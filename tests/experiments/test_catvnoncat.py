@@ -105,7 +105,11 @@ def test_the_data_are_looked_for_in_stated_places(tmp_path, monkeypatch, write_p
         ({"train_set_x": np.zeros((12, 64, 64, 3), np.float32)}, "is float32"),
         ({"train_set_x": np.zeros((0, 64, 64, 3), np.uint8), "train_set_y": np.zeros(0, int)}, "with m from 1"),
         ({"train_set_y": np.zeros(11, int)}, r"is int64 \(11,\), expected whole numbers \(12,\)"),
-        ({"train_set_y": np.zeros(12)}, "is float64"),
+        ({"train_set_y": np.full(12, 0.5)}, "is float64"),
+        (
+            {"train_set_y": np.zeros((2, 6), int)},
+            r"is int64 \(2, 6\), expected whole numbers \(12,\), \(12, 1\) or \(1, 12\)",
+        ),
         ({"test_set_y": np.array([0, 1, 2, 0, 1, 2])}, "labels from 0 to 2, expected 0"),
         ({"list_classes": np.array([b"cat"])}, "expected two names"),
         ({"list_classes": np.array([1, 2])}, "expected two names"),
@@ -115,6 +119,14 @@ def test_the_data_are_looked_for_in_stated_places(tmp_path, monkeypatch, write_p
 def test_data_of_another_kind_are_refused(tmp_path, write_photos, changes, message):
     with pytest.raises(ValueError, match=message):
         read(write_photos(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("shape", [(12,), (12, 1), (1, 12)])
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.float32])
+def test_labels_are_read_in_any_form(tmp_path, write_photos, shape, dtype):
+    y = np.arange(12) % 2
+    photos = read(write_photos(tmp_path, train_set_y=y.astype(dtype).reshape(shape)))
+    np.testing.assert_array_equal(photos.train.y, y.astype(np.int32), strict=True)
 
 
 def test_a_file_that_claims_too_much_is_refused_unread(tmp_path, write_photos):

@@ -99,3 +99,15 @@ def test_a_library_that_hangs_is_killed_by_its_clock(tmp_path, monkeypatch):
     monkeypatch.setattr(hdf5, "_CHILD", tmp_path / "child.py")
     with pytest.raises(Refused, match=r"took too long or crashed \(27\)" if sys.platform == "linux" else "took"):
         read_datasets(tmp_path / "a.h5", ["x"], most_bytes=100)
+
+
+def test_class_numbers_are_whole_in_any_dtype_and_as_rows_or_columns():
+    y = np.array([0, 1, 1, 0])
+    for dtype in ("|b1", "<i8", ">i2", "<u1", "<f4", ">f8"):
+        for shape in ((4,), (4, 1), (1, 4)):
+            stored = hdf5.Stored(dtype, shape, y.astype(dtype).reshape(shape))
+            np.testing.assert_array_equal(hdf5.class_numbers(stored, 4), y)
+    for values in ([0, 1, 0.5, 0], [0, 1, np.nan, 0], [0, 1, np.inf, 0]):
+        assert hdf5.class_numbers(hdf5.Stored("<f8", (4,), np.array(values)), 4) is None
+    for stored in (("<i8", (2, 2), y.reshape(2, 2)), ("<i8", (4,), None), ("names", (4,), ["0", "1", "1", "0"])):
+        assert hdf5.class_numbers(hdf5.Stored(*stored), 4) is None
