@@ -146,7 +146,7 @@ def _npz_bomb(rows: int, zeros: int) -> bytes:
 
 
 _NPZ_BOMBS = {
-    "as announced": lambda: _npz_bomb(2**25, 2**29),
+    "as announced": lambda: _npz_bomb(3 * 2**23, 3 * 2**27),
     "more than announced": lambda: _npz_bomb(10, 2**30),
 }
 
