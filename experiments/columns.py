@@ -1,6 +1,7 @@
 """Columns of words as numbers a network takes: kinds by all rows, values by the training rows. All of it is JSON."""
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ _FEWEST_IN_ORDER = 3
 """Rows that count themselves by chance are fewer."""
 _DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([ T].*)?$", re.ASCII)
 _MOST_LISTED = 12
-"""Columns of which nothing is to be said but their kind: so many are listed by name."""
+"""Columns that are as most are: this many are listed by name."""
 
 
 class Number(NamedTuple):
@@ -63,7 +64,7 @@ class Meaning(NamedTuple):
     Attributes:
       missing: the fields that stand for no value, beside the empty one; letters as they are written.
       decimal, thousands: the marks in numbers.
-      words, numbers: the names of columns that are so, whatever they look like.
+      words, numbers: the names of columns that are declared to be so.
     """
 
     missing: tuple[str, ...] | None = None
@@ -132,8 +133,8 @@ def fit_columns(
     A column that only numbers the rows is left out, as is one without a value, unless there is no other.
 
     Raises:
-      Refused: a column of numbers with a field that is none, one of which the marks are ambiguous, one of too many
-        words, or a number beyond `LARGEST`.
+      Refused: if a column of numbers holds another field, or has marks that can be read in two ways; if a column has
+        too many words, or a number is beyond `LARGEST`.
     """
     fit = _Fit(path, table, train, meaning)
     looks = [fit.look(name) for name in names]
@@ -151,7 +152,7 @@ def fit_columns(
         else:
             column, found = fit.column(look, decimals)
             columns.append(column)
-            if look.counts:
+            if look.counts and look.name not in meaning.numbers:
                 found.append(f"{look.counts}: leave it out by --drop")
             if isinstance(column, Number) and not found:
                 (constant if look.constant else plain).append(look.name)
@@ -194,7 +195,7 @@ class _Fit:
         return look._replace(column=column, counts=_counts(name, values, len(there)), constant=constant)
 
     def column(self, look: _Look, decimals: set[str]) -> tuple[Column, list[str]]:
-        """Return what is made of the column, and what is to be said of it."""
+        """Return what is made of the column, and notes on it."""
         if look.column is not None:
             # Whole numbers are so in any notation, but new rows of the column may have fractions.
             notation = Notation(",") if decimals == {","} else PLAIN
@@ -245,7 +246,7 @@ class _Fit:
         )
 
     def _check_words(self, name: str, fields: list[str], there: set[str]) -> None:
-        """Raise if most of the fields are numbers: then those that are none are a mistake, or to be declared."""
+        """Raise if most of the fields are numbers: then the others are a mistake, or the column is to be declared."""
         like = {field for field in there if numerals.like_a_number(field)}
         counts = _counted(fields, there)
         n, numbers = sum(counts.values()), sum(counts[field] for field in like)
@@ -279,11 +280,14 @@ class _Fit:
         name, lines = look.name, self.table.lines
         found = set(fields) - set(look.missing)
         if len(found) > MOST_LEVELS:
+            expected = f"expected numbers or at most {MOST_LEVELS} words"
+            if name in self.meaning.words:
+                raise Refused(f"{self.path}: column {name!r} of --words has {len(found)} different ones: {expected}")
             first = next(i for i, field in enumerate(fields) if field in found and not NUMBER.fullmatch(field))
             what = f"{fields[first]!r} in line {lines[first]} is no number, and there are {len(found)} different words"
             raise Refused(
-                f"{self.path}: column {name!r}: {what}, expected numbers or at most {MOST_LEVELS} words: mend it, or "
-                f"leave the column out by --drop {_quoted(name)} ({_how_written(fields[first])})"
+                f"{self.path}: column {name!r}: {what}, {expected}: mend it, or leave the column out by --drop "
+                f"{_quoted(name)} ({_how_written(fields[first])})"
             )
         counts = Counter(fields[i] for i in self.train.tolist() if fields[i] not in look.missing)
         frequent = min(counts, key=lambda word: (-counts[word], word), default="")
@@ -312,7 +316,7 @@ def check_numbers(path: Path, columns: Sequence[Column], table: Table, meaning: 
     """Raise unless new rows have numbers where the training's had them, written alike; words may be any.
 
     Raises:
-      Refused: column and line of a field that is none, or of a number beyond `LARGEST`.
+      Refused: with column and line, if a field is no such number, or one beyond `LARGEST`.
     """
     for column in columns:
         if isinstance(column, Number):
@@ -374,7 +378,7 @@ def encode_columns(
 
 
 def _level_numbers(column: Category, fields: list[str], meaning: Meaning) -> np.ndarray:
-    """Return the number of each row's level, and -1 for a word that is none of them."""
+    """Return the number of each row's level, and -1 for other words."""
     found = set(fields)
     levels = {level: i for i, level in enumerate(column.levels)}
     missing = meaning.no_words(column.name, found - set(levels))
@@ -403,7 +407,7 @@ def _counted(fields: Sequence[str], wanted: Collection[str]) -> dict[str, int]:
 
 
 def _counts(name: str, values: np.ndarray, different: int) -> str:
-    """Say how a column numbers the rows: by 0, 1, 2, ...; or, without a name of its own, by whole numbers."""
+    """Say how a column numbers the rows: by 0, 1, 2, ...; or, named as an index, by other whole numbers."""
     m = len(values)
     named, whole = _INDEX_NAME.fullmatch(name), (values == np.round(values)).all()
     if named and whole and m > 1 and ((np.diff(values) == 1) | (values[1:] == values[0])).all() and different > 1:
@@ -463,4 +467,4 @@ def _listed(kind: str, names: Sequence[str]) -> list[str]:
 
 def _quoted(name: str) -> str:
     """Return the word as a shell takes it, in a list with commas between its items."""
-    return name if re.fullmatch(r"\w[\w.-]*", name) else f"'{name}'"
+    return shlex.quote(f'"{name}"' if "," in name else name)

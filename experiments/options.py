@@ -68,7 +68,7 @@ class OwnDataOptions:
     drop: _Names = ""
     """Columns of --data to leave out, with commas between them."""
     words: _Names = ""
-    """Columns of words, whatever they look like; in them only an empty field is missing."""
+    """Columns of words, even if they look like numbers; in them only an empty field is missing."""
     numbers: _Names = ""
     """Columns of numbers, also one that counts the rows, which is else left out."""
     missing: Annotated[str | None, tyro.conf.arg(metavar="WORDS", help_behavior_hint="(default: NA, ?, - ...)")] = None

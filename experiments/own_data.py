@@ -38,7 +38,7 @@ class Reading(NamedTuple):
       layout: of its text.
       missing: the fields that stand for no value, with commas between them.
       decimal, thousands: the marks in numbers.
-      words, numbers: the names of columns that are so, with commas between them.
+      words, numbers: the names of columns that are declared to be so, with commas between them.
     """
 
     layout: Layout = DEFAULT_LAYOUT
