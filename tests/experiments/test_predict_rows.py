@@ -240,7 +240,7 @@ def test_of_several_networks_the_one_best_on_dev(climbed, table, predict, refuse
         assert message in refused(run, table[2])
 
 
-def test_new_rows_are_read_as_the_training_s_were(tmp_path, predict, refused):
+def test_new_rows_are_read_as_the_training_s_were(tmp_path, predict, refused, capsys):
     """By the marks, the words and the layout that the run found or was given; the delimiter may be another."""
     rows = [
         [f"{i % 9},{i % 4}", f"{i % 7}%", f"{1 + i % 5}.{100 + i % 3}", ["NA", "EU"][i % 2], i % 2] for i in range(60)
@@ -255,6 +255,7 @@ def test_new_rows_are_read_as_the_training_s_were(tmp_path, predict, refused):
     kept = encoder.load(run)
     assert [column.name for column in kept.columns] == ["column_2", "column_3", "column_4"]
     assert [column.notation[:2] for column in kept.columns] == [(",", ""), (",", ""), (",", ".")]
+    capsys.readouterr()
     said, notes = predict(run, path)
     assert notes[-2].startswith("accuracy ") and "of 60 rows" in notes[-2]
     new = tmp_path / "new.csv"
