@@ -81,10 +81,8 @@ class Meaning(NamedTuple):
         return {field for field in fields if field.lower() in known}
 
     def no_words(self, name: str, fields: Iterable[str]) -> set[str]:
-        """Return those that stand for no value in a column of words: NA is one where the user says that it is."""
-        if name in self.words and self.missing is None:
-            return {""} & set(fields)
-        return self.no_values(fields)
+        """Return those that stand for no value in a column of words: in one that is declared, the empty field alone."""
+        return {""} & set(fields) if name in self.words else self.no_values(fields)
 
 
 DEFAULT_MEANING = Meaning()
@@ -282,7 +280,8 @@ class _Fit:
         if len(found) > MOST_LEVELS:
             expected = f"expected numbers or at most {MOST_LEVELS} words"
             if name in self.meaning.words:
-                raise Refused(f"{self.path}: column {name!r} of --words has {len(found)} different ones: {expected}")
+                what = f"column {name!r} of --words has {len(found)} different ones"
+                raise Refused(f"{self.path}: {what}, {expected}: leave it out by --drop {_quoted(name)}")
             first = next(i for i, field in enumerate(fields) if field in found and not NUMBER.fullmatch(field))
             what = f"{fields[first]!r} in line {lines[first]} is no number, and there are {len(found)} different words"
             raise Refused(
@@ -296,6 +295,8 @@ class _Fit:
         numbers = [field for field in found if NUMBER.fullmatch(field)]
         if numbers and name not in self.meaning.words:
             notes.append(f"{len(numbers)} of its {len(found)} words are numbers")
+        if alike := by_case_alone(found):
+            notes.append(alike)
         if len(found) == len(fields):
             notes.append("another word in each row, from which nothing can be learnt: leave it out by --drop")
         return column, notes
@@ -310,6 +311,15 @@ class _Fit:
         if isinstance(column, Category) and any(look.missing):
             spelled += f"; --words {_quoted(look.name)} if that is a word"
         return [f"{_filled(column, sum(look.missing.values()))} ({spelled})"]
+
+
+def by_case_alone(words: Iterable[str]) -> str:
+    """Say which words are the same but for large and small letters, if there are any."""
+    seen: dict[str, str] = {}
+    for word in sorted(words):
+        if seen.setdefault(word.casefold(), word) != word:
+            return f"{seen[word.casefold()]} and {word} are different words"
+    return ""
 
 
 def check_numbers(path: Path, columns: Sequence[Column], table: Table, meaning: Meaning = DEFAULT_MEANING) -> None:

@@ -6,7 +6,7 @@ What is fitted (medians, levels, means, deviations) is fitted on the training pa
 import csv
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,12 +14,12 @@ import numpy as np
 
 import jaxnn
 from experiments import numerals
-from experiments.columns import LARGEST, MOST_NUMBERS, Meaning, encode_columns, fit_columns, width
+from experiments.columns import LARGEST, MOST_NUMBERS, Meaning, by_case_alone, encode_columns, fit_columns, width
 from experiments.csv_file import DEFAULT_LAYOUT, Layout, read_table
 from experiments.dataset import Dataset
 from experiments.encoder import as_json
 from experiments.npz import read_npz
-from experiments.numerals import NUMBER
+from experiments.numerals import NUMBER, Notation
 from experiments.options import OWN_SUFFIXES, OwnDataOptions
 from experiments.refusal import Refused
 
@@ -135,6 +135,7 @@ def _read_csv(
     _check_labels(path, label, labels, table.lines, meaning)
     words = labels if declared else numbers_alike(labels)
     merged = next((f"; {old} is taken as {new}" for old, new in zip(labels, words, strict=True) if old != new), "")
+    alike = by_case_alone(set(words))
     classes, y = _classes(path, label, words, declared=declared)
     parts = _split(path, y, fractions, seed)
     fitted = fit_columns(path, table, names, parts[0].x, meaning)
@@ -143,7 +144,7 @@ def _read_csv(
     notes = [
         f"{path.name}: {len(y)} rows, {len(fitted.columns)} columns as {n} inputs, {len(classes)} classes",
         f"read as {'; '.join(table.notes)}",
-        f"{label}: the label, {_counted(classes, y)}{merged}",
+        f"{label}: the label, {_counted(classes, y)}{merged}{alike and f'; {alike}'}",
         *fitted.notes,
         *([f"left out by --drop: {', '.join(left_out)}"] if left_out else []),
     ]
@@ -297,17 +298,18 @@ def _classes(path: Path, label: str, words: list[str], *, declared: bool = False
     values = f"{path}: {label!r} has {len(found)} different values in {len(words)} rows, expected classes"
     if len(found) > MOST_CLASSES:
         raise Refused(f"{values}, at most {MOST_CLASSES}: is it a measurement?")
-    if not declared and (_measured(found, len(words)) if numbers else _named_each(len(found), len(words))):
-        fix = "is it a measurement" if numbers else "does it name each row"
+    written = numerals.notations(found)
+    if not declared and (_measured(found, written[0], len(words)) if written else _named_each(len(found), len(words))):
+        fix = "is it a measurement" if written else "does it name each row"
         raise Refused(f"{values} of several rows each: {fix}? If they are classes, say --words {label!r}")
     classes = sorted(found, key=(lambda word: (float(word), word)) if numbers else None)
     number = {word: i for i, word in enumerate(classes)}
     return tuple(classes), np.array([number[word] for word in words], np.int32)
 
 
-def _measured(found: Sequence[str], m: int) -> bool:
+def _measured(found: Collection[str], written: Notation, m: int) -> bool:
     """Return whether numbers of m rows look like measurements: many different ones, of few rows each."""
-    k, whole = len(found), all(float(word).is_integer() for word in found)
+    k, whole = len(found), all(numerals.number(word, written).is_integer() for word in found)
     return k == m or (m < 5 * k and k > (10 if whole else 5)) or (k > 20 and not whole)
 
 

@@ -87,13 +87,14 @@ WORDS = {
     "words, dates or yes and no, at most 100 different ones": ["yes", "no"],
     "another word in each row": [f"name {i}" for i in range(M)],
     "NA beside words": ["NA", "EU"],
+    "words that differ by large and small letters": ["yes", "Yes"],
     "more numbers than words, such as 0, 1, 2 and 3+": ["0", "1", "2", "3+"],
 }
 LABELS = {
     "words or whole numbers": Y,
     "`0`, `1`, and some `1.0`": ["1.0" if i == 3 else str(i % 2) for i in range(M)],
     "numbers, and a word in one row": ["-" if i == 7 else str(i % 2) for i in range(M)],
-    "measurements: many different numbers, few rows of each": [f"{value:.3f}" for value in B],
+    "measurements: many different numbers, few rows of each, in any notation": [f"{value:.3f}" for value in B],
     "another word in each row": [f"name {i}" for i in range(M)],
     "missing in a row": ["" if i == 7 else str(i % 2) for i in range(M)],
     "NA in some rows": [["NA", "EU"][i % 2] for i in range(M)],
@@ -180,7 +181,9 @@ def test_columns_of_words(says):
     for name, fields in WORDS.items():
         check(rows[name], says(text(cycle(fields))))
     check(rows[many], says("a,y\n" + "".join(f"name {i},{i % 2}\n" for i in range(300))))
-    for reading in ({"words": "a"}, {"missing": ""}):
+    for written in (lambda v: f"${v:.2f}", lambda v: f'"{v:.1f}"'.replace(".", ","), lambda v: f"{v:.1f}%"):
+        check("`is it a measurement?`", says(text(np.arange(M) % 7, y=[written(abs(value)) for value in B])))
+    for reading in ({"words": "a"}, {"missing": ""}, {"missing": "NA", "words": "a"}):
         check(rows[kept], says(text(cycle(["NA", "EU"])), **reading))
     assert "one-hot, 4 levels" in says(text(cycle(["0", "1", "2", "3+"])), words="a")
 
