@@ -49,6 +49,7 @@ class Notation(NamedTuple):
 
 
 PLAIN = Notation()
+_ALL = {pair: Notation(*pair) for pair in MARKS}
 
 
 def number(field: str, notation: Notation) -> float | None:
@@ -83,7 +84,7 @@ def notations(fields: Collection[str], decimal: str | None = None, thousands: st
     plain = all(map(NUMBER.fullmatch, fields))
     pointed = [field for field in fields if "." in field] if plain else []
     if plain and not pointed:
-        return [Notation(*pair) for pair in marks]
+        return [_ALL[pair] for pair in marks]
     if plain and (".", "") in marks and not all(map(_groups(".").fullmatch, pointed)):
         return [PLAIN]
     units = _units(fields)

@@ -26,7 +26,7 @@ from experiments import encoder, ladder
 from experiments.catvnoncat.data import read_part
 from experiments.columns import Category, Meaning, Number, encode_columns, width
 from experiments.compare import read_run
-from experiments.csv_file import Layout, Table
+from experiments.csv_file import MOST_COLUMNS, Layout, Table
 from experiments.dataset import Dataset
 from experiments.idx import read_idx
 from experiments.network_file import StoredNetwork, encode, load
@@ -182,20 +182,25 @@ def _check_own(data: Dataset) -> Arrays:
     return [array for part in parts for array in part[:2]]
 
 
+def _wide(field: bytes) -> bytes:
+    """Of as many columns as are taken."""
+    n = MOST_COLUMNS - 1
+    rows = b"".join(b"\n%s" % b"xy"[i % 2 :][:1] + (b"," + field) * n for i in range(30))
+    return b"species," + b",".join(b"c%d" % i for i in range(n)) + rows
+
+
 _CSV_BOMBS = {
     "columns": lambda: b"species" + b",a" * 10**6 + b"\n",
     "columns with rows": lambda: (
         b"species," + b",".join(b"c%d" % i for i in range(10**5)) + (b"\n1" + b",1" * 10**5) * 40
     ),
-    "columns that are read": lambda: (
-        b"species," + b",".join(b"c%d" % i for i in range(2**15 - 1)) + (b"\nx" + b",1" * (2**15 - 1)) * 30
-    ),
-    "columns of words": lambda: (
-        b"species," + b",".join(b"c%d" % i for i in range(2**15 - 1)) + (b"\nx" + b",w" * (2**15 - 1)) * 30
-    ),
+    "columns that are read": lambda: _wide(b"1"),
+    "columns of words": lambda: _wide(b"w"),
+    "columns of marks": lambda: _wide(b'"1,5"'),
     "rows": lambda: b"species,a\n" + b"x,1\n" * 2**21 + b"y,1\n" * 10,
     "marks": lambda: (
-        b"species;a\n" + b"".join(b"%s;%d,%s%%\n" % (b"xy"[i % 2 :][:1], i, b"1," * 150) for i in range(2**12))
+        b"species;a\n"
+        + b"".join(b"%s;%d,%d00%%\n" % (b"xy"[i % 2 :][:1], i % 900 + 1, i % 9 + 1) for i in range(2**12))
     ),
     "blanks": lambda: b"species;a\n" + (b"x;" + b"1 " * 60_000 + b"\n") * 20,
     "quotes": lambda: b'species,a\n"' + b'x",1\n"' * 2**17,
