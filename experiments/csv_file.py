@@ -244,7 +244,8 @@ class _Scan:
 
     def _rows(self, start: list[tuple[int, list[str]]], names: list[str], header: list[str]) -> Iterator[list[str]]:
         """Yield the rows that hold data, each of as many fields as there are names."""
-        n = len(names)
+        n, lines, has_header = len(names), self.lines, self.layout.header
+        most = min(MOST_ROWS, -(-MOST_FIELDS // n))
         following = ((self.rows.line_num, row) for row in self.rows)
         for pairs in (start, following):
             for line, row in pairs:
@@ -261,12 +262,12 @@ class _Scan:
                 if n > 1 and not any(row):
                     self.empty.append(line)
                     continue
-                if self.layout.header and row[0] == header[0] and [field.strip() for field in row] == header:
+                if has_header and row[0] == header[0] and [field.strip() for field in row] == header:
                     raise Refused(f"{self.path}: line {line} repeats the header: delete it (were files joined?)")
-                if n * len(self.lines) >= MOST_FIELDS or len(self.lines) >= MOST_ROWS:
-                    most = f"{MOST_ROWS:,} rows" if len(self.lines) >= MOST_ROWS else f"{MOST_FIELDS:,} fields"
-                    raise Refused(f"{self.path} has more than {most}: train on a part of it")
-                self.lines.append(line)
+                if len(lines) == most:
+                    limit = f"{MOST_ROWS:,} rows" if most == MOST_ROWS else f"{MOST_FIELDS:,} fields"
+                    raise Refused(f"{self.path} has more than {limit}: train on a part of it")
+                lines.append(line)
                 yield row
 
     def _length(self, line: int, row: list[str], n: int) -> str:
