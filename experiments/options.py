@@ -105,7 +105,7 @@ def batch_size_of(given: int | None, m: int) -> int:
     if given is None:
         return min(32, m)
     if not 1 <= given <= m:
-        raise ValueError(f"--batch-size must be 1 to {m}, the smaller training set, got {given}")
+        raise ValueError(f"--batch-size must be 1 to {m}, the training set, got {given}")
     return given
 
 
