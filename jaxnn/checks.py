@@ -174,13 +174,24 @@ def fix_of_dtype(name: str, given: Any) -> str:
       ("x.astype('float32') / 255 for images of 0 to 255", "x.astype('float32')")
     """
     columns = _columns_without_numbers(given)
-    if columns or getattr(given, "dtype", np.dtype(int)).kind in "US":
+    if columns or not _reads_as_numbers(given):
         what = f"columns {', '.join(columns)} hold" if columns else "words are"
         return f"{what} no numbers: drop them, or make numbers of them, such as 0 and 1 for each word"
     shape = np.shape(given)
     large = len(shape) > 2 or (len(shape) == 2 and shape[1] >= 64)
     image = getattr(given, "dtype", None) == np.uint8 and large and given.max() > 1
     return f"{name}.astype('float32')" + (" / 255 for images of 0 to 255" if image else "")
+
+
+def _reads_as_numbers(a: Any) -> bool:
+    """Whether `astype("float32")` takes an array (...): it reads "1.5", and raises at other words."""
+    if getattr(a, "dtype", np.dtype(int)).kind not in "USO":
+        return True
+    try:
+        np.asarray(a).astype(np.float32)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _columns_without_numbers(frame: Any) -> list[str]:

@@ -299,7 +299,7 @@ ARRAYS = [np.zeros((4, 3)), np.zeros(4), np.zeros((2, 4)), np.zeros(2)]
         ([*ARRAYS[:3], np.array([0, 1e300])], "[2]['b'] holds values that are not finite in float32"),
         ([*ARRAYS[:3], np.array([0, 1j])], "[2]['b'] is complex128, expected real numbers"),
         ([*ARRAYS[:3], np.array(["a", "b"])], "[2]['b'] is <U1, expected real numbers"),
-        ({"W_1": ARRAYS[0]}, "arrays is a dict, expected a list of arrays: [0]['W'], [0]['b'], [2]['W'], [2]['b']"),
+        ({"W_1": ARRAYS[0]}, "arrays is a dict, expected a list of arrays, [0]['W'], [0]['b'], [2]['W']"),
         (None, "arrays is None, expected a list of arrays"),
     ],
 )
@@ -321,7 +321,8 @@ def test_wrong_arrays_are_told(arrays, message):
         (lambda: nn.mlp((3, 4, 1), init=["he"]), "init has 1 entries, expected one value, or 2"),
         (lambda: nn.mlp((3, 4, 1), init="best"), "unknown initialiser 'best'"),
         (lambda: nn.mlp((3, 4, 1), nn.relu), ": relu() makes one"),
-        (lambda: nn.mlp((3, 4, 1), init=3), "init takes one value, or a sequence with one per layer, got 3"),
+        (lambda: nn.mlp((3, 4, 1), init=3), "or a function: jax.nn.initializers.normal(3) draws of that"),
+        (lambda: nn.mlp((3, 4, 1), init=None), "init takes one value, or a sequence with one per layer, got None"),
         (
             lambda: nn.mlp((3, 4, 1), dropout_rate="0.5"),
             "or a sequence with one per layer, got '0.5'",

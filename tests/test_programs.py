@@ -114,9 +114,11 @@ def test_starts_are_dropped():
 
 def test_a_divergence_is_explained_once():
     plan = {"optimizer": jaxnn.optimizer("sgd", 1e30), "batch_size": 4}
-    first = fit(new_objective(), **plan)
+    with pytest.warns(jaxnn.DivergenceWarning):
+        first = fit(new_objective(), **plan)
     before = len(TRACED)
-    assert fit(new_objective(), **plan).divergence == first.divergence
+    with pytest.warns(jaxnn.DivergenceWarning):
+        assert fit(new_objective(), **plan).divergence == first.divergence
     assert len(TRACED) == before
 
 

@@ -557,6 +557,8 @@ def test_divergence_by_a_huge_rate_stops_before_the_infinite():
         ),
         (np.ones((4, 3)), np.ones(4, int), {"callback": lambda: 0}, r"callback takes \(\), expected .*\(report\)"),
         (np.full((4, 3), "1"), np.ones(4, int), {}, r"x is <U1, expected floats: x.astype\('float32'\)$"),
+        (np.full((4, 3), 1.0, object), np.ones(4, int), {}, r"x is object, expected floats: x.astype\('float32'\)$"),
+        (np.full((4, 3), "a"), np.ones(4, int), {}, "x is <U1, expected floats: words are no numbers: drop them"),
         (np.ones((4, 3)), np.full(4, 1j), {}, "y is complex128, expected real numbers"),
     ],
 )
