@@ -1,5 +1,7 @@
 """Made data and made runs, so that the tests need no download and little time."""
 
+import signal
+
 import h5py
 import jax
 import numpy as np
@@ -17,6 +19,14 @@ def no_compilation_cache():
     jax.config.update("jax_enable_compilation_cache", False)
     yield
     jax.config.update("jax_enable_compilation_cache", before)
+
+
+@pytest.fixture
+def interruptible():
+    """Ctrl-C, which a shell's background would have pytest, and the processes that it starts, ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from caches import own_cache
 
+pytestmark = pytest.mark.usefixtures("interruptible")
 ROOT = Path(__file__).parent.parent.parent
 PYTHON = (sys.executable, "-m", "experiments")
 RUN = ("run", "ladder", "--epochs", "2", "--no-time-steps")
@@ -22,14 +23,6 @@ MOMENTS = (0.4, 0.7, 1.0, 1.5, 3.0)
 def cached(tmp_path_factory):
     with own_cache(tmp_path_factory.mktemp("caches")):
         yield
-
-
-@pytest.fixture(autouse=True)
-def heard():
-    """What a shell's background ignores, the processes here would ignore too."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def interrupted(folder, moment, *argv, signum=signal.SIGINT, times=1, command=PYTHON):

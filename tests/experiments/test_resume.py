@@ -24,6 +24,7 @@ from experiments.run_folder import RunFolder
 from scripts.benchmarks import faults
 
 # Two trainings, with ten reports each.
+pytestmark = pytest.mark.usefixtures("interruptible")
 SWEEP = [
     *("sweep", "breast-cancer", "--activation", "relu,tanh", "--learning-rate", "0.01,1e30", "--optimizer", "sgd"),
     *("--seed", "0", "--epochs", "10", "--width", "4"),
@@ -47,14 +48,6 @@ def cached(tmp_path_factory):
     """All runs here are of the same programs."""
     with own_cache(tmp_path_factory.mktemp("caches")):
         yield
-
-
-@pytest.fixture(autouse=True)
-def heard():
-    """Ctrl-C, which a shell's background would have pytest ignore."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)
