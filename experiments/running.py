@@ -97,8 +97,9 @@ def carry_out(start: Start, say: Callable[[str], None]) -> None:
         try:
             work(start.options, start)
             start.checkpoints.wait()
-            print(terminal.fitted(f"\n{stopwatch}"))
-            start.folder.add_timings(str(stopwatch))
+            times = str(stopwatch)  # once: the file has what was printed
+            print(terminal.fitted(f"\n{times}"))
+            start.folder.add_timings(times)
             write_run_page(start.folder, experiment)
         except BaseException as error:
             if start.folder and start.folder.is_unfinished:
