@@ -21,6 +21,14 @@ def no_compilation_cache():
     jax.config.update("jax_enable_compilation_cache", before)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def natural_width():
+    """What is printed is as wide as a file has it, also in xdist's workers, which have COLUMNS."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COLUMNS", raising=False)
+        yield
+
+
 @pytest.fixture
 def interruptible():
     """Ctrl-C, which a shell's background would have pytest, and the processes that it starts, ignore."""
