@@ -21,8 +21,9 @@ class Experiment(NamedTuple):
 
     @property
     def paragraphs(self) -> str:
-        """The header with its fields set apart, for a formatter that joins the lines of a paragraph."""
-        return re.sub(rf"\n(?=(?:{'|'.join(FIELDS)}):)", "\n\n", self.header).replace("\n\n\n", "\n\n")
+        """The header with its fields set apart, each in one line, for a formatter that joins the lines of a paragraph."""
+        apart = re.sub(rf"\n(?=(?:{'|'.join(FIELDS)}):)", "\n\n", self.header).replace("\n\n\n", "\n\n")
+        return re.sub(r"\n +", " ", apart)
 
     def field(self, name: str) -> str:
         """What the header says under "Question:" and the like, as one line; empty where it says nothing."""

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeVar
 
 import tyro
 
+from experiments import terminal
 from experiments.near import did_you_mean
 
 T = TypeVar("T")
@@ -117,7 +118,7 @@ def parse(options: type[T], argv: Sequence[str], *, prog: str, description: str)
     """
     complaint = io.StringIO()
     try:
-        with contextlib.redirect_stderr(complaint):
+        with contextlib.redirect_stderr(complaint), contextlib.redirect_stdout(terminal.FittedStdout()):
             default = {"default": options.default(argv)} if hasattr(options, "default") else {}
             return tyro.cli(options, args=list(argv), prog=prog, description=description, **default)
     except SystemExit as exit_:

@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 import textwrap
+from typing import TextIO
 
 
 def width() -> int | None:
@@ -22,8 +23,24 @@ def broken(line: str, width: int) -> str:
 
 
 def fitted(text: str) -> str:
-    """Return the text, its lines broken where they are too long for the terminal."""
+    """Return the text, its lines broken where they are too long for the terminal; those with colors are left alone."""
     columns = width()
     if columns is None:
         return text
-    return "\n".join(broken(line, columns) if len(line) > columns else line for line in text.split("\n"))
+    lines = (broken(line, columns) if len(line) > columns and "\x1b" not in line else line for line in text.split("\n"))
+    return "\n".join(lines)
+
+
+class FittedStdout:
+    """Stdout, to which text is written as it is `fitted`."""
+
+    def __init__(self) -> None:
+        self._stdout: TextIO = sys.stdout
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stdout, name)
+
+    def write(self, text: str) -> int:
+        """Write the text, and return its length."""
+        self._stdout.write(fitted(text))
+        return len(text)

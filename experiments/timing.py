@@ -105,14 +105,14 @@ class CompileClock:
 
 
 class Stopwatch:
-    """As text, the seconds since it was made, and what of them was compilation."""
+    """As text, the seconds since it was made, and the share in which programs were traced, compiled or loaded."""
 
     def __init__(self) -> None:
         self._began, self._clock = time.perf_counter(), compile_clock()
 
     def __str__(self) -> str:
         compiling, seconds = self._clock.since(self._began), time.perf_counter() - self._began
-        return f"{seconds:.1f} s in total, {compiling / seconds:.0%} of it compilation; {self._clock}"
+        return f"{seconds:.1f} s in total, {compiling / seconds:.0%} of it to trace and compile; {self._clock}"
 
 
 @cache

@@ -113,7 +113,7 @@ def test_times_are_printed_and_kept_apart(done):
     for data in ("breast cancer", "digits"):
         (line,) = [line for line in lines if data in line]
         assert len(line.split()) == len(data.split()) + 5 and line in out
-    assert "of it compilation" in lines[-1] and lines[-1] in out
+    assert "of it to trace and compile" in lines[-1] and lines[-1] in out
     assert "steps" not in (folder / "report.txt").read_text()
 
 

@@ -48,7 +48,7 @@ def test_a_stopwatch_tells_no_share_above_one(clock, monkeypatch):
     watch = timing.Stopwatch()
     for end in (6, 6.5, 7, 8):
         clock.at(end, 6)
-    assert str(watch).startswith("4.0 s in total, 100% of it compilation; 0 of 5 programs")
+    assert str(watch).startswith("4.0 s in total, 100% of it to trace and compile; 0 of 5 programs")
 
 
 def test_events_of_many_threads(clock, monkeypatch):
