@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SECONDS_BETWEEN_TRIALS = 0.05
@@ -60,7 +61,8 @@ def raising(error_of: Callable[[int], KeyboardInterrupt | None], unless: Callabl
         yield
         return
     before = {signum: signal.getsignal(signum) for signum in _heard()}
-    hook, left, trial = sys.unraisablehook, threading.Event(), threading.Lock()
+    left, trial = threading.Event(), threading.Lock()
+    hook = quiet = None
     wanted: KeyboardInterrupt | None = None
     tried = False
 
@@ -73,7 +75,7 @@ def raising(error_of: Callable[[int], KeyboardInterrupt | None], unless: Callabl
                     signal.raise_signal(signum)
 
     def handle(signum: int, frame: FrameType | None) -> None:
-        nonlocal wanted, tried
+        nonlocal wanted, tried, hook, quiet
         again, tried = tried, False
         if not again:
             if unless() and callable(before[signum]):
@@ -83,7 +85,8 @@ def raising(error_of: Callable[[int], KeyboardInterrupt | None], unless: Callabl
             if error is None:
                 return
             if wanted is None:
-                sys.unraisablehook = lambda lost: None if isinstance(lost.exc_value, KeyboardInterrupt) else hook(lost)
+                hook = sys.unraisablehook
+                quiet = sys.unraisablehook = _without_interrupts(hook)
                 threading.Thread(target=try_again, args=(signum,), daemon=True).start()
             wanted = error
         if wanted is not None and not _imports(frame) and not (again and _is_handled()):
@@ -98,7 +101,13 @@ def raising(error_of: Callable[[int], KeyboardInterrupt | None], unless: Callabl
             left.set()
         for signum, handler in before.items():
             signal.signal(signum, handler)
-        sys.unraisablehook = hook
+        if quiet is not None and sys.unraisablehook is quiet:  # not if another one was installed in the block
+            sys.unraisablehook = hook
+
+
+def _without_interrupts(hook: Callable[[Any], None]) -> Callable[[Any], None]:
+    """The hook for errors that Python loses, without interrupts, which are raised again."""
+    return lambda lost: None if isinstance(lost.exc_value, KeyboardInterrupt) else hook(lost)
 
 
 def _heard() -> list[int]:
