@@ -21,7 +21,7 @@ class Experiment(NamedTuple):
 
     @property
     def paragraphs(self) -> str:
-        """The header, its fields set apart and in one line each, for a formatter that joins the lines of a paragraph."""
+        """The header, its fields apart and in one line each, for a formatter that joins the lines of a paragraph."""
         apart = re.sub(rf"\n(?=(?:{'|'.join(FIELDS)}):)", "\n\n", self.header).replace("\n\n\n", "\n\n")
         return re.sub(r"\n +", " ", apart)
 
