@@ -7,7 +7,7 @@ does for all of them, and a loop that makes a network in every round compiles on
 
 import inspect
 from collections.abc import Callable, Iterable
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from operator import attrgetter
 from typing import Any, ParamSpec, TypeVar
 
@@ -77,7 +77,11 @@ class Made:
             if _by_name(signature, parameter) and key_of(bound.arguments[name]) == key_of(parameter.default):
                 del bound.arguments[name]
         self.factory, self.arguments, self._bound = factory, bound.arguments, bound
-        self._key = factory, *((name, key_of(value)) for name, value in bound.arguments.items())
+        kinds = {parameter.kind: name for name, parameter in signature.parameters.items()}
+        named = kinds.get(inspect.Parameter.VAR_KEYWORD)
+        self._key = factory, *((name, key_of(value)) for name, value in bound.arguments.items() if name != named)
+        # Arguments by name are equal in any order.
+        self._key += tuple((name, key_of(value)) for name, value in sorted(bound.arguments.get(named, {}).items()))
         self._hash = hash(self._key)
 
     def __hash__(self) -> int:
@@ -197,6 +201,9 @@ def shown(value: Any) -> str:
         return repr(value)
     if callable(value) and hasattr(value, "__name__"):
         return value.__name__
+    if type(value) is partial:
+        named = [f"{name}={shown(one)}" for name, one in value.keywords.items()]
+        return f"partial({', '.join([shown(value.func), *map(shown, value.args), *named])})"
     text = repr(value)
     return text if " at 0x" not in text else f"<{type(value).__name__}>"
 
@@ -280,6 +287,8 @@ def key_of(value: Any) -> Any:
         return _Numbers(value)
     if _is_dtype(value):
         return np.dtype, jnp.dtype(value)
+    if kind is partial:
+        return kind, key_of(value.func), key_of(value.args), *sorted((n, key_of(a)) for n, a in value.keywords.items())
     try:
         hash(value)
     except TypeError:

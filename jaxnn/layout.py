@@ -15,6 +15,7 @@ import optax
 from jax import export
 
 from jaxnn.checks import check_name, described
+from jaxnn.factories import factory
 from jaxnn.penalties import is_weight
 from jaxnn.typing import Params, PyTree
 
@@ -23,6 +24,7 @@ _LAYOUTS = ("flax", "jaxnn")
 _given: ContextVar[str] = ContextVar("layout", default="jaxnn")
 
 
+@factory
 def with_layout(optimizer: optax.GradientTransformation, layout: str = "flax") -> optax.GradientTransformation:
     """Return the optimizer that passes weights to the given one in a layout, and turns its updates back.
 

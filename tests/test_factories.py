@@ -26,6 +26,10 @@ def weights_of_first(path):
     return path[0].idx == 0 and nn.is_weight(path)
 
 
+def ones(key, shape, dtype, by=1):
+    return by * jnp.ones(shape, dtype)
+
+
 @nn.factory
 def scale(by=2.0, *, table=None, sizes=()):
     """A user's own layer."""
@@ -59,6 +63,7 @@ MADE = {
     "flatten()": nn.flatten,
     "chain(dense(4), tanh(), dense(1))": network,
     "chain(chain(dense(4)), tanh())": lambda: nn.chain(nn.chain(nn.dense(4)), nn.tanh()),
+    "dense(4, init=partial(ones, by=2))": lambda: nn.dense(4, partial(ones, by=2)),
     "repeat(chain(dense(4), relu()), 3)": lambda: nn.repeat(nn.chain(nn.dense(4), nn.relu()), 3),
     "residual(dense(4))": lambda: nn.residual(nn.dense(4)),
     "recompute(dense(4))": lambda: nn.recompute(nn.dense(4)),
@@ -118,6 +123,8 @@ def orthogonal(key, shape, dtype):
 
 
 NAMES = {
+    "partial": partial,
+    "ones": ones,
     **vars(nn),
     "chain_of_runs": chain_of_runs,
     "scale": scale,
@@ -163,6 +170,13 @@ def test_no_two_of_them_are_equal():
         (nn.mlp((5, 8, 1)), nn.mlp([5, 8, 1], "relu"), nn.mlp(np.array([5, 8, 1]), nn.relu())),
         (nn.mlp((5, 8, 1), widths=(3,)), nn.mlp((5, 8, 1), widths=(3,))),
         (nn.logistic_regression(3), nn.mlp((3, 1), init="zeros")),
+        (
+            nn.dense(4, partial(ones, by=2)),
+            nn.dense(4, partial(ones, by=2)),
+            nn.dense(4, partial(ones, by=np.int64(2))),
+        ),
+        (nn.optimizer("adam", 0.1, b1=0.8, b2=0.9), nn.optimizer("adam", 0.1, b2=0.9, b1=0.8)),
+        (nn.with_layout(nn.optimizer("adam", 0.1)), nn.with_layout(nn.optimizer("adam", 0.1), "flax")),
     ],
     ids=str,
 )
@@ -180,6 +194,8 @@ def test_arguments_are_compared_in_one_form(equal):
         (scale(jnp.float32), scale("float32"), scale(np.float64)),
         (nn.dense(4), nn.dense(5), nn.dense(4, "he"), nn.chain(nn.dense(4)), nn.residual(nn.dense(4))),
         (nn.dense(4, lambda k, s, t: jnp.ones(s)), nn.dense(4, lambda k, s, t: jnp.ones(s))),
+        (*(nn.dense(4, made) for made in (ones, partial(ones), partial(ones, by=2), partial(ones, by=2.0))),),
+        (*(nn.optimizer("adam", 0.1, b1=b1, b2=b2) for b1, b2 in ((0.8, 0.9), (0.9, 0.8))),),
         (nn.mlp((5, 8, 1)), nn.mlp((5, 8, 1), output="linear"), nn.mlp((5, 9, 1)), nn.mlp((6, 8, 1))),
     ],
     ids=lambda different: str(different)[:30],
