@@ -138,11 +138,9 @@ def optimizer(
     taken = [parameter for parameter in inspect.signature(OPTIMIZERS[name]).parameters if parameter != "learning_rate"]
     for coefficient, value in coefficients.items():
         if coefficient not in taken:
-            near = get_close_matches(coefficient, taken, 1, cutoff=0.5)
-            hint = f": did you mean {near[0]}?" if near else ""
-            hint = ": 'momentum' and 'nesterov' take beta" if coefficient == "momentum" and not near else hint
-            also = ", ".join(["learning_rate", *taken, "clip_norm"])
-            raise ValueError(f"arguments of {name} must be of {also}, got {coefficient}{hint}")
+            also = ["learning_rate", *taken, "clip_norm"]
+            hint = _hint(coefficient, also)
+            raise ValueError(f"arguments of {name} must be of {', '.join(also)}, got {coefficient}{hint}")
         right, expected = _RANGES[coefficient]
         if not right(value):
             raise ValueError(f"{coefficient} must be {expected}, got {described(value)}")
@@ -153,6 +151,17 @@ def optimizer(
     if name == "lbfgs":
         raise ValueError("lbfgs searches for the length of its steps by the gradient as it is: leave clip_norm out")
     return optax.chain(optax.clip_by_global_norm(clip_norm), made)
+
+
+def _hint(coefficient: str, taken: list[str]) -> str:
+    """Return what an unknown coefficient may stand for, the end of a message."""
+    near = get_close_matches(coefficient, taken, 1, cutoff=0.55)
+    if near:
+        return f": did you mean {near[0]}?"
+    if coefficient == "momentum":
+        return ": 'momentum' and 'nesterov' take beta"
+    others = [repr(name) for name, make in OPTIMIZERS.items() if coefficient in inspect.signature(make).parameters]
+    return f": {' and '.join(others)} take{'s' * (len(others) == 1)} it" if others else ""
 
 
 def _is_share(value: Any) -> bool:
