@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from jaxnn.checks import as_array
 from jaxnn.nonfinite import Divergence, first_not_finite
 from jaxnn.optimizers import skip_nonfinite, skips
 from jaxnn.programs import remembered
@@ -52,6 +53,8 @@ class Plan(NamedTuple):
     def made(self, h: PyTree) -> Any:
         """A member as it is trained."""
         member = self.member(h)
+        if member.weight is not None:
+            member = member._replace(weight=as_array("a member's weight", member.weight))
         if not self.skip or skips(member.optimizer, member.params):
             return member
         return member._replace(optimizer=skip_nonfinite(member.optimizer))

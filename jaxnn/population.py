@@ -370,7 +370,13 @@ def _numbers(name: str, values: Any) -> np.ndarray:
     if whole is not None and (array != whole).any():
         # It would wrap round: of the seeds 5 and 2**32 + 5, the same training.
         raise ValueError(f"{name} holds {whole[array != whole][0]}, which {array.dtype} cannot hold: at most 2**31 - 1")
-    if not np.isfinite(array).all():
+    given = np.asarray(values)[~np.isfinite(array)]
+    if given.size and np.isfinite(given).any():
+        most = jnp.finfo(array.dtype).max
+        raise ValueError(
+            f"{name} holds {given[np.isfinite(given)][0]}, which {array.dtype} cannot hold: at most {most}"
+        )
+    if given.size:
         raise ValueError(f"{name} holds values that are not finite: {array[~np.isfinite(array)][:3].tolist()}")
     return array
 
@@ -441,7 +447,7 @@ def check_made(made: Any) -> Member:
     """What a member function returned, a ValueError unless it is a `Member`."""
     if not isinstance(made, Member):
         raise ValueError(f"the member function returned {type(made).__name__}, expected a jaxnn.Member")
-    return made
+    return made if made.weight is None else made._replace(weight=as_array("a member's weight", made.weight))
 
 
 def _measured(

@@ -81,7 +81,9 @@ def in_range(weight: Any, total: Any = None, dtype: Any = jnp.float32) -> tuple[
         elif not isinstance(total, jax.Array):
             weight, total = beside_total(weight, total)
     weight = jnp.asarray(weight)
-    own = weight.dtype if jnp.issubdtype(weight.dtype, jnp.floating) else jnp.result_type(float)
+    # Floats of 8 bits or fewer promote to no other.
+    wide = jnp.issubdtype(weight.dtype, jnp.floating) and weight.dtype.itemsize > 1
+    own = weight.dtype if wide else jnp.result_type(float)
     dtype = jnp.promote_types(own, dtype)
     weight = weight.astype(dtype)
     total = None if total is None else jnp.asarray(held(as_array("total", total))).astype(dtype)

@@ -263,6 +263,7 @@ def test_memory_makes_chunks_or_is_refused(optimized):
         ({"a": ["relu", "tanh"]}, "holds .'relu'., expected numbers"),
         ({"a": [None, 1]}, "expected numbers"),
         ({"a": [0.1, np.nan]}, "not finite"),
+        ({"a": [0.1, 1e300]}, r"\['a'\] holds 1e\+300, which float32 cannot hold: at most 3.4"),
         ({"a": [5, 2**32 + 5]}, r"\['a'\] holds 4294967301, which int32 cannot hold"),  # it would be 5 again
         ({"a": np.array([2**31])}, "holds 2147483648, which int32 cannot hold"),
         ({"a": jax.random.split(jax.random.key(0), 2)}, "holds random keys, expected numbers: give seeds"),

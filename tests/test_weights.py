@@ -97,6 +97,7 @@ EQUAL = [
     np.full(M, 0.1, ">f8"),
     np.full(M, 0.1, np.longdouble),
     np.full(M, 0.1, jnp.bfloat16),
+    np.full(M, 0.5, jnp.float8_e4m3fn),
     [7] * M,
 ]
 
@@ -113,6 +114,7 @@ IN_PROGRAMS = [
     ("uint32", [2_000_000_001, 2**31]),
     ("float16", [100, 65504, 2**-14]),
     ("bfloat16", [1e38, 2e-38]),
+    ("float8_e5m2", [2.0, 32768.0]),
     ("float32", [3e38, 1e38, 1.2e-38, 0.1, 2.0**100, 2.0**-120]),
 ]
 
@@ -157,7 +159,14 @@ def test_members_of_a_population_have_weights_of_any_dtype_and_scale(unweighted)
     assert_same(one, by_fit(WEIGHT, SIZE), 1e-6)
     for other, rtol in zip(others, (0, 0, 1e-6, 1e-6), strict=True):
         assert_same(other, one, rtol)
-    for weight in (jnp.full(M, 500_000), np.full(M, 2**40), jnp.full(M, 100, jnp.float16), jnp.full(M, 3e38)):
+    for weight in (
+        [3] * M,
+        jnp.ones(M, jnp.float8_e4m3fn),
+        jnp.full(M, 500_000),
+        np.full(M, 2**40),
+        jnp.full(M, 100, jnp.float16),
+        jnp.full(M, 3e38),
+    ):
         equal = train(lambda h, weight=weight: weight, {"k": np.arange(1)})
         assert_same(jax.tree.map(lambda leaf: leaf[0], equal), unweighted["mini"], 1e-6)
 
