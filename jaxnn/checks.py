@@ -141,9 +141,16 @@ def floats(a: Any) -> Any:
       'float32'
     """
     a = held(a if hasattr(a, "dtype") else as_array("z", a))
+    check_numbers("x", a)
     if jnp.issubdtype(a.dtype, jnp.integer) or a.dtype == bool:
         a = a.astype(jnp.result_type(float))
     return jnp.asarray(a) if isinstance(a, np.ndarray) else a
+
+
+def check_numbers(name: str, a: Any) -> None:
+    """Raise a ValueError if an array (...) of the host holds words, dates or objects."""
+    if isinstance(a, np.ndarray) and a.dtype.kind in "OSUMm":
+        raise ValueError(f"{name} must be numbers, got {described(a)}: {fix_of_dtype(name, a)}")
 
 
 def fits(a: Any) -> Any:
@@ -232,9 +239,20 @@ def check_params(params: Any) -> None:
     elif params is None or callable(params) or callable(getattr(params, "init", None)):
         fix = "model.init(key) makes them"
     else:
+        _check_leaves(params)
         return
     got = None if params is None else described(params) if hasattr(params, "__name__") else f"a {type(params).__name__}"
     raise ValueError(f"params must be a network's params, got {got}: {fix}")
+
+
+def _check_leaves(params: Any) -> None:
+    """Raise a ValueError if a leaf is no number or array (...), such as a word or a function."""
+    if all(hasattr(leaf, "dtype") or isinstance(leaf, int | float | complex) for leaf in jax.tree.leaves(params)):
+        return
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        if not hasattr(leaf, "dtype") and not isinstance(leaf, int | float | complex):
+            name = f"params{jax.tree_util.keystr(path)}"
+            raise ValueError(f"{name} must be an array, got {described(leaf)}: model.init(key) makes params")
 
 
 def check_seed(seed: Any) -> None:

@@ -88,14 +88,14 @@ def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Obj
 
     def value(params, batch, key=None):
         check_params(params)
-        _check_batch(batch)
+        check_is_batch("batch", batch)
         z, _ = network.forward(params, batch.x, key)
         losses = loss.value(z, batch.y)
         return _weighted_sum(losses, _shares(batch, losses)) + penalty.value(params)
 
     def value_and_grad(params, batch, key=None, scale=None):
         check_params(params)
-        _check_batch(batch)
+        check_is_batch("batch", batch)
         z, cache = network.forward(params, batch.x, key)
         losses = loss.value(z, batch.y)
         shares = _shares(batch, losses)
@@ -107,7 +107,7 @@ def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Obj
 
     def check(params, batch):
         check_params(params)
-        _check_batch(batch)
+        check_is_batch("batch", batch)
         for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
             if not jnp.issubdtype(getattr(leaf, "dtype", None) or type(leaf), jnp.floating):
                 name = f"params{jax.tree_util.keystr(path)}"
@@ -177,9 +177,10 @@ def _forward_program(network: Layer) -> Any:
 _SUCH = {"loss": "squared_error() is one, or model.loss", "penalty": "l2(0.01) is one"}
 
 
-def _check_batch(batch: Batch) -> None:
+def check_is_batch(name: str, batch: Batch) -> None:
+    """Raise a ValueError unless the argument of that name is a `Batch`; its arrays are not looked at."""
     if not isinstance(batch, Batch):
-        raise ValueError(f"batch is {described(batch)}, expected a jaxnn.Batch: jaxnn.Batch(x, y) makes one")
+        raise ValueError(f"{name} is {described(batch)}, expected a jaxnn.Batch: jaxnn.Batch(x, y) makes one")
 
 
 def _automatic(objective: Objective) -> ValueAndGrad:

@@ -371,6 +371,8 @@ def _fitting(
 
 def _by_epoch(batches: Any, steps: int | None) -> Callable[[int], Iterable]:
     """`batches(epoch)`: those that end, or the first of them, so many steps (a count)."""
+    if isinstance(batches, Batch):
+        raise ValueError("batches is one Batch, expected what can be iterated every epoch: [batch], or host_batches")
     if callable(batches):
         check_callable("batches", batches, "epoch")
         return batches if steps is None else partial(_first, batches, steps)

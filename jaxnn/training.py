@@ -10,13 +10,24 @@ import numpy as np
 import optax
 
 from jaxnn.checkpoint import Checkpoint, Checkpoints, loaded
-from jaxnn.checks import check_callable, check_flag, check_key, check_params, described, held, is_count, is_real
+from jaxnn.checks import (
+    as_array,
+    check_callable,
+    check_flag,
+    check_key,
+    check_numbers,
+    check_params,
+    described,
+    held,
+    is_count,
+    is_real,
+)
 from jaxnn.data import batch_indices, check_batch
 from jaxnn.early_stopping import EarlyStopping
 from jaxnn.layout import check_optimizer, extra_arguments, laid_out
 from jaxnn.loss_scale import loss_scale
 from jaxnn.nonfinite import Divergence, Seen, first_not_finite, see, see_leaves, warn_of_divergence
-from jaxnn.objective import Objective, check_objective, gradients_by
+from jaxnn.objective import Objective, check_is_batch, check_objective, gradients_by
 from jaxnn.optimizers import promoting, skip_nonfinite, skipped_updates, skips
 from jaxnn.programs import remembered
 from jaxnn.typing import Array, Batch, Key, Params, PyTree
@@ -106,9 +117,7 @@ def make_step(objective: Objective, optimizer: optax.GradientTransformation, gra
     check_optimizer(optimizer)
 
     def step(state, batch):
-        if not isinstance(state, TrainState):
-            fix = "result.state is one" if hasattr(state, "state") else "train_state(params, optimizer, key)"
-            raise ValueError(f"state is {described(state)}, expected a TrainState: {fix}")
+        _check_state(state)
         key = _step_key(state)
         loss, grads = value_and_grad(state.params, batch, key, *_scale_of(state))
         given = extra_arguments(loss, grads, lambda params: objective.value(params, batch, key))
@@ -213,19 +222,35 @@ def make_epoch(
     return _of_held(jax.jit(epoch, donate_argnums=0))
 
 
+def _check_state(state: Any) -> None:
+    if not isinstance(state, TrainState):
+        fix = "result.state is one" if hasattr(state, "state") else "train_state(params, optimizer, key)"
+        raise ValueError(f"state is {described(state)}, expected a TrainState: {fix}")
+
+
+def _array_of(name: str, a: Any) -> Any:
+    """The data as an array (m, ...) of numbers; shapes alone, and lists of traced numbers, as they are."""
+    if a is None or any(isinstance(leaf, jax.core.Tracer | jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(a)):
+        return a
+    a = as_array(name, a)
+    check_numbers(name, a)
+    return a
+
+
 def _of_held(program: Step) -> Step:
     """The compiled program, whose data are put in dtypes that it can hold before JAX cuts them: NumPy's int64, say."""
 
     def holding(data):
-        if not isinstance(data, Batch):
-            return data
-        weight, total = data.weight, data.total
+        check_is_batch("data", data)
+        x, y, weight = (_array_of(name, a) for name, a in zip(("x", "y", "weight"), data, strict=False))
+        total = data.total
         if isinstance(weight, np.ndarray) and not isinstance(total, jax.Array):
             weight, total = (simplified(weight), None) if total is None else beside_total(weight, total)
-        return jax.tree.map(held, Batch(data.x, data.y, weight, total))
+        return jax.tree.map(held, Batch(x, y, weight, total))
 
     @wraps(program)
     def run(state, data):
+        _check_state(state)
         return program(state, holding(data))
 
     run.lower = lambda state, data: program.lower(state, holding(data))

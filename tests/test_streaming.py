@@ -331,6 +331,7 @@ def test_bad_batch_is_named(third, message):
     ("batches", "message"),
     [
         (iter(again()), "batches is a list_iterator, expected what can be iterated every epoch: pass the function"),
+        (next(iter(again())), r"batches is one Batch, expected .* every epoch: \[batch\], or host_batches"),
         (3, "batches is a int, expected what can be iterated every epoch"),
         (lambda epoch: None, r"batches\(0\) is None, expected what can be iterated: does the function yield"),
         ([], r"batches gave no batch for epoch 0$"),

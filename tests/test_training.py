@@ -682,9 +682,43 @@ def test_what_is_not_params_is_refused_in_one_line_with_the_fix(taking, given):
         TAKE_PARAMS[taking](make())
 
 
-def test_a_fit_is_not_a_state():
-    with pytest.raises(ValueError, match="state is a Fit, expected a TrainState: result.state is one"):
-        nn.make_step(OBJECTIVE, SGD)(fit(), data())
+@pytest.mark.parametrize("taking", ["fit", "fit_stream", "fit_in_span", "train_state", "value"])
+def test_params_without_numbers_are_refused_in_one_line(taking):
+    for params, message in (
+        ("W.npz", "params must be an array, got 'W.npz'"),
+        ([OBJECTIVE], r"params\[0\].value must"),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}.*: model.init.key. makes params$"):
+            TAKE_PARAMS[taking](params)
+
+
+COMPILED = {"epoch": nn.make_epoch(OBJECTIVE, SGD, 2), "steps": nn.make_steps(OBJECTIVE, SGD, 2)}
+
+
+@pytest.mark.parametrize("program", [nn.make_step(OBJECTIVE, SGD), *COMPILED.values()], ids=["step", *COMPILED])
+def test_what_is_no_state_is_refused_in_one_line_with_the_fix(program):
+    for given, message in (
+        (fit(), "state is a Fit, expected a TrainState: result.state is one"),
+        (params_of(), r"state is a tuple, expected a TrainState: train_state\(params, optimizer, key\)"),
+        (None, r"state is None, expected a TrainState: train_state\(params, optimizer, key\)"),
+        (MODEL, r"state is a Model, expected a TrainState: train_state\(params, optimizer, key\)"),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}$"):
+            program(given, data())
+
+
+@pytest.mark.parametrize("program", COMPILED)
+def test_compiled_programs_take_data_as_fit_does_and_name_what_is_none(program):
+    run, (x, y, *_) = COMPILED[program], data()
+    weight = np.arange(1, len(y) + 1)
+    _, losses = run(state_of(params_of()), nn.Batch(x, y, weight))
+    lists = nn.Batch(np.asarray(x).tolist(), np.asarray(y).tolist(), weight.tolist())
+    np.testing.assert_array_equal(run(state_of(params_of()), lists)[1], losses)
+    for given in (tuple(data()), {"x": x, "y": y}, x, None):
+        with pytest.raises(ValueError, match=r"^data is .*, expected a jaxnn.Batch: jaxnn.Batch\(x, y\) makes one$"):
+            run(state_of(params_of()), given)
+    with pytest.raises(ValueError, match="^y must be numbers, got <U.*: words are no numbers"):
+        run(state_of(params_of()), nn.Batch(x, np.asarray(y).astype(str)))
 
 
 @pytest.mark.parametrize("given", [dict(args=(jnp.arange(7),)), dict(order=KEY)])

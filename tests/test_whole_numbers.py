@@ -269,6 +269,15 @@ def test_arrays_are_in_dtypes_of_jax():
     assert floats(np.array([True])).dtype == np.float32
 
 
+def test_arrays_of_objects_and_words_are_refused_in_one_line():
+    x, params = np.ones((2, 3), object), {"W": np.ones((1, 3)), "b": np.ones(1)}
+    for compute in (lambda x: nn.dense_forward(params, x), lambda x: nn.dropout_forward(x, 0.5, KEY)):
+        with pytest.raises(ValueError, match=r"^x must be numbers, got object \(2, 3\): x.astype\('float32'\)$"):
+            compute(x)
+        with pytest.raises(ValueError, match="^x must be numbers, got <U.*: words are no numbers: drop them"):
+            compute(x.astype(str))
+
+
 def test_64_bits_hold_64_bits(x64):
     assert held(np.array([2**40])).dtype == np.int64
     assert floats(np.array([2**40])).dtype == np.float64
