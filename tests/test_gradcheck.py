@@ -478,9 +478,20 @@ def test_a_backward_takes_jaxs_slope_and_no_other_slip_is_named_for_a_kink(f):
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("at", [2.0, np.float64(2), np.float32(2), jnp.array(2.0)], ids=["float", "f64", "f32", "JAX"])
 def test_a_python_number_is_a_gradient(at, fast):
-    for gradient in (lambda t: 3.0, lambda t: 3):
+    for gradient in (lambda t: 3.0, lambda t: 3, lambda t: np.int64(3)):
         assert gradcheck.gradient(lambda t: 3 * t, gradient, at, fast=fast).passed
     assert not gradcheck.gradient(lambda t: 3 * t, lambda t: 2.0, at, fast=fast).passed
+
+
+def test_of_a_gradient_of_another_dtype_alone_the_dtype_is_all_that_is_said():
+    report = gradcheck.gradient(lambda x: (3 * x).sum(), lambda x: np.full(2, 3), np.ones(2), fast=True)
+    assert not report.passed and "dtype int64, expected float64" in str(report) and "difference" not in str(report)
+
+
+@pytest.mark.parametrize("gradient", [lambda t: 3 + 0j, lambda t: np.complex64(3), lambda t: 3 * jnp.exp(0j)])
+def test_a_complex_gradient_is_refused(gradient):
+    with pytest.raises(gradcheck.GradcheckError, match="the gradient of t is .*, expected real numbers"):
+        gradcheck.gradient(lambda t: 3 * t, gradient, 2.0)
 
 
 def test_data_that_f_closes_over_are_in_float32_and_nothing_is_said_of_float64():

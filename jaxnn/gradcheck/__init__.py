@@ -343,7 +343,7 @@ def _asking(check: Callable[..., None], *given: Any) -> None:
 
 def _times(dy: Any, g: Any) -> Any:
     # The cotangent of a scalar function is 1, so what has no dtype of its own yet may be left as it is.
-    weak = isinstance(g, int | float) or getattr(g, "weak_type", False)
+    weak = isinstance(g, int | float | np.integer) or getattr(g, "weak_type", False)
     return g if weak else g * dy.astype(jnp.result_type(g))
 
 

@@ -58,6 +58,8 @@ def _adjudicate(runner: Runner, failed: Evidence, observations: list[str]) -> li
     """Hand and autodiff differ at a point: along the direction of their difference, whom do the others believe?"""
     hand = [h.astype(np.float64) for h in failed.hand]
     difference = [h - r for h, r in zip(hand, failed.reference, strict=True)]
+    if not any(d.any() for d in difference):  # it is the dtype alone that differs
+        return []
     direction = toward(runner, failed.leaves, difference)
     line = Line(runner, failed.leaves, failed.cotangents, direction, compute_eps(runner.flat, failed.leaves))
     slope = line.slope()

@@ -144,8 +144,12 @@ class Flat:
                 ) from error
         flat = [entry for entry, constant in zip(flat, self._constant, strict=True) if constant is None]
         for name, entry in zip(self.names, flat, strict=True):
-            if entry is not None and not hasattr(entry, "dtype") and not isinstance(entry, int | float | complex):
+            if entry is None:
+                continue
+            if not hasattr(entry, "dtype") and not isinstance(entry, int | float | complex):
                 raise GradcheckError(f"{title}: the gradient of {name} is {described(entry)}, expected an array")
+            if jnp.iscomplexobj(entry):
+                raise GradcheckError(f"{title}: the gradient of {name} is {described(entry)}, expected real numbers")
         return [_as_gradient(flat[i], leaves[i], self.problem.scalar) for i in self.asked]
 
 
@@ -158,11 +162,13 @@ def _as_gradient(entry: Any, leaf: Any, scalar: bool) -> Any:
     """`None` stands for zeros, as it does in a jax.custom_vjp.
 
     What a Python number decides has its argument's dtype: the number itself, and, in the gradient of a scalar function,
-    which no rule is made of, what JAX calls weakly typed, such as (x > 0) * 1.0.
+    which no rule is made of, a whole number of NumPy's and what JAX calls weakly typed, such as (x > 0) * 1.0.
     """
     if entry is None:
         return jnp.zeros_like(leaf)
-    weak = isinstance(entry, int | float) or (scalar and getattr(entry, "weak_type", False) and is_floating(entry))
+    weak = isinstance(entry, int | float)
+    if scalar and not weak:
+        weak = isinstance(entry, np.integer) or (getattr(entry, "weak_type", False) and is_floating(entry))
     return jnp.asarray(entry, leaf.dtype) if weak else entry
 
 
