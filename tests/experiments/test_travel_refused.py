@@ -222,7 +222,7 @@ def npz(**members):
     [
         (
             npz(W_1=npy((2**40, 2**10), bytes(8))),
-            "W_1 announces float32 (1099511627776, 1024), more than the 268,435,456 bytes",
+            "W_1 announces float32 (1099511627776, 1024), more than the 402,653,184 bytes",
         ),
         (npz(W_1=npy((-1, -2), bytes(8))), "expected an array of numbers or words"),
         (npz(W_1=npy((1, 2), bytes(4))), "W_1 announces float32 (1, 2), 8 bytes, and has 4"),
