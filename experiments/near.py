@@ -21,7 +21,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     names = {each.lower(): each for each in known}
     begun = [each for each in names if len(name) > 2 and each.startswith(name.lower())]
-    close = get_close_matches(name.lower(), names, 1, cutoff=0.7) or begun
+    close = begun or get_close_matches(name.lower(), names, 1, cutoff=0.7)
     return f": did you mean {names[close[0]]}?" if close else ""
 
 

@@ -22,6 +22,7 @@ from experiments.near import did_you_mean, near_run
         (["sweep", "digit"], "digits"),
         (["run", "ladder", "--epoch", "3"], "--epochs"),
         (["run", "ladder", "--epoch=3"], "--epochs"),
+        (["run", "ladder", "--ep", "3"], "--epochs"),
         (["run", "ladder", "--learnig-rate", "3"], "--learning-rate"),
         (["run", "ladder", "--hlep"], "--help"),
         (["run", "ladder", "--learn", "0.1"], "--learning-rate"),
