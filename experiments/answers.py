@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.network_file import StoredNetwork
 from experiments.networks import class_probabilities
-from experiments.numerals import NUMBER
+from experiments.numerals import NUMBER, exact
 from experiments.own_data import LONGEST_CLASS, MOST_CLASSES, check_count, standardized
 from experiments.refusal import Refused
 from experiments.rows import Rows
@@ -77,8 +77,8 @@ def _as_classes(labels: Sequence[str], classes: Sequence[str]) -> list[str]:
     """Return the labels; one that is the number of a class is written as the class is."""
     if not all(map(NUMBER.fullmatch, classes)):
         return list(labels)
-    named = {float(name): name for name in classes} if len(set(map(float, classes))) == len(classes) else {}
-    return [named.get(float(label), label) if NUMBER.fullmatch(label) else label for label in labels]
+    named = {exact(name): name for name in classes} if len(set(map(exact, classes))) == len(classes) else {}
+    return [named.get(exact(label), label) if NUMBER.fullmatch(label) else label for label in labels]
 
 
 def to_csv(answers: Answers, classes: Sequence[str]) -> str:

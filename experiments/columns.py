@@ -146,7 +146,7 @@ def fit_columns(
         if look.empty:
             notes.append(f"{look.name}: left out, it has no value in any row")
         elif look.name not in used:
-            notes.append(f"{look.name}: left out, {look.counts} (keep it by --numbers {_quoted(look.name)})")
+            notes.append(f"{look.name}: left out, {look.counts} (keep it by {option('--numbers', look.name)})")
         else:
             column, found = fit.column(look, decimals)
             columns.append(column)
@@ -251,21 +251,33 @@ class _Fit:
         odd, usual = self._odd_and_usual(fields, there, counts, like)
         line = self.table.lines
         beside = f", and others as {fields[usual]!r} in line {line[usual]}" if usual is not None else ""
-        missing = fields[odd]
+        missing, words = option("--missing", *self._missing(), fields[odd]), option("--words", name)
+        alike = f"with {said} as the decimal mark" if (said := self.meaning.decimal) else "written alike"
         raise Refused(
-            f"{self.path}: column {name!r} holds {fields[odd]!r} in line {line[odd]}{beside}: expected numbers written "
-            f"alike; mend it, or say --missing {_quoted(missing)} if it is no value, or --words {_quoted(name)} if the "
-            "column holds words"
+            f"{self.path}: column {name!r} holds {fields[odd]!r} in line {line[odd]}{beside}: expected numbers "
+            f"{alike}; mend it, or say {missing} if it is no value, or {words} if the column holds words"
         )
+
+    def _missing(self) -> list[str]:
+        """Return what --missing must name for the fields that stand for no value to do so still."""
+        if self.meaning.missing is not None:
+            return list(self.meaning.missing)
+        found: set[str] = set()
+        for fields in map(set, self.table.columns.values()):
+            missing = self.meaning.no_values(fields, of_numbers=True)
+            numbers = 2 * sum(map(numerals.like_a_number, fields)) > len(fields) - len(missing)
+            found |= missing if numbers else self.meaning.no_values(fields)
+        return sorted(found - {""})
 
     def _odd_and_usual(
         self, fields: list[str], there: set[str], counts: Mapping[str, int], like: set[str]
     ) -> tuple[int, int | None]:
         """Return the row of a field that is written otherwise than most numbers, and of one that is as most are."""
         kept: set[str] = set()
-        for mark in (self.meaning.decimal, *".,"):
+        said = self.meaning
+        for mark in (mark for mark in ".," if said.decimal in (None, mark) and said.thousands != mark):
             for unit in [{}, *({"suffix": c} for c in "%"), *({"prefix": c} for c in "$€£")]:
-                notation = Notation(mark or ".", "", **unit)
+                notation = Notation(mark, "", **unit)
                 good = {field for field in like if numerals.number(field, notation) is not None}
                 if sum(counts[field] for field in good) > sum(counts[field] for field in kept):
                     kept = good
@@ -279,12 +291,12 @@ class _Fit:
             expected = f"expected numbers or at most {MOST_LEVELS} words"
             if name in self.meaning.words:
                 what = f"column {name!r} of --words has {len(found)} different ones"
-                raise Refused(f"{self.path}: {what}, {expected}: leave it out by --drop {_quoted(name)}")
+                raise Refused(f"{self.path}: {what}, {expected}: leave it out by {option('--drop', name)}")
             first = next(i for i, field in enumerate(fields) if field in found and not NUMBER.fullmatch(field))
             what = f"{fields[first]!r} in line {lines[first]} is no number, and there are {len(found)} different words"
             raise Refused(
-                f"{self.path}: column {name!r}: {what}, {expected}: mend it, or leave the column out by --drop "
-                f"{_quoted(name)} ({_how_written(fields[first])})"
+                f"{self.path}: column {name!r}: {what}, {expected}: mend it, or leave the column out by "
+                f"{option('--drop', name)} ({_how_written(fields[first], PLAIN, self.meaning)})"
             )
         counts = Counter(fields[i] for i in self.train.tolist() if fields[i] not in look.missing)
         frequent = min(counts, key=lambda word: (-counts[word], word), default="")
@@ -307,7 +319,7 @@ class _Fit:
             f"{field} in line {lines[fields.index(field)]}" if field else "empty" for field in sorted(look.missing)
         )
         if isinstance(column, Category) and any(look.missing):
-            spelled += f"; --words {_quoted(look.name)} if that is a word"
+            spelled += f"; {option('--words', look.name)} if that is a word"
         return [f"{_filled(column, sum(look.missing.values()))} ({spelled})"]
 
 
@@ -344,7 +356,8 @@ def check_numbers(path: Path, columns: Sequence[Column], table: Table, meaning: 
                 as_there = f" ({column.notation})" if str(column.notation) else ""
                 raise Refused(
                     f"{path}: column {column.name!r} holds {fields[i]!r} in line {table.lines[i]}, expected a number, "
-                    f"as the training's rows have there{as_there} ({_how_written(fields[i], column.notation)})"
+                    f"as the training's rows have there{as_there} "
+                    f"({_how_written(fields[i], column.notation, meaning)})"
                 )
             _check_size(path, column.name, fields, table.lines, _values(fields, column.notation, there, found - there))
 
@@ -357,11 +370,12 @@ def _check_size(path: Path, name: str, fields: Sequence[str], lines: Sequence[in
         raise Refused(f"{found}, expected numbers up to {LARGEST:g}")
 
 
-def _how_written(field: str, notation: Notation = PLAIN) -> str:
+def _how_written(field: str, notation: Notation, meaning: Meaning) -> str:
     if _DATE.match(field):
         return "of dates, write year, month and day as numbers, each in a column"
     decimal = notation == PLAIN and NUMBER.fullmatch(field.replace(",", "."))
-    return f"no value is an empty field or NA{', and numbers have a point, not a comma' if decimal else ''}"
+    missing = " or ".join(["an empty field", *(["NA"] if meaning.missing is None else filter(None, meaning.missing))])
+    return f"no value is {missing}{', and numbers have a point, not a comma' if decimal else ''}"
 
 
 def encode_columns(
@@ -480,6 +494,7 @@ def _listed(kind: str, names: Sequence[str]) -> list[str]:
     return [f"{kind}: {', '.join(names[:_MOST_LISTED])}{more}"]
 
 
-def _quoted(name: str) -> str:
-    """Return the word as a shell takes it, in a list with commas between its items."""
-    return shlex.quote(f'"{name}"' if "," in name else name)
+def option(name: str, *items: str) -> str:
+    """Return the option with a list of these items, as it is typed in a shell."""
+    listed = ",".join(f'"{item}"' if "," in item else item for item in items)
+    return f"{name}{'=' if listed.startswith('-') else ' '}{shlex.quote(listed)}"

@@ -34,7 +34,10 @@ _CONTROL = re.compile(b"[" + re.escape(_CONTROLS) + rb"]|\xc2[\x80-\x9f]")
 """All but tabs and line ends: what steers a terminal that shows it, and the zero bytes of UTF-16."""
 _SEPARATOR = "\x1f"
 """Stands between the fields of a column that is kept as one text; no file that is read has it."""
+_BLANKS = re.compile(r'("(?:[^"]|"")*")|[ \t]+')
+"""Quoted fields are matched to be left as they are."""
 _FIELDS_AT_ONCE = 2**18
+_MOST_COMMENTS_FIRST = 1000
 _SAMPLE_RECORDS, _SAMPLE_FIELDS = 50, 5000
 _BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -124,7 +127,8 @@ def read_table(path: Path, layout: Layout = DEFAULT_LAYOUT) -> Table:
     notes.append(f"fields separated by {_NAMES.get(delimiter, delimiter)}")
     file = io.TextIOWrapper(io.BytesIO(data), "utf-8", newline="")
     # csv takes no blank both as the delimiter and as what may follow one.
-    rows = csv.reader(_lines(path, file), delimiter=delimiter, strict=True, skipinitialspace=delimiter != " ")
+    lines = _lines(path, file) if delimiter != " " else map(_one_blank, _lines(path, file))
+    rows = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=delimiter != " ")
     return _Scan(path, layout, rows, notes).table(skip=bool(announced))
 
 
@@ -145,7 +149,8 @@ def _utf_8(path: Path, data: bytes, encoding: str | None) -> tuple[bytes, list[s
     except UnicodeError as error:
         start = getattr(error, "start", 0)
         at = _line(data, start) if found.startswith("windows") else 1 + data[:start].count(b"\n")
-        raise Refused(f"{path} is not {encoding or 'UTF-8'} in line {at}: save it as CSV in UTF-8") from None
+        name = encoding or ("UTF-8" if found == "windows-1252" else found.upper())
+        raise Refused(f"{path} is not {name} in line {at}: save it as CSV in UTF-8") from None
     text = text.removeprefix("\ufeff")
     if encoding or found != "windows-1252":
         return text.encode("utf-8", "replace"), [found.upper()]
@@ -177,9 +182,8 @@ def _sniff(data: bytes) -> str:
             records += islice((row for row in rows if row), _SAMPLE_RECORDS)
         if len(records) < _SAMPLE_RECORDS and not whole:
             records = records[:-1] or records  # the last one is cut
-        first, *rest = records or [[]]
-        if first and first[0].startswith("#") and rest and len(first) != len(rest[0]):
-            first, *rest = rest
+        skipped = _comments_first(records)
+        first, *rest = records[skipped:] or [[]]
         width = len(first)
         if width < 2:
             return (-1.0, 0.0, max(map(len, records), default=0))
@@ -192,6 +196,12 @@ def _sniff(data: bytes) -> str:
     return max(DELIMITERS, key=rank)
 
 
+def _comments_first(records: list[list[str]]) -> int:
+    """Return how many of the first records are comments: those before another, which start with # and are no header."""
+    n = next((n for n, record in enumerate(records) if not record[0].startswith("#")), 0)
+    return n - 1 if n and len(records[n - 1]) == len(records[n]) > 1 else n
+
+
 def _lines(path: Path, file: io.TextIOWrapper) -> Iterator[str]:
     number = 0
     while line := file.readline(_LONGEST_LINE + 1):
@@ -199,6 +209,12 @@ def _lines(path: Path, file: io.TextIOWrapper) -> Iterator[str]:
         if len(line) > _LONGEST_LINE:
             raise Refused(f"{path}: line {number} has more than {_LONGEST_LINE:,} characters: is it a CSV file?")
         yield line
+
+
+def _one_blank(line: str) -> str:
+    """Return the line with one blank for blanks and tabs between fields, and none around them all."""
+    text = line.rstrip("\r\n")
+    return _BLANKS.sub(lambda found: found[1] or " ", text).strip(" ") + line[len(text) :]
 
 
 class _Scan:
@@ -217,16 +233,18 @@ class _Scan:
         try:
             if skip:
                 next(self.rows)
-            first = next((row for row in self.rows if row), [])
-            line = self.rows.line_num
-            second = next((row for row in self.rows if row), None)
-            while second and first[0].startswith("#") and len(first) != len(second):
-                self.comments.append(line)
-                first, line, second = second, self.rows.line_num, next((row for row in self.rows if row), None)
+            start: list[tuple[int, list[str]]] = []
+            for row in self.rows:  # to the first that is no comment
+                if any(row) or len(row) > 1:
+                    start.append((self.rows.line_num, row))
+                    if not row[0].startswith("#") or len(start) == _MOST_COMMENTS_FIRST:
+                        break
+            n = _comments_first([row for _, row in start])
+            self.comments += [line for line, _ in start[:n]]
+            line, first = start[n] if start else (0, [])
             names = self._names(first, line)
             texts: list[list[str]] = [[] for _ in names]
-            start = [] if self.layout.header else [(line, first)]
-            start += [] if second is None else [(self.rows.line_num, second)]
+            start = start[n + self.layout.header :]
             most = max(1, _FIELDS_AT_ONCE // len(names))
             for row in self._rows(start, names, [field.strip() for field in first]):
                 self.block.append(row)
@@ -250,7 +268,7 @@ class _Scan:
         for pairs in (start, following):
             for line, row in pairs:
                 if len(row) != n:
-                    if not row:
+                    if not row or (n > 1 and not row[0] and len(row) == 1):
                         continue
                     if row[0].startswith("#"):
                         self.comments.append(line)

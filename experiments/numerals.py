@@ -7,6 +7,7 @@ by one `Notation`, under which each of its fields is a number.
 import re
 import unicodedata
 from collections.abc import Collection
+from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import NamedTuple
 
@@ -67,6 +68,14 @@ def number(field: str, notation: Notation) -> float | None:
         whole = whole.replace(thousands, "")
     plain = f"{shape['sign']}{shape['inner']}{whole}.{fraction}{shape['exponent'] or ''}"
     return float(plain) if NUMBER.fullmatch(plain) else None
+
+
+def exact(field: str) -> Decimal:
+    """Return the number that a field of the form `NUMBER` is: as floats, whole ones beyond 2^53 would fall together."""
+    try:
+        return Decimal(field)
+    except InvalidOperation:  # of an exponent beyond 10^18
+        return Decimal(float(field))
 
 
 def notations(fields: Collection[str], decimal: str | None = None, thousands: str | None = None) -> list[Notation]:

@@ -3,10 +3,12 @@
 What is fitted (medians, levels, means, deviations) is fitted on the training part alone.
 """
 
+import codecs
 import csv
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +16,16 @@ import numpy as np
 
 import jaxnn
 from experiments import numerals
-from experiments.columns import LARGEST, MOST_NUMBERS, Meaning, by_case_alone, encode_columns, fit_columns, width
+from experiments.columns import (
+    LARGEST,
+    MOST_NUMBERS,
+    Meaning,
+    by_case_alone,
+    encode_columns,
+    fit_columns,
+    option,
+    width,
+)
 from experiments.csv_file import DEFAULT_LAYOUT, Layout, read_table
 from experiments.dataset import Dataset
 from experiments.encoder import as_json
@@ -28,6 +39,8 @@ MOST_CLASSES = 100
 LONGEST_CLASS = 100
 _MOST_LISTED = 20
 """Classes of which the rows are listed."""
+NO_LABELS = {"", "nan", "NaT", "<NA>"}
+"""Of an npz file: what .astype(str) makes of values that are missing."""
 _ROWS_AT_ONCE = 2**12
 
 
@@ -75,8 +88,16 @@ def reading_of(options: OwnDataOptions) -> Reading:
         raise ValueError(f"--thousands must be one of . , ' and a blank, got {options.thousands!r}")
     if options.decimal is not None and options.decimal == options.thousands:
         raise ValueError(f"--decimal and --thousands must be different marks, got {options.decimal!r} for both")
-    layout = Layout(delimiter, options.encoding, options.header)
+    layout = Layout(delimiter, _canonical(options.encoding), options.header)
     return Reading(layout, options.missing, options.decimal, options.thousands, options.words, options.numbers)
+
+
+def _canonical(encoding: str | None) -> str | None:
+    """Return the name by which the run keeps an encoding; of an unknown one, the reader of the file says so."""
+    try:
+        return encoding and codecs.lookup(encoding).name
+    except LookupError:
+        return encoding
 
 
 def read_own_data(
@@ -127,6 +148,8 @@ def _read_csv(
     if label not in table.columns:
         raise Refused(f"{path} has no column {label!r}: {there}")
     left_out, meaning = _named(path, drop, [*table.columns]), reading.meaning(path, [*table.columns])
+    if label in left_out:
+        raise Refused(f"{path}: --drop and --label both name {label}")
     names = [name for name in table.columns if name != label and name not in left_out]
     if not names:
         raise Refused(f"{path} has no column beside {label!r} to learn from: {there}")
@@ -206,11 +229,17 @@ def _read_npz(
     label = label or "y"
     if drop.strip():
         raise Refused(f"{path}: --drop leaves columns out of a CSV file, and this is npz: leave them out of x")
-    if reading != DEFAULT_READING:
+    declared = reading.words == label
+    if reading != DEFAULT_READING._replace(words=label if declared else ""):
         raise Refused(f"{path}: --delimiter, --missing and the like are of CSV files, and this is npz")
     arrays = read_npz(path, ["x", label])
     x = inputs_of_npz(path, arrays["x"])
-    classes, y = _classes(path, label, labels_of_npz(path, label, arrays[label], len(x)))
+    labels = labels_of_npz(path, label, arrays[label], len(x))
+    missing = next((i for i, word in enumerate(labels) if word in NO_LABELS), None)
+    if missing is not None:
+        found = f"{label}[{missing}] is {labels[missing]!r}, expected a class for each row"
+        raise Refused(f"{path}: {found}: leave out the rows without one, or write that class otherwise")
+    classes, y = _classes(path, label, labels if declared else numbers_alike(labels), declared=declared)
     notes = [
         f"{path.name}: {len(y)} rows of {x.shape[1]} inputs, {len(classes)} classes",
         f"{label}: the label, {_counted(classes, y)}",
@@ -246,10 +275,10 @@ def labels_of_npz(path: Path, label: str, y: np.ndarray, m: int) -> list[str]:
         if bad.any():
             found = f"{label} is {y.dtype} and {y[bad.argmax()]} in row {bad.argmax()}"
             raise Refused(f"{path}: {found}, expected classes, words or whole numbers: is it a measurement?")
-        return [f"{value:.0f}" for value in y.tolist()]
+        return [f"{value:.0f}" for value in (y + 0.0).tolist()]  # -0.0 is 0 then
     if y.dtype.kind == "S":
-        return [word.decode("utf-8", "replace") for word in y.tolist()]
-    return [str(value) for value in y.tolist()]
+        return [word.decode("utf-8", "replace").strip() for word in y.tolist()]
+    return [str(value).strip() for value in y.tolist()]
 
 
 def _check_labels(path: Path, label: str, fields: list[str], lines: Sequence[int], meaning: Meaning) -> None:
@@ -271,19 +300,20 @@ def _check_labels(path: Path, label: str, fields: list[str], lines: Sequence[int
         i = next(i for i, field in enumerate(fields) if field in others)
         raise Refused(
             f"{path}: column {label!r} of the labels holds {fields[i]!r} in line {lines[i]}, and numbers in "
-            f"{len(fields) - n} of {len(fields)} rows: mend it, or say --words {label!r} if it is a class"
+            f"{len(fields) - n} of {len(fields)} rows: mend it, or say {option('--words', label)} if it is a class"
         )
 
 
 def numbers_alike(words: Sequence[str]) -> list[str]:
     """Return the words; where all are numbers, each as it is written most often: 1, 1.0 and 01 are one class."""
     counts = Counter(words)
-    if not all(map(NUMBER.fullmatch, counts)) or len(set(map(float, counts))) == len(counts):
+    if not all(map(NUMBER.fullmatch, counts)):
         return list(words)
-    usual: dict[float, str] = {}
+    numbers = {word: numerals.exact(word) for word in counts}
+    usual: dict[Decimal, str] = {}
     for word in sorted(counts, key=lambda word: (-counts[word], len(word), word)):
-        usual.setdefault(float(word), word)
-    return [usual[float(word)] for word in words]
+        usual.setdefault(numbers[word], word)
+    return [usual[numbers[word]] for word in words]
 
 
 def _classes(path: Path, label: str, words: list[str], *, declared: bool = False) -> tuple[tuple[str, ...], np.ndarray]:
@@ -301,8 +331,8 @@ def _classes(path: Path, label: str, words: list[str], *, declared: bool = False
     written = numerals.notations(found)
     if not declared and (_measured(found, written[0], len(words)) if written else _named_each(len(found), len(words))):
         fix = "is it a measurement" if written else "does it name each row"
-        raise Refused(f"{values} of several rows each: {fix}? If they are classes, say --words {label!r}")
-    classes = sorted(found, key=(lambda word: (float(word), word)) if numbers else None)
+        raise Refused(f"{values} of several rows each: {fix}? If they are classes, say {option('--words', label)}")
+    classes = sorted(found, key=(lambda word: (numerals.exact(word), word)) if numbers else None)
     number = {word: i for i, word in enumerate(classes)}
     return tuple(classes), np.array([number[word] for word in words], np.int32)
 

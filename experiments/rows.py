@@ -16,7 +16,7 @@ from experiments.columns import account_of_new, check_numbers, encode_columns, w
 from experiments.csv_file import read_table
 from experiments.npz import read_npz
 from experiments.options import OwnDataOptions
-from experiments.own_data import check_count, inputs_of_npz, is_npz, labels_of_npz
+from experiments.own_data import NO_LABELS, check_count, inputs_of_npz, is_npz, labels_of_npz
 from experiments.refusal import Refused
 
 
@@ -82,4 +82,5 @@ def _read_npz(path: Path, label: str) -> Rows:
     arrays = read_npz(path, ["x"], optional=[label])
     x = inputs_of_npz(path, arrays["x"])
     labels = labels_of_npz(path, label, arrays[label], len(x)) if label in arrays else None
+    labels = labels and [None if word in NO_LABELS else word for word in labels]
     return Rows(x, labels, lambda i, j: f"x[{i}, {j}]", [])

@@ -1,6 +1,7 @@
 """A user's own files: what is read of CSV and npz, what is made of it, and what is refused and where."""
 
 import csv
+import dataclasses
 import io
 import json
 import struct
@@ -16,10 +17,11 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import jaxnn
 from experiments import cli, csv_file, encoder, network_file, numerals
-from experiments.columns import Category, Number, encode_columns, fit_columns
-from experiments.csv_file import read_table
+from experiments.columns import Category, Meaning, Number, check_numbers, encode_columns, fit_columns, option
+from experiments.csv_file import Layout, read_table
 from experiments.npz import read_npz
-from experiments.own_data import read_own_data
+from experiments.options import OwnDataOptions
+from experiments.own_data import Reading, numbers_alike, read_own_data, reading_of
 from experiments.refusal import Refused
 
 FRACTIONS = (0.7, 0.15, 0.15)
@@ -459,3 +461,122 @@ def test_more_rows_and_columns_than_are_taken(tmp_path, monkeypatch):
         table_of(tmp_path, "a,b\n" + "1,2\n" * 21)
     with pytest.raises(Refused, match="has 4 columns, expected at most 3"):
         table_of(tmp_path, "a,b,c,d\n1,2,3,4\n")
+
+
+# Marks, advice, and labels beyond float64
+
+
+def refusal(tmp_path, text, label="y", **reading):
+    """What the reader says of a file that it does not take; None of one that it takes."""
+    (tmp_path / "a.csv").write_text(text)
+    try:
+        read_own_data(tmp_path / "a.csv", label, "", FRACTIONS, 0, Reading(**reading))
+    except Refused as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize(
+    ("given", "column", "field"),
+    [({"decimal": ","}, "a", "0.5"), ({"decimal": "."}, "b", "0,5"), ({"thousands": "."}, "a", "0.5")],
+)
+def test_numbers_that_are_not_of_the_given_mark(tmp_path, given, column, field):
+    rows = "".join(f"{i}.5;{i},5;{i % 2}\n" for i in range(40))
+    said = refusal(tmp_path, "a;b;y\n" + rows, **given)
+    assert f"column {column!r} holds {field!r} in line 2" in said
+    assert (f"with {given.get('decimal')} as the decimal mark" in said) == ("decimal" in given)
+
+
+def test_advised_missing_keeps_what_was_missing(tmp_path):
+    """NA must not become a word, or a number of another kind, where the user follows the advice on another field."""
+    rows = [[f"{i}.25", f"{i}.75", ["EU", "US", "NA"][i % 3], i % 2] for i in range(40)]
+    rows[3][0], rows[5][0], rows[9][1], rows[11][1] = "tbd", "n.a.", "-", "x,y"
+    text = table_as_text(["a", "b", "c", "y"], rows)
+    said = refusal(tmp_path, text)
+    assert "say --missing -,NA,n.a.,tbd if it is no value" in said.replace("--missing=", "--missing ")
+    said = refusal(tmp_path, text, missing="-,NA,n.a.,tbd")
+    assert "--missing='-,NA,n.a.,tbd,\"x,y\"' if it is no value" in said
+    assert refusal(tmp_path, text, missing='-,NA,n.a.,tbd,"x,y"') is None
+
+
+def table_as_text(header, rows):
+    file = io.StringIO()
+    csv.writer(file).writerows([header, *rows])
+    return file.getvalue()
+
+
+def test_advised_options_are_no_other_options():
+    assert option("--words", "-a") == "--words=-a"
+    assert option("--drop", "a b", "c,d") == "--drop 'a b,\"c,d\"'"
+
+
+def test_labels_that_float64_does_not_tell_apart(tmp_path):
+    for a, b in [("9007199254740992", "9007199254740993"), ("1e400", "1e401"), ("1", "1.00000000000000000001")]:
+        words = [a, b] * 20
+        assert numbers_alike(words) == words
+        (tmp_path / "a.csv").write_text("a,y\n" + "".join(f"{i}.5,{word}\n" for i, word in enumerate(words)))
+        data = read_own_data(tmp_path / "a.csv", "y", "", FRACTIONS, 0)
+        assert data.classes == (a, b)
+    assert numbers_alike(["1", "1.0", "1", "10e-1", "1e99999999999999999999"])[:4] == ["1"] * 4
+
+
+@pytest.mark.parametrize(
+    ("y", "classes"),
+    [
+        (np.array([0.0, -0.0] * 10 + [1.0] * 20), ("0", "1")),
+        (np.array(["1", "1.0", "2 ", "2"] * 10), ("1", "2")),
+        (np.array([b"a ", b"b"] * 20), ("a", "b")),
+    ],
+)
+def test_labels_of_npz_that_are_equal(tmp_path, y, classes):
+    np.savez(tmp_path / "a.npz", x=np.arange(80.0).reshape(40, 2), y=y)
+    assert read_own_data(tmp_path / "a.npz", None, "", FRACTIONS, 0).classes == classes
+
+
+@pytest.mark.parametrize("missing", [float("nan"), ""])
+def test_labels_of_npz_that_are_missing(tmp_path, missing):
+    """As the advised .astype(str) writes them."""
+    y = np.array([missing if i == 7 else "ab"[i % 2] for i in range(40)], object).astype(str)
+    np.savez(tmp_path / "a.npz", x=np.arange(80.0).reshape(40, 2), y=y)
+    with pytest.raises(Refused, match=rf"y\[7\] is '{missing}', expected a class for each row"):
+        read_own_data(tmp_path / "a.npz", None, "", FRACTIONS, 0)
+
+
+def test_many_classes_of_npz_are_taken_as_advised(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.arange(80.0).reshape(40, 2), y=np.arange(40) % 13)
+    with pytest.raises(Refused, match="If they are classes, say --words y"):
+        read_own_data(tmp_path / "a.npz", None, "", FRACTIONS, 0)
+    assert len(read_own_data(tmp_path / "a.npz", None, "", FRACTIONS, 0, Reading(words="y")).classes) == 13
+
+
+def test_label_that_is_dropped(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b,y\n" + "1,2,0\n3,4,1\n" * 20)
+    with pytest.raises(Refused, match="--drop and --label both name y"):
+        read_own_data(tmp_path / "a.csv", "y", "y", FRACTIONS, 0)
+
+
+def test_blanks_inside_quotes_are_kept(tmp_path):
+    (tmp_path / "a.txt").write_text(' a   "b  c"\t y \n 1   "d  e"   f\n\n   \n 2 \t "g" h\n')
+    table = read_table(tmp_path / "a.txt", Layout(" "))
+    assert dict(table.columns) == {"a": ["1", "2"], "b  c": ["d  e", "g"], "y": ["f", "h"]}
+
+
+def test_utf_16_that_is_cut(tmp_path):
+    (tmp_path / "a.csv").write_bytes("a,y\n1,2\n".encode("utf-16")[:-1])
+    with pytest.raises(Refused, match="is not UTF-16 in line"):
+        read_table(tmp_path / "a.csv")
+
+
+def test_encodings_are_kept_by_their_usual_names():
+    options = dataclasses.replace(OwnDataOptions(data=None), encoding="Shift JIS")
+    assert reading_of(options).layout.encoding == "shift_jis"
+
+
+def test_new_rows_have_what_stands_for_no_value_said(tmp_path):
+    """As the training had it, not as it is by default."""
+    (tmp_path / "a.csv").write_text("a\nNA\n")
+    table, column = read_table(tmp_path / "a.csv"), Number("a", 0.0)
+    for missing, said in [(("tbd", "-"), "an empty field or tbd or -"), (("",), "an empty field")]:
+        with pytest.raises(Refused, match=rf"holds 'NA' in line 2, .* \(no value is {said}\)"):
+            check_numbers(tmp_path / "a.csv", [column], table, Meaning(missing))
+    check_numbers(tmp_path / "a.csv", [column], table)

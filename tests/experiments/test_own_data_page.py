@@ -53,13 +53,16 @@ def at_9(field, others=None):
 FILES = {
     "commas, semicolons, tabs or bars between fields": SEMICOLONS,
     "another character between fields": text(np.arange(M) % 7, sep=":"),
+    "blanks between fields, with `--delimiter ' '`": re.sub(",", " \t  ", AB).replace("\n", "  \n  "),
     "`sep=;` in line 1, as Excel writes it": "sep=;\n" + SEMICOLONS,
     "delimiters or line ends in quoted fields and names": SEMICOLONS.replace("a;b", '"height\n(cm)";"b, in cm; round"'),
     "UTF-8, with a byte order mark or without": AB.encode("utf-8-sig"),
     'UTF-16 with a byte order mark, as Excel\'s "Unicode text"': text(np.arange(M) % 7, sep="\t").encode("utf-16"),
     "bytes that are not UTF-8": AB.replace("b", "é", 1).encode("latin-1"),
     "control characters": AB.replace("\n1,", "\n\x1b,", 1),
-    "lines that start with `#` and have another number of fields": "# by a logger, 2024\n" + AB + "# end\n",
+    "lines that start with `#`, before the header or with another number of fields": (
+        '# by a logger, 2024\n# no quote"\n' + AB + "# end\n"
+    ),
     "a title above the header": "Report\n" + AB,
     "no header, and numbers in line 1": AB.split("\n", 1)[1],
     "the header again, where files were joined": AB + AB,
@@ -139,7 +142,8 @@ def test_files(says, tmp_path):
     rows = dict(tables()["The file has"])
     assert set(rows) == set(FILES)
     for name, done in rows.items():
-        check(done, says(FILES[name]).replace("\n(", "\\n("))
+        layout = Layout(" " if name.startswith("blanks") else None)
+        check(done, says(FILES[name], layout=layout).replace("\n(", "\\n("))
     assert "columns as 2 inputs" in says(FILES["another character between fields"], layout=Layout(":"))
     for sep, kind in [(",", "commas"), ("\t", "tabs"), ("|", "bars")]:
         assert f"fields separated by {kind}" in says(text(np.arange(M) % 7, sep=sep))
