@@ -9,6 +9,7 @@ that are damaged.
 import contextlib
 import importlib.util
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -96,7 +97,11 @@ def _delete_unfinished(kept: Path) -> None:
 
     JAX 0.10 stops writing where there is one.
     """
-    names = {entry.name for entry in os.scandir(kept)}
+    entries = list(os.scandir(kept))
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):  # JAX writes none, and cannot replace one
+            shutil.rmtree(entry, ignore_errors=True)
+    names = {entry.name for entry in entries}
     for name in names:
         key, _, kind = name.rpartition("-")
         if kind == "cache" and f"{key}-atime" not in names:

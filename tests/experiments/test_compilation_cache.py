@@ -135,6 +135,19 @@ def test_a_damaged_entry_is_replaced_at_the_next_start(caches, how):
     assert [start() for _ in range(3)] == [False, True, True]
 
 
+def test_a_folder_in_the_place_of_an_entry_is_deleted(caches):
+    def start():
+        jax.config.update("jax_compilation_cache_dir", None)
+        compilation_cache.turn_on()
+        return compile_once_more()
+
+    assert not start()
+    (entry,) = entries()
+    entry.unlink()
+    entry.mkdir()
+    assert [start() for _ in range(2)] == [False, True]
+
+
 def test_entries_are_checked_once(caches, monkeypatch):
     def start():
         jax.config.update("jax_compilation_cache_dir", None)
