@@ -110,6 +110,7 @@ class _Look(NamedTuple):
       missing: how often each field that stands for no value is there.
       notations: under each of which all other fields are numbers; none for words.
       counts: how it numbers the rows, if it does.
+      advice: what may be wrong with it as it is, if anything.
       column: what is made of it, where that is clear without the other columns; else it is looked at again.
       constant: whether one value is in all training rows.
     """
@@ -118,6 +119,7 @@ class _Look(NamedTuple):
     missing: dict[str, int]
     notations: list[Notation]
     counts: str = ""
+    advice: str = ""
     column: Number | None = None
     constant: bool = False
     empty: bool = False
@@ -152,6 +154,8 @@ def fit_columns(
             columns.append(column)
             if look.counts and look.name not in meaning.numbers:
                 found.append(f"{look.counts}: leave it out by --drop")
+            elif look.advice and look.name not in meaning.numbers:
+                found.append(look.advice)
             if isinstance(column, Number) and not found:
                 (constant if look.constant else plain).append(look.name)
             else:
@@ -190,7 +194,8 @@ class _Fit:
         column, values = self._number(name, fields, PLAIN, there, missing)
         known = values[self.train]
         constant = bool((known == known[0]).all())
-        return _Look(name, counted, notations, _counts(name, values, len(there)), column, constant)
+        counts, advice = _counts(name, values, len(there)), _runs_on(values)
+        return _Look(name, counted, notations, counts, advice, column, constant)
 
     def column(self, look: _Look, decimals: set[str]) -> tuple[Column, list[str]]:
         """Return what is made of the column, and notes on it."""
@@ -440,12 +445,20 @@ def _counts(name: str, values: np.ndarray, different: int) -> str:
     m = len(values)
     named, whole = _INDEX_NAME.fullmatch(name), (values == np.round(values)).all()
     if named and whole and m > 1 and ((np.diff(values) == 1) | (values[1:] == values[0])).all() and different > 1:
-        return "it counts rows, as an index does"
+        return "it counts the rows, as an index does"
     if m < _FEWEST_IN_ORDER or different < m:
         return ""
     if any(np.array_equal(order, np.arange(m) + start) for order in (values, values[::-1]) for start in (0, 1)):
         return "it counts the rows"
     return "it has another whole number in each row, as an index has" if named and whole else ""
+
+
+def _runs_on(values: np.ndarray) -> str:
+    """Say if a column counts by one from row to row, as the index of a part of a file does, and years may do."""
+    steps = np.diff(values)
+    if len(values) < _FEWEST_IN_ORDER or not (np.abs(steps) == 1).all() or steps.min() != steps.max():
+        return ""
+    return f"it counts the rows from {values[0]:.0f}: leave it out by --drop if it is an index"
 
 
 def width(columns: Sequence[Column]) -> int:

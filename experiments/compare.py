@@ -23,8 +23,8 @@ from experiments.run_page import flat
 MOST_BYTES = 2**26
 """Of a run's text file."""
 MOST_CURVES = 1000
-_SAYS_NOTHING = {"command", "started"}
-"""Of config.json: they differ in all runs."""
+_SAYS_NOTHING = {"command", "started", "options.runs_dir"}
+"""Of config.json: they differ in all runs, or say where a run's folder is."""
 
 
 @dataclass(frozen=True)

@@ -316,11 +316,15 @@ class _Scan:
 
     def _left_out(self) -> list[str]:
         found = {
-            "comments": self.comments,
-            "lines of empty fields": self.empty,
-            "empty fields behind a delimiter at the end of lines": self.ended,
+            "comment{s}": self.comments,
+            "line{s} of empty fields": self.empty,
+            "empty field{s} behind a delimiter at the end of lines": self.ended,
         }
-        return [f"left out: {len(at)} {what}, the first in line {at[0]}" for what, at in found.items() if at]
+        return [
+            f"left out: {len(at)} {what.format(s='s' * (len(at) != 1))}, the first in line {at[0]}"
+            for what, at in found.items()
+            if at
+        ]
 
     def _names(self, first: list[str], line: int) -> list[str]:
         names = [name.strip() for name in first]

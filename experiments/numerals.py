@@ -45,7 +45,8 @@ class Notation(NamedTuple):
     def __str__(self) -> str:
         parts = ["decimal comma"] if self.decimal == "," else []
         if self.thousands:
-            parts.append("thousands blanks" if self.thousands == " " else f"thousands mark {self.thousands}")
+            of_mark = {" ": "thousands blanks", ",": "thousands commas"}
+            parts.append(of_mark.get(self.thousands, f"thousands mark {self.thousands}"))
         return ", ".join(parts + [f"in {unit}" for unit in (self.prefix, self.suffix) if unit])
 
 

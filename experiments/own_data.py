@@ -155,17 +155,19 @@ def _read_csv(
         raise Refused(f"{path} has no column beside {label!r} to learn from: {there}")
     declared = label in meaning.words
     labels = table.columns[label]
+    _check_rows(path, len(labels))
     _check_labels(path, label, labels, table.lines, meaning)
     words = labels if declared else numbers_alike(labels)
     merged = next((f"; {old} is taken as {new}" for old, new in zip(labels, words, strict=True) if old != new), "")
     alike = by_case_alone(set(words))
     classes, y = _classes(path, label, words, declared=declared)
-    parts = _split(path, y, fractions, seed)
+    parts = _split(y, fractions, seed)
     fitted = fit_columns(path, table, names, parts[0].x, meaning)
     n = width(fitted.columns)
     check_count(path, len(y), n)
     notes = [
-        f"{path.name}: {len(y)} rows, {len(fitted.columns)} columns as {n} inputs, {len(classes)} classes",
+        f"{path.name}: {len(y)} rows, {_of(len(fitted.columns), 'column')} as {_of(n, 'input')}, "
+        f"{len(classes)} classes",
         f"read as {'; '.join(table.notes)}",
         f"{label}: the label, {_counted(classes, y)}{merged}{alike and f'; {alike}'}",
         *fitted.notes,
@@ -175,6 +177,10 @@ def _read_csv(
     x = encode_columns(fitted.columns, table, meaning, fitted.numbers)
     del fitted, table  # before there is another copy of the inputs
     return _problem(x, parts, classes, encoder, notes)
+
+
+def _of(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
 
 
 def _there(columns: Sequence[str]) -> str:
@@ -234,6 +240,7 @@ def _read_npz(
         raise Refused(f"{path}: --delimiter, --missing and the like are of CSV files, and this is npz")
     arrays = read_npz(path, ["x", label])
     x = inputs_of_npz(path, arrays["x"])
+    _check_rows(path, len(x))
     labels = labels_of_npz(path, label, arrays[label], len(x))
     missing = next((i for i, word in enumerate(labels) if word in NO_LABELS), None)
     if missing is not None:
@@ -241,10 +248,10 @@ def _read_npz(
         raise Refused(f"{path}: {found}: leave out the rows without one, or write that class otherwise")
     classes, y = _classes(path, label, labels if declared else numbers_alike(labels), declared=declared)
     notes = [
-        f"{path.name}: {len(y)} rows of {x.shape[1]} inputs, {len(classes)} classes",
+        f"{path.name}: {len(y)} rows of {_of(x.shape[1], 'input')}, {len(classes)} classes",
         f"{label}: the label, {_counted(classes, y)}",
     ]
-    return _problem(x, _split(path, y, fractions, seed), classes, None, notes)
+    return _problem(x, _split(y, fractions, seed), classes, None, notes)
 
 
 def inputs_of_npz(path: Path, x: np.ndarray) -> np.ndarray:
@@ -347,10 +354,13 @@ def _named_each(k: int, m: int) -> bool:
     return k == m or (k > 10 and m < 2 * k)
 
 
-def _split(path: Path, y: np.ndarray, fractions: Sequence[float], seed: int) -> tuple[jaxnn.Batch, ...]:
+def _check_rows(path: Path, m: int) -> None:
+    if m < FEWEST_ROWS:
+        raise Refused(f"{path} has {m} row{'s' * (m != 1)}, too few to split: expected at least {FEWEST_ROWS}")
+
+
+def _split(y: np.ndarray, fractions: Sequence[float], seed: int) -> tuple[jaxnn.Batch, ...]:
     """Train, dev and test; the x of each are the numbers of its rows."""
-    if len(y) < FEWEST_ROWS:
-        raise Refused(f"{path} has {len(y)} rows, too few to split: expected at least {FEWEST_ROWS}")
     return jaxnn.split(np.arange(len(y)), y, fractions, seed=seed, stratify=True)
 
 

@@ -166,8 +166,11 @@ def test_one_field_among_numbers(says):
 def test_whole_columns_of_numbers(says):
     rows = dict(tables()["All numbers of a column"])
     units = "with one unit or currency, `5%`, `$5`, `5 kg`"
-    index = "an index of pandas (no name, or `Unnamed: 0`), or an id"
-    assert set(rows) == {*WHOLE_COLUMN, units, index}
+    index = "other whole numbers, all different, under no name, `Unnamed: 0` or an id's"
+    runs_on = "whole numbers that count on from another start, `1000`, `1001`, ..."
+    assert set(rows) == {*WHOLE_COLUMN, units, index, runs_on}
+    check(rows[runs_on], says(text(range(1000, 1000 + M))))
+    assert "counts the rows" not in says(text([1000, 1002, *range(1003, 1001 + M)]))
     for name, (fields, b) in WHOLE_COLUMN.items():
         check(rows[name], says(text(quoted(cycle(fields)), quoted(b))))
     for field in code(units):
