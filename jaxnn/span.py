@@ -208,8 +208,8 @@ def _check_turning(objective: Objective, optimizer: optax.GradientTransformation
     w, *gradients = rng.normal(size=(4, 7, 3))
 
     def objective_at(start, x):
-        # NumPy's float64 is float32 to a program, unless JAX is told otherwise.
-        batch = Batch(x.astype(jax.dtypes.canonicalize_dtype(data.x.dtype)), y)
+        # Half precision would round the two values apart.
+        batch = Batch(x.astype(jnp.promote_types(jax.dtypes.canonicalize_dtype(data.x.dtype), jnp.float32)), y)
         return objective.value((dict(params[0], W=start.astype(W.dtype)), *params[1:]), batch)
 
     def updates_at(start, gradients, scale):

@@ -47,6 +47,12 @@ def test_the_iterates_are_those_of_fit(optimizer):
     assert_same(*both(optimizer=optimizer, penalty=jaxnn.l2(0.2)))
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_half_precision_of_the_inputs_is_no_dependence_on_single_weights(seed):
+    short, long = both(X.astype(np.float16), start=MODEL.init(jax.random.key(seed)), epochs=4)
+    assert_same(short, long, 2e-3)  # what float16 rounds
+
+
 def test_mini_batches_weights_and_jax_s_gradients():
     weight = np.array([1.0, 2.0, 0.0, 1.0, 3.0, 1.0], np.float32)
     assert_same(*both(batch_size=4, weight=weight, gradients="auto"))
