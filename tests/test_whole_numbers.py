@@ -275,6 +275,8 @@ def test_arrays_of_objects_and_words_are_refused_in_one_line():
         with pytest.raises(ValueError, match=r"^x must be numbers, got object \(2, 3\): x.astype\('float32'\)$"):
             compute(x)
         with pytest.raises(ValueError, match="^x must be numbers, got <U.*: words are no numbers: drop them"):
+            compute(np.full((2, 3), "a"))
+        with pytest.raises(ValueError, match=r"^x must be numbers, got <U.* \(2, 3\): x.astype\('float32'\)$"):
             compute(x.astype(str))
 
 
