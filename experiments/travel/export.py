@@ -21,7 +21,7 @@ import tyro
 from experiments.new_file import write_new
 from experiments.recorded import recorded
 from experiments.refusal import printable
-from experiments.travel.formats import FORMATS, module, names
+from experiments.travel.formats import FORMATS, check_format, module
 
 if TYPE_CHECKING:
     from experiments.network_file import StoredNetwork
@@ -58,8 +58,7 @@ def export(options: Options) -> str:
     Raises:
       ValueError, OSError: what is wrong with the run, or with the place of the file.
     """
-    if options.to not in FORMATS:
-        raise ValueError(f"--to {options.to} is no format: there are {names()}")
+    check_format("--to", options.to)
     from experiments.network_file import load_from_run  # slow to import, so not for --help
 
     name, network = load_from_run(options.run, options.network)

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+from experiments.near import did_you_mean
+
 
 class Format(NamedTuple):
     """A format: what for, how its files end, and whether it can be imported."""
@@ -30,6 +32,23 @@ FORMATS = {
     "stablehlo": Format("a function that JAX compiles anywhere, without jaxnn", ".stablehlo", imported=False),
 }
 
+_ALSO_CALLED = {
+    "hdf5": "keras",
+    "h5": "keras",
+    "tensorflow": "keras",
+    "tf": "keras",
+    "linen": "flax",
+    "nnx": "flax",
+    "numpy": "npz",
+    "np": "npz",
+    "pytorch": "torch",
+    "pt": "torch",
+    "pth": "torch",
+    "hlo": "stablehlo",
+    "mlir": "stablehlo",
+}
+"""Formats by what else they are called."""
+
 
 def module(name: str) -> ModuleType:
     """The format's file, imported only now: each needs packages that are slow to import."""
@@ -39,6 +58,16 @@ def module(name: str) -> ModuleType:
 def names(imported: bool = False) -> str:
     """The formats there are, or those that can be imported."""
     return ", ".join(name for name, kind in FORMATS.items() if kind.imported or not imported)
+
+
+def check_format(flag: str, name: str, imported: bool = False) -> None:
+    """Raise a ValueError unless the option's value is a format, or one that can be imported."""
+    known = [each for each, kind in FORMATS.items() if kind.imported or not imported]
+    if name not in known:
+        others = {**_ALSO_CALLED, "jax": "flax" if imported else "stablehlo"}
+        meant = others.get(name.lower(), "")
+        meant = f": did you mean {meant}?" if meant in known else did_you_mean(name, known)
+        raise ValueError(f"{flag} must be one of {names(imported)}, got {name!r}{meant}")
 
 
 def refuse_pickles(path: Path, conversion: str) -> None:

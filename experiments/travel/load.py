@@ -17,7 +17,7 @@ import tyro
 
 from experiments.options import RunOptions
 from experiments.run_folder import StartRun
-from experiments.travel.formats import FORMATS, module, names
+from experiments.travel.formats import FORMATS, check_format, module
 
 DESCRIPTION = __doc__.format(
     formats="\n\n".join(f"{name}: {kind.what} ({kind.suffix})" for name, kind in FORMATS.items() if kind.imported)
@@ -58,8 +58,7 @@ def load(options: Options, start: StartRun) -> None:
     Raises:
       ValueError, OSError: what is wrong with the file, or with what is said of it.
     """
-    if options.from_ not in FORMATS or not FORMATS[options.from_].imported:
-        raise ValueError(f"--from {options.from_} is no format that can be imported: there are {names(imported=True)}")
+    check_format("--from", options.from_, imported=True)
     from experiments.network_file import SUFFIX, encode  # slow to import, so not for --help
     from experiments.travel.layers import network_of
 

@@ -86,6 +86,7 @@ def _check(name: str, array: np.ndarray, ndim: int) -> None:
 
 def _layer(name: str, arrays: dict[str, np.ndarray], transposed: bool) -> Weights:
     if "W" not in arrays:
-        raise ValueError(f"layer {name} has a bias without a weight: expected both of each layer")
+        named = f"layer {name}" if name else "the layer"
+        raise ValueError(f"{named} has a bias without a weight: expected both of each layer")
     W = arrays["W"].T if transposed else arrays["W"]
     return Weights(*(np.asarray(array, np.float32) for array in (W, arrays.get("b", np.zeros(len(W))))))

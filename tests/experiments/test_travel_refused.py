@@ -54,7 +54,14 @@ def run(tmp_path):
     ("argv", "message"),
     [
         (["made"], "--to"),
-        (["made", "--to", "onnx"], "--to onnx is no format: there are safetensors, npz, torch, flax, keras, stablehlo"),
+        (
+            ["made", "--to", "onnx"],
+            "--to must be one of safetensors, npz, torch, flax, keras, stablehlo, got 'onnx'\n",
+        ),
+        (["made", "--to", "numpy"], "got 'numpy': did you mean npz?"),
+        (["made", "--to", "jax"], "got 'jax': did you mean stablehlo?"),
+        (["made", "--to", "PyTorch"], "got 'PyTorch': did you mean torch?"),
+        (["made", "--to", "safetensor"], "got 'safetensor': did you mean safetensors?"),
         (["made", "--to", "torch", "--out", "net.pt"], "must end in .safetensors"),
         (["made", "--to", "keras", "--out", "net.h5"], "must end in .weights.h5"),
         (["made", "--to", "torch", "--out", "made/b.safetensors"], "is in the run's folder"),
@@ -144,10 +151,10 @@ def test_what_is_told_of_the_weights_must_fit(refused, tmp_path, argv, message):
 
 
 def test_formats_that_are_not_there(refused):
-    assert (
-        "--from stablehlo is no format that can be imported: there are safetensors, npz, torch, flax, keras"
-        in refused("import", "a", "--from", "stablehlo", *TOLD)
-    )
+    known = "--from must be one of safetensors, npz, torch, flax, keras, got"
+    assert f"{known} 'stablehlo'\n" in refused("import", "a", "--from", "stablehlo", *TOLD)
+    assert f"{known} 'jax': did you mean flax?" in refused("import", "a", "--from", "jax", *TOLD)
+    assert f"{known} 'pytorch': did you mean torch?" in refused("import", "a", "--from", "pytorch", *TOLD)
     assert "--from" in refused("import", "a", *TOLD)
     assert "a.safetensors: No such file or directory" in refused("import", "a.safetensors", "--from", "torch", *TOLD)
     assert "a.npz: No such file or directory" in refused("import", "a.npz", "--from", "npz", *TOLD)
