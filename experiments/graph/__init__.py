@@ -8,7 +8,7 @@ last of whole numbers 0 to 9.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -45,11 +45,17 @@ _OPTION = re.compile(r"-h|--[a-zA-Z][a-zA-Z-]*(=.*)?", re.DOTALL)
 def words(argv: Sequence[str]) -> list[str]:
     """Return the arguments such that the parser takes no expression that begins with a minus for an option.
 
-    What stands after -- is no option either. The typographic minus is a minus.
+    What stands after -- is no option either, nor is --x if x=2, say, is there too. The typographic minus is a minus.
     """
+    known = {f"--{field.name.replace('_', '-')}" for field in fields(Options)}
+    variables = {f"--{word.partition('=')[0]}" for word in argv if "=" in word} - known
+    options = [bool(_OPTION.fullmatch(word)) and word not in variables for word in argv]
     argv = [word.replace("\N{MINUS SIGN}", "-") for word in argv]
     end = argv.index("--") if "--" in argv else len(argv)
-    plain = [word.startswith("-") and not _OPTION.fullmatch(word) and not _is_number(word) for word in argv[:end]]
+    plain = [
+        word.startswith("-") and not is_option and not _is_number(word)
+        for word, is_option in zip(argv[:end], options, strict=False)
+    ]
     # To the parser of options, what begins with a blank is no option.
     plain += [word.startswith("-") for word in argv[end + 1 :]]
     del argv[end : end + 1]

@@ -58,7 +58,7 @@ def _of_function(options: Options) -> graph.Graph:
 def _values(given: tuple[str, ...]) -> dict[str, float]:
     values: dict[str, float] = {}
     for text in given:
-        name, _, number = text.partition("=")
+        name, _, number = text.strip().partition("=")
         try:
             value = float(number)
         except ValueError:
