@@ -58,15 +58,17 @@ def find_files(data_dir: Path | None) -> dict[str, Part]:
     """The files of "train" and "test": in `data_dir`, or else in $JAXNN_DATA or ./data.
 
     If a folder has several data sets, as EMNIST's has, `data_dir` is the folder and the name of one:
-    gzip/emnist-letters for gzip/emnist-letters-train-images-idx3-ubyte.gz and so on.
+    gzip/emnist-letters for gzip/emnist-letters-train-images-idx3-ubyte.gz and so on. One of its files names it too.
 
     Raises:
       ValueError: if no folder has the files, or one has several data sets and none is named.
     """
     folders = places(data_dir, "mnist")
     for folder in folders:
-        if not folder.is_dir() and (named := _data_sets(folder.parent).get(folder.name)):
-            return named
+        if not folder.is_dir():
+            file = _FILE.fullmatch(folder.name)
+            if named := _data_sets(folder.parent).get(file["set"] or "" if file else folder.name):
+                return named
         for place in (folder / below for below in _BELOW):
             if found := _data_sets(place):
                 return _only_one(place, found)

@@ -197,6 +197,7 @@ def test_packed_and_unpacked_side_by_side(tmp_path):
     write_set(tmp_path, "{part}-{what}-idx{k}-ubyte")
     write_set(tmp_path, "{part}-{what}-idx{k}-ubyte.gz", pack=gzip.compress)
     assert_read(find_files(tmp_path))
+    assert find_files(tmp_path / "t10k-labels-idx1-ubyte") == find_files(tmp_path)
 
 
 def test_emnist_s_folder_has_several_data_sets(tmp_path):
@@ -209,6 +210,7 @@ def test_emnist_s_folder_has_several_data_sets(tmp_path):
     expected = {"letters": (26, "A", "Z"), "balanced": (47, "0", "t"), "byclass": (62, "0", "z")}
     for name, (k, first, last) in expected.items():
         found = find_files(tmp_path / "gzip" / f"emnist-{name}")
+        assert find_files(tmp_path / "gzip" / f"emnist-{name}-train-images-idx3-ubyte.gz") == found
         classes = read_classes(found["train"])
         assert (len(classes.names), classes.names[0], classes.names[-1]) == (k, first, last)
         assert read_images(found["test"], classes).y.tolist() == [
