@@ -110,7 +110,7 @@ def _command(argv: list[str]) -> int:
         case ["run", *names]:
             if not names:
                 return _complain(f"run takes the name of an experiment: there are {', '.join(experiments())}")
-            return _complain(_unknown("experiment", names[0], experiments(), ", ".join(experiments())))
+            return _complain(_unknown_experiment(names))
         case [name, *rest] if name in experiments():
             return _run(name, rest, argv)
         case ["sweep", *rest]:
@@ -131,6 +131,15 @@ def _unknown(what: str, name: str, known: Iterable[str], all_of_them: str) -> st
     return f"no {what} is called {name!r}{did_you_mean(name, known) or f': there are {all_of_them}'}"
 
 
+def _unknown_experiment(words: list[str]) -> str:
+    """What `run` says of words that begin with no experiment; they may be another command."""
+    name, *rest = words
+    for command in (name, name.lstrip("-").lower()):
+        if command in (*NAMES, "--version", "-V", "version", "help"):
+            return f"{name!r} is no experiment: did you mean {PROG} {shlex.join([command, *rest])}?"
+    return _unknown("experiment", name, experiments(), ", ".join(experiments()))
+
+
 def _list(rest: list[str]) -> int:
     match rest:
         case []:
@@ -148,9 +157,10 @@ def _list(rest: list[str]) -> int:
             print(terminal.fitted(_help()))
         case _:
             given = " ".join(rest)
-            return _complain(
-                f"list takes no arguments but --long, got {given}{did_you_mean(given, ['--long', '--help'])}"
-            )
+            meant = did_you_mean(given, ["--long", "--help"])
+            if rest[0] in experiments():
+                meant = f": did you mean {_RUN} {rest[0]} --help?"
+            return _complain(f"list takes no arguments but --long, got {given}{meant}")
     return 0
 
 

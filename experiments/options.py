@@ -110,6 +110,15 @@ def batch_size_of(given: int | None, m: int) -> int:
     return given
 
 
+_UNKNOWN = "Unrecognized options:"
+_IN_PLAIN_WORDS = {
+    r"Error parsing (\S+): invalid literal for int\(\) with base 10: (.*)": r"\1 must be a whole number, got \2",
+    r"Error parsing (\S+): could not convert string to float: (.*)": r"\1 must be a number, got \2",
+    r"Missing value for argument '(-\S+)'\. Expected 1 values": r"\1 must have a value after it",
+}
+"""For messages of Python's and tyro's."""
+
+
 def parse(options: type[T], argv: Sequence[str], *, prog: str, description: str) -> T | None:
     """The command line as an `options` dataclass, or `None` when it asked for help, which is then printed.
 
@@ -125,15 +134,19 @@ def parse(options: type[T], argv: Sequence[str], *, prog: str, description: str)
         if not exit_.code:
             return None
         message = _first_paragraph(complaint.getvalue())
-        if message.startswith("Unrecognized options:"):
-            message += _meant(options, message)
+        if message.startswith(_UNKNOWN):
+            message += _meant(options, message.removeprefix(_UNKNOWN))
+        for pattern, plain in _IN_PLAIN_WORDS.items():
+            message = re.sub(pattern, plain, message)
         raise ValueError(f"{message} (see {prog} --help)") from None
 
 
 def check_at_least_one(name: str, value: int) -> None:
-    """Raise a ValueError unless the option's value is 1 or more."""
+    """Raise a ValueError unless the option's value is 1 or more, and an int32."""
     if value < 1:
         raise ValueError(f"--{name} must be at least 1, got {value}")
+    if value >= 2**31:
+        raise ValueError(f"--{name} must be at most {2**31 - 1}, got {value}")
 
 
 def _meant(options: type, message: str) -> str:
@@ -142,7 +155,7 @@ def _meant(options: type, message: str) -> str:
     for field in fields(options):
         name = field.name.replace("_", "-")
         flags += [f"--{name}", *([f"--no-{name}"] if isinstance(field.default, bool) else [])]
-    unknown = re.findall(r"(?<=[ ,])-+[a-zA-Z][\w-]*", message)
+    unknown = re.findall(r"(?<=[ ,])-*[a-zA-Z][\w-]*", message)
     return next(filter(None, (did_you_mean(word, flags) for word in unknown)), "")
 
 
