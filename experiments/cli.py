@@ -244,7 +244,7 @@ def _carry_out(begin: Callable[[], Start | None]) -> int:
         if isinstance(error, ValueError) and start and start.folder:
             raise
         return _complain(f"{reason_of(error)}{_kept(start)}")
-    print(f"results in {start.folder.path}; {PAGE} shows them on one page")
+    print(terminal.fitted(f"results in {start.folder.path}; {PAGE} shows them on one page"))
     if getattr(start.options, "data", None):
         print(f"new rows are classified by: {PROG} predict {shlex.quote(str(start.folder.path))} FILE")
     return 0
