@@ -19,7 +19,7 @@ from jaxnn.fleet import Fleet, Plan
 from jaxnn.nonfinite import Divergence, warn_of_divergence
 from jaxnn.objective import Objective, check_objective
 from jaxnn.optimizers import skipped_updates
-from jaxnn.training import Fit, TrainState, check_not_traced, check_on_nan, check_plan, mean_of_finite, train_state
+from jaxnn.training import Fit, TrainState, check_not_inside, check_on_nan, check_plan, mean_of_finite, train_state
 from jaxnn.typing import Array, Batch, Key, Params, PyTree
 from jaxnn.weights import check_weight
 
@@ -265,7 +265,7 @@ def fit_population(
         check_callable("evaluate", evaluate, "params", "hyperparameters")
     if callback is not None:
         check_callable("callback", callback, "report")
-    check_not_traced("fit_population", hyperparameters, jnp.zeros(()))
+    check_not_inside("fit_population", hyperparameters)
     hyperparameters, n = check_hyperparameters(hyperparameters)
     data = jax.tree.map(held, _checked(member, hyperparameters, x, y))
     size = check_plan(data.x.shape[0], epochs, report_every, batch_size)

@@ -14,7 +14,7 @@ from jaxnn.data import check_batch, on_host
 from jaxnn.layout import check_optimizer, laid_out
 from jaxnn.objective import Objective, check_objective
 from jaxnn.optimizers import promoting
-from jaxnn.training import Fit, check_not_traced, fit
+from jaxnn.training import Fit, check_not_inside, check_not_traced, fit
 from jaxnn.typing import Array, Batch, Key, Params
 from jaxnn.weights import counted
 
@@ -162,7 +162,7 @@ def fit_in_span(
     check_objective(objective)
     check_params(params)
     check_optimizer(optimizer)
-    check_not_traced("fit_in_span", params, key, jnp.zeros(()))
+    check_not_inside("fit_in_span", params, key)
     if evaluate is not None:
         check_callable("evaluate", evaluate, "params")
     data, params = check_batch(x, y, options.get("weight")), jax.tree.map(held, params)

@@ -22,6 +22,7 @@ from jaxnn.training import (
     Programs,
     TrainState,
     check_batch_size,
+    check_not_inside,
     check_not_traced,
     check_reports,
     explain,
@@ -146,7 +147,7 @@ def fit_stream(
         raise ValueError(
             f"steps_per_epoch must be None or a whole number of at least 1, got {described(steps_per_epoch)}"
         )
-    check_not_traced("fit_stream", params, key, jnp.zeros(()))
+    check_not_inside("fit_stream", params, key)
     batches = _of_one_size(_by_epoch(batches, steps_per_epoch), _MANY if steps_per_epoch is None else np.inf)
     params = jax.tree.map(held, params)
     optimizer = handling_nan(optimizer, params, on_nan)

@@ -377,7 +377,7 @@ def fit(
     """
     check_objective(objective)
     check_params(params)
-    check_not_traced("fit", params, key, jnp.zeros(()))
+    check_not_inside("fit", params, key)
     data, params = check_batch(x, y, weight), jax.tree.map(held, params)
     size = check_plan(data.x.shape[0], epochs, report_every, batch_size)
     check_flag("shuffle", shuffle)
@@ -572,6 +572,12 @@ def check_not_traced(name: str, *trees: PyTree) -> None:
             f"{name} looks at numbers between its programs: call it outside of jit, vmap and grad; make_steps works "
             "inside, and fit_population trains one member for each number"
         )
+
+
+def check_not_inside(name: str, *trees: PyTree) -> None:
+    """Raise a ValueError inside a program that JAX traces, also if no leaf (of any shape) is traced there."""
+    # Inside of `jax.jit`, what has no arguments is traced too; and unlike zeros, it takes no number from the host.
+    check_not_traced(name, *trees, jax.lax.iota(jnp.int32, 1))
 
 
 def check_on_nan(on_nan: Any) -> None:
