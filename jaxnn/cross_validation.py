@@ -87,7 +87,7 @@ def cross_validate(
       >>> def member(h):
       ...     key = jax.random.key(0)
       ...     objective = jaxnn.objective(model.network, model.loss, jaxnn.l2(h["l2"]))
-      ...     return jaxnn.Member(objective, optax.sgd(1.0), model.init(key), key)
+      ...     return jaxnn.Member(objective, optax.sgd(0.1), model.init(key), key)
       >>> def measure(params, batch):
       ...     return {"accuracy": jaxnn.accuracy(model.classify(params, batch.x), batch.y, batch.weight)}
       >>> result = cross_validate(member, jaxnn.grid(l2=[0.0, 9.0]), x, y, k=3, seed=0, measure=measure, epochs=50)

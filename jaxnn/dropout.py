@@ -92,13 +92,13 @@ def dropout(rate: float) -> Layer:
     layer from the pure function. Dropout is linear in x, and symmetric, so with a mask its forward is its backward:
 
       >>> import jaxnn
-      >>> mask = jnp.array([True, False, True])  # of each example
+      >>> mask = jnp.array([[True, False, True], [False, True, True]])  # in the shape of x
       >>> fixed = jaxnn.stateless(
       ...     lambda x: (dropout_backward(mask, x, 0.5), ()), lambda cache, dy: dropout_backward(mask, dy, 0.5)
       ... )
       >>> network = jaxnn.chain(jaxnn.dense(3), fixed, jaxnn.dense(1))
       >>> fixed.forward((), jnp.ones((2, 3)))[0].tolist()
-      [[2.0, 0.0, 2.0], [2.0, 0.0, 2.0]]
+      [[2.0, 0.0, 2.0], [0.0, 2.0, 2.0]]
     """
     _check_rate(rate)
 
