@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax import export
 
 from jaxnn.checks import check_name, described
 from jaxnn.factories import factory
@@ -182,6 +181,8 @@ def _turned_given(turn: Callable[[PyTree], PyTree], like: Any, value: Any) -> An
 
 def _must_be_turned(optimizer: optax.GradientTransformation, shapes: Params) -> bool:
     """Whether the optimizer is to be given weights in Flax's layout; a ValueError if it does not take these params."""
+    from jax import export  # here: importing jaxnn need not wait for it
+
     weights = {leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(shapes) if _is_matrix(path, leaf)}
     readers = _readers(optimizer, shapes, *export.symbolic_shape("p, q")) if weights else set()
     if weights and not readers:
