@@ -167,7 +167,12 @@ def read_curves(lines: Iterable[dict[str, Any]]) -> Curves:
       ValueError: more than `MOST_CURVES`, or numbers beyond those of floats.
     """
     found = {}
-    for each in filter(None, map(measured, lines)):
+    for line in lines:
+        if len(line) > MOST_CURVES:  # before a line of a million names is sorted
+            raise ValueError(f"more than {MOST_CURVES} curves")
+        each = measured(line)
+        if each is None:
+            continue
         for metric, value in each.values.items():
             steps, values = found.setdefault((", ".join(each.training), each.counted, metric), ([], []))
             steps.append(float(each.step))
