@@ -31,7 +31,7 @@ if __name__ == "__main__":
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)  # scripts/run blocks them until there is a handler
 
-    from experiments.cli import main
+    from experiments.cli.main import main
 
     # A file's name need not be text in the terminal's encoding: it is shown by its bytes.
     sys.stdout.reconfigure(errors="backslashreplace")

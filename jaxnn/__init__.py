@@ -4,7 +4,36 @@ Everything public is here by name; each room (`jaxnn.layer`, `jaxnn.losses`, ...
 functions.
 """
 
-from jaxnn.activations import (
+from jaxnn.contrib.row_space import Span, fit_in_span, row_span
+from jaxnn.data.augmentation import crops, flips, gaussian_noise, in_turn
+from jaxnn.data.batches import Batch, batch_indices
+from jaxnn.data.encoding import one_hot
+from jaxnn.data.examples import check_batch
+from jaxnn.data.splitting import k_folds, split
+from jaxnn.data.standardization import Standardizer, fit_standardizer, standardize
+from jaxnn.data.streams import host_batches
+from jaxnn.data.warping import bilinear, displaced, elastic, rotations, scalings, shears, shifts
+from jaxnn.factories.decorator import factory
+from jaxnn.losses.cross_entropy import (
+    binary_cross_entropy,
+    binary_cross_entropy_gradient,
+    binary_cross_entropy_value,
+    sigmoid_cross_entropy,
+    sigmoid_cross_entropy_gradient,
+    sigmoid_cross_entropy_value,
+    softmax_cross_entropy,
+    softmax_cross_entropy_gradient,
+    softmax_cross_entropy_value,
+)
+from jaxnn.losses.loss import Loss
+from jaxnn.losses.regression import squared_error, squared_error_gradient, squared_error_value
+from jaxnn.metrics.bias_variance import Diagnosis, diagnose
+from jaxnn.metrics.calibration import Reliability, expected_calibration_error, reliability_curve
+from jaxnn.metrics.classification import accuracy, confusion_matrix, error_rate, log_loss
+from jaxnn.models.arrays import narrow_params, params_from_arrays, params_to_arrays
+from jaxnn.models.feedforward import logistic_regression, mlp
+from jaxnn.models.model import Model
+from jaxnn.nn.activations import (
     ACTIVATIONS,
     elu,
     elu_backward,
@@ -39,63 +68,37 @@ from jaxnn.activations import (
     tanh_backward,
     tanh_forward,
 )
-from jaxnn.augment import (
-    augmented,
-    bilinear,
-    crops,
-    displaced,
-    elastic,
-    flips,
-    gaussian_noise,
-    in_turn,
-    rotations,
-    scalings,
-    shears,
-    shifts,
-)
-from jaxnn.calibration import Reliability, expected_calibration_error, reliability_curve
-from jaxnn.chain import chain
-from jaxnn.checkpoint import Checkpoint, Checkpoints
-from jaxnn.cross_validation import CrossValidation, cross_validate
-from jaxnn.data import Standardizer, batch_indices, check_batch, fit_standardizer, k_folds, one_hot, split, standardize
-from jaxnn.dense import INITIALIZERS, dense, dense_backward, dense_forward, narrow_initializer
-from jaxnn.diagnosis import Diagnosis, diagnose
-from jaxnn.dropout import dropout, dropout_backward, dropout_forward
-from jaxnn.early_stopping import EarlyStopping
-from jaxnn.factories import factory
-from jaxnn.flatten import flatten, flatten_backward, flatten_forward
-from jaxnn.layer import Layer, differentiable, recompute, residual, stateless, with_dtype
-from jaxnn.layout import with_layout
-from jaxnn.learning_curve import LearningCurve, learning_curve
-from jaxnn.loss_scale import LossScale, loss_scale, with_loss_scale
-from jaxnn.losses import (
-    Loss,
-    binary_cross_entropy,
-    binary_cross_entropy_gradient,
-    binary_cross_entropy_value,
-    sigmoid_cross_entropy,
-    sigmoid_cross_entropy_gradient,
-    sigmoid_cross_entropy_value,
-    softmax_cross_entropy,
-    softmax_cross_entropy_gradient,
-    softmax_cross_entropy_value,
-    squared_error,
-    squared_error_gradient,
-    squared_error_value,
-)
-from jaxnn.metrics import accuracy, confusion_matrix, error_rate, log_loss
-from jaxnn.models import Model, logistic_regression, mlp, narrow_params, params_from_arrays, params_to_arrays
-from jaxnn.nonfinite import Divergence, DivergenceWarning
-from jaxnn.objective import Objective, gradients_by, objective
-from jaxnn.optimizers import OPTIMIZERS, SCHEDULES, max_norm, optimizer, schedule, skip_nonfinite, skipped_updates
-from jaxnn.penalties import Penalty, elastic_net, is_any, is_weight, l1, l2, no_penalty
-from jaxnn.population import Member, Population, fit_population, grid
-from jaxnn.repeat import repeat
-from jaxnn.span import Span, fit_in_span, row_span
-from jaxnn.streaming import fit_stream, host_batches
-from jaxnn.training import Fit, TrainState, fit, make_epoch, make_step, make_steps, train_state
-from jaxnn.typing import Batch
-from jaxnn.units import first_units
+from jaxnn.nn.composition import chain, residual
+from jaxnn.nn.custom_gradients import differentiable
+from jaxnn.nn.initializers import INITIALIZERS, narrow_initializer
+from jaxnn.nn.layer import Layer, stateless
+from jaxnn.nn.linear import dense, dense_backward, dense_forward
+from jaxnn.nn.masking import first_units
+from jaxnn.nn.repetition import repeat
+from jaxnn.nn.reshaping import flatten, flatten_backward, flatten_forward
+from jaxnn.nn.stochastic import dropout, dropout_backward, dropout_forward
+from jaxnn.nn.transforms import recompute, with_dtype
+from jaxnn.optim.layout import with_layout
+from jaxnn.optim.loss_scaling import LossScale, loss_scale, with_loss_scale
+from jaxnn.optim.nonfinite import skip_nonfinite, skipped_updates
+from jaxnn.optim.optimizers import OPTIMIZERS, optimizer
+from jaxnn.optim.schedules import SCHEDULES, schedule
+from jaxnn.optim.transforms import max_norm
+from jaxnn.population.cross_validation import CrossValidation, cross_validate
+from jaxnn.population.fitting import fit_population
+from jaxnn.population.hyperparameters import grid
+from jaxnn.population.learning_curves import LearningCurve, learning_curve
+from jaxnn.population.results import Member, Population
+from jaxnn.regularizers import Penalty, elastic_net, is_any, is_weight, l1, l2, no_penalty
+from jaxnn.train.augmented_objectives import augmented
+from jaxnn.train.checkpoints import Checkpoint, Checkpoints
+from jaxnn.train.divergence import Divergence, DivergenceWarning
+from jaxnn.train.early_stopping import EarlyStopping
+from jaxnn.train.epochs import make_epoch
+from jaxnn.train.fitting import Fit, fit
+from jaxnn.train.objectives import Objective, gradients_by, objective
+from jaxnn.train.steps import TrainState, make_step, make_steps, train_state
+from jaxnn.train.streaming import fit_stream
 
 __version__ = "0.1.0"
 

@@ -8,47 +8,47 @@ import numpy as np
 import pytest
 
 import jaxnn as nn
-from jaxnn import checks
+from jaxnn import arrays, validation
 
 KEY, OLD = jax.random.key(0), jax.random.PRNGKey(0)
 
 
 @pytest.mark.parametrize("n", [1, np.int64(7), np.uint8(255)])
 def test_counts(n):
-    assert checks.is_count(n)
+    assert validation.is_count(n)
 
 
 @pytest.mark.parametrize("n", [0, -1, True, 1.0, "1", None, np.array([1, 2]), jnp.array(1), np.True_, [1]])
 def test_no_counts(n):
-    assert not checks.is_count(n)
+    assert not validation.is_count(n)
 
 
 @pytest.mark.parametrize("value", [0, 0.5, np.float32(0.5), np.array(0.5), jnp.array(0.5), jnp.bfloat16(0.5)])
 def test_numbers(value):
-    assert checks.is_number(value) and checks.is_number(value, lambda v: 0 <= v < 1)
-    assert not checks.is_number(value, lambda v: v > 1)
+    assert validation.is_number(value) and validation.is_number(value, lambda v: 0 <= v < 1)
+    assert not validation.is_number(value, lambda v: v > 1)
 
 
 @pytest.mark.parametrize("value", ["0.5", None, True, np.True_, [0.5], np.zeros(1), 1j, np.str_("a"), KEY, len])
 def test_no_numbers(value):
-    assert not checks.is_number(value)
+    assert not validation.is_number(value)
 
 
 def test_of_a_traced_number_the_range_is_not_known():
     within = []
-    jax.make_jaxpr(lambda v: within.append(checks.is_number(v, lambda v: v > 1)))(0.5)
-    jax.make_jaxpr(lambda v: within.append(checks.is_number(v)))(np.zeros(2))
+    jax.make_jaxpr(lambda v: within.append(validation.is_number(v, lambda v: v > 1)))(0.5)
+    jax.make_jaxpr(lambda v: within.append(validation.is_number(v)))(np.zeros(2))
     assert within == [True, False]
 
 
 @pytest.mark.parametrize("key", [KEY, OLD, np.asarray(OLD)])
 def test_keys_of_either_kind(key):
-    checks.check_key(key)
-    jax.eval_shape(checks.check_key, key)
+    validation.check_key(key)
+    jax.eval_shape(validation.check_key, key)
     keys = jnp.stack([key, key])
-    jax.eval_shape(jax.vmap(checks.check_key), keys)
+    jax.eval_shape(jax.vmap(validation.check_key), keys)
     with pytest.raises(ValueError, match=r"key holds \(2,\) random keys, expected one: .* jax.vmap over them"):
-        checks.check_key(keys)
+        validation.check_key(keys)
 
 
 @pytest.mark.parametrize(
@@ -58,22 +58,22 @@ def test_keys_of_either_kind(key):
 )
 def test_no_keys(key, got):
     with pytest.raises(ValueError, match=f"^key is {got}.*, expected a random key: jax.random.key"):
-        checks.check_key(key)
+        validation.check_key(key)
 
 
 @pytest.mark.parametrize("seed", [-1, 0.5, "a", None, True, KEY, OLD, np.random.default_rng(0)])
 def test_no_seeds(seed):
     with pytest.raises(ValueError, match="^seed is .*, expected a whole number of at least 0"):
-        checks.check_seed(seed)
+        validation.check_seed(seed)
     for good in (0, 3, np.int64(2)):
-        checks.check_seed(good)
+        validation.check_seed(good)
 
 
 @pytest.mark.parametrize("value", ["no", 1, None, [True], np.array([True, False])])
 def test_no_flags(value):
     with pytest.raises(ValueError, match="^shuffle is True or False, got"):
-        checks.check_flag("shuffle", value)
-    checks.check_flag("shuffle", np.True_)
+        validation.check_flag("shuffle", value)
+    validation.check_flag("shuffle", np.True_)
 
 
 @pytest.mark.parametrize(
@@ -82,36 +82,36 @@ def test_no_flags(value):
 )
 def test_a_near_name_is_told(name, hint):
     with pytest.raises(ValueError, match=rf"^unknown activation '{name}': expected one of \['leaky_relu', .*{hint}"):
-        checks.check_name("activation", name, ["relu", "leaky_relu"])
+        validation.check_name("activation", name, ["relu", "leaky_relu"])
 
 
 @pytest.mark.parametrize("name", [None, ["relu"], b"relu", len, np.zeros(2), {}])
 def test_what_is_no_name(name):
     with pytest.raises(ValueError, match="^unknown activation .*: expected one of"):
-        checks.check_name("activation", name, {"relu": 1})
+        validation.check_name("activation", name, {"relu": 1})
 
 
 @pytest.mark.parametrize("shape", [4, (0,), (-1,), (4.0,), "4", None, np.zeros((2, 3)), (True,)])
 def test_no_shapes(shape):
     with pytest.raises(ValueError, match="^in_shape is .*, expected the shape of one example"):
-        checks.check_shape(shape)
+        validation.check_shape(shape)
 
 
 def test_functions_are_told_by_what_they_take():
     good = [lambda a, b: 0, lambda *a: 0, lambda a, b, c=1: 0, jax.jit(lambda a, b: 0), functools.partial(pow, 1), max]
     for function in good:
-        checks.check_callable("measure", function, "params", "batch")
+        validation.check_callable("measure", function, "params", "batch")
     for bad in (lambda: 0, lambda a: 0, lambda a, b, c: 0, jax.jit(lambda a: 0), lambda a, *, b: 0):
         with pytest.raises(ValueError, match=r"^measure takes \(.*\), expected a function measure\(params, batch\)"):
-            checks.check_callable("measure", bad, "params", "batch")
+            validation.check_callable("measure", bad, "params", "batch")
     for none in (None, "accuracy", 3, {}):
         with pytest.raises(ValueError, match=r"^measure is .*, expected a function measure\(params, batch\)"):
-            checks.check_callable("measure", none, "params", "batch")
+            validation.check_callable("measure", none, "params", "batch")
 
 
 @pytest.mark.parametrize("value", [np.zeros((50, 50)), jnp.zeros((50, 50)), list(range(1000)), len, "x" * 999, KEY, {}])
 def test_a_message_stays_one_short_line(value):
-    assert len(checks.described(value)) <= 60 and "\n" not in checks.described(value)
+    assert len(validation.described(value)) <= 60 and "\n" not in validation.described(value)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_a_message_stays_one_short_line(value):
 )
 def test_what_makes_no_array(given, message):
     with pytest.raises(ValueError, match=f"^{message}"):
-        checks.as_array("x", given)
+        arrays.as_array("x", given)
 
 
 def test_advice_for_inputs_is_true_of_them():
@@ -141,7 +141,7 @@ def test_advice_for_inputs_is_true_of_them():
         ],
     }
     for advice, given in cases.items():
-        assert [checks.fix_of_dtype("x", a) for a in given] == [advice] * len(given)
+        assert [arrays.fix_of_dtype("x", a) for a in given] == [advice] * len(given)
 
 
 class Frame:

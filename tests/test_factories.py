@@ -13,7 +13,7 @@ import optax
 import pytest
 
 import jaxnn as nn
-from jaxnn.repeat import chain_of_runs
+from jaxnn.nn.repetition import chain_of_runs
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

@@ -10,7 +10,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from experiments.refusal import Refused
+from experiments.readers.errors import Refused
 from scripts.benchmarks.fuzz import Watched, codecs, fuzz
 from scripts.benchmarks.fuzz.formats import FORMATS, Seed
 from scripts.benchmarks.fuzz.mutations import mutate

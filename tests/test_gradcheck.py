@@ -11,7 +11,7 @@ import pytest
 
 import jaxnn
 from jaxnn import gradcheck
-from jaxnn.gradcheck import GradcheckError, WrongGradientError, noise
+from jaxnn.gradcheck import GradcheckError, WrongGradientError, rounding
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -417,8 +417,8 @@ def test_plugin_gives_the_report_on_failure(tmp_path):
 def test_noise_is_as_large_as_a_rounding_error_and_another_in_each_result_and_run(n, x64):
     """exp(0) = 1 shows the factor by itself: 0 has no rounding error to begin with."""
     eps = 2.0**-20
-    run = jax.jit(noise.noisy(lambda x: (jnp.exp(x), jnp.exp(-x))))
-    results = [leaf for seed in (0, 1) for leaf in run(eps, noise.draw(seed), np.zeros(n))]
+    run = jax.jit(rounding.noisy(lambda x: (jnp.exp(x), jnp.exp(-x))))
+    results = [leaf for seed in (0, 1) for leaf in run(eps, rounding.draw(seed), np.zeros(n))]
     errors = [np.asarray(leaf - 1) / eps for leaf in results]
     for u in errors:
         assert ((np.abs(u) > 0.499) & (np.abs(u) < 1.501)).all()

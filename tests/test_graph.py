@@ -14,10 +14,10 @@ from registry import LAYER_CASES, LOSS_CASES, PENALTY_CASES, name_of, normal, pe
 
 import jaxnn as nn
 from jaxnn import graph
-from jaxnn.graph.boxes import bars
-from jaxnn.graph.formulas import short
-from jaxnn.graph.levels import Item, level
-from jaxnn.graph.nodes import flat
+from jaxnn.graph.rendering.boxes import bars
+from jaxnn.graph.rendering.levels import Item, level
+from jaxnn.graph.tracing.formulas import short
+from jaxnn.graph.tracing.nodes import flat
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -1158,7 +1158,7 @@ def test_bad_questions(call, message):
 
 def test_tracing_twice_compiles_nothing_new(x64):
     """The derivative of an operation is compiled once, not once a graph."""
-    from jaxnn.graph.reverse import _vjp
+    from jaxnn.graph.tracing.derivatives import _vjp
 
     f = lambda x: jnp.sin(jax.nn.relu(x) * jnp.exp(x)).sum()  # noqa: E731
     graph.trace(f)(normal((3,), "float64"))
@@ -1169,7 +1169,7 @@ def test_tracing_twice_compiles_nothing_new(x64):
 
 def test_a_rule_is_not_compiled_in_each_trace():
     """To JAX it is a new one in each."""
-    from jaxnn.graph.reverse import _vjp
+    from jaxnn.graph.tracing.derivatives import _vjp
 
     f = lambda x: thrice(jax.nn.relu(x)).sum()  # noqa: E731
     graph.trace(f)(normal((3,)))

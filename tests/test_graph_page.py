@@ -13,10 +13,10 @@ from test_graph import PASSING, nested, strange
 
 import jaxnn as nn
 from jaxnn import graph
-from jaxnn.graph.boxes import bars
-from jaxnn.graph.formulas import number
-from jaxnn.graph.shown import shown
-from jaxnn.graph.sliders import sliders
+from jaxnn.graph.rendering.boxes import bars
+from jaxnn.graph.rendering.page_data import shown
+from jaxnn.graph.rendering.sliders import sliders
+from jaxnn.graph.tracing.formulas import number
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

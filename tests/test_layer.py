@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxnn as nn
-from jaxnn.repeat import chain_of_runs
+from jaxnn.nn.repetition import chain_of_runs
 from tests.registry import LayerCase, normal
 from tests.test_registry import TOLERANCE, compiled, hand, same
 

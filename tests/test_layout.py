@@ -10,7 +10,8 @@ import optax
 import pytest
 
 import jaxnn as nn
-from jaxnn import layout, training
+from jaxnn.optim.interface import accepting
+from jaxnn.train import steps
 
 pytestmark = [
     pytest.mark.usefixtures("quick_compilation"),
@@ -149,7 +150,7 @@ def by_optax(optimizer, params, batch, n):
     """n steps of plain optax on weights (n_in, n_out), by JAX's gradients."""
     params = turned(params)
     state = optimizer.init(params)
-    update = layout.accepting(optimizer).update
+    update = accepting(optimizer).update
 
     def value_fn(params):
         return OBJECTIVE.value(turned(params), batch)
@@ -221,7 +222,7 @@ def test_optimizers_that_do_not_read_the_layout_are_compiled_as_they_are(name, m
         return str(jax.make_jaxpr(nn.make_step(OBJECTIVE, optimizer))(state, BATCH))
 
     found = program()
-    monkeypatch.setattr(training, "laid_out", lambda optimizer, params: layout.accepting(optimizer))
+    monkeypatch.setattr(steps, "laid_out", lambda optimizer, params: accepting(optimizer))
     assert found == program()
 
 

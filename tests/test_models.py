@@ -10,7 +10,7 @@ import pytest
 from oracle import networks
 
 import jaxnn as nn
-from jaxnn import models
+from jaxnn.models import feedforward
 from tests.test_registry import TOLERANCE, compiled, same
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -195,7 +195,7 @@ def run_lengths(model):
     return [leaf.shape[0] if len(leaf.shape) == 3 else 1 for path, leaf in leaves if nn.is_weight(path)]
 
 
-DEEP, WIDE = models._SCAN_DEPTH, models._SCAN_WIDTH
+DEEP, WIDE = feedforward._SCAN_DEPTH, feedforward._SCAN_WIDTH
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import optax
 import pytest
 
 import jaxnn as nn
-from jaxnn.nonfinite import first_not_finite, seen_in_layers, watched
-from jaxnn.training import all_finite
+from jaxnn.nn.probes import seen_in_layers, watched
+from jaxnn.train.divergence import first_not_finite
+from jaxnn.train.programs import all_finite
 from tests.registry import ACTIVATION_CASES, LAYER_CASES, LayerCase, name_of
 
 # That they diverge is meant; the warning has tests of its own at the end.

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 import jaxnn
-from jaxnn.fleet import that_fit
+from jaxnn.population.memory import that_fit
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

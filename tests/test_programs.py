@@ -11,7 +11,7 @@ import optax
 import pytest
 
 import jaxnn
-from jaxnn.programs import remembered
+from jaxnn.caching import remembered
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

@@ -12,15 +12,7 @@ from scripts.benchmarks.speed import entry, measure
 from scripts.benchmarks.speed.peers import devices
 from scripts.benchmarks.speed.peers.initial import arrays, stacked
 from scripts.benchmarks.speed.roofline import Limits, share
-from scripts.benchmarks.speed.workloads import (
-    WORKLOADS,
-    Population,
-    load,
-    losses_of,
-    mean_loss,
-    prepare,
-    shortfall,
-)
+from scripts.benchmarks.speed.workloads import WORKLOADS, Population, load, losses_of, mean_loss, prepare, shortfall
 
 TINY, POPULATION = WORKLOADS["tiny"], WORKLOADS["population"]
 

@@ -535,7 +535,7 @@ def test_a_generator_that_is_picked_up_passes_over_what_was_trained_on():
 
 
 def test_an_epoch_that_does_not_end_is_warned_of_once(monkeypatch):
-    monkeypatch.setattr("jaxnn.streaming._MANY", 20)
+    monkeypatch.setattr("jaxnn.train.streaming._MANY", 20)
 
     def long():
         return [*IN_ORDER(0)][:2] * 25

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import jaxnn as nn
-from jaxnn import weights
+from jaxnn.data import weights
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

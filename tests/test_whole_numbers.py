@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import jaxnn as nn
-from jaxnn.checks import as_array, floats, held
+from jaxnn.arrays import as_array, floats, held
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

@@ -17,17 +17,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.checks import check_callable, check_flag, check_key, check_seed, check_shape, described, is_count
-from jaxnn.gradcheck.check import check
-from jaxnn.gradcheck.compare import Row
+from jaxnn.gradcheck.checker import check
+from jaxnn.gradcheck.comparison import Row
 from jaxnn.gradcheck.diagnosis import KINDS
 from jaxnn.gradcheck.jaxprs import interpret
 from jaxnn.gradcheck.problem import GradcheckError, Problem, argument_names
 from jaxnn.gradcheck.report import Diagnosis, Report, WrongGradientError
-from jaxnn.layer import Layer, check_layers
-from jaxnn.losses import Loss
-from jaxnn.penalties import Penalty
+from jaxnn.losses.loss import Loss
+from jaxnn.nn.layer import Layer, check_layers
+from jaxnn.regularizers import Penalty
 from jaxnn.typing import Key, Shape
+from jaxnn.validation import check_callable, check_flag, check_key, check_seed, check_shape, described, is_count
 
 __all__ = [
     "KINDS",

@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 from jaxnn import gradcheck
-from jaxnn.layer import Layer
-from jaxnn.losses import Loss
+from jaxnn.losses.loss import Loss
+from jaxnn.nn.layer import Layer
 
 _DESCRIPTION = """\
 Check the gradient of a function, a layer, a loss or a jax.custom_vjp or custom_jvp function in any importable module.

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from jaxnn.gradcheck.compare import Row
-from jaxnn.gradcheck.evidence import Evidence, Examiner
-from jaxnn.gradcheck.factors import factor
+from jaxnn.gradcheck.comparison import Row
+from jaxnn.gradcheck.examination import Evidence, Examiner
+from jaxnn.gradcheck.finite_differences import Line
 from jaxnn.gradcheck.inspection import compute_eps
-from jaxnn.gradcheck.mutants import mutants
+from jaxnn.gradcheck.mutations import mutants
+from jaxnn.gradcheck.points import resized
 from jaxnn.gradcheck.report import Diagnosis
-from jaxnn.gradcheck.run import Arrays, Runner
-from jaxnn.gradcheck.situations import resized
-from jaxnn.gradcheck.witnesses import Line
+from jaxnn.gradcheck.runner import Arrays, Runner
+from jaxnn.gradcheck.scale_factors import factor
 
 KINDS = (
     "constant factor",

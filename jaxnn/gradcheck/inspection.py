@@ -10,7 +10,7 @@ from jax.extend import core
 
 from jaxnn.gradcheck.jaxprs import consts_of, equations
 from jaxnn.gradcheck.problem import Flat
-from jaxnn.gradcheck.run import Arrays, precision
+from jaxnn.gradcheck.runner import Arrays, precision
 
 
 def trace(flat: Flat, leaves: Arrays) -> core.ClosedJaxpr | None:

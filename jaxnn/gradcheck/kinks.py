@@ -8,7 +8,7 @@ Source: Clarke, "Optimization and nonsmooth analysis", 1983, section 2.5.
 
 import numpy as np
 
-from jaxnn.gradcheck.run import Arrays, Runner
+from jaxnn.gradcheck.runner import Arrays, Runner
 
 _STEP = 1e-6
 _PAIRS = 4

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.checks import described
+from jaxnn.validation import described
 
 
 class GradcheckError(ValueError):

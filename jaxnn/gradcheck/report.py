@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from jaxnn.gradcheck.compare import Row
+from jaxnn.gradcheck.comparison import Row
 
 
 class Diagnosis(NamedTuple):

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from jaxnn.gradcheck.compare import Bound, Row
-from jaxnn.gradcheck.evidence import Evidence, Examiner, OutsideDomainError
-from jaxnn.gradcheck.run import Arrays
-from jaxnn.gradcheck.situations import Situation, is_label, make_cotangents
+from jaxnn.gradcheck.comparison import Bound, Row
+from jaxnn.gradcheck.examination import Evidence, Examiner, OutsideDomainError
+from jaxnn.gradcheck.points import Situation, is_label, make_cotangents
+from jaxnn.gradcheck.runner import Arrays
 
 
 def transformed(examiner: Examiner, given: Situation, seed: int) -> Iterator[Evidence | Row]:

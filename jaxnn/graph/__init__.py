@@ -5,13 +5,14 @@ loss by it; `svg()` draws it, as notebooks do by themselves; `first_nonfinite()`
 NaN or inf; `flow()` tables the gradient from layer to layer. `name(x, "u")` names an intermediate.
 """
 
-from jaxnn.graph.diagnosis import Flow, LayerFlow, NotFinite
+from jaxnn.graph.analysis.flow import Flow, LayerFlow
+from jaxnn.graph.analysis.layers import LayerOfGraph
+from jaxnn.graph.analysis.nonfinite import NotFinite
 from jaxnn.graph.graph import Graph
-from jaxnn.graph.layers import LayerOfGraph
-from jaxnn.graph.naming import name
-from jaxnn.graph.nodes import Node, Operation, Summary, summarise
-from jaxnn.graph.trace import trace
-from jaxnn.graph.view import Edge
+from jaxnn.graph.rendering.view import Edge
+from jaxnn.graph.tracer import trace
+from jaxnn.graph.tracing.naming import name
+from jaxnn.graph.tracing.nodes import Node, Operation, Summary, summarise
 
 __all__ = [
     "Edge",

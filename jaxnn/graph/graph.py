@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.graph import diagnosis, view
-from jaxnn.graph.dot import dot
-from jaxnn.graph.layers import LayerOfGraph, boxed, find_layers, spread
-from jaxnn.graph.nodes import Node, Operation, flat
-from jaxnn.graph.page import page
-from jaxnn.graph.shown import Shown, shown
-from jaxnn.graph.sliders import sliders
-from jaxnn.graph.svg import svg
-from jaxnn.graph.text import text
-from jaxnn.graph.view import Edge, Row
+from jaxnn.graph.analysis.flow import Flow, flow
+from jaxnn.graph.analysis.layers import LayerOfGraph, boxed, find_layers, spread
+from jaxnn.graph.analysis.nonfinite import NotFinite, first_nonfinite
+from jaxnn.graph.rendering import view
+from jaxnn.graph.rendering.dot import dot
+from jaxnn.graph.rendering.page import page
+from jaxnn.graph.rendering.page_data import Shown, shown
+from jaxnn.graph.rendering.sliders import sliders
+from jaxnn.graph.rendering.svg import svg
+from jaxnn.graph.rendering.text import text
+from jaxnn.graph.rendering.view import Edge, Row
+from jaxnn.graph.tracing.nodes import Node, Operation, flat
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,11 +174,11 @@ class Graph:
         Raises:
           ValueError: networkx is not installed.
         """
-        from jaxnn.graph.networkx import to_networkx
+        from jaxnn.graph.rendering.networkx import to_networkx
 
         return to_networkx(self._rows(), self.edges)
 
-    def first_nonfinite(self) -> diagnosis.NotFinite | None:
+    def first_nonfinite(self) -> NotFinite | None:
         """The first argument, forward or backward operation that brought a NaN or inf; `None` where all is finite.
 
         Example:
@@ -186,9 +188,9 @@ class Graph:
           >>> found.what, found.way, found.operation.name, found.node.name
           ('inf', 'backward', 'sqrt', 'x')
         """
-        return diagnosis.first_nonfinite(self.arguments, self.operations, self.outputs)
+        return first_nonfinite(self.arguments, self.operations, self.outputs)
 
-    def flow(self) -> diagnosis.Flow:
+    def flow(self) -> Flow:
         """The size of activations and gradients by layer, vanishing and exploding ones flagged.
 
         Flagged is a layer by whose output the derivative is zero, or a thousand times smaller, or larger, than at the
@@ -198,7 +200,7 @@ class Graph:
           ValueError: no layers are to be found.
         """
         self._some_layers()
-        return diagnosis.flow(self.layers)
+        return flow(self.layers)
 
     def __str__(self) -> str:
         return self.text()

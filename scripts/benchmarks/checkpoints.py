@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 import jaxnn
-from experiments.checkpoints import RunCheckpoints
+from experiments.runs.checkpoints import RunCheckpoints
 
 EPOCHS = 6
 """Of a training, the first of which does not count."""

@@ -20,8 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.repeat import compare
-from experiments.run_folder import UNFINISHED
+from experiments.cli.repeat import compare
+from experiments.runs.folder import UNFINISHED
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAININGS = {

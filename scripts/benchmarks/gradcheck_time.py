@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxnn
-from experiments.timing import compile_clock
+from experiments.runs.timing import compile_clock
 from jaxnn import gradcheck
 
 

@@ -7,7 +7,7 @@ import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache as jax_cache
 
-from experiments import compilation_cache
+from experiments.runs import compilation_cache
 
 STATE = ("jax_enable_compilation_cache", "jax_compilation_cache_dir", *compilation_cache._SETTINGS)
 

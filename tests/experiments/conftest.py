@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import jaxnn
-from experiments.network_file import StoredNetwork, encode
-from experiments.networks import NetworkSpec
+from experiments.networks.spec import NetworkSpec
+from experiments.networks.storage import StoredNetwork, encode
 
 
 @pytest.fixture(scope="session", autouse=True)

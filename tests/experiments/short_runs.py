@@ -3,14 +3,14 @@
 import contextlib
 import io
 
-from experiments import cli
+from experiments.cli import main
 
 
 def run(runs, *argv):
     """Run an experiment with these arguments: its folder, the only one in `runs`, and what it printed."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        assert cli.main(["run", *argv, "--runs-dir", str(runs)]) == 0
+        assert main.main(["run", *argv, "--runs-dir", str(runs)]) == 0
     (folder,) = runs.iterdir()
     return folder, out.getvalue()
 

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from experiments import cli
-from experiments.bias_variance import run as bias_variance
+from experiments.cli import main
+from experiments.studies.bias_variance import run as bias_variance
 
 
 def test_moved_images():
@@ -20,7 +20,7 @@ def test_moved_images():
 def results(tmp_path_factory):
     runs = tmp_path_factory.mktemp("runs")
     argv = ["run", "bias_variance", "--epochs", "20", "--curve-epochs", "30", "--runs-dir", str(runs)]
-    assert cli.main(argv) == 0
+    assert main.main(argv) == 0
     (folder,) = runs.iterdir()
     for picture in ("learning_curves.png", "reliability.png"):
         assert (folder / picture).read_bytes().startswith(b"\x89PNG")

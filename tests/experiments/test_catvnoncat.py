@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 import jaxnn
-from experiments import cli, network_file
-from experiments.catvnoncat import beyond
-from experiments.catvnoncat import run as catvnoncat
-from experiments.catvnoncat.data import find_files, read_photos
+from experiments.cli import main
+from experiments.networks import storage
+from experiments.studies.catvnoncat import beyond
+from experiments.studies.catvnoncat import run as catvnoncat
+from experiments.studies.catvnoncat.data import find_files, read_photos
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -24,7 +25,7 @@ def read(folder):
 def test_a_small_run_leaves_everything(capsys, tmp_path, write_photos):
     data, runs = write_photos(tmp_path / "data" / "catvnoncat"), tmp_path / "runs"
     argv = ["run", "catvnoncat", "--data-dir", str(data.parent), "--runs-dir", str(runs)]
-    assert cli.main([*argv, "--iterations", "3", "--seeds", "2", "--on-nan", "skip"]) == 0
+    assert main.main([*argv, "--iterations", "3", "--seeds", "2", "--on-nan", "skip"]) == 0
     out = capsys.readouterr().out
     (folder,) = runs.iterdir()
     assert {path.name for path in folder.iterdir()} == {
@@ -47,11 +48,11 @@ def test_a_small_run_leaves_everything(capsys, tmp_path, write_photos):
 
     photos = read(data)
     for name, row in seeds.items():
-        stored = network_file.load(folder / f"{name}.safetensors")
+        stored = storage.load(folder / f"{name}.safetensors")
         labels = stored.spec.model().classify(stored.params, photos.train.x)
         assert (np.asarray(labels) == photos.train.y).mean() == pytest.approx(row["same_start"]["train_accuracy"])
     Image.new("RGB", (90, 90), "white").save(tmp_path / "white.png")
-    assert cli.main(["predict", str(folder), str(tmp_path / "white.png")]) == 0
+    assert main.main(["predict", str(folder), str(tmp_path / "white.png")]) == 0
     assert "cat with probability 0." in capsys.readouterr().out
 
 
@@ -69,12 +70,12 @@ def test_beyond_measures_the_test_photos_by_the_best_params(tmp_path, write_phot
 def test_a_run_that_diverges_says_when_and_keeps_what_went_before(capsys, tmp_path, write_photos):
     data, runs = str(write_photos(tmp_path / "data")), tmp_path / "runs"
     argv = ["run", "catvnoncat", "--data-dir", data, "--runs-dir", str(runs), "--iterations", "4"]
-    assert cli.main([*argv, "--learning-rate", "1e37"]) == 1
+    assert main.main([*argv, "--learning-rate", "1e37"]) == 1
     err = capsys.readouterr().err
     (folder,) = runs.iterdir()
     assert f"logistic diverged at step {last_line(folder)['diverged_at']}: the " in err and "overflowed first" in err
     assert err.count("\n") == 1
-    stored = network_file.load(folder / "logistic.safetensors")
+    stored = storage.load(folder / "logistic.safetensors")
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(stored.params))
 
 
@@ -143,7 +144,7 @@ def test_a_damaged_file_is_one_line_and_leaves_nothing(capsys, tmp_path, write_p
     path = write_photos(tmp_path / "data") / "test_catvnoncat.h5"
     path.write_bytes(damage(path.read_bytes()))
     argv = ["run", "catvnoncat", "--data-dir", str(tmp_path / "data"), "--runs-dir", str(tmp_path / "runs")]
-    assert cli.main(argv) == 2
+    assert main.main(argv) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert "is damaged or no HDF5 file" in err

@@ -10,8 +10,8 @@ import optax
 import pytest
 
 import jaxnn
-from experiments import checkpoint_store
-from experiments.checkpoint_store import CheckpointStore
+from experiments.runs import orbax_store
+from experiments.runs.orbax_store import CheckpointStore
 
 
 def a_state(seed=0, width=3):
@@ -183,8 +183,8 @@ def test_another_training_s_is_refused_and_stays(store):
 
 def test_an_absurd_size_is_refused_before_it_is_read(store, monkeypatch):
     write(store, a_checkpoint(1, losses=np.zeros(2000)))
-    monkeypatch.setattr(checkpoint_store, "MOST_BYTES", -20_000)
-    monkeypatch.setattr(checkpoint_store.ocp.CheckpointManager, "restore", None)  # is not come to
+    monkeypatch.setattr(orbax_store, "MOST_BYTES", -20_000)
+    monkeypatch.setattr(orbax_store.ocp.CheckpointManager, "restore", None)  # is not come to
     assert store().load(a_state()) is None
     assert "announces 16," in store.said[0]
 
@@ -205,7 +205,7 @@ def test_too_little_memory_is_no_damage(store, monkeypatch):
         raise MemoryError
 
     write(store, a_checkpoint())
-    monkeypatch.setattr(checkpoint_store.ocp.CheckpointManager, "restore", restore)
+    monkeypatch.setattr(orbax_store.ocp.CheckpointManager, "restore", restore)
     with pytest.raises(MemoryError):
         store().load(a_state())
     monkeypatch.undo()

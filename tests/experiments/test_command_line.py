@@ -10,15 +10,15 @@ import sys
 import pytest
 
 import jaxnn
-from experiments import cli
-from experiments.catalog import FIELDS, experiments
+from experiments.cli import main
+from experiments.studies.catalog import FIELDS, experiments
 
 HEAVY = {"jax", "jaxnn", "optax", "matplotlib", "sklearn", "h5py", "PIL", "safetensors"}
 
 
 def refused(capsys, *argv, status=2):
     """Run, expect that exit status and one line on stderr; the line."""
-    assert cli.main(argv) == status
+    assert main.main(argv) == status
     out, err = capsys.readouterr()
     assert err.startswith("error: ")
     assert err.count("\n") == 1
@@ -28,7 +28,7 @@ def refused(capsys, *argv, status=2):
 
 @pytest.mark.parametrize("argv", [[], ["--help"], ["-h"], ["help"], ["run", "--help"]])
 def test_help_names_the_commands_and_the_experiments(capsys, argv):
-    assert cli.main(argv) == 0
+    assert main.main(argv) == 0
     out = capsys.readouterr().out
     for word in (
         "list",
@@ -65,15 +65,15 @@ def test_help_names_the_commands_and_the_experiments(capsys, argv):
     ],
 )
 def test_help_imports_nothing_heavy(argv):
-    code = f"import sys; from experiments.cli import main; main({argv}); print('\\n', *sys.modules, sep=' ')"
+    code = f"import sys; from experiments.cli.main import main; main({argv}); print('\\n', *sys.modules, sep=' ')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     imported = set(done.stdout.splitlines()[-1].split())
-    assert "experiments.cli" in imported
+    assert "experiments.cli.main" in imported
     assert not imported & HEAVY
 
 
 def test_list_says_everything_that_the_headers_do(capsys):
-    assert cli.main(["list", "--long"]) == 0
+    assert main.main(["list", "--long"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     for experiment in experiments().values():
         for field in FIELDS:
@@ -83,19 +83,19 @@ def test_list_says_everything_that_the_headers_do(capsys):
 @pytest.mark.parametrize("columns", ["40", "80", ""])
 def test_list_is_a_line_of_each(capsys, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", columns)
-    assert cli.main(["list"]) == 0
+    assert main.main(["list"]) == 0
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines()[:-2])) <= int(columns or 100)
     text = " ".join(out.split())
     for experiment in experiments().values():
         assert f"{experiment.name} {' '.join(experiment.title.split())}" in text
     assert "Question" not in out
-    assert f"{cli.PROG} list --long" in out
+    assert f"{main.PROG} list --long" in out
 
 
 @pytest.mark.parametrize("argv", [["--version"], ["-V"], ["version"]])
 def test_version_is_of_jaxnn_jax_and_python(capsys, argv):
-    assert cli.main(argv) == 0
+    assert main.main(argv) == 0
     versions = dict(each.split() for each in capsys.readouterr().out.strip().split(", "))
     assert versions == {
         "jaxnn": jaxnn.__version__,
@@ -106,9 +106,9 @@ def test_version_is_of_jaxnn_jax_and_python(capsys, argv):
 
 @pytest.mark.parametrize("words", [["run"], ["run", "run"], []])
 def test_run_may_be_left_out_or_typed_twice(capsys, words):
-    assert cli.main([*words, "ladder", "--epochs", "0"]) == 2
+    assert main.main([*words, "ladder", "--epochs", "0"]) == 2
     assert "--epochs must be at least 1" in capsys.readouterr().err
-    assert cli.main([*words, "ladder", "--help"]) == 0
+    assert main.main([*words, "ladder", "--help"]) == 0
     assert "run ladder [-h] [OPTIONS]" in capsys.readouterr().out
 
 
@@ -155,7 +155,7 @@ def test_there_are_experiments_and_each_header_is_complete():
     ],
 )
 def test_each_command_explains_its_options(capsys, command, words):
-    assert cli.main([*command, "--help"]) == 0
+    assert main.main([*command, "--help"]) == 0
     out = capsys.readouterr().out
     assert all(word in out for word in words)
     if command[0] == "run":
@@ -165,7 +165,7 @@ def test_each_command_explains_its_options(capsys, command, words):
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("frobnicate", f"no command is called 'frobnicate': there are {cli.COMMANDS}"),
+        ("frobnicate", f"no command is called 'frobnicate': there are {main.COMMANDS}"),
         ("run", "run takes the name of an experiment: there are "),
         ("run nothing", "no experiment is called 'nothing': there are "),
         ("list more", "list takes no arguments"),
@@ -217,15 +217,15 @@ def fails_in_training(monkeypatch, tmp_path, write_photos):
         def train(*args):
             raise error
 
-        monkeypatch.setattr("experiments.catvnoncat.run._train", train)
+        monkeypatch.setattr("experiments.studies.catvnoncat.run._train", train)
         data = str(write_photos(tmp_path / "data"))
-        return cli.main(["run", "catvnoncat", "--data-dir", data, "--runs-dir", str(tmp_path / "runs")])
+        return main.main(["run", "catvnoncat", "--data-dir", data, "--runs-dir", str(tmp_path / "runs")])
 
     return run
 
 
 def go_on(folder):
-    return f"go on by: {cli.PROG} resume {folder}\n"
+    return f"go on by: {main.PROG} resume {folder}\n"
 
 
 def test_ctrl_c_is_one_line_and_keeps_the_folder(capsys, tmp_path, fails_in_training):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from pages import read
 
-from experiments import cli, plots
-from experiments.compare import read_curves
+from experiments.cli import main
+from experiments.cli.compare import read_curves
+from experiments.reports import plots
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def drawn(monkeypatch):
 
 def compare(tmp_path, *runs):
     page = tmp_path / "page.html"
-    assert cli.main(["compare", *runs, "--page", str(page)]) == 0
+    assert main.main(["compare", *runs, "--page", str(page)]) == 0
     return read(page.read_text())
 
 
@@ -146,7 +147,7 @@ def test_bad_runs_are_one_line_and_leave_nothing(capsys, tmp_path, monkeypatch, 
         make_run(name, **files)
     monkeypatch.chdir(tmp_path / "runs")
     before = sorted(tmp_path.rglob("*"))
-    assert cli.main(["compare", *runs]) == 2
+    assert main.main(["compare", *runs]) == 2
     out, err = capsys.readouterr()
     assert message in err
     assert err.count("\n") == 1 and err.startswith("error: ")
@@ -156,5 +157,5 @@ def test_bad_runs_are_one_line_and_leave_nothing(capsys, tmp_path, monkeypatch, 
 
 def test_a_page_that_cannot_be_written_is_one_line(capsys, tmp_path, make_run):
     argv = ["compare", make_run("first"), make_run("second"), "--page", str(tmp_path / "no" / "where.html")]
-    assert cli.main(argv) == 2
+    assert main.main(argv) == 2
     assert "No such file" in capsys.readouterr().err

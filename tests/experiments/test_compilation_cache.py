@@ -14,9 +14,10 @@ from jax.experimental.compilation_cache import compilation_cache as jax_cache
 from PIL import Image
 
 import jaxnn
-from experiments import cli, compilation_cache, timing
-from experiments.ladder.report import Row, report
-from experiments.run_folder import RunFolder
+from experiments.cli import main
+from experiments.runs import compilation_cache, timing
+from experiments.runs.folder import RunFolder
+from experiments.studies.ladder.report import Row, report
 
 
 @pytest.fixture
@@ -185,7 +186,7 @@ def a_folder_that_is_read_only(caches, monkeypatch):
 def test_a_place_that_cannot_be_written_is_one_line(caches, monkeypatch, capsys, tmp_path, image_run, obstacle):
     obstacle(caches, monkeypatch)
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
-    assert cli.main(["predict", str(image_run), str(tmp_path / "a.png")]) == 0
+    assert main.main(["predict", str(image_run), str(tmp_path / "a.png")]) == 0
     out, err = capsys.readouterr()
     assert "probability" in out
     assert err.startswith("note: compiled programs are not kept: ") and err.count("\n") == 1
@@ -223,11 +224,11 @@ def test_the_place_is_the_system_s(monkeypatch, tmp_path, system, environment, e
 
 @pytest.mark.parametrize("flags", [[], ["--no-compilation-cache"]])
 def test_the_run_s_configuration_says_whether_it_was_used(caches, monkeypatch, tmp_path, write_photos, flags):
-    monkeypatch.setattr("experiments.catvnoncat.run._train", lambda *_: SimpleNamespace(network="", skipped=0))
-    monkeypatch.setattr("experiments.catvnoncat.run.report", lambda *_: None)
+    monkeypatch.setattr("experiments.studies.catvnoncat.run._train", lambda *_: SimpleNamespace(network="", skipped=0))
+    monkeypatch.setattr("experiments.studies.catvnoncat.run.report", lambda *_: None)
     data = str(write_photos(tmp_path / "data"))
     argv = ["run", "catvnoncat", "--data-dir", data, "--runs-dir", str(tmp_path / "runs"), *flags]
-    assert cli.main(argv) == 0
+    assert main.main(argv) == 0
     (config,) = (tmp_path / "runs").glob("*/config.json")
     used = json.loads(config.read_text())["compilation_cache"]
     assert used == (None if flags else str(compilation_cache.folder()))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from experiments.differences import difference
+from experiments.runs.differences import difference
 
 
 @pytest.fixture
@@ -126,6 +126,6 @@ def test_numbers_too_large_for_a_float(told):
 
 
 def test_files_too_large_to_be_looked_into(told, monkeypatch):
-    monkeypatch.setattr("experiments.differences._MOST_BYTES", 5)
+    monkeypatch.setattr("experiments.runs.differences._MOST_BYTES", 5)
     assert told(".json", b"1234", b"123456") == "it has 4 bytes then, 6 now"
     assert told(".json", b"123456", b"123456") == ""

@@ -5,9 +5,9 @@ import warnings
 import pytest
 
 import jaxnn
-from experiments.divergence import divergence_expected, first_of, noted, skipped_lines
-from experiments.run_folder import RunError
-from jaxnn.nonfinite import warn_of_divergence
+from experiments.runs.divergence import divergence_expected, first_of, noted, skipped_lines
+from experiments.runs.folder import RunError
+from jaxnn.train.divergence import warn_of_divergence
 
 
 def test_the_first_is_the_earliest():

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from experiments import cli
-from experiments.events import EventFile
-from experiments.metric_lines import measured
+from experiments.cli import main
+from experiments.runs.metrics_log import measured
+from experiments.runs.tensorboard import EventFile
 
 
 @pytest.fixture
@@ -22,10 +22,10 @@ def run(monkeypatch, tmp_path, write_photos):
         folder.log(network=name, diverged_at=201, cost=9.0)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("experiments.catvnoncat.run._train", train)
+    monkeypatch.setattr("experiments.studies.catvnoncat.run._train", train)
     data = str(write_photos(tmp_path / "data"))
     argv = ["run", "catvnoncat", "--data-dir", data, "--runs-dir", str(tmp_path / "runs")]
-    return lambda *more: cli.main([*argv, *more])
+    return lambda *more: main.main([*argv, *more])
 
 
 SCALARS = [("logistic/cost", 0.5, 100), ("logistic/cost", 0.25, 200), ("logistic/seeds_median", 0.125, 200)]

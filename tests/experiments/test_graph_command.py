@@ -9,16 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import experiments.graph
-from experiments import cli
-from experiments.graph.expression import as_function
+import experiments.cli.graph
+from experiments.cli import main
+from experiments.cli.graph.expression import as_function
 
 NOTES = ["u = b*c; v = a + u; J = 3*v", "a=5", "b=3", "c=2"]
-PICTURE = Path(experiments.graph.__file__).parent / "notes.svg"
+PICTURE = Path(experiments.cli.graph.__file__).parent / "notes.svg"
 
 
 def test_the_notes_graph(capsys):
-    assert cli.main(["graph", "3*(a+b*c)", "a=5", "b=3", "c=2"]) == 0
+    assert main.main(["graph", "3*(a+b*c)", "a=5", "b=3", "c=2"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert rows[1:4] == [["a", "f32", "5", "3"], ["b", "f32", "3", "6"], ["c", "f32", "2", "9"]]
     assert rows[-1][:7] == ["J", "3", "*", "v2", "f32", "33", "1"]
@@ -26,21 +26,21 @@ def test_the_notes_graph(capsys):
 
 def test_the_picture_in_the_repository_is_what_the_command_draws(tmp_path, capsys):
     file = tmp_path / "notes.svg"
-    assert cli.main(["graph", *NOTES, "--svg", str(file)]) == 0
+    assert main.main(["graph", *NOTES, "--svg", str(file)]) == 0
     assert file.read_text(encoding="utf-8") == PICTURE.read_text(encoding="utf-8")
-    assert cli.main(["graph", *NOTES, "--svg", str(file)]) == 2
+    assert main.main(["graph", *NOTES, "--svg", str(file)]) == 2
     assert "is there already" in capsys.readouterr().err
 
 
 def test_the_page_is_written_beside_the_picture(tmp_path, capsys):
     picture, page = tmp_path / "notes.svg", tmp_path / "notes.html"
-    assert cli.main(["graph", *NOTES, "--svg", str(picture), "--html", str(page)]) == 0
+    assert main.main(["graph", *NOTES, "--svg", str(picture), "--html", str(page)]) == 0
     words = page.read_text(encoding="utf-8")
     assert words.startswith("<!DOCTYPE html>")
     assert words.count('type="range"') == 3
     assert "expression.py" not in words  # a line of this program, not of the caller's
     assert picture.exists()
-    assert cli.main(["graph", *NOTES, "--html", str(page)]) == 2
+    assert main.main(["graph", *NOTES, "--html", str(page)]) == 2
     assert "is there already" in capsys.readouterr().err
 
 
@@ -61,7 +61,7 @@ def page_data(file):
 )
 def test_each_place_of_each_slider_has_its_numbers(tmp_path, capsys, argv, function, given):
     """Those that NumPy computes there."""
-    assert cli.main(["graph", *argv, "--html", str(tmp_path / "page.html")]) == 0
+    assert main.main(["graph", *argv, "--html", str(tmp_path / "page.html")]) == 0
     data = page_data(tmp_path / "page.html")
     (output,) = data["outputs"]
     assert [slider["name"] for slider in data["sliders"]] == list(given)
@@ -82,7 +82,7 @@ def branching(x, v):
 def test_where_a_function_truly_branches_a_place_has_none(tmp_path, capsys, monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parent)
     argv = ["test_graph_command:branching", "--shapes", "()", "3", "--html", str(tmp_path / "page.html")]
-    assert cli.main(["graph", *argv, "--seed", "3"]) == 0
+    assert main.main(["graph", *argv, "--seed", "3"]) == 0
     (slider,) = page_data(tmp_path / "page.html")["sliders"]
     here = slider["values"][slider["start"]]
     same = [(value > 1) == (here > 1) for value in slider["values"]]
@@ -110,19 +110,19 @@ def test_where_a_function_truly_branches_a_place_has_none(tmp_path, capsys, monk
     ids=lambda each: " ".join(each) if isinstance(each, list) else "",
 )
 def test_an_expression_may_begin_with_a_minus(capsys, argv, value, slope):
-    assert cli.main(["graph", *argv]) == 0
+    assert main.main(["graph", *argv]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert float(rows[1][3]) == slope
     assert str(value) in rows[-1]
 
 
-TWO_LAYERS = ["experiments.graph.two_layers:loss", "--shapes", "4,2", "4", "1,4", "1", "10,2", "int2:10,1"]
+TWO_LAYERS = ["experiments.cli.graph.two_layers:loss", "--shapes", "4,2", "4", "1,4", "1", "10,2", "int2:10,1"]
 
 
 def test_the_picture_of_two_layers_is_of_what_the_command_draws(tmp_path):
     """The same boxes; the last digits of the numbers in them are the machine's."""
     file = tmp_path / "two.svg"
-    assert cli.main(["graph", *TWO_LAYERS, "--svg", str(file)]) == 0
+    assert main.main(["graph", *TWO_LAYERS, "--svg", str(file)]) == 0
     drawn, kept = (
         re.findall(r">(\w+ = [^<]*)<", path.read_text(encoding="utf-8"))
         for path in (file, PICTURE.with_name("two_layers.svg"))
@@ -149,12 +149,12 @@ def test_whole_powers_are_whole_however_large():
 
 
 def test_a_function(capsys):
-    assert cli.main(["graph", "jax.nn:logsumexp", "--shapes", "4,3", "--seed", "1"]) == 0
+    assert main.main(["graph", "jax.nn:logsumexp", "--shapes", "4,3", "--seed", "1"]) == 0
     assert "f32[4,3]" in capsys.readouterr().out
 
 
 def test_what_is_not_finite_is_said(capsys):
-    assert cli.main(["graph", "log(a)", "a=0"]) == 0
+    assert main.main(["graph", "log(a)", "a=0"]) == 0
     assert "not finite: forward, J = log(a) made inf, of a: 0" in capsys.readouterr().out
 
 
@@ -209,7 +209,7 @@ def test_what_is_not_finite_is_said(capsys):
     ],
 )
 def test_refused(capsys, argv, message):
-    assert cli.main(["graph", *argv]) == 2
+    assert main.main(["graph", *argv]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("error: ")

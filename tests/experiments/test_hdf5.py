@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 import pytest
 
-from experiments import hdf5
-from experiments.hdf5 import read_datasets
-from experiments.refusal import Refused
+from experiments.readers import hdf5
+from experiments.readers.errors import Refused
+from experiments.readers.hdf5 import read_datasets
 
 
 def test_arrays_and_names_come_back(tmp_path):

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 
-from experiments import cli
-from experiments.hidden_units import run as hidden_units
+from experiments.cli import main
+from experiments.studies.hidden_units import run as hidden_units
 
 
 def test_a_flower_has_eight_petals_of_two_classes():
@@ -22,7 +22,7 @@ def test_a_flower_has_eight_petals_of_two_classes():
 
 def test_the_run_in_short(tmp_path, capsys):
     argv = ["run", "hidden_units", "--seeds", "2", "--iterations", "400", "--runs-dir", str(tmp_path)]
-    assert cli.main(argv) == 0
+    assert main.main(argv) == 0
     (folder,) = tmp_path.iterdir()
     results = json.loads((folder / "results.json").read_text())
     assert [result["network"] for result in results] == [

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from experiments.idx import read_idx
+from experiments.readers.idx import read_idx
 
 ARRAY = np.random.default_rng(0).integers(0, 256, (3, 4, 5), dtype=np.uint8)
 
@@ -27,7 +27,7 @@ def test_reads_what_was_written_by_its_first_bytes(tmp_path, name, pack):
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_a_large_file_may_announce_what_it_holds(tmp_path, monkeypatch, pack):
-    monkeypatch.setattr("experiments.idx.MOST_BYTES", 0)
+    monkeypatch.setattr("experiments.readers.idx.MOST_BYTES", 0)
     path, array = tmp_path / "images", np.random.default_rng(0).integers(0, 256, (9, 20, 20), dtype=np.uint8)
     path.write_bytes(pack(idx(array)))
     np.testing.assert_array_equal(read_idx(path, 3), array)

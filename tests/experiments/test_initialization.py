@@ -8,9 +8,9 @@ import pytest
 from short_runs import assert_holds_everything, run
 
 import jaxnn
-from experiments import cli
-from experiments.initialization import Options
-from experiments.initialization import run as initialization
+from experiments.cli import main
+from experiments.studies.initialization import Options
+from experiments.studies.initialization import run as initialization
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,6 @@ def test_each_start_has_its_deviation_and_trains_as_alone():
 
 @pytest.mark.parametrize("option", [["--steps", "0"], ["--seeds", "0"], ["--learning-rate", "0"]])
 def test_bad_options_are_one_line_and_leave_nothing(option, capsys, tmp_path):
-    assert cli.main(["run", "initialization", *option, "--runs-dir", str(tmp_path / "runs")]) == 2
+    assert main.main(["run", "initialization", *option, "--runs-dir", str(tmp_path / "runs")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "runs").exists()

@@ -12,13 +12,15 @@ from pages import read
 from short_runs import run
 
 import jaxnn
-from experiments import cli, network_file, proof, timing
-from experiments.ladder import Options
-from experiments.ladder import run as ladder
-from experiments.ladder.data import load_datasets
-from experiments.networks import NetworkSpec
-from experiments.options import parse
-from experiments.run_folder import RunError
+from experiments.cli import main
+from experiments.cli.parsing import parse
+from experiments.networks import storage
+from experiments.networks.spec import NetworkSpec
+from experiments.runs import proof, timing
+from experiments.runs.folder import RunError
+from experiments.studies.ladder import Options
+from experiments.studies.ladder import run as ladder
+from experiments.studies.ladder.data import load_datasets
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -121,7 +123,7 @@ def test_stored_networks_give_the_reported_accuracy(done):
     folder, _ = done
     rows = json.loads((folder / "results.json").read_text())
     for data, row in zip(load_datasets(0), rows, strict=True):
-        stored = network_file.load(folder / f"{data.name.replace(' ', '-')}-one-hidden.safetensors")
+        stored = storage.load(folder / f"{data.name.replace(' ', '-')}-one-hidden.safetensors")
         labels = stored.spec.model().classify(stored.params, data.test.x)
         assert float(jaxnn.accuracy(labels, data.test.y)) == pytest.approx(row["accuracy"]["test"])
         np.testing.assert_array_equal(stored.standardizer.mean, data.standardizer.mean)
@@ -138,7 +140,7 @@ def test_data_are_standardised_by_train_alone_and_stratified():
 
 
 def test_predict_refuses_a_run_without_images(done, capsys, tmp_path):
-    assert cli.main(["predict", str(done[0]), str(tmp_path / "a.png")]) == 2
+    assert main.main(["predict", str(done[0]), str(tmp_path / "a.png")]) == 2
     assert "other data than images" in capsys.readouterr().err
 
 
@@ -146,7 +148,7 @@ def test_a_wrong_backward_fails_the_run(tiny, monkeypatch, capsys, tmp_path):
     # The notes' own slip: dz = W'dz * g(z), with g in the place of g'.
     wrong = jaxnn.stateless(jaxnn.relu_forward, lambda a, da: da * a)
     monkeypatch.setitem(jaxnn.ACTIVATIONS, "relu", lambda: wrong)
-    assert cli.main(["run", "ladder", "--epochs", "1", "--runs-dir", str(tmp_path)]) == 1
+    assert main.main(["run", "ladder", "--epochs", "1", "--runs-dir", str(tmp_path)]) == 1
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert "the hand-derived gradient of 0/" in err
@@ -166,7 +168,7 @@ def test_training_practice_by_options(tiny, tmp_path, monkeypatch, capsys):
     options = "--schedule cosine --warmup 3 --clip-norm 1 --max-norm 0.5 --patience 2 --epochs 6"
     options += " --optimizer momentum --on-nan skip --no-time-steps"
     argv = ["run", "ladder", "--runs-dir", str(tmp_path / "runs"), "--learning-rate", "0.1", *options.split()]
-    assert cli.main(argv) == 0
+    assert main.main(argv) == 0
     skipped = "updates skipped since their loss or gradient was not finite: none"
     assert skipped in capsys.readouterr().out
     (folder,) = (tmp_path / "runs").iterdir()
@@ -191,17 +193,17 @@ def test_training_practice_by_options(tiny, tmp_path, monkeypatch, capsys):
     ],
 )
 def test_training_practice_that_makes_no_sense_leaves_nothing(option, message, tmp_path, capsys):
-    assert cli.main(["run", "ladder", "--runs-dir", str(tmp_path / "runs"), *option.split()]) == 2
+    assert main.main(["run", "ladder", "--runs-dir", str(tmp_path / "runs"), *option.split()]) == 2
     assert message in capsys.readouterr().err and not (tmp_path / "runs").exists()
 
 
 def test_a_run_that_diverges_keeps_what_went_before(tiny, capsys, tmp_path):
     argv = ["run", "ladder", "--epochs", "3", "--optimizer", "sgd", "--learning-rate", "1e30"]
-    assert cli.main([*argv, "--runs-dir", str(tmp_path)]) == 1
+    assert main.main([*argv, "--runs-dir", str(tmp_path)]) == 1
     err = capsys.readouterr().err
     assert re.search(r"diverged at step \d+: the \w+ of (layer \d of \d \()?params\[.* overflowed first", err)
     (folder,) = tmp_path.iterdir()
-    stored = network_file.load(folder / "breast-cancer-one-hidden.safetensors")
+    stored = storage.load(folder / "breast-cancer-one-hidden.safetensors")
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(stored.params))
 
 

@@ -6,8 +6,8 @@ import warnings
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from experiments import cli
-from experiments.linear_collapse import run as linear_collapse
+from experiments.cli import main
+from experiments.studies.linear_collapse import run as linear_collapse
 
 
 def test_the_closest_affine_function():
@@ -23,7 +23,7 @@ def test_the_closest_affine_function():
 def test_the_run_in_short(tmp_path, monkeypatch):
     monkeypatch.setattr(linear_collapse, "NETWORKS", {"identities": ("identity",), "a tanh": ("tanh",)})
     argv = ["run", "linear_collapse", "--iterations", "150", "--runs-dir", str(tmp_path)]
-    assert cli.main(argv) == 0
+    assert main.main(argv) == 0
     (folder,) = tmp_path.iterdir()
     identities, curved = json.loads((folder / "results.json").read_text())
     data = linear_collapse.load()

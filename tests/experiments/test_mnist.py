@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import jaxnn
-from experiments import network_file
-from experiments.cli import main
-from experiments.mnist.data import find_files, read_classes, read_images
-from experiments.mnist.presets import PRESETS
+from experiments.cli.main import main
+from experiments.networks import storage
+from experiments.studies.mnist.data import find_files, read_classes, read_images
+from experiments.studies.mnist.presets import PRESETS
 from tests.experiments.test_idx import idx
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -62,7 +62,7 @@ def test_a_short_run(data_dir, tmp_path, capsys):
     images, y = digits(200, 1)
     x = images.reshape(200, -1).astype(np.float32) / 255
     for seed, error in enumerate(results["test_error"]):
-        stored = network_file.load(folder / f"seed-{seed}.safetensors")
+        stored = storage.load(folder / f"seed-{seed}.safetensors")
         answers = stored.spec.model().classify(stored.params, x)
         assert float(jaxnn.error_rate(answers, y.astype(int))) == pytest.approx(error, abs=1e-6)
 
@@ -93,7 +93,7 @@ def test_dev_opens_no_test_file(data_dir, tmp_path, capsys, monkeypatch):
         opened.append(paths)
         return read_images(paths, classes)
 
-    monkeypatch.setattr("experiments.mnist.run.read_images", read)
+    monkeypatch.setattr("experiments.studies.mnist.run.read_images", read)
     options = ("--preset", "lecun-300", "--epochs", "3", "--seeds", "1", "--dev", "--on-nan", "skip")
     status, folder = run(data_dir, tmp_path, *options)
     assert status == 0, capsys.readouterr().err
@@ -254,7 +254,7 @@ def test_letters_are_trained_on(tmp_path, capsys):
     printed = capsys.readouterr()
     assert status == 0, printed.err
     assert "784-300-26" in printed.out and "on MNIST's ten digits" in printed.out
-    assert network_file.load(folder / "seed-0.safetensors").classes[-1] == "Z"
+    assert storage.load(folder / "seed-0.safetensors").classes[-1] == "Z"
 
 
 def change(data_dir, tmp_path, name, data):

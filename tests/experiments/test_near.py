@@ -2,8 +2,8 @@
 
 import pytest
 
-from experiments import cli
-from experiments.near import did_you_mean, near_run
+from experiments.cli import main
+from experiments.readers.suggestions import did_you_mean, near_run
 
 
 @pytest.mark.parametrize(
@@ -28,11 +28,11 @@ from experiments.near import did_you_mean, near_run
         (["run", "ladder", "--learn", "0.1"], "--learning-rate"),
         (["run", "ladder", "--early"], ""),
         (["run", "ladder", "epochs", "3"], "--epochs"),
-        (["run", "list", "--long"], f"{cli.PROG} list --long"),
-        (["run", "--list"], f"{cli.PROG} list"),
-        (["run", "run", "--version"], f"{cli.PROG} --version"),
-        (["run", "Sweep", "digits"], f"{cli.PROG} sweep digits"),
-        (["list", "ladder"], f"{cli._RUN} ladder --help"),
+        (["run", "list", "--long"], f"{main.PROG} list --long"),
+        (["run", "--list"], f"{main.PROG} list"),
+        (["run", "run", "--version"], f"{main.PROG} --version"),
+        (["run", "Sweep", "digits"], f"{main.PROG} sweep digits"),
+        (["list", "ladder"], f"{main._RUN} ladder --help"),
         (["run", "ladder", "--no-time-step"], "--no-time-steps"),
         (["ladder", "--no-compilation-cach"], "--no-compilation-cache"),
         (["sweep", "digits", "--widht", "3"], "--width"),
@@ -43,7 +43,7 @@ from experiments.near import did_you_mean, near_run
     ids=" ".join,
 )
 def test_near_misses_are_offered(capsys, argv, meant):
-    assert cli.main(argv) == 2
+    assert main.main(argv) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
@@ -72,7 +72,7 @@ def runs(tmp_path, monkeypatch):
     ids=lambda command: command.split()[0],
 )
 def test_the_nearest_run_is_offered(capsys, runs, command, typed):
-    assert cli.main(command.format(typed).split()) == 2
+    assert main.main(command.format(typed).split()) == 2
     err = capsys.readouterr().err
     assert err == f"error: {typed} is not a folder: did you mean runs/ladder-20260131-120000?\n"
 
@@ -82,5 +82,5 @@ def test_without_runs_an_example_is_given(capsys, tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     assert near_run(Path("runs/x")) == ""
-    assert cli.main(["resume", "runs/x"]) == 2
+    assert main.main(["resume", "runs/x"]) == 2
     assert "expected the results folder of a run, such as runs/ladder-" in capsys.readouterr().err

@@ -8,9 +8,9 @@ from safetensors import safe_open
 from safetensors.numpy import load, save
 
 import jaxnn
-from experiments.network_file import StoredNetwork, encode
-from experiments.network_file import load as load_network
-from experiments.networks import NetworkSpec
+from experiments.networks.spec import NetworkSpec
+from experiments.networks.storage import StoredNetwork, encode
+from experiments.networks.storage import load as load_network
 
 
 @pytest.fixture

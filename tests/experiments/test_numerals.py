@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.numerals import PLAIN, Notation, agree, like_a_number, notations, number
+from experiments.readers.numerals import PLAIN, Notation, agree, like_a_number, notations, number
 
 
 @pytest.mark.parametrize("decimal", ".,")

@@ -10,9 +10,9 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import jaxnn
-from experiments import cli
-from experiments.ladder.data import load_datasets
-from experiments.network_file import load, load_from_run
+from experiments.cli import main
+from experiments.networks.storage import load, load_from_run
+from experiments.studies.ladder.data import load_datasets
 
 OLD_RUN = Path(__file__).parent / "old_run"
 """Of the ladder with --epochs 2, by the commit that first had experiments; pictures and the digits are left out."""
@@ -36,7 +36,7 @@ def test_its_networks_have_the_accuracy_that_it_reported(name):
 
 def test_it_can_be_exported(capsys, tmp_path):
     out = tmp_path / "old.npz"
-    assert cli.main(["export", str(OLD_RUN), "--to", "npz", "--out", str(out)]) == 0
+    assert main.main(["export", str(OLD_RUN), "--to", "npz", "--out", str(out)]) == 0
     assert "breast-cancer-one-hidden, 30-32-1 (relu, binary)" in capsys.readouterr().out
 
 

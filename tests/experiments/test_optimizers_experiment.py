@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from short_runs import assert_holds_everything, run
 
-from experiments import cli
-from experiments.optimizers import run as optimizers
+from experiments.cli import main
+from experiments.studies.optimizers import run as optimizers
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,6 @@ def test_costs_and_paths_are_those_of_the_closed_form():
 
 @pytest.mark.parametrize("option", ["--line-steps", "--network-steps"])
 def test_bad_options_are_one_line_and_leave_nothing(option, capsys, tmp_path):
-    assert cli.main(["run", "optimizers", option, "0", "--runs-dir", str(tmp_path / "runs")]) == 2
+    assert main.main(["run", "optimizers", option, "0", "--runs-dir", str(tmp_path / "runs")]) == 2
     assert f"{option} must be at least 1, got 0" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()

@@ -16,13 +16,19 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import jaxnn
-from experiments import cli, csv_file, encoder, network_file, numerals
-from experiments.columns import Category, Meaning, Number, check_numbers, encode_columns, fit_columns, option
-from experiments.csv_file import Layout, read_table
-from experiments.npz import read_npz
-from experiments.options import OwnDataOptions
-from experiments.own_data import Reading, numbers_alike, read_own_data, reading_of
-from experiments.refusal import Refused
+from experiments.cli import main
+from experiments.datasets import encoder
+from experiments.datasets.column_encoding import check_numbers, encode_columns
+from experiments.datasets.column_kinds import fit_columns
+from experiments.datasets.columns import Category, Meaning, Number, option
+from experiments.datasets.labels import numbers_alike
+from experiments.datasets.options import OwnDataOptions
+from experiments.datasets.own_data import Reading, read_own_data, reading_of
+from experiments.networks import storage
+from experiments.readers import csv_file, numerals
+from experiments.readers.csv_file import Layout, read_table
+from experiments.readers.errors import Refused
+from experiments.readers.npz import read_npz
 
 FRACTIONS = (0.7, 0.15, 0.15)
 
@@ -341,32 +347,32 @@ def iris(tmp_path):
 
 def test_sweep_on_a_file_and_its_best_network_classifies_new_rows(iris, capsys, tmp_path):
     argv = ["sweep", str(iris), "--label", "species", "--learning-rate", "0.03", "--seed", "0", "--epochs", "30"]
-    assert cli.main([*argv, "--runs-dir", str(tmp_path / "runs")]) == 0
+    assert main.main([*argv, "--runs-dir", str(tmp_path / "runs")]) == 0
     out = capsys.readouterr().out
     (folder,) = (tmp_path / "runs").iterdir()
     said = "my flowers é.csv: 150 rows, 4 columns as 4 inputs, 3 classes"
     assert said in out and said in (folder / "report.txt").read_text()
-    assert out.endswith(f"\nnew rows are classified by: {cli.PROG} predict {folder} FILE\n")
+    assert out.endswith(f"\nnew rows are classified by: {main.PROG} predict {folder} FILE\n")
     assert json.loads((folder / "config.json").read_text())["options"]["data"] == str(iris)
     kept = json.loads((folder / "encoder.json").read_text())
     assert [column["name"] for column in kept["columns"]] == load_iris().feature_names
-    stored = network_file.load(folder / "best.safetensors")
+    stored = storage.load(folder / "best.safetensors")
     x = jaxnn.standardize(stored.standardizer, load_iris().data).astype(np.float32)
     labels = np.array(stored.classes)[np.asarray(stored.spec.model().classify(stored.params, x))]
     assert np.mean(labels == load_iris().target_names[load_iris().target]) > 0.9
 
 
 def test_ladder_on_a_file(iris, capsys, tmp_path, monkeypatch):
-    from experiments import timing
-    from experiments.ladder import run as ladder
-    from experiments.networks import NetworkSpec
+    from experiments.networks.spec import NetworkSpec
+    from experiments.runs import timing
+    from experiments.studies.ladder import run as ladder
 
     rung = NetworkSpec((4, 3), output="softmax", init="zeros")  # balanced classes, so the first gradient of b is 0
     monkeypatch.setattr(ladder, "ladder", lambda data: {"logistic": rung})
     monkeypatch.setattr(timing, "_SECONDS_PER_ROUND", 1e-3)
     monkeypatch.setattr(timing, "_ROUNDS", 2)
     argv = ["run", "ladder", "--data", str(iris), "--label", "species", "--epochs", "2"]
-    assert cli.main([*argv, "--runs-dir", str(tmp_path / "runs")]) == 0
+    assert main.main([*argv, "--runs-dir", str(tmp_path / "runs")]) == 0
     (folder,) = (tmp_path / "runs").iterdir()
     assert {"encoder.json", "my-flowers-é-logistic.safetensors"} <= {path.name for path in folder.iterdir()}
     assert "150 rows" in (folder / "report.txt").read_text()
@@ -392,7 +398,7 @@ def test_ladder_on_a_file(iris, capsys, tmp_path, monkeypatch):
 def test_mistakes_are_one_line_and_leave_nothing(capsys, tmp_path, monkeypatch, argv, message):
     monkeypatch.chdir(tmp_path)
     write_csv(tmp_path / "rows.csv", ["n", "w", "y"], TWENTY)
-    assert cli.main(argv.split()) == 2
+    assert main.main(argv.split()) == 2
     err = capsys.readouterr().err
     assert err.startswith("error: ") and err.count("\n") == 1 and message in err
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
@@ -429,17 +435,17 @@ def test_labels_of_npz_in_any_form(tmp_path, shape, of, classes):
 
 def test_small_files_train_in_one_batch(tmp_path, monkeypatch):
     """Of 10 rows, which are enough to be split, by the ladder and by a sweep, to a network that predicts."""
-    from experiments.ladder import run as ladder
-    from experiments.networks import NetworkSpec
+    from experiments.networks.spec import NetworkSpec
+    from experiments.studies.ladder import run as ladder
 
     monkeypatch.setattr(ladder, "ladder", lambda data: {"logistic": NetworkSpec((1, 1), init="zeros")})
     path = write_csv(tmp_path / "a.csv", ["n", "y"], [[i / 2, i % 2] for i in range(10)])
     common = ["--label", "y", "--epochs", "1", "--runs-dir", str(tmp_path / "runs")]
-    assert cli.main(["run", "ladder", "--data", str(path), "--no-time-steps", *common]) == 0
-    assert cli.main(["sweep", str(path), "--learning-rate", "0.1", "--seed", "0", "--width", "2", *common]) == 0
+    assert main.main(["run", "ladder", "--data", str(path), "--no-time-steps", *common]) == 0
+    assert main.main(["sweep", str(path), "--learning-rate", "0.1", "--seed", "0", "--width", "2", *common]) == 0
     for run in (tmp_path / "runs").iterdir():
         assert json.loads((run / "config.json").read_text())["options"]["batch_size"] is None
-        assert cli.main(["predict", str(run), str(path)]) == 0
+        assert main.main(["predict", str(run), str(path)]) == 0
 
 
 def test_inputs_are_in_float64_until_they_are_standardised(tmp_path):

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.csv_file import Layout, read_table
-from experiments.options import OwnDataOptions
-from experiments.own_data import Reading, read_own_data
-from experiments.refusal import Refused
+from experiments.datasets.options import OwnDataOptions
+from experiments.datasets.own_data import Reading, read_own_data
+from experiments.readers.csv_file import Layout, read_table
+from experiments.readers.errors import Refused
 
 PAGE = Path(__file__).parents[2] / "docs" / "own_data.md"
 M = 40

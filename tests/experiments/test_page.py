@@ -6,10 +6,11 @@ from datetime import datetime
 import pytest
 from pages import Reader, read
 
-from experiments import cli, page, plots
-from experiments.catalog import experiments
-from experiments.run_folder import RunError, RunFolder
-from experiments.run_page import write_run_page
+from experiments.cli import main
+from experiments.reports import html, plots
+from experiments.runs.folder import RunError, RunFolder
+from experiments.runs.page import write_run_page
+from experiments.studies.catalog import experiments
 
 HOSTILE = "</pre></td><script>alert('&amp;')</script><img src=http://x.example/a.png onerror=\"x()\"> 'quoted' ünï 猫"
 
@@ -73,13 +74,13 @@ def test_a_name_that_is_no_unicode_is_no_obstacle(folder):
 
 
 def test_tables_name_their_rows_and_columns():
-    found = Reader(page.table([["a<", "1&", "2"]], ["", 'x"', "y"]))
+    found = Reader(html.table([["a<", "1&", "2"]], ["", 'x"', "y"]))
     assert [attrs["scope"] for attrs in found.all("th")] == ["col", "col", "col", "row"]
     assert [text for text in found.text.split("\n") if text] == ['x"y', "a<1&2"]
 
 
 def test_the_reader_itself_finds_what_is_wrong():
-    good = page.document("t", page.picture(some_png(), "c"))
+    good = html.document("t", html.picture(some_png(), "c"))
     read(good)
     for bad in ("<p>", "</p>", "<script></script>", '<img src="http://x.example" alt="a">', '<p onclick="x">a</p>'):
         with pytest.raises((AssertionError, IndexError)):
@@ -100,9 +101,9 @@ def test_a_run_that_fails_has_its_page_too(capsys, monkeypatch, tmp_path, write_
     def train(*args):
         raise error
 
-    monkeypatch.setattr("experiments.catvnoncat.run._train", train)
+    monkeypatch.setattr("experiments.studies.catvnoncat.run._train", train)
     data = str(write_photos(tmp_path / "data"))
-    assert cli.main(["run", "catvnoncat", "--data-dir", data, "--runs-dir", str(tmp_path / "runs")]) == status
+    assert main.main(["run", "catvnoncat", "--data-dir", data, "--runs-dir", str(tmp_path / "runs")]) == status
     (made,) = (tmp_path / "runs").iterdir()
     assert f"This run failed: {reason}" in read((made / "report.html").read_text()).text
     assert capsys.readouterr().err.count("\n") == 1
@@ -116,7 +117,7 @@ def test_a_page_that_cannot_be_written_hides_no_failure(capsys, monkeypatch, tmp
         monkeypatch.setattr(RunFolder, "write_bytes", full)
         raise RunError("it diverged")
 
-    monkeypatch.setattr("experiments.catvnoncat.run._train", train)
+    monkeypatch.setattr("experiments.studies.catvnoncat.run._train", train)
     data = str(write_photos(tmp_path / "data"))
-    assert cli.main(["run", "catvnoncat", "--data-dir", data, "--runs-dir", str(tmp_path / "runs")]) == 1
+    assert main.main(["run", "catvnoncat", "--data-dir", data, "--runs-dir", str(tmp_path / "runs")]) == 1
     assert capsys.readouterr().err == "error: it diverged\n"

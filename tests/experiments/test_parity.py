@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from experiments import cli
-from experiments.parity import run as parity
-from experiments.parity.construct import SCALE, counting, one_for_each, patterns, tree
+from experiments.cli import main
+from experiments.studies.parity import run as parity
+from experiments.studies.parity.construct import SCALE, counting, one_for_each, patterns, tree
 
 
 def forward(arrays, x):
@@ -45,7 +45,7 @@ def test_pairs_have_equally_many_params(n, factor):
 def test_the_run_in_short(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(parity, "FACTORS", (4,))
     argv = ["run", "parity", "--bits", "4", "--seeds", "3", "--iterations", "300", "--runs-dir", str(tmp_path)]
-    assert cli.main(argv) == 0
+    assert main.main(argv) == 0
     (folder,) = tmp_path.iterdir()
     results = json.loads((folder / "results.json").read_text())
     assert [result["accuracy"] for result in results["constructed"]] == [1, 1, 1]
@@ -60,6 +60,6 @@ def test_the_run_in_short(tmp_path, capsys, monkeypatch):
 
 
 def test_bits_that_make_no_tree(tmp_path, capsys):
-    assert cli.main(["run", "parity", "--bits", "6", "--runs-dir", str(tmp_path / "runs")]) == 2
+    assert main.main(["run", "parity", "--bits", "6", "--runs-dir", str(tmp_path / "runs")]) == 2
     assert "--bits must be 2, 4, 8 or 16" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()

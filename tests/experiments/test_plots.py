@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from experiments import plots
-from experiments.signal_plots import draw_signals
-from experiments.signals import Signal
+from experiments.networks.signal_plots import draw_signals
+from experiments.networks.signals import Signal
+from experiments.reports import plots
 
 
 def sizes(figure):

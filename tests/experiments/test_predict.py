@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-from experiments import cli
-from experiments.photo import read_photo
+from experiments.cli import main
+from experiments.readers.photo import read_photo
 
 
 def predict(capsys, *argv):
-    status = cli.main(["predict", *map(str, argv)])
+    status = main.main(["predict", *map(str, argv)])
     out, err = capsys.readouterr()
     return status, out + err
 

@@ -13,14 +13,16 @@ from safetensors.numpy import load, save
 from test_own_data import passengers, write_csv
 
 import jaxnn
-from experiments import answers, cli, encoder
-from experiments.csv_file import read_table
-from experiments.ladder import run as ladder
-from experiments.ladder.data import FRACTIONS
-from experiments.network_file import load as load_network
-from experiments.networks import NetworkSpec, class_probabilities
-from experiments.own_data import read_own_data
-from experiments.refusal import Refused
+from experiments.cli import main
+from experiments.datasets import encoder
+from experiments.datasets.own_data import read_own_data
+from experiments.networks import predictions
+from experiments.networks.spec import NetworkSpec, class_probabilities
+from experiments.networks.storage import load as load_network
+from experiments.readers.csv_file import read_table
+from experiments.readers.errors import Refused
+from experiments.studies.ladder import run as ladder
+from experiments.studies.ladder.data import FRACTIONS
 
 SHORT = ["--learning-rate", "0.03", "--seed", "0", "--epochs", "5", "--width", "4"]
 
@@ -42,7 +44,7 @@ def swept(table, tmp_path_factory):
     """The folder of a sweep on it."""
     runs = tmp_path_factory.mktemp("runs")
     argv = ["sweep", str(table[2]), "--label", "survived", "--drop", "name", *SHORT]
-    assert cli.main([*argv, "--runs-dir", str(runs)]) == 0
+    assert main.main([*argv, "--runs-dir", str(runs)]) == 0
     return only(runs)
 
 
@@ -54,7 +56,7 @@ def climbed(table, tmp_path_factory):
     argv = ["run", "ladder", "--data", str(table[2]), "--label", "survived", "--drop", "name,sex", "--epochs", "3"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ladder, "ladder", lambda data: {name: NetworkSpec(n) for name, n in sizes.items()})
-        assert cli.main([*argv, "--no-time-steps", "--runs-dir", str(runs)]) == 0
+        assert main.main([*argv, "--no-time-steps", "--runs-dir", str(runs)]) == 0
     return only(runs)
 
 
@@ -66,7 +68,7 @@ def of_arrays(tmp_path_factory):
     y = np.arange(60) % 3
     np.savez(folder / "a.npz", x=random.normal(size=(60, 2, 2)) + y[:, None, None], kind=np.array(["a,b", "é", "c"])[y])
     argv = ["sweep", str(folder / "a.npz"), "--label", "kind", *SHORT, "--runs-dir", str(folder / "runs")]
-    assert cli.main(argv) == 0
+    assert main.main(argv) == 0
     return only(folder / "runs"), folder / "a.npz"
 
 
@@ -75,7 +77,7 @@ def predict(capsys):
     """`predict(run, file, ...)`: the CSV's rows and the lines on stderr."""
 
     def call(*argv):
-        assert cli.main(["predict", *map(str, argv)]) == 0
+        assert main.main(["predict", *map(str, argv)]) == 0
         out, err = capsys.readouterr()
         return list(csv.reader(io.StringIO(out))), err.splitlines()
 
@@ -85,7 +87,7 @@ def predict(capsys):
 @pytest.fixture
 def refused(capsys):
     def call(*argv):
-        assert cli.main(["predict", *map(str, argv)]) == 2
+        assert main.main(["predict", *map(str, argv)]) == 2
         out, err = capsys.readouterr()
         assert out == "" and err.startswith("error: ") and err.count("\n") == 1
         return err
@@ -139,7 +141,7 @@ def test_the_test_rows_get_what_the_run_said_of_them(kind, table, swept, of_arra
 
 def test_many_rows_go_through_in_parts(swept, table, predict, monkeypatch):
     whole, _ = predict(swept, table[2])
-    monkeypatch.setattr(answers, "NUMBERS_AT_A_TIME", 7 * 50)  # 50 rows, of 120
+    monkeypatch.setattr(predictions, "NUMBERS_AT_A_TIME", 7 * 50)  # 50 rows, of 120
     parts, _ = predict(swept, table[2])
     assert columns_of(parts)["class"] == columns_of(whole)["class"]
     np.testing.assert_allclose(probabilities(parts, ["no", "yes"]), probabilities(whole, ["no", "yes"]), rtol=1e-5)
@@ -197,8 +199,8 @@ def test_arrays_without_labels(of_arrays, predict, tmp_path):
 
 
 def test_the_answers_go_to_a_new_file_and_what_is_told_to_stdout(swept, table, tmp_path, capsys, refused):
-    out = tmp_path / "answers.csv"
-    assert cli.main(["predict", str(swept), str(table[2]), "--out", str(out)]) == 0
+    out = tmp_path / "predictions.csv"
+    assert main.main(["predict", str(swept), str(table[2]), "--out", str(out)]) == 0
     told, err = capsys.readouterr()
     assert told.startswith(f"{out}: the classes of 120 rows\nby best, ") and "\naccuracy " in told and err == ""
     read = read_table(out)
@@ -207,8 +209,8 @@ def test_the_answers_go_to_a_new_file_and_what_is_told_to_stdout(swept, table, t
     before = out.read_bytes()
     assert "is there already, and is not replaced" in refused(swept, table[2], "--out", out)
     assert out.read_bytes() == before
-    assert "is in the run's folder" in refused(swept, table[2], "--out", swept / "answers.csv")
-    assert not (swept / "answers.csv").exists()
+    assert "is in the run's folder" in refused(swept, table[2], "--out", swept / "predictions.csv")
+    assert not (swept / "predictions.csv").exists()
     assert "there is no folder" in refused(swept, table[2], "--out", tmp_path / "absent" / "a.csv")
 
 
@@ -250,7 +252,7 @@ def test_new_rows_are_read_as_the_training_s_were(tmp_path, predict, refused, ca
     )
     path.write_text(path.read_text().split("\n", 1)[1].replace("\r", ""))
     argv = ["sweep", str(path), "--no-header", "--label", "column_5", "--missing", "", *SHORT]
-    assert cli.main([*argv, "--runs-dir", str(tmp_path / "runs")]) == 0
+    assert main.main([*argv, "--runs-dir", str(tmp_path / "runs")]) == 0
     run = only(tmp_path / "runs")
     kept = encoder.load(run)
     assert [column.name for column in kept.columns] == ["column_2", "column_3", "column_4"]
@@ -269,7 +271,7 @@ def test_new_rows_are_read_as_the_training_s_were(tmp_path, predict, refused, ca
 
 def test_a_label_that_is_the_same_number_is_the_same_class(tmp_path, predict):
     path = write_csv(tmp_path / "a.csv", ["a", "y"], [[i / 2, i % 2] for i in range(30)])
-    assert cli.main(["sweep", str(path), "--label", "y", *SHORT, "--runs-dir", str(tmp_path / "runs")]) == 0
+    assert main.main(["sweep", str(path), "--label", "y", *SHORT, "--runs-dir", str(tmp_path / "runs")]) == 0
     run = only(tmp_path / "runs")
     before = next(line for line in predict(run, path)[1] if line.startswith("accuracy"))
     new = write_csv(tmp_path / "b.csv", ["a", "y"], [[i / 2, f"{i % 2}.0"] for i in range(30)])
@@ -357,7 +359,7 @@ def test_a_run_that_is_not_finished_has_no_answers_yet(swept, table, refused, tm
 
 
 def test_an_exported_network_says_what_makes_its_inputs(swept, tmp_path, capsys):
-    assert cli.main(["export", str(swept), "--to", "npz", "--out", str(tmp_path / "a.npz")]) == 0
+    assert main.main(["export", str(swept), "--to", "npz", "--out", str(tmp_path / "a.npz")]) == 0
     assert f"\nA row becomes inputs as {swept / 'encoder.json'} says" in capsys.readouterr().out
 
 
@@ -369,7 +371,7 @@ def test_a_run_on_data_of_others_takes_no_rows(table, refused, tmp_path, swept):
     assert "has networks for other data than images or a file of yours" in refused(run, table[2])
     config["options"] |= {"data": "x.csv"}
     (run / "config.json").write_text(json.dumps(config | {"data": ["no", "object"]}))
-    assert cli.main(["predict", str(run), str(table[2])]) == 0
+    assert main.main(["predict", str(run), str(table[2])]) == 0
 
 
 # encoder.json from anybody

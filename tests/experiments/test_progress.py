@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from experiments.progress import progress
+from experiments.runs.progress import progress
 
 
 class Terminal(io.StringIO):

@@ -7,10 +7,11 @@ from typing import get_type_hints
 
 import pytest
 
-from experiments import running, sweep
-from experiments.catalog import experiments
-from experiments.recorded import FORMAT_VERSION, _declared, recorded
-from experiments.refusal import Refused
+from experiments.readers.errors import Refused
+from experiments.runs import execution
+from experiments.runs.config import FORMAT_VERSION, _declared, recorded
+from experiments.studies import sweep
+from experiments.studies.catalog import experiments
 
 NAMES = [*experiments(), *(f"sweep-{data}" for data in sweep.DATA)]
 
@@ -31,7 +32,7 @@ def test_options_come_back_as_they_were(name, tmp_path):
     assert len(changes) > len(fields(declared)) - 1
     for change in changes:
         options = replace(defaults, **change | {"tensorboard": False})
-        folder = running.Start(name, options, f"run {name}")()
+        folder = execution.Start(name, options, f"run {name}")()
         found = recorded(folder.path)
         # Paths are written in full, so that they lead to the same place from any other.
         paths = {field: getattr(options, field) for field in vars(options)}
@@ -46,7 +47,7 @@ def run_with(tmp_path):
     """`make(text)`: a run's folder with that config.json; a function makes the text of a right one's contents."""
 
     def make(change):
-        folder = running.Start("ladder", _declared("ladder")(runs_dir=tmp_path), "run ladder")().path
+        folder = execution.Start("ladder", _declared("ladder")(runs_dir=tmp_path), "run ladder")().path
         file = folder / "config.json"
         if callable(change):
             config = json.loads(file.read_text())
@@ -138,7 +139,7 @@ def test_a_number_beyond_all_floats_is_refused(run_with):
 
 
 def test_a_preset_is_one_of_those_there_are(tmp_path):
-    folder = running.Start("mnist", _declared("mnist")(runs_dir=tmp_path), "run mnist")().path
+    folder = execution.Start("mnist", _declared("mnist")(runs_dir=tmp_path), "run mnist")().path
     text = (folder / "config.json").read_text()
     (folder / "config.json").write_text(text.replace('"simard"', '"os"'))
     with pytest.raises(Refused, match='must be one of lecun-linear, .*, got "os"'):

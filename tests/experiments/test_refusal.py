@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import cli
-from experiments.compare import read_run
-from experiments.idx import read_idx
-from experiments.network_file import load
-from experiments.photo import read_photo
-from experiments.refusal import Refused, check_file, inside
+from experiments.cli import main
+from experiments.cli.compare import read_run
+from experiments.networks.storage import load
+from experiments.readers.errors import Refused, check_file, inside
+from experiments.readers.idx import read_idx
+from experiments.readers.photo import read_photo
 
 
 def test_it_is_one_line_whatever_the_file_says():
@@ -51,7 +51,7 @@ def test_predict_follows_no_link_out_of_a_run(capsys, tmp_path, image_run):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     (image_run / "deep.safetensors").rename(tmp_path / "away")
     (image_run / "deep.safetensors").symlink_to(tmp_path / "away")
-    assert cli.main(["predict", str(image_run), str(tmp_path / "a.png")]) == 2
+    assert main.main(["predict", str(image_run), str(tmp_path / "a.png")]) == 2
     assert "deep.safetensors leads out of its folder" in capsys.readouterr().err
 
 
@@ -66,7 +66,7 @@ def test_names_with_spaces_and_of_every_alphabet(tmp_path, image_run, capsys, na
     run, photo = folder / "run", folder / "a b.png"
     image_run.rename(run)
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(photo)
-    assert cli.main(["predict", str(run), str(photo)]) == 0
+    assert main.main(["predict", str(run), str(photo)]) == 0
     assert "probability" in capsys.readouterr().out
 
 

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 
-from experiments import cli
-from experiments.regression import run as regression
+from experiments.cli import main
+from experiments.studies.regression import run as regression
 
 
 def test_the_data_keep_the_targets_zero():
@@ -18,7 +18,7 @@ def test_the_data_keep_the_targets_zero():
 
 def test_the_run_in_short(tmp_path, capsys):
     argv = ["run", "regression", "--starts", "2", "--iterations", "15000", "--hidden-iterations", "100"]
-    assert cli.main([*argv, "--runs-dir", str(tmp_path)]) == 0
+    assert main.main([*argv, "--runs-dir", str(tmp_path)]) == 0
     (folder,) = tmp_path.iterdir()
     results = json.loads((folder / "results.json").read_text())
     networks = results["networks"]

@@ -9,9 +9,9 @@ import pytest
 from short_runs import assert_holds_everything, run
 
 import jaxnn
-from experiments import cli
-from experiments.regularization import Options
-from experiments.regularization import run as regularization
+from experiments.cli import main
+from experiments.studies.regularization import Options
+from experiments.studies.regularization import run as regularization
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +65,6 @@ def test_a_member_is_trained_on_its_own_points_as_alone():
 
 @pytest.mark.parametrize("option", [["--steps", "0"], ["--seeds", "0"], ["--learning-rate", "0"]])
 def test_bad_options_are_one_line_and_leave_nothing(option, capsys, tmp_path):
-    assert cli.main(["run", "regularization", *option, "--runs-dir", str(tmp_path / "runs")]) == 2
+    assert main.main(["run", "regularization", *option, "--runs-dir", str(tmp_path / "runs")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "runs").exists()

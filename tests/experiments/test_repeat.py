@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from experiments import cli, repeat, sweep
-from experiments.catalog import experiments
-from experiments.recorded import recorded
+from experiments.cli import main, repeat
+from experiments.runs.config import recorded
+from experiments.studies import sweep
+from experiments.studies.catalog import experiments
 from tests.experiments import test_mnist
 
 SWEEP = ["sweep", "breast-cancer", "--learning-rate", "0.01", "--seed", "0..1", "--hidden", "3", "--epochs", "2"]
@@ -26,7 +27,7 @@ SWEEP = ["sweep", "breast-cancer", "--learning-rate", "0.01", "--seed", "0..1", 
 def original(tmp_path_factory):
     """A run of two small trainings."""
     runs = tmp_path_factory.mktemp("runs")
-    assert cli.main([*SWEEP, "--runs-dir", str(runs)]) == 0
+    assert main.main([*SWEEP, "--runs-dir", str(runs)]) == 0
     return next(runs.iterdir())
 
 
@@ -50,7 +51,7 @@ def verdict(run, original):
 
 def test_a_run_is_repeated_bit_for_bit_and_left_as_it_was(original, tmp_path, capsys):
     run, before = original, {path.name: path.read_bytes() for path in original.iterdir()}
-    assert cli.main(["repeat", str(run), "--runs-dir", str(tmp_path / "again")]) == 0
+    assert main.main(["repeat", str(run), "--runs-dir", str(tmp_path / "again")]) == 0
     assert capsys.readouterr().out.endswith("\nmatched: all 4 files are the same, bit for bit\n")
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
     (again,) = (tmp_path / "again").iterdir()
@@ -131,17 +132,17 @@ def test_a_run_without_results_matches_nothing(run, verdict):
 
 def test_a_repetition_that_is_another_ends_with_status_1(run, tmp_path, capsys):
     (run / "sweep.csv").write_text("x")
-    assert cli.main(["repeat", str(run), "--runs-dir", str(tmp_path / "again"), "--no-compilation-cache"]) == 1
+    assert main.main(["repeat", str(run), "--runs-dir", str(tmp_path / "again"), "--no-compilation-cache"]) == 1
     assert "\ndid not match: 3 of 4 files" in capsys.readouterr().out
 
 
 def test_a_run_that_failed_is_repeated_to_its_failure(tmp_path, capsys):
     argv = ["sweep", "breast-cancer", "--learning-rate", "1e30", "--seed", "0", "--hidden", "3", "--epochs", "2"]
     argv += ["--optimizer", "sgd"]
-    assert cli.main([*argv, "--runs-dir", str(tmp_path / "runs")]) == 1
+    assert main.main([*argv, "--runs-dir", str(tmp_path / "runs")]) == 1
     (run,) = (tmp_path / "runs").iterdir()
     capsys.readouterr()
-    assert cli.main(["repeat", str(run), "--runs-dir", str(tmp_path / "again")]) == 0
+    assert main.main(["repeat", str(run), "--runs-dir", str(tmp_path / "again")]) == 0
     out, err = capsys.readouterr()
     assert "every training diverged" in err and out.endswith("matched: all 2 files are the same, bit for bit\n")
 
@@ -170,7 +171,7 @@ def test_what_cannot_be_repeated_is_one_line_and_leaves_nothing(argv, message, t
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     before = sorted(tmp_path.rglob("*"))
-    assert cli.main(["repeat", *argv]) == 2
+    assert main.main(["repeat", *argv]) == 2
     err = capsys.readouterr().err
     assert message in err and err.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before
@@ -224,7 +225,7 @@ def test_another_process_repeats_it_bit_for_bit(name, full, tmp_path, write_phot
         argv.append("--tensorboard")
     with monkeypatch.context() as terminal:
         terminal.setattr(sys.stderr, "isatty", lambda: True)
-        assert cli.main([*argv, "--runs-dir", str(tmp_path / "runs")]) == 0
+        assert main.main([*argv, "--runs-dir", str(tmp_path / "runs")]) == 0
     assert "\x1b[" in capsys.readouterr().err
     (run,) = (tmp_path / "runs").iterdir()
     for start in range(1 + full):  # the second finds all programs in the cache

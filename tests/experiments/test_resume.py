@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from caches import own_cache
 
-from experiments import cli
-from experiments.checkpoint_store import CheckpointStore
-from experiments.checkpoints import STOPPING, RunCheckpoints, Stopped
-from experiments.interrupts import held
-from experiments.repeat import compare
-from experiments.resume import Options, Resumed
-from experiments.run_folder import RunFolder
+from experiments.cli import main
+from experiments.cli.repeat import compare
+from experiments.cli.resume import Options, Resumed
+from experiments.runs.checkpoints import STOPPING, RunCheckpoints, Stopped
+from experiments.runs.folder import RunFolder
+from experiments.runs.interrupts import held
+from experiments.runs.orbax_store import CheckpointStore
 from scripts.benchmarks import faults
 
 # Two trainings, with ten reports each.
@@ -34,13 +34,13 @@ ALWAYS = ["--checkpoint-every", "1e-9"]
 
 def sweep(runs, *argv, status=0):
     """A run; its folder."""
-    assert cli.main([*SWEEP, "--runs-dir", str(runs), *argv]) == status
+    assert main.main([*SWEEP, "--runs-dir", str(runs), *argv]) == status
     (folder,) = runs.iterdir()
     return folder
 
 
 def resume(run, *argv, status=0):
-    assert cli.main(["resume", str(run), *argv]) == status
+    assert main.main(["resume", str(run), *argv]) == status
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,7 +53,7 @@ def cached(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def no_progress(monkeypatch):
     """Lines of progress, which a slow machine has."""
-    monkeypatch.setattr("experiments.progress._SECONDS_BETWEEN_LINES", float("inf"))
+    monkeypatch.setattr("experiments.runs.progress._SECONDS_BETWEEN_LINES", float("inf"))
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_a_signal_ends_the_epoch_and_resume_the_run(capfd, tmp_path, at_report, 
     handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
     at_report(n, send(signum))
     run = sweep(tmp_path, *flags, status=status)
-    assert capfd.readouterr().err == f"error: interrupted; go on by: {cli.PROG} resume {run}\n"
+    assert capfd.readouterr().err == f"error: interrupted; go on by: {main.PROG} resume {run}\n"
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
     lines = (run / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == n  # the report's epoch was ended, and logged
@@ -132,7 +132,7 @@ def test_a_full_disk_stops_the_run_and_resume_goes_on(capsys, tmp_path, at_repor
     at_report(15, fill)
     run = sweep(tmp_path, status=2)
     assert capsys.readouterr().err == (
-        f"error: metrics.jsonl: No space left on device; go on by: {cli.PROG} resume {run}\n"
+        f"error: metrics.jsonl: No space left on device; go on by: {main.PROG} resume {run}\n"
     )
     assert [path.name for path in (run / "checkpoints").iterdir()] == ["relu-1"]  # what had ended was kept
     resume(run)
@@ -208,7 +208,7 @@ def test_a_signal_in_the_report_of_a_resumed_run_stops_it(capfd, tmp_path, at_re
         os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr("experiments.sweep.run.rank", stop)
+        patch.setattr("experiments.studies.sweep.run.rank", stop)
         resume(run, status=130)  # both trainings had ended
     resume(run)
     assert_same(run, undisturbed)
@@ -297,7 +297,7 @@ def test_a_second_interrupt_cuts_the_leaving_short(capsys, tmp_path, at_report, 
     monkeypatch.setattr(RunCheckpoints, "write_ended", lambda self: os.kill(os.getpid(), signal.SIGINT))
     run = sweep(tmp_path, status=130)
     assert (run / "report.html").exists()
-    assert capsys.readouterr().err == f"error: interrupted; go on by: {cli.PROG} resume {run}\n"
+    assert capsys.readouterr().err == f"error: interrupted; go on by: {main.PROG} resume {run}\n"
     assert not (run / ".lock").exists()
 
 
@@ -307,7 +307,7 @@ def test_a_deleted_folder_is_not_offered(capsys, tmp_path, at_report):
         os.kill(os.getpid(), signal.SIGINT)
 
     at_report(3, delete)
-    assert cli.main([*SWEEP, "--runs-dir", str(tmp_path)]) in (2, 130)
+    assert main.main([*SWEEP, "--runs-dir", str(tmp_path)]) in (2, 130)
     err = capsys.readouterr().err
     assert err.splitlines()[-1].startswith("error: ")
     assert "resume" not in err
@@ -318,9 +318,9 @@ def test_a_resume_that_is_refused_deletes_nothing(tmp_path, at_report, monkeypat
     at_report(8, send(signal.SIGINT))
     run = sweep(tmp_path, *ALWAYS, status=130)
     before = (run / "metrics.jsonl").read_bytes()
-    monkeypatch.setattr("experiments.sweep.training._sizes", lambda data, hidden: (30, 5, 1))  # another network
+    monkeypatch.setattr("experiments.studies.sweep.training._sizes", lambda data, hidden: (30, 5, 1))  # another network
     with pytest.raises(ValueError, match="another training"):
-        cli.main(["resume", str(run)])
+        main.main(["resume", str(run)])
     assert (run / "metrics.jsonl").read_bytes() == before
 
 
@@ -350,9 +350,9 @@ def test_a_data_folder_that_moved_is_named_and_must_hold_the_same(capsys, tmp_pa
     argv += ["--batch-size", "4", "--data-dir"]
     write_photos(data)
     write_photos(other, train_set_y=np.arange(12) % 3 // 2)
-    assert cli.main([*argv, str(data), "--runs-dir", str(tmp_path / "whole")]) == 0
+    assert main.main([*argv, str(data), "--runs-dir", str(tmp_path / "whole")]) == 0
     at_report(1, send(signal.SIGINT))
-    assert cli.main([*argv, str(data), "--runs-dir", str(tmp_path / "runs")]) == 130
+    assert main.main([*argv, str(data), "--runs-dir", str(tmp_path / "runs")]) == 130
     (run,) = (tmp_path / "runs").iterdir()
     data.rename(moved)
     assert "give their folder as --data-dir" in refusal(capsys, run)
@@ -371,7 +371,7 @@ def test_a_file_of_one_s_own_that_moved(capsys, tmp_path, at_report):
     (tmp_path / "own.csv").write_text("a,kind\n" + rows)
     argv = ["sweep", str(tmp_path / "own.csv"), "--label", "kind", "--learning-rate", "0.01", "--seed", "0"]
     at_report(1, send(signal.SIGINT))
-    assert cli.main([*argv, "--epochs", "2", "--runs-dir", str(tmp_path / "runs")]) == 130
+    assert main.main([*argv, "--epochs", "2", "--runs-dir", str(tmp_path / "runs")]) == 130
     (run,) = (tmp_path / "runs").iterdir()
     (tmp_path / "new").mkdir()
     (tmp_path / "own.csv").rename(tmp_path / "new" / "own.csv")
@@ -382,7 +382,9 @@ def test_a_file_of_one_s_own_that_moved(capsys, tmp_path, at_report):
     (tmp_path / "own.csv").write_text("a,kind\n1,odd\n" + rows)
     assert "began with other data (data.own.csv was " in refusal(capsys, run, "--data", str(tmp_path / "own.csv"))
     resume(run, "--data", str(tmp_path / "new" / "own.csv"))
-    assert cli.main(["repeat", str(run), "--data", str(tmp_path / "new" / "own.csv"), "--runs-dir", str(tmp_path)]) == 0
+    assert (
+        main.main(["repeat", str(run), "--data", str(tmp_path / "new" / "own.csv"), "--runs-dir", str(tmp_path)]) == 0
+    )
     assert "matched: all " in capsys.readouterr().out
 
 
@@ -391,7 +393,7 @@ def test_a_file_of_one_s_own_that_moved(capsys, tmp_path, at_report):
     [["--checkpoint-every", "-1"], ["--keep", "0"], ["--checkpoint-every", "nan"], ["--checkpoint-every", "inf"]],
 )
 def test_bad_options_are_one_line_and_leave_nothing(capsys, tmp_path, flags):
-    assert cli.main([*SWEEP, *flags, "--runs-dir", str(tmp_path)]) == 2
+    assert main.main([*SWEEP, *flags, "--runs-dir", str(tmp_path)]) == 2
     assert "--checkpoint-every is a number of seconds and --keep at least 1" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from experiments.run_folder import RunFolder
+from experiments.runs.folder import RunFolder
 
 NOW = datetime(2025, 1, 2, 3, 4, 5)
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import jax
 import pytest
 
-from experiments import surroundings
+from experiments.runs import environment
 
-ROOT = Path(surroundings.__file__).parents[1]
+ROOT = Path(environment.__file__).parents[2]
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def found(monkeypatch, tmp_path):
     monkeypatch.setenv("PASSWORD", "secret")
     file = tmp_path / "a.h5"
     file.write_bytes(b"data")
-    return surroundings.surroundings([file])
+    return environment.surroundings([file])
 
 
 def test_what_is_installed(found):
@@ -53,19 +53,19 @@ def test_data_files_are_known_by_their_digest(found):
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not tie processes to cores")
 def test_cores_are_those_that_the_process_may_use():
     code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
-    code += "from experiments.surroundings import _cores; print(_cores())"
+    code += "from experiments.runs.environment import _cores; print(_cores())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout == "1\n"
 
 
 def test_the_digest_of_the_code_is_of_all_of_it_wherever_it_lies(tmp_path, monkeypatch):
-    first = surroundings._source()
+    first = environment._source()
     for package in ("jaxnn", "experiments"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / package, tmp_path / package, ignore=ignored)
     monkeypatch.setattr("jaxnn.__file__", str(tmp_path / "jaxnn" / "__init__.py"))
     monkeypatch.setattr("experiments.__file__", str(tmp_path / "experiments" / "__init__.py"))
-    assert surroundings._source() == first
-    with (tmp_path / "experiments" / "sweep" / "plan.py").open("a") as file:
+    assert environment._source() == first
+    with (tmp_path / "experiments" / "studies" / "sweep" / "plan.py").open("a") as file:
         file.write("\n")
-    assert surroundings._source() != first
+    assert environment._source() != first

@@ -13,13 +13,14 @@ import pytest
 from PIL import Image
 
 import jaxnn
-from experiments import cli, network_file
-from experiments.dataset import Dataset
-from experiments.sweep import DATA, Options, data, pictures, report, training
-from experiments.sweep import run as sweep
-from experiments.sweep.plan import make_plan
-from experiments.sweep.ranking import rank
-from experiments.sweep.training import Training
+from experiments.cli import main
+from experiments.datasets.dataset import Dataset
+from experiments.networks import storage
+from experiments.studies.sweep import DATA, Options, data, pictures, report, training
+from experiments.studies.sweep import run as sweep
+from experiments.studies.sweep.plan import make_plan
+from experiments.studies.sweep.ranking import rank
+from experiments.studies.sweep.training import Training
 from tests.experiments.test_idx import idx
 
 
@@ -300,7 +301,7 @@ def test_a_run_leaves_everything_and_tests_the_winner_alone(watched, capsys, tmp
     decide = jaxnn.accuracy
     monkeypatch.setattr(jaxnn, "accuracy", lambda labels, y: classified.append(y) or decide(labels, y))
     argv = ["sweep", "digits", "--learning-rate", "0.01,0.1", "--seed", "0..1", "--width", "2,4", "--epochs", "3"]
-    assert cli.main([*argv, "--batch-size", "8", "--on-nan", "skip", "--runs-dir", str(tmp_path)]) == 0
+    assert main.main([*argv, "--batch-size", "8", "--on-nan", "skip", "--runs-dir", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     (folder,) = tmp_path.iterdir()
     assert folder.name.startswith("sweep-digits-")
@@ -325,7 +326,7 @@ def test_a_run_leaves_everything_and_tests_the_winner_alone(watched, capsys, tmp
     means = [np.mean(values) for values in means.values()]
     assert all(max(means[i:]) - means[i] <= noise for i in range(len(means)))
     assert f"within its noise, one of {n} dev examples" in out
-    stored = network_file.load(folder / "best.safetensors")
+    stored = storage.load(folder / "best.safetensors")
     problem, model = watched.problem, stored.spec.model()
     assert stored.spec.sizes == (4, int(rows[0]["width"]), 3)
     dev, test = (float(decide(model.classify(stored.params, part.x), part.y)) for part in (problem.dev, problem.test))
@@ -335,7 +336,7 @@ def test_a_run_leaves_everything_and_tests_the_winner_alone(watched, capsys, tmp
 
 def test_where_all_diverge_the_run_fails_and_nothing_is_tested(watched, capsys, tmp_path):
     argv = ["sweep", "digits", "--learning-rate", "1e29..1e30:2", "--optimizer", "sgd", "--epochs", "2"]
-    assert cli.main([*argv, "--seed", "0,1", "--batch-size", "24", "--runs-dir", str(tmp_path)]) == 1
+    assert main.main([*argv, "--seed", "0,1", "--batch-size", "24", "--runs-dir", str(tmp_path)]) == 1
     captured = capsys.readouterr()
     assert captured.err.startswith("error: every training diverged")
     assert ", the first at step " in captured.err and "overflowed first" in captured.err
@@ -349,11 +350,11 @@ def test_where_all_diverge_the_run_fails_and_nothing_is_tested(watched, capsys, 
 def test_photos_are_swept_on_and_their_winner_classifies(capsys, tmp_path, write_photos):
     photos, runs = write_photos(tmp_path / "data"), tmp_path / "runs"
     argv = ["sweep", "catvnoncat", "--depth", "0", "--learning-rate", "0.001", "--seed", "0", "--epochs", "1"]
-    assert cli.main([*argv, "--batch-size", "4", "--data-dir", str(photos), "--runs-dir", str(runs)]) == 0
+    assert main.main([*argv, "--batch-size", "4", "--data-dir", str(photos), "--runs-dir", str(runs)]) == 0
     (folder,) = runs.iterdir()
     assert not (folder / "sweep.png").exists()
     Image.new("RGB", (90, 90), "white").save(tmp_path / "white.png")
-    assert cli.main(["predict", str(folder), str(tmp_path / "white.png")]) == 0
+    assert main.main(["predict", str(folder), str(tmp_path / "white.png")]) == 0
     assert "cat with probability" in capsys.readouterr().out
 
 
@@ -424,7 +425,7 @@ def test_every_data_set_that_is_named_can_be_read(tmp_path, write_photos):
 )
 def test_bad_arguments_are_one_line_and_leave_nothing(capsys, tmp_path, monkeypatch, command, message):
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["sweep", *command.split()]) == 2
+    assert main.main(["sweep", *command.split()]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("error: ")
@@ -435,7 +436,7 @@ def test_bad_arguments_are_one_line_and_leave_nothing(capsys, tmp_path, monkeypa
 
 @pytest.mark.parametrize(("argv", "named"), [(["--help"], list(DATA)), (["digits", "--help"], ["digits: 1797 images"])])
 def test_help_explains_ranges_and_options(capsys, argv, named):
-    assert cli.main(["sweep", *argv]) == 0
+    assert main.main(["sweep", *argv]) == 0
     out = capsys.readouterr().out
     for word in (*named, "A RANGE is", "1e-4..1e-1:8", "--random N", "--label-smoothing", "--no-compilation-cache"):
         assert word in out

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.sweep import ranges
-from experiments.sweep.ranges import DEPTH, FRACTION, POSITIVE, SEED, STRENGTH, WIDTH, Choices, Interval, parse
+from experiments.studies.sweep import ranges
+from experiments.studies.sweep.ranges import DEPTH, FRACTION, POSITIVE, SEED, STRENGTH, WIDTH, Choices, Interval, parse
 
 KINDS = [POSITIVE, STRENGTH, FRACTION, WIDTH, DEPTH, SEED]
 

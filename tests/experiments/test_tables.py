@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from experiments import tables, terminal
-from experiments.catvnoncat import report as catvnoncat
-from experiments.ladder import report as ladder
+from experiments.reports import tables, terminal
+from experiments.studies.catvnoncat import report as catvnoncat
+from experiments.studies.ladder import report as ladder
 
 ROWS = [
     ["breast cancer", "four-layers", "30-64-32-16-1", "4,609", "95.98", "95.35", "94.12", "2.2e-16", "3.8e-16"],

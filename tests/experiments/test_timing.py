@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from experiments import timing
+from experiments.runs import timing
 
 COMPILE, TRACE = "/jax/core/compile/backend_compile_duration", "/jax/core/compile/jaxpr_trace_duration"
 

@@ -19,14 +19,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxnn
-from experiments import cli
-from experiments.columns import Number
-from experiments.encoder import as_json
-from experiments.network_file import StoredNetwork, encode, load, load_from_run
-from experiments.networks import NetworkSpec
-from experiments.travel.formats import FORMATS, module
-from experiments.travel.layers import Weights, network_of, raw_input_layers
-from jaxnn.activations import ACTIVATIONS
+from experiments.cli import main
+from experiments.datasets.columns import Number
+from experiments.datasets.encoder import as_json
+from experiments.interchange.formats import FORMATS, module
+from experiments.interchange.layers import Weights, network_of, raw_input_layers
+from experiments.networks.spec import NetworkSpec
+from experiments.networks.storage import StoredNetwork, encode, load, load_from_run
+from jaxnn.nn.activations import ACTIVATIONS
 
 M, N_IN = 9, 5
 OUTPUTS = ["binary", "softmax", "linear", "relu"]
@@ -92,7 +92,7 @@ def export(capsys, folder):
         run = folder / "Lauf 1"
         run.mkdir(exist_ok=True)
         (run / "net é.safetensors").write_bytes(encode(network))
-        assert cli.main(["export", str(run), "--to", form, *argv]) == 0
+        assert main.main(["export", str(run), "--to", form, *argv]) == 0
         text, code = capsys.readouterr().out.split("\n\n")
         namespace = {}
         exec(code, namespace)
@@ -182,7 +182,7 @@ def test_stablehlo_runs_where_there_is_no_jaxnn(capsys, folder, export, activati
     pytest.importorskip("flatbuffers")
     network, (x, _) = made(activation, output, standardized), batch(output)
     _, expression = export(network, "stablehlo")
-    cli.main(["export", "Lauf 1", "--to", "stablehlo", "--out", "again.stablehlo"])
+    main.main(["export", "Lauf 1", "--to", "stablehlo", "--out", "again.stablehlo"])
     code = capsys.readouterr().out.split("\n\n")[1]
     np.save("x.npy", x)
     program = f"""\
@@ -230,7 +230,7 @@ def test_export_says_what_float32_loses(capsys, folder):
     for mean, std, noted in ((1.7e9, 173.0, True), (1e5, 1.0, True), (5.0, 2.0, False)):
         (run / "net.safetensors").write_bytes(encode(far_from_zero(mean, std)[0]))
         for form in ("npz", "torch", "stablehlo"):
-            assert cli.main(["export", "run", "--to", form, "--out", f"{mean}{FORMATS[form].suffix}"]) == 0
+            assert main.main(["export", "run", "--to", form, "--out", f"{mean}{FORMATS[form].suffix}"]) == 0
             notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
             assert bool(notes) == noted
             assert (
@@ -255,18 +255,18 @@ def test_of_standardized_exports_both_files_are_written_or_none(capsys, folder):
     (run / "net.safetensors").write_bytes(encode(far_from_zero(1.0, 1.0)[0]))
     (folder / "n.inputs.npz").write_text("other")
     argv = ["export", "run", "--to", "keras", "--inputs", "standardized", "--out", "n.weights.h5"]
-    assert cli.main(argv) == 2
+    assert main.main(argv) == 2
     assert "n.inputs.npz is there already" in capsys.readouterr().err
     assert not (folder / "n.weights.h5").exists()
     (run / "net.safetensors").write_bytes(encode(made()))
-    assert cli.main(argv) == 2
+    assert main.main(argv) == 2
     assert "is for networks with means and deviations, and net has none" in capsys.readouterr().err
 
 
 def test_export_says_on_which_scale_inputs_are(capsys, folder, image_run):
     def scale(run, name=""):
         assert (
-            cli.main(
+            main.main(
                 ["export", str(run), "--to", "npz", "--network", name, "--out", f"{len(list(folder.iterdir()))}.npz"]
             )
             == 0
@@ -321,7 +321,7 @@ def import_(capsys, folder):
     """`import_(file, format, *argv)`: the network that the new run has, loaded by the printed lines."""
 
     def import_(file, form, *argv):
-        assert cli.main(["import", str(file), "--from", form, *argv]) == 0
+        assert main.main(["import", str(file), "--from", form, *argv]) == 0
         namespace = {}
         exec(capsys.readouterr().out.split("\n\n")[1], namespace)
         return namespace["network"]
@@ -486,19 +486,19 @@ def test_an_import_is_compared_but_not_resumed_repeated_or_asked_for_rows(capsys
         import_("n.npz", "npz", "--activation", "relu", "--output", "binary", "--classes", *classes)
     runs = sorted(map(str, folder.glob("runs/*")))
     for command in ("resume", "repeat"):
-        assert cli.main([command, runs[0]]) == 2
+        assert main.main([command, runs[0]]) == 2
         told = capsys.readouterr().err
         assert "an import, which trains nothing, so there is nothing to resume or repeat" in told
         assert told.count("\n") == 1
-    assert cli.main(["predict", runs[0], "rows.csv"]) == 2
+    assert main.main(["predict", runs[0], "rows.csv"]) == 2
     assert "has networks for other data than images or a file of yours" in capsys.readouterr().err
-    assert cli.main(["compare", *runs]) == 0
+    assert main.main(["compare", *runs]) == 0
     out = capsys.readouterr().out
     assert "options.classes" in out and out.endswith("\nall of this in compare.html\n")
 
 
 def test_an_imported_network_can_be_exported_and_classify_photos(capsys, folder, import_, image_run):
-    assert cli.main(["export", str(image_run), "--to", "npz", "--network", "deep"]) == 0
+    assert main.main(["export", str(image_run), "--to", "npz", "--network", "deep"]) == 0
     capsys.readouterr()
     argv = "--activation relu --output binary --classes non-cat cat --image-shape 64 64 3".split()
     import_("deep.npz", "npz", *argv)
@@ -506,8 +506,8 @@ def test_an_imported_network_can_be_exported_and_classify_photos(capsys, folder,
 
     Image.new("RGB", (9, 9)).save("photo.png")
     (run,) = folder.glob("runs/*")
-    assert cli.main(["predict", str(run), "photo.png"]) == 0
+    assert main.main(["predict", str(run), "photo.png"]) == 0
     assert capsys.readouterr().out == "non-cat with probability 0.80\n"
-    assert cli.main(["export", str(run), "--to", "torch"]) == 0
+    assert main.main(["export", str(run), "--to", "torch"]) == 0
     assert "images of 64 x 64 x 3" in capsys.readouterr().out
     assert load(image_run / "deep.safetensors").spec == load(run / "deep.safetensors").spec

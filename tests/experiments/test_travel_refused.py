@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from experiments import cli
-from experiments.network_file import StoredNetwork, encode
-from experiments.networks import NetworkSpec
-from experiments.travel.formats import FORMATS, module
-from experiments.travel.layers import Weights, network_of
+from experiments.cli import main
+from experiments.interchange.formats import FORMATS, module
+from experiments.interchange.layers import Weights, network_of
+from experiments.networks.spec import NetworkSpec
+from experiments.networks.storage import StoredNetwork, encode
 
 LAYERS = [Weights(np.ones((3, 2), np.float32), np.zeros(3)), Weights(np.ones((1, 3), np.float32), np.zeros(1))]
 TOLD = ["--activation", "relu", "--output", "binary"]
@@ -31,7 +31,7 @@ def refused(capsys, tmp_path, monkeypatch):
 
     def refused(*argv):
         before = contents()
-        assert cli.main(list(argv)) == 2
+        assert main.main(list(argv)) == 2
         out, err = capsys.readouterr()
         assert (out, err.count("\n")) == ("", 1)
         assert err.startswith("error: ")
@@ -248,7 +248,7 @@ def test_npz_files(refused, tmp_path, content, message):
 
 
 def test_an_npz_that_unpacks_to_more_than_memory(refused, tmp_path, monkeypatch):
-    monkeypatch.setattr("experiments.npz.MOST_BYTES", 2**20)
+    monkeypatch.setattr("experiments.readers.npz.MOST_BYTES", 2**20)
     content = npz(W_1=npy((2**20, 1), bytes(2**22)))
     assert len(content) < 10_000
     (tmp_path / "a.npz").write_bytes(content)
@@ -378,7 +378,7 @@ def test_a_network_of_a_run_is_unharmed_by_its_export(run, tmp_path, monkeypatch
     before = (run / "net.safetensors").read_bytes()
     for form in FORMATS:
         if form != "stablehlo":
-            assert cli.main(["export", "made", "--to", form]) == 0
+            assert main.main(["export", "made", "--to", form]) == 0
     assert (run / "net.safetensors").read_bytes() == before
     assert not list(tmp_path.glob(".*"))
 
@@ -386,7 +386,7 @@ def test_a_network_of_a_run_is_unharmed_by_its_export(run, tmp_path, monkeypatch
 def test_a_name_of_the_file_without_a_stem(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path(".npz").write_bytes(module("npz").encode(StoredNetwork(NetworkSpec((2, 3, 1)), _params(), ())))
-    assert cli.main(["import", ".npz", "--from", "npz", *TOLD]) == 0
+    assert main.main(["import", ".npz", "--from", "npz", *TOLD]) == 0
     assert "network.safetensors: 2-3-1 (relu, binary)" in capsys.readouterr().out
 
 

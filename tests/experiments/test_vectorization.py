@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from experiments import cli
-from experiments.vectorization import gradients
-from experiments.vectorization import run as vectorization
+from experiments.cli import main
+from experiments.studies.vectorization import gradients
+from experiments.studies.vectorization import run as vectorization
 
 
 @pytest.mark.parametrize("way", ["double_loop", "example_loop", "vectorised", "compiled"])
@@ -28,7 +28,7 @@ def test_each_is_the_slope_of_the_cost(way, x64):
 
 def test_the_run_in_short(tmp_path, capsys):
     argv = ["run", "vectorization", "--examples", "40", "--features", "30", "--repeats", "1"]
-    assert cli.main([*argv, "--runs-dir", str(tmp_path)]) == 0
+    assert main.main([*argv, "--runs-dir", str(tmp_path)]) == 0
     (folder,) = tmp_path.iterdir()
     results = json.loads((folder / "results.json").read_text())
     assert len(results["differences"]) == 4
@@ -42,5 +42,5 @@ def test_the_run_in_short(tmp_path, capsys):
 def test_a_wrong_gradient_fails_the_run(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(vectorization, "vectorised", lambda w, b, x, y: (x.T @ (x @ w) / len(y), 0.0))
     argv = ["run", "vectorization", "--examples", "4", "--features", "3", "--repeats", "1"]
-    assert cli.main([*argv, "--runs-dir", str(tmp_path)]) == 1
+    assert main.main([*argv, "--runs-dir", str(tmp_path)]) == 1
     assert "the gradients differ by" in capsys.readouterr().err

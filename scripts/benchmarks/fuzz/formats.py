@@ -22,21 +22,23 @@ import optax
 from PIL import Image
 
 import jaxnn
-from experiments import encoder, ladder
-from experiments.catvnoncat.data import read_part
-from experiments.columns import Category, Meaning, Number, encode_columns, width
-from experiments.compare import read_run
-from experiments.csv_file import MOST_COLUMNS, Layout, Table
-from experiments.dataset import Dataset
-from experiments.idx import read_idx
-from experiments.network_file import StoredNetwork, encode, load
-from experiments.networks import NetworkSpec
-from experiments.npz import read_npz
-from experiments.numerals import Notation
-from experiments.own_data import read_own_data
-from experiments.photo import read_photo
-from experiments.recorded import FORMAT_VERSION, recorded
-from experiments.refusal import Refused
+from experiments.cli.compare import read_run
+from experiments.datasets import encoder
+from experiments.datasets.column_encoding import encode_columns
+from experiments.datasets.columns import Category, Meaning, Number, width
+from experiments.datasets.dataset import Dataset
+from experiments.datasets.own_data import read_own_data
+from experiments.networks.spec import NetworkSpec
+from experiments.networks.storage import StoredNetwork, encode, load
+from experiments.readers.csv_file import MOST_COLUMNS, Layout, Table
+from experiments.readers.errors import Refused
+from experiments.readers.idx import read_idx
+from experiments.readers.npz import read_npz
+from experiments.readers.numerals import Notation
+from experiments.readers.photo import read_photo
+from experiments.runs.config import FORMAT_VERSION, recorded
+from experiments.studies import ladder
+from experiments.studies.catvnoncat.data import read_part
 from scripts.benchmarks.fuzz import codecs
 from scripts.benchmarks.fuzz.codecs import Codec
 
@@ -447,7 +449,7 @@ def _checkpoint_arrays(checkpoint: jaxnn.Checkpoint) -> Arrays:
 
 
 def _checkpoint_seeds() -> list[Seed]:
-    from experiments.checkpoint_store import CheckpointStore  # brings Orbax, which is slow to import
+    from experiments.runs.orbax_store import CheckpointStore
 
     seeds = []
     for rate in (0.5, 0.25):
@@ -463,7 +465,7 @@ def _checkpoint_seeds() -> list[Seed]:
 
 
 def _read_checkpoint(path: Path) -> Arrays:
-    from experiments.checkpoint_store import CheckpointStore
+    from experiments.runs.orbax_store import CheckpointStore
 
     folder, said = path.parent / "checkpoints", []
     for old in path.parent.glob("checkpoints*"):

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from experiments.refusal import Refused
+from experiments.readers.errors import Refused
 from scripts.benchmarks.fuzz.formats import FORMATS, Arrays, Format, Seed
 from scripts.benchmarks.fuzz.mutations import mutate
 

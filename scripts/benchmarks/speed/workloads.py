@@ -173,7 +173,7 @@ def mnist(part: str, m: int) -> Data:
         both = _made(80_000, 784, 10, seed=1)  # the parts have their classes' centres in common
         rows = slice(m) if part == "train" else slice(len(both.y) - m, None)
         return Data(both.x[rows], both.y[rows], False)
-    from experiments.idx import read_idx
+    from experiments.readers.idx import read_idx
 
     x, y = read_idx(images, 3).reshape(-1, 784), read_idx(labels, 1)
     return Data(x[:m] / np.float32(255), y[:m], True)

@@ -1,0 +1,93 @@
+"""The computation graph of an expression or a function: every value, and the derivative of the result by it.
+
+An expression may use + - * / **, exp, log, tanh, sigmoid and relu, and name its steps, as in "u = b*c; v = a + u; 3*v";
+values follow it, as a=5 b=3 c=2. One that looks like an option goes last, after --, as in -- "--x" x=2. A function is
+package.module:name, and takes an array of random numbers for each of --shapes, such as --shapes 4,3 "()" int10:4, the
+last of whole numbers 0 to 9.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from experiments.runs.atomic_write import write_new
+
+
+@dataclass(frozen=True)
+class Options:
+    """Of what to print the graph, and where to draw it."""
+
+    what: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="WHAT")]
+    """An expression, such as "3*(a + b*c)", or a function, as package.module:name."""
+    values: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="NAME=NUMBER ...")] = ()
+    """The value of each variable of an expression."""
+    shapes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SHAPE ...")] = ()
+    """The shape of each argument of a function."""
+    seed: int = 0
+    """Of the random numbers that a function is given."""
+    depth: int = 0
+    """How many levels of boxes, such as jitted functions and loops, are opened."""
+    by_layer: bool = False
+    """Each layer of a function with named scopes as one box."""
+    svg: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Where to draw it; a file that is there stays as it is, and that is an error."""
+    html: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Where to write it as an interactive page, under the same condition."""
+
+
+_OPTION = re.compile(r"-h|--[a-zA-Z][a-zA-Z-]*(=.*)?", re.DOTALL)
+
+
+def words(argv: Sequence[str]) -> list[str]:
+    """Return the arguments such that the parser takes no expression that begins with a minus for an option.
+
+    What stands after -- is no option either, nor is --x if x=2, say, is there too. The typographic minus is a minus.
+    """
+    known = {f"--{field.name.replace('_', '-')}" for field in fields(Options)}
+    variables = {f"--{word.partition('=')[0]}" for word in argv if "=" in word} - known
+    options = [bool(_OPTION.fullmatch(word)) and word not in variables for word in argv]
+    argv = [word.replace("\N{MINUS SIGN}", "-") for word in argv]
+    end = argv.index("--") if "--" in argv else len(argv)
+    plain = [
+        word.startswith("-") and not is_option and not _is_number(word)
+        for word, is_option in zip(argv[:end], options, strict=False)
+    ]
+    # To the parser of options, what begins with a blank is no option.
+    plain += [word.startswith("-") for word in argv[end + 1 :]]
+    del argv[end : end + 1]
+    return [f" {word}" if is_plain else word for word, is_plain in zip(argv, plain, strict=True)]
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def graph(options: Options) -> str:
+    """The table; the picture and the page, where they are asked for, are written to their files.
+
+    Raises:
+      ValueError, OSError: what is wrong with the question, or with a file's place.
+    """
+    from experiments.cli.graph import inputs
+    from experiments.reports import tables
+
+    for file in (options.svg, options.html):
+        if file is not None and file.exists():
+            raise ValueError(f"{file} is there already: name a file that is not")
+        if file is not None:
+            file.parent.stat()  # an error now, and not when all is computed
+    found = inputs.traced(options)
+    found = found.by_layer() if options.by_layer else found
+    for option, file, written in (("--svg", options.svg, found.svg), ("--html", options.html, found.html)):
+        if file is not None:
+            write_new(file, written().encode(), option)
+    first = found.first_nonfinite()
+    return tables.refitted(found.text(), 1) + (f"\nnot finite: {first}" if first else "")

@@ -1,0 +1,99 @@
+"""From the command line's question to a graph: an expression with values, or a function with shapes."""
+
+import importlib
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from experiments.cli.graph import Options
+from experiments.cli.graph.expression import as_function
+from jaxnn import graph
+from jaxnn.graph.tracing.nodes import flat
+
+_FUNCTION = re.compile(r"[\w.]+:[\w.]+")
+
+
+def traced(options: Options) -> graph.Graph:
+    """The graph that the options ask for, of numbers or of arrays of any shapes.
+
+    Raises:
+      ValueError: what is wrong with the question.
+    """
+    if options.depth < 0:
+        raise ValueError(f"--depth must be at least 0, got {options.depth}")
+    if _FUNCTION.fullmatch(options.what):
+        return _of_function(options)
+    if options.shapes:
+        raise ValueError("an expression takes numbers, as a=5, not --shapes")
+    values = _values(options.values)
+    return _without_sources(graph.trace(as_function(options.what, list(values)), depth=options.depth)(*values.values()))
+
+
+def _without_sources(found: graph.Graph) -> graph.Graph:
+    """Return the graph without lines of code, which are of this program and not the user's; so at other values."""
+    for op in flat(found.operations):
+        op.source = ""
+    return replace(found, retrace=lambda values: _without_sources(found.retrace(values)))
+
+
+def _of_function(options: Options) -> graph.Graph:
+    if options.values:
+        raise ValueError(f"a function takes --shapes, not {options.values[0]!r}")
+    if not options.shapes:
+        raise ValueError("a function takes a shape for each argument: --shapes 4,3 or --shapes '()' for a number")
+    rng = np.random.default_rng(options.seed)
+    function, args = _find(options.what), [_array(rng, shape) for shape in options.shapes]
+    try:
+        return graph.trace(function, depth=options.depth)(*args)
+    except ValueError:
+        raise
+    except Exception as error:  # whatever the function that was named may raise
+        raise ValueError(f"{options.what} raised {type(error).__name__}: {error}") from error
+
+
+def _values(given: tuple[str, ...]) -> dict[str, float]:
+    values: dict[str, float] = {}
+    for text in given:
+        name, _, number = text.strip().partition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            raise ValueError(f"{text!r}: expected a variable and its number, such as a=5") from None
+        if not name.isidentifier():
+            raise ValueError(f"{name!r} is no name of a variable: expected letters and digits, such as w1=0.5")
+        if name in values:
+            raise ValueError(f"{name} is given twice")
+        values[name] = value
+    return values
+
+
+def _find(name: str) -> Callable[..., Any]:
+    module, _, attribute = name.partition(":")
+    sys.path.insert(0, "")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except Exception as error:  # whatever the module that was named may raise
+        raise ValueError(f"cannot find {name!r}: {error}") from error
+    if not callable(found):
+        raise ValueError(f"{name} is a {type(found).__name__}: expected a function")
+    return found
+
+
+def _array(rng: np.random.Generator, text: str) -> np.ndarray:
+    kind, colon, shape = text.rpartition(":")
+    message = f"--shapes {text!r}: expected sizes such as 4,3, () for a number, or int10:4 for whole numbers 0 to 9"
+    try:
+        sizes = tuple(int(size) for size in shape.strip("()").split(",") if size.strip())
+        if min(sizes, default=1) < 0 or (colon and not kind.startswith("int")):
+            raise ValueError(message)
+        if colon:
+            return rng.integers(0, int(kind.removeprefix("int")), sizes).astype(np.int32)
+        return rng.normal(size=sizes).astype(np.float32)
+    except (ValueError, MemoryError):
+        raise ValueError(message) from None

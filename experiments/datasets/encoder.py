@@ -1,0 +1,129 @@
+"""What makes inputs of the rows of a user's CSV file, as encoder.json in a run's folder keeps it.
+
+It is JSON and nothing else, and may come from anybody: whatever no training writes is refused.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from experiments.datasets.column_kinds import MOST_LEVELS
+from experiments.datasets.columns import DEFAULT_MEANING, LARGEST, Category, Column, Meaning, Number
+from experiments.readers.csv_file import DEFAULT_LAYOUT, Layout
+from experiments.readers.errors import Refused, inside
+from experiments.readers.json_file import read_json, shown
+from experiments.readers.numerals import MARKS, Notation
+
+FILE = "encoder.json"
+MOST_BYTES = 2**24
+"""That of a table of 100 000 columns."""
+MOST_MISSING = 1000
+_KINDS = {"number": Number, "category": Category}
+_NUMBER_FIELDS = ("name", "median", *Notation._fields)
+
+
+class Encoder(NamedTuple):
+    """The column that holds the classes, those of the inputs in their order, and how a file with them is read."""
+
+    label: str
+    columns: tuple[Column, ...]
+    layout: Layout = DEFAULT_LAYOUT
+    meaning: Meaning = DEFAULT_MEANING
+
+
+def as_json(
+    label: str, columns: Sequence[Column], layout: Layout = DEFAULT_LAYOUT, meaning: Meaning = DEFAULT_MEANING
+) -> dict[str, Any]:
+    """Return what classifying a new row needs: how its file is read, and each column's kind and values."""
+    missing = None if meaning.missing is None else list(meaning.missing)
+    words = sorted(meaning.words & {label, *(column.name for column in columns)})
+    reading = {**layout._asdict(), "missing": missing, "words": words}
+    return {"label": label, "reading": reading, "columns": list(map(_as_json, columns))}
+
+
+def _as_json(column: Column) -> dict[str, Any]:
+    if isinstance(column, Category):
+        return {"kind": "category", **column._asdict()}
+    return {"kind": "number", "name": column.name, "median": column.median, **column.notation._asdict()}
+
+
+def load(run: Path) -> Encoder:
+    """Read the encoder in the folder of a run.
+
+    Raises:
+      Refused: there is none, or it is not as a training writes it.
+      OSError: it cannot be read.
+    """
+    path = inside(run, FILE)
+    if not path.is_file():
+        raise Refused(
+            f"{run} has no {FILE}, which says how a row becomes inputs: is it a run on a CSV file, to its end?"
+        )
+    try:
+        return _encoder(read_json(path, MOST_BYTES))
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"{path}: {error}") from None
+
+
+def _encoder(found: Any) -> Encoder:
+    if not isinstance(found, dict) or found.keys() != {"label", "reading", "columns"}:
+        raise ValueError(f"expected an object of label, reading and columns, got {shown(found)}")
+    label, columns = found["label"], found["columns"]
+    if not isinstance(label, str) or not isinstance(columns, list) or not columns:
+        raise ValueError("expected label to be a string, and columns a list of some")
+    layout, meaning = _reading(found["reading"])
+    read = tuple(map(_column, columns))
+    names = {label, *(column.name for column in read)}
+    if len(names) <= len(read):
+        raise ValueError("two of its columns, or one and the label, have the same name")
+    return Encoder(label, read, layout, meaning)
+
+
+def _reading(found: Any) -> tuple[Layout, Meaning]:
+    names = {*Layout._fields, "missing", "words"}
+    if not isinstance(found, dict) or found.keys() != names:
+        raise ValueError(f"expected reading to be an object of {', '.join(sorted(names))}, got {shown(found)}")
+    delimiter, encoding, header, missing, words = (found[name] for name in (*Layout._fields, "missing", "words"))
+    if delimiter is not None and not (isinstance(delimiter, str) and re.fullmatch(r'[^"\r\n\0]', delimiter)):
+        raise ValueError(f"delimiter must be a character or null, got {shown(delimiter)}")
+    if encoding is not None and not (isinstance(encoding, str) and re.fullmatch(r"[\w.:-]{1,40}", encoding, re.ASCII)):
+        raise ValueError(f"encoding must be a name or null, got {shown(encoding)}")
+    if type(header) is not bool:
+        raise ValueError(f"header must be true or false, got {shown(header)}")
+    for name, some in (("missing", missing or []), ("words", words)):
+        if not isinstance(some, list) or len(some) > MOST_MISSING or not all(isinstance(word, str) for word in some):
+            raise ValueError(f"{name} must be at most {MOST_MISSING} words, got {shown(some)}")
+    return Layout(delimiter, encoding, header), Meaning(
+        missing if missing is None else tuple(missing), words=frozenset(words)
+    )
+
+
+def _column(found: Any) -> Column:
+    if not isinstance(found, dict) or not isinstance(found.get("kind"), str) or found["kind"] not in _KINDS:
+        raise ValueError(f"expected a column of kind {' or '.join(_KINDS)}, got {shown(found)}")
+    fields = _NUMBER_FIELDS if found["kind"] == "number" else Category._fields
+    if found.keys() != {"kind", *fields} or not isinstance(found["name"], str):
+        raise ValueError(f"expected a column's kind, {', '.join(fields)}, got {shown(found)}")
+    read = _number if found["kind"] == "number" else _category
+    return read(*(found[field] for field in fields))
+
+
+def _number(name: str, median: Any, *notation: Any) -> Number:
+    if type(median) not in (int, float) or not abs(median) <= LARGEST:
+        raise ValueError(f"the median of column {shown(name)} must be a number up to {LARGEST:g}, got {shown(median)}")
+    strings = all(isinstance(mark, str) and len(mark) <= 10 for mark in notation)
+    if not strings or notation[:2] not in MARKS:
+        raise ValueError(f"the marks of column {shown(name)} must be those of a notation, got {shown(list(notation))}")
+    return Number(name, float(median), Notation(*notation))
+
+
+def _category(name: str, levels: Any, most_frequent: Any) -> Category:
+    if not isinstance(levels, list) or len(levels) > MOST_LEVELS or not all(isinstance(word, str) for word in levels):
+        raise ValueError(f"the levels of column {shown(name)} must be at most {MOST_LEVELS} words, got {shown(levels)}")
+    if len(set(levels)) < len(levels) or most_frequent not in (levels or [""]):
+        raise ValueError(
+            f"the levels of column {shown(name)} must be different words, the most frequent one of them, got "
+            f"{shown(levels)} and {shown(most_frequent)}"
+        )
+    return Category(name, tuple(levels), most_frequent)

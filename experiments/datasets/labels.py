@@ -1,0 +1,116 @@
+"""The column of classes in a user's data."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+
+from experiments.datasets.columns import Meaning, option
+from experiments.readers import numerals
+from experiments.readers.errors import Refused
+from experiments.readers.numerals import NUMBER, Notation
+
+MOST_CLASSES = 100
+LONGEST_CLASS = 100
+MOST_CLASSES_LISTED = 20
+"""Classes of which the rows are listed."""
+NO_LABELS = {"", "nan", "NaT", "<NA>"}
+"""Of an npz file: what .astype(str) makes of values that are missing."""
+
+
+def count_classes(classes: Sequence[str], y: np.ndarray) -> str:
+    """Return how many rows each class has, as words."""
+    counts = Counter(y.tolist())
+    each = [f"{name} ({counts[i]})" for i, name in enumerate(classes[:MOST_CLASSES_LISTED])]
+    more = [f"and {len(classes) - MOST_CLASSES_LISTED} more"] if len(classes) > MOST_CLASSES_LISTED else []
+    return f"{len(classes)} classes and their rows: {', '.join(each + more)}"
+
+
+def labels_of_npz(path: Path, label: str, y: np.ndarray, m: int) -> list[str]:
+    """Return the array of labels of a user's npz file, a word for each of its m rows, checked.
+
+    Whole numbers are labels in any dtype: 1.0 is the class 1.
+    """
+    if y.shape not in ((m,), (m, 1), (1, m)):
+        one_hot = f"; of labels one-hot, {label}.argmax(axis=1)" if y.ndim == 2 and len(y) == m else ""
+        raise Refused(f"{path}: {label} is {y.dtype} {y.shape}, expected a class for each row of x, ({m},){one_hot}")
+    y = y.ravel()
+    if y.dtype.kind == "f":
+        bad = ~(np.isfinite(y) & (y == np.round(y)))
+        if bad.any():
+            found = f"{label} is {y.dtype} and {y[bad.argmax()]} in row {bad.argmax()}"
+            raise Refused(f"{path}: {found}, expected classes, words or whole numbers: is it a measurement?")
+        return [f"{value:.0f}" for value in (y + 0.0).tolist()]  # -0.0 is 0 then
+    if y.dtype.kind == "S":
+        return [word.decode("utf-8", "replace").strip() for word in y.tolist()]
+    return [str(value).strip() for value in y.tolist()]
+
+
+def check_labels(path: Path, label: str, fields: list[str], lines: Sequence[int], meaning: Meaning) -> None:
+    """Raise unless each row has a label, and all are numbers if most are."""
+    counts = Counter(fields)
+    missing = meaning.no_words(label, counts)
+    if missing:
+        i = next(i for i, field in enumerate(fields) if field in missing)
+        n = sum(counts[field] for field in missing)
+        rest = f", nor have {n - 1} others" if n > 1 else ""
+        fix = "fill it in, or delete the line"
+        if fields[i]:
+            fix = f"--missing '' takes {fields[i]} as a class, and only an empty field as no value; else {fix}"
+        found = f" but {fields[i]}" if fields[i] else ""
+        raise Refused(f"{path}: line {lines[i]} has no label in column {label!r}{found}{rest}: {fix}")
+    others = {field for field in counts if not numerals.like_a_number(field)}
+    n = sum(counts[field] for field in others)
+    if others and 2 * n < len(fields) and label not in meaning.words:
+        i = next(i for i, field in enumerate(fields) if field in others)
+        raise Refused(
+            f"{path}: column {label!r} of the labels holds {fields[i]!r} in line {lines[i]}, and numbers in "
+            f"{len(fields) - n} of {len(fields)} rows: mend it, or say {option('--words', label)} if it is a class"
+        )
+
+
+def numbers_alike(words: Sequence[str]) -> list[str]:
+    """Return the words; where all are numbers, each as it is written most often: 1, 1.0 and 01 are one class."""
+    counts = Counter(words)
+    if not all(map(NUMBER.fullmatch, counts)):
+        return list(words)
+    numbers = {word: numerals.exact(word) for word in counts}
+    usual: dict[Decimal, str] = {}
+    for word in sorted(counts, key=lambda word: (-counts[word], len(word), word)):
+        usual.setdefault(numbers[word], word)
+    return [usual[numbers[word]] for word in words]
+
+
+def classes_of(
+    path: Path, label: str, words: list[str], *, declared: bool = False
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return the names of the classes in order, numbers by size, and each row's class number."""
+    found = set(words)
+    odd = next((word for word in found if not word.isprintable() or len(word) > LONGEST_CLASS), None)
+    if odd is not None:
+        raise Refused(f"{path}: {label!r} holds {odd[:50]!r}, expected classes with names of a line")
+    if len(found) < 2:
+        raise Refused(f"{path}: {label!r} is {words[0]!r} in every row: there is nothing to tell apart")
+    numbers = all(map(NUMBER.fullmatch, found))
+    values = f"{path}: {label!r} has {len(found)} different values in {len(words)} rows, expected classes"
+    if len(found) > MOST_CLASSES:
+        raise Refused(f"{values}, at most {MOST_CLASSES}: is it a measurement?")
+    written = numerals.notations(found)
+    if not declared and (_measured(found, written[0], len(words)) if written else _named_each(len(found), len(words))):
+        fix = "is it a measurement" if written else "does it name each row"
+        raise Refused(f"{values} of several rows each: {fix}? If they are classes, say {option('--words', label)}")
+    classes = sorted(found, key=(lambda word: (numerals.exact(word), word)) if numbers else None)
+    number = {word: i for i, word in enumerate(classes)}
+    return tuple(classes), np.array([number[word] for word in words], np.int32)
+
+
+def _measured(found: Collection[str], written: Notation, m: int) -> bool:
+    """Return whether numbers of m rows look like measurements: many different ones, of few rows each."""
+    k, whole = len(found), all(numerals.number(word, written).is_integer() for word in found)
+    return k == m or (m < 5 * k and k > (10 if whole else 5)) or (k > 20 and not whole)
+
+
+def _named_each(k: int, m: int) -> bool:
+    return k == m or (k > 10 and m < 2 * k)

@@ -1,0 +1,88 @@
+"""New rows for a network that learnt from a user's CSV or npz file: read, checked and encoded as in its training.
+
+Columns may be in any order, and that of the labels may be missing. What a CSV file has beside them is left out, and so
+told; without a column that training had, the file is refused. A missing value is filled, and a word that training never
+saw is taken, as training does with its dev and test rows.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.datasets import encoder
+from experiments.datasets.column_encoding import account_of_new, check_numbers, encode_columns
+from experiments.datasets.columns import width
+from experiments.datasets.labels import NO_LABELS, labels_of_npz
+from experiments.datasets.options import OwnDataOptions
+from experiments.datasets.own_data import check_count, inputs_of_npz, is_npz
+from experiments.readers.csv_file import read_table
+from experiments.readers.errors import Refused
+from experiments.readers.npz import read_npz
+
+
+class Rows(NamedTuple):
+    """Rows as inputs.
+
+    Attributes:
+      x: (m, n), not standardised.
+      labels: each row's class, `None` where it is missing; `None` where the file has none at all.
+      place: `place(i, j)` says where x[i, j] stands in the file.
+      notes: what was done to the values, for people.
+    """
+
+    x: np.ndarray
+    labels: list[str | None] | None
+    place: Callable[[int, int], str]
+    notes: list[str]
+
+
+def read_rows(path: Path, run: Path, options: OwnDataOptions) -> Rows:
+    """Read a file of the kind that the run learnt from.
+
+    Args:
+      path: the file.
+      run: the folder of the run.
+      options: those of the run.
+
+    Raises:
+      Refused: what is wrong with the file, or with what the run says of it, and where.
+      OSError: a file cannot be opened.
+    """
+    npz = options.data.suffix.lower() == ".npz"
+    if is_npz(path) != npz:
+        kinds = ("an npz file, with rows as an array x" if npz else "a CSV file"), ("CSV" if npz else "npz")
+        raise Refused(f"{path}: expected {kinds[0]}, as {run} learnt from, got {kinds[1]}")
+    return _read_npz(path, options.label or "y") if npz else _read_csv(path, run)
+
+
+def _read_csv(path: Path, run: Path) -> Rows:
+    label, columns, layout, meaning = encoder.load(run)
+    table = read_table(path, layout)
+    names = [column.name for column in columns]
+    absent = [name for name in names if name not in table.columns]
+    if absent:
+        there = f"there are {', '.join(table.columns)}"
+        raise Refused(f"{path} has no column {', '.join(map(repr, absent))}, and {run} learnt from it: {there}")
+    check_count(path, len(table.lines), width(columns))
+    check_numbers(path, columns, table, meaning)
+    inputs = [name for name, column in zip(names, columns, strict=True) for _ in range(width([column]))]
+    labels = table.columns.get(label)
+    left_out = [name for name in table.columns if name not in {label, *names}]
+    notes = [f"left out, since training had no such column: {', '.join(left_out)}"] if left_out else []
+    unlabelled = meaning.no_words(label, labels or ())
+    return Rows(
+        encode_columns(columns, table, meaning),
+        labels and [None if field in unlabelled else field for field in labels],
+        lambda i, j: f"column {inputs[j]!r} in line {table.lines[i]}",
+        notes + account_of_new(columns, table, meaning),
+    )
+
+
+def _read_npz(path: Path, label: str) -> Rows:
+    arrays = read_npz(path, ["x"], optional=[label])
+    x = inputs_of_npz(path, arrays["x"])
+    labels = labels_of_npz(path, label, arrays[label], len(x)) if label in arrays else None
+    labels = labels and [None if word in NO_LABELS else word for word in labels]
+    return Rows(x, labels, lambda i, j: f"x[{i}, {j}]", [])

@@ -1,0 +1,285 @@
+"""A user's own data, a CSV or npz file, as a classification problem: split in three, filled in and standardized.
+
+What is fitted (medians, levels, means, deviations) is fitted on the training part alone.
+"""
+
+import codecs
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+import jaxnn
+from experiments.datasets.column_encoding import encode_columns
+from experiments.datasets.column_kinds import MOST_NUMBERS, by_case_alone, fit_columns
+from experiments.datasets.columns import LARGEST, Meaning, width
+from experiments.datasets.dataset import Dataset
+from experiments.datasets.encoder import as_json
+from experiments.datasets.labels import NO_LABELS, check_labels, classes_of, count_classes, labels_of_npz, numbers_alike
+from experiments.datasets.options import OWN_SUFFIXES, OwnDataOptions
+from experiments.readers.csv_file import DEFAULT_LAYOUT, Layout, read_table
+from experiments.readers.errors import Refused
+from experiments.readers.npz import read_npz
+from experiments.readers.numerals import NUMBER
+
+FEWEST_ROWS = 10
+_ROWS_AT_ONCE = 2**12
+
+
+class Reading(NamedTuple):
+    """How a CSV file is read, as far as its user says so.
+
+    Attributes:
+      layout: of its text.
+      missing: the fields that stand for no value, with commas between them.
+      decimal, thousands: the marks in numbers.
+      words, numbers: the names of columns that are declared to be so, with commas between them.
+    """
+
+    layout: Layout = DEFAULT_LAYOUT
+    missing: str | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    words: str = ""
+    numbers: str = ""
+
+    def meaning(self, path: Path, columns: Sequence[str]) -> Meaning:
+        """Return what fields stand for in a file of these columns."""
+        words, numbers = (frozenset(_named(path, text, columns)) for text in (self.words, self.numbers))
+        if words & numbers:
+            raise Refused(f"{path}: --words and --numbers both name {', '.join(sorted(words & numbers))}")
+        missing = None if self.missing is None else tuple(_listed(self.missing))
+        return Meaning(missing, self.decimal, self.thousands, words, numbers)
+
+
+DEFAULT_READING = Reading()
+
+
+def reading_of(options: OwnDataOptions) -> Reading:
+    """Return how the options say that a CSV file is read.
+
+    Raises:
+      ValueError: if a mark is not one character, or two marks are the same.
+    """
+    delimiter = {"\\t": "\t", "tab": "\t"}.get(options.delimiter, options.delimiter)
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        raise ValueError(f"--delimiter must be one character, such as ; or tab, got {options.delimiter!r}")
+    if options.decimal not in (None, ".", ","):
+        raise ValueError(f"--decimal must be . or , got {options.decimal!r}")
+    if options.thousands not in (None, ".", ",", " ", "'"):
+        raise ValueError(f"--thousands must be one of . , ' and a blank, got {options.thousands!r}")
+    if options.decimal is not None and options.decimal == options.thousands:
+        raise ValueError(f"--decimal and --thousands must be different marks, got {options.decimal!r} for both")
+    layout = Layout(delimiter, _canonical(options.encoding), options.header)
+    return Reading(layout, options.missing, options.decimal, options.thousands, options.words, options.numbers)
+
+
+def _canonical(encoding: str | None) -> str | None:
+    """Return the name by which the run keeps an encoding; of an unknown one, the reader of the file says so."""
+    try:
+        return encoding and codecs.lookup(encoding).name
+    except LookupError:
+        return encoding
+
+
+def read_own_data(
+    path: Path,
+    label: str | None,
+    drop: str,
+    fractions: Sequence[float],
+    seed: int,
+    reading: Reading = DEFAULT_READING,
+) -> Dataset:
+    """Read the file by its suffix; its parts are of stratified shares.
+
+    Args:
+      path: a CSV file, or an npz file with arrays x (m, ...) and y (m,).
+      label: the column that holds the classes; of an npz file, the array, by default y.
+      drop: the names of columns to leave out, with commas between them.
+      fractions: the shares of train, dev and test.
+      seed: of the split.
+      reading: how a CSV file is read.
+
+    Raises:
+      Refused: what is wrong with the file, and where.
+      OSError: it cannot be opened.
+    """
+    if is_npz(path):
+        data = _read_npz(path, label, drop, fractions, seed, reading)
+    else:
+        data = _read_csv(path, label, drop, fractions, seed, reading)
+    # A name on a Linux disk need not be UTF-8, and this one goes into texts and the names of files.
+    name = re.sub(r"[^\w.-]+", " ", path.stem).strip(" .")[:50] or "data"
+    return data._replace(files=(path,), name=name)
+
+
+def is_npz(path: Path) -> bool:
+    """Whether it is npz or CSV by its suffix; one that is neither is refused."""
+    if path.suffix.lower() not in OWN_SUFFIXES:
+        raise Refused(f"{path} has none of the names that are read: expected {', '.join(OWN_SUFFIXES)}")
+    return path.suffix.lower() == ".npz"
+
+
+def _read_csv(
+    path: Path, label: str | None, drop: str, fractions: Sequence[float], seed: int, reading: Reading
+) -> Dataset:
+    table = read_table(path, reading.layout)
+    there = _there(table.columns)
+    if label is None:
+        raise Refused(f"{path}: which column holds the classes? Name it by --label: {there}")
+    if label not in table.columns:
+        raise Refused(f"{path} has no column {label!r}: {there}")
+    left_out, meaning = _named(path, drop, [*table.columns]), reading.meaning(path, [*table.columns])
+    if label in left_out:
+        raise Refused(f"{path}: --drop and --label both name {label}")
+    names = [name for name in table.columns if name != label and name not in left_out]
+    if not names:
+        raise Refused(f"{path} has no column beside {label!r} to learn from: {there}")
+    declared = label in meaning.words
+    labels = table.columns[label]
+    _check_rows(path, len(labels))
+    check_labels(path, label, labels, table.lines, meaning)
+    words = labels if declared else numbers_alike(labels)
+    merged = next((f"; {old} is taken as {new}" for old, new in zip(labels, words, strict=True) if old != new), "")
+    alike = by_case_alone(set(words))
+    classes, y = classes_of(path, label, words, declared=declared)
+    parts = _split(y, fractions, seed)
+    fitted = fit_columns(path, table, names, parts[0].x, meaning)
+    n = width(fitted.columns)
+    check_count(path, len(y), n)
+    notes = [
+        f"{path.name}: {len(y)} rows, {_of(len(fitted.columns), 'column')} as {_of(n, 'input')}, "
+        f"{len(classes)} classes",
+        f"read as {'; '.join(table.notes)}",
+        f"{label}: the label, {count_classes(classes, y)}{merged}{alike and f'; {alike}'}",
+        *fitted.notes,
+        *([f"left out by --drop: {', '.join(left_out)}"] if left_out else []),
+    ]
+    encoder = as_json(label, fitted.columns, reading.layout, meaning)
+    x = encode_columns(fitted.columns, table, meaning, fitted.numbers)
+    del fitted, table  # before there is another copy of the inputs
+    return _problem(x, parts, classes, encoder, notes)
+
+
+def _of(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
+def _there(columns: Sequence[str]) -> str:
+    names = ", ".join(columns)
+    hint = "; is line 1 data? Then --no-header" if any(map(NUMBER.fullmatch, columns)) else ""
+    if len(columns) == 1:
+        hint = "; is something else between the fields? Then --delimiter names it"
+    return f"there are {names if len(names) <= 1000 else names[:1000] + '...'}{hint}"
+
+
+def _named(path: Path, text: str, columns: Sequence[str]) -> list[str]:
+    """Return the columns that a list names; a name may have commas in it, or stand in double quotes.
+
+    Raises:
+      Refused: a name is of no column.
+    """
+    there = set(columns)
+    names = [name for name in _listed(text) if name]
+    if there.issuperset(names):
+        return names
+    found, parts = [], text.split(",")
+    while parts:
+        # The longest name first: where there are columns b and "b, in cm", that is the second.
+        for end in range(len(parts), 0, -1):
+            if (name := ",".join(parts[:end]).strip()) in there:
+                found.append(name)
+                break
+        else:
+            end, name = 1, parts[0].strip()
+            if name:
+                raise Refused(f"{path} has no column {name!r}: {_there(columns)}")
+        del parts[:end]
+    return found
+
+
+def _listed(text: str) -> list[str]:
+    """Return the items of a list with commas, in which double quotes may stand around one."""
+    return [item.strip() for item in next(csv.reader([text], skipinitialspace=True), [])]
+
+
+def _read_npz(
+    path: Path, label: str | None, drop: str, fractions: Sequence[float], seed: int, reading: Reading
+) -> Dataset:
+    label = label or "y"
+    if drop.strip():
+        raise Refused(f"{path}: --drop leaves columns out of a CSV file, and this is npz: leave them out of x")
+    declared = reading.words == label
+    if reading != DEFAULT_READING._replace(words=label if declared else ""):
+        raise Refused(f"{path}: --delimiter, --missing and the like are of CSV files, and this is npz")
+    arrays = read_npz(path, ["x", label])
+    x = inputs_of_npz(path, arrays["x"])
+    _check_rows(path, len(x))
+    labels = labels_of_npz(path, label, arrays[label], len(x))
+    missing = next((i for i, word in enumerate(labels) if word in NO_LABELS), None)
+    if missing is not None:
+        found = f"{label}[{missing}] is {labels[missing]!r}, expected a class for each row"
+        raise Refused(f"{path}: {found}: leave out the rows without one, or write that class otherwise")
+    classes, y = classes_of(path, label, labels if declared else numbers_alike(labels), declared=declared)
+    notes = [
+        f"{path.name}: {len(y)} rows of {_of(x.shape[1], 'input')}, {len(classes)} classes",
+        f"{label}: the label, {count_classes(classes, y)}",
+    ]
+    return _problem(x, _split(y, fractions, seed), classes, None, notes)
+
+
+def inputs_of_npz(path: Path, x: np.ndarray) -> np.ndarray:
+    """Return the array x of a user's npz file as inputs (m, n), checked."""
+    if x.ndim < 2 or x.dtype.kind in "US" or x.size == 0:
+        raise Refused(f"{path}: x is {x.dtype} {x.shape}, expected numbers (m, n), an example in each row")
+    x = x.reshape(len(x), -1)
+    check_count(path, *x.shape)
+    for at in range(0, len(x) if x.dtype.kind == "f" else 0, _ROWS_AT_ONCE):
+        bad = ~(np.abs(x[at : at + _ROWS_AT_ONCE]) <= LARGEST)
+        if bad.any():
+            row, column = np.argwhere(bad)[0] + (at, 0)
+            raise Refused(f"{path}: x[{row}, {column}] is {x[row, column]}, expected numbers up to {LARGEST:g}")
+    return x
+
+
+def _check_rows(path: Path, m: int) -> None:
+    if m < FEWEST_ROWS:
+        raise Refused(f"{path} has {m} row{'s' * (m != 1)}, too few to split: expected at least {FEWEST_ROWS}")
+
+
+def _split(y: np.ndarray, fractions: Sequence[float], seed: int) -> tuple[jaxnn.Batch, ...]:
+    """Train, dev and test; the x of each are the numbers of its rows."""
+    return jaxnn.split(np.arange(len(y)), y, fractions, seed=seed, stratify=True)
+
+
+def check_count(path: Path, m: int, n: int) -> None:
+    """That m rows of n numbers are some, and not more than memory is for."""
+    if n == 0:
+        raise Refused(f"{path} has no value in the training rows to learn from")
+    if m * n > MOST_NUMBERS:
+        raise Refused(f"{path} makes {m:,} rows of {n:,} inputs, more than {MOST_NUMBERS:,} numbers: take a part of it")
+
+
+def _problem(
+    x: np.ndarray, parts: Sequence[jaxnn.Batch], classes: tuple[str, ...], encoder: dict | None, notes: list[str]
+) -> Dataset:
+    stats = jaxnn.fit_standardizer(x[parts[0].x].astype(np.float64, copy=False))
+    ready = [part._replace(x=standardized(stats, x, part.x)) for part in parts]
+    return Dataset(*ready, classes, stats, encoder=encoder, notes=tuple(notes))
+
+
+def standardized(stats: jaxnn.Standardizer, x: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+    """Return inputs (m, n) as the networks take them, float32; of these rows, or of all.
+
+    In float64 until then, since of large numbers that lie together, such as dates, little is left in float32; some rows
+    at a time, since float64 takes twice the memory.
+    """
+    rows = np.arange(len(x)) if rows is None else rows
+    ready = np.empty((len(rows), x.shape[1]), np.float32)
+    for at in range(0, len(rows), _ROWS_AT_ONCE):
+        some = x[rows[at : at + _ROWS_AT_ONCE]].astype(np.float64)
+        ready[at : at + _ROWS_AT_ONCE] = jaxnn.standardize(stats, some)
+    return ready

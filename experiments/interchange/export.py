@@ -1,0 +1,176 @@
+"""Export a trained network, for another library or as a function of its own.
+
+The FORMATS are
+
+{formats}
+
+A file that is there is never replaced. A network that was trained on standardised inputs takes raw ones afterwards: the
+standardisation becomes a part of the first layer's weights (of the function, with stablehlo). In float32 that loses
+digits of columns which are far from 0 beside their deviation; where outputs differ by more than 1e-5, a note says so.
+With --inputs standardized, the network is exported as it was trained, and means and deviations are written beside it.
+What is printed loads it.
+"""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from experiments.interchange.formats import FORMATS, check_format, module
+from experiments.readers.errors import printable
+from experiments.runs.atomic_write import write_new
+from experiments.runs.config import recorded
+
+if TYPE_CHECKING:
+    from experiments.networks.storage import StoredNetwork
+    from jaxnn import Standardizer
+
+_STATISTICS = ".inputs.npz"
+"""How the file of means and deviations ends, beside a network for standardized inputs."""
+_SCALES = dict.fromkeys(("mnist", "sweep-mnist"), ": images of 28 x 28, flattened, pixels divided by 255")
+"""By experiments whose networks do not say it."""
+DESCRIPTION = __doc__.format(
+    formats="\n\n".join(f"{name}: {kind.what} ({kind.suffix})" for name, kind in FORMATS.items())
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to export, and as what."""
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """The results folder of a run."""
+    to: Annotated[str, tyro.conf.arg(metavar="FORMAT")]
+    """One of the formats above."""
+    network: Annotated[str, tyro.conf.arg(metavar="NAME")] = ""
+    """A network of the run, by the name of its file. By default the deepest."""
+    inputs: Literal["raw", "standardized"] = "raw"
+    """The scale of x: as it is in the data, or standardized by the means and deviations of training."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Where to; by default a file of the network's name in this folder."""
+
+
+def export(options: Options) -> str:
+    """Write the file; what to tell of it, with the lines that load it.
+
+    Raises:
+      ValueError, OSError: what is wrong with the run, or with the place of the file.
+    """
+    check_format("--to", options.to)
+    from experiments.networks.storage import load_from_run
+
+    name, network = load_from_run(options.run, options.network)
+    suffix = FORMATS[options.to].suffix
+    out = options.out or Path(name + suffix)
+    ending = suffix if options.to == "keras" else Path(suffix).suffix
+    if not out.name.endswith(ending):
+        raise ValueError(f"--out {out} must end in {ending}, by which others know what it is")
+    if out.absolute().parent.resolve() == options.run.resolve():
+        raise ValueError(f"--out {out} is in the run's folder, where predict looks for networks: choose another one")
+    form, lines = module(options.to), _described(name, network, options, out)
+    code = form.code(network.spec, str(out))
+    if options.inputs == "standardized":
+        if network.standardizer is None:
+            raise ValueError(f"--inputs standardized is for networks with means and deviations, and {name} has none")
+        write_new(out, form.encode(network._replace(standardizer=None)))
+        beside = out.with_name(out.name.removesuffix(ending).removesuffix(suffix.removesuffix(ending)) + _STATISTICS)
+        try:
+            write_new(beside, _statistics(network.standardizer))
+        except (ValueError, OSError):
+            out.unlink()
+            raise
+        code = _standardizing(str(beside)) + code
+    else:
+        data = form.encode(network)
+        if network.standardizer is not None:
+            lines[1:1] = _differs(options, network)
+        write_new(out, data)
+    return "\n".join([*lines, "", code])
+
+
+def _described(name: str, network: "StoredNetwork", options: Options, out: Path) -> list[str]:
+    """What the file holds, what x must be, and what the printed code gives."""
+    from experiments.datasets import encoder
+
+    spec = network.spec
+    logits = {"binary": "logits, whose sigmoid is ", "softmax": "logits, whose softmax is "}.get(spec.output)
+    answer = f"the probability of {_classes(network)}" if logits else "the values"
+    result = answer if options.to == "stablehlo" else (logits or "") + answer
+    rows = options.run / encoder.FILE
+    return [
+        f"{out}: {name}, {spec} ({spec.activation}, {spec.output}), {spec.n_params} params, in float32.",
+        f"x is (m, {spec.sizes[0]}) in float32{_scale(network, options)}.",
+        *(
+            [f"A row becomes inputs as {rows} says: each number, and a 0 or 1 for each level of a word."]
+            if rows.exists()
+            else []
+        ),
+        f"After these lines, {module(options.to).OUTPUT} gives {result}:",
+    ]
+
+
+def _scale(network: "StoredNetwork", options: Options) -> str:
+    """On which scale x must be."""
+    if options.inputs == "standardized":
+        return ": standardized(rows), where rows are not standardised, in float64"
+    if network.image_shape:
+        return f": images of {' x '.join(map(str, network.image_shape))}, flattened, pixels divided by 255"
+    if network.standardizer is not None:
+        where = "in the function" if options.to == "stablehlo" else "in the first layer's weights"
+        return f"; not standardised, since that is done {where}"
+    try:
+        experiment = recorded(options.run).experiment
+    except ValueError:  # an import, say
+        experiment = ""
+    return _SCALES.get(experiment, ", on the scale that the network was trained on, of which the run says nothing")
+
+
+def _differs(options: Options, network: "StoredNetwork") -> list[str]:
+    """A note if the exported network differs from that of the run, on raw inputs in float32, by more than rounding."""
+    from experiments.interchange import agreement
+
+    difference = agreement.difference(network, options.to)
+    if difference <= agreement.BOUND:
+        return []
+    return [
+        f"note: on inputs in float32, outputs differ by up to {difference:.1g} of their size from those of the run, "
+        f"since columns far from 0 lose digits (|mean|/deviation: "
+        f"{agreement.farthest(network, _input_names(options.run, network))}); --inputs standardized loses none."
+    ]
+
+
+def _input_names(run: Path, network: "StoredNetwork") -> list[str]:
+    """Those of a CSV file's columns, or x[:, 0] and so on."""
+    from experiments.datasets import encoder
+    from experiments.datasets.columns import width
+
+    names = []
+    if (run / encoder.FILE).exists():
+        names = [column.name for column in encoder.load(run).columns for _ in range(width([column]))]
+    n = network.spec.sizes[0]
+    return [printable(name) for name in names] if len(names) == n else [f"x[:, {i}]" for i in range(n)]
+
+
+def _statistics(stats: "Standardizer") -> bytes:
+    """An npz file of mean and std."""
+    import numpy as np
+
+    file = io.BytesIO()
+    np.savez(file, mean=np.asarray(stats.mean, np.float64), std=np.asarray(stats.std, np.float64))
+    return file.getvalue()
+
+
+def _standardizing(file: str) -> str:
+    """Lines that define `standardized`, which is computed as in the run."""
+    return f"""\
+import numpy
+inputs = dict(numpy.load({file!r}))
+def standardized(rows):
+    return numpy.float32((numpy.asarray(rows, float) - inputs["mean"]) / inputs["std"])
+"""
+
+
+def _classes(network: "StoredNetwork") -> str:
+    return network.classes[1] if network.spec.sizes[-1] == 1 else f"each class, {', '.join(network.classes)}"

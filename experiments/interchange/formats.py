@@ -1,0 +1,99 @@
+"""The table of formats: what each is for, and what its files are called. The file of that name beside this one has
+
+- `encode(network) -> bytes`, a `StoredNetwork` as a file of the format;
+- `code(spec, file) -> str`, lines of Python that load it, as they are printed;
+- `OUTPUT`, what the printed code makes of inputs x;
+- `read(path) -> list[Weights]`, the layers in a file, for the formats that can be imported.
+"""
+
+import importlib
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+from experiments.readers.suggestions import did_you_mean
+
+
+class Format(NamedTuple):
+    """A format: what for, how its files end, and whether it can be imported."""
+
+    what: str
+    suffix: str
+    imported: bool = True
+
+
+FORMATS = {
+    "safetensors": Format("arrays W_1, b_1, W_2, ..., each W (n_out, n_in)", ".safetensors"),
+    "npz": Format("the same for NumPy alone", ".npz"),
+    "torch": Format("the state dict of a torch.nn.Sequential", ".torch.safetensors"),
+    "flax": Format("the params of a flax.linen.Sequential, flattened", ".flax.safetensors"),
+    "keras": Format("the weights of a keras.Sequential", ".weights.h5"),
+    "stablehlo": Format("a function that JAX compiles anywhere, without jaxnn", ".stablehlo", imported=False),
+}
+
+_ALSO_CALLED = {
+    "hdf5": "keras",
+    "h5": "keras",
+    "tensorflow": "keras",
+    "tf": "keras",
+    "linen": "flax",
+    "nnx": "flax",
+    "numpy": "npz",
+    "np": "npz",
+    "pytorch": "torch",
+    "pt": "torch",
+    "pth": "torch",
+    "hlo": "stablehlo",
+    "mlir": "stablehlo",
+}
+"""Formats by what else they are called."""
+
+
+def module(name: str) -> ModuleType:
+    """The format's file, imported only now: each needs packages that are slow to import."""
+    return importlib.import_module(f"experiments.interchange.{name}")
+
+
+def names(imported: bool = False) -> str:
+    """The formats there are, or those that can be imported."""
+    return ", ".join(name for name, kind in FORMATS.items() if kind.imported or not imported)
+
+
+def check_format(flag: str, name: str, imported: bool = False) -> None:
+    """Raise a ValueError unless the option's value is a format, or one that can be imported."""
+    known = [each for each, kind in FORMATS.items() if kind.imported or not imported]
+    if name not in known:
+        others = {**_ALSO_CALLED, "jax": "flax" if imported else "stablehlo"}
+        meant = others.get(name.lower(), "")
+        meant = f": did you mean {meant}?" if meant in known else did_you_mean(name, known)
+        raise ValueError(f"{flag} must be one of {names(imported)}, got {name!r}{meant}")
+
+
+def refuse_pickles(path: Path, conversion: str) -> None:
+    """Raise a ValueError where the file is a pickle, by its name or its content: reading one runs what is in it.
+
+    Args:
+      path: the file.
+      conversion: what its owner types to have a file that can be imported.
+    """
+    with path.open("rb") as file:
+        start = file.read(9)
+    named = path.suffix.lower() in {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib"}
+    # The length of its header, with which a safetensors file begins, can look like the start of a pickle.
+    begun = start.startswith((b"PK\x03\x04", b"\x80")) and start[8:] != b"{"
+    if named or begun:
+        raise ValueError(
+            f"{path} is a pickle, or a zip around one, which can run anything when it is read: if you trust it, "
+            f"convert it by {conversion}"
+        )
+
+
+def refuse_shards(path: Path, conversion: str) -> None:
+    """Raise a ValueError where the file is one of several that hold a model together, or their table of contents."""
+    part = re.search(r"-\d{5}-of-(\d{5})\.safetensors$", path.name)
+    if path.name.endswith(".index.json") or part and int(part[1]) > 1:
+        raise ValueError(
+            f"{path} is a part of a model in several files, and import takes one: load the model, and save it by "
+            f"{conversion}"
+        )

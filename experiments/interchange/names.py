@@ -1,0 +1,92 @@
+"""Layers out of named arrays: the number in a name says which layer, its end whether weight or bias."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.interchange.layers import Weights
+
+_WEIGHTS = {"weight", "kernel", "W", "0"}
+_OF_TRAINING = re.compile(
+    r"(optimizer|optim|opt_state|lr_scheduler|scheduler)[./].*|(.*[./])?(rngs|seed_generator)[./].*"
+)
+"""Names in the state of a training, and of random numbers, which are no part of the network."""
+
+
+def layers_by_number(
+    arrays: Mapping[str, np.ndarray], pattern: str, example: str, *, transposed: bool
+) -> list[Weights]:
+    """Return the layers in the order of the numbers in their names; one without a bias gets a bias of 0.
+
+    Args:
+      arrays: by name. Those of an optimizer or of random numbers are left out.
+      pattern: what each whole name must be: a regular expression with the groups `kind` (of weights: weight,
+        kernel, W or 0; else of a bias) and `layer`, the layer's name.
+      example: names that it takes, for those who gave others.
+      transposed: whether the format stores weights (n_in, n_out).
+
+    Raises:
+      ValueError: other arrays than those of dense layers in a row.
+    """
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for name, array in arrays.items():
+        if _OF_TRAINING.fullmatch(name):
+            continue
+        if array.ndim > 2:
+            raise ValueError(
+                f"{name!r} has shape {array.shape}, as a convolution's weights have: jaxnn has dense layers alone"
+            )
+        match = re.fullmatch(pattern, name)
+        if not match:
+            raise ValueError(f"{name!r} is none of the names that import knows: dense layers are called {example}")
+        kind = "W" if match["kind"] in _WEIGHTS else "b"
+        _check(name, array, 2 if kind == "W" else 1)
+        found.setdefault(match["layer"] or "", {})[kind] = array
+    if not found:
+        raise ValueError(f"there are no weights: expected arrays called {example}")
+    return [_layer(name, found[name], transposed) for name in _in_order(list(found))]
+
+
+def _in_order(layers: list[str]) -> list[str]:
+    """The names by their numbers: fc1, fc2; layers.0.linear, layers.1.linear; 0, 2; and 0.0, 0.2, 1 of nested rows.
+
+    Of one layer there is no order to know.
+    """
+    parts = {layer: re.split(r"(\d+)", layer) for layer in layers}
+    # Names that are alike but for their numbers; in nested rows, also for how many numbers they end in.
+    kinds = {
+        (words[0], *(() if set(words[1:-1]) <= {"."} and not words[-1] else words[1:])): layer
+        for layer, words in ((layer, part[::2]) for layer, part in parts.items())
+    }
+    if len(layers) > 1 and not all(len(part) > 1 for part in parts.values()):
+        raise ValueError(f"{_some(layers)} have no numbers that say in which order the layers are")
+    if len(kinds) > 1:
+        raise ValueError(f"{_some(kinds.values())} are parts of more than a row of dense layers")
+    numbered: dict[tuple[int, ...], str] = {}
+    for layer in layers:
+        other = numbered.setdefault(tuple(map(int, parts[layer][1::2])), layer)
+        if other != layer:
+            raise ValueError(f"{_some([other, layer])} have the same number, so one layer is there twice")
+    return [numbered[numbers] for numbers in sorted(numbered)]
+
+
+def _some(names: Iterable[str]) -> str:
+    return " and ".join(map(repr, sorted(names)[:2]))
+
+
+def _check(name: str, array: np.ndarray, ndim: int) -> None:
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise ValueError(f"{name!r} is {array.dtype}, expected floats: import takes no quantised network")
+    if array.ndim != ndim:
+        wanted = "a matrix of weights" if ndim == 2 else "a bias for each unit"
+        raise ValueError(f"{name!r} has shape {array.shape}, expected {wanted}: jaxnn has no layer of normalisation")
+
+
+def _layer(name: str, arrays: dict[str, np.ndarray], transposed: bool) -> Weights:
+    if "W" not in arrays:
+        named = f"layer {name}" if name else "the layer"
+        raise ValueError(f"{named} has a bias without a weight: expected both of each layer")
+    W = arrays["W"].T if transposed else arrays["W"]
+    return Weights(*(np.asarray(array, np.float32) for array in (W, arrays.get("b", np.zeros(len(W))))))

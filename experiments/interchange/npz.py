@@ -1,0 +1,31 @@
+"""Arrays W_1, b_1, W_2, ... as NumPy's npz, without pickles."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from experiments.interchange import safetensors
+from experiments.interchange.layers import Weights
+from experiments.networks.spec import NetworkSpec
+from experiments.networks.storage import StoredNetwork
+from experiments.readers.npz import read_npz
+
+OUTPUT = safetensors.OUTPUT
+
+
+def encode(network: StoredNetwork) -> bytes:
+    """The bytes of the file, not compressed: weights are too random for it."""
+    file = io.BytesIO()
+    np.savez(file, **safetensors.arrays(network))
+    return file.getvalue()
+
+
+def code(spec: NetworkSpec, file: str) -> str:
+    """Lines that load the file by jaxnn; `numpy.load` alone gives the arrays."""
+    return safetensors.code_by("numpy", "load", spec, file)
+
+
+def read(path: Path) -> list[Weights]:
+    """The layers of a file with arrays W_1, b_1, ..."""
+    return safetensors.by_name(read_npz(path))

@@ -1,0 +1,50 @@
+"""A function with the params inside, by `jax.export`: StableHLO, which JAX compiles anywhere, without jaxnn."""
+
+from collections.abc import Callable
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.networks.spec import NetworkSpec
+from experiments.networks.storage import StoredNetwork
+
+OUTPUT = "predict(x)"
+
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+
+
+def encode(network: StoredNetwork) -> bytes:
+    """The bytes of the file: x (m, n_in) in float32, for any m, to what `Model.predict` gives, inputs standardised."""
+    x = jax.ShapeDtypeStruct((*jax.export.symbolic_shape("m"), *network.spec.model().in_shape), jnp.float32)
+    return bytes(jax.export.export(jax.jit(function(network)), platforms=PLATFORMS)(x).serialize())
+
+
+def function(network: StoredNetwork) -> Callable[[jax.Array], jax.Array]:
+    """The function itself. Of each mean it subtracts two float32 numbers, since one has too few digits.
+
+    With mean = high + low, x - high is exact where x is near the mean (Sterbenz, "Floating-Point Computation", 1974),
+    so what float32 inputs carry is not lost.
+    """
+    model, stats = network.spec.model(), network.standardizer
+    if stats is None:
+        return lambda x: model.predict(network.params, x)
+    mean, std = (np.asarray(a, np.float64) for a in stats)
+    high = mean.astype(np.float32)
+    low = (mean - high).astype(np.float32)
+
+    def predict(x):
+        # Without the barrier, a compiler might subtract high + low.
+        shifted = jax.lax.optimization_barrier(x - high[None]) - low[None]
+        return model.predict(network.params, shifted / std.astype(np.float32)[None])
+
+    return predict
+
+
+def code(spec: NetworkSpec, file: str) -> str:
+    """Lines that load the function; they need the packages jax and flatbuffers."""
+    return f"""\
+import pathlib, jax.export
+file = pathlib.Path({file!r})
+predict = jax.export.deserialize(bytearray(file.read_bytes())).call"""

@@ -1,0 +1,92 @@
+"""What a network says of new rows: the class and the probability of each, as CSV, and how often it is right."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from experiments.datasets.labels import LONGEST_CLASS, MOST_CLASSES
+from experiments.datasets.new_rows import Rows
+from experiments.datasets.own_data import check_count, standardized
+from experiments.networks.spec import class_probabilities
+from experiments.networks.storage import StoredNetwork
+from experiments.readers.errors import Refused
+from experiments.readers.numerals import NUMBER, exact
+
+NUMBERS_AT_A_TIME = 2**24
+"""Activations of a layer that are in memory at once: so many rows go through the network together."""
+
+
+class Answers(NamedTuple):
+    """The class number (m,) and the probability of each class (m, k) float32 of m rows."""
+
+    classes: np.ndarray
+    probabilities: np.ndarray
+
+
+def classify(file: Path, rows: Rows, network: StoredNetwork) -> Answers:
+    """What the network says of the rows: their inputs standardised as in training, and float32 from there.
+
+    Raises:
+      Refused: inputs of another number, or so far from those of training that the network's numbers overflow.
+    """
+    (m, n), k, longest = rows.x.shape, len(network.classes), max(map(len, network.classes))
+    if k > MOST_CLASSES or longest > LONGEST_CLASS:
+        told = f"the network names {k} classes in up to {longest} characters"
+        raise Refused(f"{file}: {told}, expected at most {MOST_CLASSES} and {LONGEST_CLASS}, as of data like these")
+    if n != network.spec.sizes[0] or network.standardizer is None:
+        raise Refused(f"{file}: its rows make {n} inputs, the network takes {network.spec.sizes[0]}, standardised")
+    check_count(file, m, k)
+    with np.errstate(over="ignore"):
+        x = standardized(network.standardizer, rows.x)
+    model, step = network.spec.model(), max(1, NUMBERS_AT_A_TIME // max(network.spec.sizes))
+    parts = [x[i : i + step] for i in range(0, m, step)]
+    decide = jax.jit(model.classify)
+    answers = Answers(
+        np.concatenate([decide(network.params, part) for part in parts]),
+        np.concatenate([class_probabilities(model, network.params, part) for part in parts]),
+    )
+    bad = ~(np.isfinite(x).all(axis=1) & np.isfinite(answers.probabilities).all(axis=1))
+    if bad.any():
+        i = int(bad.argmax())
+        place = rows.place(i, int(np.abs(x[i]).argmax()))
+        raise Refused(
+            f"{file}: {place} is so far from the training rows that the network overflows: is it in their units?"
+        )
+    return answers
+
+
+def accuracy(answers: Answers, labels: Sequence[str | None], classes: Sequence[str]) -> str:
+    """How many of the rows that have a label are classified as it says, in words."""
+    known = _as_classes([label for label in labels if label is not None], classes)
+    answered = [classes[i] for i, label in zip(answers.classes, labels, strict=True) if label is not None]
+    pairs = list(zip(answered, known, strict=True))
+    if not pairs:
+        return "no accuracy: the column of the labels is empty"
+    right = sum(said == label for said, label in pairs)
+    of = f"{len(pairs)} rows" if len(pairs) == len(labels) else f"{len(pairs)} rows that have a label"
+    unknown = [label for _, label in pairs if label not in classes]
+    wrong = f"; {len(unknown)} of a class that training did not have, {unknown[0]!r} say" if unknown else ""
+    return f"accuracy {100 * right / len(pairs):.2f} %: {right} of {of}{wrong}"
+
+
+def _as_classes(labels: Sequence[str], classes: Sequence[str]) -> list[str]:
+    """Return the labels; one that is the number of a class is written as the class is."""
+    if not all(map(NUMBER.fullmatch, classes)):
+        return list(labels)
+    named = {exact(name): name for name in classes} if len(set(map(exact, classes))) == len(classes) else {}
+    return [named.get(exact(label), label) if NUMBER.fullmatch(label) else label for label in labels]
+
+
+def to_csv(answers: Answers, classes: Sequence[str]) -> str:
+    """A line for each row, counted from 1: its class, and the probability of each, with all digits of float32."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["row", "class", *(f"P({name})" for name in classes)])
+    lines = zip(answers.classes, answers.probabilities, strict=True)
+    writer.writerows([i, classes[label], *map(str, each)] for i, (label, each) in enumerate(lines, 1))
+    return file.getvalue()

@@ -1,0 +1,210 @@
+"""Trained networks as safetensors: the params under their names, and beside them what rebuilds the network.
+
+A safetensors file is a table of contents and raw numbers. Reading one runs no code, unlike a pickle.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+import jaxnn
+from experiments.networks.spec import NetworkSpec, param_names
+from experiments.readers.errors import Refused, check_file, inside
+from experiments.readers.suggestions import OF_A_RUN, near_run
+from experiments.runs.folder import UNFINISHED
+
+SUFFIX = ".safetensors"
+MOST_BYTES = 2**28
+"""64 million params, five times those of the largest network of the experiments."""
+MOST_CONTENTS = 2**20
+"""Bytes of the table of contents, which is JSON."""
+MOST_LAYERS = 1000
+_DTYPES = {"BF16", "BOOL", *(f"{kind}{bits}" for kind in "FIU" for bits in (8, 16, 32, 64))}
+"""Those of safetensors that can be read. There are others, such as F8_E4M3."""
+_FORMAT, _VERSION = "jaxnn-mlp", 1
+_STANDARDIZER = ("standardizer/mean", "standardizer/std")
+
+
+class StoredNetwork(NamedTuple):
+    """A trained network, and what its inputs and outputs mean.
+
+    Attributes:
+      spec: the network.
+      params: its params, as `jaxnn.mlp` makes them.
+      classes: the name of each class.
+      image_shape: (height, width, 3) where inputs are images, flattened, their pixels divided by 255; else `None`.
+      standardizer: where inputs are standardised first, the training set's mean and deviation; else `None`.
+    """
+
+    spec: NetworkSpec
+    params: Any
+    classes: tuple[str, ...]
+    image_shape: tuple[int, ...] | None = None
+    standardizer: jaxnn.Standardizer | None = None
+
+
+def encode(network: StoredNetwork) -> bytes:
+    """The bytes of a safetensors file: the same for the same network."""
+    spec = network.spec
+    arrays = jax.device_get(jaxnn.params_to_arrays(spec.model().network, network.params))
+    # In C order: a matrix that XLA hands over transposed would be stored by its memory, as another matrix.
+    tensors = dict(zip(param_names(spec), map(np.ascontiguousarray, arrays), strict=True))
+    if network.standardizer is not None:
+        tensors |= dict(zip(_STANDARDIZER, network.standardizer, strict=True))
+    metadata = {
+        "format": _FORMAT,
+        "format_version": str(_VERSION),
+        "sizes": json.dumps(spec.sizes),
+        "activation": spec.activation,
+        "output": spec.output,
+        "classes": json.dumps(network.classes),
+        "image_shape": json.dumps(network.image_shape),
+    }
+    return _sorted(save(tensors, metadata))
+
+
+def _sorted(data: bytes) -> bytes:
+    """The same file with its table of contents in order: the package writes metadata in one that it draws at random."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    contents = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    contents += b" " * (-len(contents) % 8)  # so that numbers begin where a machine can read them in place
+    return len(contents).to_bytes(8, "little") + contents + data[end:]
+
+
+def load(path: Path) -> StoredNetwork:
+    """Read a stored network, of this version of the format or of an older one.
+
+    Raises:
+      Refused: the file is damaged, of another kind or of a newer version, or its arrays do not fit its network.
+      OSError: it cannot be opened.
+    """
+    metadata, tensors = read_safetensors(path)
+    if metadata.get("format") != _FORMAT:
+        raise Refused(f"{path} was not written by these experiments: import takes weights of other libraries")
+    version = metadata.get("format_version", "")
+    if version.isdecimal() and int(version) > _VERSION:
+        raise Refused(
+            f"{path} was written by a newer jaxnn, in version {version} of its format; this one reads versions up to "
+            f"{_VERSION}: update jaxnn"
+        )
+    try:
+        decode = _DECODERS.get(version)
+        if decode is None:
+            raise ValueError(f"format_version is {version!r}")
+        return decode(metadata, tensors)
+    except KeyError as error:
+        raise Refused(f"{path} is damaged: its header lacks {error}") from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Refused(f"{path} is damaged: {error}") from None
+
+
+def load_from_run(run: Path, name: str = "") -> tuple[str, StoredNetwork]:
+    """A network of a run and its name: the one of that name, or else the deepest.
+
+    Raises:
+      ValueError: `run` is no results folder, or it has no such network.
+      OSError: it cannot be read.
+    """
+    if not run.is_dir():
+        raise Refused(f"{run} is not a folder{near_run(run) or OF_A_RUN}")
+    stored = {path.stem: path for path in sorted(run.glob(f"*{SUFFIX}"))}
+    if not stored and (run / UNFINISHED).exists():
+        raise Refused(f"{run} is not finished, and has no trained network yet: resume goes on with it")
+    if not stored:
+        raise Refused(f"{run} holds no trained networks (*{SUFFIX}): is it the results folder of a run?")
+    if name and name not in stored:
+        raise Refused(f"{run} has no network {name!r}: there are {', '.join(stored)}")
+    networks = {stem: load(inside(run, stored[stem].name)) for stem in ([name] if name else stored)}
+    return max(networks.items(), key=lambda item: len(item[1].spec.sizes))
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """The metadata and the arrays of any safetensors file. Its sizes are held against the file's before it is read.
+
+    Raises:
+      Refused: the file is damaged, or of another kind.
+      OSError: it cannot be opened.
+    """
+    check_file(path, MOST_BYTES)
+    with path.open("rb") as file:  # which says plainly what a forbidden file is
+        contents = int.from_bytes(file.read(8), "little")
+    if contents > MOST_CONTENTS:
+        raise Refused(f"{path} is damaged, or no safetensors file: its table of contents would have {contents:,} bytes")
+    try:
+        with safe_open(path, framework="np") as file:
+            for name in file.keys():  # noqa: SIM118 (not a dictionary)
+                dtype = file.get_slice(name).get_dtype()
+                if dtype not in _DTYPES:
+                    raise Refused(f"{path}: {name} is {dtype}, expected F64, F32, F16 or BF16")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
+            return file.metadata() or {}, tensors
+    except Refused:
+        raise
+    except (SafetensorError, OSError, TypeError, ValueError, AttributeError) as error:
+        raise Refused(f"{path} is damaged, or no safetensors file: {error}") from None
+
+
+def _decode(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> StoredNetwork:
+    for name, array in tensors.items():
+        if array.dtype.kind != "f":
+            raise ValueError(f"{name} is {array.dtype}, expected floats")
+    sizes, classes, image_shape = (json.loads(metadata[name]) for name in ("sizes", "classes", "image_shape"))
+    _check_counts("sizes", sizes)
+    if image_shape is not None:
+        _check_counts("image_shape", image_shape)
+        if len(image_shape) != 3 or math.prod(image_shape) != sizes[0]:
+            raise ValueError(f"its images are {image_shape}, expected (height, width, 3) of {sizes[0]} numbers")
+    spec = NetworkSpec(tuple(sizes), metadata["activation"], metadata["output"])
+    _check_classes(spec, classes)
+    standardizer = _standardizer(tensors, [(sizes[0],), tuple(image_shape or ())[-1:]])
+    stored = sum(array.size for array in tensors.values())
+    if len(sizes) - 1 > MOST_LAYERS:
+        raise ValueError(f"a network of {len(sizes) - 1:,} layers, more than {MOST_LAYERS:,}")
+    if spec.n_params > stored:
+        raise ValueError(f"a network {str(spec)[:100]} has {spec.n_params:,} params, the file {stored:,}")
+    model, names = spec.model(), param_names(spec)
+    if set(tensors) != set(names):
+        raise ValueError(f"the network has {', '.join(names)}, the file {', '.join(sorted(tensors)) or 'nothing'}")
+    params = jaxnn.params_from_arrays(model.network, model.in_shape, [tensors[name] for name in names])
+    return StoredNetwork(
+        spec, params, tuple(classes), None if image_shape is None else tuple(image_shape), standardizer
+    )
+
+
+def _check_counts(name: str, given: Any) -> None:
+    if not isinstance(given, list) or not all(type(n) is int and n >= 1 for n in given) or len(given) < 2:
+        raise ValueError(f"its {name} are {str(given)[:100]}, expected whole numbers of at least 1")
+
+
+def _check_classes(spec: NetworkSpec, classes: Any) -> None:
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise ValueError(f"its classes are {str(classes)[:100]}, expected names")
+    if not all(name.isprintable() for name in classes):  # they are shown on a terminal, which they could steer
+        raise ValueError("its classes have names that cannot be shown")
+    outputs = spec.sizes[-1]
+    expected = 2 if (spec.output, outputs) == ("binary", 1) else outputs if spec.output == "softmax" else len(classes)
+    if len(classes) != expected:
+        raise ValueError(f"it names {len(classes)} classes, its outputs are of {expected}")
+
+
+def _standardizer(tensors: dict[str, np.ndarray], shapes: list[tuple[int, ...]]) -> jaxnn.Standardizer | None:
+    """Taken out of the tensors; of a mean and deviation for each input, or for each channel."""
+    stats = [tensors.pop(name, None) for name in _STANDARDIZER]
+    if stats[0] is None and stats[1] is None:
+        return None
+    mean, std = (np.empty(0) if array is None else array for array in stats)
+    if mean.shape != std.shape or mean.shape not in shapes:
+        raise ValueError(f"its standardizer has shapes {mean.shape} and {std.shape}, its inputs {shapes[0]}")
+    if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
+        raise ValueError("its standardizer is not finite, or has a deviation of 0 or less")
+    return jaxnn.Standardizer(mean, std)
+
+
+_DECODERS = {"1": _decode}
+"""How each version of the format is read. Whoever changes the format adds a version, and keeps reading the others."""

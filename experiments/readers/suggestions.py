@@ -1,0 +1,33 @@
+"""Names that were meant: what is closest to a name that does not exist."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+
+from experiments.readers.errors import printable
+
+_CONFIG = "config.json"
+OF_A_RUN = ": expected the results folder of a run, such as runs/ladder-20260131-120000"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ": did you mean ...?" with the known name that is closest; empty if no one is close.
+
+    Example:
+      >>> did_you_mean("Cat-v-non-cat", ["ladder", "catvnoncat"])
+      ': did you mean catvnoncat?'
+      >>> did_you_mean("frobnicate", ["ladder", "catvnoncat"])
+      ''
+    """
+    names = {each.lower(): each for each in known}
+    begun = [each for each in names if len(name) > 2 and each.startswith(name.lower())]
+    close = begun or get_close_matches(name.lower(), names, 1, cutoff=0.7)
+    return f": did you mean {names[close[0]]}?" if close else ""
+
+
+def near_run(run: Path) -> str:
+    """Return ": did you mean ...?" with the folder of a run whose name is closest, beside `run` or in ./runs."""
+    found = [path.parent for folder in (run.parent, Path("runs")) for path in sorted(folder.glob(f"*/{_CONFIG}"))]
+    by_name = {path.name: path for path in reversed(found)}
+    close = get_close_matches(run.name, by_name, 1)
+    return printable(f": did you mean {by_name[close[0]]}?") if close else ""

@@ -1,0 +1,161 @@
+"""Tables of results: on stdout, and as plain text for the run's folder."""
+
+import io
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from experiments.reports import terminal
+
+_WIDEST = 100_000
+"""Lines are never broken here: `_narrowed` is for a terminal that is too narrow."""
+_GAP = "   "
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> Table:
+    """A table whose first `text_columns` columns are words, and whose others are numbers."""
+    result = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for i, column in enumerate(columns):
+        result.add_column(column, justify="left" if i < text_columns else "right", no_wrap=True)
+    for row in rows:
+        result.add_row(*row)
+    return result
+
+
+def show(content: Table) -> None:
+    """Print to stdout, in the width of the terminal: a table that is too wide becomes several, one below the other."""
+    width = terminal.width()
+    if width is None or max(map(len, as_text(content).splitlines())) <= width:
+        Console(width=_WIDEST, highlight=False, markup=False, emoji=False).print(content)
+        return
+    columns = [
+        _Column(str(column.header).split("\n"), list(map(str, column.cells)), column.justify == "right")
+        for column in content.columns
+    ]
+    print(terminal.broken(str(content.title), width), _narrowed(columns, width), sep="\n\n", end="\n\n")
+
+
+def as_text(content: Table) -> str:
+    """The table as plain text."""
+    file = io.StringIO()
+    console = Console(file=file, width=_WIDEST, color_system=None, force_terminal=False, markup=False, emoji=False)
+    console.print(content)
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+
+
+def fitted(text: str, width: int | None) -> str:
+    """Return text in which tables stand as `as_text` gives them, narrowed as `show` does."""
+    if width is None:
+        return text
+    paragraphs = re.split(r"\n(?:[ \t]*\n)+", text)
+    return "\n\n".join(_fitted(paragraph.split("\n"), width) for paragraph in paragraphs)
+
+
+def refitted(text: str, n_heads: int) -> str:
+    """Return a table in plain text, whose first `n_heads` lines are its head, in the width of the terminal."""
+    width, lines = terminal.width(), text.split("\n")
+    if width is None or max(map(len, lines)) <= width:
+        return text
+    return _narrowed(_read(lines[:n_heads], lines[n_heads:]), width)
+
+
+def median_and_range(values: np.ndarray, digits: int = 1) -> str:
+    """Of values (n,): their median, and in brackets the lowest and the highest; nothing where there is none."""
+    if len(values) == 0:
+        return ""
+    return f"{np.median(values):.{digits}f} ({values.min():.{digits}f}-{values.max():.{digits}f})"
+
+
+class _Column(NamedTuple):
+    """A column of a table, its name in one line or more."""
+
+    head: list[str]
+    cells: list[str]
+    is_number: bool
+
+    @property
+    def width(self) -> int:
+        return max(map(len, self.head + self.cells))
+
+    def lines(self, n_head: int) -> list[str]:
+        texts = [""] * (n_head - len(self.head)) + self.head + self.cells
+        return [text.rjust(self.width) if self.is_number else text.ljust(self.width) for text in texts]
+
+
+def _narrowed(columns: list[_Column], width: int) -> str:
+    """Several tables, each with the columns that name the rows; where these leave no room, a list of all cells."""
+    rows = list(zip(*(column.cells for column in columns), strict=True))
+    n_keys = next((k for k in range(1, len(columns)) if len({row[:k] for row in rows}) == len(rows)), 1)
+    keys, others = columns[:n_keys], columns[n_keys:]
+    # One that shares the first line of its name with the column before has it repeated if it comes first.
+    first = [
+        column._replace(head=[before.head[0], *column.head[1:]]) if not column.head[0] else column
+        for before, column in pairwise(columns)
+    ][n_keys - 1 :]
+    room = width - sum(column.width + len(_GAP) for column in keys)
+    if max((column.width for column in first), default=0) > room:
+        return _listed(keys, first, width)
+    blocks: list[list[_Column]] = []
+    left = 0
+    for column, as_first in zip(others, first, strict=True):
+        if column.width > left:
+            blocks.append([*keys, as_first])
+            left = room - as_first.width - len(_GAP)
+        else:
+            blocks[-1].append(column)
+            left -= column.width + len(_GAP)
+    return "\n\n".join(map(_block, blocks))
+
+
+def _block(columns: list[_Column]) -> str:
+    n_head = max(len(column.head) for column in columns)
+    lines = [_GAP.join(texts) for texts in zip(*(column.lines(n_head) for column in columns), strict=True)]
+    lines.insert(n_head, "─" * len(lines[0]))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _listed(keys: list[_Column], others: list[_Column], width: int) -> str:
+    lines = []
+    for n in range(len(keys[0].cells)):
+        lines.append(terminal.broken(", ".join(column.cells[n] for column in keys), width))
+        for column in others:
+            if column.cells[n]:
+                lines.append(terminal.broken(f"  {' '.join(filter(None, column.head))}: {column.cells[n]}", width))
+    return "\n".join(lines)
+
+
+def _fitted(lines: list[str], width: int) -> str:
+    if max(map(len, lines)) <= width:
+        return "\n".join(lines)
+    rule = next((i for i, line in enumerate(lines) if re.fullmatch(r" *─+ *", line)), None)
+    if rule is None:
+        return "\n".join(terminal.broken(line, width) for line in lines)
+    return _narrowed(_read(lines[:rule], lines[rule + 1 :]), width)
+
+
+def _read(heads: list[str], rows: list[str]) -> list[_Column]:
+    """The columns of a table in plain text: between two of them all lines are blank, at two places or more."""
+    longest = max(map(len, heads + rows))
+    lines = [line.ljust(longest) for line in heads + rows]
+    filled = "".join("x" if any(line[i] != " " for line in lines) else " " for i in range(longest))
+    columns = []
+    for match in re.finditer(r"x+(?: x+)*", filled):
+        texts = [line[slice(*match.span())] for line in lines]
+        right = all(text[-1] != " " for text in texts if text.strip())
+        left = all(text[0] != " " for text in texts if text.strip())
+        texts = [text.strip() for text in texts]
+        is_number = right and not (left and not re.match(r"[-+.\d]", texts[-1]))
+        columns.append(_Column(texts[: len(heads)], texts[len(heads) :], is_number))
+    # A name of one line stands in the last: the others are of columns that share what is above them.
+    shared = False
+    for i, column in enumerate(columns):
+        shared = bool(column.head and column.head[0]) or (shared and len(column.head) > 1)
+        if not shared:
+            columns[i] = column._replace(head=column.head[-1:])
+    return columns

@@ -1,0 +1,103 @@
+"""What a result may depend on beside a run's options: versions, machine, variables of the environment, data files."""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import os
+import platform
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import experiments
+from experiments.readers.json_file import shown
+from experiments.runs.page import flat
+
+PACKAGES = ("jax", "jaxlib", "optax", "numpy", "scipy", "scikit-learn", "matplotlib", "pillow", "safetensors", "h5py")
+ENVIRONMENT = ("JAX_", "XLA_", "LIBTPU_", "NVIDIA_TF32_OVERRIDE", "NPROC", "OMP_", "OPENBLAS_", "MKL_")
+"""How the variables begin that choose how numbers are computed: in 64 bits, by so many threads."""
+PARTS = ("versions", "device", "machine", "environment", "data")
+"""Those of config.json that are told when a repetition differs."""
+
+
+def surroundings(files: Iterable[Path]) -> dict[str, Any]:
+    """All of it, where the experiment reads these files."""
+    import jax  # slow to import, so not for --help
+
+    import jaxnn
+
+    device = jax.devices()[0]
+    return {
+        "versions": {
+            "jaxnn": jaxnn.__version__,
+            "source": _source(),
+            "python": platform.python_version(),
+            **_versions(),
+        },
+        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+        "machine": {"system": platform.system(), "cpu": _cpu(), "cores": _cores()},
+        "environment": {
+            name: value
+            for name, value in sorted(os.environ.items())
+            # Where a program comes from changes nothing.
+            if name.startswith(ENVIRONMENT) and "CACHE" not in name
+        },
+        "data": {path.name: digest(path) for path in files},
+    }
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def changes(then: dict[str, Any], now: dict[str, Any], parts: Iterable[str] = PARTS) -> list[str]:
+    """What is another in one config.json than in another: 'versions.jax was "0.10.2", and is "0.12.0"'."""
+    lines = []
+    if then.get("format_version", 1) != now.get("format_version", 1):
+        lines.append("the folder's format was another, with measured times among the results")
+    for part in parts:
+        before, after = (config.get(part) for config in (then, now))
+        if isinstance(before, dict):  # older runs do not tell of all
+            before, after = flat(before, f"{part}."), flat(after, f"{part}.")
+            lines += [
+                f"{name} was {shown(before.get(name, 'not there'))}, and is {shown(after.get(name, 'not there'))}"
+                for name in before | after
+                if before.get(name) != after.get(name)
+            ]
+    return lines
+
+
+def _versions() -> dict[str, str]:
+    """Of what is installed: an experiment need not use all of them."""
+    found = {}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def _source() -> str:
+    """A digest of the code itself, which changes more often than its version does."""
+    import jaxnn
+
+    digest = hashlib.sha256()
+    for package in (jaxnn, experiments):
+        for path in sorted(Path(package.__file__).parent.rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _cpu() -> str:
+    """The processor's name: its instructions decide how compiled programs add up."""
+    with contextlib.suppress(OSError):
+        named = re.search(r"^model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        if named:
+            return named[1]
+    return platform.processor() or platform.machine()
+
+
+def _cores() -> int:
+    """How many this process may use: sums of large products are split among them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,1 @@
+"""The studies: a folder each, which says its question, command, time and expected result in its first lines."""

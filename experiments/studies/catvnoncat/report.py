@@ -1,0 +1,157 @@
+"""What catvnoncat shows: a table, the costs of logistic regression, plots, and every seed's numbers as JSON."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.networks.signal_plots import draw_signals
+from experiments.networks.signals import signals
+from experiments.networks.spec import NetworkSpec, class_probabilities
+from experiments.reports import plots, tables, terminal
+from experiments.runs import proof
+from experiments.runs.folder import RunFolder
+from experiments.studies.catvnoncat.data import IMAGE_SHAPE, Photos
+
+PUBLISHED_COSTS = {0: 0.693147, 100: 0.584508}
+"""Of logistic regression, from zeros, by iteration."""
+
+
+class Row(NamedTuple):
+    """A network, trained from the course's own start (first in each array), and from each seed.
+
+    Attributes:
+      network: its name.
+      spec: its layers.
+      published: the course's accuracies, train/test, in percent.
+      train, test: accuracies, (1 + seeds,).
+      costs: before each update, (steps, 1 + seeds).
+      params: of the first.
+      difference: of the two gradients, "initial" and "trained", of the first, as `proof.DEFINITION` says.
+      seconds: from the random start to here.
+      skipped: updates of all starts that were left out.
+    """
+
+    network: str
+    spec: NetworkSpec
+    published: str
+    train: np.ndarray
+    test: np.ndarray
+    costs: np.ndarray
+    params: Any
+    difference: dict[str, float]
+    seconds: float
+    skipped: int
+
+
+COLUMNS = (
+    *("network", "layers", "published\ntrain/test %", "same start\ntrain/test %", "final\ncost"),
+    *("other\nstarts", "train %\nmedian (range)", "test %\nmedian (range)", "gradient\ndiff."),
+)
+
+
+def spread(costs: np.ndarray) -> dict[str, float]:
+    """The costs of all networks at one step, as a line of metrics: that of the course's start, and how seeds spread."""
+    first, seeds = float(costs[0]), costs[1:]
+    if len(seeds) == 0:
+        return {"cost": first}
+    return {
+        "cost": first,
+        "seeds_median": float(np.median(seeds)),
+        "seeds_lowest": float(seeds.min()),
+        "seeds_highest": float(seeds.max()),
+    }
+
+
+def report(rows: Sequence[Row], photos: Photos, folder: RunFolder, more: Sequence[str] = ()) -> None:
+    """Print the table, with `more` lines, and write it with the plots and all numbers to the folder."""
+    title = "Cat or no cat, trained with hand-derived gradients"
+    table = tables.table(title, COLUMNS, [_cells(row) for row in rows], 2)
+    logistic = next(row for row in rows if row.network == "logistic")
+    notes = [
+        "Logistic regression, cost by iteration (published):",
+        *_cost_lines(logistic.costs[:, 0]),
+        "",
+        f"gradient diff.: {proof.DEFINITION}, in float64, before and after training; "
+        f"more than {proof.BOUND:g} fails the run",
+        "same start: the weights that the course drew. These networks are stored, for predict.",
+        "other starts: random, and all trained in one program with the former.",
+        *(["", *more] if more else []),
+    ]
+    tables.show(table)
+    timings = f"seconds of training: {', '.join(f'{row.network} {row.seconds:.0f}' for row in rows)}"
+    print(*map(terminal.fitted, [*notes, "", timings]), sep="\n")
+    folder.add_timings(timings)
+    folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
+    folder.write_json("seeds.json", {row.network: _numbers(row) for row in rows})
+    caption = "The cost by iteration, from the course's own start in colour, from other random starts in grey."
+    folder.add_picture("costs.png", _draw_costs(rows), caption)
+    _add_pictures(rows, photos, folder)
+
+
+def _cells(row: Row) -> list[str]:
+    return [
+        row.network,
+        str(row.spec),
+        row.published,
+        f"{100 * row.train[0]:.2f}/{100 * row.test[0]:.2f}",
+        f"{row.costs[-1, 0]:.4f}",
+        str(len(row.train) - 1),
+        *(tables.median_and_range(100 * accuracy[1:]) for accuracy in (row.train, row.test)),
+        f"{max(row.difference.values()):.1e}",
+    ]
+
+
+def _cost_lines(costs: np.ndarray) -> list[str]:
+    """Every hundredth cost, five on a line."""
+    entries = []
+    for i in range(0, len(costs), 100):
+        published = f" ({PUBLISHED_COSTS[i]:.6f})" if i in PUBLISHED_COSTS else ""
+        entries.append(f"{i:6} {costs[i]:.6f}{published}")
+    return ["".join(f"{entry:28}" for entry in entries[i : i + 5]).rstrip() for i in range(0, len(entries), 5)]
+
+
+def _numbers(row: Row) -> dict[str, object]:
+    """Everything of a row; lists are by seed."""
+    measured = {"train_accuracy": row.train, "test_accuracy": row.test, "final_cost": row.costs[-1]}
+    return {
+        "layers": str(row.spec),
+        "published": row.published,
+        "same_start": {name: values[0].item() for name, values in measured.items()},
+        "seeds": {name: values[1:].tolist() for name, values in measured.items()},
+        "gradient_difference": row.difference,
+    }
+
+
+def _add_pictures(rows: Sequence[Row], photos: Photos, folder: RunFolder) -> None:
+    """Of all networks, what they look for; of the last, the deepest, its mistakes and its signals."""
+    for row in rows:
+        weights = plots.draw_weight_images(row.params[0]["W"].reshape(-1, *IMAGE_SHAPE))
+        caption = f"The first weights of {row.network}, an image for each unit, in colour: grey is 0."
+        folder.add_picture(f"weights-{row.network}.png", plots.png(weights), caption)
+    deepest, test = rows[-1], photos.test
+    said = class_probabilities(deepest.spec.model(), deepest.params, test.x)
+    images = test.x.reshape(-1, *IMAGE_SHAPE)
+    mistakes = plots.draw_mistakes(images, test.y, said.argmax(axis=1), said, classes=photos.classes)
+    caption = f"The worst mistakes of {deepest.network} on the test photos, and the probabilities that it gave."
+    folder.add_picture("mistakes.png", plots.png(mistakes), caption)
+    for row in rows[1:]:
+        caption = (
+            f"Activations of {row.network} by layer, on the training photos, and how large the gradients of the cost "
+            "by them are."
+        )
+        drawn = draw_signals(signals(row.spec, row.params, photos.train))
+        folder.add_picture(f"signals-{row.network}.png", plots.png(drawn), caption)
+
+
+def _draw_costs(rows: Sequence[Row]) -> bytes:
+    """A panel per network: from the course's start in colour, from each seed in grey."""
+    figure, axes = plots.grid(1, len(rows))
+    for panel, row in zip(axes[0], rows, strict=True):
+        steps = np.arange(len(row.costs))
+        panel.plot(steps, row.costs[:, 1:], color="grey", linewidth=0.5, alpha=0.5)
+        if len(row.train) > 1:
+            panel.plot([], [], color="grey", linewidth=0.5, label=f"{len(row.train) - 1} other starts")
+        curve = {"the course's start": (steps, row.costs[:, 0])}
+        plots.draw_curves(panel, curve, title=row.network, x="iteration", y="cost", log=True)
+    return plots.png(figure)

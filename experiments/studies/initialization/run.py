@@ -1,0 +1,144 @@
+"""The work of initialization: every start and seed as one population, a table, and pictures."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxnn
+from experiments.reports import plots, tables
+from experiments.runs.folder import RunFolder, StartRun
+from experiments.runs.options import check_at_least_one
+from experiments.runs.progress import progress
+from experiments.studies.initialization import Options
+
+SIZES = (2, 10, 5, 1)
+STARTS = {
+    "zeros": lambda n_in, n_out: 0.0,
+    "small": lambda n_in, n_out: 0.01,
+    "large": lambda n_in, n_out: 10.0,
+    "He": lambda n_in, n_out: (2 / n_in) ** 0.5,
+    "Glorot": lambda n_in, n_out: (2 / (n_in + n_out)) ** 0.5,
+}
+"""The standard deviation of a layer's weights, which are normal."""
+COURSE = {"zeros": "50", "large": "83", "He": "99"}
+"""Published training accuracies, in percent."""
+PARTS = (("train", 300, 1), ("test", 100, 2))
+"""Name, examples and seed of each set."""
+REPORTS = 30
+COLUMNS = (
+    "start",
+    "course\ntrain %",
+    "train %\nmedian (range)",
+    "test %\nmedian (range)",
+    "final cost\nmedian (range)",
+)
+
+
+def run(options: Options, start: StartRun) -> None:
+    """Train from every start, and show what came of it."""
+    check_at_least_one("steps", options.steps)
+    check_at_least_one("seeds", options.seeds)
+    jaxnn.optimizer("sgd", options.learning_rate)  # refuses a rate that is none
+    data = rings()
+
+    folder = start()
+    with progress("initialization", options.steps) as show:
+        population = train(
+            options, data["train"], lambda report: show(report["step"], ""), folder.checkpoints("starts")
+        )
+    accuracy = {part: _accuracies(population.params, batch, options.seeds) for part, batch in data.items()}
+    _report(accuracy, population, data["train"], folder)
+
+
+def rings() -> dict[str, jaxnn.Batch]:
+    """The course's own points: an outer ring of class 0 around an inner one of class 1."""
+    from sklearn.datasets import make_circles  # slow to import, so not for --help
+
+    parts = {
+        "train": make_circles(300, noise=0.05, random_state=1),
+        "test": make_circles(100, noise=0.05, random_state=2),
+    }
+    return {part: jaxnn.Batch(x.astype(np.float32), y) for part, (x, y) in parts.items()}
+
+
+def train(
+    options: Options, data: jaxnn.Batch, callback: Any, checkpoints: jaxnn.Checkpoints | None = None
+) -> jaxnn.Population:
+    """All starts and seeds, the seeds of a start side by side."""
+    layers = list(zip(SIZES, SIZES[1:], strict=False))
+    deviations = jnp.array([[deviation(*sizes) for sizes in layers] for deviation in STARTS.values()])
+
+    def member(h):
+        inits = [_normal(deviations[h["start"], l]) for l in range(len(layers))]
+        model, key = jaxnn.mlp(SIZES, "relu", init=inits), jax.random.key(h["seed"])
+        sgd = jaxnn.optimizer("sgd", options.learning_rate)
+        return jaxnn.Member(jaxnn.objective(model.network, model.loss), sgd, model.init(key), key)
+
+    members = jaxnn.grid(start=range(len(STARTS)), seed=range(options.seeds))
+    every = max(1, options.steps // REPORTS)
+    return jaxnn.fit_population(
+        *(member, members, data.x, data.y),
+        epochs=options.steps,
+        report_every=every,
+        callback=callback,
+        checkpoints=checkpoints,
+    )
+
+
+def _normal(deviation: jax.Array) -> jaxnn.typing.Initializer:
+    return lambda key, shape, dtype: deviation.astype(dtype) * jax.random.normal(key, shape, dtype)
+
+
+def _accuracies(params: Any, batch: jaxnn.Batch, seeds: int) -> np.ndarray:
+    """In percent, (starts, seeds)."""
+    model = jaxnn.mlp(SIZES, "relu")
+    measure = jax.jit(jax.vmap(lambda params: 100 * jaxnn.accuracy(model.classify(params, batch.x), batch.y)))
+    return np.asarray(measure(params)).reshape(-1, seeds)
+
+
+def _report(
+    accuracy: dict[str, np.ndarray], population: jaxnn.Population, data: jaxnn.Batch, folder: RunFolder
+) -> None:
+    costs = population.losses.reshape(len(STARTS), -1, population.losses.shape[1])
+    spread = tables.median_and_range
+    rows = [
+        [
+            name,
+            COURSE.get(name, ""),
+            spread(accuracy["train"][i]),
+            spread(accuracy["test"][i]),
+            spread(costs[i, :, -1], 3),
+        ]
+        for i, name in enumerate(STARTS)
+    ]
+    table = tables.table(f"Two rings, 2-10-5-1, {costs.shape[1]} seeds of each start", COLUMNS, rows, 1)
+    tables.show(table)
+    folder.write_text("report.txt", tables.as_text(table))
+    folder.write_json(
+        "results.json",
+        {
+            name: {
+                **{f"{part}_accuracy": values[i].tolist() for part, values in accuracy.items()},
+                "final_cost": costs[i, :, -1].tolist(),
+                "diverged_at": population.diverged_at[i * costs.shape[1] : (i + 1) * costs.shape[1]],
+            }
+            for i, name in enumerate(STARTS)
+        },
+    )
+    caption = "Training cost from each start, the median of the seeds; and what the first seed's network then says."
+    folder.add_picture("starts.png", _draw(costs, population.params, data), caption)
+
+
+def _draw(costs: np.ndarray, params: Any, data: jaxnn.Batch) -> bytes:
+    figure, axes = plots.grid(2, 3)
+    steps = np.arange(0, costs.shape[2], max(1, costs.shape[2] // 300))
+    curves = {name: (steps, np.median(costs[i][:, steps], axis=0)) for i, name in enumerate(STARTS)}
+    plots.draw_curves(axes[0, 0], curves, title="cost, median of the seeds", x="step", y="cost", log=True)
+    model = jaxnn.mlp(SIZES, "relu")
+    predict = jax.jit(model.predict)
+    for i, (name, panel) in enumerate(zip(STARTS, axes.ravel()[1:], strict=True)):
+        first = jax.tree.map(lambda leaf, i=i: leaf[i * costs.shape[1]], params)
+        plots.draw_decision_boundary(panel, lambda x, p=first: predict(p, x)[:, 0], data.x, data.y, title=name)
+    return plots.png(figure)

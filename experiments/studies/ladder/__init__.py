@@ -1,0 +1,52 @@
+"""From logistic regression to four layers on real data: what does each rung bring, and do the gradients hold?
+
+Question: Does a hidden layer, do three, help on breast cancer (569 patients, 30 measurements, 2 classes) and on digits
+          (1797 images of 8 x 8, 10 classes)? Are the hand-derived gradients right there, and what do they cost?
+          With --data FILE --label COLUMN, on a CSV or npz file of your own instead.
+Command:  python -m experiments run ladder
+Time:     40 s on 2 CPU cores, less than half of it compilation, which is not needed again
+Expected: The two gradients differ by rounding alone, below 1e-12, and cost the same within noise. Hidden layers bring
+          training accuracy from 99-100 to 100 %, and next to nothing on data not trained on: 96 to 98 % of the breast
+          cancer test set and 98 to 99 % of the digits at every rung, where one example is 1.2 and 0.4 points.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from experiments.datasets.options import OwnDataOptions
+from experiments.runs.options import BatchSize, OnNan, RunOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(OwnDataOptions, RunOptions):
+    """What can be changed."""
+
+    epochs: int = 60
+    """Passes over the training data."""
+    batch_size: BatchSize = None
+    """Examples of a mini-batch."""
+    learning_rate: float = 0.003
+    """Step size of the optimizer."""
+    optimizer: str = "adam"
+    """sgd, momentum, nesterov, rmsprop, adagrad, adam, adamw or lbfgs."""
+    schedule: str = "constant"
+    """Of the learning rate: constant, step, cosine or inverse (1/t)."""
+    warmup: int = 0
+    """Steps in which the learning rate rises to its full size."""
+    clip_norm: float | None = None
+    """The largest norm of a gradient: longer ones are shortened."""
+    max_norm: float | None = None
+    """The largest norm of a unit's incoming weights."""
+    patience: int | None = None
+    """Stop after so many reports (20 to a training) without a better dev accuracy, and go back to the best params."""
+    on_nan: OnNan = "stop"
+    """Where loss or gradient is not finite: stop, or skip the update (until more than 10 in a row)."""
+    time_steps: bool = True
+    """Time steps with hand-derived and with automatic gradients, for most of the run; with --data by default not."""
+    seed: int = 0
+    """Of the split of the data, the random starts and the shuffles."""
+
+    @classmethod
+    def default(cls, argv: Sequence[str]) -> "Options":
+        """Return what an option has that the command line does not set."""
+        return cls(time_steps=not any(word.partition("=")[0] == "--data" for word in argv))

@@ -1,0 +1,40 @@
+"""The data of the ladder: two of scikit-learn's own or a user's, split in three, standardised by the training part."""
+
+import numpy as np
+
+import jaxnn
+from experiments.datasets.dataset import Dataset
+from experiments.datasets.options import OwnDataOptions, own_data_flags
+from experiments.datasets.own_data import read_own_data, reading_of
+
+FRACTIONS = (0.7, 0.15, 0.15)
+
+
+def load_datasets(seed: int) -> list[Dataset]:
+    """Breast cancer and digits. They come with scikit-learn: nothing is downloaded."""
+    from sklearn.datasets import load_breast_cancer, load_digits  # slow to import, so not for --help
+
+    return [
+        _prepare("breast cancer", load_breast_cancer(), seed, None),
+        _prepare("digits", load_digits(), seed, (8, 8)),
+    ]
+
+
+def load_own(options: OwnDataOptions, seed: int) -> Dataset:
+    """The user's own, from the file that the options name.
+
+    Raises:
+      ValueError, OSError: what is wrong with the options, or with the file and where.
+    """
+    reading = reading_of(options)
+    if options.data is None:
+        given = " and ".join(own_data_flags(options)) or "--label and the like"
+        raise ValueError(f"{given} are of your own data: give their file as --data FILE")
+    return read_own_data(options.data, options.label, options.drop, FRACTIONS, seed, reading)
+
+
+def _prepare(name: str, bunch: object, seed: int, image_shape: tuple[int, int] | None) -> Dataset:
+    parts = jaxnn.split(bunch.data.astype(np.float32), bunch.target, FRACTIONS, seed=seed, stratify=True)
+    stats = jaxnn.fit_standardizer(parts[0].x)
+    train, dev, test = (part._replace(x=jaxnn.standardize(stats, part.x)) for part in parts)
+    return Dataset(train, dev, test, tuple(map(str, bunch.target_names)), stats, image_shape, name=name)

@@ -1,0 +1,180 @@
+"""The ladder's work: prove, train and time each rung, then report."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+import jaxnn
+from experiments.datasets import encoder
+from experiments.datasets.dataset import Dataset
+from experiments.datasets.options import own_data_flags
+from experiments.networks import storage
+from experiments.networks.spec import NetworkSpec
+from experiments.runs import proof
+from experiments.runs.divergence import skipped_lines
+from experiments.runs.folder import RunError, RunFolder, StartRun
+from experiments.runs.options import batch_size_of, check_at_least_one
+from experiments.runs.progress import progress
+from experiments.runs.timing import race
+from experiments.studies.ladder import Options
+from experiments.studies.ladder.data import load_datasets, load_own
+from experiments.studies.ladder.pictures import Trained, add_pictures
+from experiments.studies.ladder.report import Row, report
+from experiments.studies.ladder.results import stored_as
+
+POINTS = 20
+"""Of a learning curve, about."""
+
+
+class Rung(NamedTuple):
+    """A network on a data set."""
+
+    data: Dataset
+    network: str
+    spec: NetworkSpec
+
+    @property
+    def file(self) -> str:
+        """Where its params are stored."""
+        return stored_as(self.data.name, self.network) + storage.SUFFIX
+
+    def __str__(self) -> str:
+        return f"{self.data.name}, {self.network}"
+
+
+def run(options: Options, start: StartRun) -> None:
+    """Climb the ladder on both data sets, or on the user's own."""
+    check_at_least_one("epochs", options.epochs)
+    if not 0 <= options.seed < 2**32:
+        raise ValueError(f"--seed must be from 0 to {2**32 - 1}, got {options.seed}")
+    stop_early = None
+    if options.patience is not None:
+        stop_early = jaxnn.EarlyStopping("dev_accuracy", options.patience, highest=True)
+    datasets = [load_own(options, options.seed)] if own_data_flags(options) else load_datasets(options.seed)
+    batch_size = batch_size_of(options.batch_size, min(len(data.train.x) for data in datasets))
+    options = replace(options, batch_size=batch_size)
+    optimizers = {data.name: _optimizer(options, len(data.train.x)) for data in datasets}
+
+    folder = start([path for data in datasets for path in data.files])
+    for data in datasets:
+        if data.encoder is not None:
+            folder.write_json(encoder.FILE, data.encoder)
+    rungs = [Rung(data, name, spec) for data in datasets for name, spec in ladder(data).items()]
+    rows, fits = [], {}
+    with progress("ladder", len(rungs) * options.epochs) as show:
+        for i, rung in enumerate(rungs):
+            show_rung = partial(_show, show, i * options.epochs, str(rung))
+            row, fits[rung.data.name, rung.network] = _climb(
+                rung, options, optimizers[rung.data.name], stop_early, folder, show_rung
+            )
+            rows.append(row)
+    notes = [note for data in datasets for note in data.notes]
+    notes += skipped_lines(options.on_nan, {", ".join(names): fit.skipped for names, fit in fits.items()})
+    report(rows, {names: fit.history for names, fit in fits.items()}, folder, notes)
+    for data in datasets:
+        if data.image_shape is not None:
+            own = [rung for rung in rungs if rung.data is data]
+            networks = [Trained(rung.network, rung.spec, fits[data.name, rung.network].params) for rung in own]
+            add_pictures(data, networks, folder)
+
+
+def _show(show: Callable[[int, str], None], before: int, note: str, done: int) -> None:
+    show(before + done, note)
+
+
+def _optimizer(options: Options, m: int) -> optax.GradientTransformation:
+    """As the options say, for m examples."""
+    rate = options.learning_rate
+    if options.schedule != "constant" or options.warmup:
+        steps = options.epochs * -(-m // options.batch_size)
+        rate = jaxnn.schedule(options.schedule, rate, steps, warmup=options.warmup)
+    optimizer = jaxnn.optimizer(options.optimizer, rate, clip_norm=options.clip_norm)
+    return optimizer if options.max_norm is None else optax.chain(optimizer, jaxnn.max_norm(options.max_norm))
+
+
+def ladder(data: Dataset) -> dict[str, NetworkSpec]:
+    """The networks for a data set, from none to three hidden layers."""
+    n_in, k = data.train.x.shape[1], len(data.classes)
+    k, output = (1, "binary") if k == 2 else (k, "softmax")
+    return {
+        "logistic": NetworkSpec((n_in, k), output=output, init="zeros"),
+        "one-hidden": NetworkSpec((n_in, 32, k), output=output, init="he"),
+        "four-layers": NetworkSpec((n_in, 64, 32, 16, k), output=output, init="he"),
+    }
+
+
+def _climb(
+    rung: Rung,
+    options: Options,
+    optimizer: optax.GradientTransformation,
+    stop_early: jaxnn.EarlyStopping | None,
+    folder: RunFolder,
+    show: Callable[[int], None],
+) -> tuple[Row, jaxnn.Fit]:
+    """Prove, train, prove again, time: the row of the table, and the training."""
+    model = rung.spec.model()
+    objective = jaxnn.objective(model.network, model.loss)
+    parts = {"train": rung.data.train, "dev": rung.data.dev, "test": rung.data.test}
+    on_device = jax.device_put(parts)
+    init_key, fit_key = jax.random.split(jax.random.key(options.seed))
+    params = model.init(init_key)
+    accuracies = _accuracies(model)
+    prove = proof.make_proof(str(rung), objective)
+    initial_difference = prove(params, parts["train"])
+
+    def log(entry):
+        folder.log(data=rung.data.name, network=rung.network, **entry)
+        show(entry["epoch"])
+
+    fit = jaxnn.fit(
+        objective,
+        optimizer,
+        params,
+        parts["train"].x,
+        parts["train"].y,
+        key=fit_key,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        report_every=max(1, options.epochs // POINTS),
+        evaluate=lambda params: {f"{part}_accuracy": accuracies(params, on_device)[part] for part in ("train", "dev")},
+        callback=log,
+        stop_early=stop_early,
+        on_nan=options.on_nan,
+        checkpoints=folder.checkpoints(rung.file.removesuffix(storage.SUFFIX)),
+    )
+    _store(rung, fit, folder)
+    one_batch = jax.tree.map(lambda a: a[: options.batch_size], parts["train"])
+    row = Row(
+        data=rung.data.name,
+        network=rung.network,
+        sizes=str(rung.spec),
+        params=rung.spec.n_params,
+        accuracy={part: float(value) for part, value in accuracies(fit.params, on_device).items()},
+        difference={"initial": initial_difference, "trained": prove(fit.params, parts["train"])},
+        speed=race(objective, optimizer, params, one_batch) if options.time_steps else {},
+    )
+    return row, fit
+
+
+def _accuracies(model: jaxnn.Model) -> Callable[[Any, dict[str, jaxnn.Batch]], dict[str, jax.Array]]:
+    """`measure(params, parts) -> {part: accuracy}`, compiled."""
+    return jax.jit(
+        lambda params, parts: {
+            part: jaxnn.accuracy(model.classify(params, batch.x), batch.y) for part, batch in parts.items()
+        }
+    )
+
+
+def _store(rung: Rung, fit: jaxnn.Fit, folder: RunFolder) -> None:
+    """Write the params, also those before a divergence, which ends the run."""
+    trained = storage.StoredNetwork(rung.spec, fit.params, rung.data.classes, standardizer=rung.data.standardizer)
+    folder.write_bytes(rung.file, storage.encode(trained))
+    if fit.diverged_at is not None:
+        raise RunError(
+            f"{rung} diverged at {fit.divergence}; the params before it are in {folder.path / rung.file}; "
+            "try a smaller --learning-rate"
+        )

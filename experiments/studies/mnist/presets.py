@@ -1,0 +1,95 @@
+"""The published table for fully connected networks on MNIST: each network, its figure, and how it is trained here.
+
+The layers, the loss where the table names one, and what is done to the images are the sources'. Optimiser, rate, batch
+size, epochs, activation and the smoothing of labels are ours, chosen on the dev split.
+"""
+
+from typing import NamedTuple
+
+import optax
+
+import jaxnn
+from experiments.networks.spec import NetworkSpec
+from experiments.studies.mnist.data import SIDE
+from jaxnn.data.warping import Field
+
+LECUN = "LeCun, Bottou, Bengio and Haffner 1998"
+SIMARD = "Simard, Steinkraus and Platt 2003"
+
+
+class Preset(NamedTuple):
+    """A row of the table.
+
+    Attributes:
+      hidden: units of the hidden layers.
+      published: test error, in percent.
+      source: where it was published.
+      learning_rate: the highest; it goes down to 0 along a cosine.
+      output: softmax (cross-entropy) or linear (squared error to 1 for the digit and 0 for the others).
+      fields: displacements of the training images, drawn anew for each image and epoch.
+      input_dropout, dropout: the fractions of the inputs, and of each hidden layer's units, that are dropped.
+      smoothing: the share of each label that all classes get.
+      max_norm: the largest length of a unit's incoming weights.
+      classes: how many there are, 10 digits as published.
+    """
+
+    hidden: tuple[int, ...]
+    published: float
+    source: str
+    epochs: int
+    learning_rate: float = 1e-3
+    batch_size: int = 128
+    activation: str = "relu"
+    output: str = "softmax"
+    fields: tuple[Field, ...] = ()
+    input_dropout: float = 0.0
+    dropout: float = 0.0
+    smoothing: float = 0.0
+    max_norm: float | None = None
+    classes: int = 10
+
+    @property
+    def spec(self) -> NetworkSpec:
+        """The network, without what only training needs."""
+        init = "lecun" if self.activation == "tanh" else "he"
+        return NetworkSpec((SIDE * SIDE, *self.hidden, self.classes), self.activation, self.output, init)
+
+    def model(self) -> jaxnn.Model:
+        """The network as it is trained."""
+        spec = self.spec
+        model = jaxnn.mlp(
+            spec.sizes,
+            spec.activation,
+            output=spec.output,
+            init=spec.init,
+            dropout_rate=self.dropout,
+            input_dropout_rate=self.input_dropout,
+        )
+        return model._replace(loss=jaxnn.softmax_cross_entropy(self.smoothing)) if self.smoothing else model
+
+    def optimizer(self, steps: int) -> optax.GradientTransformation:
+        """Adam, with a rate that falls along a cosine, and the limit on the weights."""
+        adam = jaxnn.optimizer("adam", jaxnn.schedule("cosine", self.learning_rate, steps))
+        return adam if self.max_norm is None else optax.chain(adam, jaxnn.max_norm(self.max_norm))
+
+
+PRESETS = {
+    "lecun-linear": Preset((), 12.0, LECUN, epochs=10),
+    "lecun-300": Preset((300,), 4.7, LECUN, epochs=20, activation="tanh", output="linear"),
+    "lecun-500-150": Preset((500, 150), 2.95, LECUN, epochs=20, activation="tanh", output="linear"),
+    "simard": Preset((800,), 1.6, SIMARD, epochs=20, smoothing=0.1),
+    "simard-elastic": Preset(
+        (800,), 0.70, SIMARD, epochs=200, fields=(jaxnn.rotations(7.5), jaxnn.scalings(0.1), jaxnn.elastic(38, 5))
+    ),
+    "srivastava-dropout": Preset(
+        (1024, 1024, 1024), 1.06, "Srivastava et al. 2014", epochs=200, input_dropout=0.2, dropout=0.5, max_norm=2.0
+    ),
+    "ciresan-deformations": Preset(
+        (2500, 2000, 1500, 1000, 500),
+        0.35,
+        "Ciresan, Meier, Gambardella and Schmidhuber 2010",
+        epochs=400,
+        activation="tanh",
+        fields=(jaxnn.rotations(15), jaxnn.scalings(0.15), jaxnn.elastic(36, 5.5)),
+    ),
+}  # fmt: skip

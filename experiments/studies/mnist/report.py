@@ -1,0 +1,119 @@
+"""What mnist shows: the published figure beside what was reached, curves, mistakes, weights."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import jaxnn
+from experiments.networks.signal_plots import draw_signals
+from experiments.networks.signals import Signal
+from experiments.reports import plots, tables, terminal
+from experiments.runs import proof
+from experiments.runs.folder import RunFolder
+from experiments.studies.mnist.data import CLASSES, SIDE
+from experiments.studies.mnist.presets import Preset
+
+DISTORTED_COLUMNS = 8
+
+
+class Result(NamedTuple):
+    """A preset, trained.
+
+    Attributes:
+      name, preset: the row of the table.
+      part: what was measured on, "test" or "dev".
+      classes: their names.
+      probabilities: of each start, example and class, (seeds, m, k).
+      data: the images and classes measured on.
+      train_error: the share of wrong answers of each start, on the first 10 000 training images as they are.
+      distorted: training images as they are and as they were trained on, rows of `DISTORTED_COLUMNS`, or `None`.
+      history: the population's.
+      first: params of the first start.
+      signals: of the first start, on 1000 training images.
+      difference: of the two gradients, as `proof.DEFINITION` says.
+    """
+
+    name: str
+    preset: Preset
+    part: str
+    classes: tuple[str, ...]
+    probabilities: np.ndarray
+    data: jaxnn.Batch
+    train_error: np.ndarray
+    distorted: np.ndarray | None
+    history: list[dict[str, Any]]
+    first: Any
+    signals: list[Signal]
+    difference: float
+
+
+def error_rates(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The share of wrong answers: of probabilities (..., m, k), (...)."""
+    return (probabilities.argmax(axis=-1) != y).mean(axis=-1)
+
+
+def report(result: Result, ensemble: bool, folder: RunFolder, more: Sequence[str] = ()) -> None:
+    """Print the table, with `more` lines, and write it with pictures and all numbers to the folder."""
+    preset, y = result.preset, np.asarray(result.data.y)
+    wrong = error_rates(result.probabilities, y)
+    mean = result.probabilities.mean(axis=0)
+    together = float(error_rates(mean, y))
+    columns = ["preset", "layers", "published\ntest error %", f"{result.part} error %\nmedian (range)"]
+    cells = [result.name, str(preset.spec), f"{preset.published:.2f}", tables.median_and_range(100 * wrong, 2)]
+    if ensemble:
+        columns.append("of their mean\nprobability %")
+        cells.append(f"{100 * together:.2f}")
+    columns += ["starts", "training\nerror %", "epochs", "gradient\ndiff."]
+    cells += [str(len(wrong)), tables.median_and_range(100 * result.train_error, 2), str(preset.epochs)]
+    cells += [f"{result.difference:.1e}"]
+    table = tables.table("MNIST, trained with hand-derived gradients", columns, [cells], 2)
+    notes = [
+        f"published: {preset.source}" + ("" if result.classes == CLASSES else ", on MNIST's ten digits"),
+        f"gradient diff.: {proof.DEFINITION}, in float64; more than {proof.BOUND:g} fails the run",
+        *more,
+    ]
+    tables.show(table)
+    print(*map(terminal.fitted, notes), sep="\n")
+    folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
+    numbers = {
+        "preset": result.name,
+        "published_test_error": round(preset.published / 100, 6),
+        f"{result.part}_error": wrong.tolist(),
+        "training_error": result.train_error.tolist(),
+        "ensemble_error": together,
+        "gradient_difference": result.difference,
+    }
+    folder.write_json("results.json", numbers)
+    _pictures(result, mean, folder)
+
+
+def _pictures(result: Result, mean: np.ndarray, folder: RunFolder) -> None:
+    epochs = [entry["epoch"] for entry in result.history]
+    measures = {name: best for name, best in {"loss": "", "dev_error": "min"}.items() if name in result.history[0]}
+    figure, axes = plots.grid(1, len(measures))
+    for panel, (name, best) in zip(axes[0], measures.items(), strict=True):
+        values = np.stack([entry[name] for entry in result.history])
+        curves = {f"start {i}": (epochs, values[:, i]) for i in range(values.shape[1])}
+        label = name.replace("_", " ")
+        plots.draw_curves(panel, curves, title=result.name, x="epoch", y=label, log=True, best=best)
+    caption = "Training loss by epoch, of each start" + (", and error on the dev split." if len(measures) > 1 else ".")
+    folder.add_picture("curves.png", plots.png(figure), caption)
+
+    first, y, k = result.probabilities[0], np.asarray(result.data.y), len(result.classes)
+    figure, axes = plots.grid(1, 1)
+    plots.draw_confusion(axes[0, 0], np.asarray(jaxnn.confusion_matrix(first.argmax(axis=-1), y, k)), result.classes)
+    folder.add_picture("confusion.png", plots.png(figure), f"Answers of the first start, on the {result.part} images.")
+
+    images = np.asarray(result.data.x).reshape(-1, SIDE, SIDE)
+    sheet = plots.draw_mistakes(images, y, mean.argmax(axis=-1), np.clip(mean, 0, 1), classes=result.classes)
+    caption = "The worst mistakes of the mean probability: the digit was thought least likely."
+    folder.add_picture("mistakes.png", plots.png(sheet), caption)
+    sheet = plots.draw_weight_images(np.asarray(result.first[0]["W"])[:40].reshape(-1, SIDE, SIDE))
+    folder.add_picture("weights.png", plots.png(sheet), "Weights of the first units of the first layer.")
+    if result.distorted is not None:
+        sheet = plots.draw_images(result.distorted, DISTORTED_COLUMNS)
+        caption = "Training images, and beside each what was made of it: every epoch makes others."
+        folder.add_picture("distorted.png", plots.png(sheet), caption)
+    caption = "Activations and gradients by layer, of the first start after training, on 1000 training images."
+    folder.add_picture("signals.png", plots.png(draw_signals(result.signals)), caption)

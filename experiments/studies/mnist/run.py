@@ -1,0 +1,191 @@
+"""The work of mnist: prove, train all starts in one program, measure, store, report."""
+
+import contextlib
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxnn
+from experiments.networks import storage
+from experiments.networks.signals import signals
+from experiments.runs.divergence import first_of, skipped_lines
+from experiments.runs.folder import RunError, RunFolder, StartRun
+from experiments.runs.options import OnNan, check_at_least_one
+from experiments.runs.progress import progress
+from experiments.runs.proof import make_proof
+from experiments.studies.mnist import Options
+from experiments.studies.mnist.data import SIDE, find_files, read_classes, read_images, split_dev
+from experiments.studies.mnist.presets import PRESETS, Preset
+from experiments.studies.mnist.report import DISTORTED_COLUMNS, Result, error_rates, report
+
+_PROVED_ON = 1000
+"""Images: in float64, and by two programs, all would take long."""
+_MEASURED_ON = 10_000
+
+
+def run(options: Options, start: StartRun) -> None:
+    """Train a row of the table from several starts, and hold it against what was published."""
+    preset = _preset(options)
+    _use_two_cpu_devices(options.seeds)
+    found = find_files(options.data_dir)
+    classes = read_classes(found["train"])
+    preset = preset._replace(classes=len(classes.names))
+    train = read_images(found["train"], classes)
+    # Without --dev, nothing is measured before training is over. With it, the test files stay closed.
+    held_out = None
+    if options.dev:
+        train, held_out = split_dev(train, options.seed)
+    if not preset.batch_size <= len(train.x):
+        raise ValueError(f"--batch-size must be 1 to {len(train.x)}, the training images, got {preset.batch_size}")
+    test = None if options.dev else read_images(found["test"], classes)
+
+    folder = start(tuple(dict.fromkeys(found["train"].files + (() if options.dev else found["test"].files))))
+    model = preset.model()
+    targets = train.y if preset.output == "softmax" else np.eye(preset.classes, dtype=np.float32)[train.y]
+    population, difference = _train(options, preset, model, jaxnn.Batch(train.x, targets), held_out, folder)
+    measured = held_out if options.dev else test
+    probabilities = _probabilities(model, population.params, measured.x)
+    networks = _store(options, preset, model, classes.names, population, folder)
+    seen = jaxnn.Batch(train.x[:_MEASURED_ON], train.y[:_MEASURED_ON])
+    report(
+        Result(
+            name=options.preset,
+            preset=preset,
+            part="dev" if options.dev else "test",
+            classes=classes.names,
+            probabilities=probabilities,
+            data=measured,
+            train_error=error_rates(_probabilities(model, population.params, seen.x), seen.y),
+            distorted=_distorted(preset, train.x) if preset.fields else None,
+            history=population.history,
+            first=networks[0],
+            signals=signals(preset.spec, networks[0], jaxnn.Batch(train.x[:_PROVED_ON], targets[:_PROVED_ON])),
+            difference=difference,
+        ),
+        options.ensemble,
+        folder,
+        skipped_lines(
+            options.on_nan, {f"seed {options.seed + i}": population.member(i).skipped for i in range(options.seeds)}
+        ),
+    )
+
+
+def _use_two_cpu_devices(seeds: int) -> None:
+    """Halves of the starts side by side on two cores are faster than every product on both. GPUs take no notice."""
+    # Refused where JAX has computed already, as in a notebook: then on the devices there are.
+    with contextlib.suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", min(2, seeds))
+
+
+def _preset(options: Options) -> Preset:
+    """The preset, with what the options change."""
+    check_at_least_one("seeds", options.seeds)
+    changes = {name: getattr(options, name) for name in ("epochs", "learning_rate", "batch_size")}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    for name in {"epochs", "batch_size"} & set(changes):
+        check_at_least_one(name.replace("_", "-"), changes[name])
+    if not 0 <= options.seed <= 2**31 - options.seeds:
+        raise ValueError(f"--seed must be from 0 to {2**31 - options.seeds}, got {options.seed}")
+    preset = PRESETS[options.preset]._replace(**changes)
+    preset.optimizer(1)  # refuses a learning rate that makes no sense
+    return preset
+
+
+def _train(
+    options: Options,
+    preset: Preset,
+    model: jaxnn.Model,
+    train: jaxnn.Batch,
+    held_out: jaxnn.Batch | None,
+    folder: RunFolder,
+) -> tuple[jaxnn.Population, float]:
+    """All starts in one program, and the larger difference of the gradients, before and after."""
+    plain = jaxnn.objective(model.network, model.loss)
+    objective = jaxnn.augmented(plain, jaxnn.displaced(*preset.fields), (SIDE, SIDE)) if preset.fields else plain
+    optimizer = preset.optimizer(preset.epochs * -(-len(train.x) // preset.batch_size))
+
+    def member(seed):
+        init_key, fit_key = jax.random.split(jax.random.key(seed))
+        return jaxnn.Member(objective, optimizer, model.init(init_key), fit_key)
+
+    @jax.jit
+    def error(params, x, y):
+        return jaxnn.error_rate(jnp.argmax(model.outputs(params, x), axis=-1), y)
+
+    evaluate = None
+    if held_out is not None:
+        dev = jax.device_put(held_out)
+
+        def evaluate(params, seed):
+            return {"dev_error": error(params, dev.x, dev.y)}
+
+    prove = make_proof(options.preset, plain)
+    batch = jaxnn.Batch(train.x[:_PROVED_ON], train.y[:_PROVED_ON])
+    before = prove(member(options.seed).params, batch)
+    with progress(f"mnist, {options.preset}", preset.epochs) as show:
+        population = jaxnn.fit_population(
+            member,
+            np.arange(options.seed, options.seed + options.seeds),
+            train.x,
+            train.y,
+            epochs=preset.epochs,
+            batch_size=preset.batch_size,
+            shuffle="own",
+            on_nan=options.on_nan,
+            evaluate=evaluate,
+            callback=partial(_log, folder, show, options.on_nan),
+            checkpoints=folder.checkpoints(options.preset),
+        )
+    return population, max(before, prove(population.member(0).params, batch))
+
+
+def _log(folder: RunFolder, show: Any, on_nan: OnNan, entry: dict[str, Any]) -> bool:
+    """Log and show a report; true, to stop, where a start has diverged."""
+    numbers = {name: np.asarray(value) for name, value in entry.items() if name not in ("epoch", "step")}
+    if on_nan == "stop" and np.isnan(numbers["loss"]).any():
+        return True
+    medians = {name: float(np.median(value)) for name, value in numbers.items()}
+    folder.log(epoch=entry["epoch"], step=entry["step"], **medians)
+    show(entry["epoch"], ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in medians.items()))
+    return False
+
+
+def _probabilities(model: jaxnn.Model, params: Any, x: np.ndarray) -> np.ndarray:
+    """Of each start, example and class, (seeds, m, k); for squared error, the outputs, which stand for them."""
+    return np.asarray(jax.jit(jax.vmap(model.predict, in_axes=(0, None)))(params, x))
+
+
+def _distorted(preset: Preset, x: np.ndarray) -> np.ndarray:
+    """The first images, each followed by what the preset's distortions make of it."""
+    keys = jax.random.split(jax.random.key(0), DISTORTED_COLUMNS - 1)
+    augment = jax.vmap(jaxnn.displaced(*preset.fields), in_axes=(0, None))
+    images = x[:6].reshape(-1, SIDE, SIDE)
+    return np.concatenate([np.concatenate([image[None], augment(keys, image)]) for image in images])
+
+
+def _store(
+    options: Options,
+    preset: Preset,
+    model: jaxnn.Model,
+    classes: tuple[str, ...],
+    population: jaxnn.Population,
+    folder: RunFolder,
+) -> list[Any]:
+    """Write each start's network, also those before a divergence, which ends the run; the params of each."""
+    plain, networks = preset.spec.model(), []
+    for i in range(options.seeds):
+        arrays = jaxnn.params_to_arrays(model.network, population.member(i).params)
+        params = jaxnn.params_from_arrays(plain.network, plain.in_shape, arrays)
+        networks.append(params)
+        stored = storage.StoredNetwork(preset.spec, params, classes)
+        folder.write_bytes(f"seed-{options.seed + i}{storage.SUFFIX}", storage.encode(stored))
+    diverged = first_of(population.divergences)
+    if diverged:
+        raise RunError(
+            f"{options.preset} diverged at {diverged}; the params before are in {folder.path}; "
+            "try a smaller --learning-rate"
+        )
+    return networks

@@ -1,0 +1,201 @@
+"""The work of optimizers: a population of learning rates for each optimiser and problem, a table, and pictures."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from matplotlib.axes import Axes
+
+import jaxnn
+from experiments.reports import plots, tables, terminal
+from experiments.runs.divergence import divergence_expected
+from experiments.runs.folder import RunFolder, StartRun
+from experiments.runs.options import check_at_least_one
+from experiments.runs.progress import progress
+from experiments.studies.optimizers import Options
+
+RATES = 2.0 ** np.arange(-12, 5)
+"""Learning rates; for lbfgs, which searches for the length of its steps, 1 alone."""
+OPTIMIZERS = tuple(jaxnn.OPTIMIZERS)
+PATHS = ("adam", "momentum", "lbfgs", "sgd")
+"""Whose paths over the bowl are drawn, and how far."""
+PATH_STEPS = 60
+
+
+class Problem(NamedTuple):
+    """What is minimised, by at most so many steps, until the cost is `goal`; `lowest` is what can be reached at all."""
+
+    name: str
+    model: jaxnn.Model
+    params: Any
+    data: jaxnn.Batch
+    goal: float
+    lowest: float
+    steps: int
+
+    @property
+    def objective(self) -> jaxnn.Objective:
+        return jaxnn.objective(self.model.network, self.model.loss)
+
+
+class Result(NamedTuple):
+    """An optimiser at its best rate: the cost before each step, (steps,), and after how many it stays at the goal."""
+
+    rate: float
+    costs: np.ndarray
+    reached: int | None
+
+
+def run(options: Options, start: StartRun) -> None:
+    """Minimise every problem by every optimiser, and show what came of it."""
+    check_at_least_one("line-steps", options.line_steps)
+    check_at_least_one("network-steps", options.network_steps)
+    raw, standardized = lines(options.line_steps)
+    problems = [raw, standardized, network(options.network_steps)]
+
+    folder = start()
+    results = {}
+    with progress("optimizers", len(problems) * len(OPTIMIZERS)) as show:
+        for problem in problems:
+            for name in OPTIMIZERS:
+                show(len(results), f"{problem.name}, {name}")
+                results[problem.name, name] = minimize(problem, name)
+    _report(problems, results, folder)
+
+
+def lines(steps: int) -> list[Problem]:
+    """y = 3 + 2x + noise, x from 5 to 20 (flats in tens of square metres, say), as it is and standardised; ŷ = wx + b.
+
+    The curvature of the cost is [[mean x², mean x], [mean x, 1]] over (w, b): the unit matrix once x is standardised.
+    """
+    random = np.random.default_rng(0)
+    x = random.uniform(5, 20, (100, 1)).astype(np.float32)
+    y = (3 + 2 * x + random.normal(size=x.shape)).astype(np.float32)
+    inputs = {"as it is": x, "standardised": jaxnn.standardize(jaxnn.fit_standardizer(x), x)}
+    model = jaxnn.mlp((1, 1), output="linear", init="zeros")
+    params = model.init(jax.random.key(0))
+    problems = []
+    for name, x in inputs.items():
+        design = np.concatenate([x, np.ones_like(x)], axis=1).astype(np.float64)
+        lowest = np.linalg.lstsq(design, y.astype(np.float64))[1].item() / 2 / len(x)
+        goal = lowest + 1e-4 * ((y.astype(np.float64) ** 2).mean() / 2 - lowest)
+        problems.append(Problem(f"line, x {name}", model, params, jaxnn.Batch(x, y), goal, lowest, steps))
+    return problems
+
+
+def network(steps: int) -> Problem:
+    """30-16-1 on all of the breast cancer data: how well the training set is fitted, and no more, is asked."""
+    from sklearn.datasets import load_breast_cancer  # slow to import, so not for --help
+
+    x, y = load_breast_cancer(return_X_y=True)
+    x = x.astype(np.float32)
+    data = jaxnn.Batch(jaxnn.standardize(jaxnn.fit_standardizer(x), x), y)
+    model = jaxnn.mlp((30, 16, 1), "tanh")
+    return Problem("network 30-16-1", model, model.init(jax.random.key(0)), data, 0.03, 0.0, steps)
+
+
+def minimize(problem: Problem, name: str) -> Result:
+    """With every rate, as one population; the result of that which is at the goal first, or else gets lowest."""
+    objective, key = problem.objective, jax.random.key(0)
+
+    def member(h):
+        return jaxnn.Member(objective, jaxnn.optimizer(name, h["rate"]), problem.params, key)
+
+    rates = np.ones(1) if name == "lbfgs" else RATES
+    x, y, _, _ = problem.data
+    plan = dict(epochs=problem.steps, report_every=problem.steps)
+    with divergence_expected():
+        population = jaxnn.fit_population(member, {"rate": rates}, x, y, **plan)
+    costs = population.losses
+    # The first step after the last one that is above: momentum and its kin may pass the goal, and leave it again.
+    above = ~(costs <= problem.goal)
+    steps = np.where(above[:, -1], np.inf, problem.steps - above[:, ::-1].argmax(axis=1))
+    # Among those that are as fast, or never get there, the one that ends lowest; a divergence is NaN, and the last.
+    best = np.lexsort((np.nan_to_num(costs[:, -1], nan=np.inf), steps))[0]
+    return Result(rates[best].item(), costs[best], int(steps[best]) if np.isfinite(steps[best]) else None)
+
+
+def path(problem: Problem, name: str, rate: float) -> np.ndarray:
+    """Where (w, b) is before each of the first steps, (1 + PATH_STEPS, 2)."""
+    x, y, _, _ = problem.data
+    fit = jaxnn.fit(
+        *(problem.objective, jaxnn.optimizer(name, rate), problem.params, x, y),
+        key=jax.random.key(0),
+        epochs=PATH_STEPS,
+        evaluate=lambda params: {"w": params[0]["W"][0, 0], "b": params[0]["b"][0]},
+    )
+    return np.array([(0.0, 0.0), *((report["w"], report["b"]) for report in fit.history)])
+
+
+def _report(problems: list[Problem], results: dict[tuple[str, str], Result], folder: RunFolder) -> None:
+    columns = ["optimizer"]
+    for problem in problems:
+        columns += [f"{problem.name}\nsteps to {problem.goal:.3f}", "\nbest rate"]
+    rows = []
+    for name in OPTIMIZERS:
+        cells = []
+        for problem in problems:
+            result = results[problem.name, name]
+            cells += [f"> {problem.steps}" if result.reached is None else str(result.reached), f"{result.rate:.2g}"]
+        rows.append([name, *cells])
+    table = tables.table("Full-batch steps to a stated cost, each at its best rate", columns, rows, 1)
+    notes = [
+        "line: the goal is the lowest cost there is, and a ten-thousandth of what the start has beyond it.",
+        *(f"{p.name}: the bowl is {_elongation(p):.0f} times as steep one way as the other." for p in problems[:2]),
+        "steps: after which the cost stays at or below the goal, to the last of the steps allowed.",
+        "lbfgs: a step is a search along a line, which computes the cost and its gradient several times.",
+    ]
+    tables.show(table)
+    print(*map(terminal.fitted, notes), sep="\n")
+    folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
+    folder.write_json(
+        "results.json",
+        [
+            {"problem": problem, "optimizer": name, "rate": result.rate, "steps": result.reached}
+            for (problem, name), result in results.items()
+        ],
+    )
+    caption = (
+        f"Cost of each optimiser at its best rate; and the first {PATH_STEPS} steps over weight and bias of the line, "
+        "on the elongated bowl and on the round one."
+    )
+    folder.add_picture("optimizers.png", _draw(problems, results), caption)
+
+
+def _elongation(problem: Problem) -> float:
+    """The ratio of the curvatures, of a line's cost over (w, b)."""
+    x = problem.data.x[:, 0].astype(np.float64)
+    return np.linalg.cond([[(x**2).mean(), x.mean()], [x.mean(), 1.0]])
+
+
+def _draw(problems: list[Problem], results: dict[tuple[str, str], Result]) -> bytes:
+    figure, axes = plots.grid(2, len(problems))
+    for panel, problem in zip(axes[0], problems, strict=True):
+        curves = {}
+        for name in OPTIMIZERS:
+            # Rounding may take a cost below the lowest.
+            excess = np.maximum(results[problem.name, name].costs - problem.lowest, 1e-7)
+            curves[name] = (np.arange(len(excess)) + 1, excess)
+        what = "cost above the lowest" if problem.lowest else "cost"
+        plots.draw_curves(panel, curves, title=problem.name, x="step", y=what, log=True)
+        panel.set(xscale="log")
+        panel.axhline(problem.goal - problem.lowest, color="black", linewidth=0.8, linestyle=":")
+    for panel, problem in zip(axes[1], problems[:2], strict=False):
+        paths = {name: path(problem, name, results[problem.name, name].rate) for name in PATHS}
+        _draw_bowl(panel, problem, paths)
+    axes[1, 2].remove()
+    return plots.png(figure)
+
+
+def _draw_bowl(panel: Axes, problem: Problem, paths: dict[str, np.ndarray]) -> None:
+    points = np.concatenate(list(paths.values()))
+    low, high = points.min(axis=0), points.max(axis=0)
+    # As far in both directions, so that a round bowl looks round.
+    reach = 0.6 * (high - low).max()
+    w, b = (np.linspace(middle - reach, middle + reach, 200) for middle in (low + high) / 2)
+    x, y, _, _ = problem.data
+    residuals = w[None, :, None] * x[:, 0] + b[:, None, None] - y[:, 0]
+    excess = np.maximum((residuals**2).mean(axis=-1) / 2 - problem.lowest, 1e-9)
+    panel.contour(w, b, np.log10(excess), levels=15, colors="grey", linewidths=0.5)
+    plots.draw_curves(panel, {name: p.T for name, p in paths.items()}, title=problem.name, x="w", y="b")
+    panel.set_aspect("equal")

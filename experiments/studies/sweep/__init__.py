@@ -1,0 +1,101 @@
+"""Train a network for every combination of hyperparameters, side by side in compiled programs, and rank them on dev.
+
+A RANGE is one value (0.01), a list (0.1,0.03,0.01), or 8 values from end to end (1e-4..1e-1:8); of whole numbers also
+each one from end to end (0..7). Learning rate, L2, init scale and width are spaced by equal factors where both ends are
+positive, all else evenly; lin:1..9:5 and log:1..9:5 say which. With --random N, N points are drawn from the
+ranges (with or without :n) and the lists, instead of taking every combination.
+
+Each combination is trained from every seed. They are ranked by their mean dev accuracy, and by their dev loss if the
+accuracies are as good as the same: less than one dev example, or at most one standard error of the mean over seeds,
+apart. Those of which a training diverged come last. The test set is read once: for the winner. All that differs by
+numbers is one program; each depth and each activation is another.
+
+Of a user's own data (sweep FILE --label COLUMN), what is missing becomes the training part's median or most frequent
+word, and words become a 0 or 1 for each of its levels; encoder.json keeps which, and predict RUN FILE classifies new
+rows by it.
+
+In the run's folder: sweep.csv (every training), report.txt, a picture of what was swept, and best.safetensors.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from experiments.datasets.options import OwnDataOptions
+from experiments.runs.options import BatchSize, OnNan, RunOptions
+
+DATA = {
+    "breast-cancer": "569 patients, 30 measurements, 2 classes; comes with scikit-learn",
+    "catvnoncat": "209 photos of 64 x 64 pixels, a fifth of them dev, and 50 to test; from --data-dir",
+    "digits": "1797 images of 8 x 8, 10 classes; comes with scikit-learn",
+    "mnist": "70 000 images of 28 x 28, 10 classes, 10 000 of them dev and 10 000 to test; from --data-dir",
+    "own": "a CSV or npz file, as `sweep own --data FILE --label COLUMN`, or shorter `sweep FILE --label COLUMN`",
+}
+"""What can be swept on. `experiments.studies.sweep.data` reads each."""
+
+HEADER = """\
+A sweep on {}, ranked on dev.
+
+Question: Which of the hyperparameters that were swept are the best, by the mean dev accuracy over seeds?
+Expected: nothing beforehand. The test set is read once, for the winner.
+"""
+"""What a sweep's page says of it."""
+
+
+def description(name: str) -> str:
+    """The help's text: of one data set, or, by any other name, of all."""
+    data = {name: DATA[name]} if name in DATA else DATA
+    return "\n\n".join([__doc__.strip(), *(f"{name}: {what}." for name, what in data.items())])
+
+
+Range = Annotated[str, tyro.conf.arg(metavar="RANGE")]
+
+
+def _range_or(default: str) -> object:
+    return tyro.conf.arg(metavar="RANGE", help_behavior_hint=f"(default: {default})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(OwnDataOptions, RunOptions):
+    """What is swept, and what is not."""
+
+    learning_rate: Range = "1e-4..1e-1:7"
+    """Step size of the optimizer."""
+    momentum: Annotated[str | None, _range_or("0.9")] = None
+    """Of --optimizer momentum."""
+    l2: Range = "0"
+    """Strength of the L2 penalty."""
+    dropout: Range = "0"
+    """The fraction of each hidden layer's units that is dropped while training."""
+    init_scale: Range = "1"
+    """Factor on the initial weights, which are He's."""
+    label_smoothing: Range = "0"
+    """The share of each label that is spread evenly over all classes."""
+    width: Annotated[str | None, _range_or("32")] = None
+    """Units of every hidden layer."""
+    depth: Annotated[str | None, _range_or("1")] = None
+    """Hidden layers; 0 is logistic regression."""
+    activation: Annotated[str, tyro.conf.arg(metavar="NAMES")] = "relu"
+    """Of the hidden layers; several as a list, such as relu,tanh."""
+    seed: Range = "0..3"
+    """Of the random starts, the shuffles and dropout; each point is trained from all of them."""
+    hidden: Annotated[str | None, tyro.conf.arg(metavar="SIZES", help_behavior_hint="")] = None
+    """Units of each hidden layer, such as 64,32, in the place of --width and --depth."""
+    random: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
+    """Draw so many points from the ranges."""
+    random_seed: int = 0
+    """Of these draws."""
+    optimizer: str = "adam"
+    """sgd, momentum, rmsprop, adagrad or adam."""
+    epochs: int = 30
+    """Passes over the training data."""
+    batch_size: BatchSize = None
+    """Examples of a mini-batch."""
+    on_nan: OnNan = "stop"
+    """Where loss or gradient is not finite: stop, or skip the update (until more than 10 in a row)."""
+    split_seed: int = 0
+    """Of the split into train, dev and test."""
+    data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
+    """The folder with the files of catvnoncat or mnist; if not given, $JAXNN_DATA or ./data."""

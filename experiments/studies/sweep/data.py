@@ -1,0 +1,57 @@
+"""The data sets that can be swept on, each split in train, dev and test. Another one is another function here."""
+
+from collections.abc import Callable
+
+import jaxnn
+from experiments.datasets.dataset import Dataset
+from experiments.datasets.options import own_data_flags
+from experiments.studies.ladder import data as ladder
+from experiments.studies.sweep import Options
+
+
+def load(name: str, options: Options) -> Dataset:
+    """The data set of that name, one of `experiments.studies.sweep.DATA`.
+
+    Raises:
+      ValueError, OSError: its files are not there, or not as they should be.
+    """
+    given = own_data_flags(options)
+    if name != "own" and given:
+        raise ValueError(f"{', '.join(given)} are of your own data, and {name} comes as it is: sweep FILE ...")
+    return _LOADERS[name](options)
+
+
+def _scikit_learns(i: int) -> Callable[[Options], Dataset]:
+    # The image shape in a stored network is that of photos, which digits are not.
+    return lambda options: ladder.load_datasets(options.split_seed)[i]._replace(image_shape=None)
+
+
+# What was published as a test set stays one: dev is a part of the rest.
+
+
+def _catvnoncat(options: Options) -> Dataset:
+    from experiments.studies.catvnoncat.data import IMAGE_SHAPE, find_files, read_photos
+
+    files = find_files(options.data_dir)
+    photos = read_photos(files)
+    train, dev = jaxnn.split(photos.train.x, photos.train.y, (0.8, 0.2), seed=options.split_seed, stratify=True)
+    return Dataset(train, dev, photos.test, photos.classes, image_shape=IMAGE_SHAPE, files=tuple(files.values()))
+
+
+def _mnist(options: Options) -> Dataset:
+    from experiments.studies.mnist.data import find_files, read_classes, read_images, split_dev
+
+    found = find_files(options.data_dir)
+    classes = read_classes(found["train"])
+    train, test = (read_images(part, classes) for part in found.values())
+    files = tuple(dict.fromkeys(path for part in found.values() for path in part.files))
+    return Dataset(*split_dev(train, options.split_seed), test, classes.names, files=files)
+
+
+_LOADERS: dict[str, Callable[[Options], Dataset]] = {
+    "breast-cancer": _scikit_learns(0),
+    "catvnoncat": _catvnoncat,
+    "digits": _scikit_learns(1),
+    "mnist": _mnist,
+    "own": lambda options: ladder.load_own(options, options.split_seed),
+}

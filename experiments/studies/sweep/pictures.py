@@ -1,0 +1,238 @@
+"""The picture of a sweep: a line where one hyperparameter was swept, a map where two were, else parallel coordinates.
+
+Heights and colours are dev accuracies, spaced by the logarithm of the error: 98 % is as far from 99 as 80 from 90.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from experiments.reports import plots
+from experiments.studies.sweep.plan import KINDS, Plan, label
+from experiments.studies.sweep.ranking import Standing
+
+COLOURS, DIVERGED, BEST = "viridis", "0.75", "red"
+MOST_LABELS = 12
+"""Of an axis with more values, only the ends are written out."""
+MOST_LINES = 1000
+TICKS = [*(step * 10.0**power for power in range(-3, 2) for step in (1, 1.5, 2, 3, 4, 5, 7)), 90]
+"""Errors in percent beside which the accuracy is written."""
+
+
+def draw(plan: Plan, standings: Sequence[Standing]) -> tuple[bytes, str] | None:
+    """The picture as PNG, and its caption; `None` where nothing was swept, or all diverged."""
+    names = [label(name) for name in plan.swept]
+    if not names or not standings[0].sound:
+        return None
+    # Wide enough for the columns of a map, or for the axes of parallel coordinates.
+    columns = max(map(len, plan.swept.values())) if len(names) == 2 and not plan.drawn else 2 * len(names)
+    figure = Figure(figsize=(np.clip(0.75 * columns + 2.5, 7, 12), 4.5), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title("mean dev accuracy")
+    if len(names) == 1:
+        _draw_line(axes, plan, standings)
+        caption = f"Dev accuracy by {names[0]}: the mean over seeds, and from the lowest to the highest."
+    elif len(names) == 2:
+        (_draw_dots if plan.drawn else _draw_map)(axes, plan, standings)
+        caption = f"Mean dev accuracy by {names[0]} and {names[1]}; the best is framed in red."
+    else:
+        _draw_parallel(axes, plan, standings)
+        which = "point of the sweep" if len(standings) <= MOST_LINES else f"of the {MOST_LINES} best points"
+        caption = f"A line for each {which}, coloured by its mean dev accuracy; the best is red."
+    grey = " Grey: diverged." if any(not standing.sound for standing in standings) else ""
+    return plots.png(figure), caption + grey
+
+
+def _draw_line(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> None:
+    (name,) = plan.swept
+    floor = _floor(standings)
+    points = sorted(standings, key=lambda standing: _place(plan, name, standing))
+    sound = [standing for standing in points if standing.sound]
+    places = [_place(plan, name, standing) for standing in sound]
+    errors = [np.maximum(100 * (1 - standing.dev_accuracies), floor) for standing in sound]
+    lowest, highest = [e.min() for e in errors], [e.max() for e in errors]
+    # Between names there is nothing that a line could pass through.
+    if _is_number(plan.swept[name][0]):
+        axes.fill_between(places, lowest, highest, alpha=0.2, linewidth=0)
+        join = "-"
+    else:
+        axes.vlines(places, lowest, highest, alpha=0.3, linewidth=6)
+        join = ""
+    axes.plot(places, [_error(standing, floor) for standing in sound], marker="o", markersize=4, linestyle=join)
+    best = _place(plan, name, standings[0]), _error(standings[0], floor)
+    axes.plot(*best, "o", markersize=11, markeredgewidth=2, fillstyle="none", color=BEST)
+    for standing in points:
+        if standing.diverged:
+            place = _place(plan, name, standing)
+            axes.axvline(place, color=DIVERGED, linestyle="--", zorder=0)
+            axes.text(place, 0.02, "diverged ", transform=axes.get_xaxis_transform(), rotation=90, ha="right")
+    _set_scale(axes.xaxis, plan, name)
+    axes.set(yscale="log", ylabel="dev accuracy, %", title="dev accuracy: mean, lowest and highest over seeds")
+    axes.invert_yaxis()
+    _write_accuracies(axes.yaxis)
+    axes.grid(alpha=0.3)
+
+
+def _draw_map(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> None:
+    # Across, what has more values: there is more room.
+    names = sorted(plan.swept, key=lambda name: -len(plan.swept[name]))
+    columns, rows = (len(plan.swept[name]) for name in names)
+    shades = _shades(standings)
+    # The best one last, with its frame over its neighbours.
+    for standing in reversed(standings):
+        i, j = (plan.swept[name].index(plan.points[standing.point][name]) for name in names)
+        frame = dict(edgecolor=BEST, linewidth=2.5, clip_on=False) if standing is standings[0] else dict(linewidth=0)
+        colour = _colour(standing, shades)
+        axes.add_patch(Rectangle((i - 0.5, j - 0.5), 1, 1, facecolor=colour, **frame))
+        if max(columns, rows) <= MOST_LABELS:
+            axes.text(i, j, _written(standing), ha="center", va="center", fontsize=8, color=_readable(colour))
+    axes.set(xlim=(-0.5, columns - 0.5), ylim=(-0.5, rows - 0.5))
+    for axis, name in zip((axes.xaxis, axes.yaxis), names, strict=True):
+        _write_values(axis, name, plan.swept[name], range(len(plan.swept[name])))
+    _add_colorbar(axes, shades)
+
+
+def _draw_dots(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> None:
+    names = list(plan.swept)
+    shades = _shades(standings)
+    for standing in reversed(standings):
+        x, y = (_place(plan, name, standing) for name in names)
+        axes.scatter(x, y, s=60, color=_colour(standing, shades), marker="o" if standing.sound else "x")
+    axes.scatter(x, y, s=130, facecolors="none", edgecolors=BEST, linewidths=2)
+    for axis, name in zip((axes.xaxis, axes.yaxis), names, strict=True):
+        _set_scale(axis, plan, name)
+    axes.grid(alpha=0.3)
+    _add_colorbar(axes, shades)
+
+
+def _draw_parallel(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> None:
+    names = list(plan.swept)
+    shades = _shades(standings)
+    worst, best = np.log(shades.norm.vmax), np.log(shades.norm.vmin)
+    # Points that share values lie a little beside one another, or they would hide one another.
+    shift = np.zeros(len(plan.points)) if plan.drawn else np.linspace(-0.015, 0.015, len(plan.points))
+    for standing in reversed(standings[:MOST_LINES]):
+        values = [plan.points[standing.point][name] for name in names]
+        error = np.log(max(_error(standing, 0.0), shades.norm.vmin)) if standing.sound else worst
+        heights = [
+            _height(plan, name, value) + shift[standing.point] for name, value in zip(names, values, strict=True)
+        ]
+        colour = _colour(standing, shades)
+        style = dict(color=BEST, linewidth=2.5) if standing is standings[0] else dict(color=colour, linewidth=1)
+        axes.plot(range(len(names) + 1), [*heights, (worst - error) / (worst - best)], **style)
+    axes.axvline(len(names), color="black", linewidth=0.8)
+    for i, name in enumerate(names):
+        axes.axvline(i, color="black", linewidth=0.8)
+        values = plan.swept[name]
+        every = len(values) <= MOST_LABELS and not (plan.drawn and _is_number(values[0]))
+        for value in values if every else (values[0], values[-1]):
+            text = axes.text(i + 0.03, _height(plan, name, value), _short(value), fontsize=9, va="center")
+            text.set_bbox(dict(facecolor="white", alpha=0.8, linewidth=0, pad=1))
+    axes.set(xlim=(-0.2, len(names) + 0.05), ylim=(-0.05, 1.05), yticks=[])
+    axes.set_xticks(range(len(names) + 1), [*map(label, names), "dev accuracy"])
+    axes.spines[:].set_visible(False)
+    _add_colorbar(axes, shades)
+
+
+def _floor(standings: Sequence[Standing]) -> float:
+    """What an error of 0 is drawn as, in percent: half of the smallest above it, of any training."""
+    errors = [100 * (1 - accuracy) for standing in standings for accuracy in standing.dev_accuracies]
+    return min((error for error in errors if error > 1e-4), default=1.0) / 2
+
+
+def _error(standing: Standing, floor: float) -> float:
+    """The mean error in percent, as it is drawn."""
+    return max(float(100 * (1 - standing.dev_accuracies.mean())), floor)
+
+
+def _shades(standings: Sequence[Standing]) -> ScalarMappable:
+    """Colours of mean errors in percent, on a logarithmic scale."""
+    floor = _floor(standings)
+    errors = [_error(standing, floor) for standing in standings if standing.sound]
+    return ScalarMappable(LogNorm(0.95 * min(errors), 1.05 * max(errors)), COLOURS)
+
+
+def _colour(standing: Standing, shades: ScalarMappable) -> Any:
+    return shades.to_rgba(max(_error(standing, 0.0), shades.norm.vmin)) if standing.sound else DIVERGED
+
+
+def _readable(colour: Any) -> str:
+    """Black or white, whichever can be read on that colour."""
+    return "black" if isinstance(colour, str) or np.dot(colour[:3], (0.3, 0.6, 0.1)) > 0.5 else "white"
+
+
+def _written(standing: Standing) -> str:
+    if not standing.sound:
+        return "diverged"
+    mean = f"{100 * standing.dev_accuracies.mean():.1f}"
+    return f"{mean}\n{standing.diverged} diverged" if standing.diverged else mean
+
+
+def _add_colorbar(axes: Axes, shades: ScalarMappable) -> None:
+    bar = axes.figure.colorbar(shades, ax=axes, label="dev accuracy, %")
+    bar.ax.invert_yaxis()
+    _write_accuracies(bar.ax.yaxis)
+
+
+def _write_accuracies(axis: Axis) -> None:
+    """Along an axis of errors."""
+    axis.set_major_locator(FixedLocator(TICKS))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda error, _: f"{100 - error:g}"))
+
+
+def _short(value: Any) -> str:
+    """A value for the side of an axis: 2.7e-4, and not 0.0002683."""
+    if not _is_number(value) or value == 0 or 1e-3 <= abs(value) < 1e4:
+        return f"{value:.3g}" if isinstance(value, float) else str(value)
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, str)
+
+
+def _is_log(plan: Plan, name: str) -> bool:
+    return _is_number(plan.swept[name][0]) and KINDS[name].scale and plan.swept[name][0] > 0
+
+
+def _place(plan: Plan, name: str, standing: Standing) -> float:
+    """Where a point stands along an axis: at its value, names one after another."""
+    value = plan.points[standing.point][name]
+    return value if _is_number(value) else plan.swept[name].index(value)
+
+
+def _height(plan: Plan, name: str, value: Any) -> float:
+    """From 0 to 1 along an axis: values that were drawn where they lie, those of a grid at equal distances."""
+    values = plan.swept[name]
+    if not plan.drawn or not _is_number(value):
+        return values.index(value) / (len(values) - 1)
+    value, low, high = np.log((value, values[0], values[-1])) if _is_log(plan, name) else (value, values[0], values[-1])
+    return (value - low) / (high - low)
+
+
+def _set_scale(axis: Axis, plan: Plan, name: str) -> None:
+    values = plan.swept[name]
+    if _is_log(plan, name):
+        axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    if plan.drawn and _is_number(values[0]):
+        axis.set_label_text(label(name))
+    else:
+        _write_values(axis, name, values, values if _is_number(values[0]) else range(len(values)))
+
+
+def _write_values(axis: Axis, name: str, values: Sequence[Any], places: Sequence[float]) -> None:
+    """Of a grid: each value, or, where there are many, some."""
+    some = slice(None, None, -(-len(values) // MOST_LABELS))
+    axis.set_minor_locator(NullLocator())
+    axis.set_ticks(list(places)[some], [_short(value) for value in values][some])
+    axis.set_label_text(label(name))

@@ -1,0 +1,97 @@
+"""Which point of a sweep is the best: by its mean over seeds, on dev."""
+
+import itertools
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.studies.sweep.training import Training
+
+_ROUNDING = 1e-6
+"""In float32, equal numbers of right answers may differ by the last digit of their means."""
+
+
+class Standing(NamedTuple):
+    """A point, and what its trainings came to.
+
+    Attributes:
+      point: its number in the plan.
+      trainings: from each seed, that with the highest dev accuracy first, those that diverged last.
+    """
+
+    point: int
+    trainings: list[Training]
+
+    @property
+    def sound(self) -> list[Training]:
+        """Those that did not diverge."""
+        return [training for training in self.trainings if training.diverged_at is None]
+
+    @property
+    def diverged(self) -> int:
+        """How many diverged."""
+        return len(self.trainings) - len(self.sound)
+
+    @property
+    def dev_accuracies(self) -> np.ndarray:
+        """Of those that did not diverge."""
+        return np.array([training.dev_accuracy for training in self.sound])
+
+    @property
+    def dev_loss(self) -> float:
+        """The mean of those that did not diverge."""
+        return float(np.mean([training.dev_loss for training in self.sound]))
+
+
+def rank(trainings: Iterable[Training], dev_examples: int | None = None) -> list[Standing]:
+    """Return the points, best first: by how many trainings diverged, the mean dev accuracy, the mean dev loss.
+
+    The accuracy does not decide within its noise: of the points that are less than one example of the dev set, or at
+    most one standard error of the mean over seeds, below the most accurate one, those with the lowest loss are first;
+    then comes the most accurate one of the rest, with those that are alike.
+
+    Args:
+      trainings: of all points.
+      dev_examples: in the dev set. If `None`, every difference in accuracy decides.
+
+    Source: the rule of one standard error, Breiman et al., Classification and Regression Trees, 1984, section 3.4.3.
+    """
+    of_points: dict[int, list[Training]] = {}
+    for training in trainings:
+        of_points.setdefault(training.point, []).append(training)
+    standings = [Standing(point, sorted(own, key=_training_order)) for point, own in of_points.items()]
+    standings.sort(key=_standing_order)
+    ranked: list[Standing] = []
+    while len(ranked) < len(standings):
+        best, *others = standings[len(ranked) :]
+        alike = [best, *itertools.takewhile(lambda one, best=best: _is_alike(one, best, dev_examples), others)]
+        ranked += sorted(alike, key=_loss)
+    return ranked
+
+
+def _training_order(training: Training) -> tuple[bool, float, float]:
+    return training.diverged_at is not None, -training.dev_accuracy, _nan_last(training.dev_loss)
+
+
+def _standing_order(standing: Standing) -> tuple[int, float, float]:
+    if not standing.sound:
+        return standing.diverged, 0.0, 0.0
+    return standing.diverged, -round(float(standing.dev_accuracies.mean()), 6), _loss(standing)
+
+
+def _is_alike(one: Standing, best: Standing, dev_examples: int | None) -> bool:
+    if dev_examples is None or not best.sound or one.diverged != best.diverged:
+        return False
+    behind = best.dev_accuracies.mean() - one.dev_accuracies.mean()
+    n = len(best.sound)
+    error = best.dev_accuracies.std(ddof=1) / np.sqrt(n) if n > 1 else 0.0
+    return bool(behind < 1 / dev_examples - _ROUNDING or behind <= error + _ROUNDING)
+
+
+def _loss(standing: Standing) -> float:
+    return _nan_last(standing.dev_loss) if standing.sound else 0.0
+
+
+def _nan_last(value: float) -> float:
+    return float("inf") if np.isnan(value) else value

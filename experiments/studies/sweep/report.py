@@ -1,0 +1,101 @@
+"""What a sweep shows: a table of the best points, every training as CSV, and a picture."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+from experiments.networks import storage
+from experiments.reports import tables, terminal
+from experiments.runs.folder import RunFolder
+from experiments.studies.sweep.pictures import draw
+from experiments.studies.sweep.plan import KINDS, Plan, Point, label, shown
+from experiments.studies.sweep.ranking import Standing
+
+ROWS = 20
+"""Of the table, at most."""
+
+
+def report(plan: Plan, standings: Sequence[Standing], counts: str, winner: Sequence[str], folder: RunFolder) -> None:
+    """Print the table and what the winner is, and write them, the CSV and the picture to the folder."""
+    folder.write_text("sweep.csv", to_csv(plan, standings))
+    picture = draw(plan, standings)
+    if picture:
+        folder.add_picture("sweep.png", *picture)
+    seeds = "" if len(plan.seeds) == 1 else f": mean over {len(plan.seeds)} seeds (lowest-highest)"
+    columns = ["rank", *(label(name) for name in plan.swept), "dev accuracy %", "dev loss", "diverged"]
+    rows = [_cells(i, standing, plan) for i, standing in enumerate(standings[:ROWS], 1)]
+    if not any(standing.diverged for standing in standings):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    table = tables.table(f"Ranked on dev{seeds}", columns, rows, 0)
+    more = [f"and {len(standings) - ROWS} more, in sweep.csv"] if len(standings) > ROWS else []
+    lines = [*more, *_fixed(plan), counts, "", *winner, *_at_an_end(plan, standings[0])]
+    tables.show(table)
+    print(*map(terminal.fitted, lines), sep="\n")
+    folder.write_text("report.txt", tables.as_text(table) + "\n".join(lines) + "\n")
+
+
+def to_csv(plan: Plan, standings: Sequence[Standing]) -> str:
+    """A line for each training, the best point's first; what a diverged one measured is left empty."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["rank", *plan.points[0], *("seed", "dev_accuracy", "dev_loss", "train_loss", "diverged_at")])
+    for i, standing in enumerate(standings, 1):
+        point = [shown(value) if isinstance(value, tuple) else value for value in plan.points[standing.point].values()]
+        for training in standing.trainings:
+            measured = [training.dev_accuracy, training.dev_loss, training.train_loss, ""]
+            end = measured if training.diverged_at is None else ["", "", "", training.diverged_at]
+            writer.writerow([i, *point, training.seed, *end])
+    return file.getvalue()
+
+
+def winner_lines(plan: Plan, best: Standing, test_accuracy: float, test_examples: int) -> list[str]:
+    """What won, in words."""
+    point, network = plan.points[best.point], best.trainings[0]
+    seeds = f", the mean of {len(best.sound)} seeds" if len(best.sound) > 1 else ""
+    one = f"one of {test_examples} examples is {100 / test_examples:.2g} points"
+    return [
+        f"best: {describe(point, plan.swept)}: dev accuracy {accuracy(best)} %{seeds}",
+        f"best{storage.SUFFIX}: its network from seed {network.seed}, with dev accuracy "
+        f"{100 * network.dev_accuracy:.2f} %: test accuracy {100 * test_accuracy:.2f} % ({one})",
+    ]
+
+
+def describe(point: Point, names: Sequence[str]) -> str:
+    """Some of a point's hyperparameters, in words."""
+    return ", ".join(f"{label(name)} {shown(point[name])}" for name in names) or "the only point"
+
+
+def accuracy(standing: Standing) -> str:
+    """The mean dev accuracy in percent, and its range, of what did not diverge."""
+    values = 100 * standing.dev_accuracies
+    if len(values) == 0:
+        return "diverged"
+    return f"{values.mean():.2f}" + (f" ({values.min():.1f}-{values.max():.1f})" if len(values) > 1 else "")
+
+
+def _cells(i: int, standing: Standing, plan: Plan) -> list[str]:
+    point = plan.points[standing.point]
+    return [
+        str(i),
+        *(shown(point[name]) for name in plan.swept),
+        accuracy(standing),
+        f"{standing.dev_loss:.4f}" if standing.sound else "",
+        f"{standing.diverged} of {len(standing.trainings)}" if standing.diverged else "",
+    ]
+
+
+def _fixed(plan: Plan) -> list[str]:
+    """What all points share."""
+    names = [name for name in plan.points[0] if name not in plan.swept]
+    return [f"everywhere: {describe(plan.points[0], names)}"]
+
+
+def _at_an_end(plan: Plan, best: Standing) -> list[str]:
+    """A best value that is the smallest or largest tried says little of where the best one is."""
+    notes = []
+    for name, values in plan.swept.items():
+        value = plan.points[best.point][name]
+        if name in KINDS and not plan.drawn and value in (values[0], values[-1]) and value != KINDS[name].lowest:
+            which = "smallest" if value == values[0] else "largest"
+            notes.append(f"note: the best {label(name)} is the {which} of those tried: a better one may lie beyond")
+    return notes

@@ -1,0 +1,212 @@
+"""The trainings of a sweep: one population, and so one compiled program, for each activation and depth."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+import jaxnn
+from experiments.datasets.dataset import Dataset
+from experiments.networks.spec import NetworkSpec
+from experiments.networks.storage import StoredNetwork
+from experiments.runs.divergence import divergence_expected
+from experiments.runs.options import OnNan
+from experiments.studies.sweep.plan import Plan, Point, sizes
+
+PARAMS_AT_A_TIME = 2**26
+"""Of all members that run side by side: some 3 GB with their gradients and an optimizer's state."""
+REPORTS = 10
+"""Of each population while it trains, about."""
+
+
+class Group(NamedTuple):
+    """Trainings that are one program.
+
+    Attributes:
+      points: which they are, by their numbers in the plan.
+      sizes: units of each hidden layer, of the widest network.
+      fixed: the hyperparameters that all of them share.
+      varying: name -> values (points x seeds,), seeds varying fastest; the seed among them.
+    """
+
+    points: list[int]
+    sizes: tuple[int, ...]
+    fixed: Point
+    varying: dict[str, np.ndarray]
+
+    def __str__(self) -> str:
+        return f"{self.fixed['activation']}, hidden layers: {len(self.sizes)}"
+
+
+class Training(NamedTuple):
+    """How one training ended.
+
+    Attributes:
+      point: the number of its point in the plan.
+      seed: of it.
+      params: the last that were finite, in the shapes of its group's widest network.
+      dev_accuracy, dev_loss: of these; the loss without penalty, dropout and smoothing.
+      train_loss: the mean objective of the last epoch, or NaN.
+      diverged_at: the step, from 0, or `None`.
+      divergence: what overflowed first then, or `None`.
+      skipped: updates that were left out.
+    """
+
+    point: int
+    seed: int
+    params: Any
+    dev_accuracy: float
+    dev_loss: float
+    train_loss: float
+    diverged_at: int | None
+    divergence: jaxnn.Divergence | None = None
+    skipped: int = 0
+
+
+def groups_of(plan: Plan) -> list[Group]:
+    """The trainings of the plan, by program: a hyperparameter that does not vary there is a constant."""
+    numbers: dict[tuple[str, int], list[int]] = {}
+    for i, point in enumerate(plan.points):
+        numbers.setdefault((point["activation"], len(sizes(point))), []).append(i)
+    return [_group(plan, points) for points in numbers.values()]
+
+
+def _group(plan: Plan, numbers: list[int]) -> Group:
+    points = [plan.points[i] for i in numbers]
+    values = {name: [point[name] for point in points] for name in points[0]}
+    fixed = {name: column[0] for name, column in values.items() if len(set(column)) == 1}
+    varying = {name: np.repeat(column, len(plan.seeds)) for name, column in values.items() if name not in fixed}
+    varying["seed"] = np.tile(plan.seeds, len(points))
+    return Group(numbers, max(map(sizes, points)), fixed, varying)
+
+
+def train(
+    group: Group,
+    data: Dataset,
+    *,
+    optimizer: str,
+    epochs: int,
+    batch_size: int,
+    callback: Callable[[dict[str, Any]], None],
+    on_nan: OnNan = "stop",
+    checkpoints: jaxnn.Checkpoints | None = None,
+) -> list[Training]:
+    """Train a group as one population; points in the group's order, and seeds varying fastest.
+
+    Each training has batches of its own, by its seed: it is what `jaxnn.fit` makes of `member_of` alone.
+    """
+    dev = jax.device_put(data.dev)
+
+    @jax.jit
+    def measure(params, h, dev):
+        model = _model(group, data, group.fixed | h)
+        z = model.outputs(params, dev.x)
+        return {
+            "dev_accuracy": jaxnn.accuracy(model.decide(z), dev.y),
+            "dev_loss": model.loss.value(z, dev.y).mean(),
+        }
+
+    m = len(data.train.x)
+    with divergence_expected():
+        population = jaxnn.fit_population(
+            member_of(group, data, optimizer),
+            group.varying,
+            data.train.x,
+            data.train.y,
+            epochs=epochs,
+            batch_size=None if batch_size == m else batch_size,
+            shuffle="own",
+            report_every=next(n for n in range(-(-epochs // REPORTS), 0, -1) if epochs % n == 0),
+            evaluate=lambda params, h: measure(params, h, dev),
+            callback=callback,
+            on_nan=on_nan,
+            checkpoints=checkpoints,
+            chunk=max(1, PARAMS_AT_A_TIME // NetworkSpec(_sizes(data, group.sizes)).n_params),
+        )
+    params, last = jax.device_get(population.params), population.history[-1]
+    n_seeds = len(population.diverged_at) // len(group.points)
+    skipped = last.get("skipped", np.zeros(len(population.diverged_at)))
+    return [
+        Training(
+            group.points[i // n_seeds],
+            group.varying["seed"][i].item(),
+            jax.tree.map(lambda leaf, i=i: leaf[i], params),
+            *(last[name][i].item() for name in ("dev_accuracy", "dev_loss", "loss")),
+            population.diverged_at[i],
+            divergence,
+            int(skipped[i]),
+        )
+        for i, divergence in enumerate(population.divergences)
+    ]
+
+
+def member_of(group: Group, data: Dataset, optimizer: str) -> Callable[[Point], jaxnn.Member]:
+    """`member(h)`: the training with the group's fixed hyperparameters, and h, which may be traced."""
+
+    def member(h):
+        h = group.fixed | h
+        model = _model(group, data, h)
+        loss = smoothed(model.loss, h["label_smoothing"], len(data.classes))
+        # A strength of 0 for all is no penalty, and no work.
+        penalty = None if group.fixed.get("l2") == 0 else jaxnn.l2(h["l2"])
+        init_key, fit_key = jax.random.split(jax.random.key(h["seed"]))
+        params = jax.tree.map(lambda leaf: leaf * h["init_scale"], model.init(init_key))
+        return jaxnn.Member(jaxnn.objective(model.network, loss, penalty), _optimizer(optimizer, h), params, fit_key)
+
+    return member
+
+
+def smoothed(loss: jaxnn.Loss, share: Any, classes: int) -> jaxnn.Loss:
+    """The loss against labels of which a share is spread over all classes: (1 - share) y + share/classes.
+
+    Source: Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016, section 7.
+    """
+    if isinstance(share, int | float) and share == 0:
+        return loss
+
+    def soft(y):
+        return (1 - share) * (y if classes == 2 else jaxnn.one_hot(y, classes)) + share / classes
+
+    return jaxnn.Loss(lambda z, y: loss.value(z, soft(y)), lambda z, y: loss.gradient(z, soft(y)), loss.check)
+
+
+def network_of(training: Training, point: Point, data: Dataset) -> StoredNetwork:
+    """The network by itself: of a wide one, only the units that count."""
+    spec = NetworkSpec(_sizes(data, sizes(point)), point["activation"], _output(data))
+    model = spec.model()
+    shapes = [
+        shape for n_in, n_out in zip(spec.sizes, spec.sizes[1:], strict=False) for shape in ((n_out, n_in), (n_out,))
+    ]
+    # So few layers are never scanned: the leaves are W_1, b_1, W_2, ...
+    arrays = [
+        leaf[tuple(map(slice, shape))] for leaf, shape in zip(jax.tree.leaves(training.params), shapes, strict=True)
+    ]
+    params = jaxnn.params_from_arrays(model.network, model.in_shape, arrays)
+    return StoredNetwork(spec, params, data.classes, data.image_shape, data.standardizer)
+
+
+def _model(group: Group, data: Dataset, h: Point) -> jaxnn.Model:
+    return jaxnn.mlp(
+        _sizes(data, group.sizes),
+        h["activation"],
+        output=_output(data),
+        init="he",
+        dropout_rate=h["dropout"],
+        widths=[h["width"]] * len(group.sizes) if "width" in group.varying else None,
+    )
+
+
+def _sizes(data: Dataset, hidden: tuple[int, ...]) -> tuple[int, ...]:
+    return data.train.x.shape[1], *hidden, 1 if len(data.classes) == 2 else len(data.classes)
+
+
+def _output(data: Dataset) -> str:
+    return "binary" if len(data.classes) == 2 else "softmax"
+
+
+def _optimizer(name: str, h: Point) -> optax.GradientTransformation:
+    if name == "momentum":
+        return optax.sgd(h["learning_rate"], momentum=h["momentum"])
+    return jaxnn.optimizer(name, h["learning_rate"])

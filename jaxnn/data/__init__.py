@@ -1,0 +1,1 @@
+"""Data: batches and their weights, splits, standardization, encodings, streams, augmentation."""

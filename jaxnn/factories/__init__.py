@@ -1,0 +1,1 @@
+"""Values that know the call that made them."""

@@ -1,0 +1,79 @@
+"""Equality of arguments: equal keys for equal values."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def is_known(value: Any) -> bool:
+    """Return whether a value is of a kind that knows how it was made: `Known`, which imports this module."""
+    return hasattr(type(value), "made")
+
+
+def key_of(value: Any) -> Any:
+    """Return what is equal, and has a hash, for equal arguments, and for no others."""
+    kind = type(value)
+    if kind in (str, bytes, type(None)):
+        return value
+    if isinstance(value, bool | np.bool_):
+        return bool, bool(value)
+    if kind is int or isinstance(value, np.integer):
+        return int, int(value)
+    if isinstance(value, float | complex | np.inexact):
+        return kind, repr(value)  # -0.0 is another number than 0.0, NaN the same as NaN
+    if isinstance(value, tuple) and not is_known(value) or kind is list:
+        return kind, *map(key_of, value)
+    if kind is dict:
+        return kind, *((name, key_of(one)) for name, one in value.items())
+    if isinstance(value, jax.core.Tracer):
+        return _Same(value)
+    if kind is np.ndarray and value.dtype != object or isinstance(value, jax.Array) and value.is_fully_addressable:
+        return _Numbers(value)
+    if is_dtype(value):
+        return np.dtype, jnp.dtype(value)
+    if kind is partial:
+        return kind, key_of(value.func), key_of(value.args), *sorted((n, key_of(a)) for n, a in value.keywords.items())
+    try:
+        hash(value)
+    except TypeError:
+        return _Same(value)
+    return kind, value
+
+
+def is_dtype(value: Any) -> bool:
+    """Whether it is a dtype, or a class that names one: NumPy's float32, or JAX's."""
+    if isinstance(value, type):
+        return issubclass(value, np.generic) or isinstance(getattr(value, "dtype", None), np.dtype)
+    return isinstance(value, np.dtype)
+
+
+class _Same:
+    """An object that equals itself alone."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.value is other.value
+
+
+class _Numbers:
+    """An array, equal to those of its kind, dtype, shape and bytes."""
+
+    def __init__(self, array: Any):
+        is_key = jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
+        self.array = jax.random.key_data(array) if is_key else array
+        self.kind = type(array), str(array.dtype), array.shape, getattr(array, "weak_type", False)
+
+    def __hash__(self) -> int:
+        return hash(self.kind)
+
+    def __eq__(self, other: object) -> bool:
+        same = isinstance(other, _Numbers) and self.kind == other.kind
+        return same and np.asarray(self.array).tobytes() == np.asarray(other.array).tobytes()

@@ -1,0 +1,63 @@
+"""The text that stands for a value in a repr."""
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnn.factories.equality import is_dtype, is_known
+
+
+def shown(value: Any) -> str:
+    """An argument as it stands in a repr: short, and without addresses."""
+    if isinstance(value, jax.core.Tracer):
+        return f"<traced {value.dtype} {value.shape}>"
+    if is_dtype(value):
+        return jnp.dtype(value).name
+    if isinstance(value, jax.Array | np.ndarray):
+        return str(value) if value.ndim == 0 else f"<{value.dtype} {value.shape}>"
+    if isinstance(value, np.generic):
+        return str(value)
+    if type(value) is tuple and len(value) == 1:
+        return f"({shown(value[0])},)"
+    if type(value) in (tuple, list):
+        entries = ", ".join(elided(value))
+        return f"({entries})" if type(value) is tuple else f"[{entries}]"
+    if type(value) is dict:
+        return "{" + ", ".join(f"{key!r}: {shown(one)}" for key, one in value.items()) + "}"
+    if is_known(value):
+        return repr(value)
+    if callable(value) and hasattr(value, "__name__"):
+        return value.__name__
+    if type(value) is partial:
+        named = [f"{name}={shown(one)}" for name, one in value.keywords.items()]
+        return f"partial({', '.join([shown(value.func), *map(shown, value.args), *named])})"
+    text = repr(value)
+    return text if " at 0x" not in text else f"<{type(value).__name__}>"
+
+
+_MOST_SHOWN = 12
+
+
+def elided(values: Iterable[Any]) -> list[str]:
+    """The entries of a sequence, those in the middle of a long one counted."""
+    values = list(values)
+    if len(values) <= _MOST_SHOWN:
+        return [shown(value) for value in values]
+    first, last = values[: _MOST_SHOWN // 2], values[-2:]
+    rest = len(values) - len(first) - len(last)
+    return [*map(shown, first), f"... {rest} more ...", *map(shown, last)]
+
+
+def fields_of(value: Any) -> dict[str, Any]:
+    """The fields of a NamedTuple that differ from their defaults, by name."""
+    fields, defaults = zip(value._fields, value, strict=True), value._field_defaults
+    return {name: field for name, field in fields if field is not defaults.get(name, ...)}
+
+
+def fields_shown(value: Any) -> str:
+    """Return the repr of a NamedTuple that was written by hand: its fields, by name."""
+    return f"{type(value).__name__}({', '.join(f'{name}={shown(field)}' for name, field in fields_of(value).items())})"

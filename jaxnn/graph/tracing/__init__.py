@@ -1,0 +1,1 @@
+"""A function run operation by operation: its variables, their values and their derivatives."""

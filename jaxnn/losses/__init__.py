@@ -1,0 +1,1 @@
+"""Losses: pairs of the loss of each example and its gradient."""

@@ -1,0 +1,33 @@
+"""The contract of a loss: the loss of each example, and its gradient with respect to the network's output.
+
+No loss is reduced here: the one mean of the library is taken in `train/objectives.py`.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jaxnn.factories.decorator import known
+from jaxnn.typing import Array
+
+
+@known
+class Loss(NamedTuple):
+    """A loss per example, and its gradient.
+
+    Attributes:
+      value: `value(z, y) -> (m,)`, the loss of each example, for outputs z (m, k) or (m,) and targets y.
+      gradient: `gradient(z, y) -> dz`, in the shape of z: row i is the gradient of example i's loss by z_i.
+      check: `check(z, y)` raises a ValueError where the loss is not defined for targets y (concrete arrays) beside
+        outputs z, of which only the shape and the dtype are read. By default nothing is refused.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxnn
+      >>> loss = jaxnn.squared_error()
+      >>> z, y = jnp.array([[3.0]]), jnp.array([1.0])
+      >>> loss.value(z, y), loss.gradient(z, y)
+      (Array([2.], dtype=float32), Array([[2.]], dtype=float32))
+    """
+
+    value: Callable[[Array, Array], Array]
+    gradient: Callable[[Array, Array], Array]
+    check: Callable[[Any, Array], None] = lambda z, y: None

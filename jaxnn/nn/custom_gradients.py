@@ -1,0 +1,47 @@
+"""A layer as a function whose derivative, to `jax.grad`, is the hand-written backward."""
+
+from collections.abc import Callable
+
+import jax
+
+from jaxnn.arrays import held
+from jaxnn.nn.layer import Layer, check_layers
+from jaxnn.typing import Array
+
+
+def differentiable(layer: Layer) -> Callable[..., Array]:
+    """The layer as one function for use inside anybody's `jax.grad`, with the hand-derived backward as its rule.
+
+    The plain `layer.forward` carries no rule: JAX differentiates it by itself, which makes it the honest
+    witness against which a backward is proved. This one does carry the rule, so comparing
+    its gradient with `layer.backward` would compare a thing with itself.
+
+    Args:
+      layer: any `Layer`.
+
+    Returns:
+      `apply(params, x, key=None) -> y`, a `jax.custom_vjp` function: reverse mode, of any order. Forward mode
+      (`jax.jvp`) raises, as it does for every `custom_vjp`.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jaxnn
+      >>> apply = differentiable(jaxnn.tanh())
+      >>> jax.grad(lambda x: apply((), x).sum())(jnp.array([[0.0]]))
+      Array([[1.]], dtype=float32)
+    """
+    check_layers("differentiable", (layer,))
+
+    @jax.custom_vjp
+    def apply(params, x, key):
+        return layer.forward(params, x, key)[0]
+
+    def forward(params, x, key):
+        y, cache = layer.forward(params, x, key)
+        return y, (params, cache)
+
+    def backward(residuals, dy):
+        dparams, dx = layer.backward(*residuals, dy)
+        return dparams, dx, None
+
+    apply.defvjp(forward, backward)
+    return lambda params, x, key=None: apply(params, held(x), key)

@@ -1,0 +1,165 @@
+"""The dense layer, z = x W^T + b."""
+
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnn.arrays import floats
+from jaxnn.factories.decorator import factory
+from jaxnn.nn.initializers import INITIALIZERS
+from jaxnn.nn.layer import Layer
+from jaxnn.typing import Array, Initializer, Params
+from jaxnn.validation import check_callable, check_key, check_name, check_shape, described, is_count, is_number
+
+
+def dense_forward(params: Params, x: Array) -> tuple[Array, Array]:
+    """z = x Wᵀ + b, one row per example.
+
+    Args:
+      params: `{"W": (n_out, n_in), "b": (n_out,)}`.
+      x: inputs, (m, n_in), or (..., n_in) with any leading axes. Whole numbers become floats.
+
+    Returns:
+      z, (m, n_out), and the cache, which is x itself: no copy.
+
+    Raises:
+      ValueError: the last axis of x is not n_in, x is no array, or params are not those of a dense layer.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> z, cache = dense_forward({"W": jnp.array([[1.0, 2.0]]), "b": jnp.array([3.0])}, jnp.array([[10.0, 20.0]]))
+      >>> z
+      Array([[53.]], dtype=float32)
+    """
+    W, b = _weights(params)
+    if not hasattr(x, "ndim"):
+        raise ValueError(f"x is {described(x)}, expected an array: jnp.asarray(x)")
+    x = floats(x)
+    if x.ndim < 1 or x.shape[-1] != W.shape[-1]:
+        raise ValueError(
+            f"dense has weights for {W.shape[-1]} features (W is {W.shape}), got x of shape {x.shape}: "
+            "examples are rows, so x is (m, n_in); "
+            + ("x.T has them" if x.shape[:1] == W.shape[-1:] and x.ndim == 2 else "flatten() turns images into rows")
+        )
+    return x @ W.T + jnp.expand_dims(b, range(x.ndim - 1)), x
+
+
+def dense_backward(params: Params, x: Array, dz: Array) -> tuple[Params, Array]:
+    """The gradient of z = x Wᵀ + b.
+
+    Derivation. z_ij = Σ_k x_ik W_jk + b_j, so with dz_ij the cotangent of z_ij
+
+        dW_jk = Σ_i dz_ij ∂z_ij/∂W_jk = Σ_i dz_ij x_ik    dW = dzᵀ x
+        db_j  = Σ_i dz_ij                                 db = Σ_i dz_i
+        dx_ik = Σ_j dz_ij W_jk                            dx = dz W
+
+    The sum over examples is part of the chain rule; the 1/m of a mean is not, and comes with dz from the objective.
+
+    Args:
+      params: `{"W": (n_out, n_in), "b": (n_out,)}`.
+      x: the cache of `dense_forward`: its input, (m, n_in).
+      dz: cotangent of z, (m, n_out).
+
+    Returns:
+      `{"W": dW (n_out, n_in), "b": db (n_out,)}` and dx, (m, n_in).
+
+    Raises:
+      ValueError: dz has not the shape of z, or params are not those of a dense layer.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> params = {"W": jnp.array([[1.0, 2.0]]), "b": jnp.array([3.0])}
+      >>> dparams, dx = dense_backward(params, jnp.array([[10.0, 20.0]]), jnp.array([[1.0]]))
+      >>> dparams["W"], dx
+      (Array([[10., 20.]], dtype=float32), Array([[1., 2.]], dtype=float32))
+
+    Source: Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", 1986.
+    """
+    W, b = _weights(params)
+    x, dz = floats(x), floats(dz) if hasattr(dz, "dtype") else dz
+    z_shape = (*jnp.shape(x)[:-1], W.shape[0])
+    if getattr(dz, "shape", None) != z_shape:
+        raise ValueError(f"dz is {described(dz)}, expected the shape of z, {z_shape}, for x {jnp.shape(x)}")
+    examples = tuple(range(dz.ndim - 1))
+    dW, db, dx = jnp.tensordot(dz, x, (examples, examples)), dz.sum(examples), dz @ W
+    # z has the wider dtype of the two where x and params differ; each gradient goes back to the dtype of its own.
+    return {"W": dW.astype(W.dtype), "b": db.astype(b.dtype)}, _in_dtype_of(x, dx)
+
+
+@factory
+def dense(n_out: int, init: str | Initializer = "lecun") -> Layer:
+    """A dense layer of n_out units, z = x Wᵀ + b; `dense_backward` derives its gradient.
+
+    Weights are stored with one row per unit, (n_out, n_in). b starts at zero.
+
+    Args:
+      n_out: how many units, at least 1.
+      init: how W starts: a name in `INITIALIZERS`, or any initialiser of `jax.nn.initializers`. It is called
+        as JAX calls it, with the shape (n_in, n_out), and its result transposed.
+
+    Returns:
+      A `Layer` with params `{"W": (n_out, n_in), "b": (n_out,)}` in JAX's default float dtype.
+
+    Raises:
+      ValueError: n_out below 1, an unknown initialiser or, at `init`, an example that is not a vector, no random key or
+        an initialiser that gives anything but floats (n_in, n_out); when called, params of another number of units.
+
+    Example:
+      >>> import jax
+      >>> params, out_shape = dense(3, init="he").init(jax.random.key(0), (5,))
+      >>> params["W"].shape, out_shape
+      ((3, 5), (3,))
+    """
+    if not is_count(n_out):
+        fix = ": dense_forward(params, x) computes" if np.ndim(n_out) else ""
+        raise ValueError(f"dense takes a number of units of at least 1, got {described(n_out)}{fix}")
+    if callable(init):
+        check_callable("init", init, "key", "shape", "dtype")
+    else:
+        fix = f": jax.nn.initializers.normal({init}) draws of that standard deviation" if is_number(init) else ""
+        check_name("initialiser", init, INITIALIZERS, f", or a function{fix}")
+    n_out = int(n_out)
+    initializer = INITIALIZERS[init]() if isinstance(init, str) else init
+
+    def init_params(key, in_shape):
+        check_key(key)
+        check_shape(in_shape)
+        if len(in_shape) != 1:
+            raise ValueError(
+                f"dense takes examples that are vectors, in_shape (n_in,), got {tuple(in_shape)}: "
+                "put flatten() before it"
+            )
+        W = initializer(key, (in_shape[0], n_out), jnp.result_type(float))
+        if getattr(W, "shape", None) != (in_shape[0], n_out) or not jnp.issubdtype(W.dtype, jnp.floating):
+            fix = ": call it, he_normal() say" if callable(W) else ""
+            raise ValueError(f"init gave {described(W)}, expected floats (n_in, n_out), {(in_shape[0], n_out)}{fix}")
+        W = jnp.asarray(W).T
+        return {"W": W, "b": jnp.zeros(n_out, W.dtype)}, (n_out,)
+
+    def forward(params, x, key=None):
+        z, cache = dense_forward(params, x)
+        if z.shape[-1] != n_out:
+            raise ValueError(
+                f"dense({n_out}) takes W of ({n_out}, n_in), got {params['W'].shape}: are they another network's?"
+            )
+        return z, cache
+
+    return Layer(init_params, forward, dense_backward)
+
+
+def _weights(params: Params) -> tuple[Array, Array]:
+    """W (n_out, n_in) and b (n_out,), after the checks: a b of another shape would be broadcast without a word."""
+    named = isinstance(params, Mapping)
+    W, b = (params.get(name) if named else None for name in ("W", "b"))
+    shape = getattr(W, "shape", ())
+    if len(shape) != 2 or getattr(b, "shape", None) != shape[:1] or len(params) != 2:
+        got = ", ".join(f"{name}: {described(a)}" for name, a in params.items()) if named else type(params).__name__
+        fix = ": jax.vmap over the params of several networks" if len(shape) == 3 else ""
+        fix = ": b.ravel()" if len(shape) == 2 and np.shape(b) in {(shape[0], 1), (1, shape[0])} else fix
+        raise ValueError(f"dense takes params {{W: (n_out, n_in), b: (n_out,)}}, got {got}{fix}")
+    return floats(W), floats(b)
+
+
+def _in_dtype_of(x: Array, dx: Array) -> Array:
+    return dx.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else dx

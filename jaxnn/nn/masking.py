@@ -1,0 +1,55 @@
+"""Layers of which only the first units count."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxnn.factories.decorator import factory
+from jaxnn.nn.layer import Layer, check_layers
+from jaxnn.typing import Array
+from jaxnn.validation import described, is_number
+
+
+@factory
+def first_units(layer: Layer, n: Array | int) -> Layer:
+    """The layer with its units from number n on silenced: y_j = f(x)_j for j < n, and 0 for the others.
+
+    n may be traced, as a hyperparameter that varies over a population is: networks of different widths are then one
+    program, that of the widest. A silent unit has no influence, and its cotangent is 0, so nothing learns by it: with
+    first units alone after every hidden layer, a network computes and learns what the narrow one does.
+
+    Derivation. y = f(x) ⊙ 1[j < n] is linear in f(x), element by element, so f(x)'s cotangent is dy ⊙ 1[j < n], and
+    f's own backward does the rest.
+
+    Args:
+      layer: any `Layer`, such as an activation; its last axis is that of the units.
+      n: how many units count, a whole number of at least 1; all of them, where there are fewer.
+
+    Returns:
+      A `Layer` with the params and the cache of `layer`.
+
+    Raises:
+      ValueError: n is no whole number, or below 1.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxnn
+      >>> layer = first_units(jaxnn.sigmoid(), 2)
+      >>> layer.forward((), jnp.zeros((1, 4)))[0].tolist()
+      [[0.5, 0.5, 0.0, 0.0]]
+    """
+    check_layers("first_units", (layer,))
+    if not is_number(n, lambda n: n >= 1 and n == int(n)):
+        raise ValueError(f"first_units takes a number of units of at least 1, got {described(n)}")
+
+    def forward(params, x, key=None):
+        y, cache = layer.forward(params, x, key)
+        return _first(y, n), cache
+
+    def backward(params, cache, dy):
+        return layer.backward(params, cache, _first(dy, n))
+
+    return Layer(layer.init, forward, backward, layer.parts)
+
+
+def _first(y: Array, n: Array | int) -> Array:
+    # `where`, not a product: what a silent unit computes may have overflowed.
+    return jnp.where(jax.lax.broadcasted_iota(jnp.int32, y.shape, y.ndim - 1) < n, y, 0)

@@ -1,0 +1,123 @@
+"""Inverted dropout: what survives is scaled up while training, so inference changes nothing."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnn.arrays import floats
+from jaxnn.factories.decorator import factory
+from jaxnn.nn.layer import Layer
+from jaxnn.typing import Array, Key
+from jaxnn.validation import check_key, described, is_number, makes
+
+
+def dropout_forward(x: Array, rate: float, key: Key | None) -> tuple[Array, Array | None]:
+    """y = x · mask/(1 - rate), where each element of mask is 0 with probability `rate` and else 1.
+
+    The mean of y over masks is x, so inference needs no scaling.
+
+    Args:
+      x: inputs, of any shape.
+      rate: the fraction that is dropped (not kept), 0 <= rate < 1.
+      key: a random key, or `None` for inference: then y = x.
+
+    Returns:
+      y, in the shape and dtype of x (whole numbers become floats), and the cache: the mask, a byte an element (`None`
+      without a key).
+
+    Raises:
+      ValueError: a rate outside [0, 1), or a key that is none.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> y, mask = dropout_forward(jnp.ones(1000), 0.2, jax.random.key(0))
+      >>> sorted({round(v, 2) for v in y.tolist()}), mask.dtype.name
+      ([0.0, 1.25], 'bool')
+      >>> dropout_forward(jnp.ones(3), 0.2, None)
+      (Array([1., 1., 1.], dtype=float32), None)
+
+    The mean of y over masks is x to the precision of x's dtype: in bfloat16, 1/(1 - 0.001) is 1.
+
+    Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
+    """
+    _check_rate(rate)
+    x = floats(x)
+    if key is None:
+        return x, None
+    check_key(key)
+    mask = jax.random.bernoulli(key, 1 - rate, x.shape)
+    return _masked(mask, x, rate), mask
+
+
+def dropout_backward(mask: Array | None, dy: Array, rate: float) -> Array:
+    """dx = dy · mask/(1 - rate), in the shape of x: y is linear in x, element by element.
+
+    The mask is the forward's own: a fresh one would be the gradient of another function.
+
+    Raises:
+      ValueError: if the mask has another shape than dy.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(dropout_backward(jnp.array([True, False]), jnp.array([1.0, 1.0]), 0.5))
+      [2. 0.]
+    """
+    dy = floats(dy)
+    if mask is not None and np.shape(mask) != dy.shape:
+        raise ValueError(f"mask must have the shape of dy, {dy.shape}, got {described(mask)}")
+    return dy if mask is None else _masked(mask, dy, rate)
+
+
+@factory
+@makes("layer", "dropout_forward(x, rate, key)")
+def dropout(rate: float) -> Layer:
+    """A layer that drops each element with probability `rate` while training, and is the identity otherwise.
+
+    Args:
+      rate: the fraction that is dropped, a scalar with 0 <= rate < 1. May be traced, as a hyperparameter
+        that varies over a population is; then it is not checked.
+
+    Returns:
+      A `Layer` without params. `forward(params, x, key)` is random with a key and exact without.
+
+    Raises:
+      ValueError: a rate outside [0, 1).
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> y, cache = dropout(0.5).forward((), jnp.ones((2, 3)))
+      >>> y.tolist()
+      [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
+
+    The mask is drawn from the key alone: with the same key it is the same one. To train with a given mask, make the
+    layer from the pure function. Dropout is linear in x, and symmetric, so with a mask its forward is its backward:
+
+      >>> import jaxnn
+      >>> mask = jnp.array([[True, False, True], [False, True, True]])  # in the shape of x
+      >>> fixed = jaxnn.stateless(
+      ...     lambda x: (dropout_backward(mask, x, 0.5), ()), lambda cache, dy: dropout_backward(mask, dy, 0.5)
+      ... )
+      >>> network = jaxnn.chain(jaxnn.dense(3), fixed, jaxnn.dense(1))
+      >>> fixed.forward((), jnp.ones((2, 3)))[0].tolist()
+      [[2.0, 0.0, 2.0], [0.0, 2.0, 2.0]]
+    """
+    _check_rate(rate)
+
+    def forward(params, x, key=None):
+        return dropout_forward(x, rate, key)
+
+    def backward(params, mask, dy):
+        return (), dropout_backward(mask, dy, rate)
+
+    return Layer(lambda key, in_shape: ((), in_shape), forward, backward)
+
+
+def _check_rate(rate: float) -> None:
+    if not is_number(rate, lambda rate: 0 <= rate < 1):
+        fix = "dropout_forward(x, rate, key) computes" if np.ndim(rate) else "rate 0.2 drops 20 % of units"
+        raise ValueError(f"dropout takes the fraction to drop, 0 <= rate < 1, got {described(rate)}: {fix}")
+
+
+def _masked(mask: Array, x: Array, rate: float) -> Array:
+    # `where`, not a product: a dropped inf or NaN is gone.
+    return jnp.where(mask, x / jnp.asarray(1 - rate, x.dtype), 0)

@@ -1,0 +1,165 @@
+"""Optimizers of optax by name."""
+
+import inspect
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Any
+
+import optax
+
+from jaxnn.factories.decorator import factory
+from jaxnn.optim.arguments import check_positive, check_rate
+from jaxnn.validation import check_callable, check_name, described, is_count, is_number
+
+
+def _momentum(learning_rate, beta=0.9, average=False):
+    heavy_ball = optax.sgd(learning_rate, momentum=beta)
+    return optax.chain(optax.scale(1 - beta), heavy_ball) if average else heavy_ball
+
+
+def _nesterov(learning_rate, beta=0.9):
+    return optax.sgd(learning_rate, momentum=beta, nesterov=True)
+
+
+def _rmsprop(learning_rate, decay=0.9, eps=1e-8):
+    return optax.rmsprop(learning_rate, decay=decay, eps=eps)
+
+
+def _adagrad(learning_rate, initial_accumulator_value=0.1, eps=1e-7):
+    return optax.adagrad(learning_rate, initial_accumulator_value=initial_accumulator_value, eps=eps)
+
+
+def _adam(learning_rate, b1=0.9, b2=0.999, eps=1e-8):
+    return optax.adam(learning_rate, b1=b1, b2=b2, eps=eps)
+
+
+def _adamw(learning_rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=1e-4):
+    return optax.adamw(learning_rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay)
+
+
+def _lbfgs(learning_rate, memory_size=10):
+    return optax.lbfgs(learning_rate, memory_size=memory_size)
+
+
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "sgd": lambda learning_rate: optax.sgd(learning_rate),
+    "momentum": _momentum,
+    "nesterov": _nesterov,
+    "rmsprop": _rmsprop,
+    "adagrad": _adagrad,
+    "adam": _adam,
+    "adamw": _adamw,
+    "lbfgs": _lbfgs,
+}
+"""name -> `optimizer(learning_rate, **coefficients)`, with optax's defaults, and 0.9 for the momentum."""
+
+
+@factory
+def optimizer(
+    name: str, learning_rate: float | optax.Schedule, *, clip_norm: float | None = None, **coefficients: Any
+) -> optax.GradientTransformation:
+    """Return the optimizer of that name.
+
+    With the gradient g and the rate α, from v = s = 0, where products and roots are of each number by itself:
+
+        sgd         w := w - α g
+        momentum    v := β v + g               w := w - α v                      beta=0.9
+        nesterov    v := β v + g               w := w - α (g + β v)              beta=0.9
+        adagrad     s := s + g²                w := w - α g/√(s + ε)             initial_accumulator_value=0.1 (s at the
+                                                                                 start), eps=1e-7
+        rmsprop     s := ρ s + (1 - ρ) g²      w := w - α g/√(s + ε)             decay=0.9 (ρ), eps=1e-8
+        adam        v := β₁ v + (1 - β₁) g     w := w - α v̂/(√ŝ + ε)             b1=0.9, b2=0.999, eps=1e-8
+                    s := β₂ s + (1 - β₂) g²    v̂ = v/(1 - β₁ᵗ), ŝ = s/(1 - β₂ᵗ) at step t = 1, 2, ...
+        adamw       as adam                    w := w - α (v̂/(√ŝ + ε) + λ w)     and weight_decay=1e-4 (λ)
+        lbfgs       searches along its direction for the length of each step     memory_size=10
+
+    "momentum" is the form of optax and PyTorch, whose v is a sum: at a steady gradient its steps are 1/(1 - β) times as
+    long as those of "sgd". Courses often write the average, v := β v + (1 - β) g: that is `average=True`, and the same
+    as a rate of (1 - β) α without it.
+
+    Args:
+      name: one of `OPTIMIZERS`. "sgd" is batch, mini-batch or stochastic gradient descent by the batch size. "adamw"
+        decays all params, biases too. "lbfgs" is for full batches: the learning rate scales the step that is tried
+        first, and mostly taken: for it, 1 is right.
+      learning_rate: a positive, finite scalar, or a schedule from the step to one.
+      clip_norm: the largest norm of the whole gradient, all params taken together; a longer one is shortened to it, so
+        g := g min(1, clip_norm/|g|). By default none is. May be traced.
+      **coefficients: those in the table, of the optimizer of that name. Numbers may be traced.
+
+    Returns:
+      An `optax.GradientTransformation`.
+
+    Raises:
+      ValueError: if the name is unknown; the rate or clip_norm is not positive, or not finite, or no number; a
+        coefficient is not one that this optimizer takes, or is outside its range; or clip_norm is passed to lbfgs.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> sgd = optimizer("sgd", 0.1)
+      >>> updates, _ = sgd.update(jnp.array([2.0]), sgd.init(jnp.array([1.0])))
+      >>> print(updates)
+      [-0.2]
+      >>> for options in ({}, {"beta": 0.5}, {"beta": 0.5, "average": True}):
+      ...     momentum = optimizer("momentum", 0.1, **options)
+      ...     state = momentum.init(jnp.array([1.0]))
+      ...     first, state = momentum.update(jnp.array([2.0]), state)
+      ...     second, _ = momentum.update(jnp.array([2.0]), state)
+      ...     print(first, second)
+      [-0.2] [-0.38]
+      [-0.2] [-0.3]
+      [-0.1] [-0.15]
+
+    Sources: Polyak 1964 (momentum); Nesterov 1983, as Sutskever et al. 2013 write it; Tieleman and Hinton 2012, lecture
+    6.5 (RMSprop); Duchi, Hazan and Singer 2011 (Adagrad); Kingma and Ba 2014 (Adam); Loshchilov and Hutter 2019
+    (AdamW); Liu and Nocedal 1989 (L-BFGS); Pascanu, Mikolov and Bengio 2013 (clipping).
+    """
+    check_name("optimizer", name, OPTIMIZERS)
+    if callable(learning_rate):
+        check_callable("learning_rate", learning_rate, "step")
+    else:
+        check_rate(learning_rate)
+    taken = [parameter for parameter in inspect.signature(OPTIMIZERS[name]).parameters if parameter != "learning_rate"]
+    for coefficient, value in coefficients.items():
+        if coefficient not in taken:
+            also = ["learning_rate", *taken, "clip_norm"]
+            hint = _hint(coefficient, also)
+            raise ValueError(f"arguments of {name} must be of {', '.join(also)}, got {coefficient}{hint}")
+        right, expected = _RANGES[coefficient]
+        if not right(value):
+            raise ValueError(f"{coefficient} must be {expected}, got {described(value)}")
+    made = OPTIMIZERS[name](learning_rate, **coefficients)
+    if clip_norm is None:
+        return made
+    check_positive("clip_norm", clip_norm, "leave it out to clip nothing")
+    if name == "lbfgs":
+        raise ValueError("lbfgs searches for the length of its steps by the gradient as it is: leave clip_norm out")
+    return optax.chain(optax.clip_by_global_norm(clip_norm), made)
+
+
+def _hint(coefficient: str, taken: list[str]) -> str:
+    """Return what an unknown coefficient may stand for, the end of a message."""
+    near = get_close_matches(coefficient, taken, 1, cutoff=0.55)
+    if near:
+        return f": did you mean {near[0]}?"
+    if coefficient == "momentum":
+        return ": 'momentum' and 'nesterov' take beta"
+    others = [repr(name) for name, make in OPTIMIZERS.items() if coefficient in inspect.signature(make).parameters]
+    return f": {' and '.join(others)} take{'s' * (len(others) == 1)} it" if others else ""
+
+
+def _is_share(value: Any) -> bool:
+    return is_number(value, lambda value: 0 <= value < 1)
+
+
+def _is_not_negative(value: Any) -> bool:
+    return is_number(value, lambda value: 0 <= value < float("inf"))
+
+
+_RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(("beta", "b1", "b2", "decay"), (_is_share, "a number from 0 to below 1")),
+    **dict.fromkeys(
+        ("eps", "weight_decay", "initial_accumulator_value"), (_is_not_negative, "a finite number of at least 0")
+    ),
+    "average": (lambda value: isinstance(value, bool), "True or False"),
+    "memory_size": (is_count, "a whole number of at least 1"),
+}

@@ -1,0 +1,161 @@
+"""Whether an optimizer looks at the shapes of arrays, found by tracing its first update."""
+
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxnn.optim.interface import NO_LOOKAHEAD, accepting, extra_arguments
+from jaxnn.regularizers import is_weight
+from jaxnn.typing import Params
+
+# The layout in which an optimizer that is being traced is given weights; "either" while `_reads_layout` looks at it.
+given_layout: ContextVar[str] = ContextVar("layout", default="jaxnn")
+
+
+def find_readers(optimizer: optax.GradientTransformation, shapes: Params, p: Any, q: Any) -> set[str]:
+    """The files whose code may update a weight otherwise if the weight is transposed; empty only if none does.
+
+    The first update is traced for weights (p, q) of sizes that are not known, so that an optimizer cannot look at them.
+    It does not matter which axis is which if each of its operations sees weights whole: element by element, with other
+    arrays in the order of the weight's own numbers, or all of them summed.
+    """
+
+    def of_that_size(path, leaf):
+        shape = (*leaf.shape[:-2], p, q) if is_matrix(path, leaf) else leaf.shape
+        return jax.ShapeDtypeStruct(shape, leaf.dtype)
+
+    reset = given_layout.set("either")
+    try:
+        traced = first_update(optimizer, jax.tree_util.tree_map_with_path(of_that_size, shapes))
+    except ValueError as error:  # it looks at sizes
+        return {_author(_files_of((error.__cause__ or error).__traceback__))}
+    finally:
+        given_layout.reset(reset)
+    seen = (stack for equation, stack in _equations(traced.jaxpr) if not _sees_whole(equation, p, q))
+    return {_author([frame.file_name for trace in stack for frame in trace.frames]) for stack in seen}
+
+
+def _files_of(trace: Any) -> list[str]:
+    """The files of an error's traceback, the innermost first."""
+    return [] if trace is None else [*_files_of(trace.tb_next), trace.tb_frame.f_code.co_filename]
+
+
+def _author(files: Sequence[str]) -> str:
+    """The file that called JAX, of a stack's files, the innermost first."""
+    return next(file for file in files if not file.startswith(_BELOW) and not file.endswith(_PASSED_THROUGH))
+
+
+OPTAX_FOLDER, *_BELOW = (package.__file__.removesuffix("__init__.py") for package in (optax, jax, np))
+_BELOW, _PASSED_THROUGH = tuple(_BELOW), ("contextlib.py", "functools.py")
+
+
+def first_update(optimizer: optax.GradientTransformation, shapes: Params) -> Any:
+    """The first update of params (...) as a jaxpr; a ValueError if it fails, or gives other shapes."""
+    inner = accepting(optimizer)
+
+    def first(params, grads, value):
+        def value_fn(params):
+            return sum((leaf.sum().astype(value.dtype) for leaf in jax.tree.leaves(params)), jnp.zeros_like(value))
+
+        state = inner.init(params)
+        if any(map(_is_lookahead, jax.tree.leaves(state, is_leaf=_is_lookahead))):
+            raise ValueError(NO_LOOKAHEAD)
+        return inner.update(grads, state, params, **extra_arguments(value, grads, value_fn))[0]
+
+    value = jax.ShapeDtypeStruct((), jnp.result_type(float))
+    try:
+        # As optax is written; where promotion is strict, the update itself says so.
+        with jax.numpy_dtype_promotion("standard"):
+            traced, updates = jax.make_jaxpr(first, return_shape=True)(shapes, shapes, value)
+    except Exception as error:
+        if str(error) == NO_LOOKAHEAD:
+            raise
+        cause = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(
+            f"optimizer must be one that updates the network's params by their gradient, got one that fails: {cause[0]}"
+        ) from error
+    leaves, expected = jax.tree_util.tree_leaves_with_path(updates), jax.tree.leaves(shapes)
+    for (path, leaf), like in zip(leaves, expected, strict=False):
+        if leaf.shape not in (like.shape, ()):
+            raise ValueError(
+                "optimizer must be one that updates the network's params by their gradient, got updates of shape "
+                f"{leaf.shape} for params{jax.tree_util.keystr(path)} of shape {like.shape}: does it take a gradient "
+                "for each example?"
+            )
+    return traced
+
+
+_ELEMENT_BY_ELEMENT = frozenset(
+    "abs acos add add_any and asin atan atan2 cbrt ceil clamp convert_element_type copy cos cosh div eq erf exp exp2 "
+    "expm1 floor ge gt imag integer_pow is_finite le log log1p logistic lt max min mul ne neg nextafter not or pow "
+    "real reduce_precision rem round rsqrt select_n sign sin sinh sqrt square stop_gradient sub tan tanh xor".split()
+)
+_OF_ALL = frozenset(
+    "broadcast_in_dim dot_general reduce_and reduce_max reduce_min reduce_or reduce_prod reduce_sum reshape "
+    "squeeze".split()
+)
+# On axes beside a weight's own; which of the operands are no indices.
+_BESIDE = {
+    "concatenate": slice(None),
+    "dynamic_slice": slice(1),
+    "dynamic_update_slice": slice(2),
+    "gather": slice(1),
+    "scatter": slice(0, 3, 2),
+    "slice": slice(1),
+}
+_AROUND = frozenset("closed_call cond core_call custom_jvp_call custom_vjp_call jit pjit remat scan while".split())
+
+
+def _sees_whole(equation: Any, p: Any, q: Any) -> bool:
+    """Whether it is all the same to an equation of a jaxpr which of the axes p and q of its arrays is which."""
+    name = equation.primitive.name
+    if name == "dim_as_value":
+        return bool(equation.params["dim"] == p * q)
+    # Sizes that are a weight's, in their order: of a weight, or of its numbers in a row.
+    given, made = (
+        [[n for n in getattr(atom.aval, "shape", ()) if not isinstance(n, int) or n in (p, q, p * q)] for atom in atoms]
+        for atoms in (equation.invars, equation.outvars)
+    )
+    if not all(sizes in ([], [p, q], [p * q]) for sizes in (*given, *made)):
+        return False
+    if not any((*given, *made)) or name in _ELEMENT_BY_ELEMENT or name in _OF_ALL or name in _AROUND:
+        return True
+    return name in _BESIDE and all((*given[_BESIDE[name]], *made))
+
+
+def _equations(jaxpr: Any, around: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    """All equations of a jaxpr, and of those inside of it, each with where it was traced, and those around it."""
+    for equation in jaxpr.eqns:
+        trace = equation.source_info.traceback
+        stack = around if trace is None else (trace, *around)
+        yield equation, stack
+        for inside in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_jaxpr):
+            if _is_jaxpr(inside):
+                yield from _equations(getattr(inside, "jaxpr", inside), stack)
+
+
+def arrays_in(traced: Any) -> Iterator[Any]:
+    """The arrays (...) that a traced function closes over."""
+    yield from traced.consts
+    for equation, _ in _equations(traced.jaxpr):
+        yield from (atom.val for atom in equation.invars if hasattr(atom, "val"))
+        for inside in equation.params.values():
+            yield from getattr(inside, "consts", ())
+
+
+def _is_jaxpr(node: Any) -> bool:
+    return hasattr(node, "eqns")
+
+
+def _is_lookahead(node: Any) -> bool:
+    return isinstance(node, optax.LookaheadState)
+
+
+def is_matrix(path: tuple[Any, ...], leaf: Any) -> bool:
+    """Return whether a leaf of params is a weight with at least two axes."""
+    return is_weight(path) and jnp.ndim(leaf) > 1

@@ -1,0 +1,55 @@
+"""Changes of updates: a bound on the norm of each unit's weights."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxnn.factories.decorator import factory
+from jaxnn.optim.arguments import check_positive
+from jaxnn.optim.layout import with_layout
+from jaxnn.regularizers import is_weight
+
+
+@factory
+def max_norm(limit: float) -> optax.GradientTransformation:
+    """No unit's incoming weights get longer than the limit: after each update, w := w min(1, limit/|w|).
+
+    The projection on the ball of that radius of each row w of each weight `W`; biases are free. It is the last of a
+    chain, since it looks at what the update before it leads to: `optax.chain(optax.sgd(0.1), max_norm(3.0))`.
+
+    Args:
+      limit: the largest Euclidean norm of a row, positive and finite, a scalar. May be traced.
+
+    Returns:
+      An `optax.GradientTransformation`, whose update needs params.
+
+    Raises:
+      ValueError: a limit that is not positive, or not finite; when called, params without a weight.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> params = {"W": jnp.array([[3.0, 0.0], [0.1, 0.2]]), "b": jnp.array([9.0, 9.0])}
+      >>> optimizer = optax.chain(optax.sgd(1.0), max_norm(2.0))
+      >>> grads = {"W": jnp.array([[0.0, -4.0], [0.0, 0.1]]), "b": jnp.zeros(2)}
+      >>> updates, _ = optimizer.update(grads, optimizer.init(params), params)
+      >>> print(optax.apply_updates(params, updates)["W"])
+      [[1.2 1.6]
+       [0.1 0.1]]
+
+    Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014, section 5.1.
+    """
+    check_positive("max_norm", limit, "weights of length 0 learn nothing")
+
+    def project(path, update, w):
+        if not is_weight(path):
+            return update
+        after = w + update
+        norm = jnp.linalg.norm(after, axis=-1, keepdims=True)
+        return jnp.where(norm > limit, after * (limit / norm) - w, update).astype(update.dtype)
+
+    def update(updates, state, params=None):
+        if params is None or not any(is_weight(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)):
+            raise ValueError("max_norm takes params with weights, leaves called W: update(updates, state, params)")
+        return jax.tree_util.tree_map_with_path(project, updates, params), state
+
+    return with_layout(optax.GradientTransformation(lambda params: optax.EmptyState(), update), "jaxnn")

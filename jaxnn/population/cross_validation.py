@@ -1,0 +1,148 @@
+"""k-fold cross-validation: all folds, of all members of a population, in one compiled program."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnn.arrays import held
+from jaxnn.data.batches import Batch
+from jaxnn.data.examples import check_batch
+from jaxnn.data.splitting import k_folds
+from jaxnn.population.fitting import check_made, fit_population
+from jaxnn.population.hyperparameters import check_hyperparameters
+from jaxnn.population.results import Member, Population
+from jaxnn.typing import Array, Params, PyTree
+from jaxnn.validation import check_callable, check_flag
+
+
+class CrossValidation(NamedTuple):
+    """What `cross_validate` returns, for n members and k folds.
+
+    Attributes:
+      measured: name -> what was measured on the examples held out, (n, k), NaN where a training diverged.
+      population: the n·k trainings, those of one member next to each other, fold by fold.
+    """
+
+    measured: dict[str, np.ndarray]
+    population: Population
+
+    def best(self, measure: str, highest: bool = False) -> int:
+        """The index of the member with the best mean over the folds, those that diverged in one left out: a scalar.
+
+        Raises:
+          ValueError: no such measure, every member diverged, or `highest` is neither True nor False.
+        """
+        check_flag("highest", highest)
+        if measure not in self.measured:
+            raise ValueError(f"no measure is called {measure!r}: there are {sorted(self.measured)}")
+        means = self.measured[measure].mean(axis=1) * (-1 if highest else 1)
+        if np.isnan(means).all():
+            raise ValueError(f"every member diverged in a fold, or measured NaN as {measure}: try smaller rates")
+        return int(np.nanargmin(means))
+
+
+def cross_validate(
+    member: Callable[[PyTree], Member],
+    hyperparameters: PyTree,
+    x: Any,
+    y: Any,
+    *,
+    k: int,
+    seed: int,
+    measure: Callable[[Params, Batch], dict[str, Array]],
+    stratify: bool = False,
+    weight: Any = None,
+    **options: Any,
+) -> CrossValidation:
+    """Train each of n members k times, each time without one fold of the examples, and measure it on that fold.
+
+    Every example is held out once. A fold is left out by weights of 0, so all trainings have arrays of one shape and
+    are one population of n·k: an example's weight is 0 exactly where nothing of it is learned.
+
+    Args:
+      member: from one member's hyperparameters to its `Member`, as `fit_population` takes it; without weights, which
+        are `weight`.
+      hyperparameters: of the n members, leaves (n, ...): one combination is a grid of one value each.
+      x: inputs, (m, ...), floats.
+      y: targets, (m,) or (m, k).
+      k: how many folds, from 2 to m.
+      seed: of the random folds.
+      measure: `measure(params, batch) -> {name: scalar}`, with the weights of `batch` 1 where an example is held out
+        (times their own, if any) and 0 elsewhere: every metric of jaxnn takes such weights. It is compiled.
+      stratify: keep the classes' shares in every fold; y must be labels (m,).
+      weight: example weights, (m,), as `fit` takes them. Examples of weight 0 are left out before anything else, with
+        any labels or values.
+      **options: of `fit_population`: epochs, batch_size and so on.
+
+    Returns:
+      A `CrossValidation`.
+
+    Raises:
+      ValueError: k outside 2..m, a member with weights of its own, a measure that is no such function, or what
+        `fit_population` refuses.
+
+    Example:
+      >>> import jax, jaxnn, numpy as np, optax
+      >>> x = np.linspace(-1, 1, 12, dtype=np.float32)[:, None]
+      >>> y = (x[:, 0] > 0).astype(int)
+      >>> model = jaxnn.logistic_regression(1)
+      >>> def member(h):
+      ...     key = jax.random.key(0)
+      ...     objective = jaxnn.objective(model.network, model.loss, jaxnn.l2(h["l2"]))
+      ...     return jaxnn.Member(objective, optax.sgd(0.1), model.init(key), key)
+      >>> def measure(params, batch):
+      ...     return {"accuracy": jaxnn.accuracy(model.classify(params, batch.x), batch.y, batch.weight)}
+      >>> result = cross_validate(member, jaxnn.grid(l2=[0.0, 9.0]), x, y, k=3, seed=0, measure=measure, epochs=50)
+      >>> result.measured["accuracy"].shape, result.best("accuracy", highest=True)
+      ((2, 3), 0)
+
+    Source: Stone, "Cross-validatory choice and assessment of statistical predictions", 1974.
+    """
+    data = without_uncounted(check_batch(x, y, weight))
+    held_out = k_folds(data.y, k, seed=seed, stratify=stratify)
+    own = np.asarray(np.ones(len(data.x)) if data.weight is None else data.weight, jnp.result_type(float))
+    hyperparameters, n = check_hyperparameters(hyperparameters)
+    check_callable("measure", measure, "params", "batch")
+    check_callable("member", member, "hyperparameters")
+    members = jax.tree.map(lambda leaf: np.repeat(leaf, k, axis=0), hyperparameters)
+
+    def without_fold(h):
+        made = check_made(member(h["member"]))
+        if made.weight is not None:
+            raise ValueError(
+                "cross_validate leaves examples out by weights, and the member has some of its own: pass them as weight"
+            )
+        return made._replace(weight=jnp.asarray((1 - held_out) * own)[h["fold"]])
+
+    folds = {"member": members, "fold": np.tile(np.arange(k), n)}
+    population = fit_population(without_fold, folds, data.x, data.y, **options)
+    measured = measured_each(measure, population.params, data, np.tile(held_out * own, (n, 1)))
+    sound = np.array([at is None for at in population.diverged_at])
+    return CrossValidation(
+        {name: np.where(sound, values, np.nan).reshape(n, k) for name, values in measured.items()}, population
+    )
+
+
+def without_uncounted(data: Batch) -> Batch:
+    """The examples, x (m, ...), whose weight is not 0."""
+    if data.weight is None or (counts := np.asarray(data.weight) > 0).all():
+        return data
+    return Batch(*(a[counts] for a in data[:3]))
+
+
+def measured_each(
+    measure: Callable[..., Any], params: Params, data: Batch, weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What `measure` says of each of n members' params, leaves (n, ...), by example weights of its own, (n, m)."""
+
+    @jax.jit
+    def one_by_one(params, data, weights):
+        return jax.lax.map(lambda one: measure(one[0], data._replace(weight=one[1])), (params, weights))
+
+    measured = one_by_one(params, *jax.device_put((jax.tree.map(held, data), weights)))
+    if not isinstance(measured, dict) or any(value.ndim != 1 for value in measured.values()):
+        raise ValueError("measure must return a dictionary of scalars, such as {'accuracy': ...}")
+    return {name: np.asarray(value) for name, value in measured.items()}

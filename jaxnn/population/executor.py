@@ -1,0 +1,311 @@
+"""Members trained together on the devices, in as many chunks as the memory asks for."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from threading import Thread
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from jaxnn.arrays import as_array
+from jaxnn.caching import remembered
+from jaxnn.data.batches import Batch
+from jaxnn.optim.nonfinite import skip_nonfinite, skips
+from jaxnn.population.memory import bytes_of, that_fit
+from jaxnn.train.arguments import check_not_traced
+from jaxnn.train.divergence import Divergence, first_not_finite, make_watch
+from jaxnn.train.epochs import batch_at, epochs_of
+from jaxnn.train.programs import guarding, is_sound
+from jaxnn.train.steps import TrainState, make_step, train_state
+from jaxnn.typing import Array, Key, PyTree
+
+_MEMBERS, _SHARED = PartitionSpec("members"), PartitionSpec()
+# All have one step number, so that batches that they share are drawn, and gathered, once.
+_AXES = TrainState(params=0, opt_state=0, key=0, step=None)
+_SPECS = TrainState(params=_MEMBERS, opt_state=_MEMBERS, key=_MEMBERS, step=_SHARED)
+
+
+class Plan(NamedTuple):
+    """How each of the members is trained.
+
+    Attributes:
+      member: from one member's hyperparameters to its objective, optimizer, params, key and weight.
+      gradients: "hand" or "auto".
+      batch_size: examples of a batch.
+      shuffle: "shared", "own" or `None`.
+      skip: whether updates are skipped where loss or gradient is not finite.
+    """
+
+    member: Callable[[PyTree], Any]
+    gradients: str
+    batch_size: int
+    shuffle: str | None
+    skip: bool = False
+
+    def made(self, h: PyTree) -> Any:
+        """A member as it is trained."""
+        member = self.member(h)
+        if member.weight is not None:
+            member = member._replace(weight=as_array("a member's weight", member.weight))
+        if not self.skip or skips(member.optimizer, member.params):
+            return member
+        return member._replace(optimizer=skip_nonfinite(member.optimizer))
+
+    def start(self, h: PyTree) -> TrainState:
+        """A member's state before its first step; h leaves (...), its own hyperparameters."""
+        member = self.made(h)
+        return train_state(member.params, member.optimizer, member.key)
+
+    def run(
+        self, guarded: bool, epochs: int, state: TrainState, h: PyTree, data: Batch, order: Key | None
+    ) -> tuple[TrainState, Array, Array]:
+        """A member's state after so many epochs, its losses (epochs, steps), and whether all is finite, a scalar."""
+        member = self.made(h)
+        step = make_step(member.objective, member.optimizer, self.gradients)
+        many = epochs_of(self.batch_size, self.shuffle is not None)
+        run = guarding(many, step, self.skip) if guarded else many(step)
+        state, losses = run(state, data._replace(weight=member.weight), epochs, order)
+        return state, losses, is_sound(losses, state.params, self.skip)
+
+    def explain(
+        self, hyperparameters: PyTree, states: TrainState, data: Batch, diverged_at: Sequence[int | None]
+    ) -> list[Divergence | None]:
+        """What overflowed first in each member that diverged; leaves (n, ...), states as they were before that step."""
+        watch = _watch_program(self)
+
+        def of_member(i):
+            h, state = jax.tree.map(lambda leaf: leaf[i], (hyperparameters, states))
+            order = states.key[0] if self.shuffle == "shared" else None
+            return first_not_finite(diverged_at[i], jax.device_get(watch(h, state, data, order)))
+
+        return [None if at is None else of_member(i) for i, at in enumerate(diverged_at)]
+
+
+@remembered
+def _watch_program(plan: Plan) -> Callable[..., Any]:
+    # Members differ in numbers alone, so it compiles once for all of them, if any diverged.
+    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
+    def watch(h, state, data, order):
+        member = plan.made(h)
+        batch = batch_at(state, data._replace(weight=member.weight), plan.batch_size, plan.shuffle is not None, order)
+        return make_watch(member.objective, member.optimizer, plan.gradients)(state, batch)
+
+    return watch
+
+
+class Programs(NamedTuple):
+    """A plan's compiled programs on the devices of a mesh, members side by side on each.
+
+    Attributes:
+      start: `start(hyperparameters) -> (states, the first one's key)`.
+      run: `run(epochs, states, hyperparameters, data, order) -> ...`, what `Plan.run` gives, of all.
+      run_guarded: the same, each member stopping at the state before its first step that is not finite.
+    """
+
+    start: Callable[..., tuple[TrainState, Key]]
+    run: Callable[..., tuple[TrainState, Array, Array]]
+    run_guarded: Callable[..., tuple[TrainState, Array, Array]]
+
+
+@remembered
+def _programs_of(plan: Plan, mesh: Mesh) -> Programs:
+    def sharded(f, in_axes, out_axes, in_specs, out_specs):
+        many = jax.vmap(f, in_axes, out_axes)
+        return jax.shard_map(many, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
+
+    # It runs once, so what counts is the time to compile it, as in `Model.init`.
+    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
+    def start(h):
+        states = sharded(plan.start, 0, _AXES, (_MEMBERS,), _SPECS)(h)
+        return states, jax.random.clone(states.key)[0]
+
+    def running(guarded):
+        # Members that stop have step numbers of their own.
+        axes, specs = (0, _SPECS._replace(step=_MEMBERS)) if guarded else (_AXES, _SPECS)
+        in_specs, out_specs = (_SPECS, _MEMBERS, _SHARED, _SHARED), (specs, _MEMBERS, _MEMBERS)
+
+        @partial(jax.jit, static_argnums=0)
+        def run(epochs, *args):
+            one = partial(plan.run, guarded, epochs)
+            return sharded(one, (_AXES, 0, None, None), (axes, 0, 0), in_specs, out_specs)(*args)
+
+        return run
+
+    return Programs(start, running(False), running(True))
+
+
+class Fleet:
+    """n trainings under way; `run` takes all of them further.
+
+    A chunk is as many members as run at a time: side by side by `jax.vmap`, in equal shares on each device by
+    `jax.shard_map`. Chunks are of one size, so that one program does for all; the last is filled up with copies of the
+    last member. Where there are several, those that wait are kept on the host.
+
+    Args:
+      plan: how each is trained.
+      hyperparameters: NumPy arrays, leaves (n, ...).
+      data: what they train on.
+      epochs: how many `run` will first be asked for: that program's memory is what chunks are planned by.
+      chunk: members of a chunk, or `None` for as many as fit.
+      devices: where to run.
+      memory: bytes of a device, or `None` where nothing limits.
+
+    Attributes:
+      stopped_at: the step of each member that was not finite, (n,), or -1.
+
+    Raises:
+      ValueError: a member, or the chunk asked for, does not fit into memory.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        hyperparameters: PyTree,
+        data: Batch,
+        *,
+        epochs: int,
+        chunk: int | None,
+        devices: Sequence[jax.Device],
+        memory: int | None,
+    ) -> None:
+        self._n = n = jax.tree.leaves(hyperparameters)[0].shape[0]
+        most = min(n, chunk or n)
+        devices = np.array(devices)[:most]
+        self._mesh = Mesh(devices, ("members",), axis_types=(AxisType.Auto,))
+        self._start, self._run, self._run_guarded = _programs_of(plan, self._mesh)
+        self._data = jax.device_put(data, NamedSharding(self._mesh, _SHARED))
+        each = -(-most // devices.size)
+        if memory is not None:
+            each = self._planned(plan, hyperparameters, epochs, each, memory, chunk)
+        # In as few chunks, but even ones, so that the last has little to be filled up with.
+        chunks = -(-n // (each * devices.size))
+        size = -(-n // (chunks * devices.size)) * devices.size
+        rows = np.minimum(np.arange(chunks * size), n - 1).reshape(chunks, size)
+        self._h = [jax.tree.map(lambda leaf, of=of: leaf[of], hyperparameters) for of in rows]
+        # XLA compiles the one program while JAX traces the other.
+        starting = self._start.lower(self._put(self._h[0]))
+        compiling = Thread(target=starting.compile)
+        compiling.start()
+        self._lowered(plan, self._h[0], epochs).compile()
+        compiling.join()
+        started = [self._start(self._put(h)) for h in self._h]
+        self._order = started[0][1] if plan.shuffle == "shared" else None
+        self._states = [self._kept(state) for state, _ in started]
+        self._steps, self.stopped_at = 0, np.full(n, -1)
+
+    def run(self, epochs: int) -> np.ndarray:
+        """Take every member further by so many epochs; their losses, (n, epochs, steps), NaN from where one stopped."""
+        losses = []
+        for i, h in enumerate(self._h):
+            losses.append(self._run_chunk(i, h, epochs))
+        losses = np.concatenate(losses)[: self._n]
+        self._steps += losses[0].size
+        return losses
+
+    def state(self) -> TrainState:
+        """Where every member is now: leaves (n, ...), on the default device."""
+        steps = np.where(self.stopped_at < 0, self._steps, self.stopped_at).astype(np.int32)
+        chunks = [state._replace(step=()) for state in self._states]
+        joined = jax.tree.map(lambda *leaves: _joined(leaves, self._n), *chunks)
+        return jax.device_put(joined._replace(step=steps))
+
+    def go_on_from(self, state: TrainState, steps: int) -> None:
+        """Put every member where `state` said it was, leaves (n, ...), after so many steps of those that run."""
+        at = np.asarray(state.step)
+        self._steps, self.stopped_at = steps, np.where(at < steps, at, -1)
+        members, size = state._replace(step=()), jax.tree.leaves(self._h[0])[0].shape[0]
+        for i in range(len(self._h)):
+            rows = np.minimum(np.arange(i * size, (i + 1) * size), self._n - 1)
+            chunk = jax.tree.map(lambda leaf, rows=rows: leaf[rows], members)
+            self._states[i] = self._kept(self._put_state(chunk._replace(step=np.int32(steps))))
+
+    def _run_chunk(self, i: int, h: PyTree, epochs: int) -> np.ndarray:
+        size = jax.tree.leaves(h)[0].shape[0]
+        mine = np.minimum(np.arange(i * size, (i + 1) * size), self._n - 1)
+        before = self._put_state(self._states[i])
+        after, losses, finite = self._run(epochs, before, self._put(h), self._data, self._order)
+        check_not_traced("fit_population", after, losses, finite)
+        losses, stopped = np.array(losses), self.stopped_at[mine] >= 0
+        fresh = ~np.asarray(finite) & ~stopped
+        if fresh.any():
+            guarded, guarded_losses, _ = self._run_guarded(epochs, before, self._put(h), self._data, self._order)
+            at = np.asarray(guarded.step)
+            kept = np.arange(losses[0].size) < (at - self._steps)[:, None]
+            losses[fresh] = np.where(kept.reshape(losses.shape), guarded_losses, np.nan)[fresh]
+            after = _choose(fresh, guarded._replace(step=after.step), after)
+            self.stopped_at[mine[fresh]] = at[fresh]
+        if stopped.any():
+            losses[stopped] = np.nan
+            after = _choose(stopped, before._replace(step=after.step), after)
+        self._states[i] = self._kept(after)
+        return losses
+
+    def _planned(
+        self, plan: Plan, hyperparameters: PyTree, epochs: int, most: int, memory: int, chunk: int | None
+    ) -> int:
+        """Members on each device, at most so many."""
+        one = jax.eval_shape(plan.start, jax.tree.map(lambda leaf: leaf[0], hyperparameters))
+        # A state goes in, and another comes out.
+        shared, least = bytes_of(self._data), 2 * bytes_of(one)
+        fit = that_fit(partial(self._needed, plan, hyperparameters, epochs), most, memory, shared, least)
+        if fit == 0 or (chunk is not None and fit < most):
+            who = "one member does" if fit == 0 else f"a chunk of {chunk} members does"
+            fix = "train on smaller batches, or fewer examples" if fit == 0 else f"at most {fit} fit on each device"
+            raise ValueError(
+                f"{who} not fit into the {memory / 1e6:.3g} MB that a device has for this: the data take "
+                f"{shared / 1e6:.3g} MB, a member's params and optimizer {least / 2e6:.3g} MB twice, the rest depends "
+                f"on the batch; {fix}"
+            )
+        return fit
+
+    def _needed(self, plan: Plan, hyperparameters: PyTree, epochs: int, each: int) -> int:
+        """Bytes of a device for so many members on each, by what the compiled program says."""
+        size = each * self._mesh.size
+        h = jax.tree.map(lambda leaf: np.broadcast_to(leaf[:1], (size, *leaf.shape[1:])), hyperparameters)
+        memory = self._lowered(plan, h, epochs).compile().memory_analysis()
+        return memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+
+    def _lowered(self, plan: Plan, h: PyTree, epochs: int) -> jax.stages.Lowered:
+        """The program that runs members with such hyperparameters, before there are any."""
+
+        def shape(leaf, spec=_MEMBERS):
+            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=NamedSharding(self._mesh, spec))
+
+        states, key = jax.eval_shape(self._start, h)
+        states = jax.tree.map(shape, states._replace(step=()))._replace(step=shape(states.step, _SHARED))
+        order = shape(key, _SHARED) if plan.shuffle == "shared" else None
+        return self._run.lower(epochs, states, jax.tree.map(shape, h), self._data, order)
+
+    def _put(self, h: PyTree) -> PyTree:
+        return jax.device_put(h, NamedSharding(self._mesh, _MEMBERS))
+
+    def _put_state(self, state: TrainState) -> TrainState:
+        step = jax.device_put(state.step, NamedSharding(self._mesh, _SHARED))
+        return self._put(state._replace(step=()))._replace(step=step)
+
+    def _kept(self, state: TrainState) -> TrainState:
+        return state if len(self._h) == 1 else jax.device_get(state)
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _joined(leaves: Sequence[Any], n: int) -> Any:
+    """Those of the chunks as one array (n, ...) on the host."""
+    if _is_key(leaves[0]):
+        data = _joined([jax.random.key_data(keys) for keys in leaves], n)
+        return jax.random.wrap_key_data(jax.device_put(data), impl=jax.random.key_impl(leaves[0]))
+    return np.concatenate([np.asarray(leaf) for leaf in leaves])[:n]
+
+
+def _choose(mask: np.ndarray, a: TrainState, b: TrainState) -> TrainState:
+    """Leaves of `a` where the mask (members,) is true, else of `b`, on the host; keys and step are the same in both."""
+
+    def choose(a, b):
+        return b if _is_key(b) or not np.ndim(b) else np.where(mask.reshape(-1, *[1] * (np.ndim(b) - 1)), a, b)
+
+    return jax.tree.map(choose, a, b)

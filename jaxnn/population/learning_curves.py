@@ -1,0 +1,147 @@
+"""Learning curves: what more training data would bring, from trainings on parts of the data, all in one program."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnn.data.batches import Batch
+from jaxnn.data.examples import check_batch
+from jaxnn.data.splitting import random_order
+from jaxnn.population.cross_validation import measured_each, without_uncounted
+from jaxnn.population.fitting import check_made, fit_population
+from jaxnn.population.hyperparameters import check_hyperparameters
+from jaxnn.population.results import Member, Population
+from jaxnn.typing import Array, Params, PyTree
+from jaxnn.validation import check_callable, described, is_count
+
+
+class LearningCurve(NamedTuple):
+    """What `learning_curve` returns, for n members, s random orders of the data and as many sizes as were asked for.
+
+    Attributes:
+      sizes: how many examples were trained on, (sizes,).
+      train: name -> what was measured on those examples, (n, s, sizes), NaN where a training diverged.
+      dev: name -> what was measured on the dev set, (n, s, sizes), NaN where a training diverged.
+      population: the n·s·sizes trainings, the sizes of one order next to each other, order by order.
+    """
+
+    sizes: np.ndarray
+    train: dict[str, np.ndarray]
+    dev: dict[str, np.ndarray]
+    population: Population
+
+
+def learning_curve(
+    member: Callable[[PyTree], Member],
+    hyperparameters: PyTree,
+    x: Any,
+    y: Any,
+    sizes: Sequence[int],
+    *,
+    dev: Batch,
+    seeds: Sequence[int],
+    measure: Callable[[Params, Batch], dict[str, Array]],
+    stratify: bool = False,
+    weight: Any = None,
+    **options: Any,
+) -> LearningCurve:
+    """Train each of n members on training sets of several sizes, and measure it on these and on the dev set.
+
+    Where dev error still falls and train error is far below it, more data help; where both have met, they do not.
+
+    A training set of size k is the first k examples in a random order, so a larger one holds the smaller ones. The
+    others have weight 0: all trainings have arrays of one shape and are one population. On full batches each training
+    is the one on its examples alone. In mini-batches, every size makes the same number of steps, with batches of
+    which only some examples count.
+
+    Args:
+      member: from one member's hyperparameters to its `Member`, as `fit_population` takes it; without weights, which
+        are `weight`.
+      hyperparameters: of the n members, leaves (n, ...): a grid of seeds, say, for several random starts.
+      x: inputs, (m, ...), floats.
+      y: targets, (m,) or (m, k).
+      sizes: how many examples to train on, each from 1 to m.
+      dev: inputs and targets that are not trained on; its weight counts.
+      seeds: one for each random order of the examples. Several show how much the curve owes to which examples it met.
+      measure: `measure(params, batch) -> {name: scalar}`, with the weights of `batch` 1 where an example is trained on
+        (times their own, if any) and 0 elsewhere: every metric of jaxnn takes such weights. It is compiled.
+      stratify: keep the classes' shares at every size; y must be labels (m,).
+      weight: example weights, (m,), as `fit` takes them. Examples of weight 0 are left out before anything else, with
+        any labels or values, and do not count in a size.
+      **options: of `fit_population`: epochs, batch_size and so on.
+
+    Returns:
+      A `LearningCurve`.
+
+    Raises:
+      ValueError: sizes outside 1..m, no seed, or one that is no whole number, a dev set that is no `Batch`, a member
+        with weights of its own, a measure that is no such function, or what `fit_population` refuses.
+
+    Example:
+      >>> import jax, jaxnn, numpy as np, optax
+      >>> x = np.random.default_rng(0).normal(size=(80, 30)).astype(np.float32)
+      >>> y = (x[:, 0] > 0).astype(int)
+      >>> model = jaxnn.logistic_regression(30)
+      >>> def member(h):
+      ...     key = jax.random.key(0)
+      ...     objective = jaxnn.objective(model.network, model.loss, jaxnn.l2(h["l2"]))
+      ...     return jaxnn.Member(objective, optax.sgd(1.0), model.init(key), key)
+      >>> def measure(params, batch):
+      ...     return {"error": jaxnn.error_rate(model.classify(params, batch.x), batch.y, batch.weight)}
+      >>> h, dev = jaxnn.grid(l2=[0.01]), jaxnn.Batch(x[60:], y[60:])
+      >>> curve = learning_curve(member, h, x[:60], y[:60], [10, 60], dev=dev, seeds=[0, 1], measure=measure, epochs=50)
+      >>> errors = curve.dev["error"].mean(axis=(0, 1))
+      >>> curve.dev["error"].shape, bool(errors[1] < errors[0])
+      ((1, 2, 2), True)
+
+    Source: Cortes et al., "Learning curves: asymptotic values and rate of convergence", 1993.
+    """
+    if not isinstance(dev, tuple) or not 2 <= len(dev) <= 4:
+        raise ValueError(f"dev is {described(dev)}, expected a jaxnn.Batch(x, y)")
+    data, dev = without_uncounted(check_batch(x, y, weight)), check_batch(*dev[:3])
+    m = data.x.shape[0]
+    for name, given in (("sizes", sizes), ("seeds", seeds)):
+        if isinstance(given, str) or not np.iterable(given):
+            raise ValueError(f"{name} is {described(given)}, expected a list of whole numbers")
+    sizes, seeds = list(sizes), list(seeds)
+    if not sizes or not all(is_count(size) and size <= m for size in sizes):
+        raise ValueError(f"sizes are whole numbers from 1 to the {m} examples there are, got {described(sizes)}")
+    if not seeds:
+        raise ValueError("seeds are empty, so there is no random order to take examples in: seeds=[0] is one")
+    # The place of each example in each order, (s, m): a training set of size k is those with places below k.
+    places = np.stack([random_order(np.asarray(data.y), seed, stratify).argsort() for seed in seeds])
+    own = np.asarray(np.ones(m) if data.weight is None else data.weight, jnp.result_type(float))
+    hyperparameters, n = check_hyperparameters(hyperparameters)
+    check_callable("measure", measure, "params", "batch")
+    check_callable("member", member, "hyperparameters")
+    shape = (n, len(seeds), len(sizes))
+    of_member, order, size = (index.ravel() for index in np.indices(shape))
+
+    def on_part(h):
+        made = check_made(member(h["member"]))
+        if made.weight is not None:
+            raise ValueError(
+                "learning_curve leaves examples out by weights, and the member has some of its own: pass them as weight"
+            )
+        return made._replace(weight=jnp.where(jnp.asarray(places)[h["order"]] < h["size"], own, 0))
+
+    members = jax.tree.map(lambda leaf: leaf[of_member], hyperparameters)
+    size = np.asarray(sizes)[size]
+    population = fit_population(on_part, {"member": members, "order": order, "size": size}, *data[:2], **options)
+    trained_on = np.where(places[order] < size[:, None], own, own.dtype.type(0))
+    counts = np.ones(len(dev.x), np.float32) if dev.weight is None else dev.weight
+    sound = np.array([at is None for at in population.diverged_at])
+
+    def measured(batch, weights):
+        values = measured_each(measure, population.params, batch, weights)
+        return {name: np.where(sound, value, np.nan).reshape(shape) for name, value in values.items()}
+
+    return LearningCurve(
+        np.asarray(sizes),
+        measured(data, trained_on),
+        measured(dev, np.broadcast_to(counts, (len(size), len(dev.x)))),
+        population,
+    )

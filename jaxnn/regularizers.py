@@ -1,0 +1,176 @@
+"""Penalties on params, as pairs: a number added to the objective, and its gradient.
+
+A penalty falls on weights, not on biases, unless asked: a bias only shifts, and shrinking it buys nothing. Which
+leaf is a weight is told by its name: `W`, as in the params of `dense`.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxnn.arrays import floats
+from jaxnn.factories.decorator import factory, known
+from jaxnn.typing import Array, Params
+from jaxnn.validation import check_callable, described, is_number, makes
+
+Where = Callable[[tuple[Any, ...]], bool]
+"""Chooses leaves by their key path, as `jax.tree_util.tree_flatten_with_path` gives it."""
+
+
+@known
+class Penalty(NamedTuple):
+    """A scalar function of the params, and its gradient.
+
+    Attributes:
+      value: `value(params) -> scalar`.
+      gradient: `gradient(params) -> dparams`, with the structure, shapes and dtypes of params.
+    """
+
+    value: Callable[[Params], Array]
+    gradient: Callable[[Params], Params]
+
+
+def is_weight(path: tuple[Any, ...]) -> bool:
+    """Whether the leaf at this key path is a weight: its own name is `W` (a scalar decision, no shapes)."""
+    return bool(path) and getattr(path[-1], "key", getattr(path[-1], "name", None)) == "W"
+
+
+def is_any(path: tuple[Any, ...]) -> bool:
+    """True for every key path: the choice that penalises biases too (a scalar decision, no shapes)."""
+    return True
+
+
+@factory
+@makes("penalty", "no_penalty().value(params)")
+def no_penalty() -> Penalty:
+    """Nothing is added: a scalar 0 and gradients of 0, in the shapes of params."""
+    return Penalty(lambda params: jnp.asarray(0.0), lambda params: jax.tree.map(jnp.zeros_like, params))
+
+
+@factory
+def l2(strength: float, where: Where = is_weight) -> Penalty:
+    """strength/2 · Σ w², whose gradient is strength · w: weight decay, under plain gradient descent.
+
+    Derivation. d(w²/2)/dw = w. A penalty written λ/(2m) · Σ w² is l2(λ/m).
+
+    Args:
+      strength: a scalar of at least 0; may be traced.
+      where: which leaves of params it falls on; `is_weight` by default, `is_any` for biases too.
+
+    Returns:
+      A `Penalty`.
+
+    Raises:
+      ValueError: a strength that is no number, or negative, a `where` that is no function or, when called, params in
+        which no leaf is chosen.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> params = {"W": jnp.array([[3.0, 4.0]]), "b": jnp.array([100.0])}
+      >>> print(l2(0.1).value(params))
+      1.25
+      >>> print(l2(0.1).gradient(params))
+      {'W': Array([[0.3, 0.4]], dtype=float32), 'b': Array([0.], dtype=float32)}
+
+    Source: Hoerl and Kennard, "Ridge regression", 1970; Krogh and Hertz, "A simple weight decay can improve
+    generalization", 1991.
+    """
+    _check_strength(strength)
+    return _on_leaves(where, lambda w: strength / 2 * (w * w).sum(), lambda w: strength * w)
+
+
+@factory
+def l1(strength: float, where: Where = is_weight) -> Penalty:
+    """strength · Σ |w|, whose gradient is strength · sign(w), 0 at w = 0.
+
+    Derivation. d|w|/dw is -1 below 0 and 1 above; at 0 every slope from -1 to 1 is a subgradient, and 0 is taken: the
+    choice of `jnp.sign`, under which a weight that is 0 stays 0.
+
+    Args:
+      strength: a scalar of at least 0; may be traced.
+      where: which leaves of params it falls on; `is_weight` by default, `is_any` for biases too.
+
+    Returns:
+      A `Penalty`.
+
+    Raises:
+      ValueError: a strength that is no number, or negative, a `where` that is no function or, when called, params in
+        which no leaf is chosen.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(l1(0.5).gradient({"W": jnp.array([[-3.0, 0.0, 4.0]])}))
+      {'W': Array([[-0.5,  0. ,  0.5]], dtype=float32)}
+
+    Source: Tibshirani, "Regression shrinkage and selection via the lasso", 1996.
+    """
+    _check_strength(strength)
+    # |w| as w sign(w): what JAX makes of its derivative is sign(w), 0 at 0, where that of `jnp.abs` is 1.
+    return _on_leaves(where, lambda w: strength * (w * jnp.sign(w)).sum(), lambda w: strength * jnp.sign(w))
+
+
+@factory
+def elastic_net(l1_strength: float, l2_strength: float, where: Where = is_weight) -> Penalty:
+    """l1_strength · Σ |w| + l2_strength/2 · Σ w²: the sum of `l1` and `l2`, and of their gradients.
+
+    Args:
+      l1_strength: a scalar of at least 0; may be traced.
+      l2_strength: a scalar of at least 0; may be traced.
+      where: which leaves of params it falls on; `is_weight` by default, `is_any` for biases too.
+
+    Returns:
+      A `Penalty`.
+
+    Raises:
+      ValueError: a strength that is no number, or negative, a `where` that is no function or, when called, params in
+        which no leaf is chosen.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(elastic_net(1.0, 0.5).value({"W": jnp.array([[-2.0]])}))
+      3.0
+
+    Source: Zou and Hastie, "Regularization and variable selection via the elastic net", 2005.
+    """
+    lasso, ridge = l1(l1_strength, where), l2(l2_strength, where)
+    return Penalty(
+        lambda params: lasso.value(params) + ridge.value(params),
+        lambda params: jax.tree.map(jnp.add, lasso.gradient(params), ridge.gradient(params)),
+    )
+
+
+def _on_leaves(where: Where, value: Callable[[Array], Array], slope: Callable[[Array], Array]) -> Penalty:
+    """The penalty that is the sum of `value(leaf)` over the chosen leaves, with d value/d leaf = `slope(leaf)`."""
+    check_callable("where", where, "path")
+
+    def total(params):
+        chosen = _chosen(params, where)
+        return sum(
+            (value(floats(w)) for w, yes in zip(jax.tree.leaves(params), chosen, strict=True) if yes), jnp.asarray(0.0)
+        )
+
+    def gradient(params):
+        leaves, structure = jax.tree.flatten(params)
+        chosen = _chosen(params, where)
+        leaves = [floats(w) for w in leaves]
+        slopes = [slope(w).astype(w.dtype) if yes else jnp.zeros_like(w) for w, yes in zip(leaves, chosen, strict=True)]
+        return jax.tree.unflatten(structure, slopes)
+
+    return Penalty(total, gradient)
+
+
+def _chosen(params: Params, where: Where) -> list[bool]:
+    paths = [path for path, _ in jax.tree_util.tree_flatten_with_path(params)[0]]
+    chosen = [where(path) for path in paths]
+    if chosen and not any(chosen):
+        names = ", ".join(jax.tree_util.keystr(path) for path in paths[:6])
+        raise ValueError(f"the penalty falls on no leaf of params ({names}): name weights W, or say where=is_any")
+    return chosen
+
+
+def _check_strength(strength: float) -> None:
+    if not is_number(strength, lambda strength: 0 <= strength < float("inf")):
+        fix = "a negative one rewards size" if is_number(strength) else "l2(0.01).value(params) is one of params"
+        raise ValueError(f"a penalty takes a strength of at least 0, got {described(strength)}: {fix}")

@@ -1,0 +1,1 @@
+"""Training: objective, step, epoch, and whole trainings from arrays and from streams."""

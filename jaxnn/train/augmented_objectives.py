@@ -1,0 +1,78 @@
+"""An objective that changes its inputs at random in every step."""
+
+import math
+
+import jax
+
+from jaxnn.arrays import held
+from jaxnn.data.augmentation import Augmentation
+from jaxnn.data.batches import Batch
+from jaxnn.factories.decorator import factory
+from jaxnn.train.objectives import Objective, check_objective
+from jaxnn.typing import Key, Shape
+from jaxnn.validation import check_callable, check_key, check_shape
+
+
+@factory
+def augmented(objective: Objective, augment: Augmentation, image_shape: Shape | None = None) -> Objective:
+    """The objective of randomly changed examples: J of the batch with x_i replaced by augment(key_i, x_i).
+
+    Each example is changed by a key of its own, made from the key of the step. Without a key, as in an evaluation,
+    the objective is the one that was given. Nothing is learned by an augmentation, and it has no gradient to derive:
+    the gradient is that of the given objective, at other inputs. Other randomness, dropout's say, stays as it was.
+
+    Args:
+      objective: what to minimise.
+      augment: a function `(key, image) -> image`.
+      image_shape: (h, w) or (h, w, channels), where the examples are images laid out as rows; by default each
+        example is an image as it is.
+
+    Returns:
+      An `Objective`.
+
+    Raises:
+      ValueError: an objective, an augmentation or an image shape that is none; when called, examples that do not have
+        h·w·channels numbers, or are no images, or no random key.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jaxnn
+      >>> model = jaxnn.logistic_regression(4)
+      >>> noisy = augmented(jaxnn.objective(model.network, model.loss), jaxnn.gaussian_noise(0.1), image_shape=(2, 2))
+      >>> params = jax.tree.map(jnp.ones_like, model.init(jax.random.key(0)))
+      >>> batch = jaxnn.Batch(jnp.ones((3, 4)), jnp.array([1, 1, 0]))
+      >>> [round(float(noisy.value(params, batch, key)), 3) for key in (None, jax.random.key(0), jax.random.key(1))]
+      [1.673, 1.658, 1.838]
+    """
+    check_objective(objective)
+    check_callable("augment", augment, "key", "image")
+    if image_shape is not None:
+        check_shape(image_shape)
+
+    def changed(batch: Batch, key: Key | None) -> Batch:
+        if key is None:
+            return batch
+        check_key(key)
+        batch = batch._replace(x=held(batch.x))
+        m = batch.x.shape[0]
+        shape = batch.x.shape[1:] if image_shape is None else tuple(image_shape)
+        if math.prod(shape) != math.prod(batch.x.shape[1:]):
+            raise ValueError(f"examples of shape {batch.x.shape[1:]} are no images of shape {shape}: see image_shape")
+        images = jax.vmap(augment)(
+            jax.random.split(jax.random.fold_in(key, _AUGMENTATION), m), batch.x.reshape(m, *shape)
+        )
+        return batch._replace(x=images if image_shape is None else images.reshape(m, -1))
+
+    def check(params, batch):
+        x = jax.eval_shape(lambda x: changed(batch._replace(x=x), jax.random.key(0)).x, batch.x)
+        objective.check(params, batch._replace(x=x))
+
+    return Objective(
+        lambda params, batch, key=None: objective.value(params, changed(batch, key), key),
+        lambda params, batch, key=None, *scale: objective.value_and_grad(params, changed(batch, key), key, *scale),
+        check,
+        lambda params, batch, key=None, *scale: objective.watch(params, changed(batch, key), key, *scale),
+    )
+
+
+# No network's layer gets a key by this number.
+_AUGMENTATION = 0x41554754

@@ -1,0 +1,134 @@
+"""What overflowed first in a step whose loss or update is not finite."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxnn.caching import remembered
+from jaxnn.data.batches import Batch
+from jaxnn.nn.probes import Seen, see, see_leaves
+from jaxnn.train.epochs import batch_at
+from jaxnn.train.objectives import Objective, gradients_by
+from jaxnn.train.steps import TrainState, make_step, scale_of, step_key
+from jaxnn.typing import PyTree
+from jaxnn.validation import warn_outside
+
+
+class Divergence(NamedTuple):
+    """Where a training left the finite numbers. As a string, it is a sentence.
+
+    Attributes:
+      step: the number of the step, from 0.
+      what: what was not finite first, in the order in which a step computes: "params" or "inputs" (which the step
+        began with), "activations" (forward), "loss", "gradient" (backward) or "update" (by the optimiser); `None` where
+        the step, computed once more by itself, is finite: a population's members round a little differently.
+      layer: the number of its layer, from 1, where it is that of one. Activations, dropout and the copies that
+        `repeat` makes are layers of their own.
+      layers: how many layers the network has; `None` where that is not known.
+      path: where it is in params: the layer's own, or a leaf.
+      largest: the largest magnitude of what it was computed from, the finite numbers alone.
+
+    Example:
+      >>> print(Divergence(7, "activations", 3, 5, "params[2]", 2e38))
+      step 7: the activations of layer 3 of 5 (params[2]) overflowed first, computed from numbers up to 2e+38
+    """
+
+    step: int
+    what: str | None
+    layer: int | None = None
+    layers: int | None = None
+    path: str | None = None
+    largest: float | None = None
+
+    def __str__(self) -> str:
+        if self.what is None:
+            return f"step {self.step}: not finite, but only just: computed once more by itself, it is"
+        if self.layer is not None:
+            where = f"the {self.what} of layer {self.layer} of {self.layers} ({self.path})"
+        elif self.what in ("params", "inputs"):
+            return f"step {self.step}: {self.path or 'the inputs'} not finite when it began"
+        else:
+            where = f"the {self.what}" + ("" if self.path is None else f" of {self.path}")
+        return f"step {self.step}: {where} overflowed first, computed from numbers up to {self.largest:.3g}"
+
+
+class DivergenceWarning(UserWarning):
+    """Warn that a training ended before its last epoch, because a loss or an update was not finite.
+
+    `fit`, `fit_stream`, `fit_population` and what calls them issue it once, with what overflowed first and the likely
+    fix. `Fit.divergence` has the same as a value. Where trainings may diverge, as in a search over rates:
+    `warnings.simplefilter("ignore", jaxnn.DivergenceWarning)`.
+    """
+
+
+def warn_of_divergence(divergence: Divergence, params: PyTree, who: str = "the training") -> None:
+    """Issue a `DivergenceWarning`, at the line outside of jaxnn that called it.
+
+    Args:
+      divergence: what overflowed first.
+      params: those at that step, leaves (...).
+      who: what diverged, a text.
+    """
+    warn_outside(f"{who} diverged at {divergence}; {_fix(divergence, params)}", DivergenceWarning)
+
+
+def _fix(divergence: Divergence, params: PyTree) -> str:
+    if divergence.what == "params" and divergence.step == 0:
+        return "start from finite params"
+    if divergence.what == "inputs" and divergence.layer is None:
+        return "drop those examples, or fill them in"
+    if any(getattr(leaf, "dtype", None) == jnp.float16 for leaf in jax.tree.leaves(params)):
+        return (
+            "keep params in float32 and compute in float16: jaxnn.with_dtype(network, jnp.float16) under "
+            "jaxnn.with_loss_scale(optimizer)"
+        )
+    return "try a smaller learning rate, clipping (jaxnn.optimizer(..., clip_norm=1.0)) or standardized inputs"
+
+
+def first_not_finite(step: int, seen: Sequence[Seen]) -> Divergence:
+    """The first of what was seen, in order, that is not finite."""
+    for one in seen:
+        if not one.finite:
+            return Divergence(step, one.what, one.layer, one.layers, one.path, float(one.largest))
+    return Divergence(step, None)
+
+
+def make_watch(
+    objective: Objective, optimizer: optax.GradientTransformation, gradients: str
+) -> Callable[[TrainState, Batch], list[Seen]]:
+    """`watch(state, batch) -> [Seen, ...]`: what `make_step`'s step computes, quantity by quantity, in order."""
+    step, value_and_grad = make_step(objective, optimizer, gradients), gradients_by(objective, gradients)
+
+    def watch(state, batch):
+        params, key = state.params, step_key(state)
+        loss, grads = value_and_grad(params, batch, key, *scale_of(state))
+        after, _ = step(state, batch)
+        # Last those that every objective has: what it did not see itself shows there.
+        inside = [*objective.watch(params, batch, key, *scale_of(state)), see("loss", loss, params)]
+        gradient, update = see_leaves("gradient", grads, params), see_leaves("update", after.params, (params, grads))
+        return [*see_leaves("params", params, params), *inside, *gradient, *update]
+
+    return watch
+
+
+@remembered
+def batch_program(batch_size: int, shuffle: bool) -> Callable[[TrainState, Batch], Batch]:
+    """Compile `batch_at`: the batch of the step that comes next."""
+    return jax.jit(lambda state, data: batch_at(state, data, batch_size, shuffle))
+
+
+@remembered
+def _watch_program(objective: Objective, optimizer: optax.GradientTransformation, gradients: str) -> Callable[..., Any]:
+    # It runs once a divergence, so what counts is the time to compile it.
+    return jax.jit(make_watch(objective, optimizer, gradients), compiler_options={"xla_backend_optimization_level": 1})
+
+
+def explain(
+    objective: Objective, optimizer: optax.GradientTransformation, gradients: str, state: TrainState, batch: Batch
+) -> Divergence:
+    """What overflows first in the step from this state on this batch."""
+    watch = _watch_program(objective, optimizer, gradients)
+    return first_not_finite(int(state.step), jax.device_get(watch(state, batch)))

@@ -1,0 +1,236 @@
+"""The objective: network, loss and penalty joined, with the only mean of a loss in training.
+
+Down to the loss everything runs forward; from the loss's gradient on, backward. `value` is the plain function, for
+`jax.grad` to differentiate; `value_and_grad` is the gradient derived by hand. Both have the same arguments, so whatever
+takes one takes the other.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxnn.arrays import as_array, held
+from jaxnn.caching import remembered
+from jaxnn.data.batches import Batch
+from jaxnn.data.weights import counted, in_range, relative
+from jaxnn.factories.decorator import factory, known
+from jaxnn.losses.loss import Loss
+from jaxnn.nn.layer import Layer, check_layers
+from jaxnn.nn.probes import Seen, see, seen_in_layers, watched
+from jaxnn.regularizers import Penalty, no_penalty
+from jaxnn.typing import Array, Params
+from jaxnn.validation import check_params, described
+
+ValueAndGrad = Callable[..., tuple[Array, Params]]
+
+
+@known
+class Objective(NamedTuple):
+    """What training minimises.
+
+    Attributes:
+      value: `value(params, batch, key=None) -> scalar`.
+      value_and_grad: `value_and_grad(params, batch, key=None, scale=None) -> (scalar, dparams)`, derived by hand;
+        dparams has the structure, shapes and dtypes of params. With a scale, a scalar, the backward computes so many
+        times dparams, and that is divided by it at the end: `with_loss_scale`. Steps pass it only where there is one.
+      check: `check(params, batch)` raises a ValueError where concrete data do not fit the network or the loss: what a
+        compiled program could not say. Nothing is computed. By default nothing is refused.
+      watch: `watch(params, batch, key=None, scale=None) -> [Seen, ...]`: what `value_and_grad` computes, quantity by
+        quantity, in order, so that it can be said what overflowed first. By default nothing is seen.
+    """
+
+    value: Callable[..., Array]
+    value_and_grad: ValueAndGrad
+    check: Callable[[Params, Batch], None] = lambda params, batch: None
+    watch: Callable[..., list[Seen]] = lambda params, batch, key=None, scale=None: []
+
+
+@factory
+def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Objective:
+    """J(params) = Σ_i w_i L(z_i, y_i) / Σ_i w_i + penalty(params), z = network(x): the mean loss, and the penalty.
+
+    Where the batch has a `total`, that stands for Σ_i w_i. A common factor of the weights (and the total) changes
+    nothing, however large or small, in any dtype; a w_i too small to be a number beside the largest counts as 0.
+
+    Derivation of the gradient. J depends on z_i by w_i L_i/Σw alone, so dz_i = w_i/Σw · ∂L_i/∂z_i, which is 1/m times
+    the loss's gradient where all weights are equal. The network's backward turns dz into dparams, and the penalty's
+    gradient is added.
+
+    An example of weight 0 changes nothing, exactly: its loss and its dz are set to 0, whatever they were. (Only where
+    its own activations overflow does it show, since dW = dzᵀ a then meets 0 · inf. In JAX's own gradient of `value`
+    it also shows where its loss's slope overflows.) Where all weights are 0, the mean loss and its gradient are 0.
+
+    Args:
+      network: the `Layer` from inputs to what the loss takes.
+      loss: the `Loss`.
+      penalty: a `Penalty` on params; none by default.
+
+    Returns:
+      An `Objective`. Pass a random key for training, none for the value without dropout.
+
+    Raises:
+      ValueError: a network, loss or penalty that is none; when called, a batch that is no `Batch`, or holds no example.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jaxnn
+      >>> network = jaxnn.dense(1, init="zeros")
+      >>> params, _ = network.init(jax.random.key(0), (2,))
+      >>> batch = jaxnn.Batch(x=jnp.array([[1.0, 2.0], [3.0, 4.0]]), y=jnp.array([0, 1]))
+      >>> value, grads = objective(network, jaxnn.sigmoid_cross_entropy()).value_and_grad(params, batch)
+      >>> print(value, grads["W"])
+      0.6931472 [[-0.5 -0.5]]
+    """
+    check_layers("objective", (network,))
+    penalty = no_penalty() if penalty is None else penalty
+    for name, kind, given in (("loss", Loss, loss), ("penalty", Penalty, penalty)):
+        if not isinstance(given, kind):
+            raise ValueError(f"{name} is {described(given)}, expected a jaxnn.{kind.__name__}: jaxnn.{_SUCH[name]}")
+
+    def value(params, batch, key=None):
+        check_params(params)
+        check_is_batch("batch", batch)
+        z, _ = network.forward(params, batch.x, key)
+        losses = loss.value(z, batch.y)
+        return _weighted_sum(losses, _shares(batch, losses)) + penalty.value(params)
+
+    def value_and_grad(params, batch, key=None, scale=None):
+        check_params(params)
+        check_is_batch("batch", batch)
+        z, cache = network.forward(params, batch.x, key)
+        losses = loss.value(z, batch.y)
+        shares = _shares(batch, losses)
+        total = _weighted_sum(losses, shares) + penalty.value(params)
+
+        dz = _times(_scale(loss.gradient(z, batch.y), shares), scale)
+        dparams, _ = network.backward(params, cache, dz)
+        return total, jax.tree.map(jnp.add, _divided(dparams, scale), penalty.gradient(params))
+
+    def check(params, batch):
+        check_params(params)
+        check_is_batch("batch", batch)
+        for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
+            if not jnp.issubdtype(getattr(leaf, "dtype", None) or type(leaf), jnp.floating):
+                name = f"params{jax.tree_util.keystr(path)}"
+                got = getattr(leaf, "dtype", None) or described(leaf)
+                raise ValueError(f"{name} is {got}, expected floats: a step would be rounded away")
+        # NumPy's float64 is float32 to a program, unless JAX is told otherwise.
+        dtype = jax.dtypes.canonicalize_dtype(batch.x.dtype)
+        params = jax.tree.map(held, params)
+        z, _ = _forward_program(network).eval_shape(params, jax.ShapeDtypeStruct(batch.x.shape, dtype))
+        loss.check(z, counted(batch.y, batch.weight))
+
+    def watch(params, batch, key=None, scale=None):
+        watching = watched(network)
+        z, cache = watching.forward(params, batch.x, key)
+        losses = loss.value(z, batch.y)
+        shares = _shares(batch, losses)
+        dz = _times(_scale(loss.gradient(z, batch.y), shares), scale)
+        flows, _ = watching.backward(params, cache, dz)
+        forward, backward = seen_in_layers(watching, flows)
+        of_loss = [see("loss", (_scale(losses, shares), _weighted_sum(losses, shares)), z), see("gradient", dz, z)]
+        of_penalty = [see("loss", penalty.value(params), params), see("gradient", penalty.gradient(params), params)]
+        return [see("inputs", batch.x), *forward, see("activations", z), *of_loss, *backward, *of_penalty]
+
+    return Objective(value, value_and_grad, check, watch)
+
+
+def gradients_by(objective: Objective, gradients: str = "hand") -> ValueAndGrad:
+    """The objective's `value_and_grad(params, batch, key=None)`, derived by hand or by JAX.
+
+    Args:
+      objective: an `Objective`.
+      gradients: "hand" for its own, "auto" for `jax.value_and_grad` of its value. Under `jit` they cost the same.
+
+    Returns:
+      A function `(params, batch, key=None, scale=None) -> (scalar, dparams)`, dparams a pytree in the shape of params.
+
+    Raises:
+      ValueError: another word, or what is no `Objective`.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxnn
+      >>> square = Objective(lambda w, batch, key=None: w**2, lambda w, batch, key=None, scale=None: (w**2, 2 * w))
+      >>> [by(jnp.array(3.0), None)[1].item() for by in (gradients_by(square, "hand"), gradients_by(square, "auto"))]
+      [6.0, 6.0]
+    """
+    check_objective(objective)
+    if not isinstance(gradients, str) or gradients not in ("hand", "auto"):
+        raise ValueError(f"gradients are 'hand' or 'auto', got {described(gradients)}")
+    return objective.value_and_grad if gradients == "hand" else _automatic(objective)
+
+
+def check_objective(objective: Objective) -> None:
+    """A ValueError unless it is an objective, of this file's or somebody's own."""
+    if not (callable(getattr(objective, "value", None)) and hasattr(objective, "value_and_grad")):
+        raise ValueError(
+            f"objective is {described(objective)}, expected a jaxnn.Objective: "
+            "jaxnn.objective(model.network, model.loss) makes one"
+        )
+
+
+@remembered
+def _forward_program(network: Layer) -> Any:
+    # For `check`, which a stream asks often: what is compiled remembers the shapes that it gave.
+    return jax.jit(lambda params, x: network.forward(params, x))
+
+
+_SUCH = {"loss": "squared_error() is one, or model.loss", "penalty": "l2(0.01) is one"}
+
+
+def check_is_batch(name: str, batch: Batch) -> None:
+    """Raise a ValueError unless the argument of that name is a `Batch`; its arrays are not looked at."""
+    if not isinstance(batch, Batch):
+        raise ValueError(f"{name} is {described(batch)}, expected a jaxnn.Batch: jaxnn.Batch(x, y) makes one")
+
+
+def _automatic(objective: Objective) -> ValueAndGrad:
+    def value_and_grad(params, batch, key=None, scale=None):
+        def scaled(params):
+            value = objective.value(params, batch, key)
+            return _times(value, scale), value
+
+        (_, value), grads = jax.value_and_grad(scaled, has_aux=True)(params)
+        return value, _divided(grads, scale)
+
+    return value_and_grad
+
+
+def _times(a: Array, scale: Array | None) -> Array:
+    return a if scale is None else a * jnp.asarray(scale, a.dtype)
+
+
+def _divided(grads: Params, scale: Array | None) -> Params:
+    # In half precision, the quotient itself would vanish.
+    return grads if scale is None else jax.tree.map(lambda g: (g / scale).astype(g.dtype), grads)
+
+
+def _shares(batch: Batch, losses: Array) -> Array:
+    """w_i / Σw, or w_i / total, (m,): each example's share of the mean."""
+    if losses.size == 0:
+        raise ValueError("the batch holds no example, so there is no mean: x has shape (0, ...)")
+    if batch.weight is None:
+        return jnp.full_like(losses, 1 / losses.shape[0])
+    weight = as_array("weight", batch.weight)
+    if weight.shape != losses.shape:
+        raise ValueError(f"weight has shape {weight.shape}, expected {losses.shape}: one number per example")
+    if batch.total is not None and jnp.shape(batch.total) != ():
+        raise ValueError(f"total has shape {jnp.shape(batch.total)}, expected one number for the batch")
+    dtype = jnp.promote_types(losses.dtype, jnp.float32)
+    if batch.total is None:
+        weight = relative(weight, dtype)
+        total = weight.sum()
+    else:
+        weight, total = in_range(weight, batch.total, dtype)
+    return (weight / jnp.where(total == 0, 1, total)).astype(losses.dtype)
+
+
+def _weighted_sum(losses: Array, shares: Array) -> Array:
+    return _scale(losses, shares).sum()
+
+
+def _scale(rows: Array, shares: Array) -> Array:
+    """Each row times its share, and 0 where the share is 0: 0 times an overflowed loss would be NaN."""
+    shares = shares.reshape(-1, *[1] * (rows.ndim - 1))
+    return jnp.where(shares == 0, 0, rows * shares)

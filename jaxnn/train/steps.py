@@ -1,0 +1,223 @@
+"""One step of a training, and the state that it carries."""
+
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxnn.arrays import as_array, check_numbers, held
+from jaxnn.caching import remembered
+from jaxnn.data.batches import Batch
+from jaxnn.data.weights import beside_total, simplified
+from jaxnn.optim.interface import check_optimizer, extra_arguments, promoting
+from jaxnn.optim.layout import laid_out
+from jaxnn.optim.loss_scaling import loss_scale
+from jaxnn.train.objectives import Objective, check_is_batch, gradients_by
+from jaxnn.typing import Array, Key, Params, PyTree
+from jaxnn.validation import check_key, check_params, described, is_count
+
+Step = Callable[["TrainState", Batch], tuple["TrainState", Array]]
+
+
+class TrainState(NamedTuple):
+    """All that a step changes, and all that is needed to go on.
+
+    Attributes:
+      params: the network's params.
+      opt_state: the optimiser's state.
+      key: the random key of the whole run. It stays as it is: the randomness of step i, and the shuffle of epoch e, are
+        drawn from it by index, so a run that is picked up at step i goes on as it would have.
+      step: how many updates were made, an int32 scalar.
+    """
+
+    params: Params
+    opt_state: PyTree
+    key: Key
+    step: Array
+
+
+def train_state(params: Params, optimizer: optax.GradientTransformation, key: Key) -> TrainState:
+    """The state before the first step: a copy of the params, and a fresh optimiser.
+
+    The copy is there because compiled epochs take over the memory of the state they are given (donation): the
+    params that were passed here stay the caller's.
+
+    Args:
+      params: the network's params, a pytree of arrays.
+      optimizer: any optax optimiser.
+      key: a random key (a scalar array), for shuffling and dropout.
+
+    Returns:
+      A `TrainState` at step 0.
+
+    Raises:
+      ValueError: no optax optimiser, or no random key, or several.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> state = train_state({"W": jnp.ones((2, 3))}, optax.sgd(0.1), jax.random.key(0))
+      >>> int(state.step)
+      0
+    """
+    check_optimizer(optimizer)
+    check_params(params)
+    check_key(key)
+    params = jax.tree.map(held, params)
+    # Inside somebody's program it is a part of that: one of its own would keep an optimizer made of that one's numbers.
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, key))):
+        return _start(optimizer, params, key)
+    return _start_program(optimizer)(*jax.device_put((params, key)))
+
+
+def make_step(objective: Objective, optimizer: optax.GradientTransformation, gradients: str = "hand") -> Step:
+    """One update: w := w - (what the optimiser makes of the gradient).
+
+    Args:
+      objective: what to minimise.
+      optimizer: any optax optimiser, those that search along a line (such as `optax.lbfgs`) included.
+      gradients: "hand" for the derived ones, "auto" for `jax.value_and_grad` of the same objective.
+
+    Returns:
+      A pure function `step(state, batch) -> (state, loss)`, loss the scalar objective before the update. It is not
+      compiled: put it under `jit`, `scan` or `vmap`.
+
+    Raises:
+      ValueError: `gradients` is another word, or what came is no objective, or no optax optimiser; when called, no
+        `TrainState` or `Batch`.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jaxnn, optax
+      >>> model = jaxnn.logistic_regression(2)
+      >>> objective = jaxnn.objective(model.network, model.loss)
+      >>> state = train_state(model.init(jax.random.key(0)), optax.sgd(0.1), jax.random.key(1))
+      >>> step = jax.jit(make_step(objective, optax.sgd(0.1)))
+      >>> state, loss = step(state, jaxnn.Batch(jnp.array([[1.0, 2.0]]), jnp.array([1])))
+      >>> print(loss, state.params[0]["W"])
+      0.6931472 [[0.05 0.1 ]]
+    """
+    value_and_grad = gradients_by(objective, gradients)
+    check_optimizer(optimizer)
+
+    def step(state, batch):
+        _check_state(state)
+        key = step_key(state)
+        loss, grads = value_and_grad(state.params, batch, key, *scale_of(state))
+        given = extra_arguments(loss, grads, lambda params: objective.value(params, batch, key))
+        with promoting():
+            updates, opt_state = laid_out(optimizer, state.params).update(grads, state.opt_state, state.params, **given)
+            params = optax.apply_updates(state.params, updates)
+        return TrainState(params, opt_state, state.key, state.step + 1), loss
+
+    return step
+
+
+def make_steps(
+    objective: Objective, optimizer: optax.GradientTransformation, n_steps: int, gradients: str = "hand"
+) -> Step:
+    """Full-batch training: n updates on the same data in one compiled program.
+
+    Args:
+      objective: what to minimise.
+      optimizer: any optax optimiser.
+      n_steps: how many updates, at least 1.
+      gradients: "hand" or "auto".
+
+    Returns:
+      A compiled function `steps(state, data) -> (state, losses)`, losses (n_steps,). It takes over (donates) the
+      state's memory. `jax.vmap` over states trains many networks in one program.
+
+    Raises:
+      ValueError: n_steps below 1, or what `make_step` refuses.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jaxnn, optax
+      >>> model = jaxnn.logistic_regression(1)
+      >>> steps = make_steps(jaxnn.objective(model.network, model.loss), optax.sgd(1.0), 100)
+      >>> state = train_state(model.init(jax.random.key(0)), optax.sgd(1.0), jax.random.key(1))
+      >>> state, losses = steps(state, jaxnn.Batch(jnp.array([[-1.0], [1.0]]), jnp.array([0, 1])))
+      >>> losses.shape, bool(losses[-1] < 0.05)
+      ((100,), True)
+    """
+    if not is_count(n_steps):
+        raise ValueError(f"make_steps takes a whole number of at least 1 step, got {described(n_steps)}")
+    step = make_step(objective, optimizer, gradients)
+
+    @partial(jax.jit, donate_argnums=0)
+    def steps(state, data):
+        return jax.lax.scan(lambda state, _: step(state, data), state, length=n_steps)
+
+    return of_held(steps)
+
+
+def _check_state(state: Any) -> None:
+    if not isinstance(state, TrainState):
+        fix = "result.state is one" if hasattr(state, "state") else "train_state(params, optimizer, key)"
+        raise ValueError(f"state is {described(state)}, expected a TrainState: {fix}")
+
+
+def _array_of(name: str, a: Any) -> Any:
+    """The data as an array (m, ...) of numbers; shapes alone, and lists of traced numbers, as they are."""
+    if a is None or any(isinstance(leaf, jax.core.Tracer | jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(a)):
+        return a
+    a = as_array(name, a)
+    check_numbers(name, a)
+    return a
+
+
+def of_held(program: Step) -> Step:
+    """The compiled program, whose data are put in dtypes that it can hold before JAX cuts them: NumPy's int64, say."""
+
+    def holding(data):
+        check_is_batch("data", data)
+        x, y, weight = (_array_of(name, a) for name, a in zip(("x", "y", "weight"), data, strict=False))
+        total = data.total
+        if isinstance(weight, np.ndarray) and not isinstance(total, jax.Array):
+            weight, total = (simplified(weight), None) if total is None else beside_total(weight, total)
+        return jax.tree.map(held, Batch(x, y, weight, total))
+
+    @wraps(program)
+    def run(state, data):
+        _check_state(state)
+        return program(state, holding(data))
+
+    run.lower = lambda state, data: program.lower(state, holding(data))
+    return run
+
+
+def _start(optimizer: optax.GradientTransformation, params: Params, key: Key) -> TrainState:
+    params = jax.tree.map(jnp.copy, params)
+    with promoting():
+        opt_state = laid_out(optimizer, params).init(params)
+    state = TrainState(params, opt_state, (), jnp.zeros((), jnp.int32))
+    # Without weak types, which the first step would turn into strong ones: a second compilation.
+    state = jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), state)
+    return state._replace(key=jnp.copy(key))
+
+
+@remembered
+def _start_program(optimizer: optax.GradientTransformation) -> Callable[[Params, Key], TrainState]:
+    return jax.jit(partial(_start, optimizer))
+
+
+# Streams of randomness, told apart by number: a new one takes the next, and moves none of these.
+_STEPS, _SHUFFLES = 0, 1
+
+
+def step_key(state: TrainState) -> Key:
+    """Return the key of the state's next step."""
+    return jax.random.fold_in(jax.random.fold_in(state.key, _STEPS), state.step)
+
+
+def scale_of(state: TrainState) -> tuple[Array, ...]:
+    """Return the loss scale of the state, a tuple of one scalar, or `()` without loss scaling."""
+    scale = loss_scale(state.opt_state)
+    return () if scale is None else (scale,)
+
+
+def shuffle_key(key: Key, epoch: Array) -> Key:
+    """Return the key that shuffles an epoch."""
+    return jax.random.fold_in(jax.random.fold_in(key, _SHUFFLES), epoch)
