@@ -37,12 +37,17 @@ def main(path: str, most_bytes: int, names: list[str]) -> None:
                         described[name]["sent"] = True
                         arrays.append(dataset[...])
             there = islice(file, 20) if names else islice(dataset_names(file), _MOST_NAMES)
-            answer = {"datasets": described, "all": list(there)}
+            answer = {"datasets": described, "all": list(map(in_words, there))}
     except Exception as error:  # whatever a damaged file makes of the library
         answer, arrays = {"damaged": f"{type(error).__name__}: {error}"[:500]}, []
     sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
     for array in arrays:
         sys.stdout.buffer.write(array.data)
+
+
+def in_words(name):
+    """The name as text; h5py gives one that is no UTF-8 as bytes."""
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name
 
 
 def dataset_names(group, prefix="", depth=8):

@@ -17,8 +17,8 @@ from experiments.runs.options import MovedOptions, RunOptions
 from experiments.studies.catalog import experiments
 
 FILE = "config.json"
-FORMAT_VERSION = 2
-"""Of a run's folder. In 1, which config.json did not state, measured times stood among the results."""
+FORMAT_VERSION = 1
+"""The format of a run's folder, as config.json states it."""
 _MOST_BYTES = 1_000_000
 
 
@@ -82,12 +82,10 @@ def with_data(found: Recorded, places: MovedOptions) -> Recorded:
 
 
 def _check_version(config: dict[str, Any]) -> None:
-    version = config.get("format_version", 1)
-    if type(version) is not int or version < 1:
-        raise ValueError(f"format_version must be a whole number from 1, got {shown(version)}")
-    if version > FORMAT_VERSION:
+    version = config.get("format_version")
+    if type(version) is not int or version != FORMAT_VERSION:
         raise ValueError(
-            f"format_version {version} is of a newer jaxnn: this one reads up to {FORMAT_VERSION}; take a newer one"
+            f"format_version must be {FORMAT_VERSION}, got {shown(version)}: was the run written by another jaxnn?"
         )
 
 
@@ -120,7 +118,6 @@ def _options(declared: type[RunOptions], values: dict[str, Any]) -> RunOptions:
         if name not in names:
             raise ValueError(f"the option {shown(name)} is none of {', '.join(names)}: {other}")
     hints = get_type_hints(declared)
-    # An older run lacks what was added since: with its default, an option does what was done before there was one.
     return declared(**{name: _value(name, value, hints[name]) for name, value in values.items()})
 
 

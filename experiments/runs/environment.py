@@ -55,11 +55,9 @@ def digest(path: Path) -> str:
 def changes(then: dict[str, Any], now: dict[str, Any], parts: Iterable[str] = PARTS) -> list[str]:
     """What is another in one config.json than in another: 'versions.jax was "0.10.2", and is "0.12.0"'."""
     lines = []
-    if then.get("format_version", 1) != now.get("format_version", 1):
-        lines.append("the folder's format was another, with measured times among the results")
     for part in parts:
         before, after = (config.get(part) for config in (then, now))
-        if isinstance(before, dict):  # older runs do not tell of all
+        if isinstance(before, dict):
             before, after = flat(before, f"{part}."), flat(after, f"{part}.")
             lines += [
                 f"{name} was {shown(before.get(name, 'not there'))}, and is {shown(after.get(name, 'not there'))}"

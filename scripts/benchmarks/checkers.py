@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tests.gradbench.cases import Case, backward_of
+from scripts.benchmarks.gradbench.cases import Case, backward_of
 
 
 class Verdict(NamedTuple):

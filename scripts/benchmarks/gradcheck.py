@@ -1,6 +1,6 @@
 """How many wrong gradients each checker catches, and how many right ones it calls wrong.
 
-Every case of tests/gradbench goes through every checker, one case at a time, in rotating order.
+Every case of scripts/benchmarks/gradbench goes through every checker, one case at a time, in rotating order.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scripts.benchmarks.checkers import TOOLS, UnaskableError, Verdict, missing
-from tests.gradbench.cases import ERRORS, HARD, RIGHT, WRONG, Case
+from scripts.benchmarks.gradbench.cases import ERRORS, HARD, RIGHT, WRONG, Case
 
 SETS = {"right": RIGHT, "hard": HARD, "wrong": WRONG, "errors": ERRORS}
 FACTORS = ("missing 1/m", "1/m twice", "sum for mean", "sign")

@@ -1,0 +1,30 @@
+"""The bench: RIGHT, HARD (right, but easily taken for wrong), WRONG, and ERRORS, which have no answer.
+
+Each family of functions has a file of its own; this one only puts them together.
+"""
+
+from scripts.benchmarks.gradbench import (
+    activations,
+    attention,
+    branches,
+    cotangents,
+    dense,
+    losses,
+    networks,
+    norms,
+    recurrence,
+    reductions,
+    situations,
+    windows,
+)
+from scripts.benchmarks.gradbench.case import KINDS, Case, Witness, backward_of
+from scripts.benchmarks.gradbench.errors import ERRORS
+from scripts.benchmarks.gradbench.hard import HARD
+
+_FAMILIES = (activations, losses, dense, networks, norms, windows, recurrence, attention, reductions, cotangents,
+             situations)  # fmt: skip
+
+RIGHT: list[Case] = [case for family in _FAMILIES for case in family.RIGHT]
+WRONG: list[Case] = [case for family in (*_FAMILIES, branches) for case in family.WRONG]
+
+__all__ = ["ERRORS", "HARD", "KINDS", "RIGHT", "WRONG", "Case", "Witness", "backward_of"]

@@ -1,0 +1,151 @@
+"""The bench is what it says: right gradients agree with autodiff of the plain function, wrong ones somewhere don't."""
+
+from collections import Counter
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnn.gradcheck import GradcheckError
+from scripts.benchmarks.checkers import by_jaxnn
+from scripts.benchmarks.gradbench.cases import ERRORS, HARD, KINDS, RIGHT, WRONG, Witness, backward_of
+
+LOW = "only in low precision"
+# The largest error by the largest entry of each gradient, in the arguments' own dtype.
+OWN = {"float32": 1e-3, "bfloat16": 0.05, "float16": 0.01}
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")  # compiling is all the cost here
+
+
+def floating(leaf):
+    return jnp.issubdtype(leaf.dtype, jnp.floating)
+
+
+def wide(tree):
+    return jax.tree.map(lambda leaf: leaf.astype("float64") if floating(leaf) else leaf, tree)
+
+
+def cotangent(f, args):
+    rng = np.random.default_rng(0)
+
+    def draw(leaf):
+        # Either sign, none small. An integer output can't have one.
+        return jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape) * rng.choice([-1, 1], leaf.shape), leaf.dtype)
+
+    return jax.tree.map(draw, jax.eval_shape(f, *args))
+
+
+@cache
+def truth(f, vmap):
+    """Autodiff of the plain function, compiled once for all the cases that share it."""
+
+    def pullback(args, dy):
+        return jax.vjp(f, *args)[1](jnp.ones((), f(*args).dtype) if dy is None else dy)
+
+    return jax.jit(jax.vmap(pullback) if vmap else pullback)
+
+
+def compare(case, args, dy=None, vmap=False, wide_truth=False):
+    """The largest difference of hand from autodiff, by the largest entry; inf if shapes, dtypes or NaNs differ.
+
+    Whole numbers, masks and keys have no gradient, and `None` means zero.
+    """
+    if dy is None and case.form != "gradient":
+        dy = cotangent(jax.vmap(case.f) if vmap else case.f, args)
+    backward = backward_of(case)
+    hand = jax.jit(jax.vmap(backward) if vmap else backward)(args, dy)
+    assert isinstance(hand, tuple) and len(hand) == len(args)
+    with jax.enable_x64(wide_truth or jax.config.jax_enable_x64):
+        reference = truth(case.f, vmap)(*((wide(args), wide(dy)) if wide_truth else (args, dy)))
+    # Nothing is small beside a gradient that cancels to zero.
+    scale = 1 if case.name == "a sum that cancels its gradient" else None
+    worst = 0.0
+    for a, g, h in zip(args, reference, hand, strict=True):
+        hs = [None] * len(jax.tree.leaves(a)) if h is None else jax.tree.leaves(h)
+        for a_leaf, g_leaf, h_leaf in zip(jax.tree.leaves(a), jax.tree.leaves(g), hs, strict=True):
+            if floating(a_leaf):
+                worst = max(worst, leaf_difference(a_leaf, np.asarray(g_leaf, float), h_leaf, scale))
+    return worst
+
+
+def leaf_difference(a, g, h, scale):
+    if h is None:
+        h = jnp.zeros_like(a)
+    if h.shape != a.shape or h.dtype != a.dtype:
+        return np.inf
+    h = np.asarray(h, float)
+    if not np.array_equal(np.isfinite(g), np.isfinite(h)):
+        return np.inf
+    finite = np.isfinite(g)
+    difference = np.abs(g[finite] - h[finite]).max(initial=0)
+    return difference / (scale or max(np.abs(g[finite]).max(initial=0), 1e-300)) if difference else 0.0
+
+
+def named(cases):
+    return [pytest.param(case, id=case.name) for case in cases]
+
+
+@pytest.mark.parametrize("case", named(RIGHT + HARD))
+def test_right_is_autodiff(case, x64):
+    # Labels in float32 sum to 1 as closely as that.
+    assert compare(case, wide(case.args)) < (1e-7 if "sum to 1" in case.name else 1e-9)
+
+
+@pytest.mark.parametrize("case", named(HARD))
+def test_hard_is_right_in_its_own_dtype(case):
+    leaves = jax.tree.leaves(case.args)
+    # A key draws other numbers in 64 bits.
+    keys = any(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in leaves)
+    limit = max(OWN[leaf.dtype.name] for leaf in leaves if floating(leaf))
+    assert compare(case, case.args, wide_truth=not keys) < limit
+
+
+@pytest.mark.parametrize("case", named(WRONG))
+def test_wrong_is_wrong(case):
+    witness = case.witness() if case.witness else Witness(case.args)
+    if case.kind == LOW:
+        assert not compare(case, witness.args, wide_truth=True) < 0.05
+        return
+    with jax.enable_x64(True):
+        dy = None if witness.dy is None else wide(witness.dy)
+        assert compare(case, wide(witness.args), dy, witness.vmap) > 1e-5
+
+
+@pytest.mark.parametrize("case", named(case for case in WRONG if case.witness))
+def test_wrong_elsewhere_is_right_at_its_arguments(case, x64):
+    assert compare(case, wide(case.args)) < 1e-6
+
+
+# The checker on the bench. All of it, beside other checkers, is `scripts/bench gradcheck`; here, one of each kind.
+ONE_OF_EACH = list({case.kind: case for case in reversed(WRONG)}.values())
+
+
+@pytest.mark.parametrize("case", named(RIGHT[::16] + HARD[::8]))
+def test_checker_passes_what_is_right(case):
+    assert by_jaxnn(case).right
+
+
+@pytest.mark.parametrize("case", named(ONE_OF_EACH))
+def test_checker_catches_each_kind_and_names_it(case):
+    verdict = by_jaxnn(case)
+    assert not verdict.right
+    assert set(verdict.kinds) <= {case.kind, *case.also}
+    assert case.kind is None or case.kind in verdict.kinds
+
+
+@pytest.mark.parametrize("case", named(ERRORS))
+def test_checker_refuses_what_cannot_be_asked(case):
+    with pytest.raises(GradcheckError):
+        by_jaxnn(case)
+
+
+def test_names_kinds_and_forms():
+    cases = RIGHT + HARD + WRONG + ERRORS
+    assert [name for name, n in Counter(case.name for case in cases).items() if n > 1] == []
+    kinds = Counter(case.kind for case in WRONG)
+    assert set(kinds) == {*KINDS, None} and min(kinds.values()) >= 6
+    assert all(set(case.also) <= set(KINDS) and case.kind not in case.also for case in WRONG)
+    assert {case.form for case in RIGHT} == {case.form for case in WRONG} == {"gradient", "vjp", "rule", "custom"}
+    assert len(RIGHT) >= 25 and len(HARD) >= 20 and len(WRONG) >= 100 and len(ERRORS) >= 6

@@ -1,0 +1,161 @@
+"""Runs side by side: what differs, the page, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments.cli import main
+from experiments.cli.compare import read_curves
+from experiments.reports import plots
+from tests.helpers.pages import read
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """`make(name, rate, **files)`: a run's folder; a file that is None is left out."""
+
+    def make(name, rate=0.1, **files):
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        options = {"rate": rate, "epochs": 2, "note": "<b>&"}
+        lines = [
+            {"data": "x", "epoch": epoch, "step": 7 * epoch, "loss": rate / epoch, "dev_accuracy": 1 - rate}
+            for epoch in (1, 2)
+        ]
+        contents = {
+            "config.json": json.dumps({"experiment": "ladder", "command": name, "started": name, "options": options}),
+            "report.txt": f"results of {name} <i>\n",
+            "timings.txt": f"seconds of {name}\n",
+            "metrics.jsonl": "".join(json.dumps(line) + "\n" for line in lines),
+        } | files
+        for file, text in contents.items():
+            if text is not None:
+                (folder / file).write_text(text)
+        return str(folder)
+
+    return make
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The panels that were drawn: (title, x, y, log, best) -> curves."""
+    panels = {}
+
+    def draw(axes, curves, *, title, x, y, log=False, best=""):
+        panels[title, x, y, log, best] = curves
+        draw_curves(axes, curves, title=title, x=x, y=y, log=log, best=best)
+
+    draw_curves = plots.draw_curves
+    monkeypatch.setattr(plots, "draw_curves", draw)
+    return panels
+
+
+def compare(tmp_path, *runs):
+    page = tmp_path / "page.html"
+    assert main.main(["compare", *runs, "--page", str(page)]) == 0
+    return read(page.read_text())
+
+
+def test_what_differs_is_told_and_what_does_not_is_not(capsys, tmp_path, make_run, drawn):
+    found = compare(tmp_path, make_run("first", 0.25), make_run("second", 0.5))
+    out = capsys.readouterr().out
+    for text in (found.text, out):
+        assert all(word in text for word in ("options.rate", "0.25", "0.5", "first", "results of second <i>"))
+        assert "options.epochs" not in text and "started" not in text
+        assert text.count("seconds of first") == text.count("seconds of second") == 1
+    assert "page.html" in out
+    assert drawn == {
+        ("x", "epoch", "loss", True, "min"): {"first": ([1, 2], [0.25, 0.125]), "second": ([1, 2], [0.5, 0.25])},
+        ("x", "epoch", "dev accuracy", False, "max"): {
+            "first": ([1, 2], [0.75, 0.75]),
+            "second": ([1, 2], [0.5, 0.5]),
+        },
+    }
+    (picture,) = found.all("img")
+    assert picture["alt"] == "x: loss, dev accuracy of each run."
+
+
+def test_runs_that_are_the_same_are_called_so(capsys, tmp_path, make_run):
+    found = compare(tmp_path, make_run("first"), make_run("second"), make_run("third"))
+    for text in (found.text, capsys.readouterr().out):
+        assert "The runs have the same settings." in text
+
+
+def test_only_what_several_runs_measured_is_drawn(tmp_path, make_run, drawn):
+    other = json.dumps({"data": "x", "epoch": 1, "loss": None, "own": 3.0}) + "\n"
+    runs = [make_run("first"), make_run("second", **{"metrics.jsonl": other}), make_run("third")]
+    compare(tmp_path, *runs)
+    assert [key[2] for key in drawn] == ["loss", "dev accuracy"]
+    assert set(drawn["x", "epoch", "dev accuracy", False, "max"]) == {"first", "third"}
+
+
+def test_runs_that_failed_are_compared_as_far_as_they_came(tmp_path, make_run):
+    failed = {"report.txt": None, "metrics.jsonl": None}
+    found = compare(tmp_path, make_run("first", 0.25), make_run("second", 0.5, **failed))
+    assert "no report.txt: this run did not end well" in found.text
+    assert not found.all("img")
+    assert "Learning curves" not in found.text
+
+
+def test_runs_of_the_same_name_are_told_apart(tmp_path, make_run):
+    deep = "/".join(["a" * 50] * 3)
+    found = compare(tmp_path, make_run("b/run", 0.25), make_run(f"{deep}/run", 0.5))
+    assert [text for text in ("b/run", f"{deep}/run") if f"\n{text}\n" in found.text] == ["b/run", f"{deep}/run"]
+
+
+def test_lines_are_split_by_their_words_and_counted_by_the_first_number_that_counts():
+    lines = [
+        {"network": "a", "iteration": 100, "cost": 0.5, "converged": True},
+        {"network": "b", "iteration": 100, "cost": None},
+        {"network": "a", "iteration": 200, "cost": 0.25, "rates": [1, 2]},
+        {"network": "a", "diverged_at": 201, "cost": 9.0},
+    ]
+    found = read_curves(lines)
+    assert found.keys() == {("a", "iteration", "cost"), ("b", "iteration", "cost")}
+    assert found["a", "iteration", "cost"] == ([100, 200], [0.5, 0.25])
+    assert np.isnan(found["b", "iteration", "cost"][1]).all()
+
+
+@pytest.mark.parametrize(
+    ("runs", "message"),
+    [
+        ([], "compare takes two or more runs, got 0"),
+        (["good"], "compare takes two or more runs, got 1"),
+        (["good", "good"], "a run is named twice"),
+        (["good", "missing"], "missing is not a folder"),
+        (["good", "good/config.json"], "config.json is not a folder"),
+        (["good", "bare"], "bare has no config.json"),
+        (["good", "other"], "other is of catvnoncat"),
+        (["good", "broken"], "config.json is damaged"),
+        (["good", "listed"], "expected JSON objects"),
+        (["good", "nameless"], "names no experiment"),
+        (["good", "cut"], "metrics.jsonl is damaged"),
+        (["good", "--bogus"], "--bogus"),
+    ],
+)
+def test_bad_runs_are_one_line_and_leave_nothing(capsys, tmp_path, monkeypatch, make_run, runs, message):
+    for name, files in {
+        "good": {},
+        "bare": {"config.json": None},
+        "other": {"config.json": '{"experiment": "catvnoncat"}'},
+        "broken": {"config.json": '{"experiment": '},
+        "listed": {"config.json": "[1]"},
+        "nameless": {"config.json": "{}"},
+        "cut": {"metrics.jsonl": '{"epoch": 1}\n{"epo'},
+    }.items():
+        make_run(name, **files)
+    monkeypatch.chdir(tmp_path / "runs")
+    before = sorted(tmp_path.rglob("*"))
+    assert main.main(["compare", *runs]) == 2
+    out, err = capsys.readouterr()
+    assert message in err
+    assert err.count("\n") == 1 and err.startswith("error: ")
+    assert out == ""
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_page_that_cannot_be_written_is_one_line(capsys, tmp_path, make_run):
+    argv = ["compare", make_run("first"), make_run("second"), "--page", str(tmp_path / "no" / "where.html")]
+    assert main.main(argv) == 2
+    assert "No such file" in capsys.readouterr().err

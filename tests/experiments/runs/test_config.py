@@ -1,0 +1,158 @@
+"""config.json read back: every experiment's options as they were, and whatever else stands there refused in a line."""
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+
+from experiments.readers.errors import Refused
+from experiments.runs import execution
+from experiments.runs.config import FORMAT_VERSION, _declared, recorded
+from experiments.studies import sweep
+from experiments.studies.catalog import experiments
+
+NAMES = [*experiments(), *(f"sweep-{data}" for data in sweep.DATA)]
+
+
+def other_values(declared):
+    """Of each option, another value than by default, of each type that it may have."""
+    values = {str: "1e-3,x", Path: Path("some where/é"), int: 7, float: 0.1 + 0.2, bool: True}
+    for name, hint in get_type_hints(declared).items():
+        kinds = getattr(hint, "__args__", (hint,))
+        yield from ((name, values.get(kind, kind if isinstance(kind, str) else None)) for kind in kinds)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_options_come_back_as_they_were(name, tmp_path):
+    declared = _declared(name)
+    defaults = declared(runs_dir=tmp_path)
+    changes = [{}, *({option: value} for option, value in other_values(declared) if option != "runs_dir")]
+    assert len(changes) > len(fields(declared)) - 1
+    for change in changes:
+        options = replace(defaults, **change | {"tensorboard": False})
+        folder = execution.Start(name, options, f"run {name}")()
+        found = recorded(folder.path)
+        # Paths are written in full, so that they lead to the same place from any other.
+        paths = {field: getattr(options, field) for field in vars(options)}
+        expected = replace(options, **{key: path.absolute() for key, path in paths.items() if isinstance(path, Path)})
+        assert (found.experiment, found.options) == (name, expected)
+        assert repr(found.options) == repr(expected)  # the types too: 1 is not 1.0
+        assert found.config["format_version"] == FORMAT_VERSION
+
+
+@pytest.fixture
+def run_with(tmp_path):
+    """`make(text)`: a run's folder with that config.json; a function makes the text of a right one's contents."""
+
+    def make(change):
+        folder = execution.Start("ladder", _declared("ladder")(runs_dir=tmp_path), "run ladder")().path
+        file = folder / "config.json"
+        if callable(change):
+            config = json.loads(file.read_text())
+            change(config)
+            change = json.dumps(config)
+        file.write_bytes(change if isinstance(change, bytes) else change.encode())
+        return folder
+
+    return make
+
+
+def test_a_whole_number_is_a_number(run_with):
+    found = recorded(run_with(lambda config: config["options"].update(learning_rate=1)))
+    assert type(found.options.learning_rate) is float
+
+
+def option(**values):
+    return lambda config: config["options"].update(values)
+
+
+def without(*path):
+    def change(config):
+        for name in path[:-1]:
+            config = config[name]
+        del config[path[-1]]
+
+    return change
+
+
+def test_an_option_that_came_later_has_its_default(run_with):
+    found = recorded(run_with(without("options", "patience")))
+    assert found.options == replace(_declared("ladder")(), runs_dir=found.options.runs_dir)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (b"", "damaged, no JSON"),
+        (b"\xff{}", "damaged, no JSON"),
+        (b"[1]", "expected a JSON object, got [1]"),
+        (b'{"a": NaN}', "NaN is no JSON"),
+        (b'{"a": {"b": 1, "b": 2}}', 'the name "b" stands twice'),
+        (b"[" * 500_000, "nested too deeply"),
+        (b'{"a":' * 150_000, "nested too deeply"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "damaged, no JSON"),
+        (b'{"a": "' + b"x" * 1_000_000 + b'"}', "more than 1,000,000 bytes"),
+        (
+            lambda c: c.update(format_version=FORMAT_VERSION + 1),
+            "format_version must be 1, got 2: was the run written by another jaxnn?",
+        ),
+        (lambda c: c.pop("format_version"), "format_version must be 1, got null"),
+        (lambda c: c.update(format_version="1"), "format_version must be 1, got"),
+        (lambda c: c.update(format_version=True), "format_version must be 1, got"),
+        (without("experiment"), "'experiment' must be a string, got nothing"),
+        (lambda c: c.update(experiment=["ladder"]), "'experiment' must be a string"),
+        (lambda c: c.update(experiment="os"), 'no experiment is called "os": there are '),
+        (lambda c: c.update(experiment="ladder.run"), "no experiment is called"),
+        (lambda c: c.update(experiment="sweep"), "no experiment is called"),
+        (lambda c: c.update(experiment="import"), "is an import, which trains nothing, so there is nothing to resume"),
+        (lambda c: c.update(experiment="../ladder\n\n"), "no experiment is called"),
+        (without("options"), "'options' must be an object, got nothing"),
+        (lambda c: c.update(options=None), "'options' must be an object, got null"),
+        (option(bogus=1), 'the option "bogus" is none of '),
+        (option(__class__="x"), 'the option "__class__" is none of '),
+        (option(epochs="60"), "the option 'epochs' must be a whole number, got \"60\""),
+        (option(epochs=True), "the option 'epochs' must be a whole number, got true"),
+        (option(epochs=1.5), "the option 'epochs' must be a whole number, got 1.5"),
+        (option(epochs=None), "the option 'epochs' must be a whole number, got null"),
+        (option(learning_rate="0.1"), "the option 'learning_rate' must be a number"),
+        (option(learning_rate=10**400), "the option 'learning_rate' must be a number"),
+        (option(clip_norm=False), "the option 'clip_norm' must be a number or null, got false"),
+        (option(optimizer=["adam"]), "the option 'optimizer' must be a string"),
+        (option(tensorboard=0), "the option 'tensorboard' must be true or false"),
+        (option(runs_dir=1), "the option 'runs_dir' must be a path"),
+        (option(runs_dir="a\0b"), "the option 'runs_dir' must be a path"),
+    ],
+)
+def test_what_no_experiment_writes_is_refused_in_a_line(run_with, change, message):
+    with pytest.raises(Refused, match="config.json: ") as refusal:
+        recorded(run_with(change))
+    assert message in str(refusal.value)
+    assert "\n" not in str(refusal.value) and len(str(refusal.value)) < 800
+
+
+def test_a_number_beyond_all_floats_is_refused(run_with):
+    right = (run_with(lambda config: None) / "config.json").read_text()
+    with pytest.raises(Refused, match="the option 'learning_rate' must be finite, got inf"):
+        recorded(run_with(right.replace('"learning_rate": 0.003', '"learning_rate": 1e999')))
+
+
+def test_a_preset_is_one_of_those_there_are(tmp_path):
+    folder = execution.Start("mnist", _declared("mnist")(runs_dir=tmp_path), "run mnist")().path
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(text.replace('"simard"', '"os"'))
+    with pytest.raises(Refused, match='must be one of lecun-linear, .*, got "os"'):
+        recorded(folder)
+
+
+def test_what_is_no_folder_of_a_run_is_refused(tmp_path):
+    with pytest.raises(Refused, match="is not a folder"):
+        recorded(tmp_path / "missing")
+    with pytest.raises(Refused, match="has no config.json"):
+        recorded(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "run" / "config.json").symlink_to(tmp_path / "config.json")
+    with pytest.raises(Refused, match="leads out of its folder"):
+        recorded(tmp_path / "run")

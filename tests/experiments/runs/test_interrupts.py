@@ -1,0 +1,122 @@
+"""Ctrl-C and SIGTERM at any moment of a command, as real processes get them."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.caches import own_cache
+
+pytestmark = pytest.mark.usefixtures("interruptible")
+ROOT = Path(__file__).parents[3]
+PYTHON = (sys.executable, "-m", "experiments")
+RUN = ("run", "ladder", "--epochs", "2", "--no-time-steps")
+# From where Python has begun the first line of the program, which no program can hasten, to the middle of a run.
+MOMENTS = (0.4, 0.7, 1.0, 1.5, 3.0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cached(tmp_path_factory):
+    with own_cache(tmp_path_factory.mktemp("caches")):
+        yield
+
+
+def interrupted(folder, moment, *argv, signum=signal.SIGINT, times=1, command=PYTHON):
+    """Start the command, and signal its process group after `moment` seconds; its status and its lines on stderr."""
+    running = subprocess.Popen(
+        [*command, *argv],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    time.sleep(moment)
+    for _ in range(times):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(running.pid, signum)
+    _, errors = running.communicate(timeout=120)
+    return running.returncode, errors.splitlines()
+
+
+def check(folder, status, lines, expected):
+    """One line, that status, and a folder that can be resumed, or none; or an undisturbed end."""
+    runs = list((folder / "runs").glob("*"))
+    if status == 0:
+        assert lines == []
+        return
+    assert status == expected
+    (line,) = lines
+    if runs and (runs[0] / ".unfinished").exists():
+        assert line.startswith("error: interrupted; go on by: ")
+        assert line.endswith(f" resume runs/{runs[0].name}")
+        assert {"config.json", "report.html"} <= {path.name for path in runs[0].iterdir()}
+    else:
+        assert line == "error: interrupted"
+    assert not [path for run in runs for path in run.rglob("*") if path.name.endswith((".part", ".lock"))]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_ctrl_c_is_one_line_at_any_moment(tmp_path, moment):
+    check(tmp_path, *interrupted(tmp_path, moment, *RUN), 130)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", [n / 20 for n in range(4, 81)])
+def test_each_twentieth_of_a_second(tmp_path, moment, signum):
+    check(tmp_path, *interrupted(tmp_path, moment, *RUN, signum=signum), 128 + signum)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("list", "--long"),
+        ("sweep", "digits", "--epochs", "2"),
+        ("graph", "sigmoid(w*x)", "w=1", "x=2", "--html", "page.html"),
+    ],
+    ids=lambda argv: argv[0],
+)
+def test_so_does_every_command(tmp_path, argv):
+    check(tmp_path, *interrupted(tmp_path, 0.5, *argv, signum=signal.SIGTERM), 143)
+    assert not list(tmp_path.glob("*.html")) or (tmp_path / "page.html").read_text().endswith("</html>\n")
+
+
+@pytest.mark.parametrize("moment", [0.05, 0.15, 0.3, 0.6])
+def test_scripts_run_from_its_first_line_on(tmp_path, moment):
+    """While the shell looks for its Python, while that starts, and after."""
+    script = [str(ROOT / "scripts" / "run")]
+    check(tmp_path, *interrupted(tmp_path, moment, *RUN, command=script), 130)
+
+
+def test_twice_is_as_good_as_once(tmp_path):
+    check(tmp_path, *interrupted(tmp_path, 1.2, *RUN, times=2), 130)
+
+
+def test_what_is_ignored_stays_so(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", _IGNORED],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "ladder" in done.stdout
+
+
+_IGNORED = """
+import os, signal, subprocess, sys, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+running = subprocess.Popen([sys.executable, "-m", "experiments", "list"])
+time.sleep(0.05)
+running.send_signal(signal.SIGINT)
+sys.exit(running.wait())
+"""

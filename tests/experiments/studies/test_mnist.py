@@ -1,0 +1,286 @@
+"""The mnist experiment: its short form from files to report, its presets, and files that are not right."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+import jaxnn
+from experiments.cli.main import main
+from experiments.networks import storage
+from experiments.studies.mnist.data import find_files, read_classes, read_images
+from experiments.studies.mnist.presets import PRESETS
+from tests.experiments.readers.test_idx import idx
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+def digits(m, seed):
+    """Images of which a network can learn ten classes: a bright block at the class's place, and noise."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 10, m).astype(np.uint8)
+    images = rng.integers(0, 60, (m, 28, 28)).astype(np.uint8)
+    for image, label in zip(images, y, strict=True):
+        image[5 * (label // 5) + 8 : 5 * (label // 5) + 12, 4 * (label % 5) + 4 : 4 * (label % 5) + 8] = 250
+    return images, y
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mnist")
+    for name, m, seed in (("train", 600, 0), ("t10k", 200, 1)):
+        images, labels = digits(m, seed)
+        (folder / f"{name}-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images)))
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(idx(labels))
+    return folder
+
+
+def run(data_dir, tmp_path, *options):
+    runs = tmp_path / "runs"
+    status = main(
+        ["run", "mnist", "--data-dir", str(data_dir), "--runs-dir", str(runs), "--no-compilation-cache", *options]
+    )
+    return status, next(iter(runs.iterdir()), None) if runs.exists() else None
+
+
+def test_a_short_run(data_dir, tmp_path, capsys):
+    options = ("--preset", "simard-elastic", "--epochs", "8", "--seeds", "2", "--batch-size", "50", "--ensemble")
+    status, folder = run(data_dir, tmp_path, *options)
+    printed = capsys.readouterr()
+    assert status == 0, printed.err
+    results = json.loads((folder / "results.json").read_text())
+    assert len(results["test_error"]) == 2 and max(results["test_error"]) < 0.2
+    assert 0 < results["gradient_difference"] < 1e-6
+    assert f"{100 * results['ensemble_error']:.2f}" in printed.out and "0.70" in printed.out
+    assert "Simard, Steinkraus and Platt 2003" in (folder / "report.txt").read_text()
+    pictures = {"curves.png", "confusion.png", "mistakes.png", "weights.png", "signals.png", "distorted.png"}
+    assert pictures <= {path.name for path in folder.iterdir()}
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 8
+
+    # The stored networks are those that were measured.
+    images, y = digits(200, 1)
+    x = images.reshape(200, -1).astype(np.float32) / 255
+    for seed, error in enumerate(results["test_error"]):
+        stored = storage.load(folder / f"seed-{seed}.safetensors")
+        answers = stored.spec.model().classify(stored.params, x)
+        assert float(jaxnn.error_rate(answers, y.astype(int))) == pytest.approx(error, abs=1e-6)
+
+
+def test_a_start_that_diverges_says_in_which_layer(data_dir, tmp_path, capsys):
+    options = (
+        "--preset",
+        "lecun-300",
+        "--epochs",
+        "1",
+        "--seeds",
+        "1",
+        "--learning-rate",
+        "1e30",
+        "--batch-size",
+        "50",
+    )
+    status, folder = run(data_dir, tmp_path, *options)
+    error = capsys.readouterr().err
+    assert status == 1 and "lecun-300 diverged at step " in error and "overflowed first" in error
+    assert "try a smaller --learning-rate" in error and (folder / "seed-0.safetensors").exists()
+
+
+def test_dev_opens_no_test_file(data_dir, tmp_path, capsys, monkeypatch):
+    opened = []
+
+    def read(paths, classes):
+        opened.append(paths)
+        return read_images(paths, classes)
+
+    monkeypatch.setattr("experiments.studies.mnist.run.read_images", read)
+    options = ("--preset", "lecun-300", "--epochs", "3", "--seeds", "1", "--dev", "--on-nan", "skip")
+    status, folder = run(data_dir, tmp_path, *options)
+    assert status == 0, capsys.readouterr().err
+    assert [paths[0].name for paths in opened] == ["train-images-idx3-ubyte.gz"]
+    results = json.loads((folder / "results.json").read_text())
+    metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert "test_error" not in results and metrics[-1]["dev_error"] == pytest.approx(results["dev_error"][0], abs=1e-6)
+
+
+def test_presets_are_what_they_say():
+    assert all(preset.model().in_shape == (784,) for preset in PRESETS.values())
+    srivastava = PRESETS["srivastava-dropout"]
+    assert (srivastava.input_dropout, srivastava.dropout) == (0.2, 0.5)
+    assert str(PRESETS["ciresan-deformations"].spec) == "784-2500-2000-1500-1000-500-10"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--preset", "lecun"], "invalid choice"),
+        (["--seeds", "0"], "--seeds must be at least 1"),
+        (["--epochs", "0"], "--epochs must be at least 1"),
+        (["--batch-size", "601"], "--batch-size must be 1 to 600"),
+        (["--learning-rate", "-1"], "learning rate must be positive"),
+        (["--seed", "-1"], "--seed must be from 0"),
+    ],
+)
+def test_bad_options(data_dir, tmp_path, capsys, options, message):
+    status, folder = run(data_dir, tmp_path, *options)
+    error = capsys.readouterr().err
+    assert (status, folder) == (2, None) and message in error and len(error.splitlines()) == 1
+
+
+# ------------------------------------------------------------------ names and data sets
+
+
+def write_set(folder, pattern, labels=None, pack=bytes):
+    """The four files, by names of a pattern, each image with its own number in its first pixel."""
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = np.arange(20, dtype=np.uint8) % 10 if labels is None else np.asarray(labels, np.uint8)
+    images = np.zeros((len(labels), 28, 28), np.uint8)
+    images[:, 0, 0] = np.arange(len(labels)) % 256
+    for part in ("train", "t10k"):
+        for what, array in (("images", images), ("labels", labels)):
+            name = pattern.format(part=part, what=what, k=array.ndim)
+            (folder / name).write_bytes(pack(idx(array)))
+
+
+def assert_read(found, m=20):
+    for part in ("train", "test"):
+        batch = read_images(found[part])
+        np.testing.assert_array_equal(batch.x[:, 0], np.float32(np.arange(m)) / np.float32(255))
+        assert batch.y.tolist() == [i % 10 for i in range(m)]
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "{part}-{what}-idx{k}-ubyte",
+        "{part}-{what}.idx{k}-ubyte",
+        "{part}-{what}.idx{k}-ubyte.gz",
+        "{part}-{what}-idx{k}-ubyte (1).gz",
+        "{part}-{what}-idx{k}-ubyte(2)",
+        "{part}-{what}-idx{k}-ubyte.GZ",
+        "emnist-digits-{part}-{what}-idx{k}-ubyte.gz",
+    ],
+)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("upper", [False, True])
+def test_files_by_any_of_their_usual_names(tmp_path, pattern, pack, upper):
+    write_set(tmp_path, pattern, pack=pack)
+    for path in tmp_path.iterdir() if upper else []:
+        path.rename(path.with_name(path.name.upper()))
+    assert_read(find_files(tmp_path))
+
+
+@pytest.mark.parametrize("below", ["MNIST/raw", "mnist", "mnist/raw", "raw", "gzip", "mnist/MNIST/raw"])
+def test_files_in_the_folders_of_others(tmp_path, monkeypatch, below):
+    write_set(tmp_path / below, "{part}-{what}-idx{k}-ubyte")
+    assert_read(find_files(tmp_path))
+    monkeypatch.setenv("JAXNN_DATA", str(tmp_path))
+    assert_read(find_files(None))
+
+
+def test_fashion_mnist_is_read_where_it_is_named(tmp_path):
+    write_set(tmp_path / "FashionMNIST" / "raw", "{part}-{what}-idx{k}-ubyte")
+    with pytest.raises(ValueError, match=r"FashionMNIST/raw has them: give it as --data-dir"):
+        find_files(tmp_path)
+    assert_read(find_files(tmp_path / "FashionMNIST"))
+    assert_read(find_files(tmp_path / "FashionMNIST" / "raw"))
+
+
+def test_the_published_name_comes_before_a_copy_and_a_folder_of_that_name_is_no_file(tmp_path):
+    write_set(tmp_path, "{part}-{what}-idx{k}-ubyte (1).gz", pack=lambda data: b"half a download")
+    write_set(tmp_path, "{part}-{what}.idx{k}-ubyte")
+    (tmp_path / "train-images-idx3-ubyte").mkdir()
+    assert_read(find_files(tmp_path))
+
+
+def test_packed_and_unpacked_side_by_side(tmp_path):
+    write_set(tmp_path, "{part}-{what}-idx{k}-ubyte")
+    write_set(tmp_path, "{part}-{what}-idx{k}-ubyte.gz", pack=gzip.compress)
+    assert_read(find_files(tmp_path))
+    assert find_files(tmp_path / "t10k-labels-idx1-ubyte") == find_files(tmp_path)
+
+
+def test_emnist_s_folder_has_several_data_sets(tmp_path):
+    for name, labels in (("letters", np.arange(52) % 26 + 1), ("balanced", np.arange(47)), ("byclass", np.arange(62))):
+        write_set(tmp_path / "gzip", f"emnist-{name}-{{part}}-{{what}}-idx{{k}}-ubyte.gz", labels, gzip.compress)
+    with pytest.raises(
+        ValueError, match=r"has emnist-balanced, emnist-byclass, emnist-letters: name one, as in --data"
+    ):
+        find_files(tmp_path)
+    expected = {"letters": (26, "A", "Z"), "balanced": (47, "0", "t"), "byclass": (62, "0", "z")}
+    for name, (k, first, last) in expected.items():
+        found = find_files(tmp_path / "gzip" / f"emnist-{name}")
+        assert find_files(tmp_path / "gzip" / f"emnist-{name}-train-images-idx3-ubyte.gz") == found
+        classes = read_classes(found["train"])
+        assert (len(classes.names), classes.names[0], classes.names[-1]) == (k, first, last)
+        assert read_images(found["test"], classes).y.tolist() == [
+            i % k for i in range(len(read_images(found["test"]).y))
+        ]
+
+
+def test_keras_npz(tmp_path):
+    x, y = np.zeros((20, 28, 28), np.uint8), np.arange(20) % 10
+    x[:, 0, 0] = np.arange(20)
+    np.savez_compressed(tmp_path / "mnist.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    found = find_files(tmp_path)
+    assert_read(found)
+    assert found["train"].files == (tmp_path / "mnist.npz",)
+    assert_read(find_files(tmp_path / "mnist.npz"))
+    np.savez_compressed(tmp_path / "mnist.npz", x_train=x / 255, y_train=y, x_test=x, y_test=y)
+    with pytest.raises(
+        ValueError, match=r"x_train is float64 \(20, 28, 28\), expected whole numbers 0 to 255 of 3 axes"
+    ):
+        read_images(found["train"])
+
+
+def test_classes_of_a_part_are_those_of_training(tmp_path):
+    write_set(tmp_path, "{part}-{what}-idx{k}-ubyte", np.arange(26) + 1)
+    found = find_files(tmp_path)
+    classes = read_classes(found["train"])
+    found["test"].labels.write_bytes(idx(np.full(26, 2, np.uint8)))
+    assert set(read_images(found["test"], classes).y) == {1}
+    found["test"].labels.write_bytes(idx(np.zeros(26, np.uint8)))
+    with pytest.raises(ValueError, match="holds labels down to 0, expected 1 to 26, as in training"):
+        read_images(found["test"], classes)
+    found["train"].labels.write_bytes(idx(np.full(26, 101, np.uint8)))
+    with pytest.raises(ValueError, match="holds labels up to 101, expected the digits 0 to 9, or labels up to 100"):
+        read_classes(found["train"])
+
+
+def test_letters_are_trained_on(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    write_set(tmp_path / "data", "{part}-{what}-idx{k}-ubyte", rng.integers(1, 27, 300))
+    status, folder = run(tmp_path / "data", tmp_path, "--preset", "lecun-300", "--epochs", "1", "--seeds", "1")
+    printed = capsys.readouterr()
+    assert status == 0, printed.err
+    assert "784-300-26" in printed.out and "on MNIST's ten digits" in printed.out
+    assert storage.load(folder / "seed-0.safetensors").classes[-1] == "Z"
+
+
+def change(data_dir, tmp_path, name, data):
+    folder = tmp_path / "damaged"
+    folder.mkdir()
+    for path in data_dir.iterdir():
+        if not path.name.startswith(name):
+            (folder / path.name).write_bytes(path.read_bytes())
+    if data is not None:
+        (folder / name).write_bytes(data)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("t10k-labels-idx1-ubyte", None, "no folder has the four files"),
+        ("train-images-idx3-ubyte", idx(np.zeros((600, 32, 32), np.uint8)), "expected (m, 28, 28)"),
+        ("train-labels-idx1-ubyte", idx(np.zeros(599, np.uint8)), "599 labels for the 600 images"),
+        ("t10k-labels-idx1-ubyte", idx(np.full(200, 10, np.uint8)), "labels up to 10, expected the digits"),
+        ("t10k-images-idx3-ubyte", idx(np.zeros((0, 28, 28), np.uint8)), "m above 0"),
+        ("train-images-idx3-ubyte.gz", b"no gzip", "starts with 6e 6f 20 67, expected 00 00 08 03"),
+        ("train-images-idx3-ubyte.gz", b"\x1f\x8bno gzip", "no gzip file, or a damaged one"),
+    ],
+)  # fmt: skip
+def test_bad_files_leave_nothing_behind(data_dir, tmp_path, capsys, name, data, message):
+    status, folder = run(change(data_dir, tmp_path, name, data), tmp_path)
+    error = capsys.readouterr().err
+    assert (status, folder) == (2, None) and message in error and len(error.splitlines()) == 1

@@ -1,0 +1,259 @@
+"""Pictures: nothing overlaps, edges run beside boxes."""
+
+from xml.etree import ElementTree
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from jaxnn import graph
+from jaxnn.graph.rendering.boxes import bars
+from jaxnn.graph.rendering.levels import Item, level
+from tests.graph.test_derivatives import FUNCTIONS
+from tests.helpers.graph_oracle import J
+from tests.helpers.registry import normal
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+@pytest.mark.parametrize("inside", [lambda f: f, jax.jit])
+def test_edges_of_a_box_with_several_outputs(inside):
+    """Each comes from what it is made of, in boxes of the box too."""
+    f = jax.jit(lambda x, y: inside(lambda x, y: (jnp.sin(x), jnp.cos(y), x * y))(x, y))
+    g = graph.trace(lambda x, y: sum(f(x * 2, y * 3)))(1.0, 2.0)
+    (box,) = (op for op in g.operations if op.inside)
+    a, b = box.inputs
+    found = [(e.source, e.target) for e in g.edges if e.target in box.outputs]
+    sine, cosine, product = box.outputs
+    assert found == [(a, sine), (b, cosine), (a, product), (b, product)]
+
+
+NOTES_DOT = """\
+digraph "J" {
+rankdir=LR; node [shape=box, style=rounded, fontname=monospace];
+n0 [label="a\\nf32: 5\\ndJ/d = 3"];
+n1 [label="b\\nf32: 3\\ndJ/d = 6"];
+n2 [label="c\\nf32: 2\\ndJ/d = 9"];
+n3 [label="u = b * c\\nf32: 6\\ndJ/d = 3"];
+n4 [label="v = a + u\\nf32: 11\\ndJ/d = 3"];
+n5 [label="J = 3 * v\\nf32: 33\\ndJ/d = 1"];
+n1 -> n3 [label="2"];
+n2 -> n3 [label="3"];
+n0 -> n4 [label="1"];
+n3 -> n4 [label="1"];
+n4 -> n5 [label="3"];
+}
+"""
+
+
+def test_dot():
+    assert graph.trace(J)(5.0, 3.0, 2.0).dot() == NOTES_DOT
+    x = normal((3,))
+    opened = graph.trace(lambda x: lax.scan(lambda c, t: (c * t, None), 1.0, x)[0] + x[0], depth=2)(x).dot()
+    assert opened.count("subgraph") == 4
+    assert opened.count("{") == opened.count("}") == 5
+
+
+def drawn(g, kind="box"):
+    """The boxes and the texts of a picture, which must be well-formed XML."""
+    root = ElementTree.fromstring(g.svg())
+    space = "{http://www.w3.org/2000/svg}"
+    boxes = [r for r in root.iter(f"{space}rect") if kind in r.get("class", "").split()]
+    spots = [tuple(float(r.get(name)) for name in ("x", "y", "width", "height")) for r in boxes]
+    return spots, ["".join(t.itertext()) for t in root.iter(f"{space}text")]
+
+
+def test_svg_of_the_notes_graph():
+    spots, words = drawn(graph.trace(J)(5.0, 3.0, 2.0))
+    for word in ("a", "b", "c", "u = b * c", "v = a + u", "J = 3 * v", "5", "33", "9"):
+        assert word in words
+    assert len(spots) == 6
+    a, b, c, u, v, j = (x for x, *_ in spots)
+    assert b == c < a < v < j  # from left to right, a just before it is used
+    assert u + spots[3][2] / 2 == pytest.approx(a + spots[0][2] / 2, abs=0.2)
+
+
+def test_a_histogram_has_the_lowest_elements_at_its_left():
+    """16 bars, 3 px apart, the highest of 15 px; what is not finite is left out."""
+    path = "M0.0 3.0h2.4v15.0h-2.4zM45.0 13.0h2.4v5.0h-2.4z"
+    assert bars(np.array([0.0, 1.0, 0.0, np.inf, 0.0, np.nan])) == path
+
+
+def apart(one, other):
+    (x, y, width, height), (x2, y2, width2, height2) = one, other
+    return x + width <= x2 or x2 + width2 <= x or y + height <= y2 or y2 + height2 <= y
+
+
+def within(one, other):
+    (x, y, width, height), (x2, y2, width2, height2) = one, other
+    return x2 < x and x + width < x2 + width2 and y2 < y and y + height < y2 + height2
+
+
+@pytest.mark.parametrize("name", ["softmax", "solve", "median"])
+def test_no_boxes_overlap(name):
+    spots, _ = drawn(graph.trace(FUNCTIONS[name])(normal((3, 3))))
+    for i, spot in enumerate(spots):
+        assert all(apart(spot, other) for other in spots[:i])
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_no_local_derivative_is_over_a_box(depth):
+    """A letter of 10 px is 6 px wide."""
+    f = lambda x: jax.jit(lambda x: -1.2344e-5 * x * -1.2345e-4)(x) * -3.2144e-7  # noqa: E731
+    g = graph.trace(f, depth=depth)(1.0)
+    found = ElementTree.fromstring(g.svg()).iter("{http://www.w3.org/2000/svg}text")
+    local = [t for t in found if t.get("class") == "local"]
+    assert "-3.21e-07" in [t.text for t in local]
+    for word in local:
+        width, x, y = 6 * len(word.text), float(word.get("x")), float(word.get("y"))
+        for spot in drawn(g)[0]:
+            assert apart((x - width / 2, y - 8, width, 10), spot)
+
+
+def test_the_local_derivative_of_a_long_edge_is_where_it_comes_in():
+    """There it is beside the one that it is multiplied by."""
+    g = graph.trace(lambda x: jnp.cos(jnp.sin(jnp.exp(x))) * x)(0.5)
+    words = f"{np.cos(np.sin(np.exp(0.5))):.3g}"
+    found = ElementTree.fromstring(g.svg()).iter("{http://www.w3.org/2000/svg}text")
+    (at,) = (float(t.get("x")) for t in found if t.get("class") == "local" and t.text == words)
+    *_, (before, _, width, _), (last, *_) = drawn(g)[0]
+    assert before + width < at < last
+
+
+def nested(x, w):
+    """Boxes in boxes: a loop of steps, jitted functions in each and beside it."""
+    total, _ = lax.scan(lambda carry, t: (jax.nn.softplus(carry * t), None), w, x)
+    return jax.nn.relu(total) + jnp.sum(jax.nn.silu(x)) * w
+
+
+def test_opened_rules_are_said_to_be_rules():
+    """What is inside is the plain function, which does not say where the derivative comes from."""
+    opened = graph.trace(lambda x: jax.nn.relu(x) * 2, depth=1)(0.0)
+    assert "[relu, by its own rule]" in opened.text()
+    assert "relu, by its own rule" in drawn(opened)[1]
+    assert 'label="relu, by its own rule"' in opened.dot()
+    plain = graph.trace(lambda x: jax.nn.silu(x) * 2, depth=1)(0.0)
+    assert "[silu]" in plain.text()
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+@pytest.mark.parametrize("used", [True, False])
+def test_a_constant_that_a_box_hands_back(depth, used):
+    def f(x):
+        y, t = jax.jit(lambda x: (x * 2, np.arange(3.0)))(x)
+        return (y * t if used else y).sum()
+
+    g = graph.trace(f, depth=depth)(jnp.ones(3))
+    assert len(drawn(g)[0]) == len(g.nodes) == (5 if used else 3)
+    assert g.html().count("data-node=") >= len(g.nodes)
+    assert "y" not in g.text().split()
+
+
+def test_what_is_not_finite_shows_in_a_picture():
+    g = graph.trace(lambda x: jnp.log(x).sum())(jnp.array([1.0, -1.0, 0.0, 2.0, 3.0]))
+    assert "f32[5], 2 not finite" in drawn(g)[1]
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2, 4])
+def test_opened_boxes_are_frames_around_what_is_in_them(depth):
+    """Each variable is in as many frames as boxes that it is in; whatever is not in a frame is apart from it."""
+    g = graph.trace(nested, depth=depth)(normal((3,)), 0.5)
+    rows = g._rows()
+    spots, frames = drawn(g)[0], drawn(g, "frame")[0]
+    assert len(frames) == sum(row.node is None for row in rows)
+    assert (depth > 0) == bool(frames)
+    for spot, row in zip(spots, [row for row in rows if row.node is not None], strict=True):
+        assert sum(within(spot, frame) for frame in frames) == len(row.boxes)
+        assert all(within(spot, frame) or apart(spot, frame) for frame in frames)
+    for i, frame in enumerate(frames):
+        assert all(apart(frame, other) or within(frame, other) or within(other, frame) for other in frames[:i])
+
+
+def beside(x):
+    """A box that needs x at its beginning and at its end, and an operation after it that needs it too."""
+    return jax.jit(lambda x: jnp.sin(jnp.cos(x)) * x)(x) * x
+
+
+def early_and_late(x, y):
+    """A box that takes y at its end, and of which a leaves from its beginning."""
+
+    @jax.jit
+    def box(x, y):
+        a = jnp.sin(x)
+        return a, jnp.exp(jnp.cos(jnp.tanh(a))) * y
+
+    a, b = box(x, y)
+    return a * b
+
+
+def later(x):
+    """What a box with two outputs makes, taken columns after it."""
+    a, b = jax.jit(lambda x: (jnp.sin(x), jnp.cos(x)))(x)
+    return jnp.exp(jnp.cos(jnp.tanh(a))) * b * a
+
+
+def fan(x):
+    """A box that a leaves at its beginning, amid what the others are made of."""
+
+    @jax.jit
+    def box(x):
+        a = jnp.sin(x)
+        others = [jnp.exp(jnp.cos(f(a))) for f in (jnp.tanh, jnp.exp, jnp.sin, jnp.cos)]
+        return a, sum(others), *others
+
+    a, *others = box(x)
+    return sum(other * a for other in others)
+
+
+PASSING = [
+    (later, 0.5),
+    (fan, 0.5),
+    (beside, 0.5),
+    (lambda x: jax.jit(beside)(x) * x, 0.5),
+    (early_and_late, 0.5, 2.0),
+    (nested, normal((3,)), 0.5),
+]
+
+
+def along(d):
+    """Points of a path, close to each other."""
+    start, *curves = [np.array(part.split(), float).reshape(-1, 2) for part in d[1:].split("C")]
+    t, (point,) = np.linspace(0, 1, 21)[:, None], start
+    for a, b, c in curves:
+        yield from (1 - t) ** 3 * point + 3 * (1 - t) ** 2 * t * a + 3 * (1 - t) * t**2 * b + t**3 * c
+        point = c
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2, 4])
+@pytest.mark.parametrize(("f", "args"), [(f, args) for f, *args in PASSING])
+def test_edges_run_beside_boxes(f, args, depth):
+    """And beside frames, but those that one of the two ends is in."""
+    g = graph.trace(f, depth=depth)(*args)
+    root = ElementTree.fromstring(g.svg())
+    paths = [p.get("d") for p in root.iter("{http://www.w3.org/2000/svg}path") if p.get("class") is None]
+    lines = [np.array([*along(d)]) for d in paths]
+    assert len(lines) == len(g.edges)
+    for left, top, width, height in drawn(g)[0] + drawn(g, "frame")[0]:
+        for line in lines:
+            # What is written has one digit after the point: where an edge begins is at the box.
+            inside = ((line > (left + 0.2, top)) & (line < (left + width - 0.2, top + height))).all(1)
+            assert not inside.any() or inside[0] or inside[-1]
+
+
+def standing(found):
+    """The variables that a level shows, all boxes opened."""
+    items = [piece for column in found.columns for piece in column if isinstance(piece, Item)]
+    inside = [node for item in items if item.level is not None for node in standing(item.level)]
+    return inside + [row.node for item in items if item.level is None for row in item.rows]
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_each_variable_stands_in_one_place(depth):
+    """Also one that a box hands back twice, or as it came, or takes twice, and a constant; and a number nowhere."""
+    table = jnp.arange(3.0)
+    box = jax.jit(lambda x, y, z: (lambda w: (w, w, x, 1.5, z))(x * y * z))
+    g = graph.trace(lambda x: sum(map(jnp.sum, box(x, x, table))) + (x * table).sum(), depth=depth)(normal((3,)))
+    found = level(g.arguments, g.operations, depth, lambda piece: 1.0)
+    assert sorted(node.name for node in standing(found)) == sorted(node.name for node in g.nodes)

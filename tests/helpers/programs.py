@@ -1,0 +1,48 @@
+"""Functions of layers as compiled programs, and what counts as the same numbers."""
+
+from functools import partial
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+BATCH_SIZES = (1, 2, 7)
+
+
+TOLERANCE = {"float64": dict(rtol=1e-12, atol=1e-12), "float32": dict(rtol=1e-5, atol=1e-6)}
+
+
+BFLOAT16_EPS = 2**-7
+
+
+dtypes = pytest.mark.parametrize("dtype", ["float64", "float32"])
+
+
+compiled = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+def same(got, expected, rtol, atol):
+    """Equal in structure, shapes, dtypes and, to the tolerance, in value."""
+    chex.assert_trees_all_equal_shapes_and_dtypes(got, expected)
+    chex.assert_trees_all_close(got, expected, rtol=rtol, atol=atol)
+
+
+def same_in_bfloat16(got, expected):
+    """Equal to 8 bits of the leaf's largest element: sums of bfloat16 products keep no more."""
+    chex.assert_trees_all_equal_shapes_and_dtypes(got, expected)
+    for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        one, other = np.asarray(one, np.float32), np.asarray(other, np.float32)
+        scale = max(1, np.abs(other).max(initial=0))
+        np.testing.assert_allclose(one, other, rtol=0, atol=2 * BFLOAT16_EPS * scale)
+
+
+def hand(layer, params, x, dy, key):
+    """(y, dparams, dx) by the layer's own backward."""
+    y, cache = layer.forward(params, x, key)
+    return (y, *layer.backward(params, cache, dy))
+
+
+# In every situation that the checker knows, a few of each sort; the others at the given arguments alone, unless
+# `--full` asks for more.
+THOROUGH = {"sigmoid", "relu", "dense_lecun", "dropout", "residual", "softmax_cross_entropy", "squared_error", "l1"}

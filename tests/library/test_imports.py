@@ -1,0 +1,174 @@
+"""Who may import whom, and what `import jaxnn` brings: read from the sources."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import jaxnn
+
+ROOT = Path(__file__).parents[2]
+# Rooms that any other may use: the words, the checks, and what makes values.
+GROUND = {
+    "typing": set(),
+    "caching": set(),
+    "factories": set(),
+    "validation": set(),
+    "arrays": {"validation"},
+}
+# room -> the rooms above the ground that it may import. A new room needs a line here.
+MAY_IMPORT = {
+    "data": set(),
+    "nn": set(),
+    "losses": set(),
+    "regularizers": set(),
+    "metrics": {"data"},
+    "optim": {"regularizers"},
+    "models": {"nn", "losses"},
+    "train": {"data", "nn", "losses", "regularizers", "optim"},
+    "population": {"data", "optim", "train"},
+    "contrib": {"data", "optim", "train"},
+    "gradcheck": {"nn", "losses", "regularizers"},
+    "graph": set(),
+}
+# Pure ones only: no disk, clock, environment, network, global random numbers or logs, and nothing of the experiments'.
+OUTSIDE = {
+    "jax",
+    "numpy",
+    "collections",
+    "contextlib",
+    "contextvars",
+    "dataclasses",
+    "difflib",
+    "enum",
+    "functools",
+    "inspect",
+    "itertools",
+    "math",
+    "operator",
+    "threading",
+    "weakref",
+}
+OUTSIDE |= {"typing", "types", "html", "json", "re", "string", "textwrap"}
+# The checker's doors to a terminal and to pytest: nothing in jaxnn imports these two files.
+DOORS = {
+    "jaxnn/gradcheck/__main__.py": {"argparse", "importlib", "json", "sys"},
+    "jaxnn/gradcheck/pytest_plugin.py": {"pytest"},
+}
+# What warns: that a training diverged, that an epoch does not end.
+WARNS = {"jaxnn/validation.py": {"warnings"}}
+# What reads files: those that the page is made of, and the lines of code that a graph is of.
+READS = {"jaxnn/graph/rendering/page.py": {"importlib"}, "jaxnn/graph/rendering/boxes.py": {"linecache"}}
+USES_OPTAX = {"optim", "train", "population", "contrib"}
+# What is imported only when it is asked for, and need not be installed.
+OPTIONAL = {"jaxnn/graph/rendering/networkx.py": {"networkx"}}
+EXPERIMENTS_ONLY = {"experiments", "h5py", "matplotlib", "PIL", "pandas", "rich", "safetensors", "sklearn", "tyro"}
+
+SOURCES = sorted(path for path in (ROOT / "jaxnn").rglob("*.py") if path != ROOT / "jaxnn" / "__init__.py")
+
+
+def imports(path):
+    """The full dotted names that a file imports, at its top or anywhere inside."""
+    package = path.relative_to(ROOT).with_suffix("").parts[:-1]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = [*package[: len(package) + 1 - node.level]] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            # `from jaxnn import layer` imports a room, or a name from the top: both are told by the full name.
+            yield from ([f"{module}.{alias.name}" for alias in node.names] if module == "jaxnn" else [module])
+
+
+def room_of(path):
+    return path.relative_to(ROOT / "jaxnn").with_suffix("").parts[0]
+
+
+def source_name(path):
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=source_name)
+def test_room_imports_only_what_it_may(path):
+    room = room_of(path)
+    assert room in GROUND | MAY_IMPORT, f"{source_name(path)} has no row in the table of rooms"
+    inside = {name.split(".")[1] for name in imports(path) if name.split(".")[0] == "jaxnn"}
+    assert inside - {room} <= (GROUND[room] if room in GROUND else MAY_IMPORT[room] | {*GROUND})
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=source_name)
+def test_room_is_pure(path):
+    outside = {name.split(".")[0] for name in imports(path)} - {"jaxnn"}
+    room = {"optax"} if room_of(path) in USES_OPTAX else set()
+    named = {name for table in (DOORS, OPTIONAL, READS, WARNS) for name in table.get(source_name(path), ())}
+    assert outside <= OUTSIDE | room | named
+
+
+def test_nothing_imports_a_door():
+    doors = {Path(door).with_suffix("").as_posix().replace("/", ".") for door in DOORS}
+    for path in SOURCES:
+        assert not doors & set(imports(path)), source_name(path)
+
+
+def test_the_table_has_no_cycle():
+    done = set()
+    while len(done) < len(MAY_IMPORT):
+        ready = {room for room, rooms in MAY_IMPORT.items() if rooms <= done} - done
+        assert ready, f"a cycle among {set(MAY_IMPORT) - done}"
+        done |= ready
+
+
+def test_imports_are_read():
+    """The reader itself: it finds what is there."""
+    found = set(imports(ROOT / "jaxnn" / "train" / "fitting.py"))
+    assert {"optax", "jaxnn.data.examples", "jaxnn.train.objectives", "jax", "collections.abc"} <= found
+
+
+def test_experiments_import_neither_tests_nor_scripts():
+    for path in (ROOT / "experiments").rglob("*.py"):
+        assert not {name.split(".")[0] for name in imports(path)} & {"tests", "scripts", "oracle", "conftest"}, path
+
+
+def test_import_loads_nothing_of_the_experiments():
+    program = "import sys, jaxnn; print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "jaxnn" in loaded
+    assert not loaded & EXPERIMENTS_ONLY
+
+
+def test_import_loads_jaxnn_alone_beside_jax_and_optax():
+    program = "import sys, jax, optax; before = {*sys.modules}; import jaxnn; print(*{*sys.modules} - before)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert "jaxnn.train.fitting" in loaded
+    # jax.scipy.ndimage, say, is not among what JAX loads by itself.
+    assert {name.split(".")[0] for name in loaded} <= {"jaxnn", "jax"}
+
+
+def test_all_is_what_is_public():
+    public = {name for name, a in vars(jaxnn).items() if not name.startswith("_") and not isinstance(a, ModuleType)}
+    assert set(jaxnn.__all__) == public
+    assert len(set(jaxnn.__all__)) == len(jaxnn.__all__)
+
+    def order(name):
+        return 0 if name.isupper() else 1 if name[0].isupper() else 2, name
+
+    assert sorted(jaxnn.__all__, key=order) == jaxnn.__all__
+
+
+FUNCTIONS = [name for name in jaxnn.__all__ if inspect.isfunction(getattr(jaxnn, name))]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_public_function_is_documented(name):
+    """By an example that runs, but for those of one or two statements, whose docstring must only be there."""
+    function = getattr(jaxnn, name)
+    tree = ast.parse(inspect.getsource(function)).body[0]
+    docstring = ast.get_docstring(tree)
+    assert docstring
+    assert ">>> " in docstring or len(tree.body) <= 3  # the docstring is one of them

@@ -1,0 +1,385 @@
+"""JAX's own switches: everything that computes runs under each that a user may set.
+
+Among them are those that turn what JAX lets pass into an error: promotion of dtypes and ranks, NaN, leaked tracers,
+transfers that nobody asked for, keys used twice.
+"""
+
+import contextlib
+import logging
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxnn as nn
+from jaxnn import gradcheck, graph
+from tests.helpers.registry import LAYER_CASES, LOSS_CASES, PENALTY_CASES, penalised_params
+
+# Each by its name in `jax.config`: a value that is not the usual one, and the programs that run under it without
+# `--full` too (`None`: all).
+SWITCHES = {
+    "jax_numpy_dtype_promotion": ("strict", None),
+    "jax_numpy_rank_promotion": ("raise", ()),  # as all tests do
+    "jax_debug_nans": (
+        True,
+        ("fit_by_hand", "fit_skipping", "metrics", "each_loss", "gradcheck_layer", "traced_graph"),
+    ),
+    "jax_debug_infs": (True, ("each_loss",)),
+    "jax_check_tracer_leaks": (True, ("fit_population",)),
+    "jax_transfer_guard": ("disallow", ("fit_stream", "fit_in_span", "fit_population", "traced_graph")),
+    "jax_enable_x64": (True, ("fit_stream",)),
+    "jax_disable_jit": (True, ("each_loss",)),
+    "jax_enable_checks": (True, ("fit_by_hand",)),
+    "jax_debug_key_reuse": (True, ("fit_scanned", "fit_population", "fit_with_max_norm_and_dropout")),
+    "jax_default_matmul_precision": ("highest", ()),
+    "jax_default_prng_impl": ("rbg", ("fit_with_max_norm_and_dropout",)),
+    "jax_threefry_partitionable": (False, ()),
+    "jax_legacy_prng_key": ("error", ("fit_by_hand",)),
+    "jax_softmax_custom_jvp": (False, ()),
+    "jax_log_compiles": (True, ()),
+    "jax_explain_cache_misses": (True, ("fit_by_hand",)),
+    "jax_use_direct_linearize": (False, ()),
+    # Not "fatal", which ends the process: JAX's errors in tracing symbolic sizes hold frames, and these the key.
+    "jax_array_garbage_collection_guard": ("log", ()),
+}
+# Where the switch itself forbids what a program is made of.
+IMPOSSIBLE = {
+    # To JAX, any number in eager arithmetic is a transfer, the 1 in `a + 1` too. What trains must do without.
+    "jax_transfer_guard": {
+        "fit_on_each_schedule",
+        *("metrics", "predictions", "narrow_params", "each_loss", "each_penalty", "standardized", "data_in_parts"),
+    },
+    # The search along a line begins at infinity.
+    "jax_debug_infs": {"fit_of_each_optimizer"},
+}
+
+
+@contextlib.contextmanager
+def switched(name, value):
+    before = getattr(jax.config, name)
+    jax.config.update(name, value)
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)
+
+
+X = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+Y = np.array([0, 1, 1, 0, 1, 0])
+WIDE = np.random.default_rng(1).normal(size=(6, 9)).astype(np.float32)
+PROGRAMS = {}
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+def program(function):
+    """A function without arguments that computes something, by its name; what it gives are numbers."""
+    PROGRAMS[function.__name__] = function
+    return function
+
+
+def key(seed=0):
+    """A random key; it comes to the device as a user's does, before whatever is guarded."""
+    with jax.transfer_guard("allow"):
+        return jax.random.key(seed)
+
+
+@cache
+def model(output="binary", dropout_rate=0.0):
+    return nn.mlp((3, 4, 2 if output == "softmax" else 1), "tanh", output=output, dropout_rate=dropout_rate)
+
+
+def trained(optimizer=None, *, fit=nn.fit, net=None, penalty=None, x=X, y=Y, augment=None, **options):
+    net = model() if net is None else net
+    objective = nn.objective(net.network, net.loss, penalty)
+    objective = objective if augment is None else nn.augmented(objective, augment)
+    options = dict(epochs=2, batch_size=4) | options
+    return fit(objective, optimizer or optax.sgd(0.1), net.init(key()), x, y, key=key(), **options)
+
+
+@program
+def fit_by_hand():
+    return trained(optax.adam(0.1), penalty=nn.elastic_net(0.1, 0.1)).losses
+
+
+@program
+def fit_by_jax():
+    return trained(optax.adamw(0.1), gradients="auto").losses
+
+
+@program
+def fit_with_whole_weights():
+    return trained(weight=np.arange(6)).losses
+
+
+@program
+def fit_with_evaluation():
+    @jax.jit
+    def evaluate(params):
+        return {"accuracy": nn.accuracy(model().classify(params, X), Y)}
+
+    result = trained(evaluate=evaluate, stop_early=nn.EarlyStopping("accuracy", 3, highest=True), epochs=3)
+    return result.losses, result.best_epoch
+
+
+@program
+def fit_skipping():
+    return trained(optax.rmsprop(0.1), on_nan="skip").losses
+
+
+@program
+def fit_with_loss_scale():
+    net = model()
+    half = nn.with_dtype(net.network, jnp.float16)
+    return trained(nn.with_loss_scale(optax.adam(0.1)), net=net._replace(network=half)).losses
+
+
+@program
+def fit_of_each_optimizer():
+    def step(name):
+        objective, optimizer = nn.objective(model().network, model().loss), nn.optimizer(name, 0.1)
+        state = nn.train_state(model().init(jax.random.key(0)), optimizer, jax.random.key(1))
+        return nn.make_step(objective, optimizer)(state, nn.Batch(X, Y))[0].params
+
+    return jax.jit(lambda: [step(name) for name in nn.OPTIMIZERS])()
+
+
+@program
+def fit_on_each_schedule():
+    rates = [nn.schedule(name, 0.1, 4, warmup=warmup) for name in nn.SCHEDULES for warmup in (0, 2)]
+    inside = trained(nn.optimizer("adam", rates[-1], clip_norm=0.5)).losses
+    return inside, jax.jit(lambda step: [rate(step) for rate in rates])(jnp.array(3))
+
+
+@program
+def fit_with_max_norm_and_dropout():
+    return trained(optax.chain(optax.sgd(0.1), nn.max_norm(1.0)), net=model(dropout_rate=0.4)).losses
+
+
+@program
+def fit_softmax_and_linear():
+    return [trained(net=model("softmax")).losses, trained(net=model("linear"), y=X[:, 0]).losses]
+
+
+@program
+def fit_smoothed():
+    return trained(net=model("softmax")._replace(loss=nn.softmax_cross_entropy(0.1))).losses
+
+
+@program
+def fit_deep():
+    return trained(net=nn.mlp((3, 4, 4, 4, 1), ["relu", "gelu", "relu"]), x=X).losses
+
+
+@program
+def fit_scanned():
+    return trained(net=nn.mlp((3, 4, 4, 4, 1), scan=True)).losses
+
+
+@program
+def fit_augmented():
+    images = np.random.default_rng(3).uniform(size=(6, 5, 5)).astype(np.float32)
+    fields = (nn.shifts(1), nn.rotations(9), nn.scalings(0.1), nn.shears(9), nn.elastic(2, 2))
+    augment = nn.in_turn(nn.flips(), nn.displaced(*fields), nn.gaussian_noise(0.1), nn.crops(2, 2))
+    network = nn.chain(nn.flatten(), nn.dense(1))
+    net = nn.Model(network, (2, 2), nn.sigmoid_cross_entropy(), jax.nn.sigmoid, lambda z: z)
+    return trained(net=net, x=images, augment=augment).losses
+
+
+@program
+def fit_stream():
+    def fit(*given, key, epochs, batch_size):
+        *given, x, y = given
+        return nn.fit_stream(*given, nn.host_batches(x, y, batch_size, seed=0), key=key, epochs=epochs)
+
+    return trained(fit=fit).losses
+
+
+@program
+def fit_in_span():
+    net = nn.mlp((9, 2, 1))
+    return trained(optax.sgd(0.1, momentum=0.9), fit=nn.fit_in_span, net=net, x=WIDE, penalty=nn.l2(0.1)).losses
+
+
+def member(h):
+    own = jax.random.key(h["seed"])
+    objective = nn.objective(model().network, model().loss, nn.l2(h["l2"]))
+    return nn.Member(objective, optax.adam(h["rate"]), model().init(own), own)
+
+
+def grid():
+    return nn.grid(rate=[0.1], l2=[0.0, 0.1], seed=[0])
+
+
+@program
+def fit_population():
+    @jax.jit
+    def evaluate(params, h):
+        return {"accuracy": nn.accuracy(model().classify(params, X), Y)}
+
+    return nn.fit_population(member, grid(), X, Y, epochs=2, batch_size=4, evaluate=evaluate).losses
+
+
+def measure(params, batch):
+    return {"error": nn.error_rate(model().classify(params, batch.x), batch.y, batch.weight)}
+
+
+@program
+def cross_validation():
+    return nn.cross_validate(member, grid(), X, Y, k=2, seed=0, measure=measure, epochs=1).measured["error"]
+
+
+@program
+def learning_curve():
+    dev = nn.Batch(X, Y)
+    curve = nn.learning_curve(member, grid(), X, Y, [3, 6], dev=dev, seeds=[0], measure=measure, epochs=1)
+    return curve.dev["error"]
+
+
+@program
+def steps_and_epochs():
+    objective, optimizer = nn.objective(model().network, model().loss), optax.sgd(0.1)
+    data = nn.Batch(*jax.device_put((X, Y)))
+
+    def state():
+        return nn.train_state(model().init(key()), optimizer, key())
+
+    stepped = jax.jit(nn.make_step(objective, optimizer))(state(), data)[1]
+    return stepped, nn.make_steps(objective, optimizer, 2)(state(), data)[1], nn.make_epoch(objective, optimizer, 4)(
+        state(), data
+    )[1]  # fmt: skip
+
+
+@program
+def standardized():
+    stats = nn.fit_standardizer(X)
+    return nn.standardize(stats, X), jax.jit(lambda x: nn.standardize(stats, x))(jax.device_put(X))
+
+
+@program
+def data_in_parts():
+    train, dev = nn.split(X, Y, (0.5, 0.5), seed=0, stratify=True)
+    return train.x, dev.y, nn.one_hot(Y, 2), nn.k_folds(Y, 2, seed=0), nn.batch_indices(key(), 6, 4)[1]
+
+
+@program
+def metrics():
+    p, labels = np.array([0.2, 0.7, 0.5, 0.1, 0.9, 0.4], np.float32), np.array([0, 1, 0, 0, 1, 1])
+    weight = np.arange(6)
+    found = [nn.accuracy(labels, Y, weight), nn.error_rate(labels, Y), nn.log_loss(p, Y)]
+    found += [nn.log_loss(np.stack([1 - p, p], 1), Y), nn.confusion_matrix(labels, Y, 2)]
+    return [*found, nn.reliability_curve(p, Y, bins=2), nn.expected_calibration_error(p, Y)]
+
+
+@program
+def predictions():
+    params = model("softmax").init(key())
+    given = [model("softmax").predict(params, x) for x in (X, X.tolist(), X[0])]
+    return [*given, model("softmax").classify(params, X)]
+
+
+@program
+def params_as_arrays():
+    net = model()
+    arrays = nn.params_to_arrays(net.network, net.init(key()))
+    return nn.params_from_arrays(net.network, net.in_shape, [np.asarray(a) for a in arrays])
+
+
+@program
+def narrow_params():
+    wide = nn.mlp((3, 8, 1), widths=(2,)).init(key())
+    return nn.narrow_params(nn.mlp((3, 2, 1)).network, (3,), wide)
+
+
+@program
+def each_layer():
+    def run(case):
+        params, x, key = case.params(), case.input(2), case.key()
+        y, cache = case.layer.forward(params, x, key)
+        return y, case.layer.backward(params, cache, y)
+
+    return jax.jit(lambda: [run(case) for case in LAYER_CASES])()
+
+
+@program
+def each_loss():
+    made = [(case.loss, *case.make(2, "float32")) for case in LOSS_CASES]
+    return [(loss.value(z, y), loss.gradient(z, y)) for loss, z, y in made]
+
+
+@program
+def each_penalty():
+    params = penalised_params()
+    return [(case.penalty.value(params), case.penalty.gradient(params)) for case in PENALTY_CASES]
+
+
+@program
+def gradcheck_layer():
+    return gradcheck.layer(nn.dense(2), (3,)).raise_if_failed().passed
+
+
+@program
+def gradcheck_gradient():
+    return gradcheck.gradient(lambda x: (x**2).sum(), lambda x: 2 * x, X[0]).raise_if_failed().passed
+
+
+@program
+def gradcheck_custom():
+    square = jax.custom_vjp(lambda x: x * x)
+    square.defvjp(lambda x: (x * x, x), lambda x, dy: (2 * x * dy,))
+    return gradcheck.custom(square, square.fun, X[0]).raise_if_failed().passed
+
+
+@program
+def traced_graph():
+    return [float(np.asarray(node.value).sum()) for node in graph.trace(lambda x: (x**2).sum())(X[0]).nodes]
+
+
+@program
+def diagnosed():
+    return nn.diagnose(train_error=0.01, dev_error=0.11)[:2]
+
+
+def pairs():
+    for switch, (value, quick) in SWITCHES.items():
+        for name in PROGRAMS:
+            if name not in IMPOSSIBLE.get(switch, ()):
+                slow = [] if quick is None or name in quick else [pytest.mark.full]
+                yield pytest.param(switch, value, name, marks=slow, id=f"{switch.removeprefix('jax_')}={value}-{name}")
+
+
+@pytest.mark.parametrize(("switch", "value", "name"), list(pairs()))
+def test_runs_under_the_switch(switch, value, name, caplog):
+    with caplog.at_level(logging.CRITICAL), switched(switch, value):
+        found = PROGRAMS[name]()
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(found)]
+    assert leaves and all(np.isfinite(leaf).all() for leaf in leaves if leaf.dtype.kind == "f")
+
+
+# Those that are to change nothing at all but what is checked.
+CHECKS = ("jax_numpy_dtype_promotion", "jax_debug_nans", "jax_transfer_guard")
+
+
+@pytest.mark.parametrize("switch", CHECKS)
+def test_a_check_changes_no_number(switch):
+    plain = fit_by_hand()
+    with switched(switch, SWITCHES[switch][0]):
+        np.testing.assert_array_equal(fit_by_hand(), plain)
+
+
+def test_a_divergence_is_what_debug_nans_is_for():
+    with switched("jax_debug_nans", True), pytest.raises(FloatingPointError, match="invalid value"):
+        trained(optax.sgd(1e30), net=model("linear"), y=X[:, 0], epochs=5, report_every=5)
+
+
+def test_a_graph_shows_nan_under_debug_nans():
+    with switched("jax_debug_nans", True):
+        found = graph.trace(lambda x: jnp.log(x - 1.0) * 2.0)(0.5).first_nonfinite()
+    assert "log" in str(found)
+
+
+def test_every_switch_is_one_of_jaxs():
+    assert set(SWITCHES) <= set(jax.config.values)

@@ -1,0 +1,79 @@
+"""Every loss of the registry: value, hand = autodiff, dtypes, one value for each example."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.test_util import check_grads
+
+from jaxnn import gradcheck
+from tests.helpers.programs import BATCH_SIZES, THOROUGH, TOLERANCE, compiled, dtypes, same, same_in_bfloat16
+from tests.helpers.registry import LOSS_CASES, name_of
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+losses = pytest.mark.parametrize("case", LOSS_CASES, ids=name_of)
+
+
+@losses
+def test_loss_by_gradcheck(case, full):
+    fast = not full and case.name not in THOROUGH
+    gradcheck.loss(case.loss, *case.make(5, jnp.float32), fast=fast).raise_if_failed()
+
+
+def loss_by_hand(loss, z, y):
+    return loss.value(z, y), loss.gradient(z, y)
+
+
+def loss_by_jax(loss, z, y):
+    value, pullback = jax.vjp(lambda z: loss.value(z, y), z)
+    return value, pullback(jnp.ones_like(value))[0]
+
+
+@dtypes
+@losses
+def test_loss_hand_is_autodiff(case, dtype, x64):
+    batches = [case.make(m, jnp.dtype(dtype)) for m in BATCH_SIZES]
+
+    @compiled
+    def run(batches):
+        return [[way(case.loss, *batch) for batch in batches] for way in (loss_by_hand, loss_by_jax)]
+
+    got, expected = run(batches)
+    same(got, expected, **TOLERANCE[dtype])
+    for (z, y), (value, gradient) in zip(batches, got, strict=True):
+        assert value.shape == z.shape[:1]
+        assert gradient.shape == z.shape
+        case.loss.check(z, y)
+
+
+@losses
+def test_loss_bfloat16(case):
+    z, y = case.make(7, jnp.dtype("bfloat16"))
+    got = compiled(partial(loss_by_hand, case.loss))(z, y)
+    wide = compiled(partial(loss_by_jax, case.loss))(z.astype("float32"), y)
+    same_in_bfloat16(got, jax.tree.map(lambda a: a.astype("bfloat16"), wide))
+
+
+@losses
+def test_loss_numerical_float64(case, x64):
+    z, y = case.make(3, jnp.dtype("float64"))
+
+    @jax.custom_vjp
+    def value(z):
+        return case.loss.value(z, y)
+
+    value.defvjp(lambda z: (value(z), z), lambda z, d: (case.loss.gradient(z, y) * d.reshape(-1, *[1] * (z.ndim - 1)),))
+    check_grads(value, (z,), order=1, modes=("rev",), atol=1e-6, rtol=1e-6)
+
+
+@losses
+def test_loss_is_per_example(case):
+    """Example i's loss and gradient are the same alone as in company; jit = eager, vmap = loop."""
+    z, y = case.make(7, jnp.float32)
+    together = compiled(partial(loss_by_hand, case.loss))(z, y)
+    same(loss_by_hand(case.loss, z, y), together, **TOLERANCE["float32"])
+    alone = compiled(jax.vmap(partial(loss_by_hand, case.loss)))(z[:, None], y[:, None])
+    same(jax.tree.map(lambda a: a[:, 0], alone), together, **TOLERANCE["float32"])

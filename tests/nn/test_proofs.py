@@ -1,0 +1,237 @@
+"""Every layer and regularizer of the registry: hand = autodiff, jit = eager, vmap = loop, dtypes, no recompilation."""
+
+import inspect
+from functools import cache, partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+import jaxnn as nn
+from jaxnn import gradcheck
+from tests.helpers.programs import BATCH_SIZES, THOROUGH, TOLERANCE, compiled, dtypes, hand, same, same_in_bfloat16
+from tests.helpers.registry import (
+    ACTIVATION_CASES,
+    LAYER_CASES,
+    LOSS_CASES,
+    PENALTY_CASES,
+    name_of,
+    normal,
+    penalised_params,
+)
+
+layers = pytest.mark.parametrize("case", LAYER_CASES, ids=name_of)
+
+
+activations = pytest.mark.parametrize("case", ACTIVATION_CASES, ids=name_of)
+
+
+penalties = pytest.mark.parametrize("case", PENALTY_CASES, ids=name_of)
+
+
+# These are proofs, not benchmarks: most of their time is compilation, which this halves.
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+@cache
+def hand_in_a_program(case):
+    """`hand` of the case's layer, compiled once for the tests that ask for it, and how often it was traced."""
+    traces = []
+
+    def run(*given):
+        traces.append(1)
+        return hand(case.layer, *given)
+
+    return compiled(run), traces
+
+
+def auto(layer, params, x, dy, key):
+    """(y, dparams, dx) by `jax.vjp` of the plain forward, which carries no rule of jaxnn's."""
+    y, pullback = jax.vjp(lambda params, x: layer.forward(params, x, key)[0], params, x)
+    return (y, *pullback(dy))
+
+
+def arguments(case, m, dtype=jnp.float32, seed=3):
+    """(params, x, dy, key), dy a random cotangent of the output."""
+    params, x, key = case.params(dtype), case.input(m, dtype, seed), case.key()
+    y = jax.eval_shape(lambda params, x: case.layer.forward(params, x, key)[0], params, x)
+    return params, x, normal(y.shape, y.dtype, seed=9 + seed), key
+
+
+def check(case, got, expected, dtype="float32"):
+    if case.inside == "bfloat16":
+        same_in_bfloat16(got, expected)
+    else:
+        same(got, expected, **TOLERANCE[dtype])
+
+
+@dtypes
+@layers
+def test_layer_hand_is_autodiff(case, dtype, x64):
+    """For every batch size, in one program; no dtype is promoted behind its back."""
+    if case.inside and dtype == "float64":
+        pytest.skip("computes in a smaller dtype inside: the float32 case says all there is to say")
+    batches = [arguments(case, m, jnp.dtype(dtype)) for m in BATCH_SIZES]
+
+    @compiled
+    def run(batches):
+        return [[way(case.layer, *batch) for batch in batches] for way in (hand, auto)]
+
+    with jax.numpy_dtype_promotion("strict"):
+        got, expected = run(batches)
+    check(case, got, expected, dtype)
+
+
+@layers
+def test_layer_bfloat16(case):
+    """Against autodiff in the same precision; an elementwise layer against autodiff in float32, rounded."""
+    params, x, dy, key = arguments(case, 2, jnp.bfloat16)
+    if case.random or jax.tree.leaves(params):
+        got, expected = compiled(lambda *given: (hand(case.layer, *given), auto(case.layer, *given)))(
+            params, x, dy, key
+        )
+    else:
+        got = compiled(partial(hand, case.layer))(params, x, dy, key)
+        wide = compiled(partial(auto, case.layer))((), x.astype("float32"), dy.astype("float32"), key)
+        expected = jax.tree.map(lambda a: a.astype("bfloat16"), wide)
+    same_in_bfloat16(got, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+@activations
+def test_activation_at_kinks_and_saturated(case, dtype, x64):
+    z = jnp.asarray(np.array([[0.0, -0.0, 1e-30, -1e-30, 10, -10, 100, -100, 1e4, -1e4]]), dtype)
+    wide = np.asarray(z, np.float64)
+
+    @compiled
+    def run(z, wide):
+        return hand(case.layer, (), z, jnp.ones_like(z), None), auto(case.layer, (), wide, jnp.ones_like(wide), None)
+
+    (a, _, dz), (expected_a, _, expected_dz) = run(z, wide)
+    assert a.dtype == dz.dtype == z.dtype
+    eps = float(jnp.finfo(dtype).eps)
+    for got, expected in ((a, expected_a), (dz, expected_dz)):
+        np.testing.assert_allclose(np.asarray(got, np.float64), expected, rtol=8 * eps, atol=8 * eps)
+
+
+@layers
+def test_layer_by_gradcheck(case, full):
+    fast = not full and case.name not in THOROUGH
+    gradcheck.layer(case.layer, case.in_shape, key=case.key(), fast=fast).raise_if_failed()
+
+
+@penalties
+def test_penalty_by_gradcheck(case, full):
+    fast = not full and case.name not in THOROUGH
+    gradcheck.penalty(case.penalty, penalised_params(), fast=fast).raise_if_failed()
+
+
+@layers
+def test_layer_numerical_float64(case, x64):
+    """An independent witness: finite differences of the plain forward, on shapes small enough to be trusted."""
+    if case.inside:
+        pytest.skip("computes in a smaller dtype inside, where a difference quotient is noise")
+    params, x, _, key = arguments(case, 2, jnp.float64)
+    apply = nn.differentiable(case.layer)
+    function = jax.jit(lambda params, x: apply(params, x, key))
+    check_grads(function, (params, x), order=1, modes=("rev",), atol=1e-6, rtol=1e-6)
+
+
+@layers
+def test_layer_jit_is_eager(case):
+    run, _ = hand_in_a_program(case)
+    given = arguments(case, 2)
+    check(case, run(*given), hand(case.layer, *given))
+
+
+@layers
+def test_layer_vmap_is_loop(case):
+    given = [arguments(case, 2, seed=seed)[:3] for seed in range(3)]
+    given = [(jax.tree.map(lambda p, i=i: p * (1 + i), params), x, dy) for i, (params, x, dy) in enumerate(given)]
+    keys = jax.random.split(jax.random.key(0), 3) if case.random else None
+
+    @compiled
+    def run(given, keys):
+        stack = partial(jax.tree.map, lambda *leaves: jnp.stack(leaves))
+        loop = [hand(case.layer, *one, None if keys is None else keys[i]) for i, one in enumerate(given)]
+        return jax.vmap(partial(hand, case.layer))(*stack(*given), keys), stack(*loop)
+
+    check(case, *run(given, keys))
+
+
+@layers
+def test_layer_contract(case):
+    """init says the output's shape; dparams and dx take the structure, shapes and dtypes of params and x."""
+    shapes = []
+
+    def init(key):
+        params, out_shape = case.layer.init(key, case.in_shape)
+        shapes.append(out_shape)
+        return params
+
+    params, (out_shape,) = jax.eval_shape(init, jax.random.key(0)), shapes
+    assert all(type(n) is int for n in out_shape)
+    _, x, _, key = arguments(case, 7)
+    dy = normal((7, *out_shape))
+    y, dparams, dx = jax.eval_shape(partial(hand, case.layer), params, x, dy, key)
+    assert y.shape == (7, *out_shape)
+    chex.assert_trees_all_equal_shapes_and_dtypes((dparams, dx), (params, x))
+
+
+@layers
+def test_layer_inside_grad_and_scan(case):
+    """`differentiable` gives the layer's own backward to `jax.grad`, also under `scan`."""
+    params, x, dy, key = arguments(case, 2)
+    apply = nn.differentiable(case.layer)
+
+    def total(params, x):
+        return jax.lax.scan(lambda s, _: (s + (apply(params, x, key) * dy).sum(), None), 0.0, length=2)[0]
+
+    @compiled
+    def run(params, x):
+        return jax.grad(total, argnums=(0, 1))(params, x), hand(case.layer, params, x, dy, key)[1:]
+
+    got, once = run(params, x)
+    check(case, got, jax.tree.map(lambda g: 2 * g, once))
+
+
+@layers
+def test_layer_second_call_does_not_trace(case):
+    run, traces = hand_in_a_program(case)
+    for seed in (0, 1):
+        run(*arguments(case, 2, seed=seed))
+    assert len(traces) == 1
+
+
+@dtypes
+@penalties
+def test_penalty_hand_is_autodiff(case, dtype, x64):
+    params = penalised_params(jnp.dtype(dtype))
+    value, gradient = case.penalty
+    got = compiled(lambda p: (value(p), gradient(p)))(params)
+    expected = compiled(jax.value_and_grad(value))(params)
+    chex.assert_trees_all_equal_shapes_and_dtypes(got[1], params)
+    same(got, expected, **TOLERANCE[dtype])
+    same((value(params), gradient(params)), got, **TOLERANCE[dtype])
+
+
+@penalties
+def test_penalty_vmap_is_loop(case):
+    params = [jax.tree.map(lambda p, i=i: p * i, penalised_params()) for i in range(3)]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *params)
+    many = compiled(jax.vmap(lambda p: (case.penalty.value(p), case.penalty.gradient(p))))(stacked)
+    loop = [(case.penalty.value(p), case.penalty.gradient(p)) for p in params]
+    expected = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *loop)
+    same(many, expected, **TOLERANCE["float32"])
+
+
+def test_registry_is_complete():
+    """Every factory that jaxnn exports, by what it returns, has a case."""
+    table = {nn.Layer: LAYER_CASES, nn.Loss: LOSS_CASES, nn.Penalty: PENALTY_CASES}
+    for name in nn.__all__:
+        made = inspect.signature(getattr(nn, name)).return_annotation if inspect.isfunction(getattr(nn, name)) else None
+        if made in table:
+            assert any(case.name.startswith(name) for case in table[made]), f"{name} has no case in the registry"

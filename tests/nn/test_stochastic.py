@@ -1,0 +1,87 @@
+"""Inverted dropout: how much is dropped, by what the rest is scaled, and that inference is exact."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxnn as nn
+from tests.helpers.programs import compiled
+
+KEY = jax.random.key(3)
+X = jnp.asarray(np.random.default_rng(0).normal(size=(500, 400)) + 1, jnp.float32)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_rate_scale_and_mean(rate):
+    layer = nn.dropout(rate)
+
+    @compiled
+    def run(x, key):
+        y, mask = layer.forward((), x, key)
+        return y, mask, layer.backward((), mask, x)[1]
+
+    y, mask, dx = run(X, KEY)
+    assert (mask.dtype, mask.shape, mask.nbytes) == (bool, X.shape, X.size)
+    np.testing.assert_allclose(y, np.where(mask, X / (1 - rate), 0), rtol=1e-6)
+    np.testing.assert_array_equal(dx, y)  # linear in x, by the same mask
+    spread = (rate * (1 - rate) / X.size) ** 0.5
+    assert abs((1 - mask.mean()) - rate) < 4 * spread
+    assert abs(y.mean() - X.mean()) < 4 * 1.5 * (rate / (1 - rate) / X.size) ** 0.5
+    # Neither rows nor columns share their fate.
+    assert abs(np.asarray(mask).mean(0) - (1 - rate)).max() < 6 * (rate * (1 - rate) / 500) ** 0.5
+    assert abs(np.asarray(mask).mean(1) - (1 - rate)).max() < 6 * (rate * (1 - rate) / 400) ** 0.5
+
+
+def test_rate_zero_drops_nothing():
+    y, mask = nn.dropout(0.0).forward((), X[:5], KEY)
+    np.testing.assert_array_equal(y, X[:5])
+    assert mask.all()
+
+
+def test_no_key_is_exact_and_caches_nothing():
+    layer = nn.dropout(0.5)
+    y, cache = layer.forward((), X)
+    assert y is X
+    assert cache is None
+    assert layer.backward((), cache, X) == ((), X)
+
+
+def test_key_decides():
+    masks = compiled(jax.vmap(lambda key: nn.dropout_forward(X[:5], 0.5, key)[1]))(jax.random.split(KEY, 2))
+    assert not np.array_equal(*masks)
+    np.testing.assert_array_equal(masks[0], nn.dropout_forward(X[:5], 0.5, jax.random.split(KEY, 2)[0])[1])
+
+
+def test_traced_rate_under_jit_and_vmap():
+    rates = jnp.array([0.0, 0.2, 0.7])
+
+    @compiled
+    def run(rates):
+        many = jax.vmap(lambda rate: nn.dropout(rate).forward((), X[:20], KEY)[0])(rates)
+        return many, jnp.stack([nn.dropout(rates[i]).forward((), X[:20], KEY)[0] for i in range(3)])
+
+    many, loop = run(rates)
+    np.testing.assert_array_equal(many, loop)
+    kept = np.count_nonzero(many, axis=(1, 2)) / X[:20].size
+    np.testing.assert_allclose(kept, [1, 0.8, 0.3], atol=0.03)
+
+
+def test_what_is_dropped_is_gone_whatever_it_was():
+    x = jnp.full((50, 4), jnp.nan)
+    y, mask = nn.dropout_forward(x, 0.5, KEY)
+    assert not np.any(np.asarray(y)[~np.asarray(mask)])
+
+
+@pytest.mark.parametrize("rate", [1, 1.0, 1.5, -0.1, float("nan"), np.float32(1)])
+def test_rate_outside_0_to_1_is_refused(rate):
+    with pytest.raises(ValueError, match="the fraction to drop, 0 <= rate < 1, got"):
+        nn.dropout(rate)
+
+
+@pytest.mark.parametrize("rate", [1.0, 2, -0.5, "0.5", None, True, [0.5], np.array([0.5, 0.5])])
+def test_the_function_refuses_rates_too(rate):
+    """At a rate of 1, x/0 would be infinite."""
+    for ask in (lambda: nn.dropout(rate), lambda: nn.dropout_forward(jnp.ones(3), rate, KEY)):
+        with pytest.raises(ValueError, match="the fraction to drop, 0 <= rate < 1, got"):
+            ask()

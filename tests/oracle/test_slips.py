@@ -1,0 +1,113 @@
+"""Each known slip is wrong, and by what it is known for."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.helpers.oracle import activations, logistic, losses, networks
+from tests.helpers.oracle.differences import central, complex_step
+from tests.helpers.oracle.slips import SLIPS
+from tests.helpers.oracle.targets import RELU, TARGETS
+from tests.helpers.oracle_cases import BY_DIFFERENCES, EXACT, assert_same
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_target_gradients_are_right(rng, target):
+    case = target.arguments(rng)
+    assert_same(target.gradient(*case), complex_step(target.value, case, target.wrt), **EXACT)
+
+
+def test_targets_agree_with_the_columns(rng):
+    """The rows' gradients are the columns' gradients, transposed."""
+    by_name = {target.name: target for target in TARGETS}
+    w, b, x, y = by_name["logistic"].arguments(rng)
+    _, dw, db = logistic.double_loop(w[:, None], b, x.T, y[None, :])
+    assert_same(by_name["logistic"].gradient(w, b, x, y), (dw[:, 0], db), **EXACT)
+    W1, b1, W2, b2, x, y = by_name["one_hidden"].arguments(rng)
+    dW1, db1, dW2, db2 = networks.one_hidden_backward(W1, b1[:, None], W2, b2[:, None], x.T, y.T)
+    assert_same(by_name["one_hidden"].gradient(W1, b1, W2, b2, x, y), (dW1, db1[:, 0], dW2, db2[:, 0]), **EXACT)
+
+
+def distance(actual, expected):
+    """The largest relative distance over the arrays of two gradients; infinite where a shape differs."""
+    return max(
+        np.linalg.norm(one - other) / np.linalg.norm(other) if np.shape(one) == np.shape(other) else math.inf
+        for one, other in zip(actual, expected, strict=True)
+    )
+
+
+@pytest.mark.parametrize("slip", SLIPS, ids=lambda slip: slip.name)
+def test_slip_differs_from_the_right_gradient(rng, slip):
+    for _ in range(5):
+        case = slip.target.arguments(rng)
+        right, wrong = slip.target.gradient(*case), slip.function(*case)
+        assert distance(right, complex_step(slip.target.value, case, slip.target.wrt)) < 1e-13
+        if slip.section_item == 9:
+            assert distance(wrong, right) == 0
+        elif slip.section_item == 4:
+            z, da = case
+            assert distance([wrong[0][z < 0]], [right[0][z < 0]]) == 1
+            assert distance(wrong, right) > 0.002
+        else:
+            assert distance(wrong, right) > 0.1
+
+
+def test_slip_at_the_kink():
+    [slip] = [slip for slip in SLIPS if slip.section_item == 9]
+    z, da = np.array([[-1.0, 0.0, 2.0]]), np.array([[3.0, 5.0, 7.0]])
+    np.testing.assert_array_equal(RELU.gradient(z, da)[0], [[0, 0, 7]])
+    np.testing.assert_array_equal(slip.function(z, da)[0], [[0, 5, 7]])
+
+
+def wrong_values():
+    """The slips that are the exact gradient of a wrong function, with that function."""
+
+    def bracket(w, b, x, y):
+        a = activations.sigmoid(x @ w + b)
+        return np.mean(-(y * np.log(a)) + (1 - y) * np.log(1 - a))
+
+    def no_minus(w, b, x, y):
+        a = activations.sigmoid(x @ w + b)
+        return np.mean(y * np.log(a) + (1 - y) * np.log(1 - a))
+
+    def skips_hidden(W1, b1, W2, b2, x, y):
+        return np.mean(losses.sigmoid_cross_entropy(x @ W2.T + b2, y))
+
+    return {
+        "loss_bracket_closed_early": bracket,
+        "cost_without_minus": no_minus,
+        "second_layer_reads_the_input": skips_hidden,
+        "leaky_relu_as_max_with_slope": lambda z, da: np.sum(da * np.maximum(0.01, z)),
+        "relu_as_maximum_over_the_axis": lambda z, da: np.sum(da * np.max(z, 0)),
+    }
+
+
+@pytest.mark.parametrize("name", wrong_values())
+def test_slip_is_the_gradient_of_its_wrong_function(rng, name):
+    [slip] = [slip for slip in SLIPS if slip.name == name]
+    case = slip.target.arguments(rng)
+    expected = central(wrong_values()[name], case, slip.target.wrt)
+    assert_same(slip.function(*case), expected, **BY_DIFFERENCES)
+
+
+def test_slips_with_a_wrong_shape(rng):
+    """Two slips have the right numbers inside a wrong shape; all others have the right shapes."""
+    for slip in SLIPS:
+        case = slip.target.arguments(rng)
+        right, wrong = slip.target.gradient(*case), slip.function(*case)
+        same = [np.shape(one) == np.shape(other) for one, other in zip(wrong, right, strict=True)]
+        assert all(same) == (slip.name not in ("dw_of_length_m", "db_without_the_sum"))
+        if slip.name == "dw_of_length_m":
+            assert wrong[0].shape == (6,)
+            np.testing.assert_allclose(wrong[0], [*right[0], 0, 0, 0], **EXACT)
+        if slip.name == "db_without_the_sum":
+            assert wrong[1].shape == (5, 3)
+            np.testing.assert_allclose(wrong[1].mean(axis=0), right[1], **EXACT)
+
+
+def test_slips_cover_the_section():
+    assert {slip.section_item for slip in SLIPS} == set(range(1, 12))
+    assert len({slip.name for slip in SLIPS}) == len(SLIPS)
+    for slip in SLIPS:
+        assert f"Item {slip.section_item}:" in slip.function.__doc__

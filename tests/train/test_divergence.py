@@ -1,0 +1,378 @@
+"""What overflowed first: trainings that are built to leave the numbers at a known step, layer and way."""
+
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxnn as nn
+from jaxnn.nn.probes import seen_in_layers, watched
+from jaxnn.train.divergence import first_not_finite
+from jaxnn.train.programs import all_finite
+from tests.helpers.registry import ACTIVATION_CASES, LAYER_CASES, LayerCase, name_of
+
+# That they diverge is meant; the warning has tests of its own at the end.
+pytestmark = pytest.mark.filterwarnings("ignore::jaxnn.DivergenceWarning")
+
+KEY = jax.random.key(3)
+SGD = optax.sgd(1.0)
+X, Y = np.ones((4, 3), np.float32), np.zeros(4, np.float32)
+SQUARE = nn.stateless(lambda x: (x * x, x), lambda x, dy: 2 * x * dy)
+ROOT = nn.stateless(lambda x: (jnp.sqrt(x), x), lambda x, dy: dy / (2 * jnp.sqrt(x)))
+
+
+SQUARED = nn.squared_error()
+TINY = optax.sgd(1e-9)
+objective_of = cache(nn.objective)  # one object, so that `fit` compiles once for it
+
+
+def fit(network, params, x=X, y=Y, loss=SQUARED, optimizer=SGD, penalty=None, **options):
+    objective = objective_of(network, loss, penalty)
+    return nn.fit(objective, optimizer, params, x, y, **{"key": KEY, "epochs": 1} | options)
+
+
+def params_of(network, n_in=3, **changes):
+    """Those of its registry case; `leaf_2=1e38`: the third array, in the order of the layers, is 1e38 all over."""
+    params = jax.tree.map(np.array, LayerCase("", network, (n_in,)).params())
+    views = nn.params_to_arrays(network, params)
+    for name, value in changes.items():
+        views[int(name.removeprefix("leaf_"))][...] = value
+    return params
+
+
+# The network seen
+
+
+# An activation is watched as any single layer is, and dense layers differ by their start alone.
+WATCHED = [case for case in LAYER_CASES if case not in ACTIVATION_CASES and not case.name.startswith("dense_")]
+
+
+@pytest.mark.parametrize("case", WATCHED, ids=name_of)
+def test_a_watched_layer_computes_what_the_layer_does(case):
+    params, x, key = case.params(), case.input(4), case.key()
+
+    @jax.jit
+    def both(params, x):
+        y, cache = case.layer.forward(params, x, key)
+        dy = jnp.cos(y)
+        dparams, dx = case.layer.backward(params, cache, dy)
+        watching = watched(case.layer)
+        seen_y, seen_cache = watching.forward(params, x, key)
+        flows, seen_dx = watching.backward(params, seen_cache, dy)
+        return (y, dx), (seen_y, seen_dx), dparams, seen_in_layers(watching, flows)
+
+    expected, got, _, (forward, backward) = both(params, x)
+    # Single layers cast by themselves may be fused otherwise.
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-2 if case.inside == "bfloat16" else 1e-6), got, expected)
+    layers = forward[0].layers
+    assert [one.layer for one in forward[::2]] == list(range(1, layers + 1))
+    assert [one.layer for one in backward[::3]] == list(range(layers, 0, -1))
+    assert all(one.finite for one in forward + backward)
+    np.testing.assert_allclose(forward[0].largest, np.abs(x.astype(case.inside or x.dtype)).max(), rtol=1e-2)
+
+
+# In which layer the activations overflow
+
+FULL = pytest.mark.full
+DEEP = nn.mlp((3, 4, 4, 4, 4, 1), "relu", scan=False).network
+SCANNED = nn.mlp((3, 4, 4, 4, 4, 1), "relu", scan=True).network
+NESTED = nn.chain(nn.chain(nn.dense(4), nn.relu()), nn.recompute(nn.chain(nn.dense(4), nn.relu())), nn.dense(1))
+REPEATED = nn.chain(nn.dense(4), nn.repeat(nn.residual(nn.chain(nn.dense(4), nn.relu())), 3), nn.dense(1))
+
+
+@pytest.mark.parametrize(
+    ("network", "leaf", "layer", "layers", "path"),
+    [
+        (DEEP, 6, 7, 9, "params[6]"),
+        *[pytest.param(DEEP, 2 * k, 2 * k + 1, 9, f"params[{2 * k}]", marks=FULL) for k in (0, 4)],
+        (SCANNED, 6, 7, 9, "params[1][1], copy 3"),
+        pytest.param(SCANNED, 2, 3, 9, "params[1][1], copy 1", marks=FULL),
+        pytest.param(SCANNED, 8, 9, 9, "params[2][1]", marks=FULL),
+        (NESTED, 2, 3, 5, "params[1][0]"),
+        (REPEATED, 4, 4, 8, "params[1][0], copy 2"),
+        (nn.dense(1), 0, 1, 1, "params"),
+    ],
+)
+def test_activations_overflow_in_the_layer_with_huge_weights(network, leaf, layer, layers, path):
+    # All positive, so that no ReLU stops what is to grow.
+    params = jax.tree.map(lambda a: np.abs(a) + 0.5, params_of(network))
+    nn.params_to_arrays(network, params)[leaf][...] = 3e38
+    result = fit(network, params)
+    assert result.diverged_at == 0 and result.stopped_by == "divergence"
+    largest = result.divergence.largest
+    np.testing.assert_allclose(largest, 3e38, rtol=1e-6)
+    assert result.divergence == nn.Divergence(0, "activations", layer, layers, path, largest)
+
+
+def test_a_sum_beside_the_layers_is_what_goes_into_the_next():
+    network = nn.chain(nn.residual(nn.dense(3)), nn.dense(1))
+    params = params_of(network, leaf_0=0.0, leaf_1=3e38)
+    result = fit(network, params, x=np.full((4, 3), 3e38, np.float32))
+    assert result.divergence[:5] == (0, "inputs", 2, 2, "params[1]")
+    assert "the inputs of layer 2 of 2 (params[1]) overflowed first" in str(result.divergence)
+
+
+# What else can overflow
+
+
+def test_gradient_of_a_finite_forward():
+    """√x at 0 has the value 0 and an infinite slope: the layer before it is given an infinite gradient."""
+    network = nn.chain(nn.dense(1), ROOT, nn.dense(1))
+    result = fit(network, params_of(network, leaf_0=0.0, leaf_1=0.0))
+    assert result.divergence[:5] == (0, "gradient", 2, 3, "params[1]")
+
+
+def test_gradient_by_the_weights_alone():
+    """dW = dzᵀ x = 1e10 · 1e30."""
+    network = nn.dense(1)
+    params = {"W": np.full((1, 1), 1e-30, np.float32), "b": np.zeros(1, np.float32)}
+    result = fit(network, params, x=np.full((1, 1), 1e30, np.float32), y=np.full(1, 1e10, np.float32))
+    assert result.divergence[:5] == (0, "gradient", 1, 1, "params")
+    np.testing.assert_allclose(result.divergence.largest, 1e30, rtol=1e-6)
+
+
+def test_loss():
+    """z = 1e25 squared is 1e50; the gradient, z - y, is finite."""
+    result = fit(nn.dense(1), params_of(nn.dense(1)), y=np.full(4, 1e25, np.float32))
+    assert result.divergence[:2] == (0, "loss")
+
+
+def test_loss_of_the_penalty():
+    params = params_of(nn.dense(1), leaf_0=1e25)
+    result = fit(nn.dense(1), params, loss=nn.sigmoid_cross_entropy(), penalty=nn.l2(1.0))
+    assert result.divergence[:2] == (0, "loss")
+    assert result.divergence.largest == pytest.approx(1e25)
+
+
+def test_update():
+    params = params_of(nn.dense(1), leaf_0=1.0)
+    result = fit(nn.dense(1), params, y=np.full(4, 100, np.float32), optimizer=optax.sgd(3e38))
+    assert result.divergence[:2] == (0, "update") and result.divergence.path == "params['W']"
+    assert str(result.divergence).startswith(
+        "step 0: the update of params['W'] overflowed first, computed from numbers"
+    )
+
+
+def test_params_that_were_not_finite_from_the_start():
+    result = fit(nn.dense(1), params_of(nn.dense(1), leaf_1=np.inf))
+    assert str(result.divergence) == "step 0: params['b'] not finite when it began"
+
+
+def test_examples_that_an_augmentation_broke():
+    objective = nn.augmented(nn.objective(nn.dense(1), nn.squared_error()), lambda key, x: x / 0)
+    result = nn.fit(objective, SGD, params_of(nn.dense(1)), X, Y, key=KEY, epochs=1)
+    assert str(result.divergence) == "step 0: the inputs not finite when it began"
+
+
+def test_gradient_by_jax_where_the_hand_derived_one_is_finite():
+    """Of |z| written as √z², JAX's slope at 0 is NaN."""
+    loss = nn.Loss(lambda z, y: jnp.sqrt(z * z)[:, 0], lambda z, y: jnp.sign(z))
+    params = params_of(nn.dense(1), leaf_0=0.0, leaf_1=0.0)
+    assert fit(nn.dense(1), params, loss=loss).divergence is None
+    result = fit(nn.dense(1), params, loss=loss, gradients="auto")
+    assert result.divergence[:2] == (0, "gradient") and result.divergence.path in ("params['W']", "params['b']")
+
+
+@pytest.mark.parametrize(("value", "slope", "what"), [(np.nan, 1.0, "loss"), (1.0, np.inf, "gradient")])
+def test_an_objective_of_ones_own(value, slope, what):
+    def value_and_grad(params, batch, key=None):
+        return params["w"] * value, {"w": params["w"] * slope}
+
+    objective = nn.Objective(lambda *given: value_and_grad(*given)[0], value_and_grad)
+    result = nn.fit(objective, SGD, {"w": jnp.ones(())}, X, Y, key=KEY, epochs=1)
+    assert result.divergence[:2] == (0, what)
+    assert result.divergence.path == (None if what == "loss" else "params['w']")
+
+
+# Half precision
+
+
+def test_float16_overflows_where_float32_does_not():
+    """300 · 300 is more than 65504: in the second layer, forward."""
+    network = nn.chain(nn.dense(1), nn.dense(1), nn.relu())
+    params = params_of(network, leaf_0=100.0, leaf_1=0.0, leaf_2=300.0)
+    assert fit(network, params, optimizer=TINY).divergence is None
+    result = fit(nn.with_dtype(network, jnp.float16), params)
+    assert result.divergence == nn.Divergence(0, "activations", 2, 3, "params[1]", 300.0)
+
+
+def test_float16_gradient_overflows_first():
+    """dz = 100, by weights of 1000: in the backward of the second layer, on activations of 0.1."""
+    network = nn.with_dtype(nn.chain(nn.dense(1), nn.dense(1)), jnp.float16)
+    params = params_of(network, leaf_0=0.0, leaf_1=0.1, leaf_2=1000.0)
+    result = fit(network, params, x=X[:1], y=np.zeros(1, np.float32))
+    assert result.divergence == nn.Divergence(0, "gradient", 2, 2, "params[1]", 1000.0)
+
+
+# Which step, which batch, which mask
+
+
+SQUARES = nn.chain(SQUARE, nn.dense(1))
+
+
+@pytest.mark.parametrize(
+    ("shuffle", "weight"),
+    [
+        (True, np.ones(10)),
+        (False, None),
+        *(pytest.param(*case, marks=FULL) for case in ((True, None), (False, np.ones(10)))),
+    ],
+)
+def test_the_batch_is_that_of_the_step(shuffle, weight):
+    """One example of ten overflows, in whichever batch it comes."""
+    x = np.ones((10, 3), np.float32)
+    x[7] = 1e30
+    options = dict(batch_size=3, epochs=2, shuffle=shuffle, weight=weight, optimizer=TINY)
+    steps = set()
+    for seed in range(3):
+        result = fit(SQUARES, params_of(SQUARES), x, np.zeros(10), key=jax.random.key(seed), **options)
+        assert result.divergence[:5] == (result.diverged_at, "activations", 1, 2, "params[0]")
+        np.testing.assert_allclose(result.divergence.largest, 1e30, rtol=1e-6)
+        steps.add(result.diverged_at)
+    assert len(steps) > 1 if shuffle else steps == {2}
+
+
+TOSSED = nn.chain(nn.dropout(0.7), SQUARE, nn.dense(1))
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=FULL) for seed in (1, 2, 3))])
+def test_the_mask_is_that_of_the_step(seed):
+    """A coin decides at each step whether the one feature, which overflows, is dropped."""
+    x = np.full((1, 1), 1e30, np.float32)
+    result = fit(TOSSED, params_of(TOSSED, 1), x, Y[:1], key=jax.random.key(seed), epochs=40, report_every=40)
+    assert result.divergence[:5] == (result.diverged_at, "activations", 2, 3, "params[1]")
+
+
+@pytest.mark.parametrize("shuffle", ["own", pytest.param("shared", marks=FULL)])
+def test_members_of_a_population(shuffle):
+    """Those that diverge, each in its own way and at its own step, as `fit` says it of one by itself."""
+    x = np.full((10, 3), 10, np.float32)
+    x[7] = 1e18
+    objective, start = nn.objective(SQUARES, nn.sigmoid_cross_entropy()), params_of(SQUARES)
+
+    def member(h):
+        params = jax.tree.map(lambda leaf: leaf * h["scale"], start)
+        return nn.Member(objective, optax.sgd(h["rate"]), params, jax.random.key(h["seed"]))
+
+    h = {"rate": [1e-3, 3e38, 1e-3, 3e38], "scale": [1e-3, 1e-3, 1e4, 1e-3], "seed": [0, 1, 0, 0]}
+    plan = dict(epochs=2, batch_size=3)
+    population = nn.fit_population(member, h, x, np.zeros(10), shuffle=shuffle, **plan)
+    assert population.divergences[0] is None and population.member(0).divergence is None
+    assert {one.what for one in population.divergences[1:]} == {"update", "activations"}
+    # Of a shared order, the key is the first member's.
+    i = 1 if shuffle == "own" else 2
+    made = member({name: values[i] for name, values in h.items()})
+    alone = nn.fit(made.objective, made.optimizer, made.params, x, np.zeros(10), key=made.key, **plan)
+    assert population.divergences[i] == pytest.approx(alone.divergence)
+    assert population.member(i).divergence == population.divergences[i]
+
+
+def test_stream():
+    x = np.ones((10, 3), np.float32)
+    x[7] = 1e30
+    batches = nn.host_batches(x, np.zeros(10), 3, seed=0, shuffle=False)
+    objective = objective_of(SQUARES, SQUARED)
+    result = nn.fit_stream(objective, TINY, params_of(SQUARES), batches, key=KEY, epochs=2, steps_per_call=4)
+    assert result.divergence[:5] == (2, "activations", 1, 2, "params[0]")
+    np.testing.assert_allclose(result.divergence.largest, 1e30, rtol=1e-6)
+
+
+def test_a_second_divergence_compiles_nothing():
+    """Of the same training, of the same population: what is to be seen of a step is seen by one program."""
+    objective, optimizer, params = objective_of(SQUARES, SQUARED), optax.sgd(3e38), params_of(SQUARES)
+
+    def member(h):
+        return nn.Member(objective, optax.sgd(h["rate"]), params, KEY)
+
+    def train():
+        alone = nn.fit(objective, optimizer, params, X, Y, key=KEY, epochs=1)
+        return alone.divergence, *nn.fit_population(member, {"rate": [3e38]}, X, Y, epochs=1).divergences
+
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(lambda name, *_, **__: compiled.append(name))
+    assert [found.what for found in train()] == ["update", "update"]
+    before = sum("backend_compile" in name for name in compiled)
+    assert before > 0
+    train()
+    assert sum("backend_compile" in name for name in compiled) == before
+
+
+def test_what_is_finite_by_itself_is_said_to_be():
+    assert "computed once more by itself" in str(first_not_finite(3, []))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_one_number_that_is_not_finite_is_found(bad, dtype, compiled):
+    found = jax.jit(all_finite) if compiled else all_finite
+    largest = jnp.full((3, 4), jnp.finfo(dtype).max, dtype)
+    sound = [largest, -largest, jnp.zeros((0, 3)), jnp.full((5,), jnp.finfo(dtype).tiny, dtype), jnp.arange(3)]
+    assert found(sound)
+    assert found([])
+    assert not found([*sound, largest.at[1, 2].set(bad)])
+    assert not found([jnp.asarray(bad, dtype), *sound])
+
+
+# The warning
+
+
+def warning_of(train):
+    """The one warning of a training, and what it returns."""
+    with pytest.warns(nn.DivergenceWarning) as caught:
+        result = train()
+    (warning,) = caught
+    assert warning.filename == __file__  # the line that trained, not one of the library's
+    return str(warning.message), result
+
+
+LINEAR = nn.dense(1)
+STANDARD = "; try a smaller learning rate, clipping (jaxnn.optimizer(..., clip_norm=1.0)) or standardized inputs"
+
+
+def test_a_fit_that_diverges_warns_once_with_what_overflowed():
+    far = dict(y=np.full(4, 100, np.float32), optimizer=optax.sgd(3e38), epochs=3)
+    message, result = warning_of(lambda: fit(LINEAR, params_of(LINEAR, leaf_0=1.0), **far))
+    assert message == f"the training diverged at {result.divergence}{STANDARD}"
+
+
+def test_a_stream_that_diverges_warns_once():
+    params = params_of(LINEAR, leaf_0=1.0)
+    far = [(X, np.full(4, 100, np.float32))]
+    message, result = warning_of(
+        lambda: nn.fit_stream(objective_of(LINEAR, SQUARED), optax.sgd(3e38), params, far, key=KEY, epochs=3)
+    )
+    assert message == f"the training diverged at {result.divergence}{STANDARD}"
+
+
+def test_a_training_in_the_span_that_diverges_warns_once():
+    model, x = nn.logistic_regression(6), np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
+    objective = nn.objective(model.network, model.loss, nn.l2(1.0))
+    start, y = model.init(KEY), np.array([0, 1, 1, 0])
+    message, _ = warning_of(lambda: nn.fit_in_span(objective, optax.sgd(1e20), start, x, y, key=KEY, epochs=9))
+    assert message.startswith("the training diverged at step ") and message.endswith(STANDARD)
+
+
+def test_float16_params_under_adam_say_what_to_do():
+    """Adam's ε of 1e-8 is 0 in float16, and of a feature that is always 0 so is the gradient."""
+    params = jax.tree.map(lambda a: jnp.asarray(a, jnp.float16), params_of(LINEAR))
+    x = (X * [[0, 1, 1]]).astype(np.float16)
+    message, result = warning_of(lambda: fit(LINEAR, params, x=x, optimizer=optax.adam(0.01)))
+    assert result.diverged_at == 0
+    assert message.endswith(
+        "; keep params in float32 and compute in float16: jaxnn.with_dtype(network, jnp.float16) under "
+        "jaxnn.with_loss_scale(optimizer)"
+    )
+
+
+def test_what_was_not_finite_from_the_start_is_to_be_mended_there():
+    message, _ = warning_of(lambda: fit(LINEAR, params_of(LINEAR, leaf_1=np.inf)))
+    assert message == "the training diverged at step 0: params['b'] not finite when it began; start from finite params"
+
+
+def test_what_does_not_diverge_does_not_warn(recwarn):
+    fit(LINEAR, params_of(LINEAR), optimizer=TINY)
+    assert not recwarn.list

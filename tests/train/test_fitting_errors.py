@@ -1,0 +1,189 @@
+"""What `fit` and its relatives raise."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxnn as nn
+from tests.helpers.registry import normal
+from tests.helpers.training import DROPPING, KEY, MODEL, OBJECTIVE, SGD, data, fit, params_of
+
+
+@pytest.mark.parametrize("given", [None, {"loss on dev": np.zeros(2)}])
+def test_measurement_that_is_no_dictionary_of_scalars_is_refused(given):
+    with pytest.raises(ValueError, match="a dictionary of scalars, got"):
+        fit(evaluate=lambda params: given)
+
+
+def test_params_of_whole_numbers_are_refused():
+    with pytest.raises(ValueError, match=r"params\[0\]\['W'\] is int32, expected floats"):
+        fit(params=jax.tree.map(lambda leaf: leaf.astype(int), params_of()))
+
+
+def test_measurement_by_a_name_of_fits_own_is_refused():
+    with pytest.raises(ValueError, match=r"evaluate measures \['loss'\], which are fit's own names"):
+        fit(evaluate=lambda params: {"loss": 0.0})
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "given", "message"),
+    [
+        (np.ones((4, 3)), np.ones(5, int), {}, r"x has 4 examples, y has shape \(5,\)"),
+        (np.ones((4, 3)), np.ones((1, 4), int), {}, r"x has 4 examples, y has shape \(1, 4\)"),
+        (np.ones((4, 3), int), np.ones(4, int), {}, r"x is int64, expected floats: x.astype\('float32'\)$"),
+        (np.full((4, 3), np.nan), np.ones(4, int), {}, r"x has 12 values that are not finite, the first at \(0, 0\)"),
+        (np.ones((4, 3)), np.array([0, 1, np.inf, 0]), {}, r"y has 1 values .* the first at \(2,\): inf"),
+        (np.ones((4, 3)), np.array([0, 1, 2, 0]), {}, "labels run from 0 to 2, expected 0 to 1"),
+        (np.ones((4, 3)), np.array(list("abab")), {}, r"y is <U1, expected real numbers: np.unique"),
+        (np.ones((0, 3)), np.ones(0, int), {}, r"x has shape \(0, 3\), so there are no examples"),
+        (np.ones((4, 2)), np.ones(4, int), {}, r"weights for 3 features .* got x of shape \(4, 2\)"),
+        (np.ones((4, 3)), np.ones(4, int), {"epochs": 0}, "of at least 1, got 0 and 1"),
+        (np.ones((4, 3)), np.ones(4, int), {"report_every": 0}, "of at least 1, got 1 and 0"),
+        (np.ones((4, 3)), np.ones(4, int), {"batch_size": 5}, "from 1 to the 4 examples there are, got 5"),
+        (np.ones((4, 3)), np.ones(4, int), {"batch_size": 0}, "from 1 to the 4 examples there are, got 0"),
+        (np.ones((4, 3)), np.ones(4, int), {"weight": [1, 1, -1, 1]}, "weights run from -1 to 1"),
+        (np.ones((4, 3)), np.ones(4, int), {"weight": np.zeros(4)}, "weights run from 0.0 to 0.0"),
+        (np.ones((4, 3)), np.ones(4, int), {"weight": [1, 1]}, r"weight has shape \(2,\), expected \(4,\)"),
+        (np.ones((4, 3)), np.ones(4, int), {"weight": [1, 1, np.nan, 1]}, "weight has 1 values that are not finite"),
+        (np.ones((4, 3)), np.ones(4, int), {"gradients": "both"}, "gradients are 'hand' or 'auto', got 'both'"),
+        (np.ones((4, 3)), np.ones(4, int), {"epochs": True}, "of at least 1, got True and 1"),
+        (np.ones((4, 3)), np.ones(4, int), {"batch_size": True}, "from 1 to the 4 examples there are, got True"),
+        (np.ones((4, 3)), np.ones(4, int), {"shuffle": "no"}, "shuffle is True or False, got 'no'"),
+        (np.ones((4, 3)), np.ones(4, int), {"on_nan": ["stop"]}, r'on_nan is "stop" or "skip", got \[.stop.\]'),
+        (np.ones((4, 3)), np.ones(4, int), {"key": 0}, "key is 0, expected a random key: jax.random.key"),
+        (
+            np.ones((4, 3)),
+            np.ones(4, int),
+            {"key": jax.random.split(KEY)},
+            r"key holds \(2,\) random keys, expected one",
+        ),
+        (np.ones((4, 3)), np.ones(4, int), {"evaluate": "accuracy"}, "evaluate is 'accuracy', expected a function"),
+        (
+            np.ones((4, 3)),
+            np.ones(4, int),
+            {"evaluate": lambda p, x: {}},
+            r"evaluate takes \(p, x\), expected .*\(params",
+        ),
+        (np.ones((4, 3)), np.ones(4, int), {"callback": lambda: 0}, r"callback takes \(\), expected .*\(report\)"),
+        (np.full((4, 3), "1"), np.ones(4, int), {}, r"x is <U1, expected floats: x.astype\('float32'\)$"),
+        (np.full((4, 3), 1.0, object), np.ones(4, int), {}, r"x is object, expected floats: x.astype\('float32'\)$"),
+        (np.full((4, 3), "a"), np.ones(4, int), {}, "x is <U1, expected floats: words are no numbers: drop them"),
+        (np.ones((4, 3)), np.full(4, 1j), {}, "y is complex128, expected real numbers"),
+    ],
+)
+def test_fit_refuses_before_it_compiles(x, y, given, message):
+    never = OBJECTIVE._replace(value_and_grad=lambda *given: pytest.fail("traced"))
+    with pytest.raises(ValueError, match=message):
+        fit(never, batch=nn.Batch(x, y), **given)
+
+
+def test_fit_refuses_classes_that_are_not_there():
+    model = nn.logistic_regression(3, classes=3)
+    with pytest.raises(ValueError, match="labels run from 0 to 3, expected 0 to 2 for 3 classes"):
+        fit(
+            nn.objective(model.network, model.loss),
+            params_of(model.network),
+            nn.Batch(normal((4, 3)), np.arange(4)),
+        )
+
+
+DROPPED = nn.objective(DROPPING, MODEL.loss)
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        lambda: jax.make_jaxpr(lambda params: fit(params=params).params)(params_of()),
+        lambda: jax.make_jaxpr(lambda key: fit(key=key).params)(KEY),
+        lambda: jax.vmap(lambda key: fit(key=key).params)(jax.random.split(KEY)),
+    ],
+    ids=["params", "key", "vmap"],
+)
+def test_fit_inside_a_program_is_told(inside):
+    with pytest.raises(
+        ValueError, match="fit looks at numbers between its programs: call it outside of jit, vmap and grad"
+    ):
+        inside()
+
+
+@pytest.mark.parametrize("transform", [lambda f: f, jax.jit, jax.grad], ids=["vmap", "jit", "grad"])
+@pytest.mark.parametrize("name", ["rate", "strength", "measured"])
+def test_fit_of_a_traced_number_is_an_error(name, transform):
+    """Also where it shows in no argument, but is closed over."""
+    model = nn.logistic_regression(2)
+    x, y, plan = np.ones((2, 2), np.float32), np.array([0, 1]), {"key": KEY, "epochs": 1}
+
+    def trained(rate=0.1, strength=0.0, measured=0.0):
+        objective, start = nn.objective(model.network, model.loss, nn.l2(strength)), model.init(KEY)
+        result = nn.fit(objective, optax.sgd(rate), start, x, y, evaluate=lambda params: {"a": measured}, **plan)
+        return result.params[0]["W"].sum()
+
+    with pytest.raises(
+        ValueError, match="vmap and grad; make_steps works inside, and fit_population trains one member"
+    ):
+        jax.vmap(transform(lambda value: trained(**{name: value})))(jnp.array([0.1, 0.2]))
+    # What is not traced is trained as ever.
+    assert jax.vmap(lambda value: value + trained())(jnp.zeros(2)).shape == (2,)
+
+
+@pytest.mark.parametrize("value", ["good", None, {"accuracy": 1.0}, np.array("a")])
+def test_measurements_that_are_no_numbers_are_told(value):
+    with pytest.raises(ValueError, match="evaluate must return numbers, got .* for 'accuracy'"):
+        fit(evaluate=lambda params: {"accuracy": value})
+
+
+@pytest.mark.parametrize(("n", "got"), [(True, "True"), ("3", "'3'"), (None, "None"), (2.0, "2.0")])
+def test_counts_that_are_none_are_told(n, got):
+    for make in (partial(nn.make_steps, n_steps=n), partial(nn.make_epoch, batch_size=n)):
+        with pytest.raises(ValueError, match=f"whole number of at least 1 .*, got {got}"):
+            make(OBJECTIVE, SGD)
+    with pytest.raises(ValueError, match="shuffle is True or False, got 'no'"):
+        nn.make_epoch(OBJECTIVE, SGD, 2, shuffle="no")
+
+
+STARTED = nn.train_state(params_of(), SGD, KEY)
+
+
+NOT_PARAMS = {
+    "a TrainState": (lambda: STARTED, "got a TrainState: pass state.params; make_epoch continues from a state"),
+    "a Fit": (lambda: fit(), "got a Fit: pass result.params; make_epoch continues from result.state"),
+    "a Model": (lambda: nn.mlp((3, 1)), r"got a Model: model.init\(key\) makes them"),
+    "a Layer": (lambda: nn.dense(1), r"got a Layer: model.init\(key\) makes them"),
+    "a function": (lambda: MODEL.init, r"got the function init: model.init\(key\) makes them"),
+    "None": (lambda: None, r"got None: model.init\(key\) makes them"),
+    "a Member": (lambda: nn.Member(OBJECTIVE, SGD, params_of(), KEY), "got a Member: pass its params"),
+}
+
+
+TAKE_PARAMS = {
+    "fit": lambda params: nn.fit(OBJECTIVE, SGD, params, *data()[:2], key=KEY, epochs=1),
+    "fit_stream": lambda params: nn.fit_stream(OBJECTIVE, SGD, params, [data()[:2]], key=KEY, epochs=1),
+    "fit_in_span": lambda params: nn.fit_in_span(OBJECTIVE, SGD, params, *data()[:2], key=KEY, epochs=1),
+    "train_state": lambda params: nn.train_state(params, SGD, KEY),
+    "value": lambda params: OBJECTIVE.value(params, data()),
+    "value_and_grad": lambda params: OBJECTIVE.value_and_grad(params, data()),
+    "predict": lambda params: nn.mlp((3, 1)).predict(params, data().x),
+    "classify": lambda params: nn.mlp((3, 1)).classify(params, data().x),
+}
+
+
+@pytest.mark.parametrize("given", NOT_PARAMS)
+@pytest.mark.parametrize("taking", TAKE_PARAMS)
+def test_what_is_not_params_is_refused_in_one_line_with_the_fix(taking, given):
+    make, message = NOT_PARAMS[given]
+    with pytest.raises(ValueError, match=f"^params must be a network's params, {message}$"):
+        TAKE_PARAMS[taking](make())
+
+
+@pytest.mark.parametrize("taking", ["fit", "fit_stream", "fit_in_span", "train_state", "value"])
+def test_params_without_numbers_are_refused_in_one_line(taking):
+    for params, message in (
+        ("W.npz", "params must be an array, got 'W.npz'"),
+        ([OBJECTIVE], r"params\[0\].value must"),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}.*: model.init.key. makes params$"):
+            TAKE_PARAMS[taking](params)

@@ -1,0 +1,546 @@
+"""Training from an iterator: the same as `fit` on the same batches, in bounded memory; what goes wrong is told."""
+
+import weakref
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import jaxnn as nn
+from tests.helpers.training import (
+    DROPPING,
+    KEY,
+    MODEL,
+    OBJECTIVE,
+    SGD,
+    Fuse,
+    assert_close,
+    assert_equal,
+    burning,
+    data,
+    numbered,
+    params_of,
+    telling,
+    traced,
+)
+
+X, Y = (np.asarray(a) for a in data()[:2])  # 7 examples: batches of 3, 3 and 1
+IN_ORDER = nn.host_batches(X, Y, 3, seed=0, shuffle=False)
+
+
+def stream(batches=IN_ORDER, objective=OBJECTIVE, params=None, **given):
+    given = {"optimizer": SGD, "key": KEY, "epochs": 1, "steps_per_call": 2, **given}
+    return nn.fit_stream(objective, params=params_of() if params is None else params, batches=batches, **given)
+
+
+def fit(objective=OBJECTIVE, params=None, x=X, y=Y, **given):
+    given = {"optimizer": SGD, "key": KEY, "epochs": 1, "batch_size": 3, "shuffle": False, **given}
+    return nn.fit(objective, params=params_of() if params is None else params, x=x, y=y, **given)
+
+
+def assert_same_fit(got, expected):
+    assert_close((got.params, got.losses, got.history), (expected.params, expected.losses, expected.history))
+    assert_close((got.state.opt_state, got.state.step), (expected.state.opt_state, expected.state.step))
+    assert got.diverged_at == expected.diverged_at
+
+
+# The same as fit
+
+
+@pytest.fixture(scope="module")
+def orders():
+    """Of three epochs, as `fit` shuffles them."""
+    drawn = fit(telling(), jnp.zeros(1), *numbered(7)[:2], epochs=3, batch_size=1, shuffle=True)
+    orders = drawn.losses.astype(int).reshape(3, 7)
+    assert len({tuple(order) for order in orders}) == 3
+    return orders
+
+
+@pytest.mark.parametrize("gradients", ["hand", "auto"])
+def test_stream_is_fit_on_the_batches_that_fit_draws(gradients, orders):
+    """Shuffled, with dropout, an optimiser with a state, a short batch, and groups that are not full."""
+    objective, optimizer, params = nn.objective(DROPPING, MODEL.loss), optax.adam(0.1), params_of(DROPPING)
+
+    def batches(epoch):
+        return ((X[rows], Y[rows]) for rows in np.split(orders[epoch], [3, 6]))
+
+    given = {"optimizer": optimizer, "epochs": 3, "gradients": gradients}
+    expected = fit(objective, params, shuffle=True, **given)
+    assert_same_fit(stream(batches, objective, params, **given), expected)
+
+
+def test_stream_is_steps_by_hand():
+    W, b = (np.asarray(params_of()[0][name], np.float64) for name in ("W", "b"))
+    losses = []
+    for rows in [slice(0, 3), slice(3, 6), slice(6, 7)] * 2:
+        x, y = X[rows].astype(np.float64), Y[rows]
+        z = x @ W[0] + b
+        losses.append(np.mean(np.log1p(np.exp(z)) - y * z))
+        dz = (1 / (1 + np.exp(-z)) - y) / len(y)
+        W, b = W - 0.5 * (dz @ x)[None], b - 0.5 * dz.sum()
+    result = stream(epochs=2)
+    assert_close((result.params[0]["W"], result.params[0]["b"], result.losses), (W, b, np.array(losses)))
+    assert_close([report["loss"] for report in result.history], [np.mean(losses[:3]), np.mean(losses[3:])])
+
+
+@pytest.mark.parametrize("steps_per_call", [1, 3, 7])
+@pytest.mark.parametrize("prefetch", [0, 1, 5])
+def test_groups_and_prefetch_change_nothing(steps_per_call, prefetch):
+    got = stream(epochs=2, steps_per_call=steps_per_call, prefetch=prefetch)
+    assert_same_fit(got, fit(epochs=2))
+
+
+def again(batches=IN_ORDER):
+    return list(batches(0))
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        again(),
+        tuple(again()),
+        [(b.x, b.y) for b in again()],
+        [[b.x.astype(np.float64), b.y.astype(np.uint8)] for b in again()],
+        [(b.x, b.y, np.full(len(b.y), 3)) for b in again()],
+        [jax.tree.map(jnp.asarray, b) for b in again()],
+        lambda epoch: iter(again()),
+    ],
+    ids="list tuple pairs other-dtypes equal-weights jax-arrays function".split(),
+)
+def test_batches_of_any_form(batches):
+    assert_same_fit(stream(batches, epochs=2), fit(epochs=2))
+
+
+def test_arrays_that_are_used_again_for_the_next_batch():
+    def batches(epoch):
+        x, y = np.empty_like(X[:3]), np.empty_like(Y[:3])
+        for b in again():
+            m = len(b.y)
+            x[:m], y[:m] = b.x, b.y
+            yield x[:m], y[:m]
+        x[:] = np.nan
+
+    assert_same_fit(stream(batches, epochs=2), fit(epochs=2))
+
+
+def test_short_batch_anywhere_but_first():
+    one, two, short = again()
+    result = stream([one, short, two])
+    step, state = jax.jit(nn.make_step(OBJECTIVE, SGD)), nn.train_state(params_of(), SGD, KEY)
+    for batch in (one, short, two):
+        state, _ = step(state, batch)
+    assert_close(result.params, state.params)
+
+
+def test_weights_mean_what_they_mean_in_fit():
+    weight = np.array([1.0, 0, 2, 30, 0.5, 1, 1])
+    batches = nn.host_batches(X, Y, 3, seed=0, weight=weight, shuffle=False)
+    assert_same_fit(stream(batches, epochs=2), fit(epochs=2, weight=weight))
+    # A batch whose examples all count for nothing moves nothing.
+    assert_equal(stream([(X[:3], Y[:3], np.zeros(3))]).params, params_of())
+
+
+def test_weights_without_a_total_are_a_batchs_own_mean():
+    weight = np.array([1.0, 2, 5])
+    result = stream([(X[:3], Y[:3], weight), (X[6:], Y[6:], np.array([4.0]))])
+    step, state = jax.jit(nn.make_step(OBJECTIVE, SGD)), nn.train_state(params_of(), SGD, KEY)
+    state, _ = step(state, nn.Batch(X[:3], Y[:3], weight.astype(np.float32)))
+    state, _ = step(state, nn.Batch(X[6:], Y[6:]))
+    assert_close(result.params, state.params)
+
+
+def test_reports_and_callback():
+    """Every second epoch and the last, until the callback stops it."""
+    seen = []
+    evaluate = jax.jit(lambda params: {"b": params[0]["b"][0]})
+    given = {"epochs": 5, "report_every": 2, "evaluate": evaluate}
+    assert_same_fit(stream(callback=seen.append, **given), fit(**given))
+    assert [(report["epoch"], report["step"]) for report in seen] == [(2, 6), (4, 12), (5, 15)]
+    stopped = stream(callback=lambda report: report["epoch"] >= 2, **given)
+    assert [report["epoch"] for report in stopped.history] == [2]
+    assert stopped.losses.shape == (6,)
+    with pytest.raises(ValueError, match=r"evaluate measures \['loss'\]"):
+        stream(evaluate=lambda params: {"loss": 0.0})
+
+
+def test_params_are_copied():
+    params = params_of()
+    copy = jax.tree.map(np.array, params)
+    result = stream(params=params)
+    assert_equal(params, copy)
+    nn.make_epoch(OBJECTIVE, SGD, 3)(result.state, data())  # takes the state's memory
+    assert np.isfinite(result.params[0]["W"]).all()
+
+
+def test_nothing_compiles_twice():
+    """Not for the short batch, nor for a group that is not full, nor for the next epoch, nor for the next training."""
+    objective, traces = traced()
+    stream(again()[:2], objective)  # one full group
+    first = len(traces)
+    assert set(traces) == {(3, 3)}
+    stream(objective=objective, epochs=3)
+    stream([again()[0]] * 5, objective, epochs=2)
+    assert len(traces) == first
+
+
+# Memory
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_memory_is_bounded(prefetch):
+    """Groups and states on the device, and batches on the host, as they are while the iterator is asked for more."""
+    groups, states, batches_alive, made = [], [], [], []
+    params = params_of(nn.dense(11))
+    objective = nn.objective(nn.dense(11), nn.squared_error())
+
+    def batches(epoch):
+        for _ in range(30):
+            shapes = [a.shape for a in jax.live_arrays()]
+            groups.append(shapes.count((2, 5, 3)))
+            states.append(shapes.count((11, 3)))
+            x, y = np.ones((5, 3), np.float32), np.zeros((5, 11), np.float32)
+            made.append(weakref.ref(x))
+            batches_alive.append(sum(ref() is not None for ref in made))
+            yield x, y
+            del x, y
+
+    before = [a.shape for a in jax.live_arrays()].count((11, 3))
+    stream(batches, objective, params, prefetch=prefetch)
+    assert max(groups) == prefetch + 1
+    assert max(states) - before == prefetch + 2
+    assert max(batches_alive) <= 3  # of 30
+
+
+def test_memory_map_is_trained_on(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    x = np.load(tmp_path / "x.npy", mmap_mode="r")
+    batches = nn.host_batches(x, Y, 3, seed=0)
+    assert_same_fit(stream(batches, epochs=2), stream(nn.host_batches(X, Y, 3, seed=0), epochs=2))
+
+
+# Divergence
+
+
+@pytest.mark.filterwarnings("ignore::jaxnn.DivergenceWarning")  # that it diverges is meant
+@pytest.mark.parametrize(
+    ("at", "steps_per_call", "prefetch", "reports", "loss", "update"),
+    [
+        (0, 2, 2, [], True, True),
+        (1, 2, 0, [], False, True),
+        (2, 2, 5, [], True, False),
+        (4, 2, 2, [1], True, True),
+        (8, 4, 1, [1, 2], False, True),
+        (8, 1, 0, [1, 2], True, False),
+    ],
+)
+def test_divergence_keeps_all_that_went_before(at, steps_per_call, prefetch, reports, loss, update):
+    """Whatever was started ahead by then."""
+    result = stream(
+        objective=burning(at, loss, update),
+        params=Fuse(jnp.array(1.0), jnp.array(0.0)),
+        optimizer=optax.sgd(1.0),
+        epochs=4,
+        steps_per_call=steps_per_call,
+        prefetch=prefetch,
+    )
+    assert result.diverged_at == at
+    np.testing.assert_allclose(result.params, (0.9**at, at), rtol=1e-5)
+    np.testing.assert_allclose(result.losses, 0.9 ** np.arange(at), rtol=1e-5)
+    assert result.state.step == at
+    assert_equal(result.state.params, result.params)
+    assert [report["epoch"] for report in result.history] == reports
+
+
+# What is refused, and what comes out as it is
+
+
+class OwnError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("error", [OwnError, ValueError])
+def test_error_of_the_iterator_comes_out_as_it_is(error):
+    def batches(epoch):
+        yield from again()
+        raise error("the disk is gone")
+
+    with pytest.raises(error, match=r"^the disk is gone$"):
+        stream(batches)
+
+
+@pytest.mark.filterwarnings("ignore::jaxnn.DivergenceWarning")  # that it diverges is meant
+@pytest.mark.parametrize("bad", [np.full((3, 3), np.nan, np.float32), None])
+def test_iterator_is_closed(bad):
+    """By an error and by a divergence alike: what it has opened it can close."""
+    closed = []
+
+    def batches(epoch):
+        try:
+            yield from again()[:2]
+            yield (bad, Y[:3]) if bad is not None else again()[0]
+            yield from again() * 5
+        finally:
+            closed.append(epoch)
+
+    if bad is not None:
+        with pytest.raises(ValueError, match="batch 2 of epoch 0"):
+            stream(batches)
+    else:
+        stream(batches, burning(1), Fuse(jnp.array(1.0), jnp.array(0.0)), optimizer=optax.sgd(1.0), prefetch=0)
+    assert closed == [0]
+
+
+WIDE = np.ones((3, 3), np.float64)
+USED_UP = iter(again())
+
+
+@pytest.mark.parametrize(
+    ("third", "message"),
+    [
+        ((X[:3, :2], Y[:3]), r"x is float32 \(3, 2\), expected float32 \(3, 3\) as in the first batch, or fewer rows"),
+        ((X[:4], Y[:4]), r"x is float32 \(4, 3\), expected float32 \(3, 3\)"),
+        ((WIDE, Y[:3]), r"x is float64 \(3, 3\), expected float32 \(3, 3\)"),
+        ((X[:3], Y[:3, None]), r"y is int32 \(3, 1\), expected int32 \(3,\)"),
+        ((X[:3], Y[:2]), r"x has 3 examples, y has shape \(2,\)"),
+        ((X[:0], Y[:0]), r"x has shape \(0, 3\), so there are no examples"),
+        ((np.where(WIDE, np.nan, 0).astype(np.float32), Y[:3]), "x has 9 values that are not finite"),
+        ((X[:3].astype(np.uint8), Y[:3]), r"x is uint8, expected floats: x.astype\('float32'\)$"),
+        ((np.full((3, 8, 8), 200, np.uint8), Y[:3]), r"x is uint8, expected floats: .*astype\('float32'\) / 255"),
+        ((X[:3], np.array([0, 2, 0], np.int32)), "labels run from 0 to 2, expected 0 to 1"),
+        ((X[:3], Y[:3], np.ones(2)), r"weight has shape \(2,\), expected \(3,\)"),
+        ((X[:3], Y[:3], np.array([1, -1, 0])), "weights run from -1 to 1"),
+        (nn.Batch(X[:3], Y[:3], None, np.ones(2)), r"total is \[1. 1.\], expected a number"),
+        (nn.Batch(X[:3], Y[:3], None, np.nan), "total is nan, expected a number"),
+        (X[:3], r"expected a Batch, \(x, y\) or \(x, y, weight\), got a ndarray of 3"),
+        ((X[:3],), "got a tuple of 1"),
+        (None, "got a NoneType"),
+    ],
+)
+def test_bad_batch_is_named(third, message):
+    """The third batch of the second epoch: nothing but its own wrong, and what was expected of it."""
+    epochs = [again()[:2], [*again()[:2], third]]
+    with pytest.raises(ValueError, match=rf"^batch 2 of epoch 1 \(both from 0\): .*{message}"):
+        stream(lambda epoch: epochs[epoch], epochs=2)
+
+
+@pytest.mark.parametrize(
+    ("batches", "message"),
+    [
+        (iter(again()), "batches is a list_iterator, expected what can be iterated every epoch: pass the function"),
+        (next(iter(again())), r"batches is one Batch, expected .* every epoch: \[batch\], or host_batches"),
+        (3, "batches is a int, expected what can be iterated every epoch"),
+        (lambda epoch: None, r"batches\(0\) is None, expected what can be iterated: does the function yield"),
+        ([], r"batches gave no batch for epoch 0$"),
+        (lambda epoch: USED_UP, "no batch for epoch 1, though an earlier one had: it must be another"),
+        ((X, Y), r"batch 0 of epoch 0 .*: expected a Batch, .* got a ndarray of 7"),
+        (lambda: again(), r"batches takes \(\), expected a function batches\(epoch\)"),
+        (nn.host_batches, r"batches takes \(x, y, batch_size, .*\), expected a function batches\(epoch\)"),
+    ],
+)
+def test_what_brings_no_batches_is_refused(batches, message):
+    with pytest.raises(ValueError, match=message):
+        stream(batches, epochs=2)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"epochs": 0}, "of at least 1, got 0, 1 and 2"),
+        ({"report_every": 1.5}, "of at least 1, got 1, 1.5 and 2"),
+        ({"steps_per_call": 0}, "of at least 1, got 1, 1 and 0"),
+        ({"prefetch": -1}, "prefetch is .* of at least 0, got -1"),
+        ({"gradients": "both"}, "gradients are 'hand' or 'auto', got 'both'"),
+        ({"params": [{"W": jnp.ones((1, 3), int), "b": jnp.ones(1)}]}, r"params\[0\]\['W'\] is int32, expected floats"),
+        ({"epochs": True}, "of at least 1, got True, 1 and 2"),
+        ({"prefetch": None}, "prefetch is .* of at least 0, got None"),
+        ({"key": 0}, "key is 0, expected a random key"),
+        ({"evaluate": lambda: {}}, r"evaluate takes \(\), expected a function evaluate\(params\)"),
+        ({"callback": "print"}, "callback is 'print', expected a function"),
+        ({"checkpoints": "folder"}, "checkpoints is 'folder', expected jaxnn.Checkpoints"),
+    ],
+)
+def test_bad_plan_is_refused_before_it_compiles(given, message):
+    never = OBJECTIVE._replace(value_and_grad=lambda *given: pytest.fail("traced"))
+    with pytest.raises(ValueError, match=message):
+        stream(objective=never, **given)
+
+
+# host_batches
+
+
+class Rows:
+    """An array on a disk: it knows its shape, and tells which rows were read together."""
+
+    def __init__(self, a):
+        self.a, self.shape, self.read = a, a.shape, []
+
+    def __getitem__(self, rows):
+        self.read.append(np.arange(len(self.a))[rows])
+        return self.a[rows]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    m=st.integers(1, 40),
+    batch_size=st.integers(1, 40),
+    block=st.integers(1, 50),
+    shuffle=st.booleans(),
+    epoch=st.integers(0, 3),
+)
+def test_host_batches_read_every_row_once_and_in_ascending_order(m, batch_size, block, shuffle, epoch):
+    batch_size = min(batch_size, m)
+    x = Rows(np.arange(m)[:, None])
+    batches = list(nn.host_batches(x, np.arange(m), batch_size, seed=1, shuffle=shuffle, block=block)(epoch))
+    full, rest = divmod(m, batch_size)
+    assert [len(b.y) for b in batches] == [batch_size] * full + [rest] * (rest > 0)
+    assert sorted(np.concatenate([b.y for b in batches]).tolist()) == list(range(m))
+    for b, rows in zip(batches, x.read, strict=True):
+        assert b.weight is None
+        assert b.x[:, 0].tolist() == b.y.tolist() == rows.tolist()
+        assert (np.diff(rows) > 0).all()
+
+
+def epochs_of(seed, n=2, **given):
+    batches = nn.host_batches(np.zeros((20, 1)), np.arange(20), 5, seed=seed, **given)
+    return [[b.y.tolist() for b in batches(epoch)] for epoch in range(n)]
+
+
+def test_shuffles_differ_by_epoch_and_by_seed_and_are_reproducible():
+    one, other, in_order = epochs_of(0), epochs_of(1), epochs_of(0, shuffle=False)
+    assert one == epochs_of(0)
+    assert in_order[0] == in_order[1] == np.arange(20).reshape(4, 5).tolist()
+    assert len({str(epoch) for epoch in (*one, *other, in_order[0])}) == 5
+
+
+def test_blocks_stay_together():
+    for epoch in epochs_of(0, block=5):
+        assert sorted(epoch) == np.arange(20).reshape(4, 5).tolist()
+    one, other = epochs_of(0, block=5)
+    assert one != other
+
+
+def test_host_batches_carry_weights():
+    """Each batch's total is what so many weights come to on average."""
+    weight = np.arange(7.0)
+    for b in nn.host_batches(X, np.arange(7), 3, seed=0, weight=weight)(0):
+        assert b.weight.tolist() == b.y.tolist()
+        assert b.total == 3 * len(b.y)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"y": np.ones(6)}, r"x has 7 examples, y has shape \(6,\): expected a target for each"),
+        ({"batch_size": 8}, "batch_size must be from 1 to the 7 examples there are, got 8"),
+        ({"batch_size": 0}, "batch_size must be from 1 to the 7 examples there are, got 0"),
+        ({"block": 0}, "block is .* of at least 1, got 0"),
+        ({"weight": np.ones(6)}, r"weight has shape \(6,\), expected \(7,\)"),
+        ({"weight": -np.ones(7)}, "weights run from -1.0 to -1.0"),
+        ({"batch_size": None}, "batch_size is None, expected a whole number from 1 to the 7"),
+        ({"batch_size": "3"}, "from 1 to the 7 examples there are, got '3'"),
+        ({"shuffle": "no"}, "shuffle is True or False, got 'no'"),
+        ({"x": None}, "x is None, expected an array"),
+        ({"x": np.float32(1)}, "x is 1.0, expected an array of examples as rows"),
+        ({"y": None}, "y is None, expected an array"),
+        ({"weight": np.zeros(7)}, "weights run from 0.0 to 0.0"),  # nothing would be learned
+    ],
+)
+def test_host_batches_refuse(given, message):
+    with pytest.raises(ValueError, match=message):
+        nn.host_batches(**{"x": X, "y": Y, "batch_size": 3, "seed": 0, **given})
+
+
+def test_host_batches_of_lists():
+    batches = nn.host_batches([[1.0], [2.0]], [0, 1], 2, seed=0)
+    (batch,) = batches(0)
+    assert batch.x.tolist() == [[1], [2]]
+    assert isinstance(batch, nn.Batch)
+
+
+class Frame:
+    """A data frame: what it is indexed by are names of columns."""
+
+    iloc = None
+
+    def __init__(self, a):
+        self.a, self.shape = a, a.shape
+
+    def __array__(self, dtype=None, copy=None):
+        return self.a
+
+    def __getitem__(self, name):
+        raise KeyError(name)
+
+
+def test_host_batches_take_rows_of_a_data_frame():
+    framed = nn.host_batches(Frame(X), Frame(Y), 3, seed=0)(0)
+    for one, other in zip(framed, nn.host_batches(X, Y, 3, seed=0)(0), strict=True):
+        assert_equal(one[:2], other[:2])
+
+
+# Generators that never end
+
+
+def endless(seen):
+    """The batches of `IN_ORDER` again and again; notes the number of each that is asked for."""
+    while True:
+        for batch in IN_ORDER(0):
+            seen.append(len(seen))
+            yield batch
+
+
+def test_steps_per_epoch_end_the_epochs_of_a_generator_that_does_not():
+    seen = []
+    whole = stream(epochs=4)
+    got = stream(endless(seen), epochs=4, steps_per_epoch=3)
+    assert_same_fit(got, whole)
+    assert len(seen) == 12  # none more than is trained on
+    assert_same_fit(stream(lambda epoch: endless([]), epochs=4, steps_per_epoch=3), whole)
+
+
+def test_a_generator_continues_from_epoch_to_epoch():
+    """In epochs of two of its three batches: as one epoch of six."""
+    got = stream(endless([]), epochs=3, steps_per_epoch=2)
+    assert_close(got.losses, stream(epochs=2).losses)
+    assert [report["step"] for report in got.history] == [2, 4, 6]
+
+
+def test_of_batches_that_begin_anew_each_epoch_has_the_first():
+    first = stream([*IN_ORDER(0)], epochs=2, steps_per_epoch=2)
+    assert_close(first.losses, stream([*IN_ORDER(0)][:2], epochs=2).losses)
+
+
+@pytest.mark.parametrize("batches", [lambda: [*IN_ORDER(0)], lambda: iter(IN_ORDER(0)), lambda: IN_ORDER])
+def test_too_few_batches_for_the_steps_are_refused(batches):
+    with pytest.raises(ValueError, match=r"batches must be steps_per_epoch=4 in each epoch, got 3 in epoch 0"):
+        stream(batches(), steps_per_epoch=4)
+
+
+@pytest.mark.parametrize("steps", [0, -1, 2.0, "3", True])
+def test_steps_per_epoch_are_a_count(steps):
+    with pytest.raises(ValueError, match="steps_per_epoch must be None or a whole number of at least 1"):
+        stream(steps_per_epoch=steps)
+
+
+def test_a_generator_that_is_picked_up_passes_over_what_was_trained_on():
+    saved = []
+    start = nn.Checkpoints(lambda state: None, lambda make, ended: saved.append(make()))
+    whole = stream(endless([]), epochs=3, steps_per_epoch=2, checkpoints=start)
+    there = nn.Checkpoints(lambda state: saved[0], lambda make, ended: None)
+    assert_same_fit(stream(endless([]), epochs=3, steps_per_epoch=2, checkpoints=there), whole)
+
+
+def test_an_epoch_that_does_not_end_is_warned_of_once(monkeypatch):
+    monkeypatch.setattr("jaxnn.train.streaming._MANY", 20)
+
+    def long():
+        return [*IN_ORDER(0)][:2] * 25
+
+    with pytest.warns(UserWarning, match="first epoch of fit_stream has not ended after 20 batches") as caught:
+        stream(lambda epoch: long(), epochs=2)
+    assert len(caught) == 1 and caught[0].filename == __file__
+    stream(lambda epoch: long(), epochs=2, steps_per_epoch=50)  # nothing to warn of
