@@ -1,6 +1,6 @@
-"""Penalties on params, as pairs: a number added to the objective, and its gradient.
+"""Regularizers on params, as pairs: a number added to the objective, and its gradient.
 
-A penalty falls on weights, not on biases, unless asked: a bias only shifts, and shrinking it buys nothing. Which
+A regularizer falls on weights, not on biases, unless asked: a bias only shifts, and shrinking it buys nothing. Which
 leaf is a weight is told by its name: `W`, as in the params of `dense`.
 """
 
@@ -15,12 +15,14 @@ from jaxnn.factories.decorator import factory, known
 from jaxnn.typing import Array, Params
 from jaxnn.validation import check_callable, described, is_number, makes
 
-Where = Callable[[tuple[Any, ...]], bool]
+__all__ = ["LeafFilter", "Regularizer", "all_leaves", "elastic_net", "is_weight", "l1", "l2", "no_regularizer"]
+
+LeafFilter = Callable[[tuple[Any, ...]], bool]
 """Chooses leaves by their key path, as `jax.tree_util.tree_flatten_with_path` gives it."""
 
 
 @known
-class Penalty(NamedTuple):
+class Regularizer(NamedTuple):
     """A scalar function of the params, and its gradient.
 
     Attributes:
@@ -37,30 +39,30 @@ def is_weight(path: tuple[Any, ...]) -> bool:
     return bool(path) and getattr(path[-1], "key", getattr(path[-1], "name", None)) == "W"
 
 
-def is_any(path: tuple[Any, ...]) -> bool:
+def all_leaves(path: tuple[Any, ...]) -> bool:
     """True for every key path: the choice that penalises biases too (a scalar decision, no shapes)."""
     return True
 
 
 @factory
-@makes("penalty", "no_penalty().value(params)")
-def no_penalty() -> Penalty:
+@makes("regularizer", "no_regularizer().value(params)")
+def no_regularizer() -> Regularizer:
     """Nothing is added: a scalar 0 and gradients of 0, in the shapes of params."""
-    return Penalty(lambda params: jnp.asarray(0.0), lambda params: jax.tree.map(jnp.zeros_like, params))
+    return Regularizer(lambda params: jnp.asarray(0.0), lambda params: jax.tree.map(jnp.zeros_like, params))
 
 
 @factory
-def l2(strength: float, where: Where = is_weight) -> Penalty:
+def l2(strength: float, where: LeafFilter = is_weight) -> Regularizer:
     """strength/2 · Σ w², whose gradient is strength · w: weight decay, under plain gradient descent.
 
-    Derivation. d(w²/2)/dw = w. A penalty written λ/(2m) · Σ w² is l2(λ/m).
+    Derivation. d(w²/2)/dw = w. A regularizer written λ/(2m) · Σ w² is l2(λ/m).
 
     Args:
       strength: a scalar of at least 0; may be traced.
-      where: which leaves of params it falls on; `is_weight` by default, `is_any` for biases too.
+      where: which leaves of params it falls on; `is_weight` by default, `all_leaves` for biases too.
 
     Returns:
-      A `Penalty`.
+      A `Regularizer`.
 
     Raises:
       ValueError: a strength that is no number, or negative, a `where` that is no function or, when called, params in
@@ -82,7 +84,7 @@ def l2(strength: float, where: Where = is_weight) -> Penalty:
 
 
 @factory
-def l1(strength: float, where: Where = is_weight) -> Penalty:
+def l1(strength: float, where: LeafFilter = is_weight) -> Regularizer:
     """strength · Σ |w|, whose gradient is strength · sign(w), 0 at w = 0.
 
     Derivation. d|w|/dw is -1 below 0 and 1 above; at 0 every slope from -1 to 1 is a subgradient, and 0 is taken: the
@@ -90,10 +92,10 @@ def l1(strength: float, where: Where = is_weight) -> Penalty:
 
     Args:
       strength: a scalar of at least 0; may be traced.
-      where: which leaves of params it falls on; `is_weight` by default, `is_any` for biases too.
+      where: which leaves of params it falls on; `is_weight` by default, `all_leaves` for biases too.
 
     Returns:
-      A `Penalty`.
+      A `Regularizer`.
 
     Raises:
       ValueError: a strength that is no number, or negative, a `where` that is no function or, when called, params in
@@ -112,16 +114,16 @@ def l1(strength: float, where: Where = is_weight) -> Penalty:
 
 
 @factory
-def elastic_net(l1_strength: float, l2_strength: float, where: Where = is_weight) -> Penalty:
+def elastic_net(l1_strength: float, l2_strength: float, where: LeafFilter = is_weight) -> Regularizer:
     """l1_strength · Σ |w| + l2_strength/2 · Σ w²: the sum of `l1` and `l2`, and of their gradients.
 
     Args:
       l1_strength: a scalar of at least 0; may be traced.
       l2_strength: a scalar of at least 0; may be traced.
-      where: which leaves of params it falls on; `is_weight` by default, `is_any` for biases too.
+      where: which leaves of params it falls on; `is_weight` by default, `all_leaves` for biases too.
 
     Returns:
-      A `Penalty`.
+      A `Regularizer`.
 
     Raises:
       ValueError: a strength that is no number, or negative, a `where` that is no function or, when called, params in
@@ -135,14 +137,14 @@ def elastic_net(l1_strength: float, l2_strength: float, where: Where = is_weight
     Source: Zou and Hastie, "Regularization and variable selection via the elastic net", 2005.
     """
     lasso, ridge = l1(l1_strength, where), l2(l2_strength, where)
-    return Penalty(
+    return Regularizer(
         lambda params: lasso.value(params) + ridge.value(params),
         lambda params: jax.tree.map(jnp.add, lasso.gradient(params), ridge.gradient(params)),
     )
 
 
-def _on_leaves(where: Where, value: Callable[[Array], Array], slope: Callable[[Array], Array]) -> Penalty:
-    """The penalty that is the sum of `value(leaf)` over the chosen leaves, with d value/d leaf = `slope(leaf)`."""
+def _on_leaves(where: LeafFilter, value: Callable[[Array], Array], slope: Callable[[Array], Array]) -> Regularizer:
+    """The regularizer that is the sum of `value(leaf)` over the chosen leaves, with d value/d leaf = `slope(leaf)`."""
     check_callable("where", where, "path")
 
     def total(params):
@@ -158,19 +160,21 @@ def _on_leaves(where: Where, value: Callable[[Array], Array], slope: Callable[[A
         slopes = [slope(w).astype(w.dtype) if yes else jnp.zeros_like(w) for w, yes in zip(leaves, chosen, strict=True)]
         return jax.tree.unflatten(structure, slopes)
 
-    return Penalty(total, gradient)
+    return Regularizer(total, gradient)
 
 
-def _chosen(params: Params, where: Where) -> list[bool]:
+def _chosen(params: Params, where: LeafFilter) -> list[bool]:
     paths = [path for path, _ in jax.tree_util.tree_flatten_with_path(params)[0]]
     chosen = [where(path) for path in paths]
     if chosen and not any(chosen):
         names = ", ".join(jax.tree_util.keystr(path) for path in paths[:6])
-        raise ValueError(f"the penalty falls on no leaf of params ({names}): name weights W, or say where=is_any")
+        raise ValueError(
+            f"the regularizer falls on no leaf of params ({names}): name weights W, or say where=all_leaves"
+        )
     return chosen
 
 
 def _check_strength(strength: float) -> None:
     if not is_number(strength, lambda strength: 0 <= strength < float("inf")):
         fix = "a negative one rewards size" if is_number(strength) else "l2(0.01).value(params) is one of params"
-        raise ValueError(f"a penalty takes a strength of at least 0, got {described(strength)}: {fix}")
+        raise ValueError(f"a regularizer takes a strength of at least 0, got {described(strength)}: {fix}")

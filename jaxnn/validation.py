@@ -149,6 +149,12 @@ def check_flag(name: str, value: Any) -> None:
         raise ValueError(f"{name} is True or False, got {described(value)}")
 
 
+def check_mode(mode: Any) -> None:
+    """Raise a ValueError unless it is "min" or "max"."""
+    if not isinstance(mode, str) or mode not in ("min", "max"):
+        raise ValueError(f'mode must be "min" or "max", got {described(mode)}')
+
+
 def check_name(what: str, name: Any, known: Iterable[str], also: str = "") -> None:
     """A ValueError unless the name is one of the known ones; it tells which, and which is near."""
     if not (isinstance(name, str) and name in known):

@@ -26,7 +26,7 @@ class Dataset(NamedTuple):
     dev: jaxnn.Batch
     test: jaxnn.Batch
     classes: tuple[str, ...]
-    standardizer: jaxnn.Standardizer | None = None
+    standardizer: jaxnn.data.Standardizer | None = None
     image_shape: tuple[int, ...] | None = None
     files: tuple[Path, ...] = ()
     encoder: dict[str, Any] | None = None

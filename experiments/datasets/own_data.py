@@ -266,12 +266,12 @@ def check_count(path: Path, m: int, n: int) -> None:
 def _problem(
     x: np.ndarray, parts: Sequence[jaxnn.Batch], classes: tuple[str, ...], encoder: dict | None, notes: list[str]
 ) -> Dataset:
-    stats = jaxnn.fit_standardizer(x[parts[0].x].astype(np.float64, copy=False))
+    stats = jaxnn.data.fit_standardizer(x[parts[0].x].astype(np.float64, copy=False))
     ready = [part._replace(x=standardized(stats, x, part.x)) for part in parts]
     return Dataset(*ready, classes, stats, encoder=encoder, notes=tuple(notes))
 
 
-def standardized(stats: jaxnn.Standardizer, x: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+def standardized(stats: jaxnn.data.Standardizer, x: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
     """Return inputs (m, n) as the networks take them, float32; of these rows, or of all.
 
     In float64 until then, since of large numbers that lie together, such as dates, little is left in float32; some rows

@@ -20,16 +20,19 @@ def difference(network: StoredNetwork, form: str) -> float:
     """Return the largest difference of outputs, relative to 1 + the largest output, on rows drawn at random.
 
     Rows have the training set's means and deviations. Outputs are what the format gives: those of `Model.outputs`, or
-    of a function `Model.predict`.
+    of a function `Model.predict_proba`.
     """
-    stats = jaxnn.Standardizer(*(np.asarray(a, np.float64) for a in network.standardizer))
+    stats = jaxnn.data.Standardizer(*(np.asarray(a, np.float64) for a in network.standardizer))
     model = network.spec.model()
     rows = np.random.default_rng(0).normal(stats.mean, stats.std, (_ROWS, network.spec.sizes[0]))
     standardized = jaxnn.standardize(stats, rows).astype(np.float32)
     if form == "stablehlo":
         from experiments.interchange.stablehlo import function
 
-        here, there = jax.jit(model.predict)(network.params, standardized), jax.jit(function(network))(np.float32(rows))
+        here, there = (
+            jax.jit(model.predict_proba)(network.params, standardized),
+            jax.jit(function(network))(np.float32(rows)),
+        )
     else:
         folded = network_of(raw_input_layers(network), network.spec.activation, network.spec.output)
         outputs = jax.jit(model.outputs)

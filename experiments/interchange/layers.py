@@ -29,7 +29,7 @@ def raw_input_layers(network: StoredNetwork) -> list[Weights]:
     Raises:
       ValueError: if a deviation is so small that weights become larger than float32 takes.
     """
-    arrays = jax.device_get(jaxnn.params_to_arrays(network.spec.model().network, network.params))
+    arrays = jax.device_get(jaxnn.models.params_to_arrays(network.spec.model().network, network.params))
     layers = [Weights(*pair) for pair in zip(arrays[::2], arrays[1::2], strict=True)]
     if network.standardizer is not None:
         mean, std = (np.asarray(a, np.float64) for a in network.standardizer)
@@ -73,7 +73,9 @@ def network_of(
         )
     spec = NetworkSpec(sizes, activation or "relu", output)
     model = spec.model()
-    params = jaxnn.params_from_arrays(model.network, model.in_shape, [array for layer in layers for array in layer])
+    params = jaxnn.models.params_from_arrays(
+        model.network, model.in_shape, [array for layer in layers for array in layer]
+    )
     return StoredNetwork(spec, params, classes or tuple(map(str, range(answers))), image_shape)
 
 

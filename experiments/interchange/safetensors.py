@@ -38,7 +38,7 @@ import jaxnn, {package}
 model = jaxnn.mlp({spec.sizes}, {spec.activation!r}, output={spec.output!r})
 arrays = {package}.{function}({file!r})
 arrays = [arrays[f"{{v}}_{{i}}"] for i in range(1, {layers}) for v in "Wb"]
-params = jaxnn.params_from_arrays(model.network, model.in_shape, arrays)"""
+params = jaxnn.models.params_from_arrays(model.network, model.in_shape, arrays)"""
 
 
 def read(path: Path) -> list[Weights]:

@@ -16,7 +16,7 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
 def encode(network: StoredNetwork) -> bytes:
-    """The bytes of the file: x (m, n_in) in float32, for any m, to what `Model.predict` gives, inputs standardised."""
+    """The bytes of the file: float32 x (m, n_in), any m, to what `Model.predict_proba` gives inputs standardized."""
     x = jax.ShapeDtypeStruct((*jax.export.symbolic_shape("m"), *network.spec.model().in_shape), jnp.float32)
     return bytes(jax.export.export(jax.jit(function(network)), platforms=PLATFORMS)(x).serialize())
 
@@ -29,7 +29,7 @@ def function(network: StoredNetwork) -> Callable[[jax.Array], jax.Array]:
     """
     model, stats = network.spec.model(), network.standardizer
     if stats is None:
-        return lambda x: model.predict(network.params, x)
+        return lambda x: model.predict_proba(network.params, x)
     mean, std = (np.asarray(a, np.float64) for a in stats)
     high = mean.astype(np.float32)
     low = (mean - high).astype(np.float32)
@@ -37,7 +37,7 @@ def function(network: StoredNetwork) -> Callable[[jax.Array], jax.Array]:
     def predict(x):
         # Without the barrier, a compiler might subtract high + low.
         shifted = jax.lax.optimization_barrier(x - high[None]) - low[None]
-        return model.predict(network.params, shifted / std.astype(np.float32)[None])
+        return model.predict_proba(network.params, shifted / std.astype(np.float32)[None])
 
     return predict
 

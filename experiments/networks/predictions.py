@@ -45,7 +45,7 @@ def classify(file: Path, rows: Rows, network: StoredNetwork) -> Answers:
         x = standardized(network.standardizer, rows.x)
     model, step = network.spec.model(), max(1, NUMBERS_AT_A_TIME // max(network.spec.sizes))
     parts = [x[i : i + step] for i in range(0, m, step)]
-    decide = jax.jit(model.classify)
+    decide = jax.jit(model.predict)
     answers = Answers(
         np.concatenate([decide(network.params, part) for part in parts]),
         np.concatenate([class_probabilities(model, network.params, part) for part in parts]),

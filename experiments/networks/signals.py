@@ -29,8 +29,8 @@ def signals(spec: NetworkSpec, params: Any, batch: jaxnn.Batch) -> list[Signal]:
     da_L = dJ/dz_L is the loss's gradient over m, and the backward of layer l turns da_l into da_{l-1}.
     """
     model, layers = spec.model(), _layers(spec)
-    arrays = jaxnn.params_to_arrays(model.network, params)
-    params = jaxnn.params_from_arrays(jaxnn.chain(*layers), model.in_shape, arrays)
+    arrays = jaxnn.models.params_to_arrays(model.network, params)
+    params = jaxnn.models.params_from_arrays(jaxnn.chain(*layers), model.in_shape, arrays)
 
     @jax.jit
     def run(params, x, y):
@@ -54,4 +54,4 @@ def _layers(spec: NetworkSpec) -> list[jaxnn.Layer]:
     """The network, cut after each activation: dense layers with theirs."""
     ends = [spec.activation] * (len(spec.sizes) - 2) + ["relu" if spec.output == "relu" else "identity"]
     pairs = zip(spec.sizes[1:], ends, strict=True)
-    return [jaxnn.chain(jaxnn.dense(size), jaxnn.ACTIVATIONS[end]()) for size, end in pairs]
+    return [jaxnn.chain(jaxnn.dense(size), jaxnn.nn.ACTIVATIONS[end]()) for size, end in pairs]

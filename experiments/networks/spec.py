@@ -34,12 +34,12 @@ class NetworkSpec:
 
 def class_probabilities(model: jaxnn.Model, params: Any, x: np.ndarray) -> np.ndarray:
     """Of each class, (m, k), also where the model has one output, which is the probability of class 1."""
-    probabilities = np.asarray(jax.jit(model.predict)(params, x))
+    probabilities = np.asarray(jax.jit(model.predict_proba)(params, x))
     return np.hstack([1 - probabilities, probabilities]) if probabilities.shape[1] == 1 else probabilities
 
 
 def param_names(spec: NetworkSpec) -> list[str]:
-    """A path for each array of the network, in the order of `jaxnn.params_to_arrays`: 0/W, 0/b, 2/W, ...
+    """A path for each array of the network, in the order of `jaxnn.models.params_to_arrays`: 0/W, 0/b, 2/W, ...
 
     They are the paths in the params of the plain chain, so they are the same whether equal layers are scanned or not.
     """

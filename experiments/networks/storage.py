@@ -46,13 +46,13 @@ class StoredNetwork(NamedTuple):
     params: Any
     classes: tuple[str, ...]
     image_shape: tuple[int, ...] | None = None
-    standardizer: jaxnn.Standardizer | None = None
+    standardizer: jaxnn.data.Standardizer | None = None
 
 
 def encode(network: StoredNetwork) -> bytes:
     """The bytes of a safetensors file: the same for the same network."""
     spec = network.spec
-    arrays = jax.device_get(jaxnn.params_to_arrays(spec.model().network, network.params))
+    arrays = jax.device_get(jaxnn.models.params_to_arrays(spec.model().network, network.params))
     # In C order: a matrix that XLA hands over transposed would be stored by its memory, as another matrix.
     tensors = dict(zip(param_names(spec), map(np.ascontiguousarray, arrays), strict=True))
     if network.standardizer is not None:
@@ -171,7 +171,7 @@ def _decode(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> StoredN
     model, names = spec.model(), param_names(spec)
     if set(tensors) != set(names):
         raise ValueError(f"the network has {', '.join(names)}, the file {', '.join(sorted(tensors)) or 'nothing'}")
-    params = jaxnn.params_from_arrays(model.network, model.in_shape, [tensors[name] for name in names])
+    params = jaxnn.models.params_from_arrays(model.network, model.in_shape, [tensors[name] for name in names])
     return StoredNetwork(
         spec, params, tuple(classes), None if image_shape is None else tuple(image_shape), standardizer
     )
@@ -193,7 +193,7 @@ def _check_classes(spec: NetworkSpec, classes: Any) -> None:
         raise ValueError(f"it names {len(classes)} classes, its outputs are of {expected}")
 
 
-def _standardizer(tensors: dict[str, np.ndarray], shapes: list[tuple[int, ...]]) -> jaxnn.Standardizer | None:
+def _standardizer(tensors: dict[str, np.ndarray], shapes: list[tuple[int, ...]]) -> jaxnn.data.Standardizer | None:
     """Taken out of the tensors; of a mean and deviation for each input, or for each channel."""
     stats = [tensors.pop(name, None) for name in _STANDARDIZER]
     if stats[0] is None and stats[1] is None:
@@ -203,7 +203,7 @@ def _standardizer(tensors: dict[str, np.ndarray], shapes: list[tuple[int, ...]])
         raise ValueError(f"its standardizer has shapes {mean.shape} and {std.shape}, its inputs {shapes[0]}")
     if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
         raise ValueError("its standardizer is not finite, or has a deviation of 0 or less")
-    return jaxnn.Standardizer(mean, std)
+    return jaxnn.data.Standardizer(mean, std)
 
 
 _DECODERS = {"1": _decode}

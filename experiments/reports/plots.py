@@ -51,7 +51,7 @@ def draw_curves(
 
 
 def draw_confusion(axes: Axes, matrix: np.ndarray, classes: Sequence[str]) -> None:
-    """Counts (k, k) of `jaxnn.confusion_matrix`: a row for each true class, a column for each predicted one.
+    """Counts (k, k) of `jaxnn.metrics.confusion_matrix`: a row for each true class, a column for each predicted one.
 
     The shade is the share of its row; that a few mistakes are seen beside many hits, it follows the square root.
     """

@@ -38,7 +38,7 @@ class RunCheckpoints:
         self._every, self._keep, self._say = every, keep, say
         self._folder: Path | None = None
         self._written = time.monotonic()
-        self._ended: dict[str, jaxnn.Checkpoint] = {}
+        self._ended: dict[str, jaxnn.train.Checkpoint] = {}
         self._stores: dict[str, Any] = {}
         self._training = False
         self._asked: int | None = None
@@ -48,7 +48,7 @@ class RunCheckpoints:
         """In the folder of that run."""
         self._folder = run / CHECKPOINTS
 
-    def of(self, training: str) -> "jaxnn.Checkpoints | None":
+    def of(self, training: str) -> "jaxnn.Checkpointer | None":
         """What `fit` and its kind take as `checkpoints`. Names differ within a run, and are those of its next start."""
         if not self._every:
             return None
@@ -82,7 +82,7 @@ class RunCheckpoints:
 
         import jaxnn  # slow to import, so not for --help
 
-        return jaxnn.Checkpoints(load, save)
+        return jaxnn.Checkpointer(load, save)
 
     def write_ended(self) -> None:
         """Write what ended since the last writing, and wait for it."""
@@ -112,14 +112,14 @@ class RunCheckpoints:
             return None
         return Stopped(signum, at_once=self._asked is not None)
 
-    def _write(self, checkpoints: "dict[str, jaxnn.Checkpoint]") -> None:
+    def _write(self, checkpoints: "dict[str, jaxnn.train.Checkpoint]") -> None:
         for training, checkpoint in checkpoints.items():
             self._trying(training, lambda t=training, c=checkpoint: self._store(t).save(c))
         self._ended = {}
         self._written = time.monotonic()
 
     def _trying(self, training: str, work: Callable[[], None]) -> None:
-        """Checkpoints are for the run's sake: one that cannot be written must not end it."""
+        """Checkpointer are for the run's sake: one that cannot be written must not end it."""
         try:
             work()
         except Exception as error:  # orbax and tensorstore raise what they like, RuntimeError to XlaRuntimeError
@@ -136,7 +136,7 @@ class RunCheckpoints:
         return self._stores[training]
 
 
-def _same_report(checkpoint: "jaxnn.Checkpoint", found: "jaxnn.Checkpoint | None") -> bool:
+def _same_report(checkpoint: "jaxnn.train.Checkpoint", found: "jaxnn.train.Checkpoint | None") -> bool:
     """Whether a training that ended has done nothing since it was picked up."""
     return (
         found is not None

@@ -9,7 +9,7 @@ from experiments.runs.folder import RunError
 from experiments.runs.options import OnNan
 
 
-def first_of(divergences: Sequence[jaxnn.Divergence | None]) -> jaxnn.Divergence | None:
+def first_of(divergences: Sequence[jaxnn.train.Divergence | None]) -> jaxnn.train.Divergence | None:
     """The earliest divergence, if any member of a population diverged."""
     diverged = [divergence for divergence in divergences if divergence is not None]
     return min(diverged, key=lambda divergence: divergence.step) if diverged else None
@@ -29,13 +29,13 @@ def noted(say: Callable[[str], None]) -> Iterator[None]:
     lines = {}
 
     def show(message, category, *rest, **options):
-        if issubclass(category, jaxnn.DivergenceWarning):
+        if issubclass(category, jaxnn.train.DivergenceWarning):
             lines[f"note: {message}"] = None
         else:
             shown(message, category, *rest, **options)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("always", jaxnn.DivergenceWarning)
+        warnings.simplefilter("always", jaxnn.train.DivergenceWarning)
         shown, warnings.showwarning = warnings.showwarning, show
         try:
             yield
@@ -51,5 +51,5 @@ def noted(say: Callable[[str], None]) -> Iterator[None]:
 def divergence_expected() -> Iterator[None]:
     """Note nothing of what diverges inside: a search over rates, whose report has it."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", jaxnn.DivergenceWarning)
+        warnings.simplefilter("ignore", jaxnn.train.DivergenceWarning)
         yield

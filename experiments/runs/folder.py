@@ -53,7 +53,7 @@ class RunFolder:
         self.pictures: dict[str, str] = {}
         self.listeners: list[Callable[[dict[str, Any]], None]] = []
         self._stale: list[Path] = []
-        self.checkpoints: Callable[[str], jaxnn.Checkpoints | None] = lambda training: None
+        self.checkpoints: Callable[[str], jaxnn.Checkpointer | None] = lambda training: None
 
     @classmethod
     def new(cls, runs_dir: Path, name: str, now: datetime) -> "RunFolder":

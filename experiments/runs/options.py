@@ -27,7 +27,7 @@ class RunOptions(CacheOptions):
     checkpoint_every: float = 60.0
     """Seconds between checkpoints, from which `resume` goes on; a shorter run writes none. 0 for never."""
     keep: int = 2
-    """Checkpoints kept of each training, the latest; those of a finished run are removed."""
+    """Checkpointer kept of each training, the latest; those of a finished run are removed."""
     tensorboard: bool = False
     """Write the metrics as an event file for TensorBoard too; needs tensorboardX."""
 

@@ -1,7 +1,8 @@
 """The checkpoints of one training on disk, by Orbax: each is whole, or it is not there.
 
 A checkpoint is a folder named by a number, the latest the highest. It holds `arrays`, every array by its path in the
-`jaxnn.Checkpoint`, and `about`, JSON with the rest and a checksum of everything, so that a flipped bit is found out.
+`jaxnn.train.Checkpoint`, and `about`, JSON with the rest and a checksum of everything, by which a flipped bit
+is found.
 """
 
 import functools
@@ -74,7 +75,7 @@ class CheckpointStore:
             except Exception as error:
                 self._set_aside(int(step.name), error)
 
-    def save(self, checkpoint: jaxnn.Checkpoint) -> None:
+    def save(self, checkpoint: jaxnn.train.Checkpoint) -> None:
         """Begin to write it, once the one before it is written."""
         arrays, about = encoded(checkpoint)
         latest = self._manager.latest_step()
@@ -85,7 +86,7 @@ class CheckpointStore:
         """Until what was begun is written; raises what went wrong with it."""
         self._manager.wait_until_finished()
 
-    def load(self, start: Any) -> jaxnn.Checkpoint | None:
+    def load(self, start: Any) -> jaxnn.train.Checkpoint | None:
         """The latest that is whole, of a training that starts in the state `start`; `None` where there is none.
 
         A damaged one is set aside, under another name, and the one before it is taken.
@@ -135,7 +136,7 @@ class CheckpointStore:
         )
 
 
-def encoded(checkpoint: jaxnn.Checkpoint) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def encoded(checkpoint: jaxnn.train.Checkpoint) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The checkpoint as arrays by name, and the rest, checksum included, as JSON has it."""
     arrays = dict(_leaves("state", checkpoint.state))
     if checkpoint.best is not None:
@@ -160,7 +161,7 @@ def encoded(checkpoint: jaxnn.Checkpoint) -> tuple[dict[str, np.ndarray], dict[s
     return {name: a for name, a in arrays.items() if a.size}, about | {"checksum": _checksum(arrays, about)}
 
 
-def decoded(arrays: dict[str, np.ndarray], about: dict[str, Any], start: Any) -> jaxnn.Checkpoint:
+def decoded(arrays: dict[str, np.ndarray], about: dict[str, Any], start: Any) -> jaxnn.train.Checkpoint:
     """The checkpoint, of a training that starts in the state `start`, whose structure its states have.
 
     Raises:
@@ -172,7 +173,7 @@ def decoded(arrays: dict[str, np.ndarray], about: dict[str, Any], start: Any) ->
     try:
         reports, best = about["reports"], about["best"]
         measures = {name: arrays[f"history/{name}"] for name in about["measures"]}
-        return jaxnn.Checkpoint(
+        return jaxnn.train.Checkpoint(
             _state("state", arrays, start),
             [{name: _entry(values[i]) for name, values in measures.items()} for i in range(reports)],
             arrays.get("losses"),

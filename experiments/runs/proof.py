@@ -30,7 +30,7 @@ def make_proof(name: str, objective: jaxnn.Objective) -> Proof:
     The two are compiled apart, so that the compiler cannot merge one into the other.
     """
     hand = jax.jit(objective.value_and_grad)
-    auto = jax.jit(jaxnn.gradients_by(objective, "auto"))
+    auto = jax.jit(jaxnn.train.gradients_by(objective, "auto"))
 
     def prove(params, batch):
         with jax.enable_x64(True):

@@ -42,7 +42,7 @@ def race(
     programs, compiling = {}, {}
     for name in states:
         cached, start = clock.cached, time.perf_counter()
-        programs[name] = jaxnn.make_steps(objective, optimizer, _STEPS, name).lower(states[name], batch).compile()
+        programs[name] = jaxnn.train.make_steps(objective, optimizer, _STEPS, name).lower(states[name], batch).compile()
         compiling[name] = time.perf_counter() - start if clock.cached == cached else None
 
     def seconds(name: str, calls: int) -> float:

@@ -1,8 +1,8 @@
 """Random changes to images that leave their class as it is: every epoch then trains on images never seen before.
 
 An augmentation is a pure function `(key, image) -> image` of one image, (h, w) or (h, w, channels); without a key it
-changes nothing, or as little as it can. `jaxnn.augmented` puts one into an objective, so that it runs inside the
-compiled training step, on the device, with fresh randomness at every step.
+changes nothing, or as little as it can. `jaxnn.train.with_augmentation` puts one into an objective, so that it runs
+inside the compiled training step, on the device, with fresh randomness at every step.
 """
 
 from collections.abc import Callable
@@ -21,12 +21,12 @@ Augmentation: TypeAlias = Callable[[Key | None, Array], Array]
 
 
 @factory
-def in_turn(*augmentations: Augmentation) -> Augmentation:
+def compose(*augmentations: Augmentation) -> Augmentation:
     """One augmentation after another, each with randomness of its own.
 
     Example:
       >>> import jax, jax.numpy as jnp
-      >>> augment = in_turn(flips(), crops(2, 2))
+      >>> augment = compose(random_flip(), random_crop(2, 2))
       >>> augment(jax.random.key(0), jnp.ones((3, 3))).shape
       (2, 2)
     """
@@ -43,17 +43,17 @@ def in_turn(*augmentations: Augmentation) -> Augmentation:
 
 
 @factory
-def flips(axis: int = 1) -> Augmentation:
+def random_flip(axis: int = 1) -> Augmentation:
     """Half of the images are mirrored: left and right change places (axis 1), or top and bottom (axis 0).
 
     Example:
       >>> import jax, jax.numpy as jnp
       >>> image = jnp.array([[1, 2, 3]])
-      >>> [flips()(jax.random.key(seed), image).tolist() for seed in range(4)]
+      >>> [random_flip()(jax.random.key(seed), image).tolist() for seed in range(4)]
       [[[1, 2, 3]], [[3, 2, 1]], [[1, 2, 3]], [[3, 2, 1]]]
     """
     if not is_number(axis, lambda axis: axis in (0, 1)):
-        raise ValueError(f"flips takes axis 0 (top and bottom) or 1 (left and right), got {described(axis)}")
+        raise ValueError(f"random_flip takes axis 0 (top and bottom) or 1 (left and right), got {described(axis)}")
 
     def augment(key, image):
         image = as_image(image)
@@ -63,21 +63,23 @@ def flips(axis: int = 1) -> Augmentation:
 
 
 @factory
-def crops(height: int, width: int) -> Augmentation:
+def random_crop(height: int, width: int) -> Augmentation:
     """A window of the image, at a place where each is as likely; without a key, the one in the middle.
 
-    Networks for windows are tested on windows too: `jax.vmap(partial(crops(24, 24), None))(images)`.
+    Networks for windows are tested on windows too: `jax.vmap(partial(random_crop(24, 24), None))(images)`.
 
     Raises:
       ValueError: a window of no pixels, or one larger than the image.
 
     Example:
       >>> import jax.numpy as jnp
-      >>> crops(1, 2)(None, jnp.arange(12).reshape(3, 4)).tolist()
+      >>> random_crop(1, 2)(None, jnp.arange(12).reshape(3, 4)).tolist()
       [[5, 6]]
     """
     if not (is_count(height) and is_count(width)):
-        raise ValueError(f"crops takes a window of at least 1 x 1 pixels, got {described(height)} x {described(width)}")
+        raise ValueError(
+            f"random_crop takes a window of at least 1 x 1 pixels, got {described(height)} x {described(width)}"
+        )
 
     def augment(key, image):
         image = as_image(image)

@@ -66,15 +66,15 @@ class Batch(NamedTuple):
       weight: how much each example counts, (m,), or `None` where all count the same. Only ratios matter: dtype and
         common factor change nothing, and a weight too small to be a number beside the largest is 0. An example of
         weight 0 counts for nothing, which is how a short batch is padded to a full one.
-      total: what the weighted sum is divided by, a scalar; `None` for Σ weight. A mini-batch of weighted examples is
-        given the total that its size has on average, so that a light example's step is a light one also in a batch
-        of its own.
+      normalizer: what the weighted sum is divided by, a scalar; `None` for Σ weight. A mini-batch of weighted examples
+        has the normalizer that its size has on average, so that the step of a light example is a light one, also in a
+        batch of one.
     """
 
     x: Array
     y: Array
     weight: Array | None = None
-    total: Array | None = None
+    normalizer: Array | None = None
 
 
 def check_batch_size(batch_size: Any, m: int) -> None:

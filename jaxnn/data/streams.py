@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxnn.data.batches import Batch, check_batch_size
 from jaxnn.data.examples import checked, columns_as_rows, on_host
-from jaxnn.data.weights import beside_total, check_weight, simplified
+from jaxnn.data.weights import beside_normalizer, check_weight, simplified
 from jaxnn.validation import check_callable, check_flag, check_seed, described, is_count, warn_outside
 
 
@@ -187,7 +187,7 @@ def _shared(batches: Iterator, steps: int) -> Callable[[int], Iterator]:
 
 
 def of_one_size(batches: Callable[[int], Iterable], many: float) -> Callable[[int], Iterator[Batch]]:
-    """The batches, checked, each with a weight and a total, and filled up to the size of the first.
+    """The batches, checked, each with a weight and a normalizer, and filled up to the size of the first.
 
     A warning says if there are as many as `many` in the first epoch.
     """
@@ -223,11 +223,11 @@ def _naming(number: int, epoch: int, check: Callable, *given: Any) -> Any:
 
 
 def _checked(given: Any, first: list[jax.ShapeDtypeStruct] | None) -> Batch:
-    """As a `Batch` of NumPy arrays like those of the first, with a weight and a total."""
+    """As a `Batch` of NumPy arrays like those of the first, with a weight and a normalizer."""
     if not (isinstance(given, tuple | list) and 2 <= len(given) <= 4):
         what = f"{type(given).__name__} of {len(given)}" if hasattr(given, "__len__") else type(given).__name__
         raise ValueError(f"expected a Batch, (x, y) or (x, y, weight), got a {what}")
-    x, y, weight, total = Batch(*given)
+    x, y, weight, normalizer = Batch(*given)
     x, y, ratios = (None if a is None else np.asarray(a) for a in checked(x, y, weight, some=False)[:3])
     m = x.shape[0]
     for name, a, like in zip("xy", (x, y), first or (x, y), strict=True):
@@ -237,12 +237,14 @@ def _checked(given: Any, first: list[jax.ShapeDtypeStruct] | None) -> Batch:
                 "or fewer rows"
             )
     ratios = np.ones(m) if ratios is None else ratios.astype(float)
-    if total is None:
+    if normalizer is None:
         return Batch(x, y, ratios, ratios.sum())
-    total = np.asarray(total, float)
-    if total.shape != () or not 0 <= total < np.inf:
-        raise ValueError(f"total is {total}, expected a number of at least 0: what the weighted sum is divided by")
-    return Batch(x, y, *beside_total(ratios if weight is None else weight, total))
+    normalizer = np.asarray(normalizer, float)
+    if normalizer.shape != () or not 0 <= normalizer < np.inf:
+        raise ValueError(
+            f"normalizer is {normalizer}, expected a number of at least 0: what the weighted sum is divided by"
+        )
+    return Batch(x, y, *beside_normalizer(ratios if weight is None else weight, normalizer))
 
 
 def _filled_up(batch: Batch, size: int) -> Batch:
@@ -251,4 +253,4 @@ def _filled_up(batch: Batch, size: int) -> Batch:
     if m == size:
         return batch
     x, y = (np.concatenate([a, np.repeat(a[:1], size - m, axis=0)]) for a in batch[:2])
-    return Batch(x, y, np.concatenate([batch.weight, np.zeros(size - m)]), batch.total)
+    return Batch(x, y, np.concatenate([batch.weight, np.zeros(size - m)]), batch.normalizer)

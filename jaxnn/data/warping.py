@@ -1,7 +1,7 @@
 """Changes of place in images, as displacement fields.
 
 Pixel p of the new image is read from the old one at p + d(p), between pixels by bilinear interpolation, and outside the
-image there is 0. `displaced` adds up fields and reads once, since every reading blurs.
+image there is 0. `warp` adds up fields and reads once, since every reading blurs.
 """
 
 from collections.abc import Callable
@@ -23,11 +23,12 @@ Field: TypeAlias = Callable[[Key, int, int], Array]
 
 
 @factory
-def displaced(*fields: Field) -> Augmentation:
+def warp(*fields: Field) -> Augmentation:
     """new(p) = old(p + Σ d(p)): the image read at displaced places, bilinearly, 0 outside.
 
     Args:
-      fields: of `shifts`, `rotations`, `scalings`, `shears` and `elastic`, each with randomness of its own.
+      fields: of `random_shift`, `random_rotation`, `random_scale`, `random_shear` and
+        `elastic_deformation`, each with its own randomness.
 
     Returns:
       An augmentation for images (h, w) or (h, w, channels) of floats; all channels move alike.
@@ -35,7 +36,7 @@ def displaced(*fields: Field) -> Augmentation:
     Example:
       >>> import jax, jax.numpy as jnp
       >>> image = jnp.zeros((28, 28)).at[8:20, 13:15].set(1)
-      >>> augment = displaced(rotations(15), elastic(alpha=34, sigma=4))
+      >>> augment = warp(random_rotation(15), elastic_deformation(alpha=34, sigma=4))
       >>> augment(jax.random.key(0), image).shape
       (28, 28)
     """
@@ -90,29 +91,29 @@ def bilinear(image: Array, places: Array) -> Array:
 
 
 @factory
-def shifts(pixels: Array | float) -> Field:
+def random_shift(pixels: Array | float) -> Field:
     """The whole image moves by up to so many pixels, down or up and right or left: d(p) = u, u ~ U(-pixels, pixels)².
 
     Example:
       >>> import jax, jax.numpy as jnp
-      >>> bool(jnp.abs(shifts(2)(jax.random.key(0), 5, 5)).max() <= 2)
+      >>> bool(jnp.abs(random_shift(2)(jax.random.key(0), 5, 5)).max() <= 2)
       True
     """
-    check_amount("shifts", "a number of pixels", pixels)
+    check_amount("random_shift", "a number of pixels", pixels)
     return lambda key, h, w: jnp.broadcast_to(_uniform(key, pixels, 2)[:, None, None], (2, h, w))
 
 
 @factory
-def rotations(degrees: Array | float) -> Field:
+def random_rotation(degrees: Array | float) -> Field:
     """The image turns about its middle c by an angle θ ~ U(-degrees, degrees): d(p) = (R(θ) - I)(p - c).
 
     Example:
       >>> import jax, jax.numpy as jnp
-      >>> d = rotations(90)(jax.random.key(0), 3, 3)
+      >>> d = random_rotation(90)(jax.random.key(0), 3, 3)
       >>> d[:, 1, 1].tolist()  # the middle stays
       [0.0, 0.0]
     """
-    check_amount("rotations", "an angle in degrees", degrees)
+    check_amount("random_rotation", "an angle in degrees", degrees)
 
     def field(key, h, w):
         angle = jnp.deg2rad(_uniform(key, degrees, 1)[0])
@@ -123,31 +124,31 @@ def rotations(degrees: Array | float) -> Field:
 
 
 @factory
-def scalings(fraction: Array | float) -> Field:
+def random_scale(fraction: Array | float) -> Field:
     """Height and width grow or shrink, each by itself: d(p) = u ⊙ (p - c), u ~ U(-fraction, fraction)².
 
     A length l becomes l/(1 + u).
 
     Example:
       >>> import jax, jax.numpy as jnp
-      >>> bool(jnp.abs(scalings(0.5)(jax.random.key(0), 3, 3)).max() <= 0.5)
+      >>> bool(jnp.abs(random_scale(0.5)(jax.random.key(0), 3, 3)).max() <= 0.5)
       True
     """
-    check_amount("scalings", "a fraction below 1", fraction, below=1)
+    check_amount("random_scale", "a fraction below 1", fraction, below=1)
     return lambda key, h, w: _linear(jnp.diag(_uniform(key, fraction, 2)), h, w)
 
 
 @factory
-def shears(degrees: Array | float) -> Field:
+def random_shear(degrees: Array | float) -> Field:
     """Upright lines lean to the right or left by an angle φ ~ U(-degrees, degrees): rows move by tan φ · (row - c).
 
     Example:
       >>> import jax, jax.numpy as jnp
-      >>> d = shears(45)(jax.random.key(0), 3, 3)
+      >>> d = random_shear(45)(jax.random.key(0), 3, 3)
       >>> bool((d[0] == 0).all()), bool((d[1, 0] == -d[1, 2]).all())
       (True, True)
     """
-    check_amount("shears", "an angle in degrees below 90", degrees, below=90)
+    check_amount("random_shear", "an angle in degrees below 90", degrees, below=90)
 
     def field(key, h, w):
         slope = jnp.tan(jnp.deg2rad(_uniform(key, degrees, 1)[0]))
@@ -157,7 +158,7 @@ def shears(degrees: Array | float) -> Field:
 
 
 @factory
-def elastic(alpha: Array | float, sigma: Array | float) -> Field:
+def elastic_deformation(alpha: Array | float, sigma: Array | float) -> Field:
     """Elastic distortion, as ink moves between one hand's letters and the next: d = α · G_σ * u, u ~ U(-1, 1).
 
     A random number for each pixel and direction, smoothed by a Gaussian of standard deviation σ (outside the image the
@@ -175,14 +176,14 @@ def elastic(alpha: Array | float, sigma: Array | float) -> Field:
 
     Example:
       >>> import jax, jax.numpy as jnp
-      >>> d = elastic(alpha=34, sigma=4)(jax.random.key(0), 100, 100)
+      >>> d = elastic_deformation(alpha=34, sigma=4)(jax.random.key(0), 100, 100)
       >>> d.shape, bool(1 < d.std() < 2)
       ((2, 100, 100), True)
     """
-    check_amount("elastic", "a strength alpha", alpha)
+    check_amount("elastic_deformation", "a strength alpha", alpha)
     if not is_number(sigma, lambda sigma: 0 < sigma < float("inf")):
         got = described(sigma)
-        raise ValueError(f"elastic takes a range sigma above 0, in pixels, got {got}: Simard et al. took 4")
+        raise ValueError(f"elastic_deformation takes a range sigma above 0, in pixels, got {got}: Simard et al. took 4")
 
     def field(key, h, w):
         u = jax.random.uniform(key, (2, h, w), minval=-1, maxval=1)

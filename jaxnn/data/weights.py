@@ -64,34 +64,34 @@ def simplified(weight: Any) -> Any:
     return weight if np.array_equal(ratios, numbers) and weight.dtype != bool else ratios
 
 
-def beside_total(weight: Any, total: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return weights (m,) and total (a scalar) of the host, checked, both times one power of two: as `simplified`."""
-    return _times_power(_wide(weight), total, np.asarray(total, np.float64))
+def beside_normalizer(weight: Any, normalizer: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return weights (m,) and normalizer (a scalar) of the host, both times one power of two: as `simplified`."""
+    return _times_power(_wide(weight), normalizer, np.asarray(normalizer, np.float64))
 
 
-def in_range(weight: Any, total: Any = None, dtype: Any = jnp.float32) -> tuple[Array, Array | None]:
-    """Return weights (m,) and total (a scalar or `None`) as floats of this dtype or wider, whose sums do not overflow.
+def in_range(weight: Any, normalizer: Any = None, dtype: Any = jnp.float32) -> tuple[Array, Array | None]:
+    """Return weights (m,) and normalizer (a scalar or `None`) as floats of this dtype or wider, with finite sums.
 
-    Both are multiplied by one power of two if the total, or else the largest weight, is huge or tiny. It is done in
-    the program, where weights are traced: for those of the host, as `simplified` does it.
+    Both are multiplied by one power of two if the normalizer, or else the largest weight, is huge or tiny. It is done
+    in the program, where weights are traced: for those of the host, as `simplified` does it.
     """
     if not isinstance(weight, jax.Array):
         weight = as_array("weight", weight)
-        if total is None:
+        if normalizer is None:
             weight = simplified(weight)
-        elif not isinstance(total, jax.Array):
-            weight, total = beside_total(weight, total)
+        elif not isinstance(normalizer, jax.Array):
+            weight, normalizer = beside_normalizer(weight, normalizer)
     weight = jnp.asarray(weight)
     # Floats of 8 bits or fewer promote to no other.
     wide = jnp.issubdtype(weight.dtype, jnp.floating) and weight.dtype.itemsize > 1
     own = weight.dtype if wide else jnp.result_type(float)
     dtype = jnp.promote_types(own, dtype)
     weight = weight.astype(dtype)
-    total = None if total is None else jnp.asarray(held(as_array("total", total))).astype(dtype)
-    largest = jax.lax.stop_gradient(weight.max() if total is None else total)
+    normalizer = None if normalizer is None else jnp.asarray(held(as_array("normalizer", normalizer))).astype(dtype)
+    largest = jax.lax.stop_gradient(weight.max() if normalizer is None else normalizer)
     huge = 2.0 ** (jnp.finfo(dtype).maxexp // 2)
     power = jnp.where(largest > huge, 1 / huge, jnp.where(largest < 1 / huge, huge, 1)).astype(dtype)
-    return weight * power, None if total is None else total * power
+    return weight * power, None if normalizer is None else normalizer * power
 
 
 def relative(weight: Any, dtype: Any = jnp.float32) -> Array:

@@ -23,7 +23,7 @@ P = ParamSpec("P")
 def factory(function: Callable[P, T]) -> Callable[P, T]:
     """Decorate a function that makes layers, so that what it makes prints, pickles and compares as its call.
 
-    The result may be any NamedTuple of functions, such as a `Layer`, `Loss`, `Penalty` or `Objective` or an optax
+    The result may be any NamedTuple of functions, such as a `Layer`, `Loss`, `Regularizer` or `Objective` or an optax
     optimizer, or a single function, such as an initializer, a schedule or an augmentation. It equals another one if
     both were made by this factory from equal arguments: `dense(4)`, `dense(n_out=4)` and `dense(4, "lecun")` are equal.
     Numbers are equal if their types are, NumPy's integers being integers; arrays if their dtype, shape and bytes are;

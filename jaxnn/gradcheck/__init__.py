@@ -25,7 +25,7 @@ from jaxnn.gradcheck.problem import GradcheckError, Problem, argument_names
 from jaxnn.gradcheck.report import Diagnosis, Report, WrongGradientError
 from jaxnn.losses.loss import Loss
 from jaxnn.nn.layer import Layer, check_layers
-from jaxnn.regularizers import Penalty
+from jaxnn.regularizers import Regularizer
 from jaxnn.typing import Key, Shape
 from jaxnn.validation import check_callable, check_flag, check_key, check_seed, check_shape, described, is_count
 
@@ -40,7 +40,7 @@ __all__ = [
     "gradient",
     "layer",
     "loss",
-    "penalty",
+    "regularizer",
     "rule",
     "vjp",
     "without_rules",
@@ -267,11 +267,11 @@ def loss(loss: Loss, z: Any, y: Any, **options: Any) -> Report:
     return _check("loss", lambda z, y: loss.value(z, y), hand, (z, y), options, asked=(True, False))
 
 
-def penalty(penalty: Penalty, params: Any, **options: Any) -> Report:
-    """Check a jaxnn `Penalty`: its gradient against its value.
+def regularizer(regularizer: Regularizer, params: Any, **options: Any) -> Report:
+    """Check a jaxnn `Regularizer`: its gradient against its value.
 
     Args:
-      penalty: the `Penalty`.
+      regularizer: the `Regularizer`.
       params: params to check it at, a pytree of arrays.
       **options: `fast` and `seed`, as for `vjp`.
 
@@ -283,12 +283,16 @@ def penalty(penalty: Penalty, params: Any, **options: Any) -> Report:
 
     Example:
       >>> import jax.numpy as jnp, jaxnn
-      >>> bool(penalty(jaxnn.l2(0.1), {"W": jnp.array([[1.0, -2.0]]), "b": jnp.array([3.0])}))
+      >>> bool(regularizer(jaxnn.l2(0.1), {"W": jnp.array([[1.0, -2.0]]), "b": jnp.array([3.0])}))
       True
     """
-    if not isinstance(penalty, Penalty):
-        raise GradcheckError(f"penalty is {described(penalty)}, expected a jaxnn.Penalty: l2(0.1) makes one")
-    return _gradient(penalty.value, lambda params: (penalty.gradient(params),), (params,), options, subgradient=False)
+    if not isinstance(regularizer, Regularizer):
+        raise GradcheckError(
+            f"regularizer is {described(regularizer)}, expected a jaxnn.regularizers.Regularizer: l2(0.1) makes one"
+        )
+    return _gradient(
+        regularizer.value, lambda params: (regularizer.gradient(params),), (params,), options, subgradient=False
+    )
 
 
 def without_rules(f: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,1 +1,14 @@
 """Networks with their losses, and params in and out."""
+
+from jaxnn.models.arrays import params_from_arrays, params_to_arrays, slice_params
+from jaxnn.models.feedforward import logistic_regression, mlp
+from jaxnn.models.model import Model
+
+__all__ = [
+    "Model",
+    "logistic_regression",
+    "mlp",
+    "params_from_arrays",
+    "params_to_arrays",
+    "slice_params",
+]

@@ -100,7 +100,7 @@ def _names(params: Params, views: list[np.ndarray]) -> list[str]:
     return names
 
 
-def narrow_params(network: Layer, in_shape: Shape, params: Params) -> Params:
+def slice_params(network: Layer, in_shape: Shape, params: Params) -> Params:
     """The params of a narrow network, cut out of those of one with the same layers, of which its first units count.
 
     Args:
@@ -117,11 +117,11 @@ def narrow_params(network: Layer, in_shape: Shape, params: Params) -> Params:
     Example:
       >>> import jax, jaxnn
       >>> wide, narrow = jaxnn.mlp((3, 8, 1), widths=(2,)), jaxnn.mlp((3, 2, 1))
-      >>> params = narrow_params(narrow.network, (3,), wide.init(jax.random.key(0)))
+      >>> params = slice_params(narrow.network, (3,), wide.init(jax.random.key(0)))
       >>> params[0]["W"].shape
       (2, 3)
     """
-    expected = shapes_of_params("narrow_params", network, in_shape)
+    expected = shapes_of_params("slice_params", network, in_shape)
     if jax.tree.structure(expected) != jax.tree.structure(params):
         raise ValueError("params have another structure than the network's: expected those of the same layers, wider")
 

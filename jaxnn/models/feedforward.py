@@ -14,10 +14,10 @@ from jaxnn.losses.regression import squared_error
 from jaxnn.models.model import Model, labels_of_logits, unchanged
 from jaxnn.nn.activations import ACTIVATIONS, relu
 from jaxnn.nn.composition import chain
-from jaxnn.nn.initializers import narrow_initializer
+from jaxnn.nn.initializers import sliced_initializer
 from jaxnn.nn.layer import Layer
 from jaxnn.nn.linear import dense
-from jaxnn.nn.masking import first_units
+from jaxnn.nn.masking import mask_units
 from jaxnn.nn.repetition import chain_of_runs
 from jaxnn.nn.stochastic import dropout
 from jaxnn.typing import Array, Initializer
@@ -58,7 +58,7 @@ def mlp(
       input_dropout_rate: the fraction of the inputs that is dropped while training.
       widths: how many units of each hidden layer count, from 1 to its size; all of them by default. May be traced, so
         that networks of many widths are one program, as members of a population. The rest are silent, their weights
-        start at 0 and stay there, and the network is the narrow one: `narrow_params` cuts it out.
+        start at 0 and stay there, and the network is the narrow one: `slice_params` cuts it out.
       scan: whether consecutive hidden layers that are equal (in size, activation, init and dropout rate) are computed
         by one `lax.scan`, so that compile time does not grow with their number and activations are kept once. By
         default that is done where it was measured to cost no time in a step: from 64 equal layers of at most 64 units.
@@ -77,7 +77,7 @@ def mlp(
       >>> import jax, jax.numpy as jnp
       >>> model = mlp((784, 512, 512, 10), "relu", output="softmax", init="he")
       >>> params = model.init(jax.random.key(0))
-      >>> model.predict(params, jnp.zeros((2, 784))).shape, model.classify(params, jnp.zeros((2, 784))).shape
+      >>> model.predict_proba(params, jnp.zeros((2, 784))).shape, model.predict(params, jnp.zeros((2, 784))).shape
       ((2, 10), (2,))
     """
     sizes = tuple(sizes) if np.iterable(sizes) else (sizes,)
@@ -178,8 +178,8 @@ def _narrowed(
                 f"got {described(width)} for a layer of {size}"
             )
     ends = [sizes[0], *widths, sizes[-1]]
-    narrow = [narrow_initializer(*each) for each in zip(inits, ends[:-1], ends[1:], strict=True)]
-    return narrow, [first_units(layer, n) for layer, n in zip(hidden, widths, strict=True)]
+    narrow = [sliced_initializer(*each) for each in zip(inits, ends[:-1], ends[1:], strict=True)]
+    return narrow, [mask_units(layer, n) for layer, n in zip(hidden, widths, strict=True)]
 
 
 def _activation(activation: str | Layer) -> Layer:

@@ -41,15 +41,15 @@ class Model(NamedTuple):
       network: the `Layer` that maps x (m, n_in) to outputs z (m, k): logits, where the loss takes logits.
       in_shape: the shape of one example, as `network.init` takes it.
       loss: the `Loss` on those outputs.
-      response: outputs to what they predict: probabilities (m, k), or the predicted values themselves.
-      decide: outputs to answers: labels (m,) for classes, values (m, k) for regression.
+      probabilities: maps outputs (m, k) to probabilities (m, k), or to the predicted values themselves.
+      labels: maps outputs (m, k) to labels (m,) of classes, or to values (m, k) for regression.
     """
 
     network: Layer
     in_shape: Shape
     loss: Loss
-    response: Callable[[Array], Array]
-    decide: Callable[[Array], Array]
+    probabilities: Callable[[Array], Array]
+    labels: Callable[[Array], Array]
 
     def init(self, key: Key) -> Params:
         """Fresh params of the network, from a random key (scalar), in one compiled program.
@@ -71,21 +71,21 @@ class Model(NamedTuple):
         check_params(params)
         return self.network.forward(params, _inputs(x))[0]
 
+    def predict_proba(self, params: Params, x: Array) -> Array:
+        """Return probabilities (m, k) for inputs x (m, n_in), or values (m, k) for regression.
+
+        Raises:
+          ValueError: as `outputs`.
+        """
+        return self.probabilities(self.outputs(params, x))
+
     def predict(self, params: Params, x: Array) -> Array:
-        """`response` of the outputs: probabilities (m, k) of x (m, n_in), or values (m, k) for regression.
+        """Return labels (m,) for inputs x (m, n_in), or values (m, k) for regression.
 
         Raises:
-          ValueError: what `outputs` refuses.
+          ValueError: as `outputs`.
         """
-        return self.response(self.outputs(params, x))
-
-    def classify(self, params: Params, x: Array) -> Array:
-        """`decide` of the outputs: labels (m,) of x (m, n_in), or values (m, k) for regression.
-
-        Raises:
-          ValueError: what `outputs` refuses.
-        """
-        return self.decide(self.outputs(params, x))
+        return self.labels(self.outputs(params, x))
 
 
 @remembered

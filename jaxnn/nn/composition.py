@@ -30,7 +30,7 @@ def residual(layer: Layer) -> Layer:
 
     Example:
       >>> import jax.numpy as jnp, jaxnn
-      >>> residual(jaxnn.identity()).forward((), jnp.array([[1.0]]))[0]
+      >>> residual(jaxnn.nn.identity()).forward((), jnp.array([[1.0]]))[0]
       Array([[2.]], dtype=float32)
 
     Source: He et al., "Deep residual learning for image recognition", 2015, equation 1.

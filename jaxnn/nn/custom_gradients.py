@@ -9,7 +9,7 @@ from jaxnn.nn.layer import Layer, check_layers
 from jaxnn.typing import Array
 
 
-def differentiable(layer: Layer) -> Callable[..., Array]:
+def as_custom_vjp(layer: Layer) -> Callable[..., Array]:
     """The layer as one function for use inside anybody's `jax.grad`, with the hand-derived backward as its rule.
 
     The plain `layer.forward` carries no rule: JAX differentiates it by itself, which makes it the honest
@@ -25,11 +25,11 @@ def differentiable(layer: Layer) -> Callable[..., Array]:
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn
-      >>> apply = differentiable(jaxnn.tanh())
+      >>> apply = as_custom_vjp(jaxnn.tanh())
       >>> jax.grad(lambda x: apply((), x).sum())(jnp.array([[0.0]]))
       Array([[1.]], dtype=float32)
     """
-    check_layers("differentiable", (layer,))
+    check_layers("as_custom_vjp", (layer,))
 
     @jax.custom_vjp
     def apply(params, x, key):

@@ -24,7 +24,7 @@ deep feedforward neural networks", 2010; He et al., "Delving deep into rectifier
 
 
 @factory
-def narrow_initializer(name: str, n_in: Array | int, n_out: Array | int) -> Initializer:
+def sliced_initializer(name: str, n_in: Array | int, n_out: Array | int) -> Initializer:
     """The initialiser of that name for a layer of n_in inputs and n_out units, in the corner of a larger one's weights.
 
     Args:
@@ -41,7 +41,7 @@ def narrow_initializer(name: str, n_in: Array | int, n_out: Array | int) -> Init
 
     Example:
       >>> import jax
-      >>> print(narrow_initializer("normal", 1, 2)(jax.random.key(0), (2, 3)) != 0)
+      >>> print(sliced_initializer("normal", 1, 2)(jax.random.key(0), (2, 3)) != 0)
       [[ True  True False]
        [False False False]]
     """

@@ -10,7 +10,7 @@ from jaxnn.validation import described, is_number
 
 
 @factory
-def first_units(layer: Layer, n: Array | int) -> Layer:
+def mask_units(layer: Layer, n: Array | int) -> Layer:
     """The layer with its units from number n on silenced: y_j = f(x)_j for j < n, and 0 for the others.
 
     n may be traced, as a hyperparameter that varies over a population is: networks of different widths are then one
@@ -32,13 +32,13 @@ def first_units(layer: Layer, n: Array | int) -> Layer:
 
     Example:
       >>> import jax.numpy as jnp, jaxnn
-      >>> layer = first_units(jaxnn.sigmoid(), 2)
+      >>> layer = mask_units(jaxnn.sigmoid(), 2)
       >>> layer.forward((), jnp.zeros((1, 4)))[0].tolist()
       [[0.5, 0.5, 0.0, 0.0]]
     """
-    check_layers("first_units", (layer,))
+    check_layers("mask_units", (layer,))
     if not is_number(n, lambda n: n >= 1 and n == int(n)):
-        raise ValueError(f"first_units takes a number of units of at least 1, got {described(n)}")
+        raise ValueError(f"mask_units takes a number of units of at least 1, got {described(n)}")
 
     def forward(params, x, key=None):
         y, cache = layer.forward(params, x, key)

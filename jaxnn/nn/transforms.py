@@ -1,4 +1,4 @@
-"""A layer that computes the same in less memory (`recompute`) or in another dtype (`with_dtype`)."""
+"""A layer that computes the same in less memory (`remat`) or in another dtype (`with_dtype`)."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from jaxnn.validation import described
 
 
 @factory
-def recompute(layer: Layer) -> Layer:
+def remat(layer: Layer) -> Layer:
     """Gradient checkpointing by hand: remember only the input, run the forward again in the backward.
 
     Values and gradients are those of `layer`. Memory between forward and backward falls from the whole
@@ -28,7 +28,7 @@ def recompute(layer: Layer) -> Layer:
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn
-      >>> network = recompute(jaxnn.chain(jaxnn.dense(64), jaxnn.tanh(), jaxnn.dense(64), jaxnn.tanh()))
+      >>> network = remat(jaxnn.chain(jaxnn.dense(64), jaxnn.tanh(), jaxnn.dense(64), jaxnn.tanh()))
       >>> params, _ = network.init(jax.random.key(0), (8,))
       >>> y, cache = network.forward(params, jnp.ones((2, 8)))
       >>> [leaf.shape for leaf in jax.tree.leaves(cache)]
@@ -36,7 +36,7 @@ def recompute(layer: Layer) -> Layer:
 
     Source: Chen et al., "Training deep nets with sublinear memory cost", 2016.
     """
-    check_layers("recompute", (layer,))
+    check_layers("remat", (layer,))
 
     def forward(params, x, key=None):
         x = held(x)
@@ -50,7 +50,7 @@ def recompute(layer: Layer) -> Layer:
         _, cache = layer.forward(params, x, key)
         return layer.backward(params, cache, dy)
 
-    return Layer(layer.init, forward, backward, layer.parts, lambda f: recompute(map_layers(f, layer)))
+    return Layer(layer.init, forward, backward, layer.parts, lambda f: remat(map_layers(f, layer)))
 
 
 @factory

@@ -29,7 +29,7 @@ def with_layout(optimizer: optax.GradientTransformation, layout: str = "flax") -
     layout. Everything in jaxnn that takes an optimizer applies `with_layout` if code of optax reads the layout; code
     from elsewhere is given weights as they are. A loop that calls `optimizer.update` itself must apply it:
 
-        optimizer = jaxnn.with_layout(optax.contrib.muon(0.02))
+        optimizer = jaxnn.optim.with_layout(optax.contrib.muon(0.02))
 
     Weights are the leaves named `W`: their last two axes are swapped, in params, gradients and everything else that has
     the structure of params. Names and structure stay, so that masks and labels by path find what they name. The
@@ -160,7 +160,7 @@ def _must_be_turned(optimizer: optax.GradientTransformation, shapes: Params) -> 
     if own and len(own) < len(readers):
         raise ValueError(
             "optimizer must have parts that agree on the layout of weights, got optax's, which read (n_in, n_out), "
-            f"and others ({', '.join(sorted(own))}): wrap those in jaxnn.with_layout(part, 'jaxnn') for weights "
+            f"and others ({', '.join(sorted(own))}): wrap those in jaxnn.optim.with_layout(part, 'jaxnn') for weights "
             "(n_out, n_in), or in 'flax'"
         )
     if own:
@@ -170,7 +170,7 @@ def _must_be_turned(optimizer: optax.GradientTransformation, shapes: Params) -> 
             raise ValueError(
                 f"params{jax.tree_util.keystr(path)} is a stack of weights {leaf.shape}, which an optimizer that reads "
                 "rows and columns takes for one weight: make the network with scan=False, or, if the optimizer is for "
-                "stacks, wrap it in jaxnn.with_layout"
+                "stacks, wrap it in jaxnn.optim.with_layout"
             )
     first_update(with_layout(optimizer), shapes)
     return True

@@ -31,7 +31,7 @@ class LossScale(NamedTuple):
 
 @factory
 def with_loss_scale(
-    optimizer: optax.GradientTransformation, scale: float = 2.0**15, *, grow_every: int | None = 2000
+    optimizer: optax.GradientTransformation, scale: float = 2.0**15, *, growth_interval: int | None = 2000
 ) -> optax.GradientTransformation:
     """The optimiser, whose steps compute their gradients S times as large as they are, and divide by S at the end.
 
@@ -44,19 +44,19 @@ def with_loss_scale(
     is a power of 2, both products are exact: what neither vanishes nor overflows is what it would be without them.
 
     S adapts: where gradient or loss is not finite, the update is skipped and counted, as by `skip_nonfinite`, and S
-    halved; after `grow_every` finite steps in a row it is doubled. It stays between 1 and 2²⁴. A step that fails at
-    S = 1 too is no matter of scale: after 25 failing in a row, the update is made as it is.
+    halved; after `growth_interval` finite steps in a row it is doubled. It stays between 1 and 2²⁴. A step that fails
+    at S = 1 too is no matter of scale: after 25 failing in a row, the update is made as it is.
 
     Args:
       optimizer: any optax optimiser.
       scale: S at the start, a scalar from 1 to 2²⁴, best a power of 2.
-      grow_every: finite steps after which S is doubled, at least 1; `None` keeps S as it is, and skips nothing.
+      growth_interval: finite steps after which S is doubled, at least 1; `None` keeps S as it is, and skips nothing.
 
     Returns:
       An `optax.GradientTransformation`, whose state holds S: `loss_scale`.
 
     Raises:
-      ValueError: a scale outside 1 to 2²⁴, grow_every below 1, or what is no optax optimiser.
+      ValueError: a scale outside 1 to 2²⁴, growth_interval below 1, or what is no optax optimiser.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn, optax
@@ -75,25 +75,27 @@ def with_loss_scale(
     check_optimizer(optimizer)
     if not is_number(scale, lambda scale: 1 <= scale <= _MOST):
         raise ValueError(f"a loss scale is from 1 to 2**24, got {described(scale)}: 2**15 is where most begin")
-    if grow_every is None:
+    if growth_interval is None:
         inner = accepting(optimizer)
-    elif is_count(grow_every):
-        inner = skip_nonfinite(optimizer, in_a_row=25)
+    elif is_count(growth_interval):
+        inner = skip_nonfinite(optimizer, max_consecutive_errors=25)
     else:
-        got = described(grow_every)
-        raise ValueError(f"grow_every is a number of steps of at least 1, or None for a scale that stays, got {got}")
+        got = described(growth_interval)
+        raise ValueError(
+            f"growth_interval is a number of steps of at least 1, or None for a scale that stays, got {got}"
+        )
 
     def init(params):
         return LossScale(jnp.asarray(scale, jnp.float32), jnp.zeros((), jnp.int32), inner.init(params))
 
     def update(grads, state, params=None, **given):
         updates, after = inner.update(grads, state.inner, params, **given)
-        if grow_every is None:
+        if growth_interval is None:
             return updates, state._replace(inner=after)
         sound = jnp.where(after.last_finite, state.sound + 1, 0)
-        grown = jnp.where(sound == grow_every, jnp.minimum(2 * state.scale, _MOST), state.scale)
+        grown = jnp.where(sound == growth_interval, jnp.minimum(2 * state.scale, _MOST), state.scale)
         new_scale = jnp.where(after.last_finite, grown, jnp.maximum(state.scale / 2, 1))
-        return updates, LossScale(new_scale, jnp.where(sound == grow_every, 0, sound), after)
+        return updates, LossScale(new_scale, jnp.where(sound == growth_interval, 0, sound), after)
 
     return optax.GradientTransformationExtraArgs(init, update)
 

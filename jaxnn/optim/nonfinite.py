@@ -13,22 +13,24 @@ from jaxnn.validation import described, is_count
 
 
 @factory
-def skip_nonfinite(optimizer: optax.GradientTransformation, in_a_row: int = 10) -> optax.GradientTransformation:
+def skip_nonfinite(
+    optimizer: optax.GradientTransformation, max_consecutive_errors: int = 10
+) -> optax.GradientTransformation:
     """The optimiser, which leaves out the update of a step whose loss or gradient is not finite, and counts it.
 
     It is `optax.apply_if_finite`, told of the loss too where the step passes it as `value`, as those of `make_step` do.
     A skipped step changes neither the params nor the optimiser's state. One bad batch is so left out; where step after
-    step fails, leaving out helps no more: the update after `in_a_row` skipped ones is made as it is.
+    step fails, leaving out helps no more: the update after `max_consecutive_errors` skipped ones is made as it is.
 
     Args:
       optimizer: any optax optimiser.
-      in_a_row: so many steps one after another may be skipped, at least 1.
+      max_consecutive_errors: so many steps one after another may be skipped, at least 1.
 
     Returns:
       An `optax.GradientTransformation`, whose state counts what was skipped: `skipped_updates`.
 
     Raises:
-      ValueError: in_a_row below 1, or what is no optax optimiser.
+      ValueError: max_consecutive_errors below 1, or what is no optax optimiser.
 
     Example:
       >>> import jax.numpy as jnp
@@ -38,9 +40,9 @@ def skip_nonfinite(optimizer: optax.GradientTransformation, in_a_row: int = 10) 
       [0.] 1
     """
     check_optimizer(optimizer)
-    if not is_count(in_a_row):
-        raise ValueError(f"skip_nonfinite leaves out at least 1 step in a row, got {described(in_a_row)}")
-    careful = optax.apply_if_finite(accepting(optimizer), in_a_row)
+    if not is_count(max_consecutive_errors):
+        raise ValueError(f"skip_nonfinite leaves out at least 1 step in a row, got {described(max_consecutive_errors)}")
+    careful = optax.apply_if_finite(accepting(optimizer), max_consecutive_errors)
 
     def update(grads, state, params=None, **given):
         # 0 where the loss is finite, else NaN.

@@ -1,7 +1,7 @@
 """k-fold cross-validation: all folds, of all members of a population, in one compiled program."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from jaxnn.population.fitting import check_made, fit_population
 from jaxnn.population.hyperparameters import check_hyperparameters
 from jaxnn.population.results import Member, Population
 from jaxnn.typing import Array, Params, PyTree
-from jaxnn.validation import check_callable, check_flag
+from jaxnn.validation import check_callable, check_mode
 
 
 class CrossValidation(NamedTuple):
@@ -29,18 +29,20 @@ class CrossValidation(NamedTuple):
     measured: dict[str, np.ndarray]
     population: Population
 
-    def best(self, measure: str, highest: bool = False) -> int:
+    def best(self, monitor: str, mode: Literal["min", "max"] = "min") -> int:
         """The index of the member with the best mean over the folds, those that diverged in one left out: a scalar.
 
         Raises:
-          ValueError: no such measure, every member diverged, or `highest` is neither True nor False.
+          ValueError: no such measure, every member diverged, or `mode` is neither "min" nor "max".
         """
-        check_flag("highest", highest)
-        if measure not in self.measured:
-            raise ValueError(f"no measure is called {measure!r}: there are {sorted(self.measured)}")
-        means = self.measured[measure].mean(axis=1) * (-1 if highest else 1)
+        check_mode(mode)
+        if monitor not in self.measured:
+            raise ValueError(
+                f"monitor must be a name that was measured, got {monitor!r}: there are {sorted(self.measured)}"
+            )
+        means = self.measured[monitor].mean(axis=1) * (-1 if mode == "max" else 1)
         if np.isnan(means).all():
-            raise ValueError(f"every member diverged in a fold, or measured NaN as {measure}: try smaller rates")
+            raise ValueError(f"every member diverged in a fold, or measured NaN as {monitor}: try smaller rates")
         return int(np.nanargmin(means))
 
 
@@ -94,9 +96,9 @@ def cross_validate(
       ...     objective = jaxnn.objective(model.network, model.loss, jaxnn.l2(h["l2"]))
       ...     return jaxnn.Member(objective, optax.sgd(0.1), model.init(key), key)
       >>> def measure(params, batch):
-      ...     return {"accuracy": jaxnn.accuracy(model.classify(params, batch.x), batch.y, batch.weight)}
+      ...     return {"accuracy": jaxnn.accuracy(model.predict(params, batch.x), batch.y, batch.weight)}
       >>> result = cross_validate(member, jaxnn.grid(l2=[0.0, 9.0]), x, y, k=3, seed=0, measure=measure, epochs=50)
-      >>> result.measured["accuracy"].shape, result.best("accuracy", highest=True)
+      >>> result.measured["accuracy"].shape, result.best("accuracy", mode="max")
       ((2, 3), 0)
 
     Source: Stone, "Cross-validatory choice and assessment of statistical predictions", 1974.

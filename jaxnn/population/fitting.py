@@ -21,7 +21,7 @@ from jaxnn.population.hyperparameters import check_hyperparameters
 from jaxnn.population.memory import free_bytes
 from jaxnn.population.results import Member, Population
 from jaxnn.train.arguments import check_not_inside, check_on_nan, check_plan
-from jaxnn.train.checkpoints import Checkpoint, Checkpoints, loaded
+from jaxnn.train.checkpoints import Checkpoint, Checkpointer, loaded
 from jaxnn.train.divergence import warn_of_divergence
 from jaxnn.train.objectives import check_objective
 from jaxnn.train.reports import mean_of_finite
@@ -43,7 +43,7 @@ def fit_population(
     report_every: int = 1,
     evaluate: Callable[[Params, PyTree], dict[str, Array]] | None = None,
     callback: Callable[[dict[str, Any]], bool | None] | None = None,
-    checkpoints: Checkpoints | None = None,
+    checkpoints: Checkpointer | None = None,
     chunk: int | None = None,
     devices: Sequence[jax.Device] | None = None,
     memory: int | None = None,

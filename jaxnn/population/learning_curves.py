@@ -90,7 +90,7 @@ def learning_curve(
       ...     objective = jaxnn.objective(model.network, model.loss, jaxnn.l2(h["l2"]))
       ...     return jaxnn.Member(objective, optax.sgd(1.0), model.init(key), key)
       >>> def measure(params, batch):
-      ...     return {"error": jaxnn.error_rate(model.classify(params, batch.x), batch.y, batch.weight)}
+      ...     return {"error": jaxnn.metrics.error_rate(model.predict(params, batch.x), batch.y, batch.weight)}
       >>> h, dev = jaxnn.grid(l2=[0.01]), jaxnn.Batch(x[60:], y[60:])
       >>> curve = learning_curve(member, h, x[:60], y[:60], [10, 60], dev=dev, seeds=[0, 1], measure=measure, epochs=50)
       >>> errors = curve.dev["error"].mean(axis=(0, 1))

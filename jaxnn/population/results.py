@@ -1,7 +1,7 @@
 """A member of a population, and what all have learned."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,14 +15,14 @@ from jaxnn.train.fitting import Fit
 from jaxnn.train.objectives import Objective
 from jaxnn.train.steps import TrainState
 from jaxnn.typing import Array, Key, Params, PyTree
-from jaxnn.validation import check_callable, check_flag, described, is_real
+from jaxnn.validation import check_callable, check_mode, described, is_real
 
 
 class Member(NamedTuple):
     """One training of a population: what `fit` would be given for it.
 
     Attributes:
-      objective: what it minimises. A penalty's strength or a dropout rate may be traced.
+      objective: what it minimises. A regularizer's strength or a dropout rate may be traced.
       optimizer: its optax optimiser. A learning rate or a momentum may be traced.
       params: where it starts.
       key: its random key, for dropout, and for shuffling where members do not share their batches.
@@ -76,27 +76,27 @@ class Population(NamedTuple):
         skipped = int(skipped_updates(state.opt_state) or 0)
         return Fit(params, state, history, losses, diverged_at, divergence=self.divergences[i], skipped=skipped)
 
-    def best(self, measure: str = "loss", highest: bool = False) -> int:
+    def best(self, monitor: str = "loss", mode: Literal["min", "max"] = "min") -> int:
         """The index of the member whose last report is the best, those that diverged left out.
 
         Args:
-          measure: a name in the reports.
-          highest: whether more is better, as for accuracy; by default less is.
+          monitor: a name in the reports.
+          mode: "min" if less is better, "max" if more is, as for accuracy.
 
         Returns:
           An index, a scalar.
 
         Raises:
-          ValueError: no such measure, or every member diverged, or measured NaN; `highest` is neither True nor False.
+          ValueError: no such measure, or every member diverged, or measured NaN; `mode` is neither "min" nor "max".
         """
-        check_flag("highest", highest)
-        if not self.history or measure not in self.history[-1] or np.ndim(self.history[-1][measure]) == 0:
+        check_mode(mode)
+        if not self.history or monitor not in self.history[-1] or np.ndim(self.history[-1][monitor]) == 0:
             known = [name for name, value in self.history[-1].items() if np.ndim(value)] if self.history else []
-            raise ValueError(f"no measure is called {measure!r}: the reports hold {known}")
-        values = np.asarray(self.history[-1][measure], np.float64) * (-1 if highest else 1)
+            raise ValueError(f"monitor must be a name in the reports, got {monitor!r}: they hold {known}")
+        values = np.asarray(self.history[-1][monitor], np.float64) * (-1 if mode == "max" else 1)
         values = np.where([at is None for at in self.diverged_at], values, np.nan)
         if np.isnan(values).all():
-            raise ValueError(f"no member has a {measure}: all of them diverged, or measured NaN; try smaller rates")
+            raise ValueError(f"no member has a {monitor}: all of them diverged, or measured NaN; try smaller rates")
         return int(np.nanargmin(values))
 
     def ensemble(self, predict: Callable[[Params, Array], Array], x: Array) -> Array:

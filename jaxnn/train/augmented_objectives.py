@@ -14,7 +14,7 @@ from jaxnn.validation import check_callable, check_key, check_shape
 
 
 @factory
-def augmented(objective: Objective, augment: Augmentation, image_shape: Shape | None = None) -> Objective:
+def with_augmentation(objective: Objective, augment: Augmentation, image_shape: Shape | None = None) -> Objective:
     """The objective of randomly changed examples: J of the batch with x_i replaced by augment(key_i, x_i).
 
     Each example is changed by a key of its own, made from the key of the step. Without a key, as in an evaluation,
@@ -37,7 +37,9 @@ def augmented(objective: Objective, augment: Augmentation, image_shape: Shape | 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn
       >>> model = jaxnn.logistic_regression(4)
-      >>> noisy = augmented(jaxnn.objective(model.network, model.loss), jaxnn.gaussian_noise(0.1), image_shape=(2, 2))
+      >>> noisy = with_augmentation(
+      ...     jaxnn.objective(model.network, model.loss), jaxnn.data.gaussian_noise(0.1), image_shape=(2, 2)
+      ... )
       >>> params = jax.tree.map(jnp.ones_like, model.init(jax.random.key(0)))
       >>> batch = jaxnn.Batch(jnp.ones((3, 4)), jnp.array([1, 1, 0]))
       >>> [round(float(noisy.value(params, batch, key)), 3) for key in (None, jax.random.key(0), jax.random.key(1))]

@@ -38,11 +38,11 @@ class Checkpoint(NamedTuple):
     diverged_at: int | None = None
 
 
-class Checkpoints(NamedTuple):
+class Checkpointer(NamedTuple):
     """Where a training's checkpoints go, and where the one to go on from comes from.
 
     Attributes:
-      load: called once, with the state that the training would start in; what it returns is gone on from: a
+      restore: called once, with the state that the training would start in; what it returns is gone on from: a
         `Checkpoint` of the same training, on the same data by the same plan, or `None` to start. What is checked is
         that its state has the structure, shapes and random key of that one.
       save: called after each report, after a divergence, and where there is nothing left to do: with a function that
@@ -54,8 +54,8 @@ class Checkpoints(NamedTuple):
       >>> x, y = np.array([[-2.0], [-1.0], [1.0], [2.0]], np.float32), np.array([0, 0, 1, 1])
       >>> model = jaxnn.logistic_regression(1)
       >>> saved = []
-      >>> checkpoints = Checkpoints(
-      ...     load=lambda start: saved[-1] if saved else None, save=lambda make, ended: saved.append(make())
+      >>> checkpoints = Checkpointer(
+      ...     restore=lambda start: saved[-1] if saved else None, save=lambda make, ended: saved.append(make())
       ... )
       >>> def train(epochs, checkpoints=None):
       ...     objective, key = jaxnn.objective(model.network, model.loss), jax.random.key(0)
@@ -66,12 +66,12 @@ class Checkpoints(NamedTuple):
       True
     """
 
-    load: Callable[[PyTree], Checkpoint | None]
+    restore: Callable[[PyTree], Checkpoint | None]
     save: Callable[[Callable[[], Checkpoint], bool], None]
 
 
 def loaded(
-    checkpoints: Checkpoints | None, start: PyTree, epochs: int, callback: Callable[[dict], Any] | None
+    checkpoints: Checkpointer | None, start: PyTree, epochs: int, callback: Callable[[dict], Any] | None
 ) -> Checkpoint:
     """What to go on from: the checkpoint, whose reports the callback is told again, or one of nothing done yet.
 
@@ -79,15 +79,15 @@ def loaded(
       ValueError: the checkpoint is of another training, or of more epochs, or is none.
     """
     if checkpoints is not None:
-        if not isinstance(checkpoints, Checkpoints):
-            raise ValueError(f"checkpoints is {described(checkpoints)}, expected jaxnn.Checkpoints(load, save)")
-        check_callable("load", checkpoints.load, "start")
+        if not isinstance(checkpoints, Checkpointer):
+            raise ValueError(f"checkpoints is {described(checkpoints)}, expected jaxnn.Checkpointer(restore, save)")
+        check_callable("restore", checkpoints.restore, "start")
         check_callable("save", checkpoints.save, "make", "ended")
-    found = None if checkpoints is None else checkpoints.load(start)
+    found = None if checkpoints is None else checkpoints.restore(start)
     if found is None:
         return Checkpoint(start, [], None)
     if not isinstance(found, Checkpoint):
-        raise ValueError(f"load gave {described(found)}, expected what save's make() gave, a Checkpoint, or None")
+        raise ValueError(f"restore gave {described(found)}, expected what save's make() gave, a Checkpoint, or None")
     _check_like(found.state, start)
     if found.best is not None:
         _check_like(found.best_state, start)

@@ -60,7 +60,7 @@ class DivergenceWarning(UserWarning):
 
     `fit`, `fit_stream`, `fit_population` and what calls them issue it once, with what overflowed first and the likely
     fix. `Fit.divergence` has the same as a value. Where trainings may diverge, as in a search over rates:
-    `warnings.simplefilter("ignore", jaxnn.DivergenceWarning)`.
+    `warnings.simplefilter("ignore", jaxnn.train.DivergenceWarning)`.
     """
 
 
@@ -83,7 +83,7 @@ def _fix(divergence: Divergence, params: PyTree) -> str:
     if any(getattr(leaf, "dtype", None) == jnp.float16 for leaf in jax.tree.leaves(params)):
         return (
             "keep params in float32 and compute in float16: jaxnn.with_dtype(network, jnp.float16) under "
-            "jaxnn.with_loss_scale(optimizer)"
+            "jaxnn.optim.with_loss_scale(optimizer)"
         )
     return "try a smaller learning rate, clipping (jaxnn.optimizer(..., clip_norm=1.0)) or standardized inputs"
 

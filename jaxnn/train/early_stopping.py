@@ -1,24 +1,25 @@
-"""Early stopping: when to leave off, and which report was the best. A rule on reports alone, without a state."""
+"""Early stopping: when to stop, and which report was the best. A rule on reports alone, without state."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from jaxnn.validation import check_flag, described, is_count
+from jaxnn.validation import check_mode, described, is_count
 
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """Stop where a measure has not improved for some reports, and go back to the params of the best one.
+    """Stop when a monitored value has not improved for some reports, and return to the params of the best one.
 
     Attributes:
-      measure: a name in the reports: what `evaluate` measures on the dev set, such as "dev_loss".
-      patience: how many reports in a row may bring nothing better before training stops, at least 1.
-      highest: whether more is better, as for accuracy; by default less is.
+      monitor: a name in the reports: what `evaluate` measures on the dev set, such as "dev_loss".
+      patience: how many reports in a row without improvement end the training, at least 1.
+      mode: "min" if a smaller value is better, "max" if a larger one is, as for accuracy.
 
     Raises:
-      ValueError: a measure that is no name, a patience below 1, or another word than True or False.
+      ValueError: if the monitor is not a string, the patience is below 1, or the mode is another word.
 
     Example:
       >>> rule = EarlyStopping("dev_loss", patience=5)
@@ -28,28 +29,27 @@ class EarlyStopping:
     Source: Prechelt, "Early stopping - but when?", 1998.
     """
 
-    measure: str
+    monitor: str
     patience: int = 10
-    highest: bool = False
+    mode: Literal["min", "max"] = "min"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.measure, str):
-            raise ValueError(f"measure is {described(self.measure)}, expected a name in the reports: 'dev_loss'")
+        if not isinstance(self.monitor, str):
+            raise ValueError(f"monitor must be a name in the reports, got {described(self.monitor)}: 'dev_loss'")
         if not is_count(self.patience):
-            raise ValueError(
-                f"patience is a number of reports, a whole number of at least 1, got {described(self.patience)}"
-            )
-        check_flag("highest", self.highest)
+            raise ValueError(f"patience must be a number of reports, at least 1, got {described(self.patience)}")
+        check_mode(self.mode)
 
     def improves(self, report: Mapping[str, float], best: Mapping[str, float] | None) -> bool:
-        """Whether a report is better than the best so far, or than none; NaN and infinity never are.
+        """Return whether a report is better than the best so far, or than none; NaN and infinity never are.
 
         Raises:
-          ValueError: the report lacks the measure.
+          ValueError: if the report lacks the monitored value.
         """
-        if self.measure not in report:
+        if self.monitor not in report:
             raise ValueError(
-                f"early stopping watches {self.measure!r}, the reports hold {sorted(report)}: let evaluate measure it"
+                f"monitor must be a name in the reports, got {self.monitor!r}: they hold {sorted(report)}, and "
+                "evaluate can measure more"
             )
-        sign = -1 if self.highest else 1
-        return sign * report[self.measure] < (np.inf if best is None else sign * best[self.measure])
+        sign = -1 if self.mode == "max" else 1
+        return sign * report[self.monitor] < (np.inf if best is None else sign * best[self.monitor])

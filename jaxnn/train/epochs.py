@@ -99,7 +99,7 @@ def batch_at(state: TrainState, data: Batch, batch_size: int, shuffle: bool, ord
 def _drawn(
     state: TrainState, data: Batch, batch_size: int, shuffle: bool, order: Key | None
 ) -> tuple[Array, Array | None, Array | None]:
-    """Of the state's epoch: rows (steps, batch_size), their weights, and the totals (steps,)."""
+    """Of the state's epoch: rows (steps, batch_size), their weights, and the normalizers (steps,)."""
     m = data.x.shape[0]
     key = state.key if order is None else order
     key = shuffle_key(key, state.step // -(-m // batch_size)) if shuffle else None
@@ -107,14 +107,14 @@ def _drawn(
     if data.weight is None:
         # Where nothing is padded, all count the same.
         return (indices, None, None) if m % batch_size == 0 else (indices, weight, weight.sum(axis=1))
-    own, total = in_range(data.weight, data.total)
-    mean, weight = mean_weight(own) if total is None else total / m, weight.astype(own.dtype)
+    own, normalizer = in_range(data.weight, data.normalizer)
+    mean, weight = mean_weight(own) if normalizer is None else normalizer / m, weight.astype(own.dtype)
     return indices, weight * own[indices], weight.sum(axis=1) * mean
 
 
 def _gathered(data: Batch, drawn: tuple[Array, Array | None, Array | None]) -> Batch:
-    rows, weight, total = drawn
-    return Batch(data.x[rows], data.y[rows], weight, total)
+    rows, weight, normalizer = drawn
+    return Batch(data.x[rows], data.y[rows], weight, normalizer)
 
 
 def epochs_of(batch_size: int, shuffle: bool) -> Many:

@@ -12,7 +12,7 @@ from jaxnn.caching import remembered
 from jaxnn.data.examples import check_batch
 from jaxnn.optim.nonfinite import skipped_updates
 from jaxnn.train.arguments import check_not_inside, check_not_traced, check_plan, check_reports
-from jaxnn.train.checkpoints import Checkpoint, Checkpoints, loaded
+from jaxnn.train.checkpoints import Checkpoint, Checkpointer, loaded
 from jaxnn.train.divergence import Divergence, batch_program, explain, warn_of_divergence
 from jaxnn.train.early_stopping import EarlyStopping
 from jaxnn.train.epochs import epochs_of
@@ -71,9 +71,9 @@ def fit(
     report_every: int = 1,
     evaluate: Callable[[Params], dict[str, Array]] | None = None,
     callback: Callable[[dict[str, float]], bool | None] | None = None,
-    stop_early: EarlyStopping | None = None,
+    early_stopping: EarlyStopping | None = None,
     on_nan: str = "stop",
-    checkpoints: Checkpoints | None = None,
+    checkpoints: Checkpointer | None = None,
 ) -> Fit:
     """Train on data, epoch by epoch, each epoch one compiled program; the host sees a few numbers at a time.
 
@@ -82,8 +82,8 @@ def fit(
     where in the network.
 
     Objective and optimiser must be pure. The programs of the last few pairs of them are kept, so that a second `fit`
-    with equal ones does not compile again: with an objective of equal layers, loss and penalty, and an optimiser that
-    is the same object, or one that `optimizer` makes of the same name and rate.
+    with equal ones does not compile again: with an objective of equal layers, loss and regularizer, and an optimizer
+    that is the same object, or one that `optimizer` makes of the same name and rate.
 
     Args:
       objective: what to minimise.
@@ -106,7 +106,7 @@ def fit(
         joins the report, under names of its own. Compile it: `jax.jit`, with its data as arguments rather than
         closed over.
       callback: called with each entry of the history as it comes; a true answer stops the training.
-      stop_early: an `EarlyStopping`, which watches a measure of the reports. The best report's state is kept beside
+      early_stopping: an `EarlyStopping`, which watches a measure of the reports. The best report's state is kept beside
         the running one, and is what is returned, however the training ended.
       on_nan: "stop", or "skip" to leave out the update where loss or gradient is not finite, and go on, by
         `skip_nonfinite`: until more than 10 in a row are not.
@@ -120,7 +120,7 @@ def fit(
       ValueError: data that do not fit together, are not floats or not finite; params that are not floats, or of another
         network; a batch size outside 1..m; fewer than one epoch; an argument that is not what it is said to be, such as
         an optimiser's name, a number for a key or a function of other arguments; what `evaluate` returns is no
-        dictionary of scalars with names of its own; the reports lack what `stop_early` watches; `on_nan` is another
+        dictionary of scalars with names of its own; the reports lack what `early_stopping` watches; `on_nan` is another
         word; a checkpoint of another training; params, key, data, or numbers in the objective or the optimizer, that
         are traced, as inside `jax.jit` and `jax.vmap`.
 
@@ -139,7 +139,7 @@ def fit(
       ...     epochs=200,
       ...     report_every=100,
       ... )
-      >>> [report["epoch"] for report in result.history], model.classify(result.params, x).tolist()
+      >>> [report["epoch"] for report in result.history], model.predict(result.params, x).tolist()
       ([100, 200], [0, 0, 1, 1])
     """
     check_objective(objective)
@@ -149,8 +149,10 @@ def fit(
     size = check_plan(data.x.shape[0], epochs, report_every, batch_size)
     check_flag("shuffle", shuffle)
     check_reports(evaluate, callback)
-    if stop_early is not None and not isinstance(stop_early, EarlyStopping):
-        raise ValueError(f"stop_early is {described(stop_early)}, expected jaxnn.EarlyStopping('loss', patience=5) say")
+    if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
+        raise ValueError(
+            f"early_stopping is {described(early_stopping)}, expected jaxnn.EarlyStopping('loss', patience=5) say"
+        )
     shuffle = shuffle and batch_size is not None
     objective.check(params, data)
     if data.weight is not None and (np.asarray(data.weight) == 1).all():
@@ -181,12 +183,17 @@ def fit(
             losses.append(new_losses.reshape(-1))
             done += n
             history.append(make_report(done, state, new_losses[-1], evaluate))
-            if stop_early is not None and stop_early.improves(history[-1], None if best is None else history[best]):
+            if early_stopping is not None and early_stopping.improves(
+                history[-1], None if best is None else history[best]
+            ):
                 # No state is donated here, so the best one is kept by its name alone: nothing is copied.
                 best, best_state = len(history) - 1, state
             if callback is not None and callback(history[-1]):
                 stopped_by = "callback"
-            elif stop_early is not None and len(history) - (0 if best is None else best + 1) == stop_early.patience:
+            elif (
+                early_stopping is not None
+                and len(history) - (0 if best is None else best + 1) == early_stopping.patience
+            ):
                 stopped_by = "patience"
         else:
             state, new_losses = replay_to_divergence(programs, state, data, n)

@@ -1,4 +1,4 @@
-"""The objective: network, loss and penalty joined, with the only mean of a loss in training.
+"""The objective: network, loss and regularizer joined, with the only mean of a loss in training.
 
 Down to the loss everything runs forward; from the loss's gradient on, backward. `value` is the plain function, for
 `jax.grad` to differentiate; `value_and_grad` is the gradient derived by hand. Both have the same arguments, so whatever
@@ -19,7 +19,7 @@ from jaxnn.factories.decorator import factory, known
 from jaxnn.losses.loss import Loss
 from jaxnn.nn.layer import Layer, check_layers
 from jaxnn.nn.probes import Seen, see, seen_in_layers, watched
-from jaxnn.regularizers import Penalty, no_penalty
+from jaxnn.regularizers import Regularizer, no_regularizer
 from jaxnn.typing import Array, Params
 from jaxnn.validation import check_params, described
 
@@ -48,14 +48,14 @@ class Objective(NamedTuple):
 
 
 @factory
-def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Objective:
-    """J(params) = Σ_i w_i L(z_i, y_i) / Σ_i w_i + penalty(params), z = network(x): the mean loss, and the penalty.
+def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None) -> Objective:
+    """J(params) = Σ_i w_i L(z_i, y_i) / Σ_i w_i + regularizer(params), z = network(x): mean loss plus regularizer.
 
-    Where the batch has a `total`, that stands for Σ_i w_i. A common factor of the weights (and the total) changes
+    If the batch has a `normalizer`, that replaces Σ_i w_i. A common factor of the weights (and the normalizer) changes
     nothing, however large or small, in any dtype; a w_i too small to be a number beside the largest counts as 0.
 
     Derivation of the gradient. J depends on z_i by w_i L_i/Σw alone, so dz_i = w_i/Σw · ∂L_i/∂z_i, which is 1/m times
-    the loss's gradient where all weights are equal. The network's backward turns dz into dparams, and the penalty's
+    the loss's gradient where all weights are equal. The network's backward turns dz into dparams, and the regularizer's
     gradient is added.
 
     An example of weight 0 changes nothing, exactly: its loss and its dz are set to 0, whatever they were. (Only where
@@ -65,13 +65,14 @@ def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Obj
     Args:
       network: the `Layer` from inputs to what the loss takes.
       loss: the `Loss`.
-      penalty: a `Penalty` on params; none by default.
+      regularizer: a `Regularizer` on params; none by default.
 
     Returns:
       An `Objective`. Pass a random key for training, none for the value without dropout.
 
     Raises:
-      ValueError: a network, loss or penalty that is none; when called, a batch that is no `Batch`, or holds no example.
+      ValueError: if a network, loss or regularizer is of another type; when called, if the batch is not a `Batch`,
+        or is empty.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn
@@ -83,8 +84,8 @@ def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Obj
       0.6931472 [[-0.5 -0.5]]
     """
     check_layers("objective", (network,))
-    penalty = no_penalty() if penalty is None else penalty
-    for name, kind, given in (("loss", Loss, loss), ("penalty", Penalty, penalty)):
+    regularizer = no_regularizer() if regularizer is None else regularizer
+    for name, kind, given in (("loss", Loss, loss), ("regularizer", Regularizer, regularizer)):
         if not isinstance(given, kind):
             raise ValueError(f"{name} is {described(given)}, expected a jaxnn.{kind.__name__}: jaxnn.{_SUCH[name]}")
 
@@ -93,7 +94,7 @@ def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Obj
         check_is_batch("batch", batch)
         z, _ = network.forward(params, batch.x, key)
         losses = loss.value(z, batch.y)
-        return _weighted_sum(losses, _shares(batch, losses)) + penalty.value(params)
+        return _weighted_sum(losses, _shares(batch, losses)) + regularizer.value(params)
 
     def value_and_grad(params, batch, key=None, scale=None):
         check_params(params)
@@ -101,11 +102,11 @@ def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Obj
         z, cache = network.forward(params, batch.x, key)
         losses = loss.value(z, batch.y)
         shares = _shares(batch, losses)
-        total = _weighted_sum(losses, shares) + penalty.value(params)
+        normalizer = _weighted_sum(losses, shares) + regularizer.value(params)
 
         dz = _times(_scale(loss.gradient(z, batch.y), shares), scale)
         dparams, _ = network.backward(params, cache, dz)
-        return total, jax.tree.map(jnp.add, _divided(dparams, scale), penalty.gradient(params))
+        return normalizer, jax.tree.map(jnp.add, _divided(dparams, scale), regularizer.gradient(params))
 
     def check(params, batch):
         check_params(params)
@@ -130,7 +131,10 @@ def objective(network: Layer, loss: Loss, penalty: Penalty | None = None) -> Obj
         flows, _ = watching.backward(params, cache, dz)
         forward, backward = seen_in_layers(watching, flows)
         of_loss = [see("loss", (_scale(losses, shares), _weighted_sum(losses, shares)), z), see("gradient", dz, z)]
-        of_penalty = [see("loss", penalty.value(params), params), see("gradient", penalty.gradient(params), params)]
+        of_penalty = [
+            see("loss", regularizer.value(params), params),
+            see("gradient", regularizer.gradient(params), params),
+        ]
         return [see("inputs", batch.x), *forward, see("activations", z), *of_loss, *backward, *of_penalty]
 
     return Objective(value, value_and_grad, check, watch)
@@ -176,7 +180,7 @@ def _forward_program(network: Layer) -> Any:
     return jax.jit(lambda params, x: network.forward(params, x))
 
 
-_SUCH = {"loss": "squared_error() is one, or model.loss", "penalty": "l2(0.01) is one"}
+_SUCH = {"loss": "squared_error() is one, or model.loss", "regularizer": "l2(0.01) is one"}
 
 
 def check_is_batch(name: str, batch: Batch) -> None:
@@ -207,7 +211,7 @@ def _divided(grads: Params, scale: Array | None) -> Params:
 
 
 def _shares(batch: Batch, losses: Array) -> Array:
-    """w_i / Σw, or w_i / total, (m,): each example's share of the mean."""
+    """w_i / Σw, or w_i / normalizer, (m,): each example's share of the mean."""
     if losses.size == 0:
         raise ValueError("the batch holds no example, so there is no mean: x has shape (0, ...)")
     if batch.weight is None:
@@ -215,15 +219,15 @@ def _shares(batch: Batch, losses: Array) -> Array:
     weight = as_array("weight", batch.weight)
     if weight.shape != losses.shape:
         raise ValueError(f"weight has shape {weight.shape}, expected {losses.shape}: one number per example")
-    if batch.total is not None and jnp.shape(batch.total) != ():
-        raise ValueError(f"total has shape {jnp.shape(batch.total)}, expected one number for the batch")
+    if batch.normalizer is not None and jnp.shape(batch.normalizer) != ():
+        raise ValueError(f"normalizer has shape {jnp.shape(batch.normalizer)}, expected one number for the batch")
     dtype = jnp.promote_types(losses.dtype, jnp.float32)
-    if batch.total is None:
+    if batch.normalizer is None:
         weight = relative(weight, dtype)
-        total = weight.sum()
+        normalizer = weight.sum()
     else:
-        weight, total = in_range(weight, batch.total, dtype)
-    return (weight / jnp.where(total == 0, 1, total)).astype(losses.dtype)
+        weight, normalizer = in_range(weight, batch.normalizer, dtype)
+    return (weight / jnp.where(normalizer == 0, 1, normalizer)).astype(losses.dtype)
 
 
 def _weighted_sum(losses: Array, shares: Array) -> Array:

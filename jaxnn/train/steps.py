@@ -12,7 +12,7 @@ import optax
 from jaxnn.arrays import as_array, check_numbers, held
 from jaxnn.caching import remembered
 from jaxnn.data.batches import Batch
-from jaxnn.data.weights import beside_total, simplified
+from jaxnn.data.weights import beside_normalizer, simplified
 from jaxnn.optim.interface import check_optimizer, extra_arguments, promoting
 from jaxnn.optim.layout import laid_out
 from jaxnn.optim.loss_scaling import loss_scale
@@ -174,10 +174,12 @@ def of_held(program: Step) -> Step:
     def holding(data):
         check_is_batch("data", data)
         x, y, weight = (_array_of(name, a) for name, a in zip(("x", "y", "weight"), data, strict=False))
-        total = data.total
-        if isinstance(weight, np.ndarray) and not isinstance(total, jax.Array):
-            weight, total = (simplified(weight), None) if total is None else beside_total(weight, total)
-        return jax.tree.map(held, Batch(x, y, weight, total))
+        normalizer = data.normalizer
+        if isinstance(weight, np.ndarray) and not isinstance(normalizer, jax.Array):
+            weight, normalizer = (
+                (simplified(weight), None) if normalizer is None else beside_normalizer(weight, normalizer)
+            )
+        return jax.tree.map(held, Batch(x, y, weight, normalizer))
 
     @wraps(program)
     def run(state, data):

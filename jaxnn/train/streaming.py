@@ -15,7 +15,7 @@ from jaxnn.caching import remembered
 from jaxnn.data.batches import Batch
 from jaxnn.data.streams import batch_after, by_epoch, checked_groups, of_one_size, stacked
 from jaxnn.train.arguments import check_not_inside, check_not_traced, check_reports
-from jaxnn.train.checkpoints import Checkpoint, Checkpoints, loaded
+from jaxnn.train.checkpoints import Checkpoint, Checkpointer, loaded
 from jaxnn.train.divergence import explain, warn_of_divergence
 from jaxnn.train.fitting import Fit, fitted
 from jaxnn.train.objectives import Objective
@@ -42,7 +42,7 @@ def fit_stream(
     evaluate: Callable[[Params], dict[str, Array]] | None = None,
     callback: Callable[[dict[str, float]], bool | None] | None = None,
     on_nan: str = "stop",
-    checkpoints: Checkpoints | None = None,
+    checkpoints: Checkpointer | None = None,
 ) -> Fit:
     """Train as `fit` does, on batches that an iterator brings: from files, from a generator, from a memory map.
 
@@ -54,8 +54,8 @@ def fit_stream(
     kept until the group after it is known to be finite; on the host, the group that is being read.
 
     The first batch sets the size. A shorter one, such as the last of an epoch, is filled up with examples of weight 0,
-    so that nothing is compiled twice. A batch with weights and no `total` is trained on by its own weighted mean;
-    where weights are to mean the same in every batch, as in `fit`, its `total` is its number of examples times the
+    so that nothing is compiled twice. A batch with weights and no `normalizer` is trained on by its own weighted mean;
+    where weights are to mean the same in every batch, as in `fit`, its `normalizer` is its number of examples times the
     mean weight of all the data, which `host_batches` puts there.
 
     Args:
@@ -102,19 +102,19 @@ def fit_stream(
       ...     jaxnn.objective(model.network, model.loss),
       ...     optax.sgd(1.0),
       ...     model.init(jax.random.key(0)),
-      ...     jaxnn.host_batches(x, y, 4, seed=0),
+      ...     jaxnn.data.host_batches(x, y, 4, seed=0),
       ...     key=jax.random.key(1),
       ...     epochs=50,
       ...     report_every=25,
       ... )
-      >>> [(report["epoch"], report["step"]) for report in result.history], model.classify(result.params, x).tolist()
+      >>> [(report["epoch"], report["step"]) for report in result.history], model.predict(result.params, x).tolist()
       ([(25, 75), (50, 150)], [0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
 
     A generator that never ends:
 
       >>> def endless():
       ...     while True:
-      ...         yield from jaxnn.host_batches(x, y, 4, seed=0)(0)
+      ...         yield from jaxnn.data.host_batches(x, y, 4, seed=0)(0)
       >>> plan = dict(key=jax.random.key(1), epochs=2, steps_per_epoch=5)
       >>> objective, start = jaxnn.objective(model.network, model.loss), model.init(jax.random.key(0))
       >>> fit_stream(objective, optax.sgd(1.0), start, endless(), **plan).losses.shape

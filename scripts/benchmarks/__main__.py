@@ -7,7 +7,7 @@ BENCHMARKS = {
     "gradcheck": "right and wrong gradients through jaxnn.gradcheck and through other checkers",
     "speed": "the same trainings by jaxnn and by its peers: whole runs, first steps, steady steps, memory",
     "population": "one population by every plan: shared batches or own, one device or two, chunks",
-    "memory": "what the programs of a step need: hand-derived against automatic gradients, recompute against caches",
+    "memory": "what the programs of a step need: hand-derived against automatic gradients, remat against caches",
     "bfloat16": "MNIST trained in float32, and by with_dtype in bfloat16 and float16: test accuracies over seeds",
     "stream": "training from a memory map, in floats and in bytes, beside training on data in memory",
     "gradcheck-time": "how long checks take, and how much of that is compilation",

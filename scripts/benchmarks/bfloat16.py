@@ -31,7 +31,7 @@ def train(dtype: str, seed: int, data: Data, test: Data, epochs: int) -> float:
     """The accuracy on `test`, from 0 to 1, of a network trained on `data`."""
     model = jaxnn.mlp(SIZES, "relu", output="softmax", init="he")
     model = model._replace(network=jaxnn.with_dtype(model.network, DTYPES[dtype]))
-    optimizer = jaxnn.with_loss_scale(optax.adam(RATE)) if dtype.endswith("scaled") else optax.adam(RATE)
+    optimizer = jaxnn.optim.with_loss_scale(optax.adam(RATE)) if dtype.endswith("scaled") else optax.adam(RATE)
     init_key, fit_key = jax.random.split(jax.random.key(seed))
     result = jaxnn.fit(
         jaxnn.objective(model.network, model.loss),
@@ -44,7 +44,7 @@ def train(dtype: str, seed: int, data: Data, test: Data, epochs: int) -> float:
         batch_size=BATCH,
         report_every=epochs,
     )
-    return float(jaxnn.accuracy(jax.jit(model.classify)(result.params, test.x), test.y))
+    return float(jaxnn.accuracy(jax.jit(model.predict)(result.params, test.x), test.y))
 
 
 def main(argv: list[str]) -> int:

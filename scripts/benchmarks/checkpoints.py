@@ -36,7 +36,7 @@ def train(problem: tuple, every: float, folder: Path) -> tuple[list[float], list
 
     load = checkpoints.load if every else lambda start: None
     plan = {"key": jax.random.key(1), "epochs": EPOCHS, "batch_size": 128}
-    jaxnn.fit(*problem, **plan, checkpoints=jaxnn.Checkpoints(load, save))
+    jaxnn.fit(*problem, **plan, checkpoints=jaxnn.Checkpointer(load, save))
     kept.wait()
     return np.diff(ends).tolist(), waits[1:]
 

@@ -57,7 +57,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--repeats", type=int, default=3, help="runs of each check, of which the median counts")
     options = parser.parse_args(argv)
     clock = compile_clock()
-    gradcheck.layer(jaxnn.identity(), (2,))  # what JAX sets up once is no part of a check
+    gradcheck.layer(jaxnn.nn.identity(), (2,))  # what JAX sets up once is no part of a check
     print(f"{'check':24} {'numbers':>8} {'rows':>5} {'seconds':>8} {'compiling':>9} {'the rest':>8}")
     for case in cases():
         runs = []

@@ -1,6 +1,6 @@
 """scripts/bench memory: what the compiled programs of a step need, by XLA's own account; nothing is run.
 
-Two tables: hand-derived against automatic gradients for the networks of the speed benchmark, and `recompute` against
+Two tables: hand-derived against automatic gradients for the networks of the speed benchmark, and `remat` against
 keeping the caches, for deep stacks of wide blocks. A program's arguments are the training state and the batch, its
 output the new state; what it works in besides is temporary, and that is where gradients differ.
 
@@ -105,8 +105,8 @@ def main(argv: list[str]) -> int:
     print(f"\n  {f'{DEPTH} blocks of {WIDTH} units, batch {BATCH}':36}{head}")
     for name, block in blocks(WIDTH).items():
         auto, hand = (of_stack(block, DEPTH, WIDTH, BATCH, gradients) for gradients in ("auto", "hand"))
-        again = of_stack(jaxnn.recompute(block), DEPTH, WIDTH, BATCH)
-        for how, memory in (("auto", auto), ("hand", hand), ("recompute", again)):
+        again = of_stack(jaxnn.remat(block), DEPTH, WIDTH, BATCH)
+        for how, memory in (("auto", auto), ("hand", hand), ("remat", again)):
             print(_row(f"{name}, {how}", memory, hand), flush=True)
             record[f"{name}, {how}"] = memory._asdict()
         worse += [name] if hand.temporary > auto.temporary else []

@@ -38,7 +38,7 @@ def ways(folder: Path, steps_per_call: list[int], prefetch: int) -> dict[str, Ca
     plan = (jaxnn.objective(model.network, model.loss), optax.adam(1e-3), model.init(jax.random.key(0)))
     y = np.load(folder / "y.npy")
     floats, pixels = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("floats", "bytes"))
-    from_floats, from_bytes = (jaxnn.host_batches(x, y, BATCH, seed=0) for x in (floats, pixels))
+    from_floats, from_bytes = (jaxnn.data.host_batches(x, y, BATCH, seed=0) for x in (floats, pixels))
 
     def in_memory(**given):
         return jaxnn.fit(*plan, np.asarray(floats), y, key=jax.random.key(1), batch_size=BATCH, **given)

@@ -42,7 +42,7 @@ def test_the_network_is_computed_in_half_precision_on_params_in_float32(small, m
     def spy(objective, optimizer, params, x, y, **options):
         program = str(jax.make_jaxpr(objective.value_and_grad)(params, jaxnn.Batch(x, y)))
         halves = sorted(set(re.findall(r"\bb?f16\b", program)))
-        scaled = jaxnn.loss_scale(optimizer.init(params)) is not None
+        scaled = jaxnn.optim.loss_scale(optimizer.init(params)) is not None
         seen.append((halves, scaled, {leaf.dtype.name for leaf in jax.tree.leaves(params)}))
         return SimpleNamespace(params=params)
 

@@ -24,7 +24,7 @@ def test_a_stack_of_blocks_needs_no_more_by_hand(name):
 
 def test_recompute_needs_less_than_half():
     block = memory.blocks(32)["x + (dense, gelu, dense)"]
-    kept, again = (memory.of_stack(each, 16, 32, 128) for each in (block, jaxnn.recompute(block)))
+    kept, again = (memory.of_stack(each, 16, 32, 128) for each in (block, jaxnn.remat(block)))
     inputs = 16 * 128 * 32 * 4
     assert inputs < again.temporary <= kept.temporary / 2
 
@@ -38,7 +38,7 @@ def test_the_command_prints_every_network(tmp_path, monkeypatch, capsys):
     assert memory.main(["--json", str(tmp_path / "memory.json")]) == 0
     said = capsys.readouterr().out
     record = json.loads((tmp_path / "memory.json").read_text())
-    assert set(record) == {"tiny, auto", "tiny, hand"} | {f"block, {how}" for how in ("auto", "hand", "recompute")}
+    assert set(record) == {"tiny, auto", "tiny, hand"} | {f"block, {how}" for how in ("auto", "hand", "remat")}
     assert all(name in said for name in record)
 
 

@@ -26,7 +26,7 @@ def test_judge_agrees_with_jaxnn(name):
     x = rng.normal(size=(8, workload.sizes[0])).astype(np.float32)
     y = rng.integers(0, 2, 8).astype(np.int32)
     value = jaxnn.objective(model.network, model.loss).value(params, jaxnn.Batch(x, y))
-    arrays = [np.asarray(a) for a in jaxnn.params_to_arrays(model.network, params)]
+    arrays = [np.asarray(a) for a in jaxnn.models.params_to_arrays(model.network, params)]
     np.testing.assert_allclose(mean_loss(workload, arrays, x, y), value, rtol=1e-5)
 
 

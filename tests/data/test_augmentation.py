@@ -7,16 +7,42 @@ import optax
 import pytest
 import scipy.ndimage
 
-import jaxnn as nn
+import jaxnn
+from jaxnn.data import (
+    bilinear,
+    compose,
+    elastic_deformation,
+    gaussian_noise,
+    random_crop,
+    random_flip,
+    random_rotation,
+    random_scale,
+    random_shear,
+    random_shift,
+    warp,
+)
+from jaxnn.train import with_augmentation
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
 IMAGE = RNG.normal(size=(9, 11, 2)).astype(np.float32)
-FIELDS = [nn.shifts(2), nn.rotations(30), nn.scalings(0.2), nn.shears(20), nn.elastic(34, 4)]
-AUGMENTATIONS = [nn.flips(), nn.flips(0), nn.crops(5, 6), nn.gaussian_noise(0.1), nn.displaced(*FIELDS)]
-AUGMENTATIONS += [nn.in_turn(*AUGMENTATIONS)]
+FIELDS = [
+    random_shift(2),
+    random_rotation(30),
+    random_scale(0.2),
+    random_shear(20),
+    elastic_deformation(34, 4),
+]
+AUGMENTATIONS = [
+    random_flip(),
+    random_flip(0),
+    random_crop(5, 6),
+    gaussian_noise(0.1),
+    warp(*FIELDS),
+]
+AUGMENTATIONS += [compose(*AUGMENTATIONS)]
 
 
 def keys(n):
@@ -34,9 +60,9 @@ def test_bilinear_is_scipy_s(channels):
     places = RNG.uniform(-3, 13, (2, 40, 3)).astype(np.float32)
     planes = [image] if channels is None else np.moveaxis(image, -1, 0)
     expected = [scipy.ndimage.map_coordinates(plane, places, order=1, mode="grid-constant") for plane in planes]
-    got = jax.jit(nn.bilinear)(image, places)
+    got = jax.jit(bilinear)(image, places)
     np.testing.assert_allclose(got, np.stack(expected, -1) if channels else expected[0], atol=1e-6)
-    np.testing.assert_array_equal(nn.bilinear(image, jnp.indices(image.shape[:2], jnp.float32)), image)
+    np.testing.assert_array_equal(bilinear(image, jnp.indices(image.shape[:2], jnp.float32)), image)
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1, 4, 15])
@@ -44,16 +70,16 @@ def test_elastic_is_smoothed_noise(sigma):
     h, w = 30, 28
     u = jax.random.uniform(KEY, (2, h, w), minval=-1, maxval=1)
     smooth = [scipy.ndimage.gaussian_filter(np.float64(part), sigma, mode="constant", truncate=12) for part in u]
-    np.testing.assert_allclose(nn.elastic(34, sigma)(KEY, h, w), 34 * np.stack(smooth), atol=2e-5)
+    np.testing.assert_allclose(elastic_deformation(34, sigma)(KEY, h, w), 34 * np.stack(smooth), atol=2e-5)
 
 
 def test_elastic_has_the_stated_deviation():
-    d = nn.elastic(34, 4)(KEY, 300, 300)[:, 20:-20, 20:-20]
+    d = elastic_deformation(34, 4)(KEY, 300, 300)[:, 20:-20, 20:-20]
     assert d.std() == pytest.approx(34 / (2 * 4 * np.sqrt(3 * np.pi)), rel=0.05)
 
 
 def test_shifts_move_everything_alike():
-    d = many(nn.shifts(3))
+    d = many(random_shift(3))
     np.testing.assert_array_equal(d, np.broadcast_to(d[:, :, :1, :1], d.shape))
     u = d[:, :, 0, 0]
     assert (u.min(axis=0) < -2.9).all() and (u.max(axis=0) > 2.9).all() and np.abs(u).max() <= 3
@@ -61,7 +87,7 @@ def test_shifts_move_everything_alike():
 
 
 def test_a_shift_by_whole_pixels():
-    down = nn.displaced(lambda key, h, w: jnp.ones((2, h, w)) * jnp.array([1.0, -2.0])[:, None, None])
+    down = warp(lambda key, h, w: jnp.ones((2, h, w)) * jnp.array([1.0, -2.0])[:, None, None])
     expected = np.zeros_like(IMAGE)
     expected[:-1, 2:] = IMAGE[1:, :-2]
     np.testing.assert_allclose(down(KEY, IMAGE), expected, atol=1e-6)
@@ -73,7 +99,7 @@ def from_middle(h, w):
 
 def test_rotations_keep_distances_and_turn_by_up_to_the_angle():
     p = from_middle(7, 5)
-    q = p + many(nn.rotations(25))
+    q = p + many(random_rotation(25))
     np.testing.assert_allclose(
         (q**2).sum(axis=1), np.broadcast_to((p**2).sum(axis=0), q.shape[:1] + p.shape[1:]), rtol=1e-5
     )
@@ -84,12 +110,12 @@ def test_rotations_keep_distances_and_turn_by_up_to_the_angle():
 
 def test_a_quarter_turn(monkeypatch):
     monkeypatch.setattr(jax.random, "uniform", lambda key, shape, **_: jnp.ones(shape))
-    turned = nn.displaced(nn.rotations(90))(KEY, IMAGE[:, :9])
+    turned = warp(random_rotation(90))(KEY, IMAGE[:, :9])
     np.testing.assert_allclose(turned, np.rot90(IMAGE[:, :9], -1), atol=1e-4)
 
 
 def test_scalings_are_by_axis():
-    p, d = from_middle(7, 5), many(nn.scalings(0.25))
+    p, d = from_middle(7, 5), many(random_scale(0.25))
     u = d[:, :, 0, 0] / p[:, 0, 0]
     np.testing.assert_allclose(d, u[:, :, None, None] * p, atol=1e-5)
     assert (u.min(axis=0) < -0.24).all() and (u.max(axis=0) > 0.24).all() and np.abs(u).max() <= 0.25001
@@ -97,7 +123,7 @@ def test_scalings_are_by_axis():
 
 
 def test_shears_lean():
-    p, d = from_middle(7, 5), many(nn.shears(45))
+    p, d = from_middle(7, 5), many(random_shear(45))
     slope = d[:, 1, 0, 0] / p[0, 0, 0]
     assert (d[:, 0] == 0).all()
     np.testing.assert_allclose(d[:, 1], slope[:, None, None] * p[0], atol=1e-5)
@@ -106,7 +132,7 @@ def test_shears_lean():
 
 @pytest.mark.parametrize("axis", [0, 1])
 def test_half_are_flipped(axis):
-    images = np.asarray(jax.vmap(nn.flips(axis), in_axes=(0, None))(keys(1000), IMAGE))
+    images = np.asarray(jax.vmap(random_flip(axis), in_axes=(0, None))(keys(1000), IMAGE))
     flipped = (images == np.flip(IMAGE, axis)).all(axis=(1, 2, 3))
     assert ((images == IMAGE).all(axis=(1, 2, 3)) ^ flipped).all()
     assert 430 < flipped.sum() < 570
@@ -114,14 +140,14 @@ def test_half_are_flipped(axis):
 
 def test_crops_are_all_the_windows():
     image = np.arange(12.0).reshape(3, 4)
-    windows = np.asarray(jax.vmap(nn.crops(2, 3), in_axes=(0, None))(keys(200), image))
+    windows = np.asarray(jax.vmap(random_crop(2, 3), in_axes=(0, None))(keys(200), image))
     expected = {image[i : i + 2, j : j + 3].tobytes() for i in range(2) for j in range(2)}
     assert {window.astype(float).tobytes() for window in windows} == expected
-    np.testing.assert_array_equal(nn.crops(1, 2)(None, image), image[1:2, 1:3])
+    np.testing.assert_array_equal(random_crop(1, 2)(None, image), image[1:2, 1:3])
 
 
 def test_noise():
-    noise = nn.gaussian_noise(0.5)(KEY, jnp.full((200, 100), 3.0)) - 3
+    noise = gaussian_noise(0.5)(KEY, jnp.full((200, 100), 3.0)) - 3
     assert noise.std() == pytest.approx(0.5, rel=0.02) and abs(noise.mean()) < 0.015
 
 
@@ -145,21 +171,21 @@ def test_float16_images_stay_so():
 
 
 def test_in_turn_leaves_earlier_randomness_alone():
-    a = nn.in_turn(nn.gaussian_noise(1.0))(KEY, IMAGE)
-    b = nn.in_turn(nn.gaussian_noise(1.0), nn.gaussian_noise(0.0))(KEY, IMAGE)
+    a = compose(gaussian_noise(1.0))(KEY, IMAGE)
+    b = compose(gaussian_noise(1.0), gaussian_noise(0.0))(KEY, IMAGE)
     np.testing.assert_array_equal(a, b)
 
 
 # The objective.
 
-MODEL = nn.mlp((99, 8, 3), "tanh", output="softmax")
+MODEL = jaxnn.mlp((99, 8, 3), "tanh", output="softmax")
 PARAMS = MODEL.init(jax.random.key(2))
-PLAIN = nn.objective(MODEL.network, MODEL.loss, nn.l2(0.1))
-TURNED = nn.displaced(nn.rotations(30))
-NOISY = nn.augmented(PLAIN, TURNED, image_shape=(9, 11))
+PLAIN = jaxnn.objective(MODEL.network, MODEL.loss, jaxnn.l2(0.1))
+TURNED = warp(random_rotation(30))
+NOISY = with_augmentation(PLAIN, TURNED, image_shape=(9, 11))
 X = RNG.uniform(size=(20, 99)).astype(np.float32)
 Y = RNG.integers(0, 3, 20)
-BATCH = nn.Batch(jnp.asarray(X), jnp.asarray(Y), jnp.asarray(RNG.uniform(size=20), jnp.float32))
+BATCH = jaxnn.Batch(jnp.asarray(X), jnp.asarray(Y), jnp.asarray(RNG.uniform(size=20), jnp.float32))
 
 
 def test_the_objective_is_that_of_changed_examples():
@@ -167,20 +193,20 @@ def test_the_objective_is_that_of_changed_examples():
     spy = PLAIN._replace(
         value=lambda params, batch, key=None: seen.append((batch, key)) or PLAIN.value(params, batch, key)
     )
-    value = nn.augmented(spy, TURNED, image_shape=(9, 11)).value(PARAMS, BATCH, KEY)
+    value = with_augmentation(spy, TURNED, image_shape=(9, 11)).value(PARAMS, BATCH, KEY)
     ((batch, key),) = seen
     assert key is KEY and batch.weight is BATCH.weight and batch.x.shape == X.shape
     assert np.abs(batch.x - X).max(axis=1).min() > 0.01
     assert np.isclose(value, PLAIN.value(PARAMS, batch, KEY))
     # Each example by a key of its own.
-    same = nn.augmented(spy, nn.gaussian_noise(1.0)).value(PARAMS, BATCH, KEY)
+    same = with_augmentation(spy, gaussian_noise(1.0)).value(PARAMS, BATCH, KEY)
     moved = np.asarray(seen[1][0].x) - X
     assert np.isfinite(same) and np.abs(np.corrcoef(moved) - np.eye(20)).max() < 0.5
 
 
 def test_both_gradients_agree_and_no_key_means_no_change():
     hand = jax.jit(NOISY.value_and_grad)(PARAMS, BATCH, KEY)
-    auto = jax.jit(nn.gradients_by(NOISY, "auto"))(PARAMS, BATCH, KEY)
+    auto = jax.jit(jaxnn.train.gradients_by(NOISY, "auto"))(PARAMS, BATCH, KEY)
     for a, b in zip(jax.tree.leaves(hand), jax.tree.leaves(auto), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
     for a, b in zip(
@@ -193,75 +219,75 @@ def test_both_gradients_agree_and_no_key_means_no_change():
 
 def test_images_that_are_no_rows():
     images = BATCH._replace(x=BATCH.x.reshape(20, 9, 11))
-    model = nn.chain(nn.flatten(), MODEL.network)
+    model = jaxnn.chain(jaxnn.flatten(), MODEL.network)
     params, _ = model.init(KEY, (9, 11))
-    value = nn.augmented(nn.objective(model, MODEL.loss), nn.crops(9, 11)).value(params, images, KEY)
-    assert np.isclose(value, nn.objective(model, MODEL.loss).value(params, images))
+    value = with_augmentation(jaxnn.objective(model, MODEL.loss), random_crop(9, 11)).value(params, images, KEY)
+    assert np.isclose(value, jaxnn.objective(model, MODEL.loss).value(params, images))
 
 
 def test_dropout_draws_what_it_drew():
-    model = nn.mlp((99, 8, 3), "tanh", output="softmax", dropout_rate=0.5)
-    plain = nn.objective(model.network, model.loss)
-    still = nn.augmented(plain, nn.gaussian_noise(0.0))
+    model = jaxnn.mlp((99, 8, 3), "tanh", output="softmax", dropout_rate=0.5)
+    plain = jaxnn.objective(model.network, model.loss)
+    still = with_augmentation(plain, gaussian_noise(0.0))
     params = model.init(KEY)
     np.testing.assert_array_equal(still.value(params, BATCH, KEY), plain.value(params, BATCH, KEY))
 
 
 def test_fresh_in_every_step_of_fit():
     """At a rate of 0 the loss would be the same in each step, were the images."""
-    frozen = nn.fit(NOISY, optax.sgd(0.0), PARAMS, X, Y, key=KEY, epochs=4)
+    frozen = jaxnn.fit(NOISY, optax.sgd(0.0), PARAMS, X, Y, key=KEY, epochs=4)
     assert len({*frozen.losses.tolist()}) == 4
-    again = nn.fit(NOISY, optax.sgd(0.0), PARAMS, X, Y, key=KEY, epochs=4)
+    again = jaxnn.fit(NOISY, optax.sgd(0.0), PARAMS, X, Y, key=KEY, epochs=4)
     np.testing.assert_array_equal(frozen.losses, again.losses)
 
 
 def test_strengths_vary_in_a_population():
     def member(h):
-        objective = nn.augmented(PLAIN, nn.displaced(nn.elastic(h["alpha"], h["sigma"])), image_shape=(9, 11))
-        return nn.Member(objective, optax.sgd(0.1), MODEL.init(jax.random.key(2)), jax.random.key(3))
+        objective = with_augmentation(PLAIN, warp(elastic_deformation(h["alpha"], h["sigma"])), image_shape=(9, 11))
+        return jaxnn.Member(objective, optax.sgd(0.1), MODEL.init(jax.random.key(2)), jax.random.key(3))
 
-    found = nn.fit_population(member, {"alpha": np.float32([0, 30]), "sigma": np.float32([2, 4])}, X, Y, epochs=3)
+    found = jaxnn.fit_population(member, {"alpha": np.float32([0, 30]), "sigma": np.float32([2, 4])}, X, Y, epochs=3)
     assert not np.allclose(found.losses[0, 1:], found.losses[1, 1:], rtol=1e-3)
-    objective = nn.augmented(PLAIN, nn.displaced(nn.elastic(30.0, 4.0)), image_shape=(9, 11))
-    alone = nn.fit(objective, optax.sgd(0.1), PARAMS, X, Y, key=jax.random.key(3), epochs=3)
+    objective = with_augmentation(PLAIN, warp(elastic_deformation(30.0, 4.0)), image_shape=(9, 11))
+    alone = jaxnn.fit(objective, optax.sgd(0.1), PARAMS, X, Y, key=jax.random.key(3), epochs=3)
     np.testing.assert_allclose(found.losses[1], alone.losses, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: nn.flips(2), "axis 0 .* or 1"),
-        (lambda: nn.crops(0, 3), "at least 1 x 1"),
-        (lambda: nn.crops(9, 12)(KEY, IMAGE), "does not fit into an image of shape"),
-        (lambda: nn.gaussian_noise(-1), "at least 0, got -1"),
-        (lambda: nn.shifts(float("nan")), "at least 0, got nan"),
-        (lambda: nn.rotations(float("inf")), "got inf"),
-        (lambda: nn.scalings(1), "below 1"),
-        (lambda: nn.shears(90), "below 90"),
-        (lambda: nn.elastic(-1, 4), "alpha"),
-        (lambda: nn.elastic(34, 0), "above 0"),
-        (lambda: nn.augmented(PLAIN, nn.flips(), (3, 5)).value(PARAMS, BATCH, KEY), "no images of shape"),
-        (lambda: nn.augmented(PLAIN, nn.crops(5, 5), (9, 11)).check(PARAMS, BATCH), "99"),
-        (lambda: nn.gaussian_noise("0.1"), "at least 0, got '0.1'"),
-        (lambda: nn.shifts((2, 2)), r"at least 0, got \(2, 2\)"),
-        (lambda: nn.elastic(34, None), "above 0, in pixels, got None"),
-        (lambda: nn.flips("horizontal"), "axis 0 .* or 1 .*, got 'horizontal'"),
-        (lambda: nn.flips(IMAGE), "axis 0 .* or 1 .*, got float"),
-        (lambda: nn.crops(2.0, 2.0), "at least 1 x 1 pixels, got 2.0 x 2.0"),
-        (lambda: nn.augmented(PLAIN, nn.flips), r"augment takes \(axis=1\), expected a function augment\(key, image\)"),
-        (lambda: nn.augmented(PLAIN, nn.rotations(5)), r"augment takes \(key, h, w\), expected"),
-        (lambda: nn.augmented(PLAIN, None), "augment is None, expected a function"),
-        (lambda: nn.augmented(PLAIN, nn.flips(), 99), "in_shape is 99, expected the shape of one example"),
-        (lambda: nn.augmented(PLAIN, nn.flips()).value(PARAMS, BATCH, KEY), "image is .*: image_shape tells how rows"),
-        (lambda: nn.augmented(PLAIN, nn.flips(), (9, 11)).value(PARAMS, BATCH, 0), "key is 0, expected a random key"),
-        (lambda: nn.in_turn([nn.flips()]), "augment is a list, expected a function"),
-        (lambda: nn.in_turn(nn.shifts(1)), r"augment takes \(key, h, w\), expected"),
-        (lambda: nn.displaced(nn.flips()), r"field takes \(key, image\), expected a function field\(key, h, w\)"),
-        (lambda: nn.displaced(nn.shifts(1))(KEY, IMAGE.tolist()), "image is a list, expected an array"),
-        (lambda: nn.displaced(nn.shifts(1))(KEY, jnp.ones((2, 3, 4, 5))), "image is float32 .*, expected an array"),
-        (lambda: nn.displaced(nn.shifts(1))(KEY, jnp.ones((4, 4), jnp.uint8)), "expected an array of floats"),
-        (lambda: nn.gaussian_noise(0.1)(KEY, jnp.ones((4, 4), int)), "expected an array of floats"),
-        (lambda: nn.bilinear(jnp.ones((4, 4)), jnp.ones((5, 2))), r"places are float32 \(5, 2\), expected rows"),
+        (lambda: random_flip(2), "axis 0 .* or 1"),
+        (lambda: random_crop(0, 3), "at least 1 x 1"),
+        (lambda: random_crop(9, 12)(KEY, IMAGE), "does not fit into an image of shape"),
+        (lambda: gaussian_noise(-1), "at least 0, got -1"),
+        (lambda: random_shift(float("nan")), "at least 0, got nan"),
+        (lambda: random_rotation(float("inf")), "got inf"),
+        (lambda: random_scale(1), "below 1"),
+        (lambda: random_shear(90), "below 90"),
+        (lambda: elastic_deformation(-1, 4), "alpha"),
+        (lambda: elastic_deformation(34, 0), "above 0"),
+        (lambda: with_augmentation(PLAIN, random_flip(), (3, 5)).value(PARAMS, BATCH, KEY), "no images of shape"),
+        (lambda: with_augmentation(PLAIN, random_crop(5, 5), (9, 11)).check(PARAMS, BATCH), "99"),
+        (lambda: gaussian_noise("0.1"), "at least 0, got '0.1'"),
+        (lambda: random_shift((2, 2)), r"at least 0, got \(2, 2\)"),
+        (lambda: elastic_deformation(34, None), "above 0, in pixels, got None"),
+        (lambda: random_flip("horizontal"), "axis 0 .* or 1 .*, got 'horizontal'"),
+        (lambda: random_flip(IMAGE), "axis 0 .* or 1 .*, got float"),
+        (lambda: random_crop(2.0, 2.0), "at least 1 x 1 pixels, got 2.0 x 2.0"),
+        (lambda: with_augmentation(PLAIN, random_flip), r"augment takes \(axis=1\), expected a function"),
+        (lambda: with_augmentation(PLAIN, random_rotation(5)), r"augment takes \(key, h, w\), expected"),
+        (lambda: with_augmentation(PLAIN, None), "augment is None, expected a function"),
+        (lambda: with_augmentation(PLAIN, random_flip(), 99), "in_shape is 99, expected the shape of one example"),
+        (lambda: with_augmentation(PLAIN, random_flip()).value(PARAMS, BATCH, KEY), "image is .*: image_shape tells"),
+        (lambda: with_augmentation(PLAIN, random_flip(), (9, 11)).value(PARAMS, BATCH, 0), "key is 0, expected a"),
+        (lambda: compose([random_flip()]), "augment is a list, expected a function"),
+        (lambda: compose(random_shift(1)), r"augment takes \(key, h, w\), expected"),
+        (lambda: warp(random_flip()), r"field takes \(key, image\), expected a function field\(key, h, w\)"),
+        (lambda: warp(random_shift(1))(KEY, IMAGE.tolist()), "image is a list, expected an array"),
+        (lambda: warp(random_shift(1))(KEY, jnp.ones((2, 3, 4, 5))), "image is float32 .*, expected an array"),
+        (lambda: warp(random_shift(1))(KEY, jnp.ones((4, 4), jnp.uint8)), "expected an array of floats"),
+        (lambda: gaussian_noise(0.1)(KEY, jnp.ones((4, 4), int)), "expected an array of floats"),
+        (lambda: bilinear(jnp.ones((4, 4)), jnp.ones((5, 2))), r"places are float32 \(5, 2\), expected rows"),
     ],
 )  # fmt: skip
 def test_refused(make, message):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-import jaxnn as nn
+import jaxnn
 from tests.helpers.programs import compiled
 
 
@@ -31,7 +31,7 @@ def test_split_puts_every_example_in_one_part(sizes, shares, seed, stratify):
     m, fractions = len(y), np.array(shares) / sum(shares)
     x = numbered(m)
     try:
-        parts = nn.split(x, y, fractions, seed=seed, stratify=stratify)
+        parts = jaxnn.split(x, y, fractions, seed=seed, stratify=stratify)
     except ValueError:
         assert m * fractions.min() < 1  # a part would be empty
         return
@@ -50,16 +50,16 @@ def test_split_puts_every_example_in_one_part(sizes, shares, seed, stratify):
 def test_stratified_split_of_rare_classes():
     """Where the shares come out even, they are exact; without stratifying, chance decides."""
     y = np.repeat([0, 1, 2], [800, 180, 20])
-    parts = nn.split(numbered(1000), y, (0.8, 0.1, 0.1), seed=0, stratify=True)
+    parts = jaxnn.split(numbered(1000), y, (0.8, 0.1, 0.1), seed=0, stratify=True)
     assert [np.bincount(part.y).tolist() for part in parts] == [[640, 144, 16], [80, 18, 2], [80, 18, 2]]
-    by_chance = nn.split(numbered(1000), y, (0.8, 0.1, 0.1), seed=0)
+    by_chance = jaxnn.split(numbered(1000), y, (0.8, 0.1, 0.1), seed=0)
     assert [np.bincount(part.y).tolist() for part in by_chance] != [[640, 144, 16], [80, 18, 2], [80, 18, 2]]
 
 
 @pytest.mark.parametrize("stratify", [True, False])
 def test_split_follows_its_seed(stratify):
     y = np.arange(40) % 3
-    one, again, other = (nn.split(numbered(40), y, (0.5, 0.5), seed=s, stratify=stratify) for s in (0, 0, 1))
+    one, again, other = (jaxnn.split(numbered(40), y, (0.5, 0.5), seed=s, stratify=stratify) for s in (0, 0, 1))
     assert np.array_equal(one[0].x, again[0].x)
     assert not np.array_equal(one[0].x, other[0].x)
     assert not np.array_equal(np.sort(one[0].x[:, 0]), np.sort(other[0].x[:, 0]))
@@ -85,7 +85,7 @@ def test_split_follows_its_seed(stratify):
 )
 def test_split_refuses(x, y, fractions, stratify, message):
     with pytest.raises(ValueError, match=message):
-        nn.split(x, y, fractions, seed=0, stratify=stratify)
+        jaxnn.split(x, y, fractions, seed=0, stratify=stratify)
 
 
 # standardize
@@ -95,11 +95,11 @@ def test_split_refuses(x, y, fractions, stratify, message):
 def test_standardize_is_scikit_learns(shape):
     rng = np.random.default_rng(0)
     train, test = rng.normal(size=shape) * 7 + 3, rng.normal(size=shape)
-    stats = nn.fit_standardizer(train)
+    stats = jaxnn.data.fit_standardizer(train)
     scaler = StandardScaler().fit(train.reshape(shape[0], -1))
     for x in (train, test):
         expected = scaler.transform(x.reshape(shape[0], -1)).reshape(shape)
-        np.testing.assert_allclose(nn.standardize(stats, x), expected, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(jaxnn.standardize(stats, x), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
@@ -108,9 +108,9 @@ def test_constant_feature_becomes_exactly_zero(constant, dtype):
     """Its computed mean may be off by rounding, and its deviation noise: 1 must not come of 0/0 or noise/noise."""
     x = np.full((1000, 2), constant, dtype)
     x[:, 1] = np.arange(1000) % 2
-    stats = nn.fit_standardizer(x)
+    stats = jaxnn.data.fit_standardizer(x)
     assert stats.mean.dtype == stats.std.dtype == np.promote_types(dtype, np.float32)
-    out = nn.standardize(stats, x)
+    out = jaxnn.standardize(stats, x)
     assert not np.any(out[:, 0])
     np.testing.assert_allclose(out[:, 1], 2 * x[:, 1] - 1)
     assert stats.std[0] == 1
@@ -120,19 +120,19 @@ def test_constant_feature_becomes_exactly_zero(constant, dtype):
 def test_channels_are_standardised_as_scikit_learn_does_pixels(shape):
     rng = np.random.default_rng(0)
     train, test = rng.normal(size=shape) * 7 + np.arange(shape[-1]), rng.normal(size=shape)
-    stats = nn.fit_standardizer(train, per_channel=True)
+    stats = jaxnn.data.fit_standardizer(train, per_channel=True)
     assert stats.mean.shape == stats.std.shape == shape[-1:]
     scaler = StandardScaler().fit(train.reshape(-1, shape[-1]))
     for x in (train, test):
         expected = scaler.transform(x.reshape(-1, shape[-1])).reshape(shape)
-        np.testing.assert_allclose(nn.standardize(stats, x), expected, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(jaxnn.standardize(stats, x), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_constant_channel_becomes_exactly_zero():
     """One that is constant in each image alone is none."""
     x = np.full((50, 3, 3, 2), 1 / 3, np.float32)
     x[..., 1] = np.arange(50)[:, None, None]
-    out = nn.standardize(nn.fit_standardizer(x, per_channel=True), x)
+    out = jaxnn.standardize(jaxnn.data.fit_standardizer(x, per_channel=True), x)
     assert not np.any(out[..., 0])
     np.testing.assert_allclose([out[..., 1].mean(), out[..., 1].std()], [0, 1], atol=1e-5)
 
@@ -140,10 +140,10 @@ def test_constant_channel_becomes_exactly_zero():
 @pytest.mark.parametrize("dtype", [np.float16, jnp.bfloat16, np.uint8])
 def test_statistics_have_more_digits_than_few_bits(dtype):
     x = np.random.default_rng(0).integers(0, 256, (1000, 4)).astype(dtype)
-    stats, wide = nn.fit_standardizer(x), x.astype(np.float64)
+    stats, wide = jaxnn.data.fit_standardizer(x), x.astype(np.float64)
     np.testing.assert_allclose(stats.mean, wide.mean(axis=0), rtol=1e-7)
     np.testing.assert_allclose(stats.std, wide.std(axis=0), rtol=1e-7)
-    out = nn.standardize(stats, x)
+    out = jaxnn.standardize(stats, x)
     assert out.dtype == np.float32
     np.testing.assert_allclose(out, (wide - wide.mean(axis=0)) / wide.std(axis=0), rtol=1e-5, atol=1e-6)
 
@@ -153,35 +153,37 @@ def test_deviation_too_small_for_its_dtype_divides_nothing_by_zero(smallest):
     """Subnormal numbers are 0 to a compiled program."""
     x = np.zeros((1001, 1), np.float32)
     x[0] = smallest
-    for standardize in (nn.standardize, jax.jit(nn.standardize)):
-        assert np.isfinite(standardize(nn.fit_standardizer(x), x)).all()
+    for standardize in (jaxnn.standardize, jax.jit(jaxnn.standardize)):
+        assert np.isfinite(standardize(jaxnn.data.fit_standardizer(x), x)).all()
 
 
 def test_what_is_too_far_from_the_training_set_is_refused():
-    stats = nn.fit_standardizer(np.array([[0.0], [1e-3]], np.float32))
+    stats = jaxnn.data.fit_standardizer(np.array([[0.0], [1e-3]], np.float32))
     with pytest.raises(ValueError, match=r"x runs from 0 to 3e\+38, too far from the training set to be standardised"):
-        nn.standardize(stats, np.array([[0], [3e38]], np.float32))
+        jaxnn.standardize(stats, np.array([[0], [3e38]], np.float32))
     # What was not finite before is left to `check_batch`.
-    assert np.isinf(nn.standardize(stats, np.array([[np.inf]], np.float32)))
+    assert np.isinf(jaxnn.standardize(stats, np.array([[np.inf]], np.float32)))
 
 
 def test_large_offsets_keep_their_digits():
     x = (1e6 + np.arange(8.0)[:, None]).astype(np.float32)
-    out = nn.standardize(nn.fit_standardizer(x), x)
+    out = jaxnn.standardize(jaxnn.data.fit_standardizer(x), x)
     np.testing.assert_allclose(out[:, 0], (np.arange(8) - 3.5) / np.arange(8).std(), rtol=1e-5)
 
 
 def test_pixels_in_bytes_become_floats():
-    stats = nn.fit_standardizer(np.array([[0], [255]], np.uint8))
+    stats = jaxnn.data.fit_standardizer(np.array([[0], [255]], np.uint8))
     assert stats.mean.dtype == np.float32
-    np.testing.assert_allclose(nn.standardize(stats, np.array([[0], [255]], np.uint8)), [[-1], [1]])
+    np.testing.assert_allclose(jaxnn.standardize(stats, np.array([[0], [255]], np.uint8)), [[-1], [1]])
 
 
 def test_standardize_inside_a_program():
-    stats = jax.tree.map(jnp.asarray, nn.fit_standardizer(np.array([[1.0, 5], [3, 5]], np.float32)))
-    np.testing.assert_allclose(compiled(nn.standardize)(stats, jnp.array([[2.0, 6.0]])), [[0, 1]])
+    stats = jax.tree.map(jnp.asarray, jaxnn.data.fit_standardizer(np.array([[1.0, 5], [3, 5]], np.float32)))
+    np.testing.assert_allclose(compiled(jaxnn.standardize)(stats, jnp.array([[2.0, 6.0]])), [[0, 1]])
     images = jnp.tile(jnp.array([2.0, 6.0]), (2, 3, 3, 1))
-    np.testing.assert_allclose(compiled(nn.standardize)(stats, images), jnp.broadcast_to(jnp.arange(2.0), (2, 3, 3, 2)))
+    np.testing.assert_allclose(
+        compiled(jaxnn.standardize)(stats, images), jnp.broadcast_to(jnp.arange(2.0), (2, 3, 3, 2))
+    )
 
 
 @pytest.mark.parametrize(
@@ -191,9 +193,9 @@ def test_standardize_inside_a_program():
     ids=str,
 )
 def test_standardize_refuses_statistics_of_another_shape(own, shape):
-    stats = nn.Standardizer(np.zeros(own), np.ones(own))
+    stats = jaxnn.data.Standardizer(np.zeros(own), np.ones(own))
     with pytest.raises(ValueError, match=r"is of examples of shape \(.*\), x is \(.*\): fit it on the training"):
-        nn.standardize(stats, np.ones(shape))
+        jaxnn.standardize(stats, np.ones(shape))
 
 
 @pytest.mark.parametrize(
@@ -212,13 +214,13 @@ def test_standardize_refuses_statistics_of_another_shape(own, shape):
 )
 def test_standardizer_refuses(x, message):
     with pytest.raises(ValueError, match=message):
-        nn.fit_standardizer(x)
+        jaxnn.data.fit_standardizer(x)
 
 
 @pytest.mark.parametrize("shape", [(5,), (5, 0), (0, 4, 3)])
 def test_standardizer_by_channel_refuses(shape):
     with pytest.raises(ValueError, match=r"x has shape \(.*\)(, expected \(m, ..., c\)|: expected training examples)"):
-        nn.fit_standardizer(np.ones(shape), per_channel=True)
+        jaxnn.data.fit_standardizer(np.ones(shape), per_channel=True)
 
 
 # one_hot
@@ -229,11 +231,11 @@ def test_one_hot_is_scikit_learns(dtype, classes):
     """300 classes in 8 bits: class 256 is not class 0."""
     y = np.array([3, 0, 1, 1, 2], dtype)
     expected = OneHotEncoder(categories=[np.arange(classes)], sparse_output=False).fit_transform(y[:, None].astype(int))
-    np.testing.assert_array_equal(nn.one_hot(y, classes), expected)
+    np.testing.assert_array_equal(jaxnn.data.one_hot(y, classes), expected)
 
 
 def test_one_hot_in_a_dtype_and_in_a_program():
-    out = compiled(lambda y: nn.one_hot(y, 3, jnp.bfloat16))(jnp.array([2, 5, 0]))
+    out = compiled(lambda y: jaxnn.data.one_hot(y, 3, jnp.bfloat16))(jnp.array([2, 5, 0]))
     assert out.dtype == jnp.bfloat16
     assert out.astype(int).tolist() == [[0, 0, 1], [0, 0, 0], [1, 0, 0]]
 
@@ -253,7 +255,7 @@ def test_one_hot_in_a_dtype_and_in_a_program():
 )
 def test_one_hot_refuses(y, message):
     with pytest.raises(ValueError, match=message):
-        nn.one_hot(y, 3)
+        jaxnn.data.one_hot(y, 3)
 
 
 # batch_indices
@@ -281,7 +283,7 @@ def batches():
 
     @compiled
     def run(one, other):
-        return [[nn.batch_indices(key, *pair) for key in (None, one, other)] for pair in PAIRS]
+        return [[jaxnn.data.batch_indices(key, *pair) for key in (None, one, other)] for pair in PAIRS]
 
     return dict(zip(PAIRS, jax.device_get(run(jax.random.key(0), jax.random.key(1))), strict=True))
 
@@ -306,7 +308,7 @@ def test_batches_follow_their_key(batches):
 
 def test_every_example_is_as_often_in_every_place():
     keys = jax.random.split(jax.random.key(2), 4000)
-    orders = np.asarray(jax.jit(jax.vmap(lambda key: nn.batch_indices(key, 6, 6)[0][0]))(keys))
+    orders = np.asarray(jax.jit(jax.vmap(lambda key: jaxnn.data.batch_indices(key, 6, 6)[0][0]))(keys))
     counts = np.stack([(orders == i).sum(axis=0) for i in range(6)])
     expected = len(keys) / 6
     chi_squared = ((counts - expected) ** 2 / expected).sum()
@@ -316,7 +318,7 @@ def test_every_example_is_as_often_in_every_place():
 @pytest.mark.parametrize("batch_size", [0, -1, 6])
 def test_batch_size_outside_the_data_is_refused(batch_size):
     with pytest.raises(ValueError, match=f"from 1 to the 5 examples there are, got {batch_size}"):
-        nn.batch_indices(None, 5, batch_size)
+        jaxnn.data.batch_indices(None, 5, batch_size)
 
 
 # check_batch. What `fit` refuses through it is in test_training.py.
@@ -324,16 +326,16 @@ def test_batch_size_outside_the_data_is_refused(batch_size):
 
 def test_check_batch_returns_the_same_arrays():
     x, y, weight = jnp.ones((2, 3), jnp.bfloat16), np.array([True, False]), np.array([1, 0])
-    batch = nn.check_batch(x, y, weight)
+    batch = jaxnn.data.check_batch(x, y, weight)
     assert batch.x is x and batch.y is y and batch.weight is weight
 
 
 @pytest.mark.parametrize("asarray", [np.asarray, jnp.asarray])
 def test_check_batch_names_the_labels(asarray):
     with pytest.raises(ValueError, match="y holds labels from 0 to 2, expected 0 to 1 for 2 classes"):
-        nn.check_batch(asarray(np.ones((2, 3), np.float32)), asarray([0, 2]), classes=2)
+        jaxnn.data.check_batch(asarray(np.ones((2, 3), np.float32)), asarray([0, 2]), classes=2)
     with pytest.raises(ValueError, match="y holds labels from -1 to 1, expected 0 to 2 for 3 classes"):
-        nn.check_batch(asarray(np.ones((2, 3), np.float32)), asarray([-1, 1]), classes=3)
+        jaxnn.data.check_batch(asarray(np.ones((2, 3), np.float32)), asarray([-1, 1]), classes=3)
 
 
 @pytest.mark.parametrize("asarray", [np.asarray, jnp.asarray])
@@ -341,30 +343,33 @@ def test_check_batch_finds_what_is_not_finite(asarray):
     x = np.ones((4, 3), np.float32)
     x[2, 1] = -np.inf
     with pytest.raises(ValueError, match=r"x has 1 values that are not finite, the first at \(2, 1\): -inf"):
-        nn.check_batch(asarray(x), asarray([0, 1, 0, 1]))
+        jaxnn.data.check_batch(asarray(x), asarray([0, 1, 0, 1]))
 
 
 def test_what_is_infinite_to_a_program_is_not_finite():
     with pytest.raises(ValueError, match="x has 4 values that are not finite, the first at"):
-        nn.check_batch(np.full((4, 1), 1e39), np.zeros(4))
+        jaxnn.data.check_batch(np.full((4, 1), 1e39), np.zeros(4))
     with pytest.raises(ValueError, match="weight is complex128, expected real numbers"):
-        nn.check_batch(np.ones((4, 1)), np.zeros(4), np.full(4, 1j))
+        jaxnn.data.check_batch(np.ones((4, 1)), np.zeros(4), np.full(4, 1j))
 
 
 def test_weights_of_any_scale_become_ones_that_a_program_can_add():
     """Those of 1e-46, which float32 rounds to 0, too; digits are kept where they differ."""
     x, y = np.ones((4, 1)), np.zeros(4)
     for value in (1e-46, 1e-320, 1e300, 7, 2**63):
-        assert nn.check_batch(x, y, [value, value, 0, value]).weight.tolist() == [1, 1, 0, 1]
+        assert jaxnn.data.check_batch(x, y, [value, value, 0, value]).weight.tolist() == [1, 1, 0, 1]
     weight = np.array([1.0, 3.0, 0.3, 0.0])
-    assert nn.check_batch(x, y, weight).weight is weight
+    assert jaxnn.data.check_batch(x, y, weight).weight is weight
     for factor in (2.0**100, 2.0**-1000):
-        assert nn.check_batch(x, y, weight * factor).weight.tolist() == (weight / 4).tolist()
+        assert jaxnn.data.check_batch(x, y, weight * factor).weight.tolist() == (weight / 4).tolist()
 
 
 @pytest.mark.parametrize("classes", ["3", 0, -1, 3.0, None, True, ["a", "b"]])
 def test_what_is_no_number_of_classes_is_told(classes):
-    for ask in (lambda: nn.one_hot(np.array([0, 1]), classes), lambda: nn.confusion_matrix([0, 1], [0, 1], classes)):
+    for ask in (
+        lambda: jaxnn.data.one_hot(np.array([0, 1]), classes),
+        lambda: jaxnn.metrics.confusion_matrix([0, 1], [0, 1], classes),
+    ):
         with pytest.raises(ValueError, match="classes is how many there are, a whole number of at least 1, got"):
             ask()
 
@@ -374,9 +379,9 @@ def test_a_seed_that_is_none_is_told(seed):
     """`None` would be another shuffle each time, and a generator too."""
     x, y = numbered(4), np.zeros(4)
     for ask in (
-        lambda: nn.split(x, y, (0.5, 0.5), seed=seed),
-        lambda: nn.k_folds(y, 2, seed=seed),
-        lambda: nn.host_batches(x, y, 2, seed=seed),
+        lambda: jaxnn.split(x, y, (0.5, 0.5), seed=seed),
+        lambda: jaxnn.data.k_folds(y, 2, seed=seed),
+        lambda: jaxnn.data.host_batches(x, y, 2, seed=seed),
     ):
         with pytest.raises(ValueError, match="seed is .*, expected a whole number of at least 0"):
             ask()
@@ -395,14 +400,14 @@ def test_a_seed_that_is_none_is_told(seed):
 )
 def test_check_batch_refuses(x, y, message):
     with pytest.raises(ValueError, match=message):
-        nn.check_batch(x, y)
+        jaxnn.data.check_batch(x, y)
 
 
 def test_data_inside_a_program_are_told():
     for ask in (
-        nn.fit_standardizer,
-        lambda x: nn.check_batch(x, x[:, 0]),
-        lambda x: nn.split(x, x, (0.5, 0.5), seed=0),
+        jaxnn.data.fit_standardizer,
+        lambda x: jaxnn.data.check_batch(x, x[:, 0]),
+        lambda x: jaxnn.split(x, x, (0.5, 0.5), seed=0),
     ):
         with pytest.raises(ValueError, match="x is traced: .* outside of jit, vmap and grad"):
             jax.make_jaxpr(ask)(np.ones((4, 1), np.float32))
@@ -417,13 +422,13 @@ def test_data_inside_a_program_are_told():
             "standardize takes what fit_standardizer returned, and then x, got .* first",
         ),
         (np.ones((2, 1)), np.ones((2, 1)), r"and then x, got float64 \(2, 1\) first"),
-        (nn.Standardizer(np.zeros(1), np.ones(1)), np.full((2, 1), "1"), "x is <U1, expected numbers"),
-        (nn.Standardizer(np.zeros(1), np.ones(1)), np.ones((2, 1), object), "x is object, expected numbers"),
+        (jaxnn.data.Standardizer(np.zeros(1), np.ones(1)), np.full((2, 1), "1"), "x is <U1, expected numbers"),
+        (jaxnn.data.Standardizer(np.zeros(1), np.ones(1)), np.ones((2, 1), object), "x is object, expected numbers"),
     ],
 )
 def test_standardize_refuses(stats, x, message):
     with pytest.raises(ValueError, match=message):
-        nn.standardize(stats, x)
+        jaxnn.standardize(stats, x)
 
 
 @pytest.mark.parametrize(
@@ -438,4 +443,4 @@ def test_standardize_refuses(stats, x, message):
 )
 def test_batch_indices_refuse(key, m, batch_size, message):
     with pytest.raises(ValueError, match=message):
-        nn.batch_indices(key, m, batch_size)
+        jaxnn.data.batch_indices(key, m, batch_size)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-import jaxnn as nn
+import jaxnn
 from jaxnn.data import weights
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -22,39 +22,41 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(M, 3)).astype(np.float32)
 Y = RNG.integers(0, 3, M)
 WEIGHT = RNG.uniform(0.5, 3, M).astype(np.float32)
-MODEL = nn.logistic_regression(3, classes=3)
-OBJECTIVE, SGD, KEY = nn.objective(MODEL.network, MODEL.loss), optax.sgd(0.5), jax.random.key(0)
+MODEL = jaxnn.logistic_regression(3, classes=3)
+OBJECTIVE, SGD, KEY = jaxnn.objective(MODEL.network, MODEL.loss), optax.sgd(0.5), jax.random.key(0)
 START = MODEL.init(KEY)
 BELOW_1 = np.nextafter(np.float32(1), np.float32(0))
 
 
 def by_fit(weight, batch_size=None, x=X, y=Y, gradients="hand"):
     options = dict(key=KEY, epochs=2, batch_size=batch_size, weight=weight, gradients=gradients)
-    return nn.fit(OBJECTIVE, SGD, START, x, y, **options).params
+    return jaxnn.fit(OBJECTIVE, SGD, START, x, y, **options).params
 
 
 def by_stream(weight, x=X, y=Y):
-    batches = nn.host_batches(x, y, SIZE, seed=0, weight=weight)
-    return nn.fit_stream(OBJECTIVE, SGD, START, batches, key=KEY, epochs=2, steps_per_call=4).params
+    batches = jaxnn.data.host_batches(x, y, SIZE, seed=0, weight=weight)
+    return jaxnn.fit_stream(OBJECTIVE, SGD, START, batches, key=KEY, epochs=2, steps_per_call=4).params
 
 
 def by_pairs(weight, x=X, y=Y):
     """A stream whose batches bring their weights, and are means by these alone."""
     weight = np.ones(M) if weight is None else np.asarray(weight)
     batches = [(x[i : i + SIZE], y[i : i + SIZE], weight[i : i + SIZE]) for i in range(0, M, SIZE)]
-    return nn.fit_stream(OBJECTIVE, SGD, START, batches, key=KEY, epochs=2, steps_per_call=4).params
+    return jaxnn.fit_stream(OBJECTIVE, SGD, START, batches, key=KEY, epochs=2, steps_per_call=4).params
 
 
 def by_span(weight, x=X, y=Y):
-    return nn.fit_in_span(OBJECTIVE, SGD, START, x, y, key=KEY, epochs=2, batch_size=SIZE, weight=weight).params
+    return jaxnn.contrib.fit_in_row_space(
+        OBJECTIVE, SGD, START, x, y, key=KEY, epochs=2, batch_size=SIZE, weight=weight
+    ).params
 
 
-EPOCH = nn.make_epoch(OBJECTIVE, SGD, SIZE)
-STEPS = nn.make_steps(OBJECTIVE, SGD, 2)
+EPOCH = jaxnn.train.make_epoch(OBJECTIVE, SGD, SIZE)
+STEPS = jaxnn.train.make_steps(OBJECTIVE, SGD, 2)
 
 
 def by_program(program, weight):
-    return program(nn.train_state(START, SGD, KEY), nn.Batch(X, Y, weight))[0].params
+    return program(jaxnn.train_state(START, SGD, KEY), jaxnn.Batch(X, Y, weight))[0].params
 
 
 HOST_PATHS = {
@@ -150,9 +152,9 @@ def test_members_of_a_population_have_weights_of_any_dtype_and_scale(unweighted)
 
     def train(weight, h):
         def member(h):
-            return nn.Member(OBJECTIVE, SGD, START, KEY, weight=weight(h))
+            return jaxnn.Member(OBJECTIVE, SGD, START, KEY, weight=weight(h))
 
-        return nn.fit_population(member, h, X, Y, epochs=2, batch_size=SIZE).params
+        return jaxnn.fit_population(member, h, X, Y, epochs=2, batch_size=SIZE).params
 
     scaled = train(lambda h: jnp.where(h["k"] < 0, 0, WEIGHT * h["scale"]), {"scale": scales, "k": np.arange(5)})
     one, *others = (jax.tree.map(lambda leaf, i=i: leaf[i], scaled) for i in range(5))
@@ -172,7 +174,7 @@ def test_members_of_a_population_have_weights_of_any_dtype_and_scale(unweighted)
 
 
 def test_weights_of_0_only_leave_defined_numbers_in_programs():
-    zeros = nn.Batch(jnp.asarray(X), jnp.asarray(Y), jnp.zeros(M))
+    zeros = jaxnn.Batch(jnp.asarray(X), jnp.asarray(Y), jnp.zeros(M))
     value, grads = OBJECTIVE.value_and_grad(START, zeros)
     assert value == 0 and not any(leaf.any() for leaf in jax.tree.leaves(grads))
     for weight in (jnp.zeros(M, int), jnp.zeros(M, jnp.float16)):
@@ -195,9 +197,9 @@ def test_weights_of_0_only_leave_defined_numbers_in_programs():
 def test_what_is_no_weights_is_said_in_one_line(weight, message):
     for ask in (
         lambda: by_fit(weight),
-        lambda: nn.check_batch(X, Y, weight),
-        lambda: nn.host_batches(X, Y, SIZE, seed=0, weight=weight),
-        lambda: nn.cross_validate(None, {"k": np.zeros(1)}, X, Y, k=2, seed=0, measure=None, weight=weight),
+        lambda: jaxnn.data.check_batch(X, Y, weight),
+        lambda: jaxnn.data.host_batches(X, Y, SIZE, seed=0, weight=weight),
+        lambda: jaxnn.cross_validate(None, {"k": np.zeros(1)}, X, Y, k=2, seed=0, measure=None, weight=weight),
     ):
         with pytest.raises(ValueError, match=message) as error:
             ask()
@@ -205,9 +207,9 @@ def test_what_is_no_weights_is_said_in_one_line(weight, message):
 
 
 def test_concrete_weights_of_a_member_are_checked():
-    member = lambda h: nn.Member(OBJECTIVE, SGD, START, KEY, weight=np.zeros(M))  # noqa: E731
+    member = lambda h: jaxnn.Member(OBJECTIVE, SGD, START, KEY, weight=np.zeros(M))  # noqa: E731
     with pytest.raises(ValueError, match=r"weights run from 0.0 to 0.0"):
-        nn.fit_population(member, {"k": np.zeros(1)}, X, Y, epochs=1)
+        jaxnn.fit_population(member, {"k": np.zeros(1)}, X, Y, epochs=1)
 
 
 # The numbers themselves, in programs.
@@ -261,7 +263,7 @@ def test_gradients_with_respect_to_weights_are_those_of_the_mean():
     """The scale that keeps sums in range is a constant to a derivative."""
 
     def value(weight):
-        return OBJECTIVE.value(params, nn.Batch(jnp.asarray(X), jnp.asarray(Y), weight))
+        return OBJECTIVE.value(params, jaxnn.Batch(jnp.asarray(X), jnp.asarray(Y), weight))
 
     params = jax.tree.map(lambda leaf: leaf + 0.3, START)
     params = ({"W": params[0]["W"].at[0, 0].set(2.0), "b": params[0]["b"]},)
@@ -271,11 +273,11 @@ def test_gradients_with_respect_to_weights_are_those_of_the_mean():
 
 
 def test_a_total_is_scaled_with_its_weights():
-    batch = [nn.Batch(jnp.asarray(X), jnp.asarray(Y), jnp.asarray(s * WEIGHT), s * 40.0) for s in (1, 2.0**120)]
+    batch = [jaxnn.Batch(jnp.asarray(X), jnp.asarray(Y), jnp.asarray(s * WEIGHT), s * 40.0) for s in (1, 2.0**120)]
     one, other = (OBJECTIVE.value_and_grad(START, b) for b in batch)
     assert_same(one, other)
-    streams = [[nn.Batch(X, Y, s * WEIGHT.astype(float), s * 40.0)] for s in (1, 2.0**1000, 2.0**-1000)]
-    one, *others = (nn.fit_stream(OBJECTIVE, SGD, START, s, key=KEY, epochs=1, steps_per_call=1) for s in streams)
+    streams = [[jaxnn.Batch(X, Y, s * WEIGHT.astype(float), s * 40.0)] for s in (1, 2.0**1000, 2.0**-1000)]
+    one, *others = (jaxnn.fit_stream(OBJECTIVE, SGD, START, s, key=KEY, epochs=1, steps_per_call=1) for s in streams)
     for other in others:
         assert_same(other.params, one.params)
 
@@ -299,13 +301,13 @@ def test_an_example_of_weight_0_may_hold_anything(path, label):
 
 @pytest.mark.parametrize("gradients", ["hand", "auto"])
 def test_a_target_of_weight_0_may_be_nan(gradients):
-    net = nn.mlp((3, 1), output="linear")
-    objective = nn.objective(net.network, net.loss)
+    net = jaxnn.mlp((3, 1), output="linear")
+    objective = jaxnn.objective(net.network, net.loss)
     target = X.sum(axis=1)
 
     def train(x, y):
         options = dict(key=KEY, epochs=3, batch_size=SIZE, weight=COUNTS, gradients=gradients)
-        return nn.fit(objective, SGD, net.init(KEY), x, y, **options).params
+        return jaxnn.fit(objective, SGD, net.init(KEY), x, y, **options).params
 
     assert_same(train(BROKEN, np.where(MASKED < 0, np.nan, target)), train(X, target))
 
@@ -316,38 +318,38 @@ def test_what_counts_is_still_checked():
     with pytest.raises(ValueError, match=r"x has 3 values that are not finite, the first at \(0, 0\)"):
         by_fit(np.where(np.arange(M) == 3, 0, COUNTS) + (np.arange(M) == 0), x=BROKEN)
     with pytest.raises(ValueError, match="y holds labels from -100 to 2"):
-        nn.check_batch(X, MASKED, WEIGHT, classes=3)
-    assert nn.check_batch(X, MASKED, COUNTS, classes=3).y is MASKED
+        jaxnn.data.check_batch(X, MASKED, WEIGHT, classes=3)
+    assert jaxnn.data.check_batch(X, MASKED, COUNTS, classes=3).y is MASKED
 
 
 def test_a_population_may_hold_anything_where_no_member_counts_it():
     def train(x, y, scale):
         def member(h):
-            return nn.Member(OBJECTIVE, SGD, START, KEY, weight=jnp.asarray(scale)[h["k"]] * COUNTS)
+            return jaxnn.Member(OBJECTIVE, SGD, START, KEY, weight=jnp.asarray(scale)[h["k"]] * COUNTS)
 
-        return nn.fit_population(member, {"k": np.arange(2)}, x, y, epochs=2, batch_size=SIZE).params
+        return jaxnn.fit_population(member, {"k": np.arange(2)}, x, y, epochs=2, batch_size=SIZE).params
 
     scale = np.array([[1.0], [2.0]], np.float32) * np.ones((2, M), np.float32)
     assert_same(train(BROKEN, MASKED, scale), train(X, Y, scale))
-    member = lambda h: nn.Member(OBJECTIVE, SGD, START, KEY, weight=COUNTS + 0.1 * (h["k"] == 1))  # noqa: E731
+    member = lambda h: jaxnn.Member(OBJECTIVE, SGD, START, KEY, weight=COUNTS + 0.1 * (h["k"] == 1))  # noqa: E731
     with pytest.raises(ValueError, match="labels run from -100 to 2"):
-        nn.fit_population(member, {"k": np.arange(2)}, X, MASKED, epochs=1)
+        jaxnn.fit_population(member, {"k": np.arange(2)}, X, MASKED, epochs=1)
 
 
 def measure(params, batch):
-    classes, p = MODEL.classify(params, batch.x), MODEL.predict(params, batch.x)
+    classes, p = MODEL.predict(params, batch.x), MODEL.predict_proba(params, batch.x)
     return {
-        "accuracy": nn.accuracy(classes, batch.y, batch.weight),
-        "error": nn.error_rate(classes, batch.y, batch.weight),
-        "log loss": nn.log_loss(p, batch.y, batch.weight),
-        "ece": nn.expected_calibration_error(p, batch.y, weight=batch.weight),
-        "right": jnp.trace(nn.confusion_matrix(classes, batch.y, 3, batch.weight)) / batch.weight.sum(),
+        "accuracy": jaxnn.accuracy(classes, batch.y, batch.weight),
+        "error": jaxnn.metrics.error_rate(classes, batch.y, batch.weight),
+        "log loss": jaxnn.metrics.log_loss(p, batch.y, batch.weight),
+        "ece": jaxnn.metrics.expected_calibration_error(p, batch.y, weight=batch.weight),
+        "right": jnp.trace(jaxnn.metrics.confusion_matrix(classes, batch.y, 3, batch.weight)) / batch.weight.sum(),
         "objective": OBJECTIVE.value(params, batch),
     }
 
 
 def plain_member(h):
-    return nn.Member(OBJECTIVE, SGD, START, KEY)
+    return jaxnn.Member(OBJECTIVE, SGD, START, KEY)
 
 
 def test_cross_validation_leaves_out_what_does_not_count():
@@ -355,7 +357,7 @@ def test_cross_validation_leaves_out_what_does_not_count():
 
     def measured(x, y, weight):
         options = dict(k=2, seed=0, measure=measure, epochs=2, weight=weight)
-        return nn.cross_validate(plain_member, {"k": np.zeros(1)}, x, y, **options).measured
+        return jaxnn.cross_validate(plain_member, {"k": np.zeros(1)}, x, y, **options).measured
 
     counts = COUNTS > 0
     left_out, absent = measured(BROKEN, MASKED, COUNTS), measured(X[counts], Y[counts], COUNTS[counts])
@@ -369,17 +371,25 @@ def test_cross_validation_leaves_out_what_does_not_count():
 def test_learning_curves_leave_out_what_does_not_count():
     def curve(x, y, weight, dev):
         options = dict(dev=dev, seeds=[0], measure=measure, epochs=2, weight=weight)
-        return nn.learning_curve(plain_member, {"k": np.zeros(1)}, x, y, [3, 6], **options)
+        return jaxnn.population.learning_curve(plain_member, {"k": np.zeros(1)}, x, y, [3, 6], **options)
 
     counts = COUNTS > 0
-    left_out = curve(BROKEN, MASKED, COUNTS, nn.Batch(BROKEN, MASKED, COUNTS))
-    absent = curve(X[counts], Y[counts], COUNTS[counts], nn.Batch(X[counts], Y[counts], COUNTS[counts]))
+    left_out = curve(BROKEN, MASKED, COUNTS, jaxnn.Batch(BROKEN, MASKED, COUNTS))
+    absent = curve(X[counts], Y[counts], COUNTS[counts], jaxnn.Batch(X[counts], Y[counts], COUNTS[counts]))
     for part in ("train", "dev"):
         for name, values in getattr(absent, part).items():
             np.testing.assert_allclose(getattr(left_out, part)[name], values, rtol=1e-6)
     with pytest.raises(ValueError, match="whole numbers from 1 to the 8 examples"):
-        nn.learning_curve(
-            plain_member, {"k": np.zeros(1)}, X, Y, [9], dev=nn.Batch(X, Y), seeds=[0], measure=measure, weight=COUNTS
+        jaxnn.population.learning_curve(
+            plain_member,
+            {"k": np.zeros(1)},
+            X,
+            Y,
+            [9],
+            dev=jaxnn.Batch(X, Y),
+            seeds=[0],
+            measure=measure,
+            weight=COUNTS,
         )
 
 
@@ -391,13 +401,13 @@ PROBABILITIES = RNG.dirichlet(np.ones(3), M)
 
 def all_metrics(predicted, p, y, weight):
     return {
-        "accuracy": nn.accuracy(predicted, y, weight),
-        "error rate": nn.error_rate(predicted, y, weight),
-        "log loss": nn.log_loss(p, y, weight),
-        "log loss of two": nn.log_loss(p[:, 0], (y == 1) * 1 + (y < 0) * y, weight),
-        "ece": nn.expected_calibration_error(p, y, 4, weight),
-        "confidence": nn.reliability_curve(p, y, 4, weight).confidence,
-        "true": nn.reliability_curve(p, y, 4, weight).accuracy,
+        "accuracy": jaxnn.accuracy(predicted, y, weight),
+        "error rate": jaxnn.metrics.error_rate(predicted, y, weight),
+        "log loss": jaxnn.metrics.log_loss(p, y, weight),
+        "log loss of two": jaxnn.metrics.log_loss(p[:, 0], (y == 1) * 1 + (y < 0) * y, weight),
+        "ece": jaxnn.metrics.expected_calibration_error(p, y, 4, weight),
+        "confidence": jaxnn.metrics.reliability_curve(p, y, 4, weight).confidence,
+        "true": jaxnn.metrics.reliability_curve(p, y, 4, weight).accuracy,
     }
 
 
@@ -446,10 +456,10 @@ def test_equal_weights_change_no_metric(weight):
     got, expected = (all_metrics(PREDICTED, PROBABILITIES, Y, w) for w in (weight, None))
     for name in expected:
         np.testing.assert_allclose(got[name], expected[name], rtol=1e-6, err_msg=name)
-    counts = nn.confusion_matrix(PREDICTED, Y, 3)
+    counts = jaxnn.metrics.confusion_matrix(PREDICTED, Y, 3)
     with np.errstate(over="ignore"):
         sums = (np.asarray(counts) * weight.astype(float).max()).astype(np.float32)
-    np.testing.assert_allclose(nn.confusion_matrix(PREDICTED, Y, 3, weight), sums, rtol=1e-6)
+    np.testing.assert_allclose(jaxnn.metrics.confusion_matrix(PREDICTED, Y, 3, weight), sums, rtol=1e-6)
 
 
 @pytest.mark.parametrize("weight", [np.zeros(M), np.zeros(M, int), np.full(M, False)])
@@ -457,14 +467,14 @@ def test_metrics_of_nothing_are_nan(weight):
     for measured in (all_metrics, COMPILED):
         for name, value in measured(PREDICTED, PROBABILITIES, Y, jnp.asarray(weight)).items():
             assert np.isnan(value).all(), name
-    assert not nn.confusion_matrix(PREDICTED, Y, 3, weight).any()
-    assert not nn.reliability_curve(PROBABILITIES, Y, 4, weight).count.any()
+    assert not jaxnn.metrics.confusion_matrix(PREDICTED, Y, 3, weight).any()
+    assert not jaxnn.metrics.reliability_curve(PROBABILITIES, Y, 4, weight).count.any()
 
 
 def test_weighted_counts_are_sums_of_weights():
     sums = sklearn.metrics.confusion_matrix(Y, PREDICTED, labels=range(3), sample_weight=WEIGHT)
-    np.testing.assert_allclose(nn.confusion_matrix(PREDICTED, Y, 3, WEIGHT), sums, rtol=1e-6)
-    count = nn.reliability_curve(PROBABILITIES, Y, 1, WEIGHT).count
+    np.testing.assert_allclose(jaxnn.metrics.confusion_matrix(PREDICTED, Y, 3, WEIGHT), sums, rtol=1e-6)
+    count = jaxnn.metrics.reliability_curve(PROBABILITIES, Y, 1, WEIGHT).count
     np.testing.assert_allclose(count, [WEIGHT.sum()], rtol=1e-6)
 
 
@@ -479,12 +489,12 @@ def test_weighted_counts_are_sums_of_weights():
 )
 def test_metrics_check_weights(weight, message):
     for metric in (
-        lambda: nn.accuracy(PREDICTED, Y, weight),
-        lambda: nn.error_rate(PREDICTED, Y, weight),
-        lambda: nn.log_loss(PROBABILITIES, Y, weight),
-        lambda: nn.confusion_matrix(PREDICTED, Y, 3, weight),
-        lambda: nn.reliability_curve(PROBABILITIES, Y, 4, weight),
-        lambda: nn.expected_calibration_error(PROBABILITIES, Y, 4, weight),
+        lambda: jaxnn.accuracy(PREDICTED, Y, weight),
+        lambda: jaxnn.metrics.error_rate(PREDICTED, Y, weight),
+        lambda: jaxnn.metrics.log_loss(PROBABILITIES, Y, weight),
+        lambda: jaxnn.metrics.confusion_matrix(PREDICTED, Y, 3, weight),
+        lambda: jaxnn.metrics.reliability_curve(PROBABILITIES, Y, 4, weight),
+        lambda: jaxnn.metrics.expected_calibration_error(PROBABILITIES, Y, 4, weight),
     ):
         with pytest.raises(ValueError, match=message):
             metric()

@@ -74,7 +74,7 @@ def image_run(tmp_path):
         for n_in, n_out in zip(sizes, sizes[1:], strict=False):
             arrays += [np.zeros((n_out, n_in)), np.zeros(n_out)]
         arrays[-1] += np.log(probability / (1 - probability))
-        params = jaxnn.params_from_arrays(model.network, model.in_shape, arrays)
+        params = jaxnn.models.params_from_arrays(model.network, model.in_shape, arrays)
         data = encode(StoredNetwork(spec, params, ("non-cat", "cat"), (64, 64, 3)))
         (folder / f"{name}.safetensors").write_bytes(data)
     return folder

@@ -330,7 +330,10 @@ def _raises(args, dy):
             lambda: gradcheck.loss(jaxnn.squared_error, X, X),
             "loss is the function squared_error, expected a jaxnn.Loss",
         ),
-        (lambda: gradcheck.penalty(jaxnn.l2, {"W": W}), "penalty is the function l2, expected a jaxnn.Penalty"),
+        (
+            lambda: gradcheck.regularizer(jaxnn.l2, {"W": W}),
+            "regularizer is the function l2, expected a jaxnn.regularizers.Regularizer",
+        ),
         (
             lambda: gradcheck.vjp(
                 lambda x: jax.lax.while_loop(lambda a: a.sum() < 9, lambda a: a * 2, x), lambda args, dy: (dy,), X**2
@@ -355,7 +358,7 @@ def test_a_backward_that_looks_at_values_fails_jit():
 def test_jaxnn_values():
     assert gradcheck.layer(jaxnn.dropout(0.3), (4,), key=jax.random.key(0))
     assert gradcheck.loss(jaxnn.softmax_cross_entropy(), X, jnp.array([0, 1, 2, 2]))
-    assert gradcheck.penalty(jaxnn.l1(0.1), {"W": W, "b": B})
+    assert gradcheck.regularizer(jaxnn.l1(0.1), {"W": W, "b": B})
     halved = jaxnn.stateless(lambda x: (x, ()), lambda cache, dy: dy / 2)
     assert kinds(gradcheck.layer(halved, (4,), fast=True)) == ["constant factor"]
 

@@ -6,27 +6,27 @@ import numpy as np
 import pytest
 from jax import lax
 
-import jaxnn as nn
+import jaxnn
 from jaxnn import graph
 from jaxnn.graph.tracing.nodes import flat
 from tests.graph.test_nonfinite import kept_in, safe_root
 from tests.helpers.graph_oracle import check, equal, same_but_twice, thrice
-from tests.helpers.registry import LAYER_CASES, LOSS_CASES, PENALTY_CASES, name_of, normal, penalised_params
+from tests.helpers.registry import LAYER_CASES, LOSS_CASES, REGULARIZER_CASES, name_of, normal, regularized_params
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
-# Without --full: each layer, loss and penalty once, not with each initialiser, slope and form of labels too; and of the
+# Without --full: each layer, loss and regularizer once, not with each initializer, slope and form of labels; and of the
 # functions of others, those with boxes and whatever else is special.
 LAYERS = """identity sigmoid tanh relu leaky_relu softplus silu gelu elu dense_one_unit dropout flatten stateless chain
-    repeat_dropout residual recompute first_units with_dtype_bfloat16 nested mlp mlp_scanned""".split()
+    repeat_dropout residual remat mask_units with_dtype_bfloat16 nested mlp mlp_scanned""".split()
 
 
 LOSSES = """sigmoid_cross_entropy binary_cross_entropy softmax_cross_entropy softmax_cross_entropy_smoothed
     squared_error""".split()
 
 
-PENALTIES = "no_penalty l2 l1 elastic_net".split()
+REGULARIZERS = "no_regularizer l2 l1 elastic_net".split()
 
 
 SPECIAL = """softmax fft vmapped stopped checkpointed jitted captured custom_vjp custom_jvp branch switch scan
@@ -34,7 +34,7 @@ SPECIAL = """softmax fft vmapped stopped checkpointed jitted captured custom_vjp
 
 
 def pytest_generate_tests(metafunc):
-    cases = dict(layer=(LAYER_CASES, LAYERS), loss=(LOSS_CASES, LOSSES), penalty=(PENALTY_CASES, PENALTIES))
+    cases = dict(layer=(LAYER_CASES, LAYERS), loss=(LOSS_CASES, LOSSES), regularizer=(REGULARIZER_CASES, REGULARIZERS))
     for kind, (every, names) in cases.items():
         if kind in metafunc.fixturenames:
             chosen = every if metafunc.config.getoption("--full") else [case for case in every if case.name in names]
@@ -59,14 +59,14 @@ def test_every_loss(loss):
     check(lambda z, y: loss.loss.value(z, y).sum(), z, y)
 
 
-def test_every_penalty(penalty):
-    check(lambda params: penalty.penalty.value(params) + 0.5 * params[2]["W"].sum(), penalised_params())
+def test_every_penalty(regularizer):
+    check(lambda params: regularizer.regularizer.value(params) + 0.5 * params[2]["W"].sum(), regularized_params())
 
 
 def test_a_network_with_its_cost(full):
-    model = nn.mlp((5, 4, 1) if full else (5, 1), "tanh")
-    objective = nn.objective(model.network, model.loss, nn.l2(0.1))
-    batch = nn.Batch(normal((6, 5)), np.arange(6) % 2)
+    model = jaxnn.mlp((5, 4, 1) if full else (5, 1), "tanh")
+    objective = jaxnn.objective(model.network, model.loss, jaxnn.l2(0.1))
+    batch = jaxnn.Batch(normal((6, 5)), np.arange(6) % 2)
     check(objective.value, model.init(jax.random.key(0)), batch, None)
 
 

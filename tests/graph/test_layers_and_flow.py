@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import jaxnn as nn
+import jaxnn
 from jaxnn import graph
 from tests.helpers.graph_oracle import equal
 from tests.helpers.registry import normal
@@ -16,20 +16,20 @@ from tests.helpers.registry import normal
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
-MODEL = nn.mlp((5, 4, 4, 4, 4, 4, 1), "sigmoid")
+MODEL = jaxnn.mlp((5, 4, 4, 4, 4, 4, 1), "sigmoid")
 
 
-COST = nn.objective(MODEL.network, MODEL.loss, nn.l2(0.1)).value
+COST = jaxnn.objective(MODEL.network, MODEL.loss, jaxnn.l2(0.1)).value
 
 
 @functools.cache
 def six_layers():
-    return graph.trace(COST)(MODEL.init(jax.random.key(0)), nn.Batch(normal((6, 5)), np.arange(6) % 2), None)
+    return graph.trace(COST)(MODEL.init(jax.random.key(0)), jaxnn.Batch(normal((6, 5)), np.arange(6) % 2), None)
 
 
 def test_derivatives_of_a_network_of_six_layers():
     g = six_layers()
-    grads = jax.jit(jax.grad(COST))(MODEL.init(jax.random.key(0)), nn.Batch(normal((6, 5)), np.arange(6) % 2), None)
+    grads = jax.jit(jax.grad(COST))(MODEL.init(jax.random.key(0)), jaxnn.Batch(normal((6, 5)), np.arange(6) % 2), None)
     for i in range(0, 12, 2):
         for name in "Wb":
             equal(g[f"params[{i}].{name}"].derivative, grads[i][name])

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import jaxnn as nn
+import jaxnn
 from jaxnn import graph
 from jaxnn.graph.rendering.page_data import shown
 from tests.graph.test_page_sliders import chain
@@ -191,9 +191,9 @@ def test_what_cannot_be_shown_does_not_break(opened):
 
 
 def test_layers_are_boxes_of_a_network(opened):
-    model = nn.mlp((5, 4, 4, 4, 4, 4, 1), "sigmoid")
-    cost = nn.objective(model.network, model.loss, nn.l2(0.1)).value
-    g = graph.trace(cost)(model.init(jax.random.key(0)), nn.Batch(normal((6, 5)), np.arange(6) % 2), None)
+    model = jaxnn.mlp((5, 4, 4, 4, 4, 4, 1), "sigmoid")
+    cost = jaxnn.objective(model.network, model.loss, jaxnn.l2(0.1)).value
+    g = graph.trace(cost)(model.init(jax.random.key(0)), jaxnn.Batch(normal((6, 5)), np.arange(6) % 2), None)
     page = opened(g)
     there = g.by_layer()
     assert len(seen(page)) == len(there.nodes) < 40

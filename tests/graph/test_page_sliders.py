@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-import jaxnn as nn
+import jaxnn
 from jaxnn import graph
 from jaxnn.graph.rendering.boxes import bars
 from jaxnn.graph.rendering.page_data import shown
@@ -131,9 +131,9 @@ def test_at_keeps_depth_and_layers():
     f = lambda params, x: jnp.sum(jax.nn.softplus(params[0] * x) * params[1])  # noqa: E731
     g = graph.trace(f, depth=1)([1.0, 2.0], normal((3,)))
     assert g.at(**{"params[0]": 3.0}).depth == 1
-    model = nn.mlp((2, 3, 1))
-    cost = nn.objective(model.network, model.loss).value
-    args = model.init(jax.random.key(0)), nn.Batch(normal((4, 2)), np.arange(4) % 2), None
+    model = jaxnn.mlp((2, 3, 1))
+    cost = jaxnn.objective(model.network, model.loss).value
+    args = model.init(jax.random.key(0)), jaxnn.Batch(normal((4, 2)), np.arange(4) % 2), None
     layered = graph.trace(cost)(*args).by_layer()
     same = layered.at(**{"batch.x": normal((4, 2)) * 2})
     assert [op.name for op in same.operations] == [op.name for op in layered.operations]

@@ -8,19 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-import jaxnn as nn
+import jaxnn
 from tests.helpers.registry import LayerCase
 
 KEY = jax.random.key(5)
 
 
-MODEL = nn.logistic_regression(3)
+MODEL = jaxnn.logistic_regression(3)
 
 
-OBJECTIVE = nn.objective(MODEL.network, MODEL.loss)
+OBJECTIVE = jaxnn.objective(MODEL.network, MODEL.loss)
 
 
-DROPPING = nn.chain(nn.dense(8), nn.tanh(), nn.dropout(0.5), nn.dense(1))
+DROPPING = jaxnn.chain(jaxnn.dense(8), jaxnn.tanh(), jaxnn.dropout(0.5), jaxnn.dense(1))
 
 
 SGD = optax.sgd(0.5)
@@ -28,7 +28,7 @@ SGD = optax.sgd(0.5)
 
 def data(m=7, seed=0):
     x = np.random.default_rng(seed).normal(size=(m, 3)).astype(np.float32)
-    return nn.Batch(jnp.asarray(x), jnp.asarray((x[:, 0] + x[:, 1] ** 2 > 0.5).astype(np.int32)))
+    return jaxnn.Batch(jnp.asarray(x), jnp.asarray((x[:, 0] + x[:, 1] ** 2 > 0.5).astype(np.int32)))
 
 
 def params_of(network=MODEL.network):
@@ -36,7 +36,7 @@ def params_of(network=MODEL.network):
 
 
 def state_of(params, optimizer=SGD, key=KEY):
-    return nn.train_state(params, optimizer, key)
+    return jaxnn.train_state(params, optimizer, key)
 
 
 def assert_close(got, expected, rtol=1e-5, atol=1e-6):
@@ -54,17 +54,17 @@ def counting():
         weight = jnp.ones(batch.x.shape[0]) if batch.weight is None else batch.weight
         return weight.sum(), -jnp.zeros_like(params).at[batch.x[:, 0].astype(int)].add(weight)
 
-    return nn.Objective(lambda *given: value_and_grad(*given)[0], value_and_grad)
+    return jaxnn.Objective(lambda *given: value_and_grad(*given)[0], value_and_grad)
 
 
 def telling():
     """The loss of a step is the number of the batch's first example."""
-    return nn.Objective(lambda p, b, k=None: b.x[0, 0], lambda p, b, k=None: (b.x[0, 0], jnp.zeros_like(p)))
+    return jaxnn.Objective(lambda p, b, k=None: b.x[0, 0], lambda p, b, k=None: (b.x[0, 0], jnp.zeros_like(p)))
 
 
 def numbered(m, weight=None):
     x = jnp.arange(m, dtype=jnp.float32)[:, None]
-    return nn.Batch(x, x[:, 0], weight)
+    return jaxnn.Batch(x, x[:, 0], weight)
 
 
 def traced():
@@ -82,7 +82,7 @@ def fit(objective=OBJECTIVE, params=None, batch=None, **given):
     batch = data() if batch is None else batch
     given = {"optimizer": SGD, "key": KEY, "epochs": 1, **given}
     params = params_of() if params is None else params
-    return nn.fit(objective, params=params, x=batch.x, y=batch.y, **given)
+    return jaxnn.fit(objective, params=params, x=batch.x, y=batch.y, **given)
 
 
 class Fuse(NamedTuple):
@@ -100,4 +100,4 @@ def burning(at, loss=True, update=True):
         value = jnp.where(burnt & loss, jnp.nan, params.w)
         return value, Fuse(jnp.where(burnt & update, jnp.inf, params.w / 10), -jnp.ones_like(params.t))
 
-    return nn.Objective(lambda *given: value_and_grad(*given)[0], value_and_grad)
+    return jaxnn.Objective(lambda *given: value_and_grad(*given)[0], value_and_grad)

@@ -54,8 +54,8 @@ def fit_stream(objective, optimizer):
     return jaxnn.fit_stream(objective, optimizer, new_model().init(KEY), [(X, Y)], steps_per_call=1, **PLAN)
 
 
-def fit_in_span(objective, optimizer):
-    return jaxnn.fit_in_span(objective, optimizer, new_model().init(KEY), X, Y, **PLAN)
+def fit_in_row_space(objective, optimizer):
+    return jaxnn.contrib.fit_in_row_space(objective, optimizer, new_model().init(KEY), X, Y, **PLAN)
 
 
 def fit_population(objective, optimizer):
@@ -65,7 +65,7 @@ def fit_population(objective, optimizer):
 
 
 MEMBERS = {}
-TRAININGS = {"fit": fit, "skip": partial(fit, on_nan="skip"), "stream": fit_stream, "span": fit_in_span}
+TRAININGS = {"fit": fit, "skip": partial(fit, on_nan="skip"), "stream": fit_stream, "span": fit_in_row_space}
 
 
 @pytest.mark.parametrize("train", TRAININGS.values(), ids=TRAININGS)
@@ -74,7 +74,7 @@ def test_equal_networks_objectives_and_optimizers_are_traced_once(train):
     before = len(TRACED)
     for _ in range(3):
         train(new_objective(), jaxnn.optimizer("sgd", 0.1))
-    again = [shape for shape in TRACED[before:] if train is not fit_in_span or shape[0] == len(X)]
+    again = [shape for shape in TRACED[before:] if train is not fit_in_row_space or shape[0] == len(X)]
     assert again == []
 
 
@@ -87,7 +87,7 @@ def test_another_strength_or_rate_is_another_program():
     assert len(set(losses.values())) == 4
 
 
-@pytest.mark.parametrize("train", [fit, fit_stream, fit_in_span, fit_population])
+@pytest.mark.parametrize("train", [fit, fit_stream, fit_in_row_space, fit_population])
 def test_programs_and_what_they_close_over_are_dropped(train):
     alive = []
     for _ in range(11):
@@ -114,10 +114,10 @@ def test_starts_are_dropped():
 
 def test_a_divergence_is_explained_once():
     plan = {"optimizer": jaxnn.optimizer("sgd", 1e30), "batch_size": 4}
-    with pytest.warns(jaxnn.DivergenceWarning):
+    with pytest.warns(jaxnn.train.DivergenceWarning):
         first = fit(new_objective(), **plan)
     before = len(TRACED)
-    with pytest.warns(jaxnn.DivergenceWarning):
+    with pytest.warns(jaxnn.train.DivergenceWarning):
         assert fit(new_objective(), **plan).divergence == first.divergence
     assert len(TRACED) == before
 
@@ -163,7 +163,7 @@ def cross_validate():
 def predict():
     model = jaxnn.mlp((3, 2, 1))
     params = model.init(KEY)
-    for look in (model.outputs, model.predict, model.classify):
+    for look in (model.outputs, model.predict_proba, model.predict):
         look(params, X)
 
 
@@ -172,7 +172,7 @@ LOOPS = {
     "predict": (2000, lambda i: predict()),
     "fit": (2000, lambda i: fit(new_objective(), jaxnn.optimizer("adam", 0.1))),
     "fit_stream": (2000, lambda i: fit_stream(new_objective(), jaxnn.optimizer("adam", 0.1))),
-    "fit_in_span": (400, lambda i: fit_in_span(new_objective(), jaxnn.optimizer("sgd", 0.1))),
+    "fit_in_row_space": (400, lambda i: fit_in_row_space(new_objective(), jaxnn.optimizer("sgd", 0.1))),
     "fit of fresh optimizers": (2000, lambda i: fit(new_objective(1e-3 * (i + 1)), optax.adam(1e-3 * (i + 1)))),
     "fit_stream of fresh optimizers": (400, lambda i: fit_stream(new_objective(), optax.adam(0.1))),
     "fit_population": (400, lambda i: fit_population(new_objective(), optax.sgd(0.1)) and MEMBERS.clear()),

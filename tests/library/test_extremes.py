@@ -11,7 +11,7 @@ import numpy as np
 import optax
 import pytest
 
-import jaxnn as nn
+import jaxnn
 
 KEY = jax.random.key(0)
 NORMAL = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
@@ -41,14 +41,18 @@ UNHOLDABLE = "float64 that float32 cannot hold"
 # What trains. Models and optimisers are made once, so that inputs of one shape share their programs.
 
 MODELS = {
-    n: (nn.logistic_regression(n), nn.mlp((n, 5, 1), "tanh"), nn.mlp((n, 5, 3), output="softmax", dropout_rate=0.2))
+    n: (
+        jaxnn.logistic_regression(n),
+        jaxnn.mlp((n, 5, 1), "tanh"),
+        jaxnn.mlp((n, 5, 3), output="softmax", dropout_rate=0.2),
+    )
     for n in (4, 60)
 }
-OBJECTIVES = {n: [nn.objective(model.network, model.loss, nn.l2(0.01)) for model in MODELS[n]] for n in MODELS}
+OBJECTIVES = {n: [jaxnn.objective(model.network, model.loss, jaxnn.l2(0.01)) for model in MODELS[n]] for n in MODELS}
 SGD, ADAM = optax.sgd(0.1), optax.adam(0.1)
 
 
-def fitted(number, optimizer, batch_size=None, fit=nn.fit):
+def fitted(number, optimizer, batch_size=None, fit=jaxnn.fit):
     def run(x, y):
         model, objective = MODELS[x.shape[1]][number], OBJECTIVES[x.shape[1]][number]
         size = {} if batch_size is None else {"batch_size": min(batch_size, len(x))}
@@ -58,27 +62,27 @@ def fitted(number, optimizer, batch_size=None, fit=nn.fit):
 
 
 def in_stream(objective, optimizer, params, x, y, *, batch_size, **options):
-    return nn.fit_stream(objective, optimizer, params, nn.host_batches(x, y, batch_size, seed=0), **options)
+    return jaxnn.fit_stream(objective, optimizer, params, jaxnn.data.host_batches(x, y, batch_size, seed=0), **options)
 
 
 BY_ONES = fitted(2, ADAM, 1)
 
 
 def standardized(x, y):
-    return BY_ONES(nn.standardize(nn.fit_standardizer(x), x), y)
+    return BY_ONES(jaxnn.standardize(jaxnn.data.fit_standardizer(x), x), y)
 
 
 @cache
 def member_of(n_in):
     def member(h):
-        return nn.Member(OBJECTIVES[n_in][1], optax.adam(h["rate"]), MODELS[n_in][1].init(KEY), KEY)
+        return jaxnn.Member(OBJECTIVES[n_in][1], optax.adam(h["rate"]), MODELS[n_in][1].init(KEY), KEY)
 
     return member
 
 
 def population(x, y):
     n_in, options = x.shape[1], dict(epochs=2, report_every=2, batch_size=min(5, len(x)))
-    trained = nn.fit_population(member_of(n_in), nn.grid(rate=[0.1, 0.01]), x, y, **options)
+    trained = jaxnn.fit_population(member_of(n_in), jaxnn.grid(rate=[0.1, 0.01]), x, y, **options)
     return trained.member(0), MODELS[n_in][1]
 
 
@@ -86,7 +90,7 @@ TRAINING = {
     "logistic regression, all examples at once": fitted(0, SGD),
     "three classes, dropout, batches of 1": BY_ONES,
     "fit_stream": fitted(1, ADAM, 5, in_stream),
-    "fit_in_span": fitted(1, SGD, 5, nn.fit_in_span),
+    "fit_in_row_space": fitted(1, SGD, 5, jaxnn.contrib.fit_in_row_space),
     "fit_population": population,
     "standardised": standardized,
 }
@@ -95,8 +99,8 @@ REASONS = {
     **{(name, UNHOLDABLE): "values that are not finite, the first at" for name in TRAINING},
     **{("logistic regression, all examples at once", name): OVERFLOWED for name in HUGE},
     ("three classes, dropout, batches of 1", "the largest floats"): OVERFLOWED,
-    ("fit_in_span", "the largest floats"): "x has an example of length",
-    ("fit_in_span", "float16 near its end"): "x has an example of length .* which float16 cannot hold",
+    ("fit_in_row_space", "the largest floats"): "x has an example of length",
+    ("fit_in_row_space", "float16 near its end"): "x has an example of length .* which float16 cannot hold",
     (
         "standardised",
         "the largest floats",
@@ -104,7 +108,7 @@ REASONS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::jaxnn.DivergenceWarning")  # that it diverges is meant
+@pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 @pytest.mark.parametrize("given", INPUTS)
 @pytest.mark.parametrize("entry", TRAINING)
 def test_it_trains_or_says_why_not(entry, given):
@@ -127,40 +131,55 @@ def test_it_trains_or_says_why_not(entry, given):
     if TRAINING[entry] is not BY_ONES:
         return
     # What is measured of it.
-    p, labels = model.predict(result.params, x), model.classify(result.params, x)
-    assert 0 <= nn.accuracy(labels, y) <= 1 and 0 <= nn.expected_calibration_error(p, y) <= 1
-    assert nn.log_loss(p, y) >= 0 and nn.confusion_matrix(labels, y, 3).sum() == len(y)
+    p, labels = model.predict_proba(result.params, x), model.predict(result.params, x)
+    assert 0 <= jaxnn.accuracy(labels, y) <= 1 and 0 <= jaxnn.metrics.expected_calibration_error(p, y) <= 1
+    assert jaxnn.metrics.log_loss(p, y) >= 0 and jaxnn.metrics.confusion_matrix(labels, y, 3).sum() == len(y)
 
 
 # What is done to data
 
 
 def parts(x, y):
-    return np.concatenate([part.x for part in nn.split(x, y, (0.6, 0.4), seed=0, stratify=True)])
+    return np.concatenate([part.x for part in jaxnn.split(x, y, (0.6, 0.4), seed=0, stratify=True)])
 
 
 def folds(x, y):
-    return nn.k_folds(y, 5, seed=0, stratify=True).sum(axis=0)
+    return jaxnn.data.k_folds(y, 5, seed=0, stratify=True).sum(axis=0)
 
 
-in_a_program = jax.jit(nn.standardize)
+in_a_program = jax.jit(jaxnn.standardize)
 
 
 def standardized_in_a_program(x, y):
-    return in_a_program(nn.fit_standardizer(x), jnp.asarray(x))
+    return in_a_program(jaxnn.data.fit_standardizer(x), jnp.asarray(x))
 
 
-FIELDS = nn.shifts(1.0), nn.rotations(10), nn.scalings(0.1), nn.shears(10), nn.elastic(3.0, 1.0)
-augment = jax.jit(jax.vmap(nn.in_turn(nn.flips(), nn.displaced(*FIELDS), nn.gaussian_noise(0.1), nn.crops(1, 2))))
+FIELDS = (
+    jaxnn.data.random_shift(1.0),
+    jaxnn.data.random_rotation(10),
+    jaxnn.data.random_scale(0.1),
+    jaxnn.data.random_shear(10),
+    jaxnn.data.elastic_deformation(3.0, 1.0),
+)
+augment = jax.jit(
+    jax.vmap(
+        jaxnn.data.compose(
+            jaxnn.data.random_flip(),
+            jaxnn.data.warp(*FIELDS),
+            jaxnn.data.gaussian_noise(0.1),
+            jaxnn.data.random_crop(1, 2),
+        )
+    )
+)
 
 
 def distorted(x, y):
-    images = np.resize(nn.check_batch(x, y).x[:, :4], (12, 2, 2))
+    images = np.resize(jaxnn.data.check_batch(x, y).x[:, :4], (12, 2, 2))
     return augment(jax.random.split(KEY, 12), jnp.asarray(images))
 
 
 def spanned(x, y):
-    span, coordinates = nn.row_span(x)
+    span, coordinates = jaxnn.contrib.row_space(x)
     back = coordinates[:, :-1].astype(float) @ span.basis.astype(float)
     largest = max(np.abs(x).max(), 1e-30)
     np.testing.assert_allclose(back / largest, x / largest, atol=2e-3 if x.dtype == np.float16 else 1e-5)
@@ -172,13 +191,16 @@ PREPARING = {
     "k_folds": folds,
     "standardize in a program": standardized_in_a_program,
     "augment": distorted,
-    "row_span": spanned,
+    "row_space": spanned,
 }
 REFUSED = {
     ("split", "one example"): "leave a part empty: give it a larger share",
     ("k_folds", "one example"): "k_folds takes from 2 folds to as many as there are examples, 1, got 5",
-    ("row_span", "the largest floats"): "x has an example of length .* which float32 cannot hold: scale the features",
-    ("row_span", "float16 near its end"): "x has an example of length .* which float16 cannot hold: scale the features",
+    ("row_space", "the largest floats"): "x has an example of length .* which float32 cannot hold: scale the features",
+    (
+        "row_space",
+        "float16 near its end",
+    ): "x has an example of length .* which float16 cannot hold: scale the features",
     ("standardize in a program", "the largest floats"): "too large to divide by in float32: scale it first",
     ("augment", UNHOLDABLE): "x has 48 values that are not finite",
     ("standardize in a program", UNHOLDABLE): "x has 48 values that are not finite",
@@ -203,10 +225,10 @@ def test_data_are_prepared_or_refused_with_a_reason(entry, given):
 # How weights start, from the smallest layers to wide ones
 
 
-@pytest.mark.parametrize("init", nn.INITIALIZERS)
+@pytest.mark.parametrize("init", jaxnn.nn.INITIALIZERS)
 @pytest.mark.parametrize(("n_in", "n_out"), [(1, 1), (1, 300), (300, 1), (100_000, 1)])
 def test_initial_weights_are_finite(init, n_in, n_out):
-    W = nn.mlp((n_in, n_out), output="linear", init=init).init(KEY)[0]["W"]
+    W = jaxnn.mlp((n_in, n_out), output="linear", init=init).init(KEY)[0]["W"]
     assert W.shape == (n_out, n_in) and np.isfinite(W).all() and np.abs(W).max() < 10
 
 
@@ -216,8 +238,8 @@ def test_folds_of_one_class_and_of_one_example_each():
 
     def measure(params, batch):
         model = MODELS[4][1]
-        return {"accuracy": nn.accuracy(model.classify(params, batch.x), batch.y, batch.weight)}
+        return {"accuracy": jaxnn.accuracy(model.predict(params, batch.x), batch.y, batch.weight)}
 
     options = dict(k=4, seed=0, measure=measure, stratify=True, epochs=2, batch_size=1)
-    result = nn.cross_validate(member_of(4), nn.grid(rate=[0.1]), x, y, **options)
+    result = jaxnn.cross_validate(member_of(4), jaxnn.grid(rate=[0.1]), x, y, **options)
     assert set(result.measured["accuracy"].ravel()) <= {0.0, 1.0}

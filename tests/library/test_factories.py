@@ -12,67 +12,69 @@ import numpy as np
 import optax
 import pytest
 
-import jaxnn as nn
+import jaxnn
 from jaxnn.nn.repetition import chain_of_runs
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def network():
-    return nn.chain(nn.dense(4), nn.tanh(), nn.dense(1))
+    return jaxnn.chain(jaxnn.dense(4), jaxnn.tanh(), jaxnn.dense(1))
 
 
 def weights_of_first(path):
-    return path[0].idx == 0 and nn.is_weight(path)
+    return path[0].idx == 0 and jaxnn.regularizers.is_weight(path)
 
 
 def ones(key, shape, dtype, by=1):
     return by * jnp.ones(shape, dtype)
 
 
-@nn.factory
+@jaxnn.factory
 def scale(by=2.0, *, table=None, sizes=()):
     """A user's own layer."""
-    return nn.stateless(lambda x: (x * by, ()), lambda cache, dy: dy * by)
+    return jaxnn.stateless(lambda x: (x * by, ()), lambda cache, dy: dy * by)
 
 
-@nn.factory
+@jaxnn.factory
 def block(n, *more):
-    return nn.chain(nn.dense(n), nn.relu(), *more)
+    return jaxnn.chain(jaxnn.dense(n), jaxnn.relu(), *more)
 
 
-@nn.factory
+@jaxnn.factory
 def any_form(first, /, second=2, *rest, third=3, **others):
-    return nn.stateless(lambda x: (x, ()), lambda cache, dy: dy)
+    return jaxnn.stateless(lambda x: (x, ()), lambda cache, dy: dy)
 
 
 MADE = {
-    **{f"{name}()": factory for name, factory in nn.ACTIVATIONS.items() if name != "gelu_tanh"},
-    "leaky_relu(slope=0.2)": lambda: nn.leaky_relu(0.2),
-    "leaky_relu(slope=1)": lambda: nn.leaky_relu(1),
-    "leaky_relu(slope=1.0)": lambda: nn.leaky_relu(1.0),
-    "leaky_relu(slope=0.0)": lambda: nn.leaky_relu(0.0),
-    "leaky_relu(slope=-0.0)": lambda: nn.leaky_relu(-0.0),
-    "gelu(approximate=True)": lambda: nn.gelu(True),
-    "elu(alpha=0.5)": lambda: nn.elu(0.5),
-    "dense(4)": lambda: nn.dense(4),
-    "dense(4, init='he')": lambda: nn.dense(4, "he"),
-    "dense(4, init=orthogonal)": lambda: nn.dense(4, orthogonal),
-    "dense(4, init=narrow_initializer('he', 2, 3))": lambda: nn.dense(4, nn.narrow_initializer("he", 2, 3)),
-    "dropout(0.5)": lambda: nn.dropout(0.5),
-    "flatten()": nn.flatten,
+    **{f"{name}()": factory for name, factory in jaxnn.nn.ACTIVATIONS.items() if name != "gelu_tanh"},
+    "leaky_relu(slope=0.2)": lambda: jaxnn.leaky_relu(0.2),
+    "leaky_relu(slope=1)": lambda: jaxnn.leaky_relu(1),
+    "leaky_relu(slope=1.0)": lambda: jaxnn.leaky_relu(1.0),
+    "leaky_relu(slope=0.0)": lambda: jaxnn.leaky_relu(0.0),
+    "leaky_relu(slope=-0.0)": lambda: jaxnn.leaky_relu(-0.0),
+    "gelu(approximate=True)": lambda: jaxnn.gelu(True),
+    "elu(alpha=0.5)": lambda: jaxnn.nn.elu(0.5),
+    "dense(4)": lambda: jaxnn.dense(4),
+    "dense(4, init='he')": lambda: jaxnn.dense(4, "he"),
+    "dense(4, init=orthogonal)": lambda: jaxnn.dense(4, orthogonal),
+    "dense(4, init=sliced_initializer('he', 2, 3))": lambda: jaxnn.dense(4, jaxnn.nn.sliced_initializer("he", 2, 3)),
+    "dropout(0.5)": lambda: jaxnn.dropout(0.5),
+    "flatten()": jaxnn.flatten,
     "chain(dense(4), tanh(), dense(1))": network,
-    "chain(chain(dense(4)), tanh())": lambda: nn.chain(nn.chain(nn.dense(4)), nn.tanh()),
-    "dense(4, init=partial(ones, by=2))": lambda: nn.dense(4, partial(ones, by=2)),
-    "repeat(chain(dense(4), relu()), 3)": lambda: nn.repeat(nn.chain(nn.dense(4), nn.relu()), 3),
-    "residual(dense(4))": lambda: nn.residual(nn.dense(4)),
-    "recompute(dense(4))": lambda: nn.recompute(nn.dense(4)),
-    "with_dtype(dense(4), bfloat16)": lambda: nn.with_dtype(nn.dense(4), jnp.bfloat16),
-    "with_dtype(dense(4), float32)": lambda: nn.with_dtype(nn.dense(4), "float32"),
-    "first_units(sigmoid(), 2)": lambda: nn.first_units(nn.sigmoid(), 2),
-    "stateless(relu_forward, relu_backward)": lambda: nn.stateless(nn.relu_forward, nn.relu_backward),
+    "chain(chain(dense(4)), tanh())": lambda: jaxnn.chain(jaxnn.chain(jaxnn.dense(4)), jaxnn.tanh()),
+    "dense(4, init=partial(ones, by=2))": lambda: jaxnn.dense(4, partial(ones, by=2)),
+    "repeat(chain(dense(4), relu()), 3)": lambda: jaxnn.repeat(jaxnn.chain(jaxnn.dense(4), jaxnn.relu()), 3),
+    "residual(dense(4))": lambda: jaxnn.residual(jaxnn.dense(4)),
+    "remat(dense(4))": lambda: jaxnn.remat(jaxnn.dense(4)),
+    "with_dtype(dense(4), bfloat16)": lambda: jaxnn.with_dtype(jaxnn.dense(4), jnp.bfloat16),
+    "with_dtype(dense(4), float32)": lambda: jaxnn.with_dtype(jaxnn.dense(4), "float32"),
+    "mask_units(sigmoid(), 2)": lambda: jaxnn.nn.mask_units(jaxnn.sigmoid(), 2),
+    "stateless(relu_forward, relu_backward)": lambda: jaxnn.stateless(
+        jaxnn.functional.relu_forward, jaxnn.functional.relu_backward
+    ),
     "chain_of_runs(((dense(4),), 1), ((relu(), dense(4)), 2))": lambda: chain_of_runs(
-        ((nn.dense(4),), 1), ((nn.relu(), nn.dense(4)), 2)
+        ((jaxnn.dense(4),), 1), ((jaxnn.relu(), jaxnn.dense(4)), 2)
     ),
     "scale()": lambda: scale(),
     "scale(by=3.0)": lambda: scale(3.0),
@@ -80,40 +82,52 @@ MADE = {
     "scale(sizes=[4, 5])": lambda: scale(sizes=[4, 5]),
     "scale(sizes=(4,))": lambda: scale(sizes=(4,)),
     "block(4)": lambda: block(4),
-    "block(4, tanh(), scale())": lambda: block(4, nn.tanh(), scale()),
+    "block(4, tanh(), scale())": lambda: block(4, jaxnn.tanh(), scale()),
     "any_form(1, 2)": lambda: any_form(1),
-    "any_form(1, 2, 5, third=4, fourth=[is_any])": lambda: any_form(1, 2, 5, third=4, fourth=[nn.is_any]),
-    "sigmoid_cross_entropy()": nn.sigmoid_cross_entropy,
-    "binary_cross_entropy()": nn.binary_cross_entropy,
-    "softmax_cross_entropy()": nn.softmax_cross_entropy,
-    "softmax_cross_entropy(smoothing=0.1)": lambda: nn.softmax_cross_entropy(0.1),
-    "squared_error()": nn.squared_error,
-    "no_penalty()": nn.no_penalty,
-    "l2(0.1)": lambda: nn.l2(0.1),
-    "l2(0.1, where=is_any)": lambda: nn.l2(0.1, where=nn.is_any),
-    "l2(0.1, where=weights_of_first)": lambda: nn.l2(0.1, weights_of_first),
-    "l1(0.1)": lambda: nn.l1(0.1),
-    "elastic_net(0.1, 0.2)": lambda: nn.elastic_net(0.1, 0.2),
-    "objective(dense(1), squared_error())": lambda: nn.objective(nn.dense(1), nn.squared_error()),
-    "objective(dense(1), squared_error(), penalty=l2(0.1))": lambda: nn.objective(
-        nn.dense(1), nn.squared_error(), nn.l2(0.1)
+    "any_form(1, 2, 5, third=4, fourth=[all_leaves])": lambda: any_form(
+        1, 2, 5, third=4, fourth=[jaxnn.regularizers.all_leaves]
     ),
-    "augmented(objective(dense(1), squared_error()), gaussian_noise(0.1), image_shape=(2, 2))": lambda: nn.augmented(
-        nn.objective(nn.dense(1), nn.squared_error()), nn.gaussian_noise(0.1), (2, 2)
+    "sigmoid_cross_entropy()": jaxnn.sigmoid_cross_entropy,
+    "binary_cross_entropy()": jaxnn.losses.binary_cross_entropy,
+    "softmax_cross_entropy()": jaxnn.softmax_cross_entropy,
+    "softmax_cross_entropy(smoothing=0.1)": lambda: jaxnn.softmax_cross_entropy(0.1),
+    "squared_error()": jaxnn.squared_error,
+    "no_regularizer()": jaxnn.regularizers.no_regularizer,
+    "l2(0.1)": lambda: jaxnn.l2(0.1),
+    "l2(0.1, where=all_leaves)": lambda: jaxnn.l2(0.1, where=jaxnn.regularizers.all_leaves),
+    "l2(0.1, where=weights_of_first)": lambda: jaxnn.l2(0.1, weights_of_first),
+    "l1(0.1)": lambda: jaxnn.l1(0.1),
+    "elastic_net(0.1, 0.2)": lambda: jaxnn.regularizers.elastic_net(0.1, 0.2),
+    "objective(dense(1), squared_error())": lambda: jaxnn.objective(jaxnn.dense(1), jaxnn.squared_error()),
+    "objective(dense(1), squared_error(), regularizer=l2(0.1))": lambda: jaxnn.objective(
+        jaxnn.dense(1), jaxnn.squared_error(), jaxnn.l2(0.1)
     ),
-    "in_turn(flips(), crops(2, 3))": lambda: nn.in_turn(nn.flips(), nn.crops(2, 3)),
-    "flips(axis=0)": lambda: nn.flips(0),
-    "displaced(shifts(2), rotations(15), scalings(0.1), shears(5), elastic(34, 4))": lambda: nn.displaced(
-        nn.shifts(2), nn.rotations(15), nn.scalings(0.1), nn.shears(5), nn.elastic(34, 4)
+    "with_augmentation(objective(dense(1), squared_error()), gaussian_noise(0.1), image_shape=(2, 2))": lambda: (
+        jaxnn.train.with_augmentation(
+            jaxnn.objective(jaxnn.dense(1), jaxnn.squared_error()), jaxnn.data.gaussian_noise(0.1), (2, 2)
+        )
     ),
-    "optimizer('adam', 0.1)": lambda: nn.optimizer("adam", 0.1),
-    "optimizer('sgd', schedule('cosine', 0.1, 10), clip_norm=1.0)": lambda: nn.optimizer(
-        "sgd", nn.schedule("cosine", 0.1, 10), clip_norm=1.0
+    "compose(random_flip(), random_crop(2, 3))": lambda: jaxnn.data.compose(
+        jaxnn.data.random_flip(), jaxnn.data.random_crop(2, 3)
     ),
-    "max_norm(3.0)": lambda: nn.max_norm(3.0),
-    "skip_nonfinite(optimizer('adam', 0.1))": lambda: nn.skip_nonfinite(nn.optimizer("adam", 0.1)),
-    "with_loss_scale(optimizer('adam', 0.1), grow_every=None)": lambda: nn.with_loss_scale(
-        nn.optimizer("adam", 0.1), grow_every=None
+    "random_flip(axis=0)": lambda: jaxnn.data.random_flip(0),
+    "warp(random_shift(2), random_rotation(15), random_scale(0.1), elastic_deformation(34, 4))": lambda: (
+        jaxnn.data.warp(
+            jaxnn.data.random_shift(2),
+            jaxnn.data.random_rotation(15),
+            jaxnn.data.random_scale(0.1),
+            jaxnn.data.elastic_deformation(34, 4),
+        )
+    ),
+    "warp(random_shear(5))": lambda: jaxnn.data.warp(jaxnn.data.random_shear(5)),
+    "optimizer('adam', 0.1)": lambda: jaxnn.optimizer("adam", 0.1),
+    "optimizer('sgd', schedule('cosine', 0.1, 10), clip_norm=1.0)": lambda: jaxnn.optimizer(
+        "sgd", jaxnn.optim.schedule("cosine", 0.1, 10), clip_norm=1.0
+    ),
+    "max_norm(3.0)": lambda: jaxnn.optim.max_norm(3.0),
+    "skip_nonfinite(optimizer('adam', 0.1))": lambda: jaxnn.optim.skip_nonfinite(jaxnn.optimizer("adam", 0.1)),
+    "with_loss_scale(optimizer('adam', 0.1), growth_interval=None)": lambda: jaxnn.optim.with_loss_scale(
+        jaxnn.optimizer("adam", 0.1), growth_interval=None
     ),
 }
 
@@ -125,7 +139,14 @@ def orthogonal(key, shape, dtype):
 NAMES = {
     "partial": partial,
     "ones": ones,
-    **vars(nn),
+    **vars(jaxnn.functional),
+    **vars(jaxnn.nn),
+    **vars(jaxnn.losses),
+    **vars(jaxnn.regularizers),
+    **vars(jaxnn.data),
+    **vars(jaxnn.optim),
+    **vars(jaxnn.train),
+    **vars(jaxnn),
     "chain_of_runs": chain_of_runs,
     "scale": scale,
     "block": block,
@@ -155,28 +176,37 @@ def test_no_two_of_them_are_equal():
 @pytest.mark.parametrize(
     "equal",
     [
-        (nn.dense(4), nn.dense(n_out=4), nn.dense(4, "lecun"), nn.dense(init="lecun", n_out=4), nn.dense(np.int64(4))),
+        (
+            jaxnn.dense(4),
+            jaxnn.dense(n_out=4),
+            jaxnn.dense(4, "lecun"),
+            jaxnn.dense(init="lecun", n_out=4),
+            jaxnn.dense(np.int64(4)),
+        ),
         (any_form(1), any_form(1, second=2), any_form(1, 2, third=3), any_form(np.int32(1), 2)),
-        (nn.gelu(), nn.gelu(False), nn.gelu(np.False_)),
-        (nn.leaky_relu(), nn.leaky_relu(0.01), nn.leaky_relu(slope=0.01)),
-        (*(nn.with_dtype(nn.tanh(), t) for t in ("float16", np.float16, jnp.float16, np.dtype("float16"))),),
-        (nn.ACTIVATIONS["gelu_tanh"](), nn.gelu(approximate=True)),
-        (nn.l2(jnp.float32(0.5)), nn.l2(jnp.float32(0.5))),
+        (jaxnn.gelu(), jaxnn.gelu(False), jaxnn.gelu(np.False_)),
+        (jaxnn.leaky_relu(), jaxnn.leaky_relu(0.01), jaxnn.leaky_relu(slope=0.01)),
+        (*(jaxnn.with_dtype(jaxnn.tanh(), t) for t in ("float16", np.float16, jnp.float16, np.dtype("float16"))),),
+        (jaxnn.nn.ACTIVATIONS["gelu_tanh"](), jaxnn.gelu(approximate=True)),
+        (jaxnn.l2(jnp.float32(0.5)), jaxnn.l2(jnp.float32(0.5))),
         (scale(jnp.arange(3.0)), scale(by=jnp.arange(3.0))),
         (scale(table={"a": [np.zeros(2)]}), scale(table={"a": [np.zeros(2)]})),
         (scale(float("nan")), scale(float("nan"))),
         (scale(np.float32), scale(jnp.float32), scale(np.dtype("float32"))),
         (scale(table=jax.random.key(1)), scale(table=jax.random.key(1))),
-        (nn.mlp((5, 8, 1)), nn.mlp([5, 8, 1], "relu"), nn.mlp(np.array([5, 8, 1]), nn.relu())),
-        (nn.mlp((5, 8, 1), widths=(3,)), nn.mlp((5, 8, 1), widths=(3,))),
-        (nn.logistic_regression(3), nn.mlp((3, 1), init="zeros")),
+        (jaxnn.mlp((5, 8, 1)), jaxnn.mlp([5, 8, 1], "relu"), jaxnn.mlp(np.array([5, 8, 1]), jaxnn.relu())),
+        (jaxnn.mlp((5, 8, 1), widths=(3,)), jaxnn.mlp((5, 8, 1), widths=(3,))),
+        (jaxnn.logistic_regression(3), jaxnn.mlp((3, 1), init="zeros")),
         (
-            nn.dense(4, partial(ones, by=2)),
-            nn.dense(4, partial(ones, by=2)),
-            nn.dense(4, partial(ones, by=np.int64(2))),
+            jaxnn.dense(4, partial(ones, by=2)),
+            jaxnn.dense(4, partial(ones, by=2)),
+            jaxnn.dense(4, partial(ones, by=np.int64(2))),
         ),
-        (nn.optimizer("adam", 0.1, b1=0.8, b2=0.9), nn.optimizer("adam", 0.1, b2=0.9, b1=0.8)),
-        (nn.with_layout(nn.optimizer("adam", 0.1)), nn.with_layout(nn.optimizer("adam", 0.1), "flax")),
+        (jaxnn.optimizer("adam", 0.1, b1=0.8, b2=0.9), jaxnn.optimizer("adam", 0.1, b2=0.9, b1=0.8)),
+        (
+            jaxnn.optim.with_layout(jaxnn.optimizer("adam", 0.1)),
+            jaxnn.optim.with_layout(jaxnn.optimizer("adam", 0.1), "flax"),
+        ),
     ],
     ids=str,
 )
@@ -192,11 +222,12 @@ def test_arguments_are_compared_in_one_form(equal):
         (*map(scale, (jnp.ones(2), jnp.ones((2, 1)), jnp.ones(2, int), np.ones(2), 2 * jnp.ones(2))),),
         (*map(scale, (jax.random.key(1), jax.random.key(2), jax.random.PRNGKey(1))),),
         (scale(jnp.float32), scale("float32"), scale(np.float64)),
-        (nn.dense(4), nn.dense(5), nn.dense(4, "he"), nn.chain(nn.dense(4)), nn.residual(nn.dense(4))),
-        (nn.dense(4, lambda k, s, t: jnp.ones(s)), nn.dense(4, lambda k, s, t: jnp.ones(s))),
-        (*(nn.dense(4, made) for made in (ones, partial(ones), partial(ones, by=2), partial(ones, by=2.0))),),
-        (*(nn.optimizer("adam", 0.1, b1=b1, b2=b2) for b1, b2 in ((0.8, 0.9), (0.9, 0.8))),),
-        (nn.mlp((5, 8, 1)), nn.mlp((5, 8, 1), output="linear"), nn.mlp((5, 9, 1)), nn.mlp((6, 8, 1))),
+        (jaxnn.dense(4), jaxnn.dense(5), jaxnn.dense(4, "he"), jaxnn.chain(jaxnn.dense(4))),
+        (jaxnn.dense(4), jaxnn.residual(jaxnn.dense(4))),
+        (jaxnn.dense(4, lambda k, s, t: jnp.ones(s)), jaxnn.dense(4, lambda k, s, t: jnp.ones(s))),
+        (*(jaxnn.dense(4, made) for made in (ones, partial(ones), partial(ones, by=2), partial(ones, by=2.0))),),
+        (*(jaxnn.optimizer("adam", 0.1, b1=b1, b2=b2) for b1, b2 in ((0.8, 0.9), (0.9, 0.8))),),
+        (jaxnn.mlp((5, 8, 1)), jaxnn.mlp((5, 8, 1), output="linear"), jaxnn.mlp((5, 9, 1)), jaxnn.mlp((6, 8, 1))),
     ],
     ids=lambda different: str(different)[:30],
 )  # fmt: skip
@@ -206,16 +237,20 @@ def test_what_differs_is_not_confused(different):
 
 def there(value):
     """What another process makes of it."""
-    return value, repr(value), value == MADE["augmented" + repr(value)[9:]]() if "augm" in repr(value) else None
+    return (
+        value,
+        repr(value),
+        value == MADE["with_augmentation" + repr(value)[17:]]() if "augm" in repr(value) else None,
+    )
 
 
 def test_it_travels_to_another_process_and_back():
-    sent = MADE["augmented(objective(dense(1), squared_error()), gaussian_noise(0.1), image_shape=(2, 2))"]()
+    sent = MADE["with_augmentation(objective(dense(1), squared_error()), gaussian_noise(0.1), image_shape=(2, 2))"]()
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         back, shown, equal = pool.submit(there, sent).result()
-        model, _, _ = pool.submit(there, nn.mlp((3, 2, 1))).result()
+        model, _, _ = pool.submit(there, jaxnn.mlp((3, 2, 1))).result()
     assert (back, shown, equal) == (sent, repr(sent), True)
-    assert model == nn.mlp((3, 2, 1))
+    assert model == jaxnn.mlp((3, 2, 1))
 
 
 def test_equal_networks_are_traced_once():
@@ -233,17 +268,17 @@ def test_equal_networks_are_traced_once():
 
 
 def test_what_is_replaced_is_another():
-    layer, objective = nn.dense(4), MADE["objective(dense(1), squared_error())"]()
-    other = layer._replace(forward=nn.dense(4).forward)
+    layer, objective = jaxnn.dense(4), MADE["objective(dense(1), squared_error())"]()
+    other = layer._replace(forward=jaxnn.dense(4).forward)
     assert other != layer and other.made is None and repr(other).startswith("Layer(init=")
     assert objective._replace(check=print) != objective
     assert jax.tree.map(lambda f: f, layer).made is None
-    assert isinstance(other, nn.Layer) and other._replace(forward=other.forward) == other
+    assert isinstance(other, jaxnn.Layer) and other._replace(forward=other.forward) == other
     assert layer != tuple(layer) and tuple(layer) != layer
 
 
 def test_layers_are_tuples_of_functions_as_ever():
-    init, forward, backward, *_ = layer = nn.dense(4)
+    init, forward, backward, *_ = layer = jaxnn.dense(4)
     assert (init, forward, backward) == (layer.init, layer.forward, layer.backward)
     assert len(layer) == 5 and layer._fields[:3] == ("init", "forward", "backward")
     assert jax.tree.leaves(layer) == [part for part in layer if part is not None]
@@ -251,21 +286,23 @@ def test_layers_are_tuples_of_functions_as_ever():
 
 def test_a_layer_written_by_hand_has_its_identity():
     def hand():
-        return nn.Layer(lambda key, in_shape: ((), in_shape), lambda params, x, key=None: (x, ()), lambda *args: args)
+        return jaxnn.Layer(
+            lambda key, in_shape: ((), in_shape), lambda params, x, key=None: (x, ()), lambda *args: args
+        )
 
     layer, other = hand(), hand()
-    assert layer == layer and layer != other and len({layer, other, nn.Layer(*layer)}) == 2
+    assert layer == layer and layer != other and len({layer, other, jaxnn.Layer(*layer)}) == 2
     assert repr(layer) == "Layer(init=<lambda>, forward=<lambda>, backward=<lambda>)"
-    for inside in (layer, nn.chain(layer), nn.objective(nn.chain(layer), nn.squared_error())):
+    for inside in (layer, jaxnn.chain(layer), jaxnn.objective(jaxnn.chain(layer), jaxnn.squared_error())):
         with pytest.raises(TypeError, match="Layer cannot be pickled: its field init is .*@jaxnn.factory"):
             pickle.dumps(inside)
-    assert nn.chain(layer) == nn.chain(layer) != nn.chain(other)
-    assert copy.deepcopy(nn.chain(layer)) == nn.chain(layer)
+    assert jaxnn.chain(layer) == jaxnn.chain(layer) != jaxnn.chain(other)
+    assert copy.deepcopy(jaxnn.chain(layer)) == jaxnn.chain(layer)
 
 
 def test_functions_at_the_top_of_a_module_are_pickled_by_their_names():
-    loss = nn.Loss(nn.squared_error_value, nn.squared_error_gradient)
-    model = nn.Model(nn.dense(1), (3,), loss, jax.nn.sigmoid, jax.nn.relu)
+    loss = jaxnn.Loss(jaxnn.functional.squared_error_value, jaxnn.functional.squared_error_gradient)
+    model = jaxnn.Model(jaxnn.dense(1), (3,), loss, jax.nn.sigmoid, jax.nn.relu)
     assert pickle.loads(pickle.dumps(loss)) == loss
     assert pickle.loads(pickle.dumps(model)) == model
 
@@ -273,13 +310,13 @@ def test_functions_at_the_top_of_a_module_are_pickled_by_their_names():
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (nn.dense(4, lambda *args: 0), "dense cannot be pickled: its argument init is <lambda>.*top of a module"),
-        (nn.dense(4, jax.nn.initializers.he_normal()), "dense cannot be pickled: its argument init is variance"),
-        (nn.chain(nn.tanh(), nn.dense(4, lambda *args: 0)), "dense cannot be pickled: its argument init"),
-        (nn.l2(0.1, where=lambda path: True), "l2 cannot be pickled: its argument where is <lambda>"),
+        (jaxnn.dense(4, lambda *args: 0), "dense cannot be pickled: its argument init is <lambda>.*top of a module"),
+        (jaxnn.dense(4, jax.nn.initializers.he_normal()), "dense cannot be pickled: its argument init is variance"),
+        (jaxnn.chain(jaxnn.tanh(), jaxnn.dense(4, lambda *args: 0)), "dense cannot be pickled: its argument init"),
+        (jaxnn.l2(0.1, where=lambda path: True), "l2 cannot be pickled: its argument where is <lambda>"),
         (scale(table=(lambda: 0,)), "scale cannot be pickled: its argument table is <lambda>"),
         (any_form(1, other={"a": [lambda: 0]}), "any_form cannot be pickled: its argument others is <lambda>"),
-        (nn.factory(lambda: nn.tanh())(), "<lambda> cannot be pickled: its factory is <lambda>"),
+        (jaxnn.factory(lambda: jaxnn.tanh())(), "<lambda> cannot be pickled: its factory is <lambda>"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_pickled_is_named(value, message):
@@ -289,12 +326,12 @@ def test_what_cannot_be_pickled_is_named(value, message):
 
 def test_traced_arguments_count_by_identity():
     def strengths(strength):
-        penalty = nn.l2(strength)
-        assert penalty == nn.l2(strength) and penalty != nn.l2(strength * 1)
-        assert repr(penalty) == "l2(<traced float32 ()>)"
+        regularizer = jaxnn.l2(strength)
+        assert regularizer == jaxnn.l2(strength) and regularizer != jaxnn.l2(strength * 1)
+        assert repr(regularizer) == "l2(<traced float32 ()>)"
         with pytest.raises(TypeError, match="l2 cannot be pickled: its argument strength is traced"):
-            pickle.dumps(penalty)
-        return penalty.value({"W": jnp.array([2.0])})
+            pickle.dumps(regularizer)
+        return regularizer.value({"W": jnp.array([2.0])})
 
     assert jax.vmap(strengths)(jnp.array([1.0, 3.0])).tolist() == [2.0, 6.0]
 
@@ -310,14 +347,14 @@ def test_later_changes_of_an_argument_change_nothing():
 
 
 def test_a_factory_may_return_what_another_one_made_and_keeps_it_as_it_was():
-    shared = nn.dense(4)
-    named = nn.factory(lambda: shared)
+    shared = jaxnn.dense(4)
+    named = jaxnn.factory(lambda: shared)
     assert named() == named() != shared
     assert repr(shared) == "dense(4)"
 
 
 def test_a_factory_that_makes_none_of_these_is_an_error():
-    wrong = nn.factory(lambda: 3)
+    wrong = jaxnn.factory(lambda: 3)
     with pytest.raises(
         TypeError, match="factory <lambda> must return a NamedTuple of functions.* or a function, got 3"
     ):
@@ -325,29 +362,29 @@ def test_a_factory_that_makes_none_of_these_is_an_error():
 
 
 def test_functions_and_optimizers_made_are_functions_and_optimizers():
-    assert nn.schedule("cosine", 0.1, 10)(0) == pytest.approx(0.1)
-    assert isinstance(nn.optimizer("adam", 0.1), optax.GradientTransformation)
-    assert nn.flips().__name__ == "flips"
-    optax.chain(nn.optimizer("sgd", 0.1), nn.max_norm(3.0)).init({"W": jnp.ones((2, 2))})
+    assert jaxnn.optim.schedule("cosine", 0.1, 10)(0) == pytest.approx(0.1)
+    assert isinstance(jaxnn.optimizer("adam", 0.1), optax.GradientTransformation)
+    assert jaxnn.data.random_flip().__name__ == "random_flip"
+    optax.chain(jaxnn.optimizer("sgd", 0.1), jaxnn.optim.max_norm(3.0)).init({"W": jnp.ones((2, 2))})
 
 
 def test_long_chains_print_short():
-    layers = [nn.dense(5), nn.relu()] * 50
-    assert repr(nn.chain(*layers)) == (
+    layers = [jaxnn.dense(5), jaxnn.relu()] * 50
+    assert repr(jaxnn.chain(*layers)) == (
         "chain(dense(5), relu(), dense(5), relu(), dense(5), relu(), ... 92 more ..., dense(5), relu())"
     )
-    deep = nn.identity()
+    deep = jaxnn.nn.identity()
     for _ in range(100):
-        deep = nn.residual(deep)
+        deep = jaxnn.residual(deep)
     assert repr(deep).count("residual(") == 100 and pickle.loads(pickle.dumps(deep)) == deep
 
 
 def test_a_model_prints_its_sizes_its_loss_and_how_many_params_it_has():
     # 5·8 + 8 + 8·1 + 1 = 57
-    assert repr(nn.mlp((5, 8, 1))) == (
+    assert repr(jaxnn.mlp((5, 8, 1))) == (
         "Model(chain(dense(8), relu(), dense(1)), in_shape=(5,), loss=sigmoid_cross_entropy(), 57 params)"
     )
-    softened = nn.mlp((2, 3), output="softmax")._replace(loss=nn.softmax_cross_entropy(0.1))
+    softened = jaxnn.mlp((2, 3), output="softmax")._replace(loss=jaxnn.softmax_cross_entropy(0.1))
     assert repr(softened) == (
         "Model(chain(dense(3)), in_shape=(2,), loss=softmax_cross_entropy(smoothing=0.1), 9 params)"
     )
@@ -355,7 +392,7 @@ def test_a_model_prints_its_sizes_its_loss_and_how_many_params_it_has():
     assert repr(softened._replace(in_shape=(2, 2))).endswith("loss=softmax_cross_entropy(smoothing=0.1))")
 
 
-PLAIN = [nn.EarlyStopping("loss", 3), nn.Batch(np.ones(2), np.ones(2)), nn.Standardizer(1, 2)]
+PLAIN = [jaxnn.EarlyStopping("loss", 3), jaxnn.Batch(np.ones(2), np.ones(2)), jaxnn.data.Standardizer(1, 2)]
 
 
 @pytest.mark.parametrize("value", PLAIN, ids=lambda value: type(value).__name__)

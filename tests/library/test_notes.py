@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-import jaxnn as nn
+import jaxnn
 from tests.helpers.oracle import logistic, networks
 from tests.helpers.oracle.slips import SLIPS
 from tests.helpers.oracle.targets import TARGETS
@@ -26,7 +26,7 @@ def rng():
 def from_columns(network, parameters):
     """The notes' [(W, b (n, 1)), ...] as params of a network; under x64."""
     arrays = [a for W, b in parameters for a in (W, b[:, 0])]
-    return nn.params_from_arrays(network, (parameters[0][0].shape[1],), arrays)
+    return jaxnn.models.params_from_arrays(network, (parameters[0][0].shape[1],), arrays)
 
 
 def to_columns(params):
@@ -46,10 +46,10 @@ def assert_pairs_close(got, expected):
 
 def test_graph_of_three_times_a_plus_bc():
     """v = a + bc is a dense unit with the weight b and the bias a, on the input c; J = 3v follows it."""
-    times_three = nn.stateless(lambda v: (3 * v, ()), lambda _, dJ: 3 * dJ)
+    times_three = jaxnn.stateless(lambda v: (3 * v, ()), lambda _, dJ: 3 * dJ)
     a, b, c = 5.0, 3.0, 2.0
-    unit, params, x = nn.dense(1), {"W": jnp.array([[b]]), "b": jnp.array([a])}, jnp.array([[c]])
-    network = nn.chain(unit, times_three)
+    unit, params, x = jaxnn.dense(1), {"W": jnp.array([[b]]), "b": jnp.array([a])}, jnp.array([[c]])
+    network = jaxnn.chain(unit, times_three)
     J, cache = network.forward((params, ()), x)
     (dparams, _), dc = network.backward((params, ()), cache, jnp.ones_like(J))
     dv = times_three.backward((), (), jnp.ones_like(J))[1]
@@ -63,7 +63,7 @@ def test_graph_of_three_times_a_plus_bc():
 
 def test_graph_of_sum_times_z():
     """f = (x + y)z: a unit that adds, then one whose weight is z."""
-    network = nn.chain(nn.dense(1), nn.dense(1))
+    network = jaxnn.chain(jaxnn.dense(1), jaxnn.dense(1))
     x, y, z = -2.0, 5.0, -4.0
     params = tuple({"W": jnp.array([w]), "b": jnp.zeros(1)} for w in ([1.0, 1.0], [z]))
     f, cache = network.forward(params, jnp.array([[x, y]]))
@@ -74,10 +74,10 @@ def test_graph_of_sum_times_z():
 def test_graph_of_the_logistic_unit(x64):
     """Node by node, each with the notes' local derivative, it is the sigmoid layer."""
     nodes = [
-        nn.stateless(lambda x: (-x, ()), lambda _, d: -d),
-        nn.stateless(lambda x: (jnp.exp(x), jnp.exp(x)), lambda e, d: e * d),
-        nn.stateless(lambda x: (1 + x, ()), lambda _, d: d),
-        nn.stateless(lambda x: (1 / x, x), lambda x, d: -1 / x**2 * d),
+        jaxnn.stateless(lambda x: (-x, ()), lambda _, d: -d),
+        jaxnn.stateless(lambda x: (jnp.exp(x), jnp.exp(x)), lambda e, d: e * d),
+        jaxnn.stateless(lambda x: (1 + x, ()), lambda _, d: d),
+        jaxnn.stateless(lambda x: (1 / x, x), lambda x, d: -1 / x**2 * d),
     ]
     unit = {"W": jnp.array([[2.0, -3.0]]), "b": jnp.array([-3.0])}
     x = jnp.array([[-1.0, -2.0]])
@@ -85,7 +85,7 @@ def test_graph_of_the_logistic_unit(x64):
     @compiled
     def run(unit, x):
         results = []
-        for network in (nn.chain(nn.dense(1), *nodes), nn.chain(nn.dense(1), nn.sigmoid())):
+        for network in (jaxnn.chain(jaxnn.dense(1), *nodes), jaxnn.chain(jaxnn.dense(1), jaxnn.sigmoid())):
             params = (unit, *[()] * (4 if len(results) == 0 else 1))
             y, cache = network.forward(params, x)
             dparams, dx = network.backward(params, cache, jnp.ones_like(y))
@@ -107,7 +107,7 @@ def test_graph_of_the_logistic_unit(x64):
     ],
 )
 def test_derivative_is_the_slope_under_a_nudge(f, slope, at_2, nudged, derivative, x64):
-    layer = nn.stateless(lambda a: (f(a), a), lambda a, d: slope(a) * d)
+    layer = jaxnn.stateless(lambda a: (f(a), a), lambda a, d: slope(a) * d)
     a, nudge = jnp.array([2.0]), 0.001
     y, cache = layer.forward((), a)
     y_nudged, _ = layer.forward((), a + nudge)
@@ -123,16 +123,16 @@ def logistic_case(rng):
     """(w, b, X, Y) in columns, and the same as (params, batch) in rows."""
     w, b, X = rng.normal(size=(3, 1)), float(rng.normal()), rng.normal(size=(3, 8))
     Y = rng.integers(0, 2, (1, 8)).astype(float)
-    model = nn.logistic_regression(3)
+    model = jaxnn.logistic_regression(3)
     params = from_columns(model.network, [(w.T, np.array([[b]]))])
-    return (w, b, X, Y), model, params, nn.Batch(jnp.asarray(X.T), jnp.asarray(Y[0]))
+    return (w, b, X, Y), model, params, jaxnn.Batch(jnp.asarray(X.T), jnp.asarray(Y[0]))
 
 
 @pytest.mark.parametrize("written", [logistic.double_loop, logistic.example_loop, logistic.vectorised])
 def test_logistic_regression_three_ways(written, rng, x64):
     columns, model, params, batch = logistic_case(rng)
     J, dw, db = written(*columns)
-    value, (grads,) = compiled(nn.objective(model.network, model.loss).value_and_grad)(params, batch)
+    value, (grads,) = compiled(jaxnn.objective(model.network, model.loss).value_and_grad)(params, batch)
     np.testing.assert_allclose(value, J, **EXACT)
     assert_pairs_close(to_columns([grads]), [(dw.T, np.array([[db]]))])
 
@@ -140,8 +140,10 @@ def test_logistic_regression_three_ways(written, rng, x64):
 def test_hundred_steps_of_gradient_descent(rng, x64):
     (_, _, X, Y), model, _, batch = logistic_case(rng)
     w, b, costs = logistic.gradient_descent(X, Y, rate=0.5, steps=100)
-    state = nn.train_state(from_columns(model.network, [(np.zeros((1, 3)), np.zeros((1, 1)))]), optax.sgd(0.5), KEY)
-    state, losses = nn.make_steps(nn.objective(model.network, model.loss), optax.sgd(0.5), 100)(state, batch)
+    state = jaxnn.train_state(from_columns(model.network, [(np.zeros((1, 3)), np.zeros((1, 1)))]), optax.sgd(0.5), KEY)
+    state, losses = jaxnn.train.make_steps(jaxnn.objective(model.network, model.loss), optax.sgd(0.5), 100)(
+        state, batch
+    )
     np.testing.assert_allclose(losses, costs, **EXACT)
     np.testing.assert_allclose(losses[0], np.log(2), **EXACT)
     assert_pairs_close(to_columns(state.params), [(w.T, np.array([[b]]))])
@@ -158,7 +160,10 @@ def test_stated_slopes(x64):
 
     @compiled
     def slopes(z):
-        pairs = [(nn.sigmoid_forward, nn.sigmoid_backward), (nn.tanh_forward, nn.tanh_backward)]
+        pairs = [
+            (jaxnn.functional.sigmoid_forward, jaxnn.functional.sigmoid_backward),
+            (jaxnn.functional.tanh_forward, jaxnn.functional.tanh_backward),
+        ]
         return [backward(forward(z)[1], jnp.ones_like(z)) for forward, backward in pairs]
 
     d_sigmoid, d_tanh = np.asarray(slopes(z))
@@ -176,16 +181,16 @@ def test_identity_network_is_one_linear_map(depth, rng, x64):
     for layer_W, layer_b in parameters:
         W, b = layer_W @ W, layer_W @ b + layer_b
     X, y = rng.normal(size=(3, 6)), rng.integers(0, 2, 6)
-    deep, shallow = nn.mlp(sizes, "identity"), nn.logistic_regression(3)
-    batch = nn.Batch(jnp.asarray(X.T), jnp.asarray(y))
+    deep, shallow = jaxnn.mlp(sizes, "identity"), jaxnn.logistic_regression(3)
+    batch = jaxnn.Batch(jnp.asarray(X.T), jnp.asarray(y))
 
     @compiled
     def run(deep_params, shallow_params, batch):
         return [
             (
                 model.outputs(params, batch.x),
-                model.predict(params, batch.x),
-                nn.objective(model.network, model.loss).value(params, batch),
+                model.predict_proba(params, batch.x),
+                jaxnn.objective(model.network, model.loss).value(params, batch),
             )
             for model, params in ((deep, deep_params), (shallow, shallow_params))
         ]
@@ -202,14 +207,14 @@ def test_identity_network_is_one_linear_map(depth, rng, x64):
 def test_one_hidden_layer(hidden, rng, x64):
     W1, b1, W2, b2 = (rng.normal(size=shape) for shape in [(4, 3), (4, 1), (1, 4), (1, 1)])
     X, Y = rng.normal(size=(3, 7)), rng.integers(0, 2, (1, 7)).astype(float)
-    model = nn.mlp((3, 4, 1), hidden)
+    model = jaxnn.mlp((3, 4, 1), hidden)
     params = from_columns(model.network, [(W1, b1), (W2, b2)])
-    batch = nn.Batch(jnp.asarray(X.T), jnp.asarray(Y[0]))
+    batch = jaxnn.Batch(jnp.asarray(X.T), jnp.asarray(Y[0]))
 
     @compiled
     def run(params, batch):
-        value, grads = nn.objective(model.network, model.loss).value_and_grad(params, batch)
-        return value, grads, model.predict(params, batch.x)
+        value, grads = jaxnn.objective(model.network, model.loss).value_and_grad(params, batch)
+        return value, grads, model.predict_proba(params, batch.x)
 
     value, grads, y_hat = run(params, batch)
     dW1, db1, dW2, db2 = networks.one_hidden_backward(W1, b1, W2, b2, X, Y, hidden)
@@ -220,11 +225,13 @@ def test_one_hidden_layer(hidden, rng, x64):
 
 def trained_rows(init):
     """W of the hidden layer before and after 50 steps on the exclusive or."""
-    model = nn.mlp((2, 3, 1), "tanh", init=init)
+    model = jaxnn.mlp((2, 3, 1), "tanh", init=init)
     x, y = jnp.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), jnp.array([0, 1, 1, 1])
-    state = nn.train_state(model.init(KEY), optax.sgd(1.0), KEY)
+    state = jaxnn.train_state(model.init(KEY), optax.sgd(1.0), KEY)
     before = np.asarray(state.params[0]["W"])
-    state, losses = nn.make_steps(nn.objective(model.network, model.loss), optax.sgd(1.0), 50)(state, nn.Batch(x, y))
+    state, losses = jaxnn.train.make_steps(jaxnn.objective(model.network, model.loss), optax.sgd(1.0), 50)(
+        state, jaxnn.Batch(x, y)
+    )
     assert losses[-1] < losses[0]
     return before, np.asarray(state.params[0]["W"])
 
@@ -253,30 +260,34 @@ class Deep(NamedTuple):
     sizes: tuple[int, ...]
     activations: tuple[Any, ...]
     oracle_loss: str
-    loss: nn.Loss
+    loss: jaxnn.Loss
     fused: bool  # the last activation is in the loss
 
 
 DEEP = {
-    "one_layer": Deep((3, 1), ("sigmoid",), "binary_cross_entropy_fused", nn.sigmoid_cross_entropy(), True),
+    "one_layer": Deep((3, 1), ("sigmoid",), "binary_cross_entropy_fused", jaxnn.sigmoid_cross_entropy(), True),
     "binary_fused": Deep(
         (3, 5, 4, 1),
         ("tanh", "relu", "sigmoid"),
         "binary_cross_entropy_fused",
-        nn.sigmoid_cross_entropy(),
+        jaxnn.sigmoid_cross_entropy(),
         True,
     ),
     "binary_from_probabilities": Deep(
-        (3, 5, 4, 2), ("leaky_relu", "tanh", "sigmoid"), "binary_cross_entropy", nn.binary_cross_entropy(), False
+        (3, 5, 4, 2),
+        ("leaky_relu", "tanh", "sigmoid"),
+        "binary_cross_entropy",
+        jaxnn.losses.binary_cross_entropy(),
+        False,
     ),
-    "softmax": Deep((3, 5, 4), ("sigmoid", "softmax"), "softmax_cross_entropy", nn.softmax_cross_entropy(), True),
-    "squared_error": Deep((3, 4, 4, 2), ("softplus", "elu", "identity"), "squared_error", nn.squared_error(), False),
-    "house_price": Deep((3, 4, 1), ("silu", "relu"), "squared_error", nn.squared_error(), False),
+    "softmax": Deep((3, 5, 4), ("sigmoid", "softmax"), "softmax_cross_entropy", jaxnn.softmax_cross_entropy(), True),
+    "squared_error": Deep((3, 4, 4, 2), ("softplus", "elu", "identity"), "squared_error", jaxnn.squared_error(), False),
+    "house_price": Deep((3, 4, 1), ("silu", "relu"), "squared_error", jaxnn.squared_error(), False),
     "six_layers": Deep(
         (3, 4, 4, 4, 4, 4, 1),
         ("relu", "tanh", "gelu", ("leaky_relu", 0.2), ("elu", 0.7), "sigmoid"),
         "binary_cross_entropy",
-        nn.binary_cross_entropy(),
+        jaxnn.losses.binary_cross_entropy(),
         False,
     ),
 }
@@ -284,7 +295,7 @@ DEEP = {
 
 def layer_of(activation):
     name, *parameter = (activation,) if isinstance(activation, str) else activation
-    return {**nn.ACTIVATIONS, "leaky_relu": nn.leaky_relu, "elu": nn.elu}[name](*parameter)
+    return {**jaxnn.nn.ACTIVATIONS, "leaky_relu": jaxnn.leaky_relu, "elu": jaxnn.nn.elu}[name](*parameter)
 
 
 def targets_for(case, rng, m):
@@ -305,18 +316,18 @@ def test_network_of_L_layers(name, rng, x64):
     A, caches = networks.forward(parameters, case.activations, X)
     expected, dA0 = networks.backward(caches, Y, case.oracle_loss)
 
-    layers = [part for n, g in zip(sizes[1:], case.activations, strict=True) for part in (nn.dense(n), g)]
+    layers = [part for n, g in zip(sizes[1:], case.activations, strict=True) for part in (jaxnn.dense(n), g)]
     layers = [
-        part if isinstance(part, nn.Layer) else layer_of(part) for part in (layers[:-1] if case.fused else layers)
+        part if isinstance(part, jaxnn.Layer) else layer_of(part) for part in (layers[:-1] if case.fused else layers)
     ]
-    network = nn.chain(*layers)
-    params, batch = from_columns(network, parameters), nn.Batch(jnp.asarray(X.T), jnp.asarray(Y.T))
+    network = jaxnn.chain(*layers)
+    params, batch = from_columns(network, parameters), jaxnn.Batch(jnp.asarray(X.T), jnp.asarray(Y.T))
 
     @compiled
     def run(params, batch):
         z, cache = network.forward(params, batch.x)
         _, dx = network.backward(params, cache, case.loss.gradient(z, batch.y))
-        return z, dx, *nn.objective(network, case.loss).value_and_grad(params, batch)
+        return z, dx, *jaxnn.objective(network, case.loss).value_and_grad(params, batch)
 
     z, dx, value, grads = run(params, batch)
     np.testing.assert_allclose(z.T, caches[-1].Z if case.fused else A, **EXACT)
@@ -329,19 +340,21 @@ def test_network_of_L_layers(name, rng, x64):
 
 
 def logistic_value(w, b, x, y):
-    objective = nn.objective(nn.dense(1), nn.sigmoid_cross_entropy())
-    return objective, {"W": w[None], "b": b[None]}, nn.Batch(x, y), lambda d: (d["W"][0], d["b"][0])
+    objective = jaxnn.objective(jaxnn.dense(1), jaxnn.sigmoid_cross_entropy())
+    return objective, {"W": w[None], "b": b[None]}, jaxnn.Batch(x, y), lambda d: (d["W"][0], d["b"][0])
 
 
 def layer_value(W, b, x, y):
-    objective = nn.objective(nn.dense(3), nn.sigmoid_cross_entropy())
-    return objective, {"W": W, "b": b}, nn.Batch(x, y), lambda d: (d["W"], d["b"])
+    objective = jaxnn.objective(jaxnn.dense(3), jaxnn.sigmoid_cross_entropy())
+    return objective, {"W": W, "b": b}, jaxnn.Batch(x, y), lambda d: (d["W"], d["b"])
 
 
 def one_hidden_value(W1, b1, W2, b2, x, y):
-    objective = nn.objective(nn.chain(nn.dense(4), nn.tanh(), nn.dense(1)), nn.sigmoid_cross_entropy())
+    objective = jaxnn.objective(
+        jaxnn.chain(jaxnn.dense(4), jaxnn.tanh(), jaxnn.dense(1)), jaxnn.sigmoid_cross_entropy()
+    )
     params = ({"W": W1, "b": b1}, (), {"W": W2, "b": b2})
-    return objective, params, nn.Batch(x, y), lambda d: (d[0]["W"], d[0]["b"], d[2]["W"], d[2]["b"])
+    return objective, params, jaxnn.Batch(x, y), lambda d: (d[0]["W"], d[0]["b"], d[2]["W"], d[2]["b"])
 
 
 def elementwise(layer):
@@ -352,8 +365,8 @@ def elementwise(layer):
         return (batch.y * a).sum(), layer.backward((), cache, batch.y)[1]
 
     def value(z, da):
-        objective = nn.Objective(lambda z, batch, key=None: value_and_grad(z, batch)[0], value_and_grad)
-        return objective, z, nn.Batch(z, da), lambda dz: (dz,)
+        objective = jaxnn.Objective(lambda z, batch, key=None: value_and_grad(z, batch)[0], value_and_grad)
+        return objective, z, jaxnn.Batch(z, da), lambda dz: (dz,)
 
     return value
 
@@ -362,8 +375,8 @@ RIGHT = {
     "logistic": logistic_value,
     "layer": layer_value,
     "one_hidden": one_hidden_value,
-    "relu": elementwise(nn.relu()),
-    "leaky_relu": elementwise(nn.leaky_relu()),
+    "relu": elementwise(jaxnn.relu()),
+    "leaky_relu": elementwise(jaxnn.leaky_relu()),
 }
 
 

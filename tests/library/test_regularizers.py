@@ -1,4 +1,4 @@
-"""Penalties: against the oracle in float64, on the leaves that were chosen and no others."""
+"""Regularizers: against the oracle in float64, on the leaves that were chosen and no others."""
 
 from typing import Any, NamedTuple
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import jaxnn as nn
+import jaxnn
 from tests.helpers.oracle import losses as oracle
 from tests.helpers.programs import TOLERANCE, compiled
 
@@ -21,10 +21,10 @@ def params():
 
 
 CASES = {
-    "l2": (nn.l2(0.3), [W1, W2], lambda w: oracle.l2(w, 0.3), lambda w: oracle.d_l2(w, 0.3)),
-    "l1": (nn.l1(0.2), [W1, W2], lambda w: oracle.l1(w, 0.2), lambda w: oracle.d_l1(w, 0.2)),
+    "l2": (jaxnn.l2(0.3), [W1, W2], lambda w: oracle.l2(w, 0.3), lambda w: oracle.d_l2(w, 0.3)),
+    "l1": (jaxnn.l1(0.2), [W1, W2], lambda w: oracle.l1(w, 0.2), lambda w: oracle.d_l1(w, 0.2)),
     "elastic_net": (
-        nn.elastic_net(0.2, 0.3),
+        jaxnn.regularizers.elastic_net(0.2, 0.3),
         [W1, W2],
         lambda w: oracle.elastic_net(w, 0.2, 0.3),
         lambda w: oracle.d_elastic_net(w, 0.2, 0.3),
@@ -34,17 +34,19 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_value_and_gradient_are_the_oracles(name, x64):
-    penalty, weights, value, gradient = CASES[name]
-    got, slopes = compiled(lambda p: (penalty.value(p), penalty.gradient(p)))(params())
+    regularizer, weights, value, gradient = CASES[name]
+    got, slopes = compiled(lambda p: (regularizer.value(p), regularizer.gradient(p)))(params())
     np.testing.assert_allclose(got, value(weights), **TOLERANCE["float64"])
     for layer, expected in zip((slopes[0], slopes[2]), gradient(weights), strict=True):
         np.testing.assert_allclose(layer["W"], expected, **TOLERANCE["float64"])
         assert not np.any(layer["b"])
 
 
-@pytest.mark.parametrize("make", [nn.l1, nn.l2, lambda s, **k: nn.elastic_net(s, s, **k)], ids=["l1", "l2", "both"])
+@pytest.mark.parametrize(
+    "make", [jaxnn.l1, jaxnn.l2, lambda s, **k: jaxnn.regularizers.elastic_net(s, s, **k)], ids=["l1", "l2", "both"]
+)
 def test_any_leaf_means_biases_too(make, x64):
-    everywhere, weights = make(0.5, where=nn.is_any), make(0.5)
+    everywhere, weights = make(0.5, where=jaxnn.regularizers.all_leaves), make(0.5)
     biases = [{"W": b} for b in params()[0]["b"][None]], {"W": params()[2]["b"]}
 
     @compiled
@@ -58,9 +60,9 @@ def test_any_leaf_means_biases_too(make, x64):
 
 def test_where_chooses_by_path():
     def first_layer(path):
-        return path[0].idx == 0 and nn.is_weight(path)
+        return path[0].idx == 0 and jaxnn.regularizers.is_weight(path)
 
-    slopes = nn.l2(2.0, where=first_layer).gradient(params())
+    slopes = jaxnn.l2(2.0, where=first_layer).gradient(params())
     np.testing.assert_allclose(slopes[0]["W"], 2 * W1, rtol=1e-6)
     assert not np.any(slopes[2]["W"])
 
@@ -70,11 +72,13 @@ def test_weights_are_told_by_name_in_any_container():
         W: Any
         wide: Any
 
-    slopes = nn.l2(1.0).gradient([Mine(jnp.ones(2), jnp.ones(2)), {"W2": jnp.ones(1), "W": {"scale": jnp.ones(1)}}])
+    slopes = jaxnn.l2(1.0).gradient([Mine(jnp.ones(2), jnp.ones(2)), {"W2": jnp.ones(1), "W": {"scale": jnp.ones(1)}}])
     assert jax.tree.map(lambda a: a.tolist(), slopes) == [Mine([1, 1], [0, 0]), {"W2": [0], "W": {"scale": [0]}}]
 
 
-@pytest.mark.parametrize("make", [nn.l1, nn.l2, lambda s: nn.elastic_net(s, s)], ids=["l1", "l2", "both"])
+@pytest.mark.parametrize(
+    "make", [jaxnn.l1, jaxnn.l2, lambda s: jaxnn.regularizers.elastic_net(s, s)], ids=["l1", "l2", "both"]
+)
 def test_params_without_weights_are_told(make):
     with pytest.raises(ValueError, match=r"falls on no leaf of params \(.*'kernel'.*\): name weights W"):
         make(0.1).value({"kernel": jnp.ones(2)})
@@ -83,13 +87,18 @@ def test_params_without_weights_are_told(make):
 
 
 def test_network_without_params_has_nothing_to_penalise():
-    assert nn.l2(0.1).value(((), ())) == 0
-    assert nn.l2(0.1).gradient(((), ())) == ((), ())
+    assert jaxnn.l2(0.1).value(((), ())) == 0
+    assert jaxnn.l2(0.1).gradient(((), ())) == ((), ())
 
 
 @pytest.mark.parametrize("strength", [-1e-9, float("nan"), float("inf"), np.float32(-1)])
 def test_negative_strength_is_refused(strength):
-    makers = [nn.l1, nn.l2, lambda s: nn.elastic_net(s, 0.1), lambda s: nn.elastic_net(0.1, s)]
+    makers = [
+        jaxnn.l1,
+        jaxnn.l2,
+        lambda s: jaxnn.regularizers.elastic_net(s, 0.1),
+        lambda s: jaxnn.regularizers.elastic_net(0.1, s),
+    ]
     for make in makers:
         with pytest.raises(ValueError, match="a strength of at least 0, got"):
             make(strength)
@@ -101,8 +110,8 @@ def test_traced_strength_is_a_hyperparameter(x64):
 
     @compiled
     def run(strengths, p):
-        slope = jax.grad(lambda s: nn.elastic_net(s, 2 * s).value(p))(strengths[1])
-        return slope, jax.vmap(lambda s: nn.l2(s).gradient(p)[2]["W"])(strengths)
+        slope = jax.grad(lambda s: jaxnn.regularizers.elastic_net(s, 2 * s).value(p))(strengths[1])
+        return slope, jax.vmap(lambda s: jaxnn.l2(s).gradient(p)[2]["W"])(strengths)
 
     slope, many = run(strengths, params())
     np.testing.assert_allclose(slope, oracle.elastic_net([W1, W2], 1, 2), **TOLERANCE["float64"])
@@ -111,13 +120,23 @@ def test_traced_strength_is_a_hyperparameter(x64):
 
 def test_half_precision_params_get_half_precision_gradients():
     half = jax.tree.map(lambda a: a.astype(jnp.bfloat16), params())
-    for penalty in (nn.l1(0.1), nn.l2(jnp.float32(0.1)), nn.elastic_net(0.1, 0.1, where=nn.is_any), nn.no_penalty()):
-        assert {leaf.dtype.name for leaf in jax.tree.leaves(penalty.gradient(half))} == {"bfloat16"}
+    for regularizer in (
+        jaxnn.l1(0.1),
+        jaxnn.l2(jnp.float32(0.1)),
+        jaxnn.regularizers.elastic_net(0.1, 0.1, where=jaxnn.regularizers.all_leaves),
+        jaxnn.regularizers.no_regularizer(),
+    ):
+        assert {leaf.dtype.name for leaf in jax.tree.leaves(regularizer.gradient(half))} == {"bfloat16"}
 
 
 @pytest.mark.parametrize("strength", ["0.1", None, [0.1], np.array([0.1, 0.2]), True, {"W": 0.1}])
 def test_what_is_no_strength_is_told(strength):
-    makers = [nn.l1, nn.l2, lambda s: nn.elastic_net(s, 0.1), lambda s: nn.elastic_net(0.1, s)]
+    makers = [
+        jaxnn.l1,
+        jaxnn.l2,
+        lambda s: jaxnn.regularizers.elastic_net(s, 0.1),
+        lambda s: jaxnn.regularizers.elastic_net(0.1, s),
+    ]
     for make in makers:
         with pytest.raises(ValueError, match="a strength of at least 0, got"):
             make(strength)
@@ -125,6 +144,6 @@ def test_what_is_no_strength_is_told(strength):
 
 @pytest.mark.parametrize("where", [True, "W", 0.1, lambda path, leaf: True])
 def test_what_chooses_nothing_is_told(where):
-    for make in (nn.l1, nn.l2, lambda s, where: nn.elastic_net(s, s, where)):
+    for make in (jaxnn.l1, jaxnn.l2, lambda s, where: jaxnn.regularizers.elastic_net(s, s, where)):
         with pytest.raises(ValueError, match=r"where (is|takes) .*, expected a function where\(path\)"):
             make(0.1, where)

@@ -54,9 +54,13 @@ def test_a_longer_training_begins_as_the_shorter_one():
 
 
 def test_augmentation_changes_no_shuffle_and_no_dropout():
-    drawing = jaxnn.augmented(OBJECTIVE, lambda key, image: image + 0 * jax.random.normal(key, image.shape))
+    drawing = jaxnn.train.with_augmentation(
+        OBJECTIVE, lambda key, image: image + 0 * jax.random.normal(key, image.shape)
+    )
     np.testing.assert_allclose(losses(drawing), losses(), rtol=1e-6)
-    assert not np.allclose(losses(jaxnn.augmented(OBJECTIVE, jaxnn.gaussian_noise(0.5))), losses(), rtol=1e-2)
+    assert not np.allclose(
+        losses(jaxnn.train.with_augmentation(OBJECTIVE, jaxnn.data.gaussian_noise(0.5))), losses(), rtol=1e-2
+    )
 
 
 def test_a_member_more_changes_no_other(x64):

@@ -14,9 +14,9 @@ import numpy as np
 import optax
 import pytest
 
-import jaxnn as nn
+import jaxnn
 from jaxnn import gradcheck, graph
-from tests.helpers.registry import LAYER_CASES, LOSS_CASES, PENALTY_CASES, penalised_params
+from tests.helpers.registry import LAYER_CASES, LOSS_CASES, REGULARIZER_CASES, regularized_params
 
 # Each by its name in `jax.config`: a value that is not the usual one, and the programs that run under it without
 # `--full` too (`None`: all).
@@ -29,7 +29,7 @@ SWITCHES = {
     ),
     "jax_debug_infs": (True, ("each_loss",)),
     "jax_check_tracer_leaks": (True, ("fit_population",)),
-    "jax_transfer_guard": ("disallow", ("fit_stream", "fit_in_span", "fit_population", "traced_graph")),
+    "jax_transfer_guard": ("disallow", ("fit_stream", "fit_in_row_space", "fit_population", "traced_graph")),
     "jax_enable_x64": (True, ("fit_stream",)),
     "jax_disable_jit": (True, ("each_loss",)),
     "jax_enable_checks": (True, ("fit_by_hand",)),
@@ -50,7 +50,7 @@ IMPOSSIBLE = {
     # To JAX, any number in eager arithmetic is a transfer, the 1 in `a + 1` too. What trains must do without.
     "jax_transfer_guard": {
         "fit_on_each_schedule",
-        *("metrics", "predictions", "narrow_params", "each_loss", "each_penalty", "standardized", "data_in_parts"),
+        *("metrics", "predictions", "slice_params", "each_loss", "each_penalty", "standardized", "data_in_parts"),
     },
     # The search along a line begins at infinity.
     "jax_debug_infs": {"fit_of_each_optimizer"},
@@ -89,20 +89,20 @@ def key(seed=0):
 
 @cache
 def model(output="binary", dropout_rate=0.0):
-    return nn.mlp((3, 4, 2 if output == "softmax" else 1), "tanh", output=output, dropout_rate=dropout_rate)
+    return jaxnn.mlp((3, 4, 2 if output == "softmax" else 1), "tanh", output=output, dropout_rate=dropout_rate)
 
 
-def trained(optimizer=None, *, fit=nn.fit, net=None, penalty=None, x=X, y=Y, augment=None, **options):
+def trained(optimizer=None, *, fit=jaxnn.fit, net=None, regularizer=None, x=X, y=Y, augment=None, **options):
     net = model() if net is None else net
-    objective = nn.objective(net.network, net.loss, penalty)
-    objective = objective if augment is None else nn.augmented(objective, augment)
+    objective = jaxnn.objective(net.network, net.loss, regularizer)
+    objective = objective if augment is None else jaxnn.train.with_augmentation(objective, augment)
     options = dict(epochs=2, batch_size=4) | options
     return fit(objective, optimizer or optax.sgd(0.1), net.init(key()), x, y, key=key(), **options)
 
 
 @program
 def fit_by_hand():
-    return trained(optax.adam(0.1), penalty=nn.elastic_net(0.1, 0.1)).losses
+    return trained(optax.adam(0.1), regularizer=jaxnn.regularizers.elastic_net(0.1, 0.1)).losses
 
 
 @program
@@ -119,9 +119,9 @@ def fit_with_whole_weights():
 def fit_with_evaluation():
     @jax.jit
     def evaluate(params):
-        return {"accuracy": nn.accuracy(model().classify(params, X), Y)}
+        return {"accuracy": jaxnn.accuracy(model().predict(params, X), Y)}
 
-    result = trained(evaluate=evaluate, stop_early=nn.EarlyStopping("accuracy", 3, highest=True), epochs=3)
+    result = trained(evaluate=evaluate, early_stopping=jaxnn.EarlyStopping("accuracy", 3, mode="max"), epochs=3)
     return result.losses, result.best_epoch
 
 
@@ -133,30 +133,30 @@ def fit_skipping():
 @program
 def fit_with_loss_scale():
     net = model()
-    half = nn.with_dtype(net.network, jnp.float16)
-    return trained(nn.with_loss_scale(optax.adam(0.1)), net=net._replace(network=half)).losses
+    half = jaxnn.with_dtype(net.network, jnp.float16)
+    return trained(jaxnn.optim.with_loss_scale(optax.adam(0.1)), net=net._replace(network=half)).losses
 
 
 @program
 def fit_of_each_optimizer():
     def step(name):
-        objective, optimizer = nn.objective(model().network, model().loss), nn.optimizer(name, 0.1)
-        state = nn.train_state(model().init(jax.random.key(0)), optimizer, jax.random.key(1))
-        return nn.make_step(objective, optimizer)(state, nn.Batch(X, Y))[0].params
+        objective, optimizer = jaxnn.objective(model().network, model().loss), jaxnn.optimizer(name, 0.1)
+        state = jaxnn.train_state(model().init(jax.random.key(0)), optimizer, jax.random.key(1))
+        return jaxnn.make_step(objective, optimizer)(state, jaxnn.Batch(X, Y))[0].params
 
-    return jax.jit(lambda: [step(name) for name in nn.OPTIMIZERS])()
+    return jax.jit(lambda: [step(name) for name in jaxnn.optim.OPTIMIZERS])()
 
 
 @program
 def fit_on_each_schedule():
-    rates = [nn.schedule(name, 0.1, 4, warmup=warmup) for name in nn.SCHEDULES for warmup in (0, 2)]
-    inside = trained(nn.optimizer("adam", rates[-1], clip_norm=0.5)).losses
+    rates = [jaxnn.optim.schedule(name, 0.1, 4, warmup=warmup) for name in jaxnn.optim.SCHEDULES for warmup in (0, 2)]
+    inside = trained(jaxnn.optimizer("adam", rates[-1], clip_norm=0.5)).losses
     return inside, jax.jit(lambda step: [rate(step) for rate in rates])(jnp.array(3))
 
 
 @program
 def fit_with_max_norm_and_dropout():
-    return trained(optax.chain(optax.sgd(0.1), nn.max_norm(1.0)), net=model(dropout_rate=0.4)).losses
+    return trained(optax.chain(optax.sgd(0.1), jaxnn.optim.max_norm(1.0)), net=model(dropout_rate=0.4)).losses
 
 
 @program
@@ -166,26 +166,34 @@ def fit_softmax_and_linear():
 
 @program
 def fit_smoothed():
-    return trained(net=model("softmax")._replace(loss=nn.softmax_cross_entropy(0.1))).losses
+    return trained(net=model("softmax")._replace(loss=jaxnn.softmax_cross_entropy(0.1))).losses
 
 
 @program
 def fit_deep():
-    return trained(net=nn.mlp((3, 4, 4, 4, 1), ["relu", "gelu", "relu"]), x=X).losses
+    return trained(net=jaxnn.mlp((3, 4, 4, 4, 1), ["relu", "gelu", "relu"]), x=X).losses
 
 
 @program
 def fit_scanned():
-    return trained(net=nn.mlp((3, 4, 4, 4, 1), scan=True)).losses
+    return trained(net=jaxnn.mlp((3, 4, 4, 4, 1), scan=True)).losses
 
 
 @program
 def fit_augmented():
     images = np.random.default_rng(3).uniform(size=(6, 5, 5)).astype(np.float32)
-    fields = (nn.shifts(1), nn.rotations(9), nn.scalings(0.1), nn.shears(9), nn.elastic(2, 2))
-    augment = nn.in_turn(nn.flips(), nn.displaced(*fields), nn.gaussian_noise(0.1), nn.crops(2, 2))
-    network = nn.chain(nn.flatten(), nn.dense(1))
-    net = nn.Model(network, (2, 2), nn.sigmoid_cross_entropy(), jax.nn.sigmoid, lambda z: z)
+    fields = (
+        jaxnn.data.random_shift(1),
+        jaxnn.data.random_rotation(9),
+        jaxnn.data.random_scale(0.1),
+        jaxnn.data.random_shear(9),
+        jaxnn.data.elastic_deformation(2, 2),
+    )
+    augment = jaxnn.data.compose(
+        jaxnn.data.random_flip(), jaxnn.data.warp(*fields), jaxnn.data.gaussian_noise(0.1), jaxnn.data.random_crop(2, 2)
+    )
+    network = jaxnn.chain(jaxnn.flatten(), jaxnn.dense(1))
+    net = jaxnn.Model(network, (2, 2), jaxnn.sigmoid_cross_entropy(), jax.nn.sigmoid, lambda z: z)
     return trained(net=net, x=images, augment=augment).losses
 
 
@@ -193,105 +201,112 @@ def fit_augmented():
 def fit_stream():
     def fit(*given, key, epochs, batch_size):
         *given, x, y = given
-        return nn.fit_stream(*given, nn.host_batches(x, y, batch_size, seed=0), key=key, epochs=epochs)
+        return jaxnn.fit_stream(*given, jaxnn.data.host_batches(x, y, batch_size, seed=0), key=key, epochs=epochs)
 
     return trained(fit=fit).losses
 
 
 @program
-def fit_in_span():
-    net = nn.mlp((9, 2, 1))
-    return trained(optax.sgd(0.1, momentum=0.9), fit=nn.fit_in_span, net=net, x=WIDE, penalty=nn.l2(0.1)).losses
+def fit_in_row_space():
+    net = jaxnn.mlp((9, 2, 1))
+    return trained(
+        optax.sgd(0.1, momentum=0.9), fit=jaxnn.contrib.fit_in_row_space, net=net, x=WIDE, regularizer=jaxnn.l2(0.1)
+    ).losses
 
 
 def member(h):
     own = jax.random.key(h["seed"])
-    objective = nn.objective(model().network, model().loss, nn.l2(h["l2"]))
-    return nn.Member(objective, optax.adam(h["rate"]), model().init(own), own)
+    objective = jaxnn.objective(model().network, model().loss, jaxnn.l2(h["l2"]))
+    return jaxnn.Member(objective, optax.adam(h["rate"]), model().init(own), own)
 
 
 def grid():
-    return nn.grid(rate=[0.1], l2=[0.0, 0.1], seed=[0])
+    return jaxnn.grid(rate=[0.1], l2=[0.0, 0.1], seed=[0])
 
 
 @program
 def fit_population():
     @jax.jit
     def evaluate(params, h):
-        return {"accuracy": nn.accuracy(model().classify(params, X), Y)}
+        return {"accuracy": jaxnn.accuracy(model().predict(params, X), Y)}
 
-    return nn.fit_population(member, grid(), X, Y, epochs=2, batch_size=4, evaluate=evaluate).losses
+    return jaxnn.fit_population(member, grid(), X, Y, epochs=2, batch_size=4, evaluate=evaluate).losses
 
 
 def measure(params, batch):
-    return {"error": nn.error_rate(model().classify(params, batch.x), batch.y, batch.weight)}
+    return {"error": jaxnn.metrics.error_rate(model().predict(params, batch.x), batch.y, batch.weight)}
 
 
 @program
 def cross_validation():
-    return nn.cross_validate(member, grid(), X, Y, k=2, seed=0, measure=measure, epochs=1).measured["error"]
+    return jaxnn.cross_validate(member, grid(), X, Y, k=2, seed=0, measure=measure, epochs=1).measured["error"]
 
 
 @program
 def learning_curve():
-    dev = nn.Batch(X, Y)
-    curve = nn.learning_curve(member, grid(), X, Y, [3, 6], dev=dev, seeds=[0], measure=measure, epochs=1)
+    dev = jaxnn.Batch(X, Y)
+    curve = jaxnn.population.learning_curve(member, grid(), X, Y, [3, 6], dev=dev, seeds=[0], measure=measure, epochs=1)
     return curve.dev["error"]
 
 
 @program
 def steps_and_epochs():
-    objective, optimizer = nn.objective(model().network, model().loss), optax.sgd(0.1)
-    data = nn.Batch(*jax.device_put((X, Y)))
+    objective, optimizer = jaxnn.objective(model().network, model().loss), optax.sgd(0.1)
+    data = jaxnn.Batch(*jax.device_put((X, Y)))
 
     def state():
-        return nn.train_state(model().init(key()), optimizer, key())
+        return jaxnn.train_state(model().init(key()), optimizer, key())
 
-    stepped = jax.jit(nn.make_step(objective, optimizer))(state(), data)[1]
-    return stepped, nn.make_steps(objective, optimizer, 2)(state(), data)[1], nn.make_epoch(objective, optimizer, 4)(
-        state(), data
-    )[1]  # fmt: skip
+    stepped = jax.jit(jaxnn.make_step(objective, optimizer))(state(), data)[1]
+    steps, epoch = jaxnn.train.make_steps(objective, optimizer, 2), jaxnn.train.make_epoch(objective, optimizer, 4)
+    return stepped, steps(state(), data)[1], epoch(state(), data)[1]
 
 
 @program
 def standardized():
-    stats = nn.fit_standardizer(X)
-    return nn.standardize(stats, X), jax.jit(lambda x: nn.standardize(stats, x))(jax.device_put(X))
+    stats = jaxnn.data.fit_standardizer(X)
+    return jaxnn.standardize(stats, X), jax.jit(lambda x: jaxnn.standardize(stats, x))(jax.device_put(X))
 
 
 @program
 def data_in_parts():
-    train, dev = nn.split(X, Y, (0.5, 0.5), seed=0, stratify=True)
-    return train.x, dev.y, nn.one_hot(Y, 2), nn.k_folds(Y, 2, seed=0), nn.batch_indices(key(), 6, 4)[1]
+    train, dev = jaxnn.split(X, Y, (0.5, 0.5), seed=0, stratify=True)
+    return (
+        train.x,
+        dev.y,
+        jaxnn.data.one_hot(Y, 2),
+        jaxnn.data.k_folds(Y, 2, seed=0),
+        jaxnn.data.batch_indices(key(), 6, 4)[1],
+    )
 
 
 @program
 def metrics():
     p, labels = np.array([0.2, 0.7, 0.5, 0.1, 0.9, 0.4], np.float32), np.array([0, 1, 0, 0, 1, 1])
     weight = np.arange(6)
-    found = [nn.accuracy(labels, Y, weight), nn.error_rate(labels, Y), nn.log_loss(p, Y)]
-    found += [nn.log_loss(np.stack([1 - p, p], 1), Y), nn.confusion_matrix(labels, Y, 2)]
-    return [*found, nn.reliability_curve(p, Y, bins=2), nn.expected_calibration_error(p, Y)]
+    found = [jaxnn.accuracy(labels, Y, weight), jaxnn.metrics.error_rate(labels, Y), jaxnn.metrics.log_loss(p, Y)]
+    found += [jaxnn.metrics.log_loss(np.stack([1 - p, p], 1), Y), jaxnn.metrics.confusion_matrix(labels, Y, 2)]
+    return [*found, jaxnn.metrics.reliability_curve(p, Y, bins=2), jaxnn.metrics.expected_calibration_error(p, Y)]
 
 
 @program
 def predictions():
     params = model("softmax").init(key())
-    given = [model("softmax").predict(params, x) for x in (X, X.tolist(), X[0])]
-    return [*given, model("softmax").classify(params, X)]
+    given = [model("softmax").predict_proba(params, x) for x in (X, X.tolist(), X[0])]
+    return [*given, model("softmax").predict(params, X)]
 
 
 @program
 def params_as_arrays():
     net = model()
-    arrays = nn.params_to_arrays(net.network, net.init(key()))
-    return nn.params_from_arrays(net.network, net.in_shape, [np.asarray(a) for a in arrays])
+    arrays = jaxnn.models.params_to_arrays(net.network, net.init(key()))
+    return jaxnn.models.params_from_arrays(net.network, net.in_shape, [np.asarray(a) for a in arrays])
 
 
 @program
-def narrow_params():
-    wide = nn.mlp((3, 8, 1), widths=(2,)).init(key())
-    return nn.narrow_params(nn.mlp((3, 2, 1)).network, (3,), wide)
+def slice_params():
+    wide = jaxnn.mlp((3, 8, 1), widths=(2,)).init(key())
+    return jaxnn.models.slice_params(jaxnn.mlp((3, 2, 1)).network, (3,), wide)
 
 
 @program
@@ -312,13 +327,13 @@ def each_loss():
 
 @program
 def each_penalty():
-    params = penalised_params()
-    return [(case.penalty.value(params), case.penalty.gradient(params)) for case in PENALTY_CASES]
+    params = regularized_params()
+    return [(case.regularizer.value(params), case.regularizer.gradient(params)) for case in REGULARIZER_CASES]
 
 
 @program
 def gradcheck_layer():
-    return gradcheck.layer(nn.dense(2), (3,)).raise_if_failed().passed
+    return gradcheck.layer(jaxnn.dense(2), (3,)).raise_if_failed().passed
 
 
 @program
@@ -340,7 +355,7 @@ def traced_graph():
 
 @program
 def diagnosed():
-    return nn.diagnose(train_error=0.01, dev_error=0.11)[:2]
+    return jaxnn.metrics.analyze_errors(train_error=0.01, dev_error=0.11)[:2]
 
 
 def pairs():

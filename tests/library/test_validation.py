@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import jaxnn as nn
+import jaxnn
 from jaxnn import arrays, validation
 
 KEY, OLD = jax.random.key(0), jax.random.PRNGKey(0)
@@ -160,11 +160,11 @@ class Frame:
 
 def test_a_frame_with_words_names_its_columns():
     frame = Frame(age=[1.0, 2.0], city=["a", "b"], day=np.array(["2020", "2021"], "datetime64[D]"), old=[True, False])
-    for take in (lambda x: nn.check_batch(x, [0, 1]), nn.fit_standardizer):
+    for take in (lambda x: jaxnn.data.check_batch(x, [0, 1]), jaxnn.data.fit_standardizer):
         with pytest.raises(ValueError, match="^x is object, expected .*: columns 'city', 'day' hold no numbers: drop"):
             take(frame)
     with pytest.raises(ValueError, match=r"x.astype\('float32'\)$"):
-        nn.check_batch(Frame(age=[1.0, 2.0], old=[True, False]), [0, 1])
+        jaxnn.data.check_batch(Frame(age=[1.0, 2.0], old=[True, False]), [0, 1])
 
 
 @pytest.mark.parametrize(
@@ -180,30 +180,36 @@ def test_a_frame_with_words_names_its_columns():
 def test_examples_in_columns_are_told(x, y, fix):
     x, y = np.zeros(x), np.zeros(y, int)
     for take in (
-        nn.check_batch,
-        lambda x, y: nn.split(x, y, (0.5, 0.5), seed=0),
-        lambda x, y: nn.host_batches(x, y, 2, seed=0),
+        jaxnn.data.check_batch,
+        lambda x, y: jaxnn.split(x, y, (0.5, 0.5), seed=0),
+        lambda x, y: jaxnn.data.host_batches(x, y, 2, seed=0),
     ):
         with pytest.raises(ValueError, match=f"; examples are rows: {fix}$"):
             take(x, y)
 
 
 def test_what_a_course_has_in_columns_and_dictionaries_is_told():
-    model = nn.mlp((3, 4, 1))
+    model = jaxnn.mlp((3, 4, 1))
     params = model.init(KEY)
     course = {"W1": np.zeros((4, 3)), "b1": np.zeros((4, 1)), "W2": np.zeros((1, 4)), "b2": np.zeros((1, 1))}
     cases = {
-        r"x.T has them$": lambda: model.predict(params, np.zeros((3, 6), np.float32)),
-        r"got a dict: .*params_from_arrays makes them": lambda: model.predict(course, np.zeros((6, 3), np.float32)),
-        r"list\(arrays.values\(\)\)": lambda: nn.params_from_arrays(model.network, (3,), course),
-        r"\['b'\] has shape \(4,\), got \(4, 1\): b.ravel\(\)$": lambda: nn.params_from_arrays(
+        r"x.T has them$": lambda: model.predict_proba(params, np.zeros((3, 6), np.float32)),
+        r"got a dict: .*params_from_arrays makes them": lambda: model.predict_proba(
+            course, np.zeros((6, 3), np.float32)
+        ),
+        r"list\(arrays.values\(\)\)": lambda: jaxnn.models.params_from_arrays(model.network, (3,), course),
+        r"\['b'\] has shape \(4,\), got \(4, 1\): b.ravel\(\)$": lambda: jaxnn.models.params_from_arrays(
             model.network, (3,), list(course.values())
         ),
-        r"\(4, 1\): b.ravel\(\)$": lambda: nn.dense_forward({"W": course["W1"], "b": course["b1"]}, np.zeros((6, 3))),
-        r"normal\(10.0\) draws": lambda: nn.mlp((3, 4, 1), init=10.0),
-        r"normal\(10\) draws": lambda: nn.dense(3, init=10),
-        r"examples are rows: y.T$": lambda: nn.sigmoid_cross_entropy_value(jnp.zeros((6, 1)), np.zeros((1, 6))),
-        r"examples are rows, y.T has them$": lambda: nn.softmax_cross_entropy_value(
+        r"\(4, 1\): b.ravel\(\)$": lambda: jaxnn.functional.dense_forward(
+            {"W": course["W1"], "b": course["b1"]}, np.zeros((6, 3))
+        ),
+        r"normal\(10.0\) draws": lambda: jaxnn.mlp((3, 4, 1), init=10.0),
+        r"normal\(10\) draws": lambda: jaxnn.dense(3, init=10),
+        r"examples are rows: y.T$": lambda: jaxnn.functional.sigmoid_cross_entropy_value(
+            jnp.zeros((6, 1)), np.zeros((1, 6))
+        ),
+        r"examples are rows, y.T has them$": lambda: jaxnn.functional.softmax_cross_entropy_value(
             jnp.zeros((6, 3)), np.zeros((3, 6))
         ),
     }
@@ -217,6 +223,6 @@ def test_what_a_course_has_in_columns_and_dictionaries_is_told():
 )
 def test_a_loss_called_on_numbers_names_the_function(name):
     with pytest.raises(ValueError, match=rf"{name}\(\) makes a loss, got .*: {name}_value\([za], y\) computes"):
-        getattr(nn, name)(np.zeros((2, 3)), np.zeros(2))
-    with pytest.raises(ValueError, match="no_penalty|a penalty takes a strength"):
-        nn.no_penalty({"W": 1}) if name == "squared_error" else nn.l2({"W": 1})
+        getattr(jaxnn, name)(np.zeros((2, 3)), np.zeros(2))
+    with pytest.raises(ValueError, match="no_regularizer|a regularizer takes a strength"):
+        jaxnn.regularizers.no_regularizer({"W": 1}) if name == "squared_error" else jaxnn.l2({"W": 1})

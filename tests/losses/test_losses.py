@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-import jaxnn as nn
+import jaxnn
 from tests.helpers.oracle import losses as oracle
 from tests.helpers.programs import TOLERANCE, compiled
 
@@ -18,46 +18,64 @@ FAR3 = Z3 * np.array([[1, 1e2, 1e4, 1e4, 1, 1e4]]).T
 
 # name -> (loss, z, y, what the oracle says of both); y may lack z's axis of 1.
 CASES = {
-    "sigmoid": (nn.sigmoid_cross_entropy, Z3, BITS3, oracle.sigmoid_cross_entropy, oracle.d_sigmoid_cross_entropy),
-    "sigmoid_soft": (nn.sigmoid_cross_entropy, Z3, SOFT, oracle.sigmoid_cross_entropy, oracle.d_sigmoid_cross_entropy),
+    "sigmoid": (jaxnn.sigmoid_cross_entropy, Z3, BITS3, oracle.sigmoid_cross_entropy, oracle.d_sigmoid_cross_entropy),
+    "sigmoid_soft": (
+        jaxnn.sigmoid_cross_entropy,
+        Z3,
+        SOFT,
+        oracle.sigmoid_cross_entropy,
+        oracle.d_sigmoid_cross_entropy,
+    ),
     "sigmoid_far": (
-        nn.sigmoid_cross_entropy,
+        jaxnn.sigmoid_cross_entropy,
         FAR3,
         BITS3,
         oracle.sigmoid_cross_entropy,
         oracle.d_sigmoid_cross_entropy,
     ),
-    "binary": (nn.binary_cross_entropy, 1 / (1 + np.exp(-Z3)), BITS3, oracle.cross_entropy, oracle.d_cross_entropy),
-    "binary_soft": (nn.binary_cross_entropy, 1 / (1 + np.exp(-Z3)), SOFT, oracle.cross_entropy, oracle.d_cross_entropy),
+    "binary": (
+        jaxnn.losses.binary_cross_entropy,
+        1 / (1 + np.exp(-Z3)),
+        BITS3,
+        oracle.cross_entropy,
+        oracle.d_cross_entropy,
+    ),
+    "binary_soft": (
+        jaxnn.losses.binary_cross_entropy,
+        1 / (1 + np.exp(-Z3)),
+        SOFT,
+        oracle.cross_entropy,
+        oracle.d_cross_entropy,
+    ),
     "softmax": (
-        nn.softmax_cross_entropy,
+        jaxnn.softmax_cross_entropy,
         Z3,
         CLASSES,
         oracle.softmax_cross_entropy_integer,
         oracle.d_softmax_cross_entropy_integer,
     ),
     "softmax_far": (
-        nn.softmax_cross_entropy,
+        jaxnn.softmax_cross_entropy,
         FAR3,
         CLASSES,
         oracle.softmax_cross_entropy_integer,
         oracle.d_softmax_cross_entropy_integer,
     ),
     "softmax_soft": (
-        nn.softmax_cross_entropy,
+        jaxnn.softmax_cross_entropy,
         Z3,
         SOFT,
         oracle.softmax_cross_entropy,
         oracle.d_softmax_cross_entropy,
     ),
     "softmax_unnormalised": (
-        nn.softmax_cross_entropy,
+        jaxnn.softmax_cross_entropy,
         Z3,
         5 * SOFT,
         oracle.softmax_cross_entropy,
         oracle.d_softmax_cross_entropy,
     ),
-    "squared": (nn.squared_error, Z3, 1e4 * SOFT, oracle.squared_error, oracle.d_squared_error),
+    "squared": (jaxnn.squared_error, Z3, 1e4 * SOFT, oracle.squared_error, oracle.d_squared_error),
 }
 
 
@@ -80,7 +98,7 @@ def test_value_and_gradient_are_the_oracles(name, computed):
     np.testing.assert_allclose(computed[name][1], gradient(z, y), **TOLERANCE["float64"])
 
 
-BINARY = [nn.sigmoid_cross_entropy, nn.binary_cross_entropy, nn.squared_error]
+BINARY = [jaxnn.sigmoid_cross_entropy, jaxnn.losses.binary_cross_entropy, jaxnn.squared_error]
 
 
 @pytest.mark.parametrize("make", BINARY)
@@ -130,7 +148,7 @@ def test_shapes_that_do_not_fit_are_refused(make, z, y):
     ],
 )
 def test_softmax_refuses_what_it_cannot_read(z, y, message):
-    loss = nn.softmax_cross_entropy()
+    loss = jaxnn.softmax_cross_entropy()
     for function in (loss.value, loss.gradient, loss.check):
         with pytest.raises(ValueError, match=message):
             function(z, y)
@@ -143,7 +161,7 @@ def test_cross_entropies_far_out_in_float32(far):
     @compiled
     def run(z, wide):
         y, hot = jnp.array([0, 1, 0, 1]), jnp.array([[1, 0], [0, 1], [1, 0], [0, 1]])
-        sigmoid, softmax = nn.sigmoid_cross_entropy(), nn.softmax_cross_entropy()
+        sigmoid, softmax = jaxnn.sigmoid_cross_entropy(), jaxnn.softmax_cross_entropy()
         return [
             (sigmoid.value(z, y), sigmoid.gradient(z, y)),
             (softmax.value(wide, y), softmax.gradient(wide, y)),
@@ -161,7 +179,7 @@ def test_cross_entropies_far_out_in_float32(far):
 
 def test_sigmoid_cross_entropy_of_an_infinite_logit():
     """As of probabilities 0 and 1: nothing where right, infinite where wrong; soft labels are always a little wrong."""
-    loss, inf = nn.sigmoid_cross_entropy(), np.inf
+    loss, inf = jaxnn.sigmoid_cross_entropy(), np.inf
     z = jnp.array([inf, -inf, inf, -inf, inf, -inf])
     y = jnp.array([1.0, 0.0, 0.0, 1.0, 0.5, 0.5])
     np.testing.assert_array_equal(loss.value(z, y), [0, 0, inf, inf, inf, inf])
@@ -172,7 +190,7 @@ def test_sigmoid_cross_entropy_of_an_infinite_logit():
 
 def test_sigmoid_cross_entropy_of_soft_labels_keeps_its_digits():
     """From certain to even labels, and logits of all sizes, float32 is right to a few roundings of the result."""
-    loss, eps = nn.sigmoid_cross_entropy(), np.finfo(np.float32).eps
+    loss, eps = jaxnn.sigmoid_cross_entropy(), np.finfo(np.float32).eps
     labels = np.array([0, 1e-7, 0.1, 0.5, 0.50001, 0.9, 1 - 1e-7, 1], np.float32)
     sizes = np.concatenate([[0.0], 10.0 ** np.arange(-6, 7)])
     z, y = (a.ravel().astype(np.float32) for a in np.meshgrid(np.concatenate([-sizes, sizes]), labels))
@@ -186,7 +204,7 @@ def test_sigmoid_cross_entropy_of_soft_labels_keeps_its_digits():
 
 def test_sigmoid_cross_entropy_has_its_second_derivative(x64):
     """σ(1 - σ), whatever the label, also at 0, where the two answers are equally likely, by autodiff of both."""
-    loss, z = nn.sigmoid_cross_entropy(), np.array([0.0, -0.0, 1.0, -3.0, 30.0])
+    loss, z = jaxnn.sigmoid_cross_entropy(), np.array([0.0, -0.0, 1.0, -3.0, 30.0])
     expected = 1 / (2 + np.exp(z) + np.exp(-z))
     for y in (0.0, 0.3, 0.5, 1.0):
         labels = np.full(5, y)
@@ -199,7 +217,7 @@ def test_sigmoid_cross_entropy_has_its_second_derivative(x64):
 def test_binary_cross_entropy_at_0_and_1():
     """Infinite where the answer is sure and wrong; an absent term has value and gradient 0; never NaN."""
     a, y = jnp.array([0.0, 1.0, 0.0, 1.0, 0.0, 1.0]), jnp.array([0.0, 1.0, 1.0, 0.0, 0.5, 0.5])
-    loss = nn.binary_cross_entropy()
+    loss = jaxnn.losses.binary_cross_entropy()
 
     @compiled
     def run(a):
@@ -213,7 +231,7 @@ def test_binary_cross_entropy_at_0_and_1():
 
 def test_logits_of_minus_infinity_rule_a_class_out():
     z = jnp.array([[0.0, -jnp.inf, 0.0]] * 2)
-    loss = nn.softmax_cross_entropy()
+    loss = jaxnn.softmax_cross_entropy()
     y, hot = jnp.array([0, 1]), jnp.array([[1.0, 0, 0], [0, 1, 0]])
     for labels in (y, hot):
         value, gradient = jax.device_get(compiled(lambda z, y: (loss.value(z, y), loss.gradient(z, y)))(z, labels))
@@ -223,7 +241,7 @@ def test_logits_of_minus_infinity_rule_a_class_out():
 
 @pytest.mark.parametrize("dtype", ["int32", "int8"])
 def test_class_number_outside_is_nan_in_a_program_and_told_by_check(dtype):
-    loss, z, y = nn.softmax_cross_entropy(), jnp.zeros((4, 120)), jnp.array([0, 120, -1, 119], dtype)
+    loss, z, y = jaxnn.softmax_cross_entropy(), jnp.zeros((4, 120)), jnp.array([0, 120, -1, 119], dtype)
     value = compiled(loss.value)(z, y)
     np.testing.assert_allclose(value, [np.log(120), np.nan, np.nan, np.log(120)], rtol=1e-6)
     with pytest.raises(ValueError, match="labels run from -1 to 120, expected 0 to 119 for 120 classes"):
@@ -234,7 +252,7 @@ def test_class_number_outside_is_nan_in_a_program_and_told_by_check(dtype):
 @pytest.mark.parametrize("dtype", ["uint8", "int16"])
 def test_class_numbers_in_few_bits_among_many_classes(dtype):
     """256 is 0 in 8 bits: class 0 must not be class 256 too."""
-    loss, z = nn.softmax_cross_entropy(), jnp.asarray(RNG.normal(size=(3, 300)), jnp.float32)
+    loss, z = jaxnn.softmax_cross_entropy(), jnp.asarray(RNG.normal(size=(3, 300)), jnp.float32)
     y = np.array([0, 1, 200])
     run = compiled(lambda z, y: (loss.value(z, y), loss.gradient(z, y)))
     value, gradient = run(z, jnp.asarray(y, dtype))
@@ -251,12 +269,12 @@ def test_labels_that_are_no_yes_or_no_are_told(make, labels):
 
 def test_negative_share_of_a_class_is_told():
     with pytest.raises(ValueError, match=r"no negative entries, got -0\.5"):
-        nn.softmax_cross_entropy().check(np.zeros((1, 2)), np.array([[1.5, -0.5]]))
+        jaxnn.softmax_cross_entropy().check(np.zeros((1, 2)), np.array([[1.5, -0.5]]))
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", "float32"])
 def test_labels_of_any_dtype_mean_the_same(dtype):
-    loss, z = nn.sigmoid_cross_entropy(), jnp.asarray(Z1, jnp.float32)
+    loss, z = jaxnn.sigmoid_cross_entropy(), jnp.asarray(Z1, jnp.float32)
     value, gradient = compiled(lambda z, y: (loss.value(z, y), loss.gradient(z, y)))(z, jnp.asarray(BITS1, dtype))
     assert value.dtype == gradient.dtype == jnp.float32
     np.testing.assert_allclose(value, oracle.sigmoid_cross_entropy(Z1, BITS1), rtol=1e-5)
@@ -266,7 +284,7 @@ def test_labels_of_any_dtype_mean_the_same(dtype):
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 def test_sigmoid_cross_entropy_gradient_of_sure_right_answers_keeps_its_digits(dtype):
     z, y = jnp.array([6.0, 17.0, 40.0, -6.0, -17.0, -40.0], dtype), jnp.array([1, 1, 1, 0, 0, 0])
-    got = np.asarray(nn.sigmoid_cross_entropy_gradient(z, y), np.float64)
+    got = np.asarray(jaxnn.functional.sigmoid_cross_entropy_gradient(z, y), np.float64)
     expected = 1 / (1 + np.exp(np.abs(np.asarray(z, np.float64)))) * np.array([-1, -1, -1, 1, 1, 1])
     np.testing.assert_allclose(got, expected, rtol=4 * float(jnp.finfo(dtype).eps))
 
@@ -281,7 +299,7 @@ def test_smoothed_labels_are_szegedy_s(smoothing, x64):
     z, y = rng.normal(size=(6, 5)) * 3, rng.integers(0, 5, 6)
     q = (1 - smoothing) * np.eye(5)[y] + smoothing / 5
     p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
-    smoothed = nn.softmax_cross_entropy(smoothing)
+    smoothed = jaxnn.softmax_cross_entropy(smoothing)
     for labels in (y, y[:, None], np.eye(5)[y]):
         np.testing.assert_allclose(smoothed.value(jnp.asarray(z), labels), -(q * np.log(p)).sum(axis=1), rtol=1e-12)
         np.testing.assert_allclose(smoothed.gradient(jnp.asarray(z), labels), p - q, rtol=1e-12, atol=1e-14)
@@ -289,44 +307,46 @@ def test_smoothed_labels_are_szegedy_s(smoothing, x64):
 
 def test_smoothing_is_a_hyperparameter_of_a_population():
     """Each member is what `fit` makes of its own; the smoothest is the least sure."""
-    model, rng = nn.mlp((3, 4), output="softmax", init="zeros"), np.random.default_rng(0)
+    model, rng = jaxnn.mlp((3, 4), output="softmax", init="zeros"), np.random.default_rng(0)
     x, y = rng.normal(size=(20, 3)).astype(np.float32), rng.integers(0, 4, 20)
     start, key, sgd = model.init(jax.random.key(0)), jax.random.key(0), optax.sgd(0.5)
 
     def member(h):
-        return nn.Member(nn.objective(model.network, nn.softmax_cross_entropy(h["smoothing"])), sgd, start, key)
+        return jaxnn.Member(
+            jaxnn.objective(model.network, jaxnn.softmax_cross_entropy(h["smoothing"])), sgd, start, key
+        )
 
     amounts = [0.0, 0.3, 0.8]
-    population = nn.fit_population(member, {"smoothing": amounts}, x, y, epochs=30, report_every=30)
+    population = jaxnn.fit_population(member, {"smoothing": amounts}, x, y, epochs=30, report_every=30)
     for i, amount in enumerate(amounts):
-        objective = nn.objective(model.network, nn.softmax_cross_entropy(amount))
-        alone = nn.fit(objective, sgd, start, x, y, key=key, epochs=30, report_every=30)
+        objective = jaxnn.objective(model.network, jaxnn.softmax_cross_entropy(amount))
+        alone = jaxnn.fit(objective, sgd, start, x, y, key=key, epochs=30, report_every=30)
         np.testing.assert_allclose(population.losses[i], alone.losses, rtol=1e-5)
-    surest = [model.predict(population.member(i).params, x).max(axis=1).mean() for i in range(3)]
+    surest = [model.predict_proba(population.member(i).params, x).max(axis=1).mean() for i in range(3)]
     assert surest[0] > surest[1] > surest[2]
 
 
 def test_smoothing_keeps_the_dtype_and_tells_classes_that_are_none():
     z, y = jnp.zeros((2, 3), jnp.bfloat16), jnp.array([0, 7])
-    value = jax.jit(lambda amount: nn.softmax_cross_entropy(amount).value(z, y))(0.1)
+    value = jax.jit(lambda amount: jaxnn.softmax_cross_entropy(amount).value(z, y))(0.1)
     assert value.dtype == jnp.bfloat16
     assert np.isnan(value).tolist() == [False, True]
     with pytest.raises(ValueError, match="labels run from 0 to 7, expected 0 to 2"):
-        nn.softmax_cross_entropy(0.1).check(z, y)
+        jaxnn.softmax_cross_entropy(0.1).check(z, y)
 
 
 @pytest.mark.parametrize("amount", [-0.1, 1.0, np.nan])
 def test_smoothing_outside_its_range_is_refused(amount):
     with pytest.raises(ValueError, match="smoothing is the part of a label that all classes share, 0 <= ε < 1, got"):
-        nn.softmax_cross_entropy(amount)
+        jaxnn.softmax_cross_entropy(amount)
 
 
 PAIRS = {
-    "sigmoid": (nn.sigmoid_cross_entropy(), [[0.5], [-1.0]], [1, 0]),
-    "binary": (nn.binary_cross_entropy(), [[0.5], [0.25]], [1, 0]),
-    "softmax": (nn.softmax_cross_entropy(), [[0.5, 1.0], [-1.0, 0.0]], [1, 0]),
-    "smoothed": (nn.softmax_cross_entropy(0.1), [[0.5, 1.0], [-1.0, 0.0]], [1, 0]),
-    "squared": (nn.squared_error(), [[0.5], [-1.0]], [1, 0]),
+    "sigmoid": (jaxnn.sigmoid_cross_entropy(), [[0.5], [-1.0]], [1, 0]),
+    "binary": (jaxnn.losses.binary_cross_entropy(), [[0.5], [0.25]], [1, 0]),
+    "softmax": (jaxnn.softmax_cross_entropy(), [[0.5, 1.0], [-1.0, 0.0]], [1, 0]),
+    "smoothed": (jaxnn.softmax_cross_entropy(0.1), [[0.5, 1.0], [-1.0, 0.0]], [1, 0]),
+    "squared": (jaxnn.squared_error(), [[0.5], [-1.0]], [1, 0]),
 }
 
 
@@ -360,4 +380,4 @@ def test_targets_may_be_a_list(name):
 @pytest.mark.parametrize("smoothing", ["0.1", None, True, np.zeros((2, 3)), [0.1]])
 def test_what_is_no_smoothing_is_told(smoothing):
     with pytest.raises(ValueError, match="smoothing is the part of a label that all classes share, 0 <= ε < 1, got"):
-        nn.softmax_cross_entropy(smoothing)
+        jaxnn.softmax_cross_entropy(smoothing)

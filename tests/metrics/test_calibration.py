@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 
-import jaxnn as nn
+import jaxnn
 from tests.helpers.programs import compiled
 
 RNG = np.random.default_rng(0)
@@ -34,7 +34,7 @@ def by_loops(p, y, bins):
 
 @partial(compiled, static_argnums=2)
 def both(p, y, bins):
-    return nn.reliability_curve(p, y, bins), nn.expected_calibration_error(p, y, bins)
+    return jaxnn.metrics.reliability_curve(p, y, bins), jaxnn.metrics.expected_calibration_error(p, y, bins)
 
 
 @pytest.mark.parametrize("bins", [1, 10, 47])
@@ -64,7 +64,7 @@ def test_curve_is_scikit_learns(bins, x64):
 def test_ends_and_edges_have_a_bin():
     """An edge belongs to the bin below it, 0 to the first, also in float32, where 0.3 is a little more."""
     p = jnp.array([0.0, 0.1, 0.3, 0.7, 1.0], jnp.float32)
-    assert nn.reliability_curve(p, jnp.ones(5)).count.tolist() == [2, 0, 1, 0, 0, 0, 1, 0, 0, 1]
+    assert jaxnn.metrics.reliability_curve(p, jnp.ones(5)).count.tolist() == [2, 0, 1, 0, 0, 0, 1, 0, 0, 1]
 
 
 def test_calibrated_and_deceived():
@@ -84,9 +84,9 @@ def test_errors_of_one_bin_cancel():
 def test_in_programs_and_over_populations():
     p, y = jnp.asarray(MANY[0], jnp.float32), jnp.asarray(MANY[1])
     curve, ece = both(p, y, 10)
-    for ours, theirs in zip(curve, nn.reliability_curve(p, y), strict=True):
+    for ours, theirs in zip(curve, jaxnn.metrics.reliability_curve(p, y), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-6)
-    many = compiled(jax.vmap(nn.expected_calibration_error, in_axes=(0, None)))(jnp.stack([p, p[::-1]]), y)
+    many = compiled(jax.vmap(jaxnn.metrics.expected_calibration_error, in_axes=(0, None)))(jnp.stack([p, p[::-1]]), y)
     np.testing.assert_allclose(many, [ece, both(p[::-1], y, 10)[1]], rtol=1e-6)
 
 
@@ -99,12 +99,12 @@ def test_many_examples_in_half_precision_are_all_counted():
 
 @pytest.mark.parametrize("label", [-1, 0.5, 4])
 def test_labels_that_are_no_class_are_nan(label):
-    assert np.isnan(nn.expected_calibration_error(MANY[0][:2], np.array([0, label])))
-    assert np.isnan(nn.expected_calibration_error(BINARY[0][:2], np.array([0, label])))
+    assert np.isnan(jaxnn.metrics.expected_calibration_error(MANY[0][:2], np.array([0, label])))
+    assert np.isnan(jaxnn.metrics.expected_calibration_error(BINARY[0][:2], np.array([0, label])))
 
 
 def test_a_probability_of_nan_stays_one():
-    assert np.isnan(nn.expected_calibration_error(np.array([0.5, np.nan]), np.array([0, 1])))
+    assert np.isnan(jaxnn.metrics.expected_calibration_error(np.array([0.5, np.nan]), np.array([0, 1])))
 
 
 @pytest.mark.parametrize(
@@ -123,6 +123,6 @@ def test_a_probability_of_nan_stays_one():
     ],
 )
 def test_what_is_refused(p, y, bins, message):
-    for measure in (nn.reliability_curve, nn.expected_calibration_error):
+    for measure in (jaxnn.metrics.reliability_curve, jaxnn.metrics.expected_calibration_error):
         with pytest.raises(ValueError, match=message):
             measure(p, y, bins)

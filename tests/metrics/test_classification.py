@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-import jaxnn as nn
+import jaxnn
 from tests.helpers.programs import compiled
 
 RNG = np.random.default_rng(0)
@@ -18,28 +18,28 @@ PROBABILITIES = RNG.dirichlet(np.ones(4), 50)
 def test_accuracy_is_scikit_learns(weight):
     right = sklearn.metrics.accuracy_score(Y, PREDICTED, sample_weight=weight)
     for labels in (Y, Y[:, None], Y.astype(np.uint8), Y.astype(np.float32)):
-        np.testing.assert_allclose(nn.accuracy(PREDICTED, labels, weight), right, rtol=1e-6)
-        np.testing.assert_allclose(nn.error_rate(PREDICTED, labels, weight), 1 - right, rtol=1e-6)
+        np.testing.assert_allclose(jaxnn.accuracy(PREDICTED, labels, weight), right, rtol=1e-6)
+        np.testing.assert_allclose(jaxnn.metrics.error_rate(PREDICTED, labels, weight), 1 - right, rtol=1e-6)
 
 
 def test_accuracy_of_independent_labels_is_their_share():
     predicted, y = RNG.integers(0, 2, (2, 20, 3))
-    np.testing.assert_allclose(nn.accuracy(predicted, y), (predicted == y).mean(), rtol=1e-6)
+    np.testing.assert_allclose(jaxnn.accuracy(predicted, y), (predicted == y).mean(), rtol=1e-6)
 
 
 def test_accuracy_in_a_program():
-    assert compiled(nn.accuracy)(jnp.array([1, 1, 0]), jnp.array([1, 1, 0])) == 1
+    assert compiled(jaxnn.accuracy)(jnp.array([1, 1, 0]), jnp.array([1, 1, 0])) == 1
 
 
 @pytest.mark.parametrize("shape", [(41,), (47,), (60,), (898,), (1257,), (3, 41), (41, 47)])
 def test_all_right_is_exactly_one_and_all_wrong_zero(shape):
     """Not 0.99999994, and no error of -5e-8, also where the compiler sees the number of examples."""
     right, wrong = np.ones(shape, int), np.zeros(shape, int)
-    both = compiled(lambda predicted, y: (nn.accuracy(predicted, y), nn.error_rate(predicted, y)))
+    both = compiled(lambda predicted, y: (jaxnn.accuracy(predicted, y), jaxnn.metrics.error_rate(predicted, y)))
     assert both(right, right) == (1, 0)
     assert both(wrong, right) == (0, 1)
-    assert (nn.accuracy(right, right), nn.error_rate(right, right)) == (1, 0)
-    side_by_side = compiled(jax.vmap(lambda one: (nn.accuracy(one, right), nn.error_rate(one, right))))
+    assert (jaxnn.accuracy(right, right), jaxnn.metrics.error_rate(right, right)) == (1, 0)
+    side_by_side = compiled(jax.vmap(lambda one: (jaxnn.accuracy(one, right), jaxnn.metrics.error_rate(one, right))))
     np.testing.assert_array_equal(
         side_by_side(np.stack([right] * 4 + [wrong] * 4)), [[1] * 4 + [0] * 4, [0] * 4 + [1] * 4]
     )
@@ -50,55 +50,55 @@ def test_all_right_is_exactly_one_and_all_wrong_zero(shape):
 )
 def test_accuracy_refuses_shapes_that_do_not_fit(predicted, y):
     with pytest.raises(ValueError, match=r"predicted labels \(.*\) and labels \(.*\) do not fit"):
-        nn.accuracy(np.zeros(predicted, int), np.zeros(y, int))
+        jaxnn.accuracy(np.zeros(predicted, int), np.zeros(y, int))
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (4,), (5, 1)])
 def test_accuracy_refuses_weights_that_would_broadcast(shape):
     with pytest.raises(ValueError, match=r"weight has shape \(.*\), expected \(5,\)"):
-        nn.accuracy(np.zeros(5, int), np.zeros(5, int), np.ones(shape))
+        jaxnn.accuracy(np.zeros(5, int), np.zeros(5, int), np.ones(shape))
 
 
 def test_log_loss_is_scikit_learns():
     many = sklearn.metrics.log_loss(Y, PROBABILITIES, labels=range(4))
     for labels in (Y, Y[:, None], Y.astype(np.uint8), Y.astype(np.float32)):
-        np.testing.assert_allclose(nn.log_loss(PROBABILITIES, labels), many, rtol=1e-6)
+        np.testing.assert_allclose(jaxnn.metrics.log_loss(PROBABILITIES, labels), many, rtol=1e-6)
     p, y = PROBABILITIES[:, 0], Y % 2
     for probabilities in (p, p[:, None]):
-        np.testing.assert_allclose(nn.log_loss(probabilities, y), sklearn.metrics.log_loss(y, p), rtol=1e-6)
+        np.testing.assert_allclose(jaxnn.metrics.log_loss(probabilities, y), sklearn.metrics.log_loss(y, p), rtol=1e-6)
 
 
 def test_log_loss_is_the_models_loss():
-    model = nn.logistic_regression(2, classes=3)
-    params = nn.params_from_arrays(model.network, (2,), [RNG.normal(size=(3, 2)), RNG.normal(size=3)])
-    batch = nn.Batch(jnp.asarray(RNG.normal(size=(6, 2)), jnp.float32), jnp.array([0, 1, 2, 0, 1, 2]))
+    model = jaxnn.logistic_regression(2, classes=3)
+    params = jaxnn.models.params_from_arrays(model.network, (2,), [RNG.normal(size=(3, 2)), RNG.normal(size=3)])
+    batch = jaxnn.Batch(jnp.asarray(RNG.normal(size=(6, 2)), jnp.float32), jnp.array([0, 1, 2, 0, 1, 2]))
 
     @compiled
     def run(params, batch):
-        objective = nn.objective(model.network, model.loss)
-        return objective.value(params, batch), nn.log_loss(model.predict(params, batch.x), batch.y)
+        objective = jaxnn.objective(model.network, model.loss)
+        return objective.value(params, batch), jaxnn.metrics.log_loss(model.predict_proba(params, batch.x), batch.y)
 
     np.testing.assert_allclose(*run(params, batch), rtol=1e-5)
 
 
 def test_log_loss_of_a_sure_and_wrong_answer_is_infinite():
-    assert nn.log_loss(np.array([1.0, 0.5]), np.array([0, 1])) == np.inf
-    assert nn.log_loss(np.array([[1.0, 0.0]]), np.array([1])) == np.inf
-    assert nn.log_loss(np.array([1.0, 0.0]), np.array([1, 0])) == 0
+    assert jaxnn.metrics.log_loss(np.array([1.0, 0.5]), np.array([0, 1])) == np.inf
+    assert jaxnn.metrics.log_loss(np.array([[1.0, 0.0]]), np.array([1])) == np.inf
+    assert jaxnn.metrics.log_loss(np.array([1.0, 0.0]), np.array([1, 0])) == 0
 
 
 @pytest.mark.parametrize("label", [-1, 4, 300])
 def test_log_loss_of_no_class_is_nan(label):
     """A negative number does not count from the end."""
     y = np.array([0, label])
-    assert np.isnan(nn.log_loss(PROBABILITIES[:2], y))
-    assert np.isnan(nn.log_loss(PROBABILITIES[:2, 0], y))
+    assert np.isnan(jaxnn.metrics.log_loss(PROBABILITIES[:2], y))
+    assert np.isnan(jaxnn.metrics.log_loss(PROBABILITIES[:2, 0], y))
 
 
 @pytest.mark.parametrize(("p", "y"), [((5, 3), (4,)), ((5, 3), (5, 3)), ((5,), (4,)), ((5, 3, 1), (5,))], ids=str)
 def test_log_loss_refuses_shapes_that_do_not_fit(p, y):
     with pytest.raises(ValueError, match=r"probabilities \(.*\) and labels \(.*\) do not fit"):
-        nn.log_loss(np.full(p, 0.5), np.zeros(y, int))
+        jaxnn.metrics.log_loss(np.full(p, 0.5), np.zeros(y, int))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "bool"])
@@ -106,13 +106,13 @@ def test_confusion_matrix_is_scikit_learns(dtype):
     y, predicted = (a.astype(dtype) for a in (Y, PREDICTED))
     classes = int(max(y.max(), predicted.max())) + 1
     expected = sklearn.metrics.confusion_matrix(y.astype(int), predicted.astype(int), labels=range(classes))
-    np.testing.assert_array_equal(nn.confusion_matrix(predicted, y, classes), expected)
+    np.testing.assert_array_equal(jaxnn.metrics.confusion_matrix(predicted, y, classes), expected)
 
 
 def test_confusion_matrix_of_many_classes_in_bytes():
     """Row times classes does not fit in 8 bits."""
     y, predicted = np.array([199, 199, 0], np.uint8), np.array([198, 199, 0], np.uint8)
-    counts = np.asarray(compiled(nn.confusion_matrix, static_argnums=2)(predicted, y, 200))
+    counts = np.asarray(compiled(jaxnn.metrics.confusion_matrix, static_argnums=2)(predicted, y, 200))
     assert {(int(i), int(j)): int(counts[i, j]) for i, j in np.argwhere(counts)} == {
         (0, 0): 1,
         (199, 198): 1,
@@ -121,27 +121,29 @@ def test_confusion_matrix_of_many_classes_in_bytes():
 
 
 def test_confusion_matrix_leaves_out_what_is_no_class():
-    counts = nn.confusion_matrix(np.array([0, 1, 2, -1, 1]), np.array([0, 1, 1, 1, -1]), 2)
+    counts = jaxnn.metrics.confusion_matrix(np.array([0, 1, 2, -1, 1]), np.array([0, 1, 1, 1, -1]), 2)
     assert counts.tolist() == [[1, 0], [0, 1]]
 
 
 def test_confusion_matrix_refuses_shapes_that_differ():
     with pytest.raises(ValueError, match=r"predicted labels \(3, 1\) and labels \(3,\) do not fit"):
-        nn.confusion_matrix(np.zeros((3, 1), int), np.zeros(3, int), 2)
+        jaxnn.metrics.confusion_matrix(np.zeros((3, 1), int), np.zeros(3, int), 2)
 
 
 def test_labels_between_the_classes_are_no_class():
-    assert np.isnan(nn.log_loss(jnp.full((2, 3), 1 / 3), jnp.array([0.5, 1.0])))
-    in_a_program = jax.jit(nn.confusion_matrix, static_argnums=2)
+    assert np.isnan(jaxnn.metrics.log_loss(jnp.full((2, 3), 1 / 3), jnp.array([0.5, 1.0])))
+    in_a_program = jax.jit(jaxnn.metrics.confusion_matrix, static_argnums=2)
     assert in_a_program(jnp.array([0.9, 1.0]), jnp.array([0.0, 1.0]), 2).tolist() == [[0, 0], [0, 1]]
 
 
 def test_many_weights_in_half_precision_do_not_overflow():
     n = 70_000
-    assert nn.accuracy(jnp.zeros(n, int), jnp.zeros(n, int), np.ones(n, np.float16)) == 1
+    assert jaxnn.accuracy(jnp.zeros(n, int), jnp.zeros(n, int), np.ones(n, np.float16)) == 1
 
 
-@pytest.mark.parametrize("measure", [nn.accuracy, nn.error_rate, lambda p, y: nn.confusion_matrix(p, y, 2)])
+@pytest.mark.parametrize(
+    "measure", [jaxnn.accuracy, jaxnn.metrics.error_rate, lambda p, y: jaxnn.metrics.confusion_matrix(p, y, 2)]
+)
 def test_probabilities_in_the_place_of_labels_are_told(measure):
     """None of them would be equal to a label, so a good model would have the accuracy 0."""
     with pytest.raises(
@@ -153,8 +155,8 @@ def test_probabilities_in_the_place_of_labels_are_told(measure):
 
 def test_logits_in_the_place_of_probabilities_are_told():
     with pytest.raises(ValueError, match=r"probabilities run from -3.0 to 2.0, expected 0 to 1: a model's predict\(\)"):
-        nn.log_loss(np.array([-3.0, 2.0]), np.array([0, 1]))
-    compiled(nn.log_loss)(np.array([-3.0, 2.0]), np.array([0, 1]))  # a program cannot tell
+        jaxnn.metrics.log_loss(np.array([-3.0, 2.0]), np.array([0, 1]))
+    compiled(jaxnn.metrics.log_loss)(np.array([-3.0, 2.0]), np.array([0, 1]))  # a program cannot tell
 
 
 @pytest.mark.parametrize(
@@ -168,15 +170,19 @@ def test_logits_in_the_place_of_probabilities_are_told():
 )
 def test_labels_that_are_no_numbers_are_told(labels, message):
     y, half = np.array([0, 1]), np.array([0.5, 0.5])
-    asks = (lambda: nn.accuracy(labels, y), lambda: nn.accuracy(y, labels), lambda: nn.confusion_matrix(labels, y, 2))
-    more = (lambda: nn.log_loss(half, labels), lambda: nn.reliability_curve(half, labels))
+    asks = (
+        lambda: jaxnn.accuracy(labels, y),
+        lambda: jaxnn.accuracy(y, labels),
+        lambda: jaxnn.metrics.confusion_matrix(labels, y, 2),
+    )
+    more = (lambda: jaxnn.metrics.log_loss(half, labels), lambda: jaxnn.metrics.reliability_curve(half, labels))
     for ask in (*asks, *more):
         with pytest.raises(ValueError, match=message):
             ask()
     with pytest.raises(ValueError, match=r"labels \(\) do not fit"):
-        nn.log_loss(0.5, 1)
+        jaxnn.metrics.log_loss(0.5, 1)
 
 
 def test_lists_are_measured_as_arrays():
-    assert nn.accuracy([0, 1, 1], [0, 1, 0], [1.0, 1.0, 2.0]) == 0.5
-    assert nn.log_loss([0.5, 0.5], [0, 1]) == nn.log_loss(np.array([0.5, 0.5]), np.array([0, 1]))
+    assert jaxnn.accuracy([0, 1, 1], [0, 1, 0], [1.0, 1.0, 2.0]) == 0.5
+    assert jaxnn.metrics.log_loss([0.5, 0.5], [0, 1]) == jaxnn.metrics.log_loss(np.array([0.5, 0.5]), np.array([0, 1]))

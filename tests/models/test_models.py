@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-import jaxnn as nn
+import jaxnn
 from jaxnn.models import feedforward
 from tests.helpers.oracle import networks
 from tests.helpers.programs import TOLERANCE, compiled, same
@@ -28,7 +28,7 @@ def arrays_for(model, seed=0):
 
 
 def params_for(model, seed=0):
-    return nn.params_from_arrays(model.network, model.in_shape, arrays_for(model, seed))
+    return jaxnn.models.params_from_arrays(model.network, model.in_shape, arrays_for(model, seed))
 
 
 def oracle_outputs(arrays, activations, x):
@@ -46,13 +46,13 @@ def oracle_outputs(arrays, activations, x):
     ],
 )
 def test_mlp_has_the_arrays_of_its_sizes(sizes, expected):
-    model = nn.mlp(sizes)
+    model = jaxnn.mlp(sizes)
     assert shapes(model) == expected
     assert model.in_shape == (sizes[0],)
 
 
 def test_parameter_count_of_a_known_network():
-    assert sum(np.prod(shape) for shape in shapes(nn.mlp((12288, 20, 7, 5, 1)))) == 245_760 + 20 + 147 + 40 + 6
+    assert sum(np.prod(shape) for shape in shapes(jaxnn.mlp((12288, 20, 7, 5, 1)))) == 245_760 + 20 + 147 + 40 + 6
 
 
 OUTPUTS = {"binary": "sigmoid", "softmax": "softmax", "linear": "identity", "relu": "relu"}
@@ -61,11 +61,11 @@ OUTPUTS = {"binary": "sigmoid", "softmax": "softmax", "linear": "identity", "rel
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_forward_of_a_network_made_elsewhere(output, x64):
     """NumPy's weights, by `params_from_arrays`, give NumPy's predictions."""
-    model = nn.mlp((3, 5, 4, 2), ["tanh", "leaky_relu"], output=output)
+    model = jaxnn.mlp((3, 5, 4, 2), ["tanh", "leaky_relu"], output=output)
     x = np.random.default_rng(1).normal(size=(6, 3))
     expected = oracle_outputs(arrays_for(model), ["tanh", "leaky_relu", OUTPUTS[output]], x)
     params, rows = params_for(model), jnp.asarray(x)
-    run = compiled(lambda p, x: (model.outputs(p, x), model.predict(p, x), model.classify(p, x)))
+    run = compiled(lambda p, x: (model.outputs(p, x), model.predict_proba(p, x), model.predict(p, x)))
     outputs, predicted, answers = run(params, rows)
     logits = output in ("binary", "softmax")
     np.testing.assert_allclose(outputs, (expected.Z if logits else expected.A).T, rtol=1e-12, atol=1e-12)
@@ -74,17 +74,17 @@ def test_forward_of_a_network_made_elsewhere(output, x64):
     np.testing.assert_allclose(answers, decided, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", nn.ACTIVATIONS)
+@pytest.mark.parametrize("name", jaxnn.nn.ACTIVATIONS)
 def test_activation_by_name_is_between_the_layers(name, x64):
-    model = nn.mlp((3, 4, 1), name, output="linear")
+    model = jaxnn.mlp((3, 4, 1), name, output="linear")
     x = np.random.default_rng(1).normal(size=(6, 3))
     expected = oracle_outputs(arrays_for(model), [name, "identity"], x).A.T
     np.testing.assert_allclose(compiled(model.outputs)(params_for(model), jnp.asarray(x)), expected, rtol=1e-12)
 
 
 def test_activation_may_be_a_layer():
-    model = nn.mlp((2, 3, 3, 1), nn.leaky_relu(0.5), output="linear")
-    mixed = nn.mlp((2, 3, 3, 1), [nn.leaky_relu(0.5), "leaky_relu"], output="linear")
+    model = jaxnn.mlp((2, 3, 3, 1), jaxnn.leaky_relu(0.5), output="linear")
+    mixed = jaxnn.mlp((2, 3, 3, 1), [jaxnn.leaky_relu(0.5), "leaky_relu"], output="linear")
     params = jax.tree.map(lambda a: -jnp.abs(a), params_for(model))
     run = compiled(lambda p: (model.outputs(p, jnp.ones((1, 2))), mixed.outputs(p, jnp.ones((1, 2)))))
     half, hundredth = run(params)
@@ -96,7 +96,7 @@ def test_activation_may_be_a_layer():
 
 
 def test_initialisers_one_for_each_layer():
-    model = nn.mlp((300, 200, 1), init=["he", jax.nn.initializers.constant(0.25)])
+    model = jaxnn.mlp((300, 200, 1), init=["he", jax.nn.initializers.constant(0.25)])
     params = model.init(KEY)
     np.testing.assert_allclose(np.std(params[0]["W"]), (2 / 300) ** 0.5, rtol=0.02)
     assert np.all(np.asarray(params[2]["W"]) == 0.25)
@@ -105,15 +105,15 @@ def test_initialisers_one_for_each_layer():
 
 @pytest.mark.parametrize("rate", [0.5, np.float32(0.5), np.array(0.5), np.array([0.5, 0.5]), jnp.array([0.5, 0.5])])
 def test_a_dropout_rate_may_be_any_number_or_a_row_of_them(rate):
-    model, x = nn.mlp((4, 30, 30, 1), "tanh", dropout_rate=rate), jnp.ones((2, 4))
+    model, x = jaxnn.mlp((4, 30, 30, 1), "tanh", dropout_rate=rate), jnp.ones((2, 4))
     params = params_for(model)
     z, _ = model.network.forward(params, x, KEY)
-    expected, _ = nn.mlp((4, 30, 30, 1), "tanh", dropout_rate=0.5).network.forward(params, x, KEY)
+    expected, _ = jaxnn.mlp((4, 30, 30, 1), "tanh", dropout_rate=0.5).network.forward(params, x, KEY)
     np.testing.assert_array_equal(z, expected)
 
 
 def test_dropout_is_on_hidden_layers_while_training():
-    plain, dropping = nn.mlp((4, 50, 50, 1), "tanh"), nn.mlp((4, 50, 50, 1), "tanh", dropout_rate=[0.0, 0.5])
+    plain, dropping = jaxnn.mlp((4, 50, 50, 1), "tanh"), jaxnn.mlp((4, 50, 50, 1), "tanh", dropout_rate=[0.0, 0.5])
     params, x = params_for(plain), jnp.ones((2, 4))
     with_mask = (*params[:4], (), params[4])  # only the second hidden layer drops
 
@@ -130,14 +130,14 @@ def test_dropout_is_on_hidden_layers_while_training():
 @pytest.mark.parametrize("sizes", [(400, 1), (400, 3, 3, 3, 1)])
 def test_inputs_are_dropped_while_training(sizes):
     """What reaches the first layer of a network of ones, a number for each input, is 1/(1 - rate) or 0."""
-    plain = nn.mlp(sizes, "identity", scan=True)
-    dropping = nn.mlp(sizes, "identity", input_dropout_rate=0.2, scan=True)
+    plain = jaxnn.mlp(sizes, "identity", scan=True)
+    dropping = jaxnn.mlp(sizes, "identity", input_dropout_rate=0.2, scan=True)
     params, x = dropping.init(KEY), jnp.ones((2, 400))
-    arrays = nn.params_to_arrays(dropping.network, params)
-    same_params = nn.params_from_arrays(plain.network, (400,), arrays)
+    arrays = jaxnn.models.params_to_arrays(dropping.network, params)
+    same_params = jaxnn.models.params_from_arrays(plain.network, (400,), arrays)
     np.testing.assert_array_equal(dropping.outputs(params, x), plain.outputs(same_params, x))
 
-    model = nn.mlp((400, 1), "identity", input_dropout_rate=0.2, init="zeros")
+    model = jaxnn.mlp((400, 1), "identity", input_dropout_rate=0.2, init="zeros")
     ((), dense) = model.init(KEY)
     z, _ = model.network.forward(((), {"W": dense["W"] + 1, "b": dense["b"]}), x, KEY)
     kept = np.asarray(z)[:, 0] * 0.8
@@ -147,43 +147,43 @@ def test_inputs_are_dropped_while_training(sizes):
 
 def test_logistic_regression_starts_at_zero():
     """So every class is as likely as every other."""
-    binary, many = nn.logistic_regression(4), nn.logistic_regression(4, classes=3)
+    binary, many = jaxnn.logistic_regression(4), jaxnn.logistic_regression(4, classes=3)
     assert (shapes(binary), shapes(many)) == ([(1, 4), (1,)], [(3, 4), (3,)])
     x = jnp.arange(8.0).reshape(2, 4)
     for model, share in ((binary, 0.5), (many, 1 / 3)):
         params = model.init(KEY)
         assert not any(np.any(leaf) for leaf in jax.tree.leaves(params))
-        np.testing.assert_allclose(model.predict(params, x), share, rtol=1e-6)
+        np.testing.assert_allclose(model.predict_proba(params, x), share, rtol=1e-6)
 
 
 def test_predictions_by_hand():
     """z = 2x - 1 at x = 0, 1/2, 1."""
     x = jnp.array([[0.0], [0.5], [1.0]])
-    model = nn.logistic_regression(1)
-    params = nn.params_from_arrays(model.network, (1,), [np.array([[2.0]]), np.array([-1.0])])
-    np.testing.assert_allclose(model.predict(params, x), [[0.26894143], [0.5], [0.7310586]], rtol=1e-6)
-    assert model.classify(params, x).tolist() == [0, 0, 1]  # a logit of 0 is not above 0
-    many = nn.logistic_regression(1, classes=3)
-    params = nn.params_from_arrays(many.network, (1,), [np.array([[0.0], [2], [-2]]), np.array([0.0, -1, 1])])
-    assert many.classify(params, x).tolist() == [2, 0, 1]
-    np.testing.assert_allclose(many.predict(params, x[:1]), [[0.24472848, 0.09003057, 0.66524094]], rtol=1e-6)
+    model = jaxnn.logistic_regression(1)
+    params = jaxnn.models.params_from_arrays(model.network, (1,), [np.array([[2.0]]), np.array([-1.0])])
+    np.testing.assert_allclose(model.predict_proba(params, x), [[0.26894143], [0.5], [0.7310586]], rtol=1e-6)
+    assert model.predict(params, x).tolist() == [0, 0, 1]  # a logit of 0 is not above 0
+    many = jaxnn.logistic_regression(1, classes=3)
+    params = jaxnn.models.params_from_arrays(many.network, (1,), [np.array([[0.0], [2], [-2]]), np.array([0.0, -1, 1])])
+    assert many.predict(params, x).tolist() == [2, 0, 1]
+    np.testing.assert_allclose(many.predict_proba(params, x[:1]), [[0.24472848, 0.09003057, 0.66524094]], rtol=1e-6)
 
 
 def test_init_is_reproducible_and_follows_its_key():
-    model = nn.mlp((3, 2, 1))
+    model = jaxnn.mlp((3, 2, 1))
     one, again, other = (np.asarray(model.init(jax.random.key(seed))[0]["W"]) for seed in (0, 0, 1))
     assert np.array_equal(one, again) and not np.array_equal(one, other)
 
 
 def test_params_from_arrays_is_a_round_trip_of_copies():
-    model = nn.mlp((3, 4, 2), "tanh", output="softmax")
+    model = jaxnn.mlp((3, 4, 2), "tanh", output="softmax")
     arrays = arrays_for(model)
     params = params_for(model)
     back = jax.tree.leaves(params)
     assert {leaf.dtype.name for leaf in back} == {"float32"}
     for array, leaf in zip(arrays, back, strict=True):
         np.testing.assert_allclose(leaf, array, rtol=1e-6)
-    again = nn.params_from_arrays(model.network, (3,), back)
+    again = jaxnn.models.params_from_arrays(model.network, (3,), back)
     assert jax.tree.structure(again) == jax.tree.structure(params)
     assert not any(one is other for one, other in zip(jax.tree.leaves(again), back, strict=True))
 
@@ -192,7 +192,7 @@ def run_lengths(model):
     """How many copies each stack of weights has: 1 for those of a single layer."""
     params = jax.eval_shape(lambda: model.network.init(KEY, model.in_shape)[0])
     leaves = jax.tree_util.tree_flatten_with_path(params)[0]
-    return [leaf.shape[0] if len(leaf.shape) == 3 else 1 for path, leaf in leaves if nn.is_weight(path)]
+    return [leaf.shape[0] if len(leaf.shape) == 3 else 1 for path, leaf in leaves if jaxnn.regularizers.is_weight(path)]
 
 
 DEEP, WIDE = feedforward._SCAN_DEPTH, feedforward._SCAN_WIDTH
@@ -209,9 +209,9 @@ DEEP, WIDE = feedforward._SCAN_DEPTH, feedforward._SCAN_WIDTH
         ((9, 4, 4, 4, 4, 4, 2), dict(scan=True, activation=["relu", "relu", "tanh", "tanh", "tanh"]), [1, 2, 2, 1]),
         ((9, 4, 4, 4, 4, 2), dict(scan=True, dropout_rate=[0.5, 0.5, np.float64(0.5), 0.0]), [1, 3, 1]),
         ((9, 4, 4, 4, 4, 2), dict(scan=True, init=["he", "he", "he", "lecun", "he"]), [1, 2, 1, 1]),
-        ((9, 4, 4, 4, 2), dict(scan=True, activation=nn.elu(0.5), init=jax.nn.initializers.ones), [1, 2, 1]),
-        ((9, 4, 4, 4, 2), dict(scan=True, activation=[nn.elu(0.5), nn.elu(0.5), "elu"]), [1, 2, 1]),
-        ((9, 4, 4, 4, 2), dict(scan=True, activation=[nn.elu(0.5), nn.elu(0.4), "elu"]), [1, 1, 1, 1]),
+        ((9, 4, 4, 4, 2), dict(scan=True, activation=jaxnn.nn.elu(0.5), init=jax.nn.initializers.ones), [1, 2, 1]),
+        ((9, 4, 4, 4, 2), dict(scan=True, activation=[jaxnn.nn.elu(0.5), jaxnn.nn.elu(0.5), "elu"]), [1, 2, 1]),
+        ((9, 4, 4, 4, 2), dict(scan=True, activation=[jaxnn.nn.elu(0.5), jaxnn.nn.elu(0.4), "elu"]), [1, 1, 1, 1]),
         ((9, *[4] * DEEP, 2), dict(), [1, DEEP - 1, 1]),
         ((9, *[4] * (DEEP - 1), 2), dict(), [1] * DEEP),
         ((9, *[4] * DEEP, 2), dict(scan=False), [1] * (DEEP + 1)),
@@ -220,7 +220,7 @@ DEEP, WIDE = feedforward._SCAN_DEPTH, feedforward._SCAN_WIDTH
     ],
 )
 def test_equal_hidden_layers_are_scanned(sizes, options, expected):
-    assert run_lengths(nn.mlp(sizes, **options)) == expected
+    assert run_lengths(jaxnn.mlp(sizes, **options)) == expected
 
 
 @pytest.mark.parametrize(("dtype", "gradients"), [("float32", "auto"), ("float32", "hand"), ("float64", "hand")])
@@ -231,14 +231,14 @@ def test_a_scanned_network_trains_as_the_plain_one(dtype, gradients):
     results = []
     with jax.enable_x64(dtype == "float64"):
         for scan in (True, False):
-            model = nn.mlp((5, *[6] * 3, 3), "silu", output="softmax", dropout_rate=0.2, scan=scan)
-            objective = nn.objective(model.network, model.loss, nn.l2(1e-2))
+            model = jaxnn.mlp((5, *[6] * 3, 3), "silu", output="softmax", dropout_rate=0.2, scan=scan)
+            objective = jaxnn.objective(model.network, model.loss, jaxnn.l2(1e-2))
             params = model.init(KEY)
-            state = nn.train_state(params, optax.sgd(0.1), KEY)
-            steps = nn.make_steps(objective, optax.sgd(0.1), 4, gradients)
-            state, losses = steps(state, nn.Batch(jnp.asarray(x), jnp.asarray(y)))
-            arrays = [nn.params_to_arrays(model.network, p) for p in (params, state.params)]
-            results.append((*arrays, losses, model.predict(state.params, x)))
+            state = jaxnn.train_state(params, optax.sgd(0.1), KEY)
+            steps = jaxnn.train.make_steps(objective, optax.sgd(0.1), 4, gradients)
+            state, losses = steps(state, jaxnn.Batch(jnp.asarray(x), jnp.asarray(y)))
+            arrays = [jaxnn.models.params_to_arrays(model.network, p) for p in (params, state.params)]
+            results.append((*arrays, losses, model.predict_proba(state.params, x)))
         (start, *scanned), (plain_start, *plain) = results
         for a, b in zip(start, plain_start, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -248,7 +248,7 @@ def test_a_scanned_network_trains_as_the_plain_one(dtype, gradients):
 
 def test_a_traced_dropout_rate_is_not_told_to_be_equal():
     def outputs(rate):
-        model = nn.mlp((3, 4, 4, 4, 1), dropout_rate=[rate, rate, 0.5 * rate], scan=True)
+        model = jaxnn.mlp((3, 4, 4, 4, 1), dropout_rate=[rate, rate, 0.5 * rate], scan=True)
         return len(model.init(KEY)), model.network.forward(model.init(KEY), jnp.ones((2, 3)), KEY)[0]
 
     n_runs, z = jax.jit(lambda rate: (jnp.array(outputs(rate)[0]), outputs(rate)[1]))(0.5)
@@ -258,30 +258,30 @@ def test_a_traced_dropout_rate_is_not_told_to_be_equal():
 @pytest.mark.parametrize("scan", [1.5, "yes", 2])
 def test_scan_is_yes_or_no(scan):
     with pytest.raises(ValueError, match="scan is True, False, or None"):
-        nn.mlp((3, 4, 1), scan=scan)
+        jaxnn.mlp((3, 4, 1), scan=scan)
 
 
 def test_arrays_of_a_scanned_network_are_those_of_each_layer():
     sizes = (3, 4, 4, 4, 4, 2)
-    scanned, plain = (nn.mlp(sizes, "tanh", output="softmax", scan=scan) for scan in (True, False))
+    scanned, plain = (jaxnn.mlp(sizes, "tanh", output="softmax", scan=scan) for scan in (True, False))
     arrays = arrays_for(plain)
-    params = nn.params_from_arrays(scanned.network, (3,), arrays)
-    back = nn.params_to_arrays(scanned.network, params)
+    params = jaxnn.models.params_from_arrays(scanned.network, (3,), arrays)
+    back = jaxnn.models.params_to_arrays(scanned.network, params)
     for array, leaf in zip(arrays, back, strict=True):
         np.testing.assert_allclose(leaf, array, rtol=1e-6)
     x = np.random.default_rng(1).normal(size=(6, 3))
     expected = oracle_outputs([a.astype(np.float64) for a in arrays], ["tanh"] * 4 + ["softmax"], x)
-    np.testing.assert_allclose(scanned.predict(params, jnp.asarray(x, jnp.float32)), expected.A.T, rtol=1e-5)
+    np.testing.assert_allclose(scanned.predict_proba(params, jnp.asarray(x, jnp.float32)), expected.A.T, rtol=1e-5)
     arrays[4] = arrays[4][:, :3]
     with pytest.raises(ValueError, match=re.escape("[1][1]['W'][1] has shape (4, 4), got (4, 3)")):
-        nn.params_from_arrays(scanned.network, (3,), arrays)
+        jaxnn.models.params_from_arrays(scanned.network, (3,), arrays)
     with pytest.raises(ValueError, match=re.escape("10 arrays ([0][0]['W'], [0][0]['b'], [1][1]['W'][0]")):
-        nn.params_from_arrays(scanned.network, (3,), arrays[:3])
+        jaxnn.models.params_from_arrays(scanned.network, (3,), arrays[:3])
 
 
 def test_params_of_another_network_have_no_arrays():
     with pytest.raises(ValueError, match="takes a tuple of 3 params"):
-        nn.params_to_arrays(nn.mlp((3, 4, 1)).network, nn.mlp((3, 1)).init(KEY))
+        jaxnn.models.params_to_arrays(jaxnn.mlp((3, 4, 1)).network, jaxnn.mlp((3, 1)).init(KEY))
 
 
 ARRAYS = [np.zeros((4, 3)), np.zeros(4), np.zeros((2, 4)), np.zeros(2)]
@@ -305,51 +305,57 @@ ARRAYS = [np.zeros((4, 3)), np.zeros(4), np.zeros((2, 4)), np.zeros(2)]
 )
 def test_wrong_arrays_are_told(arrays, message):
     with pytest.raises(ValueError, match=re.escape(message)):
-        nn.params_from_arrays(nn.mlp((3, 4, 2), output="softmax").network, (3,), arrays)
+        jaxnn.models.params_from_arrays(jaxnn.mlp((3, 4, 2), output="softmax").network, (3,), arrays)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: nn.mlp((3,)), "two or more whole numbers of at least 1, got (3,)"),
-        (lambda: nn.mlp((3, 0, 1)), "at least 1, got (3, 0, 1)"),
-        (lambda: nn.mlp((3, 2.5, 1)), "whole numbers of at least 1, got (3, 2.5, 1)"),
-        (lambda: nn.mlp((3, 4, 1), "Relu"), "unknown activation 'Relu': expected one of ['elu', 'gelu'"),
-        (lambda: nn.mlp((3, 4, 1), output="sigmoid"), "unknown output 'sigmoid': expected one of ['binary'"),
-        (lambda: nn.mlp((3, 4, 1), output="softmax"), "a softmax over one class is always 1"),
-        (lambda: nn.mlp((3, 4, 1), ["relu", "tanh"]), "activation has 2 entries, expected one value, or 1"),
-        (lambda: nn.mlp((3, 4, 1), init=["he"]), "init has 1 entries, expected one value, or 2"),
-        (lambda: nn.mlp((3, 4, 1), init="best"), "unknown initialiser 'best'"),
-        (lambda: nn.mlp((3, 4, 1), nn.relu), ": relu() makes one"),
-        (lambda: nn.mlp((3, 4, 1), init=3), "or a function: jax.nn.initializers.normal(3) draws of that"),
-        (lambda: nn.mlp((3, 4, 1), init=None), "init takes one value, or a sequence with one per layer, got None"),
+        (lambda: jaxnn.mlp((3,)), "two or more whole numbers of at least 1, got (3,)"),
+        (lambda: jaxnn.mlp((3, 0, 1)), "at least 1, got (3, 0, 1)"),
+        (lambda: jaxnn.mlp((3, 2.5, 1)), "whole numbers of at least 1, got (3, 2.5, 1)"),
+        (lambda: jaxnn.mlp((3, 4, 1), "Relu"), "unknown activation 'Relu': expected one of ['elu', 'gelu'"),
+        (lambda: jaxnn.mlp((3, 4, 1), output="sigmoid"), "unknown output 'sigmoid': expected one of ['binary'"),
+        (lambda: jaxnn.mlp((3, 4, 1), output="softmax"), "a softmax over one class is always 1"),
+        (lambda: jaxnn.mlp((3, 4, 1), ["relu", "tanh"]), "activation has 2 entries, expected one value, or 1"),
+        (lambda: jaxnn.mlp((3, 4, 1), init=["he"]), "init has 1 entries, expected one value, or 2"),
+        (lambda: jaxnn.mlp((3, 4, 1), init="best"), "unknown initialiser 'best'"),
+        (lambda: jaxnn.mlp((3, 4, 1), jaxnn.relu), ": relu() makes one"),
+        (lambda: jaxnn.mlp((3, 4, 1), init=3), "or a function: jax.nn.initializers.normal(3) draws of that"),
+        (lambda: jaxnn.mlp((3, 4, 1), init=None), "init takes one value, or a sequence with one per layer, got None"),
         (
-            lambda: nn.mlp((3, 4, 1), dropout_rate="0.5"),
+            lambda: jaxnn.mlp((3, 4, 1), dropout_rate="0.5"),
             "or a sequence with one per layer, got '0.5'",
         ),
-        (lambda: nn.mlp(5), "two or more whole numbers of at least 1, got (5,)"),
-        (lambda: nn.logistic_regression(0), "at least 1 feature and 2 classes, got 0 and 2"),
-        (lambda: nn.logistic_regression(3, 2.5), "at least 1 feature and 2 classes, got 3 and 2.5"),
-        (lambda: nn.mlp((3, 4, 1), dropout_rate=[0.1, 0.2]), "dropout_rate has 2 entries, expected one value, or 1"),
-        (lambda: nn.mlp((3, 4, 1), dropout_rate=1.0), "0 <= rate < 1, got 1.0"),
-        (lambda: nn.logistic_regression(3, classes=1), "at least 1 feature and 2 classes, got 3 and 1"),
-        (lambda: nn.mlp((3, True)), "whole numbers of at least 1, got (3, True)"),
-        (lambda: nn.mlp((3, 4, 1), "sigmod"), "or a Layer: did you mean 'sigmoid'?"),
-        (lambda: nn.mlp((3, 4, 1), [jax.nn.relu]), "unknown activation the function relu"),
-        (lambda: nn.mlp((3, 4, 1), output=["binary"]), "unknown output ['binary']"),
-        (lambda: nn.mlp((3, 4, 1), output="Softmax"), "did you mean 'softmax'?"),
-        (lambda: nn.mlp((3, 4, 1), dropout_rate=["a"]), "0 <= rate < 1, got 'a'"),
-        (lambda: nn.mlp((3, 4, 1), dropout_rate=True), "0 <= rate < 1, got True"),
-        (lambda: nn.mlp((3, 1), input_dropout_rate=[0.1]), "input_dropout_rate is a number, got [0.1]"),
-        (lambda: nn.mlp((3, 1), input_dropout_rate=None), "input_dropout_rate is a number, got None"),
-        (lambda: nn.mlp((3, 4, 1), widths=(2.5,)), "whole numbers from 1 to the size of their layer, got 2.5"),
-        (lambda: nn.mlp((3, 4, 1), widths=("a",)), "got 'a' for a layer of 4"),
-        (lambda: nn.logistic_regression("3"), "at least 1 feature and 2 classes, got '3' and 2"),
-        (lambda: nn.logistic_regression(True), "got True and 2"),
-        (lambda: nn.params_to_arrays(nn.mlp((3, 1)), ()), "is a Model: pass its network, model.network"),
-        (lambda: nn.params_from_arrays(nn.mlp((3, 1)), (3,), []), "is a Model: pass its network, model.network"),
-        (lambda: nn.params_from_arrays(nn.mlp((3, 1)).network, 3, []), "in_shape is 3, expected the shape of one"),
-        (lambda: nn.narrow_params(nn.mlp((3, 1)), (3,), ()), "is a Model: pass its network, model.network"),
+        (lambda: jaxnn.mlp(5), "two or more whole numbers of at least 1, got (5,)"),
+        (lambda: jaxnn.logistic_regression(0), "at least 1 feature and 2 classes, got 0 and 2"),
+        (lambda: jaxnn.logistic_regression(3, 2.5), "at least 1 feature and 2 classes, got 3 and 2.5"),
+        (lambda: jaxnn.mlp((3, 4, 1), dropout_rate=[0.1, 0.2]), "dropout_rate has 2 entries, expected one value, or 1"),
+        (lambda: jaxnn.mlp((3, 4, 1), dropout_rate=1.0), "0 <= rate < 1, got 1.0"),
+        (lambda: jaxnn.logistic_regression(3, classes=1), "at least 1 feature and 2 classes, got 3 and 1"),
+        (lambda: jaxnn.mlp((3, True)), "whole numbers of at least 1, got (3, True)"),
+        (lambda: jaxnn.mlp((3, 4, 1), "sigmod"), "or a Layer: did you mean 'sigmoid'?"),
+        (lambda: jaxnn.mlp((3, 4, 1), [jax.nn.relu]), "unknown activation the function relu"),
+        (lambda: jaxnn.mlp((3, 4, 1), output=["binary"]), "unknown output ['binary']"),
+        (lambda: jaxnn.mlp((3, 4, 1), output="Softmax"), "did you mean 'softmax'?"),
+        (lambda: jaxnn.mlp((3, 4, 1), dropout_rate=["a"]), "0 <= rate < 1, got 'a'"),
+        (lambda: jaxnn.mlp((3, 4, 1), dropout_rate=True), "0 <= rate < 1, got True"),
+        (lambda: jaxnn.mlp((3, 1), input_dropout_rate=[0.1]), "input_dropout_rate is a number, got [0.1]"),
+        (lambda: jaxnn.mlp((3, 1), input_dropout_rate=None), "input_dropout_rate is a number, got None"),
+        (lambda: jaxnn.mlp((3, 4, 1), widths=(2.5,)), "whole numbers from 1 to the size of their layer, got 2.5"),
+        (lambda: jaxnn.mlp((3, 4, 1), widths=("a",)), "got 'a' for a layer of 4"),
+        (lambda: jaxnn.logistic_regression("3"), "at least 1 feature and 2 classes, got '3' and 2"),
+        (lambda: jaxnn.logistic_regression(True), "got True and 2"),
+        (lambda: jaxnn.models.params_to_arrays(jaxnn.mlp((3, 1)), ()), "is a Model: pass its network, model.network"),
+        (
+            lambda: jaxnn.models.params_from_arrays(jaxnn.mlp((3, 1)), (3,), []),
+            "is a Model: pass its network, model.network",
+        ),
+        (
+            lambda: jaxnn.models.params_from_arrays(jaxnn.mlp((3, 1)).network, 3, []),
+            "in_shape is 3, expected the shape of one",
+        ),
+        (lambda: jaxnn.models.slice_params(jaxnn.mlp((3, 1)), (3,), ()), "is a Model: pass its network, model.network"),
     ],
 )
 def test_wrong_models_are_told(make, message):
@@ -358,20 +364,20 @@ def test_wrong_models_are_told(make, message):
 
 
 def test_wrong_number_of_features_is_told():
-    model = nn.logistic_regression(3)
+    model = jaxnn.logistic_regression(3)
     with pytest.raises(ValueError, match=r"weights for 3 features .* got x of shape \(2, 4\)"):
-        model.predict(model.init(KEY), np.zeros((2, 4), np.float32))
+        model.predict_proba(model.init(KEY), np.zeros((2, 4), np.float32))
 
 
 OLD = jax.random.PRNGKey(0)
 
 
 def test_keys_of_the_old_kind_start_the_same_network():
-    model = nn.mlp((3, 4, 4, 1), dropout_rate=0.5, scan=True)
+    model = jaxnn.mlp((3, 4, 4, 1), dropout_rate=0.5, scan=True)
     jax.tree.map(np.testing.assert_array_equal, model.init(OLD), model.init(KEY))
 
 
-@pytest.mark.parametrize("init", [nn.mlp((3, 1)).init, jax.jit(nn.mlp((3, 1)).init)], ids=["plain", "jit"])
+@pytest.mark.parametrize("init", [jaxnn.mlp((3, 1)).init, jax.jit(jaxnn.mlp((3, 1)).init)], ids=["plain", "jit"])
 @pytest.mark.parametrize(
     ("key", "message"), [(0, "expected a random key: jax.random.key"), (jnp.stack([KEY, KEY]), r"holds \(2,\) random")]
 )
@@ -394,17 +400,17 @@ class Frame:
     "as_given", [np.ndarray.tolist, list, Frame, memoryview], ids=["lists", "rows", "frame", "view"]
 )
 def test_inputs_may_be_what_makes_an_array(as_given):
-    model, x = nn.mlp((3, 4, 2), "tanh", output="softmax"), np.arange(6, dtype=np.float32).reshape(2, 3)
+    model, x = jaxnn.mlp((3, 4, 2), "tanh", output="softmax"), np.arange(6, dtype=np.float32).reshape(2, 3)
     params = params_for(model)
-    for of in (model.outputs, model.predict, model.classify):
+    for of in (model.outputs, model.predict_proba, model.predict):
         np.testing.assert_array_equal(of(params, as_given(x)), of(params, x))
 
 
 @pytest.mark.parametrize("output", ["binary", "softmax", "linear"])
 def test_one_example_by_itself_is_a_row_of_many(output, x64):
-    model, x = nn.mlp((3, 4, 2 if output == "softmax" else 1), "tanh", output=output), np.arange(6.0).reshape(2, 3)
+    model, x = jaxnn.mlp((3, 4, 2 if output == "softmax" else 1), "tanh", output=output), np.arange(6.0).reshape(2, 3)
     params = params_for(model)
-    for of in (model.outputs, model.predict, model.classify):
+    for of in (model.outputs, model.predict_proba, model.predict):
         np.testing.assert_allclose(of(params, x[1]), of(params, x)[1], rtol=1e-12)
         np.testing.assert_allclose(jax.vmap(of, (None, 0))(params, x), of(params, x), rtol=1e-12)
 
@@ -421,15 +427,15 @@ def test_one_example_by_itself_is_a_row_of_many(output, x64):
     ],
 )
 def test_inputs_that_make_none_are_told(x, message):
-    model = nn.logistic_regression(3)
-    for of in (model.outputs, model.predict, model.classify):
+    model = jaxnn.logistic_regression(3)
+    for of in (model.outputs, model.predict_proba, model.predict):
         with pytest.raises(ValueError, match=message):
             of(params_for(model), x)
 
 
 def test_params_of_another_network_are_told():
     """One with as many layers of other sizes would give as many numbers as it has units, without a word."""
-    one, other = nn.mlp((3, 4, 1)), nn.mlp((3, 4, 2), output="softmax")
+    one, other = jaxnn.mlp((3, 4, 1)), jaxnn.mlp((3, 4, 2), output="softmax")
     with pytest.raises(ValueError, match=r"dense\(1\) takes W of \(1, n_in\), got \(2, 4\): .*another network"):
         one.predict(params_for(other), np.zeros((2, 3)))
     several = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), params_for(one))

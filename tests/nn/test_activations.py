@@ -5,15 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import jaxnn as nn
+import jaxnn
 from tests.helpers.oracle import activations as oracle
 from tests.helpers.programs import compiled
 
 Z = np.array([-1e4, -745, -100, -30, -10, -3.1, -1, -0.3, -1e-8, 0, 1e-8, 0.004, 0.3, 1, 3.1, 10, 30, 100, 745, 1e4])
 LAYERS = {
-    **{name: make() for name, make in nn.ACTIVATIONS.items()},
-    ("leaky_relu", 0.2): nn.leaky_relu(0.2),
-    ("elu", 0.7): nn.elu(0.7),
+    **{name: make() for name, make in jaxnn.nn.ACTIVATIONS.items()},
+    ("leaky_relu", 0.2): jaxnn.leaky_relu(0.2),
+    ("elu", 0.7): jaxnn.nn.elu(0.7),
 }
 
 
@@ -34,7 +34,7 @@ def computed():
 
 
 def test_every_activation_of_the_oracle_is_here():
-    assert set(nn.ACTIVATIONS) == set(oracle.ACTIVATIONS)
+    assert set(jaxnn.nn.ACTIVATIONS) == set(oracle.ACTIVATIONS)
 
 
 @pytest.mark.parametrize("name", LAYERS, ids=str)
@@ -78,9 +78,9 @@ def test_cache_is_the_input_itself(name):
 def test_small_caches():
     """A byte an element for leaky_relu, nothing for the identity."""
     z = jnp.array([-1.0, 0.0, 1.0])
-    mask = nn.leaky_relu_forward(z)[1]
+    mask = jaxnn.functional.leaky_relu_forward(z)[1]
     assert (mask.tolist(), mask.dtype, mask.nbytes) == ([False, True, True], bool, 3)
-    assert nn.identity_forward(z) == (z, ())
+    assert jaxnn.functional.identity_forward(z) == (z, ())
 
 
 def test_traced_slope_and_alpha_are_hyperparameters_of_a_population():
@@ -88,7 +88,7 @@ def test_traced_slope_and_alpha_are_hyperparameters_of_a_population():
 
     @compiled
     def run(values):
-        return jax.vmap(lambda v: [layer.forward((), z)[0] for layer in (nn.leaky_relu(v), nn.elu(v))])(values)
+        return jax.vmap(lambda v: [layer.forward((), z)[0] for layer in (jaxnn.leaky_relu(v), jaxnn.nn.elu(v))])(values)
 
     leaky, elu = run(values)
     for i, value in enumerate((0.1, 0.7)):
@@ -99,17 +99,17 @@ def test_traced_slope_and_alpha_are_hyperparameters_of_a_population():
 @pytest.mark.parametrize("alpha", [-0.1, np.float32(-1), -1])
 def test_negative_alpha_is_refused(alpha):
     with pytest.raises(ValueError, match="alpha >= 0"):
-        nn.elu(alpha)
+        jaxnn.nn.elu(alpha)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 def test_elu_keeps_the_digits_of_a_small_slope(dtype):
     z = jnp.array([-5.0, -8.0, -18.0], dtype)
-    dz = nn.elu_backward(nn.elu_forward(z)[1], jnp.ones_like(z))
+    dz = jaxnn.functional.elu_backward(jaxnn.functional.elu_forward(z)[1], jnp.ones_like(z))
     np.testing.assert_allclose(np.asarray(dz, float), np.exp([-5.0, -8, -18]), rtol=4 * float(jnp.finfo(dtype).eps))
 
 
-@pytest.mark.parametrize("make", [nn.leaky_relu, nn.elu])
+@pytest.mark.parametrize("make", [jaxnn.leaky_relu, jaxnn.nn.elu])
 def test_a_slope_of_any_number_type_leaves_the_dtype(make):
     z = jnp.ones((2, 3), jnp.bfloat16)
     for slope in (np.float32(0.5), jnp.float32(0.5), np.float64(0.5), 0.5):
@@ -117,7 +117,7 @@ def test_a_slope_of_any_number_type_leaves_the_dtype(make):
         assert a.dtype == make(slope).backward((), cache, a)[1].dtype == jnp.bfloat16
 
 
-@pytest.mark.parametrize("make", [nn.leaky_relu, nn.elu])
+@pytest.mark.parametrize("make", [jaxnn.leaky_relu, jaxnn.nn.elu])
 @pytest.mark.parametrize("slope", ["0.1", None, np.ones((2, 3)), np.nan, np.inf, [0.1], True])
 def test_what_is_no_slope_is_told(make, slope):
     with pytest.raises(ValueError, match="takes (a finite slope|alpha >= 0), got"):
@@ -127,14 +127,14 @@ def test_what_is_no_slope_is_told(make, slope):
 @pytest.mark.parametrize("approximate", ["none", "tanh", 1, np.ones((2, 3))])
 def test_the_word_for_the_exact_gelu_is_not_taken_for_yes(approximate):
     with pytest.raises(ValueError, match="approximate is True or False, got"):
-        nn.gelu(approximate)
+        jaxnn.gelu(approximate)
 
 
-@pytest.mark.parametrize("name", sorted({*nn.ACTIVATIONS} - {"identity"}))
+@pytest.mark.parametrize("name", sorted({*jaxnn.nn.ACTIVATIONS} - {"identity"}))
 @pytest.mark.parametrize("shape", [(5,), (1, 5), (4, 1), (5, 2)])
 def test_a_cotangent_of_another_shape_is_told(name, shape):
     """Of five numbers beside a column of five, a table of 25 would come."""
-    backward, (_, cache) = getattr(nn, f"{name}_backward"), getattr(nn, f"{name}_forward")(jnp.ones((5, 1)))
+    backward, (_, cache) = getattr(jaxnn, f"{name}_backward"), getattr(jaxnn, f"{name}_forward")(jnp.ones((5, 1)))
     with pytest.raises(ValueError, match=rf"{name}_backward takes .* da in its shape, \(5, 1\), got float32"):
         backward(cache, jnp.ones(shape))
     assert backward(cache, jnp.ones((5, 1))).shape == backward(cache, jnp.array(1.0)).shape == (5, 1)
@@ -146,27 +146,29 @@ def test_softmax_is_the_definition_and_its_backward_the_jacobians_product(x64):
     e = np.exp(z)
     p = e / e.sum(-1, keepdims=True)
     jacobian = p[..., :, None] * (np.eye(4) - p[..., None, :])  # ∂p_j/∂z_i, symmetric
-    got, cache = nn.softmax_forward(jnp.asarray(z))
+    got, cache = jaxnn.functional.softmax_forward(jnp.asarray(z))
     np.testing.assert_allclose(got, p, rtol=1e-14)
-    np.testing.assert_allclose(nn.softmax_backward(cache, dp), np.einsum("...ji,...j->...i", jacobian, dp), atol=1e-15)
+    np.testing.assert_allclose(
+        jaxnn.functional.softmax_backward(cache, dp), np.einsum("...ji,...j->...i", jacobian, dp), atol=1e-15
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_softmax_is_stable(dtype):
     z = jnp.asarray([[6e4, -6e4, 0.0], [6e4, 6e4, 0.0], [-6e4, -6e4, -6e4]], dtype)
-    p, cache = nn.softmax_forward(z)
+    p, cache = jaxnn.functional.softmax_forward(z)
     np.testing.assert_allclose(np.asarray(p, float), [[1, 0, 0], [0.5, 0.5, 0], [1 / 3] * 3], rtol=2**-8)
-    dz = nn.softmax_backward(cache, jnp.asarray([[1, 2, 3]] * 3, dtype))
+    dz = jaxnn.functional.softmax_backward(cache, jnp.asarray([[1, 2, 3]] * 3, dtype))
     assert dz.dtype == z.dtype and np.isfinite(np.asarray(dz, float)).all()
 
 
 def test_softmax_is_a_layer_anywhere_and_no_elementwise_activation():
-    model = nn.mlp((3, 4, 1), nn.softmax())
+    model = jaxnn.mlp((3, 4, 1), jaxnn.softmax())
     hidden = model.network.forward(model.init(jax.random.key(0)), jnp.ones((2, 3)))[1][1]
     np.testing.assert_allclose(hidden.sum(-1), 1, rtol=1e-6)
-    assert "softmax" not in nn.ACTIVATIONS
+    assert "softmax" not in jaxnn.nn.ACTIVATIONS
     with pytest.raises(ValueError, match=r"^z must be \(..., k\), with an axis of classes, got 3.0"):
-        nn.softmax_forward(3.0)
+        jaxnn.functional.softmax_forward(3.0)
 
 
 @pytest.mark.parametrize(
@@ -175,18 +177,18 @@ def test_softmax_is_a_layer_anywhere_and_no_elementwise_activation():
 @pytest.mark.parametrize("name", ["identity", "sigmoid", "tanh", "relu", "softplus", "silu", "softmax", "flatten"])
 def test_a_factory_called_on_numbers_names_the_function(name, given):
     with pytest.raises(ValueError, match=rf"^{name}\(\) makes a layer, got .*: {name}_forward\([xz]\).* computes$"):
-        getattr(nn, name)(given)
+        getattr(jaxnn, name)(given)
 
 
-@pytest.mark.parametrize("make", [nn.leaky_relu, nn.elu, nn.gelu, nn.dropout, nn.dense])
+@pytest.mark.parametrize("make", [jaxnn.leaky_relu, jaxnn.nn.elu, jaxnn.gelu, jaxnn.dropout, jaxnn.dense])
 def test_so_does_one_that_takes_a_number(make):
     with pytest.raises(ValueError, match=rf"got float32 \(2, 3\): {make.__name__}_forward"):
         make(jnp.ones((2, 3)))
 
 
-@pytest.mark.parametrize("name", sorted({*nn.ACTIVATIONS} - {"identity"}))
+@pytest.mark.parametrize("name", sorted({*jaxnn.nn.ACTIVATIONS} - {"identity"}))
 def test_the_function_takes_lists_and_whole_numbers_as_floats(name):
-    forward = getattr(nn, f"{name}_forward")
+    forward = getattr(jaxnn, f"{name}_forward")
     expected = np.asarray(forward(jnp.array([-1.0, 2.0]))[0])
     for given in ([-1, 2], np.array([-1, 2]), jnp.array([-1, 2]), [-1.0, 2.0]):
         a = forward(given)[0]

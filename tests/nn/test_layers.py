@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import jaxnn as nn
+import jaxnn
 from jaxnn.nn.repetition import chain_of_runs
 from tests.helpers.programs import TOLERANCE, compiled, hand, same
 from tests.helpers.registry import LayerCase, normal
 
 KEY = jax.random.key(0)
-BLOCK = nn.chain(nn.dense(4), nn.tanh(), nn.dropout(0.5))
+BLOCK = jaxnn.chain(jaxnn.dense(4), jaxnn.tanh(), jaxnn.dropout(0.5))
 
 
 def params_of(layer, n_in=4, dtype=jnp.float32):
@@ -21,19 +21,19 @@ def params_of(layer, n_in=4, dtype=jnp.float32):
 
 
 COMBINATORS = {
-    "chain": nn.chain,
-    "repeat": lambda layer: nn.repeat(layer, 2),
-    "residual": nn.residual,
-    "recompute": nn.recompute,
-    "with_dtype": lambda layer: nn.with_dtype(layer, jnp.bfloat16),
-    "differentiable": nn.differentiable,
+    "chain": jaxnn.chain,
+    "repeat": lambda layer: jaxnn.repeat(layer, 2),
+    "residual": jaxnn.residual,
+    "remat": jaxnn.remat,
+    "with_dtype": lambda layer: jaxnn.with_dtype(layer, jnp.bfloat16),
+    "as_custom_vjp": jaxnn.as_custom_vjp,
 }
 
 
 @pytest.mark.parametrize("name", COMBINATORS)
 def test_factory_in_place_of_its_layer_is_told(name):
     with pytest.raises(ValueError, match=rf"{name} takes Layers, but argument 0 .* call the factory"):
-        COMBINATORS[name](nn.relu)
+        COMBINATORS[name](jaxnn.relu)
 
 
 @pytest.mark.parametrize("name", COMBINATORS)
@@ -44,7 +44,7 @@ def test_no_layer_is_told(name):
 
 def test_chain_of_nothing_raises():
     with pytest.raises(ValueError, match="at least one Layer, got none"):
-        nn.chain()
+        jaxnn.chain()
 
 
 @pytest.mark.parametrize(
@@ -58,14 +58,14 @@ def test_chain_of_nothing_raises():
     ],
 )
 def test_chain_names_wrong_params(wrong, got):
-    network = nn.chain(nn.dense(2), nn.tanh(), nn.dense(1))
+    network = jaxnn.chain(jaxnn.dense(2), jaxnn.tanh(), jaxnn.dense(1))
     with pytest.raises(ValueError, match=rf"chain of 3 layers takes a tuple of 3 params.*{got}"):
         network.forward(wrong(params_of(network)), jnp.ones((1, 4)))
 
 
 def test_chain_is_composition(x64):
     """dparams and dx by hand: y = tanh(x Wᵀ + b) Vᵀ + c."""
-    network = nn.chain(nn.dense(3), nn.tanh(), nn.dense(2))
+    network = jaxnn.chain(jaxnn.dense(3), jaxnn.tanh(), jaxnn.dense(2))
     params, x, dy = params_of(network, dtype=jnp.float64), normal((5, 4), "float64"), normal((5, 2), "float64", 1)
     y, dparams, dx = compiled(partial(hand, network))(params, x, dy, None)
     W, b, V, c = (np.asarray(params[i][name]) for i in (0, 2) for name in ("W", "b"))
@@ -78,8 +78,8 @@ def test_chain_is_composition(x64):
 
 
 def test_layer_added_at_the_end_leaves_earlier_masks():
-    short = nn.chain(nn.dropout(0.5), nn.dropout(0.5))
-    long = nn.chain(nn.dropout(0.5), nn.dropout(0.5), nn.tanh(), nn.dropout(0.5))
+    short = jaxnn.chain(jaxnn.dropout(0.5), jaxnn.dropout(0.5))
+    long = jaxnn.chain(jaxnn.dropout(0.5), jaxnn.dropout(0.5), jaxnn.tanh(), jaxnn.dropout(0.5))
     x = jnp.ones((8, 16))
     masks, longer = compiled(lambda key: [n.forward(((),) * k, x, key)[1] for n, k in ((short, 2), (long, 4))])(KEY)
     np.testing.assert_array_equal(masks, longer[:2])
@@ -88,14 +88,14 @@ def test_layer_added_at_the_end_leaves_earlier_masks():
 
 
 def test_chain_inits_each_layer_from_its_own_key():
-    (first, second), out_shape = jax.jit(lambda: nn.chain(nn.dense(4), nn.dense(4)).init(KEY, (4,))[0])(), (4,)
+    (first, second), out_shape = jax.jit(lambda: jaxnn.chain(jaxnn.dense(4), jaxnn.dense(4)).init(KEY, (4,))[0])(), (4,)
     assert first["W"].shape == second["W"].shape == (4, *out_shape)
     assert not np.array_equal(first["W"], second["W"])
 
 
 def test_repeat_is_the_unrolled_chain():
     """In value, gradient and randomness: copy i has the key of the chain's layer i."""
-    repeated, unrolled = nn.repeat(BLOCK, 3), nn.chain(BLOCK, BLOCK, BLOCK)
+    repeated, unrolled = jaxnn.repeat(BLOCK, 3), jaxnn.chain(BLOCK, BLOCK, BLOCK)
     params, x, dy = params_of(repeated), normal((5, 4)), normal((5, 4), seed=1)
 
     @compiled
@@ -108,7 +108,7 @@ def test_repeat_is_the_unrolled_chain():
 
 
 def test_repeat_draws_each_copy_afresh():
-    params, _ = jax.jit(lambda: nn.repeat(nn.dense(4), 3).init(KEY, (4,)))()
+    params, _ = jax.jit(lambda: jaxnn.repeat(jaxnn.dense(4), 3).init(KEY, (4,)))()
     W = np.asarray(params["W"])
     assert len({w.tobytes() for w in W}) == 3
 
@@ -118,8 +118,10 @@ def test_repeat_program_does_not_grow_with_n():
         params, x = params_of(layer), jnp.ones((2, 4))
         return str(jax.make_jaxpr(partial(hand, layer))(params, x, x, KEY)).count(" = ")
 
-    assert equations(nn.repeat(BLOCK, 2)) == equations(nn.repeat(BLOCK, 50))
-    assert equations(nn.chain(*[BLOCK] * 4)) > 1.5 * equations(nn.chain(*[BLOCK] * 2))  # what is counted does grow
+    assert equations(jaxnn.repeat(BLOCK, 2)) == equations(jaxnn.repeat(BLOCK, 50))
+    assert equations(jaxnn.chain(*[BLOCK] * 4)) > 1.5 * equations(
+        jaxnn.chain(*[BLOCK] * 2)
+    )  # what is counted does grow
 
 
 def kept(layer, x, key=None):
@@ -132,23 +134,23 @@ def kept(layer, x, key=None):
     ("parts", "expected"),
     [
         (
-            (nn.dense(4), nn.tanh()),
+            (jaxnn.dense(4), jaxnn.tanh()),
             [(2, 4), (9, 2, 4)],
         ),  # the last output, and each copy's input: the one before's output
-        ((nn.tanh(), nn.dense(4)), [(9, 2, 4)]),  # the input of the weights is tanh's output
-        ((nn.dense(4), nn.tanh(), nn.dense(4), nn.tanh()), [(2, 4), (9, 2, 4), (9, 2, 4)]),
-        ((nn.dense(4), nn.gelu()), [(9, 2, 4), (9, 2, 4)]),  # its input and gelu's
-        ((nn.identity(),), []),
-        ((nn.tanh(),), [(9, 2, 4)]),  # outputs alone
+        ((jaxnn.tanh(), jaxnn.dense(4)), [(9, 2, 4)]),  # the input of the weights is tanh's output
+        ((jaxnn.dense(4), jaxnn.tanh(), jaxnn.dense(4), jaxnn.tanh()), [(2, 4), (9, 2, 4), (9, 2, 4)]),
+        ((jaxnn.dense(4), jaxnn.gelu()), [(9, 2, 4), (9, 2, 4)]),  # its input and gelu's
+        ((jaxnn.nn.identity(),), []),
+        ((jaxnn.tanh(),), [(9, 2, 4)]),  # outputs alone
     ],
 )
 def test_repeat_keeps_an_array_once(parts, expected):
-    assert kept(nn.repeat(nn.chain(*parts), 9), jnp.ones((2, 4))) == expected
+    assert kept(jaxnn.repeat(jaxnn.chain(*parts), 9), jnp.ones((2, 4))) == expected
 
 
 def test_repeats_caches_may_cross_programs():
     """Forward and backward compiled apart: which arrays were the same is told by the cache itself."""
-    layer = nn.repeat(nn.chain(nn.dense(4), nn.tanh()), 3)
+    layer = jaxnn.repeat(jaxnn.chain(jaxnn.dense(4), jaxnn.tanh()), 3)
     params, x, dy = params_of(layer), normal((5, 4)), normal((5, 4), seed=1)
     y, cache = jax.jit(layer.forward)(params, x)
     apart = jax.jit(layer.backward)(params, cache, dy)
@@ -157,29 +159,36 @@ def test_repeats_caches_may_cross_programs():
 
 def test_equal_layers_of_a_chain_start_by_one_draw_that_changes_no_number():
     """As if each were drawn alone from its key, also where one layer meets several shapes."""
-    dense = nn.dense(4, "he")
-    together, alone = nn.chain(*[dense] * 4), nn.chain(*[nn.dense(4, "he") for _ in range(4)])
+    dense = jaxnn.dense(4, "he")
+    together, alone = jaxnn.chain(*[dense] * 4), jaxnn.chain(*[jaxnn.dense(4, "he") for _ in range(4)])
     drawn, each = jax.jit(lambda key: [net.init(key, (6,))[0] for net in (together, alone)])(KEY)
     jax.tree.map(np.testing.assert_array_equal, drawn, each)
     assert [p["W"].shape for p in drawn] == [(4, 6), (4, 4), (4, 4), (4, 4)]
     assert together.init(KEY, (6,))[1] == (4,)
 
     def draws(layers):
-        return str(jax.make_jaxpr(lambda key: nn.chain(*layers).init(key, (4,))[0])(KEY)).count(
+        return str(jax.make_jaxpr(lambda key: jaxnn.chain(*layers).init(key, (4,))[0])(KEY)).count(
             "name=_truncated_normal"
         )
 
     assert (draws([dense] * 2), draws([dense] * 20)) == (draws([dense]), draws([dense]))
-    assert draws([nn.dense(4, "he"), nn.dense(4, "he")]) == 2 * draws([dense])
+    assert draws([jaxnn.dense(4, "he"), jaxnn.dense(4, "he")]) == 2 * draws([dense])
 
 
 RUNS = {
-    "dense": (((nn.dense(4),), 1), ((nn.relu(), nn.dense(4)), 3), ((nn.relu(), nn.dense(2)), 1)),
-    "dropout": (((nn.dense(4), nn.dropout(0.5)), 3), ((nn.tanh(), nn.dropout(0.5)), 1)),
-    "two_each": (((nn.dropout(0.5), nn.dense(5), nn.silu(), nn.dense(4)), 2),),
-    "two_runs": (((nn.dense(4), nn.gelu()), 2), ((nn.dense(3),), 1), ((nn.dropout(0.3), nn.dense(3)), 2)),
-    "one_layer": (((nn.dense(4, "zeros"),), 4),),
-    "nested": (((nn.residual(nn.chain(nn.dense(4), nn.dropout(0.5))),), 2), ((nn.repeat(nn.dense(4), 2),), 3)),
+    "dense": (((jaxnn.dense(4),), 1), ((jaxnn.relu(), jaxnn.dense(4)), 3), ((jaxnn.relu(), jaxnn.dense(2)), 1)),
+    "dropout": (((jaxnn.dense(4), jaxnn.dropout(0.5)), 3), ((jaxnn.tanh(), jaxnn.dropout(0.5)), 1)),
+    "two_each": (((jaxnn.dropout(0.5), jaxnn.dense(5), jaxnn.silu(), jaxnn.dense(4)), 2),),
+    "two_runs": (
+        ((jaxnn.dense(4), jaxnn.gelu()), 2),
+        ((jaxnn.dense(3),), 1),
+        ((jaxnn.dropout(0.3), jaxnn.dense(3)), 2),
+    ),
+    "one_layer": (((jaxnn.dense(4, "zeros"),), 4),),
+    "nested": (
+        ((jaxnn.residual(jaxnn.chain(jaxnn.dense(4), jaxnn.dropout(0.5))),), 2),
+        ((jaxnn.repeat(jaxnn.dense(4), 2),), 3),
+    ),
 }
 
 
@@ -187,7 +196,10 @@ RUNS = {
 def test_chain_of_runs_is_the_chain(name, dtype):
     """The numbers it starts from exactly; values, gradients and what dropout drops up to rounding."""
     runs = RUNS[name]
-    scanned, plain = chain_of_runs(*runs), nn.chain(*[layer for block, n in runs for _ in range(n) for layer in block])
+    scanned, plain = (
+        chain_of_runs(*runs),
+        jaxnn.chain(*[layer for block, n in runs for _ in range(n) for layer in block]),
+    )
     with jax.enable_x64(dtype == "float64"):
         x = normal((5, 4), dtype)
 
@@ -196,9 +208,9 @@ def test_chain_of_runs_is_the_chain(name, dtype):
             results = []
             for network in (scanned, plain):
                 params, out_shape = network.init(key, (4,))
-                parts = nn.params_to_arrays(network, params)
+                parts = jaxnn.models.params_to_arrays(network, params)
                 y, dparams, dx = hand(network, params, x, jnp.ones((5, *out_shape), dtype), key)
-                results.append((parts, (y, dx, nn.params_to_arrays(network, dparams))))
+                results.append((parts, (y, dx, jaxnn.models.params_to_arrays(network, dparams))))
             return results
 
         (start, found), (plain_start, expected) = run(KEY)
@@ -209,30 +221,32 @@ def test_chain_of_runs_is_the_chain(name, dtype):
 
 
 def test_parts_are_the_single_layers_in_order():
-    network = nn.recompute(
-        nn.chain(nn.dense(4), nn.repeat(nn.chain(nn.dense(4), nn.tanh()), 2), nn.residual(nn.dense(4)))
+    network = jaxnn.remat(
+        jaxnn.chain(
+            jaxnn.dense(4), jaxnn.repeat(jaxnn.chain(jaxnn.dense(4), jaxnn.tanh()), 2), jaxnn.residual(jaxnn.dense(4))
+        )
     )
     params = params_of(network)
     first, (stacked, _), last = params
     expected = [first, {k: a[0] for k, a in stacked.items()}, (), {k: a[1] for k, a in stacked.items()}, (), last]
     jax.tree.map(np.testing.assert_array_equal, network.parts(params), expected)
-    assert nn.dense(3).parts({"W": 1}) == [{"W": 1}]
+    assert jaxnn.dense(3).parts({"W": 1}) == [{"W": 1}]
 
 
 @pytest.mark.parametrize("n", [0, -1, 2.5])
 def test_repeat_without_copies_raises(n):
     with pytest.raises(ValueError, match=f"n >= 1 copies, got n={n}"):
-        nn.repeat(BLOCK, n)
+        jaxnn.repeat(BLOCK, n)
 
 
 @pytest.mark.parametrize("name", ["repeat", "residual"])
 def test_layer_that_changes_the_shape_raises(name):
     with pytest.raises(ValueError, match=rf"{name} needs .* got \(4,\) -> \(3,\)"):
-        COMBINATORS[name](nn.dense(3)).init(KEY, (4,))
+        COMBINATORS[name](jaxnn.dense(3)).init(KEY, (4,))
 
 
 def test_residual_adds_its_input(x64):
-    layer = nn.residual(nn.dense(4))
+    layer = jaxnn.residual(jaxnn.dense(4))
     params, x, dy = params_of(layer, dtype=jnp.float64), normal((5, 4), "float64"), normal((5, 4), "float64", 1)
     y, dparams, dx = compiled(partial(hand, layer))(params, x, dy, None)
     W, b = np.asarray(params["W"]), np.asarray(params["b"])
@@ -243,7 +257,7 @@ def test_residual_adds_its_input(x64):
 
 def test_recompute_remembers_its_input_and_key_alone():
     params, x = params_of(BLOCK), normal((2, 4))
-    cache = nn.recompute(BLOCK).forward(params, x, KEY)[1]
+    cache = jaxnn.remat(BLOCK).forward(params, x, KEY)[1]
     assert cache[0] is x
     assert cache[1] is KEY
     assert len(jax.tree.leaves(cache)) == 2
@@ -263,8 +277,8 @@ def products_and_memory(layer):
 
 def test_recompute_under_repeat_computes_again_and_saves_memory():
     """In the compiled program: a forward of four products more, and the caches of 16 copies fall to their inputs."""
-    block = nn.chain(*[part for _ in range(4) for part in (nn.dense(8), nn.tanh())])
-    plain, again = (products_and_memory(nn.repeat(wrapped, 16)) for wrapped in (block, nn.recompute(block)))
+    block = jaxnn.chain(*[part for _ in range(4) for part in (jaxnn.dense(8), jaxnn.tanh())])
+    plain, again = (products_and_memory(jaxnn.repeat(wrapped, 16)) for wrapped in (block, jaxnn.remat(block)))
     assert plain[:2] == (12, 12)
     assert again[:2] == (16, 16)
     assert again[2] < plain[2] / 3
@@ -272,15 +286,15 @@ def test_recompute_under_repeat_computes_again_and_saves_memory():
 
 def test_recompute_in_a_straight_line_asks_xla_to_compute_again():
     """Behind a barrier. What XLA makes of it is its own affair: on a CPU it merges the two, as for `jax.checkpoint`."""
-    deep = nn.chain(nn.dense(8), nn.tanh(), nn.dense(8), nn.tanh())
+    deep = jaxnn.chain(jaxnn.dense(8), jaxnn.tanh(), jaxnn.dense(8), jaxnn.tanh())
     given = params_of(deep, 8), normal((2, 8)), normal((2, 8)), None
-    texts = [jax.jit(partial(hand, layer)).lower(*given).as_text() for layer in (deep, nn.recompute(deep))]
+    texts = [jax.jit(partial(hand, layer)).lower(*given).as_text() for layer in (deep, jaxnn.remat(deep))]
     assert [text.count("dot_general") for text in texts] == [6, 8]
     assert [text.count("optimization_barrier") for text in texts] == [0, 1]
 
 
 def test_recompute_drops_the_same_units_again():
-    layer = nn.recompute(nn.dropout(0.5))
+    layer = jaxnn.remat(jaxnn.dropout(0.5))
     x = jnp.ones((8, 16))
     y, _, dx = compiled(partial(hand, layer))((), x, x, KEY)
     np.testing.assert_array_equal(y, dx)
@@ -288,7 +302,7 @@ def test_recompute_drops_the_same_units_again():
 
 
 def test_with_dtype_computes_in_it_on_params_that_keep_theirs():
-    layer = nn.with_dtype(nn.chain(nn.dense(4), nn.tanh()), jnp.bfloat16)
+    layer = jaxnn.with_dtype(jaxnn.chain(jaxnn.dense(4), jaxnn.tanh()), jnp.bfloat16)
     params, x = params_of(layer), normal((5, 4))
     y, cache = jax.jit(layer.forward)(params, x)
     assert {leaf.dtype.name for leaf in jax.tree.leaves(cache)} == {"bfloat16"}
@@ -301,33 +315,35 @@ def test_with_dtype_computes_in_it_on_params_that_keep_theirs():
 @pytest.mark.parametrize("dtype", [jnp.int32, bool, jnp.complex64])
 def test_with_dtype_refuses_what_is_no_float(dtype):
     with pytest.raises(ValueError, match=f"a floating dtype, got {jnp.dtype(dtype).name}"):
-        nn.with_dtype(nn.tanh(), dtype)
+        jaxnn.with_dtype(jaxnn.tanh(), dtype)
 
 
 def test_with_dtype_leaves_integers():
-    y, cache = nn.with_dtype(nn.stateless(lambda x: (x, x), lambda x, dy: dy), jnp.bfloat16).forward((), jnp.arange(3))
+    y, cache = jaxnn.with_dtype(jaxnn.stateless(lambda x: (x, x), lambda x, dy: dy), jnp.bfloat16).forward(
+        (), jnp.arange(3)
+    )
     assert y.dtype == cache.dtype == jnp.int32
 
 
 def test_differentiable_uses_the_layers_own_rule():
     """A backward that is wrong on purpose shows in `jax.grad`; the plain forward does not know of it."""
-    wrong = nn.stateless(lambda x: (x * x, x), lambda x, dy: 7 * dy)
+    wrong = jaxnn.stateless(lambda x: (x * x, x), lambda x, dy: 7 * dy)
     x = jnp.ones((1, 2))
-    assert jax.grad(lambda x: nn.differentiable(wrong)((), x).sum())(x).tolist() == [[7, 7]]
+    assert jax.grad(lambda x: jaxnn.as_custom_vjp(wrong)((), x).sum())(x).tolist() == [[7, 7]]
     assert jax.grad(lambda x: wrong.forward((), x)[0].sum())(x).tolist() == [[2, 2]]
 
 
 def test_differentiable_has_no_forward_mode():
-    apply = nn.differentiable(nn.tanh())
+    apply = jaxnn.as_custom_vjp(jaxnn.tanh())
     with pytest.raises(TypeError, match="forward-mode"):
         jax.jvp(lambda x: apply((), x), (jnp.ones((1, 2)),), (jnp.ones((1, 2)),))
 
 
-@pytest.mark.parametrize("wrapped", [lambda layer: layer, nn.recompute], ids=["plain", "recompute"])
+@pytest.mark.parametrize("wrapped", [lambda layer: layer, jaxnn.remat], ids=["plain", "remat"])
 def test_second_derivatives_through_the_rule(wrapped, x64):
-    layer = wrapped(nn.chain(nn.dense(2), nn.tanh(), nn.dense(1), nn.sigmoid()))
+    layer = wrapped(jaxnn.chain(jaxnn.dense(2), jaxnn.tanh(), jaxnn.dense(1), jaxnn.sigmoid()))
     params, x = params_of(layer, n_in=2, dtype=jnp.float64), normal((3, 2), "float64")
-    apply = nn.differentiable(layer)
+    apply = jaxnn.as_custom_vjp(layer)
 
     @compiled
     def run(params):
@@ -339,7 +355,7 @@ def test_second_derivatives_through_the_rule(wrapped, x64):
 
 def test_vmap_of_vmap_is_a_loop():
     """Populations of populations: params over one axis, data over the other."""
-    layer = nn.chain(BLOCK, nn.residual(nn.repeat(BLOCK, 2)))
+    layer = jaxnn.chain(BLOCK, jaxnn.residual(jaxnn.repeat(BLOCK, 2)))
     one = params_of(layer)
     params = [jax.tree.map(lambda p, i=i: p * (1 + i), one) for i in range(2)]
     xs, keys = [normal((2, 4), seed=i) for i in range(3)], jax.random.split(KEY, 3)
@@ -356,35 +372,37 @@ def test_vmap_of_vmap_is_a_loop():
 
 def test_models_and_lists_in_the_place_of_layers_are_told():
     with pytest.raises(ValueError, match="argument 0 is a Model: pass its network, model.network"):
-        nn.recompute(nn.mlp((3, 1)))
+        jaxnn.remat(jaxnn.mlp((3, 1)))
     with pytest.raises(
         ValueError, match=r"chain takes Layers, but argument 0 is .*: pass them one by one, chain\(\*layer"
     ):
-        nn.chain([nn.dense(3), nn.relu()])
+        jaxnn.chain([jaxnn.dense(3), jaxnn.relu()])
 
 
 @pytest.mark.parametrize("dtype", [None, "bf16", 16, "fp32"])
 def test_with_dtype_tells_what_is_no_dtype(dtype):
     with pytest.raises(ValueError, match="with_dtype computes in a floating dtype, got .*: try jnp.bfloat16"):
-        nn.with_dtype(nn.tanh(), dtype)
+        jaxnn.with_dtype(jaxnn.tanh(), dtype)
 
 
 def test_a_residual_of_another_shape_is_told_where_init_was_not_asked():
     """One output would be added to every input."""
-    params, _ = nn.dense(1).init(KEY, (4,))
+    params, _ = jaxnn.dense(1).init(KEY, (4,))
     with pytest.raises(ValueError, match=r"residual needs a layer that keeps .*, got \(2, 4\) -> \(2, 1\)"):
-        nn.residual(nn.dense(1)).forward(params, jnp.ones((2, 4)))
+        jaxnn.residual(jaxnn.dense(1)).forward(params, jnp.ones((2, 4)))
 
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.int32])
 def test_inputs_that_change_their_dtype_on_the_way_are_told(dtype):
-    network = nn.repeat(nn.dense(4), 2)
+    network = jaxnn.repeat(jaxnn.dense(4), 2)
     params, _ = network.init(KEY, (4,))
     with pytest.raises(ValueError, match=r"repeat needs a layer that gives what it takes, got .* -> float32 \(2, 4\)"):
         network.forward(params, jnp.ones((2, 4), dtype))
 
 
-@pytest.mark.parametrize("network", [nn.chain(nn.dropout(0.5)), nn.repeat(nn.dropout(0.5), 2), nn.dropout(0.5)])
+@pytest.mark.parametrize(
+    "network", [jaxnn.chain(jaxnn.dropout(0.5)), jaxnn.repeat(jaxnn.dropout(0.5), 2), jaxnn.dropout(0.5)]
+)
 def test_randomness_from_what_is_no_key_is_told(network):
     params, _ = network.init(KEY, (4,))
     for key in (0, True, jnp.stack([KEY, KEY])):
@@ -395,7 +413,7 @@ def test_randomness_from_what_is_no_key_is_told(network):
 
 
 def test_a_cache_of_something_else_is_told():
-    network = nn.chain(nn.dense(4), nn.tanh())
+    network = jaxnn.chain(jaxnn.dense(4), jaxnn.tanh())
     params, _ = network.init(KEY, (4,))
     for cache in ((), jnp.ones((2, 4)), None):
         with pytest.raises(ValueError, match="a chain's backward takes .* the cache that its forward gave"):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import jaxnn as nn
+import jaxnn
 from tests.helpers.oracle import networks
 from tests.helpers.programs import TOLERANCE, compiled, hand
 from tests.helpers.registry import LayerCase, normal
@@ -22,7 +22,7 @@ def test_values_are_the_notes(scale, x64):
     Z, cache = networks.layer_forward(scale * X, W, b, "identity")
     dX, dW, db = networks.linear_backward(7 * dZ, cache)  # 7 times, for the 1/m that the notes put here
     params = {"W": jnp.asarray(W), "b": jnp.asarray(b[:, 0])}
-    z, dparams, dx = compiled(partial(hand, nn.dense(3)))(params, jnp.asarray(scale * X.T), jnp.asarray(dZ.T), None)
+    z, dparams, dx = compiled(partial(hand, jaxnn.dense(3)))(params, jnp.asarray(scale * X.T), jnp.asarray(dZ.T), None)
     assert dparams["b"].shape == (3,)
     for got, expected in ((z.T, Z), (dparams["W"], dW), (dparams["b"][:, None], db), (7 * dx.T, dX)):
         np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-12 * scale)
@@ -30,15 +30,15 @@ def test_values_are_the_notes(scale, x64):
 
 def test_leading_axes_are_all_examples(x64):
     params, x, dz = (
-        LayerCase("", nn.dense(3)).params("float64"),
+        LayerCase("", jaxnn.dense(3)).params("float64"),
         normal((2, 4, 5), "float64"),
         normal((2, 4, 3), "float64"),
     )
 
     @compiled
     def run(params, x, dz):
-        flat = hand(nn.dense(3), params, x.reshape(8, 5), dz.reshape(8, 3), None)
-        return hand(nn.dense(3), params, x, dz, None), flat, hand(nn.dense(3), params, x[0, 0], dz[0, 0], None)
+        flat = hand(jaxnn.dense(3), params, x.reshape(8, 5), dz.reshape(8, 3), None)
+        return hand(jaxnn.dense(3), params, x, dz, None), flat, hand(jaxnn.dense(3), params, x[0, 0], dz[0, 0], None)
 
     (z, dparams, dx), (flat_z, flat_dparams, flat_dx), (one_z, one_dparams, _) = run(params, x, dz)
     np.testing.assert_allclose(z.reshape(8, 3), flat_z, **TOLERANCE["float64"])
@@ -51,7 +51,7 @@ def test_leading_axes_are_all_examples(x64):
 
 def test_cache_is_the_input_itself():
     x = normal((2, 5))
-    assert nn.dense_forward(LayerCase("", nn.dense(3)).params(), x)[1] is x
+    assert jaxnn.functional.dense_forward(LayerCase("", jaxnn.dense(3)).params(), x)[1] is x
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,9 @@ def test_cache_is_the_input_itself():
 )
 def test_gradients_keep_the_dtypes_of_params_and_input(of_params, of_x, x64):
     """Where the two differ as well: an optimiser's state must not change its dtype under way."""
-    params, x = LayerCase("", nn.dense(3)).params(of_params), normal((2, 5), of_x)
+    params, x = LayerCase("", jaxnn.dense(3)).params(of_params), normal((2, 5), of_x)
     z, dparams, dx = jax.eval_shape(
-        lambda params, x: hand(nn.dense(3), params, x, jnp.ones((2, 3), x.dtype), None), params, x
+        lambda params, x: hand(jaxnn.dense(3), params, x, jnp.ones((2, 3), x.dtype), None), params, x
     )
     assert z.dtype == jnp.promote_types(of_params, of_x)
     assert (dparams["W"].dtype, dparams["b"].dtype, dx.dtype) == (of_params, of_params, of_x)
@@ -77,8 +77,8 @@ STANDARD_DEVIATIONS = {
 
 
 def test_initialisers_have_the_stated_spread():
-    assert set(STANDARD_DEVIATIONS) == set(nn.INITIALIZERS)
-    start = jax.jit(lambda key: {name: nn.dense(200, name).init(key, (300,))[0] for name in STANDARD_DEVIATIONS})
+    assert set(STANDARD_DEVIATIONS) == set(jaxnn.nn.INITIALIZERS)
+    start = jax.jit(lambda key: {name: jaxnn.dense(200, name).init(key, (300,))[0] for name in STANDARD_DEVIATIONS})
     for name, params in start(KEY).items():
         W, std = np.asarray(params["W"], np.float64), STANDARD_DEVIATIONS[name]
         assert W.shape == (200, 300)
@@ -94,7 +94,7 @@ def test_own_initialiser_is_called_as_jax_calls_it_and_transposed():
         called.append((shape, dtype))
         return jnp.arange(6.0).reshape(shape)
 
-    params, out_shape = nn.dense(3, init).init(KEY, (2,))
+    params, out_shape = jaxnn.dense(3, init).init(KEY, (2,))
     assert called == [((2, 3), jnp.float32)]
     assert params["W"].tolist() == [[0, 3], [1, 4], [2, 5]]
     assert out_shape == (3,)
@@ -103,24 +103,24 @@ def test_own_initialiser_is_called_as_jax_calls_it_and_transposed():
 @pytest.mark.parametrize("n_out", [0, -1, 2.5, "3", None])
 def test_number_of_units_must_be_one(n_out):
     with pytest.raises(ValueError, match="at least 1, got"):
-        nn.dense(n_out)
+        jaxnn.dense(n_out)
 
 
 def test_unknown_initialiser_is_named():
     with pytest.raises(ValueError, match=r"unknown initialiser 'xavier': expected one of \['glorot', 'he'"):
-        nn.dense(3, "xavier")
+        jaxnn.dense(3, "xavier")
 
 
 @pytest.mark.parametrize("in_shape", [(), (2, 3)])
 def test_examples_must_be_vectors(in_shape):
     with pytest.raises(ValueError, match=r"put flatten\(\) before it"):
-        nn.dense(3).init(KEY, in_shape)
+        jaxnn.dense(3).init(KEY, in_shape)
 
 
 @pytest.mark.parametrize("shape", [(2, 4), (5, 2), (), (2, 1)])
 def test_wrong_number_of_features_is_told(shape):
     with pytest.raises(ValueError, match=r"weights for 5 features \(W is \(3, 5\)\), got x of shape \("):
-        nn.dense(3).forward(LayerCase("", nn.dense(3)).params(), np.zeros(shape, np.float32))
+        jaxnn.dense(3).forward(LayerCase("", jaxnn.dense(3)).params(), np.zeros(shape, np.float32))
 
 
 @pytest.mark.parametrize(
@@ -141,21 +141,21 @@ def test_wrong_number_of_features_is_told(shape):
 def test_what_are_no_params_is_told(params, got):
     says = rf"dense takes params \{{W: \(n_out, n_in\), b: \(n_out,\)\}}, got .*{got}"
     with pytest.raises(ValueError, match=says):
-        nn.dense_forward(params, np.ones((4, 3)))
+        jaxnn.functional.dense_forward(params, np.ones((4, 3)))
     with pytest.raises(ValueError, match=says):
-        nn.dense_backward(params, np.ones((4, 3)), np.ones((4, 2)))
+        jaxnn.functional.dense_backward(params, np.ones((4, 3)), np.ones((4, 2)))
 
 
 @pytest.mark.parametrize("dz", [np.ones(4), np.ones((4, 3)), np.ones((2, 4)), np.ones((5, 2)), 1.0, [[1.0, 1.0]]])
 def test_a_cotangent_of_another_shape_is_told(dz):
     params = {"W": np.ones((2, 3)), "b": np.ones(2)}
     with pytest.raises(ValueError, match=r"dz is .*, expected the shape of z, \(4, 2\), for x \(4, 3\)"):
-        nn.dense_backward(params, np.ones((4, 3)), dz)
+        jaxnn.functional.dense_backward(params, np.ones((4, 3)), dz)
 
 
 def test_inputs_in_lists_are_told():
     with pytest.raises(ValueError, match=r"x is \[\[1.0\]\], expected an array: jnp.asarray\(x\)"):
-        nn.dense_forward({"W": np.ones((1, 1)), "b": np.ones(1)}, [[1.0]])
+        jaxnn.functional.dense_forward({"W": np.ones((1, 1)), "b": np.ones(1)}, [[1.0]])
 
 
 @pytest.mark.parametrize(
@@ -168,19 +168,19 @@ def test_inputs_in_lists_are_told():
 )
 def test_initialisers_that_give_no_weights_are_told(init, message):
     with pytest.raises(ValueError, match=message):
-        nn.dense(3, init).init(KEY, (5,))
+        jaxnn.dense(3, init).init(KEY, (5,))
 
 
 @pytest.mark.parametrize("init", [None, 0, ["he"], KEY])
 def test_what_is_no_initialiser_is_told(init):
     with pytest.raises(ValueError, match="unknown initialiser .*, or a function"):
-        nn.dense(3, init)
+        jaxnn.dense(3, init)
     with pytest.raises(ValueError, match=r"init takes \(key\), expected a function init\(key, shape, dtype\)"):
-        nn.dense(3, lambda key: 0)
+        jaxnn.dense(3, lambda key: 0)
 
 
 def test_keys_and_shapes_are_told():
     with pytest.raises(ValueError, match="key is 0, expected a random key"):
-        nn.dense(3).init(0, (5,))
+        jaxnn.dense(3).init(0, (5,))
     with pytest.raises(ValueError, match="in_shape is 5, expected the shape of one example"):
-        nn.dense(3).init(KEY, 5)
+        jaxnn.dense(3).init(KEY, 5)

@@ -24,7 +24,7 @@ def wide(activation="sigmoid", widths=WIDTHS, **options):
 @pytest.mark.parametrize("init", ["zeros", "normal", "lecun", "glorot", "he"])
 def test_the_start_has_the_narrow_network_s_deviation(init):
     key, shape = jax.random.key(0), (300, 200)
-    W = np.asarray(jaxnn.narrow_initializer(init, 60, 150)(key, shape, jnp.float32))
+    W = np.asarray(jaxnn.nn.sliced_initializer(init, 60, 150)(key, shape, jnp.float32))
     assert not W[60:].any()
     assert not W[:, 150:].any()
     expected = {"zeros": 0, "normal": 0.01, "lecun": 60**-0.5, "glorot": (2 / 210) ** 0.5, "he": (2 / 60) ** 0.5}[init]
@@ -44,16 +44,16 @@ def test_at_full_width_the_start_is_the_initialiser_s_own():
 def test_it_learns_what_the_narrow_network_learns(activation, optimizer):
     model, narrow = wide(activation), jaxnn.mlp(NARROW, activation)
     params = model.init(jax.random.key(5))
-    cut = jaxnn.narrow_params(narrow.network, (3,), params)
+    cut = jaxnn.models.slice_params(narrow.network, (3,), params)
     fits = []
     for one, start in ((model, params), (narrow, cut)):
         objective = jaxnn.objective(one.network, one.loss, jaxnn.l2(0.01))
         fits.append(jaxnn.fit(objective, optimizer, start, X, Y, key=jax.random.key(1), epochs=20, batch_size=4))
     np.testing.assert_allclose(fits[0].losses, fits[1].losses, rtol=1e-5)
     assert abs(fits[0].params[0]["W"] - params[0]["W"]).max() > 0.05
-    trained = jaxnn.narrow_params(narrow.network, (3,), fits[0].params)
+    trained = jaxnn.models.slice_params(narrow.network, (3,), fits[0].params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), trained, fits[1].params)
-    np.testing.assert_allclose(model.predict(fits[0].params, X), narrow.predict(trained, X), rtol=1e-5)
+    np.testing.assert_allclose(model.predict_proba(fits[0].params, X), narrow.predict_proba(trained, X), rtol=1e-5)
 
 
 def test_silent_units_have_no_gradient_and_no_influence():
@@ -85,7 +85,7 @@ def test_members_of_many_widths_are_one_population():
     for i, (first, second) in enumerate(zip(widths["first"], widths["second"], strict=True)):
         narrow = jaxnn.mlp((3, int(first), int(second), 1), "tanh")
         start = member({name: values[i] for name, values in widths.items()}).params
-        cut = jaxnn.narrow_params(narrow.network, (3,), start)
+        cut = jaxnn.models.slice_params(narrow.network, (3,), start)
         objective = jaxnn.objective(narrow.network, narrow.loss)
         alone = jaxnn.fit(objective, optax.adam(0.05), cut, X, Y, key=jax.random.key(2), epochs=5, batch_size=4)
         np.testing.assert_allclose(population.losses[i], alone.losses, rtol=1e-5)
@@ -98,16 +98,19 @@ def test_members_of_many_widths_are_one_population():
         (lambda: wide(widths=(4, 6)), "from 1 to the size of their layer, got 6 for a layer of 5"),
         (lambda: wide(widths=(0, 2)), "from 1 to the size"),
         (lambda: wide(init=jax.nn.initializers.orthogonal()), "widths take an initialiser by name"),
-        (lambda: jaxnn.first_units(jaxnn.tanh(), 0), "at least 1, got 0"),
-        (lambda: jaxnn.first_units(jaxnn.tanh, 1), "call the factory"),
+        (lambda: jaxnn.nn.mask_units(jaxnn.tanh(), 0), "at least 1, got 0"),
+        (lambda: jaxnn.nn.mask_units(jaxnn.tanh, 1), "call the factory"),
         (
-            lambda: jaxnn.narrow_params(jaxnn.mlp((3, 9, 2, 1)).network, (3,), wide().init(jax.random.key(0))),
+            lambda: jaxnn.models.slice_params(jaxnn.mlp((3, 9, 2, 1)).network, (3,), wide().init(jax.random.key(0))),
             "at least",
         ),
-        (lambda: jaxnn.narrow_params(jaxnn.mlp((3, 2, 1)).network, (3,), wide().init(jax.random.key(0))), "structure"),
-        (lambda: jaxnn.first_units(jaxnn.tanh(), 2.5), "a number of units of at least 1, got 2.5"),
-        (lambda: jaxnn.first_units(jaxnn.tanh(), "2"), "a number of units of at least 1, got '2'"),
-        (lambda: jaxnn.narrow_initializer(["he"], 1, 1), r"initialiser by name, .* got \['he'\]"),
+        (
+            lambda: jaxnn.models.slice_params(jaxnn.mlp((3, 2, 1)).network, (3,), wide().init(jax.random.key(0))),
+            "structure",
+        ),
+        (lambda: jaxnn.nn.mask_units(jaxnn.tanh(), 2.5), "a number of units of at least 1, got 2.5"),
+        (lambda: jaxnn.nn.mask_units(jaxnn.tanh(), "2"), "a number of units of at least 1, got '2'"),
+        (lambda: jaxnn.nn.sliced_initializer(["he"], 1, 1), r"initialiser by name, .* got \['he'\]"),
     ],
 )
 def test_bad_widths_are_refused(make, message):

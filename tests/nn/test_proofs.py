@@ -10,17 +10,18 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-import jaxnn as nn
+import jaxnn
 from jaxnn import gradcheck
+from jaxnn.regularizers import Regularizer
 from tests.helpers.programs import BATCH_SIZES, THOROUGH, TOLERANCE, compiled, dtypes, hand, same, same_in_bfloat16
 from tests.helpers.registry import (
     ACTIVATION_CASES,
     LAYER_CASES,
     LOSS_CASES,
-    PENALTY_CASES,
+    REGULARIZER_CASES,
     name_of,
     normal,
-    penalised_params,
+    regularized_params,
 )
 
 layers = pytest.mark.parametrize("case", LAYER_CASES, ids=name_of)
@@ -29,7 +30,7 @@ layers = pytest.mark.parametrize("case", LAYER_CASES, ids=name_of)
 activations = pytest.mark.parametrize("case", ACTIVATION_CASES, ids=name_of)
 
 
-penalties = pytest.mark.parametrize("case", PENALTY_CASES, ids=name_of)
+regularizers = pytest.mark.parametrize("case", REGULARIZER_CASES, ids=name_of)
 
 
 # These are proofs, not benchmarks: most of their time is compilation, which this halves.
@@ -123,10 +124,10 @@ def test_layer_by_gradcheck(case, full):
     gradcheck.layer(case.layer, case.in_shape, key=case.key(), fast=fast).raise_if_failed()
 
 
-@penalties
+@regularizers
 def test_penalty_by_gradcheck(case, full):
     fast = not full and case.name not in THOROUGH
-    gradcheck.penalty(case.penalty, penalised_params(), fast=fast).raise_if_failed()
+    gradcheck.regularizer(case.regularizer, regularized_params(), fast=fast).raise_if_failed()
 
 
 @layers
@@ -135,7 +136,7 @@ def test_layer_numerical_float64(case, x64):
     if case.inside:
         pytest.skip("computes in a smaller dtype inside, where a difference quotient is noise")
     params, x, _, key = arguments(case, 2, jnp.float64)
-    apply = nn.differentiable(case.layer)
+    apply = jaxnn.as_custom_vjp(case.layer)
     function = jax.jit(lambda params, x: apply(params, x, key))
     check_grads(function, (params, x), order=1, modes=("rev",), atol=1e-6, rtol=1e-6)
 
@@ -183,9 +184,9 @@ def test_layer_contract(case):
 
 @layers
 def test_layer_inside_grad_and_scan(case):
-    """`differentiable` gives the layer's own backward to `jax.grad`, also under `scan`."""
+    """`as_custom_vjp` gives the layer's own backward to `jax.grad`, also under `scan`."""
     params, x, dy, key = arguments(case, 2)
-    apply = nn.differentiable(case.layer)
+    apply = jaxnn.as_custom_vjp(case.layer)
 
     def total(params, x):
         return jax.lax.scan(lambda s, _: (s + (apply(params, x, key) * dy).sum(), None), 0.0, length=2)[0]
@@ -207,10 +208,10 @@ def test_layer_second_call_does_not_trace(case):
 
 
 @dtypes
-@penalties
+@regularizers
 def test_penalty_hand_is_autodiff(case, dtype, x64):
-    params = penalised_params(jnp.dtype(dtype))
-    value, gradient = case.penalty
+    params = regularized_params(jnp.dtype(dtype))
+    value, gradient = case.regularizer
     got = compiled(lambda p: (value(p), gradient(p)))(params)
     expected = compiled(jax.value_and_grad(value))(params)
     chex.assert_trees_all_equal_shapes_and_dtypes(got[1], params)
@@ -218,20 +219,24 @@ def test_penalty_hand_is_autodiff(case, dtype, x64):
     same((value(params), gradient(params)), got, **TOLERANCE[dtype])
 
 
-@penalties
+@regularizers
 def test_penalty_vmap_is_loop(case):
-    params = [jax.tree.map(lambda p, i=i: p * i, penalised_params()) for i in range(3)]
+    params = [jax.tree.map(lambda p, i=i: p * i, regularized_params()) for i in range(3)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *params)
-    many = compiled(jax.vmap(lambda p: (case.penalty.value(p), case.penalty.gradient(p))))(stacked)
-    loop = [(case.penalty.value(p), case.penalty.gradient(p)) for p in params]
+    many = compiled(jax.vmap(lambda p: (case.regularizer.value(p), case.regularizer.gradient(p))))(stacked)
+    loop = [(case.regularizer.value(p), case.regularizer.gradient(p)) for p in params]
     expected = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *loop)
     same(many, expected, **TOLERANCE["float32"])
 
 
 def test_registry_is_complete():
     """Every factory that jaxnn exports, by what it returns, has a case."""
-    table = {nn.Layer: LAYER_CASES, nn.Loss: LOSS_CASES, nn.Penalty: PENALTY_CASES}
-    for name in nn.__all__:
-        made = inspect.signature(getattr(nn, name)).return_annotation if inspect.isfunction(getattr(nn, name)) else None
-        if made in table:
-            assert any(case.name.startswith(name) for case in table[made]), f"{name} has no case in the registry"
+    table = {jaxnn.Layer: LAYER_CASES, jaxnn.Loss: LOSS_CASES, Regularizer: REGULARIZER_CASES}
+    found = 0
+    for module in (jaxnn.nn, jaxnn.losses, jaxnn.regularizers, jaxnn.models):
+        for name, function in vars(module).items():
+            made = inspect.signature(function).return_annotation if inspect.isfunction(function) else None
+            if made in table and not name.startswith("_"):
+                found += 1
+                assert any(case.name.startswith(name) for case in table[made]), f"{name} has no case in the registry"
+    assert found >= 28

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import jaxnn as nn
+import jaxnn
 from tests.helpers.programs import compiled
 
 KEY = jax.random.key(3)
@@ -14,7 +14,7 @@ X = jnp.asarray(np.random.default_rng(0).normal(size=(500, 400)) + 1, jnp.float3
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
 def test_rate_scale_and_mean(rate):
-    layer = nn.dropout(rate)
+    layer = jaxnn.dropout(rate)
 
     @compiled
     def run(x, key):
@@ -34,13 +34,13 @@ def test_rate_scale_and_mean(rate):
 
 
 def test_rate_zero_drops_nothing():
-    y, mask = nn.dropout(0.0).forward((), X[:5], KEY)
+    y, mask = jaxnn.dropout(0.0).forward((), X[:5], KEY)
     np.testing.assert_array_equal(y, X[:5])
     assert mask.all()
 
 
 def test_no_key_is_exact_and_caches_nothing():
-    layer = nn.dropout(0.5)
+    layer = jaxnn.dropout(0.5)
     y, cache = layer.forward((), X)
     assert y is X
     assert cache is None
@@ -48,9 +48,13 @@ def test_no_key_is_exact_and_caches_nothing():
 
 
 def test_key_decides():
-    masks = compiled(jax.vmap(lambda key: nn.dropout_forward(X[:5], 0.5, key)[1]))(jax.random.split(KEY, 2))
+    masks = compiled(jax.vmap(lambda key: jaxnn.functional.dropout_forward(X[:5], 0.5, key)[1]))(
+        jax.random.split(KEY, 2)
+    )
     assert not np.array_equal(*masks)
-    np.testing.assert_array_equal(masks[0], nn.dropout_forward(X[:5], 0.5, jax.random.split(KEY, 2)[0])[1])
+    np.testing.assert_array_equal(
+        masks[0], jaxnn.functional.dropout_forward(X[:5], 0.5, jax.random.split(KEY, 2)[0])[1]
+    )
 
 
 def test_traced_rate_under_jit_and_vmap():
@@ -58,8 +62,8 @@ def test_traced_rate_under_jit_and_vmap():
 
     @compiled
     def run(rates):
-        many = jax.vmap(lambda rate: nn.dropout(rate).forward((), X[:20], KEY)[0])(rates)
-        return many, jnp.stack([nn.dropout(rates[i]).forward((), X[:20], KEY)[0] for i in range(3)])
+        many = jax.vmap(lambda rate: jaxnn.dropout(rate).forward((), X[:20], KEY)[0])(rates)
+        return many, jnp.stack([jaxnn.dropout(rates[i]).forward((), X[:20], KEY)[0] for i in range(3)])
 
     many, loop = run(rates)
     np.testing.assert_array_equal(many, loop)
@@ -69,19 +73,19 @@ def test_traced_rate_under_jit_and_vmap():
 
 def test_what_is_dropped_is_gone_whatever_it_was():
     x = jnp.full((50, 4), jnp.nan)
-    y, mask = nn.dropout_forward(x, 0.5, KEY)
+    y, mask = jaxnn.functional.dropout_forward(x, 0.5, KEY)
     assert not np.any(np.asarray(y)[~np.asarray(mask)])
 
 
 @pytest.mark.parametrize("rate", [1, 1.0, 1.5, -0.1, float("nan"), np.float32(1)])
 def test_rate_outside_0_to_1_is_refused(rate):
     with pytest.raises(ValueError, match="the fraction to drop, 0 <= rate < 1, got"):
-        nn.dropout(rate)
+        jaxnn.dropout(rate)
 
 
 @pytest.mark.parametrize("rate", [1.0, 2, -0.5, "0.5", None, True, [0.5], np.array([0.5, 0.5])])
 def test_the_function_refuses_rates_too(rate):
     """At a rate of 1, x/0 would be infinite."""
-    for ask in (lambda: nn.dropout(rate), lambda: nn.dropout_forward(jnp.ones(3), rate, KEY)):
+    for ask in (lambda: jaxnn.dropout(rate), lambda: jaxnn.functional.dropout_forward(jnp.ones(3), rate, KEY)):
         with pytest.raises(ValueError, match="the fraction to drop, 0 <= rate < 1, got"):
             ask()

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-import jaxnn as nn
+import jaxnn
 from jaxnn.optim.interface import accepting
 from jaxnn.train import steps
 
@@ -21,9 +21,9 @@ pytestmark = [
 
 X = np.random.default_rng(0).normal(size=(12, 9)).astype(np.float32)
 Y = np.arange(12) % 3
-MODEL = nn.mlp((9, 7, 3), activation="tanh", output="softmax")
-OBJECTIVE, PARAMS, KEY = nn.objective(MODEL.network, MODEL.loss), MODEL.init(jax.random.key(0)), jax.random.key(1)
-BATCH = nn.Batch(jnp.asarray(X), jnp.asarray(Y))
+MODEL = jaxnn.mlp((9, 7, 3), activation="tanh", output="softmax")
+OBJECTIVE, PARAMS, KEY = jaxnn.objective(MODEL.network, MODEL.loss), MODEL.init(jax.random.key(0)), jax.random.key(1)
+BATCH = jaxnn.Batch(jnp.asarray(X), jnp.asarray(Y))
 
 
 def turned(params):
@@ -93,8 +93,8 @@ GIVEN = {
     "muon by axes of Flax's": lambda: contrib.muon(
         0.01, muon_weight_dimension_numbers=lambda params: jax.tree.map(_muon_axes, params)
     ),
-    "skip_nonfinite": lambda: nn.skip_nonfinite(contrib.muon(0.01)),
-    "with_layout": lambda: optax.chain(optax.adaptive_grad_clip(0.01), nn.with_layout(contrib.muon(0.01))),
+    "skip_nonfinite": lambda: jaxnn.optim.skip_nonfinite(contrib.muon(0.01)),
+    "with_layout": lambda: optax.chain(optax.adaptive_grad_clip(0.01), jaxnn.optim.with_layout(contrib.muon(0.01))),
 }
 NOT_ANNOTATED = {"dog", "dowg", "nadam", "nadamw", "scale_by_factored_rms"}
 REFUSED = {
@@ -174,7 +174,7 @@ def test_optimizers_do_what_they_do_in_flax_layout(name, x64, no_rank_promotion_
     make = FACTORIES[name]
     params, batch = jax.tree.map(lambda a: np.asarray(a, np.float64), (PARAMS, BATCH._replace(y=None)))
     batch = batch._replace(y=BATCH.y)
-    state, _ = nn.make_steps(OBJECTIVE, make(), 3)(nn.train_state(params, make(), KEY), batch)
+    state, _ = jaxnn.train.make_steps(OBJECTIVE, make(), 3)(jaxnn.train_state(params, make(), KEY), batch)
     plain = optax.chain(optax.adaptive_grad_clip(0.01), contrib.muon(0.01)) if name == "with_layout" else make()
     expected = by_optax(plain, params, batch, 3)
     for ours, theirs in zip(jax.tree.leaves(state.params), jax.tree.leaves(expected), strict=True):
@@ -184,31 +184,31 @@ def test_optimizers_do_what_they_do_in_flax_layout(name, x64, no_rank_promotion_
 @pytest.mark.parametrize("name", REFUSED)
 def test_optimizers_of_other_arguments_are_refused_in_one_line(name):
     with pytest.raises(ValueError, match=REFUSED[name]) as caught:
-        nn.fit(OBJECTIVE, FACTORIES[name](), PARAMS, X, Y, key=KEY, epochs=1)
+        jaxnn.fit(OBJECTIVE, FACTORIES[name](), PARAMS, X, Y, key=KEY, epochs=1)
     assert "\n" not in str(caught.value)
 
 
 def test_lookahead_is_refused_inside_another(caplog):
     inside = optax.chain(optax.clip(1.0), optax.lookahead(sgd(), 5, 0.5))
     with pytest.raises(ValueError, match=REFUSED["lookahead"]):
-        nn.train_state(PARAMS, inside, KEY)
+        jaxnn.train_state(PARAMS, inside, KEY)
 
 
 def test_gradients_for_each_example_are_refused_where_axes_fit():
     """A dense layer's W and b have as many rows: its aggregate takes them for examples, and gives other shapes."""
     params = {"W": jnp.ones((3, 2)), "b": jnp.ones(3)}
     with pytest.raises(ValueError, match=r"got updates of shape \(2,\) for params\['W'\] of shape \(3, 2\)"):
-        nn.train_state(params, contrib.differentially_private_aggregate(1.0, 1.0, 0), KEY)
+        jaxnn.train_state(params, contrib.differentially_private_aggregate(1.0, 1.0, 0), KEY)
 
 
 ELEMENT_BY_ELEMENT = {
-    **{name: partial(nn.optimizer, name, 0.01) for name in nn.OPTIMIZERS},
+    **{name: partial(jaxnn.optimizer, name, 0.01) for name in jaxnn.optim.OPTIMIZERS},
     "lion": lambda: optax.lion(0.01),
-    "clipped": lambda: nn.optimizer("adam", 0.01, clip_norm=1.0),
-    "max-norm": lambda: optax.chain(sgd(), nn.max_norm(1.0)),
-    "skipping": lambda: nn.skip_nonfinite(adam()),
-    "loss scale": lambda: nn.with_loss_scale(adam()),
-    "already laid out": lambda: optax.chain(nn.with_layout(contrib.muon(0.01)), sgd()),
+    "clipped": lambda: jaxnn.optimizer("adam", 0.01, clip_norm=1.0),
+    "max-norm": lambda: optax.chain(sgd(), jaxnn.optim.max_norm(1.0)),
+    "skipping": lambda: jaxnn.optim.skip_nonfinite(adam()),
+    "loss scale": lambda: jaxnn.optim.with_loss_scale(adam()),
+    "already laid out": lambda: optax.chain(jaxnn.optim.with_layout(contrib.muon(0.01)), sgd()),
 }
 
 
@@ -218,8 +218,8 @@ def test_optimizers_that_do_not_read_the_layout_are_compiled_as_they_are(name, m
     optimizer = ELEMENT_BY_ELEMENT[name]()
 
     def program():
-        state = nn.train_state(PARAMS, optimizer, KEY)
-        return str(jax.make_jaxpr(nn.make_step(OBJECTIVE, optimizer))(state, BATCH))
+        state = jaxnn.train_state(PARAMS, optimizer, KEY)
+        return str(jax.make_jaxpr(jaxnn.make_step(OBJECTIVE, optimizer))(state, BATCH))
 
     found = program()
     monkeypatch.setattr(steps, "laid_out", lambda optimizer, params: accepting(optimizer))
@@ -234,12 +234,12 @@ def rows_by_name(axis):
 
 
 def step_by(optimizer, params=PARAMS):
-    state, _ = nn.make_step(OBJECTIVE, optimizer)(nn.train_state(params, optimizer, KEY), BATCH)
+    state, _ = jaxnn.make_step(OBJECTIVE, optimizer)(jaxnn.train_state(params, optimizer, KEY), BATCH)
     return jax.tree.map(jnp.subtract, state.params, params)
 
 
 def test_max_norm_is_by_unit_beside_an_optimizer_that_is_given_flax_layout():
-    after = jax.tree.map(jnp.add, PARAMS, step_by(optax.chain(contrib.muon(1.0), nn.max_norm(0.5))))
+    after = jax.tree.map(jnp.add, PARAMS, step_by(optax.chain(contrib.muon(1.0), jaxnn.optim.max_norm(0.5))))
     norms = np.linalg.norm(after[0]["W"], axis=1)
     np.testing.assert_allclose(norms, 0.5, rtol=1e-5)
 
@@ -253,7 +253,7 @@ def test_parts_of_both_layouts_are_refused_until_they_say_which():
     with pytest.raises(ValueError, match=r"parts that agree on the layout .*test_layout.py\): wrap those in"):
         step_by(optax.chain(contrib.muon(0.1), rows_by_name(axis=1)))
     for axis, name in ((1, "jaxnn"), (0, "flax")):
-        step = step_by(optax.chain(contrib.muon(0.1), nn.with_layout(rows_by_name(axis), name)))
+        step = step_by(optax.chain(contrib.muon(0.1), jaxnn.optim.with_layout(rows_by_name(axis), name)))
         np.testing.assert_allclose(np.linalg.norm(step[0]["W"], axis=1), 1, rtol=1e-5)
 
 
@@ -266,10 +266,10 @@ def test_a_mask_in_the_shape_of_params_stays_beside_them():
 
 def test_square_weights_are_turned_too():
     """Where a shape does not say which axis is which."""
-    model = nn.mlp((9, 9, 3), activation="tanh", output="softmax")
+    model = jaxnn.mlp((9, 9, 3), activation="tanh", output="softmax")
     params, clip = model.init(KEY), optax.adaptive_grad_clip(1e-3)
-    objective = nn.objective(model.network, model.loss)
-    state, _ = nn.make_step(objective, clip)(nn.train_state(params, clip, KEY), BATCH)
+    objective = jaxnn.objective(model.network, model.loss)
+    state, _ = jaxnn.make_step(objective, clip)(jaxnn.train_state(params, clip, KEY), BATCH)
     step = np.asarray(state.params[0]["W"] - params[0]["W"])
     limit = 1e-3 * np.maximum(np.linalg.norm(params[0]["W"], axis=1), 1e-3)
     np.testing.assert_allclose(np.linalg.norm(step, axis=1), limit, rtol=1e-3)
@@ -277,14 +277,14 @@ def test_square_weights_are_turned_too():
 
 def test_all_ways_to_train_make_the_same_steps():
     muon, plan = contrib.muon(0.01), dict(epochs=3)
-    alone = nn.fit(OBJECTIVE, muon, PARAMS, X, Y, key=KEY, **plan)
+    alone = jaxnn.fit(OBJECTIVE, muon, PARAMS, X, Y, key=KEY, **plan)
     expected = by_optax(muon, PARAMS, BATCH, 3)
 
     def member(h):
-        return nn.Member(OBJECTIVE, contrib.muon(h["rate"]), PARAMS, KEY)
+        return jaxnn.Member(OBJECTIVE, contrib.muon(h["rate"]), PARAMS, KEY)
 
-    population = nn.fit_population(member, {"rate": np.array([0.01, 0.1])}, X, Y, **plan)
-    stream = nn.fit_stream(OBJECTIVE, muon, PARAMS, [(X, Y)], key=KEY, **plan)
+    population = jaxnn.fit_population(member, {"rate": np.array([0.01, 0.1])}, X, Y, **plan)
+    stream = jaxnn.fit_stream(OBJECTIVE, muon, PARAMS, [(X, Y)], key=KEY, **plan)
     for params in (alone.params, population.member(0).params, stream.params):
         for ours, theirs in zip(jax.tree.leaves(params), jax.tree.leaves(expected), strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
@@ -295,15 +295,15 @@ def test_an_interrupted_training_ends_as_the_whole_one():
 
     def train(epochs, checkpoints=None):
         plan = dict(key=KEY, epochs=epochs, batch_size=5, checkpoints=checkpoints)
-        return nn.fit(OBJECTIVE, muon, PARAMS, X, Y, **plan)
+        return jaxnn.fit(OBJECTIVE, muon, PARAMS, X, Y, **plan)
 
-    train(2, nn.Checkpoints(lambda start: None, lambda make, ended: saved.append(make())))
-    resumed = train(4, nn.Checkpoints(lambda start: saved[-1], lambda make, ended: None))
+    train(2, jaxnn.Checkpointer(lambda start: None, lambda make, ended: saved.append(make())))
+    resumed = train(4, jaxnn.Checkpointer(lambda start: saved[-1], lambda make, ended: None))
     np.testing.assert_array_equal(resumed.losses, train(4).losses)
 
 
 def test_a_loop_of_ones_own_is_flax_under_with_layout():
-    muon = nn.with_layout(contrib.muon(0.01))
+    muon = jaxnn.optim.with_layout(contrib.muon(0.01))
     grads = jax.grad(OBJECTIVE.value)(PARAMS, BATCH)
     updates, state = muon.update(grads, muon.init(PARAMS), PARAMS)
     plain = contrib.muon(0.01)
@@ -314,28 +314,28 @@ def test_a_loop_of_ones_own_is_flax_under_with_layout():
 
 def test_layouts_are_two():
     with pytest.raises(ValueError, match="unknown layout 'keras': expected one of"):
-        nn.with_layout(sgd(), "keras")
+        jaxnn.optim.with_layout(sgd(), "keras")
 
 
 def test_stacks_of_weights_are_refused_unless_the_optimizer_is_for_them():
-    model = nn.mlp((9, 4, 4, 4, 3), activation="tanh", output="softmax", scan=True)
-    stacked, objective = model.init(KEY), nn.objective(model.network, model.loss)
+    model = jaxnn.mlp((9, 4, 4, 4, 3), activation="tanh", output="softmax", scan=True)
+    stacked, objective = model.init(KEY), jaxnn.objective(model.network, model.loss)
     with pytest.raises(ValueError, match=r"is a stack of weights \(2, 4, 4\), which .* takes for one weight"):
-        nn.train_state(stacked, contrib.muon(0.01), KEY)
-    plain = nn.mlp((9, 4, 4, 4, 3), activation="tanh", output="softmax", scan=False)
+        jaxnn.train_state(stacked, contrib.muon(0.01), KEY)
+    plain = jaxnn.mlp((9, 4, 4, 4, 3), activation="tanh", output="softmax", scan=False)
     single = plain.init(KEY)
 
     def axes(params):
         return jax.tree.map(lambda a: contrib.MuonDimensionNumbers(-2, -1) if a.shape[-2:] == (4, 4) else None, params)
 
     def step(objective, params, muon):
-        state, _ = nn.make_step(objective, muon)(nn.train_state(params, muon, KEY), BATCH)
+        state, _ = jaxnn.make_step(objective, muon)(jaxnn.train_state(params, muon, KEY), BATCH)
         return jax.tree.map(jnp.subtract, state.params, params)
 
-    of_stacks = nn.with_layout(contrib.muon(0.01, muon_weight_dimension_numbers=axes))
+    of_stacks = jaxnn.optim.with_layout(contrib.muon(0.01, muon_weight_dimension_numbers=axes))
     theirs = step(
-        nn.objective(plain.network, plain.loss), single, contrib.muon(0.01, muon_weight_dimension_numbers=axes)
+        jaxnn.objective(plain.network, plain.loss), single, contrib.muon(0.01, muon_weight_dimension_numbers=axes)
     )
-    ours = nn.params_to_arrays(model.network, step(objective, stacked, of_stacks))
-    for a, b in zip(ours, nn.params_to_arrays(plain.network, theirs), strict=True):
+    ours = jaxnn.models.params_to_arrays(model.network, step(objective, stacked, of_stacks))
+    for a, b in zip(ours, jaxnn.models.params_to_arrays(plain.network, theirs), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6)

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-import jaxnn as nn
+import jaxnn
 from tests.helpers.oracle import optimizers as oracle
 from tests.helpers.programs import TOLERANCE, compiled
 
@@ -27,18 +27,18 @@ def decayed(optimizer, share):
 
 
 CASES = {
-    "sgd": (lambda: nn.optimizer("sgd", 0.1), oracle.gradient_descent(0.1)),
-    "momentum": (lambda: nn.optimizer("momentum", 0.1), oracle.momentum(0.1)),
-    "rmsprop": (lambda: nn.optimizer("rmsprop", 0.01), oracle.rmsprop(0.01)),
-    "adagrad": (lambda: nn.optimizer("adagrad", 0.1), oracle.adagrad(0.1)),
-    "adam": (lambda: nn.optimizer("adam", 0.01), oracle.adam(0.01)),
-    "nesterov": (lambda: nn.optimizer("nesterov", 0.1), oracle.nesterov(0.1)),
-    "adamw": (lambda: nn.optimizer("adamw", 0.01), decayed(oracle.adam(0.01), 0.01 * 1e-4)),
+    "sgd": (lambda: jaxnn.optimizer("sgd", 0.1), oracle.gradient_descent(0.1)),
+    "momentum": (lambda: jaxnn.optimizer("momentum", 0.1), oracle.momentum(0.1)),
+    "rmsprop": (lambda: jaxnn.optimizer("rmsprop", 0.01), oracle.rmsprop(0.01)),
+    "adagrad": (lambda: jaxnn.optimizer("adagrad", 0.1), oracle.adagrad(0.1)),
+    "adam": (lambda: jaxnn.optimizer("adam", 0.01), oracle.adam(0.01)),
+    "nesterov": (lambda: jaxnn.optimizer("nesterov", 0.1), oracle.nesterov(0.1)),
+    "adamw": (lambda: jaxnn.optimizer("adamw", 0.01), decayed(oracle.adam(0.01), 0.01 * 1e-4)),
 }
 
 
 def test_every_name_has_a_case():
-    assert set(nn.OPTIMIZERS) == {*CASES, "lbfgs"}
+    assert set(jaxnn.optim.OPTIMIZERS) == {*CASES, "lbfgs"}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -68,7 +68,7 @@ def test_twenty_steps_are_the_papers(name, x64):
 
 
 def test_schedule_is_a_rate_too():
-    sgd = nn.optimizer("sgd", lambda step: 1.0 / (1 + step))
+    sgd = jaxnn.optimizer("sgd", lambda step: 1.0 / (1 + step))
     state, grads = sgd.init(jnp.zeros(1)), jnp.ones(1)
     first, state = sgd.update(grads, state)
     second, _ = sgd.update(grads, state)
@@ -77,7 +77,7 @@ def test_schedule_is_a_rate_too():
 
 def test_traced_rate_is_a_hyperparameter():
     def one_step(rate):
-        sgd = nn.optimizer("sgd", rate)
+        sgd = jaxnn.optimizer("sgd", rate)
         return sgd.update(jnp.ones(2), sgd.init(jnp.ones(2)))[0]
 
     np.testing.assert_allclose(jax.jit(jax.vmap(one_step))(jnp.array([0.1, 0.2])), [[-0.1] * 2, [-0.2] * 2], rtol=1e-6)
@@ -85,7 +85,7 @@ def test_traced_rate_is_a_hyperparameter():
 
 def test_unknown_name_is_told():
     with pytest.raises(ValueError, match=r"unknown optimizer 'Adam': expected one of \['adagrad', 'adam'"):
-        nn.optimizer("Adam", 0.1)
+        jaxnn.optimizer("Adam", 0.1)
 
 
 def ridge_problem():
@@ -96,8 +96,8 @@ def ridge_problem():
     y = (x @ [1.0, -2.0, 0.5] + 0.3 * np.random.default_rng(4).normal(size=40) > 0.2).astype(int)
     # scikit-learn minimises C Σ L + |w|²/2, which is m C times the mean of L + |w|²/(2 m C).
     fitted = LogisticRegression(C=1.0, tol=1e-10, max_iter=1000).fit(x.astype(np.float64), y)
-    model = nn.logistic_regression(3)
-    return nn.objective(model.network, model.loss, nn.l2(1 / 40)), model, x, y, fitted
+    model = jaxnn.logistic_regression(3)
+    return jaxnn.objective(model.network, model.loss, jaxnn.l2(1 / 40)), model, x, y, fitted
 
 
 def test_lbfgs_finds_the_minimum_in_few_steps():
@@ -105,7 +105,7 @@ def test_lbfgs_finds_the_minimum_in_few_steps():
     objective, model, x, y, fitted = ridge_problem()
     start, key = model.init(jax.random.key(0)), jax.random.key(1)
     ends = {
-        name: nn.fit(objective, nn.optimizer(name, 1.0), start, x, y, key=key, epochs=15, report_every=15)
+        name: jaxnn.fit(objective, jaxnn.optimizer(name, 1.0), start, x, y, key=key, epochs=15, report_every=15)
         for name in ("lbfgs", "sgd")
     }
     assert (np.diff(ends["lbfgs"].losses) <= 1e-7).all()
@@ -116,15 +116,15 @@ def test_lbfgs_finds_the_minimum_in_few_steps():
 
 def test_lbfgs_members_of_a_population_are_trained_as_alone():
     objective, model, x, y, _ = ridge_problem()
-    lbfgs, key = nn.optimizer("lbfgs", 1.0), jax.random.key(0)
+    lbfgs, key = jaxnn.optimizer("lbfgs", 1.0), jax.random.key(0)
 
     def member(start):
-        return nn.Member(objective, lbfgs, ({"W": start["W"], "b": start["b"]},), key)
+        return jaxnn.Member(objective, lbfgs, ({"W": start["W"], "b": start["b"]},), key)
 
     starts = {"W": np.random.default_rng(0).normal(size=(3, 1, 3)), "b": np.zeros((3, 1))}
-    population = nn.fit_population(member, starts, x, y, epochs=6, report_every=6)
+    population = jaxnn.fit_population(member, starts, x, y, epochs=6, report_every=6)
     for i in range(3):
-        alone = nn.fit(objective, lbfgs, population_start(starts, i), x, y, key=key, epochs=6, report_every=6)
+        alone = jaxnn.fit(objective, lbfgs, population_start(starts, i), x, y, key=key, epochs=6, report_every=6)
         np.testing.assert_allclose(population.losses[i], alone.losses, rtol=1e-4)
 
 
@@ -135,7 +135,7 @@ def population_start(starts, i):
 def test_clipping_is_by_the_norm_of_all_params_together():
     grads = {"W": jnp.array([[3.0, 0.0]]), "b": jnp.array([4.0])}
     for limit, share in ((1.0, 0.2), (4.999, 0.9998), (5.001, 1.0)):
-        clipped = nn.optimizer("sgd", 0.1, clip_norm=limit)
+        clipped = jaxnn.optimizer("sgd", 0.1, clip_norm=limit)
         updates, _ = clipped.update(grads, clipped.init(grads))
         np.testing.assert_allclose(updates["W"], [[-0.3 * share, 0.0]], rtol=1e-6)
         np.testing.assert_allclose(updates["b"], [-0.4 * share], rtol=1e-6)
@@ -143,9 +143,9 @@ def test_clipping_is_by_the_norm_of_all_params_together():
 
 def test_clipping_is_refused_where_it_makes_no_sense():
     with pytest.raises(ValueError, match="clip_norm must be positive and finite, got 0"):
-        nn.optimizer("sgd", 0.1, clip_norm=0)
+        jaxnn.optimizer("sgd", 0.1, clip_norm=0)
     with pytest.raises(ValueError, match="lbfgs searches for the length of its steps"):
-        nn.optimizer("lbfgs", 1.0, clip_norm=1.0)
+        jaxnn.optimizer("lbfgs", 1.0, clip_norm=1.0)
 
 
 # Schedules
@@ -159,32 +159,32 @@ FORMULAS = {
 
 
 @pytest.mark.parametrize("steps", [1, 2, 9, 100])
-@pytest.mark.parametrize("name", nn.SCHEDULES)
+@pytest.mark.parametrize("name", jaxnn.optim.SCHEDULES)
 def test_schedule_is_its_formula(name, steps):
-    rates = jax.vmap(nn.schedule(name, 0.3, steps))(jnp.arange(steps))
+    rates = jax.vmap(jaxnn.optim.schedule(name, 0.3, steps))(jnp.arange(steps))
     expected = [0.3 * FORMULAS[name](t, steps) for t in range(steps)]
     np.testing.assert_allclose(np.broadcast_to(rates, steps), expected, rtol=1e-5, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", nn.SCHEDULES)
+@pytest.mark.parametrize("name", jaxnn.optim.SCHEDULES)
 def test_warm_up_leads_up_to_any_schedule(name):
-    rate = nn.schedule(name, 0.3, 24, warmup=4)
+    rate = jaxnn.optim.schedule(name, 0.3, 24, warmup=4)
     expected = [0.3 * (t + 1) / 5 if t < 4 else 0.3 * FORMULAS[name](t - 4, 20) for t in range(24)]
     np.testing.assert_allclose([rate(t) for t in range(24)], expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", nn.SCHEDULES)
+@pytest.mark.parametrize("name", jaxnn.optim.SCHEDULES)
 def test_schedules_of_traced_rates_train_a_population(name):
     """Each member goes the way that its own schedule adds up to, on a gradient of 1."""
-    objective = nn.Objective(lambda params, batch, key=None: params["W"].sum(), None, lambda params, batch: None)
+    objective = jaxnn.Objective(lambda params, batch, key=None: params["W"].sum(), None, lambda params, batch: None)
 
     def member(h):
-        sgd = nn.optimizer("sgd", nn.schedule(name, h["rate"], 10, warmup=2))
-        return nn.Member(objective, sgd, {"W": jnp.zeros((1, 1))}, jax.random.key(0))
+        sgd = jaxnn.optimizer("sgd", jaxnn.optim.schedule(name, h["rate"], 10, warmup=2))
+        return jaxnn.Member(objective, sgd, {"W": jnp.zeros((1, 1))}, jax.random.key(0))
 
     x, y = np.zeros((1, 1), np.float32), np.zeros(1)
     rates = np.array([0.1, 0.2])
-    population = nn.fit_population(member, {"rate": rates}, x, y, epochs=10, report_every=10, gradients="auto")
+    population = jaxnn.fit_population(member, {"rate": rates}, x, y, epochs=10, report_every=10, gradients="auto")
     total = sum((t + 1) / 3 if t < 2 else FORMULAS[name](t - 2, 8) for t in range(10))
     np.testing.assert_allclose(population.params["W"].ravel(), -rates * total, rtol=1e-5)
 
@@ -207,7 +207,7 @@ def test_schedules_of_traced_rates_train_a_population(name):
 )
 def test_what_is_no_schedule_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        nn.schedule(**{"name": "cosine", "learning_rate": 0.1, "steps": 10, **options})
+        jaxnn.optim.schedule(**{"name": "cosine", "learning_rate": 0.1, "steps": 10, **options})
 
 
 # Max-norm
@@ -227,7 +227,7 @@ def test_max_norm_projects_each_row(shape):
     W, dW = rng.normal(size=(2, *shape)).astype(np.float32)
     params = ({"W": jnp.asarray(W), "b": jnp.full(shape[:-1], 9.0)}, ())
     grads = ({"W": jnp.asarray(dW), "b": jnp.ones(shape[:-1])}, ())
-    optimizer = optax.chain(optax.sgd(0.5), nn.max_norm(1.2))
+    optimizer = optax.chain(optax.sgd(0.5), jaxnn.optim.max_norm(1.2))
     updates, _ = optimizer.update(grads, optimizer.init(params), params)
     after = optax.apply_updates(params, updates)
     np.testing.assert_allclose(after[0]["W"], projected(W, -0.5 * dW, 1.2), rtol=1e-5, atol=1e-6)
@@ -237,35 +237,35 @@ def test_max_norm_projects_each_row(shape):
 def test_max_norm_leaves_short_rows_to_the_bit_and_rows_of_zeros_at_zero():
     params = {"W": jnp.array([[0.1, 0.2], [0.0, 0.0]])}
     updates = {"W": jnp.array([[0.1234567, -0.3], [0.0, 0.0]])}
-    kept, _ = nn.max_norm(1.0).update(updates, optax.EmptyState(), params)
+    kept, _ = jaxnn.optim.max_norm(1.0).update(updates, optax.EmptyState(), params)
     np.testing.assert_array_equal(kept["W"], updates["W"])
 
 
 def test_max_norm_does_not_hide_a_divergence():
     updates = {"W": jnp.array([[jnp.nan, 0.0], [jnp.inf, 0.0]])}
-    after, _ = nn.max_norm(1.0).update(updates, optax.EmptyState(), {"W": jnp.zeros((2, 2))})
+    after, _ = jaxnn.optim.max_norm(1.0).update(updates, optax.EmptyState(), {"W": jnp.zeros((2, 2))})
     assert not np.isfinite(after["W"]).all(axis=1).any()
 
 
 def test_max_norm_with_a_limit_for_each_member():
     """In a population's scan and vmap, each member ends with its longest row at its limit, or as without one."""
     objective, model, x, y, _ = ridge_problem()
-    network = nn.mlp((3, 6, 1), "tanh")
+    network = jaxnn.mlp((3, 6, 1), "tanh")
 
     def member(h):
-        optimizer = optax.chain(optax.sgd(0.5), nn.max_norm(h["limit"]))
+        optimizer = optax.chain(optax.sgd(0.5), jaxnn.optim.max_norm(h["limit"]))
         key = jax.random.key(0)
-        return nn.Member(nn.objective(network.network, network.loss), optimizer, network.init(key), key)
+        return jaxnn.Member(jaxnn.objective(network.network, network.loss), optimizer, network.init(key), key)
 
     limits = np.array([0.5, 1.0, 1e6], np.float32)
-    population = nn.fit_population(member, {"limit": limits}, x, y, epochs=60, batch_size=10)
+    population = jaxnn.fit_population(member, {"limit": limits}, x, y, epochs=60, batch_size=10)
     norms = [
         max(np.linalg.norm(layer["W"][i], axis=-1).max() for layer in population.params if layer) for i in range(3)
     ]
     np.testing.assert_allclose(norms[:2], limits[:2], rtol=1e-5)
     start = network.init(jax.random.key(0))
-    free = nn.fit(
-        *(nn.objective(network.network, network.loss), optax.sgd(0.5), start, x, y),
+    free = jaxnn.fit(
+        *(jaxnn.objective(network.network, network.loss), optax.sgd(0.5), start, x, y),
         **{"key": jax.random.key(0), "epochs": 60, "batch_size": 10},
     )
     assert norms[1] < norms[2]
@@ -275,21 +275,21 @@ def test_max_norm_with_a_limit_for_each_member():
 @pytest.mark.parametrize("limit", [0, -1.0, np.inf, np.nan])
 def test_max_norm_takes_a_positive_limit(limit):
     with pytest.raises(ValueError, match="max_norm must be positive and finite, got"):
-        nn.max_norm(limit)
+        jaxnn.optim.max_norm(limit)
 
 
 @pytest.mark.parametrize("params", [None, {"w": jnp.ones((2, 2))}, jnp.ones((2, 2)), ()])
 def test_max_norm_without_weights_is_refused(params):
     updates = {"w": jnp.ones((2, 2))} if params is None else params
     with pytest.raises(ValueError, match="max_norm takes params with weights, leaves called W"):
-        nn.max_norm(1.0).update(updates, optax.EmptyState(), params)
+        jaxnn.optim.max_norm(1.0).update(updates, optax.EmptyState(), params)
 
 
 @pytest.mark.parametrize("rate", [0, 0.0, -0.1, -1, np.nan, np.inf, np.float32(-1), np.float64(0), np.int64(-1)])
-@pytest.mark.parametrize("name", nn.OPTIMIZERS)
+@pytest.mark.parametrize("name", jaxnn.optim.OPTIMIZERS)
 def test_rate_must_be_positive_and_finite(name, rate):
     with pytest.raises(ValueError, match="a learning rate must be positive and finite, got"):
-        nn.optimizer(name, rate)
+        jaxnn.optimizer(name, rate)
 
 
 class Torchlike:
@@ -309,21 +309,25 @@ class Torchlike:
     ],
 )
 def test_what_is_no_optimizer_is_told_wherever_one_is_taken(optimizer, fix):
-    model = nn.logistic_regression(2)
-    objective, params, key = nn.objective(model.network, model.loss), model.init(jax.random.key(0)), jax.random.key(0)
+    model = jaxnn.logistic_regression(2)
+    objective, params, key = (
+        jaxnn.objective(model.network, model.loss),
+        model.init(jax.random.key(0)),
+        jax.random.key(0),
+    )
     data, plan = (np.ones((4, 2)), np.zeros(4)), dict(key=key, epochs=1)
     for take in (
-        lambda: nn.fit(objective, optimizer, params, *data, **plan),
-        lambda: nn.fit_stream(objective, optimizer, params, [data], **plan),
-        lambda: nn.fit_in_span(objective, optimizer, params, *data, **plan),
-        lambda: nn.train_state(params, optimizer, key),
-        lambda: nn.make_step(objective, optimizer),
-        lambda: nn.make_epoch(objective, optimizer, 2),
-        lambda: nn.skip_nonfinite(optimizer),
-        lambda: nn.with_loss_scale(optimizer),
-        lambda: nn.with_loss_scale(optimizer, grow_every=None),
-        lambda: nn.fit_population(
-            lambda h: nn.Member(objective, optimizer, params, key), {"a": [0.0]}, *data, epochs=1
+        lambda: jaxnn.fit(objective, optimizer, params, *data, **plan),
+        lambda: jaxnn.fit_stream(objective, optimizer, params, [data], **plan),
+        lambda: jaxnn.contrib.fit_in_row_space(objective, optimizer, params, *data, **plan),
+        lambda: jaxnn.train_state(params, optimizer, key),
+        lambda: jaxnn.make_step(objective, optimizer),
+        lambda: jaxnn.train.make_epoch(objective, optimizer, 2),
+        lambda: jaxnn.optim.skip_nonfinite(optimizer),
+        lambda: jaxnn.optim.with_loss_scale(optimizer),
+        lambda: jaxnn.optim.with_loss_scale(optimizer, growth_interval=None),
+        lambda: jaxnn.fit_population(
+            lambda h: jaxnn.Member(objective, optimizer, params, key), {"a": [0.0]}, *data, epochs=1
         ),
     ):
         with pytest.raises(ValueError, match=f"optimizer {fix}"):
@@ -332,13 +336,13 @@ def test_what_is_no_optimizer_is_told_wherever_one_is_taken(optimizer, fix):
 
 @pytest.mark.parametrize("rate", ["0.1", None, [0.1], np.array([0.1, 0.2]), True, "cosine"])
 def test_what_is_no_rate_is_told(rate):
-    asks = [lambda: nn.optimizer("adam", rate), lambda: nn.max_norm(rate)]
-    asks += [lambda: nn.optimizer("adam", 0.1, clip_norm=rate)] if rate is not None else []
+    asks = [lambda: jaxnn.optimizer("adam", rate), lambda: jaxnn.optim.max_norm(rate)]
+    asks += [lambda: jaxnn.optimizer("adam", 0.1, clip_norm=rate)] if rate is not None else []
     for ask in asks:
         with pytest.raises(ValueError, match="must be positive and finite, got"):
             ask()
     with pytest.raises(ValueError, match=r"learning_rate takes \(name, .*expected a function learning_rate\(step\)"):
-        nn.optimizer("adam", nn.schedule)
+        jaxnn.optimizer("adam", jaxnn.optim.schedule)
 
 
 # Coefficients by name
@@ -357,7 +361,7 @@ GIVEN = {
 @pytest.mark.parametrize("case", GIVEN)
 def test_coefficients_are_the_papers(case, x64):
     coefficients, paper = GIVEN[case]
-    optimizer = nn.optimizer(case.split(",")[0], 0.1, **coefficients)
+    optimizer = jaxnn.optimizer(case.split(",")[0], 0.1, **coefficients)
     rng = np.random.default_rng(0)
     grads, params = rng.normal(size=(5, 6)), rng.normal(size=6)
     state, ours, theirs = optimizer.init(jnp.asarray(params)), jnp.asarray(params), params
@@ -401,12 +405,12 @@ def test_coefficients_are_the_papers(case, x64):
 )
 def test_wrong_coefficients_are_refused(name, coefficients, message):
     with pytest.raises(ValueError, match=message):
-        nn.optimizer(name, 0.1, **coefficients)
+        jaxnn.optimizer(name, 0.1, **coefficients)
 
 
 def test_a_traced_coefficient_is_a_hyperparameter():
     def second_step(beta):
-        momentum = nn.optimizer("momentum", 0.1, beta=beta)
+        momentum = jaxnn.optimizer("momentum", 0.1, beta=beta)
         _, state = momentum.update(jnp.ones(2), momentum.init(jnp.ones(2)))
         return momentum.update(jnp.ones(2), state)[0]
 

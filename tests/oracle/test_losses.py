@@ -57,7 +57,7 @@ def test_losses_far_from_zero():
 
 
 def test_penalties(rng):
-    def penalty(value, strengths, *weights):
+    def regularizer(value, strengths, *weights):
         return value(weights, *strengths)
 
     weights = [array + 0.1 * np.sign(array) for array in (rng.normal(size=(2, 3)), rng.normal(size=4))]
@@ -66,7 +66,7 @@ def test_penalties(rng):
         (losses.l1, losses.d_l1, (0.3,)),
         (losses.elastic_net, losses.d_elastic_net, (0.3, 0.7)),
     ]:
-        expected = central(partial(penalty, value, strengths), tuple(weights), (0, 1))
+        expected = central(partial(regularizer, value, strengths), tuple(weights), (0, 1))
         assert_same(gradient(weights, *strengths), expected, **BY_DIFFERENCES)
     small = [np.array([[3.0, -4.0]]), np.array([0.0])]
     assert (losses.l2(small, 0.5), losses.l1(small, 0.5)) == (6.25, 3.5)

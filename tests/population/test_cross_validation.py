@@ -25,7 +25,7 @@ def member(h):
 
 def measure(params, batch):
     return {
-        "accuracy": jaxnn.accuracy(MODEL.classify(params, batch.x), batch.y, batch.weight),
+        "accuracy": jaxnn.accuracy(MODEL.predict(params, batch.x), batch.y, batch.weight),
         "loss": jaxnn.objective(MODEL.network, MODEL.loss).value(params, batch),
     }
 
@@ -38,17 +38,17 @@ def validate(hyperparameters=GRID, member=member, **options):
 
 @pytest.mark.parametrize(("m", "k"), [(14, 3), (5, 5), (9, 2)])
 def test_every_example_is_held_out_once(m, k):
-    folds = jaxnn.k_folds(np.arange(m), k, seed=7)
+    folds = jaxnn.data.k_folds(np.arange(m), k, seed=7)
     assert folds.shape == (k, m)
     assert (folds.sum(axis=0) == 1).all()
     assert np.ptp(folds.sum(axis=1)) <= 1
-    assert (folds == jaxnn.k_folds(np.arange(m), k, seed=7)).all()
-    assert m < 6 or not (folds == jaxnn.k_folds(np.arange(m), k, seed=8)).all()
+    assert (folds == jaxnn.data.k_folds(np.arange(m), k, seed=7)).all()
+    assert m < 6 or not (folds == jaxnn.data.k_folds(np.arange(m), k, seed=8)).all()
 
 
 def test_stratified_folds_keep_the_classes_shares():
     y = np.repeat([0, 1, 2], [20, 8, 4])
-    folds = jaxnn.k_folds(y, 4, seed=0, stratify=True)
+    folds = jaxnn.data.k_folds(y, 4, seed=0, stratify=True)
     for label, count in ((0, 5), (1, 2), (2, 1)):
         assert abs((folds * (y == label)).sum(axis=1) - count).max() <= 1
 
@@ -56,14 +56,14 @@ def test_stratified_folds_keep_the_classes_shares():
 @pytest.mark.parametrize("k", [1, 15, 2.0])
 def test_folds_that_are_none(k):
     with pytest.raises(ValueError, match="from 2 folds to as many as there are examples, 14"):
-        jaxnn.k_folds(Y, k, seed=0)
+        jaxnn.data.k_folds(Y, k, seed=0)
     with pytest.raises(ValueError, match="labels"):
-        jaxnn.k_folds(np.zeros((14, 2)), 2, seed=0, stratify=True)
+        jaxnn.data.k_folds(np.zeros((14, 2)), 2, seed=0, stratify=True)
 
 
 def test_each_fold_equals_the_training_without_it():
     result = validate()
-    held_out = jaxnn.k_folds(Y, 3, seed=0)
+    held_out = jaxnn.data.k_folds(Y, 3, seed=0)
     assert result.measured["accuracy"].shape == (4, 3)
     for i, fold in ((1, 2), (3, 1)):
         made = member({name: values[i] for name, values in GRID.items()})
@@ -78,12 +78,12 @@ def test_each_fold_equals_the_training_without_it():
 def test_the_best_is_by_the_mean_over_folds():
     result = validate()
     assert result.best("loss") == np.argmin(result.measured["loss"].mean(axis=1))
-    assert result.best("accuracy", highest=True) == np.argmax(result.measured["accuracy"].mean(axis=1))
-    with pytest.raises(ValueError, match="no measure is called 'f1': there are"):
+    assert result.best("accuracy", mode="max") == np.argmax(result.measured["accuracy"].mean(axis=1))
+    with pytest.raises(ValueError, match="monitor must be a name that was measured, got 'f1': there are"):
         result.best("f1")
 
 
-@pytest.mark.filterwarnings("ignore::jaxnn.DivergenceWarning")  # that it diverges is meant
+@pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 def test_a_member_that_diverges_in_a_fold_is_not_the_best():
     result = validate({"learning_rate": np.array([1e30, 0.1]), "l2": np.zeros(2)})
     assert np.isnan(result.measured["loss"][0]).any()

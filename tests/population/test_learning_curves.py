@@ -27,14 +27,14 @@ def member(h):
 
 def measure(params, batch):
     return {
-        "error": jaxnn.error_rate(MODEL.classify(params, batch.x), batch.y, batch.weight),
+        "error": jaxnn.metrics.error_rate(MODEL.predict(params, batch.x), batch.y, batch.weight),
         "loss": jaxnn.objective(MODEL.network, MODEL.loss).value(params, batch),
     }
 
 
 def curve(hyperparameters=GRID, member=member, x=X, y=Y, sizes=SIZES, **options):
     options = {"dev": DEV, "seeds": SEEDS, "measure": measure, "epochs": 6, **options}
-    return jaxnn.learning_curve(member, hyperparameters, x, y, sizes, **options)
+    return jaxnn.population.learning_curve(member, hyperparameters, x, y, sizes, **options)
 
 
 def subset(size, seed):
@@ -102,9 +102,9 @@ def test_more_data_bring_dev_and_train_error_together():
         return jaxnn.Member(objective, optax.sgd(h["rate"]), model.init(key), key)
 
     def error(params, batch):
-        return {"error": jaxnn.error_rate(model.classify(params, batch.x), batch.y, batch.weight)}
+        return {"error": jaxnn.metrics.error_rate(model.predict(params, batch.x), batch.y, batch.weight)}
 
-    result = jaxnn.learning_curve(
+    result = jaxnn.population.learning_curve(
         logistic,
         {"rate": np.array([1.0])},
         x[:200],
@@ -129,7 +129,7 @@ def test_weights_of_the_dev_set_count():
 
 def test_a_training_that_diverges_is_nan():
     h = {"seed": np.array([0]), "l2": np.array([1e38])}
-    with pytest.warns(jaxnn.DivergenceWarning):
+    with pytest.warns(jaxnn.train.DivergenceWarning):
         result = curve(h, member=lambda h: member(h)._replace(optimizer=optax.sgd(1e10)))
     assert np.isnan(result.train["loss"]).all() and np.isnan(result.dev["error"]).all()
 

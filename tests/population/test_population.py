@@ -46,7 +46,7 @@ def assert_same(a, b, rtol=2e-5):
 @pytest.fixture(scope="module")
 def population():
     def evaluate(params, h):
-        return {"accuracy": jaxnn.accuracy(MODEL.classify(params, X), Y), "rate": h["learning_rate"]}
+        return {"accuracy": jaxnn.accuracy(MODEL.predict(params, X), Y), "rate": h["learning_rate"]}
 
     return train(shuffle="own", evaluate=jax.jit(evaluate))
 
@@ -105,7 +105,7 @@ def test_what_was_measured_is_of_each_member(population):
     np.testing.assert_array_equal(last["rate"], GRID["learning_rate"].astype(np.float32))
     params = jax.tree.map(lambda leaf: leaf[5], population.params)
     # Side by side, XLA divides by multiplying with a rounded reciprocal.
-    assert last["accuracy"][5] == pytest.approx(float(jaxnn.accuracy(MODEL.classify(params, X), Y)), rel=2e-7)
+    assert last["accuracy"][5] == pytest.approx(float(jaxnn.accuracy(MODEL.predict(params, X), Y)), rel=2e-7)
 
 
 def test_members_share_batches_by_default():
@@ -152,7 +152,7 @@ def test_weights_leave_examples_out():
     assert_same(folds.member(1).losses, single.losses)
 
 
-@pytest.mark.filterwarnings("ignore::jaxnn.DivergenceWarning")  # that it diverges is meant
+@pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 def test_a_member_that_diverges_stops_alone():
     h = {"learning_rate": np.array([0.1, 1e30, 0.1, 1e18]), "l2": np.full(4, 0.5), "seed": np.array([4, 4, 5, 4])}
     # The last report of two shows that who has stopped stays where it was.
@@ -170,7 +170,7 @@ def test_a_member_that_diverges_stops_alone():
     assert population.best() in (0, 2)
 
 
-@pytest.mark.filterwarnings("ignore::jaxnn.DivergenceWarning")  # that it diverges is meant
+@pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 def test_divergence_in_a_chunk():
     h = {"learning_rate": np.array([0.1, 0.1, 1e30]), "l2": np.zeros(3), "seed": np.array([4, 5, 4])}
     population = train(hyperparameters=h, shuffle="own", chunk=2)
@@ -181,15 +181,15 @@ def test_divergence_in_a_chunk():
 
 def test_best_and_ensemble(population):
     assert population.best() == int(np.argmin(population.history[-1]["loss"]))
-    assert population.best("accuracy", highest=True) == int(np.argmax(population.history[-1]["accuracy"]))
-    each = [MODEL.predict(population.member(i).params, X) for i in range(8)]
-    assert_same(population.ensemble(MODEL.predict, X), np.mean(each, axis=0))
+    assert population.best("accuracy", mode="max") == int(np.argmax(population.history[-1]["accuracy"]))
+    each = [MODEL.predict_proba(population.member(i).params, X) for i in range(8)]
+    assert_same(population.ensemble(MODEL.predict_proba, X), np.mean(each, axis=0))
     gone = population._replace(diverged_at=[None, *[3] * 7])
     assert gone.best() == 0
-    assert_same(gone.ensemble(MODEL.predict, X), each[0])
-    with pytest.raises(ValueError, match="no measure is called 'epoch': the reports hold"):
+    assert_same(gone.ensemble(MODEL.predict_proba, X), each[0])
+    with pytest.raises(ValueError, match="monitor must be a name in the reports, got 'epoch': they hold"):
         population.best("epoch")
-    for ask in (lambda p: p.best(), lambda p: p.ensemble(MODEL.predict, X)):
+    for ask in (lambda p: p.best(), lambda p: p.ensemble(MODEL.predict_proba, X)):
         with pytest.raises(ValueError, match="diverged"):
             ask(population._replace(diverged_at=[0] * 8))
 
@@ -310,7 +310,7 @@ def test_hyperparameters_that_make_no_population(hyperparameters, message):
         ({"member": lambda h: member(h)._replace(key=h["seed"])}, "key is int32.*, expected a random key"),
         ({"member": lambda h: member(h)._replace(params=MODEL.init(3))}, "key is 3, expected a random key"),
         ({"member": lambda h: member(h)._replace(key=jax.random.split(jax.random.key(0)))}, "holds .2,. random keys"),
-        ({"checkpoints": "folder"}, r"checkpoints is 'folder', expected jaxnn.Checkpoints\(load, save\)"),
+        ({"checkpoints": "folder"}, r"checkpoints is 'folder', expected jaxnn.Checkpointer\(load, save\)"),
     ],
 )
 def test_bad_plans_are_refused(options, message):
@@ -347,13 +347,13 @@ def test_what_makes_no_ensemble_is_told():
     with pytest.raises(ValueError, match=r"predict is a Model, expected a function predict\(params, x\)"):
         population.ensemble(MODEL, X)
     with pytest.raises(ValueError, match="x is 'images', expected an array"):
-        population.ensemble(MODEL.predict, "images")
+        population.ensemble(MODEL.predict_proba, "images")
     with pytest.raises(ValueError, match="predict returns a tuple, expected an array"):
         population._replace(params=jax.tree.map(lambda leaf: leaf[None], MODEL.init(jax.random.key(0)))).ensemble(
             MODEL.network.forward, X
         )
-    with pytest.raises(ValueError, match="highest is True or False, got 'max'"):
-        population.best("loss", "max")
+    with pytest.raises(ValueError, match="mode must be .min. or .max., got 'best'"):
+        population.best("loss", "best")
 
 
 def test_keys_of_the_old_kind_train_a_population():
@@ -382,7 +382,7 @@ def test_labels_may_be_on_the_device(loss):
 
     def numbers(y):
         folds = jaxnn.cross_validate(member, h, x, y, k=2, seed=0, measure=measure, stratify=True, **options)
-        curve = jaxnn.learning_curve(
+        curve = jaxnn.population.learning_curve(
             *(member, h, x, y, [4, 8]), dev=jaxnn.Batch(x, y), seeds=[0], measure=measure, stratify=True, **options
         )
         return jaxnn.fit_population(member, h, x, y, **options).losses, folds.measured, curve.dev, curve.train

@@ -14,7 +14,7 @@ X = RNG.normal(size=(50, 5)).astype(np.float32)
 Y = (X[:, 0] > 0).astype(np.int32)
 MODEL = jaxnn.mlp((5, 8, 1), "tanh", dropout_rate=0.2)
 OBJECTIVE = jaxnn.objective(MODEL.network, MODEL.loss)
-OPTIMIZER = optax.adam(jaxnn.schedule("cosine", 1e-2, 24))
+OPTIMIZER = optax.adam(jaxnn.optim.schedule("cosine", 1e-2, 24))
 START = MODEL.init(jax.random.key(0))
 KEY = jax.random.key(1)
 FAILING = OBJECTIVE._replace(
@@ -23,7 +23,7 @@ FAILING = OBJECTIVE._replace(
     )
 )
 HALF = jaxnn.objective(jaxnn.with_dtype(MODEL.network, jax.numpy.float16), MODEL.loss)
-SCALED = jaxnn.with_loss_scale(optax.adam(0.01), 2.0**22, grow_every=3)
+SCALED = jaxnn.optim.with_loss_scale(optax.adam(0.01), 2.0**22, growth_interval=3)
 PATIENT = jaxnn.EarlyStopping("distance", patience=2)
 
 
@@ -32,7 +32,7 @@ def fit(objective=OBJECTIVE, optimizer=OPTIMIZER, **plan):
 
 
 def fit_stream(objective=OBJECTIVE, optimizer=OPTIMIZER, **plan):
-    batches = jaxnn.host_batches(X, Y, 16, seed=0)
+    batches = jaxnn.data.host_batches(X, Y, 16, seed=0)
     return jaxnn.fit_stream(objective, optimizer, START, batches, key=KEY, steps_per_call=3, **{"epochs": 6} | plan)
 
 
@@ -48,12 +48,12 @@ def fit_population(rates=(1e-3, 1e-2, 1e-1), **plan):
 
 
 def recorder(saved):
-    return jaxnn.Checkpoints(lambda start: None, lambda make, ended: saved.append(make()))
+    return jaxnn.Checkpointer(lambda start: None, lambda make, ended: saved.append(make()))
 
 
 def from_checkpoint(checkpoint, saved=None):
     keep = (lambda make, ended: None) if saved is None else (lambda make, ended: saved.append(make()))
-    return jaxnn.Checkpoints(lambda start: checkpoint, keep)
+    return jaxnn.Checkpointer(lambda start: checkpoint, keep)
 
 
 def assert_same(a, b):
@@ -81,7 +81,7 @@ TRAININGS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::jaxnn.DivergenceWarning")  # that it diverges is meant
+@pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 @pytest.mark.parametrize("train", TRAININGS.values(), ids=TRAININGS)
 def test_ends_as_without_an_interruption_wherever_it_was(train):
     saved = []
@@ -97,7 +97,7 @@ def test_ends_as_without_an_interruption_wherever_it_was(train):
 
 
 def test_a_population_that_diverged_did_so():
-    with pytest.warns(jaxnn.DivergenceWarning):
+    with pytest.warns(jaxnn.train.DivergenceWarning):
         assert None in (found := fit_population(rates=(1e-2, 1e38)).diverged_at)
     assert any(at is not None for at in found)
 
@@ -116,13 +116,13 @@ def test_early_stopping_and_its_best_params_survive(reports):
         return lambda params: {"distance": next(rest)}
 
     saved = []
-    whole = fit(evaluate=measuring(distances), stop_early=PATIENT, checkpoints=recorder(saved))
+    whole = fit(evaluate=measuring(distances), early_stopping=PATIENT, checkpoints=recorder(saved))
     assert (whole.best_epoch, whole.stopped_by, len(saved)) == (3, "patience", 5)
     there = from_checkpoint(saved[reports - 1])
-    assert_same(fit(evaluate=measuring(distances[reports:]), stop_early=PATIENT, checkpoints=there), whole)
+    assert_same(fit(evaluate=measuring(distances[reports:]), early_stopping=PATIENT, checkpoints=there), whole)
 
 
-@pytest.mark.filterwarnings("ignore::jaxnn.DivergenceWarning")  # that it diverges is meant
+@pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 @pytest.mark.parametrize("train", [fit, fit_stream])
 @pytest.mark.parametrize("stopped_by", ["divergence", "callback"])
 def test_a_training_that_ended_is_not_gone_on_with(train, stopped_by):
@@ -144,7 +144,7 @@ def test_more_epochs_go_on_from_the_end():
 @pytest.mark.parametrize("train", [fit, partial(fit_stream, report_every=4), fit_population])
 def test_save_is_told_of_the_end(train):
     told = []
-    train(checkpoints=jaxnn.Checkpoints(lambda start: None, lambda make, ended: told.append(ended)))
+    train(checkpoints=jaxnn.Checkpointer(lambda start: None, lambda make, ended: told.append(ended)))
     assert told == [False] * (len(told) - 1) + [True]
 
 
@@ -169,7 +169,7 @@ def test_what_save_raises_ends_the_training():
         raise InterruptedError(f"after epoch {make().history[-1]['epoch']}")
 
     with pytest.raises(InterruptedError, match="after epoch 1"):
-        fit(checkpoints=jaxnn.Checkpoints(lambda start: None, stop))
+        fit(checkpoints=jaxnn.Checkpointer(lambda start: None, stop))
 
 
 def test_a_checkpoint_of_another_training_is_refused():
@@ -195,15 +195,18 @@ def test_a_checkpoint_of_another_training_is_refused():
 @pytest.mark.parametrize(
     ("checkpoints", "message"),
     [
-        ("folder", r"checkpoints is 'folder', expected jaxnn.Checkpoints\(load, save\)"),
-        (jaxnn.Checkpoints, "checkpoints is the class Checkpoints, expected"),
-        (jaxnn.Checkpoints(None, print), r"load is None, expected a function load\(start\)"),
+        ("folder", r"checkpoints is 'folder', expected jaxnn.Checkpointer\(restore, save\)"),
+        (jaxnn.Checkpointer, "checkpoints is the class Checkpointer, expected"),
+        (jaxnn.Checkpointer(None, print), r"restore is None, expected a function restore\(start\)"),
         (
-            jaxnn.Checkpoints(lambda start: None, lambda make: None),
+            jaxnn.Checkpointer(lambda start: None, lambda make: None),
             r"save takes \(make\), expected .*save\(make, ended\)",
         ),
-        (jaxnn.Checkpoints(lambda start: start, lambda make, ended: None), "load gave .*, expected what save's make"),
-        (jaxnn.Checkpoints(lambda start: 5, lambda make, ended: None), "load gave 5, expected"),
+        (
+            jaxnn.Checkpointer(lambda start: start, lambda make, ended: None),
+            "restore gave .*, expected what save's make",
+        ),
+        (jaxnn.Checkpointer(lambda start: 5, lambda make, ended: None), "restore gave 5, expected"),
     ],
 )
 def test_what_keeps_no_checkpoints_is_told(checkpoints, message):

@@ -8,36 +8,36 @@ import numpy as np
 import optax
 import pytest
 
-import jaxnn as nn
+import jaxnn
 from jaxnn.nn.probes import seen_in_layers, watched
 from jaxnn.train.divergence import first_not_finite
 from jaxnn.train.programs import all_finite
 from tests.helpers.registry import ACTIVATION_CASES, LAYER_CASES, LayerCase, name_of
 
 # That they diverge is meant; the warning has tests of its own at the end.
-pytestmark = pytest.mark.filterwarnings("ignore::jaxnn.DivergenceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")
 
 KEY = jax.random.key(3)
 SGD = optax.sgd(1.0)
 X, Y = np.ones((4, 3), np.float32), np.zeros(4, np.float32)
-SQUARE = nn.stateless(lambda x: (x * x, x), lambda x, dy: 2 * x * dy)
-ROOT = nn.stateless(lambda x: (jnp.sqrt(x), x), lambda x, dy: dy / (2 * jnp.sqrt(x)))
+SQUARE = jaxnn.stateless(lambda x: (x * x, x), lambda x, dy: 2 * x * dy)
+ROOT = jaxnn.stateless(lambda x: (jnp.sqrt(x), x), lambda x, dy: dy / (2 * jnp.sqrt(x)))
 
 
-SQUARED = nn.squared_error()
+SQUARED = jaxnn.squared_error()
 TINY = optax.sgd(1e-9)
-objective_of = cache(nn.objective)  # one object, so that `fit` compiles once for it
+objective_of = cache(jaxnn.objective)  # one object, so that `fit` compiles once for it
 
 
-def fit(network, params, x=X, y=Y, loss=SQUARED, optimizer=SGD, penalty=None, **options):
-    objective = objective_of(network, loss, penalty)
-    return nn.fit(objective, optimizer, params, x, y, **{"key": KEY, "epochs": 1} | options)
+def fit(network, params, x=X, y=Y, loss=SQUARED, optimizer=SGD, regularizer=None, **options):
+    objective = objective_of(network, loss, regularizer)
+    return jaxnn.fit(objective, optimizer, params, x, y, **{"key": KEY, "epochs": 1} | options)
 
 
 def params_of(network, n_in=3, **changes):
     """Those of its registry case; `leaf_2=1e38`: the third array, in the order of the layers, is 1e38 all over."""
     params = jax.tree.map(np.array, LayerCase("", network, (n_in,)).params())
-    views = nn.params_to_arrays(network, params)
+    views = jaxnn.models.params_to_arrays(network, params)
     for name, value in changes.items():
         views[int(name.removeprefix("leaf_"))][...] = value
     return params
@@ -77,10 +77,14 @@ def test_a_watched_layer_computes_what_the_layer_does(case):
 # In which layer the activations overflow
 
 FULL = pytest.mark.full
-DEEP = nn.mlp((3, 4, 4, 4, 4, 1), "relu", scan=False).network
-SCANNED = nn.mlp((3, 4, 4, 4, 4, 1), "relu", scan=True).network
-NESTED = nn.chain(nn.chain(nn.dense(4), nn.relu()), nn.recompute(nn.chain(nn.dense(4), nn.relu())), nn.dense(1))
-REPEATED = nn.chain(nn.dense(4), nn.repeat(nn.residual(nn.chain(nn.dense(4), nn.relu())), 3), nn.dense(1))
+DEEP = jaxnn.mlp((3, 4, 4, 4, 4, 1), "relu", scan=False).network
+SCANNED = jaxnn.mlp((3, 4, 4, 4, 4, 1), "relu", scan=True).network
+NESTED = jaxnn.chain(
+    jaxnn.chain(jaxnn.dense(4), jaxnn.relu()), jaxnn.remat(jaxnn.chain(jaxnn.dense(4), jaxnn.relu())), jaxnn.dense(1)
+)
+REPEATED = jaxnn.chain(
+    jaxnn.dense(4), jaxnn.repeat(jaxnn.residual(jaxnn.chain(jaxnn.dense(4), jaxnn.relu())), 3), jaxnn.dense(1)
+)
 
 
 @pytest.mark.parametrize(
@@ -93,22 +97,22 @@ REPEATED = nn.chain(nn.dense(4), nn.repeat(nn.residual(nn.chain(nn.dense(4), nn.
         pytest.param(SCANNED, 8, 9, 9, "params[2][1]", marks=FULL),
         (NESTED, 2, 3, 5, "params[1][0]"),
         (REPEATED, 4, 4, 8, "params[1][0], copy 2"),
-        (nn.dense(1), 0, 1, 1, "params"),
+        (jaxnn.dense(1), 0, 1, 1, "params"),
     ],
 )
 def test_activations_overflow_in_the_layer_with_huge_weights(network, leaf, layer, layers, path):
     # All positive, so that no ReLU stops what is to grow.
     params = jax.tree.map(lambda a: np.abs(a) + 0.5, params_of(network))
-    nn.params_to_arrays(network, params)[leaf][...] = 3e38
+    jaxnn.models.params_to_arrays(network, params)[leaf][...] = 3e38
     result = fit(network, params)
     assert result.diverged_at == 0 and result.stopped_by == "divergence"
     largest = result.divergence.largest
     np.testing.assert_allclose(largest, 3e38, rtol=1e-6)
-    assert result.divergence == nn.Divergence(0, "activations", layer, layers, path, largest)
+    assert result.divergence == jaxnn.train.Divergence(0, "activations", layer, layers, path, largest)
 
 
 def test_a_sum_beside_the_layers_is_what_goes_into_the_next():
-    network = nn.chain(nn.residual(nn.dense(3)), nn.dense(1))
+    network = jaxnn.chain(jaxnn.residual(jaxnn.dense(3)), jaxnn.dense(1))
     params = params_of(network, leaf_0=0.0, leaf_1=3e38)
     result = fit(network, params, x=np.full((4, 3), 3e38, np.float32))
     assert result.divergence[:5] == (0, "inputs", 2, 2, "params[1]")
@@ -120,14 +124,14 @@ def test_a_sum_beside_the_layers_is_what_goes_into_the_next():
 
 def test_gradient_of_a_finite_forward():
     """√x at 0 has the value 0 and an infinite slope: the layer before it is given an infinite gradient."""
-    network = nn.chain(nn.dense(1), ROOT, nn.dense(1))
+    network = jaxnn.chain(jaxnn.dense(1), ROOT, jaxnn.dense(1))
     result = fit(network, params_of(network, leaf_0=0.0, leaf_1=0.0))
     assert result.divergence[:5] == (0, "gradient", 2, 3, "params[1]")
 
 
 def test_gradient_by_the_weights_alone():
     """dW = dzᵀ x = 1e10 · 1e30."""
-    network = nn.dense(1)
+    network = jaxnn.dense(1)
     params = {"W": np.full((1, 1), 1e-30, np.float32), "b": np.zeros(1, np.float32)}
     result = fit(network, params, x=np.full((1, 1), 1e30, np.float32), y=np.full(1, 1e10, np.float32))
     assert result.divergence[:5] == (0, "gradient", 1, 1, "params")
@@ -136,20 +140,20 @@ def test_gradient_by_the_weights_alone():
 
 def test_loss():
     """z = 1e25 squared is 1e50; the gradient, z - y, is finite."""
-    result = fit(nn.dense(1), params_of(nn.dense(1)), y=np.full(4, 1e25, np.float32))
+    result = fit(jaxnn.dense(1), params_of(jaxnn.dense(1)), y=np.full(4, 1e25, np.float32))
     assert result.divergence[:2] == (0, "loss")
 
 
 def test_loss_of_the_penalty():
-    params = params_of(nn.dense(1), leaf_0=1e25)
-    result = fit(nn.dense(1), params, loss=nn.sigmoid_cross_entropy(), penalty=nn.l2(1.0))
+    params = params_of(jaxnn.dense(1), leaf_0=1e25)
+    result = fit(jaxnn.dense(1), params, loss=jaxnn.sigmoid_cross_entropy(), regularizer=jaxnn.l2(1.0))
     assert result.divergence[:2] == (0, "loss")
     assert result.divergence.largest == pytest.approx(1e25)
 
 
 def test_update():
-    params = params_of(nn.dense(1), leaf_0=1.0)
-    result = fit(nn.dense(1), params, y=np.full(4, 100, np.float32), optimizer=optax.sgd(3e38))
+    params = params_of(jaxnn.dense(1), leaf_0=1.0)
+    result = fit(jaxnn.dense(1), params, y=np.full(4, 100, np.float32), optimizer=optax.sgd(3e38))
     assert result.divergence[:2] == (0, "update") and result.divergence.path == "params['W']"
     assert str(result.divergence).startswith(
         "step 0: the update of params['W'] overflowed first, computed from numbers"
@@ -157,22 +161,24 @@ def test_update():
 
 
 def test_params_that_were_not_finite_from_the_start():
-    result = fit(nn.dense(1), params_of(nn.dense(1), leaf_1=np.inf))
+    result = fit(jaxnn.dense(1), params_of(jaxnn.dense(1), leaf_1=np.inf))
     assert str(result.divergence) == "step 0: params['b'] not finite when it began"
 
 
 def test_examples_that_an_augmentation_broke():
-    objective = nn.augmented(nn.objective(nn.dense(1), nn.squared_error()), lambda key, x: x / 0)
-    result = nn.fit(objective, SGD, params_of(nn.dense(1)), X, Y, key=KEY, epochs=1)
+    objective = jaxnn.train.with_augmentation(
+        jaxnn.objective(jaxnn.dense(1), jaxnn.squared_error()), lambda key, x: x / 0
+    )
+    result = jaxnn.fit(objective, SGD, params_of(jaxnn.dense(1)), X, Y, key=KEY, epochs=1)
     assert str(result.divergence) == "step 0: the inputs not finite when it began"
 
 
 def test_gradient_by_jax_where_the_hand_derived_one_is_finite():
     """Of |z| written as √z², JAX's slope at 0 is NaN."""
-    loss = nn.Loss(lambda z, y: jnp.sqrt(z * z)[:, 0], lambda z, y: jnp.sign(z))
-    params = params_of(nn.dense(1), leaf_0=0.0, leaf_1=0.0)
-    assert fit(nn.dense(1), params, loss=loss).divergence is None
-    result = fit(nn.dense(1), params, loss=loss, gradients="auto")
+    loss = jaxnn.Loss(lambda z, y: jnp.sqrt(z * z)[:, 0], lambda z, y: jnp.sign(z))
+    params = params_of(jaxnn.dense(1), leaf_0=0.0, leaf_1=0.0)
+    assert fit(jaxnn.dense(1), params, loss=loss).divergence is None
+    result = fit(jaxnn.dense(1), params, loss=loss, gradients="auto")
     assert result.divergence[:2] == (0, "gradient") and result.divergence.path in ("params['W']", "params['b']")
 
 
@@ -181,8 +187,8 @@ def test_an_objective_of_ones_own(value, slope, what):
     def value_and_grad(params, batch, key=None):
         return params["w"] * value, {"w": params["w"] * slope}
 
-    objective = nn.Objective(lambda *given: value_and_grad(*given)[0], value_and_grad)
-    result = nn.fit(objective, SGD, {"w": jnp.ones(())}, X, Y, key=KEY, epochs=1)
+    objective = jaxnn.Objective(lambda *given: value_and_grad(*given)[0], value_and_grad)
+    result = jaxnn.fit(objective, SGD, {"w": jnp.ones(())}, X, Y, key=KEY, epochs=1)
     assert result.divergence[:2] == (0, what)
     assert result.divergence.path == (None if what == "loss" else "params['w']")
 
@@ -192,25 +198,25 @@ def test_an_objective_of_ones_own(value, slope, what):
 
 def test_float16_overflows_where_float32_does_not():
     """300 · 300 is more than 65504: in the second layer, forward."""
-    network = nn.chain(nn.dense(1), nn.dense(1), nn.relu())
+    network = jaxnn.chain(jaxnn.dense(1), jaxnn.dense(1), jaxnn.relu())
     params = params_of(network, leaf_0=100.0, leaf_1=0.0, leaf_2=300.0)
     assert fit(network, params, optimizer=TINY).divergence is None
-    result = fit(nn.with_dtype(network, jnp.float16), params)
-    assert result.divergence == nn.Divergence(0, "activations", 2, 3, "params[1]", 300.0)
+    result = fit(jaxnn.with_dtype(network, jnp.float16), params)
+    assert result.divergence == jaxnn.train.Divergence(0, "activations", 2, 3, "params[1]", 300.0)
 
 
 def test_float16_gradient_overflows_first():
     """dz = 100, by weights of 1000: in the backward of the second layer, on activations of 0.1."""
-    network = nn.with_dtype(nn.chain(nn.dense(1), nn.dense(1)), jnp.float16)
+    network = jaxnn.with_dtype(jaxnn.chain(jaxnn.dense(1), jaxnn.dense(1)), jnp.float16)
     params = params_of(network, leaf_0=0.0, leaf_1=0.1, leaf_2=1000.0)
     result = fit(network, params, x=X[:1], y=np.zeros(1, np.float32))
-    assert result.divergence == nn.Divergence(0, "gradient", 2, 2, "params[1]", 1000.0)
+    assert result.divergence == jaxnn.train.Divergence(0, "gradient", 2, 2, "params[1]", 1000.0)
 
 
 # Which step, which batch, which mask
 
 
-SQUARES = nn.chain(SQUARE, nn.dense(1))
+SQUARES = jaxnn.chain(SQUARE, jaxnn.dense(1))
 
 
 @pytest.mark.parametrize(
@@ -235,7 +241,7 @@ def test_the_batch_is_that_of_the_step(shuffle, weight):
     assert len(steps) > 1 if shuffle else steps == {2}
 
 
-TOSSED = nn.chain(nn.dropout(0.7), SQUARE, nn.dense(1))
+TOSSED = jaxnn.chain(jaxnn.dropout(0.7), SQUARE, jaxnn.dense(1))
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=FULL) for seed in (1, 2, 3))])
@@ -251,21 +257,21 @@ def test_members_of_a_population(shuffle):
     """Those that diverge, each in its own way and at its own step, as `fit` says it of one by itself."""
     x = np.full((10, 3), 10, np.float32)
     x[7] = 1e18
-    objective, start = nn.objective(SQUARES, nn.sigmoid_cross_entropy()), params_of(SQUARES)
+    objective, start = jaxnn.objective(SQUARES, jaxnn.sigmoid_cross_entropy()), params_of(SQUARES)
 
     def member(h):
         params = jax.tree.map(lambda leaf: leaf * h["scale"], start)
-        return nn.Member(objective, optax.sgd(h["rate"]), params, jax.random.key(h["seed"]))
+        return jaxnn.Member(objective, optax.sgd(h["rate"]), params, jax.random.key(h["seed"]))
 
     h = {"rate": [1e-3, 3e38, 1e-3, 3e38], "scale": [1e-3, 1e-3, 1e4, 1e-3], "seed": [0, 1, 0, 0]}
     plan = dict(epochs=2, batch_size=3)
-    population = nn.fit_population(member, h, x, np.zeros(10), shuffle=shuffle, **plan)
+    population = jaxnn.fit_population(member, h, x, np.zeros(10), shuffle=shuffle, **plan)
     assert population.divergences[0] is None and population.member(0).divergence is None
     assert {one.what for one in population.divergences[1:]} == {"update", "activations"}
     # Of a shared order, the key is the first member's.
     i = 1 if shuffle == "own" else 2
     made = member({name: values[i] for name, values in h.items()})
-    alone = nn.fit(made.objective, made.optimizer, made.params, x, np.zeros(10), key=made.key, **plan)
+    alone = jaxnn.fit(made.objective, made.optimizer, made.params, x, np.zeros(10), key=made.key, **plan)
     assert population.divergences[i] == pytest.approx(alone.divergence)
     assert population.member(i).divergence == population.divergences[i]
 
@@ -273,9 +279,9 @@ def test_members_of_a_population(shuffle):
 def test_stream():
     x = np.ones((10, 3), np.float32)
     x[7] = 1e30
-    batches = nn.host_batches(x, np.zeros(10), 3, seed=0, shuffle=False)
+    batches = jaxnn.data.host_batches(x, np.zeros(10), 3, seed=0, shuffle=False)
     objective = objective_of(SQUARES, SQUARED)
-    result = nn.fit_stream(objective, TINY, params_of(SQUARES), batches, key=KEY, epochs=2, steps_per_call=4)
+    result = jaxnn.fit_stream(objective, TINY, params_of(SQUARES), batches, key=KEY, epochs=2, steps_per_call=4)
     assert result.divergence[:5] == (2, "activations", 1, 2, "params[0]")
     np.testing.assert_allclose(result.divergence.largest, 1e30, rtol=1e-6)
 
@@ -285,11 +291,11 @@ def test_a_second_divergence_compiles_nothing():
     objective, optimizer, params = objective_of(SQUARES, SQUARED), optax.sgd(3e38), params_of(SQUARES)
 
     def member(h):
-        return nn.Member(objective, optax.sgd(h["rate"]), params, KEY)
+        return jaxnn.Member(objective, optax.sgd(h["rate"]), params, KEY)
 
     def train():
-        alone = nn.fit(objective, optimizer, params, X, Y, key=KEY, epochs=1)
-        return alone.divergence, *nn.fit_population(member, {"rate": [3e38]}, X, Y, epochs=1).divergences
+        alone = jaxnn.fit(objective, optimizer, params, X, Y, key=KEY, epochs=1)
+        return alone.divergence, *jaxnn.fit_population(member, {"rate": [3e38]}, X, Y, epochs=1).divergences
 
     compiled = []
     jax.monitoring.register_event_duration_secs_listener(lambda name, *_, **__: compiled.append(name))
@@ -322,14 +328,14 @@ def test_one_number_that_is_not_finite_is_found(bad, dtype, compiled):
 
 def warning_of(train):
     """The one warning of a training, and what it returns."""
-    with pytest.warns(nn.DivergenceWarning) as caught:
+    with pytest.warns(jaxnn.train.DivergenceWarning) as caught:
         result = train()
     (warning,) = caught
     assert warning.filename == __file__  # the line that trained, not one of the library's
     return str(warning.message), result
 
 
-LINEAR = nn.dense(1)
+LINEAR = jaxnn.dense(1)
 STANDARD = "; try a smaller learning rate, clipping (jaxnn.optimizer(..., clip_norm=1.0)) or standardized inputs"
 
 
@@ -343,16 +349,18 @@ def test_a_stream_that_diverges_warns_once():
     params = params_of(LINEAR, leaf_0=1.0)
     far = [(X, np.full(4, 100, np.float32))]
     message, result = warning_of(
-        lambda: nn.fit_stream(objective_of(LINEAR, SQUARED), optax.sgd(3e38), params, far, key=KEY, epochs=3)
+        lambda: jaxnn.fit_stream(objective_of(LINEAR, SQUARED), optax.sgd(3e38), params, far, key=KEY, epochs=3)
     )
     assert message == f"the training diverged at {result.divergence}{STANDARD}"
 
 
 def test_a_training_in_the_span_that_diverges_warns_once():
-    model, x = nn.logistic_regression(6), np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
-    objective = nn.objective(model.network, model.loss, nn.l2(1.0))
+    model, x = jaxnn.logistic_regression(6), np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
+    objective = jaxnn.objective(model.network, model.loss, jaxnn.l2(1.0))
     start, y = model.init(KEY), np.array([0, 1, 1, 0])
-    message, _ = warning_of(lambda: nn.fit_in_span(objective, optax.sgd(1e20), start, x, y, key=KEY, epochs=9))
+    message, _ = warning_of(
+        lambda: jaxnn.contrib.fit_in_row_space(objective, optax.sgd(1e20), start, x, y, key=KEY, epochs=9)
+    )
     assert message.startswith("the training diverged at step ") and message.endswith(STANDARD)
 
 
@@ -364,7 +372,7 @@ def test_float16_params_under_adam_say_what_to_do():
     assert result.diverged_at == 0
     assert message.endswith(
         "; keep params in float32 and compute in float16: jaxnn.with_dtype(network, jnp.float16) under "
-        "jaxnn.with_loss_scale(optimizer)"
+        "jaxnn.optim.with_loss_scale(optimizer)"
     )
 
 

@@ -6,20 +6,20 @@ import numpy as np
 import optax
 import pytest
 
-import jaxnn as nn
+import jaxnn
 
-KEY, MODEL = jax.random.key(5), nn.mlp((4, 16, 1), "tanh", init="he")
-OBJECTIVE, ADAM = nn.objective(MODEL.network, MODEL.loss), optax.adam(0.05)
+KEY, MODEL = jax.random.key(5), jaxnn.mlp((4, 16, 1), "tanh", init="he")
+OBJECTIVE, ADAM = jaxnn.objective(MODEL.network, MODEL.loss), optax.adam(0.05)
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4)).astype(np.float32)
 Y = (X[:, 0] + RNG.normal(size=60) > 0).astype(int)
-(TRAIN, DEV), START = nn.split(X, Y, (0.5, 0.5), seed=0), MODEL.init(jax.random.key(1))
-DEV_LOSS = jax.jit(lambda params, x, y: OBJECTIVE.value(params, nn.Batch(x, y)))
+(TRAIN, DEV), START = jaxnn.split(X, Y, (0.5, 0.5), seed=0), MODEL.init(jax.random.key(1))
+DEV_LOSS = jax.jit(lambda params, x, y: OBJECTIVE.value(params, jaxnn.Batch(x, y)))
 
 
 def fit(epochs=40, **options):
     options = {"evaluate": lambda params: {"dev_loss": DEV_LOSS(params, DEV.x, DEV.y)}, **options}
-    return nn.fit(OBJECTIVE, ADAM, START, TRAIN.x, TRAIN.y, key=KEY, epochs=epochs, **options)
+    return jaxnn.fit(OBJECTIVE, ADAM, START, TRAIN.x, TRAIN.y, key=KEY, epochs=epochs, **options)
 
 
 def measuring(values):
@@ -37,7 +37,7 @@ def test_the_params_are_those_of_the_best_report():
     whole = [report["dev_loss"] for report in fit().history]
     best = int(np.argmin(whole))
     assert 1 < best < 30
-    result = fit(stop_early=nn.EarlyStopping("dev_loss", patience=6))
+    result = fit(early_stopping=jaxnn.EarlyStopping("dev_loss", patience=6))
     assert (result.best_epoch, result.stopped_by) == (best + 1, "patience")
     assert [report["dev_loss"] for report in result.history] == whole[: best + 1 + 6]
     assert len(result.losses) == best + 1 + 6
@@ -48,15 +48,15 @@ def test_the_params_are_those_of_the_best_report():
 
 
 def test_the_best_params_are_returned_where_all_epochs_were_done():
-    result = fit(epochs=30, stop_early=nn.EarlyStopping("dev_loss", patience=100))
+    result = fit(epochs=30, early_stopping=jaxnn.EarlyStopping("dev_loss", patience=100))
     assert result.stopped_by == "epochs"
     assert len(result.history) == 30 > result.best_epoch
     assert_equal(result.params, fit(epochs=result.best_epoch).params)
 
 
 def test_going_on_from_the_best_state_takes_the_same_path():
-    result = fit(stop_early=nn.EarlyStopping("dev_loss", patience=6))
-    _, losses = nn.make_steps(OBJECTIVE, ADAM, 3)(result.state, nn.Batch(TRAIN.x, TRAIN.y))
+    result = fit(early_stopping=jaxnn.EarlyStopping("dev_loss", patience=6))
+    _, losses = jaxnn.train.make_steps(OBJECTIVE, ADAM, 3)(result.state, jaxnn.Batch(TRAIN.x, TRAIN.y))
     np.testing.assert_allclose(losses, result.losses[result.best_epoch : result.best_epoch + 3], rtol=1e-5)
 
 
@@ -65,64 +65,68 @@ def test_going_on_from_the_best_state_takes_the_same_path():
     [
         ([3, 2, 2, 2, 1], {"patience": 2}, 2, 4),  # the same again is no better
         ([3, 2, 4, 1, 5, 5], {"patience": 2}, 4, 6),
-        ([1, 2, 3, 3, 2, 9], {"patience": 2, "highest": True}, 3, 5),
+        ([1, 2, 3, 3, 2, 9], {"patience": 2, "mode": "max"}, 3, 5),
         ([np.nan, 5, np.nan, 4, np.nan, np.nan, np.nan], {"patience": 3}, 4, 7),
-        ([-np.inf, np.nan, 1, 0, 0], {"patience": 2, "highest": True}, None, 2),
+        ([-np.inf, np.nan, 1, 0, 0], {"patience": 2, "mode": "max"}, None, 2),
         ([np.nan, np.inf, np.nan, 1], {"patience": 3}, None, 3),
     ],
 )
 def test_rule_by_hand(values, options, best, reports):
-    result = fit(evaluate=measuring(values), stop_early=nn.EarlyStopping("measure", **options))
+    result = fit(evaluate=measuring(values), early_stopping=jaxnn.EarlyStopping("measure", **options))
     assert (result.best_epoch, len(result.history), result.stopped_by) == (best, reports, "patience")
     assert_equal(result.params, fit(epochs=best or reports, evaluate=None).params)
 
 
 def test_patience_counts_reports_not_epochs():
-    result = fit(evaluate=measuring([1, 2, 3, 0]), report_every=5, stop_early=nn.EarlyStopping("measure", patience=2))
+    result = fit(
+        evaluate=measuring([1, 2, 3, 0]), report_every=5, early_stopping=jaxnn.EarlyStopping("measure", patience=2)
+    )
     assert (result.best_epoch, [report["epoch"] for report in result.history]) == (5, [5, 10, 15])
 
 
 def test_a_divergence_after_the_best_report_loses_nothing():
     diverging, options = optax.sgd(lambda step: jnp.where(step < 4, 0.1, jnp.nan)), {"key": KEY, "evaluate": None}
-    rule = nn.EarlyStopping("loss", patience=9)
-    with pytest.warns(nn.DivergenceWarning, match="diverged at step 4: the update"):
-        result = nn.fit(OBJECTIVE, diverging, START, TRAIN.x, TRAIN.y, epochs=9, stop_early=rule, **options)
+    rule = jaxnn.EarlyStopping("loss", patience=9)
+    with pytest.warns(jaxnn.train.DivergenceWarning, match="diverged at step 4: the update"):
+        result = jaxnn.fit(OBJECTIVE, diverging, START, TRAIN.x, TRAIN.y, epochs=9, early_stopping=rule, **options)
     assert (result.stopped_by, result.diverged_at, result.best_epoch) == ("divergence", 4, 4)
-    sound = nn.fit(OBJECTIVE, optax.sgd(0.1), START, TRAIN.x, TRAIN.y, epochs=4, **options)
+    sound = jaxnn.fit(OBJECTIVE, optax.sgd(0.1), START, TRAIN.x, TRAIN.y, epochs=4, **options)
     assert_equal(result.params, sound.params)
 
 
 def test_why_fit_ended_is_told_without_early_stopping_too():
     assert (fit(epochs=2).stopped_by, fit(epochs=2).best_epoch) == ("epochs", None)
-    result = fit(epochs=2, callback=lambda report: True, stop_early=nn.EarlyStopping("dev_loss", patience=1))
+    result = fit(epochs=2, callback=lambda report: True, early_stopping=jaxnn.EarlyStopping("dev_loss", patience=1))
     assert (result.stopped_by, result.best_epoch) == ("callback", 1)
 
 
 def test_a_measure_that_is_not_there_is_told():
-    with pytest.raises(ValueError, match=r"early stopping watches 'dev_los', the reports hold \['dev_loss', 'epoch'"):
-        fit(stop_early=nn.EarlyStopping("dev_los"))
+    with pytest.raises(
+        ValueError, match=r"monitor must be a name in the reports, got 'dev_los': they hold \['dev_loss', 'epoch'"
+    ):
+        fit(early_stopping=jaxnn.EarlyStopping("dev_los"))
 
 
 @pytest.mark.parametrize("patience", [0, -1, 2.5, None])
 def test_patience_is_a_count(patience):
-    with pytest.raises(ValueError, match="patience is a number of reports, a whole number of at least 1, got"):
-        nn.EarlyStopping("dev_loss", patience=patience)
+    with pytest.raises(ValueError, match="patience must be a number of reports, at least 1, got"):
+        jaxnn.EarlyStopping("dev_loss", patience=patience)
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"highest": "min"}, "highest is True or False, got 'min'"),  # which would have counted as True
-        ({"measure": 5}, "measure is 5, expected a name in the reports"),
-        ({"patience": True}, "patience is a number of reports"),
+        ({"mode": "highest"}, "mode must be .min. or .max., got 'highest'"),
+        ({"monitor": 5}, "monitor must be a name in the reports, got 5"),
+        ({"patience": True}, "patience must be a number of reports, at least 1, got True"),
     ],
 )
 def test_what_is_no_rule_is_told(given, message):
     with pytest.raises(ValueError, match=message):
-        nn.EarlyStopping(**{"measure": "dev_loss", **given})
+        jaxnn.EarlyStopping(**{"monitor": "dev_loss", **given})
 
 
-@pytest.mark.parametrize("rule", [5, "dev_loss", True, nn.EarlyStopping, ("dev_loss", 5)])
+@pytest.mark.parametrize("rule", [5, "dev_loss", True, jaxnn.EarlyStopping, ("dev_loss", 5)])
 def test_fit_tells_what_is_no_early_stopping(rule):
-    with pytest.raises(ValueError, match="stop_early is .*, expected jaxnn.EarlyStopping"):
-        fit(stop_early=rule)
+    with pytest.raises(ValueError, match="early_stopping is .*, expected jaxnn.EarlyStopping"):
+        fit(early_stopping=rule)

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-import jaxnn as nn
+import jaxnn
 from tests.helpers.training import (
     DROPPING,
     KEY,
@@ -30,7 +30,7 @@ from tests.helpers.training import (
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_epoch_visits_every_example_once(m, batch_size, shuffle):
     one = optax.sgd(1.0)
-    epoch = nn.make_epoch(counting(), one, batch_size, shuffle=shuffle)
+    epoch = jaxnn.train.make_epoch(counting(), one, batch_size, shuffle=shuffle)
     state, sizes = epoch(state_of(jnp.zeros(m), one), numbered(m))
     assert state.params.tolist() == [1] * m
     full, rest = divmod(m, batch_size)
@@ -40,7 +40,7 @@ def test_epoch_visits_every_example_once(m, batch_size, shuffle):
 
 def test_epoch_carries_the_examples_own_weights():
     one, weight = optax.sgd(1.0), jnp.array([1.0, 0, 2, 3, 0.5])
-    state, _ = nn.make_epoch(counting(), one, 2)(state_of(jnp.zeros(5), one), numbered(5, weight))
+    state, _ = jaxnn.train.make_epoch(counting(), one, 2)(state_of(jnp.zeros(5), one), numbered(5, weight))
     assert state.params.tolist() == weight.tolist()
 
 
@@ -49,12 +49,12 @@ def test_weights_mean_the_same_at_every_batch_size(batch_size):
     """The steps of an epoch follow the gradient of the whole data's weighted mean, each by its batch's part of it."""
     weight, rate, params = jnp.array([1.0, 0, 2, 30, 0.5, 1, 1]), 1e-3, params_of()
     batch = data(7)._replace(weight=weight)
-    epoch = nn.make_epoch(OBJECTIVE, optax.sgd(rate), batch_size, shuffle=False)
+    epoch = jaxnn.train.make_epoch(OBJECTIVE, optax.sgd(rate), batch_size, shuffle=False)
     state, _ = epoch(state_of(params, optax.sgd(rate)), batch)
     starts = range(0, 7, batch_size)
     sizes = [min(batch_size, 7 - i) for i in starts]
     parts = [
-        nn.Batch(*(a[i : i + n] for a in batch[:3]), n * weight.mean()) for i, n in zip(starts, sizes, strict=True)
+        jaxnn.Batch(*(a[i : i + n] for a in batch[:3]), n * weight.mean()) for i, n in zip(starts, sizes, strict=True)
     ]
     grads = [OBJECTIVE.value_and_grad(params, part)[1] for part in parts]
     mean = jax.tree.map(lambda *g: sum(n * a for n, a in zip(sizes, g, strict=True)) / 7, *grads)
@@ -70,22 +70,22 @@ def test_weights_mean_the_same_at_every_batch_size(batch_size):
 )
 def test_targets_and_weights_of_another_length_are_refused(y, weight):
     with pytest.raises(ValueError, match="x has 7 examples, y has shape"):
-        nn.make_epoch(OBJECTIVE, SGD, 3)(state_of(params_of()), data(7)._replace(y=y, weight=weight))
+        jaxnn.train.make_epoch(OBJECTIVE, SGD, 3)(state_of(params_of()), data(7)._replace(y=y, weight=weight))
 
 
 def test_short_batch_is_trained_on_by_its_own_mean():
-    batch, step = data(5), jax.jit(nn.make_step(OBJECTIVE, SGD))
-    state, losses = nn.make_epoch(OBJECTIVE, SGD, 2, shuffle=False)(state_of(params_of()), batch)
+    batch, step = data(5), jax.jit(jaxnn.make_step(OBJECTIVE, SGD))
+    state, losses = jaxnn.train.make_epoch(OBJECTIVE, SGD, 2, shuffle=False)(state_of(params_of()), batch)
     by_hand, each = state_of(params_of()), []
     for rows in (slice(0, 2), slice(2, 4), slice(4, 5)):
-        by_hand, loss = step(by_hand, nn.Batch(batch.x[rows], batch.y[rows]))
+        by_hand, loss = step(by_hand, jaxnn.Batch(batch.x[rows], batch.y[rows]))
         each.append(loss)
     assert_close((state.params, losses), (by_hand.params, np.array(each)))
 
 
 def orders(n_epochs, key=KEY, state=None, m=12):
     """The order of the examples, epoch by epoch, and the last state."""
-    epoch, order = nn.make_epoch(telling(), SGD, 1), []
+    epoch, order = jaxnn.train.make_epoch(telling(), SGD, 1), []
     state = state_of(jnp.zeros(1), key=key) if state is None else state
     for _ in range(n_epochs):
         state, losses = epoch(state, numbered(m))
@@ -108,8 +108,8 @@ def test_picked_up_at_a_later_step_goes_on_as_it_would_have():
     _, state = orders(1)
     again = state_of(jnp.zeros(1))._replace(step=jnp.asarray(int(state.step), jnp.int32))
     assert orders(2, state=again)[0] == order[1:]
-    objective, batch = nn.objective(DROPPING, MODEL.loss), data()
-    epoch = nn.make_epoch(objective, SGD, 3)
+    objective, batch = jaxnn.objective(DROPPING, MODEL.loss), data()
+    epoch = jaxnn.train.make_epoch(objective, SGD, 3)
     half, _ = epoch(state_of(params_of(DROPPING)), batch)
     resumed = state_of(half.params)._replace(step=jnp.array(int(half.step), jnp.int32))
     straight, _ = epoch(half, batch)
@@ -120,7 +120,7 @@ def test_picked_up_at_a_later_step_goes_on_as_it_would_have():
 def test_epoch_compiles_once():
     """The short batch is in the same program, and the next epoch does not trace."""
     objective, traces = traced()
-    epoch = nn.make_epoch(objective, SGD, 3)
+    epoch = jaxnn.train.make_epoch(objective, SGD, 3)
     state = state_of(params_of())
     for _ in range(3):
         state, _ = epoch(state, data())
@@ -131,17 +131,17 @@ def test_epoch_compiles_once():
 @pytest.mark.parametrize("batch_size", [0, -1])
 def test_epoch_of_batches_of_nothing_is_refused(batch_size):
     with pytest.raises(ValueError, match=f"at least 1 example, got {batch_size}"):
-        nn.make_epoch(OBJECTIVE, SGD, batch_size)
+        jaxnn.train.make_epoch(OBJECTIVE, SGD, batch_size)
 
 
 def test_epoch_of_batches_larger_than_the_data_is_refused():
     with pytest.raises(ValueError, match="from 1 to the 7 examples there are, got 8"):
-        nn.make_epoch(OBJECTIVE, SGD, 8)(state_of(params_of()), data())
+        jaxnn.train.make_epoch(OBJECTIVE, SGD, 8)(state_of(params_of()), data())
 
 
 @pytest.mark.parametrize("given", [dict(args=(jnp.arange(7),)), dict(order=KEY)])
 def test_an_epoch_takes_no_third_argument(given):
-    epoch, extra = nn.make_epoch(OBJECTIVE, SGD, 3), given.pop("args", ())
+    epoch, extra = jaxnn.train.make_epoch(OBJECTIVE, SGD, 3), given.pop("args", ())
     with pytest.raises(TypeError, match="argument"):
         epoch(state_of(params_of(), SGD), data(), *extra, **given)
 
@@ -149,7 +149,7 @@ def test_an_epoch_takes_no_third_argument(given):
 def test_an_order_of_ones_own_is_that_of_the_data():
     x, y = numbered(6)[:2]
     order = np.array([4, 0, 5, 2, 1, 3])
-    batch = nn.Batch(x[order], y[order])
+    batch = jaxnn.Batch(x[order], y[order])
     result = fit(telling(), jnp.zeros(1), batch, optimizer=SGD, batch_size=1, shuffle=False, epochs=1)
     assert result.losses.astype(int).tolist() == order.tolist()
 
@@ -157,7 +157,11 @@ def test_an_order_of_ones_own_is_that_of_the_data():
 def test_epochs_from_a_fits_state_are_those_of_a_longer_fit():
     adam = optax.adam(0.01)
     whole = fit(optimizer=adam, batch_size=3, epochs=4).losses
-    epoch, state, losses = nn.make_epoch(OBJECTIVE, adam, 3), fit(optimizer=adam, batch_size=3, epochs=2).state, []
+    epoch, state, losses = (
+        jaxnn.train.make_epoch(OBJECTIVE, adam, 3),
+        fit(optimizer=adam, batch_size=3, epochs=2).state,
+        [],
+    )
     for _ in range(2):
         state, more = epoch(state, data())
         losses += more.tolist()

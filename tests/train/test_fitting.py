@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-import jaxnn as nn
+import jaxnn
 from tests.helpers.registry import LayerCase
 from tests.helpers.training import (
     DROPPING,
@@ -32,7 +32,7 @@ from tests.train.test_fitting_errors import DROPPED
 
 def test_fit_is_epoch_after_epoch():
     result = fit(epochs=3, batch_size=3)
-    epoch, state, losses = nn.make_epoch(OBJECTIVE, SGD, 3), state_of(params_of()), []
+    epoch, state, losses = jaxnn.train.make_epoch(OBJECTIVE, SGD, 3), state_of(params_of()), []
     for _ in range(3):
         state, new = epoch(state, data())
         losses.append(np.asarray(new))
@@ -78,7 +78,7 @@ def test_objective_that_cannot_be_hashed_is_taken():
 def test_what_fit_returns_outlives_going_on_from_its_state():
     result = fit()
     before = jax.tree.map(np.asarray, result.params)
-    nn.make_epoch(OBJECTIVE, SGD, 3)(result.state, data())
+    jaxnn.train.make_epoch(OBJECTIVE, SGD, 3)(result.state, data())
     assert_equal(result.params, before)
 
 
@@ -120,7 +120,7 @@ def test_full_batch_is_one_batch_in_order():
 def test_weights_count_examples():
     """Weight 2 is the example twice, and weight 0 is not there."""
     batch = data(4)
-    twice = nn.Batch(*(jnp.concatenate([a[:2], a[:1]]) for a in (batch.x, batch.y)))
+    twice = jaxnn.Batch(*(jnp.concatenate([a[:2], a[:1]]) for a in (batch.x, batch.y)))
     assert_close(fit(batch=batch, epochs=3, weight=[2.0, 1, 0, 0]).params, fit(batch=twice, epochs=3).params)
 
 
@@ -132,11 +132,11 @@ def test_params_are_copied():
 
 
 def test_numpy_of_any_float_is_taken():
-    batch = nn.Batch(np.asarray(data().x, np.float64), np.asarray(data().y, np.uint8))
+    batch = jaxnn.Batch(np.asarray(data().x, np.float64), np.asarray(data().y, np.uint8))
     assert_close(fit(batch=batch, epochs=2).params, fit(epochs=2).params)
 
 
-@pytest.mark.filterwarnings("ignore::jaxnn.DivergenceWarning")  # that it diverges is meant
+@pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 @pytest.mark.parametrize(
     ("at", "batch_size", "report_every", "reports", "loss", "update"),
     [
@@ -170,21 +170,21 @@ def test_one_bad_batch_stops_the_training_though_the_next_is_fine():
     def value_and_grad(params, batch, key=None):
         return jnp.where(batch.x[0, 0] == 2, jnp.nan, params), -jnp.ones_like(params)
 
-    objective = nn.Objective(lambda *given: value_and_grad(*given)[0], value_and_grad)
+    objective = jaxnn.Objective(lambda *given: value_and_grad(*given)[0], value_and_grad)
     one, start = optax.sgd(1.0), jnp.array(0.0)
-    with pytest.warns(nn.DivergenceWarning):
+    with pytest.warns(jaxnn.train.DivergenceWarning):
         result = fit(objective, start, numbered(6), optimizer=one, batch_size=2, shuffle=False, epochs=2)
     assert (result.diverged_at, result.params, result.losses.tolist()) == (1, 1, [0])
 
 
 def test_divergence_by_a_huge_rate_stops_before_the_infinite():
     """With dropout and shuffling and an optimiser with a state, at the step where a run by hand leaves the numbers."""
-    objective = nn.objective(nn.chain(nn.dense(8), nn.dropout(0.5), nn.dense(1)), nn.squared_error())
+    objective = jaxnn.objective(jaxnn.chain(jaxnn.dense(8), jaxnn.dropout(0.5), jaxnn.dense(1)), jaxnn.squared_error())
     optimizer = optax.sgd(1e4, momentum=0.9)
-    params = LayerCase("", nn.chain(nn.dense(8), nn.dropout(0.5), nn.dense(1)), (3,)).params()
-    with pytest.warns(nn.DivergenceWarning):
+    params = LayerCase("", jaxnn.chain(jaxnn.dense(8), jaxnn.dropout(0.5), jaxnn.dense(1)), (3,)).params()
+    with pytest.warns(jaxnn.train.DivergenceWarning):
         result = fit(objective, params, optimizer=optimizer, epochs=50, batch_size=3, report_every=20)
-    epoch, state, states, losses = nn.make_epoch(objective, optimizer, 3), state_of(params, optimizer), [], []
+    epoch, state, states, losses = jaxnn.train.make_epoch(objective, optimizer, 3), state_of(params, optimizer), [], []
     for _ in range(-(-result.diverged_at // 3) + 1):
         state, new = epoch(state, data())
         states.append(jax.device_get(state.params))

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-import jaxnn as nn
+import jaxnn
 from tests.helpers.registry import normal
 from tests.helpers.training import DROPPING, KEY, MODEL, OBJECTIVE, SGD, data, fit, params_of
 
@@ -78,20 +78,20 @@ def test_measurement_by_a_name_of_fits_own_is_refused():
 def test_fit_refuses_before_it_compiles(x, y, given, message):
     never = OBJECTIVE._replace(value_and_grad=lambda *given: pytest.fail("traced"))
     with pytest.raises(ValueError, match=message):
-        fit(never, batch=nn.Batch(x, y), **given)
+        fit(never, batch=jaxnn.Batch(x, y), **given)
 
 
 def test_fit_refuses_classes_that_are_not_there():
-    model = nn.logistic_regression(3, classes=3)
+    model = jaxnn.logistic_regression(3, classes=3)
     with pytest.raises(ValueError, match="labels run from 0 to 3, expected 0 to 2 for 3 classes"):
         fit(
-            nn.objective(model.network, model.loss),
+            jaxnn.objective(model.network, model.loss),
             params_of(model.network),
-            nn.Batch(normal((4, 3)), np.arange(4)),
+            jaxnn.Batch(normal((4, 3)), np.arange(4)),
         )
 
 
-DROPPED = nn.objective(DROPPING, MODEL.loss)
+DROPPED = jaxnn.objective(DROPPING, MODEL.loss)
 
 
 @pytest.mark.parametrize(
@@ -114,12 +114,12 @@ def test_fit_inside_a_program_is_told(inside):
 @pytest.mark.parametrize("name", ["rate", "strength", "measured"])
 def test_fit_of_a_traced_number_is_an_error(name, transform):
     """Also where it shows in no argument, but is closed over."""
-    model = nn.logistic_regression(2)
+    model = jaxnn.logistic_regression(2)
     x, y, plan = np.ones((2, 2), np.float32), np.array([0, 1]), {"key": KEY, "epochs": 1}
 
     def trained(rate=0.1, strength=0.0, measured=0.0):
-        objective, start = nn.objective(model.network, model.loss, nn.l2(strength)), model.init(KEY)
-        result = nn.fit(objective, optax.sgd(rate), start, x, y, evaluate=lambda params: {"a": measured}, **plan)
+        objective, start = jaxnn.objective(model.network, model.loss, jaxnn.l2(strength)), model.init(KEY)
+        result = jaxnn.fit(objective, optax.sgd(rate), start, x, y, evaluate=lambda params: {"a": measured}, **plan)
         return result.params[0]["W"].sum()
 
     with pytest.raises(
@@ -138,36 +138,38 @@ def test_measurements_that_are_no_numbers_are_told(value):
 
 @pytest.mark.parametrize(("n", "got"), [(True, "True"), ("3", "'3'"), (None, "None"), (2.0, "2.0")])
 def test_counts_that_are_none_are_told(n, got):
-    for make in (partial(nn.make_steps, n_steps=n), partial(nn.make_epoch, batch_size=n)):
+    for make in (partial(jaxnn.train.make_steps, n_steps=n), partial(jaxnn.train.make_epoch, batch_size=n)):
         with pytest.raises(ValueError, match=f"whole number of at least 1 .*, got {got}"):
             make(OBJECTIVE, SGD)
     with pytest.raises(ValueError, match="shuffle is True or False, got 'no'"):
-        nn.make_epoch(OBJECTIVE, SGD, 2, shuffle="no")
+        jaxnn.train.make_epoch(OBJECTIVE, SGD, 2, shuffle="no")
 
 
-STARTED = nn.train_state(params_of(), SGD, KEY)
+STARTED = jaxnn.train_state(params_of(), SGD, KEY)
 
 
 NOT_PARAMS = {
     "a TrainState": (lambda: STARTED, "got a TrainState: pass state.params; make_epoch continues from a state"),
     "a Fit": (lambda: fit(), "got a Fit: pass result.params; make_epoch continues from result.state"),
-    "a Model": (lambda: nn.mlp((3, 1)), r"got a Model: model.init\(key\) makes them"),
-    "a Layer": (lambda: nn.dense(1), r"got a Layer: model.init\(key\) makes them"),
+    "a Model": (lambda: jaxnn.mlp((3, 1)), r"got a Model: model.init\(key\) makes them"),
+    "a Layer": (lambda: jaxnn.dense(1), r"got a Layer: model.init\(key\) makes them"),
     "a function": (lambda: MODEL.init, r"got the function init: model.init\(key\) makes them"),
     "None": (lambda: None, r"got None: model.init\(key\) makes them"),
-    "a Member": (lambda: nn.Member(OBJECTIVE, SGD, params_of(), KEY), "got a Member: pass its params"),
+    "a Member": (lambda: jaxnn.Member(OBJECTIVE, SGD, params_of(), KEY), "got a Member: pass its params"),
 }
 
 
 TAKE_PARAMS = {
-    "fit": lambda params: nn.fit(OBJECTIVE, SGD, params, *data()[:2], key=KEY, epochs=1),
-    "fit_stream": lambda params: nn.fit_stream(OBJECTIVE, SGD, params, [data()[:2]], key=KEY, epochs=1),
-    "fit_in_span": lambda params: nn.fit_in_span(OBJECTIVE, SGD, params, *data()[:2], key=KEY, epochs=1),
-    "train_state": lambda params: nn.train_state(params, SGD, KEY),
+    "fit": lambda params: jaxnn.fit(OBJECTIVE, SGD, params, *data()[:2], key=KEY, epochs=1),
+    "fit_stream": lambda params: jaxnn.fit_stream(OBJECTIVE, SGD, params, [data()[:2]], key=KEY, epochs=1),
+    "fit_in_row_space": lambda params: jaxnn.contrib.fit_in_row_space(
+        OBJECTIVE, SGD, params, *data()[:2], key=KEY, epochs=1
+    ),
+    "train_state": lambda params: jaxnn.train_state(params, SGD, KEY),
     "value": lambda params: OBJECTIVE.value(params, data()),
     "value_and_grad": lambda params: OBJECTIVE.value_and_grad(params, data()),
-    "predict": lambda params: nn.mlp((3, 1)).predict(params, data().x),
-    "classify": lambda params: nn.mlp((3, 1)).classify(params, data().x),
+    "predict": lambda params: jaxnn.mlp((3, 1)).predict_proba(params, data().x),
+    "classify": lambda params: jaxnn.mlp((3, 1)).predict(params, data().x),
 }
 
 
@@ -179,7 +181,7 @@ def test_what_is_not_params_is_refused_in_one_line_with_the_fix(taking, given):
         TAKE_PARAMS[taking](make())
 
 
-@pytest.mark.parametrize("taking", ["fit", "fit_stream", "fit_in_span", "train_state", "value"])
+@pytest.mark.parametrize("taking", ["fit", "fit_stream", "fit_in_row_space", "train_state", "value"])
 def test_params_without_numbers_are_refused_in_one_line(taking):
     for params, message in (
         ("W.npz", "params must be an array, got 'W.npz'"),

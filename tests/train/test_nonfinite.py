@@ -6,15 +6,15 @@ import numpy as np
 import optax
 import pytest
 
-import jaxnn as nn
+import jaxnn
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 KEY = jax.random.key(2)
 X = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
 Y = (X[:, 0] > 0).astype(np.int32)
-MODEL = nn.logistic_regression(3)
-PLAIN = nn.objective(MODEL.network, MODEL.loss)
+MODEL = jaxnn.logistic_regression(3)
+PLAIN = jaxnn.objective(MODEL.network, MODEL.loss)
 START = MODEL.init(jax.random.key(0))
 BAD = X[3, 0]  # of an example in the second batch of three
 ADAM = optax.adam(0.1)
@@ -34,7 +34,7 @@ def failing(loss=True, gradient=True, always=False):
 
 def fit(objective, on_nan="skip", **options):
     options = {"key": KEY, "epochs": 4, "batch_size": 3, "shuffle": False} | options
-    return nn.fit(objective, options.pop("optimizer", ADAM), START, X, Y, on_nan=on_nan, **options)
+    return jaxnn.fit(objective, options.pop("optimizer", ADAM), START, X, Y, on_nan=on_nan, **options)
 
 
 def without_the_bad():
@@ -43,7 +43,7 @@ def without_the_bad():
     losses = []
     for _ in range(4):
         for i in (0, 6, 9):
-            loss, grads = PLAIN.value_and_grad(params, nn.Batch(X[i : i + 3], Y[i : i + 3]))
+            loss, grads = PLAIN.value_and_grad(params, jaxnn.Batch(X[i : i + 3], Y[i : i + 3]))
             updates, state = ADAM.update(grads, state, params)
             params = optax.apply_updates(params, updates)
             losses.append(float(loss))
@@ -70,7 +70,7 @@ def test_a_training_with_bad_steps_is_the_one_without_them(loss, gradient):
 
 
 def test_the_same_by_default_stops():
-    with pytest.warns(nn.DivergenceWarning):
+    with pytest.warns(jaxnn.train.DivergenceWarning):
         result = fit(failing(), on_nan="stop")
     assert (result.diverged_at, result.skipped, result.stopped_by) == (1, 0, "divergence")
     assert "skipped" not in fit(PLAIN, on_nan="stop").history[-1]
@@ -85,7 +85,7 @@ def test_nothing_to_skip_changes_nothing():
 
 def test_too_many_in_a_row_stop_the_training():
     """Ten are skipped, in epochs of nothing else; the eleventh is a divergence, before which the params stay."""
-    with pytest.warns(nn.DivergenceWarning):
+    with pytest.warns(jaxnn.train.DivergenceWarning):
         result = fit(failing(always=True))
     assert (result.diverged_at, result.skipped, result.stopped_by) == (10, 10, "divergence")
     assert [np.isnan(report["loss"]) for report in result.history] == [True, True]
@@ -94,13 +94,13 @@ def test_too_many_in_a_row_stop_the_training():
 
 
 def test_an_update_that_overflows_by_itself_is_a_divergence():
-    with pytest.warns(nn.DivergenceWarning):
+    with pytest.warns(jaxnn.train.DivergenceWarning):
         result = fit(PLAIN, optimizer=optax.sgd(lambda step: jnp.where(step == 2, jnp.inf, 0.1)))
     assert (result.divergence.what, result.diverged_at, result.skipped) == ("update", 2, 0)
 
 
 def test_early_stopping_goes_by_the_finite_losses():
-    result = fit(failing(gradient=False), epochs=30, stop_early=nn.EarlyStopping("loss", patience=3))
+    result = fit(failing(gradient=False), epochs=30, early_stopping=jaxnn.EarlyStopping("loss", patience=3))
     assert result.best_epoch == 30 and result.skipped == 30
 
 
@@ -115,11 +115,11 @@ def test_members_and_streams_skip_as_fit_does():
                 PLAIN.value_and_grad(params, batch, key),
             )
         )
-        return nn.Member(objective, optax.adam(h["rate"]), START, KEY)
+        return jaxnn.Member(objective, optax.adam(h["rate"]), START, KEY)
 
     h = {"bad": np.array([1, 0, 1]), "rate": np.array([0.1, 0.1, 0.2])}
     plan = dict(epochs=4, batch_size=3, shuffle=None, on_nan="skip")
-    population = nn.fit_population(member, h, X, Y, **plan)
+    population = jaxnn.fit_population(member, h, X, Y, **plan)
     alone, plain = fit(failing()), fit(PLAIN)
     for i, single in enumerate((alone, plain)):
         assert_close(population.member(i).params, single.params)
@@ -130,8 +130,8 @@ def test_members_and_streams_skip_as_fit_does():
     assert [report["skipped"].tolist() for report in population.history] == [[n, 0, n] for n in (1, 2, 3, 4)]
     assert population.diverged_at == [None] * 3
 
-    batches = nn.host_batches(X, Y, 3, seed=0, shuffle=False)
-    streamed = nn.fit_stream(failing(), ADAM, START, batches, key=KEY, epochs=4, on_nan="skip")
+    batches = jaxnn.data.host_batches(X, Y, 3, seed=0, shuffle=False)
+    streamed = jaxnn.fit_stream(failing(), ADAM, START, batches, key=KEY, epochs=4, on_nan="skip")
     assert_close(streamed.params, alone.params)
     assert streamed.skipped == 4 and streamed.history[-1]["skipped"] == 4
 
@@ -139,11 +139,13 @@ def test_members_and_streams_skip_as_fit_does():
 def test_a_member_that_fails_for_good_diverges_among_others():
     def member(h):
         always = failing(always=h["always"] == 1)
-        return nn.Member(always, ADAM, START, KEY)
+        return jaxnn.Member(always, ADAM, START, KEY)
 
     h = {"always": np.array([0, 1])}
-    with pytest.warns(nn.DivergenceWarning, match="1 of 2 members diverged, member 1 first: it diverged at step 10"):
-        population = nn.fit_population(member, h, X, Y, epochs=5, batch_size=3, shuffle=None, on_nan="skip")
+    with pytest.warns(
+        jaxnn.train.DivergenceWarning, match="1 of 2 members diverged, member 1 first: it diverged at step 10"
+    ):
+        population = jaxnn.fit_population(member, h, X, Y, epochs=5, batch_size=3, shuffle=None, on_nan="skip")
     assert population.diverged_at == [None, 10] and population.member(1).skipped == 10
     assert np.isnan(population.history[-1]["loss"]).tolist() == [False, True]
     jax.tree.map(lambda leaf, first: np.testing.assert_array_equal(leaf[1], first), population.params, START)
@@ -154,9 +156,9 @@ def test_another_word_is_refused(on_nan):
     with pytest.raises(ValueError, match='on_nan is "stop" or "skip", got'):
         fit(PLAIN, on_nan=on_nan)
     with pytest.raises(ValueError, match='on_nan is "stop" or "skip", got'):
-        nn.fit_stream(PLAIN, ADAM, START, [(X, Y)], key=KEY, epochs=1, on_nan=on_nan)
+        jaxnn.fit_stream(PLAIN, ADAM, START, [(X, Y)], key=KEY, epochs=1, on_nan=on_nan)
     with pytest.raises(ValueError, match='on_nan is "stop" or "skip", got'):
-        nn.fit_population(lambda h: None, {"a": [1.0]}, X, Y, epochs=1, on_nan=on_nan)
+        jaxnn.fit_population(lambda h: None, {"a": [1.0]}, X, Y, epochs=1, on_nan=on_nan)
 
 
 def test_nothing_compiles_again_for_the_same_training(caplog):
@@ -169,7 +171,7 @@ def test_nothing_compiles_again_for_the_same_training(caplog):
     assert compiled[0] > 0 and compiled[1] == 0
 
 
-@pytest.mark.parametrize("in_a_row", [0, 1.5])
-def test_skipping_fewer_than_one_is_refused(in_a_row):
-    with pytest.raises(ValueError, match=f"at least 1 step in a row, got {in_a_row}"):
-        nn.skip_nonfinite(ADAM, in_a_row)
+@pytest.mark.parametrize("max_consecutive_errors", [0, 1.5])
+def test_skipping_fewer_than_one_is_refused(max_consecutive_errors):
+    with pytest.raises(ValueError, match=f"at least 1 step in a row, got {max_consecutive_errors}"):
+        jaxnn.optim.skip_nonfinite(ADAM, max_consecutive_errors)

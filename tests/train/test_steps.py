@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-import jaxnn as nn
+import jaxnn
 from tests.helpers.training import (
     DROPPING,
     KEY,
@@ -25,7 +25,7 @@ from tests.helpers.training import (
 
 def test_step_is_the_update_by_hand():
     batch, params = data(), params_of()
-    state, loss = jax.jit(nn.make_step(OBJECTIVE, SGD))(state_of(params), batch)
+    state, loss = jax.jit(jaxnn.make_step(OBJECTIVE, SGD))(state_of(params), batch)
     x, y = np.asarray(batch.x, np.float64), np.asarray(batch.y)
     W, b = (np.asarray(params[0][name], np.float64) for name in ("W", "b"))
     z = x @ W[0] + b
@@ -39,10 +39,10 @@ def test_step_is_the_update_by_hand():
 
 def test_steps_are_step_after_step():
     """Dropout included: step i draws the same mask either way."""
-    optimizer, objective, batch = optax.adam(0.1), nn.objective(DROPPING, MODEL.loss), data()
+    optimizer, objective, batch = optax.adam(0.1), jaxnn.objective(DROPPING, MODEL.loss), data()
     params = params_of(DROPPING)
-    state, losses = nn.make_steps(objective, optimizer, 4)(state_of(params, optimizer), batch)
-    step, one, each = jax.jit(nn.make_step(objective, optimizer)), state_of(params, optimizer), []
+    state, losses = jaxnn.train.make_steps(objective, optimizer, 4)(state_of(params, optimizer), batch)
+    step, one, each = jax.jit(jaxnn.make_step(objective, optimizer)), state_of(params, optimizer), []
     for _ in range(4):
         one, loss = step(one, batch)
         each.append(loss)
@@ -51,22 +51,22 @@ def test_steps_are_step_after_step():
 
 
 def test_dropout_is_drawn_afresh_each_step():
-    objective, frozen = nn.objective(DROPPING, MODEL.loss), optax.set_to_zero()
-    _, losses = nn.make_steps(objective, frozen, 5)(state_of(params_of(DROPPING), frozen), data())
+    objective, frozen = jaxnn.objective(DROPPING, MODEL.loss), optax.set_to_zero()
+    _, losses = jaxnn.train.make_steps(objective, frozen, 5)(state_of(params_of(DROPPING), frozen), data())
     assert len(set(losses.tolist())) == 5
 
 
 @pytest.mark.parametrize("n", [0, -3])
 def test_fewer_than_one_step_is_refused(n):
     with pytest.raises(ValueError, match=f"at least 1 step, got {n}"):
-        nn.make_steps(OBJECTIVE, SGD, n)
+        jaxnn.train.make_steps(OBJECTIVE, SGD, n)
 
 
 def test_hand_and_auto_train_alike():
-    """Thirty steps of each, with dropout and a penalty; only rounding may differ."""
-    objective = nn.objective(DROPPING, MODEL.loss, nn.l2(0.01))
+    """Thirty steps of each, with dropout and a regularizer; only rounding may differ."""
+    objective = jaxnn.objective(DROPPING, MODEL.loss, jaxnn.l2(0.01))
     trained = [
-        nn.make_steps(objective, SGD, 30, gradients)(state_of(params_of(DROPPING)), data())
+        jaxnn.train.make_steps(objective, SGD, 30, gradients)(state_of(params_of(DROPPING)), data())
         for gradients in ("hand", "auto")
     ]
     (hand, hand_losses), (auto, auto_losses) = trained
@@ -75,7 +75,7 @@ def test_hand_and_auto_train_alike():
 
 
 @pytest.mark.parametrize(
-    "make", [nn.make_step, partial(nn.make_steps, n_steps=1), partial(nn.make_epoch, batch_size=1)]
+    "make", [jaxnn.make_step, partial(jaxnn.train.make_steps, n_steps=1), partial(jaxnn.train.make_epoch, batch_size=1)]
 )
 def test_gradients_by_another_word_are_refused(make):
     with pytest.raises(ValueError, match="gradients are 'hand' or 'auto', got 'jax'"):
@@ -84,8 +84,8 @@ def test_gradients_by_another_word_are_refused(make):
 
 def test_optimizer_that_searches_along_a_line_sees_the_value():
     optimizer = optax.lbfgs()
-    objective = nn.objective(MODEL.network, MODEL.loss, nn.l2(0.1))
-    result = nn.fit(objective, optimizer, params_of(), *data()[:2], key=KEY, epochs=15, report_every=15)
+    objective = jaxnn.objective(MODEL.network, MODEL.loss, jaxnn.l2(0.1))
+    result = jaxnn.fit(objective, optimizer, params_of(), *data()[:2], key=KEY, epochs=15, report_every=15)
     gradient = jax.jit(objective.value_and_grad)(result.params, data())[1]
     assert max(abs(leaf).max() for leaf in jax.tree.leaves(gradient)) < 1e-4
 
@@ -98,8 +98,8 @@ KEEPING = optax.GradientTransformation(lambda params: params, lambda grads, stat
 def test_donation_takes_the_state_and_leaves_what_the_caller_gave(optimizer):
     params, key, batch = params_of(), jax.random.key(1), data()
     copy = jax.tree.map(np.array, params)
-    state = nn.train_state(params, optimizer, key)
-    after, _ = nn.make_steps(OBJECTIVE, optimizer, 2)(state, batch)
+    state = jaxnn.train_state(params, optimizer, key)
+    after, _ = jaxnn.train.make_steps(OBJECTIVE, optimizer, 2)(state, batch)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))
     assert_equal(params, copy)
     assert_equal(jax.random.key_data(key), jax.random.key_data(jax.random.key(1)))
@@ -108,34 +108,36 @@ def test_donation_takes_the_state_and_leaves_what_the_caller_gave(optimizer):
 
 
 def test_vmap_over_seeds_is_separate_trainings():
-    objective, batch = nn.objective(DROPPING, MODEL.loss), data()
+    objective, batch = jaxnn.objective(DROPPING, MODEL.loss), data()
     keys = jax.random.split(KEY, 2)
     init = jax.jit(lambda key: DROPPING.init(key, (3,))[0])
-    steps = nn.make_steps(objective, SGD, 5)
+    steps = jaxnn.train.make_steps(objective, SGD, 5)
     together, losses = jax.vmap(steps, in_axes=(0, None))(
-        jax.vmap(lambda key: nn.train_state(init(key), SGD, key))(keys), batch
+        jax.vmap(lambda key: jaxnn.train_state(init(key), SGD, key))(keys), batch
     )
     for i, key in enumerate(keys):
-        alone, alone_losses = steps(nn.train_state(init(key), SGD, key), batch)
+        alone, alone_losses = steps(jaxnn.train_state(init(key), SGD, key), batch)
         assert_close(jax.tree.map(lambda leaf, i=i: leaf[i], together.params), alone.params)
         assert_close(losses[i], alone_losses)
     assert losses[0, -1] != losses[1, -1]
 
 
 def test_a_step_from_what_is_no_state_is_told():
-    step = nn.make_step(OBJECTIVE, SGD)
+    step = jaxnn.make_step(OBJECTIVE, SGD)
     with pytest.raises(ValueError, match=r"state is .*, expected a TrainState: train_state\(params, optimizer, key\)"):
         step(params_of(), data())
     with pytest.raises(ValueError, match=r"batch is .*, expected a jaxnn.Batch: jaxnn.Batch\(x, y\) makes one"):
         step(state_of(params_of()), tuple(data()))
     with pytest.raises(ValueError, match=r"data is .*, expected a jaxnn.Batch of arrays"):
-        jax.eval_shape(nn.make_epoch(OBJECTIVE, SGD, 2), state_of(params_of()), nn.Batch([[1.0] * 3] * 4, [0, 1, 0, 1]))
+        jax.eval_shape(
+            jaxnn.train.make_epoch(OBJECTIVE, SGD, 2), state_of(params_of()), jaxnn.Batch([[1.0] * 3] * 4, [0, 1, 0, 1])
+        )
 
 
-COMPILED = {"epoch": nn.make_epoch(OBJECTIVE, SGD, 2), "steps": nn.make_steps(OBJECTIVE, SGD, 2)}
+COMPILED = {"epoch": jaxnn.train.make_epoch(OBJECTIVE, SGD, 2), "steps": jaxnn.train.make_steps(OBJECTIVE, SGD, 2)}
 
 
-@pytest.mark.parametrize("program", [nn.make_step(OBJECTIVE, SGD), *COMPILED.values()], ids=["step", *COMPILED])
+@pytest.mark.parametrize("program", [jaxnn.make_step(OBJECTIVE, SGD), *COMPILED.values()], ids=["step", *COMPILED])
 def test_what_is_no_state_is_refused_in_one_line_with_the_fix(program):
     for given, message in (
         (fit(), "state is a Fit, expected a TrainState: result.state is one"),
@@ -151,11 +153,11 @@ def test_what_is_no_state_is_refused_in_one_line_with_the_fix(program):
 def test_compiled_programs_take_data_as_fit_does_and_name_what_is_none(program):
     run, (x, y, *_) = COMPILED[program], data()
     weight = np.arange(1, len(y) + 1)
-    _, losses = run(state_of(params_of()), nn.Batch(x, y, weight))
-    lists = nn.Batch(np.asarray(x).tolist(), np.asarray(y).tolist(), weight.tolist())
+    _, losses = run(state_of(params_of()), jaxnn.Batch(x, y, weight))
+    lists = jaxnn.Batch(np.asarray(x).tolist(), np.asarray(y).tolist(), weight.tolist())
     np.testing.assert_array_equal(run(state_of(params_of()), lists)[1], losses)
     for given in (tuple(data()), {"x": x, "y": y}, x, None):
         with pytest.raises(ValueError, match=r"^data is .*, expected a jaxnn.Batch: jaxnn.Batch\(x, y\) makes one$"):
             run(state_of(params_of()), given)
     with pytest.raises(ValueError, match="^y must be numbers, got <U.*: words are no numbers"):
-        run(state_of(params_of()), nn.Batch(x, np.full(len(y), "a")))
+        run(state_of(params_of()), jaxnn.Batch(x, np.full(len(y), "a")))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import jaxnn as nn
+import jaxnn
 from tests.helpers.training import (
     DROPPING,
     KEY,
@@ -29,17 +29,17 @@ from tests.helpers.training import (
 )
 
 X, Y = (np.asarray(a) for a in data()[:2])  # 7 examples: batches of 3, 3 and 1
-IN_ORDER = nn.host_batches(X, Y, 3, seed=0, shuffle=False)
+IN_ORDER = jaxnn.data.host_batches(X, Y, 3, seed=0, shuffle=False)
 
 
 def stream(batches=IN_ORDER, objective=OBJECTIVE, params=None, **given):
     given = {"optimizer": SGD, "key": KEY, "epochs": 1, "steps_per_call": 2, **given}
-    return nn.fit_stream(objective, params=params_of() if params is None else params, batches=batches, **given)
+    return jaxnn.fit_stream(objective, params=params_of() if params is None else params, batches=batches, **given)
 
 
 def fit(objective=OBJECTIVE, params=None, x=X, y=Y, **given):
     given = {"optimizer": SGD, "key": KEY, "epochs": 1, "batch_size": 3, "shuffle": False, **given}
-    return nn.fit(objective, params=params_of() if params is None else params, x=x, y=y, **given)
+    return jaxnn.fit(objective, params=params_of() if params is None else params, x=x, y=y, **given)
 
 
 def assert_same_fit(got, expected):
@@ -63,7 +63,7 @@ def orders():
 @pytest.mark.parametrize("gradients", ["hand", "auto"])
 def test_stream_is_fit_on_the_batches_that_fit_draws(gradients, orders):
     """Shuffled, with dropout, an optimiser with a state, a short batch, and groups that are not full."""
-    objective, optimizer, params = nn.objective(DROPPING, MODEL.loss), optax.adam(0.1), params_of(DROPPING)
+    objective, optimizer, params = jaxnn.objective(DROPPING, MODEL.loss), optax.adam(0.1), params_of(DROPPING)
 
     def batches(epoch):
         return ((X[rows], Y[rows]) for rows in np.split(orders[epoch], [3, 6]))
@@ -130,7 +130,7 @@ def test_arrays_that_are_used_again_for_the_next_batch():
 def test_short_batch_anywhere_but_first():
     one, two, short = again()
     result = stream([one, short, two])
-    step, state = jax.jit(nn.make_step(OBJECTIVE, SGD)), nn.train_state(params_of(), SGD, KEY)
+    step, state = jax.jit(jaxnn.make_step(OBJECTIVE, SGD)), jaxnn.train_state(params_of(), SGD, KEY)
     for batch in (one, short, two):
         state, _ = step(state, batch)
     assert_close(result.params, state.params)
@@ -138,7 +138,7 @@ def test_short_batch_anywhere_but_first():
 
 def test_weights_mean_what_they_mean_in_fit():
     weight = np.array([1.0, 0, 2, 30, 0.5, 1, 1])
-    batches = nn.host_batches(X, Y, 3, seed=0, weight=weight, shuffle=False)
+    batches = jaxnn.data.host_batches(X, Y, 3, seed=0, weight=weight, shuffle=False)
     assert_same_fit(stream(batches, epochs=2), fit(epochs=2, weight=weight))
     # A batch whose examples all count for nothing moves nothing.
     assert_equal(stream([(X[:3], Y[:3], np.zeros(3))]).params, params_of())
@@ -147,9 +147,9 @@ def test_weights_mean_what_they_mean_in_fit():
 def test_weights_without_a_total_are_a_batchs_own_mean():
     weight = np.array([1.0, 2, 5])
     result = stream([(X[:3], Y[:3], weight), (X[6:], Y[6:], np.array([4.0]))])
-    step, state = jax.jit(nn.make_step(OBJECTIVE, SGD)), nn.train_state(params_of(), SGD, KEY)
-    state, _ = step(state, nn.Batch(X[:3], Y[:3], weight.astype(np.float32)))
-    state, _ = step(state, nn.Batch(X[6:], Y[6:]))
+    step, state = jax.jit(jaxnn.make_step(OBJECTIVE, SGD)), jaxnn.train_state(params_of(), SGD, KEY)
+    state, _ = step(state, jaxnn.Batch(X[:3], Y[:3], weight.astype(np.float32)))
+    state, _ = step(state, jaxnn.Batch(X[6:], Y[6:]))
     assert_close(result.params, state.params)
 
 
@@ -172,7 +172,7 @@ def test_params_are_copied():
     copy = jax.tree.map(np.array, params)
     result = stream(params=params)
     assert_equal(params, copy)
-    nn.make_epoch(OBJECTIVE, SGD, 3)(result.state, data())  # takes the state's memory
+    jaxnn.train.make_epoch(OBJECTIVE, SGD, 3)(result.state, data())  # takes the state's memory
     assert np.isfinite(result.params[0]["W"]).all()
 
 
@@ -194,8 +194,8 @@ def test_nothing_compiles_twice():
 def test_memory_is_bounded(prefetch):
     """Groups and states on the device, and batches on the host, as they are while the iterator is asked for more."""
     groups, states, batches_alive, made = [], [], [], []
-    params = params_of(nn.dense(11))
-    objective = nn.objective(nn.dense(11), nn.squared_error())
+    params = params_of(jaxnn.dense(11))
+    objective = jaxnn.objective(jaxnn.dense(11), jaxnn.squared_error())
 
     def batches(epoch):
         for _ in range(30):
@@ -218,14 +218,14 @@ def test_memory_is_bounded(prefetch):
 def test_memory_map_is_trained_on(tmp_path):
     np.save(tmp_path / "x.npy", X)
     x = np.load(tmp_path / "x.npy", mmap_mode="r")
-    batches = nn.host_batches(x, Y, 3, seed=0)
-    assert_same_fit(stream(batches, epochs=2), stream(nn.host_batches(X, Y, 3, seed=0), epochs=2))
+    batches = jaxnn.data.host_batches(x, Y, 3, seed=0)
+    assert_same_fit(stream(batches, epochs=2), stream(jaxnn.data.host_batches(X, Y, 3, seed=0), epochs=2))
 
 
 # Divergence
 
 
-@pytest.mark.filterwarnings("ignore::jaxnn.DivergenceWarning")  # that it diverges is meant
+@pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 @pytest.mark.parametrize(
     ("at", "steps_per_call", "prefetch", "reports", "loss", "update"),
     [
@@ -272,7 +272,7 @@ def test_error_of_the_iterator_comes_out_as_it_is(error):
         stream(batches)
 
 
-@pytest.mark.filterwarnings("ignore::jaxnn.DivergenceWarning")  # that it diverges is meant
+@pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 @pytest.mark.parametrize("bad", [np.full((3, 3), np.nan, np.float32), None])
 def test_iterator_is_closed(bad):
     """By an error and by a divergence alike: what it has opened it can close."""
@@ -313,8 +313,8 @@ USED_UP = iter(again())
         ((X[:3], np.array([0, 2, 0], np.int32)), "labels run from 0 to 2, expected 0 to 1"),
         ((X[:3], Y[:3], np.ones(2)), r"weight has shape \(2,\), expected \(3,\)"),
         ((X[:3], Y[:3], np.array([1, -1, 0])), "weights run from -1 to 1"),
-        (nn.Batch(X[:3], Y[:3], None, np.ones(2)), r"total is \[1. 1.\], expected a number"),
-        (nn.Batch(X[:3], Y[:3], None, np.nan), "total is nan, expected a number"),
+        (jaxnn.Batch(X[:3], Y[:3], None, np.ones(2)), r"normalizer is \[1. 1.\], expected a number"),
+        (jaxnn.Batch(X[:3], Y[:3], None, np.nan), "normalizer is nan, expected a number"),
         (X[:3], r"expected a Batch, \(x, y\) or \(x, y, weight\), got a ndarray of 3"),
         ((X[:3],), "got a tuple of 1"),
         (None, "got a NoneType"),
@@ -338,7 +338,7 @@ def test_bad_batch_is_named(third, message):
         (lambda epoch: USED_UP, "no batch for epoch 1, though an earlier one had: it must be another"),
         ((X, Y), r"batch 0 of epoch 0 .*: expected a Batch, .* got a ndarray of 7"),
         (lambda: again(), r"batches takes \(\), expected a function batches\(epoch\)"),
-        (nn.host_batches, r"batches takes \(x, y, batch_size, .*\), expected a function batches\(epoch\)"),
+        (jaxnn.data.host_batches, r"batches takes \(x, y, batch_size, .*\), expected a function batches\(epoch\)"),
     ],
 )
 def test_what_brings_no_batches_is_refused(batches, message):
@@ -360,7 +360,7 @@ def test_what_brings_no_batches_is_refused(batches, message):
         ({"key": 0}, "key is 0, expected a random key"),
         ({"evaluate": lambda: {}}, r"evaluate takes \(\), expected a function evaluate\(params\)"),
         ({"callback": "print"}, "callback is 'print', expected a function"),
-        ({"checkpoints": "folder"}, "checkpoints is 'folder', expected jaxnn.Checkpoints"),
+        ({"checkpoints": "folder"}, "checkpoints is 'folder', expected jaxnn.Checkpointer"),
     ],
 )
 def test_bad_plan_is_refused_before_it_compiles(given, message):
@@ -394,7 +394,7 @@ class Rows:
 def test_host_batches_read_every_row_once_and_in_ascending_order(m, batch_size, block, shuffle, epoch):
     batch_size = min(batch_size, m)
     x = Rows(np.arange(m)[:, None])
-    batches = list(nn.host_batches(x, np.arange(m), batch_size, seed=1, shuffle=shuffle, block=block)(epoch))
+    batches = list(jaxnn.data.host_batches(x, np.arange(m), batch_size, seed=1, shuffle=shuffle, block=block)(epoch))
     full, rest = divmod(m, batch_size)
     assert [len(b.y) for b in batches] == [batch_size] * full + [rest] * (rest > 0)
     assert sorted(np.concatenate([b.y for b in batches]).tolist()) == list(range(m))
@@ -405,7 +405,7 @@ def test_host_batches_read_every_row_once_and_in_ascending_order(m, batch_size, 
 
 
 def epochs_of(seed, n=2, **given):
-    batches = nn.host_batches(np.zeros((20, 1)), np.arange(20), 5, seed=seed, **given)
+    batches = jaxnn.data.host_batches(np.zeros((20, 1)), np.arange(20), 5, seed=seed, **given)
     return [[b.y.tolist() for b in batches(epoch)] for epoch in range(n)]
 
 
@@ -424,11 +424,11 @@ def test_blocks_stay_together():
 
 
 def test_host_batches_carry_weights():
-    """Each batch's total is what so many weights come to on average."""
+    """Each batch's normalizer is what its weights sum to on average."""
     weight = np.arange(7.0)
-    for b in nn.host_batches(X, np.arange(7), 3, seed=0, weight=weight)(0):
+    for b in jaxnn.data.host_batches(X, np.arange(7), 3, seed=0, weight=weight)(0):
         assert b.weight.tolist() == b.y.tolist()
-        assert b.total == 3 * len(b.y)
+        assert b.normalizer == 3 * len(b.y)
 
 
 @pytest.mark.parametrize(
@@ -451,14 +451,14 @@ def test_host_batches_carry_weights():
 )
 def test_host_batches_refuse(given, message):
     with pytest.raises(ValueError, match=message):
-        nn.host_batches(**{"x": X, "y": Y, "batch_size": 3, "seed": 0, **given})
+        jaxnn.data.host_batches(**{"x": X, "y": Y, "batch_size": 3, "seed": 0, **given})
 
 
 def test_host_batches_of_lists():
-    batches = nn.host_batches([[1.0], [2.0]], [0, 1], 2, seed=0)
+    batches = jaxnn.data.host_batches([[1.0], [2.0]], [0, 1], 2, seed=0)
     (batch,) = batches(0)
     assert batch.x.tolist() == [[1], [2]]
-    assert isinstance(batch, nn.Batch)
+    assert isinstance(batch, jaxnn.Batch)
 
 
 class Frame:
@@ -477,8 +477,8 @@ class Frame:
 
 
 def test_host_batches_take_rows_of_a_data_frame():
-    framed = nn.host_batches(Frame(X), Frame(Y), 3, seed=0)(0)
-    for one, other in zip(framed, nn.host_batches(X, Y, 3, seed=0)(0), strict=True):
+    framed = jaxnn.data.host_batches(Frame(X), Frame(Y), 3, seed=0)(0)
+    for one, other in zip(framed, jaxnn.data.host_batches(X, Y, 3, seed=0)(0), strict=True):
         assert_equal(one[:2], other[:2])
 
 
@@ -528,9 +528,9 @@ def test_steps_per_epoch_are_a_count(steps):
 
 def test_a_generator_that_is_picked_up_passes_over_what_was_trained_on():
     saved = []
-    start = nn.Checkpoints(lambda state: None, lambda make, ended: saved.append(make()))
+    start = jaxnn.Checkpointer(lambda state: None, lambda make, ended: saved.append(make()))
     whole = stream(endless([]), epochs=3, steps_per_epoch=2, checkpoints=start)
-    there = nn.Checkpoints(lambda state: saved[0], lambda make, ended: None)
+    there = jaxnn.Checkpointer(lambda state: saved[0], lambda make, ended: None)
     assert_same_fit(stream(endless([]), epochs=3, steps_per_epoch=2, checkpoints=there), whole)
 
 

@@ -157,7 +157,7 @@ def _choose(digits: Digits, options: Options) -> tuple[dict[str, Any], np.ndarra
         return jaxnn.Member(objective, optax.adam(1e-2), model.init(key), key)
 
     def measure(params, h):
-        return {"error": jaxnn.error_rate(model.classify(params, dev.x), dev.y)}
+        return {"error": jaxnn.metrics.error_rate(model.predict(params, dev.x), dev.y)}
 
     dev = jaxnn.Batch(digits.dev.x[:CHOSEN_BY], digits.dev.y[:CHOSEN_BY])
     seeds, plan = jaxnn.grid(seed=range(CHOSEN_FROM)), {"epochs": CHOICE_STEPS, "report_every": CHOICE_STEPS}
@@ -176,14 +176,14 @@ def _judge(
 
     @jax.jit
     def measure(params, parts):
-        errors = {part: jaxnn.error_rate(model.classify(params, b.x), b.y) for part, b in parts.items()}
-        p = model.predict(params, parts["test"].x)
-        return errors, p, jaxnn.expected_calibration_error(p, parts["test"].y)
+        errors = {part: jaxnn.metrics.error_rate(model.predict(params, b.x), b.y) for part, b in parts.items()}
+        p = model.predict_proba(params, parts["test"].x)
+        return errors, p, jaxnn.metrics.expected_calibration_error(p, parts["test"].y)
 
     errors, p, ece = jax.device_get(measure(params, parts))
     errors = {f"{part}_error": float(error) for part, error in errors.items()}
     counts = {f"n_{part}": len(batch.y) for part, batch in parts.items()}
-    diagnosis = jaxnn.diagnose(achievable_error=options.achievable_error, **errors, **counts)
+    diagnosis = jaxnn.metrics.analyze_errors(achievable_error=options.achievable_error, **errors, **counts)
     return {"training": name, **errors, **diagnosis._asdict(), "ece": float(ece)}, p
 
 
@@ -197,9 +197,9 @@ def _learning_curve(digits: Digits, options: Options) -> dict[str, list]:
         return jaxnn.Member(jaxnn.objective(model.network, model.loss), optax.adam(1e-2), model.init(key), key)
 
     def measure(params, batch):
-        return {"error": jaxnn.error_rate(net.classify(params, batch.x), batch.y, batch.weight)}
+        return {"error": jaxnn.metrics.error_rate(net.predict(params, batch.x), batch.y, batch.weight)}
 
-    curve = jaxnn.learning_curve(
+    curve = jaxnn.population.learning_curve(
         member,
         jaxnn.grid(width=WIDTHS),
         digits.train.x,
@@ -244,7 +244,7 @@ def _draw_learning_curves(curve: dict[str, list]) -> bytes:
 def _draw_reliability(results: list[dict[str, Any]], predicted: dict[str, np.ndarray], test: jaxnn.Batch) -> bytes:
     figure, axes = plots.grid(2, len(results) // 2)
     for axis, result in zip(axes.flat, results, strict=True):
-        curve = jaxnn.reliability_curve(predicted[result["training"]], test.y)
+        curve = jaxnn.metrics.reliability_curve(predicted[result["training"]], test.y)
         used = np.asarray(curve.count) > 0
         name = f"{result['training']}\nECE {100 * result['ece']:.1f} %"
         curves = {"network": (curve.confidence[used], curve.accuracy[used])}

@@ -47,26 +47,29 @@ class Beyond(NamedTuple):
 def train(
     photos: Photos,
     show: Callable[[int], None],
-    checkpoints: Callable[[str], jaxnn.Checkpoints | None] = lambda training: None,
+    checkpoints: Callable[[str], jaxnn.Checkpointer | None] = lambda training: None,
     starts: int = STARTS,
     epochs: int = EPOCHS,
 ) -> Beyond:
     """Train from so many starts; `show` is told the epochs done, those that early stopping saved included."""
     model = jaxnn.mlp(SPEC.sizes, SPEC.activation, init=SPEC.init, dropout_rate=0.2)
     plain = jaxnn.objective(model.network, model.loss)
-    changes = jaxnn.in_turn(jaxnn.flips(), jaxnn.displaced(jaxnn.shifts(8), jaxnn.rotations(15), jaxnn.scalings(0.2)))
-    objective, optimizer = jaxnn.augmented(plain, changes, IMAGE_SHAPE), optax.adam(1e-4)
+    changes = jaxnn.data.compose(
+        jaxnn.data.random_flip(),
+        jaxnn.data.warp(jaxnn.data.random_shift(8), jaxnn.data.random_rotation(15), jaxnn.data.random_scale(0.2)),
+    )
+    objective, optimizer = jaxnn.train.with_augmentation(plain, changes, IMAGE_SHAPE), optax.adam(1e-4)
 
     @jax.jit
     def measure(params, batch):
-        accuracy = jaxnn.accuracy(model.classify(params, batch.x), batch.y)
+        accuracy = jaxnn.accuracy(model.predict(params, batch.x), batch.y)
         return {"dev_loss": plain.value(params, batch), "dev_accuracy": accuracy}
 
     results = []
     for start in range(starts):
         fractions = (1 - _DEV_FRACTION, _DEV_FRACTION)
         part, dev = jaxnn.split(*photos.train[:2], fractions, seed=start, stratify=True)
-        standardizer = jaxnn.fit_standardizer(_as_images(part.x), per_channel=True)
+        standardizer = jaxnn.data.fit_standardizer(_as_images(part.x), per_channel=True)
 
         def prepared(x, standardizer=standardizer):
             return jaxnn.standardize(standardizer, _as_images(x)).reshape(len(x), -1)
@@ -84,13 +87,13 @@ def train(
             batch_size=min(32, len(part.x)),
             report_every=_EPOCHS_PER_REPORT,
             evaluate=lambda params, dev=dev: measure(params, dev),
-            stop_early=_EARLY_STOPPING,
+            early_stopping=_EARLY_STOPPING,
             checkpoints=checkpoints(f"beyond-{start}"),
             callback=lambda entry, start=start: show(start * epochs + entry["epoch"]),
         )
         best = next(entry for entry in result.history if entry["epoch"] == result.best_epoch)
         results.append(
-            (best["epoch"], best["dev_accuracy"], model.predict(result.params, prepared(photos.test.x))[:, 0])
+            (best["epoch"], best["dev_accuracy"], model.predict_proba(result.params, prepared(photos.test.x))[:, 0])
         )
         show((start + 1) * epochs)
     return Beyond(*(np.stack(column) for column in zip(*results, strict=True)))

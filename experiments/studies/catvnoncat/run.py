@@ -131,7 +131,7 @@ def train(
     first: Any,
     data: jaxnn.Batch,
     log: Callable[[dict[str, Any]], bool | None],
-    checkpoints: jaxnn.Checkpoints | None = None,
+    checkpoints: jaxnn.Checkpointer | None = None,
 ) -> jaxnn.Population:
     """Full-batch training from the params `first`, then from random keys 0, 1, ..., all as one program."""
 
@@ -192,10 +192,10 @@ def course_start(model: jaxnn.Model, sizes: Sequence[int], scale: Callable[[int]
     arrays = []
     for n_in, n_out in zip(sizes, sizes[1:], strict=False):
         arrays += [random.randn(n_out, n_in) * scale(n_in), np.zeros(n_out)]
-    return jaxnn.params_from_arrays(model.network, model.in_shape, arrays)
+    return jaxnn.models.params_from_arrays(model.network, model.in_shape, arrays)
 
 
 def _accuracies(model: jaxnn.Model, params: Any, batch: jaxnn.Batch) -> np.ndarray:
     """Of each network of a population, (networks,)."""
-    labels = jax.jit(jax.vmap(model.classify, in_axes=(0, None)))(params, batch.x)
+    labels = jax.jit(jax.vmap(model.predict, in_axes=(0, None)))(params, batch.x)
     return (np.asarray(labels) == batch.y).mean(axis=1)

@@ -61,7 +61,7 @@ def run(options: Options, start: StartRun) -> None:
         model = logistic if result["network"] == results[0]["network"] else net
         title = f"{result['network']}: {100 * result['train'][0]:.1f} %"
         plots.draw_decision_boundary(
-            axis, lambda x, model=model, own=own: model.predict(own, x)[:, 0], train.x, train.y, title=title
+            axis, lambda x, model=model, own=own: model.predict_proba(own, x)[:, 0], train.x, train.y, title=title
         )
     caption = "What each network says over the plane, from its first random start, and the points it was trained on."
     folder.add_picture("boundaries.png", plots.png(figure), caption)
@@ -83,7 +83,7 @@ def flower(seed: int) -> jaxnn.Batch:
 
 def _result(name: str, model: jaxnn.Model, params: object, train: jaxnn.Batch, fresh: jaxnn.Batch) -> dict:
     """The accuracies of several params of a network, leaves (starts, ...)."""
-    measure = jax.jit(jax.vmap(lambda p, x, y: jaxnn.accuracy(model.classify(p, x), y), in_axes=(0, None, None)))
+    measure = jax.jit(jax.vmap(lambda p, x, y: jaxnn.accuracy(model.predict(p, x), y), in_axes=(0, None, None)))
     parts = {"train": train, "fresh": fresh}
     return {"network": name} | {part: measure(params, data.x, data.y).tolist() for part, data in parts.items()}
 

@@ -64,7 +64,7 @@ def rings() -> dict[str, jaxnn.Batch]:
 
 
 def train(
-    options: Options, data: jaxnn.Batch, callback: Any, checkpoints: jaxnn.Checkpoints | None = None
+    options: Options, data: jaxnn.Batch, callback: Any, checkpoints: jaxnn.Checkpointer | None = None
 ) -> jaxnn.Population:
     """All starts and seeds, the seeds of a start side by side."""
     layers = list(zip(SIZES, SIZES[1:], strict=False))
@@ -94,7 +94,7 @@ def _normal(deviation: jax.Array) -> jaxnn.typing.Initializer:
 def _accuracies(params: Any, batch: jaxnn.Batch, seeds: int) -> np.ndarray:
     """In percent, (starts, seeds)."""
     model = jaxnn.mlp(SIZES, "relu")
-    measure = jax.jit(jax.vmap(lambda params: 100 * jaxnn.accuracy(model.classify(params, batch.x), batch.y)))
+    measure = jax.jit(jax.vmap(lambda params: 100 * jaxnn.accuracy(model.predict(params, batch.x), batch.y)))
     return np.asarray(measure(params)).reshape(-1, seeds)
 
 
@@ -137,7 +137,7 @@ def _draw(costs: np.ndarray, params: Any, data: jaxnn.Batch) -> bytes:
     curves = {name: (steps, np.median(costs[i][:, steps], axis=0)) for i, name in enumerate(STARTS)}
     plots.draw_curves(axes[0, 0], curves, title="cost, median of the seeds", x="step", y="cost", log=True)
     model = jaxnn.mlp(SIZES, "relu")
-    predict = jax.jit(model.predict)
+    predict = jax.jit(model.predict_proba)
     for i, (name, panel) in enumerate(zip(STARTS, axes.ravel()[1:], strict=True)):
         first = jax.tree.map(lambda leaf, i=i: leaf[i * costs.shape[1]], params)
         plots.draw_decision_boundary(panel, lambda x, p=first: predict(p, x)[:, 0], data.x, data.y, title=name)

@@ -35,6 +35,6 @@ def load_own(options: OwnDataOptions, seed: int) -> Dataset:
 
 def _prepare(name: str, bunch: object, seed: int, image_shape: tuple[int, int] | None) -> Dataset:
     parts = jaxnn.split(bunch.data.astype(np.float32), bunch.target, FRACTIONS, seed=seed, stratify=True)
-    stats = jaxnn.fit_standardizer(parts[0].x)
+    stats = jaxnn.data.fit_standardizer(parts[0].x)
     train, dev, test = (part._replace(x=jaxnn.standardize(stats, part.x)) for part in parts)
     return Dataset(train, dev, test, tuple(map(str, bunch.target_names)), stats, image_shape, name=name)

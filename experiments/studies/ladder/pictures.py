@@ -40,7 +40,7 @@ def add_pictures(data: Dataset, networks: Sequence[Trained], folder: RunFolder) 
         f"{data.name}, test set: the worst mistakes of {deepest.network}, and the probabilities that it gave.",
     )
     for network, spec, params in networks:
-        W = np.asarray(jaxnn.params_to_arrays(spec.model().network, params)[0])
+        W = np.asarray(jaxnn.models.params_to_arrays(spec.model().network, params)[0])
         titles = data.classes if len(spec.sizes) == 2 else ()
         folder.add_picture(
             f"{data.name}-weights-{network}.png",
@@ -58,7 +58,7 @@ def add_pictures(data: Dataset, networks: Sequence[Trained], folder: RunFolder) 
 def _confusion(data: Dataset, networks: Sequence[Trained], predicted: Sequence[np.ndarray]) -> bytes:
     figure, axes = plots.grid(1, len(networks))
     for panel, each, labels in zip(axes[0], networks, predicted, strict=True):
-        matrix = jaxnn.confusion_matrix(labels, data.test.y, len(data.classes))
+        matrix = jaxnn.metrics.confusion_matrix(labels, data.test.y, len(data.classes))
         plots.draw_confusion(panel, np.asarray(matrix), data.classes)
         panel.set_title(each.network)
     return plots.png(figure)

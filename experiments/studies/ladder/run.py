@@ -51,9 +51,9 @@ def run(options: Options, start: StartRun) -> None:
     check_at_least_one("epochs", options.epochs)
     if not 0 <= options.seed < 2**32:
         raise ValueError(f"--seed must be from 0 to {2**32 - 1}, got {options.seed}")
-    stop_early = None
+    early_stopping = None
     if options.patience is not None:
-        stop_early = jaxnn.EarlyStopping("dev_accuracy", options.patience, highest=True)
+        early_stopping = jaxnn.EarlyStopping("dev_accuracy", options.patience, mode="max")
     datasets = [load_own(options, options.seed)] if own_data_flags(options) else load_datasets(options.seed)
     batch_size = batch_size_of(options.batch_size, min(len(data.train.x) for data in datasets))
     options = replace(options, batch_size=batch_size)
@@ -69,7 +69,7 @@ def run(options: Options, start: StartRun) -> None:
         for i, rung in enumerate(rungs):
             show_rung = partial(_show, show, i * options.epochs, str(rung))
             row, fits[rung.data.name, rung.network] = _climb(
-                rung, options, optimizers[rung.data.name], stop_early, folder, show_rung
+                rung, options, optimizers[rung.data.name], early_stopping, folder, show_rung
             )
             rows.append(row)
     notes = [note for data in datasets for note in data.notes]
@@ -91,9 +91,9 @@ def _optimizer(options: Options, m: int) -> optax.GradientTransformation:
     rate = options.learning_rate
     if options.schedule != "constant" or options.warmup:
         steps = options.epochs * -(-m // options.batch_size)
-        rate = jaxnn.schedule(options.schedule, rate, steps, warmup=options.warmup)
+        rate = jaxnn.optim.schedule(options.schedule, rate, steps, warmup=options.warmup)
     optimizer = jaxnn.optimizer(options.optimizer, rate, clip_norm=options.clip_norm)
-    return optimizer if options.max_norm is None else optax.chain(optimizer, jaxnn.max_norm(options.max_norm))
+    return optimizer if options.max_norm is None else optax.chain(optimizer, jaxnn.optim.max_norm(options.max_norm))
 
 
 def ladder(data: Dataset) -> dict[str, NetworkSpec]:
@@ -111,7 +111,7 @@ def _climb(
     rung: Rung,
     options: Options,
     optimizer: optax.GradientTransformation,
-    stop_early: jaxnn.EarlyStopping | None,
+    early_stopping: jaxnn.EarlyStopping | None,
     folder: RunFolder,
     show: Callable[[int], None],
 ) -> tuple[Row, jaxnn.Fit]:
@@ -142,7 +142,7 @@ def _climb(
         report_every=max(1, options.epochs // POINTS),
         evaluate=lambda params: {f"{part}_accuracy": accuracies(params, on_device)[part] for part in ("train", "dev")},
         callback=log,
-        stop_early=stop_early,
+        early_stopping=early_stopping,
         on_nan=options.on_nan,
         checkpoints=folder.checkpoints(rung.file.removesuffix(storage.SUFFIX)),
     )
@@ -164,7 +164,7 @@ def _accuracies(model: jaxnn.Model) -> Callable[[Any, dict[str, jaxnn.Batch]], d
     """`measure(params, parts) -> {part: accuracy}`, compiled."""
     return jax.jit(
         lambda params, parts: {
-            part: jaxnn.accuracy(model.classify(params, batch.x), batch.y) for part, batch in parts.items()
+            part: jaxnn.accuracy(model.predict(params, batch.x), batch.y) for part, batch in parts.items()
         }
     )
 

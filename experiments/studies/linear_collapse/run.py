@@ -56,7 +56,7 @@ def load() -> jaxnn.Batch:
 
     x, y = load_breast_cancer(return_X_y=True)
     x = x[:, :FEATURES]
-    return jaxnn.Batch(jaxnn.standardize(jaxnn.fit_standardizer(x), x), y)
+    return jaxnn.Batch(jaxnn.standardize(jaxnn.data.fit_standardizer(x), x), y)
 
 
 def best_affine(x: np.ndarray, z: np.ndarray) -> np.ndarray:

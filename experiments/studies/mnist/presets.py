@@ -11,7 +11,8 @@ import optax
 import jaxnn
 from experiments.networks.spec import NetworkSpec
 from experiments.studies.mnist.data import SIDE
-from jaxnn.data.warping import Field
+from jaxnn import data
+from jaxnn.data import Field
 
 LECUN = "LeCun, Bottou, Bengio and Haffner 1998"
 SIMARD = "Simard, Steinkraus and Platt 2003"
@@ -69,8 +70,8 @@ class Preset(NamedTuple):
 
     def optimizer(self, steps: int) -> optax.GradientTransformation:
         """Adam, with a rate that falls along a cosine, and the limit on the weights."""
-        adam = jaxnn.optimizer("adam", jaxnn.schedule("cosine", self.learning_rate, steps))
-        return adam if self.max_norm is None else optax.chain(adam, jaxnn.max_norm(self.max_norm))
+        adam = jaxnn.optimizer("adam", jaxnn.optim.schedule("cosine", self.learning_rate, steps))
+        return adam if self.max_norm is None else optax.chain(adam, jaxnn.optim.max_norm(self.max_norm))
 
 
 PRESETS = {
@@ -79,7 +80,11 @@ PRESETS = {
     "lecun-500-150": Preset((500, 150), 2.95, LECUN, epochs=20, activation="tanh", output="linear"),
     "simard": Preset((800,), 1.6, SIMARD, epochs=20, smoothing=0.1),
     "simard-elastic": Preset(
-        (800,), 0.70, SIMARD, epochs=200, fields=(jaxnn.rotations(7.5), jaxnn.scalings(0.1), jaxnn.elastic(38, 5))
+        (800,),
+        0.70,
+        SIMARD,
+        epochs=200,
+        fields=(data.random_rotation(7.5), data.random_scale(0.1), data.elastic_deformation(38, 5)),
     ),
     "srivastava-dropout": Preset(
         (1024, 1024, 1024), 1.06, "Srivastava et al. 2014", epochs=200, input_dropout=0.2, dropout=0.5, max_norm=2.0
@@ -90,6 +95,6 @@ PRESETS = {
         "Ciresan, Meier, Gambardella and Schmidhuber 2010",
         epochs=400,
         activation="tanh",
-        fields=(jaxnn.rotations(15), jaxnn.scalings(0.15), jaxnn.elastic(36, 5.5)),
+        fields=(data.random_rotation(15), data.random_scale(0.15), data.elastic_deformation(36, 5.5)),
     ),
 }  # fmt: skip

@@ -102,7 +102,9 @@ def _pictures(result: Result, mean: np.ndarray, folder: RunFolder) -> None:
 
     first, y, k = result.probabilities[0], np.asarray(result.data.y), len(result.classes)
     figure, axes = plots.grid(1, 1)
-    plots.draw_confusion(axes[0, 0], np.asarray(jaxnn.confusion_matrix(first.argmax(axis=-1), y, k)), result.classes)
+    plots.draw_confusion(
+        axes[0, 0], np.asarray(jaxnn.metrics.confusion_matrix(first.argmax(axis=-1), y, k)), result.classes
+    )
     folder.add_picture("confusion.png", plots.png(figure), f"Answers of the first start, on the {result.part} images.")
 
     images = np.asarray(result.data.x).reshape(-1, SIDE, SIDE)

@@ -104,7 +104,9 @@ def _train(
 ) -> tuple[jaxnn.Population, float]:
     """All starts in one program, and the larger difference of the gradients, before and after."""
     plain = jaxnn.objective(model.network, model.loss)
-    objective = jaxnn.augmented(plain, jaxnn.displaced(*preset.fields), (SIDE, SIDE)) if preset.fields else plain
+    objective = (
+        jaxnn.train.with_augmentation(plain, jaxnn.data.warp(*preset.fields), (SIDE, SIDE)) if preset.fields else plain
+    )
     optimizer = preset.optimizer(preset.epochs * -(-len(train.x) // preset.batch_size))
 
     def member(seed):
@@ -113,7 +115,7 @@ def _train(
 
     @jax.jit
     def error(params, x, y):
-        return jaxnn.error_rate(jnp.argmax(model.outputs(params, x), axis=-1), y)
+        return jaxnn.metrics.error_rate(jnp.argmax(model.outputs(params, x), axis=-1), y)
 
     evaluate = None
     if held_out is not None:
@@ -155,13 +157,13 @@ def _log(folder: RunFolder, show: Any, on_nan: OnNan, entry: dict[str, Any]) -> 
 
 def _probabilities(model: jaxnn.Model, params: Any, x: np.ndarray) -> np.ndarray:
     """Of each start, example and class, (seeds, m, k); for squared error, the outputs, which stand for them."""
-    return np.asarray(jax.jit(jax.vmap(model.predict, in_axes=(0, None)))(params, x))
+    return np.asarray(jax.jit(jax.vmap(model.predict_proba, in_axes=(0, None)))(params, x))
 
 
 def _distorted(preset: Preset, x: np.ndarray) -> np.ndarray:
     """The first images, each followed by what the preset's distortions make of it."""
     keys = jax.random.split(jax.random.key(0), DISTORTED_COLUMNS - 1)
-    augment = jax.vmap(jaxnn.displaced(*preset.fields), in_axes=(0, None))
+    augment = jax.vmap(jaxnn.data.warp(*preset.fields), in_axes=(0, None))
     images = x[:6].reshape(-1, SIDE, SIDE)
     return np.concatenate([np.concatenate([image[None], augment(keys, image)]) for image in images])
 
@@ -177,8 +179,8 @@ def _store(
     """Write each start's network, also those before a divergence, which ends the run; the params of each."""
     plain, networks = preset.spec.model(), []
     for i in range(options.seeds):
-        arrays = jaxnn.params_to_arrays(model.network, population.member(i).params)
-        params = jaxnn.params_from_arrays(plain.network, plain.in_shape, arrays)
+        arrays = jaxnn.models.params_to_arrays(model.network, population.member(i).params)
+        params = jaxnn.models.params_from_arrays(plain.network, plain.in_shape, arrays)
         networks.append(params)
         stored = storage.StoredNetwork(preset.spec, params, classes)
         folder.write_bytes(f"seed-{options.seed + i}{storage.SUFFIX}", storage.encode(stored))

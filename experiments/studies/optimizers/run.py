@@ -16,7 +16,7 @@ from experiments.studies.optimizers import Options
 
 RATES = 2.0 ** np.arange(-12, 5)
 """Learning rates; for lbfgs, which searches for the length of its steps, 1 alone."""
-OPTIMIZERS = tuple(jaxnn.OPTIMIZERS)
+OPTIMIZERS = tuple(jaxnn.optim.OPTIMIZERS)
 PATHS = ("adam", "momentum", "lbfgs", "sgd")
 """Whose paths over the bowl are drawn, and how far."""
 PATH_STEPS = 60
@@ -71,7 +71,7 @@ def lines(steps: int) -> list[Problem]:
     random = np.random.default_rng(0)
     x = random.uniform(5, 20, (100, 1)).astype(np.float32)
     y = (3 + 2 * x + random.normal(size=x.shape)).astype(np.float32)
-    inputs = {"as it is": x, "standardised": jaxnn.standardize(jaxnn.fit_standardizer(x), x)}
+    inputs = {"as it is": x, "standardised": jaxnn.standardize(jaxnn.data.fit_standardizer(x), x)}
     model = jaxnn.mlp((1, 1), output="linear", init="zeros")
     params = model.init(jax.random.key(0))
     problems = []
@@ -89,7 +89,7 @@ def network(steps: int) -> Problem:
 
     x, y = load_breast_cancer(return_X_y=True)
     x = x.astype(np.float32)
-    data = jaxnn.Batch(jaxnn.standardize(jaxnn.fit_standardizer(x), x), y)
+    data = jaxnn.Batch(jaxnn.standardize(jaxnn.data.fit_standardizer(x), x), y)
     model = jaxnn.mlp((30, 16, 1), "tanh")
     return Problem("network 30-16-1", model, model.init(jax.random.key(0)), data, 0.03, 0.0, steps)
 

@@ -81,13 +81,13 @@ def pair(n: int, factor: int) -> dict[str, NetworkSpec]:
 def _construct(name: str, arrays: Sequence[np.ndarray], data: jaxnn.Batch) -> dict:
     spec = NetworkSpec((arrays[0].shape[1], *(len(W) for W in arrays[::2])))
     model = spec.model()
-    params = jaxnn.params_from_arrays(model.network, model.in_shape, arrays)
+    params = jaxnn.models.params_from_arrays(model.network, model.in_shape, arrays)
     return {
         "network": name,
         "sizes": str(spec),
         "units": sum(spec.sizes[1:-1]),
         "params": spec.n_params,
-        "accuracy": float(jaxnn.accuracy(model.classify(params, data.x), data.y)),
+        "accuracy": float(jaxnn.accuracy(model.predict(params, data.x), data.y)),
     }
 
 
@@ -108,7 +108,7 @@ def _train(name: str, spec: NetworkSpec, data: jaxnn.Batch, options: Options) ->
         epochs=options.iterations,
         report_every=options.iterations,
     )
-    measure = jax.jit(jax.vmap(lambda params, x, y: jaxnn.accuracy(model.classify(params, x), y), (0, None, None)))
+    measure = jax.jit(jax.vmap(lambda params, x, y: jaxnn.accuracy(model.predict(params, x), y), (0, None, None)))
     accuracies = np.asarray(measure(population.params, data.x, data.y)).reshape(len(RATES), -1)
     best = max(range(len(RATES)), key=lambda i: ((accuracies[i] == 1).sum(), accuracies[i].mean()))
     costs = np.median(population.losses.reshape(len(RATES), options.seeds, -1)[best], axis=0)

@@ -1,6 +1,6 @@
 """Regression: diabetes progression by a linear and by a non-negative output, with L2, against ridge regression.
 
-Question: Does a network of one linear layer with an L2 penalty reach the coefficients of ridge regression, which has a
+Question: Does one linear layer with L2 regularization reach the coefficients of ridge regression, which has a
           closed form? Does a ReLU at the output, for a target that is never negative, or a hidden layer, do better?
 Command:  python -m experiments run regression
 Time:     10 s on 2 CPU cores

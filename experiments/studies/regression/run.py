@@ -78,7 +78,7 @@ def run(options: Options, start: StartRun) -> None:
     curves = {name: (STRENGTHS, r["dev_by_strength"]) for name, r in results.items() if r["strength"] is not None}
     plots.draw_curves(axes[0, 0], curves, title="diabetes", x="strength of L2", y="dev RMSE")
     axes[0, 0].set_xscale("symlog", linthresh=STRENGTHS[1])
-    caption = "The dev error of each network, and of ridge regression, by the strength of the L2 penalty."
+    caption = "The dev error of each network, and of ridge regression, by the strength of the L2 regularizer."
     folder.add_picture("strengths.png", plots.png(figure), caption)
 
 
@@ -89,7 +89,7 @@ def load(seed: int) -> Data:
     x, y = load_diabetes(return_X_y=True)
     parts = jaxnn.split(x, y, (0.6, 0.2, 0.2), seed=seed)
     # The target keeps its zero, below which a ReLU has nothing to say.
-    stats, scale = jaxnn.fit_standardizer(parts[0].x), float(parts[0].y.std())
+    stats, scale = jaxnn.data.fit_standardizer(parts[0].x), float(parts[0].y.std())
     return Data(*(jaxnn.Batch(jaxnn.standardize(stats, part.x), part.y / scale) for part in parts), scale)
 
 
@@ -135,7 +135,7 @@ def _train(model: jaxnn.Model, hidden: bool, train: jaxnn.Batch, options: Option
 
 def _predictions(model: jaxnn.Model, population: jaxnn.Population) -> Callable[[np.ndarray], np.ndarray]:
     """Of inputs (m, n), by every strength and start, (strengths, starts, m)."""
-    predict = jax.jit(jax.vmap(model.predict, in_axes=(0, None)))
+    predict = jax.jit(jax.vmap(model.predict_proba, in_axes=(0, None)))
     return lambda x: np.asarray(predict(population.params, x)).reshape(len(STRENGTHS), -1, len(x))
 
 

@@ -68,7 +68,7 @@ def network(dropout_rate: Any = 0.5) -> jaxnn.Model:
 
 
 def train(
-    options: Options, pool: jaxnn.Batch, callback: Any, checkpoints: jaxnn.Checkpoints | None = None
+    options: Options, pool: jaxnn.Batch, callback: Any, checkpoints: jaxnn.Checkpointer | None = None
 ) -> jaxnn.Population:
     """All kinds and seeds: what has the same seed has the same start and the same points."""
 
@@ -97,8 +97,8 @@ def _measure(population: jaxnn.Population, pool: jaxnn.Batch, test: jaxnn.Batch,
 
     def measure(params, seed):
         return {
-            "train": 100 * jaxnn.accuracy(model.classify(params, pool.x), pool.y, drawn(seed)),
-            "test": 100 * jaxnn.accuracy(model.classify(params, test.x), test.y),
+            "train": 100 * jaxnn.accuracy(model.predict(params, pool.x), pool.y, drawn(seed)),
+            "test": 100 * jaxnn.accuracy(model.predict(params, test.x), test.y),
             "test_cost": model.loss.value(model.outputs(params, test.x), test.y).mean(),
         }
 
@@ -145,7 +145,7 @@ def _change(difference: np.ndarray) -> str:
 def _draw(params: Any, pool: jaxnn.Batch, seeds: int) -> bytes:
     figure, axes = plots.grid(2, 4)
     inside = np.asarray(drawn(0)) == 1
-    predict = jax.jit(network().predict)
+    predict = jax.jit(network().predict_proba)
     for i, (name, panel) in enumerate(zip(KINDS, axes.ravel(), strict=False)):
         first = jax.tree.map(lambda leaf, i=i: leaf[i * seeds], params)
         plots.draw_decision_boundary(

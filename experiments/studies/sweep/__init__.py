@@ -66,7 +66,7 @@ class Options(OwnDataOptions, RunOptions):
     momentum: Annotated[str | None, _range_or("0.9")] = None
     """Of --optimizer momentum."""
     l2: Range = "0"
-    """Strength of the L2 penalty."""
+    """Strength of the L2 regularizer."""
     dropout: Range = "0"
     """The fraction of each hidden layer's units that is dropped while training."""
     init_scale: Range = "1"

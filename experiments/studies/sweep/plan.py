@@ -58,7 +58,7 @@ def make_plan(options: Options) -> Plan:
             raise ValueError(f"--{name.replace('_', '-')} must be from 0 to {2**32 - 1}, got {getattr(options, name)}")
     if options.random is not None and not 1 <= options.random <= ranges.MOST_VALUES:
         raise ValueError(f"--random must be from 1 to {ranges.MOST_VALUES} points, got {options.random}")
-    _check_names("optimizer", [options.optimizer], jaxnn.OPTIMIZERS)
+    _check_names("optimizer", [options.optimizer], jaxnn.optim.OPTIMIZERS)
     if options.momentum is not None and options.optimizer != "momentum":
         raise ValueError(f"--momentum goes with --optimizer momentum, got --optimizer {options.optimizer}")
     axes = _axes(options)
@@ -96,7 +96,7 @@ def label(name: str) -> str:
 def _axes(options: Options) -> dict[str, Choices | Interval]:
     """What each hyperparameter takes, those first that make another program."""
     activations = ranges.distinct([name.strip() for name in options.activation.split(",")])
-    _check_names("activation", activations, jaxnn.ACTIVATIONS)
+    _check_names("activation", activations, jaxnn.nn.ACTIVATIONS)
     axes = {"activation": Choices(activations)}
     given = {name: getattr(options, name) for name in KINDS}
     if options.hidden is not None:

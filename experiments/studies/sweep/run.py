@@ -59,7 +59,7 @@ def run(name: str, options: Options, start: StartRun) -> None:
     folder.write_bytes(f"best{storage.SUFFIX}", storage.encode(network))
     # The only place where the test set is looked at: what is chosen by it cannot be judged by it.
     test = data.test
-    labels = network.spec.model().classify(network.params, jax.device_put(test.x))
+    labels = network.spec.model().predict(network.params, jax.device_put(test.x))
     winner = winner_lines(plan, best, float(jaxnn.accuracy(labels, test.y)), len(test.y))
     programs = "one program" if len(groups) == 1 else f"{len(groups)} programs, one for each activation and depth"
     counts = f"trainings: {len(trainings)} (points: {len(plan.points)}, seeds: {len(plan.seeds)}) in {programs}"

@@ -47,7 +47,7 @@ class Training(NamedTuple):
       point: the number of its point in the plan.
       seed: of it.
       params: the last that were finite, in the shapes of its group's widest network.
-      dev_accuracy, dev_loss: of these; the loss without penalty, dropout and smoothing.
+      dev_accuracy, dev_loss: of these; the loss without regularizer, dropout and smoothing.
       train_loss: the mean objective of the last epoch, or NaN.
       diverged_at: the step, from 0, or `None`.
       divergence: what overflowed first then, or `None`.
@@ -61,7 +61,7 @@ class Training(NamedTuple):
     dev_loss: float
     train_loss: float
     diverged_at: int | None
-    divergence: jaxnn.Divergence | None = None
+    divergence: jaxnn.train.Divergence | None = None
     skipped: int = 0
 
 
@@ -91,7 +91,7 @@ def train(
     batch_size: int,
     callback: Callable[[dict[str, Any]], None],
     on_nan: OnNan = "stop",
-    checkpoints: jaxnn.Checkpoints | None = None,
+    checkpoints: jaxnn.Checkpointer | None = None,
 ) -> list[Training]:
     """Train a group as one population; points in the group's order, and seeds varying fastest.
 
@@ -104,7 +104,7 @@ def train(
         model = _model(group, data, group.fixed | h)
         z = model.outputs(params, dev.x)
         return {
-            "dev_accuracy": jaxnn.accuracy(model.decide(z), dev.y),
+            "dev_accuracy": jaxnn.accuracy(model.labels(z), dev.y),
             "dev_loss": model.loss.value(z, dev.y).mean(),
         }
 
@@ -149,11 +149,13 @@ def member_of(group: Group, data: Dataset, optimizer: str) -> Callable[[Point], 
         h = group.fixed | h
         model = _model(group, data, h)
         loss = smoothed(model.loss, h["label_smoothing"], len(data.classes))
-        # A strength of 0 for all is no penalty, and no work.
-        penalty = None if group.fixed.get("l2") == 0 else jaxnn.l2(h["l2"])
+        # A strength of 0 for all is no regularizer, and no work.
+        regularizer = None if group.fixed.get("l2") == 0 else jaxnn.l2(h["l2"])
         init_key, fit_key = jax.random.split(jax.random.key(h["seed"]))
         params = jax.tree.map(lambda leaf: leaf * h["init_scale"], model.init(init_key))
-        return jaxnn.Member(jaxnn.objective(model.network, loss, penalty), _optimizer(optimizer, h), params, fit_key)
+        return jaxnn.Member(
+            jaxnn.objective(model.network, loss, regularizer), _optimizer(optimizer, h), params, fit_key
+        )
 
     return member
 
@@ -167,7 +169,7 @@ def smoothed(loss: jaxnn.Loss, share: Any, classes: int) -> jaxnn.Loss:
         return loss
 
     def soft(y):
-        return (1 - share) * (y if classes == 2 else jaxnn.one_hot(y, classes)) + share / classes
+        return (1 - share) * (y if classes == 2 else jaxnn.data.one_hot(y, classes)) + share / classes
 
     return jaxnn.Loss(lambda z, y: loss.value(z, soft(y)), lambda z, y: loss.gradient(z, soft(y)), loss.check)
 
@@ -183,7 +185,7 @@ def network_of(training: Training, point: Point, data: Dataset) -> StoredNetwork
     arrays = [
         leaf[tuple(map(slice, shape))] for leaf, shape in zip(jax.tree.leaves(training.params), shapes, strict=True)
     ]
-    params = jaxnn.params_from_arrays(model.network, model.in_shape, arrays)
+    params = jaxnn.models.params_from_arrays(model.network, model.in_shape, arrays)
     return StoredNetwork(spec, params, data.classes, data.image_shape, data.standardizer)
 
 

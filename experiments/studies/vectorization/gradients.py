@@ -52,7 +52,7 @@ def vectorised(w: np.ndarray, b: float, x: np.ndarray, y: np.ndarray) -> Gradien
 def compiled(w: np.ndarray, b: float, x: np.ndarray, y: np.ndarray) -> Callable[[], jaxnn.typing.Params]:
     """jaxnn's gradient as a compiled program: a function that computes it once, on data that are on the device."""
     model = jaxnn.logistic_regression(x.shape[1])
-    params = jaxnn.params_from_arrays(model.network, model.in_shape, [w[None], np.array([b])])
+    params = jaxnn.models.params_from_arrays(model.network, model.in_shape, [w[None], np.array([b])])
     batch = jax.device_put(jaxnn.Batch(x, y))
     gradient = jax.jit(
         lambda params, batch: jaxnn.objective(model.network, model.loss).value_and_grad(params, batch)[1]

@@ -329,9 +329,11 @@ def _network_seeds() -> list[Seed]:
     seeds = []
     for sizes, output, image_shape in (((5, 4, 3), "softmax", None), ((12, 1), "binary", (2, 2, 3))):
         spec = NetworkSpec(sizes, "tanh", output, init="he")
-        arrays = jax.device_get(jaxnn.params_to_arrays(spec.model().network, spec.model().init(jax.random.key(0))))
-        params = jaxnn.params_from_arrays(spec.model().network, sizes[:1], arrays)
-        stats = None if image_shape else jaxnn.Standardizer(np.arange(5.0), np.ones(5))
+        arrays = jax.device_get(
+            jaxnn.models.params_to_arrays(spec.model().network, spec.model().init(jax.random.key(0)))
+        )
+        params = jaxnn.models.params_from_arrays(spec.model().network, sizes[:1], arrays)
+        stats = None if image_shape else jaxnn.data.Standardizer(np.arange(5.0), np.ones(5))
         data = encode(StoredNetwork(spec, params, tuple("abc"[: max(2, sizes[-1])]), image_shape, stats))
         seeds.append(Seed(data, codecs.SAFETENSORS.unpack(data)[1:], arrays))
     return seeds
@@ -340,7 +342,7 @@ def _network_seeds() -> list[Seed]:
 def _read_network(path: Path) -> Arrays:
     stored = load(path)
     model = stored.spec.model()
-    arrays = jax.device_get(jaxnn.params_to_arrays(model.network, stored.params))
+    arrays = jax.device_get(jaxnn.models.params_to_arrays(model.network, stored.params))
     assert sum(array.size for array in arrays) == stored.spec.n_params
     assert all(array.dtype == np.float32 and np.isfinite(array).all() for array in arrays)
     assert stored.standardizer is None or (stored.standardizer.std > 0).all()
@@ -436,13 +438,13 @@ _ENCODER_BOMBS = {
 # A checkpoint is a folder: here its files are in a zip archive, which is the fuzz's own, so all damage is inside
 
 
-def _checkpoint(rate: float) -> jaxnn.Checkpoint:
+def _checkpoint(rate: float) -> jaxnn.train.Checkpoint:
     params = {"W": np.full((3, 2), rate, np.float32), "b": np.ones(2, np.float32)}
     state = jaxnn.train_state(params, optax.adam(rate), jax.random.key(7))
-    return jaxnn.Checkpoint(state, [{"epoch": 1, "loss": rate}], np.linspace(0, 1, 5))
+    return jaxnn.train.Checkpoint(state, [{"epoch": 1, "loss": rate}], np.linspace(0, 1, 5))
 
 
-def _checkpoint_arrays(checkpoint: jaxnn.Checkpoint) -> Arrays:
+def _checkpoint_arrays(checkpoint: jaxnn.train.Checkpoint) -> Arrays:
     leaves = [*jax.tree.leaves(checkpoint.state), checkpoint.losses, checkpoint.history[0]["loss"]]
     is_key = [isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in leaves]
     return [np.asarray(jax.random.key_data(leaf) if key else leaf) for leaf, key in zip(leaves, is_key, strict=True)]

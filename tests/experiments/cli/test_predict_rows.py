@@ -128,7 +128,7 @@ def test_the_test_rows_get_what_the_run_said_of_them(kind, table, swept, of_arra
     model = network.spec.model()
     expected = class_probabilities(model, network.params, data.test.x)
     np.testing.assert_array_equal(probabilities(said, data.classes), expected)
-    classes = [data.classes[i] for i in np.asarray(model.classify(network.params, data.test.x))]
+    classes = [data.classes[i] for i in np.asarray(model.predict(network.params, data.test.x))]
     assert list(columns_of(said)["class"]) == classes
     right = np.mean([a == b for a, b in zip(classes, (labels[i] for i in test), strict=True)])
     assert f"test accuracy {100 * right:.2f} %" in (run / "report.txt").read_text()

@@ -358,7 +358,7 @@ def test_sweep_on_a_file_and_its_best_network_classifies_new_rows(iris, capsys, 
     assert [column["name"] for column in kept["columns"]] == load_iris().feature_names
     stored = storage.load(folder / "best.safetensors")
     x = jaxnn.standardize(stored.standardizer, load_iris().data).astype(np.float32)
-    labels = np.array(stored.classes)[np.asarray(stored.spec.model().classify(stored.params, x))]
+    labels = np.array(stored.classes)[np.asarray(stored.spec.model().predict(stored.params, x))]
     assert np.mean(labels == load_iris().target_names[load_iris().target]) > 0.9
 
 

@@ -42,7 +42,7 @@ def made(activation="tanh", output="binary", standardized=False, hidden=(6, 6)):
         Weights(random.normal(size=(n_out, n_in)) / n_in**0.5, random.normal(size=n_out))
         for n_in, n_out in zip(sizes, sizes[1:], strict=False)
     ]
-    stats = jaxnn.Standardizer(random.normal(3, 1, N_IN), random.uniform(0.5, 2, N_IN)) if standardized else None
+    stats = jaxnn.data.Standardizer(random.normal(3, 1, N_IN), random.uniform(0.5, 2, N_IN)) if standardized else None
     return network_of(layers, activation, output)._replace(standardizer=stats)
 
 
@@ -65,7 +65,7 @@ def expected(activation, output, standardized):
     raw = network_of(raw_input_layers(network), activation, output)
     model = raw.spec.model()
     _, grads = jax.jit(jaxnn.objective(model.network, model.loss).value_and_grad)(raw.params, jaxnn.Batch(x, y))
-    return outputs(network, x), jaxnn.params_to_arrays(model.network, grads)
+    return outputs(network, x), jaxnn.models.params_to_arrays(model.network, grads)
 
 
 def cost(z, y, output):
@@ -192,7 +192,7 @@ import numpy; all_x = numpy.load("x.npy")
 numpy.save("y.npy", numpy.concatenate([{expression} for x in (all_x[:1], all_x[1:4], all_x[4:])]))"""
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
     model = network.spec.model()
-    agree(np.load("y.npy"), model.response(outputs(network, x)))
+    agree(np.load("y.npy"), model.probabilities(outputs(network, x)))
 
 
 # ------------------------------------------------------------------ columns far from 0
@@ -202,14 +202,14 @@ def far_from_zero(mean, std):
     """A network of two columns, the first of which has that mean and deviation, and its rows, in float64."""
     random = np.random.default_rng(0)
     layers = [Weights(random.normal(size=s), random.normal(size=s[0])) for s in ((6, 2), (1, 6))]
-    stats = jaxnn.Standardizer(np.array([mean, 0.5]), np.array([std, 2.0]))
+    stats = jaxnn.data.Standardizer(np.array([mean, 0.5]), np.array([std, 2.0]))
     rows = np.round(random.normal(stats.mean, stats.std, (50, 2)))
     return network_of(layers, "tanh", "binary")._replace(standardizer=stats), rows
 
 
 def in_float64(network, rows):
     """The outputs, by NumPy."""
-    W1, b1, W2, b2 = map(np.float64, jaxnn.params_to_arrays(network.spec.model().network, network.params))
+    W1, b1, W2, b2 = map(np.float64, jaxnn.models.params_to_arrays(network.spec.model().network, network.params))
     standardized = (rows - network.standardizer.mean) / network.standardizer.std
     return np.tanh(standardized @ W1.T + b1) @ W2.T + b2
 
@@ -220,7 +220,7 @@ def test_a_function_loses_no_digit_that_its_inputs_have(mean, std):
     network, rows = far_from_zero(mean, std)
     x = np.float32(rows)
     predict = jax.export.deserialize(bytearray(module("stablehlo").encode(network))).call
-    agree(predict(x), network.spec.model().response(in_float64(network, np.float64(x))))
+    agree(predict(x), network.spec.model().probabilities(in_float64(network, np.float64(x))))
 
 
 def test_export_says_what_float32_loses(capsys, folder):
@@ -243,7 +243,7 @@ def test_for_standardized_inputs_nothing_is_lost(export, folder, form, no_rank_p
     network, rows = far_from_zero(1.7e9, 173.0)
     names, expression = export(network, form, "--inputs", "standardized", "--out", f"n{FORMATS[form].suffix}")
     z = in_float64(network, rows)
-    expected = network.spec.model().response(z) if form == "stablehlo" else z
+    expected = network.spec.model().probabilities(z) if form == "stablehlo" else z
     agree(eval(expression, names | {"x": names["standardized"](rows)}), expected)
     with np.load("n.inputs.npz") as stats:
         assert (stats["mean"][0], stats["std"][0]) == (1.7e9, 173.0)
@@ -305,7 +305,9 @@ def test_what_is_exported_is_imported_bit_by_bit(tmp_path_factory, form, sizes, 
     spec = NetworkSpec(tuple(sizes), "elu", "linear")
     shapes = [s for n_in, n_out in zip(sizes, sizes[1:], strict=False) for s in ((n_out, n_in), (n_out,))]
     random, model = np.random.default_rng(seed), spec.model()
-    params = jaxnn.params_from_arrays(model.network, model.in_shape, [random.normal(size=shape) for shape in shapes])
+    params = jaxnn.models.params_from_arrays(
+        model.network, model.in_shape, [random.normal(size=shape) for shape in shapes]
+    )
     path = tmp_path_factory.mktemp("files") / f"net{FORMATS[form].suffix}"
     path.write_bytes(module(form).encode(StoredNetwork(spec, params, ())))
     back = network_of(module(form).read(path), "elu", "linear")

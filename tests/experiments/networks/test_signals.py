@@ -49,7 +49,7 @@ def test_signals_are_the_outputs_and_the_slopes_by_what_is_added_to_them(spec, m
     x, y = random.normal(size=(7, 5)), random.integers(0, spec.sizes[-1] + 1 if spec.sizes[-1] == 1 else 3, 7)
     got = signals(spec, params, jaxnn.Batch(x, y))
 
-    arrays = jaxnn.params_to_arrays(model.network, params)
+    arrays = jaxnn.models.params_to_arrays(model.network, params)
     assert (len(jax.tree.leaves(params)) < len(arrays)) == (len(spec.sizes) == 7)  # the last is scanned
     zeros = [np.zeros((7, n)) for n in spec.sizes[1:]]
     cost = jax.jit(jax.grad(lambda added: LOSSES[spec.output](forward(spec, arrays, x, added)[-1], y).mean()))

@@ -17,7 +17,7 @@ from experiments.networks.storage import load as load_network
 def stored(tmp_path):
     spec = NetworkSpec((5, 4, 3), "tanh", "softmax", init="he")
     params = spec.model().init(jax.random.key(0))
-    stats = jaxnn.Standardizer(np.arange(5.0), np.ones(5))
+    stats = jaxnn.data.Standardizer(np.arange(5.0), np.ones(5))
     path = tmp_path / "net.safetensors"
     path.write_bytes(encode(StoredNetwork(spec, params, ("a", "b", "c"), None, stats)))
     return path, spec, params
@@ -27,8 +27,8 @@ def test_a_network_comes_back_as_it_was(stored):
     path, spec, params = stored
     back = load_network(path)
     x = jnp.linspace(-1, 1, 10).reshape(2, 5)
-    before = spec.model().predict(params, x)
-    np.testing.assert_array_equal(back.spec.model().predict(back.params, x), before)
+    before = spec.model().predict_proba(params, x)
+    np.testing.assert_array_equal(back.spec.model().predict_proba(back.params, x), before)
     assert (back.spec.sizes, back.spec.activation, back.spec.output) == ((5, 4, 3), "tanh", "softmax")
     assert (back.classes, back.image_shape) == (("a", "b", "c"), None)
     np.testing.assert_array_equal(back.standardizer.mean, np.arange(5.0))
@@ -60,7 +60,7 @@ def test_a_scanned_network_is_stored_layer_by_layer(tmp_path):
     path.write_bytes(encode(StoredNetwork(spec, params, ("a", "b"))))
     stored = load(path.read_bytes())
     assert {stored[f"{2 * i}/W"].shape for i in range(129)} == {(2, 2)}
-    np.testing.assert_array_equal(stored["6/W"], jaxnn.params_to_arrays(model.network, params)[6])
+    np.testing.assert_array_equal(stored["6/W"], jaxnn.models.params_to_arrays(model.network, params)[6])
     jax.tree.map(np.testing.assert_array_equal, load_network(path).params, params)
 
 

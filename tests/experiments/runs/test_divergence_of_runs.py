@@ -11,7 +11,7 @@ from jaxnn.train.divergence import warn_of_divergence
 
 
 def test_the_first_is_the_earliest():
-    early, late = jaxnn.Divergence(3, "update"), jaxnn.Divergence(30, "activations", 1, 2)
+    early, late = jaxnn.train.Divergence(3, "update"), jaxnn.train.Divergence(30, "activations", 1, 2)
     assert first_of([None, late, None, early]) is early
     assert first_of([None]) is None
 
@@ -24,7 +24,7 @@ def test_what_was_skipped_is_told_where_it_may_be():
 
 
 def diverge(where="the training"):
-    warn_of_divergence(jaxnn.Divergence(3, "update", largest=2.0), {}, where)
+    warn_of_divergence(jaxnn.train.Divergence(3, "update", largest=2.0), {}, where)
 
 
 NOTE = "note: the training diverged at step 3: the update overflowed first, computed from numbers up to 2; try a"

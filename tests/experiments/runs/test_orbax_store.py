@@ -22,13 +22,13 @@ def a_state(seed=0, width=3):
 
 def a_checkpoint(reports=2, **changes):
     history = [{"epoch": i + 1, "loss": 1 / (i + 3), "good": i > 0} for i in range(reports)]
-    return jaxnn.Checkpoint(a_state(reports), history, np.linspace(0, 1, 5 * reports))._replace(**changes)
+    return jaxnn.train.Checkpoint(a_state(reports), history, np.linspace(0, 1, 5 * reports))._replace(**changes)
 
 
 def a_population():
     states = jax.vmap(lambda seed: a_state(seed))(jnp.arange(4))
     history = [{"epoch": 3, "loss": np.array([0.1, np.nan, 3e-40, -0.0], np.float32)}]
-    return jaxnn.Checkpoint(states, history, np.full((4, 6), np.inf, np.float32), stopped_by="callback")
+    return jaxnn.train.Checkpoint(states, history, np.full((4, 6), np.inf, np.float32), stopped_by="callback")
 
 
 CHECKPOINTS = {

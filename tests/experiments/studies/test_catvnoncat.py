@@ -49,7 +49,7 @@ def test_a_small_run_leaves_everything(capsys, tmp_path, write_photos):
     photos = read(data)
     for name, row in seeds.items():
         stored = storage.load(folder / f"{name}.safetensors")
-        labels = stored.spec.model().classify(stored.params, photos.train.x)
+        labels = stored.spec.model().predict(stored.params, photos.train.x)
         assert (np.asarray(labels) == photos.train.y).mean() == pytest.approx(row["same_start"]["train_accuracy"])
     Image.new("RGB", (90, 90), "white").save(tmp_path / "white.png")
     assert main.main(["predict", str(folder), str(tmp_path / "white.png")]) == 0

@@ -45,7 +45,7 @@ def test_each_start_has_its_deviation_and_trains_as_alone():
     np.testing.assert_allclose(population.losses[large], alone.losses, rtol=1e-4)
     # JAX's own draw a truncated bell, so only the deviation is the same.
     for name, jaxnn_name in (("He", "he"), ("Glorot", "glorot"), ("small", "normal")):
-        wide = jaxnn.INITIALIZERS[jaxnn_name]()(key, (400, 200), np.float32)
+        wide = jaxnn.nn.INITIALIZERS[jaxnn_name]()(key, (400, 200), np.float32)
         assert float(wide.std()) == pytest.approx(initialization.STARTS[name](400, 200), rel=0.02)
 
 

@@ -124,7 +124,7 @@ def test_stored_networks_give_the_reported_accuracy(done):
     rows = json.loads((folder / "results.json").read_text())
     for data, row in zip(load_datasets(0), rows, strict=True):
         stored = storage.load(folder / f"{data.name.replace(' ', '-')}-one-hidden.safetensors")
-        labels = stored.spec.model().classify(stored.params, data.test.x)
+        labels = stored.spec.model().predict(stored.params, data.test.x)
         assert float(jaxnn.accuracy(labels, data.test.y)) == pytest.approx(row["accuracy"]["test"])
         np.testing.assert_array_equal(stored.standardizer.mean, data.standardizer.mean)
         assert stored.classes == data.classes
@@ -146,8 +146,8 @@ def test_predict_refuses_a_run_without_images(done, capsys, tmp_path):
 
 def test_a_wrong_backward_fails_the_run(tiny, monkeypatch, capsys, tmp_path):
     # The notes' own slip: dz = W'dz * g(z), with g in the place of g'.
-    wrong = jaxnn.stateless(jaxnn.relu_forward, lambda a, da: da * a)
-    monkeypatch.setitem(jaxnn.ACTIVATIONS, "relu", lambda: wrong)
+    wrong = jaxnn.stateless(jaxnn.functional.relu_forward, lambda a, da: da * a)
+    monkeypatch.setitem(jaxnn.nn.ACTIVATIONS, "relu", lambda: wrong)
     assert main.main(["run", "ladder", "--epochs", "1", "--runs-dir", str(tmp_path)]) == 1
     err = capsys.readouterr().err
     assert err.count("\n") == 1
@@ -161,7 +161,7 @@ def test_training_practice_by_options(tiny, tmp_path, monkeypatch, capsys):
     real = jaxnn.fit
 
     def fit(*args, **kwargs):
-        fits.append((kwargs["stop_early"], real(*args, **kwargs)))
+        fits.append((kwargs["early_stopping"], real(*args, **kwargs)))
         return fits[-1][1]
 
     monkeypatch.setattr(jaxnn, "fit", fit)
@@ -175,7 +175,7 @@ def test_training_practice_by_options(tiny, tmp_path, monkeypatch, capsys):
     assert skipped in (folder / "report.txt").read_text()
     for rule, result in fits:
         assert result.history[-1]["skipped"] == 0
-        assert rule == jaxnn.EarlyStopping("dev_accuracy", 2, highest=True)
+        assert rule == jaxnn.EarlyStopping("dev_accuracy", 2, mode="max")
         best = max(entry["dev_accuracy"] for entry in result.history)
         assert {entry["epoch"]: entry for entry in result.history}[result.best_epoch]["dev_accuracy"] == best
         rows = np.linalg.norm(result.params[0]["W"], axis=1)

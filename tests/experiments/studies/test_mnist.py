@@ -63,8 +63,8 @@ def test_a_short_run(data_dir, tmp_path, capsys):
     x = images.reshape(200, -1).astype(np.float32) / 255
     for seed, error in enumerate(results["test_error"]):
         stored = storage.load(folder / f"seed-{seed}.safetensors")
-        answers = stored.spec.model().classify(stored.params, x)
-        assert float(jaxnn.error_rate(answers, y.astype(int))) == pytest.approx(error, abs=1e-6)
+        answers = stored.spec.model().predict(stored.params, x)
+        assert float(jaxnn.metrics.error_rate(answers, y.astype(int))) == pytest.approx(error, abs=1e-6)
 
 
 def test_a_start_that_diverges_says_in_which_layer(data_dir, tmp_path, capsys):

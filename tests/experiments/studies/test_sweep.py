@@ -123,7 +123,7 @@ def test_a_training_is_what_fit_makes_of_it_alone(classes):
     assert stored.spec.sizes[1:-1] == (h["width"],) * 2
     model = stored.spec.model()
     z = np.asarray(model.outputs(stored.params, problem.dev.x), np.float64)
-    assert np.mean(np.asarray(model.decide(z)) == problem.dev.y) == pytest.approx(one.dev_accuracy)
+    assert np.mean(np.asarray(model.labels(z)) == problem.dev.y) == pytest.approx(one.dev_accuracy)
     z = np.concatenate([np.zeros_like(z), z], axis=1) if classes == 2 else z
     losses = np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(z)), problem.dev.y]
     assert one.dev_loss == pytest.approx(losses.mean(), rel=1e-4)
@@ -329,7 +329,7 @@ def test_a_run_leaves_everything_and_tests_the_winner_alone(watched, capsys, tmp
     stored = storage.load(folder / "best.safetensors")
     problem, model = watched.problem, stored.spec.model()
     assert stored.spec.sizes == (4, int(rows[0]["width"]), 3)
-    dev, test = (float(decide(model.classify(stored.params, part.x), part.y)) for part in (problem.dev, problem.test))
+    dev, test = (float(decide(model.predict(stored.params, part.x), part.y)) for part in (problem.dev, problem.test))
     assert dev == pytest.approx(float(rows[0]["dev_accuracy"]))
     assert f"dev accuracy {100 * dev:.2f} %: test accuracy {100 * test:.2f} %" in out
 
@@ -374,7 +374,7 @@ def test_every_data_set_that_is_named_can_be_read(tmp_path, write_photos):
         assert len({part.x.shape[1] for part in parts}) == 1
         assert len(parts[0].y) > len(parts[1].y) > 0
         for part in parts:
-            jaxnn.check_batch(part.x, part.y, classes=len(problem.classes))
+            jaxnn.data.check_batch(part.x, part.y, classes=len(problem.classes))
         assert not set(map(bytes, parts[0].x)) & set(map(bytes, parts[1].x))
         assert (again.dev.x != problem.dev.x).any()
 

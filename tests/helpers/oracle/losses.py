@@ -1,4 +1,4 @@
-"""Losses of each example, their gradients, and penalties on weights. Everything here is in rows.
+"""Losses of each example, their gradients, and regularizers on weights. Everything here is in rows.
 
 z, a and dense labels y are (m, k), or (m,) where there is one output; integer labels are (m,). A loss returns (m,):
 it is summed over the k outputs of an example and never over the examples. `d_<loss>` returns the gradient of each

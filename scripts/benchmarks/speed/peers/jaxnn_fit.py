@@ -59,4 +59,4 @@ def _model(workload, dtype):
 
 
 def _arrays(model, params):
-    return [np.asarray(a) for a in jaxnn.params_to_arrays(model.network, params)]
+    return [np.asarray(a) for a in jaxnn.models.params_to_arrays(model.network, params)]

@@ -7,4 +7,4 @@ from scripts.benchmarks.speed.peers import jaxnn_fit
 
 WORKLOADS = ("logistic", "course")
 
-train = partial(jaxnn_fit.train, fit=jaxnn.fit_in_span)
+train = partial(jaxnn_fit.train, fit=jaxnn.contrib.fit_in_row_space)

@@ -22,7 +22,7 @@ from jaxnn.typing import Array, Key, Params
 from jaxnn.validation import check_callable, check_params, described
 
 
-class Span(NamedTuple):
+class RowSpace(NamedTuple):
     """An orthonormal basis of the span of examples.
 
     Attributes:
@@ -54,7 +54,7 @@ def _left(V: Array, basis: Array, direction: Array) -> Array:
     return V[:, :-1] @ basis + V[:, -1:] * direction
 
 
-def row_span(x: Any) -> tuple[Span, np.ndarray]:
+def row_space(x: Any) -> tuple[RowSpace, np.ndarray]:
     """The span of the rows of x, and the rows in its coordinates: x = R Q, with a column of zeros after R.
 
     By the eigenvectors U of the Gram matrix x xᵀ = U S² Uᵀ, formed in float64: R = U S and Q = S⁻¹ Uᵀ x. Singular
@@ -65,20 +65,20 @@ def row_span(x: Any) -> tuple[Span, np.ndarray]:
       x: examples, (m, n_in), floats.
 
     Returns:
-      A `Span` and coordinates (m, r + 1), in x's dtype.
+      A `RowSpace` and coordinates (m, r + 1), in x's dtype.
 
     Raises:
       ValueError: no examples as rows of floats, one that is not finite, or so long that its length overflows x's dtype.
 
     Example:
       >>> import numpy as np
-      >>> span, coordinates = row_span(np.array([[3.0, 0.0, 4.0], [6.0, 0.0, 8.0]]))
+      >>> span, coordinates = row_space(np.array([[3.0, 0.0, 4.0], [6.0, 0.0, 8.0]]))
       >>> span.basis.shape, np.abs(coordinates).round(3).tolist()
       ((1, 3), [[5.0, 0.0], [10.0, 0.0]])
     """
     x = np.asarray(on_host("x", x))
     if x.ndim != 2 or x.shape[0] == 0 or not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ValueError(f"row_span takes examples as rows (m, n_in) of floats, got {described(x)}")
+        raise ValueError(f"row_space takes examples as rows (m, n_in) of floats, got {described(x)}")
     wide = x.astype(np.float64)
     if not np.isfinite(wide).all():
         raise ValueError("x has values that are not finite: drop those examples or fill them in")
@@ -95,10 +95,10 @@ def row_span(x: Any) -> tuple[Span, np.ndarray]:
     if np.abs(coordinates).max() > jnp.finfo(x.dtype).max:
         longest = np.linalg.norm(coordinates, axis=1).max()
         raise ValueError(f"x has an example of length {longest:.3g}, which {x.dtype} cannot hold: scale the features")
-    return Span(basis.astype(x.dtype)), coordinates.astype(x.dtype)
+    return RowSpace(basis.astype(x.dtype)), coordinates.astype(x.dtype)
 
 
-def fit_in_span(
+def fit_in_row_space(
     objective: Objective,
     optimizer: optax.GradientTransformation,
     params: Params,
@@ -126,8 +126,8 @@ def fit_in_span(
     That is a network of the same layers on the data R, with weights v, and one more weight |u| whose feature is always
     0. The map from w to (v, |u|) is a rotation. An optimiser whose update turns with its gradient therefore makes
     the same steps on both: gradient descent, momentum, Nesterov's, schedules of their rates, weight decay, clipping by
-    the global norm. Adam and its kin scale each coordinate by itself, and so do not: they are refused, as is a penalty
-    that depends on the coordinates, such as L1.
+    the global norm. Adam and its kin scale each coordinate by itself, and so do not: they are rejected, as is a
+    regularizer that depends on the coordinates, such as L1.
 
     Args:
       objective: what to minimise, of a network whose first layer is dense.
@@ -144,8 +144,8 @@ def fit_in_span(
       A `Fit` whose params are of full size. Its state is that of the training in the span.
 
     Raises:
-      ValueError: params whose first layer is not dense on x's features, an optimiser or a penalty that depends on the
-        coordinates, or what `fit` refuses.
+      ValueError: params whose first layer is not dense on x's features, an optimizer or a regularizer that depends on
+        the coordinates, or what `fit` refuses.
 
     Example:
       >>> import jax, jaxnn, numpy as np, optax
@@ -154,7 +154,7 @@ def fit_in_span(
       >>> model = jaxnn.logistic_regression(500)
       >>> objective = jaxnn.objective(model.network, model.loss, jaxnn.l2(0.1))
       >>> start, key = model.init(jax.random.key(0)), jax.random.key(1)
-      >>> short = fit_in_span(objective, optax.sgd(0.01), start, x, y, key=key, epochs=50)
+      >>> short = fit_in_row_space(objective, optax.sgd(0.01), start, x, y, key=key, epochs=50)
       >>> long = jaxnn.fit(objective, optax.sgd(0.01), start, x, y, key=key, epochs=50)
       >>> bool(abs(short.params[0]["W"] - long.params[0]["W"]).max() < 1e-6)
       True
@@ -165,7 +165,7 @@ def fit_in_span(
     check_objective(objective)
     check_params(params)
     check_optimizer(optimizer)
-    check_not_inside("fit_in_span", params, key)
+    check_not_inside("fit_in_row_space", params, key)
     if evaluate is not None:
         check_callable("evaluate", evaluate, "params")
     data, params = check_batch(x, y, options.get("weight")), jax.tree.map(held, params)
@@ -173,7 +173,7 @@ def fit_in_span(
     W = _first_weights(params, x)
     objective.check(params, data)
     _check_turning(objective, optimizer, params, data)
-    span, coordinates = row_span(x)
+    span, coordinates = row_space(x)
 
     def full(small):
         return (dict(small[0], W=span.leave(small[0]["W"], W)), *small[1:])
@@ -189,8 +189,8 @@ def _first_weights(params: Params, x: np.ndarray) -> Array:
     W = first.get("W") if isinstance(first, dict) else None
     if W is None or x.ndim != 2 or jnp.shape(W)[-1:] != x.shape[1:] or jnp.ndim(W) != 2:
         raise ValueError(
-            "fit_in_span takes params whose first entry is a dense layer's, {'W': (n_out, n_in), 'b': (n_out,)}, and "
-            f"x (m, n_in), got {type(first).__name__} with W {None if W is None else jnp.shape(W)} and x {x.shape}"
+            "fit_in_row_space takes params whose first entry is a dense layer's, {'W': (n_out, n_in), 'b': (n_out,)}, "
+            f"and x (m, n_in), got {type(first).__name__} with W {None if W is None else jnp.shape(W)} and x {x.shape}"
         )
     return W
 
@@ -237,19 +237,19 @@ def _check_turning(objective: Objective, optimizer: optax.GradientTransformation
 
     try:
         values, (few, many) = both(*jax.device_put((start, x, w, gradients)))
-        check_not_traced("fit_in_span", values, few, many)
+        check_not_traced("fit_in_row_space", values, few, many)
         values, few, many = jax.device_get((values, few, many))
     except TypeError:  # an optimizer that searches along a line asks for more than the gradient
         values, few, many = (0, 0), np.ones((1, 1, 3)), np.zeros((1, 1, 5))
     if not np.isclose(*values, rtol=1e-5):
         raise ValueError(
-            "fit_in_span takes an objective that turns with the first layer's weights; this one depends on single "
-            "weights, as an L1 penalty does: use fit, or jaxnn.l2"
+            "fit_in_row_space takes an objective that turns with the first layer's weights; this one depends on single "
+            "weights, as an L1 regularizer does: use fit, or jaxnn.l2"
         )
     few, many = few.astype(np.float64), many.astype(np.float64)
     off = np.linalg.norm(few @ isometry - many, axis=(1, 2))
     if not (off <= 1e-3 * np.linalg.norm(many, axis=(1, 2))).all():
         raise ValueError(
-            "fit_in_span takes an optimizer whose update turns with its gradient, such as sgd with momentum; this one "
-            "depends on the coordinates, as Adam does, and would make other steps: use fit, or sgd"
+            "fit_in_row_space takes an optimizer whose update turns with its gradient, such as sgd with momentum; this "
+            "one depends on the coordinates, as Adam does, and would make other steps: use fit, or sgd"
         )

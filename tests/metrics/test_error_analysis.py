@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import jaxnn as nn
+import jaxnn
 
 SHARE = st.integers(0, 1000).map(lambda n: n / 1000)
 
@@ -30,7 +30,7 @@ SHARE = st.integers(0, 1000).map(lambda n: n / 1000)
     ],
 )
 def test_the_courses_examples(errors, found):
-    diagnosis = nn.diagnose(**errors)
+    diagnosis = jaxnn.metrics.analyze_errors(**errors)
     if found is not None:
         assert diagnosis.found == found
     else:
@@ -41,7 +41,7 @@ def test_the_courses_examples(errors, found):
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(achievable=SHARE, train=SHARE, dev=SHARE, train_dev=st.none() | SHARE, test=st.none() | SHARE)
 def test_the_gaps_lead_from_the_achievable_error_to_the_last(achievable, train, dev, train_dev, test):
-    diagnosis = nn.diagnose(
+    diagnosis = jaxnn.metrics.analyze_errors(
         achievable_error=achievable, train_error=train, dev_error=dev, train_dev_error=train_dev, test_error=test
     )
     gaps = dict(zip(("bias", "variance", "mismatch", "dev_overfitting"), diagnosis[:4], strict=True))
@@ -54,7 +54,7 @@ def test_the_gaps_lead_from_the_achievable_error_to_the_last(achievable, train, 
 
 
 def test_noise_is_two_standard_errors():
-    diagnosis = nn.diagnose(
+    diagnosis = jaxnn.metrics.analyze_errors(
         train_error=0.1,
         train_dev_error=0.2,
         dev_error=0.3,
@@ -73,7 +73,7 @@ def test_noise_is_two_standard_errors():
 
 
 def test_the_same_gap_is_noise_of_few_examples_and_found_in_many():
-    few, many = (nn.diagnose(train_error=0.1, dev_error=0.2, n_train=n, n_dev=n) for n in (20, 2000))
+    few, many = (jaxnn.metrics.analyze_errors(train_error=0.1, dev_error=0.2, n_train=n, n_dev=n) for n in (20, 2000))
     assert few.found == ()
     assert many.found == ("bias", "variance")
     assert few[:4] == many[:4]
@@ -85,7 +85,7 @@ def test_noise_is_rarely_found():
     for p, n, m in ((0.02, 60, 30), (0.1, 500, 50), (0.5, 40, 40)):
         train, dev = random.binomial(n, p, 4000) / n, random.binomial(m, p, 4000) / m
         found = [
-            "variance" in nn.diagnose(train_error=a, dev_error=b, n_train=n, n_dev=m).found
+            "variance" in jaxnn.metrics.analyze_errors(train_error=a, dev_error=b, n_train=n, n_dev=m).found
             for a, b in zip(train, dev, strict=True)
         ]
         assert np.mean(found) < 0.045
@@ -94,12 +94,14 @@ def test_noise_is_rarely_found():
 def test_a_large_gap_of_many_examples_is_always_found():
     random = np.random.default_rng(1)
     for train, dev in zip(random.binomial(1000, 0.02, 500), random.binomial(300, 0.12, 500), strict=True):
-        diagnosis = nn.diagnose(train_error=train / 1000, dev_error=dev / 300, n_train=1000, n_dev=300)
+        diagnosis = jaxnn.metrics.analyze_errors(train_error=train / 1000, dev_error=dev / 300, n_train=1000, n_dev=300)
         assert "variance" in diagnosis.found
 
 
 def test_errors_may_be_arrays_of_one_number():
-    diagnosis = nn.diagnose(train_error=jnp.float32(0.25), dev_error=np.float64(0.5), n_train=np.int64(4), n_dev=4)
+    diagnosis = jaxnn.metrics.analyze_errors(
+        train_error=jnp.float32(0.25), dev_error=np.float64(0.5), n_train=np.int64(4), n_dev=4
+    )
     assert diagnosis.variance == 0.25 and type(diagnosis.variance) is float
 
 
@@ -127,4 +129,4 @@ def test_errors_may_be_arrays_of_one_number():
 )
 def test_what_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        nn.diagnose(**arguments)
+        jaxnn.metrics.analyze_errors(**arguments)

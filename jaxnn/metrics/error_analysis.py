@@ -14,8 +14,8 @@ NEXT_STEPS = {
 }
 
 
-class Diagnosis(NamedTuple):
-    """What `diagnose` returns. Gaps are shares of the examples; one may be negative, and one not asked for is `None`.
+class ErrorAnalysis(NamedTuple):
+    """What `analyze_errors` returns. Gaps are shares of the examples, may be negative, and are `None` if not computed.
 
     Attributes:
       bias: avoidable bias, train error - achievable error.
@@ -36,7 +36,7 @@ class Diagnosis(NamedTuple):
     next_steps: tuple[str, ...]
 
 
-def diagnose(
+def analyze_errors(
     *,
     train_error: float,
     dev_error: float,
@@ -47,7 +47,7 @@ def diagnose(
     n_dev: int | None = None,
     n_train_dev: int | None = None,
     n_test: int | None = None,
-) -> Diagnosis:
+) -> ErrorAnalysis:
     """Tell bias, variance, data mismatch and overfitting to the dev set apart, by the gaps between errors.
 
         achievable  --bias--  train  --variance--  train-dev  --mismatch--  dev  --dev overfitting--  test
@@ -71,15 +71,15 @@ def diagnose(
       n_test: how many the test set has.
 
     Returns:
-      A `Diagnosis`.
+      A `ErrorAnalysis`.
 
     Raises:
       ValueError: an error outside 0 to 1, a number of examples below 1, or only some of the numbers.
 
     Example:
-      >>> diagnose(train_error=0.01, dev_error=0.11).found
+      >>> analyze_errors(train_error=0.01, dev_error=0.11).found
       ('variance', 'bias')
-      >>> diagnosis = diagnose(train_error=0.01, dev_error=0.11, n_train=100, n_dev=100)
+      >>> diagnosis = analyze_errors(train_error=0.01, dev_error=0.11, n_train=100, n_dev=100)
       >>> diagnosis.found, round(diagnosis.noise["bias"], 3)
       (('variance',), 0.027)
 
@@ -108,7 +108,7 @@ def diagnose(
     variances = {name: _variance(errors[name], n) for name, n in examples.items()} | {"achievable": 0.0}
     noise = {gap: 2 * math.sqrt(sum(variances[name] for name in ends)) for gap, ends in between.items() if examples}
     found = sorted((gap for gap in gaps if gaps[gap] > noise.get(gap, 0.0)), key=gaps.get, reverse=True)
-    return Diagnosis(
+    return ErrorAnalysis(
         gaps["bias"],
         gaps["variance"],
         gaps.get("mismatch"),

@@ -15,13 +15,15 @@ MODEL = jaxnn.mlp((40, 3, 1), "tanh")
 KEY = jax.random.key(1)
 
 
-def both(x=X, y=Y, model=MODEL, penalty=None, optimizer=None, start=None, **options):
+def both(x=X, y=Y, model=MODEL, regularizer=None, optimizer=None, start=None, **options):
     """The fit in the span, and the one on the examples."""
-    objective = jaxnn.objective(model.network, model.loss, penalty)
+    objective = jaxnn.objective(model.network, model.loss, regularizer)
     optimizer = optax.sgd(0.1) if optimizer is None else optimizer
     start = model.init(jax.random.key(0)) if start is None else start
     options = {"key": KEY, "epochs": 12, "report_every": 4, **options}
-    return [train(objective, optimizer, start, x, y, **options) for train in (jaxnn.fit_in_span, jaxnn.fit)]
+    return [
+        train(objective, optimizer, start, x, y, **options) for train in (jaxnn.contrib.fit_in_row_space, jaxnn.fit)
+    ]
 
 
 def assert_same(short, long, tolerance=2e-5):
@@ -38,13 +40,13 @@ def assert_same(short, long, tolerance=2e-5):
         optax.sgd(0.1, momentum=0.9, nesterov=True),
         optax.chain(optax.clip_by_global_norm(0.3), optax.sgd(optax.cosine_decay_schedule(0.5, 12))),
         optax.chain(optax.add_decayed_weights(0.1), optax.sgd(0.1, momentum=0.9)),
-        optax.chain(optax.sgd(0.1), jaxnn.max_norm(0.5)),
+        optax.chain(optax.sgd(0.1), jaxnn.optim.max_norm(0.5)),
     ],
     ids=["descent", "nesterov", "clipped, scheduled", "weight decay", "max-norm"],
 )
 def test_the_iterates_are_those_of_fit(optimizer):
     # The start has a part outside of the span, which L2 shortens.
-    assert_same(*both(optimizer=optimizer, penalty=jaxnn.l2(0.2)))
+    assert_same(*both(optimizer=optimizer, regularizer=jaxnn.l2(0.2)))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -67,7 +69,7 @@ def test_mini_batches_weights_and_jax_s_gradients():
 def test_examples_of_any_rank(x):
     model = jaxnn.logistic_regression(x.shape[1])
     start = jax.tree.map(lambda leaf: leaf + 0.3, model.init(jax.random.key(0)))
-    assert_same(*both(x, model=model, start=start, penalty=jaxnn.l2(0.1)))
+    assert_same(*both(x, model=model, start=start, regularizer=jaxnn.l2(0.1)))
 
 
 def test_in_float64_the_iterates_agree_to_the_last_digits():
@@ -88,22 +90,22 @@ def test_what_is_measured_is_measured_on_full_params():
     def evaluate(params):
         return {"size": jnp.square(params[0]["W"]).sum(), "z": MODEL.outputs(params, X[:1] + 1)[0, 0]}
 
-    short, long = both(evaluate=evaluate, penalty=jaxnn.l2(0.3))
+    short, long = both(evaluate=evaluate, regularizer=jaxnn.l2(0.3))
     for a, b in zip(short.history, long.history, strict=True):
         assert a.keys() == b.keys()
         np.testing.assert_allclose([*a.values()], [*b.values()], rtol=2e-5)
 
 
 def test_a_divergence_keeps_the_last_finite_params():
-    with pytest.warns(jaxnn.DivergenceWarning):
-        short, _ = both(optimizer=optax.sgd(1e20), penalty=jaxnn.l2(1.0))
+    with pytest.warns(jaxnn.train.DivergenceWarning):
+        short, _ = both(optimizer=optax.sgd(1e20), regularizer=jaxnn.l2(1.0))
     assert short.diverged_at is not None
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(short.params))
     assert short.params[0]["W"].shape == (3, 40)
 
 
 def test_the_basis_is_orthonormal_and_brings_the_examples_back():
-    span, coordinates = jaxnn.row_span(X)
+    span, coordinates = jaxnn.contrib.row_space(X)
     assert coordinates.shape == (6, 7)
     assert not coordinates[:, -1].any()
     np.testing.assert_allclose(span.basis @ span.basis.T, np.eye(6), atol=1e-6)
@@ -152,17 +154,17 @@ def fourth_powers():
     def value(params):
         return 1e-3 * jnp.sum(params[0]["W"] ** 2 * params[0]["W"] ** 2)
 
-    return jaxnn.Penalty(value, jax.grad(value))
+    return jaxnn.regularizers.Regularizer(value, jax.grad(value))
 
 
 @pytest.mark.parametrize(
-    "penalty",
-    [jaxnn.l1(1e-3), jaxnn.elastic_net(0.1, 0.1), fourth_powers()],
+    "regularizer",
+    [jaxnn.l1(1e-3), jaxnn.regularizers.elastic_net(0.1, 0.1), fourth_powers()],
     ids=["l1", "elastic net", "fourth powers"],
 )
-def test_penalties_that_depend_on_single_weights_are_refused(penalty):
-    with pytest.raises(ValueError, match="depends on single weights, as an L1 penalty does"):
-        both(penalty=penalty, epochs=1)
+def test_penalties_that_depend_on_single_weights_are_refused(regularizer):
+    with pytest.raises(ValueError, match="depends on single weights, as an L1 regularizer does"):
+        both(regularizer=regularizer, epochs=1)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +188,7 @@ def test_what_cannot_be_trained_is_refused(options, message):
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (X[0], r"row_span takes examples as rows \(m, n_in\) of floats, got float32 \(40,\)"),
+        (X[0], r"row_space takes examples as rows \(m, n_in\) of floats, got float32 \(40,\)"),
         (X[None], "got float32"),
         (X[:0], "got float32"),
         (np.ones((3, 4), int), r"got int64 \(3, 4\)"),
@@ -197,4 +199,4 @@ def test_what_cannot_be_trained_is_refused(options, message):
 )
 def test_what_spans_nothing_is_told(x, message):
     with pytest.raises(ValueError, match=message):
-        jaxnn.row_span(x)
+        jaxnn.contrib.row_space(x)

@@ -1,0 +1,28 @@
+"""The pure functions of layers and losses, on one page: forward with backward, value with gradient.
+
+A forward gives the output and a cache; its backward takes the cache and the cotangent of the output, and gives the
+cotangents of params and input. A loss's value is one number for each example, and its gradient is with respect to the
+network's output. They are found in what `jaxnn.nn` and `jaxnn.losses` export.
+
+Example:
+  >>> import jax.numpy as jnp
+  >>> from jaxnn import functional
+  >>> a, cache = functional.relu_forward(jnp.array([-1.0, 2.0]))
+  >>> print(a, functional.relu_backward(cache, jnp.ones(2)))
+  [0. 2.] [0. 1.]
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from jaxnn import losses, nn
+
+_SUFFIXES = ("_forward", "_backward", "_value", "_gradient")
+
+globals().update({name: f for module in (nn, losses) for name, f in vars(module).items() if name.endswith(_SUFFIXES)})
+
+__all__ = sorted(name for name in globals() if name.endswith(_SUFFIXES))
+
+
+def __getattr__(name: str) -> Callable[..., Any]:
+    raise AttributeError(f"module 'jaxnn.functional' has no function {name!r}: there are {', '.join(__all__)}")
