@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -143,12 +143,18 @@ def _turned_given(turn: Callable[[PyTree], PyTree], like: Any, value: Any) -> An
     return lambda *args, **kwargs: turned(value(*map(turned, args), **{k: turned(a) for k, a in kwargs.items()}))
 
 
+@cache
+def _symbolic_sizes() -> tuple[Any, ...]:
+    """Return two unknown sizes, always the same ones: JAX's caches keep each scope of symbols that was traced."""
+    from jax import export  # here, so that importing jaxnn does not import it
+
+    return export.symbolic_shape("p, q")
+
+
 def _must_be_turned(optimizer: optax.GradientTransformation, shapes: Params) -> bool:
     """Whether the optimizer is to be given weights in Flax's layout; a ValueError if it does not take these params."""
-    from jax import export  # here: importing jaxnn need not wait for it
-
     weights = {leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(shapes) if is_matrix(path, leaf)}
-    readers = find_readers(optimizer, shapes, *export.symbolic_shape("p, q")) if weights else set()
+    readers = find_readers(optimizer, shapes, *_symbolic_sizes()) if weights else set()
     if weights and not readers:
         return False
     traced = first_update(optimizer, shapes)

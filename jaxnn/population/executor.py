@@ -18,7 +18,7 @@ from jaxnn.population.memory import bytes_of, that_fit
 from jaxnn.train.arguments import check_not_traced
 from jaxnn.train.divergence import Divergence, first_not_finite, make_watch
 from jaxnn.train.epochs import batch_at, epochs_of
-from jaxnn.train.programs import guarding, is_sound
+from jaxnn.train.programs import is_finite, stop_at_nonfinite
 from jaxnn.train.steps import TrainState, make_step, train_state
 from jaxnn.typing import Array, Key, PyTree
 
@@ -66,9 +66,9 @@ class Plan(NamedTuple):
         member = self.made(h)
         step = make_step(member.objective, member.optimizer, self.gradients)
         many = epochs_of(self.batch_size, self.shuffle is not None)
-        run = guarding(many, step, self.skip) if guarded else many(step)
+        run = stop_at_nonfinite(many, step, self.skip) if guarded else many(step)
         state, losses = run(state, data._replace(weight=member.weight), epochs, order)
-        return state, losses, is_sound(losses, state.params, self.skip)
+        return state, losses, is_finite(losses, state.params, self.skip)
 
     def explain(
         self, hyperparameters: PyTree, states: TrainState, data: Batch, diverged_at: Sequence[int | None]

@@ -21,7 +21,7 @@ from jaxnn.population.hyperparameters import check_hyperparameters
 from jaxnn.population.memory import free_bytes
 from jaxnn.population.results import Member, Population
 from jaxnn.train.arguments import check_not_inside, check_on_nan, check_plan
-from jaxnn.train.checkpoints import Checkpoint, Checkpointer, loaded
+from jaxnn.train.checkpoints import Checkpoint, Checkpointer, restored
 from jaxnn.train.divergence import warn_of_divergence
 from jaxnn.train.objectives import check_objective
 from jaxnn.train.reports import mean_of_finite
@@ -147,17 +147,17 @@ def fit_population(
         memory=free_bytes(devices[0]) if memory is None else memory,
     )
     start = None if checkpoints is None else fleet.state()
-    state, history, losses, _, _, stopped_by, _ = loaded(checkpoints, start, epochs, callback)
+    state, history, losses, _, _, stopped_by, _ = restored(checkpoints, start, epochs, callback)
     history, losses = list(history), [] if losses is None else [losses]
     done = history[-1]["epoch"] if history else 0
     if history:
         fleet.go_on_from(state, history[-1]["step"])
 
-    def now():
+    def snapshot():
         return Checkpoint(fleet.state(), list(history), np.concatenate(losses, axis=1), stopped_by=stopped_by)
 
     if checkpoints is not None and (stopped_by is not None or done == epochs):
-        checkpoints.save(now, True)
+        checkpoints.save(snapshot, True)
     while stopped_by is None and done < epochs:
         of_epochs = fleet.run(min(report_every, epochs - done))
         done += of_epochs.shape[1]
@@ -172,7 +172,7 @@ def fit_population(
         if callback is not None and callback(report):
             stopped_by = "callback"
         if checkpoints is not None:
-            checkpoints.save(now, stopped_by is not None or done == epochs)
+            checkpoints.save(snapshot, stopped_by is not None or done == epochs)
     state = fleet.state()
     diverged_at = [None if at < 0 else int(at) for at in fleet.stopped_at]
     divergences = plan.explain(hyperparameters, state, data, diverged_at)

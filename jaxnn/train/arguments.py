@@ -1,4 +1,4 @@
-"""Checks of what `fit` and its relatives are called with."""
+"""Validate the arguments of `fit` and its relatives."""
 
 from typing import Any
 
@@ -11,42 +11,41 @@ from jaxnn.validation import check_callable, described, is_count
 
 
 def check_not_traced(name: str, *trees: PyTree) -> None:
-    """Raise a ValueError if a number that the function of that name is to look at is traced, of any shape.
+    """Raise a ValueError if a number that the named function reads on the host is traced.
 
-    What an objective or an optimizer closes over, such as a rate, shows in what a program gives, and not before.
+    A traced number that an objective or an optimizer closes over, such as a rate, shows only in a program's output.
     """
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(trees)):
         raise ValueError(
-            f"{name} looks at numbers between its programs: call it outside of jit, vmap and grad; make_steps works "
-            "inside, and fit_population trains one member for each number"
+            f"{name} must be called outside of jit, vmap and grad, since it reads numbers between its programs: use "
+            "make_steps inside, or fit_population for many values of a number"
         )
 
 
 def check_not_inside(name: str, *trees: PyTree) -> None:
-    """Raise a ValueError inside a program that JAX traces, also if no leaf (of any shape) is traced there."""
-    # Inside of `jax.jit`, what has no arguments is traced too; and unlike zeros, it takes no number from the host.
+    """Raise a ValueError inside a program that JAX traces, also if no leaf is traced."""
+    # Inside `jax.jit` an operation without arguments is traced too; unlike zeros, iota takes no number from the host.
     check_not_traced(name, *trees, jax.lax.iota(jnp.int32, 1))
 
 
 def check_on_nan(on_nan: Any) -> None:
-    """A ValueError unless it is one of the two words."""
+    """Raise a ValueError unless it is "stop" or "skip"."""
     if not isinstance(on_nan, str) or on_nan not in ("stop", "skip"):
-        raise ValueError(f'on_nan is "stop" or "skip", got {described(on_nan)}')
+        raise ValueError(f'on_nan must be "stop" or "skip", got {described(on_nan)}')
 
 
 def check_plan(m: int, epochs: Any, report_every: Any, batch_size: Any) -> int:
-    """The size of a batch, a scalar, `None` being all m examples; a ValueError where one of the counts is none."""
+    """Validate the counts and return the batch size, m if it is `None`."""
     if not is_count(epochs) or not is_count(report_every):
         raise ValueError(
-            "epochs and report_every are whole numbers of at least 1, "
-            f"got {described(epochs)} and {described(report_every)}"
+            f"epochs and report_every must be ints >= 1, got {described(epochs)} and {described(report_every)}"
         )
     check_batch_size(batch_size, m)
     return m if batch_size is None else batch_size
 
 
 def check_reports(evaluate: Any, callback: Any) -> None:
-    """A ValueError unless each is `None`, or a function that can be called as `fit` calls it."""
+    """Raise a ValueError unless each is `None` or a function of the arguments that `fit` passes."""
     if evaluate is not None:
         check_callable("evaluate", evaluate, "params")
     if callback is not None:

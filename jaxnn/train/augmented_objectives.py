@@ -1,4 +1,4 @@
-"""An objective that changes its inputs at random in every step."""
+"""An objective whose inputs are augmented at random in every step."""
 
 import math
 
@@ -15,24 +15,24 @@ from jaxnn.validation import check_callable, check_key, check_shape
 
 @factory
 def with_augmentation(objective: Objective, augment: Augmentation, image_shape: Shape | None = None) -> Objective:
-    """The objective of randomly changed examples: J of the batch with x_i replaced by augment(key_i, x_i).
+    """Make the objective of augmented examples: J of the batch with x_i replaced by augment(key_i, x_i).
 
-    Each example is changed by a key of its own, made from the key of the step. Without a key, as in an evaluation,
-    the objective is the one that was given. Nothing is learned by an augmentation, and it has no gradient to derive:
-    the gradient is that of the given objective, at other inputs. Other randomness, dropout's say, stays as it was.
+    Each example has its own key, derived from the key of the step. Without a key, as in an evaluation, the objective is
+    the given one. An augmentation has no params, so there is no gradient to derive: the gradient is that of the given
+    objective at the augmented inputs. Other randomness, such as dropout's, does not change.
 
     Args:
-      objective: what to minimise.
+      objective: what to minimize.
       augment: a function `(key, image) -> image`.
-      image_shape: (h, w) or (h, w, channels), where the examples are images laid out as rows; by default each
-        example is an image as it is.
+      image_shape: (h, w) or (h, w, channels) if the examples are images flattened to rows; by default each example is
+        an image.
 
     Returns:
       An `Objective`.
 
     Raises:
-      ValueError: an objective, an augmentation or an image shape that is none; when called, examples that do not have
-        h·w·channels numbers, or are no images, or no random key.
+      ValueError: if objective, augmentation or image shape are of another type; when called, if the examples do not
+        have h·w·channels numbers or are not images, or the key is not a random key.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn
@@ -58,7 +58,7 @@ def with_augmentation(objective: Objective, augment: Augmentation, image_shape: 
         m = batch.x.shape[0]
         shape = batch.x.shape[1:] if image_shape is None else tuple(image_shape)
         if math.prod(shape) != math.prod(batch.x.shape[1:]):
-            raise ValueError(f"examples of shape {batch.x.shape[1:]} are no images of shape {shape}: see image_shape")
+            raise ValueError(f"image_shape must have the size of examples {batch.x.shape[1:]}, got {shape}")
         images = jax.vmap(augment)(
             jax.random.split(jax.random.fold_in(key, _AUGMENTATION), m), batch.x.reshape(m, *shape)
         )
@@ -76,5 +76,5 @@ def with_augmentation(objective: Objective, augment: Augmentation, image_shape: 
     )
 
 
-# No network's layer gets a key by this number.
+# No layer of a network has a key of this number.
 _AUGMENTATION = 0x41554754

@@ -1,4 +1,4 @@
-"""What an interrupted training is picked up from: a value, which whoever calls keeps, on disk say."""
+"""Checkpoints: the value that an interrupted training resumes from. The caller keeps it, on disk for example."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,20 +12,20 @@ from jaxnn.validation import check_callable, described
 
 
 class Checkpoint(NamedTuple):
-    """A training as it was at a report: all that is needed to go on from there to the same end.
+    """A training at a report: all that is needed to resume it to the same end.
 
-    The order of the examples and all other randomness are drawn by index from the key in the state, so there is
-    nothing else to be kept.
+    The order of the examples and all other randomness are drawn by index from the key in the state, so nothing else has
+    to be kept.
 
     Attributes:
-      state: what the next step starts from: a `TrainState`; of `fit_population`, those of all members, and where each
-        stopped.
+      state: where the next step starts: a `TrainState`; for `fit_population`, those of all members, and the step at
+        which each stopped.
       history: the reports so far, as `Fit.history`.
-      losses: the objective before each update so far, (steps,), or (n, steps) of n members; NumPy, or `None` where
-        there was none.
-      best: with early stopping, which report of the history was the best, an index; else `None`.
-      best_state: the state then; else `None`.
-      stopped_by: why the training ended, if it did before all its epochs: "patience", "callback" or "divergence".
+      losses: the objective before each update so far, (steps,), or (n, steps) for n members; NumPy, or `None` before
+        the first.
+      best: with early stopping, the index of the best report in the history; otherwise `None`.
+      best_state: the state at that report; otherwise `None`.
+      stopped_by: why the training ended, if it ended before all its epochs: "patience", "callback" or "divergence".
       diverged_at: as `Fit.diverged_at`.
     """
 
@@ -39,15 +39,15 @@ class Checkpoint(NamedTuple):
 
 
 class Checkpointer(NamedTuple):
-    """Where a training's checkpoints go, and where the one to go on from comes from.
+    """Two functions: one returns the checkpoint to resume from, the other saves checkpoints.
 
     Attributes:
-      restore: called once, with the state that the training would start in; what it returns is gone on from: a
-        `Checkpoint` of the same training, on the same data by the same plan, or `None` to start. What is checked is
-        that its state has the structure, shapes and random key of that one.
-      save: called after each report, after a divergence, and where there is nothing left to do: with a function that
-        makes the `Checkpoint` of the training's last report, at the cost of a copy of the losses, to be called where it
-        is wanted; and with whether the training has ended. What `save` raises ends the training.
+      restore: called once, with the state in which the training would start; returns a `Checkpoint` of the same
+        training, on the same data with the same arguments, to resume from, or `None` to start afresh. Its state must
+        have the structure, shapes and random key of the initial one.
+      save: called after each report, after a divergence, and when no epochs are left, as `save(make, ended)`: `make()`
+        returns the `Checkpoint` of the last report, at the cost of a copy of the losses, and `ended` is true if the
+        training has ended. An error in `save` ends the training.
 
     Example:
       >>> import jax, jaxnn, numpy as np, optax
@@ -61,7 +61,7 @@ class Checkpointer(NamedTuple):
       ...     objective, key = jaxnn.objective(model.network, model.loss), jax.random.key(0)
       ...     plan = dict(key=key, epochs=epochs, batch_size=2, checkpoints=checkpoints)
       ...     return jaxnn.fit(objective, optax.adam(0.1), model.init(key), x, y, **plan)
-      >>> _ = train(3, checkpoints)  # interrupted after three epochs, as it were
+      >>> _ = train(3, checkpoints)  # as if interrupted after three epochs
       >>> np.array_equal(train(5, checkpoints).losses, train(5).losses)
       True
     """
@@ -70,29 +70,29 @@ class Checkpointer(NamedTuple):
     save: Callable[[Callable[[], Checkpoint], bool], None]
 
 
-def loaded(
+def restored(
     checkpoints: Checkpointer | None, start: PyTree, epochs: int, callback: Callable[[dict], Any] | None
 ) -> Checkpoint:
-    """What to go on from: the checkpoint, whose reports the callback is told again, or one of nothing done yet.
+    """Restore the checkpoint to resume from, calling the callback with its reports again, or return an empty one.
 
     Raises:
-      ValueError: the checkpoint is of another training, or of more epochs, or is none.
+      ValueError: if the checkpoint is not a `Checkpoint`, or belongs to another training or to more epochs.
     """
     if checkpoints is not None:
         if not isinstance(checkpoints, Checkpointer):
-            raise ValueError(f"checkpoints is {described(checkpoints)}, expected jaxnn.Checkpointer(restore, save)")
+            raise ValueError(f"checkpoints must be a jaxnn.Checkpointer(restore, save), got {described(checkpoints)}")
         check_callable("restore", checkpoints.restore, "start")
         check_callable("save", checkpoints.save, "make", "ended")
     found = None if checkpoints is None else checkpoints.restore(start)
     if found is None:
         return Checkpoint(start, [], None)
     if not isinstance(found, Checkpoint):
-        raise ValueError(f"restore gave {described(found)}, expected what save's make() gave, a Checkpoint, or None")
+        raise ValueError(f"restore must return a Checkpoint, as save's make() does, or None, got {described(found)}")
     _check_like(found.state, start)
     if found.best is not None:
         _check_like(found.best_state, start)
     if found.history and found.history[-1]["epoch"] > epochs:
-        raise ValueError(f"the checkpoint is of {found.history[-1]['epoch']} epochs, more than the {epochs} asked for")
+        raise ValueError(f"epochs must be at least the checkpoint's {found.history[-1]['epoch']}, got {epochs}")
     if callback is not None:
         for report in found.history:
             callback(report)
@@ -100,7 +100,7 @@ def loaded(
 
 
 def _check_like(state: PyTree, start: PyTree) -> None:
-    """A ValueError where a state is not one of the training that starts so."""
+    """Raise a ValueError unless the state is one of the training that starts in `start`."""
     (leaves, structure), (expected, expected_structure) = (
         jax.tree_util.tree_flatten_with_path(tree) for tree in (state, start)
     )

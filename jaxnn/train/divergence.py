@@ -18,18 +18,18 @@ from jaxnn.validation import warn_outside
 
 
 class Divergence(NamedTuple):
-    """Where a training left the finite numbers. As a string, it is a sentence.
+    """Where a training first produced a number that is not finite; `str` gives a sentence.
 
     Attributes:
       step: the number of the step, from 0.
       what: what was not finite first, in the order in which a step computes: "params" or "inputs" (which the step
-        began with), "activations" (forward), "loss", "gradient" (backward) or "update" (by the optimiser); `None` where
-        the step, computed once more by itself, is finite: a population's members round a little differently.
-      layer: the number of its layer, from 1, where it is that of one. Activations, dropout and the copies that
-        `repeat` makes are layers of their own.
-      layers: how many layers the network has; `None` where that is not known.
-      path: where it is in params: the layer's own, or a leaf.
-      largest: the largest magnitude of what it was computed from, the finite numbers alone.
+        began with), "activations" (forward), "loss", "gradient" (backward) or "update" (by the optimizer); `None` if
+        the step is finite when it is recomputed alone: members of a population round slightly differently.
+      layer: the number of the layer, from 1, if it belongs to one. Activations, dropout and each copy that `repeat`
+        makes count as layers.
+      layers: the number of layers of the network; `None` if unknown.
+      path: the place in params: of the layer, or of a leaf.
+      largest: the largest finite magnitude among the numbers that it was computed from.
 
     Example:
       >>> print(Divergence(7, "activations", 3, 5, "params[2]", 2e38))
@@ -45,11 +45,11 @@ class Divergence(NamedTuple):
 
     def __str__(self) -> str:
         if self.what is None:
-            return f"step {self.step}: not finite, but only just: computed once more by itself, it is"
+            return f"step {self.step} was not finite; recomputed alone it is (rounding)"
         if self.layer is not None:
             where = f"the {self.what} of layer {self.layer} of {self.layers} ({self.path})"
         elif self.what in ("params", "inputs"):
-            return f"step {self.step}: {self.path or 'the inputs'} not finite when it began"
+            return f"step {self.step}: {self.path or 'the inputs'} not finite at the start"
         else:
             where = f"the {self.what}" + ("" if self.path is None else f" of {self.path}")
         return f"step {self.step}: {where} overflowed first, computed from numbers up to {self.largest:.3g}"
@@ -58,8 +58,8 @@ class Divergence(NamedTuple):
 class DivergenceWarning(UserWarning):
     """Warn that a training ended before its last epoch, because a loss or an update was not finite.
 
-    `fit`, `fit_stream`, `fit_population` and what calls them issue it once, with what overflowed first and the likely
-    fix. `Fit.divergence` has the same as a value. Where trainings may diverge, as in a search over rates:
+    `fit`, `fit_stream`, `fit_population` and their callers issue it once, with what overflowed first and the likely
+    fix. `Fit.divergence` holds the same as a value. If trainings may diverge, as in a search over rates:
     `warnings.simplefilter("ignore", jaxnn.train.DivergenceWarning)`.
     """
 
@@ -69,8 +69,8 @@ def warn_of_divergence(divergence: Divergence, params: PyTree, who: str = "the t
 
     Args:
       divergence: what overflowed first.
-      params: those at that step, leaves (...).
-      who: what diverged, a text.
+      params: the params at that step.
+      who: the subject of the message.
     """
     warn_outside(f"{who} diverged at {divergence}; {_fix(divergence, params)}", DivergenceWarning)
 
@@ -89,7 +89,7 @@ def _fix(divergence: Divergence, params: PyTree) -> str:
 
 
 def first_not_finite(step: int, seen: Sequence[Seen]) -> Divergence:
-    """The first of what was seen, in order, that is not finite."""
+    """Return the first quantity, in order, that is not finite."""
     for one in seen:
         if not one.finite:
             return Divergence(step, one.what, one.layer, one.layers, one.path, float(one.largest))
@@ -99,14 +99,14 @@ def first_not_finite(step: int, seen: Sequence[Seen]) -> Divergence:
 def make_watch(
     objective: Objective, optimizer: optax.GradientTransformation, gradients: str
 ) -> Callable[[TrainState, Batch], list[Seen]]:
-    """`watch(state, batch) -> [Seen, ...]`: what `make_step`'s step computes, quantity by quantity, in order."""
+    """Make `watch(state, batch) -> [Seen, ...]`: what a step computes, quantity by quantity, in order."""
     step, value_and_grad = make_step(objective, optimizer, gradients), gradients_by(objective, gradients)
 
     def watch(state, batch):
         params, key = state.params, step_key(state)
         loss, grads = value_and_grad(params, batch, key, *scale_of(state))
         after, _ = step(state, batch)
-        # Last those that every objective has: what it did not see itself shows there.
+        # At the end what every objective has, for objectives whose `watch` is empty.
         inside = [*objective.watch(params, batch, key, *scale_of(state)), see("loss", loss, params)]
         gradient, update = see_leaves("gradient", grads, params), see_leaves("update", after.params, (params, grads))
         return [*see_leaves("params", params, params), *inside, *gradient, *update]
@@ -122,13 +122,13 @@ def batch_program(batch_size: int, shuffle: bool) -> Callable[[TrainState, Batch
 
 @remembered
 def _watch_program(objective: Objective, optimizer: optax.GradientTransformation, gradients: str) -> Callable[..., Any]:
-    # It runs once a divergence, so what counts is the time to compile it.
+    # It runs once per divergence, so compile time is what matters.
     return jax.jit(make_watch(objective, optimizer, gradients), compiler_options={"xla_backend_optimization_level": 1})
 
 
 def explain(
     objective: Objective, optimizer: optax.GradientTransformation, gradients: str, state: TrainState, batch: Batch
 ) -> Divergence:
-    """What overflows first in the step from this state on this batch."""
+    """Return what overflows first in the step from this state on this batch."""
     watch = _watch_program(objective, optimizer, gradients)
     return first_not_finite(int(state.step), jax.device_get(watch(state, batch)))

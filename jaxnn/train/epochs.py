@@ -8,7 +8,7 @@ import optax
 from jaxnn.data.batches import Batch, batch_indices
 from jaxnn.data.weights import in_range, mean_weight
 from jaxnn.train.objectives import Objective
-from jaxnn.train.steps import Step, TrainState, make_step, of_held, shuffle_key
+from jaxnn.train.steps import Step, TrainState, make_step, on_held_data, shuffle_key
 from jaxnn.typing import Array, Key
 from jaxnn.validation import check_flag, described, is_count
 
@@ -22,26 +22,25 @@ def make_epoch(
     gradients: str = "hand",
     shuffle: bool = True,
 ) -> Step:
-    """One pass over the data in mini-batches as one compiled program: shuffle, then ceil(m/batch_size) updates.
+    """Make the compiled function of one pass over the data: shuffle, then ceil(m / batch_size) updates.
 
-    The last short batch is trained on: it is padded to full size with examples of weight 0. Where the examples have
-    weights of their own, a batch's weighted sum is divided by what the weights of so many examples are on average, so
-    that the steps of an epoch follow, on average, the gradient of the whole data's weighted mean.
+    A short last batch is padded to full size with examples of weight 0. If the examples have weights, a batch's sum of
+    weighted losses is divided by batch_size times the mean weight, so that the steps of an epoch follow, on average,
+    the gradient of the weighted mean over the whole data.
 
     Args:
-      objective: what to minimise.
-      optimizer: any optax optimiser.
-      batch_size: examples of a batch.
+      objective: what to minimize.
+      optimizer: any optax optimizer.
+      batch_size: the number of examples in a batch.
       gradients: "hand" or "auto".
-      shuffle: a fresh order each epoch; else the order of the data.
+      shuffle: a new order in each epoch; otherwise the order of the data.
 
     Returns:
-      A compiled function `epoch(state, data) -> (state, losses)`, losses (steps,). It takes over (donates) the
-      state's memory. It raises a ValueError when there are fewer examples than batch_size, or not as many targets,
-      or weights, as examples.
+      A compiled function `epoch(state, data) -> (state, losses)`, losses (steps,). The state is donated. It
+      raises a ValueError if there are fewer examples than batch_size, or not one target and weight for each example.
 
     Raises:
-      ValueError: batch_size below 1, a shuffle that is neither True nor False, or what `make_step` refuses.
+      ValueError: if batch_size is below 1 or shuffle is not a bool, and as `make_step`.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn, optax
@@ -52,28 +51,26 @@ def make_epoch(
       >>> losses.shape, int(state.step)
       ((2,), 2)
 
-    An order of one's own: the data in that order, not shuffled. Examples 2 and 0 are the first batch, 1 the second:
+    For a given order, pass the data in that order and do not shuffle. Examples 2 and 0 are the first batch, 1 the next:
 
       >>> epoch = make_epoch(jaxnn.objective(model.network, model.loss), optax.sgd(1.0), batch_size=2, shuffle=False)
       >>> x, y, order = jnp.array([[-1.0], [1.0], [2.0]]), jnp.array([0, 1, 1]), jnp.array([2, 0, 1])
       >>> state, losses = epoch(state, jaxnn.Batch(x[order], y[order]))
 
-    To continue a training that `fit` made, start from `result.state`: with the same objective, optimizer, batch_size
-    and shuffle, the epochs after it are, bit for bit, those of a longer `fit`.
+    To continue a `fit`, start from `result.state`: with the same objective, optimizer, batch_size and shuffle, the next
+    epochs are, bit for bit, those of a longer `fit`.
     """
     if not is_count(batch_size):
-        raise ValueError(
-            f"make_epoch takes batches of a whole number of at least 1 example, got {described(batch_size)}"
-        )
+        raise ValueError(f"batch_size must be an int >= 1, got {described(batch_size)}")
     check_flag("shuffle", shuffle)
     epoch = epoch_of(make_step(objective, optimizer, gradients), batch_size, shuffle)
-    return of_held(jax.jit(epoch, donate_argnums=0))
+    return on_held_data(jax.jit(epoch, donate_argnums=0))
 
 
 def epoch_of(step: Step, batch_size: int, shuffle: bool) -> Callable[..., tuple[TrainState, Array]]:
-    """`epoch(state, data, order=None) -> (state, losses (steps,))`: one pass over the data.
+    """Make `epoch(state, data, order=None) -> (state, losses (steps,))`, one pass over the data.
 
-    `order` is the key that shuffles, the state's own by default: a population's members can share their batches.
+    `order` is the key that shuffles, the state's key by default: members of a population can share their batches.
     """
 
     def epoch(state, data, order=None):
@@ -81,44 +78,44 @@ def epoch_of(step: Step, batch_size: int, shuffle: bool) -> Callable[..., tuple[
         if batch_size == m and not shuffle:
             state, loss = step(state, data)
             return state, loss[None]
-        drawn = _drawn(state, data, batch_size, shuffle, order)
-        return jax.lax.scan(lambda state, one: step(state, _gathered(data, one)), state, drawn)
+        drawn = _epoch_batches(state, data, batch_size, shuffle, order)
+        return jax.lax.scan(lambda state, one: step(state, _take(data, one)), state, drawn)
 
     return epoch
 
 
 def batch_at(state: TrainState, data: Batch, batch_size: int, shuffle: bool, order: Key | None = None) -> Batch:
-    """The batch of the step that comes next in `epoch_of`: x (batch_size, ...)."""
+    """Return the batch of the next step of `epoch_of`: x (batch_size, ...)."""
     m = data.x.shape[0]
     if batch_size == m and not shuffle:
         return data
-    drawn = _drawn(state, data, batch_size, shuffle, order)
-    return _gathered(data, jax.tree.map(lambda of_steps: of_steps[state.step % -(-m // batch_size)], drawn))
+    drawn = _epoch_batches(state, data, batch_size, shuffle, order)
+    return _take(data, jax.tree.map(lambda of_steps: of_steps[state.step % -(-m // batch_size)], drawn))
 
 
-def _drawn(
+def _epoch_batches(
     state: TrainState, data: Batch, batch_size: int, shuffle: bool, order: Key | None
 ) -> tuple[Array, Array | None, Array | None]:
-    """Of the state's epoch: rows (steps, batch_size), their weights, and the normalizers (steps,)."""
+    """Return the rows (steps, batch_size) of the state's epoch, their weights, and the normalizers (steps,)."""
     m = data.x.shape[0]
     key = state.key if order is None else order
     key = shuffle_key(key, state.step // -(-m // batch_size)) if shuffle else None
     indices, weight = batch_indices(key, m, batch_size)
     if data.weight is None:
-        # Where nothing is padded, all count the same.
+        # Without padding, all examples count the same.
         return (indices, None, None) if m % batch_size == 0 else (indices, weight, weight.sum(axis=1))
     own, normalizer = in_range(data.weight, data.normalizer)
     mean, weight = mean_weight(own) if normalizer is None else normalizer / m, weight.astype(own.dtype)
     return indices, weight * own[indices], weight.sum(axis=1) * mean
 
 
-def _gathered(data: Batch, drawn: tuple[Array, Array | None, Array | None]) -> Batch:
+def _take(data: Batch, drawn: tuple[Array, Array | None, Array | None]) -> Batch:
     rows, weight, normalizer = drawn
     return Batch(data.x[rows], data.y[rows], weight, normalizer)
 
 
 def epochs_of(batch_size: int, shuffle: bool) -> Many:
-    """Many steps that are epochs: `(state, data, n, order=None) -> (state, losses (n, steps))`, `order` as above."""
+    """Make a function of a step that gives n epochs: `(state, data, n, order=None) -> (state, losses (n, steps))`."""
 
     def many(step):
         epoch = epoch_of(step, batch_size, shuffle)
@@ -130,12 +127,12 @@ def epochs_of(batch_size: int, shuffle: bool) -> Many:
 
 
 def _check_lengths(data: Batch) -> int:
-    """The number of examples."""
+    """Return the number of examples; raise a ValueError unless targets and weights have that length."""
     if not isinstance(data, Batch) or any(not hasattr(a, "shape") for a in data[:3] if a is not None):
-        raise ValueError(f"data is {described(data)}, expected a jaxnn.Batch of arrays: jaxnn.Batch(x, y)")
+        raise ValueError(f"data must be a jaxnn.Batch of arrays, got {described(data)}: jaxnn.Batch(x, y)")
     m = data.x.shape[0]
-    # A row that is not there would be read as the last one, without a word.
+    # JAX would read a missing row as the last one.
     if data.y.shape[:1] != (m,) or (data.weight is not None and data.weight.shape != (m,)):
         weights = None if data.weight is None else data.weight.shape
-        raise ValueError(f"x has {m} examples, y has shape {data.y.shape}, weight {weights}: expected one for each")
+        raise ValueError(f"y and weight must have one entry for each of {m} examples, got {data.y.shape} and {weights}")
     return m

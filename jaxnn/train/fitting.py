@@ -1,4 +1,4 @@
-"""`fit`: a whole training."""
+"""`fit`: a whole training on arrays."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,12 +12,12 @@ from jaxnn.caching import remembered
 from jaxnn.data.examples import check_batch
 from jaxnn.optim.nonfinite import skipped_updates
 from jaxnn.train.arguments import check_not_inside, check_not_traced, check_plan, check_reports
-from jaxnn.train.checkpoints import Checkpoint, Checkpointer, loaded
+from jaxnn.train.checkpoints import Checkpoint, Checkpointer, restored
 from jaxnn.train.divergence import Divergence, batch_program, explain, warn_of_divergence
 from jaxnn.train.early_stopping import EarlyStopping
 from jaxnn.train.epochs import epochs_of
 from jaxnn.train.objectives import Objective, check_objective
-from jaxnn.train.programs import Programs, handling_nan, make_programs, replay_to_divergence
+from jaxnn.train.programs import Programs, make_programs, replay_to_divergence, with_nan_policy
 from jaxnn.train.reports import make_report
 from jaxnn.train.steps import TrainState, make_step, train_state
 from jaxnn.typing import Array, Key, Params
@@ -25,23 +25,23 @@ from jaxnn.validation import check_flag, check_params, described
 
 
 class Fit(NamedTuple):
-    """What `fit` returns.
+    """The result of `fit`.
 
     Attributes:
-      params: the trained params; after a divergence, the last that were finite; with early stopping, in any case those
-        of the best report.
-      state: the `TrainState` they belong to, to go on from; it holds params of its own.
-      history: one dictionary per report, oldest first: "epoch" (how many are done), "step", "loss" (the mean objective
-        of that epoch's steps) and whatever `evaluate` measured, all Python numbers. Where updates are skipped, also
-        "skipped", how many were so far, and "loss" is the mean of those that are finite.
+      params: the trained params; after a divergence, the last finite ones; with early stopping, always those of the
+        best report.
+      state: the `TrainState` that they belong to, to continue from; it has its own copy of the params.
+      history: one dictionary per report, oldest first: "epoch" (the number of epochs done), "step", "loss" (the mean
+        objective over that epoch's steps) and what `evaluate` returned, all Python numbers. If updates are skipped,
+        also "skipped", their number so far, and "loss" is the mean of the finite losses.
       losses: the objective before each update, (steps,), a NumPy array.
-      diverged_at: `None`, or the number of the first step (from 0) whose loss or update was not finite (where such are
-        skipped: whose update was not, in spite of that).
-      best_epoch: with early stopping, how many epochs were done at the best report; `None` without, or where no report
-        was any good.
+      diverged_at: `None`, or the number of the first step (from 0) whose loss or update was not finite (with
+        on_nan="skip": whose update was not finite although it was skipped).
+      best_epoch: with early stopping, the number of epochs done at the best report; `None` without early stopping or
+        if no report was finite.
       stopped_by: why `fit` ended: "epochs" (all were done), "patience", "callback" or "divergence".
-      divergence: after one, a `Divergence`: its layer, and whether the activations or the gradient overflowed first.
-      skipped: how many updates were left out, since their loss or gradient was not finite.
+      divergence: after one, a `Divergence`: the layer, and whether activations or gradient overflowed first.
+      skipped: the number of updates that were skipped, since their loss or gradient was not finite.
     """
 
     params: Params
@@ -75,54 +75,52 @@ def fit(
     on_nan: str = "stop",
     checkpoints: Checkpointer | None = None,
 ) -> Fit:
-    """Train on data, epoch by epoch, each epoch one compiled program; the host sees a few numbers at a time.
+    """Train on arrays, epoch by epoch, each epoch one compiled program.
 
-    A loss or an update that is not finite stops the training, with a `DivergenceWarning`. What went before is kept:
-    `Fit.params` are the last finite params, `Fit.diverged_at` says at which step it happened, and `Fit.divergence`
-    where in the network.
+    A loss or an update that is not finite stops the training, with a `DivergenceWarning`. The result then holds what
+    was reached before: `Fit.params` are the last finite params, `Fit.diverged_at` is the step, and `Fit.divergence` the
+    place in the network.
 
-    Objective and optimiser must be pure. The programs of the last few pairs of them are kept, so that a second `fit`
-    with equal ones does not compile again: with an objective of equal layers, loss and regularizer, and an optimizer
-    that is the same object, or one that `optimizer` makes of the same name and rate.
+    Objective and optimizer must be pure. The programs of the last few pairs are cached, so that a second `fit` with
+    equal ones does not compile again: an objective of equal layers, loss and regularizer, and an optimizer that is the
+    same object, or made by `jaxnn.optimizer` from the same name and rate.
 
     Args:
-      objective: what to minimise.
-      optimizer: any optax optimiser whose update takes the gradient, the objective and its value. Those of optax that
-        read the layout of weights are given Flax's, as by `with_layout`.
-      params: where to start; they are copied, never changed.
+      objective: what to minimize.
+      optimizer: any optax optimizer whose update takes the gradient, the objective and its value. Those of optax that
+        depend on the layout of weights receive Flax's, as by `with_layout`.
+      params: the initial params; they are copied, never changed.
       x: inputs, (m, ...), floats.
       y: targets, (m,) or (m, k).
       key: a random key, for shuffling and dropout.
       epochs: passes over the data, at least 1.
-      batch_size: examples of a batch; `None` takes all of them, so that an epoch is one step.
-      weight: example weights, (m,), numbers or truth values: as `check_batch` takes them. Only their ratios matter; an
-        example of weight 0 may hold any label or value, NaN too.
-      gradients: "hand" for the derived ones, "auto" for JAX's.
-      shuffle: a fresh order each epoch (full batches are never shuffled). For an order of your own, pass the data in
-        that order, with False; for a different one each epoch, `make_epoch` or the batches themselves to `fit_stream`.
-      report_every: epochs per compiled program, and so per report: 100 suits full batches. Where it does not
-        divide `epochs`, the rest is a second compilation.
-      evaluate: called with the params at each report; the dictionary of scalars that it returns, dev accuracy say,
-        joins the report, under names of its own. Compile it: `jax.jit`, with its data as arguments rather than
-        closed over.
-      callback: called with each entry of the history as it comes; a true answer stops the training.
-      early_stopping: an `EarlyStopping`, which watches a measure of the reports. The best report's state is kept beside
-        the running one, and is what is returned, however the training ended.
-      on_nan: "stop", or "skip" to leave out the update where loss or gradient is not finite, and go on, by
-        `skip_nonfinite`: until more than 10 in a row are not.
-      checkpoints: where to keep what an interrupted training is picked up from, and what to go on from. Picked up, it
-        ends bit for bit as it would have on the same machine; the callback is told the reports of before again.
+      batch_size: the number of examples in a batch; `None` for all of them, so that an epoch is one step.
+      weight: example weights, (m,), numbers or truth values, as for `check_batch`. Only their ratios matter; an example
+        of weight 0 may hold any label or value, also NaN.
+      gradients: "hand" for the hand-derived gradient, "auto" for JAX's.
+      shuffle: a new order in each epoch (full batches are never shuffled). For a given order, pass the data in that
+        order with False; for another one in each epoch, use `make_epoch`, or `fit_stream` with the batches.
+      report_every: epochs per compiled program, and so per report: 100 suits full batches. If it does not divide
+        `epochs`, the remainder is a second compilation.
+      evaluate: called with the params at each report; the dictionary of scalars that it returns, such as the dev
+        accuracy, is added to the report. Compile it with `jax.jit`, with its data as arguments instead of closed over.
+      callback: called with each entry of the history; a true return value stops the training.
+      early_stopping: an `EarlyStopping`, which monitors a value of the reports. The state of the best report is kept
+        beside the current one and returned at the end.
+      on_nan: "stop", or "skip" to skip updates whose loss or gradient is not finite, as `skip_nonfinite` does: until
+        more than 10 in a row are not finite.
+      checkpoints: a `Checkpointer`. A resumed training ends bit for bit as it would have without interruption on the
+        same machine; the callback is called with the earlier reports again.
 
     Returns:
       A `Fit`.
 
     Raises:
-      ValueError: data that do not fit together, are not floats or not finite; params that are not floats, or of another
-        network; a batch size outside 1..m; fewer than one epoch; an argument that is not what it is said to be, such as
-        an optimiser's name, a number for a key or a function of other arguments; what `evaluate` returns is no
-        dictionary of scalars with names of its own; the reports lack what `early_stopping` watches; `on_nan` is another
-        word; a checkpoint of another training; params, key, data, or numbers in the objective or the optimizer, that
-        are traced, as inside `jax.jit` and `jax.vmap`.
+      ValueError: if the data do not fit together, or are not finite floats; if the params are not floats, or belong to
+        another network; if batch_size is outside 1..m, or epochs below 1; if another argument has the wrong type; if
+        `evaluate` does not return a dictionary of scalars under new names; if the reports lack the value that
+        `early_stopping` monitors; if the checkpoint belongs to another training; if params, key, data, or numbers in
+        objective or optimizer are traced, as inside `jax.jit` and `jax.vmap`.
 
     Example:
       >>> import jax, jaxnn, numpy as np, optax
@@ -151,27 +149,28 @@ def fit(
     check_reports(evaluate, callback)
     if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
         raise ValueError(
-            f"early_stopping is {described(early_stopping)}, expected jaxnn.EarlyStopping('loss', patience=5) say"
+            f"early_stopping must be a jaxnn.EarlyStopping, got {described(early_stopping)}: "
+            "EarlyStopping('dev_loss', patience=5)"
         )
     shuffle = shuffle and batch_size is not None
     objective.check(params, data)
     if data.weight is not None and (np.asarray(data.weight) == 1).all():
-        # The same program, and the same last digits, as without weights.
+        # The same program, with the same last digits, as without weights.
         data = data._replace(weight=None)
     data = jax.device_put(jax.tree.map(held, data))
-    optimizer = handling_nan(optimizer, params, on_nan)
+    optimizer = with_nan_policy(optimizer, params, on_nan)
     programs = _epoch_programs(objective, optimizer, gradients, size, shuffle, on_nan == "skip")
-    state, history, losses, best, best_state, stopped_by, diverged_at = loaded(
+    state, history, losses, best, best_state, stopped_by, diverged_at = restored(
         checkpoints, train_state(params, optimizer, key), epochs, callback
     )
     history, losses = list(history), [] if losses is None else [losses]
 
-    def now():
+    def snapshot():
         return Checkpoint(state, list(history), np.concatenate(losses), best, best_state, stopped_by, diverged_at)
 
     done = history[-1]["epoch"] if history else 0
     if checkpoints is not None and (stopped_by is not None or done == epochs):
-        checkpoints.save(now, True)
+        checkpoints.save(snapshot, True)
     while stopped_by is None and done < epochs:
         n = min(report_every, epochs - done)
         # Not donated: until the new state is known to be finite, the old one must live.
@@ -186,7 +185,7 @@ def fit(
             if early_stopping is not None and early_stopping.improves(
                 history[-1], None if best is None else history[best]
             ):
-                # No state is donated here, so the best one is kept by its name alone: nothing is copied.
+                # States are not donated here, so keeping the best one copies nothing.
                 best, best_state = len(history) - 1, state
             if callback is not None and callback(history[-1]):
                 stopped_by = "callback"
@@ -200,8 +199,8 @@ def fit(
             losses.append(new_losses)
             diverged_at, stopped_by = int(state.step), "divergence"
         if checkpoints is not None:
-            checkpoints.save(now, stopped_by is not None or done == epochs)
-    result = fitted(state if best is None else best_state, history, losses, diverged_at)
+            checkpoints.save(snapshot, stopped_by is not None or done == epochs)
+    result = make_result(state if best is None else best_state, history, losses, diverged_at)
     if diverged_at is not None:
         batch = batch_program(size, shuffle)(state, data)
         result = result._replace(divergence=explain(objective, optimizer, gradients, state, batch))
@@ -223,9 +222,9 @@ def _epoch_programs(
     return make_programs(epochs_of(batch_size, shuffle), step, skip, static_argnums=2)
 
 
-def fitted(state: TrainState, history: list[dict], losses: list[np.ndarray], diverged_at: int | None) -> Fit:
-    """The `Fit` of a training that ended in this state."""
-    # Params of their own: going on from the state may give its memory away. By transfer, which compiles nothing.
+def make_result(state: TrainState, history: list[dict], losses: list[np.ndarray], diverged_at: int | None) -> Fit:
+    """Build the `Fit` of a training that ended in this state."""
+    # A copy, since continuing from the state may donate its memory; by transfer, which compiles nothing.
     params = jax.device_put(state.params, may_alias=False)
     skipped = int(skipped_updates(state.opt_state) or 0)
     return Fit(params, state, history, np.concatenate(losses), diverged_at, skipped=skipped)

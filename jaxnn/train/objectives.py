@@ -1,8 +1,8 @@
 """The objective: network, loss and regularizer joined, with the only mean of a loss in training.
 
 Down to the loss everything runs forward; from the loss's gradient on, backward. `value` is the plain function, for
-`jax.grad` to differentiate; `value_and_grad` is the gradient derived by hand. Both have the same arguments, so whatever
-takes one takes the other.
+`jax.grad` to differentiate; `value_and_grad` is the gradient derived by hand. Both have the same arguments, so one can
+replace the other.
 """
 
 from collections.abc import Callable
@@ -28,17 +28,18 @@ ValueAndGrad = Callable[..., tuple[Array, Params]]
 
 @known
 class Objective(NamedTuple):
-    """What training minimises.
+    """What training minimizes.
 
     Attributes:
       value: `value(params, batch, key=None) -> scalar`.
       value_and_grad: `value_and_grad(params, batch, key=None, scale=None) -> (scalar, dparams)`, derived by hand;
-        dparams has the structure, shapes and dtypes of params. With a scale, a scalar, the backward computes so many
-        times dparams, and that is divided by it at the end: `with_loss_scale`. Steps pass it only where there is one.
-      check: `check(params, batch)` raises a ValueError where concrete data do not fit the network or the loss: what a
-        compiled program could not say. Nothing is computed. By default nothing is refused.
+        dparams has the structure, shapes and dtypes of params. With a scale, a scalar, the backward computes
+        scale · dparams, which is divided by the scale at the end: `with_loss_scale`. Steps pass it only if there is
+        one.
+      check: `check(params, batch)` raises a ValueError if concrete data do not fit the network or the loss, which a
+        compiled program could not report. Nothing is computed. By default it accepts everything.
       watch: `watch(params, batch, key=None, scale=None) -> [Seen, ...]`: what `value_and_grad` computes, quantity by
-        quantity, in order, so that it can be said what overflowed first. By default nothing is seen.
+        quantity, in order, to find what overflowed first. By default an empty list.
     """
 
     value: Callable[..., Array]
@@ -49,26 +50,26 @@ class Objective(NamedTuple):
 
 @factory
 def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None) -> Objective:
-    """J(params) = Σ_i w_i L(z_i, y_i) / Σ_i w_i + regularizer(params), z = network(x): mean loss plus regularizer.
+    """Make the objective J(params) = Σ_i w_i L(z_i, y_i) / Σ_i w_i + regularizer(params), with z = network(x).
 
     If the batch has a `normalizer`, that replaces Σ_i w_i. A common factor of the weights (and the normalizer) changes
-    nothing, however large or small, in any dtype; a w_i too small to be a number beside the largest counts as 0.
+    nothing, however large or small, in any dtype; a w_i that underflows relative to the largest counts as 0.
 
-    Derivation of the gradient. J depends on z_i by w_i L_i/Σw alone, so dz_i = w_i/Σw · ∂L_i/∂z_i, which is 1/m times
-    the loss's gradient where all weights are equal. The network's backward turns dz into dparams, and the regularizer's
-    gradient is added.
+    Derivation of the gradient. J depends on z_i only through w_i L_i/Σw, so dz_i = w_i/Σw · ∂L_i/∂z_i, which is 1/m
+    times the loss's gradient if all weights are equal. The network's backward turns dz into dparams, and the
+    regularizer's gradient is added.
 
-    An example of weight 0 changes nothing, exactly: its loss and its dz are set to 0, whatever they were. (Only where
-    its own activations overflow does it show, since dW = dzᵀ a then meets 0 · inf. In JAX's own gradient of `value`
-    it also shows where its loss's slope overflows.) Where all weights are 0, the mean loss and its gradient are 0.
+    An example of weight 0 changes nothing, exactly: its loss and its dz are set to 0. (The exception is an example
+    whose activations overflow, since dW = dzᵀ a is then 0 · inf; with JAX's gradient of `value`, also one whose loss
+    has an infinite slope.) If all weights are 0, the mean loss and its gradient are 0.
 
     Args:
-      network: the `Layer` from inputs to what the loss takes.
+      network: the `Layer` from inputs to the loss's logits or values.
       loss: the `Loss`.
-      regularizer: a `Regularizer` on params; none by default.
+      regularizer: a `Regularizer` on params; `None` for none.
 
     Returns:
-      An `Objective`. Pass a random key for training, none for the value without dropout.
+      An `Objective`. Pass a random key for training, and no key for the value without dropout.
 
     Raises:
       ValueError: if a network, loss or regularizer is of another type; when called, if the batch is not a `Batch`,
@@ -87,7 +88,7 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
     regularizer = no_regularizer() if regularizer is None else regularizer
     for name, kind, given in (("loss", Loss, loss), ("regularizer", Regularizer, regularizer)):
         if not isinstance(given, kind):
-            raise ValueError(f"{name} is {described(given)}, expected a jaxnn.{kind.__name__}: jaxnn.{_SUCH[name]}")
+            raise ValueError(f"{name} must be a {kind.__name__}, got {described(given)}: jaxnn.{_SUCH[name]}")
 
     def value(params, batch, key=None):
         check_params(params)
@@ -102,11 +103,11 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
         z, cache = network.forward(params, batch.x, key)
         losses = loss.value(z, batch.y)
         shares = _shares(batch, losses)
-        normalizer = _weighted_sum(losses, shares) + regularizer.value(params)
+        total = _weighted_sum(losses, shares) + regularizer.value(params)
 
         dz = _times(_scale(loss.gradient(z, batch.y), shares), scale)
         dparams, _ = network.backward(params, cache, dz)
-        return normalizer, jax.tree.map(jnp.add, _divided(dparams, scale), regularizer.gradient(params))
+        return total, jax.tree.map(jnp.add, _divided(dparams, scale), regularizer.gradient(params))
 
     def check(params, batch):
         check_params(params)
@@ -115,8 +116,8 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
             if not jnp.issubdtype(getattr(leaf, "dtype", None) or type(leaf), jnp.floating):
                 name = f"params{jax.tree_util.keystr(path)}"
                 got = getattr(leaf, "dtype", None) or described(leaf)
-                raise ValueError(f"{name} is {got}, expected floats: a step would be rounded away")
-        # NumPy's float64 is float32 to a program, unless JAX is told otherwise.
+                raise ValueError(f"{name} must be floats, got {got}: steps would be rounded to nothing")
+        # NumPy's float64 is float32 in a program, unless jax_enable_x64 is set.
         dtype = jax.dtypes.canonicalize_dtype(batch.x.dtype)
         params = jax.tree.map(held, params)
         z, _ = _forward_program(network).eval_shape(params, jax.ShapeDtypeStruct(batch.x.shape, dtype))
@@ -141,17 +142,18 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
 
 
 def gradients_by(objective: Objective, gradients: str = "hand") -> ValueAndGrad:
-    """The objective's `value_and_grad(params, batch, key=None)`, derived by hand or by JAX.
+    """Return the objective's `value_and_grad(params, batch, key=None)`, hand-derived or JAX's.
 
     Args:
       objective: an `Objective`.
-      gradients: "hand" for its own, "auto" for `jax.value_and_grad` of its value. Under `jit` they cost the same.
+      gradients: "hand" for the hand-derived, "auto" for `jax.value_and_grad` of its value. Under `jit` they cost the
+        same.
 
     Returns:
       A function `(params, batch, key=None, scale=None) -> (scalar, dparams)`, dparams a pytree in the shape of params.
 
     Raises:
-      ValueError: another word, or what is no `Objective`.
+      ValueError: if `gradients` is another word, or the objective not an `Objective`.
 
     Example:
       >>> import jax.numpy as jnp, jaxnn
@@ -161,32 +163,32 @@ def gradients_by(objective: Objective, gradients: str = "hand") -> ValueAndGrad:
     """
     check_objective(objective)
     if not isinstance(gradients, str) or gradients not in ("hand", "auto"):
-        raise ValueError(f"gradients are 'hand' or 'auto', got {described(gradients)}")
+        raise ValueError(f"gradients must be 'hand' or 'auto', got {described(gradients)}")
     return objective.value_and_grad if gradients == "hand" else _automatic(objective)
 
 
 def check_objective(objective: Objective) -> None:
-    """A ValueError unless it is an objective, of this file's or somebody's own."""
+    """Raise a ValueError unless it is an objective: anything with `value` and `value_and_grad`."""
     if not (callable(getattr(objective, "value", None)) and hasattr(objective, "value_and_grad")):
         raise ValueError(
-            f"objective is {described(objective)}, expected a jaxnn.Objective: "
-            "jaxnn.objective(model.network, model.loss) makes one"
+            f"objective must be a jaxnn.Objective, got {described(objective)}: "
+            "jaxnn.objective(model.network, model.loss)"
         )
 
 
 @remembered
 def _forward_program(network: Layer) -> Any:
-    # For `check`, which a stream asks often: what is compiled remembers the shapes that it gave.
+    # For `check`, which a stream calls often: the compiled function caches its output shapes.
     return jax.jit(lambda params, x: network.forward(params, x))
 
 
-_SUCH = {"loss": "squared_error() is one, or model.loss", "regularizer": "l2(0.01) is one"}
+_SUCH = {"loss": "squared_error(), or model.loss", "regularizer": "l2(0.01)"}
 
 
 def check_is_batch(name: str, batch: Batch) -> None:
-    """Raise a ValueError unless the argument of that name is a `Batch`; its arrays are not looked at."""
+    """Raise a ValueError unless the argument of that name is a `Batch`; its arrays are not checked."""
     if not isinstance(batch, Batch):
-        raise ValueError(f"{name} is {described(batch)}, expected a jaxnn.Batch: jaxnn.Batch(x, y) makes one")
+        raise ValueError(f"{name} must be a jaxnn.Batch, got {described(batch)}: jaxnn.Batch(x, y)")
 
 
 def _automatic(objective: Objective) -> ValueAndGrad:
@@ -211,16 +213,16 @@ def _divided(grads: Params, scale: Array | None) -> Params:
 
 
 def _shares(batch: Batch, losses: Array) -> Array:
-    """w_i / Σw, or w_i / normalizer, (m,): each example's share of the mean."""
+    """Return w_i / Σw, or w_i / normalizer, (m,): each example's share of the mean."""
     if losses.size == 0:
-        raise ValueError("the batch holds no example, so there is no mean: x has shape (0, ...)")
+        raise ValueError("batch must hold at least one example, got x of shape (0, ...)")
     if batch.weight is None:
         return jnp.full_like(losses, 1 / losses.shape[0])
     weight = as_array("weight", batch.weight)
     if weight.shape != losses.shape:
-        raise ValueError(f"weight has shape {weight.shape}, expected {losses.shape}: one number per example")
+        raise ValueError(f"weight must have shape {losses.shape}, one number per example, got {weight.shape}")
     if batch.normalizer is not None and jnp.shape(batch.normalizer) != ():
-        raise ValueError(f"normalizer has shape {jnp.shape(batch.normalizer)}, expected one number for the batch")
+        raise ValueError(f"normalizer must be a scalar, got shape {jnp.shape(batch.normalizer)}")
     dtype = jnp.promote_types(losses.dtype, jnp.float32)
     if batch.normalizer is None:
         weight = relative(weight, dtype)
@@ -235,6 +237,6 @@ def _weighted_sum(losses: Array, shares: Array) -> Array:
 
 
 def _scale(rows: Array, shares: Array) -> Array:
-    """Each row times its share, and 0 where the share is 0: 0 times an overflowed loss would be NaN."""
+    """Multiply each row by its share; the result is 0 where the share is 0, since 0 · inf would be NaN."""
     shares = shares.reshape(-1, *[1] * (rows.ndim - 1))
     return jnp.where(shares == 0, 0, rows * shares)

@@ -1,4 +1,4 @@
-"""What a training reports of an epoch."""
+"""Reports: the entries of a training's history."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ from jaxnn.validation import is_real
 def make_report(
     epoch: int, state: TrainState, losses: np.ndarray, evaluate: Callable[[Params], dict[str, Array]] | None
 ) -> dict[str, float]:
-    """Of the state after so many epochs, and the losses of the last one."""
+    """Build the history entry of an epoch from the state after it and the losses (steps,) of its steps."""
     report = {"epoch": epoch, "step": int(state.step), "loss": float(losses.mean())}
     skipped = skipped_updates(state.opt_state)
     if skipped is not None:
@@ -33,12 +33,12 @@ def make_report(
         raise ValueError(f"evaluate must return numbers, got {measured[wrong[0]]!s} for {wrong[0]!r}")
     taken = sorted(measured.keys() & report.keys())
     if taken:
-        raise ValueError(f"evaluate measures {taken}, which are fit's own names in a report: give them others")
+        raise ValueError(f"evaluate must not return {taken}, which fit itself reports: choose other names")
     return report | {name: value.item() for name, value in measured.items()}
 
 
 def mean_of_finite(losses: np.ndarray) -> np.ndarray:
-    """The mean over the last axis of (..., steps), of the finite ones alone; NaN where there is none."""
+    """Return the mean of the finite losses over the last axis of (..., steps); NaN if there is none."""
     finite = np.isfinite(losses)
     none = ~finite.any(axis=-1, keepdims=True)
     return np.where(none, np.nan, losses).mean(axis=-1, where=finite | none)

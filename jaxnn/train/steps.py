@@ -24,14 +24,14 @@ Step = Callable[["TrainState", Batch], tuple["TrainState", Array]]
 
 
 class TrainState(NamedTuple):
-    """All that a step changes, and all that is needed to go on.
+    """Training state: everything that a step updates, and all that resuming needs.
 
     Attributes:
       params: the network's params.
-      opt_state: the optimiser's state.
-      key: the random key of the whole run. It stays as it is: the randomness of step i, and the shuffle of epoch e, are
-        drawn from it by index, so a run that is picked up at step i goes on as it would have.
-      step: how many updates were made, an int32 scalar.
+      opt_state: the optimizer's state.
+      key: the random key of the whole run. It never changes: the randomness of step i and the shuffle of epoch e are
+        drawn from it by index, so a run resumed at step i continues as if it had not been interrupted.
+      step: the number of updates so far, an int32 scalar.
     """
 
     params: Params
@@ -41,21 +41,21 @@ class TrainState(NamedTuple):
 
 
 def train_state(params: Params, optimizer: optax.GradientTransformation, key: Key) -> TrainState:
-    """The state before the first step: a copy of the params, and a fresh optimiser.
+    """Return the state before the first step: a copy of the params and a fresh optimizer state.
 
-    The copy is there because compiled epochs take over the memory of the state they are given (donation): the
-    params that were passed here stay the caller's.
+    The params are copied because compiled epochs take over the memory of their state (donation): the params passed here
+    stay the caller's.
 
     Args:
       params: the network's params, a pytree of arrays.
-      optimizer: any optax optimiser.
-      key: a random key (a scalar array), for shuffling and dropout.
+      optimizer: any optax optimizer.
+      key: a random key, a scalar, for shuffling and dropout.
 
     Returns:
       A `TrainState` at step 0.
 
     Raises:
-      ValueError: no optax optimiser, or no random key, or several.
+      ValueError: if the optimizer is not one of optax, or the key is not a single random key.
 
     Example:
       >>> import jax, jax.numpy as jnp, optax
@@ -67,27 +67,27 @@ def train_state(params: Params, optimizer: optax.GradientTransformation, key: Ke
     check_params(params)
     check_key(key)
     params = jax.tree.map(held, params)
-    # Inside somebody's program it is a part of that: one of its own would keep an optimizer made of that one's numbers.
+    # Inside another program it is traced with that: a program kept here would hold an optimizer with traced numbers.
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, key))):
         return _start(optimizer, params, key)
     return _start_program(optimizer)(*jax.device_put((params, key)))
 
 
 def make_step(objective: Objective, optimizer: optax.GradientTransformation, gradients: str = "hand") -> Step:
-    """One update: w := w - (what the optimiser makes of the gradient).
+    """Make the function that updates the params once: w := w + (the optimizer's update for the gradient).
 
     Args:
-      objective: what to minimise.
-      optimizer: any optax optimiser, those that search along a line (such as `optax.lbfgs`) included.
-      gradients: "hand" for the derived ones, "auto" for `jax.value_and_grad` of the same objective.
+      objective: what to minimize.
+      optimizer: any optax optimizer, also one with a line search such as `optax.lbfgs`.
+      gradients: "hand" for the hand-derived gradient, "auto" for `jax.value_and_grad` of the same objective.
 
     Returns:
-      A pure function `step(state, batch) -> (state, loss)`, loss the scalar objective before the update. It is not
-      compiled: put it under `jit`, `scan` or `vmap`.
+      A pure function `step(state, batch) -> (state, loss)`, with loss the scalar objective before the update. It is not
+      compiled: use it under `jit`, `scan` or `vmap`.
 
     Raises:
-      ValueError: `gradients` is another word, or what came is no objective, or no optax optimiser; when called, no
-        `TrainState` or `Batch`.
+      ValueError: if `gradients` is another word, or objective or optimizer are of another type; when called, if the
+        state is not a `TrainState`, or the batch not a `Batch`.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn, optax
@@ -118,20 +118,20 @@ def make_step(objective: Objective, optimizer: optax.GradientTransformation, gra
 def make_steps(
     objective: Objective, optimizer: optax.GradientTransformation, n_steps: int, gradients: str = "hand"
 ) -> Step:
-    """Full-batch training: n updates on the same data in one compiled program.
+    """Make the compiled function that updates the params n times on the same data: full-batch training.
 
     Args:
-      objective: what to minimise.
-      optimizer: any optax optimiser.
-      n_steps: how many updates, at least 1.
+      objective: what to minimize.
+      optimizer: any optax optimizer.
+      n_steps: the number of updates, at least 1.
       gradients: "hand" or "auto".
 
     Returns:
-      A compiled function `steps(state, data) -> (state, losses)`, losses (n_steps,). It takes over (donates) the
-      state's memory. `jax.vmap` over states trains many networks in one program.
+      A compiled function `steps(state, data) -> (state, losses)`, losses (n_steps,). The state is donated.
+      `jax.vmap` over states trains many networks in one program.
 
     Raises:
-      ValueError: n_steps below 1, or what `make_step` refuses.
+      ValueError: if n_steps is below 1, and as `make_step`.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn, optax
@@ -143,24 +143,24 @@ def make_steps(
       ((100,), True)
     """
     if not is_count(n_steps):
-        raise ValueError(f"make_steps takes a whole number of at least 1 step, got {described(n_steps)}")
+        raise ValueError(f"n_steps must be an int >= 1, got {described(n_steps)}")
     step = make_step(objective, optimizer, gradients)
 
     @partial(jax.jit, donate_argnums=0)
     def steps(state, data):
         return jax.lax.scan(lambda state, _: step(state, data), state, length=n_steps)
 
-    return of_held(steps)
+    return on_held_data(steps)
 
 
 def _check_state(state: Any) -> None:
     if not isinstance(state, TrainState):
         fix = "result.state is one" if hasattr(state, "state") else "train_state(params, optimizer, key)"
-        raise ValueError(f"state is {described(state)}, expected a TrainState: {fix}")
+        raise ValueError(f"state must be a TrainState, got {described(state)}: {fix}")
 
 
 def _array_of(name: str, a: Any) -> Any:
-    """The data as an array (m, ...) of numbers; shapes alone, and lists of traced numbers, as they are."""
+    """Convert data to an array (m, ...) of numbers; return shapes and lists of traced numbers unchanged."""
     if a is None or any(isinstance(leaf, jax.core.Tracer | jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(a)):
         return a
     a = as_array(name, a)
@@ -168,8 +168,8 @@ def _array_of(name: str, a: Any) -> Any:
     return a
 
 
-def of_held(program: Step) -> Step:
-    """The compiled program, whose data are put in dtypes that it can hold before JAX cuts them: NumPy's int64, say."""
+def on_held_data(program: Step) -> Step:
+    """Wrap a compiled program: convert its data from dtypes that JAX would truncate, such as NumPy's int64."""
 
     def holding(data):
         check_is_batch("data", data)
@@ -195,7 +195,7 @@ def _start(optimizer: optax.GradientTransformation, params: Params, key: Key) ->
     with promoting():
         opt_state = laid_out(optimizer, params).init(params)
     state = TrainState(params, opt_state, (), jnp.zeros((), jnp.int32))
-    # Without weak types, which the first step would turn into strong ones: a second compilation.
+    # Without weak types, which the first step would make strong: a second compilation.
     state = jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), state)
     return state._replace(key=jnp.copy(key))
 
@@ -205,7 +205,7 @@ def _start_program(optimizer: optax.GradientTransformation) -> Callable[[Params,
     return jax.jit(partial(_start, optimizer))
 
 
-# Streams of randomness, told apart by number: a new one takes the next, and moves none of these.
+# Streams of randomness by number: a new stream takes the next number, so the others keep their values.
 _STEPS, _SHUFFLES = 0, 1
 
 
@@ -215,7 +215,7 @@ def step_key(state: TrainState) -> Key:
 
 
 def scale_of(state: TrainState) -> tuple[Array, ...]:
-    """Return the loss scale of the state, a tuple of one scalar, or `()` without loss scaling."""
+    """Return the state's loss scale as a tuple of one scalar, or `()` without loss scaling."""
     scale = loss_scale(state.opt_state)
     return () if scale is None else (scale,)
 

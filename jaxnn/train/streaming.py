@@ -15,11 +15,11 @@ from jaxnn.caching import remembered
 from jaxnn.data.batches import Batch
 from jaxnn.data.streams import batch_after, by_epoch, checked_groups, of_one_size, stacked
 from jaxnn.train.arguments import check_not_inside, check_not_traced, check_reports
-from jaxnn.train.checkpoints import Checkpoint, Checkpointer, loaded
+from jaxnn.train.checkpoints import Checkpoint, Checkpointer, restored
 from jaxnn.train.divergence import explain, warn_of_divergence
-from jaxnn.train.fitting import Fit, fitted
+from jaxnn.train.fitting import Fit, make_result
 from jaxnn.train.objectives import Objective
-from jaxnn.train.programs import Programs, handling_nan, make_programs, replay_to_divergence
+from jaxnn.train.programs import Programs, make_programs, replay_to_divergence, with_nan_policy
 from jaxnn.train.reports import make_report
 from jaxnn.train.steps import TrainState, make_step, train_state
 from jaxnn.typing import Array, Key, Params
@@ -44,54 +44,52 @@ def fit_stream(
     on_nan: str = "stop",
     checkpoints: Checkpointer | None = None,
 ) -> Fit:
-    """Train as `fit` does, on batches that an iterator brings: from files, from a generator, from a memory map.
+    """Train as `fit` does, on batches from an iterator: from files, a generator, a memory map.
 
-    `steps_per_call` batches are a group: they go to the device in one piece, and one compiled program makes a step on
-    each. JAX starts a program and returns, so the next groups are read and sent while the device computes; only when
-    `prefetch` of them wait there does the host wait too. No thread is needed for that: the host has nothing else to do.
+    `steps_per_call` batches form a group, which goes to the device in one transfer, and one compiled program makes a
+    step on each. JAX dispatches programs asynchronously, so the next groups are read and sent while the device
+    computes; the host waits only when `prefetch` groups are queued. No threads are used.
 
-    On the device are at most prefetch + 1 groups and prefetch + 2 copies of the training's state, since a state is
-    kept until the group after it is known to be finite; on the host, the group that is being read.
+    The device holds at most prefetch + 1 groups and prefetch + 2 copies of the training state, since a state is kept
+    until the group after it is known to be finite; the host holds the group that is being read.
 
-    The first batch sets the size. A shorter one, such as the last of an epoch, is filled up with examples of weight 0,
-    so that nothing is compiled twice. A batch with weights and no `normalizer` is trained on by its own weighted mean;
-    where weights are to mean the same in every batch, as in `fit`, its `normalizer` is its number of examples times the
-    mean weight of all the data, which `host_batches` puts there.
+    The first batch sets the size. A shorter one, such as the last of an epoch, is padded with examples of weight 0, so
+    that nothing is compiled twice. A batch with weights and without `normalizer` is averaged by its own weights; for
+    weights that mean the same in every batch, as in `fit`, its `normalizer` is its number of examples times the mean
+    weight of all data, as `host_batches` sets it.
 
     Args:
-      objective: what to minimise.
-      optimizer: any optax optimiser.
-      params: where to start; they are copied, never changed.
-      batches: `batches(epoch)`, for the epochs 0, 1, ..., gives that epoch's batches in their order, as anything that
-        can be iterated. What is the same each epoch and can be iterated again, such as a list, may be given itself. A
-        batch is a `Batch`, (x, y) or (x, y, weight) of host arrays as `fit` takes them. It is copied at once, so the
-        arrays may be used again for the next.
+      objective: what to minimize.
+      optimizer: any optax optimizer.
+      params: the initial params; they are copied, never changed.
+      batches: a function `batches(epoch)` for the epochs 0, 1, ... that returns an iterable of that epoch's batches; or
+        an iterable that is the same in each epoch and can be iterated again, such as a list. A batch is a `Batch`,
+        (x, y) or (x, y, weight) of host arrays as for `fit`. It is copied at once, so its arrays may be reused.
       key: a random key, for dropout.
-      epochs: how often to go through the batches, at least 1.
-      gradients: "hand" for the derived ones, "auto" for JAX's.
+      epochs: passes over the batches, at least 1.
+      gradients: "hand" for the hand-derived gradient, "auto" for JAX's.
       report_every: epochs per report.
-      steps_per_epoch: how many batches an epoch has, for a generator that never ends: of those that `batches(epoch)`
-        gives, the first. An iterator, which is shared by all epochs, may then be passed as `batches` itself: each epoch
-        continues where the one before ended. By default an epoch ends with its batches; a warning says if the first has
-        not ended after 10 000.
-      steps_per_call: batches of a group. More cost memory, and fewer, where a step takes no longer than starting it,
-        time.
-      prefetch: groups that wait on the device while one is computed, at least 0.
+      steps_per_epoch: the number of batches in an epoch, for a generator that never ends: the first ones of
+        `batches(epoch)`. `batches` may then also be an iterator, shared by all epochs: each continues where the one
+        before ended. By default an epoch ends with its batches; if the first has not ended after 10 000, a warning
+        is issued.
+      steps_per_call: batches in a group. More cost memory; fewer cost time if a step is as short as its dispatch.
+      prefetch: groups that are queued on the device while one is computed, at least 0.
       evaluate: called with the params at each report, as in `fit`.
-      callback: called with each entry of the history as it comes; a true answer stops the training.
+      callback: called with each entry of the history; a true return value stops the training.
       on_nan: "stop" or "skip", as in `fit`.
-      checkpoints: as in `fit`; an epoch's batches must be the same each time they are asked for. An iterator must
-        start from the first epoch's: those of finished epochs are passed over.
+      checkpoints: as in `fit`; an epoch's batches must be the same each time. An iterator must start from the first
+        epoch: the batches of finished epochs are skipped.
 
     Returns:
       A `Fit`. With the batches that `fit` would draw, the same as `fit` returns.
 
     Raises:
-      ValueError: a batch that `fit` would refuse, or of another dtype or shape than the first (the message says
-        which); an epoch without batches; batches that can be iterated once only; numbers outside their range; what
-        `evaluate` returns is no dictionary of scalars with names of its own.
+      ValueError: if a batch is not valid for `fit`, or its dtype or shape differs from the first one's (the message
+        names the batch); if an epoch has no batches; if `batches` can be iterated only once; if a number is outside its
+        range; if `evaluate` does not return a dictionary of scalars under new names.
 
-      What `batches` itself raises comes out as it is.
+      Errors of `batches` are passed on unchanged.
 
     Example:
       >>> import jax, jaxnn, numpy as np, optax
@@ -123,36 +121,32 @@ def fit_stream(
     check_params(params)
     if not all(is_count(n) for n in (epochs, report_every, steps_per_call)):
         raise ValueError(
-            "fit_stream takes whole numbers, epochs, report_every and steps_per_call of at least 1, "
+            "epochs, report_every and steps_per_call must be ints >= 1, "
             f"got {described(epochs)}, {described(report_every)} and {described(steps_per_call)}"
         )
     if not is_count(prefetch, least=0):
-        raise ValueError(
-            f"prefetch is how many groups wait on the device, a whole number of at least 0, got {described(prefetch)}"
-        )
+        raise ValueError(f"prefetch must be an int >= 0, got {described(prefetch)}")
     check_reports(evaluate, callback)
     if steps_per_epoch is not None and not is_count(steps_per_epoch):
-        raise ValueError(
-            f"steps_per_epoch must be None or a whole number of at least 1, got {described(steps_per_epoch)}"
-        )
+        raise ValueError(f"steps_per_epoch must be None or an int >= 1, got {described(steps_per_epoch)}")
     check_not_inside("fit_stream", params, key)
     batches = of_one_size(by_epoch(batches, steps_per_epoch), _MANY if steps_per_epoch is None else np.inf)
     params = jax.tree.map(held, params)
-    optimizer = handling_nan(optimizer, params, on_nan)
+    optimizer = with_nan_policy(optimizer, params, on_nan)
     programs = _group_programs(objective, optimizer, gradients, on_nan == "skip")
-    state, history, losses, _, _, stopped_by, diverged_at = loaded(
+    state, history, losses, _, _, stopped_by, diverged_at = restored(
         checkpoints, train_state(params, optimizer, key), epochs, callback
     )
     history, losses, failing = list(history), [] if losses is None else [losses], None
 
-    def now():
+    def snapshot():
         return Checkpoint(state, list(history), np.concatenate(losses), None, None, stopped_by, diverged_at)
 
     done = history[-1]["epoch"] if history else 0
     if checkpoints is not None and (stopped_by is not None or done == epochs):
-        checkpoints.save(now, True)
+        checkpoints.save(snapshot, True)
     elif done:
-        next(batches(0))  # which sets the size of all
+        next(batches(0))  # the first batch sets the size
     while stopped_by is None and done < epochs:
         first = len(losses)
         groups = checked_groups(stacked(batches(done), steps_per_call), done, partial(objective.check, params))
@@ -170,10 +164,10 @@ def fit_stream(
             if callback is not None and callback(history[-1]):
                 stopped_by = "callback"
         if checkpoints is not None:
-            checkpoints.save(now, stopped_by is not None or done == epochs)
-    result = fitted(state, history, losses, diverged_at)
+            checkpoints.save(snapshot, stopped_by is not None or done == epochs)
+    result = make_result(state, history, losses, diverged_at)
     if diverged_at is not None:
-        if failing is None:  # that was before this was picked up
+        if failing is None:  # it diverged before this was resumed
             failing = batch_after(batches, done, diverged_at - (history[-1]["step"] if history else 0))
         result = result._replace(divergence=explain(objective, optimizer, gradients, state, failing))
         warn_of_divergence(result.divergence, state.params)
@@ -184,17 +178,17 @@ _MANY = 10_000
 
 
 class _Part(NamedTuple):
-    """The training up to the end of a group: the state then, and the losses of the group's steps."""
+    """The state after a group, and the losses of its steps."""
 
     state: TrainState
     losses: np.ndarray
-    failing: Batch | None = None  # of the first step that was not finite, if one was: then all this is before that
+    failing: Batch | None = None  # of the first step that was not finite; then state and losses are those before it
 
 
 def _train(
     programs: Programs, state: TrainState, groups: Iterable[tuple[Batch, int]], prefetch: int
 ) -> Iterator[_Part]:
-    """The training on one group after the other, at most `prefetch` of them started ahead."""
+    """Train on one group after the other, with at most `prefetch` of them dispatched ahead."""
     started = deque()
 
     def wait_for_the_first():
@@ -221,7 +215,7 @@ def _train(
 def _group_programs(
     objective: Objective, optimizer: optax.GradientTransformation, gradients: str, skip: bool
 ) -> Programs:
-    """A step on each of the first n batches of a group; losses (steps_per_call,), of which n are told."""
+    """Compile a step on each of the first n batches of a group; of the losses (steps_per_call,), n are valid."""
 
     def steps(step):
         def many(state, group, n):
@@ -234,7 +228,7 @@ def _group_programs(
                 return jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, i, keepdims=False), group)
 
             _, loss = jax.eval_shape(step, state, batch(0))
-            # n is data, not a shape: a group that is not full runs in the same program.
+            # n is an argument, not a shape: a group that is not full runs in the same program.
             return jax.lax.fori_loop(0, n, one, (state, jnp.zeros(group.x.shape[0], loss.dtype)))
 
         return many

@@ -1,17 +1,20 @@
 """Programs are found again by what they are of, and dropped: memory does not grow with what is made in a loop."""
 
+import ctypes
 import gc
 import weakref
 from functools import partial
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
 import jaxnn
 from jaxnn.caching import remembered
+from jaxnn.optim.layout import laid_out
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -143,7 +146,10 @@ def test_what_has_no_hash_is_made_anew():
 
 
 def megabytes():
+    """Return the resident memory without what was freed and the allocator keeps: compilation leaves it in pieces."""
     gc.collect()
+    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
 
 
@@ -165,6 +171,18 @@ def predict():
     params = model.init(KEY)
     for look in (model.outputs, model.predict_proba, model.predict):
         look(params, X)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from Linux")
+def test_layouts_of_fresh_optimizers_are_dropped():
+    """Each is traced with symbolic sizes; with sizes made anew, JAX kept 0.1 MB of each."""
+    params = ({"W": jax.ShapeDtypeStruct((2, 3), jnp.float32), "b": jax.ShapeDtypeStruct((2,), jnp.float32)},)
+    for i in range(20):
+        laid_out(optax.adam(1e-3 * (i + 1)), params)
+    before = megabytes()
+    for i in range(20, 140):
+        laid_out(optax.adam(1e-3 * (i + 1)), params)
+    assert megabytes() - before < 5
 
 
 LOOPS = {

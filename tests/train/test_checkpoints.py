@@ -185,7 +185,7 @@ def test_a_checkpoint_of_another_training_is_refused():
     with pytest.raises(ValueError, match=r"params\[0\]\['W'\] is float32 \(8, 5\), expected float32 \(9, 5\)"):
         jaxnn.fit(objective, OPTIMIZER, wider.init(KEY), X, Y, key=KEY, epochs=1, checkpoints=there)
     fit(epochs=2, checkpoints=recorder(saved))
-    with pytest.raises(ValueError, match="the checkpoint is of 2 epochs, more than the 1 asked for"):
+    with pytest.raises(ValueError, match="epochs must be at least the checkpoint's 2, got 1"):
         fit(epochs=1, checkpoints=from_checkpoint(saved[-1]))
     best = saved[0]._replace(best=0, best_state=saved[0].state._replace(params=()))
     with pytest.raises(ValueError, match="another training"):
@@ -195,8 +195,8 @@ def test_a_checkpoint_of_another_training_is_refused():
 @pytest.mark.parametrize(
     ("checkpoints", "message"),
     [
-        ("folder", r"checkpoints is 'folder', expected jaxnn.Checkpointer\(restore, save\)"),
-        (jaxnn.Checkpointer, "checkpoints is the class Checkpointer, expected"),
+        ("folder", r"checkpoints must be a jaxnn.Checkpointer\(restore, save\), got 'folder'"),
+        (jaxnn.Checkpointer, "checkpoints must be a jaxnn.Checkpointer.restore, save., got the class Checkpointer"),
         (jaxnn.Checkpointer(None, print), r"restore is None, expected a function restore\(start\)"),
         (
             jaxnn.Checkpointer(lambda start: None, lambda make: None),
@@ -204,9 +204,9 @@ def test_a_checkpoint_of_another_training_is_refused():
         ),
         (
             jaxnn.Checkpointer(lambda start: start, lambda make, ended: None),
-            "restore gave .*, expected what save's make",
+            "restore must return a Checkpoint, as save's make",
         ),
-        (jaxnn.Checkpointer(lambda start: 5, lambda make, ended: None), "restore gave 5, expected"),
+        (jaxnn.Checkpointer(lambda start: 5, lambda make, ended: None), "restore must return .*, got 5"),
     ],
 )
 def test_what_keeps_no_checkpoints_is_told(checkpoints, message):

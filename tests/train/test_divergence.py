@@ -162,7 +162,7 @@ def test_update():
 
 def test_params_that_were_not_finite_from_the_start():
     result = fit(jaxnn.dense(1), params_of(jaxnn.dense(1), leaf_1=np.inf))
-    assert str(result.divergence) == "step 0: params['b'] not finite when it began"
+    assert str(result.divergence) == "step 0: params['b'] not finite at the start"
 
 
 def test_examples_that_an_augmentation_broke():
@@ -170,7 +170,7 @@ def test_examples_that_an_augmentation_broke():
         jaxnn.objective(jaxnn.dense(1), jaxnn.squared_error()), lambda key, x: x / 0
     )
     result = jaxnn.fit(objective, SGD, params_of(jaxnn.dense(1)), X, Y, key=KEY, epochs=1)
-    assert str(result.divergence) == "step 0: the inputs not finite when it began"
+    assert str(result.divergence) == "step 0: the inputs not finite at the start"
 
 
 def test_gradient_by_jax_where_the_hand_derived_one_is_finite():
@@ -307,7 +307,7 @@ def test_a_second_divergence_compiles_nothing():
 
 
 def test_what_is_finite_by_itself_is_said_to_be():
-    assert "computed once more by itself" in str(first_not_finite(3, []))
+    assert "recomputed alone it is" in str(first_not_finite(3, []))
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -378,7 +378,7 @@ def test_float16_params_under_adam_say_what_to_do():
 
 def test_what_was_not_finite_from_the_start_is_to_be_mended_there():
     message, _ = warning_of(lambda: fit(LINEAR, params_of(LINEAR, leaf_1=np.inf)))
-    assert message == "the training diverged at step 0: params['b'] not finite when it began; start from finite params"
+    assert message == "the training diverged at step 0: params['b'] not finite at the start; start from finite params"
 
 
 def test_what_does_not_diverge_does_not_warn(recwarn):

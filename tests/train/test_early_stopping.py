@@ -128,5 +128,5 @@ def test_what_is_no_rule_is_told(given, message):
 
 @pytest.mark.parametrize("rule", [5, "dev_loss", True, jaxnn.EarlyStopping, ("dev_loss", 5)])
 def test_fit_tells_what_is_no_early_stopping(rule):
-    with pytest.raises(ValueError, match="early_stopping is .*, expected jaxnn.EarlyStopping"):
+    with pytest.raises(ValueError, match="early_stopping must be a jaxnn.EarlyStopping, got .*: EarlyStopping"):
         fit(early_stopping=rule)

@@ -20,12 +20,12 @@ def test_measurement_that_is_no_dictionary_of_scalars_is_refused(given):
 
 
 def test_params_of_whole_numbers_are_refused():
-    with pytest.raises(ValueError, match=r"params\[0\]\['W'\] is int32, expected floats"):
+    with pytest.raises(ValueError, match=r"params\[0\]\['W'\] must be floats, got int32"):
         fit(params=jax.tree.map(lambda leaf: leaf.astype(int), params_of()))
 
 
 def test_measurement_by_a_name_of_fits_own_is_refused():
-    with pytest.raises(ValueError, match=r"evaluate measures \['loss'\], which are fit's own names"):
+    with pytest.raises(ValueError, match=r"evaluate must not return \['loss'\], which fit itself reports"):
         fit(evaluate=lambda params: {"loss": 0.0})
 
 
@@ -41,19 +41,29 @@ def test_measurement_by_a_name_of_fits_own_is_refused():
         (np.ones((4, 3)), np.array(list("abab")), {}, r"y is <U1, expected real numbers: np.unique"),
         (np.ones((0, 3)), np.ones(0, int), {}, r"x has shape \(0, 3\), so there are no examples"),
         (np.ones((4, 2)), np.ones(4, int), {}, r"weights for 3 features .* got x of shape \(4, 2\)"),
-        (np.ones((4, 3)), np.ones(4, int), {"epochs": 0}, "of at least 1, got 0 and 1"),
-        (np.ones((4, 3)), np.ones(4, int), {"report_every": 0}, "of at least 1, got 1 and 0"),
+        (np.ones((4, 3)), np.ones(4, int), {"epochs": 0}, "epochs and report_every must be ints >= 1, got 0 and 1"),
+        (
+            np.ones((4, 3)),
+            np.ones(4, int),
+            {"report_every": 0},
+            "epochs and report_every must be ints >= 1, got 1 and 0",
+        ),
         (np.ones((4, 3)), np.ones(4, int), {"batch_size": 5}, "from 1 to the 4 examples there are, got 5"),
         (np.ones((4, 3)), np.ones(4, int), {"batch_size": 0}, "from 1 to the 4 examples there are, got 0"),
         (np.ones((4, 3)), np.ones(4, int), {"weight": [1, 1, -1, 1]}, "weights run from -1 to 1"),
         (np.ones((4, 3)), np.ones(4, int), {"weight": np.zeros(4)}, "weights run from 0.0 to 0.0"),
         (np.ones((4, 3)), np.ones(4, int), {"weight": [1, 1]}, r"weight has shape \(2,\), expected \(4,\)"),
         (np.ones((4, 3)), np.ones(4, int), {"weight": [1, 1, np.nan, 1]}, "weight has 1 values that are not finite"),
-        (np.ones((4, 3)), np.ones(4, int), {"gradients": "both"}, "gradients are 'hand' or 'auto', got 'both'"),
-        (np.ones((4, 3)), np.ones(4, int), {"epochs": True}, "of at least 1, got True and 1"),
+        (np.ones((4, 3)), np.ones(4, int), {"gradients": "both"}, "gradients must be 'hand' or 'auto', got 'both'"),
+        (
+            np.ones((4, 3)),
+            np.ones(4, int),
+            {"epochs": True},
+            "epochs and report_every must be ints >= 1, got True and 1",
+        ),
         (np.ones((4, 3)), np.ones(4, int), {"batch_size": True}, "from 1 to the 4 examples there are, got True"),
         (np.ones((4, 3)), np.ones(4, int), {"shuffle": "no"}, "shuffle is True or False, got 'no'"),
-        (np.ones((4, 3)), np.ones(4, int), {"on_nan": ["stop"]}, r'on_nan is "stop" or "skip", got \[.stop.\]'),
+        (np.ones((4, 3)), np.ones(4, int), {"on_nan": ["stop"]}, r'on_nan must be "stop" or "skip", got \[.stop.\]'),
         (np.ones((4, 3)), np.ones(4, int), {"key": 0}, "key is 0, expected a random key: jax.random.key"),
         (
             np.ones((4, 3)),
@@ -105,7 +115,8 @@ DROPPED = jaxnn.objective(DROPPING, MODEL.loss)
 )
 def test_fit_inside_a_program_is_told(inside):
     with pytest.raises(
-        ValueError, match="fit looks at numbers between its programs: call it outside of jit, vmap and grad"
+        ValueError,
+        match="fit must be called outside of jit, vmap and grad, since it reads numbers between its programs",
     ):
         inside()
 
@@ -122,9 +133,7 @@ def test_fit_of_a_traced_number_is_an_error(name, transform):
         result = jaxnn.fit(objective, optax.sgd(rate), start, x, y, evaluate=lambda params: {"a": measured}, **plan)
         return result.params[0]["W"].sum()
 
-    with pytest.raises(
-        ValueError, match="vmap and grad; make_steps works inside, and fit_population trains one member"
-    ):
+    with pytest.raises(ValueError, match="vmap and grad, .*: use make_steps inside, or fit_population"):
         jax.vmap(transform(lambda value: trained(**{name: value})))(jnp.array([0.1, 0.2]))
     # What is not traced is trained as ever.
     assert jax.vmap(lambda value: value + trained())(jnp.zeros(2)).shape == (2,)
@@ -139,7 +148,7 @@ def test_measurements_that_are_no_numbers_are_told(value):
 @pytest.mark.parametrize(("n", "got"), [(True, "True"), ("3", "'3'"), (None, "None"), (2.0, "2.0")])
 def test_counts_that_are_none_are_told(n, got):
     for make in (partial(jaxnn.train.make_steps, n_steps=n), partial(jaxnn.train.make_epoch, batch_size=n)):
-        with pytest.raises(ValueError, match=f"whole number of at least 1 .*, got {got}"):
+        with pytest.raises(ValueError, match=f"must be an int >= 1, got {got}"):
             make(OBJECTIVE, SGD)
     with pytest.raises(ValueError, match="shuffle is True or False, got 'no'"):
         jaxnn.train.make_epoch(OBJECTIVE, SGD, 2, shuffle="no")

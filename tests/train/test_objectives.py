@@ -123,7 +123,7 @@ def test_weights_of_zero_make_zero():
 def test_weights_of_another_shape_are_refused(shape):
     """One weight for four examples would broadcast, and make a sum of the mean."""
     batch = jaxnn.Batch(np.zeros((4, 3), np.float32), np.zeros(4, np.float32), np.ones(shape, np.float32))
-    with pytest.raises(ValueError, match=r"weight has shape \(.*\), expected \(4,\)"):
+    with pytest.raises(ValueError, match=r"weight must have shape \(4,\), one number per example, got \("):
         jax.eval_shape(CASES["plain"].value_and_grad, params_of(NETWORK), batch)
 
 
@@ -156,7 +156,7 @@ def test_check_accepts_what_fits():
 
 
 def test_another_word_for_gradients_is_refused():
-    with pytest.raises(ValueError, match="gradients are 'hand' or 'auto', got 'numeric'"):
+    with pytest.raises(ValueError, match="gradients must be 'hand' or 'auto', got 'numeric'"):
         jaxnn.train.gradients_by(CASES["plain"], "numeric")
 
 
@@ -171,20 +171,20 @@ MODEL = jaxnn.logistic_regression(2)
         ((jaxnn.dense, MODEL.loss), "call the factory"),
         (
             (MODEL.network, jaxnn.squared_error),
-            "loss is the function squared_error, expected a jaxnn.Loss: jaxnn.squared_error",
+            "loss must be a Loss, got the function squared_error: jaxnn.squared_error",
         ),
-        ((MODEL.network, "mse"), r"loss is 'mse', expected a jaxnn.Loss: jaxnn.squared_error\(\) is one"),
+        ((MODEL.network, "mse"), r"loss must be a Loss, got 'mse': jaxnn.squared_error\(\), or model.loss"),
         (
             (MODEL.network, MODEL.loss, 0.1),
-            r"regularizer is 0.1, expected a jaxnn.regularizers.Regularizer: jaxnn.l2\(0.01\) is one",
+            r"regularizer must be a Regularizer, got 0.1: jaxnn.l2\(0.01\)",
         ),
         (
             (MODEL.network, MODEL.loss, jaxnn.l2),
-            "regularizer is the function l2, expected a jaxnn.regularizers.Regularizer: jaxnn.l2",
+            "regularizer must be a Regularizer, got the function l2: jaxnn.l2",
         ),
         (
             (MODEL.network, MODEL.loss, [jaxnn.l2(0.1)]),
-            "regularizer is a list, expected a jaxnn.regularizers.Regularizer",
+            "regularizer must be a Regularizer, got a list",
         ),
     ],
 )
@@ -207,20 +207,20 @@ def test_what_is_no_objective_is_told_wherever_one_is_taken(given):
             lambda h: jaxnn.Member(given, optax.sgd(0.1), params, KEY), {"a": [0.0]}, *data, epochs=1
         ),
     ):
-        with pytest.raises(ValueError, match=r"objective is .*, expected a jaxnn.Objective: jaxnn.objective\(model"):
+        with pytest.raises(ValueError, match=r"objective must be a jaxnn.Objective, got .*: jaxnn.objective\(model"):
             take()
 
 
 @pytest.mark.parametrize(
     ("batch", "message"),
     [
-        ((np.ones((4, 2)), np.zeros(4)), r"batch is a tuple, expected a jaxnn.Batch: jaxnn.Batch\(x, y\) makes one"),
-        (np.ones((4, 2)), r"batch is float64 \(4, 2\), expected a jaxnn.Batch"),
+        ((np.ones((4, 2)), np.zeros(4)), r"batch must be a jaxnn.Batch, got a tuple: jaxnn.Batch\(x, y\)"),
+        (np.ones((4, 2)), r"batch must be a jaxnn.Batch, got float64 \(4, 2\)"),
         (jaxnn.Batch([[1.0, 2.0]], [0]), r"x is \[\[1.0, 2.0\]\], expected an array"),
-        (jaxnn.Batch(np.ones((0, 2)), np.zeros(0)), r"the batch holds no example"),
+        (jaxnn.Batch(np.ones((0, 2)), np.zeros(0)), r"batch must hold at least one example, got x of shape \(0, ...\)"),
         (
             jaxnn.Batch(np.ones((2, 2)), np.zeros(2), np.ones(2), np.ones(2)),
-            r"normalizer has shape \(2,\), expected one number",
+            r"normalizer must be a scalar, got shape \(2,\)",
         ),
     ],
 )

@@ -58,7 +58,7 @@ def test_dropout_is_drawn_afresh_each_step():
 
 @pytest.mark.parametrize("n", [0, -3])
 def test_fewer_than_one_step_is_refused(n):
-    with pytest.raises(ValueError, match=f"at least 1 step, got {n}"):
+    with pytest.raises(ValueError, match=f"n_steps must be an int >= 1, got {n}"):
         jaxnn.train.make_steps(OBJECTIVE, SGD, n)
 
 
@@ -78,7 +78,7 @@ def test_hand_and_auto_train_alike():
     "make", [jaxnn.make_step, partial(jaxnn.train.make_steps, n_steps=1), partial(jaxnn.train.make_epoch, batch_size=1)]
 )
 def test_gradients_by_another_word_are_refused(make):
-    with pytest.raises(ValueError, match="gradients are 'hand' or 'auto', got 'jax'"):
+    with pytest.raises(ValueError, match="gradients must be 'hand' or 'auto', got 'jax'"):
         make(OBJECTIVE, SGD, gradients="jax")
 
 
@@ -124,11 +124,11 @@ def test_vmap_over_seeds_is_separate_trainings():
 
 def test_a_step_from_what_is_no_state_is_told():
     step = jaxnn.make_step(OBJECTIVE, SGD)
-    with pytest.raises(ValueError, match=r"state is .*, expected a TrainState: train_state\(params, optimizer, key\)"):
+    with pytest.raises(ValueError, match=r"state must be a TrainState, got .*: train_state\(params, optimizer, key\)"):
         step(params_of(), data())
-    with pytest.raises(ValueError, match=r"batch is .*, expected a jaxnn.Batch: jaxnn.Batch\(x, y\) makes one"):
+    with pytest.raises(ValueError, match=r"batch must be a jaxnn.Batch, got .*: jaxnn.Batch\(x, y\)"):
         step(state_of(params_of()), tuple(data()))
-    with pytest.raises(ValueError, match=r"data is .*, expected a jaxnn.Batch of arrays"):
+    with pytest.raises(ValueError, match=r"data must be a jaxnn.Batch of arrays, got "):
         jax.eval_shape(
             jaxnn.train.make_epoch(OBJECTIVE, SGD, 2), state_of(params_of()), jaxnn.Batch([[1.0] * 3] * 4, [0, 1, 0, 1])
         )
@@ -140,10 +140,10 @@ COMPILED = {"epoch": jaxnn.train.make_epoch(OBJECTIVE, SGD, 2), "steps": jaxnn.t
 @pytest.mark.parametrize("program", [jaxnn.make_step(OBJECTIVE, SGD), *COMPILED.values()], ids=["step", *COMPILED])
 def test_what_is_no_state_is_refused_in_one_line_with_the_fix(program):
     for given, message in (
-        (fit(), "state is a Fit, expected a TrainState: result.state is one"),
-        (params_of(), r"state is a tuple, expected a TrainState: train_state\(params, optimizer, key\)"),
-        (None, r"state is None, expected a TrainState: train_state\(params, optimizer, key\)"),
-        (MODEL, r"state is a Model, expected a TrainState: train_state\(params, optimizer, key\)"),
+        (fit(), "state must be a TrainState, got a Fit: result.state is one"),
+        (params_of(), r"state must be a TrainState, got a tuple: train_state\(params, optimizer, key\)"),
+        (None, r"state must be a TrainState, got None: train_state\(params, optimizer, key\)"),
+        (MODEL, r"state must be a TrainState, got a Model: train_state\(params, optimizer, key\)"),
     ):
         with pytest.raises(ValueError, match=f"^{message}$"):
             program(given, data())
@@ -157,7 +157,7 @@ def test_compiled_programs_take_data_as_fit_does_and_name_what_is_none(program):
     lists = jaxnn.Batch(np.asarray(x).tolist(), np.asarray(y).tolist(), weight.tolist())
     np.testing.assert_array_equal(run(state_of(params_of()), lists)[1], losses)
     for given in (tuple(data()), {"x": x, "y": y}, x, None):
-        with pytest.raises(ValueError, match=r"^data is .*, expected a jaxnn.Batch: jaxnn.Batch\(x, y\) makes one$"):
+        with pytest.raises(ValueError, match=r"^data must be a jaxnn.Batch, got .*: jaxnn.Batch\(x, y\)$"):
             run(state_of(params_of()), given)
     with pytest.raises(ValueError, match="^y must be numbers, got <U.*: words are no numbers"):
         run(state_of(params_of()), jaxnn.Batch(x, np.full(len(y), "a")))

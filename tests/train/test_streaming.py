@@ -163,7 +163,7 @@ def test_reports_and_callback():
     stopped = stream(callback=lambda report: report["epoch"] >= 2, **given)
     assert [report["epoch"] for report in stopped.history] == [2]
     assert stopped.losses.shape == (6,)
-    with pytest.raises(ValueError, match=r"evaluate measures \['loss'\]"):
+    with pytest.raises(ValueError, match=r"evaluate must not return \['loss'\]"):
         stream(evaluate=lambda params: {"loss": 0.0})
 
 
@@ -349,18 +349,18 @@ def test_what_brings_no_batches_is_refused(batches, message):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"epochs": 0}, "of at least 1, got 0, 1 and 2"),
-        ({"report_every": 1.5}, "of at least 1, got 1, 1.5 and 2"),
-        ({"steps_per_call": 0}, "of at least 1, got 1, 1 and 0"),
-        ({"prefetch": -1}, "prefetch is .* of at least 0, got -1"),
-        ({"gradients": "both"}, "gradients are 'hand' or 'auto', got 'both'"),
-        ({"params": [{"W": jnp.ones((1, 3), int), "b": jnp.ones(1)}]}, r"params\[0\]\['W'\] is int32, expected floats"),
-        ({"epochs": True}, "of at least 1, got True, 1 and 2"),
-        ({"prefetch": None}, "prefetch is .* of at least 0, got None"),
+        ({"epochs": 0}, "must be ints >= 1, got 0, 1 and 2"),
+        ({"report_every": 1.5}, "must be ints >= 1, got 1, 1.5 and 2"),
+        ({"steps_per_call": 0}, "must be ints >= 1, got 1, 1 and 0"),
+        ({"prefetch": -1}, "prefetch must be an int >= 0, got -1"),
+        ({"gradients": "both"}, "gradients must be 'hand' or 'auto', got 'both'"),
+        ({"params": [{"W": jnp.ones((1, 3), int), "b": jnp.ones(1)}]}, r"params\[0\]\['W'\] must be floats, got int32"),
+        ({"epochs": True}, "must be ints >= 1, got True, 1 and 2"),
+        ({"prefetch": None}, "prefetch must be an int >= 0, got None"),
         ({"key": 0}, "key is 0, expected a random key"),
         ({"evaluate": lambda: {}}, r"evaluate takes \(\), expected a function evaluate\(params\)"),
         ({"callback": "print"}, "callback is 'print', expected a function"),
-        ({"checkpoints": "folder"}, "checkpoints is 'folder', expected jaxnn.Checkpointer"),
+        ({"checkpoints": "folder"}, "checkpoints must be a jaxnn.Checkpointer.restore, save., got 'folder'"),
     ],
 )
 def test_bad_plan_is_refused_before_it_compiles(given, message):
@@ -522,7 +522,7 @@ def test_too_few_batches_for_the_steps_are_refused(batches):
 
 @pytest.mark.parametrize("steps", [0, -1, 2.0, "3", True])
 def test_steps_per_epoch_are_a_count(steps):
-    with pytest.raises(ValueError, match="steps_per_epoch must be None or a whole number of at least 1"):
+    with pytest.raises(ValueError, match="steps_per_epoch must be None or an int >= 1"):
         stream(steps_per_epoch=steps)
 
 
