@@ -156,7 +156,7 @@ def test_a_variable_that_is_pointed_at_tells_all(opened):
     assert what.split() == ["u", "=", "b", "*", "c", "f32"]
     assert value == "value: 0.3"
     assert slope == "dJ/du: 3.0"
-    assert line == f'test_graph_page.py:{J.__code__.co_firstlineno + 1}: u = graph.name(b * c, "u")'
+    assert line == f'graph_page.py:{J.__code__.co_firstlineno + 1}: u = graph.name(b * c, "u")'
     lit = page.evaluate("[...document.querySelectorAll('path.near')].map(p => [p.dataset.source, p.dataset.target])")
     assert lit == [["1", "3"], ["2", "3"], ["3", "4"]]
     page.keyboard.press("Tab")  # by the keyboard too
