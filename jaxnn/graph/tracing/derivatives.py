@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnn.graph.tracing.evaluation import bind
 from jaxnn.graph.tracing.nodes import Node, Operation, every
+from jaxnn.jaxprs import bind
 
 Derivatives = dict[Node, Any]
 """A cotangent for each node, in its shape."""
@@ -146,7 +146,7 @@ def _vjp(equation: _Equation, wanted: tuple[int, ...], inputs: list[Any], cotang
         full = list(inputs)
         for i, value in zip(wanted, chosen, strict=True):
             full[i] = value
-        outputs = bind(equation.primitive, equation.params, full)
+        outputs = bind(equation, full)
         return [out for out in outputs if jnp.issubdtype(out.dtype, jnp.inexact)]
 
     return jax.vjp(function, *(inputs[i] for i in wanted))[1](cotangents)

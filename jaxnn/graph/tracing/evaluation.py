@@ -1,6 +1,6 @@
 """The forward pass: a jaxpr evaluated equation by equation, boxes opened, every intermediate kept."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,9 +11,8 @@ from jax.extend import core
 
 from jaxnn.graph.tracing.nodes import Node, Operation, to_numpy
 from jaxnn.graph.tracing.vmaps import in_vmaps
+from jaxnn.jaxprs import CALLS, RULES, bind, closed_jaxprs, equations, inner_jaxprs, scan_sizes
 
-RULES = ("custom_jvp_call", "custom_vjp_call")
-_CALLS = ("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint", *RULES)
 _LIBRARIES = tuple(
     path[: -len(name)] for path, name in ((jax.__file__, "__init__.py"), (__file__, "tracing/evaluation.py"))
 )
@@ -56,12 +55,6 @@ def evaluate(
     return in_vmaps(operations, stacks, results), results
 
 
-def bind(primitive: Any, params: dict[str, Any], inputs: Iterable[Any]) -> list[Any]:
-    """The outputs of a primitive on inputs of any shapes."""
-    outputs = primitive.bind(*inputs, **primitive.get_bind_params(params))
-    return list(outputs) if primitive.multiple_results else [outputs]
-
-
 def _operation(equation: Any, inputs: list[Node], limit: int, source: str) -> Operation:
     primitive, params = equation.primitive, equation.params
     has_rule = primitive.name in RULES
@@ -70,7 +63,7 @@ def _operation(equation: Any, inputs: list[Node], limit: int, source: str) -> Op
         loop = primitive.name in ("scan", "while")
         operations, outputs = evaluate(*inside, source, own_source=not loop)
     else:
-        values = bind(primitive, params, (node.value for node in inputs))
+        values = bind(equation, [node.value for node in inputs])
         folds = all(node.kind in ("constant", "literal") for node in inputs)
         operations, outputs = (), [_folded(v) if folds else Node(v, "result") for v in values]
     # A box whose inside was all on constants, or nothing, is as good as not there.
@@ -96,13 +89,13 @@ def _inside(equation: Any, inputs: list[Node], limit: int) -> Inside | None:
     `None` of a primitive, or of too long a loop. The steps of a loop share its limit.
     """
     name, params = equation.primitive.name, equation.params
-    if name in _CALLS:
-        closed = next((j for j in map(_closed, params.values()) if j is not None), None)
+    if name in CALLS:
+        closed = next(iter(closed_jaxprs(equation)), None)
         if closed is None:
             return None
         return (_with_own_outputs(closed) if name in RULES else closed), inputs, limit
     if name == "cond":
-        return _closed(params["branches"][int(inputs[0].value)]), inputs[1:], limit
+        return params["branches"][int(inputs[0].value)], inputs[1:], limit
     steps = unrolled = None
     if name == "scan" and params["length"] * _count(params["jaxpr"].jaxpr) <= limit:
         steps, unrolled = params["length"], _steps_of_scan(equation)
@@ -111,13 +104,6 @@ def _inside(equation: Any, inputs: list[Node], limit: int) -> Inside | None:
     if steps is None or unrolled is None:
         return None
     return jax.make_jaxpr(unrolled)(*(node.value for node in inputs)), inputs, limit // max(steps, 1)
-
-
-def _closed(parameter: Any) -> core.ClosedJaxpr | None:
-    # From JAX 0.12 on, the two classes are one.
-    if isinstance(parameter, core.ClosedJaxpr):
-        return parameter
-    return core.ClosedJaxpr(parameter, ()) if isinstance(parameter, core.Jaxpr) else None
 
 
 def _with_own_outputs(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
@@ -137,12 +123,7 @@ def _with_own_outputs(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
 
 def _count(jaxpr: core.Jaxpr) -> int:
     """How many equations there are, inside boxes too, each at least once."""
-    inner = (_closed(p) for e in jaxpr.eqns for value in e.params.values() for p in _listed(value))
-    return len(jaxpr.eqns) + sum(_count(closed.jaxpr) for closed in inner if closed is not None)
-
-
-def _listed(value: Any) -> Any:
-    return value if isinstance(value, tuple | list) else (value,)
+    return sum(1 for _ in equations(jaxpr))
 
 
 def _named(closed: core.ClosedJaxpr, name: str) -> Callable[..., Any]:
@@ -157,14 +138,9 @@ def _named(closed: core.ClosedJaxpr, name: str) -> Callable[..., Any]:
 
 def _steps_of_scan(equation: Any) -> Callable[..., list[Any]]:
     """The scan as a Python loop over boxes called "step"; inputs and outputs have the scan's shapes."""
-    body, length, step = equation.params["jaxpr"], equation.params["length"], _named(equation.params["jaxpr"], "step")
-
-    def without_steps(outside, inside):
-        # What is sliced has an axis more outside. The parameters that say it differ between versions of JAX.
-        return sum(len(a.aval.shape) == len(b.aval.shape) for a, b in zip(outside, inside, strict=True))
-
-    n_carry = without_steps(equation.outvars, body.jaxpr.outvars)
-    n_whole = without_steps(equation.invars, body.jaxpr.invars)
+    length, step = equation.params["length"], _named(equation.params["jaxpr"], "step")
+    n_consts, n_carry = scan_sizes(equation)
+    n_whole = n_consts + n_carry
 
     def slice_of(x, i):
         # As if `i` were not known: so JAX compiles this once, not once for each step.
@@ -219,8 +195,7 @@ def _steps_of_while(params: dict[str, Any], length: int) -> Callable[..., list[A
 def _box_name(equation: Any) -> str:
     name = equation.params.get("name")
     if name is None and equation.primitive.name in RULES:  # JAX before 0.12 gives it elsewhere
-        closed = next(j for j in map(_closed, equation.params.values()) if j is not None)
-        name = getattr(closed.jaxpr.debug_info, "func_name", None)
+        name = getattr(inner_jaxprs(equation)[0].debug_info, "func_name", None)
     return str(name) if name else equation.primitive.name
 
 
