@@ -10,7 +10,7 @@ from jaxnn.graph.analysis.flow import Flow, LayerFlow
 from jaxnn.graph.analysis.layers import GraphLayer
 from jaxnn.graph.analysis.nonfinite import NonFinite
 from jaxnn.graph.graph import Graph
-from jaxnn.graph.rendering.rows import Edge, Row
+from jaxnn.graph.rows import Edge, Row
 from jaxnn.graph.tracer import trace
 from jaxnn.graph.tracing.naming import name
 from jaxnn.graph.tracing.nodes import Node, Operation

@@ -13,9 +13,9 @@ from jaxnn.graph.rendering.dot import render_dot
 from jaxnn.graph.rendering.html.page import render_page
 from jaxnn.graph.rendering.html.page_view import PageView, make_page_view
 from jaxnn.graph.rendering.html.sliders import make_sliders
-from jaxnn.graph.rendering.rows import Edge, Row, list_edges, list_rows
 from jaxnn.graph.rendering.svg import render_svg
 from jaxnn.graph.rendering.text import render_text
+from jaxnn.graph.rows import Edge, Row, list_edges, list_rows
 from jaxnn.graph.tracing.nodes import Node, Operation, leaf_operations
 
 _WIDEST_PICTURE = 40

@@ -10,7 +10,7 @@ from jaxnn.graph.tracing.nodes import Node
 
 
 def find_node(name: str, nodes: Mapping[str, Node], kind: str) -> Node:
-    """Return the node of a name; `kind` says in the message what it is.
+    """Return the node of a name; `kind`, such as "variable", is for the message.
 
     Raises:
       ValueError: if there is no such node.

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import lax
 
 from jaxnn import graph
 from jaxnn.graph.rendering.histograms import histogram_path
@@ -27,32 +26,6 @@ def test_edges_of_a_composite_with_several_outputs(transform):
     found = [(e.source, e.target) for e in g.edges if e.target in composite.outputs]
     sine, cosine, product = composite.outputs
     assert found == [(a, sine), (b, cosine), (a, product), (b, product)]
-
-
-NOTES_DOT = """\
-digraph "J" {
-rankdir=LR; node [shape=box, style=rounded, fontname=monospace];
-n0 [label="a\\nf32: 5\\ndJ/d = 3"];
-n1 [label="b\\nf32: 3\\ndJ/d = 6"];
-n2 [label="c\\nf32: 2\\ndJ/d = 9"];
-n3 [label="u = b * c\\nf32: 6\\ndJ/d = 3"];
-n4 [label="v = a + u\\nf32: 11\\ndJ/d = 3"];
-n5 [label="J = 3 * v\\nf32: 33\\ndJ/d = 1"];
-n1 -> n3 [label="2"];
-n2 -> n3 [label="3"];
-n0 -> n4 [label="1"];
-n3 -> n4 [label="1"];
-n4 -> n5 [label="3"];
-}
-"""
-
-
-def test_dot():
-    assert graph.trace(J)(5.0, 3.0, 2.0).dot() == NOTES_DOT
-    x = normal((3,))
-    expanded = graph.trace(lambda x: lax.scan(lambda c, t: (c * t, None), 1.0, x)[0] + x[0], depth=2)(x).dot()
-    assert expanded.count("subgraph") == 4
-    assert expanded.count("{") == expanded.count("}") == 5
 
 
 def drawn(g, kind="box"):

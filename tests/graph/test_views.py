@@ -1,4 +1,4 @@
-"""A graph as text, HTML and networkx graph, and invalid arguments."""
+"""A graph as text, DOT, HTML and networkx graph, and invalid arguments."""
 
 import sys
 from xml.etree import ElementTree
@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 
 from jaxnn import graph
 from jaxnn.graph.formatting import format_array
@@ -48,6 +49,32 @@ def test_long_tables_are_truncated():
         g.svg()
     assert "<svg" not in g._repr_html_()
     equal(g["x"].derivative, jax.grad(f)(1.0), 1e-4)
+
+
+NOTES_DOT = """\
+digraph "J" {
+rankdir=LR; node [shape=box, style=rounded, fontname=monospace];
+n0 [label="a\\nf32: 5\\ndJ/d = 3"];
+n1 [label="b\\nf32: 3\\ndJ/d = 6"];
+n2 [label="c\\nf32: 2\\ndJ/d = 9"];
+n3 [label="u = b * c\\nf32: 6\\ndJ/d = 3"];
+n4 [label="v = a + u\\nf32: 11\\ndJ/d = 3"];
+n5 [label="J = 3 * v\\nf32: 33\\ndJ/d = 1"];
+n1 -> n3 [label="2"];
+n2 -> n3 [label="3"];
+n0 -> n4 [label="1"];
+n3 -> n4 [label="1"];
+n4 -> n5 [label="3"];
+}
+"""
+
+
+def test_dot():
+    assert graph.trace(J)(5.0, 3.0, 2.0).dot() == NOTES_DOT
+    x = normal((3,))
+    expanded = graph.trace(lambda x: lax.scan(lambda c, t: (c * t, None), 1.0, x)[0] + x[0], depth=2)(x).dot()
+    assert expanded.count("subgraph") == 4
+    assert expanded.count("{") == expanded.count("}") == 5
 
 
 def test_networkx():
@@ -110,24 +137,24 @@ def test_invalid_traces(call, message):
 
 def test_tracing_twice_compiles_nothing_new(x64):
     """The derivative of an operation is compiled once, not once a graph."""
-    from jaxnn.graph.tracing.backward_pass import _vjp
+    from jaxnn.graph.tracing.backward_pass import equation_vjp
 
     f = lambda x: jnp.sin(jax.nn.relu(x) * jnp.exp(x)).sum()  # noqa: E731
     graph.trace(f)(normal((3,), "float64"))
-    before = _vjp._cache_size()
+    before = equation_vjp._cache_size()
     graph.trace(lambda x: jnp.sin(jnp.exp(x) * 2).sum())(normal((3,), "float64"))
-    assert _vjp._cache_size() == before + 1  # times a literal is new
+    assert equation_vjp._cache_size() == before + 1  # times a literal is new
 
 
 def test_a_rule_is_not_compiled_in_each_trace():
     """JAX makes a new rule object in each."""
-    from jaxnn.graph.tracing.backward_pass import _vjp
+    from jaxnn.graph.tracing.backward_pass import equation_vjp
 
     f = lambda x: thrice(jax.nn.relu(x)).sum()  # noqa: E731
     graph.trace(f)(normal((3,)))
-    before = _vjp._cache_size()
+    before = equation_vjp._cache_size()
     graph.trace(f)(normal((3,)))
-    assert _vjp._cache_size() == before
+    assert equation_vjp._cache_size() == before
 
 
 @pytest.mark.parametrize(

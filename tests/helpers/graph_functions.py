@@ -19,7 +19,7 @@ def J(a, b, c):
 
 @jax.custom_vjp
 def thrice(x):
-    """2 sin x, whose rule says that the derivative is 3 x."""
+    """2 sin x, with a rule that gives the derivative 3 x."""
     return 2 * jnp.sin(x)
 
 

@@ -1,5 +1,7 @@
 """The visible content of a graph's page in a browser."""
 
+import pytest
+
 _VARIABLES = """() => [...document.querySelectorAll(".variable")].filter(v => v.getClientRects().length).map(v => {
   const box = v.getBoundingClientRect();
   const shown = (e) => getComputedStyle(e).visibility === "visible" ? e.textContent : null;
@@ -49,3 +51,34 @@ def page_content(page):
         local,
         page.text_content("#about"),
     )
+
+
+def check_drawing(page):
+    """Boxes do not overlap, and edges go from the right side of one to the left side of another."""
+    shown = visible_variables(page)
+    for i, variable in enumerate(shown):
+        left, top, right, bottom = variable["box"]
+        for other in shown[:i]:
+            left2, top2, right2, bottom2 = other["box"]
+            assert right <= left2 or right2 <= left or bottom <= top2 or bottom2 <= top, (variable, other)
+    origin = page.evaluate("(({left}) => left)(graph.getBoundingClientRect())")
+    labels = page.evaluate(
+        """Object.fromEntries(visibleVariables().map(v =>
+             [idOf(v), v.querySelector(".label").getBoundingClientRect()]))"""
+    )
+    lines = page.evaluate(
+        """[...document.querySelectorAll("path[data-source]")].map(p => [p.dataset.source, p.dataset.target,
+             ...[0, p.getTotalLength()].map(at => p.getPointAtLength(at).x)])"""
+    )
+    words = page.evaluate(
+        """[...document.querySelectorAll(".edges text")].map(e => e.getBoundingClientRect())
+             .map(({left, top, right, bottom}) => [left, top, right, bottom])"""
+    )
+    for left, top, right, bottom in words:
+        for box in labels.values():
+            beside = right <= box["left"] or box["right"] <= left or bottom <= box["top"] or box["bottom"] <= top
+            assert beside, (left, top, right, bottom, box)
+    for source, target, start, end in lines:
+        assert start == pytest.approx(labels[source]["right"] - origin, abs=0.1)
+        assert end == pytest.approx(labels[target]["left"] - origin - 6, abs=0.1)
+        assert start < end

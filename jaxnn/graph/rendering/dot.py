@@ -1,7 +1,7 @@
 """A graph in the DOT language of Graphviz."""
 
 from jaxnn.graph.formatting import format_array, format_type
-from jaxnn.graph.rendering.rows import Edge, Row
+from jaxnn.graph.rows import Edge, Row
 from jaxnn.graph.tracing.nodes import Node, Operation
 
 

@@ -6,7 +6,7 @@ import re
 import numpy as np
 
 from jaxnn.graph.formatting import format_array, format_type
-from jaxnn.graph.rendering.rows import Row
+from jaxnn.graph.rows import Row
 from jaxnn.graph.tracing.nodes import Node, Operation
 from jaxnn.graph.tracing.summaries import root_mean_square, summarize
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from jaxnn.graph.rendering.rows import Edge, Row
+from jaxnn.graph.rows import Edge, Row
 
 
 def build_digraph(rows: list[Row], edges: list[Edge]) -> Any:

@@ -9,7 +9,7 @@ from jaxnn.graph.formatting import format_array, format_type
 from jaxnn.graph.rendering import histograms, theme
 from jaxnn.graph.rendering.labels import captions, short_label, source_location
 from jaxnn.graph.rendering.layout.placement import Frame, PlacedBox, Point, place_boxes
-from jaxnn.graph.rendering.rows import Edge, Row, list_rows
+from jaxnn.graph.rows import Edge, Row, list_rows
 from jaxnn.graph.tracing.nodes import Node, Operation
 
 MOST_BOXES = 300

@@ -2,7 +2,7 @@
 
 from jaxnn.graph.formatting import format_array, format_type
 from jaxnn.graph.rendering.labels import source_location
-from jaxnn.graph.rendering.rows import Edge, Row
+from jaxnn.graph.rows import Edge, Row
 from jaxnn.graph.tracing.nodes import Node
 
 MOST_ROWS = 200

@@ -98,8 +98,8 @@ def operation_vjp(op: Operation, cotangents: Cotangents) -> dict[int, Any]:
     full = [jnp.zeros(out.shape, out.dtype) if ct is None else ct for out, ct in floating]
     try:
         # JAX makes a new rule object in each trace: a compiled vjp of it would never be reused.
-        vjp = _vjp.__wrapped__ if op.has_rule else _vjp
-        results = vjp(_Equation(op), wrt, [node.value for node in op.inputs], full)
+        vjp = equation_vjp.__wrapped__ if op.has_rule else equation_vjp
+        results = vjp(Equation(op), wrt, [node.value for node in op.inputs], full)
     except (TypeError, ValueError, NotImplementedError) as error:
         reason = " ".join(str(error).split())
         location = f" at {op.source}" if op.source else ""
@@ -154,7 +154,7 @@ def _rule_body_cotangents(op: Operation, cotangents: Cotangents) -> Cotangents:
     return {node: cotangent for node, cotangent in inner.items() if node in results and node not in cotangents}
 
 
-class _Equation:
+class Equation:
     """A primitive with its parameters, equal to others with the same ones, so that JAX compiles its vjp once."""
 
     def __init__(self, op: Operation):
@@ -170,11 +170,13 @@ class _Equation:
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Equation) and self._key == other._key
+        return isinstance(other, Equation) and self._key == other._key
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _vjp(equation: _Equation, wrt: tuple[int, ...], inputs: list[Any], cotangents: list[Any]) -> Any:
+def equation_vjp(equation: Equation, wrt: tuple[int, ...], inputs: list[Any], cotangents: list[Any]) -> Any:
+    """Compute the vector-Jacobian products of a primitive with respect to the inputs at `wrt`; compiled."""
+
     def function(*chosen):
         full = list(inputs)
         for i, value in zip(wrt, chosen, strict=True):

@@ -15,7 +15,7 @@ from jaxnn.graph.rendering.html.page_view import PageView
 from jaxnn.graph.rendering.html.sliders import Slider
 from jaxnn.graph.rendering.labels import full_label, short_label, source_line, source_location
 from jaxnn.graph.rendering.layout.nested import Cell, Layout, Waypoint, nested_layout
-from jaxnn.graph.rendering.rows import Row
+from jaxnn.graph.rows import Row
 from jaxnn.graph.tracing.nodes import Node, Operation
 
 _FILES = files("jaxnn.graph.rendering.html")

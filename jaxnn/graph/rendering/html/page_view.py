@@ -7,7 +7,7 @@ import numpy as np
 from jaxnn.graph.formatting import format_array, format_operation
 from jaxnn.graph.rendering.histograms import has_histogram, histogram_path
 from jaxnn.graph.rendering.labels import captions
-from jaxnn.graph.rendering.rows import Edge, list_edges
+from jaxnn.graph.rows import Edge, list_edges
 from jaxnn.graph.tracing.nodes import Node, Operation, walk_operations
 from jaxnn.graph.tracing.summaries import to_numpy
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple, Union
 
 from jaxnn.graph.rendering.layout.layered import DummyBox, Key, arrange_columns
-from jaxnn.graph.rendering.rows import Row
+from jaxnn.graph.rows import Row
 from jaxnn.graph.tracing.nodes import Node, Operation
 
 

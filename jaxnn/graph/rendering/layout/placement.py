@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from jaxnn.graph.rendering.layout.nested import Cell, Layout, Waypoint, nested_layout
-from jaxnn.graph.rendering.rows import Row
+from jaxnn.graph.rows import Row
 from jaxnn.graph.tracing.nodes import Node, Operation
 
 Point = tuple[float, float]
