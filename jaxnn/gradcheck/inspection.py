@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from jaxnn.gradcheck.jaxprs import consts_of, equations
 from jaxnn.gradcheck.problem import Flat
 from jaxnn.gradcheck.runner import Arrays, precision
+from jaxnn.jaxprs import consts_of, equations
 
 
 def trace(flat: Flat, leaves: Arrays) -> core.ClosedJaxpr | None:

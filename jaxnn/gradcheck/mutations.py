@@ -12,8 +12,9 @@ import numpy as np
 from jax.extend import core
 
 from jaxnn.gradcheck.inspection import trace
-from jaxnn.gradcheck.jaxprs import CALLS, Special, bind, inner_jaxprs, interpret, scan_sizes
+from jaxnn.gradcheck.jaxprs import Special, interpret
 from jaxnn.gradcheck.runner import Arrays, Runner, precision
+from jaxnn.jaxprs import CALLS, bind, inner_jaxprs, scan_sizes
 
 _NONLINEAR = frozenset(
     "tanh logistic exp log log1p expm1 max min sin cos sqrt rsqrt cbrt erf erfc integer_pow pow square abs".split()

@@ -6,10 +6,10 @@ import jax
 import numpy as np
 
 from jaxnn.gradcheck.inspection import constants, trace
-from jaxnn.gradcheck.jaxprs import equations, inner_jaxprs
 from jaxnn.gradcheck.points import make_cotangents
 from jaxnn.gradcheck.problem import Flat, GradcheckError
 from jaxnn.gradcheck.runner import Arrays, Runner
+from jaxnn.jaxprs import equations, inner_jaxprs
 
 _JAX = jax.__file__.removesuffix("__init__.py")
 

@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.gradcheck.jaxprs import CALLS, bind, interpret, scan_sizes
+from jaxnn.gradcheck.jaxprs import interpret
+from jaxnn.jaxprs import CALLS, bind, scan_sizes
 
 # Results of these are one of their inputs, moved or chosen: no rounding happens, and ties must stay ties.
 _EXACT = frozenset(

@@ -1,30 +1,33 @@
-"""Computation graphs of any JAX function: values from left to right, derivatives from right to left.
+"""Computation graphs of JAX functions: values from left to right, derivatives from right to left.
 
-`trace(loss)(params, x, y)` gives the `Graph`: printed, it is a table of every intermediate and the derivative of the
-loss by it; `svg()` draws it, as notebooks do by themselves; `first_nonfinite()` names the operation that made the first
-NaN or inf; `flow()` tables the gradient from layer to layer. `name(x, "u")` names an intermediate.
+`trace(loss)(params, x, y)` returns a `Graph`. Printed, it is a table of every intermediate, with the derivative of the
+loss with respect to it. `svg()` draws it, and notebooks display the picture; `first_nonfinite()` finds the operation
+that produced the first NaN or inf; `flow()` lists the magnitude of the gradient in each layer. `name(x, "u")` names an
+intermediate.
 """
 
 from jaxnn.graph.analysis.flow import Flow, LayerFlow
-from jaxnn.graph.analysis.layers import LayerOfGraph
-from jaxnn.graph.analysis.nonfinite import NotFinite
+from jaxnn.graph.analysis.layers import GraphLayer
+from jaxnn.graph.analysis.nonfinite import NonFinite
 from jaxnn.graph.graph import Graph
-from jaxnn.graph.rendering.view import Edge
+from jaxnn.graph.rows import Edge, Row
 from jaxnn.graph.tracer import trace
 from jaxnn.graph.tracing.naming import name
-from jaxnn.graph.tracing.nodes import Node, Operation, Summary, summarise
+from jaxnn.graph.tracing.nodes import Node, Operation
+from jaxnn.graph.tracing.summaries import Summary, summarize
 
 __all__ = [
     "Edge",
     "Flow",
     "Graph",
+    "GraphLayer",
     "LayerFlow",
-    "LayerOfGraph",
     "Node",
-    "NotFinite",
+    "NonFinite",
     "Operation",
+    "Row",
     "Summary",
     "name",
-    "summarise",
+    "summarize",
     "trace",
 ]

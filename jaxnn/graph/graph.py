@@ -1,38 +1,38 @@
-"""The computation graph of a function, and what can be asked of it."""
+"""The computation graph of a function, with its views and analyses."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from html import escape
 from typing import Any
 
-import numpy as np
+from jaxnn.graph.analysis.flow import Flow, measure_flow
+from jaxnn.graph.analysis.layers import GraphLayer, find_layers, group_by_layer, inline_networks
+from jaxnn.graph.analysis.nonfinite import NonFinite, find_first_nonfinite
+from jaxnn.graph.lookup import find_node, replace_values
+from jaxnn.graph.rendering.dot import render_dot
+from jaxnn.graph.rendering.html.page import render_page
+from jaxnn.graph.rendering.html.page_view import PageView, make_page_view
+from jaxnn.graph.rendering.html.sliders import make_sliders
+from jaxnn.graph.rendering.svg import render_svg
+from jaxnn.graph.rendering.text import render_text
+from jaxnn.graph.rows import Edge, Row, list_edges, list_rows
+from jaxnn.graph.tracing.nodes import Node, Operation, leaf_operations
 
-from jaxnn.graph.analysis.flow import Flow, flow
-from jaxnn.graph.analysis.layers import LayerOfGraph, boxed, find_layers, spread
-from jaxnn.graph.analysis.nonfinite import NotFinite, first_nonfinite
-from jaxnn.graph.rendering import view
-from jaxnn.graph.rendering.dot import dot
-from jaxnn.graph.rendering.page import page
-from jaxnn.graph.rendering.page_data import Shown, shown
-from jaxnn.graph.rendering.sliders import sliders
-from jaxnn.graph.rendering.svg import svg
-from jaxnn.graph.rendering.text import text
-from jaxnn.graph.rendering.view import Edge, Row
-from jaxnn.graph.tracing.nodes import Node, Operation, flat
+_WIDEST_PICTURE = 40
+"""Pictures and pages of more variables are grouped by layer."""
 
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """The variables of a function at its arguments, their derivatives, and the operations between them.
+    """The variables of a function at given arguments, their derivatives, and the operations between them.
 
     Attributes:
-      name: the function's, and its output's where that has no other.
-      arguments, outputs: nodes, of any shapes.
-      operations: in the order of evaluation, boxes with what is in them.
-      paths: of the arguments among those of the function.
-      retrace: the graph of the same function at other values of the arguments, in their shapes and dtypes.
-      depth: how many levels of boxes are shown opened.
+      name: of the function, and of its output if that has no other name.
+      arguments, outputs: nodes.
+      operations: in the order of evaluation; composites, such as jitted functions and loops, contain others.
+      paths: of the arguments, such as ("params", "[0]", ".W").
+      retrace: the function that traces the graph at other values of the arguments, of the same shapes and dtypes.
+      depth: the nesting depth to which composites are expanded.
 
     Example:
       >>> from jaxnn import graph
@@ -58,149 +58,152 @@ class Graph:
     depth: int = 0
 
     @property
+    def rows(self) -> list[Row]:
+        """The visible variables and the titles of expanded composites, in the order of evaluation."""
+        return list_rows(self.arguments, self.operations, self.depth)
+
+    @property
     def nodes(self) -> tuple[Node, ...]:
-        """The variables shown, of any shapes, in the order of evaluation."""
-        return tuple(row.node for row in self._rows() if row.node is not None)
+        """The visible variables in the order of evaluation."""
+        return tuple(row.node for row in self.rows if row.node is not None)
 
     @property
     def edges(self) -> list[Edge]:
-        """The edges between them, with local derivatives, in the target's shape, where these are diagonal."""
-        return view.edges(self.operations, self.depth)
+        """The edges between the visible variables, with local derivatives if these are scalar or elementwise."""
+        return list_edges(self.operations, self.depth)
 
     def __getitem__(self, name: str) -> Node:
-        """The variable of that name (of any shape), inside closed boxes too.
+        """Return the variable of that name, also inside collapsed composites.
 
         Raises:
-          ValueError: there is none.
+          ValueError: if there is no such variable.
         """
-        every = {row.node.name: row.node for row in self.opened(10**6)._rows() if row.node is not None}
-        every |= {node.name: node for node in self.nodes}
-        return _found(name, every, "variable")
+        expanded = {node.name: node for node in self.expand(10**6).nodes}
+        return find_node(name, expanded | {node.name: node for node in self.nodes}, "variable")
 
-    def at(self, **values: Any) -> "Graph":
-        """The graph of the same function with some arguments changed; names such as params[0].b by `**{name: value}`.
+    def with_args(self, **values: Any) -> "Graph":
+        """Return the graph of the same function with some arguments replaced.
+
+        Names that are not identifiers, such as params[0].b, go in a dict: `with_args(**{"params[0].b": b})`.
 
         Raises:
-          ValueError: there is no such argument, or the value has not its shape, or is no number.
+          ValueError: if there is no such argument, or a value has another shape or is not numeric.
 
         Example:
           >>> from jaxnn import graph
           >>> g = graph.trace(lambda a, b: a * b)(5.0, 3.0)
-          >>> g.at(a=7.0)["b"].derivative.item()
+          >>> g.with_args(a=7.0)["b"].derivative.item()
           7.0
         """
-        arguments = {node.name: node for node in self.arguments}
-        new = {_found(name, arguments, "argument"): value for name, value in values.items()}
-        for node, value in new.items():
-            if np.shape(value) != node.shape:
-                raise ValueError(f"{node.name} has the shape {node.shape}, got {np.shape(value)}")
-        changed = [_like(node.value, new[node]) if node in new else node.value for node in self.arguments]
-        found = self.retrace(changed).opened(self.depth)
-        return found.by_layer() if self._is_by_layer else found
+        new = self.retrace(replace_values(self.arguments, values)).expand(self.depth)
+        return new.by_layer() if self._is_by_layer else new
 
-    def opened(self, depth: int) -> "Graph":
-        """The same graph (of the same shapes), with boxes shown opened so many levels deep.
+    def expand(self, depth: int) -> "Graph":
+        """Return the same graph with composites expanded to a nesting depth of `depth`; 0 collapses all.
 
         Raises:
-          ValueError: depth is no whole number of at least 0.
+          ValueError: if depth is not an int >= 0.
         """
         if not isinstance(depth, int) or depth < 0:
-            raise ValueError(f"depth must be a whole number from 0, got {depth!r}")
+            raise ValueError(f"depth must be an int >= 0, got {depth!r}")
         return replace(self, depth=depth)
 
     @property
-    def layers(self) -> list[LayerOfGraph]:
-        """The layers, in order of evaluation, of nodes of any shapes.
+    def layers(self) -> list[GraphLayer]:
+        """The layers in the order of evaluation; an empty list without containers of parameters and named scopes.
 
-        Parameters are the first argument that is a container; a loop over layers is one of them.
-        A layer begins where a new container of parameters is first used, as params[0] is in a network of jaxnn, or in a
-        new `jax.named_scope`, in boxes too; there are none without either.
+        Parameters are the first argument that is a container. A layer starts at the first use of a new container of
+        parameters, such as params[0] in a network of jaxnn, or in a new `jax.named_scope`, in composites too. A loop
+        over layers is one layer.
         """
-        return find_layers(self.arguments, self.paths, self._spread(), self.outputs)
+        return find_layers(self.arguments, self.paths, self._inlined(), self.outputs)
 
     def by_layer(self) -> "Graph":
-        """The same graph (of the same shapes), each layer one box.
+        """Return the same graph with each layer as one composite.
 
         Raises:
-          ValueError: no layers are to be found.
+          ValueError: if the graph has no layers.
         """
-        layers = self._some_layers()
-        return self if self._is_by_layer else replace(self, operations=boxed(layers, self._spread()))
+        layers = self._require_layers()
+        return self if self._is_by_layer else replace(self, operations=group_by_layer(layers, self._inlined()))
 
     def text(self) -> str:
-        """A table in the order of evaluation: values, derivatives, and local derivatives where they are diagonal."""
-        return text(self._rows(), self.edges, self._output)
+        """Return a table in the order of evaluation: values, derivatives and local derivatives."""
+        return render_text(self.rows, self.edges, self._output)
 
     def dot(self) -> str:
-        """The graph for Graphviz, opened boxes as clusters."""
-        return dot(self._rows(), self.edges, self._output)
+        """Return the graph in the DOT language of Graphviz, expanded composites as clusters."""
+        return render_dot(self.rows, self.edges, self._output)
 
     def svg(self) -> str:
-        """The graph as a picture: values above, derivatives below; by layer where it would not fit a page.
+        """Return the graph as an SVG picture, by layer if it has more than 40 variables and layers.
 
         Raises:
-          ValueError: there are too many variables to be seen.
+          ValueError: if the picture would have more than 300 variables.
         """
         drawn = self._fitting()
-        return svg(drawn.arguments, drawn.operations, drawn.depth, drawn.edges, self._output)
+        return render_svg(drawn.arguments, drawn.operations, drawn.depth, drawn.edges, self._output)
 
     def html(self, vary: Mapping[str, Sequence[float]] | None = None) -> str:
-        """The graph as a page that answers: one HTML file, which needs no network.
+        """Return the graph as an interactive page: one HTML file that loads nothing from the network.
 
-        A variable that is pointed at tells its value, its derivative and its line of code; boxes open and close; the
-        evaluation goes step by step, forward and backward. An argument that is a scalar has a slider: the page holds
-        a table of the graph's numbers at each of its values, the other arguments being what they are, computed here by
-        `at`.
+        The page shows value, derivative and line of code of a variable under the pointer, expands and collapses
+        composites, and steps through the evaluation, forward and backward. Scalar arguments have sliders: the page
+        holds a table of the graph's numbers at each slider position, computed by `with_args`, with the other arguments
+        at their original values.
 
         Args:
-          vary: the values of each slider by its argument's name. By default every floating scalar goes from x - |x| to
-            x + |x| (from -1 to 1 where it is zero) in 41 values; in fewer, or none, where that were more than 5 000
-            operations.
+          vary: the values of each slider by its argument's name. By default, every floating scalar x takes 41 values
+            from x - |x| to x + |x| (from -1 to 1 if x is zero); fewer, or none, if that took more than 5000 operations.
 
         Raises:
-          ValueError: there are too many variables to be seen, or `vary` names no scalar argument.
+          ValueError: if the page would have more than 1000 variables, or `vary` is not a dict of finite values of
+            scalar arguments.
         """
         drawn = self._fitting()
-        here = drawn._shown()
-        cost = len(flat(drawn.operations))
-        found = sliders(drawn.arguments, here, lambda name, value: drawn.at(**{name: value})._shown(), cost, vary)
-        return page(drawn.arguments, drawn.operations, drawn.outputs, drawn.depth, self._output, here, found)
+        view = drawn._page_view()
+        cost = len(leaf_operations(drawn.operations))
+
+        def view_at(name: str, value: float) -> PageView:
+            return drawn.with_args(**{name: value})._page_view()
+
+        sliders = make_sliders(drawn.arguments, view, view_at, cost, vary)
+        return render_page(drawn.arguments, drawn.operations, drawn.outputs, drawn.depth, self._output, view, sliders)
 
     def to_networkx(self) -> Any:
-        """A `networkx.DiGraph` of the variables, by name, with their arrays (of any shapes).
+        """Return a `networkx.DiGraph` of the variables by name.
 
-        Nodes have the attributes value, derivative and operation, edges local.
+        Nodes have the attributes value, derivative and operation; edges have local.
 
         Raises:
-          ValueError: networkx is not installed.
+          ValueError: if networkx is not installed.
         """
-        from jaxnn.graph.rendering.networkx import to_networkx
+        from jaxnn.graph.rendering.networkx import build_digraph
 
-        return to_networkx(self._rows(), self.edges)
+        return build_digraph(self.rows, self.edges)
 
-    def first_nonfinite(self) -> NotFinite | None:
-        """The first argument, forward or backward operation that brought a NaN or inf; `None` where all is finite.
+    def first_nonfinite(self) -> NonFinite | None:
+        """Return the first argument, forward or backward operation with a NaN or inf; `None` if all is finite.
 
         Example:
           >>> import jax.numpy as jnp
           >>> from jaxnn import graph
-          >>> found = graph.trace(lambda x: jnp.sqrt(x) * 2.0)(0.0).first_nonfinite()
-          >>> found.what, found.way, found.operation.name, found.node.name
+          >>> first = graph.trace(lambda x: jnp.sqrt(x) * 2.0)(0.0).first_nonfinite()
+          >>> first.value, first.phase, first.operation.name, first.node.name
           ('inf', 'backward', 'sqrt', 'x')
         """
-        return first_nonfinite(self.arguments, self.operations, self.outputs)
+        return find_first_nonfinite(self.arguments, self.operations, self.outputs)
 
     def flow(self) -> Flow:
-        """The size of activations and gradients by layer, vanishing and exploding ones flagged.
+        """Return the magnitudes of activations and gradients by layer.
 
-        Flagged is a layer by whose output the derivative is zero, or a thousand times smaller, or larger, than at the
-        last.
+        A layer is flagged if the derivative with respect to its output is zero, or differs from the last layer's by
+        more than a factor of 1000.
 
         Raises:
-          ValueError: no layers are to be found.
+          ValueError: if the graph has no layers.
         """
-        self._some_layers()
-        return flow(self.layers)
+        return measure_flow(self._require_layers())
 
     def __str__(self) -> str:
         return self.text()
@@ -209,7 +212,7 @@ class Graph:
         return self.svg()
 
     def _repr_html_(self) -> str:
-        """The picture, where it can be drawn, and the table."""
+        """Return the picture, if it can be drawn, and the table."""
         try:
             picture = self.svg()
         except ValueError:
@@ -218,16 +221,13 @@ class Graph:
         return f'<div style="overflow-x: auto">{picture}</div>{table}'
 
     def _fitting(self) -> "Graph":
-        return self.by_layer() if len(self.nodes) > 40 and self.layers else self
+        return self.by_layer() if len(self.nodes) > _WIDEST_PICTURE and self.layers else self
 
-    def _spread(self) -> tuple[Operation, ...]:
-        return spread(self.arguments, self.paths, self.operations)
+    def _inlined(self) -> tuple[Operation, ...]:
+        return inline_networks(self.arguments, self.paths, self.operations)
 
-    def _shown(self) -> Shown:
-        return shown(self.arguments, self.operations)
-
-    def _rows(self) -> list[Row]:
-        return view.rows(self.arguments, self.operations, self.depth)
+    def _page_view(self) -> PageView:
+        return make_page_view(self.arguments, self.operations)
 
     @property
     def _output(self) -> str:
@@ -237,27 +237,10 @@ class Graph:
     def _is_by_layer(self) -> bool:
         return any(op.primitive is None for op in self.operations)
 
-    def _some_layers(self) -> list[LayerOfGraph]:
-        found = self.layers
-        if not found:
+    def _require_layers(self) -> list[GraphLayer]:
+        layers = self.layers
+        if not layers:
             raise ValueError(
-                "no layers are to be found: pass parameters in containers, or mark layers by jax.named_scope"
+                "the graph has no layers: pass parameters in containers, or mark layers by jax.named_scope"
             )
-        return found
-
-
-def _like(old: Any, value: Any) -> Any:
-    """The value in the dtype of the old one, and its shape; a number of Python stays one, weakly typed."""
-    new = np.asarray(value)
-    if new.dtype.kind in "OSUMm" or (new.dtype.kind == "c" and not np.issubdtype(old.dtype, np.complexfloating)):
-        raise ValueError(f"an argument of {old.dtype} takes numbers, got {value!r}")
-    new = new.astype(old.dtype)
-    return new.item() if old.weak_type and not old.shape else new
-
-
-def _found(name: str, among: Mapping[str, Node], what: str) -> Node:
-    if name not in among:
-        close = (isinstance(name, str) and get_close_matches(name, among, 3)) or list(among)[:8]
-        others = " and others" if len(among) > len(close) else ""
-        raise ValueError(f"no {what} is called {name!r}: there are {', '.join(close)}{others}")
-    return among[name]
+        return layers

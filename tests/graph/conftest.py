@@ -1,4 +1,4 @@
-"""A browser, and pages opened in it."""
+"""Fixtures: a headless browser, and pages in it."""
 
 import shutil
 
@@ -19,25 +19,25 @@ def browser():
 
 
 @pytest.fixture
-def opened(browser, tmp_path):
-    """Opens the page of a graph, or HTML; at the end, nothing was logged, and nothing but the file was asked for."""
+def open_page(browser, tmp_path):
+    """Open the page of a graph; at the end, check that it logged nothing and requested nothing but its file."""
     context = browser.new_context(viewport={"width": 1400, "height": 800})
-    said, asked = [], []
+    logged, requested = [], []
 
-    def visit(g, **options):
-        file = tmp_path / f"{len(asked)}.html"
+    def open_graph(g, **options):
+        file = tmp_path / f"{len(requested)}.html"
         file.write_text(g.html(**options), encoding="utf-8")
         page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("dialog", lambda dialog: said.append(dialog.message))
-        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: logged.append(message.text))
+        page.on("pageerror", lambda error: logged.append(str(error)))
+        page.on("dialog", lambda dialog: logged.append(dialog.message))
+        page.on("request", lambda request: requested.append(request.url))
         page.goto(file.as_uri())
-        assert asked.count(file.as_uri()) == 1
+        assert requested.count(file.as_uri()) == 1
         return page
 
-    yield visit
-    assert said == []
-    assert all(url.startswith("file:") and url.endswith(".html") for url in asked)
-    assert len(asked) == len(context.pages)
+    yield open_graph
+    assert logged == []
+    assert all(url.startswith("file:") and url.endswith(".html") for url in requested)
+    assert len(requested) == len(context.pages)
     context.close()

@@ -43,11 +43,11 @@ def test_six_layers_fit_a_page():
     assert len(g.nodes) > 60 > 40 > len(g.by_layer().nodes)
     root = ElementTree.fromstring(g.svg())
     width, height = (float(root.get(name)) for name in ("width", "height"))
-    # A page on its side, of which 1800 pixels across can be read.
+    # A page in landscape format, readable at 1800 pixels across.
     assert width < 1800
     assert height < 1800 / 2**0.5
     assert g.by_layer().by_layer().dot() == g.by_layer().dot()
-    # By layer, nothing is lost: what goes between layers is what went before.
+    # The variables between layers are variables of the whole graph.
     assert {node.name for node in g.by_layer().nodes} <= {node.name for node in g.nodes}
 
 
@@ -63,7 +63,7 @@ def test_flow_is_the_size_of_the_gradients():
 
 @pytest.mark.parametrize(("scale", "flag"), [(0.1, "vanishing"), (1.0, ""), (10.0, "exploding")])
 def test_flow_flags(scale, flag):
-    """Nine linear layers, each times `scale`: gradients go as scale^l."""
+    """Nine linear layers, each times `scale`: gradients are scale^l."""
 
     def f(params, x):
         for layer in params:
@@ -81,15 +81,15 @@ def test_flow_flags(scale, flag):
     ("ratio", "flag"),
     [(1 / 1001, "vanishing"), (1 / 999, ""), (0.01, ""), (100.0, ""), (999.0, ""), (1001.0, "exploding")],
 )
-def test_flow_flags_from_a_thousand_times_on(ratio, flag):
-    """The last layer multiplies by `ratio`, and so does it the gradient."""
+def test_flow_flags_factors_above_a_thousand(ratio, flag):
+    """The last layer multiplies by `ratio`, and its backward pass does so to the gradient."""
     g = graph.trace(lambda params, x: (params[0]["w"] * x * params[1]["w"]).sum())(
         [{"w": 1.0}, {"w": ratio}], normal((3,))
     )
     assert [row.flag for row in g.flow()] == [flag, ""]
 
 
-def test_flow_is_of_the_largest_array_that_leaves_a_layer():
+def test_flow_measures_the_largest_output_of_a_layer():
     def f(params, x):
         a = params[0]["w"] * x
         parts = a[:2] * 3, a * 3, a[3:] * 3
@@ -100,15 +100,15 @@ def test_flow_is_of_the_largest_array_that_leaves_a_layer():
     np.testing.assert_allclose(first.activation, np.sqrt((36 * x**2).mean()), rtol=1e-6)
 
 
-def test_flow_flags_a_network_that_is_dead_from_its_last_layer_on():
+def test_flow_flags_a_network_with_zero_gradient():
     f = lambda params, x, y: jax.nn.relu(x @ params[0]["W"] @ params[1]["W"] - y).sum()  # noqa: E731
     g = graph.trace(f)([{"W": jnp.eye(3)}] * 2, normal((4, 3)), 100.0)
     assert [row.flag for row in g.flow()] == ["vanishing"] * 2
 
 
 @pytest.mark.parametrize("transform", [jax.jit, jax.checkpoint, lambda f: jax.jit(jax.checkpoint(f))])
-def test_layers_of_a_network_in_a_box(transform):
-    """They are those of the same network outside of it."""
+def test_layers_of_a_transformed_network(transform):
+    """They are those of the network without the transformation."""
 
     def network(params, x):
         for layer in params:
@@ -156,6 +156,6 @@ def test_layers_by_named_scope_and_none_without():
     mapped = graph.trace(lambda x, w: jax.vmap(lambda row: f(row, w))(x).sum())(normal((2, 3)), 0.5)
     assert [layer.name for layer in mapped.layers] == ["layer0", "layer1", "layer2"]
     plain = graph.trace(jnp.sin)(1.0)
-    for ask in (plain.flow, plain.by_layer):
-        with pytest.raises(ValueError, match="no layers"):
-            ask()
+    for method in (plain.flow, plain.by_layer):
+        with pytest.raises(ValueError, match="the graph has no layers"):
+            method()

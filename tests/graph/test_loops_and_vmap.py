@@ -1,4 +1,4 @@
-"""Loops and `jax.vmap` as boxes."""
+"""Loops and `jax.vmap` as composites."""
 
 import jax
 import jax.numpy as jnp
@@ -7,15 +7,15 @@ import pytest
 from jax import lax
 
 from jaxnn import graph
-from jaxnn.graph.tracing.nodes import flat
+from jaxnn.graph.tracing.nodes import leaf_operations
 from tests.helpers.graph_oracle import check, equal
 from tests.helpers.registry import normal
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
-def test_scan_opens_into_its_steps():
-    """A recurrence under `scan`, in a Python loop, and by hand: the same derivative by every state."""
+def test_scan_expands_to_its_steps():
+    """A recurrence under `scan`, in a Python loop, and by hand: the same derivative with respect to every state."""
 
     def step(h, x):
         return graph.name(jnp.tanh(0.5 * h + x), "h"), h
@@ -43,13 +43,13 @@ def test_scan_opens_into_its_steps():
             equal(g[name].value, states[i + 1])
             equal(g[name].derivative, slopes[3 - i])
     equal(scan.arguments[0].derivative, slopes[4])
-    assert [row.operation.name for row in scan.opened(1)._rows() if row.operation][:1] == ["scan"]
-    assert sum(row.node is None for row in scan.opened(2)._rows()) == 5  # the scan and its four steps
-    assert len(scan.nodes) < len(scan.opened(1).nodes) < len(scan.opened(2).nodes)
+    assert [row.operation.name for row in scan.expand(1).rows if row.operation][:1] == ["scan"]
+    assert sum(row.node is None for row in scan.expand(2).rows) == 5  # the scan and its four steps
+    assert len(scan.nodes) < len(scan.expand(1).nodes) < len(scan.expand(2).nodes)
 
 
-def test_while_has_the_derivative_of_the_steps_it_took():
-    """JAX has none in reverse: x is doubled until it is 100, here 7 times."""
+def test_while_has_the_derivative_of_its_steps():
+    """Unlike in JAX: x is doubled until it is at least 100, here 7 times."""
 
     def f(x):
         return lax.while_loop(lambda s: s[0] < 100, lambda s: (2 * s[0], s[1] + 1), (x, 0))[0] ** 2
@@ -60,8 +60,8 @@ def test_while_has_the_derivative_of_the_steps_it_took():
         graph.trace(f, limit=5)(1.0)
 
 
-def test_vmap_is_a_box_of_what_it_rewrote():
-    """One in the other, in a scope, and under `jax.grad`; with the derivatives of the function without boxes."""
+def test_vmap_is_a_composite_of_the_operations_on_the_batch():
+    """Nested, in a scope, and under `jax.grad`; with the derivatives of the function without composites."""
 
     def f(x, w):
         y = jax.vmap(lambda t: jnp.sin(t) * w)(x)
@@ -78,28 +78,28 @@ def test_vmap_is_a_box_of_what_it_rewrote():
     equal(g["w"].derivative, jax.grad(f, 1)(x, 2.0))
     assert [node.name for node in g.nodes] == ["x", "w", "v1", "v2", "v3", "v4", "f"]
     nested = g.operations[2]
-    assert [op.name for op in nested.inside] == ["broadcast_in_dim", "vmap", "squeeze", "add"]
+    assert [op.name for op in nested.body] == ["broadcast_in_dim", "vmap", "squeeze", "add"]
     assert [node.name for node in nested.inputs] == ["v2"]
     equal(g["v3"].value, jnp.tanh(g["v2"].value) + g["v2"].value)
-    assert g.opened(1).text().count("[vmap]") == 3
-    assert g.opened(2).text().count("[vmap]") == 4
+    assert g.expand(1).text().count("[vmap]") == 3
+    assert g.expand(2).text().count("[vmap]") == 4
 
 
-def test_what_a_vmap_hands_back_leaves_its_box():
-    """Also where no operation takes it, but the caller; one in the other."""
+def test_outputs_of_a_vmap_are_outputs_of_its_composite():
+    """Also if only the caller uses them; nested."""
     x = normal((3, 2))
     g = graph.trace(jax.vmap(jax.vmap(lambda t: jnp.sin(t) * t + 2)), cotangent=jnp.ones((3, 2)))(x)
     (outer,) = g.operations
-    (inner,) = outer.inside
-    assert [op.name for op in inner.inside] == ["sin", "mul", "add"]
+    (inner,) = outer.body
+    assert [op.name for op in inner.body] == ["sin", "mul", "add"]
     assert outer.outputs == inner.outputs == g.outputs
     assert outer.inputs == inner.inputs == g.arguments
-    assert outer.source == inner.source == inner.inside[0].source != ""
+    assert outer.source == inner.source == inner.body[0].source != ""
     equal(g.arguments[0].derivative, np.cos(x) * x + np.sin(x))
 
 
-def test_scopes_around_a_vmap_and_in_it():
-    """A scope is no vmap, whatever its name; of the function that is mapped, the scopes stay within."""
+def test_scopes_around_a_vmap_and_inside():
+    """A scope called vmap is not a vmap; scopes of the mapped function stay inside."""
 
     def one(t):
         with jax.named_scope("within"), jax.named_scope("deeper"):
@@ -114,13 +114,13 @@ def test_scopes_around_a_vmap_and_in_it():
     outer, *others = graph.trace(f)(normal((3, 2))).operations
     assert [op.name for op in others] == ["cos", "reduce_sum"]
     assert [op.scope for op in others] == ["vmap"] * 2
-    (inner,) = outer.inside
+    (inner,) = outer.body
     assert [op.scope for op in (outer, inner)] == ["around\ufffd", ""]
-    assert {op.scope for op in inner.inside} == {"within/deeper"}  # and no word of jax.grad
+    assert {op.scope for op in inner.body} == {"within/deeper"}  # without names from jax.grad
 
 
 def test_layers_are_found_under_vmap():
-    """A network of one example, which others write and then map over the batch."""
+    """A network of one example, mapped over the batch."""
 
     def network(params, x):
         for W, b in params:
@@ -135,14 +135,14 @@ def test_layers_are_found_under_vmap():
     assert [row.layer for row in g.flow()] == ["params[0]", "params[1]"]
 
 
-def test_a_long_loop_stays_closed_and_right():
+def test_a_long_loop_is_not_unrolled_and_is_correct():
     xs = normal((300,)) / 10
     g = check(lambda x: lax.scan(lambda c, t: (c * 0.99 + t, None), x, xs)[0] ** 2, 1.0)
-    closed = graph.trace(lambda x: lax.scan(lambda c, t: (c * 0.99 + t, None), x, xs)[0] ** 2, limit=100)(1.0)
-    assert not closed.operations[0].inside
+    collapsed = graph.trace(lambda x: lax.scan(lambda c, t: (c * 0.99 + t, None), x, xs)[0] ** 2, limit=100)(1.0)
+    assert not collapsed.operations[0].body
     nested = graph.trace(lambda x: lax.fori_loop(0, 50, lambda i, c: lax.fori_loop(0, 60, lambda j, c: c * x, c), x))
-    inner = [op for op in flat(nested(0.999).operations) if op.name == "scan"]
+    inner = [op for op in leaf_operations(nested(0.999).operations) if op.name == "scan"]
     assert len(inner) == 50
     equal(nested(0.999)["x"].derivative, 3001 * 0.999**3000, 1e-3)
-    assert g.operations[0].inside
-    equal(closed["x"].derivative, g["x"].derivative)
+    assert g.operations[0].body
+    equal(collapsed["x"].derivative, g["x"].derivative)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxnn import graph
-from tests.helpers.graph_oracle import J
+from tests.helpers.graph_functions import J
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -27,7 +27,7 @@ def test_the_notes_second_graph():
 
 
 def test_the_notes_logistic_unit():
-    """1/(1 + exp(-(w0 x0 + w1 x1 + w2))), each step with the derivative that the notes give by hand."""
+    """1/(1 + exp(-(w0 x0 + w1 x1 + w2))), each step with the hand-derived derivative of the notes."""
     w, x = np.array([2.0, -3.0, -3.0]), np.array([-1.0, -2.0])
 
     def f(w0, x0, w1, x1, w2):

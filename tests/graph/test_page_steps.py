@@ -8,29 +8,29 @@ import pytest
 from jax import lax
 
 from jaxnn import graph
-from tests.graph.test_page_sliders import chain
-from tests.helpers.graph_page import J, backward, seen
+from tests.helpers.graph_functions import J, chain
+from tests.helpers.graph_page import backward_captions, visible_variables
 from tests.helpers.registry import normal
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
-def test_steps_forward_and_backward(opened):
-    """The notes' table: values from left to right, derivatives from right to left, by the chain rule."""
-    page = opened(graph.trace(J)(5.0, 3.0, 2.0))
-    words = page.locator("#step")
-    assert words.text_content() == "forward and backward, all steps"
+def test_steps_forward_and_backward_captions(open_page):
+    """Values from left to right, derivatives from right to left, by the chain rule."""
+    page = open_page(graph.trace(J)(5.0, 3.0, 2.0))
+    caption = page.locator("#step")
+    assert caption.text_content() == "forward and backward pass, all steps"
     page.click("#first")
-    assert words.text_content() == "before the first step"
-    assert {(v["value"], v["slope"]) for v in seen(page)} == {(None, None)}
+    assert caption.text_content() == "before the first step"
+    assert {(v["value"], v["slope"]) for v in visible_variables(page)} == {(None, None)}
     captions = []
     for i in range(1, 13):
         page.click("#next") if i % 2 else page.keyboard.press("ArrowRight")
-        captions.append(words.text_content())
-        now = seen(page)
-        assert [v["value"] is not None for v in now] == [k < i for k in range(6)]
-        assert [v["slope"] is not None for v in now] == [k >= 12 - i for k in range(6)]
-        assert [v["now"] for v in now].index(True) == (i - 1 if i <= 6 else 12 - i)
+        captions.append(caption.text_content())
+        shown = visible_variables(page)
+        assert [v["value"] is not None for v in shown] == [k < i for k in range(6)]
+        assert [v["slope"] is not None for v in shown] == [k >= 12 - i for k in range(6)]
+        assert [v["current"] for v in shown].index(True) == (i - 1 if i <= 6 else 12 - i)
     assert captions == [
         "forward, 1 of 6: a 5",
         "forward, 2 of 6: b 3",
@@ -46,19 +46,19 @@ def test_steps_forward_and_backward(opened):
         "backward, 6 of 6: dJ/da = dJ/dv · dv/da = 3 · 1 = 3",
     ]
     page.click("#next")
-    assert words.text_content() == "forward and backward, all steps"
+    assert caption.text_content() == "forward and backward pass, all steps"
     page.click("#back")
     page.keyboard.press("ArrowLeft")
-    assert words.text_content() == captions[-2]
+    assert caption.text_content() == captions[-2]
     page.click("#back")
-    assert words.text_content() == captions[-3]
+    assert caption.text_content() == captions[-3]
     page.click("#last")
-    assert None not in {v["slope"] for v in seen(page)}
+    assert None not in {v["slope"] for v in visible_variables(page)}
 
 
-def test_histograms_come_with_the_steps(opened):
-    """Those of values forward, those of derivatives backward, and the box is pale until then."""
-    page = opened(graph.trace(lambda x: jnp.sum(jnp.sin(x)))(normal((9,))), vary={})
+def test_histograms_appear_with_the_steps(open_page):
+    """Those of values forward, those of derivatives backward; a box is pale before its forward step."""
+    page = open_page(graph.trace(lambda x: jnp.sum(jnp.sin(x)))(normal((9,))), vary={})
     looks = """[...document.querySelectorAll(".variable")].filter((v) => v.querySelector("svg")).map((v) =>
       [...[".value", ".slope"].map((kind) => getComputedStyle(v.querySelector("svg" + kind)).visibility === "visible"),
        getComputedStyle(v.querySelector(".label")).opacity === "1"])"""
@@ -69,13 +69,13 @@ def test_histograms_come_with_the_steps(opened):
         page.click("#next")
 
 
-def test_the_step_and_the_focus_are_in_sight(opened):
-    """Not beyond the window's side, nor under what is told below, where there is as little room as at 400 %."""
-    page = opened(graph.trace(functools.partial(chain, length=20))(0.5))
+def test_the_current_step_and_the_focus_are_in_view(open_page):
+    """Inside the window and above the details, in a window as small as at 400 % zoom."""
+    page = open_page(graph.trace(functools.partial(chain, length=20))(0.5))
     page.set_viewport_size({"width": 640, "height": 400})
 
-    def in_sight(place):
-        left, top, right, bottom = page.locator(place).first.evaluate(
+    def in_view(selector):
+        left, top, right, bottom = page.locator(selector).first.evaluate(
             "e => (({left, top, right, bottom}) => [left, top, right, bottom])(e.getBoundingClientRect())"
         )
         floor = page.locator("#about").evaluate("e => e.getBoundingClientRect().top")
@@ -84,38 +84,38 @@ def test_the_step_and_the_focus_are_in_sight(opened):
     page.click("#first")
     for _ in range(42):
         page.keyboard.press("ArrowRight")
-        assert in_sight(".now")
+        assert in_view(".current")
     page.locator(".variable").last.focus()
-    assert in_sight(".variable:focus")
+    assert in_view(".variable:focus")
 
 
-def test_steps_backward_into_a_rule_do_not_multiply_by_what_it_replaces(opened):
-    """relu has the derivative 0 at 0, and max(x, 0), of which it is made, 0.5."""
+def test_backward_steps_into_a_rule_omit_the_local_derivatives_of_its_body(open_page):
+    """relu has the derivative 0 at 0, and max(x, 0) in its body has 0.5."""
     g = graph.trace(lambda x: jax.nn.relu(x * 1.0) * 2)(0.0)
-    closed = ["doutput/doutput = 1", "doutput/dv2 = doutput/doutput · doutput/dv2 = 1 · 2 = 2"]
+    first = ["doutput/doutput = 1", "doutput/dv2 = doutput/doutput · doutput/dv2 = 1 · 2 = 2"]
     last = ["doutput/dx = doutput/dv1 · dv1/dx = 0 · 1 = 0"]
-    page = opened(g)
-    assert backward(page) == [*closed, "doutput/dv1 = doutput/dv2 · dv2/dv1 = 2 · 0 = 0", *last]
+    page = open_page(g)
+    assert backward_captions(page) == [*first, "doutput/dv1 = doutput/dv2 · dv2/dv1 = 2 · 0 = 0", *last]
     for _ in range(2):
-        page.locator(".unfold:visible").click()
-        assert backward(page) == [*closed, "doutput/dv1 = what v2 hands back = 0", *last]
+        page.locator(".expand:visible").click()
+        assert backward_captions(page) == [*first, "doutput/dv1 = term through v2 = 0", *last]
 
 
-def test_steps_backward_work_out_no_sum_that_has_an_array_in_it(opened):
+def test_backward_steps_do_not_evaluate_sums_with_arrays(open_page):
     g = graph.trace(lambda x: x * 2 + jnp.sum(lax.broadcast(x, (3,))))(1.0)
-    told = "doutput/dx = doutput/dv1 · dv1/dx + what v2 hands back = 5"
-    assert told in backward(opened(g))
+    caption = "doutput/dx = doutput/dv1 · dv1/dx + term through v2 = 5"
+    assert caption in backward_captions(open_page(g))
 
 
-def test_steps_backward_start_at_each_output(opened):
+def test_backward_steps_start_at_each_output(open_page):
     twice = lambda x: (lambda y: (y, y * 3))(x * 2)  # noqa: E731
-    assert backward(opened(graph.trace(lambda x: twice(x)[0])(1.0)))[:2] == [
+    assert backward_captions(open_page(graph.trace(lambda x: twice(x)[0])(1.0)))[:2] == [
         "doutput/dv1 = 0",
-        "doutput/doutput = what it starts with + doutput/dv1 · dv1/doutput = 1",
+        "doutput/doutput = cotangent + doutput/dv1 · dv1/doutput = 1",
     ]
-    assert backward(opened(graph.trace(twice, cotangent=(10.0, 1.0))(1.0)))[:2] == [
+    assert backward_captions(open_page(graph.trace(twice, cotangent=(10.0, 1.0))(1.0)))[:2] == [
         "doutput/dv2 = 1",
-        "doutput/dv1 = what it starts with + doutput/dv2 · dv2/dv1 = 13",
+        "doutput/dv1 = cotangent + doutput/dv2 · dv2/dv1 = 13",
     ]
     turned = graph.trace(lambda x: twice(x)[::-1], cotangent=(1.0, 10.0))(1.0)
-    assert backward(opened(turned))[1] == "doutput/dv1 = what it starts with + doutput/dv2 · dv2/dv1 = 13"
+    assert backward_captions(open_page(turned))[1] == "doutput/dv1 = cotangent + doutput/dv2 · dv2/dv1 = 13"

@@ -1,4 +1,4 @@
-"""Pictures: nothing overlaps, edges run beside boxes."""
+"""Pictures: boxes do not overlap, and edges do not cross them."""
 
 from xml.etree import ElementTree
 
@@ -6,58 +6,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import lax
 
 from jaxnn import graph
-from jaxnn.graph.rendering.boxes import bars
-from jaxnn.graph.rendering.levels import Item, level
-from tests.graph.test_derivatives import FUNCTIONS
-from tests.helpers.graph_oracle import J
+from jaxnn.graph.rendering.histograms import histogram_path
+from jaxnn.graph.rendering.layout.nested import Cell, nested_layout
+from tests.helpers.graph_functions import FUNCTIONS, LONG_EDGES, J, nested
 from tests.helpers.registry import normal
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
-@pytest.mark.parametrize("inside", [lambda f: f, jax.jit])
-def test_edges_of_a_box_with_several_outputs(inside):
-    """Each comes from what it is made of, in boxes of the box too."""
-    f = jax.jit(lambda x, y: inside(lambda x, y: (jnp.sin(x), jnp.cos(y), x * y))(x, y))
+@pytest.mark.parametrize("transform", [lambda f: f, jax.jit])
+def test_edges_of_a_composite_with_several_outputs(transform):
+    """Each output has edges from its own inputs only, in nested composites too."""
+    f = jax.jit(lambda x, y: transform(lambda x, y: (jnp.sin(x), jnp.cos(y), x * y))(x, y))
     g = graph.trace(lambda x, y: sum(f(x * 2, y * 3)))(1.0, 2.0)
-    (box,) = (op for op in g.operations if op.inside)
-    a, b = box.inputs
-    found = [(e.source, e.target) for e in g.edges if e.target in box.outputs]
-    sine, cosine, product = box.outputs
+    (composite,) = (op for op in g.operations if op.body)
+    a, b = composite.inputs
+    found = [(e.source, e.target) for e in g.edges if e.target in composite.outputs]
+    sine, cosine, product = composite.outputs
     assert found == [(a, sine), (b, cosine), (a, product), (b, product)]
 
 
-NOTES_DOT = """\
-digraph "J" {
-rankdir=LR; node [shape=box, style=rounded, fontname=monospace];
-n0 [label="a\\nf32: 5\\ndJ/d = 3"];
-n1 [label="b\\nf32: 3\\ndJ/d = 6"];
-n2 [label="c\\nf32: 2\\ndJ/d = 9"];
-n3 [label="u = b * c\\nf32: 6\\ndJ/d = 3"];
-n4 [label="v = a + u\\nf32: 11\\ndJ/d = 3"];
-n5 [label="J = 3 * v\\nf32: 33\\ndJ/d = 1"];
-n1 -> n3 [label="2"];
-n2 -> n3 [label="3"];
-n0 -> n4 [label="1"];
-n3 -> n4 [label="1"];
-n4 -> n5 [label="3"];
-}
-"""
-
-
-def test_dot():
-    assert graph.trace(J)(5.0, 3.0, 2.0).dot() == NOTES_DOT
-    x = normal((3,))
-    opened = graph.trace(lambda x: lax.scan(lambda c, t: (c * t, None), 1.0, x)[0] + x[0], depth=2)(x).dot()
-    assert opened.count("subgraph") == 4
-    assert opened.count("{") == opened.count("}") == 5
-
-
 def drawn(g, kind="box"):
-    """The boxes and the texts of a picture, which must be well-formed XML."""
+    """The rectangles and the texts of a picture, which must be well-formed XML."""
     root = ElementTree.fromstring(g.svg())
     space = "{http://www.w3.org/2000/svg}"
     boxes = [r for r in root.iter(f"{space}rect") if kind in r.get("class", "").split()]
@@ -71,14 +43,14 @@ def test_svg_of_the_notes_graph():
         assert word in words
     assert len(spots) == 6
     a, b, c, u, v, j = (x for x, *_ in spots)
-    assert b == c < a < v < j  # from left to right, a just before it is used
+    assert b == c < a < v < j  # from left to right, a just before its use
     assert u + spots[3][2] / 2 == pytest.approx(a + spots[0][2] / 2, abs=0.2)
 
 
-def test_a_histogram_has_the_lowest_elements_at_its_left():
-    """16 bars, 3 px apart, the highest of 15 px; what is not finite is left out."""
+def test_a_histogram_starts_with_the_lowest_elements():
+    """16 bars, 3 px apart, the highest of 15 px; elements that are not finite are omitted."""
     path = "M0.0 3.0h2.4v15.0h-2.4zM45.0 13.0h2.4v5.0h-2.4z"
-    assert bars(np.array([0.0, 1.0, 0.0, np.inf, 0.0, np.nan])) == path
+    assert histogram_path(np.array([0.0, 1.0, 0.0, np.inf, 0.0, np.nan])) == path
 
 
 def apart(one, other):
@@ -99,7 +71,7 @@ def test_no_boxes_overlap(name):
 
 
 @pytest.mark.parametrize("depth", [0, 1])
-def test_no_local_derivative_is_over_a_box(depth):
+def test_local_derivatives_do_not_overlap_boxes(depth):
     """A letter of 10 px is 6 px wide."""
     f = lambda x: jax.jit(lambda x: -1.2344e-5 * x * -1.2345e-4)(x) * -3.2144e-7  # noqa: E731
     g = graph.trace(f, depth=depth)(1.0)
@@ -112,8 +84,8 @@ def test_no_local_derivative_is_over_a_box(depth):
             assert apart((x - width / 2, y - 8, width, 10), spot)
 
 
-def test_the_local_derivative_of_a_long_edge_is_where_it_comes_in():
-    """There it is beside the one that it is multiplied by."""
+def test_the_local_derivative_of_a_long_edge_is_at_its_end():
+    """That is beside the derivative that it is multiplied with."""
     g = graph.trace(lambda x: jnp.cos(jnp.sin(jnp.exp(x))) * x)(0.5)
     words = f"{np.cos(np.sin(np.exp(0.5))):.3g}"
     found = ElementTree.fromstring(g.svg()).iter("{http://www.w3.org/2000/svg}text")
@@ -122,25 +94,19 @@ def test_the_local_derivative_of_a_long_edge_is_where_it_comes_in():
     assert before + width < at < last
 
 
-def nested(x, w):
-    """Boxes in boxes: a loop of steps, jitted functions in each and beside it."""
-    total, _ = lax.scan(lambda carry, t: (jax.nn.softplus(carry * t), None), w, x)
-    return jax.nn.relu(total) + jnp.sum(jax.nn.silu(x)) * w
-
-
-def test_opened_rules_are_said_to_be_rules():
-    """What is inside is the plain function, which does not say where the derivative comes from."""
-    opened = graph.trace(lambda x: jax.nn.relu(x) * 2, depth=1)(0.0)
-    assert "[relu, by its own rule]" in opened.text()
-    assert "relu, by its own rule" in drawn(opened)[1]
-    assert 'label="relu, by its own rule"' in opened.dot()
+def test_expanded_rules_are_marked():
+    """The body is the plain function, which does not show where the derivative comes from."""
+    expanded = graph.trace(lambda x: jax.nn.relu(x) * 2, depth=1)(0.0)
+    assert "[relu (custom rule)]" in expanded.text()
+    assert "relu (custom rule)" in drawn(expanded)[1]
+    assert 'label="relu (custom rule)"' in expanded.dot()
     plain = graph.trace(lambda x: jax.nn.silu(x) * 2, depth=1)(0.0)
     assert "[silu]" in plain.text()
 
 
 @pytest.mark.parametrize("depth", [0, 1])
 @pytest.mark.parametrize("used", [True, False])
-def test_a_constant_that_a_box_hands_back(depth, used):
+def test_a_constant_that_a_composite_returns(depth, used):
     def f(x):
         y, t = jax.jit(lambda x: (x * 2, np.arange(3.0)))(x)
         return (y * t if used else y).sum()
@@ -151,70 +117,24 @@ def test_a_constant_that_a_box_hands_back(depth, used):
     assert "y" not in g.text().split()
 
 
-def test_what_is_not_finite_shows_in_a_picture():
+def test_a_picture_shows_how_many_elements_are_not_finite():
     g = graph.trace(lambda x: jnp.log(x).sum())(jnp.array([1.0, -1.0, 0.0, 2.0, 3.0]))
     assert "f32[5], 2 not finite" in drawn(g)[1]
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2, 4])
-def test_opened_boxes_are_frames_around_what_is_in_them(depth):
-    """Each variable is in as many frames as boxes that it is in; whatever is not in a frame is apart from it."""
+def test_expanded_composites_are_frames_around_their_bodies(depth):
+    """Each variable is in the frames of its parents, and outside of all others; frames do not intersect."""
     g = graph.trace(nested, depth=depth)(normal((3,)), 0.5)
-    rows = g._rows()
+    rows = g.rows
     spots, frames = drawn(g)[0], drawn(g, "frame")[0]
     assert len(frames) == sum(row.node is None for row in rows)
     assert (depth > 0) == bool(frames)
     for spot, row in zip(spots, [row for row in rows if row.node is not None], strict=True):
-        assert sum(within(spot, frame) for frame in frames) == len(row.boxes)
+        assert sum(within(spot, frame) for frame in frames) == len(row.parents)
         assert all(within(spot, frame) or apart(spot, frame) for frame in frames)
     for i, frame in enumerate(frames):
         assert all(apart(frame, other) or within(frame, other) or within(other, frame) for other in frames[:i])
-
-
-def beside(x):
-    """A box that needs x at its beginning and at its end, and an operation after it that needs it too."""
-    return jax.jit(lambda x: jnp.sin(jnp.cos(x)) * x)(x) * x
-
-
-def early_and_late(x, y):
-    """A box that takes y at its end, and of which a leaves from its beginning."""
-
-    @jax.jit
-    def box(x, y):
-        a = jnp.sin(x)
-        return a, jnp.exp(jnp.cos(jnp.tanh(a))) * y
-
-    a, b = box(x, y)
-    return a * b
-
-
-def later(x):
-    """What a box with two outputs makes, taken columns after it."""
-    a, b = jax.jit(lambda x: (jnp.sin(x), jnp.cos(x)))(x)
-    return jnp.exp(jnp.cos(jnp.tanh(a))) * b * a
-
-
-def fan(x):
-    """A box that a leaves at its beginning, amid what the others are made of."""
-
-    @jax.jit
-    def box(x):
-        a = jnp.sin(x)
-        others = [jnp.exp(jnp.cos(f(a))) for f in (jnp.tanh, jnp.exp, jnp.sin, jnp.cos)]
-        return a, sum(others), *others
-
-    a, *others = box(x)
-    return sum(other * a for other in others)
-
-
-PASSING = [
-    (later, 0.5),
-    (fan, 0.5),
-    (beside, 0.5),
-    (lambda x: jax.jit(beside)(x) * x, 0.5),
-    (early_and_late, 0.5, 2.0),
-    (nested, normal((3,)), 0.5),
-]
 
 
 def along(d):
@@ -227,9 +147,9 @@ def along(d):
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2, 4])
-@pytest.mark.parametrize(("f", "args"), [(f, args) for f, *args in PASSING])
-def test_edges_run_beside_boxes(f, args, depth):
-    """And beside frames, but those that one of the two ends is in."""
+@pytest.mark.parametrize(("f", "args"), [(f, args) for f, *args in LONG_EDGES])
+def test_edges_do_not_cross_boxes(f, args, depth):
+    """Nor frames, except those that contain one of the two ends."""
     g = graph.trace(f, depth=depth)(*args)
     root = ElementTree.fromstring(g.svg())
     paths = [p.get("d") for p in root.iter("{http://www.w3.org/2000/svg}path") if p.get("class") is None]
@@ -237,23 +157,23 @@ def test_edges_run_beside_boxes(f, args, depth):
     assert len(lines) == len(g.edges)
     for left, top, width, height in drawn(g)[0] + drawn(g, "frame")[0]:
         for line in lines:
-            # What is written has one digit after the point: where an edge begins is at the box.
+            # Coordinates have one decimal, so an edge starts at the side of its box up to rounding.
             inside = ((line > (left + 0.2, top)) & (line < (left + width - 0.2, top + height))).all(1)
             assert not inside.any() or inside[0] or inside[-1]
 
 
-def standing(found):
-    """The variables that a level shows, all boxes opened."""
-    items = [piece for column in found.columns for piece in column if isinstance(piece, Item)]
-    inside = [node for item in items if item.level is not None for node in standing(item.level)]
-    return inside + [row.node for item in items if item.level is None for row in item.rows]
+def variables_in(layout):
+    """The variables that a layout shows, all composites expanded."""
+    cells = [cell for column in layout.columns for cell in column if isinstance(cell, Cell)]
+    inner = [node for cell in cells if cell.layout is not None for node in variables_in(cell.layout)]
+    return inner + [row.node for cell in cells if cell.layout is None for row in cell.rows]
 
 
 @pytest.mark.parametrize("depth", [0, 1])
-def test_each_variable_stands_in_one_place(depth):
-    """Also one that a box hands back twice, or as it came, or takes twice, and a constant; and a number nowhere."""
+def test_each_variable_has_one_cell(depth):
+    """Also one that a composite returns twice, returns unchanged or takes twice, and a constant; a literal has none."""
     table = jnp.arange(3.0)
-    box = jax.jit(lambda x, y, z: (lambda w: (w, w, x, 1.5, z))(x * y * z))
-    g = graph.trace(lambda x: sum(map(jnp.sum, box(x, x, table))) + (x * table).sum(), depth=depth)(normal((3,)))
-    found = level(g.arguments, g.operations, depth, lambda piece: 1.0)
-    assert sorted(node.name for node in standing(found)) == sorted(node.name for node in g.nodes)
+    composite = jax.jit(lambda x, y, z: (lambda w: (w, w, x, 1.5, z))(x * y * z))
+    g = graph.trace(lambda x: sum(map(jnp.sum, composite(x, x, table))) + (x * table).sum(), depth=depth)(normal((3,)))
+    layout = nested_layout(g.arguments, g.operations, depth, lambda cell: 1.0)
+    assert sorted(node.name for node in variables_in(layout)) == sorted(node.name for node in g.nodes)

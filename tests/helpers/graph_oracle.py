@@ -1,4 +1,4 @@
-"""A graph's values and derivatives once more, by running its jaxpr and by `jax.vjp` of each part."""
+"""The oracle of graphs: values and derivatives by running the jaxpr, and `jax.grad` of it."""
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +11,11 @@ ENTERED = {"jit", "remat2", "checkpoint", "closed_call"}
 
 
 def run(closed, args, added):
-    """The outputs of a jaxpr, and what each equation gave, `added[i]` added to what the i-th equation gives.
+    """The outputs of a jaxpr, and those of each equation, with `added[i]` added to the outputs of the i-th equation.
 
-    The oracle: it knows nothing of the graph, and autodiff by `added` is that of the function cut there.
+    The derivative with respect to `added` at zero is that with respect to the equations' outputs.
     """
-    made = []
+    computed = []
 
     def walk(closed, args):
         values = dict(zip(closed.jaxpr.invars, args, strict=True))
@@ -34,39 +34,39 @@ def run(closed, args, added):
                 outputs = list(outputs) if primitive.multiple_results else [outputs]
                 for i, out in enumerate(outputs):
                     if added is not None and jnp.issubdtype(out.dtype, jnp.inexact):
-                        outputs[i] = out + added[len(made)]
-                    made.append((primitive, outputs[i]))
+                        outputs[i] = out + added[len(computed)]
+                    computed.append((primitive, outputs[i]))
             values.update(zip(equation.outvars, outputs, strict=True))
         return [read(v) for v in closed.jaxpr.outvars]
 
-    return walk(closed, args), made
+    return walk(closed, args), computed
 
 
-def cut_everywhere(f, args, cotangent):
-    """For every primitive in turn, its outputs' values, and autodiff of the function cut there; by arguments too."""
+def values_and_derivatives(f, args, cotangent):
+    """The value of every primitive's outputs, and the derivatives with respect to them and to the arguments."""
     leaves, tree = jax.tree.flatten(args)
     closed = jax.make_jaxpr(lambda *leaves: f(*jax.tree.unflatten(tree, leaves)))(*leaves)
     primitives = []
 
     def values(*leaves):
-        made = run(closed, leaves, None)[1]
-        primitives.extend(primitive for primitive, _ in made)
-        return [value for _, value in made]
+        computed = run(closed, leaves, None)[1]
+        primitives.extend(primitive for primitive, _ in computed)
+        return [value for _, value in computed]
 
-    made = jax.eval_shape(values, *leaves)
+    computed = jax.eval_shape(values, *leaves)
     floating = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)]
 
     def scalar(added, chosen):
         full = list(leaves)
         for i, leaf in zip(floating, chosen, strict=True):
             full[i] = leaf
-        outputs, made = run(closed, full, added)
+        outputs, computed = run(closed, full, added)
         given = jax.tree.leaves(cotangent)
         total = sum((out * ct).sum() for out, ct in zip(outputs, given, strict=True) if ct is not None)
-        return total.real, [value for _, value in made]
+        return total.real, [value for _, value in computed]
 
-    inexact = (jnp.issubdtype(value.dtype, jnp.inexact) for value in made)
-    added = [np.zeros(value.shape, value.dtype) if ok else 0.0 for value, ok in zip(made, inexact, strict=True)]
+    inexact = (jnp.issubdtype(value.dtype, jnp.inexact) for value in computed)
+    added = [np.zeros(value.shape, value.dtype) if ok else 0.0 for value, ok in zip(computed, inexact, strict=True)]
     grad = jax.jit(jax.grad(scalar, (0, 1), has_aux=True))
     (by_added, by_leaf), found = grad(added, [jnp.asarray(leaves[i]) for i in floating])
     return [*zip(primitives, found, strict=True)], by_added, dict(zip(floating, by_leaf, strict=True))
@@ -83,21 +83,21 @@ def equal(a, b, tol=1e-5):
 
 
 def check(f, *args, cotangent=None, tol=1e-5):
-    """Every value and every derivative of the graph is the oracle's; the graph."""
+    """Compare every value and every derivative of the graph with the oracle's; return the graph."""
     g = graph.trace(f, cotangent=cotangent)(*args)
     expected = jax.tree.leaves(f(*args))
     for node, out in zip(g.outputs, expected, strict=True):
         assert node.shape == out.shape
         assert node.dtype == out.dtype
         equal(node.value, out, tol)
-    made, by_added, by_leaf = cut_everywhere(f, args, 1.0 if cotangent is None else cotangent)
+    computed, by_added, by_leaf = values_and_derivatives(f, args, 1.0 if cotangent is None else cotangent)
     for i, node in enumerate(g.arguments):
         assert (node.derivative is None) == (i not in by_leaf)
         if i in by_leaf:
             equal(node.derivative, by_leaf[i], tol)
-    # What was folded into constants is not among the graph's operations; the others are, in the same order.
-    found, compared = iter([*zip(made, by_added, strict=True)]), 0
-    steps = [(op, out) for op in at_rules(g.operations) for out in op.outputs]
+    # The graph has the same operations in the same order, except those folded into constants.
+    found, compared = iter([*zip(computed, by_added, strict=True)]), 0
+    steps = [(op, out) for op in oracle_operations(g.operations) for out in op.outputs]
     for op, out in steps:
         derivative = next(by for (primitive, value), by in found if primitive is op.primitive and same(out, value, tol))
         if out.inexact:
@@ -108,33 +108,17 @@ def check(f, *args, cotangent=None, tol=1e-5):
 
 
 def same(node, value, tol):
-    """Whether a node's value is this one, up to rounding."""
+    """Whether a node has this value, up to rounding."""
     if jnp.issubdtype(node.dtype, jax.dtypes.extended) or node.shape != np.shape(value):
         return node.shape == np.shape(value)
     a, b = wide(node.value), wide(value)
     return np.allclose(a, b, rtol=tol, atol=tol * max(1.0, float(np.abs(b).max(initial=0.0))), equal_nan=True)
 
 
-def at_rules(operations):
-    """The operations that the oracle sees: those of boxes without a rule, and loops, branches and rules as a whole."""
+def oracle_operations(operations):
+    """The operations that are equations of the oracle: bodies of calls, but loops, branches and rules as a whole."""
     for op in operations:
-        if op.primitive.name in {*ENTERED, "vmap"}:  # of a vmap, the equations are all there is
-            yield from at_rules(op.inside)
+        if op.primitive.name in {*ENTERED, "vmap"}:  # the oracle sees only the equations of a vmap
+            yield from oracle_operations(op.body)
         else:
             yield op
-
-
-def J(a, b, c):
-    u = graph.name(b * c, "u")
-    v = graph.name(a + u, "v")
-    return 3 * v
-
-
-@jax.custom_vjp
-def thrice(x):
-    return 2 * jnp.sin(x)
-
-
-@jax.custom_jvp
-def same_but_twice(x, y):
-    return x, x, y

@@ -18,6 +18,7 @@ GROUND = {
     "caching": set(),
     "factories": set(),
     "validation": set(),
+    "jaxprs": set(),
     "arrays": {"validation"},
 }
 # room -> the rooms above the ground that it may import. A new room needs a line here.
@@ -63,7 +64,7 @@ DOORS = {
 # What warns: that a training diverged, that an epoch does not end.
 WARNS = {"jaxnn/validation.py": {"warnings"}}
 # What reads files: those that the page is made of, and the lines of code that a graph is of.
-READS = {"jaxnn/graph/rendering/page.py": {"importlib"}, "jaxnn/graph/rendering/boxes.py": {"linecache"}}
+READS = {"jaxnn/graph/rendering/html/page.py": {"importlib"}, "jaxnn/graph/rendering/labels.py": {"linecache"}}
 USES_OPTAX = {"optim", "train", "population", "contrib"}
 # What is imported only when it is asked for, and need not be installed.
 OPTIONAL = {"jaxnn/graph/rendering/networkx.py": {"networkx"}}

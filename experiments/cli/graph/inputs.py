@@ -12,7 +12,7 @@ import numpy as np
 from experiments.cli.graph import Options
 from experiments.cli.graph.expression import as_function
 from jaxnn import graph
-from jaxnn.graph.tracing.nodes import flat
+from jaxnn.graph.tracing.nodes import leaf_operations
 
 _FUNCTION = re.compile(r"[\w.]+:[\w.]+")
 
@@ -35,7 +35,7 @@ def traced(options: Options) -> graph.Graph:
 
 def _without_sources(found: graph.Graph) -> graph.Graph:
     """Return the graph without lines of code, which are of this program and not the user's; so at other values."""
-    for op in flat(found.operations):
+    for op in leaf_operations(found.operations):
         op.source = ""
     return replace(found, retrace=lambda values: _without_sources(found.retrace(values)))
 

@@ -1,1 +1,1 @@
-"""What a graph is asked: its layers, the first number that is not finite, how gradients flow."""
+"""Analyses of a graph: its layers, the first value that is not finite, and the flow of gradients."""

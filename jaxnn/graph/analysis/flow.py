@@ -1,26 +1,26 @@
-"""How gradients grow and shrink from layer to layer."""
+"""The magnitudes of activations and gradients from layer to layer."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxnn.graph.analysis.layers import LayerOfGraph
-from jaxnn.graph.tracing.formulas import rms
-from jaxnn.graph.tracing.nodes import Node, to_numpy
+from jaxnn.graph.analysis.layers import GraphLayer
+from jaxnn.graph.tracing.nodes import Node
+from jaxnn.graph.tracing.summaries import root_mean_square, to_numpy
 
-FLAG = 1e3
-"""How many times smaller or larger than at the last layer a gradient is flagged."""
+THRESHOLD = 1e3
+"""A gradient is flagged if it differs from the last layer's by more than this factor."""
 
 
 class LayerFlow(NamedTuple):
-    """A layer's numbers, all root mean squares over its elements.
+    """The magnitudes in one layer, each a root mean square over elements.
 
     Attributes:
-      layer: its name.
-      activation: of its output's value.
-      gradient: of the derivative by its output.
-      parameters: of the derivative by its parameters; NaN where it has none.
-      ratio: of `gradient` to the last layer's.
+      layer: the name of the layer.
+      activation: of the layer's output.
+      gradient: of the derivative with respect to the layer's output.
+      parameters: of the derivative with respect to the layer's parameters; NaN if no parameter has one.
+      ratio: `gradient` divided by that of the last layer.
       flag: "vanishing", "exploding", "not finite", or empty.
     """
 
@@ -33,39 +33,40 @@ class LayerFlow(NamedTuple):
 
 
 class Flow(tuple[LayerFlow, ...]):
-    """The gradient from layer to layer, the first layer first; as text, a table."""
+    """The magnitudes in each layer, the first layer first; converts to a text table."""
 
     def __str__(self) -> str:
-        names = ("layer", "|a|", "|da|", "|dparams|", "to the last", "")
-        cells = [names] + [(row.layer, *(f"{x:.3g}" for x in row[1:5]), row.flag) for row in self]
+        header = ("layer", "|a|", "|da|", "|dparams|", "|da|/last", "")
+        cells = [header] + [(row.layer, *(f"{x:.3g}" for x in row[1:5]), row.flag) for row in self]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells)
 
 
-def flow(layers: list[LayerOfGraph]) -> Flow:
-    """The size of activations and gradients (of any shapes) in each layer that has parameters."""
-    of = [(layer, out) for layer in layers if layer.parameters and (out := _activations(layer)) is not None]
-    last = rms(of[-1][1].derivative) if of else 0.0
-    found = []
-    for layer, out in of:
-        gradient = rms(out.derivative)
-        by = [np.ravel(to_numpy(p.derivative)) for p in layer.parameters if p.derivative is not None]
+def measure_flow(layers: list[GraphLayer]) -> Flow:
+    """Compute the magnitudes of activations and gradients in each layer that has parameters."""
+    measured = [(layer, out) for layer in layers if layer.parameters and (out := _activation(layer)) is not None]
+    last = root_mean_square(measured[-1][1].derivative) if measured else 0.0
+    rows = []
+    for layer, out in measured:
+        gradient = root_mean_square(out.derivative)
+        slopes = [np.ravel(to_numpy(p.derivative)) for p in layer.parameters if p.derivative is not None]
         ratio = gradient / last if last else float("nan")
-        size = rms(np.concatenate(by)) if by else float("nan")
-        found.append(LayerFlow(layer.name, rms(out.value), gradient, size, ratio, _flag(gradient, ratio)))
-    return Flow(found)
+        parameters = root_mean_square(np.concatenate(slopes)) if slopes else float("nan")
+        flag = _flag(gradient, ratio)
+        rows.append(LayerFlow(layer.name, root_mean_square(out.value), gradient, parameters, ratio, flag))
+    return Flow(rows)
 
 
-def _activations(layer: LayerOfGraph) -> Node | None:
-    """The largest array that leaves a layer; where only scalars do, as at the end, the last array that it makes."""
-    leaving = [node for node in layer.outputs if node.shape and node.derivative is not None]
-    if leaving:
-        return max(leaving, key=lambda node: np.size(node.value))
-    made = [node for op in layer.operations for node in op.outputs if node.derivative is not None]
-    return next((node for node in reversed(made) if node.shape), made[-1] if made else None)
+def _activation(layer: GraphLayer) -> Node | None:
+    """Return the largest array among a layer's outputs; if they are scalars, the last array computed in the layer."""
+    arrays = [node for node in layer.outputs if node.shape and node.derivative is not None]
+    if arrays:
+        return max(arrays, key=lambda node: np.size(node.value))
+    results = [node for op in layer.operations for node in op.outputs if node.derivative is not None]
+    return next((node for node in reversed(results) if node.shape), results[-1] if results else None)
 
 
 def _flag(gradient: float, ratio: float) -> str:
     if not np.isfinite(gradient):
         return "not finite"
-    return "vanishing" if ratio < 1 / FLAG or gradient == 0 else "exploding" if ratio > FLAG else ""
+    return "vanishing" if ratio < 1 / THRESHOLD or gradient == 0 else "exploding" if ratio > THRESHOLD else ""

@@ -1,18 +1,18 @@
-"""Layers of a network, found in its graph by where its parameters come in, or by `jax.named_scope`."""
+"""The layers of a network, found in its graph by its containers of parameters or by `jax.named_scope`."""
 
 from typing import NamedTuple
 
-from jaxnn.graph.tracing.nodes import Node, Operation, boundary, flat, uses
+from jaxnn.graph.tracing.nodes import Node, Operation, count_uses, find_boundary, leaf_operations
 
 
-class LayerOfGraph(NamedTuple):
-    """Some operations that belong together.
+class GraphLayer(NamedTuple):
+    """A group of operations.
 
     Attributes:
-      name: the path of the parameters, such as params[0]; the scope; or the argument that comes in there.
+      name: the path of the parameters, such as params[0]; the scope; or the name of the argument that starts the layer.
       operations: in the order of evaluation.
-      parameters: the arguments from containers that it takes, of any shapes.
-      outputs: the nodes that others take, of any shapes.
+      parameters: the arguments from containers that the operations take.
+      outputs: the nodes that operations outside of the layer take.
     """
 
     name: str
@@ -26,95 +26,96 @@ def find_layers(
     paths: tuple[tuple[str, ...], ...],
     operations: tuple[Operation, ...],
     outputs: tuple[Node, ...],
-) -> list[LayerOfGraph]:
-    """The layers in the order of evaluation, of nodes of any shapes; none where there are no containers and no scopes.
+) -> list[GraphLayer]:
+    """Find the layers, in the order of evaluation; an empty list without containers and scopes.
 
-    Parameters are the first argument that is a container. A layer begins with the first operation on a new container
-    in it (params[0], say), in a new named scope, or, after the data, on another argument, as the labels are at the
-    loss. What follows belongs to it, until another layer begins.
+    Parameters are the first argument that is a container. A layer starts with the first operation on a new container
+    in it (params[0], say), in a new named scope, or, after the data, on another argument, as the loss does on labels.
+    The operations that follow belong to it until another layer starts.
     """
-    numbers, members = _assign(arguments, paths, operations)
-    names = list(numbers)
-    contained = _containers(arguments, paths)
-    everywhere = uses(operations, outputs)
+    numbers, members = _assign_layers(arguments, paths, operations)
+    parameters = _containers(arguments, paths)
+    uses = count_uses(operations, outputs)
     return [
-        LayerOfGraph(
+        GraphLayer(
             name,
             tuple(ops),
-            tuple(node for node in contained if any(node in op.inputs for op in ops)),
-            boundary(ops, everywhere)[1],
+            tuple(node for node in parameters if any(node in op.inputs for op in ops)),
+            find_boundary(ops, uses)[1],
         )
-        for name in names
+        for name in numbers
         if (ops := members.get(name))
     ]
 
 
-def spread(
+def inline_networks(
     arguments: tuple[Node, ...], paths: tuple[tuple[str, ...], ...], operations: tuple[Operation, ...]
 ) -> tuple[Operation, ...]:
-    """The operations, on nodes of any shapes, without boxes of layers, as a network under `jit` or `vmap` is.
+    """Replace composites that hold several layers, such as a network under `jit` or `vmap`, by their bodies.
 
-    Loops stay: their steps take the same parameters again and again.
+    Loops stay: their steps share parameters.
     """
-    home = _containers(arguments, paths)
+    container_of = _containers(arguments, paths)
 
     def holds_layers(op: Operation) -> bool:
-        if not op.inside or op.has_rule or op.name in ("scan", "while"):
+        if not op.body or op.has_rule or op.name in ("scan", "while"):
             return False
-        named = not op.scope and any(step.scope for step in flat(op.inside))
-        return named or len({home[node] for node in op.inputs if node in home}) > 1
+        has_scopes = not op.scope and any(step.scope for step in leaf_operations(op.body))
+        return has_scopes or len({container_of[node] for node in op.inputs if node in container_of}) > 1
 
-    spread_out = (spread(arguments, paths, op.inside) if holds_layers(op) else (op,) for op in operations)
-    return tuple(op for ops in spread_out for op in ops)
+    inlined = (inline_networks(arguments, paths, op.body) if holds_layers(op) else (op,) for op in operations)
+    return tuple(op for ops in inlined for op in ops)
 
 
-def boxed(layers: list[LayerOfGraph], operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
-    """The operations, on nodes of any shapes, with each layer as one box."""
-    box_of, everywhere = {}, uses(operations)
+def group_by_layer(layers: list[GraphLayer], operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
+    """Replace the operations of each layer by one composite."""
+    composite_of, uses = {}, count_uses(operations)
     for layer in layers:
-        taken, _ = boundary(layer.operations, everywhere)
+        inputs, _ = find_boundary(layer.operations, uses)
         source = layer.operations[0].source
-        box = Operation(layer.name, None, {}, taken, layer.outputs, layer.operations, source=source)
-        box_of.update(dict.fromkeys(layer.operations, box))
-    alone = [op for op in operations if op not in box_of]
-    return (*alone, *dict.fromkeys(box_of[op] for op in operations if op in box_of))
+        composite = Operation(layer.name, None, {}, inputs, layer.outputs, layer.operations, source=source)
+        composite_of.update(dict.fromkeys(layer.operations, composite))
+    ungrouped = [op for op in operations if op not in composite_of]
+    return (*ungrouped, *dict.fromkeys(composite_of[op] for op in operations if op in composite_of))
 
 
-def _assign(
+def _assign_layers(
     arguments: tuple[Node, ...], paths: tuple[tuple[str, ...], ...], operations: tuple[Operation, ...]
 ) -> tuple[dict[str, int], dict[str, list[Operation]]]:
-    """The layers' names, numbered as they begin, and the operations of each; nodes have any shapes.
+    """Return the layers' names, numbered in the order in which they start, and the operations of each.
 
-    An operation never belongs to an earlier layer than what it takes, so that no two layers need each other.
+    An operation never belongs to an earlier layer than its inputs, so that no two layers depend on each other.
     """
-    home = _containers(arguments, paths)
-    plain = {node: node.name for node in arguments if node not in home}
+    layer_of = _containers(arguments, paths)
+    argument_of = {node: node.name for node in arguments if node not in layer_of}
     numbers: dict[str, int] = {}
     members: dict[str, list[Operation]] = {}
     met: list[str] = []
-    grouped = bool(home) or any(op.scope for op in operations)
-    for op in operations if grouped else ():
-        names = [home[node] for node in op.inputs if node in home and not (op.scope and node.kind == "argument")]
-        came = [plain[node] for node in op.inputs if node in plain and not op.scope]
+    has_layers = bool(layer_of) or any(op.scope for op in operations)
+    for op in operations if has_layers else ():
+        names = [
+            layer_of[node] for node in op.inputs if node in layer_of and not (op.scope and node.kind == "argument")
+        ]
+        from_arguments = [argument_of[node] for node in op.inputs if node in argument_of and not op.scope]
         if op.scope:
             names.append(op.scope.split("/")[0])
         if names:
-            # The data come in first; an argument that comes in later begins a layer.
-            new = [name for name in dict.fromkeys(came) if name not in met]
+            # The first argument to meet a layer is the data; each later one starts a layer.
+            new = [name for name in dict.fromkeys(from_arguments) if name not in met]
             met += new
             names += [name for name in new if met.index(name) > 0]
         if not names:
-            plain.update((node, came[0]) for node in op.outputs if came)
+            argument_of.update((node, from_arguments[0]) for node in op.outputs if from_arguments)
             continue
         for name in names:
             numbers.setdefault(name, len(numbers))
         latest = max(names, key=numbers.__getitem__)
         members.setdefault(latest, []).append(op)
-        home.update(dict.fromkeys(op.outputs, latest))
+        layer_of.update(dict.fromkeys(op.outputs, latest))
     return numbers, members
 
 
 def _containers(arguments: tuple[Node, ...], paths: tuple[tuple[str, ...], ...]) -> dict[Node, str]:
-    """The containers of the parameters, of any shapes."""
+    """Return the path of the innermost container of each parameter."""
     first = next((path[0] for path in paths if len(path) > 1), None)
     return {node: "".join(path[:-1]) for node, path in zip(arguments, paths, strict=True) if path[0] == first}

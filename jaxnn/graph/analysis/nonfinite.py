@@ -1,103 +1,108 @@
-"""What made the first NaN or inf of a graph."""
+"""The operation that produced the first NaN or inf of a graph."""
 
 from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxnn.graph.tracing.derivatives import ELEMENTWISE
-from jaxnn.graph.tracing.formulas import formula, short
-from jaxnn.graph.tracing.nodes import Node, Operation, flat, to_numpy
+from jaxnn.graph.formatting import format_array, format_operation
+from jaxnn.graph.tracing.backward_pass import ELEMENTWISE
+from jaxnn.graph.tracing.nodes import Node, Operation, leaf_operations
+from jaxnn.graph.tracing.summaries import to_numpy
 
 
-class NotFinite(NamedTuple):
-    """Where the first NaN or inf came from.
+class NonFinite(NamedTuple):
+    """The origin of the first NaN or inf.
 
     Attributes:
-      what: "NaN" or "inf".
-      way: "forward", "backward", or "argument", where it was given.
-      operation: that made it of finite numbers; `None` of an argument.
-      node: that holds it, in the backward its derivative; of any shape.
+      value: "NaN" or "inf".
+      phase: "forward", "backward", or "argument" if an argument contains it.
+      operation: the operation that produced it; `None` for an argument.
+      node: the node whose value, or derivative in the backward phase, contains it.
     """
 
-    what: str
-    way: str
+    value: str
+    phase: str
     operation: Operation | None
     node: Node
 
     def __str__(self) -> str:
         if self.operation is None:
-            return f"the argument {self.node.name} holds {self.what}: {short(self.node.value)}"
+            return f"argument {self.node.name} contains {self.value}: {format_array(self.node.value)}"
         inputs = dict.fromkeys(node for node in self.operation.inputs if node.kind != "literal")
-        given = "; ".join(f"{node.name}: {short(node.value)}" for node in inputs)
-        place = f" at {self.operation.source}" if self.operation.source else ""
-        what = formula(self.operation)
-        if self.way == "forward":
-            return f"forward, {self.node.name} = {what} made {self.what}{place}, of {given}"
-        return f"backward, the derivative by {self.node.name} of {what} made {self.what}{place}, at {given}"
+        values = "; ".join(f"{node.name}: {format_array(node.value)}" for node in inputs)
+        location = f" at {self.operation.source}" if self.operation.source else ""
+        formula = format_operation(self.operation)
+        if self.phase == "forward":
+            result = f"{self.node.name} = {formula}"
+        else:
+            result = f"the derivative of {formula} with respect to {self.node.name}"
+        return f"{self.phase}, {result} produced {self.value}{location}, for {values}"
 
 
-def first_nonfinite(
+def find_first_nonfinite(
     arguments: tuple[Node, ...], operations: tuple[Operation, ...], outputs: tuple[Node, ...]
-) -> NotFinite | None:
-    """The first argument, forward or backward operation to bring a NaN or inf, on nodes of any shapes; or `None`.
+) -> NonFinite | None:
+    """Find the first argument, forward or backward operation that produced a NaN or inf; `None` if there is none.
 
-    An operation brings one where it has a NaN, and none of what it took had, or an inf, and all of that was finite: of
-    an elementwise one, in some element. An inf that was given or written down, as -inf is in masks, counts only where
-    the output or a derivative is not finite, and nothing else brought one.
+    An operation produced it if its result has a NaN and its inputs have none, or its result has an inf and its inputs
+    are finite; for an elementwise operation, in the same element. An inf in an argument or a constant, such as -inf in
+    a mask, counts only if the output or a derivative is not finite and no operation produced a NaN or inf.
     """
     for node in arguments:
-        if _made([], [node.value]) == "NaN":
-            return NotFinite("NaN", "argument", None, node)
-    steps = _as_derived(operations)
+        if _produced([], [node.value]) == "NaN":
+            return NonFinite("NaN", "argument", None, node)
+    steps = _differentiated_operations(operations)
     for op in steps:
-        # Inside a rule, only where the rule lets it out: keeping a NaN in is what many are written for.
-        inside = flat(op.inside) if op.inside and _made_by(op) else [op]
-        for step in inside:
-            if what := _made_by(step):
-                return NotFinite(what, "forward", step, next(out for out in step.outputs if _made([], [out.value])))
+        # In the body of a rule, only if the rule's output has it: many rules exist to contain a NaN.
+        body = leaf_operations(op.body) if op.body and _produced_forward(op) else [op]
+        for step in body:
+            if value := _produced_forward(step):
+                node = next(out for out in step.outputs if _produced([], [out.value]))
+                return NonFinite(value, "forward", step, node)
     for op in reversed(steps):
-        taken = [node.derivative for node in op.outputs] + [node.value for node in (*op.inputs, *op.outputs)]
-        for i, pulled in op.pulled.items():
-            if what := _made(taken, [pulled]):
-                return NotFinite(what, "backward", op, op.inputs[i])
-    is_bad = _made([], [node.value for node in outputs])
-    if is_bad or _made([], [node.derivative for node in arguments]):
+        inputs = [node.derivative for node in op.outputs] + [node.value for node in (*op.inputs, *op.outputs)]
+        for i, cotangent in op.input_cotangents.items():
+            if value := _produced(inputs, [cotangent]):
+                return NonFinite(value, "backward", op, op.inputs[i])
+    output_is_bad = _produced([], [node.value for node in outputs])
+    if output_is_bad or _produced([], [node.derivative for node in arguments]):
         for node in arguments:
-            if what := _made([], [node.value]):
-                return NotFinite(what, "argument", None, node)
-    if is_bad:
+            if value := _produced([], [node.value]):
+                return NonFinite(value, "argument", None, node)
+    if output_is_bad:
         for op in steps:
             for out in op.outputs:
-                if what := _made([], [out.value]):
-                    return NotFinite(what, "forward", op, out)
-    # Or a sum of derivatives that are finite each, or the cotangent.
+                if value := _produced([], [out.value]):
+                    return NonFinite(value, "forward", op, out)
+    # Or a sum of finite derivatives overflowed, or the cotangent is not finite.
     for op in reversed(steps):
         for node in (*op.outputs, *op.inputs):
-            if what := _made([], [node.derivative]):
-                return NotFinite(what, "backward", op, node)
+            if value := _produced([], [node.derivative]):
+                return NonFinite(value, "backward", op, node)
     return None
 
 
-def _as_derived(operations: tuple[Operation, ...]) -> list[Operation]:
-    """The operations that are derived each by itself: primitives and boxes with a rule, on nodes of any shapes."""
-    return [step for op in operations for step in (_as_derived(op.inside) if op.inside and not op.has_rule else [op])]
+def _differentiated_operations(operations: tuple[Operation, ...]) -> list[Operation]:
+    """List the operations that the backward pass differentiates one by one: primitives, and composites with a rule."""
+    nested = (_differentiated_operations(op.body) if op.body and not op.has_rule else [op] for op in operations)
+    return [step for steps in nested for step in steps]
 
 
-def _made_by(op: Operation) -> str:
-    taken, given = [node.value for node in op.inputs], [node.value for node in op.outputs]
-    return _made(taken, given, each=op.name in ELEMENTWISE)
+def _produced_forward(op: Operation) -> str:
+    inputs, results = [node.value for node in op.inputs], [node.value for node in op.outputs]
+    return _produced(inputs, results, elementwise=op.name in ELEMENTWISE)
 
 
-def _made(taken: list[object], given: list[object], each: bool = False) -> str:
-    """What is in `given`, arrays of any shapes, and does not come from `taken`: `each` element from its own."""
+def _produced(inputs: list[object], results: list[object], elementwise: bool = False) -> str:
+    """Return "NaN" or "inf" if the results have one that does not come from the inputs, else an empty string."""
 
-    def where(values, what):
+    def anywhere(values, test):
         arrays = [array for value in values if value is not None and (array := to_numpy(value)) is not None]
-        found = [what(array) for array in arrays if array.dtype.kind in "fc"]
-        return reduce(np.logical_or, found if each else [x.any() for x in found], np.False_)
+        tested = [test(array) for array in arrays if array.dtype.kind in "fc"]
+        return reduce(np.logical_or, tested if elementwise else [x.any() for x in tested], np.False_)
 
-    had_nan = where(taken, np.isnan)
-    if np.any(where(given, np.isnan) & ~had_nan):
+    had_nan = anywhere(inputs, np.isnan)
+    if np.any(anywhere(results, np.isnan) & ~had_nan):
         return "NaN"
-    return "inf" if np.any(where(given, np.isinf) & ~had_nan & ~where(taken, np.isinf)) else ""
+    return "inf" if np.any(anywhere(results, np.isinf) & ~had_nan & ~anywhere(inputs, np.isinf)) else ""

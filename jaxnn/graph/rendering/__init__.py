@@ -1,1 +1,1 @@
-"""A graph as text, picture and page."""
+"""A graph as a text table, a picture, a page, and for Graphviz and networkx."""

@@ -1,44 +1,44 @@
-"""A graph in the language of Graphviz."""
+"""A graph in the DOT language of Graphviz."""
 
-from jaxnn.graph.rendering.view import Edge, Row
-from jaxnn.graph.tracing.formulas import short, type_of
+from jaxnn.graph.formatting import format_array, format_type
+from jaxnn.graph.rows import Edge, Row
 from jaxnn.graph.tracing.nodes import Node, Operation
 
 
-def dot(rows: list[Row], edges: list[Edge], output: str) -> str:
-    """A `digraph` of the variables, of any shapes, opened boxes as clusters."""
+def render_dot(rows: list[Row], edges: list[Edge], output: str) -> str:
+    """Render a `digraph` of the variables, with a cluster for each expanded composite."""
     names = {row.node: f"n{i}" for i, row in enumerate(rows) if row.node is not None}
-    boxes = {row.operation: f"cluster{i}" for i, row in enumerate(rows) if row.node is None}
+    clusters = {row.operation: f"cluster{i}" for i, row in enumerate(rows) if row.node is None}
     lines = [f"digraph {_quoted(output)} {{", "rankdir=LR; node [shape=box, style=rounded, fontname=monospace];"]
-    opened: tuple[Operation, ...] = ()
+    current: tuple[Operation, ...] = ()
     for row in rows:
         if row.node is None:
             continue
-        same = 0
-        while same < min(len(opened), len(row.boxes)) and opened[same] is row.boxes[same]:
-            same += 1
-        lines += ["}"] * (len(opened) - same)
-        lines += [f"subgraph {boxes[box]} {{ label={_quoted(box.title)};" for box in row.boxes[same:]]
-        opened = row.boxes
+        shared = 0
+        while shared < min(len(current), len(row.parents)) and current[shared] is row.parents[shared]:
+            shared += 1
+        lines += ["}"] * (len(current) - shared)
+        lines += [f"subgraph {clusters[op]} {{ label={_quoted(op.title)};" for op in row.parents[shared:]]
+        current = row.parents
         lines.append(f"{names[row.node]} [label={_quoted(_label(row, row.node, output))}];")
-    lines += ["}"] * len(opened)
+    lines += ["}"] * len(current)
     for edge in edges:
         if edge.source in names and edge.target in names:
-            label = f" [label={_quoted(short(edge.local))}]" if edge.local is not None else ""
+            label = f" [label={_quoted(format_array(edge.local))}]" if edge.local is not None else ""
             lines.append(f"{names[edge.source]} -> {names[edge.target]}{label};")
     return "\n".join([*lines, "}"]) + "\n"
 
 
 def _label(row: Row, node: Node, output: str) -> str:
-    derivative = [] if node.derivative is None else [f"d{output}/d = {short(node.derivative)}"]
+    derivative = [] if node.derivative is None else [f"d{output}/d = {format_array(node.derivative)}"]
     return "\n".join(
         [
             f"{node.name} = {row.formula}" if row.formula else node.name,
-            f"{type_of(node)}: {short(node.value)}",
+            f"{format_type(node)}: {format_array(node.value)}",
             *derivative,
         ]
     )
 
 
-def _quoted(words: str) -> str:
-    return '"' + words.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'

@@ -1,32 +1,23 @@
-"""A graph as a picture: values above the boxes, derivatives below, as the notes draw it. No program is needed."""
+"""A graph as an SVG picture: values above the boxes, derivatives below them."""
 
 from html import escape
 from itertools import pairwise
 
 import numpy as np
 
-from jaxnn.graph.rendering.boxes import (
-    BARS_HEIGHT,
-    BARS_WIDTH,
-    ON_DARK,
-    ON_WHITE,
-    bars,
-    figures,
-    has_bars,
-    label,
-    place,
-)
-from jaxnn.graph.rendering.placement import Frame, Point, Spot, plan
-from jaxnn.graph.rendering.view import Edge, Row, rows
-from jaxnn.graph.tracing.formulas import short, type_of
+from jaxnn.graph.formatting import format_array, format_type
+from jaxnn.graph.rendering import histograms, theme
+from jaxnn.graph.rendering.labels import captions, short_label, source_location
+from jaxnn.graph.rendering.layout.placement import Frame, PlacedBox, Point, place_boxes
+from jaxnn.graph.rows import Edge, Row, list_rows
 from jaxnn.graph.tracing.nodes import Node, Operation
 
 MOST_BOXES = 300
-_LETTER, _LINE, _MARGIN = 6.7, 15.0, 12.0  # of 11 px monospace; of a line; around it all
+_LETTER, _LINE, _MARGIN = 6.7, 15.0, 12.0  # the width of a letter in 11 px monospace; the height of a line; around it
 
-_COLOURS = f"""\
-.jaxnn-graph {{ {ON_WHITE} }}
-@media (prefers-color-scheme: dark) {{ .jaxnn-graph {{ {ON_DARK} }} }}
+_COLORS = f"""\
+.jaxnn-graph {{ {theme.LIGHT} }}
+@media (prefers-color-scheme: dark) {{ .jaxnn-graph {{ {theme.DARK} }} }}
 """
 _STYLE = """\
 .jaxnn-graph text { font: 11px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: var(--ink); }
@@ -42,80 +33,79 @@ _STYLE = """\
 .jaxnn-graph text.local { font-size: 10px; paint-order: stroke; stroke: var(--page); stroke-width: 4px; }"""
 
 
-def svg(
+def render_svg(
     arguments: tuple[Node, ...], operations: tuple[Operation, ...], depth: int, edges: list[Edge], output: str
 ) -> str:
-    """The picture of variables of any shapes, from left to right, boxes opened `depth` levels deep.
-
-    It is for white pages and for dark ones.
+    """Render a picture from left to right, composites expanded to `depth`, in light and dark colors.
 
     Raises:
-      ValueError: there are too many to be seen.
+      ValueError: if there are more than 300 variables.
     """
-    seen = [row.node for row in rows(arguments, operations, depth) if row.node is not None]
-    if len(seen) > MOST_BOXES:
-        raise ValueError(f"{len(seen)} variables are too many for a picture: draw .by_layer(), or at a smaller depth")
-    drawn = plan(arguments, operations, depth, _size)
-    spots = [drawn.spots[node] for node in seen]
-    width, height = drawn.width + 2 * _MARGIN, drawn.height + 2 * _MARGIN + _LINE
-    shown = [edge for edge in edges if edge.source in drawn.spots and edge.target in drawn.spots]
-    paths = [drawn.path(edge.source, edge.target) for edge in shown]
-    parts = [*map(_frame, drawn.frames), *map(_path, paths), *(_box(spot, output) for spot in spots)]
-    parts += [_local(path, edge) for path, edge in zip(paths, shown, strict=True)]
+    nodes = [row.node for row in list_rows(arguments, operations, depth) if row.node is not None]
+    if len(nodes) > MOST_BOXES:
+        raise ValueError(
+            f"a picture must have at most {MOST_BOXES} variables, got {len(nodes)}: use by_layer() or a smaller depth"
+        )
+    drawing = place_boxes(arguments, operations, depth, _box_size)
+    width, height = drawing.width + 2 * _MARGIN, drawing.height + 2 * _MARGIN + _LINE
+    drawn = [edge for edge in edges if edge.source in drawing.boxes and edge.target in drawing.boxes]
+    paths = [drawing.edge_path(edge.source, edge.target) for edge in drawn]
+    parts = [*map(_frame, drawing.frames), *map(_edge, paths), *(_box(drawing.boxes[node], output) for node in nodes)]
+    parts += [_local_derivative(path, edge) for path, edge in zip(paths, drawn, strict=True)]
     legend = (
-        f'<text x="{_MARGIN}" y="{height - 10:g}"><tspan class="value">above: the value</tspan>'
-        f'<tspan class="slope" dx="14">below: d{escape(output)}/d of it</tspan></text>'
+        f'<text x="{_MARGIN}" y="{height - 10:g}"><tspan class="value">above: value</tspan>'
+        f'<tspan class="slope" dx="14">below: derivative of {escape(output)}</tspan></text>'
     )
     body = "\n".join(parts)
     width = max(width, 300.0)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="jaxnn-graph" role="img" viewBox="0 0 {width:g} {height:g}" '
         f'width="{width:g}" height="{height:g}">\n'
-        f"<title>Computation graph of {escape(output)}</title>\n<style>\n{_COLOURS}{_STYLE}\n</style>\n"
+        f"<title>Computation graph of {escape(output)}</title>\n<style>\n{_COLORS}{_STYLE}\n</style>\n"
         f'<rect class="page" width="100%" height="100%"/>\n'
         f'<g transform="translate({_MARGIN:g} {_MARGIN:g})">\n{body}\n</g>\n{legend}\n</svg>\n'
     )
 
 
-def _size(row: Row) -> Point:
+def _box_size(row: Row) -> Point:
     assert row.node is not None
-    letters = max(map(len, (label(row), *figures(row.node))))
-    for_bars = 2 * BARS_HEIGHT if has_bars(row.node) else 0.0
-    return max(letters * _LETTER + 16, 56.0), 22 + 2 * _LINE + for_bars
+    letters = max(map(len, (short_label(row), *captions(row.node))))
+    for_histograms = 2 * histograms.HEIGHT if histograms.has_histogram(row.node) else 0.0
+    return max(letters * _LETTER + 16, 56.0), 22 + 2 * _LINE + for_histograms
 
 
-def _box(spot: Spot, output: str) -> str:
-    row, x, y, width, *_ = spot
+def _box(box: PlacedBox, output: str) -> str:
+    row, x, y, width, *_ = box
     node = row.node
     assert node is not None
-    above, below = figures(node)
-    title = [label(row), f"{type_of(node)}: {short(node.value)}"]
-    title += [] if node.derivative is None else [f"d{output}/d: {short(node.derivative)}"]
-    title += [place(row.operation)] if row.operation and row.operation.source else []
-    if row.operation and row.operation.inside:
-        title.append("inside: " + ", ".join(op.name for op in row.operation.inside))
+    above, below = captions(node)
+    tooltip = [short_label(row), f"{format_type(node)}: {format_array(node.value)}"]
+    tooltip += [] if node.derivative is None else [f"d{output}/d: {format_array(node.derivative)}"]
+    tooltip += [source_location(row.operation)] if row.operation and row.operation.source else []
+    if row.operation and row.operation.body:
+        tooltip.append("operations: " + ", ".join(op.name for op in row.operation.body))
     parts = [
-        f"<g><title>{escape(chr(10).join(title))}</title>",
+        f"<g><title>{escape(chr(10).join(tooltip))}</title>",
         f'<rect class="box{" result" if row.operation else ""}" x="{x - width / 2:.1f}" y="{y - 11:.1f}" '
         f'width="{width:.1f}" height="22" rx="{5 if row.operation else 11}"/>',
-        _words(label(row), x, y + 4, ""),
-        _words(above, x, y - 15, "value"),
-        _words(below, x, y + 23, "slope") if below else "",
+        _text(short_label(row), x, y + 4, ""),
+        _text(above, x, y - 15, "value"),
+        _text(below, x, y + 23, "slope") if below else "",
     ]
-    if has_bars(node):
-        parts.append(_bars(node.value, x, y - 11 - _LINE - BARS_HEIGHT, "value"))
-        parts.append(_bars(node.derivative, x, y + 11 + _LINE + 2, "slope") if node.derivative is not None else "")
+    if histograms.has_histogram(node):
+        parts.append(_histogram(node.value, x, y - 11 - _LINE - histograms.HEIGHT, "value"))
+        parts.append(_histogram(node.derivative, x, y + 11 + _LINE + 2, "slope") if node.derivative is not None else "")
     return "".join([*parts, "</g>"])
 
 
-def _words(words: str, x: float, y: float, kind: str) -> str:
-    named = f' class="{kind}"' if kind else ""
-    return f'<text{named} x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{escape(words)}</text>'
+def _text(text: str, x: float, y: float, kind: str) -> str:
+    css_class = f' class="{kind}"' if kind else ""
+    return f'<text{css_class} x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{escape(text)}</text>'
 
 
-def _bars(value: object, x: float, y: float, kind: str) -> str:
-    """A histogram of an array of any shape, of which `x` is the middle."""
-    path = bars(value, x - BARS_WIDTH / 2, y)
+def _histogram(value: object, x: float, y: float, kind: str) -> str:
+    """Draw a histogram with its center at `x`."""
+    path = histograms.histogram_path(value, x - histograms.WIDTH / 2, y)
     return f'<path class="{kind}" style="fill: var(--{kind}); stroke: none" d="{path}"/>' if path else ""
 
 
@@ -127,7 +117,7 @@ def _frame(frame: Frame) -> str:
     )
 
 
-def _path(points: list[Point]) -> str:
+def _edge(points: list[Point]) -> str:
     curves = [f"M{points[0][0]:.1f} {points[0][1]:.1f}"]
     end, y1 = points[-1]
     for (ax, ay), (bx, by) in pairwise(dict.fromkeys(points)):
@@ -136,11 +126,11 @@ def _path(points: list[Point]) -> str:
     return f'<path d="{"".join(curves)}"/><path class="head" d="M{end:.1f} {y1 - 3:.1f}l6 3l-6 3z"/>'
 
 
-def _local(points: list[Point], edge: Edge) -> str:
-    """The local derivative beside the edge, of scalars: where it comes to the target's column."""
+def _local_derivative(points: list[Point], edge: Edge) -> str:
+    """Draw the local derivative between scalars beside the end of the edge, in the gap before the target's column."""
     if edge.local is None or np.ndim(edge.local) > 0:
         return ""
     (ax, ay), (bx, by) = points[-3:-1]
     x, y = (ax + bx) / 2, (ay + by) / 2 - 3
-    words = f"{float(np.real(edge.local)) + 0.0:.3g}"
-    return f'<text class="local" x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{words}</text>'
+    text = f"{float(np.real(edge.local)) + 0.0:.3g}"
+    return f'<text class="local" x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{text}</text>'

@@ -1,1 +1,1 @@
-"""A function run operation by operation: its variables, their values and their derivatives."""
+"""Evaluate a function operation by operation: its variables, their values and their derivatives."""

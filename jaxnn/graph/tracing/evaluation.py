@@ -1,33 +1,36 @@
-"""The forward pass: a jaxpr evaluated equation by equation, boxes opened, every intermediate kept."""
+"""The forward pass: a jaxpr evaluated equation by equation, composites expanded, every intermediate kept."""
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.extend import core
 
-from jaxnn.graph.tracing.nodes import Node, Operation, to_numpy
-from jaxnn.graph.tracing.vmaps import in_vmaps
+from jaxnn.graph.tracing.loops import unroll
+from jaxnn.graph.tracing.nodes import Node, Operation
+from jaxnn.graph.tracing.sources import find_source
+from jaxnn.graph.tracing.summaries import to_numpy
+from jaxnn.graph.tracing.vmaps import group_vmaps
+from jaxnn.jaxprs import CALLS, RULES, bind, closed_jaxprs, inner_jaxprs
 
-RULES = ("custom_jvp_call", "custom_vjp_call")
-_CALLS = ("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint", *RULES)
-_LIBRARIES = tuple(
-    path[: -len(name)] for path, name in ((jax.__file__, "__init__.py"), (__file__, "tracing/evaluation.py"))
-)
-Inside = tuple[core.ClosedJaxpr, list[Node], int]
+_Body = tuple[core.ClosedJaxpr, list[Node], int]
 
 
 def evaluate(
-    closed: core.ClosedJaxpr, inputs: list[Node], limit: int, source: str = "", own_source: bool = True
+    closed: core.ClosedJaxpr, inputs: list[Node], limit: int, source: str = "", own_sources: bool = True
 ) -> tuple[tuple[Operation, ...], list[Node]]:
-    """The operations and the outputs of a jaxpr, on nodes of any shapes.
+    """Evaluate a jaxpr; return its operations and its output nodes.
 
-    Operations on constants alone are done, and their results are constants. Loops are opened step by step where that
-    makes `limit` operations at most. `source` is where the caller's code asked for all this; equations say it
-    themselves unless `own_source` is false.
+    Operations on constants alone are folded: their results are constants. An equation of primitive "name" is an
+    identity: it names its input, and makes no operation.
+
+    Args:
+      closed: the jaxpr.
+      inputs: a node for each of its inputs.
+      limit: loops of more than `limit` operations are not unrolled.
+      source: file:line of the caller's code for equations without a source.
+      own_sources: whether equations may have sources; if false, all have `source`.
     """
     jaxpr = closed.jaxpr
     nodes: dict[Any, Node] = dict(zip(jaxpr.invars, inputs, strict=True))
@@ -38,92 +41,72 @@ def evaluate(
 
     operations, stacks = [], []
     for equation in jaxpr.eqns:
-        taken = [read(v) for v in equation.invars]
+        operands = [read(v) for v in equation.invars]
         if equation.primitive.name == "name":
-            # An identity: its output is its input, which it gives a name.
-            if taken[0].kind == "result":
-                taken[0].name = equation.params["name"]
-            outputs = taken
+            if operands[0].kind == "result":
+                operands[0].name = equation.params["name"]
+            outputs = operands
         else:
-            asked_at = (_source(equation) if own_source else "") or source
-            made = _operation(equation, taken, limit, asked_at)
-            outputs = list(made.outputs)
-            if any(node.kind == "result" for node in outputs if node not in taken) or not outputs:
-                operations.append(made)
+            op = _operation(equation, operands, limit, (find_source(equation) if own_sources else "") or source)
+            outputs = list(op.outputs)
+            if any(node.kind == "result" for node in outputs if node not in operands) or not outputs:
+                operations.append(op)
                 stacks.append(equation.source_info.name_stack)
         nodes.update(zip(equation.outvars, outputs, strict=True))
     results = [read(v) for v in jaxpr.outvars]
-    return in_vmaps(operations, stacks, results), results
-
-
-def bind(primitive: Any, params: dict[str, Any], inputs: Iterable[Any]) -> list[Any]:
-    """The outputs of a primitive on inputs of any shapes."""
-    outputs = primitive.bind(*inputs, **primitive.get_bind_params(params))
-    return list(outputs) if primitive.multiple_results else [outputs]
+    return group_vmaps(operations, stacks, results), results
 
 
 def _operation(equation: Any, inputs: list[Node], limit: int, source: str) -> Operation:
-    primitive, params = equation.primitive, equation.params
+    primitive = equation.primitive
     has_rule = primitive.name in RULES
-    inside = _inside(equation, inputs, limit)
-    if inside is not None:
-        loop = primitive.name in ("scan", "while")
-        operations, outputs = evaluate(*inside, source, own_source=not loop)
+    body = _body(equation, inputs, limit)
+    if body is not None:
+        operations, outputs = evaluate(*body, source, own_sources=primitive.name not in ("scan", "while"))
     else:
-        values = bind(primitive, params, (node.value for node in inputs))
+        values = bind(equation, [node.value for node in inputs])
         folds = all(node.kind in ("constant", "literal") for node in inputs)
-        operations, outputs = (), [_folded(v) if folds else Node(v, "result") for v in values]
-    # A box whose inside was all on constants, or nothing, is as good as not there.
-    name = _box_name(equation) if inside is not None else primitive.name
-    return Operation(name, primitive, params, tuple(inputs), tuple(outputs), operations, has_rule, source)
+        operations, outputs = (), [_folded(value) if folds else Node(value, "result") for value in values]
+    name = primitive.name if body is None else _composite_name(equation)
+    # A composite with no operations left, all of them folded, has an empty body, as a primitive has.
+    return Operation(name, primitive, equation.params, tuple(inputs), tuple(outputs), operations, has_rule, source)
 
 
 def _constant(value: Any) -> Node:
-    # A literal may be a plain Python or NumPy number, whose dtype must stay as it is.
+    # A literal may be a Python or NumPy scalar, which keeps its dtype.
     return Node(value, "literal" if np.ndim(value) == 0 else "constant")
 
 
 def _folded(value: Any) -> Node:
-    """What comes of constants: as good as a number where all its elements (of any shape) are the same one."""
+    """Return a constant computed from constants: a literal if all its elements are equal."""
     array = to_numpy(value)
     uniform = array is not None and array.size > 0 and bool((array == array.flat[0]).all())
     return Node(value, "literal" if uniform else "constant")
 
 
-def _inside(equation: Any, inputs: list[Node], limit: int) -> Inside | None:
-    """What runs inside an equation on these inputs, of any shapes, and the limit there.
+def _body(equation: Any, inputs: list[Node], limit: int) -> _Body | None:
+    """Return the jaxpr that an equation runs on these inputs, its inputs, and the limit for the loops in it.
 
-    `None` of a primitive, or of too long a loop. The steps of a loop share its limit.
+    `None` for a primitive, and for a loop that is too long to be unrolled. The steps of a loop share its limit.
     """
-    name, params = equation.primitive.name, equation.params
-    if name in _CALLS:
-        closed = next((j for j in map(_closed, params.values()) if j is not None), None)
+    name = equation.primitive.name
+    if name in CALLS:
+        closed = next(iter(closed_jaxprs(equation)), None)
         if closed is None:
             return None
-        return (_with_own_outputs(closed) if name in RULES else closed), inputs, limit
+        return (_with_distinct_outputs(closed) if name in RULES else closed), inputs, limit
     if name == "cond":
-        return _closed(params["branches"][int(inputs[0].value)]), inputs[1:], limit
-    steps = unrolled = None
-    if name == "scan" and params["length"] * _count(params["jaxpr"].jaxpr) <= limit:
-        steps, unrolled = params["length"], _steps_of_scan(equation)
-    elif name == "while" and (steps := _length_of_while(params, inputs, limit)) is not None:
-        unrolled = _steps_of_while(params, steps)
-    if steps is None or unrolled is None:
-        return None
-    return jax.make_jaxpr(unrolled)(*(node.value for node in inputs)), inputs, limit // max(steps, 1)
+        return equation.params["branches"][int(inputs[0].value)], inputs[1:], limit
+    if name in ("scan", "while") and (unrolled := unroll(equation, [node.value for node in inputs], limit)):
+        loop, steps = unrolled
+        return jax.make_jaxpr(loop)(*(node.value for node in inputs)), inputs, limit // max(steps, 1)
+    return None
 
 
-def _closed(parameter: Any) -> core.ClosedJaxpr | None:
-    # From JAX 0.12 on, the two classes are one.
-    if isinstance(parameter, core.ClosedJaxpr):
-        return parameter
-    return core.ClosedJaxpr(parameter, ()) if isinstance(parameter, core.Jaxpr) else None
+def _with_distinct_outputs(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
+    """Return an equivalent jaxpr whose outputs are distinct variables, none of them an input or a constant.
 
-
-def _with_own_outputs(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
-    """The same (shapes too), whose outputs are neither its inputs nor one another.
-
-    A rule tells its outputs from its inputs, and so must the nodes: both have derivatives.
+    A custom rule gives derivatives of outputs and inputs separately, so they need separate nodes.
     """
     inner = closed.jaxpr
     distinct = {v for v in inner.outvars if not isinstance(v, core.Literal)} - {*inner.invars, *inner.constvars}
@@ -135,99 +118,8 @@ def _with_own_outputs(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
     )
 
 
-def _count(jaxpr: core.Jaxpr) -> int:
-    """How many equations there are, inside boxes too, each at least once."""
-    inner = (_closed(p) for e in jaxpr.eqns for value in e.params.values() for p in _listed(value))
-    return len(jaxpr.eqns) + sum(_count(closed.jaxpr) for closed in inner if closed is not None)
-
-
-def _listed(value: Any) -> Any:
-    return value if isinstance(value, tuple | list) else (value,)
-
-
-def _named(closed: core.ClosedJaxpr, name: str) -> Callable[..., Any]:
-    function = core.jaxpr_as_fun(closed)
-
-    def step(*args):
-        return function(*args)
-
-    step.__name__ = step.__qualname__ = name
-    return jax.jit(step)
-
-
-def _steps_of_scan(equation: Any) -> Callable[..., list[Any]]:
-    """The scan as a Python loop over boxes called "step"; inputs and outputs have the scan's shapes."""
-    body, length, step = equation.params["jaxpr"], equation.params["length"], _named(equation.params["jaxpr"], "step")
-
-    def without_steps(outside, inside):
-        # What is sliced has an axis more outside. The parameters that say it differ between versions of JAX.
-        return sum(len(a.aval.shape) == len(b.aval.shape) for a, b in zip(outside, inside, strict=True))
-
-    n_carry = without_steps(equation.outvars, body.jaxpr.outvars)
-    n_whole = without_steps(equation.invars, body.jaxpr.invars)
-
-    def slice_of(x, i):
-        # As if `i` were not known: so JAX compiles this once, not once for each step.
-        return lax.squeeze(lax.dynamic_slice(x, (i, *[0] * (x.ndim - 1)), (1, *x.shape[1:])), (0,))
-
-    def loop(*inputs):
-        consts, carry, xs = inputs[: n_whole - n_carry], inputs[n_whole - n_carry : n_whole], inputs[n_whole:]
-        ys: list[Any] = [None] * length
-        for i in reversed(range(length)) if equation.params["reverse"] else range(length):
-            outputs = step(*consts, *carry, *(slice_of(x, i) for x in xs))
-            carry, ys[i] = outputs[:n_carry], [lax.expand_dims(y, (0,)) for y in outputs[n_carry:]]
-        stacked = [lax.concatenate(y, 0) for y in zip(*ys, strict=True)] if length else _empty_ys()
-        return [*carry, *stacked]
-
-    def _empty_ys():
-        return [jnp.zeros(v.aval.shape, v.aval.dtype) for v in equation.outvars[n_carry:]]
-
-    return loop
-
-
-def _split_while(params: dict[str, Any], inputs: Any) -> tuple[Any, Any, Any]:
-    first, second = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
-    return inputs[:first], inputs[first:second], inputs[second:]
-
-
-def _length_of_while(params: dict[str, Any], inputs: list[Node], limit: int) -> int | None:
-    """How many steps the loop takes on these inputs, of any shapes; `None` where it is more than it may."""
-    most = limit // max(_count(params["body_jaxpr"].jaxpr), 1)
-    of_cond, of_body, carry = _split_while(params, [node.value for node in inputs])
-    cond, body = (core.jaxpr_as_fun(params[name]) for name in ("cond_jaxpr", "body_jaxpr"))
-
-    def goes_on(state):
-        return (state[0] <= most) & cond(*of_cond, *state[1:])[0]
-
-    steps = int(lax.while_loop(goes_on, lambda state: (state[0] + 1, *body(*of_body, *state[1:])), (0, *carry))[0])
-    return steps if steps <= most else None
-
-
-def _steps_of_while(params: dict[str, Any], length: int) -> Callable[..., list[Any]]:
-    """The loop as its steps, boxes called "step"; inputs and outputs have the loop's shapes."""
-    step = _named(params["body_jaxpr"], "step")
-
-    def loop(*inputs):
-        _, of_body, carry = _split_while(params, inputs)
-        for _ in range(length):
-            carry = step(*of_body, *carry)
-        return list(carry)
-
-    return loop
-
-
-def _box_name(equation: Any) -> str:
+def _composite_name(equation: Any) -> str:
     name = equation.params.get("name")
-    if name is None and equation.primitive.name in RULES:  # JAX before 0.12 gives it elsewhere
-        closed = next(j for j in map(_closed, equation.params.values()) if j is not None)
-        name = getattr(closed.jaxpr.debug_info, "func_name", None)
+    if name is None and equation.primitive.name in RULES:  # before JAX 0.12, the name is in the debug info
+        name = getattr(inner_jaxprs(equation)[0].debug_info, "func_name", None)
     return str(name) if name else equation.primitive.name
-
-
-def _source(equation: Any) -> str:
-    """The file and line in the caller's code; empty where JAX kept what it traced of a library's function."""
-    traceback = equation.source_info.traceback
-    for frame in traceback.frames if traceback is not None else ():
-        if not frame.file_name.startswith((*_LIBRARIES, "<")):
-            return f"{frame.file_name}:{frame.line_num}"
-    return ""

@@ -1,4 +1,4 @@
-"""Names of nodes: those of arguments by their paths, those of results by `name` or by the order of evaluation."""
+"""Names of nodes: arguments by their paths, results by `name` or by the order of evaluation."""
 
 import inspect
 from collections import Counter
@@ -8,22 +8,22 @@ from typing import Any
 import jax
 from jax.ad_checkpoint import checkpoint_name
 
-from jaxnn.graph.tracing.nodes import Node, Operation, flat
+from jaxnn.graph.tracing.nodes import Node, Operation, leaf_operations
 
 
 def name(x: Any, label: str) -> Any:
-    """Name an intermediate in the graph of the function that it is in; everywhere else an identity.
+    """Name an intermediate in the graph of the function that computes it; an identity everywhere else.
 
     Args:
       x: a pytree of arrays, of any shapes.
       label: the name.
 
     Returns:
-      x. It is JAX's own `checkpoint_name`, so `jit`, `grad`, `vmap` and `scan` take it, and so do the policies of
-      `jax.checkpoint`.
+      x. This is `jax.ad_checkpoint.checkpoint_name`: it works under `jit`, `grad`, `vmap` and `scan`, and policies of
+      `jax.checkpoint` can select it.
 
     Raises:
-      ValueError: the label is not text.
+      ValueError: if the label is not a non-empty string.
 
     Example:
       >>> from jaxnn import graph
@@ -32,26 +32,26 @@ def name(x: Any, label: str) -> Any:
       6.0
     """
     if not isinstance(label, str) or not label:
-        raise ValueError(f"the name of an intermediate must be text, such as 'u', got {label!r}")
+        raise ValueError(f"label must be a non-empty string, such as 'u', got {label!r}")
     return checkpoint_name(x, label)
 
 
-def printable(words: str) -> str:
-    """The words (no arrays) without what a terminal would obey, or a picture's XML not hold."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in words)
+def replace_unprintable(text: str) -> str:
+    """Replace characters that would control a terminal, or that XML does not allow."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def argument_paths(f: Callable[..., Any], args: tuple[Any, ...]) -> list[tuple[str, ...]]:
-    """The path of each leaf, of any shape, among the arguments: ("params", "[0]", ".W") for params[0]["W"]."""
+    """Return the path of each leaf of the arguments: ("params", "[0]", ".W") for params[0]["W"]."""
     names = _parameter_names(f, len(args))
     return [
-        (argument, *(_key(key) for key in path))
+        (argument, *(_format_key(key) for key in path))
         for argument, arg in zip(names, args, strict=True)
         for path, _ in jax.tree_util.tree_flatten_with_path(arg)[0]
     ]
 
 
-def _key(key: Any) -> str:
+def _format_key(key: Any) -> str:
     # The index of a list; the key of a dictionary or the name of an attribute.
     index = getattr(key, "idx", None)
     return f"[{index}]" if index is not None else f".{getattr(key, 'key', getattr(key, 'name', key))}"
@@ -67,46 +67,46 @@ def _parameter_names(f: Callable[..., Any], count: int) -> list[str]:
     return (positional + [f"{rest}[{i}]" for i in range(count)])[:count]
 
 
-def name_all(
-    arguments: tuple[Node, ...], operations: tuple[Operation, ...], outputs: tuple[Node, ...], output: str
+def assign_names(
+    arguments: tuple[Node, ...], operations: tuple[Operation, ...], outputs: tuple[Node, ...], function: str
 ) -> None:
-    """Give every node (of any shape) a name of its own.
+    """Give every node a unique name.
 
-    Results are v1, v2, ...; those inside the box that makes v2 are v2.1, v2.2, ...; the output of the function, where
-    it is the only one and has no name, has that of the function.
+    Results are v1, v2, ...; those in the body of the composite that computes v2 are v2.1, v2.2, ... A single output
+    without a label gets the name of the function.
     """
-    taken: Counter[str] = Counter()
+    used: Counter[str] = Counter()
     if len(outputs) == 1 and outputs[0].kind == "result" and not outputs[0].name:
-        outputs[0].name = output
-    labelled: set[Node] = set()
+        outputs[0].name = function
+    named: set[Node] = set()
 
-    def label(node: Node, otherwise: Callable[[], str]) -> None:
-        if node in labelled or node.kind == "literal":
+    def assign(node: Node, default: Callable[[], str]) -> None:
+        if node in named or node.kind == "literal":
             return
-        labelled.add(node)
-        wanted = printable(node.name or otherwise())
+        named.add(node)
+        wanted = replace_unprintable(node.name or default())
         node.name = wanted
-        while node.name in taken:
-            taken[wanted] += 1
-            node.name = f"{wanted}_{taken[wanted]}"
-        taken[node.name] += 1
+        while node.name in used:
+            used[wanted] += 1
+            node.name = f"{wanted}_{used[wanted]}"
+        used[node.name] += 1
 
-    def walk(steps: tuple[Operation, ...], prefix: str) -> None:
+    def number(steps: tuple[Operation, ...], prefix: str) -> None:
         numbers = iter(range(1, 10**9))
         for op in steps:
             for node in op.inputs:
                 if node.kind == "constant":
-                    label(node, lambda: "const")
+                    assign(node, lambda: "const")
             for node in op.outputs:
-                label(node, lambda: f"{prefix}{next(numbers)}")
+                assign(node, lambda: f"{prefix}{next(numbers)}")
             first = next((node.name for node in op.outputs if node.kind == "result"), prefix)
-            walk(op.inside, f"{first}.")
+            number(op.body, f"{first}.")
 
     for node in arguments:
-        label(node, str)
-    # What has a name keeps it; of those of the same, the first evaluated comes first, in a loop as outside of it.
-    for op in flat(operations):
+        assign(node, str)
+    # Labels first, in the order of evaluation, so that the first of equal ones keeps its name, in a loop too.
+    for op in leaf_operations(operations):
         for node in op.outputs:
             if node.name:
-                label(node, str)
-    walk(operations, "v")
+                assign(node, str)
+    number(operations, "v")

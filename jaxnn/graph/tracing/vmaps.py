@@ -1,4 +1,4 @@
-"""Boxes for `jax.vmap`, which leaves no equation of its own: JAX notes it beside each that it rewrote for the batch."""
+"""Composites for `jax.vmap`, which leaves no equation: JAX records it in the name stack of each one it rewrites."""
 
 from collections.abc import Iterable
 from itertools import groupby
@@ -6,51 +6,56 @@ from typing import Any
 
 from jax.extend import core
 
-from jaxnn.graph.tracing.naming import printable
-from jaxnn.graph.tracing.nodes import Node, Operation, boundary, uses
+from jaxnn.graph.tracing.naming import replace_unprintable
+from jaxnn.graph.tracing.nodes import Node, Operation, count_uses, find_boundary
 
 VMAP = core.Primitive("vmap")
-"""What a box of these has for a primitive."""
+"""The primitive of a composite for `jax.vmap`."""
 
 
-def in_vmaps(
-    operations: list[Operation], stacks: list[Any], outputs: Iterable[Node], deep: int = 0
+def group_vmaps(
+    operations: list[Operation], stacks: list[Any], outputs: Iterable[Node], start: int = 0
 ) -> tuple[Operation, ...]:
-    """The operations, those next to each other that are under the same `vmap` in a box; nodes have any shapes.
+    """Group consecutive operations under the same `vmap` into one composite, and set the scopes of all operations.
 
-    `stacks` are JAX's name stacks, scopes and transformations from the outside in, of which `deep` are dealt with;
-    `outputs` are the nodes that are taken elsewhere. Two calls of `vmap` right after one another look like one.
+    Two calls of `vmap` with no operation between them are one composite: their name stacks are equal.
+
+    Args:
+      operations: in the order of evaluation.
+      stacks: the JAX name stack of each operation: scopes and transformations from the outside in.
+      outputs: nodes used outside of these operations.
+      start: the number of elements of the stacks that are already handled.
     """
-    found: list[Operation] = []
-    everywhere = uses(operations, outputs)
-    for until, group in groupby(zip(operations, stacks, strict=True), lambda one: _until_vmap(one[1], deep)):
-        run = list(group)
-        inside, names = [op for op, _ in run], [stack for _, stack in run]
-        if until is None:
+    grouped: list[Operation] = []
+    uses = count_uses(operations, outputs)
+    for prefix, pairs in groupby(zip(operations, stacks, strict=True), lambda pair: _up_to_vmap(pair[1], start)):
+        run = list(pairs)
+        body, run_stacks = [op for op, _ in run], [stack for _, stack in run]
+        if prefix is None:
             for op, stack in run:
-                op.scope = _words(stack, deep, None)
-            found += inside
+                op.scope = _join_scopes(stack, start, None)
+            grouped += body
             continue
-        taken, leaving = boundary(inside, everywhere)
-        after = deep + len(until)
-        box = Operation("vmap", VMAP, {}, taken, leaving, in_vmaps(inside, names, leaving, after))
-        box.source, box.scope = inside[0].source, _words(names[0], deep, after - 1)
-        found.append(box)
-    return tuple(found)
+        inputs, results = find_boundary(body, uses)
+        end = start + len(prefix)
+        composite = Operation("vmap", VMAP, {}, inputs, results, group_vmaps(body, run_stacks, results, end))
+        composite.source, composite.scope = body[0].source, _join_scopes(run_stacks[0], start, end - 1)
+        grouped.append(composite)
+    return tuple(grouped)
 
 
-def _until_vmap(stack: Any, deep: int) -> tuple[Any, ...] | None:
-    """What is left of the stack, until the next `vmap`; `None` where there is none."""
-    rest = stack.stack[deep:]
+def _up_to_vmap(stack: Any, start: int) -> tuple[Any, ...] | None:
+    """Return the elements of the stack from `start` up to the next `vmap`; `None` without one."""
+    rest = stack.stack[start:]
     for i, element in enumerate(rest):
         if element.name == "vmap" and not _is_scope(element):
             return rest[: i + 1]
     return None
 
 
-def _words(stack: Any, start: int, stop: int | None) -> str:
-    """The scopes, without the transformations that JAX writes among them, as in jvp(layer)."""
-    return printable("/".join(element.name for element in stack.stack[start:stop] if _is_scope(element)))
+def _join_scopes(stack: Any, start: int, stop: int | None) -> str:
+    """Join the names of the scopes, without the transformations that JAX puts among them, as in jvp(layer)."""
+    return replace_unprintable("/".join(element.name for element in stack.stack[start:stop] if _is_scope(element)))
 
 
 def _is_scope(element: Any) -> bool:

@@ -1,0 +1,1 @@
+"""A graph as an interactive page in one HTML file."""

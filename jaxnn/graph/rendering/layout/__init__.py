@@ -1,0 +1,1 @@
+"""The layout of a picture: columns, composites inside composites, coordinates."""

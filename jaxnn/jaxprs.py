@@ -1,0 +1,73 @@
+"""Read jaxprs equation by equation, and run single equations."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from jax.extend import core
+
+RULES = frozenset("custom_jvp_call custom_vjp_call".split())
+"""Primitives that run a jaxpr once and have a custom derivative rule."""
+
+CALLS = RULES | frozenset("jit pjit closed_call core_call remat remat2 checkpoint".split())
+"""Primitives that run a jaxpr once. Their names differ between JAX versions: `jax.checkpoint` makes remat2."""
+
+
+def closed_jaxprs(equation: Any) -> list[core.ClosedJaxpr]:
+    """Return the jaxprs among an equation's parameters, in order, each with its constants.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> (equation,) = jax.make_jaxpr(jax.jit(lambda x: jnp.sin(x) * 2))(1.0).jaxpr.eqns
+      >>> [inner.primitive.name for inner in closed_jaxprs(equation)[0].jaxpr.eqns]
+      ['sin', 'mul']
+    """
+    found = []
+    for parameter in equation.params.values():
+        for item in parameter if isinstance(parameter, tuple | list) else (parameter,):
+            # One class in JAX 0.12; in JAX 0.10, `jax.checkpoint` has a `Jaxpr`, which has no constants.
+            if isinstance(item, core.ClosedJaxpr):
+                found.append(item)
+            elif isinstance(item, core.Jaxpr):
+                found.append(core.ClosedJaxpr(item, ()))
+    return found
+
+
+def inner_jaxprs(equation: Any) -> list[Any]:
+    """Return the jaxprs among an equation's parameters, in order, without their constants."""
+    return [closed.jaxpr for closed in closed_jaxprs(equation)]
+
+
+def equations(jaxpr: Any) -> Iterator[Any]:
+    """Iterate over all equations of a jaxpr, those of the jaxprs inside it included, outer ones first."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for inner in inner_jaxprs(equation):
+            yield from equations(inner)
+
+
+def consts_of(equation: Any) -> list[Any]:
+    """Return the constants, arrays of any shape, of the first jaxpr among an equation's parameters."""
+    closed = closed_jaxprs(equation)
+    return list(closed[0].consts) if closed else []
+
+
+def scan_sizes(equation: Any) -> tuple[int, int]:
+    """Return the number of a scan's constants and the number of its carries: its inputs are constants, carries, xs.
+
+    Found by their shapes: xs and ys have an axis of steps outside of the body, and none inside. The parameters of the
+    primitive that hold these numbers differ between JAX versions.
+    """
+
+    def count_without_steps(outside, inside):
+        return sum(len(a.aval.shape) == len(b.aval.shape) for a, b in zip(outside, inside, strict=True))
+
+    body = equation.params["jaxpr"].jaxpr
+    n_carry = count_without_steps(equation.outvars, body.outvars)
+    return count_without_steps(equation.invars, body.invars) - n_carry, n_carry
+
+
+def bind(equation: Any, inputs: Any) -> list[Any]:
+    """Return the outputs of an equation, or of anything with a `primitive` and its `params`, on the input arrays."""
+    outputs = equation.primitive.bind(*inputs, **equation.primitive.get_bind_params(equation.params))
+    return list(outputs) if equation.primitive.multiple_results else [outputs]
