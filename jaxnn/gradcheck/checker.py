@@ -12,32 +12,43 @@ from jaxnn.gradcheck.examination import Evidence, Examiner, OutsideDomainError
 from jaxnn.gradcheck.inspection import compute_eps
 from jaxnn.gradcheck.points import Situation, in_float64, is_label, make_cotangents, one_at_a_time, resized, situations
 from jaxnn.gradcheck.preconditions import refuse_impure, refuse_indifferentiable, refuse_vacuous
-from jaxnn.gradcheck.problem import Flat, Problem, is_floating
+from jaxnn.gradcheck.problem import Flat, GradcheckError, Problem, as_gradcheck_error, is_floating
 from jaxnn.gradcheck.report import Report
 from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner
 from jaxnn.gradcheck.transforms import transformed
+from jaxnn.validation import check_flag, check_seed, described, is_count
 
 
-@np.errstate(all="ignore")  # what is not finite is examined, and said in the report
-def check(problem: Problem, *, fast: bool = False, seed: int = 0, batch: int | None = None) -> Report:
-    """Check a stated gradient, on arguments of any shapes.
+@np.errstate(all="ignore")  # values that are not finite are examined and reported
+def check(problem: Problem, *, fast: bool, seed: int, batch: int | None = None) -> Report:
+    """Check a manual gradient.
 
     Args:
-      problem: what is claimed.
-      fast: the given arguments only, in float64 and in their own precision.
-      seed: of all that is random here; the same seed gives the same report.
-      batch: the size of the batch axis, where it cannot be told from the shapes (a scalar); found by default.
+      problem: the functions and the arguments.
+      fast: check only the given arguments, in float64 and in their own precision.
+      seed: seed of all random numbers in the check; the same seed gives the same report.
+      batch: size of the batch axis, if it cannot be found by trying which axes f lets grow.
 
     Returns:
       A `Report`.
 
     Raises:
-      GradcheckError: the question cannot be asked: a function that is not pure or not differentiable, arguments
-        that are not finite, a backward that raises or whose structure does not match.
+      GradcheckError: if an option is invalid, if a function is not pure or not differentiable, if an argument is not
+        finite, if the backward raises, or if the structure of what it returns does not match.
     """
-    # Nor are the host's numbers that go to the device, one point after another, an oversight.
+    check_options(fast, seed, batch)
+    # Test points are made on the host and move to the device one after another; that is intended.
     with jax.debug_nans(False), jax.debug_infs(False), jax.transfer_guard("allow"):
         return _check(problem, fast, seed, batch)
+
+
+def check_options(fast: bool, seed: int, batch: int | None = None) -> None:
+    """Raise GradcheckError unless fast is a bool, seed a valid seed, and batch `None` or an int >= 1."""
+    with as_gradcheck_error():
+        check_flag("fast", fast)
+        check_seed(seed)
+    if batch is not None and not is_count(batch):
+        raise GradcheckError(f"batch must be an int >= 1, got {described(batch)}")
 
 
 def _check(problem: Problem, fast: bool, seed: int, batch: int | None) -> Report:

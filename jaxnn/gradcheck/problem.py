@@ -1,7 +1,8 @@
 """A stated gradient, whatever its form, as one thing: a plain function, a hand-written backward, arguments."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.validation import described
+from jaxnn.validation import check_callable, described
 
 
 class GradcheckError(ValueError):
@@ -43,8 +44,38 @@ class Problem:
     subgradient: bool = False
 
 
-def argument_names(f: Callable[..., Any], n: int) -> tuple[str, ...]:
-    """The names of f's first n parameters (n a scalar), or arg0, arg1, ... where f does not tell them."""
+def make_problem(title: str, f: Callable[..., Any], hand: Callable[..., Any], args: tuple[Any, ...], **claims: Any):
+    """Return a `Problem` with its arguments named.
+
+    Args:
+      title: what is checked, for the report.
+      f: the plain function.
+      hand: the manual gradient, as `Problem` takes it.
+      args: the arguments, at least one.
+      **claims: the optional attributes of `Problem`.
+
+    Raises:
+      GradcheckError: if there is no argument, or f is not a function of that many arguments.
+    """
+    if not args:
+        raise GradcheckError(f"{title}: args must hold at least one array, got none: pass them after the functions")
+    names = _argument_names(f, len(args))
+    with as_gradcheck_error():
+        check_callable("f", f, *names)
+    return Problem(title, f, hand, args, names, **claims)
+
+
+@contextmanager
+def as_gradcheck_error() -> Iterator[None]:
+    """Raise a `GradcheckError` in place of a ValueError, with the same message."""
+    try:
+        yield
+    except ValueError as error:
+        raise GradcheckError(str(error)) from None
+
+
+def _argument_names(f: Callable[..., Any], n: int) -> tuple[str, ...]:
+    """Return the names of the first n parameters of f, or arg0, arg1, ... if its signature cannot be read."""
     try:
         parameters = list(inspect.signature(f).parameters.values())
     except (TypeError, ValueError):

@@ -1,0 +1,243 @@
+"""Checks of functions: a gradient, a vector-Jacobian product, a custom_vjp pair, a function with a custom rule."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnn.gradcheck.checker import check
+from jaxnn.gradcheck.jaxprs import interpret
+from jaxnn.gradcheck.problem import make_problem
+from jaxnn.gradcheck.report import Report
+
+
+def gradient(
+    f: Callable[..., Any],
+    grad_f: Callable[..., Any],
+    *args: Any,
+    fast: bool = False,
+    seed: int = 0,
+    batch: int | None = None,
+) -> Report:
+    """Check the manual gradient of a scalar function.
+
+    At a kink, where no derivative exists, every slope between the one-sided slopes is accepted: 0, 1 and JAX's 1/2 for
+    max(x, 0) at 0. A note in the report names the slope that was taken. `vjp`, `rule` and `custom` require JAX's slope
+    there, because what they check replaces JAX's derivative.
+
+    Args:
+      f: the plain function, `f(*args) -> scalar`.
+      grad_f: `grad_f(*args)` -> a tuple with one gradient per argument, `None` for an integer argument. With a single
+        argument, the gradient itself is accepted too.
+      *args: pytrees of arrays, of any shapes.
+      fast: check only the given arguments, in float64 and in their own precision.
+      seed: seed of all random numbers in the check; the same seed gives the same report.
+      batch: size of the batch axis, if it cannot be found by trying which axes f lets grow.
+
+    Returns:
+      A `Report`, true if the gradient is right.
+
+    Raises:
+      GradcheckError: if the check cannot be run, as for `vjp`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> x = jnp.array([1.0, -2.0, 3.0])
+      >>> bool(gradient(lambda x: (x**2).sum(), lambda x: 2 * x, x))
+      True
+      >>> report = gradient(lambda x: (x**2).mean(), lambda x: 2 * x, x)
+      >>> report.passed, report.diagnoses[0].kind
+      (False, 'missing 1/m')
+    """
+    manual = gradient_as_vjp(grad_f, len(args))
+    problem = make_problem(f"gradient of {_name(f)}", f, manual, args, scalar=True, subgradient=True)
+    return check(problem, fast=fast, seed=seed, batch=batch)
+
+
+def vjp(
+    f: Callable[..., Any],
+    backward: Callable[..., Any],
+    *args: Any,
+    fast: bool = False,
+    seed: int = 0,
+    batch: int | None = None,
+) -> Report:
+    """Check a manual backward function: a vector-Jacobian product.
+
+    Args:
+      f: the plain function, `f(*args) -> y`, y a pytree of floating arrays.
+      backward: `backward(args, dy)` -> a tuple with the cotangent of each argument, `None` for an integer argument.
+      *args: pytrees of arrays, of any shapes.
+      fast: check only the given arguments, in float64 and in their own precision.
+      seed: seed of all random numbers in the check; the same seed gives the same report.
+      batch: size of the batch axis, if it cannot be found by trying which axes f lets grow.
+
+    Returns:
+      A `Report`, true if the backward function is right.
+
+    Raises:
+      GradcheckError: if f or the backward function is not pure, if f is not differentiable or carries a custom
+        derivative rule, if an argument is not finite, if the backward function raises, or if the structure of what
+        it returns does not match the arguments.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> f = lambda x, W: jnp.tanh(x @ W)
+      >>> def backward(args, dy):
+      ...     x, W = args
+      ...     dz = dy * (1 - jnp.tanh(x @ W) ** 2)
+      ...     return dz @ W.T, x.T @ dz
+      >>> bool(vjp(f, backward, jnp.ones((4, 3)), 0.1 * jnp.ones((3, 2))))
+      True
+    """
+    problem = make_problem(f"vjp of {_name(f)}", f, backward, args)
+    return check(problem, fast=fast, seed=seed, batch=batch)
+
+
+def rule(
+    f: Callable[..., Any],
+    fwd: Callable[..., Any],
+    bwd: Callable[..., Any],
+    *args: Any,
+    fast: bool = False,
+    seed: int = 0,
+    batch: int | None = None,
+) -> Report:
+    """Check a forward and backward pair before it becomes the rule of a `jax.custom_vjp`.
+
+    Args:
+      f: the plain function, `f(*args) -> y`.
+      fwd: `fwd(*args) -> (y, residuals)`; its y must equal that of f.
+      bwd: `bwd(residuals, dy)` -> a tuple with the cotangent of each argument; `None` means zeros.
+      *args: pytrees of arrays, of any shapes.
+      fast: check only the given arguments, in float64 and in their own precision.
+      seed: seed of all random numbers in the check; the same seed gives the same report.
+      batch: size of the batch axis, if it cannot be found by trying which axes f lets grow.
+
+    Returns:
+      A `Report`, true if the pair is right.
+
+    Raises:
+      GradcheckError: if the check cannot be run, as for `vjp`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> fwd = lambda x: (jnp.exp(x), jnp.exp(x))
+      >>> bool(rule(jnp.exp, fwd, lambda y, dy: (y * dy,), jnp.array([0.5, -1.0])))
+      True
+    """
+
+    def manual(args, dy):
+        return bwd(fwd(*args)[1], dy)
+
+    problem = make_problem(f"rule of {_name(f)}", f, manual, args, value=lambda *args: fwd(*args)[0])
+    return check(problem, fast=fast, seed=seed, batch=batch)
+
+
+def custom(
+    f_with_rule: Callable[..., Any],
+    f_plain: Callable[..., Any],
+    *args: Any,
+    fast: bool = False,
+    seed: int = 0,
+    batch: int | None = None,
+) -> Report:
+    """Check a function decorated with `jax.custom_vjp` or `jax.custom_jvp` against the undecorated function.
+
+    Args:
+      f_with_rule: the decorated function.
+      f_plain: the same function without the rule. For a `jax.custom_vjp` object f, that is `f.fun`.
+      *args: pytrees of arrays, of any shapes.
+      fast: check only the given arguments, in float64 and in their own precision.
+      seed: seed of all random numbers in the check; the same seed gives the same report.
+      batch: size of the batch axis, if it cannot be found by trying which axes f lets grow.
+
+    Returns:
+      A `Report`, true if the rule is right.
+
+    Raises:
+      GradcheckError: if the check cannot be run, as for `vjp`; for example if f_plain carries a custom rule too.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> @jax.custom_vjp
+      ... def square(x):
+      ...     return x * x
+      >>> square.defvjp(lambda x: (x * x, x), lambda x, dy: (3 * x * dy,))
+      >>> report = custom(square, lambda x: x * x, jnp.array([1.0, 2.0]))
+      >>> print(report.diagnoses[0].text)
+      it is 1.5 times the gradient everywhere
+    """
+
+    def manual(args, dy):
+        floating = [i for i, arg in enumerate(args) if _is_floating(arg)]
+
+        def of_floating(*chosen):
+            full = list(args)
+            for i, arg in zip(floating, chosen, strict=True):
+                full[i] = arg
+            return f_with_rule(*full)
+
+        cotangents = jax.vjp(of_floating, *(args[i] for i in floating))[1](dy)
+        by_argument = dict(zip(floating, cotangents, strict=True))
+        return tuple(by_argument.get(i) for i in range(len(args)))
+
+    problem = make_problem(f"rule of {_name(f_with_rule)}", f_plain, manual, args, value=f_with_rule)
+    return check(problem, fast=fast, seed=seed, batch=batch)
+
+
+def without_rules(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the same function without the `jax.custom_vjp` and `jax.custom_jvp` rules inside it.
+
+    Args:
+      f: any traceable function of pytrees of arrays, of any shapes.
+
+    Returns:
+      A function with the values of f, which JAX differentiates down to its own primitives. Rules inside a loop or a
+      branch (`scan`, `while`, `cond`) stay.
+
+    Example:
+      >>> import jax
+      >>> float(jax.grad(without_rules(jax.nn.relu))(2.0))
+      1.0
+    """
+
+    def plain(*args):
+        closed, shape = jax.make_jaxpr(f, return_shape=True)(*args)
+        outputs = interpret(closed.jaxpr, closed.consts, jax.tree.leaves(args))
+        return jax.tree.unflatten(jax.tree.structure(shape), outputs)
+
+    return plain
+
+
+def gradient_as_vjp(grad_f: Callable[..., Any], n_args: int) -> Callable[..., Any]:
+    """Return `backward(args, dy)` for the gradient of a scalar function: the gradient times dy."""
+
+    def backward(args, dy):
+        returned = grad_f(*args)
+        if n_args == 1 and not (isinstance(returned, tuple) and len(returned) == 1):
+            returned = (returned,)
+        if not isinstance(returned, tuple | list):
+            return returned
+        return tuple(jax.tree.map(partial(_times, dy), entry) for entry in returned)
+
+    return backward
+
+
+def _times(dy: Any, g: Any) -> Any:
+    # The cotangent of a scalar function is 1, so a value whose dtype is still open can stay as it is.
+    weak = isinstance(g, int | float | np.integer) or getattr(g, "weak_type", False)
+    return g if weak else g * dy.astype(jnp.result_type(g))
+
+
+def _is_floating(arg: Any) -> bool:
+    leaves = jax.tree.leaves(arg)
+    return bool(leaves) and all(jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.floating) for leaf in leaves)
+
+
+def _name(f: Callable[..., Any]) -> str:
+    name = getattr(f, "__name__", None) or type(f).__name__
+    return "the function" if name == "<lambda>" else name
