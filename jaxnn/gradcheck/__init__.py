@@ -9,7 +9,7 @@ others made from them, in four precisions, under `jit`, `vmap` and `scan`.
     report.raise_if_failed()
 """
 
-from jaxnn.gradcheck.api import custom, gradient, rule, vjp, without_rules
+from jaxnn.gradcheck.api import custom_rule, custom_vjp_pair, gradient, vjp, without_rules
 from jaxnn.gradcheck.comparison import Row
 from jaxnn.gradcheck.components import layer, loss, regularizer
 from jaxnn.gradcheck.diagnosis import KINDS
@@ -23,12 +23,12 @@ __all__ = [
     "Report",
     "Row",
     "WrongGradientError",
-    "custom",
+    "custom_rule",
+    "custom_vjp_pair",
     "gradient",
     "layer",
     "loss",
     "regularizer",
-    "rule",
     "vjp",
     "without_rules",
 ]

@@ -73,8 +73,8 @@ def _check(options: argparse.Namespace) -> gradcheck.Report:
     if options.backward:
         return gradcheck.vjp(target, _find(options.backward), *args, **how)
     if isinstance(target, jax.custom_vjp | jax.custom_jvp):
-        return gradcheck.custom(target, target.fun, *args, **how)
-    return gradcheck.custom(target, gradcheck.without_rules(target), *args, **how)
+        return gradcheck.custom_rule(target, target.fun, *args, **how)
+    return gradcheck.custom_rule(target, gradcheck.without_rules(target), *args, **how)
 
 
 def _find(name: str) -> Any:

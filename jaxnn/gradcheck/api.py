@@ -25,8 +25,8 @@ def gradient(
     """Check the manual gradient of a scalar function.
 
     At a kink, where no derivative exists, every slope between the one-sided slopes is accepted: 0, 1 and JAX's 1/2 for
-    max(x, 0) at 0. A note in the report names the slope that was taken. `vjp`, `rule` and `custom` require JAX's slope
-    there, because what they check replaces JAX's derivative.
+    max(x, 0) at 0. A note in the report names the slope that was taken. `vjp`, `custom_vjp_pair` and `custom_rule`
+    require JAX's slope there, because what they check replaces JAX's derivative.
 
     Args:
       f: the plain function, `f(*args) -> scalar`.
@@ -97,7 +97,7 @@ def vjp(
     return check(problem, fast=fast, seed=seed, batch=batch)
 
 
-def rule(
+def custom_vjp_pair(
     f: Callable[..., Any],
     fwd: Callable[..., Any],
     bwd: Callable[..., Any],
@@ -126,18 +126,18 @@ def rule(
     Example:
       >>> import jax.numpy as jnp
       >>> fwd = lambda x: (jnp.exp(x), jnp.exp(x))
-      >>> bool(rule(jnp.exp, fwd, lambda y, dy: (y * dy,), jnp.array([0.5, -1.0])))
+      >>> bool(custom_vjp_pair(jnp.exp, fwd, lambda y, dy: (y * dy,), jnp.array([0.5, -1.0])))
       True
     """
 
     def manual(args, dy):
         return bwd(fwd(*args)[1], dy)
 
-    problem = make_problem(f"rule of {_name(f)}", f, manual, args, value=lambda *args: fwd(*args)[0])
+    problem = make_problem(f"custom_vjp pair of {_name(f)}", f, manual, args, value=lambda *args: fwd(*args)[0])
     return check(problem, fast=fast, seed=seed, batch=batch)
 
 
-def custom(
+def custom_rule(
     f_with_rule: Callable[..., Any],
     f_plain: Callable[..., Any],
     *args: Any,
@@ -167,7 +167,7 @@ def custom(
       ... def square(x):
       ...     return x * x
       >>> square.defvjp(lambda x: (x * x, x), lambda x, dy: (3 * x * dy,))
-      >>> report = custom(square, lambda x: x * x, jnp.array([1.0, 2.0]))
+      >>> report = custom_rule(square, lambda x: x * x, jnp.array([1.0, 2.0]))
       >>> print(report.diagnoses[0].text)
       it is 1.5 times the gradient everywhere
     """
@@ -185,7 +185,7 @@ def custom(
         by_argument = dict(zip(floating, cotangents, strict=True))
         return tuple(by_argument.get(i) for i in range(len(args)))
 
-    problem = make_problem(f"rule of {_name(f_with_rule)}", f_plain, manual, args, value=f_with_rule)
+    problem = make_problem(f"custom rule of {_name(f_with_rule)}", f_plain, manual, args, value=f_with_rule)
     return check(problem, fast=fast, seed=seed, batch=batch)
 
 

@@ -40,10 +40,10 @@ def askable(case: Case) -> None:
 
 def under_rule(case: Case) -> Callable[..., Any]:
     """The function with the case's hand gradient as its jax.custom_vjp, as a user of the other checkers must write."""
-    if case.form == "custom":
+    if case.form == "custom_rule":
         return case.hand
     g = jax.custom_vjp(lambda *args: case.f(*args))
-    if case.form == "rule":
+    if case.form == "custom_vjp_pair":
         g.defvjp(*case.hand)
     else:
         g.defvjp(lambda *args: (case.f(*args), args), backward_of(case))
@@ -68,14 +68,9 @@ def of_floats(case: Case) -> tuple[Callable[..., Any], list[Any]]:
 def by_jaxnn(case: Case) -> Verdict:
     from jaxnn import gradcheck
 
-    if case.form == "gradient":
-        report = gradcheck.gradient(case.f, case.hand, *case.args)
-    elif case.form == "vjp":
-        report = gradcheck.vjp(case.f, case.hand, *case.args)
-    elif case.form == "rule":
-        report = gradcheck.rule(case.f, *case.hand, *case.args)
-    else:
-        report = gradcheck.custom(case.hand, case.f, *case.args)
+    hand = {"custom_vjp_pair": case.hand}.get(case.form, (case.hand,))
+    functions = (*hand, case.f) if case.form == "custom_rule" else (case.f, *hand)
+    report = getattr(gradcheck, case.form)(*functions, *case.args)
     return Verdict(bool(report), tuple(dict.fromkeys(d.kind for d in report.diagnoses)))
 
 
@@ -179,7 +174,9 @@ def missing(tool: str) -> str:
         try:
             from jaxnn import gradcheck
 
-            absent = [name for name in ("gradient", "vjp", "rule", "custom") if not hasattr(gradcheck, name)]
+            absent = [
+                name for name in ("gradient", "vjp", "custom_vjp_pair", "custom_rule") if not hasattr(gradcheck, name)
+            ]
             return f"lacks {', '.join(absent)}" if absent else ""
         except ImportError as error:
             return f"not importable ({error})"

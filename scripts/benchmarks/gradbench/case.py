@@ -23,11 +23,12 @@ class Witness(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A function and its hand gradient.
+    """A function and its manual gradient.
 
-    `hand` depends on `form`: "gradient": grad_f(*args); "vjp": backward(args, dy); "rule": (fwd, bwd) of a
-    jax.custom_vjp; "custom": the function with its rule on it. `kind` is what a person would call the mistake (None: it
-    has no name), `also` what would be true to say besides; `witness` gives the situation where `args` do not show it.
+    `form` is the name of the check in jaxnn.gradcheck, and `hand` depends on it: "gradient": grad_f(*args); "vjp":
+    backward(args, dy); "custom_vjp_pair": (fwd, bwd) of a jax.custom_vjp; "custom_rule": the function with its rule.
+    `kind` is the name of the mistake (None if it has none), `also` other diagnoses that would be true; `witness` gives
+    arguments and a cotangent that show the mistake, if `args` do not.
     """
 
     name: str
@@ -84,10 +85,10 @@ def backward_of(case: Case) -> Callable[[tuple[Any, ...], Any], tuple[Any, ...]]
     """The hand gradient as `backward(args, dy)`, one entry per argument. A gradient is scaled by a `dy` not None."""
     if case.form == "vjp":
         return case.hand
-    if case.form == "rule":
+    if case.form == "custom_vjp_pair":
         fwd, bwd = case.hand
         return lambda args, dy: bwd(fwd(*args)[1], dy)
-    if case.form == "custom":
+    if case.form == "custom_rule":
         return lambda args, dy: jax.vjp(case.hand, *args)[1](dy)
 
     def scaled(args: tuple[Any, ...], dy: Any) -> tuple[Any, ...]:
