@@ -9,9 +9,10 @@ others made from them, in four precisions, under `jit`, `vmap` and `scan`.
     report.raise_if_failed()
 """
 
-from jaxnn.gradcheck.api import custom_rule, custom_vjp_pair, gradient, vjp, without_rules
+from jaxnn.gradcheck.api import gradient, vjp
 from jaxnn.gradcheck.comparison import Row
 from jaxnn.gradcheck.components import layer, loss, regularizer
+from jaxnn.gradcheck.custom_rules import custom_rule, custom_vjp_pair, without_rules
 from jaxnn.gradcheck.diagnosis import KINDS
 from jaxnn.gradcheck.problem import GradcheckError
 from jaxnn.gradcheck.report import Diagnosis, Report, WrongGradientError

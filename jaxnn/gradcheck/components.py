@@ -95,7 +95,7 @@ def loss(loss: Loss, z: Any, y: Any, *, fast: bool = False, seed: int = 0) -> Re
         gradient = loss.gradient(*args)
         return gradient * dy.reshape(-1, *[1] * (gradient.ndim - 1)), None
 
-    return check(make_problem("loss", value, manual, (z, y), asked=(True, False)), fast=fast, seed=seed)
+    return check(make_problem("loss", value, manual, (z, y), wrt=(True, False)), fast=fast, seed=seed)
 
 
 def regularizer(regularizer: Regularizer, params: Any, *, fast: bool = False, seed: int = 0) -> Report:

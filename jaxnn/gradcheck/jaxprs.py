@@ -1,4 +1,4 @@
-"""Reading and running jaxprs, equation by equation."""
+"""Read and run jaxprs, equation by equation."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 from jax.extend import core
 
 CALLS = frozenset("jit pjit closed_call core_call remat checkpoint custom_jvp_call custom_vjp_call".split())
-"""Equations that run a jaxpr of their own, once."""
+"""Primitives that call another jaxpr once."""
 
 Special = Callable[[Any, list[Any]], list[Any] | None]
-"""What an equation gives on these inputs; `None` for what it gives by itself."""
+"""`special(equation, inputs)` -> the outputs to use, or `None` for the usual ones."""
 
 
 def equations(jaxpr: Any) -> Iterator[Any]:
-    """All equations of a jaxpr, those of the jaxprs inside it included, whatever their shapes."""
+    """Yield all equations of a jaxpr, including those of the jaxprs inside it."""
     for equation in jaxpr.eqns:
         yield equation
         for inner in inner_jaxprs(equation):
@@ -21,28 +21,28 @@ def equations(jaxpr: Any) -> Iterator[Any]:
 
 
 def inner_jaxprs(equation: Any) -> list[Any]:
-    """The jaxprs among an equation's parameters (no shapes)."""
-    found = []
+    """Return the jaxprs among the parameters of an equation."""
+    jaxprs = []
     for parameter in equation.params.values():
         for item in parameter if isinstance(parameter, tuple | list) else (parameter,):
             if isinstance(item, core.ClosedJaxpr):
-                found.append(item.jaxpr)
+                jaxprs.append(item.jaxpr)
             elif isinstance(item, core.Jaxpr):
-                found.append(item)
-    return found
+                jaxprs.append(item)
+    return jaxprs
 
 
 def consts_of(equation: Any) -> list[Any]:
-    """The constants of the first jaxpr among an equation's parameters, arrays of any shapes."""
+    """Return the constants of the first jaxpr among the parameters of an equation."""
     closed = [p for p in equation.params.values() if isinstance(p, core.ClosedJaxpr)]
     return list(closed[0].consts) if closed else []
 
 
 def scan_sizes(equation: Any) -> tuple[int, int]:
-    """How many of a scan's inputs, in their order, are constants, and how many carries (of any shapes).
+    """Return how many inputs of a scan are constants, and how many are carries.
 
-    Told by their shapes: a carry has no axis of steps, whereas xs and ys do. The parameters that say it are not the
-    same ones in all versions of JAX.
+    Counted by shapes: xs and ys have an axis of steps, carries do not. The parameters that hold these counts differ
+    between versions of JAX.
     """
 
     def without_steps(outside, inside):
@@ -54,16 +54,16 @@ def scan_sizes(equation: Any) -> tuple[int, int]:
 
 
 def bind(equation: Any, inputs: list[Any]) -> list[Any]:
-    """The outputs of one equation on inputs of any shapes."""
+    """Return the outputs of one equation on these inputs."""
     outputs = equation.primitive.bind(*inputs, **equation.primitive.get_bind_params(equation.params))
     return list(outputs) if equation.primitive.multiple_results else [outputs]
 
 
 def interpret(jaxpr: Any, consts: Any, args: Any, special: Special = lambda equation, inputs: None) -> list[Any]:
-    """The outputs of a jaxpr at `args` (of any shapes), where `special` may say what an equation gives.
+    """Return the outputs of a jaxpr at `args`, with some equations replaced by `special`.
 
-    Equations that it gives `None` for are run as they are; those in `CALLS` are entered, so that derivative rules
-    attached to them are left behind.
+    If `special` returns `None`, the equation runs as it is; equations in `CALLS` are inlined, so that derivative rules
+    attached to them are dropped.
     """
     values: dict[Any, Any] = {}
 
