@@ -1,4 +1,4 @@
-"""Attention, embeddings, sums by segment: what weighs and gathers."""
+"""Attention, embeddings, sums by segment: weighting and gathering."""
 
 import jax
 import jax.numpy as jnp

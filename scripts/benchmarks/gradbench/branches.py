@@ -24,7 +24,7 @@ def elu_value_for_slope(args, dy):
 
 
 def softsign_backward(args, dy):
-    # |x| forgotten.
+    # |x| is missing.
     return (dy / (1 + args[0]) ** 2,)
 
 
@@ -79,7 +79,7 @@ AT_KINK = [
           witness=lambda: ZEROS),
     wrong("leaky relu: slope 0.01 at 0", "vjp", LEAKY, lambda args, dy: (jnp.where(args[0] > 0, dy, 0.01 * dy),), X,
           kind=KINK, witness=lambda: ZEROS),
-    # JAX's own slope of |x| at 0 is 1.
+    # JAX's slope of |x| at 0 is 1.
     wrong("abs: slope -1 at 0", "vjp", jnp.abs, lambda args, dy: (jnp.where(args[0] > 0, dy, -dy),), X, kind=KINK,
           witness=lambda: ZEROS),
     wrong("abs: x / |x|", "gradient", lambda x: jnp.sum(jnp.abs(x)), lambda x: x / jnp.abs(x), V, kind=KINK,

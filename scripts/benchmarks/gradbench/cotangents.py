@@ -19,7 +19,7 @@ def energy(w, x):
 
 
 def energy_fwd(w, x):
-    # Residuals: the gradients themselves, ready.
+    # The residuals are the gradients.
     z = x @ w.T
     return energy(w, x), (z.T @ x / x.shape[0], z @ w / x.shape[0])
 
@@ -66,7 +66,7 @@ def leaves_small_out(args, dy):
 
 
 def one_for_all(args, dy):
-    # The cotangent of a mean: the same for every entry, it is thought.
+    # Assumes the cotangent of a mean, equal for every entry.
     return (dy.reshape(-1)[0] * jnp.cos(args[0]),)
 
 
@@ -114,7 +114,7 @@ COTANGENT = [
 
 
 def float32_inside(args, dy):
-    # Computed, and returned, in float32 whatever came in.
+    # Computed and returned in float32 for every input dtype.
     x = args[0].astype(jnp.float32)
     return (dy.astype(jnp.float32) * jnp.cos(x),)
 
@@ -146,7 +146,7 @@ FORM = [
 
 
 def halves(rows):
-    """The sum over examples by halving, as a tree: an odd one out is lost."""
+    """Sum over examples by halving, as a tree; an odd last example is lost."""
     while rows.shape[0] > 1:
         half = rows.shape[0] // 2
         rows = rows[:half] + rows[half : 2 * half]
@@ -177,7 +177,7 @@ def batch_norm(x):
 
 
 def batch_norm_backward(args, dy):
-    # "One example has no statistics": only its scale is undone.
+    # Treats one example as if it had no statistics: only the scale is inverted.
     (x,) = args
     inverse = jax.lax.rsqrt(x.var(0, keepdims=True) + 1e-2)
     if x.shape[0] == 1:
@@ -187,7 +187,7 @@ def batch_norm_backward(args, dy):
 
 
 def fixed_batch(args, dy):
-    # 1/m with the m of the day it was written.
+    # 1/m with a constant m.
     w, x = args
     z = x @ w.T
     return dy * z.T @ x / 6, dy * z @ w / 6

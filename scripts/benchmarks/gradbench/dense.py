@@ -148,7 +148,7 @@ def slip_x_minus_y(params, x, y):
 
 
 def slip_one_entry_per_example(params, x, y):
-    # dw of length m, from a loop over examples where one over features was meant.
+    # dw of length m, from a loop over examples where one over features is right.
     dz = (jax.nn.sigmoid(x @ params["w"] + params["b"]) - y) / x.shape[0]
     return {"w": x.mean(1) * dz, "b": dz.sum()}, jnp.outer(dz, params["w"]), None
 

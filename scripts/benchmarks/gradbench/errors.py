@@ -1,4 +1,4 @@
-"""Questions that have no answer: a checker must refuse them, and say why."""
+"""Checks that cannot be run: a checker must raise an error that explains why."""
 
 import itertools
 
@@ -18,7 +18,7 @@ def dense(params, x):
 
 
 def impure(x):
-    # Another function at every call.
+    # A different function at every call.
     return x * x * next(_calls)
 
 

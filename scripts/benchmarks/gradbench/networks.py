@@ -1,4 +1,4 @@
-"""Networks of two and of four layers with a mean cost, by hand-written backpropagation."""
+"""Networks of two and of four layers with a mean cost, with manual backpropagation."""
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +58,7 @@ def forward(params, x, g):
 
 
 def backpropagate(params, x, y, g=jnp.tanh, slope=tanh_slope, delta=None, db=None, dW=None, shift=0):
-    """Backpropagation as the notes write it; every option is one of its lines, written otherwise."""
+    """Backpropagation as the notes write it; every option changes one of its lines."""
     m, L = x.shape[0], len(params)
     zs, a = forward(params, x, g)
     prediction = jax.nn.sigmoid(zs[-1])
@@ -141,7 +141,7 @@ def first_layers_frozen(params, x, y):
 
 
 def wrong_weights(params, x, y):
-    # da of a layer by the weights of the layer below it.
+    # da of a layer, computed with the weights of the layer below it.
     zs, a = forward(params, x, jnp.tanh)
     dz = (jax.nn.sigmoid(zs[3]) - y[:, None]) / x.shape[0]
     grads = [{"W": dz.T @ a[3], "b": dz.sum(0)}]

@@ -1,4 +1,4 @@
-"""Normalisations: layer, batch, root mean square, length."""
+"""Normalizations: layer, batch, root mean square, length."""
 
 import jax.numpy as jnp
 from jax.lax import rsqrt
@@ -81,7 +81,7 @@ RIGHT = [
 
 
 def changed(dx, params=params_backward):
-    """Layer norm's backward with its input's or its parameters' part written otherwise."""
+    """Layer norm's backward with its input's or its parameters' part changed."""
 
     def backward(args, dy):
         own, x = args

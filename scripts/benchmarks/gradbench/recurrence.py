@@ -27,7 +27,7 @@ def all_states(params, x, h0):
 
 
 def through_time(params, x, h0, dstates, steps=None, g_prime=lambda h: 1 - h * h, lag=0, V=None, dh0=None):
-    """Backpropagation through time; every option is one of its lines, written otherwise. `steps`: where to stop."""
+    """Backpropagation through time; every option changes one of its lines. `steps`: how many steps it reaches back."""
     hs = jnp.concatenate([h0[None], all_states(params, x, h0)])
     n = x.shape[0]
     d = {name: jnp.zeros_like(leaf) for name, leaf in params.items()}

@@ -23,7 +23,7 @@ def norm_backward_in_numpy(x, dy):
 
 
 def softmax_backward_in_numpy(x, dy):
-    # axis 0 is the classes' for one example.
+    # Axis 0 is the axis of the classes for one example.
     x, dy = np.asarray(x), np.asarray(dy)
     e = np.exp(x - x.max(0))
     p = e / e.sum(0)
@@ -114,7 +114,7 @@ def rms_norm(x):
 
 
 def rms_norm_backward(args, dy):
-    # Squares in the argument's own dtype: above 65504 they overflow in float16.
+    # Squares in the argument's dtype: above 65504 they overflow in float16.
     (x,) = args
     r = jax.lax.rsqrt((x * x).mean() + 1e-6)
     return (r * (dy - x * r * (dy * x * r).mean()),)
@@ -146,7 +146,7 @@ def total_bias(b, x):
 
 
 def total_bias_backward(args, dy):
-    # One running sum in the cotangent's dtype: it stalls when what is added is below half its last digit.
+    # One running sum in the cotangent's dtype: it stalls once a term is below half its last digit.
     db = jax.lax.scan(lambda s, _: (s + dy, None), jnp.zeros_like(dy), None, length=args[1].shape[0])[0]
     return db, jnp.broadcast_to(dy[None], args[1].shape)
 
@@ -195,7 +195,7 @@ def dropout_no_scale(args, dy):
 
 
 def dropout_by_zeros(args, dy):
-    # The mask from the output's zeros, for an input that has zeros of its own: right, and a wrong rate.
+    # The mask from the zeros of the output, for an input that contains zeros: right, and with a wrong rate.
     x, key = args
     return jnp.where(dropout(x, key) != 0, dy / 0.4, 0), None
 

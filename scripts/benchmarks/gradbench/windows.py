@@ -42,7 +42,7 @@ def max_pool(x):
 def max_pool_backward(args, dy):
     (x,) = args
     largest = pairs(x) == max_pool(x)[..., None]
-    # Ties share evenly, as jnp.max has it.
+    # Ties share evenly, as in jnp.max.
     return ((largest * (dy / largest.sum(-1))[..., None]).reshape(x.shape),)
 
 
