@@ -64,6 +64,8 @@ def _check(options: argparse.Namespace) -> gradcheck.Report:
     if not args:
         raise ValueError("--shape must be given once per argument, got none: for example --shape 32,784")
     if isinstance(target, Layer):
+        if len(args) != 1 or args[0].ndim == 0:
+            raise ValueError(f"--shape must be one shape, batch first, for a layer, got {' '.join(options.shape)}")
         m, *in_shape = args[0].shape
         return gradcheck.layer(target, tuple(in_shape), m=m, **settings)
     if isinstance(target, Loss):

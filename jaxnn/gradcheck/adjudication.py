@@ -65,7 +65,7 @@ def _autodiff_is_numerical(runner: Runner, given: Examination, seed: int) -> lis
 
 
 def _adjudicate_failure(runner: Runner, failed: Examination, observations: list[str]) -> list[Row]:
-    """Compare both with finite differences and the Taylor remainder, along the direction in which they differ most."""
+    """Compare manual gradient and autodiff with finite differences, along the direction in which they differ most."""
     manual = [h.astype(np.float64) for h in failed.manual]
     difference = [h - r for h, r in zip(manual, failed.reference, strict=True)]
     if not any(d.any() for d in difference):  # only the dtype differs

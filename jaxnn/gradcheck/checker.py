@@ -149,14 +149,8 @@ def _compare_values(runner: Runner, given: Arrays) -> list[Row]:
     y, _ = runner.reference(given, make_cotangents("ones", runner, given, 0))
     own = runner.value(given)
     if [a.shape for a in own] != [a.shape for a in y]:
-        return [
-            Row(
-                "value of the rule",
-                "y",
-                "fail",
-                text=f"shapes must be {[a.shape for a in y]}, those of f, got {[a.shape for a in own]}",
-            )
-        ]
+        text = f"shapes must be {[a.shape for a in y]}, those of f, got {[a.shape for a in own]}"
+        return [Row("value of the rule", "y", "fail", text=text)]
     eps = compute_eps(runner.flat, given)
     for a, b in zip(own, y, strict=True):
         size = np.abs(b).max(initial=0.0)

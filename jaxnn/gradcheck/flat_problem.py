@@ -51,7 +51,7 @@ class FlatProblem:
         for leaf in leaves:
             if not is_floating(leaf):
                 raise GradcheckError(
-                    f"{problem.title}: f must return floating arrays, got {leaf.dtype}: split integer outputs off"
+                    f"{problem.title}: f must return floating arrays, got {leaf.dtype}: leave integer outputs out"
                 )
         if problem.scalar and [leaf.shape for leaf in leaves] != [()]:
             shapes = [leaf.shape for leaf in leaves]

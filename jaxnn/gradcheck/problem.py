@@ -41,16 +41,17 @@ class Problem:
 
 
 def make_problem(
-    title: str, f: Callable[..., Any], manual: Callable[..., Any], args: tuple[Any, ...], **claims: Any
+    title: str,
+    f: Callable[..., Any],
+    manual: Callable[..., Any],
+    args: tuple[Any, ...],
+    *,
+    scalar: bool = False,
+    value: Callable[..., Any] | None = None,
+    wrt: tuple[bool, ...] = (),
+    subgradient: bool = False,
 ) -> Problem:
-    """Return a `Problem` with its arguments named.
-
-    Args:
-      title: what is checked, for the report.
-      f: the plain function.
-      manual: the manual gradient, as `Problem` takes it.
-      args: the arguments, at least one.
-      **claims: the optional attributes of `Problem`.
+    """Return a `Problem`, with the names of the arguments taken from the signature of f; see there for the attributes.
 
     Raises:
       GradcheckError: if there is no argument, or f is not a function of that many arguments.
@@ -60,7 +61,7 @@ def make_problem(
     names = _argument_names(f, len(args))
     with as_gradcheck_error():
         check_callable("f", f, *names)
-    return Problem(title, f, manual, args, names, **claims)
+    return Problem(title, f, manual, args, names, scalar, value, wrt, subgradient)
 
 
 @contextmanager

@@ -70,9 +70,8 @@ def transformed(examiner: Examiner, given: TestPoint, seed: int) -> Iterator[Exa
             return carry, manual(at, dy)
 
         def run(stacked, cotangents):
-            return jax.lax.scan(step, 0, ([s for s, a in zip(stacked, everything, strict=True) if a == 0], cotangents))[
-                1
-            ]
+            mapped = [s for s, axis in zip(stacked, everything, strict=True) if axis == 0]
+            return jax.lax.scan(step, 0, (mapped, cotangents))[1]
 
         return run
 
