@@ -112,7 +112,7 @@ def gelu_backward_without_density(args, dy):
 
 
 def gelu_backward_rounded(args, dy):
-    # The density's constant rounded to 0.4.
+    # The constant of the density rounded to 0.4.
     (x,) = args
     return (dy * (0.5 * jax.lax.erfc(-x * 0.7071067811865476) + x * 0.4 * jnp.exp(-x * x / 2)),)
 

@@ -80,7 +80,7 @@ def by_logarithm(args, dy):
     return (dy / jnp.abs(dy) * jnp.exp(jnp.log(jnp.abs(dy)) + jax.nn.log_sigmoid(args[0])),)
 
 
-def normalised(args, dy):
+def normalized(args, dy):
     scale = jnp.abs(dy).max()
     return (dy / scale * jnp.cos(args[0]) * scale,)
 
@@ -109,7 +109,7 @@ COTANGENT = [
           witness=lambda: Witness((V,), jnp.zeros(8).at[2].set(1.0))),
     wrong("softplus: NaN where the cotangent is 0", "vjp", jax.nn.softplus, by_logarithm, V,
           witness=lambda: Witness((V,), jnp.zeros(8).at[2].set(1.0))),
-    wrong("sine: NaN for a cotangent of zeros", *SINE, normalised, V, witness=lambda: Witness((V,), jnp.zeros(8))),
+    wrong("sine: NaN for a cotangent of zeros", *SINE, normalized, V, witness=lambda: Witness((V,), jnp.zeros(8))),
 ]  # fmt: skip
 
 

@@ -92,8 +92,8 @@ VMAP = [
           witness=lambda: ROWS),
     wrong("centring in NumPy: mean of everything", "vjp", lambda x: x - x.mean(), in_numpy(centred_in_numpy), V,
           kind=MAPPED, witness=lambda: ROWS),
-    wrong("softmax: a mapping of its own", *SOFTMAX, softmax_backward_mapped, V, kind=MAPPED, witness=lambda: ROWS),
-    wrong("maximum: a mapping of its own", "vjp", jnp.max,
+    wrong("softmax: a custom vmap rule", *SOFTMAX, softmax_backward_mapped, V, kind=MAPPED, witness=lambda: ROWS),
+    wrong("maximum: a custom vmap rule", "vjp", jnp.max,
           lambda args, dy: (scaled_by_largest(args[0], dy),), V, kind=MAPPED, witness=lambda: ROWS),
 ]  # fmt: skip
 
