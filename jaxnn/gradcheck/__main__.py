@@ -1,4 +1,4 @@
-"""`python -m jaxnn.gradcheck package.module:name --shape 32,784 ...`: check what a module defines, from a shell."""
+"""`python -m jaxnn.gradcheck package.module:name --shape 32,784 ...`: check a gradient from a shell."""
 
 import argparse
 import importlib
@@ -15,17 +15,20 @@ from jaxnn.nn.layer import Layer
 
 _DESCRIPTION = """\
 Check the gradient of a function, a layer, a loss or a jax.custom_vjp or custom_jvp function in any importable module.
+The arguments are random arrays of the given shapes.
 
-  a jaxnn Layer       one shape, batch first: --shape 32,784
-  a jaxnn Loss        outputs and targets:    --shape 32,10 --shape int10:32
-  a custom rule       one shape an argument:  its rule against the function under it
-  a function          one shape an argument:  against --backward, or, without, autodiff with every custom rule inside
-                      against autodiff without them
+  a jaxnn Layer       one shape, batch first:  --shape 32,784
+  a jaxnn Loss        outputs and targets:     --shape 32,10 --shape int10:32
+  a custom rule       one shape per argument:  compares the rule with the undecorated function
+  a function          one shape per argument:  checks --backward; without it, compares autodiff that uses the custom
+                                               rules inside the function with autodiff that does not
+
+The exit status is 0 if the gradient is right, 1 if it is wrong or undecided, 2 if the check could not be run.
 """
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command (no arrays): 0 where the gradient is right, 1 where it is not, 2 where the question is bad."""
+    """Run the command; return 0 if the gradient is right, 1 if it is not, 2 if the check could not be run."""
     parser = argparse.ArgumentParser(
         "python -m jaxnn.gradcheck", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -33,12 +36,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--backward", metavar="MODULE:NAME", help="backward(args, dy) of a plain function")
     parser.add_argument(
         "--shape", action="append", default=[], metavar="SHAPE",
-        help="of an argument: 32,784, or () for a scalar; int10:32 for whole numbers 0..9; once for each argument",
+        help="shape of one argument: 32,784, or () for a scalar; int10:32 for ints 0..9; repeat per argument",
     )  # fmt: skip
-    parser.add_argument("--batch", type=int, help="the size of the batch axis, where it cannot be found")
-    parser.add_argument("--seed", type=int, default=0, help="of the arguments made and of the check (default 0)")
-    parser.add_argument("--fast", action="store_true", help="at the arguments made alone")
-    parser.add_argument("--all", action="store_true", help="print every row, also those that passed")
+    parser.add_argument("--batch", type=int, help="size of the batch axis, if it cannot be found")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the arguments and of the check (default 0)")
+    parser.add_argument("--fast", action="store_true", help="check only these arguments, in float64 and float32")
+    parser.add_argument("--all", action="store_true", help="print every row, including those that passed")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     options = parser.parse_args(argv)
     try:
@@ -57,38 +60,40 @@ def _check(options: argparse.Namespace) -> gradcheck.Report:
     target = _find(options.target)
     rng = np.random.default_rng(options.seed)
     args = [_array(rng, shape) for shape in options.shape]
-    how: dict[str, Any] = {"seed": options.seed, "fast": options.fast}
+    settings: dict[str, Any] = {"seed": options.seed, "fast": options.fast}
     if not args:
-        raise ValueError("no arguments: give --shape once for each argument, such as --shape 32,784")
+        raise ValueError("--shape must be given once per argument, got none: for example --shape 32,784")
     if isinstance(target, Layer):
+        if len(args) != 1 or args[0].ndim == 0:
+            raise ValueError(f"--shape must be one shape, batch first, for a layer, got {' '.join(options.shape)}")
         m, *in_shape = args[0].shape
-        return gradcheck.layer(target, tuple(in_shape), m=m, **how)
+        return gradcheck.layer(target, tuple(in_shape), m=m, **settings)
     if isinstance(target, Loss):
         if len(args) != 2:
-            raise ValueError(f"a loss takes outputs and targets, two --shape, got {len(args)}")
-        return gradcheck.loss(target, *args, **how)
+            raise ValueError(f"--shape must be given twice for a loss, for outputs and targets, got {len(args)}")
+        return gradcheck.loss(target, *args, **settings)
     if not callable(target):
-        raise ValueError(f"{options.target} is a {type(target).__name__}: expected a function, Layer or Loss")
-    how["batch"] = options.batch
+        raise ValueError(f"{options.target} must be a function, Layer or Loss, got a {type(target).__name__}")
+    settings["batch"] = options.batch
     if options.backward:
-        return gradcheck.vjp(target, _find(options.backward), *args, **how)
+        return gradcheck.vjp(target, _find(options.backward), *args, **settings)
     if isinstance(target, jax.custom_vjp | jax.custom_jvp):
-        return gradcheck.custom(target, target.fun, *args, **how)
-    return gradcheck.custom(target, gradcheck.without_rules(target), *args, **how)
+        return gradcheck.custom_rule(target, target.fun, *args, **settings)
+    return gradcheck.custom_rule(target, gradcheck.without_rules(target), *args, **settings)
 
 
 def _find(name: str) -> Any:
     module, colon, attribute = name.partition(":")
     if not colon:
-        raise ValueError(f"{name!r} names no attribute: write package.module:name")
+        raise ValueError(f"MODULE:NAME must be like package.module:name, got {name!r}")
     sys.path.insert(0, "")
     try:
-        found = importlib.import_module(module)
+        target = importlib.import_module(module)
         for part in attribute.split("."):
-            found = getattr(found, part)
+            target = getattr(target, part)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"cannot find {name!r}: {error}") from error
-    return found
+    return target
 
 
 def _array(rng: np.random.Generator, text: str) -> np.ndarray:
@@ -100,9 +105,7 @@ def _array(rng: np.random.Generator, text: str) -> np.ndarray:
         if colon:
             return rng.integers(0, int(kind.removeprefix("int")), sizes).astype(np.int32)
     except ValueError:
-        raise ValueError(
-            f"--shape {text!r}: expected sizes such as 32,784, or int10:32 for whole numbers 0..9"
-        ) from None
+        raise ValueError(f"--shape must be sizes such as 32,784, or int10:32 for ints 0..9, got {text!r}") from None
     return rng.normal(size=sizes).astype(np.float32)
 
 

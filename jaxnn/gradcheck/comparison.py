@@ -1,14 +1,14 @@
-"""How far a hand-written gradient is from the reference, and how far it may be.
+"""The distance of a manual gradient from the reference, and the bound that it must respect.
 
-The bound of an element is worked out, not guessed, from what rounding does in the precision at hand (eps, the
-distance from 1 to the next float):
+The bound of an element is computed from the effect of rounding in the precision used (eps is the distance from 1 to
+the next float). It is the sum of
 
-- how much the reference moves when every result in autodiff's own program is off by eps (`noise.py`), at the
-  element, and a little of its mean over the leaf, since few runs may miss an element by luck;
-- eps of the element itself;
-- how far JAX's own derivative, computed in that precision, is from the float64 reference;
+- how far the reference shifts when every operation in autodiff's program has an error of eps (`rounding.py`), at the
+  element, plus a tenth of the mean shift over the leaf, since a few runs may miss an element by chance;
+- eps times the element;
+- the distance of JAX's derivative, computed in that precision, from the float64 reference.
 
-the first two times the logarithm of how many terms are summed for an element.
+The first two are multiplied by the logarithm of the number of terms that are summed for an element.
 """
 
 from typing import NamedTuple
@@ -18,23 +18,23 @@ import numpy as np
 
 
 class Row(NamedTuple):
-    """One argument leaf in one situation.
+    """The result for one argument leaf at one test point.
 
     Attributes:
-      situation: its name.
+      test_point: its name, such as "given", "scaled by 0.1, float16", "batch 4 -> 9" or "vmap over x".
       leaf: the name of the argument leaf.
-      status: "pass", "fail", "skip" or "note".
+      status: "pass", "fail", "undecided", "skip" or "note".
       max_abs: the largest absolute error.
-      max_rel: the largest error relative to the reference, at elements that are not 0.
-      ulps: the same in units of eps, the distance from 1 to the next float.
-      cosine: between hand and reference, as vectors.
-      index: where the error is largest, measured by its bound.
-      hand: the hand-written value there.
-      reference: the reference value there.
-      text: what there is to say.
+      max_rel: the largest error relative to the reference, over elements that are not 0.
+      ulps: `max_rel` in units of eps, the distance from 1 to the next float.
+      cosine: of the angle between manual and reference, as vectors.
+      index: the element with the largest error in proportion to its bound.
+      manual: the manual gradient there.
+      reference: the reference gradient there.
+      text: an explanation, or "".
     """
 
-    situation: str
+    test_point: str
     leaf: str
     status: str
     max_abs: float = 0.0
@@ -42,60 +42,60 @@ class Row(NamedTuple):
     ulps: float = 0.0
     cosine: float = 1.0
     index: tuple[int, ...] = ()
-    hand: float = 0.0
+    manual: float = 0.0
     reference: float = 0.0
     text: str = ""
 
 
 class Bound(NamedTuple):
-    """What the bound of a leaf's elements is made of, all in float64 and in the shape of the leaf, or scalars."""
+    """The terms of the bound for one leaf: float64 arrays in the shape of the leaf, or scalars."""
 
     eps: float
-    moved: np.ndarray  # by how much rounding errors of eps move the reference
-    own_error: np.ndarray  # of JAX's derivative in the precision at hand
-    terms: float  # how many are summed, about
+    rounding_shift: np.ndarray  # how far rounding errors of eps shift the reference
+    own_error: np.ndarray  # of JAX's derivative in the precision used
+    terms: float  # approximate number of terms summed for an element
     tiny: float  # the smallest normal number
-    usual: float  # the size of the leaf's gradient at the given arguments
+    typical_size: float  # of the leaf's gradient at the given arguments
 
     def of(self, reference: np.ndarray) -> np.ndarray:
-        """The bound for each element of the reference, in its shape."""
-        largest = self.moved.max(initial=0.0) or 1.0
-        mean = largest * np.sqrt(np.mean((self.moved / largest) ** 2)) if self.moved.size else 0.0
-        # Sums grow errors on the way, by the logarithm of their length at best; the result's own rounding comes once
-        # for each of a handful of operations. In half precision, where that would excuse nearly anything, sums are
-        # expected to be held in float32, as XLA holds them.
+        """Return the bound for each element of the reference, in its shape."""
+        largest = self.rounding_shift.max(initial=0.0) or 1.0
+        mean = largest * np.sqrt(np.mean((self.rounding_shift / largest) ** 2)) if self.rounding_shift.size else 0.0
+        # Summation increases intermediate errors, by the logarithm of the number of terms at best; the result itself
+        # is rounded once for each of a few operations. In half precision that would allow almost any error, so there
+        # sums are expected to be accumulated in float32, as XLA does.
         by_sums = 4 * (1 + np.log2(1 + self.terms)) if self.eps < 1e-4 else 4
-        rounding = self.eps * np.maximum(np.abs(reference), self.usual)
-        on_the_way = by_sums * (self.moved + 0.1 * mean)
-        return on_the_way + min(by_sums, 16) * rounding + 4 * self.own_error + 16 * self.tiny
+        rounding = self.eps * np.maximum(np.abs(reference), self.typical_size)
+        intermediate = by_sums * (self.rounding_shift + 0.1 * mean)
+        return intermediate + min(by_sums, 16) * rounding + 4 * self.own_error + 16 * self.tiny
 
 
-def compare(situation: str, leaf: str, hand: np.ndarray, reference: np.ndarray, bound: Bound, dtype: str) -> Row:
-    """The row for one leaf: hand and reference in float64 and of the same shape."""
+def compare(test_point: str, leaf: str, manual: np.ndarray, reference: np.ndarray, bound: Bound, dtype: str) -> Row:
+    """Return the row for one leaf; manual and reference are float64 and of the same shape."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        return _compare(situation, leaf, hand, reference, bound, dtype)
+        return _compare(test_point, leaf, manual, reference, bound, dtype)
 
 
-def _compare(situation: str, leaf: str, hand: np.ndarray, reference: np.ndarray, bound: Bound, dtype: str) -> Row:
-    # What lies beyond the range of the precision at hand is not to be had in it.
+def _compare(test_point: str, leaf: str, manual: np.ndarray, reference: np.ndarray, bound: Bound, dtype: str) -> Row:
+    # Values beyond the range of the precision used cannot be computed in it.
     within = np.isfinite(reference) & (np.abs(reference) <= float(jnp.finfo(dtype).max))
-    error = np.where(within, np.abs(hand - reference), 0.0)
+    error = np.where(within, np.abs(manual - reference), 0.0)
     error = np.where(np.isnan(error), np.inf, error)
     if error.size == 0:
-        return Row(situation, leaf, "pass", text="no elements")
+        return Row(test_point, leaf, "pass", text="no elements")
     excess = error / bound.of(np.where(within, reference, 0.0))
     excess = np.where(error == 0, 0.0, excess)
     index = np.unravel_index(int(np.argmax(excess)), excess.shape)
     size, tiny = np.abs(np.where(within, reference, 0.0)), float(jnp.finfo(dtype).tiny)
     relative = error[size > tiny] / size[size > tiny]
-    h, r = (np.where(within & np.isfinite(hand), a, 0.0).ravel() for a in (hand, reference))
+    h, r = (np.where(within & np.isfinite(manual), a, 0.0).ravel() for a in (manual, reference))
     lengths = np.linalg.norm(h) * np.linalg.norm(r)
     if lengths > 0:
         cosine = float(h @ r / lengths)
     else:
         cosine = 1.0 if not h.any() and not r.any() else 0.0
     return Row(
-        situation,
+        test_point,
         leaf,
         "fail" if excess[index] > 1 else "pass",
         float(error.max()),
@@ -103,6 +103,6 @@ def _compare(situation: str, leaf: str, hand: np.ndarray, reference: np.ndarray,
         float(relative.max(initial=0.0) / float(jnp.finfo(dtype).eps)),
         cosine,
         tuple(int(i) for i in index),
-        float(hand[index]),
+        float(manual[index]),
         float(reference[index]),
     )

@@ -1,4 +1,4 @@
-"""What a function's jaxpr tells of it: the precision it computes in, and the constants in it."""
+"""Read the jaxpr of a function: the precision it computes in, and the constants in it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from jaxnn.gradcheck.problem import Flat
+from jaxnn.gradcheck.flat_problem import FlatProblem
 from jaxnn.gradcheck.runner import Arrays, precision
 from jaxnn.jaxprs import consts_of, equations
 
 
-def trace(flat: Flat, leaves: Arrays) -> core.ClosedJaxpr | None:
-    """The jaxpr of the plain function at these leaves (of any shapes); `None` where it cannot be traced."""
+def trace(flat: FlatProblem, leaves: Arrays) -> core.ClosedJaxpr | None:
+    """Return the jaxpr of the plain function at these leaves, or `None` if it cannot be traced."""
     with precision(leaves):
         try:
             return jax.make_jaxpr(flat.f)(leaves)
@@ -22,10 +22,10 @@ def trace(flat: Flat, leaves: Arrays) -> core.ClosedJaxpr | None:
             return None
 
 
-def compute_eps(flat: Flat, leaves: Arrays) -> float:
-    """The largest eps (a scalar) of the floats that the function computes in, whatever precision comes in.
+def compute_eps(flat: FlatProblem, leaves: Arrays) -> float:
+    """Return the largest eps of the float dtypes that the function computes in.
 
-    A function that casts to bfloat16 inside has no more than bfloat16's digits.
+    A function that casts to bfloat16 inside has no more digits than bfloat16, also if its arguments are float64.
     """
     closed = trace(flat, leaves)
     eps = [float(jnp.finfo(leaf.dtype).eps) for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
@@ -39,17 +39,17 @@ def compute_eps(flat: Flat, leaves: Arrays) -> float:
 
 
 def constants(function: Callable[..., Any], *arguments: Any) -> list[np.ndarray] | None:
-    """The numbers, of any shapes, that tracing `function(*arguments)` put into its program; `None` without tracing.
+    """Return the constants in the jaxpr of `function(*arguments)`, or `None` if it cannot be traced.
 
-    A pure function puts the same ones in each time.
+    A pure function has the same constants each time it is traced.
     """
     with precision(jax.tree.leaves(arguments)):
         try:
-            # A new function each time: JAX remembers what it traced by the function.
+            # A new lambda each time: JAX caches traces by function.
             closed = jax.make_jaxpr(lambda *arguments: function(*arguments))(*arguments)
         except jax.errors.ConcretizationTypeError:
             return None
-    found = list(closed.consts)
+    numbers = list(closed.consts)
     for equation in equations(closed.jaxpr):
-        found += [v.val for v in equation.invars if isinstance(v, core.Literal)] + consts_of(equation)
-    return [np.asarray(a) for a in found]
+        numbers += [v.val for v in equation.invars if isinstance(v, core.Literal)] + consts_of(equation)
+    return [np.asarray(a) for a in numbers]

@@ -1,6 +1,6 @@
-"""The `gradcheck` fixture for pytest: the functions of `jaxnn.gradcheck`, each failing the test with its report.
+"""The `gradcheck` fixture for pytest: the functions of `jaxnn.gradcheck`, which fail the test with their report.
 
-Installed with jaxnn, it is there in every test suite of the environment; nothing is imported until a test asks for it.
+pytest loads this plugin in every environment with jaxnn; jaxnn itself is imported when a test uses the fixture.
 """
 
 from functools import wraps
@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-_CHECKS = ("gradient", "vjp", "rule", "custom", "layer", "loss", "regularizer")
+_CHECKS = ("gradient", "vjp", "custom_vjp_pair", "custom_rule", "layer", "loss", "regularizer")
 
 
 @pytest.fixture(scope="session")
 def gradcheck() -> Any:
-    """`gradcheck.vjp(f, backward, x)` and its siblings, on arrays of any shapes: a wrong gradient fails the test."""
+    """Return the checks of `jaxnn.gradcheck`, such as `gradcheck.vjp(f, backward, x)`: a failed one fails the test."""
     from jaxnn import gradcheck as checks
 
     def failing(name):

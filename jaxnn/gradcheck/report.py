@@ -1,4 +1,4 @@
-"""What a check says: a table with a row per argument leaf and situation, and a diagnosis."""
+"""The report of a check: a table with a row per argument leaf and test point, and diagnoses."""
 
 import html
 import math
@@ -9,12 +9,12 @@ from jaxnn.gradcheck.comparison import Row
 
 
 class Diagnosis(NamedTuple):
-    """A known slip, recognised.
+    """A known mistake that explains the failures.
 
     Attributes:
       kind: one of the names in `jaxnn.gradcheck.KINDS`.
-      leaf: the argument leaf it was seen in, or "" where it holds for all.
-      text: what was seen, and what to change.
+      leaf: the argument leaf that it concerns, or "" if it concerns all.
+      text: the evidence, and what to change.
     """
 
     kind: str
@@ -28,13 +28,14 @@ class WrongGradientError(AssertionError):
 
 @dataclass(frozen=True)
 class Report:
-    """The answer to one check; true when the gradient is right.
+    """The result of one check; true if the gradient is right.
 
     Attributes:
       title: what was checked.
-      rows: a `Row` per argument leaf and situation: "pass", "fail", "undecided", "skip" or "note".
-      diagnoses: known slips that explain the failures; empty where no explanation fits.
-      observations: what else was seen, in sentences.
+      rows: a `Row` per argument leaf and test point.
+      diagnoses: known mistakes that explain the failures; empty if none does.
+      observations: sentences on the largest failure, such as what finite differences give there.
+      counts: the number of rows with each status.
     """
 
     title: str
@@ -51,46 +52,46 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether every row that could be decided passed, and at least one was (no shapes involved)."""
+        """Return True if no row failed or is undecided, and at least one passed."""
         return not self.counts["fail"] and not self.counts["undecided"] and self.counts["pass"] > 0
 
     def __bool__(self) -> bool:
         return self.passed
 
     def raise_if_failed(self) -> "Report":
-        """The report itself (a scalar truth) where the gradient is right.
+        """Return the report itself, if the gradient is right.
 
         Raises:
-          WrongGradientError: it is not; the message is the report.
+          WrongGradientError: if it is not; the message is the report.
         """
         if not self.passed:
             raise WrongGradientError(str(self))
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as dictionaries and lists for JSON: no arrays of any shape, what is not finite as strings."""
+        """Return the report as dictionaries and lists for JSON, with strings for numbers that are not finite."""
         return {
             "title": self.title,
             "passed": self.passed,
             "counts": self.counts,
             "diagnoses": [d._asdict() for d in self.diagnoses],
             "observations": list(self.observations),
-            "rows": [{k: _plain(v) for k, v in row._asdict().items()} for row in self.rows],
+            "rows": [{k: _json_value(v) for k, v in row._asdict().items()} for row in self.rows],
         }
 
     def verdict(self) -> str:
-        """One line, with the counts (scalars)."""
+        """Return the verdict and the counts, in one line."""
         counts = ", ".join(f"{n} {status}" for status, n in self.counts.items() if n)
         if self.passed:
             word = "right"
         elif self.counts["undecided"]:
-            word = "UNDECIDED: the witnesses disagree"
+            word = "UNDECIDED: autodiff and finite differences disagree"
         else:
-            word = "WRONG" if self.counts["fail"] else "UNDECIDED: nothing could be checked"
+            word = "WRONG" if self.counts["fail"] else "UNDECIDED: no test point could be checked"
         return f"{self.title}: gradient {word} ({counts})"
 
     def lines(self, every_row: bool = False) -> list[str]:
-        """The report as text, one line per row of a table: all rows (of any shapes), or those that did not pass."""
+        """Return the lines of the report, with every row of the table or only those that did not pass."""
         lines = [self.verdict()]
         for diagnosis in self.diagnoses:
             where = f" [{diagnosis.leaf}]" if diagnosis.leaf else ""
@@ -101,13 +102,13 @@ class Report:
         lines += _table(shown[:_MOST_ROWS] if not every_row else shown)
         if not every_row and len(shown) > _MOST_ROWS:
             lines.append(f"  ... and {len(shown) - _MOST_ROWS} more rows: print(report.table()) shows all")
-        skipped = sorted({f"{row.situation} ({row.text})" for row in self.rows if row.status == "skip"})
+        skipped = sorted({f"{row.test_point} ({row.text})" for row in self.rows if row.status == "skip"})
         if skipped and not every_row:
             lines.append(f"  skipped: {'; '.join(skipped)}")
         return lines
 
     def table(self) -> str:
-        """Every row, those that passed or were skipped included (leaves of any shapes)."""
+        """Return the report as text with every row, including those that passed or were skipped."""
         return "\n".join(self.lines(every_row=True))
 
     def __str__(self) -> str:
@@ -117,16 +118,15 @@ class Report:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr style='color:{_COLOURS.get(row.status, 'inherit')}'>"
+            f"<tr style='color:{_COLORS.get(row.status, 'inherit')}'>"
             + "".join(f"<td style='text-align:left'>{html.escape(cell)}</td>" for cell in _cells(row))
             + "</tr>"
             for row in self.rows
         )
         head = "".join(f"<th style='text-align:left'>{html.escape(name)}</th>" for name in _HEAD)
-        said = [f"{d.kind}{f' [{d.leaf}]' if d.leaf else ''}: {d.text}" for d in self.diagnoses] + list(
-            self.observations
-        )
-        notes = "".join(f"<li>{html.escape(text)}</li>" for text in said)
+        sentences = [f"{d.kind}{f' [{d.leaf}]' if d.leaf else ''}: {d.text}" for d in self.diagnoses]
+        sentences += self.observations
+        notes = "".join(f"<li>{html.escape(text)}</li>" for text in sentences)
         return (
             f"<p><b>{html.escape(self.verdict())}</b></p><ul>{notes}</ul>"
             f"<details {'' if self.passed else 'open'}><summary>{len(self.rows)} rows</summary>"
@@ -135,16 +135,16 @@ class Report:
 
 
 _MOST_ROWS = 20
-_COLOURS = {"fail": "#c62828", "undecided": "#c62828", "skip": "#777", "note": "#b26a00"}
-_HEAD = ("", "situation", "leaf", "abs error", "rel error", "ulps", "cosine", "worst at", "hand", "reference", "")
+_COLORS = {"fail": "#c62828", "undecided": "#c62828", "skip": "#777", "note": "#b26a00"}
+_HEAD = ("", "test point", "leaf", "abs error", "rel error", "ulps", "cosine", "worst at", "manual", "reference", "")
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     if row.status in ("skip", "note", "undecided") or not math.isfinite(row.max_abs) and row.text:
-        return (row.status, row.situation, row.leaf, "", "", "", "", "", "", "", row.text)
+        return (row.status, row.test_point, row.leaf, "", "", "", "", "", "", "", row.text)
     numbers = (f"{row.max_abs:.1e}", f"{row.max_rel:.1e}", f"{row.ulps:.3g}", f"{row.cosine:.6f}")
     at = str(list(row.index)) if row.index else ""
-    return (row.status, row.situation, row.leaf, *numbers, at, f"{row.hand:.6g}", f"{row.reference:.6g}", row.text)
+    return (row.status, row.test_point, row.leaf, *numbers, at, f"{row.manual:.6g}", f"{row.reference:.6g}", row.text)
 
 
 def _table(rows: list[Row]) -> list[str]:
@@ -158,7 +158,7 @@ def _table(rows: list[Row]) -> list[str]:
     ]
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return list(value) if isinstance(value, tuple) else value

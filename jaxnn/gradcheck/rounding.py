@@ -1,8 +1,8 @@
-"""What rounding does to a gradient: autodiff's own program, run with a rounding error put on every result in it.
+"""The effect of rounding on a gradient: autodiff's program, run with a rounding error in every operation.
 
-Monte Carlo arithmetic: each floating result of the program is multiplied by 1 + eps u, with a u between 1/2 and 3/2
-of either sign, drawn anew from run to run. The spread of the gradient over a few runs is what no computation in that
-precision can be blamed for: conditioning and cancellation, of arguments and of intermediate values alike.
+Monte Carlo arithmetic: each floating result of the program is multiplied by 1 + eps u, with 1/2 <= |u| <= 3/2 and
+either sign, drawn anew for each run. The spread of the gradient over a few runs is the error that every computation in
+that precision must be allowed: conditioning and cancellation, of arguments and of intermediate values alike.
 
 Source: Parker, "Monte Carlo arithmetic: exploiting randomness in floating-point arithmetic", 1997.
 """
@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.gradcheck.jaxprs import interpret
+from jaxnn.gradcheck.interpreter import interpret
 from jaxnn.jaxprs import CALLS, bind, scan_sizes
 
-# Results of these are one of their inputs, moved or chosen: no rounding happens, and ties must stay ties.
+# Their results are elements of their inputs, moved or selected: no rounding happens, and ties must stay ties.
 _EXACT = frozenset(
     "abs argmax argmin broadcast_in_dim ceil clamp concatenate copy copy_p cummax cummin dynamic_slice"
     " dynamic_update_slice expand_dims floor gather iota max min neg optimization_barrier pad reduce_max reduce_min"
@@ -28,9 +28,9 @@ _EXACT = frozenset(
 
 
 def noisy(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`run(eps, u, *args)`: the leaves of `function(*args)`, of any shapes, every result in it off by about eps.
+    """Return `run(eps, u, *args)`: the leaves of `function(*args)`, with an error of about eps in every operation.
 
-    u, (n,), are the random numbers: `draw` makes them.
+    u, (n,), holds random numbers made by `draw`.
     """
 
     def run(eps, u, *args):
@@ -44,17 +44,17 @@ def noisy(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @lru_cache(maxsize=16)
 def draw(seed: int) -> np.ndarray:
-    """Random numbers, (65537,), from 1/2 to 3/2 in size and of either sign, for one run."""
-    # Were their size always 1, two errors on the way would often undo each other to the last digit. A prime number of
-    # them: where a value has more elements, they begin anew elsewhere in each of its rows.
+    """Return random numbers, (65537,), from 1/2 to 3/2 in size and of either sign, for one run."""
+    # If their size were always 1, two errors would often cancel to the last digit. Their number is prime: if a value
+    # has more elements, they repeat from another position in each of its rows.
     rng = np.random.default_rng(seed)
     return rng.uniform(0.5, 1.5, 65537) * rng.choice([-1.0, 1.0], 65537)
 
 
 class _Noise:
-    """Multiplies a value by 1 + eps u, by other u at each call.
+    """Multiplies a value by 1 + eps u, with other u at each call.
 
-    Each takes its own stretch of the numbers drawn: a generator for every result would take minutes to compile.
+    Each call takes another slice of the numbers drawn: a generator for every result would take minutes to compile.
     """
 
     def __init__(self, eps: Any, u: Any):
@@ -65,16 +65,16 @@ class _Noise:
         if not jnp.issubdtype(value.dtype, jnp.floating):
             return value
         self._calls += 1
-        u = self._stretch(7919 * self._calls % self._u.size, value.size)
+        u = self._slice(7919 * self._calls % self._u.size, value.size)
         return value * (1 + self._eps * u.reshape(value.shape)).astype(value.dtype)
 
-    def _stretch(self, start: int, size: int) -> Any:
+    def _slice(self, start: int, size: int) -> Any:
         if start + size <= self._u.size:
             return jax.lax.slice_in_dim(self._u, start, start + size)
         return jnp.resize(jnp.roll(self._u, -start), size)
 
     def special(self, equation: Any, inputs: list[Any]) -> list[Any] | None:
-        """What an equation gives (outputs of any shapes) with its rounding error; `None` where it makes none."""
+        """Return the outputs of an equation with a rounding error, or `None` if it does not round."""
         name = equation.primitive.name
         if name == "scan":
             return _scan(equation, inputs, self)

@@ -1,4 +1,4 @@
-"""Running the function, JAX's derivative and the hand's, in a given precision, compiled where they can be."""
+"""Run the function, its autodiff derivative and the manual gradient in a given precision, compiled if possible."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,12 +6,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnn.gradcheck.problem import Flat, GradcheckError
+from jaxnn.gradcheck.flat_problem import FlatProblem
+from jaxnn.gradcheck.problem import GradcheckError
 from jaxnn.gradcheck.rounding import draw, noisy
 
 Arrays = list[np.ndarray]
 _SMALL = 10_000
-"""Elements of all arguments up to which compiling takes longer than running."""
+"""Number of argument elements up to which compiling takes longer than running."""
 _UNTRACEABLE = (
     jax.errors.ConcretizationTypeError,
     jax.errors.NonConcreteBooleanIndexError,
@@ -20,54 +21,54 @@ _UNTRACEABLE = (
 
 
 class Runner:
-    """The three functions of a problem on lists of arrays. The dtype of the arrays decides the precision."""
+    """Runs the functions of a problem on lists of arrays, in the precision of the arrays' dtype."""
 
-    def __init__(self, flat: Flat):
+    def __init__(self, flat: FlatProblem):
         self.flat = flat
         self.jit = quick_jit if sum(leaf.size for leaf in flat.leaves) <= _SMALL else jax.jit
         self._reference = _Compiled(self._vjp, self.jit)
-        self._hand = _Compiled(flat.hand, self.jit)
+        self._manual = _Compiled(flat.manual, self.jit)
         self._value = _Compiled(flat.value, self.jit)
         self._outputs: dict[Any, list[jax.ShapeDtypeStruct]] = {}
         self._noisy = self.jit(noisy(lambda leaves, cotangents: self._vjp(leaves, cotangents)[1]))
 
     @property
     def traceable(self) -> bool:
-        """Whether the backward could be compiled: False once it had to run eagerly (no shapes are involved)."""
-        return self._hand.traceable
+        """Return False once the backward had to run without compilation."""
+        return self._manual.traceable
 
     def reference(self, leaves: Arrays, cotangents: Arrays) -> tuple[Arrays, Arrays]:
-        """(y, gradients of the asked leaves) by `jax.vjp` of the plain function, in the precision of the leaves."""
+        """Return y and the gradients of the leaves `wrt`, from `jax.vjp` of the plain function."""
         with precision(leaves):
             return _numpy(self._reference(leaves, cotangents))
 
-    def moved(self, leaves: Arrays, cotangents: Arrays, eps: float, seed: int) -> Arrays:
-        """The reference's gradients, in the shapes of the asked leaves, with a rounding error of eps everywhere."""
+    def perturbed_reference(self, leaves: Arrays, cotangents: Arrays, eps: float, seed: int) -> Arrays:
+        """Return the gradients of `reference`, with a rounding error of about eps in every operation."""
         with precision(leaves):
             return _numpy(self._noisy(eps, draw(seed), leaves, cotangents))
 
-    def hand(self, leaves: Arrays, cotangents: Arrays) -> Arrays:
-        """The hand-written gradients of the asked leaves, in whatever shape and dtype they come."""
+    def manual(self, leaves: Arrays, cotangents: Arrays) -> Arrays:
+        """Return the manual gradients of the leaves `wrt`, in the shapes and dtypes that come back."""
         with precision(leaves):
             try:
-                return _numpy(self._hand(leaves, cotangents))
+                return _numpy(self._manual(leaves, cotangents))
             except GradcheckError:
                 raise
             except Exception as error:
                 raise BackwardRaisedError(self.flat, error, leaves) from error
 
-    def hand_under(self, transform: Callable[[Any], Any], leaves: Any, cotangents: Any) -> Arrays:
-        """The hand-written gradients under a transformation of `(leaves, cotangents) -> gradients`, such as `vmap`."""
+    def manual_under(self, transform: Callable[[Any], Any], leaves: Any, cotangents: Any) -> Arrays:
+        """Return the manual gradients under a transformation of `(leaves, cotangents) -> gradients`, such as `vmap`."""
         with precision(jax.tree.leaves(leaves)):
-            return _numpy(self.jit(transform(self.flat.hand))(leaves, cotangents))
+            return _numpy(self.jit(transform(self.flat.manual))(leaves, cotangents))
 
     def value(self, leaves: Arrays) -> Arrays:
-        """The leaves of the rule's own forward value, of any shapes."""
+        """Return the leaves of the y that the forward of the rule computes."""
         with precision(leaves):
             return _numpy(self._value(leaves))
 
     def output(self, leaves: Arrays) -> list[jax.ShapeDtypeStruct]:
-        """Shapes and dtypes of y for these leaves; raises whatever f raises where they do not fit."""
+        """Return shapes and dtypes of y at these leaves; raises what f raises if their shapes do not fit."""
         shapes = tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in leaves)
         if shapes not in self._outputs:
             with precision(leaves):
@@ -75,22 +76,22 @@ class Runner:
         return self._outputs[shapes]
 
     def _vjp(self, leaves: list[Any], cotangents: list[Any]) -> tuple[list[Any], list[Any]]:
-        asked = self.flat.asked
+        wrt = self.flat.wrt
 
-        def of_asked(chosen):
+        def of_wrt(chosen):
             full = list(leaves)
-            for i, leaf in zip(asked, chosen, strict=True):
+            for i, leaf in zip(wrt, chosen, strict=True):
                 full[i] = leaf
             return self.flat.f(full)
 
-        y, pullback = jax.vjp(of_asked, [leaves[i] for i in asked])
+        y, pullback = jax.vjp(of_wrt, [leaves[i] for i in wrt])
         return y, pullback(cotangents)[0]
 
 
 class BackwardRaisedError(GradcheckError):
-    """The hand-written backward raised."""
+    """The manual backward raised an exception."""
 
-    def __init__(self, flat: Flat, error: Exception, leaves: Arrays):
+    def __init__(self, flat: FlatProblem, error: Exception, leaves: Arrays):
         shapes = ", ".join(
             f"{name} {leaf.dtype}{list(leaf.shape)}" for name, leaf in zip(flat.names, leaves, strict=True)
         )
@@ -99,7 +100,7 @@ class BackwardRaisedError(GradcheckError):
 
 
 class _Compiled:
-    """A function under `jit`, or as it is where it looks at values while it is traced."""
+    """A function under `jit`, or without it once tracing fails because the function looks at values."""
 
     def __init__(self, function: Callable[..., Any], jit: Callable[..., Any]):
         self._function, self._jitted, self.traceable = function, jit(function), True
@@ -114,16 +115,16 @@ class _Compiled:
 
 
 def quick_jit(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`jax.jit` for programs that run a few times, on arrays of any shapes: compiled in half the time, on a CPU."""
+    """Return `jax.jit(function)` with options that halve the compile time on a CPU, for programs that run few times."""
     if jax.default_backend() != "cpu":
         return jax.jit(function)
-    # In one piece: to share so little out among threads takes longer than it saves.
+    # In one piece: splitting small programs among threads takes longer than it saves.
     options = {"xla_backend_optimization_level": 0, "xla_cpu_parallel_codegen_split_count": 1}
     return jax.jit(function, compiler_options=options)
 
 
 def precision(leaves: Arrays):
-    """64-bit floats where the leaves (arrays of any shape) have them; else as a program that never heard of them."""
+    """Return a context that enables 64-bit floats if a leaf is float64, and disables them otherwise."""
     return jax.enable_x64(any(leaf.dtype == np.float64 for leaf in leaves))
 
 

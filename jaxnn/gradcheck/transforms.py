@@ -1,4 +1,4 @@
-"""The hand-written gradient under JAX's transformations, against the reference taken one by one."""
+"""Compare the manual gradient under JAX's transformations with the reference of each sample alone."""
 
 from collections.abc import Iterator
 
@@ -6,21 +6,21 @@ import jax
 import numpy as np
 
 from jaxnn.gradcheck.comparison import Bound, Row
-from jaxnn.gradcheck.examination import Evidence, Examiner, OutsideDomainError
-from jaxnn.gradcheck.points import Situation, is_label, make_cotangents
+from jaxnn.gradcheck.examination import Examination, Examiner, OutsideDomainError
+from jaxnn.gradcheck.points import TestPoint, is_label, make_cotangents
 from jaxnn.gradcheck.runner import Arrays
 
 
-def transformed(examiner: Examiner, given: Situation, seed: int) -> Iterator[Evidence | Row]:
-    """The same samples (leaves of any shapes) under vmap (each argument, all, twice) and scan, against one by one."""
+def transformed(examiner: Examiner, given: TestPoint, seed: int) -> Iterator[Examination | Row]:
+    """Yield the examinations under vmap (over each argument, over all, twice) and scan."""
     runner, flat = examiner.runner, examiner.runner.flat
     if not runner.traceable:
-        text = "the backward looks at values, so it does not compile: jnp.where for an `if`, jax.numpy for numpy"
+        text = "the backward depends on concrete values, so it does not compile: use jnp.where for `if`, jnp for numpy"
         yield Row("jit", "all", "fail", text=text)
         return
     samples = _samples(examiner, given, seed)
     if samples is None:
-        yield Row("under vmap and scan", "all", "skip", text="the reference is not finite beside the given arguments")
+        yield Row("under vmap and scan", "all", "skip", text="the reference is not finite near the given arguments")
         return
     leaves, cotangents = samples
 
@@ -30,18 +30,18 @@ def transformed(examiner: Examiner, given: Situation, seed: int) -> Iterator[Evi
             at = [leaf[k] if axis == 0 else leaf[0] for leaf, axis in zip(leaves, axes, strict=True)]
             dy = [c[k] for c in cotangents]
             taken.append(examiner.reference(at, at, dy, "float64"))
-        bounds = [_widest([at[1][j] for at in taken]) for j in range(len(flat.asked))]
-        return [np.stack([t[0][j] for t in taken]) for j in range(len(flat.asked))], bounds
+        bounds = [_widest([at[1][j] for at in taken]) for j in range(len(flat.wrt))]
+        return [np.stack([t[0][j] for t in taken]) for j in range(len(flat.wrt))], bounds
 
     def report(name, transform, axes, stacked_leaves, stacked_cotangents, shape=lambda a: a):
         reference, bounds = one_by_one(axes)
         try:
-            hand = runner.hand_under(transform, stacked_leaves, stacked_cotangents)
+            manual = runner.manual_under(transform, stacked_leaves, stacked_cotangents)
         except Exception as error:
             return Row(name, "all", "fail", text=f"the backward raised {type(error).__name__}: {str(error)[:160]}")
         reference = [shape(r) for r in reference]
-        found = examiner.rows(name, hand, reference, bounds, "float64")
-        return Evidence(name, "transform", "float64", leaves, cotangents, hand, reference, found)
+        rows = examiner.rows(name, manual, reference, bounds, "float64")
+        return Examination(name, "transform", "float64", leaves, cotangents, manual, reference, rows)
 
     everything = [0 if i in flat.floating else None for i in range(len(leaves))]
     arguments = sorted({flat.argument[i] for i in flat.floating})
@@ -49,30 +49,29 @@ def transformed(examiner: Examiner, given: Situation, seed: int) -> Iterator[Evi
         axes = [0 if axis == 0 and flat.argument[i] == argument else None for i, axis in enumerate(everything)]
         mixed = [leaf if axis == 0 else leaf[0] for leaf, axis in zip(leaves, axes, strict=True)]
         name = f"vmap over {flat.problem.names[argument]}"
-        yield report(name, lambda hand, axes=axes: jax.vmap(hand, (axes, 0)), axes, mixed, cotangents)
+        yield report(name, lambda manual, axes=axes: jax.vmap(manual, (axes, 0)), axes, mixed, cotangents)
     mixed = [leaf if axis == 0 else leaf[0] for leaf, axis in zip(leaves, everything, strict=True)]
-    yield report("vmap over all", lambda hand: jax.vmap(hand, (everything, 0)), everything, mixed, cotangents)
+    yield report("vmap over all", lambda manual: jax.vmap(manual, (everything, 0)), everything, mixed, cotangents)
     twice = [np.stack([m, m[::-1]]) if axis == 0 else m for m, axis in zip(mixed, everything, strict=True)]
     yield report(
         "vmap of vmap",
-        lambda hand: jax.vmap(jax.vmap(hand, (everything, 0)), (everything, 0)),
+        lambda manual: jax.vmap(jax.vmap(manual, (everything, 0)), (everything, 0)),
         everything,
         twice,
         [np.stack([c, c[::-1]]) for c in cotangents],
         shape=lambda r: np.stack([r, r[::-1]]),
     )
 
-    def scanned(hand):
+    def scanned(manual):
         def step(carry, xs):
             stacked, dy = xs
             rest = iter(stacked)
             at = [next(rest) if axis == 0 else m for m, axis in zip(mixed, everything, strict=True)]
-            return carry, hand(at, dy)
+            return carry, manual(at, dy)
 
         def run(stacked, cotangents):
-            return jax.lax.scan(step, 0, ([s for s, a in zip(stacked, everything, strict=True) if a == 0], cotangents))[
-                1
-            ]
+            mapped = [s for s, axis in zip(stacked, everything, strict=True) if axis == 0]
+            return jax.lax.scan(step, 0, (mapped, cotangents))[1]
 
         return run
 
@@ -80,11 +79,11 @@ def transformed(examiner: Examiner, given: Situation, seed: int) -> Iterator[Evi
 
 
 def _widest(bounds: list[Bound]) -> Bound:
-    return bounds[0]._replace(moved=np.max([bound.moved for bound in bounds], axis=0))
+    return bounds[0]._replace(rounding_shift=np.max([bound.rounding_shift for bound in bounds], axis=0))
 
 
-def _samples(examiner: Examiner, given: Situation, seed: int) -> tuple[Arrays, Arrays] | None:
-    """Three samples beside the given arguments, and a cotangent for each, stacked on a new leading axis."""
+def _samples(examiner: Examiner, given: TestPoint, seed: int) -> tuple[Arrays, Arrays] | None:
+    """Return three samples near the given arguments, and a cotangent for each, stacked on a new leading axis."""
     runner, flat = examiner.runner, examiner.runner.flat
     stretch = (1.0, 0.9, 1.1)
     leaves = [

@@ -1,4 +1,4 @@
-"""The gradient checkers under measurement: each takes a case of tests.gradbench and gives a verdict on its gradient."""
+"""The gradient checkers to compare: each takes a case of the bench and returns a verdict on its gradient."""
 
 import importlib.util
 from collections.abc import Callable
@@ -12,7 +12,10 @@ from scripts.benchmarks.gradbench.cases import Case, backward_of
 
 
 class Verdict(NamedTuple):
-    """Whether a gradient was found right, with the diagnoses; `word` is "ok", "refused" or "crash"."""
+    """Whether a checker accepts a gradient, with its diagnoses.
+
+    `word` is "ok", "rejected", "crash" or "not applicable".
+    """
 
     right: bool
     kinds: tuple[str, ...] = ()
@@ -20,47 +23,47 @@ class Verdict(NamedTuple):
     message: str = ""
 
 
-class UnaskableError(Exception):
-    """The case's form can't be put to this checker."""
+class NotApplicableError(Exception):
+    """The checker does not take the form of this case."""
 
 
 def is_float(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jnp.floating)
 
 
-def askable(case: Case) -> None:
-    """A gradient takes part in a rule as its product with the cotangent, which is a float again."""
+def check_applicable(case: Case) -> None:
+    """Raise NotApplicableError for an integer gradient: in a rule, its product with the cotangent is a float."""
     if case.form == "gradient":
         grads = jax.eval_shape(backward_of(case), case.args, None)
         pairs = [(a, g) for a, g in zip(case.args, grads, strict=True) if g is not None]
         leaves = [leaf for pair in pairs for leaf in zip(*map(jax.tree.leaves, pair), strict=True)]
         if any(is_float(a) and not is_float(g) for a, g in leaves):
-            raise UnaskableError("a gradient that is no float")
+            raise NotApplicableError("the gradient is not a float")
 
 
 def under_rule(case: Case) -> Callable[..., Any]:
-    """The function with the case's hand gradient as its jax.custom_vjp, as a user of the other checkers must write."""
-    if case.form == "custom":
-        return case.hand
+    """Return f with the manual gradient as its jax.custom_vjp, as users of the other checkers must write it."""
+    if case.form == "custom_rule":
+        return case.manual
     g = jax.custom_vjp(lambda *args: case.f(*args))
-    if case.form == "rule":
-        g.defvjp(*case.hand)
+    if case.form == "custom_vjp_pair":
+        g.defvjp(*case.manual)
     else:
         g.defvjp(lambda *args: (case.f(*args), args), backward_of(case))
     return g
 
 
 def of_floats(case: Case) -> tuple[Callable[..., Any], list[Any]]:
-    """That function of its floating leaves alone: whole numbers, masks and keys are closed over."""
+    """Return that function of its floating leaves only: integers, masks and keys are closed over."""
     g = under_rule(case)
     leaves, tree = jax.tree.flatten(case.args)
     floats = [i for i, leaf in enumerate(leaves) if is_float(leaf)]
     if not floats:
-        raise UnaskableError("no floating argument")
+        raise NotApplicableError("no floating argument")
 
     def of(*values: Any) -> Any:
-        given = dict(zip(floats, values, strict=True))
-        return g(*jax.tree.unflatten(tree, [given.get(i, leaf) for i, leaf in enumerate(leaves)]))
+        replaced = dict(zip(floats, values, strict=True))
+        return g(*jax.tree.unflatten(tree, [replaced.get(i, leaf) for i, leaf in enumerate(leaves)]))
 
     return of, [leaves[i] for i in floats]
 
@@ -68,22 +71,17 @@ def of_floats(case: Case) -> tuple[Callable[..., Any], list[Any]]:
 def by_jaxnn(case: Case) -> Verdict:
     from jaxnn import gradcheck
 
-    if case.form == "gradient":
-        report = gradcheck.gradient(case.f, case.hand, *case.args)
-    elif case.form == "vjp":
-        report = gradcheck.vjp(case.f, case.hand, *case.args)
-    elif case.form == "rule":
-        report = gradcheck.rule(case.f, *case.hand, *case.args)
-    else:
-        report = gradcheck.custom(case.hand, case.f, *case.args)
+    manual = {"custom_vjp_pair": case.manual}.get(case.form, (case.manual,))
+    functions = (*manual, case.f) if case.form == "custom_rule" else (case.f, *manual)
+    report = getattr(gradcheck, case.form)(*functions, *case.args)
     return Verdict(bool(report), tuple(dict.fromkeys(d.kind for d in report.diagnoses)))
 
 
 def asserting(check: Callable[[Callable[..., Any], list[Any]], None]) -> Callable[[Case], Verdict]:
-    """A checker that raises AssertionError. A shape, dtype or tree that JAX's own custom_vjp refuses is found too."""
+    """Return the checker for a `check` that raises AssertionError; errors of jax.custom_vjp count as caught too."""
 
     def checker(case: Case) -> Verdict:
-        askable(case)
+        check_applicable(case)
         f, values = of_floats(case)
         try:
             check(f, values)
@@ -111,17 +109,17 @@ def chex_grads(f: Any, values: list[Any]) -> None:
 
 
 def by_torch(case: Case) -> Verdict:
-    """torch.autograd.gradcheck of the pair, carried by NumPy, in float64."""
+    """Run torch.autograd.gradcheck on f and its backward, through NumPy arrays, in float64."""
     import torch
-    from torch.autograd.gradcheck import GradcheckError  # the module, whose name the function takes elsewhere
+    from torch.autograd.gradcheck import GradcheckError  # the function torch.autograd.gradcheck hides this module
 
-    askable(case)
+    check_applicable(case)
     with jax.enable_x64(True):
         leaves, tree = jax.tree.flatten(case.args)
         leaves = [leaf.astype("float64") if is_float(leaf) else leaf for leaf in leaves]
         floats = [i for i, leaf in enumerate(leaves) if is_float(leaf)]
         if not floats:
-            raise UnaskableError("no floating argument")
+            raise NotApplicableError("no floating argument")
         f, backward = jax.jit(case.f), jax.jit(backward_of(case))
 
         def rebuilt(values: Any) -> Any:
@@ -152,13 +150,13 @@ def by_torch(case: Case) -> Verdict:
 
         values = [torch.tensor(np.array(leaves[i]), requires_grad=True) for i in floats]
         if sum(value.numel() for value in values) > 1000:
-            raise UnaskableError("a numerical Jacobian by more than 1000 numbers")
+            raise NotApplicableError("a numerical Jacobian with respect to more than 1000 numbers")
         try:
             torch.autograd.gradcheck(Pair.apply, values)
         except GradcheckError as error:
             return Verdict(False, message=str(error))
         except RuntimeError as error:
-            # torch refuses a gradient of the wrong shape or dtype by itself.
+            # torch raises this for a gradient of the wrong shape or dtype.
             if "returned an invalid gradient" not in str(error):
                 raise
             return Verdict(False, message=str(error))
@@ -174,12 +172,14 @@ TOOLS: dict[str, tuple[str, Callable[[Case], Verdict]]] = {
 
 
 def missing(tool: str) -> str:
-    """Why a tool can't be run here, or nothing."""
+    """Return why a tool cannot be run here, or ""."""
     if tool == "jaxnn":
         try:
             from jaxnn import gradcheck
 
-            absent = [name for name in ("gradient", "vjp", "rule", "custom") if not hasattr(gradcheck, name)]
+            absent = [
+                name for name in ("gradient", "vjp", "custom_vjp_pair", "custom_rule") if not hasattr(gradcheck, name)
+            ]
             return f"lacks {', '.join(absent)}" if absent else ""
         except ImportError as error:
             return f"not importable ({error})"

@@ -1,4 +1,4 @@
-"""How many wrong gradients each checker catches, and how many right ones it calls wrong.
+"""How many wrong gradients each checker catches, and how many right ones it reports as wrong.
 
 Every case of scripts/benchmarks/gradbench goes through every checker, one case at a time, in rotating order.
 """
@@ -12,7 +12,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scripts.benchmarks.checkers import TOOLS, UnaskableError, Verdict, missing
+from scripts.benchmarks.checkers import TOOLS, NotApplicableError, Verdict, missing
 from scripts.benchmarks.gradbench.cases import ERRORS, HARD, RIGHT, WRONG, Case
 
 SETS = {"right": RIGHT, "hard": HARD, "wrong": WRONG, "errors": ERRORS}
@@ -31,24 +31,24 @@ class Run(NamedTuple):
         return self.verdict.word == "crash"
 
     @property
-    def asked(self) -> bool:
-        return self.verdict.word != "cannot be asked"
+    def applicable(self) -> bool:
+        return self.verdict.word != "not applicable"
 
     @property
     def false_kinds(self) -> list[str]:
-        """The diagnoses that aren't true; that it is a constant factor is true of a missing 1/m too."""
+        """Return the diagnoses that are not true; "constant factor" is also true of a missing 1/m."""
         true = {self.case.kind, *self.case.also} | ({"constant factor"} if self.case.kind in FACTORS else set())
         return [kind for kind in self.verdict.kinds if kind not in true]
 
     @property
     def failure(self) -> str:
-        """What went wrong, or nothing."""
-        if not self.asked:
+        """Return what went wrong, or ""."""
+        if not self.applicable:
             return ""
         if self.crashed:
             return "crash"
         if self.set == "errors":
-            return "" if self.verdict.word == "refused" else "not refused"
+            return "" if self.verdict.word == "rejected" else "not rejected"
         if self.set == "wrong" and self.verdict.right:
             return "missed"
         if self.set != "wrong" and not self.verdict.right:
@@ -56,43 +56,43 @@ class Run(NamedTuple):
         return "wrong diagnosis" if self.false_kinds else ""
 
 
-def ask(tool: str, name: str, case: Case) -> Run:
+def run_case(tool: str, name: str, case: Case) -> Run:
     start = time.perf_counter()
     try:
         verdict = TOOLS[tool][1](case)
-    except UnaskableError as error:
-        verdict = Verdict(False, word="cannot be asked", message=str(error))
+    except NotApplicableError as error:
+        verdict = Verdict(False, word="not applicable", message=str(error))
     except Exception as error:
-        refused = name == "errors" and isinstance(error, ValueError)
-        where = "" if refused else traceback.format_exc(limit=-1).splitlines()[1].strip() + ": "
+        rejected = name == "errors" and isinstance(error, ValueError)
+        where = "" if rejected else traceback.format_exc(limit=-1).splitlines()[1].strip() + ": "
         message = where + f"{type(error).__name__}: {error}"
-        verdict = Verdict(False, word="refused" if refused else "crash", message=message)
+        verdict = Verdict(False, word="rejected" if rejected else "crash", message=message)
     return Run(tool, name, case, verdict, time.perf_counter() - start)
 
 
 def measure(tools: list[str], cases: list[tuple[str, Case]]) -> list[Run]:
     for tool in tools:
-        ask(tool, "right", RIGHT[0])  # what a tool sets up once is no part of a case
+        run_case(tool, "right", RIGHT[0])  # one-time setup of a tool does not count
     runs = []
     for i, (name, case) in enumerate(cases):
         print(f"\r{i + 1}/{len(cases)} {case.name:60.60}", end="", file=sys.stderr, flush=True)
         for tool in tools[i % len(tools) :] + tools[: i % len(tools)]:
-            # Refusals with an explanation are asked of jaxnn.gradcheck alone.
+            # Only jaxnn.gradcheck is expected to reject these with an explanation.
             if name != "errors" or tool == "jaxnn":
-                runs.append(ask(tool, name, case))
+                runs.append(run_case(tool, name, case))
     print(file=sys.stderr)
     return runs
 
 
 def row(runs: list[Run]) -> list[str]:
     def share(name: str, failures: tuple[str, ...], good: bool) -> str:
-        own = [run for run in runs if run.set == name and run.asked]
+        own = [run for run in runs if run.set == name and run.applicable]
         bad = sum(run.failure in failures for run in own)
         return f"{len(own) - bad if good else bad} of {len(own)}" if own else "-"
 
     named = [run for run in runs if run.set == "wrong" and run.case.kind]
     diagnosed = sum(run.case.kind in run.verdict.kinds for run in named)
-    seconds = [run.seconds for run in runs if run.asked] or [0.0]
+    seconds = [run.seconds for run in runs if run.applicable] or [0.0]
     diagnoses = runs[0].tool == "jaxnn"
     return [
         TOOLS[runs[0].tool][0],
@@ -101,16 +101,16 @@ def row(runs: list[Run]) -> list[str]:
         share("hard", ("false alarm",), good=False),
         f"{diagnosed} of {len(named)}" if diagnoses else "-",
         str(sum(bool(run.false_kinds) for run in runs)) if diagnoses else "-",
-        share("errors", ("not refused", "crash"), good=True),
+        share("errors", ("not rejected", "crash"), good=True),
         str(sum(run.crashed for run in runs)),
-        str(sum(not run.asked for run in runs)),
+        str(sum(not run.applicable for run in runs)),
         f"{statistics.median(seconds):.2f}",
         f"{sum(seconds):.0f}",
     ]
 
 
-HEADER = ["checker", "wrong caught", "alarms: right", "alarms: hard", "diagnosed", "misdiagnosed", "refused", "crashes",
-          "not asked", "median s", "total s"]  # fmt: skip
+HEADER = ["checker", "wrong caught", "alarms: right", "alarms: hard", "diagnosed", "misdiagnosed", "rejected",
+          "crashes", "not applicable", "median s", "total s"]  # fmt: skip
 
 
 def table(rows: list[list[str]]) -> str:
@@ -123,14 +123,14 @@ def table(rows: list[list[str]]) -> str:
 
 def details(tool: str, runs: list[Run]) -> list[str]:
     lines = []
-    for failure in ("missed", "false alarm", "wrong diagnosis", "not refused", "crash"):
+    for failure in ("missed", "false alarm", "wrong diagnosis", "not rejected", "crash"):
         own = [run for run in runs if run.failure == failure]
         if own:
             lines.append(f"{TOOLS[tool][0]}, {failure} ({len(own)}):")
         for run in own:
             lines.append(f"  {run.case.name} [{run.set}{f', {run.case.kind}' if run.case.kind else ''}]")
             if run.verdict.kinds:
-                lines[-1] += f" said: {', '.join(run.verdict.kinds)}"
+                lines[-1] += f" diagnosed: {', '.join(run.verdict.kinds)}"
             if failure == "crash":
                 lines[-1] += " " + " ".join(run.verdict.message.split())[:160]
     silent = [r for r in runs if tool == "jaxnn" and r.set == "wrong" and r.case.kind and not r.failure]
@@ -149,19 +149,21 @@ def as_json(run: Run) -> dict[str, Any]:
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench gradcheck", description=__doc__.splitlines()[0])
-    parser.add_argument("--tool", action="append", choices=TOOLS, help="this checker alone; may be repeated")
-    parser.add_argument("--only", action="append", metavar="NAME", help="cases whose name holds NAME; may be repeated")
+    parser.add_argument("--tool", action="append", choices=TOOLS, help="only this checker; may be repeated")
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help="cases with NAME in their name; may be repeated"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every verdict to FILE")
     options = parser.parse_args(argv)
     cases = [(name, case) for name, own in SETS.items() for case in own]
     if options.only:
         cases = [(name, case) for name, case in cases if any(text in case.name for text in options.only)]
         if not cases:
-            parser.error(f"no case's name holds {' or '.join(options.only)}")
-    asked = list(dict.fromkeys(options.tool or TOOLS))
-    reasons = {tool: missing(tool) for tool in asked}
-    runs = measure([tool for tool in asked if not reasons[tool]], cases) if not all(reasons.values()) else []
-    by_tool = {tool: own for tool in asked if (own := [run for run in runs if run.tool == tool])}
+            parser.error(f"no case has a name that contains {' or '.join(options.only)}")
+    tools = list(dict.fromkeys(options.tool or TOOLS))
+    reasons = {tool: missing(tool) for tool in tools}
+    runs = measure([tool for tool in tools if not reasons[tool]], cases) if not all(reasons.values()) else []
+    by_tool = {tool: own for tool in tools if (own := [run for run in runs if run.tool == tool])}
     print(table([row(own) for own in by_tool.values()]))
     for tool, reason in reasons.items():
         if reason:

@@ -1,7 +1,6 @@
 """How long a check takes, and how much of it JAX spends on tracing and compiling.
 
-Each check runs in every situation, as users get it by default. What remains when compilation is taken off is what
-the check computes.
+Each check runs at every test point, as it does by default. The time without compilation is what the check computes.
 """
 
 import argparse
@@ -19,7 +18,7 @@ from jaxnn import gradcheck
 
 
 class Timed(NamedTuple):
-    """A check, as a function of nothing, and how many numbers it asks the gradient of."""
+    """A check, as a function without arguments, and the number of elements of the gradient."""
 
     name: str
     numbers: int
@@ -54,10 +53,10 @@ def cases() -> list[Timed]:
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench gradcheck-time", description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=3, help="runs of each check, of which the median counts")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each check; the median is printed")
     options = parser.parse_args(argv)
     clock = compile_clock()
-    gradcheck.layer(jaxnn.nn.identity(), (2,))  # what JAX sets up once is no part of a check
+    gradcheck.layer(jaxnn.nn.identity(), (2,))  # one-time setup of JAX does not count
     print(f"{'check':24} {'numbers':>8} {'rows':>5} {'seconds':>8} {'compiling':>9} {'the rest':>8}")
     for case in cases():
         runs = []

@@ -1,4 +1,4 @@
-"""The bench is what it says: right gradients agree with autodiff of the plain function, wrong ones somewhere don't."""
+"""The bench: right gradients agree with autodiff of the plain function, and wrong ones differ somewhere."""
 
 from collections import Counter
 from functools import cache
@@ -13,7 +13,7 @@ from scripts.benchmarks.checkers import by_jaxnn
 from scripts.benchmarks.gradbench.cases import ERRORS, HARD, KINDS, RIGHT, WRONG, Witness, backward_of
 
 LOW = "only in low precision"
-# The largest error by the largest entry of each gradient, in the arguments' own dtype.
+# The largest error relative to the largest entry of each gradient, in the dtype of the arguments.
 OWN = {"float32": 1e-3, "bfloat16": 0.05, "float16": 0.01}
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")  # compiling is all the cost here
@@ -31,7 +31,7 @@ def cotangent(f, args):
     rng = np.random.default_rng(0)
 
     def draw(leaf):
-        # Either sign, none small. An integer output can't have one.
+        # Of either sign and not small. An integer output cannot have one.
         return jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape) * rng.choice([-1, 1], leaf.shape), leaf.dtype)
 
     return jax.tree.map(draw, jax.eval_shape(f, *args))
@@ -39,7 +39,7 @@ def cotangent(f, args):
 
 @cache
 def truth(f, vmap):
-    """Autodiff of the plain function, compiled once for all the cases that share it."""
+    """Return autodiff of the plain function, compiled once for all the cases that share it."""
 
     def pullback(args, dy):
         return jax.vjp(f, *args)[1](jnp.ones((), f(*args).dtype) if dy is None else dy)
@@ -48,21 +48,21 @@ def truth(f, vmap):
 
 
 def compare(case, args, dy=None, vmap=False, wide_truth=False):
-    """The largest difference of hand from autodiff, by the largest entry; inf if shapes, dtypes or NaNs differ.
+    """Return the largest difference from autodiff, relative to the largest entry; inf if shapes, dtypes or NaNs differ.
 
-    Whole numbers, masks and keys have no gradient, and `None` means zero.
+    Integers, masks and keys have no gradient, and `None` means zero.
     """
     if dy is None and case.form != "gradient":
         dy = cotangent(jax.vmap(case.f) if vmap else case.f, args)
     backward = backward_of(case)
-    hand = jax.jit(jax.vmap(backward) if vmap else backward)(args, dy)
-    assert isinstance(hand, tuple) and len(hand) == len(args)
+    manual = jax.jit(jax.vmap(backward) if vmap else backward)(args, dy)
+    assert isinstance(manual, tuple) and len(manual) == len(args)
     with jax.enable_x64(wide_truth or jax.config.jax_enable_x64):
         reference = truth(case.f, vmap)(*((wide(args), wide(dy)) if wide_truth else (args, dy)))
-    # Nothing is small beside a gradient that cancels to zero.
+    # A gradient that cancels to zero has no scale.
     scale = 1 if case.name == "a sum that cancels its gradient" else None
     worst = 0.0
-    for a, g, h in zip(args, reference, hand, strict=True):
+    for a, g, h in zip(args, reference, manual, strict=True):
         hs = [None] * len(jax.tree.leaves(a)) if h is None else jax.tree.leaves(h)
         for a_leaf, g_leaf, h_leaf in zip(jax.tree.leaves(a), jax.tree.leaves(g), hs, strict=True):
             if floating(a_leaf):
@@ -89,14 +89,14 @@ def named(cases):
 
 @pytest.mark.parametrize("case", named(RIGHT + HARD))
 def test_right_is_autodiff(case, x64):
-    # Labels in float32 sum to 1 as closely as that.
+    # Labels in float32 sum to 1 only up to rounding.
     assert compare(case, wide(case.args)) < (1e-7 if "sum to 1" in case.name else 1e-9)
 
 
 @pytest.mark.parametrize("case", named(HARD))
-def test_hard_is_right_in_its_own_dtype(case):
+def test_hard_is_right_in_the_dtype_of_its_arguments(case):
     leaves = jax.tree.leaves(case.args)
-    # A key draws other numbers in 64 bits.
+    # A key gives other numbers in 64 bits.
     keys = any(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in leaves)
     limit = max(OWN[leaf.dtype.name] for leaf in leaves if floating(leaf))
     assert compare(case, case.args, wide_truth=not keys) < limit
@@ -118,7 +118,7 @@ def test_wrong_elsewhere_is_right_at_its_arguments(case, x64):
     assert compare(case, wide(case.args)) < 1e-6
 
 
-# The checker on the bench. All of it, beside other checkers, is `scripts/bench gradcheck`; here, one of each kind.
+# The checker on one case of each kind. `scripts/bench gradcheck` runs all cases, and other checkers.
 ONE_OF_EACH = list({case.kind: case for case in reversed(WRONG)}.values())
 
 
@@ -136,7 +136,7 @@ def test_checker_catches_each_kind_and_names_it(case):
 
 
 @pytest.mark.parametrize("case", named(ERRORS))
-def test_checker_refuses_what_cannot_be_asked(case):
+def test_checker_raises_if_the_check_cannot_be_run(case):
     with pytest.raises(GradcheckError):
         by_jaxnn(case)
 
@@ -147,5 +147,9 @@ def test_names_kinds_and_forms():
     kinds = Counter(case.kind for case in WRONG)
     assert set(kinds) == {*KINDS, None} and min(kinds.values()) >= 6
     assert all(set(case.also) <= set(KINDS) and case.kind not in case.also for case in WRONG)
-    assert {case.form for case in RIGHT} == {case.form for case in WRONG} == {"gradient", "vjp", "rule", "custom"}
+    assert (
+        {case.form for case in RIGHT}
+        == {case.form for case in WRONG}
+        == {"gradient", "vjp", "custom_vjp_pair", "custom_rule"}
+    )
     assert len(RIGHT) >= 25 and len(HARD) >= 20 and len(WRONG) >= 100 and len(ERRORS) >= 6

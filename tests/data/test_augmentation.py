@@ -266,7 +266,7 @@ def test_strengths_vary_in_a_population():
         (lambda: random_shear(90), "below 90"),
         (lambda: elastic_deformation(-1, 4), "alpha"),
         (lambda: elastic_deformation(34, 0), "above 0"),
-        (lambda: with_augmentation(PLAIN, random_flip(), (3, 5)).value(PARAMS, BATCH, KEY), "image_shape must have the"),
+        (lambda: with_augmentation(PLAIN, random_flip(), (3, 5)).value(PARAMS, BATCH, KEY), "image_shape must have"),
         (lambda: with_augmentation(PLAIN, random_crop(5, 5), (9, 11)).check(PARAMS, BATCH), "99"),
         (lambda: gaussian_noise("0.1"), "at least 0, got '0.1'"),
         (lambda: random_shift((2, 2)), r"at least 0, got \(2, 2\)"),

@@ -1,1 +1,1 @@
-"""Right and wrong hand gradients, as people write them: the bench on which gradient checkers are measured."""
+"""Right and wrong manual gradients, as people write them: the bench that gradient checkers are measured on."""

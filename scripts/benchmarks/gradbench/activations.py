@@ -85,14 +85,14 @@ def prelu_backward(args, dy):
 
 RIGHT = [
     right("sigmoid", "vjp", Z, sigmoid_backward, X),
-    right("tanh", "rule", jnp.tanh, (tanh_fwd, tanh_bwd), X),
+    right("tanh", "custom_vjp_pair", jnp.tanh, (tanh_fwd, tanh_bwd), X),
     right("relu", "vjp", jax.nn.relu, relu_backward, X),
-    right("leaky relu", "custom", jax.nn.leaky_relu, with_rule(jax.nn.leaky_relu, leaky_backward), X),
+    right("leaky relu", "custom_rule", jax.nn.leaky_relu, with_rule(jax.nn.leaky_relu, leaky_backward), X),
     right("softplus", "vjp", jax.nn.softplus, softplus_backward, X),
     right("gelu", "vjp", gelu, gelu_backward, X),
-    right("silu", "custom", jax.nn.silu, with_rule(jax.nn.silu, silu_backward), V),
+    right("silu", "custom_rule", jax.nn.silu, with_rule(jax.nn.silu, silu_backward), V),
     right("elu", "vjp", elu, elu_backward, X),
-    right("exp", "rule", jnp.exp, (exp_fwd, lambda y, dy: (dy * y,)), V),
+    right("exp", "custom_vjp_pair", jnp.exp, (exp_fwd, lambda y, dy: (dy * y,)), V),
     right("sum of tanh squared", "gradient", sum_of_tanh_squares,
           lambda x: 2 * jnp.tanh(x) * (1 - jnp.tanh(x) ** 2), X),
     right("wave", "vjp", wave, lambda args, dy: (dy * 2 * jnp.pi * jnp.cos(2 * jnp.pi * args[0]),), V),
@@ -112,7 +112,7 @@ def gelu_backward_without_density(args, dy):
 
 
 def gelu_backward_rounded(args, dy):
-    # The density's constant rounded to 0.4.
+    # The constant of the density rounded to 0.4.
     (x,) = args
     return (dy * (0.5 * jax.lax.erfc(-x * 0.7071067811865476) + x * 0.4 * jnp.exp(-x * x / 2)),)
 
@@ -152,18 +152,20 @@ def degrees(x):
 WRONG = [
     wrong("sigmoid: a for a(1 - a)", "vjp", Z, lambda args, dy: (dy * Z(args[0]),), X, kind="g for g'"),
     wrong("tanh: g for g'", "vjp", jnp.tanh, lambda args, dy: (dy * jnp.tanh(args[0]),), X, kind="g for g'"),
-    wrong("relu: g for g'", "custom", jax.nn.relu,
+    wrong("relu: g for g'", "custom_rule", jax.nn.relu,
           with_rule(jax.nn.relu, lambda args, dy: (dy * jax.nn.relu(args[0]),)), X, kind="g for g'"),
-    wrong("softplus: g for g'", "rule", jax.nn.softplus,
+    wrong("softplus: g for g'", "custom_vjp_pair", jax.nn.softplus,
           (keep_input(jax.nn.softplus), lambda x, dy: (dy * jax.nn.softplus(x),)), V, kind="g for g'"),
-    wrong("sigmoid: x(1 - x)", "rule", Z, (keep_input(Z), lambda x, dy: (dy * x * (1 - x),)), X),
-    wrong("tanh: 1 - x^2", "rule", jnp.tanh, (keep_input(jnp.tanh), lambda x, dy: (dy * (1 - x * x),)), X),
-    wrong("tanh: 1 - y", "rule", jnp.tanh, (tanh_fwd, lambda y, dy: (dy * (1 - y),)), X),
-    wrong("exp: the input kept for the output", "rule", jnp.exp, (keep_input(jnp.exp), lambda x, dy: (dy * x,)), V),
-    wrong("sigmoid: slope at the output", "rule", Z, (sigmoid_fwd, sigmoid_of_output), X),
+    wrong("sigmoid: x(1 - x)", "custom_vjp_pair", Z, (keep_input(Z), lambda x, dy: (dy * x * (1 - x),)), X),
+    wrong("tanh: 1 - x^2", "custom_vjp_pair", jnp.tanh, (keep_input(jnp.tanh), lambda x, dy: (dy * (1 - x * x),)), X),
+    wrong("tanh: 1 - y", "custom_vjp_pair", jnp.tanh, (tanh_fwd, lambda y, dy: (dy * (1 - y),)), X),
+    wrong("exp: the input kept for the output", "custom_vjp_pair", jnp.exp,
+          (keep_input(jnp.exp), lambda x, dy: (dy * x,)), V),
+    wrong("sigmoid: slope at the output", "custom_vjp_pair", Z, (sigmoid_fwd, sigmoid_of_output), X),
     wrong("sigmoid: a(a - 1)", "vjp", Z, sigmoid_sign, X, kind="sign"),
     wrong("softplus: sigmoid(-x)", "vjp", jax.nn.softplus, lambda args, dy: (dy * Z(-args[0]),), X),
-    wrong("sigmoid: no gradient", "custom", Z, with_rule(Z, lambda args, dy: (jnp.zeros_like(dy),)), X, kind="zero"),
+    wrong("sigmoid: no gradient", "custom_rule", Z, with_rule(Z, lambda args, dy: (jnp.zeros_like(dy),)), X,
+          kind="zero"),
     wrong("silu: second term forgotten", "vjp", jax.nn.silu, lambda args, dy: (dy * Z(args[0]),), X),
     wrong("gelu: density forgotten", "vjp", gelu, gelu_backward_without_density, X),
     wrong("gelu: slope of the tanh form", "vjp", gelu, gelu_backward_by_tanh, X),
@@ -175,7 +177,7 @@ WRONG = [
           lambda x: 2 * jnp.tanh(x), X),
     wrong("wave: 6.28 for 2 pi", "vjp", wave, lambda args, dy: (dy * 6.28 * jnp.cos(2 * jnp.pi * args[0]),), V,
           kind="constant factor"),
-    wrong("wave: pi as 3.1419", "custom", wave,
+    wrong("wave: pi as 3.1419", "custom_rule", wave,
           with_rule(wave, lambda args, dy: (dy * 2 * 3.1419 * jnp.cos(2 * jnp.pi * args[0]),)), V,
           kind="constant factor"),
     wrong("cosine: sign", "vjp", jnp.cos, lambda args, dy: (dy * jnp.sin(args[0]),), V, kind="sign"),

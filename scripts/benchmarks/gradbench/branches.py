@@ -24,7 +24,7 @@ def elu_value_for_slope(args, dy):
 
 
 def softsign_backward(args, dy):
-    # |x| forgotten.
+    # |x| is missing.
     return (dy / (1 + args[0]) ** 2,)
 
 
@@ -36,7 +36,7 @@ BELOW = [
           kind=NEGATIVE),
     wrong("leaky relu: max(0.01, z)", "vjp", LEAKY,
           lambda args, dy: jax.vjp(lambda z: jnp.maximum(0.01, z), args[0])[1](dy), X, kind=NEGATIVE),
-    wrong("leaky relu: value for slope", "custom", LEAKY,
+    wrong("leaky relu: value for slope", "custom_rule", LEAKY,
           with_rule(LEAKY, lambda args, dy: (jnp.where(args[0] >= 0, dy, 0.01 * args[0] * dy),)), X, kind=NEGATIVE),
     wrong("elu: alpha forgotten", "vjp", elu, elu_without_alpha, X, kind=NEGATIVE),
     wrong("elu: value for slope", "vjp", elu, elu_value_for_slope, X, kind=NEGATIVE),
@@ -75,11 +75,11 @@ AT_KINK = [
     wrong("relu: slope 1 at 0", "vjp", jax.nn.relu, lambda args, dy: (dy * (args[0] >= 0),), X, kind=KINK,
           witness=lambda: ZEROS),
     wrong("relu: slope 1/2 at 0", "vjp", jax.nn.relu, relu_halved, V, kind=KINK, witness=lambda: ZEROS),
-    wrong("relu: y / x", "custom", jax.nn.relu, with_rule(jax.nn.relu, relu_by_ratio), V, kind=KINK,
+    wrong("relu: y / x", "custom_rule", jax.nn.relu, with_rule(jax.nn.relu, relu_by_ratio), V, kind=KINK,
           witness=lambda: ZEROS),
     wrong("leaky relu: slope 0.01 at 0", "vjp", LEAKY, lambda args, dy: (jnp.where(args[0] > 0, dy, 0.01 * dy),), X,
           kind=KINK, witness=lambda: ZEROS),
-    # JAX's own slope of |x| at 0 is 1.
+    # JAX's slope of |x| at 0 is 1.
     wrong("abs: slope -1 at 0", "vjp", jnp.abs, lambda args, dy: (jnp.where(args[0] > 0, dy, -dy),), X, kind=KINK,
           witness=lambda: ZEROS),
     wrong("abs: x / |x|", "gradient", lambda x: jnp.sum(jnp.abs(x)), lambda x: x / jnp.abs(x), V, kind=KINK,
@@ -163,7 +163,7 @@ FAR_OUT = [
           kind=SATURATED, witness=lambda: FAR),
     wrong("sigmoid: e^-x / (1 + e^-x)^2", "vjp", Z, sigmoid_backward, X, kind=SATURATED, witness=lambda: FAR),
     wrong("tanh: by e^2x", "vjp", jnp.tanh, tanh_backward, V, kind=SATURATED, witness=lambda: FAR),
-    wrong("silu: by e^x", "custom", jax.nn.silu, with_rule(jax.nn.silu, silu_backward), X, kind=SATURATED,
+    wrong("silu: by e^x", "custom_rule", jax.nn.silu, with_rule(jax.nn.silu, silu_backward), X, kind=SATURATED,
           witness=lambda: FAR),
     wrong("elu: masks times e^x", "vjp", elu, elu_by_masks, X, kind=SATURATED, witness=lambda: FAR),
     wrong("sigmoid cost: da times a(1 - a)", "gradient", sigmoid_cost, sigmoid_cost_by_chain, X[:, 0], Y,

@@ -1,4 +1,4 @@
-"""What one case of the bench is, and how its hand gradient is called whatever its form."""
+"""One case of the bench, and how to call its manual gradient in every form."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ KINDS = (
 
 
 class Witness(NamedTuple):
-    """A situation in which a wrong gradient shows: arguments, cotangent (random if None), mapped over axis 0 or not."""
+    """Where a wrong gradient shows: arguments, cotangent (random if None), mapped over axis 0 or not."""
 
     args: tuple[Any, ...]
     dy: Any = None
@@ -23,17 +23,18 @@ class Witness(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A function and its hand gradient.
+    """A function and its manual gradient.
 
-    `hand` depends on `form`: "gradient": grad_f(*args); "vjp": backward(args, dy); "rule": (fwd, bwd) of a
-    jax.custom_vjp; "custom": the function with its rule on it. `kind` is what a person would call the mistake (None: it
-    has no name), `also` what would be true to say besides; `witness` gives the situation where `args` do not show it.
+    `form` is the name of the check in jaxnn.gradcheck, and `manual` depends on it: "gradient": grad_f(*args); "vjp":
+    backward(args, dy); "custom_vjp_pair": (fwd, bwd) of a jax.custom_vjp; "custom_rule": the function with its rule.
+    `kind` is the name of the mistake (None if it has none), `also` other diagnoses that would be true; `witness` gives
+    arguments and a cotangent that show the mistake, if `args` do not.
     """
 
     name: str
     form: str
     f: Callable[..., Any]
-    hand: Any
+    manual: Any
     args: tuple[Any, ...]
     right: bool
     kind: str | None = None
@@ -42,22 +43,22 @@ class Case(NamedTuple):
     witness: Callable[[], Witness] | None = None
 
 
-def right(name: str, form: str, f: Any, hand: Any, *args: Any) -> Case:
-    return Case(name, form, f, hand, args, right=True)
+def right(name: str, form: str, f: Any, manual: Any, *args: Any) -> Case:
+    return Case(name, form, f, manual, args, right=True)
 
 
-def hard(name: str, form: str, f: Any, hand: Any, *args: Any) -> Case:
-    return Case(name, form, f, hand, args, right=True, hard=True)
+def hard(name: str, form: str, f: Any, manual: Any, *args: Any) -> Case:
+    return Case(name, form, f, manual, args, right=True, hard=True)
 
 
 def wrong(
-    name: str, form: str, f: Any, hand: Any, *args: Any, kind: str | None = None, also: Any = (), witness: Any = None
+    name: str, form: str, f: Any, manual: Any, *args: Any, kind: str | None = None, also: Any = (), witness: Any = None
 ) -> Case:
-    return Case(name, form, f, hand, args, right=False, kind=kind, also=tuple(also), witness=witness)
+    return Case(name, form, f, manual, args, right=False, kind=kind, also=tuple(also), witness=witness)
 
 
 def normal(seed: int, *shape: int, scale: float = 1.0, dtype: Any = jnp.float32) -> Any:
-    # NumPy's: drawing by JAX would compile a program for every shape.
+    # By NumPy: jax.random would compile a program for every shape.
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape) * scale, dtype)
 
 
@@ -74,24 +75,24 @@ def simplex(seed: int, m: int, k: int) -> Any:
 
 
 def with_rule(f: Any, backward: Any) -> Any:
-    """`f` under a jax.custom_vjp whose residuals are the arguments."""
+    """Return `f` with a jax.custom_vjp whose residuals are the arguments."""
     g = jax.custom_vjp(lambda *args: f(*args))
     g.defvjp(lambda *args: (f(*args), args), backward)
     return g
 
 
 def backward_of(case: Case) -> Callable[[tuple[Any, ...], Any], tuple[Any, ...]]:
-    """The hand gradient as `backward(args, dy)`, one entry per argument. A gradient is scaled by a `dy` not None."""
+    """Return the manual gradient as `backward(args, dy)`; a gradient is multiplied by dy, unless dy is None."""
     if case.form == "vjp":
-        return case.hand
-    if case.form == "rule":
-        fwd, bwd = case.hand
+        return case.manual
+    if case.form == "custom_vjp_pair":
+        fwd, bwd = case.manual
         return lambda args, dy: bwd(fwd(*args)[1], dy)
-    if case.form == "custom":
-        return lambda args, dy: jax.vjp(case.hand, *args)[1](dy)
+    if case.form == "custom_rule":
+        return lambda args, dy: jax.vjp(case.manual, *args)[1](dy)
 
     def scaled(args: tuple[Any, ...], dy: Any) -> tuple[Any, ...]:
-        grads = case.hand(*args)
+        grads = case.manual(*args)
         grads = (grads,) if len(args) == 1 else grads
         return grads if dy is None else jax.tree.map(lambda g: g * dy, grads)
 

@@ -1,6 +1,6 @@
-"""The bench: RIGHT, HARD (right, but easily taken for wrong), WRONG, and ERRORS, which have no answer.
+"""The bench: RIGHT, HARD (right, but easily mistaken for wrong), WRONG, and ERRORS, which cannot be checked.
 
-Each family of functions has a file of its own; this one only puts them together.
+Each family of functions has its own file; this one only collects them.
 """
 
 from scripts.benchmarks.gradbench import (

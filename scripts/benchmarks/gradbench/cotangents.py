@@ -19,7 +19,7 @@ def energy(w, x):
 
 
 def energy_fwd(w, x):
-    # Residuals: the gradients themselves, ready.
+    # The residuals are the gradients.
     z = x @ w.T
     return energy(w, x), (z.T @ x / x.shape[0], z @ w / x.shape[0])
 
@@ -35,7 +35,9 @@ def dense_backward(args, dy):
 
 
 RIGHT = [
-    right("energy, gradients kept", "rule", energy, (energy_fwd, lambda r, dy: (dy * r[0], dy * r[1])), W, X),
+    right(
+        "energy, gradients kept", "custom_vjp_pair", energy, (energy_fwd, lambda r, dy: (dy * r[0], dy * r[1])), W, X
+    ),
     right("dense with relu", "vjp", dense, dense_backward, W, B, X),
 ]
 
@@ -64,7 +66,7 @@ def leaves_small_out(args, dy):
 
 
 def one_for_all(args, dy):
-    # The cotangent of a mean: the same for every entry, it is thought.
+    # Assumes the cotangent of a mean, equal for every entry.
     return (dy.reshape(-1)[0] * jnp.cos(args[0]),)
 
 
@@ -78,17 +80,17 @@ def by_logarithm(args, dy):
     return (dy / jnp.abs(dy) * jnp.exp(jnp.log(jnp.abs(dy)) + jax.nn.log_sigmoid(args[0])),)
 
 
-def normalised(args, dy):
+def normalized(args, dy):
     scale = jnp.abs(dy).max()
     return (dy / scale * jnp.cos(args[0]) * scale,)
 
 
-ENERGY, SINE = ("rule", energy), ("vjp", jnp.sin)
+ENERGY, SINE = ("custom_vjp_pair", energy), ("vjp", jnp.sin)
 IGNORED = "cotangent ignored"
 COTANGENT = [
     wrong("energy: kept gradients returned as they are", *ENERGY, (energy_fwd, lambda r, dy: r), W, X, kind=IGNORED),
     wrong("energy: one of two scaled", *ENERGY, (energy_fwd, lambda r, dy: (dy * r[0], r[1])), W, X, kind=IGNORED),
-    wrong("square norm: cotangent ignored", "custom", square_norm,
+    wrong("square norm: cotangent ignored", "custom_rule", square_norm,
           with_rule(square_norm, lambda args, dy: (2 * args[0],)), V, kind=IGNORED),
     wrong("sine: cotangent ignored", *SINE, lambda args, dy: (jnp.cos(args[0]),), V, kind=IGNORED),
     wrong("mean: cotangent ignored", "vjp", jnp.mean,
@@ -107,12 +109,12 @@ COTANGENT = [
           witness=lambda: Witness((V,), jnp.zeros(8).at[2].set(1.0))),
     wrong("softplus: NaN where the cotangent is 0", "vjp", jax.nn.softplus, by_logarithm, V,
           witness=lambda: Witness((V,), jnp.zeros(8).at[2].set(1.0))),
-    wrong("sine: NaN for a cotangent of zeros", *SINE, normalised, V, witness=lambda: Witness((V,), jnp.zeros(8))),
+    wrong("sine: NaN for a cotangent of zeros", *SINE, normalized, V, witness=lambda: Witness((V,), jnp.zeros(8))),
 ]  # fmt: skip
 
 
 def float32_inside(args, dy):
-    # Computed, and returned, in float32 whatever came in.
+    # Computed and returned in float32 for every input dtype.
     x = args[0].astype(jnp.float32)
     return (dy.astype(jnp.float32) * jnp.cos(x),)
 
@@ -144,7 +146,7 @@ FORM = [
 
 
 def halves(rows):
-    """The sum over examples by halving, as a tree: an odd one out is lost."""
+    """Sum over examples by halving, as a tree; an odd last example is lost."""
     while rows.shape[0] > 1:
         half = rows.shape[0] // 2
         rows = rows[:half] + rows[half : 2 * half]
@@ -175,7 +177,7 @@ def batch_norm(x):
 
 
 def batch_norm_backward(args, dy):
-    # "One example has no statistics": only its scale is undone.
+    # Treats one example as if it had no statistics: only the scale is inverted.
     (x,) = args
     inverse = jax.lax.rsqrt(x.var(0, keepdims=True) + 1e-2)
     if x.shape[0] == 1:
@@ -185,7 +187,7 @@ def batch_norm_backward(args, dy):
 
 
 def fixed_batch(args, dy):
-    # 1/m with the m of the day it was written.
+    # 1/m with a constant m.
     w, x = args
     z = x @ w.T
     return dy * z.T @ x / 6, dy * z @ w / 6

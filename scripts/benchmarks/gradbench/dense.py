@@ -76,13 +76,19 @@ SQUARES = (Q, SQUARE_PAIR[1], SQUARE["W"])
 BILINEAR = (normal(46, 5, 3), normal(47, 3, 4), normal(48, 5, 4))
 RIGHT = [
     right("dense", "vjp", dense, dense_backward, PARAMS, X),
-    right("dense, square", "custom", dense, with_rule(dense, dense_backward), SQUARE, X),
+    right("dense, square", "custom_rule", dense, with_rule(dense, dense_backward), SQUARE, X),
     right("matrix product", "vjp", matmul, lambda args, dy: (dy @ args[1].T, args[0].T @ dy), *PAIR),
     right("logistic regression", "gradient", cost, cost_gradient, LOGISTIC, X, Y),
     right("quadratic form", "gradient", quadratic, lambda A, x: (jnp.outer(x, x), (A + A.T) @ x), Q, V),
     right("ridge", "gradient", ridge, ridge_gradient, PARAMS["W"], X),
     right("einsum of three", "vjp", triple, triple_backward, *TRIPLE),
-    right("bilinear form", "rule", bilinear, (lambda *args: (bilinear(*args), args), bilinear_backward), *BILINEAR),
+    right(
+        "bilinear form",
+        "custom_vjp_pair",
+        bilinear,
+        (lambda *args: (bilinear(*args), args), bilinear_backward),
+        *BILINEAR,
+    ),
 ]
 
 
@@ -142,7 +148,7 @@ def slip_x_minus_y(params, x, y):
 
 
 def slip_one_entry_per_example(params, x, y):
-    # dw of length m, from a loop over examples where one over features was meant.
+    # dw of length m, from a loop over examples where one over features is right.
     dz = (jax.nn.sigmoid(x @ params["w"] + params["b"]) - y) / x.shape[0]
     return {"w": x.mean(1) * dz, "b": dz.sum()}, jnp.outer(dz, params["w"]), None
 
@@ -209,7 +215,7 @@ WRONG = [
     wrong("dense: dx zero", *PLAIN, input_forgotten, PARAMS, X, kind="zero"),
     wrong("dense: sign of db", *PLAIN, sign_of_bias, PARAMS, X, kind="sign"),
     wrong("dense: dW transposed", *PLAIN, weights_transposed, PARAMS, X, kind="transpose"),
-    wrong("dense, square: dW transposed", "custom", dense, with_rule(dense, weights_transposed), SQUARE, X,
+    wrong("dense, square: dW transposed", "custom_rule", dense, with_rule(dense, weights_transposed), SQUARE, X,
           kind="transpose"),
     wrong("dense, square: dx by W transposed", *PLAIN, input_by_transpose, SQUARE, X, also=["transpose"]),
     wrong("matrix product, square: b not transposed", "vjp", matmul,

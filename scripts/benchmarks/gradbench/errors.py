@@ -1,4 +1,4 @@
-"""Questions that have no answer: a checker must refuse them, and say why."""
+"""Checks that cannot be run: a checker must raise an error that explains why."""
 
 import itertools
 
@@ -18,7 +18,7 @@ def dense(params, x):
 
 
 def impure(x):
-    # Another function at every call.
+    # A different function at every call.
     return x * x * next(_calls)
 
 
@@ -42,6 +42,6 @@ ERRORS = [
     wrong("NaN in an argument", "vjp", jnp.square, double, V.at[2].set(jnp.nan)),
     wrong("an integer output", "vjp", lambda x: jnp.argmax(x), lambda args, dy: (jnp.zeros_like(args[0]),), V),
     wrong("gradient of a function that is no scalar", "gradient", jnp.square, lambda x: 2 * x, V),
-    wrong("vacuous: the rule against itself", "custom", SINE, SINE, V),
+    wrong("vacuous: the rule against itself", "custom_rule", SINE, SINE, V),
     wrong("vacuous: the function has the rule on it", "vjp", SINE, lambda args, dy: (dy * jnp.sin(args[0]),), V),
 ]  # fmt: skip

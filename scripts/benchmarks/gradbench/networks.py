@@ -1,4 +1,4 @@
-"""Networks of two and of four layers with a mean cost, by hand-written backpropagation."""
+"""Networks of two and of four layers with a mean cost, with manual backpropagation."""
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +58,7 @@ def forward(params, x, g):
 
 
 def backpropagate(params, x, y, g=jnp.tanh, slope=tanh_slope, delta=None, db=None, dW=None, shift=0):
-    """Backpropagation as the notes write it; every option is one of its lines, written otherwise."""
+    """Backpropagation as the notes write it; every option changes one of its lines."""
     m, L = x.shape[0], len(params)
     zs, a = forward(params, x, g)
     prediction = jax.nn.sigmoid(zs[-1])
@@ -104,8 +104,17 @@ TANH, RELU = ("gradient", tanh_network), ("gradient", relu_network)
 RIGHT = [
     right("network of 2 layers", *TANH, backpropagate, TWO, X, Y),
     right("network of 4 layers", *RELU, relu_backpropagate, FOUR, X, Y),
-    right("network of 4 layers, tanh", "custom", tanh_network, with_rule(tanh_network, network_backward), FOUR, X, Y),
-    right("network of 2 layers, its outputs", "rule", outputs, (outputs_fwd, outputs_bwd), layers(1400, 4, 5, 3), X),
+    right(
+        "network of 4 layers, tanh", "custom_rule", tanh_network, with_rule(tanh_network, network_backward), FOUR, X, Y
+    ),
+    right(
+        "network of 2 layers, its outputs",
+        "custom_vjp_pair",
+        outputs,
+        (outputs_fwd, outputs_bwd),
+        layers(1400, 4, 5, 3),
+        X,
+    ),
 ]
 
 
@@ -132,7 +141,7 @@ def first_layers_frozen(params, x, y):
 
 
 def wrong_weights(params, x, y):
-    # da of a layer by the weights of the layer below it.
+    # da of a layer, computed with the weights of the layer below it.
     zs, a = forward(params, x, jnp.tanh)
     dz = (jax.nn.sigmoid(zs[3]) - y[:, None]) / x.shape[0]
     grads = [{"W": dz.T @ a[3], "b": dz.sum(0)}]
@@ -171,7 +180,7 @@ WRONG = [
     wrong("2 layers: dW1 transposed", *TANH,
           option(backpropagate, dW=lambda dz, a, l: a[l].T @ dz if l == 0 else dz.T @ a[l]), TWO_EQUAL, X, Y,
           kind="transpose"),
-    wrong("2 layers: one slope forgotten", "rule", outputs, (outputs_fwd, outputs_bwd_forgets_a_slope),
+    wrong("2 layers: one slope forgotten", "custom_vjp_pair", outputs, (outputs_fwd, outputs_bwd_forgets_a_slope),
           layers(1400, 4, 5, 3), X),
     wrong("4 layers, tanh: g for g'", *TANH, option(backpropagate, slope=lambda z, a: a), FOUR, X, Y,
           kind="g for g'"),

@@ -1,4 +1,4 @@
-"""Normalisations: layer, batch, root mean square, length."""
+"""Normalizations: layer, batch, root mean square, length."""
 
 import jax.numpy as jnp
 from jax.lax import rsqrt
@@ -71,7 +71,7 @@ def unit_backward(args, dy):
     return ((dy - y * (dy * y).sum(1, keepdims=True)) / length,)
 
 
-LAYER, BATCH, RMS = ("vjp", layer_norm), ("rule", batch_norm), ("vjp", rms_norm)
+LAYER, BATCH, RMS = ("vjp", layer_norm), ("custom_vjp_pair", batch_norm), ("vjp", rms_norm)
 RIGHT = [
     right("layer norm", *LAYER, layer_norm_backward, PARAMS, X),
     right("batch norm", *BATCH, (batch_norm_fwd, batch_norm_bwd), PARAMS, X),
@@ -81,7 +81,7 @@ RIGHT = [
 
 
 def changed(dx, params=params_backward):
-    """Layer norm's backward with its input's or its parameters' part written otherwise."""
+    """Layer norm's backward with its input's or its parameters' part changed."""
 
     def backward(args, dy):
         own, x = args

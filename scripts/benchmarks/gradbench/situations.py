@@ -23,7 +23,7 @@ def norm_backward_in_numpy(x, dy):
 
 
 def softmax_backward_in_numpy(x, dy):
-    # axis 0 is the classes' for one example.
+    # Axis 0 is the axis of the classes for one example.
     x, dy = np.asarray(x), np.asarray(dy)
     e = np.exp(x - x.max(0))
     p = e / e.sum(0)
@@ -85,15 +85,15 @@ VMAP = [
           witness=lambda: ROWS),
     wrong("softmax in NumPy: axis 0", *SOFTMAX, in_numpy(softmax_backward_in_numpy), V, kind=MAPPED,
           witness=lambda: ROWS),
-    wrong("softmax in NumPy: axis 0, under a rule", "custom", jax.nn.softmax,
+    wrong("softmax in NumPy: axis 0, under a rule", "custom_rule", jax.nn.softmax,
           with_rule(jax.nn.softmax, in_numpy(softmax_backward_in_numpy, "expand_dims")), V, kind=MAPPED,
           witness=lambda: ROWS),
     wrong("running sum in NumPy: axis 0", "vjp", jnp.cumsum, in_numpy(running_sum_in_numpy), V, kind=MAPPED,
           witness=lambda: ROWS),
     wrong("centring in NumPy: mean of everything", "vjp", lambda x: x - x.mean(), in_numpy(centred_in_numpy), V,
           kind=MAPPED, witness=lambda: ROWS),
-    wrong("softmax: a mapping of its own", *SOFTMAX, softmax_backward_mapped, V, kind=MAPPED, witness=lambda: ROWS),
-    wrong("maximum: a mapping of its own", "vjp", jnp.max,
+    wrong("softmax: a custom vmap rule", *SOFTMAX, softmax_backward_mapped, V, kind=MAPPED, witness=lambda: ROWS),
+    wrong("maximum: a custom vmap rule", "vjp", jnp.max,
           lambda args, dy: (scaled_by_largest(args[0], dy),), V, kind=MAPPED, witness=lambda: ROWS),
 ]  # fmt: skip
 
@@ -114,7 +114,7 @@ def rms_norm(x):
 
 
 def rms_norm_backward(args, dy):
-    # Squares in the argument's own dtype: above 65504 they overflow in float16.
+    # Squares in the argument's dtype: above 65504 they overflow in float16.
     (x,) = args
     r = jax.lax.rsqrt((x * x).mean() + 1e-6)
     return (r * (dy - x * r * (dy * x * r).mean()),)
@@ -146,7 +146,7 @@ def total_bias(b, x):
 
 
 def total_bias_backward(args, dy):
-    # One running sum in the cotangent's dtype: it stalls when what is added is below half its last digit.
+    # One running sum in the cotangent's dtype: it stalls once a term is below half its last digit.
     db = jax.lax.scan(lambda s, _: (s + dy, None), jnp.zeros_like(dy), None, length=args[1].shape[0])[0]
     return db, jnp.broadcast_to(dy[None], args[1].shape)
 
@@ -175,7 +175,7 @@ PRECISION = [
           kind=LOW),
     wrong("sum over examples: one running sum", "vjp", total_bias, total_bias_backward, *TALL, kind=LOW,
           witness=low(TALL, BF16)),
-    wrong("rms norm: squares overflow, in float16", "custom", rms_norm, with_rule(rms_norm, rms_norm_backward),
+    wrong("rms norm: squares overflow, in float16", "custom_rule", rms_norm, with_rule(rms_norm, rms_norm_backward),
           LARGE.astype(F16), kind=LOW),
 ]  # fmt: skip
 
@@ -195,7 +195,7 @@ def dropout_no_scale(args, dy):
 
 
 def dropout_by_zeros(args, dy):
-    # The mask from the output's zeros, for an input that has zeros of its own: right, and a wrong rate.
+    # The mask from the zeros of the output, for an input that contains zeros: right, and with a wrong rate.
     x, key = args
     return jnp.where(dropout(x, key) != 0, dy / 0.4, 0), None
 
@@ -226,7 +226,7 @@ LARGE_CASES = [
           lambda args, dy: (weighted_backward(args, dy).at[77_777].multiply(1.01),), BIG),
     wrong("200 000 numbers: one three times too large", "vjp", weighted,
           lambda args, dy: (weighted_backward(args, dy).at[123_456].multiply(3),), BIG),
-    wrong("200 000 numbers: one forgotten", "custom", weighted,
+    wrong("200 000 numbers: one forgotten", "custom_rule", weighted,
           with_rule(weighted, lambda args, dy: (weighted_backward(args, dy).at[-1].set(0),)), BIG),
     wrong("200 000 numbers: all 1 % too large", "vjp", weighted,
           lambda args, dy: (2.02 * jnp.asarray(WEIGHTS, args[0].dtype) * args[0] * dy,), BIG, kind="constant factor"),

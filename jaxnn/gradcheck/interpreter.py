@@ -8,14 +8,14 @@ from jax.extend import core
 from jaxnn.jaxprs import CALLS, bind, closed_jaxprs
 
 Special = Callable[[Any, list[Any]], list[Any] | None]
-"""What an equation gives on these inputs; `None` for what it gives by itself."""
+"""`special(equation, inputs)` -> the outputs to use, or `None` for the usual ones."""
 
 
 def interpret(jaxpr: Any, consts: Any, args: Any, special: Special = lambda equation, inputs: None) -> list[Any]:
-    """The outputs of a jaxpr at `args` (of any shapes), where `special` may say what an equation gives.
+    """Return the outputs of a jaxpr at `args`, with some equations replaced by `special`.
 
-    Equations that it gives `None` for are run as they are; those in `CALLS` are entered, so that derivative rules
-    attached to them are left behind.
+    If `special` returns `None`, the equation runs as it is; equations in `CALLS` are inlined, so that derivative rules
+    attached to them are dropped.
     """
     values: dict[Any, Any] = {}
 

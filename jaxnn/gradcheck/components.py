@@ -1,0 +1,126 @@
+"""Checks of what jaxnn's networks and objectives are made of: layers, losses and regularizers."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnn.gradcheck.api import gradient_as_vjp
+from jaxnn.gradcheck.checker import check, check_options
+from jaxnn.gradcheck.problem import GradcheckError, as_gradcheck_error, make_problem
+from jaxnn.gradcheck.report import Report
+from jaxnn.losses.loss import Loss
+from jaxnn.nn.layer import Layer, check_layers
+from jaxnn.regularizers import Regularizer
+from jaxnn.typing import Key, Shape
+from jaxnn.validation import check_key, check_shape, described, is_count
+
+
+def layer(
+    layer: Layer, in_shape: Shape, *, key: Key | None = None, m: int = 5, fast: bool = False, seed: int = 0
+) -> Report:
+    """Check a jaxnn `Layer`: its backward against its plain forward.
+
+    Args:
+      layer: the `Layer`.
+      in_shape: the shape of one example, as `layer.init` takes it.
+      key: a random key for the forward, for a random layer such as dropout; `None` by default.
+      m: the batch size.
+      fast: check only the given arguments, in float64 and in their own precision.
+      seed: seed of the params, the inputs and all other random numbers; the same seed gives the same report.
+
+    Returns:
+      A `Report`, true if the backward is right.
+
+    Raises:
+      GradcheckError: if the check cannot be run.
+
+    Example:
+      >>> import jaxnn
+      >>> bool(layer(jaxnn.dense(3), (4,)))
+      True
+    """
+    with as_gradcheck_error():
+        check_layers("gradcheck.layer", (layer,))
+        check_shape(in_shape)
+        if key is not None:
+            check_key(key)
+    if not is_count(m):
+        raise GradcheckError(f"m must be an int >= 1, got {described(m)}")
+    check_options(fast, seed)
+    rng = np.random.default_rng(seed)
+    like = jax.eval_shape(lambda: layer.init(jax.random.key(0), tuple(in_shape))[0])
+    params = jax.tree.map(lambda leaf: (rng.normal(size=leaf.shape) / 2).astype(leaf.dtype), like)
+    x = rng.normal(size=(m, *in_shape)).astype(jnp.result_type(float))
+
+    def forward(params, x):
+        return layer.forward(params, x, key)[0]
+
+    def manual(args, dy):
+        return layer.backward(args[0], layer.forward(*args, key)[1], dy)
+
+    return check(make_problem("layer", forward, manual, (params, x)), fast=fast, seed=seed, batch=m)
+
+
+def loss(loss: Loss, z: Any, y: Any, *, fast: bool = False, seed: int = 0) -> Report:
+    """Check a jaxnn `Loss`: its gradient with respect to the outputs z against its value.
+
+    Args:
+      loss: the `Loss`.
+      z: outputs, (m, k) or (m,).
+      y: targets for them, (m,) or (m, k).
+      fast: check only the given arguments, in float64 and in their own precision.
+      seed: seed of all random numbers in the check; the same seed gives the same report.
+
+    Returns:
+      A `Report`, true if the gradient is right.
+
+    Raises:
+      GradcheckError: if the check cannot be run.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxnn
+      >>> bool(loss(jaxnn.squared_error(), jnp.array([1.0, -2.0, 0.5]), jnp.array([0.0, 1.0, 0.3])))
+      True
+    """
+    if not isinstance(loss, Loss):
+        raise GradcheckError(f"loss must be a jaxnn.Loss, got {described(loss)}: squared_error() makes one")
+    z, y = (a if hasattr(a, "dtype") else jnp.asarray(a) for a in (z, y))
+
+    def value(z, y):
+        return loss.value(z, y)
+
+    def manual(args, dy):
+        gradient = loss.gradient(*args)
+        return gradient * dy.reshape(-1, *[1] * (gradient.ndim - 1)), None
+
+    return check(make_problem("loss", value, manual, (z, y), wrt=(True, False)), fast=fast, seed=seed)
+
+
+def regularizer(regularizer: Regularizer, params: Any, *, fast: bool = False, seed: int = 0) -> Report:
+    """Check a jaxnn `Regularizer`: its gradient against its value.
+
+    Args:
+      regularizer: the `Regularizer`.
+      params: params to check it at, a pytree of arrays.
+      fast: check only the given arguments, in float64 and in their own precision.
+      seed: seed of all random numbers in the check; the same seed gives the same report.
+
+    Returns:
+      A `Report`, true if the gradient is right.
+
+    Raises:
+      GradcheckError: if the check cannot be run.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxnn
+      >>> bool(regularizer(jaxnn.l2(0.1), {"W": jnp.array([[1.0, -2.0]]), "b": jnp.array([3.0])}))
+      True
+    """
+    if not isinstance(regularizer, Regularizer):
+        raise GradcheckError(
+            f"regularizer must be a jaxnn.regularizers.Regularizer, got {described(regularizer)}: l2(0.1) makes one"
+        )
+    manual = gradient_as_vjp(lambda params: (regularizer.gradient(params),), 1)
+    return check(make_problem("regularizer", regularizer.value, manual, (params,), scalar=True), fast=fast, seed=seed)

@@ -1,0 +1,169 @@
+"""Checks that cannot be run: each raises a GradcheckError with what was expected and what came."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxnn
+from jaxnn import gradcheck
+from jaxnn.gradcheck import GradcheckError
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+RNG = np.random.default_rng(0)
+X = jnp.asarray(RNG.normal(size=(4, 3)), jnp.float32)
+W = jnp.asarray(RNG.normal(size=(2, 3)), jnp.float32)
+B = jnp.asarray(RNG.normal(size=2), jnp.float32)
+
+
+def dense(x, W, b):
+    return x @ W.T + b[None]
+
+
+@jax.custom_vjp
+def ruled(x):
+    return x * x
+
+
+ruled.defvjp(lambda x: (x * x, x), lambda x, dy: (2 * x * dy,))
+
+
+def _raises(args, dy):
+    raise RuntimeError("broken")
+
+
+def identity_backward(args, dy):
+    return (dy,)
+
+
+def check_identity(*args, **options):
+    return gradcheck.vjp(lambda x: x, identity_backward, *args, **options)
+
+
+def check_sum(*args, **options):
+    return gradcheck.gradient(lambda x: x.sum(), jnp.ones_like, *args, **options)
+
+
+CANNOT_BE_RUN = {
+    "f has the rule": (
+        lambda: gradcheck.vjp(ruled, identity_backward, X),
+        "the check would be vacuous; pass the undecorated function",
+    ),
+    "f contains the rule": (
+        lambda: gradcheck.vjp(lambda x: ruled(x) + 1, identity_backward, X),
+        r"f must not contain custom derivative rules, got a jax\.custom_vjp rule",
+    ),
+    "f is not pure": (
+        lambda: gradcheck.vjp(lambda x: x + RNG.normal(), identity_backward, X),
+        "f must be pure, got two results from two calls",
+    ),
+    "the backward is not pure": (
+        lambda: gradcheck.vjp(lambda x: x, lambda args, dy: (dy + RNG.normal(),), X),
+        "the backward must be pure, got two results from two calls",
+    ),
+    "too few entries": (
+        lambda: gradcheck.vjp(dense, identity_backward, X, W, B),
+        r"one entry for each of the 3 arguments \(x, W, b\), got 1 entries",
+    ),
+    "no tuple": (
+        lambda: gradcheck.vjp(lambda x: x, lambda args, dy: dy, X),
+        r"one entry for each of the 1 arguments \(x\), got float64 \(4, 3\)",
+    ),
+    "another structure": (
+        lambda: gradcheck.vjp(lambda p: p["a"], lambda args, dy: ({"b": dy},), {"a": X}),
+        "gradient of p must have the structure of the argument",
+    ),
+    "the backward raises": (
+        lambda: gradcheck.vjp(lambda x: x, _raises, X),
+        "the backward raised RuntimeError: broken",
+    ),
+    "NaN": (
+        lambda: check_identity(X.at[1, 2].set(jnp.nan)),
+        r"x must be finite, got NaN or inf, first at \[1, 2\]",
+    ),
+    "complex": (lambda: check_identity(X + 0j), "x must be real, got complex64"),
+    "a bool output": (
+        lambda: gradcheck.vjp(lambda x: x > 0, identity_backward, X),
+        "f must return floating arrays, got bool",
+    ),
+    "integers only": (
+        lambda: gradcheck.vjp(lambda i: i * 1.0, lambda args, dy: (None,), jnp.array([1, 2])),
+        r"args must hold at least one floating array, got \['i: int32'\]",
+    ),
+    "no scalar": (
+        lambda: gradcheck.gradient(lambda x: x, lambda x: x, X),
+        r"f must return one scalar, got shapes \[\(4, 3\)\]: use vjp",
+    ),
+    "outside the domain": (
+        lambda: gradcheck.vjp(lambda x: jnp.log(x), identity_backward, -jnp.abs(X)),
+        "the value of f must be finite at the given arguments",
+    ),
+    "an infinite slope": (
+        lambda: gradcheck.vjp(lambda x: jnp.sqrt(x), identity_backward, 0 * X),
+        "the derivative of f must be finite at the given arguments",
+    ),
+    "f raises": (
+        lambda: gradcheck.vjp(lambda x: x.reshape(99), identity_backward, X),
+        "f raised TypeError: ",
+    ),
+    "no arguments": (check_identity, "args must hold at least one array, got none"),
+    "f is a number": (
+        lambda: gradcheck.gradient(3, lambda x: x, X),
+        r"f is 3, expected a function f\(arg0\)",
+    ),
+    "f takes nothing": (
+        lambda: gradcheck.gradient(lambda: 1.0, lambda x: x, X),
+        r"f takes \(\), expected a function f\(",
+    ),
+    "a list as gradient": (
+        lambda: gradcheck.gradient(lambda x: x.sum(), lambda x: x.tolist(), X),
+        "the gradient of x must be an array, got a list",
+    ),
+    "empty": (lambda: check_sum(X[:0]), "args must hold a floating array that is not empty"),
+    "batch": (lambda: check_sum(X, batch=0), "batch must be an int >= 1, got 0"),
+    "fast": (lambda: check_sum(X, fast="yes"), "fast is True or False, got 'yes'"),
+    "seed": (lambda: check_sum(X, seed=None), "seed is None, expected a whole"),
+    "traced": (
+        lambda: jax.make_jaxpr(lambda x: check_sum(x).passed)(X),
+        "x must be a concrete array, got a tracer: call gradcheck outside of jax.jit",
+    ),
+    "a factory for a layer": (
+        lambda: gradcheck.layer(jaxnn.relu, (4,)),
+        "gradcheck.layer takes Layers, .* call the factory",
+    ),
+    "a model for a layer": (lambda: gradcheck.layer(jaxnn.mlp((4, 1)), (4,)), "is a Model: pass its network"),
+    "in_shape": (
+        lambda: gradcheck.layer(jaxnn.relu(), 4),
+        "in_shape is 4, expected the shape of one example",
+    ),
+    "m": (lambda: gradcheck.layer(jaxnn.relu(), (4,), m=0), "m must be an int >= 1, got 0"),
+    "key": (lambda: gradcheck.layer(jaxnn.dropout(0.5), (4,), key=0), "key is 0, expected a random key"),
+    "a factory for a loss": (
+        lambda: gradcheck.loss(jaxnn.squared_error, X, X),
+        "loss must be a jaxnn.Loss, got the function squared_error: ",
+    ),
+    "a factory for a regularizer": (
+        lambda: gradcheck.regularizer(jaxnn.l2, {"W": W}),
+        "regularizer must be a jaxnn.regularizers.Regularizer, got the function l2: ",
+    ),
+    "not differentiable": (
+        lambda: gradcheck.vjp(
+            lambda x: jax.lax.while_loop(lambda a: a.sum() < 9, lambda a: a * 2, x), identity_backward, X**2
+        ),
+        "f must be differentiable in reverse mode, got ValueError",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CANNOT_BE_RUN)
+def test_a_check_that_cannot_be_run_raises(name):
+    run, message = CANNOT_BE_RUN[name]
+    with pytest.raises(GradcheckError, match=message):
+        run()
+
+
+@pytest.mark.parametrize("gradient", [lambda t: 3 + 0j, lambda t: np.complex64(3), lambda t: 3 * jnp.exp(0j)])
+def test_a_complex_gradient_raises(gradient):
+    with pytest.raises(gradcheck.GradcheckError, match="the gradient of t must be real, got "):
+        gradcheck.gradient(lambda t: 3 * t, gradient, 2.0)
