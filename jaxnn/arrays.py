@@ -1,4 +1,4 @@
-"""Anything that is an array, in a dtype that a program can hold."""
+"""Convert array-likes to dtypes that JAX programs can hold."""
 
 from typing import Any
 
@@ -6,16 +6,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.validation import described
+from jaxnn.validation import described, is_real
 
 
 def as_array(name: str, a: Any) -> Any:
-    """Return an array (...) of JAX's as it is, and any other, such as a list, as one of NumPy's in a dtype of JAX's.
+    """Return a jax.Array unchanged; convert anything else, such as a list, to a NumPy array of a dtype that JAX has.
 
-    Bytes in the other order, as FITS and idx files have them, are put in the machine's; long doubles become float64.
+    Other byte orders, as in FITS and idx files, become the machine's; long doubles become float64.
 
     Raises:
-      ValueError: if it makes no array, or entries of it are masked.
+      ValueError: if it cannot be converted to an array, or entries of it are masked.
 
     Example:
       >>> as_array("x", np.ones(2, ">f4")).dtype.name
@@ -24,26 +24,26 @@ def as_array(name: str, a: Any) -> Any:
     if isinstance(a, jax.Array):
         return a
     if isinstance(a, np.ma.MaskedArray) and np.ma.is_masked(a):
-        raise ValueError(f"{name} is masked at {np.ma.count_masked(a)} places: fill them in, {name}.filled(value)")
+        masked = np.ma.count_masked(a)
+        raise ValueError(f"{name} must have no masked entries, got {masked}: fill them with {name}.filled(value)")
     try:
         array = np.asarray(a)
     except ValueError:
-        raise ValueError(f"{name} is {described(a)}, whose entries differ in shape: expected an array") from None
+        raise ValueError(f"{name} must be an array, got {described(a)}, whose entries differ in shape") from None
     if array.ndim == 0 and array.dtype.kind in "OSU":
         fix = f": {name}.toarray()" if hasattr(a, "toarray") else ""
-        raise ValueError(f"{name} is {described(a)}, expected an array{fix}")
+        raise ValueError(f"{name} must be an array, got {described(a)}{fix}")
     return _native(array)
 
 
-def held(a: Any) -> Any:
-    """Return the numbers of an array (...) in a dtype in which a program holds them.
+def promote_large_integers(a: Any) -> Any:
+    """Convert a NumPy array of whole numbers that JAX would truncate to JAX's default float dtype.
 
-    JAX cuts int64 and uint64 to 32 bits, and 3 000 000 000 becomes -1 294 967 296. NumPy's whole numbers that do not
-    fit become floats here, in JAX's default float dtype. Arrays that JAX has, and arguments of other kinds, are
-    returned as they are.
+    JAX truncates int64 and uint64 to 32 bits, so that 3 000 000 000 becomes -1 294 967 296. Other NumPy arrays keep
+    their dtype in the machine's byte order; a jax.Array or an argument of another type is returned unchanged.
 
     Example:
-      >>> held(np.array([3_000_000_000])).tolist(), held(np.array([3])).dtype.name
+      >>> promote_large_integers(np.array([3_000_000_000])).tolist(), promote_large_integers(np.array([3])).dtype.name
       ([3000000000.0], 'int64')
     """
     if not isinstance(a, np.ndarray | np.generic):
@@ -52,28 +52,32 @@ def held(a: Any) -> Any:
     return a if _always_fits(a.dtype) or fits(a).all() else a.astype(jnp.result_type(float))
 
 
-def floats(a: Any) -> Any:
-    """Return an array (...) of JAX's: floats as they are, whole numbers or truth values in JAX's default float dtype.
+def floats(a: Any, name: str = "x") -> Any:
+    """Return a jax.Array of floats: floats unchanged, whole numbers and booleans in JAX's default float dtype.
+
+    Raises:
+      ValueError: if it cannot be converted to an array, or its entries are not real numbers.
 
     Example:
       >>> floats(np.array([-1, 2])).dtype.name
       'float32'
     """
-    a = held(a if hasattr(a, "dtype") else as_array("z", a))
-    check_numbers("x", a)
-    if jnp.issubdtype(a.dtype, jnp.integer) or a.dtype == bool:
-        a = a.astype(jnp.result_type(float))
-    return jnp.asarray(a) if isinstance(a, np.ndarray) else a
+    array = promote_large_integers(a if hasattr(a, "dtype") else as_array(name, a))
+    if not is_real(array.dtype) and array.dtype != bool:
+        raise ValueError(f"{name} must be real numbers, got {described(array)}: {dtype_hint(name, a)}")
+    if jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool:
+        array = array.astype(jnp.result_type(float))
+    return jnp.asarray(array) if isinstance(array, np.ndarray) else array
 
 
 def check_numbers(name: str, a: Any) -> None:
-    """Raise a ValueError if an array (...) of the host holds words, dates or objects."""
+    """Raise ValueError if a NumPy array holds words, dates or objects."""
     if isinstance(a, np.ndarray) and a.dtype.kind in "OSUMm":
-        raise ValueError(f"{name} must be numbers, got {described(a)}: {fix_of_dtype(name, a)}")
+        raise ValueError(f"{name} must be numbers, got {described(a)}: {dtype_hint(name, a)}")
 
 
 def fits(a: Any) -> Any:
-    """Return which entries of an array (...) a program can hold: whole numbers outside of int32 it cannot."""
+    """Return a mask, in the shape of a, of the entries that JAX can hold: no whole numbers outside of int32."""
     if isinstance(a, jax.Array) or _always_fits(a.dtype):
         return np.ones(np.shape(a), bool)
     bounds = jnp.iinfo(jax.dtypes.canonicalize_dtype(a.dtype))
@@ -92,17 +96,17 @@ def _native(array: np.ndarray) -> np.ndarray:
         return array.astype(dtype, copy=False)
 
 
-def fix_of_dtype(name: str, given: Any) -> str:
-    """Return how to make floats of inputs (m, ...) that hold none: the end of a message.
+def dtype_hint(name: str, given: Any) -> str:
+    """Return the end of a message: how to convert inputs (m, ...) to floats.
 
     Example:
-      >>> fix_of_dtype("x", np.full((2, 8, 8, 3), 200, np.uint8)), fix_of_dtype("x", np.ones((2, 3), int))
+      >>> dtype_hint("x", np.full((2, 8, 8, 3), 200, np.uint8)), dtype_hint("x", np.ones((2, 3), int))
       ("x.astype('float32') / 255 for images of 0 to 255", "x.astype('float32')")
     """
     columns = _columns_without_numbers(given)
     if columns or not _reads_as_numbers(given):
-        what = f"columns {', '.join(columns)} hold" if columns else "words are"
-        return f"{what} no numbers: drop them, or make numbers of them, such as 0 and 1 for each word"
+        what = f"columns {', '.join(columns)} are" if columns else "words are"
+        return f"{what} not numeric, drop them or encode them, such as 0 and 1 for each word"
     shape = np.shape(given)
     large = len(shape) > 2 or (len(shape) == 2 and shape[1] >= 64)
     image = getattr(given, "dtype", None) == np.uint8 and large and given.max() > 1
@@ -110,7 +114,7 @@ def fix_of_dtype(name: str, given: Any) -> str:
 
 
 def _reads_as_numbers(a: Any) -> bool:
-    """Whether `astype("float32")` takes an array (...): it reads "1.5", and raises at other words."""
+    """Return whether `astype("float32")` accepts an array: it parses "1.5" and raises for other words."""
     if getattr(a, "dtype", np.dtype(int)).kind not in "USO":
         return True
     try:
@@ -121,7 +125,7 @@ def _reads_as_numbers(a: Any) -> bool:
 
 
 def _columns_without_numbers(frame: Any) -> list[str]:
-    """Of a data frame, pandas' or another with columns by name, those that hold words, dates and the like."""
+    """Return the columns of a data frame (pandas or similar) that are not numeric, such as words and dates."""
     if not (hasattr(frame, "columns") and hasattr(frame, "dtypes")):
         return []
     return [repr(name) for name in frame.columns if np.asarray(frame[name]).dtype.kind not in "biufc"]

@@ -1,8 +1,8 @@
-"""Compiled programs, kept as long as they are used: a few of each kind, and no more.
+"""A bounded cache of compiled programs.
 
-What `jax.jit` compiles for a static argument, it keeps with that argument for ever. A program here is a jitted function
-that closes over its network, objective or optimizer instead, found again by what it was made from, and dropped as a
-whole. Equal layers are one key, so a loop that makes the same network anew compiles once.
+`jax.jit` keeps what it compiled for a static argument, and the argument, forever. A program here is a jitted function
+that closes over its network, objective or optimizer instead. It is cached by what it was made from and evicted as a
+whole. Equal layers are equal keys, so a loop that makes the same network again compiles once.
 """
 
 from collections.abc import Callable
@@ -10,18 +10,19 @@ from functools import lru_cache, wraps
 from typing import Any
 
 
-def remembered(make: Callable[..., Any], most: int = 8) -> Callable[..., Any]:
-    """Decorate a function that makes programs, so that the last ones are found again by equal arguments.
+def bounded_cache(make: Callable[..., Any], most: int = 8) -> Callable[..., Any]:
+    """Decorate a function that makes programs, so that the most recent ones are reused for equal arguments.
 
-    Few, since a program holds what its objective closes over, and its own megabytes: a sweep must not fill the memory.
+    The cache is small, since a program holds what its objective closes over and megabytes of code: a sweep must not
+    fill the memory.
     """
     recent = lru_cache(maxsize=most)(make)
 
     @wraps(make)
-    def made(*plan):
+    def cached(*args):
         try:
-            return recent(*plan)
-        except TypeError:  # callables without a hash, or what `make` raised itself, which comes again
-            return make(*plan)
+            return recent(*args)
+        except TypeError:  # an argument has no hash, or `make` raised it, in which case it is raised again
+            return make(*args)
 
-    return made
+    return cached

@@ -1,8 +1,8 @@
 """The pure functions of layers and losses, on one page: forward with backward, value with gradient.
 
-A forward gives the output and a cache; its backward takes the cache and the cotangent of the output, and gives the
-cotangents of params and input. A loss's value is one number for each example, and its gradient is with respect to the
-network's output. They are found in what `jaxnn.nn` and `jaxnn.losses` export.
+A forward returns the output and a cache; its backward takes the cache and the cotangent of the output, and returns the
+cotangents of params and input. The value of a loss is one number per example, and its gradient is with respect to the
+network's output. These are the functions that `jaxnn.nn` and `jaxnn.losses` export.
 
 Example:
   >>> import jax.numpy as jnp
@@ -25,4 +25,4 @@ __all__ = sorted(name for name in globals() if name.endswith(_SUFFIXES))
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
-    raise AttributeError(f"module 'jaxnn.functional' has no function {name!r}: there are {', '.join(__all__)}")
+    raise AttributeError(f"name must be a function of jaxnn.functional, got {name!r}: one of {', '.join(__all__)}")

@@ -1,7 +1,7 @@
-"""Regularizers on params, as pairs: a number added to the objective, and its gradient.
+"""Regularizers of params, as pairs: a number added to the objective, and its gradient.
 
-A regularizer falls on weights, not on biases, unless asked: a bias only shifts, and shrinking it buys nothing. Which
-leaf is a weight is told by its name: `W`, as in the params of `dense`.
+By default a regularizer penalizes weights only: a bias shifts an output, and shrinking it does not simplify the
+network. A leaf is a weight if its name is `W`, as in the params of `dense`.
 """
 
 from collections.abc import Callable
@@ -11,17 +11,17 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.arrays import floats
-from jaxnn.factories.decorator import factory, known
+from jaxnn.factories.decorator import factory, factory_made
 from jaxnn.typing import Array, Params
-from jaxnn.validation import check_callable, described, is_number, makes
+from jaxnn.validation import check_callable, described, is_number
 
 __all__ = ["LeafFilter", "Regularizer", "all_leaves", "elastic_net", "is_weight", "l1", "l2", "no_regularizer"]
 
 LeafFilter = Callable[[tuple[Any, ...]], bool]
-"""Chooses leaves by their key path, as `jax.tree_util.tree_flatten_with_path` gives it."""
+"""Selects leaves by their key path, as in `jax.tree_util.tree_flatten_with_path`."""
 
 
-@known
+@factory_made
 class Regularizer(NamedTuple):
     """A scalar function of the params, and its gradient.
 
@@ -35,38 +35,39 @@ class Regularizer(NamedTuple):
 
 
 def is_weight(path: tuple[Any, ...]) -> bool:
-    """Whether the leaf at this key path is a weight: its own name is `W` (a scalar decision, no shapes)."""
+    """Return whether the leaf at this key path is a weight, that is, whether its name is `W`."""
     return bool(path) and getattr(path[-1], "key", getattr(path[-1], "name", None)) == "W"
 
 
 def all_leaves(path: tuple[Any, ...]) -> bool:
-    """True for every key path: the choice that penalises biases too (a scalar decision, no shapes)."""
+    """Return True for every key path, to penalize biases too."""
     return True
 
 
-@factory
-@makes("regularizer", "no_regularizer().value(params)")
+@factory(computes="no_regularizer().value(params)")
 def no_regularizer() -> Regularizer:
-    """Nothing is added: a scalar 0 and gradients of 0, in the shapes of params."""
+    """Return a regularizer that adds nothing: a scalar 0, and gradients of 0 in the shapes of params."""
     return Regularizer(lambda params: jnp.asarray(0.0), lambda params: jax.tree.map(jnp.zeros_like, params))
 
 
 @factory
 def l2(strength: float, where: LeafFilter = is_weight) -> Regularizer:
-    """strength/2 · Σ w², whose gradient is strength · w: weight decay, under plain gradient descent.
+    """Return the regularizer strength/2 · Σ w², with gradient strength · w.
 
-    Derivation. d(w²/2)/dw = w. A regularizer written λ/(2m) · Σ w² is l2(λ/m).
+    Under plain gradient descent it is weight decay. A regularizer written λ/(2m) · Σ w² is l2(λ/m).
+
+    Derivation. d(w²/2)/dw = w.
 
     Args:
       strength: a scalar of at least 0; may be traced.
-      where: which leaves of params it falls on; `is_weight` by default, `all_leaves` for biases too.
+      where: selects the leaves to penalize; `is_weight` by default, `all_leaves` for biases too.
 
     Returns:
       A `Regularizer`.
 
     Raises:
-      ValueError: a strength that is no number, or negative, a `where` that is no function or, when called, params in
-        which no leaf is chosen.
+      ValueError: if a strength is not a number of at least 0, or `where` is not a function; when called, if no leaf of
+        params is selected.
 
     Example:
       >>> import jax.numpy as jnp
@@ -85,21 +86,21 @@ def l2(strength: float, where: LeafFilter = is_weight) -> Regularizer:
 
 @factory
 def l1(strength: float, where: LeafFilter = is_weight) -> Regularizer:
-    """strength · Σ |w|, whose gradient is strength · sign(w), 0 at w = 0.
+    """Return the regularizer strength · Σ |w|, with gradient strength · sign(w), 0 at w = 0.
 
-    Derivation. d|w|/dw is -1 below 0 and 1 above; at 0 every slope from -1 to 1 is a subgradient, and 0 is taken: the
-    choice of `jnp.sign`, under which a weight that is 0 stays 0.
+    Derivation. d|w|/dw is -1 below 0 and 1 above; at 0 every slope from -1 to 1 is a subgradient, and the slope is 0:
+    the choice of `jnp.sign`, with which a weight of 0 stays 0.
 
     Args:
       strength: a scalar of at least 0; may be traced.
-      where: which leaves of params it falls on; `is_weight` by default, `all_leaves` for biases too.
+      where: selects the leaves to penalize; `is_weight` by default, `all_leaves` for biases too.
 
     Returns:
       A `Regularizer`.
 
     Raises:
-      ValueError: a strength that is no number, or negative, a `where` that is no function or, when called, params in
-        which no leaf is chosen.
+      ValueError: if a strength is not a number of at least 0, or `where` is not a function; when called, if no leaf of
+        params is selected.
 
     Example:
       >>> import jax.numpy as jnp
@@ -109,25 +110,25 @@ def l1(strength: float, where: LeafFilter = is_weight) -> Regularizer:
     Source: Tibshirani, "Regression shrinkage and selection via the lasso", 1996.
     """
     _check_strength(strength)
-    # |w| as w sign(w): what JAX makes of its derivative is sign(w), 0 at 0, where that of `jnp.abs` is 1.
+    # |w| as w sign(w): its derivative in JAX is sign(w), 0 at 0, whereas that of `jnp.abs` at 0 is 1.
     return _on_leaves(where, lambda w: strength * (w * jnp.sign(w)).sum(), lambda w: strength * jnp.sign(w))
 
 
 @factory
 def elastic_net(l1_strength: float, l2_strength: float, where: LeafFilter = is_weight) -> Regularizer:
-    """l1_strength · Σ |w| + l2_strength/2 · Σ w²: the sum of `l1` and `l2`, and of their gradients.
+    """Return the regularizer l1_strength · Σ |w| + l2_strength/2 · Σ w², the sum of `l1` and `l2`.
 
     Args:
       l1_strength: a scalar of at least 0; may be traced.
       l2_strength: a scalar of at least 0; may be traced.
-      where: which leaves of params it falls on; `is_weight` by default, `all_leaves` for biases too.
+      where: selects the leaves to penalize; `is_weight` by default, `all_leaves` for biases too.
 
     Returns:
       A `Regularizer`.
 
     Raises:
-      ValueError: a strength that is no number, or negative, a `where` that is no function or, when called, params in
-        which no leaf is chosen.
+      ValueError: if a strength is not a number of at least 0, or `where` is not a function; when called, if no leaf of
+        params is selected.
 
     Example:
       >>> import jax.numpy as jnp
@@ -144,37 +145,39 @@ def elastic_net(l1_strength: float, l2_strength: float, where: LeafFilter = is_w
 
 
 def _on_leaves(where: LeafFilter, value: Callable[[Array], Array], slope: Callable[[Array], Array]) -> Regularizer:
-    """The regularizer that is the sum of `value(leaf)` over the chosen leaves, with d value/d leaf = `slope(leaf)`."""
+    """Return the sum of `value(leaf)` over the selected leaves, where d value/d leaf = `slope(leaf)`."""
     check_callable("where", where, "path")
 
     def total(params):
-        chosen = _chosen(params, where)
-        return sum(
-            (value(floats(w)) for w, yes in zip(jax.tree.leaves(params), chosen, strict=True) if yes), jnp.asarray(0.0)
-        )
+        selected = _selected(params, where)
+        leaves = [floats(w, "params") for w, yes in zip(jax.tree.leaves(params), selected, strict=True) if yes]
+        return sum(map(value, leaves), jnp.asarray(0.0))
 
     def gradient(params):
         leaves, structure = jax.tree.flatten(params)
-        chosen = _chosen(params, where)
-        leaves = [floats(w) for w in leaves]
-        slopes = [slope(w).astype(w.dtype) if yes else jnp.zeros_like(w) for w, yes in zip(leaves, chosen, strict=True)]
+        selected = _selected(params, where)
+        leaves = [floats(w, "params") for w in leaves]
+        slopes = [
+            slope(w).astype(w.dtype) if yes else jnp.zeros_like(w) for w, yes in zip(leaves, selected, strict=True)
+        ]
         return jax.tree.unflatten(structure, slopes)
 
     return Regularizer(total, gradient)
 
 
-def _chosen(params: Params, where: LeafFilter) -> list[bool]:
+def _selected(params: Params, where: LeafFilter) -> list[bool]:
     paths = [path for path, _ in jax.tree_util.tree_flatten_with_path(params)[0]]
-    chosen = [where(path) for path in paths]
-    if chosen and not any(chosen):
+    selected = [where(path) for path in paths]
+    if selected and not any(selected):
         names = ", ".join(jax.tree_util.keystr(path) for path in paths[:6])
         raise ValueError(
-            f"the regularizer falls on no leaf of params ({names}): name weights W, or say where=all_leaves"
+            f"where must select at least one leaf of params, got none of ({names}): "
+            "name weights W, or pass where=all_leaves"
         )
-    return chosen
+    return selected
 
 
 def _check_strength(strength: float) -> None:
     if not is_number(strength, lambda strength: 0 <= strength < float("inf")):
-        fix = "a negative one rewards size" if is_number(strength) else "l2(0.01).value(params) is one of params"
-        raise ValueError(f"a regularizer takes a strength of at least 0, got {described(strength)}: {fix}")
+        fix = "" if is_number(strength) else ": compute with l2(0.01).value(params)"
+        raise ValueError(f"strength must be finite and at least 0, got {described(strength)}{fix}")

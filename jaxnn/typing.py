@@ -1,4 +1,4 @@
-"""The words the rest of the library is written in: type aliases and shape letters.
+"""Type aliases and shape letters used in the whole library.
 
 Shape letters, used in every docstring:
 
@@ -18,9 +18,9 @@ Array: TypeAlias = jax.Array
 PyTree: TypeAlias = Any
 """Nested tuples, lists and dictionaries of arrays."""
 Params: TypeAlias = PyTree
-"""What a layer learns; `()` for a layer that learns nothing."""
+"""The arrays that a layer learns; `()` for a layer without any."""
 Cache: TypeAlias = PyTree
-"""What a forward leaves for its backward: a pytree of arrays."""
+"""The arrays that a forward saves for its backward, as a pytree."""
 Key: TypeAlias = Array
 """A random key, as `jax.random.key(0)` makes it."""
 Shape: TypeAlias = tuple[int, ...]

@@ -1,56 +1,25 @@
-"""Checks of arguments by their types and shapes. Nothing is computed."""
+"""Validate arguments by their types and shapes, without computing on them."""
 
 import inspect
 import warnings
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-T = TypeVar("T")
-P = ParamSpec("P")
-
-
-def makes(what: str, instead: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Decorate a factory, so that calling it with the numbers to compute on raises an error with what computes.
-
-    Args:
-      what: what the factory makes.
-      instead: how to compute on numbers.
-
-    Example:
-      >>> import jaxnn
-      >>> jaxnn.sigmoid(3.0)
-      Traceback (most recent call last):
-      ...
-      ValueError: sigmoid() makes a layer, got 3.0: sigmoid_forward(z) or jax.nn.sigmoid(z) computes
-    """
-
-    def decorate(function):
-        signature = inspect.signature(function)
-
-        @wraps(function)
-        def make(*args, **named):
-            if len(args) > len(signature.parameters):
-                raise ValueError(f"{function.__name__}() makes a {what}, got {described(args[0])}: {instead} computes")
-            return function(*args, **named)
-
-        return make
-
-    return decorate
-
 
 def is_count(n: Any, least: int = 1) -> bool:
-    """Whether n is a whole number, a scalar, of at least 1, or another least one; True is none."""
+    """Return True if n is an int >= `least`. Bools are rejected."""
     return isinstance(n, int | np.integer) and not isinstance(n, bool) and bool(n >= least)
 
 
 def is_number(value: Any, within: Callable[[Any], Any] = lambda value: True) -> bool:
-    """Whether it is a real number, a scalar, within a range; True is none, and of a traced one the range is not known.
+    """Return True if the value is a real scalar that satisfies `within`. Bools are rejected.
+
+    The range of a traced number is not checked.
 
     Example:
       >>> [is_number(value, lambda rate: 0 <= rate < 1) for value in (0.5, 1, "0.5", None, True, np.zeros(2))]
@@ -64,12 +33,15 @@ def is_number(value: Any, within: Callable[[Any], Any] = lambda value: True) -> 
 
 
 def is_real(dtype: Any) -> bool:
-    """Whether it is the dtype of whole numbers or of floats; a scalar decision, no shapes."""
+    """Return whether the dtype is an integer or a floating dtype."""
     return jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating)
 
 
 def described(value: Any) -> str:
-    """An argument in a few words, for a message: the dtype and shape of an array, a short value itself, else its type.
+    """Return a short description of an argument for an error message.
+
+    It is the dtype and shape of an array, the repr of a short value, and the type of any other. In the repr of a layer
+    or a model, arguments are printed by `factories.representation.shown` instead, which never omits the value.
 
     Example:
       >>> described(np.zeros((2, 3))), described(is_count), described({"a": 1}), described("x" * 100)
@@ -81,28 +53,28 @@ def described(value: Any) -> str:
         number = not isinstance(value, jax.core.Tracer) and value.shape == () and is_real(value.dtype)
         return str(value) if number else f"{value.dtype} {value.shape}"
     text = repr(value)
-    short = len(text) <= 60 and " at 0x" not in text and not _is_made(value)
+    short = len(text) <= 60 and " at 0x" not in text and not _is_factory_made(value)
     return text if short else f"a {type(value).__name__}"
 
 
-def _is_made(value: Any) -> bool:
-    """Whether it is a layer, a loss or the like, or holds some: what it is says more than its call."""
-    return hasattr(value, "made") or (isinstance(value, list | tuple) and any(map(_is_made, value)))
+def _is_factory_made(value: Any) -> bool:
+    """Return whether a value is, or contains, a layer, a loss or the like, described by its type alone."""
+    return hasattr(value, "factory_call") or (isinstance(value, list | tuple) and any(map(_is_factory_made, value)))
 
 
 def check_key(key: Any) -> None:
-    """A ValueError unless it is one random key: a scalar, or of the old kind, uint32 (2,)."""
+    """Raise ValueError unless it is one random key: a scalar, or an old-style key, uint32 (2,)."""
     dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
     typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
     if not (typed or (dtype == np.uint32 and shape)):
-        raise ValueError(f"key is {described(key)}, expected a random key: jax.random.key(0) makes one of the seed 0")
+        raise ValueError(f"key must be a random key, got {described(key)}: jax.random.key(0) makes one from the seed 0")
     keys = shape if typed else shape[:-1]
     if keys != ():
-        raise ValueError(f"key holds {keys} random keys, expected one: take one of them, or jax.vmap over them")
+        raise ValueError(f"key must be one random key, got {keys} of them: index one, or use jax.vmap over them")
 
 
 def check_params(params: Any) -> None:
-    """Raise a ValueError if it is what holds or makes params, or `None`, instead of the params themselves.
+    """Raise ValueError if it is `None`, or an object that holds or makes params, instead of the params themselves.
 
     Example:
       >>> check_params(None)
@@ -128,7 +100,7 @@ def check_params(params: Any) -> None:
 
 
 def _check_leaves(params: Any) -> None:
-    """Raise a ValueError if a leaf is no number or array (...), such as a word or a function."""
+    """Raise ValueError if a leaf is not a number or an array, such as a word or a function."""
     if all(hasattr(leaf, "dtype") or isinstance(leaf, int | float | complex) for leaf in jax.tree.leaves(params)):
         return
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
@@ -138,65 +110,65 @@ def _check_leaves(params: Any) -> None:
 
 
 def check_seed(seed: Any) -> None:
-    """A ValueError unless it is a whole number of at least 0, a scalar, as NumPy's random numbers start from."""
+    """Raise ValueError unless it is a whole number of at least 0, a seed for NumPy's random numbers."""
     if not is_count(seed, least=0):
-        raise ValueError(f"seed is {described(seed)}, expected a whole number of at least 0: here NumPy shuffles")
+        raise ValueError(f"seed must be a whole number of at least 0, got {described(seed)}: it seeds NumPy's shuffle")
 
 
 def check_flag(name: str, value: Any) -> None:
-    """A ValueError unless it is True or False: a text, "no" say, would count as True."""
+    """Raise ValueError unless it is True or False: a string such as "no" would count as True."""
     if not isinstance(value, bool | np.bool_):
-        raise ValueError(f"{name} is True or False, got {described(value)}")
+        raise ValueError(f"{name} must be True or False, got {described(value)}")
 
 
 def check_mode(mode: Any) -> None:
-    """Raise a ValueError unless it is "min" or "max"."""
+    """Raise ValueError unless it is "min" or "max"."""
     if not isinstance(mode, str) or mode not in ("min", "max"):
         raise ValueError(f'mode must be "min" or "max", got {described(mode)}')
 
 
 def check_name(what: str, name: Any, known: Iterable[str], also: str = "") -> None:
-    """A ValueError unless the name is one of the known ones; it tells which, and which is near."""
+    """Raise ValueError unless the name is one of the known ones; the message suggests the nearest."""
     if not (isinstance(name, str) and name in known):
         near = get_close_matches(str(name).lower(), known, 1, cutoff=0.7) if isinstance(name, str) else []
         hint = f": did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"unknown {what} {described(name)}: expected one of {sorted(known)}{also}{hint}")
+        raise ValueError(f"{what} must be one of {sorted(known)}{also}, got {described(name)}{hint}")
 
 
 def check_shape(in_shape: Any) -> None:
-    """A ValueError unless it is the shape (...) of an example."""
+    """Raise ValueError unless it is the shape of an example."""
     if not isinstance(in_shape, tuple | list) or not all(map(is_count, in_shape)):
         raise ValueError(
-            f"in_shape is {described(in_shape)}, expected the shape of one example, without the batch axis, such as "
-            "(4,) for 4 features"
+            f"in_shape must be the shape of one example, got {described(in_shape)}: "
+            "omit the batch axis, such as (4,) for 4 features"
         )
 
 
 def check_callable(what: str, function: Any, *arguments: str) -> None:
-    """A ValueError unless it is a function that takes so many arguments, named for the message; it is not called.
+    """Raise ValueError unless `function` accepts these positional arguments. It is not called.
 
     Example:
       >>> check_callable("evaluate", lambda params, x: {}, "params")
       Traceback (most recent call last):
       ...
-      ValueError: evaluate takes (params, x), expected a function evaluate(params)
+      ValueError: evaluate must be a function evaluate(params), got a function of (params, x)
     """
     expected = f"a function {what}({', '.join(arguments)})"
     if not callable(function):
-        raise ValueError(f"{what} is {described(function)}, expected {expected}")
+        raise ValueError(f"{what} must be {expected}, got {described(function)}")
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # written in C, it does not tell
+    except (TypeError, ValueError):  # a function written in C may have no signature
         return
     try:
         signature.bind(*arguments)
     except TypeError:
         names = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
-        raise ValueError(f"{what} takes {inspect.Signature(names)}, expected {expected}") from None
+        raise ValueError(f"{what} must be {expected}, got a function of {inspect.Signature(names)}") from None
 
 
 def warn_outside(message: str, category: type[Warning] = UserWarning) -> None:
-    """Issue a warning of the line outside of jaxnn whose call led here."""
+    """Issue a warning that points to the line outside of jaxnn whose call led here."""
     frame, level = inspect.currentframe(), 1
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "jaxnn":
         frame, level = frame.f_back, level + 1

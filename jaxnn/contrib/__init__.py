@@ -1,4 +1,4 @@
-"""What few need: training in the space that the rows of the data span."""
+"""Specialized tools: training in the row space of the data."""
 
 from jaxnn.contrib.row_spaces import RowSpace, fit_in_row_space, row_space
 

@@ -1,8 +1,8 @@
-"""Random changes to images that leave their class as it is: every epoch then trains on images never seen before.
+"""Random changes of images that keep their class, so that every epoch trains on new images.
 
 An augmentation is a pure function `(key, image) -> image` of one image, (h, w) or (h, w, channels); without a key it
-changes nothing, or as little as it can. `jaxnn.train.with_augmentation` puts one into an objective, so that it runs
-inside the compiled training step, on the device, with fresh randomness at every step.
+returns the image unchanged, except that a crop takes the center. `jaxnn.train.with_augmentation` adds one to an
+objective, so that it runs inside the compiled training step, on the device, with new random numbers at every step.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from jaxnn.arrays import held
+from jaxnn.arrays import promote_large_integers
 from jaxnn.factories.decorator import factory
 from jaxnn.typing import Array, Key
 from jaxnn.validation import check_callable, described, is_count, is_number
@@ -22,7 +22,7 @@ Augmentation: TypeAlias = Callable[[Key | None, Array], Array]
 
 @factory
 def compose(*augmentations: Augmentation) -> Augmentation:
-    """One augmentation after another, each with randomness of its own.
+    """Apply augmentations one after another, each with a separate random key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -30,13 +30,13 @@ def compose(*augmentations: Augmentation) -> Augmentation:
       >>> augment(jax.random.key(0), jnp.ones((3, 3))).shape
       (2, 2)
     """
-    for one in augmentations:
-        check_callable("augment", one, "key", "image")
+    for augmentation in augmentations:
+        check_callable("augment", augmentation, "key", "image")
 
     def augment(key, image):
-        for i, one in enumerate(augmentations):
-            # By number: one more at the end leaves the others' randomness as it was.
-            image = one(None if key is None else jax.random.fold_in(key, i), image)
+        for i, augmentation in enumerate(augmentations):
+            # By index: one added at the end does not change the random numbers of the others.
+            image = augmentation(None if key is None else jax.random.fold_in(key, i), image)
         return image
 
     return augment
@@ -44,7 +44,7 @@ def compose(*augmentations: Augmentation) -> Augmentation:
 
 @factory
 def random_flip(axis: int = 1) -> Augmentation:
-    """Half of the images are mirrored: left and right change places (axis 1), or top and bottom (axis 0).
+    """Mirror an image with probability 1/2: left and right (axis 1), or top and bottom (axis 0).
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -53,7 +53,7 @@ def random_flip(axis: int = 1) -> Augmentation:
       [[[1, 2, 3]], [[3, 2, 1]], [[1, 2, 3]], [[3, 2, 1]]]
     """
     if not is_number(axis, lambda axis: axis in (0, 1)):
-        raise ValueError(f"random_flip takes axis 0 (top and bottom) or 1 (left and right), got {described(axis)}")
+        raise ValueError(f"axis must be 0 (top and bottom) or 1 (left and right), got {described(axis)}")
 
     def augment(key, image):
         image = as_image(image)
@@ -64,12 +64,12 @@ def random_flip(axis: int = 1) -> Augmentation:
 
 @factory
 def random_crop(height: int, width: int) -> Augmentation:
-    """A window of the image, at a place where each is as likely; without a key, the one in the middle.
+    """Crop a window at a uniformly random place; without a key, at the center.
 
-    Networks for windows are tested on windows too: `jax.vmap(partial(random_crop(24, 24), None))(images)`.
+    A network trained on windows is tested on windows too: `jax.vmap(partial(random_crop(24, 24), None))(images)`.
 
     Raises:
-      ValueError: a window of no pixels, or one larger than the image.
+      ValueError: if the window has no pixels; when called, if it is larger than the image.
 
     Example:
       >>> import jax.numpy as jnp
@@ -78,14 +78,14 @@ def random_crop(height: int, width: int) -> Augmentation:
     """
     if not (is_count(height) and is_count(width)):
         raise ValueError(
-            f"random_crop takes a window of at least 1 x 1 pixels, got {described(height)} x {described(width)}"
+            f"height and width must be whole numbers of at least 1, got {described(height)} and {described(width)}"
         )
 
     def augment(key, image):
         image = as_image(image)
         spare = (image.shape[0] - height, image.shape[1] - width)
         if min(spare) < 0:
-            raise ValueError(f"a window of {height} x {width} does not fit into an image of shape {image.shape}")
+            raise ValueError(f"image must be at least {height} x {width} for random_crop, got {image.shape}")
         if key is None:
             corner = jnp.array(spare) // 2
         else:
@@ -98,46 +98,47 @@ def random_crop(height: int, width: int) -> Augmentation:
 
 @factory
 def gaussian_noise(deviation: Array | float) -> Augmentation:
-    """x + ε, ε ~ N(0, deviation²), drawn for each number of the image.
+    """Add noise to each number of an image: x + ε, ε ~ N(0, deviation²).
 
     Args:
-      deviation: at least 0, in units of the image; may be traced, as a hyperparameter.
+      deviation: at least 0, in units of the image; may be traced, such as a hyperparameter.
 
     Example:
       >>> import jax, jax.numpy as jnp
       >>> print(gaussian_noise(0.1)(jax.random.key(0), jnp.zeros(2)))
       [0.162 0.203]
     """
-    check_amount("gaussian_noise", "a deviation", deviation)
+    check_amount("deviation", deviation)
 
     def augment(key, image):
         if key is None:
             return image
-        image = held(image)
+        image = promote_large_integers(image)
         check_floats(image)
         return image + jnp.asarray(deviation, image.dtype) * jax.random.normal(key, image.shape, image.dtype)
 
     return augment
 
 
-def check_amount(name: str, what: str, amount: Any, below: float = float("inf")) -> None:
-    """Raise a ValueError unless the amount is a number from 0 up to `below`."""
+def check_amount(name: str, amount: Any, below: float = float("inf")) -> None:
+    """Raise ValueError unless the amount is a number from 0 to below `below`."""
     if not is_number(amount, lambda amount: 0 <= amount < below):
-        raise ValueError(f"{name} takes {what} of at least 0, got {described(amount)}")
+        upper = "finite" if below == float("inf") else f"below {below:g}"
+        raise ValueError(f"{name} must be at least 0 and {upper}, got {described(amount)}")
 
 
 def as_image(image: Any) -> Array:
-    """Return an image (h, w) or (h, w, channels) as an array; raise a ValueError for any other shape."""
+    """Return an image (h, w) or (h, w, channels) as an array; raise ValueError for any other shape."""
     if len(getattr(image, "shape", ())) not in (2, 3):
         raise ValueError(
-            f"image is {described(image)}, expected an array (h, w) or (h, w, channels): image_shape tells how rows "
-            "are laid out, jax.vmap takes many"
+            f"image must be an array (h, w) or (h, w, channels), got {described(image)}: "
+            "pass image_shape for examples that are rows, use jax.vmap for several images"
         )
-    return held(image)
+    return promote_large_integers(image)
 
 
 def check_floats(image: Any) -> None:
-    """Raise a ValueError unless the image (h, w, ...) holds floats."""
-    # Between whole numbers, the image would be rounded.
+    """Raise ValueError unless the image holds floats."""
+    # Whole numbers would be rounded.
     if not jnp.issubdtype(getattr(image, "dtype", None) or int, jnp.floating):
-        raise ValueError(f"image is {described(image)}, expected an array of floats: image.astype('float32') / 255")
+        raise ValueError(f"image must be an array of floats, got {described(image)}: image.astype('float32') / 255")

@@ -1,4 +1,4 @@
-"""Classes as vectors."""
+"""Encode classes as vectors."""
 
 from typing import Any
 
@@ -12,16 +12,16 @@ from jaxnn.validation import described, is_count
 
 
 def one_hot(y: Any, classes: int, dtype: Any = None) -> Array:
-    """Class numbers (m,) as rows (m, classes): 1 at the class, 0 elsewhere.
+    """Encode class numbers (m,) as rows (m, classes): 1 at the class, 0 elsewhere.
 
     Args:
       y: class numbers, (m,), of an integer dtype, 0 to classes-1.
-      classes: how many classes, at least 1.
-      dtype: of the result; JAX's default float dtype.
+      classes: number of classes, at least 1.
+      dtype: of the result; JAX's default float dtype if None.
 
     Raises:
-      ValueError: labels that are not integers, or not (m,), classes that are no number of them or, outside a compiled
-        program, labels outside the classes.
+      ValueError: if labels are not integers (m,), `classes` is not a whole number of at least 1 or, outside a compiled
+        program, a label is outside 0 to classes-1.
 
     Example:
       >>> import numpy as np
@@ -31,12 +31,12 @@ def one_hot(y: Any, classes: int, dtype: Any = None) -> Array:
     """
     y = as_array("y", y)
     if not jnp.issubdtype(y.dtype, jnp.integer):
-        raise ValueError(f"one_hot takes class numbers of an integer dtype, got {y.dtype}: y.astype(int)")
+        raise ValueError(f"y must be class numbers of an integer dtype, got {y.dtype}: y.astype(int)")
     if y.ndim != 1:
-        raise ValueError(f"one_hot takes class numbers (m,), got {y.shape}: y.ravel() makes one row of a column")
+        raise ValueError(f"y must be class numbers (m,), got shape {y.shape}: y.ravel() flattens a column")
     if not is_count(classes):
-        raise ValueError(f"classes is how many there are, a whole number of at least 1, got {described(classes)}")
+        raise ValueError(f"classes must be a whole number of at least 1, got {described(classes)}")
     if not isinstance(y, jax.core.Tracer) and np.size(y) and (np.min(y) < 0 or np.max(y) >= classes):
-        raise ValueError(f"y holds labels from {np.min(y)} to {np.max(y)}, expected 0 to {classes - 1}")
+        raise ValueError(f"labels y must be from 0 to {classes - 1}, got {np.min(y)} to {np.max(y)}")
     # int32, since in 8 bits class 256 would be class 0.
     return jax.nn.one_hot(jnp.asarray(y).astype(jnp.int32), classes, dtype=dtype or jnp.result_type(float))

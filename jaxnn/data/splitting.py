@@ -1,4 +1,4 @@
-"""Random parts of the data: train, dev and test, and folds."""
+"""Split the data at random: train, dev and test, and folds."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,23 +11,23 @@ from jaxnn.validation import check_flag, check_seed, described, is_count
 
 
 def split(x: Any, y: Any, fractions: Sequence[float], *, seed: int, stratify: bool = False) -> tuple[Batch, ...]:
-    """Disjoint random parts of the data, such as train, dev and test.
+    """Split the data into disjoint random parts, such as train, dev and test.
 
     Args:
       x: inputs, (m, ...).
       y: targets, (m,) or (m, k).
-      fractions: the share of each part, positive, summing to 1: (0.8, 0.1, 0.1). The parts' sizes are the rounded
-        cumulative shares, so every example is in exactly one part.
+      fractions: the fraction of each part, positive, summing to 1: (0.8, 0.1, 0.1). The parts end at the rounded
+        cumulative fractions of m, so every example is in exactly one part.
       seed: of the shuffle; the same seed gives the same parts.
-      stratify: keep each class's share in every part: a class of n out of m examples has in each part what its share
-        makes, give or take 1 + k n/m examples where there are k classes; y must be labels (m,).
+      stratify: keep the proportions of the classes in every part: with k classes, the number of examples of a class of
+        n out of m deviates from its proportion by at most 1 + k n/m; y must be labels (m,).
 
     Returns:
       One `Batch` of NumPy arrays per fraction.
 
     Raises:
-      ValueError: fractions that are not positive or do not sum to 1, a part that would be empty, lengths that
-        differ, a seed that is no whole number, or `stratify` on targets that are not labels.
+      ValueError: if fractions are not positive or do not sum to 1, a part would be empty, lengths differ, the seed is
+        not a whole number, or y is not labels and `stratify` is True.
 
     Example:
       >>> import numpy as np
@@ -38,35 +38,38 @@ def split(x: Any, y: Any, fractions: Sequence[float], *, seed: int, stratify: bo
     x, y = on_host("x", x), on_host("y", y)
     x, y = np.asarray(x), np.asarray(y)
     if isinstance(fractions, str) or not np.iterable(fractions):
-        raise ValueError(f"fractions is {described(fractions)}, expected one for each part, such as (0.8, 0.2)")
+        raise ValueError(f"fractions must be one number per part, such as (0.8, 0.2), got {described(fractions)}")
     shares = np.asarray(fractions, np.float64)
     if shares.ndim != 1 or not (shares > 0).all() or abs(shares.sum() - 1) > 1e-6:
         raise ValueError(f"fractions must be positive and sum to 1, got {tuple(fractions)} with sum {shares.sum():g}")
     if x.ndim < 1 or x.shape[:1] != y.shape[:1]:
         fix = columns_as_rows(x.shape, y.shape)
-        raise ValueError(f"x has shape {x.shape}, y {y.shape}: expected a target for each example{fix}")
+        raise ValueError(f"y must be one target for each example of x {x.shape}, got shape {y.shape}{fix}")
     order = random_order(y, seed, stratify)
     cuts = np.rint(np.cumsum(shares)[:-1] * len(x)).astype(int)
     parts = np.split(order, cuts)
     if min(len(part) for part in parts) == 0:
-        raise ValueError(f"{len(x)} examples split by {tuple(fractions)} leave a part empty: give it a larger share")
+        raise ValueError(
+            f"fractions must give every part an example, got {tuple(fractions)} of {len(x)} examples: "
+            "increase the smallest fraction"
+        )
     return tuple(Batch(x[part], y[part]) for part in parts)
 
 
 def k_folds(y: Any, k: int, *, seed: int, stratify: bool = False) -> np.ndarray:
-    """Random parts of the data, each held out once: k folds whose sizes differ by one example at most.
+    """Assign each example to one of k random folds, whose sizes differ by at most one example.
 
     Args:
-      y: targets, (m,) or (m, ...): how many there are, and, where stratified, of which classes.
-      k: how many folds, from 2 to m.
+      y: targets, (m,) or (m, ...); only their number and, if stratified, their classes are used.
+      k: number of folds, from 2 to m.
       seed: of the shuffle; the same seed gives the same folds.
-      stratify: keep each class's share in every fold; y must be labels (m,).
+      stratify: keep the proportions of the classes in every fold; y must be labels (m,).
 
     Returns:
-      (k, m), floats: 1 where a fold holds the example out, 0 where it is trained on. Each column has a single 1.
+      (k, m), floats: 1 if a fold holds the example out, 0 if it is trained on. Each column has a single 1.
 
     Raises:
-      ValueError: k outside 2..m, a seed that is no whole number, or `stratify` on targets that are not labels.
+      ValueError: if k is outside 2..m, the seed is not a whole number, or y is not labels and `stratify` is True.
 
     Example:
       >>> import numpy as np
@@ -76,7 +79,7 @@ def k_folds(y: Any, k: int, *, seed: int, stratify: bool = False) -> np.ndarray:
     y = np.asarray(on_host("y", y))
     m = len(y) if y.ndim else 0
     if not is_count(k) or not 2 <= k <= m:
-        raise ValueError(f"k_folds takes from 2 folds to as many as there are examples, {m}, got {described(k)}")
+        raise ValueError(f"k must be from 2 to the number of examples, {m}, got {described(k)}")
     order = random_order(y, seed, stratify)
     folds = np.zeros((k, m), np.float32)
     folds[np.arange(m) * k // m, order] = 1
@@ -84,23 +87,23 @@ def k_folds(y: Any, k: int, *, seed: int, stratify: bool = False) -> np.ndarray:
 
 
 def random_order(y: np.ndarray, seed: int, stratify: bool) -> np.ndarray:
-    """The examples in random order, any stretch of which holds, if stratified, each class in its share."""
+    """Return the examples in random order; if stratified, any stretch of it has the proportions of the classes."""
     check_seed(seed)
     check_flag("stratify", stratify)
     if stratify and y.ndim != 1:
-        raise ValueError(f"stratify takes labels (m,), got y of shape {y.shape}: pass the class numbers")
+        raise ValueError(f"y must be labels (m,) to be stratified, got shape {y.shape}: pass the class numbers")
     order = np.random.default_rng(seed).permutation(len(y))
     return _interleave_classes(order, y) if stratify else order
 
 
 def _interleave_classes(order: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The shuffled order, rearranged so that any stretch holds each class in its share of the whole.
+    """Rearrange a shuffled order so that any stretch of it has the proportions of the classes.
 
-    The j-th of a class's n examples is put at the fraction (j + 1/2)/n of the way. A cut at the fraction t of the way
-    then takes n t of every class, up to half an example; t is the part's share up to k/2m, for k classes.
+    The j-th of a class's n examples goes to position (j + 1/2)/n, in fractions of the whole. A cut at the fraction t
+    then takes n t examples of every class, up to half an example; t is the part's fraction up to k/2m, for k classes.
     """
-    place = np.empty(len(order))
+    position = np.empty(len(order))
     for label in np.unique(y):
         of_class = np.flatnonzero(y[order] == label)
-        place[of_class] = (np.arange(len(of_class)) + 0.5) / len(of_class)
-    return order[np.argsort(place, kind="stable")]
+        position[of_class] = (np.arange(len(of_class)) + 0.5) / len(of_class)
+    return order[np.argsort(position, kind="stable")]

@@ -1,20 +1,20 @@
-"""Inputs of mean 0 and standard deviation 1, by the statistics of the training data."""
+"""Standardize inputs to mean 0 and standard deviation 1, with the statistics of the training data."""
 
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.arrays import as_array, held
+from jaxnn.arrays import as_array, promote_large_integers
 from jaxnn.data.examples import check_dtype, checked_finite, on_host
 from jaxnn.typing import Array
 from jaxnn.validation import check_flag, described
 
 
 class Standardizer(NamedTuple):
-    """The mean and the standard deviation of each feature of a training set, shape (...) as one example.
+    """The mean and the standard deviation of each feature of a training set, in the shape (...) of one example.
 
-    Where it was fitted by channel, of each channel instead, shape (c,).
+    If it was fitted per channel, those of each channel, (c,).
     """
 
     mean: Array
@@ -22,20 +22,20 @@ class Standardizer(NamedTuple):
 
 
 def fit_standardizer(x: Any, *, per_channel: bool = False) -> Standardizer:
-    """Each feature's mean and standard deviation over the examples. Fit it on the training set alone.
+    """Compute the mean and standard deviation of each feature. Use the training set only.
 
     Args:
       x: the training inputs, (m, ...).
-      per_channel: one mean and deviation for each entry of the last axis, over all the others: of images (m, h, w, c),
-        c of each. A pixel's own mean would take away what the images have in common at that place.
+      per_channel: whether to compute one mean and deviation for each entry of the last axis, over all other axes: c of
+        each for images (m, h, w, c). The mean of each pixel would remove what the images have in common there.
 
     Returns:
       A `Standardizer`, in float32 or, for float64 inputs, float64. A constant feature gets the standard deviation 1,
-      and so becomes 0.
+      so that it becomes 0.
 
     Raises:
-      ValueError: no examples, values that are no real numbers, or not finite, deviations so large that they cannot be
-        divided by, or, by channel, inputs without an axis of channels.
+      ValueError: if there are no examples, values are not real or not finite, a deviation is too large to divide by or,
+        per channel, the inputs have no axis of channels.
 
     Example:
       >>> import numpy as np
@@ -51,43 +51,41 @@ def fit_standardizer(x: Any, *, per_channel: bool = False) -> Standardizer:
     check_flag("per_channel", per_channel)
     given, x = x, np.asarray(on_host("x", x))
     if x.ndim < 1 or x.size == 0:
-        raise ValueError(f"x has shape {x.shape}: expected training examples as rows")
+        raise ValueError(f"x must be training examples as rows, got shape {x.shape}")
     check_dtype("x", x, given)
     if per_channel and x.ndim < 2:
-        raise ValueError(
-            f"x has shape {x.shape}, expected (m, ..., c): by channel, the last axis is that of the channels"
-        )
+        raise ValueError(f"x must be (m, ..., c), with an axis of channels, got shape {x.shape}")
     checked_finite("x", x)
-    # The statistics of half-precision numbers, or of bytes, have more digits than those.
+    # The statistics of half-precision numbers or bytes need more digits than these dtypes have.
     dtype = jnp.promote_types(x.dtype, jnp.float32) if jnp.issubdtype(x.dtype, jnp.floating) else np.float32
     wide = (x.reshape(-1, x.shape[-1]) if per_channel else x).astype(np.float64)
     mean, std = wide.mean(axis=0), wide.std(axis=0)
-    # A constant feature's computed deviation can be rounding noise; dividing by that would make the feature noise too.
+    # The computed deviation of a constant feature can be rounding noise; dividing by it would give a noisy feature.
     constant = (wide == wide[:1]).all(axis=0)
     mean, std = np.where(constant, wide[0], mean).astype(dtype), np.where(constant, 1, std).astype(dtype)
     if (std > 1 / jnp.finfo(dtype).tiny).any():
-        # A compiled program may divide by the reciprocal, which is subnormal, and so 0 to it.
+        # A compiled program may multiply by the reciprocal, which is subnormal and therefore 0 there.
         raise ValueError(
-            f"x has a feature of standard deviation {std.max():.3g}, too large to divide by in {std.dtype}: "
-            "scale it first"
+            f"standard deviations of x must be at most {1 / jnp.finfo(dtype).tiny:.3g} in {std.dtype}, "
+            f"got {std.max():.3g}: scale the features first"
         )
-    # A deviation too small for the dtype is 0 there; subnormal numbers are 0 to a compiled program.
+    # A deviation too small for the dtype is 0 in it, and subnormal numbers are 0 in a compiled program.
     return Standardizer(mean, np.where(std < jnp.finfo(dtype).tiny, 1, std).astype(dtype))
 
 
 def standardize(stats: Standardizer, x: Any) -> Any:
-    """(x - mean)/std with the training set's numbers, for train, dev and test alike.
+    """Compute (x - mean)/std with the training set's statistics, for train, dev and test.
 
     Args:
-      stats: what `fit_standardizer` returned for the training set.
-      x: inputs, (m, ...), of examples of the same shape; where it was fitted by channel, of as many channels.
+      stats: the result of `fit_standardizer` for the training set.
+      x: inputs, (m, ...), of examples of the same shape or, if fitted per channel, with the same channels.
 
     Returns:
-      What x became, (m, ...).
+      The standardized inputs, (m, ...).
 
     Raises:
-      ValueError: statistics of examples of another shape, inputs that are no real numbers or, outside a compiled
-        program, numbers so far from those of the training set that they overflow.
+      ValueError: if the statistics are of examples of another shape, inputs are not real numbers or, outside a
+        compiled program, the result overflows.
 
     Example:
       >>> import numpy as np
@@ -95,21 +93,22 @@ def standardize(stats: Standardizer, x: Any) -> Any:
       [[2.  0.5]]
     """
     if not isinstance(stats, Standardizer):
-        raise ValueError(f"standardize takes what fit_standardizer returned, and then x, got {described(stats)} first")
-    given, x = x, held(as_array("x", x))
-    shape, own = x.shape, np.shape(stats.mean)
-    per_channel = len(shape) > 2 and own == shape[-1:]
-    if not shape or not (per_channel or own == shape[1:]):
+        raise ValueError(f"stats must be the result of fit_standardizer, got {described(stats)}: x comes second")
+    given, x = x, promote_large_integers(as_array("x", x))
+    shape, fitted = x.shape, np.shape(stats.mean)
+    per_channel = len(shape) > 2 and fitted == shape[-1:]
+    if not shape or not (per_channel or fitted == shape[1:]):
         raise ValueError(
-            f"the standardizer is of examples of shape {own}, x is {shape}: fit it on the training set, in x's shape"
+            f"x must be examples of the standardizer's shape {fitted}, got {shape}: "
+            "fit it on training data of the same shape"
         )
     check_dtype("x", x, given)
-    mean, std = (np.reshape(a, (1,) * (len(shape) - len(own)) + own) for a in stats)
+    mean, std = (np.reshape(a, (1,) * (len(shape) - len(fitted)) + fitted) for a in stats)
     with np.errstate(over="ignore"):
         standardized = (x - mean) / std
     if isinstance(standardized, np.ndarray) and (np.isinf(standardized) & np.isfinite(x)).any():
         raise ValueError(
-            f"x runs from {np.min(x):g} to {np.max(x):g}, too far from the training set to be standardised in "
-            f"{standardized.dtype}: are its units those of the training set?"
+            f"x must be near enough to the training set to be standardized in {standardized.dtype}, "
+            f"got {np.min(x):g} to {np.max(x):g}: does it have the units of the training set?"
         )
     return standardized

@@ -1,4 +1,4 @@
-"""Batches that the host makes: of one size, checked, in groups."""
+"""Batches from the host: read, validated, padded to one size and grouped."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -17,29 +17,29 @@ from jaxnn.validation import check_callable, check_flag, check_seed, described, 
 def host_batches(
     x: Any, y: Any, batch_size: int, *, seed: int, weight: Any = None, shuffle: bool = True, block: int = 1
 ) -> Callable[[int], Iterator[Batch]]:
-    """The batches of arrays that stay where they are, such as memory maps: every example once an epoch.
+    """Return the batches of arrays that are not copied to memory, such as memory maps: every example once per epoch.
 
-    Only a batch's rows are read, in ascending order: their order does not matter to a mean, but it does to a disk.
-    Where the data are larger than the memory and each row must be fetched from the disk by itself, `block=16`, say,
-    shuffles blocks of 16 neighbours instead of examples. Neighbours then meet in every epoch, so the data should not
-    lie sorted by class.
+    Only the rows of one batch are read at a time, in ascending order: the order does not affect a mean, but it does
+    affect the disk. If the data are larger than the memory and rows are read from the disk one by one, `block=16`, for
+    example, shuffles blocks of 16 neighbors instead of examples. Neighbors are then in one batch in every epoch, so the
+    data should not be sorted by class.
 
     Args:
-      x: inputs, (m, ...): an array, or anything with a shape that takes an ascending index array, as `np.memmap` does.
+      x: inputs, (m, ...): an array, or an object with a shape that takes an ascending index array, such as `np.memmap`.
       y: targets, (m,) or (m, k), likewise.
-      batch_size: examples of a batch, from 1 to m; the last batch has the rest.
-      seed: of the shuffles; epoch e is in the order of (seed, e), always the same.
-      weight: example weights (m,), which do fit into memory.
-      shuffle: a fresh order each epoch; else the order of the data.
-      block: how many neighbours stay together when shuffled.
+      batch_size: examples per batch, from 1 to m; the last batch has the rest.
+      seed: of the shuffles; the order of epoch e depends only on (seed, e).
+      weight: example weights (m,), which must fit into memory.
+      shuffle: whether each epoch has a new random order; otherwise the order of the data.
+      block: number of neighbors that stay together when shuffled.
 
     Returns:
-      A function from the epoch's number to its batches. For images in bytes, turn what it brings into floats:
+      A function from the number of an epoch to its batches. To convert images in bytes to floats:
       `lambda epoch: ((x.astype("float32") / 255, y) for x, y, *_ in batches(epoch))`.
 
     Raises:
-      ValueError: lengths that differ, a batch size outside 1..m, a block below 1, a seed that is no whole number, or
-        weights that `fit` would refuse.
+      ValueError: if lengths differ, the batch size is outside 1..m, the block is below 1, the seed is not a whole
+        number, or the weights are not finite numbers of at least 0 with a positive one.
 
     Example:
       >>> import numpy as np
@@ -53,14 +53,12 @@ def host_batches(
     m = x.shape[0]
     if y.shape[:1] != (m,):
         fix = columns_as_rows(x.shape, y.shape)
-        raise ValueError(f"x has {m} examples, y has shape {y.shape}: expected a target for each, (m,) or (m, k){fix}")
+        raise ValueError(f"y must be one target for each of the {m} examples, (m,) or (m, k), got shape {y.shape}{fix}")
     if batch_size is None:
-        raise ValueError(f"batch_size is None, expected a whole number from 1 to the {m} examples there are")
+        raise ValueError(f"batch_size must be from 1 to the number of examples, {m}, got None")
     check_batch_size(batch_size, m)
     if not is_count(block):
-        raise ValueError(
-            f"block is how many neighbours stay together, a whole number of at least 1, got {described(block)}"
-        )
+        raise ValueError(f"block must be a whole number of at least 1, got {described(block)}")
     if weight is not None:
         weight = np.asarray(simplified(check_weight(on_host("weight", weight), m, some=True)), float)
         mean = weight.mean()
@@ -82,29 +80,29 @@ def host_batches(
 
 
 def _with_rows(name: str, a: Any) -> Any:
-    """What takes an index array of rows; of a data frame, whose [...] takes names of columns, its array (m, ...)."""
+    """Return an object that takes an index array of rows; for a data frame, whose [...] takes columns, its array."""
     a = a if hasattr(a, "shape") and not hasattr(a, "iloc") else on_host(name, a)
     if len(a.shape) == 0:
-        raise ValueError(f"{name} is {described(a)}, expected an array of examples as rows")
+        raise ValueError(f"{name} must be an array of examples as rows, got {described(a)}")
     return a
 
 
 def batch_after(batches: Callable[[int], Iterable[Batch]], epoch: int, n: int) -> Batch:
-    """The batch that comes after n others (a count), from the beginning of an epoch on."""
+    """Return the batch that follows n others, counted from the beginning of an epoch."""
     return next(islice(chain.from_iterable(map(batches, count(epoch))), n, None))
 
 
 def stacked(batches: Iterable[Batch], size: int) -> Iterator[tuple[Batch, int]]:
-    """The batches in groups, each leaf (size, ...), and how many of a group are there.
+    """Stack batches into groups, each leaf (size, ...); yield each group with its number of batches.
 
-    The memory of every group is its own: on a CPU, the device may use it as it is.
+    Every group is a new array, since on a CPU the device may use its memory without a copy.
     """
     n = 0
     for batch in batches:
         if n == 0:
             group = [np.zeros((size, *a.shape), a.dtype) for a in batch]
-        for place, a in zip(group, batch, strict=True):
-            place[n] = a
+        for target, a in zip(group, batch, strict=True):
+            target[n] = a
         n += 1
         if n == size:
             yield Batch(*group), n
@@ -116,11 +114,11 @@ def stacked(batches: Iterable[Batch], size: int) -> Iterator[tuple[Batch, int]]:
 def checked_groups(
     groups: Iterable[tuple[Batch, int]], epoch: int, check: Callable[[Batch], None]
 ) -> Iterator[tuple[Batch, int]]:
-    """The groups, whose batches fit the network and the loss."""
+    """Yield the groups after `check` has accepted their batches."""
     number = 0
     for group, n in groups:
         try:
-            # All n batches at once: the check of one takes longer than to look at its numbers.
+            # All n batches at once, since a check has a fixed cost that exceeds that of reading the numbers.
             check(Batch(*(a[:n].reshape(-1, *a.shape[2:]) for a in group[:3])))
         except ValueError:
             for i in range(n):
@@ -131,9 +129,9 @@ def checked_groups(
 
 
 def by_epoch(batches: Any, steps: int | None) -> Callable[[int], Iterable]:
-    """`batches(epoch)`: those that end, or the first of them, so many steps (a count)."""
+    """Return a function from an epoch to its batches: all, or the first `steps`."""
     if isinstance(batches, Batch):
-        raise ValueError("batches is one Batch, expected what can be iterated every epoch: [batch], or host_batches")
+        raise ValueError("batches must be iterable in every epoch, got one Batch: pass [batch] or host_batches(...)")
     if callable(batches):
         check_callable("batches", batches, "epoch")
         return batches if steps is None else partial(_first, batches, steps)
@@ -141,22 +139,22 @@ def by_epoch(batches: Any, steps: int | None) -> Callable[[int], Iterable]:
         return _shared(batches, steps)
     if not isinstance(batches, Iterable) or isinstance(batches, Iterator):
         raise ValueError(
-            f"batches is a {type(batches).__name__}, expected what can be iterated every epoch: "
-            "pass the function that makes the generator, called with the epoch's number, or a list; or the generator, "
-            "and steps_per_epoch"
+            f"batches must be iterable in every epoch, got a {type(batches).__name__}: "
+            "pass a list, the function of the epoch's number that makes the generator, or the generator and "
+            "steps_per_epoch"
         )
     return (lambda epoch: batches) if steps is None else partial(_first, lambda epoch: batches, steps)
 
 
 def _first(batches: Callable[[int], Any], steps: int, epoch: int) -> Any:
-    given = batches(epoch)
-    if not isinstance(given, Iterable):
-        return given  # which is refused for what it is
-    return _all_of(islice(given, steps), steps, epoch)
+    of_epoch = batches(epoch)
+    if not isinstance(of_epoch, Iterable):
+        return of_epoch  # `of_one_size` raises
+    return _all_of(islice(of_epoch, steps), steps, epoch)
 
 
 def _all_of(batches: Iterable, steps: int, epoch: int) -> Iterator:
-    """The batches of an epoch; a ValueError if they end before so many steps."""
+    """Yield the batches of an epoch; raise ValueError if there are fewer than `steps`."""
     n = 0
     for batch in batches:
         n += 1
@@ -166,7 +164,7 @@ def _all_of(batches: Iterable, steps: int, epoch: int) -> Iterator:
 
 
 def _shared(batches: Iterator, steps: int) -> Callable[[int], Iterator]:
-    """Of one iterator, each epoch's batches after those of the epoch before."""
+    """Split one iterator into epochs of `steps` batches."""
     position = 0
 
     def counted():
@@ -178,7 +176,7 @@ def _shared(batches: Iterator, steps: int) -> Callable[[int], Iterator]:
     rest = counted()
 
     def of_epoch(epoch):
-        # Those of epochs that a checkpoint has.
+        # Skip the batches of epochs that a checkpoint has.
         for _ in islice(rest, epoch * steps - position):
             pass
         yield from _all_of(islice(rest, steps), steps, epoch)
@@ -187,68 +185,67 @@ def _shared(batches: Iterator, steps: int) -> Callable[[int], Iterator]:
 
 
 def of_one_size(batches: Callable[[int], Iterable], many: float) -> Callable[[int], Iterator[Batch]]:
-    """The batches, checked, each with a weight and a normalizer, and filled up to the size of the first.
+    """Validate batches, add weights and normalizers, and pad them to the size of the first.
 
-    A warning says if there are as many as `many` in the first epoch.
+    Warn if the first epoch has more than `many` batches.
     """
     first = None
 
     def of_epoch(epoch):
         nonlocal first
-        given, number = batches(epoch), -1
-        if not isinstance(given, Iterable):
-            raise ValueError(f"batches({epoch}) is {given!r}, expected what can be iterated: does the function yield?")
-        for number, one in enumerate(given):
-            batch = _naming(number, epoch, _checked, one, first)
+        received, number = batches(epoch), -1
+        if not isinstance(received, Iterable):
+            raise ValueError(f"batches({epoch}) must be iterable, got {received!r}: does the function yield?")
+        for number, item in enumerate(received):
+            batch = _naming(number, epoch, _checked, item, first)
             if number == many and epoch == 0:
                 warn_outside(
                     f"the first epoch of fit_stream has not ended after {many} batches: if they never end, pass "
-                    "steps_per_epoch, how many an epoch has"
+                    "steps_per_epoch"
                 )
             if first is None:
                 first = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in batch[:2]]
-            yield _filled_up(batch, first[0].shape[0])
+            yield _padded(batch, first[0].shape[0])
         if number < 0:
-            hint = "" if first is None else ", though an earlier one had: it must be another generator each time"
-            raise ValueError(f"batches gave no batch for epoch {epoch}{hint}")
+            hint = "" if first is None else ": return a new generator for every epoch"
+            raise ValueError(f"batches({epoch}) must have at least one batch, got none{hint}")
 
     return of_epoch
 
 
-def _naming(number: int, epoch: int, check: Callable, *given: Any) -> Any:
+def _naming(number: int, epoch: int, check: Callable, *args: Any) -> Any:
+    """Call `check`; its errors name the batch and the epoch."""
     try:
-        return check(*given)
+        return check(*args)
     except ValueError as error:
         raise ValueError(f"batch {number} of epoch {epoch} (both from 0): {error}") from error
 
 
-def _checked(given: Any, first: list[jax.ShapeDtypeStruct] | None) -> Batch:
-    """As a `Batch` of NumPy arrays like those of the first, with a weight and a normalizer."""
-    if not (isinstance(given, tuple | list) and 2 <= len(given) <= 4):
-        what = f"{type(given).__name__} of {len(given)}" if hasattr(given, "__len__") else type(given).__name__
-        raise ValueError(f"expected a Batch, (x, y) or (x, y, weight), got a {what}")
-    x, y, weight, normalizer = Batch(*given)
+def _checked(item: Any, first: list[jax.ShapeDtypeStruct] | None) -> Batch:
+    """Return a `Batch` of NumPy arrays with the dtypes and shapes of the first, with a weight and a normalizer."""
+    if not (isinstance(item, tuple | list) and 2 <= len(item) <= 4):
+        got = f"{type(item).__name__} of {len(item)}" if hasattr(item, "__len__") else type(item).__name__
+        raise ValueError(f"a batch must be a Batch, (x, y) or (x, y, weight), got a {got}")
+    x, y, weight, normalizer = Batch(*item)
     x, y, ratios = (None if a is None else np.asarray(a) for a in checked(x, y, weight, some=False)[:3])
     m = x.shape[0]
     for name, a, like in zip("xy", (x, y), first or (x, y), strict=True):
         if a.dtype != like.dtype or a.shape[1:] != like.shape[1:] or m > like.shape[0]:
             raise ValueError(
-                f"{name} is {a.dtype} {a.shape}, expected {like.dtype} {like.shape} as in the first batch, "
-                "or fewer rows"
+                f"{name} must be {like.dtype} {like.shape} as in the first batch, or have fewer rows, "
+                f"got {a.dtype} {a.shape}"
             )
     ratios = np.ones(m) if ratios is None else ratios.astype(float)
     if normalizer is None:
         return Batch(x, y, ratios, ratios.sum())
     normalizer = np.asarray(normalizer, float)
     if normalizer.shape != () or not 0 <= normalizer < np.inf:
-        raise ValueError(
-            f"normalizer is {normalizer}, expected a number of at least 0: what the weighted sum is divided by"
-        )
+        raise ValueError(f"normalizer must be a finite number of at least 0, got {normalizer}")
     return Batch(x, y, *beside_normalizer(ratios if weight is None else weight, normalizer))
 
 
-def _filled_up(batch: Batch, size: int) -> Batch:
-    """With examples of weight 0: the first one again, whose values the network can take."""
+def _padded(batch: Batch, size: int) -> Batch:
+    """Pad a batch with copies of its first example, a valid input, at weight 0."""
     m = batch.x.shape[0]
     if m == size:
         return batch

@@ -1,7 +1,7 @@
-"""Changes of place in images, as displacement fields.
+"""Warp images by displacement fields.
 
-Pixel p of the new image is read from the old one at p + d(p), between pixels by bilinear interpolation, and outside the
-image there is 0. `warp` adds up fields and reads once, since every reading blurs.
+Pixel p of the new image is read from the old one at p + d(p), by bilinear interpolation between pixels, and is 0
+outside the image. `warp` adds fields and interpolates once, since every interpolation blurs.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.ndimage import map_coordinates
 
-from jaxnn.arrays import held
+from jaxnn.arrays import promote_large_integers
 from jaxnn.data.augmentation import Augmentation, as_image, check_amount, check_floats
 from jaxnn.factories.decorator import factory
 from jaxnn.typing import Array, Key
@@ -24,14 +24,14 @@ Field: TypeAlias = Callable[[Key, int, int], Array]
 
 @factory
 def warp(*fields: Field) -> Augmentation:
-    """new(p) = old(p + Σ d(p)): the image read at displaced places, bilinearly, 0 outside.
+    """Displace the pixels of an image: new(p) = old(p + Σ d(p)), bilinearly, 0 outside.
 
     Args:
-      fields: of `random_shift`, `random_rotation`, `random_scale`, `random_shear` and
-        `elastic_deformation`, each with its own randomness.
+      fields: such as `random_shift`, `random_rotation`, `random_scale`, `random_shear` and
+        `elastic_deformation`, each with a separate random key.
 
     Returns:
-      An augmentation for images (h, w) or (h, w, channels) of floats; all channels move alike.
+      An augmentation of float images (h, w) or (h, w, channels); all channels get the same displacement.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -48,16 +48,16 @@ def warp(*fields: Field) -> Augmentation:
             return image
         image = as_image(image)
         h, w = image.shape[:2]
-        places = jnp.stack(jnp.meshgrid(jnp.arange(h), jnp.arange(w), indexing="ij")).astype(jnp.float32)
+        coordinates = jnp.stack(jnp.meshgrid(jnp.arange(h), jnp.arange(w), indexing="ij")).astype(jnp.float32)
         for i, field in enumerate(fields):
-            places = places + field(jax.random.fold_in(key, i), h, w)
-        return bilinear(image, places)
+            coordinates = coordinates + field(jax.random.fold_in(key, i), h, w)
+        return bilinear(image, coordinates)
 
     return augment
 
 
-def bilinear(image: Array, places: Array) -> Array:
-    """The image between its pixels: the mean of the four around a place, each by how near it is; outside, pixels are 0.
+def bilinear(image: Array, coordinates: Array) -> Array:
+    """Interpolate an image between its pixels by the weighted mean of the four neighbors; pixels outside are 0.
 
     At (r, c), with r = i + s and c = j + t, 0 <= s, t < 1:
 
@@ -65,13 +65,13 @@ def bilinear(image: Array, places: Array) -> Array:
 
     Args:
       image: (h, w) or (h, w, channels), floats.
-      places: rows and columns (2, ...), floats; pixel (0, 0) is at (0, 0).
+      coordinates: rows and columns (2, ...), floats; pixel (0, 0) is at (0, 0).
 
     Returns:
       The values, (...) or (..., channels), in the image's dtype.
 
     Raises:
-      ValueError: no image of floats, or places that are not (2, ...).
+      ValueError: if the image is not an array of floats, or the coordinates are not (2, ...).
 
     Example:
       >>> import jax.numpy as jnp
@@ -79,41 +79,41 @@ def bilinear(image: Array, places: Array) -> Array:
       >>> bilinear(image, jnp.array([[0.0, 0.5, 1.0], [0.25, 0.5, 1.5]])).tolist()
       [1.0, 6.0, 6.0]
     """
-    image, places = as_image(image), held(places)
+    image, coordinates = as_image(image), promote_large_integers(coordinates)
     check_floats(image)
-    if np.shape(places)[:1] != (2,):
-        raise ValueError(f"places are {described(places)}, expected rows and columns, (2, ...)")
+    if np.shape(coordinates)[:1] != (2,):
+        raise ValueError(f"coordinates must be rows and columns, (2, ...), got {described(coordinates)}")
 
     def of_channel(channel):
-        return map_coordinates(channel, list(places), order=1, mode="constant", cval=0)
+        return map_coordinates(channel, list(coordinates), order=1, mode="constant", cval=0)
 
     return of_channel(image) if image.ndim == 2 else jax.vmap(of_channel, in_axes=-1, out_axes=-1)(image)
 
 
 @factory
 def random_shift(pixels: Array | float) -> Field:
-    """The whole image moves by up to so many pixels, down or up and right or left: d(p) = u, u ~ U(-pixels, pixels)².
+    """Shift the image vertically and horizontally: d(p) = u, u ~ U(-pixels, pixels)².
 
     Example:
       >>> import jax, jax.numpy as jnp
       >>> bool(jnp.abs(random_shift(2)(jax.random.key(0), 5, 5)).max() <= 2)
       True
     """
-    check_amount("random_shift", "a number of pixels", pixels)
+    check_amount("pixels", pixels)
     return lambda key, h, w: jnp.broadcast_to(_uniform(key, pixels, 2)[:, None, None], (2, h, w))
 
 
 @factory
 def random_rotation(degrees: Array | float) -> Field:
-    """The image turns about its middle c by an angle θ ~ U(-degrees, degrees): d(p) = (R(θ) - I)(p - c).
+    """Rotate the image about its center c by an angle θ ~ U(-degrees, degrees): d(p) = (R(θ) - I)(p - c).
 
     Example:
       >>> import jax, jax.numpy as jnp
       >>> d = random_rotation(90)(jax.random.key(0), 3, 3)
-      >>> d[:, 1, 1].tolist()  # the middle stays
+      >>> d[:, 1, 1].tolist()  # the center is fixed
       [0.0, 0.0]
     """
-    check_amount("random_rotation", "an angle in degrees", degrees)
+    check_amount("degrees", degrees)
 
     def field(key, h, w):
         angle = jnp.deg2rad(_uniform(key, degrees, 1)[0])
@@ -125,7 +125,7 @@ def random_rotation(degrees: Array | float) -> Field:
 
 @factory
 def random_scale(fraction: Array | float) -> Field:
-    """Height and width grow or shrink, each by itself: d(p) = u ⊙ (p - c), u ~ U(-fraction, fraction)².
+    """Scale height and width independently: d(p) = u ⊙ (p - c), u ~ U(-fraction, fraction)².
 
     A length l becomes l/(1 + u).
 
@@ -134,13 +134,13 @@ def random_scale(fraction: Array | float) -> Field:
       >>> bool(jnp.abs(random_scale(0.5)(jax.random.key(0), 3, 3)).max() <= 0.5)
       True
     """
-    check_amount("random_scale", "a fraction below 1", fraction, below=1)
+    check_amount("fraction", fraction, below=1)
     return lambda key, h, w: _linear(jnp.diag(_uniform(key, fraction, 2)), h, w)
 
 
 @factory
 def random_shear(degrees: Array | float) -> Field:
-    """Upright lines lean to the right or left by an angle φ ~ U(-degrees, degrees): rows move by tan φ · (row - c).
+    """Slant vertical lines by an angle φ ~ U(-degrees, degrees): rows move by tan φ · (row - c).
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -148,7 +148,7 @@ def random_shear(degrees: Array | float) -> Field:
       >>> bool((d[0] == 0).all()), bool((d[1, 0] == -d[1, 2]).all())
       (True, True)
     """
-    check_amount("random_shear", "an angle in degrees below 90", degrees, below=90)
+    check_amount("degrees", degrees, below=90)
 
     def field(key, h, w):
         slope = jnp.tan(jnp.deg2rad(_uniform(key, degrees, 1)[0]))
@@ -159,13 +159,13 @@ def random_shear(degrees: Array | float) -> Field:
 
 @factory
 def elastic_deformation(alpha: Array | float, sigma: Array | float) -> Field:
-    """Elastic distortion, as ink moves between one hand's letters and the next: d = α · G_σ * u, u ~ U(-1, 1).
+    """Distort the image elastically, like variations in handwriting: d = α · G_σ * u, u ~ U(-1, 1).
 
-    A random number for each pixel and direction, smoothed by a Gaussian of standard deviation σ (outside the image the
-    numbers are 0), times α. Where σ is small the image dissolves; where it is large the image moves as a whole.
-    Far from the border a displacement's standard deviation is α / (2σ √(3π)), 1.4 pixels for α = 34 and σ = 4.
+    A random number for each pixel and direction, smoothed by a Gaussian of standard deviation σ (the numbers are 0
+    outside the image), times α. With a small σ the image dissolves; with a large σ it moves as a whole.
+    Far from the border the standard deviation of a displacement is α / (2σ √(3π)), 1.4 pixels for α = 34 and σ = 4.
 
-    The Gaussian is the same along rows and columns, so smoothing is two products with a Toeplitz matrix, G u Gᵀ.
+    The Gaussian is separable, so smoothing is two products with Toeplitz matrices, G u Gᵀ.
 
     Args:
       alpha: the strength, at least 0, in pixels.
@@ -180,10 +180,9 @@ def elastic_deformation(alpha: Array | float, sigma: Array | float) -> Field:
       >>> d.shape, bool(1 < d.std() < 2)
       ((2, 100, 100), True)
     """
-    check_amount("elastic_deformation", "a strength alpha", alpha)
+    check_amount("alpha", alpha)
     if not is_number(sigma, lambda sigma: 0 < sigma < float("inf")):
-        got = described(sigma)
-        raise ValueError(f"elastic_deformation takes a range sigma above 0, in pixels, got {got}: Simard et al. took 4")
+        raise ValueError(f"sigma must be above 0 and finite, in pixels, got {described(sigma)}")
 
     def field(key, h, w):
         u = jax.random.uniform(key, (2, h, w), minval=-1, maxval=1)
@@ -193,7 +192,7 @@ def elastic_deformation(alpha: Array | float, sigma: Array | float) -> Field:
 
 
 def _gaussian(n: int, sigma: Array | float) -> Array:
-    """The smoothing of n numbers as a matrix (n, n), by a kernel whose sum is 1 as long as σ < 2n."""
+    """Return the matrix (n, n) that smooths n numbers, by a kernel whose sum is 1 if σ < 2n."""
 
     def bell(offset):
         return jnp.exp(-0.5 * (offset / sigma) ** 2)
@@ -203,7 +202,7 @@ def _gaussian(n: int, sigma: Array | float) -> Array:
 
 
 def _linear(matrix: Array, h: int, w: int) -> Array:
-    """d(p) = matrix (p - c), c the middle of the image."""
+    """Return d(p) = matrix (p - c), c the center of the image."""
     rows = (jnp.arange(h, dtype=jnp.float32) - (h - 1) / 2).reshape(1, h, 1)
     columns = (jnp.arange(w, dtype=jnp.float32) - (w - 1) / 2).reshape(1, 1, w)
     return matrix[:, :1, None] * rows + matrix[:, 1:, None] * columns

@@ -1,1 +1,1 @@
-"""Values that know the call that made them."""
+"""Values that record the call that made them."""

@@ -1,13 +1,13 @@
-"""`factory`: what a function makes knows how it was made, by which it prints, pickles and compares.
+"""`factory`: results record the call that made them, by which they print, pickle and compare.
 
-A layer is a few functions. Made twice from the same arguments, it is two sets of functions, and JAX compiles for each
-of them. A decorated factory leaves the call beside its result, so that equal calls make equal results: one program
-does for all of them, and a loop that makes a network in every round compiles once.
+A layer is a few functions. Made twice from the same arguments, it would be two sets of functions, and JAX would compile
+for both. A decorated factory stores the call with its result, so that equal calls make equal results: they share one
+compiled program, and a loop that makes the same network in every round compiles once.
 """
 
 import inspect
 from collections.abc import Callable, Iterable
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -15,32 +15,36 @@ import numpy as np
 from jaxnn.factories.equality import key_of
 from jaxnn.factories.pickling import fields_to_pickle, to_pickle
 from jaxnn.factories.representation import elided, fields_shown, shown
+from jaxnn.validation import described
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 
-def factory(function: Callable[P, T]) -> Callable[P, T]:
-    """Decorate a function that makes layers, so that what it makes prints, pickles and compares as its call.
+def factory(function: Callable[P, T] | None = None, *, computes: str | None = None) -> Callable[P, T]:
+    """Decorate a function that makes layers or the like, so that results print, pickle and compare by their call.
 
     The result may be any NamedTuple of functions, such as a `Layer`, `Loss`, `Regularizer` or `Objective` or an optax
-    optimizer, or a single function, such as an initializer, a schedule or an augmentation. It equals another one if
+    optimizer, or a single function, such as an initializer, a schedule or an augmentation. Two results are equal if
     both were made by this factory from equal arguments: `dense(4)`, `dense(n_out=4)` and `dense(4, "lecun")` are equal.
-    Numbers are equal if their types are, NumPy's integers being integers; arrays if their dtype, shape and bytes are;
-    functions and traced numbers if they are the same object.
+    Numbers are equal if their types and values are, with NumPy integers counting as int; arrays if their dtype, shape
+    and bytes are; functions and traced numbers if they are the same object.
 
-    The factory must be pure, so its result must depend on nothing but its arguments. Lists, dictionaries and NumPy
-    arrays among the arguments are copied before the call, so that changing them later changes nothing. What is made
-    pickles if the factory stands at the top of a module and its arguments pickle.
+    The factory must be pure: its result may depend only on its arguments. Lists, dictionaries and NumPy arrays among
+    the arguments are copied before the call, so that later changes to them have no effect. A result can be pickled if
+    the factory is defined at the top of a module and its arguments can be pickled.
 
     Args:
       function: makes a NamedTuple of functions, or a function, from arguments of any kind.
+      computes: how to compute on arrays, such as "relu_forward(z)"; the hint of the error for a factory that is called
+        with arrays, as in `relu(z)`.
 
     Returns:
-      The function, whose results know how they were made.
+      The function, whose results record their call; without `function`, the decorator.
 
     Raises:
       TypeError: when called, if the function returns anything else.
+      ValueError: when called, if `computes` is given and the arguments are arrays to compute on.
 
     Example:
       >>> import jaxnn
@@ -50,21 +54,33 @@ def factory(function: Callable[P, T]) -> Callable[P, T]:
       >>> jaxnn.chain(power(), power(n=3)), power() == power(2)
       (chain(power(), power(n=3)), True)
     """
+    if function is None:
+        return partial(factory, computes=computes)
     signature = inspect.signature(function)
 
     @wraps(function)
     def make(*args, **kwargs):
+        if computes is not None and args and (len(args) > len(signature.parameters) or _is_array(args[0])):
+            kind = signature.return_annotation.__name__.lower()
+            raise ValueError(
+                f"arguments of {function.__name__}() must be those of a {kind}, got {described(args[0])}: "
+                f"compute with {computes}"
+            )
         args, kwargs = tuple(map(_own, args)), {name: _own(value) for name, value in kwargs.items()}
         result = function(*args, **kwargs)
-        if isinstance(result, Known) and result.made is not None and result.made.factory is make:
-            return result  # it called itself, with arguments in their usual form
-        return _known(result, Made(make, signature, args, kwargs))
+        if isinstance(result, FactoryMade) and result.factory_call is not None and result.factory_call.factory is make:
+            return result  # the factory called itself with normalized arguments
+        return _with_call(result, FactoryCall(make, signature, args, kwargs))
 
     return make
 
 
-class Made:
-    """How a value was made: the factory, and the arguments that differ from its defaults.
+def _is_array(argument: Any) -> bool:
+    return isinstance(argument, list) or getattr(argument, "ndim", 0) > 0
+
+
+class FactoryCall:
+    """The call that made a value: the factory, and the arguments that differ from its defaults.
 
     Attributes:
       factory: the decorated function.
@@ -81,7 +97,7 @@ class Made:
         kinds = {parameter.kind: name for name, parameter in signature.parameters.items()}
         named = kinds.get(inspect.Parameter.VAR_KEYWORD)
         self._key = factory, *((name, key_of(value)) for name, value in bound.arguments.items() if name != named)
-        # Arguments by name are equal in any order.
+        # Keyword arguments are equal in any order.
         self._key += tuple((name, key_of(value)) for name, value in sorted(bound.arguments.get(named, {}).items()))
         self._hash = hash(self._key)
 
@@ -89,7 +105,7 @@ class Made:
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Made) and self._hash == other._hash and self._key == other._key
+        return isinstance(other, FactoryCall) and self._hash == other._hash and self._key == other._key
 
     def __repr__(self) -> str:
         return f"{self.factory.__name__}({', '.join(self._shown())})"
@@ -98,7 +114,7 @@ class Made:
         name, hint = self.factory.__name__, "define it at the top of a module"
         written = {one: to_pickle(name, f"argument {one}", value, hint) for one, value in self.arguments.items()}
         bound = inspect.BoundArguments(self._bound.signature, written)
-        return _made_again, (to_pickle(name, "factory", self.factory, hint), bound.args, bound.kwargs)
+        return _call_again, (to_pickle(name, "factory", self.factory, hint), bound.args, bound.kwargs)
 
     def _shown(self) -> Iterable[str]:
         signature = self._bound.signature
@@ -113,7 +129,7 @@ class Made:
 
 
 def _by_name(signature: inspect.Signature, parameter: inspect.Parameter) -> bool:
-    """Whether an argument can be left out, and others given: it has a default, and none is given by its place."""
+    """Return whether a parameter may be omitted and later ones given by name: it has a default, and no *args follow."""
     if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
         return True
     kinds = {other.kind for other in signature.parameters.values()}
@@ -121,27 +137,27 @@ def _by_name(signature: inspect.Signature, parameter: inspect.Parameter) -> bool
     return has_default and inspect.Parameter.VAR_POSITIONAL not in kinds
 
 
-class Known:
-    """What a value does by how it was made; without that, it is the functions that it holds.
+class FactoryMade:
+    """Prints, compares, hashes and pickles a value by the call that made it; without one, by its fields.
 
     Attributes:
-      made: the `Made`, or `None` for what was written by hand.
+      factory_call: the `FactoryCall`, or `None` for a value written by hand.
     """
 
-    made: Made | None = None
+    factory_call: FactoryCall | None = None
 
     def __repr__(self) -> str:
-        return fields_shown(self) if self.made is None else repr(self.made)
+        return fields_shown(self) if self.factory_call is None else repr(self.factory_call)
 
     def __hash__(self) -> int:
-        return super().__hash__() if self.made is None else hash(self.made)
+        return super().__hash__() if self.factory_call is None else hash(self.factory_call)
 
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        if type(self) is not type(other) or (self.made is None) != (other.made is None):
+        if type(self) is not type(other) or (self.factory_call is None) != (other.factory_call is None):
             return False
-        return super().__eq__(other) is True if self.made is None else self.made == other.made
+        return super().__eq__(other) is True if self.factory_call is None else self.factory_call == other.factory_call
 
     def __ne__(self, other: object) -> bool:
         return not self == other
@@ -153,59 +169,59 @@ class Known:
         return self
 
     def __reduce_ex__(self, protocol: int) -> tuple:
-        return fields_to_pickle(self) if self.made is None else self.made.__reduce__()
+        return fields_to_pickle(self) if self.factory_call is None else self.factory_call.__reduce__()
 
 
-def known(cls: type[T], shown: Callable[[Any], str] | None = None) -> type[T]:
-    """Decorate a NamedTuple of functions, whose values then know how they were made.
+def factory_made(cls: type[T], shown: Callable[[Any], str] | None = None) -> type[T]:
+    """Decorate a NamedTuple of functions, whose values then record the call that made them.
 
-    It is the same class with one attribute beside the fields. So what replaces a field, as `_replace` and
-    `jax.tree.map` do, gives a value written by hand. `shown` is its repr, if it is to have another one than its call.
+    The class gets one attribute besides the fields, which `_replace` and `jax.tree.map` do not copy: a value with a
+    replaced field counts as written by hand. `shown` is the repr, if it is to differ from the call.
     """
     namespace = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
     if shown is not None:
         namespace["__repr__"] = shown
     if "__firstlineno__" in vars(cls):
         namespace["__firstlineno__"] = cls.__firstlineno__
-    return type(cls.__name__, (Known, cls), namespace)
+    return type(cls.__name__, (FactoryMade, cls), namespace)
 
 
-class Function(Known):
-    """A function that knows how it was made."""
+class Function(FactoryMade):
+    """A function that records the call that made it."""
 
-    def __init__(self, function: Callable, made: Made | None = None):
-        self.__wrapped__, self.__name__, self.made = function, made.factory.__name__, made
+    def __init__(self, function: Callable, factory_call: FactoryCall | None = None):
+        self.__wrapped__, self.__name__, self.factory_call = function, factory_call.factory.__name__, factory_call
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Return what the function returns."""
+        """Call the function."""
         return self.__wrapped__(*args, **kwargs)
 
 
-def _known(result: Any, made: Made) -> Any:
+def _with_call(result: Any, factory_call: FactoryCall) -> Any:
     if isinstance(result, tuple) and hasattr(result, "_fields"):
-        cls = type(result) if isinstance(result, Known) else _known_kind(type(result))
-        result = cls._make(result)  # another one than the function returned, which may hold it elsewhere
-        result.made = made
+        cls = type(result) if isinstance(result, FactoryMade) else _factory_made_class(type(result))
+        result = cls._make(result)  # a copy, since the function may keep its result elsewhere
+        result.factory_call = factory_call
         return result
     if isinstance(result, Function):
         result = result.__wrapped__
     if callable(result):
-        return Function(result, made)
+        return Function(result, factory_call)
     raise TypeError(
-        f"factory {made.factory.__name__} must return a NamedTuple of functions, such as a Layer, or a function, "
-        f"got {shown(result)}"
+        f"factory {factory_call.factory.__name__} must return a NamedTuple of functions, such as a Layer, or a "
+        f"function, got {shown(result)}"
     )
 
 
-_known_kind = lru_cache(maxsize=32)(known)  # of classes that are not jaxnn's, such as optax's
+_factory_made_class = lru_cache(maxsize=32)(factory_made)  # for classes of other libraries, such as optax
 
 
-def _made_again(factory: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
+def _call_again(factory: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
     return factory(*args, **kwargs)
 
 
 def _own(value: Any) -> Any:
-    """An argument that nobody else can change."""
+    """Copy an argument that the caller could change later."""
     if type(value) is np.ndarray and value.flags.writeable:
         value = value.copy()
         value.flags.writeable = False

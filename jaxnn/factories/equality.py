@@ -1,4 +1,4 @@
-"""Equality of arguments: equal keys for equal values."""
+"""Hashable keys of arguments that are equal if the arguments are."""
 
 from functools import partial
 from typing import Any
@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def is_known(value: Any) -> bool:
-    """Return whether a value is of a kind that knows how it was made: `Known`, which imports this module."""
-    return hasattr(type(value), "made")
+def is_factory_made(value: Any) -> bool:
+    """Return whether a value records the call that made it: a `FactoryMade`, whose module imports this one."""
+    return hasattr(type(value), "factory_call")
 
 
 def key_of(value: Any) -> Any:
-    """Return what is equal, and has a hash, for equal arguments, and for no others."""
+    """Return a hashable key that is equal for equal arguments, and only for those."""
     kind = type(value)
     if kind in (str, bytes, type(None)):
         return value
@@ -23,8 +23,8 @@ def key_of(value: Any) -> Any:
     if kind is int or isinstance(value, np.integer):
         return int, int(value)
     if isinstance(value, float | complex | np.inexact):
-        return kind, repr(value)  # -0.0 is another number than 0.0, NaN the same as NaN
-    if isinstance(value, tuple) and not is_known(value) or kind is list:
+        return kind, repr(value)  # -0.0 differs from 0.0, and NaN equals NaN
+    if isinstance(value, tuple) and not is_factory_made(value) or kind is list:
         return kind, *map(key_of, value)
     if kind is dict:
         return kind, *((name, key_of(one)) for name, one in value.items())
@@ -44,14 +44,14 @@ def key_of(value: Any) -> Any:
 
 
 def is_dtype(value: Any) -> bool:
-    """Whether it is a dtype, or a class that names one: NumPy's float32, or JAX's."""
+    """Return whether it is a dtype, or a scalar class that stands for one, such as np.float32 or jnp.float32."""
     if isinstance(value, type):
         return issubclass(value, np.generic) or isinstance(getattr(value, "dtype", None), np.dtype)
     return isinstance(value, np.dtype)
 
 
 class _Same:
-    """An object that equals itself alone."""
+    """A key that equals only a key of the same object."""
 
     def __init__(self, value: Any):
         self.value = value
@@ -64,7 +64,7 @@ class _Same:
 
 
 class _Numbers:
-    """An array, equal to those of its kind, dtype, shape and bytes."""
+    """A key of an array, equal to those of the same type, dtype, shape and bytes."""
 
     def __init__(self, array: Any):
         is_key = jnp.issubdtype(array.dtype, jax.dtypes.prng_key)

@@ -1,4 +1,4 @@
-"""The text that stands for a value in a repr."""
+"""The text of arguments in the repr of what a factory made."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -8,11 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.factories.equality import is_dtype, is_known
+from jaxnn.factories.equality import is_dtype, is_factory_made
 
 
 def shown(value: Any) -> str:
-    """An argument as it stands in a repr: short, and without addresses."""
+    """Return an argument's text in the repr of a call, without memory addresses.
+
+    It looks like the code that makes the argument, such as `dense(4)`; an error message describes an argument by
+    `validation.described` instead, which may give only its type.
+    """
     if isinstance(value, jax.core.Tracer):
         return f"<traced {value.dtype} {value.shape}>"
     if is_dtype(value):
@@ -28,7 +32,7 @@ def shown(value: Any) -> str:
         return f"({entries})" if type(value) is tuple else f"[{entries}]"
     if type(value) is dict:
         return "{" + ", ".join(f"{key!r}: {shown(one)}" for key, one in value.items()) + "}"
-    if is_known(value):
+    if is_factory_made(value):
         return repr(value)
     if callable(value) and hasattr(value, "__name__"):
         return value.__name__
@@ -43,7 +47,7 @@ _MOST_SHOWN = 12
 
 
 def elided(values: Iterable[Any]) -> list[str]:
-    """The entries of a sequence, those in the middle of a long one counted."""
+    """Return the texts of a sequence's entries; the middle of a long sequence becomes a count."""
     values = list(values)
     if len(values) <= _MOST_SHOWN:
         return [shown(value) for value in values]
@@ -53,11 +57,11 @@ def elided(values: Iterable[Any]) -> list[str]:
 
 
 def fields_of(value: Any) -> dict[str, Any]:
-    """The fields of a NamedTuple that differ from their defaults, by name."""
+    """Return the fields of a NamedTuple that differ from their defaults, by name."""
     fields, defaults = zip(value._fields, value, strict=True), value._field_defaults
     return {name: field for name, field in fields if field is not defaults.get(name, ...)}
 
 
 def fields_shown(value: Any) -> str:
-    """Return the repr of a NamedTuple that was written by hand: its fields, by name."""
+    """Return the repr of a NamedTuple written by hand: its fields by name."""
     return f"{type(value).__name__}({', '.join(f'{name}={shown(field)}' for name, field in fields_of(value).items())})"

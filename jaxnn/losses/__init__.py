@@ -1,4 +1,4 @@
-"""Losses: pairs of the loss of each example and its gradient."""
+"""Losses: the loss of each example, paired with its gradient."""
 
 from jaxnn.losses.cross_entropy import (
     binary_cross_entropy,

@@ -1,42 +1,41 @@
-"""Cross-entropy of two classes and of many, from logits and from probabilities."""
+"""Cross-entropy of two or more classes, from logits and from probabilities."""
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.scipy.special import xlog1py, xlogy
 
 from jaxnn.factories.decorator import factory
 from jaxnn.losses.loss import Loss
 from jaxnn.losses.targets import (
-    alike,
     are_class_numbers,
     as_column,
     check_between_0_and_1,
     check_classes,
-    logits_and,
+    in_one_shape,
+    logits_and_targets,
     per_example,
-    shared_out,
+    uniform_labels,
 )
 from jaxnn.typing import Array
-from jaxnn.validation import described, is_number, makes
+from jaxnn.validation import described, is_number
 
 
 def sigmoid_cross_entropy_value(z: Array, y: Array) -> Array:
-    """L = -(y log σ(z) + (1 - y) log(1 - σ(z))), summed over an example's outputs, from logits.
+    """Compute L = -(y log σ(z) + (1 - y) log(1 - σ(z))), summed over an example's outputs, from logits.
 
     Computed as softplus(z) - yz, rearranged to y softplus(-z) + (1 - y) softplus(z): no exponential overflows and no
-    logarithm meets 0, for |z| up to the largest float. A term whose factor is 0 is absent, so that an infinite logit
-    costs nothing where it is right, and is infinitely wrong where it is wrong.
+    logarithm of 0 is taken, for |z| up to the largest float. A term whose factor is 0 is omitted, so an infinite logit
+    has zero loss if it is right and infinite loss if it is wrong.
 
     Args:
-      z: logits, (m,), or (m, k) for k independent yes/no answers.
+      z: logits, (m,), or (m, k) for k independent binary labels.
       y: labels in [0, 1], in the shape of z, or (m,) for z (m, 1).
 
     Returns:
       The loss of each example, (m,).
 
     Raises:
-      ValueError: z and y do not fit, or are not numbers.
+      ValueError: if z and y differ in shape or are not numbers.
 
     Example:
       >>> import jax.numpy as jnp
@@ -46,37 +45,37 @@ def sigmoid_cross_entropy_value(z: Array, y: Array) -> Array:
     Source: negative log-likelihood of p(y|x) = ŷ^y (1 - ŷ)^(1 - y); Cox, "The regression analysis of binary
     sequences", 1958.
     """
-    z, y = alike(z, y)
+    z, y = in_one_shape(z, y)
     positive = jnp.where(y == 0, 0, y * jax.nn.softplus(-z))
     negative = jnp.where(y == 1, 0, (1 - y) * jax.nn.softplus(z))
     return per_example(positive + negative)
 
 
 def sigmoid_cross_entropy_gradient(z: Array, y: Array) -> Array:
-    """dz = σ(z) - y, in the shape of z, (m,) or (m, k).
+    """Compute dz = σ(z) - y, (m,) or (m, k).
 
-    Where y > ½, computed as (1 - y) - σ(-z), which is the same and keeps the digits that σ(z) - 1 loses where the
-    answer is sure and right.
+    For y > ½ it is computed as (1 - y) - σ(-z), which is equal and keeps the digits that σ(z) - 1 loses if a
+    prediction is confident and right.
 
     Derivation. With a = σ(z): dL/da = -y/a + (1 - y)/(1 - a) and da/dz = a(1 - a), whose product is
-    -y(1 - a) + (1 - y)a = a - y. Fused with the sigmoid, the two divisions that blow up at a = 0 and 1 cancel.
+    -y(1 - a) + (1 - y)a = a - y. Fused with the sigmoid, the two divisions that diverge at a = 0 and 1 cancel.
 
     Example:
       >>> import jax.numpy as jnp
       >>> print(sigmoid_cross_entropy_gradient(jnp.array([0.0, 1e4, -1e4]), jnp.array([1, 1, 1])))
       [-0.5  0.  -1. ]
     """
-    z, y = alike(z, y)
+    z, y = in_one_shape(z, y)
     nearer = (y > 0.5).astype(z.dtype)
     sign = 1 - 2 * nearer
     return sign * jax.nn.sigmoid(sign * z) + (nearer - y)
 
 
 def binary_cross_entropy_value(a: Array, y: Array) -> Array:
-    """L = -(y log a + (1 - y) log(1 - a)), summed over an example's outputs, from probabilities.
+    """Compute L = -(y log a + (1 - y) log(1 - a)), summed over an example's outputs, from probabilities.
 
-    For a network that ends in a sigmoid layer. On logits `sigmoid_cross_entropy` says the same and stays
-    finite where a rounds to 0 or 1; here a sure and wrong answer costs an honest infinity. 0 log 0 is 0.
+    For a network that ends in a sigmoid layer. On logits, `sigmoid_cross_entropy` is the same loss and stays
+    finite if a rounds to 0 or 1; here a confident wrong prediction has infinite loss. 0 log 0 is 0.
 
     Args:
       a: probabilities in [0, 1], (m,) or (m, k).
@@ -86,30 +85,30 @@ def binary_cross_entropy_value(a: Array, y: Array) -> Array:
       The loss of each example, (m,).
 
     Raises:
-      ValueError: a and y do not fit, or are not numbers.
+      ValueError: if a and y differ in shape or are not numbers.
 
     Example:
       >>> import jax.numpy as jnp
       >>> print(binary_cross_entropy_value(jnp.array([0.5, 0.0]), jnp.array([1, 1])))
       [0.6931472       inf]
     """
-    a, y = alike(a, y)
+    a, y = in_one_shape(a, y)
     return per_example(-xlogy(y, a) - xlog1py(1 - y, -a))
 
 
 def binary_cross_entropy_gradient(a: Array, y: Array) -> Array:
-    """da = -y/a + (1 - y)/(1 - a), in the shape of a, (m,) or (m, k).
+    """Compute da = -y/a + (1 - y)/(1 - a), (m,) or (m, k).
 
-    Derivation. The logarithm's derivative, twice. A term whose numerator is 0 is absent from the
-    loss and has gradient 0, also where its denominator is 0.
+    Derivation. The derivative of the logarithm, twice. A term whose numerator is 0 is omitted from the
+    loss and has gradient 0, even if its denominator is 0.
 
     Example:
       >>> import jax.numpy as jnp
       >>> print(binary_cross_entropy_gradient(jnp.array([0.5, 1.0]), jnp.array([1, 1])))
       [-2. -1.]
     """
-    a, y = alike(a, y)
-    # The inner `where` keeps 0/0 from being computed, so that second derivatives are not NaN either.
+    a, y = in_one_shape(a, y)
+    # The inner `where` avoids computing 0/0, so that second derivatives are not NaN either.
     ones = jnp.ones_like(a)
     positive = y / jnp.where(y == 0, ones, a)
     negative = (1 - y) / jnp.where(y == 1, ones, 1 - a)
@@ -117,7 +116,7 @@ def binary_cross_entropy_gradient(a: Array, y: Array) -> Array:
 
 
 def softmax_cross_entropy_value(z: Array, y: Array) -> Array:
-    """L = -Σ_j y_j log p_j, p = softmax(z), from logits, with integer labels or a distribution over the classes.
+    """Compute L = -Σ_j y_j log p_j, p = softmax(z), from logits and class numbers or distributions over the classes.
 
     Args:
       z: logits, (m, k), k >= 2 classes.
@@ -129,7 +128,7 @@ def softmax_cross_entropy_value(z: Array, y: Array) -> Array:
       compiled program cannot raise; `fit` checks labels before it compiles.
 
     Raises:
-      ValueError: z and y do not fit, or are not numbers, or class numbers came as floats.
+      ValueError: if z and y do not fit or are not numbers, or class numbers are floats.
 
     Example:
       >>> import jax.numpy as jnp
@@ -141,19 +140,19 @@ def softmax_cross_entropy_value(z: Array, y: Array) -> Array:
 
     Source: Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990.
     """
-    z, y = logits_and(z, y)
+    z, y = logits_and_targets(z, y)
     log_p = jax.nn.log_softmax(z)
     if are_class_numbers(z, y):
-        # A negative index would count from the end: send it past the other end, which "fill" turns into NaN.
+        # A negative index would count from the end: move it past the other end, for which "fill" gives NaN.
         column = as_column(y)
         column = jnp.where(column < 0, z.shape[1], column)[:, None]
         return -jnp.take_along_axis(log_p, column, axis=1, mode="fill")[:, 0]
-    # A class of probability 0 has no term: -inf logits, which rule a class out, cost nothing there.
+    # A class of probability 0 has no term, so that a logit of -inf, which excludes a class, has zero loss there.
     return -jnp.where(y == 0, 0, y * log_p).sum(axis=1)
 
 
 def softmax_cross_entropy_gradient(z: Array, y: Array) -> Array:
-    """dz = p Σ_j y_j - y, p = softmax(z): p - y for labels that sum to one. Shape of z, (m, k).
+    """Compute dz = p Σ_j y_j - y, (m, k), with p = softmax(z): p - y for labels that sum to one.
 
     Derivation. log p_j = z_j - log Σ_l e^{z_l}, so ∂log p_j/∂z_i = [i = j] - p_i, and
     ∂L/∂z_i = -Σ_j y_j([i = j] - p_i) = p_i Σ_j y_j - y_i.
@@ -163,36 +162,33 @@ def softmax_cross_entropy_gradient(z: Array, y: Array) -> Array:
       >>> print(softmax_cross_entropy_gradient(jnp.array([[0.0, 0.0]]), jnp.array([1])))
       [[ 0.5 -0.5]]
     """
-    z, y = logits_and(z, y)
+    z, y = logits_and_targets(z, y)
     p = jax.nn.softmax(z)
     if are_class_numbers(z, y):
         return p - jax.nn.one_hot(as_column(y), z.shape[1], dtype=z.dtype)
     return (p * y.sum(axis=1, keepdims=True) - y).astype(z.dtype)
 
 
-@factory
-@makes("loss", "sigmoid_cross_entropy_value(z, y)")
+@factory(computes="sigmoid_cross_entropy_value(z, y)")
 def sigmoid_cross_entropy() -> Loss:
-    """Cross-entropy of yes/no labels, on logits z (m,) or (m, k): `sigmoid_cross_entropy_value`, `..._gradient`."""
+    """Return the cross-entropy of binary labels from logits: `sigmoid_cross_entropy_value`, `..._gradient`."""
     return Loss(sigmoid_cross_entropy_value, sigmoid_cross_entropy_gradient, check_between_0_and_1)
 
 
-@factory
-@makes("loss", "binary_cross_entropy_value(a, y)")
+@factory(computes="binary_cross_entropy_value(a, y)")
 def binary_cross_entropy() -> Loss:
-    """The notes' cross-entropy, on probabilities a (m,) or (m, k): `binary_cross_entropy_value`, `..._gradient`."""
+    """Return the cross-entropy of binary labels from probabilities: `binary_cross_entropy_value`, `..._gradient`."""
     return Loss(binary_cross_entropy_value, binary_cross_entropy_gradient, check_between_0_and_1)
 
 
-@factory
-@makes("loss", "softmax_cross_entropy_value(z, y)")
+@factory(computes="softmax_cross_entropy_value(z, y)")
 def softmax_cross_entropy(smoothing: float = 0.0) -> Loss:
-    """Cross-entropy over k classes, on logits z (m, k): `softmax_cross_entropy_value`, `..._gradient`.
+    """Return the cross-entropy over k classes from logits: `softmax_cross_entropy_value`, `..._gradient`.
 
-    With smoothing ε, part ε of each label is shared out among all classes: y'_j = (1 - ε) y_j + ε/k.
+    With smoothing ε, a fraction ε of each label is spread evenly over all classes: y'_j = (1 - ε) y_j + ε/k.
 
     Derivation. L is linear in y, so L' = (1 - ε) L(z, y) + ε L(z, u) with u_j = 1/k, and dz' is the same sum of the two
-    gradients, p - y'. (Where labels sum to s instead of one, u_j = s/k, and the labels y' sum to s too.)
+    gradients, p - y'. (If labels sum to s instead of one, u_j = s/k, and the labels y' sum to s too.)
 
     Args:
       smoothing: ε, a scalar with 0 <= ε < 1; may be traced.
@@ -201,7 +197,7 @@ def softmax_cross_entropy(smoothing: float = 0.0) -> Loss:
       A `Loss`.
 
     Raises:
-      ValueError: smoothing outside [0, 1).
+      ValueError: if smoothing is outside [0, 1).
 
     Example:
       >>> import jax.numpy as jnp
@@ -214,17 +210,16 @@ def softmax_cross_entropy(smoothing: float = 0.0) -> Loss:
     """
     plain = Loss(softmax_cross_entropy_value, softmax_cross_entropy_gradient, check_classes)
     if not is_number(smoothing, lambda smoothing: 0 <= smoothing < 1):
-        fix = ": softmax_cross_entropy_value(z, y) computes" if np.ndim(smoothing) else ""
         raise ValueError(
-            f"smoothing is the part of a label that all classes share, 0 <= ε < 1, got {described(smoothing)}{fix}"
+            f"smoothing must be the fraction of a label that all classes share, 0 <= ε < 1, got {described(smoothing)}"
         )
     if not isinstance(smoothing, jax.core.Tracer) and smoothing == 0:
         return plain
 
     def mixed(f):
         def smoothed(z, y):
-            z, y = logits_and(z, y)
-            return ((1 - smoothing) * f(z, y) + smoothing * f(z, shared_out(z, y))).astype(z.dtype)
+            z, y = logits_and_targets(z, y)
+            return ((1 - smoothing) * f(z, y) + smoothing * f(z, uniform_labels(z, y))).astype(z.dtype)
 
         return smoothed
 

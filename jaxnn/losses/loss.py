@@ -1,24 +1,25 @@
 """The contract of a loss: the loss of each example, and its gradient with respect to the network's output.
 
-No loss is reduced here: the one mean of the library is taken in `train/objectives.py`.
+Losses are not reduced here: the only mean of the library is in `train/objectives.py`.
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxnn.factories.decorator import known
+from jaxnn.factories.decorator import factory_made
 from jaxnn.typing import Array
 
 
-@known
+@factory_made
 class Loss(NamedTuple):
     """A loss per example, and its gradient.
 
     Attributes:
       value: `value(z, y) -> (m,)`, the loss of each example, for outputs z (m, k) or (m,) and targets y.
-      gradient: `gradient(z, y) -> dz`, in the shape of z: row i is the gradient of example i's loss by z_i.
-      check: `check(z, y)` raises a ValueError where the loss is not defined for targets y (concrete arrays) beside
-        outputs z, of which only the shape and the dtype are read. By default nothing is refused.
+      gradient: `gradient(z, y) -> dz`, in the shape of z: row i is the gradient of example i's loss with respect to
+        z_i.
+      check: `check(z, y)` raises ValueError if the loss is undefined for targets y (concrete arrays) and outputs z, of
+        which only the shape and the dtype are read. By default it accepts everything.
 
     Example:
       >>> import jax.numpy as jnp, jaxnn

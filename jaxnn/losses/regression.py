@@ -1,14 +1,13 @@
-"""Losses of numbers."""
+"""Losses for regression."""
 
 from jaxnn.factories.decorator import factory
 from jaxnn.losses.loss import Loss
-from jaxnn.losses.targets import alike, check_fit, per_example
+from jaxnn.losses.targets import check_fit, in_one_shape, per_example
 from jaxnn.typing import Array
-from jaxnn.validation import makes
 
 
 def squared_error_value(z: Array, y: Array) -> Array:
-    """L = ½ Σ_j (z_j - y_j)², the notes' half included.
+    """Compute L = ½ Σ_j (z_j - y_j)², including the factor ½.
 
     Args:
       z: predictions, (m,) or (m, k).
@@ -18,31 +17,32 @@ def squared_error_value(z: Array, y: Array) -> Array:
       The loss of each example, (m,).
 
     Raises:
-      ValueError: z and y do not fit, or are not numbers.
+      ValueError: if z and y differ in shape or are not numbers.
 
     Example:
       >>> import jax.numpy as jnp
       >>> print(squared_error_value(jnp.array([[3.0, 1.0]]), jnp.array([[1.0, 1.0]])))
       [2.]
     """
-    z, y = alike(z, y)
+    z, y = in_one_shape(z, y)
     return per_example((z - y) ** 2 / 2)
 
 
 def squared_error_gradient(z: Array, y: Array) -> Array:
-    """dz = z - y, in the shape of z, (m,) or (m, k): the half cancels the 2 of the power rule.
+    """Compute dz = z - y, (m,) or (m, k).
+
+    Derivation. d/dz_j of ½ (z_j - y_j)² is z_j - y_j: the ½ cancels the 2 of the power rule.
 
     Example:
       >>> import jax.numpy as jnp
       >>> print(squared_error_gradient(jnp.array([3.0]), jnp.array([1.0])))
       [2.]
     """
-    z, y = alike(z, y)
+    z, y = in_one_shape(z, y)
     return z - y
 
 
-@factory
-@makes("loss", "squared_error_value(z, y)")
+@factory(computes="squared_error_value(z, y)")
 def squared_error() -> Loss:
-    """Half the squared distance to the target, z (m,) or (m, k): `squared_error_value`, `squared_error_gradient`."""
+    """Return half the squared distance to the target: `squared_error_value`, `squared_error_gradient`."""
     return Loss(squared_error_value, squared_error_gradient, check_fit)

@@ -1,4 +1,4 @@
-"""Metrics: how good predictions are, how far probabilities can be trusted, and where errors come from."""
+"""Metrics of predictions, calibration of probabilities, and analysis of errors."""
 
 from jaxnn.metrics.calibration import Reliability, expected_calibration_error, reliability_curve
 from jaxnn.metrics.classification import accuracy, confusion_matrix, error_rate, log_loss

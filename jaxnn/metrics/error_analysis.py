@@ -1,4 +1,4 @@
-"""Bias and variance: what stands between the errors that were measured and the one that can be achieved."""
+"""Bias and variance: the gaps between measured errors and the achievable error."""
 
 import math
 from typing import Any, NamedTuple
@@ -6,25 +6,25 @@ from typing import Any, NamedTuple
 from jaxnn.validation import described, is_number
 
 NEXT_STEPS = {
-    "bias": "train a larger network, longer, or by a better optimizer; regularise less; try another architecture",
-    "variance": "get more training data, or augment them; regularise more (L2, dropout, early stopping); "
+    "bias": "train a larger network, longer, or with a better optimizer; regularize less; try another architecture",
+    "variance": "get more training data, or augment them; regularize more (L2, dropout, early stopping); "
     "train a smaller network",
-    "mismatch": "look at what sets the dev examples apart; make training data more like them, or collect such",
-    "dev_overfitting": "get a larger dev set: this one was chosen by too often",
+    "mismatch": "find out how dev examples differ; make training data more like them, or collect similar data",
+    "dev_overfitting": "get a larger dev set: too many choices were made with this one",
 }
 
 
 class ErrorAnalysis(NamedTuple):
-    """What `analyze_errors` returns. Gaps are shares of the examples, may be negative, and are `None` if not computed.
+    """The gaps between errors, as fractions of the examples; they may be negative, and are `None` if not computed.
 
     Attributes:
       bias: avoidable bias, train error - achievable error.
-      variance: train-dev error - train error; dev error - train error where there is no train-dev set.
-      mismatch: dev error - train-dev error: what the difference of distributions costs.
-      dev_overfitting: test error - dev error: what choosing by the dev set has made it flatter.
-      noise: gap -> two standard errors of it, by the numbers of examples; empty where they were not given.
+      variance: train-dev error - train error; dev error - train error without a train-dev set.
+      mismatch: dev error - train-dev error: the effect of different distributions.
+      dev_overfitting: test error - dev error: the effect of choosing by the dev set.
+      noise: gap -> two standard errors of it, from the numbers of examples; empty without these numbers.
       found: the gaps above 0, or above their noise, the largest first.
-      next_steps: the usual remedies for what was found, in that order.
+      next_steps: the usual remedies for the gaps in `found`, in that order.
     """
 
     bias: float
@@ -48,39 +48,39 @@ def analyze_errors(
     n_train_dev: int | None = None,
     n_test: int | None = None,
 ) -> ErrorAnalysis:
-    """Tell bias, variance, data mismatch and overfitting to the dev set apart, by the gaps between errors.
+    """Separate bias, variance, data mismatch and overfitting to the dev set by the gaps between errors.
 
         achievable  --bias--  train  --variance--  train-dev  --mismatch--  dev  --dev overfitting--  test
 
-    From the numbers of examples follows how far chance alone takes a gap. An error rate p of n examples has the
-    standard error sqrt(p(1 - p)/n), and a gap sqrt of the sum of both squares; a gap of more than two is found. Rates
-    are taken with a right and a wrong example more in each set (Agresti and Caffo), since no error among ten examples
-    does not mean that there never is one. The achievable error counts as known, and what another random start would
-    change is not in it.
+    The numbers of examples determine how large a gap may be by chance. An error rate p of n examples has the standard
+    error sqrt(p(1 - p)/n), and a gap the square root of the sum of both squares; a gap of more than two of them is
+    reported. One right and one wrong example are added to each set (Agresti and Caffo), since no error among ten
+    examples does not mean an error rate of 0. The achievable error is treated as exact, and the variation between
+    random initializations is not included.
 
     Args:
-      train_error: share of wrong answers on the training set, 0 to 1.
+      train_error: fraction of wrong predictions on the training set, 0 to 1.
       dev_error: the same on the dev set.
-      achievable_error: what is possible: by people, say, or by Bayes' rule.
-      train_dev_error: on examples from the training set's distribution that were not trained on, where dev and test
-        come from another.
+      achievable_error: the lowest possible error, such as that of people or of Bayes' rule.
+      train_dev_error: on examples from the training set's distribution that were not trained on, if dev and test sets
+        have another distribution.
       test_error: on the test set.
-      n_train: how many examples the training set has. With one of the numbers, those of all errors given are needed.
-      n_dev: how many the dev set has.
-      n_train_dev: how many the train-dev set has.
-      n_test: how many the test set has.
+      n_train: number of training examples. If one number is given, those of all given errors are required.
+      n_dev: number of dev examples.
+      n_train_dev: number of train-dev examples.
+      n_test: number of test examples.
 
     Returns:
-      A `ErrorAnalysis`.
+      An `ErrorAnalysis`.
 
     Raises:
-      ValueError: an error outside 0 to 1, a number of examples below 1, or only some of the numbers.
+      ValueError: if an error is outside 0 to 1, a number of examples is below 1, or only some numbers are given.
 
     Example:
       >>> analyze_errors(train_error=0.01, dev_error=0.11).found
       ('variance', 'bias')
-      >>> diagnosis = analyze_errors(train_error=0.01, dev_error=0.11, n_train=100, n_dev=100)
-      >>> diagnosis.found, round(diagnosis.noise["bias"], 3)
+      >>> analysis = analyze_errors(train_error=0.01, dev_error=0.11, n_train=100, n_dev=100)
+      >>> analysis.found, round(analysis.noise["bias"], 3)
       (('variance',), 0.027)
 
     Source: Ng, "Machine Learning Yearning", 2018, chapters 20 to 43; Agresti and Caffo, "Simple and effective
@@ -93,8 +93,8 @@ def analyze_errors(
     examples = {name: _count(f"n_{name}", n) for name, n in examples.items() if n is not None}
     if examples and examples.keys() != errors.keys():
         raise ValueError(
-            f"errors were given for {', '.join(errors)}, numbers of examples for {', '.join(examples)}: "
-            "give them for the same sets, or no numbers"
+            f"numbers of examples must be given for {', '.join(errors)}, as the errors, or for no set, "
+            f"got {', '.join(examples)}"
         )
     errors["achievable"] = _share("achievable_error", achievable_error)
     same_distribution = "train_dev" if "train_dev" in errors else "dev"
@@ -120,18 +120,18 @@ def analyze_errors(
 
 
 def _variance(error: float, n: int) -> float:
-    """Of the measured error rate of n examples, with a right and a wrong one added."""
+    """Return the variance of an error rate measured on n examples, with one right and one wrong example added."""
     p = (error * n + 1) / (n + 2)
     return p * (1 - p) / (n + 2)
 
 
 def _share(name: str, error: Any) -> float:
     if not is_number(error, lambda error: 0 <= error <= 1):
-        raise ValueError(f"{name} is {described(error)}, expected a share of wrong answers from 0 to 1: 8 % is 0.08")
+        raise ValueError(f"{name} must be a fraction from 0 to 1, got {described(error)}: 8 % is 0.08")
     return float(error)
 
 
 def _count(name: str, n: Any) -> int:
     if not is_number(n, lambda n: 1 <= n < float("inf") and n == int(n)):
-        raise ValueError(f"{name} is {described(n)}, expected a whole number of at least 1 example")
+        raise ValueError(f"{name} must be a whole number of at least 1, got {described(n)}")
     return int(n)

@@ -1,4 +1,4 @@
-"""Networks with their losses, and params in and out."""
+"""Networks with their losses, and import and export of params."""
 
 from jaxnn.models.arrays import params_from_arrays, params_to_arrays, slice_params
 from jaxnn.models.feedforward import logistic_regression, mlp

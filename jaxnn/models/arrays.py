@@ -1,4 +1,4 @@
-"""Params as a flat list of arrays, as other systems have them, and back."""
+"""Convert params to a flat list of arrays, as other libraries have them, and back."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,20 +13,20 @@ from jaxnn.validation import described, is_real
 
 
 def params_to_arrays(network: Layer, params: Params) -> list[Array]:
-    """The arrays of each single layer, in the order in which they are computed, whatever was stacked to be scanned.
+    """Flatten params to [W_1, b_1, W_2, b_2, ...] in execution order, unstacking scanned layers.
 
-    For an `mlp`, W_1, b_1, W_2, b_2, ..., each W (n_out, n_in), each b (n_out,): what other systems know as a network's
-    weights. `params_from_arrays` is the inverse.
+    For an `mlp`, each W is (n_out, n_in) and each b (n_out,), which other libraries call the weights of a network.
+    `params_from_arrays` is the inverse.
 
     Args:
       network: the `Layer` whose params they are.
-      params: its params, or anything of their structure and shapes, such as gradients.
+      params: its params, or a pytree of the same structure and shapes, such as gradients.
 
     Returns:
       A list of arrays, in the dtypes of params.
 
     Raises:
-      ValueError: params of another network, or what is no `Layer`.
+      ValueError: if `network` is not a `Layer`, or params are those of another network.
 
     Example:
       >>> import jax, jaxnn
@@ -40,20 +40,20 @@ def params_to_arrays(network: Layer, params: Params) -> list[Array]:
 
 
 def params_from_arrays(network: Layer, in_shape: Shape, arrays: Sequence[Any]) -> Params:
-    """Params for a network from arrays that another system made, so that it can be loaded and compared.
+    """Make params of a network from the arrays of another library.
 
     Args:
       network: the `Layer` to make params for.
       in_shape: the shape of one example, as `network.init` takes it.
-      arrays: those of each single layer in the order of the layers, as `params_to_arrays` gives them; for an `mlp`
-        W_1, b_1, W_2, b_2, ..., each W (n_out, n_in). Any arrays, such as NumPy's. Floats are taken in JAX's default
-        float dtype. Where the network scans equal layers, they are stacked here.
+      arrays: those of each primitive layer in execution order, as `params_to_arrays` returns them; for an `mlp`
+        W_1, b_1, W_2, b_2, ..., each W (n_out, n_in). Any array-likes, such as NumPy arrays; floats are converted to
+        JAX's default float dtype. If the network scans equal layers, their arrays are stacked.
 
     Returns:
       Params of `network`, holding copies.
 
     Raises:
-      ValueError: too few or too many arrays, one of another shape, or values that are no real numbers, or not finite.
+      ValueError: if the number of arrays or a shape is wrong, or values are not real or not finite.
 
     Example:
       >>> import jax.numpy as jnp, jaxnn, numpy as np
@@ -64,55 +64,54 @@ def params_from_arrays(network: Layer, in_shape: Shape, arrays: Sequence[Any]) -
     """
     expected = shapes_of_params("params_from_arrays", network, in_shape)
     params = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), expected)
-    # The parts of NumPy arrays are views: what is written to them is written to params.
+    # The parts of NumPy arrays are views, so writing to them writes to params.
     views = params_to_arrays(network, params)
     names = _names(params, views)
     if isinstance(arrays, Mapping) or not np.iterable(arrays):
-        fix = ": list(arrays.values()), if they stand in that order" if isinstance(arrays, Mapping) else ""
-        raise ValueError(f"arrays is {described(arrays)}, expected a list of arrays, {', '.join(names)}{fix}")
+        fix = ": list(arrays.values()), if they are in that order" if isinstance(arrays, Mapping) else ""
+        raise ValueError(f"arrays must be a list of arrays {', '.join(names)}, got {described(arrays)}{fix}")
     arrays = [np.asarray(a) for a in arrays]
     if len(arrays) != len(views):
-        raise ValueError(f"the network has {len(views)} arrays ({', '.join(names)}), got {len(arrays)}")
+        raise ValueError(f"arrays must be {len(views)} ({', '.join(names)}), got {len(arrays)}")
     for name, array, view in zip(names, arrays, views, strict=True):
         if array.shape != view.shape:
-            fix = ": it looks transposed, W is (n_out, n_in)" if array.shape == view.shape[::-1] else ""
+            fix = ": W is (n_out, n_in), transpose it" if array.shape == view.shape[::-1] else ""
             fix = ": b.ravel()" if view.ndim == 1 and array.size == view.size else fix
-            raise ValueError(f"{name} has shape {view.shape}, got {array.shape}{fix}")
+            raise ValueError(f"{name} must have shape {view.shape}, got {array.shape}{fix}")
         if not is_real(array.dtype):
-            raise ValueError(f"{name} is {array.dtype}, expected real numbers: array.astype(float)")
+            raise ValueError(f"{name} must be real numbers, got {array.dtype}: array.astype(float)")
         with np.errstate(over="ignore"):
             view[...] = array.astype(view.dtype)
         if not np.isfinite(view).all():
-            raise ValueError(
-                f"{name} holds values that are not finite in {view.dtype.name}: the weights it came from are damaged"
-            )
+            raise ValueError(f"{name} must be finite in {view.dtype.name}, got inf or NaN: the weights are damaged")
     return jax.device_put(params, may_alias=False)
 
 
 def _names(params: Params, views: list[np.ndarray]) -> list[str]:
-    """The key path of each array in params, followed by the number of the copy where it is one of a stack."""
+    """Return the key path of each array in params, followed by the number of the copy if it is one of a stack."""
     paths = {id(leaf): jax.tree_util.keystr(path) for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]}
-    names, seen = [], dict.fromkeys(paths, 0)
+    names, copies = [], dict.fromkeys(paths, 0)
     for view in views:
-        whole = id(view) if id(view) in paths else id(view.base)
-        names.append(paths[whole] + ("" if whole == id(view) else f"[{seen[whole]}]"))
-        seen[whole] += 1
+        leaf = id(view) if id(view) in paths else id(view.base)
+        names.append(paths[leaf] + ("" if leaf == id(view) else f"[{copies[leaf]}]"))
+        copies[leaf] += 1
     return names
 
 
 def slice_params(network: Layer, in_shape: Shape, params: Params) -> Params:
-    """The params of a narrow network, cut out of those of one with the same layers, of which its first units count.
+    """Slice the params of a narrow network from those of a wider one with the same layers and masked units.
 
     Args:
       network: the narrow `Layer`.
       in_shape: the shape of one example, as `network.init` takes it.
-      params: of the wide network, `mlp(..., widths=...)`: those of the narrow one are each leaf's first entries.
+      params: of the wide network, `mlp(..., widths=...)`; those of the narrow one are the first entries of each leaf.
 
     Returns:
       Params of `network`, each leaf in its shape.
 
     Raises:
-      ValueError: params of another structure, a leaf too small, or what is no `Layer`, or no shape of an example.
+      ValueError: if `network` is not a `Layer`, `in_shape` is not the shape of an example, or params have another
+        structure or a leaf that is too small.
 
     Example:
       >>> import jax, jaxnn
@@ -123,12 +122,15 @@ def slice_params(network: Layer, in_shape: Shape, params: Params) -> Params:
     """
     expected = shapes_of_params("slice_params", network, in_shape)
     if jax.tree.structure(expected) != jax.tree.structure(params):
-        raise ValueError("params have another structure than the network's: expected those of the same layers, wider")
+        got = jax.tree.structure(params)
+        raise ValueError(
+            f"params must have the structure of the narrow network's, {jax.tree.structure(expected)}, got {got}"
+        )
 
     def cut(path, like, leaf):
         if leaf.ndim != like.ndim or any(have < want for have, want in zip(leaf.shape, like.shape, strict=True)):
             name = jax.tree_util.keystr(path)
-            raise ValueError(f"params{name} has shape {leaf.shape}, expected at least {like.shape} to cut from")
+            raise ValueError(f"params{name} must be at least {like.shape} to be sliced, got {leaf.shape}")
         return leaf[tuple(slice(n) for n in like.shape)]
 
     return jax.tree_util.tree_map_with_path(cut, expected, params)

@@ -1,8 +1,9 @@
 """Activations a = g(z), elementwise, and softmax over the last axis: each forward with its backward right under it.
 
-Forward values are `jax.nn`'s. What a backward needs is cached and no more: where g' can be had
-from a, the cache is a, which the next layer keeps anyway and so costs nothing. A backward refuses, with
-a ValueError, a cotangent of another shape than its cache's. Whole numbers are taken as floats, in JAX's default dtype.
+z, a and their cotangents have one shape, which may be any. Forward values are those of `jax.nn`. Only what the backward
+needs is cached: if g' can be computed from a, the cache is a, which the next layer caches anyway, so it costs nothing.
+A backward raises a ValueError if the cotangent's shape differs from the cache's. Whole numbers become floats of JAX's
+default dtype.
 """
 
 from collections.abc import Callable
@@ -13,39 +14,36 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.arrays import as_array, floats
+from jaxnn.arrays import floats
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer, stateless
 from jaxnn.typing import Array
-from jaxnn.validation import check_flag, described, is_number, is_real, makes
+from jaxnn.validation import check_flag, described, is_number
 
 
-def _of_floats(forward: Callable[..., tuple[Array, Any]]) -> Callable[..., tuple[Array, Any]]:
-    """The forward, which takes whole numbers z (...) as floats: an int32 holds no slope of 0.01."""
+def _on_floats(forward: Callable[..., tuple[Array, Any]]) -> Callable[..., tuple[Array, Any]]:
+    """Decorate a forward so that whole numbers z become floats: an int32 cannot hold a slope of 0.01."""
 
     @wraps(forward)
-    def checked(z, *given, **named):
-        z = z if hasattr(z, "dtype") else as_array("z", z)
-        if not is_real(z.dtype) and z.dtype != bool:
-            raise ValueError(f"{forward.__name__} takes real numbers, got {described(z)}")
-        return forward(floats(z), *given, **named)
+    def checked(z, *args, **kwargs):
+        return forward(floats(z, "z"), *args, **kwargs)
 
     return checked
 
 
-def _of_one_shape(backward: Callable[..., Array]) -> Callable[..., Array]:
-    """The backward, which refuses a cotangent of another shape (...): of (m,) beside (m, 1) it would make (m, m).
+def _on_one_shape(backward: Callable[..., Array]) -> Callable[..., Array]:
+    """Decorate a backward so that da must have the cache's shape: (m,) against (m, 1) would broadcast to (m, m).
 
-    It takes whole numbers as floats, as the forward does.
+    Whole numbers become floats, as in the forward.
     """
 
     @wraps(backward)
-    def checked(cache, da, *given, **named):
+    def checked(cache, da, *args, **kwargs):
         if np.shape(da) not in (np.shape(cache), ()):
             raise ValueError(
-                f"{backward.__name__} takes a cache and da in its shape, {np.shape(cache)}, got {described(da)}"
+                f"da of {backward.__name__} must have the shape of the cache, {np.shape(cache)}, got {described(da)}"
             )
-        return backward(cache if _is_mask(cache) else floats(cache), floats(da), *given, **named)
+        return backward(cache if _is_mask(cache) else floats(cache, "cache"), floats(da, "da"), *args, **kwargs)
 
     return checked
 
@@ -55,27 +53,27 @@ def _is_mask(cache: Any) -> bool:
     return dtype is not None and jnp.issubdtype(dtype, jnp.bool_)
 
 
-@_of_floats
+@_on_floats
 def identity_forward(z: Array) -> tuple[Array, tuple[()]]:
-    """a = z, of any shape. Nothing is cached."""
+    """Return a = z. Nothing is cached."""
     return z, ()
 
 
 def identity_backward(cache: tuple[()], da: Array) -> Array:
-    """dz = da: g'(z) = 1. All arrays have the shape of z."""
-    return floats(da)
+    """Return dz = da, since g'(z) = 1."""
+    return floats(da, "da")
 
 
-@_of_floats
+@_on_floats
 def sigmoid_forward(z: Array) -> tuple[Array, Array]:
-    """a = σ(z) = 1/(1 + e^-z), of any shape. Cached: a."""
+    """Compute a = σ(z) = 1/(1 + e^-z). Cached: a."""
     a = jax.nn.sigmoid(z)
     return a, a
 
 
-@_of_one_shape
+@_on_one_shape
 def sigmoid_backward(a: Array, da: Array) -> Array:
-    """dz = da · a(1 - a), in the shape of z.
+    """Compute dz = da · a(1 - a).
 
     Derivation. σ' = e^-z/(1 + e^-z)² = 1/(1 + e^-z) · e^-z/(1 + e^-z) = a(1 - a), at most σ'(0) = 1/4.
 
@@ -88,16 +86,16 @@ def sigmoid_backward(a: Array, da: Array) -> Array:
     return da * (a * (1 - a))
 
 
-@_of_floats
+@_on_floats
 def tanh_forward(z: Array) -> tuple[Array, Array]:
-    """a = tanh(z) = (e^z - e^-z)/(e^z + e^-z), of any shape. Cached: a."""
+    """Compute a = tanh(z) = (e^z - e^-z)/(e^z + e^-z). Cached: a."""
     a = jnp.tanh(z)
     return a, a
 
 
-@_of_one_shape
+@_on_one_shape
 def tanh_backward(a: Array, da: Array) -> Array:
-    """dz = da · (1 - a²), in the shape of z.
+    """Compute dz = da · (1 - a²).
 
     Derivation. tanh = s/c with s' = c and c' = s (the hyperbolic sine and cosine), so
     tanh' = (c² - s²)/c² = 1 - a², at most tanh'(0) = 1.
@@ -112,16 +110,16 @@ def tanh_backward(a: Array, da: Array) -> Array:
     return da * ((1 - a) * (1 + a))
 
 
-@_of_floats
+@_on_floats
 def relu_forward(z: Array) -> tuple[Array, Array]:
-    """a = max(0, z), of any shape. Cached: a, which is positive exactly where z is."""
+    """Compute a = max(0, z). Cached: a, which is positive exactly where z is."""
     a = jax.nn.relu(z)
     return a, a
 
 
-@_of_one_shape
+@_on_one_shape
 def relu_backward(a: Array, da: Array) -> Array:
-    """dz = da where z > 0, and 0 elsewhere, in the shape of z.
+    """Compute dz = da where z > 0, and 0 elsewhere.
 
     At z = 0, where any slope from 0 to 1 is a subgradient, the slope is 0: the choice of `jax.nn.relu`
     (`jnp.maximum(z, 0)` takes 1/2).
@@ -137,19 +135,19 @@ def relu_backward(a: Array, da: Array) -> Array:
     return jnp.where(a > 0, da, 0)
 
 
-@_of_floats
+@_on_floats
 def leaky_relu_forward(z: Array, slope: float = 0.01) -> tuple[Array, Array]:
-    """a = z where z >= 0, and slope · z elsewhere, of any shape. Cached: where z >= 0, a byte an element.
+    """Compute a = z where z >= 0, and slope · z elsewhere. Cached: where z >= 0, one byte per element.
 
-    With 0 < slope < 1 this is max(slope · z, z). The mask serves every slope; the sign of a would
-    not (a negative slope turns it, a slope of 0 and underflow lose it).
+    With 0 < slope < 1 this is max(slope · z, z). The mask works for every slope; the sign of a does
+    not (a negative slope flips it, a slope of 0 and underflow lose it).
     """
     return jax.nn.leaky_relu(z, jnp.asarray(slope, z.dtype)), z >= 0
 
 
-@_of_one_shape
+@_on_one_shape
 def leaky_relu_backward(positive: Array, da: Array, slope: float = 0.01) -> Array:
-    """dz = da where z >= 0, and slope · da elsewhere, in the shape of z.
+    """Compute dz = da where z >= 0, and slope · da elsewhere.
 
     At z = 0 the slope is 1: the choice of `jax.nn.leaky_relu`, which takes z >= 0.
 
@@ -164,19 +162,19 @@ def leaky_relu_backward(positive: Array, da: Array, slope: float = 0.01) -> Arra
     return jnp.where(positive, da, jnp.asarray(slope, da.dtype) * da)
 
 
-@_of_floats
+@_on_floats
 def softplus_forward(z: Array) -> tuple[Array, Array]:
-    """a = log(1 + e^z), of any shape. Cached: a."""
+    """Compute a = log(1 + e^z). Cached: a."""
     a = jax.nn.softplus(z)
     return a, a
 
 
-@_of_one_shape
+@_on_one_shape
 def softplus_backward(a: Array, da: Array) -> Array:
-    """dz = da · (1 - e^-a), in the shape of z.
+    """Compute dz = da · (1 - e^-a).
 
-    Derivation. g' = e^z/(1 + e^z) = 1 - 1/(1 + e^z), and 1 + e^z = e^a. `expm1` keeps the digits where
-    a is small, which is where z is far below 0.
+    Derivation. g' = e^z/(1 + e^z) = 1 - 1/(1 + e^z), and 1 + e^z = e^a. `expm1` keeps the digits if a is
+    small, that is, if z is far below 0.
 
     Example:
       >>> import jax.numpy as jnp
@@ -189,15 +187,15 @@ def softplus_backward(a: Array, da: Array) -> Array:
     return da * -jnp.expm1(-a)
 
 
-@_of_floats
+@_on_floats
 def silu_forward(z: Array) -> tuple[Array, Array]:
-    """a = z σ(z), of any shape. Cached: z, since a takes some values twice and does not tell z."""
+    """Compute a = z σ(z). Cached: z, since a takes some values twice and does not determine z."""
     return jax.nn.silu(z), z
 
 
-@_of_one_shape
+@_on_one_shape
 def silu_backward(z: Array, da: Array) -> Array:
-    """dz = da · σ(z)(1 + z(1 - σ(z))), in the shape of z.
+    """Compute dz = da · σ(z)(1 + z(1 - σ(z))).
 
     Derivation. g' = σ + zσ' = σ + zσ(1 - σ); 1 - σ(z) is computed as σ(-z), which keeps its digits.
 
@@ -212,15 +210,15 @@ def silu_backward(z: Array, da: Array) -> Array:
     return da * (jax.nn.sigmoid(z) * (1 + z * jax.nn.sigmoid(-z)))
 
 
-@_of_floats
+@_on_floats
 def gelu_forward(z: Array) -> tuple[Array, Array]:
-    """a = z Φ(z), with Φ the standard normal distribution function, of any shape. Cached: z."""
+    """Compute a = z Φ(z), with Φ the standard normal distribution function. Cached: z."""
     return jax.nn.gelu(z, approximate=False), z
 
 
-@_of_one_shape
+@_on_one_shape
 def gelu_backward(z: Array, da: Array) -> Array:
-    """dz = da · (Φ(z) + z φ(z)), in the shape of z.
+    """Compute dz = da · (Φ(z) + z φ(z)).
 
     Derivation. The product rule on z Φ(z), with Φ' = φ, φ(z) = e^(-z²/2)/sqrt(2π).
 
@@ -238,15 +236,15 @@ def gelu_backward(z: Array, da: Array) -> Array:
     return da * (cdf + z * pdf)
 
 
-@_of_floats
+@_on_floats
 def gelu_tanh_forward(z: Array) -> tuple[Array, Array]:
-    """a = z/2 · (1 + tanh(u)), u = sqrt(2/π)(z + 0.044715 z³), of any shape. Cached: z."""
+    """Compute a = z/2 · (1 + tanh(u)), u = sqrt(2/π)(z + 0.044715 z³). Cached: z."""
     return jax.nn.gelu(z, approximate=True), z
 
 
-@_of_one_shape
+@_on_one_shape
 def gelu_tanh_backward(z: Array, da: Array) -> Array:
-    """dz = da · ((1 + t)/2 + z/2 · (1 - t²) · u'), t = tanh(u), u' = sqrt(2/π)(1 + 3·0.044715 z²), in the shape of z.
+    """Compute dz = da · ((1 + t)/2 + z/2 · (1 - t²) · u'), t = tanh(u), u' = sqrt(2/π)(1 + 3·0.044715 z²).
 
     Derivation. The product rule on z/2 · (1 + t), then the chain rule through t = tanh(u(z)).
 
@@ -266,18 +264,18 @@ def gelu_tanh_backward(z: Array, da: Array) -> Array:
     return da * ((1 + t) / 2 + z / 2 * ((1 - t) * (1 + t)) * du)
 
 
-@_of_floats
+@_on_floats
 def elu_forward(z: Array, alpha: float = 1.0) -> tuple[Array, Array]:
-    """a = z where z > 0, and α(e^z - 1) elsewhere, of any shape. Cached: z, since a + α loses the slope's digits."""
+    """Compute a = z where z > 0, and α(e^z - 1) elsewhere. Cached: z, since a + α loses the slope's digits."""
     return jax.nn.elu(z, jnp.asarray(alpha, z.dtype)), z
 
 
-@_of_one_shape
+@_on_one_shape
 def elu_backward(z: Array, da: Array, alpha: float = 1.0) -> Array:
-    """dz = da where z > 0, and α e^z da elsewhere, in the shape of z.
+    """Compute dz = da where z > 0, and α e^z da elsewhere.
 
-    Derivation. For z <= 0, g' = α e^z; at z = 0 this is α, `jax.nn.elu`'s choice. It equals a + α, but where a has
-    come near -α, that difference has no digits left.
+    Derivation. For z <= 0, g' = α e^z; at z = 0 this is α, the choice of `jax.nn.elu`. It equals a + α, but if a is
+    close to -α, that difference has no digits left.
 
     Example:
       >>> import jax.numpy as jnp
@@ -288,15 +286,16 @@ def elu_backward(z: Array, da: Array, alpha: float = 1.0) -> Array:
     Source: Clevert, Unterthiner and Hochreiter, "Fast and accurate deep network learning by exponential linear
     units", 2015, equation 16.
     """
-    # Where z > 0, e^z may overflow: it is not taken there.
+    # Where z > 0, e^z may overflow, so it is computed for z <= 0 only.
     return jnp.where(z > 0, da, jnp.asarray(alpha, z.dtype) * jnp.exp(jnp.minimum(z, 0)) * da)
 
 
-@_of_floats
+@_on_floats
 def softmax_forward(z: Array) -> tuple[Array, Array]:
-    """p_j = e^z_j / Σ_l e^z_l over the last axis, (..., k). Cached: p.
+    """Compute p_j = e^z_j / Σ_l e^z_l over the last axis, (..., k). Cached: p.
 
-    The largest z_j is taken off all of them first, which changes nothing and lets no exponential overflow.
+    The largest z_j is subtracted from all of them first, which does not change p and keeps exponentials from
+    overflowing.
 
     Raises:
       ValueError: if z has no axis.
@@ -312,13 +311,13 @@ def softmax_forward(z: Array) -> tuple[Array, Array]:
     return p, p
 
 
-@_of_one_shape
+@_on_one_shape
 def softmax_backward(p: Array, dp: Array) -> Array:
-    """dz_i = p_i (dp_i - Σ_j dp_j p_j), over the last axis, in the shape of z, (..., k).
+    """Compute dz_i = p_i (dp_i - Σ_j dp_j p_j) over the last axis, (..., k).
 
     Derivation. log p_j = z_j - log Σ_l e^z_l, so ∂p_j/∂z_i = p_j ([i = j] - p_i), and
-    dz_i = Σ_j dp_j p_j ([i = j] - p_i) = p_i dp_i - p_i Σ_j dp_j p_j. The sum is of dp's mean under p: what all dp_j
-    have in common changes no z, since the p_j sum to 1.
+    dz_i = Σ_j dp_j p_j ([i = j] - p_i) = p_i dp_i - p_i Σ_j dp_j p_j. The sum is the mean of dp under p: a constant
+    added to every dp_j does not change dz, since the p_j sum to 1.
 
     Example:
       >>> import jax.numpy as jnp
@@ -331,77 +330,67 @@ def softmax_backward(p: Array, dp: Array) -> Array:
     return p * (dp - (dp * p).sum(axis=-1, keepdims=True))
 
 
-@factory
-@makes("layer", "identity_forward(z)")
+@factory(computes="identity_forward(z)")
 def identity() -> Layer:
-    """The layer a = z: a network of these alone computes one linear map, however deep (x of any shape)."""
+    """Return the layer a = z, with which a network of any depth computes one linear map."""
     return stateless(identity_forward, identity_backward)
 
 
-@factory
-@makes("layer", "sigmoid_forward(z) or jax.nn.sigmoid(z)")
+@factory(computes="sigmoid_forward(z) or jax.nn.sigmoid(z)")
 def sigmoid() -> Layer:
-    """The layer a = 1/(1 + e^-z), elementwise on any shape: `sigmoid_forward`, `sigmoid_backward`."""
+    """Return the elementwise layer a = 1/(1 + e^-z): `sigmoid_forward`, `sigmoid_backward`."""
     return stateless(sigmoid_forward, sigmoid_backward)
 
 
-@factory
-@makes("layer", "tanh_forward(z) or jnp.tanh(z)")
+@factory(computes="tanh_forward(z) or jnp.tanh(z)")
 def tanh() -> Layer:
-    """The layer a = tanh(z), elementwise on any shape: `tanh_forward`, `tanh_backward`."""
+    """Return the elementwise layer a = tanh(z): `tanh_forward`, `tanh_backward`."""
     return stateless(tanh_forward, tanh_backward)
 
 
-@factory
-@makes("layer", "relu_forward(z) or jax.nn.relu(z)")
+@factory(computes="relu_forward(z) or jax.nn.relu(z)")
 def relu() -> Layer:
-    """The layer a = max(0, z), elementwise on any shape: `relu_forward`, `relu_backward` (slope 0 at 0)."""
+    """Return the elementwise layer a = max(0, z): `relu_forward`, `relu_backward` (slope 0 at 0)."""
     return stateless(relu_forward, relu_backward)
 
 
-@factory
-@makes("layer", "leaky_relu_forward(z) or jax.nn.leaky_relu(z)")
+@factory(computes="leaky_relu_forward(z) or jax.nn.leaky_relu(z)")
 def leaky_relu(slope: float = 0.01) -> Layer:
-    """The layer a = max(slope · z, z), elementwise on any shape: `leaky_relu_forward`, `leaky_relu_backward`.
+    """Return the elementwise layer a = max(slope · z, z): `leaky_relu_forward`, `leaky_relu_backward`.
 
     Args:
       slope: a scalar, the slope for z < 0; any number, 0.01 by default.
 
     Raises:
-      ValueError: the slope is no number, or not finite.
+      ValueError: if the slope is not a finite number.
     """
     if not is_number(slope, lambda slope: abs(slope) < float("inf")):
-        raise ValueError(
-            f"leaky_relu takes a finite slope, got {described(slope)}: leaky_relu_forward(z) is the function of z"
-        )
+        raise ValueError(f"slope must be a finite number, got {described(slope)}")
     return stateless(partial(leaky_relu_forward, slope=slope), partial(leaky_relu_backward, slope=slope))
 
 
-@factory
-@makes("layer", "softplus_forward(z) or jax.nn.softplus(z)")
+@factory(computes="softplus_forward(z) or jax.nn.softplus(z)")
 def softplus() -> Layer:
-    """The layer a = log(1 + e^z), elementwise on any shape: `softplus_forward`, `softplus_backward`."""
+    """Return the elementwise layer a = log(1 + e^z): `softplus_forward`, `softplus_backward`."""
     return stateless(softplus_forward, softplus_backward)
 
 
-@factory
-@makes("layer", "silu_forward(z) or jax.nn.silu(z)")
+@factory(computes="silu_forward(z) or jax.nn.silu(z)")
 def silu() -> Layer:
-    """The layer a = z σ(z), also called swish, elementwise on any shape: `silu_forward`, `silu_backward`."""
+    """Return the elementwise layer a = z σ(z), also called swish: `silu_forward`, `silu_backward`."""
     return stateless(silu_forward, silu_backward)
 
 
-@factory
-@makes("layer", "gelu_forward(z) or jax.nn.gelu(z)")
+@factory(computes="gelu_forward(z) or jax.nn.gelu(z)")
 def gelu(approximate: bool = False) -> Layer:
-    """The layer a = z Φ(z), elementwise on any shape: exact by the error function, or in its tanh form.
+    """Return the elementwise layer a = z Φ(z): exact, by the error function, or in its tanh form.
 
     Args:
-      approximate: take the tanh form (`gelu_tanh_forward`), which is `jax.nn.gelu`'s default, in place of the
-        exact one (`gelu_forward`), which is PyTorch's.
+      approximate: use the tanh form (`gelu_tanh_forward`), the default of `jax.nn.gelu`, instead of the exact one
+        (`gelu_forward`), the default of PyTorch.
 
     Raises:
-      ValueError: another value than True and False, such as PyTorch's "none".
+      ValueError: if `approximate` is not True or False, such as PyTorch's "none".
 
     Example:
       >>> import jax.numpy as jnp
@@ -409,38 +398,34 @@ def gelu(approximate: bool = False) -> Layer:
       >>> print(gelu().forward((), z)[0], gelu(approximate=True).forward((), z)[0])
       [0.8413447] [0.841192]
     """
-    if np.ndim(approximate):
-        got = described(approximate)
-        raise ValueError(f"approximate is True or False, got {got}: gelu_forward(z) is the function of z")
     check_flag("approximate", approximate)
     return stateless(gelu_tanh_forward, gelu_tanh_backward) if approximate else stateless(gelu_forward, gelu_backward)
 
 
-@factory
-@makes("layer", "elu_forward(z) or jax.nn.elu(z)")
+@factory(computes="elu_forward(z) or jax.nn.elu(z)")
 def elu(alpha: float = 1.0) -> Layer:
-    """The layer a = z for z > 0, α(e^z - 1) elsewhere, elementwise on any shape: `elu_forward`, `elu_backward`.
+    """Return the elementwise layer a = z for z > 0, α(e^z - 1) elsewhere: `elu_forward`, `elu_backward`.
 
     Args:
-      alpha: a scalar of at least 0; minus the value that a tends to for z far below 0.
+      alpha: a scalar of at least 0; a tends to -alpha for z far below 0.
 
     Raises:
-      ValueError: alpha is negative (the function would fall, and rise again), or not finite.
+      ValueError: if alpha is negative (the function would fall and rise again) or not finite.
     """
     if not is_number(alpha, lambda alpha: 0 <= alpha < float("inf")):
-        fix = "elu_forward(z) is the function of z" if np.ndim(alpha) else "leaky_relu(slope) has a side that falls"
-        raise ValueError(f"elu takes alpha >= 0, got {described(alpha)}: {fix}")
+        raise ValueError(
+            f"alpha must be finite and at least 0, got {described(alpha)}: leaky_relu(slope) takes negative slopes"
+        )
     return stateless(partial(elu_forward, alpha=alpha), partial(elu_backward, alpha=alpha))
 
 
-@factory
-@makes("layer", "softmax_forward(z) or jax.nn.softmax(z)")
+@factory(computes="softmax_forward(z) or jax.nn.softmax(z)")
 def softmax() -> Layer:
-    """The layer p = softmax(z) over the last axis, (..., k) to (..., k): `softmax_forward`, `softmax_backward`.
+    """Return the layer p = softmax(z) over the last axis: `softmax_forward`, `softmax_backward`.
 
-    For weights that sum to 1 inside a network, such as those of attention. It does not belong before
-    `softmax_cross_entropy`, which takes logits and does the same itself, in a form that no saturation spoils: a softmax
-    of a softmax trains, slowly and to probabilities that are never sure.
+    It is meant for weights that sum to 1 inside a network, such as those of attention. Do not put it before
+    `softmax_cross_entropy`, which takes logits and contains a softmax that does not saturate: a softmax of a softmax
+    trains slowly, to probabilities that stay far from 0 and 1.
 
     Example:
       >>> import jax.numpy as jnp
@@ -462,8 +447,8 @@ ACTIVATIONS = {
     "gelu_tanh": partial(gelu, approximate=True),
     "elu": elu,
 }
-"""The elementwise factories by name, each with its defaults: what `mlp(..., activation="tanh")` looks up.
+"""The elementwise factories by name, each with its defaults: `mlp(..., activation="tanh")` looks names up here.
 
-`softmax` is not among them: its units compete, and as a hidden activation that is seldom meant. As a layer it is taken
-everywhere, `mlp(..., activation=softmax())` too.
+`softmax` is not included: its units compete, which is rarely intended for a hidden activation. As a layer it may be
+used everywhere, also in `mlp(..., activation=softmax())`.
 """

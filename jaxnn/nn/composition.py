@@ -8,16 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.arrays import held
+from jaxnn.arrays import promote_large_integers
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer, check_layers, init_same_shape, map_layers
 from jaxnn.typing import Array, Key, Params, Shape
-from jaxnn.validation import check_key, check_shape
+from jaxnn.validation import check_key, check_shape, described
 
 
 @factory
 def residual(layer: Layer) -> Layer:
-    """A skip connection: y = x + f(x), so dx = dy + f's own dx, and dparams is f's.
+    """Return a layer with a skip connection, y = x + f(x).
+
+    Derivation. dy reaches x directly and through f, so dx is dy plus the dx of f, and dparams is that of f.
 
     Args:
       layer: a `Layer` whose output has the shape of its input.
@@ -26,7 +28,7 @@ def residual(layer: Layer) -> Layer:
       A `Layer` with the params and the cache of `layer`.
 
     Raises:
-      ValueError: at `init` or forward, the layer changes the shape of its input.
+      ValueError: if the layer changes the shape of its input, at `init` or forward.
 
     Example:
       >>> import jax.numpy as jnp, jaxnn
@@ -41,10 +43,10 @@ def residual(layer: Layer) -> Layer:
         return init_same_shape("residual", layer, key, in_shape), in_shape
 
     def forward(params, x, key=None):
-        x = held(x)
+        x = promote_large_integers(x)
         y, cache = layer.forward(params, x, key)
         if y.shape != x.shape:
-            raise ValueError(f"residual needs a layer that keeps the shape of its input, got {x.shape} -> {y.shape}")
+            raise ValueError(f"layer of residual must keep the shape of its input, got {x.shape} -> {y.shape}")
         return x + y, cache
 
     def backward(params, cache, dy):
@@ -56,7 +58,7 @@ def residual(layer: Layer) -> Layer:
 
 @factory
 def chain(*layers: Layer) -> Layer:
-    """The layers one after another: y = f_L(... f_2(f_1(x))).
+    """Compose layers one after another: y = f_L(... f_2(f_1(x))).
 
     Backward is the chain rule, read from the right: with dx_L = dy, layer l turns the cotangent of its
     output into (dparams_l, dx_{l-1}), and dx_{l-1} is the cotangent of layer l-1's output.
@@ -65,12 +67,12 @@ def chain(*layers: Layer) -> Layer:
       *layers: at least one `Layer`.
 
     Returns:
-      A `Layer` whose params, and whose cache, are tuples with one entry per layer. Layer i draws its
-      randomness from `fold_in(key, i)`, so adding a layer at the end changes none before it.
+      A `Layer` whose params and cache are tuples with one entry per layer. Layer i draws its random numbers
+      from `fold_in(key, i)`, so a layer added at the end does not change those before it.
 
     Raises:
-      ValueError: there is no layer, or something that is not a `Layer`; when called, params, a cache or a key that are
-        not this chain's.
+      ValueError: if there is no layer, or an argument is not a `Layer`; when called, if params or a cache were made by
+        another network, or the key is not a random key.
 
     Example:
       >>> import jax, jaxnn
@@ -82,17 +84,17 @@ def chain(*layers: Layer) -> Layer:
     Source: Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", 1986.
     """
     check_layers("chain", layers)
-    whole = row(layers, partial(keys_of_row, n=len(layers)))
-    return whole._replace(map=lambda f: chain(*(map_layers(f, layer) for layer in layers)))
+    network = sequential(layers, partial(layer_keys, n=len(layers)))
+    return network._replace(map=lambda f: chain(*(map_layers(f, layer) for layer in layers)))
 
 
-def row(layers: Sequence[Layer], keys_of: Callable[[Key], Key]) -> Layer:
-    """The layers one after another, layer i drawing from `keys_of(key)[i]`."""
+def sequential(layers: Sequence[Layer], keys_of: Callable[[Key], Key]) -> Layer:
+    """Return the layers one after another, layer i with the key `keys_of(key)[i]`."""
 
     def init(key, in_shape):
         check_key(key)
-        drawn, _, out_shape = draw(layers, partial(keys_of, key), in_shape)
-        return tuple(drawn(i) for i in range(len(layers))), out_shape
+        params_at, _, out_shape = init_all(layers, partial(keys_of, key), in_shape)
+        return tuple(params_at(i) for i in range(len(layers))), out_shape
 
     def forward(params, x, key=None):
         _check_params(params)
@@ -108,7 +110,10 @@ def row(layers: Sequence[Layer], keys_of: Callable[[Key], Key]) -> Layer:
     def backward(params, caches, dy):
         _check_params(params)
         if not isinstance(caches, tuple) or len(caches) != len(layers):
-            raise ValueError("a chain's backward takes (params, cache, dy), with the cache that its forward gave")
+            raise ValueError(
+                f"cache of a chain must be the one that its forward returned, got {described(caches)}: "
+                "call backward(params, cache, dy)"
+            )
         dparams = []
         for layer, layer_params, cache in reversed(list(zip(layers, params, caches, strict=True))):
             layer_dparams, dy = layer.backward(layer_params, cache, dy)
@@ -120,70 +125,70 @@ def row(layers: Sequence[Layer], keys_of: Callable[[Key], Key]) -> Layer:
         return [part for layer, layer_params in zip(layers, params, strict=True) for part in layer.parts(layer_params)]
 
     def _check_params(params):
-        # A list of them would do here, and come back from backward as a tuple: another structure than went in.
+        # A list is rejected, since backward would return a tuple: another structure than that of params.
         if not isinstance(params, tuple) or len(params) != len(layers):
             got = f"{len(params)} entries" if isinstance(params, tuple) else f"a {type(params).__name__}"
             also = "; params_from_arrays makes them of arrays W_1, b_1, ..." if isinstance(params, dict | list) else ""
             raise ValueError(
-                f"chain of {len(layers)} layers takes a tuple of {len(layers)} params, one per layer, got {got}: "
-                f"use the params that this chain's init made (a layer without parameters has ()){also}"
+                f"params of chain must be a tuple of {len(layers)} entries, one per layer, got {got}: "
+                f"use those that this chain's init made (a layer without parameters has ()){also}"
             )
 
     return Layer(init, forward, backward, parts)
 
 
-def draw(
+def init_all(
     layers: Sequence[Layer], keys_of: Callable[[], Key], in_shape: Shape
 ) -> tuple[Callable[[int], Params], Callable[[Sequence[int]], Params], Shape]:
-    """Fresh params of a row of layers: those at a place; those at several places, stacked; and the shape after the row.
+    """Initialize consecutive layers; return `params_at(i)`, `stacked_params_at(indices)` and the shape after the last.
 
-    Equal layers on equal shapes are drawn by one loop over their keys. The numbers are those of a draw for each, but it
-    compiles once, and compiling draws would be most of the time to a deep network's first step.
+    Equal layers on equal shapes are initialized by one loop over their keys. The numbers are the same, but the
+    initializer compiles once; otherwise compiling it would take most of the time to a deep network's first step.
     """
     check_shape(in_shape)
     keys, times = keys_of(), Counter(id(layer.init) for layer in layers)
-    shape, of_place, alike = tuple(in_shape), {}, {}
+    shape, single, groups = tuple(in_shape), {}, {}
     for i, layer in enumerate(layers):
-        same = (id(layer.init), shape)
+        group = (id(layer.init), shape)
         if times[id(layer.init)] == 1:
-            of_place[i], shape = layer.init(keys[i], shape)
+            single[i], shape = layer.init(keys[i], shape)
         else:
-            if same not in alike:
-                alike[same] = [], partial(_params, layer, shape), _out_shape(layer, keys[i], shape)
-            alike[same][0].append(i)
-            shape = alike[same][2]
+            if group not in groups:
+                groups[group] = [], partial(_init_params, layer, shape), _out_shape(layer, keys[i], shape)
+            groups[group][0].append(i)
+            shape = groups[group][2]
         shape = tuple(shape)
-    stacks = {}  # place -> (params of all layers like it, its number among them)
-    for places, draw, _ in alike.values():
-        # Of keys made anew: JAX's check that no key is used twice takes a choice of some for the use of all.
-        together = jax.lax.map(draw, keys_of()[np.array(places)])
-        stacks |= {place: (together, i) for i, place in enumerate(places)}
+    stacks = {}  # index of a layer -> (params of its group, index in the group)
+    for indices, init_params, _ in groups.values():
+        # The keys are made again, since JAX's check for reused keys counts an indexed array of keys as used up.
+        group_params = jax.lax.map(init_params, keys_of()[np.array(indices)])
+        stacks |= {index: (group_params, i) for i, index in enumerate(indices)}
 
-    def drawn(place):
-        if place in of_place:
-            return of_place[place]
-        params, i = stacks[place]
+    def params_at(index):
+        if index in single:
+            return single[index]
+        params, i = stacks[index]
         return jax.tree.map(lambda leaf: leaf[i], params)
 
-    def drawn_stacked(places):
-        numbers = np.array([stacks[place][1] for place in places])
-        return jax.tree.map(lambda leaf: leaf[numbers], stacks[places[0]][0])
+    def stacked_params_at(indices):
+        in_group = np.array([stacks[index][1] for index in indices])
+        return jax.tree.map(lambda leaf: leaf[in_group], stacks[indices[0]][0])
 
-    return drawn, drawn_stacked, shape
+    return params_at, stacked_params_at, shape
 
 
-def _params(layer: Layer, in_shape: Shape, key: Key) -> Params:
+def _init_params(layer: Layer, in_shape: Shape, key: Key) -> Params:
     return layer.init(key, in_shape)[0]
 
 
 def _out_shape(layer: Layer, key: Key, in_shape: Shape) -> Shape:
-    """The shape after the layer; nothing is drawn."""
-    told = []
-    jax.eval_shape(lambda key: told.append(layer.init(key, in_shape)[1]), key)
-    return told[0]
+    """Return the shape after the layer without drawing its params."""
+    shapes = []
+    jax.eval_shape(lambda key: shapes.append(layer.init(key, in_shape)[1]), key)
+    return shapes[0]
 
 
-def keys_of_row(key: Key, n: int, first: Array | int = 0) -> Key:
-    """The keys (n,) of layers number first, first + 1, ... of a row."""
-    # By index, not by `split`: a layer added at the end leaves the streams before it as they were.
+def layer_keys(key: Key, n: int, first: Array | int = 0) -> Key:
+    """Return the keys (n,) of layers number first, first + 1, ... of a chain."""
+    # By index, not by `split`: a layer added at the end does not change the random numbers of those before it.
     return jax.vmap(partial(jax.random.fold_in, key))(first + jnp.arange(n))

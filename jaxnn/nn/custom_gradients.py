@@ -1,20 +1,20 @@
-"""A layer as a function whose derivative, to `jax.grad`, is the hand-written backward."""
+"""A layer as a function that `jax.grad` differentiates by the hand-written backward."""
 
 from collections.abc import Callable
 
 import jax
 
-from jaxnn.arrays import held
+from jaxnn.arrays import promote_large_integers
 from jaxnn.nn.layer import Layer, check_layers
 from jaxnn.typing import Array
 
 
 def as_custom_vjp(layer: Layer) -> Callable[..., Array]:
-    """The layer as one function for use inside anybody's `jax.grad`, with the hand-derived backward as its rule.
+    """Return the layer as one function for use inside any `jax.grad`, with the hand-derived backward as its rule.
 
-    The plain `layer.forward` carries no rule: JAX differentiates it by itself, which makes it the honest
-    witness against which a backward is proved. This one does carry the rule, so comparing
-    its gradient with `layer.backward` would compare a thing with itself.
+    The plain `layer.forward` has no such rule: JAX differentiates it automatically, which makes it the independent
+    reference that a backward is proved against. This function has the rule, so comparing its gradient with
+    `layer.backward` would compare the backward with itself.
 
     Args:
       layer: any `Layer`.
@@ -44,4 +44,4 @@ def as_custom_vjp(layer: Layer) -> Callable[..., Array]:
         return dparams, dx, None
 
     apply.defvjp(forward, backward)
-    return lambda params, x, key=None: apply(params, held(x), key)
+    return lambda params, x, key=None: apply(params, promote_large_integers(x), key)

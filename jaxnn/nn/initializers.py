@@ -16,7 +16,7 @@ INITIALIZERS: dict[str, Callable[[], Initializer]] = {
     "glorot": jax.nn.initializers.glorot_normal,
     "he": jax.nn.initializers.he_normal,
 }
-"""Initialisers of W by name. With n_in inputs and n_out units, the standard deviation of a weight is
+"""Initializers of W by name. With n_in inputs and n_out units, the standard deviation of a weight is
 0 (zeros), 0.01 (normal), sqrt(1/n_in) (lecun), sqrt(2/(n_in + n_out)) (glorot), sqrt(2/n_in) (he).
 
 Sources: LeCun et al., "Efficient BackProp", 1998; Glorot and Bengio, "Understanding the difficulty of training
@@ -25,19 +25,19 @@ deep feedforward neural networks", 2010; He et al., "Delving deep into rectifier
 
 @factory
 def sliced_initializer(name: str, n_in: Array | int, n_out: Array | int) -> Initializer:
-    """The initialiser of that name for a layer of n_in inputs and n_out units, in the corner of a larger one's weights.
+    """Return the named initializer of a layer of n_in inputs and n_out units, in the corner of a larger weight matrix.
 
     Args:
       name: one of `INITIALIZERS`.
-      n_in: inputs that count; may be traced.
-      n_out: units that count; may be traced.
+      n_in: inputs that are used; may be traced.
+      n_out: units that are used; may be traced.
 
     Returns:
-      An initialiser: for the shape (N_in, N_out) it draws what the named one does, brings its standard deviation to
-      that of the shape (n_in, n_out), and sets weights outside of that corner to 0.
+      An initializer: for the shape (N_in, N_out) it draws what the named one draws, scales it to the standard deviation
+      of the shape (n_in, n_out), and sets weights outside of that corner to 0.
 
     Raises:
-      ValueError: another name, or a function, whose deviation nobody knows.
+      ValueError: if the name is unknown, or a function, whose standard deviation is unknown.
 
     Example:
       >>> import jax
@@ -51,7 +51,7 @@ def sliced_initializer(name: str, n_in: Array | int, n_out: Array | int) -> Init
         "glorot": lambda n_in, n_out: (n_in + n_out) ** -0.5,
     }
     if not isinstance(name, str) or name not in deviations:
-        raise ValueError(f"widths take an initialiser by name, one of {sorted(deviations)}, got {described(name)}")
+        raise ValueError(f"init must be one of {sorted(deviations)} if widths are given, got {described(name)}")
 
     def initializer(key, shape, dtype=jnp.float32):
         n_rows, n_columns = (jnp.asarray(n, dtype) for n in (n_in, n_out))

@@ -1,37 +1,36 @@
 """`Layer`, a forward/backward pair.
 
-A network is a row of such pairs. The forward of each takes the activations before it and gives its own with a cache;
-the backward takes the cotangent of its output with that cache and gives the cotangents of its parameters and of its
-input. Forward runs left to right, backward right to left, and nothing else is needed: no tape, no tracing, no class to
-inherit from.
+A network is a sequence of such pairs. Each forward takes the activations before it and returns its output and a cache;
+the backward takes that cache and the cotangent of the output and returns the cotangents of the layer's parameters and
+of its input. Forward runs left to right, backward right to left, and nothing else is needed: no tape, no tracing, no
+class to inherit from.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from jaxnn.factories.decorator import factory, known
+from jaxnn.factories.decorator import factory, factory_made
 from jaxnn.typing import Array, Cache, Key, Params, Shape
 from jaxnn.validation import check_callable, described
 
 
-@known
+@factory_made
 class Layer(NamedTuple):
-    """Three pure functions. What they have in common (sizes, rates, slopes) their factory has captured.
+    """Three pure functions that share the sizes, rates and slopes captured by their factory.
 
     Attributes:
       init: `init(key, in_shape) -> (params, out_shape)`, shapes without the batch axis.
-      forward: `forward(params, x, key=None) -> (y, cache)`. With `key=None` nothing is random:
-        that is inference.
+      forward: `forward(params, x, key=None) -> (y, cache)`. With `key=None`, for inference, nothing is random.
       backward: `backward(params, cache, dy) -> (dparams, dx)`: exactly the vector-Jacobian product of
-        `(params, x) -> y` at the point that the cache was made at. `dparams` has the structure,
+        `(params, x) -> y` at the point where the cache was made. `dparams` has the structure,
         shapes and dtypes of `params`; `dx` those of `x`.
-      parts: `parts(params) -> [params of a layer, ...]`: of the layers that it is made of, in the order in which they
-        are computed. A combinator says it; a layer that is made of no others leaves it, and is its only part.
-      map: `map(f) -> Layer`: the same, of f(layer) in the place of each single layer that it is made of. A combinator
-        says it; a layer that is made of no others leaves it, and `map_layers` takes f(layer) itself.
+      parts: `parts(params) -> [params of a layer, ...]` splits params by primitive layer, in execution order.
+        Combinators override it; by default a layer is its only part.
+      map: `map(f) -> Layer` rebuilds the layer with f(layer) for each primitive layer in it. Combinators define it; by
+        default `map_layers` returns f(layer).
 
     A layer is static (close over it, or make it a static argument); its params are data. One that a factory made
-    equals, prints and pickles as the call that made it. One written as `Layer(...)` equals itself alone, unless the
+    equals, prints and pickles as the call that made it. One written as `Layer(...)` equals only itself, unless the
     function that returns it is decorated with `jaxnn.factory`.
 
     Example:
@@ -57,18 +56,18 @@ def stateless(
     backward: Callable[[Cache, Array], Array],
     out_shape: Callable[[Shape], Shape] = lambda in_shape: in_shape,
 ) -> Layer:
-    """A layer without parameters and without randomness, from the pure pair that defines it.
+    """Return a layer without parameters and randomness from the pure pair that defines it.
 
     Args:
       forward: `x -> (y, cache)`.
       backward: `(cache, dy) -> dx`.
-      out_shape: an example's shape after the layer, given the shape before it; unchanged by default.
+      out_shape: maps the shape of an example before the layer to that after it; unchanged by default.
 
     Returns:
       A `Layer` whose params are `()`.
 
     Raises:
-      ValueError: if forward or backward is no such function, as a `Layer` is not.
+      ValueError: if forward or backward is not a function of these arguments.
 
     Example:
       >>> import jax.numpy as jnp
@@ -87,10 +86,10 @@ def stateless(
 
 
 def map_layers(f: Callable[[Layer], Layer], layer: Layer) -> Layer:
-    """The layer, with f(single) in the place of each single layer that it is made of; of a single one, f(layer).
+    """Replace each primitive layer that a layer is made of by f(primitive); if it is one itself, return f(layer).
 
     Args:
-      f: from a `Layer` to a `Layer` that takes the same params and inputs.
+      f: maps a `Layer` to a `Layer` that takes the same params and inputs.
       layer: any `Layer`.
 
     Returns:
@@ -98,18 +97,18 @@ def map_layers(f: Callable[[Layer], Layer], layer: Layer) -> Layer:
 
     Example:
       >>> import jaxnn
-      >>> network, met = jaxnn.chain(jaxnn.dense(4), jaxnn.residual(jaxnn.tanh())), []
-      >>> _ = map_layers(lambda single: met.append(single) or single, network)
-      >>> len(met)
-      2
+      >>> network, primitives = jaxnn.chain(jaxnn.dense(4), jaxnn.residual(jaxnn.tanh())), []
+      >>> _ = map_layers(lambda layer: primitives.append(layer) or layer, network)
+      >>> primitives
+      [dense(4), tanh()]
     """
     return f(layer) if layer.map is None else layer.map(f)
 
 
 def check_layers(name: str, layers: tuple[Layer, ...]) -> None:
-    """A ValueError unless there are layers, and all are; a combinator's name is for the message."""
+    """Raise ValueError unless `layers` holds at least one entry and only Layers; `name` is the caller's."""
     if not layers:
-        raise ValueError(f"{name} takes at least one Layer, got none")
+        raise ValueError(f"arguments of {name} must be at least one Layer, got none")
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer):
             fix = "call the factory (`relu()`, not `relu`)" if callable(layer) else "pass layers, such as dense(10)"
@@ -117,15 +116,15 @@ def check_layers(name: str, layers: tuple[Layer, ...]) -> None:
                 fix = "pass its network, model.network"
             elif isinstance(layer, list | tuple) and not hasattr(layer, "_fields"):
                 fix = f"pass them one by one, {name}(*layers)"
-            raise ValueError(f"{name} takes Layers, but argument {i} is {described(layer)}: {fix}")
+            raise ValueError(f"argument {i} of {name} must be a Layer, got {described(layer)}: {fix}")
 
 
 def init_same_shape(name: str, layer: Layer, key: Key, in_shape: Shape) -> Params:
-    """Fresh params of a layer that keeps the shape (...) of an example; a ValueError where it does not."""
+    """Initialize a layer that keeps the shape of an example; raise ValueError if it does not."""
     params, out_shape = layer.init(key, in_shape)
     if tuple(out_shape) != tuple(in_shape):
         raise ValueError(
-            f"{name} needs a layer whose output has the shape of its input, got {in_shape} -> {out_shape}: "
-            "add a dense layer that brings the shape back"
+            f"layer of {name} must keep the shape of its input, got {in_shape} -> {out_shape}: "
+            "add a dense layer that restores the shape"
         )
     return params

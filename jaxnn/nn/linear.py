@@ -14,17 +14,17 @@ from jaxnn.validation import check_callable, check_key, check_name, check_shape,
 
 
 def dense_forward(params: Params, x: Array) -> tuple[Array, Array]:
-    """z = x Wᵀ + b, one row per example.
+    """Compute z = x Wᵀ + b, one row per example.
 
     Args:
       params: `{"W": (n_out, n_in), "b": (n_out,)}`.
       x: inputs, (m, n_in), or (..., n_in) with any leading axes. Whole numbers become floats.
 
     Returns:
-      z, (m, n_out), and the cache, which is x itself: no copy.
+      z, (m, n_out), and the cache, which is x itself, not a copy.
 
     Raises:
-      ValueError: the last axis of x is not n_in, x is no array, or params are not those of a dense layer.
+      ValueError: if the last axis of x is not n_in, x is not an array, or params are not those of a dense layer.
 
     Example:
       >>> import jax.numpy as jnp
@@ -34,19 +34,17 @@ def dense_forward(params: Params, x: Array) -> tuple[Array, Array]:
     """
     W, b = _weights(params)
     if not hasattr(x, "ndim"):
-        raise ValueError(f"x is {described(x)}, expected an array: jnp.asarray(x)")
+        raise ValueError(f"x must be an array, got {described(x)}: jnp.asarray(x)")
     x = floats(x)
     if x.ndim < 1 or x.shape[-1] != W.shape[-1]:
-        raise ValueError(
-            f"dense has weights for {W.shape[-1]} features (W is {W.shape}), got x of shape {x.shape}: "
-            "examples are rows, so x is (m, n_in); "
-            + ("x.T has them" if x.shape[:1] == W.shape[-1:] and x.ndim == 2 else "flatten() turns images into rows")
-        )
+        transposed = x.ndim == 2 and x.shape[0] == W.shape[-1]
+        fix = "examples are rows, use x.T" if transposed else "flatten() turns images into rows"
+        raise ValueError(f"x must be (m, {W.shape[-1]}) for weights W {W.shape}, got {x.shape}: {fix}")
     return x @ W.T + jnp.expand_dims(b, range(x.ndim - 1)), x
 
 
 def dense_backward(params: Params, x: Array, dz: Array) -> tuple[Params, Array]:
-    """The gradient of z = x Wᵀ + b.
+    """Compute dparams and dx of z = x Wᵀ + b from dz.
 
     Derivation. z_ij = Σ_k x_ik W_jk + b_j, so with dz_ij the cotangent of z_ij
 
@@ -65,7 +63,7 @@ def dense_backward(params: Params, x: Array, dz: Array) -> tuple[Params, Array]:
       `{"W": dW (n_out, n_in), "b": db (n_out,)}` and dx, (m, n_in).
 
     Raises:
-      ValueError: dz has not the shape of z, or params are not those of a dense layer.
+      ValueError: if dz does not have the shape of z, or params are not those of a dense layer.
 
     Example:
       >>> import jax.numpy as jnp
@@ -80,30 +78,31 @@ def dense_backward(params: Params, x: Array, dz: Array) -> tuple[Params, Array]:
     x, dz = floats(x), floats(dz) if hasattr(dz, "dtype") else dz
     z_shape = (*jnp.shape(x)[:-1], W.shape[0])
     if getattr(dz, "shape", None) != z_shape:
-        raise ValueError(f"dz is {described(dz)}, expected the shape of z, {z_shape}, for x {jnp.shape(x)}")
+        raise ValueError(f"dz must have the shape of z, {z_shape}, for x {jnp.shape(x)}, got {described(dz)}")
     examples = tuple(range(dz.ndim - 1))
     dW, db, dx = jnp.tensordot(dz, x, (examples, examples)), dz.sum(examples), dz @ W
-    # z has the wider dtype of the two where x and params differ; each gradient goes back to the dtype of its own.
+    # z has the wider dtype if x and params differ; each gradient is cast back to the dtype of its variable.
     return {"W": dW.astype(W.dtype), "b": db.astype(b.dtype)}, _in_dtype_of(x, dx)
 
 
-@factory
+@factory(computes="dense_forward(params, x)")
 def dense(n_out: int, init: str | Initializer = "lecun") -> Layer:
-    """A dense layer of n_out units, z = x Wᵀ + b; `dense_backward` derives its gradient.
+    """Return a dense layer of n_out units, z = x Wᵀ + b; `dense_backward` derives its gradient.
 
     Weights are stored with one row per unit, (n_out, n_in). b starts at zero.
 
     Args:
-      n_out: how many units, at least 1.
-      init: how W starts: a name in `INITIALIZERS`, or any initialiser of `jax.nn.initializers`. It is called
-        as JAX calls it, with the shape (n_in, n_out), and its result transposed.
+      n_out: number of units, at least 1.
+      init: how W is initialized: a name in `INITIALIZERS`, or any initializer of `jax.nn.initializers`. It is called
+        as JAX calls it, with the shape (n_in, n_out), and its result is transposed.
 
     Returns:
       A `Layer` with params `{"W": (n_out, n_in), "b": (n_out,)}` in JAX's default float dtype.
 
     Raises:
-      ValueError: n_out below 1, an unknown initialiser or, at `init`, an example that is not a vector, no random key or
-        an initialiser that gives anything but floats (n_in, n_out); when called, params of another number of units.
+      ValueError: if n_out is below 1 or the initializer is unknown; at `init`, if an example is not a vector, the key
+        is not a random key, or the initializer does not return floats (n_in, n_out); when called, if params have
+        another number of units.
 
     Example:
       >>> import jax
@@ -112,13 +111,12 @@ def dense(n_out: int, init: str | Initializer = "lecun") -> Layer:
       ((3, 5), (3,))
     """
     if not is_count(n_out):
-        fix = ": dense_forward(params, x) computes" if np.ndim(n_out) else ""
-        raise ValueError(f"dense takes a number of units of at least 1, got {described(n_out)}{fix}")
+        raise ValueError(f"n_out must be a whole number of at least 1, got {described(n_out)}")
     if callable(init):
         check_callable("init", init, "key", "shape", "dtype")
     else:
-        fix = f": jax.nn.initializers.normal({init}) draws of that standard deviation" if is_number(init) else ""
-        check_name("initialiser", init, INITIALIZERS, f", or a function{fix}")
+        fix = f": jax.nn.initializers.normal({init}) has that standard deviation" if is_number(init) else ""
+        check_name("init", init, INITIALIZERS, f" or a function{fix}")
     n_out = int(n_out)
     initializer = INITIALIZERS[init]() if isinstance(init, str) else init
 
@@ -127,13 +125,13 @@ def dense(n_out: int, init: str | Initializer = "lecun") -> Layer:
         check_shape(in_shape)
         if len(in_shape) != 1:
             raise ValueError(
-                f"dense takes examples that are vectors, in_shape (n_in,), got {tuple(in_shape)}: "
-                "put flatten() before it"
+                f"in_shape of dense must be that of a vector, (n_in,), got {tuple(in_shape)}: put flatten() before it"
             )
         W = initializer(key, (in_shape[0], n_out), jnp.result_type(float))
         if getattr(W, "shape", None) != (in_shape[0], n_out) or not jnp.issubdtype(W.dtype, jnp.floating):
-            fix = ": call it, he_normal() say" if callable(W) else ""
-            raise ValueError(f"init gave {described(W)}, expected floats (n_in, n_out), {(in_shape[0], n_out)}{fix}")
+            fix = ": call the factory (`he_normal()`, not `he_normal`)" if callable(W) else ""
+            expected = f"floats (n_in, n_out), {(in_shape[0], n_out)}"
+            raise ValueError(f"init must return {expected}, got {described(W)}{fix}")
         W = jnp.asarray(W).T
         return {"W": W, "b": jnp.zeros(n_out, W.dtype)}, (n_out,)
 
@@ -141,7 +139,7 @@ def dense(n_out: int, init: str | Initializer = "lecun") -> Layer:
         z, cache = dense_forward(params, x)
         if z.shape[-1] != n_out:
             raise ValueError(
-                f"dense({n_out}) takes W of ({n_out}, n_in), got {params['W'].shape}: are they another network's?"
+                f"W of dense({n_out}) must be ({n_out}, n_in), got {params['W'].shape}: use params of this network"
             )
         return z, cache
 
@@ -149,7 +147,7 @@ def dense(n_out: int, init: str | Initializer = "lecun") -> Layer:
 
 
 def _weights(params: Params) -> tuple[Array, Array]:
-    """W (n_out, n_in) and b (n_out,), after the checks: a b of another shape would be broadcast without a word."""
+    """Return W (n_out, n_in) and b (n_out,) as floats; raise ValueError for other shapes, which would broadcast."""
     named = isinstance(params, Mapping)
     W, b = (params.get(name) if named else None for name in ("W", "b"))
     shape = getattr(W, "shape", ())
@@ -157,7 +155,7 @@ def _weights(params: Params) -> tuple[Array, Array]:
         got = ", ".join(f"{name}: {described(a)}" for name, a in params.items()) if named else type(params).__name__
         fix = ": jax.vmap over the params of several networks" if len(shape) == 3 else ""
         fix = ": b.ravel()" if len(shape) == 2 and np.shape(b) in {(shape[0], 1), (1, shape[0])} else fix
-        raise ValueError(f"dense takes params {{W: (n_out, n_in), b: (n_out,)}}, got {got}{fix}")
+        raise ValueError(f"params of dense must be {{W: (n_out, n_in), b: (n_out,)}}, got {got}{fix}")
     return floats(W), floats(b)
 
 

@@ -1,4 +1,4 @@
-"""Layers of which only the first units count."""
+"""Layers with all but their first units masked."""
 
 import jax
 import jax.numpy as jnp
@@ -11,24 +11,24 @@ from jaxnn.validation import described, is_number
 
 @factory
 def mask_units(layer: Layer, n: Array | int) -> Layer:
-    """The layer with its units from number n on silenced: y_j = f(x)_j for j < n, and 0 for the others.
+    """Return the layer with all but its first n units masked: y_j = f(x)_j for j < n, and 0 for the others.
 
-    n may be traced, as a hyperparameter that varies over a population is: networks of different widths are then one
-    program, that of the widest. A silent unit has no influence, and its cotangent is 0, so nothing learns by it: with
-    first units alone after every hidden layer, a network computes and learns what the narrow one does.
+    n may be traced, such as a hyperparameter that varies over a population: networks of different widths then share one
+    program, that of the widest. A masked unit has no influence and its cotangent is 0, so its weights get no gradient:
+    with a mask after every hidden layer, a network computes and learns what the narrow one does.
 
     Derivation. y = f(x) ⊙ 1[j < n] is linear in f(x), element by element, so f(x)'s cotangent is dy ⊙ 1[j < n], and
     f's own backward does the rest.
 
     Args:
       layer: any `Layer`, such as an activation; its last axis is that of the units.
-      n: how many units count, a whole number of at least 1; all of them, where there are fewer.
+      n: number of units to keep, a whole number of at least 1; with fewer units, all are kept.
 
     Returns:
       A `Layer` with the params and the cache of `layer`.
 
     Raises:
-      ValueError: n is no whole number, or below 1.
+      ValueError: if n is not a whole number of at least 1.
 
     Example:
       >>> import jax.numpy as jnp, jaxnn
@@ -38,7 +38,7 @@ def mask_units(layer: Layer, n: Array | int) -> Layer:
     """
     check_layers("mask_units", (layer,))
     if not is_number(n, lambda n: n >= 1 and n == int(n)):
-        raise ValueError(f"mask_units takes a number of units of at least 1, got {described(n)}")
+        raise ValueError(f"n must be a whole number of at least 1, got {described(n)}")
 
     def forward(params, x, key=None):
         y, cache = layer.forward(params, x, key)
@@ -51,5 +51,5 @@ def mask_units(layer: Layer, n: Array | int) -> Layer:
 
 
 def _first(y: Array, n: Array | int) -> Array:
-    # `where`, not a product: what a silent unit computes may have overflowed.
+    # `where`, not a product: a masked unit may have overflowed.
     return jnp.where(jax.lax.broadcasted_iota(jnp.int32, y.shape, y.ndim - 1) < n, y, 0)

@@ -1,4 +1,4 @@
-"""Inverted dropout: what survives is scaled up while training, so inference changes nothing."""
+"""Inverted dropout: kept elements are scaled up while training, so inference is the identity."""
 
 import jax
 import jax.numpy as jnp
@@ -8,25 +8,25 @@ from jaxnn.arrays import floats
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer
 from jaxnn.typing import Array, Key
-from jaxnn.validation import check_key, described, is_number, makes
+from jaxnn.validation import check_key, described, is_number
 
 
 def dropout_forward(x: Array, rate: float, key: Key | None) -> tuple[Array, Array | None]:
-    """y = x · mask/(1 - rate), where each element of mask is 0 with probability `rate` and else 1.
+    """Compute y = x · mask/(1 - rate), where each element of mask is 0 with probability `rate` and 1 otherwise.
 
     The mean of y over masks is x, so inference needs no scaling.
 
     Args:
       x: inputs, of any shape.
-      rate: the fraction that is dropped (not kept), 0 <= rate < 1.
+      rate: the fraction to drop (not to keep), 0 <= rate < 1.
       key: a random key, or `None` for inference: then y = x.
 
     Returns:
-      y, in the shape and dtype of x (whole numbers become floats), and the cache: the mask, a byte an element (`None`
-      without a key).
+      y, in the shape and dtype of x (whole numbers become floats), and the cache: the mask, one byte per element
+      (`None` without a key).
 
     Raises:
-      ValueError: a rate outside [0, 1), or a key that is none.
+      ValueError: if the rate is outside [0, 1), or the key is not a random key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -50,38 +50,37 @@ def dropout_forward(x: Array, rate: float, key: Key | None) -> tuple[Array, Arra
 
 
 def dropout_backward(mask: Array | None, dy: Array, rate: float) -> Array:
-    """dx = dy · mask/(1 - rate), in the shape of x: y is linear in x, element by element.
+    """Compute dx = dy · mask/(1 - rate), since y is linear in x, element by element.
 
-    The mask is the forward's own: a fresh one would be the gradient of another function.
+    The mask must be the one of the forward: a new one would give the gradient of another function.
 
     Raises:
-      ValueError: if the mask has another shape than dy.
+      ValueError: if the mask and dy differ in shape.
 
     Example:
       >>> import jax.numpy as jnp
       >>> print(dropout_backward(jnp.array([True, False]), jnp.array([1.0, 1.0]), 0.5))
       [2. 0.]
     """
-    dy = floats(dy)
+    dy = floats(dy, "dy")
     if mask is not None and np.shape(mask) != dy.shape:
         raise ValueError(f"mask must have the shape of dy, {dy.shape}, got {described(mask)}")
     return dy if mask is None else _masked(mask, dy, rate)
 
 
-@factory
-@makes("layer", "dropout_forward(x, rate, key)")
+@factory(computes="dropout_forward(x, rate, key)")
 def dropout(rate: float) -> Layer:
-    """A layer that drops each element with probability `rate` while training, and is the identity otherwise.
+    """Return a layer that drops each element with probability `rate` while training, and is the identity otherwise.
 
     Args:
-      rate: the fraction that is dropped, a scalar with 0 <= rate < 1. May be traced, as a hyperparameter
-        that varies over a population is; then it is not checked.
+      rate: the fraction to drop, a scalar with 0 <= rate < 1. May be traced, such as a hyperparameter
+        that varies over a population; then it is not checked.
 
     Returns:
-      A `Layer` without params. `forward(params, x, key)` is random with a key and exact without.
+      A `Layer` without params. `forward(params, x, key)` is random with a key and the identity without.
 
     Raises:
-      ValueError: a rate outside [0, 1).
+      ValueError: if the rate is outside [0, 1).
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -89,8 +88,8 @@ def dropout(rate: float) -> Layer:
       >>> y.tolist()
       [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
 
-    The mask is drawn from the key alone: with the same key it is the same one. To train with a given mask, make the
-    layer from the pure function. Dropout is linear in x, and symmetric, so with a mask its forward is its backward:
+    The mask depends only on the key: the same key gives the same mask. To train with a given mask, make the layer from
+    the pure function. Dropout is linear in x, and symmetric, so with a mask its forward is its backward:
 
       >>> import jaxnn
       >>> mask = jnp.array([[True, False, True], [False, True, True]])  # in the shape of x
@@ -114,10 +113,11 @@ def dropout(rate: float) -> Layer:
 
 def _check_rate(rate: float) -> None:
     if not is_number(rate, lambda rate: 0 <= rate < 1):
-        fix = "dropout_forward(x, rate, key) computes" if np.ndim(rate) else "rate 0.2 drops 20 % of units"
-        raise ValueError(f"dropout takes the fraction to drop, 0 <= rate < 1, got {described(rate)}: {fix}")
+        raise ValueError(
+            f"rate must be the fraction to drop, 0 <= rate < 1, got {described(rate)}: 0.2 drops 20 % of the units"
+        )
 
 
 def _masked(mask: Array, x: Array, rate: float) -> Array:
-    # `where`, not a product: a dropped inf or NaN is gone.
+    # `where`, not a product: a dropped inf or NaN becomes 0.
     return jnp.where(mask, x / jnp.asarray(1 - rate, x.dtype), 0)

@@ -1,10 +1,10 @@
-"""A layer that computes the same in less memory (`remat`) or in another dtype (`with_dtype`)."""
+"""Compute a layer in less memory (`remat`) or in another dtype (`with_dtype`)."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.arrays import held
+from jaxnn.arrays import promote_large_integers
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer, check_layers, map_layers
 from jaxnn.validation import described
@@ -12,16 +12,16 @@ from jaxnn.validation import described
 
 @factory
 def remat(layer: Layer) -> Layer:
-    """Gradient checkpointing by hand: remember only the input, run the forward again in the backward.
+    """Return the layer with gradient checkpointing: it caches only its input and runs its forward again in backward.
 
     Values and gradients are those of `layer`. Memory between forward and backward falls from the whole
-    cache to x; time grows by one forward. The key is remembered too, so dropout drops the same units.
+    cache to x; time grows by one forward. The key is cached too, so dropout drops the same units.
 
-    On a CPU, XLA merges the two forwards of one straight line all the same, as it does for `jax.checkpoint`, and then
-    nothing is saved. Under `repeat` they are in two loops, which nothing merges.
+    On a CPU, XLA merges the two forwards of a network without loops nevertheless, as it does for `jax.checkpoint`, and
+    then no memory is saved. Under `repeat` they are in two loops, which are never merged.
 
     Args:
-      layer: any `Layer`; the longer the chain inside, the more is saved.
+      layer: any `Layer`; the longer the chain inside, the more memory is saved.
 
     Returns:
       A `Layer` with the params of `layer` and the cache (x, key).
@@ -39,13 +39,13 @@ def remat(layer: Layer) -> Layer:
     check_layers("remat", (layer,))
 
     def forward(params, x, key=None):
-        x = held(x)
+        x = promote_large_integers(x)
         y, _ = layer.forward(params, x, key)
         return y, (x, key)
 
     def backward(params, cache, dy):
         x, key = cache
-        # Without the barrier XLA sees the same forward twice, merges the two, and keeps what was to be forgotten.
+        # Without the barrier XLA merges the two equal forwards and keeps the cache that was to be recomputed.
         params, x, dy = jax.lax.optimization_barrier((params, x, dy))
         _, cache = layer.forward(params, x, key)
         return layer.backward(params, cache, dy)
@@ -55,21 +55,21 @@ def remat(layer: Layer) -> Layer:
 
 @factory
 def with_dtype(layer: Layer, dtype: jnp.dtype) -> Layer:
-    """The layer computed in another precision, on params and inputs that keep theirs.
+    """Return the layer computed in another precision, on params and inputs that keep theirs.
 
     y = cast(f(cast(params), cast(x))): params (the master copy) and x are cast to `dtype` on the way in, y back
-    to x's dtype on the way out. A cast's vector-Jacobian product is the cast back, so dparams comes in
-    the dtype of params and dx in that of x.
+    to the dtype of x on the way out. The vector-Jacobian product of a cast is the cast back, so dparams has
+    the dtype of params and dx that of x.
 
     Args:
       layer: any `Layer`.
-      dtype: a floating dtype, such as `jnp.bfloat16`. Integer leaves are left as they are.
+      dtype: a floating dtype, such as `jnp.bfloat16`. Integer leaves are not cast.
 
     Returns:
-      A `Layer` with the params of `layer`, whose cache is held in `dtype`.
+      A `Layer` with the params of `layer`, whose cache has `dtype`.
 
     Raises:
-      ValueError: the dtype is not a floating one.
+      ValueError: if the dtype is not a floating dtype.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn
@@ -84,12 +84,12 @@ def with_dtype(layer: Layer, dtype: jnp.dtype) -> Layer:
     check_layers("with_dtype", (layer,))
     try:
         name = "None" if dtype is None else jnp.dtype(dtype).name
-    except TypeError:  # NumPy knows no such dtype
+    except TypeError:  # not a dtype
         name = described(dtype)
     if not name.startswith(("float", "bfloat")):
-        raise ValueError(f"with_dtype computes in a floating dtype, got {name}: try jnp.bfloat16")
+        raise ValueError(f"dtype must be a floating dtype, such as jnp.bfloat16, got {name}")
     if not isinstance(dtype, np.dtype):
-        return with_dtype(layer, jnp.dtype(dtype))  # by one name of many
+        return with_dtype(layer, jnp.dtype(dtype))  # so that equal dtypes make equal layers
 
     def cast(tree):
         return jax.tree.map(lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree)
@@ -100,11 +100,11 @@ def with_dtype(layer: Layer, dtype: jnp.dtype) -> Layer:
 
     def backward(params, cache, dy):
         dparams, dx = layer.backward(cast(params), cache, dy.astype(dtype))
-        # y went out in x's dtype, so dy's dtype is x's, and dx's too.
+        # y has the dtype of x, so dy has it too, and dx gets it.
         return jax.tree.map(lambda d, p: d.astype(p.dtype), dparams, params), dx.astype(dy.dtype)
 
     def map_each(f):
-        # Casts between layers change no number: what one gives out in `dtype` comes into the next as it was.
-        return map_layers(lambda single: f(with_dtype(single, dtype)), layer)
+        # Casts between layers change no number: what one layer returns in `dtype` is exact in the next.
+        return map_layers(lambda primitive: f(with_dtype(primitive, dtype)), layer)
 
     return Layer(layer.init, forward, backward, layer.parts, None if layer.map is None else map_each)

@@ -1,4 +1,4 @@
-"""Checks of rates."""
+"""Validate rates."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ from jaxnn.validation import described, is_number
 
 
 def check_rate(rate: Any) -> None:
-    """Raise a ValueError unless a learning rate is a positive, finite number."""
-    check_positive("a learning rate", rate, "the optimiser itself goes downhill")
+    """Raise ValueError unless a learning rate is a positive, finite number."""
+    check_positive("learning_rate", rate, "updates already descend")
 
 
-def check_positive(what: str, value: Any, why: str) -> None:
-    """Raise a ValueError unless a value is a positive, finite number; `why` ends the message."""
+def check_positive(name: str, value: Any, hint: str) -> None:
+    """Raise ValueError unless a value is a positive, finite number; `hint` ends the message."""
     if not is_number(value, lambda value: 0 < value < float("inf")):
-        raise ValueError(f"{what} must be positive and finite, got {described(value)}: {why}")
+        raise ValueError(f"{name} must be positive and finite, got {described(value)}: {hint}")

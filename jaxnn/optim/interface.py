@@ -1,4 +1,4 @@
-"""What an optimizer of optax is called with, and what it must be."""
+"""The interface of optax optimizers: validation, and the arguments of `update`."""
 
 import inspect
 from collections.abc import Callable
@@ -12,15 +12,17 @@ from jaxnn.typing import Params
 from jaxnn.validation import described
 
 promoting = partial(jax.numpy_dtype_promotion, "standard")
-"""The context of optax's own code, which mixes dtypes: users' `jax_numpy_dtype_promotion=strict` is for theirs."""
+"""The context in which code of optax runs: it mixes dtypes, also if the user's own promotion is strict."""
 
 
 def check_optimizer(optimizer: Any) -> None:
-    """Raise a ValueError unless it is an optax optimizer, or anything with functions init and update."""
+    """Raise ValueError unless it is an optax optimizer, or another object with functions init and update."""
     if not all(callable(getattr(optimizer, name, None)) for name in ("init", "update")):
-        fix = f": call it, {optimizer.__name__}(0.01) say" if hasattr(optimizer, "__name__") else ""
+        fix = f": call the factory, {optimizer.__name__}(0.01)" if hasattr(optimizer, "__name__") else ""
         fix = f": jaxnn.optimizer({optimizer.lower()!r}, 0.01) makes one" if isinstance(optimizer, str) else fix
-        raise ValueError(f"optimizer is {described(optimizer)}, expected an optax optimiser, optax.adam(0.01) say{fix}")
+        raise ValueError(
+            f"optimizer must be an optax optimizer, such as optax.adam(0.01), got {described(optimizer)}{fix}"
+        )
     if getattr(optimizer.init, "__qualname__", "").startswith("lookahead."):
         raise ValueError(NO_LOOKAHEAD)
 
@@ -32,7 +34,7 @@ NO_LOOKAHEAD = (
 
 
 def accepting(optimizer: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
-    """Return the optimizer with an update that is passed those of its keyword arguments alone which it takes."""
+    """Return the optimizer with an `update` that ignores keyword arguments that it does not take."""
     optimizer = optax.with_extra_args_support(optimizer)
     try:
         takes = inspect.signature(optimizer.update).parameters.values()
@@ -42,12 +44,12 @@ def accepting(optimizer: optax.GradientTransformation) -> optax.GradientTransfor
         return optimizer
     names = {parameter.name for parameter in takes}
 
-    def update(updates, state, params=None, **given):
-        return optimizer.update(updates, state, params, **{name: given[name] for name in given if name in names})
+    def update(updates, state, params=None, **kwargs):
+        return optimizer.update(updates, state, params, **{name: kwargs[name] for name in kwargs if name in names})
 
     return optax.GradientTransformationExtraArgs(optimizer.init, update)
 
 
 def extra_arguments(value: Any, grads: Params, value_fn: Callable[[Params], Any]) -> dict[str, Any]:
-    """What a step passes to `update` beside the gradient, by the names that optax's optimizers have for it."""
+    """Return the keyword arguments that a step passes to `update`, named as in optax."""
     return {"value": value, "grad": grads, "value_fn": value_fn}

@@ -1,4 +1,4 @@
-"""Which axis of a weight an optimizer takes for its inputs, and the transposition that it needs."""
+"""Transpose weights for optimizers that assume the layout (n_in, n_out)."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ import optax
 
 from jaxnn.factories.decorator import factory
 from jaxnn.optim.interface import accepting, check_optimizer
-from jaxnn.optim.shape_dependence import OPTAX_FOLDER, arrays_in, find_readers, first_update, given_layout, is_matrix
+from jaxnn.optim.shape_dependence import OPTAX_FOLDER, arrays_in, current_layout, find_readers, first_update, is_matrix
 from jaxnn.typing import Params, PyTree
 from jaxnn.validation import check_name
 
@@ -22,37 +22,37 @@ _LAYOUTS = ("flax", "jaxnn")
 
 @factory
 def with_layout(optimizer: optax.GradientTransformation, layout: str = "flax") -> optax.GradientTransformation:
-    """Return the optimizer that passes weights to the given one in a layout, and turns its updates back.
+    """Wrap an optimizer so that it gets weights in a layout; its updates are transposed back.
 
-    Weights are (n_out, n_in) here, (n_in, n_out) in Flax. To most optimizers it makes no difference: Adam looks at each
-    number by itself. Muon, adaptive gradient clipping or Adafactor read rows, columns or shapes, and assume Flax's
-    layout. Everything in jaxnn that takes an optimizer applies `with_layout` if code of optax reads the layout; code
-    from elsewhere is given weights as they are. A loop that calls `optimizer.update` itself must apply it:
+    Weights are (n_out, n_in) here, (n_in, n_out) in Flax. Most optimizers are independent of the layout: Adam treats
+    each number separately. Muon, adaptive gradient clipping and Adafactor use rows, columns or shapes, and assume
+    Flax's layout. Every function of jaxnn that takes an optimizer applies `with_layout` if code of optax depends on the
+    layout; other code gets the weights unchanged. A loop that calls `optimizer.update` directly must apply it:
 
         optimizer = jaxnn.optim.with_layout(optax.contrib.muon(0.02))
 
-    Weights are the leaves named `W`: their last two axes are swapped, in params, gradients and everything else that has
-    the structure of params. Names and structure stay, so that masks and labels by path find what they name. The
+    Weights are the leaves named `W`: their last two axes are swapped, in params, gradients and every other tree with
+    the structure of params. Names and structure do not change, so masks and labels by path still apply. The
     optimizer's state, and axes that are arguments of the optimizer, are in that layout too:
-    `optax.adaptive_grad_clip(0.01)` clips by unit as it is.
+    `optax.adaptive_grad_clip(0.01)` clips by unit with its default axis.
 
-    Layouts nest, and no weight is turned twice: an optimizer given here may be part of a chain that is passed to `fit`.
+    Layouts nest, and no weight is transposed twice: the result may be part of a chain that is passed to `fit`.
 
     Args:
       optimizer: any optax optimizer.
-      layout: "flax" for weights (n_in, n_out); "jaxnn" for (n_out, n_in), for an optimizer written for params as they
-        are, where it is part of a chain that is given Flax's.
+      layout: "flax" for weights (n_in, n_out); "jaxnn" for (n_out, n_in), for an optimizer written for jaxnn's layout
+        that is part of a chain in Flax's.
 
     Returns:
       An `optax.GradientTransformation`.
 
     Raises:
-      ValueError: if the layout is another word, or the optimizer is not an optax optimizer.
+      ValueError: if the layout is neither "flax" nor "jaxnn", or the optimizer is not an optax optimizer.
 
     Example:
       >>> import jax.numpy as jnp
       >>> params = {"W": jnp.ones((2, 3))}
-      >>> grads = {"W": jnp.array([[100.0, 100.0, 100.0], [0.001, 0.001, 0.001]])}  # a large one of unit 0 alone
+      >>> grads = {"W": jnp.array([[100.0, 100.0, 100.0], [0.001, 0.001, 0.001]])}  # large for unit 0 only
       >>> for clip in (optax.adaptive_grad_clip(0.1), with_layout(optax.adaptive_grad_clip(0.1))):
       ...     updates, _ = clip.update(grads, clip.init(params), params)
       ...     print(updates["W"][:, 0])
@@ -68,28 +68,28 @@ def with_layout(optimizer: optax.GradientTransformation, layout: str = "flax") -
     inner = accepting(optimizer)
 
     def init(params):
-        with _giving(layout) as turn:
-            return inner.init(turn(params))
+        with _in_layout(layout) as transpose:
+            return inner.init(transpose(params))
 
-    def update(updates, state, params=None, **given):
-        if given_layout.get() == "either":  # right in either layout, whatever the inner one reads
+    def update(updates, state, params=None, **kwargs):
+        if current_layout.get() == "either":  # `with_layout` is right in either layout
             return updates, state
-        like = jax.tree.structure(updates)
-        with _giving(layout) as turn:
-            given = {name: _turned_given(turn, like, value) for name, value in given.items()}
-            params = None if params is None else turn(params)
-            updates, state = inner.update(turn(updates), state, params, **given)
-        return turn(updates), state
+        structure = jax.tree.structure(updates)
+        with _in_layout(layout) as transpose:
+            kwargs = {name: _transpose_argument(transpose, structure, value) for name, value in kwargs.items()}
+            params = None if params is None else transpose(params)
+            updates, state = inner.update(transpose(updates), state, params, **kwargs)
+        return transpose(updates), state
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
 def laid_out(optimizer: optax.GradientTransformation, params: Params) -> optax.GradientTransformation:
-    """Return the optimizer as it is if the layout of weights does not matter to it, else `with_layout(optimizer)`.
+    """Return `with_layout(optimizer)` if the optimizer depends on the layout of weights, else the optimizer.
 
-    One update is traced, which takes milliseconds; nothing is compiled. If code that is not optax's reads the layout,
-    or the optimizer closes over arrays in the shape of a weight, such as a mask, it was written for params as they are,
-    and is returned as it is.
+    One update is traced, which takes milliseconds; nothing is compiled. If code outside of optax depends on the layout,
+    or the optimizer closes over arrays in the shape of a weight, such as a mask, it was written for jaxnn's layout and
+    is returned unchanged.
 
     Args:
       optimizer: any optax optimizer.
@@ -99,48 +99,49 @@ def laid_out(optimizer: optax.GradientTransformation, params: Params) -> optax.G
       An `optax.GradientTransformation`.
 
     Raises:
-      ValueError: if the optimizer does not take such params, its updates have other shapes, or it has parts of both
-        kinds.
+      ValueError: if the optimizer fails on such params, its updates have other shapes, or its parts assume different
+        layouts.
     """
     shapes = jax.eval_shape(lambda params: jax.tree.map(jnp.asarray, params), params)
     leaves, structure = jax.tree.flatten(shapes)
     plan = structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
     try:
-        known = _known.setdefault(optimizer.update, {})
-    except TypeError:  # no weak reference can be made to it
-        known = {}
-    if plan not in known:
-        known[plan] = _must_be_turned(optimizer, shapes)
-    return with_layout(optimizer) if known[plan] else accepting(optimizer)
+        decisions = _decisions.setdefault(optimizer.update, {})
+    except TypeError:  # it does not support weak references
+        decisions = {}
+    if plan not in decisions:
+        decisions[plan] = _needs_flax_layout(optimizer, shapes)
+    return with_layout(optimizer) if decisions[plan] else accepting(optimizer)
 
 
-_known: WeakKeyDictionary = WeakKeyDictionary()  # update -> {structure and shapes of params: whether to turn weights}
+# update -> {structure and shapes of params: whether to transpose weights}
+_decisions: WeakKeyDictionary = WeakKeyDictionary()
 
 
 @contextmanager
-def _giving(layout: str) -> Iterator[Callable[[PyTree], PyTree]]:
-    """Trace what is inside in that layout; gives the function that turns a tree into it, and back."""
-    before = given_layout.get()
-    reset = given_layout.set("either" if before == "either" else layout)
+def _in_layout(layout: str) -> Iterator[Callable[[PyTree], PyTree]]:
+    """Set the current layout; yield the function that transposes a tree to it and back."""
+    before = current_layout.get()
+    reset = current_layout.set("either" if before == "either" else layout)
     try:
-        yield (lambda tree: tree) if before in ("either", layout) else _turned
+        yield (lambda tree: tree) if before in ("either", layout) else _transpose
     finally:
-        given_layout.reset(reset)
+        current_layout.reset(reset)
 
 
-def _turned(tree: PyTree) -> PyTree:
-    """The tree, the last two axes of each weight (..., a, b) swapped."""
+def _transpose(tree: PyTree) -> PyTree:
+    """Swap the last two axes of each weight (..., a, b) of a tree."""
     return jax.tree_util.tree_map_with_path(
         lambda path, leaf: jnp.swapaxes(leaf, -1, -2) if is_matrix(path, leaf) else leaf, tree
     )
 
 
-def _turned_given(turn: Callable[[PyTree], PyTree], like: Any, value: Any) -> Any:
-    """What an update is given beside gradients, turned if it has their structure; and what functions take and give."""
+def _transpose_argument(transpose: Callable[[PyTree], PyTree], structure: Any, value: Any) -> Any:
+    """Transpose an extra argument of `update` if it has the structure of params; wrap a function to do so."""
     if not callable(value):
-        return turn(value) if jax.tree.structure(value) == like else value
-    turned = partial(_turned_given, turn, like)
-    return lambda *args, **kwargs: turned(value(*map(turned, args), **{k: turned(a) for k, a in kwargs.items()}))
+        return transpose(value) if jax.tree.structure(value) == structure else value
+    each = partial(_transpose_argument, transpose, structure)
+    return lambda *args, **kwargs: each(value(*map(each, args), **{k: each(a) for k, a in kwargs.items()}))
 
 
 @cache
@@ -151,8 +152,8 @@ def _symbolic_sizes() -> tuple[Any, ...]:
     return export.symbolic_shape("p, q")
 
 
-def _must_be_turned(optimizer: optax.GradientTransformation, shapes: Params) -> bool:
-    """Whether the optimizer is to be given weights in Flax's layout; a ValueError if it does not take these params."""
+def _needs_flax_layout(optimizer: optax.GradientTransformation, shapes: Params) -> bool:
+    """Return whether the optimizer assumes weights (n_in, n_out); raise ValueError if it fails on these params."""
     weights = {leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(shapes) if is_matrix(path, leaf)}
     readers = find_readers(optimizer, shapes, *_symbolic_sizes()) if weights else set()
     if weights and not readers:
@@ -160,23 +161,23 @@ def _must_be_turned(optimizer: optax.GradientTransformation, shapes: Params) -> 
     traced = first_update(optimizer, shapes)
     if not weights or weights & {np.shape(array) for array in arrays_in(traced)}:
         return False
-    # The first part that looks at sizes ended that: once more, of numbers that are nothing else's size.
+    # Tracing stopped at the first part that depends on sizes: trace again with sizes that nothing else has.
     readers |= find_readers(optimizer, shapes, 10007, 10009)
-    own = [file for file in readers if not file.startswith(OPTAX_FOLDER)]
-    if own and len(own) < len(readers):
+    outside = [file for file in readers if not file.startswith(OPTAX_FOLDER)]
+    if outside and len(outside) < len(readers):
         raise ValueError(
             "optimizer must have parts that agree on the layout of weights, got optax's, which read (n_in, n_out), "
-            f"and others ({', '.join(sorted(own))}): wrap those in jaxnn.optim.with_layout(part, 'jaxnn') for weights "
-            "(n_out, n_in), or in 'flax'"
+            f"and others ({', '.join(sorted(outside))}): wrap those in jaxnn.optim.with_layout(part, 'jaxnn') for "
+            "weights (n_out, n_in), or in 'flax'"
         )
-    if own:
+    if outside:
         return False
     for path, leaf in jax.tree_util.tree_leaves_with_path(shapes):
         if is_matrix(path, leaf) and leaf.ndim > 2:
             raise ValueError(
-                f"params{jax.tree_util.keystr(path)} is a stack of weights {leaf.shape}, which an optimizer that reads "
-                "rows and columns takes for one weight: make the network with scan=False, or, if the optimizer is for "
-                "stacks, wrap it in jaxnn.optim.with_layout"
+                f"params{jax.tree_util.keystr(path)} must be one weight for an optimizer that reads rows and columns, "
+                f"got a stack {leaf.shape}: make the network with scan=False, or, if the optimizer is for stacks, wrap "
+                "it in jaxnn.optim.with_layout"
             )
     first_update(with_layout(optimizer), shapes)
     return True

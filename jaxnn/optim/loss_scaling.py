@@ -1,4 +1,4 @@
-"""Loss scaling: gradients computed in float16, at a scale at which they neither vanish nor overflow."""
+"""Loss scaling: scale gradients in float16 so that they neither vanish nor overflow."""
 
 from typing import Any, NamedTuple
 
@@ -16,16 +16,16 @@ _MOST = 2.0**24
 
 
 class LossScale(NamedTuple):
-    """The state of an optimiser `with_loss_scale`.
+    """The state of an optimizer `with_loss_scale`.
 
     Attributes:
       scale: S, a float32 scalar.
-      sound: how many steps in a row were finite since S last changed, an int32 scalar.
-      inner: the state of the optimiser itself.
+      good_steps: the number of consecutive finite steps since S last changed, an int32 scalar.
+      inner: the state of the wrapped optimizer.
     """
 
     scale: Array
-    sound: Array
+    good_steps: Array
     inner: PyTree
 
 
@@ -33,30 +33,32 @@ class LossScale(NamedTuple):
 def with_loss_scale(
     optimizer: optax.GradientTransformation, scale: float = 2.0**15, *, growth_interval: int | None = 2000
 ) -> optax.GradientTransformation:
-    """The optimiser, whose steps compute their gradients S times as large as they are, and divide by S at the end.
+    """Wrap an optimizer so that its steps compute gradients S times as large and divide them by S.
 
     For networks in float16, `with_dtype(network, jnp.float16)`: there a number below 2⁻²⁵ becomes 0, one above 65504
-    infinite, and the cotangents of a mean over many examples lie near the lower end. A step that finds a scale in its
-    optimiser's state, as `make_step`'s does, multiplies dz by it before the network's backward, and divides dparams by
-    it after that, in the dtype of params, float32. bfloat16 has the range of float32, and needs none of this.
+    infinite, and the cotangents of a mean over many examples are near the lower end. A step whose optimizer state has a
+    scale, such as that of `make_step`, multiplies dz by it before the network's backward and divides dparams by
+    it afterwards, in the dtype of params, float32. bfloat16 has the range of float32 and does not need it.
 
-    Derivation. A backward is linear in its cotangent, B(S dz) = S B(dz), so B(S dz)/S is the gradient itself. Where S
-    is a power of 2, both products are exact: what neither vanishes nor overflows is what it would be without them.
+    Derivation. A backward is linear in its cotangent, B(S dz) = S B(dz), so B(S dz)/S is the gradient. If S is a power
+    of 2, both products are exact: a number that neither vanishes nor overflows is the same as without scaling.
 
-    S adapts: where gradient or loss is not finite, the update is skipped and counted, as by `skip_nonfinite`, and S
-    halved; after `growth_interval` finite steps in a row it is doubled. It stays between 1 and 2²⁴. A step that fails
-    at S = 1 too is no matter of scale: after 25 failing in a row, the update is made as it is.
+    S adapts: if the gradient or the loss is not finite, the update is skipped and counted, as by `skip_nonfinite`, and
+    S is halved; after `growth_interval` consecutive finite steps it is doubled. It stays between 1 and 2²⁴. A step that
+    fails at S = 1 too does not fail because of its scale: after 25 consecutive failures, the update is applied.
 
     Args:
-      optimizer: any optax optimiser.
-      scale: S at the start, a scalar from 1 to 2²⁴, best a power of 2.
-      growth_interval: finite steps after which S is doubled, at least 1; `None` keeps S as it is, and skips nothing.
+      optimizer: any optax optimizer.
+      scale: the initial S, a scalar from 1 to 2²⁴, preferably a power of 2.
+      growth_interval: number of finite steps after which S is doubled, at least 1; with `None`, S is constant and no
+        update is skipped.
 
     Returns:
       An `optax.GradientTransformation`, whose state holds S: `loss_scale`.
 
     Raises:
-      ValueError: a scale outside 1 to 2²⁴, growth_interval below 1, or what is no optax optimiser.
+      ValueError: if the scale is outside 1 to 2²⁴, growth_interval is below 1, or the optimizer is not an optax
+        optimizer.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn, optax
@@ -74,7 +76,7 @@ def with_loss_scale(
     """
     check_optimizer(optimizer)
     if not is_number(scale, lambda scale: 1 <= scale <= _MOST):
-        raise ValueError(f"a loss scale is from 1 to 2**24, got {described(scale)}: 2**15 is where most begin")
+        raise ValueError(f"scale must be from 1 to 2**24, got {described(scale)}: 2**15 is usual")
     if growth_interval is None:
         inner = accepting(optimizer)
     elif is_count(growth_interval):
@@ -82,25 +84,25 @@ def with_loss_scale(
     else:
         got = described(growth_interval)
         raise ValueError(
-            f"growth_interval is a number of steps of at least 1, or None for a scale that stays, got {got}"
+            f"growth_interval must be a whole number of at least 1, or None for a constant scale, got {got}"
         )
 
     def init(params):
         return LossScale(jnp.asarray(scale, jnp.float32), jnp.zeros((), jnp.int32), inner.init(params))
 
-    def update(grads, state, params=None, **given):
-        updates, after = inner.update(grads, state.inner, params, **given)
+    def update(grads, state, params=None, **kwargs):
+        updates, after = inner.update(grads, state.inner, params, **kwargs)
         if growth_interval is None:
             return updates, state._replace(inner=after)
-        sound = jnp.where(after.last_finite, state.sound + 1, 0)
-        grown = jnp.where(sound == growth_interval, jnp.minimum(2 * state.scale, _MOST), state.scale)
+        good_steps = jnp.where(after.last_finite, state.good_steps + 1, 0)
+        grown = jnp.where(good_steps == growth_interval, jnp.minimum(2 * state.scale, _MOST), state.scale)
         new_scale = jnp.where(after.last_finite, grown, jnp.maximum(state.scale / 2, 1))
-        return updates, LossScale(new_scale, jnp.where(sound == growth_interval, 0, sound), after)
+        return updates, LossScale(new_scale, jnp.where(good_steps == growth_interval, 0, good_steps), after)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
 def loss_scale(opt_state: Any) -> Array | None:
-    """S, a scalar, by the state of an optimiser `with_loss_scale`, or of one around it; `None` where there is none."""
+    """Return S from the state of an optimizer `with_loss_scale`, or of one that wraps it; `None` without a scale."""
     leaves = jax.tree.leaves(opt_state, is_leaf=lambda node: isinstance(node, LossScale))
     return next((leaf.scale for leaf in leaves if isinstance(leaf, LossScale)), None)

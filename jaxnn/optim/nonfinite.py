@@ -1,4 +1,4 @@
-"""An optimizer that skips updates that are not finite, and counts them."""
+"""Skip and count updates that are not finite."""
 
 from typing import Any
 
@@ -16,21 +16,21 @@ from jaxnn.validation import described, is_count
 def skip_nonfinite(
     optimizer: optax.GradientTransformation, max_consecutive_errors: int = 10
 ) -> optax.GradientTransformation:
-    """The optimiser, which leaves out the update of a step whose loss or gradient is not finite, and counts it.
+    """Wrap an optimizer so that it skips and counts updates whose loss or gradient is not finite.
 
-    It is `optax.apply_if_finite`, told of the loss too where the step passes it as `value`, as those of `make_step` do.
-    A skipped step changes neither the params nor the optimiser's state. One bad batch is so left out; where step after
-    step fails, leaving out helps no more: the update after `max_consecutive_errors` skipped ones is made as it is.
+    It is `optax.apply_if_finite`, which also checks the loss if the step passes it as `value`, as `make_step` does.
+    A skipped step changes neither the params nor the optimizer's state. This helps with a single bad batch; if every
+    step fails, skipping does not help, so the update after `max_consecutive_errors` skipped ones is applied.
 
     Args:
-      optimizer: any optax optimiser.
-      max_consecutive_errors: so many steps one after another may be skipped, at least 1.
+      optimizer: any optax optimizer.
+      max_consecutive_errors: number of consecutive steps that may be skipped, at least 1.
 
     Returns:
-      An `optax.GradientTransformation`, whose state counts what was skipped: `skipped_updates`.
+      An `optax.GradientTransformation`, whose state counts skipped updates: `skipped_updates`.
 
     Raises:
-      ValueError: max_consecutive_errors below 1, or what is no optax optimiser.
+      ValueError: if max_consecutive_errors is below 1, or the optimizer is not an optax optimizer.
 
     Example:
       >>> import jax.numpy as jnp
@@ -41,26 +41,27 @@ def skip_nonfinite(
     """
     check_optimizer(optimizer)
     if not is_count(max_consecutive_errors):
-        raise ValueError(f"skip_nonfinite leaves out at least 1 step in a row, got {described(max_consecutive_errors)}")
+        got = described(max_consecutive_errors)
+        raise ValueError(f"max_consecutive_errors must be a whole number of at least 1, got {got}")
     careful = optax.apply_if_finite(accepting(optimizer), max_consecutive_errors)
 
-    def update(grads, state, params=None, **given):
-        # 0 where the loss is finite, else NaN.
-        unsound = 0 * jnp.asarray(given.get("value", 0.0))
-        seen = jax.tree.map(lambda g: g + unsound.astype(g.dtype), grads)
-        return careful.update(seen, state, params, **given)
+    def update(grads, state, params=None, **kwargs):
+        # 0 if the loss is finite, else NaN.
+        zero_or_nan = 0 * jnp.asarray(kwargs.get("value", 0.0))
+        grads = jax.tree.map(lambda g: g + zero_or_nan.astype(g.dtype), grads)
+        return careful.update(grads, state, params, **kwargs)
 
     return optax.GradientTransformationExtraArgs(careful.init, update)
 
 
 def skipped_updates(opt_state: Any) -> Array | None:
-    """How many updates an optimiser left out, by its state: int32, a scalar; `None` where it leaves out none."""
+    """Return the number of skipped updates, int32, from an optimizer's state; `None` if it never skips."""
     leaves = jax.tree.leaves(opt_state, is_leaf=_counts_skipped)
     return next((leaf.total_notfinite for leaf in leaves if _counts_skipped(leaf)), None)
 
 
 def skips(optimizer: optax.GradientTransformation, params: Any) -> bool:
-    """Whether the optimiser already leaves out what is not finite; a scalar decision, nothing is computed."""
+    """Return whether the optimizer already skips updates that are not finite, without computing its state."""
     return skipped_updates(jax.eval_shape(optimizer.init, params)) is not None
 
 

@@ -60,38 +60,38 @@ def optimizer(
 ) -> optax.GradientTransformation:
     """Return the optimizer of that name.
 
-    With the gradient g and the rate α, from v = s = 0, where products and roots are of each number by itself:
+    With the gradient g and the rate α, starting from v = s = 0, elementwise:
 
         sgd         w := w - α g
         momentum    v := β v + g               w := w - α v                      beta=0.9
         nesterov    v := β v + g               w := w - α (g + β v)              beta=0.9
-        adagrad     s := s + g²                w := w - α g/√(s + ε)             initial_accumulator_value=0.1 (s at the
-                                                                                 start), eps=1e-7
+        adagrad     s := s + g²                w := w - α g/√(s + ε)             initial_accumulator_value=0.1 (initial
+                                                                                 s), eps=1e-7
         rmsprop     s := ρ s + (1 - ρ) g²      w := w - α g/√(s + ε)             decay=0.9 (ρ), eps=1e-8
         adam        v := β₁ v + (1 - β₁) g     w := w - α v̂/(√ŝ + ε)             b1=0.9, b2=0.999, eps=1e-8
                     s := β₂ s + (1 - β₂) g²    v̂ = v/(1 - β₁ᵗ), ŝ = s/(1 - β₂ᵗ) at step t = 1, 2, ...
         adamw       as adam                    w := w - α (v̂/(√ŝ + ε) + λ w)     and weight_decay=1e-4 (λ)
-        lbfgs       searches along its direction for the length of each step     memory_size=10
+        lbfgs       finds each step's length by a line search                    memory_size=10
 
-    "momentum" is the form of optax and PyTorch, whose v is a sum: at a steady gradient its steps are 1/(1 - β) times as
-    long as those of "sgd". Courses often write the average, v := β v + (1 - β) g: that is `average=True`, and the same
-    as a rate of (1 - β) α without it.
+    "momentum" is the form of optax and PyTorch, whose v is a sum: for a constant gradient its steps are 1/(1 - β) times
+    as long as those of "sgd". Courses often write the average, v := β v + (1 - β) g: that is `average=True`, and equal
+    to a rate of (1 - β) α without it.
 
     Args:
-      name: one of `OPTIMIZERS`. "sgd" is batch, mini-batch or stochastic gradient descent by the batch size. "adamw"
-        decays all params, biases too. "lbfgs" is for full batches: the learning rate scales the step that is tried
-        first, and mostly taken: for it, 1 is right.
-      learning_rate: a positive, finite scalar, or a schedule from the step to one.
-      clip_norm: the largest norm of the whole gradient, all params taken together; a longer one is shortened to it, so
-        g := g min(1, clip_norm/|g|). By default none is. May be traced.
-      **coefficients: those in the table, of the optimizer of that name. Numbers may be traced.
+      name: one of `OPTIMIZERS`. "sgd" is batch, mini-batch or stochastic gradient descent, depending on the batch size.
+        "adamw" decays all params, biases too. "lbfgs" is for full batches; the learning rate scales the first step of
+        its line search, for which 1 is usual.
+      learning_rate: a positive, finite scalar, or a schedule that maps the step to one.
+      clip_norm: the largest norm of the gradient of all params together; a longer gradient is scaled down to it,
+        g := g min(1, clip_norm/|g|). By default it is not clipped. May be traced.
+      **coefficients: of the named optimizer, as in the table. Numbers may be traced.
 
     Returns:
       An `optax.GradientTransformation`.
 
     Raises:
-      ValueError: if the name is unknown; the rate or clip_norm is not positive, or not finite, or no number; a
-        coefficient is not one that this optimizer takes, or is outside its range; or clip_norm is passed to lbfgs.
+      ValueError: if the name is unknown, the rate or clip_norm is not a positive, finite number, a coefficient is
+        unknown to this optimizer or outside its range, or clip_norm is passed to lbfgs.
 
     Example:
       >>> import jax.numpy as jnp
@@ -127,17 +127,19 @@ def optimizer(
         right, expected = _RANGES[coefficient]
         if not right(value):
             raise ValueError(f"{coefficient} must be {expected}, got {described(value)}")
-    made = OPTIMIZERS[name](learning_rate, **coefficients)
+    transformation = OPTIMIZERS[name](learning_rate, **coefficients)
     if clip_norm is None:
-        return made
-    check_positive("clip_norm", clip_norm, "leave it out to clip nothing")
+        return transformation
+    check_positive("clip_norm", clip_norm, "omit it for no clipping")
     if name == "lbfgs":
-        raise ValueError("lbfgs searches for the length of its steps by the gradient as it is: leave clip_norm out")
-    return optax.chain(optax.clip_by_global_norm(clip_norm), made)
+        raise ValueError(
+            f"clip_norm must be None for lbfgs, got {described(clip_norm)}: its line search needs the whole gradient"
+        )
+    return optax.chain(optax.clip_by_global_norm(clip_norm), transformation)
 
 
 def _hint(coefficient: str, taken: list[str]) -> str:
-    """Return what an unknown coefficient may stand for, the end of a message."""
+    """Return the end of a message: what an unknown coefficient may mean."""
     near = get_close_matches(coefficient, taken, 1, cutoff=0.55)
     if near:
         return f": did you mean {near[0]}?"

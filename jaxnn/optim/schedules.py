@@ -21,27 +21,27 @@ SCHEDULES: dict[str, Callable[[Any, int], optax.Schedule]] = {
 
 @factory
 def schedule(name: str, learning_rate: float, steps: int, *, warmup: int = 0) -> optax.Schedule:
-    """The learning rate as a function of the step, by name, to be given to an optimiser in place of a rate.
+    """Return a learning rate that depends on the step, by name, to be passed to an optimizer as its rate.
 
-    With the rate α, t steps done after the warm-up and T steps to do:
+    With the rate α, t steps after the warm-up and T steps after it in all:
 
         constant    α
-        step        α/10^⌊3t/T⌋                a tenth from each third to the next
+        step        α/10^⌊3t/T⌋                divided by 10 after each third
         cosine      α (1 + cos(π t/T))/2       down to 0
         inverse     α/(1 + 9t/T)               as 1/t, down to a tenth
 
     Args:
       name: one of `SCHEDULES`.
       learning_rate: the highest rate, a positive, finite scalar. May be traced.
-      steps: how many steps there will be in all, at least 1: epochs times ceil(m/batch_size).
-      warmup: how many of them, from the first on, lead up to the rate in equal parts:
-        α/(warmup + 1), 2α/(warmup + 1), ...
+      steps: total number of steps, at least 1: epochs times ceil(m/batch_size).
+      warmup: number of first steps in which the rate rises linearly: α/(warmup + 1), 2α/(warmup + 1), ...
 
     Returns:
       `schedule(step) -> rate`, both scalars; the step may be traced.
 
     Raises:
-      ValueError: an unknown name, a rate that is not positive, or not finite, steps below 1, a warm-up of all steps.
+      ValueError: if the name is unknown, the rate is not positive and finite, steps is below 1, or the warm-up is not
+        shorter.
 
     Example:
       >>> rate = schedule("cosine", 0.1, 7, warmup=3)
@@ -54,15 +54,17 @@ def schedule(name: str, learning_rate: float, steps: int, *, warmup: int = 0) ->
     check_rate(learning_rate)
     if not (is_count(steps) and is_count(warmup, least=0) and warmup < steps):
         raise ValueError(
-            "a schedule takes a whole number of at least 1 step, and a warm-up shorter than that, got "
-            f"{described(steps)} steps and {described(warmup)} of warm-up"
+            "steps must be a whole number of at least 1 and warmup a smaller one, "
+            f"got steps={described(steps)} and warmup={described(warmup)}"
         )
-    made = SCHEDULES[name](learning_rate, int(steps - warmup))
+    rate_after = SCHEDULES[name](learning_rate, int(steps - warmup))
     if warmup > 0:
-        made = optax.join_schedules([lambda step: learning_rate * (step + 1) / (warmup + 1), made], [warmup])
+        rate_after = optax.join_schedules(
+            [lambda step: learning_rate * (step + 1) / (warmup + 1), rate_after], [warmup]
+        )
 
     def rate(step):
         with promoting():
-            return made(step)
+            return rate_after(step)
 
     return rate

@@ -1,4 +1,4 @@
-"""Whether an optimizer looks at the shapes of arrays, found by tracing its first update."""
+"""Find out by tracing whether an optimizer depends on the shapes of weights."""
 
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
@@ -13,40 +13,40 @@ from jaxnn.optim.interface import NO_LOOKAHEAD, accepting, extra_arguments
 from jaxnn.regularizers import is_weight
 from jaxnn.typing import Params
 
-# The layout in which an optimizer that is being traced is given weights; "either" while `_reads_layout` looks at it.
-given_layout: ContextVar[str] = ContextVar("layout", default="jaxnn")
+# The layout of the weights that the optimizer being traced gets; "either" during `find_readers`.
+current_layout: ContextVar[str] = ContextVar("layout", default="jaxnn")
 
 
 def find_readers(optimizer: optax.GradientTransformation, shapes: Params, p: Any, q: Any) -> set[str]:
-    """The files whose code may update a weight otherwise if the weight is transposed; empty only if none does.
+    """Return the files whose code may update a transposed weight differently, or an empty set.
 
-    The first update is traced for weights (p, q) of sizes that are not known, so that an optimizer cannot look at them.
-    It does not matter which axis is which if each of its operations sees weights whole: element by element, with other
-    arrays in the order of the weight's own numbers, or all of them summed.
+    The first update is traced for weights (p, q) of symbolic sizes, which an optimizer cannot read. The layout does not
+    matter if each operation treats weights as a whole: elementwise, with other arrays in the order of the weight's
+    elements, or reduced over all of them.
     """
 
     def of_that_size(path, leaf):
         shape = (*leaf.shape[:-2], p, q) if is_matrix(path, leaf) else leaf.shape
         return jax.ShapeDtypeStruct(shape, leaf.dtype)
 
-    reset = given_layout.set("either")
+    reset = current_layout.set("either")
     try:
         traced = first_update(optimizer, jax.tree_util.tree_map_with_path(of_that_size, shapes))
-    except ValueError as error:  # it looks at sizes
+    except ValueError as error:  # it reads sizes
         return {_author(_files_of((error.__cause__ or error).__traceback__))}
     finally:
-        given_layout.reset(reset)
-    seen = (stack for equation, stack in _equations(traced.jaxpr) if not _sees_whole(equation, p, q))
-    return {_author([frame.file_name for trace in stack for frame in trace.frames]) for stack in seen}
+        current_layout.reset(reset)
+    stacks = (stack for equation, stack in _equations(traced.jaxpr) if not _ignores_layout(equation, p, q))
+    return {_author([frame.file_name for trace in stack for frame in trace.frames]) for stack in stacks}
 
 
 def _files_of(trace: Any) -> list[str]:
-    """The files of an error's traceback, the innermost first."""
+    """Return the files of an error's traceback, innermost first."""
     return [] if trace is None else [*_files_of(trace.tb_next), trace.tb_frame.f_code.co_filename]
 
 
 def _author(files: Sequence[str]) -> str:
-    """The file that called JAX, of a stack's files, the innermost first."""
+    """Return the file that called JAX, from the files of a stack, innermost first."""
     return next(file for file in files if not file.startswith(_BELOW) and not file.endswith(_PASSED_THROUGH))
 
 
@@ -55,7 +55,7 @@ _BELOW, _PASSED_THROUGH = tuple(_BELOW), ("contextlib.py", "functools.py")
 
 
 def first_update(optimizer: optax.GradientTransformation, shapes: Params) -> Any:
-    """The first update of params (...) as a jaxpr; a ValueError if it fails, or gives other shapes."""
+    """Trace the first update of params to a jaxpr; raise ValueError if it fails or returns other shapes."""
     inner = accepting(optimizer)
 
     def first(params, grads, value):
@@ -69,7 +69,7 @@ def first_update(optimizer: optax.GradientTransformation, shapes: Params) -> Any
 
     value = jax.ShapeDtypeStruct((), jnp.result_type(float))
     try:
-        # As optax is written; where promotion is strict, the update itself says so.
+        # As optax assumes; if promotion is strict, the update raises when it runs.
         with jax.numpy_dtype_promotion("standard"):
             traced, updates = jax.make_jaxpr(first, return_shape=True)(shapes, shapes, value)
     except Exception as error:
@@ -90,7 +90,7 @@ def first_update(optimizer: optax.GradientTransformation, shapes: Params) -> Any
     return traced
 
 
-_ELEMENT_BY_ELEMENT = frozenset(
+_ELEMENTWISE = frozenset(
     "abs acos add add_any and asin atan atan2 cbrt ceil clamp convert_element_type copy cos cosh div eq erf exp exp2 "
     "expm1 floor ge gt imag integer_pow is_finite le log log1p logistic lt max min mul ne neg nextafter not or pow "
     "real reduce_precision rem round rsqrt select_n sign sin sinh sqrt square stop_gradient sub tan tanh xor".split()
@@ -99,8 +99,8 @@ _OF_ALL = frozenset(
     "broadcast_in_dim dot_general reduce_and reduce_max reduce_min reduce_or reduce_prod reduce_sum reshape "
     "squeeze".split()
 )
-# On axes beside a weight's own; which of the operands are no indices.
-_BESIDE = {
+# Primitives that act on axes other than a weight's, with the operands that are not indices.
+_OTHER_AXES = {
     "concatenate": slice(None),
     "dynamic_slice": slice(1),
     "dynamic_update_slice": slice(2),
@@ -111,25 +111,25 @@ _BESIDE = {
 _AROUND = frozenset("closed_call cond core_call custom_jvp_call custom_vjp_call jit pjit remat scan while".split())
 
 
-def _sees_whole(equation: Any, p: Any, q: Any) -> bool:
-    """Whether it is all the same to an equation of a jaxpr which of the axes p and q of its arrays is which."""
+def _ignores_layout(equation: Any, p: Any, q: Any) -> bool:
+    """Return whether an equation of a jaxpr does not depend on the order of the axes p and q of its arrays."""
     name = equation.primitive.name
     if name == "dim_as_value":
         return bool(equation.params["dim"] == p * q)
-    # Sizes that are a weight's, in their order: of a weight, or of its numbers in a row.
-    given, made = (
+    # Sizes of a weight's axes, in their order: p and q of a weight, p q of a flat one.
+    inputs, outputs = (
         [[n for n in getattr(atom.aval, "shape", ()) if not isinstance(n, int) or n in (p, q, p * q)] for atom in atoms]
         for atoms in (equation.invars, equation.outvars)
     )
-    if not all(sizes in ([], [p, q], [p * q]) for sizes in (*given, *made)):
+    if not all(sizes in ([], [p, q], [p * q]) for sizes in (*inputs, *outputs)):
         return False
-    if not any((*given, *made)) or name in _ELEMENT_BY_ELEMENT or name in _OF_ALL or name in _AROUND:
+    if not any((*inputs, *outputs)) or name in _ELEMENTWISE or name in _OF_ALL or name in _AROUND:
         return True
-    return name in _BESIDE and all((*given[_BESIDE[name]], *made))
+    return name in _OTHER_AXES and all((*inputs[_OTHER_AXES[name]], *outputs))
 
 
 def _equations(jaxpr: Any, around: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """All equations of a jaxpr, and of those inside of it, each with where it was traced, and those around it."""
+    """Yield all equations of a jaxpr and of those inside of it, each with its stack of tracebacks, innermost first."""
     for equation in jaxpr.eqns:
         trace = equation.source_info.traceback
         stack = around if trace is None else (trace, *around)
@@ -140,7 +140,7 @@ def _equations(jaxpr: Any, around: tuple[Any, ...] = ()) -> Iterator[tuple[Any, 
 
 
 def arrays_in(traced: Any) -> Iterator[Any]:
-    """The arrays (...) that a traced function closes over."""
+    """Yield the arrays that a traced function closes over."""
     yield from traced.consts
     for equation, _ in _equations(traced.jaxpr):
         yield from (atom.val for atom in equation.invars if hasattr(atom, "val"))

@@ -1,4 +1,4 @@
-"""Changes of updates: a bound on the norm of each unit's weights."""
+"""Transformations of updates: a bound on the norm of each unit's weights."""
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +12,10 @@ from jaxnn.regularizers import is_weight
 
 @factory
 def max_norm(limit: float) -> optax.GradientTransformation:
-    """No unit's incoming weights get longer than the limit: after each update, w := w min(1, limit/|w|).
+    """Limit the norm of each unit's incoming weights: after each update, w := w min(1, limit/|w|).
 
-    The projection on the ball of that radius of each row w of each weight `W`; biases are free. It is the last of a
-    chain, since it looks at what the update before it leads to: `optax.chain(optax.sgd(0.1), max_norm(3.0))`.
+    This projects each row w of each weight `W` onto the ball of that radius; biases are not limited. It must be the
+    last of a chain, since it needs the update to be made: `optax.chain(optax.sgd(0.1), max_norm(3.0))`.
 
     Args:
       limit: the largest Euclidean norm of a row, positive and finite, a scalar. May be traced.
@@ -24,7 +24,7 @@ def max_norm(limit: float) -> optax.GradientTransformation:
       An `optax.GradientTransformation`, whose update needs params.
 
     Raises:
-      ValueError: a limit that is not positive, or not finite; when called, params without a weight.
+      ValueError: if the limit is not positive and finite; when called, if params have no weight.
 
     Example:
       >>> import jax.numpy as jnp
@@ -38,7 +38,7 @@ def max_norm(limit: float) -> optax.GradientTransformation:
 
     Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014, section 5.1.
     """
-    check_positive("max_norm", limit, "weights of length 0 learn nothing")
+    check_positive("limit", limit, "max_norm(3.0) is usual")
 
     def project(path, update, w):
         if not is_weight(path):
@@ -49,7 +49,8 @@ def max_norm(limit: float) -> optax.GradientTransformation:
 
     def update(updates, state, params=None):
         if params is None or not any(is_weight(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)):
-            raise ValueError("max_norm takes params with weights, leaves called W: update(updates, state, params)")
+            got = "None" if params is None else "params without leaves named W"
+            raise ValueError(f"params of max_norm must have weights, got {got}: call update(updates, state, params)")
         return jax.tree_util.tree_map_with_path(project, updates, params), state
 
     return with_layout(optax.GradientTransformation(lambda params: optax.EmptyState(), update), "jaxnn")

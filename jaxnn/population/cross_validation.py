@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.arrays import held
+from jaxnn.arrays import promote_large_integers
 from jaxnn.data.batches import Batch
 from jaxnn.data.examples import check_batch
 from jaxnn.data.splitting import k_folds
@@ -144,7 +144,7 @@ def measured_each(
     def one_by_one(params, data, weights):
         return jax.lax.map(lambda one: measure(one[0], data._replace(weight=one[1])), (params, weights))
 
-    measured = one_by_one(params, *jax.device_put((jax.tree.map(held, data), weights)))
+    measured = one_by_one(params, *jax.device_put((jax.tree.map(promote_large_integers, data), weights)))
     if not isinstance(measured, dict) or any(value.ndim != 1 for value in measured.values()):
         raise ValueError("measure must return a dictionary of scalars, such as {'accuracy': ...}")
     return {name: np.asarray(value) for name, value in measured.items()}

@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxnn.arrays import as_array
-from jaxnn.caching import remembered
+from jaxnn.caching import bounded_cache
 from jaxnn.data.batches import Batch
 from jaxnn.optim.nonfinite import skip_nonfinite, skips
 from jaxnn.population.memory import bytes_of, that_fit
@@ -84,7 +84,7 @@ class Plan(NamedTuple):
         return [None if at is None else of_member(i) for i, at in enumerate(diverged_at)]
 
 
-@remembered
+@bounded_cache
 def _watch_program(plan: Plan) -> Callable[..., Any]:
     # Members differ in numbers alone, so it compiles once for all of them, if any diverged.
     @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
@@ -110,7 +110,7 @@ class Programs(NamedTuple):
     run_guarded: Callable[..., tuple[TrainState, Array, Array]]
 
 
-@remembered
+@bounded_cache
 def _programs_of(plan: Plan, mesh: Mesh) -> Programs:
     def sharded(f, in_axes, out_axes, in_specs, out_specs):
         many = jax.vmap(f, in_axes, out_axes)

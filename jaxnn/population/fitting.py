@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.arrays import as_array, held
+from jaxnn.arrays import as_array, promote_large_integers
 from jaxnn.data.batches import Batch
 from jaxnn.data.examples import check_batch
 from jaxnn.data.weights import check_weight
@@ -126,7 +126,7 @@ def fit_population(
         check_callable("callback", callback, "report")
     check_not_inside("fit_population", hyperparameters)
     hyperparameters, n = check_hyperparameters(hyperparameters)
-    data = jax.tree.map(held, _checked(member, hyperparameters, x, y))
+    data = jax.tree.map(promote_large_integers, _checked(member, hyperparameters, x, y))
     size = check_plan(data.x.shape[0], epochs, report_every, batch_size)
     if shuffle is not None and (not isinstance(shuffle, str) or shuffle not in ("shared", "own")):
         raise ValueError(f'shuffle is "shared", "own" or None, got {described(shuffle)}')

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnn.arrays import as_array, held
+from jaxnn.arrays import as_array, promote_large_integers
 from jaxnn.optim.nonfinite import skipped_updates
 from jaxnn.train.divergence import Divergence
 from jaxnn.train.fitting import Fit
@@ -115,7 +115,7 @@ class Population(NamedTuple):
         Source: Hansen and Salamon, "Neural network ensembles", 1990.
         """
         check_callable("predict", predict, "params", "x")
-        x = held(as_array("x", x))
+        x = promote_large_integers(as_array("x", x))
         if not is_real(x.dtype) and x.dtype != bool:
             raise ValueError(f"x is {described(x)}, expected an array of numbers, (m, ...)")
         sound = np.array([i for i, at in enumerate(self.diverged_at) if at is None])

@@ -4,7 +4,7 @@ import math
 
 import jax
 
-from jaxnn.arrays import held
+from jaxnn.arrays import promote_large_integers
 from jaxnn.data.augmentation import Augmentation
 from jaxnn.data.batches import Batch
 from jaxnn.factories.decorator import factory
@@ -54,7 +54,7 @@ def with_augmentation(objective: Objective, augment: Augmentation, image_shape: 
         if key is None:
             return batch
         check_key(key)
-        batch = batch._replace(x=held(batch.x))
+        batch = batch._replace(x=promote_large_integers(batch.x))
         m = batch.x.shape[0]
         shape = batch.x.shape[1:] if image_shape is None else tuple(image_shape)
         if math.prod(shape) != math.prod(batch.x.shape[1:]):

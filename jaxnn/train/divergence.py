@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxnn.caching import remembered
+from jaxnn.caching import bounded_cache
 from jaxnn.data.batches import Batch
-from jaxnn.nn.probes import Seen, see, see_leaves
+from jaxnn.nn.probes import Probe, probe, probe_leaves
 from jaxnn.train.epochs import batch_at
 from jaxnn.train.objectives import Objective, gradients_by
 from jaxnn.train.steps import TrainState, make_step, scale_of, step_key
@@ -88,7 +88,7 @@ def _fix(divergence: Divergence, params: PyTree) -> str:
     return "try a smaller learning rate, clipping (jaxnn.optimizer(..., clip_norm=1.0)) or standardized inputs"
 
 
-def first_not_finite(step: int, seen: Sequence[Seen]) -> Divergence:
+def first_not_finite(step: int, seen: Sequence[Probe]) -> Divergence:
     """Return the first quantity, in order, that is not finite."""
     for one in seen:
         if not one.finite:
@@ -98,8 +98,8 @@ def first_not_finite(step: int, seen: Sequence[Seen]) -> Divergence:
 
 def make_watch(
     objective: Objective, optimizer: optax.GradientTransformation, gradients: str
-) -> Callable[[TrainState, Batch], list[Seen]]:
-    """Make `watch(state, batch) -> [Seen, ...]`: what a step computes, quantity by quantity, in order."""
+) -> Callable[[TrainState, Batch], list[Probe]]:
+    """Make `watch(state, batch) -> [Probe, ...]`: what a step computes, quantity by quantity, in order."""
     step, value_and_grad = make_step(objective, optimizer, gradients), gradients_by(objective, gradients)
 
     def watch(state, batch):
@@ -107,20 +107,23 @@ def make_watch(
         loss, grads = value_and_grad(params, batch, key, *scale_of(state))
         after, _ = step(state, batch)
         # At the end what every objective has, for objectives whose `watch` is empty.
-        inside = [*objective.watch(params, batch, key, *scale_of(state)), see("loss", loss, params)]
-        gradient, update = see_leaves("gradient", grads, params), see_leaves("update", after.params, (params, grads))
-        return [*see_leaves("params", params, params), *inside, *gradient, *update]
+        inside = [*objective.watch(params, batch, key, *scale_of(state)), probe("loss", loss, params)]
+        gradient, update = (
+            probe_leaves("gradient", grads, params),
+            probe_leaves("update", after.params, (params, grads)),
+        )
+        return [*probe_leaves("params", params, params), *inside, *gradient, *update]
 
     return watch
 
 
-@remembered
+@bounded_cache
 def batch_program(batch_size: int, shuffle: bool) -> Callable[[TrainState, Batch], Batch]:
     """Compile `batch_at`: the batch of the step that comes next."""
     return jax.jit(lambda state, data: batch_at(state, data, batch_size, shuffle))
 
 
-@remembered
+@bounded_cache
 def _watch_program(objective: Objective, optimizer: optax.GradientTransformation, gradients: str) -> Callable[..., Any]:
     # It runs once per divergence, so compile time is what matters.
     return jax.jit(make_watch(objective, optimizer, gradients), compiler_options={"xla_backend_optimization_level": 1})

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import optax
 
-from jaxnn.arrays import held
-from jaxnn.caching import remembered
+from jaxnn.arrays import promote_large_integers
+from jaxnn.caching import bounded_cache
 from jaxnn.data.examples import check_batch
 from jaxnn.optim.nonfinite import skipped_updates
 from jaxnn.train.arguments import check_not_inside, check_not_traced, check_plan, check_reports
@@ -143,7 +143,7 @@ def fit(
     check_objective(objective)
     check_params(params)
     check_not_inside("fit", params, key)
-    data, params = check_batch(x, y, weight), jax.tree.map(held, params)
+    data, params = check_batch(x, y, weight), jax.tree.map(promote_large_integers, params)
     size = check_plan(data.x.shape[0], epochs, report_every, batch_size)
     check_flag("shuffle", shuffle)
     check_reports(evaluate, callback)
@@ -157,7 +157,7 @@ def fit(
     if data.weight is not None and (np.asarray(data.weight) == 1).all():
         # The same program, with the same last digits, as without weights.
         data = data._replace(weight=None)
-    data = jax.device_put(jax.tree.map(held, data))
+    data = jax.device_put(jax.tree.map(promote_large_integers, data))
     optimizer = with_nan_policy(optimizer, params, on_nan)
     programs = _epoch_programs(objective, optimizer, gradients, size, shuffle, on_nan == "skip")
     state, history, losses, best, best_state, stopped_by, diverged_at = restored(
@@ -209,7 +209,7 @@ def fit(
     return result._replace(best_epoch=best_epoch, stopped_by=stopped_by or "epochs")
 
 
-@remembered
+@bounded_cache
 def _epoch_programs(
     objective: Objective,
     optimizer: optax.GradientTransformation,

@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.arrays import as_array, held
-from jaxnn.caching import remembered
+from jaxnn.arrays import as_array, promote_large_integers
+from jaxnn.caching import bounded_cache
 from jaxnn.data.batches import Batch
 from jaxnn.data.weights import counted, in_range, relative
-from jaxnn.factories.decorator import factory, known
+from jaxnn.factories.decorator import factory, factory_made
 from jaxnn.losses.loss import Loss
 from jaxnn.nn.layer import Layer, check_layers
-from jaxnn.nn.probes import Seen, see, seen_in_layers, watched
+from jaxnn.nn.probes import Probe, instrument, layer_probes, probe
 from jaxnn.regularizers import Regularizer, no_regularizer
 from jaxnn.typing import Array, Params
 from jaxnn.validation import check_params, described
@@ -26,7 +26,7 @@ from jaxnn.validation import check_params, described
 ValueAndGrad = Callable[..., tuple[Array, Params]]
 
 
-@known
+@factory_made
 class Objective(NamedTuple):
     """What training minimizes.
 
@@ -38,14 +38,14 @@ class Objective(NamedTuple):
         one.
       check: `check(params, batch)` raises a ValueError if concrete data do not fit the network or the loss, which a
         compiled program could not report. Nothing is computed. By default it accepts everything.
-      watch: `watch(params, batch, key=None, scale=None) -> [Seen, ...]`: what `value_and_grad` computes, quantity by
+      watch: `watch(params, batch, key=None, scale=None) -> [Probe, ...]`: what `value_and_grad` computes, quantity by
         quantity, in order, to find what overflowed first. By default an empty list.
     """
 
     value: Callable[..., Array]
     value_and_grad: ValueAndGrad
     check: Callable[[Params, Batch], None] = lambda params, batch: None
-    watch: Callable[..., list[Seen]] = lambda params, batch, key=None, scale=None: []
+    watch: Callable[..., list[Probe]] = lambda params, batch, key=None, scale=None: []
 
 
 @factory
@@ -119,24 +119,24 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
                 raise ValueError(f"{name} must be floats, got {got}: steps would be rounded to nothing")
         # NumPy's float64 is float32 in a program, unless jax_enable_x64 is set.
         dtype = jax.dtypes.canonicalize_dtype(batch.x.dtype)
-        params = jax.tree.map(held, params)
+        params = jax.tree.map(promote_large_integers, params)
         z, _ = _forward_program(network).eval_shape(params, jax.ShapeDtypeStruct(batch.x.shape, dtype))
         loss.check(z, counted(batch.y, batch.weight))
 
     def watch(params, batch, key=None, scale=None):
-        watching = watched(network)
+        watching = instrument(network)
         z, cache = watching.forward(params, batch.x, key)
         losses = loss.value(z, batch.y)
         shares = _shares(batch, losses)
         dz = _times(_scale(loss.gradient(z, batch.y), shares), scale)
         flows, _ = watching.backward(params, cache, dz)
-        forward, backward = seen_in_layers(watching, flows)
-        of_loss = [see("loss", (_scale(losses, shares), _weighted_sum(losses, shares)), z), see("gradient", dz, z)]
+        forward, backward = layer_probes(watching, flows)
+        of_loss = [probe("loss", (_scale(losses, shares), _weighted_sum(losses, shares)), z), probe("gradient", dz, z)]
         of_penalty = [
-            see("loss", regularizer.value(params), params),
-            see("gradient", regularizer.gradient(params), params),
+            probe("loss", regularizer.value(params), params),
+            probe("gradient", regularizer.gradient(params), params),
         ]
-        return [see("inputs", batch.x), *forward, see("activations", z), *of_loss, *backward, *of_penalty]
+        return [probe("inputs", batch.x), *forward, probe("activations", z), *of_loss, *backward, *of_penalty]
 
     return Objective(value, value_and_grad, check, watch)
 
@@ -176,7 +176,7 @@ def check_objective(objective: Objective) -> None:
         )
 
 
-@remembered
+@bounded_cache
 def _forward_program(network: Layer) -> Any:
     # For `check`, which a stream calls often: the compiled function caches its output shapes.
     return jax.jit(lambda params, x: network.forward(params, x))

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnn.arrays import as_array, check_numbers, held
-from jaxnn.caching import remembered
+from jaxnn.arrays import as_array, check_numbers, promote_large_integers
+from jaxnn.caching import bounded_cache
 from jaxnn.data.batches import Batch
 from jaxnn.data.weights import beside_normalizer, simplified
 from jaxnn.optim.interface import check_optimizer, extra_arguments, promoting
@@ -66,7 +66,7 @@ def train_state(params: Params, optimizer: optax.GradientTransformation, key: Ke
     check_optimizer(optimizer)
     check_params(params)
     check_key(key)
-    params = jax.tree.map(held, params)
+    params = jax.tree.map(promote_large_integers, params)
     # Inside another program it is traced with that: a program kept here would hold an optimizer with traced numbers.
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, key))):
         return _start(optimizer, params, key)
@@ -179,7 +179,7 @@ def on_held_data(program: Step) -> Step:
             weight, normalizer = (
                 (simplified(weight), None) if normalizer is None else beside_normalizer(weight, normalizer)
             )
-        return jax.tree.map(held, Batch(x, y, weight, normalizer))
+        return jax.tree.map(promote_large_integers, Batch(x, y, weight, normalizer))
 
     @wraps(program)
     def run(state, data):
@@ -200,7 +200,7 @@ def _start(optimizer: optax.GradientTransformation, params: Params, key: Key) ->
     return state._replace(key=jnp.copy(key))
 
 
-@remembered
+@bounded_cache
 def _start_program(optimizer: optax.GradientTransformation) -> Callable[[Params, Key], TrainState]:
     return jax.jit(partial(_start, optimizer))
 

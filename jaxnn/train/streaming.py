@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnn.arrays import held
-from jaxnn.caching import remembered
+from jaxnn.arrays import promote_large_integers
+from jaxnn.caching import bounded_cache
 from jaxnn.data.batches import Batch
 from jaxnn.data.streams import batch_after, by_epoch, checked_groups, of_one_size, stacked
 from jaxnn.train.arguments import check_not_inside, check_not_traced, check_reports
@@ -131,7 +131,7 @@ def fit_stream(
         raise ValueError(f"steps_per_epoch must be None or an int >= 1, got {described(steps_per_epoch)}")
     check_not_inside("fit_stream", params, key)
     batches = of_one_size(by_epoch(batches, steps_per_epoch), _MANY if steps_per_epoch is None else np.inf)
-    params = jax.tree.map(held, params)
+    params = jax.tree.map(promote_large_integers, params)
     optimizer = with_nan_policy(optimizer, params, on_nan)
     programs = _group_programs(objective, optimizer, gradients, on_nan == "skip")
     state, history, losses, _, _, stopped_by, diverged_at = restored(
@@ -201,7 +201,7 @@ def _train(
     for host_group, n in groups:
         while len(started) > prefetch:
             yield wait_for_the_first()
-        group, count = jax.device_put((jax.tree.map(held, host_group), n))
+        group, count = jax.device_put((jax.tree.map(promote_large_integers, host_group), n))
         # Not donated: until the new state is known to be finite, the old one must live.
         after, losses, finite = programs.run(state, group, count)
         check_not_traced("fit_stream", after, losses, finite)
@@ -211,7 +211,7 @@ def _train(
         yield wait_for_the_first()
 
 
-@remembered
+@bounded_cache
 def _group_programs(
     objective: Objective, optimizer: optax.GradientTransformation, gradients: str, skip: bool
 ) -> Programs:

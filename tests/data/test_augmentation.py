@@ -198,7 +198,7 @@ def test_the_objective_is_that_of_changed_examples():
     assert key is KEY and batch.weight is BATCH.weight and batch.x.shape == X.shape
     assert np.abs(batch.x - X).max(axis=1).min() > 0.01
     assert np.isclose(value, PLAIN.value(PARAMS, batch, KEY))
-    # Each example by a key of its own.
+    # Each example by a separate key.
     same = with_augmentation(spy, gaussian_noise(1.0)).value(PARAMS, BATCH, KEY)
     moved = np.asarray(seen[1][0].x) - X
     assert np.isfinite(same) and np.abs(np.corrcoef(moved) - np.eye(20)).max() < 0.5
@@ -256,11 +256,11 @@ def test_strengths_vary_in_a_population():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: random_flip(2), "axis 0 .* or 1"),
-        (lambda: random_crop(0, 3), "at least 1 x 1"),
-        (lambda: random_crop(9, 12)(KEY, IMAGE), "does not fit into an image of shape"),
-        (lambda: gaussian_noise(-1), "at least 0, got -1"),
-        (lambda: random_shift(float("nan")), "at least 0, got nan"),
+        (lambda: random_flip(2), "axis must be 0 .* or 1"),
+        (lambda: random_crop(0, 3), "height and width must be whole numbers of at least 1, got"),
+        (lambda: random_crop(9, 12)(KEY, IMAGE), "image must be at least 9 x 12 for random_crop, got"),
+        (lambda: gaussian_noise(-1), "must be at least 0 and finite, got -1"),
+        (lambda: random_shift(float("nan")), "must be at least 0 and finite, got nan"),
         (lambda: random_rotation(float("inf")), "got inf"),
         (lambda: random_scale(1), "below 1"),
         (lambda: random_shear(90), "below 90"),
@@ -268,28 +268,28 @@ def test_strengths_vary_in_a_population():
         (lambda: elastic_deformation(34, 0), "above 0"),
         (lambda: with_augmentation(PLAIN, random_flip(), (3, 5)).value(PARAMS, BATCH, KEY), "image_shape must have"),
         (lambda: with_augmentation(PLAIN, random_crop(5, 5), (9, 11)).check(PARAMS, BATCH), "99"),
-        (lambda: gaussian_noise("0.1"), "at least 0, got '0.1'"),
-        (lambda: random_shift((2, 2)), r"at least 0, got \(2, 2\)"),
-        (lambda: elastic_deformation(34, None), "above 0, in pixels, got None"),
-        (lambda: random_flip("horizontal"), "axis 0 .* or 1 .*, got 'horizontal'"),
-        (lambda: random_flip(IMAGE), "axis 0 .* or 1 .*, got float"),
-        (lambda: random_crop(2.0, 2.0), "at least 1 x 1 pixels, got 2.0 x 2.0"),
-        (lambda: with_augmentation(PLAIN, random_flip), r"augment takes \(axis=1\), expected a function"),
-        (lambda: with_augmentation(PLAIN, random_rotation(5)), r"augment takes \(key, h, w\), expected"),
-        (lambda: with_augmentation(PLAIN, None), "augment is None, expected a function"),
-        (lambda: with_augmentation(PLAIN, random_flip(), 99), "in_shape is 99, expected the shape of one example"),
-        (lambda: with_augmentation(PLAIN, random_flip()).value(PARAMS, BATCH, KEY), "image is .*: image_shape tells"),
-        (lambda: with_augmentation(PLAIN, random_flip(), (9, 11)).value(PARAMS, BATCH, 0), "key is 0, expected a"),
-        (lambda: compose([random_flip()]), "augment is a list, expected a function"),
-        (lambda: compose(random_shift(1)), r"augment takes \(key, h, w\), expected"),
-        (lambda: warp(random_flip()), r"field takes \(key, image\), expected a function field\(key, h, w\)"),
-        (lambda: warp(random_shift(1))(KEY, IMAGE.tolist()), "image is a list, expected an array"),
-        (lambda: warp(random_shift(1))(KEY, jnp.ones((2, 3, 4, 5))), "image is float32 .*, expected an array"),
-        (lambda: warp(random_shift(1))(KEY, jnp.ones((4, 4), jnp.uint8)), "expected an array of floats"),
-        (lambda: gaussian_noise(0.1)(KEY, jnp.ones((4, 4), int)), "expected an array of floats"),
-        (lambda: bilinear(jnp.ones((4, 4)), jnp.ones((5, 2))), r"places are float32 \(5, 2\), expected rows"),
+        (lambda: gaussian_noise("0.1"), "must be at least 0 and finite, got '0.1'"),
+        (lambda: random_shift((2, 2)), r"must be at least 0 and finite, got \(2, 2\)"),
+        (lambda: elastic_deformation(34, None), "sigma must be above 0 and finite, in pixels, got None"),
+        (lambda: random_flip("horizontal"), "axis must be 0 .* or 1 .*, got 'horizontal'"),
+        (lambda: random_flip(IMAGE), "axis must be 0 .* or 1 .*, got float"),
+        (lambda: random_crop(2.0, 2.0), "height and width must be whole numbers of at least 1, got 2.0 and 2.0"),
+        (lambda: with_augmentation(PLAIN, random_flip), r"augment must be .*, got a function of \(axis=1\)"),
+        (lambda: with_augmentation(PLAIN, random_rotation(5)), r"augment must be .*, got a function of \(key, h, w\)"),
+        (lambda: with_augmentation(PLAIN, None), "augment must be a function .*, got None"),
+        (lambda: with_augmentation(PLAIN, random_flip(), 99), "in_shape must be the shape of one example, got 99"),
+        (lambda: with_augmentation(PLAIN, random_flip()).value(PARAMS, BATCH, KEY), "image must .*: pass image_shape"),
+        (lambda: with_augmentation(PLAIN, random_flip(), (9, 11)).value(PARAMS, BATCH, 0), "key must be .*, got 0"),
+        (lambda: compose([random_flip()]), "augment must be a function .*, got a list"),
+        (lambda: compose(random_shift(1)), r"augment must be .*, got a function of \(key, h, w\)"),
+        (lambda: warp(random_flip()), r"field must be .*, got a function of \(key, image\)"),
+        (lambda: warp(random_shift(1))(KEY, IMAGE.tolist()), "image must be an array .*, got a list"),
+        (lambda: warp(random_shift(1))(KEY, jnp.ones((2, 3, 4, 5))), "image must be an array .*, got float32"),
+        (lambda: warp(random_shift(1))(KEY, jnp.ones((4, 4), jnp.uint8)), "image must be an array of floats, got"),
+        (lambda: gaussian_noise(0.1)(KEY, jnp.ones((4, 4), int)), "image must be an array of floats, got"),
+        (lambda: bilinear(jnp.ones((4, 4)), jnp.ones((5, 2))), r"coordinates must be .*, got float32 \(5, 2\)"),
     ],
 )  # fmt: skip
-def test_refused(make, message):
+def test_invalid_arguments_raise(make, message):
     with pytest.raises(ValueError, match=message):
         make()

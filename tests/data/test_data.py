@@ -73,17 +73,29 @@ def test_split_follows_its_seed(stratify):
         (numbered(10), np.zeros(10), (1.5, -0.5), False, "must be positive"),
         (numbered(10), np.zeros(10), (np.nan, 1), False, "must be positive"),
         (numbered(10), np.zeros(10), (), False, "must be positive"),
-        (numbered(10), np.zeros(9), (0.5, 0.5), False, r"x has shape \(10, 1\), y \(9,\)"),
-        (numbered(10), np.zeros((10, 2)), (0.5, 0.5), True, r"stratify takes labels \(m,\), got y of shape \(10, 2\)"),
-        (numbered(10), np.zeros(10), (0.97, 0.03), False, "10 examples split by .* leave a part empty"),
-        (numbered(0), np.zeros(0), (1.0,), False, "leave a part empty"),
-        (numbered(10), np.zeros(10), 0.8, False, "fractions is 0.8, expected one for each part"),
-        (numbered(10), np.zeros(10), "0.8", False, "fractions is '0.8', expected one for each part"),
-        (1.0, 1.0, (0.5, 0.5), False, r"x has shape \(\), y \(\): expected a target for each example"),
-        (numbered(10), np.zeros(10), (0.5, 0.5), "no", "stratify is True or False, got 'no'"),
+        (numbered(10), np.zeros(9), (0.5, 0.5), False, r"y must be one target .* of x \(10, 1\), got shape \(9,\)"),
+        (
+            numbered(10),
+            np.zeros((10, 2)),
+            (0.5, 0.5),
+            True,
+            r"y must be labels \(m,\) to be stratified, got shape \(10, 2\)",
+        ),
+        (
+            numbered(10),
+            np.zeros(10),
+            (0.97, 0.03),
+            False,
+            "fractions must give every part an example, got .* of 10 examples",
+        ),
+        (numbered(0), np.zeros(0), (1.0,), False, "fractions must give every part an example"),
+        (numbered(10), np.zeros(10), 0.8, False, "fractions must be one number per part, .* got 0.8"),
+        (numbered(10), np.zeros(10), "0.8", False, "fractions must be one number per part, .* got '0.8'"),
+        (1.0, 1.0, (0.5, 0.5), False, r"y must be one target for each example of x \(\), got shape \(\)"),
+        (numbered(10), np.zeros(10), (0.5, 0.5), "no", "stratify must be True or False, got 'no'"),
     ],
 )
-def test_split_refuses(x, y, fractions, stratify, message):
+def test_split_raises(x, y, fractions, stratify, message):
     with pytest.raises(ValueError, match=message):
         jaxnn.split(x, y, fractions, seed=0, stratify=stratify)
 
@@ -157,9 +169,11 @@ def test_deviation_too_small_for_its_dtype_divides_nothing_by_zero(smallest):
         assert np.isfinite(standardize(jaxnn.data.fit_standardizer(x), x)).all()
 
 
-def test_what_is_too_far_from_the_training_set_is_refused():
+def test_what_is_too_far_from_the_training_set_raises():
     stats = jaxnn.data.fit_standardizer(np.array([[0.0], [1e-3]], np.float32))
-    with pytest.raises(ValueError, match=r"x runs from 0 to 3e\+38, too far from the training set to be standardised"):
+    with pytest.raises(
+        ValueError, match=r"x must be near enough to the training set to be standardized in float32, got 0 to 3e\+38"
+    ):
         jaxnn.standardize(stats, np.array([[0], [3e38]], np.float32))
     # What was not finite before is left to `check_batch`.
     assert np.isinf(jaxnn.standardize(stats, np.array([[np.inf]], np.float32)))
@@ -192,34 +206,34 @@ def test_standardize_inside_a_program():
     + [((1,), (5, 3, 4)), ((3, 4), (5, 4)), ((5, 4), (5, 4)), ((), ())],
     ids=str,
 )
-def test_standardize_refuses_statistics_of_another_shape(own, shape):
+def test_standardize_raises_for_statistics_of_another_shape(own, shape):
     stats = jaxnn.data.Standardizer(np.zeros(own), np.ones(own))
-    with pytest.raises(ValueError, match=r"is of examples of shape \(.*\), x is \(.*\): fit it on the training"):
+    with pytest.raises(ValueError, match=r"x must be examples of the standardizer's shape \(.*\), got \(.*\): fit it"):
         jaxnn.standardize(stats, np.ones(shape))
 
 
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (np.zeros((0, 3)), r"x has shape \(0, 3\): expected training examples"),
-        (np.float64(3), r"x has shape \(\)"),
-        (np.array([[1.0, np.nan]]), r"x has 1 values that are not finite, the first at \(0, 1\): nan"),
-        (np.full((2, 2), "1"), r"x is <U1, expected numbers"),
-        (np.ones((2, 2), object), "x is object, expected numbers"),
-        (np.full((2, 2), 1j), "x is complex128, expected numbers"),
-        (np.zeros((2, 2), "M8[s]"), "x is datetime64"),
-        (None, "x is None, expected an array"),
-        (np.ma.masked_array([[1.0], [99.0]], [[False], [True]]), "x is masked at 1 places"),
+        (np.zeros((0, 3)), r"x must be training examples as rows, got shape \(0, 3\)"),
+        (np.float64(3), r"x must be training examples as rows, got shape \(\)"),
+        (np.array([[1.0, np.nan]]), r"x must be finite, got nan at \(0, 1\) and 1 such values"),
+        (np.full((2, 2), "1"), r"x must be numbers, got <U1"),
+        (np.ones((2, 2), object), "x must be numbers, got object"),
+        (np.full((2, 2), 1j), "x must be numbers, got complex128"),
+        (np.zeros((2, 2), "M8[s]"), "x must be numbers, got datetime64"),
+        (None, "x must be an array, got None"),
+        (np.ma.masked_array([[1.0], [99.0]], [[False], [True]]), "x must have no masked entries, got 1"),
     ],
 )
-def test_standardizer_refuses(x, message):
+def test_standardizer_raises(x, message):
     with pytest.raises(ValueError, match=message):
         jaxnn.data.fit_standardizer(x)
 
 
 @pytest.mark.parametrize("shape", [(5,), (5, 0), (0, 4, 3)])
-def test_standardizer_by_channel_refuses(shape):
-    with pytest.raises(ValueError, match=r"x has shape \(.*\)(, expected \(m, ..., c\)|: expected training examples)"):
+def test_standardizer_by_channel_raises(shape):
+    with pytest.raises(ValueError, match=r"x must be (\(m, ..., c\)|training examples).*, got shape"):
         jaxnn.data.fit_standardizer(np.ones(shape), per_channel=True)
 
 
@@ -244,16 +258,16 @@ def test_one_hot_in_a_dtype_and_in_a_program():
     ("y", "message"),
     [
         (np.array([0.0, 1.0]), r"an integer dtype, got float\d+"),
-        (np.array([0, 3]), "labels from 0 to 3, expected 0 to 2"),
-        (np.array([-1, 1]), "labels from -1 to 1, expected 0 to 2"),
-        (np.array([[0], [1]]), r"one_hot takes class numbers \(m,\), got \(2, 1\)"),
-        (np.eye(3, dtype=int), r"one_hot takes class numbers \(m,\), got \(3, 3\)"),
-        (np.int64(1), r"one_hot takes class numbers \(m,\), got \(\)"),
+        (np.array([0, 3]), "labels y must be from 0 to 2, got 0 to 3"),
+        (np.array([-1, 1]), "labels y must be from 0 to 2, got -1 to 1"),
+        (np.array([[0], [1]]), r"y must be class numbers \(m,\), got shape \(2, 1\)"),
+        (np.eye(3, dtype=int), r"y must be class numbers \(m,\), got shape \(3, 3\)"),
+        (np.int64(1), r"y must be class numbers \(m,\), got shape \(\)"),
         (["a", "b"], "an integer dtype, got <U1"),
-        (None, "y is None, expected an array"),
+        (None, "y must be an array, got None"),
     ],
 )
-def test_one_hot_refuses(y, message):
+def test_one_hot_raises(y, message):
     with pytest.raises(ValueError, match=message):
         jaxnn.data.one_hot(y, 3)
 
@@ -316,12 +330,12 @@ def test_every_example_is_as_often_in_every_place():
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 6])
-def test_batch_size_outside_the_data_is_refused(batch_size):
-    with pytest.raises(ValueError, match=f"from 1 to the 5 examples there are, got {batch_size}"):
+def test_batch_size_outside_the_data_raises(batch_size):
+    with pytest.raises(ValueError, match=f"from 1 to the number of examples, 5, got {batch_size}"):
         jaxnn.data.batch_indices(None, 5, batch_size)
 
 
-# check_batch. What `fit` refuses through it is in test_training.py.
+# check_batch. The errors of `fit` are in tests/train.
 
 
 def test_check_batch_returns_the_same_arrays():
@@ -332,9 +346,9 @@ def test_check_batch_returns_the_same_arrays():
 
 @pytest.mark.parametrize("asarray", [np.asarray, jnp.asarray])
 def test_check_batch_names_the_labels(asarray):
-    with pytest.raises(ValueError, match="y holds labels from 0 to 2, expected 0 to 1 for 2 classes"):
+    with pytest.raises(ValueError, match="labels of 2 classes must be from 0 to 1, got 0 to 2"):
         jaxnn.data.check_batch(asarray(np.ones((2, 3), np.float32)), asarray([0, 2]), classes=2)
-    with pytest.raises(ValueError, match="y holds labels from -1 to 1, expected 0 to 2 for 3 classes"):
+    with pytest.raises(ValueError, match="labels of 3 classes must be from 0 to 2, got -1 to 1"):
         jaxnn.data.check_batch(asarray(np.ones((2, 3), np.float32)), asarray([-1, 1]), classes=3)
 
 
@@ -342,14 +356,14 @@ def test_check_batch_names_the_labels(asarray):
 def test_check_batch_finds_what_is_not_finite(asarray):
     x = np.ones((4, 3), np.float32)
     x[2, 1] = -np.inf
-    with pytest.raises(ValueError, match=r"x has 1 values that are not finite, the first at \(2, 1\): -inf"):
+    with pytest.raises(ValueError, match=r"x must be finite, got -inf at \(2, 1\) and 1 such values"):
         jaxnn.data.check_batch(asarray(x), asarray([0, 1, 0, 1]))
 
 
 def test_what_is_infinite_to_a_program_is_not_finite():
-    with pytest.raises(ValueError, match="x has 4 values that are not finite, the first at"):
+    with pytest.raises(ValueError, match="x must be finite, got .* and 4 such values"):
         jaxnn.data.check_batch(np.full((4, 1), 1e39), np.zeros(4))
-    with pytest.raises(ValueError, match="weight is complex128, expected real numbers"):
+    with pytest.raises(ValueError, match="weight must be real numbers, got complex128"):
         jaxnn.data.check_batch(np.ones((4, 1)), np.zeros(4), np.full(4, 1j))
 
 
@@ -365,17 +379,17 @@ def test_weights_of_any_scale_become_ones_that_a_program_can_add():
 
 
 @pytest.mark.parametrize("classes", ["3", 0, -1, 3.0, None, True, ["a", "b"]])
-def test_what_is_no_number_of_classes_is_told(classes):
+def test_what_is_no_number_of_classes_raises(classes):
     for ask in (
         lambda: jaxnn.data.one_hot(np.array([0, 1]), classes),
         lambda: jaxnn.metrics.confusion_matrix([0, 1], [0, 1], classes),
     ):
-        with pytest.raises(ValueError, match="classes is how many there are, a whole number of at least 1, got"):
+        with pytest.raises(ValueError, match="classes must be a whole number of at least 1, got"):
             ask()
 
 
 @pytest.mark.parametrize("seed", [-1, 0.5, "a", None, jax.random.key(0), np.random.default_rng(0)])
-def test_a_seed_that_is_none_is_told(seed):
+def test_a_seed_that_is_none_raises(seed):
     """`None` would be another shuffle each time, and a generator too."""
     x, y = numbered(4), np.zeros(4)
     for ask in (
@@ -383,33 +397,39 @@ def test_a_seed_that_is_none_is_told(seed):
         lambda: jaxnn.data.k_folds(y, 2, seed=seed),
         lambda: jaxnn.data.host_batches(x, y, 2, seed=seed),
     ):
-        with pytest.raises(ValueError, match="seed is .*, expected a whole number of at least 0"):
+        with pytest.raises(ValueError, match="seed must be a whole number of at least 0, got"):
             ask()
 
 
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
-        (np.ones((4, 1), object), np.zeros(4), r"x is object, expected floats: x.astype\('float32'\)$"),
-        (None, np.zeros(4), "x is None, expected an array"),
-        ([[1.0], [1.0, 2.0]], np.zeros(2), "x is .*, whose entries differ in shape"),
-        (np.ma.masked_array(np.ones((4, 1)), [[0], [0], [1], [1]]), np.zeros(4), "x is masked at 2 places"),
-        (np.ones((4, 1)), np.full(4, 1j), "y is complex128, expected real numbers"),
-        (np.ones((4, 1)), np.ones(4, object), "y is object, expected real numbers"),
+        (np.ones((4, 1), object), np.zeros(4), r"x must be floats, got object: x.astype\('float32'\)$"),
+        (None, np.zeros(4), "x must be an array, got None"),
+        ([[1.0], [1.0, 2.0]], np.zeros(2), "x must be an array, got .*, whose entries differ in shape"),
+        (
+            np.ma.masked_array(np.ones((4, 1)), [[0], [0], [1], [1]]),
+            np.zeros(4),
+            "x must have no masked entries, got 2",
+        ),
+        (np.ones((4, 1)), np.full(4, 1j), "y must be real numbers, got complex128"),
+        (np.ones((4, 1)), np.ones(4, object), "y must be real numbers, got object"),
     ],
 )
-def test_check_batch_refuses(x, y, message):
+def test_check_batch_raises(x, y, message):
     with pytest.raises(ValueError, match=message):
         jaxnn.data.check_batch(x, y)
 
 
-def test_data_inside_a_program_are_told():
+def test_data_inside_a_program_raise():
     for ask in (
         jaxnn.data.fit_standardizer,
         lambda x: jaxnn.data.check_batch(x, x[:, 0]),
         lambda x: jaxnn.split(x, x, (0.5, 0.5), seed=0),
     ):
-        with pytest.raises(ValueError, match="x is traced: .* outside of jit, vmap and grad"):
+        with pytest.raises(
+            ValueError, match="x must be concrete, got a traced array: .* outside of jit, vmap and grad"
+        ):
             jax.make_jaxpr(ask)(np.ones((4, 1), np.float32))
 
 
@@ -419,14 +439,14 @@ def test_data_inside_a_program_are_told():
         (
             (np.zeros(1), np.ones(1)),
             np.ones((2, 1)),
-            "standardize takes what fit_standardizer returned, and then x, got .* first",
+            "stats must be the result of fit_standardizer, got .*: x comes second",
         ),
-        (np.ones((2, 1)), np.ones((2, 1)), r"and then x, got float64 \(2, 1\) first"),
-        (jaxnn.data.Standardizer(np.zeros(1), np.ones(1)), np.full((2, 1), "1"), "x is <U1, expected numbers"),
-        (jaxnn.data.Standardizer(np.zeros(1), np.ones(1)), np.ones((2, 1), object), "x is object, expected numbers"),
+        (np.ones((2, 1)), np.ones((2, 1)), r"stats must be the result of fit_standardizer, got float64 \(2, 1\)"),
+        (jaxnn.data.Standardizer(np.zeros(1), np.ones(1)), np.full((2, 1), "1"), "x must be numbers, got <U1"),
+        (jaxnn.data.Standardizer(np.zeros(1), np.ones(1)), np.ones((2, 1), object), "x must be numbers, got object"),
     ],
 )
-def test_standardize_refuses(stats, x, message):
+def test_standardize_raises(stats, x, message):
     with pytest.raises(ValueError, match=message):
         jaxnn.standardize(stats, x)
 
@@ -434,13 +454,13 @@ def test_standardize_refuses(stats, x, message):
 @pytest.mark.parametrize(
     ("key", "m", "batch_size", "message"),
     [
-        (0, 5, 2, "key is 0, expected a random key"),
-        (None, 5, 2.0, "from 1 to the 5 examples there are, got 2.0"),
+        (0, 5, 2, "key must be a random key, got 0"),
+        (None, 5, 2.0, "from 1 to the number of examples, 5, got 2.0"),
         (None, 5, "2", "got '2'"),
         (None, 5, True, "got True"),
-        (None, 5.0, 2, "from 1 to the 5.0 examples"),
+        (None, 5.0, 2, "batch_size must be from 1 to the number of examples, 5.0, got 2"),
     ],
 )
-def test_batch_indices_refuse(key, m, batch_size, message):
+def test_batch_indices_raises(key, m, batch_size, message):
     with pytest.raises(ValueError, match=message):
         jaxnn.data.batch_indices(key, m, batch_size)

@@ -185,12 +185,12 @@ def test_weights_of_0_only_leave_defined_numbers_in_programs():
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
-        (np.zeros(M), "weights run from 0.0 to 0.0, expected at least 0, and some above it"),
-        (np.full(M, False), "weights run from False to False, expected at least 0, and some above it"),
-        (-np.ones(M), "weights run from -1.0 to -1.0"),
-        (np.where(np.arange(M) == 2, np.nan, 1), r"weight has 1 values that are not finite, the first at \(2,\): nan"),
-        (np.where(np.arange(M) == 2, np.inf, 1), r"weight has 1 values that are not finite, the first at \(2,\): inf"),
-        (np.ones(M, complex), "weight is complex128, expected real numbers"),
+        (np.zeros(M), "weights must be at least 0, and one above 0, got 0.0 to 0.0"),
+        (np.full(M, False), "weights must be at least 0, and one above 0, got False to False"),
+        (-np.ones(M), "weights must be at least 0, and one above 0, got -1.0 to -1.0"),
+        (np.where(np.arange(M) == 2, np.nan, 1), r"weight must be finite, got nan at \(2,\) and 1 such values"),
+        (np.where(np.arange(M) == 2, np.inf, 1), r"weight must be finite, got inf at \(2,\) and 1 such values"),
+        (np.ones(M, complex), "weight must be real numbers, got complex128"),
         (np.ones(3), rf"weight has shape \(3,\), expected \({M},\)"),
     ],
 )
@@ -208,7 +208,7 @@ def test_what_is_no_weights_is_said_in_one_line(weight, message):
 
 def test_concrete_weights_of_a_member_are_checked():
     member = lambda h: jaxnn.Member(OBJECTIVE, SGD, START, KEY, weight=np.zeros(M))  # noqa: E731
-    with pytest.raises(ValueError, match=r"weights run from 0.0 to 0.0"):
+    with pytest.raises(ValueError, match=r"weights must be at least 0, and one above 0, got 0.0 to 0.0"):
         jaxnn.fit_population(member, {"k": np.zeros(1)}, X, Y, epochs=1)
 
 
@@ -313,11 +313,11 @@ def test_a_target_of_weight_0_may_be_nan(gradients):
 
 
 def test_what_counts_is_still_checked():
-    with pytest.raises(ValueError, match="labels run from -100 to 2, expected 0 to 2"):
+    with pytest.raises(ValueError, match="labels of 3 classes must be from 0 to 2, got -100 to 2"):
         by_fit(WEIGHT, y=MASKED)
-    with pytest.raises(ValueError, match=r"x has 3 values that are not finite, the first at \(0, 0\)"):
+    with pytest.raises(ValueError, match=r"x must be finite, got nan at \(0, 0\) and 3 such values"):
         by_fit(np.where(np.arange(M) == 3, 0, COUNTS) + (np.arange(M) == 0), x=BROKEN)
-    with pytest.raises(ValueError, match="y holds labels from -100 to 2"):
+    with pytest.raises(ValueError, match="labels of 3 classes must be from 0 to 2, got -100 to 2"):
         jaxnn.data.check_batch(X, MASKED, WEIGHT, classes=3)
     assert jaxnn.data.check_batch(X, MASKED, COUNTS, classes=3).y is MASKED
 
@@ -332,7 +332,7 @@ def test_a_population_may_hold_anything_where_no_member_counts_it():
     scale = np.array([[1.0], [2.0]], np.float32) * np.ones((2, M), np.float32)
     assert_same(train(BROKEN, MASKED, scale), train(X, Y, scale))
     member = lambda h: jaxnn.Member(OBJECTIVE, SGD, START, KEY, weight=COUNTS + 0.1 * (h["k"] == 1))  # noqa: E731
-    with pytest.raises(ValueError, match="labels run from -100 to 2"):
+    with pytest.raises(ValueError, match="must be from 0 to [12], got -100 to 2"):
         jaxnn.fit_population(member, {"k": np.arange(2)}, X, MASKED, epochs=1)
 
 
@@ -481,10 +481,10 @@ def test_weighted_counts_are_sums_of_weights():
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
-        (-np.ones(M), "weights run from -1.0 to -1.0"),
+        (-np.ones(M), "weights must be at least 0, and one above 0, got -1.0 to -1.0"),
         (np.full(M, np.nan), "weight has 11 values that are not finite"),
-        (np.ones(M - 1), r"weight has shape \(10,\), expected \(11,\)"),
-        (1.0, r"weight has shape \(\), expected \(11,\)"),
+        (np.ones(M - 1), r"weight must have shape \(11,\), one number per example, got \(10,\)"),
+        (1.0, r"weight must have shape \(11,\), one number per example, got \(\)"),
     ],
 )
 def test_metrics_check_weights(weight, message):

@@ -130,15 +130,15 @@ CANNOT_BE_RUN = {
     ),
     "a factory for a layer": (
         lambda: gradcheck.layer(jaxnn.relu, (4,)),
-        "gradcheck.layer takes Layers, .* call the factory",
+        "argument 0 of gradcheck.layer must be a Layer, .* call the factory",
     ),
     "a model for a layer": (lambda: gradcheck.layer(jaxnn.mlp((4, 1)), (4,)), "is a Model: pass its network"),
     "in_shape": (
         lambda: gradcheck.layer(jaxnn.relu(), 4),
-        "in_shape is 4, expected the shape of one example",
+        "in_shape must be the shape of one example, got 4",
     ),
     "m": (lambda: gradcheck.layer(jaxnn.relu(), (4,), m=0), "m must be an int >= 1, got 0"),
-    "key": (lambda: gradcheck.layer(jaxnn.dropout(0.5), (4,), key=0), "key is 0, expected a random key"),
+    "key": (lambda: gradcheck.layer(jaxnn.dropout(0.5), (4,), key=0), "key must be a random key, got 0"),
     "a factory for a loss": (
         lambda: gradcheck.loss(jaxnn.squared_error, X, X),
         "loss must be a jaxnn.Loss, got the function squared_error: ",

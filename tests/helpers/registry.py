@@ -1,6 +1,6 @@
 """One table of cases: every layer, combinator, loss and regularizer. The generic tests run over it.
 
-A test holds the table complete: whatever factory jaxnn exports must have a case here.
+A test holds the table complete: every factory that jaxnn exports must have a case here.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class LayerCase(NamedTuple):
     layer: jaxnn.Layer
     in_shape: tuple[int, ...] = (5,)
     random: bool = False  # takes a key
-    inside: str | None = None  # the dtype it computes in, whatever comes in
+    inside: str | None = None  # the dtype it computes in, for any input
 
     def params(self, dtype: Any = jnp.float32) -> Any:
         """Params away from their start, so that a bias of zeros hides nothing, and where little saturates."""

@@ -13,7 +13,7 @@ import optax
 import pytest
 
 import jaxnn
-from jaxnn.caching import remembered
+from jaxnn.caching import bounded_cache
 from jaxnn.optim.layout import laid_out
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -140,7 +140,7 @@ def test_copies_by_a_scan_are_not_traced_at_each_call():
 
 
 def test_what_has_no_hash_is_made_anew():
-    made = remembered(lambda value: [value])
+    made = bounded_cache(lambda value: [value])
     assert made(1) is made(1)
     assert made([1]) == [[1]] and made([1]) is not made([1])
 

@@ -96,22 +96,22 @@ TRAINING = {
 }
 OVERFLOWED = "overflowed first, computed from numbers up to"
 REASONS = {
-    **{(name, UNHOLDABLE): "values that are not finite, the first at" for name in TRAINING},
+    **{(name, UNHOLDABLE): "must be finite, got .* such values" for name in TRAINING},
     **{("logistic regression, all examples at once", name): OVERFLOWED for name in HUGE},
     ("three classes, dropout, batches of 1", "the largest floats"): OVERFLOWED,
-    ("fit_in_row_space", "the largest floats"): "x has an example of length",
-    ("fit_in_row_space", "float16 near its end"): "x has an example of length .* which float16 cannot hold",
+    ("fit_in_row_space", "the largest floats"): "norms of examples must be at most .*, got",
+    ("fit_in_row_space", "float16 near its end"): "norms of examples must be at most .* in float16, got",
     (
         "standardised",
         "the largest floats",
-    ): "x has a feature of standard deviation 3.*e\\+38, too large to divide by in float32",
+    ): "standard deviations of x must be at most .* in float32, got 3.*e\\+38",
 }
 
 
 @pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 @pytest.mark.parametrize("given", INPUTS)
 @pytest.mark.parametrize("entry", TRAINING)
-def test_it_trains_or_says_why_not(entry, given):
+def test_it_trains_or_raises_with_the_reason(entry, given):
     x, y = INPUTS[given]
     reason = REASONS.get((entry, given), "")
     if reason and not reason.startswith(OVERFLOWED):
@@ -194,14 +194,17 @@ PREPARING = {
     "row_space": spanned,
 }
 REFUSED = {
-    ("split", "one example"): "leave a part empty: give it a larger share",
-    ("k_folds", "one example"): "k_folds takes from 2 folds to as many as there are examples, 1, got 5",
-    ("row_space", "the largest floats"): "x has an example of length .* which float32 cannot hold: scale the features",
+    ("split", "one example"): "fractions must give every part an example, .*: increase the smallest fraction",
+    ("k_folds", "one example"): "k must be from 2 to the number of examples, 1, got 5",
+    ("row_space", "the largest floats"): "norms of examples must be at most .* in float32, got .*: scale the features",
     (
         "row_space",
         "float16 near its end",
-    ): "x has an example of length .* which float16 cannot hold: scale the features",
-    ("standardize in a program", "the largest floats"): "too large to divide by in float32: scale it first",
+    ): "norms of examples must be at most .* in float16, got .*: scale the features",
+    (
+        "standardize in a program",
+        "the largest floats",
+    ): "standard deviations of x must be at most .* in float32, got .*: scale the features first",
     ("augment", UNHOLDABLE): "x has 48 values that are not finite",
     ("standardize in a program", UNHOLDABLE): "x has 48 values that are not finite",
 }
@@ -209,7 +212,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("given", INPUTS)
 @pytest.mark.parametrize("entry", PREPARING)
-def test_data_are_prepared_or_refused_with_a_reason(entry, given):
+def test_data_are_prepared_or_raise_with_the_reason(entry, given):
     x, y = INPUTS[given]
     reason = REFUSED.get((entry, given))
     if reason is not None:

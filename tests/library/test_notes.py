@@ -415,8 +415,8 @@ def test_right_gradient_is_accepted(target, at_kink, rng, x64):
 
 
 @pytest.mark.parametrize("slip", SLIPS, ids=lambda slip: f"{slip.section_item}_{slip.name}")
-def test_slip_is_refused(slip, rng, x64):
-    """The same check on the same function; ReLU's slope at 0 can only be told at 0."""
+def test_slip_raises(slip, rng, x64):
+    """The same check on the same function; ReLU's slope at 0 can only be seen at 0."""
     arguments = arguments_of(slip.target, rng, at_kink=slip.section_item == 9)
     _, expected, _ = witness(slip.target, arguments)
     with pytest.raises(AssertionError):

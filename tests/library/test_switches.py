@@ -82,7 +82,7 @@ def program(function):
 
 
 def key(seed=0):
-    """A random key; it comes to the device as a user's does, before whatever is guarded."""
+    """A random key; it comes to the device as a user's does, before the guarded code."""
     with jax.transfer_guard("allow"):
         return jax.random.key(seed)
 

@@ -1,4 +1,4 @@
-"""Losses: against the oracle in float64, far out in float32, at the ends of the scale, and what is refused."""
+"""Losses: against the oracle in float64, far out in float32, at the ends of the scale, and errors."""
 
 import jax
 import jax.numpy as jnp
@@ -130,10 +130,10 @@ SHAPES = [
 
 @pytest.mark.parametrize(("z", "y"), SHAPES, ids=str)
 @pytest.mark.parametrize("make", BINARY)
-def test_shapes_that_do_not_fit_are_refused(make, z, y):
+def test_shapes_that_do_not_fit_raise(make, z, y):
     loss, z, y = make(), np.zeros(z, np.float32), np.zeros(y, np.float32)
     for function in (loss.value, loss.gradient, loss.check):
-        with pytest.raises(ValueError, match=r"outputs \(6.* do not fit: expected the same shape"):
+        with pytest.raises(ValueError, match=r"targets y must have the shape of outputs z, \(6.*, got"):
             function(z, y)
 
 
@@ -147,7 +147,7 @@ def test_shapes_that_do_not_fit_are_refused(make, z, y):
         (np.zeros((6, 3)), np.zeros((6, 2)), r"distributions \(6, 3\)"),
     ],
 )
-def test_softmax_refuses_what_it_cannot_read(z, y, message):
+def test_softmax_raises_for_unreadable_targets(z, y, message):
     loss = jaxnn.softmax_cross_entropy()
     for function in (loss.value, loss.gradient, loss.check):
         with pytest.raises(ValueError, match=message):
@@ -203,7 +203,7 @@ def test_sigmoid_cross_entropy_of_soft_labels_keeps_its_digits():
 
 
 def test_sigmoid_cross_entropy_has_its_second_derivative(x64):
-    """σ(1 - σ), whatever the label, also at 0, where the two answers are equally likely, by autodiff of both."""
+    """σ(1 - σ) for any label, also at 0, where the two answers are equally likely, by autodiff of both."""
     loss, z = jaxnn.sigmoid_cross_entropy(), np.array([0.0, -0.0, 1.0, -3.0, 30.0])
     expected = 1 / (2 + np.exp(z) + np.exp(-z))
     for y in (0.0, 0.3, 0.5, 1.0):
@@ -240,11 +240,11 @@ def test_logits_of_minus_infinity_rule_a_class_out():
 
 
 @pytest.mark.parametrize("dtype", ["int32", "int8"])
-def test_class_number_outside_is_nan_in_a_program_and_told_by_check(dtype):
+def test_class_number_outside_is_nan_in_a_program_and_raises_in_check(dtype):
     loss, z, y = jaxnn.softmax_cross_entropy(), jnp.zeros((4, 120)), jnp.array([0, 120, -1, 119], dtype)
     value = compiled(loss.value)(z, y)
     np.testing.assert_allclose(value, [np.log(120), np.nan, np.nan, np.log(120)], rtol=1e-6)
-    with pytest.raises(ValueError, match="labels run from -1 to 120, expected 0 to 119 for 120 classes"):
+    with pytest.raises(ValueError, match="labels of 120 classes must be from 0 to 119, got -1 to 120"):
         loss.check(z, y)
     loss.check(z[::3], y[::3])
 
@@ -262,13 +262,13 @@ def test_class_numbers_in_few_bits_among_many_classes(dtype):
 
 @pytest.mark.parametrize("make", BINARY[:2])
 @pytest.mark.parametrize("labels", [[-1, 1], [0, 2]])
-def test_labels_that_are_no_yes_or_no_are_told(make, labels):
-    with pytest.raises(ValueError, match=f"labels run from {labels[0]} to {labels[1]}, expected 0 to 1"):
+def test_labels_that_are_no_yes_or_no_raise(make, labels):
+    with pytest.raises(ValueError, match=f"binary labels must be from 0 to 1, got {labels[0]} to {labels[1]}"):
         make().check(np.zeros((2, 1)), np.array(labels))
 
 
-def test_negative_share_of_a_class_is_told():
-    with pytest.raises(ValueError, match=r"no negative entries, got -0\.5"):
+def test_negative_share_of_a_class_raises():
+    with pytest.raises(ValueError, match=r"entries of a distribution over classes must be at least 0, got -0\.5"):
         jaxnn.softmax_cross_entropy().check(np.zeros((1, 2)), np.array([[1.5, -0.5]]))
 
 
@@ -299,14 +299,14 @@ def test_smoothed_labels_are_szegedy_s(smoothing, x64):
     z, y = rng.normal(size=(6, 5)) * 3, rng.integers(0, 5, 6)
     q = (1 - smoothing) * np.eye(5)[y] + smoothing / 5
     p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
-    smoothed = jaxnn.softmax_cross_entropy(smoothing)
+    smoothed = jaxnn.softmax_cross_entropy(smoothing=smoothing)
     for labels in (y, y[:, None], np.eye(5)[y]):
         np.testing.assert_allclose(smoothed.value(jnp.asarray(z), labels), -(q * np.log(p)).sum(axis=1), rtol=1e-12)
         np.testing.assert_allclose(smoothed.gradient(jnp.asarray(z), labels), p - q, rtol=1e-12, atol=1e-14)
 
 
 def test_smoothing_is_a_hyperparameter_of_a_population():
-    """Each member is what `fit` makes of its own; the smoothest is the least sure."""
+    """Each member is what `fit` makes of it; the smoothest is the least sure."""
     model, rng = jaxnn.mlp((3, 4), output="softmax", init="zeros"), np.random.default_rng(0)
     x, y = rng.normal(size=(20, 3)).astype(np.float32), rng.integers(0, 4, 20)
     start, key, sgd = model.init(jax.random.key(0)), jax.random.key(0), optax.sgd(0.5)
@@ -326,18 +326,20 @@ def test_smoothing_is_a_hyperparameter_of_a_population():
     assert surest[0] > surest[1] > surest[2]
 
 
-def test_smoothing_keeps_the_dtype_and_tells_classes_that_are_none():
+def test_smoothing_keeps_the_dtype_and_raises_for_invalid_classes():
     z, y = jnp.zeros((2, 3), jnp.bfloat16), jnp.array([0, 7])
     value = jax.jit(lambda amount: jaxnn.softmax_cross_entropy(amount).value(z, y))(0.1)
     assert value.dtype == jnp.bfloat16
     assert np.isnan(value).tolist() == [False, True]
-    with pytest.raises(ValueError, match="labels run from 0 to 7, expected 0 to 2"):
+    with pytest.raises(ValueError, match="labels of 3 classes must be from 0 to 2, got 0 to 7"):
         jaxnn.softmax_cross_entropy(0.1).check(z, y)
 
 
 @pytest.mark.parametrize("amount", [-0.1, 1.0, np.nan])
-def test_smoothing_outside_its_range_is_refused(amount):
-    with pytest.raises(ValueError, match="smoothing is the part of a label that all classes share, 0 <= ε < 1, got"):
+def test_smoothing_outside_its_range_raises(amount):
+    with pytest.raises(
+        ValueError, match="smoothing must be the fraction of a label that all classes share, 0 <= ε < 1, got"
+    ):
         jaxnn.softmax_cross_entropy(amount)
 
 
@@ -351,13 +353,13 @@ PAIRS = {
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_outputs_that_are_no_floats_are_told(name):
+def test_outputs_that_are_no_floats_raise(name):
     """Beside an integer z, y would be rounded to one: arguments that changed places would make a loss, a wrong one."""
     loss, z, y = PAIRS[name]
     for of in (loss.value, loss.gradient):
         for outputs in (z, np.array(z).astype(int), None, "z"):
             with pytest.raises(
-                ValueError, match="outputs z are .*, expected an array of floats: z comes first, then y"
+                ValueError, match="outputs z must be an array of floats, got .*: z is the first argument, y the next"
             ):
                 of(outputs, np.array(y))
 
@@ -369,8 +371,8 @@ def test_targets_may_be_a_list(name):
     for of in (loss.value, loss.gradient):
         np.testing.assert_array_equal(of(z, y), of(z, jnp.array(y)))
         for targets, message in (
-            (["a", "b"], "targets y are <U1"),
-            (None, "y is None"),
+            (["a", "b"], "targets y must be numbers, got <U1"),
+            (None, "y must be an array, got None"),
             ([[1], [1, 0]], "differ in shape"),
         ):
             with pytest.raises(ValueError, match=message):
@@ -378,6 +380,8 @@ def test_targets_may_be_a_list(name):
 
 
 @pytest.mark.parametrize("smoothing", ["0.1", None, True, np.zeros((2, 3)), [0.1]])
-def test_what_is_no_smoothing_is_told(smoothing):
-    with pytest.raises(ValueError, match="smoothing is the part of a label that all classes share, 0 <= ε < 1, got"):
-        jaxnn.softmax_cross_entropy(smoothing)
+def test_what_is_no_smoothing_raises(smoothing):
+    with pytest.raises(
+        ValueError, match="smoothing must be the fraction of a label that all classes share, 0 <= ε < 1, got"
+    ):
+        jaxnn.softmax_cross_entropy(smoothing=smoothing)

@@ -110,19 +110,24 @@ def test_a_probability_of_nan_stays_one():
 @pytest.mark.parametrize(
     ("p", "y", "bins", "message"),
     [
-        (np.ones(5), np.ones(4), 10, r"probabilities \(5,\) and labels \(4,\) do not fit"),
-        (np.ones((5, 2)), np.ones((5, 2)), 10, "do not fit"),
-        (np.ones((5, 2, 1)), np.ones(5), 10, "do not fit"),
-        (np.ones(0), np.ones(0), 10, "do not fit"),
-        (np.array([-3.0, 2.0]), np.ones(2), 10, r"run from -3.0 to 2.0, expected 0 to 1: .* of logits"),
+        (np.ones(5), np.ones(4), 10, r"probabilities and labels must be .*, got \(5,\) and \(4,\)"),
+        (np.ones((5, 2)), np.ones((5, 2)), 10, "probabilities and labels must be .*, got"),
+        (np.ones((5, 2, 1)), np.ones(5), 10, "probabilities and labels must be .*, got"),
+        (np.ones(0), np.ones(0), 10, "probabilities and labels must be .*, got"),
+        (
+            np.array([-3.0, 2.0]),
+            np.ones(2),
+            10,
+            r"probabilities must be from 0 to 1, got -3.0 to 2.0: model.predict_proba",
+        ),
         (np.ones(5), np.ones(5), 0, "whole number of at least 1, got 0"),
         (np.ones(5), np.ones(5), 2.5, "whole number of at least 1, got 2.5"),
         (np.ones(5), np.ones(5), True, "whole number of at least 1, got True"),
         (np.ones(5), np.ones(5), "10", "whole number of at least 1, got '10'"),
-        (["a"] * 5, np.ones(5), 10, r"probabilities are <U1 \(5,\), expected numbers"),
+        (["a"] * 5, np.ones(5), 10, r"probabilities must be numbers, got <U1 \(5,\)"),
     ],
 )
-def test_what_is_refused(p, y, bins, message):
+def test_what_raises(p, y, bins, message):
     for measure in (jaxnn.metrics.reliability_curve, jaxnn.metrics.expected_calibration_error):
         with pytest.raises(ValueError, match=message):
             measure(p, y, bins)

@@ -48,14 +48,14 @@ def test_all_right_is_exactly_one_and_all_wrong_zero(shape):
 @pytest.mark.parametrize(
     ("predicted", "y"), [((5,), (4,)), ((5, 1), (5,)), ((5,), (5, 2)), ((5,), (1, 5)), ((0,), (0,)), ((), ())], ids=str
 )
-def test_accuracy_refuses_shapes_that_do_not_fit(predicted, y):
-    with pytest.raises(ValueError, match=r"predicted labels \(.*\) and labels \(.*\) do not fit"):
+def test_accuracy_raises_for_shapes_that_do_not_fit(predicted, y):
+    with pytest.raises(ValueError, match=r"predicted and y must (both )?be labels.*, got \(.*\) and \("):
         jaxnn.accuracy(np.zeros(predicted, int), np.zeros(y, int))
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (4,), (5, 1)])
-def test_accuracy_refuses_weights_that_would_broadcast(shape):
-    with pytest.raises(ValueError, match=r"weight has shape \(.*\), expected \(5,\)"):
+def test_accuracy_raises_for_weights_that_would_broadcast(shape):
+    with pytest.raises(ValueError, match=r"weight must have shape \(5,\), one number per example, got \(.*\)"):
         jaxnn.accuracy(np.zeros(5, int), np.zeros(5, int), np.ones(shape))
 
 
@@ -96,8 +96,8 @@ def test_log_loss_of_no_class_is_nan(label):
 
 
 @pytest.mark.parametrize(("p", "y"), [((5, 3), (4,)), ((5, 3), (5, 3)), ((5,), (4,)), ((5, 3, 1), (5,))], ids=str)
-def test_log_loss_refuses_shapes_that_do_not_fit(p, y):
-    with pytest.raises(ValueError, match=r"probabilities \(.*\) and labels \(.*\) do not fit"):
+def test_log_loss_raises_for_shapes_that_do_not_fit(p, y):
+    with pytest.raises(ValueError, match=r"probabilities and labels must be .*, got \(.*\) and \(.*\)"):
         jaxnn.metrics.log_loss(np.full(p, 0.5), np.zeros(y, int))
 
 
@@ -125,8 +125,8 @@ def test_confusion_matrix_leaves_out_what_is_no_class():
     assert counts.tolist() == [[1, 0], [0, 1]]
 
 
-def test_confusion_matrix_refuses_shapes_that_differ():
-    with pytest.raises(ValueError, match=r"predicted labels \(3, 1\) and labels \(3,\) do not fit"):
+def test_confusion_matrix_raises_for_shapes_that_differ():
+    with pytest.raises(ValueError, match=r"predicted and y must both be labels \(m,\), got \(3, 1\) and \(3,\)"):
         jaxnn.metrics.confusion_matrix(np.zeros((3, 1), int), np.zeros(3, int), 2)
 
 
@@ -144,17 +144,19 @@ def test_many_weights_in_half_precision_do_not_overflow():
 @pytest.mark.parametrize(
     "measure", [jaxnn.accuracy, jaxnn.metrics.error_rate, lambda p, y: jaxnn.metrics.confusion_matrix(p, y, 2)]
 )
-def test_probabilities_in_the_place_of_labels_are_told(measure):
+def test_probabilities_in_the_place_of_labels_raise(measure):
     """None of them would be equal to a label, so a good model would have the accuracy 0."""
     with pytest.raises(
-        ValueError, match=r"predicted holds 0.25, which is no label: a model's classify\(\) makes labels"
+        ValueError, match=r"predicted must be labels, got 0.25: model.predict\(params, x\) returns labels"
     ):
         measure(np.array([1, 0.25, 0.75]), np.array([1, 0, 1]))
     measure(np.array([1.0, 0.0, np.nan]), np.array([1, 0, 1]))  # floats that are labels, and what is none
 
 
-def test_logits_in_the_place_of_probabilities_are_told():
-    with pytest.raises(ValueError, match=r"probabilities run from -3.0 to 2.0, expected 0 to 1: a model's predict\(\)"):
+def test_logits_in_the_place_of_probabilities_raise():
+    with pytest.raises(
+        ValueError, match=r"probabilities must be from 0 to 1, got -3.0 to 2.0: model.predict_proba\(params, x\)"
+    ):
         jaxnn.metrics.log_loss(np.array([-3.0, 2.0]), np.array([0, 1]))
     compiled(jaxnn.metrics.log_loss)(np.array([-3.0, 2.0]), np.array([0, 1]))  # a program cannot tell
 
@@ -162,13 +164,13 @@ def test_logits_in_the_place_of_probabilities_are_told():
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (np.array(["cat", "dog"]), r"labels are <U3 \(2,\), expected numbers: np.unique"),
-        (np.array([0, 1], object), "labels are object"),
-        (None, "labels is None, expected an array"),
+        (np.array(["cat", "dog"]), r"labels must be numbers, got <U3 \(2,\): np.unique"),
+        (np.array([0, 1], object), "labels must be numbers, got object"),
+        (None, "labels must be an array, got None"),
         ([[0], [0, 1]], "whose entries differ in shape"),
     ],
 )
-def test_labels_that_are_no_numbers_are_told(labels, message):
+def test_labels_that_are_no_numbers_raise(labels, message):
     y, half = np.array([0, 1]), np.array([0.5, 0.5])
     asks = (
         lambda: jaxnn.accuracy(labels, y),
@@ -179,7 +181,7 @@ def test_labels_that_are_no_numbers_are_told(labels, message):
     for ask in (*asks, *more):
         with pytest.raises(ValueError, match=message):
             ask()
-    with pytest.raises(ValueError, match=r"labels \(\) do not fit"):
+    with pytest.raises(ValueError, match=r"probabilities and labels must be .*, got \(\) and \(\)"):
         jaxnn.metrics.log_loss(0.5, 1)
 
 

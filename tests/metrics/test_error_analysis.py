@@ -108,25 +108,49 @@ def test_errors_may_be_arrays_of_one_number():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (dict(train_error=8, dev_error=0.1), "train_error is 8, expected a share .* 8 % is 0.08"),
-        (dict(train_error=-0.1, dev_error=0.1), "train_error is -0.1"),
-        (dict(train_error=0.1, dev_error=float("nan")), "dev_error is nan"),
-        (dict(train_error=0.1, dev_error=0.1, achievable_error=2), "achievable_error is 2"),
-        (dict(train_error=0.1, dev_error=0.1, n_train=0, n_dev=1), "n_train is 0"),
-        (dict(train_error=0.1, dev_error=0.1, n_train=1.5, n_dev=1), "n_train is 1.5"),
-        (dict(train_error=0.1, dev_error=0.1, n_train=10), "errors .* for train, dev, numbers of examples for train:"),
-        (dict(train_error=0.1, dev_error=0.1, n_train=10, n_dev=10, n_test=3), "for train, dev, test"),
-        (dict(train_error=None, dev_error=0.1), "train_error is None, expected a share"),
-        (dict(train_error="0.1", dev_error=0.1), "train_error is '0.1', expected a share"),
-        (dict(train_error=np.array([0.1, 0.2]), dev_error=0.1), r"train_error is float64 \(2,\), expected a share"),
-        (dict(train_error=0.1, dev_error=0.1, achievable_error=None), "achievable_error is None"),
-        (dict(train_error=0.1, dev_error=0.1, n_train="10", n_dev=1), "n_train is '10', expected a whole number"),
+        (dict(train_error=8, dev_error=0.1), "train_error must be a fraction from 0 to 1, got 8: 8 % is 0.08"),
+        (dict(train_error=-0.1, dev_error=0.1), "train_error must be a fraction from 0 to 1, got -0.1"),
+        (dict(train_error=0.1, dev_error=float("nan")), "dev_error must be a fraction from 0 to 1, got nan"),
+        (
+            dict(train_error=0.1, dev_error=0.1, achievable_error=2),
+            "achievable_error must be a fraction from 0 to 1, got 2",
+        ),
+        (
+            dict(train_error=0.1, dev_error=0.1, n_train=0, n_dev=1),
+            "n_train must be a whole number of at least 1, got 0",
+        ),
+        (
+            dict(train_error=0.1, dev_error=0.1, n_train=1.5, n_dev=1),
+            "n_train must be a whole number of at least 1, got 1.5",
+        ),
+        (
+            dict(train_error=0.1, dev_error=0.1, n_train=10),
+            "numbers of examples must be given for train, dev, .*, got train$",
+        ),
+        (
+            dict(train_error=0.1, dev_error=0.1, n_train=10, n_dev=10, n_test=3),
+            "numbers of examples must be given for .*, got train, dev, test",
+        ),
+        (dict(train_error=None, dev_error=0.1), "train_error must be a fraction from 0 to 1, got None"),
+        (dict(train_error="0.1", dev_error=0.1), "train_error must be a fraction from 0 to 1, got '0.1'"),
+        (
+            dict(train_error=np.array([0.1, 0.2]), dev_error=0.1),
+            r"train_error must be a fraction from 0 to 1, got float64 \(2,\)",
+        ),
+        (
+            dict(train_error=0.1, dev_error=0.1, achievable_error=None),
+            "achievable_error must be a fraction from 0 to 1, got None",
+        ),
+        (
+            dict(train_error=0.1, dev_error=0.1, n_train="10", n_dev=1),
+            "n_train must be a whole number of at least 1, got '10'",
+        ),
         (
             dict(train_error=0.1, dev_error=0.1, n_train=float("inf"), n_dev=1),
-            "n_train is inf, expected a whole number",
+            "n_train must be a whole number of at least 1, got inf",
         ),
     ],
 )
-def test_what_is_refused(arguments, message):
+def test_what_raises(arguments, message):
     with pytest.raises(ValueError, match=message):
         jaxnn.metrics.analyze_errors(**arguments)

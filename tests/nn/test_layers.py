@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxnn
-from jaxnn.nn.repetition import chain_of_runs
+from jaxnn.nn.repetition import chain_with_scans
 from tests.helpers.programs import TOLERANCE, compiled, hand, same
 from tests.helpers.registry import LayerCase, normal
 
@@ -31,19 +31,19 @@ COMBINATORS = {
 
 
 @pytest.mark.parametrize("name", COMBINATORS)
-def test_factory_in_place_of_its_layer_is_told(name):
-    with pytest.raises(ValueError, match=rf"{name} takes Layers, but argument 0 .* call the factory"):
+def test_factory_in_place_of_its_layer_raises(name):
+    with pytest.raises(ValueError, match=rf"argument 0 of {name} must be a Layer, got .* call the factory"):
         COMBINATORS[name](jaxnn.relu)
 
 
 @pytest.mark.parametrize("name", COMBINATORS)
-def test_no_layer_is_told(name):
+def test_no_layer_raises(name):
     with pytest.raises(ValueError, match="pass layers, such as"):
         COMBINATORS[name](3)
 
 
 def test_chain_of_nothing_raises():
-    with pytest.raises(ValueError, match="at least one Layer, got none"):
+    with pytest.raises(ValueError, match="arguments of chain must be at least one Layer, got none"):
         jaxnn.chain()
 
 
@@ -59,7 +59,7 @@ def test_chain_of_nothing_raises():
 )
 def test_chain_names_wrong_params(wrong, got):
     network = jaxnn.chain(jaxnn.dense(2), jaxnn.tanh(), jaxnn.dense(1))
-    with pytest.raises(ValueError, match=rf"chain of 3 layers takes a tuple of 3 params.*{got}"):
+    with pytest.raises(ValueError, match=rf"params of chain must be a tuple of 3 entries, .*{got}"):
         network.forward(wrong(params_of(network)), jnp.ones((1, 4)))
 
 
@@ -149,7 +149,7 @@ def test_repeat_keeps_an_array_once(parts, expected):
 
 
 def test_repeats_caches_may_cross_programs():
-    """Forward and backward compiled apart: which arrays were the same is told by the cache itself."""
+    """Forward and backward compiled apart: the cache determines which arrays were the same."""
     layer = jaxnn.repeat(jaxnn.chain(jaxnn.dense(4), jaxnn.tanh()), 3)
     params, x, dy = params_of(layer), normal((5, 4)), normal((5, 4), seed=1)
     y, cache = jax.jit(layer.forward)(params, x)
@@ -193,11 +193,11 @@ RUNS = {
 
 
 @pytest.mark.parametrize(("name", "dtype"), [*[(name, "float64") for name in RUNS], ("two_runs", "float32")])
-def test_chain_of_runs_is_the_chain(name, dtype):
+def test_chain_with_scans_is_the_chain(name, dtype):
     """The numbers it starts from exactly; values, gradients and what dropout drops up to rounding."""
     runs = RUNS[name]
     scanned, plain = (
-        chain_of_runs(*runs),
+        chain_with_scans(*runs),
         jaxnn.chain(*[layer for block, n in runs for _ in range(n) for layer in block]),
     )
     with jax.enable_x64(dtype == "float64"):
@@ -235,13 +235,13 @@ def test_parts_are_the_single_layers_in_order():
 
 @pytest.mark.parametrize("n", [0, -1, 2.5])
 def test_repeat_without_copies_raises(n):
-    with pytest.raises(ValueError, match=f"n >= 1 copies, got n={n}"):
+    with pytest.raises(ValueError, match=f"n must be a whole number of at least 1, got {n}"):
         jaxnn.repeat(BLOCK, n)
 
 
 @pytest.mark.parametrize("name", ["repeat", "residual"])
 def test_layer_that_changes_the_shape_raises(name):
-    with pytest.raises(ValueError, match=rf"{name} needs .* got \(4,\) -> \(3,\)"):
+    with pytest.raises(ValueError, match=rf"layer of {name} must keep .* got \(4,\) -> \(3,\)"):
         COMBINATORS[name](jaxnn.dense(3)).init(KEY, (4,))
 
 
@@ -313,8 +313,8 @@ def test_with_dtype_computes_in_it_on_params_that_keep_theirs():
 
 
 @pytest.mark.parametrize("dtype", [jnp.int32, bool, jnp.complex64])
-def test_with_dtype_refuses_what_is_no_float(dtype):
-    with pytest.raises(ValueError, match=f"a floating dtype, got {jnp.dtype(dtype).name}"):
+def test_with_dtype_raises_for_what_is_no_float(dtype):
+    with pytest.raises(ValueError, match=f"a floating dtype, such as jnp.bfloat16, got {jnp.dtype(dtype).name}"):
         jaxnn.with_dtype(jaxnn.tanh(), dtype)
 
 
@@ -370,51 +370,57 @@ def test_vmap_of_vmap_is_a_loop():
     same(*run(params, xs, keys), **TOLERANCE["float32"])
 
 
-def test_models_and_lists_in_the_place_of_layers_are_told():
-    with pytest.raises(ValueError, match="argument 0 is a Model: pass its network, model.network"):
+def test_models_and_lists_in_the_place_of_layers_raise():
+    with pytest.raises(
+        ValueError, match="argument 0 of .* must be a Layer, got a Model: pass its network, model.network"
+    ):
         jaxnn.remat(jaxnn.mlp((3, 1)))
     with pytest.raises(
-        ValueError, match=r"chain takes Layers, but argument 0 is .*: pass them one by one, chain\(\*layer"
+        ValueError, match=r"argument 0 of chain must be a Layer, got .*: pass them one by one, chain\(\*layer"
     ):
         jaxnn.chain([jaxnn.dense(3), jaxnn.relu()])
 
 
 @pytest.mark.parametrize("dtype", [None, "bf16", 16, "fp32"])
-def test_with_dtype_tells_what_is_no_dtype(dtype):
-    with pytest.raises(ValueError, match="with_dtype computes in a floating dtype, got .*: try jnp.bfloat16"):
+def test_with_dtype_raises_for_other_dtypes(dtype):
+    with pytest.raises(ValueError, match="dtype must be a floating dtype, such as jnp.bfloat16, got"):
         jaxnn.with_dtype(jaxnn.tanh(), dtype)
 
 
-def test_a_residual_of_another_shape_is_told_where_init_was_not_asked():
+def test_a_residual_of_another_shape_raises_without_init():
     """One output would be added to every input."""
     params, _ = jaxnn.dense(1).init(KEY, (4,))
-    with pytest.raises(ValueError, match=r"residual needs a layer that keeps .*, got \(2, 4\) -> \(2, 1\)"):
+    with pytest.raises(ValueError, match=r"layer of residual must keep .*, got \(2, 4\) -> \(2, 1\)"):
         jaxnn.residual(jaxnn.dense(1)).forward(params, jnp.ones((2, 4)))
 
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.int32])
-def test_inputs_that_change_their_dtype_on_the_way_are_told(dtype):
+def test_inputs_that_change_their_dtype_on_the_way_raise(dtype):
     network = jaxnn.repeat(jaxnn.dense(4), 2)
     params, _ = network.init(KEY, (4,))
-    with pytest.raises(ValueError, match=r"repeat needs a layer that gives what it takes, got .* -> float32 \(2, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"layer of repeat must keep shape and dtype of its input, got .* -> float32 \(2, 4\)"
+    ):
         network.forward(params, jnp.ones((2, 4), dtype))
 
 
 @pytest.mark.parametrize(
     "network", [jaxnn.chain(jaxnn.dropout(0.5)), jaxnn.repeat(jaxnn.dropout(0.5), 2), jaxnn.dropout(0.5)]
 )
-def test_randomness_from_what_is_no_key_is_told(network):
+def test_randomness_from_what_is_no_key_raises(network):
     params, _ = network.init(KEY, (4,))
     for key in (0, True, jnp.stack([KEY, KEY])):
-        with pytest.raises(ValueError, match="^key (is|holds) .*, expected"):
+        with pytest.raises(ValueError, match="^key must be (a|one) random key, got"):
             network.forward(params, jnp.ones((2, 4)), key)
     old, new = (network.forward(params, jnp.ones((2, 4)), key)[0] for key in (jax.random.PRNGKey(3), jax.random.key(3)))
     np.testing.assert_array_equal(old, new)
 
 
-def test_a_cache_of_something_else_is_told():
+def test_a_cache_of_something_else_raises():
     network = jaxnn.chain(jaxnn.dense(4), jaxnn.tanh())
     params, _ = network.init(KEY, (4,))
     for cache in ((), jnp.ones((2, 4)), None):
-        with pytest.raises(ValueError, match="a chain's backward takes .* the cache that its forward gave"):
+        with pytest.raises(
+            ValueError, match="cache of a chain must be the one that its forward returned, got .*: call backward"
+        ):
             network.backward(params, cache, jnp.ones((2, 4)))

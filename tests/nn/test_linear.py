@@ -1,4 +1,4 @@
-"""The dense layer: values against the notes' columns, how weights start, and what is refused."""
+"""The dense layer: values against the notes' columns, how weights start, and errors."""
 
 from functools import partial
 
@@ -106,8 +106,8 @@ def test_number_of_units_must_be_one(n_out):
         jaxnn.dense(n_out)
 
 
-def test_unknown_initialiser_is_named():
-    with pytest.raises(ValueError, match=r"unknown initialiser 'xavier': expected one of \['glorot', 'he'"):
+def test_unknown_initializer_is_named():
+    with pytest.raises(ValueError, match=r"init must be one of \['glorot', 'he', .*\] or a function, got 'xavier'"):
         jaxnn.dense(3, "xavier")
 
 
@@ -118,8 +118,8 @@ def test_examples_must_be_vectors(in_shape):
 
 
 @pytest.mark.parametrize("shape", [(2, 4), (5, 2), (), (2, 1)])
-def test_wrong_number_of_features_is_told(shape):
-    with pytest.raises(ValueError, match=r"weights for 5 features \(W is \(3, 5\)\), got x of shape \("):
+def test_wrong_number_of_features_raises(shape):
+    with pytest.raises(ValueError, match=r"x must be \(m, 5\) for weights W \(3, 5\), got \("):
         jaxnn.dense(3).forward(LayerCase("", jaxnn.dense(3)).params(), np.zeros(shape, np.float32))
 
 
@@ -138,49 +138,54 @@ def test_wrong_number_of_features_is_told(shape):
         (None, "NoneType$"),
     ],
 )
-def test_what_are_no_params_is_told(params, got):
-    says = rf"dense takes params \{{W: \(n_out, n_in\), b: \(n_out,\)\}}, got .*{got}"
-    with pytest.raises(ValueError, match=says):
+def test_what_are_no_params_raises(params, got):
+    message = rf"params of dense must be \{{W: \(n_out, n_in\), b: \(n_out,\)\}}, got .*{got}"
+    with pytest.raises(ValueError, match=message):
         jaxnn.functional.dense_forward(params, np.ones((4, 3)))
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=message):
         jaxnn.functional.dense_backward(params, np.ones((4, 3)), np.ones((4, 2)))
 
 
 @pytest.mark.parametrize("dz", [np.ones(4), np.ones((4, 3)), np.ones((2, 4)), np.ones((5, 2)), 1.0, [[1.0, 1.0]]])
-def test_a_cotangent_of_another_shape_is_told(dz):
+def test_a_cotangent_of_another_shape_raises(dz):
     params = {"W": np.ones((2, 3)), "b": np.ones(2)}
-    with pytest.raises(ValueError, match=r"dz is .*, expected the shape of z, \(4, 2\), for x \(4, 3\)"):
+    with pytest.raises(ValueError, match=r"dz must have the shape of z, \(4, 2\), for x \(4, 3\), got"):
         jaxnn.functional.dense_backward(params, np.ones((4, 3)), dz)
 
 
-def test_inputs_in_lists_are_told():
-    with pytest.raises(ValueError, match=r"x is \[\[1.0\]\], expected an array: jnp.asarray\(x\)"):
+def test_inputs_in_lists_raise():
+    with pytest.raises(ValueError, match=r"x must be an array, got \[\[1.0\]\]: jnp.asarray\(x\)"):
         jaxnn.functional.dense_forward({"W": np.ones((1, 1)), "b": np.ones(1)}, [[1.0]])
 
 
 @pytest.mark.parametrize(
     ("init", "message"),
     [
-        (jax.nn.initializers.he_normal, r"init gave the function .*, expected floats .*: call it, he_normal\(\) say"),
-        (lambda key, shape, dtype: jnp.zeros(shape[::-1]), r"gave float32 \(3, 5\), .* \(n_in, n_out\), \(5, 3\)"),
-        (lambda key, shape, dtype: jnp.zeros(shape, int), r"gave int32 \(5, 3\), expected floats"),
+        (jax.nn.initializers.he_normal, r"init must return floats .*, got the function .*: call the factory"),
+        (
+            lambda key, shape, dtype: jnp.zeros(shape[::-1]),
+            r"must return floats \(n_in, n_out\), \(5, 3\), got float32 \(3, 5\)",
+        ),
+        (lambda key, shape, dtype: jnp.zeros(shape, int), r"must return floats .*, got int32 \(5, 3\)"),
     ],
 )
-def test_initialisers_that_give_no_weights_are_told(init, message):
+def test_initializers_must_return_weights(init, message):
     with pytest.raises(ValueError, match=message):
         jaxnn.dense(3, init).init(KEY, (5,))
 
 
 @pytest.mark.parametrize("init", [None, 0, ["he"], KEY])
-def test_what_is_no_initialiser_is_told(init):
-    with pytest.raises(ValueError, match="unknown initialiser .*, or a function"):
+def test_an_invalid_initializer_raises(init):
+    with pytest.raises(ValueError, match="init must be one of .* or a function"):
         jaxnn.dense(3, init)
-    with pytest.raises(ValueError, match=r"init takes \(key\), expected a function init\(key, shape, dtype\)"):
+    with pytest.raises(
+        ValueError, match=r"init must be a function init\(key, shape, dtype\), got a function of \(key\)"
+    ):
         jaxnn.dense(3, lambda key: 0)
 
 
-def test_keys_and_shapes_are_told():
-    with pytest.raises(ValueError, match="key is 0, expected a random key"):
+def test_keys_and_shapes_raise():
+    with pytest.raises(ValueError, match="key must be a random key, got 0"):
         jaxnn.dense(3).init(0, (5,))
-    with pytest.raises(ValueError, match="in_shape is 5, expected the shape of one example"):
+    with pytest.raises(ValueError, match="in_shape must be the shape of one example, got 5"):
         jaxnn.dense(3).init(KEY, 5)

@@ -94,10 +94,13 @@ def test_members_of_many_widths_are_one_population():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: wide(widths=(4,)), "widths has 1 entries, expected one value, or 2"),
-        (lambda: wide(widths=(4, 6)), "from 1 to the size of their layer, got 6 for a layer of 5"),
-        (lambda: wide(widths=(0, 2)), "from 1 to the size"),
-        (lambda: wide(init=jax.nn.initializers.orthogonal()), "widths take an initialiser by name"),
+        (lambda: wide(widths=(4,)), "widths must be one value or 2, one per layer it applies to, got 1"),
+        (
+            lambda: wide(widths=(4, 6)),
+            "widths must be whole numbers from 1 to the layer's size, got 6 for a layer of 5",
+        ),
+        (lambda: wide(widths=(0, 2)), "widths must be whole numbers from 1 to the layer's size"),
+        (lambda: wide(init=jax.nn.initializers.orthogonal()), "init must be one of .* if widths are given"),
         (lambda: jaxnn.nn.mask_units(jaxnn.tanh(), 0), "at least 1, got 0"),
         (lambda: jaxnn.nn.mask_units(jaxnn.tanh, 1), "call the factory"),
         (
@@ -108,11 +111,11 @@ def test_members_of_many_widths_are_one_population():
             lambda: jaxnn.models.slice_params(jaxnn.mlp((3, 2, 1)).network, (3,), wide().init(jax.random.key(0))),
             "structure",
         ),
-        (lambda: jaxnn.nn.mask_units(jaxnn.tanh(), 2.5), "a number of units of at least 1, got 2.5"),
-        (lambda: jaxnn.nn.mask_units(jaxnn.tanh(), "2"), "a number of units of at least 1, got '2'"),
-        (lambda: jaxnn.nn.sliced_initializer(["he"], 1, 1), r"initialiser by name, .* got \['he'\]"),
+        (lambda: jaxnn.nn.mask_units(jaxnn.tanh(), 2.5), "n must be a whole number of at least 1, got 2.5"),
+        (lambda: jaxnn.nn.mask_units(jaxnn.tanh(), "2"), "n must be a whole number of at least 1, got '2'"),
+        (lambda: jaxnn.nn.sliced_initializer(["he"], 1, 1), r"init must be one of .* got \['he'\]"),
     ],
 )
-def test_bad_widths_are_refused(make, message):
+def test_bad_widths_raise(make, message):
     with pytest.raises(ValueError, match=message):
         make()

@@ -71,21 +71,21 @@ def test_traced_rate_under_jit_and_vmap():
     np.testing.assert_allclose(kept, [1, 0.8, 0.3], atol=0.03)
 
 
-def test_what_is_dropped_is_gone_whatever_it_was():
+def test_what_is_dropped_is_gone():
     x = jnp.full((50, 4), jnp.nan)
     y, mask = jaxnn.functional.dropout_forward(x, 0.5, KEY)
     assert not np.any(np.asarray(y)[~np.asarray(mask)])
 
 
 @pytest.mark.parametrize("rate", [1, 1.0, 1.5, -0.1, float("nan"), np.float32(1)])
-def test_rate_outside_0_to_1_is_refused(rate):
-    with pytest.raises(ValueError, match="the fraction to drop, 0 <= rate < 1, got"):
+def test_rate_outside_0_to_1_raises(rate):
+    with pytest.raises(ValueError, match="rate must be the fraction to drop, 0 <= rate < 1, got"):
         jaxnn.dropout(rate)
 
 
 @pytest.mark.parametrize("rate", [1.0, 2, -0.5, "0.5", None, True, [0.5], np.array([0.5, 0.5])])
-def test_the_function_refuses_rates_too(rate):
+def test_the_function_raises_for_rates_too(rate):
     """At a rate of 1, x/0 would be infinite."""
-    for ask in (lambda: jaxnn.dropout(rate), lambda: jaxnn.functional.dropout_forward(jnp.ones(3), rate, KEY)):
-        with pytest.raises(ValueError, match="the fraction to drop, 0 <= rate < 1, got"):
-            ask()
+    for drop in (lambda: jaxnn.dropout(rate=rate), lambda: jaxnn.functional.dropout_forward(jnp.ones(3), rate, KEY)):
+        with pytest.raises(ValueError, match="rate must be the fraction to drop, 0 <= rate < 1, got"):
+            drop()

@@ -1,4 +1,4 @@
-"""The layout of weights: each optimizer of optax does here what it does on Flax's layout, in a loop of its own."""
+"""The layout of weights: each optimizer of optax does here what it does on Flax's layout, in a separate loop."""
 
 import inspect
 from functools import partial
@@ -16,7 +16,7 @@ from jaxnn.train import steps
 pytestmark = [
     pytest.mark.usefixtures("quick_compilation"),
     pytest.mark.filterwarnings("ignore:Specifying a key will be required"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # optax's, of its own names
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # optax's, about its names
 ]
 
 X = np.random.default_rng(0).normal(size=(12, 9)).astype(np.float32)
@@ -182,19 +182,19 @@ def test_optimizers_do_what_they_do_in_flax_layout(name, x64, no_rank_promotion_
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_optimizers_of_other_arguments_are_refused_in_one_line(name):
+def test_optimizers_of_other_arguments_raise_in_one_line(name):
     with pytest.raises(ValueError, match=REFUSED[name]) as caught:
         jaxnn.fit(OBJECTIVE, FACTORIES[name](), PARAMS, X, Y, key=KEY, epochs=1)
     assert "\n" not in str(caught.value)
 
 
-def test_lookahead_is_refused_inside_another(caplog):
+def test_lookahead_raises_inside_another(caplog):
     inside = optax.chain(optax.clip(1.0), optax.lookahead(sgd(), 5, 0.5))
     with pytest.raises(ValueError, match=REFUSED["lookahead"]):
         jaxnn.train_state(PARAMS, inside, KEY)
 
 
-def test_gradients_for_each_example_are_refused_where_axes_fit():
+def test_gradients_for_each_example_raise_if_axes_fit():
     """A dense layer's W and b have as many rows: its aggregate takes them for examples, and gives other shapes."""
     params = {"W": jnp.ones((3, 2)), "b": jnp.ones(3)}
     with pytest.raises(ValueError, match=r"got updates of shape \(2,\) for params\['W'\] of shape \(3, 2\)"):
@@ -249,7 +249,7 @@ def test_code_of_the_users_own_is_given_params_as_they_are():
     np.testing.assert_allclose(np.linalg.norm(step[0]["W"], axis=1), 1, rtol=1e-5)
 
 
-def test_parts_of_both_layouts_are_refused_until_they_say_which():
+def test_parts_of_both_layouts_raise_until_they_are_wrapped():
     with pytest.raises(ValueError, match=r"parts that agree on the layout .*test_layout.py\): wrap those in"):
         step_by(optax.chain(contrib.muon(0.1), rows_by_name(axis=1)))
     for axis, name in ((1, "jaxnn"), (0, "flax")):
@@ -313,14 +313,14 @@ def test_a_loop_of_ones_own_is_flax_under_with_layout():
 
 
 def test_layouts_are_two():
-    with pytest.raises(ValueError, match="unknown layout 'keras': expected one of"):
+    with pytest.raises(ValueError, match=r"layout must be one of \['flax', 'jaxnn'\], got 'keras'"):
         jaxnn.optim.with_layout(sgd(), "keras")
 
 
-def test_stacks_of_weights_are_refused_unless_the_optimizer_is_for_them():
+def test_stacks_of_weights_raise_unless_the_optimizer_is_for_them():
     model = jaxnn.mlp((9, 4, 4, 4, 3), activation="tanh", output="softmax", scan=True)
     stacked, objective = model.init(KEY), jaxnn.objective(model.network, model.loss)
-    with pytest.raises(ValueError, match=r"is a stack of weights \(2, 4, 4\), which .* takes for one weight"):
+    with pytest.raises(ValueError, match=r"must be one weight .*, got a stack \(2, 4, 4\)"):
         jaxnn.train_state(stacked, contrib.muon(0.01), KEY)
     plain = jaxnn.mlp((9, 4, 4, 4, 3), activation="tanh", output="softmax", scan=False)
     single = plain.init(KEY)

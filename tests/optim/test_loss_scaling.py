@@ -114,17 +114,17 @@ def test_there_is_no_scale_without_one():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0.0,), "a loss scale is from 1 to 2"),
-        ((2.0**25,), "a loss scale is from 1 to 2"),
-        ((np.nan,), "a loss scale is from 1 to 2"),
-        ((8.0, 0), "growth_interval is a number of steps of at least 1"),
-        ((8.0, 1.5), "growth_interval is a number of steps of at least 1"),
-        (("8",), "a loss scale is from 1 to 2.*, got '8'"),
-        ((None,), "a loss scale is from 1 to 2.*, got None"),
-        ((8.0, True), "growth_interval is a number of steps of at least 1.*, got True"),
+        ((0.0,), "scale must be from 1 to 2"),
+        ((2.0**25,), "scale must be from 1 to 2"),
+        ((np.nan,), "scale must be from 1 to 2"),
+        ((8.0, 0), "growth_interval must be a whole number of at least 1"),
+        ((8.0, 1.5), "growth_interval must be a whole number of at least 1"),
+        (("8",), "scale must be from 1 to 2.*, got '8'"),
+        ((None,), "scale must be from 1 to 2.*, got None"),
+        ((8.0, True), "growth_interval must be a whole number of at least 1.*, got True"),
     ],
 )
-def test_what_is_no_scale_is_refused(arguments, message):
+def test_what_is_no_scale_raises(arguments, message):
     with pytest.raises(ValueError, match=message):
         jaxnn.optim.with_loss_scale(
             optax.sgd(0.1), arguments[0], growth_interval=dict(enumerate(arguments)).get(1, 2000)
@@ -156,7 +156,7 @@ def test_a_scale_that_overflows_recovers():
 
 
 def test_populations_and_streams_carry_a_scale_each():
-    """As `fit` does, also where it is told to skip: the scale still halves, since skipping is its own."""
+    """As `fit` does, also with on_nan='skip': the scale still halves, since the wrapper skips."""
     (objective, x, y), on_nan = overflowing(), "skip"
 
     def optimizer(rate, scale):

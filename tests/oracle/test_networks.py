@@ -151,7 +151,7 @@ def test_identity_network_is_one_linear_function(rng):
     np.testing.assert_allclose(networks.forward(parameters, ["identity"] * 3, X)[0], W @ X + b, **EXACT)
 
 
-def test_fused_losses_refuse_other_outputs(rng):
+def test_fused_losses_raise_for_other_outputs(rng):
     parameters, X = deep_case(rng, [3, 2])
     _, caches = networks.forward(parameters, ["tanh"], X)
     for loss, message in [

@@ -55,7 +55,7 @@ def test_stratified_folds_keep_the_classes_shares():
 
 @pytest.mark.parametrize("k", [1, 15, 2.0])
 def test_folds_that_are_none(k):
-    with pytest.raises(ValueError, match="from 2 folds to as many as there are examples, 14"):
+    with pytest.raises(ValueError, match="k must be from 2 to the number of examples, 14"):
         jaxnn.data.k_folds(Y, k, seed=0)
     with pytest.raises(ValueError, match="labels"):
         jaxnn.data.k_folds(np.zeros((14, 2)), 2, seed=0, stratify=True)
@@ -96,17 +96,20 @@ def test_a_member_that_diverges_in_a_fold_is_not_the_best():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"k": 1}, "from 2 folds"),
+        ({"k": 1}, "k must be from 2"),
         ({"hyperparameters": {}}, "empty|length 0"),
         ({"member": lambda h: member(h)._replace(weight=jnp.ones(14))}, "some of its own"),
         ({"measure": lambda params, batch: params}, "dictionary of scalars"),
         ({"hyperparameters": {"learning_rate": 0.1, "l2": 0.0}}, "one number, 0, expected an array"),
         ({"hyperparameters": {"learning_rate": [0.1], "l2": [0.0, 0.1]}}, "different lengths"),
         ({"member": lambda h: None}, "returned NoneType, expected a jaxnn.Member"),
-        ({"member": lambda: None}, r"member takes \(\), expected a function member\(hyperparameters\)"),
-        ({"measure": "accuracy"}, "measure is 'accuracy', expected a function"),
-        ({"measure": lambda params, x, y: {}}, r"measure takes \(params, x, y\), expected .* measure\(params, batch\)"),
-        ({"seed": jax.random.key(0)}, "seed is .*, expected a whole number of at least 0"),
+        ({"member": lambda: None}, r"member must be a function member\(hyperparameters\), got a function of \(\)"),
+        ({"measure": "accuracy"}, "measure must be a function .*, got 'accuracy'"),
+        (
+            {"measure": lambda params, x, y: {}},
+            r"measure must be a function measure\(params, batch\), got a function of \(params, x, y\)",
+        ),
+        ({"seed": jax.random.key(0)}, "seed must be a whole number of at least 0, got"),
     ],
 )
 def test_bad_plans_are_refused(options, message):

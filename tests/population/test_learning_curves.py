@@ -137,7 +137,7 @@ def test_a_training_that_diverges_is_nan():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sizes": [0, 5]}, r"whole numbers from 1 to the 23 examples there are, got \[0, 5\]"),
+        ({"sizes": [0, 5]}, r"whole numbers from 1 to the number of examples, 23, got \[0, 5\]"),
         ({"sizes": [24]}, "from 1 to the 23"),
         ({"sizes": [2.5]}, "from 1 to the 23"),
         ({"sizes": []}, "from 1 to the 23"),
@@ -146,18 +146,18 @@ def test_a_training_that_diverges_is_nan():
         ({"member": lambda h: member(h)._replace(weight=jnp.ones(23))}, "some of its own"),
         ({"measure": lambda params, batch: params}, "dictionary of scalars"),
         ({"dev": jaxnn.Batch(X_DEV, Y_DEV[:4])}, "x has 9 examples, y has shape"),
-        ({"y": np.zeros((23, 2)), "stratify": True}, r"stratify takes labels \(m,\)"),
+        ({"y": np.zeros((23, 2)), "stratify": True}, r"y must be labels \(m,\) to be stratified"),
         ({"sizes": 5}, "sizes is 5, expected a list of whole numbers"),
         ({"sizes": [True]}, "from 1 to the 23"),
         ({"seeds": 0}, "seeds is 0, expected a list of whole numbers"),
-        ({"seeds": [-1]}, "seed is -1, expected a whole number of at least 0"),
-        ({"seeds": [jax.random.key(0)]}, "seed is .*, expected a whole number of at least 0"),
+        ({"seeds": [-1]}, "seed must be a whole number of at least 0, got -1"),
+        ({"seeds": [jax.random.key(0)]}, "seed must be a whole number of at least 0, got"),
         ({"dev": None}, r"dev is None, expected a jaxnn.Batch\(x, y\)"),
         ({"dev": X_DEV}, r"dev is float64 \(9, 3\), expected a jaxnn.Batch"),
         ({"dev": (X_DEV,)}, r"expected a jaxnn.Batch\(x, y\)"),
         ({"hyperparameters": {"seed": 0, "l2": 0.0}}, "one number, 0, expected an array"),
         ({"member": lambda h: (1, 2)}, "returned tuple, expected a jaxnn.Member"),
-        ({"measure": lambda params: {}}, r"measure takes \(params\), expected"),
+        ({"measure": lambda params: {}}, r"measure must be .*, got a function of \(params\)"),
     ],
 )
 def test_bad_plans_are_refused(options, message):

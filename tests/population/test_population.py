@@ -290,7 +290,10 @@ def test_hyperparameters_that_make_no_population(hyperparameters, message):
         ({"evaluate": lambda params, h: {"loss": h["seed"]}}, "own names"),
         ({"evaluate": lambda params, h: {"weights": params[0]["W"]}}, "dictionary of scalars"),
         ({"member": lambda h: member(h).params}, "returned tuple, expected a jaxnn.Member"),
-        ({"member": lambda h: member(h)._replace(weight=jnp.ones(3))}, r"weight has shape \(3,\), expected \(22,\)"),
+        (
+            {"member": lambda h: member(h)._replace(weight=jnp.ones(3))},
+            r"weight has shape \(3,\), expected \(22,\)",
+        ),
         ({"epochs": True}, "whole numbers of at least 1, got True"),
         ({"shuffle": ["own"]}, r'shuffle is "shared", "own" or None, got \[.own.\]'),
         ({"devices": 2}, "devices is 2, expected a list of them"),
@@ -298,17 +301,20 @@ def test_hyperparameters_that_make_no_population(hyperparameters, message):
         ({"devices": "cpu"}, "devices is 'cpu', expected a list of them"),
         (
             {"evaluate": lambda params: {}},
-            r"evaluate takes \(params\), expected .* evaluate\(params, hyperparameters\)",
+            r"evaluate must be a function evaluate\(params, hyperparameters\), got a function of \(params\)",
         ),
-        ({"evaluate": "accuracy"}, "evaluate is 'accuracy', expected a function"),
-        ({"callback": lambda: None}, r"callback takes \(\), expected a function callback\(report\)"),
+        ({"evaluate": "accuracy"}, "evaluate must be a function .*, got 'accuracy'"),
+        ({"callback": lambda: None}, r"callback must be a function callback\(report\), got a function of \(\)"),
         ({"member": lambda h: member(h) if h["l2"] > 0 else None}, "asks for the number of .* which is traced"),
         ({"member": lambda h: member({**h, "l2": float(h["l2"])})}, "asks for the number of .* choose by jnp.where"),
         ({"member": lambda h: member({**h, "l2": [0.0, 0.1][h["seed"]]})}, "asks for the number of"),
-        ({"member": None}, r"member is None, expected a function member\(hyperparameters\)"),
-        ({"member": lambda a, b: 0}, r"member takes \(a, b\), expected a function member\(hyperparameters\)"),
-        ({"member": lambda h: member(h)._replace(key=h["seed"])}, "key is int32.*, expected a random key"),
-        ({"member": lambda h: member(h)._replace(params=MODEL.init(3))}, "key is 3, expected a random key"),
+        ({"member": None}, r"member must be a function member\(hyperparameters\), got None"),
+        (
+            {"member": lambda a, b: 0},
+            r"member must be a function member\(hyperparameters\), got a function of \(a, b\)",
+        ),
+        ({"member": lambda h: member(h)._replace(key=h["seed"])}, "key must be a random key, got int32"),
+        ({"member": lambda h: member(h)._replace(params=MODEL.init(3))}, "key must be a random key, got 3"),
         ({"member": lambda h: member(h)._replace(key=jax.random.split(jax.random.key(0)))}, "holds .2,. random keys"),
         ({"checkpoints": "folder"}, r"checkpoints is 'folder', expected jaxnn.Checkpointer\(load, save\)"),
     ],
@@ -344,9 +350,9 @@ def test_a_member_that_is_not_there_is_told(i):
 
 def test_what_makes_no_ensemble_is_told():
     population = jaxnn.Population({}, (), (), [{"loss": np.zeros(2)}], np.zeros((2, 1)), [None, None], [None, None])
-    with pytest.raises(ValueError, match=r"predict is a Model, expected a function predict\(params, x\)"):
+    with pytest.raises(ValueError, match=r"predict must be a function predict\(params, x\), got a Model"):
         population.ensemble(MODEL, X)
-    with pytest.raises(ValueError, match="x is 'images', expected an array"):
+    with pytest.raises(ValueError, match="x must be an array, got 'images'"):
         population.ensemble(MODEL.predict_proba, "images")
     with pytest.raises(ValueError, match="predict returns a tuple, expected an array"):
         population._replace(params=jax.tree.map(lambda leaf: leaf[None], MODEL.init(jax.random.key(0)))).ensemble(
@@ -388,5 +394,5 @@ def test_labels_may_be_on_the_device(loss):
         return jaxnn.fit_population(member, h, x, y, **options).losses, folds.measured, curve.dev, curve.train
 
     jax.tree.map(np.testing.assert_array_equal, numbers(jnp.asarray(labels)), numbers(labels))
-    with pytest.raises(ValueError, match="labels run from 0 to 3, expected 0 to 1"):
+    with pytest.raises(ValueError, match="binary labels must be from 0 to 1, got 0 to 3"):
         jaxnn.fit_population(member, h, x, jnp.asarray(labels * 3), **options)

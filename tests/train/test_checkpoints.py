@@ -197,10 +197,10 @@ def test_a_checkpoint_of_another_training_is_refused():
     [
         ("folder", r"checkpoints must be a jaxnn.Checkpointer\(restore, save\), got 'folder'"),
         (jaxnn.Checkpointer, "checkpoints must be a jaxnn.Checkpointer.restore, save., got the class Checkpointer"),
-        (jaxnn.Checkpointer(None, print), r"restore is None, expected a function restore\(start\)"),
+        (jaxnn.Checkpointer(None, print), r"restore must be a function restore\(start\), got None"),
         (
             jaxnn.Checkpointer(lambda start: None, lambda make: None),
-            r"save takes \(make\), expected .*save\(make, ended\)",
+            r"save must be a function save\(make, ended\), got a function of \(make\)",
         ),
         (
             jaxnn.Checkpointer(lambda start: start, lambda make, ended: None),

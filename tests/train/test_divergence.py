@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import jaxnn
-from jaxnn.nn.probes import seen_in_layers, watched
+from jaxnn.nn.probes import instrument, layer_probes
 from jaxnn.train.divergence import first_not_finite
 from jaxnn.train.programs import all_finite
 from tests.helpers.registry import ACTIVATION_CASES, LAYER_CASES, LayerCase, name_of
@@ -59,10 +59,10 @@ def test_a_watched_layer_computes_what_the_layer_does(case):
         y, cache = case.layer.forward(params, x, key)
         dy = jnp.cos(y)
         dparams, dx = case.layer.backward(params, cache, dy)
-        watching = watched(case.layer)
+        watching = instrument(case.layer)
         seen_y, seen_cache = watching.forward(params, x, key)
         flows, seen_dx = watching.backward(params, seen_cache, dy)
-        return (y, dx), (seen_y, seen_dx), dparams, seen_in_layers(watching, flows)
+        return (y, dx), (seen_y, seen_dx), dparams, layer_probes(watching, flows)
 
     expected, got, _, (forward, backward) = both(params, x)
     # Single layers cast by themselves may be fused otherwise.

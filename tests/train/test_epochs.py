@@ -135,7 +135,7 @@ def test_epoch_of_batches_of_nothing_is_refused(batch_size):
 
 
 def test_epoch_of_batches_larger_than_the_data_is_refused():
-    with pytest.raises(ValueError, match="from 1 to the 7 examples there are, got 8"):
+    with pytest.raises(ValueError, match="from 1 to the number of examples, 7, got 8"):
         jaxnn.train.make_epoch(OBJECTIVE, SGD, 8)(state_of(params_of()), data())
 
 

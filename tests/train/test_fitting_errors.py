@@ -34,13 +34,13 @@ def test_measurement_by_a_name_of_fits_own_is_refused():
     [
         (np.ones((4, 3)), np.ones(5, int), {}, r"x has 4 examples, y has shape \(5,\)"),
         (np.ones((4, 3)), np.ones((1, 4), int), {}, r"x has 4 examples, y has shape \(1, 4\)"),
-        (np.ones((4, 3), int), np.ones(4, int), {}, r"x is int64, expected floats: x.astype\('float32'\)$"),
-        (np.full((4, 3), np.nan), np.ones(4, int), {}, r"x has 12 values that are not finite, the first at \(0, 0\)"),
-        (np.ones((4, 3)), np.array([0, 1, np.inf, 0]), {}, r"y has 1 values .* the first at \(2,\): inf"),
-        (np.ones((4, 3)), np.array([0, 1, 2, 0]), {}, "labels run from 0 to 2, expected 0 to 1"),
-        (np.ones((4, 3)), np.array(list("abab")), {}, r"y is <U1, expected real numbers: np.unique"),
-        (np.ones((0, 3)), np.ones(0, int), {}, r"x has shape \(0, 3\), so there are no examples"),
-        (np.ones((4, 2)), np.ones(4, int), {}, r"weights for 3 features .* got x of shape \(4, 2\)"),
+        (np.ones((4, 3), int), np.ones(4, int), {}, r"x must be floats, got int64: x.astype\('float32'\)$"),
+        (np.full((4, 3), np.nan), np.ones(4, int), {}, r"x must be finite, got nan at \(0, 0\) and 12 such values"),
+        (np.ones((4, 3)), np.array([0, 1, np.inf, 0]), {}, r"y must be finite, got inf at \(2,\) and 1 such values"),
+        (np.ones((4, 3)), np.array([0, 1, 2, 0]), {}, "binary labels must be from 0 to 1, got 0 to 2"),
+        (np.ones((4, 3)), np.array(list("abab")), {}, r"y must be real numbers, got <U1: np.unique"),
+        (np.ones((0, 3)), np.ones(0, int), {}, r"x must be at least one example \(m, ...\), got shape \(0, 3\)"),
+        (np.ones((4, 2)), np.ones(4, int), {}, r"x must be \(m, 3\) for weights W .*, got \(4, 2\)"),
         (np.ones((4, 3)), np.ones(4, int), {"epochs": 0}, "report_every must be ints >= 1, got 0 and 1"),
         (
             np.ones((4, 3)),
@@ -48,12 +48,27 @@ def test_measurement_by_a_name_of_fits_own_is_refused():
             {"report_every": 0},
             "report_every must be ints >= 1, got 1 and 0",
         ),
-        (np.ones((4, 3)), np.ones(4, int), {"batch_size": 5}, "from 1 to the 4 examples there are, got 5"),
-        (np.ones((4, 3)), np.ones(4, int), {"batch_size": 0}, "from 1 to the 4 examples there are, got 0"),
-        (np.ones((4, 3)), np.ones(4, int), {"weight": [1, 1, -1, 1]}, "weights run from -1 to 1"),
-        (np.ones((4, 3)), np.ones(4, int), {"weight": np.zeros(4)}, "weights run from 0.0 to 0.0"),
-        (np.ones((4, 3)), np.ones(4, int), {"weight": [1, 1]}, r"weight has shape \(2,\), expected \(4,\)"),
-        (np.ones((4, 3)), np.ones(4, int), {"weight": [1, 1, np.nan, 1]}, "weight has 1 values that are not finite"),
+        (np.ones((4, 3)), np.ones(4, int), {"batch_size": 5}, "from 1 to the number of examples, 4, got 5"),
+        (np.ones((4, 3)), np.ones(4, int), {"batch_size": 0}, "from 1 to the number of examples, 4, got 0"),
+        (
+            np.ones((4, 3)),
+            np.ones(4, int),
+            {"weight": [1, 1, -1, 1]},
+            "weights must be at least 0, .*, got -1 to 1",
+        ),
+        (
+            np.ones((4, 3)),
+            np.ones(4, int),
+            {"weight": np.zeros(4)},
+            "weights must be .*, got 0.0 to 0.0",
+        ),
+        (
+            np.ones((4, 3)),
+            np.ones(4, int),
+            {"weight": [1, 1]},
+            r"weight must have shape \(4,\), .*, got \(2,\)",
+        ),
+        (np.ones((4, 3)), np.ones(4, int), {"weight": [1, 1, np.nan, 1]}, "weight must be finite, got nan"),
         (np.ones((4, 3)), np.ones(4, int), {"gradients": "both"}, "gradients must be 'hand' or 'auto', got 'both'"),
         (
             np.ones((4, 3)),
@@ -61,28 +76,33 @@ def test_measurement_by_a_name_of_fits_own_is_refused():
             {"epochs": True},
             "report_every must be ints >= 1, got True and 1",
         ),
-        (np.ones((4, 3)), np.ones(4, int), {"batch_size": True}, "from 1 to the 4 examples there are, got True"),
-        (np.ones((4, 3)), np.ones(4, int), {"shuffle": "no"}, "shuffle is True or False, got 'no'"),
+        (np.ones((4, 3)), np.ones(4, int), {"batch_size": True}, "from 1 to the number of examples, 4, got True"),
+        (np.ones((4, 3)), np.ones(4, int), {"shuffle": "no"}, "shuffle must be True or False, got 'no'"),
         (np.ones((4, 3)), np.ones(4, int), {"on_nan": ["stop"]}, r'on_nan must be "stop" or "skip", got \[.stop.\]'),
-        (np.ones((4, 3)), np.ones(4, int), {"key": 0}, "key is 0, expected a random key: jax.random.key"),
+        (np.ones((4, 3)), np.ones(4, int), {"key": 0}, "key must be a random key, got 0: jax.random.key"),
         (
             np.ones((4, 3)),
             np.ones(4, int),
             {"key": jax.random.split(KEY)},
-            r"key holds \(2,\) random keys, expected one",
+            r"key must be one random key, got \(2,\) of them",
         ),
-        (np.ones((4, 3)), np.ones(4, int), {"evaluate": "accuracy"}, "evaluate is 'accuracy', expected a function"),
+        (np.ones((4, 3)), np.ones(4, int), {"evaluate": "accuracy"}, "evaluate must be a function .*, got 'accuracy'"),
         (
             np.ones((4, 3)),
             np.ones(4, int),
             {"evaluate": lambda p, x: {}},
-            r"evaluate takes \(p, x\), expected .*\(params",
+            r"evaluate must be .*\(params\), got a function of \(p, x\)",
         ),
-        (np.ones((4, 3)), np.ones(4, int), {"callback": lambda: 0}, r"callback takes \(\), expected .*\(report\)"),
-        (np.full((4, 3), "1"), np.ones(4, int), {}, r"x is <U1, expected floats: x.astype\('float32'\)$"),
-        (np.full((4, 3), 1.0, object), np.ones(4, int), {}, r"x is object, expected floats: x.astype\('float32'\)$"),
-        (np.full((4, 3), "a"), np.ones(4, int), {}, "x is <U1, expected floats: words are no numbers: drop them"),
-        (np.ones((4, 3)), np.full(4, 1j), {}, "y is complex128, expected real numbers"),
+        (
+            np.ones((4, 3)),
+            np.ones(4, int),
+            {"callback": lambda: 0},
+            r"callback must be .*\(report\), got a function of \(\)",
+        ),
+        (np.full((4, 3), "1"), np.ones(4, int), {}, r"x must be floats, got <U1: x.astype\('float32'\)$"),
+        (np.full((4, 3), 1.0, object), np.ones(4, int), {}, r"x must be floats, got object: x.astype\('float32'\)$"),
+        (np.full((4, 3), "a"), np.ones(4, int), {}, "x must be floats, got <U1: words are not numeric, drop them"),
+        (np.ones((4, 3)), np.full(4, 1j), {}, "y must be real numbers, got complex128"),
     ],
 )
 def test_fit_refuses_before_it_compiles(x, y, given, message):
@@ -93,7 +113,7 @@ def test_fit_refuses_before_it_compiles(x, y, given, message):
 
 def test_fit_refuses_classes_that_are_not_there():
     model = jaxnn.logistic_regression(3, classes=3)
-    with pytest.raises(ValueError, match="labels run from 0 to 3, expected 0 to 2 for 3 classes"):
+    with pytest.raises(ValueError, match="labels of 3 classes must be from 0 to 2, got 0 to 3"):
         fit(
             jaxnn.objective(model.network, model.loss),
             params_of(model.network),
@@ -150,7 +170,7 @@ def test_counts_that_are_none_are_told(n, got):
     for make in (partial(jaxnn.train.make_steps, n_steps=n), partial(jaxnn.train.make_epoch, batch_size=n)):
         with pytest.raises(ValueError, match=f"must be an int >= 1, got {got}"):
             make(OBJECTIVE, SGD)
-    with pytest.raises(ValueError, match="shuffle is True or False, got 'no'"):
+    with pytest.raises(ValueError, match="shuffle must be True or False, got 'no'"):
         jaxnn.train.make_epoch(OBJECTIVE, SGD, 2, shuffle="no")
 
 

@@ -173,5 +173,7 @@ def test_nothing_compiles_again_for_the_same_training(caplog):
 
 @pytest.mark.parametrize("max_consecutive_errors", [0, 1.5])
 def test_skipping_fewer_than_one_is_refused(max_consecutive_errors):
-    with pytest.raises(ValueError, match=f"at least 1 step in a row, got {max_consecutive_errors}"):
+    with pytest.raises(
+        ValueError, match=f"max_consecutive_errors must be a whole number of at least 1, got {max_consecutive_errors}"
+    ):
         jaxnn.optim.skip_nonfinite(ADAM, max_consecutive_errors)

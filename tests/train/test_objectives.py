@@ -130,14 +130,14 @@ def test_weights_of_another_shape_are_refused(shape):
 @pytest.mark.parametrize(
     ("model", "x", "y", "message"),
     [
-        (jaxnn.logistic_regression(3), (4, 2), np.zeros(4, int), r"weights for 3 features .* got x of shape \(4, 2\)"),
-        (jaxnn.logistic_regression(3), (4, 3), np.full(4, 2), "labels run from 2 to 2, expected 0 to 1"),
+        (jaxnn.logistic_regression(3), (4, 2), np.zeros(4, int), r"x must be \(m, 3\) for weights W .*, got \(4, 2\)"),
+        (jaxnn.logistic_regression(3), (4, 3), np.full(4, 2), "binary labels must be from 0 to 1, got 2 to 2"),
         (jaxnn.logistic_regression(3), (4, 3), np.zeros((4, 2)), r"outputs \(4, 1\) and targets \(4, 2\) do not fit"),
         (
             jaxnn.logistic_regression(3, 3),
             (4, 3),
             np.full(4, 3),
-            "labels run from 3 to 3, expected 0 to 2 for 3 classes",
+            "labels of 3 classes must be from 0 to 2, got 3 to 3",
         ),
         (jaxnn.logistic_regression(3, 3), (4, 3), np.zeros(4), r"astype\(int\)"),
         (jaxnn.mlp((3, 2), output="linear"), (4, 3), np.zeros(4), r"outputs \(4, 2\) and targets \(4,\) do not fit"),
@@ -166,8 +166,8 @@ MODEL = jaxnn.logistic_regression(2)
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ((MODEL, MODEL.loss), "objective takes Layers, but argument 0 is a Model: pass its network"),
-        ((MODEL.loss, MODEL.network), "objective takes Layers, but argument 0 is a Loss"),
+        ((MODEL, MODEL.loss), "argument 0 of objective must be a Layer, got a Model: pass its network"),
+        ((MODEL.loss, MODEL.network), "argument 0 of objective must be a Layer, got a Loss"),
         ((jaxnn.dense, MODEL.loss), "call the factory"),
         (
             (MODEL.network, jaxnn.squared_error),

@@ -140,7 +140,7 @@ def test_weights_that_make_no_network(refused, tmp_path, form, content, message)
         (["--activation", "relu"], "weights do not say which output they go with: give --output binary, or one of"),
         (["--activation", "wish", "--output", "binary"], "unknown activation 'wish': give --activation elu"),
         ([*TOLD[:3], "wish"], "unknown output 'wish': give --output binary"),
-        ([*TOLD[:3], "softmax"], "a softmax over one class"),
+        ([*TOLD[:3], "softmax"], "last size must be at least 2 classes"),
         ([*TOLD, "--classes", "a", "b", "c"], "--classes names 3, but the network has 1 outputs: name 2"),
         ([*TOLD, "--image-shape", "2", "2", "3"], "--image-shape (2, 2, 3) has 12 numbers, the network takes 2"),
     ],

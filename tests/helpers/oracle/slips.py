@@ -1,7 +1,7 @@
 """The slips of section 8 of the system's description, each as a wrong gradient: somebody really wrote it down.
 
 A slip has the signature of its target's right gradient and returns a tuple of the same length, so any check that
-accepts the right gradient can be asked to refuse the slip. Everything is in rows; the shapes are those of `targets`.
+accepts the right gradient must also reject the slip. Everything is in rows; the shapes are those of `targets`.
 Most slips have the right shapes and wrong numbers; `dw_of_length_m` and `db_without_the_sum` have a wrong shape, and
 a check that broadcasts may not notice. `relu_slope_one_at_zero` is wrong at z = 0 alone.
 """
