@@ -195,7 +195,7 @@ class Graph:
         return find_first_nonfinite(self.arguments, self.operations, self.outputs)
 
     def flow(self) -> Flow:
-        """Return the magnitudes of activations and gradients by layer.
+        """Return the magnitudes of activations and gradients, layer by layer.
 
         A layer is flagged if the derivative with respect to its output is zero, or differs from the last layer's by
         more than a factor of 1000.

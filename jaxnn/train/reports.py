@@ -38,7 +38,7 @@ def make_report(
 
 
 def mean_of_finite(losses: np.ndarray) -> np.ndarray:
-    """Return the mean of the finite losses over the last axis of (..., steps); NaN if there is none."""
+    """Return the mean of the finite losses over the last axis of (..., steps); NaN without any."""
     finite = np.isfinite(losses)
     none = ~finite.any(axis=-1, keepdims=True)
     return np.where(none, np.nan, losses).mean(axis=-1, where=finite | none)

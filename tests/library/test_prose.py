@@ -14,6 +14,7 @@ JAXNN = Path(__file__).parents[2] / "jaxnn"
 READ = (
     "__init__.py",
     "arrays.py",
+    "jaxprs.py",
     "caching.py",
     "functional.py",
     "regularizers.py",
@@ -22,11 +23,14 @@ READ = (
     "contrib",
     "data",
     "factories",
+    "gradcheck",
+    "graph",
     "losses",
     "metrics",
     "models",
     "nn",
     "optim",
+    "train",
 )
 FORBIDDEN = {
     "a program does not speak or know": "told|tells?|said|says?|asks?|asked|refus(?:e|es|ed|ing)|knows?|heard",

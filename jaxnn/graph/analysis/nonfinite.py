@@ -43,7 +43,7 @@ class NonFinite(NamedTuple):
 def find_first_nonfinite(
     arguments: tuple[Node, ...], operations: tuple[Operation, ...], outputs: tuple[Node, ...]
 ) -> NonFinite | None:
-    """Find the first argument, forward or backward operation that produced a NaN or inf; `None` if there is none.
+    """Find the first argument, forward or backward operation that produced a NaN or inf, or return `None`.
 
     An operation produced it if its result has a NaN and its inputs have none, or its result has an inf and its inputs
     are finite; for an elementwise operation, in the same element. An inf in an argument or a constant, such as -inf in
