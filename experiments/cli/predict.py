@@ -80,9 +80,10 @@ def _of_rows(options: Options, name: str, network: "StoredNetwork") -> str:
     from experiments.networks import predictions
     from experiments.runs.config import recorded
     from experiments.runs.environment import digest
+    from experiments.studies.registry import find
 
     # A run on a user's own data standardises; an import, which has no such options, does not.
-    asked = recorded(options.run) if network.standardizer is not None else None
+    asked = recorded(options.run, find) if network.standardizer is not None else None
     if asked is None or getattr(asked.options, "data", None) is None:
         raise ValueError(
             f"{options.run} has networks for other data than images or a file of yours: predict takes a run of "
@@ -91,7 +92,7 @@ def _of_rows(options: Options, name: str, network: "StoredNetwork") -> str:
     if options.out and options.out.absolute().parent.resolve() == options.run.resolve():
         raise ValueError(f"--out {options.out} is in the run's folder, whose files are its own: choose another one")
     if not options.network:
-        name, network = _classifier(options.run, _best(asked.experiment, options.run))
+        name, network = _classifier(options.run, _best(asked.study.name, options.run))
     rows = read_rows(options.file, options.run, asked.options)
     said = predictions.classify(options.file, rows, network)
     text = predictions.to_csv(said, network.classes)

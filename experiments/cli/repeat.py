@@ -14,12 +14,13 @@ from typing import Annotated, NamedTuple
 import tyro
 
 from experiments.runs.config import FILE as CONFIG
-from experiments.runs.config import Recorded, recorded, with_data
+from experiments.runs.config import Recorded, read_json_config, recorded, with_data
 from experiments.runs.differences import difference
 from experiments.runs.environment import changes
 from experiments.runs.folder import TIMINGS, UNFINISHED
 from experiments.runs.options import MovedOptions
 from experiments.runs.page import FILE as PAGE
+from experiments.studies.registry import find
 
 _OF_THE_TIME = {CONFIG, TIMINGS, PAGE}
 
@@ -40,7 +41,7 @@ def asked_for(options: Options) -> Recorded:
     Raises:
       ValueError, OSError: as `recorded` and `with_data` do.
     """
-    found = with_data(recorded(options.run), options)
+    found = with_data(recorded(options.run, find), options)
     own = {"runs_dir": options.runs_dir, "compilation_cache": options.compilation_cache, "tensorboard": False}
     return found._replace(options=replace(found.options, **own))
 
@@ -88,7 +89,7 @@ def verdict(then: Path, now: Path) -> Verdict:
     """Of the repetition `now` of the run `then`."""
     unfinished = is_unfinished(then)
     same, different = compare(then, now, unfinished=unfinished)
-    total, changed = len(same) + len(different), changes(recorded(then).config, recorded(now).config)
+    total, changed = len(same) + len(different), changes(read_json_config(then), read_json_config(now))
     lines = [f"{then} is not finished: compared is what there is of it"] if unfinished else []
     if different:
         lines.append(f"did not match: {len(same)} of {total} files are the same, bit for bit")

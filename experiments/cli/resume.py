@@ -16,6 +16,7 @@ from experiments.runs.execution import Start
 from experiments.runs.folder import UNFINISHED, RunFolder
 from experiments.runs.options import MovedOptions
 from experiments.runs.page import FILE as PAGE
+from experiments.studies.registry import find
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Resumed(Start):
     """
 
     def __init__(self, options: Options, say: Callable[[str], None]) -> None:
-        run, asked = options.run, recorded(options.run)
+        run, asked = options.run, recorded(options.run, find)
         if not (run / UNFINISHED).exists():
             if (run / PAGE).exists():
                 raise ValueError(
@@ -43,7 +44,7 @@ class Resumed(Start):
             raise ValueError(f"{run} is of a version that kept no checkpoints: repeat does it again")
         there = with_data(asked, options).options
         there = replace(there, compilation_cache=there.compilation_cache and options.compilation_cache)
-        super().__init__(asked.experiment, there, str(asked.config.get("command", "")))
+        super().__init__(asked.study, there, str(asked.config.get("command", "")))
         places = {"--data-dir": options.data_dir, "--data": options.data}
         self.moved = [word for flag, place in places.items() if place for word in (flag, str(place))]
         self._run, self._then, self._say = run, asked.config, say

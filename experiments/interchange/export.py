@@ -21,7 +21,7 @@ import tyro
 from experiments.interchange.formats import FORMATS, check_format, module
 from experiments.readers.errors import printable
 from experiments.runs.atomic_write import write_new
-from experiments.runs.config import recorded
+from experiments.runs.config import read_json_config
 
 if TYPE_CHECKING:
     from experiments.networks.storage import StoredNetwork
@@ -121,8 +121,8 @@ def _scale(network: "StoredNetwork", options: Options) -> str:
         where = "in the function" if options.to == "stablehlo" else "in the first layer's weights"
         return f"; not standardised, since that is done {where}"
     try:
-        experiment = recorded(options.run).experiment
-    except ValueError:  # an import, say
+        experiment = read_json_config(options.run)["experiment"]
+    except ValueError:
         experiment = ""
     return _SCALES.get(experiment, ", on the scale that the network was trained on, of which the run says nothing")
 

@@ -18,17 +18,23 @@ import tyro
 from experiments.interchange.formats import FORMATS, check_format, module
 from experiments.runs.folder import StartRun
 from experiments.runs.options import RunOptions
+from experiments.runs.study import Study
 
 DESCRIPTION = __doc__.format(
     formats="\n\n".join(f"{name}: {kind.what} ({kind.suffix})" for name, kind in FORMATS.items() if kind.imported)
 )
-HEADER = """\
-Weights of another library, as a network of jaxnn.
-
-Question: Which network do these weights make?
-Expected: one whose outputs differ by rounding alone from those of the library that they come from.
-"""
-"""What an import's page says of it."""
+STUDY = Study(
+    name="import",
+    package=__name__,
+    module=__name__,
+    title="Weights of another library, as a network of jaxnn.",
+    question="Which network do these weights make?",
+    expected="one whose outputs differ by rounding alone from those of the library that they come from.",
+    description=DESCRIPTION,
+    not_repeatable=(
+        "the run is an import, which trains nothing, so there is nothing to resume or repeat: import the file again"
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +58,7 @@ class Options(RunOptions):
     keep: tyro.conf.Suppress[int] = 1
 
 
-def load(options: Options, start: StartRun) -> None:
+def run(options: Options, start: StartRun) -> None:
     """Read the weights, and store the network in a new folder.
 
     Raises:

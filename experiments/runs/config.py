@@ -3,9 +3,9 @@
 It is JSON and nothing else: no code runs, and a name in it only chooses among the experiments that there are.
 """
 
-import importlib
 import math
 import types
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
@@ -14,7 +14,7 @@ from experiments.readers.errors import Refused, inside
 from experiments.readers.json_file import read_json, shown
 from experiments.readers.suggestions import OF_A_RUN, near_run
 from experiments.runs.options import MovedOptions, RunOptions
-from experiments.studies.catalog import experiments
+from experiments.runs.study import Study
 
 FILE = "config.json"
 FORMAT_VERSION = 1
@@ -26,22 +26,44 @@ class Recorded(NamedTuple):
     """A run as it was asked for.
 
     Attributes:
-      experiment: its name; that of a sweep is "sweep-" and the data's.
+      study: what was run.
       options: all of them, as the run had them.
       config: the whole of config.json.
     """
 
-    experiment: str
+    study: Study
     options: RunOptions
     config: dict[str, Any]
 
 
-def recorded(run: Path) -> Recorded:
+def recorded(run: Path, find: Callable[[str], Study]) -> Recorded:
     """Read the folder of a run.
 
+    Args:
+      run: the folder.
+      find: returns the study of a name, or raises a ValueError.
+
     Raises:
-      Refused: in one line, why it is none, or what of config.json is not as an experiment writes it.
-      OSError: it cannot be read.
+      Refused: if it is not the folder of a run, or its config.json is not as an experiment writes it.
+      OSError: if it cannot be read.
+    """
+    config = read_json_config(run)
+    try:
+        study = find(config["experiment"])
+        if study.not_repeatable:
+            raise ValueError(study.not_repeatable)
+        options = _options(study.options(), _field(config, "options", dict))
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"{run / FILE}: {error}") from None
+    return Recorded(study, options, config)
+
+
+def read_json_config(run: Path) -> dict[str, Any]:
+    """Read a run's config.json, checked to be of this format and to name an experiment, a string.
+
+    Raises:
+      Refused: if it is not the folder of a run, or its config.json is not as an experiment writes it.
+      OSError: if it cannot be read.
     """
     if not run.is_dir():
         raise Refused(f"{run} is not a folder{near_run(run) or OF_A_RUN}")
@@ -53,11 +75,10 @@ def recorded(run: Path) -> Recorded:
         if not isinstance(config, dict):
             raise ValueError(f"expected a JSON object, got {shown(config)}")
         _check_version(config)
-        name = _field(config, "experiment", str)
-        options = _options(_declared(name), _field(config, "options", dict))
+        _field(config, "experiment", str)
     except (ValueError, RecursionError) as error:
         raise Refused(f"{path}: {error}") from None
-    return Recorded(name, options, config)
+    return config
 
 
 def with_data(found: Recorded, places: MovedOptions) -> Recorded:
@@ -75,7 +96,7 @@ def with_data(found: Recorded, places: MovedOptions) -> Recorded:
     for name in given:
         if not reads[name]:
             instead = "a file of yours, which --data names" if own else "no such data files"
-            raise ValueError(f"--{name.replace('_', '-')} is of no use: this run of {found.experiment} reads {instead}")
+            raise ValueError(f"--{name.replace('_', '-')} is of no use: this run of {found.study.name} reads {instead}")
     if own is not None and not given.get("data", own).is_file():
         raise ValueError(f"there is no file {given.get('data', own)}, which the run reads: say where it is by --data")
     return found._replace(options=replace(found.options, **given))
@@ -94,21 +115,6 @@ def _field(config: dict[str, Any], name: str, kind: type) -> Any:
         what = {str: "a string", dict: "an object"}[kind]
         raise ValueError(f"{name!r} must be {what}, got {shown(config[name]) if name in config else 'nothing'}")
     return config[name]
-
-
-def _declared(name: str) -> type[RunOptions]:
-    """The options of the experiment of that name. Nothing is imported for a name that is not in the catalogue."""
-    if name in experiments():
-        return importlib.import_module(f"experiments.studies.{name}").Options
-    sweep = importlib.import_module("experiments.studies.sweep")
-    sweeps = [f"sweep-{data}" for data in sweep.DATA]
-    if name in sweeps:
-        return sweep.Options
-    if name == "import":
-        raise ValueError(
-            "the run is an import, which trains nothing, so there is nothing to resume or repeat: import the file again"
-        )
-    raise ValueError(f"no experiment is called {shown(name)}: there are {', '.join([*experiments(), *sweeps])}")
 
 
 def _options(declared: type[RunOptions], values: dict[str, Any]) -> RunOptions:

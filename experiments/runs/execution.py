@@ -16,15 +16,15 @@ from experiments.runs.folder import RunError, RunFolder
 from experiments.runs.interrupts import Stopped, held
 from experiments.runs.options import RunOptions
 from experiments.runs.page import write_run_page
+from experiments.runs.study import Study
 from experiments.runs.tensorboard import EventFile, check_installed
-from experiments.studies.catalog import Experiment, experiments
 
 
 class Start:
     """Makes the run's folder, with its config.json, when the experiment says that its data are in order.
 
     Args:
-      name: of the experiment; that of a sweep is "sweep-" and the data's.
+      study: what is run.
       options: all of them.
       command: what was typed.
 
@@ -35,7 +35,7 @@ class Start:
 
     moved: Sequence[str] = ()
 
-    def __init__(self, name: str, options: RunOptions, command: str) -> None:
+    def __init__(self, study: Study, options: RunOptions, command: str) -> None:
         if not 0 <= options.checkpoint_every < math.inf or options.keep < 1:
             raise ValueError(
                 f"--checkpoint-every is a number of seconds and --keep at least 1, got {options.checkpoint_every:g} "
@@ -43,7 +43,7 @@ class Start:
             )
         if options.tensorboard:
             check_installed()
-        self.name, self.options, self.command = name, options, command
+        self.study, self.options, self.command = study, options, command
         self.folder: RunFolder | None = None
         self.checkpoints: RunCheckpoints | None = None
         self._events: EventFile | None = None
@@ -64,7 +64,7 @@ class Start:
         now = datetime.now().astimezone()
         config = {
             "format_version": FORMAT_VERSION,
-            "experiment": self.name,
+            "experiment": self.study.name,
             "command": self.command,
             "started": now.isoformat(timespec="seconds"),
             "options": {
@@ -74,7 +74,7 @@ class Start:
             **importlib.import_module("experiments.runs.environment").surroundings(files),
             "compilation_cache": compilation_cache.in_use(),
         }
-        folder = RunFolder.new(self.options.runs_dir, self.name, now)
+        folder = RunFolder.new(self.options.runs_dir, self.study.name, now)
         folder.write_json("config.json", config)
         return folder
 
@@ -90,21 +90,20 @@ def carry_out(start: Start, say: Callable[[str], None]) -> None:
     A run that has ended by itself, well or not, is finished. One that was interrupted, by a signal, a full disk or a
     mistake in the program, stays to be gone on with.
     """
-    experiment, work = _declared(start.name)
     stopwatch = importlib.import_module("experiments.runs.timing").Stopwatch()
     start.checkpoints = RunCheckpoints(start.options.checkpoint_every, start.options.keep, say)
     noted = importlib.import_module("experiments.runs.divergence").noted(say)
     with start.checkpoints.stopping_at_one(), noted:
         try:
-            work(start.options, start)
+            start.study.run(start.options, start)
             start.checkpoints.wait()
             times = str(stopwatch)  # once: the file has what was printed
             print(terminal.fitted(f"\n{times}"))
             start.folder.add_timings(times)
-            write_run_page(start.folder, experiment)
+            write_run_page(start.folder, start.study)
         except BaseException as error:
             if start.folder and start.folder.is_unfinished:
-                _leave(start, experiment, error)
+                _leave(start, error)
             raise
         finally:
             start.close()
@@ -112,31 +111,18 @@ def carry_out(start: Start, say: Callable[[str], None]) -> None:
             start.folder.finish()
 
 
-def _leave(start: Start, experiment: Experiment, error: BaseException) -> None:
+def _leave(start: Start, error: BaseException) -> None:
     reason = "interrupted" if isinstance(error, KeyboardInterrupt) else reason_of(error)
     with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C, which is to stop at once
         # On a full disk, say, no page: what ended the run is what is shown.
         with held(), contextlib.suppress(OSError):
-            write_run_page(start.folder, experiment, str(reason) or type(error).__name__)
+            write_run_page(start.folder, start.study, str(reason) or type(error).__name__)
         if not isinstance(error, RunError) and not getattr(error, "at_once", False):
             start.checkpoints.write_ended()
     if isinstance(error, RunError):
         start.folder.finish()
     else:
         start.folder.leave()
-
-
-def _declared(name: str) -> tuple[Experiment, Callable[[RunOptions, Start], None]]:
-    """The experiment of that name, and its work."""
-    if name in experiments():
-        return experiments()[name], importlib.import_module(f"experiments.studies.{name}.run").run
-    if name == "import":
-        travel = importlib.import_module("experiments.interchange.load")
-        return Experiment(name, travel.HEADER), travel.load
-    data = name.removeprefix("sweep-")
-    experiment = Experiment(name, importlib.import_module("experiments.studies.sweep").HEADER.format(data))
-    run = importlib.import_module("experiments.studies.sweep.run").run
-    return experiment, lambda options, start: run(data, options, start)
 
 
 def reason_of(error: object) -> object:

@@ -5,19 +5,19 @@ from typing import Any
 
 from experiments.reports import html
 from experiments.runs.folder import TIMINGS, RunFolder
-from experiments.studies.catalog import Experiment
+from experiments.runs.study import Study
 
 FILE = "report.html"
 
 
-def write_run_page(folder: RunFolder, experiment: Experiment, failure: str = "") -> None:
+def write_run_page(folder: RunFolder, study: Study, failure: str = "") -> None:
     """Make the page of what the folder holds by now; `failure` is the reason where the run did not end well."""
     config = json.loads((folder.path / "config.json").read_text(encoding="utf-8"))
     command, report = config.pop("command"), folder.path / "report.txt"
     parts = [
-        html.paragraph(experiment.field("Question")),
+        html.paragraph(study.question),
         html.preformatted(command),
-        html.paragraph(f"Expected: {experiment.field('Expected')}"),
+        html.paragraph(f"Expected: {study.expected}"),
         *([html.failure(f"This run failed: {failure}")] if failure else []),
     ]
     if report.exists():
@@ -28,7 +28,7 @@ def write_run_page(folder: RunFolder, experiment: Experiment, failure: str = "")
         parts += [html.heading("Times, on this machine"), html.preformatted(timings.read_text(encoding="utf-8"))]
     parts += [html.heading("Settings and surroundings"), html.table(list(flat(config).items()))]
     # "replace": a name on a Linux disk need not be UTF-8.
-    folder.write_bytes(FILE, html.document(experiment.title, *parts).encode("utf-8", "replace"))
+    folder.write_bytes(FILE, html.document(study.title, *parts).encode("utf-8", "replace"))
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> dict[str, str]:

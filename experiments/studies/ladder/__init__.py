@@ -1,20 +1,29 @@
-"""From logistic regression to four layers on real data: what does each rung bring, and do the gradients hold?
-
-Question: Does a hidden layer, do three, help on breast cancer (569 patients, 30 measurements, 2 classes) and on digits
-          (1797 images of 8 x 8, 10 classes)? Are the hand-derived gradients right there, and what do they cost?
-          With --data FILE --label COLUMN, on a CSV or npz file of your own instead.
-Command:  python -m experiments run ladder
-Time:     40 s on 2 CPU cores, less than half of it compilation, which is not needed again
-Expected: The two gradients differ by rounding alone, below 1e-12, and cost the same within noise. Hidden layers bring
-          training accuracy from 99-100 to 100 %, and next to nothing on data not trained on: 96 to 98 % of the breast
-          cancer test set and 98 to 99 % of the digits at every rung, where one example is 1.2 and 0.4 points.
-"""
+"""Declare the study `ladder` and its options."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.datasets.options import OwnDataOptions
 from experiments.runs.options import BatchSize, OnNan, RunOptions
+from experiments.runs.study import Study
+
+STUDY = Study(
+    name="ladder",
+    package=__name__,
+    title="From logistic regression to four layers on real data: what does each rung bring, and do the gradients hold?",
+    question=(
+        "Does a hidden layer, do three, help on breast cancer (569 patients, 30 measurements, 2 classes) and on digits "
+        "(1797 images of 8 x 8, 10 classes)? Are the hand-derived gradients right there, and what do they cost? With "
+        "--data FILE --label COLUMN, on a CSV or npz file of your own instead."
+    ),
+    command="python -m experiments run ladder",
+    time="40 s on 2 CPU cores, less than half of it compilation, which is not needed again",
+    expected=(
+        "The two gradients differ by rounding alone, below 1e-12, and cost the same within noise. Hidden layers bring "
+        "training accuracy from 99-100 to 100 %, and next to nothing on data not trained on: 96 to 98 % of the breast "
+        "cancer test set and 98 to 99 % of the digits at every rung, where one example is 1.2 and 0.4 points."
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ import tyro
 
 from experiments.datasets.options import OwnDataOptions
 from experiments.runs.options import BatchSize, OnNan, RunOptions
+from experiments.runs.study import Study
 
 DATA = {
     "breast-cancer": "569 patients, 30 measurements, 2 classes; comes with scikit-learn",
@@ -35,19 +36,19 @@ DATA = {
 }
 """What can be swept on. `experiments.studies.sweep.data` reads each."""
 
-HEADER = """\
-A sweep on {}, ranked on dev.
 
-Question: Which of the hyperparameters that were swept are the best, by the mean dev accuracy over seeds?
-Expected: nothing beforehand. The test set is read once, for the winner.
-"""
-"""What a sweep's page says of it."""
-
-
-def description(name: str) -> str:
-    """The help's text: of one data set, or, by any other name, of all."""
-    data = {name: DATA[name]} if name in DATA else DATA
-    return "\n\n".join([__doc__.strip(), *(f"{name}: {what}." for name, what in data.items())])
+def study(data: str) -> Study:
+    """Declare the sweep on a data set of `DATA`; by any other name, for its help, on all of them."""
+    known = {data: DATA[data]} if data in DATA else DATA
+    return Study(
+        name=f"sweep-{data}",
+        package=__name__,
+        title=f"A sweep on {data}, ranked on dev.",
+        question=("Which of the hyperparameters that were swept are the best, by the mean dev accuracy over seeds?"),
+        expected="nothing beforehand. The test set is read once, for the winner.",
+        description="\n\n".join([__doc__.strip(), *(f"{name}: {what}." for name, what in known.items())]),
+        arguments=(data,),
+    )
 
 
 Range = Annotated[str, tyro.conf.arg(metavar="RANGE")]

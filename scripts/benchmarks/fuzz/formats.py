@@ -39,6 +39,7 @@ from experiments.readers.photo import read_photo
 from experiments.runs.config import FORMAT_VERSION, recorded
 from experiments.studies import ladder
 from experiments.studies.catvnoncat.data import read_part
+from experiments.studies.registry import find
 from scripts.benchmarks.fuzz import codecs
 from scripts.benchmarks.fuzz.codecs import Codec
 
@@ -374,8 +375,8 @@ def _config_seeds() -> list[Seed]:
 
 
 def _read_config(path: Path) -> Arrays:
-    read = recorded(path.parent)
-    assert read.config["experiment"] == read.experiment and isinstance(read.experiment, str)
+    read = recorded(path.parent, find)
+    assert read.config["experiment"] == read.study.name and isinstance(read.study.name, str)
     return []
 
 

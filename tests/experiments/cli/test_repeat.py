@@ -16,8 +16,7 @@ from safetensors.numpy import load, save
 
 from experiments.cli import main, repeat
 from experiments.runs.config import recorded
-from experiments.studies import sweep
-from experiments.studies.catalog import experiments
+from experiments.studies import registry
 from tests.experiments.studies import test_mnist
 
 SWEEP = ["sweep", "breast-cancer", "--learning-rate", "0.01", "--seed", "0..1", "--hidden", "3", "--epochs", "2"]
@@ -59,7 +58,8 @@ def test_a_run_is_repeated_bit_for_bit_and_left_as_it_was(original, tmp_path, ca
         assert (again / name).read_bytes() == before[name]
     assert f"repeat {run}" in json.loads((again / "config.json").read_text())["command"]
     # A repetition is a run like any other, and can be repeated.
-    assert recorded(again).options == replace(recorded(run).options, runs_dir=tmp_path / "again")
+    first, second = (recorded(each, registry.find).options for each in (run, again))
+    assert second == replace(first, runs_dir=tmp_path / "again")
 
 
 def change_json(path, change):
@@ -198,7 +198,7 @@ data_dir = test_mnist.data_dir
 
 
 def test_all_experiments_have_a_short_run():
-    assert SHORT.keys() == {*experiments(), *(f"sweep-{data}" for data in sweep.DATA)}
+    assert SHORT.keys() == {*registry.NAMES, *registry.sweep_names()}
 
 
 @pytest.mark.parametrize("name", SHORT)

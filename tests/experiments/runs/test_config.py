@@ -9,11 +9,11 @@ import pytest
 
 from experiments.readers.errors import Refused
 from experiments.runs import execution
-from experiments.runs.config import FORMAT_VERSION, _declared, recorded
-from experiments.studies import sweep
-from experiments.studies.catalog import experiments
+from experiments.runs.config import FORMAT_VERSION, read_json_config, recorded
+from experiments.studies import registry
+from experiments.studies.registry import find
 
-NAMES = [*experiments(), *(f"sweep-{data}" for data in sweep.DATA)]
+NAMES = [*registry.NAMES, *registry.sweep_names()]
 
 
 def other_values(declared):
@@ -26,18 +26,18 @@ def other_values(declared):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_options_come_back_as_they_were(name, tmp_path):
-    declared = _declared(name)
+    declared = find(name).options()
     defaults = declared(runs_dir=tmp_path)
     changes = [{}, *({option: value} for option, value in other_values(declared) if option != "runs_dir")]
     assert len(changes) > len(fields(declared)) - 1
     for change in changes:
         options = replace(defaults, **change | {"tensorboard": False})
-        folder = execution.Start(name, options, f"run {name}")()
-        found = recorded(folder.path)
+        folder = execution.Start(find(name), options, f"run {name}")()
+        found = recorded(folder.path, find)
         # Paths are written in full, so that they lead to the same place from any other.
         paths = {field: getattr(options, field) for field in vars(options)}
         expected = replace(options, **{key: path.absolute() for key, path in paths.items() if isinstance(path, Path)})
-        assert (found.experiment, found.options) == (name, expected)
+        assert (found.study.name, found.options) == (name, expected)
         assert repr(found.options) == repr(expected)  # the types too: 1 is not 1.0
         assert found.config["format_version"] == FORMAT_VERSION
 
@@ -47,7 +47,7 @@ def run_with(tmp_path):
     """`make(text)`: a run's folder with that config.json; a function makes the text of a right one's contents."""
 
     def make(change):
-        folder = execution.Start("ladder", _declared("ladder")(runs_dir=tmp_path), "run ladder")().path
+        folder = execution.Start(find("ladder"), find("ladder").options()(runs_dir=tmp_path), "run ladder")().path
         file = folder / "config.json"
         if callable(change):
             config = json.loads(file.read_text())
@@ -60,7 +60,7 @@ def run_with(tmp_path):
 
 
 def test_a_whole_number_is_a_number(run_with):
-    found = recorded(run_with(lambda config: config["options"].update(learning_rate=1)))
+    found = recorded(run_with(lambda config: config["options"].update(learning_rate=1)), find)
     assert type(found.options.learning_rate) is float
 
 
@@ -78,8 +78,8 @@ def without(*path):
 
 
 def test_an_option_that_came_later_has_its_default(run_with):
-    found = recorded(run_with(without("options", "patience")))
-    assert found.options == replace(_declared("ladder")(), runs_dir=found.options.runs_dir)
+    found = recorded(run_with(without("options", "patience")), find)
+    assert found.options == replace(find("ladder").options()(), runs_dir=found.options.runs_dir)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_an_option_that_came_later_has_its_default(run_with):
 )
 def test_what_no_experiment_writes_is_refused_in_a_line(run_with, change, message):
     with pytest.raises(Refused, match="config.json: ") as refusal:
-        recorded(run_with(change))
+        recorded(run_with(change), find)
     assert message in str(refusal.value)
     assert "\n" not in str(refusal.value) and len(str(refusal.value)) < 800
 
@@ -135,24 +135,29 @@ def test_what_no_experiment_writes_is_refused_in_a_line(run_with, change, messag
 def test_a_number_beyond_all_floats_is_refused(run_with):
     right = (run_with(lambda config: None) / "config.json").read_text()
     with pytest.raises(Refused, match="the option 'learning_rate' must be finite, got inf"):
-        recorded(run_with(right.replace('"learning_rate": 0.003', '"learning_rate": 1e999')))
+        recorded(run_with(right.replace('"learning_rate": 0.003', '"learning_rate": 1e999')), find)
 
 
 def test_a_preset_is_one_of_those_there_are(tmp_path):
-    folder = execution.Start("mnist", _declared("mnist")(runs_dir=tmp_path), "run mnist")().path
+    folder = execution.Start(find("mnist"), find("mnist").options()(runs_dir=tmp_path), "run mnist")().path
     text = (folder / "config.json").read_text()
     (folder / "config.json").write_text(text.replace('"simard"', '"os"'))
     with pytest.raises(Refused, match='must be one of lecun-linear, .*, got "os"'):
-        recorded(folder)
+        recorded(folder, find)
 
 
 def test_what_is_no_folder_of_a_run_is_refused(tmp_path):
     with pytest.raises(Refused, match="is not a folder"):
-        recorded(tmp_path / "missing")
+        recorded(tmp_path / "missing", find)
     with pytest.raises(Refused, match="has no config.json"):
-        recorded(tmp_path)
+        recorded(tmp_path, find)
     (tmp_path / "run").mkdir()
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "run" / "config.json").symlink_to(tmp_path / "config.json")
     with pytest.raises(Refused, match="leads out of its folder"):
-        recorded(tmp_path / "run")
+        recorded(tmp_path / "run", find)
+
+
+def test_the_json_of_an_import_is_read_though_it_cannot_be_repeated(run_with):
+    folder = run_with(lambda config: config.update(experiment="import"))
+    assert read_json_config(folder)["experiment"] == "import"
