@@ -1,6 +1,5 @@
 """What a sweep trains: the points of its grid, or those drawn at random, and the seeds of each."""
 
-import itertools
 import math
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
@@ -133,9 +132,12 @@ def _check_names(option: str, names: Collection[str], known: Collection[str]) ->
 
 
 def _grid(axes: dict[str, Choices | Interval]) -> list[Point]:
-    """Every combination, the last hyperparameter varying fastest."""
-    combinations = itertools.product(*(axis.values for axis in axes.values()))
-    return [dict(zip(axes, values, strict=True)) for values in combinations]
+    """Return every combination, the last hyperparameter varying fastest."""
+    places = jaxnn.grid(**{name: range(len(axis.values)) for name, axis in axes.items()})
+    return [
+        {name: axes[name].values[i] for name, i in zip(axes, point, strict=True)}
+        for point in zip(*places.values(), strict=True)
+    ]
 
 
 def _drawn(axes: dict[str, Choices | Interval], n: int, seed: int) -> list[Point]:

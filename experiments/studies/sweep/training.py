@@ -148,7 +148,7 @@ def member_of(group: Group, data: Dataset, optimizer: str) -> Callable[[Point], 
     def member(h):
         h = group.fixed | h
         model = _model(group, data, h)
-        loss = smoothed(model.loss, h["label_smoothing"], len(data.classes))
+        loss = loss_of(h["label_smoothing"], len(data.classes))
         # A strength of 0 for all is no regularizer, and no work.
         regularizer = None if group.fixed.get("l2") == 0 else jaxnn.l2(h["l2"])
         init_key, fit_key = jax.random.split(jax.random.key(h["seed"]))
@@ -160,16 +160,20 @@ def member_of(group: Group, data: Dataset, optimizer: str) -> Callable[[Point], 
     return member
 
 
-def smoothed(loss: jaxnn.Loss, share: Any, classes: int) -> jaxnn.Loss:
-    """The loss against labels of which a share is spread over all classes: (1 - share) y + share/classes.
+def loss_of(share: Any, classes: int) -> jaxnn.Loss:
+    """Return the loss against labels of which a share is spread over all classes: (1 - share) y + share/classes.
 
     Source: Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016, section 7.
     """
+    if classes > 2:
+        return jaxnn.softmax_cross_entropy(share)
+    loss = jaxnn.sigmoid_cross_entropy()
     if isinstance(share, int | float) and share == 0:
         return loss
 
+    # Of two classes, the sigmoid loss has no smoothing, but takes any label from 0 to 1.
     def soft(y):
-        return (1 - share) * (y if classes == 2 else jaxnn.data.one_hot(y, classes)) + share / classes
+        return (1 - share) * y + share / 2
 
     return jaxnn.Loss(lambda z, y: loss.value(z, soft(y)), lambda z, y: loss.gradient(z, soft(y)), loss.check)
 
