@@ -24,7 +24,7 @@ class Command(NamedTuple):
 
 
 def _print_answer(command: str, module_name: str) -> Callable[[list[str], list[str]], int]:
-    """Return the `execute` of a command that makes no run: it prints what the module's function of its name returns."""
+    """Return the `execute` of a command that makes no run: it prints what the module's `run_command` returns."""
 
     def execute(rest: list[str], argv: list[str]) -> int:
         try:
@@ -34,7 +34,7 @@ def _print_answer(command: str, module_name: str) -> Callable[[list[str], list[s
             options = parse(module.Options, words, prog=f"{PROG} {command}", description=description)
             if isinstance(options, CacheOptions):
                 new_runs.set_compilation_cache(options)
-            text = None if options is None else getattr(module, command)(options)
+            text = None if options is None else module.run_command(options)
         except (ValueError, OSError) as reason:
             return error(reason)
         if text is not None:

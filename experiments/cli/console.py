@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from experiments.runs.execution import reason_of
+from experiments.runs.execution import describe_error
 
 PROG = os.environ.get("JAXNN_PROG", "python -m experiments")
 """What the user types: scripts/run sets its own name, which takes an experiment's name directly."""
@@ -25,5 +25,5 @@ def log(line: str) -> None:
 
 def error(reason: object, status: int = 2) -> int:
     """Print an error on stderr; return the exit status."""
-    log(f"error: {reason_of(reason)}")
+    log(f"error: {describe_error(reason)}")
     return status

@@ -3,7 +3,7 @@
 import textwrap
 
 from experiments.cli.console import PROG, RUN, as_typed, error
-from experiments.readers.suggestions import did_you_mean
+from experiments.readers.suggestions import suggest
 from experiments.reports import terminal
 from experiments.studies import registry
 
@@ -17,7 +17,7 @@ def list_studies(rest: list[str], argv: list[str]) -> int:
             print(_long())
         case _:
             given = " ".join(rest)
-            meant = did_you_mean(given, ["--long", "--help"])
+            meant = suggest(given, ["--long", "--help"])
             if rest[0] in registry.NAMES:
                 meant = f": did you mean {RUN} {rest[0]} --help?"
             return error(f"list takes no arguments but --long, got {given}{meant}")
@@ -41,6 +41,6 @@ def _short() -> str:
 
 def _long() -> str:
     return "\n\n".join(
-        f"{terminal.fitted(f'{study.name}: {study.title}')}\n{as_typed(study.listing(terminal.width() or 100))}"
+        f"{terminal.wrap(f'{study.name}: {study.title}')}\n{as_typed(study.listing(terminal.width() or 100))}"
         for study in registry.studies()
     )

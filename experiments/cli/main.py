@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from experiments.cli import commands, new_runs
 from experiments.cli.commands import COMMANDS
 from experiments.cli.console import PROG, error
-from experiments.readers.suggestions import did_you_mean
+from experiments.readers.suggestions import suggest
 from experiments.reports import terminal
 from experiments.runs import compilation_cache
 from experiments.studies import registry
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _execute(argv: list[str]) -> int:
     match argv:
         case [] | ["-h" | "--help" | "help", *_] | ["run" | "list", "-h" | "--help"]:
-            print(terminal.fitted(_help()))
+            print(terminal.wrap(_help()))
             return 0
         case ["-V" | "--version" | "version"]:
             print(_version())
@@ -72,7 +72,7 @@ def _execute(argv: list[str]) -> int:
 
 
 def _unknown(kind: str, name: str, known: Iterable[str], available: str) -> str:
-    return f"no {kind} is called {name!r}{did_you_mean(name, known) or f': there are {available}'}"
+    return f"no {kind} is called {name!r}{suggest(name, known) or f': there are {available}'}"
 
 
 def _unknown_experiment(words: list[str]) -> str:

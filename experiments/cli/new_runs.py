@@ -9,10 +9,10 @@ from pathlib import Path
 from experiments.cli.console import PROG, RUN, as_typed, error, log
 from experiments.cli.parsing import parse
 from experiments.datasets.options import OWN_SUFFIXES
-from experiments.readers.suggestions import did_you_mean
+from experiments.readers.suggestions import suggest
 from experiments.reports import terminal
 from experiments.runs import compilation_cache
-from experiments.runs.execution import Start, carry_out, reason_of
+from experiments.runs.execution import PlannedRun, describe_error, execute
 from experiments.runs.folder import RunError
 from experiments.runs.options import CacheOptions
 from experiments.runs.page import FILE as PAGE
@@ -37,7 +37,7 @@ def sweep(rest: list[str], argv: list[str]) -> int:
     elif name not in module.DATA:
         missing = f"there are no data {name!r} to sweep on" if name else "sweep takes the name of a data set"
         known = f": there are {', '.join(module.DATA)}, or a file of yours ({', '.join(OWN_SUFFIXES)})"
-        return error(f"{missing}{did_you_mean(name, module.DATA) or known}")
+        return error(f"{missing}{suggest(name, module.DATA) or known}")
     return _new_run(module.study(name), f"{PROG} sweep {name}", rest, argv)
 
 
@@ -49,12 +49,12 @@ def import_weights(rest: list[str], argv: list[str]) -> int:
 def resume(rest: list[str], argv: list[str]) -> int:
     """Resume an interrupted run; return the exit status."""
 
-    def start() -> Start | None:
+    def plan() -> PlannedRun | None:
         module = import_module("experiments.cli.resume")
         options = parse(module.Options, rest, prog=f"{PROG} resume", description=module.__doc__)
-        return options and module.Resumed(options, log)
+        return options and module.ResumedRun(options, log)
 
-    return _execute(start)
+    return _execute(plan)
 
 
 def repeat(rest: list[str], argv: list[str]) -> int:
@@ -64,15 +64,15 @@ def repeat(rest: list[str], argv: list[str]) -> int:
         options = parse(module.Options, rest, prog=f"{PROG} repeat", description=module.__doc__)
         if options is None:
             return 0
-        recorded = module.asked_for(options)
-        start = Start(recorded.study, recorded.options, _typed(argv))
+        config = module.config_to_repeat(options)
+        run = PlannedRun(config.study, config.options, _typed(argv))
     except (ValueError, OSError) as reason:
         return error(reason)
-    status = _execute(lambda: start)
-    # A run that failed as the other did is repeated well.
+    status = _execute(lambda: run)
+    # A run that failed can be repeated too: the repetition fails in the same way.
     if status not in (0, 1):
         return status
-    verdict = module.verdict(options.run, start.folder.path)
+    verdict = module.judge(options.run, run.folder.path)
     print(*verdict.lines, sep="\n")
     return 0 if verdict.matched else 1
 
@@ -85,7 +85,7 @@ def set_compilation_cache(options: CacheOptions) -> None:
     try:
         compilation_cache.turn_on()
     except (OSError, ImportError, RuntimeError) as reason:
-        log(f"note: compiled programs are not kept: {reason_of(reason)}")
+        log(f"note: compiled programs are not kept: {describe_error(reason)}")
 
 
 def _typed(argv: Sequence[str]) -> str:
@@ -95,40 +95,40 @@ def _typed(argv: Sequence[str]) -> str:
 def _new_run(study: Study, command: str, rest: list[str], argv: list[str]) -> int:
     """Run the study with the options that the rest of the command line gives."""
 
-    def begin() -> Start | None:
+    def plan() -> PlannedRun | None:
         options = parse(study.options(), rest, prog=command, description=as_typed(study.help()))
-        return options and Start(study, options, _typed(argv))
+        return options and PlannedRun(study, options, _typed(argv))
 
-    return _execute(begin)
+    return _execute(plan)
 
 
-def _execute(begin: Callable[[], Start | None]) -> int:
-    """Execute the run that `begin` returns, up to its page. If it returns `None`, only help was wanted."""
-    start = None
+def _execute(plan: Callable[[], PlannedRun | None]) -> int:
+    """Execute the run that `plan` returns; return the exit status. If it returns `None`, only help was wanted."""
+    run = None
     try:
-        start = begin()
-        if start is None:
+        run = plan()
+        if run is None:
             return 0
-        set_compilation_cache(start.options)
-        carry_out(start, log)
+        set_compilation_cache(run.options)
+        execute(run, log)
     except RunError as failure:
         return error(failure, 1)
     except KeyboardInterrupt as stop:
-        return error(f"interrupted{_how_to_resume(start)}", 128 + getattr(stop, "signum", signal.SIGINT))
+        return error(f"interrupted{_how_to_resume(run)}", 128 + getattr(stop, "signum", signal.SIGINT))
     except BrokenPipeError:
         raise
     except (ValueError, OSError) as reason:
         # Once the data are accepted, a ValueError is a mistake in the program, and its traceback is wanted.
-        if isinstance(reason, ValueError) and start and start.folder:
+        if isinstance(reason, ValueError) and run and run.folder:
             raise
-        return error(f"{reason_of(reason)}{_how_to_resume(start)}")
-    print(terminal.fitted(f"results in {start.folder.path}; {PAGE} shows them on one page"))
-    if getattr(start.options, "data", None):
-        print(f"new rows are classified by: {PROG} predict {shlex.quote(str(start.folder.path))} FILE")
+        return error(f"{describe_error(reason)}{_how_to_resume(run)}")
+    print(terminal.wrap(f"results in {run.folder.path}; {PAGE} shows them on one page"))
+    if getattr(run.options, "data", None):
+        print(f"to classify new rows: {PROG} predict {shlex.quote(str(run.folder.path))} FILE")
     return 0
 
 
-def _how_to_resume(start: Start | None) -> str:
-    if start and start.folder and start.folder.is_unfinished:
-        return f"; go on by: {PROG} resume {shlex.join([str(start.folder.path), *start.moved])}"
+def _how_to_resume(run: PlannedRun | None) -> str:
+    if run and run.folder and run.folder.is_unfinished:
+        return f"; to continue: {PROG} resume {shlex.join([str(run.folder.path), *run.moved])}"
     return ""

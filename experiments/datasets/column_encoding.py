@@ -21,14 +21,14 @@ from experiments.datasets.columns import (
 )
 from experiments.readers import numerals
 from experiments.readers.csv_file import Table
-from experiments.readers.errors import Refused
+from experiments.readers.errors import InvalidFileError
 
 
 def check_numbers(path: Path, columns: Sequence[Column], table: Table, meaning: Meaning = DEFAULT_MEANING) -> None:
     """Raise unless new rows have numbers where the training's had them, written alike; words may be any.
 
     Raises:
-      Refused: with column and line, if a field is no such number, or one beyond `LARGEST`.
+      InvalidFileError: with column and line, if a field is no such number, or one beyond `LARGEST`.
     """
     for column in columns:
         if isinstance(column, Number):
@@ -39,7 +39,7 @@ def check_numbers(path: Path, columns: Sequence[Column], table: Table, meaning: 
             if bad:
                 i = next(i for i, field in enumerate(fields) if field in bad)
                 as_there = f" ({column.notation})" if str(column.notation) else ""
-                raise Refused(
+                raise InvalidFileError(
                     f"{path}: column {column.name!r} holds {fields[i]!r} in line {table.lines[i]}, expected a number, "
                     f"as the training's rows have there{as_there} "
                     f"({how_written(fields[i], column.notation, meaning)})"

@@ -25,7 +25,7 @@ from experiments.datasets.columns import (
 )
 from experiments.readers import numerals
 from experiments.readers.csv_file import Table
-from experiments.readers.errors import Refused
+from experiments.readers.errors import InvalidFileError
 from experiments.readers.numerals import NUMBER, PLAIN, Notation
 
 MOST_LEVELS = 100
@@ -81,8 +81,8 @@ def fit_columns(
     A column that only numbers the rows is left out, as is one without a value, unless there is no other.
 
     Raises:
-      Refused: if a column of numbers holds another field, or has marks that can be read in two ways; if a column has
-        too many words, or a number is beyond `LARGEST`.
+      InvalidFileError: if a column of numbers holds another field, has marks that can be read in two ways, or a number
+        beyond `LARGEST`; or if a column has too many words.
     """
     fit = _Fit(path, table, train, meaning)
     looks = [fit.look(name) for name in names]
@@ -90,7 +90,7 @@ def fit_columns(
     used = {look.name for look in looks if not look.empty and (not look.counts or look.name in meaning.numbers)}
     used = used or {look.name for look in looks if not look.empty}
     if not used:
-        raise Refused(f"{path} has no value in any column to learn from")
+        raise InvalidFileError(f"{path} has no value in any column to learn from")
     columns, plain, constant, notes = [], [], [], []
     for look in looks:
         if look.empty:
@@ -148,7 +148,7 @@ class _Fit:
     def column(self, look: _Look, decimals: set[str]) -> tuple[Column, list[str]]:
         """Return what is made of the column, and notes on it."""
         if look.column is not None:
-            # Whole numbers are so in any notation, but new rows of the column may have fractions.
+            # Integers are so in any notation, but new rows of the column may have fractions.
             column = look.column._replace(notation=Notation(",")) if decimals == {","} else look.column
             return column, self._of_missing(look, column)
         fields = self.table.columns[look.name]
@@ -189,7 +189,7 @@ class _Fit:
             return PLAIN
         i = next(i for i, field in enumerate(fields) if field in there and not numerals.agree([field], found))
         readings = " or ".join(dict.fromkeys(f"{numerals.number(fields[i], each):.10g}" for each in found))
-        raise Refused(
+        raise InvalidFileError(
             f"{self.path}: column {look.name!r} holds {fields[i]!r} in line {self.table.lines[i]}, which may be "
             f"{readings}: say --decimal , or --decimal . for the mark before fractions"
         )
@@ -206,7 +206,7 @@ class _Fit:
         beside = f", and others as {fields[usual]!r} in line {line[usual]}" if usual is not None else ""
         missing, words = option("--missing", *self._missing(), fields[odd]), option("--words", name)
         alike = f"with {said} as the decimal mark" if (said := self.meaning.decimal) else "written alike"
-        raise Refused(
+        raise InvalidFileError(
             f"{self.path}: column {name!r} holds {fields[odd]!r} in line {line[odd]}{beside}: expected numbers "
             f"{alike}; mend it, or say {missing} if it is no value, or {words} if the column holds words"
         )
@@ -244,10 +244,10 @@ class _Fit:
             expected = f"expected numbers or at most {MOST_LEVELS} words"
             if name in self.meaning.words:
                 what = f"column {name!r} of --words has {len(found)} different ones"
-                raise Refused(f"{self.path}: {what}, {expected}: leave it out by {option('--drop', name)}")
+                raise InvalidFileError(f"{self.path}: {what}, {expected}: leave it out by {option('--drop', name)}")
             first = next(i for i, field in enumerate(fields) if field in found and not NUMBER.fullmatch(field))
             what = f"{fields[first]!r} in line {lines[first]} is no number, and there are {len(found)} different words"
-            raise Refused(
+            raise InvalidFileError(
                 f"{self.path}: column {name!r}: {what}, {expected}: mend it, or leave the column out by "
                 f"{option('--drop', name)} ({how_written(fields[first], PLAIN, self.meaning)})"
             )
@@ -261,7 +261,7 @@ class _Fit:
         if alike := by_case_alone(found):
             notes.append(alike)
         if len(found) == len(fields):
-            notes.append("another word in each row, from which nothing can be learnt: leave it out by --drop")
+            notes.append("another word in each row, from which nothing can be learned: leave it out by --drop")
         return column, notes
 
     def _of_missing(self, look: _Look, column: Column) -> list[str]:
@@ -293,7 +293,7 @@ def by_case_alone(words: Iterable[str]) -> str:
 
 
 def _counts(name: str, values: np.ndarray, different: int) -> str:
-    """Say how a column numbers the rows: by 0, 1, 2, ...; or, named as an index, by other whole numbers."""
+    """Say how a column numbers the rows: by 0, 1, 2, ...; or, named as an index, by other integers."""
     m = len(values)
     named, whole = _INDEX_NAME.fullmatch(name), (values == np.round(values)).all()
     if named and whole and m > 1 and ((np.diff(values) == 1) | (values[1:] == values[0])).all() and different > 1:
@@ -302,7 +302,7 @@ def _counts(name: str, values: np.ndarray, different: int) -> str:
         return ""
     if any(np.array_equal(order, np.arange(m) + start) for order in (values, values[::-1]) for start in (0, 1)):
         return "it counts the rows"
-    return "it has another whole number in each row, as an index has" if named and whole else ""
+    return "it has another integer in each row, as an index has" if named and whole else ""
 
 
 def _runs_on(values: np.ndarray) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.readers import numerals
-from experiments.readers.errors import Refused
+from experiments.readers.errors import InvalidFileError
 from experiments.readers.numerals import NUMBER, PLAIN, Notation
 
 MISSING = frozenset({"", "?", "na", "n/a", "nan", "null", "<na>", "#n/a", "#na", "-nan"})
@@ -85,7 +85,7 @@ def check_size(path: Path, name: str, fields: Sequence[str], lines: Sequence[int
     if bad.any():
         i = int(bad.argmax())
         found = f"{path}: column {name!r} holds {fields[i]} in line {lines[i]}"
-        raise Refused(f"{found}, expected numbers up to {LARGEST:g}")
+        raise InvalidFileError(f"{found}, expected numbers up to {LARGEST:g}")
 
 
 def how_written(field: str, notation: Notation, meaning: Meaning) -> str:

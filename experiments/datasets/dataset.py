@@ -34,5 +34,5 @@ class Dataset(NamedTuple):
     name: str = ""
 
     def images(self, x: np.ndarray) -> np.ndarray:
-        """The images (m, height, width) that standardised inputs (m, n_in) were."""
+        """The images (m, height, width) that standardized inputs (m, n_in) were."""
         return (x * self.standardizer.std + self.standardizer.mean).reshape(-1, *self.image_shape)

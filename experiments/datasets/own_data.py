@@ -21,7 +21,7 @@ from experiments.datasets.encoder import as_json
 from experiments.datasets.labels import NO_LABELS, check_labels, classes_of, count_classes, labels_of_npz, numbers_alike
 from experiments.datasets.options import OWN_SUFFIXES, OwnDataOptions
 from experiments.readers.csv_file import DEFAULT_LAYOUT, Layout, read_table
-from experiments.readers.errors import Refused
+from experiments.readers.errors import InvalidFileError
 from experiments.readers.npz import read_npz
 from experiments.readers.numerals import NUMBER
 
@@ -50,7 +50,7 @@ class Reading(NamedTuple):
         """Return what fields stand for in a file of these columns."""
         words, numbers = (frozenset(_named(path, text, columns)) for text in (self.words, self.numbers))
         if words & numbers:
-            raise Refused(f"{path}: --words and --numbers both name {', '.join(sorted(words & numbers))}")
+            raise InvalidFileError(f"{path}: --words and --numbers both name {', '.join(sorted(words & numbers))}")
         missing = None if self.missing is None else tuple(_listed(self.missing))
         return Meaning(missing, self.decimal, self.thousands, words, numbers)
 
@@ -104,7 +104,7 @@ def read_own_data(
       reading: how a CSV file is read.
 
     Raises:
-      Refused: what is wrong with the file, and where.
+      InvalidFileError: what is wrong with the file, and where.
       OSError: it cannot be opened.
     """
     if is_npz(path):
@@ -119,7 +119,7 @@ def read_own_data(
 def is_npz(path: Path) -> bool:
     """Whether it is npz or CSV by its suffix; one that is neither is refused."""
     if path.suffix.lower() not in OWN_SUFFIXES:
-        raise Refused(f"{path} has none of the names that are read: expected {', '.join(OWN_SUFFIXES)}")
+        raise InvalidFileError(f"{path} has none of the names that are read: expected {', '.join(OWN_SUFFIXES)}")
     return path.suffix.lower() == ".npz"
 
 
@@ -129,15 +129,15 @@ def _read_csv(
     table = read_table(path, reading.layout)
     there = _there(table.columns)
     if label is None:
-        raise Refused(f"{path}: which column holds the classes? Name it by --label: {there}")
+        raise InvalidFileError(f"{path}: which column holds the classes? Name it by --label: {there}")
     if label not in table.columns:
-        raise Refused(f"{path} has no column {label!r}: {there}")
+        raise InvalidFileError(f"{path} has no column {label!r}: {there}")
     left_out, meaning = _named(path, drop, [*table.columns]), reading.meaning(path, [*table.columns])
     if label in left_out:
-        raise Refused(f"{path}: --drop and --label both name {label}")
+        raise InvalidFileError(f"{path}: --drop and --label both name {label}")
     names = [name for name in table.columns if name != label and name not in left_out]
     if not names:
-        raise Refused(f"{path} has no column beside {label!r} to learn from: {there}")
+        raise InvalidFileError(f"{path} has no column beside {label!r} to learn from: {there}")
     declared = label in meaning.words
     labels = table.columns[label]
     _check_rows(path, len(labels))
@@ -180,7 +180,7 @@ def _named(path: Path, text: str, columns: Sequence[str]) -> list[str]:
     """Return the columns that a list names; a name may have commas in it, or stand in double quotes.
 
     Raises:
-      Refused: a name is of no column.
+      InvalidFileError: a name is of no column.
     """
     there = set(columns)
     names = [name for name in _listed(text) if name]
@@ -196,7 +196,7 @@ def _named(path: Path, text: str, columns: Sequence[str]) -> list[str]:
         else:
             end, name = 1, parts[0].strip()
             if name:
-                raise Refused(f"{path} has no column {name!r}: {_there(columns)}")
+                raise InvalidFileError(f"{path} has no column {name!r}: {_there(columns)}")
         del parts[:end]
     return found
 
@@ -211,10 +211,10 @@ def _read_npz(
 ) -> Dataset:
     label = label or "y"
     if drop.strip():
-        raise Refused(f"{path}: --drop leaves columns out of a CSV file, and this is npz: leave them out of x")
+        raise InvalidFileError(f"{path}: --drop leaves columns out of a CSV file, and this is npz: leave them out of x")
     declared = reading.words == label
     if reading != DEFAULT_READING._replace(words=label if declared else ""):
-        raise Refused(f"{path}: --delimiter, --missing and the like are of CSV files, and this is npz")
+        raise InvalidFileError(f"{path}: --delimiter, --missing and the like are of CSV files, and this is npz")
     arrays = read_npz(path, ["x", label])
     x = inputs_of_npz(path, arrays["x"])
     _check_rows(path, len(x))
@@ -222,7 +222,7 @@ def _read_npz(
     missing = next((i for i, word in enumerate(labels) if word in NO_LABELS), None)
     if missing is not None:
         found = f"{label}[{missing}] is {labels[missing]!r}, expected a class for each row"
-        raise Refused(f"{path}: {found}: leave out the rows without one, or write that class otherwise")
+        raise InvalidFileError(f"{path}: {found}: leave out the rows without one, or write that class otherwise")
     classes, y = classes_of(path, label, labels if declared else numbers_alike(labels), declared=declared)
     notes = [
         f"{path.name}: {len(y)} rows of {_of(x.shape[1], 'input')}, {len(classes)} classes",
@@ -234,20 +234,22 @@ def _read_npz(
 def inputs_of_npz(path: Path, x: np.ndarray) -> np.ndarray:
     """Return the array x of a user's npz file as inputs (m, n), checked."""
     if x.ndim < 2 or x.dtype.kind in "US" or x.size == 0:
-        raise Refused(f"{path}: x is {x.dtype} {x.shape}, expected numbers (m, n), an example in each row")
+        raise InvalidFileError(f"{path}: x is {x.dtype} {x.shape}, expected numbers (m, n), an example in each row")
     x = x.reshape(len(x), -1)
     check_count(path, *x.shape)
     for at in range(0, len(x) if x.dtype.kind == "f" else 0, _ROWS_AT_ONCE):
         bad = ~(np.abs(x[at : at + _ROWS_AT_ONCE]) <= LARGEST)
         if bad.any():
             row, column = np.argwhere(bad)[0] + (at, 0)
-            raise Refused(f"{path}: x[{row}, {column}] is {x[row, column]}, expected numbers up to {LARGEST:g}")
+            raise InvalidFileError(
+                f"{path}: x[{row}, {column}] is {x[row, column]}, expected numbers up to {LARGEST:g}"
+            )
     return x
 
 
 def _check_rows(path: Path, m: int) -> None:
     if m < FEWEST_ROWS:
-        raise Refused(f"{path} has {m} row{'s' * (m != 1)}, too few to split: expected at least {FEWEST_ROWS}")
+        raise InvalidFileError(f"{path} has {m} row{'s' * (m != 1)}, too few to split: expected at least {FEWEST_ROWS}")
 
 
 def _split(y: np.ndarray, fractions: Sequence[float], seed: int) -> tuple[jaxnn.Batch, ...]:
@@ -258,9 +260,11 @@ def _split(y: np.ndarray, fractions: Sequence[float], seed: int) -> tuple[jaxnn.
 def check_count(path: Path, m: int, n: int) -> None:
     """That m rows of n numbers are some, and not more than memory is for."""
     if n == 0:
-        raise Refused(f"{path} has no value in the training rows to learn from")
+        raise InvalidFileError(f"{path} has no value in the training rows to learn from")
     if m * n > MOST_NUMBERS:
-        raise Refused(f"{path} makes {m:,} rows of {n:,} inputs, more than {MOST_NUMBERS:,} numbers: take a part of it")
+        raise InvalidFileError(
+            f"{path} makes {m:,} rows of {n:,} inputs, more than {MOST_NUMBERS:,} numbers: take a part of it"
+        )
 
 
 def _problem(

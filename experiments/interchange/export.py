@@ -1,14 +1,14 @@
-"""Export a trained network, for another library or as a function of its own.
+"""Export a trained network, for another library or as a function.
 
 The FORMATS are
 
 {formats}
 
-A file that is there is never replaced. A network that was trained on standardised inputs takes raw ones afterwards: the
-standardisation becomes a part of the first layer's weights (of the function, with stablehlo). In float32 that loses
-digits of columns which are far from 0 beside their deviation; where outputs differ by more than 1e-5, a note says so.
-With --inputs standardized, the network is exported as it was trained, and means and deviations are written beside it.
-What is printed loads it.
+An existing file is never replaced. An exported network that was trained on standardized inputs takes raw ones: the
+standardization becomes a part of the first layer's weights (of the function, with stablehlo). In float32 that loses
+digits of columns which are far from 0 relative to their deviation; if outputs differ by more than 1e-5, a note is
+printed. With --inputs standardized, the network is exported as it was trained, and means and deviations are written
+beside it. The printed code loads it.
 """
 
 import io
@@ -38,7 +38,7 @@ DESCRIPTION = __doc__.format(
 
 @dataclass(frozen=True)
 class Options:
-    """What to export, and as what."""
+    """What to export, and in which format."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """The results folder of a run."""
@@ -52,11 +52,12 @@ class Options:
     """Where to; by default a file of the network's name in this folder."""
 
 
-def export(options: Options) -> str:
-    """Write the file; what to tell of it, with the lines that load it.
+def run_command(options: Options) -> str:
+    """Write the file; return its description, with the lines that load it.
 
     Raises:
-      ValueError, OSError: what is wrong with the run, or with the place of the file.
+      ValueError: if the run has no such network, an option is invalid, or the file exists already.
+      OSError: if a file cannot be read or written.
     """
     check_format("--to", options.to)
     from experiments.networks.storage import load_from_run
@@ -91,7 +92,7 @@ def export(options: Options) -> str:
 
 
 def _described(name: str, network: "StoredNetwork", options: Options, out: Path) -> list[str]:
-    """What the file holds, what x must be, and what the printed code gives."""
+    """Return what the file holds, what x must be, and what the printed code returns."""
     from experiments.datasets import encoder
 
     spec = network.spec
@@ -112,14 +113,14 @@ def _described(name: str, network: "StoredNetwork", options: Options, out: Path)
 
 
 def _scale(network: "StoredNetwork", options: Options) -> str:
-    """On which scale x must be."""
+    """Return on which scale x must be."""
     if options.inputs == "standardized":
-        return ": standardized(rows), where rows are not standardised, in float64"
+        return ": standardized(rows), where rows are not standardized, in float64"
     if network.image_shape:
         return f": images of {' x '.join(map(str, network.image_shape))}, flattened, pixels divided by 255"
     if network.standardizer is not None:
         where = "in the function" if options.to == "stablehlo" else "in the first layer's weights"
-        return f"; not standardised, since that is done {where}"
+        return f"; not standardized, since that is done {where}"
     try:
         experiment = read_json_config(options.run)["experiment"]
     except ValueError:
@@ -128,7 +129,7 @@ def _scale(network: "StoredNetwork", options: Options) -> str:
 
 
 def _differs(options: Options, network: "StoredNetwork") -> list[str]:
-    """A note if the exported network differs from that of the run, on raw inputs in float32, by more than rounding."""
+    """Return a note if the exported network differs from the run's, on raw float32 inputs, by more than rounding."""
     from experiments.interchange import agreement
 
     difference = agreement.difference(network, options.to)
@@ -142,7 +143,7 @@ def _differs(options: Options, network: "StoredNetwork") -> list[str]:
 
 
 def _input_names(run: Path, network: "StoredNetwork") -> list[str]:
-    """Those of a CSV file's columns, or x[:, 0] and so on."""
+    """Return the names of a CSV file's columns, or x[:, 0] and so on."""
     from experiments.datasets import encoder
     from experiments.datasets.columns import width
 
@@ -154,7 +155,7 @@ def _input_names(run: Path, network: "StoredNetwork") -> list[str]:
 
 
 def _statistics(stats: "Standardizer") -> bytes:
-    """An npz file of mean and std."""
+    """Return an npz file of mean and std."""
     import numpy as np
 
     file = io.BytesIO()
@@ -163,7 +164,7 @@ def _statistics(stats: "Standardizer") -> bytes:
 
 
 def _standardizing(file: str) -> str:
-    """Lines that define `standardized`, which is computed as in the run."""
+    """Return lines that define `standardized`, which is computed as in the run."""
     return f"""\
 import numpy
 inputs = dict(numpy.load({file!r}))

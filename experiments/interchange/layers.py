@@ -1,4 +1,4 @@
-"""What all formats have in common: dense layers as arrays, one (W, b) after the other."""
+"""What all formats share: dense layers as arrays, one (W, b) after the other."""
 
 import math
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ class Weights(NamedTuple):
 
 
 def raw_input_layers(network: StoredNetwork) -> list[Weights]:
-    """The layers of the network on inputs as they were before they were standardised, in float32.
+    """Return the layers of the network for inputs as they were before they were standardized, in float32.
 
-    W (x - mean)/std + b = (W/std) x + (b - W mean/std), computed in float64. What rounding to float32 costs grows with
+    W (x - mean)/std + b = (W/std) x + (b - W mean/std), computed in float64. The cost of rounding to float32 grows with
     |mean|/std: the sum then takes the difference of large numbers that x - mean takes first. `agreement` measures it.
 
     Raises:
-      ValueError: if a deviation is so small that weights become larger than float32 takes.
+      ValueError: if a deviation is so small that weights become too large for float32.
     """
     arrays = jax.device_get(jaxnn.models.params_to_arrays(network.spec.model().network, network.params))
     layers = [Weights(*pair) for pair in zip(arrays[::2], arrays[1::2], strict=True)]
@@ -48,10 +48,10 @@ def network_of(
     classes: tuple[str, ...] = (),
     image_shape: tuple[int, ...] | None = None,
 ) -> StoredNetwork:
-    """The network that these layers make, with what weights alone do not say.
+    """Return the network that these layers make, with what weights alone do not determine.
 
     Raises:
-      ValueError: the layers do not follow one another, or something else does not fit them.
+      ValueError: if the layers do not follow one another, or another argument does not fit them.
     """
     for i, (W, b) in enumerate(layers, start=1):
         if b.shape != W.shape[:1]:

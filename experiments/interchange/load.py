@@ -1,12 +1,12 @@
-"""Import the weights of another library as a network of jaxnn, in the folder of a run of its own.
+"""Import the weights of another library as a network of jaxnn, in the folder of a new run.
 
 The FORMATS are
 
 {formats}
 
-Layers are taken in the order of the numbers in their names; a lone layer needs none. One without a bias gets a bias of
-0. Only dense layers can be imported. Files that are pickles (.pt, .pth) are not read, since reading one runs what is in
-it.
+Layers are taken in the order of the numbers in their names; a single layer needs none. One without a bias gets a bias
+of 0. Only dense layers can be imported. Files that are pickles (.pt, .pth) are not read, since reading one runs what is
+in it.
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ STUDY = Study(
 
 @dataclass(frozen=True, kw_only=True)
 class Options(RunOptions):
-    """What to import, and what weights do not say."""
+    """What to import, and what weights do not determine."""
 
     file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE")]
     """The weights."""
@@ -58,11 +58,12 @@ class Options(RunOptions):
     keep: tyro.conf.Suppress[int] = 1
 
 
-def run(options: Options, start: StartRun) -> None:
+def run_study(options: Options, start: StartRun) -> None:
     """Read the weights, and store the network in a new folder.
 
     Raises:
-      ValueError, OSError: what is wrong with the file, or with what is said of it.
+      ValueError: if the file is invalid, or an option does not fit it.
+      OSError: if a file cannot be read or written.
     """
     check_format("--from", options.from_, imported=True)
     from experiments.interchange.layers import network_of
@@ -85,7 +86,7 @@ def run(options: Options, start: StartRun) -> None:
 
 
 def code(file: str) -> str:
-    """Lines that load the network."""
+    """Return lines that load the network."""
     return f"""\
 import pathlib; from experiments.networks import storage
 network = storage.load(pathlib.Path({file!r}))

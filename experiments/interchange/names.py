@@ -1,4 +1,4 @@
-"""Layers out of named arrays: the number in a name says which layer, its end whether weight or bias."""
+"""Find layers in named arrays: the number in a name is its layer's, its end means weight or bias."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -21,14 +21,14 @@ def layers_by_number(
     """Return the layers in the order of the numbers in their names; one without a bias gets a bias of 0.
 
     Args:
-      arrays: by name. Those of an optimizer or of random numbers are left out.
-      pattern: what each whole name must be: a regular expression with the groups `kind` (of weights: weight,
+      arrays: by name. Those of an optimizer or of random numbers are ignored.
+      pattern: what each whole name must match: a regular expression with the groups `kind` (of weights: weight,
         kernel, W or 0; else of a bias) and `layer`, the layer's name.
-      example: names that it takes, for those who gave others.
+      example: valid names, for the error message.
       transposed: whether the format stores weights (n_in, n_out).
 
     Raises:
-      ValueError: other arrays than those of dense layers in a row.
+      ValueError: if there are other arrays than those of dense layers in a row.
     """
     found: dict[str, dict[str, np.ndarray]] = {}
     for name, array in arrays.items():
@@ -50,9 +50,10 @@ def layers_by_number(
 
 
 def _in_order(layers: list[str]) -> list[str]:
-    """The names by their numbers: fc1, fc2; layers.0.linear, layers.1.linear; 0, 2; and 0.0, 0.2, 1 of nested rows.
+    """Return the names by their numbers: fc1, fc2; layers.0.linear, layers.1.linear; 0, 2; and 0.0, 0.2, 1 of nested
+    rows.
 
-    Of one layer there is no order to know.
+    A single layer needs no order.
     """
     parts = {layer: re.split(r"(\d+)", layer) for layer in layers}
     # Names that are alike but for their numbers; in nested rows, also for how many numbers they end in.
@@ -81,7 +82,7 @@ def _check(name: str, array: np.ndarray, ndim: int) -> None:
         raise ValueError(f"{name!r} is {array.dtype}, expected floats: import takes no quantised network")
     if array.ndim != ndim:
         wanted = "a matrix of weights" if ndim == 2 else "a bias for each unit"
-        raise ValueError(f"{name!r} has shape {array.shape}, expected {wanted}: jaxnn has no layer of normalisation")
+        raise ValueError(f"{name!r} has shape {array.shape}, expected {wanted}: jaxnn has no layer of normalization")
 
 
 def _layer(name: str, arrays: dict[str, np.ndarray], transposed: bool) -> Weights:

@@ -1,4 +1,4 @@
-"""What a study declares: its question, how it is run, what is expected of it, and where its options and work are."""
+"""The declaration of a study: its question, how it is run, its expected result, its options and its work."""
 
 import textwrap
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ class Study:
       notes: further paragraphs for its help.
       description: the whole text of its help, in place of the fields and notes.
       package: the module that defines its `Options`.
-      module: the module that defines its `run(*arguments, options, start)`; by default `run` in the package.
-      arguments: what `run` takes before the options.
+      module: the module that defines its `run_study(*arguments, options, start)`; by default the package's `run`.
+      arguments: what `run_study` takes before the options.
       not_repeatable: why its runs can be neither resumed nor repeated; empty if they can.
     """
 
@@ -76,4 +76,4 @@ class Study:
 
     def run(self, options: "RunOptions", start: "StartRun") -> None:
         """Import the study's work and do it."""
-        import_module(self.module or f"{self.package}.run").run(*self.arguments, options, start)
+        import_module(self.module or f"{self.package}.run").run_study(*self.arguments, options, start)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from importlib import import_module
 
-from experiments.readers.json_file import shown
+from experiments.readers.json_file import short_json
 from experiments.runs.study import Study
 
 NAMES = (
@@ -41,7 +41,7 @@ def find(name: str) -> Study:
     sweep = import_module("experiments.studies.sweep")
     if name in sweep_names():
         return sweep.study(name.removeprefix("sweep-"))
-    raise ValueError(f"no experiment is called {shown(name)}: there are {', '.join([*NAMES, *sweep_names()])}")
+    raise ValueError(f"no experiment is called {short_json(name)}: there are {', '.join([*NAMES, *sweep_names()])}")
 
 
 def sweep_names() -> Sequence[str]:

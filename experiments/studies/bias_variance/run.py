@@ -10,7 +10,7 @@ import jaxnn
 from experiments.reports import plots, tables, terminal
 from experiments.runs.folder import StartRun
 from experiments.runs.options import check_at_least_one
-from experiments.runs.progress import progress
+from experiments.runs.progress import show_progress
 from experiments.studies.bias_variance import Options
 
 FEW = 60
@@ -43,7 +43,7 @@ class Digits(NamedTuple):
     test: jaxnn.Batch
 
 
-def run(options: Options, start: StartRun) -> None:
+def run_study(options: Options, start: StartRun) -> None:
     """Train the networks, diagnose each, then the curves."""
     check_at_least_one("epochs", options.epochs)
     check_at_least_one("curve-epochs", options.curve_epochs)
@@ -61,7 +61,7 @@ def run(options: Options, start: StartRun) -> None:
     ]
 
     folder, results, predicted = start(), [], {}
-    with progress("bias_variance", len(cases) + 2) as show:
+    with show_progress("bias_variance", len(cases) + 2) as show:
         for case in cases:
             result, predicted[case.name] = _train(case, digits, options)
             results.append(result)
@@ -103,7 +103,7 @@ def run(options: Options, start: StartRun) -> None:
     steps = [f"{r['training']}: " + ("; ".join(r["next_steps"]) or "nothing stands out") for r in results]
     for table in shown:
         tables.show(table)
-    print("What usually helps:", *(terminal.fitted(f"  {step}") for step in steps), sep="\n")
+    print("What usually helps:", *(terminal.wrap(f"  {step}") for step in steps), sep="\n")
     text = "\n".join(map(tables.as_text, shown))
     folder.write_text("report.txt", text + "\n".join(["What usually helps:", *steps]) + "\n")
     folder.write_json("results.json", {"trainings": results, "learning_curve": curve})
@@ -249,5 +249,5 @@ def _draw_reliability(results: list[dict[str, Any]], predicted: dict[str, np.nda
         name = f"{result['training']}\nECE {100 * result['ece']:.1f} %"
         curves = {"network": (curve.confidence[used], curve.accuracy[used])}
         plots.draw_curves(axis, curves, title=name, x="confidence", y="accuracy")
-        axis.plot([0, 1], [0, 1], color="grey", linestyle="dashed", linewidth=1)
+        axis.plot([0, 1], [0, 1], color="gray", linestyle="dashed", linewidth=1)
     return plots.png(figure)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.networks.signal_plots import draw_signals
-from experiments.networks.signals import signals
+from experiments.networks.signals import layer_signals
 from experiments.networks.spec import NetworkSpec, class_probabilities
 from experiments.reports import plots, tables, terminal
 from experiments.runs import proof
@@ -63,7 +63,7 @@ def spread(costs: np.ndarray) -> dict[str, float]:
     }
 
 
-def report(rows: Sequence[Row], photos: Photos, folder: RunFolder, more: Sequence[str] = ()) -> None:
+def write_report(rows: Sequence[Row], photos: Photos, folder: RunFolder, more: Sequence[str] = ()) -> None:
     """Print the table, with `more` lines, and write it with the plots and all numbers to the folder."""
     title = "Cat or no cat, trained with hand-derived gradients"
     table = tables.table(title, COLUMNS, [_cells(row) for row in rows], 2)
@@ -80,11 +80,11 @@ def report(rows: Sequence[Row], photos: Photos, folder: RunFolder, more: Sequenc
     ]
     tables.show(table)
     timings = f"seconds of training: {', '.join(f'{row.network} {row.seconds:.0f}' for row in rows)}"
-    print(*map(terminal.fitted, [*notes, "", timings]), sep="\n")
+    print(*map(terminal.wrap, [*notes, "", timings]), sep="\n")
     folder.add_timings(timings)
     folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
     folder.write_json("seeds.json", {row.network: _numbers(row) for row in rows})
-    caption = "The cost by iteration, from the course's own start in colour, from other random starts in grey."
+    caption = "The cost by iteration, from the course's own start in color, from other random starts in gray."
     folder.add_picture("costs.png", _draw_costs(rows), caption)
     _add_pictures(rows, photos, folder)
 
@@ -127,7 +127,7 @@ def _add_pictures(rows: Sequence[Row], photos: Photos, folder: RunFolder) -> Non
     """Of all networks, what they look for; of the last, the deepest, its mistakes and its signals."""
     for row in rows:
         weights = plots.draw_weight_images(row.params[0]["W"].reshape(-1, *IMAGE_SHAPE))
-        caption = f"The first weights of {row.network}, an image for each unit, in colour: grey is 0."
+        caption = f"The first weights of {row.network}, an image for each unit, in color: gray is 0."
         folder.add_picture(f"weights-{row.network}.png", plots.png(weights), caption)
     deepest, test = rows[-1], photos.test
     said = class_probabilities(deepest.spec.model(), deepest.params, test.x)
@@ -140,18 +140,18 @@ def _add_pictures(rows: Sequence[Row], photos: Photos, folder: RunFolder) -> Non
             f"Activations of {row.network} by layer, on the training photos, and how large the gradients of the cost "
             "by them are."
         )
-        drawn = draw_signals(signals(row.spec, row.params, photos.train))
+        drawn = draw_signals(layer_signals(row.spec, row.params, photos.train))
         folder.add_picture(f"signals-{row.network}.png", plots.png(drawn), caption)
 
 
 def _draw_costs(rows: Sequence[Row]) -> bytes:
-    """A panel per network: from the course's start in colour, from each seed in grey."""
+    """A panel per network: from the course's start in color, from each seed in gray."""
     figure, axes = plots.grid(1, len(rows))
     for panel, row in zip(axes[0], rows, strict=True):
         steps = np.arange(len(row.costs))
-        panel.plot(steps, row.costs[:, 1:], color="grey", linewidth=0.5, alpha=0.5)
+        panel.plot(steps, row.costs[:, 1:], color="gray", linewidth=0.5, alpha=0.5)
         if len(row.train) > 1:
-            panel.plot([], [], color="grey", linewidth=0.5, label=f"{len(row.train) - 1} other starts")
+            panel.plot([], [], color="gray", linewidth=0.5, label=f"{len(row.train) - 1} other starts")
         curve = {"the course's start": (steps, row.costs[:, 0])}
         plots.draw_curves(panel, curve, title=row.network, x="iteration", y="cost", log=True)
     return plots.png(figure)

@@ -13,14 +13,14 @@ import optax
 import jaxnn
 from experiments.networks import storage
 from experiments.networks.spec import NetworkSpec
-from experiments.runs.divergence import first_of, skipped_lines
+from experiments.runs.divergence import first_divergence, skipped_lines
 from experiments.runs.folder import RunError, RunFolder, StartRun
 from experiments.runs.options import OnNan, check_at_least_one
-from experiments.runs.progress import progress
+from experiments.runs.progress import show_progress
 from experiments.runs.proof import make_proof
-from experiments.studies.catvnoncat import Options, beyond
+from experiments.studies.catvnoncat import Options, regularized
 from experiments.studies.catvnoncat.data import IMAGE_SHAPE, Photos, find_files, read_photos
-from experiments.studies.catvnoncat.report import Row, report, spread
+from experiments.studies.catvnoncat.report import Row, spread, write_report
 
 
 class Published(NamedTuple):
@@ -49,7 +49,7 @@ NETWORKS = {
 }
 
 
-def run(options: Options, start: StartRun) -> None:
+def run_study(options: Options, start: StartRun) -> None:
     """Train the three networks, and hold them against what was published."""
     check_at_least_one("seeds", options.seeds)
     trainings = {name: _training(network, options) for name, network in NETWORKS.items()}
@@ -59,16 +59,16 @@ def run(options: Options, start: StartRun) -> None:
     folder = start(files.values())
     rows, done = [], 0
     total = sum(training.iterations for training in trainings.values())
-    with progress("catvnoncat", total + options.beyond * beyond.STARTS * beyond.EPOCHS) as show:
+    with show_progress("catvnoncat", total + options.beyond * regularized.STARTS * regularized.EPOCHS) as show:
         for name, training in trainings.items():
             show_network = partial(_show, show, done, name)
             rows.append(_train(name, training, photos, folder, show_network))
             done += training.iterations
         more = skipped_lines(options.on_nan, {row.network: row.skipped for row in rows})
         if options.beyond:
-            found = beyond.train(photos, partial(_show, show, done, "beyond"), folder.checkpoints)
-            more += beyond.lines(found, photos.test.y)
-    report(rows, photos, folder, more)
+            found = regularized.train(photos, partial(_show, show, done, "beyond"), folder.checkpoints)
+            more += regularized.lines(found, photos.test.y)
+    write_report(rows, photos, folder, more)
 
 
 def _show(show: Callable[[int, str], None], before: int, note: str, done: int) -> None:
@@ -176,7 +176,7 @@ def _store(name: str, spec: NetworkSpec, photos: Photos, population: jaxnn.Popul
     file = name + storage.SUFFIX
     stored = storage.StoredNetwork(spec, population.member(0).params, photos.classes, IMAGE_SHAPE)
     folder.write_bytes(file, storage.encode(stored))
-    first = first_of(population.divergences)
+    first = first_divergence(population.divergences)
     if first:
         before = population.losses[:, first.step - 1 : first.step].T
         folder.log(network=name, diverged_at=first.step, **(spread(before[0]) if len(before) else {}))

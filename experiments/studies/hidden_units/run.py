@@ -7,7 +7,7 @@ import jaxnn
 from experiments.reports import plots, tables
 from experiments.runs.folder import StartRun
 from experiments.runs.options import check_at_least_one
-from experiments.runs.progress import progress
+from experiments.runs.progress import show_progress
 from experiments.studies.hidden_units import Options
 
 WIDTHS = (1, 2, 3, 4, 5, 20, 50)
@@ -15,7 +15,7 @@ POINTS = 400
 TRAIN_SEED, FRESH_SEED = 1, 2
 
 
-def run(options: Options, start: StartRun) -> None:
+def run_study(options: Options, start: StartRun) -> None:
     """Train, measure on the flower and on a fresh one, draw."""
     check_at_least_one("seeds", options.seeds)
     check_at_least_one("iterations", options.iterations)
@@ -36,7 +36,7 @@ def run(options: Options, start: StartRun) -> None:
         return jaxnn.Member(jaxnn.objective(model.network, model.loss), optimizer, model.init(key), key)
 
     members = jaxnn.grid(width=WIDTHS, seed=range(options.seeds))
-    with progress("hidden_units", options.iterations) as show:
+    with show_progress("hidden_units", options.iterations) as show:
         population = jaxnn.fit_population(
             *(member, members, train.x, train.y),
             callback=lambda report: show(report["epoch"], ""),

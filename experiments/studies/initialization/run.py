@@ -10,7 +10,7 @@ import jaxnn
 from experiments.reports import plots, tables
 from experiments.runs.folder import RunFolder, StartRun
 from experiments.runs.options import check_at_least_one
-from experiments.runs.progress import progress
+from experiments.runs.progress import show_progress
 from experiments.studies.initialization import Options
 
 SIZES = (2, 10, 5, 1)
@@ -36,7 +36,7 @@ COLUMNS = (
 )
 
 
-def run(options: Options, start: StartRun) -> None:
+def run_study(options: Options, start: StartRun) -> None:
     """Train from every start, and show what came of it."""
     check_at_least_one("steps", options.steps)
     check_at_least_one("seeds", options.seeds)
@@ -44,7 +44,7 @@ def run(options: Options, start: StartRun) -> None:
     data = rings()
 
     folder = start()
-    with progress("initialization", options.steps) as show:
+    with show_progress("initialization", options.steps) as show:
         population = train(
             options, data["train"], lambda report: show(report["step"], ""), folder.checkpoints("starts")
         )

@@ -1,4 +1,4 @@
-"""The data of the ladder: two of scikit-learn's own or a user's, split in three, standardised by the training part."""
+"""The data of the ladder: two of scikit-learn's own or a user's, split in three, standardized by the training part."""
 
 import numpy as np
 

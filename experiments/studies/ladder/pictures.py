@@ -1,4 +1,4 @@
-"""What the ladder's networks learnt of images: where they are wrong, what they look for, what runs through them."""
+"""What the ladder's networks learned of images: where they are wrong, what they look for, what runs through them."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ import numpy as np
 import jaxnn
 from experiments.datasets.dataset import Dataset
 from experiments.networks.signal_plots import draw_signals
-from experiments.networks.signals import signals
+from experiments.networks.signals import layer_signals
 from experiments.networks.spec import NetworkSpec, class_probabilities
 from experiments.reports import plots
 from experiments.runs.folder import RunFolder
@@ -49,7 +49,7 @@ def add_pictures(data: Dataset, networks: Sequence[Trained], folder: RunFolder) 
         )
     folder.add_picture(
         f"{data.name}-signals.png",
-        plots.png(draw_signals(signals(deepest.spec, deepest.params, data.train))),
+        plots.png(draw_signals(layer_signals(deepest.spec, deepest.params, data.train))),
         f"{data.name}, training set: activations of {deepest.network} by layer, and how large the gradients of the "
         "cost by them are.",
     )

@@ -8,7 +8,7 @@ import jaxnn
 from experiments.reports import tables
 from experiments.runs.folder import StartRun
 from experiments.runs.options import check_at_least_one
-from experiments.runs.progress import progress
+from experiments.runs.progress import show_progress
 from experiments.studies.linear_collapse import Options
 
 FEATURES = 10
@@ -28,13 +28,13 @@ COLUMNS = (
 )
 
 
-def run(options: Options, start: StartRun) -> None:
+def run_study(options: Options, start: StartRun) -> None:
     """Train each network to the optimum, compare, report."""
     check_at_least_one("iterations", options.iterations)
     with jax.enable_x64(True):
         data = load()
         folder, results = start(), []
-        with progress("linear_collapse", len(NETWORKS)) as show:
+        with show_progress("linear_collapse", len(NETWORKS)) as show:
             for name, activations in NETWORKS.items():
                 results.append(_train(name, activations, data, options))
                 show(len(results), name)
@@ -51,7 +51,7 @@ def run(options: Options, start: StartRun) -> None:
 
 
 def load() -> jaxnn.Batch:
-    """All examples, standardised: there is nothing to generalise to here."""
+    """All examples, standardized: there is nothing to generalize to here."""
     from sklearn.datasets import load_breast_cancer  # slow to import, so not for --help
 
     x, y = load_breast_cancer(return_X_y=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 import jaxnn
 from experiments.datasets.paths import places
-from experiments.readers.errors import Refused
+from experiments.readers.errors import InvalidFileError
 from experiments.readers.idx import read_idx
 from experiments.readers.npz import read_npz
 
@@ -117,12 +117,12 @@ def read_classes(train: Part) -> Classes:
     """The classes of the training labels: the digits if none is above 9, else one for each label up to the highest.
 
     Raises:
-      Refused: if the file is damaged, or labels are above `MOST_CLASSES`.
+      InvalidFileError: if the file is damaged, or labels are above `MOST_CLASSES`.
     """
     labels = _labels(Part(*train))
     low, high = (int(labels.min()), int(labels.max())) if len(labels) else (0, 0)
     if high > MOST_CLASSES:
-        raise Refused(
+        raise InvalidFileError(
             f"{train[1]} holds labels up to {high}, expected the digits 0 to 9, or labels up to {MOST_CLASSES}"
         )
     if high < len(CLASSES):
@@ -139,21 +139,23 @@ def read_images(part: Part, classes: Classes | None = None) -> jaxnn.Batch:
       classes: those of the training labels; by default those of this part.
 
     Raises:
-      Refused: if a file is damaged, images have another size, there are other numbers of labels than of images, or
-        there are labels of no class.
+      InvalidFileError: if a file is damaged, images have another size, there are not as many labels as images, or a
+        label is of no class.
     """
     part = Part(*part)
     images, labels, classes = _images(part), _labels(part), classes or read_classes(part)
     if images.shape[1:] != (SIDE, SIDE) or len(images) == 0:
-        raise Refused(f"{part.images} holds images of shape {images.shape}, expected (m, {SIDE}, {SIDE}), m above 0")
+        raise InvalidFileError(
+            f"{part.images} holds images of shape {images.shape}, expected (m, {SIDE}, {SIDE}), m above 0"
+        )
     if len(labels) != len(images):
-        raise Refused(
+        raise InvalidFileError(
             f"{part.labels} holds {len(labels):,} labels for the {len(images):,} images of {part.images.name}"
         )
     y = labels.astype(np.int32) - classes.first
     if y.min() < 0 or y.max() >= len(classes.names):
         wrong = f"down to {labels.min()}" if y.min() < 0 else f"up to {labels.max()}"
-        raise Refused(f"{part.labels} holds labels {wrong}, expected {classes}")
+        raise InvalidFileError(f"{part.labels} holds labels {wrong}, expected {classes}")
     return jaxnn.Batch(np.divide(images.reshape(len(images), -1), 255, dtype=np.float32), y)
 
 
@@ -168,7 +170,9 @@ def _labels(part: Part) -> np.ndarray:
 def _bytes(path: Path, name: str, axes: int) -> np.ndarray:
     array = read_npz(path, [name])[name]
     if array.ndim != axes or array.dtype.kind not in "iu" or array.size and not 0 <= array.min() <= array.max() <= 255:
-        raise Refused(f"{path}: {name} is {array.dtype} {array.shape}, expected whole numbers 0 to 255 of {axes} axes")
+        raise InvalidFileError(
+            f"{path}: {name} is {array.dtype} {array.shape}, expected integers 0 to 255 of {axes} axes"
+        )
     return array.astype(np.uint8)
 
 

@@ -1,6 +1,6 @@
 """The published table for fully connected networks on MNIST: each network, its figure, and how it is trained here.
 
-The layers, the loss where the table names one, and what is done to the images are the sources'. Optimiser, rate, batch
+The layers, the loss where the table names one, and what is done to the images are the sources'. Optimizer, rate, batch
 size, epochs, activation and the smoothing of labels are ours, chosen on the dev split.
 """
 

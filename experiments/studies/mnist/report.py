@@ -53,7 +53,7 @@ def error_rates(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (probabilities.argmax(axis=-1) != y).mean(axis=-1)
 
 
-def report(result: Result, ensemble: bool, folder: RunFolder, more: Sequence[str] = ()) -> None:
+def write_report(result: Result, ensemble: bool, folder: RunFolder, more: Sequence[str] = ()) -> None:
     """Print the table, with `more` lines, and write it with pictures and all numbers to the folder."""
     preset, y = result.preset, np.asarray(result.data.y)
     wrong = error_rates(result.probabilities, y)
@@ -74,7 +74,7 @@ def report(result: Result, ensemble: bool, folder: RunFolder, more: Sequence[str
         *more,
     ]
     tables.show(table)
-    print(*map(terminal.fitted, notes), sep="\n")
+    print(*map(terminal.wrap, notes), sep="\n")
     folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
     numbers = {
         "preset": result.name,

@@ -10,23 +10,23 @@ import numpy as np
 
 import jaxnn
 from experiments.networks import storage
-from experiments.networks.signals import signals
-from experiments.runs.divergence import first_of, skipped_lines
+from experiments.networks.signals import layer_signals
+from experiments.runs.divergence import first_divergence, skipped_lines
 from experiments.runs.folder import RunError, RunFolder, StartRun
 from experiments.runs.options import OnNan, check_at_least_one
-from experiments.runs.progress import progress
+from experiments.runs.progress import show_progress
 from experiments.runs.proof import make_proof
 from experiments.studies.mnist import Options
 from experiments.studies.mnist.data import SIDE, find_files, read_classes, read_images, split_dev
 from experiments.studies.mnist.presets import PRESETS, Preset
-from experiments.studies.mnist.report import DISTORTED_COLUMNS, Result, error_rates, report
+from experiments.studies.mnist.report import DISTORTED_COLUMNS, Result, error_rates, write_report
 
 _PROVED_ON = 1000
 """Images: in float64, and by two programs, all would take long."""
 _MEASURED_ON = 10_000
 
 
-def run(options: Options, start: StartRun) -> None:
+def run_study(options: Options, start: StartRun) -> None:
     """Train a row of the table from several starts, and hold it against what was published."""
     preset = _preset(options)
     _use_two_cpu_devices(options.seeds)
@@ -50,7 +50,7 @@ def run(options: Options, start: StartRun) -> None:
     probabilities = _probabilities(model, population.params, measured.x)
     networks = _store(options, preset, model, classes.names, population, folder)
     seen = jaxnn.Batch(train.x[:_MEASURED_ON], train.y[:_MEASURED_ON])
-    report(
+    write_report(
         Result(
             name=options.preset,
             preset=preset,
@@ -62,7 +62,7 @@ def run(options: Options, start: StartRun) -> None:
             distorted=_distorted(preset, train.x) if preset.fields else None,
             history=population.history,
             first=networks[0],
-            signals=signals(preset.spec, networks[0], jaxnn.Batch(train.x[:_PROVED_ON], targets[:_PROVED_ON])),
+            signals=layer_signals(preset.spec, networks[0], jaxnn.Batch(train.x[:_PROVED_ON], targets[:_PROVED_ON])),
             difference=difference,
         ),
         options.ensemble,
@@ -75,7 +75,7 @@ def run(options: Options, start: StartRun) -> None:
 
 def _use_two_cpu_devices(seeds: int) -> None:
     """Halves of the starts side by side on two cores are faster than every product on both. GPUs take no notice."""
-    # Refused where JAX has computed already, as in a notebook: then on the devices there are.
+    # JAX raises if it has computed already, as in a notebook: then the available devices are used.
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", min(2, seeds))
 
@@ -127,7 +127,7 @@ def _train(
     prove = make_proof(options.preset, plain)
     batch = jaxnn.Batch(train.x[:_PROVED_ON], train.y[:_PROVED_ON])
     before = prove(member(options.seed).params, batch)
-    with progress(f"mnist, {options.preset}", preset.epochs) as show:
+    with show_progress(f"mnist, {options.preset}", preset.epochs) as show:
         population = jaxnn.fit_population(
             member,
             np.arange(options.seed, options.seed + options.seeds),
@@ -184,7 +184,7 @@ def _store(
         networks.append(params)
         stored = storage.StoredNetwork(preset.spec, params, classes)
         folder.write_bytes(f"seed-{options.seed + i}{storage.SUFFIX}", storage.encode(stored))
-    diverged = first_of(population.divergences)
+    diverged = first_divergence(population.divergences)
     if diverged:
         raise RunError(
             f"{options.preset} diverged at {diverged}; the params before are in {folder.path}; "

@@ -11,7 +11,7 @@ from experiments.networks.spec import NetworkSpec
 from experiments.reports import plots, tables
 from experiments.runs.folder import StartRun
 from experiments.runs.options import check_at_least_one
-from experiments.runs.progress import progress
+from experiments.runs.progress import show_progress
 from experiments.studies.parity import Options
 from experiments.studies.parity.construct import counting, one_for_each, patterns, tree
 
@@ -20,7 +20,7 @@ FACTORS = (1, 4)
 """How many times the units of the constructed tree the deep networks that are trained have."""
 
 
-def run(options: Options, start: StartRun) -> None:
+def run_study(options: Options, start: StartRun) -> None:
     """Construct, train, report."""
     for name in ("seeds", "iterations"):
         check_at_least_one(name, getattr(options, name))
@@ -34,7 +34,7 @@ def run(options: Options, start: StartRun) -> None:
     constructed = [_construct(name, arrays(n), data) for name, arrays in made.items()]
     trained, curves = [], {}
     networks = {f"{kind}, {spec.n_params} params": spec for factor in FACTORS for kind, spec in pair(n, factor).items()}
-    with progress("parity", len(networks)) as show:
+    with show_progress("parity", len(networks)) as show:
         for name, spec in networks.items():
             result, curves[name] = _train(name, spec, data, options)
             trained.append(result)

@@ -11,7 +11,7 @@ import jaxnn
 from experiments.reports import plots, tables, terminal
 from experiments.runs.folder import StartRun
 from experiments.runs.options import check_at_least_one
-from experiments.runs.progress import progress
+from experiments.runs.progress import show_progress
 from experiments.studies.regression import Options
 
 STRENGTHS = (0.0, 0.001, 0.01, 0.1, 1.0)
@@ -25,7 +25,7 @@ NETWORKS = {
 
 
 class Data(NamedTuple):
-    """Ten standardised measurements of each patient, and the progression in units of `scale`, which stays positive."""
+    """Ten standardized measurements of each patient, and the progression in units of `scale`, which stays positive."""
 
     train: jaxnn.Batch
     dev: jaxnn.Batch
@@ -33,14 +33,14 @@ class Data(NamedTuple):
     scale: float
 
 
-def run(options: Options, start: StartRun) -> None:
+def run_study(options: Options, start: StartRun) -> None:
     """Train at every strength, choose by the dev set, hold the linear network against ridge regression."""
     for name in ("starts", "iterations", "hidden_iterations"):
         check_at_least_one(name.replace("_", "-"), getattr(options, name))
     data = load(options.seed)
 
     folder = start()
-    with jax.enable_x64(True), progress("regression", len(NETWORKS)) as show:
+    with jax.enable_x64(True), show_progress("regression", len(NETWORKS)) as show:
         mean, ridge = data.train.y.mean(), [_ridge(data.train, strength) for strength in STRENGTHS]
         results = {
             "mean of the training set": _result(data, lambda x: np.full((1, 1, len(x)), mean)),
@@ -71,7 +71,7 @@ def run(options: Options, start: StartRun) -> None:
         f"a ReLU output that starts at 0, where its slope is 0: largest change of a param in 100 steps {dead:g}",
     ]
     tables.show(table)
-    print(*map(terminal.fitted, notes), sep="\n")
+    print(*map(terminal.wrap, notes), sep="\n")
     folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
     folder.write_json("results.json", {"networks": results, "to_ridge": difference, "change_from_zeros": dead})
     figure, axes = plots.grid(1, 1)
@@ -83,7 +83,7 @@ def run(options: Options, start: StartRun) -> None:
 
 
 def load(seed: int) -> Data:
-    """Train, dev and test (60, 20, 20 %) of the 442 patients, standardised by the training set."""
+    """Train, dev and test (60, 20, 20 %) of the 442 patients, standardized by the training set."""
     from sklearn.datasets import load_diabetes  # slow to import, so not for --help
 
     x, y = load_diabetes(return_X_y=True)

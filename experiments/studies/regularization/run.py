@@ -9,7 +9,7 @@ import jaxnn
 from experiments.reports import plots, tables, terminal
 from experiments.runs.folder import RunFolder, StartRun
 from experiments.runs.options import check_at_least_one
-from experiments.runs.progress import progress
+from experiments.runs.progress import show_progress
 from experiments.studies.regularization import Options
 
 SIZES = (2, 32, 16, 1)
@@ -34,7 +34,7 @@ COLUMNS = (
 )
 
 
-def run(options: Options, start: StartRun) -> None:
+def run_study(options: Options, start: StartRun) -> None:
     """Train with every kind of regularization, and show what came of it."""
     check_at_least_one("steps", options.steps)
     check_at_least_one("seeds", options.seeds)
@@ -42,7 +42,7 @@ def run(options: Options, start: StartRun) -> None:
     pool, test = moons(POOL, seed=0), moons(M_TEST, seed=1)
 
     folder = start()
-    with progress("regularization", options.steps) as show:
+    with show_progress("regularization", options.steps) as show:
         population = train(options, pool, lambda report: show(report["step"], ""), folder.checkpoints("kinds"))
     measured = _measure(population, pool, test, options.seeds)
     _report(measured, population, pool, folder)
@@ -127,7 +127,7 @@ def _report(
         f"{100 * (1 - WRONG):.0f} % on either set."
     )
     tables.show(table)
-    print(terminal.fitted(note))
+    print(terminal.wrap(note))
     folder.write_text("report.txt", tables.as_text(table) + note + "\n")
     results = {name: {key: values[i].tolist() for key, values in measured.items()} for i, name in enumerate(KINDS)}
     folder.write_json("results.json", results)

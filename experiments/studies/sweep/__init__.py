@@ -1,6 +1,6 @@
 """Train a network for every combination of hyperparameters, side by side in compiled programs, and rank them on dev.
 
-A RANGE is one value (0.01), a list (0.1,0.03,0.01), or 8 values from end to end (1e-4..1e-1:8); of whole numbers also
+A RANGE is one value (0.01), a list (0.1,0.03,0.01), or 8 values from end to end (1e-4..1e-1:8); of integers also
 each one from end to end (0..7). Learning rate, L2, init scale and width are spaced by equal factors where both ends are
 positive, all else evenly; lin:1..9:5 and log:1..9:5 say which. With --random N, N points are drawn from the
 ranges (with or without :n) and the lists, instead of taking every combination.

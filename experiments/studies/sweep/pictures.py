@@ -1,6 +1,6 @@
 """The picture of a sweep: a line where one hyperparameter was swept, a map where two were, else parallel coordinates.
 
-Heights and colours are dev accuracies, spaced by the logarithm of the error: 98 % is as far from 99 as 80 from 90.
+Heights and colors are dev accuracies, spaced by the logarithm of the error: 98 % is as far from 99 as 80 from 90.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from experiments.reports import plots
 from experiments.studies.sweep.plan import KINDS, Plan, label
 from experiments.studies.sweep.ranking import Standing
 
-COLOURS, DIVERGED, BEST = "viridis", "0.75", "red"
+COLORS, DIVERGED, BEST = "viridis", "0.75", "red"
 MOST_LABELS = 12
 """Of an axis with more values, only the ends are written out."""
 MOST_LINES = 1000
@@ -46,9 +46,9 @@ def draw(plan: Plan, standings: Sequence[Standing]) -> tuple[bytes, str] | None:
     else:
         _draw_parallel(axes, plan, standings)
         which = "point of the sweep" if len(standings) <= MOST_LINES else f"of the {MOST_LINES} best points"
-        caption = f"A line for each {which}, coloured by its mean dev accuracy; the best is red."
-    grey = " Grey: diverged." if any(not standing.sound for standing in standings) else ""
-    return plots.png(figure), caption + grey
+        caption = f"A line for each {which}, colored by its mean dev accuracy; the best is red."
+    gray = " Grey: diverged." if any(not standing.sound for standing in standings) else ""
+    return plots.png(figure), caption + gray
 
 
 def _draw_line(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> None:
@@ -86,14 +86,14 @@ def _draw_map(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> None:
     names = sorted(plan.swept, key=lambda name: -len(plan.swept[name]))
     columns, rows = (len(plan.swept[name]) for name in names)
     shades = _shades(standings)
-    # The best one last, with its frame over its neighbours.
+    # The best one last, with its frame over its neighbors.
     for standing in reversed(standings):
         i, j = (plan.swept[name].index(plan.points[standing.point][name]) for name in names)
         frame = dict(edgecolor=BEST, linewidth=2.5, clip_on=False) if standing is standings[0] else dict(linewidth=0)
-        colour = _colour(standing, shades)
-        axes.add_patch(Rectangle((i - 0.5, j - 0.5), 1, 1, facecolor=colour, **frame))
+        color = _color(standing, shades)
+        axes.add_patch(Rectangle((i - 0.5, j - 0.5), 1, 1, facecolor=color, **frame))
         if max(columns, rows) <= MOST_LABELS:
-            axes.text(i, j, _written(standing), ha="center", va="center", fontsize=8, color=_readable(colour))
+            axes.text(i, j, _written(standing), ha="center", va="center", fontsize=8, color=_readable(color))
     axes.set(xlim=(-0.5, columns - 0.5), ylim=(-0.5, rows - 0.5))
     for axis, name in zip((axes.xaxis, axes.yaxis), names, strict=True):
         _write_values(axis, name, plan.swept[name], range(len(plan.swept[name])))
@@ -105,7 +105,7 @@ def _draw_dots(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> None:
     shades = _shades(standings)
     for standing in reversed(standings):
         x, y = (_place(plan, name, standing) for name in names)
-        axes.scatter(x, y, s=60, color=_colour(standing, shades), marker="o" if standing.sound else "x")
+        axes.scatter(x, y, s=60, color=_color(standing, shades), marker="o" if standing.sound else "x")
     axes.scatter(x, y, s=130, facecolors="none", edgecolors=BEST, linewidths=2)
     for axis, name in zip((axes.xaxis, axes.yaxis), names, strict=True):
         _set_scale(axis, plan, name)
@@ -125,8 +125,8 @@ def _draw_parallel(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> Non
         heights = [
             _height(plan, name, value) + shift[standing.point] for name, value in zip(names, values, strict=True)
         ]
-        colour = _colour(standing, shades)
-        style = dict(color=BEST, linewidth=2.5) if standing is standings[0] else dict(color=colour, linewidth=1)
+        color = _color(standing, shades)
+        style = dict(color=BEST, linewidth=2.5) if standing is standings[0] else dict(color=color, linewidth=1)
         axes.plot(range(len(names) + 1), [*heights, (worst - error) / (worst - best)], **style)
     axes.axvline(len(names), color="black", linewidth=0.8)
     for i, name in enumerate(names):
@@ -154,19 +154,19 @@ def _error(standing: Standing, floor: float) -> float:
 
 
 def _shades(standings: Sequence[Standing]) -> ScalarMappable:
-    """Colours of mean errors in percent, on a logarithmic scale."""
+    """Colors of mean errors in percent, on a logarithmic scale."""
     floor = _floor(standings)
     errors = [_error(standing, floor) for standing in standings if standing.sound]
-    return ScalarMappable(LogNorm(0.95 * min(errors), 1.05 * max(errors)), COLOURS)
+    return ScalarMappable(LogNorm(0.95 * min(errors), 1.05 * max(errors)), COLORS)
 
 
-def _colour(standing: Standing, shades: ScalarMappable) -> Any:
+def _color(standing: Standing, shades: ScalarMappable) -> Any:
     return shades.to_rgba(max(_error(standing, 0.0), shades.norm.vmin)) if standing.sound else DIVERGED
 
 
-def _readable(colour: Any) -> str:
-    """Black or white, whichever can be read on that colour."""
-    return "black" if isinstance(colour, str) or np.dot(colour[:3], (0.3, 0.6, 0.1)) > 0.5 else "white"
+def _readable(color: Any) -> str:
+    """Black or white, whichever can be read on that color."""
+    return "black" if isinstance(color, str) or np.dot(color[:3], (0.3, 0.6, 0.1)) > 0.5 else "white"
 
 
 def _written(standing: Standing) -> str:

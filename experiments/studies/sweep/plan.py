@@ -32,7 +32,7 @@ class Plan(NamedTuple):
 
     Attributes:
       points: each is trained from every seed.
-      seeds: whole numbers.
+      seeds: integers.
       swept: the values of each hyperparameter that has more than one, numbers in order of size.
       drawn: whether the points are a random search's, and not a grid.
     """
@@ -80,7 +80,7 @@ def sizes(point: Point) -> tuple[int, ...]:
     return point["hidden"] if "hidden" in point else (point["width"],) * point["depth"]
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A hyperparameter's value for people: four digits."""
     if isinstance(value, tuple):
         return ",".join(map(str, value))

@@ -8,14 +8,16 @@ from experiments.networks import storage
 from experiments.reports import tables, terminal
 from experiments.runs.folder import RunFolder
 from experiments.studies.sweep.pictures import draw
-from experiments.studies.sweep.plan import KINDS, Plan, Point, label, shown
+from experiments.studies.sweep.plan import KINDS, Plan, Point, format_value, label
 from experiments.studies.sweep.ranking import Standing
 
 ROWS = 20
 """Of the table, at most."""
 
 
-def report(plan: Plan, standings: Sequence[Standing], counts: str, winner: Sequence[str], folder: RunFolder) -> None:
+def write_report(
+    plan: Plan, standings: Sequence[Standing], counts: str, winner: Sequence[str], folder: RunFolder
+) -> None:
     """Print the table and what the winner is, and write them, the CSV and the picture to the folder."""
     folder.write_text("sweep.csv", to_csv(plan, standings))
     picture = draw(plan, standings)
@@ -30,7 +32,7 @@ def report(plan: Plan, standings: Sequence[Standing], counts: str, winner: Seque
     more = [f"and {len(standings) - ROWS} more, in sweep.csv"] if len(standings) > ROWS else []
     lines = [*more, *_fixed(plan), counts, "", *winner, *_at_an_end(plan, standings[0])]
     tables.show(table)
-    print(*map(terminal.fitted, lines), sep="\n")
+    print(*map(terminal.wrap, lines), sep="\n")
     folder.write_text("report.txt", tables.as_text(table) + "\n".join(lines) + "\n")
 
 
@@ -40,7 +42,9 @@ def to_csv(plan: Plan, standings: Sequence[Standing]) -> str:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["rank", *plan.points[0], *("seed", "dev_accuracy", "dev_loss", "train_loss", "diverged_at")])
     for i, standing in enumerate(standings, 1):
-        point = [shown(value) if isinstance(value, tuple) else value for value in plan.points[standing.point].values()]
+        point = [
+            format_value(value) if isinstance(value, tuple) else value for value in plan.points[standing.point].values()
+        ]
         for training in standing.trainings:
             measured = [training.dev_accuracy, training.dev_loss, training.train_loss, ""]
             end = measured if training.diverged_at is None else ["", "", "", training.diverged_at]
@@ -62,7 +66,7 @@ def winner_lines(plan: Plan, best: Standing, test_accuracy: float, test_examples
 
 def describe(point: Point, names: Sequence[str]) -> str:
     """Some of a point's hyperparameters, in words."""
-    return ", ".join(f"{label(name)} {shown(point[name])}" for name in names) or "the only point"
+    return ", ".join(f"{label(name)} {format_value(point[name])}" for name in names) or "the only point"
 
 
 def accuracy(standing: Standing) -> str:
@@ -77,7 +81,7 @@ def _cells(i: int, standing: Standing, plan: Plan) -> list[str]:
     point = plan.points[standing.point]
     return [
         str(i),
-        *(shown(point[name]) for name in plan.swept),
+        *(format_value(point[name]) for name in plan.swept),
         accuracy(standing),
         f"{standing.dev_loss:.4f}" if standing.sound else "",
         f"{standing.diverged} of {len(standing.trainings)}" if standing.diverged else "",

@@ -11,7 +11,7 @@ import jaxnn
 from experiments.datasets.dataset import Dataset
 from experiments.networks.spec import NetworkSpec
 from experiments.networks.storage import StoredNetwork
-from experiments.runs.divergence import divergence_expected
+from experiments.runs.divergence import ignore_divergence_warnings
 from experiments.runs.options import OnNan
 from experiments.studies.sweep.plan import Plan, Point, sizes
 
@@ -109,7 +109,7 @@ def train(
         }
 
     m = len(data.train.x)
-    with divergence_expected():
+    with ignore_divergence_warnings():
         population = jaxnn.fit_population(
             member_of(group, data, optimizer),
             group.varying,

@@ -43,7 +43,7 @@ def example_loop(w: np.ndarray, b: float, x: np.ndarray, y: np.ndarray) -> Gradi
     return dw / m, db / m
 
 
-def vectorised(w: np.ndarray, b: float, x: np.ndarray, y: np.ndarray) -> Gradient:
+def vectorized(w: np.ndarray, b: float, x: np.ndarray, y: np.ndarray) -> Gradient:
     """No loop: all examples are one array."""
     dz = (1 / (1 + np.exp(-(x @ w + b))) - y) / len(y)
     return dz @ x, dz.sum()

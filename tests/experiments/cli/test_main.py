@@ -157,7 +157,7 @@ def test_there_are_experiments_and_each_header_is_complete():
         (["repeat"], ["RUN", "--runs-dir", "--data-dir DIR", "--data FILE", "bit for bit"]),
         (["export"], ["RUN", "--to FORMAT", "--network NAME", "--out FILE", "keras.Sequential", "stablehlo"]),
         (["import"], ["FILE", "--from FORMAT", "--activation", "--output", "--image-shape", "--runs-dir", "npz"]),
-        (["predict"], ["RUN IMAGE:", "RUN FILE:", "--network", "--out FILE", "squashed", "--no-compilation-cache"]),
+        (["predict"], ["RUN IMAGE:", "RUN FILE:", "--network", "--out FILE", "resized", "--no-compilation-cache"]),
     ],
 )
 def test_each_command_explains_its_options(capsys, command, words):
@@ -180,8 +180,8 @@ def test_each_command_explains_its_options(capsys, command, words):
         ("run ladder --epochs", "--epochs"),
         ("run ladder --epochs 0", "--epochs must be at least 1, got 0"),
         ("run ladder --epochs 2147483648", "--epochs must be at most 2147483647, got 2147483648"),
-        ("run ladder --epochs=x", "--epochs must be a whole number, got 'x' (see"),
-        ("run ladder --seed 1.5", "--seed must be a whole number, got '1.5' (see"),
+        ("run ladder --epochs=x", "--epochs must be an integer, got 'x' (see"),
+        ("run ladder --seed 1.5", "--seed must be an integer, got '1.5' (see"),
         ("run ladder --learning-rate abc", "--learning-rate must be a number, got 'abc' (see"),
         ("run ladder --learning-rate=", "--learning-rate must be a number, got '' (see"),
         ("run ladder --epochs", "--epochs must have a value after it (see"),
@@ -231,7 +231,7 @@ def fails_in_training(monkeypatch, tmp_path, write_photos):
 
 
 def go_on(folder):
-    return f"go on by: {main.PROG} resume {folder}\n"
+    return f"to continue: {main.PROG} resume {folder}\n"
 
 
 def test_ctrl_c_is_one_line_and_keeps_the_folder(capsys, tmp_path, fails_in_training):

@@ -53,7 +53,7 @@ def batch(output):
 
 
 def outputs(network, x):
-    """Those of jaxnn, on inputs that are standardised first, where the network was trained so."""
+    """Those of jaxnn, on inputs that are standardized first, where the network was trained so."""
     x = x if network.standardizer is None else np.float32(jaxnn.standardize(network.standardizer, x))
     return np.asarray(jax.jit(network.spec.model().outputs)(network.params, x))
 
@@ -256,7 +256,7 @@ def test_of_standardized_exports_both_files_are_written_or_none(capsys, folder):
     (folder / "n.inputs.npz").write_text("other")
     argv = ["export", "run", "--to", "keras", "--inputs", "standardized", "--out", "n.weights.h5"]
     assert main.main(argv) == 2
-    assert "n.inputs.npz is there already" in capsys.readouterr().err
+    assert "n.inputs.npz exists already" in capsys.readouterr().err
     assert not (folder / "n.weights.h5").exists()
     (run / "net.safetensors").write_bytes(encode(made()))
     assert main.main(argv) == 2
@@ -278,7 +278,7 @@ def test_export_says_on_which_scale_inputs_are(capsys, folder, image_run):
     (run / "a.safetensors").write_bytes(encode(made(standardized=True)))
     (run / "b.safetensors").write_bytes(encode(made()))
     assert (
-        scale(run, "a") == "x is (m, 5) in float32; not standardised, since that is done in the first layer's weights."
+        scale(run, "a") == "x is (m, 5) in float32; not standardized, since that is done in the first layer's weights."
     )
     assert "on the scale that the network was trained on" in scale(run, "b")
     assert "images of 64 x 64 x 3, flattened, pixels divided by 255" in scale(image_run)

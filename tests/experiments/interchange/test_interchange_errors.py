@@ -65,7 +65,7 @@ def run(tmp_path):
         (["made", "--to", "torch", "--out", "net.pt"], "must end in .safetensors"),
         (["made", "--to", "keras", "--out", "net.h5"], "must end in .weights.h5"),
         (["made", "--to", "torch", "--out", "made/b.safetensors"], "is in the run's folder"),
-        (["made", "--to", "npz", "--out", "absent/b.npz"], "there is no folder absent for b.npz: make it first"),
+        (["made", "--to", "npz", "--out", "absent/b.npz"], "the folder absent of b.npz must exist: make it first"),
         (["made", "--to", "npz", "--network", "other"], "has no network 'other': there are net"),
         (["absent", "--to", "npz"], "absent is not a folder: expected the results folder of a run"),
     ],
@@ -77,17 +77,17 @@ def test_exports(refused, run, argv, message):
 @pytest.mark.parametrize("form", [form for form in FORMATS if form != "stablehlo"])
 def test_a_file_that_is_there_is_not_replaced(refused, run, tmp_path, form):
     (tmp_path / f"net{FORMATS[form].suffix}").write_text("somebody's only copy")
-    assert "is there already, and is not replaced: name another file by --out" in refused(
+    assert "exists already, and is not replaced: choose another file by --out" in refused(
         "export", "made", "--to", form
     )
 
 
 def test_a_folder_or_a_dangling_link_is_not_replaced(refused, run, tmp_path):
     (tmp_path / "net.npz").symlink_to("nowhere")
-    assert "is there already" in refused("export", "made", "--to", "npz")
+    assert "exists already" in refused("export", "made", "--to", "npz")
     assert (tmp_path / "net.npz").is_symlink()
     (tmp_path / "a.npz").mkdir()
-    assert "is there already" in refused("export", "made", "--to", "npz", "--out", "a.npz")
+    assert "exists already" in refused("export", "made", "--to", "npz", "--out", "a.npz")
 
 
 def safetensors_file(**arrays):
@@ -106,7 +106,7 @@ W, b, f4 = np.ones((3, 2), np.float32), np.zeros(3, np.float32), np.float32
             {"Conv_0__kernel": np.ones((5, 3, 8), f4)},
             "convolution's weights have: jaxnn has dense layers alone",
         ),
-        ("torch", {"0__weight": W, "1__weight": b, "1__bias": b}, "no layer of normalisation"),
+        ("torch", {"0__weight": W, "1__weight": b, "1__bias": b}, "no layer of normalization"),
         ("torch", {"0__weight": W, "1__running_mean": b}, "'1.running_mean' is none of the names that import knows"),
         (
             "torch",
@@ -234,7 +234,7 @@ def npz(**members):
         (npz(W_1=npy((-1, -2), bytes(8))), "expected an array of numbers or words"),
         (npz(W_1=npy((1, 2), bytes(4))), "W_1 announces float32 (1, 2), 8 bytes, and has 4"),
         (npz(W_1=npy((1,), pickle.dumps(Bomb()), "|O")), "expected an array of numbers or words"),
-        (npz(W_1=b"no array"), "is no npz file that can be taken: the magic string is not correct"),
+        (npz(W_1=b"no array"), "is not a valid npz file: the magic string is not correct"),
         (npz(W_1=npy((1, 2), bytes(8)))[:-30], "does not end as a small zip archive does"),
         (b"", "does not end as a small zip archive does"),
         (b"text", "does not end as a small zip archive does"),
@@ -346,7 +346,7 @@ def test_keras_files(refused, tmp_path, make, message):
 
 def test_what_keras_does_not_write(refused, tmp_path):
     (tmp_path / "a.weights.h5").write_bytes(b"text")
-    assert "is damaged or no HDF5 file" in refused("import", "a.weights.h5", "--from", "keras", *TOLD)
+    assert "is damaged or not an HDF5 file" in refused("import", "a.weights.h5", "--from", "keras", *TOLD)
     (tmp_path / "a.keras").write_bytes(b"PK\x03\x04")
     assert "net.save_weights('net.weights.h5') writes what" in refused("import", "a.keras", "--from", "keras", *TOLD)
 

@@ -236,7 +236,7 @@ def test_csv_has_a_line_for_every_training_in_order_of_rank():
 
 
 def drawn(**options):
-    """The picture of a sweep with made accuracies, every fifth point diverged: colours (h, w, 3), and caption."""
+    """The picture of a sweep with made accuracies, every fifth point diverged: colors (h, w, 3), and caption."""
     plan = make_plan(Options(**options))
     random = np.random.default_rng(0)
     trainings = []
@@ -314,7 +314,7 @@ def test_a_run_leaves_everything_and_tests_the_winner_alone(watched, capsys, tmp
     assert watched.asked == ["test"]
     assert sum(y is watched.problem.test.y for y in classified) == 1
     assert "trainings: 8 (points: 4, seeds: 2) in one program" in out
-    assert "updates skipped since their loss or gradient was not finite: none" in out
+    assert "updates skipped because their loss or gradient was not finite: none" in out
     assert json.loads((folder / "config.json").read_text())["options"]["learning_rate"] == "0.01,0.1"
     assert [json.loads(line)["epoch"] for line in (folder / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3]
     assert (folder / "report.txt").read_text().splitlines()[-1] in out
@@ -418,7 +418,7 @@ def test_every_data_set_that_is_named_can_be_read(tmp_path, write_photos):
         ("digits --momentum 0.5", "--momentum goes with --optimizer momentum, got --optimizer adam"),
         ("digits --activation relu,foo", "unknown activation 'foo': expected one of"),
         ("digits --activation relu,relu", "relu is there twice"),
-        ("digits --hidden 64,x", "--hidden '64,x': 'x' is no whole number"),
+        ("digits --hidden 64,x", "--hidden '64,x': 'x' is not an integer"),
         ("digits --hidden 64 --width 8", "--hidden fixes every layer's units"),
         ("digits --hidden 64 --depth 2", "--hidden fixes every layer's units"),
         ("digits --depth 0..1 --width 4,8", "--depth 0 has no hidden layer, so width says nothing there"),

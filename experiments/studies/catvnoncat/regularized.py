@@ -1,6 +1,6 @@
-"""How far a fully connected network gets on the cat photos with everything that regularises.
+"""How far a fully connected network gets on the cat photos with everything that regularizes.
 
-Photos standardised by colour, then flipped, shifted, turned and scaled anew in every epoch, dropout, and early stopping
+Photos standardized by color, then flipped, shifted, turned and scaled anew in every epoch, dropout, and early stopping
 on a fifth of the training photos. All that was chosen by that fifth; the test photos are measured once.
 """
 
@@ -30,7 +30,7 @@ def _as_images(x: np.ndarray) -> np.ndarray:
     return x.reshape(-1, *IMAGE_SHAPE)
 
 
-class Beyond(NamedTuple):
+class Regularized(NamedTuple):
     """What came of the starts, (starts,), each with a dev set of its own.
 
     Attributes:
@@ -50,7 +50,7 @@ def train(
     checkpoints: Callable[[str], jaxnn.Checkpointer | None] = lambda training: None,
     starts: int = STARTS,
     epochs: int = EPOCHS,
-) -> Beyond:
+) -> Regularized:
     """Train from so many starts; `show` is told the epochs done, those that early stopping saved included."""
     model = jaxnn.mlp(SPEC.sizes, SPEC.activation, init=SPEC.init, dropout_rate=0.2)
     plain = jaxnn.objective(model.network, model.loss)
@@ -96,10 +96,10 @@ def train(
             (best["epoch"], best["dev_accuracy"], model.predict_proba(result.params, prepared(photos.test.x))[:, 0])
         )
         show((start + 1) * epochs)
-    return Beyond(*(np.stack(column) for column in zip(*results, strict=True)))
+    return Regularized(*(np.stack(column) for column in zip(*results, strict=True)))
 
 
-def lines(found: Beyond, y: np.ndarray) -> list[str]:
+def lines(found: Regularized, y: np.ndarray) -> list[str]:
     """What came out, in words."""
     test = ((found.probabilities > 0.5) == y).mean(axis=1)
     together = ((found.probabilities.mean(axis=0) > 0.5) == y).mean()
