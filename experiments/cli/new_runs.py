@@ -1,4 +1,4 @@
-"""The commands that make a run or go on with one: run, sweep, import, resume and repeat."""
+"""The commands that make or resume a run: run, sweep, import, resume and repeat."""
 
 import shlex
 import signal

@@ -1,4 +1,4 @@
-"""Columns of words as the numbers that a network takes."""
+"""Encode columns of words as the numbers that a network takes."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,10 +25,10 @@ from experiments.readers.errors import InvalidFileError
 
 
 def check_numbers(path: Path, columns: Sequence[Column], table: Table, meaning: Meaning = DEFAULT_MEANING) -> None:
-    """Raise unless new rows have numbers where the training's had them, written alike; words may be any.
+    """Raise unless new rows have numbers in the columns of numbers, written as in training; words are not checked.
 
     Raises:
-      InvalidFileError: with column and line, if a field is no such number, or one beyond `LARGEST`.
+      InvalidFileError: if a field is not such a number, or beyond `LARGEST`; with its column and line.
     """
     for column in columns:
         if isinstance(column, Number):
@@ -57,7 +57,7 @@ def encode_columns(
 ) -> np.ndarray:
     """Return the inputs of every row, (m, n) float64: one for each number, one for each level of a category.
 
-    Those of `numbers`, as `fit_columns` gives them, are not read again.
+    The columns in `numbers`, as `fit_columns` returns them, are not read again.
     """
     x, at = np.empty((len(table.lines), width(columns)), order="F"), 0
     for column in columns:
@@ -87,7 +87,7 @@ def _level_numbers(column: Category, fields: list[str], meaning: Meaning) -> np.
 
 
 def account_of_new(columns: Sequence[Column], table: Table, meaning: Meaning = DEFAULT_MEANING) -> list[str]:
-    """Return a line for each column of which values are missing, or are words that training never saw."""
+    """Return a line for each column with missing values, or with words that training never saw."""
     notes = []
     for column in columns:
         fields = table.columns[column.name]
@@ -104,7 +104,7 @@ def account_of_new(columns: Sequence[Column], table: Table, meaning: Meaning = D
             i = next(i for i, field in enumerate(fields) if field in unseen)
             first = f"{fields[i]!r} in line {table.lines[i]}"
             n = sum(counts[field] for field in unseen)
-            found.append(f"{n} not seen in training, first {first}, taken as none of its levels")
+            found.append(f"{n} not seen in training, first {first}, encoded as no level")
         if found:
             notes.append(f"{column.name}: {'; '.join(found)}")
     return notes

@@ -1,6 +1,6 @@
-"""What makes inputs of the rows of a user's CSV file, as encoder.json in a run's folder keeps it.
+"""Store how rows of a user's CSV file become inputs, as encoder.json in a run's folder.
 
-It is JSON and nothing else, and may come from anybody: whatever no training writes is refused.
+It is only JSON, and may come from a stranger: anything that a training does not write is an error.
 """
 
 import re
@@ -24,7 +24,7 @@ _NUMBER_FIELDS = ("name", "median", *Notation._fields)
 
 
 class Encoder(NamedTuple):
-    """The column that holds the classes, those of the inputs in their order, and how a file with them is read."""
+    """The column of the classes, the columns of the inputs in order, and how a file with them is read."""
 
     label: str
     columns: tuple[Column, ...]
@@ -52,8 +52,8 @@ def load(run: Path) -> Encoder:
     """Read the encoder in the folder of a run.
 
     Raises:
-      InvalidFileError: there is none, or it is not as a training writes it.
-      OSError: it cannot be read.
+      InvalidFileError: if it does not exist, or is not as a training writes it.
+      OSError: if it cannot be read.
     """
     path = path_inside(run, FILE)
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""The column of classes in a user's data."""
+"""Read the column of classes in a user's data."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -21,7 +21,7 @@ NO_LABELS = {"", "nan", "NaT", "<NA>"}
 
 
 def count_classes(classes: Sequence[str], y: np.ndarray) -> str:
-    """Return how many rows each class has, as words."""
+    """Return in words how many rows each class has."""
     counts = Counter(y.tolist())
     each = [f"{name} ({counts[i]})" for i, name in enumerate(classes[:MOST_CLASSES_LISTED])]
     more = [f"and {len(classes) - MOST_CLASSES_LISTED} more"] if len(classes) > MOST_CLASSES_LISTED else []
@@ -74,7 +74,7 @@ def check_labels(path: Path, label: str, fields: list[str], lines: Sequence[int]
 
 
 def numbers_alike(words: Sequence[str]) -> list[str]:
-    """Return the words; where all are numbers, each as it is written most often: 1, 1.0 and 01 are one class."""
+    """Return the words; if all are numbers, each as it is written most often: 1, 1.0 and 01 are one class."""
     counts = Counter(words)
     if not all(map(NUMBER.fullmatch, counts)):
         return list(words)
@@ -103,7 +103,7 @@ def classes_of(
     if not declared and (_measured(found, written[0], len(words)) if written else _named_each(len(found), len(words))):
         fix = "is it a measurement" if written else "does it name each row"
         raise InvalidFileError(
-            f"{values} of several rows each: {fix}? If they are classes, say {option('--words', label)}"
+            f"{values} of several rows each: {fix}? If they are classes, use {option('--words', label)}"
         )
     classes = sorted(found, key=(lambda word: (numerals.exact(word), word)) if numbers else None)
     number = {word: i for i, word in enumerate(classes)}

@@ -1,8 +1,8 @@
-"""New rows for a network that learned from a user's CSV or npz file: read, checked and encoded as in its training.
+"""Read new rows for a network that learned from a user's CSV or npz file, checked and encoded as in its training.
 
-Columns may be in any order, and that of the labels may be missing. What a CSV file has beside them is left out, and so
-told; without a column that training had, the file is refused. A missing value is filled, and a word that training never
-saw is taken, as training does with its dev and test rows.
+Columns may be in any order, and that of the labels may be missing. Further columns of a CSV file are ignored, with a
+note; without a column of the training, the file is rejected. A missing value is filled, and a word that training never
+saw is encoded, as in the dev and test rows of the training.
 """
 
 from collections.abc import Callable
@@ -27,9 +27,9 @@ class Rows(NamedTuple):
 
     Attributes:
       x: (m, n), not standardized.
-      labels: each row's class, `None` where it is missing; `None` where the file has none at all.
-      place: `place(i, j)` says where x[i, j] stands in the file.
-      notes: what was done to the values, for people.
+      labels: each row's class, `None` if it is missing; `None` if the file has none at all.
+      place: `place(i, j)` returns the place of x[i, j] in the file.
+      notes: how the values were read, in words.
     """
 
     x: np.ndarray
@@ -47,8 +47,8 @@ def read_rows(path: Path, run: Path, options: OwnDataOptions) -> Rows:
       options: those of the run.
 
     Raises:
-      InvalidFileError: what is wrong with the file, or with what the run says of it, and where.
-      OSError: a file cannot be opened.
+      InvalidFileError: if the file, or the run's description of it, is invalid.
+      OSError: if a file cannot be opened.
     """
     npz = options.data.suffix.lower() == ".npz"
     if is_npz(path) != npz:

@@ -1,6 +1,6 @@
-"""A user's own data, a CSV or npz file, as a classification problem: split in three, filled in and standardized.
+"""Read a user's CSV or npz file as a classification problem: split in three, filled and standardized.
 
-What is fitted (medians, levels, means, deviations) is fitted on the training part alone.
+Medians, levels, means and deviations are fitted on the training part only.
 """
 
 import codecs
@@ -30,13 +30,13 @@ _ROWS_AT_ONCE = 2**12
 
 
 class Reading(NamedTuple):
-    """How a CSV file is read, as far as its user says so.
+    """How a CSV file is read, as far as its user states it.
 
     Attributes:
       layout: of its text.
-      missing: the fields that stand for no value, with commas between them.
+      missing: the fields that stand for no value, separated by commas.
       decimal, thousands: the marks in numbers.
-      words, numbers: the names of columns that are declared to be so, with commas between them.
+      words, numbers: the names of columns that are declared to be so, separated by commas.
     """
 
     layout: Layout = DEFAULT_LAYOUT
@@ -59,7 +59,7 @@ DEFAULT_READING = Reading()
 
 
 def reading_of(options: OwnDataOptions) -> Reading:
-    """Return how the options say that a CSV file is read.
+    """Return how a CSV file is read with these options.
 
     Raises:
       ValueError: if a mark is not one character, or two marks are the same.
@@ -78,7 +78,7 @@ def reading_of(options: OwnDataOptions) -> Reading:
 
 
 def _canonical(encoding: str | None) -> str | None:
-    """Return the name by which the run keeps an encoding; of an unknown one, the reader of the file says so."""
+    """Return the name under which the run stores an encoding; an unknown one is an error when the file is read."""
     try:
         return encoding and codecs.lookup(encoding).name
     except LookupError:
@@ -93,19 +93,19 @@ def read_own_data(
     seed: int,
     reading: Reading = DEFAULT_READING,
 ) -> Dataset:
-    """Read the file by its suffix; its parts are of stratified shares.
+    """Read the file by its suffix, and split it with the same shares of each class.
 
     Args:
       path: a CSV file, or an npz file with arrays x (m, ...) and y (m,).
       label: the column that holds the classes; of an npz file, the array, by default y.
-      drop: the names of columns to leave out, with commas between them.
+      drop: the names of columns to leave out, separated by commas.
       fractions: the shares of train, dev and test.
       seed: of the split.
       reading: how a CSV file is read.
 
     Raises:
-      InvalidFileError: what is wrong with the file, and where.
-      OSError: it cannot be opened.
+      InvalidFileError: if the file is invalid; with the place.
+      OSError: if it cannot be opened.
     """
     if is_npz(path):
         data = _read_npz(path, label, drop, fractions, seed, reading)
@@ -117,7 +117,7 @@ def read_own_data(
 
 
 def is_npz(path: Path) -> bool:
-    """Whether it is npz or CSV by its suffix; one that is neither is refused."""
+    """Return whether it is npz rather than CSV, by its suffix; raise if it is neither."""
     if path.suffix.lower() not in OWN_SUFFIXES:
         raise InvalidFileError(f"{path} has none of the names that are read: expected {', '.join(OWN_SUFFIXES)}")
     return path.suffix.lower() == ".npz"
@@ -177,10 +177,10 @@ def _there(columns: Sequence[str]) -> str:
 
 
 def _named(path: Path, text: str, columns: Sequence[str]) -> list[str]:
-    """Return the columns that a list names; a name may have commas in it, or stand in double quotes.
+    """Return the columns in a list of names; a name with commas is in double quotes.
 
     Raises:
-      InvalidFileError: a name is of no column.
+      InvalidFileError: if a name is not a column's.
     """
     there = set(columns)
     names = [name for name in _listed(text) if name]
@@ -202,7 +202,7 @@ def _named(path: Path, text: str, columns: Sequence[str]) -> list[str]:
 
 
 def _listed(text: str) -> list[str]:
-    """Return the items of a list with commas, in which double quotes may stand around one."""
+    """Return the items of a list with commas; an item with commas is in double quotes."""
     return [item.strip() for item in next(csv.reader([text], skipinitialspace=True), [])]
 
 
@@ -253,12 +253,12 @@ def _check_rows(path: Path, m: int) -> None:
 
 
 def _split(y: np.ndarray, fractions: Sequence[float], seed: int) -> tuple[jaxnn.Batch, ...]:
-    """Train, dev and test; the x of each are the numbers of its rows."""
+    """Return train, dev and test; the x of each are the numbers of its rows."""
     return jaxnn.split(np.arange(len(y)), y, fractions, seed=seed, stratify=True)
 
 
 def check_count(path: Path, m: int, n: int) -> None:
-    """That m rows of n numbers are some, and not more than memory is for."""
+    """Raise unless there are rows and numbers, and no more than fit in memory."""
     if n == 0:
         raise InvalidFileError(f"{path} has no value in the training rows to learn from")
     if m * n > MOST_NUMBERS:
@@ -278,8 +278,8 @@ def _problem(
 def standardized(stats: jaxnn.data.Standardizer, x: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
     """Return inputs (m, n) as the networks take them, float32; of these rows, or of all.
 
-    In float64 until then, since of large numbers that lie together, such as dates, little is left in float32; some rows
-    at a time, since float64 takes twice the memory.
+    They are standardized in float64, since float32 loses the differences of large numbers such as dates; some rows at a
+    time, since float64 takes twice the memory.
     """
     rows = np.arange(len(x)) if rows is None else rows
     ready = np.empty((len(rows), x.shape[1]), np.float32)

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from jaxnn import Standardizer
 
 _STATISTICS = ".inputs.npz"
-"""How the file of means and deviations ends, beside a network for standardized inputs."""
+"""The suffix of the file of means and deviations, beside a network for standardized inputs."""
 _SCALES = dict.fromkeys(("mnist", "sweep-mnist"), ": images of 28 x 28, flattened, pixels divided by 255")
-"""By experiments whose networks do not say it."""
+"""The scale of inputs by experiment, if the networks do not state it."""
 DESCRIPTION = __doc__.format(
     formats="\n\n".join(f"{name}: {kind.what} ({kind.suffix})" for name, kind in FORMATS.items())
 )
@@ -49,7 +49,7 @@ class Options:
     inputs: Literal["raw", "standardized"] = "raw"
     """The scale of x: as it is in the data, or standardized by the means and deviations of training."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Where to; by default a file of the network's name in this folder."""
+    """The file; by default one of the network's name in the current folder."""
 
 
 def run_command(options: Options) -> str:
@@ -67,9 +67,9 @@ def run_command(options: Options) -> str:
     out = options.out or Path(name + suffix)
     ending = suffix if options.to == "keras" else Path(suffix).suffix
     if not out.name.endswith(ending):
-        raise ValueError(f"--out {out} must end in {ending}, by which others know what it is")
+        raise ValueError(f"--out {out} must end in {ending}, so that other programs recognize it")
     if out.absolute().parent.resolve() == options.run.resolve():
-        raise ValueError(f"--out {out} is in the run's folder, where predict looks for networks: choose another one")
+        raise ValueError(f"--out must not be in the run's folder, where predict looks for networks, got {out}")
     form, lines = module(options.to), _described(name, network, options, out)
     code = form.code(network.spec, str(out))
     if options.inputs == "standardized":
@@ -104,18 +104,18 @@ def _described(name: str, network: "StoredNetwork", options: Options, out: Path)
         f"{out}: {name}, {spec} ({spec.activation}, {spec.output}), {spec.n_params} params, in float32.",
         f"x is (m, {spec.sizes[0]}) in float32{_scale(network, options)}.",
         *(
-            [f"A row becomes inputs as {rows} says: each number, and a 0 or 1 for each level of a word."]
+            [f"{rows} states how a row becomes inputs: each number, and a 0 or 1 for each level of a word."]
             if rows.exists()
             else []
         ),
-        f"After these lines, {module(options.to).OUTPUT} gives {result}:",
+        f"After these lines, {module(options.to).OUTPUT} is {result}:",
     ]
 
 
 def _scale(network: "StoredNetwork", options: Options) -> str:
     """Return on which scale x must be."""
     if options.inputs == "standardized":
-        return ": standardized(rows), where rows are not standardized, in float64"
+        return ": standardized(rows), of rows that are not standardized, in float64"
     if network.image_shape:
         return f": images of {' x '.join(map(str, network.image_shape))}, flattened, pixels divided by 255"
     if network.standardizer is not None:
@@ -125,7 +125,7 @@ def _scale(network: "StoredNetwork", options: Options) -> str:
         experiment = read_json_config(options.run)["experiment"]
     except ValueError:
         experiment = ""
-    return _SCALES.get(experiment, ", on the scale that the network was trained on, of which the run says nothing")
+    return _SCALES.get(experiment, ", on the scale that the network was trained on, which the run does not state")
 
 
 def _differs(options: Options, network: "StoredNetwork") -> list[str]:
@@ -137,7 +137,7 @@ def _differs(options: Options, network: "StoredNetwork") -> list[str]:
         return []
     return [
         f"note: on inputs in float32, outputs differ by up to {difference:.1g} of their size from those of the run, "
-        f"since columns far from 0 lose digits (|mean|/deviation: "
+        f"because columns far from 0 lose digits (|mean|/deviation: "
         f"{agreement.farthest(network, _input_names(options.run, network))}); --inputs standardized loses none."
     ]
 

@@ -49,7 +49,7 @@ def read(path: Path) -> list[Weights]:
     reject_pickles(path, save_file)
     reject_shards(path, save_file)
     if path.suffix.lower() == ".msgpack":
-        raise ValueError(f"{path} is msgpack, and import takes safetensors: convert it by {save_file}")
+        raise ValueError(f"{path} is msgpack, and import takes safetensors: convert it with {save_file}")
     pattern = r"((?P<layer>.*)[./])?(?P<kind>kernel|bias)"
     names = "Dense_0.kernel, Dense_0.bias, Dense_1.kernel, ..."
     return layers_by_number(read_safetensors(path)[1], pattern, names, transposed=True)

@@ -46,7 +46,7 @@ _ALSO_CALLED = {
     "hlo": "stablehlo",
     "mlir": "stablehlo",
 }
-"""Formats by what else they are called."""
+"""Other names of the formats."""
 
 
 def module(name: str) -> ModuleType:
@@ -79,12 +79,12 @@ def reject_pickles(path: Path, conversion: str) -> None:
     with path.open("rb") as file:
         start = file.read(9)
     named = path.suffix.lower() in {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib"}
-    # The length of its header, with which a safetensors file begins, can look like the start of a pickle.
+    # A safetensors file begins with the length of its header, which can look like the start of a pickle.
     begun = start.startswith((b"PK\x03\x04", b"\x80")) and start[8:] != b"{"
     if named or begun:
         raise ValueError(
             f"{path} is a pickle, or a zip around one, which can run anything when it is read: if you trust it, "
-            f"convert it by {conversion}"
+            f"convert it with {conversion}"
         )
 
 
@@ -93,6 +93,6 @@ def reject_shards(path: Path, conversion: str) -> None:
     part = re.search(r"-\d{5}-of-(\d{5})\.safetensors$", path.name)
     if path.name.endswith(".index.json") or part and int(part[1]) > 1:
         raise ValueError(
-            f"{path} is a part of a model in several files, and import takes one: load the model, and save it by "
+            f"{path} is a part of a model in several files, and import takes one: load the model, and save it with "
             f"{conversion}"
         )

@@ -84,8 +84,8 @@ def _layer(path: Path, name: str) -> str:
             f"{path} has {name}, expected layers/LAYER/vars/0 and the like: import takes a row of dense layers, as "
             "Keras 3 writes its weights"
         )
-    # By itself, Keras names layers by their class; a subclass of Model, by the names of its attributes.
+    # Keras names layers after their class; a subclass of Model, after its attributes.
     if match["by_class"] and match["kind"] != "dense":
         fold = ": fold it into the dense layer beside it" if "normalization" in match["kind"] else ""
-        raise InvalidFileError(f"{path} has a layer {match['layer']}, and jaxnn has dense layers alone{fold}")
+        raise InvalidFileError(f"{path} has a layer {match['layer']}, and jaxnn has only dense layers{fold}")
     return f"{match['layer']}{'_0' if match['layer'] == 'dense' else ''}/{match['number']}"

@@ -36,7 +36,7 @@ def raw_input_layers(network: StoredNetwork) -> list[Weights]:
         W = layers[0].W / std
         layers[0] = Weights(W, layers[0].b - W @ mean)
         if not max(np.abs(W).max(), np.abs(layers[0].b).max()) <= np.finfo(np.float32).max:
-            raise ValueError("the first layer's weights, divided by the inputs' deviations, are beyond float32")
+            raise ValueError("the first layer's weights, divided by the inputs' deviations, are too large for float32")
     # In C order, which is how the formats store rows.
     return [Weights(*(np.ascontiguousarray(a, np.float32) for a in layer)) for layer in layers]
 
@@ -62,11 +62,11 @@ def network_of(
                 "takes dense layers, each of which feeds the next in the order of their numbers"
             )
     sizes = (layers[0].W.shape[1], *(len(W) for W, _ in layers))
-    _check_told("activation", activation, sorted(ACTIVATIONS), len(layers) > 1)
-    _check_told("output", output, ["binary", "softmax", "linear", "relu"], True)
-    answers = max(2, sizes[-1])
-    if classes and len(classes) != answers:
-        raise ValueError(f"--classes names {len(classes)}, but the network has {sizes[-1]} outputs: name {answers}")
+    _check_option("activation", activation, sorted(ACTIVATIONS), len(layers) > 1)
+    _check_option("output", output, ["binary", "softmax", "linear", "relu"], True)
+    n_classes = max(2, sizes[-1])
+    if classes and len(classes) != n_classes:
+        raise ValueError(f"--classes must name {n_classes} classes, got {len(classes)}")
     if image_shape and math.prod(image_shape) != sizes[0]:
         raise ValueError(
             f"--image-shape {image_shape} has {math.prod(image_shape)} numbers, the network takes {sizes[0]}"
@@ -76,10 +76,10 @@ def network_of(
     params = jaxnn.models.params_from_arrays(
         model.network, model.in_shape, [array for layer in layers for array in layer]
     )
-    return StoredNetwork(spec, params, classes or tuple(map(str, range(answers))), image_shape)
+    return StoredNetwork(spec, params, classes or tuple(map(str, range(n_classes))), image_shape)
 
 
-def _check_told(option: str, given: str, known: Sequence[str], needed: bool) -> None:
+def _check_option(option: str, given: str, known: Sequence[str], needed: bool) -> None:
     if given not in known and (given or needed):
-        got = f"unknown {option} {given!r}" if given else f"weights do not say which {option} they go with"
+        got = f"unknown {option} {given!r}" if given else f"weights do not determine the {option}"
         raise ValueError(f"{got}: give --{option} {known[0]}, or one of {', '.join(known[1:])}")

@@ -46,13 +46,13 @@ class Options(RunOptions):
     from_: Annotated[str, tyro.conf.arg(name="from", metavar="FORMAT")]
     """One of the formats above."""
     activation: Annotated[str, tyro.conf.arg(metavar="NAME")] = ""
-    """That of all hidden layers: relu, tanh, gelu, ..."""
+    """The activation of all hidden layers: relu, tanh, gelu, ..."""
     output: Annotated[str, tyro.conf.arg(metavar="NAME")] = ""
-    """What the last layer gives: the logits of binary or softmax probabilities, or values (linear, relu)."""
+    """The output of the last layer: the logits of binary or softmax probabilities, or values (linear, relu)."""
     classes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME NAME ...")] = ()
     """The names of the classes. By default their numbers."""
     image_shape: Annotated[tuple[int, int, int] | None, tyro.conf.arg(metavar="HEIGHT WIDTH 3")] = None
-    """Where inputs are images with pixels from 0 to 1, so that predict takes photos."""
+    """The shape of inputs that are images with pixels from 0 to 1, so that predict takes photos."""
     tensorboard: tyro.conf.Suppress[bool] = False
     checkpoint_every: tyro.conf.Suppress[float] = 0.0
     keep: tyro.conf.Suppress[int] = 1

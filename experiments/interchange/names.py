@@ -12,7 +12,7 @@ _WEIGHTS = {"weight", "kernel", "W", "0"}
 _OF_TRAINING = re.compile(
     r"(optimizer|optim|opt_state|lr_scheduler|scheduler)[./].*|(.*[./])?(rngs|seed_generator)[./].*"
 )
-"""Names in the state of a training, and of random numbers, which are no part of the network."""
+"""Names in the state of a training, and of random numbers, which are not part of the network."""
 
 
 def layers_by_number(
@@ -35,12 +35,10 @@ def layers_by_number(
         if _OF_TRAINING.fullmatch(name):
             continue
         if array.ndim > 2:
-            raise ValueError(
-                f"{name!r} has shape {array.shape}, as a convolution's weights have: jaxnn has dense layers alone"
-            )
+            raise ValueError(f"{name!r} has shape {array.shape}, as of a convolution: jaxnn has only dense layers")
         match = re.fullmatch(pattern, name)
         if not match:
-            raise ValueError(f"{name!r} is none of the names that import knows: dense layers are called {example}")
+            raise ValueError(f"{name!r} must be the name of a dense layer's array, such as {example}")
         kind = "W" if match["kind"] in _WEIGHTS else "b"
         _check(name, array, 2 if kind == "W" else 1)
         found.setdefault(match["layer"] or "", {})[kind] = array
@@ -56,20 +54,20 @@ def _in_order(layers: list[str]) -> list[str]:
     A single layer needs no order.
     """
     parts = {layer: re.split(r"(\d+)", layer) for layer in layers}
-    # Names that are alike but for their numbers; in nested rows, also for how many numbers they end in.
+    # Group names that differ only in their numbers and, in nested rows, in how many numbers they end in.
     kinds = {
         (words[0], *(() if set(words[1:-1]) <= {"."} and not words[-1] else words[1:])): layer
         for layer, words in ((layer, part[::2]) for layer, part in parts.items())
     }
     if len(layers) > 1 and not all(len(part) > 1 for part in parts.values()):
-        raise ValueError(f"{_some(layers)} have no numbers that say in which order the layers are")
+        raise ValueError(f"{_some(layers)} have no numbers to order the layers by")
     if len(kinds) > 1:
-        raise ValueError(f"{_some(kinds.values())} are parts of more than a row of dense layers")
+        raise ValueError(f"{_some(kinds.values())} are not parts of a single row of dense layers")
     numbered: dict[tuple[int, ...], str] = {}
     for layer in layers:
         other = numbered.setdefault(tuple(map(int, parts[layer][1::2])), layer)
         if other != layer:
-            raise ValueError(f"{_some([other, layer])} have the same number, so one layer is there twice")
+            raise ValueError(f"{_some([other, layer])} have the same number, so one layer occurs twice")
     return [numbered[numbers] for numbers in sorted(numbered)]
 
 
@@ -79,10 +77,10 @@ def _some(names: Iterable[str]) -> str:
 
 def _check(name: str, array: np.ndarray, ndim: int) -> None:
     if not jnp.issubdtype(array.dtype, jnp.floating):
-        raise ValueError(f"{name!r} is {array.dtype}, expected floats: import takes no quantised network")
+        raise ValueError(f"{name!r} is {array.dtype}, expected floats: import takes no quantized network")
     if array.ndim != ndim:
         wanted = "a matrix of weights" if ndim == 2 else "a bias for each unit"
-        raise ValueError(f"{name!r} has shape {array.shape}, expected {wanted}: jaxnn has no layer of normalization")
+        raise ValueError(f"{name!r} has shape {array.shape}, expected {wanted}: jaxnn has no normalization layer")
 
 
 def _layer(name: str, arrays: dict[str, np.ndarray], transposed: bool) -> Weights:

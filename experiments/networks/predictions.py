@@ -18,7 +18,7 @@ from experiments.readers.errors import InvalidFileError
 from experiments.readers.numerals import NUMBER, exact
 
 NUMBERS_AT_A_TIME = 2**24
-"""Activations of a layer that are in memory at once: so many rows go through the network together."""
+"""The most activations of a layer in memory at once: it limits how many rows the network takes together."""
 
 
 class Predictions(NamedTuple):
@@ -36,13 +36,11 @@ def classify(file: Path, rows: Rows, network: StoredNetwork) -> Predictions:
     """
     (m, n), k, longest = rows.x.shape, len(network.classes), max(map(len, network.classes))
     if k > MOST_CLASSES or longest > LONGEST_CLASS:
-        told = f"the network names {k} classes in up to {longest} characters"
-        raise InvalidFileError(
-            f"{file}: {told}, expected at most {MOST_CLASSES} and {LONGEST_CLASS}, as of data like these"
-        )
+        got = f"the network names {k} classes in up to {longest} characters"
+        raise InvalidFileError(f"{file}: {got}, expected at most {MOST_CLASSES} and {LONGEST_CLASS}")
     if n != network.spec.sizes[0] or network.standardizer is None:
         raise InvalidFileError(
-            f"{file}: its rows make {n} inputs, the network takes {network.spec.sizes[0]}, standardized"
+            f"{file}: its rows make {n} inputs, but the network takes {network.spec.sizes[0]}, standardized"
         )
     check_count(file, m, k)
     with np.errstate(over="ignore"):
@@ -71,10 +69,10 @@ def accuracy(answers: Predictions, labels: Sequence[str | None], classes: Sequen
     pairs = list(zip(answered, known, strict=True))
     if not pairs:
         return "no accuracy: the column of the labels is empty"
-    right = sum(said == label for said, label in pairs)
+    right = sum(predicted == label for predicted, label in pairs)
     of = f"{len(pairs)} rows" if len(pairs) == len(labels) else f"{len(pairs)} rows that have a label"
     unknown = [label for _, label in pairs if label not in classes]
-    wrong = f"; {len(unknown)} of a class that training did not have, {unknown[0]!r} say" if unknown else ""
+    wrong = f"; {len(unknown)} of a class that training did not have, for example {unknown[0]!r}" if unknown else ""
     return f"accuracy {100 * right / len(pairs):.2f} %: {right} of {of}{wrong}"
 
 

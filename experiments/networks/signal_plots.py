@@ -36,7 +36,7 @@ def draw_signals(signals: Sequence[Signal]) -> Figure:
         right.set_title(_gradients_line(signal, size), fontsize=10)
         for panel in (left, right):
             panel.set_yticks([])
-    axes[-1, 0].set_xlabel("activation, where it is not 0")
+    axes[-1, 0].set_xlabel("activation, if not 0")
     axes[-1, 1].set_xlabel("|dJ/da|; the line is the median, and the first bar has all that is smaller")
     return figure
 

@@ -116,7 +116,7 @@ def load_from_run(run: Path, name: str = "") -> tuple[str, StoredNetwork]:
         raise InvalidFileError(f"{run} is not a folder{suggest_run(run) or EXPECTED_RUN}")
     stored = {path.stem: path for path in sorted(run.glob(f"*{SUFFIX}"))}
     if not stored and (run / UNFINISHED).exists():
-        raise InvalidFileError(f"{run} is not finished, and has no trained network yet: resume goes on with it")
+        raise InvalidFileError(f"{run} is not finished, and has no trained network yet: resume continues it")
     if not stored:
         raise InvalidFileError(f"{run} holds no trained networks (*{SUFFIX}): is it the results folder of a run?")
     if name and name not in stored:
@@ -133,11 +133,11 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]
       OSError: if it cannot be opened.
     """
     check_file(path, MOST_BYTES)
-    with path.open("rb") as file:  # which says plainly what a forbidden file is
+    with path.open("rb") as file:  # its error for an unreadable file is clear
         contents = int.from_bytes(file.read(8), "little")
     if contents > MOST_CONTENTS:
         raise InvalidFileError(
-            f"{path} is damaged, or no safetensors file: its table of contents would have {contents:,} bytes"
+            f"{path} is damaged, or not a safetensors file: its table of contents would have {contents:,} bytes"
         )
     try:
         with safe_open(path, framework="np") as file:
@@ -150,7 +150,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]
     except InvalidFileError:
         raise
     except (SafetensorError, OSError, TypeError, ValueError, AttributeError) as error:
-        raise InvalidFileError(f"{path} is damaged, or no safetensors file: {error}") from None
+        raise InvalidFileError(f"{path} is damaged, or not a safetensors file: {error}") from None
 
 
 def _decode(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> StoredNetwork:
@@ -189,11 +189,11 @@ def _check_classes(spec: NetworkSpec, classes: Any) -> None:
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise ValueError(f"its classes are {str(classes)[:100]}, expected names")
     if not all(name.isprintable() for name in classes):  # they are shown on a terminal, which they could steer
-        raise ValueError("its classes have names that cannot be shown")
+        raise ValueError("its classes have names that cannot be printed")
     outputs = spec.sizes[-1]
     expected = 2 if (spec.output, outputs) == ("binary", 1) else outputs if spec.output == "softmax" else len(classes)
     if len(classes) != expected:
-        raise ValueError(f"it names {len(classes)} classes, its outputs are of {expected}")
+        raise ValueError(f"it names {len(classes)} classes, but its outputs are of {expected}")
 
 
 def _standardizer(tensors: dict[str, np.ndarray], shapes: list[tuple[int, ...]]) -> jaxnn.data.Standardizer | None:
@@ -210,4 +210,4 @@ def _standardizer(tensors: dict[str, np.ndarray], shapes: list[tuple[int, ...]])
 
 
 _DECODERS = {"1": _decode}
-"""How each version of the format is read. Whoever changes the format adds a version, and keeps reading the others."""
+"""The reader of each version of the format. A change of the format adds a version and keeps the others."""

@@ -13,7 +13,7 @@ import optax
 import jaxnn
 
 _STEPS = 500
-"""Steps of a program: so many that starting it costs nothing in comparison."""
+"""Steps of a program: enough that starting it costs nothing in comparison."""
 _ROUNDS = 7
 _SECONDS_PER_ROUND = 0.4
 

@@ -30,13 +30,13 @@ STUDY = Study(
 
 @dataclass(frozen=True, kw_only=True)
 class Options(RunOptions):
-    """What can be changed."""
+    """The options of the study."""
 
     epochs: int = 60
-    """Passes over the training data, but for the network that is stopped after one."""
+    """Passes over the training data, except for the network that is stopped after one."""
     curve_epochs: int = 300
     """Steps of each training of the learning curves, on full batches."""
     seed: int = 0
-    """Of the split of the data, the random starts and the shuffles."""
+    """Seed of the split of the data, the random starts and the shuffles."""
     achievable_error: float = 0.0
-    """What is taken to be possible, from 0 to 1."""
+    """The error that is considered possible, from 0 to 1."""

@@ -35,19 +35,19 @@ STUDY = Study(
 
 @dataclass(frozen=True, kw_only=True)
 class Options(RunOptions):
-    """What can be changed."""
+    """The options of the study."""
 
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """The folder with train_catvnoncat.h5 and test_catvnoncat.h5."""
     seeds: int = 16
-    """Other random starts, beside the course's own, of each network that has one; all train in one program."""
+    """Random starts, beside the course's, of each network that has one; all train in one program."""
     iterations: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Steps of each network; by default the published 2000, 2500 and 2500."""
     learning_rate: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
     """Step size of each network; by default the published 0.005, 0.0075 and 0.0075."""
     optimizer: str = "sgd"
-    """sgd, momentum, nesterov, rmsprop, adagrad, adam, adamw or lbfgs; published is sgd, on all examples at once."""
+    """sgd, momentum, nesterov, rmsprop, adagrad, adam, adamw or lbfgs; the published one is sgd, on all examples."""
     on_nan: OnNan = "stop"
-    """Where loss or gradient is not finite: stop, or skip the update (until more than 10 in a row)."""
+    """If a loss or gradient is not finite: stop, or skip the update (at most 10 in a row)."""
     beyond: bool = False
     """Also train a network with augmentation, dropout and early stopping, from 8 starts: a minute more."""

@@ -1,4 +1,4 @@
-"""Reads the cat photos, and says what is wrong with files that are not as they should be."""
+"""Read and validate the cat photos."""
 
 import math
 from pathlib import Path
@@ -14,7 +14,7 @@ from experiments.readers.hdf5 import Stored, class_numbers, read_datasets
 FILES = {"train": "train_catvnoncat.h5", "test": "test_catvnoncat.h5"}
 IMAGE_SHAPE = (64, 64, 3)
 MOST_IMAGES = 5_000
-"""More would not be this data set, and would not fit comfortably in memory as floats."""
+"""Larger files are not this data set, and would need much memory as floats."""
 
 _FIX = "get the file again, or see what wrote it"
 
@@ -28,7 +28,7 @@ class Photos(NamedTuple):
 
 
 def find_files(data_dir: Path | None) -> dict[str, Path]:
-    """The path of each file: in `data_dir`, or else in $JAXNN_DATA or ./data; or in their subfolder catvnoncat."""
+    """Return the path of each file: in `data_dir`, or else in $JAXNN_DATA or ./data; or in their folder catvnoncat."""
     folders = places(data_dir, "catvnoncat")
     for folder in folders:
         paths = {part: folder / name for part, name in FILES.items()}
@@ -42,7 +42,7 @@ def find_files(data_dir: Path | None) -> dict[str, Path]:
 
 
 def read_photos(paths: dict[str, Path]) -> Photos:
-    """Both files, checked before they are read in full.
+    """Read both files, checked before they are read completely.
 
     Raises:
       InvalidFileError: a file that is not HDF5 or is damaged, or data of another kind than expected.
@@ -53,7 +53,7 @@ def read_photos(paths: dict[str, Path]) -> Photos:
 
 
 def read_part(path: Path, part: str) -> tuple[jaxnn.Batch, tuple[str, ...]]:
-    """The photos of a file, "train" or "test", and the names of the classes, which the former has; else none."""
+    """Return the photos of a file, "train" or "test", and the names of the classes, which only the former has."""
     names = [f"{part}_set_x", f"{part}_set_y", *(["list_classes"] if part == "train" else [])]
     x, y, *words = read_datasets(path, names, most_bytes=MOST_IMAGES * math.prod(IMAGE_SHAPE)).values()
     return _part(path, part, x, y), _classes(path, *words) if words else ()

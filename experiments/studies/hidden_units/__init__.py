@@ -33,7 +33,7 @@ STUDY = Study(
 
 @dataclass(frozen=True, kw_only=True)
 class Options(RunOptions):
-    """What can be changed."""
+    """The options of the study."""
 
     seeds: int = 8
     """Random starts of each width; all widths and starts are one program."""

@@ -31,11 +31,11 @@ STUDY = Study(
 
 @dataclass(frozen=True, kw_only=True)
 class Options(RunOptions):
-    """What can be changed."""
+    """The options of the study."""
 
     steps: int = 15_000
-    """Of gradient descent on all examples."""
+    """Steps of gradient descent on all examples."""
     learning_rate: float = 0.01
     """Step size."""
     seeds: int = 16
-    """Random drawings of each start; all train in one program."""
+    """Random draws of each start; all train in one program."""

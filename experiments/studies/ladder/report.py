@@ -1,4 +1,4 @@
-"""What the ladder shows: a table, learning curves, and the same numbers as JSON."""
+"""Report the ladder: a table, learning curves, and the same numbers as JSON."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -60,7 +60,7 @@ def _report_speeds(rows: Sequence[Row], folder: RunFolder) -> None:
     table = tables.table("How fast its steps are", SPEEDS, [_speeds(row) for row in rows], 2)
     notes = ["compile s, steps/s: the same program of training steps, with hand-derived and with automatic gradients"]
     if any(speed.compile_seconds is None for row in rows for speed in row.speed.values()):
-        notes.append("cached: compiled by an earlier run, and loaded; --no-compilation-cache compiles, and times it")
+        notes.append("cached: compiled by an earlier run, and loaded; --no-compilation-cache compiles and times it")
     tables.show(table)
     print(*map(terminal.wrap, notes), sep="\n")
     folder.add_timings(tables.as_text(table) + "\n".join(notes))

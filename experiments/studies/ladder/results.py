@@ -1,4 +1,4 @@
-"""results.json of a ladder read back, which may come from anybody: which network it ranks best, on dev."""
+"""Read a ladder's results.json, which may come from a stranger: which network is best on dev."""
 
 from pathlib import Path
 
@@ -10,16 +10,16 @@ _MOST_BYTES = 1_000_000
 
 
 def file_stem(data: str, network: str) -> str:
-    """The name of the file, without its suffix, that holds the network of these names."""
+    """Return the name of the file, without its suffix, that holds the network of these names."""
     return f"{data}-{network}".replace(" ", "-")
 
 
 def best_network(run: Path) -> str:
-    """The name of the network with the highest dev accuracy; of equal ones, the first, which is the smallest.
+    """Return the name of the network with the highest dev accuracy; of equal ones the first, which is the smallest.
 
     Raises:
-      InvalidFileError: the run has no results, or they are not as a ladder writes them.
-      OSError: they cannot be read.
+      InvalidFileError: if the run has no results, or they are not as a ladder writes them.
+      OSError: if they cannot be read.
     """
     path = path_inside(run, FILE)
     if not path.is_file():
@@ -37,7 +37,7 @@ def best_network(run: Path) -> str:
 
 
 def _ranked(row: object) -> tuple[str, float]:
-    """The name of a network, and its dev accuracy."""
+    """Return the name of a network, and its dev accuracy."""
     match row:
         case {"data": str(data), "network": str(network), "accuracy": {"dev": float(accuracy)}} if accuracy <= 1:
             return file_stem(data, network), accuracy

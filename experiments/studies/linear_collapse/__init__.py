@@ -25,9 +25,9 @@ STUDY = Study(
 
 @dataclass(frozen=True, kw_only=True)
 class Options(RunOptions):
-    """What can be changed."""
+    """The options of the study."""
 
     iterations: int = 400
     """Steps of L-BFGS on all examples."""
     seed: int = 0
-    """Of the random starts."""
+    """Seed of the random starts."""

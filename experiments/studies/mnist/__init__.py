@@ -33,7 +33,7 @@ STUDY = Study(
         "never opens the test files). Without --dev all 60 000 are trained on, and the test set is measured once, when "
         "training is over. Several random starts train in one program, each with its own shuffles and distortions.\n\n"
         "The data are four idx files, train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and "
-        "t10k-labels-idx1-ubyte, with or without .gz, looked for in --data-dir, or, where that is not given, in "
+        "t10k-labels-idx1-ubyte, with or without .gz, searched in --data-dir or, if that is not given, in "
         "$JAXNN_DATA and in ./data; each time there, and in a folder mnist in it. Names with a dot "
         "(train-images.idx3-ubyte), torchvision's MNIST/raw and Keras' mnist.npz are found too. Other data sets of "
         "that form (Fashion-MNIST, EMNIST) give networks of as many classes as they have; of a folder of several, "
@@ -54,25 +54,25 @@ PresetName = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class Options(RunOptions):
-    """What can be changed."""
+    """The options of the study."""
 
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """The folder with the four files; where it has several data sets, followed by the name of one."""
+    """The folder with the four files; if it has several data sets, followed by the name of one."""
     preset: PresetName = "simard"
-    """The network, and how it is trained."""
+    """The network and its training."""
     seeds: int = 4
     """Random starts, all trained in one program."""
     seed: int = 0
-    """The first of them; the others follow. Also of the dev split."""
+    """Seed of the first start; the others follow. Also of the dev split."""
     dev: bool = False
     """Train on 50 000 images, and measure on the dev split of 10 000 at every report, instead of on the test set."""
     ensemble: bool = False
-    """Also average the probabilities of all starts, and say what that adds."""
+    """Also average the probabilities of all starts, and report the gain."""
     epochs: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Passes over the training images; by default the preset's."""
     learning_rate: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
-    """The highest of the schedule; by default the preset's."""
+    """The highest rate of the schedule; by default the preset's."""
     batch_size: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Images of a mini-batch; by default the preset's."""
     on_nan: OnNan = "stop"
-    """Where loss or gradient is not finite: stop, or skip the update (until more than 10 in a row)."""
+    """If a loss or gradient is not finite: stop, or skip the update (at most 10 in a row)."""

@@ -28,9 +28,9 @@ STUDY = Study(
 
 @dataclass(frozen=True, kw_only=True)
 class Options(RunOptions):
-    """What can be changed."""
+    """The options of the study."""
 
     line_steps: int = 5000
-    """At most, for the straight line."""
+    """The most steps for the straight line."""
     network_steps: int = 500
-    """At most, for the network."""
+    """The most steps for the network."""

@@ -29,10 +29,10 @@ STUDY = Study(
 
 @dataclass(frozen=True, kw_only=True)
 class Options(RunOptions):
-    """What can be changed."""
+    """The options of the study."""
 
     bits: int = 8
-    """How many bits: a power of 2."""
+    """Number of bits: a power of 2."""
     seeds: int = 32
     """Random starts of each network at each learning rate, all in one program."""
     iterations: int = 2000

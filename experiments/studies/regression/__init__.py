@@ -29,13 +29,13 @@ STUDY = Study(
 
 @dataclass(frozen=True, kw_only=True)
 class Options(RunOptions):
-    """What can be changed."""
+    """The options of the study."""
 
     seed: int = 0
-    """Of the split of the data."""
+    """Seed of the split of the data."""
     starts: int = 4
     """Random starts of the networks with a hidden layer."""
     iterations: int = 15000
-    """Steps of gradient descent of the networks without one."""
+    """Steps of gradient descent of the networks without a hidden layer."""
     hidden_iterations: int = 2000
-    """Steps of Adam of those with one."""
+    """Steps of Adam of those with a hidden layer."""

@@ -1,4 +1,4 @@
-"""What a sweep trains: the points of its grid, or those drawn at random, and the seeds of each."""
+"""Plan a sweep: the points of its grid, or those drawn at random, and the seeds of each."""
 
 import math
 from collections.abc import Collection, Iterable
@@ -44,7 +44,7 @@ class Plan(NamedTuple):
 
 
 def make_plan(options: Options) -> Plan:
-    """The plan that the options ask for.
+    """Return the plan that the options describe.
 
     Raises:
       ValueError: in one line, what is wrong with them.
@@ -59,7 +59,7 @@ def make_plan(options: Options) -> Plan:
         raise ValueError(f"--random must be from 1 to {ranges.MOST_VALUES} points, got {options.random}")
     _check_names("optimizer", [options.optimizer], jaxnn.optim.OPTIMIZERS)
     if options.momentum is not None and options.optimizer != "momentum":
-        raise ValueError(f"--momentum goes with --optimizer momentum, got --optimizer {options.optimizer}")
+        raise ValueError(f"--momentum must be used with --optimizer momentum, got --optimizer {options.optimizer}")
     axes = _axes(options)
     seeds = ranges.parse("seed", options.seed, ranges.SEED).values
     n = options.random or math.prod(len(axis.values) for axis in axes.values())
@@ -76,24 +76,24 @@ def make_plan(options: Options) -> Plan:
 
 
 def sizes(point: Point) -> tuple[int, ...]:
-    """Units of each hidden layer."""
+    """Return the units of each hidden layer."""
     return point["hidden"] if "hidden" in point else (point["width"],) * point["depth"]
 
 
 def format_value(value: Any) -> str:
-    """A hyperparameter's value for people: four digits."""
+    """Return a hyperparameter's value with four digits."""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return value if isinstance(value, str) else f"{value:.4g}"
 
 
 def label(name: str) -> str:
-    """A hyperparameter's name for people."""
+    """Return a hyperparameter's name for tables and pictures."""
     return {"l2": "L2"}.get(name, name.replace("_", " "))
 
 
 def _axes(options: Options) -> dict[str, Choices | Interval]:
-    """What each hyperparameter takes, those first that make another program."""
+    """Return the values of each hyperparameter, first those that change the program."""
     activations = ranges.distinct([name.strip() for name in options.activation.split(",")])
     _check_names("activation", activations, jaxnn.nn.ACTIVATIONS)
     axes = {"activation": Choices(activations)}
@@ -147,16 +147,16 @@ def _drawn(axes: dict[str, Choices | Interval], n: int, seed: int) -> list[Point
 
 
 def _in_order(values: Iterable[Any]) -> tuple[Any, ...]:
-    """Numbers by size, names as they come."""
+    """Return numbers by size, names unchanged."""
     values = tuple(values)
     return values if isinstance(values[0], str) else tuple(sorted(values))
 
 
 def _check_used(points: list[Point], swept: dict[str, tuple[Any, ...]]) -> None:
-    """A sweep over what no network has would train the same networks again and again."""
+    """Raise if the sweep varies what some networks do not have: it would train the same network repeatedly."""
     idle = [name for name in ("activation", "width", "dropout") if name in swept]
     if idle and any(sizes(point) == () for point in points):
         raise ValueError(
-            f"--depth 0 has no hidden layer, so {label(idle[0])} says nothing there: expected depths from 1, or one "
+            f"--depth 0 has no hidden layer, so {label(idle[0])} has no effect there: expected depths from 1, or one "
             f"{label(idle[0])}"
         )

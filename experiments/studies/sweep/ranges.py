@@ -49,17 +49,17 @@ SEED = Kind("integers from 0 to 2147483647", 0, 2**31 - 1, whole=True)
 
 
 class Choices(NamedTuple):
-    """Values that were named one by one, or listed from a range."""
+    """Values that were listed one by one, or computed from a range."""
 
     values: tuple[float, ...]
 
     def draw(self, random: np.random.Generator, n: int) -> list[float]:
-        """n of them, each as likely as any other."""
+        """Draw n of them, each with the same probability."""
         return [self.values[i] for i in random.integers(len(self.values), size=n)]
 
 
 class Interval(NamedTuple):
-    """All values between two ends, of which some are to be drawn."""
+    """All values between two ends, to draw some from."""
 
     low: float
     high: float
@@ -67,7 +67,7 @@ class Interval(NamedTuple):
     whole: bool
 
     def draw(self, random: np.random.Generator, n: int) -> list[float]:
-        """n values, uniform between the ends, or, on a log scale, between their logarithms."""
+        """Draw n values, uniform between the ends, or, on a log scale, between their logarithms."""
         if self.whole and not self.log:
             return random.integers(self.low, self.high, size=n, endpoint=True).tolist()
         # Each integer k stands for k up to k + 1, so that the last one is as likely as its neighbors.
@@ -85,7 +85,7 @@ def parse(option: str, text: str, kind: Kind, *, to_draw_from: bool = False) -> 
       option: its name on the command line, for messages.
       text: the range.
       kind: of the hyperparameter.
-      to_draw_from: make an `Interval` of a range a..b, whatever its :n, and not its n values.
+      to_draw_from: make an `Interval` of a range a..b, with or without :n, and not its n values.
 
     Raises:
       ValueError: in one line, what is wrong, and what was expected.
@@ -115,7 +115,7 @@ def number(text: str, kind: Kind) -> float:
 
 
 def distinct(values: Sequence[T]) -> tuple[T, ...]:
-    """The values; a ValueError where one is there twice."""
+    """Return the values; raise a ValueError if one occurs twice."""
     if len(set(values)) < len(values):
         twice = next(value for i, value in enumerate(values) if value in values[:i])
         raise ValueError(f"{twice} is there twice: expected each value once")
@@ -146,7 +146,7 @@ def _parse(text: str, kind: Kind, to_draw_from: bool) -> Choices | Interval:
 
 
 def _each(low: float, high: float, kind: Kind, spacing: str | None) -> tuple[float, ...]:
-    """Every integer of a range without a count."""
+    """Return every integer of a range without a count."""
     if not kind.whole or spacing == "log":
         raise ValueError(f"how many values? expected {low:g}..{high:g}:n, such as :8, or --random N")
     if high - low >= MOST_VALUES:
@@ -175,5 +175,5 @@ _FORMS = "a number, a list such as 1,2,5, or a range such as 1..8:4"
 
 
 def _plain(value: float) -> float:
-    """The number without the last digits, which are rounding's: 0.3, not 0.30000000000000004."""
+    """Return the number without the last digits, which are due to rounding: 0.3, not 0.30000000000000004."""
     return float(f"{value:.12g}")

@@ -1,4 +1,4 @@
-"""The work of a sweep: plan, train, rank on dev, test the winner, report."""
+"""Plan a sweep, train, rank on dev, test the winner, and report."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ def run_study(name: str, options: Options, start: StartRun) -> None:
             )
     standings = rank(trainings, len(data.dev.y))
     best = standings[0]
-    if not best.sound:
+    if not best.finished:
         folder.write_text("sweep.csv", to_csv(plan, standings))
         first = first_divergence([training.divergence for training in trainings])
         raise RunError(
@@ -71,7 +71,7 @@ def run_study(name: str, options: Options, start: StartRun) -> None:
 
 
 def _spread(entry: dict[str, Any]) -> dict[str, Any]:
-    """A population's report as a line of metrics."""
+    """Return a population's report as a line of metrics."""
     diverged = np.isnan(entry["loss"])
     line = {"epoch": entry["epoch"], "diverged": int(diverged.sum())}
     if diverged.all():

@@ -1,4 +1,4 @@
-"""The trainings of a sweep: one population, and so one compiled program, for each activation and depth."""
+"""Train a sweep: one population, and so one compiled program, for each activation and depth."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,9 +16,9 @@ from experiments.runs.options import OnNan
 from experiments.studies.sweep.plan import Plan, Point, sizes
 
 PARAMS_AT_A_TIME = 2**26
-"""Of all members that run side by side: some 3 GB with their gradients and an optimizer's state."""
+"""Params of all members that run side by side: some 3 GB with their gradients and an optimizer's state."""
 REPORTS = 10
-"""Of each population while it trains, about."""
+"""Approximate number of reports of each population."""
 
 
 class Group(NamedTuple):
@@ -66,7 +66,7 @@ class Training(NamedTuple):
 
 
 def groups_of(plan: Plan) -> list[Group]:
-    """The trainings of the plan, by program: a hyperparameter that does not vary there is a constant."""
+    """Return the trainings of the plan, by program: a hyperparameter that does not vary there is a constant."""
     numbers: dict[tuple[str, int], list[int]] = {}
     for i, point in enumerate(plan.points):
         numbers.setdefault((point["activation"], len(sizes(point))), []).append(i)
@@ -95,7 +95,7 @@ def train(
 ) -> list[Training]:
     """Train a group as one population; points in the group's order, and seeds varying fastest.
 
-    Each training has batches of its own, by its seed: it is what `jaxnn.fit` makes of `member_of` alone.
+    The batches of each training depend on its seed: it is the same as `jaxnn.fit` of `member_of` alone.
     """
     dev = jax.device_put(data.dev)
 
@@ -143,7 +143,7 @@ def train(
 
 
 def member_of(group: Group, data: Dataset, optimizer: str) -> Callable[[Point], jaxnn.Member]:
-    """`member(h)`: the training with the group's fixed hyperparameters, and h, which may be traced."""
+    """Return `member(h)`: the training with the group's fixed hyperparameters, and h, which may be traced."""
 
     def member(h):
         h = group.fixed | h
@@ -179,7 +179,7 @@ def loss_of(share: Any, classes: int) -> jaxnn.Loss:
 
 
 def network_of(training: Training, point: Point, data: Dataset) -> StoredNetwork:
-    """The network by itself: of a wide one, only the units that count."""
+    """Return the network of a training: of a wide one, only the units that count."""
     spec = NetworkSpec(_sizes(data, sizes(point)), point["activation"], _output(data))
     model = spec.model()
     shapes = [

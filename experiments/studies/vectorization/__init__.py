@@ -25,11 +25,11 @@ STUDY = Study(
 
 @dataclass(frozen=True, kw_only=True)
 class Options(RunOptions):
-    """What can be changed."""
+    """The options of the study."""
 
     examples: int = 1000
-    """How many examples the gradient is a mean of."""
+    """Number of examples."""
     features: int = 1000
-    """How many features an example has."""
+    """Number of features of an example."""
     repeats: int = 5
-    """How often each is timed; the median counts."""
+    """How often each is timed; the median is reported."""

@@ -20,7 +20,7 @@ _SECONDS = 0.1
 
 
 def run_study(options: Options, start: StartRun) -> None:
-    """Time, compare, report."""
+    """Time, compare, and report."""
     for name in ("examples", "features", "repeats"):
         check_at_least_one(name, getattr(options, name))
     arguments = _numbers(options.examples, options.features)
@@ -70,12 +70,12 @@ def _numbers(m: int, n: int) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]
 
 
 def _as_array(gradient: object) -> np.ndarray:
-    """dw and db as one array, (n + 1,)."""
+    """Return dw and db as one array, (n + 1,)."""
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(gradient)])
 
 
 def _seconds(way: object) -> float:
-    """Of one call. A short one is called again until _SECONDS are over."""
+    """Return the seconds of one call; a short one is repeated until _SECONDS are over."""
     calls, start = 0, time.perf_counter()
     while calls == 0 or time.perf_counter() - start < _SECONDS:
         way()

@@ -170,7 +170,7 @@ def test_what_is_not_finite_is_said(capsys):
         (["a +", "a=1"], "cannot be read"),
         (["", "a=1"], "expected an expression"),
         (["1 + 2"], "got no arguments"),
-        (["a; b", "a=1", "b=1"], "steps with names"),
+        (["a; b", "a=1", "b=1"], "after named steps if needed"),
         (["a = a * 2", "a=1"], "a is taken"),
         (["exp", "exp=1"], "'exp' is not allowed"),
         (["__import__('os').system('true')"], "is not allowed in an expression"),

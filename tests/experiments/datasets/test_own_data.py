@@ -221,7 +221,8 @@ TWENTY = [[i / 2, "ab"[i % 2], i % 2] for i in range(20)]
         ([*TWENTY, ["1e999", "a", 0]], "y", "", "column 'n' holds 1e999 in line 22"),
         ([*([n, w, w] for n, w, _ in TWENTY), [1, "a", "two\nlines"]], "y", "",
          r"'y' holds 'two\\nlines', expected classes with names of a line"),
-        ([[f"id {i}", "a", i % 2] for i in range(200)], "y", "", "'id 0' in line 2 is no number.*200 different words"),
+        ([[f"id {i}", "a", i % 2] for i in range(200)], "y", "",
+         "'id 0' in line 2 is not a number.*200 different words"),
         ([*([i, "a", i % 2] for i in range(200)), ["inf", "a", 0]], "y", "", "column 'n' holds 'inf' in line 202"),
     ],
 )  # fmt: skip
@@ -383,16 +384,16 @@ def test_ladder_on_a_file(iris, capsys, tmp_path, monkeypatch):
     [
         ("run ladder --data absent.csv --label y", "absent.csv: No such file"),
         ("run ladder --data a.xls --label y", "a.xls has none of the names that are read"),
-        ("run ladder --label y", "give their file as --data"),
+        ("run ladder --label y", "options for your own data, which needs --data FILE"),
         ("run ladder --data rows.csv", "which column holds the classes"),
         ("run ladder --data rows.csv --label y --batch-size 32", "--batch-size must be 1 to 14"),
         ("run ladder --data rows.csv --label y --decimal x", "--decimal must be . or , got 'x'"),
         ("run ladder --data rows.csv --label y --delimiter ab", "--delimiter must be one character"),
         ("sweep rows.csv --label y --batch-size 15", "--batch-size must be 1 to 14"),
-        ("sweep digits --missing NA --no-header", "--missing, --no-header are of your own data"),
+        ("sweep digits --missing NA --no-header", "--missing, --no-header are options for your own data"),
         ("sweep rows.csv --label z", "rows.csv has no column 'z'"),
-        ("sweep digits --label y", "are of your own data, and digits comes as it is"),
-        ("sweep own --label y", "give their file as --data"),
+        ("sweep digits --label y", "are options for your own data, not for digits: use sweep FILE"),
+        ("sweep own --label y", "options for your own data, which needs --data FILE"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(capsys, tmp_path, monkeypatch, argv, message):
@@ -438,7 +439,7 @@ def test_small_files_train_in_one_batch(tmp_path, monkeypatch):
     from experiments.networks.spec import NetworkSpec
     from experiments.studies.ladder import run as ladder
 
-    monkeypatch.setattr(ladder, "ladder", lambda data: {"logistic": NetworkSpec((1, 1), init="zeros")})
+    monkeypatch.setattr(ladder, "baseline_specs", lambda data: {"logistic": NetworkSpec((1, 1), init="zeros")})
     path = write_csv(tmp_path / "a.csv", ["n", "y"], [[i / 2, i % 2] for i in range(10)])
     common = ["--label", "y", "--epochs", "1", "--runs-dir", str(tmp_path / "runs")]
     assert main.main(["run", "ladder", "--data", str(path), "--no-time-steps", *common]) == 0
@@ -499,7 +500,7 @@ def test_advised_missing_keeps_what_was_missing(tmp_path):
     rows[3][0], rows[5][0], rows[9][1], rows[11][1] = "tbd", "n.a.", "-", "x,y"
     text = table_as_text(["a", "b", "c", "y"], rows)
     said = refusal(tmp_path, text)
-    assert "say --missing -,NA,n.a.,tbd if it is no value" in said.replace("--missing=", "--missing ")
+    assert "use --missing -,NA,n.a.,tbd if it is no value" in said.replace("--missing=", "--missing ")
     said = refusal(tmp_path, text, missing="-,NA,n.a.,tbd")
     assert "--missing='-,NA,n.a.,tbd,\"x,y\"' if it is no value" in said
     assert refusal(tmp_path, text, missing='-,NA,n.a.,tbd,"x,y"') is None
@@ -550,7 +551,7 @@ def test_labels_of_npz_that_are_missing(tmp_path, missing):
 
 def test_many_classes_of_npz_are_taken_as_advised(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.arange(80.0).reshape(40, 2), y=np.arange(40) % 13)
-    with pytest.raises(InvalidFileError, match="If they are classes, say --words y"):
+    with pytest.raises(InvalidFileError, match="If they are classes, use --words y"):
         read_own_data(tmp_path / "a.npz", None, "", FRACTIONS, 0)
     assert len(read_own_data(tmp_path / "a.npz", None, "", FRACTIONS, 0, Reading(words="y")).classes) == 13
 

@@ -65,7 +65,7 @@ FILES = {
     ),
     "a title above the header": "Report\n" + AB,
     "no header, and numbers in line 1": AB.split("\n", 1)[1],
-    "the header again, where files were joined": AB + AB,
+    "the header again, if files were joined": AB + AB,
     "a delimiter at the end of every row": AB.replace("\n", ",\n").replace("a,b,y,", "a,b,y"),
     "a delimiter at the end of some rows": AB.replace("0\n", "0,\n", 5),
     "a longer row": AB.replace("\n1,", "\nSmith, John,", 1),
@@ -88,9 +88,9 @@ WHOLE_COLUMN = {
 }
 WORDS = {
     "words, dates or yes and no, at most 100 different ones": ["yes", "no"],
-    "another word in each row": [f"name {i}" for i in range(M)],
+    "a different word in each row": [f"name {i}" for i in range(M)],
     "NA beside words": ["NA", "EU"],
-    "words that differ by large and small letters": ["yes", "Yes"],
+    "words that differ only in case": ["yes", "Yes"],
     "more numbers than words, such as 0, 1, 2 and 3+": ["0", "1", "2", "3+"],
 }
 LABELS = {
@@ -98,7 +98,7 @@ LABELS = {
     "`0`, `1`, and some `1.0`": ["1.0" if i == 3 else str(i % 2) for i in range(M)],
     "numbers, and a word in one row": ["-" if i == 7 else str(i % 2) for i in range(M)],
     "measurements: many different numbers, few rows of each, in any notation": [f"{value:.3f}" for value in B],
-    "another word in each row": [f"name {i}" for i in range(M)],
+    "a different word in each row": [f"name {i}" for i in range(M)],
     "missing in a row": ["" if i == 7 else str(i % 2) for i in range(M)],
     "NA in some rows": [["NA", "EU"][i % 2] for i in range(M)],
 }

@@ -96,7 +96,7 @@ def export(capsys, folder):
         text, code = capsys.readouterr().out.split("\n\n")
         namespace = {}
         exec(code, namespace)
-        return namespace, re.search(r"After these lines, (.*) gives", text)[1]
+        return namespace, re.search(r"After these lines, (.*?) is ", text)[1]
 
     return export
 
@@ -493,10 +493,10 @@ def test_an_import_is_compared_but_not_resumed_repeated_or_asked_for_rows(capsys
         assert "an import, which trains nothing, so there is nothing to resume or repeat" in told
         assert told.count("\n") == 1
     assert main.main(["predict", runs[0], "rows.csv"]) == 2
-    assert "has networks for other data than images or a file of yours" in capsys.readouterr().err
+    assert "has networks for other data than images or your own file" in capsys.readouterr().err
     assert main.main(["compare", *runs]) == 0
     out = capsys.readouterr().out
-    assert "options.classes" in out and out.endswith("\nall of this in compare.html\n")
+    assert "options.classes" in out and out.endswith("\nall of this is in compare.html\n")
 
 
 def test_an_imported_network_can_be_exported_and_classify_photos(capsys, folder, import_, image_run):

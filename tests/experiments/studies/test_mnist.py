@@ -180,7 +180,7 @@ def test_files_in_the_folders_of_others(tmp_path, monkeypatch, below):
 
 def test_fashion_mnist_is_read_where_it_is_named(tmp_path):
     write_set(tmp_path / "FashionMNIST" / "raw", "{part}-{what}-idx{k}-ubyte")
-    with pytest.raises(ValueError, match=r"FashionMNIST/raw has them: give it as --data-dir"):
+    with pytest.raises(ValueError, match=r"FashionMNIST/raw has them: name it as --data-dir"):
         find_files(tmp_path)
     assert_read(find_files(tmp_path / "FashionMNIST"))
     assert_read(find_files(tmp_path / "FashionMNIST" / "raw"))
