@@ -1,4 +1,6 @@
-"""The table of formats, and what their files are called. The module of a format's name beside this one has
+"""The table of formats, and what their files are called.
+
+The module of a format's name beside this one has
 
 - `encode(network) -> bytes`, a `StoredNetwork` as a file of the format; - `code(spec, file) -> str`, lines of Python
 that load it, as they are printed; - `OUTPUT`, what the printed code computes from inputs x; - `read(path) ->

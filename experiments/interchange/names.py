@@ -48,8 +48,7 @@ def layers_by_number(
 
 
 def _in_order(layers: list[str]) -> list[str]:
-    """Return the names by their numbers: fc1, fc2; layers.0.linear, layers.1.linear; 0, 2; and 0.0, 0.2, 1 of nested
-    rows.
+    """Return the names by their numbers: fc1, fc2; layers.0.linear, layers.1.linear; 0, 2; and nested 0.0, 0.2, 1.
 
     A single layer needs no order.
     """

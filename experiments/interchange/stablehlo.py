@@ -16,8 +16,7 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
 def encode(network: StoredNetwork) -> bytes:
-    """Return the bytes of the file: a function of float32 x (m, n_in), any m, to `Model.predict_proba` of x
-    standardized."""
+    """Return the bytes of a function of float32 x (m, n_in), any m, to `Model.predict_proba` of x standardized."""
     x = jax.ShapeDtypeStruct((*jax.export.symbolic_shape("m"), *network.spec.model().in_shape), jnp.float32)
     return bytes(jax.export.export(jax.jit(function(network)), platforms=PLATFORMS)(x).serialize())
 

@@ -86,8 +86,7 @@ class CheckpointStore:
         self._manager.wait_until_finished()
 
     def load(self, start: Any) -> jaxnn.train.Checkpoint | None:
-        """Return the latest undamaged checkpoint of a training that starts in the state `start`; `None` if there is
-        none.
+        """Return the latest undamaged checkpoint of a training from the state `start`; `None` if there is none.
 
         A damaged one is set aside, under another name, and the one before it is taken.
 

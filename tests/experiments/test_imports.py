@@ -73,3 +73,9 @@ def test_imports_are_read():
     registry = imports(ROOT / "experiments" / "studies" / "registry.py")
     assert {"importlib.import_module", "experiments.interchange.load", "experiments.studies."} <= registry
     assert "experiments.networks.storage.load_from_run" in imports(ROOT / "experiments" / "cli" / "predict.py")
+
+
+def test_no_file_is_named_as_a_function_that_it_defines():
+    for path in SOURCES:
+        defined = {node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
+        assert path.stem not in defined - {"main"}, source_name(path)  # the usual name of both

@@ -45,8 +45,8 @@ def read_photos(paths: dict[str, Path]) -> Photos:
     """Read both files, checked before they are read completely.
 
     Raises:
-      InvalidFileError: a file that is not HDF5 or is damaged, or data of another kind than expected.
-      OSError: it cannot be opened.
+      InvalidFileError: if a file is not HDF5 or is damaged, or its data are not as expected.
+      OSError: if it cannot be opened.
     """
     parts = {part: read_part(path, part) for part, path in paths.items()}
     return Photos(**{part: batch for part, (batch, _) in parts.items()}, classes=parts["train"][1])

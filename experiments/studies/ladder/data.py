@@ -24,7 +24,7 @@ def load_own(options: OwnDataOptions, seed: int) -> Dataset:
     """Load the user's own data, from the file that the options name.
 
     Raises:
-      ValueError, OSError: what is wrong with the options, or with the file and where.
+      ValueError, OSError: if the options or the file are invalid, with the place.
     """
     reading = reading_of(options)
     if options.data is None:

@@ -64,8 +64,7 @@ def run_study(options: Options, start: StartRun) -> None:
 
 
 def lines(steps: int) -> list[Problem]:
-    """Return y = 3 + 2x + noise, x from 5 to 20 (flats in tens of square meters), as it is and standardized; ŷ = wx +
-    b.
+    """Return y = 3 + 2x + noise, x from 5 to 20 (flats in tens of m²), as it is and standardized; ŷ = wx + b.
 
     The curvature of the cost is [[mean x², mean x], [mean x, 1]] over (w, b): the unit matrix once x is standardized.
     """

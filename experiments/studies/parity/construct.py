@@ -32,8 +32,10 @@ def tree(n: int) -> Arrays:
 
 
 def counting(n: int) -> Arrays:
-    """Return one hidden layer of n units: a zigzag over the number s of ones, relu(s) - 2 relu(s - 1) + 2 relu(s - 2) -
-    ..."""
+    """Return one hidden layer of n units: a zigzag over the number s of ones.
+
+    It is relu(s) - 2 relu(s - 1) + 2 relu(s - 2) - ...
+    """
     slopes = np.array([[1.0, *(2 * (-1) ** j for j in range(1, n))]])
     return [np.ones((n, n)), -np.arange(float(n)), SCALE * slopes, np.array([-SCALE / 2])]
 

@@ -13,7 +13,7 @@ def load(name: str, options: Options) -> Dataset:
     """Load the data set of that name, one of `experiments.studies.sweep.DATA`.
 
     Raises:
-      ValueError, OSError: its files are not there, or not as they should be.
+      ValueError, OSError: if its files are missing or invalid.
     """
     given = own_data_flags(options)
     if name != "own" and given:

@@ -47,7 +47,7 @@ def make_plan(options: Options) -> Plan:
     """Return the plan that the options describe.
 
     Raises:
-      ValueError: in one line, what is wrong with them.
+      ValueError: if they are invalid; the message is one line.
     """
     check_at_least_one("epochs", options.epochs)
     if options.batch_size is not None:

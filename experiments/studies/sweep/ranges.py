@@ -79,7 +79,7 @@ class Interval(NamedTuple):
 
 
 def parse(option: str, text: str, kind: Kind, *, to_draw_from: bool = False) -> Choices | Interval:
-    """What a range says.
+    """Return the values of a range.
 
     Args:
       option: its name on the command line, for messages.
@@ -88,7 +88,7 @@ def parse(option: str, text: str, kind: Kind, *, to_draw_from: bool = False) -> 
       to_draw_from: make an `Interval` of a range a..b, with or without :n, and not its n values.
 
     Raises:
-      ValueError: in one line, what is wrong, and what was expected.
+      ValueError: if the text is invalid; the message is one line.
     """
     try:
         return _parse(text.strip(), kind, to_draw_from)
@@ -97,10 +97,10 @@ def parse(option: str, text: str, kind: Kind, *, to_draw_from: bool = False) -> 
 
 
 def number(text: str, kind: Kind) -> float:
-    """A single value of that kind.
+    """Return a single value of that kind.
 
     Raises:
-      ValueError: it is no number, or out of bounds.
+      ValueError: if it is not a number, or out of bounds.
     """
     text = text.strip()
     if kind.whole:

@@ -111,7 +111,7 @@ def test_a_run_that_was_killed_is_compared_as_far_as_it_came(run, verdict):
     (run / "metrics.jsonl").write_text(lines[0] + lines[1][:10])
     said = verdict(matched=True)
     assert said == [
-        f"{run} is not finished: compared is what there is of it",
+        f"{run} is not finished: compared as far as it came",
         "matched: all 2 files are the same, bit for bit",
     ]
     (run / "metrics.jsonl").write_text(lines[1])
