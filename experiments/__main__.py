@@ -20,7 +20,7 @@ def _end(signum, frame):
 
 
 def _handle(handler):
-    """What is ignored, as by a program in a shell's background, stays so."""
+    """Set the handler of both signals, except of one that is ignored, as by a program in a shell's background."""
     for signum in _SIGNALS:
         if signal.getsignal(signum) != signal.SIG_IGN:
             signal.signal(signum, handler)

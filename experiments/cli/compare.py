@@ -1,6 +1,6 @@
-"""Compare runs of one experiment: what differs in their options, their results, and their learning curves on one page.
+"""Compare runs of one experiment: their options and results, and their learning curves on one page.
 
-The page, compare.html here unless --page says otherwise, is self-contained, as each run's own report.html is.
+The page, compare.html here unless --page names another file, is self-contained, as each run's report.html.
 """
 
 import json
@@ -12,19 +12,19 @@ from typing import Annotated, Any, NamedTuple
 
 import tyro
 
-from experiments.readers.errors import Refused, check_file, inside
-from experiments.readers.suggestions import OF_A_RUN, near_run
+from experiments.readers.errors import InvalidFileError, check_file, path_inside
+from experiments.readers.suggestions import EXPECTED_RUN, suggest_run
 from experiments.reports import html, tables, terminal
 from experiments.runs.folder import TIMINGS
-from experiments.runs.interrupts import held
-from experiments.runs.metrics_log import measured
-from experiments.runs.page import flat
+from experiments.runs.interrupts import delay_signals
+from experiments.runs.metrics_log import parse_line
+from experiments.runs.page import flatten
 
 MOST_BYTES = 2**26
-"""Of a run's text file."""
+"""The largest text file of a run."""
 MOST_CURVES = 1000
-_SAYS_NOTHING = {"command", "started", "options.runs_dir"}
-"""Of config.json: they differ in all runs, or say where a run's folder is."""
+_NOT_COMPARED = {"command", "started", "options.runs_dir"}
+"""Settings that differ in all runs, or only locate a run's folder."""
 
 
 @dataclass(frozen=True)
@@ -34,21 +34,21 @@ class Options:
     runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN RUN ...", help_behavior_hint="")]
     """The results folders of two or more runs."""
     page: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("compare.html")
-    """Where the page is written; a file that is there is replaced."""
+    """Where the page is written; an existing file is replaced."""
 
 
 Curves = dict[tuple[str, str, str], tuple[list[float], list[float]]]
-"""(which training, what counts the steps, metric) -> (steps, values)."""
+"""(training, what counts the steps, metric) -> (steps, values)."""
 
 
 class Run(NamedTuple):
-    """What a run's folder says.
+    """The contents of a run's folder.
 
     Attributes:
-      name: of the folder, and as much of its path as not all runs share.
-      settings: config.json, flat.
-      report: report.txt and timings.txt; empty where the run did not come so far.
-      curves: as `read_curves` gives them.
+      name: the folder's name, and as much of its path as not all runs share.
+      settings: config.json, flattened.
+      report: report.txt and timings.txt; empty if the run has none.
+      curves: as `read_curves` returns them.
     """
 
     name: str
@@ -57,15 +57,16 @@ class Run(NamedTuple):
     curves: Curves
 
 
-def compare(options: Options) -> None:
+def run_command(options: Options) -> None:
     """Print the comparison, and write its page.
 
     Raises:
-      ValueError, OSError: what is wrong with the runs, or with the place of the page.
+      ValueError: if there are fewer than two runs, or they are invalid or of several experiments.
+      OSError: if a run cannot be read, or the page not be written.
     """
     runs = _read_runs(options.runs)
     experiment, names = runs[0].settings["experiment"], [run.name for run in runs]
-    rows, reports = differences(runs), [run.report or "no report.txt: this run did not end well\n" for run in runs]
+    rows, reports = differences(runs), [run.report or "no report.txt: this run failed\n" for run in runs]
     title = f"Runs of {experiment}: what differs"
     same = "The runs have the same settings."
     pictures = [html.picture(*drawn) for drawn in _pictures(runs)]
@@ -77,7 +78,7 @@ def compare(options: Options) -> None:
         *(part for run in zip(names, reports, strict=True) for part in _result(*run)),
         *learning,
     )
-    with held():
+    with delay_signals():
         options.page.write_text(document, encoding="utf-8", errors="replace")
     if rows:
         tables.show(tables.table(title, ["setting", *names], rows, 1 + len(names)))
@@ -85,7 +86,7 @@ def compare(options: Options) -> None:
         print(same)
     for name, report in zip(names, reports, strict=True):
         print(f"\n{name}\n\n{tables.fitted(report.rstrip(), terminal.width())}")
-    print(f"\nall of this{', with learning curves,' if pictures else ''} in {options.page}")
+    print(f"\nall of this{', with learning curves,' if pictures else ''} is in {options.page}")
 
 
 def _result(name: str, report: str) -> list[str]:
@@ -93,8 +94,8 @@ def _result(name: str, report: str) -> list[str]:
 
 
 def differences(runs: Sequence[Run]) -> list[list[str]]:
-    """A row for each setting in which the runs are not all the same: its name, and each run's value."""
-    names = dict.fromkeys(name for run in runs for name in run.settings if name not in _SAYS_NOTHING)
+    """Return a row for each setting in which the runs differ: its name, and each run's value."""
+    names = dict.fromkeys(name for run in runs for name in run.settings if name not in _NOT_COMPARED)
     rows = [[name, *(run.settings.get(name, "") for run in runs)] for name in names]
     return [row for row in rows if len(set(row[1:])) > 1]
 
@@ -109,46 +110,46 @@ def _read_runs(paths: Sequence[Path]) -> list[Run]:
     runs = [read_run(path, str(whole.relative_to(common))) for path, whole in zip(paths, full, strict=True)]
     kinds = [run.settings["experiment"] for run in runs]
     if len(set(kinds)) > 1:
-        told = ", ".join(f"{path} is of {kind}" for path, kind in zip(paths, kinds, strict=True))
-        raise ValueError(f"compare takes runs of one experiment: {told}")
+        got = ", ".join(f"{path} of {kind}" for path, kind in zip(paths, kinds, strict=True))
+        raise ValueError(f"compare takes runs of one experiment, got {got}")
     return runs
 
 
 def read_run(path: Path, name: str) -> Run:
-    """What the folder of a run says.
+    """Read the folder of a run.
 
     Raises:
-      Refused: it is none, or one of its files is damaged, or leads out of the folder.
-      OSError: it cannot be read.
+      InvalidFileError: if it is not a run's, or one of its files is damaged or leads out of the folder.
+      OSError: if it cannot be read.
     """
     if not path.is_dir():
-        raise Refused(f"{path} is not a folder{near_run(path) or OF_A_RUN}")
+        raise InvalidFileError(f"{path} is not a folder{suggest_run(path) or EXPECTED_RUN}")
     if not (path / "config.json").is_file():
-        raise Refused(f"{path} has no config.json: is it the results folder of a run?")
+        raise InvalidFileError(f"{path} has no config.json: is it the results folder of a run?")
     try:
-        settings = flat(_json(_read_text(path, "config.json")))
+        settings = flatten(_json(_read_text(path, "config.json")))
         if not isinstance(settings.get("experiment"), str):
-            raise ValueError("names no experiment: is it of a run?")
+            raise ValueError("it names no experiment: is it of a run?")
     except (ValueError, OverflowError, RecursionError) as error:
-        raise Refused(f"{path / 'config.json'} is damaged: {error}") from None
+        raise InvalidFileError(f"{path / 'config.json'} is damaged: {error}") from None
     metrics = path / "metrics.jsonl"
     try:
         curves = read_curves(map(_json, _read_text(path, metrics.name).splitlines())) if metrics.exists() else {}
     except (ValueError, OverflowError, RecursionError) as error:
-        raise Refused(f"{metrics} is damaged: {error}") from None
-    told = [_read_told(path, file) for file in ("report.txt", TIMINGS) if (path / file).exists()]
-    return Run(name, settings, "\n".join(told) if (path / "report.txt").exists() else "", curves)
+        raise InvalidFileError(f"{metrics} is damaged: {error}") from None
+    texts = [_read_report(path, file) for file in ("report.txt", TIMINGS) if (path / file).exists()]
+    return Run(name, settings, "\n".join(texts) if (path / "report.txt").exists() else "", curves)
 
 
-def _read_told(path: Path, name: str) -> str:
+def _read_report(path: Path, name: str) -> str:
     try:
         return _read_text(path, name)
     except UnicodeDecodeError as error:
-        raise Refused(f"{path / name} is damaged: {error}") from None
+        raise InvalidFileError(f"{path / name} is damaged: {error}") from None
 
 
 def _read_text(folder: Path, name: str) -> str:
-    path = inside(folder, name)
+    path = path_inside(folder, name)
     check_file(path, MOST_BYTES)
     return path.read_text(encoding="utf-8")
 
@@ -161,16 +162,16 @@ def _json(text: str) -> dict[str, Any]:
 
 
 def read_curves(lines: Iterable[dict[str, Any]]) -> Curves:
-    """Lines of metrics, one after another, as curves.
+    """Return the curves in consecutive lines of metrics.
 
     Raises:
-      ValueError: more than `MOST_CURVES`, or numbers beyond those of floats.
+      ValueError: if there are more than `MOST_CURVES`, or numbers too large for a float.
     """
     found = {}
     for line in lines:
         if len(line) > MOST_CURVES:  # before a line of a million names is sorted
             raise ValueError(f"more than {MOST_CURVES} curves")
-        each = measured(line)
+        each = parse_line(line)
         if each is None:
             continue
         for metric, value in each.values.items():
@@ -183,7 +184,7 @@ def read_curves(lines: Iterable[dict[str, Any]]) -> Curves:
 
 
 def _pictures(runs: Sequence[Run]) -> list[tuple[bytes, str]]:
-    """For each training, a row of what was measured in two runs or more; and what it shows."""
+    """Return, for each training, a row of plots of what two runs or more measured, and its caption."""
     from experiments.reports import plots
 
     names = dict.fromkeys(name for run in runs for name in run.curves)

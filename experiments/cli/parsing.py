@@ -1,4 +1,4 @@
-"""Command lines as options."""
+"""Parse command lines into dataclasses of options."""
 
 import contextlib
 import io
@@ -9,34 +9,34 @@ from typing import TypeVar
 
 import tyro
 
-from experiments.readers.suggestions import did_you_mean
+from experiments.readers.suggestions import suggest
 from experiments.reports import terminal
 
 T = TypeVar("T")
 _UNKNOWN = "Unrecognized options:"
 _IN_PLAIN_WORDS = {
-    r"Error parsing (\S+): invalid literal for int\(\) with base 10: (.*)": r"\1 must be a whole number, got \2",
+    r"Error parsing (\S+): invalid literal for int\(\) with base 10: (.*)": r"\1 must be an integer, got \2",
     r"Error parsing (\S+): could not convert string to float: (.*)": r"\1 must be a number, got \2",
     r"Missing value for argument '(-\S+)'\. Expected 1 values": r"\1 must have a value after it",
 }
-"""For messages of Python's and tyro's."""
+"""Plain forms of messages of Python and tyro."""
 
 
 def parse(options: type[T], argv: Sequence[str], *, prog: str, description: str) -> T | None:
-    """The command line as an `options` dataclass, or `None` when it asked for help, which is then printed.
+    """Parse the command line as an `options` dataclass; if it contains --help, print the help and return `None`.
 
     Raises:
-      ValueError: in one line, what is wrong with the command line.
+      ValueError: if the command line is invalid; the message is one line.
     """
-    complaint = io.StringIO()
+    errors = io.StringIO()
     try:
-        with contextlib.redirect_stderr(complaint), contextlib.redirect_stdout(terminal.FittedStdout()):
+        with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(terminal.FittedStdout()):
             default = {"default": options.default(argv)} if hasattr(options, "default") else {}
             return tyro.cli(options, args=list(argv), prog=prog, description=description, **default)
     except SystemExit as exit_:
         if not exit_.code:
             return None
-        message = _first_paragraph(complaint.getvalue())
+        message = _first_paragraph(errors.getvalue())
         if message.startswith(_UNKNOWN):
             message += _meant(options, message.removeprefix(_UNKNOWN))
         for pattern, plain in _IN_PLAIN_WORDS.items():
@@ -45,17 +45,17 @@ def parse(options: type[T], argv: Sequence[str], *, prog: str, description: str)
 
 
 def _meant(options: type, message: str) -> str:
-    """Which option an unknown one was meant for."""
+    """Return the suggestion for an unknown option."""
     flags = ["--help"]
     for field in fields(options):
         name = field.name.replace("_", "-")
         flags += [f"--{name}", *([f"--no-{name}"] if isinstance(field.default, bool) else [])]
     unknown = re.findall(r"(?<=[ ,])-*[a-zA-Z][\w-]*", message)
-    return next(filter(None, (did_you_mean(word, flags) for word in unknown)), "")
+    return next(filter(None, (suggest(word, flags) for word in unknown)), "")
 
 
 def _first_paragraph(box: str) -> str:
-    """The message of tyro's error box: its lines without the title and the frame, to the first rule, as one line."""
+    """Return the message in tyro's error box as one line: without title and frame, up to the first rule."""
     lines: list[str] = []
     for line in box.splitlines()[1:]:
         text = line.strip("│|╰╯+ ")

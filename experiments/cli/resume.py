@@ -1,6 +1,6 @@
-"""Go on with a run that was interrupted, by Ctrl-C, a crash or a full disk, to the same end, bit for bit.
+"""Resume a run that was interrupted, by Ctrl-C, a crash or a full disk, to the same result, bit for bit.
 
-Trainings go on from their last checkpoints; what has none yet is done again. The folder stays the same.
+Trainings continue from their last checkpoints; one without a checkpoint starts again. The folder stays the same.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,54 +10,54 @@ from typing import Annotated
 
 import tyro
 
-from experiments.runs.config import recorded, with_data
-from experiments.runs.environment import changes, surroundings
-from experiments.runs.execution import Start
+from experiments.runs.config import locate_data, read_config
+from experiments.runs.environment import changes, describe_environment
+from experiments.runs.execution import PlannedRun
 from experiments.runs.folder import UNFINISHED, RunFolder
 from experiments.runs.options import MovedOptions
 from experiments.runs.page import FILE as PAGE
+from experiments.studies.registry import find
 
 
 @dataclass(frozen=True)
 class Options(MovedOptions):
-    """What to go on with."""
+    """What to resume."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """The results folder of an interrupted run."""
 
 
-class Resumed(Start):
-    """Goes on in the folder of a run that was interrupted.
+class ResumedRun(PlannedRun):
+    """A run that continues in the folder of an interrupted one.
 
     Raises:
-      ValueError, OSError: it is no run, it has ended, its config.json is damaged, or its data are not there.
+      ValueError: if the folder is not a run's, the run is finished, its config.json is damaged, or data are missing.
+      OSError: if a file cannot be read.
     """
 
-    def __init__(self, options: Options, say: Callable[[str], None]) -> None:
-        run, asked = options.run, recorded(options.run)
+    def __init__(self, options: Options, log: Callable[[str], None]) -> None:
+        run, config = options.run, read_config(options.run, find)
         if not (run / UNFINISHED).exists():
             if (run / PAGE).exists():
-                raise ValueError(
-                    f"{run} is finished, there is nothing to go on with: {PAGE} in it shows what came of it"
-                )
-            raise ValueError(f"{run} is of a version that kept no checkpoints: repeat does it again")
-        there = with_data(asked, options).options
-        there = replace(there, compilation_cache=there.compilation_cache and options.compilation_cache)
-        super().__init__(asked.experiment, there, str(asked.config.get("command", "")))
+                raise ValueError(f"{run} is finished, so there is nothing to resume: its results are in {PAGE}")
+            raise ValueError(f"{run} is of a version that wrote no checkpoints: use repeat to run it again")
+        located = locate_data(config, options).options
+        located = replace(located, compilation_cache=located.compilation_cache and options.compilation_cache)
+        super().__init__(config.study, located, str(config.json.get("command", "")))
         places = {"--data-dir": options.data_dir, "--data": options.data}
         self.moved = [word for flag, place in places.items() if place for word in (flag, str(place))]
-        self._run, self._then, self._say = run, asked.config, say
+        self._run, self._then, self._log = run, config.json, log
 
     def open_folder(self, files: Iterable[Path]) -> RunFolder:
-        """The run's own, once it is known that the data are the same; says what else is not."""
-        # Not before: an experiment may choose JAX's devices first.
-        now = self._then | surroundings(files)
-        others = changes(self._then, now, ["data"])
-        if others:
+        """Reopen the run's folder if its data are the same; log what else in the environment differs."""
+        # Not before: a study may choose JAX's devices first.
+        now = self._then | describe_environment(files)
+        differing = changes(self._then, now, ["data"])
+        if differing:
             raise ValueError(
-                f"{self._run} began with other data ({'; '.join(others)}): put those back, or start a new run"
+                f"{self._run} began with other data ({'; '.join(differing)}): restore those, or start a new run"
             )
-        others = changes(self._then, now)
-        if others:
-            self._say(f"note: {'; '.join(others)}: the result may differ in its last digits")
+        differing = changes(self._then, now)
+        if differing:
+            self._log(f"note: {'; '.join(differing)}: the result may differ in its last digits")
         return RunFolder.reopened(self._run)

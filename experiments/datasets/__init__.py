@@ -1,1 +1,1 @@
-"""Data sets: a user's own files as columns and classes, and where public ones lie."""
+"""Data sets: a user's files as columns and classes, and where public ones are."""

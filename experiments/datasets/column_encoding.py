@@ -1,4 +1,4 @@
-"""Columns of words as the numbers that a network takes."""
+"""Encode columns of words as the numbers that a network takes."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,14 +21,14 @@ from experiments.datasets.columns import (
 )
 from experiments.readers import numerals
 from experiments.readers.csv_file import Table
-from experiments.readers.errors import Refused
+from experiments.readers.errors import InvalidFileError
 
 
 def check_numbers(path: Path, columns: Sequence[Column], table: Table, meaning: Meaning = DEFAULT_MEANING) -> None:
-    """Raise unless new rows have numbers where the training's had them, written alike; words may be any.
+    """Raise unless new rows have numbers in the columns of numbers, written as in training; words are not checked.
 
     Raises:
-      Refused: with column and line, if a field is no such number, or one beyond `LARGEST`.
+      InvalidFileError: if a field is not such a number, or beyond `LARGEST`; with its column and line.
     """
     for column in columns:
         if isinstance(column, Number):
@@ -39,7 +39,7 @@ def check_numbers(path: Path, columns: Sequence[Column], table: Table, meaning: 
             if bad:
                 i = next(i for i, field in enumerate(fields) if field in bad)
                 as_there = f" ({column.notation})" if str(column.notation) else ""
-                raise Refused(
+                raise InvalidFileError(
                     f"{path}: column {column.name!r} holds {fields[i]!r} in line {table.lines[i]}, expected a number, "
                     f"as the training's rows have there{as_there} "
                     f"({how_written(fields[i], column.notation, meaning)})"
@@ -57,7 +57,7 @@ def encode_columns(
 ) -> np.ndarray:
     """Return the inputs of every row, (m, n) float64: one for each number, one for each level of a category.
 
-    Those of `numbers`, as `fit_columns` gives them, are not read again.
+    The columns in `numbers`, as `fit_columns` returns them, are not read again.
     """
     x, at = np.empty((len(table.lines), width(columns)), order="F"), 0
     for column in columns:
@@ -87,7 +87,7 @@ def _level_numbers(column: Category, fields: list[str], meaning: Meaning) -> np.
 
 
 def account_of_new(columns: Sequence[Column], table: Table, meaning: Meaning = DEFAULT_MEANING) -> list[str]:
-    """Return a line for each column of which values are missing, or are words that training never saw."""
+    """Return a line for each column with missing values, or with words that training never saw."""
     notes = []
     for column in columns:
         fields = table.columns[column.name]
@@ -104,7 +104,7 @@ def account_of_new(columns: Sequence[Column], table: Table, meaning: Meaning = D
             i = next(i for i, field in enumerate(fields) if field in unseen)
             first = f"{fields[i]!r} in line {table.lines[i]}"
             n = sum(counts[field] for field in unseen)
-            found.append(f"{n} not seen in training, first {first}, taken as none of its levels")
+            found.append(f"{n} not seen in training, first {first}, encoded as no level")
         if found:
             notes.append(f"{column.name}: {'; '.join(found)}")
     return notes

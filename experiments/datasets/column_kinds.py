@@ -1,4 +1,4 @@
-"""Which columns are numbers and which categories, by all rows; medians and levels by the training rows."""
+"""Infer which columns are numbers and which categories from all rows; fit medians and levels on the training rows."""
 
 import re
 from collections import Counter
@@ -25,24 +25,24 @@ from experiments.datasets.columns import (
 )
 from experiments.readers import numerals
 from experiments.readers.csv_file import Table
-from experiments.readers.errors import Refused
+from experiments.readers.errors import InvalidFileError
 from experiments.readers.numerals import NUMBER, PLAIN, Notation
 
 MOST_LEVELS = 100
-"""Of a categorical column: names, dates and numbers of tickets have more."""
+"""The most levels of a categorical column: names, dates and ticket numbers have more."""
 MOST_NUMBERS = 2**26
 _INDEX_NAME = re.compile(r"(?i:unnamed: \d+|(.*[\W_])?(id|idx|index))|\w*[a-z]I[dD]", re.ASCII)
 _FEWEST_IN_ORDER = 3
-"""Rows that count themselves by chance are fewer."""
+"""With fewer rows, a column may count them by chance."""
 
 
 class Fitted(NamedTuple):
-    """What is to be made of a table's columns.
+    """The columns of a table, fitted.
 
     Attributes:
-      columns: those that make inputs.
-      notes: what each column is taken for, for people.
-      numbers: the values of each column of numbers, (m,) float64, NaN where one is missing.
+      columns: those that become inputs.
+      notes: what each column is taken for, in words.
+      numbers: the values of each column of numbers, (m,) float64, NaN if one is missing.
     """
 
     columns: list[Column]
@@ -51,16 +51,16 @@ class Fitted(NamedTuple):
 
 
 class _Look(NamedTuple):
-    """What all rows say of a column.
+    """What all rows show of a column.
 
     Attributes:
       name: the column's.
-      missing: how often each field that stands for no value is there.
-      notations: under each of which all other fields are numbers; none for words.
+      missing: how often each field that stands for no value occurs.
+      notations: those under which all other fields are numbers; none for words.
       counts: how it numbers the rows, if it does.
-      advice: what may be wrong with it as it is, if anything.
-      column: what is made of it, where that is clear without the other columns; else it is looked at again.
-      constant: whether one value is in all training rows.
+      advice: what may be wrong with it, if anything.
+      column: its kind, if that is clear without the other columns; else it is inspected again.
+      constant: whether all training rows have the same value.
     """
 
     name: str
@@ -76,13 +76,13 @@ class _Look(NamedTuple):
 def fit_columns(
     path: Path, table: Table, names: Sequence[str], train: np.ndarray, meaning: Meaning = DEFAULT_MEANING
 ) -> Fitted:
-    """Return what is to be made of each column: its kind by all rows, its numbers and levels by the rows `train`.
+    """Infer column kinds from all rows; fit medians and levels on the rows `train`.
 
     A column that only numbers the rows is left out, as is one without a value, unless there is no other.
 
     Raises:
-      Refused: if a column of numbers holds another field, or has marks that can be read in two ways; if a column has
-        too many words, or a number is beyond `LARGEST`.
+      InvalidFileError: if a column of numbers holds another field, has marks that can be read in two ways, or a number
+        beyond `LARGEST`; or if a column has too many words.
     """
     fit = _Fit(path, table, train, meaning)
     looks = [fit.look(name) for name in names]
@@ -90,7 +90,7 @@ def fit_columns(
     used = {look.name for look in looks if not look.empty and (not look.counts or look.name in meaning.numbers)}
     used = used or {look.name for look in looks if not look.empty}
     if not used:
-        raise Refused(f"{path} has no value in any column to learn from")
+        raise InvalidFileError(f"{path} has no value in any column to learn from")
     columns, plain, constant, notes = [], [], [], []
     for look in looks:
         if look.empty:
@@ -114,7 +114,7 @@ def fit_columns(
 
 
 class _Fit:
-    """Looks at each column twice at most: alone, and where numbers are ambiguous then with what others show."""
+    """Inspect each column at most twice: alone, and, if its numbers are ambiguous, with what the others show."""
 
     def __init__(self, path: Path, table: Table, train: np.ndarray, meaning: Meaning) -> None:
         self.path, self.table, self.train, self.meaning = path, table, train, meaning
@@ -128,7 +128,7 @@ class _Fit:
             return _Look(name, missing, [], empty=len(missing) == len(found))
         missing = meaning.no_values(found, of_numbers=True)
         there = found - missing
-        if not there:  # of words such as - there may be some that stand for no number
+        if not there:  # words such as - may stand for no number
             few = count_fields(fields, meaning.no_values(found))
             return _Look(name, few, [], empty=len(few) == len(found))
         notations = numerals.notations(there, meaning.decimal, meaning.thousands)
@@ -146,9 +146,9 @@ class _Fit:
         return _Look(name, counted, notations, counts, advice, column, constant)
 
     def column(self, look: _Look, decimals: set[str]) -> tuple[Column, list[str]]:
-        """Return what is made of the column, and notes on it."""
+        """Return the fitted column, and notes on it."""
         if look.column is not None:
-            # Whole numbers are so in any notation, but new rows of the column may have fractions.
+            # Integers are the same in any notation, but new rows of the column may have fractions.
             column = look.column._replace(notation=Notation(",")) if decimals == {","} else look.column
             return column, self._of_missing(look, column)
         fields = self.table.columns[look.name]
@@ -159,7 +159,7 @@ class _Fit:
         return column, [*self._of_notation(look, notation, fields, values), *self._of_missing(look, column)]
 
     def _of_notation(self, look: _Look, notation: Notation, fields: list[str], values: np.ndarray) -> list[str]:
-        """Say how numbers were read that Python would not read so, with an example."""
+        """Return a note on numbers that Python would not read in this way, with an example."""
         there = set(fields) - set(look.missing)
         marked = {
             field for field in there if not NUMBER.fullmatch(field) or float(field) != numerals.number(field, notation)
@@ -189,13 +189,13 @@ class _Fit:
             return PLAIN
         i = next(i for i, field in enumerate(fields) if field in there and not numerals.agree([field], found))
         readings = " or ".join(dict.fromkeys(f"{numerals.number(fields[i], each):.10g}" for each in found))
-        raise Refused(
+        raise InvalidFileError(
             f"{self.path}: column {look.name!r} holds {fields[i]!r} in line {self.table.lines[i]}, which may be "
-            f"{readings}: say --decimal , or --decimal . for the mark before fractions"
+            f"{readings}: use --decimal , or --decimal . for the mark before fractions"
         )
 
     def _check_words(self, name: str, fields: list[str], there: set[str]) -> None:
-        """Raise if most of the fields are numbers: then the others are a mistake, or the column is to be declared."""
+        """Raise if most of the fields are numbers: then the others are a mistake, or the column must be declared."""
         like = {field for field in there if numerals.like_a_number(field)}
         counts = count_fields(fields, there)
         n, numbers = sum(counts.values()), sum(counts[field] for field in like)
@@ -205,14 +205,14 @@ class _Fit:
         line = self.table.lines
         beside = f", and others as {fields[usual]!r} in line {line[usual]}" if usual is not None else ""
         missing, words = option("--missing", *self._missing(), fields[odd]), option("--words", name)
-        alike = f"with {said} as the decimal mark" if (said := self.meaning.decimal) else "written alike"
-        raise Refused(
+        alike = f"with {mark} as the decimal mark" if (mark := self.meaning.decimal) else "written alike"
+        raise InvalidFileError(
             f"{self.path}: column {name!r} holds {fields[odd]!r} in line {line[odd]}{beside}: expected numbers "
-            f"{alike}; mend it, or say {missing} if it is no value, or {words} if the column holds words"
+            f"{alike}; fix it, or use {missing} if it is no value, or {words} if the column holds words"
         )
 
     def _missing(self) -> list[str]:
-        """Return what --missing must name for the fields that stand for no value to do so still."""
+        """Return the words that --missing must list so that the fields that stand for no value still do."""
         if self.meaning.missing is not None:
             return list(self.meaning.missing)
         found: set[str] = set()
@@ -225,10 +225,10 @@ class _Fit:
     def _odd_and_usual(
         self, fields: list[str], there: set[str], counts: Mapping[str, int], like: set[str]
     ) -> tuple[int, int | None]:
-        """Return the row of a field that is written otherwise than most numbers, and of one that is as most are."""
+        """Return the row of a field that is written differently from most numbers, and of a typical one."""
         kept: set[str] = set()
-        said = self.meaning
-        for mark in (mark for mark in ".," if said.decimal in (None, mark) and said.thousands != mark):
+        meaning = self.meaning
+        for mark in (mark for mark in ".," if meaning.decimal in (None, mark) and meaning.thousands != mark):
             for unit in [{}, *({"suffix": c} for c in "%"), *({"prefix": c} for c in "$€£")]:
                 notation = Notation(mark, "", **unit)
                 good = {field for field in like if numerals.number(field, notation) is not None}
@@ -244,11 +244,12 @@ class _Fit:
             expected = f"expected numbers or at most {MOST_LEVELS} words"
             if name in self.meaning.words:
                 what = f"column {name!r} of --words has {len(found)} different ones"
-                raise Refused(f"{self.path}: {what}, {expected}: leave it out by {option('--drop', name)}")
+                raise InvalidFileError(f"{self.path}: {what}, {expected}: leave it out by {option('--drop', name)}")
             first = next(i for i, field in enumerate(fields) if field in found and not NUMBER.fullmatch(field))
-            what = f"{fields[first]!r} in line {lines[first]} is no number, and there are {len(found)} different words"
-            raise Refused(
-                f"{self.path}: column {name!r}: {what}, {expected}: mend it, or leave the column out by "
+            beside = f"and there are {len(found)} different words"
+            what = f"{fields[first]!r} in line {lines[first]} is not a number, {beside}"
+            raise InvalidFileError(
+                f"{self.path}: column {name!r}: {what}, {expected}: fix it, or leave the column out by "
                 f"{option('--drop', name)} ({how_written(fields[first], PLAIN, self.meaning)})"
             )
         counts = Counter(fields[i] for i in self.train.tolist() if fields[i] not in look.missing)
@@ -261,7 +262,7 @@ class _Fit:
         if alike := by_case_alone(found):
             notes.append(alike)
         if len(found) == len(fields):
-            notes.append("another word in each row, from which nothing can be learnt: leave it out by --drop")
+            notes.append("a different word in each row, from which nothing can be learned: leave it out by --drop")
         return column, notes
 
     def _of_missing(self, look: _Look, column: Column) -> list[str]:
@@ -277,14 +278,14 @@ class _Fit:
 
 
 def _median(values: np.ndarray) -> float:
-    """Return the median of those that are not NaN; 0 if there are none. np.median takes ten times as long for a few."""
+    """Return the median of the values that are not NaN, else 0. np.median is ten times slower for a few values."""
     known = np.sort(values[~np.isnan(values)])
     m = len(known)
     return float(0.5 * (known[(m - 1) // 2] + known[m // 2])) if m else 0.0
 
 
 def by_case_alone(words: Iterable[str]) -> str:
-    """Say which words are the same but for large and small letters, if there are any."""
+    """Return a note on words that differ only in case, if there are any."""
     seen: dict[str, str] = {}
     for word in sorted(words):
         if seen.setdefault(word.casefold(), word) != word:
@@ -293,7 +294,7 @@ def by_case_alone(words: Iterable[str]) -> str:
 
 
 def _counts(name: str, values: np.ndarray, different: int) -> str:
-    """Say how a column numbers the rows: by 0, 1, 2, ...; or, named as an index, by other whole numbers."""
+    """Return how a column numbers the rows: by 0, 1, 2, ...; or, named as an index, by other integers."""
     m = len(values)
     named, whole = _INDEX_NAME.fullmatch(name), (values == np.round(values)).all()
     if named and whole and m > 1 and ((np.diff(values) == 1) | (values[1:] == values[0])).all() and different > 1:
@@ -302,11 +303,11 @@ def _counts(name: str, values: np.ndarray, different: int) -> str:
         return ""
     if any(np.array_equal(order, np.arange(m) + start) for order in (values, values[::-1]) for start in (0, 1)):
         return "it counts the rows"
-    return "it has another whole number in each row, as an index has" if named and whole else ""
+    return "it has another integer in each row, as an index has" if named and whole else ""
 
 
 def _runs_on(values: np.ndarray) -> str:
-    """Say if a column counts by one from row to row, as the index of a part of a file does, and years may do."""
+    """Return a note if a column counts by one from row to row, as the index of a part of a file, and as years may."""
     steps = np.diff(values)
     if len(values) < _FEWEST_IN_ORDER or not (np.abs(steps) == 1).all() or steps.min() != steps.max():
         return ""

@@ -1,4 +1,4 @@
-"""What a column of words is to a network: a number, a category, or missing. All of it is JSON."""
+"""The kinds of columns: numbers and categories, with their missing values. All of it is JSON."""
 
 import re
 import shlex
@@ -10,26 +10,26 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.readers import numerals
-from experiments.readers.errors import Refused
+from experiments.readers.errors import InvalidFileError
 from experiments.readers.numerals import NUMBER, PLAIN, Notation
 
 MISSING = frozenset({"", "?", "na", "n/a", "nan", "null", "<na>", "#n/a", "#na", "-nan"})
-"""What stands for no value in any column, in large letters or small."""
+"""Words that stand for no value in any column, in upper or lower case."""
 MISSING_NUMBER = MISSING | {
     *("-", "--", "---", "\u2013", "\u2014", "\u2212", ".", "..", "...", "*", "??", "none", "nil", "n.a.", "n.a", "nd"),
     *("n/d", "nat", "(null)", "\\n", "missing", "unknown", "not available", "#null!", "#div/0!", "#value!", "#ref!"),
     *("#name?", "#num!", "#n/a n/a", "1.#qnan", "-1.#qnan", "1.#ind", "-1.#ind"),
 }
-"""And in a column whose other fields are all numbers."""
+"""Words that stand for no value in a column whose other fields are all numbers."""
 DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([ T].*)?$", re.ASCII)
 LARGEST = 1e30
 """The square of a larger number is beyond float32."""
 MOST_LISTED = 12
-"""Columns that are as most are: this many are listed by name."""
+"""How many similar columns are listed by name."""
 
 
 class Number(NamedTuple):
-    """A column in which every value is a number; where one is missing, the training rows' median is taken."""
+    """A column in which every value is a number; a missing one is replaced by the training rows' median."""
 
     name: str
     median: float
@@ -37,9 +37,9 @@ class Number(NamedTuple):
 
 
 class Category(NamedTuple):
-    """A column of words: an input for each level of the training rows, 1 there and 0 elsewhere.
+    """A column of words: an input for each level of the training rows, 1 for that level and 0 for others.
 
-    A missing word is taken as the most frequent level, and a word that is no level makes all inputs 0.
+    A missing word is replaced by the most frequent level; a word that is not a level makes all inputs 0.
     """
 
     name: str
@@ -51,10 +51,10 @@ Column = Number | Category
 
 
 class Meaning(NamedTuple):
-    """What fields stand for, as far as the user says so; None is what the columns themselves show.
+    """What fields stand for, as far as the user states it; None means inferred from the columns.
 
     Attributes:
-      missing: the fields that stand for no value, beside the empty one; letters as they are written.
+      missing: the fields that stand for no value, beside the empty one; case matters.
       decimal, thousands: the marks in numbers.
       words, numbers: the names of columns that are declared to be so.
     """
@@ -66,14 +66,14 @@ class Meaning(NamedTuple):
     numbers: frozenset[str] = frozenset()
 
     def no_values(self, fields: Iterable[str], *, of_numbers: bool = False) -> set[str]:
-        """Return those of the fields that stand for no value; among words, or among numbers."""
+        """Return those of the fields that stand for no value, among words or among numbers."""
         if self.missing is not None:
             return {field for field in fields if field == "" or field in self.missing}
         known = MISSING_NUMBER if of_numbers else MISSING
         return {field for field in fields if field.lower() in known}
 
     def no_words(self, name: str, fields: Iterable[str]) -> set[str]:
-        """Return those that stand for no value in a column of words: in one that is declared, the empty field alone."""
+        """Return the words that stand for no value in a column: in a declared column of words, only the empty field."""
         return {""} & set(fields) if name in self.words else self.no_values(fields)
 
 
@@ -85,7 +85,7 @@ def check_size(path: Path, name: str, fields: Sequence[str], lines: Sequence[int
     if bad.any():
         i = int(bad.argmax())
         found = f"{path}: column {name!r} holds {fields[i]} in line {lines[i]}"
-        raise Refused(f"{found}, expected numbers up to {LARGEST:g}")
+        raise InvalidFileError(f"{found}, expected numbers up to {LARGEST:g}")
 
 
 def how_written(field: str, notation: Notation, meaning: Meaning) -> str:
@@ -99,7 +99,7 @@ def how_written(field: str, notation: Notation, meaning: Meaning) -> str:
 def numbers_of(
     fields: Sequence[str], notation: Notation, there: Collection[str], missing: Collection[str]
 ) -> np.ndarray:
-    """Return the numbers that fields are in this notation, and NaN for missing ones; `there` are all others."""
+    """Return the numbers that fields are in this notation, NaN for missing ones; `there` are all others."""
     try:
         # Of numbers, float takes those that Python writes so, and is fast.
         values = [float(field) for field in there] if notation == PLAIN else None
@@ -119,7 +119,7 @@ def count_fields(fields: Sequence[str], wanted: Collection[str]) -> dict[str, in
 
 
 def width(columns: Sequence[Column]) -> int:
-    """Return how many inputs they make."""
+    """Return the number of inputs of the columns."""
     return sum(1 if isinstance(column, Number) else len(column.levels) for column in columns)
 
 

@@ -1,4 +1,4 @@
-"""What experiments train on, wherever it was read."""
+"""The data that studies train on, from any source."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,11 +14,11 @@ class Dataset(NamedTuple):
     Attributes:
       train, dev, test: the parts.
       classes: the names of the classes, in order.
-      standardizer: of the inputs, fitted on the training part; `None` where they were only scaled.
-      image_shape: where each x was an image, its shape.
-      files: what all this was read from, if any.
-      encoder: what makes inputs of a row of a user's CSV file, as JSON.
-      notes: what was done to the values of a user's file, for people.
+      standardizer: of the inputs, fitted on the training part; `None` if they were only scaled.
+      image_shape: the shape of each image if x are images, else `None`.
+      files: the files that the data were read from, if any.
+      encoder: how a row of a user's CSV file becomes inputs, as JSON.
+      notes: how the values of a user's file were read, in words.
       name: for people, and for names of files.
     """
 
@@ -34,5 +34,5 @@ class Dataset(NamedTuple):
     name: str = ""
 
     def images(self, x: np.ndarray) -> np.ndarray:
-        """The images (m, height, width) that standardised inputs (m, n_in) were."""
+        """Return the images (m, height, width) of standardized inputs (m, n_in)."""
         return (x * self.standardizer.std + self.standardizer.mean).reshape(-1, *self.image_shape)

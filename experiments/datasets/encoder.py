@@ -1,6 +1,6 @@
-"""What makes inputs of the rows of a user's CSV file, as encoder.json in a run's folder keeps it.
+"""Store how rows of a user's CSV file become inputs, as encoder.json in a run's folder.
 
-It is JSON and nothing else, and may come from anybody: whatever no training writes is refused.
+It is only JSON, and may come from a stranger: anything that a training does not write is an error.
 """
 
 import re
@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from experiments.datasets.column_kinds import MOST_LEVELS
 from experiments.datasets.columns import DEFAULT_MEANING, LARGEST, Category, Column, Meaning, Number
 from experiments.readers.csv_file import DEFAULT_LAYOUT, Layout
-from experiments.readers.errors import Refused, inside
-from experiments.readers.json_file import read_json, shown
+from experiments.readers.errors import InvalidFileError, path_inside
+from experiments.readers.json_file import read_json, short_json
 from experiments.readers.numerals import MARKS, Notation
 
 FILE = "encoder.json"
@@ -24,7 +24,7 @@ _NUMBER_FIELDS = ("name", "median", *Notation._fields)
 
 
 class Encoder(NamedTuple):
-    """The column that holds the classes, those of the inputs in their order, and how a file with them is read."""
+    """The column of the classes, the columns of the inputs in order, and how a file with them is read."""
 
     label: str
     columns: tuple[Column, ...]
@@ -52,23 +52,23 @@ def load(run: Path) -> Encoder:
     """Read the encoder in the folder of a run.
 
     Raises:
-      Refused: there is none, or it is not as a training writes it.
-      OSError: it cannot be read.
+      InvalidFileError: if it does not exist, or is not as a training writes it.
+      OSError: if it cannot be read.
     """
-    path = inside(run, FILE)
+    path = path_inside(run, FILE)
     if not path.is_file():
-        raise Refused(
+        raise InvalidFileError(
             f"{run} has no {FILE}, which says how a row becomes inputs: is it a run on a CSV file, to its end?"
         )
     try:
         return _encoder(read_json(path, MOST_BYTES))
     except (ValueError, RecursionError) as error:
-        raise Refused(f"{path}: {error}") from None
+        raise InvalidFileError(f"{path}: {error}") from None
 
 
 def _encoder(found: Any) -> Encoder:
     if not isinstance(found, dict) or found.keys() != {"label", "reading", "columns"}:
-        raise ValueError(f"expected an object of label, reading and columns, got {shown(found)}")
+        raise ValueError(f"expected an object of label, reading and columns, got {short_json(found)}")
     label, columns = found["label"], found["columns"]
     if not isinstance(label, str) or not isinstance(columns, list) or not columns:
         raise ValueError("expected label to be a string, and columns a list of some")
@@ -83,17 +83,17 @@ def _encoder(found: Any) -> Encoder:
 def _reading(found: Any) -> tuple[Layout, Meaning]:
     names = {*Layout._fields, "missing", "words"}
     if not isinstance(found, dict) or found.keys() != names:
-        raise ValueError(f"expected reading to be an object of {', '.join(sorted(names))}, got {shown(found)}")
+        raise ValueError(f"expected reading to be an object of {', '.join(sorted(names))}, got {short_json(found)}")
     delimiter, encoding, header, missing, words = (found[name] for name in (*Layout._fields, "missing", "words"))
     if delimiter is not None and not (isinstance(delimiter, str) and re.fullmatch(r'[^"\r\n\0]', delimiter)):
-        raise ValueError(f"delimiter must be a character or null, got {shown(delimiter)}")
+        raise ValueError(f"delimiter must be a character or null, got {short_json(delimiter)}")
     if encoding is not None and not (isinstance(encoding, str) and re.fullmatch(r"[\w.:-]{1,40}", encoding, re.ASCII)):
-        raise ValueError(f"encoding must be a name or null, got {shown(encoding)}")
+        raise ValueError(f"encoding must be a name or null, got {short_json(encoding)}")
     if type(header) is not bool:
-        raise ValueError(f"header must be true or false, got {shown(header)}")
+        raise ValueError(f"header must be true or false, got {short_json(header)}")
     for name, some in (("missing", missing or []), ("words", words)):
         if not isinstance(some, list) or len(some) > MOST_MISSING or not all(isinstance(word, str) for word in some):
-            raise ValueError(f"{name} must be at most {MOST_MISSING} words, got {shown(some)}")
+            raise ValueError(f"{name} must be at most {MOST_MISSING} words, got {short_json(some)}")
     return Layout(delimiter, encoding, header), Meaning(
         missing if missing is None else tuple(missing), words=frozenset(words)
     )
@@ -101,29 +101,35 @@ def _reading(found: Any) -> tuple[Layout, Meaning]:
 
 def _column(found: Any) -> Column:
     if not isinstance(found, dict) or not isinstance(found.get("kind"), str) or found["kind"] not in _KINDS:
-        raise ValueError(f"expected a column of kind {' or '.join(_KINDS)}, got {shown(found)}")
+        raise ValueError(f"expected a column of kind {' or '.join(_KINDS)}, got {short_json(found)}")
     fields = _NUMBER_FIELDS if found["kind"] == "number" else Category._fields
     if found.keys() != {"kind", *fields} or not isinstance(found["name"], str):
-        raise ValueError(f"expected a column's kind, {', '.join(fields)}, got {shown(found)}")
+        raise ValueError(f"expected a column's kind, {', '.join(fields)}, got {short_json(found)}")
     read = _number if found["kind"] == "number" else _category
     return read(*(found[field] for field in fields))
 
 
 def _number(name: str, median: Any, *notation: Any) -> Number:
     if type(median) not in (int, float) or not abs(median) <= LARGEST:
-        raise ValueError(f"the median of column {shown(name)} must be a number up to {LARGEST:g}, got {shown(median)}")
+        raise ValueError(
+            f"the median of column {short_json(name)} must be a number up to {LARGEST:g}, got {short_json(median)}"
+        )
     strings = all(isinstance(mark, str) and len(mark) <= 10 for mark in notation)
     if not strings or notation[:2] not in MARKS:
-        raise ValueError(f"the marks of column {shown(name)} must be those of a notation, got {shown(list(notation))}")
+        raise ValueError(
+            f"the marks of column {short_json(name)} must be those of a notation, got {short_json(list(notation))}"
+        )
     return Number(name, float(median), Notation(*notation))
 
 
 def _category(name: str, levels: Any, most_frequent: Any) -> Category:
     if not isinstance(levels, list) or len(levels) > MOST_LEVELS or not all(isinstance(word, str) for word in levels):
-        raise ValueError(f"the levels of column {shown(name)} must be at most {MOST_LEVELS} words, got {shown(levels)}")
+        raise ValueError(
+            f"the levels of column {short_json(name)} must be at most {MOST_LEVELS} words, got {short_json(levels)}"
+        )
     if len(set(levels)) < len(levels) or most_frequent not in (levels or [""]):
         raise ValueError(
-            f"the levels of column {shown(name)} must be different words, the most frequent one of them, got "
-            f"{shown(levels)} and {shown(most_frequent)}"
+            f"the levels of column {short_json(name)} must be different words, the most frequent one of them, got "
+            f"{short_json(levels)} and {short_json(most_frequent)}"
         )
     return Category(name, tuple(levels), most_frequent)

@@ -1,4 +1,4 @@
-"""The column of classes in a user's data."""
+"""Read the column of classes in a user's data."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.datasets.columns import Meaning, option
 from experiments.readers import numerals
-from experiments.readers.errors import Refused
+from experiments.readers.errors import InvalidFileError
 from experiments.readers.numerals import NUMBER, Notation
 
 MOST_CLASSES = 100
@@ -21,7 +21,7 @@ NO_LABELS = {"", "nan", "NaT", "<NA>"}
 
 
 def count_classes(classes: Sequence[str], y: np.ndarray) -> str:
-    """Return how many rows each class has, as words."""
+    """Return in words how many rows each class has."""
     counts = Counter(y.tolist())
     each = [f"{name} ({counts[i]})" for i, name in enumerate(classes[:MOST_CLASSES_LISTED])]
     more = [f"and {len(classes) - MOST_CLASSES_LISTED} more"] if len(classes) > MOST_CLASSES_LISTED else []
@@ -31,17 +31,19 @@ def count_classes(classes: Sequence[str], y: np.ndarray) -> str:
 def labels_of_npz(path: Path, label: str, y: np.ndarray, m: int) -> list[str]:
     """Return the array of labels of a user's npz file, a word for each of its m rows, checked.
 
-    Whole numbers are labels in any dtype: 1.0 is the class 1.
+    Integers are labels in any dtype: 1.0 is the class 1.
     """
     if y.shape not in ((m,), (m, 1), (1, m)):
         one_hot = f"; of labels one-hot, {label}.argmax(axis=1)" if y.ndim == 2 and len(y) == m else ""
-        raise Refused(f"{path}: {label} is {y.dtype} {y.shape}, expected a class for each row of x, ({m},){one_hot}")
+        raise InvalidFileError(
+            f"{path}: {label} is {y.dtype} {y.shape}, expected a class for each row of x, ({m},){one_hot}"
+        )
     y = y.ravel()
     if y.dtype.kind == "f":
         bad = ~(np.isfinite(y) & (y == np.round(y)))
         if bad.any():
             found = f"{label} is {y.dtype} and {y[bad.argmax()]} in row {bad.argmax()}"
-            raise Refused(f"{path}: {found}, expected classes, words or whole numbers: is it a measurement?")
+            raise InvalidFileError(f"{path}: {found}, expected classes, words or integers: is it a measurement?")
         return [f"{value:.0f}" for value in (y + 0.0).tolist()]  # -0.0 is 0 then
     if y.dtype.kind == "S":
         return [word.decode("utf-8", "replace").strip() for word in y.tolist()]
@@ -60,19 +62,19 @@ def check_labels(path: Path, label: str, fields: list[str], lines: Sequence[int]
         if fields[i]:
             fix = f"--missing '' takes {fields[i]} as a class, and only an empty field as no value; else {fix}"
         found = f" but {fields[i]}" if fields[i] else ""
-        raise Refused(f"{path}: line {lines[i]} has no label in column {label!r}{found}{rest}: {fix}")
+        raise InvalidFileError(f"{path}: line {lines[i]} has no label in column {label!r}{found}{rest}: {fix}")
     others = {field for field in counts if not numerals.like_a_number(field)}
     n = sum(counts[field] for field in others)
     if others and 2 * n < len(fields) and label not in meaning.words:
         i = next(i for i, field in enumerate(fields) if field in others)
-        raise Refused(
+        raise InvalidFileError(
             f"{path}: column {label!r} of the labels holds {fields[i]!r} in line {lines[i]}, and numbers in "
             f"{len(fields) - n} of {len(fields)} rows: mend it, or say {option('--words', label)} if it is a class"
         )
 
 
 def numbers_alike(words: Sequence[str]) -> list[str]:
-    """Return the words; where all are numbers, each as it is written most often: 1, 1.0 and 01 are one class."""
+    """Return the words; if all are numbers, each as it is written most often: 1, 1.0 and 01 are one class."""
     counts = Counter(words)
     if not all(map(NUMBER.fullmatch, counts)):
         return list(words)
@@ -90,17 +92,19 @@ def classes_of(
     found = set(words)
     odd = next((word for word in found if not word.isprintable() or len(word) > LONGEST_CLASS), None)
     if odd is not None:
-        raise Refused(f"{path}: {label!r} holds {odd[:50]!r}, expected classes with names of a line")
+        raise InvalidFileError(f"{path}: {label!r} holds {odd[:50]!r}, expected classes with names of a line")
     if len(found) < 2:
-        raise Refused(f"{path}: {label!r} is {words[0]!r} in every row: there is nothing to tell apart")
+        raise InvalidFileError(f"{path}: {label!r} is {words[0]!r} in every row: there is nothing to tell apart")
     numbers = all(map(NUMBER.fullmatch, found))
     values = f"{path}: {label!r} has {len(found)} different values in {len(words)} rows, expected classes"
     if len(found) > MOST_CLASSES:
-        raise Refused(f"{values}, at most {MOST_CLASSES}: is it a measurement?")
+        raise InvalidFileError(f"{values}, at most {MOST_CLASSES}: is it a measurement?")
     written = numerals.notations(found)
     if not declared and (_measured(found, written[0], len(words)) if written else _named_each(len(found), len(words))):
         fix = "is it a measurement" if written else "does it name each row"
-        raise Refused(f"{values} of several rows each: {fix}? If they are classes, say {option('--words', label)}")
+        raise InvalidFileError(
+            f"{values} of several rows each: {fix}? If they are classes, use {option('--words', label)}"
+        )
     classes = sorted(found, key=(lambda word: (numerals.exact(word), word)) if numbers else None)
     number = {word: i for i, word in enumerate(classes)}
     return tuple(classes), np.array([number[word] for word in words], np.int32)

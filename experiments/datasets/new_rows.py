@@ -1,8 +1,8 @@
-"""New rows for a network that learnt from a user's CSV or npz file: read, checked and encoded as in its training.
+"""Read new rows for a network that learned from a user's CSV or npz file, checked and encoded as in its training.
 
-Columns may be in any order, and that of the labels may be missing. What a CSV file has beside them is left out, and so
-told; without a column that training had, the file is refused. A missing value is filled, and a word that training never
-saw is taken, as training does with its dev and test rows.
+Columns may be in any order, and that of the labels may be missing. Further columns of a CSV file are ignored, with a
+note; without a column of the training, the file is rejected. A missing value is filled, and a word that training never
+saw is encoded, as in the dev and test rows of the training.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from experiments.datasets.labels import NO_LABELS, labels_of_npz
 from experiments.datasets.options import OwnDataOptions
 from experiments.datasets.own_data import check_count, inputs_of_npz, is_npz
 from experiments.readers.csv_file import read_table
-from experiments.readers.errors import Refused
+from experiments.readers.errors import InvalidFileError
 from experiments.readers.npz import read_npz
 
 
@@ -26,10 +26,10 @@ class Rows(NamedTuple):
     """Rows as inputs.
 
     Attributes:
-      x: (m, n), not standardised.
-      labels: each row's class, `None` where it is missing; `None` where the file has none at all.
-      place: `place(i, j)` says where x[i, j] stands in the file.
-      notes: what was done to the values, for people.
+      x: (m, n), not standardized.
+      labels: each row's class, `None` if it is missing; `None` if the file has none at all.
+      place: `place(i, j)` returns the place of x[i, j] in the file.
+      notes: how the values were read, in words.
     """
 
     x: np.ndarray
@@ -39,7 +39,7 @@ class Rows(NamedTuple):
 
 
 def read_rows(path: Path, run: Path, options: OwnDataOptions) -> Rows:
-    """Read a file of the kind that the run learnt from.
+    """Read a file of the kind that the run learned from.
 
     Args:
       path: the file.
@@ -47,13 +47,13 @@ def read_rows(path: Path, run: Path, options: OwnDataOptions) -> Rows:
       options: those of the run.
 
     Raises:
-      Refused: what is wrong with the file, or with what the run says of it, and where.
-      OSError: a file cannot be opened.
+      InvalidFileError: if the file, or the run's description of it, is invalid.
+      OSError: if a file cannot be opened.
     """
     npz = options.data.suffix.lower() == ".npz"
     if is_npz(path) != npz:
         kinds = ("an npz file, with rows as an array x" if npz else "a CSV file"), ("CSV" if npz else "npz")
-        raise Refused(f"{path}: expected {kinds[0]}, as {run} learnt from, got {kinds[1]}")
+        raise InvalidFileError(f"{path}: expected {kinds[0]}, as {run} learned from, got {kinds[1]}")
     return _read_npz(path, options.label or "y") if npz else _read_csv(path, run)
 
 
@@ -64,7 +64,9 @@ def _read_csv(path: Path, run: Path) -> Rows:
     absent = [name for name in names if name not in table.columns]
     if absent:
         there = f"there are {', '.join(table.columns)}"
-        raise Refused(f"{path} has no column {', '.join(map(repr, absent))}, and {run} learnt from it: {there}")
+        raise InvalidFileError(
+            f"{path} has no column {', '.join(map(repr, absent))}, and {run} learned from it: {there}"
+        )
     check_count(path, len(table.lines), width(columns))
     check_numbers(path, columns, table, meaning)
     inputs = [name for name, column in zip(names, columns, strict=True) for _ in range(width([column]))]

@@ -1,6 +1,6 @@
-"""A user's own data, a CSV or npz file, as a classification problem: split in three, filled in and standardized.
+"""Read a user's CSV or npz file as a classification problem: split in three, filled and standardized.
 
-What is fitted (medians, levels, means, deviations) is fitted on the training part alone.
+Medians, levels, means and deviations are fitted on the training part only.
 """
 
 import codecs
@@ -21,7 +21,7 @@ from experiments.datasets.encoder import as_json
 from experiments.datasets.labels import NO_LABELS, check_labels, classes_of, count_classes, labels_of_npz, numbers_alike
 from experiments.datasets.options import OWN_SUFFIXES, OwnDataOptions
 from experiments.readers.csv_file import DEFAULT_LAYOUT, Layout, read_table
-from experiments.readers.errors import Refused
+from experiments.readers.errors import InvalidFileError
 from experiments.readers.npz import read_npz
 from experiments.readers.numerals import NUMBER
 
@@ -30,13 +30,13 @@ _ROWS_AT_ONCE = 2**12
 
 
 class Reading(NamedTuple):
-    """How a CSV file is read, as far as its user says so.
+    """How a CSV file is read, as far as its user states it.
 
     Attributes:
       layout: of its text.
-      missing: the fields that stand for no value, with commas between them.
+      missing: the fields that stand for no value, separated by commas.
       decimal, thousands: the marks in numbers.
-      words, numbers: the names of columns that are declared to be so, with commas between them.
+      words, numbers: the names of columns that are declared to be so, separated by commas.
     """
 
     layout: Layout = DEFAULT_LAYOUT
@@ -50,7 +50,7 @@ class Reading(NamedTuple):
         """Return what fields stand for in a file of these columns."""
         words, numbers = (frozenset(_named(path, text, columns)) for text in (self.words, self.numbers))
         if words & numbers:
-            raise Refused(f"{path}: --words and --numbers both name {', '.join(sorted(words & numbers))}")
+            raise InvalidFileError(f"{path}: --words and --numbers both name {', '.join(sorted(words & numbers))}")
         missing = None if self.missing is None else tuple(_listed(self.missing))
         return Meaning(missing, self.decimal, self.thousands, words, numbers)
 
@@ -59,7 +59,7 @@ DEFAULT_READING = Reading()
 
 
 def reading_of(options: OwnDataOptions) -> Reading:
-    """Return how the options say that a CSV file is read.
+    """Return how a CSV file is read with these options.
 
     Raises:
       ValueError: if a mark is not one character, or two marks are the same.
@@ -78,7 +78,7 @@ def reading_of(options: OwnDataOptions) -> Reading:
 
 
 def _canonical(encoding: str | None) -> str | None:
-    """Return the name by which the run keeps an encoding; of an unknown one, the reader of the file says so."""
+    """Return the name under which the run stores an encoding; an unknown one is an error when the file is read."""
     try:
         return encoding and codecs.lookup(encoding).name
     except LookupError:
@@ -93,19 +93,19 @@ def read_own_data(
     seed: int,
     reading: Reading = DEFAULT_READING,
 ) -> Dataset:
-    """Read the file by its suffix; its parts are of stratified shares.
+    """Read the file by its suffix, and split it with the same shares of each class.
 
     Args:
       path: a CSV file, or an npz file with arrays x (m, ...) and y (m,).
       label: the column that holds the classes; of an npz file, the array, by default y.
-      drop: the names of columns to leave out, with commas between them.
+      drop: the names of columns to leave out, separated by commas.
       fractions: the shares of train, dev and test.
       seed: of the split.
       reading: how a CSV file is read.
 
     Raises:
-      Refused: what is wrong with the file, and where.
-      OSError: it cannot be opened.
+      InvalidFileError: if the file is invalid; with the place.
+      OSError: if it cannot be opened.
     """
     if is_npz(path):
         data = _read_npz(path, label, drop, fractions, seed, reading)
@@ -117,9 +117,9 @@ def read_own_data(
 
 
 def is_npz(path: Path) -> bool:
-    """Whether it is npz or CSV by its suffix; one that is neither is refused."""
+    """Return whether it is npz rather than CSV, by its suffix; raise if it is neither."""
     if path.suffix.lower() not in OWN_SUFFIXES:
-        raise Refused(f"{path} has none of the names that are read: expected {', '.join(OWN_SUFFIXES)}")
+        raise InvalidFileError(f"{path} has none of the names that are read: expected {', '.join(OWN_SUFFIXES)}")
     return path.suffix.lower() == ".npz"
 
 
@@ -129,15 +129,15 @@ def _read_csv(
     table = read_table(path, reading.layout)
     there = _there(table.columns)
     if label is None:
-        raise Refused(f"{path}: which column holds the classes? Name it by --label: {there}")
+        raise InvalidFileError(f"{path}: which column holds the classes? Name it by --label: {there}")
     if label not in table.columns:
-        raise Refused(f"{path} has no column {label!r}: {there}")
+        raise InvalidFileError(f"{path} has no column {label!r}: {there}")
     left_out, meaning = _named(path, drop, [*table.columns]), reading.meaning(path, [*table.columns])
     if label in left_out:
-        raise Refused(f"{path}: --drop and --label both name {label}")
+        raise InvalidFileError(f"{path}: --drop and --label both name {label}")
     names = [name for name in table.columns if name != label and name not in left_out]
     if not names:
-        raise Refused(f"{path} has no column beside {label!r} to learn from: {there}")
+        raise InvalidFileError(f"{path} has no column beside {label!r} to learn from: {there}")
     declared = label in meaning.words
     labels = table.columns[label]
     _check_rows(path, len(labels))
@@ -177,10 +177,10 @@ def _there(columns: Sequence[str]) -> str:
 
 
 def _named(path: Path, text: str, columns: Sequence[str]) -> list[str]:
-    """Return the columns that a list names; a name may have commas in it, or stand in double quotes.
+    """Return the columns in a list of names; a name with commas is in double quotes.
 
     Raises:
-      Refused: a name is of no column.
+      InvalidFileError: if a name is not a column's.
     """
     there = set(columns)
     names = [name for name in _listed(text) if name]
@@ -196,13 +196,13 @@ def _named(path: Path, text: str, columns: Sequence[str]) -> list[str]:
         else:
             end, name = 1, parts[0].strip()
             if name:
-                raise Refused(f"{path} has no column {name!r}: {_there(columns)}")
+                raise InvalidFileError(f"{path} has no column {name!r}: {_there(columns)}")
         del parts[:end]
     return found
 
 
 def _listed(text: str) -> list[str]:
-    """Return the items of a list with commas, in which double quotes may stand around one."""
+    """Return the items of a list with commas; an item with commas is in double quotes."""
     return [item.strip() for item in next(csv.reader([text], skipinitialspace=True), [])]
 
 
@@ -211,10 +211,10 @@ def _read_npz(
 ) -> Dataset:
     label = label or "y"
     if drop.strip():
-        raise Refused(f"{path}: --drop leaves columns out of a CSV file, and this is npz: leave them out of x")
+        raise InvalidFileError(f"{path}: --drop leaves columns out of a CSV file, and this is npz: leave them out of x")
     declared = reading.words == label
     if reading != DEFAULT_READING._replace(words=label if declared else ""):
-        raise Refused(f"{path}: --delimiter, --missing and the like are of CSV files, and this is npz")
+        raise InvalidFileError(f"{path}: --delimiter, --missing and the like are of CSV files, and this is npz")
     arrays = read_npz(path, ["x", label])
     x = inputs_of_npz(path, arrays["x"])
     _check_rows(path, len(x))
@@ -222,7 +222,7 @@ def _read_npz(
     missing = next((i for i, word in enumerate(labels) if word in NO_LABELS), None)
     if missing is not None:
         found = f"{label}[{missing}] is {labels[missing]!r}, expected a class for each row"
-        raise Refused(f"{path}: {found}: leave out the rows without one, or write that class otherwise")
+        raise InvalidFileError(f"{path}: {found}: leave out the rows without one, or write that class otherwise")
     classes, y = classes_of(path, label, labels if declared else numbers_alike(labels), declared=declared)
     notes = [
         f"{path.name}: {len(y)} rows of {_of(x.shape[1], 'input')}, {len(classes)} classes",
@@ -234,33 +234,37 @@ def _read_npz(
 def inputs_of_npz(path: Path, x: np.ndarray) -> np.ndarray:
     """Return the array x of a user's npz file as inputs (m, n), checked."""
     if x.ndim < 2 or x.dtype.kind in "US" or x.size == 0:
-        raise Refused(f"{path}: x is {x.dtype} {x.shape}, expected numbers (m, n), an example in each row")
+        raise InvalidFileError(f"{path}: x is {x.dtype} {x.shape}, expected numbers (m, n), an example in each row")
     x = x.reshape(len(x), -1)
     check_count(path, *x.shape)
     for at in range(0, len(x) if x.dtype.kind == "f" else 0, _ROWS_AT_ONCE):
         bad = ~(np.abs(x[at : at + _ROWS_AT_ONCE]) <= LARGEST)
         if bad.any():
             row, column = np.argwhere(bad)[0] + (at, 0)
-            raise Refused(f"{path}: x[{row}, {column}] is {x[row, column]}, expected numbers up to {LARGEST:g}")
+            raise InvalidFileError(
+                f"{path}: x[{row}, {column}] is {x[row, column]}, expected numbers up to {LARGEST:g}"
+            )
     return x
 
 
 def _check_rows(path: Path, m: int) -> None:
     if m < FEWEST_ROWS:
-        raise Refused(f"{path} has {m} row{'s' * (m != 1)}, too few to split: expected at least {FEWEST_ROWS}")
+        raise InvalidFileError(f"{path} has {m} row{'s' * (m != 1)}, too few to split: expected at least {FEWEST_ROWS}")
 
 
 def _split(y: np.ndarray, fractions: Sequence[float], seed: int) -> tuple[jaxnn.Batch, ...]:
-    """Train, dev and test; the x of each are the numbers of its rows."""
+    """Return train, dev and test; the x of each are the numbers of its rows."""
     return jaxnn.split(np.arange(len(y)), y, fractions, seed=seed, stratify=True)
 
 
 def check_count(path: Path, m: int, n: int) -> None:
-    """That m rows of n numbers are some, and not more than memory is for."""
+    """Raise unless there are rows and numbers, and no more than fit in memory."""
     if n == 0:
-        raise Refused(f"{path} has no value in the training rows to learn from")
+        raise InvalidFileError(f"{path} has no value in the training rows to learn from")
     if m * n > MOST_NUMBERS:
-        raise Refused(f"{path} makes {m:,} rows of {n:,} inputs, more than {MOST_NUMBERS:,} numbers: take a part of it")
+        raise InvalidFileError(
+            f"{path} makes {m:,} rows of {n:,} inputs, more than {MOST_NUMBERS:,} numbers: take a part of it"
+        )
 
 
 def _problem(
@@ -274,8 +278,8 @@ def _problem(
 def standardized(stats: jaxnn.data.Standardizer, x: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
     """Return inputs (m, n) as the networks take them, float32; of these rows, or of all.
 
-    In float64 until then, since of large numbers that lie together, such as dates, little is left in float32; some rows
-    at a time, since float64 takes twice the memory.
+    They are standardized in float64, since float32 loses the differences of large numbers such as dates; some rows at a
+    time, since float64 takes twice the memory.
     """
     rows = np.arange(len(x)) if rows is None else rows
     ready = np.empty((len(rows), x.shape[1]), np.float32)

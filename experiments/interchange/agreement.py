@@ -1,7 +1,7 @@
-"""How far an exported network, on float32 inputs as they are in a file, is from the network of the run.
+"""Measure how far an exported network, on float32 inputs as they are in a file, is from the network of the run.
 
-The run standardizes inputs in float64. Elsewhere inputs are float32, and a column of which |mean|/deviation is large,
-such as a time stamp, then has few digits left: float32 has steps of 128 near 1.7e9.
+The run standardizes inputs in float64. Elsewhere inputs are float32, and a column with a large |mean|/deviation, such
+as a time stamp, then has few digits left: float32 has steps of 128 near 1.7e9.
 """
 
 import jax
@@ -19,8 +19,8 @@ _MOST_NAMED = 3
 def difference(network: StoredNetwork, form: str) -> float:
     """Return the largest difference of outputs, relative to 1 + the largest output, on rows drawn at random.
 
-    Rows have the training set's means and deviations. Outputs are what the format gives: those of `Model.outputs`, or
-    of a function `Model.predict_proba`.
+    Rows have the training set's means and deviations. Outputs are those of the format: of `Model.outputs`, or of a
+    function `Model.predict_proba`.
     """
     stats = jaxnn.data.Standardizer(*(np.asarray(a, np.float64) for a in network.standardizer))
     model = network.spec.model()

@@ -1,14 +1,14 @@
-"""Export a trained network, for another library or as a function of its own.
+"""Export a trained network, for another library or as a function.
 
 The FORMATS are
 
 {formats}
 
-A file that is there is never replaced. A network that was trained on standardised inputs takes raw ones afterwards: the
-standardisation becomes a part of the first layer's weights (of the function, with stablehlo). In float32 that loses
-digits of columns which are far from 0 beside their deviation; where outputs differ by more than 1e-5, a note says so.
-With --inputs standardized, the network is exported as it was trained, and means and deviations are written beside it.
-What is printed loads it.
+An existing file is never replaced. An exported network that was trained on standardized inputs takes raw ones: the
+standardization becomes a part of the first layer's weights (of the function, with stablehlo). In float32 that loses
+digits of columns which are far from 0 relative to their deviation; if outputs differ by more than 1e-5, a note is
+printed. With --inputs standardized, the network is exported as it was trained, and means and deviations are written
+beside it. The printed code loads it.
 """
 
 import io
@@ -21,16 +21,16 @@ import tyro
 from experiments.interchange.formats import FORMATS, check_format, module
 from experiments.readers.errors import printable
 from experiments.runs.atomic_write import write_new
-from experiments.runs.config import recorded
+from experiments.runs.config import read_json_config
 
 if TYPE_CHECKING:
     from experiments.networks.storage import StoredNetwork
     from jaxnn import Standardizer
 
 _STATISTICS = ".inputs.npz"
-"""How the file of means and deviations ends, beside a network for standardized inputs."""
+"""The suffix of the file of means and deviations, beside a network for standardized inputs."""
 _SCALES = dict.fromkeys(("mnist", "sweep-mnist"), ": images of 28 x 28, flattened, pixels divided by 255")
-"""By experiments whose networks do not say it."""
+"""The scale of inputs by experiment, if the networks do not state it."""
 DESCRIPTION = __doc__.format(
     formats="\n\n".join(f"{name}: {kind.what} ({kind.suffix})" for name, kind in FORMATS.items())
 )
@@ -38,7 +38,7 @@ DESCRIPTION = __doc__.format(
 
 @dataclass(frozen=True)
 class Options:
-    """What to export, and as what."""
+    """What to export, and in which format."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """The results folder of a run."""
@@ -49,14 +49,15 @@ class Options:
     inputs: Literal["raw", "standardized"] = "raw"
     """The scale of x: as it is in the data, or standardized by the means and deviations of training."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Where to; by default a file of the network's name in this folder."""
+    """The file; by default one of the network's name in the current folder."""
 
 
-def export(options: Options) -> str:
-    """Write the file; what to tell of it, with the lines that load it.
+def run_command(options: Options) -> str:
+    """Write the file; return its description, with the lines that load it.
 
     Raises:
-      ValueError, OSError: what is wrong with the run, or with the place of the file.
+      ValueError: if the run has no such network, an option is invalid, or the file exists already.
+      OSError: if a file cannot be read or written.
     """
     check_format("--to", options.to)
     from experiments.networks.storage import load_from_run
@@ -66,9 +67,9 @@ def export(options: Options) -> str:
     out = options.out or Path(name + suffix)
     ending = suffix if options.to == "keras" else Path(suffix).suffix
     if not out.name.endswith(ending):
-        raise ValueError(f"--out {out} must end in {ending}, by which others know what it is")
+        raise ValueError(f"--out {out} must end in {ending}, so that other programs recognize it")
     if out.absolute().parent.resolve() == options.run.resolve():
-        raise ValueError(f"--out {out} is in the run's folder, where predict looks for networks: choose another one")
+        raise ValueError(f"--out must not be in the run's folder, where predict looks for networks, got {out}")
     form, lines = module(options.to), _described(name, network, options, out)
     code = form.code(network.spec, str(out))
     if options.inputs == "standardized":
@@ -91,7 +92,7 @@ def export(options: Options) -> str:
 
 
 def _described(name: str, network: "StoredNetwork", options: Options, out: Path) -> list[str]:
-    """What the file holds, what x must be, and what the printed code gives."""
+    """Return what the file holds, what x must be, and what the printed code returns."""
     from experiments.datasets import encoder
 
     spec = network.spec
@@ -103,32 +104,32 @@ def _described(name: str, network: "StoredNetwork", options: Options, out: Path)
         f"{out}: {name}, {spec} ({spec.activation}, {spec.output}), {spec.n_params} params, in float32.",
         f"x is (m, {spec.sizes[0]}) in float32{_scale(network, options)}.",
         *(
-            [f"A row becomes inputs as {rows} says: each number, and a 0 or 1 for each level of a word."]
+            [f"{rows} states how a row becomes inputs: each number, and a 0 or 1 for each level of a word."]
             if rows.exists()
             else []
         ),
-        f"After these lines, {module(options.to).OUTPUT} gives {result}:",
+        f"After these lines, {module(options.to).OUTPUT} is {result}:",
     ]
 
 
 def _scale(network: "StoredNetwork", options: Options) -> str:
-    """On which scale x must be."""
+    """Return on which scale x must be."""
     if options.inputs == "standardized":
-        return ": standardized(rows), where rows are not standardised, in float64"
+        return ": standardized(rows), of rows that are not standardized, in float64"
     if network.image_shape:
         return f": images of {' x '.join(map(str, network.image_shape))}, flattened, pixels divided by 255"
     if network.standardizer is not None:
         where = "in the function" if options.to == "stablehlo" else "in the first layer's weights"
-        return f"; not standardised, since that is done {where}"
+        return f"; not standardized, since that is done {where}"
     try:
-        experiment = recorded(options.run).experiment
-    except ValueError:  # an import, say
+        experiment = read_json_config(options.run)["experiment"]
+    except ValueError:
         experiment = ""
-    return _SCALES.get(experiment, ", on the scale that the network was trained on, of which the run says nothing")
+    return _SCALES.get(experiment, ", on the scale that the network was trained on, which the run does not state")
 
 
 def _differs(options: Options, network: "StoredNetwork") -> list[str]:
-    """A note if the exported network differs from that of the run, on raw inputs in float32, by more than rounding."""
+    """Return a note if the exported network differs from the run's, on raw float32 inputs, by more than rounding."""
     from experiments.interchange import agreement
 
     difference = agreement.difference(network, options.to)
@@ -136,13 +137,13 @@ def _differs(options: Options, network: "StoredNetwork") -> list[str]:
         return []
     return [
         f"note: on inputs in float32, outputs differ by up to {difference:.1g} of their size from those of the run, "
-        f"since columns far from 0 lose digits (|mean|/deviation: "
+        f"because columns far from 0 lose digits (|mean|/deviation: "
         f"{agreement.farthest(network, _input_names(options.run, network))}); --inputs standardized loses none."
     ]
 
 
 def _input_names(run: Path, network: "StoredNetwork") -> list[str]:
-    """Those of a CSV file's columns, or x[:, 0] and so on."""
+    """Return the names of a CSV file's columns, or x[:, 0] and so on."""
     from experiments.datasets import encoder
     from experiments.datasets.columns import width
 
@@ -154,7 +155,7 @@ def _input_names(run: Path, network: "StoredNetwork") -> list[str]:
 
 
 def _statistics(stats: "Standardizer") -> bytes:
-    """An npz file of mean and std."""
+    """Return an npz file of mean and std."""
     import numpy as np
 
     file = io.BytesIO()
@@ -163,7 +164,7 @@ def _statistics(stats: "Standardizer") -> bytes:
 
 
 def _standardizing(file: str) -> str:
-    """Lines that define `standardized`, which is computed as in the run."""
+    """Return lines that define `standardized`, which is computed as in the run."""
     return f"""\
 import numpy
 inputs = dict(numpy.load({file!r}))

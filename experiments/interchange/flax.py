@@ -1,14 +1,14 @@
-"""Flax: the params of a network of `Dense` (linen) or `Linear` (NNX) layers as safetensors, their paths joined by dots.
+"""Flax: the params of a network of `Dense` (linen) or `Linear` (NNX) layers as safetensors, paths joined by dots.
 
-That is how the Hugging Face libraries store Flax's params as safetensors. Flax's own msgpack has no table of contents
-by which sizes could be checked before it is unpacked, and Orbax writes a folder of many files.
+That is how the Hugging Face libraries store Flax's params as safetensors. Flax's msgpack has no table of contents to
+check sizes before unpacking, and Orbax writes a folder of many files.
 """
 
 from pathlib import Path
 
 from safetensors.numpy import save
 
-from experiments.interchange.formats import refuse_pickles, refuse_shards
+from experiments.interchange.formats import reject_pickles, reject_shards
 from experiments.interchange.layers import Weights, raw_input_layers
 from experiments.interchange.names import layers_by_number
 from experiments.networks.spec import NetworkSpec
@@ -25,7 +25,7 @@ _ACTIVATIONS = {
 
 
 def encode(network: StoredNetwork) -> bytes:
-    """The bytes of the file: layers_0.kernel, layers_0.bias, layers_2.kernel, ..., kernels (n_in, n_out)."""
+    """Return the bytes of the file: layers_0.kernel, layers_0.bias, layers_2.kernel, ..., kernels (n_in, n_out)."""
     tensors = {}
     for i, (W, b) in enumerate(raw_input_layers(network)):
         tensors |= {f"layers_{2 * i}.kernel": W.T.copy(), f"layers_{2 * i}.bias": b}
@@ -33,7 +33,7 @@ def encode(network: StoredNetwork) -> bytes:
 
 
 def code(spec: NetworkSpec, file: str) -> str:
-    """Lines that make the network and load its params."""
+    """Return lines that make the network and load its params."""
     activation = _ACTIVATIONS.get(spec.activation, f"nn.{spec.activation}")
     layers = f", {activation}, ".join(f"nn.Dense({n_out})" for n_out in spec.sizes[1:])
     last = ", nn.relu" if spec.output == "relu" else ""
@@ -44,12 +44,12 @@ params = flax.traverse_util.unflatten_dict(safetensors.flax.load_file({file!r}),
 
 
 def read(path: Path) -> list[Weights]:
-    """The layers of params whose paths, joined by dots or slashes, end in kernel or bias."""
+    """Return the layers of params whose paths, joined by dots or slashes, end in kernel or bias."""
     save_file = "safetensors.flax.save_file(flax.traverse_util.flatten_dict(params, sep='.'), 'net.safetensors')"
-    refuse_pickles(path, save_file)
-    refuse_shards(path, save_file)
+    reject_pickles(path, save_file)
+    reject_shards(path, save_file)
     if path.suffix.lower() == ".msgpack":
-        raise ValueError(f"{path} is msgpack, and import takes safetensors: convert it by {save_file}")
+        raise ValueError(f"{path} is msgpack, and import takes safetensors: convert it with {save_file}")
     pattern = r"((?P<layer>.*)[./])?(?P<kind>kernel|bias)"
     names = "Dense_0.kernel, Dense_0.bias, Dense_1.kernel, ..."
     return layers_by_number(read_safetensors(path)[1], pattern, names, transposed=True)

@@ -1,9 +1,10 @@
-"""The table of formats: what each is for, and what its files are called. The file of that name beside this one has
+"""The table of formats, and what their files are called.
 
-- `encode(network) -> bytes`, a `StoredNetwork` as a file of the format;
-- `code(spec, file) -> str`, lines of Python that load it, as they are printed;
-- `OUTPUT`, what the printed code makes of inputs x;
-- `read(path) -> list[Weights]`, the layers in a file, for the formats that can be imported.
+The module of a format's name beside this one has
+
+- `encode(network) -> bytes`, a `StoredNetwork` as a file of the format; - `code(spec, file) -> str`, lines of Python
+that load it, as they are printed; - `OUTPUT`, what the printed code computes from inputs x; - `read(path) ->
+list[Weights]`, the layers in a file, for the formats that can be imported.
 """
 
 import importlib
@@ -12,11 +13,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-from experiments.readers.suggestions import did_you_mean
+from experiments.readers.suggestions import suggest
 
 
 class Format(NamedTuple):
-    """A format: what for, how its files end, and whether it can be imported."""
+    """A format: its purpose, the suffix of its files, and whether it can be imported."""
 
     what: str
     suffix: str
@@ -47,16 +48,16 @@ _ALSO_CALLED = {
     "hlo": "stablehlo",
     "mlir": "stablehlo",
 }
-"""Formats by what else they are called."""
+"""Other names of the formats."""
 
 
 def module(name: str) -> ModuleType:
-    """The format's file, imported only now: each needs packages that are slow to import."""
+    """Import and return the format's module: each needs packages that are slow to import."""
     return importlib.import_module(f"experiments.interchange.{name}")
 
 
 def names(imported: bool = False) -> str:
-    """The formats there are, or those that can be imported."""
+    """Return the names of the formats, or of those that can be imported."""
     return ", ".join(name for name, kind in FORMATS.items() if kind.imported or not imported)
 
 
@@ -66,34 +67,34 @@ def check_format(flag: str, name: str, imported: bool = False) -> None:
     if name not in known:
         others = {**_ALSO_CALLED, "jax": "flax" if imported else "stablehlo"}
         meant = others.get(name.lower(), "")
-        meant = f": did you mean {meant}?" if meant in known else did_you_mean(name, known)
+        meant = f": did you mean {meant}?" if meant in known else suggest(name, known)
         raise ValueError(f"{flag} must be one of {names(imported)}, got {name!r}{meant}")
 
 
-def refuse_pickles(path: Path, conversion: str) -> None:
-    """Raise a ValueError where the file is a pickle, by its name or its content: reading one runs what is in it.
+def reject_pickles(path: Path, conversion: str) -> None:
+    """Raise a ValueError if the file is a pickle, by its name or its content: reading one runs what is in it.
 
     Args:
       path: the file.
-      conversion: what its owner types to have a file that can be imported.
+      conversion: the code that converts it to a file that can be imported.
     """
     with path.open("rb") as file:
         start = file.read(9)
     named = path.suffix.lower() in {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib"}
-    # The length of its header, with which a safetensors file begins, can look like the start of a pickle.
+    # A safetensors file begins with the length of its header, which can look like the start of a pickle.
     begun = start.startswith((b"PK\x03\x04", b"\x80")) and start[8:] != b"{"
     if named or begun:
         raise ValueError(
             f"{path} is a pickle, or a zip around one, which can run anything when it is read: if you trust it, "
-            f"convert it by {conversion}"
+            f"convert it with {conversion}"
         )
 
 
-def refuse_shards(path: Path, conversion: str) -> None:
-    """Raise a ValueError where the file is one of several that hold a model together, or their table of contents."""
+def reject_shards(path: Path, conversion: str) -> None:
+    """Raise a ValueError if the file is one of several that together hold a model, or their table of contents."""
     part = re.search(r"-\d{5}-of-(\d{5})\.safetensors$", path.name)
     if path.name.endswith(".index.json") or part and int(part[1]) > 1:
         raise ValueError(
-            f"{path} is a part of a model in several files, and import takes one: load the model, and save it by "
+            f"{path} is a part of a model in several files, and import takes one: load the model, and save it with "
             f"{conversion}"
         )

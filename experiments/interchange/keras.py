@@ -1,7 +1,7 @@
 """Keras 3: the weights of a `Sequential` of `Dense` layers, as HDF5 in the layout that `save_weights` writes.
 
 In it, layers/dense/vars/0 is the kernel (n_in, n_out) of the first dense layer, .../1 its bias, and layers/dense_1 the
-next. HDF5 can do much more than hold arrays. What is read is what Keras writes: whole arrays in the file itself.
+next. HDF5 can do much more than hold arrays. Only what Keras writes is read: whole arrays in the file itself.
 """
 
 import io
@@ -16,7 +16,7 @@ from experiments.interchange.layers import Weights, raw_input_layers
 from experiments.interchange.names import layers_by_number
 from experiments.networks.spec import NetworkSpec
 from experiments.networks.storage import MOST_BYTES, StoredNetwork
-from experiments.readers.errors import Refused
+from experiments.readers.errors import InvalidFileError
 from experiments.readers.hdf5 import dataset_names, read_datasets
 
 OUTPUT = "net(x)"
@@ -35,7 +35,7 @@ _ACTIVATIONS = {
 
 
 def encode(network: StoredNetwork) -> bytes:
-    """The bytes of the file."""
+    """Return the bytes of the file."""
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
         file.create_group("vars")
@@ -46,7 +46,7 @@ def encode(network: StoredNetwork) -> bytes:
 
 
 def code(spec: NetworkSpec, file: str) -> str:
-    """Lines that make the network and load its weights."""
+    """Return lines that make the network and load its weights."""
     *hidden, last = spec.sizes[1:]
     activation = _ACTIVATIONS.get(spec.activation, repr(spec.activation))
     layers = [f"keras.layers.Dense({n}, {activation})" for n in hidden]
@@ -58,7 +58,7 @@ net.load_weights({file!r})"""
 
 
 def read(path: Path) -> list[Weights]:
-    """The layers of a .weights.h5 file with no weights but those of dense layers, and perhaps of an optimizer."""
+    """Return the layers of a .weights.h5 file with weights of dense layers and, optionally, of an optimizer only."""
     if not path.name.endswith(FORMATS["keras"].suffix):
         raise ValueError(
             f"{path} is not called .weights.h5: net.save_weights('net.weights.h5') writes what import takes"
@@ -69,7 +69,7 @@ def read(path: Path) -> list[Weights]:
     for name, stored in found.items():
         if not isinstance(stored.values, np.ndarray):
             most = f", and no more than {MOST_BYTES:,} bytes" if stored.dtype[1:2] == "f" else ""
-            raise Refused(f"{path}: {name} is {stored}, expected floats{most}")
+            raise InvalidFileError(f"{path}: {name} is {stored}, expected floats{most}")
     arrays = {layers[name]: stored.values for name, stored in found.items()}
     return layers_by_number(
         arrays, r"(?P<layer>.+)/(?P<kind>[01])", "dense/0, dense/1, dense_1/0, ...", transposed=True
@@ -77,15 +77,15 @@ def read(path: Path) -> list[Weights]:
 
 
 def _layer(path: Path, name: str) -> str:
-    """The name of a layer and the number of its weights, of a dataset where Keras writes a dense layer's."""
+    """Return the name of a layer and the number of its weights, of a dataset where Keras writes a dense layer's."""
     match = _PATH.fullmatch(name)
     if not match:
-        raise Refused(
+        raise InvalidFileError(
             f"{path} has {name}, expected layers/LAYER/vars/0 and the like: import takes a row of dense layers, as "
             "Keras 3 writes its weights"
         )
-    # By itself, Keras names layers by their class; a subclass of Model, by the names of its attributes.
+    # Keras names layers after their class; a subclass of Model, after its attributes.
     if match["by_class"] and match["kind"] != "dense":
         fold = ": fold it into the dense layer beside it" if "normalization" in match["kind"] else ""
-        raise Refused(f"{path} has a layer {match['layer']}, and jaxnn has dense layers alone{fold}")
+        raise InvalidFileError(f"{path} has a layer {match['layer']}, and jaxnn has only dense layers{fold}")
     return f"{match['layer']}{'_0' if match['layer'] == 'dense' else ''}/{match['number']}"

@@ -1,4 +1,4 @@
-"""What all formats have in common: dense layers as arrays, one (W, b) after the other."""
+"""What all formats share: dense layers as arrays, one (W, b) after the other."""
 
 import math
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ class Weights(NamedTuple):
 
 
 def raw_input_layers(network: StoredNetwork) -> list[Weights]:
-    """The layers of the network on inputs as they were before they were standardised, in float32.
+    """Return the layers of the network for inputs as they were before they were standardized, in float32.
 
-    W (x - mean)/std + b = (W/std) x + (b - W mean/std), computed in float64. What rounding to float32 costs grows with
+    W (x - mean)/std + b = (W/std) x + (b - W mean/std), computed in float64. The cost of rounding to float32 grows with
     |mean|/std: the sum then takes the difference of large numbers that x - mean takes first. `agreement` measures it.
 
     Raises:
-      ValueError: if a deviation is so small that weights become larger than float32 takes.
+      ValueError: if a deviation is so small that weights become too large for float32.
     """
     arrays = jax.device_get(jaxnn.models.params_to_arrays(network.spec.model().network, network.params))
     layers = [Weights(*pair) for pair in zip(arrays[::2], arrays[1::2], strict=True)]
@@ -36,7 +36,7 @@ def raw_input_layers(network: StoredNetwork) -> list[Weights]:
         W = layers[0].W / std
         layers[0] = Weights(W, layers[0].b - W @ mean)
         if not max(np.abs(W).max(), np.abs(layers[0].b).max()) <= np.finfo(np.float32).max:
-            raise ValueError("the first layer's weights, divided by the inputs' deviations, are beyond float32")
+            raise ValueError("the first layer's weights, divided by the inputs' deviations, are too large for float32")
     # In C order, which is how the formats store rows.
     return [Weights(*(np.ascontiguousarray(a, np.float32) for a in layer)) for layer in layers]
 
@@ -48,10 +48,10 @@ def network_of(
     classes: tuple[str, ...] = (),
     image_shape: tuple[int, ...] | None = None,
 ) -> StoredNetwork:
-    """The network that these layers make, with what weights alone do not say.
+    """Return the network that these layers make, with what weights alone do not determine.
 
     Raises:
-      ValueError: the layers do not follow one another, or something else does not fit them.
+      ValueError: if the layers do not follow one another, or another argument does not fit them.
     """
     for i, (W, b) in enumerate(layers, start=1):
         if b.shape != W.shape[:1]:
@@ -62,11 +62,11 @@ def network_of(
                 "takes dense layers, each of which feeds the next in the order of their numbers"
             )
     sizes = (layers[0].W.shape[1], *(len(W) for W, _ in layers))
-    _check_told("activation", activation, sorted(ACTIVATIONS), len(layers) > 1)
-    _check_told("output", output, ["binary", "softmax", "linear", "relu"], True)
-    answers = max(2, sizes[-1])
-    if classes and len(classes) != answers:
-        raise ValueError(f"--classes names {len(classes)}, but the network has {sizes[-1]} outputs: name {answers}")
+    _check_option("activation", activation, sorted(ACTIVATIONS), len(layers) > 1)
+    _check_option("output", output, ["binary", "softmax", "linear", "relu"], True)
+    n_classes = max(2, sizes[-1])
+    if classes and len(classes) != n_classes:
+        raise ValueError(f"--classes must name {n_classes} classes, got {len(classes)}")
     if image_shape and math.prod(image_shape) != sizes[0]:
         raise ValueError(
             f"--image-shape {image_shape} has {math.prod(image_shape)} numbers, the network takes {sizes[0]}"
@@ -76,10 +76,10 @@ def network_of(
     params = jaxnn.models.params_from_arrays(
         model.network, model.in_shape, [array for layer in layers for array in layer]
     )
-    return StoredNetwork(spec, params, classes or tuple(map(str, range(answers))), image_shape)
+    return StoredNetwork(spec, params, classes or tuple(map(str, range(n_classes))), image_shape)
 
 
-def _check_told(option: str, given: str, known: Sequence[str], needed: bool) -> None:
+def _check_option(option: str, given: str, known: Sequence[str], needed: bool) -> None:
     if given not in known and (given or needed):
-        got = f"unknown {option} {given!r}" if given else f"weights do not say which {option} they go with"
+        got = f"unknown {option} {given!r}" if given else f"weights do not determine the {option}"
         raise ValueError(f"{got}: give --{option} {known[0]}, or one of {', '.join(known[1:])}")

@@ -1,12 +1,12 @@
-"""Import the weights of another library as a network of jaxnn, in the folder of a run of its own.
+"""Import the weights of another library as a network of jaxnn, in the folder of a new run.
 
 The FORMATS are
 
 {formats}
 
-Layers are taken in the order of the numbers in their names; a lone layer needs none. One without a bias gets a bias of
-0. Only dense layers can be imported. Files that are pickles (.pt, .pth) are not read, since reading one runs what is in
-it.
+Layers are taken in the order of the numbers in their names; a single layer needs none. One without a bias gets a bias
+of 0. Only dense layers can be imported. Files that are pickles (.pt, .pth) are not read, since reading one runs what is
+in it.
 """
 
 from dataclasses import dataclass
@@ -18,45 +18,52 @@ import tyro
 from experiments.interchange.formats import FORMATS, check_format, module
 from experiments.runs.folder import StartRun
 from experiments.runs.options import RunOptions
+from experiments.runs.study import Study
 
 DESCRIPTION = __doc__.format(
     formats="\n\n".join(f"{name}: {kind.what} ({kind.suffix})" for name, kind in FORMATS.items() if kind.imported)
 )
-HEADER = """\
-Weights of another library, as a network of jaxnn.
-
-Question: Which network do these weights make?
-Expected: one whose outputs differ by rounding alone from those of the library that they come from.
-"""
-"""What an import's page says of it."""
+STUDY = Study(
+    name="import",
+    package=__name__,
+    module=__name__,
+    title="Weights of another library, as a network of jaxnn.",
+    question="Which network do these weights make?",
+    expected="one whose outputs differ by rounding alone from those of the library that they come from.",
+    description=DESCRIPTION,
+    not_repeatable=(
+        "the run is an import, which trains nothing, so there is nothing to resume or repeat: import the file again"
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(RunOptions):
-    """What to import, and what weights do not say."""
+    """What to import, and what weights do not determine."""
 
     file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE")]
     """The weights."""
     from_: Annotated[str, tyro.conf.arg(name="from", metavar="FORMAT")]
     """One of the formats above."""
     activation: Annotated[str, tyro.conf.arg(metavar="NAME")] = ""
-    """That of all hidden layers: relu, tanh, gelu, ..."""
+    """The activation of all hidden layers: relu, tanh, gelu, ..."""
     output: Annotated[str, tyro.conf.arg(metavar="NAME")] = ""
-    """What the last layer gives: the logits of binary or softmax probabilities, or values (linear, relu)."""
+    """The output of the last layer: the logits of binary or softmax probabilities, or values (linear, relu)."""
     classes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME NAME ...")] = ()
     """The names of the classes. By default their numbers."""
     image_shape: Annotated[tuple[int, int, int] | None, tyro.conf.arg(metavar="HEIGHT WIDTH 3")] = None
-    """Where inputs are images with pixels from 0 to 1, so that predict takes photos."""
+    """The shape of inputs that are images with pixels from 0 to 1, so that predict takes photos."""
     tensorboard: tyro.conf.Suppress[bool] = False
     checkpoint_every: tyro.conf.Suppress[float] = 0.0
     keep: tyro.conf.Suppress[int] = 1
 
 
-def load(options: Options, start: StartRun) -> None:
+def run_study(options: Options, start: StartRun) -> None:
     """Read the weights, and store the network in a new folder.
 
     Raises:
-      ValueError, OSError: what is wrong with the file, or with what is said of it.
+      ValueError: if the file is invalid, or an option does not fit it.
+      OSError: if a file cannot be read or written.
     """
     check_format("--from", options.from_, imported=True)
     from experiments.interchange.layers import network_of
@@ -79,7 +86,7 @@ def load(options: Options, start: StartRun) -> None:
 
 
 def code(file: str) -> str:
-    """Lines that load the network."""
+    """Return lines that load the network."""
     return f"""\
 import pathlib; from experiments.networks import storage
 network = storage.load(pathlib.Path({file!r}))

@@ -1,4 +1,4 @@
-"""Layers out of named arrays: the number in a name says which layer, its end whether weight or bias."""
+"""Find layers in named arrays: the number in a name is its layer's, its end means weight or bias."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ _WEIGHTS = {"weight", "kernel", "W", "0"}
 _OF_TRAINING = re.compile(
     r"(optimizer|optim|opt_state|lr_scheduler|scheduler)[./].*|(.*[./])?(rngs|seed_generator)[./].*"
 )
-"""Names in the state of a training, and of random numbers, which are no part of the network."""
+"""Names in the state of a training, and of random numbers, which are not part of the network."""
 
 
 def layers_by_number(
@@ -21,26 +21,24 @@ def layers_by_number(
     """Return the layers in the order of the numbers in their names; one without a bias gets a bias of 0.
 
     Args:
-      arrays: by name. Those of an optimizer or of random numbers are left out.
-      pattern: what each whole name must be: a regular expression with the groups `kind` (of weights: weight,
+      arrays: by name. Those of an optimizer or of random numbers are ignored.
+      pattern: what each whole name must match: a regular expression with the groups `kind` (of weights: weight,
         kernel, W or 0; else of a bias) and `layer`, the layer's name.
-      example: names that it takes, for those who gave others.
+      example: valid names, for the error message.
       transposed: whether the format stores weights (n_in, n_out).
 
     Raises:
-      ValueError: other arrays than those of dense layers in a row.
+      ValueError: if there are other arrays than those of dense layers in a row.
     """
     found: dict[str, dict[str, np.ndarray]] = {}
     for name, array in arrays.items():
         if _OF_TRAINING.fullmatch(name):
             continue
         if array.ndim > 2:
-            raise ValueError(
-                f"{name!r} has shape {array.shape}, as a convolution's weights have: jaxnn has dense layers alone"
-            )
+            raise ValueError(f"{name!r} has shape {array.shape}, as of a convolution: jaxnn has only dense layers")
         match = re.fullmatch(pattern, name)
         if not match:
-            raise ValueError(f"{name!r} is none of the names that import knows: dense layers are called {example}")
+            raise ValueError(f"{name!r} must be the name of a dense layer's array, such as {example}")
         kind = "W" if match["kind"] in _WEIGHTS else "b"
         _check(name, array, 2 if kind == "W" else 1)
         found.setdefault(match["layer"] or "", {})[kind] = array
@@ -50,25 +48,25 @@ def layers_by_number(
 
 
 def _in_order(layers: list[str]) -> list[str]:
-    """The names by their numbers: fc1, fc2; layers.0.linear, layers.1.linear; 0, 2; and 0.0, 0.2, 1 of nested rows.
+    """Return the names by their numbers: fc1, fc2; layers.0.linear, layers.1.linear; 0, 2; and nested 0.0, 0.2, 1.
 
-    Of one layer there is no order to know.
+    A single layer needs no order.
     """
     parts = {layer: re.split(r"(\d+)", layer) for layer in layers}
-    # Names that are alike but for their numbers; in nested rows, also for how many numbers they end in.
+    # Group names that differ only in their numbers and, in nested rows, in how many numbers they end in.
     kinds = {
         (words[0], *(() if set(words[1:-1]) <= {"."} and not words[-1] else words[1:])): layer
         for layer, words in ((layer, part[::2]) for layer, part in parts.items())
     }
     if len(layers) > 1 and not all(len(part) > 1 for part in parts.values()):
-        raise ValueError(f"{_some(layers)} have no numbers that say in which order the layers are")
+        raise ValueError(f"{_some(layers)} have no numbers to order the layers by")
     if len(kinds) > 1:
-        raise ValueError(f"{_some(kinds.values())} are parts of more than a row of dense layers")
+        raise ValueError(f"{_some(kinds.values())} are not parts of a single row of dense layers")
     numbered: dict[tuple[int, ...], str] = {}
     for layer in layers:
         other = numbered.setdefault(tuple(map(int, parts[layer][1::2])), layer)
         if other != layer:
-            raise ValueError(f"{_some([other, layer])} have the same number, so one layer is there twice")
+            raise ValueError(f"{_some([other, layer])} have the same number, so one layer occurs twice")
     return [numbered[numbers] for numbers in sorted(numbered)]
 
 
@@ -78,10 +76,10 @@ def _some(names: Iterable[str]) -> str:
 
 def _check(name: str, array: np.ndarray, ndim: int) -> None:
     if not jnp.issubdtype(array.dtype, jnp.floating):
-        raise ValueError(f"{name!r} is {array.dtype}, expected floats: import takes no quantised network")
+        raise ValueError(f"{name!r} is {array.dtype}, expected floats: import takes no quantized network")
     if array.ndim != ndim:
         wanted = "a matrix of weights" if ndim == 2 else "a bias for each unit"
-        raise ValueError(f"{name!r} has shape {array.shape}, expected {wanted}: jaxnn has no layer of normalisation")
+        raise ValueError(f"{name!r} has shape {array.shape}, expected {wanted}: jaxnn has no normalization layer")
 
 
 def _layer(name: str, arrays: dict[str, np.ndarray], transposed: bool) -> Weights:

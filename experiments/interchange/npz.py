@@ -15,17 +15,17 @@ OUTPUT = safetensors.OUTPUT
 
 
 def encode(network: StoredNetwork) -> bytes:
-    """The bytes of the file, not compressed: weights are too random for it."""
+    """Return the bytes of the file, not compressed: weights are too random for it."""
     file = io.BytesIO()
     np.savez(file, **safetensors.arrays(network))
     return file.getvalue()
 
 
 def code(spec: NetworkSpec, file: str) -> str:
-    """Lines that load the file by jaxnn; `numpy.load` alone gives the arrays."""
+    """Return lines that load the file with jaxnn; `numpy.load` returns the arrays."""
     return safetensors.code_by("numpy", "load", spec, file)
 
 
 def read(path: Path) -> list[Weights]:
-    """The layers of a file with arrays W_1, b_1, ..."""
+    """Return the layers of a file with arrays W_1, b_1, ..."""
     return safetensors.by_name(read_npz(path))

@@ -14,24 +14,24 @@ OUTPUT = "model.outputs(params, x)"
 
 
 def arrays(network: StoredNetwork) -> dict[str, np.ndarray]:
-    """W_1, b_1, W_2, ... in this order."""
+    """Return W_1, b_1, W_2, ... in this order."""
     layers = raw_input_layers(network)
     return {f"{v}_{i}": a for i, layer in enumerate(layers, start=1) for v, a in layer._asdict().items()}
 
 
 def encode(network: StoredNetwork) -> bytes:
-    """The bytes of the file, which says in its metadata what the arrays are of."""
+    """Return the bytes of the file, with a description of the arrays in its metadata."""
     spec = network.spec
     return save(arrays(network), {"sizes": str(spec), "activation": spec.activation, "output": spec.output})
 
 
 def code(spec: NetworkSpec, file: str) -> str:
-    """Lines that load the file by jaxnn; any reader of safetensors does."""
+    """Return lines that load the file with jaxnn; any reader of safetensors can."""
     return code_by("safetensors.numpy", "load_file", spec, file)
 
 
 def code_by(package: str, function: str, spec: NetworkSpec, file: str) -> str:
-    """Lines that load W_1, b_1, ... by that function."""
+    """Return lines that load W_1, b_1, ... with that function."""
     layers = len(spec.sizes)
     return f"""\
 import jaxnn, {package}
@@ -42,10 +42,10 @@ params = jaxnn.models.params_from_arrays(model.network, model.in_shape, arrays)"
 
 
 def read(path: Path) -> list[Weights]:
-    """The layers of a file that `encode` wrote."""
+    """Return the layers of a file that `encode` wrote."""
     return by_name(read_safetensors(path)[1])
 
 
 def by_name(named: dict[str, np.ndarray]) -> list[Weights]:
-    """The layers out of arrays W_1, b_1, ..."""
+    """Return the layers of arrays W_1, b_1, ..."""
     return layers_by_number(named, r"(?P<kind>[Wb])_(?P<layer>\d+)", "W_1, b_1, W_2, ...", transposed=False)

@@ -16,16 +16,16 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
 def encode(network: StoredNetwork) -> bytes:
-    """The bytes of the file: float32 x (m, n_in), any m, to what `Model.predict_proba` gives inputs standardized."""
+    """Return the bytes of a function of float32 x (m, n_in), any m, to `Model.predict_proba` of x standardized."""
     x = jax.ShapeDtypeStruct((*jax.export.symbolic_shape("m"), *network.spec.model().in_shape), jnp.float32)
     return bytes(jax.export.export(jax.jit(function(network)), platforms=PLATFORMS)(x).serialize())
 
 
 def function(network: StoredNetwork) -> Callable[[jax.Array], jax.Array]:
-    """The function itself. Of each mean it subtracts two float32 numbers, since one has too few digits.
+    """Return the function. It subtracts each mean as two float32 numbers, since one has too few digits.
 
-    With mean = high + low, x - high is exact where x is near the mean (Sterbenz, "Floating-Point Computation", 1974),
-    so what float32 inputs carry is not lost.
+    With mean = high + low, x - high is exact if x is near the mean (Sterbenz, "Floating-Point Computation", 1974), so
+    no digit of float32 inputs is lost.
     """
     model, stats = network.spec.model(), network.standardizer
     if stats is None:
@@ -43,7 +43,7 @@ def function(network: StoredNetwork) -> Callable[[jax.Array], jax.Array]:
 
 
 def code(spec: NetworkSpec, file: str) -> str:
-    """Lines that load the function; they need the packages jax and flatbuffers."""
+    """Return lines that load the function; they need the packages jax and flatbuffers."""
     return f"""\
 import pathlib, jax.export
 file = pathlib.Path({file!r})

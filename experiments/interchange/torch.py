@@ -7,7 +7,7 @@ from pathlib import Path
 
 from safetensors.numpy import save
 
-from experiments.interchange.formats import refuse_pickles, refuse_shards
+from experiments.interchange.formats import reject_pickles, reject_shards
 from experiments.interchange.layers import Weights, raw_input_layers
 from experiments.interchange.names import layers_by_number
 from experiments.networks.spec import NetworkSpec
@@ -30,7 +30,7 @@ _ACTIVATIONS = {
 
 
 def encode(network: StoredNetwork) -> bytes:
-    """The bytes of the file: 0.weight, 0.bias, 2.weight, ...; what is between has no weights."""
+    """Return the bytes of the file: 0.weight, 0.bias, 2.weight, ...; the layers in between have no weights."""
     tensors = {}
     for i, (W, b) in enumerate(raw_input_layers(network)):
         tensors |= {f"{2 * i}.weight": W, f"{2 * i}.bias": b}
@@ -38,7 +38,7 @@ def encode(network: StoredNetwork) -> bytes:
 
 
 def code(spec: NetworkSpec, file: str) -> str:
-    """Lines that make the network and load the file."""
+    """Return lines that make the network and load the file."""
     activation = f"torch.nn.{_ACTIVATIONS[spec.activation]}"
     layers = [f"torch.nn.Linear({n_in}, {n_out})" for n_in, n_out in zip(spec.sizes, spec.sizes[1:], strict=False)]
     last = ", torch.nn.ReLU()" if spec.output == "relu" else ""
@@ -49,9 +49,9 @@ net.load_state_dict(safetensors.torch.load_file({file!r}))"""
 
 
 def read(path: Path) -> list[Weights]:
-    """The layers of a state dict whose names end in weight or bias."""
+    """Return the layers of a state dict whose names end in weight or bias."""
     conversion = "safetensors.torch.save_file(net.state_dict(), 'net.safetensors')"
-    refuse_pickles(path, conversion)
-    refuse_shards(path, conversion)
+    reject_pickles(path, conversion)
+    reject_shards(path, conversion)
     pattern = r"((?P<layer>.*)\.)?(?P<kind>weight|bias)"
     return layers_by_number(read_safetensors(path)[1], pattern, "0.weight, 0.bias, 2.weight, ...", transposed=False)

@@ -1,1 +1,1 @@
-"""Networks as data: what builds them again, files of their params, what they predict, what runs through them."""
+"""Networks as data: how they are rebuilt, files of their params, their predictions, and their activations."""

@@ -1,4 +1,4 @@
-"""What a network says of new rows: the class and the probability of each, as CSV, and how often it is right."""
+"""Predict new rows with a network: the class and the probability of each, as CSV, and the accuracy."""
 
 import csv
 import io
@@ -14,39 +14,41 @@ from experiments.datasets.new_rows import Rows
 from experiments.datasets.own_data import check_count, standardized
 from experiments.networks.spec import class_probabilities
 from experiments.networks.storage import StoredNetwork
-from experiments.readers.errors import Refused
+from experiments.readers.errors import InvalidFileError
 from experiments.readers.numerals import NUMBER, exact
 
 NUMBERS_AT_A_TIME = 2**24
-"""Activations of a layer that are in memory at once: so many rows go through the network together."""
+"""The most activations of a layer in memory at once: it limits how many rows the network takes together."""
 
 
-class Answers(NamedTuple):
-    """The class number (m,) and the probability of each class (m, k) float32 of m rows."""
+class Predictions(NamedTuple):
+    """The class number (m,) and the probability of each class (m, k), float32, of m rows."""
 
     classes: np.ndarray
     probabilities: np.ndarray
 
 
-def classify(file: Path, rows: Rows, network: StoredNetwork) -> Answers:
-    """What the network says of the rows: their inputs standardised as in training, and float32 from there.
+def classify(file: Path, rows: Rows, network: StoredNetwork) -> Predictions:
+    """Return the network's predictions for the rows: inputs standardized as in training, then float32.
 
     Raises:
-      Refused: inputs of another number, or so far from those of training that the network's numbers overflow.
+      InvalidFileError: if the number of inputs differs, or they are so large that numbers overflow.
     """
     (m, n), k, longest = rows.x.shape, len(network.classes), max(map(len, network.classes))
     if k > MOST_CLASSES or longest > LONGEST_CLASS:
-        told = f"the network names {k} classes in up to {longest} characters"
-        raise Refused(f"{file}: {told}, expected at most {MOST_CLASSES} and {LONGEST_CLASS}, as of data like these")
+        got = f"the network names {k} classes in up to {longest} characters"
+        raise InvalidFileError(f"{file}: {got}, expected at most {MOST_CLASSES} and {LONGEST_CLASS}")
     if n != network.spec.sizes[0] or network.standardizer is None:
-        raise Refused(f"{file}: its rows make {n} inputs, the network takes {network.spec.sizes[0]}, standardised")
+        raise InvalidFileError(
+            f"{file}: its rows make {n} inputs, but the network takes {network.spec.sizes[0]}, standardized"
+        )
     check_count(file, m, k)
     with np.errstate(over="ignore"):
         x = standardized(network.standardizer, rows.x)
     model, step = network.spec.model(), max(1, NUMBERS_AT_A_TIME // max(network.spec.sizes))
     parts = [x[i : i + step] for i in range(0, m, step)]
     decide = jax.jit(model.predict)
-    answers = Answers(
+    answers = Predictions(
         np.concatenate([decide(network.params, part) for part in parts]),
         np.concatenate([class_probabilities(model, network.params, part) for part in parts]),
     )
@@ -54,23 +56,23 @@ def classify(file: Path, rows: Rows, network: StoredNetwork) -> Answers:
     if bad.any():
         i = int(bad.argmax())
         place = rows.place(i, int(np.abs(x[i]).argmax()))
-        raise Refused(
+        raise InvalidFileError(
             f"{file}: {place} is so far from the training rows that the network overflows: is it in their units?"
         )
     return answers
 
 
-def accuracy(answers: Answers, labels: Sequence[str | None], classes: Sequence[str]) -> str:
-    """How many of the rows that have a label are classified as it says, in words."""
+def accuracy(answers: Predictions, labels: Sequence[str | None], classes: Sequence[str]) -> str:
+    """Return in words how many of the labeled rows are classified correctly."""
     known = _as_classes([label for label in labels if label is not None], classes)
     answered = [classes[i] for i, label in zip(answers.classes, labels, strict=True) if label is not None]
     pairs = list(zip(answered, known, strict=True))
     if not pairs:
         return "no accuracy: the column of the labels is empty"
-    right = sum(said == label for said, label in pairs)
+    right = sum(predicted == label for predicted, label in pairs)
     of = f"{len(pairs)} rows" if len(pairs) == len(labels) else f"{len(pairs)} rows that have a label"
     unknown = [label for _, label in pairs if label not in classes]
-    wrong = f"; {len(unknown)} of a class that training did not have, {unknown[0]!r} say" if unknown else ""
+    wrong = f"; {len(unknown)} of a class that training did not have, for example {unknown[0]!r}" if unknown else ""
     return f"accuracy {100 * right / len(pairs):.2f} %: {right} of {of}{wrong}"
 
 
@@ -82,8 +84,8 @@ def _as_classes(labels: Sequence[str], classes: Sequence[str]) -> list[str]:
     return [named.get(exact(label), label) if NUMBER.fullmatch(label) else label for label in labels]
 
 
-def to_csv(answers: Answers, classes: Sequence[str]) -> str:
-    """A line for each row, counted from 1: its class, and the probability of each, with all digits of float32."""
+def to_csv(answers: Predictions, classes: Sequence[str]) -> str:
+    """Return a line for each row, counted from 1: its class, and all probabilities with all digits of float32."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["row", "class", *(f"P({name})" for name in classes)])

@@ -1,4 +1,4 @@
-"""Histograms of what runs through a network: whether units are dead, and whether gradients vanish on their way back."""
+"""Draw histograms of activations and gradients: whether units are dead, and whether gradients vanish."""
 
 from collections.abc import Sequence
 
@@ -6,17 +6,17 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.networks.signals import Signal
-from experiments.reports.plots import COLOURS
+from experiments.reports.plots import COLORS
 
 _BINS = 60
 
 
 def draw_signals(signals: Sequence[Signal]) -> Figure:
-    """A row for each layer: its activations, and the sizes of the cost's gradients by them.
+    """Draw a row for each layer: its activations, and the sizes of the cost's gradients with respect to them.
 
-    Gradients have one scale for all layers, of powers of ten, so that one sees them shrink or grow from the last layer
-    to the first. What is exactly 0 would hide the rest, and is told as a share. A unit is dead that is 0 for every
-    example: no gradient reaches its weights.
+    Gradients have one scale for all layers, of powers of ten, so that they can be seen to shrink or grow from the last
+    layer to the first. Values that are exactly 0 would hide the rest, and are given as a share. A unit is dead if it is
+    0 for every example: no gradient reaches its weights.
     """
     figure = Figure(figsize=(11, 1.9 * len(signals) + 0.6), layout="constrained")
     axes = figure.subplots(len(signals), 2, squeeze=False)
@@ -26,17 +26,17 @@ def draw_signals(signals: Sequence[Signal]) -> Figure:
     top = every.max() if every.size else 1.0
     bins = np.geomspace(max(every.min(), 1e-12 * top) if every.size else 1e-12, 1.01 * top, _BINS)
     for (left, right), signal, size in zip(axes, signals, sizes, strict=True):
-        left.hist(signal.values[signal.values != 0], bins=_BINS, color=COLOURS[0])
+        left.hist(signal.values[signal.values != 0], bins=_BINS, color=COLORS[0])
         dead = int((signal.values == 0).all(axis=0).sum())
         left.set_title(_values_line(signal, dead), fontsize=10)
-        right.hist(np.maximum(size, bins[0]), bins=bins, color=COLOURS[1])
+        right.hist(np.maximum(size, bins[0]), bins=bins, color=COLORS[1])
         right.set(xscale="log", xlim=(bins[0], bins[-1]))
         if size.size:
             right.axvline(np.median(size), color="black", linewidth=1)
         right.set_title(_gradients_line(signal, size), fontsize=10)
         for panel in (left, right):
             panel.set_yticks([])
-    axes[-1, 0].set_xlabel("activation, where it is not 0")
+    axes[-1, 0].set_xlabel("activation, if not 0")
     axes[-1, 1].set_xlabel("|dJ/da|; the line is the median, and the first bar has all that is smaller")
     return figure
 

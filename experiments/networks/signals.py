@@ -1,4 +1,4 @@
-"""What runs through a network, layer by layer: activations forward, and the cost's gradients by them backward."""
+"""Compute what flows through a network, layer by layer: activations, and the cost's gradients with respect to them."""
 
 from typing import Any, NamedTuple
 
@@ -10,12 +10,12 @@ from experiments.networks.spec import NetworkSpec
 
 
 class Signal(NamedTuple):
-    """Of one layer, on a batch.
+    """The activations and gradients of one layer, on a batch.
 
     Attributes:
-      name: "a1", "a2", ... after the activation of a hidden layer, "z3", say, of the last one.
+      name: "a1", "a2", ... after the activation of a hidden layer; "z3", for example, of the last one.
       values: its outputs a, (m, units).
-      gradients: dJ/da, (m, units), J being the mean loss of the batch.
+      gradients: dJ/da, (m, units), where J is the mean loss of the batch.
     """
 
     name: str
@@ -23,8 +23,8 @@ class Signal(NamedTuple):
     gradients: np.ndarray
 
 
-def signals(spec: NetworkSpec, params: Any, batch: jaxnn.Batch) -> list[Signal]:
-    """Those of all layers, from the first to the last. `params` are of `spec.model()`.
+def layer_signals(spec: NetworkSpec, params: Any, batch: jaxnn.Batch) -> list[Signal]:
+    """Return the signals of all layers, from the first to the last. `params` are of `spec.model()`.
 
     da_L = dJ/dz_L is the loss's gradient over m, and the backward of layer l turns da_l into da_{l-1}.
     """
@@ -51,7 +51,7 @@ def signals(spec: NetworkSpec, params: Any, batch: jaxnn.Batch) -> list[Signal]:
 
 
 def _layers(spec: NetworkSpec) -> list[jaxnn.Layer]:
-    """The network, cut after each activation: dense layers with theirs."""
+    """Return the network, cut after each activation: dense layers with theirs."""
     ends = [spec.activation] * (len(spec.sizes) - 2) + ["relu" if spec.output == "relu" else "identity"]
     pairs = zip(spec.sizes[1:], ends, strict=True)
     return [jaxnn.chain(jaxnn.dense(size), jaxnn.nn.ACTIVATIONS[end]()) for size, end in pairs]

@@ -1,4 +1,4 @@
-"""Networks as data: what must be written down to build the same network again."""
+"""Networks as data: what a file must hold to build the same network again."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from jaxnn.typing import Initializer
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """An L-layer network of `jaxnn.mlp`; `init` matters at the start alone and is not stored."""
+    """An L-layer network of `jaxnn.mlp`; `init` only matters at the start and is not stored."""
 
     sizes: tuple[int, ...]
     activation: str = "relu"
@@ -20,12 +20,12 @@ class NetworkSpec:
     init: str | Initializer = "lecun"
 
     def model(self) -> jaxnn.Model:
-        """The model, built anew: keep it, since JAX compiles once per model."""
+        """Build the model: keep it, since JAX compiles once per model."""
         return jaxnn.mlp(self.sizes, self.activation, output=self.output, init=self.init)
 
     @property
     def n_params(self) -> int:
-        """How many weights and biases it has."""
+        """Return the number of weights and biases."""
         return sum((n_in + 1) * n_out for n_in, n_out in zip(self.sizes, self.sizes[1:], strict=False))
 
     def __str__(self) -> str:
@@ -33,13 +33,13 @@ class NetworkSpec:
 
 
 def class_probabilities(model: jaxnn.Model, params: Any, x: np.ndarray) -> np.ndarray:
-    """Of each class, (m, k), also where the model has one output, which is the probability of class 1."""
+    """Return the probability of each class, (m, k), also if the model has one output, that of class 1."""
     probabilities = np.asarray(jax.jit(model.predict_proba)(params, x))
     return np.hstack([1 - probabilities, probabilities]) if probabilities.shape[1] == 1 else probabilities
 
 
 def param_names(spec: NetworkSpec) -> list[str]:
-    """A path for each array of the network, in the order of `jaxnn.models.params_to_arrays`: 0/W, 0/b, 2/W, ...
+    """Return a path for each array of the network, in the order of `jaxnn.models.params_to_arrays`: 0/W, 0/b, 2/W, ...
 
     They are the paths in the params of the plain chain, so they are the same whether equal layers are scanned or not.
     """

@@ -1,4 +1,4 @@
-"""Trained networks as safetensors: the params under their names, and beside them what rebuilds the network.
+"""Store trained networks as safetensors: the params by name, and metadata that rebuild the network.
 
 A safetensors file is a table of contents and raw numbers. Reading one runs no code, unlike a pickle.
 """
@@ -15,8 +15,8 @@ from safetensors.numpy import save
 
 import jaxnn
 from experiments.networks.spec import NetworkSpec, param_names
-from experiments.readers.errors import Refused, check_file, inside
-from experiments.readers.suggestions import OF_A_RUN, near_run
+from experiments.readers.errors import InvalidFileError, check_file, path_inside
+from experiments.readers.suggestions import EXPECTED_RUN, suggest_run
 from experiments.runs.folder import UNFINISHED
 
 SUFFIX = ".safetensors"
@@ -32,14 +32,14 @@ _STANDARDIZER = ("standardizer/mean", "standardizer/std")
 
 
 class StoredNetwork(NamedTuple):
-    """A trained network, and what its inputs and outputs mean.
+    """A trained network, and the meaning of its inputs and outputs.
 
     Attributes:
       spec: the network.
       params: its params, as `jaxnn.mlp` makes them.
       classes: the name of each class.
-      image_shape: (height, width, 3) where inputs are images, flattened, their pixels divided by 255; else `None`.
-      standardizer: where inputs are standardised first, the training set's mean and deviation; else `None`.
+      image_shape: (height, width, 3) if inputs are images, flattened, their pixels divided by 255; else `None`.
+      standardizer: the training set's mean and deviation if inputs are standardized first; else `None`.
     """
 
     spec: NetworkSpec
@@ -50,7 +50,7 @@ class StoredNetwork(NamedTuple):
 
 
 def encode(network: StoredNetwork) -> bytes:
-    """The bytes of a safetensors file: the same for the same network."""
+    """Return the bytes of a safetensors file: the same for the same network."""
     spec = network.spec
     arrays = jax.device_get(jaxnn.models.params_to_arrays(spec.model().network, network.params))
     # In C order: a matrix that XLA hands over transposed would be stored by its memory, as another matrix.
@@ -70,7 +70,7 @@ def encode(network: StoredNetwork) -> bytes:
 
 
 def _sorted(data: bytes) -> bytes:
-    """The same file with its table of contents in order: the package writes metadata in one that it draws at random."""
+    """Return the file with its metadata sorted: the package writes them in a random order."""
     end = 8 + int.from_bytes(data[:8], "little")
     contents = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":")).encode()
     contents += b" " * (-len(contents) % 8)  # so that numbers begin where a machine can read them in place
@@ -81,15 +81,16 @@ def load(path: Path) -> StoredNetwork:
     """Read a stored network, of this version of the format or of an older one.
 
     Raises:
-      Refused: the file is damaged, of another kind or of a newer version, or its arrays do not fit its network.
-      OSError: it cannot be opened.
+      InvalidFileError: if the file is damaged, of another kind or of a newer version, or its arrays do not fit its
+        network.
+      OSError: if it cannot be opened.
     """
     metadata, tensors = read_safetensors(path)
     if metadata.get("format") != _FORMAT:
-        raise Refused(f"{path} was not written by these experiments: import takes weights of other libraries")
+        raise InvalidFileError(f"{path} was not written by these experiments: import takes weights of other libraries")
     version = metadata.get("format_version", "")
     if version.isdecimal() and int(version) > _VERSION:
-        raise Refused(
+        raise InvalidFileError(
             f"{path} was written by a newer jaxnn, in version {version} of its format; this one reads versions up to "
             f"{_VERSION}: update jaxnn"
         )
@@ -99,55 +100,57 @@ def load(path: Path) -> StoredNetwork:
             raise ValueError(f"format_version is {version!r}")
         return decode(metadata, tensors)
     except KeyError as error:
-        raise Refused(f"{path} is damaged: its header lacks {error}") from None
+        raise InvalidFileError(f"{path} is damaged: its header lacks {error}") from None
     except (ValueError, TypeError, RecursionError) as error:
-        raise Refused(f"{path} is damaged: {error}") from None
+        raise InvalidFileError(f"{path} is damaged: {error}") from None
 
 
 def load_from_run(run: Path, name: str = "") -> tuple[str, StoredNetwork]:
-    """A network of a run and its name: the one of that name, or else the deepest.
+    """Return a network of a run and its name: the one of that name, or else the deepest.
 
     Raises:
-      ValueError: `run` is no results folder, or it has no such network.
-      OSError: it cannot be read.
+      ValueError: if `run` is not a results folder, or has no such network.
+      OSError: if it cannot be read.
     """
     if not run.is_dir():
-        raise Refused(f"{run} is not a folder{near_run(run) or OF_A_RUN}")
+        raise InvalidFileError(f"{run} is not a folder{suggest_run(run) or EXPECTED_RUN}")
     stored = {path.stem: path for path in sorted(run.glob(f"*{SUFFIX}"))}
     if not stored and (run / UNFINISHED).exists():
-        raise Refused(f"{run} is not finished, and has no trained network yet: resume goes on with it")
+        raise InvalidFileError(f"{run} is not finished, and has no trained network yet: resume continues it")
     if not stored:
-        raise Refused(f"{run} holds no trained networks (*{SUFFIX}): is it the results folder of a run?")
+        raise InvalidFileError(f"{run} holds no trained networks (*{SUFFIX}): is it the results folder of a run?")
     if name and name not in stored:
-        raise Refused(f"{run} has no network {name!r}: there are {', '.join(stored)}")
-    networks = {stem: load(inside(run, stored[stem].name)) for stem in ([name] if name else stored)}
+        raise InvalidFileError(f"{run} has no network {name!r}: there are {', '.join(stored)}")
+    networks = {stem: load(path_inside(run, stored[stem].name)) for stem in ([name] if name else stored)}
     return max(networks.items(), key=lambda item: len(item[1].spec.sizes))
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
-    """The metadata and the arrays of any safetensors file. Its sizes are held against the file's before it is read.
+    """Return the metadata and the arrays of any safetensors file. Sizes are checked against the file's before reading.
 
     Raises:
-      Refused: the file is damaged, or of another kind.
-      OSError: it cannot be opened.
+      InvalidFileError: if the file is damaged, or of another kind.
+      OSError: if it cannot be opened.
     """
     check_file(path, MOST_BYTES)
-    with path.open("rb") as file:  # which says plainly what a forbidden file is
+    with path.open("rb") as file:  # its error for an unreadable file is clear
         contents = int.from_bytes(file.read(8), "little")
     if contents > MOST_CONTENTS:
-        raise Refused(f"{path} is damaged, or no safetensors file: its table of contents would have {contents:,} bytes")
+        raise InvalidFileError(
+            f"{path} is damaged, or not a safetensors file: its table of contents would have {contents:,} bytes"
+        )
     try:
         with safe_open(path, framework="np") as file:
             for name in file.keys():  # noqa: SIM118 (not a dictionary)
                 dtype = file.get_slice(name).get_dtype()
                 if dtype not in _DTYPES:
-                    raise Refused(f"{path}: {name} is {dtype}, expected F64, F32, F16 or BF16")
+                    raise InvalidFileError(f"{path}: {name} is {dtype}, expected F64, F32, F16 or BF16")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
             return file.metadata() or {}, tensors
-    except Refused:
+    except InvalidFileError:
         raise
     except (SafetensorError, OSError, TypeError, ValueError, AttributeError) as error:
-        raise Refused(f"{path} is damaged, or no safetensors file: {error}") from None
+        raise InvalidFileError(f"{path} is damaged, or not a safetensors file: {error}") from None
 
 
 def _decode(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> StoredNetwork:
@@ -179,22 +182,22 @@ def _decode(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> StoredN
 
 def _check_counts(name: str, given: Any) -> None:
     if not isinstance(given, list) or not all(type(n) is int and n >= 1 for n in given) or len(given) < 2:
-        raise ValueError(f"its {name} are {str(given)[:100]}, expected whole numbers of at least 1")
+        raise ValueError(f"its {name} are {str(given)[:100]}, expected integers of at least 1")
 
 
 def _check_classes(spec: NetworkSpec, classes: Any) -> None:
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise ValueError(f"its classes are {str(classes)[:100]}, expected names")
     if not all(name.isprintable() for name in classes):  # they are shown on a terminal, which they could steer
-        raise ValueError("its classes have names that cannot be shown")
+        raise ValueError("its classes have names that cannot be printed")
     outputs = spec.sizes[-1]
     expected = 2 if (spec.output, outputs) == ("binary", 1) else outputs if spec.output == "softmax" else len(classes)
     if len(classes) != expected:
-        raise ValueError(f"it names {len(classes)} classes, its outputs are of {expected}")
+        raise ValueError(f"it names {len(classes)} classes, but its outputs are of {expected}")
 
 
 def _standardizer(tensors: dict[str, np.ndarray], shapes: list[tuple[int, ...]]) -> jaxnn.data.Standardizer | None:
-    """Taken out of the tensors; of a mean and deviation for each input, or for each channel."""
+    """Remove the standardizer from the tensors: a mean and deviation for each input, or for each channel."""
     stats = [tensors.pop(name, None) for name in _STANDARDIZER]
     if stats[0] is None and stats[1] is None:
         return None
@@ -207,4 +210,4 @@ def _standardizer(tensors: dict[str, np.ndarray], shapes: list[tuple[int, ...]])
 
 
 _DECODERS = {"1": _decode}
-"""How each version of the format is read. Whoever changes the format adds a version, and keeps reading the others."""
+"""The reader of each version of the format. A change of the format adds a version and keeps the others."""

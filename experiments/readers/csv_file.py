@@ -1,9 +1,9 @@
-"""Reads a CSV file as columns of words: a header, then rows of as many fields, by any delimiter.
+"""Read a CSV file as columns of words: a header, then rows with as many fields, with any delimiter.
 
-Python's csv splits the fields: it knows the line of each row, and takes 5 s of processor time for 42 000 rows of 785
+Python's csv splits the fields: it keeps the line of each row, and takes 5 s of processor time for 42 000 rows of 785
 fields (118 MB), where pandas takes 6 s, and polars and pyarrow 2 s and 170 MB of disk. Fields may be quoted, with
 delimiters, line ends and doubled quotes inside. A byte order mark, any line ends, blank lines, comments and spaces
-around fields are taken.
+around fields are accepted.
 
 Source: RFC 4180, "Common format and MIME type for comma-separated values (CSV) files", 2005.
 """
@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.readers.errors import Refused, check_file
+from experiments.readers.errors import InvalidFileError, check_file
 from experiments.readers.numerals import NUMBER
 
 MOST_BYTES = 2**28
@@ -27,15 +27,15 @@ MOST_ROWS = 2**20
 MOST_COLUMNS = 25_000
 _LONGEST_LINE = 2**20
 DELIMITERS = ",;\t|"
-"""Those that are found without being named."""
+"""The delimiters that are detected."""
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
 _CONTROLS = bytes({*range(32), 127} - set(b"\t\r\n"))
 _CONTROL = re.compile(b"[" + re.escape(_CONTROLS) + rb"]|\xc2[\x80-\x9f]")
-"""All but tabs and line ends: what steers a terminal that shows it, and the zero bytes of UTF-16."""
+"""Control characters but tabs and line ends: those that control a terminal, and the zero bytes of UTF-16."""
 _SEPARATOR = "\x1f"
-"""Stands between the fields of a column that is kept as one text; no file that is read has it."""
+"""Separates the fields of a column that is kept as one text; files with it are rejected."""
 _BLANKS = re.compile(r'("(?:[^"]|"")*")|[ \t]+')
-"""Quoted fields are matched to be left as they are."""
+"""Quoted fields are matched so that they stay unchanged."""
 _FIELDS_AT_ONCE = 2**18
 _MOST_COMMENTS_FIRST = 1000
 _SAMPLE_RECORDS, _SAMPLE_FIELDS = 50, 5000
@@ -46,15 +46,15 @@ _BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-"""Those of UTF-32 before those of UTF-16, with which they begin."""
+"""Byte order marks: those of UTF-32 first, since they begin as those of UTF-16."""
 _NO_TEXTS = {"idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined"}
-"""Those that Python counts among its encodings."""
+"""Python's encodings that are not of texts."""
 UNNAMED = "Unnamed: {}"
 """pandas' name for a column without one, counted from 0."""
 
 
 class Layout(NamedTuple):
-    """How a file is written, as far as its user says so; None is what the file itself shows.
+    """How a file is written, as far as its user states it; None means detected from the file.
 
     Attributes:
       delimiter: the character between fields.
@@ -71,12 +71,12 @@ DEFAULT_LAYOUT = Layout()
 
 
 class Table(NamedTuple):
-    """A CSV file's fields.
+    """The fields of a CSV file.
 
     Attributes:
-      columns: each column's fields by its name, as they stand there, without the spaces around them.
+      columns: each column's fields by its name, unchanged but for the spaces around them.
       lines: of each row, the line of the file where it ends, counted from 1.
-      notes: how the file was read, for people.
+      notes: how the file was read, in words.
     """
 
     columns: Mapping[str, list[str]]
@@ -85,7 +85,7 @@ class Table(NamedTuple):
 
 
 class _Columns(Mapping):
-    """Columns of a text each, which takes a tenth of the memory of a list of fields; a list when it is asked for."""
+    """Columns as one text each, which takes a tenth of the memory of a list of fields; a column is split on access."""
 
     def __init__(self, texts: dict[str, str]) -> None:
         self._texts = texts
@@ -109,24 +109,24 @@ class _Columns(Mapping):
 def read_table(path: Path, layout: Layout = DEFAULT_LAYOUT) -> Table:
     """Read the file.
 
-    The delimiter is the one of `DELIMITERS` by which the first rows have as many fields as the header, two at least.
+    The delimiter is the one of `DELIMITERS` for which the first rows have as many fields as the header, at least two.
 
     Raises:
-      Refused: what is wrong, and in which line: a header that names a column twice, rows of another length, quotes that
-        are not closed, no rows, bytes of no known encoding, or more than `MOST_BYTES`, `MOST_FIELDS` and the like.
-      OSError: the file cannot be opened.
+      InvalidFileError: if a header names a column twice, rows differ in length, quotes are not closed, there are no
+        rows, the encoding is unknown, or there are more than `MOST_BYTES`, `MOST_FIELDS` and the like.
+      OSError: if the file cannot be opened.
     """
     check_file(path, MOST_BYTES)
     data, notes = _utf_8(path, path.read_bytes(), layout.encoding)
     suspicious = b"\xc2" in data or len(data.translate(None, _CONTROLS)) < len(data)  # a search takes 20 times as long
     if suspicious and (control := _CONTROL.search(data)):
         found = f"{path} holds the control character {control[0].hex(' ')} in line {_line(data, control.start())}"
-        raise Refused(f"{found}, so it is no text: save it as CSV in UTF-8")
+        raise InvalidFileError(f"{found}, so it is not text: save it as CSV in UTF-8")
     announced = re.match(rb"(?i)\"?sep=([\t !#-/:-@\[-^`{-~])\"?[ ,;\t]*(\r\n|\r|\n)", data)
     delimiter = layout.delimiter or (announced[1].decode("latin-1") if announced else _sniff(data))
     notes.append(f"fields separated by {_NAMES.get(delimiter, delimiter)}")
     file = io.TextIOWrapper(io.BytesIO(data), "utf-8", newline="")
-    # csv takes no blank both as the delimiter and as what may follow one.
+    # csv does not accept a blank both as the delimiter and after one.
     lines = _lines(path, file) if delimiter != " " else map(_one_blank, _lines(path, file))
     rows = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=delimiter != " ")
     return _Scan(path, layout, rows, notes).table(skip=bool(announced))
@@ -145,16 +145,16 @@ def _utf_8(path: Path, data: bytes, encoding: str | None) -> tuple[bytes, list[s
             raise LookupError
         text = data.decode(found)
     except LookupError:
-        raise Refused(f"{path}: --encoding must be one that Python knows for texts, got {found!r}") from None
+        raise InvalidFileError(f"{path}: --encoding must be one that Python knows for texts, got {found!r}") from None
     except UnicodeError as error:
         start = getattr(error, "start", 0)
         at = _line(data, start) if found.startswith("windows") else 1 + data[:start].count(b"\n")
         name = encoding or ("UTF-8" if found == "windows-1252" else found.upper())
-        raise Refused(f"{path} is not {name} in line {at}: save it as CSV in UTF-8") from None
+        raise InvalidFileError(f"{path} is not {name} in line {at}: save it as CSV in UTF-8") from None
     text = text.removeprefix("\ufeff")
     if encoding or found != "windows-1252":
         return text.encode("utf-8", "replace"), [found.upper()]
-    where = f"not UTF-8 in line {_line(data, bad)}, so read as Windows-1252: if letters are wrong, say --encoding"
+    where = f"not UTF-8 in line {_line(data, bad)}, so read as Windows-1252: if letters are wrong, use --encoding"
     return text.encode(), [where]
 
 
@@ -187,7 +187,7 @@ def _sniff(data: bytes) -> str:
         width = len(first)
         if width < 2:
             return (-1.0, 0.0, max(map(len, records), default=0))
-        # A field behind the last delimiter of a row is no other length.
+        # An empty field after the last delimiter does not change a row's length.
         agreeing = sum(len(row) == width or (len(row) == width + 1 and not row[-1]) for row in rest)
         fields = [field for row in rest for field in row[: _SAMPLE_FIELDS // len(rest)]]
         numbers = sum(NUMBER.fullmatch(field.strip()) is not None for field in fields)
@@ -197,7 +197,7 @@ def _sniff(data: bytes) -> str:
 
 
 def _comments_first(records: list[list[str]]) -> int:
-    """Return how many of the first records are comments: those before another, which start with # and are no header."""
+    """Return how many of the first records are comments: those before another record that start with #."""
     n = next((n for n, record in enumerate(records) if not record[0].startswith("#")), 0)
     return n - 1 if n and len(records[n - 1]) == len(records[n]) > 1 else n
 
@@ -207,7 +207,9 @@ def _lines(path: Path, file: io.TextIOWrapper) -> Iterator[str]:
     while line := file.readline(_LONGEST_LINE + 1):
         number += 1
         if len(line) > _LONGEST_LINE:
-            raise Refused(f"{path}: line {number} has more than {_LONGEST_LINE:,} characters: is it a CSV file?")
+            raise InvalidFileError(
+                f"{path}: line {number} has more than {_LONGEST_LINE:,} characters: is it a CSV file?"
+            )
         yield line
 
 
@@ -218,7 +220,7 @@ def _one_blank(line: str) -> str:
 
 
 class _Scan:
-    """One pass through the rows."""
+    """A single pass through the rows."""
 
     def __init__(self, path: Path, layout: Layout, rows: Iterator[list[str]], notes: list[str]) -> None:
         self.path, self.layout, self.rows, self.notes = path, layout, rows, notes
@@ -229,12 +231,12 @@ class _Scan:
         self.ended: list[int] = []
 
     def table(self, *, skip: bool) -> Table:
-        """Read all of it, without a first line that only names the delimiter."""
+        """Read all rows, without a first line that only names the delimiter."""
         try:
             if skip:
                 next(self.rows)
             start: list[tuple[int, list[str]]] = []
-            for row in self.rows:  # to the first that is no comment
+            for row in self.rows:  # to the first that is not a comment
                 if any(row) or len(row) > 1:
                     start.append((self.rows.line_num, row))
                     if not row[0].startswith("#") or len(start) == _MOST_COMMENTS_FIRST:
@@ -252,16 +254,16 @@ class _Scan:
                     self._keep(texts)
         except csv.Error as error:
             what = f"{self.path}: line {self.rows.line_num}: {error}"
-            raise Refused(f"{what}: is a quote not closed, or not doubled?") from None
+            raise InvalidFileError(f"{what}: is a quote not closed, or not doubled?") from None
         self._keep(texts)
         if not self.lines:
-            raise Refused(f"{self.path} has a header and no rows")
+            raise InvalidFileError(f"{self.path} has a header and no rows")
         self._check_ends()
         columns = _Columns({name: _SEPARATOR.join(text) for name, text in zip(names, texts, strict=True)})
         return Table(columns, self.lines, (*self.notes, *self._left_out()))
 
     def _rows(self, start: list[tuple[int, list[str]]], names: list[str], header: list[str]) -> Iterator[list[str]]:
-        """Yield the rows that hold data, each of as many fields as there are names."""
+        """Yield the rows that hold data, each with as many fields as there are names."""
         n, lines, has_header = len(names), self.lines, self.layout.header
         most = min(MOST_ROWS, -(-MOST_FIELDS // n))
         following = ((self.rows.line_num, row) for row in self.rows)
@@ -274,22 +276,24 @@ class _Scan:
                         self.comments.append(line)
                         continue
                     if len(row) != n + 1 or row[-1].strip():
-                        raise Refused(f"{self.path}: {self._length(line, row, n)}")
+                        raise InvalidFileError(f"{self.path}: {self._length(line, row, n)}")
                     self.ended.append(line)
                     del row[-1]
                 if n > 1 and not any(row):
                     self.empty.append(line)
                     continue
                 if has_header and row[0] == header[0] and [field.strip() for field in row] == header:
-                    raise Refused(f"{self.path}: line {line} repeats the header: delete it (were files joined?)")
+                    raise InvalidFileError(
+                        f"{self.path}: line {line} repeats the header: delete it (were files joined?)"
+                    )
                 if len(lines) == most:
                     limit = f"{MOST_ROWS:,} rows" if most == MOST_ROWS else f"{MOST_FIELDS:,} fields"
-                    raise Refused(f"{self.path} has more than {limit}: train on a part of it")
+                    raise InvalidFileError(f"{self.path} has more than {limit}: train on a part of it")
                 lines.append(line)
                 yield row
 
     def _length(self, line: int, row: list[str], n: int) -> str:
-        """Say that a row has another length than the header, and what that may come from."""
+        """Return the message for a row whose length differs from the header's, with the likely cause."""
         fix = "a field with a delimiter inside must be quoted"
         if n == 1:
             return f"line {line} has {len(row)} fields, the header 1: expected the names of all columns in line 1"
@@ -307,9 +311,9 @@ class _Scan:
         self.block = []
 
     def _check_ends(self) -> None:
-        """Only if every row ends with a delimiter, it is clear that no field is missing before."""
+        """Raise unless all rows end with a delimiter, or none: otherwise a field may be missing."""
         if self.ended and len(self.ended) != len(self.lines) + len(self.empty):
-            raise Refused(
+            raise InvalidFileError(
                 f"{self.path}: line {self.ended[0]} ends with a delimiter, so it has one field more than the header, "
                 "and other lines do not: delete it"
             )
@@ -329,13 +333,13 @@ class _Scan:
     def _names(self, first: list[str], line: int) -> list[str]:
         names = [name.strip() for name in first]
         if not names:
-            raise Refused(f"{self.path} is empty: expected a header with the names of the columns")
+            raise InvalidFileError(f"{self.path} is empty: expected a header with the names of the columns")
         if len(names) > MOST_COLUMNS:
-            raise Refused(f"{self.path} has {len(names):,} columns, expected at most {MOST_COLUMNS:,}")
+            raise InvalidFileError(f"{self.path} has {len(names):,} columns, expected at most {MOST_COLUMNS:,}")
         if not self.layout.header:
             return [f"column_{i}" for i in range(1, len(names) + 1)]
         if all(map(NUMBER.fullmatch, names)):
-            raise Refused(
+            raise InvalidFileError(
                 f"{self.path} starts with numbers: expected a header with the names of the columns in line {line}; "
                 "--no-header names them column_1, column_2, ..."
             )
@@ -345,6 +349,8 @@ class _Scan:
             if name in seen:
                 data = any(map(NUMBER.fullmatch, names))
                 fix = "is line 1 data? Then --no-header" if data else "rename one"
-                raise Refused(f"{self.path}: columns {seen[name]} and {number} are both called {name!r}: {fix}")
+                raise InvalidFileError(
+                    f"{self.path}: columns {seen[name]} and {number} are both called {name!r}: {fix}"
+                )
             seen[name] = number
         return names

@@ -1,4 +1,4 @@
-"""What every reader of files says of one that it does not take. Files may come from strangers."""
+"""Errors and checks that all readers share. Files may come from strangers."""
 
 import stat
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 _LONGEST = 2000
 
 
-class Refused(ValueError):  # noqa: N818 (it reads as it is raised)
-    """A file that is not as it should be: one line that begins with its path.
+class InvalidFileError(ValueError):
+    """An invalid file; the message is one line that begins with its path.
 
-    Words of the file may be in it. So it is cut where it is long, and characters that would break the line, or steer
-    a terminal, are shown as escapes.
+    It may contain words of the file. So it is cut if it is long, and characters that would break the line, or control a
+    terminal, are shown as escapes.
     """
 
     def __init__(self, message: str) -> None:
@@ -19,32 +19,36 @@ class Refused(ValueError):  # noqa: N818 (it reads as it is raised)
 
 
 def printable(text: str) -> str:
-    """The text as one line that steers no terminal: other characters become escapes."""
+    """Return the text as one line without control characters: they become escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def check_file(path: Path, most_bytes: int) -> int:
-    """The size of a file in bytes, before it is opened: a pipe would keep its reader waiting, a device never end.
+    """Return the size of a file in bytes, before it is opened: a pipe could block its reader, and a device never ends.
 
     Raises:
-      Refused: no plain file, or one of more than `most_bytes`.
-      OSError: there is no such file.
+      InvalidFileError: if it is not a plain file, or has more than `most_bytes`.
+      OSError: if it does not exist.
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise Refused(f"{path} is no plain file but a {'folder' if stat.S_ISDIR(status.st_mode) else 'device or pipe'}")
+        raise InvalidFileError(
+            f"{path} must be a plain file, got a {'folder' if stat.S_ISDIR(status.st_mode) else 'device or pipe'}"
+        )
     if status.st_size > most_bytes:
-        raise Refused(f"{path} has {status.st_size:,} bytes, expected at most {most_bytes:,}: is it the right file?")
+        raise InvalidFileError(
+            f"{path} must have at most {most_bytes:,} bytes, got {status.st_size:,}: is it the right file?"
+        )
     return status.st_size
 
 
-def inside(folder: Path, name: str) -> Path:
-    """The path of a run's file. A run may come from elsewhere, and nothing in it leads to files outside.
+def path_inside(folder: Path, name: str) -> Path:
+    """Return the path of a file in a run's folder. A run may come from a stranger, and must not refer to files outside.
 
     Raises:
-      Refused: the name leads out of the folder, as ../ or a link would.
+      InvalidFileError: if the name leads out of the folder, as ../ or a link may.
     """
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise Refused(f"{path} leads out of its folder: a run's files are its own, expected no link and no ..")
+        raise InvalidFileError(f"{path} leads out of its folder: a run must have no links and no ..")
     return path

@@ -1,7 +1,7 @@
-"""Reads datasets of HDF5 files, which may be damaged or made to do harm.
+"""Read datasets of HDF5 files, which may be damaged or malicious.
 
 The format's library is large, and written in C: in trials it crashed on one damaged file in some 40 000, and a small
-file can announce what unpacks to any size. So it works in a process of its own, with bounds to its time and memory.
+file can announce data that unpack to any size. So it runs in a separate process, with limits on its time and memory.
 """
 
 import json
@@ -15,21 +15,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.readers.errors import Refused, check_file
+from experiments.readers.errors import InvalidFileError, check_file
 
 _CHILD = Path(__file__).with_name("hdf5_worker.py")
 _LONGEST_WAIT = 60
-"""Seconds, for a machine that is busy or a disk that sleeps: of processor time the child has far less."""
+"""Seconds, for a busy machine or a sleeping disk: the worker's limit of processor time is far lower."""
 _FIX = "get the file again, or see what wrote it"
 
 
 class Stored(NamedTuple):
-    """A dataset as its file says that it is.
+    """A dataset as its file describes it.
 
     Attributes:
-      dtype: NumPy's name of it, or "names" for words.
+      dtype: NumPy's name for it, or "names" for words.
       shape: of the dataset.
-      values: the numbers, or the words as a list; `None` where they are too many.
+      values: the numbers, or the words as a list; `None` if they are too many.
     """
 
     dtype: str
@@ -41,50 +41,54 @@ class Stored(NamedTuple):
 
 
 def read_datasets(path: Path, names: Sequence[str], *, most_bytes: int) -> dict[str, Stored]:
-    """The datasets of these names; of one that would take more than `most_bytes`, its dtype and shape alone.
+    """Return the datasets of these names; of one that would take more than `most_bytes`, only dtype and shape.
 
-    Links to other files, and datasets that are stored in other files, are taken as absent.
+    Links to other files, and datasets that are stored in other files, are treated as absent.
 
     Raises:
-      Refused: no HDF5 file, a damaged one, or a dataset that is not there.
-      OSError: the file cannot be opened.
+      InvalidFileError: if it is not an HDF5 file, is damaged, or lacks a dataset.
+      OSError: if the file cannot be opened.
     """
-    answer, data = _asked(path, most_bytes, names)
+    answer, data = _run_worker(path, most_bytes, names)
     for name in names:
         if name not in answer["datasets"]:
-            raise Refused(f"{path} has no dataset {name}, only {', '.join(answer['all']) or 'nothing'}: {_FIX}")
+            raise InvalidFileError(
+                f"{path} has no dataset {name}, only {', '.join(answer['all']) or 'nothing'}: {_FIX}"
+            )
     return _unpack(answer["datasets"], data)
 
 
 def dataset_names(path: Path) -> list[str]:
-    """The paths of all datasets of a file, such as layers/dense/vars/0, a thousand at most.
+    """Return the paths of all datasets of a file, such as layers/dense/vars/0, at most a thousand.
 
     Raises:
-      Refused: no HDF5 file, or a damaged one.
-      OSError: the file cannot be opened.
+      InvalidFileError: if it is not an HDF5 file, or is damaged.
+      OSError: if the file cannot be opened.
     """
-    return _asked(path, 0, [])[0]["all"]
+    return _run_worker(path, 0, [])[0]["all"]
 
 
-def _asked(path: Path, most_bytes: int, names: Sequence[str]) -> tuple[dict, bytes]:
-    """The child's answer, and the numbers that follow it."""
-    check_file(path, 2**40)  # that it is a plain one: a large file costs nothing, since little of it is read
+def _run_worker(path: Path, most_bytes: int, names: Sequence[str]) -> tuple[dict, bytes]:
+    """Return the worker's answer, and the numbers that follow it."""
+    check_file(path, 2**40)  # only that it is a plain file: of a large one, little is read
     path.open("rb").close()
     command = [sys.executable, "-P", str(_CHILD), str(path.absolute()), str(most_bytes), *names]
-    # Without threads the child needs less memory; plug-ins are code that a file can ask for.
+    # Without threads the worker needs less memory; plug-ins are code that a file can load.
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "HDF5_PLUGIN_PRELOAD": "::"}
     try:
         done = subprocess.run(command, capture_output=True, env=environment, timeout=_LONGEST_WAIT, check=False)
     except subprocess.TimeoutExpired:
-        raise Refused(f"{path} took HDF5's library more than {_LONGEST_WAIT} s: {_FIX}") from None
+        raise InvalidFileError(f"{path} took HDF5's library more than {_LONGEST_WAIT} s: {_FIX}") from None
     line, _, data = done.stdout.partition(b"\n")
     if done.returncode < 0:
-        raise Refused(f"{path} is damaged: HDF5's library took too long or crashed ({-done.returncode}); {_FIX}")
+        raise InvalidFileError(
+            f"{path} is damaged: HDF5's library took too long or crashed ({-done.returncode}); {_FIX}"
+        )
     if done.returncode or not line:
         raise RuntimeError(f"the reader of HDF5 files failed: {done.stderr.decode(errors='replace')[-1000:]}")
     answer = json.loads(line)
     if "damaged" in answer:
-        raise Refused(f"{path} is damaged or no HDF5 file ({answer['damaged']}): {_FIX}")
+        raise InvalidFileError(f"{path} is damaged or not an HDF5 file ({answer['damaged']}): {_FIX}")
     return answer, data
 
 
@@ -105,7 +109,7 @@ def _unpack(described: dict[str, dict], data: bytes) -> dict[str, Stored]:
 
 
 def class_numbers(y: Stored, m: int) -> np.ndarray | None:
-    """Return labels as whole numbers (m,): of any dtype with whole values, as (m,), (m, 1) or (1, m); else None."""
+    """Return labels as integers (m,): of any dtype with whole values, as (m,), (m, 1) or (1, m); else None."""
     values = y.values
     if y.shape not in ((m,), (m, 1), (1, m)) or not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
         return None

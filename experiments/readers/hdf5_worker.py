@@ -1,8 +1,8 @@
-"""Reads datasets of an HDF5 file in a process of its own, which `experiments.readers.hdf5` starts and watches.
+"""Read datasets of an HDF5 file in a separate process, which `experiments.readers.hdf5` starts and watches.
 
-    python -P hdf5_child.py PATH MOST_BYTES NAME...
+    python -P hdf5_worker.py PATH MOST_BYTES NAME...
 
-It imports nothing of the project, and answers on its standard output: a line of JSON, then the numbers of each array.
+It imports nothing of the project, and writes to its standard output: a line of JSON, then the numbers of each array.
 """
 
 import json
@@ -11,7 +11,7 @@ import sys
 from itertools import islice
 
 SECONDS = 1.0
-"""Of processor time, for what takes some hundredths."""
+"""Limit of processor time, for work of some hundredths of a second."""
 MOST_MEMORY = 3 * 2**29
 _MOST_NAMES = 1000
 
@@ -38,7 +38,7 @@ def main(path: str, most_bytes: int, names: list[str]) -> None:
                         arrays.append(dataset[...])
             there = islice(file, 20) if names else islice(dataset_names(file), _MOST_NAMES)
             answer = {"datasets": described, "all": list(map(in_words, there))}
-    except Exception as error:  # whatever a damaged file makes of the library
+    except Exception as error:  # a damaged file can make the library raise anything
         answer, arrays = {"damaged": f"{type(error).__name__}: {error}"[:500]}, []
     sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
     for array in arrays:
@@ -46,12 +46,12 @@ def main(path: str, most_bytes: int, names: list[str]) -> None:
 
 
 def in_words(name):
-    """The name as text; h5py gives one that is no UTF-8 as bytes."""
+    """Return the name as text; h5py returns bytes for one that is not UTF-8."""
     return name.decode("utf-8", "replace") if isinstance(name, bytes) else name
 
 
 def dataset_names(group, prefix="", depth=8):
-    """Of all datasets below it, links not followed."""
+    """Yield the names of all datasets below the group, without following links."""
     import h5py
 
     for name in group:
@@ -64,7 +64,7 @@ def dataset_names(group, prefix="", depth=8):
 
 
 def limit_memory() -> None:
-    """Where the system can: a chunk of few bytes may unpack to all that there is."""
+    """Limit the process's memory if the system can: a chunk of few bytes may unpack to any size."""
     try:
         import resource
     except ImportError:
@@ -76,7 +76,7 @@ def limit_memory() -> None:
 
 
 def describe(file, name):
-    """The dataset, and its shape and dtype; `None` where there is no such dataset, or one that lies elsewhere."""
+    """Return the dataset, and its shape and dtype; `None` if it does not exist, or is stored elsewhere."""
     import h5py
 
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):  # a link may lead to any other file

@@ -1,7 +1,7 @@
-"""Reads idx files, the format of MNIST: a magic number, sizes, and the numbers themselves, often compressed by gzip.
+"""Read idx files, the format of MNIST: a magic number, sizes, and the numbers themselves, often compressed by gzip.
 
-The first two bytes are 0, the third says the type (8: unsigned bytes, the only one read here), the fourth how many axes
-there are; then the axes' sizes, 4 bytes each, the highest first, and a byte per number.
+The first two bytes are 0, the third is the type (8: unsigned bytes, the only one read here), the fourth the number of
+axes; then follow the axes' sizes, 4 bytes each, the highest first, and a byte per number.
 
 Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits", 1998.
 """
@@ -16,28 +16,29 @@ from typing import BinaryIO
 
 import numpy as np
 
-from experiments.readers.errors import Refused, check_file
+from experiments.readers.errors import InvalidFileError, check_file
 
 _UNSIGNED_BYTES = 8
 _GZIP = b"\x1f\x8b"
 _PIECE = 2**20
 MOST_BYTES = 2**27
-"""What a small file may announce, since its header may say anything: 170 000 images of 28 x 28."""
+"""How many numbers a small file may announce: 170 000 images of 28 x 28."""
 _UNPACKED_MORE = 20
-"""What a larger one may announce beside that, by byte of the file: images of digits unpack to five times their size."""
+"""How many more a larger file may announce, per byte: images of digits unpack to five times their size."""
 _MOST_STORED = 2**30
 MOST_UNPACKED = 1032
-"""Bytes that one byte of deflate can become, at the most (RFC 1951: 258 for two bits)."""
+"""Largest number of bytes that one byte of deflate can become (RFC 1951: 258 for two bits)."""
 
 
 def read_idx(path: Path, axes: int) -> np.ndarray:
-    """The array of a file, uint8, with so many axes; compressed or not by its first bytes, since names lie.
+    """Return the array of a file, uint8, with `axes` axes; its first bytes, not its name, decide if it is compressed.
 
-    No more is read than the header announces, and one byte.
+    At most one byte more than the header announces is read.
 
     Raises:
-      Refused: gzip damage, a wrong magic number, other axes, or more or fewer numbers than the header announces.
-      OSError: the file cannot be opened.
+      InvalidFileError: if the gzip data are damaged, the magic number or the axes are wrong, or there are more or fewer
+        numbers than the header announces.
+      OSError: if the file cannot be opened.
     """
     stored = check_file(path, _MOST_STORED)
     with path.open("rb") as raw, contextlib.ExitStack() as stack:
@@ -47,31 +48,33 @@ def read_idx(path: Path, axes: int) -> np.ndarray:
         try:
             header = file.read(4 + 4 * axes)
             if len(header) < 4 or header[:3] != bytes([0, 0, _UNSIGNED_BYTES]):
-                raise Refused(
+                raise InvalidFileError(
                     f"{path} starts with {header[:4].hex(' ') or 'nothing'}, expected 00 00 08 {axes:02x}, the magic "
                     f"number of an idx file of bytes with {axes} axes"
                 )
             if header[3] != axes or len(header) < 4 + 4 * axes:
-                raise Refused(f"{path} is an idx file with {header[3]} axes, or cut off; expected {axes} axes")
+                raise InvalidFileError(f"{path} is an idx file with {header[3]} axes, or cut off; expected {axes} axes")
             shape = struct.unpack(f">{axes}I", header[4:])
             size = math.prod(shape)
             if size > (most := MOST_BYTES + _UNPACKED_MORE * stored):
-                raise Refused(f"{path} announces {' x '.join(map(str, shape))} numbers, more than {most:,}")
+                raise InvalidFileError(f"{path} announces {' x '.join(map(str, shape))} numbers, more than {most:,}")
             if size > stored * (MOST_UNPACKED if compressed else 1):
-                raise Refused(f"{path} announces {size:,} numbers in {stored:,} bytes: it is cut off, or no idx file")
+                raise InvalidFileError(
+                    f"{path} announces {size:,} numbers in {stored:,} bytes: it is cut off, or not an idx file"
+                )
             data = np.empty(size, np.uint8)
             have = _fill(data, file)
             more = bool(file.read(1))
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise Refused(f"{path} is no gzip file, or a damaged one ({error}): get it again") from None
+            raise InvalidFileError(f"{path} is not a gzip file, or damaged ({error}): download it again") from None
     if have < size or more:
-        told = "more" if more else f"{have:,}"
-        raise Refused(f"{path} announces {size:,} numbers and has {told}: it is cut off or not what it says")
+        found = "more" if more else f"{have:,}"
+        raise InvalidFileError(f"{path} announces {size:,} numbers and has {found}: it is cut off or damaged")
     return data.reshape(shape)
 
 
 def _fill(data: np.ndarray, file: BinaryIO) -> int:
-    """Read bytes into the array until it is full or the file at its end; how many there were."""
+    """Read bytes into the array until it is full or the file ends; return how many there were."""
     view, at = memoryview(data), 0
     while at < len(data) and (n := file.readinto(view[at : at + _PIECE])):
         at += n

@@ -1,4 +1,4 @@
-"""Reads arrays from npz files, a zip archive with a .npy file for each, without pickle and without trust.
+"""Read arrays from npz files, a zip archive with a .npy file for each, without pickle and without trust.
 
 Source: NumPy, "numpy.lib.format", version 1.0 of the format; PKWARE, "APPNOTE.TXT", of zip.
 """
@@ -15,12 +15,12 @@ from typing import BinaryIO
 
 import numpy as np
 
-from experiments.readers.errors import Refused, check_file
+from experiments.readers.errors import InvalidFileError, check_file
 
 MOST_BYTES = 3 * 2**27
-"""Of all arrays together: 50 million float64 numbers, MNIST's 60 000 images of 784."""
+"""The limit for all arrays together: 50 million float64 numbers, MNIST's 60 000 images of 784."""
 _MOST_DIRECTORY = 2**16
-"""Bytes of the archive's directory, which has some hundred for each array."""
+"""The limit for the archive's directory, which has some hundred bytes for each array."""
 _PIECE = 2**20
 _LONGEST_HEADER = 10_000
 # As NumPy writes it; objects, which are pickles, and records have another form.
@@ -33,15 +33,13 @@ _FIX = "write it by numpy.savez"
 
 
 def read_npz(path: Path, names: Sequence[str] | None = None, *, optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
-    """The arrays of these names, or all of them: numbers, booleans or words (dtype kinds b, i, u, f, U and S).
+    """Return the arrays of these names, or all: numbers, booleans or words (dtype kinds b, i, u, f, U and S).
 
-    Those that are optional need not be there.
-
-    Of each, no more is unpacked than its header announces, and a megabyte.
+    Optional ones may be absent. Of each, at most a megabyte more than its header announces is unpacked.
 
     Raises:
-      Refused: no npz file or a damaged one, an array that is not there, of objects, or more than `MOST_BYTES`.
-      OSError: the file cannot be opened.
+      InvalidFileError: if it is not an npz file, is damaged, lacks an array, or holds objects or more bytes.
+      OSError: if the file cannot be opened.
     """
     check_file(path, 2 * MOST_BYTES)
     with path.open("rb") as file:
@@ -54,11 +52,11 @@ def read_npz(path: Path, names: Sequence[str] | None = None, *, optional: Sequen
                     found[name] = _array(archive, name, MOST_BYTES - sum(array.nbytes for array in found.values()))
                 return found
         except _DAMAGE as error:
-            raise Refused(f"{path} is no npz file that can be taken: {error}") from None
+            raise InvalidFileError(f"{path} is not a valid npz file: {error}") from None
 
 
 def _check_directory(file: BinaryIO) -> None:
-    """It is read as a whole, so its size is looked at before: it stands in the file's last 22 bytes."""
+    """Check the size of the directory, in the file's last 22 bytes, before zipfile reads all of it."""
     file.seek(0, 2)
     file.seek(max(0, file.tell() - 42))
     end = file.read()
@@ -74,7 +72,7 @@ def _all_names(archive: zipfile.ZipFile) -> list[str]:
     members = archive.namelist()
     others = [member for member in members if not member.endswith(".npy")]
     if others:
-        raise ValueError(f"it holds {others[0]}, expected arrays alone")
+        raise ValueError(f"it holds {others[0]}, expected only arrays")
     return [member.removesuffix(".npy") for member in members]
 
 
@@ -98,7 +96,7 @@ def _array(archive: zipfile.ZipFile, name: str, most_bytes: int) -> np.ndarray:
         have = "more" if len(data) > size else f"{len(data):,}"
         raise ValueError(f"{name} announces {dtype} {shape}, {size:,} bytes, and has {have}")
     if dtype.kind == "U" and size and np.frombuffer(data, f"{dtype.byteorder}u4").max() > sys.maxunicode:
-        raise ValueError(f"{name} holds what are no characters")
+        raise ValueError(f"{name} holds invalid characters")
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
 
 

@@ -12,11 +12,11 @@ from functools import cache
 from typing import NamedTuple
 
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-"""One way only to match each digit: so a long field that is no number is found out in one pass."""
+"""Each digit matches in one way only, so that a long field that is not a number fails in one pass."""
 MARKS = ((".", ""), (",", ""), (".", ","), (",", "."), (".", " "), (",", " "), (".", "'"), (",", "'"))
 """The pairs of a decimal and a thousands mark, the commonest first; a blank is any of Unicode's, and ' also ’."""
 MOST_CHARACTERS = 400
-"""Of a number that is not plain."""
+"""The longest number that is not plain."""
 _CURRENCY = "$€£¥₹₩₽¢"
 _SHAPE = re.compile(
     rf"(?P<sign>[+-]?) ?(?P<prefix>[{_CURRENCY}]?) ?(?P<inner>[+-]?)"
@@ -72,7 +72,7 @@ def number(field: str, notation: Notation) -> float | None:
 
 
 def exact(field: str) -> Decimal:
-    """Return the number that a field of the form `NUMBER` is: as floats, whole ones beyond 2^53 would fall together."""
+    """Return the value of a field of the form `NUMBER`, exactly: as floats, integers beyond 2^53 would coincide."""
     try:
         return Decimal(field)
     except InvalidOperation:  # of an exponent beyond 10^18
@@ -111,7 +111,7 @@ def agree(fields: Collection[str], found: Collection[Notation]) -> bool:
 
 
 def like_a_number(field: str) -> bool:
-    """Return whether the field is a number under some notation; letters behind it, such as those of a code, are not."""
+    """Return whether the field is a number under some notation; one followed by letters, such as a code, is not."""
     if NUMBER.fullmatch(field):
         return True
     units = _units([field])
@@ -124,7 +124,7 @@ def like_a_number(field: str) -> bool:
 
 
 def _units(fields: Collection[str]) -> set[tuple[str, str]]:
-    """Return the pairs of prefix and suffix; none if a field has not the shape of a number."""
+    """Return the pairs of prefix and suffix; none if a field does not have the shape of a number."""
     units = set()
     for field in fields:
         shape = _shape(field)
@@ -148,6 +148,6 @@ def _usual(field: str) -> str:
 
 @cache
 def _groups(mark: str) -> re.Pattern:
-    """Return the pattern of whole numbers in groups: 1,234,567, or as in India 12,34,567."""
+    """Return the pattern of integers in groups: 1,234,567, or as in India 12,34,567."""
     mark = re.escape(mark)
     return re.compile(rf"[1-9]\d{{0,2}}({mark}\d{{3}})+|[1-9]\d?({mark}\d{{2}})+{mark}\d{{3}}", re.ASCII)

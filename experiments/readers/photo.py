@@ -1,4 +1,4 @@
-"""Reads a person's own photo as the networks take it."""
+"""Read a user's photo as input of the networks."""
 
 import contextlib
 import re
@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from experiments.readers.errors import Refused, check_file
+from experiments.readers.errors import InvalidFileError, check_file
 
 MOST_BYTES = 2**28
 MOST_PIXELS = 50_000_000
-"""What a phone's camera takes at the most, or nearly."""
+"""Nearly the most that a phone's camera takes."""
 MOST_SCANS = 64
-"""Of a progressive JPEG, which has ten. Each runs through all pixels, and a few bytes make one."""
+"""The limit for a progressive JPEG, which has ten. Each goes through all pixels, and a few bytes make one."""
 
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
 _MARKER_AFTER_A_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
@@ -30,19 +30,19 @@ _TURNED = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes a picture upright, by its EXIF orientation."""
+"""The transposition that turns a picture upright, by its EXIF orientation."""
 
 
 def read_photo(path: Path, height: int, width: int) -> np.ndarray:
-    """A PNG or JPEG of any size and colour mode as pixels (height, width, 3), float32, 0 to 1.
+    """Return a PNG or JPEG of any size and color mode as pixels (height, width, 3), float32, 0 to 1.
 
-    Turned upright as its EXIF data say, transparency over white, then squashed to height x width with antialiasing:
-    nothing of the picture is cut off, and a long one is distorted. Of several pictures in one file (MPO, APNG) it is
-    the first; a colour profile (ICC) is not applied.
+    It is turned upright as its EXIF data state, put on white if transparent, then resized to height x width with
+    antialiasing: nothing is cropped, and a long picture is distorted. Of several pictures in one file (MPO, APNG) the
+    first is taken; a color profile (ICC) is not applied.
 
     Raises:
-      Refused: no picture, a damaged one, or one too large to decode.
-      OSError: the file cannot be opened.
+      InvalidFileError: if it is not a picture, is damaged, or too large to decode.
+      OSError: if the file cannot be opened.
     """
     check_file(path, MOST_BYTES)
     with path.open("rb") as file, warnings.catch_warnings():
@@ -51,36 +51,38 @@ def read_photo(path: Path, height: int, width: int) -> np.ndarray:
             image = Image.open(file, formats=("PNG", "JPEG"))
             _check_size(path, image)
             if image.format == "PNG":
-                # Pillow reads the pixels without their checksums, and closes what it has verified.
+                # Pillow does not verify while it reads pixels, and closes what it has verified.
                 image.verify()
                 image = Image.open(file, formats=("PNG",))
             elif file.seek(0) == 0 and _scans(file.read()) > MOST_SCANS:
-                raise Refused(f"{path} is a JPEG of more than {MOST_SCANS} scans: save it anew")
+                raise InvalidFileError(f"{path} is a JPEG of more than {MOST_SCANS} scans: save it again")
             image.load()
             small = _rgb(_upright(image)).resize((width, height), Image.Resampling.BICUBIC)
-        except Refused:
+        except InvalidFileError:
             raise
         except UnidentifiedImageError:
-            raise Refused(f"{path} is not a PNG or JPEG picture") from None
+            raise InvalidFileError(f"{path} is not a PNG or JPEG picture") from None
         except Image.DecompressionBombError:
-            raise Refused(_too_large(path)) from None
-        except Exception as error:  # damaged bytes can trip a decoder anywhere
-            if "data too large" in str(error):  # which is Pillow's own limit
-                raise Refused(f"{path} has a text or color profile too large to unpack: save it without them") from None
-            raise Refused(f"{path} is damaged: {error}") from None
+            raise InvalidFileError(_too_large(path)) from None
+        except Exception as error:  # damaged bytes can make a decoder raise anything
+            if "data too large" in str(error):  # Pillow's limit
+                raise InvalidFileError(
+                    f"{path} has a text or color profile too large to unpack: save it without them"
+                ) from None
+            raise InvalidFileError(f"{path} is damaged: {error}") from None
     return np.asarray(small, np.float32) / 255
 
 
 def _check_size(path: Path, image: Image.Image) -> None:
     if image.width * image.height > MOST_PIXELS:
-        raise Refused(_too_large(path))
+        raise InvalidFileError(_too_large(path))
 
 
 def _scans(jpeg: bytes) -> int:
-    """How many scans the first picture of a JPEG file has: no more is counted than the decoder reads.
+    """Return how many scans the first picture of a JPEG file has: no more are counted than the decoder reads.
 
-    Its segments say how long they are. A scan's data follow its segment, and last until the next marker, which is none
-    for restarting (D0 to D7). What follows the end of the picture is another one, or a video (ITU-T T.81, annex B).
+    Each segment states its length. A scan's data follow its segment, and last until the next marker other than those
+    for restarting (D0 to D7). After the end of the picture may come another one, or a video (ITU-T T.81, annex B).
     """
     at, scans, marker = 0, 0, _MARKER
     while (found := marker.search(jpeg, at)) and (kind := jpeg[found.end() - 1]) != _END_OF_IMAGE:
@@ -93,9 +95,9 @@ def _scans(jpeg: bytes) -> int:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turned as the EXIF data say; what they say beside that is of no use here, and need not be sound."""
+    """Return the picture turned as its EXIF data state; damage elsewhere in them is ignored."""
     orientation = 1
-    with contextlib.suppress(Exception):  # a damaged directory can trip its reader anywhere
+    with contextlib.suppress(Exception):  # a damaged directory can make its reader raise anything
         orientation = image.getexif().get(_ORIENTATION, 1)
     turn = _TURNED.get(orientation) if isinstance(orientation, int) else None
     return image if turn is None else image.transpose(turn)
@@ -107,9 +109,9 @@ def _too_large(path: Path) -> str:
 
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
-        # 16 bits of grey, which Pillow would clip to 8 bits instead of scaling.
-        grey = np.divide(image, 257, dtype=np.float32)
-        image = Image.fromarray(np.rint(grey, out=grey).astype(np.uint8))
+        # 16 bits of gray, which Pillow would clip to 8 bits instead of scaling.
+        gray = np.divide(image, 257, dtype=np.float32)
+        image = Image.fromarray(np.rint(gray, out=gray).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGB", image.size, "white")

@@ -1,4 +1,4 @@
-"""Names that were meant: what is closest to a name that does not exist."""
+"""Suggest the closest existing name for one that does not exist."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -7,16 +7,16 @@ from pathlib import Path
 from experiments.readers.errors import printable
 
 _CONFIG = "config.json"
-OF_A_RUN = ": expected the results folder of a run, such as runs/ladder-20260131-120000"
+EXPECTED_RUN = ": expected the results folder of a run, such as runs/ladder-20260131-120000"
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ": did you mean ...?" with the known name that is closest; empty if no one is close.
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return ": did you mean ...?" with the known name that is closest; empty if none is close.
 
     Example:
-      >>> did_you_mean("Cat-v-non-cat", ["ladder", "catvnoncat"])
+      >>> suggest("Cat-v-non-cat", ["ladder", "catvnoncat"])
       ': did you mean catvnoncat?'
-      >>> did_you_mean("frobnicate", ["ladder", "catvnoncat"])
+      >>> suggest("frobnicate", ["ladder", "catvnoncat"])
       ''
     """
     names = {each.lower(): each for each in known}
@@ -25,7 +25,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f": did you mean {names[close[0]]}?" if close else ""
 
 
-def near_run(run: Path) -> str:
+def suggest_run(run: Path) -> str:
     """Return ": did you mean ...?" with the folder of a run whose name is closest, beside `run` or in ./runs."""
     found = [path.parent for folder in (run.parent, Path("runs")) for path in sorted(folder.glob(f"*/{_CONFIG}"))]
     by_name = {path.name: path for path in reversed(found)}

@@ -1,1 +1,1 @@
-"""What a person reads: tables, pictures, pages."""
+"""Present results to people: tables, pictures, pages."""

@@ -1,4 +1,4 @@
-"""HTML pages that need nothing else: no network, no script, pictures inside. For white and dark, for desk and phone."""
+"""Make self-contained HTML pages: no network, no script, pictures inside; for light and dark, for desktop and phone."""
 
 import base64
 import struct
@@ -40,32 +40,32 @@ $body
 
 
 def document(title: str, *parts: str) -> str:
-    """The page, from parts that the functions below make."""
+    """Return the page, from parts that the functions below return."""
     return _DOCUMENT.substitute(title=escape(title), body="\n".join(parts))
 
 
 def heading(text: str) -> str:
-    """Of a section."""
+    """Return the heading of a section."""
     return f"<h2>{escape(text)}</h2>"
 
 
 def paragraph(text: str) -> str:
-    """Running text."""
+    """Return running text."""
     return f"<p>{escape(text)}</p>"
 
 
 def failure(text: str) -> str:
-    """What went wrong, set apart."""
+    """Return the message of a failure, highlighted."""
     return f'<p class="failure">{escape(text)}</p>'
 
 
 def preformatted(text: str) -> str:
-    """Text as it stands, which scrolls sideways by itself where it is wide; by the keyboard too."""
+    """Return preformatted text, which scrolls sideways if it is wide, also by the keyboard."""
     return f'<pre tabindex="0">\n{escape(text)}</pre>'
 
 
 def table(rows: Sequence[Sequence[str]], columns: Sequence[str] = ()) -> str:
-    """Each row's first cell names the row."""
+    """Return a table; each row's first cell names the row."""
     lines = [_cells("col", columns, [])] if columns else []
     lines += [_cells("row", row[:1], row[1:]) for row in rows]
     return '<div class="scroll" tabindex="0"><table>\n' + "\n".join(lines) + "\n</table></div>"
@@ -77,7 +77,7 @@ def _cells(scope: str, headers: Sequence[str], cells: Sequence[str]) -> str:
 
 
 def picture(png: bytes, caption: str) -> str:
-    """A PNG with a sentence that says what it shows. On a narrow screen it scrolls rather than become illegible."""
+    """Return a PNG with its caption. On a narrow screen it scrolls rather than become illegible."""
     width, height = struct.unpack(">II", png[16:24])
     data, text = base64.b64encode(png).decode(), escape(caption)
     return (

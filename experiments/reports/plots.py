@@ -1,4 +1,4 @@
-"""Pictures of a run, as PNG bytes. Figures are drawn without pyplot, which would look for a display."""
+"""Draw the pictures of a run, as PNG bytes, without pyplot, which would look for a display."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -12,30 +12,30 @@ from matplotlib.figure import Figure
 Curve = tuple[Sequence[float], Sequence[float]]
 """x and y."""
 
-COLOURS = matplotlib.color_sequences["petroff10"]
-"""Of lines, in order: told apart by the colour-blind too (Petroff, "Accessible color sequences", 2021)."""
+COLORS = matplotlib.color_sequences["petroff10"]
+"""Colors of lines, in order; safe for color-blind people (Petroff, "Accessible color sequences", 2021)."""
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as the bytes of a PNG file."""
+    """Return the figure as the bytes of a PNG file."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=120)
     return file.getvalue()
 
 
 def grid(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
-    """A figure and its axes, (rows, columns)."""
+    """Return a figure and its axes, (rows, columns)."""
     figure = Figure(figsize=(5.5 * columns, 3.6 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     for panel in axes.flat:
-        panel.set_prop_cycle(color=COLOURS)
+        panel.set_prop_cycle(color=COLORS)
     return figure, axes
 
 
 def draw_curves(
     axes: Axes, curves: Mapping[str, Curve], *, title: str, x: str, y: str, log: bool = False, best: str = ""
 ) -> None:
-    """Lines over one another, with a legend. `best`, "min" or "max", marks the first best point of each."""
+    """Draw several lines, with a legend. `best`, "min" or "max", marks the first best point of each."""
     for name, (xs, ys) in curves.items():
         (line,) = axes.plot(xs, ys, label=name, linewidth=1.5, marker="." if len(xs) < 3 else None)
         if best and np.isfinite(ys).any():
@@ -51,9 +51,9 @@ def draw_curves(
 
 
 def draw_confusion(axes: Axes, matrix: np.ndarray, classes: Sequence[str]) -> None:
-    """Counts (k, k) of `jaxnn.metrics.confusion_matrix`: a row for each true class, a column for each predicted one.
+    """Draw the counts (k, k) of `jaxnn.metrics.confusion_matrix`: a row per true class, a column per predicted one.
 
-    The shade is the share of its row; that a few mistakes are seen beside many hits, it follows the square root.
+    The shade is the square root of the share of its row, so that a few mistakes are visible beside many hits.
     """
     matrix = np.asarray(matrix)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -61,8 +61,8 @@ def draw_confusion(axes: Axes, matrix: np.ndarray, classes: Sequence[str]) -> No
     size = np.clip(90 / len(classes), 4, 10)
     for (row, column), count in np.ndenumerate(matrix):
         if count:
-            colour = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(column, row, f"{count}", ha="center", va="center", fontsize=size, color=colour)
+            color = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, f"{count}", ha="center", va="center", fontsize=size, color=color)
     turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if max(map(len, map(str, classes))) > 3 else {}
     axes.set_xticks(range(len(classes)), classes, **turned)
     axes.set_yticks(range(len(classes)), classes)
@@ -78,10 +78,10 @@ def draw_mistakes(
     classes: Sequence[str] | None = None,
     most: int = 20,
 ) -> Figure:
-    """A sheet of the worst mistakes: those whose true class was given the least probability, worst first.
+    """Draw a sheet of the worst mistakes: those whose true class has the least probability, worst first.
 
-    `images` are (m, height, width) or (m, height, width, 3), in colours from 0 to 1; `true` and `predicted` are class
-    numbers (m,); `probabilities` are those of each class, (m, k). Right answers are left out.
+    `images` are (m, height, width) or (m, height, width, 3), in colors from 0 to 1; `true` and `predicted` are class
+    numbers (m,); `probabilities` are those of each class, (m, k). Correct predictions are skipped.
     """
     names = classes or [str(i) for i in range(probabilities.shape[1])]
     of_truth = probabilities[np.arange(len(true)), true]
@@ -90,15 +90,15 @@ def draw_mistakes(
     figure, panels = _sheet(len(worst), columns=max(1, min(5, len(worst))), width=1.7, height=2.1)
     for panel, i in zip(panels, worst, strict=True):
         panel.imshow(images[i], cmap="gray", interpolation="nearest")
-        said = f"said {names[predicted[i]]}: {100 * probabilities[i, predicted[i]]:.0f} %"
-        panel.set_title(f"{said}\nis {names[true[i]]}: {100 * of_truth[i]:.2g} %", fontsize=9)
+        answer = f"predicted {names[predicted[i]]}: {100 * probabilities[i, predicted[i]]:.0f} %"
+        panel.set_title(f"{answer}\ntrue {names[true[i]]}: {100 * of_truth[i]:.2g} %", fontsize=9)
     if not len(worst):
         figure.text(0.5, 0.5, "no mistakes", ha="center", va="center")
     return figure
 
 
 def draw_images(images: np.ndarray, columns: int) -> Figure:
-    """Images (m, height, width), from 0 to 1, black on white, so many to a row."""
+    """Draw images (m, height, width), from 0 to 1, black on white, in rows."""
     figure, panels = _sheet(len(images), columns=columns, width=1.0, height=1.0)
     for panel, image in zip(panels, images, strict=True):
         panel.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
@@ -106,10 +106,10 @@ def draw_images(images: np.ndarray, columns: int) -> Figure:
 
 
 def draw_weight_images(weights: np.ndarray, *, titles: Sequence[str] = ()) -> Figure:
-    """Images of weights, one for each unit: (n, height, width), or (n, height, width, 3) for colour.
+    """Draw images of weights, one for each unit: (n, height, width), or (n, height, width, 3) for color.
 
-    All are on one scale, so a weak unit looks weak; the largest hundredth of all weights is beyond it. In colour, grey
-    is 0, and a pixel shows its three weights.
+    All have one scale, so a weak unit looks weak; the largest hundredth of all weights exceeds it. In color, gray is 0,
+    and a pixel shows its three weights.
     """
     scale = np.quantile(np.abs(weights), 0.99) or 1.0
     columns = min(8, len(weights))
@@ -128,7 +128,7 @@ def draw_weight_images(weights: np.ndarray, *, titles: Sequence[str] = ()) -> Fi
 
 
 def _sheet(n: int, *, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure with n small panels for images, without ticks, in so many columns."""
+    """Return a figure with n small panels for images, without ticks, in a number of columns."""
     rows = max(1, -(-n // columns))
     figure = Figure(figsize=(max(columns * width, 3.0), max(rows * height, 1.5)), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -141,9 +141,9 @@ def _sheet(n: int, *, columns: int, width: float, height: float) -> tuple[Figure
 def draw_decision_boundary(
     axes: Axes, score: Callable[[np.ndarray], np.ndarray], x: np.ndarray, y: np.ndarray, *, title: str
 ) -> None:
-    """What a network says over the plane, and the examples (m, 2) that it was given, coloured by their class 0 or 1.
+    """Draw a network's output over the plane, and the examples (m, 2), colored by their class 0 or 1.
 
-    `score` gives points (n, 2) the probability (n,) of class 1; the line is where that is a half.
+    `score` returns for points (n, 2) the probability (n,) of class 1; the line is where that is a half.
     """
     (left, bottom), (right, top) = x.min(axis=0), x.max(axis=0)
     margin = 0.1 * max(right - left, top - bottom)
@@ -152,7 +152,7 @@ def draw_decision_boundary(
         np.linspace(bottom - margin, top + margin, 200, dtype=np.float32),
     )
     heights = np.asarray(score(np.stack([across.ravel(), up.ravel()], axis=1))).reshape(across.shape)
-    # The pale middle of the colours, so that points of the same class stand out.
+    # Only the pale middle of the colors, so that points of the same class stand out.
     axes.contourf(across, up, heights, levels=np.linspace(0, 1, 21), cmap="RdBu_r", vmin=-0.6, vmax=1.6)
     if heights.min() < 0.5 < heights.max():
         axes.contour(across, up, heights, levels=[0.5], colors="black", linewidths=1)

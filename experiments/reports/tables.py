@@ -1,4 +1,4 @@
-"""Tables of results: on stdout, and as plain text for the run's folder."""
+"""Make tables of results: for stdout, and as plain text for the run's folder."""
 
 import io
 import re
@@ -14,12 +14,12 @@ from rich.table import Table
 from experiments.reports import terminal
 
 _WIDEST = 100_000
-"""Lines are never broken here: `_narrowed` is for a terminal that is too narrow."""
+"""Lines are never broken at this width: `_narrowed` adapts tables to a narrow terminal."""
 _GAP = "   "
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> Table:
-    """A table whose first `text_columns` columns are words, and whose others are numbers."""
+    """Return a table whose first `text_columns` columns are words, and whose others are numbers."""
     result = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for i, column in enumerate(columns):
         result.add_column(column, justify="left" if i < text_columns else "right", no_wrap=True)
@@ -38,11 +38,11 @@ def show(content: Table) -> None:
         _Column(str(column.header).split("\n"), list(map(str, column.cells)), column.justify == "right")
         for column in content.columns
     ]
-    print(terminal.broken(str(content.title), width), _narrowed(columns, width), sep="\n\n", end="\n\n")
+    print(terminal.break_line(str(content.title), width), _narrowed(columns, width), sep="\n\n", end="\n\n")
 
 
 def as_text(content: Table) -> str:
-    """The table as plain text."""
+    """Return the table as plain text."""
     file = io.StringIO()
     console = Console(file=file, width=_WIDEST, color_system=None, force_terminal=False, markup=False, emoji=False)
     console.print(content)
@@ -50,7 +50,7 @@ def as_text(content: Table) -> str:
 
 
 def fitted(text: str, width: int | None) -> str:
-    """Return text in which tables stand as `as_text` gives them, narrowed as `show` does."""
+    """Return the text with the tables in it, as `as_text` returns them, narrowed as `show` does."""
     if width is None:
         return text
     paragraphs = re.split(r"\n(?:[ \t]*\n)+", text)
@@ -66,14 +66,14 @@ def refitted(text: str, n_heads: int) -> str:
 
 
 def median_and_range(values: np.ndarray, digits: int = 1) -> str:
-    """Of values (n,): their median, and in brackets the lowest and the highest; nothing where there is none."""
+    """Return the median of values (n,), and in brackets the lowest and the highest; empty if there is no value."""
     if len(values) == 0:
         return ""
     return f"{np.median(values):.{digits}f} ({values.min():.{digits}f}-{values.max():.{digits}f})"
 
 
 class _Column(NamedTuple):
-    """A column of a table, its name in one line or more."""
+    """A column of a table, its name in one or more lines."""
 
     head: list[str]
     cells: list[str]
@@ -89,11 +89,11 @@ class _Column(NamedTuple):
 
 
 def _narrowed(columns: list[_Column], width: int) -> str:
-    """Several tables, each with the columns that name the rows; where these leave no room, a list of all cells."""
+    """Return several tables, each with the columns that name the rows; if these leave no room, a list of all cells."""
     rows = list(zip(*(column.cells for column in columns), strict=True))
     n_keys = next((k for k in range(1, len(columns)) if len({row[:k] for row in rows}) == len(rows)), 1)
     keys, others = columns[:n_keys], columns[n_keys:]
-    # One that shares the first line of its name with the column before has it repeated if it comes first.
+    # A column that shares the first line of its name with the one before repeats it if it comes first.
     first = [
         column._replace(head=[before.head[0], *column.head[1:]]) if not column.head[0] else column
         for before, column in pairwise(columns)
@@ -123,10 +123,10 @@ def _block(columns: list[_Column]) -> str:
 def _listed(keys: list[_Column], others: list[_Column], width: int) -> str:
     lines = []
     for n in range(len(keys[0].cells)):
-        lines.append(terminal.broken(", ".join(column.cells[n] for column in keys), width))
+        lines.append(terminal.break_line(", ".join(column.cells[n] for column in keys), width))
         for column in others:
             if column.cells[n]:
-                lines.append(terminal.broken(f"  {' '.join(filter(None, column.head))}: {column.cells[n]}", width))
+                lines.append(terminal.break_line(f"  {' '.join(filter(None, column.head))}: {column.cells[n]}", width))
     return "\n".join(lines)
 
 
@@ -135,12 +135,12 @@ def _fitted(lines: list[str], width: int) -> str:
         return "\n".join(lines)
     rule = next((i for i, line in enumerate(lines) if re.fullmatch(r" *─+ *", line)), None)
     if rule is None:
-        return "\n".join(terminal.broken(line, width) for line in lines)
+        return "\n".join(terminal.break_line(line, width) for line in lines)
     return _narrowed(_read(lines[:rule], lines[rule + 1 :]), width)
 
 
 def _read(heads: list[str], rows: list[str]) -> list[_Column]:
-    """The columns of a table in plain text: between two of them all lines are blank, at two places or more."""
+    """Return the columns of a table in plain text: between two of them all lines are blank, at two places or more."""
     longest = max(map(len, heads + rows))
     lines = [line.ljust(longest) for line in heads + rows]
     filled = "".join("x" if any(line[i] != " " for line in lines) else " " for i in range(longest))
@@ -152,7 +152,7 @@ def _read(heads: list[str], rows: list[str]) -> list[_Column]:
         texts = [text.strip() for text in texts]
         is_number = right and not (left and not re.match(r"[-+.\d]", texts[-1]))
         columns.append(_Column(texts[: len(heads)], texts[len(heads) :], is_number))
-    # A name of one line stands in the last: the others are of columns that share what is above them.
+    # A name of one line is in the last: the others are of columns that share what is above them.
     shared = False
     for i, column in enumerate(columns):
         shared = bool(column.head and column.head[0]) or (shared and len(column.head) > 1)

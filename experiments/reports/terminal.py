@@ -1,4 +1,4 @@
-"""Lines in the width of the terminal, so that it breaks none in the middle of a number."""
+"""Wrap lines to the width of the terminal, so that it does not break them in the middle of a number."""
 
 import os
 import re
@@ -15,24 +15,26 @@ def width() -> int | None:
     return max(shutil.get_terminal_size().columns, 20)
 
 
-def broken(line: str, width: int) -> str:
-    """Return the line in lines of at most `width`, broken at blanks alone; what explains a word stays beside it."""
+def break_line(line: str, width: int) -> str:
+    """Return the line in lines of at most `width`, broken at blanks only; an explanation stays beside its word."""
     word = re.match(r" *\S+(?: \S+)*  +(?=\S)", line)
     indent = len(word[0]) if word and 2 * len(word[0]) < width else len(line) - len(line.lstrip()) + 2
     return textwrap.fill(line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
-def fitted(text: str) -> str:
-    """Return the text, its lines broken where they are too long for the terminal; those with colors are left alone."""
+def wrap(text: str) -> str:
+    """Return the text with the lines broken that are too long for the terminal; those with colors are unchanged."""
     columns = width()
     if columns is None:
         return text
-    lines = (broken(line, columns) if len(line) > columns and "\x1b" not in line else line for line in text.split("\n"))
+    lines = (
+        break_line(line, columns) if len(line) > columns and "\x1b" not in line else line for line in text.split("\n")
+    )
     return "\n".join(lines)
 
 
 class FittedStdout:
-    """Stdout, to which text is written as it is `fitted`."""
+    """Write to stdout, as `wrap` returns the text."""
 
     def __init__(self) -> None:
         self._stdout: TextIO = sys.stdout
@@ -41,6 +43,6 @@ class FittedStdout:
         return getattr(self._stdout, name)
 
     def write(self, text: str) -> int:
-        """Write the text, and return its length."""
-        self._stdout.write(fitted(text))
+        """Write the text; return its length."""
+        self._stdout.write(wrap(text))
         return len(text)

@@ -1,26 +1,26 @@
-"""Writes the files that a user asks for beside runs: whole or not at all, and never in the place of another."""
+"""Write the files that a user requests beside runs: completely or not at all, and never over another file."""
 
 import os
 import tempfile
 from pathlib import Path
 
-from experiments.runs.interrupts import held
+from experiments.runs.interrupts import delay_signals
 
 
 def write_new(path: Path, data: bytes, option: str = "--out") -> None:
-    """Write a file that nobody ever sees half of, and never in the place of another.
+    """Write a new file atomically; never replace an existing one.
 
     Raises:
-      ValueError: something of that name is there, or no folder for it.
-      OSError: it cannot be written.
+      ValueError: if something of that name exists, or there is no folder for it.
+      OSError: if it cannot be written.
     """
     if not path.parent.is_dir():
-        raise ValueError(f"there is no folder {path.parent} for {path.name}: make it first")
-    with held(), tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
+        raise ValueError(f"the folder {path.parent} of {path.name} must exist: make it first")
+    with delay_signals(), tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
         whole = Path(folder) / "whole"
         whole.write_bytes(data)
         try:
-            path.open("xb").close()  # claims the name, also from others who claim it now
+            path.open("xb").close()  # reserves the name, also against other processes
         except FileExistsError:
-            raise ValueError(f"{path} is there already, and is not replaced: name another file by {option}") from None
+            raise ValueError(f"{path} exists already, and is not replaced: choose another file by {option}") from None
         os.replace(whole, path)

@@ -1,20 +1,20 @@
-"""What a run's config.json says of it, read back and checked: the file may come from anybody.
+"""Read a run's config.json back, and check it: the file may come from a stranger.
 
-It is JSON and nothing else: no code runs, and a name in it only chooses among the experiments that there are.
+It is JSON and nothing else: no code runs, and a name in it only selects one of the registered studies.
 """
 
-import importlib
 import math
 import types
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
-from experiments.readers.errors import Refused, inside
-from experiments.readers.json_file import read_json, shown
-from experiments.readers.suggestions import OF_A_RUN, near_run
+from experiments.readers.errors import InvalidFileError, path_inside
+from experiments.readers.json_file import read_json, short_json
+from experiments.readers.suggestions import EXPECTED_RUN, suggest_run
 from experiments.runs.options import MovedOptions, RunOptions
-from experiments.studies.catalog import experiments
+from experiments.runs.study import Study
 
 FILE = "config.json"
 FORMAT_VERSION = 1
@@ -22,93 +22,101 @@ FORMAT_VERSION = 1
 _MOST_BYTES = 1_000_000
 
 
-class Recorded(NamedTuple):
-    """A run as it was asked for.
+class RunConfig(NamedTuple):
+    """What a run's config.json states.
 
     Attributes:
-      experiment: its name; that of a sweep is "sweep-" and the data's.
-      options: all of them, as the run had them.
-      config: the whole of config.json.
+      study: what was run.
+      options: all of its options, as the run had them.
+      json: the whole of config.json.
     """
 
-    experiment: str
+    study: Study
     options: RunOptions
-    config: dict[str, Any]
+    json: dict[str, Any]
 
 
-def recorded(run: Path) -> Recorded:
-    """Read the folder of a run.
+def read_config(run: Path, find: Callable[[str], Study]) -> RunConfig:
+    """Read the config.json of a run.
+
+    Args:
+      run: the run's folder.
+      find: returns the study of a name, or raises a ValueError.
 
     Raises:
-      Refused: in one line, why it is none, or what of config.json is not as an experiment writes it.
-      OSError: it cannot be read.
+      InvalidFileError: if the folder is not a run's, or its config.json is not as an experiment writes it.
+      OSError: if it cannot be read.
+    """
+    config = read_json_config(run)
+    try:
+        study = find(config["experiment"])
+        if study.not_repeatable:
+            raise ValueError(study.not_repeatable)
+        options = _options(study.options(), _field(config, "options", dict))
+    except (ValueError, RecursionError) as error:
+        raise InvalidFileError(f"{run / FILE}: {error}") from None
+    return RunConfig(study, options, config)
+
+
+def read_json_config(run: Path) -> dict[str, Any]:
+    """Read a run's config.json, checked to be of this format and to name an experiment, a string.
+
+    Raises:
+      InvalidFileError: if it is not the folder of a run, or its config.json is not as an experiment writes it.
+      OSError: if it cannot be read.
     """
     if not run.is_dir():
-        raise Refused(f"{run} is not a folder{near_run(run) or OF_A_RUN}")
-    path = inside(run, FILE)
+        raise InvalidFileError(f"{run} is not a folder{suggest_run(run) or EXPECTED_RUN}")
+    path = path_inside(run, FILE)
     if not path.is_file():
-        raise Refused(f"{run} has no {FILE}: is it the results folder of a run?")
+        raise InvalidFileError(f"{run} has no {FILE}: is it the results folder of a run?")
     try:
         config = read_json(path, _MOST_BYTES)
         if not isinstance(config, dict):
-            raise ValueError(f"expected a JSON object, got {shown(config)}")
+            raise ValueError(f"expected a JSON object, got {short_json(config)}")
         _check_version(config)
-        name = _field(config, "experiment", str)
-        options = _options(_declared(name), _field(config, "options", dict))
+        _field(config, "experiment", str)
     except (ValueError, RecursionError) as error:
-        raise Refused(f"{path}: {error}") from None
-    return Recorded(name, options, config)
+        raise InvalidFileError(f"{path}: {error}") from None
+    return config
 
 
-def with_data(found: Recorded, places: MovedOptions) -> Recorded:
-    """The same run with its data where they are now; whether they are the same is seen when they are read.
+def locate_data(config: RunConfig, places: MovedOptions) -> RunConfig:
+    """Return the config with its data in other places. Whether they are the same is checked when they are read.
 
     Raises:
-      ValueError: the place of data that the run does not read, or its own file is not there.
+      ValueError: if a place is given for data that the run does not read, or the user's own file does not exist.
     """
-    own = getattr(found.options, "data", None)
+    own = getattr(config.options, "data", None)
     reads = {
-        "data_dir": hasattr(found.options, "data_dir") and own is None and found.config.get("data") != {},
+        "data_dir": hasattr(config.options, "data_dir") and own is None and config.json.get("data") != {},
         "data": own is not None,
     }
     given = {name: getattr(places, name) for name in reads if getattr(places, name) is not None}
     for name in given:
         if not reads[name]:
-            instead = "a file of yours, which --data names" if own else "no such data files"
-            raise ValueError(f"--{name.replace('_', '-')} is of no use: this run of {found.experiment} reads {instead}")
+            instead = "your own file, which --data locates" if own else "no such data files"
+            raise ValueError(
+                f"--{name.replace('_', '-')} has no effect: this run of {config.study.name} reads {instead}"
+            )
     if own is not None and not given.get("data", own).is_file():
-        raise ValueError(f"there is no file {given.get('data', own)}, which the run reads: say where it is by --data")
-    return found._replace(options=replace(found.options, **given))
+        raise ValueError(f"the run's data file {given.get('data', own)} does not exist: locate it with --data")
+    return config._replace(options=replace(config.options, **given))
 
 
 def _check_version(config: dict[str, Any]) -> None:
     version = config.get("format_version")
     if type(version) is not int or version != FORMAT_VERSION:
         raise ValueError(
-            f"format_version must be {FORMAT_VERSION}, got {shown(version)}: was the run written by another jaxnn?"
+            f"format_version must be {FORMAT_VERSION}, got {short_json(version)}: was the run written by another jaxnn?"
         )
 
 
 def _field(config: dict[str, Any], name: str, kind: type) -> Any:
     if not isinstance(config.get(name), kind):
         what = {str: "a string", dict: "an object"}[kind]
-        raise ValueError(f"{name!r} must be {what}, got {shown(config[name]) if name in config else 'nothing'}")
+        raise ValueError(f"{name!r} must be {what}, got {short_json(config[name]) if name in config else 'nothing'}")
     return config[name]
-
-
-def _declared(name: str) -> type[RunOptions]:
-    """The options of the experiment of that name. Nothing is imported for a name that is not in the catalogue."""
-    if name in experiments():
-        return importlib.import_module(f"experiments.studies.{name}").Options
-    sweep = importlib.import_module("experiments.studies.sweep")
-    sweeps = [f"sweep-{data}" for data in sweep.DATA]
-    if name in sweeps:
-        return sweep.Options
-    if name == "import":
-        raise ValueError(
-            "the run is an import, which trains nothing, so there is nothing to resume or repeat: import the file again"
-        )
-    raise ValueError(f"no experiment is called {shown(name)}: there are {', '.join([*experiments(), *sweeps])}")
 
 
 def _options(declared: type[RunOptions], values: dict[str, Any]) -> RunOptions:
@@ -116,13 +124,13 @@ def _options(declared: type[RunOptions], values: dict[str, Any]) -> RunOptions:
     other = "was it written by another version of the experiments?"
     for name in values:
         if name not in names:
-            raise ValueError(f"the option {shown(name)} is none of {', '.join(names)}: {other}")
+            raise ValueError(f"the option {short_json(name)} must be one of {', '.join(names)}: {other}")
     hints = get_type_hints(declared)
     return declared(**{name: _value(name, value, hints[name]) for name, value in values.items()})
 
 
 def _value(name: str, value: Any, hint: Any) -> Any:
-    """The value as that type, which JSON has another form for where it is a path."""
+    """Return the value as one of the types of the hint; a path is a string in JSON."""
     for kind in get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,):
         if get_origin(kind) is Literal:
             if isinstance(value, str) and value in get_args(kind):
@@ -131,12 +139,12 @@ def _value(name: str, value: Any, hint: Any) -> Any:
             if type(value) is str and "\0" not in value:
                 return Path(value)
         elif kind is float:
-            # A default may be written without a point. Beyond 1e308 there is no float.
+            # A default may be written without a point. No float is beyond 1e308.
             if type(value) is float or (type(value) is int and abs(value) < 1e308):
                 return _finite(name, float(value))
         elif type(value) is kind:
             return value
-    raise ValueError(f"the option {name!r} must be {_described(hint)}, got {shown(value)}")
+    raise ValueError(f"the option {name!r} must be {_described(hint)}, got {short_json(value)}")
 
 
 def _finite(name: str, value: float) -> float:
@@ -150,5 +158,5 @@ def _described(hint: Any) -> str:
         return " or ".join(map(_described, get_args(hint)))
     if get_origin(hint) is Literal:
         return f"one of {', '.join(get_args(hint))}"
-    words = {str: "a string", Path: "a path", int: "a whole number", float: "a number", bool: "true or false"}
+    words = {str: "a string", Path: "a path", int: "an integer", float: "a number", bool: "true or false"}
     return words.get(hint, "null")

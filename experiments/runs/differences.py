@@ -1,6 +1,6 @@
-"""How two files of results differ, by what they hold: numbers of JSON, arrays of safetensors, lines of text.
+"""Describe how two files of results differ, by content: numbers of JSON, arrays of safetensors, lines of text.
 
-They may come from anybody: nothing in them runs.
+The files may come from strangers: nothing in them runs.
 """
 
 import filecmp
@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from experiments.readers.json_file import shown
+from experiments.readers.json_file import short_json
 
 _MOST_BYTES = 2**28
-"""Of a file whose differences are sought."""
+"""The largest file that is searched for differences."""
 
 
 def difference(then: Path, now: Path) -> str:
-    """What differs most, in a line; empty where the files are the same, bit for bit."""
+    """Return the largest difference in one line; empty if the files are the same, bit for bit."""
     if filecmp.cmp(then, now, shallow=False):
         return ""
     if max(path.stat().st_size for path in (then, now)) > _MOST_BYTES:
@@ -36,19 +36,19 @@ def _json_lines(then: bytes, now: bytes) -> str:
 
 
 def _values(then: Any, now: Any) -> str:
-    """By how much numbers differ, or first, what else does."""
+    """Return by how much numbers differ or, first, the first other difference."""
     pairs = list(_pairs(then, now, ""))
     for place, a, b in pairs:
         if not (_is_number(a) and _is_number(b)) and a != b:
-            return f"{place or 'all'}: {shown(a)} then, {shown(b)} now"
+            return f"{place or 'all'}: {short_json(a)} then, {short_json(b)} now"
     numbers = [(place, a, b) for place, a, b in pairs if _is_number(a) and _is_number(b)]
     differing = [(_relative(a, b), place, a, b) for place, a, b in numbers if a != b]
     if not differing:
         return ""
     most, place, a, b = max(differing, key=lambda each: each[0])
     return (
-        f"{len(differing)} of {len(numbers)} numbers, at most by {most:.1e} of their size: {place} {shown(a)} then, "
-        f"{shown(b)} now"
+        f"{len(differing)} of {len(numbers)} numbers, at most by {most:.1e} of their size: {place} "
+        f"{short_json(a)} then, {short_json(b)} now"
     )
 
 
@@ -56,7 +56,7 @@ _MISSING = "(nothing)"
 
 
 def _pairs(then: Any, now: Any, place: str) -> Iterator[tuple[str, Any, Any]]:
-    """What stands in the same place of both: (place, then, now)."""
+    """Yield (place, then, now) for each place in one of the two."""
     if isinstance(then, dict) and isinstance(now, dict):
         for name in then | now:
             yield from _pairs(then.get(name, _MISSING), now.get(name, _MISSING), f"{place}.{name}".lstrip("."))
@@ -72,7 +72,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _relative(a: float, b: float) -> float:
-    """|a - b| relative to the larger of the two."""
+    """Return |a - b| relative to the larger of the two."""
     largest = max(abs(a), abs(b))
     return abs(a - b) / largest if largest and math.isfinite(largest) else math.inf
 
@@ -90,7 +90,7 @@ def _arrays(then: bytes, now: bytes) -> str:
     for name in names:
         a, b = (each.get(name) for each in arrays)
         if a is None or b is None or a.shape != b.shape or a.dtype != b.dtype:
-            return f"{shown(name)}: {_described(a)} then, {_described(b)} now"
+            return f"{short_json(name)}: {_described(a)} then, {_described(b)} now"
         if a.tobytes() != b.tobytes():
             found.append((_largest(a, b), name))
     if not found:
@@ -100,7 +100,7 @@ def _arrays(then: bytes, now: bytes) -> str:
 
 
 def _largest(a: Any, b: Any) -> float:
-    """Of two arrays, the largest |a - b|, relative to the largest |a|."""
+    """Return the largest |a - b| of two arrays, relative to the largest |a|."""
     import numpy as np  # slow to import, so not for --help
 
     with np.errstate(all="ignore"):
@@ -116,11 +116,11 @@ def _lines(then: bytes, now: bytes) -> str:
     pairs = itertools.zip_longest(*(data.decode(errors="replace").splitlines() for data in (then, now)))
     for number, (a, b) in enumerate(pairs, 1):
         if a is None or b is None:
-            return f"it ends at line {number - 1} {'then' if a is None else 'now'}, and goes on in the other"
+            return f"it ends at line {number - 1} {'then' if a is None else 'now'}, and is longer in the other"
         if a != b:
             at = next((i for i, (c, d) in enumerate(zip(a, b, strict=False)) if c != d), min(len(a), len(b)))
             begin = max(0, at - 20)
-            return f"line {number}: {shown(a[begin : at + 30])} then, {shown(b[begin : at + 30])} now"
+            return f"line {number}: {short_json(a[begin : at + 30])} then, {short_json(b[begin : at + 30])} now"
     return ""
 
 

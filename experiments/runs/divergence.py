@@ -1,4 +1,4 @@
-"""What an experiment says of numbers that were not finite."""
+"""Report losses and gradients that were not finite."""
 
 import contextlib
 import warnings
@@ -9,23 +9,23 @@ from experiments.runs.folder import RunError
 from experiments.runs.options import OnNan
 
 
-def first_of(divergences: Sequence[jaxnn.train.Divergence | None]) -> jaxnn.train.Divergence | None:
-    """The earliest divergence, if any member of a population diverged."""
+def first_divergence(divergences: Sequence[jaxnn.train.Divergence | None]) -> jaxnn.train.Divergence | None:
+    """Return the earliest divergence, or `None` if no member of a population diverged."""
     diverged = [divergence for divergence in divergences if divergence is not None]
     return min(diverged, key=lambda divergence: divergence.step) if diverged else None
 
 
 def skipped_lines(on_nan: OnNan, skipped: Mapping[str, int]) -> list[str]:
-    """With --on-nan skip, a line on how many updates were, by the name of what was trained."""
+    """Return, with --on-nan skip, a line with the number of skipped updates of each training."""
     if on_nan == "stop":
         return []
     named = ", ".join(f"{name}: {n}" for name, n in skipped.items() if n)
-    return [f"updates skipped since their loss or gradient was not finite: {named or 'none'}"]
+    return [f"updates skipped because their loss or gradient was not finite: {named or 'none'}"]
 
 
 @contextlib.contextmanager
-def noted(say: Callable[[str], None]) -> Iterator[None]:
-    """Say at the end, a line each, what of the work inside diverged, unless that is the error it ends with."""
+def log_divergences(log: Callable[[str], None]) -> Iterator[None]:
+    """Log the divergences of the block at its end, one line each, unless the block ends with a RunError."""
     lines = {}
 
     def show(message, category, *rest, **options):
@@ -44,12 +44,12 @@ def noted(say: Callable[[str], None]) -> Iterator[None]:
             raise
         finally:
             for line in lines:
-                say(line)
+                log(line)
 
 
 @contextlib.contextmanager
-def divergence_expected() -> Iterator[None]:
-    """Note nothing of what diverges inside: a search over rates, whose report has it."""
+def ignore_divergence_warnings() -> Iterator[None]:
+    """Ignore divergences in the block: in a search over rates they are expected, and its report shows them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", jaxnn.train.DivergenceWarning)
         yield

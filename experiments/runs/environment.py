@@ -1,4 +1,4 @@
-"""What a result may depend on beside a run's options: versions, machine, variables of the environment, data files."""
+"""Describe what a result may depend on beside a run's options: versions, machine, environment variables, data files."""
 
 import contextlib
 import hashlib
@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import experiments
-from experiments.readers.json_file import shown
-from experiments.runs.page import flat
+from experiments.readers.json_file import short_json
+from experiments.runs.page import flatten
 
 PACKAGES = ("jax", "jaxlib", "optax", "numpy", "scipy", "scikit-learn", "matplotlib", "pillow", "safetensors", "h5py")
 ENVIRONMENT = ("JAX_", "XLA_", "LIBTPU_", "NVIDIA_TF32_OVERRIDE", "NPROC", "OMP_", "OPENBLAS_", "MKL_")
-"""How the variables begin that choose how numbers are computed: in 64 bits, by so many threads."""
+"""Prefixes of the variables that decide how numbers are computed: in 64 bits, by how many threads."""
 PARTS = ("versions", "device", "machine", "environment", "data")
-"""Those of config.json that are told when a repetition differs."""
+"""The parts of config.json that are compared when a repetition differs."""
 
 
-def surroundings(files: Iterable[Path]) -> dict[str, Any]:
-    """All of it, where the experiment reads these files."""
+def describe_environment(files: Iterable[Path]) -> dict[str, Any]:
+    """Return the versions, device, machine, environment variables, and digests of the data files."""
     import jax  # slow to import, so not for --help
 
     import jaxnn
@@ -40,7 +40,7 @@ def surroundings(files: Iterable[Path]) -> dict[str, Any]:
         "environment": {
             name: value
             for name, value in sorted(os.environ.items())
-            # Where a program comes from changes nothing.
+            # Results do not depend on where compiled programs are stored.
             if name.startswith(ENVIRONMENT) and "CACHE" not in name
         },
         "data": {path.name: digest(path) for path in files},
@@ -48,19 +48,20 @@ def surroundings(files: Iterable[Path]) -> dict[str, Any]:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file."""
+    """Return the SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def changes(then: dict[str, Any], now: dict[str, Any], parts: Iterable[str] = PARTS) -> list[str]:
-    """What is another in one config.json than in another: 'versions.jax was "0.10.2", and is "0.12.0"'."""
+    """Return a line for each difference between two config.json: 'versions.jax was "0.10.2", and is "0.12.0"'."""
     lines = []
     for part in parts:
         before, after = (config.get(part) for config in (then, now))
         if isinstance(before, dict):
-            before, after = flat(before, f"{part}."), flat(after, f"{part}.")
+            before, after = flatten(before, f"{part}."), flatten(after, f"{part}.")
             lines += [
-                f"{name} was {shown(before.get(name, 'not there'))}, and is {shown(after.get(name, 'not there'))}"
+                f"{name} was {short_json(before.get(name, 'not there'))}, "
+                f"and is {short_json(after.get(name, 'not there'))}"
                 for name in before | after
                 if before.get(name) != after.get(name)
             ]
@@ -68,7 +69,7 @@ def changes(then: dict[str, Any], now: dict[str, Any], parts: Iterable[str] = PA
 
 
 def _versions() -> dict[str, str]:
-    """Of what is installed: an experiment need not use all of them."""
+    """Return the versions of the installed packages: an experiment need not use all of them."""
     found = {}
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -77,7 +78,7 @@ def _versions() -> dict[str, str]:
 
 
 def _source() -> str:
-    """A digest of the code itself, which changes more often than its version does."""
+    """Return a digest of the code itself, which changes more often than its version."""
     import jaxnn
 
     digest = hashlib.sha256()
@@ -88,7 +89,7 @@ def _source() -> str:
 
 
 def _cpu() -> str:
-    """The processor's name: its instructions decide how compiled programs add up."""
+    """Return the processor's name: its instructions decide in which order compiled programs add."""
     with contextlib.suppress(OSError):
         named = re.search(r"^model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
         if named:
@@ -97,5 +98,5 @@ def _cpu() -> str:
 
 
 def _cores() -> int:
-    """How many this process may use: sums of large products are split among them."""
+    """Return how many cores this process may use: sums of large products are split among them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

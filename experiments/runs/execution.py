@@ -1,4 +1,4 @@
-"""A run, from its options to the last page in its folder, whichever command asked for it."""
+"""Execute a run, from its options to the page in its folder, whichever command started it."""
 
 import contextlib
 import importlib
@@ -13,43 +13,43 @@ from experiments.runs import compilation_cache
 from experiments.runs.checkpoints import RunCheckpoints
 from experiments.runs.config import FORMAT_VERSION
 from experiments.runs.folder import RunError, RunFolder
-from experiments.runs.interrupts import Stopped, held
+from experiments.runs.interrupts import Stopped, delay_signals
 from experiments.runs.options import RunOptions
 from experiments.runs.page import write_run_page
+from experiments.runs.study import Study
 from experiments.runs.tensorboard import EventFile, check_installed
-from experiments.studies.catalog import Experiment, experiments
 
 
-class Start:
-    """Makes the run's folder, with its config.json, when the experiment says that its data are in order.
+class PlannedRun:
+    """A run before it has a folder. The study calls it, once its options and data are checked, to make the folder.
 
     Args:
-      name: of the experiment; that of a sweep is "sweep-" and the data's.
-      options: all of them.
+      study: what is run.
+      options: all of its options.
       command: what was typed.
 
     Attributes:
       folder: the run's, once it is made.
-      moved: what `resume` must be told beside the folder: where data are that were elsewhere.
+      moved: the arguments that `resume` needs beside the folder, if data were given from another place.
     """
 
     moved: Sequence[str] = ()
 
-    def __init__(self, name: str, options: RunOptions, command: str) -> None:
+    def __init__(self, study: Study, options: RunOptions, command: str) -> None:
         if not 0 <= options.checkpoint_every < math.inf or options.keep < 1:
             raise ValueError(
-                f"--checkpoint-every is a number of seconds and --keep at least 1, got {options.checkpoint_every:g} "
-                f"and {options.keep}"
+                "--checkpoint-every must be a number of seconds from 0 and --keep at least 1, got "
+                f"{options.checkpoint_every:g} and {options.keep}"
             )
         if options.tensorboard:
             check_installed()
-        self.name, self.options, self.command = name, options, command
+        self.study, self.options, self.command = study, options, command
         self.folder: RunFolder | None = None
         self.checkpoints: RunCheckpoints | None = None
         self._events: EventFile | None = None
 
     def __call__(self, files: Iterable[Path] = ()) -> RunFolder:
-        with held():
+        with delay_signals():
             self.folder = self.open_folder(files)
             if self.options.tensorboard:
                 self._events = EventFile(self.folder.path)
@@ -60,86 +60,74 @@ class Start:
         return self.folder
 
     def open_folder(self, files: Iterable[Path]) -> RunFolder:
-        """A new one, and in it what the run was asked for, and in what surroundings; it reads these files."""
+        """Make a new folder with its config.json: the options, and the environment with the files that are read."""
         now = datetime.now().astimezone()
+        environment = importlib.import_module("experiments.runs.environment")
         config = {
             "format_version": FORMAT_VERSION,
-            "experiment": self.name,
+            "experiment": self.study.name,
             "command": self.command,
             "started": now.isoformat(timespec="seconds"),
             "options": {
                 key: str(value.absolute()) if isinstance(value, Path) else value
                 for key, value in asdict(self.options).items()
             },
-            **importlib.import_module("experiments.runs.environment").surroundings(files),
+            **environment.describe_environment(files),
             "compilation_cache": compilation_cache.in_use(),
         }
-        folder = RunFolder.new(self.options.runs_dir, self.name, now)
+        folder = RunFolder.new(self.options.runs_dir, self.study.name, now)
         folder.write_json("config.json", config)
         return folder
 
     def close(self) -> None:
-        """Write what is still to be written of the run."""
+        """Write what is still buffered."""
         if self._events:
             self._events.close()
 
 
-def carry_out(start: Start, say: Callable[[str], None]) -> None:
-    """The run, and last its page, whatever came of it.
+def execute(run: PlannedRun, log: Callable[[str], None]) -> None:
+    """Execute the run and write its page, however it ends.
 
-    A run that has ended by itself, well or not, is finished. One that was interrupted, by a signal, a full disk or a
-    mistake in the program, stays to be gone on with.
+    A run that ended, successfully or with a `RunError`, is finished. One that was interrupted, by a signal, a full disk
+    or a mistake in the program, can be resumed.
     """
-    experiment, work = _declared(start.name)
     stopwatch = importlib.import_module("experiments.runs.timing").Stopwatch()
-    start.checkpoints = RunCheckpoints(start.options.checkpoint_every, start.options.keep, say)
-    noted = importlib.import_module("experiments.runs.divergence").noted(say)
-    with start.checkpoints.stopping_at_one(), noted:
+    run.checkpoints = RunCheckpoints(run.options.checkpoint_every, run.options.keep, log)
+    divergences = importlib.import_module("experiments.runs.divergence").log_divergences(log)
+    with run.checkpoints.stopping_at_one(), divergences:
         try:
-            work(start.options, start)
-            start.checkpoints.wait()
+            run.study.run(run.options, run)
+            run.checkpoints.wait()
             times = str(stopwatch)  # once: the file has what was printed
-            print(terminal.fitted(f"\n{times}"))
-            start.folder.add_timings(times)
-            write_run_page(start.folder, experiment)
+            print(terminal.wrap(f"\n{times}"))
+            run.folder.add_timings(times)
+            write_run_page(run.folder, run.study)
         except BaseException as error:
-            if start.folder and start.folder.is_unfinished:
-                _leave(start, experiment, error)
+            if run.folder and run.folder.is_unfinished:
+                _write_failure(run, error)
             raise
         finally:
-            start.close()
-        with contextlib.suppress(Stopped):  # which came when all was there
-            start.folder.finish()
+            run.close()
+        with contextlib.suppress(Stopped):  # the signal came when everything was written
+            run.folder.finish()
 
 
-def _leave(start: Start, experiment: Experiment, error: BaseException) -> None:
-    reason = "interrupted" if isinstance(error, KeyboardInterrupt) else reason_of(error)
-    with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C, which is to stop at once
-        # On a full disk, say, no page: what ended the run is what is shown.
-        with held(), contextlib.suppress(OSError):
-            write_run_page(start.folder, experiment, str(reason) or type(error).__name__)
+def _write_failure(run: PlannedRun, error: BaseException) -> None:
+    """Write the page and the last checkpoints of a run that ended with an error, and release its folder."""
+    reason = "interrupted" if isinstance(error, KeyboardInterrupt) else describe_error(error)
+    with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C stops at once
+        # If the page cannot be written, on a full disk for example, the error to show is still the first one.
+        with delay_signals(), contextlib.suppress(OSError):
+            write_run_page(run.folder, run.study, str(reason) or type(error).__name__)
         if not isinstance(error, RunError) and not getattr(error, "at_once", False):
-            start.checkpoints.write_ended()
+            run.checkpoints.write_ended()
     if isinstance(error, RunError):
-        start.folder.finish()
+        run.folder.finish()
     else:
-        start.folder.leave()
+        run.folder.release()
 
 
-def _declared(name: str) -> tuple[Experiment, Callable[[RunOptions, Start], None]]:
-    """The experiment of that name, and its work."""
-    if name in experiments():
-        return experiments()[name], importlib.import_module(f"experiments.studies.{name}.run").run
-    if name == "import":
-        travel = importlib.import_module("experiments.interchange.load")
-        return Experiment(name, travel.HEADER), travel.load
-    data = name.removeprefix("sweep-")
-    experiment = Experiment(name, importlib.import_module("experiments.studies.sweep").HEADER.format(data))
-    run = importlib.import_module("experiments.studies.sweep.run").run
-    return experiment, lambda options, start: run(data, options, start)
-
-
-def reason_of(error: object) -> object:
-    """What to say of an error: of the system's, which file, and what was wrong with it."""
+def describe_error(error: object) -> object:
+    """Return the message for an error: of one of the operating system's, the file and the reason."""
     named = isinstance(error, OSError) and error.filename is not None and error.strerror
     return f"{error.filename}: {error.strerror}" if named else error

@@ -1,4 +1,4 @@
-"""A run's results on disk: one folder, never reused, in which every file is complete or absent."""
+"""The results of a run on disk: one folder, never reused, in which every file is complete or absent."""
 
 import json
 import math
@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.runs.interrupts import held
+from experiments.runs.interrupts import delay_signals
 
 if TYPE_CHECKING:
     import jaxnn
@@ -20,25 +20,25 @@ UNFINISHED = ".unfinished"
 LOCK = ".lock"
 CHECKPOINTS = "checkpoints"
 TIMINGS = "timings.txt"
-"""Beside config.json and report.html the only file of a run that differs when it is repeated."""
+"""Beside config.json and report.html, the only file of a run that differs when it is repeated."""
 
 
 class RunError(Exception):
-    """A run that went wrong by itself: it diverged, or its gradients were not right. Its folder is kept."""
+    """A failed run: it diverged, or its gradients were wrong. Its folder is kept."""
 
 
 class RunFolder:
-    """The folder of one run, which is this process's alone until `finish`, or the process's end.
+    """The folder of one run, locked by this process until `finish`, or the end of the process.
 
-    While the run is not finished, there is a file `.unfinished` in it. Whoever is at work on it locks `.lock`; the lock
-    is the system's and dies with its process, so that one that was killed leaves none behind.
+    An unfinished run has a file `.unfinished` in its folder. The process that works on it holds a lock on `.lock`; the
+    operating system releases it when the process dies, so that a killed process leaves no lock behind.
 
     Attributes:
-      path: where it is.
+      path: the folder.
       pictures: the caption of each picture in it, by file name.
-      listeners: who else is told each line of metrics.
-      checkpoints: `checkpoints(training)` are those of the training of that name, for `fit` and its kind; `None` where
-        the run keeps none.
+      listeners: called with each line of metrics.
+      checkpoints: `checkpoints(training)` returns the checkpointer of the training of that name; `None` if the
+        run keeps no checkpoints.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,7 +57,7 @@ class RunFolder:
 
     @classmethod
     def new(cls, runs_dir: Path, name: str, now: datetime) -> "RunFolder":
-        """Make `<runs_dir>/<name>-<date>-<time>`, never one that was there."""
+        """Make a new folder `<runs_dir>/<name>-<date>-<time>`, never one that exists."""
         runs_dir.mkdir(parents=True, exist_ok=True)
         folder = cls(_new_folder(runs_dir / f"{name}-{now:%Y%m%d-%H%M%S}"))
         (folder.path / UNFINISHED).touch()
@@ -65,45 +65,45 @@ class RunFolder:
 
     @classmethod
     def reopened(cls, path: Path) -> "RunFolder":
-        """That of a run which was interrupted, to go on in.
+        """Reopen the folder of an interrupted run.
 
-        Its metrics start anew with the first line, since trainings that are picked up tell all their reports again.
+        Its metrics start again with the first line, since resumed trainings repeat all their reports.
 
         Raises:
-          ValueError: another process is at it, or has just finished it.
+          ValueError: if another process works on it, or has just finished it.
         """
         folder = cls(path)
         if not (path / UNFINISHED).exists():
-            folder.leave()
-            raise ValueError(f"{path} is finished: there is nothing to go on with")
+            folder.release()
+            raise ValueError(f"{path} is finished, so there is nothing to resume")
         folder._stale = [path / METRICS, *path.glob(EVENTS)]
         return folder
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether the run can be resumed: it has not ended, and its folder was not deleted."""
+        """Return whether the run can be resumed: it has not ended, and its folder was not deleted."""
         return (self.path / UNFINISHED).exists()
 
     def finish(self) -> None:
-        """The run has ended by itself: it needs no checkpoints any more, and is nobody's."""
-        with held():
-            # Until its results have reached the disk itself, a power cut may still send it back to its checkpoints.
+        """Mark the run as finished, delete its checkpoints, and unlock the folder."""
+        with delay_signals():
+            # Before the results are on the disk, a power cut may still make the run resume from its checkpoints.
             for path in (*filter(Path.is_file, self.path.iterdir()), self.path):
                 _flush(path)
             (self.path / UNFINISHED).unlink(missing_ok=True)
             shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
-            self.leave()
+            self.release()
 
-    def leave(self) -> None:
-        """Let others at it."""
-        with held():
+    def release(self) -> None:
+        """Unlock the folder for other processes."""
+        with delay_signals():
             self._lock.release()
             (self.path / LOCK).unlink(missing_ok=True)
 
     def write_bytes(self, name: str, data: bytes) -> None:
-        """Write a file under a temporary name first, so that nobody ever sees half of it."""
+        """Write a file atomically, under a temporary name first."""
         temporary = self.path / f".{name}.part"
-        with held():
+        with delay_signals():
             temporary.write_bytes(data)
             os.replace(temporary, self.path / name)
 
@@ -116,30 +116,30 @@ class RunFolder:
         self.write_text(name, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
 
     def add_timings(self, text: str) -> None:
-        """Add to timings.txt what was measured by the clock: all else that a run writes is the same another time."""
-        with held(), (self.path / TIMINGS).open("a", encoding="utf-8") as file:
+        """Add measured times to timings.txt: everything else that a run writes is the same when it is repeated."""
+        with delay_signals(), (self.path / TIMINGS).open("a", encoding="utf-8") as file:
             file.write(text + "\n")
 
     def add_picture(self, name: str, png: bytes, caption: str) -> None:
-        """Write a picture, and say in a sentence what it shows; `pictures` keeps the captions in order."""
+        """Write a picture with a caption; `pictures` keeps the captions in order."""
         self.write_bytes(name, png)
         self.pictures[name] = caption
 
     def log(self, **metrics: Any) -> None:
-        """Add a line to metrics.jsonl. The system has it when this returns, whatever becomes of the run."""
+        """Add a line to metrics.jsonl. It survives the end of the process as soon as this returns."""
         while self._stale:
             self._stale.pop().unlink(missing_ok=True)
         line = _finite(metrics)
-        with held(), (self.path / METRICS).open("a", encoding="utf-8") as file:
+        with delay_signals(), (self.path / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
         for listen in self.listeners:
             listen(line)
 
 
 StartRun = Callable[..., RunFolder]
-"""An experiment calls it once, when its options and data are read and checked: refused, they leave no folder.
+"""A study calls it once, when its options and data are read and checked: if they are invalid, no folder is made.
 
-It is told the files that the data were read from, where they came from any: config.json identifies them.
+Its argument is the files that the data were read from, if any: config.json identifies them.
 """
 
 
@@ -156,7 +156,7 @@ def _new_folder(path: Path) -> Path:
 
 
 def _flush(path: Path) -> None:
-    """Until a file, or a folder's list of names, is on the disk, and not only in the system's memory."""
+    """Wait until a file, or a folder's list of names, is on the disk and not only in memory."""
     opened = os.open(path, os.O_RDONLY)
     try:
         os.fsync(opened)

@@ -1,6 +1,6 @@
-"""Ctrl-C and SIGTERM in the middle of what writes files: nothing is left half written.
+"""Handle Ctrl-C and SIGTERM while files are written, so that none is left half written.
 
-`experiments.__main__` says what they do before there is anything to leave.
+Before there is anything to write, `experiments.__main__` handles them.
 """
 
 import signal
@@ -16,11 +16,11 @@ _SECONDS_BETWEEN_TRIALS = 0.05
 
 
 class Stopped(KeyboardInterrupt):
-    """A run was interrupted and left in a state from which it can be resumed.
+    """An interrupted run that can be resumed.
 
     Attributes:
       signum: the signal.
-      at_once: whether even the checkpoints of trainings that ended are too much to wait for.
+      at_once: whether not even the checkpoints of ended trainings may be waited for.
     """
 
     def __init__(self, signum: int, at_once: bool = False) -> None:
@@ -29,10 +29,10 @@ class Stopped(KeyboardInterrupt):
 
 
 @contextmanager
-def held() -> Iterator[None]:
-    """Let signals wait until the block is left: what it writes is written whole."""
+def delay_signals() -> Iterator[None]:
+    """Delay signals until the end of the block: what it writes is written completely."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # where there are no signals
+        yield  # other threads receive no signals
         return
     waiting: list[int] = []
     before = {signum: signal.signal(signum, lambda signum, frame: waiting.append(signum)) for signum in _heard()}
@@ -46,16 +46,16 @@ def held() -> Iterator[None]:
 
 
 @contextmanager
-def raising(error_of: Callable[[int], KeyboardInterrupt | None], unless: Callable[[], bool]) -> Iterator[None]:
+def raise_on_signal(error_of: Callable[[int], KeyboardInterrupt | None], unless: Callable[[], bool]) -> Iterator[None]:
     """Raise `error_of(signum)` in the block at a signal, unless that is `None`.
 
-    Python may raise it in a place that loses it, in a destructor say, or that it breaks, such as the import of an
+    Python may raise it in a place that loses it, such as a destructor, or that it breaks, such as the import of an
     extension module. So it waits for the end of an import, and is raised again until it has left the block or is
-    handled. A signal that is ignored, as by a program in a shell's background, stays so.
+    handled. A signal that is ignored, as by a program in a shell's background, stays ignored.
 
     Args:
       error_of: called for each signal; `None` if the signal needs no exception now.
-      unless: whether what was installed before is to handle the signal.
+      unless: returns whether the handler that was installed before handles the signal.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -106,7 +106,7 @@ def raising(error_of: Callable[[int], KeyboardInterrupt | None], unless: Callabl
 
 
 def _without_interrupts(hook: Callable[[Any], None]) -> Callable[[Any], None]:
-    """The hook for errors that Python loses, without interrupts, which are raised again."""
+    """Return the hook for errors that Python loses, without interrupts, which are raised again."""
     return lambda lost: None if isinstance(lost.exc_value, KeyboardInterrupt) else hook(lost)
 
 
@@ -123,7 +123,7 @@ def _imports(frame: FrameType | None) -> bool:
 
 
 def _is_handled() -> bool:
-    """Whether an interrupt, or an error that it led to, is on its way through an `except`, a `finally` or a `with`."""
+    """Return whether an interrupt, or an error that it led to, is inside an `except`, a `finally` or a `with`."""
     found = sys.exception()
     while found is not None and not isinstance(found, KeyboardInterrupt):
         found = found.__context__

@@ -1,4 +1,4 @@
-"""What every run can be told."""
+"""The options that all runs share."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,24 +25,24 @@ class RunOptions(CacheOptions):
     runs_dir: Path = Path("runs")
     """Where the run's results folder is made."""
     checkpoint_every: float = 60.0
-    """Seconds between checkpoints, from which `resume` goes on; a shorter run writes none. 0 for never."""
+    """Seconds between checkpoints, from which `resume` continues; a shorter run writes none. 0 for never."""
     keep: int = 2
-    """Checkpointer kept of each training, the latest; those of a finished run are removed."""
+    """How many checkpoints of each training are kept, the latest; those of a finished run are removed."""
     tensorboard: bool = False
     """Write the metrics as an event file for TensorBoard too; needs tensorboardX."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MovedOptions(CacheOptions):
-    """Where the data of a run are now, for what reads them again."""
+    """Options of commands that read a run's data again: where they are now."""
 
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
-    """The folder with the data files, where the run had them elsewhere."""
+    """The folder with the data files, if it is not where the run had it."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
-    """Your own file that the run learnt from, where it was elsewhere."""
+    """Your own file that the run learned from, if it is not where the run had it."""
 
 
-Text = Annotated[str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint="(default: found out)")]
+Text = Annotated[str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint="(default: detected)")]
 Names = Annotated[str, tyro.conf.arg(metavar="COLUMNS", help_behavior_hint="")]
 BatchSize = Annotated[
     int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="(default: 32, or all where there are fewer)")
@@ -50,10 +50,10 @@ BatchSize = Annotated[
 
 
 def batch_size_of(given: int | None, m: int) -> int:
-    """Return the batch size for m training examples: as given, else 32 or, of fewer examples, all of them.
+    """Return the batch size for m training examples: the given one, else 32 or, of fewer examples, all of them.
 
     Raises:
-      ValueError: if one was given that is not from 1 to m.
+      ValueError: if one is given that is not from 1 to m.
     """
     if given is None:
         return min(32, m)
@@ -63,7 +63,7 @@ def batch_size_of(given: int | None, m: int) -> int:
 
 
 def check_at_least_one(name: str, value: int) -> None:
-    """Raise a ValueError unless the option's value is 1 or more, and an int32."""
+    """Raise a ValueError unless the option's value is at least 1, and an int32."""
     if value < 1:
         raise ValueError(f"--{name} must be at least 1, got {value}")
     if value >= 2**31:

@@ -1,8 +1,7 @@
-"""The checkpoints of one training on disk, by Orbax: each is whole, or it is not there.
+"""Store the checkpoints of one training on disk, by Orbax: each is complete or absent.
 
 A checkpoint is a folder named by a number, the latest the highest. It holds `arrays`, every array by its path in the
-`jaxnn.train.Checkpoint`, and `about`, JSON with the rest and a checksum of everything, by which a flipped bit
-is found.
+`jaxnn.train.Checkpoint`, and `about`, JSON with the rest and a checksum of everything, by which a flipped bit is found.
 """
 
 import functools
@@ -29,25 +28,25 @@ import jaxnn
 
 FORMAT_VERSION = 1
 MOST_BYTES = 2**28
-"""More than its files have, which are not compressed, a checkpoint is not to announce: it may come from anybody."""
+"""How much more a checkpoint may announce than its files have, which are not compressed: it may be a stranger's."""
 
 
 class CheckpointStore:
-    """Writes in the background, one checkpoint at a time.
+    """Write checkpoints in the background, one at a time.
 
     Args:
-      folder: where; made if need be.
+      folder: made if it does not exist.
       keep: how many are kept, the latest.
-      say: told, in a line, of what was found damaged.
+      log: called with a line about each damaged checkpoint.
     """
 
-    def __init__(self, folder: Path, keep: int, say: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, keep: int, log: Callable[[str], None]) -> None:
         _quieten()
-        self._folder, self._say = folder.absolute(), say
+        self._folder, self._log = folder.absolute(), log
         self._folder.mkdir(parents=True, exist_ok=True)
         plain = self._folder
         if not re.fullmatch(r"[\w ./,+=-]*", str(plain)):
-            # To tensorstore, some characters are more than a name's: it is told another name of the same folder.
+            # Some characters have a meaning to tensorstore: it gets another name for the same folder.
             alias = tempfile.mkdtemp()
             weakref.finalize(self, shutil.rmtree, alias, ignore_errors=True)
             plain = Path(alias) / "checkpoints"
@@ -55,19 +54,19 @@ class CheckpointStore:
         self._keep = keep
         try:
             self._manager = self._opened(plain)
-        except Exception:  # it reads the metadata of all, and one that is damaged is enough
+        except Exception:  # it reads the metadata of all checkpoints, and a damaged one makes it fail
             for step in [path for path in self._folder.iterdir() if path.name.isdigit()]:
                 self._set_aside_unless_opened(step)
             self._manager = self._opened(plain)
 
     def _opened(self, folder: Path) -> ocp.CheckpointManager:
         options = ocp.CheckpointManagerOptions(max_to_keep=self._keep, create=True, cleanup_tmp_directories=True)
-        # Trained numbers hardly compress, and trying takes as long as all the rest.
+        # Trained numbers hardly compress, and trying takes as long as everything else.
         handlers = {"arrays": ocp.PyTreeCheckpointHandler(use_compression=False), "about": ocp.JsonCheckpointHandler()}
         return ocp.CheckpointManager(folder, item_handlers=handlers, options=options)
 
     def _set_aside_unless_opened(self, step: Path) -> None:
-        """By itself: in a folder of which it is all there is."""
+        """Set a step aside unless it can be opened in a folder where it is the only one."""
         with tempfile.TemporaryDirectory() as alone:
             (Path(alone) / step.name).symlink_to(step, target_is_directory=True)
             try:
@@ -76,23 +75,23 @@ class CheckpointStore:
                 self._set_aside(int(step.name), error)
 
     def save(self, checkpoint: jaxnn.train.Checkpoint) -> None:
-        """Begin to write it, once the one before it is written."""
+        """Begin to write a checkpoint, once the one before it is written."""
         arrays, about = encoded(checkpoint)
         latest = self._manager.latest_step()
         items = ocp.args.Composite(arrays=ocp.args.PyTreeSave(arrays), about=ocp.args.JsonSave(about))
         self._manager.save(0 if latest is None else latest + 1, args=items, force=True)
 
     def wait(self) -> None:
-        """Until what was begun is written; raises what went wrong with it."""
+        """Wait until everything is written, and raise the error if that failed."""
         self._manager.wait_until_finished()
 
     def load(self, start: Any) -> jaxnn.train.Checkpoint | None:
-        """The latest that is whole, of a training that starts in the state `start`; `None` where there is none.
+        """Return the latest undamaged checkpoint of a training from the state `start`; `None` if there is none.
 
         A damaged one is set aside, under another name, and the one before it is taken.
 
         Raises:
-          ValueError: it is whole, and of another version or another training.
+          ValueError: if it is undamaged, but of another version or another training.
         """
         for number in sorted(self._manager.all_steps(), reverse=True):
             try:
@@ -110,7 +109,7 @@ class CheckpointStore:
         return None
 
     def _read(self, number: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        # What the files say of themselves comes before what they hold: nothing absurd is allocated.
+        # Check the announced size before reading, so that nothing absurd is allocated.
         described = self._manager.item_metadata(number)["arrays"].tree.values()
         size = sum(math.prod(array.shape) * np.dtype(array.dtype).itemsize for array in described)
         there = sum(file.stat().st_size for file in (self._folder / str(number)).rglob("*") if file.is_file())
@@ -120,7 +119,7 @@ class CheckpointStore:
         restored = self._manager.restore(number, args=items)
         arrays, about = restored["arrays"], restored["about"]
         if about.pop("checksum", None) != _checksum(arrays, about):
-            raise ValueError("its checksum is another than that of what it holds")
+            raise ValueError("its checksum does not match its content")
         return arrays, about
 
     def _set_aside(self, number: int, error: Exception) -> None:
@@ -130,14 +129,14 @@ class CheckpointStore:
             n += 1
             aside = aside.with_name(f"{self._folder.name}.{number}.damaged-{n}")
         damaged.rename(aside)
-        self._say(
-            f"note: checkpoint {damaged} is damaged, and was set aside as {aside.name} ({_shortened(error)}); going on "
-            "from the one before it, if there is one"
+        self._log(
+            f"note: checkpoint {damaged} is damaged, and was set aside as {aside.name} ({_shortened(error)}); "
+            "continuing from the one before it, if there is one"
         )
 
 
 def encoded(checkpoint: jaxnn.train.Checkpoint) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The checkpoint as arrays by name, and the rest, checksum included, as JSON has it."""
+    """Return the checkpoint as arrays by name, and the rest, with the checksum, as JSON."""
     arrays = dict(_leaves("state", checkpoint.state))
     if checkpoint.best is not None:
         arrays |= _leaves("best_state", checkpoint.best_state)
@@ -162,14 +161,14 @@ def encoded(checkpoint: jaxnn.train.Checkpoint) -> tuple[dict[str, np.ndarray], 
 
 
 def decoded(arrays: dict[str, np.ndarray], about: dict[str, Any], start: Any) -> jaxnn.train.Checkpoint:
-    """The checkpoint, of a training that starts in the state `start`, whose structure its states have.
+    """Return the checkpoint of a training that starts in the state `start`, whose structure its states have.
 
     Raises:
-      ValueError: another version, or an array that is not there.
+      ValueError: if it is of another version, or lacks an array.
     """
     version = about.get("format_version")
     if version != FORMAT_VERSION:
-        raise ValueError(f"format_version {version!r} is of another jaxnn: this one reads {FORMAT_VERSION}")
+        raise ValueError(f"format_version must be {FORMAT_VERSION}, got {version!r}: was it written by another jaxnn?")
     try:
         reports, best = about["reports"], about["best"]
         measures = {name: arrays[f"history/{name}"] for name in about["measures"]}
@@ -183,7 +182,7 @@ def decoded(arrays: dict[str, np.ndarray], about: dict[str, Any], start: Any) ->
             about["diverged_at"],
         )
     except KeyError as error:
-        raise ValueError(f"it has no {error}: it is of another training, or another version of it") from None
+        raise ValueError(f"it has no {error}: is it of another training?") from None
 
 
 def _leaves(prefix: str, tree: Any) -> Iterator[tuple[str, np.ndarray]]:
@@ -210,12 +209,12 @@ def _is_key(leaf: Any) -> bool:
 
 
 def _entry(value: np.ndarray) -> Any:
-    """An entry of a report: a Python number, or an array of a population's."""
+    """Return an entry of a report: a Python number, or an array if it is of a population."""
     return value if value.ndim else value.item()
 
 
 def _checksum(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> int:
-    """CRC-32 of everything. It is to find damage, not forgery, and a cryptographic digest takes three times as long."""
+    """Return the CRC-32 of everything, to find damage, not forgery; a cryptographic digest takes three times longer."""
     crc = zlib.crc32(json.dumps(about, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):
         if array.size:
@@ -226,7 +225,7 @@ def _checksum(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> int:
 
 @functools.cache
 def _quieten() -> None:
-    """Errors come as exceptions. Beside them, Orbax logs, and leaves undone what Python then complains of."""
+    """Silence what Orbax logs beside its exceptions, and Python's warnings about what it leaves undone."""
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)

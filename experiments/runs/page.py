@@ -1,23 +1,23 @@
-"""A run on one page, report.html in its folder: what was asked, what was run, and what came of it."""
+"""Write a run's page, report.html in its folder: its question, its command, its results and its settings."""
 
 import json
 from typing import Any
 
 from experiments.reports import html
 from experiments.runs.folder import TIMINGS, RunFolder
-from experiments.studies.catalog import Experiment
+from experiments.runs.study import Study
 
 FILE = "report.html"
 
 
-def write_run_page(folder: RunFolder, experiment: Experiment, failure: str = "") -> None:
-    """Make the page of what the folder holds by now; `failure` is the reason where the run did not end well."""
+def write_run_page(folder: RunFolder, study: Study, failure: str = "") -> None:
+    """Write the page from the files in the folder; `failure` is the reason if the run failed."""
     config = json.loads((folder.path / "config.json").read_text(encoding="utf-8"))
     command, report = config.pop("command"), folder.path / "report.txt"
     parts = [
-        html.paragraph(experiment.field("Question")),
+        html.paragraph(study.question),
         html.preformatted(command),
-        html.paragraph(f"Expected: {experiment.field('Expected')}"),
+        html.paragraph(f"Expected: {study.expected}"),
         *([html.failure(f"This run failed: {failure}")] if failure else []),
     ]
     if report.exists():
@@ -26,17 +26,17 @@ def write_run_page(folder: RunFolder, experiment: Experiment, failure: str = "")
     parts += [html.picture((folder.path / name).read_bytes(), caption) for name, caption in folder.pictures.items()]
     if timings.exists():
         parts += [html.heading("Times, on this machine"), html.preformatted(timings.read_text(encoding="utf-8"))]
-    parts += [html.heading("Settings and surroundings"), html.table(list(flat(config).items()))]
-    # "replace": a name on a Linux disk need not be UTF-8.
-    folder.write_bytes(FILE, html.document(experiment.title, *parts).encode("utf-8", "replace"))
+    parts += [html.heading("Settings and environment"), html.table(list(flatten(config).items()))]
+    # "replace": a file name on Linux need not be UTF-8.
+    folder.write_bytes(FILE, html.document(study.title, *parts).encode("utf-8", "replace"))
 
 
-def flat(config: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested settings as one level, the names joined by dots, the values as JSON; strings as they are."""
+def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested settings as one level: names joined by dots, values as JSON; strings unchanged."""
     flattened = {}
     for key, value in config.items():
         if isinstance(value, dict):
-            flattened |= flat(value, f"{prefix}{key}.")
+            flattened |= flatten(value, f"{prefix}{key}.")
         else:
             flattened[prefix + key] = value if isinstance(value, str) else json.dumps(value)
     return flattened

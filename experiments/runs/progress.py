@@ -1,6 +1,6 @@
-"""Progress on stderr: a bar on a terminal; elsewhere, a log say, a plain line now and then.
+"""Show progress on stderr: a bar on a terminal, otherwise a line from time to time.
 
-Until the first report, most of the time goes to compilation, and the bar says so.
+Until the first report, most of the time goes to compilation, and the bar says "compiling".
 """
 
 import sys
@@ -15,8 +15,8 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def progress(description: str, total: int) -> Iterator[Callable[[int, str], None]]:
-    """Yields `show(done, note)`, to be called as the work goes on."""
+def show_progress(description: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    """Yield `show(done, note)`, to be called as the work proceeds."""
     if not sys.stderr.isatty():
         yield _line_printer(description, total)
         return
@@ -27,7 +27,7 @@ def progress(description: str, total: int) -> Iterator[Callable[[int, str], None
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    # Transient: a finished bar makes room, and the results on stdout say what came of it.
+    # Transient: a finished bar disappears, and the results follow on stdout.
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(description, total=total, note="compiling")
         yield lambda done, note: bar.update(task, completed=done, note=note)

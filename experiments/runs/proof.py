@@ -1,4 +1,4 @@
-"""The proof that a run carries: its hand-derived gradients against `jax.grad`, on the run's own data."""
+"""Check a run's hand-derived gradients against `jax.grad`, on the run's own data."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,8 +12,8 @@ from experiments.runs.folder import RunError
 BOUND = 1e-6
 """The largest difference that rounding explains, with room. A wrong formula moves a gradient by percents.
 
-The gradients are computed in float64, on the params and data of the float32 training. A sum of 12 288 terms, taken in
-another order, then moves by 1e-14 of their size. Near an optimum the terms cancel, but float32 params leave 1e-7 of
+The gradients are computed in float64, on the params and data of the float32 training. A sum of 12 288 terms in another
+order then moves by 1e-14 of their size. Near an optimum the terms cancel, but float32 params leave 1e-7 of
 them at least, and two right gradients differ by 1e-7 of that at most. In float32, that would be mostly rounding,
 and two right ones could differ by percents."""
 
@@ -25,9 +25,9 @@ Proof = Callable[[Any, jaxnn.Batch], float]
 
 
 def make_proof(name: str, objective: jaxnn.Objective) -> Proof:
-    """`prove(params, batch) -> difference`, which raises `RunError` where the two gradients differ.
+    """Return `prove(params, batch) -> difference`, which raises `RunError` if the two gradients differ.
 
-    The two are compiled apart, so that the compiler cannot merge one into the other.
+    The two are compiled separately, so that the compiler cannot merge one into the other.
     """
     hand = jax.jit(objective.value_and_grad)
     auto = jax.jit(jaxnn.train.gradients_by(objective, "auto"))
@@ -36,11 +36,11 @@ def make_proof(name: str, objective: jaxnn.Objective) -> Proof:
         with jax.enable_x64(True):
             wide = jax.tree.map(_float64, jax.device_get((params, batch)))
             difference, leaf = gradient_difference(hand(*wide)[1], auto(*wide)[1])
-        # "not <=", and not ">": a difference of NaN proves nothing.
+        # "not <=" instead of ">": a difference of NaN must fail too.
         if not difference <= BOUND:
             raise RunError(
                 f"{name}: the hand-derived gradient of {leaf} differs from jax.grad by {difference:.2g} of its largest "
-                f"element, and rounding explains {BOUND:g} at most: a backward is wrong"
+                f"element, and rounding explains at most {BOUND:g}: a backward is wrong"
             )
         return difference
 
@@ -48,10 +48,10 @@ def make_proof(name: str, objective: jaxnn.Objective) -> Proof:
 
 
 def gradient_difference(hand: Any, auto: Any) -> tuple[float, str]:
-    """The largest difference over all arrays, relative to each array's largest element, and the array it is in.
+    """Return the largest difference over all arrays, relative to each array's largest element, and that array's name.
 
-    An array counts as no smaller than `_FLOOR` of the largest: of classes that are balanced exactly, an untrained
-    network's gradient by the last bias is 0 but for rounding.
+    An array counts as no smaller than `_FLOOR` of the largest: with exactly balanced classes, an untrained network's
+    gradient with respect to the last bias is 0 except for rounding.
     """
     leaves = jax.tree_util.tree_flatten_with_path(jax.device_get(auto))[0]
     floor = _FLOOR * max(np.abs(expected).max() for _, expected in leaves)
@@ -67,7 +67,7 @@ def _relative(got: np.ndarray, expected: np.ndarray, floor: float) -> float:
         return float("nan")
     difference, scale = np.abs(got - expected).max(), max(np.abs(expected).max(), floor)
     if scale == 0:
-        # Exactly 0, as behind units that are all dead: both must say so.
+        # Exactly 0, as behind units that are all dead: both must be 0.
         return 0.0 if difference == 0 else float("inf")
     return float(difference / scale)
 

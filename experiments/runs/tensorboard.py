@@ -1,16 +1,16 @@
-"""Metrics as an event file in the run's folder, for TensorBoard: `tensorboard --logdir runs`, at any time of a run."""
+"""Write metrics as an event file in the run's folder, for TensorBoard: `tensorboard --logdir runs`."""
 
 import math
 from pathlib import Path
 from typing import Any
 
-from experiments.runs.metrics_log import measured
+from experiments.runs.metrics_log import parse_line
 
 _SECONDS_TO_DISK = 5
 
 
 def check_installed() -> None:
-    """Raise a ValueError that says what to install, unless it is there."""
+    """Raise a ValueError with the packages to install if tensorboardX is missing."""
     try:
         import tensorboardX  # noqa: F401
     except ImportError as error:
@@ -20,7 +20,7 @@ def check_installed() -> None:
 
 
 class EventFile:
-    """Writes each line of metrics that it is called with: a scalar for each number, named training/metric."""
+    """Write each line of metrics that it is called with: a scalar for each number, named training/metric."""
 
     def __init__(self, folder: Path) -> None:
         from tensorboardX import SummaryWriter
@@ -28,7 +28,7 @@ class EventFile:
         self._writer = SummaryWriter(str(folder), flush_secs=_SECONDS_TO_DISK)
 
     def __call__(self, line: dict[str, Any]) -> None:
-        found = measured(line)
+        found = parse_line(line)
         if found is None:
             return
         for metric, value in found.values.items():
@@ -36,5 +36,5 @@ class EventFile:
                 self._writer.add_scalar("/".join([*found.training, metric]), value, found.step)
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write what is still buffered."""
         self._writer.close()

@@ -1,4 +1,4 @@
-"""How long hand-derived and automatic gradients take: to compile, and per step of training."""
+"""Time hand-derived and automatic gradients: their compilation, and each step of training."""
 
 import math
 import threading
@@ -13,7 +13,7 @@ import optax
 import jaxnn
 
 _STEPS = 500
-"""Of a program: enough for starting it to cost nothing beside them."""
+"""Steps of a program: enough that starting it costs nothing in comparison."""
 _ROUNDS = 7
 _SECONDS_PER_ROUND = 0.4
 
@@ -21,21 +21,21 @@ _SECONDS_PER_ROUND = 0.4
 class Speed(NamedTuple):
     """Seconds to trace and compile a program, and its steps per second once it runs.
 
-    `compile_seconds` is `None` where the program came from the compilation cache: loading says nothing of compiling.
+    `compile_seconds` is `None` if the program came from the compilation cache: then it was loaded and not compiled.
     """
 
     compile_seconds: float | None
     steps_per_second: float
 
 
-def race(
+def time_steps(
     objective: jaxnn.Objective, optimizer: optax.GradientTransformation, params: Any, batch: jaxnn.Batch
 ) -> dict[str, Speed]:
-    """The speed of the same training steps, on one batch, with "hand" and with "auto" gradients.
+    """Return the speed of the same training steps, on one batch, with "hand" and with "auto" gradients.
 
-    The program of many steps is compiled ahead of time, timed from the fresh function to the finished program, when
-    the training has warmed JAX up. Steps are timed in rounds, and the median round counts. The two change places from
-    round to round, so that neither always runs in the other's wake.
+    The program of many steps is compiled ahead of time, timed from the fresh function to the finished program, after
+    the training has warmed JAX up. Steps are timed in rounds, and the median round counts. The two alternate in order
+    from round to round, so that neither always runs after the other.
     """
     clock = compile_clock()
     states = {name: jaxnn.train_state(params, optimizer, jax.random.key(0)) for name in ("hand", "auto")}
@@ -61,12 +61,12 @@ def race(
 
 
 class CompileClock:
-    """Measure the time in which the process traces, lowers or compiles, by JAX's own account.
+    """Measure the time in which the process traces, lowers or compiles, as JAX's monitoring reports it.
 
     Programs may be traced inside one another, and compiled side by side: every second counts once.
 
     Attributes:
-      programs: that became ready to run.
+      programs: how many became ready to run.
       cached: how many of them came from the compilation cache.
     """
 
@@ -79,7 +79,7 @@ class CompileClock:
 
     @property
     def seconds(self) -> float:
-        """What was spent so far, loading from the compilation cache included."""
+        """Return the seconds spent so far, including loading from the compilation cache."""
         return self.since(-math.inf)
 
     def since(self, began: float) -> float:
@@ -105,7 +105,7 @@ class CompileClock:
 
 
 class Stopwatch:
-    """As text, the seconds since it was made, and the share in which programs were traced, compiled or loaded."""
+    """Print as the seconds since it was made, and the share in which programs were traced, compiled or loaded."""
 
     def __init__(self) -> None:
         self._began, self._clock = time.perf_counter(), compile_clock()
@@ -117,5 +117,5 @@ class Stopwatch:
 
 @cache
 def compile_clock() -> CompileClock:
-    """The one clock of the process: JAX's listeners stay for good."""
+    """Return the one clock of the process: JAX's listeners cannot be removed."""
     return CompileClock()

@@ -160,14 +160,14 @@ def picked_up_elsewhere(
     One that came to its end has told of each that had one; of one that was killed, `after` says what it left, and that
     is never less than it found.
     """
-    told = re.findall(r"^(\S+): picked up after epoch (\d+)$", errors, re.MULTILINE)
+    told = re.findall(r"^(\S+): resumed after epoch (\d+)$", errors, re.MULTILINE)
     told = {name: int(epoch) for name, epoch in told}
     wrong = [
         f"{runs.name}: {name} went on after epoch {told.get(name, 'none')}, and had a checkpoint of epoch {epoch}"
         for name, epoch in newest.items()
         if told.get(name, epoch if after else None) != epoch
     ]
-    wrong += [f"{runs.name}: {name} was picked up, and had no checkpoint" for name in told.keys() - newest.keys()]
+    wrong += [f"{runs.name}: {name} was resumed without a checkpoint" for name in told.keys() - newest.keys()]
     if after is not None:
         wrong += [
             f"{runs.name}: {name} had a checkpoint of epoch {epoch}, and then of {after.get(name)}"
@@ -231,7 +231,7 @@ def full_disk(faults: Faults, disk: Path) -> list[str]:
         time.sleep(0.001)
     fill(filler)
     status, _, errors = finished(running)
-    if status != 2 or "No space left on device" not in errors or "go on by" not in errors:
+    if status != 2 or "No space left on device" not in errors or "to continue" not in errors:
         return [f"full disk: status {status}: {errors.strip()}"]
     filler.unlink()
     return resumed(faults, newest_run(runs), "full disk")

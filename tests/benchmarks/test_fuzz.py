@@ -10,7 +10,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from experiments.readers.errors import Refused
+from experiments.readers.errors import InvalidFileError
 from scripts.benchmarks.fuzz import Watched, codecs, fuzz
 from scripts.benchmarks.fuzz.formats import FORMATS, Seed
 from scripts.benchmarks.fuzz.mutations import mutate
@@ -74,8 +74,8 @@ def reads(result):
         ([np.arange(3)[::-1]], "wrong values"),
         ([], "wrong values"),
         (AssertionError("labels above the classes"), "wrong values"),
-        (Refused("folder/file is damaged"), "refused"),
-        (Refused("folder is no run"), "refused"),
+        (InvalidFileError("folder/file is damaged"), "refused"),
+        (InvalidFileError("folder is no run"), "refused"),
         (ValueError("folder is no run"), "wrong exception"),
         (ValueError("buffer is smaller than requested size"), "wrong exception"),
         (ValueError("folder/file has\ntwo lines"), "wrong exception"),

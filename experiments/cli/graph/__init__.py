@@ -1,9 +1,9 @@
-"""The computation graph of an expression or a function: every value, and the derivative of the result by it.
+"""Print the computation graph of an expression or a function: every value, and the derivative with respect to it.
 
 An expression may use + - * / **, exp, log, tanh, sigmoid and relu, and name its steps, as in "u = b*c; v = a + u; 3*v";
 values follow it, as a=5 b=3 c=2. One that looks like an option goes last, after --, as in -- "--x" x=2. A function is
 package.module:name, and takes an array of random numbers for each of --shapes, such as --shapes 4,3 "()" int10:4, the
-last of whole numbers 0 to 9.
+last of integers from 0 to 9.
 """
 
 import re
@@ -19,7 +19,7 @@ from experiments.runs.atomic_write import write_new
 
 @dataclass(frozen=True)
 class Options:
-    """Of what to print the graph, and where to draw it."""
+    """What to print the graph of, and where to draw it."""
 
     what: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="WHAT")]
     """An expression, such as "3*(a + b*c)", or a function, as package.module:name."""
@@ -28,24 +28,25 @@ class Options:
     shapes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SHAPE ...")] = ()
     """The shape of each argument of a function."""
     seed: int = 0
-    """Of the random numbers that a function is given."""
+    """Seed of the random numbers that the function gets."""
     depth: int = 0
-    """How many levels of boxes, such as jitted functions and loops, are opened."""
+    """How many levels of boxes, such as jitted functions and loops, are expanded."""
     by_layer: bool = False
-    """Each layer of a function with named scopes as one box."""
+    """Draw each layer of a function with named scopes as one box."""
     svg: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Where to draw it; a file that is there stays as it is, and that is an error."""
+    """Where to draw it; it is an error if the file exists already."""
     html: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Where to write it as an interactive page, under the same condition."""
+    """Where to write it as an interactive page; it is an error if the file exists already."""
 
 
 _OPTION = re.compile(r"-h|--[a-zA-Z][a-zA-Z-]*(=.*)?", re.DOTALL)
 
 
 def words(argv: Sequence[str]) -> list[str]:
-    """Return the arguments such that the parser takes no expression that begins with a minus for an option.
+    """Return the arguments so that the parser does not take an expression that begins with a minus for an option.
 
-    What stands after -- is no option either, nor is --x if x=2, say, is there too. The typographic minus is a minus.
+    An argument after -- is not an option either, nor is --x if there is an x=2, for example. The typographic minus is a
+    minus.
     """
     known = {f"--{field.name.replace('_', '-')}" for field in fields(Options)}
     variables = {f"--{word.partition('=')[0]}" for word in argv if "=" in word} - known
@@ -56,7 +57,7 @@ def words(argv: Sequence[str]) -> list[str]:
         word.startswith("-") and not is_option and not _is_number(word)
         for word, is_option in zip(argv[:end], options, strict=False)
     ]
-    # To the parser of options, what begins with a blank is no option.
+    # The parser takes no word that begins with a blank for an option.
     plain += [word.startswith("-") for word in argv[end + 1 :]]
     del argv[end : end + 1]
     return [f" {word}" if is_plain else word for word, is_plain in zip(argv, plain, strict=True)]
@@ -70,20 +71,21 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def graph(options: Options) -> str:
-    """The table; the picture and the page, where they are asked for, are written to their files.
+def run_command(options: Options) -> str:
+    """Return the graph as a table, and write the picture and the page if their options are given.
 
     Raises:
-      ValueError, OSError: what is wrong with the question, or with a file's place.
+      ValueError: if the expression or function is invalid, or a file exists already.
+      OSError: if a file cannot be written.
     """
     from experiments.cli.graph import inputs
     from experiments.reports import tables
 
     for file in (options.svg, options.html):
         if file is not None and file.exists():
-            raise ValueError(f"{file} is there already: name a file that is not")
+            raise ValueError(f"{file} exists already: choose another file")
         if file is not None:
-            file.parent.stat()  # an error now, and not when all is computed
+            file.parent.stat()  # raises now, before anything is computed
     found = inputs.traced(options)
     found = found.by_layer() if options.by_layer else found
     for option, file, written in (("--svg", options.svg, found.svg), ("--html", options.html, found.html)):

@@ -1,4 +1,4 @@
-"""Expressions as functions of JAX: read by Python's parser, of whose language only arithmetic is let through."""
+"""Turn expressions into JAX functions: Python's parser reads them, and only arithmetic is allowed."""
 
 import ast
 import inspect
@@ -25,10 +25,10 @@ _ALLOWED = "+ - * / **, numbers, variables, exp, log, tanh, sigmoid and relu"
 
 
 def as_function(text: str, variables: list[str]) -> Callable[..., Any]:
-    """The function of these variables, in this order, that the text says; steps may be named, `u = b*c; 3*u`.
+    """Return the function of these variables, in this order, that the text defines; steps may be named, `u = b*c; 3*u`.
 
     Raises:
-      ValueError: the text is no such expression, too long or too deep, or has other variables.
+      ValueError: if the text is not such an expression, is too long or too deep, or has other variables.
     """
     names, steps = _steps(text)
     for step in steps:
@@ -38,7 +38,7 @@ def as_function(text: str, variables: list[str]) -> Callable[..., Any]:
     for name, step in zip(names, steps, strict=True):
         found = {node.id for node in ast.walk(step) if isinstance(node, ast.Name)} - set(_FUNCTIONS)
         if unknown := sorted(found - known):
-            raise ValueError(f"{unknown[0]} has no value: add {unknown[0]}=1, say")
+            raise ValueError(f"{unknown[0]} has no value: add {unknown[0]}=1, for example")
         used |= found
         if name in known or name in _FUNCTIONS:
             raise ValueError(f"{name} is taken: give the step another name")
@@ -62,9 +62,9 @@ def as_function(text: str, variables: list[str]) -> Callable[..., Any]:
 
 
 def _steps(text: str) -> tuple[list[str], list[ast.expr]]:
-    """The names of the steps, empty where they have none, and their expressions."""
+    """Return the names of the steps, empty for one without a name, and their expressions."""
     if len(text) > _LONGEST:
-        raise ValueError(f"the expression has {len(text)} characters, and may have {_LONGEST}")
+        raise ValueError(f"the expression must have at most {_LONGEST} characters, got {len(text)}")
     try:
         statements = ast.parse(text.strip()).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -77,11 +77,11 @@ def _steps(text: str) -> tuple[list[str], list[ast.expr]]:
             case ast.Assign(targets=[ast.Name(id=name)], value=step):
                 pass
             case _:
-                raise ValueError(f"{ast.unparse(statement)!r} is no expression: it may have {_ALLOWED}")
+                raise ValueError(f"{ast.unparse(statement)!r} is not an expression: it may have {_ALLOWED}")
         names.append(name)
         steps.append(step)
     if not steps or not all(names[:-1]):
-        raise ValueError("expected an expression, after steps with names if need be, as in 'u = b*c; 3*u'")
+        raise ValueError("expected an expression, after named steps if needed, as in 'u = b*c; 3*u'")
     return names, steps
 
 
@@ -119,4 +119,4 @@ def _value(node: ast.expr, scope: dict[str, Any]) -> Any:
             return scope[name]
         case ast.Constant(value=value):
             return jnp.asarray(float(value))
-    raise AssertionError(ast.dump(node))  # `_check` lets nothing else through
+    raise AssertionError(ast.dump(node))  # `_check` rejects everything else

@@ -1,4 +1,4 @@
-"""From the command line's question to a graph: an expression with values, or a function with shapes."""
+"""Build the graph of what the command line names: an expression with values, or a function with shapes."""
 
 import importlib
 import re
@@ -18,10 +18,10 @@ _FUNCTION = re.compile(r"[\w.]+:[\w.]+")
 
 
 def traced(options: Options) -> graph.Graph:
-    """The graph that the options ask for, of numbers or of arrays of any shapes.
+    """Return the graph of the expression or function that the options name.
 
     Raises:
-      ValueError: what is wrong with the question.
+      ValueError: if the options do not fit it, or the function cannot be found or raises.
     """
     if options.depth < 0:
         raise ValueError(f"--depth must be at least 0, got {options.depth}")
@@ -34,7 +34,7 @@ def traced(options: Options) -> graph.Graph:
 
 
 def _without_sources(found: graph.Graph) -> graph.Graph:
-    """Return the graph without lines of code, which are of this program and not the user's; so at other values."""
+    """Return the graph without lines of code, which are not the user's; its retraced graphs too."""
     for op in leaf_operations(found.operations):
         op.source = ""
     return replace(found, retrace=lambda values: _without_sources(found.retrace(values)))
@@ -51,7 +51,7 @@ def _of_function(options: Options) -> graph.Graph:
         return graph.trace(function, depth=options.depth)(*args)
     except ValueError:
         raise
-    except Exception as error:  # whatever the function that was named may raise
+    except Exception as error:  # the function may raise anything
         raise ValueError(f"{options.what} raised {type(error).__name__}: {error}") from error
 
 
@@ -64,7 +64,7 @@ def _values(given: tuple[str, ...]) -> dict[str, float]:
         except ValueError:
             raise ValueError(f"{text!r}: expected a variable and its number, such as a=5") from None
         if not name.isidentifier():
-            raise ValueError(f"{name!r} is no name of a variable: expected letters and digits, such as w1=0.5")
+            raise ValueError(f"{name!r} is not the name of a variable: expected letters and digits, such as w1=0.5")
         if name in values:
             raise ValueError(f"{name} is given twice")
         values[name] = value
@@ -78,7 +78,7 @@ def _find(name: str) -> Callable[..., Any]:
         found: Any = importlib.import_module(module)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except Exception as error:  # whatever the module that was named may raise
+    except Exception as error:  # the module may raise anything
         raise ValueError(f"cannot find {name!r}: {error}") from error
     if not callable(found):
         raise ValueError(f"{name} is a {type(found).__name__}: expected a function")
@@ -87,7 +87,7 @@ def _find(name: str) -> Callable[..., Any]:
 
 def _array(rng: np.random.Generator, text: str) -> np.ndarray:
     kind, colon, shape = text.rpartition(":")
-    message = f"--shapes {text!r}: expected sizes such as 4,3, () for a number, or int10:4 for whole numbers 0 to 9"
+    message = f"--shapes {text!r}: expected sizes such as 4,3, () for a number, or int10:4 for integers from 0 to 9"
     try:
         sizes = tuple(int(size) for size in shape.strip("()").split(",") if size.strip())
         if min(sizes, default=1) < 0 or (colon and not kind.startswith("int")):

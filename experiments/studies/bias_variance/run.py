@@ -1,4 +1,4 @@
-"""The work of bias_variance: train, diagnose, and draw learning and reliability curves."""
+"""Train, diagnose, and draw learning and reliability curves."""
 
 from typing import Any, NamedTuple
 
@@ -10,14 +10,14 @@ import jaxnn
 from experiments.reports import plots, tables, terminal
 from experiments.runs.folder import StartRun
 from experiments.runs.options import check_at_least_one
-from experiments.runs.progress import progress
+from experiments.runs.progress import show_progress
 from experiments.studies.bias_variance import Options
 
 FEW = 60
 SHIFT = 2
 SIZES = (20, 50, 100, 200, 400, 800)
 CHOSEN_FROM, CHOSEN_BY = 200, 30
-"""Networks, and dev images by which the best of them is chosen: too few, so it is chosen by chance."""
+"""Networks, and dev images to choose the best of them: so few that chance decides."""
 CHOICE_STEPS = 60
 WIDTHS = (2, 64)
 CURVES = 4
@@ -25,7 +25,7 @@ CURVES = 4
 
 
 class Case(NamedTuple):
-    """A training: its name, the network, how long, and on what, with what else comes from there."""
+    """A training: its name, the network, the epochs, the training set, and another part of its distribution."""
 
     name: str
     hidden: int
@@ -35,7 +35,7 @@ class Case(NamedTuple):
 
 
 class Digits(NamedTuple):
-    """Images (m, 8, 8) of 0 to 1, as rows of 64; dev and test are what counts, train and train-dev as they come."""
+    """Images (m, 8, 8) from 0 to 1, as rows of 64; dev and test are from the target distribution."""
 
     train: jaxnn.Batch
     train_dev: jaxnn.Batch
@@ -43,8 +43,8 @@ class Digits(NamedTuple):
     test: jaxnn.Batch
 
 
-def run(options: Options, start: StartRun) -> None:
-    """Train the networks, diagnose each, then the curves."""
+def run_study(options: Options, start: StartRun) -> None:
+    """Train the networks, diagnose each, and draw their learning curves."""
     check_at_least_one("epochs", options.epochs)
     check_at_least_one("curve-epochs", options.curve_epochs)
     if not 0 <= options.achievable_error <= 1:
@@ -54,14 +54,14 @@ def run(options: Options, start: StartRun) -> None:
     cases = [
         Case("2 hidden units", 2, options.epochs, digits.train),
         Case("one epoch", 64, 1, digits.train),
-        # As many steps as the others make.
+        # As many steps as the others.
         Case(f"256 hidden units, {FEW} examples", 256, options.epochs * len(digits.train.y) // FEW, few),
         Case(f"trained on images moved by {SHIFT}", 64, options.epochs, moved(digits.train), moved(digits.train_dev)),
         Case("64 hidden units", 64, options.epochs, digits.train),
     ]
 
     folder, results, predicted = start(), [], {}
-    with progress("bias_variance", len(cases) + 2) as show:
+    with show_progress("bias_variance", len(cases) + 2) as show:
         for case in cases:
             result, predicted[case.name] = _train(case, digits, options)
             results.append(result)
@@ -103,7 +103,7 @@ def run(options: Options, start: StartRun) -> None:
     steps = [f"{r['training']}: " + ("; ".join(r["next_steps"]) or "nothing stands out") for r in results]
     for table in shown:
         tables.show(table)
-    print("What usually helps:", *(terminal.fitted(f"  {step}") for step in steps), sep="\n")
+    print("What usually helps:", *(terminal.wrap(f"  {step}") for step in steps), sep="\n")
     text = "\n".join(map(tables.as_text, shown))
     folder.write_text("report.txt", text + "\n".join(["What usually helps:", *steps]) + "\n")
     folder.write_json("results.json", {"trainings": results, "learning_curve": curve})
@@ -114,7 +114,7 @@ def run(options: Options, start: StartRun) -> None:
 
 
 def load(seed: int) -> Digits:
-    """1797 images, split 50, 10, 20 and 20 %, with the classes in their shares."""
+    """Return 1797 images, split 50, 10, 20 and 20 %, with the same share of each class."""
     from sklearn.datasets import load_digits  # slow to import, so not for --help
 
     x, y = load_digits(return_X_y=True)
@@ -122,14 +122,14 @@ def load(seed: int) -> Digits:
 
 
 def moved(batch: jaxnn.Batch) -> jaxnn.Batch:
-    """The images SHIFT pixels further right, what leaves them coming in again as paper."""
+    """Return the images moved right by SHIFT pixels; the columns that leave come in again on the left."""
     images = np.zeros((len(batch.x), 8, 8), np.float32)
     images[:, :, SHIFT:] = batch.x.reshape(-1, 8, 8)[:, :, :-SHIFT]
     return batch._replace(x=images.reshape(-1, 64))
 
 
 def _train(case: Case, digits: Digits, options: Options) -> tuple[dict[str, Any], np.ndarray]:
-    """The errors, the diagnosis and the calibration; and the probabilities of the test images, (m, 10)."""
+    """Return the errors, the diagnosis and the calibration, and the probabilities of the test images, (m, 10)."""
     model = jaxnn.mlp((64, case.hidden, 10), "tanh", output="softmax")
     init_key, key = jax.random.split(jax.random.key(options.seed))
     fit = jaxnn.fit(
@@ -148,7 +148,7 @@ def _train(case: Case, digits: Digits, options: Options) -> tuple[dict[str, Any]
 
 
 def _choose(digits: Digits, options: Options) -> tuple[dict[str, Any], np.ndarray]:
-    """The same of the best of many small networks, by its error on few dev images."""
+    """Return the same for the best of many small networks, chosen by its error on few dev images."""
     model = jaxnn.mlp((64, 4, 10), "tanh", output="softmax")
     objective = jaxnn.objective(model.network, model.loss)
 
@@ -171,7 +171,7 @@ def _choose(digits: Digits, options: Options) -> tuple[dict[str, Any], np.ndarra
 def _judge(
     name: str, model: jaxnn.Model, params: Any, parts: dict[str, jaxnn.Batch | None], options: Options
 ) -> tuple[dict[str, Any], np.ndarray]:
-    """The errors on the parts given, the diagnosis, the calibration; and the test images' probabilities, (m, 10)."""
+    """Return the errors on the given parts, the diagnosis and calibration, and the test probabilities, (m, 10)."""
     parts = {part: batch for part, batch in parts.items() if batch is not None}
 
     @jax.jit
@@ -188,7 +188,7 @@ def _judge(
 
 
 def _learning_curve(digits: Digits, options: Options) -> dict[str, list]:
-    """Of a network of each width, one population: sizes, and errors (widths, sizes), means over the draws."""
+    """Return sizes, and errors (widths, sizes), means over the draws; each width is one population."""
     net = jaxnn.mlp((64, max(WIDTHS), 10), "tanh", output="softmax")
 
     def member(h):
@@ -249,5 +249,5 @@ def _draw_reliability(results: list[dict[str, Any]], predicted: dict[str, np.nda
         name = f"{result['training']}\nECE {100 * result['ece']:.1f} %"
         curves = {"network": (curve.confidence[used], curve.accuracy[used])}
         plots.draw_curves(axis, curves, title=name, x="confidence", y="accuracy")
-        axis.plot([0, 1], [0, 1], color="grey", linestyle="dashed", linewidth=1)
+        axis.plot([0, 1], [0, 1], color="gray", linestyle="dashed", linewidth=1)
     return plots.png(figure)

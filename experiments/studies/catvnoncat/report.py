@@ -1,4 +1,4 @@
-"""What catvnoncat shows: a table, the costs of logistic regression, plots, and every seed's numbers as JSON."""
+"""Report catvnoncat: a table, the costs of logistic regression, plots, and every seed's numbers as JSON."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.networks.signal_plots import draw_signals
-from experiments.networks.signals import signals
+from experiments.networks.signals import layer_signals
 from experiments.networks.spec import NetworkSpec, class_probabilities
 from experiments.reports import plots, tables, terminal
 from experiments.runs import proof
@@ -14,11 +14,11 @@ from experiments.runs.folder import RunFolder
 from experiments.studies.catvnoncat.data import IMAGE_SHAPE, Photos
 
 PUBLISHED_COSTS = {0: 0.693147, 100: 0.584508}
-"""Of logistic regression, from zeros, by iteration."""
+"""Published costs of logistic regression, from zeros, by iteration."""
 
 
 class Row(NamedTuple):
-    """A network, trained from the course's own start (first in each array), and from each seed.
+    """A network, trained from the course's start (first in each array), and from each seed.
 
     Attributes:
       network: its name.
@@ -51,7 +51,7 @@ COLUMNS = (
 
 
 def spread(costs: np.ndarray) -> dict[str, float]:
-    """The costs of all networks at one step, as a line of metrics: that of the course's start, and how seeds spread."""
+    """Return the costs of all networks at one step as a line of metrics: the course's start, and the range of seeds."""
     first, seeds = float(costs[0]), costs[1:]
     if len(seeds) == 0:
         return {"cost": first}
@@ -63,7 +63,7 @@ def spread(costs: np.ndarray) -> dict[str, float]:
     }
 
 
-def report(rows: Sequence[Row], photos: Photos, folder: RunFolder, more: Sequence[str] = ()) -> None:
+def write_report(rows: Sequence[Row], photos: Photos, folder: RunFolder, more: Sequence[str] = ()) -> None:
     """Print the table, with `more` lines, and write it with the plots and all numbers to the folder."""
     title = "Cat or no cat, trained with hand-derived gradients"
     table = tables.table(title, COLUMNS, [_cells(row) for row in rows], 2)
@@ -80,11 +80,11 @@ def report(rows: Sequence[Row], photos: Photos, folder: RunFolder, more: Sequenc
     ]
     tables.show(table)
     timings = f"seconds of training: {', '.join(f'{row.network} {row.seconds:.0f}' for row in rows)}"
-    print(*map(terminal.fitted, [*notes, "", timings]), sep="\n")
+    print(*map(terminal.wrap, [*notes, "", timings]), sep="\n")
     folder.add_timings(timings)
     folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
     folder.write_json("seeds.json", {row.network: _numbers(row) for row in rows})
-    caption = "The cost by iteration, from the course's own start in colour, from other random starts in grey."
+    caption = "The cost by iteration, from the course's own start in color, from other random starts in gray."
     folder.add_picture("costs.png", _draw_costs(rows), caption)
     _add_pictures(rows, photos, folder)
 
@@ -103,7 +103,7 @@ def _cells(row: Row) -> list[str]:
 
 
 def _cost_lines(costs: np.ndarray) -> list[str]:
-    """Every hundredth cost, five on a line."""
+    """Return every hundredth cost, five on a line."""
     entries = []
     for i in range(0, len(costs), 100):
         published = f" ({PUBLISHED_COSTS[i]:.6f})" if i in PUBLISHED_COSTS else ""
@@ -112,7 +112,7 @@ def _cost_lines(costs: np.ndarray) -> list[str]:
 
 
 def _numbers(row: Row) -> dict[str, object]:
-    """Everything of a row; lists are by seed."""
+    """Return all numbers of a row; lists are by seed."""
     measured = {"train_accuracy": row.train, "test_accuracy": row.test, "final_cost": row.costs[-1]}
     return {
         "layers": str(row.spec),
@@ -124,15 +124,15 @@ def _numbers(row: Row) -> dict[str, object]:
 
 
 def _add_pictures(rows: Sequence[Row], photos: Photos, folder: RunFolder) -> None:
-    """Of all networks, what they look for; of the last, the deepest, its mistakes and its signals."""
+    """Add the first weights of all networks; of the deepest, its mistakes and its signals."""
     for row in rows:
         weights = plots.draw_weight_images(row.params[0]["W"].reshape(-1, *IMAGE_SHAPE))
-        caption = f"The first weights of {row.network}, an image for each unit, in colour: grey is 0."
+        caption = f"The first weights of {row.network}, an image for each unit, in color: gray is 0."
         folder.add_picture(f"weights-{row.network}.png", plots.png(weights), caption)
     deepest, test = rows[-1], photos.test
-    said = class_probabilities(deepest.spec.model(), deepest.params, test.x)
+    predicted = class_probabilities(deepest.spec.model(), deepest.params, test.x)
     images = test.x.reshape(-1, *IMAGE_SHAPE)
-    mistakes = plots.draw_mistakes(images, test.y, said.argmax(axis=1), said, classes=photos.classes)
+    mistakes = plots.draw_mistakes(images, test.y, predicted.argmax(axis=1), predicted, classes=photos.classes)
     caption = f"The worst mistakes of {deepest.network} on the test photos, and the probabilities that it gave."
     folder.add_picture("mistakes.png", plots.png(mistakes), caption)
     for row in rows[1:]:
@@ -140,18 +140,18 @@ def _add_pictures(rows: Sequence[Row], photos: Photos, folder: RunFolder) -> Non
             f"Activations of {row.network} by layer, on the training photos, and how large the gradients of the cost "
             "by them are."
         )
-        drawn = draw_signals(signals(row.spec, row.params, photos.train))
+        drawn = draw_signals(layer_signals(row.spec, row.params, photos.train))
         folder.add_picture(f"signals-{row.network}.png", plots.png(drawn), caption)
 
 
 def _draw_costs(rows: Sequence[Row]) -> bytes:
-    """A panel per network: from the course's start in colour, from each seed in grey."""
+    """Draw a panel per network: from the course's start in color, from each seed in gray."""
     figure, axes = plots.grid(1, len(rows))
     for panel, row in zip(axes[0], rows, strict=True):
         steps = np.arange(len(row.costs))
-        panel.plot(steps, row.costs[:, 1:], color="grey", linewidth=0.5, alpha=0.5)
+        panel.plot(steps, row.costs[:, 1:], color="gray", linewidth=0.5, alpha=0.5)
         if len(row.train) > 1:
-            panel.plot([], [], color="grey", linewidth=0.5, label=f"{len(row.train) - 1} other starts")
+            panel.plot([], [], color="gray", linewidth=0.5, label=f"{len(row.train) - 1} other starts")
         curve = {"the course's start": (steps, row.costs[:, 0])}
         plots.draw_curves(panel, curve, title=row.network, x="iteration", y="cost", log=True)
     return plots.png(figure)

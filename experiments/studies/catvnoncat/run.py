@@ -1,4 +1,4 @@
-"""The work of catvnoncat: prove and train each network, store one of each, report."""
+"""Prove and train each network, store one of each, and report."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,18 +13,18 @@ import optax
 import jaxnn
 from experiments.networks import storage
 from experiments.networks.spec import NetworkSpec
-from experiments.runs.divergence import first_of, skipped_lines
+from experiments.runs.divergence import first_divergence, skipped_lines
 from experiments.runs.folder import RunError, RunFolder, StartRun
 from experiments.runs.options import OnNan, check_at_least_one
-from experiments.runs.progress import progress
+from experiments.runs.progress import show_progress
 from experiments.runs.proof import make_proof
-from experiments.studies.catvnoncat import Options, beyond
+from experiments.studies.catvnoncat import Options, regularized
 from experiments.studies.catvnoncat.data import IMAGE_SHAPE, Photos, find_files, read_photos
-from experiments.studies.catvnoncat.report import Row, report, spread
+from experiments.studies.catvnoncat.report import Row, spread, write_report
 
 
 class Published(NamedTuple):
-    """A network of the course, how it was trained there, and the accuracies (train/test, in %) that came out.
+    """A network of the course, its hyperparameters there, and the published accuracies (train/test, in %).
 
     `scale` is that of the weights at the start, a function of the layer's inputs.
     """
@@ -40,7 +40,7 @@ N_X = 64 * 64 * 3
 NETWORKS = {
     "logistic": Published(NetworkSpec((N_X, 1), init="zeros"), lambda n_in: 0, 0.005, 2000, "99.04/70"),
     "one-hidden": Published(NetworkSpec((N_X, 7, 1), init="normal"), lambda n_in: 0.01, 0.0075, 2500, "100/72"),
-    # Each weight is drawn as randn/sqrt(n_in); JAX's lecun_normal has the same deviation, but a truncated bell.
+    # Each weight is drawn as randn/sqrt(n_in); JAX's lecun_normal has the same deviation, but is truncated.
     "four-layers": Published(
         NetworkSpec((N_X, 20, 7, 5, 1), init=jax.nn.initializers.variance_scaling(1.0, "fan_in", "normal")),
         lambda n_in: n_in**-0.5,
@@ -49,8 +49,8 @@ NETWORKS = {
 }
 
 
-def run(options: Options, start: StartRun) -> None:
-    """Train the three networks, and hold them against what was published."""
+def run_study(options: Options, start: StartRun) -> None:
+    """Train the three networks, and compare them with the published results."""
     check_at_least_one("seeds", options.seeds)
     trainings = {name: _training(network, options) for name, network in NETWORKS.items()}
     files = find_files(options.data_dir)
@@ -59,16 +59,16 @@ def run(options: Options, start: StartRun) -> None:
     folder = start(files.values())
     rows, done = [], 0
     total = sum(training.iterations for training in trainings.values())
-    with progress("catvnoncat", total + options.beyond * beyond.STARTS * beyond.EPOCHS) as show:
+    with show_progress("catvnoncat", total + options.beyond * regularized.STARTS * regularized.EPOCHS) as show:
         for name, training in trainings.items():
             show_network = partial(_show, show, done, name)
             rows.append(_train(name, training, photos, folder, show_network))
             done += training.iterations
         more = skipped_lines(options.on_nan, {row.network: row.skipped for row in rows})
         if options.beyond:
-            found = beyond.train(photos, partial(_show, show, done, "beyond"), folder.checkpoints)
-            more += beyond.lines(found, photos.test.y)
-    report(rows, photos, folder, more)
+            found = regularized.train(photos, partial(_show, show, done, "beyond"), folder.checkpoints)
+            more += regularized.lines(found, photos.test.y)
+    write_report(rows, photos, folder, more)
 
 
 def _show(show: Callable[[int, str], None], before: int, note: str, done: int) -> None:
@@ -76,11 +76,11 @@ def _show(show: Callable[[int, str], None], before: int, note: str, done: int) -
 
 
 ITERATIONS_PER_REPORT = 100
-"""The course prints the cost so often."""
+"""Iterations between the costs that the course prints."""
 
 
 class Training(NamedTuple):
-    """How a network is trained in this run."""
+    """The hyperparameters of a network in this run."""
 
     published: Published
     optimizer: optax.GradientTransformation
@@ -93,13 +93,13 @@ def _training(network: Published, options: Options) -> Training:
     rate = network.learning_rate if options.learning_rate is None else options.learning_rate
     iterations = network.iterations if options.iterations is None else options.iterations
     check_at_least_one("iterations", iterations)
-    # From zeros there is nothing random: every seed would be the course's own start again.
+    # Nothing is random from zeros: every seed would repeat the course's start.
     seeds = 0 if network.spec.init == "zeros" else options.seeds
     return Training(network, jaxnn.optimizer(options.optimizer, rate), iterations, seeds, options.on_nan)
 
 
 def _train(name: str, training: Training, photos: Photos, folder: RunFolder, show: Callable[[int], None]) -> Row:
-    """Prove, train from every start, store, prove again: the row of the table."""
+    """Prove, train from every start, store and prove again; return the row of the table."""
     began = time.perf_counter()
     published = training.published
     spec = published.spec
@@ -133,7 +133,7 @@ def train(
     log: Callable[[dict[str, Any]], bool | None],
     checkpoints: jaxnn.Checkpointer | None = None,
 ) -> jaxnn.Population:
-    """Full-batch training from the params `first`, then from random keys 0, 1, ..., all as one program."""
+    """Train on the full batch from the params `first`, and from random keys 0, 1, ..., all as one program."""
 
     @jax.jit
     def starts(first):
@@ -146,7 +146,7 @@ def train(
     objective = jaxnn.objective(model.network, model.loss)
 
     def member(params):
-        # Nothing is random after the start, neither a shuffle nor dropout, so the key is never drawn from.
+        # Nothing is random after the start, neither a shuffle nor dropout, so the key is never used.
         return jaxnn.Member(objective, training.optimizer, params, jax.random.key(0))
 
     return jaxnn.fit_population(
@@ -163,7 +163,7 @@ def train(
 
 
 def _log(name: str, folder: RunFolder, show: Callable[[int], None], on_nan: OnNan, report: dict[str, Any]) -> bool:
-    """Log and show a report; true, to stop, where a network has diverged."""
+    """Log and show a report; return true, to stop, if a network has diverged."""
     diverged = on_nan == "stop" and bool(np.isnan(report["loss"]).any())
     if not diverged:
         folder.log(network=name, iteration=report["step"], **spread(report["loss"]))
@@ -172,11 +172,11 @@ def _log(name: str, folder: RunFolder, show: Callable[[int], None], on_nan: OnNa
 
 
 def _store(name: str, spec: NetworkSpec, photos: Photos, population: jaxnn.Population, folder: RunFolder) -> None:
-    """Write the params that began where the course did; a divergence ends the run."""
+    """Write the params of the course's start; raise a RunError if they diverged."""
     file = name + storage.SUFFIX
     stored = storage.StoredNetwork(spec, population.member(0).params, photos.classes, IMAGE_SHAPE)
     folder.write_bytes(file, storage.encode(stored))
-    first = first_of(population.divergences)
+    first = first_divergence(population.divergences)
     if first:
         before = population.losses[:, first.step - 1 : first.step].T
         folder.log(network=name, diverged_at=first.step, **(spread(before[0]) if len(before) else {}))
@@ -187,7 +187,7 @@ def _store(name: str, spec: NetworkSpec, photos: Photos, population: jaxnn.Popul
 
 
 def course_start(model: jaxnn.Model, sizes: Sequence[int], scale: Callable[[int], float]) -> Any:
-    """The params that the course began with: NumPy's legacy generator, seed 1, W = randn(n_out, n_in) scale(n_in)."""
+    """Return the course's initial params: NumPy's legacy generator, seed 1, W = randn(n_out, n_in) scale(n_in)."""
     random = np.random.RandomState(1)
     arrays = []
     for n_in, n_out in zip(sizes, sizes[1:], strict=False):
@@ -196,6 +196,6 @@ def course_start(model: jaxnn.Model, sizes: Sequence[int], scale: Callable[[int]
 
 
 def _accuracies(model: jaxnn.Model, params: Any, batch: jaxnn.Batch) -> np.ndarray:
-    """Of each network of a population, (networks,)."""
+    """Return the accuracy of each network of a population, (networks,)."""
     labels = jax.jit(jax.vmap(model.predict, in_axes=(0, None)))(params, batch.x)
     return (np.asarray(labels) == batch.y).mean(axis=1)

@@ -1,4 +1,4 @@
-"""The work of hidden_units: all widths and starts as one population, and their boundaries drawn."""
+"""Train all widths and starts as one population, and draw their boundaries."""
 
 import jax
 import numpy as np
@@ -7,7 +7,7 @@ import jaxnn
 from experiments.reports import plots, tables
 from experiments.runs.folder import StartRun
 from experiments.runs.options import check_at_least_one
-from experiments.runs.progress import progress
+from experiments.runs.progress import show_progress
 from experiments.studies.hidden_units import Options
 
 WIDTHS = (1, 2, 3, 4, 5, 20, 50)
@@ -15,8 +15,8 @@ POINTS = 400
 TRAIN_SEED, FRESH_SEED = 1, 2
 
 
-def run(options: Options, start: StartRun) -> None:
-    """Train, measure on the flower and on a fresh one, draw."""
+def run_study(options: Options, start: StartRun) -> None:
+    """Train, measure on the flower and on a fresh one, and draw the results."""
     check_at_least_one("seeds", options.seeds)
     check_at_least_one("iterations", options.iterations)
     optimizer = jaxnn.optimizer("sgd", options.learning_rate)
@@ -36,7 +36,7 @@ def run(options: Options, start: StartRun) -> None:
         return jaxnn.Member(jaxnn.objective(model.network, model.loss), optimizer, model.init(key), key)
 
     members = jaxnn.grid(width=WIDTHS, seed=range(options.seeds))
-    with progress("hidden_units", options.iterations) as show:
+    with show_progress("hidden_units", options.iterations) as show:
         population = jaxnn.fit_population(
             *(member, members, train.x, train.y),
             callback=lambda report: show(report["epoch"], ""),
@@ -68,7 +68,7 @@ def run(options: Options, start: StartRun) -> None:
 
 
 def flower(seed: int) -> jaxnn.Batch:
-    """POINTS points r = 4 sin 4θ + noise, x = (r sin θ, r cos θ), the first half turn of class 0, the other of 1.
+    """Return POINTS points r = 4 sin 4θ + noise, x = (r sin θ, r cos θ), half a turn of class 0, the other half of 1.
 
     θ has noise too, of deviation 0.2, so that some points of one class lie on petals of the other.
     """
@@ -82,7 +82,7 @@ def flower(seed: int) -> jaxnn.Batch:
 
 
 def _result(name: str, model: jaxnn.Model, params: object, train: jaxnn.Batch, fresh: jaxnn.Batch) -> dict:
-    """The accuracies of several params of a network, leaves (starts, ...)."""
+    """Return the accuracies of several params of a network, leaves (starts, ...)."""
     measure = jax.jit(jax.vmap(lambda p, x, y: jaxnn.accuracy(model.predict(p, x), y), in_axes=(0, None, None)))
     parts = {"train": train, "fresh": fresh}
     return {"network": name} | {part: measure(params, data.x, data.y).tolist() for part, data in parts.items()}

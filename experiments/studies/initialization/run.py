@@ -1,4 +1,4 @@
-"""The work of initialization: every start and seed as one population, a table, and pictures."""
+"""Train every start and seed as one population; report a table and pictures."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ import jaxnn
 from experiments.reports import plots, tables
 from experiments.runs.folder import RunFolder, StartRun
 from experiments.runs.options import check_at_least_one
-from experiments.runs.progress import progress
+from experiments.runs.progress import show_progress
 from experiments.studies.initialization import Options
 
 SIZES = (2, 10, 5, 1)
@@ -36,15 +36,15 @@ COLUMNS = (
 )
 
 
-def run(options: Options, start: StartRun) -> None:
-    """Train from every start, and show what came of it."""
+def run_study(options: Options, start: StartRun) -> None:
+    """Train from every start, and report the results."""
     check_at_least_one("steps", options.steps)
     check_at_least_one("seeds", options.seeds)
-    jaxnn.optimizer("sgd", options.learning_rate)  # refuses a rate that is none
+    jaxnn.optimizer("sgd", options.learning_rate)  # raises if the rate is invalid
     data = rings()
 
     folder = start()
-    with progress("initialization", options.steps) as show:
+    with show_progress("initialization", options.steps) as show:
         population = train(
             options, data["train"], lambda report: show(report["step"], ""), folder.checkpoints("starts")
         )
@@ -53,7 +53,7 @@ def run(options: Options, start: StartRun) -> None:
 
 
 def rings() -> dict[str, jaxnn.Batch]:
-    """The course's own points: an outer ring of class 0 around an inner one of class 1."""
+    """Return the course's points: an outer ring of class 0 around an inner one of class 1."""
     from sklearn.datasets import make_circles  # slow to import, so not for --help
 
     parts = {
@@ -66,7 +66,7 @@ def rings() -> dict[str, jaxnn.Batch]:
 def train(
     options: Options, data: jaxnn.Batch, callback: Any, checkpoints: jaxnn.Checkpointer | None = None
 ) -> jaxnn.Population:
-    """All starts and seeds, the seeds of a start side by side."""
+    """Train from all starts and seeds, the seeds of a start side by side."""
     layers = list(zip(SIZES, SIZES[1:], strict=False))
     deviations = jnp.array([[deviation(*sizes) for sizes in layers] for deviation in STARTS.values()])
 
@@ -92,7 +92,7 @@ def _normal(deviation: jax.Array) -> jaxnn.typing.Initializer:
 
 
 def _accuracies(params: Any, batch: jaxnn.Batch, seeds: int) -> np.ndarray:
-    """In percent, (starts, seeds)."""
+    """Return the accuracies in percent, (starts, seeds)."""
     model = jaxnn.mlp(SIZES, "relu")
     measure = jax.jit(jax.vmap(lambda params: 100 * jaxnn.accuracy(model.predict(params, batch.x), batch.y)))
     return np.asarray(measure(params)).reshape(-1, seeds)

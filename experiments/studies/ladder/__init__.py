@@ -1,25 +1,34 @@
-"""From logistic regression to four layers on real data: what does each rung bring, and do the gradients hold?
-
-Question: Does a hidden layer, do three, help on breast cancer (569 patients, 30 measurements, 2 classes) and on digits
-          (1797 images of 8 x 8, 10 classes)? Are the hand-derived gradients right there, and what do they cost?
-          With --data FILE --label COLUMN, on a CSV or npz file of your own instead.
-Command:  python -m experiments run ladder
-Time:     40 s on 2 CPU cores, less than half of it compilation, which is not needed again
-Expected: The two gradients differ by rounding alone, below 1e-12, and cost the same within noise. Hidden layers bring
-          training accuracy from 99-100 to 100 %, and next to nothing on data not trained on: 96 to 98 % of the breast
-          cancer test set and 98 to 99 % of the digits at every rung, where one example is 1.2 and 0.4 points.
-"""
+"""Declare the study `ladder` and its options."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.datasets.options import OwnDataOptions
 from experiments.runs.options import BatchSize, OnNan, RunOptions
+from experiments.runs.study import Study
+
+STUDY = Study(
+    name="ladder",
+    package=__name__,
+    title="From logistic regression to four layers on real data: what does depth add, and are the gradients right?",
+    question=(
+        "Does a hidden layer, do three, help on breast cancer (569 patients, 30 measurements, 2 classes) and on digits "
+        "(1797 images of 8 x 8, 10 classes)? Are the hand-derived gradients right there, and what do they cost? With "
+        "--data FILE --label COLUMN, on a CSV or npz file of your own instead."
+    ),
+    command="python -m experiments run ladder",
+    time="40 s on 2 CPU cores, less than half of it compilation, which is not needed again",
+    expected=(
+        "The two gradients differ by rounding alone, below 1e-12, and cost the same within noise. Hidden layers bring "
+        "training accuracy from 99-100 to 100 %, and next to nothing on data not trained on: 96 to 98 % of the breast "
+        "cancer test set and 98 to 99 % of the digits with every network, where one example is 1.2 and 0.4 points."
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(OwnDataOptions, RunOptions):
-    """What can be changed."""
+    """The options of the study."""
 
     epochs: int = 60
     """Passes over the training data."""
@@ -30,23 +39,23 @@ class Options(OwnDataOptions, RunOptions):
     optimizer: str = "adam"
     """sgd, momentum, nesterov, rmsprop, adagrad, adam, adamw or lbfgs."""
     schedule: str = "constant"
-    """Of the learning rate: constant, step, cosine or inverse (1/t)."""
+    """Schedule of the learning rate: constant, step, cosine or inverse (1/t)."""
     warmup: int = 0
     """Steps in which the learning rate rises to its full size."""
     clip_norm: float | None = None
-    """The largest norm of a gradient: longer ones are shortened."""
+    """The largest norm of a gradient: larger ones are scaled down."""
     max_norm: float | None = None
     """The largest norm of a unit's incoming weights."""
     patience: int | None = None
-    """Stop after so many reports (20 to a training) without a better dev accuracy, and go back to the best params."""
+    """Stop after this many reports (of 20) without a better dev accuracy, and restore the best params."""
     on_nan: OnNan = "stop"
-    """Where loss or gradient is not finite: stop, or skip the update (until more than 10 in a row)."""
+    """If a loss or gradient is not finite: stop, or skip the update (at most 10 in a row)."""
     time_steps: bool = True
-    """Time steps with hand-derived and with automatic gradients, for most of the run; with --data by default not."""
+    """Time steps with hand-derived and with automatic gradients, for most of the run; off by default with --data."""
     seed: int = 0
-    """Of the split of the data, the random starts and the shuffles."""
+    """Seed of the split of the data, the random starts and the shuffles."""
 
     @classmethod
     def default(cls, argv: Sequence[str]) -> "Options":
-        """Return what an option has that the command line does not set."""
+        """Return the defaults, which depend on the command line."""
         return cls(time_steps=not any(word.partition("=")[0] == "--data" for word in argv))

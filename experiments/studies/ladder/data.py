@@ -1,4 +1,4 @@
-"""The data of the ladder: two of scikit-learn's own or a user's, split in three, standardised by the training part."""
+"""Load the ladder's data: two sets of scikit-learn or a user's, split in three, standardized by the training part."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ FRACTIONS = (0.7, 0.15, 0.15)
 
 
 def load_datasets(seed: int) -> list[Dataset]:
-    """Breast cancer and digits. They come with scikit-learn: nothing is downloaded."""
+    """Load breast cancer and digits, which come with scikit-learn: nothing is downloaded."""
     from sklearn.datasets import load_breast_cancer, load_digits  # slow to import, so not for --help
 
     return [
@@ -21,15 +21,15 @@ def load_datasets(seed: int) -> list[Dataset]:
 
 
 def load_own(options: OwnDataOptions, seed: int) -> Dataset:
-    """The user's own, from the file that the options name.
+    """Load the user's own data, from the file that the options name.
 
     Raises:
-      ValueError, OSError: what is wrong with the options, or with the file and where.
+      ValueError, OSError: if the options or the file are invalid, with the place.
     """
     reading = reading_of(options)
     if options.data is None:
         given = " and ".join(own_data_flags(options)) or "--label and the like"
-        raise ValueError(f"{given} are of your own data: give their file as --data FILE")
+        raise ValueError(f"{given} are options for your own data, which needs --data FILE")
     return read_own_data(options.data, options.label, options.drop, FRACTIONS, seed, reading)
 
 

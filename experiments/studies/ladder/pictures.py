@@ -1,4 +1,4 @@
-"""What the ladder's networks learnt of images: where they are wrong, what they look for, what runs through them."""
+"""Draw what the networks learned of images: their confusions and mistakes, their weights, and their signals."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -8,14 +8,14 @@ import numpy as np
 import jaxnn
 from experiments.datasets.dataset import Dataset
 from experiments.networks.signal_plots import draw_signals
-from experiments.networks.signals import signals
+from experiments.networks.signals import layer_signals
 from experiments.networks.spec import NetworkSpec, class_probabilities
 from experiments.reports import plots
 from experiments.runs.folder import RunFolder
 
 
 class Trained(NamedTuple):
-    """A network after its training: its name, and its params."""
+    """A trained network: its name and its params."""
 
     network: str
     spec: NetworkSpec
@@ -23,16 +23,16 @@ class Trained(NamedTuple):
 
 
 def add_pictures(data: Dataset, networks: Sequence[Trained], folder: RunFolder) -> None:
-    """Of all networks, confusion and first weights; of the last, the deepest, its mistakes and its signals."""
+    """Add confusion and first weights of all networks; of the last, the deepest, its mistakes and its signals."""
     probabilities = [class_probabilities(each.spec.model(), each.params, data.test.x) for each in networks]
     folder.add_picture(
         f"{data.name}-confusion.png",
         _confusion(data, networks, [each.argmax(axis=1) for each in probabilities]),
         f"{data.name}, test set: how many of each true class (row) were predicted as each class (column).",
     )
-    deepest, said = networks[-1], probabilities[-1]
+    deepest, predicted = networks[-1], probabilities[-1]
     mistakes = plots.draw_mistakes(
-        data.images(data.test.x), data.test.y, said.argmax(axis=1), said, classes=data.classes
+        data.images(data.test.x), data.test.y, predicted.argmax(axis=1), predicted, classes=data.classes
     )
     folder.add_picture(
         f"{data.name}-mistakes.png",
@@ -49,7 +49,7 @@ def add_pictures(data: Dataset, networks: Sequence[Trained], folder: RunFolder) 
         )
     folder.add_picture(
         f"{data.name}-signals.png",
-        plots.png(draw_signals(signals(deepest.spec, deepest.params, data.train))),
+        plots.png(draw_signals(layer_signals(deepest.spec, deepest.params, data.train))),
         f"{data.name}, training set: activations of {deepest.network} by layer, and how large the gradients of the "
         "cost by them are.",
     )

@@ -1,4 +1,4 @@
-"""What the ladder shows: a table, learning curves, and the same numbers as JSON."""
+"""Report the ladder: a table, learning curves, and the same numbers as JSON."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from experiments.studies.ladder.results import FILE
 
 
 class Row(NamedTuple):
-    """A rung of the ladder, climbed.
+    """The results of one baseline.
 
     Attributes:
       data, network: their names.
@@ -37,7 +37,7 @@ COLUMNS = ("data", "network", "layers", "params", "train %", "dev %", "test %", 
 SPEEDS = ("data", "network", "compile s\nhand", "\nauto", "steps/s\nhand", "\nauto")
 
 
-def report(
+def write_report(
     rows: Sequence[Row],
     histories: Mapping[tuple[str, str], list[dict[str, float]]],
     folder: RunFolder,
@@ -48,7 +48,7 @@ def report(
     gradients = f"gradient diff.: {proof.DEFINITION}, in float64; more than {proof.BOUND:g} fails the run"
     tables.show(table)
     text = "\n".join([gradients, *notes])
-    print(f"{terminal.fitted(text)}\n")
+    print(f"{terminal.wrap(text)}\n")
     folder.write_text("report.txt", f"{tables.as_text(table)}{text}\n")
     folder.write_json(FILE, [{k: v for k, v in row._asdict().items() if k != "speed"} for row in rows])
     if rows[0].speed:
@@ -60,9 +60,9 @@ def _report_speeds(rows: Sequence[Row], folder: RunFolder) -> None:
     table = tables.table("How fast its steps are", SPEEDS, [_speeds(row) for row in rows], 2)
     notes = ["compile s, steps/s: the same program of training steps, with hand-derived and with automatic gradients"]
     if any(speed.compile_seconds is None for row in rows for speed in row.speed.values()):
-        notes.append("cached: compiled by an earlier run, and loaded; --no-compilation-cache compiles, and times it")
+        notes.append("cached: compiled by an earlier run, and loaded; --no-compilation-cache compiles and times it")
     tables.show(table)
-    print(*map(terminal.fitted, notes), sep="\n")
+    print(*map(terminal.wrap, notes), sep="\n")
     folder.add_timings(tables.as_text(table) + "\n".join(notes))
 
 

@@ -1,42 +1,44 @@
-"""results.json of a ladder read back, which may come from anybody: which network it ranks best, on dev."""
+"""Read a ladder's results.json, which may come from a stranger: which network is best on dev."""
 
 from pathlib import Path
 
-from experiments.readers.errors import Refused, inside
-from experiments.readers.json_file import read_json, shown
+from experiments.readers.errors import InvalidFileError, path_inside
+from experiments.readers.json_file import read_json, short_json
 
 FILE = "results.json"
 _MOST_BYTES = 1_000_000
 
 
-def stored_as(data: str, network: str) -> str:
-    """The name of the file, without its suffix, that holds the network of these names."""
+def file_stem(data: str, network: str) -> str:
+    """Return the name of the file, without its suffix, that holds the network of these names."""
     return f"{data}-{network}".replace(" ", "-")
 
 
 def best_network(run: Path) -> str:
-    """The name of the network with the highest dev accuracy; of equal ones, the first, which is the smallest.
+    """Return the name of the network with the highest dev accuracy; of equal ones the first, which is the smallest.
 
     Raises:
-      Refused: the run has no results, or they are not as a ladder writes them.
-      OSError: they cannot be read.
+      InvalidFileError: if the run has no results, or they are not as a ladder writes them.
+      OSError: if they cannot be read.
     """
-    path = inside(run, FILE)
+    path = path_inside(run, FILE)
     if not path.is_file():
-        raise Refused(f"{run} has no {FILE}, by which its networks are ranked: did it end? Name one by --network")
+        raise InvalidFileError(
+            f"{run} has no {FILE}, by which its networks are ranked: did it end? Name one by --network"
+        )
     try:
         rows = read_json(path, _MOST_BYTES)
         best = max(map(_ranked, rows), key=lambda row: row[1]) if isinstance(rows, list) and rows else None
         if best is None:
-            raise ValueError(f"expected a list of networks, got {shown(rows)}")
+            raise ValueError(f"expected a list of networks, got {short_json(rows)}")
     except (ValueError, RecursionError) as error:
-        raise Refused(f"{path}: {error}") from None
+        raise InvalidFileError(f"{path}: {error}") from None
     return best[0]
 
 
 def _ranked(row: object) -> tuple[str, float]:
-    """The name of a network, and its dev accuracy."""
+    """Return the name of a network, and its dev accuracy."""
     match row:
         case {"data": str(data), "network": str(network), "accuracy": {"dev": float(accuracy)}} if accuracy <= 1:
-            return stored_as(data, network), accuracy
-    raise ValueError(f"expected data, network and accuracy of each network, got {shown(row)}")
+            return file_stem(data, network), accuracy
+    raise ValueError(f"expected data, network and accuracy of each network, got {short_json(row)}")

@@ -1,4 +1,4 @@
-"""The ladder's work: prove, train and time each rung, then report."""
+"""Prove the gradients of each baseline of the ladder, train it and time its steps, then write the report."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,19 +18,19 @@ from experiments.runs import proof
 from experiments.runs.divergence import skipped_lines
 from experiments.runs.folder import RunError, RunFolder, StartRun
 from experiments.runs.options import batch_size_of, check_at_least_one
-from experiments.runs.progress import progress
-from experiments.runs.timing import race
+from experiments.runs.progress import show_progress
+from experiments.runs.timing import time_steps
 from experiments.studies.ladder import Options
 from experiments.studies.ladder.data import load_datasets, load_own
 from experiments.studies.ladder.pictures import Trained, add_pictures
-from experiments.studies.ladder.report import Row, report
-from experiments.studies.ladder.results import stored_as
+from experiments.studies.ladder.report import Row, write_report
+from experiments.studies.ladder.results import file_stem
 
 POINTS = 20
-"""Of a learning curve, about."""
+"""Approximate number of points of a learning curve."""
 
 
-class Rung(NamedTuple):
+class Baseline(NamedTuple):
     """A network on a data set."""
 
     data: Dataset
@@ -39,15 +39,15 @@ class Rung(NamedTuple):
 
     @property
     def file(self) -> str:
-        """Where its params are stored."""
-        return stored_as(self.data.name, self.network) + storage.SUFFIX
+        """The name of the file with its params."""
+        return file_stem(self.data.name, self.network) + storage.SUFFIX
 
     def __str__(self) -> str:
         return f"{self.data.name}, {self.network}"
 
 
-def run(options: Options, start: StartRun) -> None:
-    """Climb the ladder on both data sets, or on the user's own."""
+def run_study(options: Options, start: StartRun) -> None:
+    """Train the baselines on both data sets, or on the user's own."""
     check_at_least_one("epochs", options.epochs)
     if not 0 <= options.seed < 2**32:
         raise ValueError(f"--seed must be from 0 to {2**32 - 1}, got {options.seed}")
@@ -63,22 +63,24 @@ def run(options: Options, start: StartRun) -> None:
     for data in datasets:
         if data.encoder is not None:
             folder.write_json(encoder.FILE, data.encoder)
-    rungs = [Rung(data, name, spec) for data in datasets for name, spec in ladder(data).items()]
+    baselines = [Baseline(data, name, spec) for data in datasets for name, spec in baseline_specs(data).items()]
     rows, fits = [], {}
-    with progress("ladder", len(rungs) * options.epochs) as show:
-        for i, rung in enumerate(rungs):
-            show_rung = partial(_show, show, i * options.epochs, str(rung))
-            row, fits[rung.data.name, rung.network] = _climb(
-                rung, options, optimizers[rung.data.name], early_stopping, folder, show_rung
+    with show_progress("ladder", len(baselines) * options.epochs) as show:
+        for i, baseline in enumerate(baselines):
+            show_epoch = partial(_show, show, i * options.epochs, str(baseline))
+            row, fits[baseline.data.name, baseline.network] = _train_one(
+                baseline, options, optimizers[baseline.data.name], early_stopping, folder, show_epoch
             )
             rows.append(row)
     notes = [note for data in datasets for note in data.notes]
     notes += skipped_lines(options.on_nan, {", ".join(names): fit.skipped for names, fit in fits.items()})
-    report(rows, {names: fit.history for names, fit in fits.items()}, folder, notes)
+    write_report(rows, {names: fit.history for names, fit in fits.items()}, folder, notes)
     for data in datasets:
         if data.image_shape is not None:
-            own = [rung for rung in rungs if rung.data is data]
-            networks = [Trained(rung.network, rung.spec, fits[data.name, rung.network].params) for rung in own]
+            own = [baseline for baseline in baselines if baseline.data is data]
+            networks = [
+                Trained(baseline.network, baseline.spec, fits[data.name, baseline.network].params) for baseline in own
+            ]
             add_pictures(data, networks, folder)
 
 
@@ -87,7 +89,7 @@ def _show(show: Callable[[int, str], None], before: int, note: str, done: int) -
 
 
 def _optimizer(options: Options, m: int) -> optax.GradientTransformation:
-    """As the options say, for m examples."""
+    """Return the optimizer that the options describe, for m examples."""
     rate = options.learning_rate
     if options.schedule != "constant" or options.warmup:
         steps = options.epochs * -(-m // options.batch_size)
@@ -96,8 +98,8 @@ def _optimizer(options: Options, m: int) -> optax.GradientTransformation:
     return optimizer if options.max_norm is None else optax.chain(optimizer, jaxnn.optim.max_norm(options.max_norm))
 
 
-def ladder(data: Dataset) -> dict[str, NetworkSpec]:
-    """The networks for a data set, from none to three hidden layers."""
+def baseline_specs(data: Dataset) -> dict[str, NetworkSpec]:
+    """Return the networks for a data set, from none to three hidden layers."""
     n_in, k = data.train.x.shape[1], len(data.classes)
     k, output = (1, "binary") if k == 2 else (k, "softmax")
     return {
@@ -107,27 +109,27 @@ def ladder(data: Dataset) -> dict[str, NetworkSpec]:
     }
 
 
-def _climb(
-    rung: Rung,
+def _train_one(
+    baseline: Baseline,
     options: Options,
     optimizer: optax.GradientTransformation,
     early_stopping: jaxnn.EarlyStopping | None,
     folder: RunFolder,
     show: Callable[[int], None],
 ) -> tuple[Row, jaxnn.Fit]:
-    """Prove, train, prove again, time: the row of the table, and the training."""
-    model = rung.spec.model()
+    """Prove, train, prove again and time a baseline; return its row of the table, and the training."""
+    model = baseline.spec.model()
     objective = jaxnn.objective(model.network, model.loss)
-    parts = {"train": rung.data.train, "dev": rung.data.dev, "test": rung.data.test}
+    parts = {"train": baseline.data.train, "dev": baseline.data.dev, "test": baseline.data.test}
     on_device = jax.device_put(parts)
     init_key, fit_key = jax.random.split(jax.random.key(options.seed))
     params = model.init(init_key)
     accuracies = _accuracies(model)
-    prove = proof.make_proof(str(rung), objective)
+    prove = proof.make_proof(str(baseline), objective)
     initial_difference = prove(params, parts["train"])
 
     def log(entry):
-        folder.log(data=rung.data.name, network=rung.network, **entry)
+        folder.log(data=baseline.data.name, network=baseline.network, **entry)
         show(entry["epoch"])
 
     fit = jaxnn.fit(
@@ -144,24 +146,24 @@ def _climb(
         callback=log,
         early_stopping=early_stopping,
         on_nan=options.on_nan,
-        checkpoints=folder.checkpoints(rung.file.removesuffix(storage.SUFFIX)),
+        checkpoints=folder.checkpoints(baseline.file.removesuffix(storage.SUFFIX)),
     )
-    _store(rung, fit, folder)
+    _store(baseline, fit, folder)
     one_batch = jax.tree.map(lambda a: a[: options.batch_size], parts["train"])
     row = Row(
-        data=rung.data.name,
-        network=rung.network,
-        sizes=str(rung.spec),
-        params=rung.spec.n_params,
+        data=baseline.data.name,
+        network=baseline.network,
+        sizes=str(baseline.spec),
+        params=baseline.spec.n_params,
         accuracy={part: float(value) for part, value in accuracies(fit.params, on_device).items()},
         difference={"initial": initial_difference, "trained": prove(fit.params, parts["train"])},
-        speed=race(objective, optimizer, params, one_batch) if options.time_steps else {},
+        speed=time_steps(objective, optimizer, params, one_batch) if options.time_steps else {},
     )
     return row, fit
 
 
 def _accuracies(model: jaxnn.Model) -> Callable[[Any, dict[str, jaxnn.Batch]], dict[str, jax.Array]]:
-    """`measure(params, parts) -> {part: accuracy}`, compiled."""
+    """Return a compiled `measure(params, parts) -> {part: accuracy}`."""
     return jax.jit(
         lambda params, parts: {
             part: jaxnn.accuracy(model.predict(params, batch.x), batch.y) for part, batch in parts.items()
@@ -169,12 +171,14 @@ def _accuracies(model: jaxnn.Model) -> Callable[[Any, dict[str, jaxnn.Batch]], d
     )
 
 
-def _store(rung: Rung, fit: jaxnn.Fit, folder: RunFolder) -> None:
-    """Write the params, also those before a divergence, which ends the run."""
-    trained = storage.StoredNetwork(rung.spec, fit.params, rung.data.classes, standardizer=rung.data.standardizer)
-    folder.write_bytes(rung.file, storage.encode(trained))
+def _store(baseline: Baseline, fit: jaxnn.Fit, folder: RunFolder) -> None:
+    """Write the params. If the training diverged, raise a RunError: those before the divergence are written."""
+    trained = storage.StoredNetwork(
+        baseline.spec, fit.params, baseline.data.classes, standardizer=baseline.data.standardizer
+    )
+    folder.write_bytes(baseline.file, storage.encode(trained))
     if fit.diverged_at is not None:
         raise RunError(
-            f"{rung} diverged at {fit.divergence}; the params before it are in {folder.path / rung.file}; "
+            f"{baseline} diverged at {fit.divergence}; the params before it are in {folder.path / baseline.file}; "
             "try a smaller --learning-rate"
         )

@@ -1,4 +1,4 @@
-"""The work of linear_collapse: train by L-BFGS in float64, and hold the decision functions against one another."""
+"""Train with L-BFGS in float64, and compare the decision functions."""
 
 import jax
 import numpy as np
@@ -8,12 +8,12 @@ import jaxnn
 from experiments.reports import tables
 from experiments.runs.folder import StartRun
 from experiments.runs.options import check_at_least_one
-from experiments.runs.progress import progress
+from experiments.runs.progress import show_progress
 from experiments.studies.linear_collapse import Options
 
 FEATURES = 10
-"""The first ten of breast cancer, the means. By all thirty the classes can be told apart without an error, and then no
-best weights exist: any longer ones are better still."""
+"""The first ten of breast cancer, the means. All thirty separate the classes without an error, and then no best weights
+exist: larger ones are always better."""
 WIDTH = 8
 NETWORKS = {
     "logistic regression": (),
@@ -28,13 +28,13 @@ COLUMNS = (
 )
 
 
-def run(options: Options, start: StartRun) -> None:
-    """Train each network to the optimum, compare, report."""
+def run_study(options: Options, start: StartRun) -> None:
+    """Train each network to the optimum, compare, and report."""
     check_at_least_one("iterations", options.iterations)
     with jax.enable_x64(True):
         data = load()
         folder, results = start(), []
-        with progress("linear_collapse", len(NETWORKS)) as show:
+        with show_progress("linear_collapse", len(NETWORKS)) as show:
             for name, activations in NETWORKS.items():
                 results.append(_train(name, activations, data, options))
                 show(len(results), name)
@@ -51,7 +51,7 @@ def run(options: Options, start: StartRun) -> None:
 
 
 def load() -> jaxnn.Batch:
-    """All examples, standardised: there is nothing to generalise to here."""
+    """Load all examples, standardized: there is no generalization to measure here."""
     from sklearn.datasets import load_breast_cancer  # slow to import, so not for --help
 
     x, y = load_breast_cancer(return_X_y=True)
@@ -60,7 +60,7 @@ def load() -> jaxnn.Batch:
 
 
 def best_affine(x: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """The affine function of x (m, n) that is closest to z (m,), at x."""
+    """Return the values at x of the affine function of x (m, n) that is closest to z (m,)."""
     ones = np.concatenate([x, np.ones((len(x), 1))], axis=1)
     return ones @ np.linalg.lstsq(ones, z, rcond=None)[0]
 

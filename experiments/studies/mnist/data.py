@@ -1,4 +1,4 @@
-"""Finds and reads the images, and says what is wrong with files that are not as they should be."""
+"""Find, read and validate the images."""
 
 import re
 import string
@@ -9,7 +9,7 @@ import numpy as np
 
 import jaxnn
 from experiments.datasets.paths import places
-from experiments.readers.errors import Refused
+from experiments.readers.errors import InvalidFileError
 from experiments.readers.idx import read_idx
 from experiments.readers.npz import read_npz
 
@@ -18,20 +18,20 @@ SIDE = 28
 MOST_CLASSES = 100
 _UPPER, _LOWER = string.ascii_uppercase, string.ascii_lowercase
 _NAMES = {(1, 26): _UPPER, (0, 46): (*CLASSES, *_UPPER, *"abdefghnqrt"), (0, 61): (*CLASSES, *_UPPER, *_LOWER)}
-"""Of the classes by their first and last label: EMNIST's letters, balanced and bymerge, and byclass."""
+"""Names of classes by their first and last label: EMNIST's letters, balanced and bymerge, and byclass."""
 _FILE = re.compile(
     r"(?:(?P<set>.+)-)?(?P<part>train|t10k|test)-(?P<what>images|labels)[-.]idx[13]-ubyte"
     r"(?P<copy> ?\(\d+\)|-\d)?(?P<packed>\.gz)?",
     re.IGNORECASE,
 )
-"""As they are published; with a dot, as gunzip and Kaggle name them; with a number, as browsers name a second copy."""
+"""Names as published; with a dot, as by gunzip and Kaggle; with a number, as browsers name a second copy."""
 _NPZ = "mnist.npz"
 _BELOW = (".", "raw", "MNIST/raw", "gzip")
-"""Where the files are in a folder of torchvision's, and in that of EMNIST's archive."""
+"""Folders of the files in torchvision's folder, and in EMNIST's archive."""
 
 
 class Part(NamedTuple):
-    """Where images and labels are: in two idx files, or in x_NAME and y_NAME of one npz file, as Keras keeps them."""
+    """The place of images and labels: in two idx files, or in x_NAME and y_NAME of one npz file, as of Keras."""
 
     images: Path
     labels: Path
@@ -39,7 +39,7 @@ class Part(NamedTuple):
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Each once."""
+        """Return the files, without repetition."""
         return tuple(dict.fromkeys(self[:2]))
 
 
@@ -55,7 +55,7 @@ class Classes(NamedTuple):
 
 
 def find_files(data_dir: Path | None) -> dict[str, Part]:
-    """The files of "train" and "test": in `data_dir`, or else in $JAXNN_DATA or ./data.
+    """Return the files of "train" and "test": in `data_dir`, or else in $JAXNN_DATA or ./data.
 
     If a folder has several data sets, as EMNIST's has, `data_dir` is the folder and the name of one:
     gzip/emnist-letters for gzip/emnist-letters-train-images-idx3-ubyte.gz and so on. One of its files names it too.
@@ -76,13 +76,13 @@ def find_files(data_dir: Path | None) -> dict[str, Part]:
     raise ValueError(
         f"no folder has the four files train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and "
         f"t10k-labels-idx1-ubyte, with or without .gz, or {_NPZ}; looked in {', '.join(map(str, folders))}; "
-        + (f"{elsewhere} has them: give it" if elsewhere else "put them into ./data/mnist, or give their folder")
+        + (f"{elsewhere} has them: name it" if elsewhere else "put them into ./data/mnist, or give their folder")
         + " as --data-dir"
     )
 
 
 def _data_sets(folder: Path) -> dict[str, dict[str, Part]]:
-    """The data sets of which a folder has all files, by what is before "train" in their names, or by an npz's name.
+    """Return the data sets of which a folder has all files, by their names before "train", or by an npz's name.
 
     Of two names for one file, one without a browser's number comes first, and then a packed one.
     """
@@ -103,7 +103,7 @@ def _data_sets(folder: Path) -> dict[str, dict[str, Part]]:
 
 
 def _only_one(folder: Path, found: dict[str, dict[str, Part]]) -> dict[str, Part]:
-    """The data set whose files have the names of MNIST's, or the only one."""
+    """Return the data set whose files have the names of MNIST's, or the only one."""
     for name in ("", _NPZ):
         if name in found:
             return found[name]
@@ -114,15 +114,15 @@ def _only_one(folder: Path, found: dict[str, dict[str, Part]]) -> dict[str, Part
 
 
 def read_classes(train: Part) -> Classes:
-    """The classes of the training labels: the digits if none is above 9, else one for each label up to the highest.
+    """Return the classes of the training labels: the digits if none is above 9, else one per label up to the highest.
 
     Raises:
-      Refused: if the file is damaged, or labels are above `MOST_CLASSES`.
+      InvalidFileError: if the file is damaged, or labels are above `MOST_CLASSES`.
     """
     labels = _labels(Part(*train))
     low, high = (int(labels.min()), int(labels.max())) if len(labels) else (0, 0)
     if high > MOST_CLASSES:
-        raise Refused(
+        raise InvalidFileError(
             f"{train[1]} holds labels up to {high}, expected the digits 0 to 9, or labels up to {MOST_CLASSES}"
         )
     if high < len(CLASSES):
@@ -132,28 +132,30 @@ def read_classes(train: Part) -> Classes:
 
 
 def read_images(part: Part, classes: Classes | None = None) -> jaxnn.Batch:
-    """Pixels divided by 255 as rows, x (m, 784) float32, and the classes' numbers y (m,) int32, the first of them 0.
+    """Return pixels divided by 255 as rows, x (m, 784) float32, and class numbers y (m,) int32 from 0.
 
     Args:
       part: the files.
       classes: those of the training labels; by default those of this part.
 
     Raises:
-      Refused: if a file is damaged, images have another size, there are other numbers of labels than of images, or
-        there are labels of no class.
+      InvalidFileError: if a file is damaged, images have another size, there are not as many labels as images, or a
+        label is of no class.
     """
     part = Part(*part)
     images, labels, classes = _images(part), _labels(part), classes or read_classes(part)
     if images.shape[1:] != (SIDE, SIDE) or len(images) == 0:
-        raise Refused(f"{part.images} holds images of shape {images.shape}, expected (m, {SIDE}, {SIDE}), m above 0")
+        raise InvalidFileError(
+            f"{part.images} holds images of shape {images.shape}, expected (m, {SIDE}, {SIDE}), m above 0"
+        )
     if len(labels) != len(images):
-        raise Refused(
+        raise InvalidFileError(
             f"{part.labels} holds {len(labels):,} labels for the {len(images):,} images of {part.images.name}"
         )
     y = labels.astype(np.int32) - classes.first
     if y.min() < 0 or y.max() >= len(classes.names):
         wrong = f"down to {labels.min()}" if y.min() < 0 else f"up to {labels.max()}"
-        raise Refused(f"{part.labels} holds labels {wrong}, expected {classes}")
+        raise InvalidFileError(f"{part.labels} holds labels {wrong}, expected {classes}")
     return jaxnn.Batch(np.divide(images.reshape(len(images), -1), 255, dtype=np.float32), y)
 
 
@@ -168,10 +170,12 @@ def _labels(part: Part) -> np.ndarray:
 def _bytes(path: Path, name: str, axes: int) -> np.ndarray:
     array = read_npz(path, [name])[name]
     if array.ndim != axes or array.dtype.kind not in "iu" or array.size and not 0 <= array.min() <= array.max() <= 255:
-        raise Refused(f"{path}: {name} is {array.dtype} {array.shape}, expected whole numbers 0 to 255 of {axes} axes")
+        raise InvalidFileError(
+            f"{path}: {name} is {array.dtype} {array.shape}, expected integers 0 to 255 of {axes} axes"
+        )
     return array.astype(np.uint8)
 
 
 def split_dev(train: jaxnn.Batch, seed: int) -> tuple[jaxnn.Batch, ...]:
-    """The training images without, and the dev split: a sixth, 10 000 of 60 000."""
+    """Return the training images without the dev split, and the dev split: a sixth, 10 000 of 60 000."""
     return jaxnn.split(train.x, train.y, (5 / 6, 1 / 6), seed=seed, stratify=True)

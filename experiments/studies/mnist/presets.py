@@ -1,6 +1,6 @@
-"""The published table for fully connected networks on MNIST: each network, its figure, and how it is trained here.
+"""The published table for fully connected networks on MNIST: each network, its test error, and its training here.
 
-The layers, the loss where the table names one, and what is done to the images are the sources'. Optimiser, rate, batch
+The layers, the loss where the table names one, and what is done to the images are the sources'. Optimizer, rate, batch
 size, epochs, activation and the smoothing of labels are ours, chosen on the dev split.
 """
 
@@ -51,12 +51,12 @@ class Preset(NamedTuple):
 
     @property
     def spec(self) -> NetworkSpec:
-        """The network, without what only training needs."""
+        """Return the network, without what only training needs."""
         init = "lecun" if self.activation == "tanh" else "he"
         return NetworkSpec((SIDE * SIDE, *self.hidden, self.classes), self.activation, self.output, init)
 
     def model(self) -> jaxnn.Model:
-        """The network as it is trained."""
+        """Return the network as it is trained."""
         spec = self.spec
         model = jaxnn.mlp(
             spec.sizes,
@@ -69,7 +69,7 @@ class Preset(NamedTuple):
         return model._replace(loss=jaxnn.softmax_cross_entropy(self.smoothing)) if self.smoothing else model
 
     def optimizer(self, steps: int) -> optax.GradientTransformation:
-        """Adam, with a rate that falls along a cosine, and the limit on the weights."""
+        """Return Adam, with a rate that falls along a cosine, and the limit on the weights."""
         adam = jaxnn.optimizer("adam", jaxnn.optim.schedule("cosine", self.learning_rate, steps))
         return adam if self.max_norm is None else optax.chain(adam, jaxnn.optim.max_norm(self.max_norm))
 

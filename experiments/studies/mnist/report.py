@@ -1,4 +1,4 @@
-"""What mnist shows: the published figure beside what was reached, curves, mistakes, weights."""
+"""Report mnist: the published test error beside the measured one, curves, mistakes, weights."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ DISTORTED_COLUMNS = 8
 
 
 class Result(NamedTuple):
-    """A preset, trained.
+    """The results of a preset.
 
     Attributes:
       name, preset: the row of the table.
@@ -49,11 +49,11 @@ class Result(NamedTuple):
 
 
 def error_rates(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The share of wrong answers: of probabilities (..., m, k), (...)."""
+    """Return the share of wrong predictions, (...), of probabilities (..., m, k)."""
     return (probabilities.argmax(axis=-1) != y).mean(axis=-1)
 
 
-def report(result: Result, ensemble: bool, folder: RunFolder, more: Sequence[str] = ()) -> None:
+def write_report(result: Result, ensemble: bool, folder: RunFolder, more: Sequence[str] = ()) -> None:
     """Print the table, with `more` lines, and write it with pictures and all numbers to the folder."""
     preset, y = result.preset, np.asarray(result.data.y)
     wrong = error_rates(result.probabilities, y)
@@ -74,7 +74,7 @@ def report(result: Result, ensemble: bool, folder: RunFolder, more: Sequence[str
         *more,
     ]
     tables.show(table)
-    print(*map(terminal.fitted, notes), sep="\n")
+    print(*map(terminal.wrap, notes), sep="\n")
     folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
     numbers = {
         "preset": result.name,
@@ -105,7 +105,7 @@ def _pictures(result: Result, mean: np.ndarray, folder: RunFolder) -> None:
     plots.draw_confusion(
         axes[0, 0], np.asarray(jaxnn.metrics.confusion_matrix(first.argmax(axis=-1), y, k)), result.classes
     )
-    folder.add_picture("confusion.png", plots.png(figure), f"Answers of the first start, on the {result.part} images.")
+    folder.add_picture("confusion.png", plots.png(figure), f"Predictions of the first start, {result.part} images.")
 
     images = np.asarray(result.data.x).reshape(-1, SIDE, SIDE)
     sheet = plots.draw_mistakes(images, y, mean.argmax(axis=-1), np.clip(mean, 0, 1), classes=result.classes)

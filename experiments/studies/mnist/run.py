@@ -1,4 +1,4 @@
-"""The work of mnist: prove, train all starts in one program, measure, store, report."""
+"""Prove, train all starts in one program, measure, store and report."""
 
 import contextlib
 from functools import partial
@@ -10,31 +10,31 @@ import numpy as np
 
 import jaxnn
 from experiments.networks import storage
-from experiments.networks.signals import signals
-from experiments.runs.divergence import first_of, skipped_lines
+from experiments.networks.signals import layer_signals
+from experiments.runs.divergence import first_divergence, skipped_lines
 from experiments.runs.folder import RunError, RunFolder, StartRun
 from experiments.runs.options import OnNan, check_at_least_one
-from experiments.runs.progress import progress
+from experiments.runs.progress import show_progress
 from experiments.runs.proof import make_proof
 from experiments.studies.mnist import Options
 from experiments.studies.mnist.data import SIDE, find_files, read_classes, read_images, split_dev
 from experiments.studies.mnist.presets import PRESETS, Preset
-from experiments.studies.mnist.report import DISTORTED_COLUMNS, Result, error_rates, report
+from experiments.studies.mnist.report import DISTORTED_COLUMNS, Result, error_rates, write_report
 
 _PROVED_ON = 1000
-"""Images: in float64, and by two programs, all would take long."""
+"""Number of images for the proof: in float64, and in two programs, all of them would take long."""
 _MEASURED_ON = 10_000
 
 
-def run(options: Options, start: StartRun) -> None:
-    """Train a row of the table from several starts, and hold it against what was published."""
+def run_study(options: Options, start: StartRun) -> None:
+    """Train a row of the table from several starts, and compare it with the published result."""
     preset = _preset(options)
     _use_two_cpu_devices(options.seeds)
     found = find_files(options.data_dir)
     classes = read_classes(found["train"])
     preset = preset._replace(classes=len(classes.names))
     train = read_images(found["train"], classes)
-    # Without --dev, nothing is measured before training is over. With it, the test files stay closed.
+    # Without --dev, nothing is measured before training is over. With it, the test files are not opened.
     held_out = None
     if options.dev:
         train, held_out = split_dev(train, options.seed)
@@ -50,7 +50,7 @@ def run(options: Options, start: StartRun) -> None:
     probabilities = _probabilities(model, population.params, measured.x)
     networks = _store(options, preset, model, classes.names, population, folder)
     seen = jaxnn.Batch(train.x[:_MEASURED_ON], train.y[:_MEASURED_ON])
-    report(
+    write_report(
         Result(
             name=options.preset,
             preset=preset,
@@ -62,7 +62,7 @@ def run(options: Options, start: StartRun) -> None:
             distorted=_distorted(preset, train.x) if preset.fields else None,
             history=population.history,
             first=networks[0],
-            signals=signals(preset.spec, networks[0], jaxnn.Batch(train.x[:_PROVED_ON], targets[:_PROVED_ON])),
+            signals=layer_signals(preset.spec, networks[0], jaxnn.Batch(train.x[:_PROVED_ON], targets[:_PROVED_ON])),
             difference=difference,
         ),
         options.ensemble,
@@ -74,14 +74,14 @@ def run(options: Options, start: StartRun) -> None:
 
 
 def _use_two_cpu_devices(seeds: int) -> None:
-    """Halves of the starts side by side on two cores are faster than every product on both. GPUs take no notice."""
-    # Refused where JAX has computed already, as in a notebook: then on the devices there are.
+    """Use two CPU devices: half of the starts on each core is faster than all on both. GPUs are unaffected."""
+    # JAX raises if it has computed already, as in a notebook: then the available devices are used.
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", min(2, seeds))
 
 
 def _preset(options: Options) -> Preset:
-    """The preset, with what the options change."""
+    """Return the preset, with the changes of the options."""
     check_at_least_one("seeds", options.seeds)
     changes = {name: getattr(options, name) for name in ("epochs", "learning_rate", "batch_size")}
     changes = {name: value for name, value in changes.items() if value is not None}
@@ -90,7 +90,7 @@ def _preset(options: Options) -> Preset:
     if not 0 <= options.seed <= 2**31 - options.seeds:
         raise ValueError(f"--seed must be from 0 to {2**31 - options.seeds}, got {options.seed}")
     preset = PRESETS[options.preset]._replace(**changes)
-    preset.optimizer(1)  # refuses a learning rate that makes no sense
+    preset.optimizer(1)  # raises if the learning rate is invalid
     return preset
 
 
@@ -102,7 +102,7 @@ def _train(
     held_out: jaxnn.Batch | None,
     folder: RunFolder,
 ) -> tuple[jaxnn.Population, float]:
-    """All starts in one program, and the larger difference of the gradients, before and after."""
+    """Train all starts in one program, and return the larger difference of the gradients, before and after."""
     plain = jaxnn.objective(model.network, model.loss)
     objective = (
         jaxnn.train.with_augmentation(plain, jaxnn.data.warp(*preset.fields), (SIDE, SIDE)) if preset.fields else plain
@@ -127,7 +127,7 @@ def _train(
     prove = make_proof(options.preset, plain)
     batch = jaxnn.Batch(train.x[:_PROVED_ON], train.y[:_PROVED_ON])
     before = prove(member(options.seed).params, batch)
-    with progress(f"mnist, {options.preset}", preset.epochs) as show:
+    with show_progress(f"mnist, {options.preset}", preset.epochs) as show:
         population = jaxnn.fit_population(
             member,
             np.arange(options.seed, options.seed + options.seeds),
@@ -145,7 +145,7 @@ def _train(
 
 
 def _log(folder: RunFolder, show: Any, on_nan: OnNan, entry: dict[str, Any]) -> bool:
-    """Log and show a report; true, to stop, where a start has diverged."""
+    """Log and show a report; return true, to stop, if a start has diverged."""
     numbers = {name: np.asarray(value) for name, value in entry.items() if name not in ("epoch", "step")}
     if on_nan == "stop" and np.isnan(numbers["loss"]).any():
         return True
@@ -156,12 +156,12 @@ def _log(folder: RunFolder, show: Any, on_nan: OnNan, entry: dict[str, Any]) -> 
 
 
 def _probabilities(model: jaxnn.Model, params: Any, x: np.ndarray) -> np.ndarray:
-    """Of each start, example and class, (seeds, m, k); for squared error, the outputs, which stand for them."""
+    """Return those of each start, example and class, (seeds, m, k); for squared error, the outputs instead."""
     return np.asarray(jax.jit(jax.vmap(model.predict_proba, in_axes=(0, None)))(params, x))
 
 
 def _distorted(preset: Preset, x: np.ndarray) -> np.ndarray:
-    """The first images, each followed by what the preset's distortions make of it."""
+    """Return the first images, each followed by its distortions of the preset."""
     keys = jax.random.split(jax.random.key(0), DISTORTED_COLUMNS - 1)
     augment = jax.vmap(jaxnn.data.warp(*preset.fields), in_axes=(0, None))
     images = x[:6].reshape(-1, SIDE, SIDE)
@@ -176,7 +176,7 @@ def _store(
     population: jaxnn.Population,
     folder: RunFolder,
 ) -> list[Any]:
-    """Write each start's network, also those before a divergence, which ends the run; the params of each."""
+    """Write each start's network, and return its params; raise a RunError if one diverged."""
     plain, networks = preset.spec.model(), []
     for i in range(options.seeds):
         arrays = jaxnn.models.params_to_arrays(model.network, population.member(i).params)
@@ -184,7 +184,7 @@ def _store(
         networks.append(params)
         stored = storage.StoredNetwork(preset.spec, params, classes)
         folder.write_bytes(f"seed-{options.seed + i}{storage.SUFFIX}", storage.encode(stored))
-    diverged = first_of(population.divergences)
+    diverged = first_divergence(population.divergences)
     if diverged:
         raise RunError(
             f"{options.preset} diverged at {diverged}; the params before are in {folder.path}; "

@@ -1,4 +1,4 @@
-"""The work of optimizers: a population of learning rates for each optimiser and problem, a table, and pictures."""
+"""Train a population of learning rates for each optimizer and problem; report a table and pictures."""
 
 from typing import Any, NamedTuple
 
@@ -8,22 +8,22 @@ from matplotlib.axes import Axes
 
 import jaxnn
 from experiments.reports import plots, tables, terminal
-from experiments.runs.divergence import divergence_expected
+from experiments.runs.divergence import ignore_divergence_warnings
 from experiments.runs.folder import RunFolder, StartRun
 from experiments.runs.options import check_at_least_one
-from experiments.runs.progress import progress
+from experiments.runs.progress import show_progress
 from experiments.studies.optimizers import Options
 
 RATES = 2.0 ** np.arange(-12, 5)
-"""Learning rates; for lbfgs, which searches for the length of its steps, 1 alone."""
+"""Learning rates; only 1 for lbfgs, which searches for the length of its steps."""
 OPTIMIZERS = tuple(jaxnn.optim.OPTIMIZERS)
 PATHS = ("adam", "momentum", "lbfgs", "sgd")
-"""Whose paths over the bowl are drawn, and how far."""
+"""Optimizers whose paths over the bowl are drawn, and the number of steps."""
 PATH_STEPS = 60
 
 
 class Problem(NamedTuple):
-    """What is minimised, by at most so many steps, until the cost is `goal`; `lowest` is what can be reached at all."""
+    """A function to minimize in a limited number of steps, until the cost is `goal`; `lowest` is its minimum."""
 
     name: str
     model: jaxnn.Model
@@ -39,15 +39,15 @@ class Problem(NamedTuple):
 
 
 class Result(NamedTuple):
-    """An optimiser at its best rate: the cost before each step, (steps,), and after how many it stays at the goal."""
+    """An optimizer at its best rate: the cost before each step, (steps,), and after how many it stays at the goal."""
 
     rate: float
     costs: np.ndarray
     reached: int | None
 
 
-def run(options: Options, start: StartRun) -> None:
-    """Minimise every problem by every optimiser, and show what came of it."""
+def run_study(options: Options, start: StartRun) -> None:
+    """Minimize every problem with every optimizer, and report the results."""
     check_at_least_one("line-steps", options.line_steps)
     check_at_least_one("network-steps", options.network_steps)
     raw, standardized = lines(options.line_steps)
@@ -55,7 +55,7 @@ def run(options: Options, start: StartRun) -> None:
 
     folder = start()
     results = {}
-    with progress("optimizers", len(problems) * len(OPTIMIZERS)) as show:
+    with show_progress("optimizers", len(problems) * len(OPTIMIZERS)) as show:
         for problem in problems:
             for name in OPTIMIZERS:
                 show(len(results), f"{problem.name}, {name}")
@@ -64,14 +64,14 @@ def run(options: Options, start: StartRun) -> None:
 
 
 def lines(steps: int) -> list[Problem]:
-    """y = 3 + 2x + noise, x from 5 to 20 (flats in tens of square metres, say), as it is and standardised; ŷ = wx + b.
+    """Return y = 3 + 2x + noise, x from 5 to 20 (flats in tens of m²), as it is and standardized; ŷ = wx + b.
 
-    The curvature of the cost is [[mean x², mean x], [mean x, 1]] over (w, b): the unit matrix once x is standardised.
+    The curvature of the cost is [[mean x², mean x], [mean x, 1]] over (w, b): the unit matrix once x is standardized.
     """
     random = np.random.default_rng(0)
     x = random.uniform(5, 20, (100, 1)).astype(np.float32)
     y = (3 + 2 * x + random.normal(size=x.shape)).astype(np.float32)
-    inputs = {"as it is": x, "standardised": jaxnn.standardize(jaxnn.data.fit_standardizer(x), x)}
+    inputs = {"as it is": x, "standardized": jaxnn.standardize(jaxnn.data.fit_standardizer(x), x)}
     model = jaxnn.mlp((1, 1), output="linear", init="zeros")
     params = model.init(jax.random.key(0))
     problems = []
@@ -84,7 +84,7 @@ def lines(steps: int) -> list[Problem]:
 
 
 def network(steps: int) -> Problem:
-    """30-16-1 on all of the breast cancer data: how well the training set is fitted, and no more, is asked."""
+    """Return 30-16-1 on all of the breast cancer data: only the fit of the training set is measured."""
     from sklearn.datasets import load_breast_cancer  # slow to import, so not for --help
 
     x, y = load_breast_cancer(return_X_y=True)
@@ -95,7 +95,7 @@ def network(steps: int) -> Problem:
 
 
 def minimize(problem: Problem, name: str) -> Result:
-    """With every rate, as one population; the result of that which is at the goal first, or else gets lowest."""
+    """Minimize with every rate, as one population; return the one that is at the goal first, or else the lowest."""
     objective, key = problem.objective, jax.random.key(0)
 
     def member(h):
@@ -104,19 +104,19 @@ def minimize(problem: Problem, name: str) -> Result:
     rates = np.ones(1) if name == "lbfgs" else RATES
     x, y, _, _ = problem.data
     plan = dict(epochs=problem.steps, report_every=problem.steps)
-    with divergence_expected():
+    with ignore_divergence_warnings():
         population = jaxnn.fit_population(member, {"rate": rates}, x, y, **plan)
     costs = population.losses
-    # The first step after the last one that is above: momentum and its kin may pass the goal, and leave it again.
+    # The first step after the last one above the goal: momentum and similar may reach the goal, and leave it again.
     above = ~(costs <= problem.goal)
     steps = np.where(above[:, -1], np.inf, problem.steps - above[:, ::-1].argmax(axis=1))
-    # Among those that are as fast, or never get there, the one that ends lowest; a divergence is NaN, and the last.
+    # Of those that are equally fast, or never reach it, the one that ends lowest; a divergence is NaN, and the last.
     best = np.lexsort((np.nan_to_num(costs[:, -1], nan=np.inf), steps))[0]
     return Result(rates[best].item(), costs[best], int(steps[best]) if np.isfinite(steps[best]) else None)
 
 
 def path(problem: Problem, name: str, rate: float) -> np.ndarray:
-    """Where (w, b) is before each of the first steps, (1 + PATH_STEPS, 2)."""
+    """Return (w, b) before each of the first steps, (1 + PATH_STEPS, 2)."""
     x, y, _, _ = problem.data
     fit = jaxnn.fit(
         *(problem.objective, jaxnn.optimizer(name, rate), problem.params, x, y),
@@ -146,7 +146,7 @@ def _report(problems: list[Problem], results: dict[tuple[str, str], Result], fol
         "lbfgs: a step is a search along a line, which computes the cost and its gradient several times.",
     ]
     tables.show(table)
-    print(*map(terminal.fitted, notes), sep="\n")
+    print(*map(terminal.wrap, notes), sep="\n")
     folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
     folder.write_json(
         "results.json",
@@ -156,14 +156,14 @@ def _report(problems: list[Problem], results: dict[tuple[str, str], Result], fol
         ],
     )
     caption = (
-        f"Cost of each optimiser at its best rate; and the first {PATH_STEPS} steps over weight and bias of the line, "
+        f"Cost of each optimizer at its best rate; and the first {PATH_STEPS} steps over weight and bias of the line, "
         "on the elongated bowl and on the round one."
     )
     folder.add_picture("optimizers.png", _draw(problems, results), caption)
 
 
 def _elongation(problem: Problem) -> float:
-    """The ratio of the curvatures, of a line's cost over (w, b)."""
+    """Return the ratio of the curvatures of a line's cost over (w, b)."""
     x = problem.data.x[:, 0].astype(np.float64)
     return np.linalg.cond([[(x**2).mean(), x.mean()], [x.mean(), 1.0]])
 
@@ -190,12 +190,12 @@ def _draw(problems: list[Problem], results: dict[tuple[str, str], Result]) -> by
 def _draw_bowl(panel: Axes, problem: Problem, paths: dict[str, np.ndarray]) -> None:
     points = np.concatenate(list(paths.values()))
     low, high = points.min(axis=0), points.max(axis=0)
-    # As far in both directions, so that a round bowl looks round.
+    # The same distance in both directions, so that a round bowl looks round.
     reach = 0.6 * (high - low).max()
     w, b = (np.linspace(middle - reach, middle + reach, 200) for middle in (low + high) / 2)
     x, y, _, _ = problem.data
     residuals = w[None, :, None] * x[:, 0] + b[:, None, None] - y[:, 0]
     excess = np.maximum((residuals**2).mean(axis=-1) / 2 - problem.lowest, 1e-9)
-    panel.contour(w, b, np.log10(excess), levels=15, colors="grey", linewidths=0.5)
+    panel.contour(w, b, np.log10(excess), levels=15, colors="gray", linewidths=0.5)
     plots.draw_curves(panel, {name: p.T for name, p in paths.items()}, title=problem.name, x="w", y="b")
     panel.set_aspect("equal")

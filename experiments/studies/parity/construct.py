@@ -12,13 +12,13 @@ Arrays = list[np.ndarray]
 
 
 def patterns(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """All 2^n rows of n bits, and their parities."""
+    """Return all 2^n rows of n bits, and their parities."""
     x = np.array(list(product((0, 1), repeat=n)))
     return x.astype(np.float32), x.sum(axis=1) % 2
 
 
 def tree(n: int) -> Arrays:
-    """Layers n, n, n/2, ..., 2, 1: a tree of XORs, n a power of 2.
+    """Return layers n, n, n/2, ..., 2, 1: a tree of XORs, n a power of 2.
 
     a XOR b = relu(a + b) - 2 relu(a + b - 1), so each takes two units, and the next layer adds them up.
     """
@@ -32,13 +32,16 @@ def tree(n: int) -> Arrays:
 
 
 def counting(n: int) -> Arrays:
-    """One hidden layer of n units: a zigzag over how many bits are 1, relu(s) - 2 relu(s - 1) + 2 relu(s - 2) - ..."""
+    """Return one hidden layer of n units: a zigzag over the number s of ones.
+
+    It is relu(s) - 2 relu(s - 1) + 2 relu(s - 2) - ...
+    """
     slopes = np.array([[1.0, *(2 * (-1) ** j for j in range(1, n))]])
     return [np.ones((n, n)), -np.arange(float(n)), SCALE * slopes, np.array([-SCALE / 2])]
 
 
 def one_for_each(n: int) -> Arrays:
-    """One hidden layer of 2^(n-1) units, one for each odd pattern: what an OR of ANDs needs."""
+    """Return one hidden layer of 2^(n-1) units, one for each odd pattern, as an OR of ANDs needs."""
     x, y = patterns(n)
     odd = x[y == 1].astype(np.float64)
     return [2 * odd - 1, 1 - odd.sum(axis=1), np.full((1, len(odd)), SCALE), np.array([-SCALE / 2])]

@@ -1,4 +1,4 @@
-"""The work of parity: check the constructed networks, and train others of their shapes from many starts."""
+"""Check the constructed networks, and train others of their shapes from many starts."""
 
 from collections.abc import Sequence
 
@@ -11,22 +11,22 @@ from experiments.networks.spec import NetworkSpec
 from experiments.reports import plots, tables
 from experiments.runs.folder import StartRun
 from experiments.runs.options import check_at_least_one
-from experiments.runs.progress import progress
+from experiments.runs.progress import show_progress
 from experiments.studies.parity import Options
 from experiments.studies.parity.construct import counting, one_for_each, patterns, tree
 
 RATES = (0.003, 0.01, 0.03)
 FACTORS = (1, 4)
-"""How many times the units of the constructed tree the deep networks that are trained have."""
+"""Factors of the constructed tree's units, for the deep networks that are trained."""
 
 
-def run(options: Options, start: StartRun) -> None:
-    """Construct, train, report."""
+def run_study(options: Options, start: StartRun) -> None:
+    """Construct, train and report."""
     for name in ("seeds", "iterations"):
         check_at_least_one(name, getattr(options, name))
     n = options.bits
     if n not in (2, 4, 8, 16):
-        raise ValueError(f"--bits must be 2, 4, 8 or 16, so that they make a tree, got {n}")
+        raise ValueError(f"--bits must be 2, 4, 8 or 16, to make a tree, got {n}")
     data = jaxnn.Batch(*patterns(n))
 
     folder = start()
@@ -34,7 +34,7 @@ def run(options: Options, start: StartRun) -> None:
     constructed = [_construct(name, arrays(n), data) for name, arrays in made.items()]
     trained, curves = [], {}
     networks = {f"{kind}, {spec.n_params} params": spec for factor in FACTORS for kind, spec in pair(n, factor).items()}
-    with progress("parity", len(networks)) as show:
+    with show_progress("parity", len(networks)) as show:
         for name, spec in networks.items():
             result, curves[name] = _train(name, spec, data, options)
             trained.append(result)
@@ -69,7 +69,7 @@ def run(options: Options, start: StartRun) -> None:
 
 
 def pair(n: int, factor: int) -> dict[str, NetworkSpec]:
-    """A deep network in the tree's shape, and a shallow one of as many params."""
+    """Return a deep network in the tree's shape, and a shallow one with as many params."""
     sizes = [n]
     while sizes[-1] > 1:
         sizes.append(sizes[-1] // 2)
@@ -92,7 +92,7 @@ def _construct(name: str, arrays: Sequence[np.ndarray], data: jaxnn.Batch) -> di
 
 
 def _train(name: str, spec: NetworkSpec, data: jaxnn.Batch, options: Options) -> tuple[dict, plots.Curve]:
-    """All rates and starts as one population: what the rate reached that solved it most often, and its median cost."""
+    """Train all rates and starts as one population; return the results of the rate that solved it most often."""
     model = spec.model()
     objective = jaxnn.objective(model.network, model.loss)
 

@@ -1,4 +1,4 @@
-"""The work of regression: all strengths of a network as one population, in float64, beside scikit-learn's ridge."""
+"""Train all strengths of a network as one population, in float64, beside scikit-learn's ridge."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,7 +11,7 @@ import jaxnn
 from experiments.reports import plots, tables, terminal
 from experiments.runs.folder import StartRun
 from experiments.runs.options import check_at_least_one
-from experiments.runs.progress import progress
+from experiments.runs.progress import show_progress
 from experiments.studies.regression import Options
 
 STRENGTHS = (0.0, 0.001, 0.01, 0.1, 1.0)
@@ -25,7 +25,7 @@ NETWORKS = {
 
 
 class Data(NamedTuple):
-    """Ten standardised measurements of each patient, and the progression in units of `scale`, which stays positive."""
+    """Ten standardized measurements of each patient, and the progression in units of `scale`, which stays positive."""
 
     train: jaxnn.Batch
     dev: jaxnn.Batch
@@ -33,14 +33,14 @@ class Data(NamedTuple):
     scale: float
 
 
-def run(options: Options, start: StartRun) -> None:
-    """Train at every strength, choose by the dev set, hold the linear network against ridge regression."""
+def run_study(options: Options, start: StartRun) -> None:
+    """Train at every strength, choose by the dev set, and compare the linear network with ridge regression."""
     for name in ("starts", "iterations", "hidden_iterations"):
         check_at_least_one(name.replace("_", "-"), getattr(options, name))
     data = load(options.seed)
 
     folder = start()
-    with jax.enable_x64(True), progress("regression", len(NETWORKS)) as show:
+    with jax.enable_x64(True), show_progress("regression", len(NETWORKS)) as show:
         mean, ridge = data.train.y.mean(), [_ridge(data.train, strength) for strength in STRENGTHS]
         results = {
             "mean of the training set": _result(data, lambda x: np.full((1, 1, len(x)), mean)),
@@ -71,7 +71,7 @@ def run(options: Options, start: StartRun) -> None:
         f"a ReLU output that starts at 0, where its slope is 0: largest change of a param in 100 steps {dead:g}",
     ]
     tables.show(table)
-    print(*map(terminal.fitted, notes), sep="\n")
+    print(*map(terminal.wrap, notes), sep="\n")
     folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
     folder.write_json("results.json", {"networks": results, "to_ridge": difference, "change_from_zeros": dead})
     figure, axes = plots.grid(1, 1)
@@ -83,25 +83,25 @@ def run(options: Options, start: StartRun) -> None:
 
 
 def load(seed: int) -> Data:
-    """Train, dev and test (60, 20, 20 %) of the 442 patients, standardised by the training set."""
+    """Load train, dev and test (60, 20, 20 %) of the 442 patients, standardized by the training set."""
     from sklearn.datasets import load_diabetes  # slow to import, so not for --help
 
     x, y = load_diabetes(return_X_y=True)
     parts = jaxnn.split(x, y, (0.6, 0.2, 0.2), seed=seed)
-    # The target keeps its zero, below which a ReLU has nothing to say.
+    # The target keeps its zero, below which a ReLU predicts nothing.
     stats, scale = jaxnn.data.fit_standardizer(parts[0].x), float(parts[0].y.std())
     return Data(*(jaxnn.Batch(jaxnn.standardize(stats, part.x), part.y / scale) for part in parts), scale)
 
 
 def to_ridge(ridge: list, params: tuple) -> float:
-    """How far a population's coefficients and intercepts are from those of the closed form, relative to the largest."""
+    """Return how far a population's coefficients and intercepts are from the closed form's, relative to the largest."""
     ours = np.concatenate([params[0]["W"][:, 0], params[0]["b"]], axis=1)
     exact = np.array([[*one.coef_, one.intercept_] for one in ridge])
     return float(np.abs(ours - exact).max() / np.abs(exact).max())
 
 
 def change_from_zeros(train: jaxnn.Batch) -> float:
-    """How far 100 steps take a network with a ReLU output from params of 0."""
+    """Return how far 100 steps take a network with a ReLU output from params of 0."""
     model = jaxnn.mlp((10, 1), output="relu", init="zeros")
     start, key = model.init(jax.random.key(0)), jax.random.key(0)
     objective = jaxnn.objective(model.network, model.loss)
@@ -110,14 +110,14 @@ def change_from_zeros(train: jaxnn.Batch) -> float:
 
 
 def _ridge(train: jaxnn.Batch, strength: float) -> object:
-    """Ridge minimises Σ (y - ŷ)² + alpha |w|², which is 2m times the mean of ½(y - ŷ)² with strength/2 |w|²."""
+    """Return the ridge solution: Σ (y - ŷ)² + alpha |w|² is 2m times the mean of ½(y - ŷ)² with strength/2 |w|²."""
     from sklearn.linear_model import Ridge
 
     return Ridge(alpha=len(train.y) * strength, solver="svd").fit(train.x, train.y)
 
 
 def _train(model: jaxnn.Model, hidden: bool, train: jaxnn.Batch, options: Options) -> jaxnn.Population:
-    """Every strength, from every start, members of one strength next to each other."""
+    """Train with every strength, from every start; members of one strength are next to each other."""
     optimizer = optax.adam(0.01) if hidden else optax.sgd(0.3)
     steps = options.hidden_iterations if hidden else options.iterations
 
@@ -134,13 +134,13 @@ def _train(model: jaxnn.Model, hidden: bool, train: jaxnn.Batch, options: Option
 
 
 def _predictions(model: jaxnn.Model, population: jaxnn.Population) -> Callable[[np.ndarray], np.ndarray]:
-    """Of inputs (m, n), by every strength and start, (strengths, starts, m)."""
+    """Return the predictions for inputs (m, n), by every strength and start, (strengths, starts, m)."""
     predict = jax.jit(jax.vmap(model.predict_proba, in_axes=(0, None)))
     return lambda x: np.asarray(predict(population.params, x)).reshape(len(STRENGTHS), -1, len(x))
 
 
 def _result(data: Data, predict: Callable[[np.ndarray], np.ndarray]) -> dict:
-    """The errors, in the target's own units, at the strength with the best dev error; means over the starts."""
+    """Return the errors, in the target's units, at the strength with the best dev error; means over the starts."""
     parts = {"train": data.train, "dev": data.dev, "test": data.test}
     errors = {
         part: data.scale * np.sqrt(((predict(batch.x) - batch.y) ** 2).mean(axis=2)).mean(axis=1)

@@ -1,4 +1,4 @@
-"""The work of regularization: every strength and seed as one population, a table, and pictures."""
+"""Train every strength and seed as one population; report a table and pictures."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ import jaxnn
 from experiments.reports import plots, tables, terminal
 from experiments.runs.folder import RunFolder, StartRun
 from experiments.runs.options import check_at_least_one
-from experiments.runs.progress import progress
+from experiments.runs.progress import show_progress
 from experiments.studies.regularization import Options
 
 SIZES = (2, 32, 16, 1)
@@ -22,7 +22,7 @@ KINDS = {
     "dropout 0.3": (0.0, 0.3),
     "dropout 0.5": (0.0, 0.5),
 }
-"""The strength of L2, and the share of hidden units that is dropped."""
+"""The strength of L2, and the fraction of hidden units that is dropped."""
 POOL, M_TRAIN, M_TEST = 200, 100, 2000
 """Points to draw training sets from; of a training set; of the test set."""
 WRONG, NOISE = 0.1, 0.2
@@ -34,22 +34,22 @@ COLUMNS = (
 )
 
 
-def run(options: Options, start: StartRun) -> None:
-    """Train with every kind of regularization, and show what came of it."""
+def run_study(options: Options, start: StartRun) -> None:
+    """Train with every kind of regularization, and report the results."""
     check_at_least_one("steps", options.steps)
     check_at_least_one("seeds", options.seeds)
-    jaxnn.optimizer("adam", options.learning_rate)  # refuses a rate that is none
+    jaxnn.optimizer("adam", options.learning_rate)  # raises if the rate is invalid
     pool, test = moons(POOL, seed=0), moons(M_TEST, seed=1)
 
     folder = start()
-    with progress("regularization", options.steps) as show:
+    with show_progress("regularization", options.steps) as show:
         population = train(options, pool, lambda report: show(report["step"], ""), folder.checkpoints("kinds"))
     measured = _measure(population, pool, test, options.seeds)
     _report(measured, population, pool, folder)
 
 
 def moons(m: int, seed: int) -> jaxnn.Batch:
-    """Two noisy half circles, one for each class, some of whose labels are wrong."""
+    """Return two noisy half circles, one for each class, with some wrong labels."""
     from sklearn.datasets import make_moons  # slow to import, so not for --help
 
     x, y = make_moons(m, noise=NOISE, random_state=seed)
@@ -58,19 +58,19 @@ def moons(m: int, seed: int) -> jaxnn.Batch:
 
 
 def drawn(seed: jax.Array) -> jax.Array:
-    """The training set of a seed as weights of the pool's points, (POOL,): 1 for those that are in it."""
+    """Return the training set of a seed as weights of the pool's points, (POOL,): 1 for those that are in it."""
     return (jax.random.permutation(jax.random.key(seed), POOL) < M_TRAIN).astype(np.float32)
 
 
 def network(dropout_rate: Any = 0.5) -> jaxnn.Model:
-    """Any rate, since nothing is dropped where it only predicts."""
+    """Return the network; the rate does not matter for prediction, where nothing is dropped."""
     return jaxnn.mlp(SIZES, "relu", init="he", dropout_rate=dropout_rate)
 
 
 def train(
     options: Options, pool: jaxnn.Batch, callback: Any, checkpoints: jaxnn.Checkpointer | None = None
 ) -> jaxnn.Population:
-    """All kinds and seeds: what has the same seed has the same start and the same points."""
+    """Train all kinds and seeds: the same seed means the same start and the same points."""
 
     def member(h):
         model = network(h["dropout"])
@@ -92,7 +92,7 @@ def train(
 
 
 def _measure(population: jaxnn.Population, pool: jaxnn.Batch, test: jaxnn.Batch, seeds: int) -> dict[str, np.ndarray]:
-    """Name -> (kinds, seeds): accuracies in percent, and the test cost, without dropout."""
+    """Return name -> (kinds, seeds): accuracies in percent, and the test cost, without dropout."""
     model = network()
 
     def measure(params, seed):
@@ -127,7 +127,7 @@ def _report(
         f"{100 * (1 - WRONG):.0f} % on either set."
     )
     tables.show(table)
-    print(terminal.fitted(note))
+    print(terminal.wrap(note))
     folder.write_text("report.txt", tables.as_text(table) + note + "\n")
     results = {name: {key: values[i].tolist() for key, values in measured.items()} for i, name in enumerate(KINDS)}
     folder.write_json("results.json", results)
@@ -136,7 +136,7 @@ def _report(
 
 
 def _change(difference: np.ndarray) -> str:
-    """Of paired differences (seeds,), the mean and twice its standard error."""
+    """Return the mean of paired differences (seeds,), and twice its standard error."""
     if len(difference) == 1:
         return f"{difference[0]:+.1f}"
     return f"{difference.mean():+.1f} ± {2 * difference.std(ddof=1) / len(difference) ** 0.5:.1f}"

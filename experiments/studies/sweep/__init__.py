@@ -1,18 +1,18 @@
 """Train a network for every combination of hyperparameters, side by side in compiled programs, and rank them on dev.
 
-A RANGE is one value (0.01), a list (0.1,0.03,0.01), or 8 values from end to end (1e-4..1e-1:8); of whole numbers also
-each one from end to end (0..7). Learning rate, L2, init scale and width are spaced by equal factors where both ends are
-positive, all else evenly; lin:1..9:5 and log:1..9:5 say which. With --random N, N points are drawn from the
+A RANGE is one value (0.01), a list (0.1,0.03,0.01), or 8 values from end to end (1e-4..1e-1:8); of integers also
+each one from end to end (0..7). Learning rate, L2, init scale and width are spaced by equal factors if both ends are
+positive, others evenly; lin:1..9:5 and log:1..9:5 choose. With --random N, N points are drawn from the
 ranges (with or without :n) and the lists, instead of taking every combination.
 
 Each combination is trained from every seed. They are ranked by their mean dev accuracy, and by their dev loss if the
 accuracies are as good as the same: less than one dev example, or at most one standard error of the mean over seeds,
-apart. Those of which a training diverged come last. The test set is read once: for the winner. All that differs by
-numbers is one program; each depth and each activation is another.
+apart. Those with a diverged training come last. The test set is read once, for the winner. Combinations that differ in
+numbers share one program; each depth and each activation has another.
 
-Of a user's own data (sweep FILE --label COLUMN), what is missing becomes the training part's median or most frequent
-word, and words become a 0 or 1 for each of its levels; encoder.json keeps which, and predict RUN FILE classifies new
-rows by it.
+In a user's own data (sweep FILE --label COLUMN), a missing value becomes the training part's median or most frequent
+word, and words become a 0 or 1 for each of its levels; encoder.json stores them, and predict RUN FILE classifies new
+rows with it.
 
 In the run's folder: sweep.csv (every training), report.txt, a picture of what was swept, and best.safetensors.
 """
@@ -25,6 +25,7 @@ import tyro
 
 from experiments.datasets.options import OwnDataOptions
 from experiments.runs.options import BatchSize, OnNan, RunOptions
+from experiments.runs.study import Study
 
 DATA = {
     "breast-cancer": "569 patients, 30 measurements, 2 classes; comes with scikit-learn",
@@ -33,21 +34,21 @@ DATA = {
     "mnist": "70 000 images of 28 x 28, 10 classes, 10 000 of them dev and 10 000 to test; from --data-dir",
     "own": "a CSV or npz file, as `sweep own --data FILE --label COLUMN`, or shorter `sweep FILE --label COLUMN`",
 }
-"""What can be swept on. `experiments.studies.sweep.data` reads each."""
-
-HEADER = """\
-A sweep on {}, ranked on dev.
-
-Question: Which of the hyperparameters that were swept are the best, by the mean dev accuracy over seeds?
-Expected: nothing beforehand. The test set is read once, for the winner.
-"""
-"""What a sweep's page says of it."""
+"""The data sets for sweeps. `experiments.studies.sweep.data` loads each."""
 
 
-def description(name: str) -> str:
-    """The help's text: of one data set, or, by any other name, of all."""
-    data = {name: DATA[name]} if name in DATA else DATA
-    return "\n\n".join([__doc__.strip(), *(f"{name}: {what}." for name, what in data.items())])
+def study(data: str) -> Study:
+    """Declare the sweep on a data set of `DATA`; by any other name, for its help, on all of them."""
+    known = {data: DATA[data]} if data in DATA else DATA
+    return Study(
+        name=f"sweep-{data}",
+        package=__name__,
+        title=f"A sweep on {data}, ranked on dev.",
+        question=("Which of the hyperparameters that were swept are the best, by the mean dev accuracy over seeds?"),
+        expected="nothing beforehand. The test set is read once, for the winner.",
+        description="\n\n".join([__doc__.strip(), *(f"{name}: {what}." for name, what in known.items())]),
+        arguments=(data,),
+    )
 
 
 Range = Annotated[str, tyro.conf.arg(metavar="RANGE")]
@@ -59,18 +60,18 @@ def _range_or(default: str) -> object:
 
 @dataclass(frozen=True, kw_only=True)
 class Options(OwnDataOptions, RunOptions):
-    """What is swept, and what is not."""
+    """The options of a sweep."""
 
     learning_rate: Range = "1e-4..1e-1:7"
     """Step size of the optimizer."""
     momentum: Annotated[str | None, _range_or("0.9")] = None
-    """Of --optimizer momentum."""
+    """Momentum, with --optimizer momentum."""
     l2: Range = "0"
     """Strength of the L2 regularizer."""
     dropout: Range = "0"
     """The fraction of each hidden layer's units that is dropped while training."""
     init_scale: Range = "1"
-    """Factor on the initial weights, which are He's."""
+    """Factor on He's initial weights."""
     label_smoothing: Range = "0"
     """The share of each label that is spread evenly over all classes."""
     width: Annotated[str | None, _range_or("32")] = None
@@ -78,15 +79,15 @@ class Options(OwnDataOptions, RunOptions):
     depth: Annotated[str | None, _range_or("1")] = None
     """Hidden layers; 0 is logistic regression."""
     activation: Annotated[str, tyro.conf.arg(metavar="NAMES")] = "relu"
-    """Of the hidden layers; several as a list, such as relu,tanh."""
+    """Activation of the hidden layers; several as a list, such as relu,tanh."""
     seed: Range = "0..3"
-    """Of the random starts, the shuffles and dropout; each point is trained from all of them."""
+    """Seeds of the random starts, the shuffles and dropout; each point is trained with all of them."""
     hidden: Annotated[str | None, tyro.conf.arg(metavar="SIZES", help_behavior_hint="")] = None
-    """Units of each hidden layer, such as 64,32, in the place of --width and --depth."""
+    """Units of each hidden layer, such as 64,32, instead of --width and --depth."""
     random: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
-    """Draw so many points from the ranges."""
+    """Draw this many points from the ranges."""
     random_seed: int = 0
-    """Of these draws."""
+    """Seed of these draws."""
     optimizer: str = "adam"
     """sgd, momentum, rmsprop, adagrad or adam."""
     epochs: int = 30
@@ -94,8 +95,8 @@ class Options(OwnDataOptions, RunOptions):
     batch_size: BatchSize = None
     """Examples of a mini-batch."""
     on_nan: OnNan = "stop"
-    """Where loss or gradient is not finite: stop, or skip the update (until more than 10 in a row)."""
+    """If a loss or gradient is not finite: stop, or skip the update (at most 10 in a row)."""
     split_seed: int = 0
-    """Of the split into train, dev and test."""
+    """Seed of the split into train, dev and test."""
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """The folder with the files of catvnoncat or mnist; if not given, $JAXNN_DATA or ./data."""

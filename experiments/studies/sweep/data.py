@@ -1,4 +1,4 @@
-"""The data sets that can be swept on, each split in train, dev and test. Another one is another function here."""
+"""Load the data sets for sweeps, each split in train, dev and test. A new one is a new function here."""
 
 from collections.abc import Callable
 
@@ -10,23 +10,23 @@ from experiments.studies.sweep import Options
 
 
 def load(name: str, options: Options) -> Dataset:
-    """The data set of that name, one of `experiments.studies.sweep.DATA`.
+    """Load the data set of that name, one of `experiments.studies.sweep.DATA`.
 
     Raises:
-      ValueError, OSError: its files are not there, or not as they should be.
+      ValueError, OSError: if its files are missing or invalid.
     """
     given = own_data_flags(options)
     if name != "own" and given:
-        raise ValueError(f"{', '.join(given)} are of your own data, and {name} comes as it is: sweep FILE ...")
+        raise ValueError(f"{', '.join(given)} are options for your own data, not for {name}: use sweep FILE ...")
     return _LOADERS[name](options)
 
 
 def _scikit_learns(i: int) -> Callable[[Options], Dataset]:
-    # The image shape in a stored network is that of photos, which digits are not.
+    # The image shape in a stored network is for photos, which digits are not.
     return lambda options: ladder.load_datasets(options.split_seed)[i]._replace(image_shape=None)
 
 
-# What was published as a test set stays one: dev is a part of the rest.
+# The published test set is kept: dev is a part of the rest.
 
 
 def _catvnoncat(options: Options) -> Dataset:

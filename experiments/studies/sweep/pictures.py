@@ -1,6 +1,6 @@
-"""The picture of a sweep: a line where one hyperparameter was swept, a map where two were, else parallel coordinates.
+"""Draw a sweep: a line if one hyperparameter was swept, a map if two were, else parallel coordinates.
 
-Heights and colours are dev accuracies, spaced by the logarithm of the error: 98 % is as far from 99 as 80 from 90.
+Heights and colors are dev accuracies, spaced by the logarithm of the error: 98 % is as far from 99 as 80 from 90.
 """
 
 from collections.abc import Sequence
@@ -19,18 +19,18 @@ from experiments.reports import plots
 from experiments.studies.sweep.plan import KINDS, Plan, label
 from experiments.studies.sweep.ranking import Standing
 
-COLOURS, DIVERGED, BEST = "viridis", "0.75", "red"
+COLORS, DIVERGED, BEST = "viridis", "0.75", "red"
 MOST_LABELS = 12
-"""Of an axis with more values, only the ends are written out."""
+"""Of an axis with more values, only the ends are labeled."""
 MOST_LINES = 1000
 TICKS = [*(step * 10.0**power for power in range(-3, 2) for step in (1, 1.5, 2, 3, 4, 5, 7)), 90]
-"""Errors in percent beside which the accuracy is written."""
+"""Errors in percent that are labeled with the accuracy."""
 
 
 def draw(plan: Plan, standings: Sequence[Standing]) -> tuple[bytes, str] | None:
-    """The picture as PNG, and its caption; `None` where nothing was swept, or all diverged."""
+    """Return the picture as PNG, and its caption; `None` if nothing was swept, or all diverged."""
     names = [label(name) for name in plan.swept]
-    if not names or not standings[0].sound:
+    if not names or not standings[0].finished:
         return None
     # Wide enough for the columns of a map, or for the axes of parallel coordinates.
     columns = max(map(len, plan.swept.values())) if len(names) == 2 and not plan.drawn else 2 * len(names)
@@ -46,27 +46,27 @@ def draw(plan: Plan, standings: Sequence[Standing]) -> tuple[bytes, str] | None:
     else:
         _draw_parallel(axes, plan, standings)
         which = "point of the sweep" if len(standings) <= MOST_LINES else f"of the {MOST_LINES} best points"
-        caption = f"A line for each {which}, coloured by its mean dev accuracy; the best is red."
-    grey = " Grey: diverged." if any(not standing.sound for standing in standings) else ""
-    return plots.png(figure), caption + grey
+        caption = f"A line for each {which}, colored by its mean dev accuracy; the best is red."
+    gray = " Gray: diverged." if any(not standing.finished for standing in standings) else ""
+    return plots.png(figure), caption + gray
 
 
 def _draw_line(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> None:
     (name,) = plan.swept
     floor = _floor(standings)
     points = sorted(standings, key=lambda standing: _place(plan, name, standing))
-    sound = [standing for standing in points if standing.sound]
-    places = [_place(plan, name, standing) for standing in sound]
-    errors = [np.maximum(100 * (1 - standing.dev_accuracies), floor) for standing in sound]
+    finished = [standing for standing in points if standing.finished]
+    places = [_place(plan, name, standing) for standing in finished]
+    errors = [np.maximum(100 * (1 - standing.dev_accuracies), floor) for standing in finished]
     lowest, highest = [e.min() for e in errors], [e.max() for e in errors]
-    # Between names there is nothing that a line could pass through.
+    # No line is drawn between names.
     if _is_number(plan.swept[name][0]):
         axes.fill_between(places, lowest, highest, alpha=0.2, linewidth=0)
         join = "-"
     else:
         axes.vlines(places, lowest, highest, alpha=0.3, linewidth=6)
         join = ""
-    axes.plot(places, [_error(standing, floor) for standing in sound], marker="o", markersize=4, linestyle=join)
+    axes.plot(places, [_error(standing, floor) for standing in finished], marker="o", markersize=4, linestyle=join)
     best = _place(plan, name, standings[0]), _error(standings[0], floor)
     axes.plot(*best, "o", markersize=11, markeredgewidth=2, fillstyle="none", color=BEST)
     for standing in points:
@@ -82,18 +82,18 @@ def _draw_line(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> None:
 
 
 def _draw_map(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> None:
-    # Across, what has more values: there is more room.
+    # The hyperparameter with more values goes across, where there is more room.
     names = sorted(plan.swept, key=lambda name: -len(plan.swept[name]))
     columns, rows = (len(plan.swept[name]) for name in names)
     shades = _shades(standings)
-    # The best one last, with its frame over its neighbours.
+    # The best one last, with its frame over its neighbors.
     for standing in reversed(standings):
         i, j = (plan.swept[name].index(plan.points[standing.point][name]) for name in names)
         frame = dict(edgecolor=BEST, linewidth=2.5, clip_on=False) if standing is standings[0] else dict(linewidth=0)
-        colour = _colour(standing, shades)
-        axes.add_patch(Rectangle((i - 0.5, j - 0.5), 1, 1, facecolor=colour, **frame))
+        color = _color(standing, shades)
+        axes.add_patch(Rectangle((i - 0.5, j - 0.5), 1, 1, facecolor=color, **frame))
         if max(columns, rows) <= MOST_LABELS:
-            axes.text(i, j, _written(standing), ha="center", va="center", fontsize=8, color=_readable(colour))
+            axes.text(i, j, _written(standing), ha="center", va="center", fontsize=8, color=_readable(color))
     axes.set(xlim=(-0.5, columns - 0.5), ylim=(-0.5, rows - 0.5))
     for axis, name in zip((axes.xaxis, axes.yaxis), names, strict=True):
         _write_values(axis, name, plan.swept[name], range(len(plan.swept[name])))
@@ -105,7 +105,7 @@ def _draw_dots(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> None:
     shades = _shades(standings)
     for standing in reversed(standings):
         x, y = (_place(plan, name, standing) for name in names)
-        axes.scatter(x, y, s=60, color=_colour(standing, shades), marker="o" if standing.sound else "x")
+        axes.scatter(x, y, s=60, color=_color(standing, shades), marker="o" if standing.finished else "x")
     axes.scatter(x, y, s=130, facecolors="none", edgecolors=BEST, linewidths=2)
     for axis, name in zip((axes.xaxis, axes.yaxis), names, strict=True):
         _set_scale(axis, plan, name)
@@ -117,16 +117,16 @@ def _draw_parallel(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> Non
     names = list(plan.swept)
     shades = _shades(standings)
     worst, best = np.log(shades.norm.vmax), np.log(shades.norm.vmin)
-    # Points that share values lie a little beside one another, or they would hide one another.
+    # Points that share values are moved a little apart, so that none hides another.
     shift = np.zeros(len(plan.points)) if plan.drawn else np.linspace(-0.015, 0.015, len(plan.points))
     for standing in reversed(standings[:MOST_LINES]):
         values = [plan.points[standing.point][name] for name in names]
-        error = np.log(max(_error(standing, 0.0), shades.norm.vmin)) if standing.sound else worst
+        error = np.log(max(_error(standing, 0.0), shades.norm.vmin)) if standing.finished else worst
         heights = [
             _height(plan, name, value) + shift[standing.point] for name, value in zip(names, values, strict=True)
         ]
-        colour = _colour(standing, shades)
-        style = dict(color=BEST, linewidth=2.5) if standing is standings[0] else dict(color=colour, linewidth=1)
+        color = _color(standing, shades)
+        style = dict(color=BEST, linewidth=2.5) if standing is standings[0] else dict(color=color, linewidth=1)
         axes.plot(range(len(names) + 1), [*heights, (worst - error) / (worst - best)], **style)
     axes.axvline(len(names), color="black", linewidth=0.8)
     for i, name in enumerate(names):
@@ -143,34 +143,34 @@ def _draw_parallel(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> Non
 
 
 def _floor(standings: Sequence[Standing]) -> float:
-    """What an error of 0 is drawn as, in percent: half of the smallest above it, of any training."""
+    """Return the value at which an error of 0 is drawn, in percent: half of the smallest above it, of any training."""
     errors = [100 * (1 - accuracy) for standing in standings for accuracy in standing.dev_accuracies]
     return min((error for error in errors if error > 1e-4), default=1.0) / 2
 
 
 def _error(standing: Standing, floor: float) -> float:
-    """The mean error in percent, as it is drawn."""
+    """Return the mean error in percent, as it is drawn."""
     return max(float(100 * (1 - standing.dev_accuracies.mean())), floor)
 
 
 def _shades(standings: Sequence[Standing]) -> ScalarMappable:
-    """Colours of mean errors in percent, on a logarithmic scale."""
+    """Return colors of mean errors in percent, on a logarithmic scale."""
     floor = _floor(standings)
-    errors = [_error(standing, floor) for standing in standings if standing.sound]
-    return ScalarMappable(LogNorm(0.95 * min(errors), 1.05 * max(errors)), COLOURS)
+    errors = [_error(standing, floor) for standing in standings if standing.finished]
+    return ScalarMappable(LogNorm(0.95 * min(errors), 1.05 * max(errors)), COLORS)
 
 
-def _colour(standing: Standing, shades: ScalarMappable) -> Any:
-    return shades.to_rgba(max(_error(standing, 0.0), shades.norm.vmin)) if standing.sound else DIVERGED
+def _color(standing: Standing, shades: ScalarMappable) -> Any:
+    return shades.to_rgba(max(_error(standing, 0.0), shades.norm.vmin)) if standing.finished else DIVERGED
 
 
-def _readable(colour: Any) -> str:
-    """Black or white, whichever can be read on that colour."""
-    return "black" if isinstance(colour, str) or np.dot(colour[:3], (0.3, 0.6, 0.1)) > 0.5 else "white"
+def _readable(color: Any) -> str:
+    """Return black or white, whichever is readable on the color."""
+    return "black" if isinstance(color, str) or np.dot(color[:3], (0.3, 0.6, 0.1)) > 0.5 else "white"
 
 
 def _written(standing: Standing) -> str:
-    if not standing.sound:
+    if not standing.finished:
         return "diverged"
     mean = f"{100 * standing.dev_accuracies.mean():.1f}"
     return f"{mean}\n{standing.diverged} diverged" if standing.diverged else mean
@@ -183,14 +183,14 @@ def _add_colorbar(axes: Axes, shades: ScalarMappable) -> None:
 
 
 def _write_accuracies(axis: Axis) -> None:
-    """Along an axis of errors."""
+    """Label an axis of errors with accuracies."""
     axis.set_major_locator(FixedLocator(TICKS))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda error, _: f"{100 - error:g}"))
 
 
 def _short(value: Any) -> str:
-    """A value for the side of an axis: 2.7e-4, and not 0.0002683."""
+    """Return a short form of a value for the side of an axis: 2.7e-4, and not 0.0002683."""
     if not _is_number(value) or value == 0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:.3g}" if isinstance(value, float) else str(value)
     mantissa, exponent = f"{value:.1e}".split("e")
@@ -206,13 +206,13 @@ def _is_log(plan: Plan, name: str) -> bool:
 
 
 def _place(plan: Plan, name: str, standing: Standing) -> float:
-    """Where a point stands along an axis: at its value, names one after another."""
+    """Return the position of a point along an axis: its value, or the number of its name."""
     value = plan.points[standing.point][name]
     return value if _is_number(value) else plan.swept[name].index(value)
 
 
 def _height(plan: Plan, name: str, value: Any) -> float:
-    """From 0 to 1 along an axis: values that were drawn where they lie, those of a grid at equal distances."""
+    """Return positions from 0 to 1 along an axis: drawn values in proportion, those of a grid at equal distances."""
     values = plan.swept[name]
     if not plan.drawn or not _is_number(value):
         return values.index(value) / (len(values) - 1)
@@ -231,7 +231,7 @@ def _set_scale(axis: Axis, plan: Plan, name: str) -> None:
 
 
 def _write_values(axis: Axis, name: str, values: Sequence[Any], places: Sequence[float]) -> None:
-    """Of a grid: each value, or, where there are many, some."""
+    """Label an axis with the values of a grid: each, or some if there are many."""
     some = slice(None, None, -(-len(values) // MOST_LABELS))
     axis.set_minor_locator(NullLocator())
     axis.set_ticks(list(places)[some], [_short(value) for value in values][some])

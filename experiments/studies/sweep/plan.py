@@ -1,6 +1,5 @@
-"""What a sweep trains: the points of its grid, or those drawn at random, and the seeds of each."""
+"""Plan a sweep: the points of its grid, or those drawn at random, and the seeds of each."""
 
-import itertools
 import math
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
@@ -33,7 +32,7 @@ class Plan(NamedTuple):
 
     Attributes:
       points: each is trained from every seed.
-      seeds: whole numbers.
+      seeds: integers.
       swept: the values of each hyperparameter that has more than one, numbers in order of size.
       drawn: whether the points are a random search's, and not a grid.
     """
@@ -45,10 +44,10 @@ class Plan(NamedTuple):
 
 
 def make_plan(options: Options) -> Plan:
-    """The plan that the options ask for.
+    """Return the plan that the options describe.
 
     Raises:
-      ValueError: in one line, what is wrong with them.
+      ValueError: if they are invalid; the message is one line.
     """
     check_at_least_one("epochs", options.epochs)
     if options.batch_size is not None:
@@ -60,7 +59,7 @@ def make_plan(options: Options) -> Plan:
         raise ValueError(f"--random must be from 1 to {ranges.MOST_VALUES} points, got {options.random}")
     _check_names("optimizer", [options.optimizer], jaxnn.optim.OPTIMIZERS)
     if options.momentum is not None and options.optimizer != "momentum":
-        raise ValueError(f"--momentum goes with --optimizer momentum, got --optimizer {options.optimizer}")
+        raise ValueError(f"--momentum must be used with --optimizer momentum, got --optimizer {options.optimizer}")
     axes = _axes(options)
     seeds = ranges.parse("seed", options.seed, ranges.SEED).values
     n = options.random or math.prod(len(axis.values) for axis in axes.values())
@@ -77,24 +76,24 @@ def make_plan(options: Options) -> Plan:
 
 
 def sizes(point: Point) -> tuple[int, ...]:
-    """Units of each hidden layer."""
+    """Return the units of each hidden layer."""
     return point["hidden"] if "hidden" in point else (point["width"],) * point["depth"]
 
 
-def shown(value: Any) -> str:
-    """A hyperparameter's value for people: four digits."""
+def format_value(value: Any) -> str:
+    """Return a hyperparameter's value with four digits."""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return value if isinstance(value, str) else f"{value:.4g}"
 
 
 def label(name: str) -> str:
-    """A hyperparameter's name for people."""
+    """Return a hyperparameter's name for tables and pictures."""
     return {"l2": "L2"}.get(name, name.replace("_", " "))
 
 
 def _axes(options: Options) -> dict[str, Choices | Interval]:
-    """What each hyperparameter takes, those first that make another program."""
+    """Return the values of each hyperparameter, first those that change the program."""
     activations = ranges.distinct([name.strip() for name in options.activation.split(",")])
     _check_names("activation", activations, jaxnn.nn.ACTIVATIONS)
     axes = {"activation": Choices(activations)}
@@ -133,9 +132,12 @@ def _check_names(option: str, names: Collection[str], known: Collection[str]) ->
 
 
 def _grid(axes: dict[str, Choices | Interval]) -> list[Point]:
-    """Every combination, the last hyperparameter varying fastest."""
-    combinations = itertools.product(*(axis.values for axis in axes.values()))
-    return [dict(zip(axes, values, strict=True)) for values in combinations]
+    """Return every combination, the last hyperparameter varying fastest."""
+    places = jaxnn.grid(**{name: range(len(axis.values)) for name, axis in axes.items()})
+    return [
+        {name: axes[name].values[i] for name, i in zip(axes, point, strict=True)}
+        for point in zip(*places.values(), strict=True)
+    ]
 
 
 def _drawn(axes: dict[str, Choices | Interval], n: int, seed: int) -> list[Point]:
@@ -145,16 +147,16 @@ def _drawn(axes: dict[str, Choices | Interval], n: int, seed: int) -> list[Point
 
 
 def _in_order(values: Iterable[Any]) -> tuple[Any, ...]:
-    """Numbers by size, names as they come."""
+    """Return numbers by size, names unchanged."""
     values = tuple(values)
     return values if isinstance(values[0], str) else tuple(sorted(values))
 
 
 def _check_used(points: list[Point], swept: dict[str, tuple[Any, ...]]) -> None:
-    """A sweep over what no network has would train the same networks again and again."""
+    """Raise if the sweep varies what some networks do not have: it would train the same network repeatedly."""
     idle = [name for name in ("activation", "width", "dropout") if name in swept]
     if idle and any(sizes(point) == () for point in points):
         raise ValueError(
-            f"--depth 0 has no hidden layer, so {label(idle[0])} says nothing there: expected depths from 1, or one "
+            f"--depth 0 has no hidden layer, so {label(idle[0])} has no effect there: expected depths from 1, or one "
             f"{label(idle[0])}"
         )

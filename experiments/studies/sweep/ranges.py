@@ -4,7 +4,7 @@
     0.1,0.03,0.01   these values
     1e-4..1e-1:8    8 values from the one end to the other, both included
     lin:0.1..0.9:5  evenly spaced; log:0.1..0.9:5 by equal factors
-    0..7            of whole numbers, each one, both ends included
+    0..7            of integers, each one, both ends included
     1e-4..1e-1      of others, a range to draw from
 
 Without `lin:` or `log:`, a hyperparameter that is a scale, such as a learning rate, is spaced by equal factors where
@@ -30,7 +30,7 @@ class Kind(NamedTuple):
       values: the same in words.
       lowest, highest: both allowed. They keep within float32, in which a value of 1e-50 would be 0.
       scale: whether its order of magnitude is what matters.
-      whole: whether it takes whole numbers alone.
+      whole: whether it takes integers alone.
     """
 
     values: str
@@ -43,23 +43,23 @@ class Kind(NamedTuple):
 POSITIVE = Kind("positive numbers, 1e-30 to 1e30", 1e-30, 1e30, scale=True)
 STRENGTH = Kind("numbers from 0 to 1e30", 0, 1e30, scale=True)
 FRACTION = Kind("numbers from 0 to 0.999", 0, 0.999)
-WIDTH = Kind("whole numbers from 1 to 4096", 1, 4096, scale=True, whole=True)
-DEPTH = Kind("whole numbers from 0 to 32", 0, 32, whole=True)
-SEED = Kind("whole numbers from 0 to 2147483647", 0, 2**31 - 1, whole=True)
+WIDTH = Kind("integers from 1 to 4096", 1, 4096, scale=True, whole=True)
+DEPTH = Kind("integers from 0 to 32", 0, 32, whole=True)
+SEED = Kind("integers from 0 to 2147483647", 0, 2**31 - 1, whole=True)
 
 
 class Choices(NamedTuple):
-    """Values that were named one by one, or listed from a range."""
+    """Values that were listed one by one, or computed from a range."""
 
     values: tuple[float, ...]
 
     def draw(self, random: np.random.Generator, n: int) -> list[float]:
-        """n of them, each as likely as any other."""
+        """Draw n of them, each with the same probability."""
         return [self.values[i] for i in random.integers(len(self.values), size=n)]
 
 
 class Interval(NamedTuple):
-    """All values between two ends, of which some are to be drawn."""
+    """All values between two ends, to draw some from."""
 
     low: float
     high: float
@@ -67,10 +67,10 @@ class Interval(NamedTuple):
     whole: bool
 
     def draw(self, random: np.random.Generator, n: int) -> list[float]:
-        """n values, uniform between the ends, or, on a log scale, between their logarithms."""
+        """Draw n values, uniform between the ends, or, on a log scale, between their logarithms."""
         if self.whole and not self.log:
             return random.integers(self.low, self.high, size=n, endpoint=True).tolist()
-        # Each whole number k stands for k up to k + 1, so that the last one is as likely as its neighbours.
+        # Each integer k stands for k up to k + 1, so that the last one is as likely as its neighbors.
         ends = np.array([self.low, self.high + self.whole])
         drawn = np.exp(random.uniform(*np.log(ends), n)) if self.log else random.uniform(*ends, n)
         # Rounding may lead a hair's breadth past an end.
@@ -79,16 +79,16 @@ class Interval(NamedTuple):
 
 
 def parse(option: str, text: str, kind: Kind, *, to_draw_from: bool = False) -> Choices | Interval:
-    """What a range says.
+    """Return the values of a range.
 
     Args:
       option: its name on the command line, for messages.
       text: the range.
       kind: of the hyperparameter.
-      to_draw_from: make an `Interval` of a range a..b, whatever its :n, and not its n values.
+      to_draw_from: make an `Interval` of a range a..b, with or without :n, and not its n values.
 
     Raises:
-      ValueError: in one line, what is wrong, and what was expected.
+      ValueError: if the text is invalid; the message is one line.
     """
     try:
         return _parse(text.strip(), kind, to_draw_from)
@@ -97,10 +97,10 @@ def parse(option: str, text: str, kind: Kind, *, to_draw_from: bool = False) -> 
 
 
 def number(text: str, kind: Kind) -> float:
-    """A single value of that kind.
+    """Return a single value of that kind.
 
     Raises:
-      ValueError: it is no number, or out of bounds.
+      ValueError: if it is not a number, or out of bounds.
     """
     text = text.strip()
     if kind.whole:
@@ -115,7 +115,7 @@ def number(text: str, kind: Kind) -> float:
 
 
 def distinct(values: Sequence[T]) -> tuple[T, ...]:
-    """The values; a ValueError where one is there twice."""
+    """Return the values; raise a ValueError if one occurs twice."""
     if len(set(values)) < len(values):
         twice = next(value for i, value in enumerate(values) if value in values[:i])
         raise ValueError(f"{twice} is there twice: expected each value once")
@@ -146,7 +146,7 @@ def _parse(text: str, kind: Kind, to_draw_from: bool) -> Choices | Interval:
 
 
 def _each(low: float, high: float, kind: Kind, spacing: str | None) -> tuple[float, ...]:
-    """Every whole number of a range without a count."""
+    """Return every integer of a range without a count."""
     if not kind.whole or spacing == "log":
         raise ValueError(f"how many values? expected {low:g}..{high:g}:n, such as :8, or --random N")
     if high - low >= MOST_VALUES:
@@ -158,14 +158,14 @@ def _spaced(low: float, high: float, n: int, log: bool, whole: bool) -> tuple[fl
     inner = (np.geomspace if log else np.linspace)(low, high, n)[1:-1]
     values = (low, *(round(value) if whole else _plain(value) for value in inner), high)[:n]
     if len(set(values)) < n:
-        known = "whole numbers" if whole else "numbers"
+        known = "integers" if whole else "numbers"
         raise ValueError(f"of {n} values between {low:g} and {high:g} some are the same {known}: expected fewer")
     return values
 
 
 def _count(text: str) -> int:
     if not re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()) or int(text) < 1:
-        raise ValueError(f"{text.strip()!r} is no count of values: expected a whole number of at least 1 after the ':'")
+        raise ValueError(f"{text.strip()!r} is no count of values: expected an integer of at least 1 after the ':'")
     if int(text) > MOST_VALUES:
         raise ValueError(f"{int(text)} values are too many, expected at most {MOST_VALUES}")
     return int(text)
@@ -175,5 +175,5 @@ _FORMS = "a number, a list such as 1,2,5, or a range such as 1..8:4"
 
 
 def _plain(value: float) -> float:
-    """The number without the last digits, which are rounding's: 0.3, not 0.30000000000000004."""
+    """Return the number without the last digits, which are due to rounding: 0.3, not 0.30000000000000004."""
     return float(f"{value:.12g}")

@@ -13,7 +13,7 @@ _ROUNDING = 1e-6
 
 
 class Standing(NamedTuple):
-    """A point, and what its trainings came to.
+    """A point and its trainings.
 
     Attributes:
       point: its number in the plan.
@@ -24,24 +24,24 @@ class Standing(NamedTuple):
     trainings: list[Training]
 
     @property
-    def sound(self) -> list[Training]:
-        """Those that did not diverge."""
+    def finished(self) -> list[Training]:
+        """Return the trainings that did not diverge."""
         return [training for training in self.trainings if training.diverged_at is None]
 
     @property
     def diverged(self) -> int:
-        """How many diverged."""
-        return len(self.trainings) - len(self.sound)
+        """Return how many trainings diverged."""
+        return len(self.trainings) - len(self.finished)
 
     @property
     def dev_accuracies(self) -> np.ndarray:
-        """Of those that did not diverge."""
-        return np.array([training.dev_accuracy for training in self.sound])
+        """Return the dev accuracies of those that did not diverge."""
+        return np.array([training.dev_accuracy for training in self.finished])
 
     @property
     def dev_loss(self) -> float:
-        """The mean of those that did not diverge."""
-        return float(np.mean([training.dev_loss for training in self.sound]))
+        """Return the mean dev loss of those that did not diverge."""
+        return float(np.mean([training.dev_loss for training in self.finished]))
 
 
 def rank(trainings: Iterable[Training], dev_examples: int | None = None) -> list[Standing]:
@@ -75,22 +75,22 @@ def _training_order(training: Training) -> tuple[bool, float, float]:
 
 
 def _standing_order(standing: Standing) -> tuple[int, float, float]:
-    if not standing.sound:
+    if not standing.finished:
         return standing.diverged, 0.0, 0.0
     return standing.diverged, -round(float(standing.dev_accuracies.mean()), 6), _loss(standing)
 
 
 def _is_alike(one: Standing, best: Standing, dev_examples: int | None) -> bool:
-    if dev_examples is None or not best.sound or one.diverged != best.diverged:
+    if dev_examples is None or not best.finished or one.diverged != best.diverged:
         return False
     behind = best.dev_accuracies.mean() - one.dev_accuracies.mean()
-    n = len(best.sound)
+    n = len(best.finished)
     error = best.dev_accuracies.std(ddof=1) / np.sqrt(n) if n > 1 else 0.0
     return bool(behind < 1 / dev_examples - _ROUNDING or behind <= error + _ROUNDING)
 
 
 def _loss(standing: Standing) -> float:
-    return _nan_last(standing.dev_loss) if standing.sound else 0.0
+    return _nan_last(standing.dev_loss) if standing.finished else 0.0
 
 
 def _nan_last(value: float) -> float:

@@ -8,15 +8,17 @@ from experiments.networks import storage
 from experiments.reports import tables, terminal
 from experiments.runs.folder import RunFolder
 from experiments.studies.sweep.pictures import draw
-from experiments.studies.sweep.plan import KINDS, Plan, Point, label, shown
+from experiments.studies.sweep.plan import KINDS, Plan, Point, format_value, label
 from experiments.studies.sweep.ranking import Standing
 
 ROWS = 20
 """Of the table, at most."""
 
 
-def report(plan: Plan, standings: Sequence[Standing], counts: str, winner: Sequence[str], folder: RunFolder) -> None:
-    """Print the table and what the winner is, and write them, the CSV and the picture to the folder."""
+def write_report(
+    plan: Plan, standings: Sequence[Standing], counts: str, winner: Sequence[str], folder: RunFolder
+) -> None:
+    """Print the table and the winner, and write them, the CSV and the picture to the folder."""
     folder.write_text("sweep.csv", to_csv(plan, standings))
     picture = draw(plan, standings)
     if picture:
@@ -30,17 +32,19 @@ def report(plan: Plan, standings: Sequence[Standing], counts: str, winner: Seque
     more = [f"and {len(standings) - ROWS} more, in sweep.csv"] if len(standings) > ROWS else []
     lines = [*more, *_fixed(plan), counts, "", *winner, *_at_an_end(plan, standings[0])]
     tables.show(table)
-    print(*map(terminal.fitted, lines), sep="\n")
+    print(*map(terminal.wrap, lines), sep="\n")
     folder.write_text("report.txt", tables.as_text(table) + "\n".join(lines) + "\n")
 
 
 def to_csv(plan: Plan, standings: Sequence[Standing]) -> str:
-    """A line for each training, the best point's first; what a diverged one measured is left empty."""
+    """Return a line for each training, the best point's first; measurements of a diverged one are empty."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["rank", *plan.points[0], *("seed", "dev_accuracy", "dev_loss", "train_loss", "diverged_at")])
     for i, standing in enumerate(standings, 1):
-        point = [shown(value) if isinstance(value, tuple) else value for value in plan.points[standing.point].values()]
+        point = [
+            format_value(value) if isinstance(value, tuple) else value for value in plan.points[standing.point].values()
+        ]
         for training in standing.trainings:
             measured = [training.dev_accuracy, training.dev_loss, training.train_loss, ""]
             end = measured if training.diverged_at is None else ["", "", "", training.diverged_at]
@@ -49,9 +53,9 @@ def to_csv(plan: Plan, standings: Sequence[Standing]) -> str:
 
 
 def winner_lines(plan: Plan, best: Standing, test_accuracy: float, test_examples: int) -> list[str]:
-    """What won, in words."""
+    """Return the winner in words."""
     point, network = plan.points[best.point], best.trainings[0]
-    seeds = f", the mean of {len(best.sound)} seeds" if len(best.sound) > 1 else ""
+    seeds = f", the mean of {len(best.finished)} seeds" if len(best.finished) > 1 else ""
     one = f"one of {test_examples} examples is {100 / test_examples:.2g} points"
     return [
         f"best: {describe(point, plan.swept)}: dev accuracy {accuracy(best)} %{seeds}",
@@ -61,12 +65,12 @@ def winner_lines(plan: Plan, best: Standing, test_accuracy: float, test_examples
 
 
 def describe(point: Point, names: Sequence[str]) -> str:
-    """Some of a point's hyperparameters, in words."""
-    return ", ".join(f"{label(name)} {shown(point[name])}" for name in names) or "the only point"
+    """Return some of a point's hyperparameters in words."""
+    return ", ".join(f"{label(name)} {format_value(point[name])}" for name in names) or "the only point"
 
 
 def accuracy(standing: Standing) -> str:
-    """The mean dev accuracy in percent, and its range, of what did not diverge."""
+    """Return the mean dev accuracy in percent, and its range, of the trainings that did not diverge."""
     values = 100 * standing.dev_accuracies
     if len(values) == 0:
         return "diverged"
@@ -77,21 +81,21 @@ def _cells(i: int, standing: Standing, plan: Plan) -> list[str]:
     point = plan.points[standing.point]
     return [
         str(i),
-        *(shown(point[name]) for name in plan.swept),
+        *(format_value(point[name]) for name in plan.swept),
         accuracy(standing),
-        f"{standing.dev_loss:.4f}" if standing.sound else "",
+        f"{standing.dev_loss:.4f}" if standing.finished else "",
         f"{standing.diverged} of {len(standing.trainings)}" if standing.diverged else "",
     ]
 
 
 def _fixed(plan: Plan) -> list[str]:
-    """What all points share."""
+    """Return what all points share."""
     names = [name for name in plan.points[0] if name not in plan.swept]
     return [f"everywhere: {describe(plan.points[0], names)}"]
 
 
 def _at_an_end(plan: Plan, best: Standing) -> list[str]:
-    """A best value that is the smallest or largest tried says little of where the best one is."""
+    """Return notes on best values at an end of those tried: a better one may lie outside."""
     notes = []
     for name, values in plan.swept.items():
         value = plan.points[best.point][name]

@@ -1,4 +1,4 @@
-"""The work of a sweep: plan, train, rank on dev, test the winner, report."""
+"""Plan a sweep, train, rank on dev, test the winner, and report."""
 
 from typing import Any
 
@@ -8,19 +8,19 @@ import numpy as np
 import jaxnn
 from experiments.datasets import encoder
 from experiments.networks import storage
-from experiments.runs.divergence import first_of, skipped_lines
+from experiments.runs.divergence import first_divergence, skipped_lines
 from experiments.runs.folder import RunError, StartRun
 from experiments.runs.options import batch_size_of
-from experiments.runs.progress import progress
+from experiments.runs.progress import show_progress
 from experiments.studies.sweep import Options
 from experiments.studies.sweep.data import load
 from experiments.studies.sweep.plan import make_plan
 from experiments.studies.sweep.ranking import rank
-from experiments.studies.sweep.report import report, to_csv, winner_lines
+from experiments.studies.sweep.report import to_csv, winner_lines, write_report
 from experiments.studies.sweep.training import groups_of, network_of, train
 
 
-def run(name: str, options: Options, start: StartRun) -> None:
+def run_study(name: str, options: Options, start: StartRun) -> None:
     """Sweep on the data set of that name."""
     plan = make_plan(options)
     data = load(name, options)
@@ -29,7 +29,7 @@ def run(name: str, options: Options, start: StartRun) -> None:
     if data.encoder is not None:
         folder.write_json(encoder.FILE, data.encoder)
     groups, trainings = groups_of(plan), []
-    with progress(f"sweep {name}", len(groups) * options.epochs) as show:
+    with show_progress(f"sweep {name}", len(groups) * options.epochs) as show:
         for i, group in enumerate(groups):
 
             def log(entry: dict[str, Any], i=i, group=group) -> None:
@@ -48,9 +48,9 @@ def run(name: str, options: Options, start: StartRun) -> None:
             )
     standings = rank(trainings, len(data.dev.y))
     best = standings[0]
-    if not best.sound:
+    if not best.finished:
         folder.write_text("sweep.csv", to_csv(plan, standings))
-        first = first_of([training.divergence for training in trainings])
+        first = first_divergence([training.divergence for training in trainings])
         raise RunError(
             f"every training diverged (see {folder.path / 'sweep.csv'}), the first at {first}; "
             "try smaller values of --learning-rate"
@@ -67,11 +67,11 @@ def run(name: str, options: Options, start: StartRun) -> None:
     noise = f"one of {len(data.dev.y)} dev examples ({100 / len(data.dev.y):.2g} points) or one standard error"
     counts += f"\nranked by the mean dev accuracy; within its noise, {noise}, by the dev loss"
     counts = "\n".join([counts, *skipped_lines(options.on_nan, skipped)])
-    report(plan, standings, counts, [*winner, *data.notes], folder)
+    write_report(plan, standings, counts, [*winner, *data.notes], folder)
 
 
 def _spread(entry: dict[str, Any]) -> dict[str, Any]:
-    """A population's report as a line of metrics."""
+    """Return a population's report as a line of metrics."""
     diverged = np.isnan(entry["loss"])
     line = {"epoch": entry["epoch"], "diverged": int(diverged.sum())}
     if diverged.all():

@@ -1,4 +1,4 @@
-"""The trainings of a sweep: one population, and so one compiled program, for each activation and depth."""
+"""Train a sweep: one population, and so one compiled program, for each activation and depth."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,14 +11,14 @@ import jaxnn
 from experiments.datasets.dataset import Dataset
 from experiments.networks.spec import NetworkSpec
 from experiments.networks.storage import StoredNetwork
-from experiments.runs.divergence import divergence_expected
+from experiments.runs.divergence import ignore_divergence_warnings
 from experiments.runs.options import OnNan
 from experiments.studies.sweep.plan import Plan, Point, sizes
 
 PARAMS_AT_A_TIME = 2**26
-"""Of all members that run side by side: some 3 GB with their gradients and an optimizer's state."""
+"""Params of all members that run side by side: some 3 GB with their gradients and an optimizer's state."""
 REPORTS = 10
-"""Of each population while it trains, about."""
+"""Approximate number of reports of each population."""
 
 
 class Group(NamedTuple):
@@ -66,7 +66,7 @@ class Training(NamedTuple):
 
 
 def groups_of(plan: Plan) -> list[Group]:
-    """The trainings of the plan, by program: a hyperparameter that does not vary there is a constant."""
+    """Return the trainings of the plan, by program: a hyperparameter that does not vary there is a constant."""
     numbers: dict[tuple[str, int], list[int]] = {}
     for i, point in enumerate(plan.points):
         numbers.setdefault((point["activation"], len(sizes(point))), []).append(i)
@@ -95,7 +95,7 @@ def train(
 ) -> list[Training]:
     """Train a group as one population; points in the group's order, and seeds varying fastest.
 
-    Each training has batches of its own, by its seed: it is what `jaxnn.fit` makes of `member_of` alone.
+    The batches of each training depend on its seed: it is the same as `jaxnn.fit` of `member_of` alone.
     """
     dev = jax.device_put(data.dev)
 
@@ -109,7 +109,7 @@ def train(
         }
 
     m = len(data.train.x)
-    with divergence_expected():
+    with ignore_divergence_warnings():
         population = jaxnn.fit_population(
             member_of(group, data, optimizer),
             group.varying,
@@ -143,12 +143,12 @@ def train(
 
 
 def member_of(group: Group, data: Dataset, optimizer: str) -> Callable[[Point], jaxnn.Member]:
-    """`member(h)`: the training with the group's fixed hyperparameters, and h, which may be traced."""
+    """Return `member(h)`: the training with the group's fixed hyperparameters, and h, which may be traced."""
 
     def member(h):
         h = group.fixed | h
         model = _model(group, data, h)
-        loss = smoothed(model.loss, h["label_smoothing"], len(data.classes))
+        loss = loss_of(h["label_smoothing"], len(data.classes))
         # A strength of 0 for all is no regularizer, and no work.
         regularizer = None if group.fixed.get("l2") == 0 else jaxnn.l2(h["l2"])
         init_key, fit_key = jax.random.split(jax.random.key(h["seed"]))
@@ -160,22 +160,26 @@ def member_of(group: Group, data: Dataset, optimizer: str) -> Callable[[Point], 
     return member
 
 
-def smoothed(loss: jaxnn.Loss, share: Any, classes: int) -> jaxnn.Loss:
-    """The loss against labels of which a share is spread over all classes: (1 - share) y + share/classes.
+def loss_of(share: Any, classes: int) -> jaxnn.Loss:
+    """Return the loss against labels of which a share is spread over all classes: (1 - share) y + share/classes.
 
     Source: Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016, section 7.
     """
+    if classes > 2:
+        return jaxnn.softmax_cross_entropy(share)
+    loss = jaxnn.sigmoid_cross_entropy()
     if isinstance(share, int | float) and share == 0:
         return loss
 
+    # Of two classes, the sigmoid loss has no smoothing, but takes any label from 0 to 1.
     def soft(y):
-        return (1 - share) * (y if classes == 2 else jaxnn.data.one_hot(y, classes)) + share / classes
+        return (1 - share) * y + share / 2
 
     return jaxnn.Loss(lambda z, y: loss.value(z, soft(y)), lambda z, y: loss.gradient(z, soft(y)), loss.check)
 
 
 def network_of(training: Training, point: Point, data: Dataset) -> StoredNetwork:
-    """The network by itself: of a wide one, only the units that count."""
+    """Return the network of a training: of a wide one, only the units that count."""
     spec = NetworkSpec(_sizes(data, sizes(point)), point["activation"], _output(data))
     model = spec.model()
     shapes = [

@@ -16,7 +16,7 @@ Gradient = tuple[np.ndarray, float]
 
 
 def double_loop(w: np.ndarray, b: float, x: np.ndarray, y: np.ndarray) -> Gradient:
-    """A loop over the examples and, in it, over the features: numbers only."""
+    """Compute it with a loop over the examples and, in it, over the features: numbers only."""
     m, n = x.shape
     # Lists: a loop over the entries of an array takes longer still.
     w, rows, y = w.tolist(), x.tolist(), y.tolist()
@@ -33,7 +33,7 @@ def double_loop(w: np.ndarray, b: float, x: np.ndarray, y: np.ndarray) -> Gradie
 
 
 def example_loop(w: np.ndarray, b: float, x: np.ndarray, y: np.ndarray) -> Gradient:
-    """A loop over the examples; the features of one are an array."""
+    """Compute it with a loop over the examples; the features of one are an array."""
     m, n = x.shape
     dw, db = np.zeros(n), 0.0
     for i in range(m):
@@ -43,14 +43,14 @@ def example_loop(w: np.ndarray, b: float, x: np.ndarray, y: np.ndarray) -> Gradi
     return dw / m, db / m
 
 
-def vectorised(w: np.ndarray, b: float, x: np.ndarray, y: np.ndarray) -> Gradient:
-    """No loop: all examples are one array."""
+def vectorized(w: np.ndarray, b: float, x: np.ndarray, y: np.ndarray) -> Gradient:
+    """Compute it without a loop: all examples are one array."""
     dz = (1 / (1 + np.exp(-(x @ w + b))) - y) / len(y)
     return dz @ x, dz.sum()
 
 
 def compiled(w: np.ndarray, b: float, x: np.ndarray, y: np.ndarray) -> Callable[[], jaxnn.typing.Params]:
-    """jaxnn's gradient as a compiled program: a function that computes it once, on data that are on the device."""
+    """Return jaxnn's gradient as a compiled program: a function that computes it once, on data on the device."""
     model = jaxnn.logistic_regression(x.shape[1])
     params = jaxnn.models.params_from_arrays(model.network, model.in_shape, [w[None], np.array([b])])
     batch = jax.device_put(jaxnn.Batch(x, y))

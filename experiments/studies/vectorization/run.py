@@ -10,27 +10,27 @@ import numpy as np
 from experiments.reports import tables
 from experiments.runs.folder import RunError, StartRun
 from experiments.runs.options import check_at_least_one
-from experiments.runs.progress import progress
+from experiments.runs.progress import show_progress
 from experiments.studies.vectorization import Options
-from experiments.studies.vectorization.gradients import compiled, double_loop, example_loop, vectorised
+from experiments.studies.vectorization.gradients import compiled, double_loop, example_loop, vectorized
 
 BOUND = 1e-12
 """The largest difference that another order of summation explains, in float64."""
 _SECONDS = 0.1
 
 
-def run(options: Options, start: StartRun) -> None:
-    """Time, compare, report."""
+def run_study(options: Options, start: StartRun) -> None:
+    """Time, compare, and report."""
     for name in ("examples", "features", "repeats"):
         check_at_least_one(name, getattr(options, name))
     arguments = _numbers(options.examples, options.features)
 
     folder = start()
-    with jax.enable_x64(True), progress("vectorization", options.repeats) as show:
+    with jax.enable_x64(True), show_progress("vectorization", options.repeats) as show:
         ways = {
             "loop over examples and features, Python": partial(double_loop, *arguments),
             "loop over examples, NumPy": partial(example_loop, *arguments),
-            "arrays, NumPy": partial(vectorised, *arguments),
+            "arrays, NumPy": partial(vectorized, *arguments),
             "arrays, jaxnn compiled": compiled(*arguments),
         }
         results = {name: _as_array(way()) for name, way in ways.items()}  # compiles, too
@@ -70,12 +70,12 @@ def _numbers(m: int, n: int) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]
 
 
 def _as_array(gradient: object) -> np.ndarray:
-    """dw and db as one array, (n + 1,)."""
+    """Return dw and db as one array, (n + 1,)."""
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(gradient)])
 
 
 def _seconds(way: object) -> float:
-    """Of one call. A short one is called again until _SECONDS are over."""
+    """Return the seconds of one call; a short one is repeated until _SECONDS are over."""
     calls, start = 0, time.perf_counter()
     while calls == 0 or time.perf_counter() - start < _SECONDS:
         way()

@@ -31,14 +31,15 @@ from experiments.datasets.own_data import read_own_data
 from experiments.networks.spec import NetworkSpec
 from experiments.networks.storage import StoredNetwork, encode, load
 from experiments.readers.csv_file import MOST_COLUMNS, Layout, Table
-from experiments.readers.errors import Refused
+from experiments.readers.errors import InvalidFileError
 from experiments.readers.idx import read_idx
 from experiments.readers.npz import read_npz
 from experiments.readers.numerals import Notation
 from experiments.readers.photo import read_photo
-from experiments.runs.config import FORMAT_VERSION, recorded
+from experiments.runs.config import FORMAT_VERSION, read_config
 from experiments.studies import ladder
 from experiments.studies.catvnoncat.data import read_part
+from experiments.studies.registry import find
 from scripts.benchmarks.fuzz import codecs
 from scripts.benchmarks.fuzz.codecs import Codec
 
@@ -132,7 +133,7 @@ def _npz_seeds() -> list[Seed]:
 def _read_npz(path: Path) -> Arrays:
     arrays = read_npz(path, ["x", "y"])
     assert list(arrays) == ["x", "y"] and all(array.dtype.kind in "biufU" for array in arrays.values())
-    with contextlib.suppress(Refused):  # not every pair of arrays can be learnt from
+    with contextlib.suppress(InvalidFileError):  # not every pair of arrays can be learnt from
         _check_own(read_own_data(path, None, "", (0.7, 0.15, 0.15), 0))
     return list(arrays.values())
 
@@ -374,8 +375,8 @@ def _config_seeds() -> list[Seed]:
 
 
 def _read_config(path: Path) -> Arrays:
-    read = recorded(path.parent)
-    assert read.config["experiment"] == read.experiment and isinstance(read.experiment, str)
+    read = read_config(path.parent, find)
+    assert read.json["experiment"] == read.study.name and isinstance(read.study.name, str)
     return []
 
 
@@ -479,7 +480,7 @@ def _read_checkpoint(path: Path) -> Arrays:
                 archive.extract(name, folder)
     checkpoint = CheckpointStore(folder, 1, said.append).load(_checkpoint(0.5).state)
     if checkpoint is None:
-        raise Refused(f"{path} {said}")
+        raise InvalidFileError(f"{path} {said}")
     arrays = _checkpoint_arrays(checkpoint)
     stored = [[array.tobytes() for array in _checkpoint_arrays(_checkpoint(rate))] for rate in (0.5, 0.25)]
     assert [array.tobytes() for array in arrays] in stored, "it is not what was stored"

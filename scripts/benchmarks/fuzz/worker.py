@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from experiments.readers.errors import Refused
+from experiments.readers.errors import InvalidFileError
 from scripts.benchmarks.fuzz.formats import FORMATS, Arrays, Format, Seed
 from scripts.benchmarks.fuzz.mutations import mutate
 
@@ -76,7 +76,7 @@ def outcome(format_: Format, made: Made, path: Path) -> tuple[str, str]:
         return "wrong values", f"what was read is not what the reader promises: {error}"
     except Exception as error:
         said = str(error)
-        ours = type(error) is Refused and said.startswith(str(path.parent)) and said.isprintable()
+        ours = type(error) is InvalidFileError and said.startswith(str(path.parent)) and said.isprintable()
         return ("refused", said) if ours else ("wrong exception", f"{type(error).__name__}: {said[:300]}")
     if made.expected and not any(_same(arrays, expected) for expected in made.expected):
         return "wrong values", "what was stored is not what was read"

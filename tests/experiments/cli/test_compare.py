@@ -93,7 +93,7 @@ def test_only_what_several_runs_measured_is_drawn(tmp_path, make_run, drawn):
 def test_runs_that_failed_are_compared_as_far_as_they_came(tmp_path, make_run):
     failed = {"report.txt": None, "metrics.jsonl": None}
     found = compare(tmp_path, make_run("first", 0.25), make_run("second", 0.5, **failed))
-    assert "no report.txt: this run did not end well" in found.text
+    assert "no report.txt: this run failed" in found.text
     assert not found.all("img")
     assert "Learning curves" not in found.text
 
@@ -126,7 +126,7 @@ def test_lines_are_split_by_their_words_and_counted_by_the_first_number_that_cou
         (["good", "missing"], "missing is not a folder"),
         (["good", "good/config.json"], "config.json is not a folder"),
         (["good", "bare"], "bare has no config.json"),
-        (["good", "other"], "other is of catvnoncat"),
+        (["good", "other"], "got good of ladder, other of catvnoncat"),
         (["good", "broken"], "config.json is damaged"),
         (["good", "listed"], "expected JSON objects"),
         (["good", "nameless"], "names no experiment"),

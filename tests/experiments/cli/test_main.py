@@ -6,12 +6,14 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import jaxnn
-from experiments.cli import main
-from experiments.studies.catalog import FIELDS, experiments
+from experiments.cli import commands, main
+from experiments.runs.study import FIELDS
+from experiments.studies import registry
 
 HEAVY = {"jax", "jaxnn", "optax", "matplotlib", "sklearn", "h5py", "PIL", "safetensors"}
 
@@ -41,7 +43,7 @@ def test_help_names_the_commands_and_the_experiments(capsys, argv):
         "export RUN",
         "import FILE",
         "graph WHAT",
-        *experiments(),
+        *registry.NAMES,
     ):
         assert word in out
 
@@ -75,9 +77,9 @@ def test_help_imports_nothing_heavy(argv):
 def test_list_says_everything_that_the_headers_do(capsys):
     assert main.main(["list", "--long"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    for experiment in experiments().values():
+    for study in registry.studies():
         for field in FIELDS:
-            assert f"{field}: {experiment.field(field)}" in out
+            assert f"{field}: {study.field(field)}" in out
 
 
 @pytest.mark.parametrize("columns", ["40", "80", ""])
@@ -87,8 +89,8 @@ def test_list_is_a_line_of_each(capsys, monkeypatch, columns):
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines()[:-2])) <= int(columns or 100)
     text = " ".join(out.split())
-    for experiment in experiments().values():
-        assert f"{experiment.name} {' '.join(experiment.title.split())}" in text
+    for study in registry.studies():
+        assert f"{study.name} {' '.join(study.title.split())}" in text
     assert "Question" not in out
     assert f"{main.PROG} list --long" in out
 
@@ -135,10 +137,14 @@ def test_the_command_that_is_shown_works_where_the_user_is(prog, command, argv):
 
 
 def test_there_are_experiments_and_each_header_is_complete():
-    assert set(experiments()) >= {"ladder", "catvnoncat"}
-    for experiment in experiments().values():
-        assert all(experiment.field(field) for field in FIELDS)
-        assert experiment.field("Command").startswith(f"python -m experiments run {experiment.name}")
+    folders = {path.parent.name for path in Path(registry.__file__).parent.glob("*/__init__.py")}
+    assert {*registry.NAMES} == folders - {"sweep"}
+    assert list(registry.NAMES) == sorted(registry.NAMES)
+    for name in registry.NAMES:
+        study = registry.find(name)
+        assert study.name == name
+        assert all(study.field(field) for field in FIELDS)
+        assert study.field("Command").startswith(f"python -m experiments run {study.name}")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +157,7 @@ def test_there_are_experiments_and_each_header_is_complete():
         (["repeat"], ["RUN", "--runs-dir", "--data-dir DIR", "--data FILE", "bit for bit"]),
         (["export"], ["RUN", "--to FORMAT", "--network NAME", "--out FILE", "keras.Sequential", "stablehlo"]),
         (["import"], ["FILE", "--from FORMAT", "--activation", "--output", "--image-shape", "--runs-dir", "npz"]),
-        (["predict"], ["RUN IMAGE:", "RUN FILE:", "--network", "--out FILE", "squashed", "--no-compilation-cache"]),
+        (["predict"], ["RUN IMAGE:", "RUN FILE:", "--network", "--out FILE", "resized", "--no-compilation-cache"]),
     ],
 )
 def test_each_command_explains_its_options(capsys, command, words):
@@ -165,7 +171,7 @@ def test_each_command_explains_its_options(capsys, command, words):
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("frobnicate", f"no command is called 'frobnicate': there are {main.COMMANDS}"),
+        ("frobnicate", f"no command is called 'frobnicate': there are {commands.names()}"),
         ("run", "run takes the name of an experiment: there are "),
         ("run nothing", "no experiment is called 'nothing': there are "),
         ("list more", "list takes no arguments"),
@@ -174,8 +180,8 @@ def test_each_command_explains_its_options(capsys, command, words):
         ("run ladder --epochs", "--epochs"),
         ("run ladder --epochs 0", "--epochs must be at least 1, got 0"),
         ("run ladder --epochs 2147483648", "--epochs must be at most 2147483647, got 2147483648"),
-        ("run ladder --epochs=x", "--epochs must be a whole number, got 'x' (see"),
-        ("run ladder --seed 1.5", "--seed must be a whole number, got '1.5' (see"),
+        ("run ladder --epochs=x", "--epochs must be an integer, got 'x' (see"),
+        ("run ladder --seed 1.5", "--seed must be an integer, got '1.5' (see"),
         ("run ladder --learning-rate abc", "--learning-rate must be a number, got 'abc' (see"),
         ("run ladder --learning-rate=", "--learning-rate must be a number, got '' (see"),
         ("run ladder --epochs", "--epochs must have a value after it (see"),
@@ -225,7 +231,7 @@ def fails_in_training(monkeypatch, tmp_path, write_photos):
 
 
 def go_on(folder):
-    return f"go on by: {main.PROG} resume {folder}\n"
+    return f"to continue: {main.PROG} resume {folder}\n"
 
 
 def test_ctrl_c_is_one_line_and_keeps_the_folder(capsys, tmp_path, fails_in_training):

@@ -31,7 +31,7 @@ def test_the_answer_is_the_class_and_its_probability(capsys, image_run, photo):
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "LA", "RGBA", "P", "1", "I;16"])
-def test_png_of_every_colour_mode(tmp_path, mode):
+def test_png_of_every_color_mode(tmp_path, mode):
     path = tmp_path / "a.png"
     if mode == "I;16":
         Image.fromarray(np.full((20, 30), 257 * 200, np.uint16)).save(path)
@@ -40,14 +40,14 @@ def test_png_of_every_colour_mode(tmp_path, mode):
     pixels = read_photo(path, 64, 64)
     assert pixels.shape == (64, 64, 3)
     assert pixels.dtype == np.float32
-    if mode != "1":  # black and white dots: no grey to compare
+    if mode != "1":  # black and white dots: no gray to compare
         np.testing.assert_allclose(pixels, 200 / 255, atol=0.01)
     assert pixels.min() >= 0
     assert pixels.max() <= 1
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-def test_jpeg_of_every_colour_mode(tmp_path, mode):
+def test_jpeg_of_every_color_mode(tmp_path, mode):
     path = tmp_path / "a.jpg"
     Image.new("RGB", (500, 7), (200, 200, 200)).convert(mode).save(path)
     np.testing.assert_allclose(read_photo(path, 64, 64), 200 / 255, atol=0.02)
@@ -129,7 +129,7 @@ def test_transparency_becomes_white(tmp_path):
     np.testing.assert_array_equal(read_photo(path, 4, 4), 1)
 
 
-def test_a_palette_with_a_transparent_colour_becomes_white(tmp_path):
+def test_a_palette_with_a_transparent_color_becomes_white(tmp_path):
     path = tmp_path / "a.png"
     Image.new("P", (10, 10), 0).save(path, transparency=0)
     np.testing.assert_array_equal(read_photo(path, 4, 4), 1)
@@ -147,7 +147,7 @@ def test_exif_turns_the_photo_upright(tmp_path):
     assert pixels[34:].min() > 0.9
 
 
-def test_the_whole_photo_is_squashed_and_nothing_is_cut_off(tmp_path):
+def test_the_whole_photo_is_resized_and_nothing_is_cut_off(tmp_path):
     path = tmp_path / "a.png"
     image = Image.new("RGB", (640, 64), "black")
     image.paste((255, 0, 0), (0, 0, 64, 64))  # the leftmost tenth
@@ -246,7 +246,7 @@ def test_what_is_no_run_is_one_line(capsys, tmp_path, image_run, photo):
         ((photo, photo), "is not a folder"),
         ((empty, photo), "no trained networks"),
         ((image_run, tmp_path / "absent.png"), "absent.png: No such file"),
-        ((image_run, tmp_path), "is no plain file but a folder"),
+        ((image_run, tmp_path), "must be a plain file, got a folder"),
         ((image_run, photo, "--network", "other"), "has no network 'other': there are deep, logistic"),
     ]:
         status, text = predict(capsys, *argv)

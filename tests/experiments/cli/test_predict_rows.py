@@ -19,7 +19,7 @@ from experiments.networks import predictions
 from experiments.networks.spec import NetworkSpec, class_probabilities
 from experiments.networks.storage import load as load_network
 from experiments.readers.csv_file import read_table
-from experiments.readers.errors import Refused
+from experiments.readers.errors import InvalidFileError
 from experiments.studies.ladder import run as ladder
 from experiments.studies.ladder.data import FRACTIONS
 from tests.experiments.datasets.test_own_data import passengers, write_csv
@@ -49,13 +49,13 @@ def swept(table, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def climbed(table, tmp_path_factory):
+def ladder_run(table, tmp_path_factory):
     """The folder of a ladder on it, of two small networks."""
     runs = tmp_path_factory.mktemp("runs")
     sizes = {"logistic": (5, 1), "one-hidden": (5, 3, 1)}
     argv = ["run", "ladder", "--data", str(table[2]), "--label", "survived", "--drop", "name,sex", "--epochs", "3"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ladder, "ladder", lambda data: {name: NetworkSpec(n) for name, n in sizes.items()})
+        patch.setattr(ladder, "baseline_specs", lambda data: {name: NetworkSpec(n) for name, n in sizes.items()})
         assert main.main([*argv, "--no-time-steps", "--runs-dir", str(runs)]) == 0
     return only(runs)
 
@@ -136,7 +136,7 @@ def test_the_test_rows_get_what_the_run_said_of_them(kind, table, swept, of_arra
     # Among all rows, each gets the same up to rounding.
     every, told = predict(run, file)
     np.testing.assert_allclose(probabilities(every, data.classes)[test], expected, rtol=1e-5, atol=1e-7)
-    assert told[-1].startswith("note: this is the file that the run learnt from")
+    assert told[-1].startswith("note: this is the file that the run learned from")
 
 
 def test_many_rows_go_through_in_parts(swept, table, predict, monkeypatch):
@@ -170,7 +170,7 @@ def test_what_is_missing_or_new_is_taken_as_in_training_and_told(swept, table, p
     said, told = predict(swept, write_csv(tmp_path / "a.csv", header, rows))
     assert f"age: 1 missing, taken as the median, {fitted['age'].median:g}" in told
     assert f"sex: 1 missing, taken as {fitted['sex'].most_frequent}" in told
-    assert "town: 2 not seen in training, first 'Oslo' in line 2, taken as none of its levels" in told
+    assert "town: 2 not seen in training, first 'Oslo' in line 2, encoded as no level" in told
     filled = [["female", f"{fitted['age'].median!r}", "1", "x"], [fitted["sex"].most_frequent, *rows[1][1:]]]
     assert predict(swept, write_csv(tmp_path / "b.csv", header, filled))[0] == said
 
@@ -181,7 +181,8 @@ def test_labels_that_are_missing_or_new(swept, table, predict, tmp_path):
     rows = [[*row[:-1], label] for row, label in zip(rows[:8], labels, strict=False)]
     rows[0][-1], rows[1][-1] = "", "perhaps"
     _, told = predict(swept, write_csv(tmp_path / "a.csv", header, rows))
-    expected = "accuracy 85.71 %: 6 of 7 rows that have a label; 1 of a class that training did not have, 'perhaps' say"
+    unknown = "1 of a class that training did not have, for example 'perhaps'"
+    expected = f"accuracy 85.71 %: 6 of 7 rows that have a label; {unknown}"
     assert expected in told
     rows = [[*row[:-1], "?"] for row in rows]
     _, told = predict(swept, write_csv(tmp_path / "b.csv", header, rows))
@@ -207,20 +208,20 @@ def test_the_answers_go_to_a_new_file_and_what_is_told_to_stdout(swept, table, t
     assert list(read.columns) == ["row", "class", "P(no)", "P(yes)"]
     assert read.columns["row"] == [str(i) for i in range(1, 121)]
     before = out.read_bytes()
-    assert "is there already, and is not replaced" in refused(swept, table[2], "--out", out)
+    assert "exists already, and is not replaced" in refused(swept, table[2], "--out", out)
     assert out.read_bytes() == before
-    assert "is in the run's folder" in refused(swept, table[2], "--out", swept / "predictions.csv")
+    assert "must not be in the folder of the run" in refused(swept, table[2], "--out", swept / "predictions.csv")
     assert not (swept / "predictions.csv").exists()
-    assert "there is no folder" in refused(swept, table[2], "--out", tmp_path / "absent" / "a.csv")
+    assert "must exist: make it first" in refused(swept, table[2], "--out", tmp_path / "absent" / "a.csv")
 
 
 # Which network
 
 
-def test_of_several_networks_the_one_best_on_dev(climbed, table, predict, refused, tmp_path):
-    run = shutil.copytree(climbed, tmp_path / "run")
+def test_of_several_networks_the_one_best_on_dev(ladder_run, table, predict, refused, tmp_path):
+    run = shutil.copytree(ladder_run, tmp_path / "run")
     for dev, best in (((0.5, 0.75), "one-hidden"), ((0.75, 0.5), "logistic"), ((0.5, 0.5), "logistic")):
-        results = json.loads((climbed / "results.json").read_text())
+        results = json.loads((ladder_run / "results.json").read_text())
         for row, accuracy in zip(results, dev, strict=True):
             row["accuracy"]["dev"] = accuracy
         (run / "results.json").write_text(json.dumps(results))
@@ -284,7 +285,7 @@ def test_a_label_that_is_the_same_number_is_the_same_class(tmp_path, predict):
 @pytest.mark.parametrize(
     ("header", "row", "message"),
     [
-        ("sex,fare,town", "female,1,S", "has no column 'age', and .* learnt from it: there are sex, fare, town"),
+        ("sex,fare,town", "female,1,S", "has no column 'age', and .* learned from it: there are sex, fare, town"),
         ("Sex,Age,fare,town", "female,1,1,S", "has no column 'sex', 'age'"),
         ("sex,age,fare,town", "female,old,1,S", "column 'age' holds 'old' in line 3, expected a number"),
         ("sex,age,fare,town", 'female,"1,5",1,S', "'1,5' in line 3, expected a number, .* a point, not a comma"),
@@ -325,28 +326,28 @@ def test_arrays_that_cannot_be_taken(of_arrays, swept, table, refused, tmp_path)
     run, file = of_arrays
     new = tmp_path / "new.npz"
     for arrays, message in [
-        (dict(x=np.zeros((3, 5))), "its rows make 5 inputs, the network takes 4, standardised"),
+        (dict(x=np.zeros((3, 5))), "its rows make 5 inputs, but the network takes 4, standardized"),
         (dict(x=np.full((3, 4), np.nan)), "x[0, 0] is nan, expected numbers up to"),
         (dict(x=np.zeros((3, 4)), kind=np.zeros(2, int)), r"kind is int64 (2,), expected a class for each row"),
         (dict(y=np.zeros(3)), "it has no array x, only y"),
     ]:
         np.savez(new, **arrays)
         assert message in refused(run, new)
-    assert f"expected an npz file, with rows as an array x, as {run} learnt from, got CSV" in refused(run, table[2])
-    assert f"expected a CSV file, as {swept} learnt from, got npz" in refused(swept, file)
+    assert f"expected an npz file, with rows as an array x, as {run} learned from, got CSV" in refused(run, table[2])
+    assert f"expected a CSV file, as {swept} learned from, got npz" in refused(swept, file)
     assert "has none of the names that are read" in refused(swept, tmp_path / "a.png")
 
 
 def test_networks_that_do_not_classify_rows_or_photos(swept, table, refused, tmp_path, image_run):
     run = shutil.copytree(swept, tmp_path / "run")
     change_network(run, lambda tensors: None, output="linear", classes='["a"]')
-    assert "gives no probabilities of classes" in refused(run, table[2])
+    assert "has no probabilities of classes" in refused(run, table[2])
     run = shutil.copytree(swept, tmp_path / "long")
     change_network(run, lambda tensors: None, classes=json.dumps(["a", "b" * 101]))
     assert "the network names 2 classes in up to 101 characters" in refused(run, table[2])
     run = shutil.copytree(swept, tmp_path / "bare")
     change_network(run, lambda tensors: [tensors.pop(f"standardizer/{name}") for name in ("mean", "std")])
-    assert "has networks for other data than images or a file of yours" in refused(run, table[2])
+    assert "has networks for other data than images or your own file" in refused(run, table[2])
     assert "--out is for the classes of rows" in refused(image_run, "a.png", "--out", tmp_path / "a.csv")
 
 
@@ -355,12 +356,12 @@ def test_a_run_that_is_not_finished_has_no_answers_yet(swept, table, refused, tm
     (run / "best.safetensors").unlink()
     assert "holds no trained networks" in refused(run, table[2])
     (run / ".unfinished").touch()
-    assert "is not finished, and has no trained network yet: resume goes on with it" in refused(run, table[2])
+    assert "is not finished, and has no trained network yet: resume continues it" in refused(run, table[2])
 
 
 def test_an_exported_network_says_what_makes_its_inputs(swept, tmp_path, capsys):
     assert main.main(["export", str(swept), "--to", "npz", "--out", str(tmp_path / "a.npz")]) == 0
-    assert f"\nA row becomes inputs as {swept / 'encoder.json'} says" in capsys.readouterr().out
+    assert f"\n{swept / 'encoder.json'} states how a row becomes inputs" in capsys.readouterr().out
 
 
 def test_a_run_on_data_of_others_takes_no_rows(table, refused, tmp_path, swept):
@@ -368,7 +369,7 @@ def test_a_run_on_data_of_others_takes_no_rows(table, refused, tmp_path, swept):
     config = json.loads((run / "config.json").read_text())
     config["options"]["data"] = None
     (run / "config.json").write_text(json.dumps(config | {"experiment": "sweep-digits"}))
-    assert "has networks for other data than images or a file of yours" in refused(run, table[2])
+    assert "has networks for other data than images or your own file" in refused(run, table[2])
     config["options"] |= {"data": "x.csv"}
     (run / "config.json").write_text(json.dumps(config | {"data": ["no", "object"]}))
     assert main.main(["predict", str(run), str(table[2])]) == 0
@@ -430,18 +431,18 @@ def reading(**values):
         (category([], "a"), "the most frequent one of them"),
         (category([1], 1), "at most 100 words"),
         (category([str(i) for i in range(101)], "1"), "at most 100 words"),
-        (b'{"label": "y", "label": "z"}', 'the name "label" stands twice'),
-        (b'{"label": NaN}', "NaN is no JSON"),
+        (b'{"label": "y", "label": "z"}', 'the name "label" is twice'),
+        (b'{"label": NaN}', "NaN is not JSON"),
         (b"[" * 10**6, "nested too deeply"),
         (b'{"label":' * 1000 + b"1" + b"}" * 1000, "expected an object|nested too deeply"),
-        (b"\xff", "damaged, no JSON"),
+        (b"\xff", "damaged, not JSON"),
         (b" " * (encoder.MOST_BYTES + 1), "more than 16,777,216 bytes"),
     ],
 )
 def test_an_encoder_that_no_training_writes_is_refused_in_a_line(tmp_path, content, message):
     data = content if isinstance(content, bytes) else json.dumps(content).encode()
     (tmp_path / "encoder.json").write_bytes(data)
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(InvalidFileError) as refusal:
         encoder.load(tmp_path)
     assert any(each in str(refusal.value) for each in message.split("|"))
     assert "\n" not in str(refusal.value) and len(str(refusal.value)) < 500
@@ -459,7 +460,7 @@ def test_an_encoder_comes_back_as_it_was(swept, table, tmp_path):
 def test_an_encoder_of_another_run_does_not_fit(swept, table, refused, tmp_path):
     run = shutil.copytree(swept, tmp_path / "run")
     (run / "encoder.json").write_text(json.dumps(column(name="age")))
-    assert "its rows make 1 inputs, the network takes 7" in refused(run, table[2])
+    assert "its rows make 1 inputs, but the network takes 7" in refused(run, table[2])
     (run / "encoder.json").unlink()
     assert "has no encoder.json" in refused(run, table[2])
     (tmp_path / "secret.json").write_text(json.dumps(column(name="age")))

@@ -15,9 +15,8 @@ import pytest
 from safetensors.numpy import load, save
 
 from experiments.cli import main, repeat
-from experiments.runs.config import recorded
-from experiments.studies import sweep
-from experiments.studies.catalog import experiments
+from experiments.runs.config import read_config
+from experiments.studies import registry
 from tests.experiments.studies import test_mnist
 
 SWEEP = ["sweep", "breast-cancer", "--learning-rate", "0.01", "--seed", "0..1", "--hidden", "3", "--epochs", "2"]
@@ -42,7 +41,7 @@ def verdict(run, original):
     """`verdict()`: of the original, as if it were the repetition of the copy; its lines."""
 
     def lines(*, matched):
-        found = repeat.verdict(run, original)
+        found = repeat.judge(run, original)
         assert found.matched == matched
         return found.lines
 
@@ -59,7 +58,8 @@ def test_a_run_is_repeated_bit_for_bit_and_left_as_it_was(original, tmp_path, ca
         assert (again / name).read_bytes() == before[name]
     assert f"repeat {run}" in json.loads((again / "config.json").read_text())["command"]
     # A repetition is a run like any other, and can be repeated.
-    assert recorded(again).options == replace(recorded(run).options, runs_dir=tmp_path / "again")
+    first, second = (read_config(each, registry.find).options for each in (run, again))
+    assert second == replace(first, runs_dir=tmp_path / "again")
 
 
 def change_json(path, change):
@@ -93,9 +93,9 @@ def test_what_differs_most_is_told_of_each_file_and_what_else_is_another(run, ve
     assert len(lines) == 8
 
 
-def test_where_nothing_recorded_is_another_that_is_said(run, verdict):
+def test_a_difference_without_a_recorded_cause_says_so(run, verdict):
     (run / "sweep.csv").write_text("x")
-    assert verdict(matched=False)[-1] == "nothing that was recorded of the surroundings differs"
+    assert verdict(matched=False)[-1] == "the recorded environments are the same"
 
 
 def test_a_match_elsewhere_is_one_and_says_where(run, verdict):
@@ -111,7 +111,7 @@ def test_a_run_that_was_killed_is_compared_as_far_as_it_came(run, verdict):
     (run / "metrics.jsonl").write_text(lines[0] + lines[1][:10])
     said = verdict(matched=True)
     assert said == [
-        f"{run} is not finished: compared is what there is of it",
+        f"{run} is not finished: compared as far as it came",
         "matched: all 2 files are the same, bit for bit",
     ]
     (run / "metrics.jsonl").write_text(lines[1])
@@ -154,7 +154,7 @@ def test_names_of_files_cannot_steer_a_terminal(run, verdict):
         (["missing"], "missing is not a folder"),
         (["bare"], "bare has no config.json"),
         (["run", "--data-dir", "x"], "--data-dir"),
-        (["run", "--data", "x.csv"], "--data is of no use: this run of linear_collapse reads no such data files"),
+        (["run", "--data", "x.csv"], "--data has no effect: this run of linear_collapse reads no such data files"),
         (["run", "--bogus"], "--bogus"),
     ],
 )
@@ -198,7 +198,7 @@ data_dir = test_mnist.data_dir
 
 
 def test_all_experiments_have_a_short_run():
-    assert SHORT.keys() == {*experiments(), *(f"sweep-{data}" for data in sweep.DATA)}
+    assert SHORT.keys() == {*registry.NAMES, *registry.sweep_names()}
 
 
 @pytest.mark.parametrize("name", SHORT)

@@ -15,10 +15,10 @@ import pytest
 
 from experiments.cli import main
 from experiments.cli.repeat import compare
-from experiments.cli.resume import Options, Resumed
+from experiments.cli.resume import Options, ResumedRun
 from experiments.runs.checkpoints import STOPPING, RunCheckpoints, Stopped
 from experiments.runs.folder import RunFolder
-from experiments.runs.interrupts import held
+from experiments.runs.interrupts import delay_signals
 from experiments.runs.orbax_store import CheckpointStore
 from scripts.benchmarks import faults
 from tests.helpers.caches import own_cache
@@ -99,16 +99,14 @@ def test_a_signal_ends_the_epoch_and_resume_the_run(capfd, tmp_path, at_report, 
     handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
     at_report(n, send(signum))
     run = sweep(tmp_path, *flags, status=status)
-    assert capfd.readouterr().err == f"error: interrupted; go on by: {main.PROG} resume {run}\n"
+    assert capfd.readouterr().err == f"error: interrupted; to continue: {main.PROG} resume {run}\n"
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
     lines = (run / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == n  # the report's epoch was ended, and logged
     assert "This run failed: interrupted" in (run / "report.html").read_text()
 
     resume(run)
-    expected = [
-        f"{name}: picked up after epoch {epoch}" for name, epoch in (("relu-1", min(n, 10)), ("tanh-1", n - 10))
-    ]
+    expected = [f"{name}: resumed after epoch {epoch}" for name, epoch in (("relu-1", min(n, 10)), ("tanh-1", n - 10))]
     assert capfd.readouterr().err.splitlines() == expected[: 1 + (n > 10)]
     assert_same(run, undisturbed)
 
@@ -132,11 +130,11 @@ def test_a_full_disk_stops_the_run_and_resume_goes_on(capsys, tmp_path, at_repor
     at_report(15, fill)
     run = sweep(tmp_path, status=2)
     assert capsys.readouterr().err == (
-        f"error: metrics.jsonl: No space left on device; go on by: {main.PROG} resume {run}\n"
+        f"error: metrics.jsonl: No space left on device; to continue: {main.PROG} resume {run}\n"
     )
     assert [path.name for path in (run / "checkpoints").iterdir()] == ["relu-1"]  # what had ended was kept
     resume(run)
-    assert capsys.readouterr().err == "relu-1: picked up after epoch 10\n"
+    assert capsys.readouterr().err == "relu-1: resumed after epoch 10\n"
     assert_same(run, undisturbed)
 
 
@@ -187,12 +185,12 @@ def test_two_processes_do_not_write_one_run(capsys, interrupted):
     before = {path: path.read_bytes() for path in interrupted.rglob("*") if path.is_file()}
     assert "is being written by another process" in refusal(capsys, interrupted)
     assert {path: path.read_bytes() for path in interrupted.rglob("*") if path.is_file()} == before
-    other.leave()
+    other.release()
     resume(interrupted)  # the lock file itself, left behind, holds nobody up
 
 
 def test_a_run_that_was_finished_meanwhile_is_left_alone(interrupted):
-    late = Resumed(Options(run=interrupted), print)
+    late = ResumedRun(Options(run=interrupted), print)
     resume(interrupted)
     before = {path: path.read_bytes() for path in interrupted.rglob("*") if path.is_file()}
     with pytest.raises(ValueError, match="is finished"):
@@ -218,7 +216,7 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     run = checkpoints_of(tmp_path)
     with run.stopping_at_one():
-        run.of("a").load(None)
+        run.of("a").restore(None)
         for signum in (signal.SIGINT, signal.SIGTERM):  # the second one is heard, and waits for a report
             os.kill(os.getpid(), signum)
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
@@ -238,7 +236,7 @@ def test_on_a_terminal_a_note_of_its_own_line_says_what_is_waited_for(tmp_path):
     try:
         found = checkpoints_of(tmp_path)
         with found.stopping_at_one():
-            found.of("a").load(None)
+            found.of("a").restore(None)
             sys.stderr.write("a bar  0%^C")
             sys.stderr.flush()
             os.kill(os.getpid(), signal.SIGINT)
@@ -283,7 +281,7 @@ def test_an_import_is_not_interrupted(tmp_path, monkeypatch):
 
 def test_what_is_being_written_is_written_whole(tmp_path):
     def write():
-        with held():
+        with delay_signals():
             os.kill(os.getpid(), signal.SIGINT)
             (tmp_path / "file").write_text("whole")
 
@@ -297,7 +295,7 @@ def test_a_second_interrupt_cuts_the_leaving_short(capsys, tmp_path, at_report, 
     monkeypatch.setattr(RunCheckpoints, "write_ended", lambda self: os.kill(os.getpid(), signal.SIGINT))
     run = sweep(tmp_path, status=130)
     assert (run / "report.html").exists()
-    assert capsys.readouterr().err == f"error: interrupted; go on by: {main.PROG} resume {run}\n"
+    assert capsys.readouterr().err == f"error: interrupted; to continue: {main.PROG} resume {run}\n"
     assert not (run / ".lock").exists()
 
 
@@ -325,18 +323,18 @@ def test_a_resume_that_is_refused_deletes_nothing(tmp_path, at_report, monkeypat
 
 
 def test_what_cannot_be_gone_on_with_is_one_line(capsys, tmp_path, undisturbed, interrupted):
-    assert "is finished, there is nothing to go on with" in refusal(capsys, undisturbed)
+    assert "is finished, so there is nothing to resume" in refusal(capsys, undisturbed)
     assert "is not a folder" in refusal(capsys, tmp_path / "nowhere")
     (interrupted / "config.json").write_text("{")
     assert "config.json: damaged" in refusal(capsys, interrupted)
 
 
-def test_other_surroundings_are_told_and_other_data_refused(capsys, tmp_path, interrupted):
+def test_another_environment_is_noted_and_other_data_are_rejected(capsys, tmp_path, interrupted):
     config = json.loads((interrupted / "config.json").read_text())
     config["versions"]["jax"] = "0.1"
     (interrupted / "config.json").write_text(json.dumps(config | {"data": {"x.csv": "0"}}))
     line = refusal(capsys, interrupted)
-    assert 'began with other data (data.x.csv was "0", and is "not there"): put those back' in line
+    assert 'began with other data (data.x.csv was "0", and is "not there"): restore those' in line
     (interrupted / "config.json").write_text(json.dumps(config))
     resume(interrupted)
     note = capsys.readouterr().err.splitlines()[0]
@@ -356,7 +354,7 @@ def test_a_data_folder_that_moved_is_named_and_must_hold_the_same(capsys, tmp_pa
     (run,) = (tmp_path / "runs").iterdir()
     data.rename(moved)
     assert "give their folder as --data-dir" in refusal(capsys, run)
-    assert "--data is of no use: this run of sweep-catvnoncat reads no such" in refusal(capsys, run, "--data", "a.csv")
+    assert "--data has no effect: this run of sweep-catvnoncat reads no such" in refusal(capsys, run, "--data", "a.csv")
     told = refusal(capsys, run, "--data-dir", str(other))
     assert "began with other data (data.train_catvnoncat.h5 was " in told and "data.test" not in told
     at_report(1, send(signal.SIGINT))
@@ -375,10 +373,10 @@ def test_a_file_of_one_s_own_that_moved(capsys, tmp_path, at_report):
     (run,) = (tmp_path / "runs").iterdir()
     (tmp_path / "new").mkdir()
     (tmp_path / "own.csv").rename(tmp_path / "new" / "own.csv")
-    assert "own.csv, which the run reads: say where it is by --data" in refusal(capsys, run)
+    assert "own.csv does not exist: locate it with --data" in refusal(capsys, run)
     told = refusal(capsys, run, "--data-dir", str(tmp_path / "new"))
-    assert "--data-dir is of no use: this run of sweep-own reads a file of yours, which --data names" in told
-    assert "there is no file" in refusal(capsys, run, "--data", str(tmp_path / "absent.csv"))
+    assert "--data-dir has no effect: this run of sweep-own reads your own file, which --data locates" in told
+    assert "absent.csv does not exist" in refusal(capsys, run, "--data", str(tmp_path / "absent.csv"))
     (tmp_path / "own.csv").write_text("a,kind\n1,odd\n" + rows)
     assert "began with other data (data.own.csv was " in refusal(capsys, run, "--data", str(tmp_path / "own.csv"))
     resume(run, "--data", str(tmp_path / "new" / "own.csv"))
@@ -410,7 +408,7 @@ def test_none_are_kept_where_none_are_wanted(tmp_path):
 
 def test_trainings_of_one_name_are_refused(tmp_path):
     found = checkpoints_of(tmp_path)
-    found.of("a").load(None)
+    found.of("a").restore(None)
     with pytest.raises(ValueError, match="two trainings of a run are called 'a'"):
         found.of("a")
 
@@ -452,7 +450,7 @@ def test_the_benchmark_finds_what_is_wrong(tmp_path, undisturbed):
     assert training.differs(undisturbed) == []
     (wrong,) = training.differs(other)
     assert wrong.startswith("sweep.csv: ")
-    told = "relu-1: picked up after epoch 3\ntanh-1: picked up after epoch 5\n"
+    told = "relu-1: resumed after epoch 3\ntanh-1: picked up after epoch 5\n"
     (wrong,) = faults.picked_up_elsewhere(tmp_path, told, {"relu-1": 4, "tanh-1": 5})
     assert "relu-1 went on after epoch 3, and had a checkpoint of epoch 4" in wrong
     (wrong,) = faults.picked_up_elsewhere(tmp_path, "", {"relu-1": 4})  # it began anew, and says nothing

@@ -27,7 +27,7 @@ from experiments.datasets.own_data import Reading, read_own_data, reading_of
 from experiments.networks import storage
 from experiments.readers import csv_file, numerals
 from experiments.readers.csv_file import Layout, read_table
-from experiments.readers.errors import Refused
+from experiments.readers.errors import InvalidFileError
 from experiments.readers.npz import read_npz
 
 FRACTIONS = (0.7, 0.15, 0.15)
@@ -96,7 +96,7 @@ def test_spaces_blank_lines_and_a_last_line_without_end(tmp_path):
         ('a,b\n1,"2"x\n', "line 2: ',' expected after '\"'"),
         (b"a,b\n1,2\n\xff\x81,4\n", "is not UTF-8 in line 3: save it as CSV in UTF-8"),
         (b"a,b\r1,2\r\xe9\x81,4\r", "is not UTF-8 in line 3"),
-        ("a,b\n1,2\n".encode("utf-16-le"), "holds the control character 00 in line 1, so it is no text"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "holds the control character 00 in line 1, so it is not text"),
         ("a,b\n1,\x1b[2J\n", "holds the control character 1b in line 2"),
         ("a,b\n\n1,\x9b2J\n", "holds the control character c2 9b in line 3"),
         ("a,b\n" + "x" * 2**20 + "y,1\n", "line 2 has more than 1,048,576 characters"),
@@ -104,7 +104,7 @@ def test_spaces_blank_lines_and_a_last_line_without_end(tmp_path):
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(tmp_path, text, message):
-    with pytest.raises(Refused, match=message) as refused:
+    with pytest.raises(InvalidFileError, match=message) as refused:
         table_of(tmp_path, text)
     assert str(refused.value).startswith(str(tmp_path / "a.csv"))
     assert "\n" not in str(refused.value)
@@ -113,7 +113,7 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path, text, message):
 def test_more_fields_than_are_taken(tmp_path, monkeypatch):
     monkeypatch.setattr(csv_file, "MOST_FIELDS", 100)
     assert len(table_of(tmp_path, "a,b\n" + "1,2\n" * 50).lines) == 50
-    with pytest.raises(Refused, match="has more than 100 fields"):
+    with pytest.raises(InvalidFileError, match="has more than 100 fields"):
         table_of(tmp_path, "a,b\n" + "1,2\n" * 51)
 
 
@@ -121,7 +121,7 @@ def test_more_fields_than_are_taken(tmp_path, monkeypatch):
 
 
 def scikit_learn(rows, train, kinds):
-    """The same by scikit-learn, fitted on the rows `train`: inputs (m, n) before and after standardising."""
+    """The same by scikit-learn, fitted on the rows `train`: inputs (m, n) before and after standardizing."""
     table = np.array(rows, dtype=object)
     for i, kind in enumerate(kinds):
         table[:, i] = [np.nan if field in ("", "NA", "?") else float(field) if kind == "number" else field
@@ -161,9 +161,9 @@ def test_what_is_kept_encodes_the_same_rows_again(tmp_path):
     kept = encoder.load(tmp_path)
     assert kept.label == "survived"
     inputs = encode_columns(kept.columns, read_table(path, kept.layout), kept.meaning)
-    standardised = jaxnn.standardize(data.standardizer, inputs).astype(np.float32)
+    standardized = jaxnn.standardize(data.standardizer, inputs).astype(np.float32)
     got = sorted(map(bytes, np.concatenate([data.train.x, data.dev.x, data.test.x])))
-    assert got == sorted(map(bytes, standardised))
+    assert got == sorted(map(bytes, standardized))
 
 
 def test_an_unseen_level_is_all_zeros_and_what_is_missing_is_filled(tmp_path):
@@ -221,13 +221,14 @@ TWENTY = [[i / 2, "ab"[i % 2], i % 2] for i in range(20)]
         ([*TWENTY, ["1e999", "a", 0]], "y", "", "column 'n' holds 1e999 in line 22"),
         ([*([n, w, w] for n, w, _ in TWENTY), [1, "a", "two\nlines"]], "y", "",
          r"'y' holds 'two\\nlines', expected classes with names of a line"),
-        ([[f"id {i}", "a", i % 2] for i in range(200)], "y", "", "'id 0' in line 2 is no number.*200 different words"),
+        ([[f"id {i}", "a", i % 2] for i in range(200)], "y", "",
+         "'id 0' in line 2 is not a number.*200 different words"),
         ([*([i, "a", i % 2] for i in range(200)), ["inf", "a", 0]], "y", "", "column 'n' holds 'inf' in line 202"),
     ],
 )  # fmt: skip
 def test_data_that_cannot_be_learnt_from_are_refused(tmp_path, rows, label, drop, message):
     path = write_csv(tmp_path / "a.csv", ["n", "w", "y"], rows)
-    with pytest.raises(Refused, match=message) as refused:
+    with pytest.raises(InvalidFileError, match=message) as refused:
         read_own_data(path, label, drop, FRACTIONS, 0)
     assert str(refused.value).startswith(str(path))
 
@@ -250,7 +251,7 @@ def test_npz_comes_back(tmp_path, save):
         np.testing.assert_array_equal(array, arrays[name], strict=True)
 
 
-def test_own_npz_is_split_and_standardised(tmp_path):
+def test_own_npz_is_split_and_standardized(tmp_path):
     wine = load_wine()
     names = wine.target_names[wine.target]
     np.savez(tmp_path / "wine.npz", x=wine.data, y=names, other=wine.target[:, None])
@@ -279,16 +280,16 @@ def npy(shape, descr="'<f8'", fortran="False"):
         (npy("-" * 5000), "x is described as"),
         (npy("(10, 2)", "'<U99999999'"), "x is described as"),
         (b"\x93NUMPY\x09\x00", r"x is of version \(9, 0\) of the npy format"),
-        (npy("(2,)", "'<U1'") + b"a\0\0\0\0\0\x11\0", "x holds what are no characters"),
-        (b"x", "is no npz file that can be taken"),
-        (b"", "is no npz file that can be taken"),
+        (npy("(2,)", "'<U1'") + b"a\0\0\0\0\0\x11\0", "x holds invalid characters"),
+        (b"x", "is not a valid npz file"),
+        (b"", "is not a valid npz file"),
     ],
 )
 def test_npz_that_says_more_than_it_has(tmp_path, x, message):
     path = tmp_path / "a.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x.npy", x)
-    with pytest.raises(Refused, match=message):
+    with pytest.raises(InvalidFileError, match=message):
         read_npz(path, ["x"])
 
 
@@ -301,7 +302,7 @@ def test_npz_of_objects_runs_nothing(tmp_path):
             return (open, (str(ran), "w"))
 
     np.savez(tmp_path / "a.npz", x=np.array([Touch()], dtype=object), y=np.zeros(1))
-    with pytest.raises(Refused, match="expected an array of numbers or words"):
+    with pytest.raises(InvalidFileError, match="expected an array of numbers or words"):
         read_own_data(tmp_path / "a.npz", None, "", FRACTIONS, 0)
     assert not ran.exists()
 
@@ -310,7 +311,7 @@ def test_a_zip_directory_of_any_size_is_not_read(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         for i in range(2000):
             archive.writestr(f"{i}.npy", b"")
-    with pytest.raises(Refused, match="its directory has .* bytes, expected at most"):
+    with pytest.raises(InvalidFileError, match="its directory has .* bytes, expected at most"):
         read_npz(tmp_path / "a.npz", ["x"])
 
 
@@ -331,7 +332,7 @@ def test_a_zip_directory_of_any_size_is_not_read(tmp_path):
 )
 def test_npz_that_cannot_be_learnt_from(tmp_path, arrays, message):
     np.savez(tmp_path / "a.npz", **arrays)
-    with pytest.raises(Refused, match=message):
+    with pytest.raises(InvalidFileError, match=message):
         read_own_data(tmp_path / "a.npz", None, "", FRACTIONS, 0)
 
 
@@ -352,7 +353,7 @@ def test_sweep_on_a_file_and_its_best_network_classifies_new_rows(iris, capsys, 
     (folder,) = (tmp_path / "runs").iterdir()
     said = "my flowers é.csv: 150 rows, 4 columns as 4 inputs, 3 classes"
     assert said in out and said in (folder / "report.txt").read_text()
-    assert out.endswith(f"\nnew rows are classified by: {main.PROG} predict {folder} FILE\n")
+    assert out.endswith(f"\nto classify new rows: {main.PROG} predict {folder} FILE\n")
     assert json.loads((folder / "config.json").read_text())["options"]["data"] == str(iris)
     kept = json.loads((folder / "encoder.json").read_text())
     assert [column["name"] for column in kept["columns"]] == load_iris().feature_names
@@ -367,8 +368,8 @@ def test_ladder_on_a_file(iris, capsys, tmp_path, monkeypatch):
     from experiments.runs import timing
     from experiments.studies.ladder import run as ladder
 
-    rung = NetworkSpec((4, 3), output="softmax", init="zeros")  # balanced classes, so the first gradient of b is 0
-    monkeypatch.setattr(ladder, "ladder", lambda data: {"logistic": rung})
+    spec = NetworkSpec((4, 3), output="softmax", init="zeros")  # balanced classes, so the first gradient of b is 0
+    monkeypatch.setattr(ladder, "baseline_specs", lambda data: {"logistic": spec})
     monkeypatch.setattr(timing, "_SECONDS_PER_ROUND", 1e-3)
     monkeypatch.setattr(timing, "_ROUNDS", 2)
     argv = ["run", "ladder", "--data", str(iris), "--label", "species", "--epochs", "2"]
@@ -383,16 +384,16 @@ def test_ladder_on_a_file(iris, capsys, tmp_path, monkeypatch):
     [
         ("run ladder --data absent.csv --label y", "absent.csv: No such file"),
         ("run ladder --data a.xls --label y", "a.xls has none of the names that are read"),
-        ("run ladder --label y", "give their file as --data"),
+        ("run ladder --label y", "options for your own data, which needs --data FILE"),
         ("run ladder --data rows.csv", "which column holds the classes"),
         ("run ladder --data rows.csv --label y --batch-size 32", "--batch-size must be 1 to 14"),
         ("run ladder --data rows.csv --label y --decimal x", "--decimal must be . or , got 'x'"),
         ("run ladder --data rows.csv --label y --delimiter ab", "--delimiter must be one character"),
         ("sweep rows.csv --label y --batch-size 15", "--batch-size must be 1 to 14"),
-        ("sweep digits --missing NA --no-header", "--missing, --no-header are of your own data"),
+        ("sweep digits --missing NA --no-header", "--missing, --no-header are options for your own data"),
         ("sweep rows.csv --label z", "rows.csv has no column 'z'"),
-        ("sweep digits --label y", "are of your own data, and digits comes as it is"),
-        ("sweep own --label y", "give their file as --data"),
+        ("sweep digits --label y", "are options for your own data, not for digits: use sweep FILE"),
+        ("sweep own --label y", "options for your own data, which needs --data FILE"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(capsys, tmp_path, monkeypatch, argv, message):
@@ -438,7 +439,7 @@ def test_small_files_train_in_one_batch(tmp_path, monkeypatch):
     from experiments.networks.spec import NetworkSpec
     from experiments.studies.ladder import run as ladder
 
-    monkeypatch.setattr(ladder, "ladder", lambda data: {"logistic": NetworkSpec((1, 1), init="zeros")})
+    monkeypatch.setattr(ladder, "baseline_specs", lambda data: {"logistic": NetworkSpec((1, 1), init="zeros")})
     path = write_csv(tmp_path / "a.csv", ["n", "y"], [[i / 2, i % 2] for i in range(10)])
     common = ["--label", "y", "--epochs", "1", "--runs-dir", str(tmp_path / "runs")]
     assert main.main(["run", "ladder", "--data", str(path), "--no-time-steps", *common]) == 0
@@ -448,8 +449,8 @@ def test_small_files_train_in_one_batch(tmp_path, monkeypatch):
         assert main.main(["predict", str(run), str(path)]) == 0
 
 
-def test_inputs_are_in_float64_until_they_are_standardised(tmp_path):
-    """Of an npz file too: numbers close together keep their digits, and whole numbers do not wrap."""
+def test_inputs_are_in_float64_until_they_are_standardized(tmp_path):
+    """Of an npz file too: numbers close together keep their digits, and integers do not wrap."""
     x = np.stack([1_700_000_000 + np.arange(40.0), np.arange(40) % 7], axis=1)
     np.savez(tmp_path / "a.npz", x=x, y=np.arange(40) % 2)
     np.savez(tmp_path / "b.npz", x=x.astype(np.uint32), y=np.arange(40) % 2)
@@ -463,9 +464,9 @@ def test_more_rows_and_columns_than_are_taken(tmp_path, monkeypatch):
     monkeypatch.setattr(csv_file, "MOST_ROWS", 20)
     monkeypatch.setattr(csv_file, "MOST_COLUMNS", 3)
     assert len(table_of(tmp_path, "a,b\n" + "1,2\n" * 20).lines) == 20
-    with pytest.raises(Refused, match="has more than 20 rows: train on a part of it"):
+    with pytest.raises(InvalidFileError, match="has more than 20 rows: train on a part of it"):
         table_of(tmp_path, "a,b\n" + "1,2\n" * 21)
-    with pytest.raises(Refused, match="has 4 columns, expected at most 3"):
+    with pytest.raises(InvalidFileError, match="has 4 columns, expected at most 3"):
         table_of(tmp_path, "a,b,c,d\n1,2,3,4\n")
 
 
@@ -477,7 +478,7 @@ def refusal(tmp_path, text, label="y", **reading):
     (tmp_path / "a.csv").write_text(text)
     try:
         read_own_data(tmp_path / "a.csv", label, "", FRACTIONS, 0, Reading(**reading))
-    except Refused as error:
+    except InvalidFileError as error:
         return str(error)
     return None
 
@@ -499,7 +500,7 @@ def test_advised_missing_keeps_what_was_missing(tmp_path):
     rows[3][0], rows[5][0], rows[9][1], rows[11][1] = "tbd", "n.a.", "-", "x,y"
     text = table_as_text(["a", "b", "c", "y"], rows)
     said = refusal(tmp_path, text)
-    assert "say --missing -,NA,n.a.,tbd if it is no value" in said.replace("--missing=", "--missing ")
+    assert "use --missing -,NA,n.a.,tbd if it is no value" in said.replace("--missing=", "--missing ")
     said = refusal(tmp_path, text, missing="-,NA,n.a.,tbd")
     assert "--missing='-,NA,n.a.,tbd,\"x,y\"' if it is no value" in said
     assert refusal(tmp_path, text, missing='-,NA,n.a.,tbd,"x,y"') is None
@@ -544,20 +545,20 @@ def test_labels_of_npz_that_are_missing(tmp_path, missing):
     """As the advised .astype(str) writes them."""
     y = np.array([missing if i == 7 else "ab"[i % 2] for i in range(40)], object).astype(str)
     np.savez(tmp_path / "a.npz", x=np.arange(80.0).reshape(40, 2), y=y)
-    with pytest.raises(Refused, match=rf"y\[7\] is '{missing}', expected a class for each row"):
+    with pytest.raises(InvalidFileError, match=rf"y\[7\] is '{missing}', expected a class for each row"):
         read_own_data(tmp_path / "a.npz", None, "", FRACTIONS, 0)
 
 
 def test_many_classes_of_npz_are_taken_as_advised(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.arange(80.0).reshape(40, 2), y=np.arange(40) % 13)
-    with pytest.raises(Refused, match="If they are classes, say --words y"):
+    with pytest.raises(InvalidFileError, match="If they are classes, use --words y"):
         read_own_data(tmp_path / "a.npz", None, "", FRACTIONS, 0)
     assert len(read_own_data(tmp_path / "a.npz", None, "", FRACTIONS, 0, Reading(words="y")).classes) == 13
 
 
 def test_label_that_is_dropped(tmp_path):
     (tmp_path / "a.csv").write_text("a,b,y\n" + "1,2,0\n3,4,1\n" * 20)
-    with pytest.raises(Refused, match="--drop and --label both name y"):
+    with pytest.raises(InvalidFileError, match="--drop and --label both name y"):
         read_own_data(tmp_path / "a.csv", "y", "y", FRACTIONS, 0)
 
 
@@ -569,7 +570,7 @@ def test_blanks_inside_quotes_are_kept(tmp_path):
 
 def test_utf_16_that_is_cut(tmp_path):
     (tmp_path / "a.csv").write_bytes("a,y\n1,2\n".encode("utf-16")[:-1])
-    with pytest.raises(Refused, match="is not UTF-16 in line"):
+    with pytest.raises(InvalidFileError, match="is not UTF-16 in line"):
         read_table(tmp_path / "a.csv")
 
 
@@ -583,6 +584,6 @@ def test_new_rows_have_what_stands_for_no_value_said(tmp_path):
     (tmp_path / "a.csv").write_text("a\nNA\n")
     table, column = read_table(tmp_path / "a.csv"), Number("a", 0.0)
     for missing, said in [(("tbd", "-"), "an empty field or tbd or -"), (("",), "an empty field")]:
-        with pytest.raises(Refused, match=rf"holds 'NA' in line 2, .* \(no value is {said}\)"):
+        with pytest.raises(InvalidFileError, match=rf"holds 'NA' in line 2, .* \(no value is {said}\)"):
             check_numbers(tmp_path / "a.csv", [column], table, Meaning(missing))
     check_numbers(tmp_path / "a.csv", [column], table)

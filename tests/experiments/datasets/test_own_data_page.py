@@ -9,7 +9,7 @@ import pytest
 from experiments.datasets.options import OwnDataOptions
 from experiments.datasets.own_data import Reading, read_own_data
 from experiments.readers.csv_file import Layout, read_table
-from experiments.readers.errors import Refused
+from experiments.readers.errors import InvalidFileError
 
 PAGE = Path(__file__).parents[3] / "docs" / "own_data.md"
 M = 40
@@ -65,7 +65,7 @@ FILES = {
     ),
     "a title above the header": "Report\n" + AB,
     "no header, and numbers in line 1": AB.split("\n", 1)[1],
-    "the header again, where files were joined": AB + AB,
+    "the header again, if files were joined": AB + AB,
     "a delimiter at the end of every row": AB.replace("\n", ",\n").replace("a,b,y,", "a,b,y"),
     "a delimiter at the end of some rows": AB.replace("0\n", "0,\n", 5),
     "a longer row": AB.replace("\n1,", "\nSmith, John,", 1),
@@ -88,17 +88,17 @@ WHOLE_COLUMN = {
 }
 WORDS = {
     "words, dates or yes and no, at most 100 different ones": ["yes", "no"],
-    "another word in each row": [f"name {i}" for i in range(M)],
+    "a different word in each row": [f"name {i}" for i in range(M)],
     "NA beside words": ["NA", "EU"],
-    "words that differ by large and small letters": ["yes", "Yes"],
+    "words that differ only in case": ["yes", "Yes"],
     "more numbers than words, such as 0, 1, 2 and 3+": ["0", "1", "2", "3+"],
 }
 LABELS = {
-    "words or whole numbers": Y,
+    "words or integers": Y,
     "`0`, `1`, and some `1.0`": ["1.0" if i == 3 else str(i % 2) for i in range(M)],
     "numbers, and a word in one row": ["-" if i == 7 else str(i % 2) for i in range(M)],
     "measurements: many different numbers, few rows of each, in any notation": [f"{value:.3f}" for value in B],
-    "another word in each row": [f"name {i}" for i in range(M)],
+    "a different word in each row": [f"name {i}" for i in range(M)],
     "missing in a row": ["" if i == 7 else str(i % 2) for i in range(M)],
     "NA in some rows": [["NA", "EU"][i % 2] for i in range(M)],
 }
@@ -113,7 +113,7 @@ def says(tmp_path):
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         try:
             data = read_own_data(path, label, "", (0.7, 0.15, 0.15), 0, Reading(**reading))
-        except Refused as error:
+        except InvalidFileError as error:
             return str(error).removeprefix(str(path))
         assert all(np.isfinite(part.x).all() for part in (data.train, data.dev, data.test))
         return "\n".join(data.notes)
@@ -166,8 +166,8 @@ def test_one_field_among_numbers(says):
 def test_whole_columns_of_numbers(says):
     rows = dict(tables()["All numbers of a column"])
     units = "with one unit or currency, `5%`, `$5`, `5 kg`"
-    index = "other whole numbers, all different, under no name, `Unnamed: 0` or an id's"
-    runs_on = "whole numbers that count on from another start, `1000`, `1001`, ..."
+    index = "other integers, all different, under no name, `Unnamed: 0` or an id's"
+    runs_on = "integers that count on from another start, `1000`, `1001`, ..."
     assert set(rows) == {*WHOLE_COLUMN, units, index, runs_on}
     check(rows[runs_on], says(text(range(1000, 1000 + M))))
     assert "counts the rows" not in says(text([1000, 1002, *range(1003, 1001 + M)]))

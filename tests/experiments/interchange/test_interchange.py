@@ -53,7 +53,7 @@ def batch(output):
 
 
 def outputs(network, x):
-    """Those of jaxnn, on inputs that are standardised first, where the network was trained so."""
+    """Those of jaxnn, on inputs that are standardized first, where the network was trained so."""
     x = x if network.standardizer is None else np.float32(jaxnn.standardize(network.standardizer, x))
     return np.asarray(jax.jit(network.spec.model().outputs)(network.params, x))
 
@@ -96,7 +96,7 @@ def export(capsys, folder):
         text, code = capsys.readouterr().out.split("\n\n")
         namespace = {}
         exec(code, namespace)
-        return namespace, re.search(r"After these lines, (.*) gives", text)[1]
+        return namespace, re.search(r"After these lines, (.*?) is ", text)[1]
 
     return export
 
@@ -256,7 +256,7 @@ def test_of_standardized_exports_both_files_are_written_or_none(capsys, folder):
     (folder / "n.inputs.npz").write_text("other")
     argv = ["export", "run", "--to", "keras", "--inputs", "standardized", "--out", "n.weights.h5"]
     assert main.main(argv) == 2
-    assert "n.inputs.npz is there already" in capsys.readouterr().err
+    assert "n.inputs.npz exists already" in capsys.readouterr().err
     assert not (folder / "n.weights.h5").exists()
     (run / "net.safetensors").write_bytes(encode(made()))
     assert main.main(argv) == 2
@@ -278,7 +278,7 @@ def test_export_says_on_which_scale_inputs_are(capsys, folder, image_run):
     (run / "a.safetensors").write_bytes(encode(made(standardized=True)))
     (run / "b.safetensors").write_bytes(encode(made()))
     assert (
-        scale(run, "a") == "x is (m, 5) in float32; not standardised, since that is done in the first layer's weights."
+        scale(run, "a") == "x is (m, 5) in float32; not standardized, since that is done in the first layer's weights."
     )
     assert "on the scale that the network was trained on" in scale(run, "b")
     assert "images of 64 x 64 x 3, flattened, pixels divided by 255" in scale(image_run)
@@ -493,10 +493,10 @@ def test_an_import_is_compared_but_not_resumed_repeated_or_asked_for_rows(capsys
         assert "an import, which trains nothing, so there is nothing to resume or repeat" in told
         assert told.count("\n") == 1
     assert main.main(["predict", runs[0], "rows.csv"]) == 2
-    assert "has networks for other data than images or a file of yours" in capsys.readouterr().err
+    assert "has networks for other data than images or your own file" in capsys.readouterr().err
     assert main.main(["compare", *runs]) == 0
     out = capsys.readouterr().out
-    assert "options.classes" in out and out.endswith("\nall of this in compare.html\n")
+    assert "options.classes" in out and out.endswith("\nall of this is in compare.html\n")
 
 
 def test_an_imported_network_can_be_exported_and_classify_photos(capsys, folder, import_, image_run):

@@ -64,8 +64,8 @@ def run(tmp_path):
         (["made", "--to", "safetensor"], "got 'safetensor': did you mean safetensors?"),
         (["made", "--to", "torch", "--out", "net.pt"], "must end in .safetensors"),
         (["made", "--to", "keras", "--out", "net.h5"], "must end in .weights.h5"),
-        (["made", "--to", "torch", "--out", "made/b.safetensors"], "is in the run's folder"),
-        (["made", "--to", "npz", "--out", "absent/b.npz"], "there is no folder absent for b.npz: make it first"),
+        (["made", "--to", "torch", "--out", "made/b.safetensors"], "must not be in the run's folder"),
+        (["made", "--to", "npz", "--out", "absent/b.npz"], "the folder absent of b.npz must exist: make it first"),
         (["made", "--to", "npz", "--network", "other"], "has no network 'other': there are net"),
         (["absent", "--to", "npz"], "absent is not a folder: expected the results folder of a run"),
     ],
@@ -77,17 +77,17 @@ def test_exports(refused, run, argv, message):
 @pytest.mark.parametrize("form", [form for form in FORMATS if form != "stablehlo"])
 def test_a_file_that_is_there_is_not_replaced(refused, run, tmp_path, form):
     (tmp_path / f"net{FORMATS[form].suffix}").write_text("somebody's only copy")
-    assert "is there already, and is not replaced: name another file by --out" in refused(
+    assert "exists already, and is not replaced: choose another file by --out" in refused(
         "export", "made", "--to", form
     )
 
 
 def test_a_folder_or_a_dangling_link_is_not_replaced(refused, run, tmp_path):
     (tmp_path / "net.npz").symlink_to("nowhere")
-    assert "is there already" in refused("export", "made", "--to", "npz")
+    assert "exists already" in refused("export", "made", "--to", "npz")
     assert (tmp_path / "net.npz").is_symlink()
     (tmp_path / "a.npz").mkdir()
-    assert "is there already" in refused("export", "made", "--to", "npz", "--out", "a.npz")
+    assert "exists already" in refused("export", "made", "--to", "npz", "--out", "a.npz")
 
 
 def safetensors_file(**arrays):
@@ -100,32 +100,36 @@ W, b, f4 = np.ones((3, 2), np.float32), np.zeros(3, np.float32), np.float32
 @pytest.mark.parametrize(
     ("form", "content", "message"),
     [
-        ("torch", {"0__weight": np.ones((8, 3, 5, 5), f4)}, "convolution's weights have: jaxnn has dense layers alone"),
+        ("torch", {"0__weight": np.ones((8, 3, 5, 5), f4)}, "as of a convolution: jaxnn has only dense layers"),
         (
             "flax",
             {"Conv_0__kernel": np.ones((5, 3, 8), f4)},
-            "convolution's weights have: jaxnn has dense layers alone",
+            "as of a convolution: jaxnn has only dense layers",
         ),
-        ("torch", {"0__weight": W, "1__weight": b, "1__bias": b}, "no layer of normalisation"),
-        ("torch", {"0__weight": W, "1__running_mean": b}, "'1.running_mean' is none of the names that import knows"),
+        ("torch", {"0__weight": W, "1__weight": b, "1__bias": b}, "jaxnn has no normalization layer"),
+        ("torch", {"0__weight": W, "1__running_mean": b}, "'1.running_mean' must be the name of a dense layer's array"),
         (
             "torch",
             {"head__weights": W},
-            "'head.weights' is none of the names that import knows: dense layers are called 0.w",
+            "'head.weights' must be the name of a dense layer's array, such as 0.w",
         ),
-        ("torch", {"enc__0__weight": W, "dec__1__weight": W}, "are parts of more than a row of dense layers"),
-        ("torch", {"in__weight": W, "out__weight": W}, "'in' and 'out' have no numbers that say in which order"),
-        ("torch", {"fc1__weight": W, "out__weight": W}, "'fc1' and 'out' have no numbers that say in which order"),
-        ("flax", {"Dense_0__kernel": W, "out__kernel": W}, "'Dense_0' and 'out' have no numbers that say in which"),
-        ("torch", {"0__weight": W, "00__weight": W}, "is there twice"),
+        ("torch", {"enc__0__weight": W, "dec__1__weight": W}, "are not parts of a single row of dense layers"),
+        ("torch", {"in__weight": W, "out__weight": W}, "'in' and 'out' have no numbers to order the layers by"),
+        ("torch", {"fc1__weight": W, "out__weight": W}, "'fc1' and 'out' have no numbers to order the layers by"),
+        (
+            "flax",
+            {"Dense_0__kernel": W, "out__kernel": W},
+            "'Dense_0' and 'out' have no numbers to order the layers by",
+        ),
+        ("torch", {"0__weight": W, "00__weight": W}, "one layer occurs twice"),
         ("torch", {"0__weight": W, "2__bias": b}, "layer 2 has a bias without a weight"),
-        ("torch", {"0__weight": W.astype(np.int8)}, "is int8, expected floats: import takes no quantised network"),
+        ("torch", {"0__weight": W.astype(np.int8)}, "is int8, expected floats: import takes no quantized network"),
         ("torch", {"0__weight": W, "0__bias": np.zeros(4, f4)}, "a weight for 3 units and a bias of shape (4,)"),
         ("torch", {"0__weight": W, "2__weight": W}, "layer 2 takes 2 inputs, but layer 1 has 3 units"),
         ("torch", {"0__weight": W * np.nan, "0__bias": b}, "not finite"),
         ("torch", {"0__weight": np.ones((0, 2), f4)}, "sizes"),
         ("torch", {}, "there are no weights"),
-        ("safetensors", {"0__weight": W}, "'0.weight' is none of the names that import knows"),
+        ("safetensors", {"0__weight": W}, "'0.weight' must be the name of a dense layer's array"),
     ],
 )
 def test_weights_that_make_no_network(refused, tmp_path, form, content, message):
@@ -136,16 +140,16 @@ def test_weights_that_make_no_network(refused, tmp_path, form, content, message)
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--output", "binary"], "weights do not say which activation they go with: give --activation elu, or one of"),
-        (["--activation", "relu"], "weights do not say which output they go with: give --output binary, or one of"),
+        (["--output", "binary"], "weights do not determine the activation: give --activation elu, or one of"),
+        (["--activation", "relu"], "weights do not determine the output: give --output binary, or one of"),
         (["--activation", "wish", "--output", "binary"], "unknown activation 'wish': give --activation elu"),
         ([*TOLD[:3], "wish"], "unknown output 'wish': give --output binary"),
         ([*TOLD[:3], "softmax"], "last size must be at least 2 classes"),
-        ([*TOLD, "--classes", "a", "b", "c"], "--classes names 3, but the network has 1 outputs: name 2"),
+        ([*TOLD, "--classes", "a", "b", "c"], "--classes must name 2 classes, got 3"),
         ([*TOLD, "--image-shape", "2", "2", "3"], "--image-shape (2, 2, 3) has 12 numbers, the network takes 2"),
     ],
 )
-def test_what_is_told_of_the_weights_must_fit(refused, tmp_path, argv, message):
+def test_options_must_fit_the_weights(refused, tmp_path, argv, message):
     (tmp_path / "a.npz").write_bytes(module("npz").encode(network_of(LAYERS, "relu", "binary")))
     assert message in refused("import", "a.npz", "--from", "npz", *argv)
 
@@ -201,9 +205,9 @@ def test_a_shard_is_no_network(refused, tmp_path, form, name):
     )
 
 
-def test_msgpack_is_told_how_it_becomes_safetensors(refused, tmp_path):
+def test_the_error_for_msgpack_has_the_conversion(refused, tmp_path):
     (tmp_path / "net.msgpack").write_bytes(b"\x81\xa6params\x80")
-    assert "convert it by safetensors.flax.save_file(" in refused("import", "net.msgpack", "--from", "flax", *TOLD)
+    assert "convert it with safetensors.flax.save_file(" in refused("import", "net.msgpack", "--from", "flax", *TOLD)
 
 
 # ------------------------------------------------------------------ npz
@@ -234,7 +238,7 @@ def npz(**members):
         (npz(W_1=npy((-1, -2), bytes(8))), "expected an array of numbers or words"),
         (npz(W_1=npy((1, 2), bytes(4))), "W_1 announces float32 (1, 2), 8 bytes, and has 4"),
         (npz(W_1=npy((1,), pickle.dumps(Bomb()), "|O")), "expected an array of numbers or words"),
-        (npz(W_1=b"no array"), "is no npz file that can be taken: the magic string is not correct"),
+        (npz(W_1=b"no array"), "is not a valid npz file: the magic string is not correct"),
         (npz(W_1=npy((1, 2), bytes(8)))[:-30], "does not end as a small zip archive does"),
         (b"", "does not end as a small zip archive does"),
         (b"text", "does not end as a small zip archive does"),
@@ -327,10 +331,10 @@ def words(file, variables):
         (virtual, "has no dataset layers/dense/vars/0"),
         (huge, "layers/dense/vars/0 is <f4 (1073741824, 1048576), expected floats, and no more than 268,435,456 bytes"),
         (huge_in_chunks, "is <f4 (1073741824, 1048576), expected floats, and no more than 268,435,456 bytes"),
-        (convolution, "has a layer conv2d, and jaxnn has dense layers alone"),
-        (normalization, "has a layer batch_normalization, and jaxnn has dense layers alone: fold it into the dense"),
-        (embedding, "has a layer embedding_1, and jaxnn has dense layers alone"),
-        (quantized, "is int8, expected floats: import takes no quantised network"),
+        (convolution, "has a layer conv2d, and jaxnn has only dense layers"),
+        (normalization, "has a layer batch_normalization, and jaxnn has only dense layers: fold it into the dense"),
+        (embedding, "has a layer embedding_1, and jaxnn has only dense layers"),
+        (quantized, "is int8, expected floats: import takes no quantized network"),
         (other_bits, "layers/dense/vars/0 is |V2 (2, 3), expected floats"),
         (nested, "has layers/functional/layers/dense/vars/0, expected layers/LAYER/vars/0 and the like"),
         (words, "layers/dense/vars/0 is names (), expected floats"),
@@ -346,7 +350,7 @@ def test_keras_files(refused, tmp_path, make, message):
 
 def test_what_keras_does_not_write(refused, tmp_path):
     (tmp_path / "a.weights.h5").write_bytes(b"text")
-    assert "is damaged or no HDF5 file" in refused("import", "a.weights.h5", "--from", "keras", *TOLD)
+    assert "is damaged or not an HDF5 file" in refused("import", "a.weights.h5", "--from", "keras", *TOLD)
     (tmp_path / "a.keras").write_bytes(b"PK\x03\x04")
     assert "net.save_weights('net.weights.h5') writes what" in refused("import", "a.keras", "--from", "keras", *TOLD)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxnn
-from experiments.networks.signals import signals
+from experiments.networks.signals import layer_signals
 from experiments.networks.spec import NetworkSpec
 
 ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh}
@@ -47,7 +47,7 @@ def test_signals_are_the_outputs_and_the_slopes_by_what_is_added_to_them(spec, m
     model, random = spec.model(), np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: leaf + 0.1, model.init(jax.random.key(1)))
     x, y = random.normal(size=(7, 5)), random.integers(0, spec.sizes[-1] + 1 if spec.sizes[-1] == 1 else 3, 7)
-    got = signals(spec, params, jaxnn.Batch(x, y))
+    got = layer_signals(spec, params, jaxnn.Batch(x, y))
 
     arrays = jaxnn.models.params_to_arrays(model.network, params)
     assert (len(jax.tree.leaves(params)) < len(arrays)) == (len(spec.sizes) == 7)  # the last is scanned

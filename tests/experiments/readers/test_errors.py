@@ -11,25 +11,25 @@ from PIL import Image
 from experiments.cli import main
 from experiments.cli.compare import read_run
 from experiments.networks.storage import load
-from experiments.readers.errors import Refused, check_file, inside
+from experiments.readers.errors import InvalidFileError, check_file, path_inside
 from experiments.readers.idx import read_idx
 from experiments.readers.photo import read_photo
 
 
 def test_it_is_one_line_whatever_the_file_says():
-    said = str(Refused("net has a\nbad\x1b[2J name \udcff é"))
+    said = str(InvalidFileError("net has a\nbad\x1b[2J name \udcff é"))
     assert said == "net has a\\nbad\\x1b[2J name \\udcff é"
-    assert len(str(Refused("a" * 10**6))) < 3000
+    assert len(str(InvalidFileError("a" * 10**6))) < 3000
 
 
 def test_a_pipe_a_device_and_a_folder_are_refused_unopened(tmp_path):
     os.mkfifo(tmp_path / "pipe.gz")
     for path in (tmp_path / "pipe.gz", tmp_path):
         for read in (lambda path: read_idx(path, 3), load, lambda path: read_photo(path, 8, 8)):
-            with pytest.raises(Refused, match="is no plain file"):
+            with pytest.raises(InvalidFileError, match="must be a plain file"):
                 read(path)
     (tmp_path / "large").write_bytes(bytes(101))
-    with pytest.raises(Refused, match="has 101 bytes, expected at most 100"):
+    with pytest.raises(InvalidFileError, match="must have at most 100 bytes, got 101"):
         check_file(tmp_path / "large", 100)
 
 
@@ -40,11 +40,11 @@ def test_nothing_in_a_run_leads_out_of_it(tmp_path):
     (run / "link").symlink_to(tmp_path / "secret")
     (run / "own").symlink_to(run / "real")
     for name in ("link", "../secret", str(tmp_path / "secret")):
-        with pytest.raises(Refused, match="leads out of its folder"):
-            inside(run, name)
-    assert inside(run, "own") == run / "own"
+        with pytest.raises(InvalidFileError, match="leads out of its folder"):
+            path_inside(run, name)
+    assert path_inside(run, "own") == run / "own"
     (tmp_path / "elsewhere").symlink_to(run)  # the folder itself may be reached by a link
-    assert inside(tmp_path / "elsewhere", "own").name == "own"
+    assert path_inside(tmp_path / "elsewhere", "own").name == "own"
 
 
 def test_predict_follows_no_link_out_of_a_run(capsys, tmp_path, image_run):
@@ -91,5 +91,5 @@ def test_compare_follows_no_link_out_of_a_run(tmp_path, name):
     (tmp_path / "secret").write_text('{"experiment": "ladder"}')
     (run / name).unlink(missing_ok=True)
     (run / name).symlink_to(tmp_path / "secret")
-    with pytest.raises(Refused, match=f"{name} leads out of its folder"):
+    with pytest.raises(InvalidFileError, match=f"{name} leads out of its folder"):
         read_run(run, "run")

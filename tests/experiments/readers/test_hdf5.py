@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.readers import hdf5
-from experiments.readers.errors import Refused
+from experiments.readers.errors import InvalidFileError
 from experiments.readers.hdf5 import read_datasets
 
 
@@ -40,9 +40,9 @@ def test_names_that_are_no_utf_8(tmp_path):
     with h5py.File(path, "w") as file:
         file[b"a\xff"] = np.zeros(2)
         file[b"group\xff/y"] = np.zeros(2)
-    with pytest.raises(Refused, match="no dataset x, only a\ufffd, group\ufffd: get the file again"):
+    with pytest.raises(InvalidFileError, match="no dataset x, only a\ufffd, group\ufffd: get the file again"):
         read_datasets(path, ["x"], most_bytes=100)
-    with pytest.raises(Refused, match="damaged or no HDF5 file .*codec can't decode byte 0xff"):
+    with pytest.raises(InvalidFileError, match="damaged or not an HDF5 file .*codec can't decode byte 0xff"):
         hdf5.dataset_names(path)
 
 
@@ -70,7 +70,7 @@ def test_what_lies_in_other_files_is_absent(tmp_path):
         file["empty"] = h5py.Empty("f4")
         file.create_group("group")
     for name in ("linked", "outside", "virtual", "empty", "group", "absent"):
-        with pytest.raises(Refused, match=f"a.h5 has no dataset {name}, only "):
+        with pytest.raises(InvalidFileError, match=f"a.h5 has no dataset {name}, only "):
             read_datasets(path, [name], most_bytes=100)
     assert read_datasets(path, ["own"], most_bytes=100)["own"].values.tolist() == [0, 1, 2, 3]
 
@@ -82,7 +82,7 @@ def test_a_chunk_that_unpacks_to_more_than_it_says(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         x = file.create_dataset("x", (8,), np.uint8, chunks=(8,), compression="gzip")
         x.id.write_direct_chunk((0,), packed)
-    with pytest.raises(Refused, match=r"a\.h5 is damaged"):
+    with pytest.raises(InvalidFileError, match=r"a\.h5 is damaged"):
         read_datasets(tmp_path / "a.h5", ["x"], most_bytes=100)
 
 
@@ -98,7 +98,7 @@ def test_a_library_that_crashes_or_sleeps_ends_with_its_process(tmp_path, monkey
     (tmp_path / "child.py").write_text(program)
     monkeypatch.setattr(hdf5, "_CHILD", tmp_path / "child.py")
     monkeypatch.setattr(hdf5, "_LONGEST_WAIT", 0.5)
-    with pytest.raises(Refused, match=message):
+    with pytest.raises(InvalidFileError, match=message):
         read_datasets(tmp_path / "a.h5", ["x"], most_bytes=100)
 
 
@@ -108,7 +108,9 @@ def test_a_library_that_hangs_is_killed_by_its_clock(tmp_path, monkeypatch):
     source = hdf5._CHILD.read_text().replace("with h5py.File(path", "while True: pass\n        with h5py.File(path")
     (tmp_path / "child.py").write_text(source.replace("SECONDS = 1.0", "SECONDS = 0.1"))
     monkeypatch.setattr(hdf5, "_CHILD", tmp_path / "child.py")
-    with pytest.raises(Refused, match=r"took too long or crashed \(27\)" if sys.platform == "linux" else "took"):
+    with pytest.raises(
+        InvalidFileError, match=r"took too long or crashed \(27\)" if sys.platform == "linux" else "took"
+    ):
         read_datasets(tmp_path / "a.h5", ["x"], most_bytes=100)
 
 

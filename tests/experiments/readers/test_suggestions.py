@@ -2,8 +2,8 @@
 
 import pytest
 
-from experiments.cli import main
-from experiments.readers.suggestions import did_you_mean, near_run
+from experiments.cli import console, main
+from experiments.readers.suggestions import suggest, suggest_run
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ from experiments.readers.suggestions import did_you_mean, near_run
         (["run", "--list"], f"{main.PROG} list"),
         (["run", "run", "--version"], f"{main.PROG} --version"),
         (["run", "Sweep", "digits"], f"{main.PROG} sweep digits"),
-        (["list", "ladder"], f"{main._RUN} ladder --help"),
+        (["list", "ladder"], f"{console.RUN} ladder --help"),
         (["run", "ladder", "--no-time-step"], "--no-time-steps"),
         (["ladder", "--no-compilation-cach"], "--no-compilation-cache"),
         (["sweep", "digits", "--widht", "3"], "--width"),
@@ -51,9 +51,9 @@ def test_near_misses_are_offered(capsys, argv, meant):
 
 
 def test_what_is_far_from_all_is_not():
-    assert did_you_mean("frobnicate", ["ladder", "list"]) == ""
-    assert did_you_mean("iris", ["breast-cancer", "digits"]) == ""
-    assert did_you_mean("", ["ladder"]) == ""
+    assert suggest("frobnicate", ["ladder", "list"]) == ""
+    assert suggest("iris", ["breast-cancer", "digits"]) == ""
+    assert suggest("", ["ladder"]) == ""
 
 
 @pytest.fixture
@@ -81,6 +81,6 @@ def test_without_runs_an_example_is_given(capsys, tmp_path, monkeypatch):
     from pathlib import Path
 
     monkeypatch.chdir(tmp_path)
-    assert near_run(Path("runs/x")) == ""
+    assert suggest_run(Path("runs/x")) == ""
     assert main.main(["resume", "runs/x"]) == 2
     assert "expected the results folder of a run, such as runs/ladder-" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from experiments.cli import main
 from experiments.reports import html, plots
 from experiments.runs.folder import RunError, RunFolder
 from experiments.runs.page import write_run_page
-from experiments.studies.catalog import experiments
+from experiments.studies.registry import find
 from tests.helpers.pages import Reader, read
 
 HOSTILE = "</pre></td><script>alert('&amp;')</script><img src=http://x.example/a.png onerror=\"x()\"> 'quoted' ünï 猫"
@@ -31,14 +31,14 @@ def folder(tmp_path):
 
 
 def written(folder, failure=""):
-    write_run_page(folder, experiments()["ladder"], failure)
+    write_run_page(folder, find("ladder"), failure)
     return (folder.path / "report.html").read_text()
 
 
 def test_a_page_holds_all_of_the_run_as_text(folder):
     found = read(written(folder))
-    experiment = experiments()["ladder"]
-    for text in (experiment.title, experiment.field("Question"), experiment.field("Expected"), "a table", "options.n"):
+    study = find("ladder")
+    for text in (study.title, study.question, study.expected, "a table", "options.n"):
         assert text in found.text
     assert found.text.count(HOSTILE) == 4  # the command, the option, the report and the caption
     assert "[1, 2]" in found.text and "null" in found.text

@@ -62,8 +62,8 @@ def test_a_curve_without_any_number_has_no_best():
 
 
 def test_colours_differ_in_lightness_too():
-    """By which those tell the first three apart who see no colours."""
-    lightness = sorted(np.dot(to_rgb(colour), (0.2126, 0.7152, 0.0722)) for colour in plots.COLOURS[:3])
+    """By which those tell the first three apart who see no colors."""
+    lightness = sorted(np.dot(to_rgb(color), (0.2126, 0.7152, 0.0722)) for color in plots.COLORS[:3])
     assert min(np.diff(lightness)) > 0.1
 
 
@@ -103,12 +103,13 @@ def test_the_worst_mistakes_come_first_and_right_answers_not_at_all():
     for panel, i in zip(shown(figure), [3, 2, 1, 4], strict=True):
         np.testing.assert_array_equal(panel.images[0].get_array(), images[i])
     titles = [panel.get_title() for panel in shown(figure)]
-    assert titles[:2] == ["said y: 95 %\nis x: 5 %", "said y: 80 %\nis z: 20 %"]
+    assert titles[:2] == ["predicted y: 95 %\ntrue x: 5 %", "predicted y: 80 %\ntrue z: 20 %"]
 
 
-def test_a_sheet_holds_so_many_mistakes_at_most():
+def test_a_sheet_holds_at_most_that_many_mistakes():
     _, figure = mistakes(most=2)
-    assert [panel.get_title() for panel in shown(figure)] == ["said 1: 95 %\nis 0: 5 %", "said 1: 80 %\nis 2: 20 %"]
+    titles = [panel.get_title() for panel in shown(figure)]
+    assert titles == ["predicted 1: 95 %\ntrue 0: 5 %", "predicted 1: 80 %\ntrue 2: 20 %"]
 
 
 def test_without_a_mistake_the_sheet_says_so():

@@ -78,7 +78,7 @@ def test_a_file_or_a_pipe_has_no_width(capsys, monkeypatch):
     assert terminal.width() is None
     tables.show(TABLES["ladder"])
     assert capsys.readouterr().out.splitlines()[5].rstrip().endswith("2.2e-16    3.8e-16")
-    assert terminal.fitted("x " * 300) == "x " * 300
+    assert terminal.wrap("x " * 300) == "x " * 300
 
 
 @pytest.mark.parametrize("name", ["ladder", "catvnoncat", "numbers"])

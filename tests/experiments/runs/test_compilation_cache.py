@@ -16,7 +16,7 @@ import jaxnn
 from experiments.cli import main
 from experiments.runs import compilation_cache, timing
 from experiments.runs.folder import RunFolder
-from experiments.studies.ladder.report import Row, report
+from experiments.studies.ladder.report import Row, write_report
 from tests.helpers.caches import STATE, own_cache
 
 
@@ -225,7 +225,7 @@ def test_the_place_is_the_system_s(monkeypatch, tmp_path, system, environment, e
 @pytest.mark.parametrize("flags", [[], ["--no-compilation-cache"]])
 def test_the_run_s_configuration_says_whether_it_was_used(caches, monkeypatch, tmp_path, write_photos, flags):
     monkeypatch.setattr("experiments.studies.catvnoncat.run._train", lambda *_: SimpleNamespace(network="", skipped=0))
-    monkeypatch.setattr("experiments.studies.catvnoncat.run.report", lambda *_: None)
+    monkeypatch.setattr("experiments.studies.catvnoncat.run.write_report", lambda *_: None)
     data = str(write_photos(tmp_path / "data"))
     argv = ["run", "catvnoncat", "--data-dir", data, "--runs-dir", str(tmp_path / "runs"), *flags]
     assert main.main(argv) == 0
@@ -239,9 +239,9 @@ def test_a_program_from_the_cache_has_no_compile_time(caches, monkeypatch, capsy
     monkeypatch.setattr(timing, "_ROUNDS", 1)
     model = jaxnn.logistic_regression(2)
     batch = jaxnn.Batch(jnp.eye(2), jnp.array([0, 1]))
-    race = (jaxnn.objective(model.network, model.loss), jaxnn.optimizer("sgd", 0.1), model.init(jax.random.key(0)))
+    training = (jaxnn.objective(model.network, model.loss), jaxnn.optimizer("sgd", 0.1), model.init(jax.random.key(0)))
     compilation_cache.turn_on()
-    first, second = timing.race(*race, batch), timing.race(*race, batch)
+    first, second = timing.time_steps(*training, batch), timing.time_steps(*training, batch)
     assert all(speed.compile_seconds > 0 for speed in first.values())
     assert [speed.compile_seconds for speed in second.values()] == [None, None]
 
@@ -251,7 +251,7 @@ def test_a_program_from_the_cache_has_no_compile_time(caches, monkeypatch, capsy
 
     measured = dict.fromkeys(("train", "dev", "test"), 1.0), dict.fromkeys(("initial", "trained"), 0.0)
     for speeds, cached in ((first, 0), (second, 2)):
-        report([Row("data", "network", "2-1", 3, *measured, speeds)], {("data", "network"): []}, Folder())
+        write_report([Row("data", "network", "2-1", 3, *measured, speeds)], {("data", "network"): []}, Folder())
         table, _, notes = capsys.readouterr().out.partition("compile s, steps/s:")
         assert table.count("cached") == cached
         assert ("--no-compilation-cache" in notes) == (cached > 0)

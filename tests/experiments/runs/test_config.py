@@ -7,13 +7,13 @@ from typing import get_type_hints
 
 import pytest
 
-from experiments.readers.errors import Refused
+from experiments.readers.errors import InvalidFileError
 from experiments.runs import execution
-from experiments.runs.config import FORMAT_VERSION, _declared, recorded
-from experiments.studies import sweep
-from experiments.studies.catalog import experiments
+from experiments.runs.config import FORMAT_VERSION, read_config, read_json_config
+from experiments.studies import registry
+from experiments.studies.registry import find
 
-NAMES = [*experiments(), *(f"sweep-{data}" for data in sweep.DATA)]
+NAMES = [*registry.NAMES, *registry.sweep_names()]
 
 
 def other_values(declared):
@@ -26,20 +26,20 @@ def other_values(declared):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_options_come_back_as_they_were(name, tmp_path):
-    declared = _declared(name)
+    declared = find(name).options()
     defaults = declared(runs_dir=tmp_path)
     changes = [{}, *({option: value} for option, value in other_values(declared) if option != "runs_dir")]
     assert len(changes) > len(fields(declared)) - 1
     for change in changes:
         options = replace(defaults, **change | {"tensorboard": False})
-        folder = execution.Start(name, options, f"run {name}")()
-        found = recorded(folder.path)
+        folder = execution.PlannedRun(find(name), options, f"run {name}")()
+        found = read_config(folder.path, find)
         # Paths are written in full, so that they lead to the same place from any other.
         paths = {field: getattr(options, field) for field in vars(options)}
         expected = replace(options, **{key: path.absolute() for key, path in paths.items() if isinstance(path, Path)})
-        assert (found.experiment, found.options) == (name, expected)
+        assert (found.study.name, found.options) == (name, expected)
         assert repr(found.options) == repr(expected)  # the types too: 1 is not 1.0
-        assert found.config["format_version"] == FORMAT_VERSION
+        assert found.json["format_version"] == FORMAT_VERSION
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def run_with(tmp_path):
     """`make(text)`: a run's folder with that config.json; a function makes the text of a right one's contents."""
 
     def make(change):
-        folder = execution.Start("ladder", _declared("ladder")(runs_dir=tmp_path), "run ladder")().path
+        folder = execution.PlannedRun(find("ladder"), find("ladder").options()(runs_dir=tmp_path), "run ladder")().path
         file = folder / "config.json"
         if callable(change):
             config = json.loads(file.read_text())
@@ -59,8 +59,8 @@ def run_with(tmp_path):
     return make
 
 
-def test_a_whole_number_is_a_number(run_with):
-    found = recorded(run_with(lambda config: config["options"].update(learning_rate=1)))
+def test_an_integer_is_a_number(run_with):
+    found = read_config(run_with(lambda config: config["options"].update(learning_rate=1)), find)
     assert type(found.options.learning_rate) is float
 
 
@@ -78,21 +78,21 @@ def without(*path):
 
 
 def test_an_option_that_came_later_has_its_default(run_with):
-    found = recorded(run_with(without("options", "patience")))
-    assert found.options == replace(_declared("ladder")(), runs_dir=found.options.runs_dir)
+    found = read_config(run_with(without("options", "patience")), find)
+    assert found.options == replace(find("ladder").options()(), runs_dir=found.options.runs_dir)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (b"", "damaged, no JSON"),
-        (b"\xff{}", "damaged, no JSON"),
+        (b"", "damaged, not JSON"),
+        (b"\xff{}", "damaged, not JSON"),
         (b"[1]", "expected a JSON object, got [1]"),
-        (b'{"a": NaN}', "NaN is no JSON"),
-        (b'{"a": {"b": 1, "b": 2}}', 'the name "b" stands twice'),
+        (b'{"a": NaN}', "NaN is not JSON"),
+        (b'{"a": {"b": 1, "b": 2}}', 'the name "b" is twice'),
         (b"[" * 500_000, "nested too deeply"),
         (b'{"a":' * 150_000, "nested too deeply"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "damaged, no JSON"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "damaged, not JSON"),
         (b'{"a": "' + b"x" * 1_000_000 + b'"}', "more than 1,000,000 bytes"),
         (
             lambda c: c.update(format_version=FORMAT_VERSION + 1),
@@ -110,12 +110,12 @@ def test_an_option_that_came_later_has_its_default(run_with):
         (lambda c: c.update(experiment="../ladder\n\n"), "no experiment is called"),
         (without("options"), "'options' must be an object, got nothing"),
         (lambda c: c.update(options=None), "'options' must be an object, got null"),
-        (option(bogus=1), 'the option "bogus" is none of '),
-        (option(__class__="x"), 'the option "__class__" is none of '),
-        (option(epochs="60"), "the option 'epochs' must be a whole number, got \"60\""),
-        (option(epochs=True), "the option 'epochs' must be a whole number, got true"),
-        (option(epochs=1.5), "the option 'epochs' must be a whole number, got 1.5"),
-        (option(epochs=None), "the option 'epochs' must be a whole number, got null"),
+        (option(bogus=1), 'the option "bogus" must be one of '),
+        (option(__class__="x"), 'the option "__class__" must be one of '),
+        (option(epochs="60"), "the option 'epochs' must be an integer, got \"60\""),
+        (option(epochs=True), "the option 'epochs' must be an integer, got true"),
+        (option(epochs=1.5), "the option 'epochs' must be an integer, got 1.5"),
+        (option(epochs=None), "the option 'epochs' must be an integer, got null"),
         (option(learning_rate="0.1"), "the option 'learning_rate' must be a number"),
         (option(learning_rate=10**400), "the option 'learning_rate' must be a number"),
         (option(clip_norm=False), "the option 'clip_norm' must be a number or null, got false"),
@@ -126,33 +126,38 @@ def test_an_option_that_came_later_has_its_default(run_with):
     ],
 )
 def test_what_no_experiment_writes_is_refused_in_a_line(run_with, change, message):
-    with pytest.raises(Refused, match="config.json: ") as refusal:
-        recorded(run_with(change))
+    with pytest.raises(InvalidFileError, match="config.json: ") as refusal:
+        read_config(run_with(change), find)
     assert message in str(refusal.value)
     assert "\n" not in str(refusal.value) and len(str(refusal.value)) < 800
 
 
 def test_a_number_beyond_all_floats_is_refused(run_with):
     right = (run_with(lambda config: None) / "config.json").read_text()
-    with pytest.raises(Refused, match="the option 'learning_rate' must be finite, got inf"):
-        recorded(run_with(right.replace('"learning_rate": 0.003', '"learning_rate": 1e999')))
+    with pytest.raises(InvalidFileError, match="the option 'learning_rate' must be finite, got inf"):
+        read_config(run_with(right.replace('"learning_rate": 0.003', '"learning_rate": 1e999')), find)
 
 
 def test_a_preset_is_one_of_those_there_are(tmp_path):
-    folder = execution.Start("mnist", _declared("mnist")(runs_dir=tmp_path), "run mnist")().path
+    folder = execution.PlannedRun(find("mnist"), find("mnist").options()(runs_dir=tmp_path), "run mnist")().path
     text = (folder / "config.json").read_text()
     (folder / "config.json").write_text(text.replace('"simard"', '"os"'))
-    with pytest.raises(Refused, match='must be one of lecun-linear, .*, got "os"'):
-        recorded(folder)
+    with pytest.raises(InvalidFileError, match='must be one of lecun-linear, .*, got "os"'):
+        read_config(folder, find)
 
 
 def test_what_is_no_folder_of_a_run_is_refused(tmp_path):
-    with pytest.raises(Refused, match="is not a folder"):
-        recorded(tmp_path / "missing")
-    with pytest.raises(Refused, match="has no config.json"):
-        recorded(tmp_path)
+    with pytest.raises(InvalidFileError, match="is not a folder"):
+        read_config(tmp_path / "missing", find)
+    with pytest.raises(InvalidFileError, match="has no config.json"):
+        read_config(tmp_path, find)
     (tmp_path / "run").mkdir()
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "run" / "config.json").symlink_to(tmp_path / "config.json")
-    with pytest.raises(Refused, match="leads out of its folder"):
-        recorded(tmp_path / "run")
+    with pytest.raises(InvalidFileError, match="leads out of its folder"):
+        read_config(tmp_path / "run", find)
+
+
+def test_the_json_of_an_import_is_read_though_it_cannot_be_repeated(run_with):
+    folder = run_with(lambda config: config.update(experiment="import"))
+    assert read_json_config(folder)["experiment"] == "import"

@@ -91,8 +91,8 @@ def test_arrays(told):
     ("then", "now", "what"),
     [
         ("a\nb\n", "a\nc\n", 'line 2: "b" then, "c" now'),
-        ("a\n", "a\nb\n", "it ends at line 1 then, and goes on in the other"),
-        ("a\nb\n", "a\n", "it ends at line 1 now, and goes on in the other"),
+        ("a\n", "a\nb\n", "it ends at line 1 then, and is longer in the other"),
+        ("a\nb\n", "a\n", "it ends at line 1 now, and is longer in the other"),
         ("x" * 500 + "y", "x" * 500 + "z", f'line 1: "{"x" * 20}y" then, "{"x" * 20}z" now'),
         ("a\n", "a", "the same content, written differently"),
         (b"\xff", b"\xfe", "the same content, written differently"),

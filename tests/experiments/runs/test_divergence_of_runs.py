@@ -5,20 +5,20 @@ import warnings
 import pytest
 
 import jaxnn
-from experiments.runs.divergence import divergence_expected, first_of, noted, skipped_lines
+from experiments.runs.divergence import first_divergence, ignore_divergence_warnings, log_divergences, skipped_lines
 from experiments.runs.folder import RunError
 from jaxnn.train.divergence import warn_of_divergence
 
 
 def test_the_first_is_the_earliest():
     early, late = jaxnn.train.Divergence(3, "update"), jaxnn.train.Divergence(30, "activations", 1, 2)
-    assert first_of([None, late, None, early]) is early
-    assert first_of([None]) is None
+    assert first_divergence([None, late, None, early]) is early
+    assert first_divergence([None]) is None
 
 
 def test_what_was_skipped_is_told_where_it_may_be():
     assert skipped_lines("stop", {"a": 3}) == []
-    said = "updates skipped since their loss or gradient was not finite: "
+    said = "updates skipped because their loss or gradient was not finite: "
     assert skipped_lines("skip", {"a": 3, "b": 0, "c": 1}) == [f"{said}a: 3, c: 1"]
     assert skipped_lines("skip", {"a": 0}) == [f"{said}none"]
 
@@ -32,7 +32,7 @@ NOTE = "note: the training diverged at step 3: the update overflowed first, comp
 
 def test_what_diverges_is_noted_once_in_a_line():
     said = []
-    with noted(said.append):
+    with log_divergences(said.append):
         diverge()
         diverge()
         assert said == []
@@ -44,7 +44,7 @@ def test_a_run_that_fails_by_it_says_it_in_its_own_words_alone():
     said = []
 
     def run():
-        with noted(said.append):
+        with log_divergences(said.append):
             diverge()
             raise RunError("diverged at step 3")
 
@@ -57,8 +57,8 @@ def test_where_it_is_expected_nothing_is_noted_and_other_warnings_pass():
     said = []
 
     def run():
-        with noted(said.append):
-            with divergence_expected():
+        with log_divergences(said.append):
+            with ignore_divergence_warnings():
                 diverge()
             warnings.warn("another", UserWarning, stacklevel=1)
 

@@ -25,7 +25,7 @@ def found(monkeypatch, tmp_path):
     monkeypatch.setenv("PASSWORD", "secret")
     file = tmp_path / "a.h5"
     file.write_bytes(b"data")
-    return environment.surroundings([file])
+    return environment.describe_environment([file])
 
 
 def test_what_is_installed(found):

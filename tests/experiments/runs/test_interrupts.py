@@ -54,7 +54,7 @@ def check(folder, status, lines, expected):
     assert status == expected
     (line,) = lines
     if runs and (runs[0] / ".unfinished").exists():
-        assert line.startswith("error: interrupted; go on by: ")
+        assert line.startswith("error: interrupted; to continue: ")
         assert line.endswith(f" resume runs/{runs[0].name}")
         assert {"config.json", "report.html"} <= {path.name for path in runs[0].iterdir()}
     else:

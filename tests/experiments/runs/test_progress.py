@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from experiments.runs.progress import progress
+from experiments.runs.progress import show_progress
 
 
 class Terminal(io.StringIO):
@@ -18,7 +18,7 @@ def test_until_the_first_report_the_bar_says_that_it_compiles(monkeypatch, colum
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", Terminal())
-    with progress("ladder", 10) as show:
+    with show_progress("ladder", 10) as show:
         before = sys.stderr.getvalue()
         show(1, "digits")
     after = sys.stderr.getvalue()[len(before) :]
@@ -28,6 +28,6 @@ def test_until_the_first_report_the_bar_says_that_it_compiles(monkeypatch, colum
 
 
 def test_a_log_has_no_bar(capsys):
-    with progress("ladder", 10) as show:
+    with show_progress("ladder", 10) as show:
         show(1, "digits")
     assert capsys.readouterr() == ("", "")

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from experiments.cli import main
-from experiments.runs.metrics_log import measured
+from experiments.runs.metrics_log import parse_line
 from experiments.runs.tensorboard import EventFile
 
 
@@ -80,5 +80,5 @@ def test_the_real_file_holds_the_scalars(tmp_path):
 
 def test_a_line_is_sorted_into_words_a_count_and_numbers():
     line = {"data": "x", "network": "y", "iteration": 100, "step": 7, "cost": 0.5, "converged": True, "rates": [1]}
-    assert measured(line) == (("x", "y"), "iteration", 100, {"cost": 0.5})
-    assert measured({"diverged_at": 3, "cost": 1.0}) is None
+    assert parse_line(line) == (("x", "y"), "iteration", 100, {"cost": 0.5})
+    assert parse_line({"diverged_at": 3, "cost": 1.0}) is None

@@ -11,7 +11,7 @@ from PIL import Image
 import jaxnn
 from experiments.cli import main
 from experiments.networks import storage
-from experiments.studies.catvnoncat import beyond
+from experiments.studies.catvnoncat import regularized
 from experiments.studies.catvnoncat import run as catvnoncat
 from experiments.studies.catvnoncat.data import find_files, read_photos
 
@@ -35,7 +35,7 @@ def test_a_small_run_leaves_everything(capsys, tmp_path, write_photos):
         *("signals-one-hidden.png", "signals-four-layers.png"),
         *(f"{name}.safetensors" for name in catvnoncat.NETWORKS),
     }
-    assert "98.6/80" in out and "updates skipped since their loss or gradient was not finite: none" in out
+    assert "98.6/80" in out and "updates skipped because their loss or gradient was not finite: none" in out
     assert out.startswith((folder / "report.txt").read_text()[:50])
     seeds = json.loads((folder / "seeds.json").read_text())
     assert [len(row["seeds"]["test_accuracy"]) for row in seeds.values()] == [0, 2, 2]
@@ -58,12 +58,12 @@ def test_a_small_run_leaves_everything(capsys, tmp_path, write_photos):
 
 def test_beyond_measures_the_test_photos_by_the_best_params(tmp_path, write_photos):
     photos, shown = read(write_photos(tmp_path)), []
-    found = beyond.train(photos, shown.append, starts=2, epochs=10)
+    found = regularized.train(photos, shown.append, starts=2, epochs=10)
     assert found.probabilities.shape == (2, len(photos.test.x)) and set(found.epochs) <= {5, 10}
     assert shown[-1] == 20 and shown == sorted(shown)
     assert not np.array_equal(*found.probabilities)
     sure = found._replace(probabilities=np.tile(photos.test.y == 1, (2, 1)).astype(float))
-    said = beyond.lines(sure, photos.test.y)
+    said = regularized.lines(sure, photos.test.y)
     assert "100.0 (100.0-100.0)" in said[1] and "100.0" in said[2]
 
 
@@ -105,11 +105,11 @@ def test_the_data_are_looked_for_in_stated_places(tmp_path, monkeypatch, write_p
         ({"train_set_x": np.zeros((12, 32, 32, 3), np.uint8)}, r"expected uint8 \(m, 64, 64, 3\)"),
         ({"train_set_x": np.zeros((12, 64, 64, 3), np.float32)}, "is float32"),
         ({"train_set_x": np.zeros((0, 64, 64, 3), np.uint8), "train_set_y": np.zeros(0, int)}, "with m from 1"),
-        ({"train_set_y": np.zeros(11, int)}, r"is int64 \(11,\), expected whole numbers \(12,\)"),
+        ({"train_set_y": np.zeros(11, int)}, r"is int64 \(11,\), expected integers \(12,\)"),
         ({"train_set_y": np.full(12, 0.5)}, "is float64"),
         (
             {"train_set_y": np.zeros((2, 6), int)},
-            r"is int64 \(2, 6\), expected whole numbers \(12,\), \(12, 1\) or \(1, 12\)",
+            r"is int64 \(2, 6\), expected integers \(12,\), \(12, 1\) or \(1, 12\)",
         ),
         ({"test_set_y": np.array([0, 1, 2, 0, 1, 2])}, "labels from 0 to 2, expected 0"),
         ({"list_classes": np.array([b"cat"])}, "expected two names"),
@@ -147,7 +147,7 @@ def test_a_damaged_file_is_one_line_and_leaves_nothing(capsys, tmp_path, write_p
     assert main.main(argv) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1
-    assert "is damaged or no HDF5 file" in err
+    assert "is damaged or not an HDF5 file" in err
     assert not (tmp_path / "runs").exists()
 
 

@@ -29,8 +29,8 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 def tiny():
     """One small network per data set, and short measurements."""
     with pytest.MonkeyPatch.context() as patch:
-        rungs = {30: NetworkSpec((30, 4, 1)), 64: NetworkSpec((64, 4, 10), output="softmax")}
-        patch.setattr(ladder, "ladder", lambda data: {"one-hidden": rungs[data.train.x.shape[1]]})
+        specs = {30: NetworkSpec((30, 4, 1)), 64: NetworkSpec((64, 4, 10), output="softmax")}
+        patch.setattr(ladder, "baseline_specs", lambda data: {"one-hidden": specs[data.train.x.shape[1]]})
         patch.setattr(timing, "_SECONDS_PER_ROUND", 1e-3)
         patch.setattr(timing, "_ROUNDS", 2)
         yield
@@ -130,7 +130,7 @@ def test_stored_networks_give_the_reported_accuracy(done):
         assert stored.classes == data.classes
 
 
-def test_data_are_standardised_by_train_alone_and_stratified():
+def test_data_are_standardized_by_train_alone_and_stratified():
     for data in load_datasets(0):
         np.testing.assert_allclose(data.train.x.mean(axis=0), 0, atol=1e-4)
         assert np.abs(data.dev.x.mean(axis=0)).max() > 1e-3
@@ -169,7 +169,7 @@ def test_training_practice_by_options(tiny, tmp_path, monkeypatch, capsys):
     options += " --optimizer momentum --on-nan skip --no-time-steps"
     argv = ["run", "ladder", "--runs-dir", str(tmp_path / "runs"), "--learning-rate", "0.1", *options.split()]
     assert main.main(argv) == 0
-    skipped = "updates skipped since their loss or gradient was not finite: none"
+    skipped = "updates skipped because their loss or gradient was not finite: none"
     assert skipped in capsys.readouterr().out
     (folder,) = (tmp_path / "runs").iterdir()
     assert skipped in (folder / "report.txt").read_text()

@@ -1,4 +1,4 @@
-"""The optimisers' race in a short form, and its numbers against closed forms."""
+"""The optimizers' race in a short form, and its numbers against closed forms."""
 
 import json
 
@@ -12,7 +12,7 @@ from tests.helpers.short_runs import assert_holds_everything, run
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """A run with one optimiser and two rates: its folder, and what it printed."""
+    """A run with one optimizer and two rates: its folder, and what it printed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(optimizers, "OPTIMIZERS", ("sgd",))
         patch.setattr(optimizers, "PATHS", ("sgd",))
@@ -28,7 +28,7 @@ def test_the_folder_holds_everything(done):
 def test_a_round_bowl_takes_one_step_and_an_elongated_one_many(done):
     """On curvature 1 in every direction, gradient descent with rate 1 is Newton's step."""
     elongated, round_, _ = json.loads((done[0] / "results.json").read_text())
-    assert round_ == {"problem": "line, x standardised", "optimizer": "sgd", "rate": 1.0, "steps": 1}
+    assert round_ == {"problem": "line, x standardized", "optimizer": "sgd", "rate": 1.0, "steps": 1}
     assert elongated == {"problem": "line, x as it is", "optimizer": "sgd", "rate": 0.004, "steps": None}  # 1 diverges
     assert "> 40" in done[1]
 

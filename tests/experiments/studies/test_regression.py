@@ -22,7 +22,7 @@ def test_the_run_in_short(tmp_path, capsys):
     (folder,) = tmp_path.iterdir()
     results = json.loads((folder / "results.json").read_text())
     networks = results["networks"]
-    # Ridge by the normal equations, of centred data.
+    # Ridge by the normal equations, of centerd data.
     data = regression.load(0)
     mean, m, errors = data.train.y.mean(), len(data.train.y), []
     for strength in regression.STRENGTHS:

@@ -137,13 +137,15 @@ def test_smoothed_labels_are_those_of_the_formula(classes):
     logits = np.concatenate([np.zeros_like(z), z], axis=1) if classes == 2 else z
     log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     soft = 0.7 * np.eye(classes)[y] + 0.3 / classes
-    plain = jaxnn.sigmoid_cross_entropy() if classes == 2 else jaxnn.softmax_cross_entropy()
-    loss = training.smoothed(plain, 0.3, classes)
+    loss = training.loss_of(0.3, classes)
     np.testing.assert_allclose(loss.value(jnp.array(z), jnp.array(y)), -(soft * log_p).sum(axis=1), rtol=1e-5)
     slopes = np.exp(log_p) - soft
     gradient = loss.gradient(jnp.array(z), jnp.array(y))
     np.testing.assert_allclose(gradient, slopes[:, 1:] if classes == 2 else slopes, rtol=1e-4, atol=1e-6)
-    assert training.smoothed(plain, 0.0, classes) is plain
+    hard, plain = training.loss_of(0.0, classes), training.loss_of(0, classes)
+    losses = -log_p[np.arange(5), y]
+    for loss in (hard, plain):
+        np.testing.assert_allclose(loss.value(jnp.array(z), jnp.array(y)), losses, rtol=1e-5)
 
 
 def test_one_that_diverges_is_told_and_does_not_disturb_the_others():
@@ -234,7 +236,7 @@ def test_csv_has_a_line_for_every_training_in_order_of_rank():
 
 
 def drawn(**options):
-    """The picture of a sweep with made accuracies, every fifth point diverged: colours (h, w, 3), and caption."""
+    """The picture of a sweep with made accuracies, every fifth point diverged: colors (h, w, 3), and caption."""
     plan = make_plan(Options(**options))
     random = np.random.default_rng(0)
     trainings = []
@@ -312,7 +314,7 @@ def test_a_run_leaves_everything_and_tests_the_winner_alone(watched, capsys, tmp
     assert watched.asked == ["test"]
     assert sum(y is watched.problem.test.y for y in classified) == 1
     assert "trainings: 8 (points: 4, seeds: 2) in one program" in out
-    assert "updates skipped since their loss or gradient was not finite: none" in out
+    assert "updates skipped because their loss or gradient was not finite: none" in out
     assert json.loads((folder / "config.json").read_text())["options"]["learning_rate"] == "0.01,0.1"
     assert [json.loads(line)["epoch"] for line in (folder / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3]
     assert (folder / "report.txt").read_text().splitlines()[-1] in out
@@ -413,13 +415,13 @@ def test_every_data_set_that_is_named_can_be_read(tmp_path, write_photos):
         ("digits --batch-size 0", "--batch-size must be at least 1, got 0"),
         ("digits --batch-size 100000", "--batch-size must be 1 to 1258, the training set, got 100000"),
         ("digits --optimizer foo", "unknown optimizer 'foo': expected one of adagrad, adam"),
-        ("digits --momentum 0.5", "--momentum goes with --optimizer momentum, got --optimizer adam"),
+        ("digits --momentum 0.5", "--momentum must be used with --optimizer momentum, got --optimizer adam"),
         ("digits --activation relu,foo", "unknown activation 'foo': expected one of"),
         ("digits --activation relu,relu", "relu is there twice"),
-        ("digits --hidden 64,x", "--hidden '64,x': 'x' is no whole number"),
+        ("digits --hidden 64,x", "--hidden '64,x': 'x' is not an integer"),
         ("digits --hidden 64 --width 8", "--hidden fixes every layer's units"),
         ("digits --hidden 64 --depth 2", "--hidden fixes every layer's units"),
-        ("digits --depth 0..1 --width 4,8", "--depth 0 has no hidden layer, so width says nothing there"),
+        ("digits --depth 0..1 --width 4,8", "--depth 0 has no hidden layer, so width has no effect there"),
         ("catvnoncat --data-dir nowhere", "no folder has both train_catvnoncat.h5"),
     ],
 )

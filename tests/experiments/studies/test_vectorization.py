@@ -10,7 +10,7 @@ from experiments.studies.vectorization import gradients
 from experiments.studies.vectorization import run as vectorization
 
 
-@pytest.mark.parametrize("way", ["double_loop", "example_loop", "vectorised", "compiled"])
+@pytest.mark.parametrize("way", ["double_loop", "example_loop", "vectorized", "compiled"])
 def test_each_is_the_slope_of_the_cost(way, x64):
     w, b, x, y = vectorization._numbers(7, 3)
 
@@ -40,7 +40,7 @@ def test_the_run_in_short(tmp_path, capsys):
 
 
 def test_a_wrong_gradient_fails_the_run(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(vectorization, "vectorised", lambda w, b, x, y: (x.T @ (x @ w) / len(y), 0.0))
+    monkeypatch.setattr(vectorization, "vectorized", lambda w, b, x, y: (x.T @ (x @ w) / len(y), 0.0))
     argv = ["run", "vectorization", "--examples", "4", "--features", "3", "--repeats", "1"]
     assert main.main([*argv, "--runs-dir", str(tmp_path)]) == 1
     assert "the gradients differ by" in capsys.readouterr().err

@@ -1,7 +1,8 @@
-"""How far a fully connected network gets on the cat photos with everything that regularises.
+"""Train a fully connected network on the cat photos with several kinds of regularization.
 
-Photos standardised by colour, then flipped, shifted, turned and scaled anew in every epoch, dropout, and early stopping
-on a fifth of the training photos. All that was chosen by that fifth; the test photos are measured once.
+Photos are standardized by color, and flipped, shifted, rotated and scaled differently in every epoch; there is dropout,
+and early stopping on a fifth of the training photos. Hyperparameters were chosen by that fifth; the test photos are
+measured once.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from experiments.studies.catvnoncat.data import IMAGE_SHAPE, Photos
 SPEC = NetworkSpec((64 * 64 * 3, 64, 1), init="he")
 STARTS = 8
 EPOCHS = 500
-"""At most: early stopping ends most trainings before."""
+"""The most epochs: early stopping ends most trainings before."""
 
 _DEV_FRACTION = 0.2
 _EPOCHS_PER_REPORT = 5
@@ -30,8 +31,8 @@ def _as_images(x: np.ndarray) -> np.ndarray:
     return x.reshape(-1, *IMAGE_SHAPE)
 
 
-class Beyond(NamedTuple):
-    """What came of the starts, (starts,), each with a dev set of its own.
+class Regularized(NamedTuple):
+    """The results of the starts, (starts,), each with a different dev set.
 
     Attributes:
       epochs: how many the best params had.
@@ -50,8 +51,8 @@ def train(
     checkpoints: Callable[[str], jaxnn.Checkpointer | None] = lambda training: None,
     starts: int = STARTS,
     epochs: int = EPOCHS,
-) -> Beyond:
-    """Train from so many starts; `show` is told the epochs done, those that early stopping saved included."""
+) -> Regularized:
+    """Train from several starts; `show` is called with the epochs done, including those that early stopping saved."""
     model = jaxnn.mlp(SPEC.sizes, SPEC.activation, init=SPEC.init, dropout_rate=0.2)
     plain = jaxnn.objective(model.network, model.loss)
     changes = jaxnn.data.compose(
@@ -96,11 +97,11 @@ def train(
             (best["epoch"], best["dev_accuracy"], model.predict_proba(result.params, prepared(photos.test.x))[:, 0])
         )
         show((start + 1) * epochs)
-    return Beyond(*(np.stack(column) for column in zip(*results, strict=True)))
+    return Regularized(*(np.stack(column) for column in zip(*results, strict=True)))
 
 
-def lines(found: Beyond, y: np.ndarray) -> list[str]:
-    """What came out, in words."""
+def lines(found: Regularized, y: np.ndarray) -> list[str]:
+    """Return the results in words."""
     test = ((found.probabilities > 0.5) == y).mean(axis=1)
     together = ((found.probabilities.mean(axis=0) > 0.5) == y).mean()
     return [

@@ -1,0 +1,134 @@
+"""The commands that make or resume a run: run, sweep, import, resume and repeat."""
+
+import shlex
+import signal
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from experiments.cli.console import PROG, RUN, as_typed, error, log
+from experiments.cli.parsing import parse
+from experiments.datasets.options import OWN_SUFFIXES
+from experiments.readers.suggestions import suggest
+from experiments.reports import terminal
+from experiments.runs import compilation_cache
+from experiments.runs.execution import PlannedRun, describe_error, execute
+from experiments.runs.folder import RunError
+from experiments.runs.options import CacheOptions
+from experiments.runs.page import FILE as PAGE
+from experiments.runs.study import Study
+from experiments.studies.registry import find
+
+
+def run(words: list[str], argv: list[str]) -> int:
+    """Run the study that the first word names; return the exit status."""
+    name, *rest = words
+    return _new_run(find(name), f"{RUN} {name}", rest, argv)
+
+
+def sweep(rest: list[str], argv: list[str]) -> int:
+    """Sweep on the data set, or on the file, that the first argument names; return the exit status."""
+    module = import_module("experiments.studies.sweep")
+    name, *rest = rest or [""]
+    if name in ("-h", "--help"):
+        name, rest = "DATA", ["--help"]
+    elif name not in module.DATA and Path(name).suffix.lower() in OWN_SUFFIXES:
+        name, rest = "own", ["--data", name, *rest]
+    elif name not in module.DATA:
+        missing = f"there are no data {name!r} to sweep on" if name else "sweep takes the name of a data set"
+        known = f": there are {', '.join(module.DATA)}, or a file of yours ({', '.join(OWN_SUFFIXES)})"
+        return error(f"{missing}{suggest(name, module.DATA) or known}")
+    return _new_run(module.study(name), f"{PROG} sweep {name}", rest, argv)
+
+
+def import_weights(rest: list[str], argv: list[str]) -> int:
+    """Import the weights of another library; return the exit status."""
+    return _new_run(find("import"), f"{PROG} import", rest, argv)
+
+
+def resume(rest: list[str], argv: list[str]) -> int:
+    """Resume an interrupted run; return the exit status."""
+
+    def plan() -> PlannedRun | None:
+        module = import_module("experiments.cli.resume")
+        options = parse(module.Options, rest, prog=f"{PROG} resume", description=module.__doc__)
+        return options and module.ResumedRun(options, log)
+
+    return _execute(plan)
+
+
+def repeat(rest: list[str], argv: list[str]) -> int:
+    """Repeat a run and compare the two; return the exit status."""
+    module = import_module("experiments.cli.repeat")
+    try:
+        options = parse(module.Options, rest, prog=f"{PROG} repeat", description=module.__doc__)
+        if options is None:
+            return 0
+        config = module.config_to_repeat(options)
+        run = PlannedRun(config.study, config.options, _typed(argv))
+    except (ValueError, OSError) as reason:
+        return error(reason)
+    status = _execute(lambda: run)
+    # A run that failed can be repeated too: the repetition fails in the same way.
+    if status not in (0, 1):
+        return status
+    verdict = module.judge(options.run, run.folder.path)
+    print(*verdict.lines, sep="\n")
+    return 0 if verdict.matched else 1
+
+
+def set_compilation_cache(options: CacheOptions) -> None:
+    """Turn the compilation cache on or off. If it cannot be used, only a note says so: runs take longer without it."""
+    if not options.compilation_cache:
+        compilation_cache.turn_off()
+        return
+    try:
+        compilation_cache.turn_on()
+    except (OSError, ImportError, RuntimeError) as reason:
+        log(f"note: compiled programs are not kept: {describe_error(reason)}")
+
+
+def _typed(argv: Sequence[str]) -> str:
+    return f"{PROG} {shlex.join(argv)}"
+
+
+def _new_run(study: Study, command: str, rest: list[str], argv: list[str]) -> int:
+    """Run the study with the options that the rest of the command line gives."""
+
+    def plan() -> PlannedRun | None:
+        options = parse(study.options(), rest, prog=command, description=as_typed(study.help()))
+        return options and PlannedRun(study, options, _typed(argv))
+
+    return _execute(plan)
+
+
+def _execute(plan: Callable[[], PlannedRun | None]) -> int:
+    """Execute the run that `plan` returns; return the exit status. If it returns `None`, only help was wanted."""
+    run = None
+    try:
+        run = plan()
+        if run is None:
+            return 0
+        set_compilation_cache(run.options)
+        execute(run, log)
+    except RunError as failure:
+        return error(failure, 1)
+    except KeyboardInterrupt as stop:
+        return error(f"interrupted{_how_to_resume(run)}", 128 + getattr(stop, "signum", signal.SIGINT))
+    except BrokenPipeError:
+        raise
+    except (ValueError, OSError) as reason:
+        # Once the data are accepted, a ValueError is a mistake in the program, and its traceback is wanted.
+        if isinstance(reason, ValueError) and run and run.folder:
+            raise
+        return error(f"{describe_error(reason)}{_how_to_resume(run)}")
+    print(terminal.wrap(f"results in {run.folder.path}; {PAGE} shows them on one page"))
+    if getattr(run.options, "data", None):
+        print(f"to classify new rows: {PROG} predict {shlex.quote(str(run.folder.path))} FILE")
+    return 0
+
+
+def _how_to_resume(run: PlannedRun | None) -> str:
+    if run and run.folder and run.folder.is_unfinished:
+        return f"; to continue: {PROG} resume {shlex.join([str(run.folder.path), *run.moved])}"
+    return ""

@@ -1,0 +1,49 @@
+"""The table of studies: what the command line, `resume` and `repeat` run, by name."""
+
+from collections.abc import Sequence
+from importlib import import_module
+
+from experiments.readers.json_file import short_json
+from experiments.runs.study import Study
+
+NAMES = (
+    "bias_variance",
+    "catvnoncat",
+    "hidden_units",
+    "initialization",
+    "ladder",
+    "linear_collapse",
+    "mnist",
+    "optimizers",
+    "parity",
+    "regression",
+    "regularization",
+    "vectorization",
+)
+"""The experiments that `list` shows. Each is a folder beside this file, whose `__init__.py` declares its `STUDY`."""
+
+
+def studies() -> list[Study]:
+    """Return the studies of `NAMES`, in that order."""
+    return [find(name) for name in NAMES]
+
+
+def find(name: str) -> Study:
+    """Return the study of that name. Nothing is imported for a name that is not in the table.
+
+    Raises:
+      ValueError: if there is no study of that name.
+    """
+    if name in NAMES:
+        return import_module(f"experiments.studies.{name}").STUDY
+    if name == "import":
+        return import_module("experiments.interchange.load").STUDY
+    sweep = import_module("experiments.studies.sweep")
+    if name in sweep_names():
+        return sweep.study(name.removeprefix("sweep-"))
+    raise ValueError(f"no experiment is called {short_json(name)}: there are {', '.join([*NAMES, *sweep_names()])}")
+
+
+def sweep_names() -> Sequence[str]:
+    """Return the names of the sweeps, "sweep-" and a data set's name each."""
+    return [f"sweep-{data}" for data in import_module("experiments.studies.sweep").DATA]
