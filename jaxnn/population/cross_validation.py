@@ -19,7 +19,7 @@ from jaxnn.validation import check_callable, check_mode
 
 
 class CrossValidation(NamedTuple):
-    """What `cross_validate` returns, for n members and k folds.
+    """The result of `cross_validate`, for n members and k folds.
 
     Attributes:
       measured: name -> what was measured on the examples held out, (n, k), NaN where a training diverged.
@@ -30,10 +30,10 @@ class CrossValidation(NamedTuple):
     population: Population
 
     def best(self, monitor: str, mode: Literal["min", "max"] = "min") -> int:
-        """The index of the member with the best mean over the folds, those that diverged in one left out: a scalar.
+        """Return the index of the member with the best mean over the folds, among those that diverged in none.
 
         Raises:
-          ValueError: no such measure, every member diverged, or `mode` is neither "min" nor "max".
+          ValueError: if the value was not measured, every member diverged, or the mode is another word.
         """
         check_mode(mode)
         if monitor not in self.measured:
@@ -83,8 +83,8 @@ def cross_validate(
       A `CrossValidation`.
 
     Raises:
-      ValueError: k outside 2..m, a member with weights of its own, a measure that is no such function, or what
-        `fit_population` refuses.
+      ValueError: if k is outside 2..m, the member has weights, or `measure` is not such a function, and as
+        `fit_population`.
 
     Example:
       >>> import jax, jaxnn, numpy as np, optax
@@ -114,22 +114,20 @@ def cross_validate(
     def without_fold(h):
         made = check_made(member(h["member"]))
         if made.weight is not None:
-            raise ValueError(
-                "cross_validate leaves examples out by weights, and the member has some of its own: pass them as weight"
-            )
+            raise ValueError("member must have no weights in cross_validate, which uses weights: pass them as weight")
         return made._replace(weight=jnp.asarray((1 - held_out) * own)[h["fold"]])
 
     folds = {"member": members, "fold": np.tile(np.arange(k), n)}
     population = fit_population(without_fold, folds, data.x, data.y, **options)
     measured = measured_each(measure, population.params, data, np.tile(held_out * own, (n, 1)))
-    sound = np.array([at is None for at in population.diverged_at])
+    finite = np.array([at is None for at in population.diverged_at])
     return CrossValidation(
-        {name: np.where(sound, values, np.nan).reshape(n, k) for name, values in measured.items()}, population
+        {name: np.where(finite, values, np.nan).reshape(n, k) for name, values in measured.items()}, population
     )
 
 
 def without_uncounted(data: Batch) -> Batch:
-    """The examples, x (m, ...), whose weight is not 0."""
+    """Return the examples whose weight is not 0."""
     if data.weight is None or (counts := np.asarray(data.weight) > 0).all():
         return data
     return Batch(*(a[counts] for a in data[:3]))
@@ -138,7 +136,7 @@ def without_uncounted(data: Batch) -> Batch:
 def measured_each(
     measure: Callable[..., Any], params: Params, data: Batch, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """What `measure` says of each of n members' params, leaves (n, ...), by example weights of its own, (n, m)."""
+    """Measure each of n members' params, leaves (n, ...), with the example weights (n, m) of that member."""
 
     @jax.jit
     def one_by_one(params, data, weights):

@@ -1,4 +1,4 @@
-"""Members trained together on the devices, in as many chunks as the memory asks for."""
+"""Members trained together on the devices, in as many chunks as the memory requires."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -45,8 +45,8 @@ class Plan(NamedTuple):
     shuffle: str | None
     skip: bool = False
 
-    def made(self, h: PyTree) -> Any:
-        """A member as it is trained."""
+    def build_member(self, h: PyTree) -> Any:
+        """Build a member, with skipping if that is on."""
         member = self.member(h)
         if member.weight is not None:
             member = member._replace(weight=as_array("a member's weight", member.weight))
@@ -55,15 +55,15 @@ class Plan(NamedTuple):
         return member._replace(optimizer=skip_nonfinite(member.optimizer))
 
     def start(self, h: PyTree) -> TrainState:
-        """A member's state before its first step; h leaves (...), its own hyperparameters."""
-        member = self.made(h)
+        """Return a member's state before its first step."""
+        member = self.build_member(h)
         return train_state(member.params, member.optimizer, member.key)
 
     def run(
         self, guarded: bool, epochs: int, state: TrainState, h: PyTree, data: Batch, order: Key | None
     ) -> tuple[TrainState, Array, Array]:
-        """A member's state after so many epochs, its losses (epochs, steps), and whether all is finite, a scalar."""
-        member = self.made(h)
+        """Return a member's state after the epochs, its losses (epochs, steps), and whether all is finite."""
+        member = self.build_member(h)
         step = make_step(member.objective, member.optimizer, self.gradients)
         many = epochs_of(self.batch_size, self.shuffle is not None)
         run = stop_at_nonfinite(many, step, self.skip) if guarded else many(step)
@@ -73,7 +73,7 @@ class Plan(NamedTuple):
     def explain(
         self, hyperparameters: PyTree, states: TrainState, data: Batch, diverged_at: Sequence[int | None]
     ) -> list[Divergence | None]:
-        """What overflowed first in each member that diverged; leaves (n, ...), states as they were before that step."""
+        """Return what overflowed first in each member that diverged, from the states before that step."""
         watch = _watch_program(self)
 
         def of_member(i):
@@ -89,7 +89,7 @@ def _watch_program(plan: Plan) -> Callable[..., Any]:
     # Members differ in numbers alone, so it compiles once for all of them, if any diverged.
     @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
     def watch(h, state, data, order):
-        member = plan.made(h)
+        member = plan.build_member(h)
         batch = batch_at(state, data._replace(weight=member.weight), plan.batch_size, plan.shuffle is not None, order)
         return make_watch(member.objective, member.optimizer, plan.gradients)(state, batch)
 
@@ -123,7 +123,7 @@ def _programs_of(plan: Plan, mesh: Mesh) -> Programs:
         return states, jax.random.clone(states.key)[0]
 
     def running(guarded):
-        # Members that stop have step numbers of their own.
+        # Members that stop have different step numbers.
         axes, specs = (0, _SPECS._replace(step=_MEMBERS)) if guarded else (_AXES, _SPECS)
         in_specs, out_specs = (_SPECS, _MEMBERS, _SHARED, _SHARED), (specs, _MEMBERS, _MEMBERS)
 
@@ -138,7 +138,7 @@ def _programs_of(plan: Plan, mesh: Mesh) -> Programs:
 
 
 class Fleet:
-    """n trainings under way; `run` takes all of them further.
+    """Train n members in chunks.
 
     A chunk is as many members as run at a time: side by side by `jax.vmap`, in equal shares on each device by
     `jax.shard_map`. Chunks are of one size, so that one program does for all; the last is filled up with copies of the
@@ -148,7 +148,7 @@ class Fleet:
       plan: how each is trained.
       hyperparameters: NumPy arrays, leaves (n, ...).
       data: what they train on.
-      epochs: how many `run` will first be asked for: that program's memory is what chunks are planned by.
+      epochs: the number of epochs of the first `run`: chunks are planned by that program's memory.
       chunk: members of a chunk, or `None` for as many as fit.
       devices: where to run.
       memory: bytes of a device, or `None` where nothing limits.
@@ -157,7 +157,7 @@ class Fleet:
       stopped_at: the step of each member that was not finite, (n,), or -1.
 
     Raises:
-      ValueError: a member, or the chunk asked for, does not fit into memory.
+      ValueError: if a member, or the given chunk, does not fit into memory.
     """
 
     def __init__(
@@ -197,7 +197,7 @@ class Fleet:
         self._steps, self.stopped_at = 0, np.full(n, -1)
 
     def run(self, epochs: int) -> np.ndarray:
-        """Take every member further by so many epochs; their losses, (n, epochs, steps), NaN from where one stopped."""
+        """Train every member for more epochs; return the losses, (n, epochs, steps), NaN after a member stopped."""
         losses = []
         for i, h in enumerate(self._h):
             losses.append(self._run_chunk(i, h, epochs))
@@ -206,14 +206,14 @@ class Fleet:
         return losses
 
     def state(self) -> TrainState:
-        """Where every member is now: leaves (n, ...), on the default device."""
+        """Return the states of all members, leaves (n, ...), on the default device."""
         steps = np.where(self.stopped_at < 0, self._steps, self.stopped_at).astype(np.int32)
         chunks = [state._replace(step=()) for state in self._states]
         joined = jax.tree.map(lambda *leaves: _joined(leaves, self._n), *chunks)
         return jax.device_put(joined._replace(step=steps))
 
-    def go_on_from(self, state: TrainState, steps: int) -> None:
-        """Put every member where `state` said it was, leaves (n, ...), after so many steps of those that run."""
+    def restore(self, state: TrainState, steps: int) -> None:
+        """Restore all members from the state of a checkpoint, leaves (n, ...), taken at `steps`."""
         at = np.asarray(state.step)
         self._steps, self.stopped_at = steps, np.where(at < steps, at, -1)
         members, size = state._replace(step=()), jax.tree.leaves(self._h[0])[0].shape[0]
@@ -246,7 +246,7 @@ class Fleet:
     def _planned(
         self, plan: Plan, hyperparameters: PyTree, epochs: int, most: int, memory: int, chunk: int | None
     ) -> int:
-        """Members on each device, at most so many."""
+        """Return the number of members on each device, at most the given one."""
         one = jax.eval_shape(plan.start, jax.tree.map(lambda leaf: leaf[0], hyperparameters))
         # A state goes in, and another comes out.
         shared, least = bytes_of(self._data), 2 * bytes_of(one)
@@ -262,14 +262,14 @@ class Fleet:
         return fit
 
     def _needed(self, plan: Plan, hyperparameters: PyTree, epochs: int, each: int) -> int:
-        """Bytes of a device for so many members on each, by what the compiled program says."""
+        """Return the bytes that a device needs for a number of members, as the compiled program reports."""
         size = each * self._mesh.size
         h = jax.tree.map(lambda leaf: np.broadcast_to(leaf[:1], (size, *leaf.shape[1:])), hyperparameters)
         memory = self._lowered(plan, h, epochs).compile().memory_analysis()
         return memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
 
     def _lowered(self, plan: Plan, h: PyTree, epochs: int) -> jax.stages.Lowered:
-        """The program that runs members with such hyperparameters, before there are any."""
+        """Lower the program that runs members with such hyperparameters, before there are any."""
 
         def shape(leaf, spec=_MEMBERS):
             return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=NamedSharding(self._mesh, spec))

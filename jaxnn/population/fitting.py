@@ -78,32 +78,32 @@ def fit_population(
 
     Args:
       member: from one member's hyperparameters to its `Member`; pure.
-      hyperparameters: a pytree (a dictionary, say, from `grid`) of numbers, leaves (n, ...): member i gets row i.
+      hyperparameters: a pytree of numbers, such as the dictionary of `grid`, leaves (n, ...): member i gets row i.
       x: inputs, (m, ...), floats.
       y: targets, (m,) or (m, k).
       epochs: passes over the data, at least 1.
       batch_size: examples of a batch; `None` takes all of them, so that an epoch is one step.
-      gradients: "hand" for the derived ones, "auto" for JAX's.
+      gradients: "hand" for the hand-derived gradient, "auto" for JAX's.
       shuffle: "shared", "own" or `None` for the order of the data.
       report_every: epochs per compiled program, and so per report.
       evaluate: called at each report, under `jax.vmap`, with a member's params and its hyperparameters; the dictionary
         of scalars that it returns joins the report. Compile it: `jax.jit`, with its data as arguments.
-      callback: called with each entry of the history as it comes; a true answer stops the training.
+      callback: called with each entry of the history as it comes; a true return value stops the training.
       checkpoints: as in `fit`: bit for bit where it is trained in the same chunks.
       chunk: at most how many members run at a time, on all devices together; chunks take turns between reports. By
         default as many as fit into memory.
       devices: where the members are spread, in equal shares; all local devices by default. (A CPU counts as one,
-        unless JAX is told before its first use: `jax.config.update("jax_num_cpu_devices", 2)`.)
-      memory: bytes that a device has for this. By default what it says is free, if it says so, as GPUs do.
+        unless set before its first use: `jax.config.update("jax_num_cpu_devices", 2)`.)
+      memory: bytes of a device to use. By default those that it reports as free, as GPUs do.
       on_nan: "stop" or "skip", as in `fit`, each member for itself.
 
     Returns:
       A `Population`.
 
     Raises:
-      ValueError: hyperparameters that are no numbers, not finite, whole numbers too large for int32, of different
-        lengths, or of no member at all; a member function that makes no `Member`; data or a plan that `fit` would
-        refuse; a member that does not fit into memory.
+      ValueError: if hyperparameters are not finite numbers that the program can hold, differ in length or are empty; if
+        the member function does not return a `Member`; if data or arguments are not valid for `fit`; if a member does
+        not fit into memory.
 
     Example:
       >>> import jax, jaxnn, numpy as np, optax
@@ -151,7 +151,7 @@ def fit_population(
     history, losses = list(history), [] if losses is None else [losses]
     done = history[-1]["epoch"] if history else 0
     if history:
-        fleet.go_on_from(state, history[-1]["step"])
+        fleet.restore(state, history[-1]["step"])
 
     def snapshot():
         return Checkpoint(fleet.state(), list(history), np.concatenate(losses, axis=1), stopped_by=stopped_by)
@@ -186,7 +186,7 @@ def fit_population(
 
 
 def _checked(member: Callable[[PyTree], Member], hyperparameters: PyTree, x: Any, y: Any) -> Batch:
-    """The data, x (m, ...), that the members can be trained on."""
+    """Validate the data for all members; examples of weight 0 in all of them may hold anything."""
     try:
         data = check_batch(x, y)
         _check_member(member, hyperparameters, data)
@@ -202,7 +202,7 @@ def _checked(member: Callable[[PyTree], Member], hyperparameters: PyTree, x: Any
 
 
 def _check_member(member: Callable[[PyTree], Member], hyperparameters: PyTree, data: Batch) -> None:
-    """Trace the first member: what is wrong with it is said before anything is compiled."""
+    """Trace the first member, so that errors surface before compilation."""
     # NumPy's arrays have their numbers under a trace too, for the check of labels.
     data = data._replace(y=np.asarray(data.y))
 
@@ -221,7 +221,7 @@ def _check_member(member: Callable[[PyTree], Member], hyperparameters: PyTree, d
         jax.eval_shape(check, jax.tree.map(lambda leaf: leaf[0], hyperparameters))
     except (jax.errors.ConcretizationTypeError, jax.errors.TracerIntegerConversionError) as error:
         raise ValueError(
-            "the member function asks for the number of a hyperparameter, which is traced, as by float() or if: "
+            "the member function must not use the number of a hyperparameter, which is traced, as in float() or if: "
             f"choose by jnp.where, or train a population for each ({str(error).splitlines()[0]})"
         ) from error
 
@@ -234,7 +234,7 @@ def _counted_by_any(member: Callable[[PyTree], Member], hyperparameters: PyTree)
 
     try:
         one = jax.eval_shape(weight, jax.tree.map(lambda leaf: leaf[0], hyperparameters))
-    except Exception:  # as `_check_member` says it
+    except Exception:  # `_check_member` raises it
         return None
     if one is None:
         return None
@@ -248,7 +248,7 @@ def _counted_by_any(member: Callable[[PyTree], Member], hyperparameters: PyTree)
 
 
 def check_made(made: Any) -> Member:
-    """What a member function returned, a ValueError unless it is a `Member`."""
+    """Return what a member function returned; raise a ValueError unless it is a `Member`."""
     if not isinstance(made, Member):
         raise ValueError(f"the member function returned {type(made).__name__}, expected a jaxnn.Member")
     return made if made.weight is None else made._replace(weight=as_array("a member's weight", made.weight))

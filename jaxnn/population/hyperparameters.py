@@ -12,16 +12,16 @@ from jaxnn.validation import described
 
 
 def grid(**axes: Iterable[float]) -> dict[str, np.ndarray]:
-    """Every combination of the values of several hyperparameters, the last one varying fastest.
+    """Return every combination of the values of several hyperparameters, the last one varying fastest.
 
     Args:
       **axes: name = values, one or more numbers each.
 
     Returns:
-      name -> values of all members, (n,), n the product of the lengths.
+      name -> values of all members, (n,), where n is the product of the lengths.
 
     Raises:
-      ValueError: no axis, one without values, or values that are no numbers.
+      ValueError: if there is no axis, an axis has no values, or values are not numbers.
 
     Example:
       >>> members = grid(learning_rate=[0.1, 0.01], seed=range(3))
@@ -42,7 +42,7 @@ def grid(**axes: Iterable[float]) -> dict[str, np.ndarray]:
 
 
 def check_hyperparameters(hyperparameters: PyTree) -> tuple[PyTree, int]:
-    """The hyperparameters as NumPy arrays, and the number of members."""
+    """Validate the hyperparameters; return them as NumPy arrays, and the number of members."""
     leaves, structure = jax.tree_util.tree_flatten_with_path(
         hyperparameters, is_leaf=lambda node: isinstance(node, list)
     )
@@ -69,7 +69,7 @@ def check_hyperparameters(hyperparameters: PyTree) -> tuple[PyTree, int]:
 
 
 def _numbers(name: str, values: Any) -> np.ndarray:
-    """The values as the program will have them: finite, and in a dtype of JAX's."""
+    """Convert the values to a dtype of JAX's; raise a ValueError unless they are finite numbers that it can hold."""
     if isinstance(values, jax.Array) and jnp.issubdtype(values.dtype, jax.dtypes.prng_key):
         raise ValueError(f"{name} holds random keys, expected numbers: give seeds, and make the keys of them")
     array = np.asarray(values)
@@ -83,7 +83,7 @@ def _numbers(name: str, values: Any) -> np.ndarray:
     with np.errstate(over="ignore"):
         array = array.astype(jax.dtypes.canonicalize_dtype(array.dtype))
     if whole is not None and (array != whole).any():
-        # It would wrap round: of the seeds 5 and 2**32 + 5, the same training.
+        # It would wrap: the seeds 5 and 2**32 + 5 would give the same training.
         raise ValueError(f"{name} holds {whole[array != whole][0]}, which {array.dtype} cannot hold: at most 2**31 - 1")
     given = np.asarray(values)[~np.isfinite(array)]
     if given.size and np.isfinite(given).any():

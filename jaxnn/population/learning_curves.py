@@ -19,7 +19,7 @@ from jaxnn.validation import check_callable, described, is_count
 
 
 class LearningCurve(NamedTuple):
-    """What `learning_curve` returns, for n members, s random orders of the data and as many sizes as were asked for.
+    """The result of `learning_curve`, for n members, s random orders of the data and several sizes.
 
     Attributes:
       sizes: how many examples were trained on, (sizes,).
@@ -60,7 +60,7 @@ def learning_curve(
     Args:
       member: from one member's hyperparameters to its `Member`, as `fit_population` takes it; without weights, which
         are `weight`.
-      hyperparameters: of the n members, leaves (n, ...): a grid of seeds, say, for several random starts.
+      hyperparameters: of the n members, leaves (n, ...): a grid of seeds for several random starts.
       x: inputs, (m, ...), floats.
       y: targets, (m,) or (m, k).
       sizes: how many examples to train on, each from 1 to m.
@@ -77,8 +77,8 @@ def learning_curve(
       A `LearningCurve`.
 
     Raises:
-      ValueError: sizes outside 1..m, no seed, or one that is no whole number, a dev set that is no `Batch`, a member
-        with weights of its own, a measure that is no such function, or what `fit_population` refuses.
+      ValueError: if a size is outside 1..m, there are no seeds, a seed is not an int, the dev set is not a `Batch`, the
+        member has weights, or `measure` is not such a function, and as `fit_population`.
 
     Example:
       >>> import jax, jaxnn, numpy as np, optax
@@ -123,9 +123,7 @@ def learning_curve(
     def on_part(h):
         made = check_made(member(h["member"]))
         if made.weight is not None:
-            raise ValueError(
-                "learning_curve leaves examples out by weights, and the member has some of its own: pass them as weight"
-            )
+            raise ValueError("member must have no weights in learning_curve, which uses weights: pass them as weight")
         return made._replace(weight=jnp.where(jnp.asarray(places)[h["order"]] < h["size"], own, 0))
 
     members = jax.tree.map(lambda leaf: leaf[of_member], hyperparameters)
@@ -133,11 +131,11 @@ def learning_curve(
     population = fit_population(on_part, {"member": members, "order": order, "size": size}, *data[:2], **options)
     trained_on = np.where(places[order] < size[:, None], own, own.dtype.type(0))
     counts = np.ones(len(dev.x), np.float32) if dev.weight is None else dev.weight
-    sound = np.array([at is None for at in population.diverged_at])
+    finite = np.array([at is None for at in population.diverged_at])
 
     def measured(batch, weights):
         values = measured_each(measure, population.params, batch, weights)
-        return {name: np.where(sound, value, np.nan).reshape(shape) for name, value in values.items()}
+        return {name: np.where(finite, value, np.nan).reshape(shape) for name, value in values.items()}
 
     return LearningCurve(
         np.asarray(sizes),

@@ -9,25 +9,25 @@ from jaxnn.typing import PyTree
 
 
 def free_bytes(device: jax.Device) -> int | None:
-    """Bytes that the device says are free, less a tenth for what it does not know of; `None` where it says nothing."""
-    told = device.memory_stats() or {}
-    if "bytes_limit" not in told:
+    """Return nine tenths of the bytes that are free on the device; `None` if the device reports no limit."""
+    stats = device.memory_stats() or {}
+    if "bytes_limit" not in stats:
         return None
-    return int(0.9 * (told["bytes_limit"] - told.get("bytes_in_use", 0)))
+    return int(0.9 * (stats["bytes_limit"] - stats.get("bytes_in_use", 0)))
 
 
 def that_fit(needed: Callable[[int], int], most: int, memory: int, shared: int, least: int) -> int:
-    """How many members fit: the most, or nearly, for which the memory suffices; 0 where it does for none.
+    """Return approximately the largest number of members that fit into the memory; 0 if none does.
 
     Args:
-      needed: bytes for so many members, a scalar: costly to call, and near shared + a constant for each.
+      needed: maps a number of members to the bytes that they need: expensive to call, and nearly affine.
       most: the largest number wanted, at least 1.
-      memory: bytes there are.
-      shared: bytes that any number needs.
-      least: bytes that one member needs beside them, at least.
+      memory: the bytes available.
+      shared: the bytes that any number of members needs.
+      least: a lower bound of the bytes that each member needs in addition.
 
     Returns:
-      A count. `needed` is called for few numbers, and not at all where `least` already says that none fits.
+      An int. `needed` is called for few numbers, and not at all if `least` shows that none fits.
     """
     n = min(most, int((memory - shared) // least))
     while n > 1 and (bytes_needed := needed(n)) > memory:

@@ -30,6 +30,7 @@ READ = (
     "models",
     "nn",
     "optim",
+    "population",
     "train",
 )
 FORBIDDEN = {

@@ -98,7 +98,7 @@ def test_a_member_that_diverges_in_a_fold_is_not_the_best():
     [
         ({"k": 1}, "k must be from 2"),
         ({"hyperparameters": {}}, "empty|length 0"),
-        ({"member": lambda h: member(h)._replace(weight=jnp.ones(14))}, "some of its own"),
+        ({"member": lambda h: member(h)._replace(weight=jnp.ones(14))}, "member must have no weights in"),
         ({"measure": lambda params, batch: params}, "dictionary of scalars"),
         ({"hyperparameters": {"learning_rate": 0.1, "l2": 0.0}}, "one number, 0, expected an array"),
         ({"hyperparameters": {"learning_rate": [0.1], "l2": [0.0, 0.1]}}, "different lengths"),

@@ -143,7 +143,7 @@ def test_a_training_that_diverges_is_nan():
         ({"sizes": []}, "from 1 to the 23"),
         ({"seeds": []}, "seeds are empty"),
         ({"hyperparameters": {}}, "empty|length 0"),
-        ({"member": lambda h: member(h)._replace(weight=jnp.ones(23))}, "some of its own"),
+        ({"member": lambda h: member(h)._replace(weight=jnp.ones(23))}, "member must have no weights in"),
         ({"measure": lambda params, batch: params}, "dictionary of scalars"),
         ({"dev": jaxnn.Batch(X_DEV, Y_DEV[:4])}, "x has 9 examples, y has shape"),
         ({"y": np.zeros((23, 2)), "stratify": True}, r"y must be labels \(m,\) to be stratified"),
