@@ -123,7 +123,7 @@ CANNOT_BE_RUN = {
     "empty": (lambda: check_sum(X[:0]), "args must hold a floating array that is not empty"),
     "batch": (lambda: check_sum(X, batch=0), "batch must be an int >= 1, got 0"),
     "fast": (lambda: check_sum(X, fast="yes"), "fast is True or False, got 'yes'"),
-    "seed": (lambda: check_sum(X, seed=None), "seed is None, expected a whole"),
+    "seed": (lambda: check_sum(X, seed=None), "seed must be a whole number of at least 0, got None"),
     "traced": (
         lambda: jax.make_jaxpr(lambda x: check_sum(x).passed)(X),
         "x must be a concrete array, got a tracer: call gradcheck outside of jax.jit",
