@@ -193,14 +193,14 @@ def test_schedules_of_traced_rates_train_a_population(name):
     ("options", "message"),
     [
         ({"name": "cosin"}, r"schedule must be one of \['constant', 'cosine'.*, got 'cosin'"),
-        ({"learning_rate": 0.0}, "a learning rate must be positive and finite, got 0"),
+        ({"learning_rate": 0.0}, "learning_rate must be positive and finite, got 0"),
         ({"steps": 0}, "steps must be a whole number of at least 1 and warmup a smaller one, got steps=0"),
         ({"steps": 2.5}, "got 2.5 steps"),
         ({"warmup": 10}, "got steps=10 and warmup=10"),
         ({"warmup": -1}, "and warmup=-1"),
         ({"name": "Cosine"}, "did you mean 'cosine'"),
         ({"name": ["cosine"]}, r"unknown schedule \['cosine'\]"),
-        ({"learning_rate": "0.1"}, "a learning rate must be positive and finite, got '0.1'"),
+        ({"learning_rate": "0.1"}, "learning_rate must be positive and finite, got '0.1'"),
         ({"learning_rate": optax.constant_schedule(0.1)}, "must be positive and finite, got the function"),
         ({"steps": True}, "got True steps"),
     ],
@@ -288,7 +288,7 @@ def test_max_norm_without_weights_raises(params):
 @pytest.mark.parametrize("rate", [0, 0.0, -0.1, -1, np.nan, np.inf, np.float32(-1), np.float64(0), np.int64(-1)])
 @pytest.mark.parametrize("name", jaxnn.optim.OPTIMIZERS)
 def test_rate_must_be_positive_and_finite(name, rate):
-    with pytest.raises(ValueError, match="a learning rate must be positive and finite, got"):
+    with pytest.raises(ValueError, match="learning_rate must be positive and finite, got"):
         jaxnn.optimizer(name, rate)
 
 

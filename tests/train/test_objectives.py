@@ -216,7 +216,7 @@ def test_what_is_no_objective_is_told_wherever_one_is_taken(given):
     [
         ((np.ones((4, 2)), np.zeros(4)), r"batch must be a jaxnn.Batch, got a tuple: jaxnn.Batch\(x, y\)"),
         (np.ones((4, 2)), r"batch must be a jaxnn.Batch, got float64 \(4, 2\)"),
-        (jaxnn.Batch([[1.0, 2.0]], [0]), r"x is \[\[1.0, 2.0\]\], expected an array"),
+        (jaxnn.Batch([[1.0, 2.0]], [0]), r"x must be an array, got \[\[1.0, 2.0\]\]"),
         (jaxnn.Batch(np.ones((0, 2)), np.zeros(0)), r"batch must hold at least one example, got x of shape \(0, ...\)"),
         (
             jaxnn.Batch(np.ones((2, 2)), np.zeros(2), np.ones(2), np.ones(2)),
