@@ -108,7 +108,8 @@ def number(text: str, kind: Kind) -> float:
     else:
         value = float(text) if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text) else None
     if value is None:
-        raise ValueError(f"{text!r} is no {'whole ' * kind.whole}number: expected {kind.values}; {_FORMS}")
+        what = "an integer" if kind.whole else "a number"
+        raise ValueError(f"{text!r} is not {what}: expected {kind.values}; {_FORMS}")
     if not kind.lowest <= value <= kind.highest:
         raise ValueError(f"{text} is out of bounds: expected {kind.values}")
     return value
@@ -165,7 +166,7 @@ def _spaced(low: float, high: float, n: int, log: bool, whole: bool) -> tuple[fl
 
 def _count(text: str) -> int:
     if not re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()) or int(text) < 1:
-        raise ValueError(f"{text.strip()!r} is no count of values: expected an integer of at least 1 after the ':'")
+        raise ValueError(f"{text.strip()!r} is not a count of values: expected an integer of at least 1 after the ':'")
     if int(text) > MOST_VALUES:
         raise ValueError(f"{int(text)} values are too many, expected at most {MOST_VALUES}")
     return int(text)

@@ -145,7 +145,7 @@ def test_a_run_that_cannot_write_checkpoints_goes_on(capsys, tmp_path, monkeypat
     monkeypatch.setattr(CheckpointStore, "save", save)
     run = sweep(tmp_path, *ALWAYS)
     line = capsys.readouterr().err.splitlines()[0]
-    assert line.startswith("note: no checkpoint of relu-1 was written, the run goes on: RESOURCE_EXHAUSTED")
+    assert line.startswith("note: no checkpoint of relu-1 was written, the run continues: RESOURCE_EXHAUSTED")
     assert_same(run, undisturbed)
 
 
@@ -392,7 +392,7 @@ def test_a_file_of_one_s_own_that_moved(capsys, tmp_path, at_report):
 )
 def test_bad_options_are_one_line_and_leave_nothing(capsys, tmp_path, flags):
     assert main.main([*SWEEP, *flags, "--runs-dir", str(tmp_path)]) == 2
-    assert "--checkpoint-every is a number of seconds and --keep at least 1" in capsys.readouterr().err
+    assert "--checkpoint-every must be a number of seconds from 0 and --keep at least 1" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

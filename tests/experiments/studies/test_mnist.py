@@ -275,7 +275,7 @@ def change(data_dir, tmp_path, name, data):
         ("t10k-labels-idx1-ubyte", idx(np.full(200, 10, np.uint8)), "labels up to 10, expected the digits"),
         ("t10k-images-idx3-ubyte", idx(np.zeros((0, 28, 28), np.uint8)), "m above 0"),
         ("train-images-idx3-ubyte.gz", b"no gzip", "starts with 6e 6f 20 67, expected 00 00 08 03"),
-        ("train-images-idx3-ubyte.gz", b"\x1f\x8bno gzip", "no gzip file, or a damaged one"),
+        ("train-images-idx3-ubyte.gz", b"\x1f\x8bno gzip", "is not a gzip file, or damaged"),
     ],
 )  # fmt: skip
 def test_bad_files_leave_nothing_behind(data_dir, tmp_path, capsys, name, data, message):
