@@ -450,7 +450,7 @@ def test_the_benchmark_finds_what_is_wrong(tmp_path, undisturbed):
     assert training.differs(undisturbed) == []
     (wrong,) = training.differs(other)
     assert wrong.startswith("sweep.csv: ")
-    told = "relu-1: resumed after epoch 3\ntanh-1: picked up after epoch 5\n"
+    told = "relu-1: resumed after epoch 3\ntanh-1: resumed after epoch 5\n"
     (wrong,) = faults.picked_up_elsewhere(tmp_path, told, {"relu-1": 4, "tanh-1": 5})
     assert "relu-1 went on after epoch 3, and had a checkpoint of epoch 4" in wrong
     (wrong,) = faults.picked_up_elsewhere(tmp_path, "", {"relu-1": 4})  # it began anew, and says nothing
