@@ -300,12 +300,12 @@ class Torchlike:
 @pytest.mark.parametrize(
     ("optimizer", "fix"),
     [
-        (optax.adam, r"optimizer must be .*, got the function adam: call the factory, adam\(0.01\)"),
+        (optax.adam, r"must be .*, got the function adam: call the factory, adam\(0.01\)"),
         ("Adam", r"must be an optax optimizer, .*, got 'Adam': jaxnn.optimizer\('adam', 0.01\) makes one"),
-        (Torchlike(), "optimizer must be an optax optimizer, .*, got a Torchlike"),
+        (Torchlike(), "must be an optax optimizer, .*, got a Torchlike"),
         (optax.GradientTransformation, "must be an optax optimizer, .*, got the class GradientTransformation"),
         (0.1, "must be an optax optimizer, .*, got 0.1"),
-        (None, "optimizer must be an optax optimizer, .*, got None"),
+        (None, "must be an optax optimizer, .*, got None"),
     ],
 )
 def test_an_invalid_optimizer_raises_in_every_function(optimizer, fix):
