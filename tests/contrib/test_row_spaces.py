@@ -174,7 +174,7 @@ def test_penalties_that_depend_on_single_weights_raise(regularizer):
         ({"start": {"W": np.zeros((1, 40))}}, "first entry of params must be a dense layer's"),
         ({"start": ((), ())}, "first entry of params must be a dense layer's"),
         ({"x": X * np.nan}, "x must be finite, got"),
-        ({"epochs": 0}, "whole numbers"),
+        ({"epochs": 0}, "must be ints >= 1"),
         ({"key": 0}, "key must be a random key, got 0"),
         ({"optimizer": "sgd"}, "optimizer must be an optax optimizer, .*, got 'sgd'"),
         ({"evaluate": "loss"}, "evaluate must be a function .*, got 'loss'"),

@@ -191,7 +191,7 @@ def test_weights_of_0_only_leave_defined_numbers_in_programs():
         (np.where(np.arange(M) == 2, np.nan, 1), r"weight must be finite, got nan at \(2,\) and 1 such values"),
         (np.where(np.arange(M) == 2, np.inf, 1), r"weight must be finite, got inf at \(2,\) and 1 such values"),
         (np.ones(M, complex), "weight must be real numbers, got complex128"),
-        (np.ones(3), rf"weight has shape \(3,\), expected \({M},\)"),
+        (np.ones(3), rf"weight must have shape \({M},\), .*, got \(3,\)"),
     ],
 )
 def test_what_is_no_weights_is_said_in_one_line(weight, message):

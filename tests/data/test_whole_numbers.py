@@ -310,7 +310,7 @@ def test_arrays_of_objects_and_words_raise_in_one_line():
             compute(x)
         with pytest.raises(ValueError, match="^x must be real numbers, got <U.*: words are not numeric, drop them"):
             compute(np.full((2, 3), "a"))
-        with pytest.raises(ValueError, match=r"^x must be numbers, got <U.* \(2, 3\): x.astype\('float32'\)$"):
+        with pytest.raises(ValueError, match=r"^x must be real numbers, got <U.* \(2, 3\): x.astype\('float32'\)$"):
             compute(x.astype(str))
 
 

@@ -205,8 +205,8 @@ REFUSED = {
         "standardize in a program",
         "the largest floats",
     ): "standard deviations of x must be at most .* in float32, got .*: scale the features first",
-    ("augment", UNHOLDABLE): "x has 48 values that are not finite",
-    ("standardize in a program", UNHOLDABLE): "x has 48 values that are not finite",
+    ("augment", UNHOLDABLE): "x must be finite, got .* and 48 such values",
+    ("standardize in a program", UNHOLDABLE): "x must be finite, got .* and 48 such values",
 }
 
 

@@ -137,7 +137,7 @@ def test_a_training_that_diverges_is_nan():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sizes": [0, 5]}, r"whole numbers from 1 to the number of examples, 23, got \[0, 5\]"),
+        ({"sizes": [0, 5]}, r"whole numbers from 1 to the 23 examples there are, got \[0, 5\]"),
         ({"sizes": [24]}, "from 1 to the 23"),
         ({"sizes": [2.5]}, "from 1 to the 23"),
         ({"sizes": []}, "from 1 to the 23"),
@@ -145,7 +145,7 @@ def test_a_training_that_diverges_is_nan():
         ({"hyperparameters": {}}, "empty|length 0"),
         ({"member": lambda h: member(h)._replace(weight=jnp.ones(23))}, "member must have no weights in"),
         ({"measure": lambda params, batch: params}, "dictionary of scalars"),
-        ({"dev": jaxnn.Batch(X_DEV, Y_DEV[:4])}, "x has 9 examples, y has shape"),
+        ({"dev": jaxnn.Batch(X_DEV, Y_DEV[:4])}, "y must be one target for each of the 9 examples"),
         ({"y": np.zeros((23, 2)), "stratify": True}, r"y must be labels \(m,\) to be stratified"),
         ({"sizes": 5}, "sizes is 5, expected a list of whole numbers"),
         ({"sizes": [True]}, "from 1 to the 23"),

@@ -32,7 +32,12 @@ def test_measurement_by_a_name_of_fits_own_is_refused():
 @pytest.mark.parametrize(
     ("x", "y", "given", "message"),
     [
-        (np.ones((4, 3)), np.ones(5, int), {}, r"y must be one target for each of the 4 examples, .*, got shape \(5,\)"),
+        (
+            np.ones((4, 3)),
+            np.ones(5, int),
+            {},
+            r"y must be one target for each of the 4 examples, .*, got shape \(5,\)",
+        ),
         (np.ones((4, 3)), np.ones((1, 4), int), {}, r"y must be one target for each of the 4 .*, got shape \(1, 4\)"),
         (np.ones((4, 3), int), np.ones(4, int), {}, r"x must be floats, got int64: x.astype\('float32'\)$"),
         (np.full((4, 3), np.nan), np.ones(4, int), {}, r"x must be finite, got nan at \(0, 0\) and 12 such values"),

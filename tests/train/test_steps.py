@@ -159,5 +159,5 @@ def test_compiled_programs_take_data_as_fit_does_and_name_what_is_none(program):
     for given in (tuple(data()), {"x": x, "y": y}, x, None):
         with pytest.raises(ValueError, match=r"^data must be a jaxnn.Batch, got .*: jaxnn.Batch\(x, y\)$"):
             run(state_of(params_of()), given)
-    with pytest.raises(ValueError, match="^y must be numbers, got <U.*: words are no numbers"):
+    with pytest.raises(ValueError, match="^y must be numbers, got <U.*: words are not numeric"):
         run(state_of(params_of()), jaxnn.Batch(x, np.full(len(y), "a")))
