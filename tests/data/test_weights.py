@@ -482,7 +482,7 @@ def test_weighted_counts_are_sums_of_weights():
     ("weight", "message"),
     [
         (-np.ones(M), "weights must be at least 0, and one above 0, got -1.0 to -1.0"),
-        (np.full(M, np.nan), "weight has 11 values that are not finite"),
+        (np.full(M, np.nan), r"weight must be finite, got nan at \(0,\) and 11 such values"),
         (np.ones(M - 1), r"weight must have shape \(11,\), one number per example, got \(10,\)"),
         (1.0, r"weight must have shape \(11,\), one number per example, got \(\)"),
     ],

@@ -19,8 +19,8 @@ Z, DA = np.array([-3, -1, 0, 2, 5]), np.array([1, 2, 3, 4, 5])
 MASK = np.array([True, False, True, True, False])
 
 # Public functions of z, or of a cache and a cotangent, and the arguments that come after these.
-FORWARDS = {name: () for name in jaxnn.__all__ if name.endswith("_forward")}
-BACKWARDS = {name: () for name in jaxnn.__all__ if name.endswith("_backward")}
+FORWARDS = {name: () for name in jaxnn.functional.__all__ if name.endswith("_forward")}
+BACKWARDS = {name: () for name in jaxnn.functional.__all__ if name.endswith("_backward")}
 FORWARDS |= {"dropout_forward": (0.4, KEY)}
 BACKWARDS |= {"dropout_backward": (0.4,)}
 OF_LAYERS = {"dense_forward", "dense_backward", "flatten_forward", "flatten_backward"}
@@ -36,14 +36,14 @@ def assert_same(ours, theirs):
 @pytest.mark.parametrize("dtype", ["int64", "int8", ">i2"])
 @pytest.mark.parametrize("name", sorted(FORWARDS.keys() - OF_LAYERS))
 def test_forward_of_whole_numbers_is_that_of_floats(name, dtype, asarray):
-    forward, rest = getattr(jaxnn, name), FORWARDS[name]
+    forward, rest = getattr(jaxnn.functional, name), FORWARDS[name]
     z = Z.astype(dtype) if asarray is np.asarray else jnp.asarray(Z.astype(np.dtype(dtype).newbyteorder("=")))
     assert_same(forward(z, *rest), forward(jnp.asarray(Z, jnp.float32), *rest))
 
 
 @pytest.mark.parametrize("name", sorted(BACKWARDS.keys() - OF_LAYERS))
 def test_backward_of_whole_numbers_is_that_of_floats(name):
-    backward, rest = getattr(jaxnn, name), BACKWARDS[name]
+    backward, rest = getattr(jaxnn.functional, name), BACKWARDS[name]
     masked = name in ("leaky_relu_backward", "dropout_backward")
     cache = MASK if masked else () if name == "identity_backward" else Z
     wide = jnp.asarray(cache, jnp.float32) if cache is Z else cache
@@ -110,12 +110,12 @@ def test_shapes_that_would_broadcast_raise(ask, message):
         ask()
 
 
-LOSSES = sorted(name for name in jaxnn.__all__ if name.endswith(("_value", "_gradient")))
+LOSSES = sorted(name for name in jaxnn.functional.__all__ if name.endswith(("_value", "_gradient")))
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_targets_of_any_dtype_are_the_numbers_they_are(name):
-    loss, many = getattr(jaxnn, name), name.startswith("softmax")
+    loss, many = getattr(jaxnn.functional, name), name.startswith("softmax")
     z = np.array([[0.2, 0.4], [0.6, 0.3]], np.float32)
     y = np.array([[0, 1], [1, 0]])
     expected = loss(jnp.asarray(z), jnp.asarray(y))

@@ -110,11 +110,11 @@ CANNOT_BE_RUN = {
     "no arguments": (check_identity, "args must hold at least one array, got none"),
     "f is a number": (
         lambda: gradcheck.gradient(3, lambda x: x, X),
-        r"f is 3, expected a function f\(arg0\)",
+        r"f must be a function f\(arg0\), got 3",
     ),
     "f takes nothing": (
         lambda: gradcheck.gradient(lambda: 1.0, lambda x: x, X),
-        r"f takes \(\), expected a function f\(",
+        r"f must be a function f\(arg0\), got a function of \(\)",
     ),
     "a list as gradient": (
         lambda: gradcheck.gradient(lambda x: x.sum(), lambda x: x.tolist(), X),
@@ -122,7 +122,7 @@ CANNOT_BE_RUN = {
     ),
     "empty": (lambda: check_sum(X[:0]), "args must hold a floating array that is not empty"),
     "batch": (lambda: check_sum(X, batch=0), "batch must be an int >= 1, got 0"),
-    "fast": (lambda: check_sum(X, fast="yes"), "fast is True or False, got 'yes'"),
+    "fast": (lambda: check_sum(X, fast="yes"), "fast must be True or False, got 'yes'"),
     "seed": (lambda: check_sum(X, seed=None), "seed must be a whole number of at least 0, got None"),
     "traced": (
         lambda: jax.make_jaxpr(lambda x: check_sum(x).passed)(X),
@@ -132,7 +132,10 @@ CANNOT_BE_RUN = {
         lambda: gradcheck.layer(jaxnn.relu, (4,)),
         "argument 0 of gradcheck.layer must be a Layer, .* call the factory",
     ),
-    "a model for a layer": (lambda: gradcheck.layer(jaxnn.mlp((4, 1)), (4,)), "is a Model: pass its network"),
+    "a model for a layer": (
+        lambda: gradcheck.layer(jaxnn.mlp((4, 1)), (4,)),
+        "must be a Layer, got a Model: pass its network",
+    ),
     "in_shape": (
         lambda: gradcheck.layer(jaxnn.relu(), 4),
         "in_shape must be the shape of one example, got 4",

@@ -126,7 +126,7 @@ W, b, f4 = np.ones((3, 2), np.float32), np.zeros(3, np.float32), np.float32
         ("torch", {"0__weight": W.astype(np.int8)}, "is int8, expected floats: import takes no quantized network"),
         ("torch", {"0__weight": W, "0__bias": np.zeros(4, f4)}, "a weight for 3 units and a bias of shape (4,)"),
         ("torch", {"0__weight": W, "2__weight": W}, "layer 2 takes 2 inputs, but layer 1 has 3 units"),
-        ("torch", {"0__weight": W * np.nan, "0__bias": b}, "not finite"),
+        ("torch", {"0__weight": W * np.nan, "0__bias": b}, "must be finite in float32, got inf or NaN"),
         ("torch", {"0__weight": np.ones((0, 2), f4)}, "sizes"),
         ("torch", {}, "there are no weights"),
         ("safetensors", {"0__weight": W}, "'0.weight' must be the name of a dense layer's array"),

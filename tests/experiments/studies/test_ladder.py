@@ -185,11 +185,11 @@ def test_training_practice_by_options(tiny, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--schedule linear", "unknown schedule 'linear'"),
-        ("--warmup -1", "warm-up"),
+        ("--schedule linear", "schedule must be one of ['constant', 'cosine', 'inverse', 'step'], got 'linear'"),
+        ("--warmup -1", "warmup a smaller one, got steps="),
         ("--clip-norm 0", "clip_norm must be positive"),
-        ("--max-norm -1", "max_norm must be positive"),
-        ("--patience 0", "patience is a number of reports"),
+        ("--max-norm -1", "limit must be positive and finite, got -1.0"),
+        ("--patience 0", "patience must be a number of reports, at least 1, got 0"),
     ],
 )
 def test_training_practice_that_makes_no_sense_leaves_nothing(option, message, tmp_path, capsys):

@@ -117,7 +117,7 @@ def test_presets_are_what_they_say():
         (["--seeds", "0"], "--seeds must be at least 1"),
         (["--epochs", "0"], "--epochs must be at least 1"),
         (["--batch-size", "601"], "--batch-size must be 1 to 600"),
-        (["--learning-rate", "-1"], "learning rate must be positive"),
+        (["--learning-rate", "-1"], "learning_rate must be positive"),
         (["--seed", "-1"], "--seed must be from 0"),
     ],
 )

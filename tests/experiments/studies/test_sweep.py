@@ -262,7 +262,7 @@ def drawn(**options):
 def test_each_sweep_has_its_picture_with_the_best_in_red(options, words):
     pixels, caption = drawn(**options)
     assert words in caption
-    assert ("Grey: diverged." in caption) == (options != dict(learning_rate="0.1", activation="relu,tanh"))
+    assert ("Gray: diverged." in caption) == (options != dict(learning_rate="0.1", activation="relu,tanh"))
     assert (pixels == (255, 0, 0)).all(axis=2).sum() > 50
 
 
