@@ -38,7 +38,7 @@ from jaxnn.nn.activations import (
 from jaxnn.nn.composition import chain, residual
 from jaxnn.nn.custom_gradients import as_custom_vjp
 from jaxnn.nn.initializers import INITIALIZERS, sliced_initializer
-from jaxnn.nn.layer import Layer, map_layers, stateless
+from jaxnn.nn.layer import Layer, stateless
 from jaxnn.nn.linear import dense, dense_backward, dense_forward
 from jaxnn.nn.masking import mask_units
 from jaxnn.nn.repetition import repeat
@@ -75,7 +75,6 @@ __all__ = [
     "leaky_relu",
     "leaky_relu_backward",
     "leaky_relu_forward",
-    "map_layers",
     "mask_units",
     "relu",
     "relu_backward",

@@ -274,7 +274,7 @@ def test_max_norm_with_a_limit_for_each_member():
 
 @pytest.mark.parametrize("limit", [0, -1.0, np.inf, np.nan])
 def test_max_norm_takes_a_positive_limit(limit):
-    with pytest.raises(ValueError, match="max_norm must be positive and finite, got"):
+    with pytest.raises(ValueError, match="limit must be positive and finite, got"):
         jaxnn.optim.max_norm(limit)
 
 
