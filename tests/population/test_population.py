@@ -214,7 +214,7 @@ def test_two_devices_give_what_one_gives():
 import jax
 jax.config.update("jax_num_cpu_devices", 2)
 import numpy as np
-from tests.test_population import GRID, assert_same, train
+from tests.population.test_population import GRID, assert_same, train
 assert len(jax.local_devices()) == 2
 # 7 members on two devices: one is filled up.
 h = {name: values[:7] for name, values in GRID.items()}
@@ -279,14 +279,14 @@ def test_hyperparameters_that_make_no_population(hyperparameters, message):
     ("options", "message"),
     [
         ({"shuffle": True}, 'shuffle is "shared", "own" or None'),
-        ({"epochs": 0}, "whole numbers of at least 1"),
-        ({"batch_size": 23}, "from 1 to the 22 examples"),
+        ({"epochs": 0}, "epochs and report_every must be ints >= 1"),
+        ({"batch_size": 23}, "batch_size must be from 1 to the number of examples, 22"),
         ({"chunk": 0}, "chunk is a whole number of at least 1"),
         ({"memory": -1}, "memory is a whole number of at least 1"),
         ({"gradients": "numeric"}, "'hand' or 'auto'"),
-        ({"x": X[:, :2]}, "3 features"),
+        ({"x": X[:, :2]}, r"x must be \(m, 3\) for weights W"),
         ({"y": Y + 1}, "label"),
-        ({"x": X + np.inf}, "not finite"),
+        ({"x": X + np.inf}, "x must be finite, got inf"),
         ({"evaluate": lambda params, h: {"loss": h["seed"]}}, "own names"),
         ({"evaluate": lambda params, h: {"weights": params[0]["W"]}}, "dictionary of scalars"),
         ({"member": lambda h: member(h).params}, "returned tuple, expected a jaxnn.Member"),
@@ -294,7 +294,7 @@ def test_hyperparameters_that_make_no_population(hyperparameters, message):
             {"member": lambda h: member(h)._replace(weight=jnp.ones(3))},
             r"weight has shape \(3,\), expected \(22,\)",
         ),
-        ({"epochs": True}, "whole numbers of at least 1, got True"),
+        ({"epochs": True}, "epochs and report_every must be ints >= 1, got True"),
         ({"shuffle": ["own"]}, r'shuffle is "shared", "own" or None, got \[.own.\]'),
         ({"devices": 2}, "devices is 2, expected a list of them"),
         ({"devices": []}, r"devices is \[\], expected a list of them"),
@@ -318,8 +318,8 @@ def test_hyperparameters_that_make_no_population(hyperparameters, message):
         ),
         ({"member": lambda h: member(h)._replace(key=h["seed"])}, "key must be a random key, got int32"),
         ({"member": lambda h: member(h)._replace(params=MODEL.init(3))}, "key must be a random key, got 3"),
-        ({"member": lambda h: member(h)._replace(key=jax.random.split(jax.random.key(0)))}, "holds .2,. random keys"),
-        ({"checkpoints": "folder"}, r"checkpoints is 'folder', expected jaxnn.Checkpointer\(load, save\)"),
+        ({"member": lambda h: member(h)._replace(key=jax.random.split(jax.random.key(0)))}, "key must be one random key, got .2,. of them"),
+        ({"checkpoints": "folder"}, r"checkpoints must be a jaxnn.Checkpointer\(restore, save\), got 'folder'"),
     ],
 )
 def test_bad_plans_are_refused(options, message):
@@ -397,5 +397,5 @@ def test_labels_may_be_on_the_device(loss):
         return jaxnn.fit_population(member, h, x, y, **options).losses, folds.measured, curve.dev, curve.train
 
     jax.tree.map(np.testing.assert_array_equal, numbers(jnp.asarray(labels)), numbers(labels))
-    with pytest.raises(ValueError, match="binary labels must be from 0 to 1, got 0 to 3"):
+    with pytest.raises(ValueError, match="labels must be from 0 to 1, got 0 to 3|labels of 2 classes must be from 0 to 1, got 0 to 3"):
         jaxnn.fit_population(member, h, x, jnp.asarray(labels * 3), **options)
