@@ -132,7 +132,7 @@ def test_weights_of_another_shape_are_refused(shape):
     [
         (jaxnn.logistic_regression(3), (4, 2), np.zeros(4, int), r"x must be \(m, 3\) for weights W .*, got \(4, 2\)"),
         (jaxnn.logistic_regression(3), (4, 3), np.full(4, 2), "binary labels must be from 0 to 1, got 2 to 2"),
-        (jaxnn.logistic_regression(3), (4, 3), np.zeros((4, 2)), r"outputs \(4, 1\) and targets \(4, 2\) do not fit"),
+        (jaxnn.logistic_regression(3), (4, 3), np.zeros((4, 2)), r"the shape of outputs z, \(4, 1\), got \(4, 2\)"),
         (
             jaxnn.logistic_regression(3, 3),
             (4, 3),
@@ -140,7 +140,7 @@ def test_weights_of_another_shape_are_refused(shape):
             "labels of 3 classes must be from 0 to 2, got 3 to 3",
         ),
         (jaxnn.logistic_regression(3, 3), (4, 3), np.zeros(4), r"astype\(int\)"),
-        (jaxnn.mlp((3, 2), output="linear"), (4, 3), np.zeros(4), r"outputs \(4, 2\) and targets \(4,\) do not fit"),
+        (jaxnn.mlp((3, 2), output="linear"), (4, 3), np.zeros(4), r"the shape of outputs z, \(4, 2\), got \(4,\)"),
     ],
 )
 def test_check_tells_before_anything_is_compiled(model, x, y, message):
