@@ -8,17 +8,11 @@ import pytest
 
 from jaxnn import gradcheck
 from jaxnn.gradcheck import WrongGradientError
+from tests.helpers.gradients import B, W, X, dense
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 RNG = np.random.default_rng(0)
-X = jnp.asarray(RNG.normal(size=(4, 3)), jnp.float32)
-W = jnp.asarray(RNG.normal(size=(2, 3)), jnp.float32)
-B = jnp.asarray(RNG.normal(size=2), jnp.float32)
-
-
-def dense(x, W, b):
-    return x @ W.T + b[None]
 
 
 def dense_backward(args, dy):

@@ -10,8 +10,8 @@ from types import ModuleType
 import pytest
 
 import jaxnn
+from tests.helpers.sources import ROOT, functions, imports, source_name
 
-ROOT = Path(__file__).parents[2]
 # Rooms that any other may use: the words, the checks, and what makes values.
 GROUND = {
     "typing": set(),
@@ -73,32 +73,15 @@ EXPERIMENTS_ONLY = {"experiments", "h5py", "matplotlib", "PIL", "pandas", "rich"
 SOURCES = sorted(path for path in (ROOT / "jaxnn").rglob("*.py") if path != ROOT / "jaxnn" / "__init__.py")
 
 
-def imports(path):
-    """The full dotted names that a file imports, at its top or anywhere inside."""
-    package = path.relative_to(ROOT).with_suffix("").parts[:-1]
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = [*package[: len(package) + 1 - node.level]] if node.level else []
-            module = ".".join([*base, *([node.module] if node.module else [])])
-            # `from jaxnn import layer` imports a room, or a name from the top: the full name decides.
-            yield from ([f"{module}.{alias.name}" for alias in node.names] if module == "jaxnn" else [module])
-
-
 def room_of(path):
     return path.relative_to(ROOT / "jaxnn").with_suffix("").parts[0]
-
-
-def source_name(path):
-    return str(path.relative_to(ROOT))
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=source_name)
 def test_room_imports_only_what_it_may(path):
     room = room_of(path)
     assert room in GROUND | MAY_IMPORT, f"{source_name(path)} has no row in the table of rooms"
-    inside = {name.split(".")[1] for name in imports(path) if name.split(".")[0] == "jaxnn"}
+    inside = {name.split(".")[1] for name in imports(path) if name.startswith("jaxnn.")}
     assert inside - {room} <= (GROUND[room] if room in GROUND else MAY_IMPORT[room] | {*GROUND})
 
 
@@ -113,7 +96,7 @@ def test_room_is_pure(path):
 def test_nothing_imports_a_door():
     doors = {Path(door).with_suffix("").as_posix().replace("/", ".") for door in DOORS}
     for path in SOURCES:
-        assert not doors & set(imports(path)), source_name(path)
+        assert not doors & imports(path), source_name(path)
 
 
 def test_the_table_has_no_cycle():
@@ -126,7 +109,7 @@ def test_the_table_has_no_cycle():
 
 def test_imports_are_read():
     """The reader itself: it finds what is there."""
-    found = set(imports(ROOT / "jaxnn" / "train" / "fitting.py"))
+    found = imports(ROOT / "jaxnn" / "train" / "fitting.py")
     assert {"optax", "jaxnn.data.examples", "jaxnn.train.objectives", "jax", "collections.abc"} <= found
 
 
@@ -178,8 +161,7 @@ def test_few_names_are_at_the_top():
 @pytest.mark.parametrize("path", SOURCES, ids=source_name)
 def test_no_module_is_named_as_a_function_that_it_defines(path):
     """Of two things with one name, `import` finds one, and which one depends on what was imported before."""
-    defined = {node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
-    assert path.stem not in defined
+    assert path.stem not in functions(path)
 
 
 FUNCTIONS = sorted(
