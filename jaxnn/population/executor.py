@@ -17,8 +17,9 @@ from jaxnn.optim.nonfinite import skip_nonfinite, skips
 from jaxnn.population.memory import bytes_of, that_fit
 from jaxnn.train.arguments import check_not_traced
 from jaxnn.train.divergence import Divergence, first_not_finite, make_watch
-from jaxnn.train.epochs import batch_at, epochs_of
-from jaxnn.train.programs import is_finite, stop_at_nonfinite
+from jaxnn.train.epochs import batch_at, run_epochs
+from jaxnn.train.loop import select
+from jaxnn.train.programs import is_finite, run_to_nonfinite
 from jaxnn.train.steps import TrainState, make_step, train_state
 from jaxnn.typing import Array, Key, PyTree
 
@@ -65,23 +66,16 @@ class Plan(NamedTuple):
         """Return a member's state after the epochs, its losses (epochs, steps), and whether all is finite."""
         member = self.build_member(h)
         step = make_step(member.objective, member.optimizer, self.gradients)
-        many = epochs_of(self.batch_size, self.shuffle is not None)
-        run = stop_at_nonfinite(many, step, self.skip) if guarded else many(step)
+        run_steps = partial(run_epochs, batch_size=self.batch_size, shuffle=self.shuffle is not None)
+        run = partial(run_to_nonfinite, run_steps, step, self.skip) if guarded else partial(run_steps, step)
         state, losses = run(state, data._replace(weight=member.weight), epochs, order)
         return state, losses, is_finite(losses, state.params, self.skip)
 
-    def explain(
-        self, hyperparameters: PyTree, states: TrainState, data: Batch, diverged_at: Sequence[int | None]
-    ) -> list[Divergence | None]:
-        """Return what overflowed first in each member that diverged, from the states before that step."""
-        watch = _watch_program(self)
-
-        def of_member(i):
-            h, state = jax.tree.map(lambda leaf: leaf[i], (hyperparameters, states))
-            order = states.key[0] if self.shuffle == "shared" else None
-            return first_not_finite(diverged_at[i], jax.device_get(watch(h, state, data, order)))
-
-        return [None if at is None else of_member(i) for i, at in enumerate(diverged_at)]
+    def explain(self, hyperparameters: PyTree, states: TrainState, data: Batch, i: int, step: int) -> Divergence:
+        """Return what overflowed first in member i, from the states of all before that step."""
+        h, state = jax.tree.map(lambda leaf: leaf[i], (hyperparameters, states))
+        order = states.key[0] if self.shuffle == "shared" else None
+        return first_not_finite(step, jax.device_get(_watch_program(self)(h, state, data, order)))
 
 
 @bounded_cache
@@ -137,7 +131,7 @@ def _programs_of(plan: Plan, mesh: Mesh) -> Programs:
     return Programs(start, running(False), running(True))
 
 
-class Fleet:
+class PopulationExecutor:
     """Train n members in chunks.
 
     A chunk is as many members as run at a time: side by side by `jax.vmap`, in equal shares on each device by
@@ -154,7 +148,8 @@ class Fleet:
       memory: bytes of a device, or `None` where nothing limits.
 
     Attributes:
-      stopped_at: the step of each member that was not finite, (n,), or -1.
+      steps: the number of updates of those that still run.
+      stopped_at: the number of updates of each member that stopped, (n,), or -1.
 
     Raises:
       ValueError: if a member, or the given chunk, does not fit into memory.
@@ -194,37 +189,46 @@ class Fleet:
         started = [self._start(self._put(h)) for h in self._h]
         self._order = started[0][1] if plan.shuffle == "shared" else None
         self._states = [self._kept(state) for state, _ in started]
-        self._steps, self.stopped_at = 0, np.full(n, -1)
+        self.steps, self.stopped_at = 0, np.full(n, -1)
 
-    def run(self, epochs: int) -> np.ndarray:
-        """Train every member for more epochs; return the losses, (n, epochs, steps), NaN after a member stopped."""
-        losses = []
-        for i, h in enumerate(self._h):
-            losses.append(self._run_chunk(i, h, epochs))
-        losses = np.concatenate(losses)[: self._n]
-        self._steps += losses[0].size
-        return losses
+    def run(self, epochs: int) -> tuple[np.ndarray, np.ndarray]:
+        """Train every member that has not stopped for more epochs.
+
+        Returns:
+          The losses, (n, epochs, steps), NaN after a member stopped, and the steps that were not finite, (n,), or -1.
+        """
+        before = self.stopped_at.copy()
+        losses = np.concatenate([self._run_chunk(i, h, epochs) for i, h in enumerate(self._h)])[: self._n]
+        self.steps += losses[0].size
+        return losses, np.where(before < 0, self.stopped_at, -1)
 
     def state(self) -> TrainState:
         """Return the states of all members, leaves (n, ...), on the default device."""
-        steps = np.where(self.stopped_at < 0, self._steps, self.stopped_at).astype(np.int32)
+        steps = np.where(self.stopped_at < 0, self.steps, self.stopped_at).astype(np.int32)
         chunks = [state._replace(step=()) for state in self._states]
         joined = jax.tree.map(lambda *leaves: _joined(leaves, self._n), *chunks)
         return jax.device_put(joined._replace(step=steps))
 
-    def restore(self, state: TrainState, steps: int) -> None:
-        """Restore all members from the state of a checkpoint, leaves (n, ...), taken at `steps`."""
-        at = np.asarray(state.step)
-        self._steps, self.stopped_at = steps, np.where(at < steps, at, -1)
-        members, size = state._replace(step=()), jax.tree.leaves(self._h[0])[0].shape[0]
-        for i in range(len(self._h)):
-            rows = np.minimum(np.arange(i * size, (i + 1) * size), self._n - 1)
+    def stop(self, ended: np.ndarray) -> None:
+        """Stop the members of a mask (n,), unless they have stopped."""
+        self.stopped_at = np.where(ended & (self.stopped_at < 0), self.steps, self.stopped_at)
+
+    def restore(self, state: TrainState, steps: int, running: np.ndarray) -> None:
+        """Restore all members from the state of a checkpoint, leaves (n, ...), taken at `steps` of those running."""
+        self.steps, self.stopped_at = steps, np.where(running, -1, np.asarray(state.step))
+        members = state._replace(step=())
+        for i, h in enumerate(self._h):
+            rows = self._rows(i, h)
             chunk = jax.tree.map(lambda leaf, rows=rows: leaf[rows], members)
             self._states[i] = self._kept(self._put_state(chunk._replace(step=np.int32(steps))))
 
-    def _run_chunk(self, i: int, h: PyTree, epochs: int) -> np.ndarray:
+    def _rows(self, i: int, h: PyTree) -> np.ndarray:
+        """Return which members are in chunk i; the last one fills it up."""
         size = jax.tree.leaves(h)[0].shape[0]
-        mine = np.minimum(np.arange(i * size, (i + 1) * size), self._n - 1)
+        return np.minimum(np.arange(i * size, (i + 1) * size), self._n - 1)
+
+    def _run_chunk(self, i: int, h: PyTree, epochs: int) -> np.ndarray:
+        mine = self._rows(i, h)
         before = self._put_state(self._states[i])
         after, losses, finite = self._run(epochs, before, self._put(h), self._data, self._order)
         check_not_traced("fit_population", after, losses, finite)
@@ -233,13 +237,13 @@ class Fleet:
         if fresh.any():
             guarded, guarded_losses, _ = self._run_guarded(epochs, before, self._put(h), self._data, self._order)
             at = np.asarray(guarded.step)
-            kept = np.arange(losses[0].size) < (at - self._steps)[:, None]
+            kept = np.arange(losses[0].size) < (at - self.steps)[:, None]
             losses[fresh] = np.where(kept.reshape(losses.shape), guarded_losses, np.nan)[fresh]
-            after = _choose(fresh, guarded._replace(step=after.step), after)
+            after = select(fresh, guarded._replace(step=after.step), after)
             self.stopped_at[mine[fresh]] = at[fresh]
         if stopped.any():
             losses[stopped] = np.nan
-            after = _choose(stopped, before._replace(step=after.step), after)
+            after = select(stopped, before._replace(step=after.step), after)
         self._states[i] = self._kept(after)
         return losses
 
@@ -300,12 +304,3 @@ def _joined(leaves: Sequence[Any], n: int) -> Any:
         data = _joined([jax.random.key_data(keys) for keys in leaves], n)
         return jax.random.wrap_key_data(jax.device_put(data), impl=jax.random.key_impl(leaves[0]))
     return np.concatenate([np.asarray(leaf) for leaf in leaves])[:n]
-
-
-def _choose(mask: np.ndarray, a: TrainState, b: TrainState) -> TrainState:
-    """Leaves of `a` where the mask (members,) is true, else of `b`, on the host; keys and step are the same in both."""
-
-    def choose(a, b):
-        return b if _is_key(b) or not np.ndim(b) else np.where(mask.reshape(-1, *[1] * (np.ndim(b) - 1)), a, b)
-
-    return jax.tree.map(choose, a, b)

@@ -16,16 +16,17 @@ from jaxnn.data.batches import Batch
 from jaxnn.data.examples import check_batch
 from jaxnn.data.weights import check_weight
 from jaxnn.optim.nonfinite import skipped_updates
-from jaxnn.population.executor import Fleet, Plan
+from jaxnn.population.executor import Plan, PopulationExecutor
 from jaxnn.population.hyperparameters import check_hyperparameters
 from jaxnn.population.memory import free_bytes
 from jaxnn.population.results import Member, Population
-from jaxnn.train.arguments import check_not_inside, check_on_nan, check_plan
-from jaxnn.train.checkpoints import Checkpoint, Checkpointer, restored
-from jaxnn.train.divergence import warn_of_divergence
+from jaxnn.train.arguments import check_loop, check_not_inside, check_on_nan, check_plan
+from jaxnn.train.checkpoints import Checkpoint, Checkpointer
+from jaxnn.train.divergence import Divergence
+from jaxnn.train.early_stopping import EarlyStopping
+from jaxnn.train.loop import Advanced, run
 from jaxnn.train.objectives import check_objective
-from jaxnn.train.reports import mean_of_finite
-from jaxnn.train.steps import train_state
+from jaxnn.train.steps import TrainState, train_state
 from jaxnn.typing import Array, Params, PyTree
 from jaxnn.validation import check_callable, described, is_count
 
@@ -43,6 +44,7 @@ def fit_population(
     report_every: int = 1,
     evaluate: Callable[[Params, PyTree], dict[str, Array]] | None = None,
     callback: Callable[[dict[str, Any]], bool | None] | None = None,
+    early_stopping: EarlyStopping | None = None,
     checkpoints: Checkpointer | None = None,
     chunk: int | None = None,
     devices: Sequence[jax.Device] | None = None,
@@ -74,7 +76,7 @@ def fit_population(
     amplifies this: Adam does where gradients are little else, of a training set that has been learned by heart.
 
     A member that diverges stops, at its last finite params, and does not disturb the others; if any did, a
-    `DivergenceWarning` at the end names the first.
+    `DivergenceWarning` at the end names the first. When no member runs any more, the training ends.
 
     Args:
       member: from one member's hyperparameters to its `Member`; pure.
@@ -88,7 +90,9 @@ def fit_population(
       report_every: epochs per compiled program, and so per report.
       evaluate: called at each report, under `jax.vmap`, with a member's params and its hyperparameters; the dictionary
         of scalars that it returns joins the report. Compile it: `jax.jit`, with its data as arguments.
-      callback: called with each entry of the history as it comes; a true return value stops the training.
+      callback: called with each entry of the history as it comes; a true return value stops all of them.
+      early_stopping: an `EarlyStopping`, which each member follows by its own values: it stops when they have not
+        improved, and returns to its own best report.
       checkpoints: as in `fit`: bit for bit where it is trained in the same chunks.
       chunk: at most how many members run at a time, on all devices together; chunks take turns between reports. By
         default as many as fit into memory.
@@ -120,24 +124,21 @@ def fit_population(
     """
     check_on_nan(on_nan)
     check_callable("member", member, "hyperparameters")
-    if evaluate is not None:
-        check_callable("evaluate", evaluate, "params", "hyperparameters")
-    if callback is not None:
-        check_callable("callback", callback, "report")
+    check_loop(evaluate, callback, early_stopping, checkpoints, "params", "hyperparameters")
     check_not_inside("fit_population", hyperparameters)
     hyperparameters, n = check_hyperparameters(hyperparameters)
     data = jax.tree.map(promote_large_integers, _checked(member, hyperparameters, x, y))
     size = check_plan(data.x.shape[0], epochs, report_every, batch_size)
     if shuffle is not None and (not isinstance(shuffle, str) or shuffle not in ("shared", "own")):
-        raise ValueError(f'shuffle is "shared", "own" or None, got {described(shuffle)}')
+        raise ValueError(f'shuffle must be "shared", "own" or None, got {described(shuffle)}')
     for name, count in (("chunk", chunk), ("memory", memory)):
         if count is not None and not is_count(count):
-            raise ValueError(f"{name} is a whole number of at least 1, got {count!r}")
+            raise ValueError(f"{name} must be a whole number of at least 1, got {described(count)}")
     devices = jax.local_devices() if devices is None else devices
     if not isinstance(devices, Sequence) or not devices or not all(isinstance(d, jax.Device) for d in devices):
-        raise ValueError(f"devices is {described(devices)}, expected a list of them, such as jax.devices()[:2]")
+        raise ValueError(f"devices must be a list of devices, such as jax.devices()[:2], got {described(devices)}")
     plan = Plan(member, gradients, size, None if batch_size is None else shuffle, on_nan == "skip")
-    fleet = Fleet(
+    executor = PopulationExecutor(
         plan,
         hyperparameters,
         data,
@@ -146,43 +147,54 @@ def fit_population(
         devices=devices,
         memory=free_bytes(devices[0]) if memory is None else memory,
     )
-    start = None if checkpoints is None else fleet.state()
-    state, history, losses, _, _, stopped_by, _ = restored(checkpoints, start, epochs, callback)
-    history, losses = list(history), [] if losses is None else [losses]
-    done = history[-1]["epoch"] if history else 0
-    if history:
-        fleet.restore(state, history[-1]["step"])
+    outcome = run(
+        _PopulationTraining(executor, plan, hyperparameters, data),
+        epochs=epochs,
+        report_every=report_every,
+        evaluate=evaluate,
+        callback=callback,
+        early_stopping=early_stopping,
+        checkpoints=checkpoints,
+    )
+    outcome = outcome._replace(state=jax.device_put(outcome.state))
+    return Population(hyperparameters, outcome.state.params, *outcome)
 
-    def snapshot():
-        return Checkpoint(fleet.state(), list(history), np.concatenate(losses, axis=1), stopped_by=stopped_by)
 
-    if checkpoints is not None and (stopped_by is not None or done == epochs):
-        checkpoints.save(snapshot, True)
-    while stopped_by is None and done < epochs:
-        of_epochs = fleet.run(min(report_every, epochs - done))
-        done += of_epochs.shape[1]
-        losses.append(of_epochs.reshape(n, -1))
-        report = {"epoch": done, "step": done * of_epochs.shape[2], "loss": of_epochs[:, -1].mean(axis=1)}
-        if plan.skip:
-            loss = np.where(fleet.stopped_at < 0, mean_of_finite(of_epochs[:, -1]), np.nan)
-            report |= {"loss": loss, "skipped": np.asarray(skipped_updates(fleet.state().opt_state))}
-        if evaluate is not None:
-            report |= _measured(evaluate, fleet.state().params, hyperparameters, report)
-        history.append(report)
-        if callback is not None and callback(report):
-            stopped_by = "callback"
-        if checkpoints is not None:
-            checkpoints.save(snapshot, stopped_by is not None or done == epochs)
-    state = fleet.state()
-    diverged_at = [None if at < 0 else int(at) for at in fleet.stopped_at]
-    divergences = plan.explain(hyperparameters, state, data, diverged_at)
-    diverged = [i for i in range(n) if divergences[i] is not None]
-    if diverged:
-        first = min(diverged, key=lambda i: diverged_at[i])
-        who = f"{len(diverged)} of {n} members diverged, member {first} first: it"
-        warn_of_divergence(divergences[first], state.params, who)
-    losses = np.concatenate(losses, axis=1)
-    return Population(hyperparameters, state.params, state, history, losses, diverged_at, divergences)
+class _PopulationTraining:
+    """n trainings at a time, as `loop.run` takes them."""
+
+    def __init__(self, executor: PopulationExecutor, plan: Plan, hyperparameters: PyTree, data: Batch) -> None:
+        self.shape = executor.stopped_at.shape
+        self._executor, self._plan, self._h, self._data = executor, plan, hyperparameters, data
+
+    @property
+    def state(self) -> TrainState:
+        return self._executor.state()
+
+    @property
+    def steps(self) -> int:
+        return self._executor.steps
+
+    @property
+    def skipped(self) -> np.ndarray | None:
+        return np.asarray(skipped_updates(self.state.opt_state)) if self._plan.skip else None
+
+    def restore(self, checkpoint: Checkpoint, running: np.ndarray) -> None:
+        steps = checkpoint.history[-1]["step"] if checkpoint.history else 0
+        self._executor.restore(checkpoint.state, steps, running)
+
+    def advance(self, epochs: int) -> Advanced:
+        losses, diverged_at = self._executor.run(epochs)
+        return Advanced(losses.reshape(len(losses), -1), losses[:, -1], diverged_at)
+
+    def stop(self, ended: np.ndarray) -> None:
+        self._executor.stop(ended)
+
+    def measure(self, evaluate: Callable[[Params, PyTree], dict[str, Array]]) -> dict[str, Array]:
+        return jax.vmap(evaluate)(self.state.params, jax.device_put(self._h))
+
+    def explain(self, state: TrainState, index: tuple[int, ...], step: int) -> Divergence:
+        return self._plan.explain(self._h, state, self._data, *index, step)
 
 
 def _checked(member: Callable[[PyTree], Member], hyperparameters: PyTree, x: Any, y: Any) -> Batch:
@@ -252,16 +264,3 @@ def check_made(made: Any) -> Member:
     if not isinstance(made, Member):
         raise ValueError(f"the member function returned {type(made).__name__}, expected a jaxnn.Member")
     return made if made.weight is None else made._replace(weight=as_array("a member's weight", made.weight))
-
-
-def _measured(
-    evaluate: Callable[[Params, PyTree], dict[str, Array]], params: Params, hyperparameters: PyTree, report: dict
-) -> dict[str, np.ndarray]:
-    measured = jax.vmap(evaluate)(params, jax.device_put(hyperparameters))
-    if not isinstance(measured, dict) or any(np.ndim(value) != 1 for value in measured.values()):
-        shapes = {k: np.shape(a)[1:] for k, a in measured.items()} if isinstance(measured, dict) else type(measured)
-        raise ValueError(f"evaluate must return a dictionary of scalars for each member, got {shapes}")
-    taken = sorted(measured.keys() & report.keys())
-    if taken:
-        raise ValueError(f"evaluate measures {taken}, which are fit_population's own names: give them others")
-    return {name: np.asarray(value) for name, value in measured.items()}

@@ -42,13 +42,18 @@ class Population(NamedTuple):
 
     Attributes:
       hyperparameters: those of the members, leaves (n, ...).
-      params: the trained params, leaves (n, ...); of a member that diverged, the last finite ones.
+      params: the trained params, leaves (n, ...); of a member that diverged, the last finite ones; with early stopping,
+        always those of its best report.
       state: the `TrainState` that they belong to, leaves (n, ...).
       history: one dictionary per report, oldest first: the counts "epoch" and "step", and, each (n,), "loss" (the mean
-        objective over that epoch's steps) and what `evaluate` returned. A diverged member's loss is NaN. If updates
-        are skipped, also "skipped", as in `Fit`.
-      losses: the objective before each update, (n, steps), NaN from the step at which a member diverged.
+        objective over that epoch's steps) and what `evaluate` returned. The loss of a member that has stopped is NaN.
+        If updates are skipped, also "skipped", as in `Fit`.
+      losses: the objective before each update, (n, steps), NaN from the step at which a member stopped.
+      steps: the number of updates of each member.
       diverged_at: for each member `None`, or the number of the first step (from 0) whose loss or update was not finite.
+      best_epoch: for each member the number of epochs done at its best report; `None` without early stopping, or if no
+        report was finite.
+      stopped_by: why each member ended, as `Fit.stopped_by`.
       divergences: for each member `None`, or a `Divergence`: what overflowed first, and in which layer.
     """
 
@@ -57,7 +62,10 @@ class Population(NamedTuple):
     state: TrainState
     history: list[dict[str, Any]]
     losses: np.ndarray
+    steps: list[int]
     diverged_at: list[int | None]
+    best_epoch: list[int | None]
+    stopped_by: list[str]
     divergences: list[Divergence | None]
 
     def member(self, i: int) -> Fit:
@@ -69,15 +77,26 @@ class Population(NamedTuple):
         n = len(self.diverged_at)
         if not isinstance(i, int | np.integer) or not -n <= i < n:
             raise ValueError(f"member must be an index from 0 to {n - 1}, got {described(i)}")
-        diverged_at = self.diverged_at[i]
-        history = [{name: _scalar(value, i) for name, value in report.items()} for report in self.history]
-        losses = self.losses[i] if diverged_at is None else self.losses[i, :diverged_at]
+        steps = self.steps[i]
+        reports = [report for report in self.history if report["step"] <= steps]
+        history = [{name: _scalar(value, i) for name, value in report.items()} for report in reports]
         params, state = jax.tree.map(lambda leaf: leaf[i], (self.params, self.state))
-        skipped = int(skipped_updates(state.opt_state) or 0)
-        return Fit(params, state, history, losses, diverged_at, divergence=self.divergences[i], skipped=skipped)
+        return Fit(
+            params,
+            state,
+            history,
+            self.losses[i, :steps],
+            self.diverged_at[i],
+            self.best_epoch[i],
+            self.stopped_by[i],
+            self.divergences[i],
+            int(skipped_updates(state.opt_state) or 0),
+        )
 
     def best(self, monitor: str = "loss", mode: Literal["min", "max"] = "min") -> int:
-        """Return the index of the member whose last report is the best, among those that did not diverge.
+        """Return the index of the member whose report is the best, among those that did not diverge.
+
+        The report is its last one; after early stopping, the one that its params belong to.
 
         Args:
           monitor: a name in the reports.
@@ -91,10 +110,15 @@ class Population(NamedTuple):
             another word.
         """
         check_mode(mode)
-        if not self.history or monitor not in self.history[-1] or np.ndim(self.history[-1][monitor]) == 0:
-            known = [name for name, value in self.history[-1].items() if np.ndim(value)] if self.history else []
+        last = self.history[-1] if self.history else {}
+        if self.history and np.ndim(last.get(monitor)) == 0:
+            known = [name for name, value in last.items() if np.ndim(value)]
             raise ValueError(f"monitor must be a name in the reports, got {monitor!r}: they hold {known}")
-        values = np.asarray(self.history[-1][monitor], np.float64) * (-1 if mode == "max" else 1)
+        reports = {report["epoch"]: report for report in self.history}
+        values = np.full(len(self.diverged_at), np.nan)
+        for i, epoch in enumerate(self.best_epoch):
+            if report := reports.get(epoch, last):
+                values[i] = report[monitor][i] * (-1 if mode == "max" else 1)
         values = np.where([at is None for at in self.diverged_at], values, np.nan)
         if np.isnan(values).all():
             raise ValueError(f"no member has a {monitor}: all of them diverged, or measured NaN; try smaller rates")

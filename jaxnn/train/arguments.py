@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.data.batches import check_batch_size
+from jaxnn.train.checkpoints import Checkpointer
+from jaxnn.train.early_stopping import EarlyStopping
 from jaxnn.typing import PyTree
 from jaxnn.validation import check_callable, described, is_count
 
@@ -44,9 +46,22 @@ def check_plan(m: int, epochs: Any, report_every: Any, batch_size: Any) -> int:
     return m if batch_size is None else batch_size
 
 
-def check_reports(evaluate: Any, callback: Any) -> None:
-    """Raise a ValueError unless each is `None` or a function of the arguments that `fit` passes."""
+def check_loop(evaluate: Any, callback: Any, early_stopping: Any, checkpoints: Any, *evaluated: str) -> None:
+    """Raise a ValueError unless each is `None` or what `loop.run` takes.
+
+    `evaluated` are the names of what `evaluate` is called with.
+    """
     if evaluate is not None:
-        check_callable("evaluate", evaluate, "params")
+        check_callable("evaluate", evaluate, *evaluated)
     if callback is not None:
         check_callable("callback", callback, "report")
+    if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
+        raise ValueError(
+            f"early_stopping must be a jaxnn.EarlyStopping, got {described(early_stopping)}: "
+            "EarlyStopping('dev_loss', patience=5)"
+        )
+    if checkpoints is not None:
+        if not isinstance(checkpoints, Checkpointer):
+            raise ValueError(f"checkpoints must be a jaxnn.Checkpointer(restore, save), got {described(checkpoints)}")
+        check_callable("restore", checkpoints.restore, "start")
+        check_callable("save", checkpoints.save, "make", "ended")

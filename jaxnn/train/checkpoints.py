@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.typing import PyTree
-from jaxnn.validation import check_callable, described
+from jaxnn.validation import described
 
 
 class Checkpoint(NamedTuple):
@@ -27,15 +27,17 @@ class Checkpoint(NamedTuple):
       best_state: the state at that report; otherwise `None`.
       stopped_by: why the training ended, if it ended before all its epochs: "patience", "callback" or "divergence".
       diverged_at: as `Fit.diverged_at`.
+
+    For `fit_population`, `best`, `stopped_by` and `diverged_at` are lists with an entry for each member.
     """
 
     state: PyTree
     history: list[dict[str, Any]]
     losses: np.ndarray | None
-    best: int | None = None
+    best: int | None | list[int | None] = None
     best_state: PyTree = None
-    stopped_by: str | None = None
-    diverged_at: int | None = None
+    stopped_by: str | None | list[str | None] = None
+    diverged_at: int | None | list[int | None] = None
 
 
 class Checkpointer(NamedTuple):
@@ -71,21 +73,16 @@ class Checkpointer(NamedTuple):
 
 
 def restored(
-    checkpoints: Checkpointer | None, start: PyTree, epochs: int, callback: Callable[[dict], Any] | None
-) -> Checkpoint:
-    """Restore the checkpoint to resume from, calling the callback with its reports again, or return an empty one.
+    checkpoints: Checkpointer, start: PyTree, epochs: int, callback: Callable[[dict], Any] | None
+) -> Checkpoint | None:
+    """Restore the checkpoint to resume from, calling the callback with its reports again; `None` without one.
 
     Raises:
       ValueError: if the checkpoint is not a `Checkpoint`, or belongs to another training or to more epochs.
     """
-    if checkpoints is not None:
-        if not isinstance(checkpoints, Checkpointer):
-            raise ValueError(f"checkpoints must be a jaxnn.Checkpointer(restore, save), got {described(checkpoints)}")
-        check_callable("restore", checkpoints.restore, "start")
-        check_callable("save", checkpoints.save, "make", "ended")
-    found = None if checkpoints is None else checkpoints.restore(start)
+    found = checkpoints.restore(start)
     if found is None:
-        return Checkpoint(start, [], None)
+        return None
     if not isinstance(found, Checkpoint):
         raise ValueError(f"restore must return a Checkpoint, as save's make() does, or None, got {described(found)}")
     _check_like(found.state, start)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -40,8 +40,15 @@ class EarlyStopping:
             raise ValueError(f"patience must be a number of reports, at least 1, got {described(self.patience)}")
         check_mode(self.mode)
 
-    def improves(self, report: Mapping[str, float], best: Mapping[str, float] | None) -> bool:
+    def improves(self, report: Mapping[str, Any], best: Mapping[str, Any] | None) -> Any:
         """Return whether a report is better than the best so far, or than none; NaN and infinity never are.
+
+        Args:
+          report: the monitored value under its name: a number, or an array (n,) for the members of a population.
+          best: the same for the best report so far; `None`, or NaN for a member, without one.
+
+        Returns:
+          A bool, or an array of them, (n,).
 
         Raises:
           ValueError: if the report lacks the monitored value.
@@ -52,4 +59,8 @@ class EarlyStopping:
                 "evaluate can measure more"
             )
         sign = -1 if self.mode == "max" else 1
-        return sign * report[self.monitor] < (np.inf if best is None else sign * best[self.monitor])
+        value, record = sign * np.asarray(report[self.monitor], np.float64), np.nan
+        if best is not None:
+            record = sign * np.asarray(best[self.monitor], np.float64)
+        improved = np.isfinite(value) & ~(value >= record)
+        return improved if np.ndim(improved) else bool(improved)

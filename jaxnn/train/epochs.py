@@ -1,6 +1,6 @@
 """A pass over the data in one program: batches drawn on the device, and steps scanned."""
 
-from collections.abc import Callable
+from functools import partial
 
 import jax
 import optax
@@ -11,8 +11,6 @@ from jaxnn.train.objectives import Objective
 from jaxnn.train.steps import Step, TrainState, make_step, on_held_data, shuffle_key
 from jaxnn.typing import Array, Key
 from jaxnn.validation import check_flag, described, is_count
-
-Many = Callable[[Step], Callable[..., tuple["TrainState", Array]]]
 
 
 def make_epoch(
@@ -63,29 +61,43 @@ def make_epoch(
     if not is_count(batch_size):
         raise ValueError(f"batch_size must be an int >= 1, got {described(batch_size)}")
     check_flag("shuffle", shuffle)
-    epoch = epoch_of(make_step(objective, optimizer, gradients), batch_size, shuffle)
-    return on_held_data(jax.jit(epoch, donate_argnums=0))
+    step = make_step(objective, optimizer, gradients)
+
+    @partial(jax.jit, donate_argnums=0)
+    def epoch(state, data):
+        return run_epoch(step, state, data, batch_size=batch_size, shuffle=shuffle)
+
+    return on_held_data(epoch)
 
 
-def epoch_of(step: Step, batch_size: int, shuffle: bool) -> Callable[..., tuple[TrainState, Array]]:
-    """Make `epoch(state, data, order=None) -> (state, losses (steps,))`, one pass over the data.
+def run_epoch(
+    step: Step, state: TrainState, data: Batch, order: Key | None = None, *, batch_size: int, shuffle: bool
+) -> tuple[TrainState, Array]:
+    """Make one pass over the data; return the state after it and the losses, (steps,).
 
     `order` is the key that shuffles, the state's key by default: members of a population can share their batches.
     """
+    m = _check_lengths(data)
+    if batch_size == m and not shuffle:
+        state, loss = step(state, data)
+        return state, loss[None]
+    drawn = _epoch_batches(state, data, batch_size, shuffle, order)
+    return jax.lax.scan(lambda state, one: step(state, _take(data, one)), state, drawn)
 
-    def epoch(state, data, order=None):
-        m = _check_lengths(data)
-        if batch_size == m and not shuffle:
-            state, loss = step(state, data)
-            return state, loss[None]
-        drawn = _epoch_batches(state, data, batch_size, shuffle, order)
-        return jax.lax.scan(lambda state, one: step(state, _take(data, one)), state, drawn)
 
-    return epoch
+def run_epochs(
+    step: Step, state: TrainState, data: Batch, n: int, order: Key | None = None, *, batch_size: int, shuffle: bool
+) -> tuple[TrainState, Array]:
+    """Make n passes over the data, as `run_epoch`; return the state after them and the losses, (n, steps)."""
+
+    def epoch(state, _):
+        return run_epoch(step, state, data, order, batch_size=batch_size, shuffle=shuffle)
+
+    return jax.lax.scan(epoch, state, length=n)
 
 
 def batch_at(state: TrainState, data: Batch, batch_size: int, shuffle: bool, order: Key | None = None) -> Batch:
-    """Return the batch of the next step of `epoch_of`: x (batch_size, ...)."""
+    """Return the batch of the next step of `run_epoch`: x (batch_size, ...)."""
     m = data.x.shape[0]
     if batch_size == m and not shuffle:
         return data
@@ -112,18 +124,6 @@ def _epoch_batches(
 def _take(data: Batch, drawn: tuple[Array, Array | None, Array | None]) -> Batch:
     rows, weight, normalizer = drawn
     return Batch(data.x[rows], data.y[rows], weight, normalizer)
-
-
-def epochs_of(batch_size: int, shuffle: bool) -> Many:
-    """Make a function of a step that gives n epochs: `(state, data, n, order=None) -> (state, losses (n, steps))`."""
-
-    def many(step):
-        epoch = epoch_of(step, batch_size, shuffle)
-        return lambda state, data, n, order=None: jax.lax.scan(
-            lambda state, _: epoch(state, data, order), state, length=n
-        )
-
-    return many
 
 
 def _check_lengths(data: Batch) -> int:

@@ -1,6 +1,7 @@
 """`fit`: a whole training on arrays."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -9,19 +10,21 @@ import optax
 
 from jaxnn.arrays import promote_large_integers
 from jaxnn.caching import bounded_cache
+from jaxnn.data.batches import Batch
 from jaxnn.data.examples import check_batch
 from jaxnn.optim.nonfinite import skipped_updates
-from jaxnn.train.arguments import check_not_inside, check_not_traced, check_plan, check_reports
-from jaxnn.train.checkpoints import Checkpoint, Checkpointer, restored
-from jaxnn.train.divergence import Divergence, batch_program, explain, warn_of_divergence
+from jaxnn.train.arguments import check_loop, check_not_inside, check_not_traced, check_plan
+from jaxnn.train.checkpoints import Checkpointer
+from jaxnn.train.divergence import Divergence, batch_program, explain
 from jaxnn.train.early_stopping import EarlyStopping
-from jaxnn.train.epochs import epochs_of
+from jaxnn.train.epochs import run_epochs
+from jaxnn.train.loop import Advanced, Outcome, run
 from jaxnn.train.objectives import Objective, check_objective
 from jaxnn.train.programs import Programs, make_programs, replay_to_divergence, with_nan_policy
-from jaxnn.train.reports import make_report
-from jaxnn.train.steps import TrainState, make_step, train_state
+from jaxnn.train.single import SingleTraining
+from jaxnn.train.steps import TrainState, borrowed_state, make_step
 from jaxnn.typing import Array, Key, Params
-from jaxnn.validation import check_flag, check_params, described
+from jaxnn.validation import check_flag, check_params
 
 
 class Fit(NamedTuple):
@@ -146,67 +149,58 @@ def fit(
     data, params = check_batch(x, y, weight), jax.tree.map(promote_large_integers, params)
     size = check_plan(data.x.shape[0], epochs, report_every, batch_size)
     check_flag("shuffle", shuffle)
-    check_reports(evaluate, callback)
-    if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
-        raise ValueError(
-            f"early_stopping must be a jaxnn.EarlyStopping, got {described(early_stopping)}: "
-            "EarlyStopping('dev_loss', patience=5)"
-        )
+    check_loop(evaluate, callback, early_stopping, checkpoints, "params")
     shuffle = shuffle and batch_size is not None
     objective.check(params, data)
     if data.weight is not None and (np.asarray(data.weight) == 1).all():
         # The same program, with the same last digits, as without weights.
         data = data._replace(weight=None)
-    data = jax.device_put(jax.tree.map(promote_large_integers, data))
     optimizer = with_nan_policy(optimizer, params, on_nan)
-    programs = _epoch_programs(objective, optimizer, gradients, size, shuffle, on_nan == "skip")
-    state, history, losses, best, best_state, stopped_by, diverged_at = restored(
-        checkpoints, train_state(params, optimizer, key), epochs, callback
+    training = _EpochTraining(
+        _epoch_programs(objective, optimizer, gradients, size, shuffle, on_nan == "skip"),
+        borrowed_state(params, optimizer, key),
+        jax.device_put(jax.tree.map(promote_large_integers, data)),
+        partial(explain, objective, optimizer, gradients),
+        batch_program(size, shuffle),
     )
-    history, losses = list(history), [] if losses is None else [losses]
+    del params, data  # the training has what it needs of them
+    outcome = run(
+        training,
+        epochs=epochs,
+        report_every=report_every,
+        evaluate=evaluate,
+        callback=callback,
+        early_stopping=early_stopping,
+        checkpoints=checkpoints,
+    )
+    return make_result(outcome)
 
-    def snapshot():
-        return Checkpoint(state, list(history), np.concatenate(losses), best, best_state, stopped_by, diverged_at)
 
-    done = history[-1]["epoch"] if history else 0
-    if checkpoints is not None and (stopped_by is not None or done == epochs):
-        checkpoints.save(snapshot, True)
-    while stopped_by is None and done < epochs:
-        n = min(report_every, epochs - done)
-        # Not donated: until the new state is known to be finite, the old one must live.
-        after, new_losses, finite = programs.run(state, data, n)
-        check_not_traced("fit", after, new_losses, finite)
+class _EpochTraining(SingleTraining):
+    """A training on data that the device holds, as `loop.run` takes it."""
+
+    def __init__(
+        self,
+        programs: Programs,
+        state: TrainState,
+        data: Batch,
+        explain: Callable[[TrainState, Batch], Divergence],
+        next_batch: Callable[[TrainState, Batch], Batch],
+    ) -> None:
+        super().__init__(state)
+        self._programs, self._data, self._explain, self._next_batch = programs, data, explain, next_batch
+
+    def advance(self, epochs: int) -> Advanced:
+        after, losses, finite = self._programs.run(self.state, self._data, epochs)
+        check_not_traced("fit", after, losses, finite)
         if finite:
-            state = after
-            new_losses = np.asarray(new_losses)
-            losses.append(new_losses.reshape(-1))
-            done += n
-            history.append(make_report(done, state, new_losses[-1], evaluate))
-            if early_stopping is not None and early_stopping.improves(
-                history[-1], None if best is None else history[best]
-            ):
-                # States are not donated here, so keeping the best one copies nothing.
-                best, best_state = len(history) - 1, state
-            if callback is not None and callback(history[-1]):
-                stopped_by = "callback"
-            elif (
-                early_stopping is not None
-                and len(history) - (0 if best is None else best + 1) == early_stopping.patience
-            ):
-                stopped_by = "patience"
-        else:
-            state, new_losses = replay_to_divergence(programs, state, data, n)
-            losses.append(new_losses)
-            diverged_at, stopped_by = int(state.step), "divergence"
-        if checkpoints is not None:
-            checkpoints.save(snapshot, stopped_by is not None or done == epochs)
-    result = make_result(state if best is None else best_state, history, losses, diverged_at)
-    if diverged_at is not None:
-        batch = batch_program(size, shuffle)(state, data)
-        result = result._replace(divergence=explain(objective, optimizer, gradients, state, batch))
-        warn_of_divergence(result.divergence, state.params)
-    best_epoch = None if best is None else history[best]["epoch"]
-    return result._replace(best_epoch=best_epoch, stopped_by=stopped_by or "epochs")
+            self.state, losses = after, np.asarray(losses)
+            return Advanced(losses.reshape(-1), losses[-1], np.array(-1))
+        self.state, losses = replay_to_divergence(self._programs, self.state, self._data, epochs)
+        return Advanced(losses, losses, np.array(self.steps))
+
+    def explain(self, state: TrainState, index: tuple[int, ...], step: int) -> Divergence:
+        return self._explain(state, self._next_batch(state, self._data))
 
 
 @bounded_cache
@@ -218,13 +212,23 @@ def _epoch_programs(
     shuffle: bool,
     skip: bool,
 ) -> Programs:
-    step = make_step(objective, optimizer, gradients)
-    return make_programs(epochs_of(batch_size, shuffle), step, skip, static_argnums=2)
+    run_steps = partial(run_epochs, batch_size=batch_size, shuffle=shuffle)
+    return make_programs(run_steps, make_step(objective, optimizer, gradients), skip, static_argnums=2)
 
 
-def make_result(state: TrainState, history: list[dict], losses: list[np.ndarray], diverged_at: int | None) -> Fit:
-    """Build the `Fit` of a training that ended in this state."""
+def make_result(outcome: Outcome) -> Fit:
+    """Build the `Fit` of a training."""
     # A copy, since continuing from the state may donate its memory; by transfer, which compiles nothing.
-    params = jax.device_put(state.params, may_alias=False)
+    state = outcome.state._replace(params=jax.device_put(outcome.state.params, may_alias=False))
     skipped = int(skipped_updates(state.opt_state) or 0)
-    return Fit(params, state, history, np.concatenate(losses), diverged_at, skipped=skipped)
+    return Fit(
+        outcome.state.params,
+        state,
+        outcome.history,
+        outcome.losses,
+        outcome.diverged_at,
+        outcome.best_epoch,
+        outcome.stopped_by,
+        outcome.divergence,
+        skipped,
+    )

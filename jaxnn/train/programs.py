@@ -13,9 +13,11 @@ from jaxnn.data.batches import Batch
 from jaxnn.optim.interface import check_optimizer
 from jaxnn.optim.nonfinite import skip_nonfinite, skips
 from jaxnn.train.arguments import check_on_nan
-from jaxnn.train.epochs import Many
 from jaxnn.train.steps import Step, TrainState
 from jaxnn.typing import Array, Params, PyTree
+
+RunSteps = Callable[..., tuple[TrainState, Array]]
+"""`run_steps(step, state, data, n, ...) -> (state, losses)`: many steps, on batches that it takes from the data."""
 
 
 class Programs(NamedTuple):
@@ -30,16 +32,19 @@ class Programs(NamedTuple):
     run_guarded: Callable[[TrainState, Batch, int], tuple[TrainState, Array]]
 
 
-def make_programs(many: Many, step: Step, skip: bool, **jit: Any) -> Programs:
-    """Compile `many(step)`, a function `(state, data, n) -> (state, losses)`; `jit` are options of `jax.jit`."""
-    plain = many(step)
+def make_programs(run_steps: RunSteps, step: Step, skip: bool, **jit: Any) -> Programs:
+    """Compile `run_steps(step, state, data, n)`, without and with the guard; `jit` are options of `jax.jit`."""
 
     @partial(jax.jit, **jit)
     def run(state, data, n):
-        state, losses = plain(state, data, n)
+        state, losses = run_steps(step, state, data, n)
         return state, losses, is_finite(losses, state.params, skip)
 
-    return Programs(run, jax.jit(stop_at_nonfinite(many, step, skip), **jit))
+    @partial(jax.jit, **jit)
+    def run_guarded(state, data, n):
+        return run_to_nonfinite(run_steps, step, skip, state, data, n)
+
+    return Programs(run, run_guarded)
 
 
 def is_finite(losses: Array, params: Params, skip: bool) -> Array:
@@ -56,15 +61,13 @@ def with_nan_policy(
     return optimizer if on_nan == "stop" or skips(optimizer, params) else skip_nonfinite(optimizer)
 
 
-def stop_at_nonfinite(many: Many, step: Step, skip: bool) -> Callable[..., tuple[TrainState, Array]]:
-    """Make `many(step)` that stops at the state before the first step whose loss or update is not finite."""
-    stopping = many(_guarded(step, skip))
-
-    def run(state, *rest):
-        state, losses = stopping(state._replace(opt_state=(state.opt_state, jnp.array(False))), *rest)
-        return state._replace(opt_state=state.opt_state[0]), losses
-
-    return run
+def run_to_nonfinite(
+    run_steps: RunSteps, step: Step, skip: bool, state: TrainState, *rest: Any
+) -> tuple[TrainState, Array]:
+    """Run steps as `run_steps` does, up to the state before the first one whose loss or update is not finite."""
+    started = state._replace(opt_state=(state.opt_state, jnp.array(False)))
+    state, losses = run_steps(_guarded(step, skip), started, *rest)
+    return state._replace(opt_state=state.opt_state[0]), losses
 
 
 def _guarded(step: Step, skip: bool) -> Step:

@@ -69,8 +69,17 @@ def train_state(params: Params, optimizer: optax.GradientTransformation, key: Ke
     params = jax.tree.map(promote_large_integers, params)
     # Inside another program it is traced with that: a program kept here would hold an optimizer with traced numbers.
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, key))):
-        return _start(optimizer, params, key)
-    return _start_program(optimizer)(*jax.device_put((params, key)))
+        return _start(optimizer, True, params, key)
+    return _start_program(optimizer, True)(*jax.device_put((params, key)))
+
+
+def borrowed_state(params: Params, optimizer: optax.GradientTransformation, key: Key) -> TrainState:
+    """Return `train_state` with the caller's own params instead of a copy, for a training that donates no state."""
+    check_optimizer(optimizer)
+    check_key(key)
+    # Arrays of NumPy can change later, and JAX may share their memory.
+    params = jax.tree.map(lambda a: a if isinstance(a, jax.Array) else jax.device_put(a, may_alias=False), params)
+    return _start_program(optimizer, False)(*jax.device_put((params, key)))
 
 
 def make_step(objective: Objective, optimizer: optax.GradientTransformation, gradients: str = "hand") -> Step:
@@ -190,19 +199,19 @@ def on_held_data(program: Step) -> Step:
     return run
 
 
-def _start(optimizer: optax.GradientTransformation, params: Params, key: Key) -> TrainState:
-    params = jax.tree.map(jnp.copy, params)
+def _start(optimizer: optax.GradientTransformation, copy: bool, params: Params, key: Key) -> TrainState:
+    copies = jax.tree.map(jnp.copy, params)
     with promoting():
-        opt_state = laid_out(optimizer, params).init(params)
-    state = TrainState(params, opt_state, (), jnp.zeros((), jnp.int32))
+        opt_state = laid_out(optimizer, copies).init(copies)
+    state = TrainState(copies if copy else params, opt_state, (), jnp.zeros((), jnp.int32))
     # Without weak types, which the first step would make strong: a second compilation.
     state = jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), state)
     return state._replace(key=jnp.copy(key))
 
 
 @bounded_cache
-def _start_program(optimizer: optax.GradientTransformation) -> Callable[[Params, Key], TrainState]:
-    return jax.jit(partial(_start, optimizer))
+def _start_program(optimizer: optax.GradientTransformation, copy: bool) -> Callable[[Params, Key], TrainState]:
+    return jax.jit(partial(_start, optimizer, copy))
 
 
 # Streams of randomness by number: a new stream takes the next number, so the others keep their values.

@@ -14,14 +14,16 @@ from jaxnn.arrays import promote_large_integers
 from jaxnn.caching import bounded_cache
 from jaxnn.data.batches import Batch
 from jaxnn.data.streams import batch_after, by_epoch, checked_groups, of_one_size, stacked
-from jaxnn.train.arguments import check_not_inside, check_not_traced, check_reports
-from jaxnn.train.checkpoints import Checkpoint, Checkpointer, restored
-from jaxnn.train.divergence import explain, warn_of_divergence
+from jaxnn.train.arguments import check_loop, check_not_inside, check_not_traced
+from jaxnn.train.checkpoints import Checkpoint, Checkpointer
+from jaxnn.train.divergence import Divergence, explain
+from jaxnn.train.early_stopping import EarlyStopping
 from jaxnn.train.fitting import Fit, make_result
+from jaxnn.train.loop import Advanced, run
 from jaxnn.train.objectives import Objective
 from jaxnn.train.programs import Programs, make_programs, replay_to_divergence, with_nan_policy
-from jaxnn.train.reports import make_report
-from jaxnn.train.steps import TrainState, make_step, train_state
+from jaxnn.train.single import SingleTraining
+from jaxnn.train.steps import TrainState, borrowed_state, make_step
 from jaxnn.typing import Array, Key, Params
 from jaxnn.validation import check_params, described, is_count
 
@@ -41,6 +43,7 @@ def fit_stream(
     prefetch: int = 2,
     evaluate: Callable[[Params], dict[str, Array]] | None = None,
     callback: Callable[[dict[str, float]], bool | None] | None = None,
+    early_stopping: EarlyStopping | None = None,
     on_nan: str = "stop",
     checkpoints: Checkpointer | None = None,
 ) -> Fit:
@@ -77,6 +80,7 @@ def fit_stream(
       prefetch: groups that are queued on the device while one is computed, at least 0.
       evaluate: called with the params at each report, as in `fit`.
       callback: called with each entry of the history; a true return value stops the training.
+      early_stopping: an `EarlyStopping`, as in `fit`.
       on_nan: "stop" or "skip", as in `fit`.
       checkpoints: as in `fit`; an epoch's batches must be the same each time. An iterator must start from the first
         epoch: the batches of finished epochs are skipped.
@@ -126,52 +130,82 @@ def fit_stream(
         )
     if not is_count(prefetch, least=0):
         raise ValueError(f"prefetch must be an int >= 0, got {described(prefetch)}")
-    check_reports(evaluate, callback)
+    check_loop(evaluate, callback, early_stopping, checkpoints, "params")
     if steps_per_epoch is not None and not is_count(steps_per_epoch):
         raise ValueError(f"steps_per_epoch must be None or an int >= 1, got {described(steps_per_epoch)}")
     check_not_inside("fit_stream", params, key)
     batches = of_one_size(by_epoch(batches, steps_per_epoch), _MANY if steps_per_epoch is None else np.inf)
     params = jax.tree.map(promote_large_integers, params)
     optimizer = with_nan_policy(optimizer, params, on_nan)
-    programs = _group_programs(objective, optimizer, gradients, on_nan == "skip")
-    state, history, losses, _, _, stopped_by, diverged_at = restored(
-        checkpoints, train_state(params, optimizer, key), epochs, callback
+    training = _StreamTraining(
+        _group_programs(objective, optimizer, gradients, on_nan == "skip"),
+        borrowed_state(params, optimizer, key),
+        batches,
+        objective.check,
+        partial(explain, objective, optimizer, gradients),
+        steps_per_call,
+        prefetch,
     )
-    history, losses, failing = list(history), [] if losses is None else [losses], None
+    del params  # the training has what it needs of them
+    outcome = run(
+        training,
+        epochs=epochs,
+        report_every=report_every,
+        evaluate=evaluate,
+        callback=callback,
+        early_stopping=early_stopping,
+        checkpoints=checkpoints,
+    )
+    return make_result(outcome)
 
-    def snapshot():
-        return Checkpoint(state, list(history), np.concatenate(losses), None, None, stopped_by, diverged_at)
 
-    done = history[-1]["epoch"] if history else 0
-    if checkpoints is not None and (stopped_by is not None or done == epochs):
-        checkpoints.save(snapshot, True)
-    elif done:
-        next(batches(0))  # the first batch sets the size
-    while stopped_by is None and done < epochs:
-        first = len(losses)
-        groups = checked_groups(stacked(batches(done), steps_per_call), done, partial(objective.check, params))
-        for part in _train(programs, state, groups, prefetch):
-            state = part.state
-            losses.append(part.losses)
-            if part.failing is not None:
-                diverged_at, stopped_by, failing = int(state.step), "divergence", part.failing
-                break
-        else:
-            done += 1
-            if done % report_every and done != epochs:
-                continue
-            history.append(make_report(done, state, np.concatenate(losses[first:]), evaluate))
-            if callback is not None and callback(history[-1]):
-                stopped_by = "callback"
-        if checkpoints is not None:
-            checkpoints.save(snapshot, stopped_by is not None or done == epochs)
-    result = make_result(state, history, losses, diverged_at)
-    if diverged_at is not None:
-        if failing is None:  # it diverged before this was resumed
-            failing = batch_after(batches, done, diverged_at - (history[-1]["step"] if history else 0))
-        result = result._replace(divergence=explain(objective, optimizer, gradients, state, failing))
-        warn_of_divergence(result.divergence, state.params)
-    return result._replace(stopped_by=stopped_by or "epochs")
+class _StreamTraining(SingleTraining):
+    """A training on batches from the host, as `loop.run` takes it."""
+
+    def __init__(
+        self,
+        programs: Programs,
+        state: TrainState,
+        batches: Callable[[int], Iterable[Batch]],
+        check: Callable[[Params, Batch], None],
+        explain: Callable[[TrainState, Batch], Divergence],
+        steps_per_call: int,
+        prefetch: int,
+    ) -> None:
+        super().__init__(state)
+        self._programs, self._batches, self._check, self._explain = programs, batches, check, explain
+        self._steps_per_call, self._prefetch = steps_per_call, prefetch
+        self._epoch, self._at_report, self._failing = 0, 0, None
+
+    def restore(self, checkpoint: Checkpoint, running: np.ndarray) -> None:
+        super().restore(checkpoint, running)
+        if checkpoint.history:
+            self._epoch, self._at_report = (checkpoint.history[-1][name] for name in ("epoch", "step"))
+            if running:
+                next(self._batches(0))  # the first batch sets the size
+
+    def advance(self, epochs: int) -> Advanced:
+        losses = []
+        for _ in range(epochs):
+            first, groups = len(losses), stacked(self._batches(self._epoch), self._steps_per_call)
+            groups = checked_groups(groups, self._epoch, self._check_batch)
+            for part in _train(self._programs, self.state, groups, self._prefetch):
+                self.state = part.state
+                losses.append(part.losses)
+                if part.failing is not None:
+                    self._failing = part.failing
+                    losses = np.concatenate(losses)
+                    return Advanced(losses, losses, np.array(self.steps))
+            self._epoch += 1
+        return Advanced(np.concatenate(losses), np.concatenate(losses[first:]), np.array(-1))
+
+    def _check_batch(self, batch: Batch) -> None:
+        self._check(self.state.params, batch)
+
+    def explain(self, state: TrainState, index: tuple[int, ...], step: int) -> Divergence:
+        if self._failing is None:  # it diverged before this was resumed
+            self._failing = batch_after(self._batches, self._epoch, step - self._at_report)
+        return self._explain(state, self._failing)
 
 
 _MANY = 10_000
@@ -217,20 +251,17 @@ def _group_programs(
 ) -> Programs:
     """Compile a step on each of the first n batches of a group; of the losses (steps_per_call,), n are valid."""
 
-    def steps(step):
-        def many(state, group, n):
-            def one(i, carry):
-                state, losses = carry
-                state, loss = step(state, batch(i))
-                return state, losses.at[i].set(loss)
+    def run_steps(step, state, group, n):
+        def batch(i):
+            return jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, i, keepdims=False), group)
 
-            def batch(i):
-                return jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, i, keepdims=False), group)
+        def one(i, carry):
+            state, losses = carry
+            state, loss = step(state, batch(i))
+            return state, losses.at[i].set(loss)
 
-            _, loss = jax.eval_shape(step, state, batch(0))
-            # n is an argument, not a shape: a group that is not full runs in the same program.
-            return jax.lax.fori_loop(0, n, one, (state, jnp.zeros(group.x.shape[0], loss.dtype)))
+        _, loss = jax.eval_shape(step, state, batch(0))
+        # n is an argument, not a shape: a group that is not full runs in the same program.
+        return jax.lax.fori_loop(0, n, one, (state, jnp.zeros(group.x.shape[0], loss.dtype)))
 
-        return many
-
-    return make_programs(steps, make_step(objective, optimizer, gradients), skip)
+    return make_programs(run_steps, make_step(objective, optimizer, gradients), skip)

@@ -278,16 +278,16 @@ def test_hyperparameters_that_make_no_population(hyperparameters, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"shuffle": True}, 'shuffle is "shared", "own" or None'),
+        ({"shuffle": True}, 'shuffle must be "shared", "own" or None'),
         ({"epochs": 0}, "epochs and report_every must be ints >= 1"),
         ({"batch_size": 23}, "batch_size must be from 1 to the number of examples, 22"),
-        ({"chunk": 0}, "chunk is a whole number of at least 1"),
-        ({"memory": -1}, "memory is a whole number of at least 1"),
+        ({"chunk": 0}, "chunk must be a whole number of at least 1"),
+        ({"memory": -1}, "memory must be a whole number of at least 1"),
         ({"gradients": "numeric"}, "'hand' or 'auto'"),
         ({"x": X[:, :2]}, r"x must be \(m, 3\) for weights W"),
         ({"y": Y + 1}, "label"),
         ({"x": X + np.inf}, "x must be finite, got inf"),
-        ({"evaluate": lambda params, h: {"loss": h["seed"]}}, "own names"),
+        ({"evaluate": lambda params, h: {"loss": h["seed"]}}, "must not return .*which each report has already"),
         ({"evaluate": lambda params, h: {"weights": params[0]["W"]}}, "dictionary of scalars"),
         ({"member": lambda h: member(h).params}, "returned tuple, expected a jaxnn.Member"),
         (
@@ -295,10 +295,10 @@ def test_hyperparameters_that_make_no_population(hyperparameters, message):
             r"weight has shape \(3,\), expected \(22,\)",
         ),
         ({"epochs": True}, "epochs and report_every must be ints >= 1, got True"),
-        ({"shuffle": ["own"]}, r'shuffle is "shared", "own" or None, got \[.own.\]'),
-        ({"devices": 2}, "devices is 2, expected a list of them"),
-        ({"devices": []}, r"devices is \[\], expected a list of them"),
-        ({"devices": "cpu"}, "devices is 'cpu', expected a list of them"),
+        ({"shuffle": ["own"]}, r'shuffle must be "shared", "own" or None, got \[.own.\]'),
+        ({"devices": 2}, "devices must be a list of devices, .*got 2"),
+        ({"devices": []}, r"devices must be a list of devices, .*got \[\]"),
+        ({"devices": "cpu"}, "devices must be a list of devices, .*got 'cpu'"),
         (
             {"evaluate": lambda params: {}},
             r"evaluate must be a function evaluate\(params, hyperparameters\), got a function of \(params\)",
@@ -347,15 +347,31 @@ def test_grids_that_are_none(axes, message):
         jaxnn.grid(**axes)
 
 
+def nobody_trained(history):
+    """A population of two that made one step, without params."""
+    return jaxnn.Population(
+        hyperparameters={},
+        params=(),
+        state=(),
+        history=history,
+        losses=np.zeros((2, 1)),
+        steps=[1, 1],
+        diverged_at=[None, None],
+        best_epoch=[None, None],
+        stopped_by=["epochs", "epochs"],
+        divergences=[None, None],
+    )
+
+
 @pytest.mark.parametrize("i", [2, -3, "0", 0.0, None, slice(0, 2), {"seed": 4}])
 def test_a_member_that_is_not_there_is_told(i):
-    population = jaxnn.Population({}, (), (), [], np.zeros((2, 1)), [None, None], [None, None])
+    population = nobody_trained([])
     with pytest.raises(ValueError, match="member must be an index from 0 to 1, got"):
         population.member(i)
 
 
 def test_what_makes_no_ensemble_is_told():
-    population = jaxnn.Population({}, (), (), [{"loss": np.zeros(2)}], np.zeros((2, 1)), [None, None], [None, None])
+    population = nobody_trained([{"epoch": 1, "loss": np.zeros(2)}])
     with pytest.raises(ValueError, match=r"predict must be a function predict\(params, x\), got a Model"):
         population.ensemble(MODEL, X)
     with pytest.raises(ValueError, match="x must be an array, got 'images'"):
@@ -366,6 +382,63 @@ def test_what_makes_no_ensemble_is_told():
         )
     with pytest.raises(ValueError, match="mode must be .min. or .max., got 'best'"):
         population.best("loss", "best")
+
+
+def dev_loss_of(params, h=None):
+    return {"dev_loss": MODEL.loss.value(MODEL.outputs(params, X[:7]), Y[:7]).mean()}
+
+
+RULE = jaxnn.EarlyStopping("dev_loss", patience=2)
+STOPPING = {"epochs": 12, "shuffle": "own", "evaluate": jax.jit(dev_loss_of), "early_stopping": RULE}
+RATES = jaxnn.grid(learning_rate=[0.3, 3.0, 1e-3], l2=[0.0], seed=[4, 5])
+
+
+@pytest.fixture(scope="module")
+def stopped():
+    return train(hyperparameters=RATES, **STOPPING)
+
+
+def test_each_member_stops_as_it_would_alone(stopped):
+    """Each at its own report, back at its own best one."""
+    for i in range(6):
+        single = alone(i, RATES, **{**STOPPING, "shuffle": True})
+        whole = stopped.member(i)
+        assert (whole.best_epoch, whole.stopped_by) == (single.best_epoch, single.stopped_by)
+        assert [report["epoch"] for report in whole.history] == [report["epoch"] for report in single.history]
+        assert whole.losses.shape == single.losses.shape and whole.state.step == single.state.step
+        assert_same((whole.params, whole.losses), (single.params, single.losses), rtol=1e-4)
+        assert_same([r["dev_loss"] for r in whole.history], [r["dev_loss"] for r in single.history], rtol=1e-4)
+    assert len(set(stopped.steps)) > 1 and "patience" in stopped.stopped_by
+    assert [np.isfinite(losses).sum() for losses in stopped.losses] == stopped.steps
+
+
+def test_the_best_member_is_that_of_the_report_it_returned_to(stopped):
+    at_params = [dev_loss_of(stopped.member(i).params)["dev_loss"] for i in range(6)]
+    assert stopped.best("dev_loss") == int(np.argmin(at_params))
+
+
+@pytest.mark.parametrize("chunk", [None, 4])
+@pytest.mark.parametrize("reports", [1, 3, 5])
+def test_a_population_that_stops_early_resumes(stopped, chunk, reports):
+    saved = []
+    plan = STOPPING | {"hyperparameters": RATES, "chunk": chunk}
+    save = jaxnn.Checkpointer(lambda start: None, lambda make, ended: saved.append(make()))
+    whole = train(checkpoints=save, **plan)
+    resumed = train(checkpoints=jaxnn.Checkpointer(lambda start: saved[reports - 1], lambda make, ended: None), **plan)
+    jax.tree.map(np.testing.assert_array_equal, resumed.params, whole.params)
+    np.testing.assert_array_equal(resumed.losses, whole.losses)
+    for name in ("steps", "best_epoch", "stopped_by", "diverged_at"):
+        assert getattr(resumed, name) == getattr(whole, name) == getattr(stopped, name)
+
+
+def test_a_population_ends_when_every_member_diverged():
+    with pytest.warns(jaxnn.train.DivergenceWarning, match="8 of 8 members diverged"):
+        population = train(hyperparameters=GRID | {"learning_rate": np.full(8, 1e30)}, epochs=50)
+    assert set(population.stopped_by) == {"divergence"} and population.losses.shape[1] < 50 * 5
+    assert population.steps == population.diverged_at
+    assert [len(population.member(i).losses) for i in range(8)] == population.steps
+    with pytest.raises(ValueError, match="no member has a loss: all of them diverged"):
+        population.best()
 
 
 def test_keys_of_the_old_kind_train_a_population():

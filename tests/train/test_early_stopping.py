@@ -54,6 +54,17 @@ def test_the_best_params_are_returned_where_all_epochs_were_done():
     assert_equal(result.params, fit(epochs=result.best_epoch).params)
 
 
+def test_a_stream_stops_as_the_arrays_do():
+    rule = jaxnn.EarlyStopping("dev_loss", patience=6)
+    plan = {"key": KEY, "epochs": 40, "evaluate": lambda params: {"dev_loss": DEV_LOSS(params, DEV.x, DEV.y)}}
+    whole = fit(early_stopping=rule)
+    batches = [(TRAIN.x, TRAIN.y)]
+    result = jaxnn.fit_stream(OBJECTIVE, ADAM, START, batches, early_stopping=rule, steps_per_call=1, **plan)
+    assert (result.best_epoch, result.stopped_by) == (whole.best_epoch, "patience")
+    assert len(result.losses) == len(whole.losses) and int(result.state.step) == whole.best_epoch
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), result.params, whole.params)
+
+
 def test_going_on_from_the_best_state_takes_the_same_path():
     result = fit(early_stopping=jaxnn.EarlyStopping("dev_loss", patience=6))
     _, losses = jaxnn.train.make_steps(OBJECTIVE, ADAM, 3)(result.state, jaxnn.Batch(TRAIN.x, TRAIN.y))

@@ -25,7 +25,7 @@ def test_params_of_whole_numbers_are_refused():
 
 
 def test_measurement_by_a_name_of_fits_own_is_refused():
-    with pytest.raises(ValueError, match=r"evaluate must not return \['loss'\], which fit itself reports"):
+    with pytest.raises(ValueError, match=r"evaluate must not return \['loss'\], which each report has already"):
         fit(evaluate=lambda params: {"loss": 0.0})
 
 
