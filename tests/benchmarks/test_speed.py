@@ -17,6 +17,7 @@ from scripts.benchmarks.speed.workloads import WORKLOADS, Population, load, loss
 TINY, POPULATION = WORKLOADS["tiny"], WORKLOADS["population"]
 
 
+@pytest.mark.representatives("tiny")
 @pytest.mark.parametrize("name", ["tiny", "mnist", "course", "deep-64"])
 def test_judge_agrees_with_jaxnn(name):
     workload = WORKLOADS[name]

@@ -17,7 +17,13 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 losses = pytest.mark.parametrize("case", LOSS_CASES, ids=name_of)
 
 
-@pytest.mark.representatives("sigmoid_cross_entropy", "binary_cross_entropy", "softmax_cross_entropy", "softmax_cross_entropy_smoothed", "squared_error")
+@pytest.mark.representatives(
+    "sigmoid_cross_entropy",
+    "binary_cross_entropy",
+    "softmax_cross_entropy",
+    "softmax_cross_entropy_smoothed",
+    "squared_error",
+)
 @losses
 def test_loss_by_gradcheck(case, full):
     fast = not full and case.name not in THOROUGH

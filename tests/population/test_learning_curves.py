@@ -42,6 +42,7 @@ def subset(size, seed):
     return np.random.default_rng(seed).permutation(len(X))[:size]
 
 
+@pytest.mark.full
 def test_each_size_is_the_training_on_the_subset_alone(x64):
     result = curve()
     assert result.sizes.tolist() == SIZES
@@ -127,6 +128,7 @@ def test_weights_of_the_dev_set_count():
     np.testing.assert_allclose(result.dev["loss"].ravel(), expected, rtol=1e-5)
 
 
+@pytest.mark.full
 def test_a_training_that_diverges_is_nan():
     h = {"seed": np.array([0]), "l2": np.array([1e38])}
     with pytest.warns(jaxnn.train.DivergenceWarning):

@@ -81,6 +81,7 @@ TRAININGS = {
 }
 
 
+@pytest.mark.representatives("fit", "fit_stream")
 @pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 @pytest.mark.parametrize("train", TRAININGS.values(), ids=TRAININGS)
 def test_ends_as_without_an_interruption_wherever_it_was(train):
@@ -122,6 +123,7 @@ def test_early_stopping_and_its_best_params_survive(reports):
     assert_same(fit(evaluate=measuring(distances[reports:]), early_stopping=PATIENT, checkpoints=there), whole)
 
 
+@pytest.mark.representatives("callback-fit", "callback-fit_stream")
 @pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 @pytest.mark.parametrize("train", [fit, fit_stream])
 @pytest.mark.parametrize("stopped_by", ["divergence", "callback"])

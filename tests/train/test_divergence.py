@@ -50,6 +50,7 @@ def params_of(network, n_in=3, **changes):
 WATCHED = [case for case in LAYER_CASES if case not in ACTIVATION_CASES and not case.name.startswith("dense_")]
 
 
+@pytest.mark.representatives("chain", "repeat_dropout")
 @pytest.mark.parametrize("case", WATCHED, ids=name_of)
 def test_a_watched_layer_computes_what_the_layer_does(case):
     params, x, key = case.params(), case.input(4), case.key()
@@ -87,6 +88,7 @@ REPEATED = jaxnn.chain(
 )
 
 
+@pytest.mark.representatives("network6-2-3-5-params[1][0]", "network8-0-1-1-params")
 @pytest.mark.parametrize(
     ("network", "leaf", "layer", "layers", "path"),
     [
@@ -111,6 +113,7 @@ def test_activations_overflow_in_the_layer_with_huge_weights(network, leaf, laye
     assert result.divergence == jaxnn.train.Divergence(0, "activations", layer, layers, path, largest)
 
 
+@pytest.mark.full
 def test_a_sum_beside_the_layers_is_what_goes_into_the_next():
     network = jaxnn.chain(jaxnn.residual(jaxnn.dense(3)), jaxnn.dense(1))
     params = params_of(network, leaf_0=0.0, leaf_1=3e38)
@@ -196,6 +199,7 @@ def test_an_objective_of_ones_own(value, slope, what):
 # Half precision
 
 
+@pytest.mark.full
 def test_float16_overflows_where_float32_does_not():
     """300 · 300 is more than 65504: in the second layer, forward."""
     network = jaxnn.chain(jaxnn.dense(1), jaxnn.dense(1), jaxnn.relu())
@@ -219,6 +223,7 @@ def test_float16_gradient_overflows_first():
 SQUARES = jaxnn.chain(SQUARE, jaxnn.dense(1))
 
 
+@pytest.mark.representatives("False-None", "False-weight3")
 @pytest.mark.parametrize(
     ("shuffle", "weight"),
     [
@@ -244,6 +249,7 @@ def test_the_batch_is_that_of_the_step(shuffle, weight):
 TOSSED = jaxnn.chain(jaxnn.dropout(0.7), SQUARE, jaxnn.dense(1))
 
 
+@pytest.mark.representatives("0")
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=FULL) for seed in (1, 2, 3))])
 def test_the_mask_is_that_of_the_step(seed):
     """A coin decides at each step whether the one feature, which overflows, is dropped."""
@@ -252,6 +258,7 @@ def test_the_mask_is_that_of_the_step(seed):
     assert result.divergence[:5] == (result.diverged_at, "activations", 2, 3, "params[1]")
 
 
+@pytest.mark.representatives("own")
 @pytest.mark.parametrize("shuffle", ["own", pytest.param("shared", marks=FULL)])
 def test_members_of_a_population(shuffle):
     """Those that diverge, each in its own way and at its own step, as `fit` says it of one by itself."""
@@ -354,6 +361,7 @@ def test_a_stream_that_diverges_warns_once():
     assert message == f"the training diverged at {result.divergence}{STANDARD}"
 
 
+@pytest.mark.full
 def test_a_training_in_the_span_that_diverges_warns_once():
     model, x = jaxnn.logistic_regression(6), np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
     objective = jaxnn.objective(model.network, model.loss, jaxnn.l2(1.0))

@@ -48,6 +48,7 @@ def page_data(file):
     return json.loads(re.search(r'id="data">(.*?)</script>', file.read_text(encoding="utf-8"))[1])
 
 
+@pytest.mark.representatives("a / b--", "tanh(w*x)--")
 @pytest.mark.parametrize(
     ("argv", "function", "given"),
     [

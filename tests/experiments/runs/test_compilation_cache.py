@@ -257,6 +257,7 @@ def test_a_program_from_the_cache_has_no_compile_time(caches, monkeypatch, capsy
         assert ("--no-compilation-cache" in notes) == (cached > 0)
 
 
+@pytest.mark.full
 def test_processes_share_it(caches, image_run, tmp_path):
     """Two at once from nothing, one that finds all of it, and one that finds it damaged: same answers, no noise."""
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")

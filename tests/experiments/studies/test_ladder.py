@@ -57,6 +57,7 @@ def test_steps_are_not_timed_on_data_of_one_s_own_unless_asked_for(argv, timed):
     assert parse(Options, argv, prog="run ladder", description="").time_steps is timed
 
 
+@pytest.mark.full
 def test_the_folder_holds_everything(done):
     folder, out = done
     assert {path.name for path in folder.iterdir()} == {
@@ -155,6 +156,7 @@ def test_a_wrong_backward_fails_the_run(tiny, monkeypatch, capsys, tmp_path):
     assert "a backward is wrong" in err
 
 
+@pytest.mark.full
 def test_training_practice_by_options(tiny, tmp_path, monkeypatch, capsys):
     """What reaches fit: a rate that ends at 0, short weights, a rule that stops, and that updates may be skipped."""
     fits = []
@@ -207,6 +209,7 @@ def test_a_run_that_diverges_keeps_what_went_before(tiny, capsys, tmp_path):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(stored.params))
 
 
+@pytest.mark.representatives("nan")
 @pytest.mark.parametrize("factor", [1 + 1e-5, float("nan"), 0.0])
 def test_the_proof_fails_where_the_gradients_differ(factor):
     model = jaxnn.logistic_regression(3)
