@@ -65,6 +65,7 @@ def test_bilinear_is_scipy_s(channels):
     np.testing.assert_array_equal(bilinear(image, jnp.indices(image.shape[:2], jnp.float32)), image)
 
 
+@pytest.mark.representatives("1")
 @pytest.mark.parametrize("sigma", [0.5, 1, 4, 15])
 def test_elastic_is_smoothed_noise(sigma):
     h, w = 30, 28
@@ -151,6 +152,7 @@ def test_noise():
     assert noise.std() == pytest.approx(0.5, rel=0.02) and abs(noise.mean()) < 0.015
 
 
+@pytest.mark.representatives("random_crop", "compose")
 @pytest.mark.parametrize("augment", AUGMENTATIONS)
 def test_random_with_a_key_alone(augment):
     batch = jnp.asarray(RNG.uniform(size=(20, *IMAGE.shape)), jnp.float32)
@@ -241,6 +243,7 @@ def test_fresh_in_every_step_of_fit():
     np.testing.assert_array_equal(frozen.losses, again.losses)
 
 
+@pytest.mark.full
 def test_strengths_vary_in_a_population():
     def member(h):
         objective = with_augmentation(PLAIN, warp(elastic_deformation(h["alpha"], h["sigma"])), image_shape=(9, 11))
