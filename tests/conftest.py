@@ -18,7 +18,7 @@ def pytest_collection_modifyitems(config, items):
     if config.getoption("--full"):
         return
     kept = [item for item in items if not only_in_full(item) or item.nodeid.split("::", 1)[1] in named]
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    config.hook.pytest_deselected(items=list(set(items) - set(kept)))
     items[:] = kept
 
 

@@ -94,7 +94,7 @@ def named(cases, representatives=None):
     return [pytest.param(case, id=case.name, marks=() if case.name in names else pytest.mark.full) for case in cases]
 
 
-@pytest.mark.parametrize("case", named(RIGHT + HARD, RIGHT[::8] + HARD[::8]))
+@pytest.mark.parametrize("case", named(RIGHT + HARD, RIGHT[:40:8] + HARD[::8]))
 def test_right_is_autodiff(case, x64):
     # Labels in float32 sum to 1 only up to rounding.
     assert compare(case, wide(case.args)) < (1e-7 if "sum to 1" in case.name else 1e-9)
@@ -126,12 +126,12 @@ def test_wrong_elsewhere_is_right_at_its_arguments(case, x64):
 
 
 # The checker on one case of each kind. `scripts/bench gradcheck` runs all cases, and other checkers.
-@pytest.mark.parametrize("case", named(RIGHT[::16] + HARD[::8]))
+@pytest.mark.parametrize("case", named(RIGHT[::16] + HARD[::8], RIGHT[16:17]))
 def test_checker_passes_what_is_right(case):
     assert by_jaxnn(case).right
 
 
-@pytest.mark.parametrize("case", named(ONE_OF_EACH))
+@pytest.mark.parametrize("case", named(ONE_OF_EACH, ONE_OF_EACH[-2:]))
 def test_checker_catches_each_kind_and_names_it(case):
     verdict = by_jaxnn(case)
     assert not verdict.right

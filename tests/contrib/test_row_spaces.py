@@ -91,6 +91,7 @@ def test_one_example():
     assert_same(*both(X[:1], Y[:1]))
 
 
+@pytest.mark.full
 def test_what_is_measured_is_measured_on_full_params():
     def evaluate(params):
         return {"size": jnp.square(params[0]["W"]).sum(), "z": MODEL.outputs(params, X[:1] + 1)[0, 0]}

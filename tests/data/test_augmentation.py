@@ -206,6 +206,7 @@ def test_the_objective_is_that_of_changed_examples():
     assert np.isfinite(same) and np.abs(np.corrcoef(moved) - np.eye(20)).max() < 0.5
 
 
+@pytest.mark.full
 def test_both_gradients_agree_and_no_key_means_no_change():
     hand = jax.jit(NOISY.value_and_grad)(PARAMS, BATCH, KEY)
     auto = jax.jit(jaxnn.train.gradients_by(NOISY, "auto"))(PARAMS, BATCH, KEY)
@@ -235,6 +236,7 @@ def test_dropout_draws_what_it_drew():
     np.testing.assert_array_equal(still.value(params, BATCH, KEY), plain.value(params, BATCH, KEY))
 
 
+@pytest.mark.full
 def test_fresh_in_every_step_of_fit():
     """At a rate of 0 the loss would be the same in each step, were the images."""
     frozen = jaxnn.fit(NOISY, optax.sgd(0.0), PARAMS, X, Y, key=KEY, epochs=4)

@@ -295,6 +295,7 @@ MASKED = np.where(np.isin(np.arange(M), IGNORED), -100, Y)
 BROKEN = np.where(np.isin(np.arange(M), IGNORED)[:, None], np.nan, X).astype(np.float32)
 
 
+@pytest.mark.representatives("-100-full", "1099511627776-stream", "255-pairs")
 @pytest.mark.parametrize("path", HOST_PATHS)
 @pytest.mark.parametrize("label", [-100, 2**40, 255])
 def test_an_example_of_weight_0_may_hold_anything(path, label):

@@ -18,10 +18,10 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 # Without --full: of the layers, losses and regularizers, whose derivatives are proved without a graph too, each kind of
 # operation; and of the JAX functions, those with composites and other special cases.
-LAYERS = "relu gelu dense_one_unit dropout flatten repeat_dropout remat with_dtype_bfloat16".split()
+LAYERS = "relu dense_one_unit flatten repeat_dropout".split()
 
 
-LOSSES = "sigmoid_cross_entropy softmax_cross_entropy".split()
+LOSSES = ["softmax_cross_entropy"]
 
 
 REGULARIZERS = ["elastic_net"]
@@ -61,6 +61,7 @@ def test_every_regularizer(regularizer):
     check(lambda params: regularizer.regularizer.value(params) + 0.5 * params[2]["W"].sum(), regularized_params())
 
 
+@pytest.mark.full
 def test_a_network_with_its_cost(full):
     model = jaxnn.mlp((5, 4, 1) if full else (5, 1), "tanh")
     objective = jaxnn.objective(model.network, model.loss, jaxnn.l2(0.1))

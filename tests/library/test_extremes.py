@@ -215,6 +215,9 @@ REFUSED = {
 }
 
 
+@pytest.mark.representatives(
+    *(f"{entry}-{given}" for entry in PREPARING if entry != "augment" for given in INPUTS), f"augment-{UNHOLDABLE}"
+)
 @pytest.mark.parametrize("given", INPUTS)
 @pytest.mark.parametrize("entry", PREPARING)
 def test_data_are_prepared_or_raise_with_the_reason(entry, given):

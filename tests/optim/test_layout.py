@@ -133,7 +133,7 @@ def factories():
 
 
 FACTORIES = factories()
-OFTEN = ["adam", "adaptive_grad_clip", "muon"]
+OFTEN = ["adaptive_grad_clip", "muon"]
 
 
 def by_optax(optimizer, params, batch, n):
@@ -240,6 +240,7 @@ def test_code_of_the_users_own_is_given_params_as_they_are():
     np.testing.assert_allclose(np.linalg.norm(step[0]["W"], axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.full
 def test_parts_of_both_layouts_raise_until_they_are_wrapped():
     with pytest.raises(ValueError, match=r"parts that agree on the layout .*test_layout.py\): wrap those in"):
         step_by(optax.chain(contrib.muon(0.1), rows_by_name(axis=1)))

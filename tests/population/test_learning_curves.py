@@ -79,6 +79,7 @@ def test_larger_training_sets_hold_the_smaller_ones_and_seeds_draw_others():
             np.testing.assert_array_equal(seen[:, s, k], np.isin(np.arange(9), subset(size, seed)))
 
 
+@pytest.mark.full
 def test_stratified_parts_keep_the_classes_shares():
     y = np.repeat([0, 1], [15, 8])
 
@@ -120,6 +121,7 @@ def test_more_data_bring_dev_and_train_error_together():
     assert train[0] == 0 and (np.diff(train) > 0).all() and (np.diff(dev) < 0).all()
 
 
+@pytest.mark.full
 def test_weights_of_the_dev_set_count():
     of_few = np.arange(9) < 4
     result = curve(jaxnn.grid(seed=[0], l2=[0.0]), dev=DEV._replace(weight=of_few.astype(float)), epochs=1)

@@ -110,6 +110,7 @@ def test_what_was_measured_is_of_each_member(population):
     assert last["accuracy"][5] == pytest.approx(float(jaxnn.accuracy(MODEL.predict(params, X), Y)), rel=2e-7)
 
 
+@pytest.mark.full
 def test_members_share_batches_by_default():
     shared = train(epochs=2)
     last, other = np.flatnonzero(GRID["seed"] == GRID["seed"][0])[-1], 1
@@ -216,6 +217,7 @@ def test_a_second_population_of_the_same_plan_compiles_nothing():
     assert sum("backend_compile" in name for name in compiled) == before
 
 
+@pytest.mark.full
 def test_two_devices_give_what_one_gives():
     program = """
 import jax
@@ -249,6 +251,7 @@ def test_the_largest_number_that_fits(budget):
     assert len(asked) - 20 <= 4
 
 
+@pytest.mark.full
 def test_memory_makes_chunks_or_is_refused(optimized):
     whole = train()
     # Enough for a few members of these, as XLA counts, and not for 8.
@@ -375,6 +378,7 @@ def test_what_makes_no_ensemble_is_told():
         population.best("loss", "best")
 
 
+@pytest.mark.full
 def test_keys_of_the_old_kind_train_a_population():
     def old(h):
         return member(h)._replace(key=jax.random.PRNGKey(h["seed"]))
@@ -383,6 +387,7 @@ def test_keys_of_the_old_kind_train_a_population():
     np.testing.assert_allclose(train(old, epochs=1).losses, train(epochs=1).losses, rtol=1e-5)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("loss", [jaxnn.sigmoid_cross_entropy, jaxnn.softmax_cross_entropy])
 def test_labels_may_be_on_the_device(loss):
     """Their numbers are looked at while a member is traced."""

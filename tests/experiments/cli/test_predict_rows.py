@@ -244,6 +244,7 @@ def test_of_several_networks_the_one_best_on_dev(ladder_run, table, predict, ref
         assert message in refused(run, table[2])
 
 
+@pytest.mark.full
 def test_new_rows_are_read_as_the_training_s_were(tmp_path, predict, refused, capsys):
     """By the marks, the words and the layout that the run found or was given; the delimiter may be another."""
     rows = [

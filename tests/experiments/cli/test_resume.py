@@ -124,6 +124,7 @@ def test_the_second_ctrl_c_stops_at_once(capsys, tmp_path, at_report):
     assert "resume" in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.full
 def test_a_full_disk_stops_the_run_and_resume_goes_on(capsys, tmp_path, at_report, undisturbed):
     def fill():
         raise OSError(28, "No space left on device", "metrics.jsonl")
@@ -139,6 +140,7 @@ def test_a_full_disk_stops_the_run_and_resume_goes_on(capsys, tmp_path, at_repor
     assert_same(run, undisturbed)
 
 
+@pytest.mark.full
 def test_a_run_that_cannot_write_checkpoints_goes_on(capsys, tmp_path, monkeypatch, undisturbed):
     def save(self, checkpoint):
         raise RuntimeError("RESOURCE_EXHAUSTED: No space left on device")

@@ -234,6 +234,7 @@ def test_the_run_s_configuration_says_whether_it_was_used(caches, monkeypatch, t
     assert used == (None if flags else str(compilation_cache.folder()))
 
 
+@pytest.mark.full
 def test_a_program_from_the_cache_has_no_compile_time(caches, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(timing, "_SECONDS_PER_ROUND", 1e-3)
     monkeypatch.setattr(timing, "_ROUNDS", 1)
