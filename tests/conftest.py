@@ -7,14 +7,42 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 def pytest_addoption(parser):
-    parser.addoption("--full", action="store_true", help="the slow proofs at full length too (half an hour on 2 cores)")
+    parser.addoption("--full", action="store_true", help="every case of every test (half an hour on two cores)")
 
 
 def pytest_collection_modifyitems(config, items):
-    if not config.getoption("--full"):
-        for item in items:
-            if item.get_closest_marker("full"):
-                item.add_marker(pytest.mark.skip(reason="one of those that only --full runs"))
+    """Without --full, keep what no marker leaves to it, and every test that the command line names by its id."""
+    named = [arg.split("::", 1)[1] for arg in config.args if "::" in arg]
+    if not named and not config.getoption("lf", False):
+        check_representatives(items)
+    if config.getoption("--full"):
+        return
+    kept = [item for item in items if not only_in_full(item) or item.nodeid.split("::", 1)[1] in named]
+    config.hook.pytest_deselected(items=list(set(items) - set(kept)))
+    items[:] = kept
+
+
+def case_of(item):
+    return item.callspec.id if hasattr(item, "callspec") else None
+
+
+def only_in_full(item):
+    """Whether a test is marked `full`, or is a case of a test that others represent."""
+    represented = item.get_closest_marker("representatives")
+    return bool(item.get_closest_marker("full") or (represented and case_of(item) not in represented.args))
+
+
+def check_representatives(items):
+    """Raise if a case that is to represent its test is not one of its cases, such as after a renaming."""
+    cases, named = {}, {}
+    for item in items:
+        if marker := item.get_closest_marker("representatives"):
+            test = item.nodeid.split("[")[0]
+            cases.setdefault(test, set()).add(case_of(item))
+            named[test] = set(marker.args)
+    for test, names in named.items():
+        if missing := names - cases[test]:
+            raise pytest.UsageError(f"{test}: representatives must be cases of the test, got {sorted(missing)}")
 
 
 @pytest.fixture

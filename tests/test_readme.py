@@ -22,11 +22,11 @@ def test_every_block_is_one_that_runs():
     assert {kind for kind, _ in BLOCKS} <= {"python", "sh"}
 
 
-def test_python_blocks(capsys, no_rank_promotion_rule, gradcheck):
+def test_python_blocks(capsys, no_rank_promotion_rule, gradcheck, full):
+    """With --full all of them, of which each may use the names of those before it; without, the first two."""
     namespace = {"__name__": "readme"}
-    for kind, block in BLOCKS:
-        if kind == "python":
-            exec(compile(block, "README.md", "exec"), namespace)
+    for block in [block for kind, block in BLOCKS if kind == "python"][: None if full else 2]:
+        exec(compile(block, "README.md", "exec"), namespace)
     for name in [name for name in namespace if name.startswith("test_")]:
         namespace[name](gradcheck)
     accuracies = [float(a) for a in re.findall(r"dev accuracy ([\d.]+)", capsys.readouterr().out)]
@@ -35,14 +35,10 @@ def test_python_blocks(capsys, no_rank_promotion_rule, gradcheck):
 
 
 # What stands for a command here: the tests are what runs one; the others run with `--full`, the second in .ci/run too.
-SWEEP = "scripts/run sweep digits --learning-rate 1e-4..1e-1:8 --seed 0..7"
-SHORT = {
-    "scripts/test": "scripts/test --help",
-    "scripts/run": "scripts/run list",
-    SWEEP: f"{SWEEP} --epochs 1 --hidden 4",
-}
+SHORT = {"scripts/test": "scripts/test --help", "scripts/run": "scripts/run list"}
 
 
+@pytest.mark.representatives(*SHORT)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands(command, tmp_path, full):
     if not full or command == "scripts/test":

@@ -27,6 +27,7 @@ def small(monkeypatch, tmp_path):
     return made
 
 
+@pytest.mark.full
 def test_all_precisions_learn_and_are_told(small, tmp_path, capsys, no_rank_promotion_rule):
     arguments = ["--examples", "512", "--epochs", "8", "--seeds", "1", "--json", str(tmp_path / "found.json")]
     assert bfloat16.main(arguments) == 0

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limits and 
 PATH = Path("folder/file")
 
 
+@pytest.mark.full
 def test_a_short_run_finds_nothing_wrong(tmp_path):
     names = [name for name in FORMATS if name != "checkpoint"]  # whose tests damage it too
     tallies = fuzz(names, 1020, 0, tmp_path / "kept", bombs=False)
@@ -113,6 +114,7 @@ def broken_worker(connection, names, folder):
         connection.send(Outcome("read", "", 2**31 if task.number == 3 else 0))
 
 
+@pytest.mark.full
 def test_a_worker_that_ends_or_hangs_or_takes_too_much_is_told_and_another_one_started(tmp_path):
     watched = Watched([], tmp_path / "worker", broken_worker)
     began = time.perf_counter()
@@ -122,6 +124,7 @@ def test_a_worker_that_ends_or_hangs_or_takes_too_much_is_told_and_another_one_s
     assert time.perf_counter() - began < 60
 
 
+@pytest.mark.representatives("..")
 @pytest.mark.parametrize("name", [b"", b".", b"..", b"/", b"\0rest"])
 def test_a_file_of_a_checkpoint_without_a_name_is_lost(tmp_path, name):
     """To zipfile it is a ValueError; the checkpoint's reader never sees it."""

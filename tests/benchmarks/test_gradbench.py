@@ -83,17 +83,24 @@ def leaf_difference(a, g, h, scale):
     return difference / (scale or max(np.abs(g[finite]).max(initial=0), 1e-300)) if difference else 0.0
 
 
-def named(cases):
-    return [pytest.param(case, id=case.name) for case in cases]
+# One of each kind of error.
+ONE_OF_EACH = list({case.kind: case for case in reversed(WRONG)}.values())
+ELSEWHERE = [case for case in WRONG if case.witness]
 
 
-@pytest.mark.parametrize("case", named(RIGHT + HARD))
+def named(cases, representatives=None):
+    """Return the cases by their names; of those with representatives, the others are for --full."""
+    names = {case.name for case in (cases if representatives is None else representatives)}
+    return [pytest.param(case, id=case.name, marks=() if case.name in names else pytest.mark.full) for case in cases]
+
+
+@pytest.mark.parametrize("case", named(RIGHT + HARD, RIGHT[:40:8] + HARD[::8]))
 def test_right_is_autodiff(case, x64):
     # Labels in float32 sum to 1 only up to rounding.
     assert compare(case, wide(case.args)) < (1e-7 if "sum to 1" in case.name else 1e-9)
 
 
-@pytest.mark.parametrize("case", named(HARD))
+@pytest.mark.parametrize("case", named(HARD, HARD[::4]))
 def test_hard_is_right_in_the_dtype_of_its_arguments(case):
     leaves = jax.tree.leaves(case.args)
     # A key gives other numbers in 64 bits.
@@ -102,7 +109,7 @@ def test_hard_is_right_in_the_dtype_of_its_arguments(case):
     assert compare(case, case.args, wide_truth=not keys) < limit
 
 
-@pytest.mark.parametrize("case", named(WRONG))
+@pytest.mark.parametrize("case", named(WRONG, ONE_OF_EACH))
 def test_wrong_is_wrong(case):
     witness = case.witness() if case.witness else Witness(case.args)
     if case.kind == LOW:
@@ -113,21 +120,18 @@ def test_wrong_is_wrong(case):
         assert compare(case, wide(witness.args), dy, witness.vmap) > 1e-5
 
 
-@pytest.mark.parametrize("case", named(case for case in WRONG if case.witness))
+@pytest.mark.parametrize("case", named(ELSEWHERE, ELSEWHERE[::8]))
 def test_wrong_elsewhere_is_right_at_its_arguments(case, x64):
     assert compare(case, wide(case.args)) < 1e-6
 
 
 # The checker on one case of each kind. `scripts/bench gradcheck` runs all cases, and other checkers.
-ONE_OF_EACH = list({case.kind: case for case in reversed(WRONG)}.values())
-
-
-@pytest.mark.parametrize("case", named(RIGHT[::16] + HARD[::8]))
+@pytest.mark.parametrize("case", named(RIGHT[::16] + HARD[::8], RIGHT[16:17]))
 def test_checker_passes_what_is_right(case):
     assert by_jaxnn(case).right
 
 
-@pytest.mark.parametrize("case", named(ONE_OF_EACH))
+@pytest.mark.parametrize("case", named(ONE_OF_EACH, ONE_OF_EACH[-2:]))
 def test_checker_catches_each_kind_and_names_it(case):
     verdict = by_jaxnn(case)
     assert not verdict.right

@@ -8,6 +8,7 @@ import jaxnn
 from scripts.benchmarks import memory
 
 
+@pytest.mark.representatives("logistic", "tiny")
 @pytest.mark.parametrize("name", [name for name in memory.NETWORKS if name != "wide"])
 def test_hand_derived_gradients_need_no_more_than_automatic_ones(name):
     hand, auto = memory.of_workload(name, "hand"), memory.of_workload(name, "auto")
@@ -16,6 +17,7 @@ def test_hand_derived_gradients_need_no_more_than_automatic_ones(name):
     assert memory.needs_more(name, auto._replace(temporary=auto.temporary + 2**20), auto)
 
 
+@pytest.mark.representatives("dense, relu")
 @pytest.mark.parametrize("name", memory.blocks(32))
 def test_a_stack_of_blocks_needs_no_more_by_hand(name):
     hand, auto = (memory.of_stack(memory.blocks(32)[name], 16, 32, 128, gradients) for gradients in ("hand", "auto"))
@@ -29,6 +31,7 @@ def test_recompute_needs_less_than_half():
     assert inputs < again.temporary <= kept.temporary / 2
 
 
+@pytest.mark.full
 def test_the_command_prints_every_network(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(memory, "NETWORKS", ("tiny",))
     monkeypatch.setattr(memory, "DEPTH", 3)

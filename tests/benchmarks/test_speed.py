@@ -17,6 +17,7 @@ from scripts.benchmarks.speed.workloads import WORKLOADS, Population, load, loss
 TINY, POPULATION = WORKLOADS["tiny"], WORKLOADS["population"]
 
 
+@pytest.mark.representatives("tiny")
 @pytest.mark.parametrize("name", ["tiny", "mnist", "course", "deep-64"])
 def test_judge_agrees_with_jaxnn(name):
     workload = WORKLOADS[name]
@@ -43,6 +44,7 @@ def test_data_have_the_shapes_of_the_workload(name, tmp_path, monkeypatch):
     assert y.min() >= 0 and y.max() < max(2, workload.sizes[-1])
 
 
+@pytest.mark.representatives("logistic", "tiny")
 @pytest.mark.parametrize("name", [name for name in WORKLOADS if name not in ("mnist", "population")])
 def test_targets_are_out_of_reach_untrained(name, tmp_path):
     workload = WORKLOADS[name]
@@ -55,6 +57,7 @@ def test_targets_are_out_of_reach_untrained(name, tmp_path):
     assert untrained > workload.target
 
 
+@pytest.mark.representatives("raw", "with_numpy", "with_sklearn")
 @pytest.mark.parametrize(
     "module", ["jaxnn_fit", "jaxnn_auto", "jaxnn_bfloat16", "raw", "with_numpy", "with_stax", "with_sklearn"]
 )
@@ -80,6 +83,7 @@ def digits(tmp_path_factory):
     return load(folder)
 
 
+@pytest.mark.representatives("raw", "with_numpy")
 @pytest.mark.parametrize(
     "module",
     [
@@ -132,6 +136,7 @@ def test_judge_of_populations(digits):
         losses_of(POPULATION, [a.swapaxes(1, -1) for a in stacked(POPULATION)], *digits)
 
 
+@pytest.mark.full
 def test_an_entry_runs_in_its_own_process_and_is_judged(tmp_path):
     prepare(TINY, tmp_path)
     run = measure.run("NumPy", TINY, "tiny", tmp_path, timeout=100)

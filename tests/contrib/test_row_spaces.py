@@ -33,6 +33,7 @@ def assert_same(short, long, tolerance=2e-5):
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
 
 
+@pytest.mark.representatives("nesterov")
 @pytest.mark.parametrize(
     "optimizer",
     [
@@ -49,18 +50,21 @@ def test_the_iterates_are_those_of_fit(optimizer):
     assert_same(*both(optimizer=optimizer, regularizer=jaxnn.l2(0.2)))
 
 
+@pytest.mark.representatives("0")
 @pytest.mark.parametrize("seed", range(3))
 def test_half_precision_of_the_inputs_is_no_dependence_on_single_weights(seed):
     short, long = both(X.astype(np.float16), start=MODEL.init(jax.random.key(seed)), epochs=4)
     assert_same(short, long, 2e-3)  # what float16 rounds
 
 
+@pytest.mark.full
 def test_mini_batches_weights_and_jax_s_gradients():
     weight = np.array([1.0, 2.0, 0.0, 1.0, 3.0, 1.0], np.float32)
     assert_same(*both(batch_size=4, weight=weight, gradients="auto"))
     assert_same(*both(batch_size=4, weight=(1e36 * weight).astype(np.float32)))
 
 
+@pytest.mark.representatives("duplicates")
 @pytest.mark.parametrize(
     "x",
     [X[[0, 1, 2, 0, 1, 2]], np.where(np.arange(6)[:, None] == 2, 0, X), X[:1].repeat(6, 0), X[:, :5], X * 0],
@@ -72,6 +76,7 @@ def test_examples_of_any_rank(x):
     assert_same(*both(x, model=model, start=start, regularizer=jaxnn.l2(0.1)))
 
 
+@pytest.mark.full
 def test_in_float64_the_iterates_agree_to_the_last_digits():
     with jax.enable_x64():
         model = jaxnn.mlp((40, 3, 1), "tanh")
@@ -86,6 +91,7 @@ def test_one_example():
     assert_same(*both(X[:1], Y[:1]))
 
 
+@pytest.mark.full
 def test_what_is_measured_is_measured_on_full_params():
     def evaluate(params):
         return {"size": jnp.square(params[0]["W"]).sum(), "z": MODEL.outputs(params, X[:1] + 1)[0, 0]}
@@ -96,6 +102,7 @@ def test_what_is_measured_is_measured_on_full_params():
         np.testing.assert_allclose([*a.values()], [*b.values()], rtol=2e-5)
 
 
+@pytest.mark.full
 def test_a_divergence_keeps_the_last_finite_params():
     with pytest.warns(jaxnn.train.DivergenceWarning):
         short, _ = both(optimizer=optax.sgd(1e20), regularizer=jaxnn.l2(1.0))
@@ -138,6 +145,7 @@ def test_optimizers_that_depend_on_the_coordinates_raise(optimizer):
         both(optimizer=optimizer, epochs=1)
 
 
+@pytest.mark.representatives("clip by norm")
 @pytest.mark.parametrize(
     "optimizer",
     [

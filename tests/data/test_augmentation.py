@@ -65,6 +65,7 @@ def test_bilinear_is_scipy_s(channels):
     np.testing.assert_array_equal(bilinear(image, jnp.indices(image.shape[:2], jnp.float32)), image)
 
 
+@pytest.mark.representatives("1")
 @pytest.mark.parametrize("sigma", [0.5, 1, 4, 15])
 def test_elastic_is_smoothed_noise(sigma):
     h, w = 30, 28
@@ -151,6 +152,7 @@ def test_noise():
     assert noise.std() == pytest.approx(0.5, rel=0.02) and abs(noise.mean()) < 0.015
 
 
+@pytest.mark.representatives("random_crop", "compose")
 @pytest.mark.parametrize("augment", AUGMENTATIONS)
 def test_random_with_a_key_alone(augment):
     batch = jnp.asarray(RNG.uniform(size=(20, *IMAGE.shape)), jnp.float32)
@@ -204,6 +206,7 @@ def test_the_objective_is_that_of_changed_examples():
     assert np.isfinite(same) and np.abs(np.corrcoef(moved) - np.eye(20)).max() < 0.5
 
 
+@pytest.mark.full
 def test_both_gradients_agree_and_no_key_means_no_change():
     hand = jax.jit(NOISY.value_and_grad)(PARAMS, BATCH, KEY)
     auto = jax.jit(jaxnn.train.gradients_by(NOISY, "auto"))(PARAMS, BATCH, KEY)
@@ -233,6 +236,7 @@ def test_dropout_draws_what_it_drew():
     np.testing.assert_array_equal(still.value(params, BATCH, KEY), plain.value(params, BATCH, KEY))
 
 
+@pytest.mark.full
 def test_fresh_in_every_step_of_fit():
     """At a rate of 0 the loss would be the same in each step, were the images."""
     frozen = jaxnn.fit(NOISY, optax.sgd(0.0), PARAMS, X, Y, key=KEY, epochs=4)
@@ -241,6 +245,7 @@ def test_fresh_in_every_step_of_fit():
     np.testing.assert_array_equal(frozen.losses, again.losses)
 
 
+@pytest.mark.full
 def test_strengths_vary_in_a_population():
     def member(h):
         objective = with_augmentation(PLAIN, warp(elastic_deformation(h["alpha"], h["sigma"])), image_shape=(9, 11))

@@ -104,6 +104,7 @@ EQUAL = [
 ]
 
 
+@pytest.mark.representatives("full", "stream")
 @pytest.mark.parametrize("path", HOST_PATHS)
 def test_equal_weights_of_the_host_change_nothing(path, unweighted):
     """Not a bit: all of them are the weights 1."""
@@ -121,6 +122,7 @@ IN_PROGRAMS = [
 ]
 
 
+@pytest.mark.representatives("int32--epoch", "float16--steps")
 @pytest.mark.parametrize("path", ["epoch", "steps"])
 @pytest.mark.parametrize(("dtype", "values"), IN_PROGRAMS, ids=lambda v: v if isinstance(v, str) else "")
 def test_equal_weights_of_the_device_change_nothing(path, dtype, values, unweighted):
@@ -131,6 +133,7 @@ def test_equal_weights_of_the_device_change_nothing(path, dtype, values, unweigh
         assert_same(PATHS[path](jnp.full(M, value, dtype)), ones, 0 if power else 1e-6)
 
 
+@pytest.mark.representatives("full", "stream")
 @pytest.mark.parametrize("path", PATHS)
 @settings(max_examples=8, deadline=None)
 @given(exponent=st.integers(-110, 110), host=st.booleans())
@@ -139,6 +142,7 @@ def test_a_power_of_two_is_no_matter(path, exponent, host):
     assert_same(PATHS[path](weight if host else jnp.asarray(weight)), PATHS[path](WEIGHT))
 
 
+@pytest.mark.representatives("full", "stream")
 @pytest.mark.parametrize("path", PATHS)
 def test_a_common_factor_is_no_matter(path):
     whole = np.rint(WEIGHT * 1000.0).astype(float)
@@ -147,6 +151,7 @@ def test_a_common_factor_is_no_matter(path):
         assert_same(PATHS[path](weight), expected, 1e-6)
 
 
+@pytest.mark.full
 def test_members_of_a_population_have_weights_of_any_dtype_and_scale(unweighted):
     scales = np.array([1.0, 2.0**100, 2.0**-120, 3e37, 0.1], np.float32)
 
@@ -290,6 +295,7 @@ MASKED = np.where(np.isin(np.arange(M), IGNORED), -100, Y)
 BROKEN = np.where(np.isin(np.arange(M), IGNORED)[:, None], np.nan, X).astype(np.float32)
 
 
+@pytest.mark.representatives("-100-full", "1099511627776-stream", "255-pairs")
 @pytest.mark.parametrize("path", HOST_PATHS)
 @pytest.mark.parametrize("label", [-100, 2**40, 255])
 def test_an_example_of_weight_0_may_hold_anything(path, label):
@@ -322,6 +328,7 @@ def test_what_counts_is_still_checked():
     assert jaxnn.data.check_batch(X, MASKED, COUNTS, classes=3).y is MASKED
 
 
+@pytest.mark.full
 def test_a_population_may_hold_anything_where_no_member_counts_it():
     def train(x, y, scale):
         def member(h):
@@ -352,6 +359,7 @@ def plain_member(h):
     return jaxnn.Member(OBJECTIVE, SGD, START, KEY)
 
 
+@pytest.mark.full
 def test_cross_validation_leaves_out_what_does_not_count():
     """As if it were not there: the folds are drawn of the others."""
 
@@ -368,6 +376,7 @@ def test_cross_validation_leaves_out_what_does_not_count():
     np.testing.assert_allclose(absent["error"], 1 - absent["accuracy"], rtol=1e-5)
 
 
+@pytest.mark.full
 def test_learning_curves_leave_out_what_does_not_count():
     def curve(x, y, weight, dev):
         options = dict(dev=dev, seeds=[0], measure=measure, epochs=2, weight=weight)

@@ -206,6 +206,7 @@ def by_epoch(x, y):
     return state.params
 
 
+@pytest.mark.representatives("by_fit", "by_stream", "by_steps", "by_epoch")
 @pytest.mark.parametrize("train", [by_fit, by_stream, by_population, by_span, by_steps, by_epoch])
 def test_training_takes_the_numbers_that_numpy_holds(train):
     large = np.arange(8) % 3 * BIG

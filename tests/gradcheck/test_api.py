@@ -50,6 +50,7 @@ def test_without_rules_removes_a_nested_rule():
     assert jax.grad(plain)(3.0) == 6.0
 
 
+@pytest.mark.full
 def test_jaxnn_values():
     assert gradcheck.layer(jaxnn.dropout(0.3), (4,), key=jax.random.key(0))
     assert gradcheck.loss(jaxnn.softmax_cross_entropy(), X, jnp.array([0, 1, 2, 2]))
@@ -92,6 +93,7 @@ def test_options_are_keywords_that_an_editor_shows(name):
         PLAIN[name](tol=1)
 
 
+@pytest.mark.representatives("f32-True", "JAX-False")
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("at", [2.0, np.float64(2), np.float32(2), jnp.array(2.0)], ids=["float", "f64", "f32", "JAX"])
 def test_a_python_number_is_a_gradient(at, fast):

@@ -23,6 +23,7 @@ SUBGRADIENTS = {
 }
 
 
+@pytest.mark.representatives("|x| by sign-True", "max(x, 0) by x > 0-False", "the first of two largest-True")
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("name", SUBGRADIENTS)
 def test_a_subgradient_at_a_kink_is_right_and_noted(name, fast):
@@ -54,6 +55,7 @@ def test_a_backward_must_take_the_slope_of_jax_and_a_kink_is_the_only_diagnosis(
     assert not report.passed and {d.kind for d in report.diagnoses} == {"only at the kink"}
 
 
+@pytest.mark.full
 def test_a_division_by_zero_is_not_diagnosed_as_a_kink():
     report = gradcheck.gradient(jnp.prod, lambda x: jnp.prod(x) / x, jnp.array([2.0, 0.5, 3.0, -1.0]))
     assert not report

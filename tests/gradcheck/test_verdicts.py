@@ -68,6 +68,7 @@ RIGHT = {
 }
 
 
+@pytest.mark.representatives("a kink with an infinite slope", "indices into an axis that is cut")
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_gradients_that_look_wrong(name, no_rank_promotion_rule):
     report = RIGHT[name]()
@@ -104,6 +105,7 @@ WRONG = {
 }
 
 
+@pytest.mark.representatives("a mask that is all True")
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_gradients_that_look_right(name, no_rank_promotion_rule):
     assert not WRONG[name]()

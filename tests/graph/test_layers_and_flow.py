@@ -27,6 +27,7 @@ def six_layers():
     return graph.trace(COST)(MODEL.init(jax.random.key(0)), jaxnn.Batch(normal((6, 5)), np.arange(6) % 2), None)
 
 
+@pytest.mark.full
 def test_derivatives_of_a_network_of_six_layers():
     g = six_layers()
     grads = jax.jit(jax.grad(COST))(MODEL.init(jax.random.key(0)), jaxnn.Batch(normal((6, 5)), np.arange(6) % 2), None)

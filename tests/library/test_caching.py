@@ -90,6 +90,7 @@ def test_another_strength_or_rate_is_another_program():
     assert len(set(losses.values())) == 4
 
 
+@pytest.mark.representatives("fit")
 @pytest.mark.parametrize("train", [fit, fit_stream, fit_in_row_space, fit_population])
 def test_programs_and_what_they_close_over_are_dropped(train):
     alive = []
@@ -103,6 +104,7 @@ def test_programs_and_what_they_close_over_are_dropped(train):
     assert sum(ref() is not None for ref in alive) <= 8
 
 
+@pytest.mark.full
 def test_starts_are_dropped():
     alive = []
     for width in range(2, 13):
@@ -173,6 +175,7 @@ def predict():
         look(params, X)
 
 
+@pytest.mark.full
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from Linux")
 def test_layouts_of_fresh_optimizers_are_dropped():
     """Each is traced with symbolic sizes; with sizes made anew, JAX kept 0.1 MB of each."""

@@ -109,6 +109,11 @@ REASONS = {
 
 
 @pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
+@pytest.mark.representatives(
+    *(f"logistic regression, all examples at once-{given}" for given in INPUTS),
+    *(f"{entry}-{UNHOLDABLE}" for entry in TRAINING),
+    "fit_stream-features of 1e30",
+)
 @pytest.mark.parametrize("given", INPUTS)
 @pytest.mark.parametrize("entry", TRAINING)
 def test_it_trains_or_raises_with_the_reason(entry, given):
@@ -210,6 +215,9 @@ REFUSED = {
 }
 
 
+@pytest.mark.representatives(
+    *(f"{entry}-{given}" for entry in PREPARING if entry != "augment" for given in INPUTS), f"augment-{UNHOLDABLE}"
+)
 @pytest.mark.parametrize("given", INPUTS)
 @pytest.mark.parametrize("entry", PREPARING)
 def test_data_are_prepared_or_raise_with_the_reason(entry, given):
@@ -228,6 +236,7 @@ def test_data_are_prepared_or_raise_with_the_reason(entry, given):
 # How weights start, from the smallest layers to wide ones
 
 
+@pytest.mark.representatives(*(f"100000-1-{init}" for init in jaxnn.nn.INITIALIZERS))
 @pytest.mark.parametrize("init", jaxnn.nn.INITIALIZERS)
 @pytest.mark.parametrize(("n_in", "n_out"), [(1, 1), (1, 300), (300, 1), (100_000, 1)])
 def test_initial_weights_are_finite(init, n_in, n_out):
@@ -235,6 +244,7 @@ def test_initial_weights_are_finite(init, n_in, n_out):
     assert W.shape == (n_out, n_in) and np.isfinite(W).all() and np.abs(W).max() < 10
 
 
+@pytest.mark.full
 def test_folds_of_one_class_and_of_one_example_each():
     """Each fold a single example, of one class or two, and a member of which every training differs."""
     x, y = INPUTS["one feature of 1e30"][0][:4], LABELS[:4]

@@ -414,6 +414,12 @@ def test_right_gradient_is_accepted(target, at_kink, rng, x64):
     check_gradient(by_hand, expected)
 
 
+@pytest.mark.representatives(
+    "1_dz_is_sigmoid_slope",
+    "7_dW_without_transpose_and_mean",
+    "8_activation_in_place_of_its_slope",
+    "9_relu_slope_one_at_zero",
+)
 @pytest.mark.parametrize("slip", SLIPS, ids=lambda slip: f"{slip.section_item}_{slip.name}")
 def test_slip_raises(slip, rng, x64):
     """The same check on the same function; ReLU's slope at 0 can only be seen at 0."""

@@ -49,10 +49,12 @@ def losses(objective=OBJECTIVE, **options):
     return jaxnn.fit(objective, optax.adam(0.01), MODEL.init(KEY), X, Y, key=KEY, **options).losses
 
 
+@pytest.mark.full
 def test_a_longer_training_begins_as_the_shorter_one():
     assert_same_bits(losses(), losses(epochs=5)[: len(losses())])
 
 
+@pytest.mark.full
 def test_augmentation_changes_no_shuffle_and_no_dropout():
     drawing = jaxnn.train.with_augmentation(
         OBJECTIVE, lambda key, image: image + 0 * jax.random.normal(key, image.shape)
@@ -63,6 +65,7 @@ def test_augmentation_changes_no_shuffle_and_no_dropout():
     )
 
 
+@pytest.mark.full
 def test_a_member_more_changes_no_other(x64):
     def member(seed):
         return jaxnn.Member(OBJECTIVE, optax.sgd(0.1), MODEL.init(jax.random.key(seed)), jax.random.key(seed))

@@ -19,28 +19,31 @@ from jaxnn import gradcheck, graph
 from tests.helpers.registry import LAYER_CASES, LOSS_CASES, REGULARIZER_CASES, regularized_params
 
 # Each by its name in `jax.config`: a value that is not the usual one, and the programs that run under it without
-# `--full` too (`None`: all).
+# `--full` too.
 SWITCHES = {
-    "jax_numpy_dtype_promotion": ("strict", None),
+    "jax_numpy_dtype_promotion": (
+        "strict",
+        ("fit_by_hand", "fit_stream", "each_layer", "predictions", "data_in_parts"),
+    ),
     "jax_numpy_rank_promotion": ("raise", ()),  # as all tests do
     "jax_debug_nans": (
         True,
-        ("fit_by_hand", "fit_skipping", "metrics", "each_loss", "gradcheck_layer", "traced_graph"),
+        ("fit_by_hand", "metrics", "traced_graph"),
     ),
-    "jax_debug_infs": (True, ("each_loss",)),
-    "jax_check_tracer_leaks": (True, ("fit_population",)),
-    "jax_transfer_guard": ("disallow", ("fit_stream", "fit_in_row_space", "fit_population", "traced_graph")),
+    "jax_debug_infs": (True, ("fit_by_hand",)),
+    "jax_check_tracer_leaks": (True, ("each_penalty",)),
+    "jax_transfer_guard": ("disallow", ("fit_stream", "traced_graph")),
     "jax_enable_x64": (True, ("fit_stream",)),
-    "jax_disable_jit": (True, ("each_loss",)),
-    "jax_enable_checks": (True, ("fit_by_hand",)),
-    "jax_debug_key_reuse": (True, ("fit_scanned", "fit_population", "fit_with_max_norm_and_dropout")),
+    "jax_disable_jit": (True, ("each_penalty",)),
+    "jax_enable_checks": (True, ("predictions",)),
+    "jax_debug_key_reuse": (True, ("fit_with_max_norm_and_dropout",)),
     "jax_default_matmul_precision": ("highest", ()),
-    "jax_default_prng_impl": ("rbg", ("fit_with_max_norm_and_dropout",)),
+    "jax_default_prng_impl": ("rbg", ("predictions",)),
     "jax_threefry_partitionable": (False, ()),
-    "jax_legacy_prng_key": ("error", ("fit_by_hand",)),
+    "jax_legacy_prng_key": ("error", ("predictions",)),
     "jax_softmax_custom_jvp": (False, ()),
     "jax_log_compiles": (True, ()),
-    "jax_explain_cache_misses": (True, ("fit_by_hand",)),
+    "jax_explain_cache_misses": (True, ("predictions",)),
     "jax_use_direct_linearize": (False, ()),
     # Not "fatal", which ends the process: JAX's errors in tracing symbolic sizes hold frames, and these the key.
     "jax_array_garbage_collection_guard": ("log", ()),
@@ -362,7 +365,7 @@ def pairs():
     for switch, (value, quick) in SWITCHES.items():
         for name in PROGRAMS:
             if name not in IMPOSSIBLE.get(switch, ()):
-                slow = [] if quick is None or name in quick else [pytest.mark.full]
+                slow = [] if name in quick else [pytest.mark.full]
                 yield pytest.param(switch, value, name, marks=slow, id=f"{switch.removeprefix('jax_')}={value}-{name}")
 
 
@@ -378,6 +381,7 @@ def test_runs_under_the_switch(switch, value, name, caplog):
 CHECKS = ("jax_numpy_dtype_promotion", "jax_debug_nans", "jax_transfer_guard")
 
 
+@pytest.mark.representatives("jax_debug_nans")
 @pytest.mark.parametrize("switch", CHECKS)
 def test_a_check_changes_no_number(switch):
     plain = fit_by_hand()

@@ -17,6 +17,13 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 losses = pytest.mark.parametrize("case", LOSS_CASES, ids=name_of)
 
 
+@pytest.mark.representatives(
+    "sigmoid_cross_entropy",
+    "binary_cross_entropy",
+    "softmax_cross_entropy",
+    "softmax_cross_entropy_smoothed",
+    "squared_error",
+)
 @losses
 def test_loss_by_gradcheck(case, full):
     fast = not full and case.name not in THOROUGH
@@ -32,6 +39,7 @@ def loss_by_jax(loss, z, y):
     return value, pullback(jnp.ones_like(value))[0]
 
 
+@pytest.mark.representatives("sigmoid_cross_entropy_soft-float64", "softmax_cross_entropy-float32")
 @dtypes
 @losses
 def test_loss_hand_is_autodiff(case, dtype, x64):
@@ -49,6 +57,7 @@ def test_loss_hand_is_autodiff(case, dtype, x64):
         case.loss.check(z, y)
 
 
+@pytest.mark.representatives("softmax_cross_entropy")
 @losses
 def test_loss_bfloat16(case):
     z, y = case.make(7, jnp.dtype("bfloat16"))
@@ -57,6 +66,7 @@ def test_loss_bfloat16(case):
     same_in_bfloat16(got, jax.tree.map(lambda a: a.astype("bfloat16"), wide))
 
 
+@pytest.mark.representatives("softmax_cross_entropy")
 @losses
 def test_loss_numerical_float64(case, x64):
     z, y = case.make(3, jnp.dtype("float64"))
@@ -69,6 +79,7 @@ def test_loss_numerical_float64(case, x64):
     check_grads(value, (z,), order=1, modes=("rev",), atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.representatives("softmax_cross_entropy", "squared_error")
 @losses
 def test_loss_is_per_example(case):
     """Example i's loss and gradient are the same alone as in company; jit = eager, vmap = loop."""

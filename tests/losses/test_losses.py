@@ -305,6 +305,7 @@ def test_smoothed_labels_are_szegedy_s(smoothing, x64):
         np.testing.assert_allclose(smoothed.gradient(jnp.asarray(z), labels), p - q, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.full
 def test_smoothing_is_a_hyperparameter_of_a_population():
     """Each member is what `fit` makes of it; the smoothest is the least sure."""
     model, rng = jaxnn.mlp((3, 4), output="softmax", init="zeros"), np.random.default_rng(0)

@@ -37,6 +37,7 @@ def both(p, y, bins):
     return jaxnn.metrics.reliability_curve(p, y, bins), jaxnn.metrics.expected_calibration_error(p, y, bins)
 
 
+@pytest.mark.representatives("binary-10", "many-47", "bytes-1")
 @pytest.mark.parametrize("bins", [1, 10, 47])
 @pytest.mark.parametrize("name", CASES)
 def test_calibration_is_that_of_the_loops(name, bins, x64):

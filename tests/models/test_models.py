@@ -127,6 +127,7 @@ def test_dropout_is_on_hidden_layers_while_training():
     assert not np.any(np.isclose(first, one)) and not np.any(np.isclose(first, second))
 
 
+@pytest.mark.representatives("sizes0")
 @pytest.mark.parametrize("sizes", [(400, 1), (400, 3, 3, 3, 1)])
 def test_inputs_are_dropped_while_training(sizes):
     """What reaches the first layer of a network of ones, a number for each input, is 1/(1 - rate) or 0."""
@@ -223,6 +224,7 @@ def test_equal_hidden_layers_are_scanned(sizes, options, expected):
     assert run_lengths(jaxnn.mlp(sizes, **options)) == expected
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("dtype", "gradients"), [("float32", "auto"), ("float32", "hand"), ("float64", "hand")])
 def test_a_scanned_network_trains_as_the_plain_one(dtype, gradients):
     """From one key: the same start, the same units dropped, the same steps, up to rounding."""
@@ -412,6 +414,7 @@ def test_wrong_number_of_features_raises():
 OLD = jax.random.PRNGKey(0)
 
 
+@pytest.mark.full
 def test_keys_of_the_old_kind_start_the_same_network():
     model = jaxnn.mlp((3, 4, 4, 1), dropout_rate=0.5, scan=True)
     jax.tree.map(np.testing.assert_array_equal, model.init(OLD), model.init(KEY))

@@ -157,6 +157,7 @@ def test_repeats_caches_may_cross_programs():
     same((y, *apart), compiled(partial(hand, layer))(params, x, dy, None), **TOLERANCE["float32"])
 
 
+@pytest.mark.full
 def test_equal_layers_of_a_chain_start_by_one_draw_that_changes_no_number():
     """As if each were drawn alone from its key, also where one layer meets several shapes."""
     dense = jaxnn.dense(4, "he")
@@ -192,6 +193,7 @@ RUNS = {
 }
 
 
+@pytest.mark.representatives("two_runs-float32")
 @pytest.mark.parametrize(("name", "dtype"), [*[(name, "float64") for name in RUNS], ("two_runs", "float32")])
 def test_chain_with_scans_is_the_chain(name, dtype):
     """The numbers it starts from exactly; values, gradients and what dropout drops up to rounding."""
@@ -339,6 +341,7 @@ def test_differentiable_has_no_forward_mode():
         jax.jvp(lambda x: apply((), x), (jnp.ones((1, 2)),), (jnp.ones((1, 2)),))
 
 
+@pytest.mark.representatives("plain")
 @pytest.mark.parametrize("wrapped", [lambda layer: layer, jaxnn.remat], ids=["plain", "remat"])
 def test_second_derivatives_through_the_rule(wrapped, x64):
     layer = wrapped(jaxnn.chain(jaxnn.dense(2), jaxnn.tanh(), jaxnn.dense(1), jaxnn.sigmoid()))
@@ -353,6 +356,7 @@ def test_second_derivatives_through_the_rule(wrapped, x64):
     same(*run(params), **TOLERANCE["float64"])
 
 
+@pytest.mark.full
 def test_vmap_of_vmap_is_a_loop():
     """Populations of populations: params over one axis, data over the other."""
     layer = jaxnn.chain(BLOCK, jaxnn.residual(jaxnn.repeat(BLOCK, 2)))

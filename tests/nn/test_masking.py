@@ -39,6 +39,7 @@ def test_at_full_width_the_start_is_the_initialiser_s_own():
 
 
 # A sigmoid of 0 is not 0, so that a unit which is not silenced shows.
+@pytest.mark.representatives("momentum-tanh")
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
 @pytest.mark.parametrize("optimizer", [optax.adam(0.05), optax.sgd(0.3, momentum=0.9)], ids=["adam", "momentum"])
 def test_it_learns_what_the_narrow_network_learns(activation, optimizer):
@@ -72,6 +73,7 @@ def test_silent_units_have_no_gradient_and_no_influence():
     assert objective.value(broken, batch) == loss
 
 
+@pytest.mark.full
 def test_members_of_many_widths_are_one_population():
     widths = jaxnn.grid(first=[1, 7], second=[2])
 

@@ -33,6 +33,17 @@ activations = pytest.mark.parametrize("case", ACTIVATION_CASES, ids=name_of)
 regularizers = pytest.mark.parametrize("case", REGULARIZER_CASES, ids=name_of)
 
 
+# Each layer once, not with each initializer, slope and strength: gradcheck compares it with autodiff and differences.
+one_of_each_layer = pytest.mark.representatives(
+    *"identity sigmoid tanh relu leaky_relu softplus silu gelu elu softmax dense_lecun dropout flatten".split(),
+    *"stateless chain repeat residual remat mask_units with_dtype_bfloat16 mlp".split(),
+)
+
+
+# Of what gradcheck proves too: with params, and with a key.
+plain_and_random = pytest.mark.representatives("dense_lecun", "residual_dropout")
+
+
 # These are proofs, not benchmarks: most of their time is compilation, which this halves.
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -69,6 +80,7 @@ def check(case, got, expected, dtype="float32"):
         same(got, expected, **TOLERANCE[dtype])
 
 
+@pytest.mark.representatives("dense_lecun-float64", "chain_dropout-float32")
 @dtypes
 @layers
 def test_layer_hand_is_autodiff(case, dtype, x64):
@@ -86,6 +98,7 @@ def test_layer_hand_is_autodiff(case, dtype, x64):
     check(case, got, expected, dtype)
 
 
+@pytest.mark.representatives("dense_lecun", "gelu")
 @layers
 def test_layer_bfloat16(case):
     """Against autodiff in the same precision; an elementwise layer against autodiff in float32, rounded."""
@@ -101,6 +114,7 @@ def test_layer_bfloat16(case):
     same_in_bfloat16(got, expected)
 
 
+@pytest.mark.representatives(*(f"{case.name}-float32" for case in ACTIVATION_CASES), "gelu-float16", "relu-bfloat16")
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
 @activations
 def test_activation_at_kinks_and_saturated(case, dtype, x64):
@@ -118,18 +132,21 @@ def test_activation_at_kinks_and_saturated(case, dtype, x64):
         np.testing.assert_allclose(np.asarray(got, np.float64), expected, rtol=8 * eps, atol=8 * eps)
 
 
+@one_of_each_layer
 @layers
 def test_layer_by_gradcheck(case, full):
     fast = not full and case.name not in THOROUGH
     gradcheck.layer(case.layer, case.in_shape, key=case.key(), fast=fast).raise_if_failed()
 
 
+@pytest.mark.representatives("no_regularizer", "l2", "l1", "elastic_net")
 @regularizers
 def test_penalty_by_gradcheck(case, full):
     fast = not full and case.name not in THOROUGH
     gradcheck.regularizer(case.regularizer, regularized_params(), fast=fast).raise_if_failed()
 
 
+@pytest.mark.representatives("dense_lecun")
 @layers
 def test_layer_numerical_float64(case, x64):
     """An independent witness: finite differences of the plain forward, on shapes small enough to be trusted."""
@@ -141,6 +158,7 @@ def test_layer_numerical_float64(case, x64):
     check_grads(function, (params, x), order=1, modes=("rev",), atol=1e-6, rtol=1e-6)
 
 
+@plain_and_random
 @layers
 def test_layer_jit_is_eager(case):
     run, _ = hand_in_a_program(case)
@@ -148,6 +166,7 @@ def test_layer_jit_is_eager(case):
     check(case, run(*given), hand(case.layer, *given))
 
 
+@plain_and_random
 @layers
 def test_layer_vmap_is_loop(case):
     given = [arguments(case, 2, seed=seed)[:3] for seed in range(3)]
@@ -182,6 +201,7 @@ def test_layer_contract(case):
     chex.assert_trees_all_equal_shapes_and_dtypes((dparams, dx), (params, x))
 
 
+@plain_and_random
 @layers
 def test_layer_inside_grad_and_scan(case):
     """`as_custom_vjp` gives the layer's own backward to `jax.grad`, also under `scan`."""
@@ -199,6 +219,7 @@ def test_layer_inside_grad_and_scan(case):
     check(case, got, jax.tree.map(lambda g: 2 * g, once))
 
 
+@plain_and_random
 @layers
 def test_layer_second_call_does_not_trace(case):
     run, traces = hand_in_a_program(case)
@@ -207,6 +228,7 @@ def test_layer_second_call_does_not_trace(case):
     assert len(traces) == 1
 
 
+@pytest.mark.representatives("elastic_net-float64")
 @dtypes
 @regularizers
 def test_penalty_hand_is_autodiff(case, dtype, x64):
@@ -219,6 +241,7 @@ def test_penalty_hand_is_autodiff(case, dtype, x64):
     same((value(params), gradient(params)), got, **TOLERANCE[dtype])
 
 
+@pytest.mark.representatives("elastic_net")
 @regularizers
 def test_penalty_vmap_is_loop(case):
     params = [jax.tree.map(lambda p, i=i: p * i, regularized_params()) for i in range(3)]

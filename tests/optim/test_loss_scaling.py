@@ -39,6 +39,7 @@ def test_float16_loses_the_gradient_and_a_scale_brings_it_back(gradients):
         np.testing.assert_allclose(got, want, atol=5e-3 * np.abs(want).max())
 
 
+@pytest.mark.representatives("dense_glorot-hand", "softmax-auto")
 @pytest.mark.parametrize("gradients", ["hand", "auto"])
 @pytest.mark.parametrize("case", [case for case in LAYER_CASES if case.inside != "bfloat16"][15::5], ids=name_of)
 def test_a_scale_changes_nothing_in_float32(case, gradients):
@@ -53,6 +54,7 @@ def test_a_scale_changes_nothing_in_float32(case, gradients):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), plain, scaled)
 
 
+@pytest.mark.full
 def test_an_augmented_objective_is_scaled_too():
     objective = jaxnn.train.with_augmentation(jaxnn.objective(HALF, LINEAR), lambda key, x: x)
     lost, kept = (objective.value_and_grad(PARAMS, FAINT, KEY, *scale)[1] for scale in ((), (jnp.float32(2.0**20),)))
@@ -139,6 +141,7 @@ def overflowing():
     return jaxnn.objective(HALF, SQUARED), X, 300 * X[:, 0]
 
 
+@pytest.mark.full
 def test_a_scale_that_overflows_recovers():
     objective, x, y = overflowing()
     start = dict(key=KEY, epochs=60, report_every=60)
@@ -155,6 +158,7 @@ def test_a_scale_that_overflows_recovers():
     assert result.losses[-1] < 0.9 * result.losses[0]
 
 
+@pytest.mark.full
 def test_populations_and_streams_carry_a_scale_each():
     """As `fit` does, also with on_nan='skip': the scale still halves, since the wrapper skips."""
     (objective, x, y), on_nan = overflowing(), "skip"
@@ -179,6 +183,7 @@ def test_populations_and_streams_carry_a_scale_each():
     assert stream.skipped == population.member(0).skipped
 
 
+@pytest.mark.full
 def test_digits_in_float16():
     """A loss weighed so little that float16 loses it: with a scale, the digits are learned as in float32."""
     from sklearn.datasets import load_digits

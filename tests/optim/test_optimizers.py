@@ -114,6 +114,7 @@ def test_lbfgs_finds_the_minimum_in_few_steps():
     np.testing.assert_allclose(ends["lbfgs"].params[0]["b"], fitted.intercept_, atol=1e-3)
 
 
+@pytest.mark.full
 def test_lbfgs_members_of_a_population_are_trained_as_alone():
     objective, model, x, y, _ = ridge_problem()
     lbfgs, key = jaxnn.optimizer("lbfgs", 1.0), jax.random.key(0)
@@ -247,6 +248,7 @@ def test_max_norm_does_not_hide_a_divergence():
     assert not np.isfinite(after["W"]).all(axis=1).any()
 
 
+@pytest.mark.full
 def test_max_norm_with_a_limit_for_each_member():
     """In a population's scan and vmap, each member ends with its longest row at its limit, or as without one."""
     objective, model, x, y, _ = ridge_problem()

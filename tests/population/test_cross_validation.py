@@ -83,6 +83,7 @@ def test_the_best_is_by_the_mean_over_folds():
         result.best("f1")
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 def test_a_member_that_diverges_in_a_fold_is_not_the_best():
     result = validate({"learning_rate": np.array([1e30, 0.1]), "l2": np.zeros(2)})
@@ -117,6 +118,7 @@ def test_bad_plans_are_refused(options, message):
         validate(**options)
 
 
+@pytest.mark.full
 def test_hyperparameters_may_be_lists():
     lists = {name: values.tolist() for name, values in GRID.items()}
     np.testing.assert_array_equal(validate(lists, epochs=1).measured["loss"], validate(epochs=1).measured["loss"])

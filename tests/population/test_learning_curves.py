@@ -42,6 +42,7 @@ def subset(size, seed):
     return np.random.default_rng(seed).permutation(len(X))[:size]
 
 
+@pytest.mark.full
 def test_each_size_is_the_training_on_the_subset_alone(x64):
     result = curve()
     assert result.sizes.tolist() == SIZES
@@ -78,6 +79,7 @@ def test_larger_training_sets_hold_the_smaller_ones_and_seeds_draw_others():
             np.testing.assert_array_equal(seen[:, s, k], np.isin(np.arange(9), subset(size, seed)))
 
 
+@pytest.mark.full
 def test_stratified_parts_keep_the_classes_shares():
     y = np.repeat([0, 1], [15, 8])
 
@@ -119,6 +121,7 @@ def test_more_data_bring_dev_and_train_error_together():
     assert train[0] == 0 and (np.diff(train) > 0).all() and (np.diff(dev) < 0).all()
 
 
+@pytest.mark.full
 def test_weights_of_the_dev_set_count():
     of_few = np.arange(9) < 4
     result = curve(jaxnn.grid(seed=[0], l2=[0.0]), dev=DEV._replace(weight=of_few.astype(float)), epochs=1)
@@ -127,6 +130,7 @@ def test_weights_of_the_dev_set_count():
     np.testing.assert_allclose(result.dev["loss"].ravel(), expected, rtol=1e-5)
 
 
+@pytest.mark.full
 def test_a_training_that_diverges_is_nan():
     h = {"seed": np.array([0]), "l2": np.array([1e38])}
     with pytest.warns(jaxnn.train.DivergenceWarning):

@@ -63,12 +63,13 @@ def test_member_equals_the_same_training_alone(population):
     assert whole.diverged_at is None
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("sizes", "batch_size", "rate", "optimizer", "wide", "tolerance"),
     [
         ((20, 16, 1), 32, 0.0, optax.sgd, False, 1e-5),
-        pytest.param((64, 32, 10), 32, 0.3, optax.adam, False, 1e-5, marks=pytest.mark.full),
-        pytest.param((64, 32, 10), 32, 0.3, optax.adam, True, 1e-13, marks=pytest.mark.full),
+        ((64, 32, 10), 32, 0.3, optax.adam, False, 1e-5),
+        ((64, 32, 10), 32, 0.3, optax.adam, True, 1e-13),
     ],
 )
 def test_how_much_rounding_side_by_side_changes(sizes, batch_size, rate, optimizer, wide, tolerance, optimized):
@@ -93,6 +94,7 @@ def test_how_much_rounding_side_by_side_changes(sizes, batch_size, rate, optimiz
             assert np.abs(a - b).max() <= tolerance * np.abs(b).max()
 
 
+@pytest.mark.full
 def test_members_drop_their_own_units():
     dropping = partial(member, model=DROPPING)
     whole = train(dropping, shuffle="own", epochs=2)
@@ -108,6 +110,7 @@ def test_what_was_measured_is_of_each_member(population):
     assert last["accuracy"][5] == pytest.approx(float(jaxnn.accuracy(MODEL.predict(params, X), Y)), rel=2e-7)
 
 
+@pytest.mark.full
 def test_members_share_batches_by_default():
     shared = train(epochs=2)
     last, other = np.flatnonzero(GRID["seed"] == GRID["seed"][0])[-1], 1
@@ -116,6 +119,7 @@ def test_members_share_batches_by_default():
     assert not np.allclose(shared.member(other).losses, alone(other, epochs=2).losses, rtol=1e-3)
 
 
+@pytest.mark.full
 def test_full_batches_and_the_order_of_the_data():
     h = {name: values[:2] for name, values in GRID.items()}
     assert_same(train(hyperparameters=h, batch_size=None).member(1).losses, alone(1, batch_size=None).losses)
@@ -136,10 +140,12 @@ def test_chunks_change_nothing(population):
     assert [report["epoch"] for report in chunked.history] == [2, 4]
 
 
+@pytest.mark.full
 def test_shared_batches_are_shared_between_chunks():
     assert_same(train(epochs=1, chunk=3).losses, train(epochs=1).losses)
 
 
+@pytest.mark.full
 def test_weights_leave_examples_out():
     kept = np.array([np.arange(22) < 15, np.arange(22) >= 4]).astype(np.float32)
 
@@ -152,6 +158,7 @@ def test_weights_leave_examples_out():
     assert_same(folds.member(1).losses, single.losses)
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 def test_a_member_that_diverges_stops_alone():
     h = {"learning_rate": np.array([0.1, 1e30, 0.1, 1e18]), "l2": np.full(4, 0.5), "seed": np.array([4, 4, 5, 4])}
@@ -170,6 +177,7 @@ def test_a_member_that_diverges_stops_alone():
     assert population.best() in (0, 2)
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 def test_divergence_in_a_chunk():
     h = {"learning_rate": np.array([0.1, 0.1, 1e30]), "l2": np.zeros(3), "seed": np.array([4, 5, 4])}
@@ -209,6 +217,7 @@ def test_a_second_population_of_the_same_plan_compiles_nothing():
     assert sum("backend_compile" in name for name in compiled) == before
 
 
+@pytest.mark.full
 def test_two_devices_give_what_one_gives():
     program = """
 import jax
@@ -242,6 +251,7 @@ def test_the_largest_number_that_fits(budget):
     assert len(asked) - 20 <= 4
 
 
+@pytest.mark.full
 def test_memory_makes_chunks_or_is_refused(optimized):
     whole = train()
     # Enough for a few members of these, as XLA counts, and not for 8.
@@ -417,8 +427,9 @@ def test_the_best_member_is_that_of_the_report_it_returned_to(stopped):
     assert stopped.best("dev_loss") == int(np.argmin(at_params))
 
 
-@pytest.mark.parametrize("chunk", [None, 4])
-@pytest.mark.parametrize("reports", [1, 3, 5])
+@pytest.mark.parametrize(
+    ("chunk", "reports"), [(4, 3), *(pytest.param(*case, marks=pytest.mark.full) for case in [(None, 1), (4, 5)])]
+)
 def test_a_population_that_stops_early_resumes(stopped, chunk, reports):
     saved = []
     plan = STOPPING | {"hyperparameters": RATES, "chunk": chunk}
@@ -441,6 +452,7 @@ def test_a_population_ends_when_every_member_diverged():
         population.best()
 
 
+@pytest.mark.full
 def test_keys_of_the_old_kind_train_a_population():
     def old(h):
         return member(h)._replace(key=jax.random.PRNGKey(h["seed"]))
@@ -449,6 +461,7 @@ def test_keys_of_the_old_kind_train_a_population():
     np.testing.assert_allclose(train(old, epochs=1).losses, train(epochs=1).losses, rtol=1e-5)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("loss", [jaxnn.sigmoid_cross_entropy, jaxnn.softmax_cross_entropy])
 def test_labels_may_be_on_the_device(loss):
     """Their numbers are looked at while a member is traced."""

@@ -81,6 +81,7 @@ TRAININGS = {
 }
 
 
+@pytest.mark.representatives("fit", "fit_stream")
 @pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 @pytest.mark.parametrize("train", TRAININGS.values(), ids=TRAININGS)
 def test_ends_as_without_an_interruption_wherever_it_was(train):
@@ -96,12 +97,14 @@ def test_ends_as_without_an_interruption_wherever_it_was(train):
         assert [report["epoch"] for report in told] == [report["epoch"] for report in whole.history]
 
 
+@pytest.mark.full
 def test_a_population_that_diverged_did_so():
     with pytest.warns(jaxnn.train.DivergenceWarning):
         assert None in (found := fit_population(rates=(1e-2, 1e38)).diverged_at)
     assert any(at is not None for at in found)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["fit, updates skipped", "fit_stream, float16 at a scale that adapts"])
 def test_trainings_that_skip_do_skip(name):
     assert 0 < TRAININGS[name]().skipped < 10
@@ -122,6 +125,7 @@ def test_early_stopping_and_its_best_params_survive(reports):
     assert_same(fit(evaluate=measuring(distances[reports:]), early_stopping=PATIENT, checkpoints=there), whole)
 
 
+@pytest.mark.representatives("callback-fit", "callback-fit_stream")
 @pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 @pytest.mark.parametrize("train", [fit, fit_stream])
 @pytest.mark.parametrize("stopped_by", ["divergence", "callback"])
@@ -141,6 +145,7 @@ def test_more_epochs_go_on_from_the_end():
     assert_same(more, fit(optimizer=adam, epochs=9))
 
 
+@pytest.mark.representatives("fit", "train1")
 @pytest.mark.parametrize("train", [fit, partial(fit_stream, report_every=4), fit_population])
 def test_save_is_told_of_the_end(train):
     told = []

@@ -50,6 +50,7 @@ def params_of(network, n_in=3, **changes):
 WATCHED = [case for case in LAYER_CASES if case not in ACTIVATION_CASES and not case.name.startswith("dense_")]
 
 
+@pytest.mark.representatives("chain")
 @pytest.mark.parametrize("case", WATCHED, ids=name_of)
 def test_a_watched_layer_computes_what_the_layer_does(case):
     params, x, key = case.params(), case.input(4), case.key()
@@ -87,6 +88,7 @@ REPEATED = jaxnn.chain(
 )
 
 
+@pytest.mark.representatives("network6-2-3-5-params[1][0]")
 @pytest.mark.parametrize(
     ("network", "leaf", "layer", "layers", "path"),
     [
@@ -111,6 +113,7 @@ def test_activations_overflow_in_the_layer_with_huge_weights(network, leaf, laye
     assert result.divergence == jaxnn.train.Divergence(0, "activations", layer, layers, path, largest)
 
 
+@pytest.mark.full
 def test_a_sum_beside_the_layers_is_what_goes_into_the_next():
     network = jaxnn.chain(jaxnn.residual(jaxnn.dense(3)), jaxnn.dense(1))
     params = params_of(network, leaf_0=0.0, leaf_1=3e38)
@@ -173,6 +176,7 @@ def test_examples_that_an_augmentation_broke():
     assert str(result.divergence) == "step 0: the inputs not finite at the start"
 
 
+@pytest.mark.full
 def test_gradient_by_jax_where_the_hand_derived_one_is_finite():
     """Of |z| written as √z², JAX's slope at 0 is NaN."""
     loss = jaxnn.Loss(lambda z, y: jnp.sqrt(z * z)[:, 0], lambda z, y: jnp.sign(z))
@@ -196,6 +200,7 @@ def test_an_objective_of_ones_own(value, slope, what):
 # Half precision
 
 
+@pytest.mark.full
 def test_float16_overflows_where_float32_does_not():
     """300 · 300 is more than 65504: in the second layer, forward."""
     network = jaxnn.chain(jaxnn.dense(1), jaxnn.dense(1), jaxnn.relu())
@@ -205,6 +210,7 @@ def test_float16_overflows_where_float32_does_not():
     assert result.divergence == jaxnn.train.Divergence(0, "activations", 2, 3, "params[1]", 300.0)
 
 
+@pytest.mark.full
 def test_float16_gradient_overflows_first():
     """dz = 100, by weights of 1000: in the backward of the second layer, on activations of 0.1."""
     network = jaxnn.with_dtype(jaxnn.chain(jaxnn.dense(1), jaxnn.dense(1)), jnp.float16)
@@ -219,6 +225,7 @@ def test_float16_gradient_overflows_first():
 SQUARES = jaxnn.chain(SQUARE, jaxnn.dense(1))
 
 
+@pytest.mark.representatives("False-None", "False-weight3")
 @pytest.mark.parametrize(
     ("shuffle", "weight"),
     [
@@ -244,6 +251,7 @@ def test_the_batch_is_that_of_the_step(shuffle, weight):
 TOSSED = jaxnn.chain(jaxnn.dropout(0.7), SQUARE, jaxnn.dense(1))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=FULL) for seed in (1, 2, 3))])
 def test_the_mask_is_that_of_the_step(seed):
     """A coin decides at each step whether the one feature, which overflows, is dropped."""
@@ -252,6 +260,7 @@ def test_the_mask_is_that_of_the_step(seed):
     assert result.divergence[:5] == (result.diverged_at, "activations", 2, 3, "params[1]")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("shuffle", ["own", pytest.param("shared", marks=FULL)])
 def test_members_of_a_population(shuffle):
     """Those that diverge, each in its own way and at its own step, as `fit` says it of one by itself."""
@@ -286,6 +295,7 @@ def test_stream():
     np.testing.assert_allclose(result.divergence.largest, 1e30, rtol=1e-6)
 
 
+@pytest.mark.full
 def test_a_second_divergence_compiles_nothing():
     """Of the same training, of the same population: what is to be seen of a step is seen by one program."""
     objective, optimizer, params = objective_of(SQUARES, SQUARED), optax.sgd(3e38), params_of(SQUARES)
@@ -354,6 +364,7 @@ def test_a_stream_that_diverges_warns_once():
     assert message == f"the training diverged at {result.divergence}{STANDARD}"
 
 
+@pytest.mark.full
 def test_a_training_in_the_span_that_diverges_warns_once():
     model, x = jaxnn.logistic_regression(6), np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
     objective = jaxnn.objective(model.network, model.loss, jaxnn.l2(1.0))
@@ -364,6 +375,7 @@ def test_a_training_in_the_span_that_diverges_warns_once():
     assert message.startswith("the training diverged at step ") and message.endswith(STANDARD)
 
 
+@pytest.mark.full
 def test_float16_params_under_adam_say_what_to_do():
     """Adam's ε of 1e-8 is 0 in float16, and of a feature that is always 0 so is the gradient."""
     params = jax.tree.map(lambda a: jnp.asarray(a, jnp.float16), params_of(LINEAR))

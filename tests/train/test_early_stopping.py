@@ -95,6 +95,7 @@ def test_patience_counts_reports_not_epochs():
     assert (result.best_epoch, [report["epoch"] for report in result.history]) == (5, [5, 10, 15])
 
 
+@pytest.mark.full
 def test_a_divergence_after_the_best_report_loses_nothing():
     diverging, options = optax.sgd(lambda step: jnp.where(step < 4, 0.1, jnp.nan)), {"key": KEY, "evaluate": None}
     rule = jaxnn.EarlyStopping("loss", patience=9)

@@ -26,6 +26,7 @@ from tests.helpers.training import (
 )
 
 
+@pytest.mark.representatives("True-7-3", "False-7-3")
 @pytest.mark.parametrize(("m", "batch_size"), [(7, 3), (6, 3), (5, 5), (5, 4), (3, 1)])
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_epoch_visits_every_example_once(m, batch_size, shuffle):
@@ -44,6 +45,7 @@ def test_epoch_carries_the_examples_own_weights():
     assert state.params.tolist() == weight.tolist()
 
 
+@pytest.mark.representatives("3")
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7])
 def test_weights_mean_the_same_at_every_batch_size(batch_size):
     """The steps of an epoch follow the gradient of the whole data's weighted mean, each by its batch's part of it."""
@@ -102,6 +104,7 @@ def test_shuffle_differs_by_epoch_and_by_seed_and_is_reproducible():
     assert orders(1, jax.random.key(6))[0] != order[:1]
 
 
+@pytest.mark.full
 def test_picked_up_at_a_later_step_goes_on_as_it_would_have():
     """From its numbers alone: params, step and key, as a checkpoint keeps them."""
     order, _ = orders(3)

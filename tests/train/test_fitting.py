@@ -51,6 +51,7 @@ def test_fit_called_again_does_not_compile_again():
     assert_equal(second.params, first.params)
 
 
+@pytest.mark.full
 def test_programs_are_let_go_of():
     """A sweep does not keep what its objectives close over."""
     alive = []
@@ -177,6 +178,7 @@ def test_one_bad_batch_stops_the_training_though_the_next_is_fine():
     assert (result.diverged_at, result.params, result.losses.tolist()) == (1, 1, [0])
 
 
+@pytest.mark.full
 def test_divergence_by_a_huge_rate_stops_before_the_infinite():
     """With dropout and shuffling and an optimiser with a state, at the step where a run by hand leaves the numbers."""
     objective = jaxnn.objective(jaxnn.chain(jaxnn.dense(8), jaxnn.dropout(0.5), jaxnn.dense(1)), jaxnn.squared_error())
@@ -198,6 +200,7 @@ def test_divergence_by_a_huge_rate_stops_before_the_infinite():
     assert result.history == []
 
 
+@pytest.mark.full
 def test_keys_of_the_old_kind_train_alike():
     old, new = (
         fit(DROPPED, params_of(DROPPING), batch_size=3, key=key) for key in (jax.random.PRNGKey(3), jax.random.key(3))

@@ -93,6 +93,7 @@ def test_too_many_in_a_row_stop_the_training():
     assert result.divergence.step == 10 and result.divergence.what == "loss"
 
 
+@pytest.mark.full
 def test_an_update_that_overflows_by_itself_is_a_divergence():
     with pytest.warns(jaxnn.train.DivergenceWarning):
         result = fit(PLAIN, optimizer=optax.sgd(lambda step: jnp.where(step == 2, jnp.inf, 0.1)))
@@ -136,6 +137,7 @@ def test_members_and_streams_skip_as_fit_does():
     assert streamed.skipped == 4 and streamed.history[-1]["skipped"] == 4
 
 
+@pytest.mark.full
 def test_a_member_that_fails_for_good_diverges_among_others():
     def member(h):
         always = failing(always=h["always"] == 1)

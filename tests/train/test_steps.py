@@ -107,6 +107,7 @@ def test_donation_takes_the_state_and_leaves_what_the_caller_gave(optimizer):
     assert not np.array_equal(after.params[0]["W"], copy[0]["W"])
 
 
+@pytest.mark.full
 def test_vmap_over_seeds_is_separate_trainings():
     objective, batch = jaxnn.objective(DROPPING, MODEL.loss), data()
     keys = jax.random.split(KEY, 2)

@@ -60,6 +60,7 @@ def orders():
     return orders
 
 
+@pytest.mark.representatives("hand")
 @pytest.mark.parametrize("gradients", ["hand", "auto"])
 def test_stream_is_fit_on_the_batches_that_fit_draws(gradients, orders):
     """Shuffled, with dropout, an optimiser with a state, a short batch, and groups that are not full."""

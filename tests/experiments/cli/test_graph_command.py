@@ -48,6 +48,7 @@ def page_data(file):
     return json.loads(re.search(r'id="data">(.*?)</script>', file.read_text(encoding="utf-8"))[1])
 
 
+@pytest.mark.representatives("a / b--", "tanh(w*x)--")
 @pytest.mark.parametrize(
     ("argv", "function", "given"),
     [
@@ -119,6 +120,7 @@ def test_an_expression_may_begin_with_a_minus(capsys, argv, value, slope):
 TWO_LAYERS = ["experiments.cli.graph.two_layers:loss", "--shapes", "4,2", "4", "1,4", "1", "10,2", "int2:10,1"]
 
 
+@pytest.mark.full
 def test_the_picture_of_two_layers_is_of_what_the_command_draws(tmp_path):
     """The same boxes; the last digits of the numbers in them are the machine's."""
     file = tmp_path / "two.svg"

@@ -48,6 +48,7 @@ def test_help_names_the_commands_and_the_experiments(capsys, argv):
         assert word in out
 
 
+@pytest.mark.representatives("argv0", "argv1", "argv8")
 @pytest.mark.parametrize(
     "argv",
     [

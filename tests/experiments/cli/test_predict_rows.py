@@ -218,6 +218,7 @@ def test_the_answers_go_to_a_new_file_and_what_is_told_to_stdout(swept, table, t
 # Which network
 
 
+@pytest.mark.full
 def test_of_several_networks_the_one_best_on_dev(ladder_run, table, predict, refused, tmp_path):
     run = shutil.copytree(ladder_run, tmp_path / "run")
     for dev, best in (((0.5, 0.75), "one-hidden"), ((0.75, 0.5), "logistic"), ((0.5, 0.5), "logistic")):
@@ -243,6 +244,7 @@ def test_of_several_networks_the_one_best_on_dev(ladder_run, table, predict, ref
         assert message in refused(run, table[2])
 
 
+@pytest.mark.full
 def test_new_rows_are_read_as_the_training_s_were(tmp_path, predict, refused, capsys):
     """By the marks, the words and the layout that the run found or was given; the delimiter may be another."""
     rows = [
@@ -270,6 +272,7 @@ def test_new_rows_are_read_as_the_training_s_were(tmp_path, predict, refused, ca
         assert re.search(message, refused(run, new))
 
 
+@pytest.mark.full
 def test_a_label_that_is_the_same_number_is_the_same_class(tmp_path, predict):
     path = write_csv(tmp_path / "a.csv", ["a", "y"], [[i / 2, i % 2] for i in range(30)])
     assert main.main(["sweep", str(path), "--label", "y", *SHORT, "--runs-dir", str(tmp_path / "runs")]) == 0

@@ -131,6 +131,7 @@ def test_a_repetition_that_is_another_ends_with_status_1(run, tmp_path, capsys):
     assert "\ndid not match: 3 of 4 files" in capsys.readouterr().out
 
 
+@pytest.mark.full
 def test_a_run_that_failed_is_repeated_to_its_failure(tmp_path, capsys):
     argv = ["sweep", "breast-cancer", "--learning-rate", "1e30", "--seed", "0", "--hidden", "3", "--epochs", "2"]
     argv += ["--optimizer", "sgd"]
@@ -192,8 +193,6 @@ SHORT = {
     "vectorization": "--examples 40 --features 30 --repeats 1",
 }
 """Of each experiment, a run of a few seconds."""
-CHEAP = {"sweep-breast-cancer", "vectorization"}
-"""Those that stand for all where not all are run."""
 data_dir = test_mnist.data_dir
 
 
@@ -201,11 +200,10 @@ def test_all_experiments_have_a_short_run():
     assert SHORT.keys() == {*registry.NAMES, *registry.sweep_names()}
 
 
+@pytest.mark.representatives("vectorization")
 @pytest.mark.parametrize("name", SHORT)
 def test_another_process_repeats_it_bit_for_bit(name, full, tmp_path, write_photos, data_dir, monkeypatch, capsys):
     """Here, a bar shows the progress, an event file is written, no program is kept; there, none of it is so."""
-    if name not in CHEAP and not full:
-        pytest.skip("one of those that only --full repeats")
     argv = [*(name.split("-", 1) if name.startswith("sweep-") else ("run", name)), *SHORT[name].split()]
     if "catvnoncat" in name:
         argv += ["--data-dir", str(write_photos(tmp_path / "photos"))]

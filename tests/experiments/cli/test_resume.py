@@ -87,6 +87,7 @@ def assert_same(run, undisturbed):
     assert sorted(path.name for path in run.iterdir()) == sorted(path.name for path in undisturbed.iterdir())
 
 
+@pytest.mark.representatives("15-143-14-flags1")
 @pytest.mark.parametrize(
     ("signum", "status", "n", "flags"),
     [
@@ -123,6 +124,7 @@ def test_the_second_ctrl_c_stops_at_once(capsys, tmp_path, at_report):
     assert "resume" in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.full
 def test_a_full_disk_stops_the_run_and_resume_goes_on(capsys, tmp_path, at_report, undisturbed):
     def fill():
         raise OSError(28, "No space left on device", "metrics.jsonl")
@@ -138,6 +140,7 @@ def test_a_full_disk_stops_the_run_and_resume_goes_on(capsys, tmp_path, at_repor
     assert_same(run, undisturbed)
 
 
+@pytest.mark.full
 def test_a_run_that_cannot_write_checkpoints_goes_on(capsys, tmp_path, monkeypatch, undisturbed):
     def save(self, checkpoint):
         raise RuntimeError("RESOURCE_EXHAUSTED: No space left on device")
@@ -149,6 +152,7 @@ def test_a_run_that_cannot_write_checkpoints_goes_on(capsys, tmp_path, monkeypat
     assert_same(run, undisturbed)
 
 
+@pytest.mark.full
 def test_a_training_whose_checkpoints_are_all_damaged_starts_again(capsys, tmp_path, at_report, undisturbed):
     at_report(8, send(signal.SIGINT))
     run = sweep(tmp_path, *ALWAYS, "--keep", "3", status=130)
@@ -180,6 +184,7 @@ def refusal(capsys, run, *argv):
     return line
 
 
+@pytest.mark.full
 def test_two_processes_do_not_write_one_run(capsys, interrupted):
     other = RunFolder(interrupted)
     before = {path: path.read_bytes() for path in interrupted.rglob("*") if path.is_file()}
@@ -189,6 +194,7 @@ def test_two_processes_do_not_write_one_run(capsys, interrupted):
     resume(interrupted)  # the lock file itself, left behind, holds nobody up
 
 
+@pytest.mark.full
 def test_a_run_that_was_finished_meanwhile_is_left_alone(interrupted):
     late = ResumedRun(Options(run=interrupted), print)
     resume(interrupted)
@@ -198,6 +204,7 @@ def test_a_run_that_was_finished_meanwhile_is_left_alone(interrupted):
     assert {path: path.read_bytes() for path in interrupted.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.full
 def test_a_signal_in_the_report_of_a_resumed_run_stops_it(capfd, tmp_path, at_report, monkeypatch, undisturbed):
     at_report(20, send(signal.SIGINT))
     run = sweep(tmp_path, status=130)
@@ -312,6 +319,7 @@ def test_a_deleted_folder_is_not_offered(capsys, tmp_path, at_report):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.full
 def test_a_resume_that_is_refused_deletes_nothing(tmp_path, at_report, monkeypatch):
     at_report(8, send(signal.SIGINT))
     run = sweep(tmp_path, *ALWAYS, status=130)
@@ -342,6 +350,7 @@ def test_another_environment_is_noted_and_other_data_are_rejected(capsys, tmp_pa
     assert note.endswith("the result may differ in its last digits")
 
 
+@pytest.mark.full
 def test_a_data_folder_that_moved_is_named_and_must_hold_the_same(capsys, tmp_path, at_report, write_photos):
     data, moved, other = tmp_path / "data", tmp_path / "data, moved", tmp_path / "other"
     argv = ["sweep", "catvnoncat", "--depth", "0", "--learning-rate", "0.01", "--seed", "0", "--epochs", "3"]
@@ -364,6 +373,7 @@ def test_a_data_folder_that_moved_is_named_and_must_hold_the_same(capsys, tmp_pa
     assert_same(run, next((tmp_path / "whole").iterdir()))
 
 
+@pytest.mark.full
 def test_a_file_of_one_s_own_that_moved(capsys, tmp_path, at_report):
     rows = "".join(f"{i},{'even' if i % 2 else 'odd'}\n" for i in range(60))
     (tmp_path / "own.csv").write_text("a,kind\n" + rows)
@@ -432,6 +442,7 @@ def test_in_another_thread_signals_are_left_alone(tmp_path):
     assert seen == [True]
 
 
+@pytest.mark.full
 def test_killed_again_and_again_it_ends_the_same(tmp_path, monkeypatch):
     """Real processes; `scripts/bench faults` does this a hundred times."""
     monkeypatch.setitem(faults.TRAININGS, "sweep", " ".join(SWEEP))

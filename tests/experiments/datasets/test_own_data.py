@@ -346,6 +346,7 @@ def iris(tmp_path):
     return write_csv(tmp_path / "my flowers é.csv", [*data.feature_names, "species"], rows)
 
 
+@pytest.mark.full
 def test_sweep_on_a_file_and_its_best_network_classifies_new_rows(iris, capsys, tmp_path):
     argv = ["sweep", str(iris), "--label", "species", "--learning-rate", "0.03", "--seed", "0", "--epochs", "30"]
     assert main.main([*argv, "--runs-dir", str(tmp_path / "runs")]) == 0
@@ -434,6 +435,7 @@ def test_labels_of_npz_in_any_form(tmp_path, shape, of, classes):
     assert read_own_data(tmp_path / "a.npz", None, "", FRACTIONS, 0).classes == classes
 
 
+@pytest.mark.full
 def test_small_files_train_in_one_batch(tmp_path, monkeypatch):
     """Of 10 rows, which are enough to be split, by the ladder and by a sweep, to a network that predicts."""
     from experiments.networks.spec import NetworkSpec

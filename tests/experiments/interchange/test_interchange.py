@@ -120,6 +120,7 @@ def test_pytorch_computes_the_same(export, activation, output, standardized):
         agree(grad, our)
 
 
+@pytest.mark.representatives("elu-binary-True")
 @pytest.mark.parametrize(("activation", "output", "standardized"), CASES)
 def test_flax_computes_the_same(export, no_rank_promotion_rule, activation, output, standardized):
     pytest.importorskip("flax")
@@ -149,6 +150,7 @@ def keras(tmp_path_factory):
 of_keras = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
 
+@pytest.mark.representatives("gelu-softmax-False")
 @of_keras
 @pytest.mark.parametrize(("activation", "output", "standardized"), CASES)
 def test_keras_computes_the_same(keras, export, no_rank_promotion_rule, activation, output, standardized):
@@ -176,6 +178,7 @@ def test_plain_arrays_make_the_same_network(export, form, standardized):
     agree(eval(expression, names | {"x": x}), outputs(network, x))
 
 
+@pytest.mark.representatives("elu-binary-True")
 @pytest.mark.parametrize(("activation", "output", "standardized"), CASES[:2])
 def test_stablehlo_runs_where_there_is_no_jaxnn(capsys, folder, export, activation, output, standardized):
     """In another process, on batches of several sizes."""
@@ -298,6 +301,7 @@ def test_a_scanned_network_is_exported_layer_by_layer(export):
 READ = [name for name, form in FORMATS.items() if form.imported]
 
 
+@pytest.mark.representatives("torch", "safetensors", "npz", "flax")
 @pytest.mark.parametrize("form", READ)
 @settings(max_examples=10, deadline=None)
 @given(sizes=st.lists(st.integers(1, 4), min_size=2, max_size=14), seed=st.integers(0, 99))
@@ -442,6 +446,7 @@ def test_npz_of_any_float_and_order(tmp_path, dtype, order):
     np.testing.assert_array_equal(read_b, b)
 
 
+@pytest.mark.representatives("functional-float32")
 @of_keras
 @pytest.mark.parametrize(
     ("kind", "dtype"), [("sequential", "bfloat16"), ("functional", "float32"), ("subclass", "float16")]

@@ -322,6 +322,11 @@ def words(file, variables):
     variables["0"] = "words"
 
 
+@pytest.mark.representatives(
+    "<lambda>-there are no weights",
+    "huge-message4",
+    "quantized-is int8, expected floats: import takes no quantized network",
+)
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -358,6 +363,7 @@ def test_what_keras_does_not_write(refused, tmp_path):
 # ------------------------------------------------------------------ damage anywhere
 
 
+@pytest.mark.representatives("torch", "safetensors", "npz", "flax")
 @pytest.mark.parametrize("form", ["safetensors", "npz", "torch", "flax", "keras"])
 def test_damage_anywhere_is_an_error_or_other_numbers(tmp_path, form):
     network = network_of(LAYERS, "relu", "binary")

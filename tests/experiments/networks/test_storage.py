@@ -50,6 +50,7 @@ def test_weights_are_stored_by_their_values_not_by_their_memory(tmp_path):
     np.testing.assert_array_equal(load_network(path).params[0]["W"], W)
 
 
+@pytest.mark.full
 def test_a_scanned_network_is_stored_layer_by_layer(tmp_path):
     """So a file is the same whatever is scanned."""
     spec = NetworkSpec((2,) * 130, "tanh")

@@ -70,6 +70,7 @@ def test_names_with_spaces_and_of_every_alphabet(tmp_path, image_run, capsys, na
     assert "probability" in capsys.readouterr().out
 
 
+@pytest.mark.full
 def test_a_folder_whose_name_is_no_utf8_can_be_printed(tmp_path, image_run):
     folder = tmp_path / b"caf\xe9".decode("utf-8", "surrogateescape")
     try:

@@ -75,6 +75,7 @@ def test_what_lies_in_other_files_is_absent(tmp_path):
     assert read_datasets(path, ["own"], most_bytes=100)["own"].values.tolist() == [0, 1, 2, 3]
 
 
+@pytest.mark.full
 def test_a_chunk_that_unpacks_to_more_than_it_says(tmp_path):
     """The filter would unpack all of it: 2 GB of zeros, of which this file holds 2 MB."""
     packer = zlib.compressobj(1)

@@ -234,6 +234,7 @@ def test_the_run_s_configuration_says_whether_it_was_used(caches, monkeypatch, t
     assert used == (None if flags else str(compilation_cache.folder()))
 
 
+@pytest.mark.full
 def test_a_program_from_the_cache_has_no_compile_time(caches, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(timing, "_SECONDS_PER_ROUND", 1e-3)
     monkeypatch.setattr(timing, "_ROUNDS", 1)
@@ -257,6 +258,7 @@ def test_a_program_from_the_cache_has_no_compile_time(caches, monkeypatch, capsy
         assert ("--no-compilation-cache" in notes) == (cached > 0)
 
 
+@pytest.mark.full
 def test_processes_share_it(caches, image_run, tmp_path):
     """Two at once from nothing, one that finds all of it, and one that finds it damaged: same answers, no noise."""
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")

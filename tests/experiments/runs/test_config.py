@@ -24,6 +24,7 @@ def other_values(declared):
         yield from ((name, values.get(kind, kind if isinstance(kind, str) else None)) for kind in kinds)
 
 
+@pytest.mark.representatives("ladder", "sweep-own")
 @pytest.mark.parametrize("name", NAMES)
 def test_options_come_back_as_they_were(name, tmp_path):
     declared = find(name).options()

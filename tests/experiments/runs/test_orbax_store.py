@@ -117,6 +117,7 @@ def flip(data):
 DAMAGE = {"flipped": flip, "truncated": lambda data: data[: len(data) // 2], "emptied": lambda data: b""}
 
 
+@pytest.mark.representatives("truncated")
 @pytest.mark.parametrize("damage", [*DAMAGE, "deleted"])
 def test_damage_to_any_file_is_found_out_and_the_one_before_is_taken(store, damage):
     """Or else it does no harm: not every byte of the files is of use."""

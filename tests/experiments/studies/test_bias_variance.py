@@ -27,6 +27,7 @@ def results(tmp_path_factory):
     return json.loads((folder / "results.json").read_text()), (folder / "report.txt").read_text()
 
 
+@pytest.mark.full
 def test_each_diagnosis_names_what_was_done(results):
     small, short, few, moved, good, chosen = results[0]["trainings"]
     assert small["found"][0] == short["found"][0] == "bias"

@@ -22,6 +22,7 @@ def read(folder):
     return read_photos(find_files(folder))
 
 
+@pytest.mark.full
 def test_a_small_run_leaves_everything(capsys, tmp_path, write_photos):
     data, runs = write_photos(tmp_path / "data" / "catvnoncat"), tmp_path / "runs"
     argv = ["run", "catvnoncat", "--data-dir", str(data.parent), "--runs-dir", str(runs)]
@@ -56,6 +57,7 @@ def test_a_small_run_leaves_everything(capsys, tmp_path, write_photos):
     assert "cat with probability 0." in capsys.readouterr().out
 
 
+@pytest.mark.full
 def test_beyond_measures_the_test_photos_by_the_best_params(tmp_path, write_photos):
     photos, shown = read(write_photos(tmp_path)), []
     found = regularized.train(photos, shown.append, starts=2, epochs=10)
@@ -67,6 +69,7 @@ def test_beyond_measures_the_test_photos_by_the_best_params(tmp_path, write_phot
     assert "100.0 (100.0-100.0)" in said[1] and "100.0" in said[2]
 
 
+@pytest.mark.full
 def test_a_run_that_diverges_says_when_and_keeps_what_went_before(capsys, tmp_path, write_photos):
     data, runs = str(write_photos(tmp_path / "data")), tmp_path / "runs"
     argv = ["run", "catvnoncat", "--data-dir", data, "--runs-dir", str(runs), "--iterations", "4"]
@@ -122,6 +125,7 @@ def test_data_of_another_kind_are_refused(tmp_path, write_photos, changes, messa
         read(write_photos(tmp_path, **changes))
 
 
+@pytest.mark.representatives("bool-shape1", "float32-shape2")
 @pytest.mark.parametrize("shape", [(12,), (12, 1), (1, 12)])
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.float32])
 def test_labels_are_read_in_any_form(tmp_path, write_photos, shape, dtype):
@@ -139,6 +143,7 @@ def test_a_file_that_claims_too_much_is_refused_unread(tmp_path, write_photos):
         read(tmp_path)
 
 
+@pytest.mark.representatives("<lambda>0")
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"not HDF5" * 100])
 def test_a_damaged_file_is_one_line_and_leaves_nothing(capsys, tmp_path, write_photos, damage):
     path = write_photos(tmp_path / "data") / "test_catvnoncat.h5"
@@ -160,6 +165,7 @@ def real_photos():
 
 
 # The training is chaotic: rounding, which differs between machines, may move an accuracy by a few photos.
+@pytest.mark.representatives("logistic-99.04-70.0-0.01")
 @pytest.mark.parametrize(
     ("name", "train", "test", "slack"),
     [("logistic", 99.04, 70.0, 0.01), ("one-hidden", 100, 72, 4.01), ("four-layers", 98.56, 80, 4.01)],

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from experiments.cli import main
 from experiments.studies.hidden_units import run as hidden_units
@@ -20,6 +21,7 @@ def test_a_flower_has_eight_petals_of_two_classes():
     assert not np.array_equal(flower.x, hidden_units.flower(2).x)
 
 
+@pytest.mark.full
 def test_the_run_in_short(tmp_path, capsys):
     argv = ["run", "hidden_units", "--seeds", "2", "--iterations", "400", "--runs-dir", str(tmp_path)]
     assert main.main(argv) == 0

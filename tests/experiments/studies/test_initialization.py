@@ -32,6 +32,7 @@ def test_zeros_and_small_weights_learn_nothing(done):
     assert min(results["large"]["final_cost"]) > 1 > max(results["He"]["final_cost"])
 
 
+@pytest.mark.full
 def test_each_start_has_its_deviation_and_trains_as_alone():
     options, data = Options(steps=5, seeds=2), initialization.rings()["train"]
     population = initialization.train(options, data, None)

@@ -57,6 +57,7 @@ def test_steps_are_not_timed_on_data_of_one_s_own_unless_asked_for(argv, timed):
     assert parse(Options, argv, prog="run ladder", description="").time_steps is timed
 
 
+@pytest.mark.full
 def test_the_folder_holds_everything(done):
     folder, out = done
     assert {path.name for path in folder.iterdir()} == {
@@ -68,6 +69,7 @@ def test_the_folder_holds_everything(done):
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.full
 def test_the_page_shows_the_report_and_every_picture(done):
     folder, _ = done
     config = json.loads((folder / "config.json").read_text())
@@ -79,6 +81,7 @@ def test_the_page_shows_the_report_and_every_picture(done):
     }
 
 
+@pytest.mark.full
 def test_config_says_what_was_run_and_where(done):
     config = json.loads((done[0] / "config.json").read_text())
     assert config["experiment"] == "ladder"
@@ -88,6 +91,7 @@ def test_config_says_what_was_run_and_where(done):
     assert config["device"]["platform"] == jax.default_backend()
 
 
+@pytest.mark.full
 def test_metrics_have_a_line_per_report(done):
     lines = [json.loads(line) for line in (done[0] / "metrics.jsonl").read_text().splitlines()]
     assert [(line["data"], line["epoch"]) for line in lines] == [
@@ -97,6 +101,7 @@ def test_metrics_have_a_line_per_report(done):
     assert not any("test_accuracy" in line for line in lines)
 
 
+@pytest.mark.full
 def test_the_table_is_printed_and_kept(done):
     folder, out = done
     results = json.loads((folder / "results.json").read_text())
@@ -109,6 +114,7 @@ def test_the_table_is_printed_and_kept(done):
         assert row["accuracy"].keys() == {"train", "dev", "test"}
 
 
+@pytest.mark.full
 def test_times_are_printed_and_kept_apart(done):
     folder, out = done
     lines = (folder / "timings.txt").read_text().splitlines()
@@ -119,6 +125,7 @@ def test_times_are_printed_and_kept_apart(done):
     assert "steps" not in (folder / "report.txt").read_text()
 
 
+@pytest.mark.full
 def test_stored_networks_give_the_reported_accuracy(done):
     folder, _ = done
     rows = json.loads((folder / "results.json").read_text())
@@ -139,6 +146,7 @@ def test_data_are_standardized_by_train_alone_and_stratified():
         np.testing.assert_allclose(shares[2], shares[0], atol=0.02)
 
 
+@pytest.mark.full
 def test_predict_refuses_a_run_without_images(done, capsys, tmp_path):
     assert main.main(["predict", str(done[0]), str(tmp_path / "a.png")]) == 2
     assert "other data than images" in capsys.readouterr().err
@@ -155,6 +163,7 @@ def test_a_wrong_backward_fails_the_run(tiny, monkeypatch, capsys, tmp_path):
     assert "a backward is wrong" in err
 
 
+@pytest.mark.full
 def test_training_practice_by_options(tiny, tmp_path, monkeypatch, capsys):
     """What reaches fit: a rate that ends at 0, short weights, a rule that stops, and that updates may be skipped."""
     fits = []
@@ -207,6 +216,7 @@ def test_a_run_that_diverges_keeps_what_went_before(tiny, capsys, tmp_path):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(stored.params))
 
 
+@pytest.mark.representatives("nan")
 @pytest.mark.parametrize("factor", [1 + 1e-5, float("nan"), 0.0])
 def test_the_proof_fails_where_the_gradients_differ(factor):
     model = jaxnn.logistic_regression(3)

@@ -4,6 +4,7 @@ import json
 import warnings
 
 import numpy as np
+import pytest
 from sklearn.linear_model import LogisticRegression
 
 from experiments.cli import main
@@ -20,6 +21,7 @@ def test_the_closest_affine_function():
     assert abs(rest).max() > 0.1
 
 
+@pytest.mark.full
 def test_the_run_in_short(tmp_path, monkeypatch):
     monkeypatch.setattr(linear_collapse, "NETWORKS", {"identities": ("identity",), "a tanh": ("tanh",)})
     argv = ["run", "linear_collapse", "--iterations", "150", "--runs-dir", str(tmp_path)]

@@ -44,6 +44,7 @@ def run(data_dir, tmp_path, *options):
     return status, next(iter(runs.iterdir()), None) if runs.exists() else None
 
 
+@pytest.mark.full
 def test_a_short_run(data_dir, tmp_path, capsys):
     options = ("--preset", "simard-elastic", "--epochs", "8", "--seeds", "2", "--batch-size", "50", "--ensemble")
     status, folder = run(data_dir, tmp_path, *options)
@@ -67,6 +68,7 @@ def test_a_short_run(data_dir, tmp_path, capsys):
         assert float(jaxnn.metrics.error_rate(answers, y.astype(int))) == pytest.approx(error, abs=1e-6)
 
 
+@pytest.mark.full
 def test_a_start_that_diverges_says_in_which_layer(data_dir, tmp_path, capsys):
     options = (
         "--preset",
@@ -86,6 +88,7 @@ def test_a_start_that_diverges_says_in_which_layer(data_dir, tmp_path, capsys):
     assert "try a smaller --learning-rate" in error and (folder / "seed-0.safetensors").exists()
 
 
+@pytest.mark.full
 def test_dev_opens_no_test_file(data_dir, tmp_path, capsys, monkeypatch):
     opened = []
 
@@ -245,6 +248,7 @@ def test_classes_of_a_part_are_those_of_training(tmp_path):
         read_classes(found["train"])
 
 
+@pytest.mark.full
 def test_letters_are_trained_on(tmp_path, capsys):
     rng = np.random.default_rng(0)
     write_set(tmp_path / "data", "{part}-{what}-idx{k}-ubyte", rng.integers(1, 27, 300))

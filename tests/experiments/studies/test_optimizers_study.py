@@ -21,6 +21,7 @@ def done(tmp_path_factory):
         return run(tmp_path_factory.mktemp("runs"), "optimizers", "--line-steps", "40", "--network-steps", "8")
 
 
+@pytest.mark.full
 def test_the_folder_holds_everything(done):
     assert_holds_everything(done, "optimizers.png")
 

@@ -42,6 +42,7 @@ def test_pairs_have_equally_many_params(n, factor):
         assert deep.sizes[1:-1] == tuple(len(b) for b in tree(n)[1:-1:2])
 
 
+@pytest.mark.full
 def test_the_run_in_short(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(parity, "FACTORS", (4,))
     argv = ["run", "parity", "--bits", "4", "--seeds", "3", "--iterations", "300", "--runs-dir", str(tmp_path)]

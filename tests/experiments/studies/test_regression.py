@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from experiments.cli import main
 from experiments.studies.regression import run as regression
@@ -16,6 +17,7 @@ def test_the_data_keep_the_targets_zero():
     np.testing.assert_allclose(data.train.y.std(), 1)
 
 
+@pytest.mark.full
 def test_the_run_in_short(tmp_path, capsys):
     argv = ["run", "regression", "--starts", "2", "--iterations", "15000", "--hidden-iterations", "100"]
     assert main.main([*argv, "--runs-dir", str(tmp_path)]) == 0

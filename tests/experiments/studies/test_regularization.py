@@ -20,6 +20,7 @@ def done(tmp_path_factory):
     return run(tmp_path_factory.mktemp("runs"), "regularization", "--steps", "40", "--seeds", "2")
 
 
+@pytest.mark.full
 def test_the_folder_holds_everything(done):
     assert_holds_everything(done, "boundaries.png")
 
@@ -47,6 +48,7 @@ def test_points_are_moons_with_wrong_labels():
     assert (sets[0] != sets[1]).any()
 
 
+@pytest.mark.full
 def test_a_member_is_trained_on_its_own_points_as_alone():
     """Seed 1 of "L2 0.01", by `fit` on the examples themselves."""
     pool = regularization.moons(regularization.POOL, seed=0)

@@ -101,6 +101,7 @@ def written_out(h, problem, **plan):
     return jaxnn.fit(objective, optimizer, params, problem.train.x, soft, key=fit_key, **plan)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("classes", [2, 3])
 def test_a_training_is_what_fit_makes_of_it_alone(classes):
     """With everything varying that can, in batches of its own; so is the network that is stored."""
@@ -148,6 +149,7 @@ def test_smoothed_labels_are_those_of_the_formula(classes):
         np.testing.assert_allclose(loss.value(jnp.array(z), jnp.array(y)), losses, rtol=1e-5)
 
 
+@pytest.mark.full
 def test_one_that_diverges_is_told_and_does_not_disturb_the_others():
     plan = make_plan(Options(learning_rate="0.1,1e30", optimizer="sgd", seed="0,1", width="3"))
     (group,) = training.groups_of(plan)
@@ -247,6 +249,7 @@ def drawn(**options):
     return picture and (np.asarray(Image.open(io.BytesIO(picture[0])).convert("RGB")), picture[1])
 
 
+@pytest.mark.representatives("options0-Dev accuracy by learning rate")
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -336,6 +339,7 @@ def test_a_run_leaves_everything_and_tests_the_winner_alone(watched, capsys, tmp
     assert f"dev accuracy {100 * dev:.2f} %: test accuracy {100 * test:.2f} %" in out
 
 
+@pytest.mark.full
 def test_where_all_diverge_the_run_fails_and_nothing_is_tested(watched, capsys, tmp_path):
     argv = ["sweep", "digits", "--learning-rate", "1e29..1e30:2", "--optimizer", "sgd", "--epochs", "2"]
     assert main.main([*argv, "--seed", "0,1", "--batch-size", "24", "--runs-dir", str(tmp_path)]) == 1
@@ -349,6 +353,7 @@ def test_where_all_diverge_the_run_fails_and_nothing_is_tested(watched, capsys, 
     assert watched.asked == []
 
 
+@pytest.mark.full
 def test_photos_are_swept_on_and_their_winner_classifies(capsys, tmp_path, write_photos):
     photos, runs = write_photos(tmp_path / "data"), tmp_path / "runs"
     argv = ["sweep", "catvnoncat", "--depth", "0", "--learning-rate", "0.001", "--seed", "0", "--epochs", "1"]
