@@ -37,10 +37,9 @@ from jaxnn.nn.activations import (
 )
 from jaxnn.nn.composition import chain, residual
 from jaxnn.nn.custom_gradients import as_custom_vjp
-from jaxnn.nn.initializers import INITIALIZERS, sliced_initializer
+from jaxnn.nn.initializers import INITIALIZERS
 from jaxnn.nn.layer import Layer, stateless
 from jaxnn.nn.linear import dense, dense_backward, dense_forward
-from jaxnn.nn.masking import mask_units
 from jaxnn.nn.repetition import repeat
 from jaxnn.nn.reshaping import flatten, flatten_backward, flatten_forward
 from jaxnn.nn.stochastic import dropout, dropout_backward, dropout_forward
@@ -75,7 +74,6 @@ __all__ = [
     "leaky_relu",
     "leaky_relu_backward",
     "leaky_relu_forward",
-    "mask_units",
     "relu",
     "relu_backward",
     "relu_forward",
@@ -88,7 +86,6 @@ __all__ = [
     "silu",
     "silu_backward",
     "silu_forward",
-    "sliced_initializer",
     "softmax",
     "softmax_backward",
     "softmax_forward",

@@ -93,8 +93,7 @@ def sequential(layers: Sequence[Layer], keys_of: Callable[[Key], Key]) -> Layer:
 
     def init(key, in_shape):
         check_key(key)
-        params_at, _, out_shape = init_all(layers, partial(keys_of, key), in_shape)
-        return tuple(params_at(i) for i in range(len(layers))), out_shape
+        return init_all(layers, partial(keys_of, key), in_shape)
 
     def forward(params, x, key=None):
         _check_params(params)
@@ -137,44 +136,29 @@ def sequential(layers: Sequence[Layer], keys_of: Callable[[Key], Key]) -> Layer:
     return Layer(init, forward, backward, parts)
 
 
-def init_all(
-    layers: Sequence[Layer], keys_of: Callable[[], Key], in_shape: Shape
-) -> tuple[Callable[[int], Params], Callable[[Sequence[int]], Params], Shape]:
-    """Initialize consecutive layers; return `params_at(i)`, `stacked_params_at(indices)` and the shape after the last.
+def init_all(layers: Sequence[Layer], keys_of: Callable[[], Key], in_shape: Shape) -> tuple[tuple[Params, ...], Shape]:
+    """Initialize consecutive layers; return the params of each and the shape after the last.
 
     Equal layers on equal shapes are initialized by one loop over their keys. The numbers are the same, but the
     initializer compiles once; otherwise compiling it would take most of the time to a deep network's first step.
     """
     check_shape(in_shape)
-    keys, times = keys_of(), Counter(id(layer.init) for layer in layers)
-    shape, single, groups = tuple(in_shape), {}, {}
+    keys, times, shape = keys_of(), Counter(layers), tuple(in_shape)
+    params, groups = {}, {}  # by index of a layer; the indices of equal layers on equal shapes
     for i, layer in enumerate(layers):
-        group = (id(layer.init), shape)
-        if times[id(layer.init)] == 1:
-            single[i], shape = layer.init(keys[i], shape)
+        if times[layer] == 1:
+            params[i], shape = layer.init(keys[i], shape)
         else:
-            if group not in groups:
-                groups[group] = [], partial(_init_params, layer, shape), _out_shape(layer, keys[i], shape)
-            groups[group][0].append(i)
-            shape = groups[group][2]
+            if (layer, shape) not in groups:
+                groups[layer, shape] = _out_shape(layer, keys[i], shape), []
+            shape, indices = groups[layer, shape]
+            indices.append(i)
         shape = tuple(shape)
-    stacks = {}  # index of a layer -> (params of its group, index in the group)
-    for indices, init_params, _ in groups.values():
+    for (layer, layer_shape), (_, indices) in groups.items():
         # The keys are made again, since JAX's check for reused keys counts an indexed array of keys as used up.
-        group_params = jax.lax.map(init_params, keys_of()[np.array(indices)])
-        stacks |= {index: (group_params, i) for i, index in enumerate(indices)}
-
-    def params_at(index):
-        if index in single:
-            return single[index]
-        params, i = stacks[index]
-        return jax.tree.map(lambda leaf: leaf[i], params)
-
-    def stacked_params_at(indices):
-        in_group = np.array([stacks[index][1] for index in indices])
-        return jax.tree.map(lambda leaf: leaf[in_group], stacks[indices[0]][0])
-
-    return params_at, stacked_params_at, shape
+        stacked = jax.lax.map(partial(_init_params, layer, layer_shape), keys_of()[np.array(indices)])
+        params |= {index: jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i, index in enumerate(indices)}
+    return tuple(params[i] for i in range(len(layers))), shape
 
 
 def _init_params(layer: Layer, in_shape: Shape, key: Key) -> Params:

@@ -73,7 +73,7 @@ def test_dense_and_flatten_of_large_whole_numbers(x):
     for layer in (
         jaxnn.residual(jaxnn.dense(2, "zeros")),
         jaxnn.remat(jaxnn.relu()),
-        jaxnn.nn.mask_units(jaxnn.relu(), 2),
+        jaxnn.contrib.mask_units(jaxnn.relu(), 2),
     ):
         y, _ = layer.forward(layer.init(KEY, (2,))[0], x)
         assert np.asarray(y).tolist() == [[BIG, 1]]

@@ -86,8 +86,8 @@ LAYER_CASES = [
     LayerCase("residual_dropout", jaxnn.residual(_DROPPING), random=True),
     LayerCase("remat", jaxnn.remat(jaxnn.chain(jaxnn.dense(4), jaxnn.gelu(), jaxnn.dense(3)))),
     LayerCase("recompute_dropout", jaxnn.remat(_DROPPING), random=True),
-    LayerCase("mask_units", jaxnn.nn.mask_units(jaxnn.chain(jaxnn.dense(4), jaxnn.sigmoid()), 2)),
-    LayerCase("first_units_dropout", jaxnn.nn.mask_units(_DROPPING, 3), random=True),
+    LayerCase("mask_units", jaxnn.contrib.mask_units(jaxnn.chain(jaxnn.dense(4), jaxnn.sigmoid()), 2)),
+    LayerCase("first_units_dropout", jaxnn.contrib.mask_units(_DROPPING, 3), random=True),
     LayerCase("with_dtype_same", jaxnn.with_dtype(_BLOCK, jnp.float32), inside="float32"),
     LayerCase(
         "with_dtype_bfloat16",
