@@ -15,8 +15,12 @@ import numpy as np
 from jaxnn.factories.decorator import factory
 from jaxnn.models.feedforward import as_activation, check_sizes, mlp, one_each
 from jaxnn.models.model import Model, shapes_of_params
+from jaxnn.nn.activations import sigmoid
+from jaxnn.nn.composition import chain
 from jaxnn.nn.initializers import INITIALIZERS
 from jaxnn.nn.layer import Layer, check_layers
+from jaxnn.nn.linear import dense
+from jaxnn.nn.stochastic import dropout
 from jaxnn.typing import Array, Initializer, Params, Shape
 from jaxnn.validation import described, is_number
 
@@ -202,3 +206,10 @@ def slice_params(network: Layer, in_shape: Shape, params: Params) -> Params:
             raise ValueError(f"params{name} must be at least {like.shape} to be sliced, got {leaf.shape}")
     sliced = [leaf[tuple(map(slice, like.shape))] for (_, like), leaf in zip(expected, leaves, strict=True)]
     return jax.tree.unflatten(structure, sliced)
+
+
+CASES = {
+    "mask_units": (lambda: mask_units(chain(dense(4), sigmoid()), 2), (5,)),
+    "mask_units_dropout": (lambda: mask_units(chain(dense(5), sigmoid(), dropout(0.4)), 3), (5,), {"random": True}),
+    "traced_width_mlp": (lambda: traced_width_mlp((5, 4, 2), 3, "sigmoid"), (5,)),
+}

@@ -211,3 +211,11 @@ def _group_equal_units(
         else:
             blocks.append((unit * n, 1))
     return blocks
+
+
+CASES = {
+    "mlp": (lambda: mlp((5, 4, 3), ["tanh"], output="softmax"), (5,)),
+    "mlp_scanned": (lambda: mlp((5, 4, 4, 4, 3), "relu", output="softmax", scan=True), (5,)),
+    "mlp_dropout": (lambda: mlp((5, 4, 4, 2), "relu", output="relu", dropout_rate=0.3), (5,), {"random": True}),
+    "logistic_regression": (lambda: logistic_regression(5), (5,)),
+}

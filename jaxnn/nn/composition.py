@@ -10,9 +10,15 @@ import numpy as np
 
 from jaxnn.arrays import promote_large_integers
 from jaxnn.factories.decorator import factory
+from jaxnn.nn.activations import relu, sigmoid, silu, tanh
 from jaxnn.nn.layer import Layer, check_layers, init_same_shape, map_layers
+from jaxnn.nn.linear import dense
+from jaxnn.nn.reshaping import flatten
+from jaxnn.nn.stochastic import dropout
 from jaxnn.typing import Array, Key, Params, Shape
 from jaxnn.validation import check_key, check_shape, described
+
+__all__ = ["chain", "residual"]
 
 
 @factory
@@ -176,3 +182,13 @@ def layer_keys(key: Key, n: int, first: Array | int = 0) -> Key:
     """Return the keys (n,) of layers number first, first + 1, ... of a chain."""
     # By index, not by `split`: a layer added at the end does not change the random numbers of those before it.
     return jax.vmap(partial(jax.random.fold_in, key))(first + jnp.arange(n))
+
+
+CASES = {
+    "residual": (lambda: residual(chain(dense(5), tanh())), (5,)),
+    "residual_dropout": (lambda: residual(chain(dense(5), sigmoid(), dropout(0.4))), (5,), {"random": True}),
+    "chain": (lambda: chain(dense(4), relu(), dense(3)), (5,)),
+    "chain_of_one": (lambda: chain(dense(4)), (5,)),
+    "chain_images": (lambda: chain(flatten(), dense(3), silu()), (2, 3, 2)),
+    "chain_dropout": (lambda: chain(dropout(0.2), chain(dense(5), sigmoid(), dropout(0.4))), (5,), {"random": True}),
+}

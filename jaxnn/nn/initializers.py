@@ -6,6 +6,8 @@ import jax
 
 from jaxnn.typing import Initializer
 
+__all__ = ["INITIALIZERS"]
+
 INITIALIZERS: dict[str, Callable[[], Initializer]] = {
     "zeros": lambda: jax.nn.initializers.zeros,
     "normal": lambda: jax.nn.initializers.normal(0.01),

@@ -10,10 +10,16 @@ import jax.numpy as jnp
 
 from jaxnn.arrays import promote_large_integers
 from jaxnn.factories.decorator import factory
-from jaxnn.nn.composition import layer_keys, sequential
+from jaxnn.nn.activations import sigmoid, tanh
+from jaxnn.nn.composition import chain, layer_keys, residual, sequential
 from jaxnn.nn.layer import Layer, check_layers, init_same_shape, map_layers
+from jaxnn.nn.linear import dense
+from jaxnn.nn.stochastic import dropout
+from jaxnn.nn.transforms import remat
 from jaxnn.typing import Array, Cache
 from jaxnn.validation import check_key, described, is_count
+
+__all__ = ["repeat"]
 
 
 @factory
@@ -200,3 +206,16 @@ def _distinct_arrays(
             arrays.append(leaf)
         places.append(place_of[id(leaf)])
     return arrays, structure, tuple(places), place_of.get(id(x))
+
+
+CASES = {
+    "repeat": (lambda: repeat(chain(dense(5), tanh()), 3), (5,)),
+    "repeat_once": (lambda: repeat(chain(dense(5), tanh()), 1), (5,)),
+    "repeat_dropout": (lambda: repeat(chain(dense(5), sigmoid(), dropout(0.4)), 3), (5,), {"random": True}),
+    "repeat_inference": (lambda: repeat(chain(dense(5), sigmoid(), dropout(0.4)), 3), (5,)),
+    "repeat_nested": (
+        lambda: repeat(remat(residual(chain(dense(5), sigmoid(), dropout(0.4)))), 2),
+        (5,),
+        {"random": True},
+    ),
+}

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 # Without --full: each layer, loss and regularizer once, not with each initializer, slope and form of labels; and of the
 # JAX functions, those with composites and other special cases.
 LAYERS = """identity sigmoid tanh relu leaky_relu softplus silu gelu elu dense_one_unit dropout flatten stateless chain
-    repeat_dropout residual remat mask_units with_dtype_bfloat16 nested mlp mlp_scanned""".split()
+    repeat_dropout residual remat mask_units with_dtype_bfloat16 repeat_nested mlp mlp_scanned""".split()
 
 
 LOSSES = """sigmoid_cross_entropy binary_cross_entropy softmax_cross_entropy softmax_cross_entropy_smoothed
