@@ -12,6 +12,7 @@ from jaxnn.nn.custom_gradients import *
 from jaxnn.nn.initializers import *
 from jaxnn.nn.layer import *
 from jaxnn.nn.linear import *
+from jaxnn.nn.normalization import *
 from jaxnn.nn.repetition import *
 from jaxnn.nn.reshaping import *
 from jaxnn.nn.stochastic import *
