@@ -181,3 +181,14 @@ def _check_strength(strength: float) -> None:
     if not is_number(strength, lambda strength: 0 <= strength < float("inf")):
         fix = "" if is_number(strength) else ": compute with l2(0.01).value(params)"
         raise ValueError(f"strength must be finite and at least 0, got {described(strength)}{fix}")
+
+
+CASES = {
+    "no_regularizer": (no_regularizer,),
+    "l2": (lambda: l2(0.3),),
+    "l2_everywhere": (lambda: l2(0.3, where=all_leaves),),
+    "l1": (lambda: l1(0.2),),
+    "l1_everywhere": (lambda: l1(0.2, where=all_leaves),),
+    "elastic_net": (lambda: elastic_net(0.2, 0.3),),
+    "elastic_net_ridge_only": (lambda: elastic_net(0, 0.3),),
+}

@@ -1,7 +1,10 @@
 """Cross-entropy of two or more classes, from logits and from probabilities."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import xlog1py, xlogy
 
 from jaxnn.factories.decorator import factory
@@ -18,6 +21,18 @@ from jaxnn.losses.targets import (
 )
 from jaxnn.typing import Array
 from jaxnn.validation import described, is_number
+
+__all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_gradient",
+    "binary_cross_entropy_value",
+    "sigmoid_cross_entropy",
+    "sigmoid_cross_entropy_gradient",
+    "sigmoid_cross_entropy_value",
+    "softmax_cross_entropy",
+    "softmax_cross_entropy_gradient",
+    "softmax_cross_entropy_value",
+]
 
 
 def sigmoid_cross_entropy_value(z: Array, y: Array) -> Array:
@@ -224,3 +239,49 @@ def softmax_cross_entropy(smoothing: float = 0.0) -> Loss:
         return smoothed
 
     return Loss(mixed(plain.value), mixed(plain.gradient), plain.check)
+
+
+def _logits(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return 2 * rng.normal(size=shape)
+
+
+def _labels(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return rng.integers(0, 2, shape)
+
+
+def _classes(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return rng.integers(0, 4, shape)
+
+
+def _soft(rng: np.random.Generator, m: int, k: int) -> np.ndarray:
+    return rng.dirichlet([1.0] * k, m)
+
+
+def _shares(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return rng.uniform(0.1, 0.9, shape)
+
+
+CASES = {
+    "sigmoid_cross_entropy": (sigmoid_cross_entropy, lambda r, m: (_logits(r, m, 1), _labels(r, m))),
+    "sigmoid_cross_entropy_flat": (sigmoid_cross_entropy, lambda r, m: (_logits(r, m), _labels(r, m, 1))),
+    "sigmoid_cross_entropy_many": (sigmoid_cross_entropy, lambda r, m: (_logits(r, m, 3), _labels(r, m, 3))),
+    "sigmoid_cross_entropy_soft": (sigmoid_cross_entropy, lambda r, m: (_logits(r, m, 3), _soft(r, m, 3))),
+    "binary_cross_entropy": (binary_cross_entropy, lambda r, m: (_shares(r, m, 1), _labels(r, m))),
+    "binary_cross_entropy_soft": (binary_cross_entropy, lambda r, m: (_shares(r, m, 3), _soft(r, m, 3))),
+    "softmax_cross_entropy": (softmax_cross_entropy, lambda r, m: (_logits(r, m, 4), _classes(r, m))),
+    "softmax_cross_entropy_column": (softmax_cross_entropy, lambda r, m: (_logits(r, m, 4), _classes(r, m, 1))),
+    "softmax_cross_entropy_one_hot": (
+        softmax_cross_entropy,
+        lambda r, m: (_logits(r, m, 4), np.eye(4)[_classes(r, m)]),
+    ),
+    "softmax_cross_entropy_soft": (softmax_cross_entropy, lambda r, m: (_logits(r, m, 4), _soft(r, m, 4))),
+    "softmax_cross_entropy_sum": (softmax_cross_entropy, lambda r, m: (_logits(r, m, 4), 3 * _soft(r, m, 4))),
+    "softmax_cross_entropy_smoothed": (
+        partial(softmax_cross_entropy, 0.1),
+        lambda r, m: (_logits(r, m, 4), _classes(r, m)),
+    ),
+    "softmax_cross_entropy_smoothed_sum": (
+        partial(softmax_cross_entropy, 0.3),
+        lambda r, m: (_logits(r, m, 4), 3 * _soft(r, m, 4)),
+    ),
+}

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from jaxnn.factories.decorator import factory_made
 from jaxnn.typing import Array
 
+__all__ = ["Loss"]
+
 
 @factory_made
 class Loss(NamedTuple):

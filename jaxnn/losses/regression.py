@@ -5,6 +5,8 @@ from jaxnn.losses.loss import Loss
 from jaxnn.losses.targets import check_fit, in_one_shape, per_example
 from jaxnn.typing import Array
 
+__all__ = ["squared_error", "squared_error_gradient", "squared_error_value"]
+
 
 def squared_error_value(z: Array, y: Array) -> Array:
     """Compute L = ½ Σ_j (z_j - y_j)², including the factor ½.
@@ -46,3 +48,9 @@ def squared_error_gradient(z: Array, y: Array) -> Array:
 def squared_error() -> Loss:
     """Return half the squared distance to the target: `squared_error_value`, `squared_error_gradient`."""
     return Loss(squared_error_value, squared_error_gradient, check_fit)
+
+
+CASES = {
+    "squared_error": (squared_error, lambda r, m: (r.normal(size=(m, 1)), r.normal(size=m))),
+    "squared_error_many": (squared_error, lambda r, m: (r.normal(size=(m, 3)), r.normal(size=(m, 3)))),
+}

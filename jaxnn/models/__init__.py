@@ -1,6 +1,6 @@
 """Networks with their losses, and import and export of params."""
 
-from jaxnn.models.arrays import params_from_arrays, params_to_arrays, slice_params
+from jaxnn.models.arrays import params_from_arrays, params_to_arrays
 from jaxnn.models.feedforward import logistic_regression, mlp
 from jaxnn.models.model import Model
 
@@ -10,5 +10,4 @@ __all__ = [
     "mlp",
     "params_from_arrays",
     "params_to_arrays",
-    "slice_params",
 ]

@@ -20,6 +20,42 @@ from jaxnn.nn.layer import Layer, stateless
 from jaxnn.typing import Array
 from jaxnn.validation import check_flag, described, is_number
 
+__all__ = [
+    "ACTIVATIONS",
+    "elu",
+    "elu_backward",
+    "elu_forward",
+    "gelu",
+    "gelu_backward",
+    "gelu_forward",
+    "gelu_tanh_backward",
+    "gelu_tanh_forward",
+    "identity",
+    "identity_backward",
+    "identity_forward",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "leaky_relu_forward",
+    "relu",
+    "relu_backward",
+    "relu_forward",
+    "sigmoid",
+    "sigmoid_backward",
+    "sigmoid_forward",
+    "silu",
+    "silu_backward",
+    "silu_forward",
+    "softmax",
+    "softmax_backward",
+    "softmax_forward",
+    "softplus",
+    "softplus_backward",
+    "softplus_forward",
+    "tanh",
+    "tanh_backward",
+    "tanh_forward",
+]
+
 
 def _on_floats(forward: Callable[..., tuple[Array, Any]]) -> Callable[..., tuple[Array, Any]]:
     """Decorate a forward so that whole numbers z become floats: an int32 cannot hold a slope of 0.01."""
@@ -452,3 +488,24 @@ ACTIVATIONS = {
 `softmax` is not included: its units compete, which is rarely intended for a hidden activation. As a layer it may be
 used everywhere, also in `mlp(..., activation=softmax())`.
 """
+
+
+CASES = {
+    "identity": (identity, (5,)),
+    "sigmoid": (sigmoid, (5,)),
+    "tanh": (tanh, (5,)),
+    "relu": (relu, (5,)),
+    "leaky_relu": (leaky_relu, (5,)),
+    "leaky_relu_steep": (lambda: leaky_relu(1.5), (5,)),
+    "leaky_relu_negative": (lambda: leaky_relu(-0.5), (5,)),
+    "leaky_relu_flat": (lambda: leaky_relu(0.0), (5,)),
+    "softplus": (softplus, (5,)),
+    "silu": (silu, (5,)),
+    "gelu": (gelu, (5,)),
+    "gelu_tanh": (lambda: gelu(approximate=True), (5,)),
+    "elu": (elu, (5,)),
+    "elu_alpha": (lambda: elu(0.3), (5,)),
+    "elu_flat": (lambda: elu(0.0), (5,)),
+    "softmax": (softmax, (5,)),
+    "softmax_rows": (softmax, (2, 3)),
+}

@@ -10,9 +10,15 @@ import numpy as np
 
 from jaxnn.arrays import promote_large_integers
 from jaxnn.factories.decorator import factory
+from jaxnn.nn.activations import relu, sigmoid, silu, tanh
 from jaxnn.nn.layer import Layer, check_layers, init_same_shape, map_layers
+from jaxnn.nn.linear import dense
+from jaxnn.nn.reshaping import flatten
+from jaxnn.nn.stochastic import dropout
 from jaxnn.typing import Array, Key, Params, Shape
 from jaxnn.validation import check_key, check_shape, described
+
+__all__ = ["chain", "residual"]
 
 
 @factory
@@ -93,8 +99,7 @@ def sequential(layers: Sequence[Layer], keys_of: Callable[[Key], Key]) -> Layer:
 
     def init(key, in_shape):
         check_key(key)
-        params_at, _, out_shape = init_all(layers, partial(keys_of, key), in_shape)
-        return tuple(params_at(i) for i in range(len(layers))), out_shape
+        return init_all(layers, partial(keys_of, key), in_shape)
 
     def forward(params, x, key=None):
         _check_params(params)
@@ -137,44 +142,29 @@ def sequential(layers: Sequence[Layer], keys_of: Callable[[Key], Key]) -> Layer:
     return Layer(init, forward, backward, parts)
 
 
-def init_all(
-    layers: Sequence[Layer], keys_of: Callable[[], Key], in_shape: Shape
-) -> tuple[Callable[[int], Params], Callable[[Sequence[int]], Params], Shape]:
-    """Initialize consecutive layers; return `params_at(i)`, `stacked_params_at(indices)` and the shape after the last.
+def init_all(layers: Sequence[Layer], keys_of: Callable[[], Key], in_shape: Shape) -> tuple[tuple[Params, ...], Shape]:
+    """Initialize consecutive layers; return the params of each and the shape after the last.
 
     Equal layers on equal shapes are initialized by one loop over their keys. The numbers are the same, but the
     initializer compiles once; otherwise compiling it would take most of the time to a deep network's first step.
     """
     check_shape(in_shape)
-    keys, times = keys_of(), Counter(id(layer.init) for layer in layers)
-    shape, single, groups = tuple(in_shape), {}, {}
+    keys, times, shape = keys_of(), Counter(layers), tuple(in_shape)
+    params, groups = {}, {}  # by index of a layer; the indices of equal layers on equal shapes
     for i, layer in enumerate(layers):
-        group = (id(layer.init), shape)
-        if times[id(layer.init)] == 1:
-            single[i], shape = layer.init(keys[i], shape)
+        if times[layer] == 1:
+            params[i], shape = layer.init(keys[i], shape)
         else:
-            if group not in groups:
-                groups[group] = [], partial(_init_params, layer, shape), _out_shape(layer, keys[i], shape)
-            groups[group][0].append(i)
-            shape = groups[group][2]
+            if (layer, shape) not in groups:
+                groups[layer, shape] = _out_shape(layer, keys[i], shape), []
+            shape, indices = groups[layer, shape]
+            indices.append(i)
         shape = tuple(shape)
-    stacks = {}  # index of a layer -> (params of its group, index in the group)
-    for indices, init_params, _ in groups.values():
+    for (layer, layer_shape), (_, indices) in groups.items():
         # The keys are made again, since JAX's check for reused keys counts an indexed array of keys as used up.
-        group_params = jax.lax.map(init_params, keys_of()[np.array(indices)])
-        stacks |= {index: (group_params, i) for i, index in enumerate(indices)}
-
-    def params_at(index):
-        if index in single:
-            return single[index]
-        params, i = stacks[index]
-        return jax.tree.map(lambda leaf: leaf[i], params)
-
-    def stacked_params_at(indices):
-        in_group = np.array([stacks[index][1] for index in indices])
-        return jax.tree.map(lambda leaf: leaf[in_group], stacks[indices[0]][0])
-
-    return params_at, stacked_params_at, shape
+        stacked = jax.lax.map(partial(_init_params, layer, layer_shape), keys_of()[np.array(indices)])
+        params |= {index: jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i, index in enumerate(indices)}
+    return tuple(params[i] for i in range(len(layers))), shape
 
 
 def _init_params(layer: Layer, in_shape: Shape, key: Key) -> Params:
@@ -192,3 +182,13 @@ def layer_keys(key: Key, n: int, first: Array | int = 0) -> Key:
     """Return the keys (n,) of layers number first, first + 1, ... of a chain."""
     # By index, not by `split`: a layer added at the end does not change the random numbers of those before it.
     return jax.vmap(partial(jax.random.fold_in, key))(first + jnp.arange(n))
+
+
+CASES = {
+    "residual": (lambda: residual(chain(dense(5), tanh())), (5,)),
+    "residual_dropout": (lambda: residual(chain(dense(5), sigmoid(), dropout(0.4))), (5,), {"random": True}),
+    "chain": (lambda: chain(dense(4), relu(), dense(3)), (5,)),
+    "chain_of_one": (lambda: chain(dense(4)), (5,)),
+    "chain_images": (lambda: chain(flatten(), dense(3), silu()), (2, 3, 2)),
+    "chain_dropout": (lambda: chain(dropout(0.2), chain(dense(5), sigmoid(), dropout(0.4))), (5,), {"random": True}),
+}

@@ -8,6 +8,8 @@ from jaxnn.arrays import promote_large_integers
 from jaxnn.nn.layer import Layer, check_layers
 from jaxnn.typing import Array
 
+__all__ = ["as_custom_vjp"]
+
 
 def as_custom_vjp(layer: Layer) -> Callable[..., Array]:
     """Return the layer as one function for use inside any `jax.grad`, with the hand-derived backward as its rule.

@@ -13,6 +13,8 @@ from jaxnn.factories.decorator import factory, factory_made
 from jaxnn.typing import Array, Cache, Key, Params, Shape
 from jaxnn.validation import check_callable, described
 
+__all__ = ["Layer", "stateless"]
+
 
 @factory_made
 class Layer(NamedTuple):
@@ -128,3 +130,6 @@ def init_same_shape(name: str, layer: Layer, key: Key, in_shape: Shape) -> Param
             "add a dense layer that restores the shape"
         )
     return params
+
+
+CASES = {"stateless": (lambda: stateless(lambda x: (x * x, x), lambda x, dy: 2 * x * dy), (5,))}

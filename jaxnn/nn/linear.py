@@ -1,7 +1,9 @@
 """The dense layer, z = x W^T + b."""
 
 from collections.abc import Mapping
+from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -11,6 +13,8 @@ from jaxnn.nn.initializers import INITIALIZERS
 from jaxnn.nn.layer import Layer
 from jaxnn.typing import Array, Initializer, Params
 from jaxnn.validation import check_callable, check_key, check_name, check_shape, described, is_count, is_number
+
+__all__ = ["dense", "dense_backward", "dense_forward"]
 
 
 def dense_forward(params: Params, x: Array) -> tuple[Array, Array]:
@@ -161,3 +165,10 @@ def _weights(params: Params) -> tuple[Array, Array]:
 
 def _in_dtype_of(x: Array, dx: Array) -> Array:
     return dx.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else dx
+
+
+CASES = {
+    **{f"dense_{name}": (partial(dense, 3, name), (5,)) for name in INITIALIZERS},
+    "dense_one_unit": (lambda: dense(1), (5,)),
+    "dense_custom_init": (lambda: dense(3, jax.nn.initializers.orthogonal()), (5,)),
+}

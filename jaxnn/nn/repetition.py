@@ -7,14 +7,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxnn.arrays import promote_large_integers
 from jaxnn.factories.decorator import factory
-from jaxnn.nn.composition import init_all, layer_keys, sequential
+from jaxnn.nn.activations import sigmoid, tanh
+from jaxnn.nn.composition import chain, layer_keys, residual, sequential
 from jaxnn.nn.layer import Layer, check_layers, init_same_shape, map_layers
+from jaxnn.nn.linear import dense
+from jaxnn.nn.stochastic import dropout
+from jaxnn.nn.transforms import remat
 from jaxnn.typing import Array, Cache
 from jaxnn.validation import check_key, described, is_count
+
+__all__ = ["repeat"]
 
 
 @factory
@@ -82,35 +87,21 @@ def chain_with_scans(*blocks: tuple[tuple[Layer, ...], int]) -> Layer:
       >>> [block[-1]["W"].shape for block in params]
       [(64, 64), (99, 64, 64), (1, 64)]
     """
-    all_layers = [layer for layers, n in blocks for _ in range(n) for layer in layers]
-    starts = np.cumsum([0] + [n * len(layers) for layers, n in blocks]).tolist()
-
-    def copy_of_block(start, layers, copy):
-        return sequential(layers, partial(layer_keys, n=len(layers), first=start + copy * len(layers)))
-
-    scanned = [
-        copy_of_block(start, layers, 0) if n == 1 else _scan_copies(partial(copy_of_block, start, layers), n)
-        for start, (layers, n) in zip(starts, blocks, strict=False)
-    ]
-
-    def init(key, in_shape):
-        params_at, stacked_params_at, out_shape = init_all(
-            all_layers, partial(layer_keys, key, len(all_layers)), in_shape
-        )
-
-        def params_of_block(start, layers, n):
-            firsts = range(start, start + len(layers))
-            if n == 1:
-                return tuple(map(params_at, firsts))
-            return tuple(stacked_params_at(range(first, start + n * len(layers), len(layers))) for first in firsts)
-
-        return tuple(params_of_block(start, *block) for start, block in zip(starts, blocks, strict=False)), out_shape
+    scanned, first = [], 0
+    for layers, n in blocks:
+        copy = partial(_copy_of_block, layers, first)
+        scanned.append(copy(0) if n == 1 else _scan_copies(copy, n))
+        first += n * len(layers)
 
     def map_each(f):
         return chain_with_scans(*((tuple(map_layers(f, layer) for layer in layers), n) for layers, n in blocks))
 
-    network = sequential(scanned, lambda key: [key] * len(scanned))
-    return network._replace(init=init, map=map_each)
+    return sequential(scanned, lambda key: [key] * len(scanned))._replace(map=map_each)
+
+
+def _copy_of_block(layers: tuple[Layer, ...], first: int, i: Array | int) -> Layer:
+    """Return copy i of a block whose first copy begins with layer number `first` of the whole chain."""
+    return sequential(layers, partial(layer_keys, n=len(layers), first=first + i * len(layers)))
 
 
 def _scan_copies(copy: Callable[[Array | int], Layer], n: int) -> Layer:
@@ -118,7 +109,7 @@ def _scan_copies(copy: Callable[[Array | int], Layer], n: int) -> Layer:
 
     def init(key, in_shape):
         check_key(key)
-        return jax.vmap(lambda i: copy(i).init(key, in_shape)[0])(jnp.arange(n)), in_shape
+        return jax.lax.map(lambda i: copy(i).init(key, in_shape)[0], jnp.arange(n)), in_shape
 
     def forward(params, x, key=None):
         if key is not None:
@@ -215,3 +206,16 @@ def _distinct_arrays(
             arrays.append(leaf)
         places.append(place_of[id(leaf)])
     return arrays, structure, tuple(places), place_of.get(id(x))
+
+
+CASES = {
+    "repeat": (lambda: repeat(chain(dense(5), tanh()), 3), (5,)),
+    "repeat_once": (lambda: repeat(chain(dense(5), tanh()), 1), (5,)),
+    "repeat_dropout": (lambda: repeat(chain(dense(5), sigmoid(), dropout(0.4)), 3), (5,), {"random": True}),
+    "repeat_inference": (lambda: repeat(chain(dense(5), sigmoid(), dropout(0.4)), 3), (5,)),
+    "repeat_nested": (
+        lambda: repeat(remat(residual(chain(dense(5), sigmoid(), dropout(0.4)))), 2),
+        (5,),
+        {"random": True},
+    ),
+}

@@ -8,6 +8,8 @@ from jaxnn.nn.layer import Layer, stateless
 from jaxnn.typing import Array
 from jaxnn.validation import described
 
+__all__ = ["flatten", "flatten_backward", "flatten_forward"]
+
 
 def flatten_forward(x: Array) -> tuple[Array, Array]:
     """Flatten examples (m, ...) to rows (m, n), n the product of the other axes, in row-major order.
@@ -53,3 +55,9 @@ def flatten_backward(like: Array, dy: Array) -> Array:
 def flatten() -> Layer:
     """Return the layer that flattens each example, from in_shape (...) to (n,). See `flatten_forward`."""
     return stateless(flatten_forward, flatten_backward, lambda in_shape: (math.prod(in_shape),))
+
+
+CASES = {
+    "flatten": (flatten, (2, 3, 2)),
+    "flatten_scalar": (flatten, ()),
+}

@@ -10,6 +10,8 @@ from jaxnn.nn.layer import Layer
 from jaxnn.typing import Array, Key
 from jaxnn.validation import check_key, described, is_number
 
+__all__ = ["dropout", "dropout_backward", "dropout_forward"]
+
 
 def dropout_forward(x: Array, rate: float, key: Key | None) -> tuple[Array, Array | None]:
     """Compute y = x · mask/(1 - rate), where each element of mask is 0 with probability `rate` and 1 otherwise.
@@ -121,3 +123,10 @@ def _check_rate(rate: float) -> None:
 def _masked(mask: Array, x: Array, rate: float) -> Array:
     # `where`, not a product: a dropped inf or NaN becomes 0.
     return jnp.where(mask, x / jnp.asarray(1 - rate, x.dtype), 0)
+
+
+CASES = {
+    "dropout": (lambda: dropout(0.4), (5,), {"random": True}),
+    "dropout_none": (lambda: dropout(0.0), (5,), {"random": True}),
+    "dropout_inference": (lambda: dropout(0.4), (5,)),
+}

@@ -6,8 +6,14 @@ import numpy as np
 
 from jaxnn.arrays import promote_large_integers
 from jaxnn.factories.decorator import factory
+from jaxnn.nn.activations import gelu, sigmoid, tanh
+from jaxnn.nn.composition import chain
 from jaxnn.nn.layer import Layer, check_layers, map_layers
+from jaxnn.nn.linear import dense
+from jaxnn.nn.stochastic import dropout
 from jaxnn.validation import described
+
+__all__ = ["remat", "with_dtype"]
 
 
 @factory
@@ -108,3 +114,11 @@ def with_dtype(layer: Layer, dtype: jnp.dtype) -> Layer:
         return map_layers(lambda primitive: f(with_dtype(primitive, dtype)), layer)
 
     return Layer(layer.init, forward, backward, layer.parts, None if layer.map is None else map_each)
+
+
+CASES = {
+    "remat": (lambda: remat(chain(dense(4), gelu(), dense(3))), (5,)),
+    "remat_dropout": (lambda: remat(chain(dense(5), sigmoid(), dropout(0.4))), (5,), {"random": True}),
+    "with_dtype_same": (lambda: with_dtype(chain(dense(5), tanh()), jnp.float32), (5,), {"inside": "float32"}),
+    "with_dtype_bfloat16": (lambda: with_dtype(chain(dense(4), tanh()), jnp.bfloat16), (5,), {"inside": "bfloat16"}),
+}

@@ -176,7 +176,7 @@ def _needs_flax_layout(optimizer: optax.GradientTransformation, shapes: Params) 
         if is_matrix(path, leaf) and leaf.ndim > 2:
             raise ValueError(
                 f"params{jax.tree_util.keystr(path)} must be one weight for an optimizer that reads rows and columns, "
-                f"got a stack {leaf.shape}: make the network with scan=False, or, if the optimizer is for stacks, wrap "
+                f"got a stack {leaf.shape}: make the network without a scan, or, if the optimizer is for stacks, wrap "
                 "it in jaxnn.optim.with_layout"
             )
     first_update(with_layout(optimizer), shapes)

@@ -61,8 +61,8 @@ def fit_population(
             return Member(objective, optax.adam(h["learning_rate"]), params, jax.random.key(h["seed"]))
 
     So anything that is a number can differ between members: seeds, rates, strengths, the scale of the start, the
-    examples trained on (by `weight`), the widths of layers (by the `widths` of `mlp`). The number of layers and the
-    activation cannot: they are other programs.
+    examples trained on (by `weight`), the widths of layers (by `jaxnn.contrib.traced_width_mlp`). The number of layers
+    and the activation cannot: they are other programs.
 
     Sharing batches is the default: all members see the batches that the first member's key draws. Each batch is then
     gathered once, the first layer of all members is one large product, and members differ by what they were made from

@@ -52,7 +52,7 @@ def of_step(network: jaxnn.Layer, loss: jaxnn.Loss, x: tuple[int, ...], y: tuple
 
 def of_workload(name: str, gradients: str) -> Memory:
     workload = WORKLOADS[name]
-    model = jaxnn.mlp(workload.sizes, workload.activation, output=workload.output)
+    model = jaxnn.mlp(workload.sizes, workload.activation, output=workload.output, scan=workload.scan)
     m = workload.batch or CATS
     return of_step(model.network, model.loss, (m, workload.sizes[0]), (m,), gradients)
 

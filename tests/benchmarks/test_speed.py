@@ -21,7 +21,7 @@ TINY, POPULATION = WORKLOADS["tiny"], WORKLOADS["population"]
 @pytest.mark.parametrize("name", ["tiny", "mnist", "course", "deep-64"])
 def test_judge_agrees_with_jaxnn(name):
     workload = WORKLOADS[name]
-    model = jaxnn.mlp(workload.sizes, workload.activation, output=workload.output)
+    model = jaxnn.mlp(workload.sizes, workload.activation, output=workload.output, scan=workload.scan)
     params = model.init(jax.random.key(0))
     rng = np.random.default_rng(0)
     x = rng.normal(size=(8, workload.sizes[0])).astype(np.float32)

@@ -1,5 +1,8 @@
 """Whole numbers and other byte orders: the numbers that NumPy holds are those that are computed with."""
 
+import inspect
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 
 import jaxnn
 from jaxnn.arrays import as_array, floats, promote_large_integers
+from tests.helpers.registry import LAYER_CASES, name_of
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -18,12 +22,20 @@ SGD = optax.sgd(1.0)
 Z, DA = np.array([-3, -1, 0, 2, 5]), np.array([1, 2, 3, 4, 5])
 MASK = np.array([True, False, True, True, False])
 
+
+def takes_params(name):
+    """Whether a pure function of a layer takes its params first."""
+    return next(iter(inspect.signature(getattr(jaxnn.functional, name)).parameters)) == "params"
+
+
 # Public functions of z, or of a cache and a cotangent, and the arguments that come after these.
-FORWARDS = {name: () for name in jaxnn.functional.__all__ if name.endswith("_forward")}
-BACKWARDS = {name: () for name in jaxnn.functional.__all__ if name.endswith("_backward")}
+PURE = [name for name in jaxnn.functional.__all__ if name.endswith(("_forward", "_backward"))]
+FORWARDS = {name: () for name in PURE if name.endswith("_forward") and not takes_params(name)}
+BACKWARDS = {name: () for name in PURE if name.endswith("_backward") and not takes_params(name)}
 FORWARDS |= {"dropout_forward": (0.4, KEY)}
 BACKWARDS |= {"dropout_backward": (0.4,)}
-OF_LAYERS = {"dense_forward", "dense_backward", "flatten_forward", "flatten_backward"}
+OF_IMAGES = {"flatten_forward", "flatten_backward"}
+OF_PARAMS = {name.removesuffix("_forward") for name in PURE if name.endswith("_forward") and takes_params(name)}
 
 
 def assert_same(ours, theirs):
@@ -34,20 +46,35 @@ def assert_same(ours, theirs):
 
 @pytest.mark.parametrize("asarray", [np.asarray, jnp.asarray])
 @pytest.mark.parametrize("dtype", ["int64", "int8", ">i2"])
-@pytest.mark.parametrize("name", sorted(FORWARDS.keys() - OF_LAYERS))
+@pytest.mark.parametrize("name", sorted(FORWARDS.keys() - OF_IMAGES))
 def test_forward_of_whole_numbers_is_that_of_floats(name, dtype, asarray):
     forward, rest = getattr(jaxnn.functional, name), FORWARDS[name]
     z = Z.astype(dtype) if asarray is np.asarray else jnp.asarray(Z.astype(np.dtype(dtype).newbyteorder("=")))
     assert_same(forward(z, *rest), forward(jnp.asarray(Z, jnp.float32), *rest))
 
 
-@pytest.mark.parametrize("name", sorted(BACKWARDS.keys() - OF_LAYERS))
+@pytest.mark.parametrize("name", sorted(BACKWARDS.keys() - OF_IMAGES))
 def test_backward_of_whole_numbers_is_that_of_floats(name):
     backward, rest = getattr(jaxnn.functional, name), BACKWARDS[name]
     masked = name in ("leaky_relu_backward", "dropout_backward")
     cache = MASK if masked else () if name == "identity_backward" else Z
     wide = jnp.asarray(cache, jnp.float32) if cache is Z else cache
     assert_same(backward(cache, DA, *rest), backward(wide, jnp.asarray(DA, jnp.float32), *rest))
+
+
+def has_pure_functions_of_params(case):
+    return case.layer.factory_call is not None and case.layer.factory_call.factory.__name__ in OF_PARAMS
+
+
+@pytest.mark.parametrize("case", list(filter(has_pure_functions_of_params, LAYER_CASES)), ids=name_of)
+def test_whole_numbers_into_a_layer_with_params_are_floats(case):
+    x, results = np.arange(2 * math.prod(case.in_shape)).reshape(2, *case.in_shape) % 7, []
+    for given in (np.asarray, jnp.asarray, lambda a: jnp.asarray(a, jnp.float32)):
+        y, cache = case.layer.forward(case.params(), given(x))
+        dy = np.arange(y.size).reshape(y.shape) % 5
+        results.append((y, *case.layer.backward(case.params(), cache, given(dy))))
+    assert_same(results[0], results[2])
+    assert_same(results[1], results[2])
 
 
 def test_constants_of_activations_may_come_in_their_place():
@@ -73,7 +100,7 @@ def test_dense_and_flatten_of_large_whole_numbers(x):
     for layer in (
         jaxnn.residual(jaxnn.dense(2, "zeros")),
         jaxnn.remat(jaxnn.relu()),
-        jaxnn.nn.mask_units(jaxnn.relu(), 2),
+        jaxnn.contrib.mask_units(jaxnn.relu(), 2),
     ):
         y, _ = layer.forward(layer.init(KEY, (2,))[0], x)
         assert np.asarray(y).tolist() == [[BIG, 1]]

@@ -1,9 +1,17 @@
-"""One table of cases: every layer, combinator, loss and regularizer. The generic tests run over it.
+"""One table of cases: every layer, combinator, model, loss and regularizer. The generic tests run over it.
 
-A test holds the table complete: every factory that jaxnn exports must have a case here.
+They are the CASES at the end of each file that jaxnn exports a factory from: name -> (call, ...), a call without
+arguments that makes the layer or the like, and
+
+- of a layer or a model: the shape of an example, and the options of `LayerCase`, if there are any;
+- of a loss: a function from a NumPy generator and a number of examples to outputs and targets;
+- of a regularizer: nothing else.
 """
 
-from collections.abc import Callable
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxnn
+from jaxnn.regularizers import Regularizer
+
+PACKAGES = (jaxnn.nn, jaxnn.models, jaxnn.contrib, jaxnn.losses, jaxnn.regularizers)
 
 
 def normal(shape: tuple[int, ...], dtype: Any = jnp.float32, seed: int = 0) -> Any:
@@ -40,154 +51,66 @@ class LayerCase(NamedTuple):
         return jax.random.key(4) if self.random else None
 
 
-_BLOCK = jaxnn.chain(jaxnn.dense(5), jaxnn.tanh())
-_DROPPING = jaxnn.chain(jaxnn.dense(5), jaxnn.sigmoid(), jaxnn.dropout(0.4))
-
-ACTIVATION_CASES = [
-    LayerCase("identity", jaxnn.nn.identity()),
-    LayerCase("sigmoid", jaxnn.sigmoid()),
-    LayerCase("tanh", jaxnn.tanh()),
-    LayerCase("relu", jaxnn.relu()),
-    LayerCase("leaky_relu", jaxnn.leaky_relu()),
-    LayerCase("leaky_relu_steep", jaxnn.leaky_relu(1.5)),
-    LayerCase("leaky_relu_negative", jaxnn.leaky_relu(-0.5)),
-    LayerCase("leaky_relu_flat", jaxnn.leaky_relu(0.0)),
-    LayerCase("softplus", jaxnn.nn.softplus()),
-    LayerCase("silu", jaxnn.silu()),
-    LayerCase("gelu", jaxnn.gelu()),
-    LayerCase("gelu_tanh", jaxnn.gelu(approximate=True)),
-    LayerCase("elu", jaxnn.nn.elu()),
-    LayerCase("elu_alpha", jaxnn.nn.elu(0.3)),
-    LayerCase("elu_flat", jaxnn.nn.elu(0.0)),
-]
-
-LAYER_CASES = [
-    *ACTIVATION_CASES,
-    LayerCase("softmax", jaxnn.softmax()),
-    LayerCase("softmax_rows", jaxnn.softmax(), in_shape=(2, 3)),
-    *[LayerCase(f"dense_{name}", jaxnn.dense(3, init=name)) for name in jaxnn.nn.INITIALIZERS],
-    LayerCase("dense_one_unit", jaxnn.dense(1)),
-    LayerCase("dense_custom_init", jaxnn.dense(3, init=jax.nn.initializers.orthogonal())),
-    LayerCase("dropout", jaxnn.dropout(0.4), random=True),
-    LayerCase("dropout_none", jaxnn.dropout(0.0), random=True),
-    LayerCase("dropout_inference", jaxnn.dropout(0.4)),
-    LayerCase("flatten", jaxnn.flatten(), in_shape=(2, 3, 2)),
-    LayerCase("flatten_scalar", jaxnn.flatten(), in_shape=()),
-    LayerCase("stateless", jaxnn.stateless(lambda x: (x * x, x), lambda x, dy: 2 * x * dy)),
-    LayerCase("chain", jaxnn.chain(jaxnn.dense(4), jaxnn.relu(), jaxnn.dense(3))),
-    LayerCase("chain_of_one", jaxnn.chain(jaxnn.dense(4))),
-    LayerCase("chain_images", jaxnn.chain(jaxnn.flatten(), jaxnn.dense(3), jaxnn.silu()), in_shape=(2, 3, 2)),
-    LayerCase("chain_dropout", jaxnn.chain(jaxnn.dropout(0.2), _DROPPING), random=True),
-    LayerCase("repeat", jaxnn.repeat(_BLOCK, 3)),
-    LayerCase("repeat_once", jaxnn.repeat(_BLOCK, 1)),
-    LayerCase("repeat_dropout", jaxnn.repeat(_DROPPING, 3), random=True),
-    LayerCase("repeat_inference", jaxnn.repeat(_DROPPING, 3)),
-    LayerCase("residual", jaxnn.residual(_BLOCK)),
-    LayerCase("residual_dropout", jaxnn.residual(_DROPPING), random=True),
-    LayerCase("remat", jaxnn.remat(jaxnn.chain(jaxnn.dense(4), jaxnn.gelu(), jaxnn.dense(3)))),
-    LayerCase("recompute_dropout", jaxnn.remat(_DROPPING), random=True),
-    LayerCase("mask_units", jaxnn.nn.mask_units(jaxnn.chain(jaxnn.dense(4), jaxnn.sigmoid()), 2)),
-    LayerCase("first_units_dropout", jaxnn.nn.mask_units(_DROPPING, 3), random=True),
-    LayerCase("with_dtype_same", jaxnn.with_dtype(_BLOCK, jnp.float32), inside="float32"),
-    LayerCase(
-        "with_dtype_bfloat16",
-        jaxnn.with_dtype(jaxnn.chain(jaxnn.dense(4), jaxnn.tanh()), jnp.bfloat16),
-        inside="bfloat16",
-    ),
-    LayerCase("nested", jaxnn.repeat(jaxnn.remat(jaxnn.residual(_DROPPING)), 2), random=True),
-    LayerCase("mlp", jaxnn.mlp((5, 4, 3), ["tanh", ], output="softmax").network),
-    LayerCase("mlp_scanned", jaxnn.mlp((5, 4, 4, 4, 3), "relu", output="softmax", scan=True).network),
-    LayerCase("mlp_dropout", jaxnn.mlp((5, 4, 4, 2), "relu", output="relu", dropout_rate=0.3).network, random=True),
-]  # fmt: skip
-
-
 class LossCase(NamedTuple):
-    """A loss, with outputs and targets for it: `make(m, dtype)` gives (z, y)."""
+    """A loss, and a function that draws outputs and targets for it."""
 
     name: str
     loss: jaxnn.Loss
-    make: Callable[[int, Any], tuple[Any, Any]]
+    draw: Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
+
+    def make(self, m: int, dtype: Any = jnp.float32) -> tuple[Any, Any]:
+        """(z, y) of m examples: floats in the dtype, whole numbers as int32."""
+        drawn = self.draw(np.random.default_rng(5), m)
+        return tuple(jnp.asarray(a, "int32" if a.dtype.kind == "i" else dtype) for a in drawn)
 
 
-def _z(m: int, k: int, dtype: Any) -> Any:
-    return normal((m, k), dtype, seed=5) * 2
-
-
-def _bits(m: int, k: int) -> Any:
-    return jnp.asarray(np.random.default_rng(6).integers(0, 2, (m, k)), "int32")
-
-
-def _classes(m: int, k: int) -> Any:
-    return jnp.asarray(np.random.default_rng(7).integers(0, k, m), "int32")
-
-
-def _soft(m: int, k: int, dtype: Any) -> Any:
-    return jnp.asarray(np.random.default_rng(8).dirichlet(np.ones(k), m), dtype)
-
-
-LOSS_CASES = [
-    LossCase("sigmoid_cross_entropy", jaxnn.sigmoid_cross_entropy(), lambda m, t: (_z(m, 1, t), _bits(m, 1)[:, 0])),
-    LossCase(
-        "sigmoid_cross_entropy_flat", jaxnn.sigmoid_cross_entropy(), lambda m, t: (_z(m, 1, t)[:, 0], _bits(m, 1))
-    ),
-    LossCase("sigmoid_cross_entropy_many", jaxnn.sigmoid_cross_entropy(), lambda m, t: (_z(m, 3, t), _bits(m, 3))),
-    LossCase("sigmoid_cross_entropy_soft", jaxnn.sigmoid_cross_entropy(), lambda m, t: (_z(m, 3, t), _soft(m, 3, t))),
-    LossCase(
-        "binary_cross_entropy",
-        jaxnn.losses.binary_cross_entropy(),
-        lambda m, t: (jax.nn.sigmoid(_z(m, 1, t)), _bits(m, 1)[:, 0]),
-    ),
-    LossCase(
-        "binary_cross_entropy_soft",
-        jaxnn.losses.binary_cross_entropy(),
-        lambda m, t: (jax.nn.sigmoid(_z(m, 3, t)), _soft(m, 3, t)),
-    ),
-    LossCase("softmax_cross_entropy", jaxnn.softmax_cross_entropy(), lambda m, t: (_z(m, 4, t), _classes(m, 4))),
-    LossCase(
-        "softmax_cross_entropy_column",
-        jaxnn.softmax_cross_entropy(),
-        lambda m, t: (_z(m, 4, t), _classes(m, 4)[:, None]),
-    ),
-    LossCase(
-        "softmax_cross_entropy_one_hot",
-        jaxnn.softmax_cross_entropy(),
-        lambda m, t: (_z(m, 4, t), jax.nn.one_hot(_classes(m, 4), 4, dtype=t)),
-    ),
-    LossCase("softmax_cross_entropy_soft", jaxnn.softmax_cross_entropy(), lambda m, t: (_z(m, 4, t), _soft(m, 4, t))),
-    LossCase(
-        "softmax_cross_entropy_unnormalised",
-        jaxnn.softmax_cross_entropy(),
-        lambda m, t: (_z(m, 4, t), 3 * _soft(m, 4, t)),
-    ),
-    LossCase(
-        "softmax_cross_entropy_smoothed", jaxnn.softmax_cross_entropy(0.1), lambda m, t: (_z(m, 4, t), _classes(m, 4))
-    ),
-    LossCase(
-        "softmax_cross_entropy_smoothed_soft",
-        jaxnn.softmax_cross_entropy(0.3),
-        lambda m, t: (_z(m, 4, t), 3 * _soft(m, 4, t)),
-    ),
-    LossCase("squared_error", jaxnn.squared_error(), lambda m, t: (_z(m, 1, t), _z(m, 2, t)[:, 0])),
-    LossCase("squared_error_many", jaxnn.squared_error(), lambda m, t: (_z(m, 3, t), _soft(m, 3, t))),
-]
-
-
-class PenaltyCase(NamedTuple):
+class RegularizerCase(NamedTuple):
     """A regularizer on the params of a two-layer network."""
 
     name: str
-    regularizer: jaxnn.regularizers.Regularizer
+    regularizer: Regularizer
 
 
-REGULARIZER_CASES = [
-    PenaltyCase("no_regularizer", jaxnn.regularizers.no_regularizer()),
-    PenaltyCase("l2", jaxnn.l2(0.3)),
-    PenaltyCase("l2_everywhere", jaxnn.l2(0.3, where=jaxnn.regularizers.all_leaves)),
-    PenaltyCase("l1", jaxnn.l1(0.2)),
-    PenaltyCase("l1_everywhere", jaxnn.l1(0.2, where=jaxnn.regularizers.all_leaves)),
-    PenaltyCase("elastic_net", jaxnn.regularizers.elastic_net(0.2, 0.3)),
-    PenaltyCase("elastic_net_ridge_only", jaxnn.regularizers.elastic_net(0, 0.3)),
-]
+def factories(package: ModuleType) -> Iterator[Callable[..., Any]]:
+    """The functions that a package exports whose results have a case."""
+    for name in package.__all__:
+        function = getattr(package, name)
+        made = inspect.signature(function).return_annotation if inspect.isfunction(function) else None
+        if made in (jaxnn.Layer, jaxnn.Model, jaxnn.Loss, Regularizer):
+            yield function
+
+
+def cases_of(module: ModuleType) -> list[LayerCase | LossCase | RegularizerCase]:
+    """The CASES of a module."""
+    cases = []
+    for name, (call, *rest) in module.CASES.items():
+        made = call()
+        if isinstance(made, jaxnn.Loss):
+            cases.append(LossCase(name, made, *rest))
+        elif isinstance(made, Regularizer):
+            cases.append(RegularizerCase(name, made))
+        else:
+            in_shape, *options = rest
+            layer = made.network if isinstance(made, jaxnn.Model) else made
+            cases.append(LayerCase(name, layer, in_shape, **dict(*options)))
+    return cases
+
+
+MODULES = list(dict.fromkeys(sys.modules[f.__module__] for package in PACKAGES for f in factories(package)))
+CASES = [case for module in MODULES for case in cases_of(module)]
+LAYER_CASES = [case for case in CASES if isinstance(case, LayerCase)]
+LOSS_CASES = [case for case in CASES if isinstance(case, LossCase)]
+REGULARIZER_CASES = [case for case in CASES if isinstance(case, RegularizerCase)]
+
+_ELEMENTWISE = {make().factory_call.factory for make in jaxnn.nn.ACTIVATIONS.values()}
+
+
+def is_elementwise(layer: jaxnn.Layer) -> bool:
+    """Whether one of the factories in `ACTIVATIONS` made it."""
+    return layer.factory_call is not None and layer.factory_call.factory in _ELEMENTWISE
+
+
+ACTIVATION_CASES = [case for case in LAYER_CASES if is_elementwise(case.layer)]
 
 
 def regularized_params(dtype: Any = jnp.float32) -> Any:

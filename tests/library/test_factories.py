@@ -58,7 +58,9 @@ MADE = {
     "dense(4)": lambda: jaxnn.dense(4),
     "dense(4, init='he')": lambda: jaxnn.dense(4, "he"),
     "dense(4, init=orthogonal)": lambda: jaxnn.dense(4, orthogonal),
-    "dense(4, init=sliced_initializer('he', 2, 3))": lambda: jaxnn.dense(4, jaxnn.nn.sliced_initializer("he", 2, 3)),
+    "dense(4, init=sliced_initializer('he', 2, 3))": lambda: jaxnn.dense(
+        4, jaxnn.contrib.sliced_initializer("he", 2, 3)
+    ),
     "dropout(0.5)": lambda: jaxnn.dropout(0.5),
     "flatten()": jaxnn.flatten,
     "chain(dense(4), tanh(), dense(1))": network,
@@ -69,7 +71,7 @@ MADE = {
     "remat(dense(4))": lambda: jaxnn.remat(jaxnn.dense(4)),
     "with_dtype(dense(4), bfloat16)": lambda: jaxnn.with_dtype(jaxnn.dense(4), jnp.bfloat16),
     "with_dtype(dense(4), float32)": lambda: jaxnn.with_dtype(jaxnn.dense(4), "float32"),
-    "mask_units(sigmoid(), 2)": lambda: jaxnn.nn.mask_units(jaxnn.sigmoid(), 2),
+    "mask_units(sigmoid(), 2)": lambda: jaxnn.contrib.mask_units(jaxnn.sigmoid(), 2),
     "stateless(relu_forward, relu_backward)": lambda: jaxnn.stateless(
         jaxnn.functional.relu_forward, jaxnn.functional.relu_backward
     ),
@@ -143,6 +145,7 @@ NAMES = {
     **vars(jaxnn.nn),
     **vars(jaxnn.losses),
     **vars(jaxnn.regularizers),
+    **vars(jaxnn.contrib),
     **vars(jaxnn.data),
     **vars(jaxnn.optim),
     **vars(jaxnn.train),
@@ -195,7 +198,7 @@ def test_no_two_of_them_are_equal():
         (scale(np.float32), scale(jnp.float32), scale(np.dtype("float32"))),
         (scale(table=jax.random.key(1)), scale(table=jax.random.key(1))),
         (jaxnn.mlp((5, 8, 1)), jaxnn.mlp([5, 8, 1], "relu"), jaxnn.mlp(np.array([5, 8, 1]), jaxnn.relu())),
-        (jaxnn.mlp((5, 8, 1), widths=(3,)), jaxnn.mlp((5, 8, 1), widths=(3,))),
+        (jaxnn.contrib.traced_width_mlp((5, 8, 1), 3), jaxnn.contrib.traced_width_mlp((5, 8, 1), 3)),
         (jaxnn.logistic_regression(3), jaxnn.mlp((3, 1), init="zeros")),
         (
             jaxnn.dense(4, partial(ones, by=2)),

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "models": {"nn", "losses"},
     "train": {"data", "nn", "losses", "regularizers", "optim"},
     "population": {"data", "optim", "train"},
-    "contrib": {"data", "optim", "train"},
+    "contrib": {"data", "nn", "models", "optim", "train"},
     "gradcheck": {"nn", "losses", "regularizers"},
     "graph": set(),
     "functional": {"nn", "losses"},

@@ -308,8 +308,8 @@ def params_as_arrays():
 
 @program
 def slice_params():
-    wide = jaxnn.mlp((3, 8, 1), widths=(2,)).init(key())
-    return jaxnn.models.slice_params(jaxnn.mlp((3, 2, 1)).network, (3,), wide)
+    wide = jaxnn.contrib.traced_width_mlp((3, 8, 1), 2).init(key())
+    return jaxnn.contrib.slice_params(jaxnn.mlp((3, 2, 1)).network, (3,), wide)
 
 
 @program

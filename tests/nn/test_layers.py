@@ -161,8 +161,9 @@ def test_repeats_caches_may_cross_programs():
 def test_equal_layers_of_a_chain_start_by_one_draw_that_changes_no_number():
     """As if each were drawn alone from its key, also where one layer meets several shapes."""
     dense = jaxnn.dense(4, "he")
-    together, alone = jaxnn.chain(*[dense] * 4), jaxnn.chain(*[jaxnn.dense(4, "he") for _ in range(4)])
-    drawn, each = jax.jit(lambda key: [net.init(key, (6,))[0] for net in (together, alone)])(KEY)
+    together, n_in = jaxnn.chain(*[jaxnn.dense(4, "he") for _ in range(4)]), (6, 4, 4, 4)
+    drawn = jax.jit(lambda key: together.init(key, (6,))[0])(KEY)
+    each = tuple(dense.init(jax.random.fold_in(KEY, i), (n,))[0] for i, n in enumerate(n_in))
     jax.tree.map(np.testing.assert_array_equal, drawn, each)
     assert [p["W"].shape for p in drawn] == [(4, 6), (4, 4), (4, 4), (4, 4)]
     assert together.init(KEY, (6,))[1] == (4,)
@@ -173,7 +174,8 @@ def test_equal_layers_of_a_chain_start_by_one_draw_that_changes_no_number():
         )
 
     assert (draws([dense] * 2), draws([dense] * 20)) == (draws([dense]), draws([dense]))
-    assert draws([jaxnn.dense(4, "he"), jaxnn.dense(4, "he")]) == 2 * draws([dense])
+    assert draws([jaxnn.dense(4, "he"), jaxnn.dense(4, "he")]) == draws([dense])  # equal, not one object
+    assert draws([dense, jaxnn.dense(4, "lecun")]) == 2 * draws([dense])
 
 
 RUNS = {

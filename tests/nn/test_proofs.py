@@ -1,7 +1,8 @@
 """Every layer and regularizer of the registry: hand = autodiff, jit = eager, vmap = loop, dtypes, no recompilation."""
 
-import inspect
+import sys
 from functools import cache, partial
+from pathlib import Path
 
 import chex
 import jax
@@ -12,17 +13,21 @@ from jax.test_util import check_grads
 
 import jaxnn
 from jaxnn import gradcheck
-from jaxnn.regularizers import Regularizer
 from tests.helpers.programs import BATCH_SIZES, THOROUGH, TOLERANCE, compiled, dtypes, hand, same, same_in_bfloat16
 from tests.helpers.registry import (
     ACTIVATION_CASES,
+    CASES,
     LAYER_CASES,
     LOSS_CASES,
+    MODULES,
+    PACKAGES,
     REGULARIZER_CASES,
+    factories,
     name_of,
     normal,
     regularized_params,
 )
+from tests.helpers.sources import ROOT
 
 layers = pytest.mark.parametrize("case", LAYER_CASES, ids=name_of)
 
@@ -252,14 +257,24 @@ def test_penalty_vmap_is_loop(case):
     same(many, expected, **TOLERANCE["float32"])
 
 
-def test_registry_is_complete():
-    """Every factory that jaxnn exports, by what it returns, has a case."""
-    table = {jaxnn.Layer: LAYER_CASES, jaxnn.Loss: LOSS_CASES, Regularizer: REGULARIZER_CASES}
-    found = 0
-    for module in (jaxnn.nn, jaxnn.losses, jaxnn.regularizers, jaxnn.models):
-        for name, function in vars(module).items():
-            made = inspect.signature(function).return_annotation if inspect.isfunction(function) else None
-            if made in table and not name.startswith("_"):
-                found += 1
-                assert any(case.name.startswith(name) for case in table[made]), f"{name} has no case in the registry"
-    assert found >= 28
+EXPORTED = [factory for package in PACKAGES for factory in factories(package)]
+
+
+@pytest.mark.parametrize("factory", EXPORTED, ids=lambda factory: factory.__name__)
+def test_every_exported_factory_has_cases_in_its_file(factory):
+    """By their names, and, if results record their call, as calls of this factory."""
+    cases = sys.modules[factory.__module__].CASES
+    names = [name for name in cases if name == factory.__name__ or name.startswith(f"{factory.__name__}_")]
+    assert names, f"{factory.__name__} has no case among the CASES of {factory.__module__}"
+    made = [cases[name][0]() for name in names]
+    calls = [one.factory_call.factory for one in made if one.factory_call is not None]
+    assert factory in calls if calls else all(isinstance(one, jaxnn.Model) for one in made)
+
+
+def test_every_case_is_run():
+    """No file with CASES is left out, and no name stands for two."""
+    written = [path for path in (ROOT / "jaxnn").rglob("*.py") if "\nCASES = {" in path.read_text(encoding="utf-8")]
+    assert {Path(module.__file__) for module in MODULES} == {*written}
+    assert len(LAYER_CASES) + len(LOSS_CASES) + len(REGULARIZER_CASES) == len(CASES)
+    assert len({case.name for case in CASES}) == len(CASES)
+    assert len(EXPORTED) >= 31

@@ -12,6 +12,7 @@ from experiments.runs.folder import StartRun
 from experiments.runs.options import check_at_least_one
 from experiments.runs.progress import show_progress
 from experiments.studies.bias_variance import Options
+from jaxnn.contrib import traced_width_mlp
 
 FEW = 60
 SHIFT = 2
@@ -192,7 +193,7 @@ def _learning_curve(digits: Digits, options: Options) -> dict[str, list]:
     net = jaxnn.mlp((64, max(WIDTHS), 10), "tanh", output="softmax")
 
     def member(h):
-        model = jaxnn.mlp((64, max(WIDTHS), 10), "tanh", output="softmax", widths=(h["width"],))
+        model = traced_width_mlp((64, max(WIDTHS), 10), h["width"], "tanh", output="softmax")
         key = jax.random.key(options.seed)
         return jaxnn.Member(jaxnn.objective(model.network, model.loss), optax.adam(1e-2), model.init(key), key)
 

@@ -9,6 +9,7 @@ from experiments.runs.folder import StartRun
 from experiments.runs.options import check_at_least_one
 from experiments.runs.progress import show_progress
 from experiments.studies.hidden_units import Options
+from jaxnn.contrib import traced_width_mlp
 
 WIDTHS = (1, 2, 3, 4, 5, 20, 50)
 POINTS = 400
@@ -31,7 +32,7 @@ def run_study(options: Options, start: StartRun) -> None:
     net = jaxnn.mlp((2, max(WIDTHS), 1), "tanh")
 
     def member(h):
-        model = jaxnn.mlp((2, max(WIDTHS), 1), "tanh", init="normal", widths=(h["width"],))
+        model = traced_width_mlp((2, max(WIDTHS), 1), h["width"], "tanh", init="normal")
         key = jax.random.key(h["seed"])
         return jaxnn.Member(jaxnn.objective(model.network, model.loss), optimizer, model.init(key), key)
 

@@ -14,6 +14,7 @@ from experiments.networks.storage import StoredNetwork
 from experiments.runs.divergence import ignore_divergence_warnings
 from experiments.runs.options import OnNan
 from experiments.studies.sweep.plan import Plan, Point, sizes
+from jaxnn.contrib import slice_params, traced_width_mlp
 
 PARAMS_AT_A_TIME = 2**26
 """Params of all members that run side by side: some 3 GB with their gradients and an optimizer's state."""
@@ -179,29 +180,18 @@ def loss_of(share: Any, classes: int) -> jaxnn.Loss:
 
 
 def network_of(training: Training, point: Point, data: Dataset) -> StoredNetwork:
-    """Return the network of a training: of a wide one, only the units that count."""
+    """Return the network of a training; of a wide one, its first units, which are all that it used."""
     spec = NetworkSpec(_sizes(data, sizes(point)), point["activation"], _output(data))
     model = spec.model()
-    shapes = [
-        shape for n_in, n_out in zip(spec.sizes, spec.sizes[1:], strict=False) for shape in ((n_out, n_in), (n_out,))
-    ]
-    # So few layers are never scanned: the leaves are W_1, b_1, W_2, ...
-    arrays = [
-        leaf[tuple(map(slice, shape))] for leaf, shape in zip(jax.tree.leaves(training.params), shapes, strict=True)
-    ]
-    params = jaxnn.models.params_from_arrays(model.network, model.in_shape, arrays)
+    params = slice_params(model.network, model.in_shape, training.params)
     return StoredNetwork(spec, params, data.classes, data.image_shape, data.standardizer)
 
 
 def _model(group: Group, data: Dataset, h: Point) -> jaxnn.Model:
-    return jaxnn.mlp(
-        _sizes(data, group.sizes),
-        h["activation"],
-        output=_output(data),
-        init="he",
-        dropout_rate=h["dropout"],
-        widths=[h["width"]] * len(group.sizes) if "width" in group.varying else None,
-    )
+    options = dict(output=_output(data), init="he", dropout_rate=h["dropout"])
+    if "width" not in group.varying:
+        return jaxnn.mlp(_sizes(data, group.sizes), h["activation"], **options)
+    return traced_width_mlp(_sizes(data, group.sizes), h["width"], h["activation"], **options)
 
 
 def _sizes(data: Dataset, hidden: tuple[int, ...]) -> tuple[int, ...]:

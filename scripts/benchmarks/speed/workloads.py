@@ -50,13 +50,15 @@ class Workload(NamedTuple):
     data: str
     seed: int = 0  # of the initial weights, where members of a population are trained one after another
     population: Population | None = None
+    scan: bool = False  # whether an entry that can is to compile equal layers once
 
 
 _DEEP = dict(activation="relu", output="softmax", init="he", optimizer="adam", rate=1e-4, data="classes")
 
 
 def _deep(layers: int) -> Workload:
-    return Workload("compile time", (64, *[64] * layers, 10), batch=256, laps=6, steps=25, target=2.1, **_DEEP)
+    sizes, scan = (64, *[64] * layers, 10), layers >= 64
+    return Workload("compile time", sizes, batch=256, laps=6, steps=25, target=2.1, scan=scan, **_DEEP)
 
 
 WORKLOADS: dict[str, Workload] = {

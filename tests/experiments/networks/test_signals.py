@@ -44,7 +44,7 @@ def forward(spec, arrays, x, added):
     ids=lambda spec: f"{len(spec.sizes) - 1}-layers-{spec.output}",
 )
 def test_signals_are_the_outputs_and_the_slopes_by_what_is_added_to_them(spec, monkeypatch):
-    monkeypatch.setattr("jaxnn.models.feedforward._SCAN_DEPTH", 5)
+    monkeypatch.setattr("experiments.networks.spec.SCAN_DEPTH", 5)
     model, random = spec.model(), np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: leaf + 0.1, model.init(jax.random.key(1)))
     x, y = random.normal(size=(7, 5)), random.integers(0, spec.sizes[-1] + 1 if spec.sizes[-1] == 1 else 3, 7)

@@ -89,8 +89,8 @@ def written_out(h, problem, **plan):
     """A training by the library alone: with soft labels as targets, and the widest network's units that count."""
     classes = len(problem.classes)
     output, n_out = ("binary", 1) if classes == 2 else ("softmax", classes)
-    widths = dict(widths=(h["width"],) * 2)
-    model = jaxnn.mlp((4, 5, 5, n_out), "tanh", output=output, init="he", dropout_rate=h["dropout"], **widths)
+    sizes, options = (4, 5, 5, n_out), dict(output=output, init="he", dropout_rate=h["dropout"])
+    model = jaxnn.contrib.traced_width_mlp(sizes, h["width"], "tanh", **options)
     init_key, fit_key = jax.random.split(jax.random.key(h["seed"]))
     params = jax.tree.map(lambda w: h["init_scale"] * w, model.init(init_key))
     share, y = h["label_smoothing"], np.eye(classes)[problem.train.y]

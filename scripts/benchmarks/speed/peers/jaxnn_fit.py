@@ -53,7 +53,8 @@ def _plan(workload, m, lap, gradients):
 
 
 def _model(workload, dtype):
-    model = jaxnn.mlp(workload.sizes, workload.activation, output=workload.output, init=workload.init)
+    options = dict(output=workload.output, init=workload.init, scan=workload.scan)
+    model = jaxnn.mlp(workload.sizes, workload.activation, **options)
     network = model.network if dtype == jnp.float32 else jaxnn.with_dtype(model.network, dtype)
     return model, jaxnn.objective(network, model.loss)
 
