@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.constraints import OneOf
 from jaxnn.losses.cross_entropy import sigmoid_cross_entropy, softmax_cross_entropy
 from jaxnn.losses.loss import Loss
 from jaxnn.losses.regression import squared_error
 from jaxnn.models.model import Model, labels_of_logits, unchanged
 from jaxnn.nn.activations import ACTIVATIONS, relu
 from jaxnn.nn.composition import chain
-from jaxnn.nn.initializers import sliced_initializer
+from jaxnn.nn.initializers import INITIALIZERS, sliced_initializer
 from jaxnn.nn.layer import Layer
 from jaxnn.nn.linear import dense
 from jaxnn.nn.masking import mask_units
@@ -178,9 +179,13 @@ def _masked(
             raise ValueError(
                 f"widths must be whole numbers from 1 to the layer's size, got {described(width)} for a layer of {size}"
             )
+    inits = [_NAMED.check("init", init) for init in inits]
     used = [sizes[0], *widths, sizes[-1]]
     initializers = [sliced_initializer(*of_layer) for of_layer in zip(inits, used[:-1], used[1:], strict=True)]
     return initializers, [mask_units(layer, n) for layer, n in zip(hidden, widths, strict=True)]
+
+
+_NAMED = OneOf(INITIALIZERS, fix="with widths, the standard deviation of an initializer must be known")
 
 
 def _activation(activation: str | Layer) -> Layer:

@@ -5,10 +5,12 @@ from collections.abc import Callable
 import jax
 
 from jaxnn.arrays import promote_large_integers
-from jaxnn.nn.layer import Layer, check_layers
+from jaxnn.constraints import checked
+from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.typing import Array
 
 
+@checked(layer=LAYER)
 def as_custom_vjp(layer: Layer) -> Callable[..., Array]:
     """Return the layer as one function for use inside any `jax.grad`, with the hand-derived backward as its rule.
 
@@ -29,7 +31,6 @@ def as_custom_vjp(layer: Layer) -> Callable[..., Array]:
       >>> jax.grad(lambda x: apply((), x).sum())(jnp.array([[0.0]]))
       Array([[1.]], dtype=float32)
     """
-    check_layers("as_custom_vjp", (layer,))
 
     @jax.custom_vjp
     def apply(params, x, key):

@@ -1,13 +1,15 @@
 """Initial weights by name."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jaxnn.constraints import OneOf, checked
 from jaxnn.factories.decorator import factory
-from jaxnn.typing import Array, Initializer
-from jaxnn.validation import described
+from jaxnn.typing import Array, Initializer, Key
+from jaxnn.validation import described, is_number
 
 INITIALIZERS: dict[str, Callable[[], Initializer]] = {
     "zeros": lambda: jax.nn.initializers.zeros,
@@ -23,7 +25,30 @@ Sources: LeCun et al., "Efficient BackProp", 1998; Glorot and Bengio, "Understan
 deep feedforward neural networks", 2010; He et al., "Delving deep into rectifiers", 2015."""
 
 
+def initial_weights(init: str | Initializer, key: Key, shape: tuple[int, int]) -> Array:
+    """Draw weights (n_in, n_out) in JAX's default float dtype; raise ValueError if the initializer returns others."""
+    initializer = INITIALIZERS[init]() if isinstance(init, str) else init
+    W = initializer(key, shape, jnp.result_type(float))
+    if getattr(W, "shape", None) != shape or not jnp.issubdtype(W.dtype, jnp.floating):
+        fix = ": call the factory (`he_normal()`, not `he_normal`)" if callable(W) else ""
+        raise ValueError(f"init must return floats (n_in, n_out), {shape}, got {described(W)}{fix}")
+    return jnp.asarray(W)
+
+
+def scale_hint(init: Any) -> str:
+    """Return the end of a message for a number given as an initializer."""
+    return f"jax.nn.initializers.normal({init}) has that standard deviation" if is_number(init) else ""
+
+
+_DEVIATIONS = {
+    **dict.fromkeys(("zeros", "normal"), lambda n_in, n_out: 1.0),
+    **dict.fromkeys(("lecun", "he"), lambda n_in, n_out: n_in**-0.5),
+    "glorot": lambda n_in, n_out: (n_in + n_out) ** -0.5,
+}
+
+
 @factory
+@checked(name=OneOf(_DEVIATIONS))
 def sliced_initializer(name: str, n_in: Array | int, n_out: Array | int) -> Initializer:
     """Return the named initializer of a layer of n_in inputs and n_out units, in the corner of a larger weight matrix.
 
@@ -45,17 +70,10 @@ def sliced_initializer(name: str, n_in: Array | int, n_out: Array | int) -> Init
       [[ True  True False]
        [False False False]]
     """
-    deviations = {
-        **dict.fromkeys(("zeros", "normal"), lambda n_in, n_out: 1.0),
-        **dict.fromkeys(("lecun", "he"), lambda n_in, n_out: n_in**-0.5),
-        "glorot": lambda n_in, n_out: (n_in + n_out) ** -0.5,
-    }
-    if not isinstance(name, str) or name not in deviations:
-        raise ValueError(f"init must be one of {sorted(deviations)} if widths are given, got {described(name)}")
 
     def initializer(key, shape, dtype=jnp.float32):
         n_rows, n_columns = (jnp.asarray(n, dtype) for n in (n_in, n_out))
-        scale = deviations[name](n_rows, n_columns) / deviations[name](*(float(n) for n in shape))
+        scale = _DEVIATIONS[name](n_rows, n_columns) / _DEVIATIONS[name](*(float(n) for n in shape))
         rows, columns = (jax.lax.broadcasted_iota(jnp.int32, shape, axis) for axis in (0, 1))
         corner = (rows < n_in) & (columns < n_out)
         return jnp.where(corner, INITIALIZERS[name]()(key, shape, dtype) * scale, 0)

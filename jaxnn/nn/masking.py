@@ -3,13 +3,14 @@
 import jax
 import jax.numpy as jnp
 
+from jaxnn.constraints import Real, checked
 from jaxnn.factories.decorator import factory
-from jaxnn.nn.layer import Layer, check_layers
+from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.typing import Array
-from jaxnn.validation import described, is_number
 
 
 @factory
+@checked(layer=LAYER, n=Real(1, whole=True, description="a whole number of at least 1"))
 def mask_units(layer: Layer, n: Array | int) -> Layer:
     """Return the layer with all but its first n units masked: y_j = f(x)_j for j < n, and 0 for the others.
 
@@ -36,9 +37,6 @@ def mask_units(layer: Layer, n: Array | int) -> Layer:
       >>> layer.forward((), jnp.zeros((1, 4)))[0].tolist()
       [[0.5, 0.5, 0.0, 0.0]]
     """
-    check_layers("mask_units", (layer,))
-    if not is_number(n, lambda n: n >= 1 and n == int(n)):
-        raise ValueError(f"n must be a whole number of at least 1, got {described(n)}")
 
     def forward(params, x, key=None):
         y, cache = layer.forward(params, x, key)

@@ -10,14 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.arrays import promote_large_integers
+from jaxnn.constraints import Count, Nothing, RandomKey, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.composition import init_all, layer_keys, sequential
-from jaxnn.nn.layer import Layer, check_layers, init_same_shape, map_layers
+from jaxnn.nn.layer import LAYER, Layer, init_same_shape, map_layers
 from jaxnn.typing import Array, Cache
-from jaxnn.validation import check_key, described, is_count
+from jaxnn.validation import described
 
 
 @factory
+@checked(layer=LAYER, n=Count(fix="omit the layer for no copy"))
 def repeat(layer: Layer, n: int) -> Layer:
     """Return n consecutive copies of one layer, compiled once: y = f_n(... f_1(x)), by `lax.scan`.
 
@@ -42,9 +44,6 @@ def repeat(layer: Layer, n: int) -> Layer:
       >>> params[0]["W"].shape
       (100, 64, 64)
     """
-    check_layers("repeat", (layer,))
-    if not is_count(n):
-        raise ValueError(f"n must be a whole number of at least 1, got {described(n)}: omit the layer for no copy")
 
     def copy(i):
         def init(key, in_shape):
@@ -86,7 +85,8 @@ def chain_with_scans(*blocks: tuple[tuple[Layer, ...], int]) -> Layer:
     starts = np.cumsum([0] + [n * len(layers) for layers, n in blocks]).tolist()
 
     def copy_of_block(start, layers, copy):
-        return sequential(layers, partial(layer_keys, n=len(layers), first=start + copy * len(layers)))
+        keys_of = partial(layer_keys, n=len(layers), first=start + copy * len(layers))
+        return sequential(layers, keys_of, start, len(all_layers))
 
     scanned = [
         copy_of_block(start, layers, 0) if n == 1 else _scan_copies(partial(copy_of_block, start, layers), n)
@@ -116,13 +116,12 @@ def chain_with_scans(*blocks: tuple[tuple[Layer, ...], int]) -> Layer:
 def _scan_copies(copy: Callable[[Array | int], Layer], n: int) -> Layer:
     """Return copy(0), ..., copy(n - 1) one after another, compiled once: only their params and keys differ."""
 
+    @checked(key=RandomKey())
     def init(key, in_shape):
-        check_key(key)
         return jax.vmap(lambda i: copy(i).init(key, in_shape)[0])(jnp.arange(n)), in_shape
 
+    @checked(key=RandomKey() | Nothing())
     def forward(params, x, key=None):
-        if key is not None:
-            check_key(key)
         x, layouts = promote_large_integers(x), []
 
         def step(x, copy_inputs):

@@ -100,7 +100,10 @@ def test_members_of_many_widths_are_one_population():
             "widths must be whole numbers from 1 to the layer's size, got 6 for a layer of 5",
         ),
         (lambda: wide(widths=(0, 2)), "widths must be whole numbers from 1 to the layer's size"),
-        (lambda: wide(init=jax.nn.initializers.orthogonal()), "init must be one of .* if widths are given"),
+        (
+            lambda: wide(init=jax.nn.initializers.orthogonal()),
+            "init must be one of .* got the function .*: with widths, ",
+        ),
         (lambda: jaxnn.nn.mask_units(jaxnn.tanh(), 0), "at least 1, got 0"),
         (lambda: jaxnn.nn.mask_units(jaxnn.tanh, 1), "call the factory"),
         (
@@ -113,7 +116,7 @@ def test_members_of_many_widths_are_one_population():
         ),
         (lambda: jaxnn.nn.mask_units(jaxnn.tanh(), 2.5), "n must be a whole number of at least 1, got 2.5"),
         (lambda: jaxnn.nn.mask_units(jaxnn.tanh(), "2"), "n must be a whole number of at least 1, got '2'"),
-        (lambda: jaxnn.nn.sliced_initializer(["he"], 1, 1), r"init must be one of .* got \['he'\]"),
+        (lambda: jaxnn.nn.sliced_initializer(["he"], 1, 1), r"name must be one of .* got \['he'\]"),
     ],
 )
 def test_bad_widths_raise(make, message):
