@@ -3,10 +3,11 @@
 The model is scikit-learn's `_param_validation`; axes of arrays are named as in jaxtyping.
 """
 
-from jaxnn.constraints.declaration import AnyOf, Call, Constraint, Each, checked
-from jaxnn.constraints.shapes import Floats, Leaves, Mask, Numbers
+from jaxnn.constraints.declaration import NO_CALL, AnyOf, Call, Constraint, Each, checked
+from jaxnn.constraints.shapes import Floats, Integers, Leaves, Mask, Numbers
 from jaxnn.constraints.values import (
     Count,
+    Counts,
     ExampleShape,
     Flag,
     FloatDtype,
@@ -17,14 +18,17 @@ from jaxnn.constraints.values import (
     ParamsTree,
     RandomKey,
     Real,
+    UpTo,
     VectorShape,
 )
 
 __all__ = [
+    "NO_CALL",
     "AnyOf",
     "Call",
     "Constraint",
     "Count",
+    "Counts",
     "Each",
     "ExampleShape",
     "Flag",
@@ -32,6 +36,7 @@ __all__ = [
     "Floats",
     "Function",
     "Instance",
+    "Integers",
     "Leaves",
     "Mask",
     "Nothing",
@@ -40,6 +45,7 @@ __all__ = [
     "ParamsTree",
     "RandomKey",
     "Real",
+    "UpTo",
     "VectorShape",
     "checked",
 ]

@@ -31,7 +31,7 @@ class Call:
         self.function, self.arguments, self.sizes, self.arrays = function, {}, dict(sizes or {}), []
 
 
-_NO_CALL = Call()
+NO_CALL = Call()
 
 
 class Constraint:
@@ -63,7 +63,7 @@ class Constraint:
         """Return whether the value is meant for this constraint, if others were possible too."""
         return self.accepts(value)
 
-    def check(self, name: str, value: Any, call: Call = _NO_CALL) -> Any:
+    def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
         """Return the value as the function takes it; raise ValueError if it is rejected."""
         if not self.accepts(value):
             raise self.error(name, value, call)
@@ -97,7 +97,8 @@ class AnyOf(Constraint):
     """One of several constraints, made by `|`."""
 
     def __init__(self, *options: Constraint):
-        super().__init__(" or ".join(option.description for option in options))
+        descriptions = [option.description for option in options]
+        super().__init__((", or " if any(" or " in one for one in descriptions) else " or ").join(descriptions))
         self.options = options
 
     @property

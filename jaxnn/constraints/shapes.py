@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.arrays import floats, real_numbers
+from jaxnn.arrays import as_array, floats, real_numbers
 from jaxnn.constraints.declaration import Call, Constraint
 from jaxnn.validation import described
 
@@ -33,7 +33,7 @@ class Floats(Constraint):
         return self.kind, "an array", "real numbers"
 
     def accepts(self, value: Any) -> bool:
-        """Return whether it is an array with so many axes; sizes of other arguments are not known here."""
+        """Return whether it is an array with these axes; sizes of other arguments are not known here."""
         try:
             self.check("", value, Call())
         except ValueError:
@@ -81,6 +81,19 @@ class Numbers(Floats):
     def convert(self, value: Any, name: str) -> Any:
         """Return the array; whole numbers that JAX would truncate become floats."""
         return real_numbers(value, name)
+
+
+class Integers(Floats):
+    """An array of whole numbers with named axes."""
+
+    kind = "whole numbers of an integer dtype"
+
+    def convert(self, value: Any, name: str) -> Any:
+        """Return the array itself."""
+        array = as_array(name, value)
+        if jnp.issubdtype(array.dtype, jnp.integer):
+            return array
+        raise ValueError(f"{name} must be {self.kind}, got {described(array)}: {name}.astype(int)")
 
 
 class Mask(Floats):

@@ -25,6 +25,52 @@ class Count(Constraint):
         """Return whether it is a whole number in the range."""
         return is_count(value, self.least)
 
+    def resembles(self, value: Any) -> bool:
+        """Return whether it is a number."""
+        return is_number(value)
+
+
+class UpTo(Count):
+    """A whole number from `least` to another argument, which is checked before.
+
+    Args:
+      argument: the name of the other argument.
+      what: what it is, in words.
+      least: the smallest number.
+    """
+
+    def __init__(self, argument: str, what: str, least: int = 1):
+        super().__init__(least)
+        self.argument, self.description = argument, f"from {least} to {what}"
+
+    def check(self, name: str, value: Any, call: Call) -> int:
+        """Return the number; raise ValueError if it exceeds the other argument."""
+        if not self.accepts(value) or value > call.arguments.get(self.argument, value):
+            raise self.error(name, value, call)
+        return value
+
+    def expected(self, name: str, call: Call) -> str:
+        """Return the range, with the other argument's value."""
+        most = call.arguments.get(self.argument)
+        return self.description + (f", {most}" if most is not None else "")
+
+
+class Counts(Constraint):
+    """A sequence of at least `entries` whole numbers of at least 1, as a tuple of ints; one number is a sequence."""
+
+    def __init__(self, entries: int, description: str):
+        super().__init__(description, ((), "ab", None, (0,) * entries, (2.5,) * entries))
+        self.entries = entries
+
+    def accepts(self, value: Any) -> bool:
+        """Return whether all of them are whole numbers."""
+        return np.iterable(value) and len(tuple(value)) >= self.entries and all(map(is_count, value))
+
+    def check(self, name: str, value: Any, call: Call) -> tuple[int, ...]:
+        """Return a tuple of ints."""
+        value = tuple(value) if np.iterable(value) else (value,)
+        return tuple(map(int, super().check(name, value, call)))
+
 
 class Real(Constraint):
     """A finite real scalar between two bounds. The range of a traced number is not checked; bools are rejected.
@@ -71,6 +117,10 @@ class Real(Constraint):
         """Return whether it is a real scalar in the range."""
         return is_number(value, self._within)
 
+    def resembles(self, value: Any) -> bool:
+        """Return whether it is a number, in the range or not."""
+        return is_number(value)
+
     def _within(self, value: Any) -> bool:
         above = self.low <= value if self.with_low else self.low < value
         below = value <= self.high if self.with_high else value < self.high
@@ -93,11 +143,12 @@ class OneOf(Constraint):
 
     Args:
       names: the names, or a table that has them as keys.
+      of: what they are, such as "the schedules ", if the name of the argument does not say so.
       fix: the likely fix, if no name is near.
     """
 
-    def __init__(self, names: Iterable[str], fix: Fix = ""):
-        super().__init__(f"one of {sorted(names)}", ("no such name", None, ["x"], 3), fix)
+    def __init__(self, names: Iterable[str], fix: Fix = "", *, of: str = ""):
+        super().__init__(f"one of {of}{sorted(names)}", ("no such name", None, ["x"], 3), fix)
         self.names = names
 
     def likely_fix(self, value: Any) -> str:
@@ -111,11 +162,16 @@ class OneOf(Constraint):
 
 
 class Function(Constraint):
-    """A function that accepts these positional arguments. It is not called."""
+    """A function that accepts these positional arguments. It is not called.
 
-    def __init__(self, *arguments: str):
+    Args:
+      *arguments: their names.
+      called: what the function is called in a message; the name of the argument by default.
+    """
+
+    def __init__(self, *arguments: str, called: str = ""):
         super().__init__("a function", (3, "f", None, *([lambda: 0] if arguments else [])))
-        self.arguments = arguments
+        self.arguments, self.called = arguments, called
 
     def resembles(self, value: Any) -> bool:
         """Return whether it is a function of any arguments."""
@@ -131,7 +187,7 @@ class Function(Constraint):
 
     def check(self, name: str, value: Any, call: Call) -> Any:
         """Raise ValueError with the arguments of the function given, if they are others."""
-        check_callable(name, value, *self.arguments)
+        check_callable(self.called or name, value, *self.arguments, name=name)
         return value
 
 
@@ -231,10 +287,6 @@ class FloatDtype(Constraint):
             return value is not None and jnp.issubdtype(jnp.dtype(value), jnp.floating)
         except TypeError:
             return False
-
-    def check(self, name: str, value: Any, call: Call) -> Any:
-        """Return the dtype, so that equal dtypes are equal arguments."""
-        return jnp.dtype(super().check(name, value, call))
 
     def got(self, value: Any) -> str:
         """Return the name of another dtype."""

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.constraints import OneOf
+from jaxnn.constraints import Count, Counts, Flag, Instance, Nothing, OneOf, checked
 from jaxnn.losses.cross_entropy import sigmoid_cross_entropy, softmax_cross_entropy
 from jaxnn.losses.loss import Loss
 from jaxnn.losses.regression import squared_error
@@ -20,11 +20,37 @@ from jaxnn.nn.layer import Layer
 from jaxnn.nn.linear import dense
 from jaxnn.nn.masking import mask_units
 from jaxnn.nn.repetition import chain_with_scans
-from jaxnn.nn.stochastic import dropout
+from jaxnn.nn.stochastic import RATE, dropout
 from jaxnn.typing import Array, Initializer
-from jaxnn.validation import check_name, described, is_count, is_number
+from jaxnn.validation import described, is_number
 
 
+def _yes_probability(z: Array) -> Array:
+    return jax.nn.sigmoid(z)
+
+
+def _probabilities(z: Array) -> Array:
+    return jax.nn.softmax(z)
+
+
+def _class(z: Array) -> Array:
+    return jnp.argmax(z, axis=-1)
+
+
+_OUTPUTS: dict[str, tuple[Loss, Callable[[Array], Array], Callable[[Array], Array]]] = {
+    "binary": (sigmoid_cross_entropy(), _yes_probability, labels_of_logits),
+    "softmax": (softmax_cross_entropy(), _probabilities, _class),
+    "linear": (squared_error(), unchanged, unchanged),
+    "relu": (squared_error(), unchanged, unchanged),
+}
+
+
+@checked(
+    sizes=Counts(2, "two or more whole numbers of at least 1, (n_0, ..., n_L)"),
+    output=OneOf(_OUTPUTS),
+    input_dropout_rate=RATE,
+    scan=Flag() | Nothing(),
+)
 def mlp(
     sizes: Sequence[int],
     activation: str | Layer | Sequence[str | Layer] = "relu",
@@ -81,19 +107,11 @@ def mlp(
       >>> model.predict_proba(params, jnp.zeros((2, 784))).shape, model.predict(params, jnp.zeros((2, 784))).shape
       ((2, 10), (2,))
     """
-    sizes = tuple(sizes) if np.iterable(sizes) else (sizes,)
-    if not isinstance(scan, bool | None):
-        raise ValueError(f"scan must be True, False or None for the default, got {described(scan)}")
-    if len(sizes) < 2 or not all(map(is_count, sizes)):
-        raise ValueError(
-            f"sizes must be two or more whole numbers of at least 1, (n_0, ..., n_L), got {described(sizes)}"
-        )
-    check_name("output", output, _OUTPUTS)
     if output == "softmax" and sizes[-1] < 2:
         raise ValueError(
             f"last size must be at least 2 classes for output='softmax', got {sizes[-1]}: use output='binary'"
         )
-    sizes, n_hidden = tuple(map(int, sizes)), len(sizes) - 2
+    n_hidden = len(sizes) - 2
     activations = _one_each("activation", activation, n_hidden, (str, Layer))
     rates = _one_each("dropout_rate", dropout_rate, n_hidden, (int, float, np.generic, np.ndarray, jax.Array))
     inits = _one_each("init", init, n_hidden + 1, (str, Callable, int, float, np.generic))
@@ -106,8 +124,6 @@ def mlp(
     units = []  # what follows a dense layer, up to the next one
     for activation_layer, rate, following in zip(hidden, rates, dense_layers[1:], strict=True):
         units.append((activation_layer, *([dropout_of(_as_float(rate))] if _may_drop(rate) else []), following))
-    if not is_number(input_dropout_rate):
-        raise ValueError(f"input_dropout_rate must be a number, got {described(input_dropout_rate)}")
     before = [dropout_of(_as_float(input_dropout_rate))] if _may_drop(input_dropout_rate) else []
     blocks = _group_equal_units((*before, dense_layers[0]), units, sizes, scan)
     if output == "relu":
@@ -117,6 +133,7 @@ def mlp(
     return Model(network, (sizes[0],), *_OUTPUTS[output])
 
 
+@checked(n_in=Count(), classes=Count(2))
 def logistic_regression(n_in: int, classes: int = 2) -> Model:
     """Return logistic regression: one dense layer, initialized to zero, with the cross-entropy of its classes.
 
@@ -138,35 +155,12 @@ def logistic_regression(n_in: int, classes: int = 2) -> Model:
       >>> params[0]["W"]
       Array([[0., 0., 0.]], dtype=float32)
     """
-    if not (is_count(n_in) and is_count(classes) and classes >= 2):
-        raise ValueError(
-            "n_in and classes must be whole numbers of at least 1 and 2, "
-            f"got {described(n_in)} and {described(classes)}"
-        )
     return mlp((n_in, 1 if classes == 2 else classes), output="binary" if classes == 2 else "softmax", init="zeros")
-
-
-def _yes_probability(z: Array) -> Array:
-    return jax.nn.sigmoid(z)
-
-
-def _probabilities(z: Array) -> Array:
-    return jax.nn.softmax(z)
-
-
-def _class(z: Array) -> Array:
-    return jnp.argmax(z, axis=-1)
 
 
 # From this depth, up to this width, copying params and caches for the scan costs no time in a step, measured on two CPU
 # cores. Wider layers have more to copy: 64 of 512 units took 1.1 times as long.
 _SCAN_DEPTH, _SCAN_WIDTH = 64, 64
-_OUTPUTS: dict[str, tuple[Loss, Callable[[Array], Array], Callable[[Array], Array]]] = {
-    "binary": (sigmoid_cross_entropy(), _yes_probability, labels_of_logits),
-    "softmax": (softmax_cross_entropy(), _probabilities, _class),
-    "linear": (squared_error(), unchanged, unchanged),
-    "relu": (squared_error(), unchanged, unchanged),
-}
 
 
 def _masked(
@@ -188,10 +182,10 @@ def _masked(
 _NAMED = OneOf(INITIALIZERS, fix="with widths, the standard deviation of an initializer must be known")
 
 
+@checked(activation=OneOf(ACTIVATIONS) | Instance(Layer))
 def _activation(activation: str | Layer) -> Layer:
     if isinstance(activation, Layer):
         return activation
-    check_name("activation", activation, ACTIVATIONS, " or a Layer")
     return ACTIVATIONS[activation]()
 
 

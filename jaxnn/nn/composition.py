@@ -97,7 +97,7 @@ def sequential(
 ) -> Layer:
     """Return the layers one after another, layer i with the key `keys_of(key)[i]`.
 
-    With `total`, errors name the layers as number `first` + 1, ... of so many.
+    With `total`, errors name a layer by its number in the whole network, in which layer 0 here is number `first` + 1.
     """
     params_of_layers, naming = _OneForEach(len(layers)), partial(_naming, layers, first, total)
 

@@ -48,7 +48,7 @@ _DEVIATIONS = {
 
 
 @factory
-@checked(name=OneOf(_DEVIATIONS))
+@checked(name=OneOf(_DEVIATIONS, of="the initializers "))
 def sliced_initializer(name: str, n_in: Array | int, n_out: Array | int) -> Initializer:
     """Return the named initializer of a layer of n_in inputs and n_out units, in the corner of a larger weight matrix.
 

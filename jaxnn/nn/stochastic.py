@@ -8,10 +8,10 @@ from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer
 from jaxnn.typing import Array, Key
 
-_RATE = Real(0, 1, "left", description="the fraction to drop, 0 <= rate < 1", fix="0.2 drops 20 % of the units")
+RATE = Real(0, 1, "left", description="the fraction to drop, 0 <= rate < 1", fix="0.2 drops 20 % of the units")
 
 
-@checked(x=Floats(lists=True), rate=_RATE, key=RandomKey() | Nothing())
+@checked(x=Floats(lists=True), rate=RATE, key=RandomKey() | Nothing())
 def dropout_forward(x: Array, rate: float, key: Key | None) -> tuple[Array, Array | None]:
     """Compute y = x · mask/(1 - rate), where each element of mask is 0 with probability `rate` and 1 otherwise.
 
@@ -47,7 +47,7 @@ def dropout_forward(x: Array, rate: float, key: Key | None) -> tuple[Array, Arra
     return _masked(mask, x, rate), mask
 
 
-@checked(mask=Mask() | Nothing(), dy=Floats(lists=True), rate=_RATE)
+@checked(mask=Mask() | Nothing(), dy=Floats(lists=True), rate=RATE)
 def dropout_backward(mask: Array | None, dy: Array, rate: float) -> Array:
     """Compute dx = dy · mask/(1 - rate), since y is linear in x, element by element.
 
@@ -65,7 +65,7 @@ def dropout_backward(mask: Array | None, dy: Array, rate: float) -> Array:
 
 
 @factory(computes="dropout_forward(x, rate, key)")
-@checked(rate=_RATE)
+@checked(rate=RATE)
 def dropout(rate: float) -> Layer:
     """Return a layer that drops each element with probability `rate` while training, and is the identity otherwise.
 

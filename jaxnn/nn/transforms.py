@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnn.arrays import promote_large_integers
 from jaxnn.constraints import FloatDtype, checked
@@ -81,6 +82,8 @@ def with_dtype(layer: Layer, dtype: jnp.dtype) -> Layer:
 
     Source: Micikevicius et al., "Mixed precision training", 2017, section 3.1.
     """
+    if not isinstance(dtype, np.dtype):
+        return with_dtype(layer, jnp.dtype(dtype))  # so that equal dtypes make equal layers
 
     def cast(tree):
         return jax.tree.map(lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree)

@@ -130,9 +130,14 @@ def test_weights_of_another_shape_are_refused(shape):
 @pytest.mark.parametrize(
     ("model", "x", "y", "message"),
     [
-        (jaxnn.logistic_regression(3), (4, 2), np.zeros(4, int), r"x must be \(m, 3\) for weights W .*, got \(4, 2\)"),
+        (
+            jaxnn.logistic_regression(3),
+            (4, 2),
+            np.zeros(4, int),
+            r"x must be floats \(..., n_in=3\) for W .* \(4, 2\)",
+        ),
         (jaxnn.logistic_regression(3), (4, 3), np.full(4, 2), "binary labels must be from 0 to 1, got 2 to 2"),
-        (jaxnn.logistic_regression(3), (4, 3), np.zeros((4, 2)), r"the shape of outputs z, \(4, 1\), got \(4, 2\)"),
+        (jaxnn.logistic_regression(3), (4, 3), np.zeros((4, 2)), r"the shape of outputs z, \(4, 1\), got \w+ \(4, 2\)"),
         (
             jaxnn.logistic_regression(3, 3),
             (4, 3),
