@@ -53,7 +53,7 @@ class Floats(Constraint):
             raise ValueError(
                 f"{name} must be {self.expected(name, call)}, got {described(value)}{': ' * bool(fix)}{fix}"
             )
-        call.arrays.append(f"{name} {shape}")
+        call.arrays.append((name, shape))
         return array
 
     def convert(self, value: Any, name: str) -> Any:
@@ -62,7 +62,8 @@ class Floats(Constraint):
 
     def expected(self, name: str, call: Call) -> str:
         """Return the shape with the sizes that are known, and the arrays that they are those of."""
-        of = f" for {' and '.join(call.arrays)}" if call.arrays else ""
+        arrays = " and ".join(f"{of} {shape}" for of, shape in call.arrays)
+        of = f" for {arrays}" if arrays else ""
         return f"{self.description} {shape_in_words(self.axes, call.sizes)}{of}"
 
     def _fix_of_shape(self, name: str, shape: tuple[int, ...], call: Call) -> str:
@@ -137,7 +138,7 @@ class Leaves(Constraint):
         if not self._fits(value, call.sizes):
             call.sizes = known
             raise self.error(name, value, call)
-        call.arrays.extend(f"{leaf} {value[leaf].shape}" for leaf, axes in self.leaves.items() if len(axes) > 1)
+        call.arrays.extend((leaf, value[leaf].shape) for leaf, axes in self.leaves.items() if len(axes) > 1)
         return {leaf: floats(a, leaf) for leaf, a in value.items()}
 
     def expected(self, name: str, call: Call) -> str:
@@ -167,7 +168,7 @@ def bind(axes: tuple[str, ...], shape: tuple[int, ...], sizes: dict[str, Any]) -
       >>> bind(("...", "n"), (2, 3, 4), sizes), sizes, bind(("n",), (5,), sizes)
       (True, {'...': (2, 3), 'n': 4}, False)
     """
-    if "..." in axes:
+    if "..." in axes:  # its sizes count as one
         i = axes.index("...")
         after = len(axes) - 1 - i
         if len(shape) < i + after:

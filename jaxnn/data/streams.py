@@ -17,7 +17,7 @@ from jaxnn.data.weights import beside_normalizer, check_weight, simplified
 from jaxnn.validation import check_callable, described, warn_outside
 
 
-@declared(batch_size=Count(), seed=SEED, shuffle=Flag(), block=Count())
+@declared(seed=SEED, shuffle=Flag(), block=Count())
 def host_batches(
     x: Any, y: Any, batch_size: int, *, seed: int, weight: Any = None, shuffle: bool = True, block: int = 1
 ) -> Callable[[int], Iterator[Batch]]:
@@ -56,6 +56,8 @@ def host_batches(
     if y.shape[:1] != (m,):
         fix = columns_as_rows(x.shape, y.shape)
         raise ValueError(f"y must be one target for each of the {m} examples, (m,) or (m, k), got shape {y.shape}{fix}")
+    if batch_size is None:
+        raise ValueError(f"batch_size must be from 1 to the number of examples, {m}, got None")
     check_batch_size(batch_size, m)
     if weight is not None:
         weight = np.asarray(simplified(check_weight(on_host("weight", weight), m, some=True)), float)

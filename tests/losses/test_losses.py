@@ -335,14 +335,6 @@ def test_smoothing_keeps_the_dtype_and_raises_for_invalid_classes():
         jaxnn.softmax_cross_entropy(0.1).check(z, y)
 
 
-@pytest.mark.parametrize("amount", [-0.1, 1.0, np.nan])
-def test_smoothing_outside_its_range_raises(amount):
-    with pytest.raises(
-        ValueError, match="smoothing must be the fraction of a label that all classes share, 0 <= ε < 1, got"
-    ):
-        jaxnn.softmax_cross_entropy(amount)
-
-
 PAIRS = {
     "sigmoid": (jaxnn.sigmoid_cross_entropy(), [[0.5], [-1.0]], [1, 0]),
     "binary": (jaxnn.losses.binary_cross_entropy(), [[0.5], [0.25]], [1, 0]),
@@ -378,11 +370,3 @@ def test_targets_may_be_a_list(name):
         ):
             with pytest.raises(ValueError, match=message):
                 of(z, targets)
-
-
-@pytest.mark.parametrize("smoothing", ["0.1", None, True, np.zeros((2, 3)), [0.1]])
-def test_what_is_no_smoothing_raises(smoothing):
-    with pytest.raises(
-        ValueError, match="smoothing must be the fraction of a label that all classes share, 0 <= ε < 1, got"
-    ):
-        jaxnn.softmax_cross_entropy(smoothing=smoothing)

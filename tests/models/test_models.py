@@ -488,7 +488,7 @@ def test_params_of_another_network_raise():
     one, other = jaxnn.mlp((3, 4, 1)), jaxnn.mlp((3, 4, 2), output="softmax")
     with pytest.raises(
         ValueError,
-        match=r"^layer 3 of 3, dense\(1\): params must be {W: \(n_out=1, n_in\).* \(2, 4\).*: use params of this network",
+        match=r"^layer 3 of 3, dense\(1\): params must be {W: \(n_out=1, n_in\).* \(2, 4\).*: use params of this n",
     ):
         one.predict(params_for(other), np.zeros((2, 3)))
     several = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), params_for(one))

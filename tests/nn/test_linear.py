@@ -100,12 +100,6 @@ def test_own_initialiser_is_called_as_jax_calls_it_and_transposed():
     assert out_shape == (3,)
 
 
-@pytest.mark.parametrize("n_out", [0, -1, 2.5, "3", None])
-def test_number_of_units_must_be_one(n_out):
-    with pytest.raises(ValueError, match="at least 1, got"):
-        jaxnn.dense(n_out)
-
-
 def test_unknown_initializer_is_named():
     with pytest.raises(ValueError, match=r"init must be one of \['glorot', 'he', .*\] or a function, got 'xavier'"):
         jaxnn.dense(3, "xavier")
