@@ -92,6 +92,7 @@ def k_folds(y: Any, k: int, *, seed: int, stratify: bool = False) -> np.ndarray:
     return folds
 
 
+@checked(seed=SEED, stratify=Flag())
 def random_order(y: np.ndarray, seed: int, stratify: bool) -> np.ndarray:
     """Return the examples in random order; if stratified, any stretch of it has the proportions of the classes."""
     if stratify and y.ndim != 1:
