@@ -52,6 +52,18 @@ def promote_large_integers(a: Any) -> Any:
     return a if _always_fits(a.dtype) or fits(a).all() else a.astype(jnp.result_type(float))
 
 
+def real_numbers(a: Any, name: str = "x") -> Any:
+    """Return a NumPy or JAX array of real numbers or booleans; whole numbers that JAX would truncate become floats.
+
+    Raises:
+      ValueError: if it cannot be converted to an array, or its entries are not real numbers.
+    """
+    array = promote_large_integers(a if hasattr(a, "dtype") else as_array(name, a))
+    if not is_real(array.dtype) and array.dtype != bool:
+        raise ValueError(f"{name} must be real numbers, got {described(array)}: {dtype_hint(name, a)}")
+    return array
+
+
 def floats(a: Any, name: str = "x") -> Any:
     """Return a jax.Array of floats: floats unchanged, whole numbers and booleans in JAX's default float dtype.
 
@@ -62,12 +74,15 @@ def floats(a: Any, name: str = "x") -> Any:
       >>> floats(np.array([-1, 2])).dtype.name
       'float32'
     """
-    array = promote_large_integers(a if hasattr(a, "dtype") else as_array(name, a))
-    if not is_real(array.dtype) and array.dtype != bool:
-        raise ValueError(f"{name} must be real numbers, got {described(array)}: {dtype_hint(name, a)}")
+    array = real_numbers(a, name)
     if jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool:
         array = array.astype(jnp.result_type(float))
     return jnp.asarray(array) if isinstance(array, np.ndarray) else array
+
+
+def cast_like(like: Any, a: Any) -> Any:
+    """Cast an array to the dtype of another, as a gradient to that of its variable."""
+    return a.astype(like.dtype)
 
 
 def check_numbers(name: str, a: Any) -> None:

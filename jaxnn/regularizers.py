@@ -11,14 +11,22 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.arrays import floats
+from jaxnn.constraints import Function, Real, checked
 from jaxnn.factories.decorator import factory, factory_made
 from jaxnn.typing import Array, Params
-from jaxnn.validation import check_callable, described, is_number
+from jaxnn.validation import is_number
 
 __all__ = ["LeafFilter", "Regularizer", "all_leaves", "elastic_net", "is_weight", "l1", "l2", "no_regularizer"]
 
 LeafFilter = Callable[[tuple[Any, ...]], bool]
 """Selects leaves by their key path, as in `jax.tree_util.tree_flatten_with_path`."""
+
+
+def _computing(strength: Any) -> str:
+    return "" if is_number(strength) else "compute with l2(0.01).value(params)"
+
+
+_STRENGTH, _WHERE = Real(0, fix=_computing), Function("path")
 
 
 @factory_made
@@ -51,6 +59,7 @@ def no_regularizer() -> Regularizer:
 
 
 @factory
+@checked(strength=_STRENGTH, where=_WHERE)
 def l2(strength: float, where: LeafFilter = is_weight) -> Regularizer:
     """Return the regularizer strength/2 · Σ w², with gradient strength · w.
 
@@ -80,11 +89,11 @@ def l2(strength: float, where: LeafFilter = is_weight) -> Regularizer:
     Source: Hoerl and Kennard, "Ridge regression", 1970; Krogh and Hertz, "A simple weight decay can improve
     generalization", 1991.
     """
-    _check_strength(strength)
     return _on_leaves(where, lambda w: strength / 2 * (w * w).sum(), lambda w: strength * w)
 
 
 @factory
+@checked(strength=_STRENGTH, where=_WHERE)
 def l1(strength: float, where: LeafFilter = is_weight) -> Regularizer:
     """Return the regularizer strength · Σ |w|, with gradient strength · sign(w), 0 at w = 0.
 
@@ -109,12 +118,12 @@ def l1(strength: float, where: LeafFilter = is_weight) -> Regularizer:
 
     Source: Tibshirani, "Regression shrinkage and selection via the lasso", 1996.
     """
-    _check_strength(strength)
     # |w| as w sign(w): its derivative in JAX is sign(w), 0 at 0, whereas that of `jnp.abs` at 0 is 1.
     return _on_leaves(where, lambda w: strength * (w * jnp.sign(w)).sum(), lambda w: strength * jnp.sign(w))
 
 
 @factory
+@checked(l1_strength=_STRENGTH, l2_strength=_STRENGTH, where=_WHERE)
 def elastic_net(l1_strength: float, l2_strength: float, where: LeafFilter = is_weight) -> Regularizer:
     """Return the regularizer l1_strength · Σ |w| + l2_strength/2 · Σ w², the sum of `l1` and `l2`.
 
@@ -146,7 +155,6 @@ def elastic_net(l1_strength: float, l2_strength: float, where: LeafFilter = is_w
 
 def _on_leaves(where: LeafFilter, value: Callable[[Array], Array], slope: Callable[[Array], Array]) -> Regularizer:
     """Return the sum of `value(leaf)` over the selected leaves, where d value/d leaf = `slope(leaf)`."""
-    check_callable("where", where, "path")
 
     def total(params):
         selected = _selected(params, where)
@@ -175,12 +183,6 @@ def _selected(params: Params, where: LeafFilter) -> list[bool]:
             "name weights W, or pass where=all_leaves"
         )
     return selected
-
-
-def _check_strength(strength: float) -> None:
-    if not is_number(strength, lambda strength: 0 <= strength < float("inf")):
-        fix = "" if is_number(strength) else ": compute with l2(0.01).value(params)"
-        raise ValueError(f"strength must be finite and at least 0, got {described(strength)}{fix}")
 
 
 CASES = {

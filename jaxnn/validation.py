@@ -144,8 +144,10 @@ def check_shape(in_shape: Any) -> None:
         )
 
 
-def check_callable(what: str, function: Any, *arguments: str) -> None:
+def check_callable(what: str, function: Any, *arguments: str, name: str = "") -> None:
     """Raise ValueError unless `function` accepts these positional arguments. It is not called.
+
+    A message names it `name`, by default `what`, which is what the expected function is called.
 
     Example:
       >>> check_callable("evaluate", lambda params, x: {}, "params")
@@ -155,7 +157,7 @@ def check_callable(what: str, function: Any, *arguments: str) -> None:
     """
     expected = f"a function {what}({', '.join(arguments)})"
     if not callable(function):
-        raise ValueError(f"{what} must be {expected}, got {described(function)}")
+        raise ValueError(f"{name or what} must be {expected}, got {described(function)}")
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # a function written in C may have no signature
@@ -164,7 +166,7 @@ def check_callable(what: str, function: Any, *arguments: str) -> None:
         signature.bind(*arguments)
     except TypeError:
         names = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
-        raise ValueError(f"{what} must be {expected}, got a function of {inspect.Signature(names)}") from None
+        raise ValueError(f"{name or what} must be {expected}, got a function of {inspect.Signature(names)}") from None
 
 
 def warn_outside(message: str, category: type[Warning] = UserWarning) -> None:

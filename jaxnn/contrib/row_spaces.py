@@ -10,16 +10,17 @@ import numpy as np
 import optax
 
 from jaxnn.arrays import promote_large_integers
+from jaxnn.constraints import Function, Nothing, ParamsTree, checked
 from jaxnn.data.batches import Batch
 from jaxnn.data.examples import check_batch, on_host
 from jaxnn.data.weights import counted
-from jaxnn.optim.interface import check_optimizer, promoting
+from jaxnn.optim.interface import OPTIMIZER, promoting
 from jaxnn.optim.layout import laid_out
 from jaxnn.train.arguments import check_not_inside, check_not_traced
 from jaxnn.train.fitting import Fit, fit
 from jaxnn.train.objectives import Objective, check_objective
 from jaxnn.typing import Array, Key, Params
-from jaxnn.validation import check_callable, check_params, described
+from jaxnn.validation import described
 
 
 class RowSpace(NamedTuple):
@@ -101,6 +102,7 @@ def row_space(x: Any) -> tuple[RowSpace, np.ndarray]:
     return RowSpace(basis.astype(x.dtype)), coordinates.astype(x.dtype)
 
 
+@checked(params=ParamsTree(), optimizer=OPTIMIZER, evaluate=Function("params") | Nothing())
 def fit_in_row_space(
     objective: Objective,
     optimizer: optax.GradientTransformation,
@@ -166,11 +168,7 @@ def fit_in_row_space(
     iterate of gradient descent.
     """
     check_objective(objective)
-    check_params(params)
-    check_optimizer(optimizer)
     check_not_inside("fit_in_row_space", params, key)
-    if evaluate is not None:
-        check_callable("evaluate", evaluate, "params")
     data, params = check_batch(x, y, options.get("weight")), jax.tree.map(promote_large_integers, params)
     x = np.asarray(data.x)
     W = _first_weights(params, x)

@@ -12,19 +12,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.constraints import ExampleShape, OneOf, Real, checked
 from jaxnn.factories.decorator import factory
-from jaxnn.models.feedforward import as_activation, check_sizes, mlp, one_each
+from jaxnn.models.feedforward import SIZES, as_activation, mlp, one_each
 from jaxnn.models.model import Model, shapes_of_params
 from jaxnn.nn.activations import sigmoid
 from jaxnn.nn.composition import chain
 from jaxnn.nn.initializers import INITIALIZERS
-from jaxnn.nn.layer import Layer, check_layers
+from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.nn.linear import dense
 from jaxnn.nn.stochastic import dropout
 from jaxnn.typing import Array, Initializer, Params, Shape
 from jaxnn.validation import described, is_number
 
 
+@checked(sizes=SIZES)
 def traced_width_mlp(
     sizes: Sequence[int],
     widths: Any,
@@ -65,7 +67,6 @@ def traced_width_mlp(
       >>> jax.vmap(probabilities)(jnp.array([1, 4, 8])).shape  # three networks, one program
       (3, 2, 1)
     """
-    sizes = check_sizes(sizes)
     hidden = sizes[1:-1]
     activations = map(as_activation, one_each("activation", activation, len(hidden), (str, Layer)))
     widths = one_each("widths", widths, len(hidden), (int, float, np.generic, np.ndarray, jax.Array))
@@ -87,6 +88,7 @@ def traced_width_mlp(
 
 
 @factory
+@checked(layer=LAYER, n=Real(1, whole=True, description="a whole number of at least 1"))
 def mask_units(layer: Layer, n: Array | int) -> Layer:
     """Return the layer with all but its first n units masked: y_j = f(x)_j for j < n, and 0 for the others.
 
@@ -113,9 +115,6 @@ def mask_units(layer: Layer, n: Array | int) -> Layer:
       >>> layer.forward((), jnp.zeros((1, 4)))[0].tolist()
       [[0.5, 0.5, 0.0, 0.0]]
     """
-    check_layers("mask_units", (layer,))
-    if not is_number(n, lambda n: n >= 1 and n == int(n)):
-        raise ValueError(f"n must be a whole number of at least 1, got {described(n)}")
 
     def forward(params, x, key=None):
         y, cache = layer.forward(params, x, key)
@@ -132,7 +131,15 @@ def _first(y: Array, n: Array | int) -> Array:
     return jnp.where(jax.lax.broadcasted_iota(jnp.int32, y.shape, y.ndim - 1) < n, y, 0)
 
 
+_DEVIATIONS = {
+    **dict.fromkeys(("zeros", "normal"), lambda n_in, n_out: 1.0),
+    **dict.fromkeys(("lecun", "he"), lambda n_in, n_out: n_in**-0.5),
+    "glorot": lambda n_in, n_out: (n_in + n_out) ** -0.5,
+}
+
+
 @factory
+@checked(name=OneOf(_DEVIATIONS, of="the initializers "))
 def sliced_initializer(name: str, n_in: Array | int, n_out: Array | int) -> Initializer:
     """Return the named initializer of a layer of n_in inputs and n_out units, in the corner of a larger weight matrix.
 
@@ -154,17 +161,10 @@ def sliced_initializer(name: str, n_in: Array | int, n_out: Array | int) -> Init
       [[ True  True False]
        [False False False]]
     """
-    deviations = {
-        **dict.fromkeys(("zeros", "normal"), lambda n_in, n_out: 1.0),
-        **dict.fromkeys(("lecun", "he"), lambda n_in, n_out: n_in**-0.5),
-        "glorot": lambda n_in, n_out: (n_in + n_out) ** -0.5,
-    }
-    if not isinstance(name, str) or name not in deviations:
-        raise ValueError(f"init must be one of {sorted(deviations)} for traced widths, got {described(name)}")
 
     def initializer(key, shape, dtype=jnp.float32):
         n_rows, n_columns = (jnp.asarray(n, dtype) for n in (n_in, n_out))
-        scale = deviations[name](n_rows, n_columns) / deviations[name](*(float(n) for n in shape))
+        scale = _DEVIATIONS[name](n_rows, n_columns) / _DEVIATIONS[name](*(float(n) for n in shape))
         rows, columns = (jax.lax.broadcasted_iota(jnp.int32, shape, axis) for axis in (0, 1))
         corner = (rows < n_in) & (columns < n_out)
         return jnp.where(corner, INITIALIZERS[name]()(key, shape, dtype) * scale, 0)
@@ -172,6 +172,7 @@ def sliced_initializer(name: str, n_in: Array | int, n_out: Array | int) -> Init
     return initializer
 
 
+@checked(network=LAYER, in_shape=ExampleShape())
 def slice_params(network: Layer, in_shape: Shape, params: Params) -> Params:
     """Slice the params of a narrow network from those of a wider one with masked units.
 
@@ -195,7 +196,7 @@ def slice_params(network: Layer, in_shape: Shape, params: Params) -> Params:
       >>> params[0]["W"].shape
       (2, 3)
     """
-    shapes = shapes_of_params("slice_params", network, in_shape)
+    shapes = shapes_of_params(network, in_shape)
     expected, structure = jax.tree_util.tree_flatten_with_path(shapes)
     leaves = jax.tree.leaves(params)
     if len(leaves) != len(expected):

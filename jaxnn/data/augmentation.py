@@ -10,17 +10,50 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnn.arrays import promote_large_integers
+from jaxnn.constraints import Call, Constraint, Count, Each, Function, Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.typing import Array, Key
-from jaxnn.validation import check_callable, described, is_count, is_number
+from jaxnn.validation import described
 
 Augmentation: TypeAlias = Callable[[Key | None, Array], Array]
 """`augment(key, image) -> image`."""
 
 
+class Image(Constraint):
+    """An image (h, w) or (h, w, channels).
+
+    Args:
+      floats: whether it must hold floats, since whole numbers would be rounded.
+      any_shape: whether it may have any axes.
+    """
+
+    phrases = ("an array (h, w) or (h, w, channels)", "an array of floats")
+
+    def __init__(self, *, floats: bool = False, any_shape: bool = False):
+        fix = "pass image_shape for examples that are rows, use jax.vmap for several images"
+        shapes = [] if any_shape else ["image", None, [[1.0]], np.zeros(3)]
+        rejects = (*shapes, *([np.zeros((2, 2), int)] if floats else []))
+        super().__init__(self.phrases[0], rejects, fix)
+        self.floats, self.any_shape = floats, any_shape
+
+    def accepts(self, value: Any) -> bool:
+        """Return whether it is an array with two or three axes."""
+        return self.any_shape or len(getattr(value, "shape", ())) in (2, 3)
+
+    def check(self, name: str, value: Any, call: Call) -> Array:
+        """Return the image, whole numbers that JAX would truncate as floats."""
+        image = promote_large_integers(super().check(name, value, call))
+        if self.floats and not jnp.issubdtype(getattr(image, "dtype", None) or int, jnp.floating):
+            fix = f"{name}.astype('float32') / 255"
+            raise ValueError(f"{name} must be an array of floats, got {described(image)}: {fix}")
+        return image
+
+
 @factory
+@checked(augmentations=Each(Function("key", "image", called="augment")))
 def compose(*augmentations: Augmentation) -> Augmentation:
     """Apply augmentations one after another, each with a separate random key.
 
@@ -30,8 +63,6 @@ def compose(*augmentations: Augmentation) -> Augmentation:
       >>> augment(jax.random.key(0), jnp.ones((3, 3))).shape
       (2, 2)
     """
-    for augmentation in augmentations:
-        check_callable("augment", augmentation, "key", "image")
 
     def augment(key, image):
         for i, augmentation in enumerate(augmentations):
@@ -43,6 +74,7 @@ def compose(*augmentations: Augmentation) -> Augmentation:
 
 
 @factory
+@checked(axis=Real(0, 1, whole=True, description="0 (top and bottom) or 1 (left and right)"))
 def random_flip(axis: int = 1) -> Augmentation:
     """Mirror an image with probability 1/2: left and right (axis 1), or top and bottom (axis 0).
 
@@ -52,17 +84,16 @@ def random_flip(axis: int = 1) -> Augmentation:
       >>> [random_flip()(jax.random.key(seed), image).tolist() for seed in range(4)]
       [[[1, 2, 3]], [[3, 2, 1]], [[1, 2, 3]], [[3, 2, 1]]]
     """
-    if not is_number(axis, lambda axis: axis in (0, 1)):
-        raise ValueError(f"axis must be 0 (top and bottom) or 1 (left and right), got {described(axis)}")
 
+    @checked(image=Image())
     def augment(key, image):
-        image = as_image(image)
         return image if key is None else jnp.where(jax.random.bernoulli(key), jnp.flip(image, axis), image)
 
     return augment
 
 
 @factory
+@checked(height=Count(), width=Count())
 def random_crop(height: int, width: int) -> Augmentation:
     """Crop a window at a uniformly random place; without a key, at the center.
 
@@ -76,13 +107,9 @@ def random_crop(height: int, width: int) -> Augmentation:
       >>> random_crop(1, 2)(None, jnp.arange(12).reshape(3, 4)).tolist()
       [[5, 6]]
     """
-    if not (is_count(height) and is_count(width)):
-        raise ValueError(
-            f"height and width must be whole numbers of at least 1, got {described(height)} and {described(width)}"
-        )
 
+    @checked(image=Image())
     def augment(key, image):
-        image = as_image(image)
         spare = (image.shape[0] - height, image.shape[1] - width)
         if min(spare) < 0:
             raise ValueError(f"image must be at least {height} x {width} for random_crop, got {image.shape}")
@@ -97,6 +124,7 @@ def random_crop(height: int, width: int) -> Augmentation:
 
 
 @factory
+@checked(deviation=Real(0))
 def gaussian_noise(deviation: Array | float) -> Augmentation:
     """Add noise to each number of an image: x + ε, ε ~ N(0, deviation²).
 
@@ -108,37 +136,9 @@ def gaussian_noise(deviation: Array | float) -> Augmentation:
       >>> print(gaussian_noise(0.1)(jax.random.key(0), jnp.zeros(2)))
       [0.162 0.203]
     """
-    check_amount("deviation", deviation)
 
-    def augment(key, image):
-        if key is None:
-            return image
-        image = promote_large_integers(image)
-        check_floats(image)
+    @checked(image=Image(floats=True, any_shape=True))
+    def noisy(key, image):
         return image + jnp.asarray(deviation, image.dtype) * jax.random.normal(key, image.shape, image.dtype)
 
-    return augment
-
-
-def check_amount(name: str, amount: Any, below: float = float("inf")) -> None:
-    """Raise ValueError unless the amount is a number from 0 to below `below`."""
-    if not is_number(amount, lambda amount: 0 <= amount < below):
-        upper = "finite" if below == float("inf") else f"below {below:g}"
-        raise ValueError(f"{name} must be at least 0 and {upper}, got {described(amount)}")
-
-
-def as_image(image: Any) -> Array:
-    """Return an image (h, w) or (h, w, channels) as an array; raise ValueError for any other shape."""
-    if len(getattr(image, "shape", ())) not in (2, 3):
-        raise ValueError(
-            f"image must be an array (h, w) or (h, w, channels), got {described(image)}: "
-            "pass image_shape for examples that are rows, use jax.vmap for several images"
-        )
-    return promote_large_integers(image)
-
-
-def check_floats(image: Any) -> None:
-    """Raise ValueError unless the image holds floats."""
-    # Whole numbers would be rounded.
-    if not jnp.issubdtype(getattr(image, "dtype", None) or int, jnp.floating):
-        raise ValueError(f"image must be an array of floats, got {described(image)}: image.astype('float32') / 255")
+    return lambda key, image: image if key is None else noisy(key, image)

@@ -6,10 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.constraints import Count, Nothing, RandomKey, UpTo, checked
 from jaxnn.typing import Array, Key
-from jaxnn.validation import check_key, described, is_count
+from jaxnn.validation import described, is_count
 
 
+@checked(m=Count(), batch_size=UpTo("m", "the number of examples"), key=RandomKey() | Nothing())
 def batch_indices(key: Key | None, m: int, batch_size: int) -> tuple[Array, Array]:
     """Return the indices of an epoch's batches: every example once, in batches of one size, the last one padded.
 
@@ -30,12 +32,6 @@ def batch_indices(key: Key | None, m: int, batch_size: int) -> tuple[Array, Arra
       >>> indices.tolist(), weight.tolist()
       ([[0, 1], [2, 3], [4, 0]], [[1.0, 1.0], [1.0, 1.0], [1.0, 0.0]])
     """
-    if not (is_count(m) and is_count(batch_size) and batch_size <= m):
-        raise ValueError(
-            f"batch_size must be from 1 to the number of examples, {described(m)}, got {described(batch_size)}"
-        )
-    if key is not None:
-        check_key(key)
     steps = -(-m // batch_size)
     order = jnp.arange(m, dtype=jnp.int32) if key is None else _random_order(key, m)
     shape, padding = (steps, batch_size), steps * batch_size - m

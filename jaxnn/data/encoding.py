@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.arrays import as_array
+from jaxnn.constraints import Count, Integers, checked
 from jaxnn.typing import Array
-from jaxnn.validation import described, is_count
 
 
+@checked(y=Integers("m", "number the classes, one per example", lists=True), classes=Count())
 def one_hot(y: Any, classes: int, dtype: Any = None) -> Array:
     """Encode class numbers (m,) as rows (m, classes): 1 at the class, 0 elsewhere.
 
@@ -29,13 +29,6 @@ def one_hot(y: Any, classes: int, dtype: Any = None) -> Array:
       [[0. 0. 1.]
        [1. 0. 0.]]
     """
-    y = as_array("y", y)
-    if not jnp.issubdtype(y.dtype, jnp.integer):
-        raise ValueError(f"y must be class numbers of an integer dtype, got {y.dtype}: y.astype(int)")
-    if y.ndim != 1:
-        raise ValueError(f"y must be class numbers (m,), got shape {y.shape}: y.ravel() flattens a column")
-    if not is_count(classes):
-        raise ValueError(f"classes must be a whole number of at least 1, got {described(classes)}")
     if not isinstance(y, jax.core.Tracer) and np.size(y) and (np.min(y) < 0 or np.max(y) >= classes):
         raise ValueError(f"labels y must be from 0 to {classes - 1}, got {np.min(y)} to {np.max(y)}")
     # int32, since in 8 bits class 256 would be class 0.

@@ -7,11 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.arrays import as_array, dtype_hint, fits
+from jaxnn.constraints import Count, Nothing
+from jaxnn.constraints import checked as declared
 from jaxnn.data.batches import Batch
 from jaxnn.data.weights import check_weight, counted, simplified
-from jaxnn.validation import described, is_count, is_real
+from jaxnn.validation import is_real
 
 
+@declared(classes=Count() | Nothing())
 def check_batch(x: Any, y: Any, weight: Any = None, *, classes: int | None = None) -> Batch:
     """Validate the data as a compiled program cannot, and return it as a `Batch`.
 
@@ -40,8 +43,6 @@ def check_batch(x: Any, y: Any, weight: Any = None, *, classes: int | None = Non
       ValueError: labels of 2 classes must be from 0 to 1, got 0 to 2: number the classes from 0
     """
     x, y, weight, _ = checked(x, y, weight)
-    if classes is not None and not is_count(classes):
-        raise ValueError(f"classes must be a whole number of at least 1, got {described(classes)}")
     if classes is not None and ((labels := counted(y, weight)).min() < 0 or labels.max() >= classes):
         raise ValueError(
             f"labels of {classes} classes must be from 0 to {classes - 1}, got {labels.min()} to {labels.max()}: "

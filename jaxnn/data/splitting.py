@@ -5,11 +5,16 @@ from typing import Any
 
 import numpy as np
 
+from jaxnn.constraints import Count, Flag, checked
 from jaxnn.data.batches import Batch
 from jaxnn.data.examples import columns_as_rows, on_host
-from jaxnn.validation import check_flag, check_seed, described, is_count
+from jaxnn.validation import described
+
+SEED = Count(0, fix="it seeds NumPy's shuffle")
+"""The constraint of a seed of NumPy's random numbers."""
 
 
+@checked(seed=SEED, stratify=Flag())
 def split(x: Any, y: Any, fractions: Sequence[float], *, seed: int, stratify: bool = False) -> tuple[Batch, ...]:
     """Split the data into disjoint random parts, such as train, dev and test.
 
@@ -56,6 +61,7 @@ def split(x: Any, y: Any, fractions: Sequence[float], *, seed: int, stratify: bo
     return tuple(Batch(x[part], y[part]) for part in parts)
 
 
+@checked(k=Count(2), seed=SEED, stratify=Flag())
 def k_folds(y: Any, k: int, *, seed: int, stratify: bool = False) -> np.ndarray:
     """Assign each example to one of k random folds, whose sizes differ by at most one example.
 
@@ -78,18 +84,17 @@ def k_folds(y: Any, k: int, *, seed: int, stratify: bool = False) -> np.ndarray:
     """
     y = np.asarray(on_host("y", y))
     m = len(y) if y.ndim else 0
-    if not is_count(k) or not 2 <= k <= m:
-        raise ValueError(f"k must be from 2 to the number of examples, {m}, got {described(k)}")
+    if k > m:
+        raise ValueError(f"k must be from 2 to the number of examples, {m}, got {k}")
     order = random_order(y, seed, stratify)
     folds = np.zeros((k, m), np.float32)
     folds[np.arange(m) * k // m, order] = 1
     return folds
 
 
+@checked(seed=SEED, stratify=Flag())
 def random_order(y: np.ndarray, seed: int, stratify: bool) -> np.ndarray:
     """Return the examples in random order; if stratified, any stretch of it has the proportions of the classes."""
-    check_seed(seed)
-    check_flag("stratify", stratify)
     if stratify and y.ndim != 1:
         raise ValueError(f"y must be labels (m,) to be stratified, got shape {y.shape}: pass the class numbers")
     order = np.random.default_rng(seed).permutation(len(y))

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.arrays import as_array, promote_large_integers
+from jaxnn.constraints import Flag, Instance, checked
 from jaxnn.data.examples import check_dtype, checked_finite, on_host
 from jaxnn.typing import Array
-from jaxnn.validation import check_flag, described
 
 
 class Standardizer(NamedTuple):
@@ -21,6 +21,7 @@ class Standardizer(NamedTuple):
     std: Array
 
 
+@checked(per_channel=Flag())
 def fit_standardizer(x: Any, *, per_channel: bool = False) -> Standardizer:
     """Compute the mean and standard deviation of each feature. Use the training set only.
 
@@ -48,7 +49,6 @@ def fit_standardizer(x: Any, *, per_channel: bool = False) -> Standardizer:
 
     Source: LeCun et al., "Efficient BackProp", 1998, section 4.3.
     """
-    check_flag("per_channel", per_channel)
     given, x = x, np.asarray(on_host("x", x))
     if x.ndim < 1 or x.size == 0:
         raise ValueError(f"x must be training examples as rows, got shape {x.shape}")
@@ -73,6 +73,7 @@ def fit_standardizer(x: Any, *, per_channel: bool = False) -> Standardizer:
     return Standardizer(mean, np.where(std < jnp.finfo(dtype).tiny, 1, std).astype(dtype))
 
 
+@checked(stats=Instance(Standardizer, "the result of fit_standardizer", "x comes second"))
 def standardize(stats: Standardizer, x: Any) -> Any:
     """Compute (x - mean)/std with the training set's statistics, for train, dev and test.
 
@@ -92,8 +93,6 @@ def standardize(stats: Standardizer, x: Any) -> Any:
       >>> print(standardize(Standardizer(np.array([1.0, 2.0]), np.array([1.0, 4.0])), np.array([[3.0, 4.0]])))
       [[2.  0.5]]
     """
-    if not isinstance(stats, Standardizer):
-        raise ValueError(f"stats must be the result of fit_standardizer, got {described(stats)}: x comes second")
     given, x = x, promote_large_integers(as_array("x", x))
     shape, fitted = x.shape, np.shape(stats.mean)
     per_channel = len(shape) > 2 and fitted == shape[-1:]

@@ -8,12 +8,16 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxnn.constraints import Count, Flag
+from jaxnn.constraints import checked as declared
 from jaxnn.data.batches import Batch, check_batch_size
 from jaxnn.data.examples import checked, columns_as_rows, on_host
+from jaxnn.data.splitting import SEED
 from jaxnn.data.weights import beside_normalizer, check_weight, simplified
-from jaxnn.validation import check_callable, check_flag, check_seed, described, is_count, warn_outside
+from jaxnn.validation import check_callable, described, warn_outside
 
 
+@declared(seed=SEED, shuffle=Flag(), block=Count())
 def host_batches(
     x: Any, y: Any, batch_size: int, *, seed: int, weight: Any = None, shuffle: bool = True, block: int = 1
 ) -> Callable[[int], Iterator[Batch]]:
@@ -47,8 +51,6 @@ def host_batches(
       >>> [batch.y.tolist() for batch in batches(0)], [batch.y.tolist() for batch in batches(1)]
       ([[2, 4], [0, 3], [1]], [[1, 4], [0, 3], [2]])
     """
-    check_seed(seed)
-    check_flag("shuffle", shuffle)
     x, y = _with_rows("x", x), _with_rows("y", y)
     m = x.shape[0]
     if y.shape[:1] != (m,):
@@ -57,8 +59,6 @@ def host_batches(
     if batch_size is None:
         raise ValueError(f"batch_size must be from 1 to the number of examples, {m}, got None")
     check_batch_size(batch_size, m)
-    if not is_count(block):
-        raise ValueError(f"block must be a whole number of at least 1, got {described(block)}")
     if weight is not None:
         weight = np.asarray(simplified(check_weight(on_host("weight", weight), m, some=True)), float)
         mean = weight.mean()

@@ -9,20 +9,19 @@ from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.scipy.ndimage import map_coordinates
 
-from jaxnn.arrays import promote_large_integers
-from jaxnn.data.augmentation import Augmentation, as_image, check_amount, check_floats
+from jaxnn.constraints import Each, Function, Numbers, Real, checked
+from jaxnn.data.augmentation import Augmentation, Image
 from jaxnn.factories.decorator import factory
 from jaxnn.typing import Array, Key
-from jaxnn.validation import check_callable, described, is_number
 
 Field: TypeAlias = Callable[[Key, int, int], Array]
 """`field(key, h, w) -> d`, (2, h, w): down and right, in pixels, float32."""
 
 
 @factory
+@checked(fields=Each(Function("key", "h", "w", called="field")))
 def warp(*fields: Field) -> Augmentation:
     """Displace the pixels of an image: new(p) = old(p + Σ d(p)), bilinearly, 0 outside.
 
@@ -40,22 +39,19 @@ def warp(*fields: Field) -> Augmentation:
       >>> augment(jax.random.key(0), image).shape
       (28, 28)
     """
-    for field in fields:
-        check_callable("field", field, "key", "h", "w")
 
-    def augment(key, image):
-        if key is None:
-            return image
-        image = as_image(image)
+    @checked(image=Image())
+    def warped(key, image):
         h, w = image.shape[:2]
         coordinates = jnp.stack(jnp.meshgrid(jnp.arange(h), jnp.arange(w), indexing="ij")).astype(jnp.float32)
         for i, field in enumerate(fields):
             coordinates = coordinates + field(jax.random.fold_in(key, i), h, w)
         return bilinear(image, coordinates)
 
-    return augment
+    return lambda key, image: image if key is None else warped(key, image)
 
 
+@checked(image=Image(floats=True), coordinates=Numbers("2 ..."))
 def bilinear(image: Array, coordinates: Array) -> Array:
     """Interpolate an image between its pixels by the weighted mean of the four neighbors; pixels outside are 0.
 
@@ -79,10 +75,6 @@ def bilinear(image: Array, coordinates: Array) -> Array:
       >>> bilinear(image, jnp.array([[0.0, 0.5, 1.0], [0.25, 0.5, 1.5]])).tolist()
       [1.0, 6.0, 6.0]
     """
-    image, coordinates = as_image(image), promote_large_integers(coordinates)
-    check_floats(image)
-    if np.shape(coordinates)[:1] != (2,):
-        raise ValueError(f"coordinates must be rows and columns, (2, ...), got {described(coordinates)}")
 
     def of_channel(channel):
         return map_coordinates(channel, list(coordinates), order=1, mode="constant", cval=0)
@@ -91,6 +83,7 @@ def bilinear(image: Array, coordinates: Array) -> Array:
 
 
 @factory
+@checked(pixels=Real(0))
 def random_shift(pixels: Array | float) -> Field:
     """Shift the image vertically and horizontally: d(p) = u, u ~ U(-pixels, pixels)².
 
@@ -99,11 +92,11 @@ def random_shift(pixels: Array | float) -> Field:
       >>> bool(jnp.abs(random_shift(2)(jax.random.key(0), 5, 5)).max() <= 2)
       True
     """
-    check_amount("pixels", pixels)
     return lambda key, h, w: jnp.broadcast_to(_uniform(key, pixels, 2)[:, None, None], (2, h, w))
 
 
 @factory
+@checked(degrees=Real(0))
 def random_rotation(degrees: Array | float) -> Field:
     """Rotate the image about its center c by an angle θ ~ U(-degrees, degrees): d(p) = (R(θ) - I)(p - c).
 
@@ -113,7 +106,6 @@ def random_rotation(degrees: Array | float) -> Field:
       >>> d[:, 1, 1].tolist()  # the center is fixed
       [0.0, 0.0]
     """
-    check_amount("degrees", degrees)
 
     def field(key, h, w):
         angle = jnp.deg2rad(_uniform(key, degrees, 1)[0])
@@ -124,6 +116,7 @@ def random_rotation(degrees: Array | float) -> Field:
 
 
 @factory
+@checked(fraction=Real(0, 1, "left"))
 def random_scale(fraction: Array | float) -> Field:
     """Scale height and width independently: d(p) = u ⊙ (p - c), u ~ U(-fraction, fraction)².
 
@@ -134,11 +127,11 @@ def random_scale(fraction: Array | float) -> Field:
       >>> bool(jnp.abs(random_scale(0.5)(jax.random.key(0), 3, 3)).max() <= 0.5)
       True
     """
-    check_amount("fraction", fraction, below=1)
     return lambda key, h, w: _linear(jnp.diag(_uniform(key, fraction, 2)), h, w)
 
 
 @factory
+@checked(degrees=Real(0, 90, "left"))
 def random_shear(degrees: Array | float) -> Field:
     """Slant vertical lines by an angle φ ~ U(-degrees, degrees): rows move by tan φ · (row - c).
 
@@ -148,7 +141,6 @@ def random_shear(degrees: Array | float) -> Field:
       >>> bool((d[0] == 0).all()), bool((d[1, 0] == -d[1, 2]).all())
       (True, True)
     """
-    check_amount("degrees", degrees, below=90)
 
     def field(key, h, w):
         slope = jnp.tan(jnp.deg2rad(_uniform(key, degrees, 1)[0]))
@@ -158,6 +150,7 @@ def random_shear(degrees: Array | float) -> Field:
 
 
 @factory
+@checked(alpha=Real(0), sigma=Real(0, closed="right", fix="it is in pixels"))
 def elastic_deformation(alpha: Array | float, sigma: Array | float) -> Field:
     """Distort the image elastically, like variations in handwriting: d = α · G_σ * u, u ~ U(-1, 1).
 
@@ -180,9 +173,6 @@ def elastic_deformation(alpha: Array | float, sigma: Array | float) -> Field:
       >>> d.shape, bool(1 < d.std() < 2)
       ((2, 100, 100), True)
     """
-    check_amount("alpha", alpha)
-    if not is_number(sigma, lambda sigma: 0 < sigma < float("inf")):
-        raise ValueError(f"sigma must be above 0 and finite, in pixels, got {described(sigma)}")
 
     def field(key, h, w):
         u = jax.random.uniform(key, (2, h, w), minval=-1, maxval=1)

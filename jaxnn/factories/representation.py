@@ -56,6 +56,14 @@ def elided(values: Iterable[Any]) -> list[str]:
     return [*map(shown, first), f"... {rest} more ...", *map(shown, last)]
 
 
+def in_few_words(value: Any) -> str:
+    """Return the call that made a value, its arguments omitted if they are long; "a Layer" for one written by hand."""
+    if getattr(value, "factory_call", None) is None:
+        return f"a {type(value).__name__}"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{value.factory_call.factory.__name__}(...)"
+
+
 def fields_of(value: Any) -> dict[str, Any]:
     """Return the fields of a NamedTuple that differ from their defaults, by name."""
     fields, defaults = zip(value._fields, value, strict=True), value._field_defaults

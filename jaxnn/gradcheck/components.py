@@ -11,7 +11,7 @@ from jaxnn.gradcheck.checker import check, check_options
 from jaxnn.gradcheck.problem import GradcheckError, as_gradcheck_error, make_problem
 from jaxnn.gradcheck.report import Report
 from jaxnn.losses.loss import Loss
-from jaxnn.nn.layer import Layer, check_layers
+from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.regularizers import Regularizer
 from jaxnn.typing import Key, Shape
 from jaxnn.validation import check_key, check_shape, described, is_count
@@ -42,7 +42,7 @@ def layer(
       True
     """
     with as_gradcheck_error():
-        check_layers("gradcheck.layer", (layer,))
+        LAYER.check("layer", layer)
         check_shape(in_shape)
         if key is not None:
             check_key(key)

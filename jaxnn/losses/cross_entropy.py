@@ -7,20 +7,22 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import xlog1py, xlogy
 
+from jaxnn.constraints import Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.losses.loss import Loss
 from jaxnn.losses.targets import (
+    ClassTargets,
+    Logits,
+    Outputs,
+    Targets,
     are_class_numbers,
     as_column,
     check_between_0_and_1,
     check_classes,
-    in_one_shape,
-    logits_and_targets,
     per_example,
     uniform_labels,
 )
 from jaxnn.typing import Array
-from jaxnn.validation import described, is_number
 
 __all__ = [
     "binary_cross_entropy",
@@ -35,6 +37,7 @@ __all__ = [
 ]
 
 
+@checked(z=Outputs(), y=Targets())
 def sigmoid_cross_entropy_value(z: Array, y: Array) -> Array:
     """Compute L = -(y log σ(z) + (1 - y) log(1 - σ(z))), summed over an example's outputs, from logits.
 
@@ -60,12 +63,12 @@ def sigmoid_cross_entropy_value(z: Array, y: Array) -> Array:
     Source: negative log-likelihood of p(y|x) = ŷ^y (1 - ŷ)^(1 - y); Cox, "The regression analysis of binary
     sequences", 1958.
     """
-    z, y = in_one_shape(z, y)
     positive = jnp.where(y == 0, 0, y * jax.nn.softplus(-z))
     negative = jnp.where(y == 1, 0, (1 - y) * jax.nn.softplus(z))
     return per_example(positive + negative)
 
 
+@checked(z=Outputs(), y=Targets())
 def sigmoid_cross_entropy_gradient(z: Array, y: Array) -> Array:
     """Compute dz = σ(z) - y, (m,) or (m, k).
 
@@ -80,12 +83,12 @@ def sigmoid_cross_entropy_gradient(z: Array, y: Array) -> Array:
       >>> print(sigmoid_cross_entropy_gradient(jnp.array([0.0, 1e4, -1e4]), jnp.array([1, 1, 1])))
       [-0.5  0.  -1. ]
     """
-    z, y = in_one_shape(z, y)
     nearer = (y > 0.5).astype(z.dtype)
     sign = 1 - 2 * nearer
     return sign * jax.nn.sigmoid(sign * z) + (nearer - y)
 
 
+@checked(a=Outputs(), y=Targets("a"))
 def binary_cross_entropy_value(a: Array, y: Array) -> Array:
     """Compute L = -(y log a + (1 - y) log(1 - a)), summed over an example's outputs, from probabilities.
 
@@ -107,10 +110,10 @@ def binary_cross_entropy_value(a: Array, y: Array) -> Array:
       >>> print(binary_cross_entropy_value(jnp.array([0.5, 0.0]), jnp.array([1, 1])))
       [0.6931472       inf]
     """
-    a, y = in_one_shape(a, y)
     return per_example(-xlogy(y, a) - xlog1py(1 - y, -a))
 
 
+@checked(a=Outputs(), y=Targets("a"))
 def binary_cross_entropy_gradient(a: Array, y: Array) -> Array:
     """Compute da = -y/a + (1 - y)/(1 - a), (m,) or (m, k).
 
@@ -122,7 +125,6 @@ def binary_cross_entropy_gradient(a: Array, y: Array) -> Array:
       >>> print(binary_cross_entropy_gradient(jnp.array([0.5, 1.0]), jnp.array([1, 1])))
       [-2. -1.]
     """
-    a, y = in_one_shape(a, y)
     # The inner `where` avoids computing 0/0, so that second derivatives are not NaN either.
     ones = jnp.ones_like(a)
     positive = y / jnp.where(y == 0, ones, a)
@@ -130,6 +132,7 @@ def binary_cross_entropy_gradient(a: Array, y: Array) -> Array:
     return negative - positive
 
 
+@checked(z=Logits(), y=ClassTargets())
 def softmax_cross_entropy_value(z: Array, y: Array) -> Array:
     """Compute L = -Σ_j y_j log p_j, p = softmax(z), from logits and class numbers or distributions over the classes.
 
@@ -155,7 +158,6 @@ def softmax_cross_entropy_value(z: Array, y: Array) -> Array:
 
     Source: Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990.
     """
-    z, y = logits_and_targets(z, y)
     log_p = jax.nn.log_softmax(z)
     if are_class_numbers(z, y):
         # A negative index would count from the end: move it past the other end, for which "fill" gives NaN.
@@ -166,6 +168,7 @@ def softmax_cross_entropy_value(z: Array, y: Array) -> Array:
     return -jnp.where(y == 0, 0, y * log_p).sum(axis=1)
 
 
+@checked(z=Logits(), y=ClassTargets())
 def softmax_cross_entropy_gradient(z: Array, y: Array) -> Array:
     """Compute dz = p Σ_j y_j - y, (m, k), with p = softmax(z): p - y for labels that sum to one.
 
@@ -177,7 +180,6 @@ def softmax_cross_entropy_gradient(z: Array, y: Array) -> Array:
       >>> print(softmax_cross_entropy_gradient(jnp.array([[0.0, 0.0]]), jnp.array([1])))
       [[ 0.5 -0.5]]
     """
-    z, y = logits_and_targets(z, y)
     p = jax.nn.softmax(z)
     if are_class_numbers(z, y):
         return p - jax.nn.one_hot(as_column(y), z.shape[1], dtype=z.dtype)
@@ -197,6 +199,7 @@ def binary_cross_entropy() -> Loss:
 
 
 @factory(computes="softmax_cross_entropy_value(z, y)")
+@checked(smoothing=Real(0, 1, "left", description="the fraction of a label that all classes share, 0 <= ε < 1"))
 def softmax_cross_entropy(smoothing: float = 0.0) -> Loss:
     """Return the cross-entropy over k classes from logits: `softmax_cross_entropy_value`, `..._gradient`.
 
@@ -224,16 +227,12 @@ def softmax_cross_entropy(smoothing: float = 0.0) -> Loss:
     Source: Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016, section 7.
     """
     plain = Loss(softmax_cross_entropy_value, softmax_cross_entropy_gradient, check_classes)
-    if not is_number(smoothing, lambda smoothing: 0 <= smoothing < 1):
-        raise ValueError(
-            f"smoothing must be the fraction of a label that all classes share, 0 <= ε < 1, got {described(smoothing)}"
-        )
     if not isinstance(smoothing, jax.core.Tracer) and smoothing == 0:
         return plain
 
     def mixed(f):
+        @checked(z=Logits(), y=ClassTargets())
         def smoothed(z, y):
-            z, y = logits_and_targets(z, y)
             return ((1 - smoothing) * f(z, y) + smoothing * f(z, uniform_labels(z, y))).astype(z.dtype)
 
         return smoothed

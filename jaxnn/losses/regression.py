@@ -1,13 +1,15 @@
 """Losses for regression."""
 
+from jaxnn.constraints import checked
 from jaxnn.factories.decorator import factory
 from jaxnn.losses.loss import Loss
-from jaxnn.losses.targets import check_fit, in_one_shape, per_example
+from jaxnn.losses.targets import Outputs, Targets, check_fit, per_example
 from jaxnn.typing import Array
 
 __all__ = ["squared_error", "squared_error_gradient", "squared_error_value"]
 
 
+@checked(z=Outputs(), y=Targets())
 def squared_error_value(z: Array, y: Array) -> Array:
     """Compute L = ½ Σ_j (z_j - y_j)², including the factor ½.
 
@@ -26,10 +28,10 @@ def squared_error_value(z: Array, y: Array) -> Array:
       >>> print(squared_error_value(jnp.array([[3.0, 1.0]]), jnp.array([[1.0, 1.0]])))
       [2.]
     """
-    z, y = in_one_shape(z, y)
     return per_example((z - y) ** 2 / 2)
 
 
+@checked(z=Outputs(), y=Targets())
 def squared_error_gradient(z: Array, y: Array) -> Array:
     """Compute dz = z - y, (m,) or (m, k).
 
@@ -40,7 +42,6 @@ def squared_error_gradient(z: Array, y: Array) -> Array:
       >>> print(squared_error_gradient(jnp.array([3.0]), jnp.array([1.0])))
       [2.]
     """
-    z, y = in_one_shape(z, y)
     return z - y
 
 

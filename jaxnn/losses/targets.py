@@ -1,4 +1,4 @@
-"""Validate and convert the targets of losses.
+"""What losses take: outputs of a network, and targets that fit them.
 
 Targets y may have a trailing axis of 1 or not, (m, 1) or (m,). Any other difference in shape raises, since (m,) against
 (m, 1) would broadcast to (m, m).
@@ -10,31 +10,110 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.arrays import as_array, fits, promote_large_integers
+from jaxnn.constraints import Call, Constraint, checked
 from jaxnn.typing import Array
 from jaxnn.validation import described
 
 
-def _check_outputs(z: Any) -> None:
-    # z of a whole-number dtype would round y, which is cast to it.
-    if not jnp.issubdtype(getattr(z, "dtype", None) or int, jnp.floating):
-        raise ValueError(
-            f"outputs z must be an array of floats, got {described(z)}: z is the first argument, y the next"
-        )
+class Outputs(Constraint):
+    """Outputs (m,) or (m, k) of a network, floats: whole numbers would round targets, which are cast to their dtype."""
+
+    def __init__(self):
+        fix = "outputs are the first argument, targets the next"
+        super().__init__("an array of floats", ("z", None, 3, [[0.5]], np.ones((2, 2), int)), fix)
+
+    def accepts(self, value: Any) -> bool:
+        """Return whether it has a floating dtype, as an array or the shape of one."""
+        return jnp.issubdtype(getattr(value, "dtype", None) or int, jnp.floating)
+
+    def check(self, name: str, value: Any, call: Call) -> Array:
+        """Return outputs as a JAX array."""
+        value = super().check(name, promote_large_integers(value), call)
+        return jnp.asarray(value) if isinstance(value, np.ndarray) else value
 
 
+class Logits(Outputs):
+    """Logits (m, k) of k >= 2 classes."""
+
+    def check(self, name: str, value: Any, call: Call) -> Array:
+        """Return logits as a JAX array."""
+        z = super().check(name, value, call)
+        if len(z.shape) != 2 or z.shape[1] < 2:
+            fix = "use sigmoid_cross_entropy for one output per example"
+            raise ValueError(f"{name} must be logits (m, k) with k >= 2 classes, got {z.shape}: {fix}")
+        return z
+
+
+class Targets(Constraint):
+    """Numbers in the shape of the outputs, up to a trailing axis of 1.
+
+    Args:
+      outputs: the name of the argument that has them.
+      convert: whether the function takes them in the shape and the dtype of the outputs.
+    """
+
+    phrases = ("numbers", "an array")
+
+    def __init__(self, outputs: str = "z", convert: bool = True):
+        super().__init__("numbers", (None, "y", np.array(["a", "b"])))
+        self.outputs, self.convert = outputs, convert
+
+    def check(self, name: str, value: Any, call: Call) -> Any:
+        """Return targets as an array."""
+        y, z = as_array(name, value), call.arguments.get(self.outputs)
+        if not jnp.issubdtype(y.dtype, jnp.number) and y.dtype != bool:
+            raise ValueError(f"{name} must be numbers, got {described(y)}")
+        if z is None:
+            return y
+        if not self._fit(z, y):
+            fix = f"examples are rows, use {name}.T" if self._are_columns(z, y) else self._fix
+            raise ValueError(f"{name} must be {self._expected(z)}, got {y.dtype.name} {y.shape}: {fix}")
+        return self._converted(z, y) if self.convert else y
+
+    _fix = "use softmax_cross_entropy for class numbers"
+
+    def _expected(self, z: Any) -> str:
+        return f"numbers in the shape of outputs {self.outputs}, {z.shape}"
+
+    def _fit(self, z: Any, y: Any) -> bool:
+        return z.shape == y.shape or {z.shape, y.shape} == {z.shape[:1], (*z.shape[:1], 1)}
+
+    def _are_columns(self, z: Any, y: Any) -> bool:
+        return y.shape == z.shape[::-1]
+
+    def _converted(self, z: Array, y: Any) -> Array:
+        return jnp.asarray(promote_large_integers(y)).reshape(z.shape).astype(z.dtype)
+
+
+class ClassTargets(Targets):
+    """Class numbers (m,) or (m, 1) for logits (m, k), or distributions (m, k)."""
+
+    _fix = "convert float class numbers with y.astype(int)"
+
+    def _expected(self, z: Any) -> str:
+        return f"integer class numbers ({z.shape[0]},) or distributions {z.shape}"
+
+    def _fit(self, z: Any, y: Any) -> bool:
+        return are_class_numbers(z, y) or y.shape == z.shape
+
+    def _are_columns(self, z: Any, y: Any) -> bool:
+        return y.shape in {(1, z.shape[0]), z.shape[::-1]}
+
+    def _converted(self, z: Array, y: Any) -> Array:
+        # A class number outside of int32 becomes another invalid one.
+        if are_class_numbers(z, y) and not fits(y).all():
+            y = np.where(fits(y), y, np.iinfo(np.int32).max)
+        return jnp.asarray(promote_large_integers(y))
+
+
+@checked(z=Outputs(), y=Targets(convert=False))
 def check_fit(z: Any, y: Array) -> None:
     """Raise ValueError unless outputs z (m, k) and targets y have one shape, up to a trailing axis of 1."""
-    _check_outputs(z)
-    if z.shape != y.shape and {z.shape, y.shape} != {z.shape[:1], (*z.shape[:1], 1)}:
-        fix = (
-            "examples are rows, use y.T" if y.shape == z.shape[::-1] else "use softmax_cross_entropy for class numbers"
-        )
-        raise ValueError(f"targets y must have the shape of outputs z, {z.shape}, got {y.shape}: {fix}")
 
 
+@checked(z=Outputs(), y=Targets(convert=False))
 def check_between_0_and_1(z: Any, y: Array) -> None:
     """Raise ValueError unless the targets y (m, k) are in [0, 1]."""
-    check_fit(z, y)
     if y.min() < 0 or y.max() > 1:
         raise ValueError(
             f"binary labels must be from 0 to 1, got {y.min()} to {y.max()}: "
@@ -42,33 +121,17 @@ def check_between_0_and_1(z: Any, y: Array) -> None:
         )
 
 
-def _check_logits(z: Any, y: Array) -> None:
-    _check_outputs(z)
-    if len(z.shape) != 2 or z.shape[1] < 2:
-        raise ValueError(
-            f"logits of softmax_cross_entropy must be (m, k) with k >= 2 classes, got {z.shape}: "
-            "use sigmoid_cross_entropy for one output per example"
-        )
-    if not (are_class_numbers(z, y) or y.shape == z.shape):
-        fix = "convert float class numbers with y.astype(int)"
-        if y.shape in {(1, z.shape[0]), z.shape[::-1]}:
-            fix = "examples are rows, use y.T"
-        raise ValueError(
-            f"targets y of softmax_cross_entropy must be integer class numbers ({z.shape[0]},) or distributions "
-            f"{z.shape}, got {y.dtype.name} {y.shape}: {fix}"
-        )
-
-
+@checked(z=Logits(), y=ClassTargets(convert=False))
 def check_classes(z: Any, y: Array) -> None:
     """Raise ValueError unless y are class numbers (m,) for logits z (m, k), or distributions (m, k)."""
-    _check_logits(z, y)
-    if are_class_numbers(z, y) and (y.min() < 0 or y.max() >= z.shape[1]):
+    least, numbers = y.min(), are_class_numbers(z, y)
+    if numbers and (least < 0 or y.max() >= z.shape[1]):
         raise ValueError(
-            f"labels of {z.shape[1]} classes must be from 0 to {z.shape[1] - 1}, got {y.min()} to {y.max()}: "
+            f"labels of {z.shape[1]} classes must be from 0 to {z.shape[1] - 1}, got {least} to {y.max()}: "
             "number the classes from 0"
         )
-    if not are_class_numbers(z, y) and y.min() < 0:
-        raise ValueError(f"entries of a distribution over classes must be at least 0, got {y.min()}")
+    if not numbers and least < 0:
+        raise ValueError(f"entries of a distribution over classes must be at least 0, got {least}")
 
 
 def are_class_numbers(z: Any, y: Array) -> bool:
@@ -86,32 +149,6 @@ def uniform_labels(z: Array, y: Array) -> Array:
 def as_column(y: Array) -> Array:
     """Convert class numbers to int32 (m,): in 8 bits, class 256 would be class 0."""
     return jnp.asarray(y).reshape(-1).astype(jnp.int32)
-
-
-def _targets(y: Any) -> Any:
-    """Convert targets (m,) or (m, k) to a NumPy or JAX array of numbers."""
-    y = as_array("y", y)
-    if not jnp.issubdtype(y.dtype, jnp.number) and y.dtype != bool:
-        raise ValueError(f"targets y must be numbers, got {described(y)}")
-    return y
-
-
-def logits_and_targets(z: Array, y: Any) -> tuple[Array, Array]:
-    """Return logits z (m, k) and their targets; a class number outside of int32 becomes another invalid one."""
-    z, y = promote_large_integers(z), _targets(y)
-    if len(getattr(z, "shape", ())) == 2 and are_class_numbers(z, y) and not fits(y).all():
-        y = np.where(fits(y), y, np.iinfo(np.int32).max)
-    y = jnp.asarray(promote_large_integers(y))
-    _check_logits(z, y)
-    return jnp.asarray(z), y
-
-
-def in_one_shape(z: Array, y: Array) -> tuple[Array, Array]:
-    """Return z, and y in the shape and dtype of z; they may differ only by a trailing axis of 1."""
-    z, y = promote_large_integers(z), _targets(y)
-    check_fit(z, y)
-    z = jnp.asarray(z)
-    return z, jnp.asarray(promote_large_integers(y)).reshape(z.shape).astype(z.dtype)
 
 
 def per_example(loss: Array) -> Array:

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.constraints import Count, checked
 from jaxnn.data.weights import relative
 from jaxnn.metrics.inputs import as_numbers, as_probabilities, as_weight, class_numbers, sums_at
 from jaxnn.typing import Array
-from jaxnn.validation import described, is_count
 
 
 class Reliability(NamedTuple):
@@ -29,6 +29,7 @@ class Reliability(NamedTuple):
     count: Array
 
 
+@checked(bins=Count())
 def reliability_curve(probabilities: Array, y: Array, bins: int = 10, weight: Array | None = None) -> Reliability:
     """Compare predicted probabilities, in bins, with observed frequencies; on the diagonal they are calibrated.
 
@@ -64,6 +65,7 @@ def reliability_curve(probabilities: Array, y: Array, bins: int = 10, weight: Ar
         return Reliability(confidences / mass, rights / mass, sums_at((bins,), (bin_of,), weight))
 
 
+@checked(bins=Count())
 def expected_calibration_error(probabilities: Array, y: Array, bins: int = 10, weight: Array | None = None) -> Array:
     """Compute ECE = Σ_b n_b/m |accuracy_b - confidence_b|, the mean deviation of confidence from accuracy.
 
@@ -96,8 +98,6 @@ def expected_calibration_error(probabilities: Array, y: Array, bins: int = 10, w
 
 def _binned(probabilities: Any, y: Any, bins: int, weight: Any) -> tuple[Array, Array, Array, Array]:
     """Sum weights, probabilities and right predictions by bin, (bins,) each; return them and each bin index, (m,)."""
-    if not is_count(bins):
-        raise ValueError(f"bins must be a whole number of at least 1, got {described(bins)}")
     confidence, right = _predictions(probabilities, y, weight)
     edges = jnp.asarray(np.linspace(0, 1, bins + 1)[1:-1], confidence.dtype)
     bin_of = jnp.searchsorted(edges, confidence, side="left")

@@ -6,6 +6,7 @@ any label or prediction. If all weights are 0, a mean is undefined, and NaN is r
 
 import jax.numpy as jnp
 
+from jaxnn.constraints import Count, checked
 from jaxnn.data.weights import weighted_mean
 from jaxnn.metrics.inputs import (
     are_right,
@@ -18,7 +19,6 @@ from jaxnn.metrics.inputs import (
     sums_at,
 )
 from jaxnn.typing import Array
-from jaxnn.validation import described, is_count
 
 
 def accuracy(predicted: Array, y: Array, weight: Array | None = None) -> Array:
@@ -85,6 +85,7 @@ def log_loss(probabilities: Array, y: Array, weight: Array | None = None) -> Arr
     return -jnp.log(of_label).mean() if weight is None else weighted_mean(-jnp.log(of_label), weight)
 
 
+@checked(classes=Count())
 def confusion_matrix(predicted: Array, y: Array, classes: int, weight: Array | None = None) -> Array:
     """Count how often each true class is predicted as each class.
 
@@ -110,8 +111,6 @@ def confusion_matrix(predicted: Array, y: Array, classes: int, weight: Array | N
     """
     weight = as_weight(weight, predicted)
     predicted, y = as_labels(predicted, weight), as_numbers("labels", y)
-    if not is_count(classes):
-        raise ValueError(f"classes must be a whole number of at least 1, got {described(classes)}")
     if predicted.shape != y.shape or y.ndim != 1:
         raise ValueError(f"predicted and y must both be labels (m,), got {predicted.shape} and {y.shape}")
     place = class_numbers(y, classes), class_numbers(predicted, classes)

@@ -1,9 +1,9 @@
 """Bias and variance: the gaps between measured errors and the achievable error."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from jaxnn.validation import described, is_number
+from jaxnn.constraints import Nothing, Real, checked
 
 NEXT_STEPS = {
     "bias": "train a larger network, longer, or with a better optimizer; regularize less; try another architecture",
@@ -36,6 +36,21 @@ class ErrorAnalysis(NamedTuple):
     next_steps: tuple[str, ...]
 
 
+_SHARE = Real(0, 1, description="a fraction from 0 to 1", fix="8 % is 0.08")
+_NUMBER = Real(1, whole=True, description="a whole number of at least 1") | Nothing()
+
+
+@checked(
+    train_error=_SHARE,
+    dev_error=_SHARE,
+    achievable_error=_SHARE,
+    train_dev_error=_SHARE | Nothing(),
+    test_error=_SHARE | Nothing(),
+    n_train=_NUMBER,
+    n_dev=_NUMBER,
+    n_train_dev=_NUMBER,
+    n_test=_NUMBER,
+)
 def analyze_errors(
     *,
     train_error: float,
@@ -88,15 +103,15 @@ def analyze_errors(
     """
     errors = {"train": train_error, "train_dev": train_dev_error, "dev": dev_error, "test": test_error}
     needed = ("train", "dev")
-    errors = {name: _share(f"{name}_error", e) for name, e in errors.items() if e is not None or name in needed}
+    errors = {name: float(e) for name, e in errors.items() if e is not None or name in needed}
     examples = {"train": n_train, "train_dev": n_train_dev, "dev": n_dev, "test": n_test}
-    examples = {name: _count(f"n_{name}", n) for name, n in examples.items() if n is not None}
+    examples = {name: int(n) for name, n in examples.items() if n is not None}
     if examples and examples.keys() != errors.keys():
         raise ValueError(
             f"numbers of examples must be given for {', '.join(errors)}, as the errors, or for no set, "
             f"got {', '.join(examples)}"
         )
-    errors["achievable"] = _share("achievable_error", achievable_error)
+    errors["achievable"] = float(achievable_error)
     same_distribution = "train_dev" if "train_dev" in errors else "dev"
     between = {"bias": ("achievable", "train"), "variance": ("train", same_distribution)}
     if "train_dev" in errors:
@@ -123,15 +138,3 @@ def _variance(error: float, n: int) -> float:
     """Return the variance of an error rate measured on n examples, with one right and one wrong example added."""
     p = (error * n + 1) / (n + 2)
     return p * (1 - p) / (n + 2)
-
-
-def _share(name: str, error: Any) -> float:
-    if not is_number(error, lambda error: 0 <= error <= 1):
-        raise ValueError(f"{name} must be a fraction from 0 to 1, got {described(error)}: 8 % is 0.08")
-    return float(error)
-
-
-def _count(name: str, n: Any) -> int:
-    if not is_number(n, lambda n: 1 <= n < float("inf") and n == int(n)):
-        raise ValueError(f"{name} must be a whole number of at least 1, got {described(n)}")
-    return int(n)

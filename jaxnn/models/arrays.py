@@ -6,12 +6,14 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxnn.constraints import ExampleShape, checked
 from jaxnn.models.model import shapes_of_params
-from jaxnn.nn.layer import Layer, check_layers
+from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.typing import Array, Params, Shape
 from jaxnn.validation import described, is_real
 
 
+@checked(network=LAYER)
 def params_to_arrays(network: Layer, params: Params) -> list[Array]:
     """Flatten params to [W_1, b_1, W_2, b_2, ...] in execution order, unstacking scanned layers.
 
@@ -35,10 +37,10 @@ def params_to_arrays(network: Layer, params: Params) -> list[Array]:
       >>> [W.shape for W in params_to_arrays(model.network, params)[::2]]
       [(4, 8), (4, 4), (4, 4), (1, 4)]
     """
-    check_layers("params_to_arrays", (network,))
     return [leaf for part in network.parts(params) for leaf in jax.tree.leaves(part)]
 
 
+@checked(network=LAYER, in_shape=ExampleShape())
 def params_from_arrays(network: Layer, in_shape: Shape, arrays: Sequence[Any]) -> Params:
     """Make params of a network from the arrays of another library.
 
@@ -62,7 +64,7 @@ def params_from_arrays(network: Layer, in_shape: Shape, arrays: Sequence[Any]) -
       >>> print(model.outputs(params, jnp.array([[2.0, 1.0]])))
       [[1.5]]
     """
-    expected = shapes_of_params("params_from_arrays", network, in_shape)
+    expected = shapes_of_params(network, in_shape)
     params = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), expected)
     # The parts of NumPy arrays are views, so writing to them writes to params.
     views = params_to_arrays(network, params)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.constraints import Count, Counts, Flag, Instance, OneOf, checked
 from jaxnn.losses.cross_entropy import sigmoid_cross_entropy, softmax_cross_entropy
 from jaxnn.losses.loss import Loss
 from jaxnn.losses.regression import squared_error
@@ -17,11 +18,39 @@ from jaxnn.nn.composition import chain
 from jaxnn.nn.layer import Layer
 from jaxnn.nn.linear import dense
 from jaxnn.nn.repetition import chain_with_scans
-from jaxnn.nn.stochastic import dropout
+from jaxnn.nn.stochastic import RATE, dropout
 from jaxnn.typing import Array, Initializer
-from jaxnn.validation import check_flag, check_name, described, is_count, is_number
+from jaxnn.validation import described, is_number
 
 
+def _yes_probability(z: Array) -> Array:
+    return jax.nn.sigmoid(z)
+
+
+def _probabilities(z: Array) -> Array:
+    return jax.nn.softmax(z)
+
+
+def _class(z: Array) -> Array:
+    return jnp.argmax(z, axis=-1)
+
+
+_OUTPUTS: dict[str, tuple[Loss, Callable[[Array], Array], Callable[[Array], Array]]] = {
+    "binary": (sigmoid_cross_entropy(), _yes_probability, labels_of_logits),
+    "softmax": (softmax_cross_entropy(), _probabilities, _class),
+    "linear": (squared_error(), unchanged, unchanged),
+    "relu": (squared_error(), unchanged, unchanged),
+}
+
+SIZES = Counts(2, "two or more whole numbers of at least 1, (n_0, ..., n_L)")
+
+
+@checked(
+    sizes=SIZES,
+    output=OneOf(_OUTPUTS),
+    input_dropout_rate=RATE,
+    scan=Flag(),
+)
 def mlp(
     sizes: Sequence[int],
     activation: str | Layer | Sequence[str | Layer] = "relu",
@@ -75,9 +104,6 @@ def mlp(
       >>> model.predict_proba(params, jnp.zeros((2, 784))).shape, model.predict(params, jnp.zeros((2, 784))).shape
       ((2, 10), (2,))
     """
-    sizes = check_sizes(sizes)
-    check_flag("scan", scan)
-    check_name("output", output, _OUTPUTS)
     if output == "softmax" and sizes[-1] < 2:
         raise ValueError(
             f"last size must be at least 2 classes for output='softmax', got {sizes[-1]}: use output='binary'"
@@ -91,8 +117,6 @@ def mlp(
     units = []  # what follows a dense layer, up to the next one
     for activation_layer, rate, following in zip(hidden, rates, dense_layers[1:], strict=True):
         units.append((activation_layer, *([dropout(_as_float(rate))] if _may_drop(rate) else []), following))
-    if not is_number(input_dropout_rate):
-        raise ValueError(f"input_dropout_rate must be a number, got {described(input_dropout_rate)}")
     before = [dropout(_as_float(input_dropout_rate))] if _may_drop(input_dropout_rate) else []
     first, last = (*before, dense_layers[0]), [relu()] if output == "relu" else []
     blocks = _group_equal_units(first, units, sizes) if scan else []
@@ -103,6 +127,7 @@ def mlp(
     return Model(network, (sizes[0],), *_OUTPUTS[output])
 
 
+@checked(n_in=Count(), classes=Count(2))
 def logistic_regression(n_in: int, classes: int = 2) -> Model:
     """Return logistic regression: one dense layer, initialized to zero, with the cross-entropy of its classes.
 
@@ -124,49 +149,14 @@ def logistic_regression(n_in: int, classes: int = 2) -> Model:
       >>> params[0]["W"]
       Array([[0., 0., 0.]], dtype=float32)
     """
-    if not (is_count(n_in) and is_count(classes) and classes >= 2):
-        raise ValueError(
-            "n_in and classes must be whole numbers of at least 1 and 2, "
-            f"got {described(n_in)} and {described(classes)}"
-        )
     return mlp((n_in, 1 if classes == 2 else classes), output="binary" if classes == 2 else "softmax", init="zeros")
 
 
-def _yes_probability(z: Array) -> Array:
-    return jax.nn.sigmoid(z)
-
-
-def _probabilities(z: Array) -> Array:
-    return jax.nn.softmax(z)
-
-
-def _class(z: Array) -> Array:
-    return jnp.argmax(z, axis=-1)
-
-
-_OUTPUTS: dict[str, tuple[Loss, Callable[[Array], Array], Callable[[Array], Array]]] = {
-    "binary": (sigmoid_cross_entropy(), _yes_probability, labels_of_logits),
-    "softmax": (softmax_cross_entropy(), _probabilities, _class),
-    "linear": (squared_error(), unchanged, unchanged),
-    "relu": (squared_error(), unchanged, unchanged),
-}
-
-
-def check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
-    """Return the sizes of an mlp as a tuple; raise ValueError unless they are two or more whole numbers."""
-    sizes = tuple(sizes) if np.iterable(sizes) else (sizes,)
-    if len(sizes) < 2 or not all(map(is_count, sizes)):
-        raise ValueError(
-            f"sizes must be two or more whole numbers of at least 1, (n_0, ..., n_L), got {described(sizes)}"
-        )
-    return tuple(map(int, sizes))
-
-
+@checked(activation=OneOf(ACTIVATIONS) | Instance(Layer))
 def as_activation(activation: str | Layer) -> Layer:
     """Return a `Layer` unchanged, or the activation of this name."""
     if isinstance(activation, Layer):
         return activation
-    check_name("activation", activation, ACTIVATIONS, " or a Layer")
     return ACTIVATIONS[activation]()
 
 

@@ -8,22 +8,19 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.arrays import floats
 from jaxnn.caching import bounded_cache
+from jaxnn.constraints import Floats, ParamsTree, RandomKey, checked
 from jaxnn.factories.decorator import factory_made
 from jaxnn.factories.representation import shown
 from jaxnn.losses.loss import Loss
-from jaxnn.nn.layer import Layer, check_layers
+from jaxnn.nn.layer import Layer
 from jaxnn.typing import Array, Key, Params, Shape
-from jaxnn.validation import check_key, check_params, check_shape
 
 
 def _shown(model: "Model") -> str:
     """Return the repr of a model: its network, in_shape and loss, and the number of its params."""
     try:
-        n = sum(
-            math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes_of_params("Model", model.network, model.in_shape))
-        )
+        n = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes_of_params(model.network, model.in_shape)))
         params = f", {n} params"
     except Exception:  # the network does not accept such examples: `init` raises with the reason
         params = ""
@@ -51,25 +48,25 @@ class Model(NamedTuple):
     probabilities: Callable[[Array], Array]
     labels: Callable[[Array], Array]
 
+    @checked(key=RandomKey())
     def init(self, key: Key) -> Params:
         """Initialize params of the network from one random key, in one compiled program.
 
         Raises:
           ValueError: if it is not one random key.
         """
-        check_key(key)
         # Inside a trace, in which every operation returns a tracer, it becomes part of the program traced.
         traced = isinstance(jax.random.key_data(key), jax.core.Tracer)
         return self.network.init(key, self.in_shape)[0] if traced else _init_program(self.network, self.in_shape)(key)
 
+    @checked(params=ParamsTree(), x=Floats(lists=True))
     def outputs(self, params: Params, x: Array) -> Array:
         """Return outputs z (m, k) for inputs x (m, n_in): the forward without randomness.
 
         Raises:
           ValueError: if params or the shape of x are those of another network, or x is not numbers.
         """
-        check_params(params)
-        return self.network.forward(params, floats(x))[0]
+        return self.network.forward(params, x)[0]
 
     def predict_proba(self, params: Params, x: Array) -> Array:
         """Return probabilities (m, k) for inputs x (m, n_in), or values (m, k) for regression.
@@ -94,10 +91,8 @@ def _init_program(network: Layer, in_shape: Shape) -> Callable[[Key], Params]:
     return jax.jit(lambda key: network.init(key, in_shape)[0], compiler_options={"xla_backend_optimization_level": 1})
 
 
-def shapes_of_params(name: str, network: Layer, in_shape: Shape) -> Params:
-    """Return the shapes and dtypes of a network's params without computing them; `name` is the caller's."""
-    check_layers(name, (network,))
-    check_shape(in_shape)
+def shapes_of_params(network: Layer, in_shape: Shape) -> Params:
+    """Return the shapes and dtypes of a network's params without computing them."""
     return jax.eval_shape(lambda: network.init(jax.random.key(0), in_shape)[0])
 
 

@@ -2,23 +2,22 @@
 
 z, a and their cotangents have one shape, which may be any. Forward values are those of `jax.nn`. Only what the backward
 needs is cached: if g' can be computed from a, the cache is a, which the next layer caches anyway, so it costs nothing.
-A backward raises a ValueError if the cotangent's shape differs from the cache's. Whole numbers become floats of JAX's
-default dtype.
+A backward raises a ValueError if the cotangent's shape differs from the cache's: (m,) against (m, 1) would broadcast to
+(m, m). Whole numbers become floats of JAX's default dtype, since an int32 cannot hold a slope of 0.01.
 """
 
-from collections.abc import Callable
-from functools import partial, wraps
-from typing import Any
+from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jaxnn.arrays import floats
+from jaxnn.constraints import Flag, Floats, Mask, Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer, stateless
 from jaxnn.typing import Array
-from jaxnn.validation import check_flag, described, is_number
+
+_ARRAY = Floats(lists=True)
+_COTANGENT = Floats(lists=True, scalar=True)
 
 __all__ = [
     "ACTIVATIONS",
@@ -57,57 +56,26 @@ __all__ = [
 ]
 
 
-def _on_floats(forward: Callable[..., tuple[Array, Any]]) -> Callable[..., tuple[Array, Any]]:
-    """Decorate a forward so that whole numbers z become floats: an int32 cannot hold a slope of 0.01."""
-
-    @wraps(forward)
-    def checked(z, *args, **kwargs):
-        return forward(floats(z, "z"), *args, **kwargs)
-
-    return checked
-
-
-def _on_one_shape(backward: Callable[..., Array]) -> Callable[..., Array]:
-    """Decorate a backward so that da must have the cache's shape: (m,) against (m, 1) would broadcast to (m, m).
-
-    Whole numbers become floats, as in the forward.
-    """
-
-    @wraps(backward)
-    def checked(cache, da, *args, **kwargs):
-        if np.shape(da) not in (np.shape(cache), ()):
-            raise ValueError(
-                f"da of {backward.__name__} must have the shape of the cache, {np.shape(cache)}, got {described(da)}"
-            )
-        return backward(cache if _is_mask(cache) else floats(cache, "cache"), floats(da, "da"), *args, **kwargs)
-
-    return checked
-
-
-def _is_mask(cache: Any) -> bool:
-    dtype = getattr(cache, "dtype", None)
-    return dtype is not None and jnp.issubdtype(dtype, jnp.bool_)
-
-
-@_on_floats
+@checked(z=_ARRAY)
 def identity_forward(z: Array) -> tuple[Array, tuple[()]]:
     """Return a = z. Nothing is cached."""
     return z, ()
 
 
+@checked(da=_COTANGENT)
 def identity_backward(cache: tuple[()], da: Array) -> Array:
     """Return dz = da, since g'(z) = 1."""
-    return floats(da, "da")
+    return da
 
 
-@_on_floats
+@checked(z=_ARRAY)
 def sigmoid_forward(z: Array) -> tuple[Array, Array]:
     """Compute a = σ(z) = 1/(1 + e^-z). Cached: a."""
     a = jax.nn.sigmoid(z)
     return a, a
 
 
-@_on_one_shape
+@checked(a=_ARRAY, da=_COTANGENT)
 def sigmoid_backward(a: Array, da: Array) -> Array:
     """Compute dz = da · a(1 - a).
 
@@ -122,14 +90,14 @@ def sigmoid_backward(a: Array, da: Array) -> Array:
     return da * (a * (1 - a))
 
 
-@_on_floats
+@checked(z=_ARRAY)
 def tanh_forward(z: Array) -> tuple[Array, Array]:
     """Compute a = tanh(z) = (e^z - e^-z)/(e^z + e^-z). Cached: a."""
     a = jnp.tanh(z)
     return a, a
 
 
-@_on_one_shape
+@checked(a=_ARRAY, da=_COTANGENT)
 def tanh_backward(a: Array, da: Array) -> Array:
     """Compute dz = da · (1 - a²).
 
@@ -146,14 +114,14 @@ def tanh_backward(a: Array, da: Array) -> Array:
     return da * ((1 - a) * (1 + a))
 
 
-@_on_floats
+@checked(z=_ARRAY)
 def relu_forward(z: Array) -> tuple[Array, Array]:
     """Compute a = max(0, z). Cached: a, which is positive exactly where z is."""
     a = jax.nn.relu(z)
     return a, a
 
 
-@_on_one_shape
+@checked(a=_ARRAY, da=_COTANGENT)
 def relu_backward(a: Array, da: Array) -> Array:
     """Compute dz = da where z > 0, and 0 elsewhere.
 
@@ -171,7 +139,7 @@ def relu_backward(a: Array, da: Array) -> Array:
     return jnp.where(a > 0, da, 0)
 
 
-@_on_floats
+@checked(z=_ARRAY)
 def leaky_relu_forward(z: Array, slope: float = 0.01) -> tuple[Array, Array]:
     """Compute a = z where z >= 0, and slope · z elsewhere. Cached: where z >= 0, one byte per element.
 
@@ -181,7 +149,7 @@ def leaky_relu_forward(z: Array, slope: float = 0.01) -> tuple[Array, Array]:
     return jax.nn.leaky_relu(z, jnp.asarray(slope, z.dtype)), z >= 0
 
 
-@_on_one_shape
+@checked(positive=Mask(), da=_COTANGENT)
 def leaky_relu_backward(positive: Array, da: Array, slope: float = 0.01) -> Array:
     """Compute dz = da where z >= 0, and slope · da elsewhere.
 
@@ -198,14 +166,14 @@ def leaky_relu_backward(positive: Array, da: Array, slope: float = 0.01) -> Arra
     return jnp.where(positive, da, jnp.asarray(slope, da.dtype) * da)
 
 
-@_on_floats
+@checked(z=_ARRAY)
 def softplus_forward(z: Array) -> tuple[Array, Array]:
     """Compute a = log(1 + e^z). Cached: a."""
     a = jax.nn.softplus(z)
     return a, a
 
 
-@_on_one_shape
+@checked(a=_ARRAY, da=_COTANGENT)
 def softplus_backward(a: Array, da: Array) -> Array:
     """Compute dz = da · (1 - e^-a).
 
@@ -223,13 +191,13 @@ def softplus_backward(a: Array, da: Array) -> Array:
     return da * -jnp.expm1(-a)
 
 
-@_on_floats
+@checked(z=_ARRAY)
 def silu_forward(z: Array) -> tuple[Array, Array]:
     """Compute a = z σ(z). Cached: z, since a takes some values twice and does not determine z."""
     return jax.nn.silu(z), z
 
 
-@_on_one_shape
+@checked(z=_ARRAY, da=_COTANGENT)
 def silu_backward(z: Array, da: Array) -> Array:
     """Compute dz = da · σ(z)(1 + z(1 - σ(z))).
 
@@ -246,13 +214,13 @@ def silu_backward(z: Array, da: Array) -> Array:
     return da * (jax.nn.sigmoid(z) * (1 + z * jax.nn.sigmoid(-z)))
 
 
-@_on_floats
+@checked(z=_ARRAY)
 def gelu_forward(z: Array) -> tuple[Array, Array]:
     """Compute a = z Φ(z), with Φ the standard normal distribution function. Cached: z."""
     return jax.nn.gelu(z, approximate=False), z
 
 
-@_on_one_shape
+@checked(z=_ARRAY, da=_COTANGENT)
 def gelu_backward(z: Array, da: Array) -> Array:
     """Compute dz = da · (Φ(z) + z φ(z)).
 
@@ -272,13 +240,13 @@ def gelu_backward(z: Array, da: Array) -> Array:
     return da * (cdf + z * pdf)
 
 
-@_on_floats
+@checked(z=_ARRAY)
 def gelu_tanh_forward(z: Array) -> tuple[Array, Array]:
     """Compute a = z/2 · (1 + tanh(u)), u = sqrt(2/π)(z + 0.044715 z³). Cached: z."""
     return jax.nn.gelu(z, approximate=True), z
 
 
-@_on_one_shape
+@checked(z=_ARRAY, da=_COTANGENT)
 def gelu_tanh_backward(z: Array, da: Array) -> Array:
     """Compute dz = da · ((1 + t)/2 + z/2 · (1 - t²) · u'), t = tanh(u), u' = sqrt(2/π)(1 + 3·0.044715 z²).
 
@@ -300,13 +268,13 @@ def gelu_tanh_backward(z: Array, da: Array) -> Array:
     return da * ((1 + t) / 2 + z / 2 * ((1 - t) * (1 + t)) * du)
 
 
-@_on_floats
+@checked(z=_ARRAY)
 def elu_forward(z: Array, alpha: float = 1.0) -> tuple[Array, Array]:
     """Compute a = z where z > 0, and α(e^z - 1) elsewhere. Cached: z, since a + α loses the slope's digits."""
     return jax.nn.elu(z, jnp.asarray(alpha, z.dtype)), z
 
 
-@_on_one_shape
+@checked(z=_ARRAY, da=_COTANGENT)
 def elu_backward(z: Array, da: Array, alpha: float = 1.0) -> Array:
     """Compute dz = da where z > 0, and α e^z da elsewhere.
 
@@ -326,7 +294,7 @@ def elu_backward(z: Array, da: Array, alpha: float = 1.0) -> Array:
     return jnp.where(z > 0, da, jnp.asarray(alpha, z.dtype) * jnp.exp(jnp.minimum(z, 0)) * da)
 
 
-@_on_floats
+@checked(z=Floats("... k", lists=True))
 def softmax_forward(z: Array) -> tuple[Array, Array]:
     """Compute p_j = e^z_j / Σ_l e^z_l over the last axis, (..., k). Cached: p.
 
@@ -341,13 +309,11 @@ def softmax_forward(z: Array) -> tuple[Array, Array]:
       >>> print(softmax_forward(jnp.array([[1e4, 1e4, 0.0]]))[0])
       [[0.5 0.5 0. ]]
     """
-    if not np.ndim(z):
-        raise ValueError(f"z must be (..., k), with an axis of classes, got {described(z)}")
     p = jax.nn.softmax(z)
     return p, p
 
 
-@_on_one_shape
+@checked(p=_ARRAY, dp=_COTANGENT)
 def softmax_backward(p: Array, dp: Array) -> Array:
     """Compute dz_i = p_i (dp_i - Σ_j dp_j p_j) over the last axis, (..., k).
 
@@ -391,6 +357,7 @@ def relu() -> Layer:
 
 
 @factory(computes="leaky_relu_forward(z) or jax.nn.leaky_relu(z)")
+@checked(slope=Real())
 def leaky_relu(slope: float = 0.01) -> Layer:
     """Return the elementwise layer a = max(slope · z, z): `leaky_relu_forward`, `leaky_relu_backward`.
 
@@ -400,8 +367,6 @@ def leaky_relu(slope: float = 0.01) -> Layer:
     Raises:
       ValueError: if the slope is not a finite number.
     """
-    if not is_number(slope, lambda slope: abs(slope) < float("inf")):
-        raise ValueError(f"slope must be a finite number, got {described(slope)}")
     return stateless(partial(leaky_relu_forward, slope=slope), partial(leaky_relu_backward, slope=slope))
 
 
@@ -418,6 +383,7 @@ def silu() -> Layer:
 
 
 @factory(computes="gelu_forward(z) or jax.nn.gelu(z)")
+@checked(approximate=Flag())
 def gelu(approximate: bool = False) -> Layer:
     """Return the elementwise layer a = z Φ(z): exact, by the error function, or in its tanh form.
 
@@ -434,11 +400,11 @@ def gelu(approximate: bool = False) -> Layer:
       >>> print(gelu().forward((), z)[0], gelu(approximate=True).forward((), z)[0])
       [0.8413447] [0.841192]
     """
-    check_flag("approximate", approximate)
     return stateless(gelu_tanh_forward, gelu_tanh_backward) if approximate else stateless(gelu_forward, gelu_backward)
 
 
 @factory(computes="elu_forward(z) or jax.nn.elu(z)")
+@checked(alpha=Real(0, fix="leaky_relu(slope) takes negative slopes"))
 def elu(alpha: float = 1.0) -> Layer:
     """Return the elementwise layer a = z for z > 0, α(e^z - 1) elsewhere: `elu_forward`, `elu_backward`.
 
@@ -448,10 +414,6 @@ def elu(alpha: float = 1.0) -> Layer:
     Raises:
       ValueError: if alpha is negative (the function would fall and rise again) or not finite.
     """
-    if not is_number(alpha, lambda alpha: 0 <= alpha < float("inf")):
-        raise ValueError(
-            f"alpha must be finite and at least 0, got {described(alpha)}: leaky_relu(slope) takes negative slopes"
-        )
     return stateless(partial(elu_forward, alpha=alpha), partial(elu_backward, alpha=alpha))
 
 

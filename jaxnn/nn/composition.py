@@ -1,27 +1,32 @@
 """Layers one after the other (`chain`) and around each other (`residual`): the chain rule."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.arrays import promote_large_integers
+from jaxnn.constraints import Constraint, Each, ExampleShape, Nothing, RandomKey, checked
 from jaxnn.factories.decorator import factory
+from jaxnn.factories.representation import in_few_words
 from jaxnn.nn.activations import relu, sigmoid, silu, tanh
-from jaxnn.nn.layer import Layer, check_layers, init_same_shape, map_layers
+from jaxnn.nn.layer import LAYER, Layer, init_same_shape, map_layers
 from jaxnn.nn.linear import dense
 from jaxnn.nn.reshaping import flatten
 from jaxnn.nn.stochastic import dropout
 from jaxnn.typing import Array, Key, Params, Shape
-from jaxnn.validation import check_key, check_shape, described
+from jaxnn.validation import described
 
 __all__ = ["chain", "residual"]
 
 
 @factory
+@checked(layer=LAYER)
 def residual(layer: Layer) -> Layer:
     """Return a layer with a skip connection, y = x + f(x).
 
@@ -43,7 +48,6 @@ def residual(layer: Layer) -> Layer:
 
     Source: He et al., "Deep residual learning for image recognition", 2015, equation 1.
     """
-    check_layers("residual", (layer,))
 
     def init(key, in_shape):
         return init_same_shape("residual", layer, key, in_shape), in_shape
@@ -63,6 +67,7 @@ def residual(layer: Layer) -> Layer:
 
 
 @factory
+@checked(layers=Each(LAYER, least=1))
 def chain(*layers: Layer) -> Layer:
     """Compose layers one after another: y = f_L(... f_2(f_1(x))).
 
@@ -89,74 +94,111 @@ def chain(*layers: Layer) -> Layer:
 
     Source: Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", 1986.
     """
-    check_layers("chain", layers)
-    network = sequential(layers, partial(layer_keys, n=len(layers)))
+    network = sequential(layers, partial(layer_keys, n=len(layers)), 0, len(layers))
     return network._replace(map=lambda f: chain(*(map_layers(f, layer) for layer in layers)))
 
 
-def sequential(layers: Sequence[Layer], keys_of: Callable[[Key], Key]) -> Layer:
-    """Return the layers one after another, layer i with the key `keys_of(key)[i]`."""
+def sequential(
+    layers: Sequence[Layer], keys_of: Callable[[Key], Key], first: int = 0, total: int | None = None
+) -> Layer:
+    """Return the layers one after another, layer i with the key `keys_of(key)[i]`.
 
+    With `total`, errors name a layer by its number in the whole network, in which layer 0 here is number `first` + 1.
+    """
+    params_of_layers, naming = _OneForEach(len(layers)), partial(_naming, layers, first, total)
+
+    @checked(key=RandomKey())
     def init(key, in_shape):
-        check_key(key)
-        return init_all(layers, partial(keys_of, key), in_shape)
+        return init_all(layers, partial(keys_of, key), in_shape, naming)
 
+    @checked(params=params_of_layers, key=RandomKey() | Nothing())
     def forward(params, x, key=None):
-        _check_params(params)
-        if key is not None:
-            check_key(key)
         caches = []
         keys = None if key is None else keys_of(key)
         for i, (layer, layer_params) in enumerate(zip(layers, params, strict=True)):
-            x, cache = layer.forward(layer_params, x, None if keys is None else keys[i])
+            with naming(i):
+                x, cache = layer.forward(layer_params, x, None if keys is None else keys[i])
             caches.append(cache)
         return x, tuple(caches)
 
+    @checked(params=params_of_layers, caches=_Caches(len(layers)))
     def backward(params, caches, dy):
-        _check_params(params)
-        if not isinstance(caches, tuple) or len(caches) != len(layers):
-            raise ValueError(
-                f"cache of a chain must be the one that its forward returned, got {described(caches)}: "
-                "call backward(params, cache, dy)"
-            )
         dparams = []
-        for layer, layer_params, cache in reversed(list(zip(layers, params, caches, strict=True))):
-            layer_dparams, dy = layer.backward(layer_params, cache, dy)
+        for i in reversed(range(len(layers))):
+            with naming(i):
+                layer_dparams, dy = layers[i].backward(params[i], caches[i], dy)
             dparams.append(layer_dparams)
         return tuple(reversed(dparams)), dy
 
+    @checked(params=params_of_layers)
     def parts(params):
-        _check_params(params)
         return [part for layer, layer_params in zip(layers, params, strict=True) for part in layer.parts(layer_params)]
-
-    def _check_params(params):
-        # A list is rejected, since backward would return a tuple: another structure than that of params.
-        if not isinstance(params, tuple) or len(params) != len(layers):
-            got = f"{len(params)} entries" if isinstance(params, tuple) else f"a {type(params).__name__}"
-            also = "; params_from_arrays makes them of arrays W_1, b_1, ..." if isinstance(params, dict | list) else ""
-            raise ValueError(
-                f"params of chain must be a tuple of {len(layers)} entries, one per layer, got {got}: "
-                f"use those that this chain's init made (a layer without parameters has ()){also}"
-            )
 
     return Layer(init, forward, backward, parts)
 
 
-def init_all(layers: Sequence[Layer], keys_of: Callable[[], Key], in_shape: Shape) -> tuple[tuple[Params, ...], Shape]:
+@contextmanager
+def _naming(layers: Sequence[Layer], first: int, total: int | None, i: int) -> Iterator[None]:
+    """Name the layer in an error that arises in it: "layer 2 of 5, dense(3): x must be ..."."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        if total is None or type(error) not in (ValueError, TypeError):  # those of JAX need more than a message
+            raise
+        raise type(error)(f"layer {first + i + 1} of {total}, {in_few_words(layers[i])}: {error}") from error
+
+
+class _OneForEach(Constraint):
+    """The params of a chain. A list is rejected, since backward would return a tuple: another structure."""
+
+    def __init__(self, n: int):
+        super().__init__(f"a tuple of {n} entries, one per layer", (None, [], {}), self._hint)
+        self.n = n
+
+    def accepts(self, value: Any) -> bool:
+        """Return whether it is a tuple with one entry per layer."""
+        return isinstance(value, tuple) and len(value) == self.n
+
+    def got(self, value: Any) -> str:
+        """Return the number of entries."""
+        return f"{len(value)} entries" if isinstance(value, tuple) else f"a {type(value).__name__}"
+
+    def _hint(self, value: Any) -> str:
+        also = "; params_from_arrays makes them of arrays W_1, b_1, ..." if isinstance(value, dict | list) else ""
+        return f"use those that this chain's init made (a layer without parameters has ()){also}"
+
+
+class _Caches(_OneForEach):
+    """The caches of a chain's layers."""
+
+    def __init__(self, n: int):
+        super().__init__(n)
+        self.description, self.fix = "those that this chain's forward returned", "call backward(params, cache, dy)"
+
+    def got(self, value: Any) -> str:
+        """Return the value given."""
+        return described(value)
+
+
+@checked(in_shape=ExampleShape())
+def init_all(
+    layers: Sequence[Layer], keys_of: Callable[[], Key], in_shape: Shape, naming: Callable[[int], Any] = nullcontext
+) -> tuple[tuple[Params, ...], Shape]:
     """Initialize consecutive layers; return the params of each and the shape after the last.
 
     Equal layers on equal shapes are initialized by one loop over their keys. The numbers are the same, but the
     initializer compiles once; otherwise compiling it would take most of the time to a deep network's first step.
     """
-    check_shape(in_shape)
     keys, times, shape = keys_of(), Counter(layers), tuple(in_shape)
     params, groups = {}, {}  # by index of a layer; the indices of equal layers on equal shapes
     for i, layer in enumerate(layers):
         if times[layer] == 1:
-            params[i], shape = layer.init(keys[i], shape)
+            with naming(i):
+                params[i], shape = layer.init(keys[i], shape)
         else:
             if (layer, shape) not in groups:
-                groups[layer, shape] = _out_shape(layer, keys[i], shape), []
+                with naming(i):
+                    groups[layer, shape] = _out_shape(layer, keys[i], shape), []
             shape, indices = groups[layer, shape]
             indices.append(i)
         shape = tuple(shape)

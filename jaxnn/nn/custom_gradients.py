@@ -5,12 +5,14 @@ from collections.abc import Callable
 import jax
 
 from jaxnn.arrays import promote_large_integers
-from jaxnn.nn.layer import Layer, check_layers
+from jaxnn.constraints import checked
+from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.typing import Array
 
 __all__ = ["as_custom_vjp"]
 
 
+@checked(layer=LAYER)
 def as_custom_vjp(layer: Layer) -> Callable[..., Array]:
     """Return the layer as one function for use inside any `jax.grad`, with the hand-derived backward as its rule.
 
@@ -31,7 +33,6 @@ def as_custom_vjp(layer: Layer) -> Callable[..., Array]:
       >>> jax.grad(lambda x: apply((), x).sum())(jnp.array([[0.0]]))
       Array([[1.]], dtype=float32)
     """
-    check_layers("as_custom_vjp", (layer,))
 
     @jax.custom_vjp
     def apply(params, x, key):

@@ -1,10 +1,13 @@
 """Initial weights by name."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from jaxnn.typing import Initializer
+from jaxnn.typing import Array, Initializer, Key
+from jaxnn.validation import described, is_number
 
 __all__ = ["INITIALIZERS"]
 
@@ -20,3 +23,18 @@ INITIALIZERS: dict[str, Callable[[], Initializer]] = {
 
 Sources: LeCun et al., "Efficient BackProp", 1998; Glorot and Bengio, "Understanding the difficulty of training
 deep feedforward neural networks", 2010; He et al., "Delving deep into rectifiers", 2015."""
+
+
+def initial_weights(init: str | Initializer, key: Key, shape: tuple[int, int]) -> Array:
+    """Draw weights (n_in, n_out) in JAX's default float dtype; raise ValueError if the initializer returns others."""
+    initializer = INITIALIZERS[init]() if isinstance(init, str) else init
+    W = initializer(key, shape, jnp.result_type(float))
+    if getattr(W, "shape", None) != shape or not jnp.issubdtype(W.dtype, jnp.floating):
+        fix = ": call the factory (`he_normal()`, not `he_normal`)" if callable(W) else ""
+        raise ValueError(f"init must return floats (n_in, n_out), {shape}, got {described(W)}{fix}")
+    return jnp.asarray(W)
+
+
+def scale_hint(init: Any) -> str:
+    """Return the end of a message for a number given as an initializer."""
+    return f"jax.nn.initializers.normal({init}) has that standard deviation" if is_number(init) else ""

@@ -7,11 +7,11 @@ class to inherit from.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from jaxnn.constraints import Function, Instance, checked
 from jaxnn.factories.decorator import factory, factory_made
 from jaxnn.typing import Array, Cache, Key, Params, Shape
-from jaxnn.validation import check_callable, described
 
 __all__ = ["Layer", "stateless"]
 
@@ -53,6 +53,7 @@ class Layer(NamedTuple):
 
 
 @factory
+@checked(forward=Function("x"), backward=Function("cache", "dy"))
 def stateless(
     forward: Callable[[Array], tuple[Array, Cache]],
     backward: Callable[[Cache, Array], Array],
@@ -78,8 +79,6 @@ def stateless(
       >>> square.backward((), cache, jnp.ones_like(y))[1]
       Array([[6.]], dtype=float32)
     """
-    check_callable("forward", forward, "x")
-    check_callable("backward", backward, "cache", "dy")
     return Layer(
         init=lambda key, in_shape: ((), out_shape(in_shape)),
         forward=lambda params, x, key=None: forward(x),
@@ -107,18 +106,17 @@ def map_layers(f: Callable[[Layer], Layer], layer: Layer) -> Layer:
     return f(layer) if layer.map is None else layer.map(f)
 
 
-def check_layers(name: str, layers: tuple[Layer, ...]) -> None:
-    """Raise ValueError unless `layers` holds at least one entry and only Layers; `name` is the caller's."""
-    if not layers:
-        raise ValueError(f"arguments of {name} must be at least one Layer, got none")
-    for i, layer in enumerate(layers):
-        if not isinstance(layer, Layer):
-            fix = "call the factory (`relu()`, not `relu`)" if callable(layer) else "pass layers, such as dense(10)"
-            if hasattr(layer, "network"):
-                fix = "pass its network, model.network"
-            elif isinstance(layer, list | tuple) and not hasattr(layer, "_fields"):
-                fix = f"pass them one by one, {name}(*layers)"
-            raise ValueError(f"argument {i} of {name} must be a Layer, got {described(layer)}: {fix}")
+def _likely_layer(value: Any) -> str:
+    """Return the end of a message: the layer that may be meant."""
+    if hasattr(value, "network"):
+        return "pass its network, model.network"
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return "pass them one by one, chain(*layers)"
+    return "call the factory (`relu()`, not `relu`)" if callable(value) else "pass layers, such as dense(10)"
+
+
+LAYER = Instance(Layer, fix=_likely_layer)
+"""The constraint of an argument that is a layer."""
 
 
 def init_same_shape(name: str, layer: Layer, key: Key, in_shape: Shape) -> Params:

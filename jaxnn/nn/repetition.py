@@ -9,20 +9,22 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.arrays import promote_large_integers
+from jaxnn.constraints import Count, Nothing, RandomKey, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.activations import sigmoid, tanh
 from jaxnn.nn.composition import chain, layer_keys, residual, sequential
-from jaxnn.nn.layer import Layer, check_layers, init_same_shape, map_layers
+from jaxnn.nn.layer import LAYER, Layer, init_same_shape, map_layers
 from jaxnn.nn.linear import dense
 from jaxnn.nn.stochastic import dropout
 from jaxnn.nn.transforms import remat
 from jaxnn.typing import Array, Cache
-from jaxnn.validation import check_key, described, is_count
+from jaxnn.validation import described
 
 __all__ = ["repeat"]
 
 
 @factory
+@checked(layer=LAYER, n=Count(fix="omit the layer for no copy"))
 def repeat(layer: Layer, n: int) -> Layer:
     """Return n consecutive copies of one layer, compiled once: y = f_n(... f_1(x)), by `lax.scan`.
 
@@ -47,9 +49,6 @@ def repeat(layer: Layer, n: int) -> Layer:
       >>> params[0]["W"].shape
       (100, 64, 64)
     """
-    check_layers("repeat", (layer,))
-    if not is_count(n):
-        raise ValueError(f"n must be a whole number of at least 1, got {described(n)}: omit the layer for no copy")
 
     def copy(i):
         def init(key, in_shape):
@@ -87,9 +86,9 @@ def chain_with_scans(*blocks: tuple[tuple[Layer, ...], int]) -> Layer:
       >>> [block[-1]["W"].shape for block in params]
       [(64, 64), (99, 64, 64), (1, 64)]
     """
-    scanned, first = [], 0
+    scanned, first, total = [], 0, sum(n * len(layers) for layers, n in blocks)
     for layers, n in blocks:
-        copy = partial(_copy_of_block, layers, first)
+        copy = partial(_copy_of_block, layers, first, total)
         scanned.append(copy(0) if n == 1 else _scan_copies(copy, n))
         first += n * len(layers)
 
@@ -99,21 +98,20 @@ def chain_with_scans(*blocks: tuple[tuple[Layer, ...], int]) -> Layer:
     return sequential(scanned, lambda key: [key] * len(scanned))._replace(map=map_each)
 
 
-def _copy_of_block(layers: tuple[Layer, ...], first: int, i: Array | int) -> Layer:
-    """Return copy i of a block whose first copy begins with layer number `first` of the whole chain."""
-    return sequential(layers, partial(layer_keys, n=len(layers), first=first + i * len(layers)))
+def _copy_of_block(layers: tuple[Layer, ...], first: int, total: int, i: Array | int) -> Layer:
+    """Return copy i of a block whose first copy begins with layer number `first` of all `total` layers of the chain."""
+    return sequential(layers, partial(layer_keys, n=len(layers), first=first + i * len(layers)), first, total)
 
 
 def _scan_copies(copy: Callable[[Array | int], Layer], n: int) -> Layer:
     """Return copy(0), ..., copy(n - 1) one after another, compiled once: only their params and keys differ."""
 
+    @checked(key=RandomKey())
     def init(key, in_shape):
-        check_key(key)
         return jax.lax.map(lambda i: copy(i).init(key, in_shape)[0], jnp.arange(n)), in_shape
 
+    @checked(key=RandomKey() | Nothing())
     def forward(params, x, key=None):
-        if key is not None:
-            check_key(key)
         x, layouts = promote_large_integers(x), []
 
         def step(x, copy_inputs):

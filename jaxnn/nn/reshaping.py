@@ -1,16 +1,27 @@
 """Flatten examples of any shape, such as images, to rows."""
 
 import math
+from typing import Any
 
-from jaxnn.arrays import promote_large_integers
+from jaxnn.constraints import Call, Numbers, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer, stateless
 from jaxnn.typing import Array
-from jaxnn.validation import described
 
 __all__ = ["flatten", "flatten_backward", "flatten_forward"]
 
 
+class _Rows(Numbers):
+    """An array (m, n) for the cache `like` of `flatten_forward`, n the number of entries of an example."""
+
+    def check(self, name: str, value: Any, call: Call) -> Any:
+        """Return the array; its n is known from `like`."""
+        if "like" in call.arguments:
+            call.sizes["n"] = math.prod(call.arguments["like"].shape[1:])
+        return super().check(name, value, call)
+
+
+@checked(x=Numbers("m ..."))
 def flatten_forward(x: Array) -> tuple[Array, Array]:
     """Flatten examples (m, ...) to rows (m, n), n the product of the other axes, in row-major order.
 
@@ -27,12 +38,10 @@ def flatten_forward(x: Array) -> tuple[Array, Array]:
       >>> y.shape, cache.size
       ((2, 12288), 0)
     """
-    x = promote_large_integers(x)
-    if not getattr(x, "shape", ()):
-        raise ValueError(f"x must be an array of examples (m, ...), got {described(x)}")
     return x.reshape(x.shape[0], math.prod(x.shape[1:])), x[:0]
 
 
+@checked(like=Numbers("0 ..."), dy=_Rows("m n"))
 def flatten_backward(like: Array, dy: Array) -> Array:
     """Return dx = dy, (m, n), in the shape (m, ...) of x: each cotangent returns to the place of its element.
 
@@ -45,9 +54,6 @@ def flatten_backward(like: Array, dy: Array) -> Array:
       >>> flatten_backward(cache, y).shape
       (2, 4, 4)
     """
-    dy, n = promote_large_integers(dy), math.prod(like.shape[1:])
-    if len(getattr(dy, "shape", ())) != 2 or dy.shape[1] != n:
-        raise ValueError(f"dy must be (m, {n}) for examples of shape {like.shape[1:]}, got {described(dy)}")
     return dy.reshape(dy.shape[0], *like.shape[1:])
 
 

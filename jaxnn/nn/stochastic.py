@@ -2,17 +2,18 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jaxnn.arrays import floats
+from jaxnn.constraints import Floats, Mask, Nothing, RandomKey, Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer
 from jaxnn.typing import Array, Key
-from jaxnn.validation import check_key, described, is_number
+
+RATE = Real(0, 1, "left", description="the fraction to drop, 0 <= rate < 1", fix="0.2 drops 20 % of the units")
 
 __all__ = ["dropout", "dropout_backward", "dropout_forward"]
 
 
+@checked(x=Floats(lists=True), rate=RATE, key=RandomKey() | Nothing())
 def dropout_forward(x: Array, rate: float, key: Key | None) -> tuple[Array, Array | None]:
     """Compute y = x · mask/(1 - rate), where each element of mask is 0 with probability `rate` and 1 otherwise.
 
@@ -42,15 +43,13 @@ def dropout_forward(x: Array, rate: float, key: Key | None) -> tuple[Array, Arra
 
     Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
     """
-    _check_rate(rate)
-    x = floats(x)
     if key is None:
         return x, None
-    check_key(key)
     mask = jax.random.bernoulli(key, 1 - rate, x.shape)
     return _masked(mask, x, rate), mask
 
 
+@checked(mask=Mask() | Nothing(), dy=Floats(lists=True), rate=RATE)
 def dropout_backward(mask: Array | None, dy: Array, rate: float) -> Array:
     """Compute dx = dy · mask/(1 - rate), since y is linear in x, element by element.
 
@@ -64,13 +63,11 @@ def dropout_backward(mask: Array | None, dy: Array, rate: float) -> Array:
       >>> print(dropout_backward(jnp.array([True, False]), jnp.array([1.0, 1.0]), 0.5))
       [2. 0.]
     """
-    dy = floats(dy, "dy")
-    if mask is not None and np.shape(mask) != dy.shape:
-        raise ValueError(f"mask must have the shape of dy, {dy.shape}, got {described(mask)}")
     return dy if mask is None else _masked(mask, dy, rate)
 
 
 @factory(computes="dropout_forward(x, rate, key)")
+@checked(rate=RATE)
 def dropout(rate: float) -> Layer:
     """Return a layer that drops each element with probability `rate` while training, and is the identity otherwise.
 
@@ -102,7 +99,6 @@ def dropout(rate: float) -> Layer:
       >>> fixed.forward((), jnp.ones((2, 3)))[0].tolist()
       [[2.0, 0.0, 2.0], [0.0, 2.0, 2.0]]
     """
-    _check_rate(rate)
 
     def forward(params, x, key=None):
         return dropout_forward(x, rate, key)
@@ -111,13 +107,6 @@ def dropout(rate: float) -> Layer:
         return (), dropout_backward(mask, dy, rate)
 
     return Layer(lambda key, in_shape: ((), in_shape), forward, backward)
-
-
-def _check_rate(rate: float) -> None:
-    if not is_number(rate, lambda rate: 0 <= rate < 1):
-        raise ValueError(
-            f"rate must be the fraction to drop, 0 <= rate < 1, got {described(rate)}: 0.2 drops 20 % of the units"
-        )
 
 
 def _masked(mask: Array, x: Array, rate: float) -> Array:

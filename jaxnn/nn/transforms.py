@@ -5,18 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.arrays import promote_large_integers
+from jaxnn.constraints import FloatDtype, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.activations import gelu, sigmoid, tanh
 from jaxnn.nn.composition import chain
-from jaxnn.nn.layer import Layer, check_layers, map_layers
+from jaxnn.nn.layer import LAYER, Layer, map_layers
 from jaxnn.nn.linear import dense
 from jaxnn.nn.stochastic import dropout
-from jaxnn.validation import described
 
 __all__ = ["remat", "with_dtype"]
 
 
 @factory
+@checked(layer=LAYER)
 def remat(layer: Layer) -> Layer:
     """Return the layer with gradient checkpointing: it caches only its input and runs its forward again in backward.
 
@@ -42,7 +43,6 @@ def remat(layer: Layer) -> Layer:
 
     Source: Chen et al., "Training deep nets with sublinear memory cost", 2016.
     """
-    check_layers("remat", (layer,))
 
     def forward(params, x, key=None):
         x = promote_large_integers(x)
@@ -60,6 +60,7 @@ def remat(layer: Layer) -> Layer:
 
 
 @factory
+@checked(layer=LAYER, dtype=FloatDtype())
 def with_dtype(layer: Layer, dtype: jnp.dtype) -> Layer:
     """Return the layer computed in another precision, on params and inputs that keep theirs.
 
@@ -87,13 +88,6 @@ def with_dtype(layer: Layer, dtype: jnp.dtype) -> Layer:
 
     Source: Micikevicius et al., "Mixed precision training", 2017, section 3.1.
     """
-    check_layers("with_dtype", (layer,))
-    try:
-        name = "None" if dtype is None else jnp.dtype(dtype).name
-    except TypeError:  # not a dtype
-        name = described(dtype)
-    if not name.startswith(("float", "bfloat")):
-        raise ValueError(f"dtype must be a floating dtype, such as jnp.bfloat16, got {name}")
     if not isinstance(dtype, np.dtype):
         return with_dtype(layer, jnp.dtype(dtype))  # so that equal dtypes make equal layers
 

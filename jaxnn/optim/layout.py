@@ -11,16 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxnn.constraints import OneOf, checked
 from jaxnn.factories.decorator import factory
-from jaxnn.optim.interface import accepting, check_optimizer
+from jaxnn.optim.interface import OPTIMIZER, accepting
 from jaxnn.optim.shape_dependence import OPTAX_FOLDER, arrays_in, current_layout, find_readers, first_update, is_matrix
 from jaxnn.typing import Params, PyTree
-from jaxnn.validation import check_name
 
 _LAYOUTS = ("flax", "jaxnn")
 
 
 @factory
+@checked(optimizer=OPTIMIZER, layout=OneOf(_LAYOUTS))
 def with_layout(optimizer: optax.GradientTransformation, layout: str = "flax") -> optax.GradientTransformation:
     """Wrap an optimizer so that it gets weights in a layout; its updates are transposed back.
 
@@ -63,8 +64,6 @@ def with_layout(optimizer: optax.GradientTransformation, layout: str = "flax") -
     "High-performance large-scale image recognition without normalization", 2021 (clipping by unit); Shazeer and Stern,
     "Adafactor: adaptive learning rates with sublinear memory cost", 2018.
     """
-    check_optimizer(optimizer)
-    check_name("layout", layout, _LAYOUTS)
     inner = accepting(optimizer)
 
     def init(params):

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxnn.constraints import Count, Nothing, Real, checked
 from jaxnn.factories.decorator import factory
-from jaxnn.optim.interface import accepting, check_optimizer
+from jaxnn.optim.interface import OPTIMIZER, accepting
 from jaxnn.optim.nonfinite import skip_nonfinite
 from jaxnn.typing import Array, PyTree
-from jaxnn.validation import described, is_count, is_number
 
 _MOST = 2.0**24
 
@@ -30,6 +30,11 @@ class LossScale(NamedTuple):
 
 
 @factory
+@checked(
+    optimizer=OPTIMIZER,
+    scale=Real(1, _MOST, description="from 1 to 2**24", fix="2**15 is usual"),
+    growth_interval=Count(fix="None keeps the scale constant") | Nothing(),
+)
 def with_loss_scale(
     optimizer: optax.GradientTransformation, scale: float = 2.0**15, *, growth_interval: int | None = 2000
 ) -> optax.GradientTransformation:
@@ -74,18 +79,7 @@ def with_loss_scale(
 
     Source: Micikevicius et al., "Mixed precision training", 2018, section 3.2.
     """
-    check_optimizer(optimizer)
-    if not is_number(scale, lambda scale: 1 <= scale <= _MOST):
-        raise ValueError(f"scale must be from 1 to 2**24, got {described(scale)}: 2**15 is usual")
-    if growth_interval is None:
-        inner = accepting(optimizer)
-    elif is_count(growth_interval):
-        inner = skip_nonfinite(optimizer, max_consecutive_errors=25)
-    else:
-        got = described(growth_interval)
-        raise ValueError(
-            f"growth_interval must be a whole number of at least 1, or None for a constant scale, got {got}"
-        )
+    inner = accepting(optimizer) if growth_interval is None else skip_nonfinite(optimizer, max_consecutive_errors=25)
 
     def init(params):
         return LossScale(jnp.asarray(scale, jnp.float32), jnp.zeros((), jnp.int32), inner.init(params))

@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxnn.constraints import Count, checked
 from jaxnn.factories.decorator import factory
-from jaxnn.optim.interface import accepting, check_optimizer
+from jaxnn.optim.interface import OPTIMIZER, accepting
 from jaxnn.typing import Array
-from jaxnn.validation import described, is_count
 
 
 @factory
+@checked(optimizer=OPTIMIZER, max_consecutive_errors=Count())
 def skip_nonfinite(
     optimizer: optax.GradientTransformation, max_consecutive_errors: int = 10
 ) -> optax.GradientTransformation:
@@ -39,10 +40,6 @@ def skip_nonfinite(
       >>> print(updates, skipped_updates(state))
       [0.] 1
     """
-    check_optimizer(optimizer)
-    if not is_count(max_consecutive_errors):
-        got = described(max_consecutive_errors)
-        raise ValueError(f"max_consecutive_errors must be a whole number of at least 1, got {got}")
     careful = optax.apply_if_finite(accepting(optimizer), max_consecutive_errors)
 
     def update(grads, state, params=None, **kwargs):

@@ -7,9 +7,10 @@ from typing import Any
 
 import optax
 
+from jaxnn.constraints import Count, Flag, Function, Nothing, OneOf, Real, checked
 from jaxnn.factories.decorator import factory
-from jaxnn.optim.arguments import check_positive, check_rate
-from jaxnn.validation import check_callable, check_name, described, is_count, is_number
+from jaxnn.optim.arguments import RATE
+from jaxnn.validation import described
 
 
 def _momentum(learning_rate, beta=0.9, average=False):
@@ -55,6 +56,11 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
 
 
 @factory
+@checked(
+    name=OneOf(OPTIMIZERS, of="the optimizers "),
+    learning_rate=RATE | Function("step"),
+    clip_norm=Real(0, closed="right", fix="omit it for no clipping") | Nothing(),
+)
 def optimizer(
     name: str, learning_rate: float | optax.Schedule, *, clip_norm: float | None = None, **coefficients: Any
 ) -> optax.GradientTransformation:
@@ -113,24 +119,16 @@ def optimizer(
     6.5 (RMSprop); Duchi, Hazan and Singer 2011 (Adagrad); Kingma and Ba 2014 (Adam); Loshchilov and Hutter 2019
     (AdamW); Liu and Nocedal 1989 (L-BFGS); Pascanu, Mikolov and Bengio 2013 (clipping).
     """
-    check_name("optimizer", name, OPTIMIZERS)
-    if callable(learning_rate):
-        check_callable("learning_rate", learning_rate, "step")
-    else:
-        check_rate(learning_rate)
     taken = [parameter for parameter in inspect.signature(OPTIMIZERS[name]).parameters if parameter != "learning_rate"]
     for coefficient, value in coefficients.items():
         if coefficient not in taken:
             also = ["learning_rate", *taken, "clip_norm"]
             hint = _hint(coefficient, also)
             raise ValueError(f"arguments of {name} must be of {', '.join(also)}, got {coefficient}{hint}")
-        right, expected = _RANGES[coefficient]
-        if not right(value):
-            raise ValueError(f"{coefficient} must be {expected}, got {described(value)}")
+        _COEFFICIENTS[coefficient].check(coefficient, value)
     transformation = OPTIMIZERS[name](learning_rate, **coefficients)
     if clip_norm is None:
         return transformation
-    check_positive("clip_norm", clip_norm, "omit it for no clipping")
     if name == "lbfgs":
         raise ValueError(
             f"clip_norm must be None for lbfgs, got {described(clip_norm)}: its line search needs the whole gradient"
@@ -149,19 +147,11 @@ def _hint(coefficient: str, taken: list[str]) -> str:
     return f": {' and '.join(others)} take{'s' * (len(others) == 1)} it" if others else ""
 
 
-def _is_share(value: Any) -> bool:
-    return is_number(value, lambda value: 0 <= value < 1)
-
-
-def _is_not_negative(value: Any) -> bool:
-    return is_number(value, lambda value: 0 <= value < float("inf"))
-
-
-_RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    **dict.fromkeys(("beta", "b1", "b2", "decay"), (_is_share, "a number from 0 to below 1")),
-    **dict.fromkeys(
-        ("eps", "weight_decay", "initial_accumulator_value"), (_is_not_negative, "a finite number of at least 0")
-    ),
-    "average": (lambda value: isinstance(value, bool), "True or False"),
-    "memory_size": (is_count, "a whole number of at least 1"),
+_SHARE = Real(0, 1, "left", description="a number from 0 to below 1")
+_NOT_NEGATIVE = Real(0, description="a finite number of at least 0")
+_COEFFICIENTS = {
+    **dict.fromkeys(("beta", "b1", "b2", "decay"), _SHARE),
+    **dict.fromkeys(("eps", "weight_decay", "initial_accumulator_value"), _NOT_NEGATIVE),
+    "average": Flag(),
+    "memory_size": Count(),
 }

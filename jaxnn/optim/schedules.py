@@ -5,10 +5,10 @@ from typing import Any
 
 import optax
 
+from jaxnn.constraints import Count, OneOf, checked
 from jaxnn.factories.decorator import factory
-from jaxnn.optim.arguments import check_rate
+from jaxnn.optim.arguments import RATE
 from jaxnn.optim.interface import promoting
-from jaxnn.validation import check_name, described, is_count
 
 SCHEDULES: dict[str, Callable[[Any, int], optax.Schedule]] = {
     "constant": lambda rate, steps: optax.constant_schedule(rate),
@@ -20,6 +20,7 @@ SCHEDULES: dict[str, Callable[[Any, int], optax.Schedule]] = {
 
 
 @factory
+@checked(name=OneOf(SCHEDULES, of="the schedules "), learning_rate=RATE, steps=Count(), warmup=Count(0))
 def schedule(name: str, learning_rate: float, steps: int, *, warmup: int = 0) -> optax.Schedule:
     """Return a learning rate that depends on the step, by name, to be passed to an optimizer as its rate.
 
@@ -50,13 +51,8 @@ def schedule(name: str, learning_rate: float, steps: int, *, warmup: int = 0) ->
 
     Sources: Robbins and Monro 1951 (1/t); Loshchilov and Hutter 2017 (cosine); Goyal et al. 2017 (warm-up).
     """
-    check_name("schedule", name, SCHEDULES)
-    check_rate(learning_rate)
-    if not (is_count(steps) and is_count(warmup, least=0) and warmup < steps):
-        raise ValueError(
-            "steps must be a whole number of at least 1 and warmup a smaller one, "
-            f"got steps={described(steps)} and warmup={described(warmup)}"
-        )
+    if warmup >= steps:
+        raise ValueError(f"warmup must be below the number of steps, {steps}, got {warmup}")
     rate_after = SCHEDULES[name](learning_rate, int(steps - warmup))
     if warmup > 0:
         rate_after = optax.join_schedules(

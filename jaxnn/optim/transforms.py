@@ -4,13 +4,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxnn.constraints import Real, checked
 from jaxnn.factories.decorator import factory
-from jaxnn.optim.arguments import check_positive
 from jaxnn.optim.layout import with_layout
 from jaxnn.regularizers import is_weight
 
 
 @factory
+@checked(limit=Real(0, closed="right", fix="max_norm(3.0) is usual"))
 def max_norm(limit: float) -> optax.GradientTransformation:
     """Limit the norm of each unit's incoming weights: after each update, w := w min(1, limit/|w|).
 
@@ -38,7 +39,6 @@ def max_norm(limit: float) -> optax.GradientTransformation:
 
     Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014, section 5.1.
     """
-    check_positive("limit", limit, "max_norm(3.0) is usual")
 
     def project(path, update, w):
         if not is_weight(path):

@@ -13,11 +13,12 @@ import jax.numpy as jnp
 
 from jaxnn.arrays import as_array, promote_large_integers
 from jaxnn.caching import bounded_cache
+from jaxnn.constraints import Instance, Nothing, checked
 from jaxnn.data.batches import Batch
 from jaxnn.data.weights import counted, in_range, relative
 from jaxnn.factories.decorator import factory, factory_made
 from jaxnn.losses.loss import Loss
-from jaxnn.nn.layer import Layer, check_layers
+from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.nn.probes import Probe, instrument, layer_probes, probe
 from jaxnn.regularizers import Regularizer, no_regularizer
 from jaxnn.typing import Array, Params
@@ -49,6 +50,11 @@ class Objective(NamedTuple):
 
 
 @factory
+@checked(
+    network=LAYER,
+    loss=Instance(Loss, fix="jaxnn.squared_error(), or model.loss"),
+    regularizer=Instance(Regularizer, fix="jaxnn.l2(0.01)") | Nothing(),
+)
 def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None) -> Objective:
     """Make the objective J(params) = Σ_i w_i L(z_i, y_i) / Σ_i w_i + regularizer(params), with z = network(x).
 
@@ -84,11 +90,7 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
       >>> print(value, grads["W"])
       0.6931472 [[-0.5 -0.5]]
     """
-    check_layers("objective", (network,))
     regularizer = no_regularizer() if regularizer is None else regularizer
-    for name, kind, given in (("loss", Loss, loss), ("regularizer", Regularizer, regularizer)):
-        if not isinstance(given, kind):
-            raise ValueError(f"{name} must be a {kind.__name__}, got {described(given)}: jaxnn.{_SUCH[name]}")
 
     def value(params, batch, key=None):
         check_params(params)
@@ -180,9 +182,6 @@ def check_objective(objective: Objective) -> None:
 def _forward_program(network: Layer) -> Any:
     # For `check`, which a stream calls often: the compiled function caches its output shapes.
     return jax.jit(lambda params, x: network.forward(params, x))
-
-
-_SUCH = {"loss": "squared_error(), or model.loss", "regularizer": "l2(0.01)"}
 
 
 def check_is_batch(name: str, batch: Batch) -> None:

@@ -125,7 +125,7 @@ def test_layers_without_params_may_differ():
             "must be a Layer, got a Model: pass its network, model.network",
         ),
         (lambda: wide(widths=(0, 2)), "widths must be whole numbers from 1 to the layer's size"),
-        (lambda: wide(init=jax.nn.initializers.orthogonal()), "init must be one of .* for traced widths"),
+        (lambda: wide(init=jax.nn.initializers.orthogonal()), "name must be one of .*got the function"),
         (lambda: mask_units(jaxnn.tanh(), 0), "at least 1, got 0"),
         (lambda: mask_units(jaxnn.tanh, 1), "call the factory"),
         (
@@ -138,7 +138,7 @@ def test_layers_without_params_may_differ():
         ),
         (lambda: mask_units(jaxnn.tanh(), 2.5), "n must be a whole number of at least 1, got 2.5"),
         (lambda: mask_units(jaxnn.tanh(), "2"), "n must be a whole number of at least 1, got '2'"),
-        (lambda: sliced_initializer(["he"], 1, 1), r"init must be one of .* got \['he'\]"),
+        (lambda: sliced_initializer(["he"], 1, 1), r"name must be one of .* got \['he'\]"),
     ],
 )
 def test_bad_widths_raise(make, message):

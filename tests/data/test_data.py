@@ -260,9 +260,9 @@ def test_one_hot_in_a_dtype_and_in_a_program():
         (np.array([0.0, 1.0]), r"an integer dtype, got float\d+"),
         (np.array([0, 3]), "labels y must be from 0 to 2, got 0 to 3"),
         (np.array([-1, 1]), "labels y must be from 0 to 2, got -1 to 1"),
-        (np.array([[0], [1]]), r"y must be class numbers \(m,\), got shape \(2, 1\)"),
-        (np.eye(3, dtype=int), r"y must be class numbers \(m,\), got shape \(3, 3\)"),
-        (np.int64(1), r"y must be class numbers \(m,\), got shape \(\)"),
+        (np.array([[0], [1]]), r"y must be whole numbers of an integer dtype \(m,\), got int64 \(2, 1\): y.ravel\(\)"),
+        (np.eye(3, dtype=int), r"y must be whole numbers .* \(m,\), got int64 \(3, 3\)"),
+        (np.int64(1), r"y must be whole numbers .* \(m,\), got 1"),
         (["a", "b"], "an integer dtype, got <U1"),
         (None, "y must be an array, got None"),
     ],
@@ -458,7 +458,7 @@ def test_standardize_raises(stats, x, message):
         (None, 5, 2.0, "from 1 to the number of examples, 5, got 2.0"),
         (None, 5, "2", "got '2'"),
         (None, 5, True, "got True"),
-        (None, 5.0, 2, "batch_size must be from 1 to the number of examples, 5.0, got 2"),
+        (None, 5.0, 2, "m must be a whole number of at least 1, got 5.0"),
     ],
 )
 def test_batch_indices_raises(key, m, batch_size, message):

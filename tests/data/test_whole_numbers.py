@@ -112,23 +112,23 @@ def test_dense_and_flatten_of_large_whole_numbers(x):
     [
         (
             lambda: jaxnn.functional.flatten_forward(np.float32(1)),
-            r"x must be an array of examples \(m, ...\), got 1.0",
+            r"x must be numbers \(m, ...\), got 1.0",
         ),
         (
             lambda: jaxnn.functional.flatten_backward(np.ones((0, 2, 3)), np.ones((4, 5))),
-            r"dy must be \(m, 6\) .* float64 \(4, 5\)",
+            r"dy must be numbers \(m, n=6\) .* float64 \(4, 5\)",
         ),
         (
             lambda: jaxnn.functional.flatten_backward(np.ones((0, 2)), np.ones(2)),
-            r"dy must be \(m, 2\) .* got float64 \(2,\)",
+            r"dy must be numbers \(m, n=2\) .* got float64 \(2,\)",
         ),
         (
             lambda: jaxnn.functional.dropout_backward(np.ones((3, 1), bool), np.ones((3, 2)), 0.5),
-            r"mask must have the shape of dy",
+            r"dy must be floats \(3,( 1)?\) for mask",
         ),
         (
             lambda: jaxnn.functional.dropout_backward(np.ones(3, bool), np.ones((2, 3)), 0.5),
-            r"mask must have the shape of dy",
+            r"dy must be floats \(3,( 1)?\) for mask",
         ),
     ],
 )
@@ -148,7 +148,7 @@ def test_targets_of_any_dtype_are_the_numbers_they_are(name):
     expected = loss(jnp.asarray(z), jnp.asarray(y))
     for dtype in (int, ">i4", ">f4", ">f8", np.longdouble, np.uint8, bool):
         assert_same(loss(z.astype(">f4"), y.astype(dtype)), expected)
-    with pytest.raises(ValueError, match=r"outputs z must be an array of floats, got int64 \(2, 2\)"):
+    with pytest.raises(ValueError, match=r"^[az] must be an array of floats, got int64 \(2, 2\)"):
         loss(y, y)
     if not many:
         assert_same(loss(z, y * BIG), loss(z, y * np.float32(BIG)))

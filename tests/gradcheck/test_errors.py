@@ -124,7 +124,7 @@ CANNOT_BE_RUN = {
     ),
     "a factory for a layer": (
         lambda: gradcheck.layer(jaxnn.relu, (4,)),
-        "argument 0 of gradcheck.layer must be a Layer, .* call the factory",
+        "layer must be a Layer, .* call the factory",
     ),
     "a model for a layer": (
         lambda: gradcheck.layer(jaxnn.mlp((4, 1)), (4,)),

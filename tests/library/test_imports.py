@@ -20,6 +20,7 @@ GROUND = {
     "validation": set(),
     "jaxprs": set(),
     "arrays": {"validation"},
+    "constraints": {"validation", "arrays"},
 }
 # room -> the rooms above the ground that it may import. A new room needs a line here.
 MAY_IMPORT = {

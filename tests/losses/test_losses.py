@@ -133,7 +133,7 @@ SHAPES = [
 def test_shapes_that_do_not_fit_raise(make, z, y):
     loss, z, y = make(), np.zeros(z, np.float32), np.zeros(y, np.float32)
     for function in (loss.value, loss.gradient, loss.check):
-        with pytest.raises(ValueError, match=r"targets y must have the shape of outputs z, \(6.*, got"):
+        with pytest.raises(ValueError, match=r"^y must be numbers in the shape of outputs [az], \(6.*, got"):
             function(z, y)
 
 
@@ -336,14 +336,6 @@ def test_smoothing_keeps_the_dtype_and_raises_for_invalid_classes():
         jaxnn.softmax_cross_entropy(0.1).check(z, y)
 
 
-@pytest.mark.parametrize("amount", [-0.1, 1.0, np.nan])
-def test_smoothing_outside_its_range_raises(amount):
-    with pytest.raises(
-        ValueError, match="smoothing must be the fraction of a label that all classes share, 0 <= ε < 1, got"
-    ):
-        jaxnn.softmax_cross_entropy(amount)
-
-
 PAIRS = {
     "sigmoid": (jaxnn.sigmoid_cross_entropy(), [[0.5], [-1.0]], [1, 0]),
     "binary": (jaxnn.losses.binary_cross_entropy(), [[0.5], [0.25]], [1, 0]),
@@ -360,7 +352,8 @@ def test_outputs_that_are_no_floats_raise(name):
     for of in (loss.value, loss.gradient):
         for outputs in (z, np.array(z).astype(int), None, "z"):
             with pytest.raises(
-                ValueError, match="outputs z must be an array of floats, got .*: z is the first argument, y the next"
+                ValueError,
+                match="^[az] must be an array of floats, got .*: outputs are the first argument, targets the next",
             ):
                 of(outputs, np.array(y))
 
@@ -372,17 +365,9 @@ def test_targets_may_be_a_list(name):
     for of in (loss.value, loss.gradient):
         np.testing.assert_array_equal(of(z, y), of(z, jnp.array(y)))
         for targets, message in (
-            (["a", "b"], "targets y must be numbers, got <U1"),
+            (["a", "b"], "^y must be numbers, got <U1"),
             (None, "y must be an array, got None"),
             ([[1], [1, 0]], "differ in shape"),
         ):
             with pytest.raises(ValueError, match=message):
                 of(z, targets)
-
-
-@pytest.mark.parametrize("smoothing", ["0.1", None, True, np.zeros((2, 3)), [0.1]])
-def test_what_is_no_smoothing_raises(smoothing):
-    with pytest.raises(
-        ValueError, match="smoothing must be the fraction of a label that all classes share, 0 <= ε < 1, got"
-    ):
-        jaxnn.softmax_cross_entropy(smoothing=smoothing)

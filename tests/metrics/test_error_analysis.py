@@ -143,7 +143,7 @@ def test_errors_may_be_arrays_of_one_number():
         ),
         (
             dict(train_error=0.1, dev_error=0.1, n_train="10", n_dev=1),
-            "n_train must be a whole number of at least 1, got '10'",
+            "n_train must be a whole number of at least 1 or None, got '10'",
         ),
         (
             dict(train_error=0.1, dev_error=0.1, n_train=float("inf"), n_dev=1),

@@ -96,12 +96,6 @@ def test_traced_slope_and_alpha_are_hyperparameters_of_a_population():
         np.testing.assert_allclose(elu[i], oracle.elu(Z, value), rtol=1e-6)
 
 
-@pytest.mark.parametrize("alpha", [-0.1, np.float32(-1), -1])
-def test_negative_alpha_raises(alpha):
-    with pytest.raises(ValueError, match="alpha must be finite and at least 0, got"):
-        jaxnn.nn.elu(alpha)
-
-
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 def test_elu_keeps_the_digits_of_a_small_slope(dtype):
     z = jnp.array([-5.0, -8.0, -18.0], dtype)
@@ -139,9 +133,7 @@ def test_a_cotangent_of_another_shape_raises(name, shape):
         getattr(jaxnn.functional, f"{name}_backward"),
         getattr(jaxnn.functional, f"{name}_forward")(jnp.ones((5, 1))),
     )
-    with pytest.raises(
-        ValueError, match=rf"da of {name}_backward must have the shape of the cache, \(5, 1\), got float32"
-    ):
+    with pytest.raises(ValueError, match=r"^da must be floats \(5, 1\) for (a|z|positive) \(5, 1\), got float32"):
         backward(cache, jnp.ones(shape))
     assert backward(cache, jnp.ones((5, 1))).shape == backward(cache, jnp.array(1.0)).shape == (5, 1)
 
@@ -173,7 +165,7 @@ def test_softmax_is_a_layer_anywhere_and_no_elementwise_activation():
     hidden = model.network.forward(model.init(jax.random.key(0)), jnp.ones((2, 3)))[1][1]
     np.testing.assert_allclose(hidden.sum(-1), 1, rtol=1e-6)
     assert "softmax" not in jaxnn.nn.ACTIVATIONS
-    with pytest.raises(ValueError, match=r"^z must be \(..., k\), with an axis of classes, got 3.0"):
+    with pytest.raises(ValueError, match=r"^z must be floats \(..., k\), got 3.0"):
         jaxnn.functional.softmax_forward(3.0)
 
 

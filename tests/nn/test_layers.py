@@ -32,7 +32,7 @@ COMBINATORS = {
 
 @pytest.mark.parametrize("name", COMBINATORS)
 def test_factory_in_place_of_its_layer_raises(name):
-    with pytest.raises(ValueError, match=rf"argument 0 of {name} must be a Layer, got .* call the factory"):
+    with pytest.raises(ValueError, match="^(argument 0 of chain|layer) must be a Layer, got .* call the factory"):
         COMBINATORS[name](jaxnn.relu)
 
 
@@ -43,7 +43,7 @@ def test_no_layer_raises(name):
 
 
 def test_chain_of_nothing_raises():
-    with pytest.raises(ValueError, match="arguments of chain must be at least one Layer, got none"):
+    with pytest.raises(ValueError, match="^arguments of chain must be at least 1 Layer, got 0"):
         jaxnn.chain()
 
 
@@ -59,7 +59,7 @@ def test_chain_of_nothing_raises():
 )
 def test_chain_names_wrong_params(wrong, got):
     network = jaxnn.chain(jaxnn.dense(2), jaxnn.tanh(), jaxnn.dense(1))
-    with pytest.raises(ValueError, match=rf"params of chain must be a tuple of 3 entries, .*{got}"):
+    with pytest.raises(ValueError, match=rf"^params must be a tuple of 3 entries, .*{got}"):
         network.forward(wrong(params_of(network)), jnp.ones((1, 4)))
 
 
@@ -377,9 +377,7 @@ def test_vmap_of_vmap_is_a_loop():
 
 
 def test_models_and_lists_in_the_place_of_layers_raise():
-    with pytest.raises(
-        ValueError, match="argument 0 of .* must be a Layer, got a Model: pass its network, model.network"
-    ):
+    with pytest.raises(ValueError, match="^layer must be a Layer, got a Model: pass its network, model.network"):
         jaxnn.remat(jaxnn.mlp((3, 1)))
     with pytest.raises(
         ValueError, match=r"argument 0 of chain must be a Layer, got .*: pass them one by one, chain\(\*layer"
@@ -427,6 +425,6 @@ def test_a_cache_of_something_else_raises():
     params, _ = network.init(KEY, (4,))
     for cache in ((), jnp.ones((2, 4)), None):
         with pytest.raises(
-            ValueError, match="cache of a chain must be the one that its forward returned, got .*: call backward"
+            ValueError, match="^caches must be those that this chain's forward returned, got .*: call backward"
         ):
             network.backward(params, cache, jnp.ones((2, 4)))

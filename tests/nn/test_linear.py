@@ -100,12 +100,6 @@ def test_own_initialiser_is_called_as_jax_calls_it_and_transposed():
     assert out_shape == (3,)
 
 
-@pytest.mark.parametrize("n_out", [0, -1, 2.5, "3", None])
-def test_number_of_units_must_be_one(n_out):
-    with pytest.raises(ValueError, match="at least 1, got"):
-        jaxnn.dense(n_out)
-
-
 def test_unknown_initializer_is_named():
     with pytest.raises(ValueError, match=r"init must be one of \['glorot', 'he', .*\] or a function, got 'xavier'"):
         jaxnn.dense(3, "xavier")
@@ -119,7 +113,7 @@ def test_examples_must_be_vectors(in_shape):
 
 @pytest.mark.parametrize("shape", [(2, 4), (5, 2), (), (2, 1)])
 def test_wrong_number_of_features_raises(shape):
-    with pytest.raises(ValueError, match=r"x must be \(m, 5\) for weights W \(3, 5\), got \("):
+    with pytest.raises(ValueError, match=r"x must be floats \(..., n_in=5\) for W \(3, 5\), got "):
         jaxnn.dense(3).forward(LayerCase("", jaxnn.dense(3)).params(), np.zeros(shape, np.float32))
 
 
@@ -139,7 +133,7 @@ def test_wrong_number_of_features_raises(shape):
     ],
 )
 def test_what_are_no_params_raises(params, got):
-    message = rf"params of dense must be \{{W: \(n_out, n_in\), b: \(n_out,\)\}}, got .*{got}"
+    message = rf"params must be \{{W: \(n_out, n_in\), b: \(n_out,\)\}}, got .*{got}"
     with pytest.raises(ValueError, match=message):
         jaxnn.functional.dense_forward(params, np.ones((4, 3)))
     with pytest.raises(ValueError, match=message):
@@ -149,7 +143,9 @@ def test_what_are_no_params_raises(params, got):
 @pytest.mark.parametrize("dz", [np.ones(4), np.ones((4, 3)), np.ones((2, 4)), np.ones((5, 2)), 1.0, [[1.0, 1.0]]])
 def test_a_cotangent_of_another_shape_raises(dz):
     params = {"W": np.ones((2, 3)), "b": np.ones(2)}
-    with pytest.raises(ValueError, match=r"dz must have the shape of z, \(4, 2\), for x \(4, 3\), got"):
+    with pytest.raises(
+        ValueError, match=r"dz must be (floats \(4, n_out=2\) for W \(2, 3\) and x \(4, 3\)|an array), got"
+    ):
         jaxnn.functional.dense_backward(params, np.ones((4, 3)), dz)
 
 

@@ -84,7 +84,7 @@ def test_traced_rate_is_a_hyperparameter():
 
 
 def test_unknown_name_raises():
-    with pytest.raises(ValueError, match=r"optimizer must be one of \['adagrad', 'adam'.*, got 'Adam'"):
+    with pytest.raises(ValueError, match=r"name must be one of the optimizers \['adagrad', 'adam'.*, got 'Adam'"):
         jaxnn.optimizer("Adam", 0.1)
 
 
@@ -193,17 +193,17 @@ def test_schedules_of_traced_rates_train_a_population(name):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "cosin"}, r"schedule must be one of \['constant', 'cosine'.*, got 'cosin'"),
+        ({"name": "cosin"}, r"name must be one of the schedules \['constant', 'cosine'.*, got 'cosin'"),
         ({"learning_rate": 0.0}, "learning_rate must be positive and finite, got 0"),
-        ({"steps": 0}, "steps must be a whole number of at least 1 and warmup a smaller one, got steps=0"),
-        ({"steps": 2.5}, "got steps=2.5"),
-        ({"warmup": 10}, "got steps=10 and warmup=10"),
-        ({"warmup": -1}, "and warmup=-1"),
+        ({"steps": 0}, "steps must be a whole number of at least 1, got 0"),
+        ({"steps": 2.5}, "steps must be a whole number of at least 1, got 2.5"),
+        ({"warmup": 10}, "warmup must be below the number of steps, 10, got 10"),
+        ({"warmup": -1}, "warmup must be a whole number of at least 0, got -1"),
         ({"name": "Cosine"}, "did you mean 'cosine'"),
-        ({"name": ["cosine"]}, r"schedule must be one of .*, got \['cosine'\]"),
+        ({"name": ["cosine"]}, r"name must be one of the schedules .*, got \['cosine'\]"),
         ({"learning_rate": "0.1"}, "learning_rate must be positive and finite, got '0.1'"),
         ({"learning_rate": optax.constant_schedule(0.1)}, "must be positive and finite, got the function"),
-        ({"steps": True}, "got steps=True"),
+        ({"steps": True}, "steps must be a whole number of at least 1, got True"),
     ],
 )
 def test_what_is_no_schedule_raises(options, message):
@@ -290,7 +290,7 @@ def test_max_norm_without_weights_raises(params):
 @pytest.mark.parametrize("rate", [0, 0.0, -0.1, -1, np.nan, np.inf, np.float32(-1), np.float64(0), np.int64(-1)])
 @pytest.mark.parametrize("name", jaxnn.optim.OPTIMIZERS)
 def test_rate_must_be_positive_and_finite(name, rate):
-    with pytest.raises(ValueError, match="learning_rate must be positive and finite, got"):
+    with pytest.raises(ValueError, match="^learning_rate must be positive and finite, got"):
         jaxnn.optimizer(name, rate)
 
 
@@ -341,7 +341,7 @@ def test_what_is_no_rate_raises(rate):
     asks = [lambda: jaxnn.optimizer("adam", rate), lambda: jaxnn.optim.max_norm(rate)]
     asks += [lambda: jaxnn.optimizer("adam", 0.1, clip_norm=rate)] if rate is not None else []
     for ask in asks:
-        with pytest.raises(ValueError, match="must be positive and finite, got"):
+        with pytest.raises(ValueError, match="must be positive and finite( or a function| or None)?, got"):
             ask()
     with pytest.raises(
         ValueError, match=r"learning_rate must be a function learning_rate\(step\), got a function of \(name, "

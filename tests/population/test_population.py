@@ -294,7 +294,7 @@ def test_hyperparameters_that_make_no_population(hyperparameters, message):
         ({"chunk": 0}, "chunk must be a whole number of at least 1"),
         ({"memory": -1}, "memory must be a whole number of at least 1"),
         ({"gradients": "numeric"}, "'hand' or 'auto'"),
-        ({"x": X[:, :2]}, r"x must be \(m, 3\) for weights W"),
+        ({"x": X[:, :2]}, r"x must be floats \(..., n_in=3\) for W"),
         ({"y": Y + 1}, "label"),
         ({"x": X + np.inf}, "x must be finite, got inf"),
         ({"evaluate": lambda params, h: {"loss": h["seed"]}}, "must not return .*which each report has already"),

@@ -194,8 +194,11 @@ def test_training_practice_by_options(tiny, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--schedule linear", "schedule must be one of ['constant', 'cosine', 'inverse', 'step'], got 'linear'"),
-        ("--warmup -1", "warmup a smaller one, got steps="),
+        (
+            "--schedule linear",
+            "must be one of the schedules ['constant', 'cosine', 'inverse', 'step'], got 'linear'",
+        ),
+        ("--warmup -1", "warmup must be a whole number of at least 0, got -1"),
         ("--clip-norm 0", "clip_norm must be positive"),
         ("--max-norm -1", "limit must be positive and finite, got -1.0"),
         ("--patience 0", "patience must be a number of reports, at least 1, got 0"),

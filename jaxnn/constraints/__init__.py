@@ -1,0 +1,51 @@
+"""What arguments must be, declared beside the function that takes them and checked where it begins.
+
+The model is scikit-learn's `_param_validation`; axes of arrays are named as in jaxtyping.
+"""
+
+from jaxnn.constraints.declaration import NO_CALL, AnyOf, Call, Constraint, Each, checked
+from jaxnn.constraints.shapes import Floats, Integers, Leaves, Mask, Numbers
+from jaxnn.constraints.values import (
+    Count,
+    Counts,
+    ExampleShape,
+    Flag,
+    FloatDtype,
+    Function,
+    Instance,
+    Nothing,
+    OneOf,
+    ParamsTree,
+    RandomKey,
+    Real,
+    UpTo,
+    VectorShape,
+)
+
+__all__ = [
+    "NO_CALL",
+    "AnyOf",
+    "Call",
+    "Constraint",
+    "Count",
+    "Counts",
+    "Each",
+    "ExampleShape",
+    "Flag",
+    "FloatDtype",
+    "Floats",
+    "Function",
+    "Instance",
+    "Integers",
+    "Leaves",
+    "Mask",
+    "Nothing",
+    "Numbers",
+    "OneOf",
+    "ParamsTree",
+    "RandomKey",
+    "Real",
+    "UpTo",
+    "VectorShape",
+    "checked",
+]
