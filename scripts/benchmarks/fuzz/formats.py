@@ -475,8 +475,9 @@ def _read_checkpoint(path: Path) -> Arrays:
         shutil.rmtree(old)
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
-            # By a damaged name that the disk does not take, or that is empty to zipfile, the file is lost.
-            with contextlib.suppress(OSError, ValueError):
+            # A file whose damaged name the disk does not take is lost, and so is one whose name is empty to zipfile: a
+            # ValueError, in Python 3.11 an IndexError.
+            with contextlib.suppress(OSError, ValueError, IndexError):
                 archive.extract(name, folder)
     checkpoint = CheckpointStore(folder, 1, said.append).load(_checkpoint(0.5).state)
     if checkpoint is None:

@@ -80,7 +80,9 @@ def test_a_folder_whose_name_is_no_utf8_can_be_printed(tmp_path, image_run):
     argv = ["sweep", "digits", "--learning-rate", "0.01", "--seed", "0", "--epochs", "1", "--runs-dir", str(folder)]
     strict = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}  # as in most languages' locales
     done = subprocess.run([sys.executable, "-m", "experiments", *argv], capture_output=True, env=strict, check=False)
-    assert (done.returncode, done.stderr.decode()) == (0, "")
+    assert done.returncode == 0
+    # A slow machine prints its progress; an error would be another line.
+    assert all(line.startswith("sweep digits: ") for line in done.stderr.decode().splitlines())
     assert b"results in" in done.stdout
 
 
