@@ -188,16 +188,17 @@ def test_layouts_of_fresh_optimizers_are_dropped():
     assert megabytes() - before < 5
 
 
+# Rounds of each loop with --full. One that compiles in every round takes half a second a round, so it has fewer.
 LOOPS = {
     "init": (2000, lambda i: jaxnn.mlp((3, 2, 1)).init(KEY)),
     "predict": (2000, lambda i: predict()),
     "fit": (2000, lambda i: fit(new_objective(), jaxnn.optimizer("adam", 0.1))),
     "fit_stream": (2000, lambda i: fit_stream(new_objective(), jaxnn.optimizer("adam", 0.1))),
     "fit_in_row_space": (400, lambda i: fit_in_row_space(new_objective(), jaxnn.optimizer("sgd", 0.1))),
-    "fit of fresh optimizers": (2000, lambda i: fit(new_objective(1e-3 * (i + 1)), optax.adam(1e-3 * (i + 1)))),
-    "fit_stream of fresh optimizers": (400, lambda i: fit_stream(new_objective(), optax.adam(0.1))),
-    "fit_population": (400, lambda i: fit_population(new_objective(), optax.sgd(0.1)) and MEMBERS.clear()),
-    "cross_validate": (400, lambda i: cross_validate()),
+    "fit of fresh optimizers": (500, lambda i: fit(new_objective(1e-3 * (i + 1)), optax.adam(1e-3 * (i + 1)))),
+    "fit_stream of fresh optimizers": (300, lambda i: fit_stream(new_objective(), optax.adam(0.1))),
+    "fit_population": (300, lambda i: fit_population(new_objective(), optax.sgd(0.1)) and MEMBERS.clear()),
+    "cross_validate": (200, lambda i: cross_validate()),
 }
 
 
@@ -208,6 +209,7 @@ SLOW = ["fit of fresh optimizers", "fit_stream of fresh optimizers", "fit_popula
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from Linux")
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.full if name in SLOW else ()) for name in LOOPS])
 def test_memory_does_not_grow_with_what_is_made_in_a_loop(name, full):
+    """By less than 20 MB in 1800 rounds: at that rate, but for the 5 MB by which the allocator alone may differ."""
     n, once = LOOPS[name]
     first, n = (n // 10, n) if full else (10, 40)
     for i in range(first):
@@ -215,5 +217,4 @@ def test_memory_does_not_grow_with_what_is_made_in_a_loop(name, full):
     before = megabytes()
     for i in range(first, n):
         once(i)
-    # Where one program stays in each round, it is half a megabyte a round at least.
-    assert megabytes() - before < (20 if full else 5)
+    assert megabytes() - before < max(5, 20 * (n - first) / 1800)
