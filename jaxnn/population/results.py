@@ -110,15 +110,14 @@ class Population(NamedTuple):
             another word.
         """
         check_mode(mode)
-        last = self.history[-1] if self.history else {}
-        if self.history and np.ndim(last.get(monitor)) == 0:
+        last = self.history[-1]
+        if np.ndim(last.get(monitor)) == 0:
             known = [name for name, value in last.items() if np.ndim(value)]
             raise ValueError(f"monitor must be a name in the reports, got {monitor!r}: they hold {known}")
         reports = {report["epoch"]: report for report in self.history}
         values = np.full(len(self.diverged_at), np.nan)
         for i, epoch in enumerate(self.best_epoch):
-            if report := reports.get(epoch, last):
-                values[i] = report[monitor][i] * (-1 if mode == "max" else 1)
+            values[i] = reports.get(epoch, last)[monitor][i] * (-1 if mode == "max" else 1)
         values = np.where([at is None for at in self.diverged_at], values, np.nan)
         if np.isnan(values).all():
             raise ValueError(f"no member has a {monitor}: all of them diverged, or measured NaN; try smaller rates")

@@ -143,7 +143,8 @@ def run(
         fresh = (stopped_by == "") & (advanced.diverged_at >= 0)
         diverged_at[fresh], stopped_by[fresh] = advanced.diverged_at[fresh], "divergence"
         running = stopped_by == ""
-        if running.any():
+        # A population has a report of every epoch that was begun, in which a member that diverged has NaN.
+        if running.any() or training.shape:
             done += n
             report = make_report(done, training, advanced.last_epoch, running, evaluate)
             history.append(report)

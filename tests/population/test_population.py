@@ -446,6 +446,7 @@ def test_a_population_ends_when_every_member_diverged():
     with pytest.warns(jaxnn.train.DivergenceWarning, match="8 of 8 members diverged"):
         population = train(hyperparameters=GRID | {"learning_rate": np.full(8, 1e30)}, epochs=50)
     assert set(population.stopped_by) == {"divergence"} and population.losses.shape[1] < 50 * 5
+    assert np.isnan(population.history[-1]["loss"]).all()
     assert population.steps == population.diverged_at
     assert [len(population.member(i).losses) for i in range(8)] == population.steps
     with pytest.raises(ValueError, match="no member has a loss: all of them diverged"):
