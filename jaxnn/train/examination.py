@@ -136,5 +136,6 @@ def _size(a: Array) -> Size:
     a = jnp.asarray(a)
     if not jnp.issubdtype(a.dtype, jnp.floating) or a.size == 0:
         return Size(jnp.array(False), jnp.zeros(()))
-    finite = jnp.isfinite(a)
-    return Size(~finite.all(), jnp.where(finite, jnp.abs(a), 0).max().astype(float))
+    largest = jnp.where(jnp.isfinite(a), jnp.abs(a), 0).max()
+    # As `all_finite` does, x * 0 is 0 or NaN: it compiles faster than `isfinite(x).all()`.
+    return Size((a * 0).sum() != 0, largest.astype(float))
