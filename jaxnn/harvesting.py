@@ -11,9 +11,7 @@ from jax.extend import core
 
 from jaxnn.jaxprs import CALLS, bind, closed_jaxprs, equations, scan_sizes, scopes_of
 from jaxnn.marks import MARK, MARKING
-
-Place = tuple[str, ...]
-"""The names of the scopes around an equation, from the outside in."""
+from jaxnn.places import Place
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["measured"], meta_fields=["what", "kind", "place", "in_loop"])
@@ -47,13 +45,16 @@ class Loop:
 
 Marks = list[Mark | Loop]
 
+_RECOMPUTED = "rematted_computation"
+"""The scope that JAX gives to what `jax.checkpoint` computes again in the backward pass."""
+
 
 def harvest(f: Callable[..., Any], measure: Callable[[jax.Array], Any]) -> Callable[..., tuple[Any, Marks]]:
     """Transform a function so that it also returns a measure of each array that is marked in it.
 
     The function is traced once, with marks, and its jaxpr is evaluated equation by equation: through functions under
     `jit`, `jax.checkpoint`, custom derivative rules, `cond` and `scan`. The marks in a `while` loop, whose number of
-    steps is unknown, are skipped. Those of a branch of `cond` that was not taken have zeros for measures.
+    steps is unknown, are skipped, and so are those that `jax.checkpoint` computes again. Those of a branch of `cond` that was not taken have zeros for measures.
 
     Args:
       f: a function of pytrees of arrays.
@@ -99,7 +100,9 @@ def _run(closed: core.ClosedJaxpr, inputs: Sequence[Any], outer: Place, measure:
         operands = [v.val if isinstance(v, core.Literal) else values[v] for v in equation.invars]
         name, place = equation.primitive.name, _place(equation, outer)
         if equation.primitive is MARK:
-            outputs, found = operands, [Mark(**equation.params, place=place, measured=measure(operands[0]))]
+            outputs, found = operands, []
+            if _RECOMPUTED not in place:
+                found = [Mark(**equation.params, place=place, measured=measure(jnp.asarray(operands[0])))]
         elif name not in _INSIDE or not _is_marked(equation):
             outputs, found = bind(equation, operands), []
         else:

@@ -41,8 +41,8 @@ def mark(what: str, tree: PyTree, kind: str = "value") -> PyTree:
 
 def _differentiate(primals: Any, tangents: Any, *, what: str, kind: str) -> Any:
     (x,), (tangent,) = primals, tangents
-    marked = tangent if isinstance(tangent, ad.Zero) else MARK.bind(tangent, what=what, kind="tangent")
-    return MARK.bind(x, what=what, kind=kind), marked
+    marked = MARK.bind(x, what=what, kind=kind)
+    return marked, tangent if isinstance(tangent, ad.Zero) else MARK.bind(tangent, what=what, kind="tangent")
 
 
 def _transpose(cotangent: Any, x: Any, *, what: str, kind: str) -> list[Any]:

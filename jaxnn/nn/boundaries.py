@@ -10,19 +10,6 @@ from jaxnn.marks import mark
 from jaxnn.nn.layer import Layer
 from jaxnn.typing import Array, Cache, Key, Params
 
-NETWORK, RESIDUAL, COPY = "[network]", "[residual]", "[copy]"
-"""The scopes of a layer that has the params of the combinator around it, or of a copy of it."""
-
-
-def entry(i: int) -> str:
-    """Return the scope of the layer whose params are entry i of the combinator's."""
-    return f"[{i}]"
-
-
-def is_entry(scope: str) -> bool:
-    """Return whether it is a scope that `entry` returns."""
-    return scope[:1] == "[" and scope[1:-1].isdigit() and scope[-1:] == "]"
-
 
 def run_forward(scope: str, layer: Layer, params: Params, x: Array, key: Key | None = None) -> tuple[Array, Cache]:
     """Return `layer.forward(params, x, key)`, computed in a scope, its params, inputs and activations marked."""

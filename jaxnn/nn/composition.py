@@ -15,11 +15,12 @@ from jaxnn.constraints import Constraint, Each, ExampleShape, Nothing, RandomKey
 from jaxnn.factories.decorator import factory
 from jaxnn.factories.representation import in_few_words
 from jaxnn.nn.activations import relu, sigmoid, silu, tanh
-from jaxnn.nn.boundaries import RESIDUAL, entry, run_backward, run_forward
+from jaxnn.nn.boundaries import run_backward, run_forward
 from jaxnn.nn.layer import LAYER, Layer, init_same_shape
 from jaxnn.nn.linear import dense
 from jaxnn.nn.reshaping import flatten
 from jaxnn.nn.stochastic import dropout
+from jaxnn.places import RESIDUAL, entry
 from jaxnn.typing import Array, Key, Params, Shape
 from jaxnn.validation import described
 

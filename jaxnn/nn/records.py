@@ -4,8 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from jaxnn.harvesting import Mark, Place
-from jaxnn.nn.boundaries import is_entry
+from jaxnn.harvesting import Mark
+from jaxnn.places import Place, params_path
 
 Measures = dict[str, list[Any]]
 """The measures of "params", "inputs" and "activations", one for each of their arrays."""
@@ -52,7 +52,7 @@ def layer_records(marks: Iterable[Mark]) -> list[LayerRecord]:
         place = group[0].place
         copies[place] += 1
         copy = f", copy {copies[place]}" if group[0].in_loop or times[place] > 1 else ""
-        path = f"params{''.join(filter(is_entry, place))}{copy}"
+        path = f"params{params_path(place)}{copy}"
         records.append(LayerRecord(number, path, _measures(group), _measures([])))
         unmatched[place].append(records[-1])
     for group in backward:

@@ -12,12 +12,13 @@ from jaxnn.arrays import promote_large_integers
 from jaxnn.constraints import Count, Nothing, RandomKey, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.activations import sigmoid, tanh
-from jaxnn.nn.boundaries import COPY, run_backward, run_forward
+from jaxnn.nn.boundaries import run_backward, run_forward
 from jaxnn.nn.composition import chain, layer_keys, residual, sequential
 from jaxnn.nn.layer import LAYER, Layer, init_same_shape
 from jaxnn.nn.linear import dense
 from jaxnn.nn.stochastic import dropout
 from jaxnn.nn.transforms import remat
+from jaxnn.places import COPY
 from jaxnn.typing import Array, Cache
 from jaxnn.validation import described
 
