@@ -53,8 +53,9 @@ def harvest(f: Callable[..., Any], measure: Callable[[jax.Array], Any]) -> Calla
     """Transform a function so that it also returns a measure of each array that is marked in it.
 
     The function is traced once, with marks, and its jaxpr is evaluated equation by equation: through functions under
-    `jit`, `jax.checkpoint`, custom derivative rules, `cond` and `scan`. The marks in a `while` loop, whose number of
-    steps is unknown, are skipped, and so are those that `jax.checkpoint` computes again. Those of a branch of `cond` that was not taken have zeros for measures.
+    `jit`, `jax.checkpoint`, custom derivative rules, `cond` and `scan`. What `jax.checkpoint` computes again is left
+    out, and so are the marks in a `while` loop, whose number of steps is unknown. Those of a branch of `cond` that was
+    not taken have zeros for measures.
 
     Args:
       f: a function of pytrees of arrays.

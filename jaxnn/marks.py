@@ -39,6 +39,13 @@ def mark(what: str, tree: PyTree, kind: str = "value") -> PyTree:
     return jax.tree.map(lambda a: MARK.bind(a, what=what, kind=kind) if isinstance(a, jax.Array) else a, tree)
 
 
+def mark_leaves(what: str, tree: PyTree) -> PyTree:
+    """Mark each array of a tree with its path in the name, such as "grads['W']"."""
+    if not MARKING.value:
+        return tree
+    return jax.tree_util.tree_map_with_path(lambda path, a: mark(f"{what}{jax.tree_util.keystr(path)}", a), tree)
+
+
 def _differentiate(primals: Any, tangents: Any, *, what: str, kind: str) -> Any:
     (x,), (tangent,) = primals, tangents
     marked = MARK.bind(x, what=what, kind=kind)

@@ -72,11 +72,11 @@ def quantities(examination: Examination) -> Iterator[Quantity]:
     """Iterate over the quantities of a step in the order in which they are computed."""
     marks = list(each_mark(examination.marks))
     paths, params = _leaves(examination.params)
-    yield from (Quantity("params", [size], params, path=path) for path, size in zip(paths, params, strict=True))
-
-    # The line search of an optimizer computes further losses, after the gradient.
-    grads = [one.measured for one in marks if one.what == "grads"]
-    marks = marks[: next(i for i, one in enumerate(marks) if one.what == "grads")] if grads else marks
+    for path, size in zip(paths, params, strict=True):
+        yield Quantity("params", [size], params, path=path)
+    grads = [one for one in marks if one.what.startswith("grads")]
+    if grads:  # after them, the line search of an optimizer computes further losses
+        marks = marks[: marks.index(grads[0])]
     layers, values = layer_records(marks), defaultdict(list)
     for one in marks:
         if one.kind == "value":
@@ -93,9 +93,11 @@ def quantities(examination: Examination) -> Iterator[Quantity]:
     yield from _backward(layers, dz) if all_finite(dz) else ()
     yield Quantity("gradient", values["penalty gradient"], params)
     yield Quantity("loss", [examination.loss], params)
-    yield from (Quantity("gradient", [size], params, path=path) for path, size in zip(paths, grads, strict=False))
-    updated = zip(paths, _leaves(examination.updated)[1], strict=True)
-    yield from (Quantity("update", [size], params + grads, path=path) for path, size in updated)
+    for one in grads:
+        yield Quantity("gradient", [one.measured], params, path=one.what.replace("grads", "params", 1))
+    sources = params + [one.measured for one in grads]
+    for path, size in zip(paths, _leaves(examination.updated)[1], strict=True):
+        yield Quantity("update", [size], sources, path=path)
 
 
 def all_finite(sizes: list[Size]) -> bool:

@@ -13,7 +13,7 @@ from jaxnn.arrays import as_array, check_numbers, promote_large_integers
 from jaxnn.caching import bounded_cache
 from jaxnn.data.batches import Batch
 from jaxnn.data.weights import beside_normalizer, simplified
-from jaxnn.marks import mark
+from jaxnn.marks import mark_leaves
 from jaxnn.optim.interface import check_optimizer, extra_arguments, promoting
 from jaxnn.optim.layout import laid_out
 from jaxnn.optim.loss_scaling import loss_scale
@@ -116,7 +116,7 @@ def make_step(objective: Objective, optimizer: optax.GradientTransformation, gra
         _check_state(state)
         key = step_key(state)
         loss, grads = value_and_grad(state.params, batch, key, *scale_of(state))
-        grads = mark("grads", grads)
+        grads = mark_leaves("grads", grads)
         given = extra_arguments(loss, grads, lambda params: objective.value(params, batch, key))
         with promoting():
             updates, opt_state = laid_out(optimizer, state.params).update(grads, state.opt_state, state.params, **given)

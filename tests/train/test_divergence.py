@@ -153,6 +153,46 @@ def test_gradient_by_jax_where_the_hand_derived_one_is_finite():
     assert result.divergence[:2] == (0, "gradient") and result.divergence.path in ("params['W']", "params['b']")
 
 
+def test_gradient_by_jax_in_the_layer_where_it_overflowed():
+    """As the hand-derived gradient of the same network: the marks are transposed with the program."""
+    network = jaxnn.chain(jaxnn.dense(1), ROOT, jaxnn.dense(1))
+    result = fit(network, params_of(network, leaf_0=0.0, leaf_1=0.0), gradients="auto")
+    assert result.divergence[:5] == (0, "gradient", 2, 3, "params[1]")
+
+
+@pytest.mark.parametrize("gradients", ["hand", pytest.param("auto", marks=pytest.mark.full)])
+def test_gradient_in_a_copy(gradients):
+    """Of three copies, √x is at 0 in the second."""
+    network = jaxnn.chain(jaxnn.repeat(jaxnn.remat(jaxnn.chain(jaxnn.dense(1), ROOT)), 3), jaxnn.dense(1))
+    params = params_of(network, n_in=1, leaf_0=1.0, leaf_1=0.0, leaf_2=0.0, leaf_3=0.0, leaf_4=0.0, leaf_5=1.0)
+    result = fit(network, params, x=X[:, :1], gradients=gradients)
+    assert result.divergence[:5] == (0, "gradient", 4, 7, "params[0][1], copy 2")
+
+
+@pytest.mark.full
+def test_a_line_search_computes_losses_after_the_gradient():
+    network = jaxnn.chain(jaxnn.dense(1), ROOT, jaxnn.dense(1))
+    finite = fit(network, params_of(network, leaf_0=1.0), optimizer=optax.lbfgs())
+    assert finite.divergence is None
+    result = fit(network, params_of(network, leaf_0=0.0, leaf_1=0.0), optimizer=optax.lbfgs())
+    assert result.divergence[:5] == (0, "gradient", 2, 3, "params[1]")
+
+
+@pytest.mark.full
+def test_one_objective_of_two_branches():
+    """Layers inside of a `cond` are found in the branch that ran."""
+    inner = objective_of(SQUARES, SQUARED)
+
+    def value_and_grad(params, batch, key=None):
+        small = lambda: (params[1]["b"].sum(), jax.tree.map(jnp.zeros_like, params))  # noqa: E731
+        return jax.lax.cond(batch.x.max() > 1, lambda: inner.value_and_grad(params, batch, key), small)
+
+    objective = jaxnn.Objective(lambda *given: value_and_grad(*given)[0], value_and_grad)
+    x = np.full((4, 3), 1e30, np.float32)
+    result = jaxnn.fit(objective, SGD, params_of(SQUARES), x, Y, key=KEY, epochs=1)
+    assert result.divergence[:5] == (0, "activations", 1, 2, "params[0]")
+
+
 @pytest.mark.parametrize(("value", "slope", "what"), [(np.nan, 1.0, "loss"), (1.0, np.inf, "gradient")])
 def test_an_objective_of_ones_own(value, slope, what):
     def value_and_grad(params, batch, key=None):
