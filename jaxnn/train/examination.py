@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -64,8 +65,7 @@ def examine_step(
 ) -> Examination:
     """Run one step, as `make_step` makes it, and measure what is marked in it."""
     (after, loss), marks = harvest(make_step(objective, optimizer, gradients), _size)(state, batch)
-    before, updated = (jax.tree.map(_size, params) for params in (state.params, after.params))
-    return Examination(marks, before, updated, _size(loss))
+    return Examination(marks, jax.tree.map(_size, state.params), jax.tree.map(_size, after.params), _size(loss))
 
 
 def quantities(examination: Examination) -> Iterator[Quantity]:
@@ -107,25 +107,20 @@ def all_finite(sizes: list[Size]) -> bool:
 
 def _forward(layers: list[LayerRecord], before: list[Size]) -> Iterator[Quantity]:
     for layer in layers:
+        quantity = partial(Quantity, layer=layer.number, layers=len(layers), path=layer.path)
         inputs, params, activations = (layer.values[what] for what in ("inputs", "params", "activations"))
-        yield _quantity("inputs", inputs, before + inputs, layer, layers)
-        yield _quantity("activations", activations, inputs + params, layer, layers)
+        yield quantity("inputs", inputs, before + inputs)
+        yield quantity("activations", activations, inputs + params)
         before = activations
 
 
 def _backward(layers: list[LayerRecord], before: list[Size]) -> Iterator[Quantity]:
     for layer in reversed(layers):
+        quantity = partial(Quantity, layer=layer.number, layers=len(layers), path=layer.path)
         dy, dparams, dx = (layer.gradients[what] for what in ("activations", "params", "inputs"))
         sources = before + dy + layer.values["inputs"] + layer.values["params"]
-        for sizes in (dy, dparams, dx):
-            yield _quantity("gradient", sizes, sources, layer, layers)
+        yield from (quantity("gradient", sizes, sources) for sizes in (dy, dparams, dx))
         before = dx
-
-
-def _quantity(
-    what: str, sizes: list[Size], sources: list[Size], layer: LayerRecord, layers: list[LayerRecord]
-) -> Quantity:
-    return Quantity(what, sizes, sources, layer.number, len(layers), layer.path)
 
 
 def _leaves(sizes: PyTree) -> tuple[list[str], list[Size]]:

@@ -31,7 +31,8 @@ def find_layers(
 
     Parameters are the first argument that is a container. A layer starts with the first operation on a new container
     in it (params[0], for example), in a new named scope, or, after the data, on another argument, as the loss does on
-    labels. The operations that follow belong to it until another layer starts.
+    labels. The operations that follow belong to it until another layer starts. Those of a layer of jaxnn with params
+    belong to it from its first one on.
     """
     numbers, members = _assign_layers(arguments, paths, operations)
     parameters = _containers(arguments, paths)
