@@ -34,7 +34,7 @@ def test_all_precisions_learn_and_are_told(small, tmp_path, capsys, no_rank_prom
     found = json.loads((tmp_path / "found.json").read_text())
     assert set(found) == set(bfloat16.DTYPES) and min(accuracy for (accuracy,) in found.values()) > 0.9
     said = capsys.readouterr().out
-    assert "made data" in said and f"{found['bfloat16'][0]:.2%}" in said
+    assert "synthetic data" in said and f"{found['bfloat16'][0]:.2%}" in said
 
 
 def test_the_network_is_computed_in_half_precision_on_params_in_float32(small, monkeypatch, no_rank_promotion_rule):
@@ -71,4 +71,4 @@ def test_bad_options_are_refused(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         bfloat16.main(arguments)
     assert stop.value.code == 2
-    assert "takes 128 to 60000 examples" in capsys.readouterr().err
+    assert "--examples must be from 128 to 60000" in capsys.readouterr().err

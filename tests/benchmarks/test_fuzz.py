@@ -27,7 +27,7 @@ def test_a_short_run_finds_nothing_wrong(tmp_path):
     tallies = fuzz(names, 1020, 0, tmp_path / "kept", bombs=False)
     assert not [f"{task}: {outcome}" for tally in tallies.values() for task, outcome in tally.wrong]
     for name, tally in tallies.items():
-        assert set(tally.counts) == {"read", "refused"}, name
+        assert set(tally.counts) == {"read", "rejected"}, name
         assert tally.counts.total() == (20 if name == "hdf5" else 100)
     assert not (tmp_path / "kept").exists()
 
@@ -75,8 +75,8 @@ def reads(result):
         ([np.arange(3)[::-1]], "wrong values"),
         ([], "wrong values"),
         (AssertionError("labels above the classes"), "wrong values"),
-        (InvalidFileError("folder/file is damaged"), "refused"),
-        (InvalidFileError("folder is no run"), "refused"),
+        (InvalidFileError("folder/file is damaged"), "rejected"),
+        (InvalidFileError("folder is no run"), "rejected"),
         (ValueError("folder is no run"), "wrong exception"),
         (ValueError("buffer is smaller than requested size"), "wrong exception"),
         (ValueError("folder/file has\ntwo lines"), "wrong exception"),

@@ -127,10 +127,10 @@ def test_judge_of_populations(digits):
     assert shortfall(POPULATION, untrained).startswith("reached a loss of")
     assert "0.00032" in shortfall(POPULATION, untrained[:8] + right[8:])  # members left as they were
     assert "0.00032" in shortfall(POPULATION, right[56:] + right[:56])  # rates given to other members
-    assert "one and the same" in shortfall(POPULATION, right[:1] * 2 + right[2:])  # seeds that do nothing
-    assert "one and the same" not in shortfall(POPULATION, [rates[-1] * s for s in np.linspace(0.9, 1.1, 64)])
-    assert "not 0.12" in shortfall(POPULATION, [np.nan] * 64)
-    with pytest.raises(ValueError, match=r"\[1\] members, not 64"):
+    assert "are the same" in shortfall(POPULATION, right[:1] * 2 + right[2:])  # seeds that do nothing
+    assert "are the same" not in shortfall(POPULATION, [rates[-1] * s for s in np.linspace(0.9, 1.1, 64)])
+    assert "expected 0.12" in shortfall(POPULATION, [np.nan] * 64)
+    with pytest.raises(ValueError, match=r"of 64 members, got \[1\]"):
         losses_of(POPULATION, [a[:1] for a in stacked(POPULATION)], *digits)
     with pytest.raises(ValueError, match="layer 1"):
         losses_of(POPULATION, [a.swapaxes(1, -1) for a in stacked(POPULATION)], *digits)
@@ -183,16 +183,16 @@ def test_table_of_a_gpu_tells_what_ran_there():
     lines = {line.split()[0]: line for line in text.splitlines()[2:]}
     assert lines["JAX"].endswith("5 MB") and lines["NumPy"].endswith("on the CPU")
     # Each precision against its own rate: 94.5e9 operations in 94 and 47 ms.
-    assert text.count("floor of a step") == 2 and "94.4893 ms" in text and "47.2446 ms" in text
+    assert text.count("minimum of a step") == 2 and "94.4893 ms" in text and "47.2446 ms" in text
     assert "a GPU, 1 TFLOP/s" in str(gpu) and "2 TFLOP/s in bfloat16" in str(gpu)
     assert "bfloat16" not in measure.table("wide", found, True, Limits(1e12, 1e12, 1e12)).splitlines()[-1]
 
 
 def test_without_a_gpu_nothing_is_measured(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(measure, "_told", lambda *_: "no such backend")
+    monkeypatch.setattr(measure, "_result_of", lambda *_: "no such backend")
     assert measure.main(["--platform", "cuda", "--workload", "tiny", "--json", str(tmp_path / "told.json")]) == 1
     out = capsys.readouterr().out
-    assert out.startswith("no GPU here") and out.count(measure.NO_GPU) == len(measure.PEERS) + 1
+    assert out.startswith("JAX finds no GPU") and out.count(measure.NO_GPU) == len(measure.PEERS) + 1
     assert json.loads((tmp_path / "told.json").read_text())["runs"]["tiny"]["jaxnn bfloat16"] == [measure.NO_GPU]
     with pytest.raises(RuntimeError, match="no such backend"):
         measure.limits("cpu")
@@ -200,7 +200,7 @@ def test_without_a_gpu_nothing_is_measured(capsys, monkeypatch, tmp_path):
 
 def test_a_library_without_the_gpu_is_not_passed_off_as_on_it(monkeypatch):
     told = dict(started=0, laps=[1, 2], done=3, peak=1, losses=[0.1], device="cpu", device_peak=0)
-    monkeypatch.setattr(measure, "_told", lambda *_: told)
+    monkeypatch.setattr(measure, "_result_of", lambda *_: told)
     run = partial(measure.run, workload=TINY._replace(laps=2), name="tiny", folder=None, timeout=1, platform="cuda")
     assert run("jaxnn hand").startswith("not measured")
     assert run("NumPy").device == "cpu"

@@ -12,7 +12,7 @@ MAPPED, LOW = "only under vmap", "only in low precision"
 
 
 def call(function, like, *args, method):
-    """NumPy from JAX; NumPy sees the mapped axis in front, which `function` may not know."""
+    """Call NumPy from JAX; under vmap, NumPy gets the mapped axis in front, which `function` may not handle."""
     shape = jax.ShapeDtypeStruct(like.shape, like.dtype)
     return jax.pure_callback(lambda *a: np.asarray(function(*a), a[0].dtype), shape, *args, vmap_method=method)
 
