@@ -1,4 +1,4 @@
-"""Compute what flows through a network, layer by layer: activations, and the cost's gradients with respect to them."""
+"""Compute the activations of a network by layer, and the cost's gradients with respect to them."""
 
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ class Signal(NamedTuple):
 
 
 def layer_signals(spec: NetworkSpec, params: Any, batch: jaxnn.Batch) -> list[Signal]:
-    """Return the signals of all layers, from the first to the last. `params` are of `spec.model()`.
+    """Return the signals of all layers, first to last, with the params of `spec.model()`.
 
     da_L = dJ/dz_L is the loss's gradient over m, and the backward of layer l turns da_l into da_{l-1}.
     """
@@ -51,7 +51,7 @@ def layer_signals(spec: NetworkSpec, params: Any, batch: jaxnn.Batch) -> list[Si
 
 
 def _layers(spec: NetworkSpec) -> list[jaxnn.Layer]:
-    """Return the network, cut after each activation: dense layers with theirs."""
+    """Return the network split after each activation: each dense layer with its activation."""
     ends = [spec.activation] * (len(spec.sizes) - 2) + ["relu" if spec.output == "relu" else "identity"]
     pairs = zip(spec.sizes[1:], ends, strict=True)
     return [jaxnn.chain(jaxnn.dense(size), jaxnn.nn.ACTIVATIONS[end]()) for size, end in pairs]

@@ -28,7 +28,7 @@ def small(monkeypatch, tmp_path):
 
 
 @pytest.mark.full
-def test_all_precisions_learn_and_are_told(small, tmp_path, capsys, no_rank_promotion_rule):
+def test_all_precisions_learn_and_are_reported(small, tmp_path, capsys, no_rank_promotion_rule):
     arguments = ["--examples", "512", "--epochs", "8", "--seeds", "1", "--json", str(tmp_path / "found.json")]
     assert bfloat16.main(arguments) == 0
     found = json.loads((tmp_path / "found.json").read_text())
@@ -67,7 +67,7 @@ def test_made_parts_are_alike_and_apart(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("arguments", [["--examples", "10"], ["--epochs", "0"], ["--seeds", "0"]])
-def test_bad_options_are_refused(arguments, capsys):
+def test_invalid_options_are_rejected(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         bfloat16.main(arguments)
     assert stop.value.code == 2

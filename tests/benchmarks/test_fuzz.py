@@ -87,7 +87,7 @@ def reads(result):
         (RecursionError(), "wrong exception"),
     ],
 )
-def test_each_outcome_is_told(result, kind):
+def test_each_outcome_is_reported(result, kind):
     assert outcome(reads(result), Made(b"", [[np.arange(3)]]), PATH)[0] == kind
 
 
@@ -115,7 +115,7 @@ def broken_worker(connection, names, folder):
 
 
 @pytest.mark.full
-def test_a_worker_that_ends_or_hangs_or_takes_too_much_is_told_and_another_one_started(tmp_path):
+def test_worker_that_ends_hangs_or_exceeds_a_limit_is_reported_and_replaced(tmp_path):
     watched = Watched([], tmp_path / "worker", broken_worker)
     began = time.perf_counter()
     kinds = [watched.read(Task("idx", 0, number, ""))[0].kind for number in (0, 1, 2, 3, 0)]

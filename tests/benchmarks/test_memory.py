@@ -45,7 +45,7 @@ def test_the_command_prints_every_network(tmp_path, monkeypatch, capsys):
     assert all(name in said for name in record)
 
 
-def test_a_gradient_that_needs_more_is_told(monkeypatch, capsys):
+def test_gradient_that_needs_more_memory_is_reported(monkeypatch, capsys):
     monkeypatch.setattr(memory, "NETWORKS", ("tiny",))
     monkeypatch.setattr(memory, "blocks", lambda width: {})
     monkeypatch.setattr(

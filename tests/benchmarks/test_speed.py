@@ -147,12 +147,12 @@ def test_an_entry_runs_in_its_own_process_and_is_judged(tmp_path):
     assert measure.run("NumPy loop", TINY, "tiny", tmp_path, timeout=100) == "trains populations only"
 
 
-def test_an_entry_without_populations_says_so(capsys):
+def test_entry_without_populations_is_reported(capsys):
     entry.main("batches", "population", "nowhere")
     assert json.loads(capsys.readouterr().out) == {"none": "no population entry"}
 
 
-def test_what_is_not_installed_is_said(tmp_path, monkeypatch):
+def test_missing_package_is_reported(tmp_path, monkeypatch):
     monkeypatch.setitem(measure.ENTRIES, "nothing", ("nothing", "no_such_package"))
     assert measure.run("nothing", TINY, "tiny", tmp_path, timeout=1) == "not installed"
     monkeypatch.setitem(measure.ENTRIES, "broken", ("no_such_module", "numpy"))
@@ -160,7 +160,7 @@ def test_what_is_not_installed_is_said(tmp_path, monkeypatch):
     assert "not done after" in measure.run("NumPy", TINY, "tiny", tmp_path, timeout=0.01)
 
 
-def test_table_tells_ratios_to_the_fastest():
+def test_table_has_ratios_to_the_fastest():
     fast, slow = measure.Run(1.0, 0.1, 0.001, 2**20, 0.1), measure.Run(2.0, 0.2, 0.003, 2**21, 0.1)
     text = measure.table("tiny", {"a": fast, "b": slow, "c": "not installed"}, True, Limits(1e9, 1e9, 1e9))
     lines = {line.split()[0]: line.split() for line in text.splitlines()[2:]}
@@ -172,7 +172,7 @@ def test_table_tells_ratios_to_the_fastest():
     assert measure.medians([fast, "failed"]) == "failed"
 
 
-def test_table_of_a_gpu_tells_what_ran_there():
+def test_table_of_a_gpu_has_the_device_of_each_entry():
     gpu = Limits(1e12, 1e12, 1e12, 2e12, "a GPU")
     found = {
         "JAX": measure.Run(1.0, 0.1, 0.001, 2**20, 0.1, 5 * 2**20, "a GPU"),
@@ -215,7 +215,7 @@ def test_floor_counts_the_products():
 
 
 @pytest.mark.parametrize("arguments", [["--repeats", "0"], ["--peer", "Nobody"], ["--workload", "none"]])
-def test_bad_options_are_refused(arguments, capsys):
+def test_invalid_options_are_rejected(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         measure.main(arguments)
     assert stop.value.code == 2

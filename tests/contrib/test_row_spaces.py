@@ -52,7 +52,7 @@ def test_the_iterates_are_those_of_fit(optimizer):
 
 @pytest.mark.representatives("0")
 @pytest.mark.parametrize("seed", range(3))
-def test_half_precision_of_the_inputs_is_no_dependence_on_single_weights(seed):
+def test_half_precision_inputs_are_not_a_dependence_on_single_weights(seed):
     short, long = both(X.astype(np.float16), start=MODEL.init(jax.random.key(seed)), epochs=4)
     assert_same(short, long, 2e-3)  # what float16 rounds
 

@@ -379,7 +379,7 @@ def test_weights_of_any_scale_become_ones_that_a_program_can_add():
 
 
 @pytest.mark.parametrize("classes", ["3", 0, -1, 3.0, None, True, ["a", "b"]])
-def test_what_is_no_number_of_classes_raises(classes):
+def test_invalid_number_of_classes_raises(classes):
     for ask in (
         lambda: jaxnn.data.one_hot(np.array([0, 1]), classes),
         lambda: jaxnn.metrics.confusion_matrix([0, 1], [0, 1], classes),
@@ -389,7 +389,7 @@ def test_what_is_no_number_of_classes_raises(classes):
 
 
 @pytest.mark.parametrize("seed", [-1, 0.5, "a", None, jax.random.key(0), np.random.default_rng(0)])
-def test_a_seed_that_is_none_raises(seed):
+def test_invalid_seed_raises(seed):
     """`None` would be another shuffle each time, and a generator too."""
     x, y = numbered(4), np.zeros(4)
     for ask in (

@@ -137,14 +137,14 @@ def test_equal_weights_of_the_device_change_nothing(path, dtype, values, unweigh
 @pytest.mark.parametrize("path", PATHS)
 @settings(max_examples=8, deadline=None)
 @given(exponent=st.integers(-110, 110), host=st.booleans())
-def test_a_power_of_two_is_no_matter(path, exponent, host):
+def test_power_of_two_factor_changes_nothing(path, exponent, host):
     weight = np.ldexp(WEIGHT, exponent)
     assert_same(PATHS[path](weight if host else jnp.asarray(weight)), PATHS[path](WEIGHT))
 
 
 @pytest.mark.representatives("full", "stream")
 @pytest.mark.parametrize("path", PATHS)
-def test_a_common_factor_is_no_matter(path):
+def test_common_factor_changes_nothing(path):
     whole = np.rint(WEIGHT * 1000.0).astype(float)
     expected = PATHS[path](whole.astype(np.float32))
     for weight in (whole.astype(int), whole.astype(int) * 2**45, whole * 1e301, whole * 1e-320 * 1e10):
@@ -199,7 +199,7 @@ def test_weights_of_0_only_leave_defined_numbers_in_programs():
         (np.ones(3), rf"weight must have shape \({M},\), .*, got \(3,\)"),
     ],
 )
-def test_what_is_no_weights_is_said_in_one_line(weight, message):
+def test_invalid_weights_raise_one_line(weight, message):
     for ask in (
         lambda: by_fit(weight),
         lambda: jaxnn.data.check_batch(X, Y, weight),

@@ -155,7 +155,7 @@ def test_targets_of_any_dtype_are_the_numbers_they_are(name):
 
 
 @pytest.mark.parametrize("label", [2**32, 2**32 + 1, -(2**32), 2**63])
-def test_a_label_beyond_32_bits_is_no_class(label):
+def test_label_beyond_32_bits_is_not_a_class(label):
     z, y = np.array([[0.1, 0.9]], np.float32), np.array([label])
     for loss in (jaxnn.softmax_cross_entropy(), jaxnn.softmax_cross_entropy(0.1)):
         assert np.isnan(loss.value(z, y)).all()

@@ -132,7 +132,7 @@ def test_half_precision_params_get_half_precision_gradients():
 
 
 @pytest.mark.parametrize("strength", ["0.1", None, [0.1], np.array([0.1, 0.2]), True, {"W": 0.1}])
-def test_what_is_no_strength_raises(strength):
+def test_invalid_strength_raises(strength):
     makers = [
         jaxnn.l1,
         jaxnn.l2,

@@ -86,7 +86,7 @@ def test_a_near_name_raises(name, hint):
 
 
 @pytest.mark.parametrize("name", [None, ["relu"], b"relu", len, np.zeros(2), {}])
-def test_what_is_no_name(name):
+def test_invalid_name(name):
     with pytest.raises(ValueError, match="^activation must be one of .*, got"):
         validation.check_name("activation", name, {"relu": 1})
 

@@ -262,7 +262,7 @@ def test_class_numbers_in_few_bits_among_many_classes(dtype):
 
 @pytest.mark.parametrize("make", BINARY[:2])
 @pytest.mark.parametrize("labels", [[-1, 1], [0, 2]])
-def test_labels_that_are_no_yes_or_no_raise(make, labels):
+def test_labels_other_than_0_and_1_raise(make, labels):
     with pytest.raises(ValueError, match=f"binary labels must be from 0 to 1, got {labels[0]} to {labels[1]}"):
         make().check(np.zeros((2, 1)), np.array(labels))
 
@@ -346,7 +346,7 @@ PAIRS = {
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_outputs_that_are_no_floats_raise(name):
+def test_non_float_outputs_raise(name):
     """Beside an integer z, y would be rounded to one: arguments that changed places would make a loss, a wrong one."""
     loss, z, y = PAIRS[name]
     for of in (loss.value, loss.gradient):

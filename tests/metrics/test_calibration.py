@@ -99,7 +99,7 @@ def test_many_examples_in_half_precision_are_all_counted():
 
 
 @pytest.mark.parametrize("label", [-1, 0.5, 4])
-def test_labels_that_are_no_class_are_nan(label):
+def test_invalid_labels_give_nan(label):
     assert np.isnan(jaxnn.metrics.expected_calibration_error(MANY[0][:2], np.array([0, label])))
     assert np.isnan(jaxnn.metrics.expected_calibration_error(BINARY[0][:2], np.array([0, label])))
 

@@ -419,7 +419,7 @@ def test_keys_of_the_old_kind_start_the_same_network():
         (jnp.stack([KEY, KEY]), r"must be one random key, got \(2,\) of them"),
     ],
 )
-def test_what_is_no_key_raises(init, key, message):
+def test_invalid_key_raises(init, key, message):
     with pytest.raises(ValueError, match=f"^key .*{message}"):
         init(key)
 
@@ -445,7 +445,7 @@ def test_inputs_may_be_what_makes_an_array(as_given):
 
 
 @pytest.mark.parametrize("output", ["binary", "softmax", "linear"])
-def test_one_example_by_itself_is_a_row_of_many(output, x64):
+def test_single_example_equals_a_row_of_a_batch(output, x64):
     model, x = jaxnn.mlp((3, 4, 2 if output == "softmax" else 1), "tanh", output=output), np.arange(6.0).reshape(2, 3)
     params = params_for(model)
     for of in (model.outputs, model.predict_proba, model.predict):

@@ -288,7 +288,7 @@ def test_recompute_under_repeat_computes_again_and_saves_memory():
     assert again[2] < plain[2] / 3
 
 
-def test_recompute_in_a_straight_line_asks_xla_to_compute_again():
+def test_remat_of_straight_line_code_recomputes_in_xla():
     """Behind a barrier. What XLA makes of it is its own affair: on a CPU it merges the two, as for `jax.checkpoint`."""
     deep = jaxnn.chain(jaxnn.dense(8), jaxnn.tanh(), jaxnn.dense(8), jaxnn.tanh())
     given = params_of(deep, 8), normal((2, 8)), normal((2, 8)), None
@@ -317,7 +317,7 @@ def test_with_dtype_computes_in_it_on_params_that_keep_theirs():
 
 
 @pytest.mark.parametrize("dtype", [jnp.int32, bool, jnp.complex64])
-def test_with_dtype_raises_for_what_is_no_float(dtype):
+def test_with_dtype_raises_for_a_non_float_dtype(dtype):
     with pytest.raises(ValueError, match=f"a floating dtype, such as jnp.bfloat16, got {jnp.dtype(dtype).name}"):
         jaxnn.with_dtype(jaxnn.tanh(), dtype)
 
@@ -411,7 +411,7 @@ def test_inputs_that_change_their_dtype_on_the_way_raise(dtype):
 @pytest.mark.parametrize(
     "network", [jaxnn.chain(jaxnn.dropout(0.5)), jaxnn.repeat(jaxnn.dropout(0.5), 2), jaxnn.dropout(0.5)]
 )
-def test_randomness_from_what_is_no_key_raises(network):
+def test_invalid_random_key_raises(network):
     params, _ = network.init(KEY, (4,))
     for key in (0, True, jnp.stack([KEY, KEY])):
         with pytest.raises(ValueError, match="^key must be (a|one) random key, got"):

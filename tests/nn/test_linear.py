@@ -132,7 +132,7 @@ def test_wrong_number_of_features_raises(shape):
         (None, "NoneType$"),
     ],
 )
-def test_what_are_no_params_raises(params, got):
+def test_invalid_params_raise(params, got):
     message = rf"params must be \{{W: \(n_out, n_in\), b: \(n_out,\)\}}, got .*{got}"
     with pytest.raises(ValueError, match=message):
         jaxnn.functional.dense_forward(params, np.ones((4, 3)))

@@ -109,7 +109,7 @@ def test_a_scale_that_stays_skips_nothing():
     assert jaxnn.optim.skipped_updates(states[0][1]) is None
 
 
-def test_there_is_no_scale_without_one():
+def test_loss_scale_is_none_without_scaling():
     assert jaxnn.optim.loss_scale(optax.adam(0.1).init(jnp.ones(2))) is None
 
 
@@ -126,7 +126,7 @@ def test_there_is_no_scale_without_one():
         ((8.0, True), "growth_interval must be a whole number of at least 1.*, got True"),
     ],
 )
-def test_what_is_no_scale_raises(arguments, message):
+def test_invalid_loss_scale_raises(arguments, message):
     with pytest.raises(ValueError, match=message):
         jaxnn.optim.with_loss_scale(
             optax.sgd(0.1), arguments[0], growth_interval=dict(enumerate(arguments)).get(1, 2000)

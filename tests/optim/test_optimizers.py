@@ -206,7 +206,7 @@ def test_schedules_of_traced_rates_train_a_population(name):
         ({"steps": True}, "steps must be a whole number of at least 1, got True"),
     ],
 )
-def test_what_is_no_schedule_raises(options, message):
+def test_invalid_schedule_raises(options, message):
     with pytest.raises(ValueError, match=message):
         jaxnn.optim.schedule(**{"name": "cosine", "learning_rate": 0.1, "steps": 10, **options})
 
@@ -337,7 +337,7 @@ def test_an_invalid_optimizer_raises_in_every_function(optimizer, fix):
 
 
 @pytest.mark.parametrize("rate", ["0.1", None, [0.1], np.array([0.1, 0.2]), True, "cosine"])
-def test_what_is_no_rate_raises(rate):
+def test_invalid_learning_rate_raises(rate):
     asks = [lambda: jaxnn.optimizer("adam", rate), lambda: jaxnn.optim.max_norm(rate)]
     asks += [lambda: jaxnn.optimizer("adam", 0.1, clip_norm=rate)] if rate is not None else []
     for ask in asks:

@@ -164,6 +164,6 @@ def test_a_training_that_diverges_is_nan():
         ({"measure": lambda params: {}}, r"measure must be .*, got a function of \(params\)"),
     ],
 )
-def test_bad_plans_are_refused(options, message):
+def test_invalid_plans_raise(options, message):
     with pytest.raises(ValueError, match=message):
         curve(**options)

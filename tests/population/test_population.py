@@ -252,7 +252,7 @@ def test_the_largest_number_that_fits(budget):
 
 
 @pytest.mark.full
-def test_memory_makes_chunks_or_is_refused(optimized):
+def test_memory_limit_makes_chunks_or_raises(optimized):
     whole = train()
     # Enough for a few members of these, as XLA counts, and not for 8.
     few = 6000
@@ -335,7 +335,7 @@ def test_hyperparameters_that_make_no_population(hyperparameters, message):
         ({"checkpoints": "folder"}, r"checkpoints must be a jaxnn.Checkpointer\(restore, save\), got 'folder'"),
     ],
 )
-def test_bad_plans_are_refused(options, message):
+def test_invalid_plans_raise(options, message):
     with pytest.raises(ValueError, match=message):
         train(**{"epochs": 1, **options})
 
@@ -352,7 +352,7 @@ def test_bad_plans_are_refused(options, message):
     ]
     + [({}, "one or more values"), ({"a": []}, r"none of \['a'\]"), ({"a": ["x"]}, "numbers"), ({"a": [[1]]}, "shape")],
 )
-def test_grids_that_are_none(axes, message):
+def test_invalid_grids(axes, message):
     with pytest.raises(ValueError, match=message):
         jaxnn.grid(**axes)
 
@@ -374,13 +374,13 @@ def nobody_trained(history):
 
 
 @pytest.mark.parametrize("i", [2, -3, "0", 0.0, None, slice(0, 2), {"seed": 4}])
-def test_a_member_that_is_not_there_is_told(i):
+def test_missing_member_raises(i):
     population = nobody_trained([])
     with pytest.raises(ValueError, match="member must be an index from 0 to 1, got"):
         population.member(i)
 
 
-def test_what_makes_no_ensemble_is_told():
+def test_invalid_ensemble_raises():
     population = nobody_trained([{"epoch": 1, "loss": np.zeros(2)}])
     with pytest.raises(ValueError, match=r"predict must be a function predict\(params, x\), got a Model"):
         population.ensemble(MODEL, X)

@@ -316,7 +316,7 @@ def test_a_second_divergence_compiles_nothing():
     assert sum("backend_compile" in name for name in compiled) == before
 
 
-def test_what_is_finite_by_itself_is_said_to_be():
+def test_step_that_is_finite_when_recomputed_alone_is_reported():
     assert "recomputed alone it is" in str(first_not_finite(3, []))
 
 
@@ -376,7 +376,7 @@ def test_a_training_in_the_span_that_diverges_warns_once():
 
 
 @pytest.mark.full
-def test_float16_params_under_adam_say_what_to_do():
+def test_float16_params_under_adam_report_the_fix():
     """Adam's ε of 1e-8 is 0 in float16, and of a feature that is always 0 so is the gradient."""
     params = jax.tree.map(lambda a: jnp.asarray(a, jnp.float16), params_of(LINEAR))
     x = (X * [[0, 1, 1]]).astype(np.float16)

@@ -106,13 +106,13 @@ def test_a_divergence_after_the_best_report_loses_nothing():
     assert_equal(result.params, sound.params)
 
 
-def test_why_fit_ended_is_told_without_early_stopping_too():
+def test_stopped_by_is_reported_without_early_stopping_too():
     assert (fit(epochs=2).stopped_by, fit(epochs=2).best_epoch) == ("epochs", None)
     result = fit(epochs=2, callback=lambda report: True, early_stopping=jaxnn.EarlyStopping("dev_loss", patience=1))
     assert (result.stopped_by, result.best_epoch) == ("callback", 1)
 
 
-def test_a_measure_that_is_not_there_is_told():
+def test_missing_monitor_raises():
     with pytest.raises(
         ValueError, match=r"monitor must be a name in the reports, got 'dev_los': they hold \['dev_loss', 'epoch'"
     ):
@@ -133,12 +133,12 @@ def test_patience_is_a_count(patience):
         ({"patience": True}, "patience must be a number of reports, at least 1, got True"),
     ],
 )
-def test_what_is_no_rule_is_told(given, message):
+def test_invalid_early_stopping_arguments_raise(given, message):
     with pytest.raises(ValueError, match=message):
         jaxnn.EarlyStopping(**{"monitor": "dev_loss", **given})
 
 
 @pytest.mark.parametrize("rule", [5, "dev_loss", True, jaxnn.EarlyStopping, ("dev_loss", 5)])
-def test_fit_tells_what_is_no_early_stopping(rule):
+def test_fit_raises_for_an_invalid_early_stopping(rule):
     with pytest.raises(ValueError, match="early_stopping must be a jaxnn.EarlyStopping, got .*: EarlyStopping"):
         fit(early_stopping=rule)

@@ -357,7 +357,7 @@ def test_bad_batch_is_named(third, message):
         ),
     ],
 )
-def test_what_brings_no_batches_is_refused(batches, message):
+def test_invalid_batches_argument_raises(batches, message):
     with pytest.raises(ValueError, match=message):
         stream(batches, epochs=2)
 
@@ -379,7 +379,7 @@ def test_what_brings_no_batches_is_refused(batches, message):
         ({"checkpoints": "folder"}, "checkpoints must be a jaxnn.Checkpointer.restore, save., got 'folder'"),
     ],
 )
-def test_bad_plan_is_refused_before_it_compiles(given, message):
+def test_invalid_plan_raises_before_compilation(given, message):
     never = OBJECTIVE._replace(value_and_grad=lambda *given: pytest.fail("traced"))
     with pytest.raises(ValueError, match=message):
         stream(objective=never, **given)
@@ -468,7 +468,7 @@ def test_host_batches_carry_weights():
         ),  # nothing would be learned
     ],
 )
-def test_host_batches_refuse(given, message):
+def test_host_batches_raise(given, message):
     with pytest.raises(ValueError, match=message):
         jaxnn.data.host_batches(**{"x": X, "y": Y, "batch_size": 3, "seed": 0, **given})
 
@@ -534,7 +534,7 @@ def test_of_batches_that_begin_anew_each_epoch_has_the_first():
 
 
 @pytest.mark.parametrize("batches", [lambda: [*IN_ORDER(0)], lambda: iter(IN_ORDER(0)), lambda: IN_ORDER])
-def test_too_few_batches_for_the_steps_are_refused(batches):
+def test_too_few_batches_for_the_steps_raise(batches):
     with pytest.raises(ValueError, match=r"batches must be steps_per_epoch=4 in each epoch, got 3 in epoch 0"):
         stream(batches(), steps_per_epoch=4)
 

@@ -1,8 +1,8 @@
-"""Train a fully connected network on the cat photos with several kinds of regularization.
+"""Train a fully connected network on the cat photos with augmentation, dropout and early stopping.
 
-Photos are standardized by color, and flipped, shifted, rotated and scaled differently in every epoch; there is dropout,
-and early stopping on a fifth of the training photos. Hyperparameters were chosen by that fifth; the test photos are
-measured once.
+Photos are standardized per color channel, and flipped, shifted, rotated and scaled at random in every epoch. Early
+stopping uses a fifth of the training photos as dev set, which also chose the hyperparameters; the test photos are used
+once.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from experiments.studies.catvnoncat.data import IMAGE_SHAPE, Photos
 SPEC = NetworkSpec((64 * 64 * 3, 64, 1), init="he")
 STARTS = 8
 EPOCHS = 500
-"""The most epochs: early stopping ends most trainings before."""
+"""The maximum number of epochs: early stopping ends most trainings before."""
 
 _DEV_FRACTION = 0.2
 _EPOCHS_PER_REPORT = 5
@@ -32,12 +32,12 @@ def _as_images(x: np.ndarray) -> np.ndarray:
 
 
 class Regularized(NamedTuple):
-    """The results of the starts, (starts,), each with a different dev set.
+    """Results by seed, (seeds,), each with a different dev set.
 
     Attributes:
-      epochs: how many the best params had.
-      dev: accuracy on the photos that early stopping watched.
-      probabilities: of a cat, of each test photo, (starts, m).
+      epochs: the number after which the params were best.
+      dev: accuracy on the photos used for early stopping.
+      probabilities: of a cat, for each test photo, (seeds, m).
     """
 
     epochs: np.ndarray
@@ -52,7 +52,7 @@ def train(
     starts: int = STARTS,
     epochs: int = EPOCHS,
 ) -> Regularized:
-    """Train from several starts; `show` is called with the epochs done, including those that early stopping saved."""
+    """Train with several seeds; `show` is called with the epochs done, including those that early stopping skips."""
     model = jaxnn.mlp(SPEC.sizes, SPEC.activation, init=SPEC.init, dropout_rate=0.2)
     plain = jaxnn.objective(model.network, model.loss)
     changes = jaxnn.data.compose(
@@ -100,15 +100,15 @@ def train(
     return Regularized(*(np.stack(column) for column in zip(*results, strict=True)))
 
 
-def lines(found: Regularized, y: np.ndarray) -> list[str]:
+def lines(results: Regularized, y: np.ndarray) -> list[str]:
     """Return the results in words."""
-    test = ((found.probabilities > 0.5) == y).mean(axis=1)
-    together = ((found.probabilities.mean(axis=0) > 0.5) == y).mean()
+    test = ((results.probabilities > 0.5) == y).mean(axis=1)
+    together = ((results.probabilities.mean(axis=0) > 0.5) == y).mean()
     return [
-        f"Beyond: {SPEC}, photos flipped, shifted, turned and scaled, dropout, early stopping; {len(test)} starts:",
+        f"Beyond: {SPEC}, with augmentation, dropout and early stopping; {len(test)} seeds:",
         f"  test %, median (range)    {tables.median_and_range(100 * test)}",
-        f"  of their mean probability {100 * together:.1f}",
-        f"  dev %, median (range)     {tables.median_and_range(100 * found.dev)}, after "
-        f"{np.median(found.epochs):.0f} epochs ({found.epochs.min()}-{found.epochs.max()})",
-        f"  always saying cat would be right for {100 * y.mean():.0f} % of the test photos",
+        f"  test %, ensemble          {100 * together:.1f}",
+        f"  dev %, median (range)     {tables.median_and_range(100 * results.dev)}, after "
+        f"{np.median(results.epochs):.0f} epochs ({results.epochs.min()}-{results.epochs.max()})",
+        f"  baseline: always predicting cat is right for {100 * y.mean():.0f} % of the test photos",
     ]

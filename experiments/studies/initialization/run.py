@@ -1,4 +1,4 @@
-"""Train every start and seed as one population; report a table and pictures."""
+"""Train every initialization and seed as one population; report a table and plots."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ COLUMNS = (
 
 
 def run_study(options: Options, start: StartRun) -> None:
-    """Train from every start, and report the results."""
+    """Train from every initialization, and report the results."""
     check_at_least_one("steps", options.steps)
     check_at_least_one("seeds", options.seeds)
     jaxnn.optimizer("sgd", options.learning_rate)  # raises if the rate is invalid
@@ -53,7 +53,7 @@ def run_study(options: Options, start: StartRun) -> None:
 
 
 def rings() -> dict[str, jaxnn.Batch]:
-    """Return the course's points: an outer ring of class 0 around an inner one of class 1."""
+    """Return the course's points: an outer ring of class 0 around an inner ring of class 1."""
     from sklearn.datasets import make_circles  # slow to import, so not for --help
 
     parts = {
@@ -66,7 +66,7 @@ def rings() -> dict[str, jaxnn.Batch]:
 def train(
     options: Options, data: jaxnn.Batch, callback: Any, checkpoints: jaxnn.Checkpointer | None = None
 ) -> jaxnn.Population:
-    """Train from all starts and seeds, the seeds of a start side by side."""
+    """Train all initializations and seeds, the seed varying fastest."""
     layers = list(zip(SIZES, SIZES[1:], strict=False))
     deviations = jnp.array([[deviation(*sizes) for sizes in layers] for deviation in STARTS.values()])
 
@@ -92,7 +92,7 @@ def _normal(deviation: jax.Array) -> jaxnn.typing.Initializer:
 
 
 def _accuracies(params: Any, batch: jaxnn.Batch, seeds: int) -> np.ndarray:
-    """Return the accuracies in percent, (starts, seeds)."""
+    """Return the accuracies in percent, (initializations, seeds)."""
     model = jaxnn.mlp(SIZES, "relu")
     measure = jax.jit(jax.vmap(lambda params: 100 * jaxnn.accuracy(model.predict(params, batch.x), batch.y)))
     return np.asarray(measure(params)).reshape(-1, seeds)
@@ -113,7 +113,7 @@ def _report(
         ]
         for i, name in enumerate(STARTS)
     ]
-    table = tables.table(f"Two rings, 2-10-5-1, {costs.shape[1]} seeds of each start", COLUMNS, rows, 1)
+    table = tables.table(f"Two rings, 2-10-5-1, {costs.shape[1]} seeds of each initialization", COLUMNS, rows, 1)
     tables.show(table)
     folder.write_text("report.txt", tables.as_text(table))
     folder.write_json(
@@ -127,7 +127,7 @@ def _report(
             for i, name in enumerate(STARTS)
         },
     )
-    caption = "Training cost from each start, the median of the seeds; and what the first seed's network then says."
+    caption = "Training cost by initialization, median over seeds; and the trained network's output, first seed."
     folder.add_picture("starts.png", _draw(costs, population.params, data), caption)
 
 

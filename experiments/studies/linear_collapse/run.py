@@ -12,19 +12,19 @@ from experiments.runs.progress import show_progress
 from experiments.studies.linear_collapse import Options
 
 FEATURES = 10
-"""The first ten of breast cancer, the means. All thirty separate the classes without an error, and then no best weights
-exist: larger ones are always better."""
+"""The first ten features of breast cancer, the means. All thirty separate the classes completely, and then there are no
+optimal weights: larger ones are always better."""
 WIDTH = 8
 NETWORKS = {
     "logistic regression": (),
-    "2 layers of identities": ("identity",),
-    "3 layers of identities": ("identity",) * 2,
-    "5 layers of identities": ("identity",) * 4,
-    "5 layers, the third a tanh": ("identity", "identity", "tanh", "identity"),
+    "2 linear layers": ("identity",),
+    "3 linear layers": ("identity",) * 2,
+    "5 linear layers": ("identity",) * 4,
+    "5 layers, tanh in the third": ("identity", "identity", "tanh", "identity"),
 }
 COLUMNS = (
-    *("network", "cost", "size of its\ngradient", "accuracy %", "same answer as\nlogistic %"),
-    *("largest difference of\nlogits to logistic", "of logits to the\nbest affine function"),
+    *("network", "cost", "gradient\nnorm", "accuracy %", "agreement with\nlogistic %"),
+    *("largest logit difference\nto logistic", "to the best\naffine function"),
 )
 
 

@@ -57,7 +57,7 @@ def compare(tmp_path, *runs):
     return read(page.read_text())
 
 
-def test_what_differs_is_told_and_what_does_not_is_not(capsys, tmp_path, make_run, drawn):
+def test_only_differing_settings_are_shown(capsys, tmp_path, make_run, drawn):
     found = compare(tmp_path, make_run("first", 0.25), make_run("second", 0.5))
     out = capsys.readouterr().out
     for text in (found.text, out):
@@ -73,7 +73,7 @@ def test_what_differs_is_told_and_what_does_not_is_not(capsys, tmp_path, make_ru
         },
     }
     (picture,) = found.all("img")
-    assert picture["alt"] == "x: loss, dev accuracy of each run."
+    assert picture["alt"] == "x: loss, dev accuracy by run."
 
 
 def test_runs_that_are_the_same_are_called_so(capsys, tmp_path, make_run):
@@ -98,7 +98,7 @@ def test_runs_that_failed_are_compared_as_far_as_they_came(tmp_path, make_run):
     assert "Learning curves" not in found.text
 
 
-def test_runs_of_the_same_name_are_told_apart(tmp_path, make_run):
+def test_runs_with_the_same_name_are_shown_with_their_folders(tmp_path, make_run):
     deep = "/".join(["a" * 50] * 3)
     found = compare(tmp_path, make_run("b/run", 0.25), make_run(f"{deep}/run", 0.5))
     assert [text for text in ("b/run", f"{deep}/run") if f"\n{text}\n" in found.text] == ["b/run", f"{deep}/run"]
@@ -122,14 +122,14 @@ def test_lines_are_split_by_their_words_and_counted_by_the_first_number_that_cou
     [
         ([], "compare takes two or more runs, got 0"),
         (["good"], "compare takes two or more runs, got 1"),
-        (["good", "good"], "a run is named twice"),
+        (["good", "good"], "the runs must be different"),
         (["good", "missing"], "missing is not a folder"),
         (["good", "good/config.json"], "config.json is not a folder"),
         (["good", "bare"], "bare has no config.json"),
         (["good", "other"], "got good of ladder, other of catvnoncat"),
         (["good", "broken"], "config.json is damaged"),
         (["good", "listed"], "expected JSON objects"),
-        (["good", "nameless"], "names no experiment"),
+        (["good", "nameless"], "must name an experiment"),
         (["good", "cut"], "metrics.jsonl is damaged"),
         (["good", "--bogus"], "--bogus"),
     ],

@@ -75,7 +75,7 @@ def test_help_imports_nothing_heavy(argv):
     assert not imported & HEAVY
 
 
-def test_list_says_everything_that_the_headers_do(capsys):
+def test_list_shows_all_fields_of_the_declarations(capsys):
     assert main.main(["list", "--long"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     for study in registry.studies():
@@ -173,9 +173,9 @@ def test_each_command_explains_its_options(capsys, command, words):
     ("command", "message"),
     [
         ("frobnicate", f"no command is called 'frobnicate': there are {commands.names()}"),
-        ("run", "run takes the name of an experiment: there are "),
+        ("run", "run needs the name of an experiment: there are "),
         ("run nothing", "no experiment is called 'nothing': there are "),
-        ("list more", "list takes no arguments"),
+        ("list more", "the only argument of list is --long"),
         ("run ladder --bogus", "--bogus"),
         ("run ladder --epochs many", "--epochs"),
         ("run ladder --epochs", "--epochs"),
@@ -185,11 +185,11 @@ def test_each_command_explains_its_options(capsys, command, words):
         ("run ladder --seed 1.5", "--seed must be an integer, got '1.5' (see"),
         ("run ladder --learning-rate abc", "--learning-rate must be a number, got 'abc' (see"),
         ("run ladder --learning-rate=", "--learning-rate must be a number, got '' (see"),
-        ("run ladder --epochs", "--epochs must have a value after it (see"),
+        ("run ladder --epochs", "--epochs must be followed by a value (see"),
         ("run ladder --learning-rate -1", "learning_rate must be positive and finite, got -1.0"),
         ("run ladder --learning-rate nan", "learning_rate must be positive and finite, got nan"),
-        ("run ladder --batch-size 100000", "--batch-size must be 1 to 398"),
-        ("run ladder --batch-size 0", "--batch-size must be 1 to 398"),
+        ("run ladder --batch-size 100000", "--batch-size must be from 1 to 398"),
+        ("run ladder --batch-size 0", "--batch-size must be from 1 to 398"),
         ("run ladder --optimizer foo", "name must be one of the optimizers"),
         ("run ladder --seed -1", "--seed must be"),
         ("run ladder --seed 5000000000", "--seed must be"),
@@ -254,7 +254,7 @@ def test_a_full_disk_is_one_line(capsys, tmp_path, fails_in_training):
     assert capsys.readouterr().err == f"error: runs/x: No space left on device; {go_on(folder)}"
 
 
-def test_a_reader_that_has_enough_is_no_error():
+def test_closed_stdout_is_not_an_error():
     """As `head` is, which closes the pipe."""
     listing = subprocess.Popen(
         [sys.executable, "-m", "experiments", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -51,7 +51,7 @@ def verdict(run, original):
 def test_a_run_is_repeated_bit_for_bit_and_left_as_it_was(original, tmp_path, capsys):
     run, before = original, {path.name: path.read_bytes() for path in original.iterdir()}
     assert main.main(["repeat", str(run), "--runs-dir", str(tmp_path / "again")]) == 0
-    assert capsys.readouterr().out.endswith("\nmatched: all 4 files are the same, bit for bit\n")
+    assert capsys.readouterr().out.endswith("\nmatched: all 4 files are identical\n")
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
     (again,) = (tmp_path / "again").iterdir()
     for name in ("metrics.jsonl", "report.txt", "sweep.csv", "best.safetensors"):
@@ -68,7 +68,7 @@ def change_json(path, change):
     path.write_text(json.dumps(content))
 
 
-def test_what_differs_most_is_told_of_each_file_and_what_else_is_another(run, verdict):
+def test_largest_difference_of_each_file_and_changed_environment_are_reported(run, verdict):
     arrays = {name: a.copy() for name, a in load((run / "best.safetensors").read_bytes()).items()}
     arrays["0/b"] += np.abs(arrays["0/b"]).max()
     (run / "best.safetensors").write_bytes(save(arrays))
@@ -83,7 +83,7 @@ def test_what_differs_most_is_told_of_each_file_and_what_else_is_another(run, ve
 
     change_json(run / "config.json", another)
     lines = verdict(matched=False)
-    assert lines[0] == "did not match: 1 of 5 files are the same, bit for bit"
+    assert lines[0] == "did not match: 1 of 5 files are identical"
     assert lines[1].startswith("  best.safetensors: 1 of 6 arrays, relative to their largest number: 0/b by ")
     assert lines[2:4] == ["  metrics.jsonl: only in the repetition", f"  more.txt: only in {run}"]
     assert "worst:" in lines[4] and "best:" in lines[4]
@@ -93,12 +93,12 @@ def test_what_differs_most_is_told_of_each_file_and_what_else_is_another(run, ve
     assert len(lines) == 8
 
 
-def test_a_difference_without_a_recorded_cause_says_so(run, verdict):
+def test_difference_without_a_recorded_cause_is_reported(run, verdict):
     (run / "sweep.csv").write_text("x")
     assert verdict(matched=False)[-1] == "the recorded environments are the same"
 
 
-def test_a_match_elsewhere_is_one_and_says_where(run, verdict):
+def test_match_in_another_environment_reports_the_changes(run, verdict):
     change_json(run / "config.json", lambda config: config["versions"].update(numpy="1.0"))
     said = verdict(matched=True)
     assert said[0].startswith("matched") and said[1].startswith('  although versions.numpy was "1.0", and is ')
@@ -111,8 +111,8 @@ def test_a_run_that_was_killed_is_compared_as_far_as_it_came(run, verdict):
     (run / "metrics.jsonl").write_text(lines[0] + lines[1][:10])
     said = verdict(matched=True)
     assert said == [
-        f"{run} is not finished: compared as far as it came",
-        "matched: all 2 files are the same, bit for bit",
+        f"{run} is not finished: only what it has written is compared",
+        "matched: all 2 files are identical",
     ]
     (run / "metrics.jsonl").write_text(lines[1])
     assert '  metrics.jsonl: [1]: "(nothing)" then, ' in "\n".join(verdict(matched=False))
@@ -140,7 +140,7 @@ def test_a_run_that_failed_is_repeated_to_its_failure(tmp_path, capsys):
     capsys.readouterr()
     assert main.main(["repeat", str(run), "--runs-dir", str(tmp_path / "again")]) == 0
     out, err = capsys.readouterr()
-    assert "every training diverged" in err and out.endswith("matched: all 2 files are the same, bit for bit\n")
+    assert "every training diverged" in err and out.endswith("matched: all 2 files are identical\n")
 
 
 def test_names_of_files_cannot_steer_a_terminal(run, verdict):

@@ -125,7 +125,7 @@ def test_the_second_ctrl_c_stops_at_once(capsys, tmp_path, at_report):
 
 
 @pytest.mark.full
-def test_a_full_disk_stops_the_run_and_resume_goes_on(capsys, tmp_path, at_report, undisturbed):
+def test_full_disk_stops_the_run_and_resume_continues(capsys, tmp_path, at_report, undisturbed):
     def fill():
         raise OSError(28, "No space left on device", "metrics.jsonl")
 
@@ -141,14 +141,14 @@ def test_a_full_disk_stops_the_run_and_resume_goes_on(capsys, tmp_path, at_repor
 
 
 @pytest.mark.full
-def test_a_run_that_cannot_write_checkpoints_goes_on(capsys, tmp_path, monkeypatch, undisturbed):
+def test_run_that_cannot_write_checkpoints_continues(capsys, tmp_path, monkeypatch, undisturbed):
     def save(self, checkpoint):
         raise RuntimeError("RESOURCE_EXHAUSTED: No space left on device")
 
     monkeypatch.setattr(CheckpointStore, "save", save)
     run = sweep(tmp_path, *ALWAYS)
     line = capsys.readouterr().err.splitlines()[0]
-    assert line.startswith("note: no checkpoint of relu-1 was written, the run continues: RESOURCE_EXHAUSTED")
+    assert line.startswith("note: a checkpoint of relu-1 could not be written, the run continues: RESOURCE_EXHAUSTED")
     assert_same(run, undisturbed)
 
 
@@ -188,7 +188,7 @@ def refusal(capsys, run, *argv):
 def test_two_processes_do_not_write_one_run(capsys, interrupted):
     other = RunFolder(interrupted)
     before = {path: path.read_bytes() for path in interrupted.rglob("*") if path.is_file()}
-    assert "is being written by another process" in refusal(capsys, interrupted)
+    assert "is in use by another process" in refusal(capsys, interrupted)
     assert {path: path.read_bytes() for path in interrupted.rglob("*") if path.is_file()} == before
     other.release()
     resume(interrupted)  # the lock file itself, left behind, holds nobody up
@@ -234,7 +234,7 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path):
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-def test_on_a_terminal_a_note_of_its_own_line_says_what_is_waited_for(tmp_path):
+def test_on_a_terminal_the_stopping_note_has_a_separate_line(tmp_path):
     """Over the line of the bar, which the terminal ends with ^C."""
     main, side = os.openpty()
     kept, stderr = os.dup(2), sys.stderr
@@ -320,7 +320,7 @@ def test_a_deleted_folder_is_not_offered(capsys, tmp_path, at_report):
 
 
 @pytest.mark.full
-def test_a_resume_that_is_refused_deletes_nothing(tmp_path, at_report, monkeypatch):
+def test_rejected_resume_deletes_nothing(tmp_path, at_report, monkeypatch):
     at_report(8, send(signal.SIGINT))
     run = sweep(tmp_path, *ALWAYS, status=130)
     before = (run / "metrics.jsonl").read_bytes()
@@ -330,7 +330,7 @@ def test_a_resume_that_is_refused_deletes_nothing(tmp_path, at_report, monkeypat
     assert (run / "metrics.jsonl").read_bytes() == before
 
 
-def test_what_cannot_be_gone_on_with_is_one_line(capsys, tmp_path, undisturbed, interrupted):
+def test_run_that_cannot_be_resumed_is_a_one_line_error(capsys, tmp_path, undisturbed, interrupted):
     assert "is finished, so there is nothing to resume" in refusal(capsys, undisturbed)
     assert "is not a folder" in refusal(capsys, tmp_path / "nowhere")
     (interrupted / "config.json").write_text("{")
@@ -342,7 +342,7 @@ def test_another_environment_is_noted_and_other_data_are_rejected(capsys, tmp_pa
     config["versions"]["jax"] = "0.1"
     (interrupted / "config.json").write_text(json.dumps(config | {"data": {"x.csv": "0"}}))
     line = refusal(capsys, interrupted)
-    assert 'began with other data (data.x.csv was "0", and is "not there"): restore those' in line
+    assert 'was started with other data (data.x.csv was "0", and is "not there"): restore them' in line
     (interrupted / "config.json").write_text(json.dumps(config))
     resume(interrupted)
     note = capsys.readouterr().err.splitlines()[0]
@@ -365,7 +365,7 @@ def test_a_data_folder_that_moved_is_named_and_must_hold_the_same(capsys, tmp_pa
     assert "give their folder as --data-dir" in refusal(capsys, run)
     assert "--data has no effect: this run of sweep-catvnoncat reads no such" in refusal(capsys, run, "--data", "a.csv")
     told = refusal(capsys, run, "--data-dir", str(other))
-    assert "began with other data (data.train_catvnoncat.h5 was " in told and "data.test" not in told
+    assert "was started with other data (data.train_catvnoncat.h5 was " in told and "data.test" not in told
     at_report(1, send(signal.SIGINT))
     resume(run, "--data-dir", str(moved), status=130)  # once more, and the next time needs to be told again
     assert capsys.readouterr().err.endswith(f"resume {run} --data-dir '{moved}'\n")
@@ -385,10 +385,10 @@ def test_a_file_of_one_s_own_that_moved(capsys, tmp_path, at_report):
     (tmp_path / "own.csv").rename(tmp_path / "new" / "own.csv")
     assert "own.csv does not exist: locate it with --data" in refusal(capsys, run)
     told = refusal(capsys, run, "--data-dir", str(tmp_path / "new"))
-    assert "--data-dir has no effect: this run of sweep-own reads your own file, which --data locates" in told
+    assert "--data-dir has no effect: this run of sweep-own reads your own file: use --data" in told
     assert "absent.csv does not exist" in refusal(capsys, run, "--data", str(tmp_path / "absent.csv"))
     (tmp_path / "own.csv").write_text("a,kind\n1,odd\n" + rows)
-    assert "began with other data (data.own.csv was " in refusal(capsys, run, "--data", str(tmp_path / "own.csv"))
+    assert "was started with other data (data.own.csv was " in refusal(capsys, run, "--data", str(tmp_path / "own.csv"))
     resume(run, "--data", str(tmp_path / "new" / "own.csv"))
     assert (
         main.main(["repeat", str(run), "--data", str(tmp_path / "new" / "own.csv"), "--runs-dir", str(tmp_path)]) == 0
@@ -402,7 +402,7 @@ def test_a_file_of_one_s_own_that_moved(capsys, tmp_path, at_report):
 )
 def test_bad_options_are_one_line_and_leave_nothing(capsys, tmp_path, flags):
     assert main.main([*SWEEP, *flags, "--runs-dir", str(tmp_path)]) == 2
-    assert "--checkpoint-every must be a number of seconds from 0 and --keep at least 1" in capsys.readouterr().err
+    assert "--checkpoint-every must be at least 0 seconds and --keep at least 1" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -416,10 +416,10 @@ def test_none_are_kept_where_none_are_wanted(tmp_path):
     assert checkpoints_of(tmp_path, every=0).of("a") is None
 
 
-def test_trainings_of_one_name_are_refused(tmp_path):
+def test_trainings_with_the_same_name_raise(tmp_path):
     found = checkpoints_of(tmp_path)
     found.of("a").restore(None)
-    with pytest.raises(ValueError, match="two trainings of a run are called 'a'"):
+    with pytest.raises(ValueError, match="names of checkpoints must be unique in a run, got 'a' twice"):
         found.of("a")
 
 

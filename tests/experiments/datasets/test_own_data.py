@@ -21,7 +21,7 @@ from experiments.datasets import encoder
 from experiments.datasets.column_encoding import check_numbers, encode_columns
 from experiments.datasets.column_kinds import fit_columns
 from experiments.datasets.columns import Category, Meaning, Number, option
-from experiments.datasets.labels import numbers_alike
+from experiments.datasets.labels import unify_numbers
 from experiments.datasets.options import OwnDataOptions
 from experiments.datasets.own_data import Reading, read_own_data, reading_of
 from experiments.networks import storage
@@ -103,7 +103,7 @@ def test_spaces_blank_lines_and_a_last_line_without_end(tmp_path):
         ("a,b\n" + "x" * 200_000 + ",1\n", "line 2: field larger than field limit"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_line(tmp_path, text, message):
+def test_errors_name_the_line(tmp_path, text, message):
     with pytest.raises(InvalidFileError, match=message) as refused:
         table_of(tmp_path, text)
     assert str(refused.value).startswith(str(tmp_path / "a.csv"))
@@ -174,7 +174,7 @@ def test_an_unseen_level_is_all_zeros_and_what_is_missing_is_filled(tmp_path):
     np.testing.assert_array_equal(encode_columns(columns, table), expected)
 
 
-def test_what_was_done_is_said(tmp_path):
+def test_notes_describe_the_reading(tmp_path):
     header, rows = passengers()
     notes = read_own_data(write_csv(tmp_path / "a.csv", header, rows), "survived", "name", FRACTIONS, 0).notes
     n_age, n_town = (sum(row[i] in ("", "NA", "?") for row in rows) for i in (2, 4))
@@ -208,25 +208,25 @@ TWENTY = [[i / 2, "ab"[i % 2], i % 2] for i in range(20)]
 @pytest.mark.parametrize(
     ("rows", "label", "drop", "message"),
     [
-        (TWENTY, None, "", "which column holds the classes.*--label: there are n, w, y"),
+        (TWENTY, None, "", "--label must be given, the column of the classes: there are n, w, y"),
         (TWENTY, "Y", "", "has no column 'Y': there are n, w, y"),
         (TWENTY, "y", "n,q", "has no column 'q': there are n, w, y"),
-        (TWENTY, "y", "n,w", "has no column beside 'y' to learn from"),
+        (TWENTY, "y", "n,w", "must have another column than 'y', as input"),
         (TWENTY[:9], "y", "", "has 9 rows, too few to split"),
         ([[1, "a", 0], *TWENTY, [1, "a", ""]], "y", "", "line 23 has no label in column 'y'"),
         ([[n, w, 1] for n, w, _ in TWENTY], "y", "", "'y' is '1' in every row"),
         ([[1, "a", i] for i in range(200)], "y", "", "'y' has 200 different values .*is it a measurement"),
-        ([["NA", "", y] for _, _, y in TWENTY], "y", "", "has no value in any column to learn from"),
+        ([["NA", "", y] for _, _, y in TWENTY], "y", "", "has no values in the columns of inputs"),
         ([*TWENTY, ["1e31", "a", 0]], "y", "", r"column 'n' holds 1e31 in line 22, expected numbers up to 1e\+30"),
         ([*TWENTY, ["1e999", "a", 0]], "y", "", "column 'n' holds 1e999 in line 22"),
         ([*([n, w, w] for n, w, _ in TWENTY), [1, "a", "two\nlines"]], "y", "",
-         r"'y' holds 'two\\nlines', expected classes with names of a line"),
+         r"'y' holds 'two\\nlines', expected names of classes without line breaks"),
         ([[f"id {i}", "a", i % 2] for i in range(200)], "y", "",
          "'id 0' in line 2 is not a number.*200 different words"),
         ([*([i, "a", i % 2] for i in range(200)), ["inf", "a", 0]], "y", "", "column 'n' holds 'inf' in line 202"),
     ],
 )  # fmt: skip
-def test_data_that_cannot_be_learnt_from_are_refused(tmp_path, rows, label, drop, message):
+def test_unusable_data_raise(tmp_path, rows, label, drop, message):
     path = write_csv(tmp_path / "a.csv", ["n", "w", "y"], rows)
     with pytest.raises(InvalidFileError, match=message) as refused:
         read_own_data(path, label, drop, FRACTIONS, 0)
@@ -270,10 +270,10 @@ def npy(shape, descr="'<f8'", fortran="False"):
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (npy("(1000000000000, 10)"), r"x announces float64 \(1000000000000, 10\), more than"),
-        (npy("(10, 2)") + bytes(159), "and has 159"),
-        (npy("(10, 2)") + bytes(161), "and has more"),
-        (npy("(10, 2)") + bytes(2**27), "and has more"),  # a bomb, of 130 kB
+        (npy("(1000000000000, 10)"), r"x declares float64 \(1000000000000, 10\), more than"),
+        (npy("(10, 2)") + bytes(159), "but has 159"),
+        (npy("(10, 2)") + bytes(161), "but has more"),
+        (npy("(10, 2)") + bytes(2**27), "but has more"),  # a bomb, of 130 kB
         (npy("(10, 2)", "'|O'") + bytes(160), "x is described as .*expected an array of numbers or words"),
         (npy("(10, 2)", "[('a', '<f8')]") + bytes(160), "x is described as"),
         (npy("(10, -2)") + bytes(160), "x is described as"),
@@ -285,7 +285,7 @@ def npy(shape, descr="'<f8'", fortran="False"):
         (b"", "is not a valid npz file"),
     ],
 )
-def test_npz_that_says_more_than_it_has(tmp_path, x, message):
+def test_npz_that_declares_more_than_it_has(tmp_path, x, message):
     path = tmp_path / "a.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x.npy", x)
@@ -321,7 +321,7 @@ def test_a_zip_directory_of_any_size_is_not_read(tmp_path):
         (dict(x=np.zeros((20, 2))), "has no array y, only x"),
         (dict(x=np.zeros(20), y=np.arange(20) % 2), r"x is float64 \(20,\), expected numbers \(m, n\)"),
         (dict(x=np.zeros((20, 2)), y=np.arange(19) % 2), r"y is int64 \(19,\), expected a class for each row"),
-        (dict(x=np.zeros((20, 2)), y=np.eye(20)), r"of labels one-hot, y.argmax\(axis=1\)"),
+        (dict(x=np.zeros((20, 2)), y=np.eye(20)), r"for one-hot labels use y.argmax\(axis=1\)"),
         (dict(x=np.zeros((20, 2)), y=np.linspace(0, 1, 20)), "y is float64 and 0.05.* in row 1"),
         (dict(x=np.zeros((20, 2)), y=np.full(20, np.nan)), "y is float64 and nan in row 0"),
         (dict(x=np.zeros((60, 2)), y=np.arange(60)), "'y' has 60 different values in 60 rows.*is it a measurement"),
@@ -384,17 +384,17 @@ def test_ladder_on_a_file(iris, capsys, tmp_path, monkeypatch):
     ("argv", "message"),
     [
         ("run ladder --data absent.csv --label y", "absent.csv: No such file"),
-        ("run ladder --data a.xls --label y", "a.xls has none of the names that are read"),
-        ("run ladder --label y", "options for your own data, which needs --data FILE"),
-        ("run ladder --data rows.csv", "which column holds the classes"),
-        ("run ladder --data rows.csv --label y --batch-size 32", "--batch-size must be 1 to 14"),
+        ("run ladder --data a.xls --label y", "a.xls must end in one of .csv"),
+        ("run ladder --label y", "--data FILE must be given with --label, options for your own data"),
+        ("run ladder --data rows.csv", "--label must be given, the column of the classes"),
+        ("run ladder --data rows.csv --label y --batch-size 32", "--batch-size must be from 1 to 14"),
         ("run ladder --data rows.csv --label y --decimal x", "--decimal must be . or , got 'x'"),
         ("run ladder --data rows.csv --label y --delimiter ab", "--delimiter must be one character"),
-        ("sweep rows.csv --label y --batch-size 15", "--batch-size must be 1 to 14"),
-        ("sweep digits --missing NA --no-header", "--missing, --no-header are options for your own data"),
+        ("sweep rows.csv --label y --batch-size 15", "--batch-size must be from 1 to 14"),
+        ("sweep digits --missing NA --no-header", "--missing, --no-header must be used with your own data, got digits"),
         ("sweep rows.csv --label z", "rows.csv has no column 'z'"),
-        ("sweep digits --label y", "are options for your own data, not for digits: use sweep FILE"),
-        ("sweep own --label y", "options for your own data, which needs --data FILE"),
+        ("sweep digits --label y", "--label must be used with your own data, got digits: use sweep FILE"),
+        ("sweep own --label y", "--data FILE must be given with --label, options for your own data"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(capsys, tmp_path, monkeypatch, argv, message):
@@ -412,7 +412,7 @@ def test_what_is_a_number(field):
 
 
 @pytest.mark.parametrize("field", ["", ".", "e5", "1_0", "inf", "1.2.3", "\u0661", "0x10", "1e"])
-def test_what_is_none_is_found_out_at_once(field):
+def test_invalid_options_raise_before_reading(field):
     assert not numerals.NUMBER.fullmatch(field)
     assert not numerals.NUMBER.fullmatch("1" * 100_000 + field + "x")
 
@@ -502,9 +502,9 @@ def test_advised_missing_keeps_what_was_missing(tmp_path):
     rows[3][0], rows[5][0], rows[9][1], rows[11][1] = "tbd", "n.a.", "-", "x,y"
     text = table_as_text(["a", "b", "c", "y"], rows)
     said = refusal(tmp_path, text)
-    assert "use --missing -,NA,n.a.,tbd if it is no value" in said.replace("--missing=", "--missing ")
+    assert "use --missing -,NA,n.a.,tbd if it is a missing value" in said.replace("--missing=", "--missing ")
     said = refusal(tmp_path, text, missing="-,NA,n.a.,tbd")
-    assert "--missing='-,NA,n.a.,tbd,\"x,y\"' if it is no value" in said
+    assert "--missing='-,NA,n.a.,tbd,\"x,y\"' if it is a missing value" in said
     assert refusal(tmp_path, text, missing='-,NA,n.a.,tbd,"x,y"') is None
 
 
@@ -514,19 +514,19 @@ def table_as_text(header, rows):
     return file.getvalue()
 
 
-def test_advised_options_are_no_other_options():
+def test_suggested_options_parse_as_the_same_option():
     assert option("--words", "-a") == "--words=-a"
     assert option("--drop", "a b", "c,d") == "--drop 'a b,\"c,d\"'"
 
 
-def test_labels_that_float64_does_not_tell_apart(tmp_path):
+def test_labels_that_are_equal_in_float64(tmp_path):
     for a, b in [("9007199254740992", "9007199254740993"), ("1e400", "1e401"), ("1", "1.00000000000000000001")]:
         words = [a, b] * 20
-        assert numbers_alike(words) == words
+        assert unify_numbers(words) == words
         (tmp_path / "a.csv").write_text("a,y\n" + "".join(f"{i}.5,{word}\n" for i, word in enumerate(words)))
         data = read_own_data(tmp_path / "a.csv", "y", "", FRACTIONS, 0)
         assert data.classes == (a, b)
-    assert numbers_alike(["1", "1.0", "1", "10e-1", "1e99999999999999999999"])[:4] == ["1"] * 4
+    assert unify_numbers(["1", "1.0", "1", "10e-1", "1e99999999999999999999"])[:4] == ["1"] * 4
 
 
 @pytest.mark.parametrize(
@@ -581,11 +581,11 @@ def test_encodings_are_kept_by_their_usual_names():
     assert reading_of(options).layout.encoding == "shift_jis"
 
 
-def test_new_rows_have_what_stands_for_no_value_said(tmp_path):
+def test_error_for_new_rows_lists_the_missing_values(tmp_path):
     """As the training had it, not as it is by default."""
     (tmp_path / "a.csv").write_text("a\nNA\n")
     table, column = read_table(tmp_path / "a.csv"), Number("a", 0.0)
     for missing, said in [(("tbd", "-"), "an empty field or tbd or -"), (("",), "an empty field")]:
-        with pytest.raises(InvalidFileError, match=rf"holds 'NA' in line 2, .* \(no value is {said}\)"):
+        with pytest.raises(InvalidFileError, match=rf"holds 'NA' in line 2, .* \(a missing value is {said}\)"):
             check_numbers(tmp_path / "a.csv", [column], table, Meaning(missing))
     check_numbers(tmp_path / "a.csv", [column], table)

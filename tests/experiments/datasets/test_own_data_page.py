@@ -56,7 +56,7 @@ FILES = {
     "blanks between fields, with `--delimiter ' '`": re.sub(",", " \t  ", AB).replace("\n", "  \n  "),
     "`sep=;` in line 1, as Excel writes it": "sep=;\n" + SEMICOLONS,
     "delimiters or line ends in quoted fields and names": SEMICOLONS.replace("a;b", '"height\n(cm)";"b, in cm; round"'),
-    "UTF-8, with a byte order mark or without": AB.encode("utf-8-sig"),
+    "UTF-8, with or without a byte order mark": AB.encode("utf-8-sig"),
     'UTF-16 with a byte order mark, as Excel\'s "Unicode text"': text(np.arange(M) % 7, sep="\t").encode("utf-16"),
     "bytes that are not UTF-8": AB.replace("b", "é", 1).encode("latin-1"),
     "control characters": AB.replace("\n1,", "\n\x1b,", 1),
@@ -65,39 +65,39 @@ FILES = {
     ),
     "a title above the header": "Report\n" + AB,
     "no header, and numbers in line 1": AB.split("\n", 1)[1],
-    "the header again, if files were joined": AB + AB,
+    "the header again, as in joined files": AB + AB,
     "a delimiter at the end of every row": AB.replace("\n", ",\n").replace("a,b,y,", "a,b,y"),
     "a delimiter at the end of some rows": AB.replace("0\n", "0,\n", 5),
     "a longer row": AB.replace("\n1,", "\nSmith, John,", 1),
     "a shorter row": AB.replace("\n1,", "\n", 1),
-    "rows of one field more than the header, as R writes row names": AB.replace("a,b", "b"),
-    "decimal commas and commas between fields, unquoted": text(np.arange(M) / 2, Y).replace(".", ","),
+    "rows with one field more than the header, as R writes row names": AB.replace("a,b", "b"),
+    "unquoted decimal commas, and commas between fields": text(np.arange(M) / 2, Y).replace(".", ","),
     "rows of empty fields": AB + ",,\n,,\n",
-    "two columns of one name": AB.replace("a,b", "a,a"),
+    "two columns with the same name": AB.replace("a,b", "a,a"),
     "a quote that is not closed": AB.replace("\n1,", '\n"1,', 1),
 }
 WHOLE_COLUMN = {
     "with decimal commas, `0,5`": (["0,5", "1,25"], B),
     "with decimal commas and thousands points, `1.234,5`": (["1.234,5", "0,5"], B),
-    "`1.234`, where other columns have decimal commas": (["1.234", "5.678"], [f"{i % 3},5" for i in range(M)]),
-    "`1,234`, and no other number shows what the comma is": (["1,234", "5,678"], Y),
+    "`1.234`, if other columns have decimal commas": (["1.234", "5.678"], [f"{i % 3},5" for i in range(M)]),
+    "`1,234`, and no other number decides what the comma is": (["1,234", "5,678"], Y),
     "`0.5` and `0,5` mixed": (["0.5", "0,5"], B),
-    "the count of the rows, 0, 1, 2, ... or 1, 2, 3, ...": (range(1, M + 1), B),
+    "row numbers, 0, 1, 2, ... or 1, 2, 3, ...": (range(1, M + 1), B),
     "one value in every row": (["7"], B),
     "no value in any row": (["", "NA"], B),
 }
 WORDS = {
-    "words, dates or yes and no, at most 100 different ones": ["yes", "no"],
+    "at most 100 different words, dates, or yes and no": ["yes", "no"],
     "a different word in each row": [f"name {i}" for i in range(M)],
-    "NA beside words": ["NA", "EU"],
+    "NA among words": ["NA", "EU"],
     "words that differ only in case": ["yes", "Yes"],
-    "more numbers than words, such as 0, 1, 2 and 3+": ["0", "1", "2", "3+"],
+    "numbers and few words, such as 0, 1, 2 and 3+": ["0", "1", "2", "3+"],
 }
 LABELS = {
     "words or integers": Y,
-    "`0`, `1`, and some `1.0`": ["1.0" if i == 3 else str(i % 2) for i in range(M)],
+    "`0`, `1` and `1.0`": ["1.0" if i == 3 else str(i % 2) for i in range(M)],
     "numbers, and a word in one row": ["-" if i == 7 else str(i % 2) for i in range(M)],
-    "measurements: many different numbers, few rows of each, in any notation": [f"{value:.3f}" for value in B],
+    "measurements: many different numbers, each in few rows, in any notation": [f"{value:.3f}" for value in B],
     "a different word in each row": [f"name {i}" for i in range(M)],
     "missing in a row": ["" if i == 7 else str(i % 2) for i in range(M)],
     "NA in some rows": [["NA", "EU"][i % 2] for i in range(M)],
@@ -166,8 +166,8 @@ def test_one_field_among_numbers(says):
 def test_whole_columns_of_numbers(says):
     rows = dict(tables()["All numbers of a column"])
     units = "with one unit or currency, `5%`, `$5`, `5 kg`"
-    index = "other integers, all different, under no name, `Unnamed: 0` or an id's"
-    runs_on = "integers that count on from another start, `1000`, `1001`, ..."
+    index = "other integers, all different, without a name, or with the name `Unnamed: 0` or of an id"
+    runs_on = "consecutive integers from another start, `1000`, `1001`, ..."
     assert set(rows) == {*WHOLE_COLUMN, units, index, runs_on}
     check(rows[runs_on], says(text(range(1000, 1000 + M))))
     assert "counts the rows" not in says(text([1000, 1002, *range(1003, 1001 + M)]))
@@ -183,7 +183,7 @@ def test_whole_columns_of_numbers(says):
 
 def test_columns_of_words(says):
     rows = dict(tables()["The column has"])
-    many, kept = "more than 100 different words", "NA beside words, with `--words a` or `--missing ''`"
+    many, kept = "more than 100 different words", "NA among words, with `--words a` or `--missing ''`"
     assert set(rows) == {*WORDS, many, kept}
     for name, fields in WORDS.items():
         check(rows[name], says(text(cycle(fields))))

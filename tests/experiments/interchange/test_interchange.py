@@ -180,7 +180,7 @@ def test_plain_arrays_make_the_same_network(export, form, standardized):
 
 @pytest.mark.representatives("elu-binary-True")
 @pytest.mark.parametrize(("activation", "output", "standardized"), CASES[:2])
-def test_stablehlo_runs_where_there_is_no_jaxnn(capsys, folder, export, activation, output, standardized):
+def test_stablehlo_runs_without_jaxnn(capsys, folder, export, activation, output, standardized):
     """In another process, on batches of several sizes."""
     pytest.importorskip("flatbuffers")
     network, (x, _) = made(activation, output, standardized), batch(output)
@@ -226,7 +226,7 @@ def test_a_function_loses_no_digit_that_its_inputs_have(mean, std):
     agree(predict(x), network.spec.model().probabilities(in_float64(network, np.float64(x))))
 
 
-def test_export_says_what_float32_loses(capsys, folder):
+def test_export_reports_the_error_of_float32(capsys, folder):
     run = folder / "run"
     run.mkdir()
     (run / "encoder.json").write_text(json.dumps(as_json("y", [Number("time", 0.0), Number("a", 0.0)])))
@@ -237,7 +237,8 @@ def test_export_says_what_float32_loses(capsys, folder):
             notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
             assert bool(notes) == noted
             assert (
-                not notes or f"(|mean|/deviation: time {mean / std:.2g}); --inputs standardized loses none." in notes[0]
+                not notes
+                or f"(|mean|/deviation: time {mean / std:.2g}); --inputs standardized avoids this." in notes[0]
             )
 
 
@@ -263,10 +264,10 @@ def test_of_standardized_exports_both_files_are_written_or_none(capsys, folder):
     assert not (folder / "n.weights.h5").exists()
     (run / "net.safetensors").write_bytes(encode(made()))
     assert main.main(argv) == 2
-    assert "is for networks with means and deviations, and net has none" in capsys.readouterr().err
+    assert "needs a network with means and deviations, which net lacks" in capsys.readouterr().err
 
 
-def test_export_says_on_which_scale_inputs_are(capsys, folder, image_run):
+def test_export_reports_the_scale_of_inputs(capsys, folder, image_run):
     def scale(run, name=""):
         assert (
             main.main(
@@ -280,10 +281,8 @@ def test_export_says_on_which_scale_inputs_are(capsys, folder, image_run):
     run.mkdir()
     (run / "a.safetensors").write_bytes(encode(made(standardized=True)))
     (run / "b.safetensors").write_bytes(encode(made()))
-    assert (
-        scale(run, "a") == "x is (m, 5) in float32; not standardized, since that is done in the first layer's weights."
-    )
-    assert "on the scale that the network was trained on" in scale(run, "b")
+    assert scale(run, "a") == "x is (m, 5) in float32; raw, since standardization is in the first layer's weights."
+    assert "on the scale of training, which the run does not record" in scale(run, "b")
     assert "images of 64 x 64 x 3, flattened, pixels divided by 255" in scale(image_run)
     config = {"experiment": "mnist", "format_version": 1, "options": {}}
     (run / "config.json").write_text(json.dumps(config))
@@ -422,7 +421,7 @@ NAMES = [
 
 @pytest.mark.parametrize("names", NAMES, ids=str)
 @pytest.mark.parametrize("form", ["torch", "flax"])
-def test_names_of_layers_that_say_their_order(tmp_path, form, names):
+def test_names_of_layers_determine_their_order(tmp_path, form, names):
     weights = [np.random.default_rng(i).normal(size=(3, 3)).astype(np.float32) for i in range(len(names))]
     stored = {"optimizer.state.0.exp_avg": np.ones((3, 3), np.float32), "net.rngs.count": np.ones((), np.uint32)}
     for i, (name, W) in enumerate(zip(names, weights, strict=True)):
@@ -489,7 +488,7 @@ def test_from_keras_with_the_state_of_an_optimizer(keras, tmp_path, no_rank_prom
         np.testing.assert_array_equal(b, bias)
 
 
-def test_an_import_is_compared_but_not_resumed_repeated_or_asked_for_rows(capsys, folder, import_):
+def test_import_can_be_compared_but_not_resumed_repeated_or_used_for_rows(capsys, folder, import_):
     np.savez("n.npz", W_1=np.ones((1, 2)), b_1=np.zeros(1))
     for classes in (["no", "yes"], ["a", "b"]):
         import_("n.npz", "npz", "--activation", "relu", "--output", "binary", "--classes", *classes)
@@ -497,13 +496,13 @@ def test_an_import_is_compared_but_not_resumed_repeated_or_asked_for_rows(capsys
     for command in ("resume", "repeat"):
         assert main.main([command, runs[0]]) == 2
         told = capsys.readouterr().err
-        assert "an import, which trains nothing, so there is nothing to resume or repeat" in told
+        assert "an import, which has no training to resume or repeat" in told
         assert told.count("\n") == 1
     assert main.main(["predict", runs[0], "rows.csv"]) == 2
-    assert "has networks for other data than images or your own file" in capsys.readouterr().err
+    assert "must be a run of catvnoncat, or on your own file" in capsys.readouterr().err
     assert main.main(["compare", *runs]) == 0
     out = capsys.readouterr().out
-    assert "options.classes" in out and out.endswith("\nall of this is in compare.html\n")
+    assert "options.classes" in out and out.endswith("\nthis comparison is in compare.html\n")
 
 
 def test_an_imported_network_can_be_exported_and_classify_photos(capsys, folder, import_, image_run):

@@ -64,8 +64,8 @@ def run(tmp_path):
         (["made", "--to", "safetensor"], "got 'safetensor': did you mean safetensors?"),
         (["made", "--to", "torch", "--out", "net.pt"], "must end in .safetensors"),
         (["made", "--to", "keras", "--out", "net.h5"], "must end in .weights.h5"),
-        (["made", "--to", "torch", "--out", "made/b.safetensors"], "must not be in the run's folder"),
-        (["made", "--to", "npz", "--out", "absent/b.npz"], "the folder absent of b.npz must exist: make it first"),
+        (["made", "--to", "torch", "--out", "made/b.safetensors"], "must be outside the run's folder"),
+        (["made", "--to", "npz", "--out", "absent/b.npz"], "the folder absent of b.npz must exist: create it first"),
         (["made", "--to", "npz", "--network", "other"], "has no network 'other': there are net"),
         (["absent", "--to", "npz"], "absent is not a folder: expected the results folder of a run"),
     ],
@@ -77,7 +77,7 @@ def test_exports(refused, run, argv, message):
 @pytest.mark.parametrize("form", [form for form in FORMATS if form != "stablehlo"])
 def test_a_file_that_is_there_is_not_replaced(refused, run, tmp_path, form):
     (tmp_path / f"net{FORMATS[form].suffix}").write_text("somebody's only copy")
-    assert "exists already, and is not replaced: choose another file by --out" in refused(
+    assert "exists already, and is not replaced: choose another file with --out" in refused(
         "export", "made", "--to", form
     )
 
@@ -100,20 +100,20 @@ W, b, f4 = np.ones((3, 2), np.float32), np.zeros(3, np.float32), np.float32
 @pytest.mark.parametrize(
     ("form", "content", "message"),
     [
-        ("torch", {"0__weight": np.ones((8, 3, 5, 5), f4)}, "as of a convolution: jaxnn has only dense layers"),
+        ("torch", {"0__weight": np.ones((8, 3, 5, 5), f4)}, "like a convolution, expected dense layers only"),
         (
             "flax",
             {"Conv_0__kernel": np.ones((5, 3, 8), f4)},
-            "as of a convolution: jaxnn has only dense layers",
+            "like a convolution, expected dense layers only",
         ),
-        ("torch", {"0__weight": W, "1__weight": b, "1__bias": b}, "jaxnn has no normalization layer"),
+        ("torch", {"0__weight": W, "1__weight": b, "1__bias": b}, "is it of a normalization layer?"),
         ("torch", {"0__weight": W, "1__running_mean": b}, "'1.running_mean' must be the name of a dense layer's array"),
         (
             "torch",
             {"head__weights": W},
             "'head.weights' must be the name of a dense layer's array, such as 0.w",
         ),
-        ("torch", {"enc__0__weight": W, "dec__1__weight": W}, "are not parts of a single row of dense layers"),
+        ("torch", {"enc__0__weight": W, "dec__1__weight": W}, "are not parts of a single sequence of dense layers"),
         ("torch", {"in__weight": W, "out__weight": W}, "'in' and 'out' have no numbers to order the layers by"),
         ("torch", {"fc1__weight": W, "out__weight": W}, "'fc1' and 'out' have no numbers to order the layers by"),
         (
@@ -122,9 +122,9 @@ W, b, f4 = np.ones((3, 2), np.float32), np.zeros(3, np.float32), np.float32
             "'Dense_0' and 'out' have no numbers to order the layers by",
         ),
         ("torch", {"0__weight": W, "00__weight": W}, "one layer occurs twice"),
-        ("torch", {"0__weight": W, "2__bias": b}, "layer 2 has a bias without a weight"),
-        ("torch", {"0__weight": W.astype(np.int8)}, "is int8, expected floats: import takes no quantized network"),
-        ("torch", {"0__weight": W, "0__bias": np.zeros(4, f4)}, "a weight for 3 units and a bias of shape (4,)"),
+        ("torch", {"0__weight": W, "2__bias": b}, "layer 2 has a bias without weights"),
+        ("torch", {"0__weight": W.astype(np.int8)}, "is int8, expected floats: quantized networks cannot be imported"),
+        ("torch", {"0__weight": W, "0__bias": np.zeros(4, f4)}, "weights of 3 units but a bias of shape (4,)"),
         ("torch", {"0__weight": W, "2__weight": W}, "layer 2 takes 2 inputs, but layer 1 has 3 units"),
         ("torch", {"0__weight": W * np.nan, "0__bias": b}, "must be finite in float32, got inf or NaN"),
         ("torch", {"0__weight": np.ones((0, 2), f4)}, "sizes"),
@@ -182,13 +182,13 @@ def test_a_pickle_is_not_read(refused, tmp_path, form, name, zipped):
     else:
         (tmp_path / name).write_bytes(data)
     error = refused("import", name, "--from", form, *TOLD)
-    assert "is a pickle, or a zip around one" in error
+    assert "is a pickle, or a zip archive of one" in error
     assert f"safetensors.{form}.save_file(" in error
     assert not Path("exploded").exists()
 
 
 @pytest.mark.parametrize("dtype", ["F8_E4M3", "F8_E5M2", "C64"])
-def test_a_dtype_that_numpy_lacks_is_no_damage(refused, tmp_path, dtype):
+def test_dtype_that_numpy_lacks_is_not_damage(refused, tmp_path, dtype):
     size = 48 if dtype == "C64" else 6
     contents = json.dumps({"0.weight": {"dtype": dtype, "shape": [3, 2], "data_offsets": [0, size]}}).encode()
     (tmp_path / "a.safetensors").write_bytes(len(contents).to_bytes(8, "little") + contents + bytes(size))
@@ -198,9 +198,9 @@ def test_a_dtype_that_numpy_lacks_is_no_damage(refused, tmp_path, dtype):
 
 @pytest.mark.parametrize("form", ["torch", "flax"])
 @pytest.mark.parametrize("name", ["model-00001-of-00002.safetensors", "model.safetensors.index.json"])
-def test_a_shard_is_no_network(refused, tmp_path, form, name):
+def test_shard_is_not_a_network(refused, tmp_path, form, name):
     (tmp_path / name).write_bytes(safetensors_file(fc1__weight=W))
-    assert "is a part of a model in several files, and import takes one: load the model" in refused(
+    assert "is a part of a model in several files, but import reads a single one: load the model" in refused(
         "import", name, "--from", form, *TOLD
     )
 
@@ -233,10 +233,10 @@ def npz(**members):
     [
         (
             npz(W_1=npy((2**40, 2**10), bytes(8))),
-            "W_1 announces float32 (1099511627776, 1024), more than the 402,653,184 bytes",
+            "W_1 declares float32 (1099511627776, 1024), more than the remaining 402,653,184 bytes",
         ),
         (npz(W_1=npy((-1, -2), bytes(8))), "expected an array of numbers or words"),
-        (npz(W_1=npy((1, 2), bytes(4))), "W_1 announces float32 (1, 2), 8 bytes, and has 4"),
+        (npz(W_1=npy((1, 2), bytes(4))), "W_1 declares float32 (1, 2), 8 bytes, but has 4"),
         (npz(W_1=npy((1,), pickle.dumps(Bomb()), "|O")), "expected an array of numbers or words"),
         (npz(W_1=b"no array"), "is not a valid npz file: the magic string is not correct"),
         (npz(W_1=npy((1, 2), bytes(8)))[:-30], "does not end as a small zip archive does"),
@@ -256,7 +256,7 @@ def test_an_npz_that_unpacks_to_more_than_memory(refused, tmp_path, monkeypatch)
     content = npz(W_1=npy((2**20, 1), bytes(2**22)))
     assert len(content) < 10_000
     (tmp_path / "a.npz").write_bytes(content)
-    assert "more than the 1,048,576 bytes that are left" in refused("import", "a.npz", "--from", "npz", *TOLD)
+    assert "more than the remaining 1,048,576 bytes" in refused("import", "a.npz", "--from", "npz", *TOLD)
 
 
 # ------------------------------------------------------------------ HDF5
@@ -325,7 +325,7 @@ def words(file, variables):
 @pytest.mark.representatives(
     "<lambda>-there are no weights",
     "huge-message4",
-    "quantized-is int8, expected floats: import takes no quantized network",
+    "quantized-is int8, expected floats: quantized networks cannot be imported",
 )
 @pytest.mark.parametrize(
     ("make", "message"),
@@ -336,10 +336,10 @@ def words(file, variables):
         (virtual, "has no dataset layers/dense/vars/0"),
         (huge, "layers/dense/vars/0 is <f4 (1073741824, 1048576), expected floats, and no more than 268,435,456 bytes"),
         (huge_in_chunks, "is <f4 (1073741824, 1048576), expected floats, and no more than 268,435,456 bytes"),
-        (convolution, "has a layer conv2d, and jaxnn has only dense layers"),
-        (normalization, "has a layer batch_normalization, and jaxnn has only dense layers: fold it into the dense"),
-        (embedding, "has a layer embedding_1, and jaxnn has only dense layers"),
-        (quantized, "is int8, expected floats: import takes no quantized network"),
+        (convolution, "has a layer conv2d, expected dense layers only"),
+        (normalization, "has a layer batch_normalization, expected dense layers only: fold it into the adjacent dense"),
+        (embedding, "has a layer embedding_1, expected dense layers only"),
+        (quantized, "is int8, expected floats: quantized networks cannot be imported"),
         (other_bits, "layers/dense/vars/0 is |V2 (2, 3), expected floats"),
         (nested, "has layers/functional/layers/dense/vars/0, expected layers/LAYER/vars/0 and the like"),
         (words, "layers/dense/vars/0 is names (), expected floats"),
@@ -357,7 +357,9 @@ def test_what_keras_does_not_write(refused, tmp_path):
     (tmp_path / "a.weights.h5").write_bytes(b"text")
     assert "is damaged or not an HDF5 file" in refused("import", "a.weights.h5", "--from", "keras", *TOLD)
     (tmp_path / "a.keras").write_bytes(b"PK\x03\x04")
-    assert "net.save_weights('net.weights.h5') writes what" in refused("import", "a.keras", "--from", "keras", *TOLD)
+    assert "must end in .weights.h5, as written by net.save_weights('net.weights.h5')" in refused(
+        "import", "a.keras", "--from", "keras", *TOLD
+    )
 
 
 # ------------------------------------------------------------------ damage anywhere

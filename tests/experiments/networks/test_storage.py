@@ -112,21 +112,21 @@ def change(path, tensors=None, **metadata):
         ({}, {"format_version": "2"}, "newer jaxnn"),
     ],
 )
-def test_a_file_that_does_not_fit_its_network_is_refused(stored, tensors, metadata, message):
+def test_file_that_does_not_fit_its_network_raises(stored, tensors, metadata, message):
     change(stored[0], tensors, **metadata)
     with pytest.raises(ValueError, match=message):
         load_network(stored[0])
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"PK\x03\x04" + b[4:]])
-def test_a_damaged_file_is_refused(stored, damage):
+def test_damaged_file_raises(stored, damage):
     path = stored[0]
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError, match=r"net\.safetensors is damaged"):
         load_network(path)
 
 
-def test_an_absurd_table_of_contents_is_refused_before_it_is_read(stored):
+def test_oversized_table_of_contents_raises_before_it_is_read(stored):
     path = stored[0]
     path.write_bytes((2**40).to_bytes(8, "little") + path.read_bytes()[8:])
     with pytest.raises(ValueError, match=r"net\.safetensors is damaged.* would have 1,099,511,627,776 bytes"):

@@ -16,13 +16,13 @@ from experiments.readers.idx import read_idx
 from experiments.readers.photo import read_photo
 
 
-def test_it_is_one_line_whatever_the_file_says():
+def test_message_is_one_line_for_any_content():
     said = str(InvalidFileError("net has a\nbad\x1b[2J name \udcff é"))
     assert said == "net has a\\nbad\\x1b[2J name \\udcff é"
     assert len(str(InvalidFileError("a" * 10**6))) < 3000
 
 
-def test_a_pipe_a_device_and_a_folder_are_refused_unopened(tmp_path):
+def test_pipe_device_and_folder_raise_unopened(tmp_path):
     os.mkfifo(tmp_path / "pipe.gz")
     for path in (tmp_path / "pipe.gz", tmp_path):
         for read in (lambda path: read_idx(path, 3), load, lambda path: read_photo(path, 8, 8)):
@@ -40,7 +40,7 @@ def test_nothing_in_a_run_leads_out_of_it(tmp_path):
     (run / "link").symlink_to(tmp_path / "secret")
     (run / "own").symlink_to(run / "real")
     for name in ("link", "../secret", str(tmp_path / "secret")):
-        with pytest.raises(InvalidFileError, match="leads out of its folder"):
+        with pytest.raises(InvalidFileError, match="must be inside its folder"):
             path_inside(run, name)
     assert path_inside(run, "own") == run / "own"
     (tmp_path / "elsewhere").symlink_to(run)  # the folder itself may be reached by a link
@@ -52,7 +52,7 @@ def test_predict_follows_no_link_out_of_a_run(capsys, tmp_path, image_run):
     (image_run / "deep.safetensors").rename(tmp_path / "away")
     (image_run / "deep.safetensors").symlink_to(tmp_path / "away")
     assert main.main(["predict", str(image_run), str(tmp_path / "a.png")]) == 2
-    assert "deep.safetensors leads out of its folder" in capsys.readouterr().err
+    assert "deep.safetensors must be inside its folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["two words", "наука 数据 é", b"caf\xe9".decode("utf-8", "surrogateescape")])
@@ -71,7 +71,7 @@ def test_names_with_spaces_and_of_every_alphabet(tmp_path, image_run, capsys, na
 
 
 @pytest.mark.full
-def test_a_folder_whose_name_is_no_utf8_can_be_printed(tmp_path, image_run):
+def test_folder_name_that_is_not_utf8_can_be_printed(tmp_path, image_run):
     folder = tmp_path / b"caf\xe9".decode("utf-8", "surrogateescape")
     try:
         folder.mkdir()
@@ -94,5 +94,5 @@ def test_compare_follows_no_link_out_of_a_run(tmp_path, name):
     (tmp_path / "secret").write_text('{"experiment": "ladder"}')
     (run / name).unlink(missing_ok=True)
     (run / name).symlink_to(tmp_path / "secret")
-    with pytest.raises(InvalidFileError, match=f"{name} leads out of its folder"):
+    with pytest.raises(InvalidFileError, match=f"{name} must be inside its folder"):
         read_run(run, "run")

@@ -35,18 +35,18 @@ def test_arrays_and_names_come_back(tmp_path):
     assert found["words"].values == ["é", "long " * 10]
 
 
-def test_names_that_are_no_utf_8(tmp_path):
+def test_names_that_are_not_utf_8(tmp_path):
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         file[b"a\xff"] = np.zeros(2)
         file[b"group\xff/y"] = np.zeros(2)
-    with pytest.raises(InvalidFileError, match="no dataset x, only a\ufffd, group\ufffd: get the file again"):
+    with pytest.raises(InvalidFileError, match="no dataset x, only a\ufffd, group\ufffd: download the file again"):
         read_datasets(path, ["x"], most_bytes=100)
     with pytest.raises(InvalidFileError, match="damaged or not an HDF5 file .*codec can't decode byte 0xff"):
         hdf5.dataset_names(path)
 
 
-def test_of_what_is_too_large_only_the_shape_is_told(tmp_path):
+def test_too_large_dataset_has_only_its_shape(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("x", (10**9, 64, 64, 3), np.uint8)
         file["y"] = np.zeros(3, np.dtype([("a", int)]))
@@ -76,7 +76,7 @@ def test_what_lies_in_other_files_is_absent(tmp_path):
 
 
 @pytest.mark.full
-def test_a_chunk_that_unpacks_to_more_than_it_says(tmp_path):
+def test_chunk_that_unpacks_to_more_than_declared(tmp_path):
     """The filter would unpack all of it: 2 GB of zeros, of which this file holds 2 MB."""
     packer = zlib.compressobj(1)
     packed = b"".join(packer.compress(bytes(2**24)) for _ in range(127)) + packer.flush()
@@ -120,8 +120,8 @@ def test_class_numbers_are_whole_in_any_dtype_and_as_rows_or_columns():
     for dtype in ("|b1", "<i8", ">i2", "<u1", "<f4", ">f8"):
         for shape in ((4,), (4, 1), (1, 4)):
             stored = hdf5.Stored(dtype, shape, y.astype(dtype).reshape(shape))
-            np.testing.assert_array_equal(hdf5.class_numbers(stored, 4), y)
+            np.testing.assert_array_equal(hdf5.class_indices(stored, 4), y)
     for values in ([0, 1, 0.5, 0], [0, 1, np.nan, 0], [0, 1, np.inf, 0]):
-        assert hdf5.class_numbers(hdf5.Stored("<f8", (4,), np.array(values)), 4) is None
+        assert hdf5.class_indices(hdf5.Stored("<f8", (4,), np.array(values)), 4) is None
     for stored in (("<i8", (2, 2), y.reshape(2, 2)), ("<i8", (4,), None), ("names", (4,), ["0", "1", "1", "0"])):
-        assert hdf5.class_numbers(hdf5.Stored(*stored), 4) is None
+        assert hdf5.class_indices(hdf5.Stored(*stored), 4) is None

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.readers.numerals import PLAIN, Notation, agree, like_a_number, notations, number
+from experiments.readers.numerals import PLAIN, Notation, agree, looks_like_number, notations, number
 
 
 @pytest.mark.parametrize("decimal", ".,")
@@ -57,7 +57,7 @@ def test_marks_that_are_known_decide():
     [("\u22125", -5), ("\u20131.5", -1.5), ("\u0665", 5), ("\uff15\uff16", 56), ("- 5", -5), ("-$5", -5), ("$-5", -5)],
 )
 def test_other_characters_for_the_same_number(field, value):
-    assert like_a_number(field)
+    assert looks_like_number(field)
     assert number(field, notations([field])[0]) == value
 
 
@@ -65,12 +65,12 @@ def test_other_characters_for_the_same_number(field, value):
     "field", "- inf nan 0x1F 1_000 (5) 5- 1/2 --5 -$-5 2024-01-31 10:30 1.2.3 ² 5kg 12A 1e $".split() + ["", "5 kg"]
 )
 def test_what_is_not_like_a_number(field):
-    assert not like_a_number(field)
+    assert not looks_like_number(field)
 
 
 def test_long_fields_take_no_time():
     for field in ("1" * 100_000 + "x", "1," * 50_000, " " * 100_000, "$" * 100_000, "1 " * 190 + "x", "'" * 399):
-        assert not like_a_number(field)
+        assert not looks_like_number(field)
 
 
 def test_plain_numbers_are_python_s():

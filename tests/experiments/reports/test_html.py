@@ -45,7 +45,7 @@ def test_a_page_holds_all_of_the_run_as_text(folder):
     assert "failed" not in found.text and "Times" not in found.text
 
 
-def test_times_have_a_heading_of_their_own(folder):
+def test_times_have_a_separate_heading(folder):
     folder.add_timings(f"3 s {HOSTILE}")
     found = read(written(folder))
     assert found.text.index("Results") < found.text.index("Times, on this machine") < found.text.index("3 s </pre>")
@@ -59,7 +59,7 @@ def test_pictures_are_inside_in_their_order_with_their_sizes(folder):
     assert [(image["width"], image["height"]) for image in images] == [("660", "432"), ("1320", "432")]
 
 
-def test_a_page_of_a_failure_says_why_without_results(folder):
+def test_page_of_a_failed_run_has_the_reason_and_no_results(folder):
     (folder.path / "report.txt").unlink()
     folder.pictures.clear()
     found = read(written(folder, f"it diverged {HOSTILE}"))
@@ -67,7 +67,7 @@ def test_a_page_of_a_failure_says_why_without_results(folder):
     assert "Results" not in found.text
 
 
-def test_a_name_that_is_no_unicode_is_no_obstacle(folder):
+def test_name_that_is_not_unicode_is_escaped(folder):
     config = {"command": "run \udcff", "options": {}}
     folder.write_json("config.json", config)
     assert "run ?" in read(written(folder)).text

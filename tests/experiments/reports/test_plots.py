@@ -112,7 +112,7 @@ def test_a_sheet_holds_at_most_that_many_mistakes():
     assert titles == ["predicted 1: 95 %\ntrue 0: 5 %", "predicted 1: 80 %\ntrue 2: 20 %"]
 
 
-def test_without_a_mistake_the_sheet_says_so():
+def test_sheet_without_mistakes_has_a_note():
     figure = plots.draw_mistakes(np.zeros((1, 2, 2)), np.array([1]), np.array([1]), np.array([[0.0, 1.0]]))
     sizes(figure)
     assert not shown(figure)
@@ -146,7 +146,7 @@ def counted(axes):
     return sum(bar.get_height() for bar in axes.patches)
 
 
-def test_signals_tell_dead_units_and_vanished_gradients():
+def test_signals_show_dead_units_and_vanished_gradients():
     values = np.array([[0.0, 1.0, 0.0, -2.0], [0.0, 0.0, 3.0, 4.0]])  # the first of four units is dead
     gradients = np.array([[0.0, 1e-6, -1e-6, 1e-4], [0.0, 0.0, 1e-30, 1e-6]])
     figure = draw_signals([Signal("a1", values, gradients), Signal("z2", np.ones((2, 1)), np.full((2, 1), 0.1))])

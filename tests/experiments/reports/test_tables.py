@@ -16,7 +16,7 @@ ROWS = [
 TABLES = {
     "ladder": tables.table("Trained with hand-derived gradients", ladder.COLUMNS, ROWS, 3),
     "catvnoncat": tables.table(
-        "Cat or no cat",
+        "Cat or non-cat",
         catvnoncat.COLUMNS,
         [[f"{name}-{i}.{i}" for i in range(len(catvnoncat.COLUMNS))] for name in ("logistic", "deep")],
         2,

@@ -55,7 +55,7 @@ def test_a_program_is_found_again(caches):
         assert compilation_cache.folder().stat().st_mode & 0o077 == 0  # nobody else's programs are run
 
 
-def test_turned_off_there_is_none(caches):
+def test_no_cache_if_turned_off(caches):
     compilation_cache.turn_off()
     compilation_cache.turn_on()
     assert compilation_cache.in_use() is None
@@ -189,7 +189,7 @@ def test_a_place_that_cannot_be_written_is_one_line(caches, monkeypatch, capsys,
     assert main.main(["predict", str(image_run), str(tmp_path / "a.png")]) == 0
     out, err = capsys.readouterr()
     assert "probability" in out
-    assert err.startswith("note: compiled programs are not kept: ") and err.count("\n") == 1
+    assert err.startswith("note: compiled programs are not cached: ") and err.count("\n") == 1
     assert str(caches) in err
     assert compilation_cache.in_use() is None
 
@@ -223,7 +223,7 @@ def test_the_place_is_the_system_s(monkeypatch, tmp_path, system, environment, e
 
 
 @pytest.mark.parametrize("flags", [[], ["--no-compilation-cache"]])
-def test_the_run_s_configuration_says_whether_it_was_used(caches, monkeypatch, tmp_path, write_photos, flags):
+def test_config_records_whether_the_cache_was_used(caches, monkeypatch, tmp_path, write_photos, flags):
     monkeypatch.setattr("experiments.studies.catvnoncat.run._train", lambda *_: SimpleNamespace(network="", skipped=0))
     monkeypatch.setattr("experiments.studies.catvnoncat.run.write_report", lambda *_: None)
     data = str(write_photos(tmp_path / "data"))

@@ -90,7 +90,7 @@ def test_an_option_that_came_later_has_its_default(run_with):
         (b"\xff{}", "damaged, not JSON"),
         (b"[1]", "expected a JSON object, got [1]"),
         (b'{"a": NaN}', "NaN is not JSON"),
-        (b'{"a": {"b": 1, "b": 2}}', 'the name "b" is twice'),
+        (b'{"a": {"b": 1, "b": 2}}', 'the names in an object must be different, got "b" twice'),
         (b"[" * 500_000, "nested too deeply"),
         (b'{"a":' * 150_000, "nested too deeply"),
         (b'{"a": ' + b"9" * 5000 + b"}", "damaged, not JSON"),
@@ -107,7 +107,7 @@ def test_an_option_that_came_later_has_its_default(run_with):
         (lambda c: c.update(experiment="os"), 'no experiment is called "os": there are '),
         (lambda c: c.update(experiment="ladder.run"), "no experiment is called"),
         (lambda c: c.update(experiment="sweep"), "no experiment is called"),
-        (lambda c: c.update(experiment="import"), "is an import, which trains nothing, so there is nothing to resume"),
+        (lambda c: c.update(experiment="import"), "is an import, which has no training to resume"),
         (lambda c: c.update(experiment="../ladder\n\n"), "no experiment is called"),
         (without("options"), "'options' must be an object, got nothing"),
         (lambda c: c.update(options=None), "'options' must be an object, got null"),
@@ -126,14 +126,14 @@ def test_an_option_that_came_later_has_its_default(run_with):
         (option(runs_dir="a\0b"), "the option 'runs_dir' must be a path"),
     ],
 )
-def test_what_no_experiment_writes_is_refused_in_a_line(run_with, change, message):
+def test_invalid_config_is_a_one_line_error(run_with, change, message):
     with pytest.raises(InvalidFileError, match="config.json: ") as refusal:
         read_config(run_with(change), find)
     assert message in str(refusal.value)
     assert "\n" not in str(refusal.value) and len(str(refusal.value)) < 800
 
 
-def test_a_number_beyond_all_floats_is_refused(run_with):
+def test_number_beyond_all_floats_is_rejected(run_with):
     right = (run_with(lambda config: None) / "config.json").read_text()
     with pytest.raises(InvalidFileError, match="the option 'learning_rate' must be finite, got inf"):
         read_config(run_with(right.replace('"learning_rate": 0.003', '"learning_rate": 1e999')), find)
@@ -147,7 +147,7 @@ def test_a_preset_is_one_of_those_there_are(tmp_path):
         read_config(folder, find)
 
 
-def test_what_is_no_folder_of_a_run_is_refused(tmp_path):
+def test_folder_that_is_not_a_run_is_rejected(tmp_path):
     with pytest.raises(InvalidFileError, match="is not a folder"):
         read_config(tmp_path / "missing", find)
     with pytest.raises(InvalidFileError, match="has no config.json"):
@@ -155,7 +155,7 @@ def test_what_is_no_folder_of_a_run_is_refused(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "run" / "config.json").symlink_to(tmp_path / "config.json")
-    with pytest.raises(InvalidFileError, match="leads out of its folder"):
+    with pytest.raises(InvalidFileError, match="must be inside its folder"):
         read_config(tmp_path / "run", find)
 
 

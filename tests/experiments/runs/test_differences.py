@@ -25,7 +25,7 @@ def told(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".json", ".jsonl", ".safetensors", ".txt", ".csv", ".png", ""])
 @pytest.mark.parametrize("content", [b"", b"\xff\x00 no text", b"{}"])
-def test_the_same_bytes_are_the_same_whatever_they_are(told, suffix, content):
+def test_identical_bytes_of_any_content_are_the_same(told, suffix, content):
     assert told(suffix, content, content) == ""
 
 
@@ -37,14 +37,14 @@ NUMBERS = {"a": [1.0, 2.0], "b": {"c": 1e-9, "d": 3}}
     [
         (
             {"a": [1.0, 2.5], "b": {"c": 1e-9, "d": 3}},
-            "1 of 4 numbers, at most by 2.0e-01 of their size: a[1] 2.0 then, 2.5 now",
+            "1 of 4 numbers, by at most 2.0e-01 of their size: a[1] 2.0 then, 2.5 now",
         ),
         # By its own size, not by that of the others.
         (
             {"a": [1.0, 2.5], "b": {"c": 2e-9, "d": 3}},
-            "2 of 4 numbers, at most by 5.0e-01 of their size: b.c 1e-09 then, 2e-09 now",
+            "2 of 4 numbers, by at most 5.0e-01 of their size: b.c 1e-09 then, 2e-09 now",
         ),
-        ({"a": [1.0, 0.0], "b": {"c": 1e-9, "d": 3}}, "at most by 1.0e+00 of their size: a[1] 2.0 then, 0.0 now"),
+        ({"a": [1.0, 0.0], "b": {"c": 1e-9, "d": 3}}, "by at most 1.0e+00 of their size: a[1] 2.0 then, 0.0 now"),
         ({"a": [1.0, 2.5], "b": {"c": None, "d": 3}}, "b.c: 1e-09 then, null now"),
         ({"a": [1.0], "b": {"c": 1e-9, "d": 3}}, 'a[1]: 2.0 then, "(nothing)" now'),
         ({"a": [1.0, 2.0], "b": {"c": 1e-9, "d": 3, "e": "x"}}, 'b.e: "(nothing)" then, "x" now'),
@@ -59,12 +59,12 @@ def test_json(told, now, what):
 
 
 def test_a_number_that_is_not_finite_differs_most(told):
-    assert "at most by inf of their size: [1] 1.0 then, Infinity now" in told(".json", [1.0, 1.0], "[5, Infinity]")
+    assert "by at most inf of their size: [1] 1.0 then, Infinity now" in told(".json", [1.0, 1.0], "[5, Infinity]")
 
 
 def test_lines_of_json(told):
     then, now = (f'{{"epoch": 1, "loss": 0.5}}\n{{"epoch": 2, "loss": {loss}}}\n' for loss in (0.25, 0.2))
-    assert told(".jsonl", then, now) == "1 of 4 numbers, at most by 2.0e-01 of their size: [1].loss 0.25 then, 0.2 now"
+    assert told(".jsonl", then, now) == "1 of 4 numbers, by at most 2.0e-01 of their size: [1].loss 0.25 then, 0.2 now"
     assert '[1]: "(nothing)" then' in told(".jsonl", '{"epoch": 1}\n', '{"epoch": 1}\n{"epoch": 2}\n')
 
 

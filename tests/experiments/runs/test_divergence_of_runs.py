@@ -16,7 +16,7 @@ def test_the_first_is_the_earliest():
     assert first_divergence([None]) is None
 
 
-def test_what_was_skipped_is_told_where_it_may_be():
+def test_skipped_updates_are_reported_with_on_nan_skip():
     assert skipped_lines("stop", {"a": 3}) == []
     said = "updates skipped because their loss or gradient was not finite: "
     assert skipped_lines("skip", {"a": 3, "b": 0, "c": 1}) == [f"{said}a: 3, c: 1"]
@@ -40,7 +40,7 @@ def test_what_diverges_is_noted_once_in_a_line():
     assert line.startswith(NOTE) and "\n" not in line
 
 
-def test_a_run_that_fails_by_it_says_it_in_its_own_words_alone():
+def test_run_that_fails_by_divergence_logs_only_its_error():
     said = []
 
     def run():

@@ -58,7 +58,7 @@ def test_cores_are_those_that_the_process_may_use():
     assert done.stdout == "1\n"
 
 
-def test_the_digest_of_the_code_is_of_all_of_it_wherever_it_lies(tmp_path, monkeypatch):
+def test_code_digest_covers_all_files_at_any_location(tmp_path, monkeypatch):
     first = environment._source()
     for package in ("jaxnn", "experiments"):
         ignored = shutil.ignore_patterns("__pycache__")

@@ -100,7 +100,7 @@ def test_the_latest_are_kept_and_loaded(store):
     assert_same(store().load(a_state()), a_checkpoint(5))
 
 
-def test_what_a_killed_writer_left_is_no_checkpoint(store):
+def test_files_of_a_killed_writer_are_not_a_checkpoint(store):
     write(store, a_checkpoint(1))
     shutil.copytree(store.folder / "0", store.folder / "1.orbax-checkpoint-tmp")
     assert_same(store().load(a_state()), a_checkpoint(1))
@@ -174,7 +174,7 @@ def test_where_all_are_damaged_the_training_starts(store):
     assert len(list(store.folder.parent.glob("*.damaged"))) == 2
 
 
-def test_another_training_s_is_refused_and_stays(store):
+def test_checkpoint_of_another_training_raises_and_is_kept(store):
     write(store, a_checkpoint(1))
     other = jaxnn.train_state({"V": jnp.ones(3)}, optax.sgd(0.1), jax.random.key(7))
     with pytest.raises(ValueError, match=r"été/0: it has no .*V.*: is it of another training\?"):
@@ -182,12 +182,12 @@ def test_another_training_s_is_refused_and_stays(store):
     assert (store.folder / "0").is_dir()
 
 
-def test_an_absurd_size_is_refused_before_it_is_read(store, monkeypatch):
+def test_oversized_checkpoint_is_rejected_before_it_is_read(store, monkeypatch):
     write(store, a_checkpoint(1, losses=np.zeros(2000)))
     monkeypatch.setattr(orbax_store, "MOST_BYTES", -20_000)
     monkeypatch.setattr(orbax_store.ocp.CheckpointManager, "restore", None)  # is not come to
     assert store().load(a_state()) is None
-    assert "announces 16," in store.said[0]
+    assert "declares 16," in store.said[0]
 
 
 @pytest.mark.parametrize("name", ["50% [a]*?#q", "a\\b", "gs:", "a\nb", "\udcff"])
@@ -201,7 +201,7 @@ def test_any_name_of_a_folder_does(tmp_path, name):
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_too_little_memory_is_no_damage(store, monkeypatch):
+def test_memory_error_is_not_damage(store, monkeypatch):
     def restore(*args, **kwargs):
         raise MemoryError
 
@@ -214,5 +214,5 @@ def test_too_little_memory_is_no_damage(store, monkeypatch):
 
 
 def test_reports_that_measure_other_things_are_not_written_in_part(store):
-    with pytest.raises(ValueError, match=r"the same each time, got \['a'\], and then \['a', 'b'\]"):
+    with pytest.raises(ValueError, match=r"all reports must have the same metrics, got \['a'\] and \['a', 'b'\]"):
         store().save(a_checkpoint()._replace(history=[{"a": 1}, {"a": 1, "b": 2}]))

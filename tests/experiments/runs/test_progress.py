@@ -14,7 +14,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("columns", [40, 80])
-def test_until_the_first_report_the_bar_says_that_it_compiles(monkeypatch, columns):
+def test_bar_shows_compiling_until_the_first_report(monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", Terminal())

@@ -42,7 +42,7 @@ def test_what_overlaps_counts_once(clock):
     assert clock.programs == 6
 
 
-def test_a_stopwatch_tells_no_share_above_one(clock, monkeypatch):
+def test_stopwatch_share_is_at_most_one(clock, monkeypatch):
     monkeypatch.setattr(timing, "compile_clock", lambda: clock)
     clock.at(4, 3)
     watch = timing.Stopwatch()

@@ -53,7 +53,7 @@ def done(tiny, tmp_path_factory):
     ],
     ids=str,
 )
-def test_steps_are_not_timed_on_data_of_one_s_own_unless_asked_for(argv, timed):
+def test_steps_are_not_timed_on_own_data_by_default(argv, timed):
     assert parse(Options, argv, prog="run ladder", description="").time_steps is timed
 
 
@@ -82,7 +82,7 @@ def test_the_page_shows_the_report_and_every_picture(done):
 
 
 @pytest.mark.full
-def test_config_says_what_was_run_and_where(done):
+def test_config_records_the_run_and_its_environment(done):
     config = json.loads((done[0] / "config.json").read_text())
     assert config["experiment"] == "ladder"
     assert config["options"]["epochs"] == 4
@@ -147,9 +147,9 @@ def test_data_are_standardized_by_train_alone_and_stratified():
 
 
 @pytest.mark.full
-def test_predict_refuses_a_run_without_images(done, capsys, tmp_path):
+def test_predict_rejects_a_run_without_images(done, capsys, tmp_path):
     assert main.main(["predict", str(done[0]), str(tmp_path / "a.png")]) == 2
-    assert "other data than images" in capsys.readouterr().err
+    assert "must be a run of catvnoncat" in capsys.readouterr().err
 
 
 def test_a_wrong_backward_fails_the_run(tiny, monkeypatch, capsys, tmp_path):

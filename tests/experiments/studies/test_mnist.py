@@ -69,7 +69,7 @@ def test_a_short_run(data_dir, tmp_path, capsys):
 
 
 @pytest.mark.full
-def test_a_start_that_diverges_says_in_which_layer(data_dir, tmp_path, capsys):
+def test_diverged_seed_names_the_layer(data_dir, tmp_path, capsys):
     options = (
         "--preset",
         "lecun-300",
@@ -106,7 +106,7 @@ def test_dev_opens_no_test_file(data_dir, tmp_path, capsys, monkeypatch):
     assert "test_error" not in results and metrics[-1]["dev_error"] == pytest.approx(results["dev_error"][0], abs=1e-6)
 
 
-def test_presets_are_what_they_say():
+def test_presets_match_their_declaration():
     assert all(preset.model().in_shape == (784,) for preset in PRESETS.values())
     srivastava = PRESETS["srivastava-dropout"]
     assert (srivastava.input_dropout, srivastava.dropout) == (0.2, 0.5)
@@ -119,7 +119,7 @@ def test_presets_are_what_they_say():
         (["--preset", "lecun"], "invalid choice"),
         (["--seeds", "0"], "--seeds must be at least 1"),
         (["--epochs", "0"], "--epochs must be at least 1"),
-        (["--batch-size", "601"], "--batch-size must be 1 to 600"),
+        (["--batch-size", "601"], "--batch-size must be from 1 to 600"),
         (["--learning-rate", "-1"], "learning_rate must be positive"),
         (["--seed", "-1"], "--seed must be from 0"),
     ],
@@ -183,13 +183,13 @@ def test_files_in_the_folders_of_others(tmp_path, monkeypatch, below):
 
 def test_fashion_mnist_is_read_where_it_is_named(tmp_path):
     write_set(tmp_path / "FashionMNIST" / "raw", "{part}-{what}-idx{k}-ubyte")
-    with pytest.raises(ValueError, match=r"FashionMNIST/raw has them: name it as --data-dir"):
+    with pytest.raises(ValueError, match=r"FashionMNIST/raw has them: give it as --data-dir"):
         find_files(tmp_path)
     assert_read(find_files(tmp_path / "FashionMNIST"))
     assert_read(find_files(tmp_path / "FashionMNIST" / "raw"))
 
 
-def test_the_published_name_comes_before_a_copy_and_a_folder_of_that_name_is_no_file(tmp_path):
+def test_published_name_is_preferred_to_a_copy_and_folders_are_ignored(tmp_path):
     write_set(tmp_path, "{part}-{what}-idx{k}-ubyte (1).gz", pack=lambda data: b"half a download")
     write_set(tmp_path, "{part}-{what}.idx{k}-ubyte")
     (tmp_path / "train-images-idx3-ubyte").mkdir()

@@ -30,7 +30,7 @@ def test_a_round_bowl_takes_one_step_and_an_elongated_one_many(done):
     """On curvature 1 in every direction, gradient descent with rate 1 is Newton's step."""
     elongated, round_, _ = json.loads((done[0] / "results.json").read_text())
     assert round_ == {"problem": "line, x standardized", "optimizer": "sgd", "rate": 1.0, "steps": 1}
-    assert elongated == {"problem": "line, x as it is", "optimizer": "sgd", "rate": 0.004, "steps": None}  # 1 diverges
+    assert elongated == {"problem": "line, x raw", "optimizer": "sgd", "rate": 0.004, "steps": None}  # 1 diverges
     assert "> 40" in done[1]
 
 

@@ -150,7 +150,7 @@ def test_smoothed_labels_are_those_of_the_formula(classes):
 
 
 @pytest.mark.full
-def test_one_that_diverges_is_told_and_does_not_disturb_the_others():
+def test_diverged_training_is_reported_and_does_not_affect_the_others():
     plan = make_plan(Options(learning_rate="0.1,1e30", optimizer="sgd", seed="0,1", width="3"))
     (group,) = training.groups_of(plan)
     trained = training.train(group, blobs(), optimizer="sgd", epochs=2, batch_size=24, callback=lambda report: None)
@@ -187,7 +187,7 @@ def test_points_are_ranked_by_mean_accuracy_then_by_loss_and_diverged_ones_last(
     assert [one.seed for one in standings[0].trainings] == [0, 1]
 
 
-def test_as_many_right_answers_are_a_tie_whatever_the_rounding():
+def test_equal_numbers_of_correct_predictions_tie_despite_rounding():
     shares = np.arange(7, dtype=np.float32) / 7
     for loss in (0.5, 2.0):
         a = made(0, *((float(shares[n]), 1.0) for n in (3, 3, 3)))
@@ -391,11 +391,11 @@ def test_every_data_set_that_is_named_can_be_read(tmp_path, write_photos):
     [
         (
             "",
-            "sweep takes the name of a data set: there are breast-cancer, catvnoncat, digits, mnist, own",
+            "sweep needs the name of a data set: there are breast-cancer, catvnoncat, digits, mnist, own",
         ),
         (
             "iris",
-            "there are no data 'iris' to sweep on: there are breast-cancer, catvnoncat, digits, mnist, own",
+            "no data set is called 'iris': there are breast-cancer, catvnoncat, digits, mnist, own",
         ),
         ("digits --bogus", "--bogus"),
         ("digits --learning-rate", "--learning-rate"),
@@ -409,24 +409,24 @@ def test_every_data_set_that_is_named_can_be_read(tmp_path, write_photos):
         ("digits --seed 0..100000", "--seed '0..100000': 100001 values are too many"),
         (
             "digits --learning-rate 1e-4..1e-1:5000 --seed 0..3",
-            "5000 points from 4 seeds are 20000 trainings, expected",
+            "5000 points with 4 seeds are 20000 trainings, expected",
         ),
-        ("digits --random 5000", "5000 points from 4 seeds are 20000 trainings, expected at most 10000"),
+        ("digits --random 5000", "5000 points with 4 seeds are 20000 trainings, expected at most 10000"),
         ("digits --random 0", "--random must be from 1 to 10000 points, got 0"),
         ("digits --random many", "--random"),
         ("digits --random-seed -1", "--random-seed must be from 0"),
         ("digits --split-seed -1", "--split-seed must be from 0"),
         ("digits --epochs 0", "--epochs must be at least 1, got 0"),
         ("digits --batch-size 0", "--batch-size must be at least 1, got 0"),
-        ("digits --batch-size 100000", "--batch-size must be 1 to 1258, the training set, got 100000"),
+        ("digits --batch-size 100000", "--batch-size must be from 1 to 1258, the size of the training set, got 100000"),
         ("digits --optimizer foo", "unknown optimizer 'foo': expected one of adagrad, adam"),
         ("digits --momentum 0.5", "--momentum must be used with --optimizer momentum, got --optimizer adam"),
         ("digits --activation relu,foo", "unknown activation 'foo': expected one of"),
         ("digits --activation relu,relu", "relu is there twice"),
         ("digits --hidden 64,x", "--hidden '64,x': 'x' is not an integer"),
-        ("digits --hidden 64 --width 8", "--hidden fixes every layer's units"),
-        ("digits --hidden 64 --depth 2", "--hidden fixes every layer's units"),
-        ("digits --depth 0..1 --width 4,8", "--depth 0 has no hidden layer, so width has no effect there"),
+        ("digits --hidden 64 --width 8", "--hidden must be used without --width and --depth"),
+        ("digits --hidden 64 --depth 2", "--hidden must be used without --width and --depth"),
+        ("digits --depth 0..1 --width 4,8", "--depth must be at least 1 if width is swept, got 0"),
         ("catvnoncat --data-dir nowhere", "no folder has both train_catvnoncat.h5"),
     ],
 )
