@@ -50,7 +50,6 @@ net.load_state_dict(safetensors.torch.load_file({file!r}))"""
 
 def read(path: Path) -> list[Weights]:
     """Return the layers of a state dict, whose names end in weight or bias."""
-
     conversion = "safetensors.torch.save_file(net.state_dict(), 'net.safetensors')"
     reject_pickles(path, conversion)
     reject_shards(path, conversion)

@@ -84,7 +84,8 @@ def notations(fields: Collection[str], decimal: str | None = None, thousands: st
 
     Args:
       fields: one or more fields.
-      decimal, thousands: the marks, if they are given.
+      decimal: the decimal mark, if it is given.
+      thousands: the thousands mark, if it is given.
     """
     marks = [
         (point, mark)

@@ -27,7 +27,6 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 def suggest_run(run: Path) -> str:
     """Return ": did you mean ...?" with the run's folder of the closest name, next to `run` or in ./runs."""
-
     folders = [path.parent for folder in (run.parent, Path("runs")) for path in sorted(folder.glob(f"*/{_CONFIG}"))]
     by_name = {path.name: path for path in reversed(folders)}
     close = get_close_matches(run.name, by_name, 1)

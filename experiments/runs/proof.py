@@ -10,7 +10,7 @@ import jaxnn
 from experiments.runs.folder import RunError
 
 BOUND = 1e-6
-"""An upper bound of the difference that rounding explains. A wrong formula changes gradients by percents.
+"""An upper bound of the difference that rounding explains. A wrong formula causes an error of percents.
 
 The gradients are computed in float64, on the params and data of the float32 training. Summing 12 288 terms in another
 order changes the sum by 1e-14 of their size. Near an optimum the terms cancel, but with float32 params at least 1e-7 of

@@ -117,5 +117,4 @@ class Stopwatch:
 @cache
 def compile_clock() -> CompileClock:
     """Return the only clock of the process: JAX's listeners cannot be removed."""
-
     return CompileClock()

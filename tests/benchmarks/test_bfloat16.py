@@ -1,4 +1,4 @@
-"""The bfloat16 benchmark trains what it says: every precision, from one start, on data made here."""
+"""The bfloat16 benchmark trains every precision from the same seed, on synthetic data."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from scripts.benchmarks.speed.workloads import Data, mnist
 
 @pytest.fixture
 def small(monkeypatch, tmp_path):
-    """A small network, and made data of two parts."""
+    """A small network, and synthetic data of two parts."""
     monkeypatch.setenv("JAXNN_DATA", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)

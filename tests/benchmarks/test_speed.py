@@ -1,4 +1,4 @@
-"""The speed benchmark measures what it says: the judge of losses, the entries it can run anywhere, the table."""
+"""The speed benchmark: the check of losses, the entries that run on any machine, the table."""
 
 import json
 from functools import partial
@@ -62,7 +62,7 @@ def test_targets_are_out_of_reach_untrained(name, tmp_path):
     "module", ["jaxnn_fit", "jaxnn_auto", "jaxnn_bfloat16", "raw", "with_numpy", "with_stax", "with_sklearn"]
 )
 def test_entries_learn(module, tmp_path, no_rank_promotion_rule):
-    """Each by its own code, a short training; the laps are all told."""
+    """A short training of each entry reaches the loss, and calls `lap` for every lap."""
     prepare(TINY, tmp_path)
     x, y = load(tmp_path)
     short, laps = TINY._replace(laps=3, steps=320), []

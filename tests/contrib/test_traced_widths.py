@@ -32,7 +32,7 @@ def test_the_start_has_the_narrow_network_s_deviation(init):
     assert W[:60, :150].std() == pytest.approx(expected, rel=0.03)
 
 
-def test_at_full_width_the_start_is_the_initialiser_s_own():
+def test_initial_params_at_full_width_are_those_of_the_initializer():
     key = jax.random.key(0)
     ours = traced_width_mlp(SIZES, (7, 5), init="glorot").init(key)
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(jaxnn.mlp(SIZES, init="glorot").init(key)), strict=True):

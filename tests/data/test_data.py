@@ -1,4 +1,4 @@
-"""Data before training: splits, standardisation, one-hot labels, batches, and the checks that teach."""
+"""Data before training: splits, standardization, one-hot labels, batches, and error messages."""
 
 import jax
 import jax.numpy as jnp
@@ -129,7 +129,7 @@ def test_constant_feature_becomes_exactly_zero(constant, dtype):
 
 
 @pytest.mark.parametrize("shape", [(20, 4, 5, 3), (20, 4, 3), (20, 3), (6, 4, 5, 1)])
-def test_channels_are_standardised_as_scikit_learn_does_pixels(shape):
+def test_channels_are_standardized_as_scikit_learn_does_pixels(shape):
     rng = np.random.default_rng(0)
     train, test = rng.normal(size=shape) * 7 + np.arange(shape[-1]), rng.normal(size=shape)
     stats = jaxnn.data.fit_standardizer(train, per_channel=True)
@@ -141,7 +141,7 @@ def test_channels_are_standardised_as_scikit_learn_does_pixels(shape):
 
 
 def test_constant_channel_becomes_exactly_zero():
-    """One that is constant in each image alone is none."""
+    """A channel that is constant only within each image is not constant."""
     x = np.full((50, 3, 3, 2), 1 / 3, np.float32)
     x[..., 1] = np.arange(50)[:, None, None]
     out = jaxnn.standardize(jaxnn.data.fit_standardizer(x, per_channel=True), x)

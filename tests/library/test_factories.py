@@ -1,4 +1,4 @@
-"""What knows how it was made: its repr is the call, which is also what it equals, hashes and pickles by."""
+"""Results of factories: their repr is the call, by which they also compare, hash and pickle."""
 
 import copy
 import pickle

@@ -88,7 +88,7 @@ def test_params_without_weights_raise(make):
         make(0.1).gradient({"kernel": jnp.ones(2)})
 
 
-def test_network_without_params_has_nothing_to_penalise():
+def test_network_without_params_has_no_penalty():
     assert jaxnn.l2(0.1).value(((), ())) == 0
     assert jaxnn.l2(0.1).gradient(((), ())) == ((), ())
 

@@ -1,4 +1,4 @@
-"""Whoever draws another random number shifts nobody else's: keys are split by index, not handed on between draws."""
+"""An additional random draw does not change the others: keys are split by index, not passed on between draws."""
 
 import jax
 import jax.numpy as jnp

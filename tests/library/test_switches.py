@@ -1,7 +1,7 @@
-"""JAX's own switches: everything that computes runs under each that a user may set.
+"""JAX's configuration options: every computation runs under each of them.
 
-Among them are those that turn what JAX lets pass into an error: promotion of dtypes and ranks, NaN, leaked tracers,
-transfers that nobody asked for, keys used twice.
+Among them are options that turn what JAX allows by default into an error: promotion of dtypes and ranks, NaN, leaked
+tracers, implicit transfers, keys used twice.
 """
 
 import contextlib

@@ -145,7 +145,7 @@ def test_many_weights_in_half_precision_do_not_overflow():
 @pytest.mark.parametrize(
     "measure", [jaxnn.accuracy, jaxnn.metrics.error_rate, lambda p, y: jaxnn.metrics.confusion_matrix(p, y, 2)]
 )
-def test_probabilities_in_the_place_of_labels_raise(measure):
+def test_probabilities_instead_of_labels_raise(measure):
     """None of them would be equal to a label, so a good model would have the accuracy 0."""
     with pytest.raises(
         ValueError, match=r"predicted must be labels, got 0.25: model.predict\(params, x\) returns labels"
@@ -154,7 +154,7 @@ def test_probabilities_in_the_place_of_labels_raise(measure):
     measure(np.array([1.0, 0.0, np.nan]), np.array([1, 0, 1]))  # floats that are labels, and what is none
 
 
-def test_logits_in_the_place_of_probabilities_raise():
+def test_logits_instead_of_probabilities_raise():
     with pytest.raises(
         ValueError, match=r"probabilities must be from 0 to 1, got -3.0 to 2.0: model.predict_proba\(params, x\)"
     ):

@@ -94,7 +94,7 @@ def test_activation_may_be_a_layer():
     np.testing.assert_allclose([half[0], hundredth[0]], expected, rtol=1e-5)
 
 
-def test_initialisers_one_for_each_layer():
+def test_one_initializer_per_layer():
     model = jaxnn.mlp((300, 200, 1), init=["he", jax.nn.initializers.constant(0.25)])
     params = model.init(KEY)
     np.testing.assert_allclose(np.std(params[0]["W"]), (2 / 300) ** 0.5, rtol=0.02)

@@ -330,7 +330,7 @@ def test_with_dtype_leaves_integers():
 
 
 def test_differentiable_uses_the_layers_own_rule():
-    """A backward that is wrong on purpose shows in `jax.grad`; the plain forward does not know of it."""
+    """A backward that is wrong on purpose shows in `jax.grad` of the rule, and not in that of the plain forward."""
     wrong = jaxnn.stateless(lambda x: (x * x, x), lambda x, dy: 7 * dy)
     x = jnp.ones((1, 2))
     assert jax.grad(lambda x: jaxnn.as_custom_vjp(wrong)((), x).sum())(x).tolist() == [[7, 7]]
@@ -376,7 +376,7 @@ def test_vmap_of_vmap_is_a_loop():
     same(*run(params, xs, keys), **TOLERANCE["float32"])
 
 
-def test_models_and_lists_in_the_place_of_layers_raise():
+def test_models_and_lists_instead_of_layers_raise():
     with pytest.raises(ValueError, match="^layer must be a Layer, got a Model: pass its network, model.network"):
         jaxnn.remat(jaxnn.mlp((3, 1)))
     with pytest.raises(

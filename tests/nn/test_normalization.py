@@ -1,4 +1,4 @@
-"""Layer normalization: values and gradients by NumPy and by Flax, extreme inputs, small dtypes, what is kept."""
+"""Layer normalization: values and gradients of NumPy and Flax, extreme inputs, small dtypes, the cache."""
 
 import jax
 import jax.numpy as jnp
@@ -57,7 +57,7 @@ def test_the_oracle_s_gradients_are_its_slopes():
 
 @pytest.mark.parametrize("eps", [1e-5, 1e-12, 0.3])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_values_and_gradients_by_numpy(dtype, eps, x64):
+def test_values_and_gradients_match_numpy(dtype, eps, x64):
     got = run(X, GAMMA, BETA, DY, dtype, eps)
     expected = oracle(X, GAMMA, BETA, eps), *oracle_gradients(X, GAMMA, DY, eps)
     # A row whose mean is 1000 deviations away loses three digits.
@@ -68,7 +68,7 @@ def test_values_and_gradients_by_numpy(dtype, eps, x64):
         np.testing.assert_allclose(a / scale, b / scale, **tolerance)
 
 
-def test_values_and_gradients_by_flax(x64, no_rank_promotion_rule):
+def test_values_and_gradients_match_flax(x64, no_rank_promotion_rule):
     linen = pytest.importorskip("flax.linen")
     theirs = linen.LayerNorm(epsilon=EPS, use_fast_variance=False)
     params = {"params": {"scale": jnp.asarray(GAMMA), "bias": jnp.asarray(BETA)}}

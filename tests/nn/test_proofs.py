@@ -55,7 +55,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 @cache
 def hand_in_a_program(case):
-    """`hand` of the case's layer, compiled once for the tests that ask for it, and how often it was traced."""
+    """`hand` of the case's layer, compiled once for all tests that use it, and the number of traces."""
     traces = []
 
     def run(*given):
@@ -189,7 +189,7 @@ def test_layer_vmap_is_loop(case):
 
 @layers
 def test_layer_contract(case):
-    """init says the output's shape; dparams and dx take the structure, shapes and dtypes of params and x."""
+    """`init` returns the output's shape; dparams and dx have the structure, shapes and dtypes of params and x."""
     shapes = []
 
     def init(key):

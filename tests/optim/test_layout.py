@@ -260,7 +260,7 @@ def test_a_mask_in_the_shape_of_params_stays_beside_them():
 
 @pytest.mark.full
 def test_square_weights_are_turned_too():
-    """Where a shape does not say which axis is which."""
+    """The layout of a square matrix is not clear from its shape."""
     model = jaxnn.mlp((9, 9, 3), activation="tanh", output="softmax")
     params, clip = model.init(KEY), optax.adaptive_grad_clip(1e-3)
     objective = jaxnn.objective(model.network, model.loss)

@@ -109,7 +109,7 @@ def test_a_scale_that_stays_skips_nothing():
     assert jaxnn.optim.skipped_updates(states[0][1]) is None
 
 
-def test_loss_scale_is_none_without_scaling():
+def test_no_loss_scale_without_scaling():
     assert jaxnn.optim.loss_scale(optax.adam(0.1).init(jnp.ones(2))) is None
 
 

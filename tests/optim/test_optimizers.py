@@ -1,4 +1,4 @@
-"""Optimisers by name do what their papers say: 20 steps against the oracle in float64."""
+"""Optimizers by name follow their papers: 20 steps compared with the oracle in float64."""
 
 import math
 from fractions import Fraction
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def decayed(optimizer, share):
-    """Loshchilov and Hutter's decoupled decay: the share of each param is taken off beside the optimiser's step."""
+    """Loshchilov and Hutter's decoupled decay: the share of each param is subtracted besides the optimizer's step."""
 
     def step(state, params, grad):
         state, after = optimizer.step(state, params, grad)

@@ -1,4 +1,4 @@
-"""Populations: each member against the same training alone, whatever else runs beside it; plans, faults, bad input."""
+"""Populations: each member equals the same training by `fit`, with any other members; plans, faults, bad input."""
 
 import subprocess
 import sys
@@ -357,7 +357,7 @@ def test_invalid_grids(axes, message):
         jaxnn.grid(**axes)
 
 
-def nobody_trained(history):
+def no_member_trained(history):
     """A population of two that made one step, without params."""
     return jaxnn.Population(
         hyperparameters={},
@@ -375,13 +375,13 @@ def nobody_trained(history):
 
 @pytest.mark.parametrize("i", [2, -3, "0", 0.0, None, slice(0, 2), {"seed": 4}])
 def test_missing_member_raises(i):
-    population = nobody_trained([])
+    population = no_member_trained([])
     with pytest.raises(ValueError, match="member must be an index from 0 to 1, got"):
         population.member(i)
 
 
 def test_invalid_ensemble_raises():
-    population = nobody_trained([{"epoch": 1, "loss": np.zeros(2)}])
+    population = no_member_trained([{"epoch": 1, "loss": np.zeros(2)}])
     with pytest.raises(ValueError, match=r"predict must be a function predict\(params, x\), got a Model"):
         population.ensemble(MODEL, X)
     with pytest.raises(ValueError, match="x must be an array, got 'images'"):

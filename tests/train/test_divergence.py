@@ -132,7 +132,7 @@ def test_gradient_of_a_finite_forward():
     assert result.divergence[:5] == (0, "gradient", 2, 3, "params[1]")
 
 
-def test_gradient_by_the_weights_alone():
+def test_only_the_gradient_with_respect_to_the_weights():
     """dW = dzᵀ x = 1e10 · 1e30."""
     network = jaxnn.dense(1)
     params = {"W": np.full((1, 1), 1e-30, np.float32), "b": np.zeros(1, np.float32)}
@@ -177,7 +177,7 @@ def test_examples_that_an_augmentation_broke():
 
 
 @pytest.mark.full
-def test_gradient_by_jax_where_the_hand_derived_one_is_finite():
+def test_automatic_gradient_overflows_and_the_hand_derived_one_is_finite():
     """Of |z| written as √z², JAX's slope at 0 is NaN."""
     loss = jaxnn.Loss(lambda z, y: jnp.sqrt(z * z)[:, 0], lambda z, y: jnp.sign(z))
     params = params_of(jaxnn.dense(1), leaf_0=0.0, leaf_1=0.0)
@@ -263,7 +263,7 @@ def test_the_mask_is_that_of_the_step(seed):
 @pytest.mark.full
 @pytest.mark.parametrize("shuffle", ["own", pytest.param("shared", marks=FULL)])
 def test_members_of_a_population(shuffle):
-    """Those that diverge, each in its own way and at its own step, as `fit` says it of one by itself."""
+    """Members that diverge in different ways and steps have the same reports as from `fit`."""
     x = np.full((10, 3), 10, np.float32)
     x[7] = 1e18
     objective, start = jaxnn.objective(SQUARES, jaxnn.sigmoid_cross_entropy()), params_of(SQUARES)

@@ -1,4 +1,4 @@
-"""Early stopping: the rule on reports, and `fit` with it, against what a look over the whole history says."""
+"""Early stopping: the rule on reports, and `fit` with it, compared with the whole history."""
 
 import jax
 import jax.numpy as jnp

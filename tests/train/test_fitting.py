@@ -180,7 +180,7 @@ def test_one_bad_batch_stops_the_training_though_the_next_is_fine():
 
 @pytest.mark.full
 def test_divergence_by_a_huge_rate_stops_before_the_infinite():
-    """With dropout and shuffling and an optimiser with a state, at the step where a run by hand leaves the numbers."""
+    """With dropout, shuffling and a stateful optimizer, at the step at which a manual loop overflows."""
     objective = jaxnn.objective(jaxnn.chain(jaxnn.dense(8), jaxnn.dropout(0.5), jaxnn.dense(1)), jaxnn.squared_error())
     optimizer = optax.sgd(1e4, momentum=0.9)
     params = LayerCase("", jaxnn.chain(jaxnn.dense(8), jaxnn.dropout(0.5), jaxnn.dense(1)), (3,)).params()

@@ -86,7 +86,7 @@ def test_penalty_is_added_once_and_outside_the_mean(x64):
 
 @pytest.mark.parametrize("loss", [jaxnn.squared_error(), jaxnn.sigmoid_cross_entropy(), jaxnn.softmax_cross_entropy()])
 def test_padding_changes_nothing_exactly(loss):
-    """Whatever finite numbers the padded rows hold, those that overflow the loss included."""
+    """Padded rows may hold any finite numbers, including those that overflow the loss."""
     k = 3 if loss.value is jaxnn.functional.softmax_cross_entropy_value else 1
     network = jaxnn.chain(jaxnn.dense(4), jaxnn.tanh(), jaxnn.dense(4), jaxnn.relu(), jaxnn.dense(k))
     objective, params = jaxnn.objective(network, loss), params_of(network)

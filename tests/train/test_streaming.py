@@ -1,4 +1,4 @@
-"""Training from an iterator: the same as `fit` on the same batches, in bounded memory; what goes wrong is told."""
+"""Training from an iterator: the same as `fit` on the same batches, in bounded memory; error messages."""
 
 import weakref
 
@@ -63,7 +63,7 @@ def orders():
 @pytest.mark.representatives("hand")
 @pytest.mark.parametrize("gradients", ["hand", "auto"])
 def test_stream_is_fit_on_the_batches_that_fit_draws(gradients, orders):
-    """Shuffled, with dropout, an optimiser with a state, a short batch, and groups that are not full."""
+    """Shuffled, with dropout, a stateful optimizer, a short batch, and groups that are not full."""
     objective, optimizer, params = jaxnn.objective(DROPPING, MODEL.loss), optax.adam(0.1), params_of(DROPPING)
 
     def batches(epoch):
@@ -193,7 +193,7 @@ def test_nothing_compiles_twice():
 
 @pytest.mark.parametrize("prefetch", [0, 2])
 def test_memory_is_bounded(prefetch):
-    """Groups and states on the device, and batches on the host, as they are while the iterator is asked for more."""
+    """Count groups and states on the device, and batches on the host, at each call of the iterator."""
     groups, states, batches_alive, made = [], [], [], []
     params = params_of(jaxnn.dense(11))
     objective = jaxnn.objective(jaxnn.dense(11), jaxnn.squared_error())
@@ -239,7 +239,7 @@ def test_memory_map_is_trained_on(tmp_path):
     ],
 )
 def test_divergence_keeps_all_that_went_before(at, steps_per_call, prefetch, reports, loss, update):
-    """Whatever was started ahead by then."""
+    """The report does not depend on the number of prefetched batches."""
     result = stream(
         objective=burning(at, loss, update),
         params=Fuse(jnp.array(1.0), jnp.array(0.0)),
@@ -389,7 +389,7 @@ def test_invalid_plan_raises_before_compilation(given, message):
 
 
 class Rows:
-    """An array on a disk: it knows its shape, and tells which rows were read together."""
+    """An array on disk with a shape, which records the rows that were read together."""
 
     def __init__(self, a):
         self.a, self.shape, self.read = a, a.shape, []
@@ -505,7 +505,8 @@ def test_host_batches_take_rows_of_a_data_frame():
 
 
 def endless(seen):
-    """The batches of `IN_ORDER` again and again; notes the number of each that is asked for."""
+    """The batches of `IN_ORDER` repeatedly, with the number of each that was requested."""
+
     while True:
         for batch in IN_ORDER(0):
             seen.append(len(seen))

@@ -179,7 +179,6 @@ def _store(
     folder: RunFolder,
 ) -> list[Any]:
     """Write each seed's network; return all params, or raise a RunError if one diverged."""
-
     plain, networks = preset.spec.model(), []
     for i in range(options.seeds):
         arrays = jaxnn.models.params_to_arrays(model.network, population.member(i).params)

@@ -78,7 +78,6 @@ def _as_array(gradient: object) -> np.ndarray:
 
 def _seconds(way: object) -> float:
     """Return the seconds of one call; a short call is repeated for `_SECONDS` in total."""
-
     calls, start = 0, time.perf_counter()
     while calls == 0 or time.perf_counter() - start < _SECONDS:
         way()

@@ -122,7 +122,6 @@ def _children() -> resource.struct_rusage:
 
 def _reset_peak() -> int:
     """Reset the peak of memory; return the memory in use."""
-
     Path("/proc/self/clear_refs").write_text("5")
     return _status("VmRSS")
 

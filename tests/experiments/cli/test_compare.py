@@ -1,4 +1,4 @@
-"""Runs side by side: what differs, the page, and what is refused."""
+"""`compare`: differing settings, the page, and invalid arguments."""
 
 import json
 
@@ -13,7 +13,7 @@ from tests.helpers.pages import read
 
 @pytest.fixture
 def make_run(tmp_path):
-    """`make(name, rate, **files)`: a run's folder; a file that is None is left out."""
+    """`make(name, rate, **files)`: a run's folder, without the files that are `None`."""
 
     def make(name, rate=0.1, **files):
         folder = tmp_path / "runs" / name

@@ -1,4 +1,4 @@
-"""`experiments graph`: expressions and functions, pictures, and what is refused."""
+"""`experiments graph`: expressions and functions, pictures, and invalid arguments."""
 
 import json
 import re

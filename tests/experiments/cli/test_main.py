@@ -1,4 +1,4 @@
-"""The command line: what helps, what is refused, and how."""
+"""The command line: help, and messages for invalid arguments."""
 
 import importlib.metadata
 import json
@@ -18,7 +18,7 @@ from experiments.studies import registry
 HEAVY = {"jax", "jaxnn", "optax", "matplotlib", "sklearn", "h5py", "PIL", "safetensors"}
 
 
-def refused(capsys, *argv, status=2):
+def error_of(capsys, *argv, status=2):
     """Run, expect that exit status and one line on stderr; the line."""
     assert main.main(argv) == status
     out, err = capsys.readouterr()
@@ -205,7 +205,7 @@ def test_each_command_explains_its_options(capsys, command, words):
 )
 def test_bad_arguments_are_one_line_and_leave_nothing(capsys, tmp_path, monkeypatch, command, message):
     monkeypatch.chdir(tmp_path)
-    assert message in refused(capsys, *command.split())
+    assert message in error_of(capsys, *command.split())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -213,7 +213,7 @@ def test_a_results_place_that_cannot_be_made_is_one_line(capsys, tmp_path, write
     taken = tmp_path / "taken"
     taken.write_text("a file")
     data = str(write_photos(tmp_path / "data"))
-    assert "taken" in refused(capsys, "run", "catvnoncat", "--data-dir", data, "--runs-dir", str(taken))
+    assert "taken" in error_of(capsys, "run", "catvnoncat", "--data-dir", data, "--runs-dir", str(taken))
 
 
 @pytest.fixture
@@ -231,14 +231,14 @@ def fails_in_training(monkeypatch, tmp_path, write_photos):
     return run
 
 
-def go_on(folder):
+def resume(folder):
     return f"to continue: {main.PROG} resume {folder}\n"
 
 
 def test_ctrl_c_is_one_line_and_keeps_the_folder(capsys, tmp_path, fails_in_training):
     assert fails_in_training(KeyboardInterrupt()) == 130
     (folder,) = (tmp_path / "runs").iterdir()
-    assert capsys.readouterr().err == f"error: interrupted; {go_on(folder)}"
+    assert capsys.readouterr().err == f"error: interrupted; {resume(folder)}"
     assert json.loads((folder / "config.json").read_text())["experiment"] == "catvnoncat"
 
 
@@ -251,7 +251,7 @@ def test_a_crash_of_ours_keeps_its_traceback(fails_in_training, error):
 def test_a_full_disk_is_one_line(capsys, tmp_path, fails_in_training):
     assert fails_in_training(OSError(28, "No space left on device", "runs/x")) == 2
     (folder,) = (tmp_path / "runs").iterdir()
-    assert capsys.readouterr().err == f"error: runs/x: No space left on device; {go_on(folder)}"
+    assert capsys.readouterr().err == f"error: runs/x: No space left on device; {resume(folder)}"
 
 
 def test_closed_stdout_is_not_an_error():

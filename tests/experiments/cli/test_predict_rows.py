@@ -1,4 +1,4 @@
-"""predict on rows: that it says what the run said, in whatever form rows come, and what is refused and where."""
+"""`predict` on rows: the probabilities of the run, in any form of the rows, and errors with their place."""
 
 import csv
 import io
@@ -85,7 +85,7 @@ def predict(capsys):
 
 
 @pytest.fixture
-def refused(capsys):
+def error_of(capsys):
     def call(*argv):
         assert main.main(["predict", *map(str, argv)]) == 2
         out, err = capsys.readouterr()
@@ -199,7 +199,7 @@ def test_arrays_without_labels(of_arrays, predict, tmp_path):
     np.testing.assert_allclose(probabilities(said, ["a,b", "c", "é"]).sum(axis=1), 1, rtol=1e-6)
 
 
-def test_predictions_go_to_a_new_file_and_notes_to_stdout(swept, table, tmp_path, capsys, refused):
+def test_predictions_go_to_a_new_file_and_notes_to_stdout(swept, table, tmp_path, capsys, error_of):
     out = tmp_path / "predictions.csv"
     assert main.main(["predict", str(swept), str(table[2]), "--out", str(out)]) == 0
     told, err = capsys.readouterr()
@@ -208,18 +208,18 @@ def test_predictions_go_to_a_new_file_and_notes_to_stdout(swept, table, tmp_path
     assert list(read.columns) == ["row", "class", "P(no)", "P(yes)"]
     assert read.columns["row"] == [str(i) for i in range(1, 121)]
     before = out.read_bytes()
-    assert "exists already, and is not replaced" in refused(swept, table[2], "--out", out)
+    assert "exists already, and is not replaced" in error_of(swept, table[2], "--out", out)
     assert out.read_bytes() == before
-    assert "must be outside the run's folder" in refused(swept, table[2], "--out", swept / "predictions.csv")
+    assert "must be outside the run's folder" in error_of(swept, table[2], "--out", swept / "predictions.csv")
     assert not (swept / "predictions.csv").exists()
-    assert "must exist: create it first" in refused(swept, table[2], "--out", tmp_path / "absent" / "a.csv")
+    assert "must exist: create it first" in error_of(swept, table[2], "--out", tmp_path / "absent" / "a.csv")
 
 
 # Which network
 
 
 @pytest.mark.full
-def test_of_several_networks_the_one_best_on_dev(ladder_run, table, predict, refused, tmp_path):
+def test_of_several_networks_the_one_best_on_dev(ladder_run, table, predict, error_of, tmp_path):
     run = shutil.copytree(ladder_run, tmp_path / "run")
     for dev, best in (((0.5, 0.75), "one-hidden"), ((0.75, 0.5), "logistic"), ((0.5, 0.5), "logistic")):
         results = json.loads((ladder_run / "results.json").read_text())
@@ -229,7 +229,7 @@ def test_of_several_networks_the_one_best_on_dev(ladder_run, table, predict, ref
         assert predict(run, table[2])[1][0].startswith(f"by passengers-{best}, ")
     _, told = predict(run, table[2], "--network", "passengers-one-hidden")
     assert told[0] == "by passengers-one-hidden, 5-3-1"
-    assert "has no network 'other': there are " in refused(run, table[2], "--network", "other")
+    assert "has no network 'other': there are " in error_of(run, table[2], "--network", "other")
     for content, message in [
         (b"[]", "expected a list of networks, got []"),
         (b"{}", "expected a list of networks"),
@@ -241,11 +241,11 @@ def test_of_several_networks_the_one_best_on_dev(ladder_run, table, predict, ref
         (run / "results.json").unlink()
         if content is not None:
             (run / "results.json").write_bytes(content)
-        assert message in refused(run, table[2])
+        assert message in error_of(run, table[2])
 
 
 @pytest.mark.full
-def test_new_rows_are_read_as_the_training_s_were(tmp_path, predict, refused, capsys):
+def test_new_rows_are_read_as_the_training_s_were(tmp_path, predict, error_of, capsys):
     """By the marks, the words and the layout that the run found or was given; the delimiter may be another."""
     rows = [
         [f"{i % 9},{i % 4}", f"{i % 7}%", f"{1 + i % 5}.{100 + i % 3}", ["NA", "EU"][i % 2], i % 2] for i in range(60)
@@ -269,7 +269,7 @@ def test_new_rows_are_read_as_the_training_s_were(tmp_path, predict, refused, ca
     for old, odd, message in [("0,0", "0.5", r"'0.5' in line 1.*decimal comma"), ("0%", "0", "'0' in line 1.*in %"),
                               ("0,0", "NA", "'NA' in line 1, expected a number")]:  # fmt: skip
         new.write_text("\t".join(["1", "0,0", "0%", "1.100", "EU"]).replace(old, odd, 1) + "\n")
-        assert re.search(message, refused(run, new))
+        assert re.search(message, error_of(run, new))
 
 
 @pytest.mark.full
@@ -282,7 +282,7 @@ def test_a_label_that_is_the_same_number_is_the_same_class(tmp_path, predict):
     assert before in predict(run, new)[1]
 
 
-# What is refused
+# What is error_of
 
 
 @pytest.mark.parametrize(
@@ -297,23 +297,23 @@ def test_a_label_that_is_the_same_number_is_the_same_class(tmp_path, predict):
         ("sex,age,fare,town", "female,1,S", "line 3 has 3 fields, the header 4"),
     ],
 )
-def test_rows_that_cannot_be_taken(swept, refused, tmp_path, header, row, message):
+def test_rows_that_cannot_be_taken(swept, error_of, tmp_path, header, row, message):
     (tmp_path / "a.csv").write_text(f"{header}\n{','.join('1' * len(header.split(',')))}\n{row}\n")
-    assert re.search(message, refused(swept, tmp_path / "a.csv"))
+    assert re.search(message, error_of(swept, tmp_path / "a.csv"))
 
 
-def test_numbers_that_overflow_the_network_are_rejected_with_their_place(swept, of_arrays, refused, tmp_path):
-    """A number that is legal, and that a deviation of 1e-20, as a file of others' may say, takes out of float32."""
+def test_numbers_that_overflow_the_network_are_rejected_with_their_place(swept, of_arrays, error_of, tmp_path):
+    """A valid number is beyond float32 after division by a deviation of 1e-20, which an untrusted file may have."""
     run = shutil.copytree(swept, tmp_path / "run")
     change_network(run, lambda tensors: tensors["standardizer/std"].__imul__(1e-20))
     (tmp_path / "a.csv").write_text("sex,age,fare,town\nmale,1,1,S\nmale,1,1e30,S\n")
-    assert "a.csv: column 'fare' in line 3 is so far from the training rows that the network" in refused(
+    assert "a.csv: column 'fare' in line 3 is so far from the training rows that the network" in error_of(
         run, tmp_path / "a.csv"
     )
     run = shutil.copytree(of_arrays[0], tmp_path / "arrays")
     change_network(run, lambda tensors: tensors["standardizer/std"].__imul__(1e-20))
     np.savez(tmp_path / "a.npz", x=np.array([[0.0, 0, 0, 0], [0, 0, -1e30, 0]]))
-    assert "x[1, 2] is so far" in refused(run, tmp_path / "a.npz")
+    assert "x[1, 2] is so far" in error_of(run, tmp_path / "a.npz")
 
 
 def change_network(run, change, **metadata):
@@ -325,7 +325,7 @@ def change_network(run, change, **metadata):
     path.write_bytes(save(tensors, before | metadata))
 
 
-def test_arrays_that_cannot_be_taken(of_arrays, swept, table, refused, tmp_path):
+def test_arrays_that_cannot_be_taken(of_arrays, swept, table, error_of, tmp_path):
     run, file = of_arrays
     new = tmp_path / "new.npz"
     for arrays, message in [
@@ -335,31 +335,31 @@ def test_arrays_that_cannot_be_taken(of_arrays, swept, table, refused, tmp_path)
         (dict(y=np.zeros(3)), "it has no array x, only y"),
     ]:
         np.savez(new, **arrays)
-        assert message in refused(run, new)
-    assert f"expected an npz file, with rows as an array x, like the data of {run}, got CSV" in refused(run, table[2])
-    assert f"expected a CSV file, like the data of {swept}, got npz" in refused(swept, file)
-    assert "must end in one of .csv" in refused(swept, tmp_path / "a.png")
+        assert message in error_of(run, new)
+    assert f"expected an npz file, with rows as an array x, like the data of {run}, got CSV" in error_of(run, table[2])
+    assert f"expected a CSV file, like the data of {swept}, got npz" in error_of(swept, file)
+    assert "must end in one of .csv" in error_of(swept, tmp_path / "a.png")
 
 
-def test_networks_that_do_not_classify_rows_or_photos(swept, table, refused, tmp_path, image_run):
+def test_networks_that_do_not_classify_rows_or_photos(swept, table, error_of, tmp_path, image_run):
     run = shutil.copytree(swept, tmp_path / "run")
     change_network(run, lambda tensors: None, output="linear", classes='["a"]')
-    assert "must be a classifier" in refused(run, table[2])
+    assert "must be a classifier" in error_of(run, table[2])
     run = shutil.copytree(swept, tmp_path / "long")
     change_network(run, lambda tensors: None, classes=json.dumps(["a", "b" * 101]))
-    assert "the network names 2 classes in up to 101 characters" in refused(run, table[2])
+    assert "the network names 2 classes in up to 101 characters" in error_of(run, table[2])
     run = shutil.copytree(swept, tmp_path / "bare")
     change_network(run, lambda tensors: [tensors.pop(f"standardizer/{name}") for name in ("mean", "std")])
-    assert "must be a run of catvnoncat, or on your own file" in refused(run, table[2])
-    assert "--out must be used with a file of rows" in refused(image_run, "a.png", "--out", tmp_path / "a.csv")
+    assert "must be a run of catvnoncat, or on your own file" in error_of(run, table[2])
+    assert "--out must be used with a file of rows" in error_of(image_run, "a.png", "--out", tmp_path / "a.csv")
 
 
-def test_a_run_that_is_not_finished_has_no_answers_yet(swept, table, refused, tmp_path):
+def test_a_run_that_is_not_finished_has_no_answers_yet(swept, table, error_of, tmp_path):
     run = shutil.copytree(swept, tmp_path / "run")
     (run / "best.safetensors").unlink()
-    assert "holds no trained networks" in refused(run, table[2])
+    assert "holds no trained networks" in error_of(run, table[2])
     (run / ".unfinished").touch()
-    assert "is not finished, and has no trained network yet: use resume to continue it" in refused(run, table[2])
+    assert "is not finished, and has no trained network yet: use resume to continue it" in error_of(run, table[2])
 
 
 def test_export_names_the_encoder_of_its_inputs(swept, tmp_path, capsys):
@@ -367,12 +367,12 @@ def test_export_names_the_encoder_of_its_inputs(swept, tmp_path, capsys):
     assert f"\n{swept / 'encoder.json'} has the encoding of rows" in capsys.readouterr().out
 
 
-def test_a_run_on_data_of_others_takes_no_rows(table, refused, tmp_path, swept):
+def test_a_run_on_data_of_others_takes_no_rows(table, error_of, tmp_path, swept):
     run = shutil.copytree(swept, tmp_path / "run")
     config = json.loads((run / "config.json").read_text())
     config["options"]["data"] = None
     (run / "config.json").write_text(json.dumps(config | {"experiment": "sweep-digits"}))
-    assert "must be a run of catvnoncat, or on your own file" in refused(run, table[2])
+    assert "must be a run of catvnoncat, or on your own file" in error_of(run, table[2])
     config["options"] |= {"data": "x.csv"}
     (run / "config.json").write_text(json.dumps(config | {"data": ["no", "object"]}))
     assert main.main(["predict", str(run), str(table[2])]) == 0
@@ -460,12 +460,12 @@ def test_an_encoder_comes_back_as_it_was(swept, table, tmp_path):
         assert encoder.load(tmp_path).columns[0].levels == tuple(levels)
 
 
-def test_an_encoder_of_another_run_does_not_fit(swept, table, refused, tmp_path):
+def test_an_encoder_of_another_run_does_not_fit(swept, table, error_of, tmp_path):
     run = shutil.copytree(swept, tmp_path / "run")
     (run / "encoder.json").write_text(json.dumps(column(name="age")))
-    assert "its rows have 1 inputs, but the network takes 7" in refused(run, table[2])
+    assert "its rows have 1 inputs, but the network takes 7" in error_of(run, table[2])
     (run / "encoder.json").unlink()
-    assert "has no encoder.json" in refused(run, table[2])
+    assert "has no encoder.json" in error_of(run, table[2])
     (tmp_path / "secret.json").write_text(json.dumps(column(name="age")))
     (run / "encoder.json").symlink_to(tmp_path / "secret.json")
-    assert "encoder.json must be inside its folder" in refused(run, table[2])
+    assert "encoder.json must be inside its folder" in error_of(run, table[2])

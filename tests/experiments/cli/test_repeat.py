@@ -1,4 +1,4 @@
-"""Repeated runs: that they match, in another process and other circumstances; and what is said where they do not."""
+"""`repeat`: runs match in another process and environment; the report of differences."""
 
 import importlib.util
 import json

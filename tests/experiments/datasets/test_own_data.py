@@ -1,4 +1,4 @@
-"""A user's own files: what is read of CSV and npz, what is made of it, and what is refused and where."""
+"""A user's CSV and npz files: how they are read and encoded, and errors with their place."""
 
 import csv
 import dataclasses
@@ -294,7 +294,7 @@ def test_npz_that_declares_more_than_it_has(tmp_path, x, message):
 
 
 def test_npz_of_objects_runs_nothing(tmp_path):
-    """A pickle would; so the array is refused by its header."""
+    """A pickle would run code; so the array is rejected by its header."""
     ran = tmp_path / "ran"
 
     class Touch:
@@ -476,7 +476,7 @@ def test_more_rows_and_columns_than_are_taken(tmp_path, monkeypatch):
 
 
 def refusal(tmp_path, text, label="y", **reading):
-    """What the reader says of a file that it does not take; None of one that it takes."""
+    """Return the error message of the reader, or `None` if it reads the file."""
     (tmp_path / "a.csv").write_text(text)
     try:
         read_own_data(tmp_path / "a.csv", label, "", FRACTIONS, 0, Reading(**reading))

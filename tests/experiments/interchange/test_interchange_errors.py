@@ -1,4 +1,4 @@
-"""What export and import refuse: each in one line that says what to do, and nothing is lost, written or run."""
+"""Errors of export and import: one line with the fix, and nothing is lost, written or run."""
 
 import io
 import json
@@ -22,14 +22,14 @@ TOLD = ["--activation", "relu", "--output", "binary"]
 
 
 @pytest.fixture
-def refused(capsys, tmp_path, monkeypatch):
-    """`refused(*argv)`: the one line on stderr; no run folder is made, and every file stays as it was."""
+def error_of(capsys, tmp_path, monkeypatch):
+    """`error_of(*argv)`: the one line on stderr; no run folder is created, and no file changes."""
     monkeypatch.chdir(tmp_path)
 
     def contents():
         return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
-    def refused(*argv):
+    def error_of(*argv):
         before = contents()
         assert main.main(list(argv)) == 2
         out, err = capsys.readouterr()
@@ -39,7 +39,7 @@ def refused(capsys, tmp_path, monkeypatch):
         assert not Path("runs").exists()
         return err
 
-    return refused
+    return error_of
 
 
 @pytest.fixture
@@ -70,24 +70,24 @@ def run(tmp_path):
         (["absent", "--to", "npz"], "absent is not a folder: expected the results folder of a run"),
     ],
 )
-def test_exports(refused, run, argv, message):
-    assert message in refused("export", *argv)
+def test_exports(error_of, run, argv, message):
+    assert message in error_of("export", *argv)
 
 
 @pytest.mark.parametrize("form", [form for form in FORMATS if form != "stablehlo"])
-def test_a_file_that_is_there_is_not_replaced(refused, run, tmp_path, form):
+def test_a_file_that_is_there_is_not_replaced(error_of, run, tmp_path, form):
     (tmp_path / f"net{FORMATS[form].suffix}").write_text("somebody's only copy")
-    assert "exists already, and is not replaced: choose another file with --out" in refused(
+    assert "exists already, and is not replaced: choose another file with --out" in error_of(
         "export", "made", "--to", form
     )
 
 
-def test_a_folder_or_a_dangling_link_is_not_replaced(refused, run, tmp_path):
+def test_a_folder_or_a_dangling_link_is_not_replaced(error_of, run, tmp_path):
     (tmp_path / "net.npz").symlink_to("nowhere")
-    assert "exists already" in refused("export", "made", "--to", "npz")
+    assert "exists already" in error_of("export", "made", "--to", "npz")
     assert (tmp_path / "net.npz").is_symlink()
     (tmp_path / "a.npz").mkdir()
-    assert "exists already" in refused("export", "made", "--to", "npz", "--out", "a.npz")
+    assert "exists already" in error_of("export", "made", "--to", "npz", "--out", "a.npz")
 
 
 def safetensors_file(**arrays):
@@ -132,9 +132,9 @@ W, b, f4 = np.ones((3, 2), np.float32), np.zeros(3, np.float32), np.float32
         ("safetensors", {"0__weight": W}, "'0.weight' must be the name of a dense layer's array"),
     ],
 )
-def test_weights_that_make_no_network(refused, tmp_path, form, content, message):
+def test_weights_that_make_no_network(error_of, tmp_path, form, content, message):
     (tmp_path / "a.safetensors").write_bytes(safetensors_file(**content))
-    assert message in refused("import", "a.safetensors", "--from", form, *TOLD)
+    assert message in error_of("import", "a.safetensors", "--from", form, *TOLD)
 
 
 @pytest.mark.parametrize(
@@ -149,19 +149,19 @@ def test_weights_that_make_no_network(refused, tmp_path, form, content, message)
         ([*TOLD, "--image-shape", "2", "2", "3"], "--image-shape (2, 2, 3) has 12 numbers, the network takes 2"),
     ],
 )
-def test_options_must_fit_the_weights(refused, tmp_path, argv, message):
+def test_options_must_fit_the_weights(error_of, tmp_path, argv, message):
     (tmp_path / "a.npz").write_bytes(module("npz").encode(network_of(LAYERS, "relu", "binary")))
-    assert message in refused("import", "a.npz", "--from", "npz", *argv)
+    assert message in error_of("import", "a.npz", "--from", "npz", *argv)
 
 
-def test_formats_that_are_not_there(refused):
+def test_formats_that_are_not_there(error_of):
     known = "--from must be one of safetensors, npz, torch, flax, keras, got"
-    assert f"{known} 'stablehlo'\n" in refused("import", "a", "--from", "stablehlo", *TOLD)
-    assert f"{known} 'jax': did you mean flax?" in refused("import", "a", "--from", "jax", *TOLD)
-    assert f"{known} 'pytorch': did you mean torch?" in refused("import", "a", "--from", "pytorch", *TOLD)
-    assert "--from" in refused("import", "a", *TOLD)
-    assert "a.safetensors: No such file or directory" in refused("import", "a.safetensors", "--from", "torch", *TOLD)
-    assert "a.npz: No such file or directory" in refused("import", "a.npz", "--from", "npz", *TOLD)
+    assert f"{known} 'stablehlo'\n" in error_of("import", "a", "--from", "stablehlo", *TOLD)
+    assert f"{known} 'jax': did you mean flax?" in error_of("import", "a", "--from", "jax", *TOLD)
+    assert f"{known} 'pytorch': did you mean torch?" in error_of("import", "a", "--from", "pytorch", *TOLD)
+    assert "--from" in error_of("import", "a", *TOLD)
+    assert "a.safetensors: No such file or directory" in error_of("import", "a.safetensors", "--from", "torch", *TOLD)
+    assert "a.npz: No such file or directory" in error_of("import", "a.npz", "--from", "npz", *TOLD)
 
 
 class Bomb:
@@ -174,47 +174,47 @@ class Bomb:
 @pytest.mark.parametrize("form", ["torch", "flax"])
 @pytest.mark.parametrize("name", ["net.pt", "net.pth", "net.safetensors"])
 @pytest.mark.parametrize("zipped", [False, True])
-def test_a_pickle_is_not_read(refused, tmp_path, form, name, zipped):
+def test_a_pickle_is_not_read(error_of, tmp_path, form, name, zipped):
     data = pickle.dumps(Bomb())
     if zipped:
         with zipfile.ZipFile(tmp_path / name, "w") as file:
             file.writestr("archive/data.pkl", data)
     else:
         (tmp_path / name).write_bytes(data)
-    error = refused("import", name, "--from", form, *TOLD)
+    error = error_of("import", name, "--from", form, *TOLD)
     assert "is a pickle, or a zip archive of one" in error
     assert f"safetensors.{form}.save_file(" in error
     assert not Path("exploded").exists()
 
 
 @pytest.mark.parametrize("dtype", ["F8_E4M3", "F8_E5M2", "C64"])
-def test_dtype_that_numpy_lacks_is_not_damage(refused, tmp_path, dtype):
+def test_dtype_that_numpy_lacks_is_not_damage(error_of, tmp_path, dtype):
     size = 48 if dtype == "C64" else 6
     contents = json.dumps({"0.weight": {"dtype": dtype, "shape": [3, 2], "data_offsets": [0, size]}}).encode()
     (tmp_path / "a.safetensors").write_bytes(len(contents).to_bytes(8, "little") + contents + bytes(size))
-    told = refused("import", "a.safetensors", "--from", "torch", *TOLD)
+    told = error_of("import", "a.safetensors", "--from", "torch", *TOLD)
     assert f"a.safetensors: 0.weight is {dtype}, expected F64, F32, F16 or BF16" in told
 
 
 @pytest.mark.parametrize("form", ["torch", "flax"])
 @pytest.mark.parametrize("name", ["model-00001-of-00002.safetensors", "model.safetensors.index.json"])
-def test_shard_is_not_a_network(refused, tmp_path, form, name):
+def test_shard_is_not_a_network(error_of, tmp_path, form, name):
     (tmp_path / name).write_bytes(safetensors_file(fc1__weight=W))
-    assert "is a part of a model in several files, but import reads a single one: load the model" in refused(
+    assert "is a part of a model in several files, but import reads a single one: load the model" in error_of(
         "import", name, "--from", form, *TOLD
     )
 
 
-def test_the_error_for_msgpack_has_the_conversion(refused, tmp_path):
+def test_the_error_for_msgpack_has_the_conversion(error_of, tmp_path):
     (tmp_path / "net.msgpack").write_bytes(b"\x81\xa6params\x80")
-    assert "convert it with safetensors.flax.save_file(" in refused("import", "net.msgpack", "--from", "flax", *TOLD)
+    assert "convert it with safetensors.flax.save_file(" in error_of("import", "net.msgpack", "--from", "flax", *TOLD)
 
 
 # ------------------------------------------------------------------ npz
 
 
 def npy(shape, data=b"", descr="<f4"):
-    """A .npy file that says that shape."""
+    """Return a .npy file with this shape in its header."""
     file = io.BytesIO()
     np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
     return file.getvalue() + data
@@ -245,18 +245,18 @@ def npz(**members):
         (npz(), "does not end as a small zip archive does"),
     ],
 )
-def test_npz_files(refused, tmp_path, content, message):
+def test_npz_files(error_of, tmp_path, content, message):
     (tmp_path / "a.npz").write_bytes(content)
-    assert message in refused("import", "a.npz", "--from", "npz", *TOLD)
+    assert message in error_of("import", "a.npz", "--from", "npz", *TOLD)
     assert not Path("exploded").exists()
 
 
-def test_an_npz_that_unpacks_to_more_than_memory(refused, tmp_path, monkeypatch):
+def test_an_npz_that_unpacks_to_more_than_memory(error_of, tmp_path, monkeypatch):
     monkeypatch.setattr("experiments.readers.npz.MOST_BYTES", 2**20)
     content = npz(W_1=npy((2**20, 1), bytes(2**22)))
     assert len(content) < 10_000
     (tmp_path / "a.npz").write_bytes(content)
-    assert "more than the remaining 1,048,576 bytes" in refused("import", "a.npz", "--from", "npz", *TOLD)
+    assert "more than the remaining 1,048,576 bytes" in error_of("import", "a.npz", "--from", "npz", *TOLD)
 
 
 # ------------------------------------------------------------------ HDF5
@@ -346,18 +346,18 @@ def words(file, variables):
         (lambda file, variables: None, "there are no weights"),
     ],
 )
-def test_keras_files(refused, tmp_path, make, message):
+def test_keras_files(error_of, tmp_path, make, message):
     with h5py.File(tmp_path / "secret.h5", "w") as file:
         file["W"] = W.T
     keras_file(tmp_path / "a.weights.h5", make)
-    assert message in refused("import", "a.weights.h5", "--from", "keras", *TOLD)
+    assert message in error_of("import", "a.weights.h5", "--from", "keras", *TOLD)
 
 
-def test_what_keras_does_not_write(refused, tmp_path):
+def test_what_keras_does_not_write(error_of, tmp_path):
     (tmp_path / "a.weights.h5").write_bytes(b"text")
-    assert "is damaged or not an HDF5 file" in refused("import", "a.weights.h5", "--from", "keras", *TOLD)
+    assert "is damaged or not an HDF5 file" in error_of("import", "a.weights.h5", "--from", "keras", *TOLD)
     (tmp_path / "a.keras").write_bytes(b"PK\x03\x04")
-    assert "must end in .weights.h5, as written by net.save_weights('net.weights.h5')" in refused(
+    assert "must end in .weights.h5, as written by net.save_weights('net.weights.h5')" in error_of(
         "import", "a.keras", "--from", "keras", *TOLD
     )
 
@@ -372,7 +372,7 @@ def test_damage_anywhere_is_an_error_or_other_numbers(tmp_path, form):
     good, random = module(form).encode(network), np.random.default_rng(0)
     path = tmp_path / f"net{FORMATS[form].suffix}"
     # HDF5 is read by a process of its own, which takes a while.
-    refused, n = 0, 15 if form == "keras" else 60
+    error_of, n = 0, 15 if form == "keras" else 60
     for _ in range(n):
         data = bytearray(good)
         for at in random.integers(0, min(len(data), 1500), random.integers(1, 4)):
@@ -381,8 +381,8 @@ def test_damage_anywhere_is_an_error_or_other_numbers(tmp_path, form):
         try:
             network_of(module(form).read(path), "relu", "binary")
         except ValueError:
-            refused += 1
-    assert refused > n / 6
+            error_of += 1
+    assert error_of > n / 6
 
 
 def test_a_network_of_a_run_is_unharmed_by_its_export(run, tmp_path, monkeypatch):

@@ -43,7 +43,7 @@ def forward(spec, arrays, x, added):
     ],
     ids=lambda spec: f"{len(spec.sizes) - 1}-layers-{spec.output}",
 )
-def test_signals_are_the_outputs_and_the_slopes_by_what_is_added_to_them(spec, monkeypatch):
+def test_signals_are_the_outputs_and_the_gradients_with_respect_to_them(spec, monkeypatch):
     monkeypatch.setattr("experiments.networks.spec.SCAN_DEPTH", 5)
     model, random = spec.model(), np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: leaf + 0.1, model.init(jax.random.key(1)))

@@ -1,4 +1,4 @@
-"""Stored networks: what is written comes back, and what is damaged is refused."""
+"""Stored networks: round trips, and errors for damaged files."""
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +52,7 @@ def test_weights_are_stored_by_their_values_not_by_their_memory(tmp_path):
 
 @pytest.mark.full
 def test_a_scanned_network_is_stored_layer_by_layer(tmp_path):
-    """So a file is the same whatever is scanned."""
+    """So a file is the same, scanned or not."""
     spec = NetworkSpec((2,) * 130, "tanh")
     model = spec.model()
     params = jax.tree.map(lambda leaf: leaf + 0.5, model.init(jax.random.key(0)))

@@ -1,4 +1,4 @@
-"""What is said of files that are not taken, and that a run's files are its own."""
+"""Messages for invalid files, and links out of a run's folder."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""HDF5 in a process of its own: what comes back, what lies elsewhere, and a library that crashes, hangs or eats."""
+"""HDF5 in a separate process: values, external data, and a library that crashes, hangs or exhausts memory."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""idx files: what is written comes back, and what is damaged is told apart."""
+"""idx files: round trips, and errors for damaged files."""
 
 import gzip
 import struct

@@ -61,8 +61,8 @@ def test_a_curve_without_any_number_has_no_best():
     assert len(axes[0, 0].lines) == 2
 
 
-def test_colours_differ_in_lightness_too():
-    """By which those tell the first three apart who see no colors."""
+def test_colors_also_differ_in_lightness():
+    """Color-blind readers distinguish the first three by lightness."""
     lightness = sorted(np.dot(to_rgb(color), (0.2126, 0.7152, 0.0722)) for color in plots.COLORS[:3])
     assert min(np.diff(lightness)) > 0.1
 
@@ -131,7 +131,7 @@ def test_weights_are_an_image_each_on_one_scale(n):
     assert (np.abs(weights) > high).mean() == pytest.approx(0.01)
 
 
-def test_weights_of_colours_are_grey_where_they_are_zero():
+def test_color_weights_are_gray_if_they_are_zero():
     weights = np.zeros((2, 5, 5, 3))
     weights[0, 0, 0] = [2.0, -2.0, 0.0]
     figure = plots.draw_weight_images(weights, titles=("a", "b"))

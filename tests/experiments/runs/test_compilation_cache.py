@@ -92,7 +92,7 @@ def test_it_is_bounded(caches, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", [lambda b: bytes(255 - x for x in b), lambda b: b[: len(b) // 2], lambda b: b""])
-def test_a_damaged_entry_is_compiled_without_a_word(caches, capfd, damage):
+def test_damaged_entry_is_compiled_silently(caches, capfd, damage):
     compilation_cache.turn_on()
     compile_once_more()
     (entry,) = entries()
@@ -136,7 +136,7 @@ def test_a_damaged_entry_is_replaced_at_the_next_start(caches, how):
     assert [start() for _ in range(3)] == [False, True, True]
 
 
-def test_a_folder_in_the_place_of_an_entry_is_deleted(caches):
+def test_folder_with_the_name_of_an_entry_is_deleted(caches):
     def start():
         jax.config.update("jax_compilation_cache_dir", None)
         compilation_cache.turn_on()
@@ -176,10 +176,10 @@ def a_file_in_the_way(caches, monkeypatch):
 
 
 def a_folder_that_is_read_only(caches, monkeypatch):
-    def refuse(dir):
+    def fail(dir):
         raise PermissionError(13, "Permission denied", str(dir / "tmp"))
 
-    monkeypatch.setattr("tempfile.TemporaryFile", refuse)  # file modes do not bind the superuser
+    monkeypatch.setattr("tempfile.TemporaryFile", fail)  # file modes do not bind the superuser
 
 
 @pytest.mark.parametrize("obstacle", [a_file_in_the_way, a_folder_that_is_read_only])

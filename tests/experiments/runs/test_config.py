@@ -1,4 +1,4 @@
-"""config.json read back: every experiment's options as they were, and whatever else stands there refused in a line."""
+"""config.json read back: the options of every experiment, and one-line errors for invalid content."""
 
 import json
 from dataclasses import fields, replace

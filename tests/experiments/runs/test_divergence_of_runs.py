@@ -1,4 +1,4 @@
-"""What experiments say of numbers that were not finite."""
+"""Reports of numbers that are not finite."""
 
 import warnings
 

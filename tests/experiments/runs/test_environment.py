@@ -1,4 +1,4 @@
-"""What config.json says of versions, machine, environment and data."""
+"""Versions, machine, environment and data in config.json."""
 
 import hashlib
 import importlib.metadata

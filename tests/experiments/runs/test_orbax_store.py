@@ -42,12 +42,12 @@ CHECKPOINTS = {
 
 @pytest.fixture
 def store(tmp_path):
-    """`store()` opens the store anew; what it says is in `store.said`."""
+    """`store()` opens the store anew; its messages are in `store.log`."""
 
     def open_it(keep=2):
-        return CheckpointStore(tmp_path / "ein Ordner" / "été", keep, open_it.said.append)
+        return CheckpointStore(tmp_path / "ein Ordner" / "été", keep, open_it.log.append)
 
-    open_it.said, open_it.folder = [], tmp_path / "ein Ordner" / "été"
+    open_it.log, open_it.folder = [], tmp_path / "ein Ordner" / "été"
     return open_it
 
 
@@ -88,7 +88,7 @@ def assert_same(found, expected):
 def test_comes_back_bit_for_bit(store, checkpoint):
     write(store, checkpoint)
     assert_same(store().load(checkpoint.state), checkpoint)
-    assert store.said == []
+    assert store.log == []
 
 
 def test_the_latest_are_kept_and_loaded(store):
@@ -106,7 +106,7 @@ def test_files_of_a_killed_writer_are_not_a_checkpoint(store):
     assert_same(store().load(a_state()), a_checkpoint(1))
     write(store, a_checkpoint(2))
     assert_same(store().load(a_state()), a_checkpoint(2))
-    assert store.said == []
+    assert store.log == []
 
 
 def flip(data):
@@ -133,14 +133,14 @@ def test_damage_to_any_file_is_found_out_and_the_one_before_is_taken(store, dama
             damaged.unlink()
         else:
             damaged.write_bytes(DAMAGE[damage](damaged.read_bytes()))
-        store.said.clear()
+        store.log.clear()
         found = store().load(a_state())
-        if not store.said:
+        if not store.log:
             assert_same(found, second)
             continue
         fell_back += 1
         assert_same(found, first)
-        (line,) = store.said
+        (line,) = store.log
         assert "1 is damaged, and was set aside as été.1.damaged" in line
         aside = list(store.folder.parent.glob("été.1.damaged*"))[-1]
         assert aside.is_dir()
@@ -156,7 +156,7 @@ def test_damage_to_what_orbax_reads_of_all_is_found_out(store):
     file.write_text(re.sub(r'("commit_timestamp_nsecs": )\d+', r"\g<1>1e999", text))
     assert file.read_text() != text
     assert_same(store().load(a_state()), a_checkpoint(2))
-    (line,) = store.said
+    (line,) = store.log
     assert "0 is damaged, and was set aside as été.0.damaged" in line
     write(store, a_checkpoint(3))
     assert_same(store().load(a_state()), a_checkpoint(3))
@@ -167,7 +167,7 @@ def test_where_all_are_damaged_the_training_starts(store):
     for file in store.folder.rglob("manifest.ocdbt"):
         file.write_bytes(b"nothing of the kind")
     assert store().load(a_state()) is None
-    assert len(store.said) == 2
+    assert len(store.log) == 2
     # And goes on writing: what was set aside is in nobody's way, nor overwritten.
     write(store, a_checkpoint(3))
     assert_same(store().load(a_state()), a_checkpoint(3))
@@ -187,17 +187,17 @@ def test_oversized_checkpoint_is_rejected_before_it_is_read(store, monkeypatch):
     monkeypatch.setattr(orbax_store, "MOST_BYTES", -20_000)
     monkeypatch.setattr(orbax_store.ocp.CheckpointManager, "restore", None)  # is not come to
     assert store().load(a_state()) is None
-    assert "declares 16," in store.said[0]
+    assert "declares 16," in store.log[0]
 
 
 @pytest.mark.parametrize("name", ["50% [a]*?#q", "a\\b", "gs:", "a\nb", "\udcff"])
 def test_any_name_of_a_folder_does(tmp_path, name):
-    said, folder = [], tmp_path / name / "training"
-    store = CheckpointStore(folder, 2, said.append)
+    log, folder = [], tmp_path / name / "training"
+    store = CheckpointStore(folder, 2, log.append)
     store.save(a_checkpoint())
     store.wait()
-    assert_same(CheckpointStore(folder, 2, said.append).load(a_state()), a_checkpoint())
-    assert said == []
+    assert_same(CheckpointStore(folder, 2, log.append).load(a_state()), a_checkpoint())
+    assert log == []
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 

@@ -1,4 +1,4 @@
-"""What the bar says, and that there is none where nobody watches it."""
+"""The progress bar on a terminal, and the lines without one."""
 
 import io
 import sys

@@ -35,7 +35,7 @@ def test_a_round_bowl_takes_one_step_and_an_elongated_one_many(done):
 
 
 def test_a_goal_that_is_passed_and_left_again_is_not_reached(monkeypatch):
-    """On the round bowl momentum with rate 1 makes Newton's step too, and goes on from there."""
+    """On the round bowl momentum with rate 1 also makes Newton's step, and continues from there."""
     monkeypatch.setattr(optimizers, "RATES", np.array([1.0]))
     result = optimizers.minimize(optimizers.lines(10)[1], "momentum")
     assert result.costs[1] < optimizers.lines(10)[1].goal < result.costs[-1]

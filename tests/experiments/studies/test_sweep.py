@@ -104,7 +104,7 @@ def written_out(h, problem, **plan):
 @pytest.mark.full
 @pytest.mark.parametrize("classes", [2, 3])
 def test_a_training_is_what_fit_makes_of_it_alone(classes):
-    """With everything varying that can, in batches of its own; so is the network that is stored."""
+    """With every hyperparameter varying, and separate batches; the same holds for the stored network."""
     problem = blobs(classes)
     plan = make_plan(Options(**SWEPT, depth="2", activation="tanh", optimizer="momentum", random=6, seed="5,9"))
     (group,) = training.groups_of(plan)
@@ -282,7 +282,7 @@ def test_an_axis_is_written_briefly():
 
 
 class Watched(NamedTuple):
-    """A data set that counts how often its test set is asked for."""
+    """A data set that counts the accesses to its test set."""
 
     problem: Dataset
     asked: list
@@ -295,7 +295,7 @@ class Watched(NamedTuple):
 
 @pytest.fixture
 def watched(monkeypatch):
-    """The small problem in the place of digits, watched."""
+    """The small problem instead of digits, with counted accesses."""
     problem = Watched(blobs(), [])
     monkeypatch.setattr(sweep, "load", lambda *args: problem)
     return problem

@@ -1,4 +1,4 @@
-"""The grammar of ranges: what each form means, what is drawn, and what is refused, in words."""
+"""The grammar of ranges: the meaning of each form, random samples, and error messages."""
 
 import math
 
