@@ -2,7 +2,7 @@
 
 predict RUN IMAGE: with a run of catvnoncat, print the class of a photo and its probability. The photo may be a PNG or
 JPEG of any size, in color or gray. It is rotated by its EXIF orientation, put on a white background if transparent, and
-resized, not cropped, to 64 x 64 pixels.
+resized, not cropped, to 64 x 64 pixels. The networks are logistic, one-hidden and four-layers.
 
 predict RUN FILE: with a run on your own file (sweep FILE, run ladder --data FILE), print the class of each row of
 another file and the probability of each class, as CSV. The file needs the same columns, in any order; further columns
@@ -33,8 +33,7 @@ class Options(CacheOptions):
     file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE")]
     """The photo, or the file with rows."""
     network: Annotated[str, tyro.conf.arg(metavar="NAME")] = ""
-    """A network of the run, by the name of its file. By default the deepest for photos (logistic, one-hidden or
-    four-layers), and the best on dev for rows."""
+    """A network of the run, by the name of its file. By default the deepest for photos, the best on dev for rows."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: printed)")] = None
     """Write the CSV to this file; an existing file is never replaced."""
 

@@ -1,9 +1,9 @@
 """Train a network for every combination of hyperparameters, in parallel in compiled programs, and rank them on dev.
 
-A RANGE is one value (0.01), a list (0.1,0.03,0.01), or a number of values between two ends, both included
-(1e-4..1e-1:8); for integers also every value between two ends (0..7). Learning rate, L2, init scale and width are
-spaced logarithmically if both ends are positive, others linearly; lin:1..9:5 and log:1..9:5 select the spacing. With
---random N, N points are sampled from the ranges (with or without :n) and the lists, instead of every combination.
+A RANGE is one value (0.01), a list (0.1,0.03,0.01), or 8 values between two ends, both included (1e-4..1e-1:8); for
+integers also every value between two ends (0..7). Learning rate, L2, init scale and width are spaced logarithmically if
+both ends are positive, others linearly; lin:1..9:5 and log:1..9:5 select the spacing. With --random N, N points are
+sampled from the ranges (with or without :n) and the lists, instead of every combination.
 
 Each combination is trained with every seed. They are ranked by mean dev accuracy, or by dev loss if the accuracies are
 equal within noise: they differ by less than one dev example, or by at most one standard error of the mean over seeds.
