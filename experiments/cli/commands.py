@@ -23,7 +23,7 @@ class Command(NamedTuple):
     usage: tuple[tuple[str, str], ...]
 
 
-def _print_answer(command: str, module_name: str) -> Callable[[list[str], list[str]], int]:
+def _print_result(command: str, module_name: str) -> Callable[[list[str], list[str]], int]:
     """Return the `execute` of a command without a run: it prints what the module's `run_command` returns."""
 
     def execute(rest: list[str], argv: list[str]) -> int:
@@ -77,14 +77,14 @@ COMMANDS = {
         ),
     ),
     "compare": Command(
-        _print_answer("compare", "experiments.cli.compare"),
+        _print_result("compare", "experiments.cli.compare"),
         (
             ("compare RUN RUN ...", "compare runs of one experiment; writes a page with their learning curves"),
             ("compare --help", "the options"),
         ),
     ),
     "predict": Command(
-        _print_answer("predict", "experiments.cli.predict"),
+        _print_result("predict", "experiments.cli.predict"),
         (
             ("predict RUN IMAGE", "classify a photo (PNG or JPEG) with the networks of a run of catvnoncat"),
             ("predict RUN FILE", "classify the rows of a CSV or npz file with a run on your own file; prints CSV"),
@@ -92,7 +92,7 @@ COMMANDS = {
         ),
     ),
     "export": Command(
-        _print_answer("export", "experiments.interchange.export"),
+        _print_result("export", "experiments.interchange.export"),
         (
             (
                 "export RUN --to FORMAT",
@@ -109,7 +109,7 @@ COMMANDS = {
         ),
     ),
     "graph": Command(
-        _print_answer("graph", "experiments.cli.graph"),
+        _print_result("graph", "experiments.cli.graph"),
         (
             (
                 "graph WHAT [OPTIONS]",

@@ -97,8 +97,8 @@ def _described(name: str, network: "StoredNetwork", options: Options, out: Path)
 
     spec = network.spec
     logits = {"binary": "logits, whose sigmoid is ", "softmax": "logits, whose softmax is "}.get(spec.output)
-    answer = f"the probability of {_classes(network)}" if logits else "the values"
-    result = answer if options.to == "stablehlo" else (logits or "") + answer
+    values = f"the probability of {_classes(network)}" if logits else "the values"
+    result = values if options.to == "stablehlo" else (logits or "") + values
     rows = options.run / encoder.FILE
     return [
         f"{out}: {name}, {spec} ({spec.activation}, {spec.output}), {spec.n_params} params, in float32.",

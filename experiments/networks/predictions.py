@@ -48,25 +48,25 @@ def classify(file: Path, rows: Rows, network: StoredNetwork) -> Predictions:
     model, step = network.spec.model(), max(1, NUMBERS_AT_A_TIME // max(network.spec.sizes))
     parts = [x[i : i + step] for i in range(0, m, step)]
     decide = jax.jit(model.predict)
-    answers = Predictions(
+    predictions = Predictions(
         np.concatenate([decide(network.params, part) for part in parts]),
         np.concatenate([class_probabilities(model, network.params, part) for part in parts]),
     )
-    bad = ~(np.isfinite(x).all(axis=1) & np.isfinite(answers.probabilities).all(axis=1))
+    bad = ~(np.isfinite(x).all(axis=1) & np.isfinite(predictions.probabilities).all(axis=1))
     if bad.any():
         i = int(bad.argmax())
         place = rows.place(i, int(np.abs(x[i]).argmax()))
         raise InvalidFileError(
             f"{file}: {place} is so far from the training rows that the network overflows: is it in the same unit?"
         )
-    return answers
+    return predictions
 
 
-def accuracy(answers: Predictions, labels: Sequence[str | None], classes: Sequence[str]) -> str:
+def accuracy(predictions: Predictions, labels: Sequence[str | None], classes: Sequence[str]) -> str:
     """Return a text with the accuracy on the labeled rows."""
     known = _as_classes([label for label in labels if label is not None], classes)
-    answered = [classes[i] for i, label in zip(answers.classes, labels, strict=True) if label is not None]
-    pairs = list(zip(answered, known, strict=True))
+    predicted = [classes[i] for i, label in zip(predictions.classes, labels, strict=True) if label is not None]
+    pairs = list(zip(predicted, known, strict=True))
     if not pairs:
         return "no accuracy: the column of the labels is empty"
     right = sum(predicted == label for predicted, label in pairs)
@@ -84,11 +84,11 @@ def _as_classes(labels: Sequence[str], classes: Sequence[str]) -> list[str]:
     return [named.get(exact(label), label) if NUMBER.fullmatch(label) else label for label in labels]
 
 
-def to_csv(answers: Predictions, classes: Sequence[str]) -> str:
+def to_csv(predictions: Predictions, classes: Sequence[str]) -> str:
     """Return one line per row, counted from 1: its class, and the probabilities with all digits of float32."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["row", "class", *(f"P({name})" for name in classes)])
-    lines = zip(answers.classes, answers.probabilities, strict=True)
+    lines = zip(predictions.classes, predictions.probabilities, strict=True)
     writer.writerows([i, classes[label], *map(str, each)] for i, (label, each) in enumerate(lines, 1))
     return file.getvalue()

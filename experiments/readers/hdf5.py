@@ -49,13 +49,13 @@ def read_datasets(path: Path, names: Sequence[str], *, most_bytes: int) -> dict[
       InvalidFileError: if it is not an HDF5 file, is damaged, or lacks a dataset.
       OSError: if the file cannot be opened.
     """
-    answer, data = _run_worker(path, most_bytes, names)
+    output, data = _run_worker(path, most_bytes, names)
     for name in names:
-        if name not in answer["datasets"]:
+        if name not in output["datasets"]:
             raise InvalidFileError(
-                f"{path} has no dataset {name}, only {', '.join(answer['all']) or 'nothing'}: {_FIX}"
+                f"{path} has no dataset {name}, only {', '.join(output['all']) or 'nothing'}: {_FIX}"
             )
-    return _unpack(answer["datasets"], data)
+    return _unpack(output["datasets"], data)
 
 
 def dataset_names(path: Path) -> list[str]:
@@ -86,10 +86,10 @@ def _run_worker(path: Path, most_bytes: int, names: Sequence[str]) -> tuple[dict
         )
     if done.returncode or not line:
         raise RuntimeError(f"the reader of HDF5 files failed: {done.stderr.decode(errors='replace')[-1000:]}")
-    answer = json.loads(line)
-    if "damaged" in answer:
-        raise InvalidFileError(f"{path} is damaged or not an HDF5 file ({answer['damaged']}): {_FIX}")
-    return answer, data
+    output = json.loads(line)
+    if "damaged" in output:
+        raise InvalidFileError(f"{path} is damaged or not an HDF5 file ({output['damaged']}): {_FIX}")
+    return output, data
 
 
 def _unpack(described: dict[str, dict], data: bytes) -> dict[str, Stored]:

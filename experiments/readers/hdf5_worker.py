@@ -37,10 +37,10 @@ def main(path: str, most_bytes: int, names: list[str]) -> None:
                         described[name]["sent"] = True
                         arrays.append(dataset[...])
             listed = islice(file, 20) if names else islice(dataset_names(file), _MOST_NAMES)
-            answer = {"datasets": described, "all": list(map(in_words, listed))}
+            output = {"datasets": described, "all": list(map(in_words, listed))}
     except Exception as error:  # for a damaged file the library may raise anything
-        answer, arrays = {"damaged": f"{type(error).__name__}: {error}"[:500]}, []
-    sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
+        output, arrays = {"damaged": f"{type(error).__name__}: {error}"[:500]}, []
+    sys.stdout.buffer.write(json.dumps(output).encode() + b"\n")
     for array in arrays:
         sys.stdout.buffer.write(array.data)
 

@@ -90,8 +90,8 @@ def draw_mistakes(
     figure, panels = _sheet(len(worst), columns=max(1, min(5, len(worst))), width=1.7, height=2.1)
     for panel, i in zip(panels, worst, strict=True):
         panel.imshow(images[i], cmap="gray", interpolation="nearest")
-        answer = f"predicted {names[predicted[i]]}: {100 * probabilities[i, predicted[i]]:.0f} %"
-        panel.set_title(f"{answer}\ntrue {names[true[i]]}: {100 * of_truth[i]:.2g} %", fontsize=9)
+        prediction = f"predicted {names[predicted[i]]}: {100 * probabilities[i, predicted[i]]:.0f} %"
+        panel.set_title(f"{prediction}\ntrue {names[true[i]]}: {100 * of_truth[i]:.2g} %", fontsize=9)
     if not len(worst):
         figure.text(0.5, 0.5, "no mistakes", ha="center", va="center")
     return figure

@@ -22,7 +22,7 @@ PATH = Path("folder/file")
 
 
 @pytest.mark.full
-def test_a_short_run_finds_nothing_wrong(tmp_path):
+def test_short_run_finds_no_failures(tmp_path):
     names = [name for name in FORMATS if name != "checkpoint"]  # whose tests damage it too
     tallies = fuzz(names, 1020, 0, tmp_path / "kept", bombs=False)
     assert not [f"{task}: {outcome}" for tally in tallies.values() for task, outcome in tally.wrong]
@@ -33,7 +33,7 @@ def test_a_short_run_finds_nothing_wrong(tmp_path):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_files_are_made_again_by_their_number(name):
+def test_files_are_reproducible_by_number(name):
     format_ = FORMATS[name]
     seeds = [seed._replace(arrays=[np.arange(3)]) for seed in format_.seeds()]
     made = [make(format_, seeds, Task(name, 0, number, "")).data for number in range(20)]
@@ -91,7 +91,7 @@ def test_each_outcome_is_reported(result, kind):
     assert outcome(reads(result), Made(b"", [[np.arange(3)]]), PATH)[0] == kind
 
 
-def test_a_payload_that_was_damaged_may_be_read_as_anything():
+def test_damaged_payload_may_have_any_values():
     seed = Seed(b"head" + b"payload", (b"payload",), [np.arange(3)])
     checked = []
     for number in range(200):

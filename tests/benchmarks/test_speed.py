@@ -19,7 +19,7 @@ TINY, POPULATION = WORKLOADS["tiny"], WORKLOADS["population"]
 
 @pytest.mark.representatives("tiny")
 @pytest.mark.parametrize("name", ["tiny", "mnist", "course", "deep-64"])
-def test_judge_agrees_with_jaxnn(name):
+def test_mean_loss_agrees_with_jaxnn(name):
     workload = WORKLOADS[name]
     model = jaxnn.mlp(workload.sizes, workload.activation, output=workload.output, scan=workload.scan)
     params = model.init(jax.random.key(0))
@@ -46,7 +46,7 @@ def test_data_have_the_shapes_of_the_workload(name, tmp_path, monkeypatch):
 
 @pytest.mark.representatives("logistic", "tiny")
 @pytest.mark.parametrize("name", [name for name in WORKLOADS if name not in ("mnist", "population")])
-def test_targets_are_out_of_reach_untrained(name, tmp_path):
+def test_untrained_networks_do_not_reach_the_targets(name, tmp_path):
     workload = WORKLOADS[name]
     prepare(workload, tmp_path)
     classes = max(2, workload.sizes[-1])
@@ -61,7 +61,7 @@ def test_targets_are_out_of_reach_untrained(name, tmp_path):
 @pytest.mark.parametrize(
     "module", ["jaxnn_fit", "jaxnn_auto", "jaxnn_bfloat16", "raw", "with_numpy", "with_stax", "with_sklearn"]
 )
-def test_entries_learn(module, tmp_path, no_rank_promotion_rule):
+def test_entries_reach_the_loss(module, tmp_path, no_rank_promotion_rule):
     """A short training of each entry reaches the loss, and calls `lap` for every lap."""
     prepare(TINY, tmp_path)
     x, y = load(tmp_path)
@@ -105,7 +105,7 @@ def test_populations_learn_each_member_at_its_own_rate(module, digits, no_rank_p
     assert shortfall(FEW, losses) is None, losses
 
 
-def test_numpy_side_by_side_is_numpy_one_by_one(digits):
+def test_numpy_in_parallel_equals_numpy_one_by_one(digits):
     """Two ways written apart, the same starts and batches: the same weights, up to rounding."""
     side_by_side, loop = (
         __import__(f"scripts.benchmarks.speed.peers.{module}", fromlist=["population"]).population(
@@ -117,7 +117,7 @@ def test_numpy_side_by_side_is_numpy_one_by_one(digits):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
-def test_judge_of_populations(digits):
+def test_shortfall_of_populations(digits):
     """What an entry could get wrong, each found; a right one passes."""
     rates, right = POPULATION.population.losses, np.repeat(POPULATION.population.losses, 8)
     right = (right * np.tile(np.linspace(0.9, 1.1, 8), 8)).tolist()
@@ -137,7 +137,7 @@ def test_judge_of_populations(digits):
 
 
 @pytest.mark.full
-def test_an_entry_runs_in_its_own_process_and_is_judged(tmp_path):
+def test_entry_runs_in_a_separate_process_and_its_loss_is_checked(tmp_path):
     prepare(TINY, tmp_path)
     run = measure.run("NumPy", TINY, "tiny", tmp_path, timeout=100)
     assert run.whole > TINY.laps * (TINY.steps - 1) * run.step * 0.5
@@ -198,7 +198,7 @@ def test_without_a_gpu_nothing_is_measured(capsys, monkeypatch, tmp_path):
         measure.limits("cpu")
 
 
-def test_a_library_without_the_gpu_is_not_passed_off_as_on_it(monkeypatch):
+def test_library_without_gpu_is_reported_as_not_measured(monkeypatch):
     told = dict(started=0, laps=[1, 2], done=3, peak=1, losses=[0.1], device="cpu", device_peak=0)
     monkeypatch.setattr(measure, "_result_of", lambda *_: told)
     run = partial(measure.run, workload=TINY._replace(laps=2), name="tiny", folder=None, timeout=1, platform="cuda")

@@ -92,7 +92,7 @@ def test_one_example():
 
 
 @pytest.mark.full
-def test_what_is_measured_is_measured_on_full_params():
+def test_metrics_are_computed_with_full_params():
     def evaluate(params):
         return {"size": jnp.square(params[0]["W"]).sum(), "z": MODEL.outputs(params, X[:1] + 1)[0, 0]}
 
@@ -188,7 +188,7 @@ def test_penalties_that_depend_on_single_weights_raise(regularizer):
         ({"evaluate": "loss"}, "evaluate must be a function .*, got 'loss'"),
     ],
 )
-def test_what_cannot_be_trained_raises(options, message):
+def test_untrainable_params_raise(options, message):
     with pytest.raises(ValueError, match=message):
         both(**options)
 
@@ -205,6 +205,6 @@ def test_what_cannot_be_trained_raises(options, message):
         (None, "x must be an array, got None"),
     ],
 )
-def test_what_spans_nothing_raises(x, message):
+def test_invalid_row_space_raises(x, message):
     with pytest.raises(ValueError, match=message):
         jaxnn.contrib.row_space(x)

@@ -43,7 +43,7 @@ def test_initial_params_at_full_width_are_those_of_the_initializer():
 @pytest.mark.representatives("momentum-tanh")
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
 @pytest.mark.parametrize("optimizer", [optax.adam(0.05), optax.sgd(0.3, momentum=0.9)], ids=["adam", "momentum"])
-def test_it_learns_what_the_narrow_network_learns(activation, optimizer):
+def test_masked_network_trains_like_the_narrow_network(activation, optimizer):
     model, narrow = wide(activation), jaxnn.mlp(NARROW, activation)
     params = model.init(jax.random.key(5))
     cut = slice_params(narrow.network, (3,), params)

@@ -353,7 +353,7 @@ def test_check_batch_names_the_labels(asarray):
 
 
 @pytest.mark.parametrize("asarray", [np.asarray, jnp.asarray])
-def test_check_batch_finds_what_is_not_finite(asarray):
+def test_check_batch_finds_nonfinite_values(asarray):
     x = np.ones((4, 3), np.float32)
     x[2, 1] = -np.inf
     with pytest.raises(ValueError, match=r"x must be finite, got -inf at \(2, 1\) and 1 such values"):

@@ -329,7 +329,7 @@ def test_what_counts_is_still_checked():
 
 
 @pytest.mark.full
-def test_a_population_may_hold_anything_where_no_member_counts_it():
+def test_population_ignores_values_of_weight_zero_in_all_members():
     def train(x, y, scale):
         def member(h):
             return jaxnn.Member(OBJECTIVE, SGD, START, KEY, weight=jnp.asarray(scale)[h["k"]] * COUNTS)
@@ -360,7 +360,7 @@ def plain_member(h):
 
 
 @pytest.mark.full
-def test_cross_validation_leaves_out_what_does_not_count():
+def test_cross_validation_ignores_examples_of_weight_zero():
     """As if it were not there: the folds are drawn of the others."""
 
     def measured(x, y, weight):
@@ -377,7 +377,7 @@ def test_cross_validation_leaves_out_what_does_not_count():
 
 
 @pytest.mark.full
-def test_learning_curves_leave_out_what_does_not_count():
+def test_learning_curves_ignore_examples_of_weight_zero():
     def curve(x, y, weight, dev):
         options = dict(dev=dev, seeds=[0], measure=measure, epochs=2, weight=weight)
         return jaxnn.population.learning_curve(plain_member, {"k": np.zeros(1)}, x, y, [3, 6], **options)

@@ -77,7 +77,7 @@ def test_whole_numbers_into_a_layer_with_params_are_floats(case):
     assert_same(results[1], results[2])
 
 
-def test_constants_of_activations_may_come_in_their_place():
+def test_constants_of_activations_may_be_positional():
     for forward, backward in (
         (jaxnn.functional.leaky_relu_forward, jaxnn.functional.leaky_relu_backward),
         (jaxnn.functional.elu_forward, jaxnn.functional.elu_backward),

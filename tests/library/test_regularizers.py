@@ -145,7 +145,7 @@ def test_invalid_strength_raises(strength):
 
 
 @pytest.mark.parametrize("where", [True, "W", 0.1, lambda path, leaf: True])
-def test_what_chooses_nothing_raises(where):
+def test_invalid_leaf_filter_raises(where):
     for make in (jaxnn.l1, jaxnn.l2, lambda s, where: jaxnn.regularizers.elastic_net(s, s, where)):
         with pytest.raises(ValueError, match=r"where must be a function where\(path\), got"):
             make(0.1, where)

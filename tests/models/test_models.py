@@ -220,7 +220,7 @@ def test_equal_hidden_layers_are_scanned_on_request(sizes, options, expected):
 
 @pytest.mark.full
 @pytest.mark.parametrize(("dtype", "gradients"), [("float32", "auto"), ("float32", "hand"), ("float64", "hand")])
-def test_a_scanned_network_trains_as_the_plain_one(dtype, gradients):
+def test_scanned_network_trains_like_the_unscanned_one(dtype, gradients):
     """From one key: the same start, the same units dropped, the same steps, up to rounding."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(8, 5)).astype(dtype), np.arange(8) % 3
@@ -437,7 +437,7 @@ class Frame:
 @pytest.mark.parametrize(
     "as_given", [np.ndarray.tolist, list, Frame, memoryview], ids=["lists", "rows", "frame", "view"]
 )
-def test_inputs_may_be_what_makes_an_array(as_given):
+def test_inputs_may_be_array_like(as_given):
     model, x = jaxnn.mlp((3, 4, 2), "tanh", output="softmax"), np.arange(6, dtype=np.float32).reshape(2, 3)
     params = params_for(model)
     for of in (model.outputs, model.predict_proba, model.predict):
@@ -464,7 +464,7 @@ def test_single_example_equals_a_row_of_a_batch(output, x64):
         (np.ones((3, 2)), r"x must be floats \(..., n_in=3\) for W .*, got float\d+ \(3, 2\)"),
     ],
 )
-def test_inputs_that_make_none_raise(x, message):
+def test_invalid_inputs_raise(x, message):
     model = jaxnn.logistic_regression(3)
     for of in (model.outputs, model.predict_proba, model.predict):
         with pytest.raises(ValueError, match=message):

@@ -182,7 +182,7 @@ def test_a_factory_called_on_numbers_names_the_function(name, given):
 
 
 @pytest.mark.parametrize("make", [jaxnn.leaky_relu, jaxnn.nn.elu, jaxnn.gelu, jaxnn.dropout, jaxnn.dense])
-def test_so_does_one_that_takes_a_number(make):
+def test_activation_factory_called_on_numbers_names_the_function(make):
     with pytest.raises(ValueError, match=rf"got float32 \(2, 3\): compute with {make.__name__}_forward"):
         make(jnp.ones((2, 3)))
 

@@ -329,7 +329,7 @@ def test_with_dtype_leaves_integers():
     assert y.dtype == cache.dtype == jnp.int32
 
 
-def test_differentiable_uses_the_layers_own_rule():
+def test_as_custom_vjp_uses_the_layers_backward():
     """A backward that is wrong on purpose shows in `jax.grad` of the rule, and not in that of the plain forward."""
     wrong = jaxnn.stateless(lambda x: (x * x, x), lambda x, dy: 7 * dy)
     x = jnp.ones((1, 2))

@@ -237,7 +237,7 @@ def test_max_norm_is_by_unit_beside_an_optimizer_that_is_given_flax_layout():
     np.testing.assert_allclose(norms, 0.5, rtol=1e-5)
 
 
-def test_code_of_the_users_own_is_given_params_as_they_are():
+def test_user_transformations_receive_params_unchanged():
     step = step_by(rows_by_name(axis=1))
     np.testing.assert_allclose(np.linalg.norm(step[0]["W"], axis=1), 1, rtol=1e-5)
 
@@ -287,7 +287,7 @@ def test_all_ways_to_train_make_the_same_steps():
 
 
 @pytest.mark.full
-def test_an_interrupted_training_ends_as_the_whole_one():
+def test_interrupted_training_ends_like_the_uninterrupted_one():
     saved, muon = [], optax.chain(optax.adaptive_grad_clip(0.1), contrib.muon(0.01))
 
     def train(epochs, checkpoints=None):
@@ -299,7 +299,7 @@ def test_an_interrupted_training_ends_as_the_whole_one():
     np.testing.assert_array_equal(resumed.losses, train(4).losses)
 
 
-def test_a_loop_of_ones_own_is_flax_under_with_layout():
+def test_custom_loop_with_layout_equals_flax():
     muon = jaxnn.optim.with_layout(contrib.muon(0.01))
     grads = jax.grad(OBJECTIVE.value)(PARAMS, BATCH)
     updates, state = muon.update(grads, muon.init(PARAMS), PARAMS)

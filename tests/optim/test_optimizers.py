@@ -115,7 +115,7 @@ def test_lbfgs_finds_the_minimum_in_few_steps():
 
 
 @pytest.mark.full
-def test_lbfgs_members_of_a_population_are_trained_as_alone():
+def test_lbfgs_members_of_a_population_equal_single_trainings():
     objective, model, x, y, _ = ridge_problem()
     lbfgs, key = jaxnn.optimizer("lbfgs", 1.0), jax.random.key(0)
 

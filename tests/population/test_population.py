@@ -102,7 +102,7 @@ def test_members_drop_their_own_units():
         assert_same(whole.member(i).losses, alone(i, member=dropping, epochs=2).losses)
 
 
-def test_what_was_measured_is_of_each_member(population):
+def test_measurements_are_per_member(population):
     last = population.history[-1]
     np.testing.assert_array_equal(last["rate"], GRID["learning_rate"].astype(np.float32))
     params = jax.tree.map(lambda leaf: leaf[5], population.params)
@@ -280,7 +280,7 @@ def test_memory_limit_makes_chunks_or_raises(optimized):
         ("a", "hyperparameters holds .'a'., expected numbers"),
     ],
 )
-def test_hyperparameters_that_make_no_population(hyperparameters, message):
+def test_invalid_hyperparameters(hyperparameters, message):
     with pytest.raises(ValueError, match=message):
         train(hyperparameters=hyperparameters)
 
@@ -408,7 +408,7 @@ def stopped():
     return train(hyperparameters=RATES, **STOPPING)
 
 
-def test_each_member_stops_as_it_would_alone(stopped):
+def test_each_member_stops_like_a_single_training(stopped):
     """Each at its own report, back at its own best one."""
     for i in range(6):
         single = alone(i, RATES, **{**STOPPING, "shuffle": True})

@@ -169,7 +169,7 @@ def test_resumed_stream_has_the_same_batch_size():
         assert_same(train(from_checkpoint(checkpoint)), whole)
 
 
-def test_what_save_raises_ends_the_training():
+def test_error_of_save_ends_the_training():
     def stop(make, ended):
         raise InterruptedError(f"after epoch {make().history[-1]['epoch']}")
 

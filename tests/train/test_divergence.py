@@ -52,7 +52,7 @@ WATCHED = [case for case in LAYER_CASES if case not in ACTIVATION_CASES and not 
 
 @pytest.mark.representatives("chain")
 @pytest.mark.parametrize("case", WATCHED, ids=name_of)
-def test_a_watched_layer_computes_what_the_layer_does(case):
+def test_watched_layer_computes_the_same(case):
     params, x, key = case.params(), case.input(4), case.key()
 
     @jax.jit
@@ -114,7 +114,7 @@ def test_activations_overflow_in_the_layer_with_huge_weights(network, leaf, laye
 
 
 @pytest.mark.full
-def test_a_sum_beside_the_layers_is_what_goes_into_the_next():
+def test_overflow_of_a_residual_sum_is_reported_as_the_next_layers_input():
     network = jaxnn.chain(jaxnn.residual(jaxnn.dense(3)), jaxnn.dense(1))
     params = params_of(network, leaf_0=0.0, leaf_1=3e38)
     result = fit(network, params, x=np.full((4, 3), 3e38, np.float32))
@@ -187,7 +187,7 @@ def test_automatic_gradient_overflows_and_the_hand_derived_one_is_finite():
 
 
 @pytest.mark.parametrize(("value", "slope", "what"), [(np.nan, 1.0, "loss"), (1.0, np.inf, "gradient")])
-def test_an_objective_of_ones_own(value, slope, what):
+def test_custom_objective(value, slope, what):
     def value_and_grad(params, batch, key=None):
         return params["w"] * value, {"w": params["w"] * slope}
 
@@ -349,7 +349,7 @@ LINEAR = jaxnn.dense(1)
 STANDARD = "; try a smaller learning rate, clipping (jaxnn.optimizer(..., clip_norm=1.0)) or standardized inputs"
 
 
-def test_a_fit_that_diverges_warns_once_with_what_overflowed():
+def test_diverged_fit_warns_once_with_what_overflowed():
     far = dict(y=np.full(4, 100, np.float32), optimizer=optax.sgd(3e38), epochs=3)
     message, result = warning_of(lambda: fit(LINEAR, params_of(LINEAR, leaf_0=1.0), **far))
     assert message == f"the training diverged at {result.divergence}{STANDARD}"
@@ -388,11 +388,11 @@ def test_float16_params_under_adam_report_the_fix():
     )
 
 
-def test_what_was_not_finite_from_the_start_is_to_be_mended_there():
+def test_divergence_of_initial_params_suggests_fixing_them():
     message, _ = warning_of(lambda: fit(LINEAR, params_of(LINEAR, leaf_1=np.inf)))
     assert message == "the training diverged at step 0: params['b'] not finite at the start; start from finite params"
 
 
-def test_what_does_not_diverge_does_not_warn(recwarn):
+def test_finite_training_does_not_warn(recwarn):
     fit(LINEAR, params_of(LINEAR), optimizer=TINY)
     assert not recwarn.list

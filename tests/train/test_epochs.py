@@ -39,7 +39,7 @@ def test_epoch_visits_every_example_once(m, batch_size, shuffle):
     assert state.step == len(sizes)
 
 
-def test_epoch_carries_the_examples_own_weights():
+def test_epoch_uses_example_weights():
     one, weight = optax.sgd(1.0), jnp.array([1.0, 0, 2, 3, 0.5])
     state, _ = jaxnn.train.make_epoch(counting(), one, 2)(state_of(jnp.zeros(5), one), numbered(5, weight))
     assert state.params.tolist() == weight.tolist()
@@ -149,7 +149,7 @@ def test_an_epoch_takes_no_third_argument(given):
         epoch(state_of(params_of(), SGD), data(), *extra, **given)
 
 
-def test_an_order_of_ones_own_is_that_of_the_data():
+def test_custom_order_is_that_of_the_data():
     x, y = numbered(6)[:2]
     order = np.array([4, 0, 5, 2, 1, 3])
     batch = jaxnn.Batch(x[order], y[order])

@@ -65,7 +65,7 @@ def test_programs_are_let_go_of():
     assert sum(ref() is not None for ref in alive) <= 8
 
 
-def test_objective_that_cannot_be_hashed_is_taken():
+def test_unhashable_objective_is_accepted():
     @dataclass
     class ValueAndGrad:
         scale: float
@@ -76,7 +76,7 @@ def test_objective_that_cannot_be_hashed_is_taken():
     assert_equal(fit(OBJECTIVE._replace(value_and_grad=ValueAndGrad(1.0))).params, fit().params)
 
 
-def test_what_fit_returns_outlives_going_on_from_its_state():
+def test_fit_result_is_valid_after_continuing_from_its_state():
     result = fit()
     before = jax.tree.map(np.asarray, result.params)
     jaxnn.train.make_epoch(OBJECTIVE, SGD, 3)(result.state, data())
@@ -132,7 +132,7 @@ def test_params_are_copied():
     assert_equal(params, copy)
 
 
-def test_numpy_of_any_float_is_taken():
+def test_numpy_arrays_of_any_float_are_accepted():
     batch = jaxnn.Batch(np.asarray(data().x, np.float64), np.asarray(data().y, np.uint8))
     assert_close(fit(batch=batch, epochs=2).params, fit(epochs=2).params)
 

@@ -55,7 +55,7 @@ def assert_close(got, expected):
 
 
 @pytest.mark.parametrize(("loss", "gradient"), [(True, True), (False, True), (True, False)])
-def test_a_training_with_bad_steps_is_the_one_without_them(loss, gradient):
+def test_training_with_skipped_steps_equals_training_without_them(loss, gradient):
     result = fit(failing(loss, gradient))
     params, losses = without_the_bad()
     assert_close(result.params, params)

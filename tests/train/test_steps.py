@@ -95,7 +95,7 @@ KEEPING = optax.GradientTransformation(lambda params: params, lambda grads, stat
 
 
 @pytest.mark.parametrize("optimizer", [SGD, optax.adam(0.1), KEEPING], ids=["sgd", "adam", "keeping"])
-def test_donation_takes_the_state_and_leaves_what_the_caller_gave(optimizer):
+def test_donation_consumes_the_state_and_keeps_the_callers_arrays(optimizer):
     params, key, batch = params_of(), jax.random.key(1), data()
     copy = jax.tree.map(np.array, params)
     state = jaxnn.train_state(params, optimizer, key)

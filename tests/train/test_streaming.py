@@ -264,7 +264,7 @@ class OwnError(Exception):
 
 
 @pytest.mark.parametrize("error", [OwnError, ValueError])
-def test_error_of_the_iterator_comes_out_as_it_is(error):
+def test_error_of_the_iterator_is_raised_unchanged(error):
     def batches(epoch):
         yield from again()
         raise error("the disk is gone")
@@ -546,7 +546,7 @@ def test_steps_per_epoch_are_a_count(steps):
         stream(steps_per_epoch=steps)
 
 
-def test_a_generator_that_is_picked_up_passes_over_what_was_trained_on():
+def test_resumed_generator_skips_the_batches_already_trained():
     saved = []
     start = jaxnn.Checkpointer(lambda state: None, lambda make, ended: saved.append(make()))
     whole = stream(endless([]), epochs=3, steps_per_epoch=2, checkpoints=start)

@@ -23,8 +23,8 @@ NETWORKS = {
     "5 layers, tanh in the third": ("identity", "identity", "tanh", "identity"),
 }
 COLUMNS = (
-    *("network", "cost", "gradient\nnorm", "accuracy %", "agreement with\nlogistic %"),
-    *("largest logit difference\nto logistic", "to the best\naffine function"),
+    *("network", "cost", "max\n|gradient|", "accuracy %", "agreement with\nlogistic %"),
+    *("largest logit difference\nto logistic", "\nto the best affine function"),
 )
 
 
@@ -41,7 +41,7 @@ def run_study(options: Options, start: StartRun) -> None:
     reference = results[0]["logits"]
     for result in results:
         logits = result.pop("logits")
-        result["same_answer"] = float(((logits > 0) == (reference > 0)).mean())
+        result["agreement"] = float(((logits > 0) == (reference > 0)).mean())
         result["to_logistic"] = float(np.abs(logits - reference).max())
         result["to_affine"] = float(np.abs(logits - best_affine(data.x, logits)).max())
     table = tables.table(f"Breast cancer, {FEATURES} features, float64", COLUMNS, [_cells(r) for r in results], 1)
@@ -87,6 +87,6 @@ def _cells(result: dict) -> list[str]:
         result["network"],
         f"{result['cost']:.9f}",
         f"{result['gradient']:.1e}",
-        *(f"{100 * result[name]:.2f}" for name in ("accuracy", "same_answer")),
+        *(f"{100 * result[name]:.2f}" for name in ("accuracy", "agreement")),
         *(f"{result[name]:.1e}" for name in ("to_logistic", "to_affine")),
     ]

@@ -76,13 +76,13 @@ def test_only_differing_settings_are_shown(capsys, tmp_path, make_run, drawn):
     assert picture["alt"] == "x: loss, dev accuracy by run."
 
 
-def test_runs_that_are_the_same_are_called_so(capsys, tmp_path, make_run):
+def test_identical_runs_are_reported_as_the_same(capsys, tmp_path, make_run):
     found = compare(tmp_path, make_run("first"), make_run("second"), make_run("third"))
     for text in (found.text, capsys.readouterr().out):
         assert "The runs have the same settings." in text
 
 
-def test_only_what_several_runs_measured_is_drawn(tmp_path, make_run, drawn):
+def test_only_metrics_of_several_runs_are_drawn(tmp_path, make_run, drawn):
     other = json.dumps({"data": "x", "epoch": 1, "loss": None, "own": 3.0}) + "\n"
     runs = [make_run("first"), make_run("second", **{"metrics.jsonl": other}), make_run("third")]
     compare(tmp_path, *runs)
@@ -90,7 +90,7 @@ def test_only_what_several_runs_measured_is_drawn(tmp_path, make_run, drawn):
     assert set(drawn["x", "epoch", "dev accuracy", False, "max"]) == {"first", "third"}
 
 
-def test_runs_that_failed_are_compared_as_far_as_they_came(tmp_path, make_run):
+def test_failed_runs_are_compared_up_to_their_failure(tmp_path, make_run):
     failed = {"report.txt": None, "metrics.jsonl": None}
     found = compare(tmp_path, make_run("first", 0.25), make_run("second", 0.5, **failed))
     assert "no report.txt: this run failed" in found.text

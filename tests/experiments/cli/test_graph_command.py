@@ -60,7 +60,7 @@ def page_data(file):
     ],
     ids=lambda each: each[0] if isinstance(each, list) else "",
 )
-def test_each_place_of_each_slider_has_its_numbers(tmp_path, capsys, argv, function, given):
+def test_each_slider_position_has_its_numbers(tmp_path, capsys, argv, function, given):
     """Those that NumPy computes there."""
     assert main.main(["graph", *argv, "--html", str(tmp_path / "page.html")]) == 0
     data = page_data(tmp_path / "page.html")

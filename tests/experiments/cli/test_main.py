@@ -84,7 +84,7 @@ def test_list_shows_all_fields_of_the_declarations(capsys):
 
 
 @pytest.mark.parametrize("columns", ["40", "80", ""])
-def test_list_is_a_line_of_each(capsys, monkeypatch, columns):
+def test_list_has_one_line_per_experiment(capsys, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", columns)
     assert main.main(["list"]) == 0
     out = capsys.readouterr().out
@@ -108,7 +108,7 @@ def test_version_is_of_jaxnn_jax_and_python(capsys, argv):
 
 
 @pytest.mark.parametrize("words", [["run"], ["run", "run"], []])
-def test_run_may_be_left_out_or_typed_twice(capsys, words):
+def test_run_may_be_omitted_or_repeated(capsys, words):
     assert main.main([*words, "ladder", "--epochs", "0"]) == 2
     assert "--epochs must be at least 1" in capsys.readouterr().err
     assert main.main([*words, "ladder", "--help"]) == 0
@@ -124,7 +124,7 @@ def test_run_may_be_left_out_or_typed_twice(capsys, words):
     ],
 )
 @pytest.mark.parametrize("argv", [["list", "--long"], ["run", "ladder", "--help"]], ids=lambda argv: argv[0])
-def test_the_command_that_is_shown_works_where_the_user_is(prog, command, argv):
+def test_shown_command_works_in_the_users_folder(prog, command, argv):
     environment = {name: value for name, value in os.environ.items() if name != "JAXNN_PROG"}
     environment |= {"JAXNN_PROG": prog} if prog else {}
     done = subprocess.run(
@@ -209,7 +209,7 @@ def test_bad_arguments_are_one_line_and_leave_nothing(capsys, tmp_path, monkeypa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_results_place_that_cannot_be_made_is_one_line(capsys, tmp_path, write_photos):
+def test_runs_dir_that_cannot_be_created_is_a_one_line_error(capsys, tmp_path, write_photos):
     taken = tmp_path / "taken"
     taken.write_text("a file")
     data = str(write_photos(tmp_path / "data"))
@@ -243,7 +243,7 @@ def test_ctrl_c_is_one_line_and_keeps_the_folder(capsys, tmp_path, fails_in_trai
 
 
 @pytest.mark.parametrize("error", [RuntimeError("ours"), ValueError("ours"), TypeError("ours")])
-def test_a_crash_of_ours_keeps_its_traceback(fails_in_training, error):
+def test_internal_error_keeps_its_traceback(fails_in_training, error):
     with pytest.raises(type(error), match="ours"):
         fails_in_training(error)
 

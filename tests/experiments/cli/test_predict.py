@@ -25,7 +25,7 @@ def photo(tmp_path):
     return path
 
 
-def test_the_answer_is_the_class_and_its_probability(capsys, image_run, photo):
+def test_prediction_is_the_class_and_its_probability(capsys, image_run, photo):
     assert predict(capsys, image_run, photo) == (0, "non-cat with probability 0.80\n")
     assert predict(capsys, image_run, photo, "--network", "logistic") == (0, "cat with probability 0.93\n")
 
@@ -89,7 +89,7 @@ START, NOISE = b"\xff\xd8", np.random.default_rng(0).integers(0, 256, 500_000, d
     }.items(),
     ids=lambda item: item[0],
 )
-def test_what_is_beside_the_picture_of_a_jpeg_does_no_harm(tmp_path, data):
+def test_data_after_the_picture_of_a_jpeg_are_ignored(tmp_path, data):
     path = tmp_path / "a.jpg"
     path.write_bytes(data[1])
     np.testing.assert_allclose(read_photo(path, 8, 8).reshape(-1, 3).mean(axis=0), (0.784, 0.392, 0.196), atol=0.01)
@@ -157,7 +157,7 @@ def test_the_whole_photo_is_resized_and_nothing_is_cut_off(tmp_path):
     assert red[9:].max() < 0.1
 
 
-def test_of_several_pictures_in_one_file_it_is_the_first(tmp_path):
+def test_first_of_several_pictures_in_a_file_is_read(tmp_path):
     first, second = Image.new("RGB", (16, 16), "red"), Image.new("RGB", (16, 16), "blue")
     several = dict(save_all=True, append_images=[second])
     first.save(tmp_path / "stereo.jpg", "MPO", **several)

@@ -139,7 +139,7 @@ def test_test_rows_get_the_probabilities_of_the_run(kind, table, swept, of_array
     assert told[-1].startswith("note: this is the run's own data file")
 
 
-def test_many_rows_go_through_in_parts(swept, table, predict, monkeypatch):
+def test_many_rows_are_predicted_in_batches(swept, table, predict, monkeypatch):
     whole, _ = predict(swept, table[2])
     monkeypatch.setattr(predictions, "NUMBERS_AT_A_TIME", 7 * 50)  # 50 rows, of 120
     parts, _ = predict(swept, table[2])
@@ -150,7 +150,7 @@ def test_many_rows_go_through_in_parts(swept, table, predict, monkeypatch):
 # Rows in every form
 
 
-def test_columns_in_any_order_with_others_beside_and_none_of_labels(swept, table, predict, tmp_path):
+def test_columns_in_any_order_with_additional_ones_and_without_labels(swept, table, predict, tmp_path):
     header, rows, path = table
     expected, told = predict(swept, path)
     assert told[0] == "by best, 7-4-1, the run's best on dev"
@@ -219,7 +219,7 @@ def test_predictions_go_to_a_new_file_and_notes_to_stdout(swept, table, tmp_path
 
 
 @pytest.mark.full
-def test_of_several_networks_the_one_best_on_dev(ladder_run, table, predict, error_of, tmp_path):
+def test_best_network_on_dev_is_used_by_default(ladder_run, table, predict, error_of, tmp_path):
     run = shutil.copytree(ladder_run, tmp_path / "run")
     for dev, best in (((0.5, 0.75), "one-hidden"), ((0.75, 0.5), "logistic"), ((0.5, 0.5), "logistic")):
         results = json.loads((ladder_run / "results.json").read_text())
@@ -245,7 +245,7 @@ def test_of_several_networks_the_one_best_on_dev(ladder_run, table, predict, err
 
 
 @pytest.mark.full
-def test_new_rows_are_read_as_the_training_s_were(tmp_path, predict, error_of, capsys):
+def test_new_rows_are_read_like_the_training_rows(tmp_path, predict, error_of, capsys):
     """By the marks, the words and the layout that the run found or was given; the delimiter may be another."""
     rows = [
         [f"{i % 9},{i % 4}", f"{i % 7}%", f"{1 + i % 5}.{100 + i % 3}", ["NA", "EU"][i % 2], i % 2] for i in range(60)
@@ -273,7 +273,7 @@ def test_new_rows_are_read_as_the_training_s_were(tmp_path, predict, error_of, c
 
 
 @pytest.mark.full
-def test_a_label_that_is_the_same_number_is_the_same_class(tmp_path, predict):
+def test_equal_numbers_are_the_same_class(tmp_path, predict):
     path = write_csv(tmp_path / "a.csv", ["a", "y"], [[i / 2, i % 2] for i in range(30)])
     assert main.main(["sweep", str(path), "--label", "y", *SHORT, "--runs-dir", str(tmp_path / "runs")]) == 0
     run = only(tmp_path / "runs")
@@ -297,7 +297,7 @@ def test_a_label_that_is_the_same_number_is_the_same_class(tmp_path, predict):
         ("sex,age,fare,town", "female,1,S", "line 3 has 3 fields, the header 4"),
     ],
 )
-def test_rows_that_cannot_be_taken(swept, error_of, tmp_path, header, row, message):
+def test_invalid_rows(swept, error_of, tmp_path, header, row, message):
     (tmp_path / "a.csv").write_text(f"{header}\n{','.join('1' * len(header.split(',')))}\n{row}\n")
     assert re.search(message, error_of(swept, tmp_path / "a.csv"))
 
@@ -325,7 +325,7 @@ def change_network(run, change, **metadata):
     path.write_bytes(save(tensors, before | metadata))
 
 
-def test_arrays_that_cannot_be_taken(of_arrays, swept, table, error_of, tmp_path):
+def test_invalid_arrays(of_arrays, swept, table, error_of, tmp_path):
     run, file = of_arrays
     new = tmp_path / "new.npz"
     for arrays, message in [
@@ -341,7 +341,7 @@ def test_arrays_that_cannot_be_taken(of_arrays, swept, table, error_of, tmp_path
     assert "must end in one of .csv" in error_of(swept, tmp_path / "a.png")
 
 
-def test_networks_that_do_not_classify_rows_or_photos(swept, table, error_of, tmp_path, image_run):
+def test_networks_that_cannot_classify_rows_or_photos(swept, table, error_of, tmp_path, image_run):
     run = shutil.copytree(swept, tmp_path / "run")
     change_network(run, lambda tensors: None, output="linear", classes='["a"]')
     assert "must be a classifier" in error_of(run, table[2])
@@ -354,7 +354,7 @@ def test_networks_that_do_not_classify_rows_or_photos(swept, table, error_of, tm
     assert "--out must be used with a file of rows" in error_of(image_run, "a.png", "--out", tmp_path / "a.csv")
 
 
-def test_a_run_that_is_not_finished_has_no_answers_yet(swept, table, error_of, tmp_path):
+def test_unfinished_run_cannot_predict(swept, table, error_of, tmp_path):
     run = shutil.copytree(swept, tmp_path / "run")
     (run / "best.safetensors").unlink()
     assert "holds no trained networks" in error_of(run, table[2])
@@ -367,7 +367,7 @@ def test_export_names_the_encoder_of_its_inputs(swept, tmp_path, capsys):
     assert f"\n{swept / 'encoder.json'} has the encoding of rows" in capsys.readouterr().out
 
 
-def test_a_run_on_data_of_others_takes_no_rows(table, error_of, tmp_path, swept):
+def test_run_on_other_data_rejects_rows(table, error_of, tmp_path, swept):
     run = shutil.copytree(swept, tmp_path / "run")
     config = json.loads((run / "config.json").read_text())
     config["options"]["data"] = None
@@ -451,7 +451,7 @@ def test_invalid_encoder_is_a_one_line_error(tmp_path, content, message):
     assert "\n" not in str(refusal.value) and len(str(refusal.value)) < 500
 
 
-def test_an_encoder_comes_back_as_it_was(swept, table, tmp_path):
+def test_encoder_round_trip(swept, table, tmp_path):
     written = json.loads((swept / "encoder.json").read_text())
     read = encoder.load(swept)
     assert json.loads(json.dumps(encoder.as_json(*read))) == written

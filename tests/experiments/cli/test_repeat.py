@@ -48,7 +48,7 @@ def verdict(run, original):
     return lines
 
 
-def test_a_run_is_repeated_bit_for_bit_and_left_as_it_was(original, tmp_path, capsys):
+def test_repeat_matches_bit_for_bit_and_does_not_change_the_run(original, tmp_path, capsys):
     run, before = original, {path.name: path.read_bytes() for path in original.iterdir()}
     assert main.main(["repeat", str(run), "--runs-dir", str(tmp_path / "again")]) == 0
     assert capsys.readouterr().out.endswith("\nmatched: all 4 files are identical\n")
@@ -104,7 +104,7 @@ def test_match_in_another_environment_reports_the_changes(run, verdict):
     assert said[0].startswith("matched") and said[1].startswith('  although versions.numpy was "1.0", and is ')
 
 
-def test_a_run_that_was_killed_is_compared_as_far_as_it_came(run, verdict):
+def test_killed_run_is_compared_up_to_its_last_line(run, verdict):
     for name in ("report.html", "report.txt", "timings.txt", "best.safetensors"):
         (run / name).unlink()
     lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
@@ -125,14 +125,14 @@ def test_a_run_without_results_matches_nothing(run, verdict):
     assert verdict(matched=False)[1] == f"did not match: there are no results in {run}"
 
 
-def test_a_repetition_that_is_another_ends_with_status_1(run, tmp_path, capsys):
+def test_different_repetition_exits_with_status_1(run, tmp_path, capsys):
     (run / "sweep.csv").write_text("x")
     assert main.main(["repeat", str(run), "--runs-dir", str(tmp_path / "again"), "--no-compilation-cache"]) == 1
     assert "\ndid not match: 3 of 4 files" in capsys.readouterr().out
 
 
 @pytest.mark.full
-def test_a_run_that_failed_is_repeated_to_its_failure(tmp_path, capsys):
+def test_failed_run_is_repeated_with_the_same_failure(tmp_path, capsys):
     argv = ["sweep", "breast-cancer", "--learning-rate", "1e30", "--seed", "0", "--hidden", "3", "--epochs", "2"]
     argv += ["--optimizer", "sgd"]
     assert main.main([*argv, "--runs-dir", str(tmp_path / "runs")]) == 1
@@ -159,7 +159,7 @@ def test_names_of_files_cannot_steer_a_terminal(run, verdict):
         (["run", "--bogus"], "--bogus"),
     ],
 )
-def test_what_cannot_be_repeated_is_one_line_and_leaves_nothing(argv, message, tmp_path, monkeypatch, capsys):
+def test_invalid_repeat_is_a_one_line_error_and_leaves_nothing(argv, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bare").mkdir()
     options = {"runs_dir": "r", "compilation_cache": True, "tensorboard": False, "iterations": 1, "seed": 0}
@@ -196,7 +196,7 @@ SHORT = {
 data_dir = test_mnist.data_dir
 
 
-def test_all_experiments_have_a_short_run():
+def test_every_experiment_has_a_short_run():
     assert SHORT.keys() == {*registry.NAMES, *registry.sweep_names()}
 
 

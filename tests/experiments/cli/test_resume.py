@@ -185,7 +185,7 @@ def refusal(capsys, run, *argv):
 
 
 @pytest.mark.full
-def test_two_processes_do_not_write_one_run(capsys, interrupted):
+def test_two_processes_cannot_write_the_same_run(capsys, interrupted):
     other = RunFolder(interrupted)
     before = {path: path.read_bytes() for path in interrupted.rglob("*") if path.is_file()}
     assert "is in use by another process" in refusal(capsys, interrupted)
@@ -195,7 +195,7 @@ def test_two_processes_do_not_write_one_run(capsys, interrupted):
 
 
 @pytest.mark.full
-def test_a_run_that_was_finished_meanwhile_is_left_alone(interrupted):
+def test_run_finished_by_another_process_is_not_resumed(interrupted):
     late = ResumedRun(Options(run=interrupted), print)
     resume(interrupted)
     before = {path: path.read_bytes() for path in interrupted.rglob("*") if path.is_file()}
@@ -266,7 +266,7 @@ def wait_long(lost):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_an_interrupt_that_python_loses_is_raised_again(tmp_path):
+def test_lost_interrupt_is_raised_again(tmp_path):
     class Losing:
         def __del__(self):
             os.kill(os.getpid(), signal.SIGINT)
@@ -286,7 +286,7 @@ def test_an_import_is_not_interrupted(tmp_path, monkeypatch):
     assert sys.modules["slow_module"].done
 
 
-def test_what_is_being_written_is_written_whole(tmp_path):
+def test_signals_do_not_interrupt_a_write(tmp_path):
     def write():
         with delay_signals():
             os.kill(os.getpid(), signal.SIGINT)
@@ -297,7 +297,7 @@ def test_what_is_being_written_is_written_whole(tmp_path):
     assert (tmp_path / "file").read_text() == "whole"
 
 
-def test_a_second_interrupt_cuts_the_leaving_short(capsys, tmp_path, at_report, monkeypatch):
+def test_second_interrupt_skips_the_last_checkpoints(capsys, tmp_path, at_report, monkeypatch):
     at_report(3, send(signal.SIGINT))
     monkeypatch.setattr(RunCheckpoints, "write_ended", lambda self: os.kill(os.getpid(), signal.SIGINT))
     run = sweep(tmp_path, status=130)
@@ -306,7 +306,7 @@ def test_a_second_interrupt_cuts_the_leaving_short(capsys, tmp_path, at_report, 
     assert not (run / ".lock").exists()
 
 
-def test_a_deleted_folder_is_not_offered(capsys, tmp_path, at_report):
+def test_deleted_run_is_not_suggested_for_resume(capsys, tmp_path, at_report):
     def delete():
         shutil.rmtree(next(tmp_path.iterdir()))
         os.kill(os.getpid(), signal.SIGINT)
@@ -351,7 +351,7 @@ def test_another_environment_is_noted_and_other_data_are_rejected(capsys, tmp_pa
 
 
 @pytest.mark.full
-def test_a_data_folder_that_moved_is_named_and_must_hold_the_same(capsys, tmp_path, at_report, write_photos):
+def test_moved_data_folder_must_hold_the_same_data(capsys, tmp_path, at_report, write_photos):
     data, moved, other = tmp_path / "data", tmp_path / "data, moved", tmp_path / "other"
     argv = ["sweep", "catvnoncat", "--depth", "0", "--learning-rate", "0.01", "--seed", "0", "--epochs", "3"]
     argv += ["--batch-size", "4", "--data-dir"]
@@ -374,7 +374,7 @@ def test_a_data_folder_that_moved_is_named_and_must_hold_the_same(capsys, tmp_pa
 
 
 @pytest.mark.full
-def test_a_file_of_one_s_own_that_moved(capsys, tmp_path, at_report):
+def test_moved_own_data_file(capsys, tmp_path, at_report):
     rows = "".join(f"{i},{'even' if i % 2 else 'odd'}\n" for i in range(60))
     (tmp_path / "own.csv").write_text("a,kind\n" + rows)
     argv = ["sweep", str(tmp_path / "own.csv"), "--label", "kind", "--learning-rate", "0.01", "--seed", "0"]
@@ -412,7 +412,7 @@ def checkpoints_of(run, every=60.0):
     return found
 
 
-def test_none_are_kept_where_none_are_wanted(tmp_path):
+def test_no_checkpoints_if_turned_off(tmp_path):
     assert checkpoints_of(tmp_path, every=0).of("a") is None
 
 
@@ -423,7 +423,7 @@ def test_trainings_with_the_same_name_raise(tmp_path):
         found.of("a")
 
 
-def test_outside_a_training_a_signal_stops_at_once(tmp_path):
+def test_signal_outside_of_training_stops_immediately(tmp_path):
     with pytest.raises(Stopped) as stop, checkpoints_of(tmp_path).stopping_at_one():
         os.kill(os.getpid(), signal.SIGTERM)
     assert stop.value.signum == signal.SIGTERM
@@ -443,7 +443,7 @@ def test_in_another_thread_signals_are_left_alone(tmp_path):
 
 
 @pytest.mark.full
-def test_killed_again_and_again_it_ends_the_same(tmp_path, monkeypatch):
+def test_run_killed_repeatedly_ends_the_same(tmp_path, monkeypatch):
     """Real processes; `scripts/bench faults` does this a hundred times."""
     monkeypatch.setitem(faults.TRAININGS, "sweep", " ".join(SWEEP))
     training = faults.Faults("sweep", tmp_path)
@@ -452,7 +452,7 @@ def test_killed_again_and_again_it_ends_the_same(tmp_path, monkeypatch):
     assert len(done) == 1
 
 
-def test_the_benchmark_finds_what_is_wrong(tmp_path, undisturbed):
+def test_benchmark_finds_failures(tmp_path, undisturbed):
     """It must be able to fail."""
     shutil.copytree(undisturbed, (other := tmp_path / "other"))
     (other / "sweep.csv").write_text((other / "sweep.csv").read_text() + "\n")

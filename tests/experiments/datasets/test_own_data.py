@@ -64,7 +64,7 @@ def table_of(tmp_path, text):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("delimiter", list(csv_file.DELIMITERS))
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
-def test_what_csv_writes_comes_back(tmp_path, encoding, delimiter, end):
+def test_csv_round_trip(tmp_path, encoding, delimiter, end):
     header = ["a b", 'say "x"', "é,数;据\t"]
     rows = [["1", 'quoted "twice"', "2,5"], ["", "two\nlines", "x;y"], ["-1e3", "tab\there", "é"]]
     # Before Python 3.13 its writer quotes no \n where lines end otherwise.
@@ -110,7 +110,7 @@ def test_errors_name_the_line(tmp_path, text, message):
     assert "\n" not in str(refused.value)
 
 
-def test_more_fields_than_are_taken(tmp_path, monkeypatch):
+def test_too_many_fields(tmp_path, monkeypatch):
     monkeypatch.setattr(csv_file, "MOST_FIELDS", 100)
     assert len(table_of(tmp_path, "a,b\n" + "1,2\n" * 50).lines) == 50
     with pytest.raises(InvalidFileError, match="has more than 100 fields"):
@@ -152,7 +152,7 @@ def test_inputs_are_those_of_scikit_learn_fitted_on_the_training_part(tmp_path):
         assert data.classes == ("no", "yes")
 
 
-def test_what_is_kept_encodes_the_same_rows_again(tmp_path):
+def test_stored_encoder_encodes_the_same_rows_identically(tmp_path):
     """By the JSON alone."""
     header, rows = passengers()
     path = write_csv(tmp_path / "a.csv", header, rows)
@@ -166,7 +166,7 @@ def test_what_is_kept_encodes_the_same_rows_again(tmp_path):
     assert got == sorted(map(bytes, standardized))
 
 
-def test_an_unseen_level_is_all_zeros_and_what_is_missing_is_filled(tmp_path):
+def test_unseen_level_is_all_zeros_and_missing_values_are_imputed(tmp_path):
     table = table_of(tmp_path, "n,w\n1,a\n?,b\n9,b\nNA,\nnull,c\n5,N/A\n")
     columns, _, _ = fit_columns(tmp_path, table, ["n", "w"], np.arange(4))
     assert columns == [Number("n", 5.0), Category("w", ("a", "b"), "b")]
@@ -237,7 +237,7 @@ def test_unusable_data_raise(tmp_path, rows, label, drop, message):
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_npz_comes_back(tmp_path, save):
+def test_npz_round_trip(tmp_path, save):
     random = np.random.default_rng(0)
     arrays = {
         "x": np.asfortranarray(random.normal(size=(3, 4))),
@@ -330,7 +330,7 @@ def test_a_zip_directory_of_any_size_is_not_read(tmp_path):
         (dict(x=np.zeros((0, 2)), y=np.zeros(0, int)), r"x is float64 \(0, 2\)"),
     ],
 )
-def test_npz_that_cannot_be_learnt_from(tmp_path, arrays, message):
+def test_unusable_npz_raises(tmp_path, arrays, message):
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(InvalidFileError, match=message):
         read_own_data(tmp_path / "a.npz", None, "", FRACTIONS, 0)
@@ -407,7 +407,7 @@ def test_mistakes_are_one_line_and_leave_nothing(capsys, tmp_path, monkeypatch, 
 
 
 @pytest.mark.parametrize("field", ["1", "-1.5", "+.5", "5.", "1e5", "1E-05", "-.5e+3"])
-def test_what_is_a_number(field):
+def test_fields_that_look_like_numbers(field):
     assert numerals.NUMBER.fullmatch(field) and float(field) is not None
 
 
@@ -462,7 +462,7 @@ def test_inputs_are_in_float64_until_they_are_standardized(tmp_path):
     np.testing.assert_array_equal(a.train.x, b.train.x)
 
 
-def test_more_rows_and_columns_than_are_taken(tmp_path, monkeypatch):
+def test_too_many_rows_and_columns(tmp_path, monkeypatch):
     monkeypatch.setattr(csv_file, "MOST_ROWS", 20)
     monkeypatch.setattr(csv_file, "MOST_COLUMNS", 3)
     assert len(table_of(tmp_path, "a,b\n" + "1,2\n" * 20).lines) == 20
@@ -496,7 +496,7 @@ def test_numbers_that_are_not_of_the_given_mark(tmp_path, given, column, field):
     assert (f"with {given.get('decimal')} as the decimal mark" in said) == ("decimal" in given)
 
 
-def test_advised_missing_keeps_what_was_missing(tmp_path):
+def test_suggested_missing_option_keeps_the_missing_values(tmp_path):
     """NA must not become a word, or a number of another kind, where the user follows the advice on another field."""
     rows = [[f"{i}.25", f"{i}.75", ["EU", "US", "NA"][i % 3], i % 2] for i in range(40)]
     rows[3][0], rows[5][0], rows[9][1], rows[11][1] = "tbd", "n.a.", "-", "x,y"
@@ -551,7 +551,7 @@ def test_labels_of_npz_that_are_missing(tmp_path, missing):
         read_own_data(tmp_path / "a.npz", None, "", FRACTIONS, 0)
 
 
-def test_many_classes_of_npz_are_taken_as_advised(tmp_path):
+def test_many_classes_of_npz_are_read_with_the_suggested_option(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.arange(80.0).reshape(40, 2), y=np.arange(40) % 13)
     with pytest.raises(InvalidFileError, match="If they are classes, use --words y"):
         read_own_data(tmp_path / "a.npz", None, "", FRACTIONS, 0)

@@ -172,7 +172,7 @@ def test_keras_computes_the_same(keras, export, no_rank_promotion_rule, activati
 
 @pytest.mark.parametrize("form", ["safetensors", "npz"])
 @pytest.mark.parametrize("standardized", [False, True])
-def test_plain_arrays_make_the_same_network(export, form, standardized):
+def test_arrays_rebuild_the_same_network(export, form, standardized):
     network, (x, _) = made(standardized=standardized), batch("binary")
     names, expression = export(network, form)
     agree(eval(expression, names | {"x": x}), outputs(network, x))
@@ -243,7 +243,7 @@ def test_export_reports_the_error_of_float32(capsys, folder):
 
 
 @pytest.mark.parametrize("form", ["npz", "flax", "stablehlo"])
-def test_for_standardized_inputs_nothing_is_lost(export, folder, form, no_rank_promotion_rule):
+def test_export_for_standardized_inputs_is_exact(export, folder, form, no_rank_promotion_rule):
     network, rows = far_from_zero(1.7e9, 173.0)
     names, expression = export(network, form, "--inputs", "standardized", "--out", f"n{FORMATS[form].suffix}")
     z = in_float64(network, rows)
@@ -253,7 +253,7 @@ def test_for_standardized_inputs_nothing_is_lost(export, folder, form, no_rank_p
         assert (stats["mean"][0], stats["std"][0]) == (1.7e9, 173.0)
 
 
-def test_of_standardized_exports_both_files_are_written_or_none(capsys, folder):
+def test_standardized_export_writes_both_files_or_neither(capsys, folder):
     run = folder / "run"
     run.mkdir()
     (run / "net.safetensors").write_bytes(encode(far_from_zero(1.0, 1.0)[0]))
@@ -306,7 +306,7 @@ READ = [name for name, form in FORMATS.items() if form.imported]
 @pytest.mark.parametrize("form", READ)
 @settings(max_examples=10, deadline=None)
 @given(sizes=st.lists(st.integers(1, 4), min_size=2, max_size=14), seed=st.integers(0, 99))
-def test_what_is_exported_is_imported_bit_by_bit(tmp_path_factory, form, sizes, seed):
+def test_export_and_import_round_trip_bit_for_bit(tmp_path_factory, form, sizes, seed):
     spec = NetworkSpec(tuple(sizes), "elu", "linear")
     shapes = [s for n_in, n_out in zip(sizes, sizes[1:], strict=False) for s in ((n_out, n_in), (n_out,))]
     random, model = np.random.default_rng(seed), spec.model()
@@ -336,7 +336,7 @@ def import_(capsys, folder):
     return import_
 
 
-def test_from_pytorch_with_what_has_no_weights_in_between(folder, import_):
+def test_from_pytorch_with_layers_without_weights_in_between(folder, import_):
     nn, torch_file = pytest.importorskip("torch").nn, pytest.importorskip("safetensors.torch")
     net = nn.Sequential(
         nn.Flatten(),

@@ -70,12 +70,12 @@ def run(tmp_path):
         (["absent", "--to", "npz"], "absent is not a folder: expected the results folder of a run"),
     ],
 )
-def test_exports(error_of, run, argv, message):
+def test_invalid_exports(error_of, run, argv, message):
     assert message in error_of("export", *argv)
 
 
 @pytest.mark.parametrize("form", [form for form in FORMATS if form != "stablehlo"])
-def test_a_file_that_is_there_is_not_replaced(error_of, run, tmp_path, form):
+def test_existing_file_is_not_replaced(error_of, run, tmp_path, form):
     (tmp_path / f"net{FORMATS[form].suffix}").write_text("somebody's only copy")
     assert "exists already, and is not replaced: choose another file with --out" in error_of(
         "export", "made", "--to", form
@@ -132,7 +132,7 @@ W, b, f4 = np.ones((3, 2), np.float32), np.zeros(3, np.float32), np.float32
         ("safetensors", {"0__weight": W}, "'0.weight' must be the name of a dense layer's array"),
     ],
 )
-def test_weights_that_make_no_network(error_of, tmp_path, form, content, message):
+def test_invalid_networks(error_of, tmp_path, form, content, message):
     (tmp_path / "a.safetensors").write_bytes(safetensors_file(**content))
     assert message in error_of("import", "a.safetensors", "--from", form, *TOLD)
 
@@ -154,7 +154,7 @@ def test_options_must_fit_the_weights(error_of, tmp_path, argv, message):
     assert message in error_of("import", "a.npz", "--from", "npz", *argv)
 
 
-def test_formats_that_are_not_there(error_of):
+def test_unknown_formats(error_of):
     known = "--from must be one of safetensors, npz, torch, flax, keras, got"
     assert f"{known} 'stablehlo'\n" in error_of("import", "a", "--from", "stablehlo", *TOLD)
     assert f"{known} 'jax': did you mean flax?" in error_of("import", "a", "--from", "jax", *TOLD)
@@ -353,7 +353,7 @@ def test_keras_files(error_of, tmp_path, make, message):
     assert message in error_of("import", "a.weights.h5", "--from", "keras", *TOLD)
 
 
-def test_what_keras_does_not_write(error_of, tmp_path):
+def test_files_that_keras_does_not_write(error_of, tmp_path):
     (tmp_path / "a.weights.h5").write_bytes(b"text")
     assert "is damaged or not an HDF5 file" in error_of("import", "a.weights.h5", "--from", "keras", *TOLD)
     (tmp_path / "a.keras").write_bytes(b"PK\x03\x04")
@@ -385,7 +385,7 @@ def test_damage_anywhere_is_an_error_or_other_numbers(tmp_path, form):
     assert error_of > n / 6
 
 
-def test_a_network_of_a_run_is_unharmed_by_its_export(run, tmp_path, monkeypatch):
+def test_export_does_not_change_the_run(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = (run / "net.safetensors").read_bytes()
     for form in FORMATS:

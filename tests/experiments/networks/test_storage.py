@@ -23,7 +23,7 @@ def stored(tmp_path):
     return path, spec, params
 
 
-def test_a_network_comes_back_as_it_was(stored):
+def test_network_round_trip(stored):
     path, spec, params = stored
     back = load_network(path)
     x = jnp.linspace(-1, 1, 10).reshape(2, 5)

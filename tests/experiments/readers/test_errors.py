@@ -33,7 +33,7 @@ def test_pipe_device_and_folder_raise_unopened(tmp_path):
         check_file(tmp_path / "large", 100)
 
 
-def test_nothing_in_a_run_leads_out_of_it(tmp_path):
+def test_paths_out_of_a_run_are_rejected(tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     (tmp_path / "secret").write_text("x")
@@ -47,7 +47,7 @@ def test_nothing_in_a_run_leads_out_of_it(tmp_path):
     assert path_inside(tmp_path / "elsewhere", "own").name == "own"
 
 
-def test_predict_follows_no_link_out_of_a_run(capsys, tmp_path, image_run):
+def test_predict_rejects_links_out_of_a_run(capsys, tmp_path, image_run):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     (image_run / "deep.safetensors").rename(tmp_path / "away")
     (image_run / "deep.safetensors").symlink_to(tmp_path / "away")
@@ -87,7 +87,7 @@ def test_folder_name_that_is_not_utf8_can_be_printed(tmp_path, image_run):
 
 
 @pytest.mark.parametrize("name", ["config.json", "report.txt", "metrics.jsonl"])
-def test_compare_follows_no_link_out_of_a_run(tmp_path, name):
+def test_compare_rejects_links_out_of_a_run(tmp_path, name):
     run = tmp_path / "run"
     run.mkdir()
     (run / "config.json").write_text('{"experiment": "ladder"}')

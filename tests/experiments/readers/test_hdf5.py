@@ -13,7 +13,7 @@ from experiments.readers.errors import InvalidFileError
 from experiments.readers.hdf5 import read_datasets
 
 
-def test_arrays_and_names_come_back(tmp_path):
+def test_arrays_and_names_round_trip(tmp_path):
     path = tmp_path / "two words é.h5"
     arrays = {
         "bytes": np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
@@ -55,7 +55,7 @@ def test_too_large_dataset_has_only_its_shape(tmp_path):
     assert found["y"].values is None
 
 
-def test_what_lies_in_other_files_is_absent(tmp_path):
+def test_datasets_in_other_files_are_absent(tmp_path):
     other, path = tmp_path / "other.h5", tmp_path / "a.h5"
     with h5py.File(other, "w") as file:
         file["secret"] = np.arange(4)
@@ -94,7 +94,7 @@ def test_chunk_that_unpacks_to_more_than_declared(tmp_path):
         ("import time; time.sleep(60)", r"a\.h5 took HDF5's library more than 0.5 s"),
     ],
 )
-def test_a_library_that_crashes_or_sleeps_ends_with_its_process(tmp_path, monkeypatch, program, message):
+def test_library_that_crashes_or_sleeps_is_an_error(tmp_path, monkeypatch, program, message):
     (tmp_path / "a.h5").write_bytes(b"x")
     (tmp_path / "child.py").write_text(program)
     monkeypatch.setattr(hdf5, "_CHILD", tmp_path / "child.py")

@@ -26,7 +26,7 @@ def test_reads_what_was_written_by_its_first_bytes(tmp_path, name, pack):
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_a_large_file_may_announce_what_it_holds(tmp_path, monkeypatch, pack):
+def test_large_file_may_declare_more_numbers(tmp_path, monkeypatch, pack):
     monkeypatch.setattr("experiments.readers.idx.MOST_BYTES", 0)
     path, array = tmp_path / "images", np.random.default_rng(0).integers(0, 256, (9, 20, 20), dtype=np.uint8)
     path.write_bytes(pack(idx(array)))
@@ -68,7 +68,7 @@ def test_damage_of_the_compression(tmp_path):
             read_idx(path, 3)
 
 
-def test_no_more_is_unpacked_than_was_announced(tmp_path):
+def test_no_more_is_unpacked_than_declared(tmp_path):
     """A bomb: a small file that unpacks to a gigabyte."""
     path = tmp_path / "images.gz"
     path.write_bytes(gzip.compress(idx(np.zeros((1, 1, 1), np.uint8)) + bytes(2**26)))

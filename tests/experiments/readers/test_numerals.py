@@ -9,7 +9,7 @@ from experiments.readers.numerals import PLAIN, Notation, agree, looks_like_numb
 @pytest.mark.parametrize("decimal", ".,")
 @pytest.mark.parametrize("thousands", ["", ".", ",", " ", "'"])
 @pytest.mark.parametrize(("prefix", "suffix"), [("", ""), ("$", ""), ("", "%"), ("", "kg")])
-def test_what_is_written_in_a_notation_is_read_by_it_alone(decimal, thousands, prefix, suffix):
+def test_numbers_are_read_only_in_their_notation(decimal, thousands, prefix, suffix):
     """Python's own formatting is the oracle: its commas and points are exchanged for the marks."""
     if decimal == thousands:
         return
@@ -45,7 +45,7 @@ def test_readings_of_a_column(fields, readings):
     assert agree(fields, found) == (len(readings) < 2)
 
 
-def test_marks_that_are_known_decide():
+def test_given_marks_decide():
     assert notations(["1,234"], decimal=",") == [Notation(",")]
     assert notations(["1,234"], thousands=",") == [Notation(".", ",")]
     assert notations(["1.234"], decimal=",") == [Notation(",", ".")]
@@ -64,7 +64,7 @@ def test_other_characters_for_the_same_number(field, value):
 @pytest.mark.parametrize(
     "field", "- inf nan 0x1F 1_000 (5) 5- 1/2 --5 -$-5 2024-01-31 10:30 1.2.3 ² 5kg 12A 1e $".split() + ["", "5 kg"]
 )
-def test_what_is_not_like_a_number(field):
+def test_fields_that_do_not_look_like_numbers(field):
     assert not looks_like_number(field)
 
 

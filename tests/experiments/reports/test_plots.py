@@ -45,7 +45,7 @@ def test_the_best_epoch_is_marked_where_it_first_was(best, points):
     assert labels == [f"{name}: best {y:.4g} at {x}" for name, (x, y) in zip("ab", points, strict=True)]
 
 
-def test_curves_are_the_numbers_given():
+def test_curves_are_the_given_numbers():
     axes = curves()
     np.testing.assert_array_equal(axes.lines[0].get_xydata(), [(1, 0.5), (2, 0.25), (3, 0.25)])
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]
@@ -106,7 +106,7 @@ def test_the_worst_mistakes_come_first_and_right_answers_not_at_all():
     assert titles[:2] == ["predicted y: 95 %\ntrue x: 5 %", "predicted y: 80 %\ntrue z: 20 %"]
 
 
-def test_a_sheet_holds_at_most_that_many_mistakes():
+def test_sheet_has_at_most_the_given_number_of_mistakes():
     _, figure = mistakes(most=2)
     titles = [panel.get_title() for panel in shown(figure)]
     assert titles == ["predicted 1: 95 %\ntrue 0: 5 %", "predicted 1: 80 %\ntrue 2: 20 %"]

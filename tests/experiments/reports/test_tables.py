@@ -93,7 +93,7 @@ def test_a_stored_table_is_narrowed_as_one_that_is_shown(capsys, monkeypatch, na
     assert tables.fitted(f"{text}\nnote: {'1.5 ' * 30}", columns).split() == [*shown, "note:", *["1.5"] * 30]
 
 
-def test_the_report_is_as_wide_as_it_is(monkeypatch):
+def test_stored_table_does_not_depend_on_the_terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     lines = tables.as_text(TABLES["ladder"]).splitlines()
     assert max(map(len, lines)) > 100

@@ -63,7 +63,7 @@ def test_no_cache_if_turned_off(caches):
     assert not caches.exists()
 
 
-def test_the_user_s_own_cache_is_left_as_it_is(caches, tmp_path):
+def test_user_cache_is_used_unchanged(caches, tmp_path):
     jax.config.update("jax_compilation_cache_dir", str(tmp_path / "own"))
     before = {name: getattr(jax.config, name) for name in STATE}
     compilation_cache.turn_on()
@@ -72,7 +72,7 @@ def test_the_user_s_own_cache_is_left_as_it_is(caches, tmp_path):
     assert not caches.exists()
 
 
-def test_the_user_s_own_bounds_are_left_as_they_are(caches, monkeypatch):
+def test_user_limits_are_kept(caches, monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_MAX_SIZE", "1000")
     jax.config.update("jax_compilation_cache_max_size", 1000)  # as JAX reads it when it is imported
     compilation_cache.turn_on()
@@ -80,7 +80,7 @@ def test_the_user_s_own_bounds_are_left_as_they_are(caches, monkeypatch):
     assert jax.config.jax_persistent_cache_min_compile_time_secs == 0
 
 
-def test_it_is_bounded(caches, monkeypatch):
+def test_cache_is_bounded(caches, monkeypatch):
     compilation_cache.turn_on()
     assert jax.config.jax_compilation_cache_max_size == compilation_cache.MEGABYTES * 2**20
     compile_once_more()
@@ -183,7 +183,7 @@ def a_folder_that_is_read_only(caches, monkeypatch):
 
 
 @pytest.mark.parametrize("obstacle", [a_file_in_the_way, a_folder_that_is_read_only])
-def test_a_place_that_cannot_be_written_is_one_line(caches, monkeypatch, capsys, tmp_path, image_run, obstacle):
+def test_file_that_cannot_be_written_is_a_one_line_error(caches, monkeypatch, capsys, tmp_path, image_run, obstacle):
     obstacle(caches, monkeypatch)
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     assert main.main(["predict", str(image_run), str(tmp_path / "a.png")]) == 0
@@ -212,7 +212,7 @@ def test_a_missing_package_is_named(caches, monkeypatch):
         ("win32", {}, "home/AppData/Local"),
     ],
 )
-def test_the_place_is_the_system_s(monkeypatch, tmp_path, system, environment, expected):
+def test_cache_folder_is_that_of_the_system(monkeypatch, tmp_path, system, environment, expected):
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr("pathlib.Path.home", lambda: tmp_path / "home")
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
@@ -259,7 +259,7 @@ def test_a_program_from_the_cache_has_no_compile_time(caches, monkeypatch, capsy
 
 
 @pytest.mark.full
-def test_processes_share_it(caches, image_run, tmp_path):
+def test_processes_share_the_cache(caches, image_run, tmp_path):
     """Two at once from nothing, one that finds all of it, and one that finds it damaged: same answers, no noise."""
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     command = [sys.executable, "-m", "experiments", "predict", str(image_run), str(tmp_path / "a.png")]

@@ -26,7 +26,7 @@ def other_values(declared):
 
 @pytest.mark.representatives("ladder", "sweep-own")
 @pytest.mark.parametrize("name", NAMES)
-def test_options_come_back_as_they_were(name, tmp_path):
+def test_options_round_trip(name, tmp_path):
     declared = find(name).options()
     defaults = declared(runs_dir=tmp_path)
     changes = [{}, *({option: value} for option, value in other_values(declared) if option != "runs_dir")]
@@ -78,7 +78,7 @@ def without(*path):
     return change
 
 
-def test_an_option_that_came_later_has_its_default(run_with):
+def test_option_added_later_has_its_default(run_with):
     found = read_config(run_with(without("options", "patience")), find)
     assert found.options == replace(find("ladder").options()(), runs_dir=found.options.runs_dir)
 
@@ -139,7 +139,7 @@ def test_number_beyond_all_floats_is_rejected(run_with):
         read_config(run_with(right.replace('"learning_rate": 0.003', '"learning_rate": 1e999')), find)
 
 
-def test_a_preset_is_one_of_those_there_are(tmp_path):
+def test_config_with_an_unknown_preset_raises(tmp_path):
     folder = execution.PlannedRun(find("mnist"), find("mnist").options()(runs_dir=tmp_path), "run mnist")().path
     text = (folder / "config.json").read_text()
     (folder / "config.json").write_text(text.replace('"simard"', '"os"'))

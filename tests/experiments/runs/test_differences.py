@@ -117,7 +117,7 @@ def test_text(describe, then, now, what):
         (".safetensors", save({"a": np.zeros(3)})[:-4]),
     ],
 )
-def test_what_is_damaged_is_called_so(describe, suffix, damaged):
+def test_damaged_files_are_reported_as_damaged(describe, suffix, damaged):
     right = save({"a": np.ones(3)}) if suffix == ".safetensors" else b'{"a": 1}'
     for files in ((right, damaged), (damaged, right)):
         assert describe(suffix, *files).startswith("one of them is damaged: ")
@@ -127,7 +127,7 @@ def test_numbers_too_large_for_a_float(describe):
     assert describe(".json", f'{{"a": {10**400}}}', '{"a": 1}').startswith("one of them is damaged: ")
 
 
-def test_files_too_large_to_be_looked_into(describe, monkeypatch):
+def test_files_too_large_to_compare(describe, monkeypatch):
     monkeypatch.setattr("experiments.runs.differences._MOST_BYTES", 5)
     assert describe(".json", b"1234", b"123456") == "it has 4 bytes then, 6 now"
     assert describe(".json", b"123456", b"123456") == ""

@@ -30,7 +30,7 @@ def diverge(where="the training"):
 NOTE = "note: the training diverged at step 3: the update overflowed first, computed from numbers up to 2; try a"
 
 
-def test_what_diverges_is_noted_once_in_a_line():
+def test_divergence_is_logged_once_in_one_line():
     said = []
     with log_divergences(said.append):
         diverge()
@@ -53,7 +53,7 @@ def test_run_that_fails_by_divergence_logs_only_its_error():
     assert said == []
 
 
-def test_where_it_is_expected_nothing_is_noted_and_other_warnings_pass():
+def test_expected_divergence_is_not_logged_and_other_warnings_pass():
     said = []
 
     def run():

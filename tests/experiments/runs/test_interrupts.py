@@ -84,7 +84,7 @@ def test_each_twentieth_of_a_second(tmp_path, moment, signum):
     ],
     ids=lambda argv: argv[0],
 )
-def test_so_does_every_command(tmp_path, argv):
+def test_sigterm_ends_every_command_with_one_line(tmp_path, argv):
     check(tmp_path, *interrupted(tmp_path, 0.5, *argv, signum=signal.SIGTERM), 143)
     assert not list(tmp_path.glob("*.html")) or (tmp_path / "page.html").read_text().endswith("</html>\n")
 
@@ -102,11 +102,11 @@ def test_scripts_run_from_its_first_line_on(tmp_path, moment):
         check(tmp_path, status, lines, 130)
 
 
-def test_twice_is_as_good_as_once(tmp_path):
+def test_two_signals_are_handled_like_one(tmp_path):
     check(tmp_path, *interrupted(tmp_path, 1.2, *RUN, times=2), 130)
 
 
-def test_what_is_ignored_stays_so(tmp_path):
+def test_ignored_signals_stay_ignored(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", _IGNORED],
         env=os.environ | {"PYTHONPATH": str(ROOT)},

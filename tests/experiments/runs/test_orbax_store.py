@@ -85,7 +85,7 @@ def assert_same(found, expected):
 
 
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS.values(), ids=CHECKPOINTS)
-def test_comes_back_bit_for_bit(store, checkpoint):
+def test_round_trip_is_bit_for_bit(store, checkpoint):
     write(store, checkpoint)
     assert_same(store().load(checkpoint.state), checkpoint)
     assert store.log == []
@@ -119,7 +119,7 @@ DAMAGE = {"flipped": flip, "truncated": lambda data: data[: len(data) // 2], "em
 
 @pytest.mark.representatives("truncated")
 @pytest.mark.parametrize("damage", [*DAMAGE, "deleted"])
-def test_damage_to_any_file_is_found_out_and_the_one_before_is_taken(store, damage):
+def test_damage_to_any_file_is_detected_and_the_previous_checkpoint_used(store, damage):
     """Or else it does no harm: not every byte of the files is of use."""
     first, second = a_checkpoint(1), a_checkpoint(2)
     write(store, first, second)
@@ -148,7 +148,7 @@ def test_damage_to_any_file_is_found_out_and_the_one_before_is_taken(store, dama
     assert fell_back >= 2  # the arrays' and the rest's
 
 
-def test_damage_to_what_orbax_reads_of_all_is_found_out(store):
+def test_damage_to_metadata_of_all_checkpoints_is_detected(store):
     """One such file, and it would open none."""
     write(store, a_checkpoint(1), a_checkpoint(2))
     file = store.folder / "0" / "_CHECKPOINT_METADATA"
@@ -162,7 +162,7 @@ def test_damage_to_what_orbax_reads_of_all_is_found_out(store):
     assert_same(store().load(a_state()), a_checkpoint(3))
 
 
-def test_where_all_are_damaged_the_training_starts(store):
+def test_training_starts_again_if_all_checkpoints_are_damaged(store):
     write(store, a_checkpoint(1), a_checkpoint(2))
     for file in store.folder.rglob("manifest.ocdbt"):
         file.write_bytes(b"nothing of the kind")
@@ -191,7 +191,7 @@ def test_oversized_checkpoint_is_rejected_before_it_is_read(store, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["50% [a]*?#q", "a\\b", "gs:", "a\nb", "\udcff"])
-def test_any_name_of_a_folder_does(tmp_path, name):
+def test_folder_may_have_any_name(tmp_path, name):
     log, folder = [], tmp_path / name / "training"
     store = CheckpointStore(folder, 2, log.append)
     store.save(a_checkpoint())
@@ -213,6 +213,6 @@ def test_memory_error_is_not_damage(store, monkeypatch):
     assert_same(store().load(a_state()), a_checkpoint())
 
 
-def test_reports_that_measure_other_things_are_not_written_in_part(store):
+def test_reports_with_other_metrics_raise(store):
     with pytest.raises(ValueError, match=r"all reports must have the same metrics, got \['a'\] and \['a', 'b'\]"):
         store().save(a_checkpoint()._replace(history=[{"a": 1}, {"a": 1, "b": 2}]))

@@ -27,7 +27,7 @@ def test_bar_shows_compiling_until_the_first_report(monkeypatch, columns):
     assert "compiling" not in after
 
 
-def test_a_log_has_no_bar(capsys):
+def test_no_bar_without_a_terminal(capsys):
     with show_progress("ladder", 10) as show:
         show(1, "digits")
     assert capsys.readouterr() == ("", "")

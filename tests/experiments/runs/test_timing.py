@@ -26,7 +26,7 @@ def clock(monkeypatch):
     return clock
 
 
-def test_what_overlaps_counts_once(clock):
+def test_overlapping_spans_count_once(clock):
     clock.at(2, 1)  # 1 .. 2
     clock.at(3, 0.5)  # 2.5 .. 3
     clock.at(3, 1, TRACE)  # 2 .. 3, around it

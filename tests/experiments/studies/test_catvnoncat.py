@@ -23,7 +23,7 @@ def read(folder):
 
 
 @pytest.mark.full
-def test_a_small_run_leaves_everything(capsys, tmp_path, write_photos):
+def test_small_run_writes_all_files(capsys, tmp_path, write_photos):
     data, runs = write_photos(tmp_path / "data" / "catvnoncat"), tmp_path / "runs"
     argv = ["run", "catvnoncat", "--data-dir", str(data.parent), "--runs-dir", str(runs)]
     assert main.main([*argv, "--iterations", "3", "--seeds", "2", "--on-nan", "skip"]) == 0
@@ -58,7 +58,7 @@ def test_a_small_run_leaves_everything(capsys, tmp_path, write_photos):
 
 
 @pytest.mark.full
-def test_beyond_measures_the_test_photos_by_the_best_params(tmp_path, write_photos):
+def test_beyond_tests_the_best_params(tmp_path, write_photos):
     photos, shown = read(write_photos(tmp_path)), []
     found = regularized.train(photos, shown.append, starts=2, epochs=10)
     assert found.probabilities.shape == (2, len(photos.test.x)) and set(found.epochs) <= {5, 10}
@@ -86,7 +86,7 @@ def last_line(folder):
     return json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
 
 
-def test_the_data_are_looked_for_in_stated_places(tmp_path, monkeypatch, write_photos):
+def test_data_are_searched_in_the_documented_folders(tmp_path, monkeypatch, write_photos):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAXNN_DATA", str(tmp_path / "env"))
     with pytest.raises(ValueError, match=r"train_set_x uint8 \(209, 64, 64, 3\).*searched .*env, .*catvnoncat"):
@@ -170,7 +170,7 @@ def real_photos():
     ("name", "train", "test", "slack"),
     [("logistic", 99.04, 70.0, 0.01), ("one-hidden", 100, 72, 4.01), ("four-layers", 98.56, 80, 4.01)],
 )
-def test_the_published_accuracies_come_out(real_photos, name, train, test, slack, optimized):
+def test_published_accuracies_are_reproduced(real_photos, name, train, test, slack, optimized):
     published = catvnoncat.NETWORKS[name]
     model = published.spec.model()
     optimizer = jaxnn.optimizer("sgd", published.learning_rate)

@@ -19,7 +19,7 @@ def done(tmp_path_factory):
     return run(tmp_path_factory.mktemp("runs"), "initialization", "--steps", "300", "--seeds", "2")
 
 
-def test_the_folder_holds_everything(done):
+def test_folder_has_all_files(done):
     assert_holds_everything(done, "starts.png")
 
 
@@ -33,7 +33,7 @@ def test_zeros_and_small_weights_learn_nothing(done):
 
 
 @pytest.mark.full
-def test_each_start_has_its_deviation_and_trains_as_alone():
+def test_each_initialization_has_its_deviation_and_equals_a_single_training():
     options, data = Options(steps=5, seeds=2), initialization.rings()["train"]
     population = initialization.train(options, data, None)
     model = jaxnn.mlp(initialization.SIZES, "relu", init=jax.nn.initializers.normal(10.0))

@@ -58,7 +58,7 @@ def test_steps_are_not_timed_on_own_data_by_default(argv, timed):
 
 
 @pytest.mark.full
-def test_the_folder_holds_everything(done):
+def test_folder_has_all_files(done):
     folder, out = done
     assert {path.name for path in folder.iterdir()} == {
         *("config.json", "metrics.jsonl", "report.txt", "report.html", "results.json", "timings.txt", "curves.png"),
@@ -137,7 +137,7 @@ def test_stored_networks_give_the_reported_accuracy(done):
         assert stored.classes == data.classes
 
 
-def test_data_are_standardized_by_train_alone_and_stratified():
+def test_data_are_standardized_with_training_statistics_and_stratified():
     for data in load_datasets(0):
         np.testing.assert_allclose(data.train.x.mean(axis=0), 0, atol=1e-4)
         assert np.abs(data.dev.x.mean(axis=0)).max() > 1e-3
@@ -204,12 +204,12 @@ def test_training_practice_by_options(tiny, tmp_path, monkeypatch, capsys):
         ("--patience 0", "patience must be a number of reports, at least 1, got 0"),
     ],
 )
-def test_training_practice_that_makes_no_sense_leaves_nothing(option, message, tmp_path, capsys):
+def test_invalid_training_options_leave_nothing(option, message, tmp_path, capsys):
     assert main.main(["run", "ladder", "--runs-dir", str(tmp_path / "runs"), *option.split()]) == 2
     assert message in capsys.readouterr().err and not (tmp_path / "runs").exists()
 
 
-def test_a_run_that_diverges_keeps_what_went_before(tiny, capsys, tmp_path):
+def test_diverged_run_stores_the_params_before(tiny, capsys, tmp_path):
     argv = ["run", "ladder", "--epochs", "3", "--optimizer", "sgd", "--learning-rate", "1e30"]
     assert main.main([*argv, "--runs-dir", str(tmp_path)]) == 1
     err = capsys.readouterr().err
@@ -236,7 +236,7 @@ def test_the_proof_fails_where_the_gradients_differ(factor):
         proof.make_proof("wrong", right._replace(value_and_grad=scaled))(params, batch)
 
 
-def test_a_gradient_that_is_zero_must_be_zero_by_both():
+def test_zero_gradient_must_be_zero_in_both():
     zero, tiny = {"W": jnp.zeros(2)}, {"W": jnp.array([0.0, 1e-20])}
     assert proof.gradient_difference(zero, zero) == (0.0, "W")
     assert proof.gradient_difference(tiny, zero) == (float("inf"), "W")

@@ -249,7 +249,7 @@ def test_classes_of_a_part_are_those_of_training(tmp_path):
 
 
 @pytest.mark.full
-def test_letters_are_trained_on(tmp_path, capsys):
+def test_emnist_letters_can_be_trained(tmp_path, capsys):
     rng = np.random.default_rng(0)
     write_set(tmp_path / "data", "{part}-{what}-idx{k}-ubyte", rng.integers(1, 27, 300))
     status, folder = run(tmp_path / "data", tmp_path, "--preset", "lecun-300", "--epochs", "1", "--seeds", "1")

@@ -21,7 +21,7 @@ def done(tmp_path_factory):
 
 
 @pytest.mark.full
-def test_the_folder_holds_everything(done):
+def test_folder_has_all_files(done):
     assert_holds_everything(done, "boundaries.png")
 
 
@@ -49,7 +49,7 @@ def test_points_are_moons_with_wrong_labels():
 
 
 @pytest.mark.full
-def test_a_member_is_trained_on_its_own_points_as_alone():
+def test_member_equals_a_single_training_on_its_points():
     """Seed 1 of "L2 0.01", by `fit` on the examples themselves."""
     pool = regularization.moons(regularization.POOL, seed=0)
     population = regularization.train(Options(steps=5, seeds=2), pool, None)

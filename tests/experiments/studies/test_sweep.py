@@ -48,7 +48,7 @@ def test_a_grid_has_every_combination_and_names_what_was_swept():
     assert make_plan(Options(optimizer="momentum")).points[0]["momentum"] == 0.9
 
 
-def test_points_are_drawn_from_ranges_and_lists_and_come_again():
+def test_points_are_sampled_from_ranges_and_lists_reproducibly():
     options = dict(learning_rate="1e-4..1e-1:8", dropout="0..0.5", width="4,8", activation="tanh,relu", random=50)
     plan = make_plan(Options(**options))
     assert len(plan.points) == 50
@@ -103,7 +103,7 @@ def written_out(h, problem, **plan):
 
 @pytest.mark.full
 @pytest.mark.parametrize("classes", [2, 3])
-def test_a_training_is_what_fit_makes_of_it_alone(classes):
+def test_training_equals_fit(classes):
     """With every hyperparameter varying, and separate batches; the same holds for the stored network."""
     problem = blobs(classes)
     plan = make_plan(Options(**SWEPT, depth="2", activation="tanh", optimizer="momentum", random=6, seed="5,9"))
@@ -214,7 +214,7 @@ def test_within_the_noise_of_the_accuracy_the_loss_decides():
     assert [one.point for one in rank(steady + other, n)] == [0, 1]
 
 
-def test_noise_brings_no_point_that_diverged_to_the_front():
+def test_diverged_point_is_never_first_within_noise():
     n = 86
     whole, part = made(0, (0.9, 0.8), (0.9, 0.8)), made(1, (0.9, 0.1), 7)
     assert [one.point for one in rank(part + whole, n)] == [0, 1]
@@ -269,7 +269,7 @@ def test_each_sweep_has_its_picture_with_the_best_in_red(options, words):
     assert (pixels == (255, 0, 0)).all(axis=2).sum() > 50
 
 
-def test_nothing_swept_has_no_picture():
+def test_no_picture_if_nothing_was_swept():
     assert drawn(learning_rate="0.1") is None
 
 
@@ -301,7 +301,7 @@ def watched(monkeypatch):
     return problem
 
 
-def test_a_run_leaves_everything_and_tests_the_winner_alone(watched, capsys, tmp_path, monkeypatch):
+def test_sweep_writes_all_files_and_tests_only_the_best(watched, capsys, tmp_path, monkeypatch):
     classified = []
     decide = jaxnn.accuracy
     monkeypatch.setattr(jaxnn, "accuracy", lambda labels, y: classified.append(y) or decide(labels, y))
@@ -340,7 +340,7 @@ def test_a_run_leaves_everything_and_tests_the_winner_alone(watched, capsys, tmp
 
 
 @pytest.mark.full
-def test_where_all_diverge_the_run_fails_and_nothing_is_tested(watched, capsys, tmp_path):
+def test_run_fails_without_a_test_if_all_trainings_diverge(watched, capsys, tmp_path):
     argv = ["sweep", "digits", "--learning-rate", "1e29..1e30:2", "--optimizer", "sgd", "--epochs", "2"]
     assert main.main([*argv, "--seed", "0,1", "--batch-size", "24", "--runs-dir", str(tmp_path)]) == 1
     captured = capsys.readouterr()
@@ -354,7 +354,7 @@ def test_where_all_diverge_the_run_fails_and_nothing_is_tested(watched, capsys, 
 
 
 @pytest.mark.full
-def test_photos_are_swept_on_and_their_winner_classifies(capsys, tmp_path, write_photos):
+def test_sweep_on_photos_and_its_best_network_classifies(capsys, tmp_path, write_photos):
     photos, runs = write_photos(tmp_path / "data"), tmp_path / "runs"
     argv = ["sweep", "catvnoncat", "--depth", "0", "--learning-rate", "0.001", "--seed", "0", "--epochs", "1"]
     assert main.main([*argv, "--batch-size", "4", "--data-dir", str(photos), "--runs-dir", str(runs)]) == 0

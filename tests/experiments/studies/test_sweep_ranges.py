@@ -139,7 +139,7 @@ def test_draws_are_uniform_on_their_scale():
     assert np.histogram(fractions, 4, (0, 0.8))[0] == pytest.approx([1000] * 4, rel=0.12)
 
 
-def test_whole_numbers_are_drawn_with_both_ends():
+def test_integers_are_sampled_with_both_ends():
     assert np.bincount(draw("1..4", DEPTH)).tolist()[1:] == pytest.approx([1000] * 4, rel=0.12)
     widths = np.bincount(draw("1..7", WIDTH))[1:]
     # Each k stands for k up to k + 1 on the logarithmic scale.
@@ -153,6 +153,6 @@ def test_lists_are_drawn_from():
     assert np.unique(draw("1,2,5", SEED), return_counts=True)[1] == pytest.approx([1333] * 3, rel=0.12)
 
 
-def test_draws_come_again_for_their_seed():
+def test_samples_are_reproducible_by_seed():
     assert draw("1e-4..1", POSITIVE, 5) == draw("1e-4..1", POSITIVE, 5)
     assert draw("1e-4..1", POSITIVE, 5) != draw("1e-4..1", POSITIVE, 5, seed=1)
