@@ -1,4 +1,4 @@
-"""A strict rig: shapes that only fit by adding axes raise, and warnings are errors (pyproject.toml)."""
+"""Strict settings: rank promotion raises, and warnings are errors (pyproject.toml)."""
 
 import jax
 import pytest

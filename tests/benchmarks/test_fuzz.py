@@ -1,4 +1,4 @@
-"""The fuzz command: a short run of it, and that it finds what it looks for."""
+"""The fuzz benchmark: a short run, and detection of each kind of failure."""
 
 import os
 import sys

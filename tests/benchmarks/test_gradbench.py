@@ -1,4 +1,4 @@
-"""The bench: right gradients agree with autodiff of the plain function, and wrong ones differ somewhere."""
+"""The collection of gradients: right ones agree with autodiff of the plain function, wrong ones differ."""
 
 from collections import Counter
 from functools import cache

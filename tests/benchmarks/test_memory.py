@@ -1,4 +1,4 @@
-"""What compiled programs need, by XLA's own account: the memory benchmark's claims on smaller shapes, and its table."""
+"""The memory benchmark: its claims on smaller shapes, and its table."""
 
 import json
 

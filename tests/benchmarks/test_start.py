@@ -1,4 +1,4 @@
-"""The benchmark of starting: its table, its environment, and what it makes of a run that fails."""
+"""The start benchmark: its table, its environment, and the report of a failed run."""
 
 import os
 

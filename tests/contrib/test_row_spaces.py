@@ -1,4 +1,4 @@
-"""Training in the span of the examples against `fit` on the examples themselves: the same iterates."""
+"""Training in the span of the examples, compared with `fit`: the same iterates."""
 
 import jax
 import jax.numpy as jnp

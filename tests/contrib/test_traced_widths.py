@@ -1,4 +1,4 @@
-"""Widths that are numbers: a network of which the first units count is the narrow network."""
+"""Traced widths: a masked network equals the narrow network."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Augmentations: values against SciPy, the ranges of what is random, and their place inside an objective."""
+"""Augmentations: values against SciPy, ranges of random numbers, and their use in an objective."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Example weights: only their ratios matter, in any dtype and at any scale, on every path from the data to a number."""
+"""Example weights: only their ratios matter, in any dtype and at any scale, in training and in metrics."""
 
 from functools import partial
 

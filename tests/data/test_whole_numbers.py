@@ -1,4 +1,4 @@
-"""Whole numbers and other byte orders: the numbers that NumPy holds are those that are computed with."""
+"""Integers and other byte orders: computations use the values of the NumPy arrays."""
 
 import inspect
 import math

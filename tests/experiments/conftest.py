@@ -1,4 +1,4 @@
-"""Made data and made runs, so that the tests need no download and little time."""
+"""Synthetic data and small runs, so that the tests need no download and little time."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""Which folder of experiments/ may import which, read from the sources: imports go one way."""
+"""The imports among the folders of experiments/, read from the sources: they go one way."""
 
 import ast
 

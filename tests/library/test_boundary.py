@@ -1,4 +1,4 @@
-"""The boundary: what the declared arguments reject, made from the declarations, and how many lines guard arguments."""
+"""Rejected arguments, generated from the declarations, and the number of lines that guard arguments."""
 
 import inspect
 from functools import partial

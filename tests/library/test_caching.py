@@ -1,4 +1,4 @@
-"""Programs are found again by what they are of, and dropped: memory does not grow with what is made in a loop."""
+"""Programs are cached by their static arguments and dropped: memory does not grow in a loop."""
 
 import ctypes
 import gc

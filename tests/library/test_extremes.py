@@ -1,4 +1,4 @@
-"""Extreme but legal inputs, a row for each and each entry point: it trains, or a reason is given; never a warning.
+"""Extreme but valid inputs, for each entry point: they train without a warning, or raise with a reason.
 
 Warnings are errors here as in the whole suite, NumPy's and JAX's.
 """

@@ -1,4 +1,4 @@
-"""Who may import whom, and what `import jaxnn` brings: read from the sources."""
+"""Allowed imports, and the modules that `import jaxnn` loads, read from the sources."""
 
 import ast
 import inspect

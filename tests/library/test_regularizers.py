@@ -1,4 +1,4 @@
-"""Regularizers: against the oracle in float64, on the leaves that were chosen and no others."""
+"""Regularizers against the oracle in float64, on the selected leaves only."""
 
 from typing import Any, NamedTuple
 

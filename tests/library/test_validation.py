@@ -1,4 +1,4 @@
-"""Validation shared by many rooms: numbers, names, keys and functions, by type and shape alone."""
+"""Validation of numbers, names, keys and functions, by type and shape."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""Every loss of the registry: value, hand = autodiff, dtypes, one value for each example."""
+"""Every loss of the registry: value, hand = autodiff, dtypes, one value per example."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Losses: against the oracle in float64, far out in float32, at the ends of the scale, and errors."""
+"""Losses against the oracle in float64, at large values in float32, at extremes, and errors."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""What is measured, against NumPy and scikit-learn."""
+"""Classification metrics against NumPy and scikit-learn."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The diagnosis: its arithmetic, what it finds, and that it finds nothing in noise."""
+"""Error analysis: its arithmetic, its findings, and no findings in noise."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Models: what `mlp` and `logistic_regression` build, predictions by hand, params from elsewhere, errors."""
+"""Models: the networks of `mlp` and `logistic_regression`, predictions, params of other libraries, errors."""
 
 import re
 

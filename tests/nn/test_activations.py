@@ -1,4 +1,4 @@
-"""Activations: values and slopes against the oracle, the choices at 0, and what is cached."""
+"""Activations: values and slopes against the oracle, the slopes at 0, and the caches."""
 
 import jax
 import jax.numpy as jnp

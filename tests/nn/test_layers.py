@@ -1,4 +1,4 @@
-"""The combinators: values, errors and costs, beyond what the registry proves of every layer."""
+"""The combinators: values, errors and costs that the generic proofs do not cover."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""The dense layer: values against the notes' columns, how weights start, and errors."""
+"""The dense layer: values against the notes' columns, initialization, and errors."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""The layout of weights: each optimizer of optax does here what it does on Flax's layout, in a separate loop."""
+"""The layout of weights: each optax optimizer computes the same as on Flax's layout."""
 
 import inspect
 from functools import partial

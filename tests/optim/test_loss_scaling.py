@@ -1,4 +1,4 @@
-"""Loss scaling: float16 keeps the gradients that it would lose, and finds the scale at which none overflows."""
+"""Loss scaling: float16 gradients do not underflow, and the dynamic scale avoids overflow."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Folds, and cross-validation against the trainings that it stands for, one by one, on arrays that lack the fold."""
+"""Folds, and cross-validation against single trainings on arrays without the fold."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Learning curves, against the trainings that they stand for, one by one, on arrays of the subset alone."""
+"""Learning curves against single trainings on arrays of each subset."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Trainings that are picked up from a checkpoint end bit for bit as those that were not interrupted."""
+"""Trainings resumed from a checkpoint end bit for bit as uninterrupted ones."""
 
 from functools import partial
 

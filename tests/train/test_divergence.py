@@ -1,4 +1,4 @@
-"""What overflowed first: trainings that are built to leave the numbers at a known step, layer and way."""
+"""What overflowed first: trainings that overflow at a known step, layer and quantity."""
 
 from functools import cache, partial
 

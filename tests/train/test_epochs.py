@@ -1,4 +1,4 @@
-"""Epochs: each example once, by its own weight, in an order that the key decides."""
+"""Epochs: each example once, with its weight, in an order that depends on the key."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""What `fit` and its relatives raise."""
+"""Errors of `fit` and the other training functions."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Updates that are skipped: a training with bad steps is the training without them, and what was skipped is counted."""
+"""Skipped updates: training with bad steps equals training without them, and the steps are counted."""
 
 import jax
 import jax.numpy as jnp

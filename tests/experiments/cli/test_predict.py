@@ -1,4 +1,4 @@
-"""predict: photos of every kind, and what is no photo or no run."""
+"""`predict` on photos of every kind, and invalid photos and runs."""
 
 import io
 import struct

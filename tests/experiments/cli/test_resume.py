@@ -1,4 +1,4 @@
-"""Runs that are stopped, killed, or run out of disk, and what `resume` makes of them."""
+"""Runs that are stopped, killed, or run out of disk space, and how `resume` continues them."""
 
 import importlib
 import json

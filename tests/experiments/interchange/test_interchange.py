@@ -1,4 +1,4 @@
-"""Weights that travel: other libraries compute the same outputs and gradients from what is exported, and back."""
+"""Export and import: other libraries compute the same outputs and gradients, and round trips are exact."""
 
 import functools
 import json

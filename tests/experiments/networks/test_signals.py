@@ -1,4 +1,4 @@
-"""Signals against autodiff: J with something added to a layer's output, differentiated by what is added."""
+"""Signals against autodiff with respect to an addition to each layer's output."""
 
 import jax
 import jax.numpy as jnp

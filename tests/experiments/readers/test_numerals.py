@@ -1,4 +1,4 @@
-"""Notations of numbers: each field's value, what is ambiguous, and what is no number."""
+"""Notations of numbers: values of fields, ambiguous fields, and fields that are not numbers."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What a name that does not exist was meant for."""
+"""Suggestions for names that do not exist."""
 
 import pytest
 

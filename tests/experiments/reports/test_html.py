@@ -1,4 +1,4 @@
-"""A run's page: valid, self-contained, and nothing in it can become markup."""
+"""A run's page: valid, self-contained, and free of injected markup."""
 
 import base64
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""The pictures: what is on their axes, rather than which pixels."""
+"""Plots: the content of their axes."""
 
 import struct
 

@@ -1,4 +1,4 @@
-"""Tables in the width of a terminal: no number is broken, cut off or lost."""
+"""Tables fitted to the width of a terminal: no number is broken, cut off or lost."""
 
 import re
 

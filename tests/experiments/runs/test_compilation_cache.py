@@ -1,4 +1,4 @@
-"""The compilation cache: what is found again, what is left alone, and that nothing wrong with it stops a run."""
+"""The compilation cache: which programs are found, which files are kept, and errors that must not stop a run."""
 
 import json
 import os

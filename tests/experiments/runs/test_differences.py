@@ -1,4 +1,4 @@
-"""How two files differ: the same is the same, and of all else, what differs most."""
+"""Differences between two files: none for identical files, otherwise the largest one."""
 
 import json
 

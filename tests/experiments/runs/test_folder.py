@@ -1,4 +1,4 @@
-"""A run's folder: never reused, every file complete, JSON that is JSON."""
+"""A run's folder: never reused, every file complete, valid JSON."""
 
 import json
 import os

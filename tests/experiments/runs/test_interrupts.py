@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at any moment of a command, as real processes get them."""
+"""Ctrl-C and SIGTERM at any moment of a command, in real processes."""
 
 import contextlib
 import os

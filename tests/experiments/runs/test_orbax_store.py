@@ -1,4 +1,4 @@
-"""A training's checkpoints on disk: whole and as they were, or found out and set aside."""
+"""Checkpoints on disk: exact round trips, and damaged ones detected and set aside."""
 
 import re
 import shutil

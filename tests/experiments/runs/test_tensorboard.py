@@ -1,4 +1,4 @@
-"""Event files for TensorBoard: the scalars that metrics.jsonl has, by the real package where it is installed."""
+"""Event files for TensorBoard: the scalars of metrics.jsonl, read with the real package if it is installed."""
 
 import json
 import struct

@@ -1,4 +1,4 @@
-"""What of a run is compilation: a share of its time, however much is compiled at once."""
+"""The share of compilation in a run's time, also for concurrent compilations."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Under- and overfitting digits in a short form: what was done to each network is what is found."""
+"""bias_variance in a short run: the diagnosis finds the fault of each network."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""catvnoncat on made photos, on files that are not as they should be, and, where they are there, on the real ones."""
+"""catvnoncat on synthetic photos, on invalid files, and on the real ones if they are available."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The flower, and the experiment on it in a short form."""
+"""hidden_units: the flower data, and a short run."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Five starts in a short form: what is reported is what was trained, and the data are the course's."""
+"""initialization in a short run: the reported results, and the course's data."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The ladder on a tiny setting, and its proof, which must be able to fail."""
+"""ladder in a short run, and its gradient check, which must be able to fail."""
 
 import base64
 import json

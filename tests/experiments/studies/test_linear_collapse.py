@@ -1,4 +1,4 @@
-"""Networks of identities against scikit-learn's logistic regression, in a short form."""
+"""linear_collapse in a short run, against scikit-learn's logistic regression."""
 
 import json
 import warnings

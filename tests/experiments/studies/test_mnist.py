@@ -1,4 +1,4 @@
-"""The mnist experiment: its short form from files to report, its presets, and files that are not right."""
+"""mnist: a short run from files to report, its presets, and invalid files."""
 
 import gzip
 import json

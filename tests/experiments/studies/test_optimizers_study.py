@@ -1,4 +1,4 @@
-"""The optimizers' race in a short form, and its numbers against closed forms."""
+"""optimizers in a short run, against closed forms."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Parity: the constructed weights for several sizes, the pairs of equal params, and the run in a short form."""
+"""parity: constructed weights for several sizes, pairs with equal params, and a short run."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Regression, in a short form, against ridge regression by the normal equations."""
+"""regression in a short run, against ridge regression by the normal equations."""
 
 import json
 

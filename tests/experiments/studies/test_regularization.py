@@ -1,4 +1,4 @@
-"""L2 and dropout in a short form: what is compared is trained on the same points from the same start."""
+"""regularization in a short run: compared trainings have the same points and initial weights."""
 
 import json
 

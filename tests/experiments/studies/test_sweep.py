@@ -1,4 +1,4 @@
-"""Sweeps: what is planned, that each training is what it would be alone, the ranking, and the run's folder."""
+"""Sweeps: the plan, each training against `fit`, the ranking, and the run's folder."""
 
 import csv
 import io

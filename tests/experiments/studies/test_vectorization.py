@@ -1,4 +1,4 @@
-"""The four gradients, against differences of the cost, and the run in a short form."""
+"""vectorization: the four gradients against finite differences, and a short run."""
 
 import json
 
