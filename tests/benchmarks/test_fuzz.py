@@ -58,7 +58,7 @@ def test_damage_is_of_every_kind_and_leaves_the_original():
 
 
 def reads(result):
-    """A format whose reader gives that, or raises it."""
+    """A format whose reader returns or raises the result."""
 
     def read(path):
         if isinstance(result, Exception):
@@ -103,7 +103,7 @@ def test_damaged_payload_may_have_any_values():
 
 
 def broken_worker(connection, names, folder):
-    """Does with each number what a broken reader would."""
+    """Behave like a broken reader, by the number of the file."""
     connection.send("ready")
     while (task := connection.recv()) is not None:
         connection.send("reading")

@@ -106,7 +106,7 @@ def test_populations_learn_each_member_at_its_own_rate(module, digits, no_rank_p
 
 
 def test_numpy_in_parallel_equals_numpy_one_by_one(digits):
-    """Two ways written apart, the same starts and batches: the same weights, up to rounding."""
+    """Independent implementations with the same seeds and batches give the same weights, up to rounding."""
     side_by_side, loop = (
         __import__(f"scripts.benchmarks.speed.peers.{module}", fromlist=["population"]).population(
             FEW._replace(steps=28), *digits, lambda: None
@@ -118,7 +118,7 @@ def test_numpy_in_parallel_equals_numpy_one_by_one(digits):
 
 
 def test_shortfall_of_populations(digits):
-    """What an entry could get wrong, each found; a right one passes."""
+    """Each possible mistake of an entry is found, and correct losses pass."""
     rates, right = POPULATION.population.losses, np.repeat(POPULATION.population.losses, 8)
     right = (right * np.tile(np.linspace(0.9, 1.1, 8), 8)).tolist()
     assert shortfall(POPULATION, right) is None

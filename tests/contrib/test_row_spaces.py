@@ -16,7 +16,7 @@ KEY = jax.random.key(1)
 
 
 def both(x=X, y=Y, model=MODEL, regularizer=None, optimizer=None, start=None, **options):
-    """The fit in the span, and the one on the examples."""
+    """Return the fit in the row space, and the fit on all features."""
     objective = jaxnn.objective(model.network, model.loss, regularizer)
     optimizer = optax.sgd(0.1) if optimizer is None else optimizer
     start = model.init(jax.random.key(0)) if start is None else start

@@ -55,7 +55,7 @@ def many(field, n=2000, h=7, w=5):
 
 @pytest.mark.parametrize("channels", [None, 2])
 def test_bilinear_is_scipy_s(channels):
-    """Its grid-constant mode: there the image goes over to 0 within a pixel of its edge, and does not stop short."""
+    """Compared with SciPy's mode grid-constant, in which the image fades to 0 within a pixel of its edge."""
     image = IMAGE if channels else IMAGE[..., 0]
     places = RNG.uniform(-3, 13, (2, 40, 3)).astype(np.float32)
     planes = [image] if channels is None else np.moveaxis(image, -1, 0)
@@ -238,7 +238,7 @@ def test_dropout_draws_what_it_drew():
 
 @pytest.mark.full
 def test_fresh_in_every_step_of_fit():
-    """At a rate of 0 the loss would be the same in each step, were the images."""
+    """With a learning rate of 0, the loss only changes if the images do."""
     frozen = jaxnn.fit(NOISY, optax.sgd(0.0), PARAMS, X, Y, key=KEY, epochs=4)
     assert len({*frozen.losses.tolist()}) == 4
     again = jaxnn.fit(NOISY, optax.sgd(0.0), PARAMS, X, Y, key=KEY, epochs=4)

@@ -48,7 +48,7 @@ def test_split_puts_every_example_in_one_part(sizes, shares, seed, stratify):
 
 
 def test_stratified_split_of_rare_classes():
-    """Where the shares come out even, they are exact; without stratifying, chance decides."""
+    """The shares are exact if they are integers; without stratification, they are random."""
     y = np.repeat([0, 1, 2], [800, 180, 20])
     parts = jaxnn.split(numbered(1000), y, (0.8, 0.1, 0.1), seed=0, stratify=True)
     assert [np.bincount(part.y).tolist() for part in parts] == [[640, 144, 16], [80, 18, 2], [80, 18, 2]]
@@ -117,7 +117,7 @@ def test_standardize_is_scikit_learns(shape):
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("constant", [0.0, 0.1, 0.3, 1.1, 1 / 3, 60000 / 7])
 def test_constant_feature_becomes_exactly_zero(constant, dtype):
-    """Its computed mean may be off by rounding, and its deviation noise: 1 must not come of 0/0 or noise/noise."""
+    """Its mean has rounding errors, and its deviation may be noise: the result must not be 0/0 or noise/noise."""
     x = np.full((1000, 2), constant, dtype)
     x[:, 1] = np.arange(1000) % 2
     stats = jaxnn.data.fit_standardizer(x)
@@ -162,7 +162,7 @@ def test_statistics_have_more_digits_than_few_bits(dtype):
 
 @pytest.mark.parametrize("smallest", [1e-45, 1e-40])
 def test_deviation_too_small_for_its_dtype_divides_nothing_by_zero(smallest):
-    """Subnormal numbers are 0 to a compiled program."""
+    """Subnormal numbers are 0 in compiled programs."""
     x = np.zeros((1001, 1), np.float32)
     x[0] = smallest
     for standardize in (jaxnn.standardize, jax.jit(jaxnn.standardize)):

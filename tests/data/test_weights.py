@@ -39,7 +39,7 @@ def by_stream(weight, x=X, y=Y):
 
 
 def by_pairs(weight, x=X, y=Y):
-    """A stream whose batches bring their weights, and are means by these alone."""
+    """Return a stream of batches with weights, each with the mean over its own weights."""
     weight = np.ones(M) if weight is None else np.asarray(weight)
     batches = [(x[i : i + SIZE], y[i : i + SIZE], weight[i : i + SIZE]) for i in range(0, M, SIZE)]
     return jaxnn.fit_stream(OBJECTIVE, SGD, START, batches, key=KEY, epochs=2, steps_per_call=4).params
@@ -107,7 +107,7 @@ EQUAL = [
 @pytest.mark.representatives("full", "stream")
 @pytest.mark.parametrize("path", HOST_PATHS)
 def test_equal_weights_of_the_host_change_nothing(path, unweighted):
-    """Not a bit: all of them are the weights 1."""
+    """The results are identical to those with weights of 1."""
     for weight in EQUAL:
         assert_same(HOST_PATHS[path](weight), unweighted[path])
 
@@ -265,7 +265,7 @@ def test_a_weight_too_small_beside_the_largest_is_0():
 
 
 def test_gradients_with_respect_to_weights_are_those_of_the_mean():
-    """The scale that keeps sums in range is a constant to a derivative."""
+    """The scale that keeps sums in range is a constant in derivatives."""
 
     def value(weight):
         return OBJECTIVE.value(params, jaxnn.Batch(jnp.asarray(X), jnp.asarray(Y), weight))
@@ -361,7 +361,7 @@ def plain_member(h):
 
 @pytest.mark.full
 def test_cross_validation_ignores_examples_of_weight_zero():
-    """As if it were not there: the folds are drawn of the others."""
+    """The folds are drawn from the other examples."""
 
     def measured(x, y, weight):
         options = dict(k=2, seed=0, measure=measure, epochs=2, weight=weight)
@@ -421,7 +421,7 @@ def all_metrics(predicted, p, y, weight):
 
 
 def by_numpy(weight):
-    """From the definitions, in float64."""
+    """Compute the metrics from their definitions, in float64."""
     average, certain, guess = partial(np.average, weights=weight), PROBABILITIES.max(axis=1), PROBABILITIES.argmax(1)
     bins = np.clip(np.ceil(certain * 4) - 1, 0, 3)
     of_bin = [(bins == b) & (weight > 0) for b in range(4)]

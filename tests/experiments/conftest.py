@@ -14,7 +14,7 @@ from experiments.networks.storage import StoredNetwork, encode
 
 @pytest.fixture(scope="session", autouse=True)
 def no_compilation_cache():
-    """Tests compile what they test, and write nothing to the user's cache."""
+    """Compile without a cache, and write nothing to the user's one."""
     before = jax.config.jax_enable_compilation_cache
     jax.config.update("jax_enable_compilation_cache", False)
     yield

@@ -32,7 +32,7 @@ def ones(key, shape, dtype, by=1):
 
 @jaxnn.factory
 def scale(by=2.0, *, table=None, sizes=()):
-    """A user's own layer."""
+    """Return a user-written layer."""
     return jaxnn.stateless(lambda x: (x * by, ()), lambda cache, dy: dy * by)
 
 
@@ -239,7 +239,7 @@ def test_different_arguments_are_not_equal(different):
 
 
 def there(value):
-    """What another process makes of it."""
+    """Return the value, its repr and comparisons in another process."""
     return (
         value,
         repr(value),

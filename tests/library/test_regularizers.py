@@ -107,7 +107,7 @@ def test_negative_strength_raises(strength):
 
 
 def test_traced_strength_is_a_hyperparameter(x64):
-    """Differentiable by, and different along a population."""
+    """A derivative with respect to it exists, and members of a population may have different ones."""
     strengths = jnp.array([0.0, 0.5, 2.0])
 
     @compiled

@@ -20,7 +20,7 @@ def assert_same_bits(a, b):
 
 @pytest.mark.parametrize("n", [3, 4, 17])
 def test_the_first_keys_of_a_split_do_not_depend_on_how_many_there_are(n):
-    """What experiments rely on where they split one seed for start, shuffles and more."""
+    """Experiments rely on this when they split one seed for initialization, shuffles and more."""
     first, more = (jax.random.key_data(jax.random.split(KEY, k)) for k in (2, n))
     assert_same_bits(first, more[:2])
     assert len(np.unique(more)) == 2 * n

@@ -148,7 +148,7 @@ def test_advice_for_inputs_is_true_of_them():
 
 
 class Frame:
-    """What of a data frame is looked at."""
+    """The parts of a data frame that are used."""
 
     def __init__(self, **columns):
         self._of, self.columns = {name: np.asarray(column) for name, column in columns.items()}, list(columns)

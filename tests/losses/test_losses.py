@@ -156,7 +156,7 @@ def test_softmax_raises_for_unreadable_targets(z, y, message):
 
 @pytest.mark.parametrize("far", [1e4, 1e30])
 def test_cross_entropies_far_out_in_float32(far):
-    """A sure answer costs nothing where right, |z| where wrong: finite, with a gradient of 0 or ±1."""
+    """A confident prediction has loss 0 if right and |z| if wrong: finite, with a gradient of 0 or ±1."""
 
     @compiled
     def run(z, wide):
@@ -178,7 +178,7 @@ def test_cross_entropies_far_out_in_float32(far):
 
 
 def test_sigmoid_cross_entropy_of_an_infinite_logit():
-    """As of probabilities 0 and 1: nothing where right, infinite where wrong; soft labels are always a little wrong."""
+    """As for probabilities 0 and 1: 0 if right, infinite if wrong, and infinite for soft labels."""
     loss, inf = jaxnn.sigmoid_cross_entropy(), np.inf
     z = jnp.array([inf, -inf, inf, -inf, inf, -inf])
     y = jnp.array([1.0, 0.0, 0.0, 1.0, 0.5, 0.5])
@@ -189,7 +189,7 @@ def test_sigmoid_cross_entropy_of_an_infinite_logit():
 
 
 def test_sigmoid_cross_entropy_of_soft_labels_keeps_its_digits():
-    """From certain to even labels, and logits of all sizes, float32 is right to a few roundings of the result."""
+    """For all soft labels and logits, float32 is accurate to a few roundings of the result."""
     loss, eps = jaxnn.sigmoid_cross_entropy(), np.finfo(np.float32).eps
     labels = np.array([0, 1e-7, 0.1, 0.5, 0.50001, 0.9, 1 - 1e-7, 1], np.float32)
     sizes = np.concatenate([[0.0], 10.0 ** np.arange(-6, 7)])
@@ -215,7 +215,7 @@ def test_sigmoid_cross_entropy_has_its_second_derivative(x64):
 
 
 def test_binary_cross_entropy_at_0_and_1():
-    """Infinite where the answer is sure and wrong; an absent term has value and gradient 0; never NaN."""
+    """Infinite if the prediction is confident and wrong; an absent term has value and gradient 0; never NaN."""
     a, y = jnp.array([0.0, 1.0, 0.0, 1.0, 0.0, 1.0]), jnp.array([0.0, 1.0, 1.0, 0.0, 0.5, 0.5])
     loss = jaxnn.losses.binary_cross_entropy()
 

@@ -146,7 +146,7 @@ def test_inputs_are_dropped_while_training(sizes):
 
 
 def test_logistic_regression_starts_at_zero():
-    """So every class is as likely as every other."""
+    """All classes have the same probability."""
     binary, many = jaxnn.logistic_regression(4), jaxnn.logistic_regression(4, classes=3)
     assert (shapes(binary), shapes(many)) == ([(1, 4), (1,)], [(3, 4), (3,)])
     x = jnp.arange(8.0).reshape(2, 4)
@@ -425,7 +425,7 @@ def test_invalid_key_raises(init, key, message):
 
 
 class Frame:
-    """What a data frame has in common with arrays."""
+    """The attributes that a data frame shares with arrays."""
 
     def __init__(self, a):
         self.a, self.shape = a, a.shape

@@ -125,7 +125,7 @@ def test_repeat_program_does_not_grow_with_n():
 
 
 def kept(layer, x, key=None):
-    """Shapes of what the backward is given to remember."""
+    """Return the shapes of the cache."""
     params = params_of(layer, x.shape[1])
     return sorted(leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(layer.forward, params, x, key)[1]))
 
@@ -159,7 +159,7 @@ def test_repeats_caches_may_cross_programs():
 
 @pytest.mark.full
 def test_equal_layers_of_a_chain_start_by_one_draw_that_changes_no_number():
-    """As if each were drawn alone from its key, also where one layer meets several shapes."""
+    """As if each were drawn separately from its key, also if a layer has several shapes."""
     dense = jaxnn.dense(4, "he")
     together, n_in = jaxnn.chain(*[jaxnn.dense(4, "he") for _ in range(4)]), (6, 4, 4, 4)
     drawn = jax.jit(lambda key: together.init(key, (6,))[0])(KEY)
@@ -268,7 +268,7 @@ def test_recompute_remembers_its_input_and_key_alone():
 
 
 def products_and_memory(layer):
-    """(products in the program that XLA is given, products that it compiled to, bytes that it works in)."""
+    """Return the number of products before and after compilation by XLA, and the temporary bytes."""
     given = params_of(layer, 8), normal((256, 8)), normal((256, 8)), None
     lowered = jax.jit(partial(hand, layer)).lower(*given)
     built = lowered.compile()
@@ -289,7 +289,7 @@ def test_recompute_under_repeat_computes_again_and_saves_memory():
 
 
 def test_remat_of_straight_line_code_recomputes_in_xla():
-    """Behind a barrier. What XLA makes of it is its own affair: on a CPU it merges the two, as for `jax.checkpoint`."""
+    """Behind an optimization barrier. On a CPU, XLA merges the two computations, as for `jax.checkpoint`."""
     deep = jaxnn.chain(jaxnn.dense(8), jaxnn.tanh(), jaxnn.dense(8), jaxnn.tanh())
     given = params_of(deep, 8), normal((2, 8)), normal((2, 8)), None
     texts = [jax.jit(partial(hand, layer)).lower(*given).as_text() for layer in (deep, jaxnn.remat(deep))]
@@ -392,7 +392,7 @@ def test_with_dtype_raises_for_other_dtypes(dtype):
 
 
 def test_a_residual_of_another_shape_raises_without_init():
-    """One output would be added to every input."""
+    """A single output would be broadcast to every input."""
     params, _ = jaxnn.dense(1).init(KEY, (4,))
     with pytest.raises(ValueError, match=r"layer of residual must keep .*, got \(2, 4\) -> \(2, 1\)"):
         jaxnn.residual(jaxnn.dense(1)).forward(params, jnp.ones((2, 4)))

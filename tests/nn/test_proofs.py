@@ -272,7 +272,7 @@ def test_every_exported_factory_has_cases_in_its_file(factory):
 
 
 def test_every_case_is_run():
-    """No file with CASES is left out, and no name stands for two."""
+    """All files with CASES are collected, and names are unique."""
     written = [path for path in (ROOT / "jaxnn").rglob("*.py") if "\nCASES = {" in path.read_text(encoding="utf-8")]
     assert {Path(module.__file__) for module in MODULES} == {*written}
     assert len(LAYER_CASES) + len(LOSS_CASES) + len(REGULARIZER_CASES) == len(CASES)

@@ -27,7 +27,7 @@ BATCH = jaxnn.Batch(jnp.asarray(X), jnp.asarray(Y))
 
 
 def turned(params):
-    """Params (n_out, n_in) in Flax's layout, and back."""
+    """Convert params (n_out, n_in) to Flax's layout, or back."""
     return jax.tree.map(lambda leaf: leaf.T if leaf.ndim == 2 else leaf, params)
 
 
@@ -113,7 +113,7 @@ def _muon_axes(leaf):
 
 
 def factories():
-    """Name -> function without arguments, of all that optax makes optimizers by."""
+    """Return name -> function without arguments, of all optimizer factories of optax."""
     found = {}
     for module in (optax, contrib):
         for name, make in vars(module).items():
@@ -139,7 +139,7 @@ OFTEN = ["adaptive_grad_clip", "muon"]
 
 
 def by_optax(optimizer, params, batch, n):
-    """n steps of plain optax on weights (n_in, n_out), by JAX's gradients."""
+    """Return the result of n steps of plain optax on weights (n_in, n_out), with JAX's gradients."""
     params = turned(params)
     state = optimizer.init(params)
     update = accepting(optimizer).update
@@ -187,7 +187,7 @@ def test_lookahead_raises_inside_another(caplog):
 
 
 def test_gradients_for_each_example_raise_if_axes_fit():
-    """A dense layer's W and b have as many rows: its aggregate takes them for examples, and gives other shapes."""
+    """The aggregate would treat the equal numbers of rows of W and b as examples, and return other shapes."""
     params = {"W": jnp.ones((3, 2)), "b": jnp.ones(3)}
     with pytest.raises(ValueError, match=r"got updates of shape \(2,\) for params\['W'\] of shape \(3, 2\)"):
         jaxnn.train_state(params, contrib.differentially_private_aggregate(1.0, 1.0, 0), KEY)
@@ -206,7 +206,7 @@ ELEMENT_BY_ELEMENT = {
 
 @pytest.mark.parametrize("name", ELEMENT_BY_ELEMENT)
 def test_optimizers_that_do_not_read_the_layout_are_compiled_as_they_are(name, monkeypatch):
-    """The same program, and the same state, as without a look at the layout."""
+    """The program and the state are the same as without `with_layout`."""
     optimizer = ELEMENT_BY_ELEMENT[name]()
 
     def program():

@@ -185,7 +185,7 @@ def test_populations_and_streams_carry_a_scale_each():
 
 @pytest.mark.full
 def test_digits_in_float16():
-    """A loss weighed so little that float16 loses it: with a scale, the digits are learned as in float32."""
+    """With a loss so small that float16 underflows, digits are learned as in float32 if it is scaled."""
     from sklearn.datasets import load_digits
 
     x, y = (a[:600] for a in load_digits(return_X_y=True))

@@ -43,7 +43,7 @@ def test_every_name_has_a_case():
 
 @pytest.mark.parametrize("name", CASES)
 def test_twenty_steps_are_the_papers(name, x64):
-    """On gradients that are large, small, 0 and of changing sign."""
+    """With gradients that are large, small, 0 and of changing sign."""
     make, paper = CASES[name]
     rng = np.random.default_rng(0)
     grads = rng.normal(size=(20, 6)) * np.array([[1, 1e-6, 1e3, 1, 1, 0]])
@@ -101,7 +101,7 @@ def ridge_problem():
 
 
 def test_lbfgs_finds_the_minimum_in_few_steps():
-    """Some fifteen full batches, where gradient descent takes hundreds; by `fit`, whose step hands it the objective."""
+    """In about fifteen full-batch steps, where gradient descent needs hundreds; `fit` passes the objective."""
     objective, model, x, y, fitted = ridge_problem()
     start, key = model.init(jax.random.key(0)), jax.random.key(1)
     ends = {
@@ -176,7 +176,7 @@ def test_warm_up_leads_up_to_any_schedule(name):
 
 @pytest.mark.parametrize("name", jaxnn.optim.SCHEDULES)
 def test_schedules_of_traced_rates_train_a_population(name):
-    """Each member goes the way that its own schedule adds up to, on a gradient of 1."""
+    """With a gradient of 1, each member's change is the sum of its schedule."""
     objective = jaxnn.Objective(lambda params, batch, key=None: params["W"].sum(), None, lambda params, batch: None)
 
     def member(h):

@@ -66,7 +66,7 @@ def test_each_size_is_the_training_on_the_subset_alone(x64):
 
 
 def test_larger_training_sets_hold_the_smaller_ones_and_seeds_draw_others():
-    """By a measure that gives the weights away."""
+    """With a measure that returns the weights."""
 
     def weights(params, batch):
         return {f"is {i}": batch.weight[i] for i in range(9)}

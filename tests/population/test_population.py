@@ -39,7 +39,7 @@ def alone(i, hyperparameters=GRID, member=member, **options):
 
 
 def assert_same(a, b, rtol=2e-5):
-    """Up to the rounding of products that run side by side."""
+    """Check equality up to the rounding of batched products."""
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol), a, b)
 
 
@@ -409,7 +409,7 @@ def stopped():
 
 
 def test_each_member_stops_like_a_single_training(stopped):
-    """Each at its own report, back at its own best one."""
+    """Each member stops at a different report, and returns its best params."""
     for i in range(6):
         single = alone(i, RATES, **{**STOPPING, "shuffle": True})
         whole = stopped.member(i)
@@ -465,7 +465,7 @@ def test_keys_of_the_old_kind_train_a_population():
 @pytest.mark.full
 @pytest.mark.parametrize("loss", [jaxnn.sigmoid_cross_entropy, jaxnn.softmax_cross_entropy])
 def test_labels_may_be_on_the_device(loss):
-    """Their numbers are looked at while a member is traced."""
+    """Labels on the device are validated while a member is traced."""
     network, labels = jaxnn.dense(2 if loss is jaxnn.softmax_cross_entropy else 1), np.arange(8) % 2
     x = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
     key, options = jax.random.key(0), dict(epochs=2)

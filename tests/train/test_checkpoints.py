@@ -154,7 +154,7 @@ def test_save_is_called_at_the_end(train):
 
 
 def test_resumed_stream_has_the_same_batch_size():
-    """That of the first batch of all."""
+    """The size is that of the very first batch."""
 
     def batches(epoch):
         for rows in np.split(np.arange(10), [4, 8] if epoch % 2 == 0 else [2, 6]):

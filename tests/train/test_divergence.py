@@ -35,7 +35,7 @@ def fit(network, params, x=X, y=Y, loss=SQUARED, optimizer=SGD, regularizer=None
 
 
 def params_of(network, n_in=3, **changes):
-    """Those of its registry case; `leaf_2=1e38`: the third array, in the order of the layers, is 1e38 all over."""
+    """Return the params of the registry case; `leaf_2=1e38` sets all numbers of the third array to 1e38."""
     params = jax.tree.map(np.array, LayerCase("", network, (n_in,)).params())
     views = jaxnn.models.params_to_arrays(network, params)
     for name, value in changes.items():
@@ -297,7 +297,7 @@ def test_stream():
 
 @pytest.mark.full
 def test_a_second_divergence_compiles_nothing():
-    """Of the same training, of the same population: what is to be seen of a step is seen by one program."""
+    """For the same training or population: one program explains every step."""
     objective, optimizer, params = objective_of(SQUARES, SQUARED), optax.sgd(3e38), params_of(SQUARES)
 
     def member(h):
@@ -337,7 +337,7 @@ def test_one_number_that_is_not_finite_is_found(bad, dtype, compiled):
 
 
 def warning_of(train):
-    """The one warning of a training, and what it returns."""
+    """Return the only warning of a training, and its result."""
     with pytest.warns(jaxnn.train.DivergenceWarning) as caught:
         result = train()
     (warning,) = caught

@@ -23,7 +23,7 @@ def fit(epochs=40, **options):
 
 
 def measuring(values):
-    """An `evaluate` that measures one of the values after another."""
+    """Return an `evaluate` that returns the values one after another."""
     values = iter(values)
     return lambda params: {"measure": np.float32(next(values))}
 

@@ -106,7 +106,7 @@ def test_shuffle_differs_by_epoch_and_by_seed_and_is_reproducible():
 
 @pytest.mark.full
 def test_epoch_from_a_later_step_continues_identically():
-    """From its numbers alone: params, step and key, as a checkpoint keeps them."""
+    """From params, step and key alone, which a checkpoint stores."""
     order, _ = orders(3)
     _, state = orders(1)
     again = state_of(jnp.zeros(1))._replace(step=jnp.asarray(int(state.step), jnp.int32))

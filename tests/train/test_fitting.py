@@ -53,7 +53,7 @@ def test_fit_called_again_does_not_compile_again():
 
 @pytest.mark.full
 def test_programs_are_let_go_of():
-    """A sweep does not keep what its objectives close over."""
+    """Arrays that objectives close over are not kept alive."""
     alive = []
     for i in range(12):
         held = jnp.full(3, i)
@@ -119,7 +119,7 @@ def test_full_batch_is_one_batch_in_order():
 
 
 def test_weights_count_examples():
-    """Weight 2 is the example twice, and weight 0 is not there."""
+    """An example of weight 2 counts twice, and one of weight 0 not at all."""
     batch = data(4)
     twice = jaxnn.Batch(*(jnp.concatenate([a[:2], a[:1]]) for a in (batch.x, batch.y)))
     assert_close(fit(batch=batch, epochs=3, weight=[2.0, 1, 0, 0]).params, fit(batch=twice, epochs=3).params)

@@ -150,7 +150,7 @@ def test_fit_inside_a_jitted_function_raises(inside):
 @pytest.mark.parametrize("transform", [lambda f: f, jax.jit, jax.grad], ids=["vmap", "jit", "grad"])
 @pytest.mark.parametrize("name", ["rate", "strength", "measured"])
 def test_fit_of_a_traced_number_is_an_error(name, transform):
-    """Also where it shows in no argument, but is closed over."""
+    """Also if the traced number is not an argument, but closed over."""
     model = jaxnn.logistic_regression(2)
     x, y, plan = np.ones((2, 2), np.float32), np.array([0, 1]), {"key": KEY, "epochs": 1}
 

@@ -53,7 +53,7 @@ def assert_same_fit(got, expected):
 
 @pytest.fixture(scope="module")
 def orders():
-    """Of three epochs, as `fit` shuffles them."""
+    """Return the orders of three epochs, shuffled as by `fit`."""
     drawn = fit(telling(), jnp.zeros(1), *numbered(7)[:2], epochs=3, batch_size=1, shuffle=True)
     orders = drawn.losses.astype(int).reshape(3, 7)
     assert len({tuple(order) for order in orders}) == 3
@@ -178,7 +178,7 @@ def test_params_are_copied():
 
 
 def test_nothing_compiles_twice():
-    """Not for the short batch, nor for a group that is not full, nor for the next epoch, nor for the next training."""
+    """Neither for the short batch, a partial group, the next epoch, nor the next training."""
     objective, traces = traced()
     stream(again()[:2], objective)  # one full group
     first = len(traces)
@@ -276,7 +276,7 @@ def test_error_of_the_iterator_is_raised_unchanged(error):
 @pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 @pytest.mark.parametrize("bad", [np.full((3, 3), np.nan, np.float32), None])
 def test_iterator_is_closed(bad):
-    """By an error and by a divergence alike: what it has opened it can close."""
+    """After an error and after a divergence, so that it can close its files."""
     closed = []
 
     def batches(epoch):
@@ -331,7 +331,7 @@ USED_UP = iter(again())
     ],
 )
 def test_bad_batch_is_named(third, message):
-    """The third batch of the second epoch: nothing but its own wrong, and what was expected of it."""
+    """The third batch of the second epoch is named, with what was expected."""
     epochs = [again()[:2], [*again()[:2], third]]
     with pytest.raises(ValueError, match=rf"^batch 2 of epoch 1 \(both from 0\): .*{message}"):
         stream(lambda epoch: epochs[epoch], epochs=2)
@@ -481,7 +481,7 @@ def test_host_batches_of_lists():
 
 
 class Frame:
-    """A data frame: what it is indexed by are names of columns."""
+    """A data frame, whose index is the names of columns."""
 
     iloc = None
 
@@ -523,7 +523,7 @@ def test_steps_per_epoch_end_the_epochs_of_a_generator_that_does_not():
 
 
 def test_a_generator_continues_from_epoch_to_epoch():
-    """In epochs of two of its three batches: as one epoch of six."""
+    """Three epochs of two batches equal one epoch of six."""
     got = stream(endless([]), epochs=3, steps_per_epoch=2)
     assert_close(got.losses, stream(epochs=2).losses)
     assert [report["step"] for report in got.history] == [2, 4, 6]

@@ -61,7 +61,7 @@ def page_data(file):
     ids=lambda each: each[0] if isinstance(each, list) else "",
 )
 def test_each_slider_position_has_its_numbers(tmp_path, capsys, argv, function, given):
-    """Those that NumPy computes there."""
+    """The numbers are those of NumPy."""
     assert main.main(["graph", *argv, "--html", str(tmp_path / "page.html")]) == 0
     data = page_data(tmp_path / "page.html")
     (output,) = data["outputs"]
@@ -76,7 +76,7 @@ def test_each_slider_position_has_its_numbers(tmp_path, capsys, argv, function, 
 
 
 def branching(x, v):
-    """Of which only the second half has another way."""
+    """Return a function that branches, with another branch in the second half of the range."""
     return jax.nn.relu(x) + v.sum() + jax.lax.cond(x > 1, jnp.sin, jnp.cos, x)
 
 
@@ -122,7 +122,7 @@ TWO_LAYERS = ["experiments.cli.graph.two_layers:loss", "--shapes", "4,2", "4", "
 
 @pytest.mark.full
 def test_the_picture_of_two_layers_is_of_what_the_command_draws(tmp_path):
-    """The same boxes; the last digits of the numbers in them are the machine's."""
+    """The boxes are the same; the last digits depend on the machine."""
     file = tmp_path / "two.svg"
     assert main.main(["graph", *TWO_LAYERS, "--svg", str(file)]) == 0
     drawn, kept = (

@@ -19,7 +19,7 @@ HEAVY = {"jax", "jaxnn", "optax", "matplotlib", "sklearn", "h5py", "PIL", "safet
 
 
 def error_of(capsys, *argv, status=2):
-    """Run, expect that exit status and one line on stderr; the line."""
+    """Run a command; check the exit status, and return the one line on stderr."""
     assert main.main(argv) == status
     out, err = capsys.readouterr()
     assert err.startswith("error: ")
@@ -255,7 +255,7 @@ def test_a_full_disk_is_one_line(capsys, tmp_path, fails_in_training):
 
 
 def test_closed_stdout_is_not_an_error():
-    """As `head` is, which closes the pipe."""
+    """`head`, for example, closes the pipe."""
     listing = subprocess.Popen(
         [sys.executable, "-m", "experiments", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -178,7 +178,7 @@ def test_profiles_and_broken_exif_change_nothing(tmp_path, kind):
 
 
 def test_png_with_wrong_checksums_is_rejected(tmp_path):
-    """Pillow alone would read other pixels."""
+    """Pillow without verification would read other pixels."""
     path = tmp_path / "a.png"
     pixels = np.random.default_rng(0).integers(0, 256, (50, 50, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path, compress_level=0)

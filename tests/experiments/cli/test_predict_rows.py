@@ -246,7 +246,7 @@ def test_best_network_on_dev_is_used_by_default(ladder_run, table, predict, erro
 
 @pytest.mark.full
 def test_new_rows_are_read_like_the_training_rows(tmp_path, predict, error_of, capsys):
-    """By the marks, the words and the layout that the run found or was given; the delimiter may be another."""
+    """With the marks, the words and the layout of the run; the delimiter may differ."""
     rows = [
         [f"{i % 9},{i % 4}", f"{i % 7}%", f"{1 + i % 5}.{100 + i % 3}", ["NA", "EU"][i % 2], i % 2] for i in range(60)
     ]

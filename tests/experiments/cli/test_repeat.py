@@ -32,13 +32,13 @@ def original(tmp_path_factory):
 
 @pytest.fixture
 def run(original, tmp_path):
-    """A copy of it, to be changed."""
+    """A copy of the run, to be changed."""
     return shutil.copytree(original, tmp_path / "run")
 
 
 @pytest.fixture
 def verdict(run, original):
-    """`verdict()`: of the original, as if it were the repetition of the copy; its lines."""
+    """`verdict()`: judge the original as the repetition of the copy; return the lines."""
 
     def lines(*, matched):
         found = repeat.judge(run, original)
@@ -203,7 +203,7 @@ def test_every_experiment_has_a_short_run():
 @pytest.mark.representatives("vectorization")
 @pytest.mark.parametrize("name", SHORT)
 def test_another_process_repeats_it_bit_for_bit(name, full, tmp_path, write_photos, data_dir, monkeypatch, capsys):
-    """Here, a bar shows the progress, an event file is written, no program is kept; there, none of it is so."""
+    """This process has a progress bar and an event file, and no cache; the other one the opposite."""
     argv = [*(name.split("-", 1) if name.startswith("sweep-") else ("run", name)), *SHORT[name].split()]
     if "catvnoncat" in name:
         argv += ["--data-dir", str(write_photos(tmp_path / "photos"))]

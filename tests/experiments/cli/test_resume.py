@@ -33,7 +33,7 @@ ALWAYS = ["--checkpoint-every", "1e-9"]
 
 
 def sweep(runs, *argv, status=0):
-    """A run; its folder."""
+    """Run a sweep; return its folder."""
     assert main.main([*SWEEP, "--runs-dir", str(runs), *argv]) == status
     (folder,) = runs.iterdir()
     return folder
@@ -45,14 +45,14 @@ def resume(run, *argv, status=0):
 
 @pytest.fixture(scope="module", autouse=True)
 def cached(tmp_path_factory):
-    """All runs here are of the same programs."""
+    """Cache programs, since all runs have the same ones."""
     with own_cache(tmp_path_factory.mktemp("caches")):
         yield
 
 
 @pytest.fixture(autouse=True)
 def no_progress(monkeypatch):
-    """Lines of progress, which a slow machine has."""
+    """Turn off lines of progress, which only appear on a slow machine."""
     monkeypatch.setattr("experiments.runs.progress._SECONDS_BETWEEN_LINES", float("inf"))
 
 
@@ -235,7 +235,7 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path):
 
 
 def test_on_a_terminal_the_stopping_note_has_a_separate_line(tmp_path):
-    """Over the line of the bar, which the terminal ends with ^C."""
+    """The note replaces the line of the bar, which the terminal ends with ^C."""
     main, side = os.openpty()
     kept, stderr = os.dup(2), sys.stderr
     os.dup2(side, 2)
@@ -260,7 +260,7 @@ def test_on_a_terminal_the_stopping_note_has_a_separate_line(tmp_path):
 
 
 def wait_long(lost):
-    """Once the object is lost."""
+    """Wait until the object is garbage-collected."""
     del lost
     time.sleep(20)
 
@@ -444,7 +444,7 @@ def test_in_another_thread_signals_are_left_alone(tmp_path):
 
 @pytest.mark.full
 def test_run_killed_repeatedly_ends_the_same(tmp_path, monkeypatch):
-    """Real processes; `scripts/bench faults` does this a hundred times."""
+    """With real processes; `scripts/bench faults` does this a hundred times."""
     monkeypatch.setitem(faults.TRAININGS, "sweep", " ".join(SWEEP))
     training = faults.Faults("sweep", tmp_path)
     done, wrong = faults.kills(training, 1, random.Random(1), lambda line: None)
@@ -453,7 +453,7 @@ def test_run_killed_repeatedly_ends_the_same(tmp_path, monkeypatch):
 
 
 def test_benchmark_finds_failures(tmp_path, undisturbed):
-    """It must be able to fail."""
+    """The benchmark must be able to fail."""
     shutil.copytree(undisturbed, (other := tmp_path / "other"))
     (other / "sweep.csv").write_text((other / "sweep.csv").read_text() + "\n")
     training = faults.Faults.__new__(faults.Faults)

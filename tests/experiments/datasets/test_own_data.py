@@ -41,7 +41,7 @@ def write_csv(path, header, rows, encoding="utf-8", **dialect):
 
 
 def passengers(m=120):
-    """A table with what real ones have: words, numbers, and holes in both. Row by row, as text."""
+    """Return a realistic table with words, numbers, and missing values, as rows of text."""
     random = np.random.default_rng(0)
     rows = []
     for i in range(m):
@@ -121,7 +121,7 @@ def test_too_many_fields(tmp_path, monkeypatch):
 
 
 def scikit_learn(rows, train, kinds):
-    """The same by scikit-learn, fitted on the rows `train`: inputs (m, n) before and after standardizing."""
+    """Return inputs (m, n) of scikit-learn, fitted on the rows `train`, before and after standardizing."""
     table = np.array(rows, dtype=object)
     for i, kind in enumerate(kinds):
         table[:, i] = [np.nan if field in ("", "NA", "?") else float(field) if kind == "number" else field
@@ -153,7 +153,7 @@ def test_inputs_are_those_of_scikit_learn_fitted_on_the_training_part(tmp_path):
 
 
 def test_stored_encoder_encodes_the_same_rows_identically(tmp_path):
-    """By the JSON alone."""
+    """The JSON is sufficient."""
     header, rows = passengers()
     path = write_csv(tmp_path / "a.csv", header, rows)
     data = read_own_data(path, "survived", "name", FRACTIONS, 0)
@@ -196,7 +196,7 @@ def test_classes_that_are_numbers_are_in_order_of_size(tmp_path):
 
 
 def test_large_numbers_close_together_keep_their_digits(tmp_path):
-    """As times in seconds: float32 holds them to 128 s only."""
+    """Times in seconds, for example: float32 has a spacing of 128 s."""
     path = write_csv(tmp_path / "a.csv", ["x", "y"], [[1_700_000_000 + i, i % 2] for i in range(40)])
     data = read_own_data(path, "y", "", FRACTIONS, 0)
     assert len(np.unique(np.concatenate([data.train.x, data.dev.x, data.test.x]))) == 40
@@ -437,7 +437,7 @@ def test_labels_of_npz_in_any_form(tmp_path, shape, of, classes):
 
 @pytest.mark.full
 def test_small_files_train_in_one_batch(tmp_path, monkeypatch):
-    """Of 10 rows, which are enough to be split, by the ladder and by a sweep, to a network that predicts."""
+    """The ladder and a sweep train on 10 rows, the minimum, and their networks predict."""
     from experiments.networks.spec import NetworkSpec
     from experiments.studies.ladder import run as ladder
 
@@ -452,7 +452,7 @@ def test_small_files_train_in_one_batch(tmp_path, monkeypatch):
 
 
 def test_inputs_are_in_float64_until_they_are_standardized(tmp_path):
-    """Of an npz file too: numbers close together keep their digits, and integers do not wrap."""
+    """Also for npz files: numbers close together keep their digits, and integers do not wrap."""
     x = np.stack([1_700_000_000 + np.arange(40.0), np.arange(40) % 7], axis=1)
     np.savez(tmp_path / "a.npz", x=x, y=np.arange(40) % 2)
     np.savez(tmp_path / "b.npz", x=x.astype(np.uint32), y=np.arange(40) % 2)
@@ -497,7 +497,7 @@ def test_numbers_that_are_not_of_the_given_mark(tmp_path, given, column, field):
 
 
 def test_suggested_missing_option_keeps_the_missing_values(tmp_path):
-    """NA must not become a word, or a number of another kind, where the user follows the advice on another field."""
+    """NA must stay a missing value if the user follows the suggestion for another field."""
     rows = [[f"{i}.25", f"{i}.75", ["EU", "US", "NA"][i % 3], i % 2] for i in range(40)]
     rows[3][0], rows[5][0], rows[9][1], rows[11][1] = "tbd", "n.a.", "-", "x,y"
     text = table_as_text(["a", "b", "c", "y"], rows)
@@ -544,7 +544,7 @@ def test_labels_of_npz_that_are_equal(tmp_path, y, classes):
 
 @pytest.mark.parametrize("missing", [float("nan"), ""])
 def test_labels_of_npz_that_are_missing(tmp_path, missing):
-    """As the advised .astype(str) writes them."""
+    """In the form that the suggested .astype(str) writes."""
     y = np.array([missing if i == 7 else "ab"[i % 2] for i in range(40)], object).astype(str)
     np.savez(tmp_path / "a.npz", x=np.arange(80.0).reshape(40, 2), y=y)
     with pytest.raises(InvalidFileError, match=rf"y\[7\] is '{missing}', expected a class for each row"):
@@ -582,7 +582,7 @@ def test_encodings_are_kept_by_their_usual_names():
 
 
 def test_error_for_new_rows_lists_the_missing_values(tmp_path):
-    """As the training had it, not as it is by default."""
+    """With the meaning of the training, not the default."""
     (tmp_path / "a.csv").write_text("a\nNA\n")
     table, column = read_table(tmp_path / "a.csv"), Number("a", 0.0)
     for missing, said in [(("tbd", "-"), "an empty field or tbd or -"), (("",), "an empty field")]:

@@ -18,7 +18,7 @@ Y = np.arange(M) % 2
 
 
 def tables():
-    """Header -> rows, each a list of cells."""
+    """Return header -> rows, each a list of cells."""
     found = {}
     for block in re.findall(r"(?:^\|.*\n)+", PAGE.read_text(), re.MULTILINE):
         first, _, *rows = (re.split(r"(?<!\\) *\| *", line.strip("| \n")) for line in block.splitlines())
@@ -31,7 +31,7 @@ def code(cell):
 
 
 def text(a, b=B, y=Y, header="a,b,y", sep=",", end="\n"):
-    """A file of three columns."""
+    """Return a file with three columns."""
     rows = zip(a, b, y, strict=True)
     return "".join(sep.join(map(str, row)) + end for row in [header.split(","), *rows])
 
@@ -45,7 +45,7 @@ def quoted(fields):
 
 
 def at_9(field, others=None):
-    """A column in which one field, in line 9, is written another way."""
+    """Return a column whose field in line 9 has another notation."""
     others = np.arange(M) % 7 + 10 if others is None else others
     return quoted(field if i == 7 else other for i, other in enumerate(others))
 

@@ -53,14 +53,14 @@ def batch(output):
 
 
 def outputs(network, x):
-    """Those of jaxnn, on inputs that are standardized first, where the network was trained so."""
+    """Return jaxnn's outputs, on standardized inputs if the network was trained on them."""
     x = x if network.standardizer is None else np.float32(jaxnn.standardize(network.standardizer, x))
     return np.asarray(jax.jit(network.spec.model().outputs)(network.params, x))
 
 
 @functools.cache
 def expected(activation, output, standardized):
-    """By jaxnn: the outputs, and (dW_1, db_1, dW_2, ...) of the cost on raw inputs by hand-derived gradients."""
+    """Return jaxnn's outputs, and its hand-derived (dW_1, db_1, dW_2, ...) of the cost on raw inputs."""
     network, (x, y) = made(activation, output, standardized), batch(output)
     raw = network_of(raw_input_layers(network), activation, output)
     model = raw.spec.model()
@@ -69,7 +69,7 @@ def expected(activation, output, standardized):
 
 
 def cost(z, y, output):
-    """The mean loss, by optax."""
+    """Return the mean loss, with optax."""
     if output == "softmax":
         return optax.softmax_cross_entropy_with_integer_labels(z, y).mean()
     return (optax.sigmoid_binary_cross_entropy(z, y) if output == "binary" else (z - y) ** 2 / 2).mean()
@@ -141,7 +141,7 @@ def test_flax_computes_the_same(export, no_rank_promotion_rule, activation, outp
 
 @pytest.fixture(scope="session")
 def keras(tmp_path_factory):
-    """Keras on JAX, which writes its settings to a folder of the test's."""
+    """Keras on JAX, with its settings in a temporary folder."""
     os.environ["KERAS_BACKEND"], os.environ["KERAS_HOME"] = "jax", str(tmp_path_factory.mktemp("keras"))
     return pytest.importorskip("keras")
 
@@ -181,7 +181,7 @@ def test_arrays_rebuild_the_same_network(export, form, standardized):
 @pytest.mark.representatives("elu-binary-True")
 @pytest.mark.parametrize(("activation", "output", "standardized"), CASES[:2])
 def test_stablehlo_runs_without_jaxnn(capsys, folder, export, activation, output, standardized):
-    """In another process, on batches of several sizes."""
+    """Run the function in another process, on batches of several sizes."""
     pytest.importorskip("flatbuffers")
     network, (x, _) = made(activation, output, standardized), batch(output)
     _, expression = export(network, "stablehlo")
@@ -211,7 +211,7 @@ def far_from_zero(mean, std):
 
 
 def in_float64(network, rows):
-    """The outputs, by NumPy."""
+    """Return the outputs, with NumPy."""
     W1, b1, W2, b2 = map(np.float64, jaxnn.models.params_to_arrays(network.spec.model().network, network.params))
     standardized = (rows - network.standardizer.mean) / network.standardizer.std
     return np.tanh(standardized @ W1.T + b1) @ W2.T + b2
@@ -219,7 +219,7 @@ def in_float64(network, rows):
 
 @pytest.mark.parametrize(("mean", "std"), [(1.7e9, 173.0), (738_000.25, 90.0), (1999.5, 5.0), (-1e5, 1.0)])
 def test_a_function_loses_no_digit_that_its_inputs_have(mean, std):
-    """One of float32 cannot hold such means: x - mean takes two."""
+    """A single float32 number cannot represent such means: x - mean needs two."""
     network, rows = far_from_zero(mean, std)
     x = np.float32(rows)
     predict = jax.export.deserialize(bytearray(module("stablehlo").encode(network))).call
@@ -453,7 +453,7 @@ def test_npz_of_any_float_and_order(tmp_path, dtype, order):
     ("kind", "dtype"), [("sequential", "bfloat16"), ("functional", "float32"), ("subclass", "float16")]
 )
 def test_from_keras_with_the_state_of_an_optimizer(keras, tmp_path, no_rank_promotion_rule, kind, dtype):
-    """As after any training; layers are named by their users."""
+    """The file of a trained model; layers have user-given names."""
     layers = [
         keras.layers.Dense(4, "relu", name="zeta", dtype=dtype),
         keras.layers.Dropout(0.5),

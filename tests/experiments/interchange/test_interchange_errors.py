@@ -165,7 +165,7 @@ def test_unknown_formats(error_of):
 
 
 class Bomb:
-    """Unpickling it makes a file."""
+    """Create a file when unpickled."""
 
     def __reduce__(self):
         return Path.touch, (Path("exploded"),)

@@ -18,7 +18,7 @@ LOSSES = {
 
 
 def forward(spec, arrays, x, added):
-    """Every layer's output, by formulas, with `added` to each."""
+    """Return every layer's output, by formulas, with `added` to each."""
     outputs = []
     layers = list(zip(arrays[::2], arrays[1::2], added, strict=True))
     for l, (W, b, more) in enumerate(layers, 1):

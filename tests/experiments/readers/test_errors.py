@@ -57,7 +57,7 @@ def test_predict_rejects_links_out_of_a_run(capsys, tmp_path, image_run):
 
 @pytest.mark.parametrize("name", ["two words", "наука 数据 é", b"caf\xe9".decode("utf-8", "surrogateescape")])
 def test_names_with_spaces_and_of_every_alphabet(tmp_path, image_run, capsys, name):
-    """The last is no UTF-8, as a name on a Linux disk need not be."""
+    """The last name is not UTF-8, which is allowed on Linux."""
     folder = tmp_path / name
     try:
         folder.mkdir()

@@ -77,7 +77,7 @@ def test_datasets_in_other_files_are_absent(tmp_path):
 
 @pytest.mark.full
 def test_chunk_that_unpacks_to_more_than_declared(tmp_path):
-    """The filter would unpack all of it: 2 GB of zeros, of which this file holds 2 MB."""
+    """The filter would unpack 2 GB of zeros from a file of 2 MB."""
     packer = zlib.compressobj(1)
     packed = b"".join(packer.compress(bytes(2**24)) for _ in range(127)) + packer.flush()
     with h5py.File(tmp_path / "a.h5", "w") as file:

@@ -10,7 +10,7 @@ from experiments.readers.numerals import PLAIN, Notation, agree, looks_like_numb
 @pytest.mark.parametrize("thousands", ["", ".", ",", " ", "'"])
 @pytest.mark.parametrize(("prefix", "suffix"), [("", ""), ("$", ""), ("", "%"), ("", "kg")])
 def test_numbers_are_read_only_in_their_notation(decimal, thousands, prefix, suffix):
-    """Python's own formatting is the oracle: its commas and points are exchanged for the marks."""
+    """Python's formatting is the oracle, with its commas and points replaced by the marks."""
     if decimal == thousands:
         return
     values = [0.0, 12.5, -1234.25, 1234567.0, 999.0, -0.125]

@@ -12,7 +12,7 @@ from experiments.reports import plots
 
 
 def sizes(figure):
-    """Of the PNG: it must be one, and of a sane size."""
+    """Return the size of a PNG, which must be valid and not too large."""
     data = plots.png(figure)
     assert data.startswith(b"\x89PNG\r\n\x1a\n")
     width, height = struct.unpack(">II", data[16:24])

@@ -34,7 +34,7 @@ TABLES = {
 
 
 def words(table):
-    """What stands in the table's cells."""
+    """Return the words of the table's cells."""
     return {word for column in table.columns for cell in column.cells for word in str(cell).split()}
 
 
@@ -84,7 +84,7 @@ def test_a_file_or_a_pipe_has_no_width(capsys, monkeypatch):
 @pytest.mark.parametrize("name", ["ladder", "catvnoncat", "numbers"])
 @pytest.mark.parametrize("columns", [40, 80])
 def test_a_stored_table_is_narrowed_as_one_that_is_shown(capsys, monkeypatch, name, columns):
-    """As `compare` reads it from report.txt, with a note below."""
+    """A table with a note below it, as `compare` reads from report.txt."""
     monkeypatch.setenv("COLUMNS", str(columns))
     tables.show(TABLES[name])
     shown = capsys.readouterr().out.split()

@@ -22,7 +22,7 @@ from tests.helpers.caches import STATE, own_cache
 
 @pytest.fixture
 def caches(tmp_path):
-    """JAX's cache as a new process has it, and a folder of the test's own for caches."""
+    """Reset JAX's cache to that of a new process, and use a temporary folder for caches."""
     pytest.importorskip("filelock")
     with own_cache(tmp_path / "caches") as folder:
         yield folder
@@ -33,7 +33,7 @@ def square(x):
 
 
 def compile_once_more():
-    """Compile `square` as a new process would; whether it came from the cache."""
+    """Compile `square` as in a new process; return whether it came from the cache."""
     jax.clear_caches()
     clock = timing.compile_clock()
     programs, cached = clock.programs, clock.cached
@@ -260,7 +260,7 @@ def test_a_program_from_the_cache_has_no_compile_time(caches, monkeypatch, capsy
 
 @pytest.mark.full
 def test_processes_share_the_cache(caches, image_run, tmp_path):
-    """Two at once from nothing, one that finds all of it, and one that finds it damaged: same answers, no noise."""
+    """Two concurrent runs without a cache, one with a filled and one with a damaged cache: the same output."""
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     command = [sys.executable, "-m", "experiments", "predict", str(image_run), str(tmp_path / "a.png")]
 

@@ -17,7 +17,7 @@ NAMES = [*registry.NAMES, *registry.sweep_names()]
 
 
 def other_values(declared):
-    """Of each option, another value than by default, of each type that it may have."""
+    """Return other values than the default for each option, one per type."""
     values = {str: "1e-3,x", Path: Path("some where/é"), int: 7, float: 0.1 + 0.2, bool: True}
     for name, hint in get_type_hints(declared).items():
         kinds = getattr(hint, "__args__", (hint,))
@@ -45,7 +45,7 @@ def test_options_round_trip(name, tmp_path):
 
 @pytest.fixture
 def run_with(tmp_path):
-    """`make(text)`: a run's folder with that config.json; a function makes the text of a right one's contents."""
+    """`make(text)`: a run's folder with this config.json; a function changes a valid one."""
 
     def make(change):
         folder = execution.PlannedRun(find("ladder"), find("ladder").options()(runs_dir=tmp_path), "run ladder")().path

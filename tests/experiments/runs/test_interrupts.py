@@ -27,7 +27,7 @@ def cached(tmp_path_factory):
 
 
 def interrupted(folder, moment, *argv, signum=signal.SIGINT, times=1, command=PYTHON):
-    """Start the command, and signal its process group after `moment` seconds; its status and its lines on stderr."""
+    """Start a command, signal its process group after `moment` seconds; return its status and lines on stderr."""
     running = subprocess.Popen(
         [*command, *argv],
         cwd=folder,
@@ -46,7 +46,7 @@ def interrupted(folder, moment, *argv, signum=signal.SIGINT, times=1, command=PY
 
 
 def check(folder, status, lines, expected):
-    """One line, that status, and a folder that can be resumed, or none; or an undisturbed end."""
+    """Check for one line, the status, and no folder or one that can be resumed; or for a normal end."""
     runs = list((folder / "runs").glob("*"))
     if status == 0:
         assert lines == []
@@ -91,7 +91,7 @@ def test_sigterm_ends_every_command_with_one_line(tmp_path, argv):
 
 @pytest.mark.parametrize("moment", [0.05, 0.15, 0.3, 0.6])
 def test_scripts_run_from_its_first_line_on(tmp_path, moment):
-    """While the shell looks for its Python, while that starts, and after."""
+    """While the shell looks for Python, while Python starts, and later."""
     script = [str(ROOT / "scripts" / "run")]
     status, lines = interrupted(tmp_path, moment, *RUN, command=script)
     # Before the shell's first line, and between its last and env's first, no program can answer: the signal itself ends

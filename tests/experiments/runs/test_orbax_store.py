@@ -120,7 +120,7 @@ DAMAGE = {"flipped": flip, "truncated": lambda data: data[: len(data) // 2], "em
 @pytest.mark.representatives("truncated")
 @pytest.mark.parametrize("damage", [*DAMAGE, "deleted"])
 def test_damage_to_any_file_is_detected_and_the_previous_checkpoint_used(store, damage):
-    """Or else it does no harm: not every byte of the files is of use."""
+    """Damage may also be harmless, since not every byte is used."""
     first, second = a_checkpoint(1), a_checkpoint(2)
     write(store, first, second)
     shutil.copytree(store.folder, (good := store.folder.parent / "good"))
@@ -149,7 +149,7 @@ def test_damage_to_any_file_is_detected_and_the_previous_checkpoint_used(store, 
 
 
 def test_damage_to_metadata_of_all_checkpoints_is_detected(store):
-    """One such file, and it would open none."""
+    """One such file would prevent opening all of them."""
     write(store, a_checkpoint(1), a_checkpoint(2))
     file = store.folder / "0" / "_CHECKPOINT_METADATA"
     text = file.read_text()

@@ -14,7 +14,7 @@ from experiments.runs.tensorboard import EventFile
 
 @pytest.fixture
 def run(monkeypatch, tmp_path, write_photos):
-    """`run()`: catvnoncat whose training only logs; the exit status."""
+    """`run()`: catvnoncat with a training that only logs; returns the exit status."""
 
     def train(name, training, photos, folder, show):
         folder.log(network=name, iteration=100, cost=0.5, seeds_median=float("nan"))

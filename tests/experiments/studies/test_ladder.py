@@ -38,7 +38,7 @@ def tiny():
 
 @pytest.fixture(scope="module")
 def done(tiny, tmp_path_factory):
-    """A run: its folder, and what it printed."""
+    """A run: its folder and its output."""
     return run(tmp_path_factory.mktemp("runs"), "ladder", "--epochs", "4")
 
 
@@ -165,7 +165,7 @@ def test_a_wrong_backward_fails_the_run(tiny, monkeypatch, capsys, tmp_path):
 
 @pytest.mark.full
 def test_training_practice_by_options(tiny, tmp_path, monkeypatch, capsys):
-    """What reaches fit: a rate that ends at 0, short weights, a rule that stops, and that updates may be skipped."""
+    """The arguments of `fit`: a schedule that ends at 0, max-norm, early stopping, and skipped updates."""
     fits = []
     real = jaxnn.fit
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def digits(m, seed):
-    """Images of which a network can learn ten classes: a bright block at the class's place, and noise."""
+    """Return images of ten classes that can be learned: a bright block at a position per class, and noise."""
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 10, m).astype(np.uint8)
     images = rng.integers(0, 60, (m, 28, 28)).astype(np.uint8)
@@ -134,7 +134,7 @@ def test_bad_options(data_dir, tmp_path, capsys, options, message):
 
 
 def write_set(folder, pattern, labels=None, pack=bytes):
-    """The four files, by names of a pattern, each image with its own number in its first pixel."""
+    """Write the four files, with names of a pattern, each image with its index in the first pixel."""
     folder.mkdir(parents=True, exist_ok=True)
     labels = np.arange(20, dtype=np.uint8) % 10 if labels is None else np.asarray(labels, np.uint8)
     images = np.zeros((len(labels), 28, 28), np.uint8)

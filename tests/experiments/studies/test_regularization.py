@@ -16,7 +16,7 @@ from tests.helpers.short_runs import assert_holds_everything, run
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """A run: its folder, and what it printed."""
+    """A run: its folder and its output."""
     return run(tmp_path_factory.mktemp("runs"), "regularization", "--steps", "40", "--seeds", "2")
 
 

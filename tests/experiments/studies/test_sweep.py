@@ -25,7 +25,7 @@ from tests.experiments.readers.test_idx import idx
 
 
 def blobs(classes=3, m=24, n_in=4):
-    """A small problem: a cloud of examples for each class."""
+    """A small problem: one cluster per class."""
     random = np.random.default_rng(0)
 
     def part():
@@ -86,7 +86,7 @@ SWEPT = dict(
 
 
 def written_out(h, problem, **plan):
-    """A training by the library alone: with soft labels as targets, and the widest network's units that count."""
+    """Return the same training without the sweep: with soft labels, and the first units of the widest network."""
     classes = len(problem.classes)
     output, n_out = ("binary", 1) if classes == 2 else ("softmax", classes)
     sizes, options = (4, 5, 5, n_out), dict(output=output, init="he", dropout_rate=h["dropout"])
@@ -197,7 +197,7 @@ def test_equal_numbers_of_correct_predictions_tie_despite_rounding():
 
 
 def test_within_the_noise_of_the_accuracy_the_loss_decides():
-    """A lead of a quarter of one dev example, or within one standard error, does not count; one of an example does."""
+    """A lead of a quarter of a dev example, or within one standard error, is noise; a lead of an example is not."""
     n = 86
     lead = made(0, *[(82 / n, 0.8)] * 3, (83 / n, 0.8))
     close = made(1, *[(82 / n, 0.2)] * 4)
@@ -238,7 +238,7 @@ def test_csv_has_a_line_for_every_training_in_order_of_rank():
 
 
 def drawn(**options):
-    """The picture of a sweep with made accuracies, every fifth point diverged: colors (h, w, 3), and caption."""
+    """Draw a sweep with synthetic accuracies, every fifth point diverged; return colors (h, w, 3) and caption."""
     plan = make_plan(Options(**options))
     random = np.random.default_rng(0)
     trainings = []
