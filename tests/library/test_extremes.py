@@ -92,7 +92,7 @@ TRAINING = {
     "fit_stream": fitted(1, ADAM, 5, in_stream),
     "fit_in_row_space": fitted(1, SGD, 5, jaxnn.contrib.fit_in_row_space),
     "fit_population": population,
-    "standardised": standardized,
+    "standardized": standardized,
 }
 OVERFLOWED = "overflowed first, computed from numbers up to"
 REASONS = {
@@ -102,7 +102,7 @@ REASONS = {
     ("fit_in_row_space", "the largest floats"): "norms of examples must be at most .*, got",
     ("fit_in_row_space", "float16 near its end"): "norms of examples must be at most .* in float16, got",
     (
-        "standardised",
+        "standardized",
         "the largest floats",
     ): "standard deviations of x must be at most .* in float32, got 3.*e\\+38",
 }

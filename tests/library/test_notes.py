@@ -128,7 +128,7 @@ def logistic_case(rng):
     return (w, b, X, Y), model, params, jaxnn.Batch(jnp.asarray(X.T), jnp.asarray(Y[0]))
 
 
-@pytest.mark.parametrize("written", [logistic.double_loop, logistic.example_loop, logistic.vectorised])
+@pytest.mark.parametrize("written", [logistic.double_loop, logistic.example_loop, logistic.vectorized])
 def test_logistic_regression_three_ways(written, rng, x64):
     columns, model, params, batch = logistic_case(rng)
     J, dw, db = written(*columns)

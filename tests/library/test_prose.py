@@ -25,8 +25,8 @@ FORBIDDEN = {
     "say finite, valid or good": "sound|unsound",
     "say with respect to": r"(?:derivative|gradient|slope)s? by(?! layer)",
     "American spelling": (
-        r"\w*(?:optimis|standardis|regularis|penalis|initialis|summaris|minimis|maximis|normalis|generalis)\w*|"
-        r"(?:behaviou|colou|neighbou)r\w*|licence"
+        r"\w*(?:optimis|standardis|regularis|penalis|initialis|summaris|minimis|maximis|normalis|generalis|vectoris)\w*|"
+        r"(?:behaviou|colou|neighbou|favou)r\w*|licence|centre[sd]?|grey\w*|learnt|labelled|modelled|cancelled"
     ),
 }
 PATTERN = re.compile("|".join(rf"(?P<w{i}>\b(?:{words})\b)" for i, words in enumerate(FORBIDDEN.values())), re.I)

@@ -18,7 +18,7 @@ from experiments.reports import tables
 from experiments.studies.catvnoncat.data import IMAGE_SHAPE, Photos
 
 SPEC = NetworkSpec((64 * 64 * 3, 64, 1), init="he")
-STARTS = 8
+SEEDS = 8
 EPOCHS = 500
 """The maximum number of epochs: early stopping ends most trainings before."""
 
@@ -49,7 +49,7 @@ def train(
     photos: Photos,
     show: Callable[[int], None],
     checkpoints: Callable[[str], jaxnn.Checkpointer | None] = lambda training: None,
-    starts: int = STARTS,
+    seeds: int = SEEDS,
     epochs: int = EPOCHS,
 ) -> Regularized:
     """Train with several seeds; `show` is called with the epochs done, including those that early stopping skips."""
@@ -67,16 +67,16 @@ def train(
         return {"dev_loss": plain.value(params, batch), "dev_accuracy": accuracy}
 
     results = []
-    for start in range(starts):
+    for seed in range(seeds):
         fractions = (1 - _DEV_FRACTION, _DEV_FRACTION)
-        part, dev = jaxnn.split(*photos.train[:2], fractions, seed=start, stratify=True)
+        part, dev = jaxnn.split(*photos.train[:2], fractions, seed=seed, stratify=True)
         standardizer = jaxnn.data.fit_standardizer(_as_images(part.x), per_channel=True)
 
         def prepared(x, standardizer=standardizer):
             return jaxnn.standardize(standardizer, _as_images(x)).reshape(len(x), -1)
 
         dev = dev._replace(x=prepared(dev.x))
-        init_key, fit_key = jax.random.split(jax.random.key(start))
+        init_key, fit_key = jax.random.split(jax.random.key(seed))
         result = jaxnn.fit(
             objective,
             optimizer,
@@ -89,14 +89,14 @@ def train(
             report_every=_EPOCHS_PER_REPORT,
             evaluate=lambda params, dev=dev: measure(params, dev),
             early_stopping=_EARLY_STOPPING,
-            checkpoints=checkpoints(f"beyond-{start}"),
-            callback=lambda entry, start=start: show(start * epochs + entry["epoch"]),
+            checkpoints=checkpoints(f"beyond-{seed}"),
+            callback=lambda entry, seed=seed: show(seed * epochs + entry["epoch"]),
         )
         best = next(entry for entry in result.history if entry["epoch"] == result.best_epoch)
         results.append(
             (best["epoch"], best["dev_accuracy"], model.predict_proba(result.params, prepared(photos.test.x))[:, 0])
         )
-        show((start + 1) * epochs)
+        show((seed + 1) * epochs)
     return Regularized(*(np.stack(column) for column in zip(*results, strict=True)))
 
 

@@ -59,7 +59,7 @@ def run_study(options: Options, start: StartRun) -> None:
     folder = start(files.values())
     rows, done = [], 0
     total = sum(training.iterations for training in trainings.values())
-    with show_progress("catvnoncat", total + options.beyond * regularized.STARTS * regularized.EPOCHS) as show:
+    with show_progress("catvnoncat", total + options.beyond * regularized.SEEDS * regularized.EPOCHS) as show:
         for name, training in trainings.items():
             show_network = partial(_show, show, done, name)
             rows.append(_train(name, training, photos, folder, show_network))

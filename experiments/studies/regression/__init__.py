@@ -31,7 +31,7 @@ class Options(RunOptions):
 
     seed: int = 0
     """Seed of the data split."""
-    starts: int = 4
+    seeds: int = 4
     """Seeds of the networks with a hidden layer."""
     iterations: int = 15000
     """Steps of gradient descent of the networks without a hidden layer."""

@@ -35,7 +35,7 @@ class Data(NamedTuple):
 
 def run_study(options: Options, start: StartRun) -> None:
     """Train at every strength, choose by the dev set, and compare the linear network with ridge regression."""
-    for name in ("starts", "iterations", "hidden_iterations"):
+    for name in ("seeds", "iterations", "hidden_iterations"):
         check_at_least_one(name.replace("_", "-"), getattr(options, name))
     data = load(options.seed)
 
@@ -129,7 +129,7 @@ def _train(model: jaxnn.Model, hidden: bool, train: jaxnn.Batch, options: Option
         return jaxnn.Member(jaxnn.objective(model.network, model.loss, jaxnn.l2(h["l2"])), optimizer, params, key)
 
     # Without a hidden layer nothing is random.
-    members = jaxnn.grid(l2=STRENGTHS, seed=range(options.starts if hidden else 1))
+    members = jaxnn.grid(l2=STRENGTHS, seed=range(options.seeds if hidden else 1))
     return jaxnn.fit_population(member, members, train.x, train.y, epochs=steps, report_every=steps)
 
 

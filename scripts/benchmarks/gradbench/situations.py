@@ -34,7 +34,7 @@ def running_sum_in_numpy(x, dy):
     return np.cumsum(np.asarray(dy)[::-1], axis=0)[::-1]
 
 
-def centred_in_numpy(x, dy):
+def centered_in_numpy(x, dy):
     return np.asarray(dy) - np.mean(np.asarray(dy))
 
 
@@ -90,7 +90,7 @@ VMAP = [
           witness=lambda: ROWS),
     wrong("running sum in NumPy: axis 0", "vjp", jnp.cumsum, in_numpy(running_sum_in_numpy), V, kind=MAPPED,
           witness=lambda: ROWS),
-    wrong("centring in NumPy: mean of everything", "vjp", lambda x: x - x.mean(), in_numpy(centred_in_numpy), V,
+    wrong("centering in NumPy: mean of everything", "vjp", lambda x: x - x.mean(), in_numpy(centered_in_numpy), V,
           kind=MAPPED, witness=lambda: ROWS),
     wrong("softmax: a custom vmap rule", *SOFTMAX, softmax_backward_mapped, V, kind=MAPPED, witness=lambda: ROWS),
     wrong("maximum: a custom vmap rule", "vjp", jnp.max,

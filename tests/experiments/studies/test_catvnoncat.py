@@ -60,7 +60,7 @@ def test_small_run_writes_all_files(capsys, tmp_path, write_photos):
 @pytest.mark.full
 def test_beyond_tests_the_best_params(tmp_path, write_photos):
     photos, shown = read(write_photos(tmp_path)), []
-    found = regularized.train(photos, shown.append, starts=2, epochs=10)
+    found = regularized.train(photos, shown.append, seeds=2, epochs=10)
     assert found.probabilities.shape == (2, len(photos.test.x)) and set(found.epochs) <= {5, 10}
     assert shown[-1] == 20 and shown == sorted(shown)
     assert not np.array_equal(*found.probabilities)

@@ -20,7 +20,7 @@ def done(tmp_path_factory):
 
 
 def test_folder_has_all_files(done):
-    assert_holds_everything(done, "starts.png")
+    assert_holds_everything(done, "initializations.png")
 
 
 def test_zeros_and_small_weights_learn_nothing(done):
@@ -42,12 +42,12 @@ def test_each_initialization_has_its_deviation_and_equals_a_single_training():
         *(jaxnn.objective(model.network, model.loss), jaxnn.optimizer("sgd", 0.01), model.init(key), data.x, data.y),
         **{"key": key, "epochs": 5},
     )
-    large = list(initialization.STARTS).index("large") * 2 + 1
+    large = list(initialization.INITIALIZATIONS).index("large") * 2 + 1
     np.testing.assert_allclose(population.losses[large], alone.losses, rtol=1e-4)
     # JAX's own draw a truncated bell, so only the deviation is the same.
     for name, jaxnn_name in (("He", "he"), ("Glorot", "glorot"), ("small", "normal")):
         wide = jaxnn.nn.INITIALIZERS[jaxnn_name]()(key, (400, 200), np.float32)
-        assert float(wide.std()) == pytest.approx(initialization.STARTS[name](400, 200), rel=0.02)
+        assert float(wide.std()) == pytest.approx(initialization.INITIALIZATIONS[name](400, 200), rel=0.02)
 
 
 @pytest.mark.parametrize("option", [["--steps", "0"], ["--seeds", "0"], ["--learning-rate", "0"]])

@@ -19,7 +19,7 @@ def test_target_is_scaled_but_not_centered():
 
 @pytest.mark.full
 def test_short_run(tmp_path, capsys):
-    argv = ["run", "regression", "--starts", "2", "--iterations", "15000", "--hidden-iterations", "100"]
+    argv = ["run", "regression", "--seeds", "2", "--iterations", "15000", "--hidden-iterations", "100"]
     assert main.main([*argv, "--runs-dir", str(tmp_path)]) == 0
     (folder,) = tmp_path.iterdir()
     results = json.loads((folder / "results.json").read_text())
