@@ -102,7 +102,7 @@ def differences(runs: Sequence[Run]) -> list[list[str]]:
 
 def _read_runs(paths: Sequence[Path]) -> list[Run]:
     if len(paths) < 2:
-        raise ValueError(f"compare takes two or more runs, got {len(paths)}")
+        raise ValueError(f"compare needs at least two runs, got {len(paths)}")
     full = [path.resolve() for path in paths]
     if len(set(full)) < len(full):
         raise ValueError(f"the runs must be different, got {' '.join(map(str, paths))}")
@@ -111,7 +111,7 @@ def _read_runs(paths: Sequence[Path]) -> list[Run]:
     kinds = [run.settings["experiment"] for run in runs]
     if len(set(kinds)) > 1:
         got = ", ".join(f"{path} of {kind}" for path, kind in zip(paths, kinds, strict=True))
-        raise ValueError(f"compare takes runs of one experiment, got {got}")
+        raise ValueError(f"the runs must be of one experiment, got {got}")
     return runs
 
 

@@ -96,7 +96,7 @@ def _described(name: str, network: "StoredNetwork", options: Options, out: Path)
     from experiments.datasets import encoder
 
     spec = network.spec
-    logits = {"binary": "logits, whose sigmoid is ", "softmax": "logits, whose softmax is "}.get(spec.output)
+    logits = {"binary": "the logits, whose sigmoid is ", "softmax": "the logits, whose softmax is "}.get(spec.output)
     values = f"the probability of {_classes(network)}" if logits else "the values"
     result = values if options.to == "stablehlo" else (logits or "") + values
     rows = options.run / encoder.FILE

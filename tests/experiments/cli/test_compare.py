@@ -120,8 +120,8 @@ def test_lines_are_split_by_their_words_and_counted_by_the_first_number_that_cou
 @pytest.mark.parametrize(
     ("runs", "message"),
     [
-        ([], "compare takes two or more runs, got 0"),
-        (["good"], "compare takes two or more runs, got 1"),
+        ([], "compare needs at least two runs, got 0"),
+        (["good"], "compare needs at least two runs, got 1"),
         (["good", "good"], "the runs must be different"),
         (["good", "missing"], "missing is not a folder"),
         (["good", "good/config.json"], "config.json is not a folder"),
