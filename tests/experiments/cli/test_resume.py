@@ -462,10 +462,10 @@ def test_benchmark_finds_failures(tmp_path, undisturbed):
     (wrong,) = training.differs(other)
     assert wrong.startswith("sweep.csv: ")
     told = "relu-1: resumed after epoch 3\ntanh-1: resumed after epoch 5\n"
-    (wrong,) = faults.picked_up_elsewhere(tmp_path, told, {"relu-1": 4, "tanh-1": 5})
-    assert "relu-1 went on after epoch 3, and had a checkpoint of epoch 4" in wrong
-    (wrong,) = faults.picked_up_elsewhere(tmp_path, "", {"relu-1": 4})  # it began anew, and says nothing
-    assert "relu-1 went on after epoch none" in wrong
-    assert faults.picked_up_elsewhere(tmp_path, "", {"relu-1": 4}, {"relu-1": 4}) == []  # killed before
-    (wrong,) = faults.picked_up_elsewhere(tmp_path, "", {"relu-1": 4}, {"relu-1": 2})
-    assert "had a checkpoint of epoch 4, and then of 2" in wrong
+    (wrong,) = faults.resumed_elsewhere(tmp_path, told, {"relu-1": 4, "tanh-1": 5})
+    assert "relu-1 resumed after epoch 3, but had a checkpoint of epoch 4" in wrong
+    (wrong,) = faults.resumed_elsewhere(tmp_path, "", {"relu-1": 4})  # it started again, and logged nothing
+    assert "relu-1 resumed after epoch none" in wrong
+    assert faults.resumed_elsewhere(tmp_path, "", {"relu-1": 4}, {"relu-1": 4}) == []  # killed before
+    (wrong,) = faults.resumed_elsewhere(tmp_path, "", {"relu-1": 4}, {"relu-1": 2})
+    assert "had a checkpoint of epoch 4, and later of 2" in wrong
