@@ -1,9 +1,9 @@
 """`python -m experiments`. Until a run has a folder, Ctrl-C and SIGTERM end it at any moment with one line.
 
-An exception would not do: raised while an extension module is imported, it is lost, or aborts the process.
+An exception is not enough: raised while an extension module is imported, it is lost, or aborts the process.
 """
 
-import _signal as signal  # the same functions, without the enumerations that take longer to import than all of this
+import _signal as signal  # the same functions without the enumerations, which are slow to import
 import os
 import sys
 
@@ -11,7 +11,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def _end(signum, frame):
-    try:  # noqa: SIM105 (contextlib takes a while to import, in which no signal would be handled)
+    try:  # noqa: SIM105 (contextlib is slow to import, and until then no signal would be handled)
         sys.stdout.flush()
     except Exception:  # the signal may have come in the middle of a print
         pass
@@ -20,7 +20,7 @@ def _end(signum, frame):
 
 
 def _handle(handler):
-    """Set the handler of both signals, except of one that is ignored, as by a program in a shell's background."""
+    """Set the handler of both signals, except of a signal that is ignored, as in a background job of a shell."""
     for signum in _SIGNALS:
         if signal.getsignal(signum) != signal.SIG_IGN:
             signal.signal(signum, handler)
@@ -33,8 +33,8 @@ if __name__ == "__main__":
 
     from experiments.cli.main import main
 
-    # A file's name need not be text in the terminal's encoding: it is shown by its bytes.
+    # A file name that is not valid in the terminal's encoding is shown by its bytes.
     sys.stdout.reconfigure(errors="backslashreplace")
     status = main()
-    _handle(signal.SIG_IGN)  # all is done, and the process about to end
+    _handle(signal.SIG_IGN)  # the process is about to end
     sys.exit(status)

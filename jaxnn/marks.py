@@ -16,14 +16,14 @@ MARK = core.Primitive("mark")
 
 
 def mark(what: str, tree: PyTree, kind: str = "value") -> PyTree:
-    """Return the tree, each of its arrays marked if the program is traced by `harvest`; by itself an identity.
+    """Return the tree, each of its arrays marked if the program is traced by `harvest`; else the identity.
 
-    A program that is traced otherwise has no equation of it, so marks cost nothing where nobody reads them. The
+    A program that is traced otherwise has no equation of it, so marks that are not read cost nothing. The
     derivatives that JAX computes of a marked value are marked too: with `kind="cotangent"` in the reverse pass.
 
     Args:
       what: the name of what is marked.
-      tree: a pytree; leaves that are no JAX arrays, such as the float0 gradient of whole numbers, are not marked.
+      tree: a pytree; leaves other than JAX arrays, such as the float0 gradient of whole numbers, are not marked.
       kind: "value", or "cotangent" if it is the derivative of the objective with respect to what is named.
 
     Returns:

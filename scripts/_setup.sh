@@ -1,23 +1,22 @@
-# Sourced by the scripts beside it, for $root, the checkout, and for `ensure_venv`, which leaves $python, that of a
-# .venv with the locked packages: it makes or renews .venv where needed, and costs little where it is ready.
+# Sourced by the other scripts. Sets $root, the checkout; `ensure_venv` sets $python, the Python of a .venv with the
+# locked packages, which it creates or renews if needed. If .venv is ready, that takes little time.
 
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 venv=$root/.venv
 python=$venv/bin/python
 
-# The caller's own Python settings must reach neither the set-up nor the job.
+# The caller's Python settings must affect neither the set-up nor the job.
 unset PYTHONHOME PYTHONPATH VIRTUAL_ENV PIP_USER PIP_TARGET PIP_PREFIX
 
-# Until the job handles them itself: one line, and the signal's status.
+# Until the job handles signals: one line, and the signal's status.
 trap 'printf "error: interrupted\n" >&2; exit 130' INT
 trap 'printf "error: interrupted\n" >&2; exit 143' TERM
 
 say() { printf 'jaxnn: %s\n' "$*" >&2; }
 
 # Prints "NUMBER VERSION PATH" of a suitable Python (outside any environment), or fails with the reason.
-# A name proves nothing, so it is run: a version manager's command may exist and fail, and some
-# distributions leave out ensurepip.
+# It runs the candidate: a version manager's command may exist and fail, and some distributions lack ensurepip.
 probe() {
   "$1" -I -c '
 import os, sys
@@ -34,7 +33,7 @@ print("%d%02d%02d" % version, "%d.%d.%d" % version, os.path.realpath(sys._base_e
 ' 2>&1 </dev/null
 }
 
-# Prints probe's line for the newest suitable Python, or for what JAXNN_PYTHON names: a version, a command, a path.
+# Prints probe's line for the newest suitable Python, or for JAXNN_PYTHON: a version, a command or a path.
 newest_python() (
   IFS=: names=python3.13:python3.12:python3.11:python3 versions='3.1[123].*'
   case ${JAXNN_PYTHON:-} in
@@ -65,14 +64,14 @@ newest_python() (
   if [ "$best" = 0 ]; then
     say "needs Python 3.11, 3.12 or 3.13 with venv and ensurepip${JAXNN_PYTHON:+; JAXNN_PYTHON is $JAXNN_PYTHON}."
     say "found:${tried:- none}"
-    say 'get one by "apt install python3-venv", "brew install python@3.13" or "pyenv install 3.13", or name one:'
+    say 'install one with "apt install python3-venv", "brew install python@3.13" or "pyenv install 3.13", or set'
     say 'JAXNN_PYTHON=/path/to/python'
     return 1
   fi
   printf '%s\n' "$best"
 )
 
-# What the stamp of a finished set-up says. A moved checkout counts as a new one.
+# Prints the stamp of a finished set-up. A moved checkout counts as a new one.
 stamp() { printf '%s\n' "$1" "$root" && cat "$root/requirements.lock" "$root/pyproject.toml" | cksum; }
 
 ready() {
@@ -84,7 +83,7 @@ ready() {
 install() { "$python" -I -m pip install --quiet --no-input --disable-pip-version-check "$@" >>"$venv/setup.log" 2>&1; }
 
 set_up() {
-  # Without a stamp an installation was interrupted, and may have left half a package: start again.
+  # Without a stamp, an installation was interrupted and may be incomplete: start again.
   if [ -f "$venv/stamp" ] && [ "$(probe "$python")" = "$base" ]; then
     say "Renewing ${venv##*/} ..."
     rm "$venv/stamp"
@@ -102,7 +101,7 @@ runpy.run_module("venv", run_name="__main__")
   if ! { install --require-hashes -r "$root/requirements.lock" &&
     install --no-deps --no-build-isolation -e "$root"; }; then
     tail -n 5 "$venv/setup.log" >&2
-    say "needs the Python package index once, to install the packages of requirements.lock; pip failed as above."
+    say "pip failed as above: the Python package index is needed once, for the packages of requirements.lock."
     exit 1
   fi
   stamp "$base" >"$venv/stamp.new"
@@ -113,8 +112,8 @@ ensure_venv() {
   ready && return
   base=$(newest_python) || exit 1
   version=${base#* }
-  # The lock is on the open file, and so ends with the last process that has it open: this script, or a
-  # pip that outlived it. There is no stale lock to clear.
+  # The lock is on the open file, and ends with the last process that has it open: this script, or a pip that
+  # outlives it. So there are no stale locks.
   exec 9>"$root/.venv.lock"
   "${version#* }" -I -c '
 import fcntl, signal, sys

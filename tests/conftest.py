@@ -1,4 +1,4 @@
-"""A strict rig: shapes that only fit by adding axes raise, and warnings are errors (pyproject.toml)."""
+"""Strict settings: rank promotion raises, and warnings are errors (pyproject.toml)."""
 
 import jax
 import pytest
@@ -11,7 +11,7 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Without --full, keep what no marker leaves to it, and every test that the command line names by its id."""
+    """Without --full, deselect tests for the full run, except tests that the command line gives by id."""
     named = [arg.split("::", 1)[1] for arg in config.args if "::" in arg]
     if not named and not config.getoption("lf", False):
         check_representatives(items)
@@ -33,7 +33,7 @@ def only_in_full(item):
 
 
 def check_representatives(items):
-    """Raise if a case that is to represent its test is not one of its cases, such as after a renaming."""
+    """Raise if a representative is not a case of its test, for example after a renaming."""
     cases, named = {}, {}
     for item in items:
         if marker := item.get_closest_marker("representatives"):
@@ -47,7 +47,7 @@ def check_representatives(items):
 
 @pytest.fixture
 def full(request):
-    """Whether the slow proofs are to be run at full length."""
+    """Whether slow proofs run completely."""
     return request.config.getoption("--full")
 
 
@@ -60,14 +60,14 @@ def x64():
 
 @pytest.fixture
 def no_rank_promotion_rule():
-    """JAX as users have it, for code that is theirs."""
+    """Allow rank promotion, JAX's default, for user code."""
     with jax.numpy_rank_promotion("allow"):
         yield
 
 
 @pytest.fixture(scope="module")
 def quick_compilation():
-    """For tests that compile hundreds of small programs, each run once; in processes that they start too."""
+    """Compile without optimization, for hundreds of small programs that run once; also in child processes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
         jax.config.update("jax_disable_most_optimizations", True)
@@ -77,7 +77,7 @@ def quick_compilation():
 
 @pytest.fixture
 def optimized(quick_compilation):
-    """Compilation as users have it, for one test among quick ones: of speed, memory or the last digits."""
+    """Compile with optimization, for a test of speed, memory or last digits among quick ones."""
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", True)

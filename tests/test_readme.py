@@ -1,4 +1,4 @@
-"""The README's code blocks run as they stand: Python in one namespace, from top to bottom; commands in a shell."""
+"""The README's code blocks run unchanged: Python in one namespace, from top to bottom; commands in a shell."""
 
 import os
 import re

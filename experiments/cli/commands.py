@@ -1,4 +1,4 @@
-"""The table of commands: how each is typed, what its help says, and the function that executes it."""
+"""The table of commands: the usage, the help and the function of each."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -15,16 +15,16 @@ class Command(NamedTuple):
     """A command.
 
     Attributes:
-      execute: called with the words after the command and with all words; returns the exit status.
-      usage: lines of the help: what is typed, and what that does.
+      execute: called with the arguments after the command and with all arguments; returns the exit status.
+      usage: lines of the help: a command line, and what it does.
     """
 
     execute: Callable[[list[str], list[str]], int]
     usage: tuple[tuple[str, str], ...]
 
 
-def _print_answer(command: str, module_name: str) -> Callable[[list[str], list[str]], int]:
-    """Return the `execute` of a command that makes no run: it prints what the module's `run_command` returns."""
+def _print_result(command: str, module_name: str) -> Callable[[list[str], list[str]], int]:
+    """Return the `execute` of a command without a run: it prints what the module's `run_command` returns."""
 
     def execute(rest: list[str], argv: list[str]) -> int:
         try:
@@ -47,69 +47,75 @@ def _print_answer(command: str, module_name: str) -> Callable[[list[str], list[s
 COMMANDS = {
     "list": Command(
         list_studies,
-        (("list", "the experiments, one line each; with --long question, command, time and expected result"),),
+        (("list", "list the experiments; with --long also their question, command, time and expected result"),),
     ),
     "run": Command(
         new_runs.run,
         (
-            ("run NAME [OPTIONS]", "run an experiment; results go to a new folder in ./runs, on one page, report.html"),
+            ("run NAME [OPTIONS]", "run an experiment; its results and their summary, report.html, go to ./runs"),
             ("NAME [OPTIONS]", "the same"),
-            ("run NAME --help", "the experiment's question and its options"),
+            ("run NAME --help", "the experiment's question and options"),
         ),
     ),
     "sweep": Command(
         new_runs.sweep,
         (
             ("sweep DATA [OPTIONS]", "train networks over ranges of hyperparameters, and rank them"),
-            ("sweep FILE [OPTIONS]", "the same on your own CSV or npz file; --label names the column of the classes"),
-            ("sweep --help", "the data sets, how ranges are written, and the options"),
+            ("sweep FILE [OPTIONS]", "the same on your own CSV or npz file; --label gives the column of the classes"),
+            ("sweep --help", "the data sets, the syntax of ranges, and the options"),
         ),
     ),
     "resume": Command(
         new_runs.resume,
-        (("resume RUN", "continue an interrupted run, to the same result as without the interruption"),),
+        (("resume RUN", "continue an interrupted run, with the same result as without the interruption"),),
     ),
     "repeat": Command(
         new_runs.repeat,
         (
             ("repeat RUN", "run an experiment again with the options of RUN, and check that all files are identical"),
-            ("repeat --help", "what is compared, and the options"),
+            ("repeat --help", "the files that are compared, and the options"),
         ),
     ),
     "compare": Command(
-        _print_answer("compare", "experiments.cli.compare"),
+        _print_result("compare", "experiments.cli.compare"),
         (
-            ("compare RUN RUN ...", "runs of one experiment side by side, and on a page with their learning curves"),
+            ("compare RUN RUN ...", "compare runs of one experiment; writes a page with their learning curves"),
             ("compare --help", "the options"),
         ),
     ),
     "predict": Command(
-        _print_answer("predict", "experiments.cli.predict"),
+        _print_result("predict", "experiments.cli.predict"),
         (
             ("predict RUN IMAGE", "classify a photo (PNG or JPEG) with the networks of a run of catvnoncat"),
-            ("predict RUN FILE", "classify the rows of a CSV or npz file with a run on your own file, as CSV"),
-            ("predict --help", "how photos and rows are prepared, and the options"),
+            ("predict RUN FILE", "classify the rows of a CSV or npz file with a run on your own file; prints CSV"),
+            ("predict --help", "the preparation of photos and rows, and the options"),
         ),
     ),
     "export": Command(
-        _print_answer("export", "experiments.interchange.export"),
+        _print_result("export", "experiments.interchange.export"),
         (
-            ("export RUN --to FORMAT", "a network of a run for PyTorch, Flax, Keras, NumPy, or as a function for JAX"),
+            (
+                "export RUN --to FORMAT",
+                "export a network of a run to PyTorch, Flax, Keras, NumPy, or a JAX function",
+            ),
             ("export --help", "the formats, and the options"),
         ),
     ),
     "import": Command(
         new_runs.import_weights,
         (
-            ("import FILE --from FORMAT", "weights of another library as a network, in a new run's folder"),
+            ("import FILE --from FORMAT", "import weights of another library as a network, into a new run's folder"),
             ("import --help", "the formats, and the options"),
         ),
     ),
     "graph": Command(
-        _print_answer("graph", "experiments.cli.graph"),
+        _print_result("graph", "experiments.cli.graph"),
         (
-            ("graph WHAT [OPTIONS]", "the computation graph of an expression or a function, with all derivatives"),
-            ("graph --help", "how expressions are written, and the options"),
+            (
+                "graph WHAT [OPTIONS]",
+                "show the computation graph of an expression or function, with all derivatives",
+            ),
+            ("graph --help", "the syntax of expressions, and the options"),
         ),
     ),
 }
@@ -117,14 +123,14 @@ COMMANDS = {
 
 
 def names() -> str:
-    """Return the names of the commands as a phrase."""
+    """Return the names of the commands as a text."""
     *first, last = COMMANDS
     return f"{', '.join(first)} and {last}"
 
 
 def usage() -> str:
-    """Return the lines of all commands for the help."""
+    """Return the usage of all commands, for the help."""
     lines = [line for command in COMMANDS.values() for line in command.usage]
-    lines.append(("--version", "the versions of jaxnn, JAX and Python"))
+    lines.append(("--version", "print the versions of jaxnn, JAX and Python"))
     width = max(len(typed) for typed, _ in lines)
     return "\n".join(f"  {typed:{width}}  {meaning}" for typed, meaning in lines)

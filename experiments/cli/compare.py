@@ -1,6 +1,6 @@
 """Compare runs of one experiment: their options and results, and their learning curves on one page.
 
-The page, compare.html here unless --page names another file, is self-contained, as each run's report.html.
+The page, compare.html unless --page gives another file, is self-contained, like each run's report.html.
 """
 
 import json
@@ -21,10 +21,10 @@ from experiments.runs.metrics_log import parse_line
 from experiments.runs.page import flatten
 
 MOST_BYTES = 2**26
-"""The largest text file of a run."""
+"""The maximum size of a text file of a run."""
 MOST_CURVES = 1000
 _NOT_COMPARED = {"command", "started", "options.runs_dir"}
-"""Settings that differ in all runs, or only locate a run's folder."""
+"""Settings that always differ, or only locate a run's folder."""
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,18 @@ class Options:
     runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN RUN ...", help_behavior_hint="")]
     """The results folders of two or more runs."""
     page: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("compare.html")
-    """Where the page is written; an existing file is replaced."""
+    """The file of the page; an existing one is replaced."""
 
 
 Curves = dict[tuple[str, str, str], tuple[list[float], list[float]]]
-"""(training, what counts the steps, metric) -> (steps, values)."""
+"""(training, unit of the steps, metric) -> (steps, values)."""
 
 
 class Run(NamedTuple):
     """The contents of a run's folder.
 
     Attributes:
-      name: the folder's name, and as much of its path as not all runs share.
+      name: the folder's path without the part that all runs share.
       settings: config.json, flattened.
       report: report.txt and timings.txt; empty if the run has none.
       curves: as `read_curves` returns them.
@@ -61,19 +61,19 @@ def run_command(options: Options) -> None:
     """Print the comparison, and write its page.
 
     Raises:
-      ValueError: if there are fewer than two runs, or they are invalid or of several experiments.
-      OSError: if a run cannot be read, or the page not be written.
+      ValueError: if there are fewer than two runs, or they are invalid or of different experiments.
+      OSError: if a run cannot be read, or the page cannot be written.
     """
     runs = _read_runs(options.runs)
     experiment, names = runs[0].settings["experiment"], [run.name for run in runs]
     rows, reports = differences(runs), [run.report or "no report.txt: this run failed\n" for run in runs]
-    title = f"Runs of {experiment}: what differs"
+    title = f"Runs of {experiment}: differing settings"
     same = "The runs have the same settings."
     pictures = [html.picture(*drawn) for drawn in _pictures(runs)]
     learning = [html.heading("Learning curves"), *pictures] if pictures else []
     document = html.document(
-        f"Runs of {experiment}, compared",
-        html.heading("What differs"),
+        f"Comparison of runs of {experiment}",
+        html.heading("Differing settings"),
         html.table(rows, ["", *names]) if rows else html.paragraph(same),
         *(part for run in zip(names, reports, strict=True) for part in _result(*run)),
         *learning,
@@ -86,7 +86,7 @@ def run_command(options: Options) -> None:
         print(same)
     for name, report in zip(names, reports, strict=True):
         print(f"\n{name}\n\n{tables.fitted(report.rstrip(), terminal.width())}")
-    print(f"\nall of this{', with learning curves,' if pictures else ''} is in {options.page}")
+    print(f"\nthis comparison{', with learning curves,' if pictures else ''} is in {options.page}")
 
 
 def _result(name: str, report: str) -> list[str]:
@@ -94,7 +94,7 @@ def _result(name: str, report: str) -> list[str]:
 
 
 def differences(runs: Sequence[Run]) -> list[list[str]]:
-    """Return a row for each setting in which the runs differ: its name, and each run's value."""
+    """Return a row for each setting that differs: its name, and each run's value."""
     names = dict.fromkeys(name for run in runs for name in run.settings if name not in _NOT_COMPARED)
     rows = [[name, *(run.settings.get(name, "") for run in runs)] for name in names]
     return [row for row in rows if len(set(row[1:])) > 1]
@@ -102,16 +102,16 @@ def differences(runs: Sequence[Run]) -> list[list[str]]:
 
 def _read_runs(paths: Sequence[Path]) -> list[Run]:
     if len(paths) < 2:
-        raise ValueError(f"compare takes two or more runs, got {len(paths)}")
+        raise ValueError(f"compare needs at least two runs, got {len(paths)}")
     full = [path.resolve() for path in paths]
     if len(set(full)) < len(full):
-        raise ValueError(f"a run is named twice in {' '.join(map(str, paths))}")
+        raise ValueError(f"the runs must be different, got {' '.join(map(str, paths))}")
     common = Path(os.path.commonpath(path.parent for path in full))
     runs = [read_run(path, str(whole.relative_to(common))) for path, whole in zip(paths, full, strict=True)]
     kinds = [run.settings["experiment"] for run in runs]
     if len(set(kinds)) > 1:
         got = ", ".join(f"{path} of {kind}" for path, kind in zip(paths, kinds, strict=True))
-        raise ValueError(f"compare takes runs of one experiment, got {got}")
+        raise ValueError(f"the runs must be of one experiment, got {got}")
     return runs
 
 
@@ -119,7 +119,7 @@ def read_run(path: Path, name: str) -> Run:
     """Read the folder of a run.
 
     Raises:
-      InvalidFileError: if it is not a run's, or one of its files is damaged or leads out of the folder.
+      InvalidFileError: if it is not a run's, or one of its files is damaged or a link out of the folder.
       OSError: if it cannot be read.
     """
     if not path.is_dir():
@@ -129,7 +129,7 @@ def read_run(path: Path, name: str) -> Run:
     try:
         settings = flatten(_json(_read_text(path, "config.json")))
         if not isinstance(settings.get("experiment"), str):
-            raise ValueError("it names no experiment: is it of a run?")
+            raise ValueError("it must name an experiment: is it of a run?")
     except (ValueError, OverflowError, RecursionError) as error:
         raise InvalidFileError(f"{path / 'config.json'} is damaged: {error}") from None
     metrics = path / "metrics.jsonl"
@@ -155,10 +155,10 @@ def _read_text(folder: Path, name: str) -> str:
 
 
 def _json(text: str) -> dict[str, Any]:
-    found = json.loads(text)
-    if not isinstance(found, dict):
+    content = json.loads(text)
+    if not isinstance(content, dict):
         raise ValueError("expected JSON objects")
-    return found
+    return content
 
 
 def read_curves(lines: Iterable[dict[str, Any]]) -> Curves:
@@ -167,7 +167,7 @@ def read_curves(lines: Iterable[dict[str, Any]]) -> Curves:
     Raises:
       ValueError: if there are more than `MOST_CURVES`, or numbers too large for a float.
     """
-    found = {}
+    curves = {}
     for line in lines:
         if len(line) > MOST_CURVES:  # before a line of a million names is sorted
             raise ValueError(f"more than {MOST_CURVES} curves")
@@ -175,16 +175,16 @@ def read_curves(lines: Iterable[dict[str, Any]]) -> Curves:
         if each is None:
             continue
         for metric, value in each.values.items():
-            steps, values = found.setdefault((", ".join(each.training), each.counted, metric), ([], []))
+            steps, values = curves.setdefault((", ".join(each.training), each.counted, metric), ([], []))
             steps.append(float(each.step))
             values.append(float(value))
-            if len(found) > MOST_CURVES:
+            if len(curves) > MOST_CURVES:
                 raise ValueError(f"more than {MOST_CURVES} curves")
-    return found
+    return curves
 
 
 def _pictures(runs: Sequence[Run]) -> list[tuple[bytes, str]]:
-    """Return, for each training, a row of plots of what two runs or more measured, and its caption."""
+    """Return, for each training, a row of plots of the metrics that at least two runs have, and its caption."""
     from experiments.reports import plots
 
     names = dict.fromkeys(name for run in runs for name in run.curves)
@@ -201,6 +201,6 @@ def _pictures(runs: Sequence[Run]) -> list[tuple[bytes, str]]:
             cost = any(word in metric for word in ("loss", "cost"))
             best = "min" if cost else "max" if "accuracy" in metric else ""
             plots.draw_curves(panel, own, title=training, x=counted, y=metric.replace("_", " "), log=cost, best=best)
-        caption = f"{training or runs[0].settings['experiment']}: {', '.join(metrics)} of each run.".replace("_", " ")
+        caption = f"{training or runs[0].settings['experiment']}: {', '.join(metrics)} by run.".replace("_", " ")
         pictures.append((plots.png(figure), caption))
     return pictures

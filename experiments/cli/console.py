@@ -1,4 +1,4 @@
-"""What every command shares: the name of the program, and lines on stderr."""
+"""The name of the program, as the user types it, and lines on stderr."""
 
 import os
 import sys
@@ -7,14 +7,14 @@ from pathlib import Path
 from experiments.runs.execution import describe_error
 
 PROG = os.environ.get("JAXNN_PROG", "python -m experiments")
-"""What the user types: scripts/run sets its own name, which takes an experiment's name directly."""
+"""The program as the user types it: scripts/run sets its own name, which takes an experiment's name directly."""
 RUN = PROG if Path(PROG).name == "run" else f"{PROG} run"
-"""What the user types before the name of an experiment."""
+"""The command that runs an experiment, as the user types it."""
 _DECLARED = "python -m experiments run"
 
 
 def as_typed(text: str) -> str:
-    """Return the text with the commands that studies declare as the user types them."""
+    """Return the text with the commands declared by studies replaced by those that the user types."""
     return text.replace(_DECLARED, RUN)
 
 

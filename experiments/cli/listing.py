@@ -9,18 +9,18 @@ from experiments.studies import registry
 
 
 def list_studies(rest: list[str], argv: list[str]) -> int:
-    """Print the experiments, a line each or, with --long, their fields; return the exit status."""
+    """Print the experiments, one line each or, with --long, all fields; return the exit status."""
     match rest:
         case []:
             print(_short())
         case ["--long"]:
             print(_long())
         case _:
-            given = " ".join(rest)
-            meant = suggest(given, ["--long", "--help"])
+            typed = " ".join(rest)
+            suggestion = suggest(typed, ["--long", "--help"])
             if rest[0] in registry.NAMES:
-                meant = f": did you mean {RUN} {rest[0]} --help?"
-            return error(f"list takes no arguments but --long, got {given}{meant}")
+                suggestion = f": did you mean {RUN} {rest[0]} --help?"
+            return error(f"the only argument of list is --long, got {typed}{suggestion}")
     return 0
 
 
@@ -35,7 +35,7 @@ def _short() -> str:
         )
         for study in registry.studies()
     ]
-    after = f"\n{RUN} NAME runs one.\n{PROG} list --long has question, command, time and expected result of each."
+    after = f"\n{RUN} NAME runs an experiment.\n{PROG} list --long shows question, command, time and expected result."
     return "\n".join([*lines, after])
 
 

@@ -1,4 +1,4 @@
-"""The command line. A user's mistake is one line on stderr."""
+"""The command line. A user's mistake is a one-line error on stderr."""
 
 import importlib
 import importlib.metadata
@@ -17,7 +17,7 @@ from experiments.runs import compilation_cache
 from experiments.studies import registry
 
 _HELP = """\
-Experiments with jaxnn: networks trained on real data by gradients derived by hand.
+Experiments with jaxnn: networks trained on real data with hand-derived gradients.
 
 usage: {prog} COMMAND
 
@@ -27,11 +27,11 @@ experiments:
 
 {experiments}
 
-Exit status: 0 done; 1 the run failed (it diverged, or its gradients were wrong); 2 bad arguments or data;
-130 interrupted by Ctrl-C, 143 by SIGTERM; a training stops at its next report, where `resume` continues.
+Exit status: 0 success; 1 failed run (it diverged, or its gradients are wrong); 2 invalid arguments or data;
+130 interrupted by Ctrl-C, 143 by SIGTERM: a training stops at its next report, from which `resume` continues.
 Results go to stdout, progress and errors to stderr.
-Compiled programs are kept in the user's cache folder for the next start, {megabytes} MB at most; the option
---no-compilation-cache compiles everything afresh."""
+Compiled programs are cached in the user's cache folder, {megabytes} MB at most; --no-compilation-cache compiles
+everything afresh."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,10 +57,10 @@ def _execute(argv: list[str]) -> int:
         case ["-V" | "--version" | "version"]:
             print(_version())
             return 0
-        case ["run", "run", *rest]:  # scripts/run run ... is easily typed twice
+        case ["run", "run", *rest]:  # `run` typed twice, after scripts/run
             return _execute(["run", *rest])
         case ["run"]:
-            return error(f"run takes the name of an experiment: there are {', '.join(registry.NAMES)}")
+            return error(f"run needs the name of an experiment: there are {', '.join(registry.NAMES)}")
         case ["run", *words] if words[0] not in registry.NAMES:
             return error(_unknown_experiment(words))
         case [name, *_] if name in registry.NAMES:
@@ -76,11 +76,11 @@ def _unknown(kind: str, name: str, known: Iterable[str], available: str) -> str:
 
 
 def _unknown_experiment(words: list[str]) -> str:
-    """Return the error for `run WORDS` if no experiment has that name; it may be another command's."""
+    """Return the error message for `run WORDS` if there is no such experiment; it may be another command."""
     name, *rest = words
     for command in (name, name.lstrip("-").lower()):
         if command in (*COMMANDS, "--version", "-V", "version", "help"):
-            return f"{name!r} is no experiment: did you mean {PROG} {shlex.join([command, *rest])}?"
+            return f"{name!r} is not an experiment: did you mean {PROG} {shlex.join([command, *rest])}?"
     return _unknown("experiment", name, registry.NAMES, ", ".join(registry.NAMES))
 
 

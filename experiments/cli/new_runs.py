@@ -1,4 +1,4 @@
-"""The commands that make or resume a run: run, sweep, import, resume and repeat."""
+"""The commands that create or resume a run: run, sweep, import, resume and repeat."""
 
 import shlex
 import signal
@@ -27,7 +27,7 @@ def run(words: list[str], argv: list[str]) -> int:
 
 
 def sweep(rest: list[str], argv: list[str]) -> int:
-    """Sweep on the data set, or on the file, that the first argument names; return the exit status."""
+    """Run a sweep on a data set or file, the first argument; return the exit status."""
     module = import_module("experiments.studies.sweep")
     name, *rest = rest or [""]
     if name in ("-h", "--help"):
@@ -35,8 +35,8 @@ def sweep(rest: list[str], argv: list[str]) -> int:
     elif name not in module.DATA and Path(name).suffix.lower() in OWN_SUFFIXES:
         name, rest = "own", ["--data", name, *rest]
     elif name not in module.DATA:
-        missing = f"there are no data {name!r} to sweep on" if name else "sweep takes the name of a data set"
-        known = f": there are {', '.join(module.DATA)}, or a file of yours ({', '.join(OWN_SUFFIXES)})"
+        missing = f"no data set is called {name!r}" if name else "sweep needs the name of a data set"
+        known = f": there are {', '.join(module.DATA)}, or your own file ({', '.join(OWN_SUFFIXES)})"
         return error(f"{missing}{suggest(name, module.DATA) or known}")
     return _new_run(module.study(name), f"{PROG} sweep {name}", rest, argv)
 
@@ -58,7 +58,7 @@ def resume(rest: list[str], argv: list[str]) -> int:
 
 
 def repeat(rest: list[str], argv: list[str]) -> int:
-    """Repeat a run and compare the two; return the exit status."""
+    """Repeat a run and compare both; return the exit status."""
     module = import_module("experiments.cli.repeat")
     try:
         options = parse(module.Options, rest, prog=f"{PROG} repeat", description=module.__doc__)
@@ -78,14 +78,14 @@ def repeat(rest: list[str], argv: list[str]) -> int:
 
 
 def set_compilation_cache(options: CacheOptions) -> None:
-    """Turn the compilation cache on or off. If it cannot be used, only a note says so: runs take longer without it."""
+    """Turn the compilation cache on or off. If it cannot be used, log a note: runs only take longer without it."""
     if not options.compilation_cache:
         compilation_cache.turn_off()
         return
     try:
         compilation_cache.turn_on()
     except (OSError, ImportError, RuntimeError) as reason:
-        log(f"note: compiled programs are not kept: {describe_error(reason)}")
+        log(f"note: compiled programs are not cached: {describe_error(reason)}")
 
 
 def _typed(argv: Sequence[str]) -> str:
@@ -93,7 +93,7 @@ def _typed(argv: Sequence[str]) -> str:
 
 
 def _new_run(study: Study, command: str, rest: list[str], argv: list[str]) -> int:
-    """Run the study with the options that the rest of the command line gives."""
+    """Run the study with the options in the rest of the command line."""
 
     def plan() -> PlannedRun | None:
         options = parse(study.options(), rest, prog=command, description=as_typed(study.help()))
@@ -103,7 +103,7 @@ def _new_run(study: Study, command: str, rest: list[str], argv: list[str]) -> in
 
 
 def _execute(plan: Callable[[], PlannedRun | None]) -> int:
-    """Execute the run that `plan` returns; return the exit status. If it returns `None`, only help was wanted."""
+    """Execute the run that `plan` returns, or nothing for `None`, if help was printed; return the exit status."""
     run = None
     try:
         run = plan()
@@ -118,11 +118,11 @@ def _execute(plan: Callable[[], PlannedRun | None]) -> int:
     except BrokenPipeError:
         raise
     except (ValueError, OSError) as reason:
-        # Once the data are accepted, a ValueError is a mistake in the program, and its traceback is wanted.
+        # Once the data are accepted, a ValueError is a bug in the program, and needs its traceback.
         if isinstance(reason, ValueError) and run and run.folder:
             raise
         return error(f"{describe_error(reason)}{_how_to_resume(run)}")
-    print(terminal.wrap(f"results in {run.folder.path}; {PAGE} shows them on one page"))
+    print(terminal.wrap(f"results in {run.folder.path}, summarized in {PAGE}"))
     if getattr(run.options, "data", None):
         print(f"to classify new rows: {PROG} predict {shlex.quote(str(run.folder.path))} FILE")
     return 0

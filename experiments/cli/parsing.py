@@ -17,9 +17,9 @@ _UNKNOWN = "Unrecognized options:"
 _IN_PLAIN_WORDS = {
     r"Error parsing (\S+): invalid literal for int\(\) with base 10: (.*)": r"\1 must be an integer, got \2",
     r"Error parsing (\S+): could not convert string to float: (.*)": r"\1 must be a number, got \2",
-    r"Missing value for argument '(-\S+)'\. Expected 1 values": r"\1 must have a value after it",
+    r"Missing value for argument '(-\S+)'\. Expected 1 values": r"\1 must be followed by a value",
 }
-"""Plain forms of messages of Python and tyro."""
+"""Messages of Python and tyro, and their short forms."""
 
 
 def parse(options: type[T], argv: Sequence[str], *, prog: str, description: str) -> T | None:
@@ -30,7 +30,7 @@ def parse(options: type[T], argv: Sequence[str], *, prog: str, description: str)
     """
     errors = io.StringIO()
     try:
-        with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(terminal.FittedStdout()):
+        with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(terminal.WrappedStdout()):
             default = {"default": options.default(argv)} if hasattr(options, "default") else {}
             return tyro.cli(options, args=list(argv), prog=prog, description=description, **default)
     except SystemExit as exit_:
@@ -55,7 +55,7 @@ def _meant(options: type, message: str) -> str:
 
 
 def _first_paragraph(box: str) -> str:
-    """Return the message in tyro's error box as one line: without title and frame, up to the first rule."""
+    """Return the message in tyro's error box as one line: without title and frame, up to the first horizontal rule."""
     lines: list[str] = []
     for line in box.splitlines()[1:]:
         text = line.strip("│|╰╯+ ")

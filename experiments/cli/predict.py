@@ -1,12 +1,12 @@
 """Classify new data with a network of a run: a photo, or the rows of a CSV or npz file.
 
-predict RUN IMAGE: with a run of catvnoncat, the class of a photo and its probability. The photo may be a PNG or a JPEG
-of any size, in color or gray. It is turned upright as its EXIF data state, transparency becomes white, and it is
-resized, not cropped, to the 64 x 64 pixels that the networks take.
+predict RUN IMAGE: with a run of catvnoncat, print the class of a photo and its probability. The photo may be a PNG or
+JPEG of any size, in color or gray. It is rotated by its EXIF orientation, put on a white background if transparent, and
+resized, not cropped, to 64 x 64 pixels. The networks are logistic, one-hidden and four-layers.
 
-predict RUN FILE: with a run on your own file (sweep FILE, run ladder --data FILE), the class of each row of another
-file with the same columns, in any order, and the probability of each class, as CSV. Rows are encoded and standardized
-as in training. If the column of the labels is there too, the accuracy is printed; further columns are ignored.
+predict RUN FILE: with a run on your own file (sweep FILE, run ladder --data FILE), print the class of each row of
+another file and the probability of each class, as CSV. The file needs the same columns, in any order; further columns
+are ignored. Rows are encoded and standardized as in training. If the file has the labels, the accuracy is printed.
 """
 
 import sys
@@ -26,21 +26,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options(CacheOptions):
-    """What to classify, and with which network."""
+    """The options of `predict`."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """The results folder of a run."""
     file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE")]
-    """The photo, or the rows."""
+    """The photo, or the file with rows."""
     network: Annotated[str, tyro.conf.arg(metavar="NAME")] = ""
-    """A network of the run, by the name of its file. By default for photos the deepest: logistic, one-hidden and
-    four-layers are available; for rows the best on dev."""
+    """A network of the run, by the name of its file. By default the deepest for photos, the best on dev for rows."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: printed)")] = None
-    """Where the CSV is written; an existing file is never replaced."""
+    """Write the CSV to this file; an existing file is never replaced."""
 
 
 def run_command(options: Options) -> str:
-    """Return the class of a photo in words, or the predictions of rows as CSV.
+    """Return the class of a photo as text, or the predictions of rows as CSV.
 
     Raises:
       ValueError: if the run has no network for the file, or the file is invalid.
@@ -50,18 +49,18 @@ def run_command(options: Options) -> str:
     if network.image_shape is None:
         return _classify_rows(options, name, network)
     if options.out:
-        raise ValueError("--out is for the classes of rows: that of a photo is printed")
+        raise ValueError("--out must be used with a file of rows, got a photo: its class is printed")
     return _classify_photo(network, options.file)
 
 
 def _load_classifier(run: Path, name: str) -> tuple[str, "StoredNetwork"]:
-    """Return a network of the run that classifies, and its name; the deepest if no name is given."""
+    """Return a classifier of the run and its name; the deepest if no name is given."""
     from experiments.networks.storage import load_from_run
 
     name, network = load_from_run(run, name)
     one_of_two = (network.spec.output, network.spec.sizes[-1]) == ("binary", 1)
     if not one_of_two and (network.spec.output != "softmax" or len(network.classes) < 2):
-        raise ValueError(f"{name} of {run} has no probabilities of classes: predict needs a network that classifies")
+        raise ValueError(f"{name} of {run} must be a classifier, got a network for regression")
     return name, network
 
 
@@ -83,27 +82,27 @@ def _classify_rows(options: Options, name: str, network: "StoredNetwork") -> str
     from experiments.runs.environment import digest
     from experiments.studies.registry import find
 
-    # A run on a user's own data standardizes; an import, which has no such options, does not.
+    # A run on a user's own data standardizes inputs; an import, which lacks these options, does not.
     config = read_config(options.run, find) if network.standardizer is not None else None
     if config is None or getattr(config.options, "data", None) is None:
         raise ValueError(
-            f"{options.run} has networks for other data than images or your own file: predict takes a run of "
-            "catvnoncat, or one of sweep FILE or run ladder --data FILE"
+            f"{options.run} must be a run of catvnoncat, or on your own file (sweep FILE or run ladder --data FILE): "
+            "its networks take other data"
         )
     if options.out and options.out.absolute().parent.resolve() == options.run.resolve():
-        raise ValueError(f"--out must not be in the folder of the run, got {options.out}")
+        raise ValueError(f"--out must be outside the run's folder, got {options.out}")
     if not options.network:
         name, network = _load_classifier(options.run, _best(config.study.name, options.run))
     rows = read_rows(options.file, options.run, config.options)
     predicted = predictions.classify(options.file, rows, network)
     text = predictions.to_csv(predicted, network.classes)
-    ranked = "" if options.network else ", which the run ranks best on dev"
+    ranked = "" if options.network else ", the run's best on dev"
     notes = [f"by {name}, {network.spec}{ranked}", *rows.notes]
     if rows.labels is not None:
         notes.append(predictions.accuracy(predicted, rows.labels, network.classes))
         trained_on = config.json.get("data")
         if isinstance(trained_on, dict) and digest(options.file) in trained_on.values():
-            notes.append("note: this is the file that the run learned from, and most of its rows were trained on")
+            notes.append("note: this is the run's own data file: most of its rows are training rows")
     notes = [printable(line) for line in notes]
     if options.out is None:
         print(*notes, sep="\n", file=sys.stderr)
@@ -113,7 +112,7 @@ def _classify_rows(options: Options, name: str, network: "StoredNetwork") -> str
 
 
 def _best(experiment: str, run: Path) -> str:
-    """Return the name of the network that a run on a user's own data ranks best."""
+    """Return the name of the best network of a run on a user's own data."""
     from experiments.studies.ladder.results import best_network
 
     return best_network(run) if experiment == "ladder" else "best"

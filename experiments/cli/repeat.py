@@ -3,8 +3,8 @@
 The same code, options, data, versions and machine give the same files, except config.json, timings.txt, report.html and
 event files, which depend on the time. The repetition has a new folder; RUN is only read.
 
-Exit status: 0 if all files are the same; 1 if not, with the largest difference of each file and the likely causes. A
-run that failed is repeated too, and an unfinished one is compared as far as it came.
+Exit status: 0 if all files are the same; 1 if not: then the largest difference of each file and the likely causes are
+printed. Failed runs can be repeated too; an unfinished run is compared up to its last line.
 """
 
 from dataclasses import dataclass, replace
@@ -27,16 +27,16 @@ _TIME_DEPENDENT = {CONFIG, TIMINGS, PAGE}
 
 @dataclass(frozen=True, kw_only=True)
 class Options(MovedOptions):
-    """What to repeat."""
+    """The options of `repeat`."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """The results folder of a run."""
     runs_dir: Path = Path("runs")
-    """Where the folder of the repetition is made."""
+    """The folder in which the repetition's folder is created."""
 
 
 def config_to_repeat(options: Options) -> RunConfig:
-    """Return the run with the options of its repetition: it may differ in those that do not change results.
+    """Return the config of the repetition, which may differ in options that do not affect results.
 
     Raises:
       ValueError, OSError: as `read_config` and `locate_data` do.
@@ -50,7 +50,7 @@ class Comparison(NamedTuple):
     """Two runs with the same options, compared file by file.
 
     Attributes:
-      same: the files that both have, bit for bit.
+      same: the names of identical files.
       different: the difference of each other file, by name.
     """
 
@@ -61,28 +61,28 @@ class Comparison(NamedTuple):
 def compare(then: Path, now: Path, *, unfinished: bool = False) -> Comparison:
     """Compare all files of two runs' folders except those that depend on the time.
 
-    If the first run is unfinished, only the files that it has are compared, as far as they were written.
+    If the first run is unfinished, only its files are compared, as far as they are written.
     """
     names = [{path.name for path in folder.iterdir() if _is_result(path)} for folder in (then, now)]
     same, different = [], {}
     for name in sorted(names[0] if unfinished else names[0] | names[1]):
         if name not in names[0]:
-            found = "only in the repetition"
+            change = "only in the repetition"
         elif name not in names[1]:
-            found = f"only in {then}"
+            change = f"only in {then}"
         elif unfinished and name.endswith(".jsonl") and _is_beginning(then / name, now / name):
-            found = ""
+            change = ""
         else:
-            found = difference(then / name, now / name)
-        if found:
-            different[name] = found
+            change = difference(then / name, now / name)
+        if change:
+            different[name] = change
         else:
             same.append(name)
     return Comparison(same, different)
 
 
 class Verdict(NamedTuple):
-    """Whether a repetition matched, and the lines to print, of printable characters."""
+    """Whether a repetition matched, and the lines to print, in printable characters."""
 
     matched: bool
     lines: list[str]
@@ -93,18 +93,18 @@ def judge(then: Path, now: Path) -> Verdict:
     unfinished = is_unfinished(then)
     same, different = compare(then, now, unfinished=unfinished)
     total, changed = len(same) + len(different), changes(read_json_config(then), read_json_config(now))
-    lines = [f"{then} is not finished: compared as far as it came"] if unfinished else []
+    lines = [f"{then} is not finished: only what it has written is compared"] if unfinished else []
     if different:
-        lines.append(f"did not match: {len(same)} of {total} files are the same, bit for bit")
+        lines.append(f"did not match: {len(same)} of {total} files are identical")
         lines += [f"  {name}: {found}" for name, found in different.items()]
         lines.append("likely causes:" if changed else "the recorded environments are the same")
         lines += [f"  {line}" for line in changed]
     elif not total:
         lines.append(f"did not match: there are no results in {then}")
     else:
-        lines.append(f"matched: all {total} files are the same, bit for bit")
+        lines.append(f"matched: all {total} files are identical")
         lines += [f"  although {line}" for line in changed]
-    # Names and contents of files may come from strangers, and must not control the terminal.
+    # Names and contents of files are untrusted, and must not control the terminal.
     printable = ["".join(c if c.isprintable() else "\ufffd" for c in line) for line in lines]
     return Verdict(bool(same) and not different, printable)
 

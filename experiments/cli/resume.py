@@ -1,6 +1,6 @@
-"""Resume a run that was interrupted, by Ctrl-C, a crash or a full disk, to the same result, bit for bit.
+"""Resume a run that was interrupted by Ctrl-C, a crash or a full disk; its results are the same, bit for bit.
 
-Trainings continue from their last checkpoints; one without a checkpoint starts again. The folder stays the same.
+Trainings continue from their last checkpoints, in the same folder; a training without a checkpoint starts again.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ from experiments.studies.registry import find
 
 @dataclass(frozen=True)
 class Options(MovedOptions):
-    """What to resume."""
+    """The options of `resume`."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """The results folder of an interrupted run."""
@@ -40,7 +40,7 @@ class ResumedRun(PlannedRun):
         if not (run / UNFINISHED).exists():
             if (run / PAGE).exists():
                 raise ValueError(f"{run} is finished, so there is nothing to resume: its results are in {PAGE}")
-            raise ValueError(f"{run} is of a version that wrote no checkpoints: use repeat to run it again")
+            raise ValueError(f"{run} was written by a version without checkpoints: use repeat to run it again")
         located = locate_data(config, options).options
         located = replace(located, compilation_cache=located.compilation_cache and options.compilation_cache)
         super().__init__(config.study, located, str(config.json.get("command", "")))
@@ -49,13 +49,13 @@ class ResumedRun(PlannedRun):
         self._run, self._then, self._log = run, config.json, log
 
     def open_folder(self, files: Iterable[Path]) -> RunFolder:
-        """Reopen the run's folder if its data are the same; log what else in the environment differs."""
-        # Not before: a study may choose JAX's devices first.
+        """Reopen the run's folder if its data are the same; log other differences of the environment."""
+        # Only now: a study may choose JAX's devices first.
         now = self._then | describe_environment(files)
         differing = changes(self._then, now, ["data"])
         if differing:
             raise ValueError(
-                f"{self._run} began with other data ({'; '.join(differing)}): restore those, or start a new run"
+                f"{self._run} was started with other data ({'; '.join(differing)}): restore them, or start a new run"
             )
         differing = changes(self._then, now)
         if differing:

@@ -1,1 +1,1 @@
-"""Data sets: a user's files as columns and classes, and where public ones are."""
+"""Data sets: a user's files as columns and classes, and the locations of public ones."""

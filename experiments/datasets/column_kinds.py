@@ -16,10 +16,10 @@ from experiments.datasets.columns import (
     Number,
     check_size,
     count_fields,
-    filled,
-    how_written,
+    count_levels,
+    imputation_note,
     listed,
-    listed_levels,
+    notation_hint,
     numbers_of,
     option,
 )
@@ -29,20 +29,20 @@ from experiments.readers.errors import InvalidFileError
 from experiments.readers.numerals import NUMBER, PLAIN, Notation
 
 MOST_LEVELS = 100
-"""The most levels of a categorical column: names, dates and ticket numbers have more."""
+"""The maximum number of levels of a categorical column: names, dates and ticket numbers have more."""
 MOST_NUMBERS = 2**26
 _INDEX_NAME = re.compile(r"(?i:unnamed: \d+|(.*[\W_])?(id|idx|index))|\w*[a-z]I[dD]", re.ASCII)
 _FEWEST_IN_ORDER = 3
-"""With fewer rows, a column may count them by chance."""
+"""With fewer rows, a column may number them by chance."""
 
 
 class Fitted(NamedTuple):
-    """The columns of a table, fitted.
+    """The fitted columns of a table.
 
     Attributes:
-      columns: those that become inputs.
-      notes: what each column is taken for, in words.
-      numbers: the values of each column of numbers, (m,) float64, NaN if one is missing.
+      columns: the columns that become inputs.
+      notes: texts on how each column is read.
+      numbers: the values of each column of numbers, (m,) float64, NaN for missing ones.
     """
 
     columns: list[Column]
@@ -50,17 +50,18 @@ class Fitted(NamedTuple):
     numbers: dict[str, np.ndarray]
 
 
-class _Look(NamedTuple):
-    """What all rows show of a column.
+class _Summary(NamedTuple):
+    """The properties of a column over all rows.
 
     Attributes:
-      name: the column's.
-      missing: how often each field that stands for no value occurs.
-      notations: those under which all other fields are numbers; none for words.
-      counts: how it numbers the rows, if it does.
-      advice: what may be wrong with it, if anything.
-      column: its kind, if that is clear without the other columns; else it is inspected again.
+      name: the column's name.
+      missing: the count of each field that stands for a missing value.
+      notations: those in which all other fields are numbers; empty for words.
+      counts: a note if the column only numbers the rows, as an index does.
+      advice: a note on a possible problem.
+      column: the fitted column, if its notation does not depend on the other columns; else None.
       constant: whether all training rows have the same value.
+      empty: whether all values are missing.
     """
 
     name: str
@@ -78,91 +79,104 @@ def fit_columns(
 ) -> Fitted:
     """Infer column kinds from all rows; fit medians and levels on the rows `train`.
 
-    A column that only numbers the rows is left out, as is one without a value, unless there is no other.
+    Columns without values are left out, as are columns that only number the rows, unless there are no others.
 
     Raises:
-      InvalidFileError: if a column of numbers holds another field, has marks that can be read in two ways, or a number
-        beyond `LARGEST`; or if a column has too many words.
+      InvalidFileError: if a column of numbers holds another field, an ambiguous notation, or a number beyond `LARGEST`;
+        or if a column has too many words.
     """
-    fit = _Fit(path, table, train, meaning)
-    looks = [fit.look(name) for name in names]
-    decimals = {look.notations[0].decimal for look in looks if len({each.decimal for each in look.notations}) == 1}
-    used = {look.name for look in looks if not look.empty and (not look.counts or look.name in meaning.numbers)}
-    used = used or {look.name for look in looks if not look.empty}
+    fitter = _ColumnFitter(path, table, train, meaning)
+    summaries = [fitter.summarize(name) for name in names]
+    decimals = {
+        summary.notations[0].decimal for summary in summaries if len({each.decimal for each in summary.notations}) == 1
+    }
+    used = {
+        summary.name
+        for summary in summaries
+        if not summary.empty and (not summary.counts or summary.name in meaning.numbers)
+    }
+    used = used or {summary.name for summary in summaries if not summary.empty}
     if not used:
-        raise InvalidFileError(f"{path} has no value in any column to learn from")
+        raise InvalidFileError(f"{path} has no values in the columns of inputs")
     columns, plain, constant, notes = [], [], [], []
-    for look in looks:
-        if look.empty:
-            notes.append(f"{look.name}: left out, it has no value in any row")
-        elif look.name not in used:
-            notes.append(f"{look.name}: left out, {look.counts} (keep it by {option('--numbers', look.name)})")
+    for summary in summaries:
+        if summary.empty:
+            notes.append(f"{summary.name}: left out, it has no value in any row")
+        elif summary.name not in used:
+            notes.append(f"{summary.name}: left out, {summary.counts} (keep it by {option('--numbers', summary.name)})")
         else:
-            column, found = fit.column(look, decimals)
+            column, column_notes = fitter.column(summary, decimals)
             columns.append(column)
-            if look.counts and look.name not in meaning.numbers:
-                found.append(f"{look.counts}: leave it out by --drop")
-            elif look.advice and look.name not in meaning.numbers:
-                found.append(look.advice)
-            if isinstance(column, Number) and not found:
-                (constant if look.constant else plain).append(look.name)
+            if summary.counts and summary.name not in meaning.numbers:
+                column_notes.append(f"{summary.counts}: leave it out by --drop")
+            elif summary.advice and summary.name not in meaning.numbers:
+                column_notes.append(summary.advice)
+            if isinstance(column, Number) and not column_notes:
+                (constant if summary.constant else plain).append(summary.name)
             else:
-                kind = "number" if isinstance(column, Number) else f"words, one-hot, {listed_levels(column)}"
-                notes.append(f"{look.name}: {'; '.join([kind, *found])}")
+                kind = "number" if isinstance(column, Number) else f"words, one-hot, {count_levels(column)}"
+                notes.append(f"{summary.name}: {'; '.join([kind, *column_notes])}")
     notes = [*listed("numbers", plain), *listed("numbers, all the same", constant), *notes]
-    return Fitted(columns, notes, fit.numbers)
+    return Fitted(columns, notes, fitter.numbers)
 
 
-class _Fit:
-    """Inspect each column at most twice: alone, and, if its numbers are ambiguous, with what the others show."""
+class _ColumnFitter:
+    """Fit each column from its summary and, if its notation is ambiguous, from the other columns' decimal mark."""
 
     def __init__(self, path: Path, table: Table, train: np.ndarray, meaning: Meaning) -> None:
         self.path, self.table, self.train, self.meaning = path, table, train, meaning
         self.numbers: dict[str, np.ndarray] = {}
 
-    def look(self, name: str) -> _Look:
+    def summarize(self, name: str) -> _Summary:
         fields, meaning = self.table.columns[name], self.meaning
-        found = set(fields)
+        distinct = set(fields)
         if name in meaning.words:
-            missing = count_fields(fields, meaning.no_words(name, found))
-            return _Look(name, missing, [], empty=len(missing) == len(found))
-        missing = meaning.no_values(found, of_numbers=True)
-        there = found - missing
-        if not there:  # words such as - may stand for no number
-            few = count_fields(fields, meaning.no_values(found))
-            return _Look(name, few, [], empty=len(few) == len(found))
-        notations = numerals.notations(there, meaning.decimal, meaning.thousands)
+            missing = count_fields(fields, meaning.missing_words(name, distinct))
+            return _Summary(name, missing, [], empty=len(missing) == len(distinct))
+        missing = meaning.missing_values(distinct, of_numbers=True)
+        present = distinct - missing
+        if not present:  # words such as - are missing values only among numbers
+            missing_fields = count_fields(fields, meaning.missing_values(distinct))
+            return _Summary(name, missing_fields, [], empty=len(missing_fields) == len(distinct))
+        notations = numerals.notations(present, meaning.decimal, meaning.thousands)
         if not notations:
-            self._check_words(name, fields, there)
-            return _Look(name, count_fields(fields, meaning.no_values(found)), [])
+            self._check_words(name, fields, present)
+            return _Summary(name, count_fields(fields, meaning.missing_values(distinct)), [])
         counted = count_fields(fields, missing)
-        plain = notations[0] == PLAIN and all(map(NUMBER.fullmatch, there))
-        if not plain or (len(notations) > 1 and any("." in field for field in there)):
-            return _Look(name, counted, notations)
-        column, values = self._number(name, fields, PLAIN, there, missing)
+        plain = notations[0] == PLAIN and all(map(NUMBER.fullmatch, present))
+        if not plain or (len(notations) > 1 and any("." in field for field in present)):
+            return _Summary(name, counted, notations)
+        column, values = self._number(name, fields, PLAIN, present, missing)
         known = values[self.train]
         constant = bool((known == known[0]).all())
-        counts, advice = _counts(name, values, len(there)), _runs_on(values)
-        return _Look(name, counted, notations, counts, advice, column, constant)
+        counts, advice = _index_note(name, values, len(present)), _counting_note(values)
+        return _Summary(name, counted, notations, counts, advice, column, constant)
 
-    def column(self, look: _Look, decimals: set[str]) -> tuple[Column, list[str]]:
-        """Return the fitted column, and notes on it."""
-        if look.column is not None:
+    def column(self, summary: _Summary, decimals: set[str]) -> tuple[Column, list[str]]:
+        """Return the fitted column and notes on it."""
+        if summary.column is not None:
             # Integers are the same in any notation, but new rows of the column may have fractions.
-            column = look.column._replace(notation=Notation(",")) if decimals == {","} else look.column
-            return column, self._of_missing(look, column)
-        fields = self.table.columns[look.name]
-        if not look.notations:
-            return self._category(look, fields)
-        notation = self._notation(look, fields, decimals)
-        column, values = self._number(look.name, fields, notation, set(fields) - set(look.missing), look.missing)
-        return column, [*self._of_notation(look, notation, fields, values), *self._of_missing(look, column)]
+            column = summary.column._replace(notation=Notation(",")) if decimals == {","} else summary.column
+            return column, self._missing_note(summary, column)
+        fields = self.table.columns[summary.name]
+        if not summary.notations:
+            return self._category(summary, fields)
+        notation = self._notation(summary, fields, decimals)
+        column, values = self._number(
+            summary.name, fields, notation, set(fields) - set(summary.missing), summary.missing
+        )
+        return column, [
+            *self._notation_note(summary, notation, fields, values),
+            *self._missing_note(summary, column),
+        ]
 
-    def _of_notation(self, look: _Look, notation: Notation, fields: list[str], values: np.ndarray) -> list[str]:
-        """Return a note on numbers that Python would not read in this way, with an example."""
-        there = set(fields) - set(look.missing)
+    def _notation_note(self, summary: _Summary, notation: Notation, fields: list[str], values: np.ndarray) -> list[str]:
+        """Return a note with an example, if Python would read some numbers differently or not at all."""
+        present = set(fields) - set(summary.missing)
         marked = {
-            field for field in there if not NUMBER.fullmatch(field) or float(field) != numerals.number(field, notation)
+            field
+            for field in present
+            if not NUMBER.fullmatch(field) or float(field) != numerals.number(field, notation)
         }
         if not marked:
             return []
@@ -171,61 +185,61 @@ class _Fit:
         return [", ".join(filter(None, [str(notation), example]))]
 
     def _number(
-        self, name: str, fields: list[str], notation: Notation, there: Collection[str], missing: Collection[str]
+        self, name: str, fields: list[str], notation: Notation, present: Collection[str], missing: Collection[str]
     ) -> tuple[Number, np.ndarray]:
-        """Return the column and its values."""
-        values = self.numbers[name] = numbers_of(fields, notation, there, missing)
+        """Return the fitted column and its values."""
+        values = self.numbers[name] = numbers_of(fields, notation, present, missing)
         check_size(self.path, name, fields, self.table.lines, values)
         return Number(name, _median(values[self.train]), notation), values
 
-    def _notation(self, look: _Look, fields: list[str], decimals: set[str]) -> Notation:
-        there = set(fields) - set(look.missing)
-        found = look.notations
+    def _notation(self, summary: _Summary, fields: list[str], decimals: set[str]) -> Notation:
+        present = set(fields) - set(summary.missing)
+        candidates = summary.notations
         if len(decimals) == 1:
-            found = [each for each in found if each.decimal in decimals] or found
-        if numerals.agree(there, found):
-            return found[0]
-        if not decimals and found[0] == PLAIN:
+            candidates = [each for each in candidates if each.decimal in decimals] or candidates
+        if numerals.agree(present, candidates):
+            return candidates[0]
+        if not decimals and candidates[0] == PLAIN:
             return PLAIN
-        i = next(i for i, field in enumerate(fields) if field in there and not numerals.agree([field], found))
-        readings = " or ".join(dict.fromkeys(f"{numerals.number(fields[i], each):.10g}" for each in found))
+        i = next(i for i, field in enumerate(fields) if field in present and not numerals.agree([field], candidates))
+        readings = " or ".join(dict.fromkeys(f"{numerals.number(fields[i], each):.10g}" for each in candidates))
         raise InvalidFileError(
-            f"{self.path}: column {look.name!r} holds {fields[i]!r} in line {self.table.lines[i]}, which may be "
-            f"{readings}: use --decimal , or --decimal . for the mark before fractions"
+            f"{self.path}: column {summary.name!r} holds {fields[i]!r} in line {self.table.lines[i]}, which may be "
+            f"{readings}: use --decimal , or --decimal . to give the decimal mark"
         )
 
-    def _check_words(self, name: str, fields: list[str], there: set[str]) -> None:
-        """Raise if most of the fields are numbers: then the others are a mistake, or the column must be declared."""
-        like = {field for field in there if numerals.like_a_number(field)}
-        counts = count_fields(fields, there)
+    def _check_words(self, name: str, fields: list[str], present: set[str]) -> None:
+        """Raise if most of the fields are numbers: the others are mistakes, or the column must be declared."""
+        like = {field for field in present if numerals.looks_like_number(field)}
+        counts = count_fields(fields, present)
         n, numbers = sum(counts.values()), sum(counts[field] for field in like)
         if name not in self.meaning.numbers and 2 * numbers <= n:
             return
-        odd, usual = self._odd_and_usual(fields, there, counts, like)
+        odd, usual = self._odd_and_typical(fields, present, counts, like)
         line = self.table.lines
         beside = f", and others as {fields[usual]!r} in line {line[usual]}" if usual is not None else ""
         missing, words = option("--missing", *self._missing(), fields[odd]), option("--words", name)
         alike = f"with {mark} as the decimal mark" if (mark := self.meaning.decimal) else "written alike"
         raise InvalidFileError(
             f"{self.path}: column {name!r} holds {fields[odd]!r} in line {line[odd]}{beside}: expected numbers "
-            f"{alike}; fix it, or use {missing} if it is no value, or {words} if the column holds words"
+            f"{alike}; fix it, or use {missing} if it is a missing value, or {words} if the column holds words"
         )
 
     def _missing(self) -> list[str]:
-        """Return the words that --missing must list so that the fields that stand for no value still do."""
+        """Return the words that --missing must list to keep the meaning of the fields that are now missing values."""
         if self.meaning.missing is not None:
             return list(self.meaning.missing)
-        found: set[str] = set()
+        words: set[str] = set()
         for fields in map(set, self.table.columns.values()):
-            missing = self.meaning.no_values(fields, of_numbers=True)
-            numbers = 2 * sum(map(numerals.like_a_number, fields)) > len(fields) - len(missing)
-            found |= missing if numbers else self.meaning.no_values(fields)
-        return sorted(found - {""})
+            missing = self.meaning.missing_values(fields, of_numbers=True)
+            numbers = 2 * sum(map(numerals.looks_like_number, fields)) > len(fields) - len(missing)
+            words |= missing if numbers else self.meaning.missing_values(fields)
+        return sorted(words - {""})
 
-    def _odd_and_usual(
-        self, fields: list[str], there: set[str], counts: Mapping[str, int], like: set[str]
+    def _odd_and_typical(
+        self, fields: list[str], present: set[str], counts: Mapping[str, int], like: set[str]
     ) -> tuple[int, int | None]:
-        """Return the row of a field that is written differently from most numbers, and of a typical one."""
+        """Return the row of a field in another notation than most numbers, and the row of a typical one."""
         kept: set[str] = set()
         meaning = self.meaning
         for mark in (mark for mark in ".," if meaning.decimal in (None, mark) and meaning.thousands != mark):
@@ -234,58 +248,58 @@ class _Fit:
                 good = {field for field in like if numerals.number(field, notation) is not None}
                 if sum(counts[field] for field in good) > sum(counts[field] for field in kept):
                     kept = good
-        odd = next(i for i, field in enumerate(fields) if field in there and field not in kept)
+        odd = next(i for i, field in enumerate(fields) if field in present and field not in kept)
         return odd, next((i for i, field in enumerate(fields) if field in kept), None)
 
-    def _category(self, look: _Look, fields: list[str]) -> tuple[Category, list[str]]:
-        name, lines = look.name, self.table.lines
-        found = set(fields) - set(look.missing)
-        if len(found) > MOST_LEVELS:
+    def _category(self, summary: _Summary, fields: list[str]) -> tuple[Category, list[str]]:
+        name, lines = summary.name, self.table.lines
+        words = set(fields) - set(summary.missing)
+        if len(words) > MOST_LEVELS:
             expected = f"expected numbers or at most {MOST_LEVELS} words"
             if name in self.meaning.words:
-                what = f"column {name!r} of --words has {len(found)} different ones"
+                what = f"column {name!r} of --words has {len(words)} different words"
                 raise InvalidFileError(f"{self.path}: {what}, {expected}: leave it out by {option('--drop', name)}")
-            first = next(i for i, field in enumerate(fields) if field in found and not NUMBER.fullmatch(field))
-            beside = f"and there are {len(found)} different words"
+            first = next(i for i, field in enumerate(fields) if field in words and not NUMBER.fullmatch(field))
+            beside = f"and there are {len(words)} different words"
             what = f"{fields[first]!r} in line {lines[first]} is not a number, {beside}"
             raise InvalidFileError(
                 f"{self.path}: column {name!r}: {what}, {expected}: fix it, or leave the column out by "
-                f"{option('--drop', name)} ({how_written(fields[first], PLAIN, self.meaning)})"
+                f"{option('--drop', name)} ({notation_hint(fields[first], PLAIN, self.meaning)})"
             )
-        counts = Counter(fields[i] for i in self.train.tolist() if fields[i] not in look.missing)
+        counts = Counter(fields[i] for i in self.train.tolist() if fields[i] not in summary.missing)
         frequent = min(counts, key=lambda word: (-counts[word], word), default="")
         column = Category(name, tuple(sorted(counts)), frequent)
-        notes = self._of_missing(look, column)
-        numbers = [field for field in found if NUMBER.fullmatch(field)]
+        notes = self._missing_note(summary, column)
+        numbers = [field for field in words if NUMBER.fullmatch(field)]
         if numbers and name not in self.meaning.words:
-            notes.append(f"{len(numbers)} of its {len(found)} words are numbers")
-        if alike := by_case_alone(found):
+            notes.append(f"{len(numbers)} of its {len(words)} words are numbers")
+        if alike := case_note(words):
             notes.append(alike)
-        if len(found) == len(fields):
+        if len(words) == len(fields):
             notes.append("a different word in each row, from which nothing can be learned: leave it out by --drop")
         return column, notes
 
-    def _of_missing(self, look: _Look, column: Column) -> list[str]:
-        if not look.missing:
+    def _missing_note(self, summary: _Summary, column: Column) -> list[str]:
+        if not summary.missing:
             return []
-        fields, lines = self.table.columns[look.name], self.table.lines
+        fields, lines = self.table.columns[summary.name], self.table.lines
         spelled = ", ".join(
-            f"{field} in line {lines[fields.index(field)]}" if field else "empty" for field in sorted(look.missing)
+            f"{field} in line {lines[fields.index(field)]}" if field else "empty" for field in sorted(summary.missing)
         )
-        if isinstance(column, Category) and any(look.missing):
-            spelled += f"; {option('--words', look.name)} if that is a word"
-        return [f"{filled(column, sum(look.missing.values()))} ({spelled})"]
+        if isinstance(column, Category) and any(summary.missing):
+            spelled += f"; {option('--words', summary.name)} if that is a word"
+        return [f"{imputation_note(column, sum(summary.missing.values()))} ({spelled})"]
 
 
 def _median(values: np.ndarray) -> float:
-    """Return the median of the values that are not NaN, else 0. np.median is ten times slower for a few values."""
+    """Return the median of the values that are not NaN, or 0. np.median is ten times slower for few values."""
     known = np.sort(values[~np.isnan(values)])
     m = len(known)
     return float(0.5 * (known[(m - 1) // 2] + known[m // 2])) if m else 0.0
 
 
-def by_case_alone(words: Iterable[str]) -> str:
-    """Return a note on words that differ only in case, if there are any."""
+def case_note(words: Iterable[str]) -> str:
+    """Return a note on words that differ only in case, or an empty text."""
     seen: dict[str, str] = {}
     for word in sorted(words):
         if seen.setdefault(word.casefold(), word) != word:
@@ -293,8 +307,8 @@ def by_case_alone(words: Iterable[str]) -> str:
     return ""
 
 
-def _counts(name: str, values: np.ndarray, different: int) -> str:
-    """Return how a column numbers the rows: by 0, 1, 2, ...; or, named as an index, by other integers."""
+def _index_note(name: str, values: np.ndarray, different: int) -> str:
+    """Return a note if a column numbers the rows: by 0, 1, 2, ..., or by any integers if it is named as an index."""
     m = len(values)
     named, whole = _INDEX_NAME.fullmatch(name), (values == np.round(values)).all()
     if named and whole and m > 1 and ((np.diff(values) == 1) | (values[1:] == values[0])).all() and different > 1:
@@ -306,8 +320,8 @@ def _counts(name: str, values: np.ndarray, different: int) -> str:
     return "it has another integer in each row, as an index has" if named and whole else ""
 
 
-def _runs_on(values: np.ndarray) -> str:
-    """Return a note if a column counts by one from row to row, as the index of a part of a file, and as years may."""
+def _counting_note(values: np.ndarray) -> str:
+    """Return a note if a column increases by one per row, as the index of a part of a file does, but also years."""
     steps = np.diff(values)
     if len(values) < _FEWEST_IN_ORDER or not (np.abs(steps) == 1).all() or steps.min() != steps.max():
         return ""

@@ -1,4 +1,4 @@
-"""The kinds of columns: numbers and categories, with their missing values. All of it is JSON."""
+"""The kinds of columns: numbers and categories, with their missing values. All fields can be stored as JSON."""
 
 import re
 import shlex
@@ -14,22 +14,22 @@ from experiments.readers.errors import InvalidFileError
 from experiments.readers.numerals import NUMBER, PLAIN, Notation
 
 MISSING = frozenset({"", "?", "na", "n/a", "nan", "null", "<na>", "#n/a", "#na", "-nan"})
-"""Words that stand for no value in any column, in upper or lower case."""
+"""Words for missing values in any column, in upper or lower case."""
 MISSING_NUMBER = MISSING | {
     *("-", "--", "---", "\u2013", "\u2014", "\u2212", ".", "..", "...", "*", "??", "none", "nil", "n.a.", "n.a", "nd"),
     *("n/d", "nat", "(null)", "\\n", "missing", "unknown", "not available", "#null!", "#div/0!", "#value!", "#ref!"),
     *("#name?", "#num!", "#n/a n/a", "1.#qnan", "-1.#qnan", "1.#ind", "-1.#ind"),
 }
-"""Words that stand for no value in a column whose other fields are all numbers."""
+"""Words for missing values in a column whose other fields are all numbers."""
 DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([ T].*)?$", re.ASCII)
 LARGEST = 1e30
-"""The square of a larger number is beyond float32."""
+"""The maximum of a number: the square of a larger one is beyond float32."""
 MOST_LISTED = 12
-"""How many similar columns are listed by name."""
+"""The maximum number of similar columns that are listed by name."""
 
 
 class Number(NamedTuple):
-    """A column in which every value is a number; a missing one is replaced by the training rows' median."""
+    """A column of numbers; a missing value is replaced by the median of the training rows."""
 
     name: str
     median: float
@@ -37,9 +37,9 @@ class Number(NamedTuple):
 
 
 class Category(NamedTuple):
-    """A column of words: an input for each level of the training rows, 1 for that level and 0 for others.
+    """A column of words, one-hot encoded: one input per level of the training rows.
 
-    A missing word is replaced by the most frequent level; a word that is not a level makes all inputs 0.
+    A missing value is replaced by the most frequent level; for a word that is not a level, all inputs are 0.
     """
 
     name: str
@@ -51,12 +51,12 @@ Column = Number | Category
 
 
 class Meaning(NamedTuple):
-    """What fields stand for, as far as the user states it; None means inferred from the columns.
+    """The meaning of fields, as far as the user gives it; None means inferred from the columns.
 
     Attributes:
-      missing: the fields that stand for no value, beside the empty one; case matters.
+      missing: the fields that are missing values, besides the empty one; case-sensitive.
       decimal, thousands: the marks in numbers.
-      words, numbers: the names of columns that are declared to be so.
+      words, numbers: the names of columns that are declared as words or numbers.
     """
 
     missing: tuple[str, ...] | None = None
@@ -65,53 +65,56 @@ class Meaning(NamedTuple):
     words: frozenset[str] = frozenset()
     numbers: frozenset[str] = frozenset()
 
-    def no_values(self, fields: Iterable[str], *, of_numbers: bool = False) -> set[str]:
-        """Return those of the fields that stand for no value, among words or among numbers."""
+    def missing_values(self, fields: Iterable[str], *, of_numbers: bool = False) -> set[str]:
+        """Return the fields that are missing values, among words or among numbers."""
         if self.missing is not None:
             return {field for field in fields if field == "" or field in self.missing}
         known = MISSING_NUMBER if of_numbers else MISSING
         return {field for field in fields if field.lower() in known}
 
-    def no_words(self, name: str, fields: Iterable[str]) -> set[str]:
-        """Return the words that stand for no value in a column: in a declared column of words, only the empty field."""
-        return {""} & set(fields) if name in self.words else self.no_values(fields)
+    def missing_words(self, name: str, fields: Iterable[str]) -> set[str]:
+        """Return the fields that are missing values in a column of words; if it is declared, only the empty field."""
+        return {""} & set(fields) if name in self.words else self.missing_values(fields)
 
 
 DEFAULT_MEANING = Meaning()
 
 
 def check_size(path: Path, name: str, fields: Sequence[str], lines: Sequence[int], values: np.ndarray) -> None:
+    """Raise an InvalidFileError if a value is beyond `LARGEST`."""
     bad = np.abs(values) > LARGEST
     if bad.any():
         i = int(bad.argmax())
-        found = f"{path}: column {name!r} holds {fields[i]} in line {lines[i]}"
-        raise InvalidFileError(f"{found}, expected numbers up to {LARGEST:g}")
+        where = f"{path}: column {name!r} holds {fields[i]} in line {lines[i]}"
+        raise InvalidFileError(f"{where}, expected numbers up to {LARGEST:g}")
 
 
-def how_written(field: str, notation: Notation, meaning: Meaning) -> str:
+def notation_hint(field: str, notation: Notation, meaning: Meaning) -> str:
+    """Return a hint on how to write the field, if it is a date or a number, or else a missing value."""
     if DATE.match(field):
-        return "of dates, write year, month and day as numbers, each in a column"
+        return "write dates as numbers, with columns for year, month and day"
     decimal = notation == PLAIN and NUMBER.fullmatch(field.replace(",", "."))
     missing = " or ".join(["an empty field", *(["NA"] if meaning.missing is None else filter(None, meaning.missing))])
-    return f"no value is {missing}{', and numbers have a point, not a comma' if decimal else ''}"
+    return f"a missing value is {missing}{', and numbers have a point, not a comma' if decimal else ''}"
 
 
 def numbers_of(
-    fields: Sequence[str], notation: Notation, there: Collection[str], missing: Collection[str]
+    fields: Sequence[str], notation: Notation, present: Collection[str], missing: Collection[str]
 ) -> np.ndarray:
-    """Return the numbers that fields are in this notation, NaN for missing ones; `there` are all others."""
+    """Return the values of the fields in this notation, NaN for `missing` fields; `present` are all other fields."""
     try:
-        # Of numbers, float takes those that Python writes so, and is fast.
-        values = [float(field) for field in there] if notation == PLAIN else None
+        # float is fast, and accepts numbers in Python's notation.
+        values = [float(field) for field in present] if notation == PLAIN else None
     except ValueError:
         values = None
     if values is None:
-        values = [numerals.number(field, notation) for field in there]
-    numbers = dict(zip(there, values, strict=True)) | dict.fromkeys(missing, np.nan)
+        values = [numerals.number(field, notation) for field in present]
+    numbers = dict(zip(present, values, strict=True)) | dict.fromkeys(missing, np.nan)
     return np.fromiter(map(numbers.__getitem__, fields), np.float64, len(fields))
 
 
 def count_fields(fields: Sequence[str], wanted: Collection[str]) -> dict[str, int]:
+    """Return the number of occurrences of each wanted field."""
     if not wanted:
         return {}
     counts = Counter(fields)
@@ -123,17 +126,20 @@ def width(columns: Sequence[Column]) -> int:
     return sum(1 if isinstance(column, Number) else len(column.levels) for column in columns)
 
 
-def filled(column: Column, n: int) -> str:
+def imputation_note(column: Column, n: int) -> str:
+    """Return a note on the replacement of n missing values."""
     if isinstance(column, Category):
         return f"{n} missing, taken as {column.most_frequent}"
     return f"{n} missing, taken as the median, {column.median:g}"
 
 
-def listed_levels(column: Category) -> str:
+def count_levels(column: Category) -> str:
+    """Return the number of levels as text."""
     return "1 level" if len(column.levels) == 1 else f"{len(column.levels)} levels"
 
 
 def listed(kind: str, names: Sequence[str]) -> list[str]:
+    """Return a line with the names of columns of one kind, or none."""
     if not names:
         return []
     more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
@@ -141,6 +147,6 @@ def listed(kind: str, names: Sequence[str]) -> list[str]:
 
 
 def option(name: str, *items: str) -> str:
-    """Return the option with a list of these items, as it is typed in a shell."""
+    """Return the option with a list of these items, quoted for a shell."""
     listed = ",".join(f'"{item}"' if "," in item else item for item in items)
     return f"{name}{'=' if listed.startswith('-') else ' '}{shlex.quote(listed)}"

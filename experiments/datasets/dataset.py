@@ -1,4 +1,4 @@
-"""The data that studies train on, from any source."""
+"""The data of a study, from any source."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,17 +9,17 @@ import jaxnn
 
 
 class Dataset(NamedTuple):
-    """A classification problem, ready for training: x (m, n_in) float32, y (m,) class numbers.
+    """A classification problem, ready for training: x (m, n_in) float32, y (m,) class indices.
 
     Attributes:
       train, dev, test: the parts.
       classes: the names of the classes, in order.
       standardizer: of the inputs, fitted on the training part; `None` if they were only scaled.
       image_shape: the shape of each image if x are images, else `None`.
-      files: the files that the data were read from, if any.
-      encoder: how a row of a user's CSV file becomes inputs, as JSON.
-      notes: how the values of a user's file were read, in words.
-      name: for people, and for names of files.
+      files: the data files, if any.
+      encoder: the encoding of a row of a user's CSV file, as JSON.
+      notes: texts on how a user's file was read.
+      name: the name in reports and file names.
     """
 
     train: jaxnn.Batch

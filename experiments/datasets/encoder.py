@@ -1,6 +1,6 @@
-"""Store how rows of a user's CSV file become inputs, as encoder.json in a run's folder.
+"""Store the encoding of a user's CSV file as encoder.json in a run's folder.
 
-It is only JSON, and may come from a stranger: anything that a training does not write is an error.
+When it is read, it is untrusted: anything that a training does not write is an error.
 """
 
 import re
@@ -17,14 +17,14 @@ from experiments.readers.numerals import MARKS, Notation
 
 FILE = "encoder.json"
 MOST_BYTES = 2**24
-"""That of a table of 100 000 columns."""
+"""Enough for a table of 100 000 columns."""
 MOST_MISSING = 1000
 _KINDS = {"number": Number, "category": Category}
 _NUMBER_FIELDS = ("name", "median", *Notation._fields)
 
 
 class Encoder(NamedTuple):
-    """The column of the classes, the columns of the inputs in order, and how a file with them is read."""
+    """The column of the classes, the columns of the inputs in order, and the layout and meaning of the file."""
 
     label: str
     columns: tuple[Column, ...]
@@ -35,7 +35,7 @@ class Encoder(NamedTuple):
 def as_json(
     label: str, columns: Sequence[Column], layout: Layout = DEFAULT_LAYOUT, meaning: Meaning = DEFAULT_MEANING
 ) -> dict[str, Any]:
-    """Return what classifying a new row needs: how its file is read, and each column's kind and values."""
+    """Return, as JSON, what classifying a new row needs: the reading of its file, and each fitted column."""
     missing = None if meaning.missing is None else list(meaning.missing)
     words = sorted(meaning.words & {label, *(column.name for column in columns)})
     reading = {**layout._asdict(), "missing": missing, "words": words}
@@ -52,39 +52,37 @@ def load(run: Path) -> Encoder:
     """Read the encoder in the folder of a run.
 
     Raises:
-      InvalidFileError: if it does not exist, or is not as a training writes it.
+      InvalidFileError: if it does not exist, or is invalid.
       OSError: if it cannot be read.
     """
     path = path_inside(run, FILE)
     if not path.is_file():
-        raise InvalidFileError(
-            f"{run} has no {FILE}, which says how a row becomes inputs: is it a run on a CSV file, to its end?"
-        )
+        raise InvalidFileError(f"{run} has no {FILE}, the encoding of rows: is it a finished run on a CSV file?")
     try:
         return _encoder(read_json(path, MOST_BYTES))
     except (ValueError, RecursionError) as error:
         raise InvalidFileError(f"{path}: {error}") from None
 
 
-def _encoder(found: Any) -> Encoder:
-    if not isinstance(found, dict) or found.keys() != {"label", "reading", "columns"}:
-        raise ValueError(f"expected an object of label, reading and columns, got {short_json(found)}")
-    label, columns = found["label"], found["columns"]
+def _encoder(content: Any) -> Encoder:
+    if not isinstance(content, dict) or content.keys() != {"label", "reading", "columns"}:
+        raise ValueError(f"expected an object of label, reading and columns, got {short_json(content)}")
+    label, columns = content["label"], content["columns"]
     if not isinstance(label, str) or not isinstance(columns, list) or not columns:
-        raise ValueError("expected label to be a string, and columns a list of some")
-    layout, meaning = _reading(found["reading"])
+        raise ValueError("expected label to be a string, and columns a list that is not empty")
+    layout, meaning = _reading(content["reading"])
     read = tuple(map(_column, columns))
     names = {label, *(column.name for column in read)}
     if len(names) <= len(read):
-        raise ValueError("two of its columns, or one and the label, have the same name")
+        raise ValueError("the names of the columns and the label must be different")
     return Encoder(label, read, layout, meaning)
 
 
-def _reading(found: Any) -> tuple[Layout, Meaning]:
+def _reading(content: Any) -> tuple[Layout, Meaning]:
     names = {*Layout._fields, "missing", "words"}
-    if not isinstance(found, dict) or found.keys() != names:
-        raise ValueError(f"expected reading to be an object of {', '.join(sorted(names))}, got {short_json(found)}")
-    delimiter, encoding, header, missing, words = (found[name] for name in (*Layout._fields, "missing", "words"))
+    if not isinstance(content, dict) or content.keys() != names:
+        raise ValueError(f"expected reading to be an object of {', '.join(sorted(names))}, got {short_json(content)}")
+    delimiter, encoding, header, missing, words = (content[name] for name in (*Layout._fields, "missing", "words"))
     if delimiter is not None and not (isinstance(delimiter, str) and re.fullmatch(r'[^"\r\n\0]', delimiter)):
         raise ValueError(f"delimiter must be a character or null, got {short_json(delimiter)}")
     if encoding is not None and not (isinstance(encoding, str) and re.fullmatch(r"[\w.:-]{1,40}", encoding, re.ASCII)):
@@ -99,14 +97,14 @@ def _reading(found: Any) -> tuple[Layout, Meaning]:
     )
 
 
-def _column(found: Any) -> Column:
-    if not isinstance(found, dict) or not isinstance(found.get("kind"), str) or found["kind"] not in _KINDS:
-        raise ValueError(f"expected a column of kind {' or '.join(_KINDS)}, got {short_json(found)}")
-    fields = _NUMBER_FIELDS if found["kind"] == "number" else Category._fields
-    if found.keys() != {"kind", *fields} or not isinstance(found["name"], str):
-        raise ValueError(f"expected a column's kind, {', '.join(fields)}, got {short_json(found)}")
-    read = _number if found["kind"] == "number" else _category
-    return read(*(found[field] for field in fields))
+def _column(content: Any) -> Column:
+    if not isinstance(content, dict) or not isinstance(content.get("kind"), str) or content["kind"] not in _KINDS:
+        raise ValueError(f"expected a column of kind {' or '.join(_KINDS)}, got {short_json(content)}")
+    fields = _NUMBER_FIELDS if content["kind"] == "number" else Category._fields
+    if content.keys() != {"kind", *fields} or not isinstance(content["name"], str):
+        raise ValueError(f"expected a column's kind, {', '.join(fields)}, got {short_json(content)}")
+    read = _number if content["kind"] == "number" else _category
+    return read(*(content[field] for field in fields))
 
 
 def _number(name: str, median: Any, *notation: Any) -> Number:
@@ -117,7 +115,7 @@ def _number(name: str, median: Any, *notation: Any) -> Number:
     strings = all(isinstance(mark, str) and len(mark) <= 10 for mark in notation)
     if not strings or notation[:2] not in MARKS:
         raise ValueError(
-            f"the marks of column {short_json(name)} must be those of a notation, got {short_json(list(notation))}"
+            f"the notation of column {short_json(name)} must be four marks, got {short_json(list(notation))}"
         )
     return Number(name, float(median), Notation(*notation))
 
@@ -129,7 +127,7 @@ def _category(name: str, levels: Any, most_frequent: Any) -> Category:
         )
     if len(set(levels)) < len(levels) or most_frequent not in (levels or [""]):
         raise ValueError(
-            f"the levels of column {short_json(name)} must be different words, the most frequent one of them, got "
+            f"the levels of column {short_json(name)} must be different words that include the most frequent one, got "
             f"{short_json(levels)} and {short_json(most_frequent)}"
         )
     return Category(name, tuple(levels), most_frequent)

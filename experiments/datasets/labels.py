@@ -15,13 +15,13 @@ from experiments.readers.numerals import NUMBER, Notation
 MOST_CLASSES = 100
 LONGEST_CLASS = 100
 MOST_CLASSES_LISTED = 20
-"""Classes of which the rows are listed."""
+"""The maximum number of classes whose counts are listed."""
 NO_LABELS = {"", "nan", "NaT", "<NA>"}
-"""Of an npz file: what .astype(str) makes of values that are missing."""
+"""Missing values of an npz file, as .astype(str) writes them."""
 
 
 def count_classes(classes: Sequence[str], y: np.ndarray) -> str:
-    """Return in words how many rows each class has."""
+    """Return a text with the number of rows of each class."""
     counts = Counter(y.tolist())
     each = [f"{name} ({counts[i]})" for i, name in enumerate(classes[:MOST_CLASSES_LISTED])]
     more = [f"and {len(classes) - MOST_CLASSES_LISTED} more"] if len(classes) > MOST_CLASSES_LISTED else []
@@ -29,12 +29,12 @@ def count_classes(classes: Sequence[str], y: np.ndarray) -> str:
 
 
 def labels_of_npz(path: Path, label: str, y: np.ndarray, m: int) -> list[str]:
-    """Return the array of labels of a user's npz file, a word for each of its m rows, checked.
+    """Return the labels of a user's npz file as words, one for each of its m rows, checked.
 
-    Integers are labels in any dtype: 1.0 is the class 1.
+    Integers of any dtype are labels: 1.0 is the class 1.
     """
     if y.shape not in ((m,), (m, 1), (1, m)):
-        one_hot = f"; of labels one-hot, {label}.argmax(axis=1)" if y.ndim == 2 and len(y) == m else ""
+        one_hot = f"; for one-hot labels use {label}.argmax(axis=1)" if y.ndim == 2 and len(y) == m else ""
         raise InvalidFileError(
             f"{path}: {label} is {y.dtype} {y.shape}, expected a class for each row of x, ({m},){one_hot}"
         )
@@ -51,9 +51,9 @@ def labels_of_npz(path: Path, label: str, y: np.ndarray, m: int) -> list[str]:
 
 
 def check_labels(path: Path, label: str, fields: list[str], lines: Sequence[int], meaning: Meaning) -> None:
-    """Raise unless each row has a label, and all are numbers if most are."""
+    """Raise unless each row has a label, and either all labels or at most half of them are numbers."""
     counts = Counter(fields)
-    missing = meaning.no_words(label, counts)
+    missing = meaning.missing_words(label, counts)
     if missing:
         i = next(i for i, field in enumerate(fields) if field in missing)
         n = sum(counts[field] for field in missing)
@@ -61,20 +61,20 @@ def check_labels(path: Path, label: str, fields: list[str], lines: Sequence[int]
         fix = "fill it in, or delete the line"
         if fields[i]:
             fix = f"--missing '' takes {fields[i]} as a class, and only an empty field as no value; else {fix}"
-        found = f" but {fields[i]}" if fields[i] else ""
-        raise InvalidFileError(f"{path}: line {lines[i]} has no label in column {label!r}{found}{rest}: {fix}")
-    others = {field for field in counts if not numerals.like_a_number(field)}
+        value = f" but {fields[i]}" if fields[i] else ""
+        raise InvalidFileError(f"{path}: line {lines[i]} has no label in column {label!r}{value}{rest}: {fix}")
+    others = {field for field in counts if not numerals.looks_like_number(field)}
     n = sum(counts[field] for field in others)
     if others and 2 * n < len(fields) and label not in meaning.words:
         i = next(i for i, field in enumerate(fields) if field in others)
         raise InvalidFileError(
             f"{path}: column {label!r} of the labels holds {fields[i]!r} in line {lines[i]}, and numbers in "
-            f"{len(fields) - n} of {len(fields)} rows: mend it, or say {option('--words', label)} if it is a class"
+            f"{len(fields) - n} of {len(fields)} rows: fix it, or use {option('--words', label)} if it is a class"
         )
 
 
-def numbers_alike(words: Sequence[str]) -> list[str]:
-    """Return the words; if all are numbers, each as it is written most often: 1, 1.0 and 01 are one class."""
+def unify_numbers(words: Sequence[str]) -> list[str]:
+    """Return the words; if all are numbers, each in its most frequent spelling: 1, 1.0 and 01 are one class."""
     counts = Counter(words)
     if not all(map(NUMBER.fullmatch, counts)):
         return list(words)
@@ -88,33 +88,35 @@ def numbers_alike(words: Sequence[str]) -> list[str]:
 def classes_of(
     path: Path, label: str, words: list[str], *, declared: bool = False
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return the names of the classes in order, numbers by size, and each row's class number."""
-    found = set(words)
-    odd = next((word for word in found if not word.isprintable() or len(word) > LONGEST_CLASS), None)
+    """Return the names of the classes in order, numbers in ascending order, and the class index of each row."""
+    distinct = set(words)
+    odd = next((word for word in distinct if not word.isprintable() or len(word) > LONGEST_CLASS), None)
     if odd is not None:
-        raise InvalidFileError(f"{path}: {label!r} holds {odd[:50]!r}, expected classes with names of a line")
-    if len(found) < 2:
-        raise InvalidFileError(f"{path}: {label!r} is {words[0]!r} in every row: there is nothing to tell apart")
-    numbers = all(map(NUMBER.fullmatch, found))
-    values = f"{path}: {label!r} has {len(found)} different values in {len(words)} rows, expected classes"
-    if len(found) > MOST_CLASSES:
+        raise InvalidFileError(f"{path}: {label!r} holds {odd[:50]!r}, expected names of classes without line breaks")
+    if len(distinct) < 2:
+        raise InvalidFileError(f"{path}: {label!r} is {words[0]!r} in every row, expected at least two classes")
+    numbers = all(map(NUMBER.fullmatch, distinct))
+    values = f"{path}: {label!r} has {len(distinct)} different values in {len(words)} rows, expected classes"
+    if len(distinct) > MOST_CLASSES:
         raise InvalidFileError(f"{values}, at most {MOST_CLASSES}: is it a measurement?")
-    written = numerals.notations(found)
-    if not declared and (_measured(found, written[0], len(words)) if written else _named_each(len(found), len(words))):
+    written = numerals.notations(distinct)
+    if not declared and (
+        _look_measured(distinct, written[0], len(words)) if written else _look_like_names(len(distinct), len(words))
+    ):
         fix = "is it a measurement" if written else "does it name each row"
         raise InvalidFileError(
             f"{values} of several rows each: {fix}? If they are classes, use {option('--words', label)}"
         )
-    classes = sorted(found, key=(lambda word: (numerals.exact(word), word)) if numbers else None)
+    classes = sorted(distinct, key=(lambda word: (numerals.exact(word), word)) if numbers else None)
     number = {word: i for i, word in enumerate(classes)}
     return tuple(classes), np.array([number[word] for word in words], np.int32)
 
 
-def _measured(found: Collection[str], written: Notation, m: int) -> bool:
-    """Return whether numbers of m rows look like measurements: many different ones, of few rows each."""
-    k, whole = len(found), all(numerals.number(word, written).is_integer() for word in found)
+def _look_measured(distinct: Collection[str], written: Notation, m: int) -> bool:
+    """Return whether numbers of m rows look like measurements: many different ones, each in few rows."""
+    k, whole = len(distinct), all(numerals.number(word, written).is_integer() for word in distinct)
     return k == m or (m < 5 * k and k > (10 if whole else 5)) or (k > 20 and not whole)
 
 
-def _named_each(k: int, m: int) -> bool:
+def _look_like_names(k: int, m: int) -> bool:
     return k == m or (k > 10 and m < 2 * k)

@@ -1,8 +1,8 @@
-"""Read new rows for a network that learned from a user's CSV or npz file, checked and encoded as in its training.
+"""Read new rows for a network trained on a user's CSV or npz file, checked and encoded as in training.
 
-Columns may be in any order, and that of the labels may be missing. Further columns of a CSV file are ignored, with a
-note; without a column of the training, the file is rejected. A missing value is filled, and a word that training never
-saw is encoded, as in the dev and test rows of the training.
+Columns may be in any order, and the labels may be missing. Further columns of a CSV file are ignored, with a note; a
+missing column is an error. Missing values and words that are not in the training rows are encoded as in the dev and
+test rows.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.datasets import encoder
-from experiments.datasets.column_encoding import account_of_new, check_numbers, encode_columns
+from experiments.datasets.column_encoding import check_numbers, describe_new_rows, encode_columns
 from experiments.datasets.columns import width
 from experiments.datasets.labels import NO_LABELS, labels_of_npz
 from experiments.datasets.options import OwnDataOptions
@@ -23,13 +23,13 @@ from experiments.readers.npz import read_npz
 
 
 class Rows(NamedTuple):
-    """Rows as inputs.
+    """New rows as inputs.
 
     Attributes:
-      x: (m, n), not standardized.
-      labels: each row's class, `None` if it is missing; `None` if the file has none at all.
-      place: `place(i, j)` returns the place of x[i, j] in the file.
-      notes: how the values were read, in words.
+      x: the inputs (m, n), not standardized.
+      labels: each row's class, or `None` if it is missing; `None` if the file has no labels.
+      place: `place(i, j)` returns the location of x[i, j] in the file.
+      notes: texts on how the values were read.
     """
 
     x: np.ndarray
@@ -39,21 +39,21 @@ class Rows(NamedTuple):
 
 
 def read_rows(path: Path, run: Path, options: OwnDataOptions) -> Rows:
-    """Read a file of the kind that the run learned from.
+    """Read a file of the same kind as the run's data file.
 
     Args:
       path: the file.
       run: the folder of the run.
-      options: those of the run.
+      options: the options of the run.
 
     Raises:
-      InvalidFileError: if the file, or the run's description of it, is invalid.
+      InvalidFileError: if the file or the run's encoder is invalid.
       OSError: if a file cannot be opened.
     """
     npz = options.data.suffix.lower() == ".npz"
     if is_npz(path) != npz:
         kinds = ("an npz file, with rows as an array x" if npz else "a CSV file"), ("CSV" if npz else "npz")
-        raise InvalidFileError(f"{path}: expected {kinds[0]}, as {run} learned from, got {kinds[1]}")
+        raise InvalidFileError(f"{path}: expected {kinds[0]}, like the data of {run}, got {kinds[1]}")
     return _read_npz(path, options.label or "y") if npz else _read_csv(path, run)
 
 
@@ -63,22 +63,20 @@ def _read_csv(path: Path, run: Path) -> Rows:
     names = [column.name for column in columns]
     absent = [name for name in names if name not in table.columns]
     if absent:
-        there = f"there are {', '.join(table.columns)}"
-        raise InvalidFileError(
-            f"{path} has no column {', '.join(map(repr, absent))}, and {run} learned from it: {there}"
-        )
+        available = f"there are {', '.join(table.columns)}"
+        raise InvalidFileError(f"{path} has no column {', '.join(map(repr, absent))}, which {run} needs: {available}")
     check_count(path, len(table.lines), width(columns))
     check_numbers(path, columns, table, meaning)
     inputs = [name for name, column in zip(names, columns, strict=True) for _ in range(width([column]))]
     labels = table.columns.get(label)
     left_out = [name for name in table.columns if name not in {label, *names}]
-    notes = [f"left out, since training had no such column: {', '.join(left_out)}"] if left_out else []
-    unlabelled = meaning.no_words(label, labels or ())
+    notes = [f"ignored, since training had no such column: {', '.join(left_out)}"] if left_out else []
+    unlabelled = meaning.missing_words(label, labels or ())
     return Rows(
         encode_columns(columns, table, meaning),
         labels and [None if field in unlabelled else field for field in labels],
         lambda i, j: f"column {inputs[j]!r} in line {table.lines[i]}",
-        notes + account_of_new(columns, table, meaning),
+        notes + describe_new_rows(columns, table, meaning),
     )
 
 

@@ -1,4 +1,4 @@
-"""Read a user's CSV or npz file as a classification problem: split in three, filled and standardized.
+"""Read a user's CSV or npz file as a classification problem: split in three, imputed and standardized.
 
 Medians, levels, means and deviations are fitted on the training part only.
 """
@@ -14,11 +14,11 @@ import numpy as np
 
 import jaxnn
 from experiments.datasets.column_encoding import encode_columns
-from experiments.datasets.column_kinds import MOST_NUMBERS, by_case_alone, fit_columns
+from experiments.datasets.column_kinds import MOST_NUMBERS, case_note, fit_columns
 from experiments.datasets.columns import LARGEST, Meaning, width
 from experiments.datasets.dataset import Dataset
 from experiments.datasets.encoder import as_json
-from experiments.datasets.labels import NO_LABELS, check_labels, classes_of, count_classes, labels_of_npz, numbers_alike
+from experiments.datasets.labels import NO_LABELS, check_labels, classes_of, count_classes, labels_of_npz, unify_numbers
 from experiments.datasets.options import OWN_SUFFIXES, OwnDataOptions
 from experiments.readers.csv_file import DEFAULT_LAYOUT, Layout, read_table
 from experiments.readers.errors import InvalidFileError
@@ -30,13 +30,13 @@ _ROWS_AT_ONCE = 2**12
 
 
 class Reading(NamedTuple):
-    """How a CSV file is read, as far as its user states it.
+    """The options for reading a CSV file, as far as the user gives them.
 
     Attributes:
-      layout: of its text.
-      missing: the fields that stand for no value, separated by commas.
+      layout: the layout of its text.
+      missing: the fields that are missing values, separated by commas.
       decimal, thousands: the marks in numbers.
-      words, numbers: the names of columns that are declared to be so, separated by commas.
+      words, numbers: the names of columns that are declared as words or numbers, separated by commas.
     """
 
     layout: Layout = DEFAULT_LAYOUT
@@ -47,11 +47,11 @@ class Reading(NamedTuple):
     numbers: str = ""
 
     def meaning(self, path: Path, columns: Sequence[str]) -> Meaning:
-        """Return what fields stand for in a file of these columns."""
-        words, numbers = (frozenset(_named(path, text, columns)) for text in (self.words, self.numbers))
+        """Return the meaning of the fields of a file with these columns."""
+        words, numbers = (frozenset(_select(path, text, columns)) for text in (self.words, self.numbers))
         if words & numbers:
             raise InvalidFileError(f"{path}: --words and --numbers both name {', '.join(sorted(words & numbers))}")
-        missing = None if self.missing is None else tuple(_listed(self.missing))
+        missing = None if self.missing is None else tuple(_items(self.missing))
         return Meaning(missing, self.decimal, self.thousands, words, numbers)
 
 
@@ -59,7 +59,7 @@ DEFAULT_READING = Reading()
 
 
 def reading_of(options: OwnDataOptions) -> Reading:
-    """Return how a CSV file is read with these options.
+    """Return the reading of a CSV file with these options.
 
     Raises:
       ValueError: if a mark is not one character, or two marks are the same.
@@ -78,7 +78,7 @@ def reading_of(options: OwnDataOptions) -> Reading:
 
 
 def _canonical(encoding: str | None) -> str | None:
-    """Return the name under which the run stores an encoding; an unknown one is an error when the file is read."""
+    """Return the canonical name of an encoding; an unknown one stays, and is an error when the file is read."""
     try:
         return encoding and codecs.lookup(encoding).name
     except LookupError:
@@ -93,33 +93,33 @@ def read_own_data(
     seed: int,
     reading: Reading = DEFAULT_READING,
 ) -> Dataset:
-    """Read the file by its suffix, and split it with the same shares of each class.
+    """Read a file, by its suffix as CSV or npz, and split it, stratified by class.
 
     Args:
       path: a CSV file, or an npz file with arrays x (m, ...) and y (m,).
-      label: the column that holds the classes; of an npz file, the array, by default y.
+      label: the column with the classes; for an npz file the array, by default y.
       drop: the names of columns to leave out, separated by commas.
       fractions: the shares of train, dev and test.
-      seed: of the split.
-      reading: how a CSV file is read.
+      seed: the seed of the split.
+      reading: the options for reading a CSV file.
 
     Raises:
-      InvalidFileError: if the file is invalid; with the place.
+      InvalidFileError: if the file is invalid.
       OSError: if it cannot be opened.
     """
     if is_npz(path):
         data = _read_npz(path, label, drop, fractions, seed, reading)
     else:
         data = _read_csv(path, label, drop, fractions, seed, reading)
-    # A name on a Linux disk need not be UTF-8, and this one goes into texts and the names of files.
+    # A file name on Linux need not be UTF-8, but this one goes into texts and file names.
     name = re.sub(r"[^\w.-]+", " ", path.stem).strip(" .")[:50] or "data"
     return data._replace(files=(path,), name=name)
 
 
 def is_npz(path: Path) -> bool:
-    """Return whether it is npz rather than CSV, by its suffix; raise if it is neither."""
+    """Return whether the file is npz or CSV, by its suffix; raise if it is neither."""
     if path.suffix.lower() not in OWN_SUFFIXES:
-        raise InvalidFileError(f"{path} has none of the names that are read: expected {', '.join(OWN_SUFFIXES)}")
+        raise InvalidFileError(f"{path} must end in one of {', '.join(OWN_SUFFIXES)}")
     return path.suffix.lower() == ".npz"
 
 
@@ -127,24 +127,24 @@ def _read_csv(
     path: Path, label: str | None, drop: str, fractions: Sequence[float], seed: int, reading: Reading
 ) -> Dataset:
     table = read_table(path, reading.layout)
-    there = _there(table.columns)
+    available = _available(table.columns)
     if label is None:
-        raise InvalidFileError(f"{path}: which column holds the classes? Name it by --label: {there}")
+        raise InvalidFileError(f"{path}: --label must be given, the column of the classes: {available}")
     if label not in table.columns:
-        raise InvalidFileError(f"{path} has no column {label!r}: {there}")
-    left_out, meaning = _named(path, drop, [*table.columns]), reading.meaning(path, [*table.columns])
+        raise InvalidFileError(f"{path} has no column {label!r}: {available}")
+    left_out, meaning = _select(path, drop, [*table.columns]), reading.meaning(path, [*table.columns])
     if label in left_out:
         raise InvalidFileError(f"{path}: --drop and --label both name {label}")
     names = [name for name in table.columns if name != label and name not in left_out]
     if not names:
-        raise InvalidFileError(f"{path} has no column beside {label!r} to learn from: {there}")
+        raise InvalidFileError(f"{path} must have another column than {label!r}, as input: {available}")
     declared = label in meaning.words
     labels = table.columns[label]
     _check_rows(path, len(labels))
     check_labels(path, label, labels, table.lines, meaning)
-    words = labels if declared else numbers_alike(labels)
+    words = labels if declared else unify_numbers(labels)
     merged = next((f"; {old} is taken as {new}" for old, new in zip(labels, words, strict=True) if old != new), "")
-    alike = by_case_alone(set(words))
+    alike = case_note(set(words))
     classes, y = classes_of(path, label, words, declared=declared)
     parts = _split(y, fractions, seed)
     fitted = fit_columns(path, table, names, parts[0].x, meaning)
@@ -160,7 +160,7 @@ def _read_csv(
     ]
     encoder = as_json(label, fitted.columns, reading.layout, meaning)
     x = encode_columns(fitted.columns, table, meaning, fitted.numbers)
-    del fitted, table  # before there is another copy of the inputs
+    del fitted, table  # before the inputs are copied
     return _problem(x, parts, classes, encoder, notes)
 
 
@@ -168,40 +168,40 @@ def _of(n: int, what: str) -> str:
     return f"{n} {what}{'s' * (n != 1)}"
 
 
-def _there(columns: Sequence[str]) -> str:
+def _available(columns: Sequence[str]) -> str:
     names = ", ".join(columns)
-    hint = "; is line 1 data? Then --no-header" if any(map(NUMBER.fullmatch, columns)) else ""
+    hint = "; is line 1 data? Then use --no-header" if any(map(NUMBER.fullmatch, columns)) else ""
     if len(columns) == 1:
-        hint = "; is something else between the fields? Then --delimiter names it"
+        hint = "; is another delimiter between the fields? Then use --delimiter"
     return f"there are {names if len(names) <= 1000 else names[:1000] + '...'}{hint}"
 
 
-def _named(path: Path, text: str, columns: Sequence[str]) -> list[str]:
+def _select(path: Path, text: str, columns: Sequence[str]) -> list[str]:
     """Return the columns in a list of names; a name with commas is in double quotes.
 
     Raises:
       InvalidFileError: if a name is not a column's.
     """
-    there = set(columns)
-    names = [name for name in _listed(text) if name]
-    if there.issuperset(names):
+    known = set(columns)
+    names = [name for name in _items(text) if name]
+    if known.issuperset(names):
         return names
-    found, parts = [], text.split(",")
+    selected, parts = [], text.split(",")
     while parts:
-        # The longest name first: where there are columns b and "b, in cm", that is the second.
+        # The longest name first: if there are columns b and "b, in cm", that is the second.
         for end in range(len(parts), 0, -1):
-            if (name := ",".join(parts[:end]).strip()) in there:
-                found.append(name)
+            if (name := ",".join(parts[:end]).strip()) in known:
+                selected.append(name)
                 break
         else:
             end, name = 1, parts[0].strip()
             if name:
-                raise InvalidFileError(f"{path} has no column {name!r}: {_there(columns)}")
+                raise InvalidFileError(f"{path} has no column {name!r}: {_available(columns)}")
         del parts[:end]
-    return found
+    return selected
 
 
-def _listed(text: str) -> list[str]:
+def _items(text: str) -> list[str]:
     """Return the items of a list with commas; an item with commas is in double quotes."""
     return [item.strip() for item in next(csv.reader([text], skipinitialspace=True), [])]
 
@@ -211,19 +211,19 @@ def _read_npz(
 ) -> Dataset:
     label = label or "y"
     if drop.strip():
-        raise InvalidFileError(f"{path}: --drop leaves columns out of a CSV file, and this is npz: leave them out of x")
+        raise InvalidFileError(f"{path}: --drop must be used with a CSV file, got npz: leave the columns out of x")
     declared = reading.words == label
     if reading != DEFAULT_READING._replace(words=label if declared else ""):
-        raise InvalidFileError(f"{path}: --delimiter, --missing and the like are of CSV files, and this is npz")
+        raise InvalidFileError(f"{path}: --delimiter, --missing and the like must be used with a CSV file, got npz")
     arrays = read_npz(path, ["x", label])
     x = inputs_of_npz(path, arrays["x"])
     _check_rows(path, len(x))
     labels = labels_of_npz(path, label, arrays[label], len(x))
     missing = next((i for i, word in enumerate(labels) if word in NO_LABELS), None)
     if missing is not None:
-        found = f"{label}[{missing}] is {labels[missing]!r}, expected a class for each row"
-        raise InvalidFileError(f"{path}: {found}: leave out the rows without one, or write that class otherwise")
-    classes, y = classes_of(path, label, labels if declared else numbers_alike(labels), declared=declared)
+        missing_label = f"{label}[{missing}] is {labels[missing]!r}, expected a class for each row"
+        raise InvalidFileError(f"{path}: {missing_label}: leave out rows without a class, or rename that class")
+    classes, y = classes_of(path, label, labels if declared else unify_numbers(labels), declared=declared)
     notes = [
         f"{path.name}: {len(y)} rows of {_of(x.shape[1], 'input')}, {len(classes)} classes",
         f"{label}: the label, {count_classes(classes, y)}",
@@ -234,7 +234,7 @@ def _read_npz(
 def inputs_of_npz(path: Path, x: np.ndarray) -> np.ndarray:
     """Return the array x of a user's npz file as inputs (m, n), checked."""
     if x.ndim < 2 or x.dtype.kind in "US" or x.size == 0:
-        raise InvalidFileError(f"{path}: x is {x.dtype} {x.shape}, expected numbers (m, n), an example in each row")
+        raise InvalidFileError(f"{path}: x is {x.dtype} {x.shape}, expected numbers (m, n), one example per row")
     x = x.reshape(len(x), -1)
     check_count(path, *x.shape)
     for at in range(0, len(x) if x.dtype.kind == "f" else 0, _ROWS_AT_ONCE):
@@ -253,17 +253,17 @@ def _check_rows(path: Path, m: int) -> None:
 
 
 def _split(y: np.ndarray, fractions: Sequence[float], seed: int) -> tuple[jaxnn.Batch, ...]:
-    """Return train, dev and test; the x of each are the numbers of its rows."""
+    """Return train, dev and test; the x of each are the indices of its rows."""
     return jaxnn.split(np.arange(len(y)), y, fractions, seed=seed, stratify=True)
 
 
 def check_count(path: Path, m: int, n: int) -> None:
-    """Raise unless there are rows and numbers, and no more than fit in memory."""
+    """Raise unless there is at least one input, and no more than fit in memory."""
     if n == 0:
-        raise InvalidFileError(f"{path} has no value in the training rows to learn from")
+        raise InvalidFileError(f"{path} has no values in the training rows")
     if m * n > MOST_NUMBERS:
         raise InvalidFileError(
-            f"{path} makes {m:,} rows of {n:,} inputs, more than {MOST_NUMBERS:,} numbers: take a part of it"
+            f"{path} gives {m:,} rows of {n:,} inputs, more than {MOST_NUMBERS:,} numbers: use a part of it"
         )
 
 
@@ -276,10 +276,10 @@ def _problem(
 
 
 def standardized(stats: jaxnn.data.Standardizer, x: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-    """Return inputs (m, n) as the networks take them, float32; of these rows, or of all.
+    """Return standardized inputs (m, n) float32, of the given rows or of all.
 
-    They are standardized in float64, since float32 loses the differences of large numbers such as dates; some rows at a
-    time, since float64 takes twice the memory.
+    They are standardized in float64, since float32 loses the differences of large numbers such as dates, and in blocks
+    of rows, since float64 takes twice the memory.
     """
     rows = np.arange(len(x)) if rows is None else rows
     ready = np.empty((len(rows), x.shape[1]), np.float32)

@@ -1,6 +1,6 @@
-"""Exchange trained networks with other libraries, by files that hold numbers and run nothing.
+"""Exchange trained networks with other libraries, by files of numbers without code.
 
-`formats.py` is the table of formats, and each format is a file beside it. In every format, an exported network takes
-raw inputs unless others are requested: a network that was trained on standardized inputs has the standardization in its
-first layer. `agreement.py` measures what that costs in float32.
+`formats.py` is the table of formats, with one module per format. By default an exported network takes raw inputs: if it
+was trained on standardized inputs, the standardization is folded into its first layer. `agreement.py` measures the
+rounding error of that in float32.
 """

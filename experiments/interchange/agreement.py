@@ -1,7 +1,7 @@
-"""Measure how far an exported network, on float32 inputs as they are in a file, is from the network of the run.
+"""Measure the difference between an exported network, on raw float32 inputs, and the network of the run.
 
-The run standardizes inputs in float64. Elsewhere inputs are float32, and a column with a large |mean|/deviation, such
-as a time stamp, then has few digits left: float32 has steps of 128 near 1.7e9.
+The run standardizes inputs in float64. In other libraries raw inputs are float32, in which a column with a large
+|mean|/deviation, such as a time stamp, has few digits left: the spacing of float32 near 1.7e9 is 128.
 """
 
 import jax
@@ -17,10 +17,10 @@ _MOST_NAMED = 3
 
 
 def difference(network: StoredNetwork, form: str) -> float:
-    """Return the largest difference of outputs, relative to 1 + the largest output, on rows drawn at random.
+    """Return the largest difference of outputs, relative to 1 + the largest output, on random rows.
 
-    Rows have the training set's means and deviations. Outputs are those of the format: of `Model.outputs`, or of a
-    function `Model.predict_proba`.
+    Rows have the training set's means and deviations. Outputs are those of the format: of `Model.outputs`, or of
+    `Model.predict_proba` for a function.
     """
     stats = jaxnn.data.Standardizer(*(np.asarray(a, np.float64) for a in network.standardizer))
     model = network.spec.model()
@@ -29,20 +29,20 @@ def difference(network: StoredNetwork, form: str) -> float:
     if form == "stablehlo":
         from experiments.interchange.stablehlo import function
 
-        here, there = (
+        original, exported = (
             jax.jit(model.predict_proba)(network.params, standardized),
             jax.jit(function(network))(np.float32(rows)),
         )
     else:
         folded = network_of(raw_input_layers(network), network.spec.activation, network.spec.output)
         outputs = jax.jit(model.outputs)
-        here, there = outputs(network.params, standardized), outputs(folded.params, np.float32(rows))
-    here, there = np.asarray(here, np.float64), np.asarray(there, np.float64)
-    return float(np.abs(here - there).max() / (1 + np.abs(here).max()))
+        original, exported = outputs(network.params, standardized), outputs(folded.params, np.float32(rows))
+    original, exported = np.asarray(original, np.float64), np.asarray(exported, np.float64)
+    return float(np.abs(original - exported).max() / (1 + np.abs(original).max()))
 
 
 def farthest(network: StoredNetwork, names: list[str]) -> str:
-    """Return the names of the inputs with the largest |mean|/deviation, and that ratio."""
+    """Return a list of the inputs with the largest |mean|/deviation, with that ratio."""
     ratios = np.abs(network.standardizer.mean) / network.standardizer.std
     order = [i for i in np.argsort(-ratios) if ratios[i] > ratios.max() / 10][:_MOST_NAMED]
     return ", ".join(f"{names[i]} {ratios[i]:.2g}" for i in order)

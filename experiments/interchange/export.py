@@ -1,14 +1,14 @@
-"""Export a trained network, for another library or as a function.
+"""Export a trained network to another library, or as a function.
 
-The FORMATS are
+The formats are
 
 {formats}
 
-An existing file is never replaced. An exported network that was trained on standardized inputs takes raw ones: the
-standardization becomes a part of the first layer's weights (of the function, with stablehlo). In float32 that loses
-digits of columns which are far from 0 relative to their deviation; if outputs differ by more than 1e-5, a note is
-printed. With --inputs standardized, the network is exported as it was trained, and means and deviations are written
-beside it. The printed code loads it.
+An existing file is never replaced. If the network was trained on standardized inputs, the exported one takes raw
+inputs: the standardization is folded into the first layer's weights, or is part of the function (stablehlo). In
+float32, columns that are far from 0 relative to their deviation lose digits; if outputs differ by more than 1e-5, a
+note is printed. With --inputs standardized, the network is exported as it was trained, and means and deviations are
+written to a separate file. The command prints the code that loads the files.
 """
 
 import io
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from jaxnn import Standardizer
 
 _STATISTICS = ".inputs.npz"
-"""The suffix of the file of means and deviations, beside a network for standardized inputs."""
+"""The suffix of the file of means and deviations, for a network of standardized inputs."""
 _SCALES = dict.fromkeys(("mnist", "sweep-mnist"), ": images of 28 x 28, flattened, pixels divided by 255")
-"""The scale of inputs by experiment, if the networks do not state it."""
+"""The scale of inputs by experiment, if the stored network does not contain it."""
 DESCRIPTION = __doc__.format(
     formats="\n\n".join(f"{name}: {kind.what} ({kind.suffix})" for name, kind in FORMATS.items())
 )
@@ -38,7 +38,7 @@ DESCRIPTION = __doc__.format(
 
 @dataclass(frozen=True)
 class Options:
-    """What to export, and in which format."""
+    """The options of `export`."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """The results folder of a run."""
@@ -47,13 +47,13 @@ class Options:
     network: Annotated[str, tyro.conf.arg(metavar="NAME")] = ""
     """A network of the run, by the name of its file. By default the deepest."""
     inputs: Literal["raw", "standardized"] = "raw"
-    """The scale of x: as it is in the data, or standardized by the means and deviations of training."""
+    """The inputs of the exported network: raw, or standardized with the training set's means and deviations."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """The file; by default one of the network's name in the current folder."""
+    """The file; by default in the current folder, with the name of the network."""
 
 
 def run_command(options: Options) -> str:
-    """Write the file; return its description, with the lines that load it.
+    """Write the file; return its description, with the code that loads it.
 
     Raises:
       ValueError: if the run has no such network, an option is invalid, or the file exists already.
@@ -69,12 +69,12 @@ def run_command(options: Options) -> str:
     if not out.name.endswith(ending):
         raise ValueError(f"--out {out} must end in {ending}, so that other programs recognize it")
     if out.absolute().parent.resolve() == options.run.resolve():
-        raise ValueError(f"--out must not be in the run's folder, where predict looks for networks, got {out}")
+        raise ValueError(f"--out must be outside the run's folder, where predict looks for networks, got {out}")
     form, lines = module(options.to), _described(name, network, options, out)
     code = form.code(network.spec, str(out))
     if options.inputs == "standardized":
         if network.standardizer is None:
-            raise ValueError(f"--inputs standardized is for networks with means and deviations, and {name} has none")
+            raise ValueError(f"--inputs standardized needs a network with means and deviations, which {name} lacks")
         write_new(out, form.encode(network._replace(standardizer=None)))
         beside = out.with_name(out.name.removesuffix(ending).removesuffix(suffix.removesuffix(ending)) + _STATISTICS)
         try:
@@ -92,19 +92,19 @@ def run_command(options: Options) -> str:
 
 
 def _described(name: str, network: "StoredNetwork", options: Options, out: Path) -> list[str]:
-    """Return what the file holds, what x must be, and what the printed code returns."""
+    """Return lines about the content of the file, its inputs x, and the result of the printed code."""
     from experiments.datasets import encoder
 
     spec = network.spec
-    logits = {"binary": "logits, whose sigmoid is ", "softmax": "logits, whose softmax is "}.get(spec.output)
-    answer = f"the probability of {_classes(network)}" if logits else "the values"
-    result = answer if options.to == "stablehlo" else (logits or "") + answer
+    logits = {"binary": "the logits, whose sigmoid is ", "softmax": "the logits, whose softmax is "}.get(spec.output)
+    values = f"the probability of {_classes(network)}" if logits else "the values"
+    result = values if options.to == "stablehlo" else (logits or "") + values
     rows = options.run / encoder.FILE
     return [
         f"{out}: {name}, {spec} ({spec.activation}, {spec.output}), {spec.n_params} params, in float32.",
         f"x is (m, {spec.sizes[0]}) in float32{_scale(network, options)}.",
         *(
-            [f"{rows} states how a row becomes inputs: each number, and a 0 or 1 for each level of a word."]
+            [f"{rows} has the encoding of rows: one input per column of numbers, and one per level of a word."]
             if rows.exists()
             else []
         ),
@@ -113,32 +113,32 @@ def _described(name: str, network: "StoredNetwork", options: Options, out: Path)
 
 
 def _scale(network: "StoredNetwork", options: Options) -> str:
-    """Return on which scale x must be."""
+    """Return the text on the scale of x."""
     if options.inputs == "standardized":
-        return ": standardized(rows), of rows that are not standardized, in float64"
+        return ": standardized(rows) of raw rows in float64"
     if network.image_shape:
         return f": images of {' x '.join(map(str, network.image_shape))}, flattened, pixels divided by 255"
     if network.standardizer is not None:
         where = "in the function" if options.to == "stablehlo" else "in the first layer's weights"
-        return f"; not standardized, since that is done {where}"
+        return f"; raw, since standardization is {where}"
     try:
         experiment = read_json_config(options.run)["experiment"]
     except ValueError:
         experiment = ""
-    return _SCALES.get(experiment, ", on the scale that the network was trained on, which the run does not state")
+    return _SCALES.get(experiment, ", on the scale of training, which the run does not record")
 
 
 def _differs(options: Options, network: "StoredNetwork") -> list[str]:
-    """Return a note if the exported network differs from the run's, on raw float32 inputs, by more than rounding."""
+    """Return a note if, on raw float32 inputs, the exported network differs from the run's by more than rounding."""
     from experiments.interchange import agreement
 
     difference = agreement.difference(network, options.to)
     if difference <= agreement.BOUND:
         return []
     return [
-        f"note: on inputs in float32, outputs differ by up to {difference:.1g} of their size from those of the run, "
+        f"note: on float32 inputs, outputs differ by up to {difference:.1g} of their size from those of the run, "
         f"because columns far from 0 lose digits (|mean|/deviation: "
-        f"{agreement.farthest(network, _input_names(options.run, network))}); --inputs standardized loses none."
+        f"{agreement.farthest(network, _input_names(options.run, network))}); --inputs standardized avoids this."
     ]
 
 
@@ -155,7 +155,7 @@ def _input_names(run: Path, network: "StoredNetwork") -> list[str]:
 
 
 def _statistics(stats: "Standardizer") -> bytes:
-    """Return an npz file of mean and std."""
+    """Return an npz file with mean and std."""
     import numpy as np
 
     file = io.BytesIO()
@@ -164,7 +164,7 @@ def _statistics(stats: "Standardizer") -> bytes:
 
 
 def _standardizing(file: str) -> str:
-    """Return lines that define `standardized`, which is computed as in the run."""
+    """Return code that defines `standardized`, computed as in the run."""
     return f"""\
 import numpy
 inputs = dict(numpy.load({file!r}))

@@ -1,7 +1,7 @@
 """Flax: the params of a network of `Dense` (linen) or `Linear` (NNX) layers as safetensors, paths joined by dots.
 
-That is how the Hugging Face libraries store Flax's params as safetensors. Flax's msgpack has no table of contents to
-check sizes before unpacking, and Orbax writes a folder of many files.
+The Hugging Face libraries store Flax's params in this form. Flax's msgpack has no table of contents to check sizes
+before unpacking, and Orbax writes a folder of many files.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ _ACTIVATIONS = {
     "gelu": "lambda z: nn.gelu(z, approximate=False)",
     "gelu_tanh": "nn.gelu",
 }
-"""Those that are not called as here."""
+"""The activations with other names than here."""
 
 
 def encode(network: StoredNetwork) -> bytes:
@@ -33,7 +33,7 @@ def encode(network: StoredNetwork) -> bytes:
 
 
 def code(spec: NetworkSpec, file: str) -> str:
-    """Return lines that make the network and load its params."""
+    """Return code that builds the network and loads its params."""
     activation = _ACTIVATIONS.get(spec.activation, f"nn.{spec.activation}")
     layers = f", {activation}, ".join(f"nn.Dense({n_out})" for n_out in spec.sizes[1:])
     last = ", nn.relu" if spec.output == "relu" else ""
@@ -49,7 +49,7 @@ def read(path: Path) -> list[Weights]:
     reject_pickles(path, save_file)
     reject_shards(path, save_file)
     if path.suffix.lower() == ".msgpack":
-        raise ValueError(f"{path} is msgpack, and import takes safetensors: convert it with {save_file}")
+        raise ValueError(f"{path} must be safetensors, got msgpack: convert it with {save_file}")
     pattern = r"((?P<layer>.*)[./])?(?P<kind>kernel|bias)"
     names = "Dense_0.kernel, Dense_0.bias, Dense_1.kernel, ..."
     return layers_by_number(read_safetensors(path)[1], pattern, names, transposed=True)

@@ -1,10 +1,11 @@
-"""The table of formats, and what their files are called.
+"""The table of formats and the suffixes of their files.
 
-The module of a format's name beside this one has
+Each format has a module of its name in this folder, with
 
-- `encode(network) -> bytes`, a `StoredNetwork` as a file of the format; - `code(spec, file) -> str`, lines of Python
-that load it, as they are printed; - `OUTPUT`, what the printed code computes from inputs x; - `read(path) ->
-list[Weights]`, the layers in a file, for the formats that can be imported.
+- `encode(network) -> bytes`, which encodes a `StoredNetwork`;
+- `code(spec, file) -> str`, Python code that loads the file, to be printed;
+- `OUTPUT`, the expression of the outputs for inputs x after that code;
+- `read(path) -> list[Weights]`, the layers in a file, if the format can be imported.
 """
 
 import importlib
@@ -17,7 +18,7 @@ from experiments.readers.suggestions import suggest
 
 
 class Format(NamedTuple):
-    """A format: its purpose, the suffix of its files, and whether it can be imported."""
+    """A format: its content, the suffix of its files, and whether it can be imported."""
 
     what: str
     suffix: str
@@ -26,11 +27,11 @@ class Format(NamedTuple):
 
 FORMATS = {
     "safetensors": Format("arrays W_1, b_1, W_2, ..., each W (n_out, n_in)", ".safetensors"),
-    "npz": Format("the same for NumPy alone", ".npz"),
+    "npz": Format("the same arrays for NumPy", ".npz"),
     "torch": Format("the state dict of a torch.nn.Sequential", ".torch.safetensors"),
     "flax": Format("the params of a flax.linen.Sequential, flattened", ".flax.safetensors"),
     "keras": Format("the weights of a keras.Sequential", ".weights.h5"),
-    "stablehlo": Format("a function that JAX compiles anywhere, without jaxnn", ".stablehlo", imported=False),
+    "stablehlo": Format("a function for JAX, without jaxnn", ".stablehlo", imported=False),
 }
 
 _ALSO_CALLED = {
@@ -52,7 +53,7 @@ _ALSO_CALLED = {
 
 
 def module(name: str) -> ModuleType:
-    """Import and return the format's module: each needs packages that are slow to import."""
+    """Import and return the format's module; each needs packages that are slow to import."""
     return importlib.import_module(f"experiments.interchange.{name}")
 
 
@@ -62,7 +63,7 @@ def names(imported: bool = False) -> str:
 
 
 def check_format(flag: str, name: str, imported: bool = False) -> None:
-    """Raise a ValueError unless the option's value is a format, or one that can be imported."""
+    """Raise a ValueError unless the option's value is a format that can be exported or imported."""
     known = [each for each, kind in FORMATS.items() if kind.imported or not imported]
     if name not in known:
         others = {**_ALSO_CALLED, "jax": "flax" if imported else "stablehlo"}
@@ -72,11 +73,11 @@ def check_format(flag: str, name: str, imported: bool = False) -> None:
 
 
 def reject_pickles(path: Path, conversion: str) -> None:
-    """Raise a ValueError if the file is a pickle, by its name or its content: reading one runs what is in it.
+    """Raise a ValueError if the file is a pickle, by its name or its content: reading a pickle can run any code.
 
     Args:
       path: the file.
-      conversion: the code that converts it to a file that can be imported.
+      conversion: code that converts it to a file that can be imported.
     """
     with path.open("rb") as file:
         start = file.read(9)
@@ -85,16 +86,16 @@ def reject_pickles(path: Path, conversion: str) -> None:
     begun = start.startswith((b"PK\x03\x04", b"\x80")) and start[8:] != b"{"
     if named or begun:
         raise ValueError(
-            f"{path} is a pickle, or a zip around one, which can run anything when it is read: if you trust it, "
+            f"{path} is a pickle, or a zip archive of one, which can run any code when it is read: if you trust it, "
             f"convert it with {conversion}"
         )
 
 
 def reject_shards(path: Path, conversion: str) -> None:
-    """Raise a ValueError if the file is one of several that together hold a model, or their table of contents."""
+    """Raise a ValueError if the file is one of several that together hold a model, or their index."""
     part = re.search(r"-\d{5}-of-(\d{5})\.safetensors$", path.name)
     if path.name.endswith(".index.json") or part and int(part[1]) > 1:
         raise ValueError(
-            f"{path} is a part of a model in several files, and import takes one: load the model, and save it with "
-            f"{conversion}"
+            f"{path} is a part of a model in several files, but import reads a single one: load the model, and save it "
+            f"with {conversion}"
         )

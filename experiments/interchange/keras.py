@@ -1,7 +1,7 @@
 """Keras 3: the weights of a `Sequential` of `Dense` layers, as HDF5 in the layout that `save_weights` writes.
 
-In it, layers/dense/vars/0 is the kernel (n_in, n_out) of the first dense layer, .../1 its bias, and layers/dense_1 the
-next. HDF5 can do much more than hold arrays. Only what Keras writes is read: whole arrays in the file itself.
+In this layout, layers/dense/vars/0 is the kernel (n_in, n_out) of the first dense layer, .../1 its bias, and
+layers/dense_1 the next layer. Of the many features of HDF5, only plain arrays in the file itself are read.
 """
 
 import io
@@ -25,13 +25,13 @@ _PATH = re.compile(
     r"(?P<by_class>(layers|_layer_checkpoint_dependencies)/)?(?P<layer>(?P<kind>\w+?)(_\d+)?)/vars/(?P<number>\d+)"
 )
 _OF_NO_LAYER = re.compile(r"(optimizer|metrics|compile_metrics|loss_tracker)/|(.*/)?seed_generator/|vars/")
-"""What a compiled model stores beside the weights of its layers."""
+"""Datasets that a compiled model stores besides the weights of its layers."""
 _ACTIVATIONS = {
     "identity": "'linear'",
     "leaky_relu": "lambda z: keras.activations.leaky_relu(z, 0.01)",
     "gelu_tanh": "lambda z: keras.activations.gelu(z, approximate=True)",
 }
-"""Those that are not called as here, or by default not the same."""
+"""The activations with other names or defaults than here."""
 
 
 def encode(network: StoredNetwork) -> bytes:
@@ -46,7 +46,7 @@ def encode(network: StoredNetwork) -> bytes:
 
 
 def code(spec: NetworkSpec, file: str) -> str:
-    """Return lines that make the network and load its weights."""
+    """Return code that builds the network and loads its weights."""
     *hidden, last = spec.sizes[1:]
     activation = _ACTIVATIONS.get(spec.activation, repr(spec.activation))
     layers = [f"keras.layers.Dense({n}, {activation})" for n in hidden]
@@ -58,34 +58,32 @@ net.load_weights({file!r})"""
 
 
 def read(path: Path) -> list[Weights]:
-    """Return the layers of a .weights.h5 file with weights of dense layers and, optionally, of an optimizer only."""
+    """Return the layers of a .weights.h5 file, which may hold dense layers and the state of an optimizer."""
     if not path.name.endswith(FORMATS["keras"].suffix):
-        raise ValueError(
-            f"{path} is not called .weights.h5: net.save_weights('net.weights.h5') writes what import takes"
-        )
+        raise ValueError(f"{path} must end in .weights.h5, as written by net.save_weights('net.weights.h5')")
     names = [name for name in dataset_names(path) if not _OF_NO_LAYER.match(name)]
     layers = {name: _layer(path, name) for name in names}
-    found = read_datasets(path, names, most_bytes=MOST_BYTES)
-    for name, stored in found.items():
+    datasets = read_datasets(path, names, most_bytes=MOST_BYTES)
+    for name, stored in datasets.items():
         if not isinstance(stored.values, np.ndarray):
             most = f", and no more than {MOST_BYTES:,} bytes" if stored.dtype[1:2] == "f" else ""
             raise InvalidFileError(f"{path}: {name} is {stored}, expected floats{most}")
-    arrays = {layers[name]: stored.values for name, stored in found.items()}
+    arrays = {layers[name]: stored.values for name, stored in datasets.items()}
     return layers_by_number(
         arrays, r"(?P<layer>.+)/(?P<kind>[01])", "dense/0, dense/1, dense_1/0, ...", transposed=True
     )
 
 
 def _layer(path: Path, name: str) -> str:
-    """Return the name of a layer and the number of its weights, of a dataset where Keras writes a dense layer's."""
+    """Return LAYER/NUMBER of a dataset, the name of a dense layer and the index of its array, in Keras' layout."""
     match = _PATH.fullmatch(name)
     if not match:
         raise InvalidFileError(
-            f"{path} has {name}, expected layers/LAYER/vars/0 and the like: import takes a row of dense layers, as "
-            "Keras 3 writes its weights"
+            f"{path} has {name}, expected layers/LAYER/vars/0 and the like: import reads a sequence of dense layers in "
+            "the layout of Keras 3"
         )
     # Keras names layers after their class; a subclass of Model, after its attributes.
     if match["by_class"] and match["kind"] != "dense":
-        fold = ": fold it into the dense layer beside it" if "normalization" in match["kind"] else ""
-        raise InvalidFileError(f"{path} has a layer {match['layer']}, and jaxnn has only dense layers{fold}")
+        fold = ": fold it into the adjacent dense layer" if "normalization" in match["kind"] else ""
+        raise InvalidFileError(f"{path} has a layer {match['layer']}, expected dense layers only{fold}")
     return f"{match['layer']}{'_0' if match['layer'] == 'dense' else ''}/{match['number']}"

@@ -1,4 +1,4 @@
-"""What all formats share: dense layers as arrays, one (W, b) after the other."""
+"""Dense layers as arrays (W, b), the common form of all formats."""
 
 import math
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ class Weights(NamedTuple):
 
 
 def raw_input_layers(network: StoredNetwork) -> list[Weights]:
-    """Return the layers of the network for inputs as they were before they were standardized, in float32.
+    """Return the layers of the network for raw inputs, in float32: standardization is folded into the first layer.
 
-    W (x - mean)/std + b = (W/std) x + (b - W mean/std), computed in float64. The cost of rounding to float32 grows with
-    |mean|/std: the sum then takes the difference of large numbers that x - mean takes first. `agreement` measures it.
+    W (x - mean)/std + b = (W/std) x + (b - W mean/std), computed in float64. The error of rounding to float32 grows
+    with |mean|/std, since the sum cancels large numbers, which x - mean avoids. `agreement` measures it.
 
     Raises:
       ValueError: if a deviation is so small that weights become too large for float32.
@@ -37,7 +37,7 @@ def raw_input_layers(network: StoredNetwork) -> list[Weights]:
         layers[0] = Weights(W, layers[0].b - W @ mean)
         if not max(np.abs(W).max(), np.abs(layers[0].b).max()) <= np.finfo(np.float32).max:
             raise ValueError("the first layer's weights, divided by the inputs' deviations, are too large for float32")
-    # In C order, which is how the formats store rows.
+    # In C order, the order of the formats.
     return [Weights(*(np.ascontiguousarray(a, np.float32) for a in layer)) for layer in layers]
 
 
@@ -48,18 +48,18 @@ def network_of(
     classes: tuple[str, ...] = (),
     image_shape: tuple[int, ...] | None = None,
 ) -> StoredNetwork:
-    """Return the network that these layers make, with what weights alone do not determine.
+    """Return the network of these layers; the other arguments are what weights do not determine.
 
     Raises:
-      ValueError: if the layers do not follow one another, or another argument does not fit them.
+      ValueError: if consecutive layers do not fit, or another argument does not fit the layers.
     """
     for i, (W, b) in enumerate(layers, start=1):
         if b.shape != W.shape[:1]:
-            raise ValueError(f"layer {i} has a weight for {len(W)} units and a bias of shape {b.shape}: damaged?")
+            raise ValueError(f"layer {i} has weights of {len(W)} units but a bias of shape {b.shape}: is it damaged?")
         if i > 1 and W.shape[1] != len(layers[i - 2].W):
             raise ValueError(
                 f"layer {i} takes {W.shape[1]} inputs, but layer {i - 1} has {len(layers[i - 2].W)} units: import "
-                "takes dense layers, each of which feeds the next in the order of their numbers"
+                "reads a sequence of dense layers, in the order of their numbers"
             )
     sizes = (layers[0].W.shape[1], *(len(W) for W, _ in layers))
     _check_option("activation", activation, sorted(ACTIVATIONS), len(layers) > 1)
@@ -79,7 +79,7 @@ def network_of(
     return StoredNetwork(spec, params, classes or tuple(map(str, range(n_classes))), image_shape)
 
 
-def _check_option(option: str, given: str, known: Sequence[str], needed: bool) -> None:
-    if given not in known and (given or needed):
-        got = f"unknown {option} {given!r}" if given else f"weights do not determine the {option}"
+def _check_option(option: str, value: str, known: Sequence[str], needed: bool) -> None:
+    if value not in known and (value or needed):
+        got = f"unknown {option} {value!r}" if value else f"weights do not determine the {option}"
         raise ValueError(f"{got}: give --{option} {known[0]}, or one of {', '.join(known[1:])}")

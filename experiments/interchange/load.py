@@ -1,12 +1,11 @@
-"""Import the weights of another library as a network of jaxnn, in the folder of a new run.
+"""Import the weights of another library as a network of jaxnn, into the folder of a new run.
 
-The FORMATS are
+The formats are
 
 {formats}
 
-Layers are taken in the order of the numbers in their names; a single layer needs none. One without a bias gets a bias
-of 0. Only dense layers can be imported. Files that are pickles (.pt, .pth) are not read, since reading one runs what is
-in it.
+Layers are ordered by the numbers in their names; a single layer needs none. A layer without a bias gets a bias of 0.
+Only dense layers can be imported. Pickles (.pt, .pth) are not read, since they can run any code.
 """
 
 from dataclasses import dataclass
@@ -27,32 +26,30 @@ STUDY = Study(
     name="import",
     package=__name__,
     module=__name__,
-    title="Weights of another library, as a network of jaxnn.",
-    question="Which network do these weights make?",
-    expected="one whose outputs differ by rounding alone from those of the library that they come from.",
+    title="Weights of another library as a network of jaxnn.",
+    question="Which network has these weights?",
+    expected="a network whose outputs differ from those of the other library only by rounding.",
     description=DESCRIPTION,
-    not_repeatable=(
-        "the run is an import, which trains nothing, so there is nothing to resume or repeat: import the file again"
-    ),
+    not_repeatable=("the run is an import, which has no training to resume or repeat: import the file again"),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(RunOptions):
-    """What to import, and what weights do not determine."""
+    """The options of `import`."""
 
     file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE")]
-    """The weights."""
+    """The file of weights."""
     from_: Annotated[str, tyro.conf.arg(name="from", metavar="FORMAT")]
     """One of the formats above."""
     activation: Annotated[str, tyro.conf.arg(metavar="NAME")] = ""
     """The activation of all hidden layers: relu, tanh, gelu, ..."""
     output: Annotated[str, tyro.conf.arg(metavar="NAME")] = ""
-    """The output of the last layer: the logits of binary or softmax probabilities, or values (linear, relu)."""
+    """The outputs: logits of binary or softmax probabilities, or values (linear, relu)."""
     classes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME NAME ...")] = ()
-    """The names of the classes. By default their numbers."""
+    """The names of the classes; by default their numbers."""
     image_shape: Annotated[tuple[int, int, int] | None, tyro.conf.arg(metavar="HEIGHT WIDTH 3")] = None
-    """The shape of inputs that are images with pixels from 0 to 1, so that predict takes photos."""
+    """The shape of the inputs if they are images with pixels from 0 to 1, so that predict can read photos."""
     tensorboard: tyro.conf.Suppress[bool] = False
     checkpoint_every: tyro.conf.Suppress[float] = 0.0
     keep: tyro.conf.Suppress[int] = 1
@@ -81,12 +78,12 @@ def run_study(options: Options, start: StartRun) -> None:
     )
     folder.write_text("report.txt", report)
     print(report, end="")
-    print("next: export takes this folder, and so does predict where --image-shape was given; in Python,\n")
+    print("use export with this folder, or predict if --image-shape was given; in Python:\n")
     print(code(str(folder.path / (name + SUFFIX))) + "\n")
 
 
 def code(file: str) -> str:
-    """Return lines that load the network."""
+    """Return code that loads the network."""
     return f"""\
 import pathlib; from experiments.networks import storage
 network = storage.load(pathlib.Path({file!r}))

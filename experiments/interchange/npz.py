@@ -15,14 +15,14 @@ OUTPUT = safetensors.OUTPUT
 
 
 def encode(network: StoredNetwork) -> bytes:
-    """Return the bytes of the file, not compressed: weights are too random for it."""
+    """Return the bytes of the file, not compressed, since weights hardly compress."""
     file = io.BytesIO()
     np.savez(file, **safetensors.arrays(network))
     return file.getvalue()
 
 
 def code(spec: NetworkSpec, file: str) -> str:
-    """Return lines that load the file with jaxnn; `numpy.load` returns the arrays."""
+    """Return code that loads the file with jaxnn; `numpy.load` returns the arrays."""
     return safetensors.code_by("numpy", "load", spec, file)
 
 

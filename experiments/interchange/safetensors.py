@@ -26,12 +26,12 @@ def encode(network: StoredNetwork) -> bytes:
 
 
 def code(spec: NetworkSpec, file: str) -> str:
-    """Return lines that load the file with jaxnn; any reader of safetensors can."""
+    """Return code that loads the file with jaxnn; any reader of safetensors can load it."""
     return code_by("safetensors.numpy", "load_file", spec, file)
 
 
 def code_by(package: str, function: str, spec: NetworkSpec, file: str) -> str:
-    """Return lines that load W_1, b_1, ... with that function."""
+    """Return code that loads W_1, b_1, ... with that function."""
     layers = len(spec.sizes)
     return f"""\
 import jaxnn, {package}

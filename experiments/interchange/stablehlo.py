@@ -22,7 +22,7 @@ def encode(network: StoredNetwork) -> bytes:
 
 
 def function(network: StoredNetwork) -> Callable[[jax.Array], jax.Array]:
-    """Return the function. It subtracts each mean as two float32 numbers, since one has too few digits.
+    """Return the function, which subtracts each mean as two float32 numbers, since one has too few digits.
 
     With mean = high + low, x - high is exact if x is near the mean (Sterbenz, "Floating-Point Computation", 1974), so
     no digit of float32 inputs is lost.
@@ -43,7 +43,7 @@ def function(network: StoredNetwork) -> Callable[[jax.Array], jax.Array]:
 
 
 def code(spec: NetworkSpec, file: str) -> str:
-    """Return lines that load the function; they need the packages jax and flatbuffers."""
+    """Return code that loads the function; it needs the packages jax and flatbuffers."""
     return f"""\
 import pathlib, jax.export
 file = pathlib.Path({file!r})

@@ -1,6 +1,6 @@
 """PyTorch: the state dict of an `nn.Sequential` of `Linear` layers and activations, as safetensors.
 
-Not as .pt: that is a pickle.
+Not as .pt, which is a pickle.
 """
 
 from pathlib import Path
@@ -30,7 +30,7 @@ _ACTIVATIONS = {
 
 
 def encode(network: StoredNetwork) -> bytes:
-    """Return the bytes of the file: 0.weight, 0.bias, 2.weight, ...; the layers in between have no weights."""
+    """Return the bytes of the file: 0.weight, 0.bias, 2.weight, ...; the activations between have no weights."""
     tensors = {}
     for i, (W, b) in enumerate(raw_input_layers(network)):
         tensors |= {f"{2 * i}.weight": W, f"{2 * i}.bias": b}
@@ -38,7 +38,7 @@ def encode(network: StoredNetwork) -> bytes:
 
 
 def code(spec: NetworkSpec, file: str) -> str:
-    """Return lines that make the network and load the file."""
+    """Return code that builds the network and loads the file."""
     activation = f"torch.nn.{_ACTIVATIONS[spec.activation]}"
     layers = [f"torch.nn.Linear({n_in}, {n_out})" for n_in, n_out in zip(spec.sizes, spec.sizes[1:], strict=False)]
     last = ", torch.nn.ReLU()" if spec.output == "relu" else ""
@@ -49,7 +49,7 @@ net.load_state_dict(safetensors.torch.load_file({file!r}))"""
 
 
 def read(path: Path) -> list[Weights]:
-    """Return the layers of a state dict whose names end in weight or bias."""
+    """Return the layers of a state dict, whose names end in weight or bias."""
     conversion = "safetensors.torch.save_file(net.state_dict(), 'net.safetensors')"
     reject_pickles(path, conversion)
     reject_shards(path, conversion)

@@ -1,1 +1,1 @@
-"""Networks as data: how they are rebuilt, files of their params, their predictions, and their activations."""
+"""Networks: their specification, files of params, predictions and activations."""

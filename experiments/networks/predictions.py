@@ -1,4 +1,4 @@
-"""Predict new rows with a network: the class and the probability of each, as CSV, and the accuracy."""
+"""Predict the classes of new rows: classes and probabilities as CSV, and the accuracy."""
 
 import csv
 import io
@@ -18,21 +18,21 @@ from experiments.readers.errors import InvalidFileError
 from experiments.readers.numerals import NUMBER, exact
 
 NUMBERS_AT_A_TIME = 2**24
-"""The most activations of a layer in memory at once: it limits how many rows the network takes together."""
+"""The maximum number of activations of a layer in memory, which limits the number of rows per batch."""
 
 
 class Predictions(NamedTuple):
-    """The class number (m,) and the probability of each class (m, k), float32, of m rows."""
+    """The class indices (m,) and the probabilities of each class (m, k), float32, of m rows."""
 
     classes: np.ndarray
     probabilities: np.ndarray
 
 
 def classify(file: Path, rows: Rows, network: StoredNetwork) -> Predictions:
-    """Return the network's predictions for the rows: inputs standardized as in training, then float32.
+    """Return the network's predictions for the rows, standardized as in training.
 
     Raises:
-      InvalidFileError: if the number of inputs differs, or they are so large that numbers overflow.
+      InvalidFileError: if the number of inputs differs, or they are so large that the network overflows.
     """
     (m, n), k, longest = rows.x.shape, len(network.classes), max(map(len, network.classes))
     if k > MOST_CLASSES or longest > LONGEST_CLASS:
@@ -40,7 +40,7 @@ def classify(file: Path, rows: Rows, network: StoredNetwork) -> Predictions:
         raise InvalidFileError(f"{file}: {got}, expected at most {MOST_CLASSES} and {LONGEST_CLASS}")
     if n != network.spec.sizes[0] or network.standardizer is None:
         raise InvalidFileError(
-            f"{file}: its rows make {n} inputs, but the network takes {network.spec.sizes[0]}, standardized"
+            f"{file}: its rows have {n} inputs, but the network takes {network.spec.sizes[0]}, standardized"
         )
     check_count(file, m, k)
     with np.errstate(over="ignore"):
@@ -48,25 +48,25 @@ def classify(file: Path, rows: Rows, network: StoredNetwork) -> Predictions:
     model, step = network.spec.model(), max(1, NUMBERS_AT_A_TIME // max(network.spec.sizes))
     parts = [x[i : i + step] for i in range(0, m, step)]
     decide = jax.jit(model.predict)
-    answers = Predictions(
+    predictions = Predictions(
         np.concatenate([decide(network.params, part) for part in parts]),
         np.concatenate([class_probabilities(model, network.params, part) for part in parts]),
     )
-    bad = ~(np.isfinite(x).all(axis=1) & np.isfinite(answers.probabilities).all(axis=1))
+    bad = ~(np.isfinite(x).all(axis=1) & np.isfinite(predictions.probabilities).all(axis=1))
     if bad.any():
         i = int(bad.argmax())
         place = rows.place(i, int(np.abs(x[i]).argmax()))
         raise InvalidFileError(
-            f"{file}: {place} is so far from the training rows that the network overflows: is it in their units?"
+            f"{file}: {place} is so far from the training rows that the network overflows: is it in the same unit?"
         )
-    return answers
+    return predictions
 
 
-def accuracy(answers: Predictions, labels: Sequence[str | None], classes: Sequence[str]) -> str:
-    """Return in words how many of the labeled rows are classified correctly."""
+def accuracy(predictions: Predictions, labels: Sequence[str | None], classes: Sequence[str]) -> str:
+    """Return a text with the accuracy on the labeled rows."""
     known = _as_classes([label for label in labels if label is not None], classes)
-    answered = [classes[i] for i, label in zip(answers.classes, labels, strict=True) if label is not None]
-    pairs = list(zip(answered, known, strict=True))
+    predicted = [classes[i] for i, label in zip(predictions.classes, labels, strict=True) if label is not None]
+    pairs = list(zip(predicted, known, strict=True))
     if not pairs:
         return "no accuracy: the column of the labels is empty"
     right = sum(predicted == label for predicted, label in pairs)
@@ -77,18 +77,18 @@ def accuracy(answers: Predictions, labels: Sequence[str | None], classes: Sequen
 
 
 def _as_classes(labels: Sequence[str], classes: Sequence[str]) -> list[str]:
-    """Return the labels; one that is the number of a class is written as the class is."""
+    """Return the labels; a number that equals a class is replaced by the spelling of the class."""
     if not all(map(NUMBER.fullmatch, classes)):
         return list(labels)
     named = {exact(name): name for name in classes} if len(set(map(exact, classes))) == len(classes) else {}
     return [named.get(exact(label), label) if NUMBER.fullmatch(label) else label for label in labels]
 
 
-def to_csv(answers: Predictions, classes: Sequence[str]) -> str:
-    """Return a line for each row, counted from 1: its class, and all probabilities with all digits of float32."""
+def to_csv(predictions: Predictions, classes: Sequence[str]) -> str:
+    """Return one line per row, counted from 1: its class, and the probabilities with all digits of float32."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["row", "class", *(f"P({name})" for name in classes)])
-    lines = zip(answers.classes, answers.probabilities, strict=True)
+    lines = zip(predictions.classes, predictions.probabilities, strict=True)
     writer.writerows([i, classes[label], *map(str, each)] for i, (label, each) in enumerate(lines, 1))
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Draw histograms of activations and gradients: whether units are dead, and whether gradients vanish."""
+"""Draw histograms of activations and gradients, which show dead units and vanishing gradients."""
 
 from collections.abc import Sequence
 
@@ -12,17 +12,17 @@ _BINS = 60
 
 
 def draw_signals(signals: Sequence[Signal]) -> Figure:
-    """Draw a row for each layer: its activations, and the sizes of the cost's gradients with respect to them.
+    """Draw one row per layer: its activations, and the sizes of the cost's gradients with respect to them.
 
-    Gradients have one scale for all layers, of powers of ten, so that they can be seen to shrink or grow from the last
-    layer to the first. Values that are exactly 0 would hide the rest, and are given as a share. A unit is dead if it is
-    0 for every example: no gradient reaches its weights.
+    Gradients have the same logarithmic scale for all layers, so that it is visible if they shrink or grow from the last
+    layer to the first. Values that are exactly 0 would dominate, and are stated as a percentage. A unit is dead if it
+    is 0 for every example: no gradient reaches its weights.
     """
     figure = Figure(figsize=(11, 1.9 * len(signals) + 0.6), layout="constrained")
     axes = figure.subplots(len(signals), 2, squeeze=False)
     sizes = [np.abs(signal.gradients[signal.gradients != 0]) for signal in signals]
     every = np.concatenate(sizes)
-    # Below 1e-12 of the largest, gradients move no float32 weight.
+    # Gradients below 1e-12 of the largest do not change float32 weights.
     top = every.max() if every.size else 1.0
     bins = np.geomspace(max(every.min(), 1e-12 * top) if every.size else 1e-12, 1.01 * top, _BINS)
     for (left, right), signal, size in zip(axes, signals, sizes, strict=True):
@@ -37,7 +37,7 @@ def draw_signals(signals: Sequence[Signal]) -> Figure:
         for panel in (left, right):
             panel.set_yticks([])
     axes[-1, 0].set_xlabel("activation, if not 0")
-    axes[-1, 1].set_xlabel("|dJ/da|; the line is the median, and the first bar has all that is smaller")
+    axes[-1, 1].set_xlabel("|dJ/da|; line: median; the first bar includes all smaller values")
     return figure
 
 

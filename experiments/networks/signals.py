@@ -1,4 +1,4 @@
-"""Compute what flows through a network, layer by layer: activations, and the cost's gradients with respect to them."""
+"""Compute the activations of a network by layer, and the cost's gradients with respect to them."""
 
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ class Signal(NamedTuple):
 
 
 def layer_signals(spec: NetworkSpec, params: Any, batch: jaxnn.Batch) -> list[Signal]:
-    """Return the signals of all layers, from the first to the last. `params` are of `spec.model()`.
+    """Return the signals of all layers, first to last, with the params of `spec.model()`.
 
     Dense layers count, each with its activation: what is marked in the objective is read where the next one begins.
     """

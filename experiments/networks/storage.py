@@ -1,6 +1,6 @@
-"""Store trained networks as safetensors: the params by name, and metadata that rebuild the network.
+"""Store trained networks as safetensors: the params by name, and metadata to rebuild the network.
 
-A safetensors file is a table of contents and raw numbers. Reading one runs no code, unlike a pickle.
+A safetensors file is a table of contents and raw numbers. Unlike a pickle, it runs no code when it is read.
 """
 
 import json
@@ -21,12 +21,12 @@ from experiments.runs.folder import UNFINISHED
 
 SUFFIX = ".safetensors"
 MOST_BYTES = 2**28
-"""64 million params, five times those of the largest network of the experiments."""
+"""64 million params, five times as many as the largest network of the experiments has."""
 MOST_CONTENTS = 2**20
-"""Bytes of the table of contents, which is JSON."""
+"""The maximum size of the table of contents, which is JSON."""
 MOST_LAYERS = 1000
 _DTYPES = {"BF16", "BOOL", *(f"{kind}{bits}" for kind in "FIU" for bits in (8, 16, 32, 64))}
-"""Those of safetensors that can be read. There are others, such as F8_E4M3."""
+"""The dtypes of safetensors that can be read. There are others, such as F8_E4M3."""
 _FORMAT, _VERSION = "jaxnn-mlp", 1
 _STANDARDIZER = ("standardizer/mean", "standardizer/std")
 
@@ -35,11 +35,11 @@ class StoredNetwork(NamedTuple):
     """A trained network, and the meaning of its inputs and outputs.
 
     Attributes:
-      spec: the network.
-      params: its params, as `jaxnn.mlp` makes them.
+      spec: the specification of the network.
+      params: its params, in the structure of `jaxnn.mlp`.
       classes: the name of each class.
-      image_shape: (height, width, 3) if inputs are images, flattened, their pixels divided by 255; else `None`.
-      standardizer: the training set's mean and deviation if inputs are standardized first; else `None`.
+      image_shape: (height, width, 3) if inputs are flattened images, pixels divided by 255; else `None`.
+      standardizer: the training set's mean and deviation if inputs are standardized; else `None`.
     """
 
     spec: NetworkSpec
@@ -50,10 +50,10 @@ class StoredNetwork(NamedTuple):
 
 
 def encode(network: StoredNetwork) -> bytes:
-    """Return the bytes of a safetensors file: the same for the same network."""
+    """Return the bytes of a safetensors file, which are the same for the same network."""
     spec = network.spec
     arrays = jax.device_get(jaxnn.models.params_to_arrays(spec.model().network, network.params))
-    # In C order: a matrix that XLA hands over transposed would be stored by its memory, as another matrix.
+    # In C order: an array that XLA returns transposed would be stored in memory order, as another matrix.
     tensors = dict(zip(param_names(spec), map(np.ascontiguousarray, arrays), strict=True))
     if network.standardizer is not None:
         tensors |= dict(zip(_STANDARDIZER, network.standardizer, strict=True))
@@ -70,29 +70,28 @@ def encode(network: StoredNetwork) -> bytes:
 
 
 def _sorted(data: bytes) -> bytes:
-    """Return the file with its metadata sorted: the package writes them in a random order."""
+    """Return the file with its metadata sorted, which the package writes in random order."""
     end = 8 + int.from_bytes(data[:8], "little")
     contents = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":")).encode()
-    contents += b" " * (-len(contents) % 8)  # so that numbers begin where a machine can read them in place
+    contents += b" " * (-len(contents) % 8)  # to align the numbers
     return len(contents).to_bytes(8, "little") + contents + data[end:]
 
 
 def load(path: Path) -> StoredNetwork:
-    """Read a stored network, of this version of the format or of an older one.
+    """Read a stored network, in this or an older version of the format.
 
     Raises:
-      InvalidFileError: if the file is damaged, of another kind or of a newer version, or its arrays do not fit its
+      InvalidFileError: if the file is damaged, of another kind or of a newer version, or its arrays do not fit the
         network.
       OSError: if it cannot be opened.
     """
     metadata, tensors = read_safetensors(path)
     if metadata.get("format") != _FORMAT:
-        raise InvalidFileError(f"{path} was not written by these experiments: import takes weights of other libraries")
+        raise InvalidFileError(f"{path} was not written by these experiments: use import for other libraries")
     version = metadata.get("format_version", "")
     if version.isdecimal() and int(version) > _VERSION:
         raise InvalidFileError(
-            f"{path} was written by a newer jaxnn, in version {version} of its format; this one reads versions up to "
-            f"{_VERSION}: update jaxnn"
+            f"{path}: format_version must be at most {_VERSION}, got {version}, written by a newer jaxnn: update jaxnn"
         )
     try:
         decode = _DECODERS.get(version)
@@ -106,7 +105,7 @@ def load(path: Path) -> StoredNetwork:
 
 
 def load_from_run(run: Path, name: str = "") -> tuple[str, StoredNetwork]:
-    """Return a network of a run and its name: the one of that name, or else the deepest.
+    """Return the name and the network of that name in a run, by default the deepest.
 
     Raises:
       ValueError: if `run` is not a results folder, or has no such network.
@@ -116,7 +115,7 @@ def load_from_run(run: Path, name: str = "") -> tuple[str, StoredNetwork]:
         raise InvalidFileError(f"{run} is not a folder{suggest_run(run) or EXPECTED_RUN}")
     stored = {path.stem: path for path in sorted(run.glob(f"*{SUFFIX}"))}
     if not stored and (run / UNFINISHED).exists():
-        raise InvalidFileError(f"{run} is not finished, and has no trained network yet: resume continues it")
+        raise InvalidFileError(f"{run} is not finished, and has no trained network yet: use resume to continue it")
     if not stored:
         raise InvalidFileError(f"{run} holds no trained networks (*{SUFFIX}): is it the results folder of a run?")
     if name and name not in stored:
@@ -126,14 +125,14 @@ def load_from_run(run: Path, name: str = "") -> tuple[str, StoredNetwork]:
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
-    """Return the metadata and the arrays of any safetensors file. Sizes are checked against the file's before reading.
+    """Return the metadata and the arrays of any safetensors file; sizes are checked before reading.
 
     Raises:
       InvalidFileError: if the file is damaged, or of another kind.
       OSError: if it cannot be opened.
     """
     check_file(path, MOST_BYTES)
-    with path.open("rb") as file:  # its error for an unreadable file is clear
+    with path.open("rb") as file:  # raises a clear error for an unreadable file
         contents = int.from_bytes(file.read(8), "little")
     if contents > MOST_CONTENTS:
         raise InvalidFileError(
@@ -180,15 +179,15 @@ def _decode(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> StoredN
     )
 
 
-def _check_counts(name: str, given: Any) -> None:
-    if not isinstance(given, list) or not all(type(n) is int and n >= 1 for n in given) or len(given) < 2:
-        raise ValueError(f"its {name} are {str(given)[:100]}, expected integers of at least 1")
+def _check_counts(name: str, value: Any) -> None:
+    if not isinstance(value, list) or not all(type(n) is int and n >= 1 for n in value) or len(value) < 2:
+        raise ValueError(f"its {name} are {str(value)[:100]}, expected integers of at least 1")
 
 
 def _check_classes(spec: NetworkSpec, classes: Any) -> None:
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise ValueError(f"its classes are {str(classes)[:100]}, expected names")
-    if not all(name.isprintable() for name in classes):  # they are shown on a terminal, which they could steer
+    if not all(name.isprintable() for name in classes):  # they are printed to a terminal, which they could control
         raise ValueError("its classes have names that cannot be printed")
     outputs = spec.sizes[-1]
     expected = 2 if (spec.output, outputs) == ("binary", 1) else outputs if spec.output == "softmax" else len(classes)
@@ -197,7 +196,7 @@ def _check_classes(spec: NetworkSpec, classes: Any) -> None:
 
 
 def _standardizer(tensors: dict[str, np.ndarray], shapes: list[tuple[int, ...]]) -> jaxnn.data.Standardizer | None:
-    """Remove the standardizer from the tensors: a mean and deviation for each input, or for each channel."""
+    """Remove the standardizer from the tensors and return it: mean and deviation of each input, or of each channel."""
     stats = [tensors.pop(name, None) for name in _STANDARDIZER]
     if stats[0] is None and stats[1] is None:
         return None
@@ -210,4 +209,4 @@ def _standardizer(tensors: dict[str, np.ndarray], shapes: list[tuple[int, ...]])
 
 
 _DECODERS = {"1": _decode}
-"""The reader of each version of the format. A change of the format adds a version and keeps the others."""
+"""The decoder of each version of the format. A change of the format adds a version and keeps the others."""

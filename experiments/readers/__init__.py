@@ -1,1 +1,1 @@
-"""Readers of files that may come from strangers: nothing in them runs, and what is odd in them raises one error."""
+"""Readers of untrusted files: no code in them runs, and invalid content raises one kind of error."""

@@ -1,9 +1,9 @@
 """Read a CSV file as columns of words: a header, then rows with as many fields, with any delimiter.
 
-Python's csv splits the fields: it keeps the line of each row, and takes 5 s of processor time for 42 000 rows of 785
-fields (118 MB), where pandas takes 6 s, and polars and pyarrow 2 s and 170 MB of disk. Fields may be quoted, with
-delimiters, line ends and doubled quotes inside. A byte order mark, any line ends, blank lines, comments and spaces
-around fields are accepted.
+Python's csv module splits the fields: it keeps the line of each row, and takes 5 s of processor time for 42 000 rows of
+785 fields (118 MB); pandas takes 6 s, polars and pyarrow 2 s and 170 MB of disk. Fields may be quoted, with delimiters,
+line ends and doubled quotes inside. A byte order mark, any line ends, blank lines, comments and spaces around fields
+are accepted.
 
 Source: RFC 4180, "Common format and MIME type for comma-separated values (CSV) files", 2005.
 """
@@ -27,15 +27,15 @@ MOST_ROWS = 2**20
 MOST_COLUMNS = 25_000
 _LONGEST_LINE = 2**20
 DELIMITERS = ",;\t|"
-"""The delimiters that are detected."""
+"""The delimiters that can be detected."""
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
 _CONTROLS = bytes({*range(32), 127} - set(b"\t\r\n"))
 _CONTROL = re.compile(b"[" + re.escape(_CONTROLS) + rb"]|\xc2[\x80-\x9f]")
-"""Control characters but tabs and line ends: those that control a terminal, and the zero bytes of UTF-16."""
+"""Control characters except tabs and line ends: terminal escapes, and the zero bytes of UTF-16."""
 _SEPARATOR = "\x1f"
-"""Separates the fields of a column that is kept as one text; files with it are rejected."""
+"""The separator of a column's fields that are stored as one text; files that contain it are rejected."""
 _BLANKS = re.compile(r'("(?:[^"]|"")*")|[ \t]+')
-"""Quoted fields are matched so that they stay unchanged."""
+"""Blanks between fields; quoted fields are matched so that they stay unchanged."""
 _FIELDS_AT_ONCE = 2**18
 _MOST_COMMENTS_FIRST = 1000
 _SAMPLE_RECORDS, _SAMPLE_FIELDS = 50, 5000
@@ -46,20 +46,20 @@ _BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-"""Byte order marks: those of UTF-32 first, since they begin as those of UTF-16."""
+"""Byte order marks: UTF-32 first, since its marks begin with those of UTF-16."""
 _NO_TEXTS = {"idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined"}
-"""Python's encodings that are not of texts."""
+"""Python's encodings that are not for text."""
 UNNAMED = "Unnamed: {}"
 """pandas' name for a column without one, counted from 0."""
 
 
 class Layout(NamedTuple):
-    """How a file is written, as far as its user states it; None means detected from the file.
+    """The layout of a file, as far as the user gives it; None means detected from the file.
 
     Attributes:
       delimiter: the character between fields.
-      encoding: a name that Python knows, such as "shift-jis".
-      header: whether the first row names the columns; else they are column_1, column_2, ...
+      encoding: the name of an encoding of Python, such as "shift-jis".
+      header: whether the first row has the names of the columns; else they are column_1, column_2, ...
     """
 
     delimiter: str | None = None
@@ -74,9 +74,9 @@ class Table(NamedTuple):
     """The fields of a CSV file.
 
     Attributes:
-      columns: each column's fields by its name, unchanged but for the spaces around them.
-      lines: of each row, the line of the file where it ends, counted from 1.
-      notes: how the file was read, in words.
+      columns: each column's fields by its name, without surrounding spaces.
+      lines: the line of the file, counted from 1, in which each row ends.
+      notes: texts on how the file was read.
     """
 
     columns: Mapping[str, list[str]]
@@ -85,7 +85,7 @@ class Table(NamedTuple):
 
 
 class _Columns(Mapping):
-    """Columns as one text each, which takes a tenth of the memory of a list of fields; a column is split on access."""
+    """Columns stored as one text each, in a tenth of the memory of a list of fields; a column is split on access."""
 
     def __init__(self, texts: dict[str, str]) -> None:
         self._texts = texts
@@ -107,53 +107,53 @@ class _Columns(Mapping):
 
 
 def read_table(path: Path, layout: Layout = DEFAULT_LAYOUT) -> Table:
-    """Read the file.
+    """Read a CSV file.
 
     The delimiter is the one of `DELIMITERS` for which the first rows have as many fields as the header, at least two.
 
     Raises:
-      InvalidFileError: if a header names a column twice, rows differ in length, quotes are not closed, there are no
-        rows, the encoding is unknown, or there are more than `MOST_BYTES`, `MOST_FIELDS` and the like.
+      InvalidFileError: if two columns have the same name, rows differ in length, quotes are not closed, there are no
+        rows, the encoding is unknown, or a limit such as `MOST_BYTES` or `MOST_FIELDS` is exceeded.
       OSError: if the file cannot be opened.
     """
     check_file(path, MOST_BYTES)
     data, notes = _utf_8(path, path.read_bytes(), layout.encoding)
     suspicious = b"\xc2" in data or len(data.translate(None, _CONTROLS)) < len(data)  # a search takes 20 times as long
     if suspicious and (control := _CONTROL.search(data)):
-        found = f"{path} holds the control character {control[0].hex(' ')} in line {_line(data, control.start())}"
-        raise InvalidFileError(f"{found}, so it is not text: save it as CSV in UTF-8")
+        where = f"{path} holds the control character {control[0].hex(' ')} in line {_line(data, control.start())}"
+        raise InvalidFileError(f"{where}, so it is not text: save it as CSV in UTF-8")
     announced = re.match(rb"(?i)\"?sep=([\t !#-/:-@\[-^`{-~])\"?[ ,;\t]*(\r\n|\r|\n)", data)
     delimiter = layout.delimiter or (announced[1].decode("latin-1") if announced else _sniff(data))
     notes.append(f"fields separated by {_NAMES.get(delimiter, delimiter)}")
     file = io.TextIOWrapper(io.BytesIO(data), "utf-8", newline="")
-    # csv does not accept a blank both as the delimiter and after one.
+    # The csv module does not accept a blank both as the delimiter and after one.
     lines = _lines(path, file) if delimiter != " " else map(_one_blank, _lines(path, file))
     rows = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=delimiter != " ")
     return _Scan(path, layout, rows, notes).table(skip=bool(announced))
 
 
 def _utf_8(path: Path, data: bytes, encoding: str | None) -> tuple[bytes, list[str]]:
-    """Return the text in UTF-8 without a byte order mark, and a note on how it was encoded."""
-    found = encoding or next((name for mark, name in _BYTE_ORDER_MARKS.items() if data.startswith(mark)), None)
-    if found in (None, "utf-8-sig"):
+    """Return the text in UTF-8 without a byte order mark, and notes on its encoding."""
+    codec = encoding or next((name for mark, name in _BYTE_ORDER_MARKS.items() if data.startswith(mark)), None)
+    if codec in (None, "utf-8-sig"):
         data = data.removeprefix(codecs.BOM_UTF8)
         if (bad := _undecodable(data)) is None:
             return data, ["UTF-8"]
-        found = "windows-1252"
+        codec = "windows-1252"
     try:
-        if codecs.lookup(found).name in _NO_TEXTS:
+        if codecs.lookup(codec).name in _NO_TEXTS:
             raise LookupError
-        text = data.decode(found)
+        text = data.decode(codec)
     except LookupError:
-        raise InvalidFileError(f"{path}: --encoding must be one that Python knows for texts, got {found!r}") from None
+        raise InvalidFileError(f"{path}: --encoding must be a text encoding of Python, got {codec!r}") from None
     except UnicodeError as error:
         start = getattr(error, "start", 0)
-        at = _line(data, start) if found.startswith("windows") else 1 + data[:start].count(b"\n")
-        name = encoding or ("UTF-8" if found == "windows-1252" else found.upper())
+        at = _line(data, start) if codec.startswith("windows") else 1 + data[:start].count(b"\n")
+        name = encoding or ("UTF-8" if codec == "windows-1252" else codec.upper())
         raise InvalidFileError(f"{path} is not {name} in line {at}: save it as CSV in UTF-8") from None
     text = text.removeprefix("\ufeff")
-    if encoding or found != "windows-1252":
-        return text.encode("utf-8", "replace"), [found.upper()]
+    if encoding or codec != "windows-1252":
+        return text.encode("utf-8", "replace"), [codec.upper()]
     where = f"not UTF-8 in line {_line(data, bad)}, so read as Windows-1252: if letters are wrong, use --encoding"
     return text.encode(), [where]
 
@@ -171,7 +171,7 @@ def _line(data: bytes, at: int) -> int:
 
 
 def _sniff(data: bytes) -> str:
-    """Return the delimiter by which the first records agree best with one another."""
+    """Return the delimiter for which the first records agree best in length."""
     head = data[:_LONGEST_LINE].decode(errors="ignore")
     whole = len(data) <= _LONGEST_LINE
 
@@ -197,7 +197,7 @@ def _sniff(data: bytes) -> str:
 
 
 def _comments_first(records: list[list[str]]) -> int:
-    """Return how many of the first records are comments: those before another record that start with #."""
+    """Return the number of comments before the first record that does not start with #."""
     n = next((n for n, record in enumerate(records) if not record[0].startswith("#")), 0)
     return n - 1 if n and len(records[n - 1]) == len(records[n]) > 1 else n
 
@@ -214,9 +214,9 @@ def _lines(path: Path, file: io.TextIOWrapper) -> Iterator[str]:
 
 
 def _one_blank(line: str) -> str:
-    """Return the line with one blank for blanks and tabs between fields, and none around them all."""
+    """Return the line stripped, with one blank for the blanks and tabs between fields."""
     text = line.rstrip("\r\n")
-    return _BLANKS.sub(lambda found: found[1] or " ", text).strip(" ") + line[len(text) :]
+    return _BLANKS.sub(lambda match: match[1] or " ", text).strip(" ") + line[len(text) :]
 
 
 class _Scan:
@@ -231,12 +231,12 @@ class _Scan:
         self.ended: list[int] = []
 
     def table(self, *, skip: bool) -> Table:
-        """Read all rows, without a first line that only names the delimiter."""
+        """Read all rows; with `skip` without the first line, which only declares the delimiter."""
         try:
             if skip:
                 next(self.rows)
             start: list[tuple[int, list[str]]] = []
-            for row in self.rows:  # to the first that is not a comment
+            for row in self.rows:  # up to the first that is not a comment
                 if any(row) or len(row) > 1:
                     start.append((self.rows.line_num, row))
                     if not row[0].startswith("#") or len(start) == _MOST_COMMENTS_FIRST:
@@ -263,7 +263,7 @@ class _Scan:
         return Table(columns, self.lines, (*self.notes, *self._left_out()))
 
     def _rows(self, start: list[tuple[int, list[str]]], names: list[str], header: list[str]) -> Iterator[list[str]]:
-        """Yield the rows that hold data, each with as many fields as there are names."""
+        """Yield the rows with data, each with as many fields as there are names."""
         n, lines, has_header = len(names), self.lines, self.layout.header
         most = min(MOST_ROWS, -(-MOST_FIELDS // n))
         following = ((self.rows.line_num, row) for row in self.rows)
@@ -298,7 +298,7 @@ class _Scan:
         if n == 1:
             return f"line {line} has {len(row)} fields, the header 1: expected the names of all columns in line 1"
         if len(row) < n:
-            fix = "fill in what is missing, if only by delimiters" if len(row) > 1 else "is it a comment, or a total?"
+            fix = "fill in what is missing, or add delimiters" if len(row) > 1 else "is it a comment, or a total?"
         elif not self.lines:
             fix += ", such as a decimal comma; or give the column of row names, which R leaves without one, a name"
         fields = "1 field" if len(row) == 1 else f"{len(row)} fields"
@@ -319,14 +319,14 @@ class _Scan:
             )
 
     def _left_out(self) -> list[str]:
-        found = {
+        skipped = {
             "comment{s}": self.comments,
             "line{s} of empty fields": self.empty,
             "empty field{s} behind a delimiter at the end of lines": self.ended,
         }
         return [
             f"left out: {len(at)} {what.format(s='s' * (len(at) != 1))}, the first in line {at[0]}"
-            for what, at in found.items()
+            for what, at in skipped.items()
             if at
         ]
 

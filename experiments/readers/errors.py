@@ -1,4 +1,4 @@
-"""Errors and checks that all readers share. Files may come from strangers."""
+"""Errors and checks of all readers. Files are untrusted."""
 
 import stat
 from pathlib import Path
@@ -9,8 +9,8 @@ _LONGEST = 2000
 class InvalidFileError(ValueError):
     """An invalid file; the message is one line that begins with its path.
 
-    It may contain words of the file. So it is cut if it is long, and characters that would break the line, or control a
-    terminal, are shown as escapes.
+    It may contain text of the file, so a long message is truncated, and characters that would break the line or control
+    a terminal are escaped.
     """
 
     def __init__(self, message: str) -> None:
@@ -19,12 +19,12 @@ class InvalidFileError(ValueError):
 
 
 def printable(text: str) -> str:
-    """Return the text as one line without control characters: they become escapes."""
+    """Return the text as one line, with control characters escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def check_file(path: Path, most_bytes: int) -> int:
-    """Return the size of a file in bytes, before it is opened: a pipe could block its reader, and a device never ends.
+    """Return the size of a plain file in bytes, without opening it: a pipe may block its reader, a device never ends.
 
     Raises:
       InvalidFileError: if it is not a plain file, or has more than `most_bytes`.
@@ -43,12 +43,12 @@ def check_file(path: Path, most_bytes: int) -> int:
 
 
 def path_inside(folder: Path, name: str) -> Path:
-    """Return the path of a file in a run's folder. A run may come from a stranger, and must not refer to files outside.
+    """Return the path of a file in a run's folder, which is untrusted and must not refer to files outside of it.
 
     Raises:
-      InvalidFileError: if the name leads out of the folder, as ../ or a link may.
+      InvalidFileError: if the path is outside of the folder, by a link or a .. in the name.
     """
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise InvalidFileError(f"{path} leads out of its folder: a run must have no links and no ..")
+        raise InvalidFileError(f"{path} must be inside its folder: a run must have no links out of it and no ..")
     return path

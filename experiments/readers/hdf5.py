@@ -1,7 +1,7 @@
 """Read datasets of HDF5 files, which may be damaged or malicious.
 
-The format's library is large, and written in C: in trials it crashed on one damaged file in some 40 000, and a small
-file can announce data that unpack to any size. So it runs in a separate process, with limits on its time and memory.
+The format's library is large and written in C: in trials it crashed on about one damaged file in 40 000, and a small
+file can declare data of any size. So it runs in a separate process, with limits on its time and memory.
 """
 
 import json
@@ -20,16 +20,16 @@ from experiments.readers.errors import InvalidFileError, check_file
 _CHILD = Path(__file__).with_name("hdf5_worker.py")
 _LONGEST_WAIT = 60
 """Seconds, for a busy machine or a sleeping disk: the worker's limit of processor time is far lower."""
-_FIX = "get the file again, or see what wrote it"
+_FIX = "download the file again, or check the program that wrote it"
 
 
 class Stored(NamedTuple):
-    """A dataset as its file describes it.
+    """A dataset of a file.
 
     Attributes:
-      dtype: NumPy's name for it, or "names" for words.
-      shape: of the dataset.
-      values: the numbers, or the words as a list; `None` if they are too many.
+      dtype: its name in NumPy, or "names" for words.
+      shape: its shape.
+      values: the numbers, or the words as a list; `None` if there are too many.
     """
 
     dtype: str
@@ -41,7 +41,7 @@ class Stored(NamedTuple):
 
 
 def read_datasets(path: Path, names: Sequence[str], *, most_bytes: int) -> dict[str, Stored]:
-    """Return the datasets of these names; of one that would take more than `most_bytes`, only dtype and shape.
+    """Return the datasets with these names; for one of more than `most_bytes`, only dtype and shape.
 
     Links to other files, and datasets that are stored in other files, are treated as absent.
 
@@ -49,13 +49,13 @@ def read_datasets(path: Path, names: Sequence[str], *, most_bytes: int) -> dict[
       InvalidFileError: if it is not an HDF5 file, is damaged, or lacks a dataset.
       OSError: if the file cannot be opened.
     """
-    answer, data = _run_worker(path, most_bytes, names)
+    output, data = _run_worker(path, most_bytes, names)
     for name in names:
-        if name not in answer["datasets"]:
+        if name not in output["datasets"]:
             raise InvalidFileError(
-                f"{path} has no dataset {name}, only {', '.join(answer['all']) or 'nothing'}: {_FIX}"
+                f"{path} has no dataset {name}, only {', '.join(output['all']) or 'nothing'}: {_FIX}"
             )
-    return _unpack(answer["datasets"], data)
+    return _unpack(output["datasets"], data)
 
 
 def dataset_names(path: Path) -> list[str]:
@@ -69,11 +69,11 @@ def dataset_names(path: Path) -> list[str]:
 
 
 def _run_worker(path: Path, most_bytes: int, names: Sequence[str]) -> tuple[dict, bytes]:
-    """Return the worker's answer, and the numbers that follow it."""
-    check_file(path, 2**40)  # only that it is a plain file: of a large one, little is read
+    """Return the worker's JSON output, and the numbers that follow it."""
+    check_file(path, 2**40)  # only that it is a plain file: little of a large one is read
     path.open("rb").close()
     command = [sys.executable, "-P", str(_CHILD), str(path.absolute()), str(most_bytes), *names]
-    # Without threads the worker needs less memory; plug-ins are code that a file can load.
+    # Without threads the worker needs less memory. Plug-ins are code that a file can load.
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "HDF5_PLUGIN_PRELOAD": "::"}
     try:
         done = subprocess.run(command, capture_output=True, env=environment, timeout=_LONGEST_WAIT, check=False)
@@ -86,14 +86,14 @@ def _run_worker(path: Path, most_bytes: int, names: Sequence[str]) -> tuple[dict
         )
     if done.returncode or not line:
         raise RuntimeError(f"the reader of HDF5 files failed: {done.stderr.decode(errors='replace')[-1000:]}")
-    answer = json.loads(line)
-    if "damaged" in answer:
-        raise InvalidFileError(f"{path} is damaged or not an HDF5 file ({answer['damaged']}): {_FIX}")
-    return answer, data
+    output = json.loads(line)
+    if "damaged" in output:
+        raise InvalidFileError(f"{path} is damaged or not an HDF5 file ({output['damaged']}): {_FIX}")
+    return output, data
 
 
 def _unpack(described: dict[str, dict], data: bytes) -> dict[str, Stored]:
-    found, at = {}, 0
+    datasets, at = {}, 0
     for name, about in described.items():
         shape, values = tuple(about["shape"]), about.get("names")
         if about.get("sent"):
@@ -104,12 +104,12 @@ def _unpack(described: dict[str, dict], data: bytes) -> dict[str, Stored]:
             if bits:  # the upper half of a float32 number
                 values = (values.astype(np.uint32) << 16).view(np.float32)
         dtype = about["dtype"] if values is None or isinstance(values, list) else str(values.dtype)
-        found[name] = Stored(dtype, shape, values)
-    return found
+        datasets[name] = Stored(dtype, shape, values)
+    return datasets
 
 
-def class_numbers(y: Stored, m: int) -> np.ndarray | None:
-    """Return labels as integers (m,): of any dtype with whole values, as (m,), (m, 1) or (1, m); else None."""
+def class_indices(y: Stored, m: int) -> np.ndarray | None:
+    """Return labels as integers (m,), from any dtype with whole values and shape (m,), (m, 1) or (1, m); else None."""
     values = y.values
     if y.shape not in ((m,), (m, 1), (1, m)) or not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
         return None

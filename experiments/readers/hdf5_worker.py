@@ -1,8 +1,8 @@
-"""Read datasets of an HDF5 file in a separate process, which `experiments.readers.hdf5` starts and watches.
+"""Read datasets of an HDF5 file in a separate process, which `experiments.readers.hdf5` starts and monitors.
 
     python -P hdf5_worker.py PATH MOST_BYTES NAME...
 
-It imports nothing of the project, and writes to its standard output: a line of JSON, then the numbers of each array.
+It imports nothing of the project, and writes a line of JSON and then the numbers of each array to its standard output.
 """
 
 import json
@@ -11,7 +11,7 @@ import sys
 from itertools import islice
 
 SECONDS = 1.0
-"""Limit of processor time, for work of some hundredths of a second."""
+"""Limit of processor time; the usual time is some hundredths of a second."""
 MOST_MEMORY = 3 * 2**29
 _MOST_NAMES = 1000
 
@@ -36,17 +36,17 @@ def main(path: str, most_bytes: int, names: list[str]) -> None:
                     elif dataset.dtype.kind in "biuf" and dataset.nbytes <= most_bytes:
                         described[name]["sent"] = True
                         arrays.append(dataset[...])
-            there = islice(file, 20) if names else islice(dataset_names(file), _MOST_NAMES)
-            answer = {"datasets": described, "all": list(map(in_words, there))}
-    except Exception as error:  # a damaged file can make the library raise anything
-        answer, arrays = {"damaged": f"{type(error).__name__}: {error}"[:500]}, []
-    sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
+            listed = islice(file, 20) if names else islice(dataset_names(file), _MOST_NAMES)
+            output = {"datasets": described, "all": list(map(in_words, listed))}
+    except Exception as error:  # for a damaged file the library may raise anything
+        output, arrays = {"damaged": f"{type(error).__name__}: {error}"[:500]}, []
+    sys.stdout.buffer.write(json.dumps(output).encode() + b"\n")
     for array in arrays:
         sys.stdout.buffer.write(array.data)
 
 
 def in_words(name):
-    """Return the name as text; h5py returns bytes for one that is not UTF-8."""
+    """Return the name as text; h5py returns bytes for a name that is not UTF-8."""
     return name.decode("utf-8", "replace") if isinstance(name, bytes) else name
 
 
@@ -64,7 +64,7 @@ def dataset_names(group, prefix="", depth=8):
 
 
 def limit_memory() -> None:
-    """Limit the process's memory if the system can: a chunk of few bytes may unpack to any size."""
+    """Limit the process's memory if the system supports it: a small chunk may unpack to any size."""
     try:
         import resource
     except ImportError:

@@ -1,7 +1,7 @@
 """Read idx files, the format of MNIST: a magic number, sizes, and the numbers themselves, often compressed by gzip.
 
 The first two bytes are 0, the third is the type (8: unsigned bytes, the only one read here), the fourth the number of
-axes; then follow the axes' sizes, 4 bytes each, the highest first, and a byte per number.
+axes; then follow the sizes of the axes, 4 bytes each in big-endian order, and a byte per number.
 
 Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits", 1998.
 """
@@ -22,22 +22,22 @@ _UNSIGNED_BYTES = 8
 _GZIP = b"\x1f\x8b"
 _PIECE = 2**20
 MOST_BYTES = 2**27
-"""How many numbers a small file may announce: 170 000 images of 28 x 28."""
+"""The maximum number of values that a small file may declare: 170 000 images of 28 x 28."""
 _UNPACKED_MORE = 20
-"""How many more a larger file may announce, per byte: images of digits unpack to five times their size."""
+"""The maximum number of further values per byte of the file: images of digits unpack to five times their size."""
 _MOST_STORED = 2**30
 MOST_UNPACKED = 1032
-"""Largest number of bytes that one byte of deflate can become (RFC 1951: 258 for two bits)."""
+"""The maximum number of bytes that one byte of deflate can unpack to (RFC 1951: 258 for two bits)."""
 
 
 def read_idx(path: Path, axes: int) -> np.ndarray:
-    """Return the array of a file, uint8, with `axes` axes; its first bytes, not its name, decide if it is compressed.
+    """Read a file, compressed or not by its first bytes, as a uint8 array with `axes` axes.
 
-    At most one byte more than the header announces is read.
+    At most one byte more than the header declares is read.
 
     Raises:
       InvalidFileError: if the gzip data are damaged, the magic number or the axes are wrong, or there are more or fewer
-        numbers than the header announces.
+        numbers than the header declares.
       OSError: if the file cannot be opened.
     """
     stored = check_file(path, _MOST_STORED)
@@ -53,14 +53,14 @@ def read_idx(path: Path, axes: int) -> np.ndarray:
                     f"number of an idx file of bytes with {axes} axes"
                 )
             if header[3] != axes or len(header) < 4 + 4 * axes:
-                raise InvalidFileError(f"{path} is an idx file with {header[3]} axes, or cut off; expected {axes} axes")
+                raise InvalidFileError(f"{path} has {header[3]} axes, or is truncated: expected {axes} axes")
             shape = struct.unpack(f">{axes}I", header[4:])
             size = math.prod(shape)
             if size > (most := MOST_BYTES + _UNPACKED_MORE * stored):
-                raise InvalidFileError(f"{path} announces {' x '.join(map(str, shape))} numbers, more than {most:,}")
+                raise InvalidFileError(f"{path} declares {' x '.join(map(str, shape))} numbers, more than {most:,}")
             if size > stored * (MOST_UNPACKED if compressed else 1):
                 raise InvalidFileError(
-                    f"{path} announces {size:,} numbers in {stored:,} bytes: it is cut off, or not an idx file"
+                    f"{path} declares {size:,} numbers in {stored:,} bytes: it is truncated, or not an idx file"
                 )
             data = np.empty(size, np.uint8)
             have = _fill(data, file)
@@ -68,13 +68,13 @@ def read_idx(path: Path, axes: int) -> np.ndarray:
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise InvalidFileError(f"{path} is not a gzip file, or damaged ({error}): download it again") from None
     if have < size or more:
-        found = "more" if more else f"{have:,}"
-        raise InvalidFileError(f"{path} announces {size:,} numbers and has {found}: it is cut off or damaged")
+        count = "more" if more else f"{have:,}"
+        raise InvalidFileError(f"{path} declares {size:,} numbers, but has {count}: it is truncated or damaged")
     return data.reshape(shape)
 
 
 def _fill(data: np.ndarray, file: BinaryIO) -> int:
-    """Read bytes into the array until it is full or the file ends; return how many there were."""
+    """Read bytes into the array until it is full or the file ends; return their number."""
     view, at = memoryview(data), 0
     while at < len(data) and (n := file.readinto(view[at : at + _PIECE])):
         at += n

@@ -1,4 +1,4 @@
-"""Read JSON files that may come from strangers: nothing in them runs, and irregular content is an error."""
+"""Read untrusted JSON files strictly: repeated names, NaN and deep nesting are errors."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ def read_json(path: Path, most_bytes: int) -> Any:
     """Return the content of a file of at most `most_bytes`.
 
     Raises:
-      ValueError: if it is larger, not JSON, nested too deeply, or has a name twice in an object.
+      ValueError: if it is larger, not JSON, nested too deeply, or has an object with a repeated name.
       OSError: if it cannot be read.
     """
     with path.open("rb") as file:
@@ -17,7 +17,7 @@ def read_json(path: Path, most_bytes: int) -> Any:
     if len(data) > most_bytes:
         raise ValueError(f"more than {most_bytes:,} bytes: is it of a run?")
     try:
-        return json.loads(data.decode(), object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
+        return json.loads(data.decode(), object_pairs_hook=_without_repeats, parse_constant=_reject_constant)
     except RecursionError:
         raise ValueError("nested too deeply to be of a run") from None
     except ValueError as error:
@@ -25,15 +25,15 @@ def read_json(path: Path, most_bytes: int) -> Any:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    content: dict[str, Any] = {}
     for name, value in pairs:
-        if name in found:
-            raise ValueError(f"the name {short_json(name)} is twice in an object")
-        found[name] = value
-    return found
+        if name in content:
+            raise ValueError(f"the names in an object must be different, got {short_json(name)} twice")
+        content[name] = value
+    return content
 
 
-def _refuse_constant(name: str) -> None:
+def _reject_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 

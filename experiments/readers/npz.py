@@ -1,4 +1,4 @@
-"""Read arrays from npz files, a zip archive with a .npy file for each, without pickle and without trust.
+"""Read arrays from untrusted npz files, zip archives with one .npy file per array, without pickle.
 
 Source: NumPy, "numpy.lib.format", version 1.0 of the format; PKWARE, "APPNOTE.TXT", of zip.
 """
@@ -18,24 +18,24 @@ import numpy as np
 from experiments.readers.errors import InvalidFileError, check_file
 
 MOST_BYTES = 3 * 2**27
-"""The limit for all arrays together: 50 million float64 numbers, MNIST's 60 000 images of 784."""
+"""The maximum size of all arrays together: 50 million float64 numbers, MNIST's 60 000 images of 784."""
 _MOST_DIRECTORY = 2**16
-"""The limit for the archive's directory, which has some hundred bytes for each array."""
+"""The maximum size of the archive's directory, which has about a hundred bytes per array."""
 _PIECE = 2**20
 _LONGEST_HEADER = 10_000
-# As NumPy writes it; objects, which are pickles, and records have another form.
+# The form that NumPy writes; objects, which are pickles, and records have another form.
 _HEADER = re.compile(
     r"\{'descr': '(?P<dtype>[<>|=](?:b1|[iu][1248]|f[248]|[US][1-9]\d{0,4}))', "
     r"'fortran_order': (?P<fortran>True|False), 'shape': \((?P<shape>(?:\d{1,18}, ?){0,7}(?:\d{1,18})?)\), ?\} *\n?"
 )
 _DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError)
-_FIX = "write it by numpy.savez"
+_FIX = "write it with numpy.savez"
 
 
 def read_npz(path: Path, names: Sequence[str] | None = None, *, optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
-    """Return the arrays of these names, or all: numbers, booleans or words (dtype kinds b, i, u, f, U and S).
+    """Return the arrays with these names, or all: numbers, booleans or words (dtype kinds b, i, u, f, U and S).
 
-    Optional ones may be absent. Of each, at most a megabyte more than its header announces is unpacked.
+    Optional ones may be absent. Of each, at most a megabyte more than its header declares is unpacked.
 
     Raises:
       InvalidFileError: if it is not an npz file, is damaged, lacks an array, or holds objects or more bytes.
@@ -46,17 +46,17 @@ def read_npz(path: Path, names: Sequence[str] | None = None, *, optional: Sequen
         try:
             _check_directory(file)
             with zipfile.ZipFile(file) as archive:
-                found: dict[str, np.ndarray] = {}
-                there = [name for name in optional if f"{name}.npy" in archive.namelist()]
-                for name in _all_names(archive) if names is None else [*names, *there]:
-                    found[name] = _array(archive, name, MOST_BYTES - sum(array.nbytes for array in found.values()))
-                return found
+                arrays: dict[str, np.ndarray] = {}
+                present = [name for name in optional if f"{name}.npy" in archive.namelist()]
+                for name in _all_names(archive) if names is None else [*names, *present]:
+                    arrays[name] = _array(archive, name, MOST_BYTES - sum(array.nbytes for array in arrays.values()))
+                return arrays
         except _DAMAGE as error:
             raise InvalidFileError(f"{path} is not a valid npz file: {error}") from None
 
 
 def _check_directory(file: BinaryIO) -> None:
-    """Check the size of the directory, in the file's last 22 bytes, before zipfile reads all of it."""
+    """Check the size of the directory, which the file's last 22 bytes hold, before zipfile reads all of it."""
     file.seek(0, 2)
     file.seek(max(0, file.tell() - 42))
     end = file.read()
@@ -78,8 +78,8 @@ def _all_names(archive: zipfile.ZipFile) -> list[str]:
 
 def _array(archive: zipfile.ZipFile, name: str, most_bytes: int) -> np.ndarray:
     if f"{name}.npy" not in archive.namelist():
-        there = ", ".join(member.removesuffix(".npy") for member in archive.namelist()) or "nothing"
-        raise ValueError(f"it has no array {name}, only {there}: {_FIX}")
+        names = ", ".join(member.removesuffix(".npy") for member in archive.namelist()) or "nothing"
+        raise ValueError(f"it has no array {name}, only {names}: {_FIX}")
     member = archive.getinfo(f"{name}.npy")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{name} is compressed by method {member.compress_type}, expected deflate or none")
@@ -88,13 +88,13 @@ def _array(archive: zipfile.ZipFile, name: str, most_bytes: int) -> np.ndarray:
         size = math.prod(shape) * dtype.itemsize
         if size > most_bytes:
             fix = ": as float32 it has half as many" if dtype.itemsize == 8 and size <= 2 * most_bytes else ""
-            raise ValueError(f"{name} announces {dtype} {shape}, more than the {most_bytes:,} bytes that are left{fix}")
+            raise ValueError(f"{name} declares {dtype} {shape}, more than the remaining {most_bytes:,} bytes{fix}")
         data = bytearray()
         while len(data) <= size and (piece := file.read(_PIECE)):
             data += piece
     if len(data) != size:
         have = "more" if len(data) > size else f"{len(data):,}"
-        raise ValueError(f"{name} announces {dtype} {shape}, {size:,} bytes, and has {have}")
+        raise ValueError(f"{name} declares {dtype} {shape}, {size:,} bytes, but has {have}")
     if dtype.kind == "U" and size and np.frombuffer(data, f"{dtype.byteorder}u4").max() > sys.maxunicode:
         raise ValueError(f"{name} holds invalid characters")
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
@@ -107,8 +107,8 @@ def _header(name: str, file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]
         raise ValueError(f"{name} is of version {version} of the npy format, expected 1.0 or 2.0")
     (n,) = struct.unpack(length, file.read(struct.calcsize(length)))
     text = file.read(min(n, _LONGEST_HEADER)).decode("latin-1")
-    found = _HEADER.fullmatch(text)
-    if not found:
+    match = _HEADER.fullmatch(text)
+    if not match:
         fix = "; of objects, write it as .astype(str) or .astype(float)" if "'|O'" in text else ""
         raise ValueError(f"{name} is described as {text.strip()[:100]}, expected an array of numbers or words{fix}")
-    return tuple(map(int, re.findall(r"\d+", found["shape"]))), found["fortran"] == "True", np.dtype(found["dtype"])
+    return tuple(map(int, re.findall(r"\d+", match["shape"]))), match["fortran"] == "True", np.dtype(match["dtype"])

@@ -1,7 +1,7 @@
-"""Numbers as people, spreadsheets and programs write them: decimal commas, thousands marks, percent signs, currencies.
+"""Parse numbers in common notations: decimal commas, thousands marks, percent signs, currencies.
 
-A field alone may be ambiguous: 1,234 is 1.234 with a decimal comma and 1234 with a thousands comma. So a column is read
-by one `Notation`, under which each of its fields is a number.
+A single field may be ambiguous: 1,234 is 1.234 with a decimal comma and 1234 with a thousands comma. So a column is
+read with one `Notation`, in which each of its fields is a number.
 """
 
 import re
@@ -12,11 +12,11 @@ from functools import cache
 from typing import NamedTuple
 
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-"""Each digit matches in one way only, so that a long field that is not a number fails in one pass."""
+"""A number. Each digit matches in one way only, so that a long field that is not a number fails in one pass."""
 MARKS = ((".", ""), (",", ""), (".", ","), (",", "."), (".", " "), (",", " "), (".", "'"), (",", "'"))
-"""The pairs of a decimal and a thousands mark, the commonest first; a blank is any of Unicode's, and ' also ’."""
+"""The pairs of decimal and thousands mark, the most common first; a blank is any of Unicode's, and ' also ’."""
 MOST_CHARACTERS = 400
-"""The longest number that is not plain."""
+"""The maximum length of a number that Python's float does not accept."""
 _CURRENCY = "$€£¥₹₩₽¢"
 _SHAPE = re.compile(
     rf"(?P<sign>[+-]?) ?(?P<prefix>[{_CURRENCY}]?) ?(?P<inner>[+-]?)"
@@ -29,12 +29,12 @@ _OTHER_CHARACTERS |= {ord(blank): " " for blank in "\u00a0\u2007\u2009\u202f\t"}
 
 
 class Notation(NamedTuple):
-    """How all numbers of a column are written.
+    """The notation of all numbers of a column.
 
     Attributes:
-      decimal: the mark before the fraction, a point or a comma.
+      decimal: the decimal mark, a point or a comma.
       thousands: the mark between groups of digits, or "".
-      prefix, suffix: the currency or unit that every field has, or "".
+      prefix, suffix: the currency or unit of all fields, or "".
     """
 
     decimal: str = "."
@@ -55,7 +55,7 @@ _ALL = {pair: Notation(*pair) for pair in MARKS}
 
 
 def number(field: str, notation: Notation) -> float | None:
-    """Return the number that the field is in this notation, or None."""
+    """Return the value of the field in this notation, or None."""
     decimal, thousands, *unit = notation
     if not any(unit) and "." not in field.replace(decimal, ""):
         text = field.replace(decimal, ".")
@@ -72,19 +72,20 @@ def number(field: str, notation: Notation) -> float | None:
 
 
 def exact(field: str) -> Decimal:
-    """Return the value of a field of the form `NUMBER`, exactly: as floats, integers beyond 2^53 would coincide."""
+    """Return the exact value of a field that matches `NUMBER`: as floats, integers beyond 2^53 would coincide."""
     try:
         return Decimal(field)
-    except InvalidOperation:  # of an exponent beyond 10^18
+    except InvalidOperation:  # an exponent beyond 10^18
         return Decimal(float(field))
 
 
 def notations(fields: Collection[str], decimal: str | None = None, thousands: str | None = None) -> list[Notation]:
-    """Return every notation under which all fields are numbers, the commonest first.
+    """Return every notation in which all fields are numbers, the most common first.
 
     Args:
-      fields: one or more.
-      decimal, thousands: the marks, where they are known.
+      fields: one or more fields.
+      decimal: the decimal mark, if it is given.
+      thousands: the thousands mark, if it is given.
     """
     marks = [
         (point, mark)
@@ -100,18 +101,18 @@ def notations(fields: Collection[str], decimal: str | None = None, thousands: st
     units = _units(fields)
     if len(units) != 1:
         return []
-    used = "".join(dict.fromkeys("".join(map(_usual, fields))))
-    found = (Notation(*pair, *unit) for unit in units for pair in marks if pair[1] in used)
-    return [each for each in found if all(number(field, each) is not None for field in fields)]
+    used = "".join(dict.fromkeys("".join(map(_normalized, fields))))
+    candidates = (Notation(*pair, *unit) for unit in units for pair in marks if pair[1] in used)
+    return [each for each in candidates if all(number(field, each) is not None for field in fields)]
 
 
-def agree(fields: Collection[str], found: Collection[Notation]) -> bool:
-    """Return whether each field is the same number under all these notations."""
-    return len(found) <= 1 or all(len({number(field, each) for each in found}) == 1 for field in fields)
+def agree(fields: Collection[str], candidates: Collection[Notation]) -> bool:
+    """Return whether each field has the same value in all these notations."""
+    return len(candidates) <= 1 or all(len({number(field, each) for each in candidates}) == 1 for field in fields)
 
 
-def like_a_number(field: str) -> bool:
-    """Return whether the field is a number under some notation; one followed by letters, such as a code, is not."""
+def looks_like_number(field: str) -> bool:
+    """Return whether the field is a number in some notation; a number followed by letters, such as a code, is not."""
     if NUMBER.fullmatch(field):
         return True
     units = _units([field])
@@ -124,7 +125,7 @@ def like_a_number(field: str) -> bool:
 
 
 def _units(fields: Collection[str]) -> set[tuple[str, str]]:
-    """Return the pairs of prefix and suffix; none if a field does not have the shape of a number."""
+    """Return the pairs of prefix and suffix; no pair if a field does not have the form of a number."""
     units = set()
     for field in fields:
         shape = _shape(field)
@@ -135,11 +136,11 @@ def _units(fields: Collection[str]) -> set[tuple[str, str]]:
 
 
 def _shape(field: str) -> re.Match | None:
-    return _SHAPE.fullmatch(_usual(field)) if len(field) <= MOST_CHARACTERS else None
+    return _SHAPE.fullmatch(_normalized(field)) if len(field) <= MOST_CHARACTERS else None
 
 
-def _usual(field: str) -> str:
-    """Return the field with the usual characters for its digits, minus signs and blanks."""
+def _normalized(field: str) -> str:
+    """Return the field with ASCII digits, minus signs and blanks."""
     if field.isascii():
         return field
     text = field.translate(_OTHER_CHARACTERS)
@@ -148,6 +149,6 @@ def _usual(field: str) -> str:
 
 @cache
 def _groups(mark: str) -> re.Pattern:
-    """Return the pattern of integers in groups: 1,234,567, or as in India 12,34,567."""
+    """Return the pattern of integers in groups: 1,234,567, or 12,34,567 as in India."""
     mark = re.escape(mark)
     return re.compile(rf"[1-9]\d{{0,2}}({mark}\d{{3}})+|[1-9]\d?({mark}\d{{2}})+{mark}\d{{3}}", re.ASCII)

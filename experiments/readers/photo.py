@@ -1,4 +1,4 @@
-"""Read a user's photo as input of the networks."""
+"""Read a user's photo as an input of a network."""
 
 import contextlib
 import re
@@ -12,9 +12,9 @@ from experiments.readers.errors import InvalidFileError, check_file
 
 MOST_BYTES = 2**28
 MOST_PIXELS = 50_000_000
-"""Nearly the most that a phone's camera takes."""
+"""Close to the maximum of phone cameras."""
 MOST_SCANS = 64
-"""The limit for a progressive JPEG, which has ten. Each goes through all pixels, and a few bytes make one."""
+"""The maximum for a progressive JPEG, which usually has ten. A scan of a few bytes is decoded over all pixels."""
 
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
 _MARKER_AFTER_A_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
@@ -30,18 +30,18 @@ _TURNED = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""The transposition that turns a picture upright, by its EXIF orientation."""
+"""The transposition that turns a picture upright, by EXIF orientation."""
 
 
 def read_photo(path: Path, height: int, width: int) -> np.ndarray:
-    """Return a PNG or JPEG of any size and color mode as pixels (height, width, 3), float32, 0 to 1.
+    """Read a PNG or JPEG of any size and color mode as pixels (height, width, 3), float32, from 0 to 1.
 
-    It is turned upright as its EXIF data state, put on white if transparent, then resized to height x width with
-    antialiasing: nothing is cropped, and a long picture is distorted. Of several pictures in one file (MPO, APNG) the
-    first is taken; a color profile (ICC) is not applied.
+    The picture is rotated by its EXIF orientation, put on a white background if transparent, and resized to height x
+    width with antialiasing: it is not cropped, but distorted if it has another aspect ratio. If the file has several
+    pictures (MPO, APNG), the first is read; a color profile (ICC) is not applied.
 
     Raises:
-      InvalidFileError: if it is not a picture, is damaged, or too large to decode.
+      InvalidFileError: if the file is not a picture, is damaged, or too large to decode.
       OSError: if the file cannot be opened.
     """
     check_file(path, MOST_BYTES)
@@ -51,7 +51,7 @@ def read_photo(path: Path, height: int, width: int) -> np.ndarray:
             image = Image.open(file, formats=("PNG", "JPEG"))
             _check_size(path, image)
             if image.format == "PNG":
-                # Pillow does not verify while it reads pixels, and closes what it has verified.
+                # Pillow does not verify while it reads pixels, and closes the file after verifying.
                 image.verify()
                 image = Image.open(file, formats=("PNG",))
             elif file.seek(0) == 0 and _scans(file.read()) > MOST_SCANS:
@@ -64,7 +64,7 @@ def read_photo(path: Path, height: int, width: int) -> np.ndarray:
             raise InvalidFileError(f"{path} is not a PNG or JPEG picture") from None
         except Image.DecompressionBombError:
             raise InvalidFileError(_too_large(path)) from None
-        except Exception as error:  # damaged bytes can make a decoder raise anything
+        except Exception as error:  # for damaged bytes a decoder may raise anything
             if "data too large" in str(error):  # Pillow's limit
                 raise InvalidFileError(
                     f"{path} has a text or color profile too large to unpack: save it without them"
@@ -79,14 +79,14 @@ def _check_size(path: Path, image: Image.Image) -> None:
 
 
 def _scans(jpeg: bytes) -> int:
-    """Return how many scans the first picture of a JPEG file has: no more are counted than the decoder reads.
+    """Return the number of scans of the first picture in a JPEG file, the only one that the decoder reads.
 
-    Each segment states its length. A scan's data follow its segment, and last until the next marker other than those
-    for restarting (D0 to D7). After the end of the picture may come another one, or a video (ITU-T T.81, annex B).
+    Each segment has a length. The data of a scan follow its segment, up to the next marker that is not a restart marker
+    (D0 to D7). After the end of the picture, another one or a video may follow (ITU-T T.81, annex B).
     """
     at, scans, marker = 0, 0, _MARKER
-    while (found := marker.search(jpeg, at)) and (kind := jpeg[found.end() - 1]) != _END_OF_IMAGE:
-        at, marker = found.end(), _MARKER
+    while (match := marker.search(jpeg, at)) and (kind := jpeg[match.end() - 1]) != _END_OF_IMAGE:
+        at, marker = match.end(), _MARKER
         if kind not in _WITHOUT_LENGTH:
             at += max(2, int.from_bytes(jpeg[at : at + 2]))
         if kind == _START_OF_SCAN:
@@ -95,7 +95,7 @@ def _scans(jpeg: bytes) -> int:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Return the picture turned as its EXIF data state; damage elsewhere in them is ignored."""
+    """Return the picture rotated by its EXIF orientation; damage elsewhere in the EXIF data is ignored."""
     orientation = 1
     with contextlib.suppress(Exception):  # a damaged directory can make its reader raise anything
         orientation = image.getexif().get(_ORIENTATION, 1)

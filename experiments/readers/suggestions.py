@@ -1,4 +1,4 @@
-"""Suggest the closest existing name for one that does not exist."""
+"""Suggest the closest existing name for a name that does not exist."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -11,7 +11,7 @@ EXPECTED_RUN = ": expected the results folder of a run, such as runs/ladder-2026
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Return ": did you mean ...?" with the known name that is closest; empty if none is close.
+    """Return ": did you mean ...?" with the closest known name; empty if none is close.
 
     Example:
       >>> suggest("Cat-v-non-cat", ["ladder", "catvnoncat"])
@@ -26,8 +26,8 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 
 def suggest_run(run: Path) -> str:
-    """Return ": did you mean ...?" with the folder of a run whose name is closest, beside `run` or in ./runs."""
-    found = [path.parent for folder in (run.parent, Path("runs")) for path in sorted(folder.glob(f"*/{_CONFIG}"))]
-    by_name = {path.name: path for path in reversed(found)}
+    """Return ": did you mean ...?" with the run's folder of the closest name, next to `run` or in ./runs."""
+    folders = [path.parent for folder in (run.parent, Path("runs")) for path in sorted(folder.glob(f"*/{_CONFIG}"))]
+    by_name = {path.name: path for path in reversed(folders)}
     close = get_close_matches(run.name, by_name, 1)
     return printable(f": did you mean {by_name[close[0]]}?") if close else ""

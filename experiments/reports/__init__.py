@@ -1,1 +1,1 @@
-"""Present results to people: tables, pictures, pages."""
+"""Present results: tables, plots, pages."""

@@ -1,4 +1,4 @@
-"""Make self-contained HTML pages: no network, no script, pictures inside; for light and dark, for desktop and phone."""
+"""Make self-contained HTML pages, without scripts or network access, in light or dark mode, for desktop and phone."""
 
 import base64
 import struct
@@ -40,7 +40,7 @@ $body
 
 
 def document(title: str, *parts: str) -> str:
-    """Return the page, from parts that the functions below return."""
+    """Return a page with the given parts, the results of the functions below."""
     return _DOCUMENT.substitute(title=escape(title), body="\n".join(parts))
 
 
@@ -50,7 +50,7 @@ def heading(text: str) -> str:
 
 
 def paragraph(text: str) -> str:
-    """Return running text."""
+    """Return a paragraph."""
     return f"<p>{escape(text)}</p>"
 
 
@@ -60,12 +60,12 @@ def failure(text: str) -> str:
 
 
 def preformatted(text: str) -> str:
-    """Return preformatted text, which scrolls sideways if it is wide, also by the keyboard."""
+    """Return preformatted text; if it is wide it scrolls horizontally, also with the keyboard."""
     return f'<pre tabindex="0">\n{escape(text)}</pre>'
 
 
 def table(rows: Sequence[Sequence[str]], columns: Sequence[str] = ()) -> str:
-    """Return a table; each row's first cell names the row."""
+    """Return a table; the first cell of each row is its header."""
     lines = [_cells("col", columns, [])] if columns else []
     lines += [_cells("row", row[:1], row[1:]) for row in rows]
     return '<div class="scroll" tabindex="0"><table>\n' + "\n".join(lines) + "\n</table></div>"
@@ -77,7 +77,7 @@ def _cells(scope: str, headers: Sequence[str], cells: Sequence[str]) -> str:
 
 
 def picture(png: bytes, caption: str) -> str:
-    """Return a PNG with its caption. On a narrow screen it scrolls rather than become illegible."""
+    """Return a PNG with its caption; on a narrow screen it scrolls instead of shrinking too far."""
     width, height = struct.unpack(">II", png[16:24])
     data, text = base64.b64encode(png).decode(), escape(caption)
     return (

@@ -1,4 +1,4 @@
-"""Draw the pictures of a run, as PNG bytes, without pyplot, which would look for a display."""
+"""Draw plots as PNG bytes, without pyplot, which would look for a display."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ Curve = tuple[Sequence[float], Sequence[float]]
 """x and y."""
 
 COLORS = matplotlib.color_sequences["petroff10"]
-"""Colors of lines, in order; safe for color-blind people (Petroff, "Accessible color sequences", 2021)."""
+"""Colors of lines, in order; accessible to color-blind readers (Petroff, "Accessible color sequences", 2021)."""
 
 
 def png(figure: Figure) -> bytes:
@@ -46,14 +46,14 @@ def draw_curves(
     if all(isinstance(at, int | np.integer) for xs, _ in curves.values() for at in xs):
         axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
-    # A legend of long names must not make the axes small.
+    # A legend with long names must not shrink the axes.
     axes.legend(frameon=False).set_in_layout(False)
 
 
 def draw_confusion(axes: Axes, matrix: np.ndarray, classes: Sequence[str]) -> None:
-    """Draw the counts (k, k) of `jaxnn.metrics.confusion_matrix`: a row per true class, a column per predicted one.
+    """Draw the counts (k, k) of `jaxnn.metrics.confusion_matrix`: true classes as rows, predicted ones as columns.
 
-    The shade is the square root of the share of its row, so that a few mistakes are visible beside many hits.
+    The shade is the square root of the share of the row, so that few mistakes are visible next to many correct ones.
     """
     matrix = np.asarray(matrix)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -78,10 +78,10 @@ def draw_mistakes(
     classes: Sequence[str] | None = None,
     most: int = 20,
 ) -> Figure:
-    """Draw a sheet of the worst mistakes: those whose true class has the least probability, worst first.
+    """Draw the worst mistakes, in ascending order of the true class's probability.
 
-    `images` are (m, height, width) or (m, height, width, 3), in colors from 0 to 1; `true` and `predicted` are class
-    numbers (m,); `probabilities` are those of each class, (m, k). Correct predictions are skipped.
+    `images` are (m, height, width) or (m, height, width, 3), with values from 0 to 1; `true` and `predicted` are class
+    indices (m,); `probabilities` are those of each class, (m, k). Correct predictions are skipped.
     """
     names = classes or [str(i) for i in range(probabilities.shape[1])]
     of_truth = probabilities[np.arange(len(true)), true]
@@ -90,15 +90,15 @@ def draw_mistakes(
     figure, panels = _sheet(len(worst), columns=max(1, min(5, len(worst))), width=1.7, height=2.1)
     for panel, i in zip(panels, worst, strict=True):
         panel.imshow(images[i], cmap="gray", interpolation="nearest")
-        answer = f"predicted {names[predicted[i]]}: {100 * probabilities[i, predicted[i]]:.0f} %"
-        panel.set_title(f"{answer}\ntrue {names[true[i]]}: {100 * of_truth[i]:.2g} %", fontsize=9)
+        prediction = f"predicted {names[predicted[i]]}: {100 * probabilities[i, predicted[i]]:.0f} %"
+        panel.set_title(f"{prediction}\ntrue {names[true[i]]}: {100 * of_truth[i]:.2g} %", fontsize=9)
     if not len(worst):
         figure.text(0.5, 0.5, "no mistakes", ha="center", va="center")
     return figure
 
 
 def draw_images(images: np.ndarray, columns: int) -> Figure:
-    """Draw images (m, height, width), from 0 to 1, black on white, in rows."""
+    """Draw images (m, height, width) with values from 0 to 1, black on white, in rows."""
     figure, panels = _sheet(len(images), columns=columns, width=1.0, height=1.0)
     for panel, image in zip(panels, images, strict=True):
         panel.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
@@ -106,10 +106,10 @@ def draw_images(images: np.ndarray, columns: int) -> Figure:
 
 
 def draw_weight_images(weights: np.ndarray, *, titles: Sequence[str] = ()) -> Figure:
-    """Draw images of weights, one for each unit: (n, height, width), or (n, height, width, 3) for color.
+    """Draw the weights of each unit as an image: (n, height, width), or (n, height, width, 3) for color.
 
-    All have one scale, so a weak unit looks weak; the largest hundredth of all weights exceeds it. In color, gray is 0,
-    and a pixel shows its three weights.
+    All images have the same scale, which the largest hundredth of all weights exceeds. In color, gray is 0, and a pixel
+    shows its three weights.
     """
     scale = np.quantile(np.abs(weights), 0.99) or 1.0
     columns = min(8, len(weights))
@@ -128,7 +128,7 @@ def draw_weight_images(weights: np.ndarray, *, titles: Sequence[str] = ()) -> Fi
 
 
 def _sheet(n: int, *, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """Return a figure with n small panels for images, without ticks, in a number of columns."""
+    """Return a figure with n small panels for images, without ticks, in the given number of columns."""
     rows = max(1, -(-n // columns))
     figure = Figure(figsize=(max(columns * width, 3.0), max(rows * height, 1.5)), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -141,9 +141,9 @@ def _sheet(n: int, *, columns: int, width: float, height: float) -> tuple[Figure
 def draw_decision_boundary(
     axes: Axes, score: Callable[[np.ndarray], np.ndarray], x: np.ndarray, y: np.ndarray, *, title: str
 ) -> None:
-    """Draw a network's output over the plane, and the examples (m, 2), colored by their class 0 or 1.
+    """Draw a network's output over the plane, and the examples (m, 2) in the color of their class, 0 or 1.
 
-    `score` returns for points (n, 2) the probability (n,) of class 1; the line is where that is a half.
+    `score` maps points (n, 2) to the probability (n,) of class 1; the decision boundary is drawn where it is 0.5.
     """
     (left, bottom), (right, top) = x.min(axis=0), x.max(axis=0)
     margin = 0.1 * max(right - left, top - bottom)
@@ -152,7 +152,7 @@ def draw_decision_boundary(
         np.linspace(bottom - margin, top + margin, 200, dtype=np.float32),
     )
     heights = np.asarray(score(np.stack([across.ravel(), up.ravel()], axis=1))).reshape(across.shape)
-    # Only the pale middle of the colors, so that points of the same class stand out.
+    # Only the pale middle of the color map, so that points of the same class stand out.
     axes.contourf(across, up, heights, levels=np.linspace(0, 1, 21), cmap="RdBu_r", vmin=-0.6, vmax=1.6)
     if heights.min() < 0.5 < heights.max():
         axes.contour(across, up, heights, levels=[0.5], colors="black", linewidths=1)

@@ -1,4 +1,4 @@
-"""Make tables of results: for stdout, and as plain text for the run's folder."""
+"""Make tables of results, for stdout and as plain text for the run's folder."""
 
 import io
 import re
@@ -19,7 +19,7 @@ _GAP = "   "
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> Table:
-    """Return a table whose first `text_columns` columns are words, and whose others are numbers."""
+    """Return a table whose first `text_columns` columns are text, and whose others are numbers."""
     result = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for i, column in enumerate(columns):
         result.add_column(column, justify="left" if i < text_columns else "right", no_wrap=True)
@@ -29,7 +29,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], tex
 
 
 def show(content: Table) -> None:
-    """Print to stdout, in the width of the terminal: a table that is too wide becomes several, one below the other."""
+    """Print to stdout; a table that is wider than the terminal becomes several, one below the other."""
     width = terminal.width()
     if width is None or max(map(len, as_text(content).splitlines())) <= width:
         Console(width=_WIDEST, highlight=False, markup=False, emoji=False).print(content)
@@ -50,7 +50,7 @@ def as_text(content: Table) -> str:
 
 
 def fitted(text: str, width: int | None) -> str:
-    """Return the text with the tables in it, as `as_text` returns them, narrowed as `show` does."""
+    """Return the text with its tables, from `as_text`, fitted to a width as by `show`."""
     if width is None:
         return text
     paragraphs = re.split(r"\n(?:[ \t]*\n)+", text)
@@ -58,7 +58,7 @@ def fitted(text: str, width: int | None) -> str:
 
 
 def refitted(text: str, n_heads: int) -> str:
-    """Return a table in plain text, whose first `n_heads` lines are its head, in the width of the terminal."""
+    """Return a plain-text table, whose first `n_heads` lines are its head, fitted to the terminal."""
     width, lines = terminal.width(), text.split("\n")
     if width is None or max(map(len, lines)) <= width:
         return text
@@ -66,14 +66,14 @@ def refitted(text: str, n_heads: int) -> str:
 
 
 def median_and_range(values: np.ndarray, digits: int = 1) -> str:
-    """Return the median of values (n,), and in brackets the lowest and the highest; empty if there is no value."""
+    """Return the median of values (n,) and, in parentheses, their range; empty if there are no values."""
     if len(values) == 0:
         return ""
     return f"{np.median(values):.{digits}f} ({values.min():.{digits}f}-{values.max():.{digits}f})"
 
 
 class _Column(NamedTuple):
-    """A column of a table, its name in one or more lines."""
+    """A column of a table, whose name has one or more lines."""
 
     head: list[str]
     cells: list[str]
@@ -140,7 +140,7 @@ def _fitted(lines: list[str], width: int) -> str:
 
 
 def _read(heads: list[str], rows: list[str]) -> list[_Column]:
-    """Return the columns of a table in plain text: between two of them all lines are blank, at two places or more."""
+    """Return the columns of a plain-text table, which are separated by at least two blanks in every line."""
     longest = max(map(len, heads + rows))
     lines = [line.ljust(longest) for line in heads + rows]
     filled = "".join("x" if any(line[i] != " " for line in lines) else " " for i in range(longest))
@@ -152,7 +152,7 @@ def _read(heads: list[str], rows: list[str]) -> list[_Column]:
         texts = [text.strip() for text in texts]
         is_number = right and not (left and not re.match(r"[-+.\d]", texts[-1]))
         columns.append(_Column(texts[: len(heads)], texts[len(heads) :], is_number))
-    # A name of one line is in the last: the others are of columns that share what is above them.
+    # A name of one line is in the last line of the head; the lines above it belong to columns that share them.
     shared = False
     for i, column in enumerate(columns):
         shared = bool(column.head and column.head[0]) or (shared and len(column.head) > 1)

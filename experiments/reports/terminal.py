@@ -1,4 +1,4 @@
-"""Wrap lines to the width of the terminal, so that it does not break them in the middle of a number."""
+"""Wrap lines to the width of the terminal, which would break them within numbers."""
 
 import os
 import re
@@ -9,21 +9,21 @@ from typing import TextIO
 
 
 def width() -> int | None:
-    """Return the columns of stdout: as $COLUMNS says, or its terminal; `None` for a file or a pipe."""
+    """Return the width of stdout, from $COLUMNS or the terminal; `None` for a file or a pipe."""
     if not os.environ.get("COLUMNS", "").isdecimal() and not sys.stdout.isatty():
         return None
     return max(shutil.get_terminal_size().columns, 20)
 
 
 def break_line(line: str, width: int) -> str:
-    """Return the line in lines of at most `width`, broken at blanks only; an explanation stays beside its word."""
+    """Return the line wrapped to `width` at blanks; the explanation of a word, after two blanks, keeps its indent."""
     word = re.match(r" *\S+(?: \S+)*  +(?=\S)", line)
     indent = len(word[0]) if word and 2 * len(word[0]) < width else len(line) - len(line.lstrip()) + 2
     return textwrap.fill(line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 def wrap(text: str) -> str:
-    """Return the text with the lines broken that are too long for the terminal; those with colors are unchanged."""
+    """Return the text with lines wrapped that are too long for the terminal; lines with colors are unchanged."""
     columns = width()
     if columns is None:
         return text
@@ -33,8 +33,8 @@ def wrap(text: str) -> str:
     return "\n".join(lines)
 
 
-class FittedStdout:
-    """Write to stdout, as `wrap` returns the text."""
+class WrappedStdout:
+    """A wrapper of stdout that wraps lines."""
 
     def __init__(self) -> None:
         self._stdout: TextIO = sys.stdout

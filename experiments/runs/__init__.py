@@ -1,1 +1,1 @@
-"""A run: its options, folder, checkpoints, timings, and the page that shows it."""
+"""A run: its options, folder, checkpoints, timings, and report page."""

@@ -1,4 +1,4 @@
-"""Write the files that a user requests beside runs: completely or not at all, and never over another file."""
+"""Write files outside of runs atomically, and never over an existing file."""
 
 import os
 import tempfile
@@ -11,16 +11,16 @@ def write_new(path: Path, data: bytes, option: str = "--out") -> None:
     """Write a new file atomically; never replace an existing one.
 
     Raises:
-      ValueError: if something of that name exists, or there is no folder for it.
+      ValueError: if the path exists, or its folder does not.
       OSError: if it cannot be written.
     """
     if not path.parent.is_dir():
-        raise ValueError(f"the folder {path.parent} of {path.name} must exist: make it first")
+        raise ValueError(f"the folder {path.parent} of {path.name} must exist: create it first")
     with delay_signals(), tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
         whole = Path(folder) / "whole"
         whole.write_bytes(data)
         try:
             path.open("xb").close()  # reserves the name, also against other processes
         except FileExistsError:
-            raise ValueError(f"{path} exists already, and is not replaced: choose another file by {option}") from None
+            raise ValueError(f"{path} exists already, and is not replaced: choose another file with {option}") from None
         os.replace(whole, path)

@@ -1,7 +1,4 @@
-"""When the checkpoints of a run are written, and how a signal makes a run stop at one.
-
-How they are stored is in `orbax_store`.
-"""
+"""Schedule the checkpoints of a run, and stop the run at one if a signal arrives. `orbax_store` stores them."""
 
 import contextlib
 import os
@@ -19,18 +16,18 @@ if TYPE_CHECKING:
     import jaxnn
 
 
-STOPPING = "stopping at the next report, where resume continues; Ctrl-C again stops at once"
+STOPPING = "stopping at the next report, from which resume continues; Ctrl-C again stops immediately"
 
 
 class RunCheckpoints:
-    """The checkpoints of all trainings of a run, each in its folder below `<run>/checkpoints`.
+    """The checkpoints of all trainings of a run, each in a folder below `<run>/checkpoints`.
 
-    A training that has ended since the last writing is written along with the one that is under way, so that a resumed
-    run does not train it again.
+    Trainings that ended since the last checkpoint are saved with the current one, so that a resumed run does not train
+    them again.
 
     Args:
-      every: seconds from one writing to the next, and before the first; 0 for no checkpoints at all.
-      keep: how many of each training are kept, the latest.
+      every: the seconds between checkpoints, and before the first; 0 for no checkpoints.
+      keep: the number of latest checkpoints that are kept per training.
       log: called with a line about each problem with a checkpoint.
     """
 
@@ -45,36 +42,36 @@ class RunCheckpoints:
         self._logged: set[str] = set()
 
     def begin(self, run: Path) -> None:
-        """Write the checkpoints to the folder of this run."""
+        """Save the checkpoints to the folder of this run."""
         self._folder = run / CHECKPOINTS
 
     def of(self, training: str) -> "jaxnn.Checkpointer | None":
-        """Return what `fit` takes as `checkpoints`. Names differ within a run, and are the same when it is resumed."""
+        """Return the `checkpoints` argument of `fit`; names are unique in a run, and the same if it is resumed."""
         if not self._every:
             return None
         if training in self._stores:
-            raise ValueError(f"two trainings of a run are called {training!r}: names of checkpoints must be unique")
+            raise ValueError(f"names of checkpoints must be unique in a run, got {training!r} twice")
 
-        found = None
+        resumed = None
 
         def load(start):
-            nonlocal found
+            nonlocal resumed
             self._training = True
-            # Orbax is slow to import: not before the first checkpoint.
+            # Orbax is slow to import: only at the first checkpoint.
             self._stores[training] = None
             if not (self._folder / training).is_dir():
                 return None
-            found = self._store(training).load(start)
-            if found is not None and found.history:
-                self._log(f"{training}: resumed after epoch {found.history[-1]['epoch']}")
-            return found
+            resumed = self._store(training).load(start)
+            if resumed is not None and resumed.history:
+                self._log(f"{training}: resumed after epoch {resumed.history[-1]['epoch']}")
+            return resumed
 
         def save(make, ended):
-            if ended and not _same_report(checkpoint := make(), found):
+            if ended and not _same_report(checkpoint := make(), resumed):
                 self._ended[training] = checkpoint
             if self._signum is not None or time.monotonic() - self._written >= self._every:
                 self._write(self._ended if ended else self._ended | {training: make()})
-            # Last: a signal is delayed until here.
+            # Last, since a signal is delayed until here.
             self._training = not ended
             if self._signum is not None:
                 self.write_ended()
@@ -85,18 +82,18 @@ class RunCheckpoints:
         return jaxnn.Checkpointer(load, save)
 
     def write_ended(self) -> None:
-        """Write the trainings that ended since the last writing, and wait for them."""
+        """Save the trainings that ended since the last checkpoint, and wait for it."""
         self._write(self._ended)
         self.wait()
 
     def wait(self) -> None:
-        """Wait until everything is on the disk."""
+        """Wait until everything is on disk."""
         for training, store in self._stores.items():
             if store is not None:
                 self._trying(training, store.wait)
 
     def stopping_at_one(self) -> AbstractContextManager[None]:
-        """Let Ctrl-C and SIGTERM wait for the next report while a training is under way; a second signal does not wait.
+        """Let Ctrl-C and SIGTERM wait for the next report during a training; a second signal does not wait.
 
         Before the run has a folder, signals are handled as before.
         """
@@ -106,7 +103,7 @@ class RunCheckpoints:
         if self._training and self._signum is None:
             self._signum = signum
             if sys.stderr.isatty():
-                # Over the progress bar's line, and not by print, which the signal may have interrupted.
+                # Over the progress bar's line, and without print, which the signal may have interrupted.
                 with contextlib.suppress(OSError):
                     os.write(2, f"\r\x1b[2K{STOPPING}\n".encode())
             return None
@@ -119,11 +116,11 @@ class RunCheckpoints:
         self._written = time.monotonic()
 
     def _trying(self, training: str, work: Callable[[], None]) -> None:
-        """Do the work, and only log a failure: a checkpoint that cannot be written must not end the run."""
+        """Do the work; log a failure, since a checkpoint that cannot be written must not end the run."""
         try:
             work()
-        except Exception as error:  # orbax and tensorstore raise anything from RuntimeError to XlaRuntimeError
-            line = f"note: no checkpoint of {training} was written, the run continues: {error}"
+        except Exception as error:  # orbax and tensorstore raise many types, from RuntimeError to XlaRuntimeError
+            line = f"note: a checkpoint of {training} could not be written, the run continues: {error}"
             if line not in self._logged:  # the next ones are likely to fail in the same way
                 self._logged.add(line)
                 self._log(line)
@@ -136,10 +133,10 @@ class RunCheckpoints:
         return self._stores[training]
 
 
-def _same_report(checkpoint: "jaxnn.train.Checkpoint", found: "jaxnn.train.Checkpoint | None") -> bool:
-    """Return whether a training that ended has done nothing since it was resumed."""
+def _same_report(checkpoint: "jaxnn.train.Checkpoint", resumed: "jaxnn.train.Checkpoint | None") -> bool:
+    """Return whether an ended training has made no progress since it was resumed."""
     return (
-        found is not None
-        and len(checkpoint.history) == len(found.history)
-        and checkpoint.stopped_by == found.stopped_by
+        resumed is not None
+        and len(checkpoint.history) == len(resumed.history)
+        and checkpoint.stopped_by == resumed.stopped_by
     )

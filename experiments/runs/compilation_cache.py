@@ -1,9 +1,9 @@
-"""Keep compiled programs on disk: what one start of an experiment compiled, the next one loads.
+"""Keep compiled programs on disk, so that a later start of an experiment loads them.
 
-The cache is JAX's, in the user's cache folder. JAX finds a program by everything that its machine code depends on: the
-program itself, the versions of JAX and XLA, their flags, and the type of machine. Two runs at once may share it, and an
-entry that cannot be read is compiled as if it did not exist. JAX never replaces an entry, so `turn_on` deletes those
-that are damaged.
+The cache is JAX's, in the user's cache folder. The key of a program contains everything that its machine code depends
+on: the program itself, the versions of JAX and XLA, their flags, and the type of machine. Concurrent runs may share the
+cache, and an entry that cannot be read is compiled as if it did not exist. JAX never replaces an entry, so `turn_on`
+deletes damaged ones.
 """
 
 import contextlib
@@ -17,47 +17,47 @@ import warnings
 from pathlib import Path
 
 MEGABYTES = 128
-"""The limit for all entries; beyond it, JAX deletes those that were unused for longest.
+"""The maximum total size; beyond it, JAX deletes the least recently used entries.
 
-A run has dozens of programs of 20 kB. For each one that it writes, JAX looks through all entries, in 30 µs each on two
-CPU cores: from a GiB, every write would take longer than most programs take to compile.
+A run has dozens of programs of 20 kB. For each one that it writes, JAX scans all entries, in 30 µs each on two CPU
+cores: with a GiB, a write would take longer than most programs take to compile.
 """
 _SETTINGS = {
     "jax_compilation_cache_max_size": MEGABYTES * 2**20,
-    # By default JAX skips programs that compile within a second, as all of a small network do.
+    # By default JAX does not cache programs that compile within a second, such as all of a small network.
     "jax_persistent_cache_min_compile_time_secs": 0.0,
     "jax_persistent_cache_min_entry_size_bytes": -1,
 }
 _A_WRITE_TAKES_AT_MOST = 60.0  # seconds
 _CHECKED = "checked"
-"""The file whose time is that of the last check for damage: older entries need no further check."""
+"""A file with the time of the last check for damage: older entries need no further check."""
 _CLOCKS_DIFFER_BY = 2.0
-"""Largest error of the times of two files, in seconds."""
+"""The maximum error of file times, in seconds."""
 
 
 def turn_on() -> None:
     """Let JAX keep compiled programs in `folder()`, unless the user has set JAX's cache or turned it off.
 
     Raises:
-      OSError, ImportError, RuntimeError: if no program can be kept. Then nothing is set, and JAX compiles as usual.
+      OSError, ImportError, RuntimeError: if no program can be cached. Then nothing is set, and JAX compiles as usual.
     """
-    # On some CPUs XLA logs an error of several kB for each program that it loads, about CPU features that the machine
-    # lacks. They are only the compiler's preferences (prefer-no-gather); programs from another type of machine are
-    # never loaded. The level is read when JAX is first imported.
+    # On some CPUs XLA logs an error of several kB for each loaded program, about CPU features that the machine lacks.
+    # They are only preferences of the compiler (prefer-no-gather); programs from another type of machine are never
+    # loaded. JAX reads the level when it is first imported.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import jax  # slow to import, so not for --help
 
     if not jax.config.jax_enable_compilation_cache or jax.config.jax_compilation_cache_dir is not None:
         return
     if importlib.util.find_spec("filelock") is None:
-        raise ModuleNotFoundError("JAX needs the package filelock to limit its cache, and it is not installed")
+        raise ModuleNotFoundError("JAX needs the package filelock to limit its cache, but it is not installed")
     kept = folder()
-    # Programs in it are executed, so no other user may write here.
+    # Cached programs are executed, so no other user may write here.
     kept.mkdir(mode=0o700, parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=kept).close()
     _delete_unfinished(kept)
     _delete_damaged(kept)
-    # Damage only costs a compilation, and JAX would warn for each program.
+    # A damaged entry only costs a compilation, but JAX would warn about each.
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry", UserWarning)
     for name, value in _SETTINGS.items():
         if name.upper() not in os.environ:
@@ -73,14 +73,14 @@ def turn_off() -> None:
 
 
 def in_use() -> str | None:
-    """Return the folder where JAX keeps compiled programs, its own setting or `folder()`; `None` if it keeps none."""
+    """Return the folder of JAX's compilation cache, as set by the user or `turn_on`; `None` if it is off."""
     import jax
 
     return (jax.config.jax_compilation_cache_dir or None) if jax.config.jax_enable_compilation_cache else None
 
 
 def folder() -> Path:
-    """Return the place for a user's caches: $XDG_CACHE_HOME, or else the system's usual one."""
+    """Return the folder for the user's caches: $XDG_CACHE_HOME, or else the system's usual one."""
     caches = os.environ.get("XDG_CACHE_HOME", "")
     if not os.path.isabs(caches):  # the XDG specification: a relative path must be ignored
         if sys.platform == "win32":
@@ -93,13 +93,13 @@ def folder() -> Path:
 
 
 def _delete_unfinished(kept: Path) -> None:
-    """Delete programs whose writing was interrupted: JAX ends by writing the time of use beside them, KEY-atime.
+    """Delete incompletely written programs: those without a file KEY-atime, the time of use, which JAX writes last.
 
-    JAX 0.10 stops writing if there is one.
+    JAX 0.10 stops caching if there is one.
     """
     entries = list(os.scandir(kept))
     for entry in entries:
-        if entry.is_dir(follow_symlinks=False):  # JAX writes none, and cannot replace one
+        if entry.is_dir(follow_symlinks=False):  # JAX writes no folders, and cannot replace one
             shutil.rmtree(entry, ignore_errors=True)
     names = {entry.name for entry in entries}
     for name in names:
@@ -112,7 +112,7 @@ def _delete_unfinished(kept: Path) -> None:
 
 
 def _delete_damaged(kept: Path) -> None:
-    """Delete programs that JAX cannot unpack, of those that were written or changed since the last check."""
+    """Delete programs written or changed since the last check that JAX cannot unpack."""
     import filelock
 
     try:

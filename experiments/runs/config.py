@@ -1,6 +1,6 @@
-"""Read a run's config.json back, and check it: the file may come from a stranger.
+"""Read and validate a run's config.json, an untrusted file.
 
-It is JSON and nothing else: no code runs, and a name in it only selects one of the registered studies.
+It is plain JSON: no code runs, and a name in it only selects one of the registered studies.
 """
 
 import math
@@ -18,16 +18,16 @@ from experiments.runs.study import Study
 
 FILE = "config.json"
 FORMAT_VERSION = 1
-"""The format of a run's folder, as config.json states it."""
+"""The version of the format of a run's folder."""
 _MOST_BYTES = 1_000_000
 
 
 class RunConfig(NamedTuple):
-    """What a run's config.json states.
+    """The content of a run's config.json.
 
     Attributes:
-      study: what was run.
-      options: all of its options, as the run had them.
+      study: the study.
+      options: all options of the run.
       json: the whole of config.json.
     """
 
@@ -41,10 +41,10 @@ def read_config(run: Path, find: Callable[[str], Study]) -> RunConfig:
 
     Args:
       run: the run's folder.
-      find: returns the study of a name, or raises a ValueError.
+      find: returns the study with a name, or raises a ValueError.
 
     Raises:
-      InvalidFileError: if the folder is not a run's, or its config.json is not as an experiment writes it.
+      InvalidFileError: if the folder is not a run's, or its config.json is invalid.
       OSError: if it cannot be read.
     """
     config = read_json_config(run)
@@ -59,7 +59,7 @@ def read_config(run: Path, find: Callable[[str], Study]) -> RunConfig:
 
 
 def read_json_config(run: Path) -> dict[str, Any]:
-    """Read a run's config.json, checked to be of this format and to name an experiment, a string.
+    """Read a run's config.json; check only that it is of this format and names an experiment.
 
     Raises:
       InvalidFileError: if it is not the folder of a run, or its config.json is not as an experiment writes it.
@@ -82,26 +82,26 @@ def read_json_config(run: Path) -> dict[str, Any]:
 
 
 def locate_data(config: RunConfig, places: MovedOptions) -> RunConfig:
-    """Return the config with its data in other places. Whether they are the same is checked when they are read.
+    """Return the config with other locations of its data, whose content is checked when they are read.
 
     Raises:
-      ValueError: if a place is given for data that the run does not read, or the user's own file does not exist.
+      ValueError: if a location is given for data that the run does not read, or the user's own file does not exist.
     """
     own = getattr(config.options, "data", None)
     reads = {
         "data_dir": hasattr(config.options, "data_dir") and own is None and config.json.get("data") != {},
         "data": own is not None,
     }
-    given = {name: getattr(places, name) for name in reads if getattr(places, name) is not None}
-    for name in given:
+    moved = {name: getattr(places, name) for name in reads if getattr(places, name) is not None}
+    for name in moved:
         if not reads[name]:
-            instead = "your own file, which --data locates" if own else "no such data files"
+            instead = "your own file: use --data" if own else "no such data files"
             raise ValueError(
                 f"--{name.replace('_', '-')} has no effect: this run of {config.study.name} reads {instead}"
             )
-    if own is not None and not given.get("data", own).is_file():
-        raise ValueError(f"the run's data file {given.get('data', own)} does not exist: locate it with --data")
-    return config._replace(options=replace(config.options, **given))
+    if own is not None and not moved.get("data", own).is_file():
+        raise ValueError(f"the run's data file {moved.get('data', own)} does not exist: locate it with --data")
+    return config._replace(options=replace(config.options, **moved))
 
 
 def _check_version(config: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
-"""Describe how two files of results differ, by content: numbers of JSON, arrays of safetensors, lines of text.
+"""Describe how the contents of two result files differ: numbers of JSON, arrays of safetensors, lines of text.
 
-The files may come from strangers: nothing in them runs.
+The files are untrusted: no code in them runs.
 """
 
 import filecmp
@@ -14,11 +14,11 @@ from typing import Any
 from experiments.readers.json_file import short_json
 
 _MOST_BYTES = 2**28
-"""The largest file that is searched for differences."""
+"""The maximum size of a file that is searched for differences."""
 
 
 def difference(then: Path, now: Path) -> str:
-    """Return the largest difference in one line; empty if the files are the same, bit for bit."""
+    """Return the largest difference in one line; empty if the files are identical."""
     if filecmp.cmp(then, now, shallow=False):
         return ""
     if max(path.stat().st_size for path in (then, now)) > _MOST_BYTES:
@@ -36,7 +36,7 @@ def _json_lines(then: bytes, now: bytes) -> str:
 
 
 def _values(then: Any, now: Any) -> str:
-    """Return by how much numbers differ or, first, the first other difference."""
+    """Return the first difference that is not between numbers, or else the largest one between numbers."""
     pairs = list(_pairs(then, now, ""))
     for place, a, b in pairs:
         if not (_is_number(a) and _is_number(b)) and a != b:
@@ -47,7 +47,7 @@ def _values(then: Any, now: Any) -> str:
         return ""
     most, place, a, b = max(differing, key=lambda each: each[0])
     return (
-        f"{len(differing)} of {len(numbers)} numbers, at most by {most:.1e} of their size: {place} "
+        f"{len(differing)} of {len(numbers)} numbers, by at most {most:.1e} of their size: {place} "
         f"{short_json(a)} then, {short_json(b)} now"
     )
 
@@ -86,17 +86,17 @@ def _arrays(then: bytes, now: bytes) -> str:
     except (SafetensorError, KeyError, TypeError) as error:  # a KeyError for a type that NumPy lacks
         raise ValueError(error) from None
     names = sorted(arrays[0].keys() | arrays[1].keys())
-    found = []
+    differing = []
     for name in names:
         a, b = (each.get(name) for each in arrays)
         if a is None or b is None or a.shape != b.shape or a.dtype != b.dtype:
             return f"{short_json(name)}: {_described(a)} then, {_described(b)} now"
         if a.tobytes() != b.tobytes():
-            found.append((_largest(a, b), name))
-    if not found:
+            differing.append((_largest(a, b), name))
+    if not differing:
         return ""
-    worst = ", ".join(f"{name} by {most:.1e}" for most, name in sorted(found, reverse=True)[:3])
-    return f"{len(found)} of {len(names)} arrays, relative to their largest number: {worst}"
+    worst = ", ".join(f"{name} by {most:.1e}" for most, name in sorted(differing, reverse=True)[:3])
+    return f"{len(differing)} of {len(names)} arrays, relative to their largest number: {worst}"
 
 
 def _largest(a: Any, b: Any) -> float:

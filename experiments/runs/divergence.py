@@ -16,7 +16,7 @@ def first_divergence(divergences: Sequence[jaxnn.train.Divergence | None]) -> ja
 
 
 def skipped_lines(on_nan: OnNan, skipped: Mapping[str, int]) -> list[str]:
-    """Return, with --on-nan skip, a line with the number of skipped updates of each training."""
+    """Return, for --on-nan skip, a line with the number of skipped updates of each training."""
     if on_nan == "stop":
         return []
     named = ", ".join(f"{name}: {n}" for name, n in skipped.items() if n)
@@ -25,7 +25,7 @@ def skipped_lines(on_nan: OnNan, skipped: Mapping[str, int]) -> list[str]:
 
 @contextlib.contextmanager
 def log_divergences(log: Callable[[str], None]) -> Iterator[None]:
-    """Log the divergences of the block at its end, one line each, unless the block ends with a RunError."""
+    """Log the block's divergence warnings at its end, one line each, unless it ends with a RunError."""
     lines = {}
 
     def show(message, category, *rest, **options):
@@ -49,7 +49,7 @@ def log_divergences(log: Callable[[str], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def ignore_divergence_warnings() -> Iterator[None]:
-    """Ignore divergences in the block: in a search over rates they are expected, and its report shows them."""
+    """Ignore divergence warnings in the block: in a search over learning rates they are expected and reported."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", jaxnn.train.DivergenceWarning)
         yield

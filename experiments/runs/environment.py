@@ -1,4 +1,4 @@
-"""Describe what a result may depend on beside a run's options: versions, machine, environment variables, data files."""
+"""Describe what results may depend on besides options: versions, machine, environment variables, data files."""
 
 import contextlib
 import hashlib
@@ -16,9 +16,9 @@ from experiments.runs.page import flatten
 
 PACKAGES = ("jax", "jaxlib", "optax", "numpy", "scipy", "scikit-learn", "matplotlib", "pillow", "safetensors", "h5py")
 ENVIRONMENT = ("JAX_", "XLA_", "LIBTPU_", "NVIDIA_TF32_OVERRIDE", "NPROC", "OMP_", "OPENBLAS_", "MKL_")
-"""Prefixes of the variables that decide how numbers are computed: in 64 bits, by how many threads."""
+"""Prefixes of variables that affect how numbers are computed, such as the precision and the number of threads."""
 PARTS = ("versions", "device", "machine", "environment", "data")
-"""The parts of config.json that are compared when a repetition differs."""
+"""The parts of config.json that are compared if a repetition differs."""
 
 
 def describe_environment(files: Iterable[Path]) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def describe_environment(files: Iterable[Path]) -> dict[str, Any]:
         "environment": {
             name: value
             for name, value in sorted(os.environ.items())
-            # Results do not depend on where compiled programs are stored.
+            # Results do not depend on the folder of compiled programs.
             if name.startswith(ENVIRONMENT) and "CACHE" not in name
         },
         "data": {path.name: digest(path) for path in files},
@@ -69,16 +69,16 @@ def changes(then: dict[str, Any], now: dict[str, Any], parts: Iterable[str] = PA
 
 
 def _versions() -> dict[str, str]:
-    """Return the versions of the installed packages: an experiment need not use all of them."""
-    found = {}
+    """Return the versions of the installed packages, used or not."""
+    versions = {}
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 def _source() -> str:
-    """Return a digest of the code itself, which changes more often than its version."""
+    """Return a digest of the source code, which changes more often than its version."""
     import jaxnn
 
     digest = hashlib.sha256()
@@ -89,7 +89,7 @@ def _source() -> str:
 
 
 def _cpu() -> str:
-    """Return the processor's name: its instructions decide in which order compiled programs add."""
+    """Return the processor's name: the order of additions in compiled programs depends on its instructions."""
     with contextlib.suppress(OSError):
         named = re.search(r"^model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
         if named:
@@ -98,5 +98,5 @@ def _cpu() -> str:
 
 
 def _cores() -> int:
-    """Return how many cores this process may use: sums of large products are split among them."""
+    """Return the number of cores available to this process: the sums of large products are split among them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

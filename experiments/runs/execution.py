@@ -1,4 +1,4 @@
-"""Execute a run, from its options to the page in its folder, whichever command started it."""
+"""Execute a run, from its options to the page in its folder, for every command that starts one."""
 
 import contextlib
 import importlib
@@ -21,16 +21,16 @@ from experiments.runs.tensorboard import EventFile, check_installed
 
 
 class PlannedRun:
-    """A run before it has a folder. The study calls it, once its options and data are checked, to make the folder.
+    """A run before it has a folder. The study calls it to create the folder, once options and data are checked.
 
     Args:
-      study: what is run.
+      study: the study to run.
       options: all of its options.
-      command: what was typed.
+      command: the command line.
 
     Attributes:
-      folder: the run's, once it is made.
-      moved: the arguments that `resume` needs beside the folder, if data were given from another place.
+      folder: the run's, once it is created.
+      moved: further arguments that `resume` needs, if the data were moved.
     """
 
     moved: Sequence[str] = ()
@@ -38,7 +38,7 @@ class PlannedRun:
     def __init__(self, study: Study, options: RunOptions, command: str) -> None:
         if not 0 <= options.checkpoint_every < math.inf or options.keep < 1:
             raise ValueError(
-                "--checkpoint-every must be a number of seconds from 0 and --keep at least 1, got "
+                "--checkpoint-every must be at least 0 seconds and --keep at least 1, got "
                 f"{options.checkpoint_every:g} and {options.keep}"
             )
         if options.tensorboard:
@@ -60,7 +60,7 @@ class PlannedRun:
         return self.folder
 
     def open_folder(self, files: Iterable[Path]) -> RunFolder:
-        """Make a new folder with its config.json: the options, and the environment with the files that are read."""
+        """Create the folder with its config.json: the options, and the environment with the data files."""
         now = datetime.now().astimezone()
         environment = importlib.import_module("experiments.runs.environment")
         config = {
@@ -80,16 +80,16 @@ class PlannedRun:
         return folder
 
     def close(self) -> None:
-        """Write what is still buffered."""
+        """Flush the listeners."""
         if self._events:
             self._events.close()
 
 
 def execute(run: PlannedRun, log: Callable[[str], None]) -> None:
-    """Execute the run and write its page, however it ends.
+    """Execute the run and write its page, on success and on failure.
 
-    A run that ended, successfully or with a `RunError`, is finished. One that was interrupted, by a signal, a full disk
-    or a mistake in the program, can be resumed.
+    A run that succeeds or ends with a `RunError` is finished. A run that is interrupted, by a signal, a full disk or a
+    bug, can be resumed.
     """
     stopwatch = importlib.import_module("experiments.runs.timing").Stopwatch()
     run.checkpoints = RunCheckpoints(run.options.checkpoint_every, run.options.keep, log)
@@ -98,7 +98,7 @@ def execute(run: PlannedRun, log: Callable[[str], None]) -> None:
         try:
             run.study.run(run.options, run)
             run.checkpoints.wait()
-            times = str(stopwatch)  # once: the file has what was printed
+            times = str(stopwatch)  # once, so that the file has the printed times
             print(terminal.wrap(f"\n{times}"))
             run.folder.add_timings(times)
             write_run_page(run.folder, run.study)
@@ -108,15 +108,15 @@ def execute(run: PlannedRun, log: Callable[[str], None]) -> None:
             raise
         finally:
             run.close()
-        with contextlib.suppress(Stopped):  # the signal came when everything was written
+        with contextlib.suppress(Stopped):  # everything is written already
             run.folder.finish()
 
 
 def _write_failure(run: PlannedRun, error: BaseException) -> None:
     """Write the page and the last checkpoints of a run that ended with an error, and release its folder."""
     reason = "interrupted" if isinstance(error, KeyboardInterrupt) else describe_error(error)
-    with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C stops at once
-        # If the page cannot be written, on a full disk for example, the error to show is still the first one.
+    with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C stops immediately
+        # If the page cannot be written, on a full disk for example, the first error is still the one to show.
         with delay_signals(), contextlib.suppress(OSError):
             write_run_page(run.folder, run.study, str(reason) or type(error).__name__)
         if not isinstance(error, RunError) and not getattr(error, "at_once", False):
@@ -128,6 +128,6 @@ def _write_failure(run: PlannedRun, error: BaseException) -> None:
 
 
 def describe_error(error: object) -> object:
-    """Return the message for an error: of one of the operating system's, the file and the reason."""
+    """Return the message for an error; for one of the operating system, the file and the reason."""
     named = isinstance(error, OSError) and error.filename is not None and error.strerror
     return f"{error.filename}: {error.strerror}" if named else error

@@ -1,4 +1,4 @@
-"""The results of a run on disk: one folder, never reused, in which every file is complete or absent."""
+"""The folder of a run: it is never reused, and every file in it is complete or absent."""
 
 import json
 import math
@@ -20,18 +20,18 @@ UNFINISHED = ".unfinished"
 LOCK = ".lock"
 CHECKPOINTS = "checkpoints"
 TIMINGS = "timings.txt"
-"""Beside config.json and report.html, the only file of a run that differs when it is repeated."""
+"""The only result file that differs if a run is repeated, besides config.json and report.html."""
 
 
 class RunError(Exception):
-    """A failed run: it diverged, or its gradients were wrong. Its folder is kept."""
+    """A failed run: it diverged, or its gradients are wrong. Its folder is kept."""
 
 
 class RunFolder:
     """The folder of one run, locked by this process until `finish`, or the end of the process.
 
-    An unfinished run has a file `.unfinished` in its folder. The process that works on it holds a lock on `.lock`; the
-    operating system releases it when the process dies, so that a killed process leaves no lock behind.
+    An unfinished run has a file `.unfinished` in its folder. The process that executes it holds a lock on `.lock`; the
+    operating system releases it when the process ends, so that a killed process leaves no lock behind.
 
     Attributes:
       path: the folder.
@@ -49,7 +49,7 @@ class RunFolder:
         try:
             self._lock.acquire()
         except Timeout:
-            raise ValueError(f"{path} is being written by another process: wait for it, or stop it first") from None
+            raise ValueError(f"{path} is in use by another process: wait for it, or stop it first") from None
         self.pictures: dict[str, str] = {}
         self.listeners: list[Callable[[dict[str, Any]], None]] = []
         self._stale: list[Path] = []
@@ -57,7 +57,7 @@ class RunFolder:
 
     @classmethod
     def new(cls, runs_dir: Path, name: str, now: datetime) -> "RunFolder":
-        """Make a new folder `<runs_dir>/<name>-<date>-<time>`, never one that exists."""
+        """Create a new folder `<runs_dir>/<name>-<date>-<time>`."""
         runs_dir.mkdir(parents=True, exist_ok=True)
         folder = cls(_new_folder(runs_dir / f"{name}-{now:%Y%m%d-%H%M%S}"))
         (folder.path / UNFINISHED).touch()
@@ -67,10 +67,10 @@ class RunFolder:
     def reopened(cls, path: Path) -> "RunFolder":
         """Reopen the folder of an interrupted run.
 
-        Its metrics start again with the first line, since resumed trainings repeat all their reports.
+        Its metrics start again at the first line, since resumed trainings repeat all their reports.
 
         Raises:
-          ValueError: if another process works on it, or has just finished it.
+          ValueError: if another process is executing the run, or has just finished it.
         """
         folder = cls(path)
         if not (path / UNFINISHED).exists():
@@ -87,7 +87,7 @@ class RunFolder:
     def finish(self) -> None:
         """Mark the run as finished, delete its checkpoints, and unlock the folder."""
         with delay_signals():
-            # Before the results are on the disk, a power cut may still make the run resume from its checkpoints.
+            # Until the results are on disk, a run may need its checkpoints, after a power failure for example.
             for path in (*filter(Path.is_file, self.path.iterdir()), self.path):
                 _flush(path)
             (self.path / UNFINISHED).unlink(missing_ok=True)
@@ -116,7 +116,7 @@ class RunFolder:
         self.write_text(name, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
 
     def add_timings(self, text: str) -> None:
-        """Add measured times to timings.txt: everything else that a run writes is the same when it is repeated."""
+        """Add measured times to timings.txt: the other files must be the same if the run is repeated."""
         with delay_signals(), (self.path / TIMINGS).open("a", encoding="utf-8") as file:
             file.write(text + "\n")
 
@@ -126,7 +126,7 @@ class RunFolder:
         self.pictures[name] = caption
 
     def log(self, **metrics: Any) -> None:
-        """Add a line to metrics.jsonl. It survives the end of the process as soon as this returns."""
+        """Append a line to metrics.jsonl; it is kept even if the process is killed afterwards."""
         while self._stale:
             self._stale.pop().unlink(missing_ok=True)
         line = _finite(metrics)
@@ -137,9 +137,9 @@ class RunFolder:
 
 
 StartRun = Callable[..., RunFolder]
-"""A study calls it once, when its options and data are read and checked: if they are invalid, no folder is made.
+"""A study calls it once, after its options and data are checked: if they are invalid, no folder is created.
 
-Its argument is the files that the data were read from, if any: config.json identifies them.
+The argument is the files of the data, if any, whose digests config.json records.
 """
 
 
@@ -156,7 +156,7 @@ def _new_folder(path: Path) -> Path:
 
 
 def _flush(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on the disk and not only in memory."""
+    """Wait until a file, or a folder's list of names, is on disk and not only in memory."""
     opened = os.open(path, os.O_RDONLY)
     try:
         os.fsync(opened)

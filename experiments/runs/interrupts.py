@@ -1,6 +1,6 @@
-"""Handle Ctrl-C and SIGTERM while files are written, so that none is left half written.
+"""Handle Ctrl-C and SIGTERM while files are written, so that every file is complete.
 
-Before there is anything to write, `experiments.__main__` handles them.
+Until there is a file to write, `experiments.__main__` handles them.
 """
 
 import signal
@@ -20,7 +20,7 @@ class Stopped(KeyboardInterrupt):
 
     Attributes:
       signum: the signal.
-      at_once: whether not even the checkpoints of ended trainings may be waited for.
+      at_once: whether to stop without saving the checkpoints of ended trainings.
     """
 
     def __init__(self, signum: int, at_once: bool = False) -> None:
@@ -30,7 +30,7 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def delay_signals() -> Iterator[None]:
-    """Delay signals until the end of the block: what it writes is written completely."""
+    """Delay signals until the end of the block, so that its files are complete."""
     if threading.current_thread() is not threading.main_thread():
         yield  # other threads receive no signals
         return
@@ -49,13 +49,13 @@ def delay_signals() -> Iterator[None]:
 def raise_on_signal(error_of: Callable[[int], KeyboardInterrupt | None], unless: Callable[[], bool]) -> Iterator[None]:
     """Raise `error_of(signum)` in the block at a signal, unless that is `None`.
 
-    Python may raise it in a place that loses it, such as a destructor, or that it breaks, such as the import of an
-    extension module. So it waits for the end of an import, and is raised again until it has left the block or is
-    handled. A signal that is ignored, as by a program in a shell's background, stays ignored.
+    Python may raise an exception where it is lost, such as in a destructor, or where it does harm, such as in the
+    import of an extension module. So it is delayed until an import ends, and raised again until it has left the block
+    or is handled. A signal that is ignored, as in a background job of a shell, stays ignored.
 
     Args:
-      error_of: called for each signal; `None` if the signal needs no exception now.
-      unless: returns whether the handler that was installed before handles the signal.
+      error_of: called for each signal; returns `None` if the signal needs no exception now.
+      unless: returns whether the previously installed handler handles the signal.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -69,7 +69,7 @@ def raise_on_signal(error_of: Callable[[int], KeyboardInterrupt | None], unless:
     def try_again(signum: int) -> None:
         nonlocal tried
         while not left.wait(_SECONDS_BETWEEN_TRIALS):
-            with trial:  # not when what was installed before is back
+            with trial:  # fails if the previous handler is back
                 if not left.is_set():
                     tried = True
                     signal.raise_signal(signum)
@@ -101,12 +101,12 @@ def raise_on_signal(error_of: Callable[[int], KeyboardInterrupt | None], unless:
             left.set()
         for signum, handler in before.items():
             signal.signal(signum, handler)
-        if quiet is not None and sys.unraisablehook is quiet:  # not if another one was installed in the block
+        if quiet is not None and sys.unraisablehook is quiet:  # unless another hook was installed in the block
             sys.unraisablehook = hook
 
 
 def _without_interrupts(hook: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Return the hook for errors that Python loses, without interrupts, which are raised again."""
+    """Return the hook for unraisable errors without interrupts, which are raised again."""
     return lambda lost: None if isinstance(lost.exc_value, KeyboardInterrupt) else hook(lost)
 
 
@@ -123,8 +123,8 @@ def _imports(frame: FrameType | None) -> bool:
 
 
 def _is_handled() -> bool:
-    """Return whether an interrupt, or an error that it led to, is inside an `except`, a `finally` or a `with`."""
-    found = sys.exception()
-    while found is not None and not isinstance(found, KeyboardInterrupt):
-        found = found.__context__
-    return found is not None
+    """Return whether an interrupt, or an error that it caused, is in an `except`, `finally` or `with`."""
+    error = sys.exception()
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None

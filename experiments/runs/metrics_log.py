@@ -1,19 +1,19 @@
-"""Parse a line of metrics.jsonl of any experiment: the training, how far it is, what was measured."""
+"""Parse a line of metrics.jsonl of any experiment: the training, its step, and the metrics."""
 
 from typing import Any, NamedTuple
 
 STEPS = ("epoch", "iteration", "step")
-"""Names that may count a line's steps: the first of them that the line has."""
+"""Units of a line's steps: the first of them that the line has is used."""
 
 
 class MetricsLine(NamedTuple):
     """A parsed line of metrics.
 
     Attributes:
-      training: the line's words, such as the data set's name and the network's.
+      training: the line's texts, such as the names of data set and network.
       counted: one of `STEPS`.
-      step: how many of them.
-      values: each other number by its name; NaN if it was not finite.
+      step: the number of these.
+      values: each other number by name; NaN if it was not finite.
     """
 
     training: tuple[str, ...]
@@ -23,7 +23,7 @@ class MetricsLine(NamedTuple):
 
 
 def parse_line(line: dict[str, Any]) -> MetricsLine | None:
-    """Return the parsed line; `None` if it has no count of steps, as the line of a divergence."""
+    """Return the parsed line; `None` if it has no step, such as the line of a divergence."""
     counted = next((name for name in STEPS if name in line), None)
     if counted is None or type(line[counted]) not in (int, float):
         return None

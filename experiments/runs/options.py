@@ -12,53 +12,53 @@ OnNan = Literal["stop", "skip"]
 
 @dataclass(frozen=True, kw_only=True)
 class CacheOptions:
-    """The option of every command that compiles."""
+    """The option of all commands that compile."""
 
     compilation_cache: bool = True
-    """Keep compiled programs in the user's cache folder, where the next start finds them."""
+    """Cache compiled programs in the user's cache folder, for later starts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(CacheOptions):
-    """The options that all experiments share."""
+    """The options of all experiments."""
 
     runs_dir: Path = Path("runs")
-    """Where the run's results folder is made."""
+    """The folder in which the run's results folder is created."""
     checkpoint_every: float = 60.0
-    """Seconds between checkpoints, from which `resume` continues; a shorter run writes none. 0 for never."""
+    """Seconds between checkpoints, from which `resume` continues; a shorter run writes none. 0 turns them off."""
     keep: int = 2
-    """How many checkpoints of each training are kept, the latest; those of a finished run are removed."""
+    """Number of latest checkpoints that are kept per training; those of a finished run are deleted."""
     tensorboard: bool = False
-    """Write the metrics as an event file for TensorBoard too; needs tensorboardX."""
+    """Also write the metrics as an event file for TensorBoard; needs tensorboardX."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MovedOptions(CacheOptions):
-    """Options of commands that read a run's data again: where they are now."""
+    """Options of commands that read a run's data again: their current location."""
 
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
-    """The folder with the data files, if it is not where the run had it."""
+    """The folder of the data files, if it was moved."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
-    """Your own file that the run learned from, if it is not where the run had it."""
+    """Your own data file, if it was moved."""
 
 
 Text = Annotated[str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint="(default: detected)")]
 Names = Annotated[str, tyro.conf.arg(metavar="COLUMNS", help_behavior_hint="")]
 BatchSize = Annotated[
-    int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="(default: 32, or all where there are fewer)")
+    int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="(default: 32, or all examples if there are fewer)")
 ]
 
 
 def batch_size_of(given: int | None, m: int) -> int:
-    """Return the batch size for m training examples: the given one, else 32 or, of fewer examples, all of them.
+    """Return the batch size for m training examples: the given one, or else min(32, m).
 
     Raises:
-      ValueError: if one is given that is not from 1 to m.
+      ValueError: if the given one is not from 1 to m.
     """
     if given is None:
         return min(32, m)
     if not 1 <= given <= m:
-        raise ValueError(f"--batch-size must be 1 to {m}, the training set, got {given}")
+        raise ValueError(f"--batch-size must be from 1 to {m}, the size of the training set, got {given}")
     return given
 
 

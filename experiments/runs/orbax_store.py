@@ -1,7 +1,7 @@
-"""Store the checkpoints of one training on disk, by Orbax: each is complete or absent.
+"""Store the checkpoints of one training on disk with Orbax: each is complete or absent.
 
-A checkpoint is a folder named by a number, the latest the highest. It holds `arrays`, every array by its path in the
-`jaxnn.train.Checkpoint`, and `about`, JSON with the rest and a checksum of everything, by which a flipped bit is found.
+A checkpoint is a folder with a number as its name; the latest has the highest. It holds `arrays`, every array by its
+path in the `jaxnn.train.Checkpoint`, and `about`, JSON with the rest and a checksum of everything, to detect damage.
 """
 
 import functools
@@ -28,15 +28,15 @@ import jaxnn
 
 FORMAT_VERSION = 1
 MOST_BYTES = 2**28
-"""How much more a checkpoint may announce than its files have, which are not compressed: it may be a stranger's."""
+"""The maximum ratio of a checkpoint's declared size to that of its files, which are not compressed and untrusted."""
 
 
 class CheckpointStore:
     """Write checkpoints in the background, one at a time.
 
     Args:
-      folder: made if it does not exist.
-      keep: how many are kept, the latest.
+      folder: created if it does not exist.
+      keep: the number of latest checkpoints that are kept.
       log: called with a line about each damaged checkpoint.
     """
 
@@ -46,7 +46,7 @@ class CheckpointStore:
         self._folder.mkdir(parents=True, exist_ok=True)
         plain = self._folder
         if not re.fullmatch(r"[\w ./,+=-]*", str(plain)):
-            # Some characters have a meaning to tensorstore: it gets another name for the same folder.
+            # Some characters are special to tensorstore, so it is given another name of the same folder.
             alias = tempfile.mkdtemp()
             weakref.finalize(self, shutil.rmtree, alias, ignore_errors=True)
             plain = Path(alias) / "checkpoints"
@@ -54,19 +54,19 @@ class CheckpointStore:
         self._keep = keep
         try:
             self._manager = self._opened(plain)
-        except Exception:  # it reads the metadata of all checkpoints, and a damaged one makes it fail
+        except Exception:  # it reads the metadata of all checkpoints, and fails if one is damaged
             for step in [path for path in self._folder.iterdir() if path.name.isdigit()]:
                 self._set_aside_unless_opened(step)
             self._manager = self._opened(plain)
 
     def _opened(self, folder: Path) -> ocp.CheckpointManager:
         options = ocp.CheckpointManagerOptions(max_to_keep=self._keep, create=True, cleanup_tmp_directories=True)
-        # Trained numbers hardly compress, and trying takes as long as everything else.
+        # Trained params hardly compress, and compression would double the time.
         handlers = {"arrays": ocp.PyTreeCheckpointHandler(use_compression=False), "about": ocp.JsonCheckpointHandler()}
         return ocp.CheckpointManager(folder, item_handlers=handlers, options=options)
 
     def _set_aside_unless_opened(self, step: Path) -> None:
-        """Set a step aside unless it can be opened in a folder where it is the only one."""
+        """Set a step aside unless it can be opened alone in a folder."""
         with tempfile.TemporaryDirectory() as alone:
             (Path(alone) / step.name).symlink_to(step, target_is_directory=True)
             try:
@@ -75,30 +75,30 @@ class CheckpointStore:
                 self._set_aside(int(step.name), error)
 
     def save(self, checkpoint: jaxnn.train.Checkpoint) -> None:
-        """Begin to write a checkpoint, once the one before it is written."""
+        """Start to write a checkpoint, after the previous one is written."""
         arrays, about = encoded(checkpoint)
         latest = self._manager.latest_step()
         items = ocp.args.Composite(arrays=ocp.args.PyTreeSave(arrays), about=ocp.args.JsonSave(about))
         self._manager.save(0 if latest is None else latest + 1, args=items, force=True)
 
     def wait(self) -> None:
-        """Wait until everything is written, and raise the error if that failed."""
+        """Wait until everything is written; raise the error if that failed."""
         self._manager.wait_until_finished()
 
     def load(self, start: Any) -> jaxnn.train.Checkpoint | None:
-        """Return the latest undamaged checkpoint of a training from the state `start`; `None` if there is none.
+        """Return the latest valid checkpoint of a training with initial state `start`, or `None`.
 
-        A damaged one is set aside, under another name, and the one before it is taken.
+        A damaged checkpoint is set aside under another name, and the previous one is used.
 
         Raises:
-          ValueError: if it is undamaged, but of another version or another training.
+          ValueError: if a checkpoint is of another version or another training.
         """
         for number in sorted(self._manager.all_steps(), reverse=True):
             try:
                 arrays, about = self._read(number)
             except (MemoryError, PermissionError):
                 raise
-            except Exception as error:  # damage can trip tensorstore and its decoders anywhere
+            except Exception as error:  # damage can raise any error in tensorstore and its decoders
                 self._set_aside(number, error)
                 self._manager.reload()
             else:
@@ -109,12 +109,12 @@ class CheckpointStore:
         return None
 
     def _read(self, number: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        # Check the announced size before reading, so that nothing absurd is allocated.
+        # Check the declared size before any memory is allocated.
         described = self._manager.item_metadata(number)["arrays"].tree.values()
         size = sum(math.prod(array.shape) * np.dtype(array.dtype).itemsize for array in described)
-        there = sum(file.stat().st_size for file in (self._folder / str(number)).rglob("*") if file.is_file())
-        if size > there + MOST_BYTES:
-            raise ValueError(f"it announces {size:,} bytes, and has {there:,}")
+        on_disk = sum(file.stat().st_size for file in (self._folder / str(number)).rglob("*") if file.is_file())
+        if size > on_disk + MOST_BYTES:
+            raise ValueError(f"it declares {size:,} bytes, but has {on_disk:,}")
         items = ocp.args.Composite(arrays=ocp.args.PyTreeRestore(), about=ocp.args.JsonRestore())
         restored = self._manager.restore(number, args=items)
         arrays, about = restored["arrays"], restored["about"]
@@ -131,12 +131,12 @@ class CheckpointStore:
         damaged.rename(aside)
         self._log(
             f"note: checkpoint {damaged} is damaged, and was set aside as {aside.name} ({_shortened(error)}); "
-            "continuing from the one before it, if there is one"
+            "continuing from the previous one, if any"
         )
 
 
 def encoded(checkpoint: jaxnn.train.Checkpoint) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return the checkpoint as arrays by name, and the rest, with the checksum, as JSON."""
+    """Return the checkpoint as arrays by name, and the rest, with a checksum, as JSON."""
     arrays = dict(_leaves("state", checkpoint.state))
     if checkpoint.best is not None:
         arrays |= _leaves("best_state", checkpoint.best_state)
@@ -145,14 +145,14 @@ def encoded(checkpoint: jaxnn.train.Checkpoint) -> tuple[dict[str, np.ndarray], 
     measures = list(checkpoint.history[0]) if checkpoint.history else []
     for report in checkpoint.history:
         if list(report) != measures:
-            raise ValueError(f"reports must measure the same each time, got {measures}, and then {list(report)}")
+            raise ValueError(f"all reports must have the same metrics, got {measures} and {list(report)}")
     for name in measures:
         arrays[f"history/{name}"] = np.stack([np.asarray(report[name]) for report in checkpoint.history])
     about = {
         "format_version": FORMAT_VERSION,
         "epoch": checkpoint.history[-1]["epoch"] if checkpoint.history else 0,
         "reports": len(checkpoint.history),
-        "measures": measures,  # in their order, which Orbax does not keep
+        "measures": measures,  # with their order, which Orbax does not keep
         "best": checkpoint.best,
         "stopped_by": checkpoint.stopped_by,
         "diverged_at": checkpoint.diverged_at,
@@ -161,7 +161,7 @@ def encoded(checkpoint: jaxnn.train.Checkpoint) -> tuple[dict[str, np.ndarray], 
 
 
 def decoded(arrays: dict[str, np.ndarray], about: dict[str, Any], start: Any) -> jaxnn.train.Checkpoint:
-    """Return the checkpoint of a training that starts in the state `start`, whose structure its states have.
+    """Return the checkpoint of a training with initial state `start`, which has the structure of all states.
 
     Raises:
       ValueError: if it is of another version, or lacks an array.
@@ -192,7 +192,7 @@ def _leaves(prefix: str, tree: Any) -> Iterator[tuple[str, np.ndarray]]:
 
 def _state(prefix: str, arrays: dict[str, np.ndarray], start: Any) -> Any:
     def leaf(path, like):
-        if like.size == 0:  # which Orbax does not store
+        if like.size == 0:  # not stored by Orbax
             return like
         array = arrays[_name(prefix, path)]
         return jax.random.wrap_key_data(array, impl=jax.random.key_impl(like)) if _is_key(like) else array
@@ -209,12 +209,12 @@ def _is_key(leaf: Any) -> bool:
 
 
 def _entry(value: np.ndarray) -> Any:
-    """Return an entry of a report: a Python number, or an array if it is of a population."""
+    """Return an entry of a report: a Python number, or an array for a population."""
     return value if value.ndim else value.item()
 
 
 def _checksum(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> int:
-    """Return the CRC-32 of everything, to find damage, not forgery; a cryptographic digest takes three times longer."""
+    """Return the CRC-32 of everything, to detect damage, not forgery; a cryptographic digest is three times slower."""
     crc = zlib.crc32(json.dumps(about, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):
         if array.size:
@@ -225,7 +225,7 @@ def _checksum(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> int:
 
 @functools.cache
 def _quieten() -> None:
-    """Silence what Orbax logs beside its exceptions, and Python's warnings about what it leaves undone."""
+    """Silence what Orbax logs besides its exceptions, and Python's warnings about unawaited coroutines."""
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)

@@ -1,4 +1,4 @@
-"""Write a run's page, report.html in its folder: its question, its command, its results and its settings."""
+"""Write a run's page, report.html in its folder: question, command, results and settings."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ def write_run_page(folder: RunFolder, study: Study, failure: str = "") -> None:
     if timings.exists():
         parts += [html.heading("Times, on this machine"), html.preformatted(timings.read_text(encoding="utf-8"))]
     parts += [html.heading("Settings and environment"), html.table(list(flatten(config).items()))]
-    # "replace": a file name on Linux need not be UTF-8.
+    # "replace", since a file name on Linux need not be UTF-8.
     folder.write_bytes(FILE, html.document(study.title, *parts).encode("utf-8", "replace"))
 
 

@@ -1,6 +1,6 @@
 """Show progress on stderr: a bar on a terminal, otherwise a line from time to time.
 
-Until the first report, most of the time goes to compilation, and the bar says "compiling".
+The bar shows "compiling" until the first report, since that takes most of the time until then.
 """
 
 import sys
@@ -16,7 +16,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 @contextmanager
 def show_progress(description: str, total: int) -> Iterator[Callable[[int, str], None]]:
-    """Yield `show(done, note)`, to be called as the work proceeds."""
+    """Yield `show(done, note)`, which updates the progress."""
     if not sys.stderr.isatty():
         yield _line_printer(description, total)
         return
@@ -27,7 +27,7 @@ def show_progress(description: str, total: int) -> Iterator[Callable[[int, str],
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    # Transient: a finished bar disappears, and the results follow on stdout.
+    # Transient: a finished bar disappears before the results on stdout.
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(description, total=total, note="compiling")
         yield lambda done, note: bar.update(task, completed=done, note=note)

@@ -10,16 +10,16 @@ import jaxnn
 from experiments.runs.folder import RunError
 
 BOUND = 1e-6
-"""The largest difference that rounding explains, with room. A wrong formula moves a gradient by percents.
+"""An upper bound of the difference that rounding explains. A wrong formula causes an error of percents.
 
-The gradients are computed in float64, on the params and data of the float32 training. A sum of 12 288 terms in another
-order then moves by 1e-14 of their size. Near an optimum the terms cancel, but float32 params leave 1e-7 of
-them at least, and two right gradients differ by 1e-7 of that at most. In float32, that would be mostly rounding,
-and two right ones could differ by percents."""
+The gradients are computed in float64, on the params and data of the float32 training. Summing 12 288 terms in another
+order changes the sum by 1e-14 of their size. Near an optimum the terms cancel, but with float32 params at least 1e-7 of
+them remains, so two correct gradients differ by at most 1e-7 of that. In float32 the remainder would be mostly
+rounding, and two correct gradients could differ by percents."""
 
 _FLOOR = 1e-8
 
-DEFINITION = "max |hand - jax.grad| / max |jax.grad|, of the worst array, on the training data"
+DEFINITION = "max |hand - jax.grad| / max |jax.grad| of the worst array, on the training data"
 
 Proof = Callable[[Any, jaxnn.Batch], float]
 
@@ -36,11 +36,11 @@ def make_proof(name: str, objective: jaxnn.Objective) -> Proof:
         with jax.enable_x64(True):
             wide = jax.tree.map(_float64, jax.device_get((params, batch)))
             difference, leaf = gradient_difference(hand(*wide)[1], auto(*wide)[1])
-        # "not <=" instead of ">": a difference of NaN must fail too.
+        # "not <=" instead of ">", since a difference of NaN must fail too.
         if not difference <= BOUND:
             raise RunError(
                 f"{name}: the hand-derived gradient of {leaf} differs from jax.grad by {difference:.2g} of its largest "
-                f"element, and rounding explains at most {BOUND:g}: a backward is wrong"
+                f"element, but rounding explains at most {BOUND:g}: a backward is wrong"
             )
         return difference
 
@@ -50,8 +50,8 @@ def make_proof(name: str, objective: jaxnn.Objective) -> Proof:
 def gradient_difference(hand: Any, auto: Any) -> tuple[float, str]:
     """Return the largest difference over all arrays, relative to each array's largest element, and that array's name.
 
-    An array counts as no smaller than `_FLOOR` of the largest: with exactly balanced classes, an untrained network's
-    gradient with respect to the last bias is 0 except for rounding.
+    The scale of an array is at least `_FLOOR` times that of the largest: with exactly balanced classes, an untrained
+    network's gradient with respect to the last bias is 0 up to rounding.
     """
     leaves = jax.tree_util.tree_flatten_with_path(jax.device_get(auto))[0]
     floor = _FLOOR * max(np.abs(expected).max() for _, expected in leaves)
@@ -67,7 +67,7 @@ def _relative(got: np.ndarray, expected: np.ndarray, floor: float) -> float:
         return float("nan")
     difference, scale = np.abs(got - expected).max(), max(np.abs(expected).max(), floor)
     if scale == 0:
-        # Exactly 0, as behind units that are all dead: both must be 0.
+        # Exactly 0, if all units are dead: both must be 0.
         return 0.0 if difference == 0 else float("inf")
     return float(difference / scale)
 

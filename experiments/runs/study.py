@@ -1,4 +1,4 @@
-"""The declaration of a study: its question, how it is run, its expected result, its options and its work."""
+"""The declaration of a study: its question, command, expected result, options and implementation."""
 
 import textwrap
 from dataclasses import dataclass
@@ -15,21 +15,21 @@ FIELDS = ("Question", "Command", "Time", "Expected")
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """A study, declared without importing what it computes with.
+    """A study, declared without importing its implementation.
 
     Attributes:
       name: its name on the command line and in config.json.
       title: one line.
-      question: what it answers.
-      command: how it is run.
-      time: how long that takes.
+      question: the question that it answers.
+      command: the command that runs it.
+      time: the time that it takes.
       expected: the expected result.
-      notes: further paragraphs for its help.
-      description: the whole text of its help, in place of the fields and notes.
+      notes: further paragraphs of its help.
+      description: the whole text of its help, instead of the fields and notes.
       package: the module that defines its `Options`.
       module: the module that defines its `run_study(*arguments, options, start)`; by default the package's `run`.
-      arguments: what `run_study` takes before the options.
-      not_repeatable: why its runs can be neither resumed nor repeated; empty if they can.
+      arguments: the arguments of `run_study` before the options.
+      not_repeatable: the reason why its runs cannot be resumed or repeated; empty if they can.
     """
 
     name: str
@@ -50,14 +50,14 @@ class Study:
         return getattr(self, name.lower())
 
     def help(self) -> str:
-        """Return the text of the study's --help: a paragraph for the title, each field and each note."""
+        """Return the text of the study's --help: one paragraph for the title, for each field and for each note."""
         if self.description:
             return self.description
         fields = [f"{name}: {self.field(name)}" for name in FIELDS if self.field(name)]
         return "\n\n".join(filter(None, [self.title, *fields, self.notes]))
 
     def listing(self, width: int) -> str:
-        """Return the fields, one below the other, in lines of at most `width` columns."""
+        """Return the fields, one per line, wrapped to at most `width` columns."""
         lines = [
             textwrap.fill(
                 f"  {name + ':':10}{self.field(name)}",
@@ -75,5 +75,5 @@ class Study:
         return import_module(self.package).Options
 
     def run(self, options: "RunOptions", start: "StartRun") -> None:
-        """Import the study's work and do it."""
+        """Import and run the study's implementation."""
         import_module(self.module or f"{self.package}.run").run_study(*self.arguments, options, start)

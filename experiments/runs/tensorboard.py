@@ -10,7 +10,7 @@ _SECONDS_TO_DISK = 5
 
 
 def check_installed() -> None:
-    """Raise a ValueError with the packages to install if tensorboardX is missing."""
+    """Raise a ValueError that names the packages to install if tensorboardX is missing."""
     try:
         import tensorboardX  # noqa: F401
     except ImportError as error:
@@ -20,7 +20,7 @@ def check_installed() -> None:
 
 
 class EventFile:
-    """Write each line of metrics that it is called with: a scalar for each number, named training/metric."""
+    """Write each line of metrics that it is called with: one scalar per number, named training/metric."""
 
     def __init__(self, folder: Path) -> None:
         from tensorboardX import SummaryWriter
@@ -28,13 +28,13 @@ class EventFile:
         self._writer = SummaryWriter(str(folder), flush_secs=_SECONDS_TO_DISK)
 
     def __call__(self, line: dict[str, Any]) -> None:
-        found = parse_line(line)
-        if found is None:
+        parsed = parse_line(line)
+        if parsed is None:
             return
-        for metric, value in found.values.items():
+        for metric, value in parsed.values.items():
             if not math.isnan(value):
-                self._writer.add_scalar("/".join([*found.training, metric]), value, found.step)
+                self._writer.add_scalar("/".join([*parsed.training, metric]), value, parsed.step)
 
     def close(self) -> None:
-        """Write what is still buffered."""
+        """Write buffered events."""
         self._writer.close()

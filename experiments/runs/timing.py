@@ -1,4 +1,4 @@
-"""Time hand-derived and automatic gradients: their compilation, and each step of training."""
+"""Time compilation and training steps with hand-derived and with automatic gradients."""
 
 import math
 import threading
@@ -13,15 +13,15 @@ import optax
 import jaxnn
 
 _STEPS = 500
-"""Steps of a program: enough that starting it costs nothing in comparison."""
+"""Steps per program: enough to make the overhead of a call negligible."""
 _ROUNDS = 7
 _SECONDS_PER_ROUND = 0.4
 
 
 class Speed(NamedTuple):
-    """Seconds to trace and compile a program, and its steps per second once it runs.
+    """Seconds to trace and compile a program, and its steps per second.
 
-    `compile_seconds` is `None` if the program came from the compilation cache: then it was loaded and not compiled.
+    `compile_seconds` is `None` if the program was loaded from the compilation cache.
     """
 
     compile_seconds: float | None
@@ -33,9 +33,8 @@ def time_steps(
 ) -> dict[str, Speed]:
     """Return the speed of the same training steps, on one batch, with "hand" and with "auto" gradients.
 
-    The program of many steps is compiled ahead of time, timed from the fresh function to the finished program, after
-    the training has warmed JAX up. Steps are timed in rounds, and the median round counts. The two alternate in order
-    from round to round, so that neither always runs after the other.
+    The program of many steps is compiled ahead of time, after training has warmed up JAX. Steps are timed in rounds, of
+    which the median counts. The two programs alternate, so that neither always runs after the other.
     """
     clock = compile_clock()
     states = {name: jaxnn.train_state(params, optimizer, jax.random.key(0)) for name in ("hand", "auto")}
@@ -61,18 +60,18 @@ def time_steps(
 
 
 class CompileClock:
-    """Measure the time in which the process traces, lowers or compiles, as JAX's monitoring reports it.
+    """Measure the time that the process spends tracing, lowering and compiling, from JAX's monitoring events.
 
-    Programs may be traced inside one another, and compiled side by side: every second counts once.
+    Programs may be traced inside one another, and compiled concurrently: every second counts once.
 
     Attributes:
-      programs: how many became ready to run.
-      cached: how many of them came from the compilation cache.
+      programs: the number of programs that were compiled or loaded.
+      cached: the number of them that were loaded from the compilation cache.
     """
 
     def __init__(self) -> None:
         self.programs, self.cached = 0, 0
-        self._spans: list[tuple[float, float]] = []  # one after the other
+        self._spans: list[tuple[float, float]] = []  # disjoint, in ascending order
         self._lock = threading.Lock()
         jax.monitoring.register_event_duration_secs_listener(self._add)
         jax.monitoring.register_event_listener(self._count)
@@ -105,7 +104,7 @@ class CompileClock:
 
 
 class Stopwatch:
-    """Print as the seconds since it was made, and the share in which programs were traced, compiled or loaded."""
+    """Print as the seconds since its creation, and the share spent on tracing, compiling and loading programs."""
 
     def __init__(self) -> None:
         self._began, self._clock = time.perf_counter(), compile_clock()
@@ -117,5 +116,5 @@ class Stopwatch:
 
 @cache
 def compile_clock() -> CompileClock:
-    """Return the one clock of the process: JAX's listeners cannot be removed."""
+    """Return the only clock of the process: JAX's listeners cannot be removed."""
     return CompileClock()

@@ -1,1 +1,1 @@
-"""The studies: a folder each, which says its question, command, time and expected result in its first lines."""
+"""The studies: one folder each, whose `__init__.py` states its question, command, time and expected result."""

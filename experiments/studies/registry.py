@@ -1,4 +1,4 @@
-"""The table of studies: what the command line, `resume` and `repeat` run, by name."""
+"""The studies by name, for the command line, `resume` and `repeat`."""
 
 from collections.abc import Sequence
 from importlib import import_module
@@ -20,7 +20,7 @@ NAMES = (
     "regularization",
     "vectorization",
 )
-"""The experiments that `list` shows. Each is a folder beside this file, whose `__init__.py` declares its `STUDY`."""
+"""The experiments that `list` shows. Each is a folder in this one, whose `__init__.py` declares its `STUDY`."""
 
 
 def studies() -> list[Study]:
@@ -45,5 +45,5 @@ def find(name: str) -> Study:
 
 
 def sweep_names() -> Sequence[str]:
-    """Return the names of the sweeps, "sweep-" and a data set's name each."""
+    """Return the names of the sweeps, "sweep-" and the name of a data set."""
     return [f"sweep-{data}" for data in import_module("experiments.studies.sweep").DATA]

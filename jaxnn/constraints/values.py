@@ -143,7 +143,7 @@ class OneOf(Constraint):
 
     Args:
       names: the names, or a table that has them as keys.
-      of: what they are, such as "the schedules ", if the name of the argument does not say so.
+      of: what they are, such as "the schedules ", if the name of the argument does not imply it.
       fix: the likely fix, if no name is near.
     """
 
@@ -211,7 +211,7 @@ class Nothing(Constraint):
         super().__init__("None", (0, False, ""))
 
     def accepts(self, value: Any) -> bool:
-        """Return whether it is None."""
+        """Return whether it is `None`."""
         return value is None
 
 
@@ -226,7 +226,7 @@ class RandomKey(Constraint):
         return _passes(check_key, value)
 
     def resembles(self, value: Any) -> bool:
-        """Return True: whatever stands for a key."""
+        """Return whether the argument is given: any value is meant as a key."""
         return value is not None
 
     def check(self, name: str, value: Any, call: Call) -> Any:

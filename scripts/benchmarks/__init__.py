@@ -1,1 +1,1 @@
-"""What is measured by hand, not in the tests: one module a benchmark, each with `main(argv) -> exit status`."""
+"""Benchmarks, which the tests do not run: one module each, with `main(argv) -> exit status`."""

@@ -1,8 +1,8 @@
-"""scripts/bench bfloat16: MNIST trained in float32 and, by `with_dtype`, in half precision, from the same starts.
+"""scripts/bench bfloat16: MNIST trained in float32 and, with `with_dtype`, in half precision, from the same seeds.
 
-784-512-512-10, ReLU, Adam, batches of 128. Params, loss and optimiser are float32 each time; what is bfloat16 or
-float16 is the network's forward and backward; "scaled" is `with_loss_scale`. It is a question of accuracy, not of
-speed: what half precision saves in time and memory, it saves on devices that compute in it.
+784-512-512-10, ReLU, Adam, batches of 128. Params, loss and optimizer are always float32; the network's forward and
+backward are bfloat16 or float16; "scaled" is `with_loss_scale`. This measures accuracy, not speed: half precision saves
+time and memory only on devices that compute in it.
 """
 
 import argparse
@@ -28,7 +28,7 @@ DTYPES = {
 
 
 def train(dtype: str, seed: int, data: Data, test: Data, epochs: int) -> float:
-    """The accuracy on `test`, from 0 to 1, of a network trained on `data`."""
+    """Train on `data`; return the accuracy on `test`, from 0 to 1."""
     model = jaxnn.mlp(SIZES, "relu", output="softmax", init="he")
     model = model._replace(network=jaxnn.with_dtype(model.network, DTYPES[dtype]))
     optimizer = jaxnn.optim.with_loss_scale(optax.adam(RATE)) if dtype.endswith("scaled") else optax.adam(RATE)
@@ -55,11 +55,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every accuracy to FILE")
     options = parser.parse_args(argv)
     if not BATCH <= options.examples <= 60_000 or options.epochs < 1 or options.seeds < 1:
-        parser.error(f"takes {BATCH} to 60000 examples, and at least one epoch and seed")
+        parser.error(f"--examples must be from {BATCH} to 60000, --epochs and --seeds at least 1")
     data, test = mnist("train", options.examples), mnist("t10k", 10_000)
     print(
         f"{'-'.join(map(str, SIZES))} on {options.examples} MNIST images, {options.epochs} epochs, "
-        f"test accuracy on {len(test.y)}" + ("" if data.real and test.real else " (made data of the same shapes)")
+        f"test accuracy on {len(test.y)}" + ("" if data.real and test.real else " (synthetic data of the same shapes)")
     )
     print(f"  {'seed':>4}" + "".join(f"{dtype:>18}" for dtype in DTYPES) + "   (points from float32)")
     found = {dtype: [] for dtype in DTYPES}

@@ -1,6 +1,6 @@
-"""What checkpoints cost: 784-512-512-10 by Adam on 60 000 images of 28 x 28, with one after every epoch, and with none.
+"""Cost of checkpoints: 784-512-512-10 with Adam on 60 000 images of 28 x 28, with one after every epoch, or none.
 
-Epochs with and without take turns, each training in the same process. The images are made: only their number counts.
+Trainings with and without checkpoints alternate in the same process. The images are synthetic: only the number matters.
 """
 
 import argparse
@@ -18,11 +18,11 @@ import jaxnn
 from experiments.runs.checkpoints import RunCheckpoints
 
 EPOCHS = 6
-"""Of a training, the first of which does not count."""
+"""The number of epochs of a training, the first of which does not count."""
 
 
 def train(problem: tuple, every: float, folder: Path) -> tuple[list[float], list[float]]:
-    """Seconds of each epoch, and those of them in which the training waited for its checkpoint."""
+    """Return the seconds of each epoch, and the seconds in which it waited for its checkpoint."""
     kept = RunCheckpoints(every, 2, print)
     kept.begin(folder)
     checkpoints, waits, ends = kept.of("mnist"), [], []
@@ -65,9 +65,9 @@ def main(argv: list[str]) -> int:
             epochs[saving] += seconds
             waits += waited if saving else []
     without, beside, wait = median(epochs[False]), median(epochs[True]), median(waits)
-    print(f"an epoch: {without:.3f} s, and {beside:.3f} s with a checkpoint after each: {beside / without - 1:+.1%}")
-    print(f"of that the training waits {1000 * wait:.1f} ms, {wait / without:.1%}: the rest is written beside it")
-    print(f"by default, one a minute: {wait / 60:.3%}")
+    print(f"an epoch: {without:.3f} s; {beside:.3f} s with a checkpoint after each: {beside / without - 1:+.1%}")
+    print(f"of which training waits {1000 * wait:.1f} ms, {wait / without:.1%}; the rest is written in the background")
+    print(f"with the default, one per minute: {wait / 60:.3%}")
     return 0
 
 

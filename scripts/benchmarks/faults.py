@@ -1,8 +1,8 @@
-"""Kills real trainings at random moments, and damages what they leave: does every resume end as if nothing had been?
+"""Kill real trainings at random moments, and damage their checkpoints: are the results of resumed runs the same?
 
-A training process is killed by SIGKILL, half of the times at any moment, half of the times while it writes a
-checkpoint, and resumed, and killed again, until it comes to its end; then the next one. Each that ends must be bit for
-bit what an undisturbed run is, and each resume must go on from the newest checkpoint that was whole.
+A training process is killed by SIGKILL, half of the times at any moment and half of the times while it writes a
+checkpoint; then it is resumed and killed again, until it ends, and the next training starts. Its results must equal
+those of an undisturbed run, bit for bit, and each resume must continue from the newest complete checkpoint.
 """
 
 import argparse
@@ -36,11 +36,11 @@ WRITING = "*.orbax-checkpoint-tmp"
 
 
 class Kill(NamedTuple):
-    """One process that was killed: in what, and what was known of its checkpoints then.
+    """A killed process, and the checkpoints that it left.
 
     Attributes:
-      writing: whether it was in the middle of writing a checkpoint.
-      newest: the epoch of the newest whole checkpoint of each training that has one.
+      writing: whether it was writing a checkpoint.
+      newest: the epoch of the newest complete checkpoint of each training that has one.
     """
 
     writing: bool
@@ -48,55 +48,55 @@ class Kill(NamedTuple):
 
 
 class Faults:
-    """One training, undisturbed once, and then disturbed.
+    """A training with an undisturbed run, with which disturbed ones are compared.
 
     Args:
-      name: of `TRAININGS`.
-      folder: where its runs go.
+      name: a name of `TRAININGS`.
+      folder: the folder of its runs.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name, self.folder = name, folder
-        self.run("undisturbed")  # which fills the compilation cache
+        self.run("undisturbed")  # fills the compilation cache
         began = time.perf_counter()
         self.whole = self.run("undisturbed")
         self.seconds = time.perf_counter() - began
 
     def run(self, runs: str, *flags: str) -> Path:
-        """A whole run, in a folder of that name."""
+        """Execute an uninterrupted run below the folder `runs`."""
         status, _, errors = finished(self.start(runs, *flags))
         if status:
-            raise RuntimeError(f"{TRAININGS[self.name]} ends with status {status}: {errors}")
+            raise RuntimeError(f"{TRAININGS[self.name]} ended with status {status}: {errors}")
         return newest_run(self.folder / runs)
 
     def start(self, runs: str, *flags: str) -> subprocess.Popen:
-        """A process that trains, with its results in a folder of that name."""
+        """Start a training process with its results below the folder `runs`."""
         return process(*TRAININGS[self.name].split(), "--runs-dir", str(self.folder / runs), *flags)
 
     def differs(self, run: Path) -> list[str]:
-        """In what a run's results are other than the undisturbed ones."""
+        """Return the differences of a run's results from the undisturbed ones."""
         return [f"{file}: {what}" for file, what in compare(self.whole, run).different.items()]
 
 
 def process(*argv: str) -> subprocess.Popen:
-    """`python -m experiments` with these arguments."""
+    """Start `python -m experiments` with these arguments."""
     command = [sys.executable, "-m", "experiments", *argv]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def finished(running: subprocess.Popen) -> tuple[int, str, str]:
-    """Its status, and what it said on stdout and stderr."""
+    """Wait for the process; return its status, stdout and stderr."""
     out, errors = running.communicate()
     return running.returncode, out, errors
 
 
 def newest_run(runs: Path) -> Path:
-    """The run's folder that was made last."""
+    """Return the newest run's folder."""
     return max(runs.iterdir(), key=lambda path: path.stat().st_mtime_ns)
 
 
 def kill(running: subprocess.Popen, runs: Path, seconds: float, in_writing: bool) -> bool:
-    """Kill it after so many seconds, or, after as many, once it writes a checkpoint; false where it ended before."""
+    """Kill a process after these seconds, or at the next checkpoint after them; return False if it ended before."""
     end = time.monotonic() + seconds
     while running.poll() is None:
         if time.monotonic() >= end and (not in_writing or any(runs.glob(f"*/checkpoints/*/{WRITING}"))):
@@ -107,18 +107,18 @@ def kill(running: subprocess.Popen, runs: Path, seconds: float, in_writing: bool
 
 
 def newest_checkpoints(run: Path) -> dict[str, int]:
-    """Epoch of the newest whole checkpoint of each training."""
-    found = {}
+    """Return the epoch of the newest complete checkpoint of each training."""
+    epochs = {}
     for folder in run.glob("checkpoints/*"):
         numbers = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
         if numbers:
             about = (folder / str(max(numbers)) / "about" / "metadata").read_text()
-            found[folder.name] = json.loads(about)["epoch"]
-    return found
+            epochs[folder.name] = json.loads(about)["epoch"]
+    return epochs
 
 
 def kills(faults: Faults, n: int, chance: random.Random, show: Callable[[str], None]) -> tuple[list[Kill], list[str]]:
-    """So many kills, over as many runs as that takes; and what was wrong."""
+    """Kill n times, over as many runs as necessary; return the kills and the failures."""
     done: list[Kill] = []
     wrong: list[str] = []
     runs_begun = 0
@@ -137,40 +137,40 @@ def kills(faults: Faults, n: int, chance: random.Random, show: Callable[[str], N
                 continue
             run = newest_run(runs)
             if not (run / UNFINISHED).exists():
-                break  # it had just ended
+                break  # the run had just ended
             before, newest = newest, newest_checkpoints(run)
-            wrong += picked_up_elsewhere(runs, errors, before, newest)
+            wrong += resumed_elsewhere(runs, errors, before, newest)
             done.append(Kill(any(run.glob(f"checkpoints/*/{WRITING}")), newest))
             show(f"{faults.name}: killed {len(done)} of {n} times, {runs_begun} runs")
             running = process("resume", str(run))
         status, _, errors = finished(running)
         if status == 0:
-            wrong += picked_up_elsewhere(runs, errors, newest)
+            wrong += resumed_elsewhere(runs, errors, newest)
         wrong += [f"{runs.name}: {what}" for what in faults.differs(newest_run(runs))]
         if status not in (0, -signal.SIGKILL) or "damaged" in errors:
             wrong.append(f"{runs.name}: status {status}: {errors.strip()}")
     return done, wrong
 
 
-def picked_up_elsewhere(
+def resumed_elsewhere(
     runs: Path, errors: str, newest: dict[str, int], after: dict[str, int] | None = None
 ) -> list[str]:
-    """The trainings that a process did not go on with from the newest whole checkpoint.
+    """Return the trainings that a process did not resume from the newest complete checkpoint.
 
-    One that came to its end has told of each that had one; of one that was killed, `after` says what it left, and that
-    is never less than it found.
+    A process that ended has logged each resumed training. For a killed process, `after` has the checkpoints that it
+    left, which must not be older than those that it found.
     """
-    told = re.findall(r"^(\S+): resumed after epoch (\d+)$", errors, re.MULTILINE)
-    told = {name: int(epoch) for name, epoch in told}
+    logged = re.findall(r"^(\S+): resumed after epoch (\d+)$", errors, re.MULTILINE)
+    logged = {name: int(epoch) for name, epoch in logged}
     wrong = [
-        f"{runs.name}: {name} went on after epoch {told.get(name, 'none')}, and had a checkpoint of epoch {epoch}"
+        f"{runs.name}: {name} resumed after epoch {logged.get(name, 'none')}, but had a checkpoint of epoch {epoch}"
         for name, epoch in newest.items()
-        if told.get(name, epoch if after else None) != epoch
+        if logged.get(name, epoch if after else None) != epoch
     ]
-    wrong += [f"{runs.name}: {name} was resumed without a checkpoint" for name in told.keys() - newest.keys()]
+    wrong += [f"{runs.name}: {name} was resumed without a checkpoint" for name in logged.keys() - newest.keys()]
     if after is not None:
         wrong += [
-            f"{runs.name}: {name} had a checkpoint of epoch {epoch}, and then of {after.get(name)}"
+            f"{runs.name}: {name} had a checkpoint of epoch {epoch}, and later of {after.get(name)}"
             for name, epoch in newest.items()
             if after.get(name, -1) < epoch
         ]
@@ -178,7 +178,7 @@ def picked_up_elsewhere(
 
 
 def interrupted(faults: Faults, runs: str) -> Path:
-    """The folder of a run that was stopped by Ctrl-C once it had written some checkpoints."""
+    """Start a run, stop it by Ctrl-C after some checkpoints, and return its folder."""
     running = faults.start(runs, "--checkpoint-every", EVERY)
     while running.poll() is None and not any((faults.folder / runs).glob("*/checkpoints/*/[2-9]")):
         time.sleep(0.001)
@@ -190,14 +190,14 @@ def interrupted(faults: Faults, runs: str) -> Path:
 
 
 def flip(file: Path, chance: random.Random) -> None:
-    """One bit of it."""
+    """Flip one bit of the file."""
     data = bytearray(file.read_bytes())
     data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
     file.write_bytes(data)
 
 
 def truncate(file: Path, chance: random.Random) -> None:
-    """To a part of it."""
+    """Truncate the file at a random position."""
     file.write_bytes(file.read_bytes()[: chance.randrange(file.stat().st_size)])
 
 
@@ -205,7 +205,7 @@ DAMAGE = {"flipped": flip, "truncated": truncate, "deleted": lambda file, chance
 
 
 def damages(faults: Faults, chance: random.Random) -> list[str]:
-    """The largest file of the newest checkpoint flipped, truncated, deleted: what was wrong afterwards."""
+    """Flip a bit of the newest checkpoint's largest file, truncate it, delete it; return the failures of resuming."""
     wrong = []
     whole = interrupted(faults, "to-damage")
     for how, damage in DAMAGE.items():
@@ -215,14 +215,14 @@ def damages(faults: Faults, chance: random.Random) -> list[str]:
         files = [path for path in newest.rglob("*") if path.is_file()]
         damage(max(files, key=lambda path: path.stat().st_size), chance)
         status, _, errors = finished(process("resume", str(run)))
-        # A bit may be flipped where it does no harm.
-        said = "is damaged, and was set aside" in errors or how == "flipped"
-        wrong += [f"{how}: {what}" for what in faults.differs(run)] if status == 0 and said else [f"{how}: {errors}"]
+        # A flipped bit may be harmless.
+        noticed = "is damaged, and was set aside" in errors or how == "flipped"
+        wrong += [f"{how}: {what}" for what in faults.differs(run)] if status == 0 and noticed else [f"{how}: {errors}"]
     return wrong
 
 
 def full_disk(faults: Faults, disk: Path) -> list[str]:
-    """A disk that fills up in the middle of a run, and is given room again."""
+    """Fill the disk during a run, free space, and resume; return the failures."""
     filler, runs = disk / "filler", disk / "runs"
     running = process(
         *TRAININGS[faults.name].split(), "--runs-dir", str(runs), "--checkpoint-every", EVERY, "--no-compilation-cache"
@@ -238,7 +238,7 @@ def full_disk(faults: Faults, disk: Path) -> list[str]:
 
 
 def fill(filler: Path) -> None:
-    """Write until nothing more goes."""
+    """Write until the disk is full."""
     with filler.open("wb", buffering=0) as file:
         try:
             while True:
@@ -248,7 +248,7 @@ def fill(filler: Path) -> None:
 
 
 def read_only(faults: Faults, disk: Path) -> list[str]:
-    """A disk that cannot be written, and then can."""
+    """Resume a run on a read-only disk, and again when it is writable; return the failures."""
     run = disk / "read-only"
     shutil.copytree(interrupted(faults, "to-protect"), run)
     before = contents(run)
@@ -261,25 +261,25 @@ def read_only(faults: Faults, disk: Path) -> list[str]:
 
 
 def contents(run: Path) -> dict[str, bytes]:
-    """Every file of it."""
+    """Return the contents of every file of a run."""
     return {str(path): path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()}
 
 
 def resumed(faults: Faults, run: Path, what: str) -> list[str]:
-    """What is wrong with the end of a run that is resumed."""
+    """Resume a run; return the failures."""
     status, _, errors = finished(process("resume", str(run)))
-    return [f"{what}: {told}" for told in (faults.differs(run) if status == 0 else [errors.strip()])]
+    return [f"{what}: {failure}" for failure in (faults.differs(run) if status == 0 else [errors.strip()])]
 
 
 DISKS = {
-    "a full disk: a clear message, and on once there is room": full_disk,
-    "a read-only disk: a clear message, nothing changed, and on once it can be written": read_only,
+    "a full disk: a clear message, and resumed once there is space": full_disk,
+    "a read-only disk: a clear message, no file changed, and resumed once it is writable": read_only,
 }
 
 
 @contextmanager
 def small_disk() -> Iterator[Path | None]:
-    """A disk in memory, with room for one run, or `None` where this user cannot mount one."""
+    """Yield a disk in memory with space for one run, or `None` if this user cannot mount one."""
     with tempfile.TemporaryDirectory() as folder:
         mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder]
         if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
@@ -293,9 +293,9 @@ def small_disk() -> Iterator[Path | None]:
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench faults", description=__doc__)
-    parser.add_argument("--kills", type=int, default=100, help="how many of each training (default: 100)")
-    parser.add_argument("--training", choices=TRAININGS, action="append", help="only this one; may be given again")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments and bits (default: 0)")
+    parser.add_argument("--kills", type=int, default=100, help="kills of each training (default: 100)")
+    parser.add_argument("--training", choices=TRAININGS, action="append", help="only this one; may be repeated")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments and bits (default: 0)")
     options = parser.parse_args(argv)
     if options.kills < 1:
         parser.error(f"--kills must be at least 1, got {options.kills}")
@@ -304,35 +304,36 @@ def main(argv: list[str]) -> int:
         chance = random.Random(options.seed)
         with tempfile.TemporaryDirectory() as folder:
             faults = Faults(name, Path(folder))
-            done, found = kills(faults, options.kills, chance, show)
+            done, failures = kills(faults, options.kills, chance, show)
             show("")
             writing, without = sum(kill.writing for kill in done), sum(not kill.newest for kill in done)
             print(
-                f"{name}: killed {len(done)} times, {writing} of them while writing a checkpoint, {without} before any"
+                f"{name}: killed {len(done)} times, {writing} of them while writing a checkpoint, {without} before the "
+                "first one"
             )
-            report("every resume went on from the newest whole checkpoint, and ended bit for bit", found)
-            found += report(
-                "a flipped, a truncated, a deleted file: the checkpoint before is taken", damages(faults, chance)
+            report("every resume continued from the newest complete checkpoint, to the same results", failures)
+            failures += report(
+                "a flipped bit, a truncated or deleted file: the previous checkpoint is used", damages(faults, chance)
             )
             for promise, broken_by in DISKS.items():
                 with small_disk() as disk:
                     if disk is None:
-                        print(f"  not tried, since this user may not mount a disk: {promise}")
+                        print(f"  not tried, since this user cannot mount a disk: {promise}")
                     else:
-                        found += report(promise, broken_by(faults, disk))
-            wrong += found
-    print(f"{'all as promised' if not wrong else f'{len(wrong)} promises broken'}")
+                        failures += report(promise, broken_by(faults, disk))
+            wrong += failures
+    print(f"{'all promises kept' if not wrong else f'{len(wrong)} failures'}")
     return 1 if wrong else 0
 
 
 def show(line: str) -> None:
-    """Progress, in one line of a terminal."""
+    """Show progress in one line of a terminal."""
     if sys.stderr.isatty():
         print(f"\r{line:70}", end="" if line else "\r", file=sys.stderr, flush=True)
 
 
 def report(promise: str, wrong: list[str]) -> list[str]:
-    """Print whether a promise was kept; what was wrong."""
+    """Print whether a promise is kept; return the failures."""
     print(f"  {'kept' if not wrong else 'BROKEN'}: {promise}", *(f"    {what}" for what in wrong), sep="\n", flush=True)
     return wrong
 

@@ -1,6 +1,6 @@
-"""How long a check takes, and how much of it JAX spends on tracing and compiling.
+"""Time of gradient checks, and the share that JAX spends on tracing and compiling.
 
-Each check runs at every test point, as it does by default. The time without compilation is what the check computes.
+Each check runs at every test point, the default.
 """
 
 import argparse

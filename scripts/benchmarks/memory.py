@@ -1,12 +1,11 @@
-"""scripts/bench memory: what the compiled programs of a step need, by XLA's own account; nothing is run.
+"""scripts/bench memory: memory of the compiled programs of a step, as XLA reports it; nothing is run.
 
-Two tables: hand-derived against automatic gradients for the networks of the speed benchmark, and `remat` against
-keeping the caches, for deep stacks of wide blocks. A program's arguments are the training state and the batch, its
-output the new state; what it works in besides is temporary, and that is where gradients differ.
+Two tables: hand-derived against automatic gradients for the networks of the speed benchmark, and `remat` against caches
+for deep stacks of wide blocks. A program's arguments are the training state and the batch, its output is the new state;
+gradients differ in the temporary memory.
 
-Hand-derived gradients should need no more than automatic ones. A difference below a float for each output of each
-example is an accident of how XLA orders two small vectors, and passes. On a CPU, XLA's own "peak" leaves the temporary
-memory out.
+Hand-derived gradients should need no more memory than automatic ones. A difference below one float per output and
+example depends on how XLA orders two small vectors, and passes. On a CPU, XLA's "peak" excludes the temporary memory.
 """
 
 import argparse
@@ -26,7 +25,7 @@ DEPTH, WIDTH, BATCH = 64, 512, 2048
 
 
 class Memory(NamedTuple):
-    """Bytes of a compiled program; `peak` is None where the backend does not tell."""
+    """Bytes of a compiled program; `peak` is `None` if the backend does not report it."""
 
     temporary: int
     arguments: int
@@ -35,7 +34,7 @@ class Memory(NamedTuple):
 
 
 def of_step(network: jaxnn.Layer, loss: jaxnn.Loss, x: tuple[int, ...], y: tuple[int, ...], gradients: str) -> Memory:
-    """Of one step of gradient descent on a batch x (m, ...) of float32 and y of int32."""
+    """Return the memory of one step of gradient descent on a batch x (m, ...) of float32 and y of int32."""
     optimizer = optax.sgd(0.1)
     params = jax.eval_shape(lambda key: network.init(key, x[1:])[0], jax.random.key(0))
     state = jax.eval_shape(lambda params, key: jaxnn.train_state(params, optimizer, key), params, jax.random.key(0))
@@ -58,7 +57,7 @@ def of_workload(name: str, gradients: str) -> Memory:
 
 
 def blocks(width: int) -> dict[str, jaxnn.Layer]:
-    """Blocks that keep the width, to be stacked."""
+    """Return blocks with as many outputs as inputs, to be stacked."""
     dense = jaxnn.dense(width, "he")
     return {
         "dense, relu": jaxnn.chain(dense, jaxnn.relu()),
@@ -72,7 +71,7 @@ def of_stack(block: jaxnn.Layer, depth: int, width: int, batch: int, gradients: 
 
 
 def needs_more(name: str, hand: Memory, auto: Memory) -> bool:
-    """Whether hand-derived gradients need more, beyond one array of the network's outputs."""
+    """Return whether hand-derived gradients need more memory, beyond one array of the network's outputs."""
     workload = WORKLOADS[name]
     return hand.temporary - auto.temporary > 4 * (workload.batch or CATS) * workload.sizes[-1]
 
@@ -95,7 +94,7 @@ def main(argv: list[str]) -> int:
     print(
         f"one step's program by JAX {jax.__version__} on a {jax.default_backend()}; the ratio is of temporary memory\n"
     )
-    print(f"  {'networks by automatic and by hand':36}{head}")
+    print(f"  {'networks, automatic and hand-derived':36}{head}")
     for name in NETWORKS:
         auto, hand = of_workload(name, "auto"), of_workload(name, "hand")
         for gradients, memory in (("auto", auto), ("hand", hand)):

@@ -1,7 +1,7 @@
-"""scripts/bench population: one population, by every plan that fit_population offers.
+"""scripts/bench population: one population, with every plan of fit_population.
 
-Plans: batches shared by all members or each member's own; on one host device or two; all members side by side, or so
-many at a time. Compiled before the clock starts; the least of several repeats, which go round all plans.
+Plans: batches shared by all members or separate ones; one host device or two; all members at once, or in chunks.
+Programs are compiled before the clock starts; plans alternate, and the minimum of the repeats counts.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def seconds(sizes: tuple[int, ...], members: int, examples: int, batch: int, epo
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench population", description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5, help="runs of each plan, of which the median counts")
-    parser.add_argument("--devices", type=int, default=2, help="host devices, one per core say")
+    parser.add_argument("--devices", type=int, default=2, help="host devices, one per core for example")
     options = parser.parse_args(argv)
     if options.repeats < 1 or options.devices < 1:
         parser.error("--repeats and --devices must be at least 1")

@@ -1,7 +1,7 @@
-"""How long one waits for an experiment to start, by what the compilation cache holds, and for imports and help.
+"""Time until an experiment's first steps, by state of the compilation cache, and time of imports and --help.
 
-Every time is of a fresh process, on the wall. An experiment runs without the cache, with an empty one and with the one
-that this left, in turn, so that a slow minute of the machine hits all three; medians of the repeats count.
+All times are wall-clock times of fresh processes. Runs without a cache, with an empty one and with a filled one
+alternate, so that a slow minute of the machine affects all three; medians of the repeats count.
 """
 
 import argparse
@@ -21,7 +21,7 @@ EXPERIMENTS = {
 }
 CACHES = ("none", "empty", "filled")
 SHORT_REPEATS = 5
-"""So many times as often, what takes no more than a second."""
+"""Commands of less than a second are repeated this many times as often."""
 IMPORT = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
 SHORT = {
     "import jax, optax": ["-c", IMPORT.format("jax, optax")],
@@ -38,7 +38,7 @@ class Run(NamedTuple):
 
 
 def run(name: str, caches: Path, *flags: str) -> Run | str:
-    """One run of an experiment, or why there is none."""
+    """Run an experiment once; return its times, or the reason of its failure."""
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "errors").open("w+") as errors:
         command = [sys.executable, "-m", "experiments", "run", name, *EXPERIMENTS[name], *flags]
         environment = _environment() | {"XDG_CACHE_HOME": str(caches)}
@@ -47,23 +47,23 @@ def run(name: str, caches: Path, *flags: str) -> Run | str:
             [*command, "--runs-dir", folder], env=environment, stdout=subprocess.DEVNULL, stderr=errors
         )
         while process.poll() is None:
-            # The first line of metrics.jsonl is written when the first steps are done.
+            # The first line of metrics.jsonl is written after the first steps.
             if first is None and any(path.stat().st_size for path in Path(folder).glob("*/metrics.jsonl")):
                 first = time.perf_counter() - start
             time.sleep(0.005)
         whole = time.perf_counter() - start
         errors.seek(0)
         if process.returncode or first is None:
-            return (errors.read().strip().splitlines() or ["failed without a word"])[-1]
+            return (errors.read().strip().splitlines() or ["failed without a message"])[-1]
         return Run(first, whole)
 
 
 def experiment(name: str, repeats: int) -> dict[str, Run] | str:
-    """The medians by cache."""
+    """Return the medians by state of the cache."""
     runs = {cache: [] for cache in CACHES}
     for i in range(repeats):
         with tempfile.TemporaryDirectory() as caches:
-            # The one without goes first and last by turns.
+            # The run without a cache is alternately the first and the last.
             for cache in CACHES if i % 2 == 0 else CACHES[1:] + CACHES[:1]:
                 print(f"\r{name}, {i + 1} of {repeats}: cache {cache:10}", end="", file=sys.stderr, flush=True)
                 done = run(name, Path(caches), *(["--no-compilation-cache"] if cache == "none" else []))
@@ -74,7 +74,7 @@ def experiment(name: str, repeats: int) -> dict[str, Run] | str:
 
 
 def table(found: dict[str, dict[str, Run] | str]) -> str:
-    """Seconds, and ratios to the run without the cache."""
+    """Return the table of seconds, and of ratios to the run without the cache."""
     lines = [f"{'run':38}{'cache':>6}{'first steps':>13}{'ratio':>7}{'whole run':>11}{'ratio':>7}"]
     for name, runs in found.items():
         title = " ".join([name, *EXPERIMENTS[name]])
@@ -89,7 +89,7 @@ def table(found: dict[str, dict[str, Run] | str]) -> str:
 
 
 def short(repeats: int) -> dict[str, float]:
-    """Seconds of the imports, told by the process, and of the help, from starting Python to its end."""
+    """Return the seconds of imports, measured within the process, and of --help, from starting Python to its end."""
     times = {name: [] for name in SHORT}
     for _ in range(repeats):
         for name, command in SHORT.items():
@@ -105,14 +105,14 @@ def _python(*arguments: str) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """Without settings of JAX's own cache, which the experiments would leave as they are."""
+    """Return the environment without JAX's own cache settings, which the experiments would use."""
     own = {name for name in os.environ if name.startswith("JAX_") and "CACHE" in name}
     return {name: value for name, value in os.environ.items() if name not in own} | {"PYTHONPATH": str(ROOT)}
 
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench start", description=__doc__.splitlines()[0])
-    parser.add_argument("--experiment", action="append", choices=EXPERIMENTS, help="this one alone; may be repeated")
+    parser.add_argument("--experiment", action="append", choices=EXPERIMENTS, help="only this one; may be repeated")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each kind, of which the median counts")
     options = parser.parse_args(argv)
     if options.repeats < 1:

@@ -1,7 +1,7 @@
-"""What it costs to train from a memory map instead of from memory: examples per second of `fit` and `fit_stream`.
+"""Cost of training from a memory map instead of from memory: examples per second of `fit` and `fit_stream`.
 
-A network 784-512-512-10 trains by Adam on made data in the shape of MNIST. The ways take turns; of each training the
-second epoch is timed, when everything is compiled.
+A network 784-512-512-10 trains with Adam on synthetic data in the shape of MNIST. The ways alternate; the second epoch
+of each training is timed, when everything is compiled.
 """
 
 import argparse
@@ -21,7 +21,7 @@ SIZES, BATCH = (784, 512, 512, 10), 128
 
 
 def make(folder: Path, m: int) -> None:
-    """x in floats and in bytes, and y, as files that can be mapped."""
+    """Write x as floats and as bytes, and y, as files that can be memory-mapped."""
     rng = np.random.default_rng(0)
     for name, dtype, scale in (("bytes", np.uint8, 1), ("floats", np.float32, 255)):
         x = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, (m, SIZES[0]))
@@ -33,7 +33,7 @@ def make(folder: Path, m: int) -> None:
 
 
 def ways(folder: Path, steps_per_call: list[int], prefetch: int) -> dict[str, Callable[..., jaxnn.Fit]]:
-    """Each trains for some epochs, and calls back after each."""
+    """Return functions that train for some epochs, with a callback after each."""
     model = jaxnn.mlp(SIZES, "relu", output="softmax", init="he")
     plan = (jaxnn.objective(model.network, model.loss), optax.adam(1e-3), model.init(jax.random.key(0)))
     y = np.load(folder / "y.npy")
@@ -59,7 +59,7 @@ def ways(folder: Path, steps_per_call: list[int], prefetch: int) -> dict[str, Ca
 
 
 def second_epoch(train: Callable[..., jaxnn.Fit]) -> float:
-    """In seconds."""
+    """Return the seconds of the second epoch."""
     times = []
     train(epochs=2, callback=lambda report: times.append(time.perf_counter()))
     return times[1] - times[0]
@@ -67,8 +67,8 @@ def second_epoch(train: Callable[..., jaxnn.Fit]) -> float:
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench stream", description=__doc__.splitlines()[0])
-    parser.add_argument("--examples", type=int, default=12_800, help="of an epoch")
-    parser.add_argument("--repeats", type=int, default=15, help="trainings each way")
+    parser.add_argument("--examples", type=int, default=12_800, help="examples of an epoch")
+    parser.add_argument("--repeats", type=int, default=15, help="trainings of each way")
     parser.add_argument("--steps-per-call", type=int, nargs="+", default=[1, 8, 16, 32], metavar="N")
     parser.add_argument("--prefetch", type=int, default=2)
     options = parser.parse_args(argv)

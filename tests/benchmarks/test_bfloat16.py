@@ -1,4 +1,4 @@
-"""The bfloat16 benchmark trains what it says: every precision, from one start, on data made here."""
+"""The bfloat16 benchmark trains every precision from the same seed, on synthetic data."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from scripts.benchmarks.speed.workloads import Data, mnist
 
 @pytest.fixture
 def small(monkeypatch, tmp_path):
-    """A small network, and made data of two parts."""
+    """A small network, and synthetic data of two parts."""
     monkeypatch.setenv("JAXNN_DATA", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
@@ -28,13 +28,13 @@ def small(monkeypatch, tmp_path):
 
 
 @pytest.mark.full
-def test_all_precisions_learn_and_are_told(small, tmp_path, capsys, no_rank_promotion_rule):
+def test_all_precisions_learn_and_are_reported(small, tmp_path, capsys, no_rank_promotion_rule):
     arguments = ["--examples", "512", "--epochs", "8", "--seeds", "1", "--json", str(tmp_path / "found.json")]
     assert bfloat16.main(arguments) == 0
     found = json.loads((tmp_path / "found.json").read_text())
     assert set(found) == set(bfloat16.DTYPES) and min(accuracy for (accuracy,) in found.values()) > 0.9
     said = capsys.readouterr().out
-    assert "made data" in said and f"{found['bfloat16'][0]:.2%}" in said
+    assert "synthetic data" in said and f"{found['bfloat16'][0]:.2%}" in said
 
 
 def test_the_network_is_computed_in_half_precision_on_params_in_float32(small, monkeypatch, no_rank_promotion_rule):
@@ -67,8 +67,8 @@ def test_made_parts_are_alike_and_apart(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("arguments", [["--examples", "10"], ["--epochs", "0"], ["--seeds", "0"]])
-def test_bad_options_are_refused(arguments, capsys):
+def test_invalid_options_are_rejected(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         bfloat16.main(arguments)
     assert stop.value.code == 2
-    assert "takes 128 to 60000 examples" in capsys.readouterr().err
+    assert "--examples must be from 128 to 60000" in capsys.readouterr().err

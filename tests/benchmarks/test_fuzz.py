@@ -1,4 +1,4 @@
-"""The fuzz command: a short run of it, and that it finds what it looks for."""
+"""The fuzz benchmark: a short run, and detection of each kind of failure."""
 
 import os
 import sys
@@ -22,18 +22,18 @@ PATH = Path("folder/file")
 
 
 @pytest.mark.full
-def test_a_short_run_finds_nothing_wrong(tmp_path):
+def test_short_run_finds_no_failures(tmp_path):
     names = [name for name in FORMATS if name != "checkpoint"]  # whose tests damage it too
     tallies = fuzz(names, 1020, 0, tmp_path / "kept", bombs=False)
     assert not [f"{task}: {outcome}" for tally in tallies.values() for task, outcome in tally.wrong]
     for name, tally in tallies.items():
-        assert set(tally.counts) == {"read", "refused"}, name
+        assert set(tally.counts) == {"read", "rejected"}, name
         assert tally.counts.total() == (20 if name == "hdf5" else 100)
     assert not (tmp_path / "kept").exists()
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_files_are_made_again_by_their_number(name):
+def test_files_are_reproducible_by_number(name):
     format_ = FORMATS[name]
     seeds = [seed._replace(arrays=[np.arange(3)]) for seed in format_.seeds()]
     made = [make(format_, seeds, Task(name, 0, number, "")).data for number in range(20)]
@@ -58,7 +58,7 @@ def test_damage_is_of_every_kind_and_leaves_the_original():
 
 
 def reads(result):
-    """A format whose reader gives that, or raises it."""
+    """A format whose reader returns or raises the result."""
 
     def read(path):
         if isinstance(result, Exception):
@@ -75,8 +75,8 @@ def reads(result):
         ([np.arange(3)[::-1]], "wrong values"),
         ([], "wrong values"),
         (AssertionError("labels above the classes"), "wrong values"),
-        (InvalidFileError("folder/file is damaged"), "refused"),
-        (InvalidFileError("folder is no run"), "refused"),
+        (InvalidFileError("folder/file is damaged"), "rejected"),
+        (InvalidFileError("folder is no run"), "rejected"),
         (ValueError("folder is no run"), "wrong exception"),
         (ValueError("buffer is smaller than requested size"), "wrong exception"),
         (ValueError("folder/file has\ntwo lines"), "wrong exception"),
@@ -87,11 +87,11 @@ def reads(result):
         (RecursionError(), "wrong exception"),
     ],
 )
-def test_each_outcome_is_told(result, kind):
+def test_each_outcome_is_reported(result, kind):
     assert outcome(reads(result), Made(b"", [[np.arange(3)]]), PATH)[0] == kind
 
 
-def test_a_payload_that_was_damaged_may_be_read_as_anything():
+def test_damaged_payload_may_have_any_values():
     seed = Seed(b"head" + b"payload", (b"payload",), [np.arange(3)])
     checked = []
     for number in range(200):
@@ -103,7 +103,7 @@ def test_a_payload_that_was_damaged_may_be_read_as_anything():
 
 
 def broken_worker(connection, names, folder):
-    """Does with each number what a broken reader would."""
+    """Behave like a broken reader, by the number of the file."""
     connection.send("ready")
     while (task := connection.recv()) is not None:
         connection.send("reading")
@@ -115,7 +115,7 @@ def broken_worker(connection, names, folder):
 
 
 @pytest.mark.full
-def test_a_worker_that_ends_or_hangs_or_takes_too_much_is_told_and_another_one_started(tmp_path):
+def test_worker_that_ends_hangs_or_exceeds_a_limit_is_reported_and_replaced(tmp_path):
     watched = Watched([], tmp_path / "worker", broken_worker)
     began = time.perf_counter()
     kinds = [watched.read(Task("idx", 0, number, ""))[0].kind for number in (0, 1, 2, 3, 0)]

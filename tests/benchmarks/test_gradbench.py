@@ -1,4 +1,4 @@
-"""The bench: right gradients agree with autodiff of the plain function, and wrong ones differ somewhere."""
+"""The collection of gradients: right ones agree with autodiff of the plain function, wrong ones differ."""
 
 from collections import Counter
 from functools import cache
@@ -95,7 +95,7 @@ def named(cases, representatives=None):
 
 
 @pytest.mark.parametrize("case", named(RIGHT + HARD, RIGHT[:40:8] + HARD[::8]))
-def test_right_is_autodiff(case, x64):
+def test_right_gradients_agree_with_autodiff(case, x64):
     # Labels in float32 sum to 1 only up to rounding.
     assert compare(case, wide(case.args)) < (1e-7 if "sum to 1" in case.name else 1e-9)
 
@@ -110,7 +110,7 @@ def test_hard_is_right_in_the_dtype_of_its_arguments(case):
 
 
 @pytest.mark.parametrize("case", named(WRONG, ONE_OF_EACH))
-def test_wrong_is_wrong(case):
+def test_wrong_gradients_differ_from_autodiff(case):
     witness = case.witness() if case.witness else Witness(case.args)
     if case.kind == LOW:
         assert not compare(case, witness.args, wide_truth=True) < 0.05

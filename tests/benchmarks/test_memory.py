@@ -1,4 +1,4 @@
-"""What compiled programs need, by XLA's own account: the memory benchmark's claims on smaller shapes, and its table."""
+"""The memory benchmark: its claims on smaller shapes, and its table."""
 
 import json
 
@@ -19,7 +19,7 @@ def test_hand_derived_gradients_need_no_more_than_automatic_ones(name):
 
 @pytest.mark.representatives("dense, relu")
 @pytest.mark.parametrize("name", memory.blocks(32))
-def test_a_stack_of_blocks_needs_no_more_by_hand(name):
+def test_hand_derived_gradients_of_a_stack_need_no_more_memory(name):
     hand, auto = (memory.of_stack(memory.blocks(32)[name], 16, 32, 128, gradients) for gradients in ("hand", "auto"))
     assert hand.temporary <= auto.temporary
 
@@ -45,7 +45,7 @@ def test_the_command_prints_every_network(tmp_path, monkeypatch, capsys):
     assert all(name in said for name in record)
 
 
-def test_a_gradient_that_needs_more_is_told(monkeypatch, capsys):
+def test_gradient_that_needs_more_memory_is_reported(monkeypatch, capsys):
     monkeypatch.setattr(memory, "NETWORKS", ("tiny",))
     monkeypatch.setattr(memory, "blocks", lambda width: {})
     monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""The speed benchmark measures what it says: the judge of losses, the entries it can run anywhere, the table."""
+"""The speed benchmark: the check of losses, the entries that run on any machine, the table."""
 
 import json
 from functools import partial
@@ -19,7 +19,7 @@ TINY, POPULATION = WORKLOADS["tiny"], WORKLOADS["population"]
 
 @pytest.mark.representatives("tiny")
 @pytest.mark.parametrize("name", ["tiny", "mnist", "course", "deep-64"])
-def test_judge_agrees_with_jaxnn(name):
+def test_mean_loss_agrees_with_jaxnn(name):
     workload = WORKLOADS[name]
     model = jaxnn.mlp(workload.sizes, workload.activation, output=workload.output, scan=workload.scan)
     params = model.init(jax.random.key(0))
@@ -46,7 +46,7 @@ def test_data_have_the_shapes_of_the_workload(name, tmp_path, monkeypatch):
 
 @pytest.mark.representatives("logistic", "tiny")
 @pytest.mark.parametrize("name", [name for name in WORKLOADS if name not in ("mnist", "population")])
-def test_targets_are_out_of_reach_untrained(name, tmp_path):
+def test_untrained_networks_do_not_reach_the_targets(name, tmp_path):
     workload = WORKLOADS[name]
     prepare(workload, tmp_path)
     classes = max(2, workload.sizes[-1])
@@ -61,8 +61,8 @@ def test_targets_are_out_of_reach_untrained(name, tmp_path):
 @pytest.mark.parametrize(
     "module", ["jaxnn_fit", "jaxnn_auto", "jaxnn_bfloat16", "raw", "with_numpy", "with_stax", "with_sklearn"]
 )
-def test_entries_learn(module, tmp_path, no_rank_promotion_rule):
-    """Each by its own code, a short training; the laps are all told."""
+def test_entries_reach_the_loss(module, tmp_path, no_rank_promotion_rule):
+    """A short training of each entry reaches the loss, and calls `lap` for every lap."""
     prepare(TINY, tmp_path)
     x, y = load(tmp_path)
     short, laps = TINY._replace(laps=3, steps=320), []
@@ -105,8 +105,8 @@ def test_populations_learn_each_member_at_its_own_rate(module, digits, no_rank_p
     assert shortfall(FEW, losses) is None, losses
 
 
-def test_numpy_side_by_side_is_numpy_one_by_one(digits):
-    """Two ways written apart, the same starts and batches: the same weights, up to rounding."""
+def test_numpy_in_parallel_equals_numpy_one_by_one(digits):
+    """Independent implementations with the same seeds and batches give the same weights, up to rounding."""
     side_by_side, loop = (
         __import__(f"scripts.benchmarks.speed.peers.{module}", fromlist=["population"]).population(
             FEW._replace(steps=28), *digits, lambda: None
@@ -117,8 +117,8 @@ def test_numpy_side_by_side_is_numpy_one_by_one(digits):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
-def test_judge_of_populations(digits):
-    """What an entry could get wrong, each found; a right one passes."""
+def test_shortfall_of_populations(digits):
+    """Each possible mistake of an entry is found, and correct losses pass."""
     rates, right = POPULATION.population.losses, np.repeat(POPULATION.population.losses, 8)
     right = (right * np.tile(np.linspace(0.9, 1.1, 8), 8)).tolist()
     assert shortfall(POPULATION, right) is None
@@ -127,17 +127,17 @@ def test_judge_of_populations(digits):
     assert shortfall(POPULATION, untrained).startswith("reached a loss of")
     assert "0.00032" in shortfall(POPULATION, untrained[:8] + right[8:])  # members left as they were
     assert "0.00032" in shortfall(POPULATION, right[56:] + right[:56])  # rates given to other members
-    assert "one and the same" in shortfall(POPULATION, right[:1] * 2 + right[2:])  # seeds that do nothing
-    assert "one and the same" not in shortfall(POPULATION, [rates[-1] * s for s in np.linspace(0.9, 1.1, 64)])
-    assert "not 0.12" in shortfall(POPULATION, [np.nan] * 64)
-    with pytest.raises(ValueError, match=r"\[1\] members, not 64"):
+    assert "are the same" in shortfall(POPULATION, right[:1] * 2 + right[2:])  # seeds that do nothing
+    assert "are the same" not in shortfall(POPULATION, [rates[-1] * s for s in np.linspace(0.9, 1.1, 64)])
+    assert "expected 0.12" in shortfall(POPULATION, [np.nan] * 64)
+    with pytest.raises(ValueError, match=r"of 64 members, got \[1\]"):
         losses_of(POPULATION, [a[:1] for a in stacked(POPULATION)], *digits)
     with pytest.raises(ValueError, match="layer 1"):
         losses_of(POPULATION, [a.swapaxes(1, -1) for a in stacked(POPULATION)], *digits)
 
 
 @pytest.mark.full
-def test_an_entry_runs_in_its_own_process_and_is_judged(tmp_path):
+def test_entry_runs_in_a_separate_process_and_its_loss_is_checked(tmp_path):
     prepare(TINY, tmp_path)
     run = measure.run("NumPy", TINY, "tiny", tmp_path, timeout=100)
     assert run.whole > TINY.laps * (TINY.steps - 1) * run.step * 0.5
@@ -147,12 +147,12 @@ def test_an_entry_runs_in_its_own_process_and_is_judged(tmp_path):
     assert measure.run("NumPy loop", TINY, "tiny", tmp_path, timeout=100) == "trains populations only"
 
 
-def test_an_entry_without_populations_says_so(capsys):
+def test_entry_without_populations_is_reported(capsys):
     entry.main("batches", "population", "nowhere")
     assert json.loads(capsys.readouterr().out) == {"none": "no population entry"}
 
 
-def test_what_is_not_installed_is_said(tmp_path, monkeypatch):
+def test_missing_package_is_reported(tmp_path, monkeypatch):
     monkeypatch.setitem(measure.ENTRIES, "nothing", ("nothing", "no_such_package"))
     assert measure.run("nothing", TINY, "tiny", tmp_path, timeout=1) == "not installed"
     monkeypatch.setitem(measure.ENTRIES, "broken", ("no_such_module", "numpy"))
@@ -160,7 +160,7 @@ def test_what_is_not_installed_is_said(tmp_path, monkeypatch):
     assert "not done after" in measure.run("NumPy", TINY, "tiny", tmp_path, timeout=0.01)
 
 
-def test_table_tells_ratios_to_the_fastest():
+def test_table_has_ratios_to_the_fastest():
     fast, slow = measure.Run(1.0, 0.1, 0.001, 2**20, 0.1), measure.Run(2.0, 0.2, 0.003, 2**21, 0.1)
     text = measure.table("tiny", {"a": fast, "b": slow, "c": "not installed"}, True, Limits(1e9, 1e9, 1e9))
     lines = {line.split()[0]: line.split() for line in text.splitlines()[2:]}
@@ -172,7 +172,7 @@ def test_table_tells_ratios_to_the_fastest():
     assert measure.medians([fast, "failed"]) == "failed"
 
 
-def test_table_of_a_gpu_tells_what_ran_there():
+def test_table_of_a_gpu_has_the_device_of_each_entry():
     gpu = Limits(1e12, 1e12, 1e12, 2e12, "a GPU")
     found = {
         "JAX": measure.Run(1.0, 0.1, 0.001, 2**20, 0.1, 5 * 2**20, "a GPU"),
@@ -183,24 +183,24 @@ def test_table_of_a_gpu_tells_what_ran_there():
     lines = {line.split()[0]: line for line in text.splitlines()[2:]}
     assert lines["JAX"].endswith("5 MB") and lines["NumPy"].endswith("on the CPU")
     # Each precision against its own rate: 94.5e9 operations in 94 and 47 ms.
-    assert text.count("floor of a step") == 2 and "94.4893 ms" in text and "47.2446 ms" in text
+    assert text.count("minimum of a step") == 2 and "94.4893 ms" in text and "47.2446 ms" in text
     assert "a GPU, 1 TFLOP/s" in str(gpu) and "2 TFLOP/s in bfloat16" in str(gpu)
     assert "bfloat16" not in measure.table("wide", found, True, Limits(1e12, 1e12, 1e12)).splitlines()[-1]
 
 
 def test_without_a_gpu_nothing_is_measured(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(measure, "_told", lambda *_: "no such backend")
+    monkeypatch.setattr(measure, "_result_of", lambda *_: "no such backend")
     assert measure.main(["--platform", "cuda", "--workload", "tiny", "--json", str(tmp_path / "told.json")]) == 1
     out = capsys.readouterr().out
-    assert out.startswith("no GPU here") and out.count(measure.NO_GPU) == len(measure.PEERS) + 1
+    assert out.startswith("JAX finds no GPU") and out.count(measure.NO_GPU) == len(measure.PEERS) + 1
     assert json.loads((tmp_path / "told.json").read_text())["runs"]["tiny"]["jaxnn bfloat16"] == [measure.NO_GPU]
     with pytest.raises(RuntimeError, match="no such backend"):
         measure.limits("cpu")
 
 
-def test_a_library_without_the_gpu_is_not_passed_off_as_on_it(monkeypatch):
+def test_library_without_gpu_is_reported_as_not_measured(monkeypatch):
     told = dict(started=0, laps=[1, 2], done=3, peak=1, losses=[0.1], device="cpu", device_peak=0)
-    monkeypatch.setattr(measure, "_told", lambda *_: told)
+    monkeypatch.setattr(measure, "_result_of", lambda *_: told)
     run = partial(measure.run, workload=TINY._replace(laps=2), name="tiny", folder=None, timeout=1, platform="cuda")
     assert run("jaxnn hand").startswith("not measured")
     assert run("NumPy").device == "cpu"
@@ -215,7 +215,7 @@ def test_floor_counts_the_products():
 
 
 @pytest.mark.parametrize("arguments", [["--repeats", "0"], ["--peer", "Nobody"], ["--workload", "none"]])
-def test_bad_options_are_refused(arguments, capsys):
+def test_invalid_options_are_rejected(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         measure.main(arguments)
     assert stop.value.code == 2

@@ -1,4 +1,4 @@
-"""The benchmark of starting: its table, its environment, and what it makes of a run that fails."""
+"""The start benchmark: its table, its environment, and the report of a failed run."""
 
 import os
 
@@ -7,7 +7,7 @@ import pytest
 from scripts.benchmarks import start
 
 
-def test_table_tells_ratios_to_the_run_without_a_cache():
+def test_table_has_ratios_to_the_run_without_a_cache():
     runs = {"none": start.Run(2.0, 10.0), "empty": start.Run(2.2, 11.0), "filled": start.Run(1.0, 4.0)}
     _, none, empty, filled, missing = start.table({"ladder": runs, "catvnoncat": "error: no data"}).splitlines()
     assert none.split()[-7:] == ["none", "2.00", "s", "1.00", "10.00", "s", "1.00"]
@@ -16,7 +16,7 @@ def test_table_tells_ratios_to_the_run_without_a_cache():
     assert missing.endswith("error: no data")
 
 
-def test_a_run_that_fails_says_why(tmp_path):
+def test_failed_run_is_reported_with_the_reason(tmp_path):
     assert "--bogus" in start.run("ladder", tmp_path, "--bogus")
 
 
@@ -32,7 +32,7 @@ def test_settings_of_jax_s_own_cache_do_not_reach_the_runs(monkeypatch):
 
 
 @pytest.mark.parametrize("arguments", [["--repeats", "0"], ["--experiment", "none"]])
-def test_bad_options_are_refused(arguments, capsys):
+def test_invalid_options_are_rejected(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         start.main(arguments)
     assert stop.value.code == 2

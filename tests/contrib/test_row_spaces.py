@@ -1,4 +1,4 @@
-"""Training in the span of the examples against `fit` on the examples themselves: the same iterates."""
+"""Training in the span of the examples, compared with `fit`: the same iterates."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ KEY = jax.random.key(1)
 
 
 def both(x=X, y=Y, model=MODEL, regularizer=None, optimizer=None, start=None, **options):
-    """The fit in the span, and the one on the examples."""
+    """Return the fit in the row space, and the fit on all features."""
     objective = jaxnn.objective(model.network, model.loss, regularizer)
     optimizer = optax.sgd(0.1) if optimizer is None else optimizer
     start = model.init(jax.random.key(0)) if start is None else start
@@ -52,7 +52,7 @@ def test_the_iterates_are_those_of_fit(optimizer):
 
 @pytest.mark.representatives("0")
 @pytest.mark.parametrize("seed", range(3))
-def test_half_precision_of_the_inputs_is_no_dependence_on_single_weights(seed):
+def test_half_precision_inputs_are_not_a_dependence_on_single_weights(seed):
     short, long = both(X.astype(np.float16), start=MODEL.init(jax.random.key(seed)), epochs=4)
     assert_same(short, long, 2e-3)  # what float16 rounds
 
@@ -92,7 +92,7 @@ def test_one_example():
 
 
 @pytest.mark.full
-def test_what_is_measured_is_measured_on_full_params():
+def test_metrics_are_computed_with_full_params():
     def evaluate(params):
         return {"size": jnp.square(params[0]["W"]).sum(), "z": MODEL.outputs(params, X[:1] + 1)[0, 0]}
 
@@ -188,7 +188,7 @@ def test_penalties_that_depend_on_single_weights_raise(regularizer):
         ({"evaluate": "loss"}, "evaluate must be a function .*, got 'loss'"),
     ],
 )
-def test_what_cannot_be_trained_raises(options, message):
+def test_untrainable_params_raise(options, message):
     with pytest.raises(ValueError, match=message):
         both(**options)
 
@@ -205,6 +205,6 @@ def test_what_cannot_be_trained_raises(options, message):
         (None, "x must be an array, got None"),
     ],
 )
-def test_what_spans_nothing_raises(x, message):
+def test_invalid_row_space_raises(x, message):
     with pytest.raises(ValueError, match=message):
         jaxnn.contrib.row_space(x)

@@ -1,4 +1,4 @@
-"""Widths that are numbers: a network of which the first units count is the narrow network."""
+"""Traced widths: a masked network equals the narrow network."""
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +32,7 @@ def test_the_start_has_the_narrow_network_s_deviation(init):
     assert W[:60, :150].std() == pytest.approx(expected, rel=0.03)
 
 
-def test_at_full_width_the_start_is_the_initialiser_s_own():
+def test_initial_params_at_full_width_are_those_of_the_initializer():
     key = jax.random.key(0)
     ours = traced_width_mlp(SIZES, (7, 5), init="glorot").init(key)
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(jaxnn.mlp(SIZES, init="glorot").init(key)), strict=True):
@@ -43,7 +43,7 @@ def test_at_full_width_the_start_is_the_initialiser_s_own():
 @pytest.mark.representatives("momentum-tanh")
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
 @pytest.mark.parametrize("optimizer", [optax.adam(0.05), optax.sgd(0.3, momentum=0.9)], ids=["adam", "momentum"])
-def test_it_learns_what_the_narrow_network_learns(activation, optimizer):
+def test_masked_network_trains_like_the_narrow_network(activation, optimizer):
     model, narrow = wide(activation), jaxnn.mlp(NARROW, activation)
     params = model.init(jax.random.key(5))
     cut = slice_params(narrow.network, (3,), params)

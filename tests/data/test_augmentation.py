@@ -1,4 +1,4 @@
-"""Augmentations: values against SciPy, the ranges of what is random, and their place inside an objective."""
+"""Augmentations: values against SciPy, ranges of random numbers, and their use in an objective."""
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +55,7 @@ def many(field, n=2000, h=7, w=5):
 
 @pytest.mark.parametrize("channels", [None, 2])
 def test_bilinear_is_scipy_s(channels):
-    """Its grid-constant mode: there the image goes over to 0 within a pixel of its edge, and does not stop short."""
+    """Compared with SciPy's mode grid-constant, in which the image fades to 0 within a pixel of its edge."""
     image = IMAGE if channels else IMAGE[..., 0]
     places = RNG.uniform(-3, 13, (2, 40, 3)).astype(np.float32)
     planes = [image] if channels is None else np.moveaxis(image, -1, 0)
@@ -220,7 +220,7 @@ def test_both_gradients_agree_and_no_key_means_no_change():
         np.testing.assert_array_equal(a, b)
 
 
-def test_images_that_are_no_rows():
+def test_images_that_are_not_rows():
     images = BATCH._replace(x=BATCH.x.reshape(20, 9, 11))
     model = jaxnn.chain(jaxnn.flatten(), MODEL.network)
     params, _ = model.init(KEY, (9, 11))
@@ -238,7 +238,7 @@ def test_dropout_draws_what_it_drew():
 
 @pytest.mark.full
 def test_fresh_in_every_step_of_fit():
-    """At a rate of 0 the loss would be the same in each step, were the images."""
+    """With a learning rate of 0, the loss only changes if the images do."""
     frozen = jaxnn.fit(NOISY, optax.sgd(0.0), PARAMS, X, Y, key=KEY, epochs=4)
     assert len({*frozen.losses.tolist()}) == 4
     again = jaxnn.fit(NOISY, optax.sgd(0.0), PARAMS, X, Y, key=KEY, epochs=4)

@@ -1,4 +1,4 @@
-"""Data before training: splits, standardisation, one-hot labels, batches, and the checks that teach."""
+"""Data before training: splits, standardization, one-hot labels, batches, and error messages."""
 
 import jax
 import jax.numpy as jnp
@@ -48,7 +48,7 @@ def test_split_puts_every_example_in_one_part(sizes, shares, seed, stratify):
 
 
 def test_stratified_split_of_rare_classes():
-    """Where the shares come out even, they are exact; without stratifying, chance decides."""
+    """The shares are exact if they are integers; without stratification, they are random."""
     y = np.repeat([0, 1, 2], [800, 180, 20])
     parts = jaxnn.split(numbered(1000), y, (0.8, 0.1, 0.1), seed=0, stratify=True)
     assert [np.bincount(part.y).tolist() for part in parts] == [[640, 144, 16], [80, 18, 2], [80, 18, 2]]
@@ -117,7 +117,7 @@ def test_standardize_is_scikit_learns(shape):
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("constant", [0.0, 0.1, 0.3, 1.1, 1 / 3, 60000 / 7])
 def test_constant_feature_becomes_exactly_zero(constant, dtype):
-    """Its computed mean may be off by rounding, and its deviation noise: 1 must not come of 0/0 or noise/noise."""
+    """Its mean has rounding errors, and its deviation may be noise: the result must not be 0/0 or noise/noise."""
     x = np.full((1000, 2), constant, dtype)
     x[:, 1] = np.arange(1000) % 2
     stats = jaxnn.data.fit_standardizer(x)
@@ -129,7 +129,7 @@ def test_constant_feature_becomes_exactly_zero(constant, dtype):
 
 
 @pytest.mark.parametrize("shape", [(20, 4, 5, 3), (20, 4, 3), (20, 3), (6, 4, 5, 1)])
-def test_channels_are_standardised_as_scikit_learn_does_pixels(shape):
+def test_channels_are_standardized_as_scikit_learn_does_pixels(shape):
     rng = np.random.default_rng(0)
     train, test = rng.normal(size=shape) * 7 + np.arange(shape[-1]), rng.normal(size=shape)
     stats = jaxnn.data.fit_standardizer(train, per_channel=True)
@@ -141,7 +141,7 @@ def test_channels_are_standardised_as_scikit_learn_does_pixels(shape):
 
 
 def test_constant_channel_becomes_exactly_zero():
-    """One that is constant in each image alone is none."""
+    """A channel that is constant only within each image is not constant."""
     x = np.full((50, 3, 3, 2), 1 / 3, np.float32)
     x[..., 1] = np.arange(50)[:, None, None]
     out = jaxnn.standardize(jaxnn.data.fit_standardizer(x, per_channel=True), x)
@@ -162,7 +162,7 @@ def test_statistics_have_more_digits_than_few_bits(dtype):
 
 @pytest.mark.parametrize("smallest", [1e-45, 1e-40])
 def test_deviation_too_small_for_its_dtype_divides_nothing_by_zero(smallest):
-    """Subnormal numbers are 0 to a compiled program."""
+    """Subnormal numbers are 0 in compiled programs."""
     x = np.zeros((1001, 1), np.float32)
     x[0] = smallest
     for standardize in (jaxnn.standardize, jax.jit(jaxnn.standardize)):
@@ -353,7 +353,7 @@ def test_check_batch_names_the_labels(asarray):
 
 
 @pytest.mark.parametrize("asarray", [np.asarray, jnp.asarray])
-def test_check_batch_finds_what_is_not_finite(asarray):
+def test_check_batch_finds_nonfinite_values(asarray):
     x = np.ones((4, 3), np.float32)
     x[2, 1] = -np.inf
     with pytest.raises(ValueError, match=r"x must be finite, got -inf at \(2, 1\) and 1 such values"):
@@ -379,7 +379,7 @@ def test_weights_of_any_scale_become_ones_that_a_program_can_add():
 
 
 @pytest.mark.parametrize("classes", ["3", 0, -1, 3.0, None, True, ["a", "b"]])
-def test_what_is_no_number_of_classes_raises(classes):
+def test_invalid_number_of_classes_raises(classes):
     for ask in (
         lambda: jaxnn.data.one_hot(np.array([0, 1]), classes),
         lambda: jaxnn.metrics.confusion_matrix([0, 1], [0, 1], classes),
@@ -389,7 +389,7 @@ def test_what_is_no_number_of_classes_raises(classes):
 
 
 @pytest.mark.parametrize("seed", [-1, 0.5, "a", None, jax.random.key(0), np.random.default_rng(0)])
-def test_a_seed_that_is_none_raises(seed):
+def test_invalid_seed_raises(seed):
     """`None` would be another shuffle each time, and a generator too."""
     x, y = numbered(4), np.zeros(4)
     for ask in (

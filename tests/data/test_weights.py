@@ -1,4 +1,4 @@
-"""Example weights: only their ratios matter, in any dtype and at any scale, on every path from the data to a number."""
+"""Example weights: only their ratios matter, in any dtype and at any scale, in training and in metrics."""
 
 from functools import partial
 
@@ -39,7 +39,7 @@ def by_stream(weight, x=X, y=Y):
 
 
 def by_pairs(weight, x=X, y=Y):
-    """A stream whose batches bring their weights, and are means by these alone."""
+    """Return a stream of batches with weights, each with the mean over its own weights."""
     weight = np.ones(M) if weight is None else np.asarray(weight)
     batches = [(x[i : i + SIZE], y[i : i + SIZE], weight[i : i + SIZE]) for i in range(0, M, SIZE)]
     return jaxnn.fit_stream(OBJECTIVE, SGD, START, batches, key=KEY, epochs=2, steps_per_call=4).params
@@ -107,7 +107,7 @@ EQUAL = [
 @pytest.mark.representatives("full", "stream")
 @pytest.mark.parametrize("path", HOST_PATHS)
 def test_equal_weights_of_the_host_change_nothing(path, unweighted):
-    """Not a bit: all of them are the weights 1."""
+    """The results are identical to those with weights of 1."""
     for weight in EQUAL:
         assert_same(HOST_PATHS[path](weight), unweighted[path])
 
@@ -137,14 +137,14 @@ def test_equal_weights_of_the_device_change_nothing(path, dtype, values, unweigh
 @pytest.mark.parametrize("path", PATHS)
 @settings(max_examples=8, deadline=None)
 @given(exponent=st.integers(-110, 110), host=st.booleans())
-def test_a_power_of_two_is_no_matter(path, exponent, host):
+def test_power_of_two_factor_changes_nothing(path, exponent, host):
     weight = np.ldexp(WEIGHT, exponent)
     assert_same(PATHS[path](weight if host else jnp.asarray(weight)), PATHS[path](WEIGHT))
 
 
 @pytest.mark.representatives("full", "stream")
 @pytest.mark.parametrize("path", PATHS)
-def test_a_common_factor_is_no_matter(path):
+def test_common_factor_changes_nothing(path):
     whole = np.rint(WEIGHT * 1000.0).astype(float)
     expected = PATHS[path](whole.astype(np.float32))
     for weight in (whole.astype(int), whole.astype(int) * 2**45, whole * 1e301, whole * 1e-320 * 1e10):
@@ -199,7 +199,7 @@ def test_weights_of_0_only_leave_defined_numbers_in_programs():
         (np.ones(3), rf"weight must have shape \({M},\), .*, got \(3,\)"),
     ],
 )
-def test_what_is_no_weights_is_said_in_one_line(weight, message):
+def test_invalid_weights_raise_one_line(weight, message):
     for ask in (
         lambda: by_fit(weight),
         lambda: jaxnn.data.check_batch(X, Y, weight),
@@ -265,7 +265,7 @@ def test_a_weight_too_small_beside_the_largest_is_0():
 
 
 def test_gradients_with_respect_to_weights_are_those_of_the_mean():
-    """The scale that keeps sums in range is a constant to a derivative."""
+    """The scale that keeps sums in range is a constant in derivatives."""
 
     def value(weight):
         return OBJECTIVE.value(params, jaxnn.Batch(jnp.asarray(X), jnp.asarray(Y), weight))
@@ -329,7 +329,7 @@ def test_what_counts_is_still_checked():
 
 
 @pytest.mark.full
-def test_a_population_may_hold_anything_where_no_member_counts_it():
+def test_population_ignores_values_of_weight_zero_in_all_members():
     def train(x, y, scale):
         def member(h):
             return jaxnn.Member(OBJECTIVE, SGD, START, KEY, weight=jnp.asarray(scale)[h["k"]] * COUNTS)
@@ -360,8 +360,8 @@ def plain_member(h):
 
 
 @pytest.mark.full
-def test_cross_validation_leaves_out_what_does_not_count():
-    """As if it were not there: the folds are drawn of the others."""
+def test_cross_validation_ignores_examples_of_weight_zero():
+    """The folds are drawn from the other examples."""
 
     def measured(x, y, weight):
         options = dict(k=2, seed=0, measure=measure, epochs=2, weight=weight)
@@ -377,7 +377,7 @@ def test_cross_validation_leaves_out_what_does_not_count():
 
 
 @pytest.mark.full
-def test_learning_curves_leave_out_what_does_not_count():
+def test_learning_curves_ignore_examples_of_weight_zero():
     def curve(x, y, weight, dev):
         options = dict(dev=dev, seeds=[0], measure=measure, epochs=2, weight=weight)
         return jaxnn.population.learning_curve(plain_member, {"k": np.zeros(1)}, x, y, [3, 6], **options)
@@ -421,7 +421,7 @@ def all_metrics(predicted, p, y, weight):
 
 
 def by_numpy(weight):
-    """From the definitions, in float64."""
+    """Compute the metrics from their definitions, in float64."""
     average, certain, guess = partial(np.average, weights=weight), PROBABILITIES.max(axis=1), PROBABILITIES.argmax(1)
     bins = np.clip(np.ceil(certain * 4) - 1, 0, 3)
     of_bin = [(bins == b) & (weight > 0) for b in range(4)]

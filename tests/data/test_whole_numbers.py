@@ -1,4 +1,4 @@
-"""Whole numbers and other byte orders: the numbers that NumPy holds are those that are computed with."""
+"""Integers and other byte orders: computations use the values of the NumPy arrays."""
 
 import inspect
 import math
@@ -77,7 +77,7 @@ def test_whole_numbers_into_a_layer_with_params_are_floats(case):
     assert_same(results[1], results[2])
 
 
-def test_constants_of_activations_may_come_in_their_place():
+def test_constants_of_activations_may_be_positional():
     for forward, backward in (
         (jaxnn.functional.leaky_relu_forward, jaxnn.functional.leaky_relu_backward),
         (jaxnn.functional.elu_forward, jaxnn.functional.elu_backward),
@@ -155,7 +155,7 @@ def test_targets_of_any_dtype_are_the_numbers_they_are(name):
 
 
 @pytest.mark.parametrize("label", [2**32, 2**32 + 1, -(2**32), 2**63])
-def test_a_label_beyond_32_bits_is_no_class(label):
+def test_label_beyond_32_bits_is_not_a_class(label):
     z, y = np.array([[0.1, 0.9]], np.float32), np.array([label])
     for loss in (jaxnn.softmax_cross_entropy(), jaxnn.softmax_cross_entropy(0.1)):
         assert np.isnan(loss.value(z, y)).all()

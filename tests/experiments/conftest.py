@@ -1,4 +1,4 @@
-"""Made data and made runs, so that the tests need no download and little time."""
+"""Synthetic data and small runs, so that the tests need no download and little time."""
 
 import signal
 
@@ -14,7 +14,7 @@ from experiments.networks.storage import StoredNetwork, encode
 
 @pytest.fixture(scope="session", autouse=True)
 def no_compilation_cache():
-    """Tests compile what they test, and write nothing to the user's cache."""
+    """Compile without a cache, and write nothing to the user's one."""
     before = jax.config.jax_enable_compilation_cache
     jax.config.update("jax_enable_compilation_cache", False)
     yield
@@ -23,7 +23,7 @@ def no_compilation_cache():
 
 @pytest.fixture(scope="session", autouse=True)
 def natural_width():
-    """What is printed is as wide as a file has it, also in xdist's workers, which have COLUMNS."""
+    """Unset COLUMNS, which xdist's workers have, so that output is as wide as in a file."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("COLUMNS", raising=False)
         yield
@@ -31,7 +31,7 @@ def natural_width():
 
 @pytest.fixture
 def interruptible():
-    """Ctrl-C, which a shell's background would have pytest, and the processes that it starts, ignore."""
+    """Restore the handling of Ctrl-C, which pytest and its child processes ignore as background jobs of a shell."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -39,7 +39,7 @@ def interruptible():
 
 @pytest.fixture
 def write_photos():
-    """`write(folder, **changes)`: both HDF5 files; a change replaces a dataset, or leaves it out where it is None."""
+    """`write(folder, **changes)`: both HDF5 files; a change replaces a dataset, or leaves it out if it is `None`."""
 
     def write(folder, **changes):
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def write_photos():
 
 @pytest.fixture
 def image_run(tmp_path):
-    """A run folder with two image networks: "logistic" says cat with probability 0.93, "deep" 0.20, to anything."""
+    """A run folder with two image networks: for any image, P(cat) of "logistic" is 0.93, that of "deep" 0.20."""
     folder = tmp_path / "runs" / "catvnoncat-made"
     folder.mkdir(parents=True)
     for name, sizes, probability in (("logistic", (12288, 1), 0.93), ("deep", (12288, 2, 1), 0.2)):

@@ -1,4 +1,4 @@
-"""Which folder of experiments/ may import which, read from the sources: imports go one way."""
+"""The imports among the folders of experiments/, read from the sources: they go one way."""
 
 import ast
 
@@ -56,7 +56,7 @@ def test_no_private_name_is_imported():
 
 
 def test_imports_are_read():
-    """The reader itself finds imports at the top, inside functions, and by `import_module`."""
+    """The reader finds imports at the top, inside functions, and by `import_module`."""
     registry = names_in(ROOT / "experiments" / "studies" / "registry.py")
     assert {"importlib.import_module", "experiments.interchange.load", "experiments.studies."} <= registry
     assert "experiments.networks.storage.load_from_run" in imports(ROOT / "experiments" / "cli" / "predict.py")

@@ -1,4 +1,4 @@
-"""Checks that cannot be run: each raises a GradcheckError with what was expected and what came."""
+"""Checks that cannot be run: each raises a GradcheckError with what was expected and what it got."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""What a report holds and how it prints."""
+"""The content of a report, and how it prints."""
 
 import json
 

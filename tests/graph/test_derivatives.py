@@ -108,7 +108,7 @@ def counted(x):
 counted.defvjp(lambda x: (counted(x), x), lambda x, dy: (7 * dy,))
 
 
-def test_in_the_body_of_a_rule_without_plain_derivative_there_are_none():
+def test_custom_rule_body_without_plain_derivative_has_no_derivatives():
     """`None`, not zero: the loop has too many steps to be unrolled."""
     g = graph.trace(counted, limit=3)(0.5)
     assert g["x"].derivative == 7

@@ -1,4 +1,4 @@
-"""A compilation cache of the tests' own."""
+"""A separate compilation cache for tests."""
 
 import warnings
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""The oracle of graphs: values and derivatives by running the jaxpr, and `jax.grad` of it."""
+"""The oracle of graphs: values from running the jaxpr, and derivatives from `jax.grad` of it."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Points and tolerances of the oracle's own tests."""
+"""Points and tolerances of the oracle's tests."""
 
 import numpy as np
 

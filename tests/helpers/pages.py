@@ -1,4 +1,4 @@
-"""Reads HTML pages strictly: what is not closed, or is fetched from somewhere, fails the test."""
+"""Strict reader of HTML pages: unclosed elements and network access fail the test."""
 
 import re
 from html.parser import HTMLParser

@@ -1,4 +1,4 @@
-"""Functions of layers as compiled programs, and what counts as the same numbers."""
+"""Functions of layers as compiled programs, and comparison of numbers."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""One table of cases: every layer, combinator, model, loss and regularizer. The generic tests run over it.
+"""The table of cases: every layer, combinator, model, loss and regularizer, for the generic tests.
 
 They are the CASES at the end of each file that jaxnn exports a factory from: name -> (call, ...), a call without
 arguments that makes the layer or the like, and

@@ -1,4 +1,4 @@
-"""Runs of experiments in a short form, and what each must leave."""
+"""Short runs of experiments, and the files that each must write."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""A small network, its data, and objectives that note what they are given."""
+"""A small network, its data, and objectives that record their arguments."""
 
 from functools import partial
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""The boundary: what the declared arguments reject, made from the declarations, and how many lines guard arguments."""
+"""Rejected arguments, generated from the declarations, and the number of lines that guard arguments."""
 
 import inspect
 from functools import partial
@@ -40,7 +40,7 @@ ARGUMENTS = [
     ARGUMENTS,
     ids=[f"{function.__name__}-{argument}" for function, argument, _ in ARGUMENTS],
 )
-def test_what_is_declared_invalid_raises(function, argument, constraint):
+def test_declared_invalid_values_raise(function, argument, constraint):
     """Arguments are checked before the call, so the others may be missing."""
     parameter = inspect.signature(function).parameters[argument]
     for value in constraint.rejects:

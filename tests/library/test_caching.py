@@ -1,4 +1,4 @@
-"""Programs are found again by what they are of, and dropped: memory does not grow with what is made in a loop."""
+"""Programs are cached by their static arguments and dropped: memory does not grow in a loop."""
 
 import ctypes
 import gc
@@ -105,7 +105,7 @@ def test_programs_and_what_they_close_over_are_dropped(train):
 
 
 @pytest.mark.full
-def test_starts_are_dropped():
+def test_init_functions_are_dropped():
     alive = []
     for width in range(2, 13):
         network = jaxnn.chain(jaxnn.dense(width), jaxnn.stateless(lambda x: (x, ()), lambda cache, dy: dy))
@@ -141,7 +141,7 @@ def test_copies_by_a_scan_are_not_traced_at_each_call():
         np.testing.assert_allclose(d, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_what_has_no_hash_is_made_anew():
+def test_unhashable_arguments_are_not_cached():
     made = bounded_cache(lambda value: [value])
     assert made(1) is made(1)
     assert made([1]) == [[1]] and made([1]) is not made([1])
@@ -208,7 +208,7 @@ SLOW = ["fit of fresh optimizers", "fit_stream of fresh optimizers", "fit_popula
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from Linux")
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.full if name in SLOW else ()) for name in LOOPS])
-def test_memory_does_not_grow_with_what_is_made_in_a_loop(name, full):
+def test_memory_does_not_grow_with_objects_made_in_a_loop(name, full):
     """By less than 20 MB in 1800 rounds: at that rate, but for the 5 MB by which the allocator alone may differ."""
     n, once = LOOPS[name]
     first, n = (n // 10, n) if full else (10, 40)

@@ -1,4 +1,4 @@
-"""Constraints and `checked`: what each accepts, what messages say, and what a declaration leaves as it was."""
+"""Constraints and `checked`: accepted values, messages, and what a declaration leaves unchanged."""
 
 import inspect
 import pickle

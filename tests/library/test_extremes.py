@@ -1,4 +1,4 @@
-"""Extreme but legal inputs, a row for each and each entry point: it trains, or a reason is given; never a warning.
+"""Extreme but valid inputs, for each entry point: they train without a warning, or raise with a reason.
 
 Warnings are errors here as in the whole suite, NumPy's and JAX's.
 """
@@ -92,7 +92,7 @@ TRAINING = {
     "fit_stream": fitted(1, ADAM, 5, in_stream),
     "fit_in_row_space": fitted(1, SGD, 5, jaxnn.contrib.fit_in_row_space),
     "fit_population": population,
-    "standardised": standardized,
+    "standardized": standardized,
 }
 OVERFLOWED = "overflowed first, computed from numbers up to"
 REASONS = {
@@ -102,7 +102,7 @@ REASONS = {
     ("fit_in_row_space", "the largest floats"): "norms of examples must be at most .*, got",
     ("fit_in_row_space", "float16 near its end"): "norms of examples must be at most .* in float16, got",
     (
-        "standardised",
+        "standardized",
         "the largest floats",
     ): "standard deviations of x must be at most .* in float32, got 3.*e\\+38",
 }

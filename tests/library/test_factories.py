@@ -1,4 +1,4 @@
-"""What knows how it was made: its repr is the call, which is also what it equals, hashes and pickles by."""
+"""Results of factories: their repr is the call, by which they also compare, hash and pickle."""
 
 import copy
 import pickle
@@ -32,7 +32,7 @@ def ones(key, shape, dtype, by=1):
 
 @jaxnn.factory
 def scale(by=2.0, *, table=None, sizes=()):
-    """A user's own layer."""
+    """Return a user-written layer."""
     return jaxnn.stateless(lambda x: (x * by, ()), lambda cache, dy: dy * by)
 
 
@@ -172,7 +172,7 @@ def test_it_prints_as_the_call_that_it_equals_and_pickles_by(call):
     assert copy.copy(one) == copy.deepcopy(one) == one
 
 
-def test_no_two_of_them_are_equal():
+def test_calls_with_different_arguments_are_not_equal():
     assert len({make() for make in MADE.values()}) == len(MADE)
 
 
@@ -234,12 +234,12 @@ def test_arguments_are_compared_in_one_form(equal):
     ],
     ids=lambda different: str(different)[:30],
 )  # fmt: skip
-def test_what_differs_is_not_confused(different):
+def test_different_arguments_are_not_equal(different):
     assert len(set(different)) == len(different)
 
 
 def there(value):
-    """What another process makes of it."""
+    """Return the value, its repr and comparisons in another process."""
     return (
         value,
         repr(value),
@@ -247,7 +247,7 @@ def there(value):
     )
 
 
-def test_it_travels_to_another_process_and_back():
+def test_pickle_round_trip_through_another_process():
     sent = MADE["with_augmentation(objective(dense(1), squared_error()), gaussian_noise(0.1), image_shape=(2, 2))"]()
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         back, shown, equal = pool.submit(there, sent).result()
@@ -270,7 +270,7 @@ def test_equal_networks_are_traced_once():
     assert len(traces) == 1
 
 
-def test_what_is_replaced_is_another():
+def test_replaced_function_is_not_equal():
     layer, objective = jaxnn.dense(4), MADE["objective(dense(1), squared_error())"]()
     other = layer._replace(forward=jaxnn.dense(4).forward)
     assert other != layer and other.factory_call is None and repr(other).startswith("Layer(init=")
@@ -280,7 +280,7 @@ def test_what_is_replaced_is_another():
     assert layer != tuple(layer) and tuple(layer) != layer
 
 
-def test_layers_are_tuples_of_functions_as_ever():
+def test_layers_are_tuples_of_functions():
     init, forward, backward, *_ = layer = jaxnn.dense(4)
     assert (init, forward, backward) == (layer.init, layer.forward, layer.backward)
     assert len(layer) == 4 and layer._fields[:3] == ("init", "forward", "backward")
@@ -322,7 +322,7 @@ def test_functions_at_the_top_of_a_module_are_pickled_by_their_names():
         (jaxnn.factory(lambda: jaxnn.tanh())(), "factory of <lambda>", "<lambda>"),
     ],
 )
-def test_what_cannot_be_pickled_is_named(value, role, got):
+def test_unpicklable_part_is_named(value, role, got):
     message = f"{role} must be defined at the top of a module to be pickled, got .*{got}.*: define it at the top"
     with pytest.raises(TypeError, match=message):
         pickle.dumps(value)
@@ -350,14 +350,14 @@ def test_later_changes_of_an_argument_change_nothing():
     assert repr(layer) == "scale(by=<float64 (2,)>, sizes=[1, {'a': [2]}])"
 
 
-def test_a_factory_may_return_what_another_one_made_and_keeps_it_as_it_was():
+def test_factory_may_return_the_result_of_another_factory():
     shared = jaxnn.dense(4)
     named = jaxnn.factory(lambda: shared)
     assert named() == named() != shared
     assert repr(shared) == "dense(4)"
 
 
-def test_a_factory_that_makes_none_of_these_is_an_error():
+def test_factory_with_another_kind_of_result_raises():
     wrong = jaxnn.factory(lambda: 3)
     with pytest.raises(
         TypeError, match="factory <lambda> must return a NamedTuple of functions.* or a function, got 3"

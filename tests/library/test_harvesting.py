@@ -1,4 +1,4 @@
-"""Marks are found wherever they are in a program, with the numbers that NumPy computes there, and change nothing."""
+"""Marks are found at any place in a program, with the numbers that NumPy computes there, and change nothing."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Who may import whom, and what `import jaxnn` brings: read from the sources."""
+"""Allowed imports, and the modules that `import jaxnn` loads, read from the sources."""
 
 import ast
 import inspect
@@ -112,7 +112,7 @@ def test_the_table_has_no_cycle():
 
 
 def test_imports_are_read():
-    """The reader itself: it finds what is there."""
+    """The reader finds all imports."""
     found = imports(ROOT / "jaxnn" / "train" / "fitting.py")
     assert {"optax", "jaxnn.data.examples", "jaxnn.train.objectives", "jax", "collections.abc"} <= found
 
@@ -164,7 +164,7 @@ def test_few_names_are_at_the_top():
 
 @pytest.mark.parametrize("path", SOURCES, ids=source_name)
 def test_no_module_is_named_as_a_function_that_it_defines(path):
-    """Of two things with one name, `import` finds one, and which one depends on what was imported before."""
+    """If a module and a function have the same name, `import` finds either, depending on earlier imports."""
     assert path.stem not in functions(path)
 
 
@@ -180,7 +180,7 @@ FUNCTIONS = sorted(
 
 @pytest.mark.parametrize(("name", "function"), FUNCTIONS, ids=[name for name, _ in FUNCTIONS])
 def test_public_function_is_documented(name, function):
-    """By an example that runs, but for those of one or two statements, whose docstring must only be there."""
+    """With a runnable example; for functions of one or two statements, any docstring suffices."""
     tree = ast.parse(inspect.getsource(function)).body[0]
     docstring = ast.get_docstring(tree)
     assert docstring

@@ -30,7 +30,7 @@ def only_equation(f, *args):
 
 @pytest.mark.parametrize("transform", [jax.jit, jax.checkpoint, with_vjp, with_jvp], ids=["jit", "remat", "vjp", "jvp"])
 def test_calls_hold_what_runs_a_jaxpr_once(transform):
-    """Under the names of the installed JAX."""
+    """With the names of the installed JAX."""
     equation = only_equation(transform if transform in (with_vjp, with_jvp) else transform(jnp.sin), 1.0)
     assert equation.primitive.name in CALLS
     assert (equation.primitive.name in RULES) == (transform in (with_vjp, with_jvp))

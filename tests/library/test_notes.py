@@ -1,4 +1,4 @@
-"""What the notes say, against an oracle written from them in NumPy: every formula, number and slip of SPEC.md."""
+"""The notes, compared with an oracle written from them in NumPy: every formula, number and slip of SPEC.md."""
 
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -128,7 +128,7 @@ def logistic_case(rng):
     return (w, b, X, Y), model, params, jaxnn.Batch(jnp.asarray(X.T), jnp.asarray(Y[0]))
 
 
-@pytest.mark.parametrize("written", [logistic.double_loop, logistic.example_loop, logistic.vectorised])
+@pytest.mark.parametrize("written", [logistic.double_loop, logistic.example_loop, logistic.vectorized])
 def test_logistic_regression_three_ways(written, rng, x64):
     columns, model, params, batch = logistic_case(rng)
     J, dw, db = written(*columns)
@@ -381,7 +381,7 @@ RIGHT = {
 
 
 def witness(target, arguments):
-    """(value, its gradient by `jax.grad`, jaxnn's own gradient) of the right function, at the arguments."""
+    """Return the value, the gradient of `jax.grad` and jaxnn's gradient of the right function, at the arguments."""
 
     @compiled
     def run(arguments):

@@ -1,4 +1,4 @@
-"""Regularizers: against the oracle in float64, on the leaves that were chosen and no others."""
+"""Regularizers against the oracle in float64, on the selected leaves only."""
 
 from typing import Any, NamedTuple
 
@@ -88,7 +88,7 @@ def test_params_without_weights_raise(make):
         make(0.1).gradient({"kernel": jnp.ones(2)})
 
 
-def test_network_without_params_has_nothing_to_penalise():
+def test_network_without_params_has_no_penalty():
     assert jaxnn.l2(0.1).value(((), ())) == 0
     assert jaxnn.l2(0.1).gradient(((), ())) == ((), ())
 
@@ -107,7 +107,7 @@ def test_negative_strength_raises(strength):
 
 
 def test_traced_strength_is_a_hyperparameter(x64):
-    """Differentiable by, and different along a population."""
+    """A derivative with respect to it exists, and members of a population may have different ones."""
     strengths = jnp.array([0.0, 0.5, 2.0])
 
     @compiled
@@ -132,7 +132,7 @@ def test_half_precision_params_get_half_precision_gradients():
 
 
 @pytest.mark.parametrize("strength", ["0.1", None, [0.1], np.array([0.1, 0.2]), True, {"W": 0.1}])
-def test_what_is_no_strength_raises(strength):
+def test_invalid_strength_raises(strength):
     makers = [
         jaxnn.l1,
         jaxnn.l2,
@@ -145,7 +145,7 @@ def test_what_is_no_strength_raises(strength):
 
 
 @pytest.mark.parametrize("where", [True, "W", 0.1, lambda path, leaf: True])
-def test_what_chooses_nothing_raises(where):
+def test_invalid_leaf_filter_raises(where):
     for make in (jaxnn.l1, jaxnn.l2, lambda s, where: jaxnn.regularizers.elastic_net(s, s, where)):
         with pytest.raises(ValueError, match=r"where must be a function where\(path\), got"):
             make(0.1, where)

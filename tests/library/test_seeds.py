@@ -1,4 +1,4 @@
-"""Whoever draws another random number shifts nobody else's: keys are split by index, not handed on between draws."""
+"""An additional random draw does not change the others: keys are split by index, not passed on between draws."""
 
 import jax
 import jax.numpy as jnp
@@ -20,13 +20,13 @@ def assert_same_bits(a, b):
 
 @pytest.mark.parametrize("n", [3, 4, 17])
 def test_the_first_keys_of_a_split_do_not_depend_on_how_many_there_are(n):
-    """What experiments rely on where they split one seed for start, shuffles and more."""
+    """Experiments rely on this when they split one seed for initialization, shuffles and more."""
     first, more = (jax.random.key_data(jax.random.split(KEY, k)) for k in (2, n))
     assert_same_bits(first, more[:2])
     assert len(np.unique(more)) == 2 * n
 
 
-def test_a_layer_at_the_end_changes_no_start_and_no_dropout_before_it():
+def test_additional_last_layer_changes_no_initial_params_or_dropout_before_it():
     layers = [jaxnn.dense(8), jaxnn.relu(), jaxnn.dropout(0.5), jaxnn.dense(5)]
     short, long = jaxnn.chain(*layers), jaxnn.chain(*layers, jaxnn.dropout(0.3), jaxnn.dense(2))
     params, more = (network.init(KEY, (4,))[0] for network in (short, long))
@@ -35,7 +35,7 @@ def test_a_layer_at_the_end_changes_no_start_and_no_dropout_before_it():
     assert_same_bits(caches[0], caches[1][:4])
 
 
-def test_a_unit_more_in_one_layer_changes_no_start_of_the_others():
+def test_additional_unit_changes_no_initial_params_of_other_layers():
     narrow, wide = (jaxnn.mlp((4, n, 6, 2)).init(KEY) for n in (5, 9))
     assert_same_bits(narrow[-1], wide[-1])
 
@@ -50,7 +50,7 @@ def losses(objective=OBJECTIVE, **options):
 
 
 @pytest.mark.full
-def test_a_longer_training_begins_as_the_shorter_one():
+def test_longer_training_begins_like_the_shorter_one():
     assert_same_bits(losses(), losses(epochs=5)[: len(losses())])
 
 
@@ -66,7 +66,7 @@ def test_augmentation_changes_no_shuffle_and_no_dropout():
 
 
 @pytest.mark.full
-def test_a_member_more_changes_no_other(x64):
+def test_additional_member_changes_no_other(x64):
     def member(seed):
         return jaxnn.Member(OBJECTIVE, optax.sgd(0.1), MODEL.init(jax.random.key(seed)), jax.random.key(seed))
 

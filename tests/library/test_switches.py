@@ -1,7 +1,7 @@
-"""JAX's own switches: everything that computes runs under each that a user may set.
+"""JAX's configuration options: every computation runs under each of them.
 
-Among them are those that turn what JAX lets pass into an error: promotion of dtypes and ranks, NaN, leaked tracers,
-transfers that nobody asked for, keys used twice.
+Among them are options that turn what JAX allows by default into an error: promotion of dtypes and ranks, NaN, leaked
+tracers, implicit transfers, keys used twice.
 """
 
 import contextlib
@@ -383,13 +383,13 @@ CHECKS = ("jax_numpy_dtype_promotion", "jax_debug_nans", "jax_transfer_guard")
 
 @pytest.mark.representatives("jax_debug_nans")
 @pytest.mark.parametrize("switch", CHECKS)
-def test_a_check_changes_no_number(switch):
+def test_checks_change_no_values(switch):
     plain = fit_by_hand()
     with switched(switch, SWITCHES[switch][0]):
         np.testing.assert_array_equal(fit_by_hand(), plain)
 
 
-def test_a_divergence_is_what_debug_nans_is_for():
+def test_divergence_raises_under_debug_nans():
     with switched("jax_debug_nans", True), pytest.raises(FloatingPointError, match="invalid value"):
         trained(optax.sgd(1e30), net=model("linear"), y=X[:, 0], epochs=5, report_every=5)
 

@@ -1,4 +1,4 @@
-"""Validation shared by many rooms: numbers, names, keys and functions, by type and shape alone."""
+"""Validation of numbers, names, keys and functions, by type and shape."""
 
 import functools
 
@@ -34,7 +34,7 @@ def test_no_numbers(value):
     assert not validation.is_number(value)
 
 
-def test_of_a_traced_number_the_range_is_not_known():
+def test_range_of_a_traced_number_is_not_checked():
     within = []
     jax.make_jaxpr(lambda v: within.append(validation.is_number(v, lambda v: v > 1)))(0.5)
     jax.make_jaxpr(lambda v: within.append(validation.is_number(v)))(np.zeros(2))
@@ -86,7 +86,7 @@ def test_a_near_name_raises(name, hint):
 
 
 @pytest.mark.parametrize("name", [None, ["relu"], b"relu", len, np.zeros(2), {}])
-def test_what_is_no_name(name):
+def test_invalid_name(name):
     with pytest.raises(ValueError, match="^activation must be one of .*, got"):
         validation.check_name("activation", name, {"relu": 1})
 
@@ -112,7 +112,7 @@ def test_functions_are_checked_by_what_they_take():
 
 
 @pytest.mark.parametrize("value", [np.zeros((50, 50)), jnp.zeros((50, 50)), list(range(1000)), len, "x" * 999, KEY, {}])
-def test_a_message_stays_one_short_line(value):
+def test_message_is_one_short_line(value):
     assert len(validation.described(value)) <= 60 and "\n" not in validation.described(value)
 
 
@@ -129,7 +129,7 @@ def test_a_message_stays_one_short_line(value):
         ({"a": 1}, r"x must be an array, got \{'a': 1\}"),
     ],
 )
-def test_what_makes_no_array(given, message):
+def test_values_that_are_not_arrays(given, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         arrays.as_array("x", given)
 
@@ -148,7 +148,7 @@ def test_advice_for_inputs_is_true_of_them():
 
 
 class Frame:
-    """What of a data frame is looked at."""
+    """The parts of a data frame that are used."""
 
     def __init__(self, **columns):
         self._of, self.columns = {name: np.asarray(column) for name, column in columns.items()}, list(columns)
@@ -161,7 +161,7 @@ class Frame:
         return np.stack([column.astype(object) for column in self._of.values()], axis=1)
 
 
-def test_a_frame_with_words_names_its_columns():
+def test_data_frame_with_words_names_its_columns():
     frame = Frame(age=[1.0, 2.0], city=["a", "b"], day=np.array(["2020", "2021"], "datetime64[D]"), old=[True, False])
     for take in (lambda x: jaxnn.data.check_batch(x, [0, 1]), jaxnn.data.fit_standardizer):
         with pytest.raises(ValueError, match="^x must be .*, got object: columns 'city', 'day' are not numeric, drop"):
@@ -191,7 +191,7 @@ def test_examples_in_columns_raise(x, y, fix):
             take(x, y)
 
 
-def test_what_a_course_has_in_columns_and_dictionaries_raises():
+def test_examples_in_columns_and_params_in_one_dictionary_raise():
     model = jaxnn.mlp((3, 4, 1))
     params = model.init(KEY)
     course = {"W1": np.zeros((4, 3)), "b1": np.zeros((4, 1)), "W2": np.zeros((1, 4)), "b2": np.zeros((1, 1))}

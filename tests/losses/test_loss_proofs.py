@@ -1,4 +1,4 @@
-"""Every loss of the registry: value, hand = autodiff, dtypes, one value for each example."""
+"""Every loss of the registry: value, hand = autodiff, dtypes, one value per example."""
 
 from functools import partial
 
@@ -82,7 +82,7 @@ def test_loss_numerical_float64(case, x64):
 @pytest.mark.representatives("softmax_cross_entropy", "squared_error")
 @losses
 def test_loss_is_per_example(case):
-    """Example i's loss and gradient are the same alone as in company; jit = eager, vmap = loop."""
+    """Example i's loss and gradient do not depend on the other examples; jit = eager, vmap = loop."""
     z, y = case.make(7, jnp.float32)
     together = compiled(partial(loss_by_hand, case.loss))(z, y)
     same(loss_by_hand(case.loss, z, y), together, **TOLERANCE["float32"])

@@ -1,4 +1,4 @@
-"""Losses: against the oracle in float64, far out in float32, at the ends of the scale, and errors."""
+"""Losses against the oracle in float64, at large values in float32, at extremes, and errors."""
 
 import jax
 import jax.numpy as jnp
@@ -156,7 +156,7 @@ def test_softmax_raises_for_unreadable_targets(z, y, message):
 
 @pytest.mark.parametrize("far", [1e4, 1e30])
 def test_cross_entropies_far_out_in_float32(far):
-    """A sure answer costs nothing where right, |z| where wrong: finite, with a gradient of 0 or ±1."""
+    """A confident prediction has loss 0 if right and |z| if wrong: finite, with a gradient of 0 or ±1."""
 
     @compiled
     def run(z, wide):
@@ -178,7 +178,7 @@ def test_cross_entropies_far_out_in_float32(far):
 
 
 def test_sigmoid_cross_entropy_of_an_infinite_logit():
-    """As of probabilities 0 and 1: nothing where right, infinite where wrong; soft labels are always a little wrong."""
+    """As for probabilities 0 and 1: 0 if right, infinite if wrong, and infinite for soft labels."""
     loss, inf = jaxnn.sigmoid_cross_entropy(), np.inf
     z = jnp.array([inf, -inf, inf, -inf, inf, -inf])
     y = jnp.array([1.0, 0.0, 0.0, 1.0, 0.5, 0.5])
@@ -189,7 +189,7 @@ def test_sigmoid_cross_entropy_of_an_infinite_logit():
 
 
 def test_sigmoid_cross_entropy_of_soft_labels_keeps_its_digits():
-    """From certain to even labels, and logits of all sizes, float32 is right to a few roundings of the result."""
+    """For all soft labels and logits, float32 is accurate to a few roundings of the result."""
     loss, eps = jaxnn.sigmoid_cross_entropy(), np.finfo(np.float32).eps
     labels = np.array([0, 1e-7, 0.1, 0.5, 0.50001, 0.9, 1 - 1e-7, 1], np.float32)
     sizes = np.concatenate([[0.0], 10.0 ** np.arange(-6, 7)])
@@ -215,7 +215,7 @@ def test_sigmoid_cross_entropy_has_its_second_derivative(x64):
 
 
 def test_binary_cross_entropy_at_0_and_1():
-    """Infinite where the answer is sure and wrong; an absent term has value and gradient 0; never NaN."""
+    """Infinite if the prediction is confident and wrong; an absent term has value and gradient 0; never NaN."""
     a, y = jnp.array([0.0, 1.0, 0.0, 1.0, 0.0, 1.0]), jnp.array([0.0, 1.0, 1.0, 0.0, 0.5, 0.5])
     loss = jaxnn.losses.binary_cross_entropy()
 
@@ -262,7 +262,7 @@ def test_class_numbers_in_few_bits_among_many_classes(dtype):
 
 @pytest.mark.parametrize("make", BINARY[:2])
 @pytest.mark.parametrize("labels", [[-1, 1], [0, 2]])
-def test_labels_that_are_no_yes_or_no_raise(make, labels):
+def test_labels_other_than_0_and_1_raise(make, labels):
     with pytest.raises(ValueError, match=f"binary labels must be from 0 to 1, got {labels[0]} to {labels[1]}"):
         make().check(np.zeros((2, 1)), np.array(labels))
 
@@ -346,7 +346,7 @@ PAIRS = {
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_outputs_that_are_no_floats_raise(name):
+def test_non_float_outputs_raise(name):
     """Beside an integer z, y would be rounded to one: arguments that changed places would make a loss, a wrong one."""
     loss, z, y = PAIRS[name]
     for of in (loss.value, loss.gradient):

@@ -19,7 +19,7 @@ CASES = {"binary": BINARY, "column": (BINARY[0][:, None], BINARY[1]), "many": MA
 
 
 def by_loops(p, y, bins):
-    """From the definitions, an example at a time: ((b - 1)/bins, b/bins], and 0 in the first."""
+    """Compute from the definition, one example at a time, with bins ((b - 1)/bins, b/bins], and 0 in the first."""
     sums = np.zeros((bins, 3))
     for p_i, y_i in zip(p.reshape(len(p), -1).tolist(), y.tolist(), strict=True):
         guess = 1 if len(p_i) == 1 else p_i.index(max(p_i))
@@ -69,7 +69,7 @@ def test_ends_and_edges_have_a_bin():
 
 
 def test_calibrated_and_deceived():
-    """Right as often as it is sure: 0. Sure and always wrong: 1."""
+    """The error is 0 if confidence equals accuracy, and 1 if predictions are confident and always wrong."""
     p, y = jnp.repeat(jnp.array([0.25, 0.75]), 4), jnp.array([1, 0, 0, 0, 1, 1, 1, 0])
     assert both(p, y, 10)[1] == 0
     assert both(jnp.array([1.0, 0.0]), jnp.array([0, 1]), 10)[1] == 1
@@ -99,7 +99,7 @@ def test_many_examples_in_half_precision_are_all_counted():
 
 
 @pytest.mark.parametrize("label", [-1, 0.5, 4])
-def test_labels_that_are_no_class_are_nan(label):
+def test_invalid_labels_give_nan(label):
     assert np.isnan(jaxnn.metrics.expected_calibration_error(MANY[0][:2], np.array([0, label])))
     assert np.isnan(jaxnn.metrics.expected_calibration_error(BINARY[0][:2], np.array([0, label])))
 

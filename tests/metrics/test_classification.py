@@ -1,4 +1,4 @@
-"""What is measured, against NumPy and scikit-learn."""
+"""Classification metrics against NumPy and scikit-learn."""
 
 import jax
 import jax.numpy as jnp
@@ -121,7 +121,7 @@ def test_confusion_matrix_of_many_classes_in_bytes():
     }
 
 
-def test_confusion_matrix_leaves_out_what_is_no_class():
+def test_confusion_matrix_ignores_invalid_classes():
     counts = jaxnn.metrics.confusion_matrix(np.array([0, 1, 2, -1, 1]), np.array([0, 1, 1, 1, -1]), 2)
     assert counts.tolist() == [[1, 0], [0, 1]]
 
@@ -131,7 +131,7 @@ def test_confusion_matrix_raises_for_shapes_that_differ():
         jaxnn.metrics.confusion_matrix(np.zeros((3, 1), int), np.zeros(3, int), 2)
 
 
-def test_labels_between_the_classes_are_no_class():
+def test_fractional_labels_are_not_a_class():
     assert np.isnan(jaxnn.metrics.log_loss(jnp.full((2, 3), 1 / 3), jnp.array([0.5, 1.0])))
     in_a_program = jax.jit(jaxnn.metrics.confusion_matrix, static_argnums=2)
     assert in_a_program(jnp.array([0.9, 1.0]), jnp.array([0.0, 1.0]), 2).tolist() == [[0, 0], [0, 1]]
@@ -145,7 +145,7 @@ def test_many_weights_in_half_precision_do_not_overflow():
 @pytest.mark.parametrize(
     "measure", [jaxnn.accuracy, jaxnn.metrics.error_rate, lambda p, y: jaxnn.metrics.confusion_matrix(p, y, 2)]
 )
-def test_probabilities_in_the_place_of_labels_raise(measure):
+def test_probabilities_instead_of_labels_raise(measure):
     """None of them would be equal to a label, so a good model would have the accuracy 0."""
     with pytest.raises(
         ValueError, match=r"predicted must be labels, got 0.25: model.predict\(params, x\) returns labels"
@@ -154,7 +154,7 @@ def test_probabilities_in_the_place_of_labels_raise(measure):
     measure(np.array([1.0, 0.0, np.nan]), np.array([1, 0, 1]))  # floats that are labels, and what is none
 
 
-def test_logits_in_the_place_of_probabilities_raise():
+def test_logits_instead_of_probabilities_raise():
     with pytest.raises(
         ValueError, match=r"probabilities must be from 0 to 1, got -3.0 to 2.0: model.predict_proba\(params, x\)"
     ):
@@ -171,7 +171,7 @@ def test_logits_in_the_place_of_probabilities_raise():
         ([[0], [0, 1]], "whose entries differ in shape"),
     ],
 )
-def test_labels_that_are_no_numbers_raise(labels, message):
+def test_non_numeric_labels_raise(labels, message):
     y, half = np.array([0, 1]), np.array([0.5, 0.5])
     asks = (
         lambda: jaxnn.accuracy(labels, y),

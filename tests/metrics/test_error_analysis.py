@@ -1,4 +1,4 @@
-"""The diagnosis: its arithmetic, what it finds, and that it finds nothing in noise."""
+"""Error analysis: its arithmetic, its findings, and no findings in noise."""
 
 import math
 
@@ -80,7 +80,7 @@ def test_the_same_gap_is_noise_of_few_examples_and_found_in_many():
 
 
 def test_noise_is_rarely_found():
-    """Errors of sets that differ by chance alone: a gap is found in about 2 % of the draws, one side of two errors."""
+    """For sets that differ only by chance, a gap is found in about 2 % of the samples."""
     random = np.random.default_rng(0)
     for p, n, m in ((0.02, 60, 30), (0.1, 500, 50), (0.5, 40, 40)):
         train, dev = random.binomial(n, p, 4000) / n, random.binomial(m, p, 4000) / m

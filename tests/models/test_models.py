@@ -1,4 +1,4 @@
-"""Models: what `mlp` and `logistic_regression` build, predictions by hand, params from elsewhere, errors."""
+"""Models: the networks of `mlp` and `logistic_regression`, predictions, params of other libraries, errors."""
 
 import re
 
@@ -94,7 +94,7 @@ def test_activation_may_be_a_layer():
     np.testing.assert_allclose([half[0], hundredth[0]], expected, rtol=1e-5)
 
 
-def test_initialisers_one_for_each_layer():
+def test_one_initializer_per_layer():
     model = jaxnn.mlp((300, 200, 1), init=["he", jax.nn.initializers.constant(0.25)])
     params = model.init(KEY)
     np.testing.assert_allclose(np.std(params[0]["W"]), (2 / 300) ** 0.5, rtol=0.02)
@@ -146,7 +146,7 @@ def test_inputs_are_dropped_while_training(sizes):
 
 
 def test_logistic_regression_starts_at_zero():
-    """So every class is as likely as every other."""
+    """All classes have the same probability."""
     binary, many = jaxnn.logistic_regression(4), jaxnn.logistic_regression(4, classes=3)
     assert (shapes(binary), shapes(many)) == ([(1, 4), (1,)], [(3, 4), (3,)])
     x = jnp.arange(8.0).reshape(2, 4)
@@ -220,7 +220,7 @@ def test_equal_hidden_layers_are_scanned_on_request(sizes, options, expected):
 
 @pytest.mark.full
 @pytest.mark.parametrize(("dtype", "gradients"), [("float32", "auto"), ("float32", "hand"), ("float64", "hand")])
-def test_a_scanned_network_trains_as_the_plain_one(dtype, gradients):
+def test_scanned_network_trains_like_the_unscanned_one(dtype, gradients):
     """From one key: the same start, the same units dropped, the same steps, up to rounding."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(8, 5)).astype(dtype), np.arange(8) % 3
@@ -419,13 +419,13 @@ def test_keys_of_the_old_kind_start_the_same_network():
         (jnp.stack([KEY, KEY]), r"must be one random key, got \(2,\) of them"),
     ],
 )
-def test_what_is_no_key_raises(init, key, message):
+def test_invalid_key_raises(init, key, message):
     with pytest.raises(ValueError, match=f"^key .*{message}"):
         init(key)
 
 
 class Frame:
-    """What a data frame has in common with arrays."""
+    """The attributes that a data frame shares with arrays."""
 
     def __init__(self, a):
         self.a, self.shape = a, a.shape
@@ -437,7 +437,7 @@ class Frame:
 @pytest.mark.parametrize(
     "as_given", [np.ndarray.tolist, list, Frame, memoryview], ids=["lists", "rows", "frame", "view"]
 )
-def test_inputs_may_be_what_makes_an_array(as_given):
+def test_inputs_may_be_array_like(as_given):
     model, x = jaxnn.mlp((3, 4, 2), "tanh", output="softmax"), np.arange(6, dtype=np.float32).reshape(2, 3)
     params = params_for(model)
     for of in (model.outputs, model.predict_proba, model.predict):
@@ -445,7 +445,7 @@ def test_inputs_may_be_what_makes_an_array(as_given):
 
 
 @pytest.mark.parametrize("output", ["binary", "softmax", "linear"])
-def test_one_example_by_itself_is_a_row_of_many(output, x64):
+def test_single_example_equals_a_row_of_a_batch(output, x64):
     model, x = jaxnn.mlp((3, 4, 2 if output == "softmax" else 1), "tanh", output=output), np.arange(6.0).reshape(2, 3)
     params = params_for(model)
     for of in (model.outputs, model.predict_proba, model.predict):
@@ -464,7 +464,7 @@ def test_one_example_by_itself_is_a_row_of_many(output, x64):
         (np.ones((3, 2)), r"x must be floats \(..., n_in=3\) for W .*, got float\d+ \(3, 2\)"),
     ],
 )
-def test_inputs_that_make_none_raise(x, message):
+def test_invalid_inputs_raise(x, message):
     model = jaxnn.logistic_regression(3)
     for of in (model.outputs, model.predict_proba, model.predict):
         with pytest.raises(ValueError, match=message):

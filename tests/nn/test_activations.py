@@ -1,4 +1,4 @@
-"""Activations: values and slopes against the oracle, the choices at 0, and what is cached."""
+"""Activations: values and slopes against the oracle, the slopes at 0, and the caches."""
 
 import jax
 import jax.numpy as jnp
@@ -76,7 +76,7 @@ def test_cache_is_the_input_itself(name):
 
 
 def test_small_caches():
-    """A byte an element for leaky_relu, nothing for the identity."""
+    """One byte per element for leaky_relu, nothing for the identity."""
     z = jnp.array([-1.0, 0.0, 1.0])
     mask = jaxnn.functional.leaky_relu_forward(z)[1]
     assert (mask.tolist(), mask.dtype, mask.nbytes) == ([False, True, True], bool, 3)
@@ -128,7 +128,7 @@ def test_the_word_for_the_exact_gelu_is_not_taken_for_yes(approximate):
 @pytest.mark.parametrize("name", sorted({*jaxnn.nn.ACTIVATIONS} - {"identity"}))
 @pytest.mark.parametrize("shape", [(5,), (1, 5), (4, 1), (5, 2)])
 def test_a_cotangent_of_another_shape_raises(name, shape):
-    """Of five numbers beside a column of five, a table of 25 would come."""
+    """Five numbers and a column of five would broadcast to a table of 25."""
     backward, (_, cache) = (
         getattr(jaxnn.functional, f"{name}_backward"),
         getattr(jaxnn.functional, f"{name}_forward")(jnp.ones((5, 1))),
@@ -182,7 +182,7 @@ def test_a_factory_called_on_numbers_names_the_function(name, given):
 
 
 @pytest.mark.parametrize("make", [jaxnn.leaky_relu, jaxnn.nn.elu, jaxnn.gelu, jaxnn.dropout, jaxnn.dense])
-def test_so_does_one_that_takes_a_number(make):
+def test_activation_factory_called_on_numbers_names_the_function(make):
     with pytest.raises(ValueError, match=rf"got float32 \(2, 3\): compute with {make.__name__}_forward"):
         make(jnp.ones((2, 3)))
 

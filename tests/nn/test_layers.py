@@ -1,4 +1,4 @@
-"""The combinators: values, errors and costs, beyond what the registry proves of every layer."""
+"""The combinators: values, errors and costs that the generic proofs do not cover."""
 
 from functools import partial
 
@@ -125,7 +125,7 @@ def test_repeat_program_does_not_grow_with_n():
 
 
 def kept(layer, x, key=None):
-    """Shapes of what the backward is given to remember."""
+    """Return the shapes of the cache."""
     params = params_of(layer, x.shape[1])
     return sorted(leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(layer.forward, params, x, key)[1]))
 
@@ -159,7 +159,7 @@ def test_repeats_caches_may_cross_programs():
 
 @pytest.mark.full
 def test_equal_layers_of_a_chain_start_by_one_draw_that_changes_no_number():
-    """As if each were drawn alone from its key, also where one layer meets several shapes."""
+    """As if each were drawn separately from its key, also if a layer has several shapes."""
     dense = jaxnn.dense(4, "he")
     together, n_in = jaxnn.chain(*[jaxnn.dense(4, "he") for _ in range(4)]), (6, 4, 4, 4)
     drawn = jax.jit(lambda key: together.init(key, (6,))[0])(KEY)
@@ -268,7 +268,7 @@ def test_recompute_remembers_its_input_and_key_alone():
 
 
 def products_and_memory(layer):
-    """(products in the program that XLA is given, products that it compiled to, bytes that it works in)."""
+    """Return the number of products before and after compilation by XLA, and the temporary bytes."""
     given = params_of(layer, 8), normal((256, 8)), normal((256, 8)), None
     lowered = jax.jit(partial(hand, layer)).lower(*given)
     built = lowered.compile()
@@ -288,8 +288,8 @@ def test_recompute_under_repeat_computes_again_and_saves_memory():
     assert again[2] < plain[2] / 3
 
 
-def test_recompute_in_a_straight_line_asks_xla_to_compute_again():
-    """Behind a barrier. What XLA makes of it is its own affair: on a CPU it merges the two, as for `jax.checkpoint`."""
+def test_remat_of_straight_line_code_recomputes_in_xla():
+    """Behind an optimization barrier. On a CPU, XLA merges the two computations, as for `jax.checkpoint`."""
     deep = jaxnn.chain(jaxnn.dense(8), jaxnn.tanh(), jaxnn.dense(8), jaxnn.tanh())
     given = params_of(deep, 8), normal((2, 8)), normal((2, 8)), None
     texts = [jax.jit(partial(hand, layer)).lower(*given).as_text() for layer in (deep, jaxnn.remat(deep))]
@@ -317,7 +317,7 @@ def test_with_dtype_computes_in_it_on_params_that_keep_theirs():
 
 
 @pytest.mark.parametrize("dtype", [jnp.int32, bool, jnp.complex64])
-def test_with_dtype_raises_for_what_is_no_float(dtype):
+def test_with_dtype_raises_for_a_non_float_dtype(dtype):
     with pytest.raises(ValueError, match=f"a floating dtype, such as jnp.bfloat16, got {jnp.dtype(dtype).name}"):
         jaxnn.with_dtype(jaxnn.tanh(), dtype)
 
@@ -329,8 +329,8 @@ def test_with_dtype_leaves_integers():
     assert y.dtype == cache.dtype == jnp.int32
 
 
-def test_differentiable_uses_the_layers_own_rule():
-    """A backward that is wrong on purpose shows in `jax.grad`; the plain forward does not know of it."""
+def test_as_custom_vjp_uses_the_layers_backward():
+    """A backward that is wrong on purpose shows in `jax.grad` of the rule, and not in that of the plain forward."""
     wrong = jaxnn.stateless(lambda x: (x * x, x), lambda x, dy: 7 * dy)
     x = jnp.ones((1, 2))
     assert jax.grad(lambda x: jaxnn.as_custom_vjp(wrong)((), x).sum())(x).tolist() == [[7, 7]]
@@ -376,7 +376,7 @@ def test_vmap_of_vmap_is_a_loop():
     same(*run(params, xs, keys), **TOLERANCE["float32"])
 
 
-def test_models_and_lists_in_the_place_of_layers_raise():
+def test_models_and_lists_instead_of_layers_raise():
     with pytest.raises(ValueError, match="^layer must be a Layer, got a Model: pass its network, model.network"):
         jaxnn.remat(jaxnn.mlp((3, 1)))
     with pytest.raises(
@@ -392,7 +392,7 @@ def test_with_dtype_raises_for_other_dtypes(dtype):
 
 
 def test_a_residual_of_another_shape_raises_without_init():
-    """One output would be added to every input."""
+    """A single output would be broadcast to every input."""
     params, _ = jaxnn.dense(1).init(KEY, (4,))
     with pytest.raises(ValueError, match=r"layer of residual must keep .*, got \(2, 4\) -> \(2, 1\)"):
         jaxnn.residual(jaxnn.dense(1)).forward(params, jnp.ones((2, 4)))
@@ -411,7 +411,7 @@ def test_inputs_that_change_their_dtype_on_the_way_raise(dtype):
 @pytest.mark.parametrize(
     "network", [jaxnn.chain(jaxnn.dropout(0.5)), jaxnn.repeat(jaxnn.dropout(0.5), 2), jaxnn.dropout(0.5)]
 )
-def test_randomness_from_what_is_no_key_raises(network):
+def test_invalid_random_key_raises(network):
     params, _ = network.init(KEY, (4,))
     for key in (0, True, jnp.stack([KEY, KEY])):
         with pytest.raises(ValueError, match="^key must be (a|one) random key, got"):

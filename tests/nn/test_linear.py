@@ -1,4 +1,4 @@
-"""The dense layer: values against the notes' columns, how weights start, and errors."""
+"""The dense layer: values against the notes' columns, initialization, and errors."""
 
 from functools import partial
 
@@ -58,7 +58,7 @@ def test_cache_is_the_input_itself():
     ("of_params", "of_x"), [("bfloat16", "float32"), ("float32", "bfloat16"), ("float32", "float64")]
 )
 def test_gradients_keep_the_dtypes_of_params_and_input(of_params, of_x, x64):
-    """Where the two differ as well: an optimiser's state must not change its dtype under way."""
+    """Also if the two differ: an optimizer's state must not change its dtype during training."""
     params, x = LayerCase("", jaxnn.dense(3)).params(of_params), normal((2, 5), of_x)
     z, dparams, dx = jax.eval_shape(
         lambda params, x: hand(jaxnn.dense(3), params, x, jnp.ones((2, 3), x.dtype), None), params, x
@@ -76,7 +76,7 @@ STANDARD_DEVIATIONS = {
 }
 
 
-def test_initialisers_have_the_stated_spread():
+def test_initializers_have_the_stated_deviation():
     assert set(STANDARD_DEVIATIONS) == set(jaxnn.nn.INITIALIZERS)
     start = jax.jit(lambda key: {name: jaxnn.dense(200, name).init(key, (300,))[0] for name in STANDARD_DEVIATIONS})
     for name, params in start(KEY).items():
@@ -87,7 +87,7 @@ def test_initialisers_have_the_stated_spread():
         assert not np.any(params["b"])
 
 
-def test_own_initialiser_is_called_as_jax_calls_it_and_transposed():
+def test_user_initializer_is_called_as_by_jax_and_transposed():
     called = []
 
     def init(key, shape, dtype):
@@ -132,7 +132,7 @@ def test_wrong_number_of_features_raises(shape):
         (None, "NoneType$"),
     ],
 )
-def test_what_are_no_params_raises(params, got):
+def test_invalid_params_raise(params, got):
     message = rf"params must be \{{W: \(n_out, n_in\), b: \(n_out,\)\}}, got .*{got}"
     with pytest.raises(ValueError, match=message):
         jaxnn.functional.dense_forward(params, np.ones((4, 3)))

@@ -1,4 +1,4 @@
-"""Layer normalization: values and gradients by NumPy and by Flax, extreme inputs, small dtypes, what is kept."""
+"""Layer normalization: values and gradients of NumPy and Flax, extreme inputs, small dtypes, the cache."""
 
 import jax
 import jax.numpy as jnp
@@ -57,7 +57,7 @@ def test_the_oracle_s_gradients_are_its_slopes():
 
 @pytest.mark.parametrize("eps", [1e-5, 1e-12, 0.3])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_values_and_gradients_by_numpy(dtype, eps, x64):
+def test_values_and_gradients_match_numpy(dtype, eps, x64):
     got = run(X, GAMMA, BETA, DY, dtype, eps)
     expected = oracle(X, GAMMA, BETA, eps), *oracle_gradients(X, GAMMA, DY, eps)
     # A row whose mean is 1000 deviations away loses three digits.
@@ -68,7 +68,7 @@ def test_values_and_gradients_by_numpy(dtype, eps, x64):
         np.testing.assert_allclose(a / scale, b / scale, **tolerance)
 
 
-def test_values_and_gradients_by_flax(x64, no_rank_promotion_rule):
+def test_values_and_gradients_match_flax(x64, no_rank_promotion_rule):
     linen = pytest.importorskip("flax.linen")
     theirs = linen.LayerNorm(epsilon=EPS, use_fast_variance=False)
     params = {"params": {"scale": jnp.asarray(GAMMA), "bias": jnp.asarray(BETA)}}
@@ -88,7 +88,7 @@ def test_values_and_gradients_by_flax(x64, no_rank_promotion_rule):
     ],
 )
 def test_large_and_tiny_inputs(dtype, scale, x64):
-    """As in long doubles, whose squares neither overflow nor vanish; for small dtypes, of the rounded inputs."""
+    """Compared with long doubles, whose squares neither overflow nor underflow; small dtypes use rounded inputs."""
     x = np.asarray(jnp.asarray(ROWS * scale, dtype)).astype(np.longdouble)
     dy = np.asarray(jnp.asarray(DY[:3, :4], dtype)).astype(np.longdouble)
     one, eps = np.ones(4, np.longdouble), np.longdouble(EPS)
@@ -127,7 +127,7 @@ def test_rows_of_equal_numbers(n, value):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_statistics_of_small_dtypes_are_in_float32(dtype):
-    """In the dtype itself the sum of 4096 numbers of mean 3 would stop growing, and the squares of 300 overflow."""
+    """In a small dtype, the sum of 4096 numbers of mean 3 would stop growing, and the square of 300 overflow."""
     x = jnp.asarray(RNG.normal(size=(2, 4096)) * np.array([[1], [300]]) + 3, dtype)
     dy, wide = jnp.asarray(RNG.normal(size=x.shape), dtype), np.asarray(x).astype(np.float64)
     params = {"gamma": jnp.ones(4096, dtype), "beta": jnp.zeros(4096, dtype)}
@@ -151,7 +151,7 @@ def test_dtypes_of_params_and_inputs_may_differ():
 
 
 def test_leading_axes_are_examples():
-    """An image of rows, and one row alone, are what their rows are together."""
+    """An image of rows and a single row give the same as a batch of rows."""
     x, dy = (jnp.asarray(RNG.normal(size=(2, 3, 4)), jnp.float32) for _ in range(2))
     y, dparams, dx = hand(layer_norm(), PARAMS, x, dy, None)
     flat = hand(layer_norm(), PARAMS, x.reshape(6, 4), dy.reshape(6, 4), None)

@@ -55,7 +55,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 @cache
 def hand_in_a_program(case):
-    """`hand` of the case's layer, compiled once for the tests that ask for it, and how often it was traced."""
+    """`hand` of the case's layer, compiled once for all tests that use it, and the number of traces."""
     traces = []
 
     def run(*given):
@@ -189,7 +189,7 @@ def test_layer_vmap_is_loop(case):
 
 @layers
 def test_layer_contract(case):
-    """init says the output's shape; dparams and dx take the structure, shapes and dtypes of params and x."""
+    """`init` returns the output's shape; dparams and dx have the structure, shapes and dtypes of params and x."""
     shapes = []
 
     def init(key):
@@ -272,7 +272,7 @@ def test_every_exported_factory_has_cases_in_its_file(factory):
 
 
 def test_every_case_is_run():
-    """No file with CASES is left out, and no name stands for two."""
+    """All files with CASES are collected, and names are unique."""
     written = [path for path in (ROOT / "jaxnn").rglob("*.py") if "\nCASES = {" in path.read_text(encoding="utf-8")]
     assert {Path(module.__file__) for module in MODULES} == {*written}
     assert len(LAYER_CASES) + len(LOSS_CASES) + len(REGULARIZER_CASES) == len(CASES)

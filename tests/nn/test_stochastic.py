@@ -1,4 +1,4 @@
-"""Inverted dropout: how much is dropped, by what the rest is scaled, and that inference is exact."""
+"""Inverted dropout: the dropped share, the scale of the rest, and exact inference."""
 
 import jax
 import jax.numpy as jnp

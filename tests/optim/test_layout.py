@@ -1,4 +1,4 @@
-"""The layout of weights: each optimizer of optax does here what it does on Flax's layout, in a separate loop."""
+"""The layout of weights: each optax optimizer computes the same as on Flax's layout."""
 
 import inspect
 from functools import partial
@@ -27,7 +27,7 @@ BATCH = jaxnn.Batch(jnp.asarray(X), jnp.asarray(Y))
 
 
 def turned(params):
-    """Params (n_out, n_in) in Flax's layout, and back."""
+    """Convert params (n_out, n_in) to Flax's layout, or back."""
     return jax.tree.map(lambda leaf: leaf.T if leaf.ndim == 2 else leaf, params)
 
 
@@ -113,7 +113,7 @@ def _muon_axes(leaf):
 
 
 def factories():
-    """Name -> function without arguments, of all that optax makes optimizers by."""
+    """Return name -> function without arguments, of all optimizer factories of optax."""
     found = {}
     for module in (optax, contrib):
         for name, make in vars(module).items():
@@ -139,7 +139,7 @@ OFTEN = ["adaptive_grad_clip", "muon"]
 
 
 def by_optax(optimizer, params, batch, n):
-    """n steps of plain optax on weights (n_in, n_out), by JAX's gradients."""
+    """Return the result of n steps of plain optax on weights (n_in, n_out), with JAX's gradients."""
     params = turned(params)
     state = optimizer.init(params)
     update = accepting(optimizer).update
@@ -187,7 +187,7 @@ def test_lookahead_raises_inside_another(caplog):
 
 
 def test_gradients_for_each_example_raise_if_axes_fit():
-    """A dense layer's W and b have as many rows: its aggregate takes them for examples, and gives other shapes."""
+    """The aggregate would treat the equal numbers of rows of W and b as examples, and return other shapes."""
     params = {"W": jnp.ones((3, 2)), "b": jnp.ones(3)}
     with pytest.raises(ValueError, match=r"got updates of shape \(2,\) for params\['W'\] of shape \(3, 2\)"):
         jaxnn.train_state(params, contrib.differentially_private_aggregate(1.0, 1.0, 0), KEY)
@@ -206,7 +206,7 @@ ELEMENT_BY_ELEMENT = {
 
 @pytest.mark.parametrize("name", ELEMENT_BY_ELEMENT)
 def test_optimizers_that_do_not_read_the_layout_are_compiled_as_they_are(name, monkeypatch):
-    """The same program, and the same state, as without a look at the layout."""
+    """The program and the state are the same as without `with_layout`."""
     optimizer = ELEMENT_BY_ELEMENT[name]()
 
     def program():
@@ -237,7 +237,7 @@ def test_max_norm_is_by_unit_beside_an_optimizer_that_is_given_flax_layout():
     np.testing.assert_allclose(norms, 0.5, rtol=1e-5)
 
 
-def test_code_of_the_users_own_is_given_params_as_they_are():
+def test_user_transformations_receive_params_unchanged():
     step = step_by(rows_by_name(axis=1))
     np.testing.assert_allclose(np.linalg.norm(step[0]["W"], axis=1), 1, rtol=1e-5)
 
@@ -260,7 +260,7 @@ def test_a_mask_in_the_shape_of_params_stays_beside_them():
 
 @pytest.mark.full
 def test_square_weights_are_turned_too():
-    """Where a shape does not say which axis is which."""
+    """The layout of a square matrix is not clear from its shape."""
     model = jaxnn.mlp((9, 9, 3), activation="tanh", output="softmax")
     params, clip = model.init(KEY), optax.adaptive_grad_clip(1e-3)
     objective = jaxnn.objective(model.network, model.loss)
@@ -287,7 +287,7 @@ def test_all_ways_to_train_make_the_same_steps():
 
 
 @pytest.mark.full
-def test_an_interrupted_training_ends_as_the_whole_one():
+def test_interrupted_training_ends_like_the_uninterrupted_one():
     saved, muon = [], optax.chain(optax.adaptive_grad_clip(0.1), contrib.muon(0.01))
 
     def train(epochs, checkpoints=None):
@@ -299,7 +299,7 @@ def test_an_interrupted_training_ends_as_the_whole_one():
     np.testing.assert_array_equal(resumed.losses, train(4).losses)
 
 
-def test_a_loop_of_ones_own_is_flax_under_with_layout():
+def test_custom_loop_with_layout_equals_flax():
     muon = jaxnn.optim.with_layout(contrib.muon(0.01))
     grads = jax.grad(OBJECTIVE.value)(PARAMS, BATCH)
     updates, state = muon.update(grads, muon.init(PARAMS), PARAMS)

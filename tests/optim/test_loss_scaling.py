@@ -1,4 +1,4 @@
-"""Loss scaling: float16 keeps the gradients that it would lose, and finds the scale at which none overflows."""
+"""Loss scaling: float16 gradients do not underflow, and the dynamic scale avoids overflow."""
 
 import jax
 import jax.numpy as jnp
@@ -109,7 +109,7 @@ def test_a_scale_that_stays_skips_nothing():
     assert jaxnn.optim.skipped_updates(states[0][1]) is None
 
 
-def test_there_is_no_scale_without_one():
+def test_no_loss_scale_without_scaling():
     assert jaxnn.optim.loss_scale(optax.adam(0.1).init(jnp.ones(2))) is None
 
 
@@ -126,7 +126,7 @@ def test_there_is_no_scale_without_one():
         ((8.0, True), "growth_interval must be a whole number of at least 1.*, got True"),
     ],
 )
-def test_what_is_no_scale_raises(arguments, message):
+def test_invalid_loss_scale_raises(arguments, message):
     with pytest.raises(ValueError, match=message):
         jaxnn.optim.with_loss_scale(
             optax.sgd(0.1), arguments[0], growth_interval=dict(enumerate(arguments)).get(1, 2000)
@@ -185,7 +185,7 @@ def test_populations_and_streams_carry_a_scale_each():
 
 @pytest.mark.full
 def test_digits_in_float16():
-    """A loss weighed so little that float16 loses it: with a scale, the digits are learned as in float32."""
+    """With a loss so small that float16 underflows, digits are learned as in float32 if it is scaled."""
     from sklearn.datasets import load_digits
 
     x, y = (a[:600] for a in load_digits(return_X_y=True))

@@ -1,4 +1,4 @@
-"""Optimisers by name do what their papers say: 20 steps against the oracle in float64."""
+"""Optimizers by name follow their papers: 20 steps compared with the oracle in float64."""
 
 import math
 from fractions import Fraction
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def decayed(optimizer, share):
-    """Loshchilov and Hutter's decoupled decay: the share of each param is taken off beside the optimiser's step."""
+    """Loshchilov and Hutter's decoupled decay: the share of each param is subtracted besides the optimizer's step."""
 
     def step(state, params, grad):
         state, after = optimizer.step(state, params, grad)
@@ -43,7 +43,7 @@ def test_every_name_has_a_case():
 
 @pytest.mark.parametrize("name", CASES)
 def test_twenty_steps_are_the_papers(name, x64):
-    """On gradients that are large, small, 0 and of changing sign."""
+    """With gradients that are large, small, 0 and of changing sign."""
     make, paper = CASES[name]
     rng = np.random.default_rng(0)
     grads = rng.normal(size=(20, 6)) * np.array([[1, 1e-6, 1e3, 1, 1, 0]])
@@ -101,7 +101,7 @@ def ridge_problem():
 
 
 def test_lbfgs_finds_the_minimum_in_few_steps():
-    """Some fifteen full batches, where gradient descent takes hundreds; by `fit`, whose step hands it the objective."""
+    """In about fifteen full-batch steps, where gradient descent needs hundreds; `fit` passes the objective."""
     objective, model, x, y, fitted = ridge_problem()
     start, key = model.init(jax.random.key(0)), jax.random.key(1)
     ends = {
@@ -115,7 +115,7 @@ def test_lbfgs_finds_the_minimum_in_few_steps():
 
 
 @pytest.mark.full
-def test_lbfgs_members_of_a_population_are_trained_as_alone():
+def test_lbfgs_members_of_a_population_equal_single_trainings():
     objective, model, x, y, _ = ridge_problem()
     lbfgs, key = jaxnn.optimizer("lbfgs", 1.0), jax.random.key(0)
 
@@ -176,7 +176,7 @@ def test_warm_up_leads_up_to_any_schedule(name):
 
 @pytest.mark.parametrize("name", jaxnn.optim.SCHEDULES)
 def test_schedules_of_traced_rates_train_a_population(name):
-    """Each member goes the way that its own schedule adds up to, on a gradient of 1."""
+    """With a gradient of 1, each member's change is the sum of its schedule."""
     objective = jaxnn.Objective(lambda params, batch, key=None: params["W"].sum(), None, lambda params, batch: None)
 
     def member(h):
@@ -206,7 +206,7 @@ def test_schedules_of_traced_rates_train_a_population(name):
         ({"steps": True}, "steps must be a whole number of at least 1, got True"),
     ],
 )
-def test_what_is_no_schedule_raises(options, message):
+def test_invalid_schedule_raises(options, message):
     with pytest.raises(ValueError, match=message):
         jaxnn.optim.schedule(**{"name": "cosine", "learning_rate": 0.1, "steps": 10, **options})
 
@@ -337,7 +337,7 @@ def test_an_invalid_optimizer_raises_in_every_function(optimizer, fix):
 
 
 @pytest.mark.parametrize("rate", ["0.1", None, [0.1], np.array([0.1, 0.2]), True, "cosine"])
-def test_what_is_no_rate_raises(rate):
+def test_invalid_learning_rate_raises(rate):
     asks = [lambda: jaxnn.optimizer("adam", rate), lambda: jaxnn.optim.max_norm(rate)]
     asks += [lambda: jaxnn.optimizer("adam", 0.1, clip_norm=rate)] if rate is not None else []
     for ask in asks:

@@ -1,4 +1,4 @@
-"""Random numbers."""
+"""Random number generators."""
 
 import numpy as np
 import pytest

@@ -7,7 +7,7 @@ from tests.helpers.oracle import logistic
 from tests.helpers.oracle.differences import complex_step
 from tests.helpers.oracle_cases import EXACT, assert_same, binary
 
-FORMS = [logistic.double_loop, logistic.example_loop, logistic.vectorised]
+FORMS = [logistic.double_loop, logistic.example_loop, logistic.vectorized]
 
 
 def logistic_case(rng, n_x=4, m=9):
@@ -25,7 +25,7 @@ def test_logistic_forms_agree(rng):
 
 def test_logistic_gradient_and_cost(rng):
     w, b, X, Y = logistic_case(rng)
-    J, dw, db = logistic.vectorised(w, b, X, Y)
+    J, dw, db = logistic.vectorized(w, b, X, Y)
     assert_same((dw, np.array(db)), complex_step(logistic.cost, (w, b, X, Y), (0, 1)), **EXACT)
     A = 1 / (1 + np.exp(-(w.T @ X + b)))
     np.testing.assert_allclose(J, np.mean(-(Y * np.log(A) + (1 - Y) * np.log(1 - A))), **EXACT)

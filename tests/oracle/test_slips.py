@@ -1,4 +1,4 @@
-"""Each known slip is wrong, and by what it is known for."""
+"""Each known slip is wrong in the known way."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Folds, and cross-validation against the trainings that it stands for, one by one, on arrays that lack the fold."""
+"""Folds, and cross-validation against single trainings on arrays without the fold."""
 
 import jax
 import jax.numpy as jnp
@@ -54,7 +54,7 @@ def test_stratified_folds_keep_the_classes_shares():
 
 
 @pytest.mark.parametrize("k", [1, 15, 2.0])
-def test_folds_that_are_none(k):
+def test_invalid_folds(k):
     with pytest.raises(
         ValueError, match="k must be (from 2 to the number of examples, 14|a whole number of at least 2), got"
     ):
@@ -115,7 +115,7 @@ def test_a_member_that_diverges_in_a_fold_is_not_the_best():
         ({"seed": jax.random.key(0)}, "seed must be a whole number of at least 0, got"),
     ],
 )
-def test_bad_plans_are_refused(options, message):
+def test_invalid_plans_raise(options, message):
     with pytest.raises(ValueError, match=message):
         validate(**options)
 

@@ -1,4 +1,4 @@
-"""Learning curves, against the trainings that they stand for, one by one, on arrays of the subset alone."""
+"""Learning curves against single trainings on arrays of each subset."""
 
 import jax
 import jax.numpy as jnp
@@ -66,7 +66,7 @@ def test_each_size_is_the_training_on_the_subset_alone(x64):
 
 
 def test_larger_training_sets_hold_the_smaller_ones_and_seeds_draw_others():
-    """By a measure that gives the weights away."""
+    """With a measure that returns the weights."""
 
     def weights(params, batch):
         return {f"is {i}": batch.weight[i] for i in range(9)}
@@ -164,6 +164,6 @@ def test_a_training_that_diverges_is_nan():
         ({"measure": lambda params: {}}, r"measure must be .*, got a function of \(params\)"),
     ],
 )
-def test_bad_plans_are_refused(options, message):
+def test_invalid_plans_raise(options, message):
     with pytest.raises(ValueError, match=message):
         curve(**options)

@@ -1,4 +1,4 @@
-"""Populations: each member against the same training alone, whatever else runs beside it; plans, faults, bad input."""
+"""Populations: each member equals the same training by `fit`, with any other members; plans, faults, bad input."""
 
 import subprocess
 import sys
@@ -39,7 +39,7 @@ def alone(i, hyperparameters=GRID, member=member, **options):
 
 
 def assert_same(a, b, rtol=2e-5):
-    """Up to the rounding of products that run side by side."""
+    """Check equality up to the rounding of batched products."""
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol), a, b)
 
 
@@ -102,7 +102,7 @@ def test_members_drop_their_own_units():
         assert_same(whole.member(i).losses, alone(i, member=dropping, epochs=2).losses)
 
 
-def test_what_was_measured_is_of_each_member(population):
+def test_measurements_are_per_member(population):
     last = population.history[-1]
     np.testing.assert_array_equal(last["rate"], GRID["learning_rate"].astype(np.float32))
     params = jax.tree.map(lambda leaf: leaf[5], population.params)
@@ -252,7 +252,7 @@ def test_the_largest_number_that_fits(budget):
 
 
 @pytest.mark.full
-def test_memory_makes_chunks_or_is_refused(optimized):
+def test_memory_limit_makes_chunks_or_raises(optimized):
     whole = train()
     # Enough for a few members of these, as XLA counts, and not for 8.
     few = 6000
@@ -280,7 +280,7 @@ def test_memory_makes_chunks_or_is_refused(optimized):
         ("a", "hyperparameters holds .'a'., expected numbers"),
     ],
 )
-def test_hyperparameters_that_make_no_population(hyperparameters, message):
+def test_invalid_hyperparameters(hyperparameters, message):
     with pytest.raises(ValueError, match=message):
         train(hyperparameters=hyperparameters)
 
@@ -335,7 +335,7 @@ def test_hyperparameters_that_make_no_population(hyperparameters, message):
         ({"checkpoints": "folder"}, r"checkpoints must be a jaxnn.Checkpointer\(restore, save\), got 'folder'"),
     ],
 )
-def test_bad_plans_are_refused(options, message):
+def test_invalid_plans_raise(options, message):
     with pytest.raises(ValueError, match=message):
         train(**{"epochs": 1, **options})
 
@@ -352,12 +352,12 @@ def test_bad_plans_are_refused(options, message):
     ]
     + [({}, "one or more values"), ({"a": []}, r"none of \['a'\]"), ({"a": ["x"]}, "numbers"), ({"a": [[1]]}, "shape")],
 )
-def test_grids_that_are_none(axes, message):
+def test_invalid_grids(axes, message):
     with pytest.raises(ValueError, match=message):
         jaxnn.grid(**axes)
 
 
-def nobody_trained(history):
+def no_member_trained(history):
     """A population of two that made one step, without params."""
     return jaxnn.Population(
         hyperparameters={},
@@ -374,14 +374,14 @@ def nobody_trained(history):
 
 
 @pytest.mark.parametrize("i", [2, -3, "0", 0.0, None, slice(0, 2), {"seed": 4}])
-def test_a_member_that_is_not_there_is_told(i):
-    population = nobody_trained([])
+def test_missing_member_raises(i):
+    population = no_member_trained([])
     with pytest.raises(ValueError, match="member must be an index from 0 to 1, got"):
         population.member(i)
 
 
-def test_what_makes_no_ensemble_is_told():
-    population = nobody_trained([{"epoch": 1, "loss": np.zeros(2)}])
+def test_invalid_ensemble_raises():
+    population = no_member_trained([{"epoch": 1, "loss": np.zeros(2)}])
     with pytest.raises(ValueError, match=r"predict must be a function predict\(params, x\), got a Model"):
         population.ensemble(MODEL, X)
     with pytest.raises(ValueError, match="x must be an array, got 'images'"):
@@ -408,8 +408,8 @@ def stopped():
     return train(hyperparameters=RATES, **STOPPING)
 
 
-def test_each_member_stops_as_it_would_alone(stopped):
-    """Each at its own report, back at its own best one."""
+def test_each_member_stops_like_a_single_training(stopped):
+    """Each member stops at a different report, and returns its best params."""
     for i in range(6):
         single = alone(i, RATES, **{**STOPPING, "shuffle": True})
         whole = stopped.member(i)
@@ -465,7 +465,7 @@ def test_keys_of_the_old_kind_train_a_population():
 @pytest.mark.full
 @pytest.mark.parametrize("loss", [jaxnn.sigmoid_cross_entropy, jaxnn.softmax_cross_entropy])
 def test_labels_may_be_on_the_device(loss):
-    """Their numbers are looked at while a member is traced."""
+    """Labels on the device are validated while a member is traced."""
     network, labels = jaxnn.dense(2 if loss is jaxnn.softmax_cross_entropy else 1), np.arange(8) % 2
     x = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
     key, options = jax.random.key(0), dict(epochs=2)

@@ -1,4 +1,4 @@
-"""Trainings that are picked up from a checkpoint end bit for bit as those that were not interrupted."""
+"""Trainings resumed from a checkpoint end bit for bit as uninterrupted ones."""
 
 from functools import partial
 
@@ -84,7 +84,7 @@ TRAININGS = {
 @pytest.mark.representatives("fit", "fit_stream")
 @pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 @pytest.mark.parametrize("train", TRAININGS.values(), ids=TRAININGS)
-def test_ends_as_without_an_interruption_wherever_it_was(train):
+def test_resumed_training_ends_as_without_an_interruption_at_any_step(train):
     saved = []
     whole = train(checkpoints=recorder(saved))
     assert_same(train(), whole)  # keeping checkpoints changes nothing
@@ -129,7 +129,7 @@ def test_early_stopping_and_its_best_params_survive(reports):
 @pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 @pytest.mark.parametrize("train", [fit, fit_stream])
 @pytest.mark.parametrize("stopped_by", ["divergence", "callback"])
-def test_a_training_that_ended_is_not_gone_on_with(train, stopped_by):
+def test_finished_training_is_not_continued(train, stopped_by):
     plans = {"divergence": {"optimizer": optax.sgd(1e38)}, "callback": {"callback": lambda entry: entry["epoch"] == 2}}
     saved, again = [], []
     whole = train(checkpoints=recorder(saved), **plans[stopped_by])
@@ -138,7 +138,7 @@ def test_a_training_that_ended_is_not_gone_on_with(train, stopped_by):
     assert len(again) == 1  # that it has ended
 
 
-def test_more_epochs_go_on_from_the_end():
+def test_more_epochs_continue_from_the_end():
     saved, adam = [], optax.adam(0.01)
     fit(optimizer=adam, checkpoints=recorder(saved))
     more = fit(optimizer=adam, epochs=9, checkpoints=from_checkpoint(saved[-1]))
@@ -147,14 +147,14 @@ def test_more_epochs_go_on_from_the_end():
 
 @pytest.mark.representatives("fit", "train1")
 @pytest.mark.parametrize("train", [fit, partial(fit_stream, report_every=4), fit_population])
-def test_save_is_told_of_the_end(train):
+def test_save_is_called_at_the_end(train):
     told = []
     train(checkpoints=jaxnn.Checkpointer(lambda start: None, lambda make, ended: told.append(ended)))
     assert told == [False] * (len(told) - 1) + [True]
 
 
-def test_a_stream_has_one_size_wherever_it_is_picked_up():
-    """That of the first batch of all."""
+def test_resumed_stream_has_the_same_batch_size():
+    """The size is that of the very first batch."""
 
     def batches(epoch):
         for rows in np.split(np.arange(10), [4, 8] if epoch % 2 == 0 else [2, 6]):
@@ -169,7 +169,7 @@ def test_a_stream_has_one_size_wherever_it_is_picked_up():
         assert_same(train(from_checkpoint(checkpoint)), whole)
 
 
-def test_what_save_raises_ends_the_training():
+def test_error_of_save_ends_the_training():
     def stop(make, ended):
         raise InterruptedError(f"after epoch {make().history[-1]['epoch']}")
 
@@ -177,7 +177,7 @@ def test_what_save_raises_ends_the_training():
         fit(checkpoints=jaxnn.Checkpointer(lambda start: None, stop))
 
 
-def test_a_checkpoint_of_another_training_is_refused():
+def test_checkpoint_of_another_training_raises():
     saved = []
     fit(epochs=1, checkpoints=recorder(saved))
     there = from_checkpoint(saved[0])
@@ -214,6 +214,6 @@ def test_a_checkpoint_of_another_training_is_refused():
         (jaxnn.Checkpointer(lambda start: 5, lambda make, ended: None), "restore must return .*, got 5"),
     ],
 )
-def test_what_keeps_no_checkpoints_is_told(checkpoints, message):
+def test_invalid_checkpointer_raises(checkpoints, message):
     with pytest.raises(ValueError, match=message):
         fit(checkpoints=checkpoints)

@@ -1,4 +1,4 @@
-"""What overflowed first: trainings that are built to leave the numbers at a known step, layer and way."""
+"""What overflowed first: trainings that overflow at a known step, layer and quantity."""
 
 from functools import cache
 
@@ -34,7 +34,7 @@ def fit(network, params, x=X, y=Y, loss=SQUARED, optimizer=SGD, regularizer=None
 
 
 def params_of(network, n_in=3, **changes):
-    """Those of its registry case; `leaf_2=1e38`: the third array, in the order of the layers, is 1e38 all over."""
+    """Return the params of the registry case; `leaf_2=1e38` sets all numbers of the third array to 1e38."""
     params = jax.tree.map(np.array, LayerCase("", network, (n_in,)).params())
     views = jaxnn.models.params_to_arrays(network, params)
     for name, value in changes.items():
@@ -81,7 +81,7 @@ def test_activations_overflow_in_the_layer_with_huge_weights(network, leaf, laye
 
 
 @pytest.mark.full
-def test_a_sum_beside_the_layers_is_what_goes_into_the_next():
+def test_overflow_of_a_residual_sum_is_reported_as_the_next_layers_input():
     network = jaxnn.chain(jaxnn.residual(jaxnn.dense(3)), jaxnn.dense(1))
     params = params_of(network, leaf_0=0.0, leaf_1=3e38)
     result = fit(network, params, x=np.full((4, 3), 3e38, np.float32))
@@ -99,7 +99,7 @@ def test_gradient_of_a_finite_forward():
     assert result.divergence[:5] == (0, "gradient", 2, 3, "params[1]")
 
 
-def test_gradient_by_the_weights_alone():
+def test_only_the_gradient_with_respect_to_the_weights():
     """dW = dzᵀ x = 1e10 · 1e30."""
     network = jaxnn.dense(1)
     params = {"W": np.full((1, 1), 1e-30, np.float32), "b": np.zeros(1, np.float32)}
@@ -144,7 +144,7 @@ def test_examples_that_an_augmentation_broke():
 
 
 @pytest.mark.full
-def test_gradient_by_jax_where_the_hand_derived_one_is_finite():
+def test_automatic_gradient_overflows_and_the_hand_derived_one_is_finite():
     """Of |z| written as √z², JAX's slope at 0 is NaN."""
     loss = jaxnn.Loss(lambda z, y: jnp.sqrt(z * z)[:, 0], lambda z, y: jnp.sign(z))
     params = params_of(jaxnn.dense(1), leaf_0=0.0, leaf_1=0.0)
@@ -153,7 +153,7 @@ def test_gradient_by_jax_where_the_hand_derived_one_is_finite():
     assert result.divergence[:2] == (0, "gradient") and result.divergence.path in ("params['W']", "params['b']")
 
 
-def test_gradient_by_jax_in_the_layer_where_it_overflowed():
+def test_automatic_gradient_in_the_layer_where_it_overflowed():
     """As the hand-derived gradient of the same network: the marks are transposed with the program."""
     network = jaxnn.chain(jaxnn.dense(1), ROOT, jaxnn.dense(1))
     result = fit(network, params_of(network, leaf_0=0.0, leaf_1=0.0), gradients="auto")
@@ -194,7 +194,7 @@ def test_one_objective_of_two_branches():
 
 
 @pytest.mark.parametrize(("value", "slope", "what"), [(np.nan, 1.0, "loss"), (1.0, np.inf, "gradient")])
-def test_an_objective_of_ones_own(value, slope, what):
+def test_custom_objective(value, slope, what):
     def value_and_grad(params, batch, key=None):
         return params["w"] * value, {"w": params["w"] * slope}
 
@@ -270,7 +270,7 @@ def test_the_mask_is_that_of_the_step(seed):
 @pytest.mark.full
 @pytest.mark.parametrize("shuffle", ["own", pytest.param("shared", marks=FULL)])
 def test_members_of_a_population(shuffle):
-    """Those that diverge, each in its own way and at its own step, as `fit` says it of one by itself."""
+    """Members that diverge in different ways and steps have the same reports as from `fit`."""
     x = np.full((10, 3), 10, np.float32)
     x[7] = 1e18
     objective, start = jaxnn.objective(SQUARES, jaxnn.sigmoid_cross_entropy()), params_of(SQUARES)
@@ -304,7 +304,7 @@ def test_stream():
 
 @pytest.mark.full
 def test_a_second_divergence_compiles_nothing():
-    """Of the same training, of the same population: what is to be seen of a step is seen by one program."""
+    """For the same training or population: one program explains every step."""
     objective, optimizer, params = objective_of(SQUARES, SQUARED), optax.sgd(3e38), params_of(SQUARES)
 
     def member(h):
@@ -323,7 +323,7 @@ def test_a_second_divergence_compiles_nothing():
     assert sum("backend_compile" in name for name in compiled) == before
 
 
-def test_what_is_finite_by_itself_is_said_to_be():
+def test_step_that_is_finite_when_recomputed_alone_is_reported():
     assert "recomputed alone it is" in str(first_not_finite(3, []))
 
 
@@ -344,7 +344,7 @@ def test_one_number_that_is_not_finite_is_found(bad, dtype, compiled):
 
 
 def warning_of(train):
-    """The one warning of a training, and what it returns."""
+    """Return the only warning of a training, and its result."""
     with pytest.warns(jaxnn.train.DivergenceWarning) as caught:
         result = train()
     (warning,) = caught
@@ -356,7 +356,7 @@ LINEAR = jaxnn.dense(1)
 STANDARD = "; try a smaller learning rate, clipping (jaxnn.optimizer(..., clip_norm=1.0)) or standardized inputs"
 
 
-def test_a_fit_that_diverges_warns_once_with_what_overflowed():
+def test_diverged_fit_warns_once_with_what_overflowed():
     far = dict(y=np.full(4, 100, np.float32), optimizer=optax.sgd(3e38), epochs=3)
     message, result = warning_of(lambda: fit(LINEAR, params_of(LINEAR, leaf_0=1.0), **far))
     assert message == f"the training diverged at {result.divergence}{STANDARD}"
@@ -383,7 +383,7 @@ def test_a_training_in_the_span_that_diverges_warns_once():
 
 
 @pytest.mark.full
-def test_float16_params_under_adam_say_what_to_do():
+def test_float16_params_under_adam_report_the_fix():
     """Adam's ε of 1e-8 is 0 in float16, and of a feature that is always 0 so is the gradient."""
     params = jax.tree.map(lambda a: jnp.asarray(a, jnp.float16), params_of(LINEAR))
     x = (X * [[0, 1, 1]]).astype(np.float16)
@@ -395,11 +395,11 @@ def test_float16_params_under_adam_say_what_to_do():
     )
 
 
-def test_what_was_not_finite_from_the_start_is_to_be_mended_there():
+def test_divergence_of_initial_params_suggests_fixing_them():
     message, _ = warning_of(lambda: fit(LINEAR, params_of(LINEAR, leaf_1=np.inf)))
     assert message == "the training diverged at step 0: params['b'] not finite at the start; start from finite params"
 
 
-def test_what_does_not_diverge_does_not_warn(recwarn):
+def test_finite_training_does_not_warn(recwarn):
     fit(LINEAR, params_of(LINEAR), optimizer=TINY)
     assert not recwarn.list

@@ -1,4 +1,4 @@
-"""Early stopping: the rule on reports, and `fit` with it, against what a look over the whole history says."""
+"""Early stopping: the rule on reports, and `fit` with it, compared with the whole history."""
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ def fit(epochs=40, **options):
 
 
 def measuring(values):
-    """An `evaluate` that measures one of the values after another."""
+    """Return an `evaluate` that returns the values one after another."""
     values = iter(values)
     return lambda params: {"measure": np.float32(next(values))}
 
@@ -54,7 +54,7 @@ def test_the_best_params_are_returned_where_all_epochs_were_done():
     assert_equal(result.params, fit(epochs=result.best_epoch).params)
 
 
-def test_a_stream_stops_as_the_arrays_do():
+def test_stream_stops_like_fit():
     rule = jaxnn.EarlyStopping("dev_loss", patience=6)
     plan = {"key": KEY, "epochs": 40, "evaluate": lambda params: {"dev_loss": DEV_LOSS(params, DEV.x, DEV.y)}}
     whole = fit(early_stopping=rule)
@@ -65,7 +65,7 @@ def test_a_stream_stops_as_the_arrays_do():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), result.params, whole.params)
 
 
-def test_going_on_from_the_best_state_takes_the_same_path():
+def test_continuing_from_the_best_state_takes_the_same_steps():
     result = fit(early_stopping=jaxnn.EarlyStopping("dev_loss", patience=6))
     _, losses = jaxnn.train.make_steps(OBJECTIVE, ADAM, 3)(result.state, jaxnn.Batch(TRAIN.x, TRAIN.y))
     np.testing.assert_allclose(losses, result.losses[result.best_epoch : result.best_epoch + 3], rtol=1e-5)
@@ -106,13 +106,13 @@ def test_a_divergence_after_the_best_report_loses_nothing():
     assert_equal(result.params, sound.params)
 
 
-def test_why_fit_ended_is_told_without_early_stopping_too():
+def test_stopped_by_is_reported_without_early_stopping_too():
     assert (fit(epochs=2).stopped_by, fit(epochs=2).best_epoch) == ("epochs", None)
     result = fit(epochs=2, callback=lambda report: True, early_stopping=jaxnn.EarlyStopping("dev_loss", patience=1))
     assert (result.stopped_by, result.best_epoch) == ("callback", 1)
 
 
-def test_a_measure_that_is_not_there_is_told():
+def test_missing_monitor_raises():
     with pytest.raises(
         ValueError, match=r"monitor must be a name in the reports, got 'dev_los': they hold \['dev_loss', 'epoch'"
     ):
@@ -133,12 +133,12 @@ def test_patience_is_a_count(patience):
         ({"patience": True}, "patience must be a number of reports, at least 1, got True"),
     ],
 )
-def test_what_is_no_rule_is_told(given, message):
+def test_invalid_early_stopping_arguments_raise(given, message):
     with pytest.raises(ValueError, match=message):
         jaxnn.EarlyStopping(**{"monitor": "dev_loss", **given})
 
 
 @pytest.mark.parametrize("rule", [5, "dev_loss", True, jaxnn.EarlyStopping, ("dev_loss", 5)])
-def test_fit_tells_what_is_no_early_stopping(rule):
+def test_fit_raises_for_an_invalid_early_stopping(rule):
     with pytest.raises(ValueError, match="early_stopping must be a jaxnn.EarlyStopping, got .*: EarlyStopping"):
         fit(early_stopping=rule)

@@ -1,4 +1,4 @@
-"""Epochs: each example once, by its own weight, in an order that the key decides."""
+"""Epochs: each example once, with its weight, in an order that depends on the key."""
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +39,7 @@ def test_epoch_visits_every_example_once(m, batch_size, shuffle):
     assert state.step == len(sizes)
 
 
-def test_epoch_carries_the_examples_own_weights():
+def test_epoch_uses_example_weights():
     one, weight = optax.sgd(1.0), jnp.array([1.0, 0, 2, 3, 0.5])
     state, _ = jaxnn.train.make_epoch(counting(), one, 2)(state_of(jnp.zeros(5), one), numbered(5, weight))
     assert state.params.tolist() == weight.tolist()
@@ -70,7 +70,7 @@ def test_weights_mean_the_same_at_every_batch_size(batch_size):
 @pytest.mark.parametrize(
     ("y", "weight"), [(jnp.array([0, 1]), None), (jnp.zeros(9, int), None), (jnp.zeros(7, int), jnp.ones(2))]
 )
-def test_targets_and_weights_of_another_length_are_refused(y, weight):
+def test_targets_and_weights_of_another_length_raise(y, weight):
     with pytest.raises(ValueError, match="y and weight must have one entry for each of 7 examples, got"):
         jaxnn.train.make_epoch(OBJECTIVE, SGD, 3)(state_of(params_of()), data(7)._replace(y=y, weight=weight))
 
@@ -105,8 +105,8 @@ def test_shuffle_differs_by_epoch_and_by_seed_and_is_reproducible():
 
 
 @pytest.mark.full
-def test_picked_up_at_a_later_step_goes_on_as_it_would_have():
-    """From its numbers alone: params, step and key, as a checkpoint keeps them."""
+def test_epoch_from_a_later_step_continues_identically():
+    """From params, step and key alone, which a checkpoint stores."""
     order, _ = orders(3)
     _, state = orders(1)
     again = state_of(jnp.zeros(1))._replace(step=jnp.asarray(int(state.step), jnp.int32))
@@ -132,12 +132,12 @@ def test_epoch_compiles_once():
 
 
 @pytest.mark.parametrize("batch_size", [0, -1])
-def test_epoch_of_batches_of_nothing_is_refused(batch_size):
+def test_epoch_with_batch_size_zero_raises(batch_size):
     with pytest.raises(ValueError, match=f"batch_size must be an int >= 1, got {batch_size}"):
         jaxnn.train.make_epoch(OBJECTIVE, SGD, batch_size)
 
 
-def test_epoch_of_batches_larger_than_the_data_is_refused():
+def test_epoch_with_batches_larger_than_the_data_raises():
     with pytest.raises(ValueError, match="from 1 to the number of examples, 7, got 8"):
         jaxnn.train.make_epoch(OBJECTIVE, SGD, 8)(state_of(params_of()), data())
 
@@ -149,7 +149,7 @@ def test_an_epoch_takes_no_third_argument(given):
         epoch(state_of(params_of(), SGD), data(), *extra, **given)
 
 
-def test_an_order_of_ones_own_is_that_of_the_data():
+def test_custom_order_is_that_of_the_data():
     x, y = numbered(6)[:2]
     order = np.array([4, 0, 5, 2, 1, 3])
     batch = jaxnn.Batch(x[order], y[order])

@@ -53,7 +53,7 @@ def test_fit_called_again_does_not_compile_again():
 
 @pytest.mark.full
 def test_programs_are_let_go_of():
-    """A sweep does not keep what its objectives close over."""
+    """Arrays that objectives close over are not kept alive."""
     alive = []
     for i in range(12):
         held = jnp.full(3, i)
@@ -65,7 +65,7 @@ def test_programs_are_let_go_of():
     assert sum(ref() is not None for ref in alive) <= 8
 
 
-def test_objective_that_cannot_be_hashed_is_taken():
+def test_unhashable_objective_is_accepted():
     @dataclass
     class ValueAndGrad:
         scale: float
@@ -76,7 +76,7 @@ def test_objective_that_cannot_be_hashed_is_taken():
     assert_equal(fit(OBJECTIVE._replace(value_and_grad=ValueAndGrad(1.0))).params, fit().params)
 
 
-def test_what_fit_returns_outlives_going_on_from_its_state():
+def test_fit_result_is_valid_after_continuing_from_its_state():
     result = fit()
     before = jax.tree.map(np.asarray, result.params)
     jaxnn.train.make_epoch(OBJECTIVE, SGD, 3)(result.state, data())
@@ -119,7 +119,7 @@ def test_full_batch_is_one_batch_in_order():
 
 
 def test_weights_count_examples():
-    """Weight 2 is the example twice, and weight 0 is not there."""
+    """An example of weight 2 counts twice, and one of weight 0 not at all."""
     batch = data(4)
     twice = jaxnn.Batch(*(jnp.concatenate([a[:2], a[:1]]) for a in (batch.x, batch.y)))
     assert_close(fit(batch=batch, epochs=3, weight=[2.0, 1, 0, 0]).params, fit(batch=twice, epochs=3).params)
@@ -132,7 +132,7 @@ def test_params_are_copied():
     assert_equal(params, copy)
 
 
-def test_numpy_of_any_float_is_taken():
+def test_numpy_arrays_of_any_float_are_accepted():
     batch = jaxnn.Batch(np.asarray(data().x, np.float64), np.asarray(data().y, np.uint8))
     assert_close(fit(batch=batch, epochs=2).params, fit(epochs=2).params)
 
@@ -180,7 +180,7 @@ def test_one_bad_batch_stops_the_training_though_the_next_is_fine():
 
 @pytest.mark.full
 def test_divergence_by_a_huge_rate_stops_before_the_infinite():
-    """With dropout and shuffling and an optimiser with a state, at the step where a run by hand leaves the numbers."""
+    """With dropout, shuffling and a stateful optimizer, at the step at which a manual loop overflows."""
     objective = jaxnn.objective(jaxnn.chain(jaxnn.dense(8), jaxnn.dropout(0.5), jaxnn.dense(1)), jaxnn.squared_error())
     optimizer = optax.sgd(1e4, momentum=0.9)
     params = LayerCase("", jaxnn.chain(jaxnn.dense(8), jaxnn.dropout(0.5), jaxnn.dense(1)), (3,)).params()

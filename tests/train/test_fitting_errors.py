@@ -1,4 +1,4 @@
-"""What `fit` and its relatives raise."""
+"""Errors of `fit` and the other training functions."""
 
 from functools import partial
 
@@ -14,17 +14,17 @@ from tests.helpers.training import DROPPING, KEY, MODEL, OBJECTIVE, SGD, data, f
 
 
 @pytest.mark.parametrize("given", [None, {"loss on dev": np.zeros(2)}])
-def test_measurement_that_is_no_dictionary_of_scalars_is_refused(given):
+def test_measurement_other_than_a_dictionary_of_scalars_raises(given):
     with pytest.raises(ValueError, match="a dictionary of scalars, got"):
         fit(evaluate=lambda params: given)
 
 
-def test_params_of_whole_numbers_are_refused():
+def test_integer_params_raise():
     with pytest.raises(ValueError, match=r"params\[0\]\['W'\] must be floats, got int32"):
         fit(params=jax.tree.map(lambda leaf: leaf.astype(int), params_of()))
 
 
-def test_measurement_by_a_name_of_fits_own_is_refused():
+def test_measurement_with_a_name_used_by_fit_raises():
     with pytest.raises(ValueError, match=r"evaluate must not return \['loss'\], which each report has already"):
         fit(evaluate=lambda params: {"loss": 0.0})
 
@@ -110,13 +110,13 @@ def test_measurement_by_a_name_of_fits_own_is_refused():
         (np.ones((4, 3)), np.full(4, 1j), {}, "y must be real numbers, got complex128"),
     ],
 )
-def test_fit_refuses_before_it_compiles(x, y, given, message):
+def test_fit_raises_before_compilation(x, y, given, message):
     never = OBJECTIVE._replace(value_and_grad=lambda *given: pytest.fail("traced"))
     with pytest.raises(ValueError, match=message):
         fit(never, batch=jaxnn.Batch(x, y), **given)
 
 
-def test_fit_refuses_classes_that_are_not_there():
+def test_fit_raises_for_labels_beyond_the_classes():
     model = jaxnn.logistic_regression(3, classes=3)
     with pytest.raises(ValueError, match="labels of 3 classes must be from 0 to 2, got 0 to 3"):
         fit(
@@ -138,7 +138,7 @@ DROPPED = jaxnn.objective(DROPPING, MODEL.loss)
     ],
     ids=["params", "key", "vmap"],
 )
-def test_fit_inside_a_program_is_told(inside):
+def test_fit_inside_a_jitted_function_raises(inside):
     with pytest.raises(
         ValueError,
         match="fit must be called outside of jit, vmap and grad, since it reads numbers between its programs",
@@ -150,7 +150,7 @@ def test_fit_inside_a_program_is_told(inside):
 @pytest.mark.parametrize("transform", [lambda f: f, jax.jit, jax.grad], ids=["vmap", "jit", "grad"])
 @pytest.mark.parametrize("name", ["rate", "strength", "measured"])
 def test_fit_of_a_traced_number_is_an_error(name, transform):
-    """Also where it shows in no argument, but is closed over."""
+    """Also if the traced number is not an argument, but closed over."""
     model = jaxnn.logistic_regression(2)
     x, y, plan = np.ones((2, 2), np.float32), np.array([0, 1]), {"key": KEY, "epochs": 1}
 
@@ -166,13 +166,13 @@ def test_fit_of_a_traced_number_is_an_error(name, transform):
 
 
 @pytest.mark.parametrize("value", ["good", None, {"accuracy": 1.0}, np.array("a")])
-def test_measurements_that_are_no_numbers_are_told(value):
+def test_non_numeric_measurements_raise(value):
     with pytest.raises(ValueError, match="evaluate must return numbers, got .* for 'accuracy'"):
         fit(evaluate=lambda params: {"accuracy": value})
 
 
 @pytest.mark.parametrize(("n", "got"), [(True, "True"), ("3", "'3'"), (None, "None"), (2.0, "2.0")])
-def test_counts_that_are_none_are_told(n, got):
+def test_invalid_counts_raise(n, got):
     for make in (partial(jaxnn.train.make_steps, n_steps=n), partial(jaxnn.train.make_epoch, batch_size=n)):
         with pytest.raises(ValueError, match=f"must be an int >= 1, got {got}"):
             make(OBJECTIVE, SGD)
@@ -210,14 +210,14 @@ TAKE_PARAMS = {
 
 @pytest.mark.parametrize("given", NOT_PARAMS)
 @pytest.mark.parametrize("taking", TAKE_PARAMS)
-def test_what_is_not_params_is_refused_in_one_line_with_the_fix(taking, given):
+def test_invalid_params_raise_one_line_with_the_fix(taking, given):
     make, message = NOT_PARAMS[given]
     with pytest.raises(ValueError, match=f"^params must be a network's params, {message}$"):
         TAKE_PARAMS[taking](make())
 
 
 @pytest.mark.parametrize("taking", ["fit", "fit_stream", "fit_in_row_space", "train_state", "value"])
-def test_params_without_numbers_are_refused_in_one_line(taking):
+def test_params_without_arrays_raise_one_line(taking):
     for params, message in (
         ("W.npz", "params must be an array, got 'W.npz'"),
         ([OBJECTIVE], r"params\[0\].value must"),

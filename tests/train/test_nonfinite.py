@@ -1,4 +1,4 @@
-"""Updates that are skipped: a training with bad steps is the training without them, and what was skipped is counted."""
+"""Skipped updates: training with bad steps equals training without them, and the steps are counted."""
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +55,7 @@ def assert_close(got, expected):
 
 
 @pytest.mark.parametrize(("loss", "gradient"), [(True, True), (False, True), (True, False)])
-def test_a_training_with_bad_steps_is_the_one_without_them(loss, gradient):
+def test_training_with_skipped_steps_equals_training_without_them(loss, gradient):
     result = fit(failing(loss, gradient))
     params, losses = without_the_bad()
     assert_close(result.params, params)
@@ -94,7 +94,7 @@ def test_too_many_in_a_row_stop_the_training():
 
 
 @pytest.mark.full
-def test_an_update_that_overflows_by_itself_is_a_divergence():
+def test_overflow_of_the_update_alone_is_a_divergence():
     with pytest.warns(jaxnn.train.DivergenceWarning):
         result = fit(PLAIN, optimizer=optax.sgd(lambda step: jnp.where(step == 2, jnp.inf, 0.1)))
     assert (result.divergence.what, result.diverged_at, result.skipped) == ("update", 2, 0)
@@ -154,7 +154,7 @@ def test_a_member_that_fails_for_good_diverges_among_others():
 
 
 @pytest.mark.parametrize("on_nan", ["ignore", None, True])
-def test_another_word_is_refused(on_nan):
+def test_unknown_on_nan_option_raises(on_nan):
     with pytest.raises(ValueError, match='on_nan must be "stop" or "skip", got'):
         fit(PLAIN, on_nan=on_nan)
     with pytest.raises(ValueError, match='on_nan must be "stop" or "skip", got'):
@@ -174,7 +174,7 @@ def test_nothing_compiles_again_for_the_same_training(caplog):
 
 
 @pytest.mark.parametrize("max_consecutive_errors", [0, 1.5])
-def test_skipping_fewer_than_one_is_refused(max_consecutive_errors):
+def test_skipping_fewer_than_one_raises(max_consecutive_errors):
     with pytest.raises(
         ValueError, match=f"max_consecutive_errors must be a whole number of at least 1, got {max_consecutive_errors}"
     ):

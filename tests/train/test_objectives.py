@@ -1,4 +1,4 @@
-"""The objective: the one mean of the library, padding that changes nothing, and checks before tracing."""
+"""The objective: the only mean of the library, padding without effect, and checks before tracing."""
 
 import jax
 import jax.numpy as jnp
@@ -86,7 +86,7 @@ def test_penalty_is_added_once_and_outside_the_mean(x64):
 
 @pytest.mark.parametrize("loss", [jaxnn.squared_error(), jaxnn.sigmoid_cross_entropy(), jaxnn.softmax_cross_entropy()])
 def test_padding_changes_nothing_exactly(loss):
-    """Whatever finite numbers the padded rows hold, those that overflow the loss included."""
+    """Padded rows may hold any finite numbers, including those that overflow the loss."""
     k = 3 if loss.value is jaxnn.functional.softmax_cross_entropy_value else 1
     network = jaxnn.chain(jaxnn.dense(4), jaxnn.tanh(), jaxnn.dense(4), jaxnn.relu(), jaxnn.dense(k))
     objective, params = jaxnn.objective(network, loss), params_of(network)
@@ -120,7 +120,7 @@ def test_weights_of_zero_make_zero():
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (4, 1), (3,)])
-def test_weights_of_another_shape_are_refused(shape):
+def test_weights_of_another_shape_raise(shape):
     """One weight for four examples would broadcast, and make a sum of the mean."""
     batch = jaxnn.Batch(np.zeros((4, 3), np.float32), np.zeros(4, np.float32), np.ones(shape, np.float32))
     with pytest.raises(ValueError, match=r"weight must have shape \(4,\), one number per example, got \("):
@@ -153,7 +153,7 @@ def test_weights_of_another_shape_are_refused(shape):
         ),
     ],
 )
-def test_check_tells_before_anything_is_compiled(model, x, y, message):
+def test_check_raises_before_compilation(model, x, y, message):
     params = jax.eval_shape(model.init, KEY)  # shapes alone: nothing can be computed from these
     with pytest.raises(ValueError, match=message):
         jaxnn.objective(model.network, model.loss).check(params, jaxnn.Batch(np.zeros(x, np.float32), y))
@@ -165,7 +165,7 @@ def test_check_accepts_what_fits():
     jaxnn.objective(model.network, model.loss).check(params, jaxnn.Batch(np.zeros((4, 3)), np.array([0, 1, 2, 0])))
 
 
-def test_another_word_for_gradients_is_refused():
+def test_unknown_gradients_option_raises():
     with pytest.raises(ValueError, match="gradients must be 'hand' or 'auto', got 'numeric'"):
         jaxnn.train.gradients_by(CASES["plain"], "numeric")
 
@@ -198,13 +198,13 @@ MODEL = jaxnn.logistic_regression(2)
         ),
     ],
 )
-def test_what_makes_no_objective_is_told(given, message):
+def test_invalid_parts_of_an_objective_raise(given, message):
     with pytest.raises(ValueError, match=message):
         jaxnn.objective(*given)
 
 
 @pytest.mark.parametrize("given", [MODEL, MODEL.loss, MODEL.network, CASES["plain"].value, None, "mse"])
-def test_what_is_no_objective_is_told_wherever_one_is_taken(given):
+def test_invalid_objective_raises_in_every_function(given):
     params, data, plan = params_of(NETWORK), (np.ones((4, 3)), np.zeros(4)), dict(key=KEY, epochs=1)
     for take in (
         lambda: jaxnn.fit(given, optax.sgd(0.1), params, *data, **plan),
@@ -234,7 +234,7 @@ def test_what_is_no_objective_is_told_wherever_one_is_taken(given):
         ),
     ],
 )
-def test_what_is_no_batch_is_told(batch, message):
+def test_invalid_batch_raises(batch, message):
     objective = jaxnn.objective(MODEL.network, MODEL.loss)
     params = {"W": np.ones((1, 2), np.float32), "b": np.ones(1, np.float32)}
     for of in (objective.value, objective.value_and_grad):

@@ -57,7 +57,7 @@ def test_dropout_is_drawn_afresh_each_step():
 
 
 @pytest.mark.parametrize("n", [0, -3])
-def test_fewer_than_one_step_is_refused(n):
+def test_fewer_than_one_step_raises(n):
     with pytest.raises(ValueError, match=f"n_steps must be an int >= 1, got {n}"):
         jaxnn.train.make_steps(OBJECTIVE, SGD, n)
 
@@ -77,7 +77,7 @@ def test_hand_and_auto_train_alike():
 @pytest.mark.parametrize(
     "make", [jaxnn.make_step, partial(jaxnn.train.make_steps, n_steps=1), partial(jaxnn.train.make_epoch, batch_size=1)]
 )
-def test_gradients_by_another_word_are_refused(make):
+def test_unknown_gradients_option_raises(make):
     with pytest.raises(ValueError, match="gradients must be 'hand' or 'auto', got 'jax'"):
         make(OBJECTIVE, SGD, gradients="jax")
 
@@ -95,7 +95,7 @@ KEEPING = optax.GradientTransformation(lambda params: params, lambda grads, stat
 
 
 @pytest.mark.parametrize("optimizer", [SGD, optax.adam(0.1), KEEPING], ids=["sgd", "adam", "keeping"])
-def test_donation_takes_the_state_and_leaves_what_the_caller_gave(optimizer):
+def test_donation_consumes_the_state_and_keeps_the_callers_arrays(optimizer):
     params, key, batch = params_of(), jax.random.key(1), data()
     copy = jax.tree.map(np.array, params)
     state = jaxnn.train_state(params, optimizer, key)
@@ -123,7 +123,7 @@ def test_vmap_over_seeds_is_separate_trainings():
     assert losses[0, -1] != losses[1, -1]
 
 
-def test_a_step_from_what_is_no_state_is_told():
+def test_step_from_an_invalid_state_raises():
     step = jaxnn.make_step(OBJECTIVE, SGD)
     with pytest.raises(ValueError, match=r"state must be a TrainState, got .*: train_state\(params, optimizer, key\)"):
         step(params_of(), data())
@@ -139,7 +139,7 @@ COMPILED = {"epoch": jaxnn.train.make_epoch(OBJECTIVE, SGD, 2), "steps": jaxnn.t
 
 
 @pytest.mark.parametrize("program", [jaxnn.make_step(OBJECTIVE, SGD), *COMPILED.values()], ids=["step", *COMPILED])
-def test_what_is_no_state_is_refused_in_one_line_with_the_fix(program):
+def test_invalid_state_raises_one_line_with_the_fix(program):
     for given, message in (
         (fit(), "state must be a TrainState, got a Fit: result.state is one"),
         (params_of(), r"state must be a TrainState, got a tuple: train_state\(params, optimizer, key\)"),
@@ -151,7 +151,7 @@ def test_what_is_no_state_is_refused_in_one_line_with_the_fix(program):
 
 
 @pytest.mark.parametrize("program", COMPILED)
-def test_compiled_programs_take_data_as_fit_does_and_name_what_is_none(program):
+def test_compiled_programs_validate_data_as_fit_does(program):
     run, (x, y, *_) = COMPILED[program], data()
     weight = np.arange(1, len(y) + 1)
     _, losses = run(state_of(params_of()), jaxnn.Batch(x, y, weight))

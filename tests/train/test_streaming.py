@@ -1,4 +1,4 @@
-"""Training from an iterator: the same as `fit` on the same batches, in bounded memory; what goes wrong is told."""
+"""Training from an iterator: the same as `fit` on the same batches, in bounded memory; error messages."""
 
 import weakref
 
@@ -53,7 +53,7 @@ def assert_same_fit(got, expected):
 
 @pytest.fixture(scope="module")
 def orders():
-    """Of three epochs, as `fit` shuffles them."""
+    """Return the orders of three epochs, shuffled as by `fit`."""
     drawn = fit(telling(), jnp.zeros(1), *numbered(7)[:2], epochs=3, batch_size=1, shuffle=True)
     orders = drawn.losses.astype(int).reshape(3, 7)
     assert len({tuple(order) for order in orders}) == 3
@@ -63,7 +63,7 @@ def orders():
 @pytest.mark.representatives("hand")
 @pytest.mark.parametrize("gradients", ["hand", "auto"])
 def test_stream_is_fit_on_the_batches_that_fit_draws(gradients, orders):
-    """Shuffled, with dropout, an optimiser with a state, a short batch, and groups that are not full."""
+    """Shuffled, with dropout, a stateful optimizer, a short batch, and groups that are not full."""
     objective, optimizer, params = jaxnn.objective(DROPPING, MODEL.loss), optax.adam(0.1), params_of(DROPPING)
 
     def batches(epoch):
@@ -178,7 +178,7 @@ def test_params_are_copied():
 
 
 def test_nothing_compiles_twice():
-    """Not for the short batch, nor for a group that is not full, nor for the next epoch, nor for the next training."""
+    """Neither for the short batch, a partial group, the next epoch, nor the next training."""
     objective, traces = traced()
     stream(again()[:2], objective)  # one full group
     first = len(traces)
@@ -193,7 +193,7 @@ def test_nothing_compiles_twice():
 
 @pytest.mark.parametrize("prefetch", [0, 2])
 def test_memory_is_bounded(prefetch):
-    """Groups and states on the device, and batches on the host, as they are while the iterator is asked for more."""
+    """Count groups and states on the device, and batches on the host, at each call of the iterator."""
     groups, states, batches_alive, made = [], [], [], []
     params = params_of(jaxnn.dense(11))
     objective = jaxnn.objective(jaxnn.dense(11), jaxnn.squared_error())
@@ -239,7 +239,7 @@ def test_memory_map_is_trained_on(tmp_path):
     ],
 )
 def test_divergence_keeps_all_that_went_before(at, steps_per_call, prefetch, reports, loss, update):
-    """Whatever was started ahead by then."""
+    """The report does not depend on the number of prefetched batches."""
     result = stream(
         objective=burning(at, loss, update),
         params=Fuse(jnp.array(1.0), jnp.array(0.0)),
@@ -264,7 +264,7 @@ class OwnError(Exception):
 
 
 @pytest.mark.parametrize("error", [OwnError, ValueError])
-def test_error_of_the_iterator_comes_out_as_it_is(error):
+def test_error_of_the_iterator_is_raised_unchanged(error):
     def batches(epoch):
         yield from again()
         raise error("the disk is gone")
@@ -276,7 +276,7 @@ def test_error_of_the_iterator_comes_out_as_it_is(error):
 @pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 @pytest.mark.parametrize("bad", [np.full((3, 3), np.nan, np.float32), None])
 def test_iterator_is_closed(bad):
-    """By an error and by a divergence alike: what it has opened it can close."""
+    """After an error and after a divergence, so that it can close its files."""
     closed = []
 
     def batches(epoch):
@@ -331,7 +331,7 @@ USED_UP = iter(again())
     ],
 )
 def test_bad_batch_is_named(third, message):
-    """The third batch of the second epoch: nothing but its own wrong, and what was expected of it."""
+    """The third batch of the second epoch is named, with what was expected."""
     epochs = [again()[:2], [*again()[:2], third]]
     with pytest.raises(ValueError, match=rf"^batch 2 of epoch 1 \(both from 0\): .*{message}"):
         stream(lambda epoch: epochs[epoch], epochs=2)
@@ -357,7 +357,7 @@ def test_bad_batch_is_named(third, message):
         ),
     ],
 )
-def test_what_brings_no_batches_is_refused(batches, message):
+def test_invalid_batches_argument_raises(batches, message):
     with pytest.raises(ValueError, match=message):
         stream(batches, epochs=2)
 
@@ -379,7 +379,7 @@ def test_what_brings_no_batches_is_refused(batches, message):
         ({"checkpoints": "folder"}, "checkpoints must be a jaxnn.Checkpointer.restore, save., got 'folder'"),
     ],
 )
-def test_bad_plan_is_refused_before_it_compiles(given, message):
+def test_invalid_plan_raises_before_compilation(given, message):
     never = OBJECTIVE._replace(value_and_grad=lambda *given: pytest.fail("traced"))
     with pytest.raises(ValueError, match=message):
         stream(objective=never, **given)
@@ -389,7 +389,7 @@ def test_bad_plan_is_refused_before_it_compiles(given, message):
 
 
 class Rows:
-    """An array on a disk: it knows its shape, and tells which rows were read together."""
+    """An array on disk with a shape, which records the rows that were read together."""
 
     def __init__(self, a):
         self.a, self.shape, self.read = a, a.shape, []
@@ -468,7 +468,7 @@ def test_host_batches_carry_weights():
         ),  # nothing would be learned
     ],
 )
-def test_host_batches_refuse(given, message):
+def test_host_batches_raise(given, message):
     with pytest.raises(ValueError, match=message):
         jaxnn.data.host_batches(**{"x": X, "y": Y, "batch_size": 3, "seed": 0, **given})
 
@@ -481,7 +481,7 @@ def test_host_batches_of_lists():
 
 
 class Frame:
-    """A data frame: what it is indexed by are names of columns."""
+    """A data frame, whose index is the names of columns."""
 
     iloc = None
 
@@ -505,7 +505,8 @@ def test_host_batches_take_rows_of_a_data_frame():
 
 
 def endless(seen):
-    """The batches of `IN_ORDER` again and again; notes the number of each that is asked for."""
+    """The batches of `IN_ORDER` repeatedly, with the number of each that was requested."""
+
     while True:
         for batch in IN_ORDER(0):
             seen.append(len(seen))
@@ -522,7 +523,7 @@ def test_steps_per_epoch_end_the_epochs_of_a_generator_that_does_not():
 
 
 def test_a_generator_continues_from_epoch_to_epoch():
-    """In epochs of two of its three batches: as one epoch of six."""
+    """Three epochs of two batches equal one epoch of six."""
     got = stream(endless([]), epochs=3, steps_per_epoch=2)
     assert_close(got.losses, stream(epochs=2).losses)
     assert [report["step"] for report in got.history] == [2, 4, 6]
@@ -534,7 +535,7 @@ def test_of_batches_that_begin_anew_each_epoch_has_the_first():
 
 
 @pytest.mark.parametrize("batches", [lambda: [*IN_ORDER(0)], lambda: iter(IN_ORDER(0)), lambda: IN_ORDER])
-def test_too_few_batches_for_the_steps_are_refused(batches):
+def test_too_few_batches_for_the_steps_raise(batches):
     with pytest.raises(ValueError, match=r"batches must be steps_per_epoch=4 in each epoch, got 3 in epoch 0"):
         stream(batches(), steps_per_epoch=4)
 
@@ -545,7 +546,7 @@ def test_steps_per_epoch_are_a_count(steps):
         stream(steps_per_epoch=steps)
 
 
-def test_a_generator_that_is_picked_up_passes_over_what_was_trained_on():
+def test_resumed_generator_skips_the_batches_already_trained():
     saved = []
     start = jaxnn.Checkpointer(lambda state: None, lambda make, ended: saved.append(make()))
     whole = stream(endless([]), epochs=3, steps_per_epoch=2, checkpoints=start)

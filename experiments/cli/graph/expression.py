@@ -25,7 +25,7 @@ _ALLOWED = "+ - * / **, numbers, variables, exp, log, tanh, sigmoid and relu"
 
 
 def as_function(text: str, variables: list[str]) -> Callable[..., Any]:
-    """Return the function of these variables, in this order, that the text defines; steps may be named, `u = b*c; 3*u`.
+    """Return the function of these variables, in this order, that the text defines, such as `u = b*c; 3*u`.
 
     Raises:
       ValueError: if the text is not such an expression, is too long or too deep, or has other variables.
@@ -41,7 +41,7 @@ def as_function(text: str, variables: list[str]) -> Callable[..., Any]:
             raise ValueError(f"{unknown[0]} has no value: add {unknown[0]}=1, for example")
         used |= found
         if name in known or name in _FUNCTIONS:
-            raise ValueError(f"{name} is taken: give the step another name")
+            raise ValueError(f"{name} is already defined: give the step another name")
         known |= {name} if name else set()
     if unused := [name for name in variables if name not in used]:
         raise ValueError(f"{unused[0]} is not in {text!r}")
@@ -62,7 +62,7 @@ def as_function(text: str, variables: list[str]) -> Callable[..., Any]:
 
 
 def _steps(text: str) -> tuple[list[str], list[ast.expr]]:
-    """Return the names of the steps, empty for one without a name, and their expressions."""
+    """Return the names of the steps, "" for a step without a name, and their expressions."""
     if len(text) > _LONGEST:
         raise ValueError(f"the expression must have at most {_LONGEST} characters, got {len(text)}")
     try:

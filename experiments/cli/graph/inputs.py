@@ -1,4 +1,4 @@
-"""Build the graph of what the command line names: an expression with values, or a function with shapes."""
+"""Build the graph that the command line describes: of an expression with values, or of a function with shapes."""
 
 import importlib
 import re
@@ -18,33 +18,33 @@ _FUNCTION = re.compile(r"[\w.]+:[\w.]+")
 
 
 def traced(options: Options) -> graph.Graph:
-    """Return the graph of the expression or function that the options name.
+    """Return the graph of the expression or function in the options.
 
     Raises:
-      ValueError: if the options do not fit it, or the function cannot be found or raises.
+      ValueError: if the options do not fit it, or if the function cannot be found or raises.
     """
     if options.depth < 0:
         raise ValueError(f"--depth must be at least 0, got {options.depth}")
     if _FUNCTION.fullmatch(options.what):
         return _of_function(options)
     if options.shapes:
-        raise ValueError("an expression takes numbers, as a=5, not --shapes")
+        raise ValueError("an expression must be used with numbers such as a=5, got --shapes")
     values = _values(options.values)
     return _without_sources(graph.trace(as_function(options.what, list(values)), depth=options.depth)(*values.values()))
 
 
-def _without_sources(found: graph.Graph) -> graph.Graph:
-    """Return the graph without lines of code, which are not the user's; its retraced graphs too."""
-    for op in leaf_operations(found.operations):
+def _without_sources(g: graph.Graph) -> graph.Graph:
+    """Return the graph without source locations, which are not in the user's code; its retraced graphs too."""
+    for op in leaf_operations(g.operations):
         op.source = ""
-    return replace(found, retrace=lambda values: _without_sources(found.retrace(values)))
+    return replace(g, retrace=lambda values: _without_sources(g.retrace(values)))
 
 
 def _of_function(options: Options) -> graph.Graph:
     if options.values:
-        raise ValueError(f"a function takes --shapes, not {options.values[0]!r}")
+        raise ValueError(f"a function must be used with --shapes, got {options.values[0]!r}")
     if not options.shapes:
-        raise ValueError("a function takes a shape for each argument: --shapes 4,3 or --shapes '()' for a number")
+        raise ValueError("a function needs a shape for each argument: --shapes 4,3, or --shapes '()' for a number")
     rng = np.random.default_rng(options.seed)
     function, args = _find(options.what), [_array(rng, shape) for shape in options.shapes]
     try:
@@ -55,9 +55,9 @@ def _of_function(options: Options) -> graph.Graph:
         raise ValueError(f"{options.what} raised {type(error).__name__}: {error}") from error
 
 
-def _values(given: tuple[str, ...]) -> dict[str, float]:
+def _values(assignments: tuple[str, ...]) -> dict[str, float]:
     values: dict[str, float] = {}
-    for text in given:
+    for text in assignments:
         name, _, number = text.strip().partition("=")
         try:
             value = float(number)
@@ -75,14 +75,14 @@ def _find(name: str) -> Callable[..., Any]:
     module, _, attribute = name.partition(":")
     sys.path.insert(0, "")
     try:
-        found: Any = importlib.import_module(module)
+        target: Any = importlib.import_module(module)
         for part in attribute.split("."):
-            found = getattr(found, part)
+            target = getattr(target, part)
     except Exception as error:  # the module may raise anything
         raise ValueError(f"cannot find {name!r}: {error}") from error
-    if not callable(found):
-        raise ValueError(f"{name} is a {type(found).__name__}: expected a function")
-    return found
+    if not callable(target):
+        raise ValueError(f"{name} is a {type(target).__name__}: expected a function")
+    return target
 
 
 def _array(rng: np.random.Generator, text: str) -> np.ndarray:

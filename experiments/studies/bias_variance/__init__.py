@@ -8,22 +8,22 @@ from experiments.runs.study import Study
 STUDY = Study(
     name="bias_variance",
     package=__name__,
-    title="Bias or variance? Networks that under- and overfit the digits, and what the errors say of each.",
+    title="Bias or variance? Diagnose networks that under- and overfit digits by their errors.",
     question=(
-        "Six trainings on scikit-learn's digits go wrong each in its own way, or well. Does the diagnosis by their "
-        "errors name what was done to them? Which of two networks would more data help, and whose probabilities can be "
-        "trusted?"
+        "Six networks are trained on scikit-learn's digits, five of them with a deliberate fault. Does error analysis "
+        "find each fault? Which of two networks would benefit from more data, and which probabilities are calibrated?"
     ),
     command="python -m experiments run bias_variance",
     time="15 s on 2 CPU cores",
     expected=(
-        "What was done is found: bias for 2 hidden units (47 % wrong in training) and one epoch (18 %), variance for "
-        "256 units on 60 examples (0 and 11 % on dev), mismatch for training on images moved by two pixels (0.2, "
-        "train-dev 1.7, dev 84 %), overfitting to dev, beside bias, for the best of 200 networks by 30 dev images (3.3 "
-        "and test 20 %). 64 units on 898 examples are good (0 and 2.8 %); what is left is variance, just above its "
-        "noise. More data help these, by the learning curve (dev 24 % at 20 examples, 3.8 at 800), and not 2 units, "
-        "whose errors meet at 43 and 46 %. The good network's ECE is 1 %. In reliability.png, that on 60 examples is "
-        "too sure (8 %), that on moved images far too sure (78 %), and after one epoch it is not sure enough (51 %)."
+        "Each fault is found: bias for 2 hidden units (training error 47 %) and for one epoch (18 %); variance for 256 "
+        "units on 60 examples (training 0 %, dev 11 %); data mismatch for training images shifted by two pixels "
+        "(training 0.2 %, train-dev 1.7 %, dev 84 %); overfitting to dev, besides bias, for the best of 200 networks "
+        "chosen by 30 dev images (dev 3.3 %, test 20 %). The network with 64 units and 898 examples is good (training "
+        "0 %, dev 2.8 %), with variance just above its noise. By the learning curves, more data help the 64 units (dev "
+        "24 % at 20 examples, 3.8 % at 800) but not the 2 units, whose errors converge to 43 and 46 %. The ECE of the "
+        "good network is 1 %. In reliability.png, the network trained on 60 examples is overconfident (8 %), the one "
+        "trained on shifted images very overconfident (78 %), and the one trained for one epoch underconfident (51 %)."
     ),
 )
 
@@ -37,6 +37,6 @@ class Options(RunOptions):
     curve_epochs: int = 300
     """Steps of each training of the learning curves, on full batches."""
     seed: int = 0
-    """Seed of the split of the data, the random starts and the shuffles."""
+    """Seed of the data split, the initialization and the shuffles."""
     achievable_error: float = 0.0
-    """The error that is considered possible, from 0 to 1."""
+    """The error that is considered achievable, from 0 to 1."""

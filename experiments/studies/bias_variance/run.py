@@ -18,7 +18,7 @@ FEW = 60
 SHIFT = 2
 SIZES = (20, 50, 100, 200, 400, 800)
 CHOSEN_FROM, CHOSEN_BY = 200, 30
-"""Networks, and dev images to choose the best of them: so few that chance decides."""
+"""The number of networks, and of dev images that choose the best of them: so few that chance decides."""
 CHOICE_STEPS = 60
 WIDTHS = (2, 64)
 CURVES = 4
@@ -57,7 +57,7 @@ def run_study(options: Options, start: StartRun) -> None:
         Case("one epoch", 64, 1, digits.train),
         # As many steps as the others.
         Case(f"256 hidden units, {FEW} examples", 256, options.epochs * len(digits.train.y) // FEW, few),
-        Case(f"trained on images moved by {SHIFT}", 64, options.epochs, moved(digits.train), moved(digits.train_dev)),
+        Case(f"trained on images shifted by {SHIFT}", 64, options.epochs, moved(digits.train), moved(digits.train_dev)),
         Case("64 hidden units", 64, options.epochs, digits.train),
     ]
 
@@ -101,21 +101,23 @@ def run_study(options: Options, start: StartRun) -> None:
             0,
         ),
     ]
-    steps = [f"{r['training']}: " + ("; ".join(r["next_steps"]) or "nothing stands out") for r in results]
+    steps = [f"{r['training']}: " + ("; ".join(r["next_steps"]) or "none") for r in results]
     for table in shown:
         tables.show(table)
-    print("What usually helps:", *(terminal.wrap(f"  {step}") for step in steps), sep="\n")
+    print("Suggested next steps:", *(terminal.wrap(f"  {step}") for step in steps), sep="\n")
     text = "\n".join(map(tables.as_text, shown))
-    folder.write_text("report.txt", text + "\n".join(["What usually helps:", *steps]) + "\n")
+    folder.write_text("report.txt", text + "\n".join(["Suggested next steps:", *steps]) + "\n")
     folder.write_json("results.json", {"trainings": results, "learning_curve": curve})
-    caption = "Error by training-set size: a small network, whose errors meet early and high, and a large one."
+    caption = (
+        "Error by training-set size: a small network, whose errors converge early to a high value, and a large one."
+    )
     folder.add_picture("learning_curves.png", _draw_learning_curves(curve), caption)
-    caption = "How often predictions of the test images were right, by how sure the network was; dashed: calibrated."
+    caption = "Accuracy on the test images by predicted probability; dashed: perfect calibration."
     folder.add_picture("reliability.png", _draw_reliability(results, predicted, digits.test), caption)
 
 
 def load(seed: int) -> Digits:
-    """Return 1797 images, split 50, 10, 20 and 20 %, with the same share of each class."""
+    """Load 1797 images, split into 50, 10, 20 and 20 %, stratified by class."""
     from sklearn.datasets import load_digits  # slow to import, so not for --help
 
     x, y = load_digits(return_X_y=True)
@@ -123,14 +125,14 @@ def load(seed: int) -> Digits:
 
 
 def moved(batch: jaxnn.Batch) -> jaxnn.Batch:
-    """Return the images moved right by SHIFT pixels; the columns that leave come in again on the left."""
+    """Return the images shifted right by SHIFT pixels, with wrap-around."""
     images = np.zeros((len(batch.x), 8, 8), np.float32)
     images[:, :, SHIFT:] = batch.x.reshape(-1, 8, 8)[:, :, :-SHIFT]
     return batch._replace(x=images.reshape(-1, 64))
 
 
 def _train(case: Case, digits: Digits, options: Options) -> tuple[dict[str, Any], np.ndarray]:
-    """Return the errors, the diagnosis and the calibration, and the probabilities of the test images, (m, 10)."""
+    """Train a case; return its errors, diagnosis and calibration, and the probabilities of the test images, (m, 10)."""
     model = jaxnn.mlp((64, case.hidden, 10), "tanh", output="softmax")
     init_key, key = jax.random.split(jax.random.key(options.seed))
     fit = jaxnn.fit(
@@ -149,7 +151,7 @@ def _train(case: Case, digits: Digits, options: Options) -> tuple[dict[str, Any]
 
 
 def _choose(digits: Digits, options: Options) -> tuple[dict[str, Any], np.ndarray]:
-    """Return the same for the best of many small networks, chosen by its error on few dev images."""
+    """Return what `_train` returns, for the best of many small networks, chosen by the error on few dev images."""
     model = jaxnn.mlp((64, 4, 10), "tanh", output="softmax")
     objective = jaxnn.objective(model.network, model.loss)
 
@@ -172,7 +174,7 @@ def _choose(digits: Digits, options: Options) -> tuple[dict[str, Any], np.ndarra
 def _judge(
     name: str, model: jaxnn.Model, params: Any, parts: dict[str, jaxnn.Batch | None], options: Options
 ) -> tuple[dict[str, Any], np.ndarray]:
-    """Return the errors on the given parts, the diagnosis and calibration, and the test probabilities, (m, 10)."""
+    """Return the errors on the parts, the diagnosis and the calibration, and the test probabilities, (m, 10)."""
     parts = {part: batch for part, batch in parts.items() if batch is not None}
 
     @jax.jit

@@ -9,14 +9,14 @@ import numpy as np
 import jaxnn
 from experiments.datasets.paths import places
 from experiments.readers.errors import InvalidFileError
-from experiments.readers.hdf5 import Stored, class_numbers, read_datasets
+from experiments.readers.hdf5 import Stored, class_indices, read_datasets
 
 FILES = {"train": "train_catvnoncat.h5", "test": "test_catvnoncat.h5"}
 IMAGE_SHAPE = (64, 64, 3)
 MOST_IMAGES = 5_000
-"""Larger files are not this data set, and would need much memory as floats."""
+"""Files with more images are not this data set, and would need much memory as floats."""
 
-_FIX = "get the file again, or see what wrote it"
+_FIX = "download the file again, or check the program that wrote it"
 
 
 class Photos(NamedTuple):
@@ -36,13 +36,13 @@ def find_files(data_dir: Path | None) -> dict[str, Path]:
             return paths
     raise ValueError(
         f"no folder has both {FILES['train']} (datasets train_set_x uint8 (209, 64, 64, 3), train_set_y, list_classes) "
-        f"and {FILES['test']} (test_set_x, test_set_y); looked in {', '.join(map(str, folders))}; "
+        f"and {FILES['test']} (test_set_x, test_set_y); searched {', '.join(map(str, folders))}; "
         "put them into ./data/catvnoncat, or give their folder as --data-dir"
     )
 
 
 def read_photos(paths: dict[str, Path]) -> Photos:
-    """Read both files, checked before they are read completely.
+    """Read both files; sizes and types are checked before the data are read.
 
     Raises:
       InvalidFileError: if a file is not HDF5 or is damaged, or its data are not as expected.
@@ -65,7 +65,7 @@ def _part(path: Path, part: str, x: Stored, y: Stored) -> jaxnn.Batch:
             f"{path}: {part}_set_x is {x}, expected uint8 (m, 64, 64, 3) with m from 1 to {MOST_IMAGES}: {_FIX}"
         )
     m = x.shape[0]
-    labels = class_numbers(y, m)
+    labels = class_indices(y, m)
     if labels is None:
         raise InvalidFileError(f"{path}: {part}_set_y is {y}, expected integers ({m},), ({m}, 1) or (1, {m}): {_FIX}")
     if not np.isin(labels, (0, 1)).all():
@@ -81,5 +81,5 @@ def _classes(path: Path, words: Stored) -> tuple[str, ...]:
     if words.shape != (2,) or words.dtype != "names":
         raise InvalidFileError(f"{path}: list_classes is {words}, expected two names: {_FIX}")
     if not all(name.isprintable() for name in words.values):
-        raise InvalidFileError(f"{path}: list_classes holds {words.values}, expected names of a line: {_FIX}")
+        raise InvalidFileError(f"{path}: list_classes holds {words.values}, expected names without line breaks: {_FIX}")
     return tuple(words.values)

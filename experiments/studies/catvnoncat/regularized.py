@@ -1,8 +1,8 @@
-"""Train a fully connected network on the cat photos with several kinds of regularization.
+"""Train a fully connected network on the cat photos with augmentation, dropout and early stopping.
 
-Photos are standardized by color, and flipped, shifted, rotated and scaled differently in every epoch; there is dropout,
-and early stopping on a fifth of the training photos. Hyperparameters were chosen by that fifth; the test photos are
-measured once.
+Photos are standardized per color channel, and flipped, shifted, rotated and scaled at random in every epoch. Early
+stopping uses a fifth of the training photos as dev set, which also chose the hyperparameters; the test photos are used
+once.
 """
 
 from collections.abc import Callable
@@ -18,9 +18,9 @@ from experiments.reports import tables
 from experiments.studies.catvnoncat.data import IMAGE_SHAPE, Photos
 
 SPEC = NetworkSpec((64 * 64 * 3, 64, 1), init="he")
-STARTS = 8
+SEEDS = 8
 EPOCHS = 500
-"""The most epochs: early stopping ends most trainings before."""
+"""The maximum number of epochs: early stopping ends most trainings before."""
 
 _DEV_FRACTION = 0.2
 _EPOCHS_PER_REPORT = 5
@@ -32,12 +32,12 @@ def _as_images(x: np.ndarray) -> np.ndarray:
 
 
 class Regularized(NamedTuple):
-    """The results of the starts, (starts,), each with a different dev set.
+    """Results by seed, (seeds,), each with a different dev set.
 
     Attributes:
-      epochs: how many the best params had.
-      dev: accuracy on the photos that early stopping watched.
-      probabilities: of a cat, of each test photo, (starts, m).
+      epochs: the number after which the params were best.
+      dev: accuracy on the photos used for early stopping.
+      probabilities: of a cat, for each test photo, (seeds, m).
     """
 
     epochs: np.ndarray
@@ -49,10 +49,10 @@ def train(
     photos: Photos,
     show: Callable[[int], None],
     checkpoints: Callable[[str], jaxnn.Checkpointer | None] = lambda training: None,
-    starts: int = STARTS,
+    seeds: int = SEEDS,
     epochs: int = EPOCHS,
 ) -> Regularized:
-    """Train from several starts; `show` is called with the epochs done, including those that early stopping saved."""
+    """Train with several seeds; `show` is called with the epochs done, including those that early stopping skips."""
     model = jaxnn.mlp(SPEC.sizes, SPEC.activation, init=SPEC.init, dropout_rate=0.2)
     plain = jaxnn.objective(model.network, model.loss)
     changes = jaxnn.data.compose(
@@ -67,16 +67,16 @@ def train(
         return {"dev_loss": plain.value(params, batch), "dev_accuracy": accuracy}
 
     results = []
-    for start in range(starts):
+    for seed in range(seeds):
         fractions = (1 - _DEV_FRACTION, _DEV_FRACTION)
-        part, dev = jaxnn.split(*photos.train[:2], fractions, seed=start, stratify=True)
+        part, dev = jaxnn.split(*photos.train[:2], fractions, seed=seed, stratify=True)
         standardizer = jaxnn.data.fit_standardizer(_as_images(part.x), per_channel=True)
 
         def prepared(x, standardizer=standardizer):
             return jaxnn.standardize(standardizer, _as_images(x)).reshape(len(x), -1)
 
         dev = dev._replace(x=prepared(dev.x))
-        init_key, fit_key = jax.random.split(jax.random.key(start))
+        init_key, fit_key = jax.random.split(jax.random.key(seed))
         result = jaxnn.fit(
             objective,
             optimizer,
@@ -89,26 +89,26 @@ def train(
             report_every=_EPOCHS_PER_REPORT,
             evaluate=lambda params, dev=dev: measure(params, dev),
             early_stopping=_EARLY_STOPPING,
-            checkpoints=checkpoints(f"beyond-{start}"),
-            callback=lambda entry, start=start: show(start * epochs + entry["epoch"]),
+            checkpoints=checkpoints(f"beyond-{seed}"),
+            callback=lambda entry, seed=seed: show(seed * epochs + entry["epoch"]),
         )
         best = next(entry for entry in result.history if entry["epoch"] == result.best_epoch)
         results.append(
             (best["epoch"], best["dev_accuracy"], model.predict_proba(result.params, prepared(photos.test.x))[:, 0])
         )
-        show((start + 1) * epochs)
+        show((seed + 1) * epochs)
     return Regularized(*(np.stack(column) for column in zip(*results, strict=True)))
 
 
-def lines(found: Regularized, y: np.ndarray) -> list[str]:
+def lines(results: Regularized, y: np.ndarray) -> list[str]:
     """Return the results in words."""
-    test = ((found.probabilities > 0.5) == y).mean(axis=1)
-    together = ((found.probabilities.mean(axis=0) > 0.5) == y).mean()
+    test = ((results.probabilities > 0.5) == y).mean(axis=1)
+    together = ((results.probabilities.mean(axis=0) > 0.5) == y).mean()
     return [
-        f"Beyond: {SPEC}, photos flipped, shifted, turned and scaled, dropout, early stopping; {len(test)} starts:",
+        f"Beyond: {SPEC}, with augmentation, dropout and early stopping; {len(test)} seeds:",
         f"  test %, median (range)    {tables.median_and_range(100 * test)}",
-        f"  of their mean probability {100 * together:.1f}",
-        f"  dev %, median (range)     {tables.median_and_range(100 * found.dev)}, after "
-        f"{np.median(found.epochs):.0f} epochs ({found.epochs.min()}-{found.epochs.max()})",
-        f"  always saying cat would be right for {100 * y.mean():.0f} % of the test photos",
+        f"  test %, ensemble          {100 * together:.1f}",
+        f"  dev %, median (range)     {tables.median_and_range(100 * results.dev)}, after "
+        f"{np.median(results.epochs):.0f} epochs ({results.epochs.min()}-{results.epochs.max()})",
+        f"  baseline: always predicting cat is right for {100 * y.mean():.0f} % of the test photos",
     ]

@@ -18,7 +18,7 @@ PUBLISHED_COSTS = {0: 0.693147, 100: 0.584508}
 
 
 class Row(NamedTuple):
-    """A network, trained from the course's start (first in each array), and from each seed.
+    """A network, trained from the course's initial weights (first in each array), and from each seed.
 
     Attributes:
       network: its name.
@@ -26,10 +26,10 @@ class Row(NamedTuple):
       published: the course's accuracies, train/test, in percent.
       train, test: accuracies, (1 + seeds,).
       costs: before each update, (steps, 1 + seeds).
-      params: of the first.
-      difference: of the two gradients, "initial" and "trained", of the first, as `proof.DEFINITION` says.
-      seconds: from the random start to here.
-      skipped: updates of all starts that were left out.
+      params: of the first training.
+      difference: of the two gradients of the first training, "initial" and "trained"; see `proof.DEFINITION`.
+      seconds: of all of this.
+      skipped: the number of skipped updates of all trainings.
     """
 
     network: str
@@ -45,13 +45,13 @@ class Row(NamedTuple):
 
 
 COLUMNS = (
-    *("network", "layers", "published\ntrain/test %", "same start\ntrain/test %", "final\ncost"),
-    *("other\nstarts", "train %\nmedian (range)", "test %\nmedian (range)", "gradient\ndiff."),
+    *("network", "layers", "published\ntrain/test %", "same init\ntrain/test %", "final\ncost"),
+    *("other\nseeds", "train %\nmedian (range)", "test %\nmedian (range)", "gradient\ndiff."),
 )
 
 
 def spread(costs: np.ndarray) -> dict[str, float]:
-    """Return the costs of all networks at one step as a line of metrics: the course's start, and the range of seeds."""
+    """Return one step's costs as a line of metrics: from the course's initial weights, and the range over seeds."""
     first, seeds = float(costs[0]), costs[1:]
     if len(seeds) == 0:
         return {"cost": first}
@@ -65,7 +65,7 @@ def spread(costs: np.ndarray) -> dict[str, float]:
 
 def write_report(rows: Sequence[Row], photos: Photos, folder: RunFolder, more: Sequence[str] = ()) -> None:
     """Print the table, with `more` lines, and write it with the plots and all numbers to the folder."""
-    title = "Cat or no cat, trained with hand-derived gradients"
+    title = "Cat or non-cat, trained with hand-derived gradients"
     table = tables.table(title, COLUMNS, [_cells(row) for row in rows], 2)
     logistic = next(row for row in rows if row.network == "logistic")
     notes = [
@@ -74,8 +74,8 @@ def write_report(rows: Sequence[Row], photos: Photos, folder: RunFolder, more: S
         "",
         f"gradient diff.: {proof.DEFINITION}, in float64, before and after training; "
         f"more than {proof.BOUND:g} fails the run",
-        "same start: the weights that the course drew. These networks are stored, for predict.",
-        "other starts: random, and all trained in one program with the former.",
+        "same init: the course's initial weights. These networks are stored, for predict.",
+        "other seeds: other random initial weights, all trained in one program with the course's.",
         *(["", *more] if more else []),
     ]
     tables.show(table)
@@ -84,7 +84,7 @@ def write_report(rows: Sequence[Row], photos: Photos, folder: RunFolder, more: S
     folder.add_timings(timings)
     folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
     folder.write_json("seeds.json", {row.network: _numbers(row) for row in rows})
-    caption = "The cost by iteration, from the course's own start in color, from other random starts in gray."
+    caption = "Cost by iteration: from the course's initial weights in color, from other seeds in gray."
     folder.add_picture("costs.png", _draw_costs(rows), caption)
     _add_pictures(rows, photos, folder)
 
@@ -127,31 +127,31 @@ def _add_pictures(rows: Sequence[Row], photos: Photos, folder: RunFolder) -> Non
     """Add the first weights of all networks; of the deepest, its mistakes and its signals."""
     for row in rows:
         weights = plots.draw_weight_images(row.params[0]["W"].reshape(-1, *IMAGE_SHAPE))
-        caption = f"The first weights of {row.network}, an image for each unit, in color: gray is 0."
+        caption = f"First-layer weights of {row.network}, one image per unit, in color: gray is 0."
         folder.add_picture(f"weights-{row.network}.png", plots.png(weights), caption)
     deepest, test = rows[-1], photos.test
     predicted = class_probabilities(deepest.spec.model(), deepest.params, test.x)
     images = test.x.reshape(-1, *IMAGE_SHAPE)
     mistakes = plots.draw_mistakes(images, test.y, predicted.argmax(axis=1), predicted, classes=photos.classes)
-    caption = f"The worst mistakes of {deepest.network} on the test photos, and the probabilities that it gave."
+    caption = f"The worst mistakes of {deepest.network} on the test photos, with predicted probabilities."
     folder.add_picture("mistakes.png", plots.png(mistakes), caption)
     for row in rows[1:]:
         caption = (
-            f"Activations of {row.network} by layer, on the training photos, and how large the gradients of the cost "
-            "by them are."
+            f"Activations of {row.network} by layer, on the training photos, and the sizes of the cost's gradients "
+            "with respect to them."
         )
         drawn = draw_signals(layer_signals(row.spec, row.params, photos.train))
         folder.add_picture(f"signals-{row.network}.png", plots.png(drawn), caption)
 
 
 def _draw_costs(rows: Sequence[Row]) -> bytes:
-    """Draw a panel per network: from the course's start in color, from each seed in gray."""
+    """Draw a panel per network: from the course's initial weights in color, from each seed in gray."""
     figure, axes = plots.grid(1, len(rows))
     for panel, row in zip(axes[0], rows, strict=True):
         steps = np.arange(len(row.costs))
         panel.plot(steps, row.costs[:, 1:], color="gray", linewidth=0.5, alpha=0.5)
         if len(row.train) > 1:
-            panel.plot([], [], color="gray", linewidth=0.5, label=f"{len(row.train) - 1} other starts")
-        curve = {"the course's start": (steps, row.costs[:, 0])}
+            panel.plot([], [], color="gray", linewidth=0.5, label=f"{len(row.train) - 1} other seeds")
+        curve = {"the course's initial weights": (steps, row.costs[:, 0])}
         plots.draw_curves(panel, curve, title=row.network, x="iteration", y="cost", log=True)
     return plots.png(figure)

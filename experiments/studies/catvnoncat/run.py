@@ -1,4 +1,4 @@
-"""Prove and train each network, store one of each, and report."""
+"""Check the gradients of each network, train it, store it, and report."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -24,9 +24,9 @@ from experiments.studies.catvnoncat.report import Row, spread, write_report
 
 
 class Published(NamedTuple):
-    """A network of the course, its hyperparameters there, and the published accuracies (train/test, in %).
+    """A network of the course, its published hyperparameters, and the published accuracies (train/test, in %).
 
-    `scale` is that of the weights at the start, a function of the layer's inputs.
+    `scale` returns the deviation of a layer's initial weights from its number of inputs.
     """
 
     spec: NetworkSpec
@@ -59,15 +59,15 @@ def run_study(options: Options, start: StartRun) -> None:
     folder = start(files.values())
     rows, done = [], 0
     total = sum(training.iterations for training in trainings.values())
-    with show_progress("catvnoncat", total + options.beyond * regularized.STARTS * regularized.EPOCHS) as show:
+    with show_progress("catvnoncat", total + options.beyond * regularized.SEEDS * regularized.EPOCHS) as show:
         for name, training in trainings.items():
             show_network = partial(_show, show, done, name)
             rows.append(_train(name, training, photos, folder, show_network))
             done += training.iterations
         more = skipped_lines(options.on_nan, {row.network: row.skipped for row in rows})
         if options.beyond:
-            found = regularized.train(photos, partial(_show, show, done, "beyond"), folder.checkpoints)
-            more += regularized.lines(found, photos.test.y)
+            results = regularized.train(photos, partial(_show, show, done, "beyond"), folder.checkpoints)
+            more += regularized.lines(results, photos.test.y)
     write_report(rows, photos, folder, more)
 
 
@@ -93,13 +93,13 @@ def _training(network: Published, options: Options) -> Training:
     rate = network.learning_rate if options.learning_rate is None else options.learning_rate
     iterations = network.iterations if options.iterations is None else options.iterations
     check_at_least_one("iterations", iterations)
-    # Nothing is random from zeros: every seed would repeat the course's start.
+    # Initial weights of zero are not random: every seed would repeat the same training.
     seeds = 0 if network.spec.init == "zeros" else options.seeds
     return Training(network, jaxnn.optimizer(options.optimizer, rate), iterations, seeds, options.on_nan)
 
 
 def _train(name: str, training: Training, photos: Photos, folder: RunFolder, show: Callable[[int], None]) -> Row:
-    """Prove, train from every start, store and prove again; return the row of the table."""
+    """Check the gradients, train from every initialization, store, and check again; return the row of the table."""
     began = time.perf_counter()
     published = training.published
     spec = published.spec
@@ -146,7 +146,7 @@ def train(
     objective = jaxnn.objective(model.network, model.loss)
 
     def member(params):
-        # Nothing is random after the start, neither a shuffle nor dropout, so the key is never used.
+        # Nothing is random after initialization, neither a shuffle nor dropout, so the key is never used.
         return jaxnn.Member(objective, training.optimizer, params, jax.random.key(0))
 
     return jaxnn.fit_population(
@@ -172,7 +172,7 @@ def _log(name: str, folder: RunFolder, show: Callable[[int], None], on_nan: OnNa
 
 
 def _store(name: str, spec: NetworkSpec, photos: Photos, population: jaxnn.Population, folder: RunFolder) -> None:
-    """Write the params of the course's start; raise a RunError if they diverged."""
+    """Write the params trained from the course's initial weights; raise a RunError if they diverged."""
     file = name + storage.SUFFIX
     stored = storage.StoredNetwork(spec, population.member(0).params, photos.classes, IMAGE_SHAPE)
     folder.write_bytes(file, storage.encode(stored))

@@ -8,25 +8,20 @@ from experiments.runs.study import Study
 STUDY = Study(
     name="hidden_units",
     package=__name__,
-    title=(
-        "How many hidden units does a flower need? Two classes on eight petals, from logistic regression to 50 tanh "
-        "units."
-    ),
+    title=("How many hidden units does the flower data set need? From logistic regression to 50 tanh units."),
     question=(
-        "Of 400 points on a flower whose petals belong to two classes, how many does logistic regression get right, "
-        "and how many a hidden layer of 1, 2, 3, 4, 5, 20 and 50 tanh units? What do more units bring on a fresh "
-        "flower?"
+        "On 400 points on a flower of eight petals of two classes, what accuracy do logistic regression and networks "
+        "with a hidden layer of 1, 2, 3, 4, 5, 20 and 50 tanh units reach? Do more units help on new points?"
     ),
     command="python -m experiments run hidden_units",
     time="15 s on 2 CPU cores",
     expected=(
-        "Logistic regression gets 47 % right, one and two units 67 %, and from three units on all widths get 91 %, "
-        "median over random starts, which hardly matter. On a fresh flower, 3 to 5 units keep that, 20 and 50 fall to "
-        "90 and 89 %: they have learned the noise."
+        "Median accuracies over seeds, which hardly matter: logistic regression 47 %, one and two units 67 %, three "
+        "and more units 91 %. On new points, 3 to 5 units reach the same, while 20 and 50 units fall to 90 and 89 %: "
+        "they have fitted the noise."
     ),
     notes=(
-        "The flower is the one of the course that this follows: NumPy's legacy generator, seed 1; the fresh one has "
-        "seed 2."
+        "The training points are those of the course: NumPy's legacy generator, seed 1. The new points have seed 2."
     ),
 )
 
@@ -36,7 +31,7 @@ class Options(RunOptions):
     """The options of the study."""
 
     seeds: int = 8
-    """Random starts of each width; all widths and starts are one program."""
+    """Random initializations of each width; all widths and seeds train in one program."""
     iterations: int = 5000
     """Steps of gradient descent on all points."""
     learning_rate: float = 1.2

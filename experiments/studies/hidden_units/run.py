@@ -1,4 +1,4 @@
-"""Train all widths and starts as one population, and draw their boundaries."""
+"""Train all widths and seeds as one population, and draw the decision boundaries."""
 
 import jax
 import numpy as np
@@ -17,7 +17,7 @@ TRAIN_SEED, FRESH_SEED = 1, 2
 
 
 def run_study(options: Options, start: StartRun) -> None:
-    """Train, measure on the flower and on a fresh one, and draw the results."""
+    """Train, measure on the training points and on new ones, and draw the results."""
     check_at_least_one("seeds", options.seeds)
     check_at_least_one("iterations", options.iterations)
     optimizer = jaxnn.optimizer("sgd", options.learning_rate)
@@ -50,8 +50,8 @@ def run_study(options: Options, start: StartRun) -> None:
         results.append(_result(f"{width} hidden", net, own, train, fresh))
 
     rows = [[result["network"], *(_spread(result[part]) for part in ("train", "fresh"))] for result in results]
-    columns = ("network", "accuracy %: median (range)", "on a fresh flower")
-    table = tables.table(f"{POINTS} points on a flower, {options.seeds} random starts", columns, rows, 1)
+    columns = ("network", "accuracy %: median (range)", "on new points")
+    table = tables.table(f"{POINTS} points on a flower, {options.seeds} seeds", columns, rows, 1)
     tables.show(table)
     folder.write_text("report.txt", tables.as_text(table))
     folder.write_json("results.json", results)
@@ -64,14 +64,14 @@ def run_study(options: Options, start: StartRun) -> None:
         plots.draw_decision_boundary(
             axis, lambda x, model=model, own=own: model.predict_proba(own, x)[:, 0], train.x, train.y, title=title
         )
-    caption = "What each network says over the plane, from its first random start, and the points it was trained on."
+    caption = "Output of each network over the plane, from the first seed, and the training points."
     folder.add_picture("boundaries.png", plots.png(figure), caption)
 
 
 def flower(seed: int) -> jaxnn.Batch:
-    """Return POINTS points r = 4 sin 4θ + noise, x = (r sin θ, r cos θ), half a turn of class 0, the other half of 1.
+    """Return POINTS points r = 4 sin 4θ + noise, x = (r sin θ, r cos θ), of class 0 for half a turn, then of class 1.
 
-    θ has noise too, of deviation 0.2, so that some points of one class lie on petals of the other.
+    θ also has noise, of deviation 0.2, so that some points of one class lie on petals of the other.
     """
     random, half = np.random.RandomState(seed), POINTS // 2
     x, y = [], np.repeat([0, 1], half)
@@ -83,7 +83,7 @@ def flower(seed: int) -> jaxnn.Batch:
 
 
 def _result(name: str, model: jaxnn.Model, params: object, train: jaxnn.Batch, fresh: jaxnn.Batch) -> dict:
-    """Return the accuracies of several params of a network, leaves (starts, ...)."""
+    """Return the accuracies of a network with the params of each seed, leaves (seeds, ...)."""
     measure = jax.jit(jax.vmap(lambda p, x, y: jaxnn.accuracy(model.predict(p, x), y), in_axes=(0, None, None)))
     parts = {"train": train, "fresh": fresh}
     return {"network": name} | {part: measure(params, data.x, data.y).tolist() for part, data in parts.items()}

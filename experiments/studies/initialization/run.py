@@ -1,4 +1,4 @@
-"""Train every start and seed as one population; report a table and pictures."""
+"""Train every initialization and seed as one population; report a table and plots."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from experiments.runs.progress import show_progress
 from experiments.studies.initialization import Options
 
 SIZES = (2, 10, 5, 1)
-STARTS = {
+INITIALIZATIONS = {
     "zeros": lambda n_in, n_out: 0.0,
     "small": lambda n_in, n_out: 0.01,
     "large": lambda n_in, n_out: 10.0,
@@ -37,7 +37,7 @@ COLUMNS = (
 
 
 def run_study(options: Options, start: StartRun) -> None:
-    """Train from every start, and report the results."""
+    """Train from every initialization, and report the results."""
     check_at_least_one("steps", options.steps)
     check_at_least_one("seeds", options.seeds)
     jaxnn.optimizer("sgd", options.learning_rate)  # raises if the rate is invalid
@@ -46,14 +46,14 @@ def run_study(options: Options, start: StartRun) -> None:
     folder = start()
     with show_progress("initialization", options.steps) as show:
         population = train(
-            options, data["train"], lambda report: show(report["step"], ""), folder.checkpoints("starts")
+            options, data["train"], lambda report: show(report["step"], ""), folder.checkpoints("initializations")
         )
     accuracy = {part: _accuracies(population.params, batch, options.seeds) for part, batch in data.items()}
     _report(accuracy, population, data["train"], folder)
 
 
 def rings() -> dict[str, jaxnn.Batch]:
-    """Return the course's points: an outer ring of class 0 around an inner one of class 1."""
+    """Return the course's points: an outer ring of class 0 around an inner ring of class 1."""
     from sklearn.datasets import make_circles  # slow to import, so not for --help
 
     parts = {
@@ -66,9 +66,9 @@ def rings() -> dict[str, jaxnn.Batch]:
 def train(
     options: Options, data: jaxnn.Batch, callback: Any, checkpoints: jaxnn.Checkpointer | None = None
 ) -> jaxnn.Population:
-    """Train from all starts and seeds, the seeds of a start side by side."""
+    """Train all initializations and seeds, the seed varying fastest."""
     layers = list(zip(SIZES, SIZES[1:], strict=False))
-    deviations = jnp.array([[deviation(*sizes) for sizes in layers] for deviation in STARTS.values()])
+    deviations = jnp.array([[deviation(*sizes) for sizes in layers] for deviation in INITIALIZATIONS.values()])
 
     def member(h):
         inits = [_normal(deviations[h["start"], l]) for l in range(len(layers))]
@@ -76,7 +76,7 @@ def train(
         sgd = jaxnn.optimizer("sgd", options.learning_rate)
         return jaxnn.Member(jaxnn.objective(model.network, model.loss), sgd, model.init(key), key)
 
-    members = jaxnn.grid(start=range(len(STARTS)), seed=range(options.seeds))
+    members = jaxnn.grid(start=range(len(INITIALIZATIONS)), seed=range(options.seeds))
     every = max(1, options.steps // REPORTS)
     return jaxnn.fit_population(
         *(member, members, data.x, data.y),
@@ -92,7 +92,7 @@ def _normal(deviation: jax.Array) -> jaxnn.typing.Initializer:
 
 
 def _accuracies(params: Any, batch: jaxnn.Batch, seeds: int) -> np.ndarray:
-    """Return the accuracies in percent, (starts, seeds)."""
+    """Return the accuracies in percent, (initializations, seeds)."""
     model = jaxnn.mlp(SIZES, "relu")
     measure = jax.jit(jax.vmap(lambda params: 100 * jaxnn.accuracy(model.predict(params, batch.x), batch.y)))
     return np.asarray(measure(params)).reshape(-1, seeds)
@@ -101,7 +101,7 @@ def _accuracies(params: Any, batch: jaxnn.Batch, seeds: int) -> np.ndarray:
 def _report(
     accuracy: dict[str, np.ndarray], population: jaxnn.Population, data: jaxnn.Batch, folder: RunFolder
 ) -> None:
-    costs = population.losses.reshape(len(STARTS), -1, population.losses.shape[1])
+    costs = population.losses.reshape(len(INITIALIZATIONS), -1, population.losses.shape[1])
     spread = tables.median_and_range
     rows = [
         [
@@ -111,9 +111,9 @@ def _report(
             spread(accuracy["test"][i]),
             spread(costs[i, :, -1], 3),
         ]
-        for i, name in enumerate(STARTS)
+        for i, name in enumerate(INITIALIZATIONS)
     ]
-    table = tables.table(f"Two rings, 2-10-5-1, {costs.shape[1]} seeds of each start", COLUMNS, rows, 1)
+    table = tables.table(f"Two rings, 2-10-5-1, {costs.shape[1]} seeds of each initialization", COLUMNS, rows, 1)
     tables.show(table)
     folder.write_text("report.txt", tables.as_text(table))
     folder.write_json(
@@ -124,21 +124,21 @@ def _report(
                 "final_cost": costs[i, :, -1].tolist(),
                 "diverged_at": population.diverged_at[i * costs.shape[1] : (i + 1) * costs.shape[1]],
             }
-            for i, name in enumerate(STARTS)
+            for i, name in enumerate(INITIALIZATIONS)
         },
     )
-    caption = "Training cost from each start, the median of the seeds; and what the first seed's network then says."
-    folder.add_picture("starts.png", _draw(costs, population.params, data), caption)
+    caption = "Training cost by initialization, median over seeds; and the trained network's output, first seed."
+    folder.add_picture("initializations.png", _draw(costs, population.params, data), caption)
 
 
 def _draw(costs: np.ndarray, params: Any, data: jaxnn.Batch) -> bytes:
     figure, axes = plots.grid(2, 3)
     steps = np.arange(0, costs.shape[2], max(1, costs.shape[2] // 300))
-    curves = {name: (steps, np.median(costs[i][:, steps], axis=0)) for i, name in enumerate(STARTS)}
+    curves = {name: (steps, np.median(costs[i][:, steps], axis=0)) for i, name in enumerate(INITIALIZATIONS)}
     plots.draw_curves(axes[0, 0], curves, title="cost, median of the seeds", x="step", y="cost", log=True)
     model = jaxnn.mlp(SIZES, "relu")
     predict = jax.jit(model.predict_proba)
-    for i, (name, panel) in enumerate(zip(STARTS, axes.ravel()[1:], strict=True)):
+    for i, (name, panel) in enumerate(zip(INITIALIZATIONS, axes.ravel()[1:], strict=True)):
         first = jax.tree.map(lambda leaf, i=i: leaf[i * costs.shape[1]], params)
         plots.draw_decision_boundary(panel, lambda x, p=first: predict(p, x)[:, 0], data.x, data.y, title=name)
     return plots.png(figure)

@@ -1,4 +1,4 @@
-"""Load the ladder's data: two sets of scikit-learn or a user's, split in three, standardized by the training part."""
+"""Load the ladder's data: two sets of scikit-learn or a user's, split in three and standardized."""
 
 import numpy as np
 
@@ -28,8 +28,8 @@ def load_own(options: OwnDataOptions, seed: int) -> Dataset:
     """
     reading = reading_of(options)
     if options.data is None:
-        given = " and ".join(own_data_flags(options)) or "--label and the like"
-        raise ValueError(f"{given} are options for your own data, which needs --data FILE")
+        flags = " and ".join(own_data_flags(options)) or "--label and the like"
+        raise ValueError(f"--data FILE must be given with {flags}, options for your own data")
     return read_own_data(options.data, options.label, options.drop, FRACTIONS, seed, reading)
 
 

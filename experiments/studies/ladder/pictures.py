@@ -1,4 +1,4 @@
-"""Draw what the networks learned of images: their confusions and mistakes, their weights, and their signals."""
+"""Draw confusion matrices, mistakes, first-layer weights, and signals of networks trained on images."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -23,12 +23,12 @@ class Trained(NamedTuple):
 
 
 def add_pictures(data: Dataset, networks: Sequence[Trained], folder: RunFolder) -> None:
-    """Add confusion and first weights of all networks; of the last, the deepest, its mistakes and its signals."""
+    """Add confusion matrices and first weights of all networks, and mistakes and signals of the last, the deepest."""
     probabilities = [class_probabilities(each.spec.model(), each.params, data.test.x) for each in networks]
     folder.add_picture(
         f"{data.name}-confusion.png",
         _confusion(data, networks, [each.argmax(axis=1) for each in probabilities]),
-        f"{data.name}, test set: how many of each true class (row) were predicted as each class (column).",
+        f"{data.name}, test set: confusion matrices, counts by true class (row) and predicted class (column).",
     )
     deepest, predicted = networks[-1], probabilities[-1]
     mistakes = plots.draw_mistakes(
@@ -37,7 +37,7 @@ def add_pictures(data: Dataset, networks: Sequence[Trained], folder: RunFolder) 
     folder.add_picture(
         f"{data.name}-mistakes.png",
         plots.png(mistakes),
-        f"{data.name}, test set: the worst mistakes of {deepest.network}, and the probabilities that it gave.",
+        f"{data.name}, test set: the worst mistakes of {deepest.network}, with predicted probabilities.",
     )
     for network, spec, params in networks:
         W = np.asarray(jaxnn.models.params_to_arrays(spec.model().network, params)[0])
@@ -45,13 +45,13 @@ def add_pictures(data: Dataset, networks: Sequence[Trained], folder: RunFolder) 
         folder.add_picture(
             f"{data.name}-weights-{network}.png",
             plots.png(plots.draw_weight_images(W.reshape(-1, *data.image_shape), titles=titles)),
-            f"{data.name}: the first weights of {network}, an image for each {'class' if titles else 'unit'}.",
+            f"{data.name}: first-layer weights of {network}, one image per {'class' if titles else 'unit'}.",
         )
     folder.add_picture(
         f"{data.name}-signals.png",
         plots.png(draw_signals(layer_signals(deepest.spec, deepest.params, data.train))),
-        f"{data.name}, training set: activations of {deepest.network} by layer, and how large the gradients of the "
-        "cost by them are.",
+        f"{data.name}, training set: activations of {deepest.network} by layer, and the sizes of the cost's gradients "
+        "with respect to them.",
     )
 
 

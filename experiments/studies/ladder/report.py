@@ -16,10 +16,10 @@ class Row(NamedTuple):
     Attributes:
       data, network: their names.
       sizes: the network's layers.
-      params: how many weights and biases it has.
+      params: the number of weights and biases.
       accuracy: on "train", "dev" and "test".
-      difference: of the two gradients, "initial" and "trained", as `proof.DEFINITION` says.
-      speed: with "hand" and with "auto" gradients; empty where it was not measured.
+      difference: of the two gradients, "initial" and "trained"; see `proof.DEFINITION`.
+      speed: with "hand" and with "auto" gradients; empty if it was not measured.
     """
 
     data: str
@@ -31,7 +31,7 @@ class Row(NamedTuple):
     speed: dict[str, Speed]
 
 
-CURVES = "Training loss, and accuracy on the dev set with its best epoch, by epoch."
+CURVES = "Training loss and dev accuracy by epoch; the best epoch is marked."
 
 COLUMNS = ("data", "network", "layers", "params", "train %", "dev %", "test %", "gradient diff.\ninitial", "\ntrained")
 SPEEDS = ("data", "network", "compile s\nhand", "\nauto", "steps/s\nhand", "\nauto")
@@ -57,10 +57,10 @@ def write_report(
 
 
 def _report_speeds(rows: Sequence[Row], folder: RunFolder) -> None:
-    table = tables.table("How fast its steps are", SPEEDS, [_speeds(row) for row in rows], 2)
-    notes = ["compile s, steps/s: the same program of training steps, with hand-derived and with automatic gradients"]
+    table = tables.table("Speed of training steps", SPEEDS, [_speeds(row) for row in rows], 2)
+    notes = ["compile s, steps/s: of the same training steps with hand-derived and with automatic gradients"]
     if any(speed.compile_seconds is None for row in rows for speed in row.speed.values()):
-        notes.append("cached: compiled by an earlier run, and loaded; --no-compilation-cache compiles and times it")
+        notes.append("cached: loaded from the compilation cache; --no-compilation-cache compiles and times it")
     tables.show(table)
     print(*map(terminal.wrap, notes), sep="\n")
     folder.add_timings(tables.as_text(table) + "\n".join(notes))

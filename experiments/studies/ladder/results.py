@@ -1,4 +1,4 @@
-"""Read a ladder's results.json, which may come from a stranger: which network is best on dev."""
+"""Find the best network on dev in a ladder's results.json, an untrusted file."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def file_stem(data: str, network: str) -> str:
 
 
 def best_network(run: Path) -> str:
-    """Return the name of the network with the highest dev accuracy; of equal ones the first, which is the smallest.
+    """Return the name of the network with the highest dev accuracy; in a tie the first, which is the smallest.
 
     Raises:
       InvalidFileError: if the run has no results, or they are not as a ladder writes them.
@@ -24,7 +24,7 @@ def best_network(run: Path) -> str:
     path = path_inside(run, FILE)
     if not path.is_file():
         raise InvalidFileError(
-            f"{run} has no {FILE}, by which its networks are ranked: did it end? Name one by --network"
+            f"{run} has no {FILE}, which ranks its networks: is the run finished? Select one with --network"
         )
     try:
         rows = read_json(path, _MOST_BYTES)

@@ -1,4 +1,4 @@
-"""Prove the gradients of each baseline of the ladder, train it and time its steps, then write the report."""
+"""Check the gradients of each baseline of the ladder, train it, time its steps, and write the report."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -99,7 +99,7 @@ def _optimizer(options: Options, m: int) -> optax.GradientTransformation:
 
 
 def baseline_specs(data: Dataset) -> dict[str, NetworkSpec]:
-    """Return the networks for a data set, from none to three hidden layers."""
+    """Return the networks for a data set, with zero, one and three hidden layers."""
     n_in, k = data.train.x.shape[1], len(data.classes)
     k, output = (1, "binary") if k == 2 else (k, "softmax")
     return {
@@ -117,7 +117,7 @@ def _train_one(
     folder: RunFolder,
     show: Callable[[int], None],
 ) -> tuple[Row, jaxnn.Fit]:
-    """Prove, train, prove again and time a baseline; return its row of the table, and the training."""
+    """Check the gradients, train, check again and time a baseline; return its row of the table, and the fit."""
     model = baseline.spec.model()
     objective = jaxnn.objective(model.network, model.loss)
     parts = {"train": baseline.data.train, "dev": baseline.data.dev, "test": baseline.data.test}
@@ -172,7 +172,7 @@ def _accuracies(model: jaxnn.Model) -> Callable[[Any, dict[str, jaxnn.Batch]], d
 
 
 def _store(baseline: Baseline, fit: jaxnn.Fit, folder: RunFolder) -> None:
-    """Write the params. If the training diverged, raise a RunError: those before the divergence are written."""
+    """Write the params, those before the divergence if there was one; raise a RunError then."""
     trained = storage.StoredNetwork(
         baseline.spec, fit.params, baseline.data.classes, standardizer=baseline.data.standardizer
     )

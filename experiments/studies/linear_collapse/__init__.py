@@ -8,17 +8,17 @@ from experiments.runs.study import Study
 STUDY = Study(
     name="linear_collapse",
     package=__name__,
-    title="Depth without non-linearity: networks of identities are logistic regression, however many layers they have.",
+    title="Depth without non-linearity: deep linear networks are logistic regression.",
     question=(
-        "Where all activations are the identity, do networks of 2, 3 and 5 layers end at the very decision function of "
+        "If all activations are the identity, do networks of 2, 3 and 5 layers learn the same decision function as "
         "logistic regression? Does one non-linear layer change that?"
     ),
     command="python -m experiments run linear_collapse",
     time="15 s on 2 CPU cores",
     expected=(
-        "All networks of identities end at the cost of logistic regression, 0.128409858, and at its logits up to "
-        "1e-12, so they give the same answers to all 569 patients, 94.9 % of them right. With a tanh in the third of "
-        "five layers the cost goes to 0, all answers are right, and the logits are far from any affine function."
+        "All linear networks reach the cost of logistic regression, 0.128409858, and its logits up to 1e-12, so their "
+        "predictions for all 569 patients are the same, 94.9 % of them correct. With a tanh in the third of five "
+        "layers the cost goes to 0, all predictions are correct, and the logits are far from any affine function."
     ),
 )
 
@@ -28,6 +28,6 @@ class Options(RunOptions):
     """The options of the study."""
 
     iterations: int = 400
-    """Steps of L-BFGS on all examples."""
+    """Full-batch steps of L-BFGS."""
     seed: int = 0
-    """Seed of the random starts."""
+    """Seed of the initialization."""

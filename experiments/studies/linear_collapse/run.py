@@ -12,19 +12,19 @@ from experiments.runs.progress import show_progress
 from experiments.studies.linear_collapse import Options
 
 FEATURES = 10
-"""The first ten of breast cancer, the means. All thirty separate the classes without an error, and then no best weights
-exist: larger ones are always better."""
+"""The first ten features of breast cancer, the means. All thirty separate the classes completely, and then there are no
+optimal weights: larger ones are always better."""
 WIDTH = 8
 NETWORKS = {
     "logistic regression": (),
-    "2 layers of identities": ("identity",),
-    "3 layers of identities": ("identity",) * 2,
-    "5 layers of identities": ("identity",) * 4,
-    "5 layers, the third a tanh": ("identity", "identity", "tanh", "identity"),
+    "2 linear layers": ("identity",),
+    "3 linear layers": ("identity",) * 2,
+    "5 linear layers": ("identity",) * 4,
+    "5 layers, tanh in the third": ("identity", "identity", "tanh", "identity"),
 }
 COLUMNS = (
-    *("network", "cost", "size of its\ngradient", "accuracy %", "same answer as\nlogistic %"),
-    *("largest difference of\nlogits to logistic", "of logits to the\nbest affine function"),
+    *("network", "cost", "max\n|gradient|", "accuracy %", "agreement with\nlogistic %"),
+    *("largest logit difference\nto logistic", "\nto the best affine function"),
 )
 
 
@@ -41,7 +41,7 @@ def run_study(options: Options, start: StartRun) -> None:
     reference = results[0]["logits"]
     for result in results:
         logits = result.pop("logits")
-        result["same_answer"] = float(((logits > 0) == (reference > 0)).mean())
+        result["agreement"] = float(((logits > 0) == (reference > 0)).mean())
         result["to_logistic"] = float(np.abs(logits - reference).max())
         result["to_affine"] = float(np.abs(logits - best_affine(data.x, logits)).max())
     table = tables.table(f"Breast cancer, {FEATURES} features, float64", COLUMNS, [_cells(r) for r in results], 1)
@@ -87,6 +87,6 @@ def _cells(result: dict) -> list[str]:
         result["network"],
         f"{result['cost']:.9f}",
         f"{result['gradient']:.1e}",
-        *(f"{100 * result[name]:.2f}" for name in ("accuracy", "same_answer")),
+        *(f"{100 * result[name]:.2f}" for name in ("accuracy", "agreement")),
         *(f"{result[name]:.1e}" for name in ("to_logistic", "to_affine")),
     ]

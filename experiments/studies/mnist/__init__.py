@@ -12,32 +12,34 @@ from experiments.runs.study import Study
 STUDY = Study(
     name="mnist",
     package=__name__,
-    title="MNIST by fully connected networks: the published table, from 12 % of test errors to 0.35 %.",
+    title="MNIST with fully connected networks: published test errors, from 12 % to 0.35 %.",
     question=(
-        "Seven networks that were published between 1998 and 2010 differ by their layers, their loss, dropout, and by "
-        "whether the training images are distorted. Does each reach its published test error here?"
+        "Seven networks published between 1998 and 2010 differ in layers, loss, dropout, and distortion of the "
+        "training images. Does each reach its published test error?"
     ),
     command="python -m experiments run mnist --data-dir DIR --preset PRESET",
     time=(
-        "of 4 starts on 2 CPU cores, in the order of the table: 5 s, 20 s, 40 s, 1 minute, and 35 minutes beside other "
-        "work; of one start of srivastava-dropout, 28 minutes beside other work; the last is for a GPU, and has not "
+        "4 seeds on 2 CPU cores, in the order of the table: 5 s, 20 s, 40 s, 1 minute, and 35 minutes beside other "
+        "work; one seed of srivastava-dropout: 28 minutes beside other work; the last preset is for a GPU, and has not "
         "been run in full"
     ),
     expected=(
-        "Median test error of 4 starts (range), and of their mean probability, each beside the published one: 7.69 "
-        "(7.62-7.78), 7.65 %: 12.0; 2.67 (2.63-2.77), 2.60 %: 4.7; 1.97 (1.95-2.02), 1.92 %: 2.95; 1.26 (1.23-1.31), "
-        "1.21 %: 1.6; 0.55 (0.51-0.64), 0.47 %: 0.70. One start of srivastava-dropout (--seeds 1): 1.17 %: 1.06."
+        "Test error in percent, as median of 4 seeds (range) / ensemble / published: lecun-linear 7.69 (7.62-7.78) / "
+        "7.65 / 12.0; lecun-300 2.67 (2.63-2.77) / 2.60 / 4.7; lecun-500-150 1.97 (1.95-2.02) / 1.92 / 2.95; simard "
+        "1.26 (1.23-1.31) / 1.21 / 1.6; simard-elastic 0.55 (0.51-0.64) / 0.47 / 0.70. One seed of srivastava-dropout "
+        "(--seeds 1): 1.17, published 1.06."
     ),
     notes=(
-        "Each preset was chosen on a dev split, 10 000 of the training images (--dev trains on the other 50 000 and "
-        "never opens the test files). Without --dev all 60 000 are trained on, and the test set is measured once, when "
-        "training is over. Several random starts train in one program, each with its own shuffles and distortions.\n\n"
+        "The hyperparameters of each preset were chosen on a dev split, 10 000 of the training images (--dev trains on "
+        "the other 50 000 and never opens the test files). Without --dev, training uses all 60 000 images, and the "
+        "test set is measured once, after training. Several seeds train in one program, each with its own shuffles and "
+        "distortions.\n\n"
         "The data are four idx files, train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and "
-        "t10k-labels-idx1-ubyte, with or without .gz, searched in --data-dir or, if that is not given, in "
-        "$JAXNN_DATA and in ./data; each time there, and in a folder mnist in it. Names with a dot "
-        "(train-images.idx3-ubyte), torchvision's MNIST/raw and Keras' mnist.npz are found too. Other data sets of "
-        "that form (Fashion-MNIST, EMNIST) give networks of as many classes as they have; of a folder of several, "
-        "DIR/emnist-letters, say, is emnist-letters-train-images-idx3-ubyte and so on in DIR."
+        "t10k-labels-idx1-ubyte, with or without .gz, in --data-dir or, if that is not given, in $JAXNN_DATA or "
+        "./data; or in the subfolder mnist of one of these. Names with a dot (train-images.idx3-ubyte), torchvision's "
+        "MNIST/raw and Keras' mnist.npz are found too. Other data sets in this format (Fashion-MNIST, EMNIST) are read "
+        "with as many classes as they have. If a folder has several, --data-dir names one: DIR/emnist-letters is "
+        "emnist-letters-train-images-idx3-ubyte and so on in DIR."
     ),
 )
 
@@ -57,21 +59,21 @@ class Options(RunOptions):
     """The options of the study."""
 
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """The folder with the four files; if it has several data sets, followed by the name of one."""
+    """The folder with the four files; if it has several data sets, followed by / and the name of one."""
     preset: PresetName = "simard"
     """The network and its training."""
     seeds: int = 4
-    """Random starts, all trained in one program."""
+    """The number of seeds, all trained in one program."""
     seed: int = 0
-    """Seed of the first start; the others follow. Also of the dev split."""
+    """The first seed; the others follow. Also that of the dev split."""
     dev: bool = False
     """Train on 50 000 images, and measure on the dev split of 10 000 at every report, instead of on the test set."""
     ensemble: bool = False
-    """Also average the probabilities of all starts, and report the gain."""
+    """Also report the error of the ensemble, the mean probabilities of all seeds."""
     epochs: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Passes over the training images; by default the preset's."""
     learning_rate: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
-    """The highest rate of the schedule; by default the preset's."""
+    """The peak learning rate of the schedule; by default the preset's."""
     batch_size: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Images of a mini-batch; by default the preset's."""
     on_nan: OnNan = "stop"

@@ -24,14 +24,14 @@ _FILE = re.compile(
     r"(?P<copy> ?\(\d+\)|-\d)?(?P<packed>\.gz)?",
     re.IGNORECASE,
 )
-"""Names as published; with a dot, as by gunzip and Kaggle; with a number, as browsers name a second copy."""
+"""Names as published; with a dot, as from gunzip and Kaggle; with a number, as browsers name a second copy."""
 _NPZ = "mnist.npz"
 _BELOW = (".", "raw", "MNIST/raw", "gzip")
 """Folders of the files in torchvision's folder, and in EMNIST's archive."""
 
 
 class Part(NamedTuple):
-    """The place of images and labels: in two idx files, or in x_NAME and y_NAME of one npz file, as of Keras."""
+    """The location of images and labels: two idx files, or x_NAME and y_NAME in one npz file, as Keras stores them."""
 
     images: Path
     labels: Path
@@ -70,26 +70,26 @@ def find_files(data_dir: Path | None) -> dict[str, Part]:
             if named := _data_sets(folder.parent).get(file["set"] or "" if file else folder.name):
                 return named
         for place in (folder / below for below in _BELOW):
-            if found := _data_sets(place):
-                return _only_one(place, found)
+            if data_sets := _data_sets(place):
+                return _only_one(place, data_sets)
     elsewhere = next((place for folder in folders for place in sorted(folder.glob("*/raw")) if _data_sets(place)), None)
     raise ValueError(
         f"no folder has the four files train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and "
-        f"t10k-labels-idx1-ubyte, with or without .gz, or {_NPZ}; looked in {', '.join(map(str, folders))}; "
-        + (f"{elsewhere} has them: name it" if elsewhere else "put them into ./data/mnist, or give their folder")
+        f"t10k-labels-idx1-ubyte, with or without .gz, or {_NPZ}; searched {', '.join(map(str, folders))}; "
+        + (f"{elsewhere} has them: give it" if elsewhere else "put them into ./data/mnist, or give their folder")
         + " as --data-dir"
     )
 
 
 def _data_sets(folder: Path) -> dict[str, dict[str, Part]]:
-    """Return the data sets of which a folder has all files, by their names before "train", or by an npz's name.
+    """Return the data sets whose files are all in the folder, by the name before "train", or that of the npz file.
 
-    Of two names for one file, one without a browser's number comes first, and then a packed one.
+    If a file is there under two names, one without a browser's number is preferred, then a compressed one.
     """
     paths = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
-    found = [(path, match) for path in paths if (match := _FILE.fullmatch(path.name))]
+    matches = [(path, match) for path in paths if (match := _FILE.fullmatch(path.name))]
     files: dict[str, dict[tuple[str, str], Path]] = {}
-    for path, match in sorted(found, key=lambda each: (bool(each[1]["copy"]), not each[1]["packed"])):
+    for path, match in sorted(matches, key=lambda each: (bool(each[1]["copy"]), not each[1]["packed"])):
         part = "train" if match["part"].lower() == "train" else "test"
         files.setdefault(match["set"] or "", {}).setdefault((part, match["what"].lower()), path)
     npz = {
@@ -102,15 +102,15 @@ def _data_sets(folder: Path) -> dict[str, dict[str, Part]]:
     }
 
 
-def _only_one(folder: Path, found: dict[str, dict[str, Part]]) -> dict[str, Part]:
-    """Return the data set whose files have the names of MNIST's, or the only one."""
+def _only_one(folder: Path, data_sets: dict[str, dict[str, Part]]) -> dict[str, Part]:
+    """Return the data set with MNIST's file names, or the only one."""
     for name in ("", _NPZ):
-        if name in found:
-            return found[name]
-    if len(found) > 1:
-        names = sorted(found)
+        if name in data_sets:
+            return data_sets[name]
+    if len(data_sets) > 1:
+        names = sorted(data_sets)
         raise ValueError(f"{folder} has {', '.join(names)}: name one, as in --data-dir {folder / names[0]}")
-    return next(iter(found.values()))
+    return next(iter(data_sets.values()))
 
 
 def read_classes(train: Part) -> Classes:

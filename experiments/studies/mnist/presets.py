@@ -1,7 +1,7 @@
-"""The published table for fully connected networks on MNIST: each network, its test error, and its training here.
+"""Published fully connected networks on MNIST: each network, its test error, and how it is trained here.
 
-The layers, the loss where the table names one, and what is done to the images are the sources'. Optimizer, rate, batch
-size, epochs, activation and the smoothing of labels are ours, chosen on the dev split.
+Layers, loss (if the source names one) and distortions are those of the sources. Optimizer, learning rate, batch size,
+epochs, activation and label smoothing were chosen on the dev split.
 """
 
 from typing import NamedTuple
@@ -25,13 +25,13 @@ class Preset(NamedTuple):
       hidden: units of the hidden layers.
       published: test error, in percent.
       source: where it was published.
-      learning_rate: the highest; it goes down to 0 along a cosine.
-      output: softmax (cross-entropy) or linear (squared error to 1 for the digit and 0 for the others).
-      fields: displacements of the training images, drawn anew for each image and epoch.
-      input_dropout, dropout: the fractions of the inputs, and of each hidden layer's units, that are dropped.
-      smoothing: the share of each label that all classes get.
-      max_norm: the largest length of a unit's incoming weights.
-      classes: how many there are, 10 digits as published.
+      learning_rate: the peak, from which a cosine schedule decays to 0.
+      output: softmax (cross-entropy) or linear (squared error to one-hot labels).
+      fields: displacements of the training images, sampled for each image and epoch.
+      input_dropout, dropout: the dropout rates of the inputs and of each hidden layer.
+      smoothing: of the labels.
+      max_norm: the largest norm of a unit's incoming weights.
+      classes: their number, 10 as published.
     """
 
     hidden: tuple[int, ...]
@@ -69,7 +69,7 @@ class Preset(NamedTuple):
         return model._replace(loss=jaxnn.softmax_cross_entropy(self.smoothing)) if self.smoothing else model
 
     def optimizer(self, steps: int) -> optax.GradientTransformation:
-        """Return Adam, with a rate that falls along a cosine, and the limit on the weights."""
+        """Return Adam with a cosine schedule, and the max-norm constraint."""
         adam = jaxnn.optimizer("adam", jaxnn.optim.schedule("cosine", self.learning_rate, steps))
         return adam if self.max_norm is None else optax.chain(adam, jaxnn.optim.max_norm(self.max_norm))
 

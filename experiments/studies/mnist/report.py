@@ -1,4 +1,4 @@
-"""Report mnist: the published test error beside the measured one, curves, mistakes, weights."""
+"""Report mnist: published and measured test error, learning curves, mistakes, weights."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -21,17 +21,17 @@ class Result(NamedTuple):
     """The results of a preset.
 
     Attributes:
-      name, preset: the row of the table.
-      part: what was measured on, "test" or "dev".
+      name, preset: the preset.
+      part: the part that was measured, "test" or "dev".
       classes: their names.
-      probabilities: of each start, example and class, (seeds, m, k).
-      data: the images and classes measured on.
-      train_error: the share of wrong answers of each start, on the first 10 000 training images as they are.
-      distorted: training images as they are and as they were trained on, rows of `DISTORTED_COLUMNS`, or `None`.
+      probabilities: by seed, example and class, (seeds, m, k).
+      data: the images and labels of that part.
+      train_error: error rate of each seed, on the first 10 000 training images without distortion.
+      distorted: training images and their distortions, rows of `DISTORTED_COLUMNS`, or `None`.
       history: the population's.
-      first: params of the first start.
-      signals: of the first start, on 1000 training images.
-      difference: of the two gradients, as `proof.DEFINITION` says.
+      first: params of the first seed.
+      signals: of the first seed, on 1000 training images.
+      difference: of the two gradients; see `proof.DEFINITION`.
     """
 
     name: str
@@ -49,12 +49,12 @@ class Result(NamedTuple):
 
 
 def error_rates(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the share of wrong predictions, (...), of probabilities (..., m, k)."""
+    """Return the error rates, (...), of probabilities (..., m, k)."""
     return (probabilities.argmax(axis=-1) != y).mean(axis=-1)
 
 
 def write_report(result: Result, ensemble: bool, folder: RunFolder, more: Sequence[str] = ()) -> None:
-    """Print the table, with `more` lines, and write it with pictures and all numbers to the folder."""
+    """Print the table, with `more` lines, and write it with plots and all numbers to the folder."""
     preset, y = result.preset, np.asarray(result.data.y)
     wrong = error_rates(result.probabilities, y)
     mean = result.probabilities.mean(axis=0)
@@ -62,9 +62,9 @@ def write_report(result: Result, ensemble: bool, folder: RunFolder, more: Sequen
     columns = ["preset", "layers", "published\ntest error %", f"{result.part} error %\nmedian (range)"]
     cells = [result.name, str(preset.spec), f"{preset.published:.2f}", tables.median_and_range(100 * wrong, 2)]
     if ensemble:
-        columns.append("of their mean\nprobability %")
+        columns.append("ensemble\nerror %")
         cells.append(f"{100 * together:.2f}")
-    columns += ["starts", "training\nerror %", "epochs", "gradient\ndiff."]
+    columns += ["seeds", "training\nerror %", "epochs", "gradient\ndiff."]
     cells += [str(len(wrong)), tables.median_and_range(100 * result.train_error, 2), str(preset.epochs)]
     cells += [f"{result.difference:.1e}"]
     table = tables.table("MNIST, trained with hand-derived gradients", columns, [cells], 2)
@@ -94,10 +94,10 @@ def _pictures(result: Result, mean: np.ndarray, folder: RunFolder) -> None:
     figure, axes = plots.grid(1, len(measures))
     for panel, (name, best) in zip(axes[0], measures.items(), strict=True):
         values = np.stack([entry[name] for entry in result.history])
-        curves = {f"start {i}": (epochs, values[:, i]) for i in range(values.shape[1])}
+        curves = {f"seed {i}": (epochs, values[:, i]) for i in range(values.shape[1])}
         label = name.replace("_", " ")
         plots.draw_curves(panel, curves, title=result.name, x="epoch", y=label, log=True, best=best)
-    caption = "Training loss by epoch, of each start" + (", and error on the dev split." if len(measures) > 1 else ".")
+    caption = "Training loss by epoch and seed" + (", and error on the dev split." if len(measures) > 1 else ".")
     folder.add_picture("curves.png", plots.png(figure), caption)
 
     first, y, k = result.probabilities[0], np.asarray(result.data.y), len(result.classes)
@@ -105,17 +105,17 @@ def _pictures(result: Result, mean: np.ndarray, folder: RunFolder) -> None:
     plots.draw_confusion(
         axes[0, 0], np.asarray(jaxnn.metrics.confusion_matrix(first.argmax(axis=-1), y, k)), result.classes
     )
-    folder.add_picture("confusion.png", plots.png(figure), f"Predictions of the first start, {result.part} images.")
+    folder.add_picture("confusion.png", plots.png(figure), f"Confusion matrix of the first seed, {result.part} images.")
 
     images = np.asarray(result.data.x).reshape(-1, SIDE, SIDE)
     sheet = plots.draw_mistakes(images, y, mean.argmax(axis=-1), np.clip(mean, 0, 1), classes=result.classes)
-    caption = "The worst mistakes of the mean probability: the digit was thought least likely."
+    caption = "The worst mistakes of the ensemble: the true digit has the lowest probability."
     folder.add_picture("mistakes.png", plots.png(sheet), caption)
     sheet = plots.draw_weight_images(np.asarray(result.first[0]["W"])[:40].reshape(-1, SIDE, SIDE))
-    folder.add_picture("weights.png", plots.png(sheet), "Weights of the first units of the first layer.")
+    folder.add_picture("weights.png", plots.png(sheet), "First-layer weights of the first units.")
     if result.distorted is not None:
         sheet = plots.draw_images(result.distorted, DISTORTED_COLUMNS)
-        caption = "Training images, and beside each what was made of it: every epoch makes others."
+        caption = "Training images, each followed by distortions of it: they differ in every epoch."
         folder.add_picture("distorted.png", plots.png(sheet), caption)
-    caption = "Activations and gradients by layer, of the first start after training, on 1000 training images."
+    caption = "Activations by layer and gradients with respect to them, of the first seed, on 1000 training images."
     folder.add_picture("signals.png", plots.png(draw_signals(result.signals)), caption)

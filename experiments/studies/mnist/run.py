@@ -1,4 +1,4 @@
-"""Prove, train all starts in one program, measure, store and report."""
+"""Check the gradients, train all seeds in one program, measure, store and report."""
 
 import contextlib
 from functools import partial
@@ -22,27 +22,29 @@ from experiments.studies.mnist.presets import PRESETS, Preset
 from experiments.studies.mnist.report import DISTORTED_COLUMNS, Result, error_rates, write_report
 
 _PROVED_ON = 1000
-"""Number of images for the proof: in float64, and in two programs, all of them would take long."""
+"""Number of images for the gradient check: in float64, and in two programs, all of them would take long."""
 _MEASURED_ON = 10_000
 
 
 def run_study(options: Options, start: StartRun) -> None:
-    """Train a row of the table from several starts, and compare it with the published result."""
+    """Train a preset with several seeds, and compare it with the published result."""
     preset = _preset(options)
     _use_two_cpu_devices(options.seeds)
-    found = find_files(options.data_dir)
-    classes = read_classes(found["train"])
+    parts = find_files(options.data_dir)
+    classes = read_classes(parts["train"])
     preset = preset._replace(classes=len(classes.names))
-    train = read_images(found["train"], classes)
+    train = read_images(parts["train"], classes)
     # Without --dev, nothing is measured before training is over. With it, the test files are not opened.
     held_out = None
     if options.dev:
         train, held_out = split_dev(train, options.seed)
     if not preset.batch_size <= len(train.x):
-        raise ValueError(f"--batch-size must be 1 to {len(train.x)}, the training images, got {preset.batch_size}")
-    test = None if options.dev else read_images(found["test"], classes)
+        raise ValueError(
+            f"--batch-size must be from 1 to {len(train.x)}, the size of the training set, got {preset.batch_size}"
+        )
+    test = None if options.dev else read_images(parts["test"], classes)
 
-    folder = start(tuple(dict.fromkeys(found["train"].files + (() if options.dev else found["test"].files))))
+    folder = start(tuple(dict.fromkeys(parts["train"].files + (() if options.dev else parts["test"].files))))
     model = preset.model()
     targets = train.y if preset.output == "softmax" else np.eye(preset.classes, dtype=np.float32)[train.y]
     population, difference = _train(options, preset, model, jaxnn.Batch(train.x, targets), held_out, folder)
@@ -74,14 +76,14 @@ def run_study(options: Options, start: StartRun) -> None:
 
 
 def _use_two_cpu_devices(seeds: int) -> None:
-    """Use two CPU devices: half of the starts on each core is faster than all on both. GPUs are unaffected."""
-    # JAX raises if it has computed already, as in a notebook: then the available devices are used.
+    """Use two CPU devices: half of the seeds on each core is faster than all on both. GPUs are unaffected."""
+    # JAX raises if it is initialized already, as in a notebook: then the available devices are used.
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", min(2, seeds))
 
 
 def _preset(options: Options) -> Preset:
-    """Return the preset, with the changes of the options."""
+    """Return the preset, with the options applied."""
     check_at_least_one("seeds", options.seeds)
     changes = {name: getattr(options, name) for name in ("epochs", "learning_rate", "batch_size")}
     changes = {name: value for name, value in changes.items() if value is not None}
@@ -102,7 +104,7 @@ def _train(
     held_out: jaxnn.Batch | None,
     folder: RunFolder,
 ) -> tuple[jaxnn.Population, float]:
-    """Train all starts in one program, and return the larger difference of the gradients, before and after."""
+    """Train all seeds in one program; also return the larger difference of the gradients, before and after training."""
     plain = jaxnn.objective(model.network, model.loss)
     objective = (
         jaxnn.train.with_augmentation(plain, jaxnn.data.warp(*preset.fields), (SIDE, SIDE)) if preset.fields else plain
@@ -145,7 +147,7 @@ def _train(
 
 
 def _log(folder: RunFolder, show: Any, on_nan: OnNan, entry: dict[str, Any]) -> bool:
-    """Log and show a report; return true, to stop, if a start has diverged."""
+    """Log and show a report; return True, to stop, if a seed has diverged."""
     numbers = {name: np.asarray(value) for name, value in entry.items() if name not in ("epoch", "step")}
     if on_nan == "stop" and np.isnan(numbers["loss"]).any():
         return True
@@ -156,12 +158,12 @@ def _log(folder: RunFolder, show: Any, on_nan: OnNan, entry: dict[str, Any]) -> 
 
 
 def _probabilities(model: jaxnn.Model, params: Any, x: np.ndarray) -> np.ndarray:
-    """Return those of each start, example and class, (seeds, m, k); for squared error, the outputs instead."""
+    """Return probabilities by seed, example and class, (seeds, m, k); for squared error, the outputs instead."""
     return np.asarray(jax.jit(jax.vmap(model.predict_proba, in_axes=(0, None)))(params, x))
 
 
 def _distorted(preset: Preset, x: np.ndarray) -> np.ndarray:
-    """Return the first images, each followed by its distortions of the preset."""
+    """Return the first images, each followed by distortions of the preset."""
     keys = jax.random.split(jax.random.key(0), DISTORTED_COLUMNS - 1)
     augment = jax.vmap(jaxnn.data.warp(*preset.fields), in_axes=(0, None))
     images = x[:6].reshape(-1, SIDE, SIDE)
@@ -176,7 +178,7 @@ def _store(
     population: jaxnn.Population,
     folder: RunFolder,
 ) -> list[Any]:
-    """Write each start's network, and return its params; raise a RunError if one diverged."""
+    """Write each seed's network; return all params, or raise a RunError if one diverged."""
     plain, networks = preset.spec.model(), []
     for i in range(options.seeds):
         arrays = jaxnn.models.params_to_arrays(model.network, population.member(i).params)

@@ -1,4 +1,4 @@
-"""Train a population of learning rates for each optimizer and problem; report a table and pictures."""
+"""Train a population of learning rates for each optimizer and problem; report a table and plots."""
 
 from typing import Any, NamedTuple
 
@@ -15,15 +15,15 @@ from experiments.runs.progress import show_progress
 from experiments.studies.optimizers import Options
 
 RATES = 2.0 ** np.arange(-12, 5)
-"""Learning rates; only 1 for lbfgs, which searches for the length of its steps."""
+"""Learning rates; only 1 for lbfgs, which has a line search."""
 OPTIMIZERS = tuple(jaxnn.optim.OPTIMIZERS)
 PATHS = ("adam", "momentum", "lbfgs", "sgd")
-"""Optimizers whose paths over the bowl are drawn, and the number of steps."""
+"""Optimizers whose paths over the bowl are drawn, and their number of steps."""
 PATH_STEPS = 60
 
 
 class Problem(NamedTuple):
-    """A function to minimize in a limited number of steps, until the cost is `goal`; `lowest` is its minimum."""
+    """A cost to minimize down to `goal` in a limited number of steps; `lowest` is its minimum."""
 
     name: str
     model: jaxnn.Model
@@ -39,7 +39,7 @@ class Problem(NamedTuple):
 
 
 class Result(NamedTuple):
-    """An optimizer at its best rate: the cost before each step, (steps,), and after how many it stays at the goal."""
+    """An optimizer at its best rate: the cost before each step, (steps,), and when it is at the goal for good."""
 
     rate: float
     costs: np.ndarray
@@ -64,14 +64,14 @@ def run_study(options: Options, start: StartRun) -> None:
 
 
 def lines(steps: int) -> list[Problem]:
-    """Return y = 3 + 2x + noise, x from 5 to 20 (flats in tens of m²), as it is and standardized; ŷ = wx + b.
+    """Return linear regression of y = 3 + 2x + noise, with x from 5 to 20 raw and standardized; ŷ = wx + b.
 
-    The curvature of the cost is [[mean x², mean x], [mean x, 1]] over (w, b): the unit matrix once x is standardized.
+    The Hessian of the cost is [[mean x², mean x], [mean x, 1]] over (w, b): the identity if x is standardized.
     """
     random = np.random.default_rng(0)
     x = random.uniform(5, 20, (100, 1)).astype(np.float32)
     y = (3 + 2 * x + random.normal(size=x.shape)).astype(np.float32)
-    inputs = {"as it is": x, "standardized": jaxnn.standardize(jaxnn.data.fit_standardizer(x), x)}
+    inputs = {"raw": x, "standardized": jaxnn.standardize(jaxnn.data.fit_standardizer(x), x)}
     model = jaxnn.mlp((1, 1), output="linear", init="zeros")
     params = model.init(jax.random.key(0))
     problems = []
@@ -95,7 +95,7 @@ def network(steps: int) -> Problem:
 
 
 def minimize(problem: Problem, name: str) -> Result:
-    """Minimize with every rate, as one population; return the one that is at the goal first, or else the lowest."""
+    """Minimize with every rate, as one population; return the rate that reaches the goal first, or else ends lowest."""
     objective, key = problem.objective, jax.random.key(0)
 
     def member(h):
@@ -107,10 +107,10 @@ def minimize(problem: Problem, name: str) -> Result:
     with ignore_divergence_warnings():
         population = jaxnn.fit_population(member, {"rate": rates}, x, y, **plan)
     costs = population.losses
-    # The first step after the last one above the goal: momentum and similar may reach the goal, and leave it again.
+    # The first step after the last one above the goal: momentum, for example, may reach the goal and leave it again.
     above = ~(costs <= problem.goal)
     steps = np.where(above[:, -1], np.inf, problem.steps - above[:, ::-1].argmax(axis=1))
-    # Of those that are equally fast, or never reach it, the one that ends lowest; a divergence is NaN, and the last.
+    # In a tie, or if none reaches it, the one that ends lowest; a divergence is NaN, and comes last.
     best = np.lexsort((np.nan_to_num(costs[:, -1], nan=np.inf), steps))[0]
     return Result(rates[best].item(), costs[best], int(steps[best]) if np.isfinite(steps[best]) else None)
 
@@ -138,12 +138,12 @@ def _report(problems: list[Problem], results: dict[tuple[str, str], Result], fol
             result = results[problem.name, name]
             cells += [f"> {problem.steps}" if result.reached is None else str(result.reached), f"{result.rate:.2g}"]
         rows.append([name, *cells])
-    table = tables.table("Full-batch steps to a stated cost, each at its best rate", columns, rows, 1)
+    table = tables.table("Full-batch steps to a given cost, each at its best rate", columns, rows, 1)
     notes = [
-        "line: the goal is the lowest cost there is, and a ten-thousandth of what the start has beyond it.",
-        *(f"{p.name}: the bowl is {_elongation(p):.0f} times as steep one way as the other." for p in problems[:2]),
-        "steps: after which the cost stays at or below the goal, to the last of the steps allowed.",
-        "lbfgs: a step is a search along a line, which computes the cost and its gradient several times.",
+        "line: the goal is the minimum plus a ten-thousandth of the initial cost's distance from it.",
+        *(f"{p.name}: the condition number is {_elongation(p):.0f}." for p in problems[:2]),
+        "steps: after which the cost stays at or below the goal until the last step.",
+        "lbfgs: a step is a line search, which computes the cost and its gradient several times.",
     ]
     tables.show(table)
     print(*map(terminal.wrap, notes), sep="\n")
@@ -156,14 +156,14 @@ def _report(problems: list[Problem], results: dict[tuple[str, str], Result], fol
         ],
     )
     caption = (
-        f"Cost of each optimizer at its best rate; and the first {PATH_STEPS} steps over weight and bias of the line, "
-        "on the elongated bowl and on the round one."
+        f"Cost of each optimizer at its best rate; and the first {PATH_STEPS} steps of linear regression over weight "
+        "and bias, on the elongated bowl and on the round one."
     )
     folder.add_picture("optimizers.png", _draw(problems, results), caption)
 
 
 def _elongation(problem: Problem) -> float:
-    """Return the ratio of the curvatures of a line's cost over (w, b)."""
+    """Return the condition number of the Hessian of linear regression with respect to (w, b)."""
     x = problem.data.x[:, 0].astype(np.float64)
     return np.linalg.cond([[(x**2).mean(), x.mean()], [x.mean(), 1.0]])
 
@@ -173,10 +173,10 @@ def _draw(problems: list[Problem], results: dict[tuple[str, str], Result]) -> by
     for panel, problem in zip(axes[0], problems, strict=True):
         curves = {}
         for name in OPTIMIZERS:
-            # Rounding may take a cost below the lowest.
+            # By rounding, a cost may be below the minimum.
             excess = np.maximum(results[problem.name, name].costs - problem.lowest, 1e-7)
             curves[name] = (np.arange(len(excess)) + 1, excess)
-        what = "cost above the lowest" if problem.lowest else "cost"
+        what = "cost above the minimum" if problem.lowest else "cost"
         plots.draw_curves(panel, curves, title=problem.name, x="step", y=what, log=True)
         panel.set(xscale="log")
         panel.axhline(problem.goal - problem.lowest, color="black", linewidth=0.8, linestyle=":")
@@ -190,7 +190,7 @@ def _draw(problems: list[Problem], results: dict[tuple[str, str], Result]) -> by
 def _draw_bowl(panel: Axes, problem: Problem, paths: dict[str, np.ndarray]) -> None:
     points = np.concatenate(list(paths.values()))
     low, high = points.min(axis=0), points.max(axis=0)
-    # The same distance in both directions, so that a round bowl looks round.
+    # The same scale in both directions, so that a round bowl looks round.
     reach = 0.6 * (high - low).max()
     w, b = (np.linspace(middle - reach, middle + reach, 200) for middle in (low + high) / 2)
     x, y, _, _ = problem.data

@@ -8,21 +8,20 @@ from experiments.runs.study import Study
 STUDY = Study(
     name="parity",
     package=__name__,
-    title=(
-        "The parity of n bits: what a deep network needs for it, what a shallow one, and which of them training finds."
-    ),
+    title=("The parity of n bits: the units that deep and shallow networks need, and which of them training finds."),
     question=(
-        "Is the XOR of 8 bits computed by a tree of XORs, a network of depth log n? What does one hidden layer need "
-        "for it? Of a deep and a shallow network with as many params, which one does training bring to 100 %?"
+        "How many units does a tree of XORs, a network of depth log n, need for the parity of 8 bits, and how many "
+        "does one hidden layer need? Of a deep and a shallow network with equally many params, which one does training "
+        "bring to 100 %?"
     ),
     command="python -m experiments run parity",
     time="25 s on 2 CPU cores",
     expected=(
-        "The tree takes 14 units in three hidden layers. But one hidden layer of 8 ReLU units does it too, counting: "
-        "what grows exponentially in a shallow network is an OR of ANDs, with 128 units, one for each odd pattern. "
-        "Depth does not help training to get there: with 121 params neither network gets all patterns right from any "
-        "of 32 starts (medians 79 % deep, 88 % shallow); with 961 params, the shallow one does from all of them, the "
-        "deep one from 28, though its median cost is the lower, 1e-4 against 5e-3."
+        "The tree has 14 units in three hidden layers. But one hidden layer of 8 ReLU units also computes parity, by "
+        "counting; only an OR of ANDs grows exponentially, to 128 units, one per odd pattern. Depth does not help "
+        "training: with 121 params neither network classifies all patterns correctly with any of 32 seeds (medians "
+        "79 % deep, 88 % shallow); with 961 params, the shallow one does with all seeds, the deep one with 28, though "
+        "its median cost is lower, 1e-4 compared with 5e-3."
     ),
 )
 
@@ -34,6 +33,6 @@ class Options(RunOptions):
     bits: int = 8
     """Number of bits: a power of 2."""
     seeds: int = 32
-    """Random starts of each network at each learning rate, all in one program."""
+    """Seeds of each network at each learning rate; all train in one program."""
     iterations: int = 2000
-    """Steps of Adam on all 2^bits patterns."""
+    """Full-batch steps of Adam on all 2^bits patterns."""

@@ -1,6 +1,6 @@
-"""Weights that compute the parity of n bits, written down: W_1, b_1, W_2, ... of networks of ReLU units.
+"""Construct weights of ReLU networks that compute the parity of n bits: W_1, b_1, W_2, ...
 
-Each ends in the logit SCALE (parity - 1/2).
+The output is the logit SCALE (parity - 1/2).
 """
 
 from itertools import product
@@ -12,7 +12,7 @@ Arrays = list[np.ndarray]
 
 
 def patterns(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return all 2^n rows of n bits, and their parities."""
+    """Return all 2^n patterns of n bits, and their parities."""
     x = np.array(list(product((0, 1), repeat=n)))
     return x.astype(np.float32), x.sum(axis=1) % 2
 
@@ -20,7 +20,7 @@ def patterns(n: int) -> tuple[np.ndarray, np.ndarray]:
 def tree(n: int) -> Arrays:
     """Return layers n, n, n/2, ..., 2, 1: a tree of XORs, n a power of 2.
 
-    a XOR b = relu(a + b) - 2 relu(a + b - 1), so each takes two units, and the next layer adds them up.
+    a XOR b = relu(a + b) - 2 relu(a + b - 1), so each takes two units, and the next layer adds them.
     """
     arrays, values = [], np.eye(n)  # values: the bits of this level from the units before them
     while len(values) > 1:

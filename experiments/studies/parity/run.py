@@ -1,4 +1,4 @@
-"""Check the constructed networks, and train others of their shapes from many starts."""
+"""Check the constructed networks, and train networks of similar shapes with many seeds."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ from experiments.studies.parity.construct import counting, one_for_each, pattern
 
 RATES = (0.003, 0.01, 0.03)
 FACTORS = (1, 4)
-"""Factors of the constructed tree's units, for the deep networks that are trained."""
+"""The trained deep networks have this many times the units of the constructed tree."""
 
 
 def run_study(options: Options, start: StartRun) -> None:
@@ -30,8 +30,8 @@ def run_study(options: Options, start: StartRun) -> None:
     data = jaxnn.Batch(*patterns(n))
 
     folder = start()
-    made = {"tree of XORs": tree, "counting, one layer": counting, "a unit for each odd pattern": one_for_each}
-    constructed = [_construct(name, arrays(n), data) for name, arrays in made.items()]
+    constructions = {"tree of XORs": tree, "counting, one layer": counting, "a unit for each odd pattern": one_for_each}
+    constructed = [_construct(name, arrays(n), data) for name, arrays in constructions.items()]
     trained, curves = [], {}
     networks = {f"{kind}, {spec.n_params} params": spec for factor in FACTORS for kind, spec in pair(n, factor).items()}
     with show_progress("parity", len(networks)) as show:
@@ -42,8 +42,8 @@ def run_study(options: Options, start: StartRun) -> None:
 
     shown = [
         tables.table(
-            f"Parity of {n} bits: weights that are written down",
-            ("network", "layers", "hidden units", "params", "right %"),
+            f"Parity of {n} bits: constructed weights",
+            ("network", "layers", "hidden units", "params", "accuracy %"),
             [
                 [r["network"], r["sizes"], f"{r['units']}", f"{r['params']:,}", f"{100 * r['accuracy']:.1f}"]
                 for r in constructed
@@ -51,8 +51,8 @@ def run_study(options: Options, start: StartRun) -> None:
             2,
         ),
         tables.table(
-            f"Weights that are found: Adam, {options.iterations} steps on all {2**n} patterns, {options.seeds} starts",
-            ("network", "layers", "params", "rate", "all right", "right %: median (range)", "median cost"),
+            f"Trained weights: {options.iterations} steps of Adam on all {2**n} patterns, {options.seeds} seeds",
+            ("network", "layers", "params", "rate", "all correct", "accuracy %: median (range)", "median cost"),
             [_cells(result, options.seeds) for result in trained],
             2,
         ),
@@ -62,14 +62,14 @@ def run_study(options: Options, start: StartRun) -> None:
     folder.write_text("report.txt", "\n".join(tables.as_text(table) for table in shown))
     folder.write_json("results.json", {"constructed": constructed, "trained": trained})
     figure, axes = plots.grid(1, 1)
-    title = f"parity of {n} bits: the median cost over {options.seeds} starts"
+    title = f"parity of {n} bits: median cost over {options.seeds} seeds"
     plots.draw_curves(axes[0, 0], curves, title=title, x="step", y="cost", log=True)
-    caption = "Training at each network's best learning rate: the median cost over the random starts."
+    caption = "Training at each network's best learning rate: median cost over the seeds."
     folder.add_picture("costs.png", plots.png(figure), caption)
 
 
 def pair(n: int, factor: int) -> dict[str, NetworkSpec]:
-    """Return a deep network in the tree's shape, and a shallow one with as many params."""
+    """Return a deep network in the tree's shape, and a shallow one with equally many params."""
     sizes = [n]
     while sizes[-1] > 1:
         sizes.append(sizes[-1] // 2)
@@ -92,7 +92,7 @@ def _construct(name: str, arrays: Sequence[np.ndarray], data: jaxnn.Batch) -> di
 
 
 def _train(name: str, spec: NetworkSpec, data: jaxnn.Batch, options: Options) -> tuple[dict, plots.Curve]:
-    """Train all rates and starts as one population; return the results of the rate that solved it most often."""
+    """Train all rates and seeds as one population; return the results of the rate with the most solutions."""
     model = spec.model()
     objective = jaxnn.objective(model.network, model.loss)
 

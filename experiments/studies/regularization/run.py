@@ -1,4 +1,4 @@
-"""Train every strength and seed as one population; report a table and pictures."""
+"""Train every strength and seed as one population; report a table and plots."""
 
 from typing import Any
 
@@ -22,11 +22,11 @@ KINDS = {
     "dropout 0.3": (0.0, 0.3),
     "dropout 0.5": (0.0, 0.5),
 }
-"""The strength of L2, and the fraction of hidden units that is dropped."""
+"""The strength of L2, and the dropout rate of the hidden layers."""
 POOL, M_TRAIN, M_TEST = 200, 100, 2000
-"""Points to draw training sets from; of a training set; of the test set."""
+"""The number of points in the pool of training sets, in a training set, and in the test set."""
 WRONG, NOISE = 0.1, 0.2
-"""The share of wrong labels, in training and test set alike; how far points lie from their moon (a deviation)."""
+"""The share of wrong labels in training and test set, and the standard deviation of the points' noise."""
 REPORTS = 20
 COLUMNS = (
     *("regularization", "train %\nmean", "test %\nmean", "train, change\nmean ± 2 s.e.", "test, change\nmean ± 2 s.e."),
@@ -58,19 +58,19 @@ def moons(m: int, seed: int) -> jaxnn.Batch:
 
 
 def drawn(seed: jax.Array) -> jax.Array:
-    """Return the training set of a seed as weights of the pool's points, (POOL,): 1 for those that are in it."""
+    """Return the training set of a seed as example weights of the pool, (POOL,): 1 for the points that are in it."""
     return (jax.random.permutation(jax.random.key(seed), POOL) < M_TRAIN).astype(np.float32)
 
 
 def network(dropout_rate: Any = 0.5) -> jaxnn.Model:
-    """Return the network; the rate does not matter for prediction, where nothing is dropped."""
+    """Return the network; the dropout rate does not matter for prediction."""
     return jaxnn.mlp(SIZES, "relu", init="he", dropout_rate=dropout_rate)
 
 
 def train(
     options: Options, pool: jaxnn.Batch, callback: Any, checkpoints: jaxnn.Checkpointer | None = None
 ) -> jaxnn.Population:
-    """Train all kinds and seeds: the same seed means the same start and the same points."""
+    """Train all kinds and seeds: the same seed means the same initial weights and the same points."""
 
     def member(h):
         model = network(h["dropout"])
@@ -122,16 +122,13 @@ def _report(
     ]
     title = f"Two moons, {M_TRAIN} points, {WRONG:.0%} of the labels wrong; {test.shape[1]} seeds of each kind"
     table = tables.table(title, COLUMNS, rows, 1)
-    note = (
-        f"change: from none, each seed from its own start and points; a network without error would have "
-        f"{100 * (1 - WRONG):.0f} % on either set."
-    )
+    note = f"change: from none, paired by seed; a perfect network would have {100 * (1 - WRONG):.0f} % on either set."
     tables.show(table)
     print(terminal.wrap(note))
     folder.write_text("report.txt", tables.as_text(table) + note + "\n")
     results = {name: {key: values[i].tolist() for key, values in measured.items()} for i, name in enumerate(KINDS)}
     folder.write_json("results.json", results)
-    caption = "What the first seed's network says after each training, and the points it was trained on."
+    caption = "Output of the first seed's network after each training, and its training points."
     folder.add_picture("boundaries.png", _draw(population.params, pool, test.shape[1]), caption)
 
 

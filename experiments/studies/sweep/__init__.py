@@ -1,20 +1,20 @@
-"""Train a network for every combination of hyperparameters, side by side in compiled programs, and rank them on dev.
+"""Train a network for every combination of hyperparameters, in parallel in compiled programs, and rank them on dev.
 
-A RANGE is one value (0.01), a list (0.1,0.03,0.01), or 8 values from end to end (1e-4..1e-1:8); of integers also
-each one from end to end (0..7). Learning rate, L2, init scale and width are spaced by equal factors if both ends are
-positive, others evenly; lin:1..9:5 and log:1..9:5 choose. With --random N, N points are drawn from the
-ranges (with or without :n) and the lists, instead of taking every combination.
+A RANGE is one value (0.01), a list (0.1,0.03,0.01), or 8 values between two ends, both included (1e-4..1e-1:8); for
+integers also every value between two ends (0..7). Learning rate, L2, init scale and width are spaced logarithmically if
+both ends are positive, others linearly; lin:1..9:5 and log:1..9:5 select the spacing. With --random N, N points are
+sampled from the ranges (with or without :n) and the lists, instead of every combination.
 
-Each combination is trained from every seed. They are ranked by their mean dev accuracy, and by their dev loss if the
-accuracies are as good as the same: less than one dev example, or at most one standard error of the mean over seeds,
-apart. Those with a diverged training come last. The test set is read once, for the winner. Combinations that differ in
-numbers share one program; each depth and each activation has another.
+Each combination is trained with every seed. They are ranked by mean dev accuracy, or by dev loss if the accuracies are
+equal within noise: they differ by less than one dev example, or by at most one standard error of the mean over seeds.
+Combinations with a diverged training come last. The test set is read once, for the best combination. Combinations that
+differ in numbers share one program; each depth and each activation needs its own.
 
-In a user's own data (sweep FILE --label COLUMN), a missing value becomes the training part's median or most frequent
-word, and words become a 0 or 1 for each of its levels; encoder.json stores them, and predict RUN FILE classifies new
-rows with it.
+With your own data (sweep FILE --label COLUMN), missing values become the median or the most frequent word of the
+training rows, and columns of words are one-hot encoded. encoder.json stores the encoding, with which predict RUN FILE
+classifies new rows.
 
-In the run's folder: sweep.csv (every training), report.txt, a picture of what was swept, and best.safetensors.
+The run's folder holds sweep.csv (every training), report.txt, a plot of what was swept, and best.safetensors.
 """
 
 from dataclasses import dataclass
@@ -32,20 +32,20 @@ DATA = {
     "catvnoncat": "209 photos of 64 x 64 pixels, a fifth of them dev, and 50 to test; from --data-dir",
     "digits": "1797 images of 8 x 8, 10 classes; comes with scikit-learn",
     "mnist": "70 000 images of 28 x 28, 10 classes, 10 000 of them dev and 10 000 to test; from --data-dir",
-    "own": "a CSV or npz file, as `sweep own --data FILE --label COLUMN`, or shorter `sweep FILE --label COLUMN`",
+    "own": "a CSV or npz file: `sweep own --data FILE --label COLUMN`, or in short `sweep FILE --label COLUMN`",
 }
 """The data sets for sweeps. `experiments.studies.sweep.data` loads each."""
 
 
 def study(data: str) -> Study:
-    """Declare the sweep on a data set of `DATA`; by any other name, for its help, on all of them."""
+    """Declare the sweep on a data set of `DATA`; for any other name, with help on all of them."""
     known = {data: DATA[data]} if data in DATA else DATA
     return Study(
         name=f"sweep-{data}",
         package=__name__,
         title=f"A sweep on {data}, ranked on dev.",
-        question=("Which of the hyperparameters that were swept are the best, by the mean dev accuracy over seeds?"),
-        expected="nothing beforehand. The test set is read once, for the winner.",
+        question="Which values of the swept hyperparameters have the best mean dev accuracy over seeds?",
+        expected="no particular result. The test set is read once, for the best values.",
         description="\n\n".join([__doc__.strip(), *(f"{name}: {what}." for name, what in known.items())]),
         arguments=(data,),
     )
@@ -69,11 +69,11 @@ class Options(OwnDataOptions, RunOptions):
     l2: Range = "0"
     """Strength of the L2 regularizer."""
     dropout: Range = "0"
-    """The fraction of each hidden layer's units that is dropped while training."""
+    """Dropout rate of the hidden layers."""
     init_scale: Range = "1"
     """Factor on He's initial weights."""
     label_smoothing: Range = "0"
-    """The share of each label that is spread evenly over all classes."""
+    """Label smoothing: the share of each label that is spread evenly over all classes."""
     width: Annotated[str | None, _range_or("32")] = None
     """Units of every hidden layer."""
     depth: Annotated[str | None, _range_or("1")] = None
@@ -81,13 +81,13 @@ class Options(OwnDataOptions, RunOptions):
     activation: Annotated[str, tyro.conf.arg(metavar="NAMES")] = "relu"
     """Activation of the hidden layers; several as a list, such as relu,tanh."""
     seed: Range = "0..3"
-    """Seeds of the random starts, the shuffles and dropout; each point is trained with all of them."""
+    """Seeds of initialization, shuffles and dropout; each point is trained with all of them."""
     hidden: Annotated[str | None, tyro.conf.arg(metavar="SIZES", help_behavior_hint="")] = None
     """Units of each hidden layer, such as 64,32, instead of --width and --depth."""
     random: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
-    """Draw this many points from the ranges."""
+    """Sample this many points from the ranges, instead of every combination."""
     random_seed: int = 0
-    """Seed of these draws."""
+    """Seed of the sampled points."""
     optimizer: str = "adam"
     """sgd, momentum, rmsprop, adagrad or adam."""
     epochs: int = 30

@@ -1,4 +1,4 @@
-"""Load the data sets for sweeps, each split in train, dev and test. A new one is a new function here."""
+"""Load the data sets for sweeps, each split into train, dev and test; one function each."""
 
 from collections.abc import Callable
 
@@ -15,9 +15,10 @@ def load(name: str, options: Options) -> Dataset:
     Raises:
       ValueError, OSError: if its files are missing or invalid.
     """
-    given = own_data_flags(options)
-    if name != "own" and given:
-        raise ValueError(f"{', '.join(given)} are options for your own data, not for {name}: use sweep FILE ...")
+    flags = own_data_flags(options)
+    if name != "own" and flags:
+        raise ValueError(f"{', '.join(flags)} must be used with your own data, got {name}: use sweep FILE ...")
+
     return _LOADERS[name](options)
 
 
@@ -26,7 +27,7 @@ def _scikit_learns(i: int) -> Callable[[Options], Dataset]:
     return lambda options: ladder.load_datasets(options.split_seed)[i]._replace(image_shape=None)
 
 
-# The published test set is kept: dev is a part of the rest.
+# The published test set is used: dev is a part of the published training set.
 
 
 def _catvnoncat(options: Options) -> Dataset:
@@ -41,10 +42,10 @@ def _catvnoncat(options: Options) -> Dataset:
 def _mnist(options: Options) -> Dataset:
     from experiments.studies.mnist.data import find_files, read_classes, read_images, split_dev
 
-    found = find_files(options.data_dir)
-    classes = read_classes(found["train"])
-    train, test = (read_images(part, classes) for part in found.values())
-    files = tuple(dict.fromkeys(path for part in found.values() for path in part.files))
+    parts = find_files(options.data_dir)
+    classes = read_classes(parts["train"])
+    train, test = (read_images(part, classes) for part in parts.values())
+    files = tuple(dict.fromkeys(path for part in parts.values() for path in part.files))
     return Dataset(*split_dev(train, options.split_seed), test, classes.names, files=files)
 
 

@@ -1,6 +1,6 @@
-"""Draw a sweep: a line if one hyperparameter was swept, a map if two were, else parallel coordinates.
+"""Draw a sweep: a line if one hyperparameter was swept, a heat map if two were, else parallel coordinates.
 
-Heights and colors are dev accuracies, spaced by the logarithm of the error: 98 % is as far from 99 as 80 from 90.
+Heights and colors are dev accuracies on a logarithmic scale of the error: 98 % is as far from 99 as 80 from 90.
 """
 
 from collections.abc import Sequence
@@ -21,25 +21,25 @@ from experiments.studies.sweep.ranking import Standing
 
 COLORS, DIVERGED, BEST = "viridis", "0.75", "red"
 MOST_LABELS = 12
-"""Of an axis with more values, only the ends are labeled."""
+"""An axis with more values has labels only at its ends."""
 MOST_LINES = 1000
 TICKS = [*(step * 10.0**power for power in range(-3, 2) for step in (1, 1.5, 2, 3, 4, 5, 7)), 90]
-"""Errors in percent that are labeled with the accuracy."""
+"""Errors in percent at which the axis is labeled, with accuracies."""
 
 
 def draw(plan: Plan, standings: Sequence[Standing]) -> tuple[bytes, str] | None:
-    """Return the picture as PNG, and its caption; `None` if nothing was swept, or all diverged."""
+    """Return the plot as PNG, and its caption; `None` if nothing was swept, or all diverged."""
     names = [label(name) for name in plan.swept]
     if not names or not standings[0].finished:
         return None
-    # Wide enough for the columns of a map, or for the axes of parallel coordinates.
+    # Wide enough for the columns of a heat map, or for the axes of parallel coordinates.
     columns = max(map(len, plan.swept.values())) if len(names) == 2 and not plan.drawn else 2 * len(names)
     figure = Figure(figsize=(np.clip(0.75 * columns + 2.5, 7, 12), 4.5), layout="constrained")
     axes = figure.subplots()
     axes.set_title("mean dev accuracy")
     if len(names) == 1:
         _draw_line(axes, plan, standings)
-        caption = f"Dev accuracy by {names[0]}: the mean over seeds, and from the lowest to the highest."
+        caption = f"Dev accuracy by {names[0]}: mean and range over seeds."
     elif len(names) == 2:
         (_draw_dots if plan.drawn else _draw_map)(axes, plan, standings)
         caption = f"Mean dev accuracy by {names[0]} and {names[1]}; the best is framed in red."
@@ -82,11 +82,11 @@ def _draw_line(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> None:
 
 
 def _draw_map(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> None:
-    # The hyperparameter with more values goes across, where there is more room.
+    # The hyperparameter with more values is on the horizontal axis, which has more room.
     names = sorted(plan.swept, key=lambda name: -len(plan.swept[name]))
     columns, rows = (len(plan.swept[name]) for name in names)
     shades = _shades(standings)
-    # The best one last, with its frame over its neighbors.
+    # The best one last, so that its frame is drawn over its neighbors.
     for standing in reversed(standings):
         i, j = (plan.swept[name].index(plan.points[standing.point][name]) for name in names)
         frame = dict(edgecolor=BEST, linewidth=2.5, clip_on=False) if standing is standings[0] else dict(linewidth=0)
@@ -143,7 +143,7 @@ def _draw_parallel(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> Non
 
 
 def _floor(standings: Sequence[Standing]) -> float:
-    """Return the value at which an error of 0 is drawn, in percent: half of the smallest above it, of any training."""
+    """Return the percentage at which an error of 0 is drawn: half of the smallest positive error of any training."""
     errors = [100 * (1 - accuracy) for standing in standings for accuracy in standing.dev_accuracies]
     return min((error for error in errors if error > 1e-4), default=1.0) / 2
 
@@ -190,7 +190,7 @@ def _write_accuracies(axis: Axis) -> None:
 
 
 def _short(value: Any) -> str:
-    """Return a short form of a value for the side of an axis: 2.7e-4, and not 0.0002683."""
+    """Return a short form of a value for an axis: 2.7e-4, not 0.0002683."""
     if not _is_number(value) or value == 0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:.3g}" if isinstance(value, float) else str(value)
     mantissa, exponent = f"{value:.1e}".split("e")
@@ -206,13 +206,13 @@ def _is_log(plan: Plan, name: str) -> bool:
 
 
 def _place(plan: Plan, name: str, standing: Standing) -> float:
-    """Return the position of a point along an axis: its value, or the number of its name."""
+    """Return the position of a point along an axis: its value, or the index of its name."""
     value = plan.points[standing.point][name]
     return value if _is_number(value) else plan.swept[name].index(value)
 
 
 def _height(plan: Plan, name: str, value: Any) -> float:
-    """Return positions from 0 to 1 along an axis: drawn values in proportion, those of a grid at equal distances."""
+    """Return the position, 0 to 1, along an axis: sampled values in proportion, those of a grid equally spaced."""
     values = plan.swept[name]
     if not plan.drawn or not _is_number(value):
         return values.index(value) / (len(values) - 1)

@@ -1,4 +1,4 @@
-"""Plan a sweep: the points of its grid, or those drawn at random, and the seeds of each."""
+"""Plan a sweep: the points of a grid, or of a random search, and their seeds."""
 
 import math
 from collections.abc import Collection, Iterable
@@ -12,7 +12,7 @@ from experiments.studies.sweep import Options, ranges
 from experiments.studies.sweep.ranges import Choices, Interval
 
 Point = dict[str, Any]
-"""A value of each hyperparameter, by the name of its option."""
+"""The value of each hyperparameter, by the name of its option."""
 
 KINDS = {
     "depth": ranges.DEPTH,
@@ -31,10 +31,10 @@ class Plan(NamedTuple):
     """All trainings of a sweep.
 
     Attributes:
-      points: each is trained from every seed.
+      points: each is trained with every seed.
       seeds: integers.
-      swept: the values of each hyperparameter that has more than one, numbers in order of size.
-      drawn: whether the points are a random search's, and not a grid.
+      swept: the values of each hyperparameter that has more than one, numbers in ascending order.
+      drawn: whether the points are sampled at random instead of a grid.
     """
 
     points: list[Point]
@@ -65,8 +65,8 @@ def make_plan(options: Options) -> Plan:
     n = options.random or math.prod(len(axis.values) for axis in axes.values())
     if n * len(seeds) > ranges.MOST_VALUES:
         raise ValueError(
-            f"{n} points from {len(seeds)} seeds are {n * len(seeds)} trainings, expected at most "
-            f"{ranges.MOST_VALUES}: take fewer values, or draw points with --random N"
+            f"{n} points with {len(seeds)} seeds are {n * len(seeds)} trainings, expected at most "
+            f"{ranges.MOST_VALUES}: give fewer values, or sample points with --random N"
         )
     points = _drawn(axes, options.random, options.random_seed) if options.random else _grid(axes)
     swept = {name: _in_order(dict.fromkeys(point[name] for point in points)) for name in axes}
@@ -88,22 +88,22 @@ def format_value(value: Any) -> str:
 
 
 def label(name: str) -> str:
-    """Return a hyperparameter's name for tables and pictures."""
+    """Return a hyperparameter's name for tables and plots."""
     return {"l2": "L2"}.get(name, name.replace("_", " "))
 
 
 def _axes(options: Options) -> dict[str, Choices | Interval]:
-    """Return the values of each hyperparameter, first those that change the program."""
+    """Return the values of each hyperparameter; those that need separate programs come first."""
     activations = ranges.distinct([name.strip() for name in options.activation.split(",")])
     _check_names("activation", activations, jaxnn.nn.ACTIVATIONS)
     axes = {"activation": Choices(activations)}
-    given = {name: getattr(options, name) for name in KINDS}
+    texts = {name: getattr(options, name) for name in KINDS}
     if options.hidden is not None:
-        if given.pop("width") is not None or given.pop("depth") is not None:
-            raise ValueError("--hidden fixes every layer's units: expected it, or --width and --depth, not both")
+        if texts.pop("width") is not None or texts.pop("depth") is not None:
+            raise ValueError("--hidden must be used without --width and --depth: it sets the units of every layer")
         axes["hidden"] = Choices((_hidden(options.hidden),))
     if options.optimizer != "momentum":
-        del given["momentum"]
+        del texts["momentum"]
     return axes | {
         name: ranges.parse(
             name.replace("_", "-"),
@@ -111,7 +111,7 @@ def _axes(options: Options) -> dict[str, Choices | Interval]:
             KINDS[name],
             to_draw_from=options.random is not None,
         )
-        for name, text in given.items()
+        for name, text in texts.items()
     }
 
 
@@ -147,16 +147,16 @@ def _drawn(axes: dict[str, Choices | Interval], n: int, seed: int) -> list[Point
 
 
 def _in_order(values: Iterable[Any]) -> tuple[Any, ...]:
-    """Return numbers by size, names unchanged."""
+    """Return numbers in ascending order, names unchanged."""
     values = tuple(values)
     return values if isinstance(values[0], str) else tuple(sorted(values))
 
 
 def _check_used(points: list[Point], swept: dict[str, tuple[Any, ...]]) -> None:
-    """Raise if the sweep varies what some networks do not have: it would train the same network repeatedly."""
+    """Raise if the sweep varies a hyperparameter that a network lacks: it would train the same network repeatedly."""
     idle = [name for name in ("activation", "width", "dropout") if name in swept]
     if idle and any(sizes(point) == () for point in points):
         raise ValueError(
-            f"--depth 0 has no hidden layer, so {label(idle[0])} has no effect there: expected depths from 1, or one "
-            f"{label(idle[0])}"
+            f"--depth must be at least 1 if {label(idle[0])} is swept, got 0, without hidden layers: use depths > 0, "
+            f"or a single {label(idle[0])}"
         )

@@ -1,14 +1,14 @@
-"""The grammar of ranges: what an option of a sweep says that a hyperparameter is to take.
+"""The grammar of ranges: the values of a hyperparameter, as an option of a sweep lists them.
 
     0.01            one value
     0.1,0.03,0.01   these values
-    1e-4..1e-1:8    8 values from the one end to the other, both included
-    lin:0.1..0.9:5  evenly spaced; log:0.1..0.9:5 by equal factors
-    0..7            of integers, each one, both ends included
-    1e-4..1e-1      of others, a range to draw from
+    1e-4..1e-1:8    8 values between two ends, both included
+    lin:0.1..0.9:5  linearly spaced; log:0.1..0.9:5 logarithmically
+    0..7            for integers, every value between two ends, both included
+    1e-4..1e-1      for others, an interval to sample from
 
-Without `lin:` or `log:`, a hyperparameter that is a scale, such as a learning rate, is spaced by equal factors where
-both ends are positive, and all else evenly.
+Without `lin:` or `log:`, the spacing is logarithmic if the hyperparameter is a scale, such as a learning rate, and both
+ends are positive; otherwise it is linear.
 """
 
 import re
@@ -20,17 +20,17 @@ import numpy as np
 T = TypeVar("T")
 
 MOST_VALUES = 10_000
-"""Of one range. No sweep has more trainings either."""
+"""The maximum number of values of a range, and of trainings of a sweep."""
 
 
 class Kind(NamedTuple):
-    """What values a hyperparameter may have.
+    """The valid values of a hyperparameter.
 
     Attributes:
-      values: the same in words.
-      lowest, highest: both allowed. They keep within float32, in which a value of 1e-50 would be 0.
-      scale: whether its order of magnitude is what matters.
-      whole: whether it takes integers alone.
+      values: a description for messages.
+      lowest, highest: the bounds, inclusive. They are within float32, in which 1e-50 would be 0.
+      scale: whether it is spaced logarithmically by default.
+      whole: whether it must be an integer.
     """
 
     values: str
@@ -54,12 +54,12 @@ class Choices(NamedTuple):
     values: tuple[float, ...]
 
     def draw(self, random: np.random.Generator, n: int) -> list[float]:
-        """Draw n of them, each with the same probability."""
+        """Sample n of them, each with the same probability."""
         return [self.values[i] for i in random.integers(len(self.values), size=n)]
 
 
 class Interval(NamedTuple):
-    """All values between two ends, to draw some from."""
+    """All values between two ends, to sample from."""
 
     low: float
     high: float
@@ -67,13 +67,13 @@ class Interval(NamedTuple):
     whole: bool
 
     def draw(self, random: np.random.Generator, n: int) -> list[float]:
-        """Draw n values, uniform between the ends, or, on a log scale, between their logarithms."""
+        """Sample n values, uniformly between the ends or, on a log scale, between their logarithms."""
         if self.whole and not self.log:
             return random.integers(self.low, self.high, size=n, endpoint=True).tolist()
-        # Each integer k stands for k up to k + 1, so that the last one is as likely as its neighbors.
+        # Each integer k is the interval from k to k + 1, so that the last one is as likely as the others.
         ends = np.array([self.low, self.high + self.whole])
         drawn = np.exp(random.uniform(*np.log(ends), n)) if self.log else random.uniform(*ends, n)
-        # Rounding may lead a hair's breadth past an end.
+        # By rounding, a value may be just beyond an end.
         drawn = np.clip(np.floor(drawn) if self.whole else drawn, self.low, self.high)
         return [int(value) if self.whole else _plain(value) for value in drawn]
 
@@ -82,10 +82,10 @@ def parse(option: str, text: str, kind: Kind, *, to_draw_from: bool = False) -> 
     """Return the values of a range.
 
     Args:
-      option: its name on the command line, for messages.
+      option: the option's name, for messages.
       text: the range.
-      kind: of the hyperparameter.
-      to_draw_from: make an `Interval` of a range a..b, with or without :n, and not its n values.
+      kind: the valid values of the hyperparameter.
+      to_draw_from: return an `Interval` for a range a..b, with or without :n, instead of n values.
 
     Raises:
       ValueError: if the text is invalid; the message is one line.

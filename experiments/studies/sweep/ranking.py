@@ -1,4 +1,4 @@
-"""Which point of a sweep is the best: by its mean over seeds, on dev."""
+"""Rank the points of a sweep by their mean dev accuracy over seeds."""
 
 import itertools
 from collections.abc import Iterable
@@ -9,15 +9,15 @@ import numpy as np
 from experiments.studies.sweep.training import Training
 
 _ROUNDING = 1e-6
-"""In float32, equal numbers of right answers may differ by the last digit of their means."""
+"""In float32, the means of equal numbers of correct predictions may differ in their last digit."""
 
 
 class Standing(NamedTuple):
     """A point and its trainings.
 
     Attributes:
-      point: its number in the plan.
-      trainings: from each seed, that with the highest dev accuracy first, those that diverged last.
+      point: its index in the plan.
+      trainings: one per seed, the highest dev accuracy first, diverged ones last.
     """
 
     point: int
@@ -35,25 +35,25 @@ class Standing(NamedTuple):
 
     @property
     def dev_accuracies(self) -> np.ndarray:
-        """Return the dev accuracies of those that did not diverge."""
+        """Return the dev accuracies of the trainings that did not diverge."""
         return np.array([training.dev_accuracy for training in self.finished])
 
     @property
     def dev_loss(self) -> float:
-        """Return the mean dev loss of those that did not diverge."""
+        """Return the mean dev loss of the trainings that did not diverge."""
         return float(np.mean([training.dev_loss for training in self.finished]))
 
 
 def rank(trainings: Iterable[Training], dev_examples: int | None = None) -> list[Standing]:
-    """Return the points, best first: by how many trainings diverged, the mean dev accuracy, the mean dev loss.
+    """Return the points, best first: by the number of diverged trainings, mean dev accuracy, mean dev loss.
 
-    The accuracy does not decide within its noise: of the points that are less than one example of the dev set, or at
-    most one standard error of the mean over seeds, below the most accurate one, those with the lowest loss are first;
-    then comes the most accurate one of the rest, with those that are alike.
+    Within noise, the loss decides: points that are less than one example of the dev set, or at most one standard error
+    of the mean over seeds, below the most accurate one are ordered by loss; then follows the most accurate one of the
+    rest with the points within its noise, and so on.
 
     Args:
       trainings: of all points.
-      dev_examples: in the dev set. If `None`, every difference in accuracy decides.
+      dev_examples: the size of the dev set. If `None`, every difference in accuracy decides.
 
     Source: the rule of one standard error, Breiman et al., Classification and Regression Trees, 1984, section 3.4.3.
     """

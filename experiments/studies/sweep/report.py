@@ -1,4 +1,4 @@
-"""What a sweep shows: a table of the best points, every training as CSV, and a picture."""
+"""Report a sweep: a table of the best points, every training as CSV, and a plot."""
 
 import csv
 import io
@@ -12,18 +12,18 @@ from experiments.studies.sweep.plan import KINDS, Plan, Point, format_value, lab
 from experiments.studies.sweep.ranking import Standing
 
 ROWS = 20
-"""Of the table, at most."""
+"""The maximum number of rows of the table."""
 
 
 def write_report(
     plan: Plan, standings: Sequence[Standing], counts: str, winner: Sequence[str], folder: RunFolder
 ) -> None:
-    """Print the table and the winner, and write them, the CSV and the picture to the folder."""
+    """Print the table and the best point, and write them, the CSV and the plot to the folder."""
     folder.write_text("sweep.csv", to_csv(plan, standings))
     picture = draw(plan, standings)
     if picture:
         folder.add_picture("sweep.png", *picture)
-    seeds = "" if len(plan.seeds) == 1 else f": mean over {len(plan.seeds)} seeds (lowest-highest)"
+    seeds = "" if len(plan.seeds) == 1 else f": mean over {len(plan.seeds)} seeds (range)"
     columns = ["rank", *(label(name) for name in plan.swept), "dev accuracy %", "dev loss", "diverged"]
     rows = [_cells(i, standing, plan) for i, standing in enumerate(standings[:ROWS], 1)]
     if not any(standing.diverged for standing in standings):
@@ -37,7 +37,7 @@ def write_report(
 
 
 def to_csv(plan: Plan, standings: Sequence[Standing]) -> str:
-    """Return a line for each training, the best point's first; measurements of a diverged one are empty."""
+    """Return one line per training, the best point's first; a diverged training has no measurements."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["rank", *plan.points[0], *("seed", "dev_accuracy", "dev_loss", "train_loss", "diverged_at")])
@@ -53,24 +53,24 @@ def to_csv(plan: Plan, standings: Sequence[Standing]) -> str:
 
 
 def winner_lines(plan: Plan, best: Standing, test_accuracy: float, test_examples: int) -> list[str]:
-    """Return the winner in words."""
+    """Return lines about the best point."""
     point, network = plan.points[best.point], best.trainings[0]
     seeds = f", the mean of {len(best.finished)} seeds" if len(best.finished) > 1 else ""
     one = f"one of {test_examples} examples is {100 / test_examples:.2g} points"
     return [
         f"best: {describe(point, plan.swept)}: dev accuracy {accuracy(best)} %{seeds}",
-        f"best{storage.SUFFIX}: its network from seed {network.seed}, with dev accuracy "
+        f"best{storage.SUFFIX}: its network with seed {network.seed}, dev accuracy "
         f"{100 * network.dev_accuracy:.2f} %: test accuracy {100 * test_accuracy:.2f} % ({one})",
     ]
 
 
 def describe(point: Point, names: Sequence[str]) -> str:
-    """Return some of a point's hyperparameters in words."""
+    """Return a text with some of a point's hyperparameters."""
     return ", ".join(f"{label(name)} {format_value(point[name])}" for name in names) or "the only point"
 
 
 def accuracy(standing: Standing) -> str:
-    """Return the mean dev accuracy in percent, and its range, of the trainings that did not diverge."""
+    """Return the mean and range of the dev accuracy in percent, of the trainings that did not diverge."""
     values = 100 * standing.dev_accuracies
     if len(values) == 0:
         return "diverged"
@@ -89,17 +89,19 @@ def _cells(i: int, standing: Standing, plan: Plan) -> list[str]:
 
 
 def _fixed(plan: Plan) -> list[str]:
-    """Return what all points share."""
+    """Return a line with the hyperparameters that all points share."""
     names = [name for name in plan.points[0] if name not in plan.swept]
-    return [f"everywhere: {describe(plan.points[0], names)}"]
+    return [f"fixed: {describe(plan.points[0], names)}"]
 
 
 def _at_an_end(plan: Plan, best: Standing) -> list[str]:
-    """Return notes on best values at an end of those tried: a better one may lie outside."""
+    """Return notes on best values at an end of their range: a better one may be outside."""
     notes = []
     for name, values in plan.swept.items():
         value = plan.points[best.point][name]
         if name in KINDS and not plan.drawn and value in (values[0], values[-1]) and value != KINDS[name].lowest:
             which = "smallest" if value == values[0] else "largest"
-            notes.append(f"note: the best {label(name)} is the {which} of those tried: a better one may lie beyond")
+            notes.append(
+                f"note: the best {label(name)} is the {which} value tried: a better one may be outside the range"
+            )
     return notes

@@ -1,4 +1,4 @@
-"""Plan a sweep, train, rank on dev, test the winner, and report."""
+"""Plan a sweep, train, rank on dev, test the best network, and report."""
 
 from typing import Any
 
@@ -57,11 +57,11 @@ def run_study(name: str, options: Options, start: StartRun) -> None:
         )
     network = network_of(best.trainings[0], plan.points[best.point], data)
     folder.write_bytes(f"best{storage.SUFFIX}", storage.encode(network))
-    # The only place where the test set is looked at: what is chosen by it cannot be judged by it.
+    # The only use of the test set: a choice made with it could not be evaluated with it.
     test = data.test
     labels = network.spec.model().predict(network.params, jax.device_put(test.x))
     winner = winner_lines(plan, best, float(jaxnn.accuracy(labels, test.y)), len(test.y))
-    programs = "one program" if len(groups) == 1 else f"{len(groups)} programs, one for each activation and depth"
+    programs = "one program" if len(groups) == 1 else f"{len(groups)} programs, one per activation and depth"
     counts = f"trainings: {len(trainings)} (points: {len(plan.points)}, seeds: {len(plan.seeds)}) in {programs}"
     skipped = {f"point {one.point}, seed {one.seed}": one.skipped for one in trainings}
     noise = f"one of {len(data.dev.y)} dev examples ({100 / len(data.dev.y):.2g} points) or one standard error"

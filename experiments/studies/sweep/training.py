@@ -1,4 +1,4 @@
-"""Train a sweep: one population, and so one compiled program, for each activation and depth."""
+"""Train a sweep: one population, and so one compiled program, per activation and depth."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,19 +17,19 @@ from experiments.studies.sweep.plan import Plan, Point, sizes
 from jaxnn.contrib import slice_params, traced_width_mlp
 
 PARAMS_AT_A_TIME = 2**26
-"""Params of all members that run side by side: some 3 GB with their gradients and an optimizer's state."""
+"""The maximum number of params of all members in memory: some 3 GB with gradients and optimizer state."""
 REPORTS = 10
 """Approximate number of reports of each population."""
 
 
 class Group(NamedTuple):
-    """Trainings that are one program.
+    """Trainings that share one program.
 
     Attributes:
-      points: which they are, by their numbers in the plan.
-      sizes: units of each hidden layer, of the widest network.
+      points: their indices in the plan.
+      sizes: units of each hidden layer of the widest network.
       fixed: the hyperparameters that all of them share.
-      varying: name -> values (points x seeds,), seeds varying fastest; the seed among them.
+      varying: name -> values (points x seeds,), the seed included and varying fastest.
     """
 
     points: list[int]
@@ -42,17 +42,17 @@ class Group(NamedTuple):
 
 
 class Training(NamedTuple):
-    """How one training ended.
+    """The result of one training.
 
     Attributes:
-      point: the number of its point in the plan.
-      seed: of it.
-      params: the last that were finite, in the shapes of its group's widest network.
-      dev_accuracy, dev_loss: of these; the loss without regularizer, dropout and smoothing.
+      point: the index of its point in the plan.
+      seed: its seed.
+      params: the last finite ones, in the shapes of its group's widest network.
+      dev_accuracy, dev_loss: of these params; the loss without regularizer, dropout and label smoothing.
       train_loss: the mean objective of the last epoch, or NaN.
       diverged_at: the step, from 0, or `None`.
-      divergence: what overflowed first then, or `None`.
-      skipped: updates that were left out.
+      divergence: what overflowed first, or `None`.
+      skipped: the number of skipped updates.
     """
 
     point: int
@@ -67,7 +67,7 @@ class Training(NamedTuple):
 
 
 def groups_of(plan: Plan) -> list[Group]:
-    """Return the trainings of the plan, by program: a hyperparameter that does not vary there is a constant."""
+    """Return the trainings of the plan by program; hyperparameters that do not vary in a program are constants."""
     numbers: dict[tuple[str, int], list[int]] = {}
     for i, point in enumerate(plan.points):
         numbers.setdefault((point["activation"], len(sizes(point))), []).append(i)
@@ -94,9 +94,9 @@ def train(
     on_nan: OnNan = "stop",
     checkpoints: jaxnn.Checkpointer | None = None,
 ) -> list[Training]:
-    """Train a group as one population; points in the group's order, and seeds varying fastest.
+    """Train a group as one population; points in the group's order, the seed varying fastest.
 
-    The batches of each training depend on its seed: it is the same as `jaxnn.fit` of `member_of` alone.
+    The batches of each training depend on its seed, so its result is that of `jaxnn.fit` with `member_of`.
     """
     dev = jax.device_put(data.dev)
 
@@ -144,13 +144,13 @@ def train(
 
 
 def member_of(group: Group, data: Dataset, optimizer: str) -> Callable[[Point], jaxnn.Member]:
-    """Return `member(h)`: the training with the group's fixed hyperparameters, and h, which may be traced."""
+    """Return `member(h)`: the training with the group's fixed hyperparameters and those in h, which may be traced."""
 
     def member(h):
         h = group.fixed | h
         model = _model(group, data, h)
         loss = loss_of(h["label_smoothing"], len(data.classes))
-        # A strength of 0 for all is no regularizer, and no work.
+        # If all strengths are 0, there is no regularizer to compute.
         regularizer = None if group.fixed.get("l2") == 0 else jaxnn.l2(h["l2"])
         init_key, fit_key = jax.random.split(jax.random.key(h["seed"]))
         params = jax.tree.map(lambda leaf: leaf * h["init_scale"], model.init(init_key))
@@ -162,7 +162,7 @@ def member_of(group: Group, data: Dataset, optimizer: str) -> Callable[[Point], 
 
 
 def loss_of(share: Any, classes: int) -> jaxnn.Loss:
-    """Return the loss against labels of which a share is spread over all classes: (1 - share) y + share/classes.
+    """Return the loss with smoothed labels (1 - share) y + share/classes.
 
     Source: Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016, section 7.
     """
@@ -172,7 +172,7 @@ def loss_of(share: Any, classes: int) -> jaxnn.Loss:
     if isinstance(share, int | float) and share == 0:
         return loss
 
-    # Of two classes, the sigmoid loss has no smoothing, but takes any label from 0 to 1.
+    # For two classes, the sigmoid loss has no smoothing, but takes any label from 0 to 1.
     def soft(y):
         return (1 - share) * y + share / 2
 
@@ -180,7 +180,7 @@ def loss_of(share: Any, classes: int) -> jaxnn.Loss:
 
 
 def network_of(training: Training, point: Point, data: Dataset) -> StoredNetwork:
-    """Return the network of a training; of a wide one, its first units, which are all that it used."""
+    """Return the network of a training; if it is narrower than its group's, only its first units, which it used."""
     spec = NetworkSpec(_sizes(data, sizes(point)), point["activation"], _output(data))
     model = spec.model()
     params = slice_params(model.network, model.in_shape, training.params)

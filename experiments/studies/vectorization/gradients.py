@@ -1,6 +1,6 @@
-"""The gradient of logistic regression as it is written down first, and as it is computed: loops, then arrays.
+"""The gradient of logistic regression with loops and with arrays.
 
-Each function takes w (n,), b, x (m, n) and labels y (m,), and gives dw (n,) and db of the mean loss:
+Each function takes w (n,), b, x (m, n) and labels y (m,), and returns dw (n,) and db of the mean loss:
 dz = σ(wᵀx + b) - y, dw = (1/m) Σ dz x, db = (1/m) Σ dz.
 """
 
@@ -16,9 +16,9 @@ Gradient = tuple[np.ndarray, float]
 
 
 def double_loop(w: np.ndarray, b: float, x: np.ndarray, y: np.ndarray) -> Gradient:
-    """Compute it with a loop over the examples and, in it, over the features: numbers only."""
+    """Compute the gradient with nested loops over examples and features, on single numbers."""
     m, n = x.shape
-    # Lists: a loop over the entries of an array takes longer still.
+    # Lists, since a loop over the entries of an array is even slower.
     w, rows, y = w.tolist(), x.tolist(), y.tolist()
     dw, db = [0.0] * n, 0.0
     for i in range(m):
@@ -33,7 +33,7 @@ def double_loop(w: np.ndarray, b: float, x: np.ndarray, y: np.ndarray) -> Gradie
 
 
 def example_loop(w: np.ndarray, b: float, x: np.ndarray, y: np.ndarray) -> Gradient:
-    """Compute it with a loop over the examples; the features of one are an array."""
+    """Compute the gradient with a loop over the examples; the features of one are an array."""
     m, n = x.shape
     dw, db = np.zeros(n), 0.0
     for i in range(m):
@@ -44,13 +44,13 @@ def example_loop(w: np.ndarray, b: float, x: np.ndarray, y: np.ndarray) -> Gradi
 
 
 def vectorized(w: np.ndarray, b: float, x: np.ndarray, y: np.ndarray) -> Gradient:
-    """Compute it without a loop: all examples are one array."""
+    """Compute the gradient without a loop: all examples are one array."""
     dz = (1 / (1 + np.exp(-(x @ w + b))) - y) / len(y)
     return dz @ x, dz.sum()
 
 
 def compiled(w: np.ndarray, b: float, x: np.ndarray, y: np.ndarray) -> Callable[[], jaxnn.typing.Params]:
-    """Return jaxnn's gradient as a compiled program: a function that computes it once, on data on the device."""
+    """Return jaxnn's gradient as a compiled program: a function without arguments, with the data on the device."""
     model = jaxnn.logistic_regression(x.shape[1])
     params = jaxnn.models.params_from_arrays(model.network, model.in_shape, [w[None], np.array([b])])
     batch = jax.device_put(jaxnn.Batch(x, y))

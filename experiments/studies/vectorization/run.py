@@ -1,4 +1,4 @@
-"""The work of vectorization: time the four, in turn, and compare what they computed."""
+"""Time the four ways alternately, and compare their results."""
 
 import time
 from functools import partial
@@ -49,8 +49,8 @@ def run_study(options: Options, start: StartRun) -> None:
         title, ("way", "difference to the loops"), [[name, f"{d:.0e}"] for name, d in differences.items()], 1
     )
     times = tables.table(
-        f"The median of {options.repeats} times",
-        ("way", "seconds", "times jaxnn's"),
+        f"Median of {options.repeats} calls",
+        ("way", "seconds", "relative to jaxnn"),
         [[name, f"{t:.6f}", f"{t / fastest:,.1f}"] for name, t in medians.items()],
         1,
     )
@@ -60,7 +60,9 @@ def run_study(options: Options, start: StartRun) -> None:
     folder.write_json("results.json", {"differences": differences})
     folder.add_timings(tables.as_text(times))
     if not max(differences.values()) <= BOUND:
-        raise RunError(f"the gradients differ by {max(differences.values()):.1e}, and rounding explains {BOUND:g}")
+        raise RunError(
+            f"the gradients differ by {max(differences.values()):.1e}, but rounding explains at most {BOUND:g}"
+        )
 
 
 def _numbers(m: int, n: int) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
@@ -75,7 +77,7 @@ def _as_array(gradient: object) -> np.ndarray:
 
 
 def _seconds(way: object) -> float:
-    """Return the seconds of one call; a short one is repeated until _SECONDS are over."""
+    """Return the seconds of one call; a short call is repeated for `_SECONDS` in total."""
     calls, start = 0, time.perf_counter()
     while calls == 0 or time.perf_counter() - start < _SECONDS:
         way()

@@ -1,9 +1,10 @@
-"""scripts/bench fuzz: damaged files through every reader; each must be read as it is, or refused by its own error.
+"""scripts/bench fuzz: damaged files through every reader; each must be read correctly, or rejected with one error.
 
-A file is a valid one with some damage to its bytes, or to what its compression and checksums hide; and there are some
-bombs, which are small and ask for much. Readers run in processes of their own, which may take 1 GB more than they have.
-It is wrong to end one, to take 2 s of processor time (or 20 s of sleep), to take 1 GB, to raise another error, or to
-give numbers that are not those of an undamaged payload. What was wrong is kept, and the exit status is 1. Needs Linux.
+Each file is a valid one with damage to its bytes, or to the content under compression and checksums; there are also
+decompression bombs, small files that declare much data. Readers run in separate processes, whose memory may grow by
+1 GB. A file is wrong if it ends the process, takes 2 s of processor time (or 20 s of waiting) or 1 GB, raises another
+error, or if numbers differ although the payload is undamaged. Wrong files are kept, and the exit status is 1. Needs
+Linux.
 """
 
 import argparse
@@ -28,7 +29,7 @@ WRONG = ("wrong values", "wrong exception", "hang", "crash", "memory")
 
 
 class Tally(NamedTuple):
-    """Of a format: how many files ended how, the wrong ones with what was said, the slowest in seconds, the peak."""
+    """The results of a format: counts by outcome, the wrong files with messages, the slowest in seconds, the peak."""
 
     counts: Counter
     wrong: list[tuple[Task, Outcome]]
@@ -37,7 +38,7 @@ class Tally(NamedTuple):
 
 
 class Watched:
-    """A worker, started again where it ended."""
+    """A worker process, which is restarted if it ends."""
 
     def __init__(self, names: Sequence[str], folder: Path, target: Callable[..., None] = work) -> None:
         self.names, self.folder, self.target = names, folder, target
@@ -54,7 +55,7 @@ class Watched:
             raise RuntimeError("the worker did not start")
 
     def read(self, task: Task) -> tuple[Outcome, float]:
-        """The outcome of a file, and the seconds it took."""
+        """Return the outcome of a file, and the seconds it took."""
         self.connection.send(task)
         try:
             self.connection.recv()
@@ -88,13 +89,13 @@ class Watched:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """Of the process and of those it has waited for; a machine that is busy with other things does not count."""
+    """Return the processor time of the process and of those it has waited for, which other load does not affect."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def fuzz(names: Sequence[str], files: int, seed: int, keep: Path, *, bombs: bool = True) -> dict[str, Tally]:
-    """Read so many damaged files, spread over the formats, and the bombs; wrong ones are copied to `keep`."""
+    """Read this number of damaged files, distributed over the formats, and the bombs; copy wrong ones to `keep`."""
     shares = {name: FORMATS[name].share for name in names}
     last = {name: round(files * shares[name] / sum(shares.values())) for name in names}
     first = {name: -len(FORMATS[name].bombs) if bombs else 0 for name in names}
@@ -134,14 +135,14 @@ def _fuzz_format(
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench fuzz", description=__doc__.splitlines()[0])
-    parser.add_argument("--files", type=int, default=21_000, help="over all formats (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the damage (default: %(default)s)")
-    parser.add_argument("--format", action="append", choices=FORMATS, help="this one alone; may be repeated")
-    parser.add_argument("--keep", type=Path, default=Path("runs/fuzz"), metavar="DIR", help="for wrong files")
+    parser.add_argument("--files", type=int, default=21_000, help="number over all formats (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the damage (default: %(default)s)")
+    parser.add_argument("--format", action="append", choices=FORMATS, help="only this one; may be repeated")
+    parser.add_argument("--keep", type=Path, default=Path("runs/fuzz"), metavar="DIR", help="folder for wrong files")
     options = parser.parse_args(argv)
     began = time.perf_counter()
     tallies = fuzz(options.format or list(FORMATS), options.files, options.seed, options.keep)
-    columns = ("format", "files", "read", "refused", *WRONG, "slowest", "peak memory")
+    columns = ("format", "files", "read", "rejected", *WRONG, "slowest", "peak memory")
     print(_line(columns, columns))
     total = Counter()
     for name, tally in tallies.items():
@@ -150,12 +151,12 @@ def main(argv: list[str]) -> int:
         print(_line((*cells, f"{tally.slowest:.2f} s", f"{tally.memory / 2**20:.0f} MB"), columns))
     for name, tally in tallies.items():
         for task, outcome in tally.wrong[:20]:
-            print(f"{name} {task.number}: {outcome.kind}: {outcome.said}")
+            print(f"{name} {task.number}: {outcome.kind}: {outcome.message}")
     wrong = sum(total[kind] for kind in WRONG)
     kept = f"; kept in {options.keep}" if wrong else ""
     print(
-        f"{total.total()} files in {time.perf_counter() - began:.0f} s: {total['read']} read as they are, "
-        f"{total['refused']} refused, {wrong} wrong{kept}"
+        f"{total.total()} files in {time.perf_counter() - began:.0f} s: {total['read']} read correctly, "
+        f"{total['rejected']} rejected, {wrong} wrong{kept}"
     )
     return int(wrong > 0)
 

@@ -1,4 +1,4 @@
-"""Files as the parts that checksums and compression hide, and back: damage to a part then reaches its reader."""
+"""Unpack files into the parts under checksums and compression, and pack them: damage to a part reaches its reader."""
 
 import gzip
 import io
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Codec(NamedTuple):
-    """`pack(unpack(file))` is a file of the same content."""
+    """A pair of functions: `pack(unpack(file))` is a file with the same content."""
 
     unpack: Callable[[bytes], list[bytes]]
     pack: Callable[[list[bytes]], bytes]
@@ -33,7 +33,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def _png_parts(data: bytes) -> list[bytes]:
-    """Type and content of each chunk; of the pixels, unpacked."""
+    """Return type and content of each chunk, with the pixels unpacked."""
     parts, at = [], len(_PNG)
     while at < len(data):
         (size,) = struct.unpack_from(">I", data, at)
@@ -49,12 +49,12 @@ def _png(parts: list[bytes]) -> bytes:
 
 
 def png_chunk(part: bytes) -> bytes:
-    """The type and content, between its size and its checksum."""
+    """Return a chunk: size, type and content, checksum."""
     return struct.pack(">I", max(0, len(part) - 4)) + part + struct.pack(">I", zlib.crc32(part))
 
 
 def _tensors_parts(data: bytes) -> list[bytes]:
-    """The table of contents, and the numbers."""
+    """Return the table of contents, and the numbers."""
     end = 8 + int.from_bytes(data[:8], "little")
     return [data[8:end], data[end:]]
 

@@ -1,4 +1,4 @@
-"""The formats that are read from strangers. Another one is a function that makes files, one that reads, and a line."""
+"""The formats of untrusted files. To add one: a function that makes files, one that reads them, a line in FORMATS."""
 
 import contextlib
 import gzip
@@ -51,9 +51,9 @@ class Seed(NamedTuple):
 
     Attributes:
       data: its bytes.
-      payload: pieces of it, or of its parts; while they are all in a damaged file, what is read must be as stored.
-        Empty where damage elsewhere may rightly change what is read.
-      arrays: what was stored, or `None` for what is read of the undamaged file.
+      payload: pieces of its bytes or parts; if a damaged file has all of them, it must be read as it was stored.
+        Empty if damage elsewhere may change the content.
+      arrays: the stored arrays, or `None` for those that are read from the undamaged file.
     """
 
     data: bytes
@@ -62,17 +62,17 @@ class Seed(NamedTuple):
 
 
 class Format(NamedTuple):
-    """How files of a format are made, and read.
+    """A format: functions that make its files, and that read them.
 
     Attributes:
-      file: the name that a file gets, whose suffix a reader may go by.
+      file: the name of a file, with the suffix that the reader expects.
       seeds: makes valid files.
-      read: reads one, and asserts what its reader promises of what it gives.
-      codec: what unpacks files, where checksums or compression would hide damage.
-      checked: whether checksums are over all that is read: then damage to the packed file must change nothing.
-      packed: whether the packed file is damaged too, and not its parts alone.
-      bombs: make files that are small and ask for much, by what they are.
-      share: of all files, beside that of others.
+      read: reads a file, and asserts the guarantees of its reader.
+      codec: unpacks files, if checksums or compression would hide damage.
+      checked: whether checksums cover everything: then damage to the packed file must not change the content.
+      packed: whether the packed file is damaged too, not only its parts.
+      bombs: name -> function that makes a small file that declares much data.
+      share: the share of this format, relative to the others.
     """
 
     file: str
@@ -106,15 +106,15 @@ def _read_idx(path: Path) -> Arrays:
 
 
 def _deflate(zeros: int, head: bytes = b"", wbits: int = 15) -> bytes:
-    """Some bytes, and very many zeros."""
+    """Return some bytes and very many zeros, compressed."""
     packer, size = zlib.compressobj(9, wbits=wbits), 2**20
     pieces = [packer.compress(head), *(packer.compress(bytes(min(size, zeros - at))) for at in range(0, zeros, size))]
     return b"".join([*pieces, packer.flush()])
 
 
 _IDX_BOMBS = {
-    "as announced": lambda: _deflate(2**27, _idx((2**17, 32, 32), b""), wbits=31),
-    "more than announced": lambda: _deflate(2**30, _idx((1, 1, 1), b""), wbits=31),
+    "as declared": lambda: _deflate(2**27, _idx((2**17, 32, 32), b""), wbits=31),
+    "more than declared": lambda: _deflate(2**30, _idx((1, 1, 1), b""), wbits=31),
 }
 
 
@@ -133,7 +133,7 @@ def _npz_seeds() -> list[Seed]:
 def _read_npz(path: Path) -> Arrays:
     arrays = read_npz(path, ["x", "y"])
     assert list(arrays) == ["x", "y"] and all(array.dtype.kind in "biufU" for array in arrays.values())
-    with contextlib.suppress(InvalidFileError):  # not every pair of arrays can be learnt from
+    with contextlib.suppress(InvalidFileError):  # not every pair of arrays can be trained on
         _check_own(read_own_data(path, None, "", (0.7, 0.15, 0.15), 0))
     return list(arrays.values())
 
@@ -149,8 +149,8 @@ def _npz_bomb(rows: int, zeros: int) -> bytes:
 
 
 _NPZ_BOMBS = {
-    "as announced": lambda: _npz_bomb(3 * 2**23, 3 * 2**27),
-    "more than announced": lambda: _npz_bomb(10, 2**30),
+    "as declared": lambda: _npz_bomb(3 * 2**23, 3 * 2**27),
+    "more than declared": lambda: _npz_bomb(10, 2**30),
 }
 
 
@@ -167,7 +167,7 @@ def _csv_seeds() -> list[Seed]:
         lines = end.join(delimiter.join(row) for row in rows) + end
         header = delimiter.join(["long", "lat", '"the town"', "species"]) + end
         seeds.append(Seed((header + lines).encode(), ((end + lines).encode(),)))
-    # As a spreadsheet writes it, where decimals have commas.
+    # The form of a spreadsheet in a locale with decimal commas.
     rows = [f"{i};{i % 7},{i % 4}5;1.{100 + i},5;{i}%;{'ab'[i % 2]}\n" for i in range(24)]
     seeds.append(Seed(("sep=;\n;long;price;share;species\n" + "".join(rows)).encode("utf-16")))
     return seeds
@@ -186,7 +186,7 @@ def _check_own(data: Dataset) -> Arrays:
 
 
 def _wide(field: bytes) -> bytes:
-    """Of as many columns as are taken."""
+    """Return a file with the maximum number of columns."""
     n = MOST_COLUMNS - 1
     rows = b"".join(b"\n%s" % b"xy"[i % 2 :][:1] + (b"," + field) * n for i in range(30))
     return b"species," + b",".join(b"c%d" % i for i in range(n)) + rows
@@ -254,7 +254,7 @@ def _read_picture(path: Path) -> Arrays:
 
 
 def _png_bomb(width: int, height: int, text: bytes = b"") -> bytes:
-    """Of zeros, after a text."""
+    """Return a PNG of zeros, after a text chunk."""
     packer = zlib.compressobj(9)
     rows = [packer.compress(bytes(1000 * (4 * width + 1))) for _ in range(min(height, 5000) // 1000)]
     header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
@@ -264,7 +264,7 @@ def _png_bomb(width: int, height: int, text: bytes = b"") -> bytes:
 
 
 def _jpeg_bomb(scans_more: int) -> bytes:
-    """Of 50 million pixels, through which many scans run."""
+    """Return a JPEG of 50 million pixels with many scans."""
     data = _picture(Image.new("RGB", (10_000, 5_000)), "JPEG", progressive=True)
     head, *scans = data.split(b"\xff\xda")
     return b"\xff\xda".join([head, *scans[:2], *[scans[1]] * scans_more, *scans[2:]])
@@ -290,7 +290,7 @@ def _hdf5(libver: str, **options) -> Seed:
     if options or libver != "latest":
         return Seed(file.getvalue())
     arrays = [(pixels.reshape(2, -1) / 255).astype(np.float32), labels.astype(np.int32)]
-    # The newest form has checksums over all but the numbers.
+    # The newest version has checksums over everything but the numbers.
     return Seed(file.getvalue(), (pixels.tobytes(), labels.tobytes()), arrays)
 
 
@@ -307,7 +307,7 @@ def _read_hdf5(path: Path) -> Arrays:
 
 
 def _hdf5_bomb(images: int, zeros: int) -> bytes:
-    """One chunk holds all images, and unpacks to any size."""
+    """Return a file with all images in one chunk, which unpacks to any size."""
     file, shape = io.BytesIO(), (images, 64, 64, 3)
     with h5py.File(file, "w") as stored:
         stored["train_set_y"], stored["list_classes"] = np.zeros(images, int), np.array([b"a", b"b"])
@@ -317,13 +317,13 @@ def _hdf5_bomb(images: int, zeros: int) -> bytes:
 
 
 _HDF5_BOMBS = {
-    "as announced": lambda: _hdf5_bomb(5000, 5000 * 64 * 64 * 3),
-    "more than announced": lambda: _hdf5_bomb(1, 2**31 - 2**20),
+    "as declared": lambda: _hdf5_bomb(5000, 5000 * 64 * 64 * 3),
+    "more than declared": lambda: _hdf5_bomb(1, 2**31 - 2**20),
     "too many": lambda: _hdf5_bomb(300_000, 0),
 }
 
 
-# A run's own files
+# Files of a run
 
 
 def _network_seeds() -> list[Seed]:
@@ -436,7 +436,7 @@ _ENCODER_BOMBS = {
 }
 
 
-# A checkpoint is a folder: here its files are in a zip archive, which is the fuzz's own, so all damage is inside
+# A checkpoint is a folder: here its files are in a zip archive that only the fuzzer reads, so all damage is inside
 
 
 def _checkpoint(rate: float) -> jaxnn.train.Checkpoint:
@@ -462,7 +462,7 @@ def _checkpoint_seeds() -> list[Seed]:
             store.wait()
             files = [file for file in sorted(Path(folder).rglob("*")) if file.is_file()]
             parts = [part for file in files for part in (str(file.relative_to(folder)).encode(), file.read_bytes())]
-        # A checksum is over all of it, so whatever is read must be what was stored.
+        # A checksum covers all of it, so everything that is read must be as stored.
         seeds.append(Seed(codecs.ZIP.pack(parts), arrays=_checkpoint_arrays(checkpoint)))
     return seeds
 
@@ -470,18 +470,18 @@ def _checkpoint_seeds() -> list[Seed]:
 def _read_checkpoint(path: Path) -> Arrays:
     from experiments.runs.orbax_store import CheckpointStore
 
-    folder, said = path.parent / "checkpoints", []
+    folder, log = path.parent / "checkpoints", []
     for old in path.parent.glob("checkpoints*"):
         shutil.rmtree(old)
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
-            # A file whose damaged name the disk does not take is lost, and so is one whose name is empty to zipfile: a
-            # ValueError, in Python 3.11 an IndexError.
+            # A file is lost if its damaged name is invalid on the disk, or empty to zipfile: a ValueError, in Python
+            # 3.11 an IndexError.
             with contextlib.suppress(OSError, ValueError, IndexError):
                 archive.extract(name, folder)
-    checkpoint = CheckpointStore(folder, 1, said.append).load(_checkpoint(0.5).state)
+    checkpoint = CheckpointStore(folder, 1, log.append).load(_checkpoint(0.5).state)
     if checkpoint is None:
-        raise InvalidFileError(f"{path} {said}")
+        raise InvalidFileError(f"{path} {log}")
     arrays = _checkpoint_arrays(checkpoint)
     stored = [[array.tobytes() for array in _checkpoint_arrays(_checkpoint(rate))] for rate in (0.5, 0.25)]
     assert [array.tobytes() for array in arrays] in stored, "it is not what was stored"

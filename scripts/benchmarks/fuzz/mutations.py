@@ -1,4 +1,4 @@
-"""Damage to a file's bytes: what disks and networks do, and what somebody would do who knows the format."""
+"""Damage to a file's bytes, by disks and networks, or by an attacker."""
 
 import re
 from random import Random
@@ -10,7 +10,7 @@ _ENDS = 512
 
 
 def mutate(random: Random, data: bytes, other: bytes) -> bytes:
-    """The bytes after one to four pieces of damage; `other` is a file of the same format to splice with."""
+    """Return the bytes after one to four mutations; `other` is a file of the same format to splice with."""
     damaged = bytearray(data)
     for _ in range(random.choice((1, 1, 1, 2, 3, 4))):
         random.choice(_DAMAGE)(random, damaged, other)
@@ -18,7 +18,7 @@ def mutate(random: Random, data: bytes, other: bytes) -> bytes:
 
 
 def _place(random: Random, data: bytearray) -> int:
-    """Anywhere, or near an end, where headers and directories are."""
+    """Return a random position, or one near an end, where headers and directories are."""
     n = len(data)
     near = random.random()
     if near < 0.4:
@@ -33,7 +33,7 @@ def _flip_bit(random: Random, data: bytearray, other: bytes) -> None:
 
 
 def _set_integer(random: Random, data: bytearray, other: bytes) -> None:
-    """To an extreme or any value, of any size and byte order."""
+    """Overwrite bytes with an extreme or random integer, of any size and byte order."""
     at, size = _place(random, data), random.choice((1, 2, 4, 8))
     value = random.choice((*_EXTREMES, random.getrandbits(64))) % 2 ** (8 * size)
     if at + size <= len(data):
@@ -41,7 +41,7 @@ def _set_integer(random: Random, data: bytearray, other: bytes) -> None:
 
 
 def _set_number(random: Random, data: bytearray, other: bytes) -> None:
-    """One that is written in digits, as headers of npy and JSON are."""
+    """Replace a number written in digits, as in JSON or the header of npy."""
     found = list(_DIGITS.finditer(bytes(data[:100_000])))
     if found:
         start, end = random.choice(found).span()
@@ -63,7 +63,7 @@ def _insert(random: Random, data: bytearray, other: bytes) -> None:
 
 
 def _repeat(random: Random, data: bytearray, other: bytes) -> None:
-    """A piece many times, as in nests of brackets and rows without end."""
+    """Repeat a piece many times, as in nested brackets and endless rows."""
     at = _place(random, data)
     piece = bytes(data[at : at + random.choice((1, 2, 8, 64))])
     data[at:at] = piece * random.choice((1, 2, 100, 20_000))

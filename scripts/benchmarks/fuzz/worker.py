@@ -1,4 +1,4 @@
-"""Reads damaged files, one after another, in a process with bounds; the parent watches it from outside."""
+"""Read damaged files, one after another, in a process with limits, which its parent monitors."""
 
 import resource
 import warnings
@@ -13,11 +13,11 @@ from scripts.benchmarks.fuzz.formats import FORMATS, Arrays, Format, Seed
 from scripts.benchmarks.fuzz.mutations import mutate
 
 MOST_MEMORY = 2**30
-"""Beyond what the process has when it has read a valid file of each format."""
+"""The limit beyond the memory of the process after reading a valid file of each format."""
 
 
 class Task(NamedTuple):
-    """A damaged file by its number, a bomb by a number below 0: the same numbers make the same file."""
+    """A damaged file by its number, or a bomb by a negative number: the same numbers make the same file."""
 
     format: str
     seed: int
@@ -26,22 +26,22 @@ class Task(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of a file: "read", "refused", or what is wrong; in words; and the memory it took, in bytes."""
+    """The outcome of a file: "read", "rejected" or a kind of failure, the message, and the memory in bytes."""
 
     kind: str
-    said: str
+    message: str
     memory: int
 
 
 class Made(NamedTuple):
-    """A damaged file, and the arrays of which one must be read of it, if it is read; none: any."""
+    """A damaged file, and the arrays, one of which must be its content if it is read; if empty, any content."""
 
     data: bytes
     expected: Sequence[Arrays]
 
 
 def make(format_: Format, seeds: Sequence[Seed], task: Task) -> Made:
-    """The file of that number."""
+    """Make the file of a task."""
     if task.number < 0:
         return Made([*format_.bombs.values()][task.number](), ())
     random = Random(f"{task.format} {task.seed} {task.number}")
@@ -59,7 +59,7 @@ def make(format_: Format, seeds: Sequence[Seed], task: Task) -> Made:
 
 
 def _untouched(seed: Seed, parts: Sequence[bytes], damaged: Sequence[bytes]) -> bool:
-    """Whether no part has another length, and every piece of the payload is where it was."""
+    """Return whether every part has its length, and every piece of the payload its position."""
     if not seed.payload or [*map(len, parts)] != [*map(len, damaged)]:
         return False
     return all(
@@ -69,17 +69,17 @@ def _untouched(seed: Seed, parts: Sequence[bytes], damaged: Sequence[bytes]) -> 
 
 
 def outcome(format_: Format, made: Made, path: Path) -> tuple[str, str]:
-    """Read it."""
+    """Read a file; return the kind of the outcome, and the message."""
     try:
         arrays = format_.read(path)
     except AssertionError as error:
-        return "wrong values", f"what was read is not what the reader promises: {error}"
+        return "wrong values", f"the content violates a guarantee of the reader: {error}"
     except Exception as error:
-        said = str(error)
-        ours = type(error) is InvalidFileError and said.startswith(str(path.parent)) and said.isprintable()
-        return ("refused", said) if ours else ("wrong exception", f"{type(error).__name__}: {said[:300]}")
+        message = str(error)
+        ours = type(error) is InvalidFileError and message.startswith(str(path.parent)) and message.isprintable()
+        return ("rejected", message) if ours else ("wrong exception", f"{type(error).__name__}: {message[:300]}")
     if made.expected and not any(_same(arrays, expected) for expected in made.expected):
-        return "wrong values", "what was stored is not what was read"
+        return "wrong values", "the content differs from what was stored"
     return "read", ""
 
 
@@ -88,7 +88,7 @@ def _same(arrays: Arrays, expected: Arrays) -> bool:
 
 
 def work(connection: Connection, names: Sequence[str], folder: Path) -> None:
-    """Answer every `Task` by "reading", when its file is made, and then by its `Outcome`; until there are no more."""
+    """Send "reading" for every `Task`, once its file is made, and then its `Outcome`, until there are no more tasks."""
     warnings.simplefilter("ignore")
     seeds = {}
     for name in names:
@@ -99,7 +99,7 @@ def work(connection: Connection, names: Sequence[str], folder: Path) -> None:
             path.write_bytes(seed.data)
             arrays = FORMATS[name].read(path)
             if seed.arrays is not None and not _same(arrays, seed.arrays):
-                raise AssertionError(f"an undamaged file of format {name} is not read as it was stored")
+                raise AssertionError(f"an undamaged file of format {name} must be read as it was stored")
             seeds[name].append(seed._replace(arrays=arrays))
     limit = _status("VmSize") + MOST_MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -111,9 +111,9 @@ def work(connection: Connection, names: Sequence[str], folder: Path) -> None:
         path.write_bytes(made.data)
         before, waited = _reset_peak(), _children().ru_utime
         connection.send("reading")
-        kind, said = outcome(format_, made, path)
+        kind, message = outcome(format_, made, path)
         child = _children().ru_maxrss * 1024 if _children().ru_utime > waited else 0
-        connection.send(Outcome(kind, said, max(_status("VmHWM") - before, child)))
+        connection.send(Outcome(kind, message, max(_status("VmHWM") - before, child)))
 
 
 def _children() -> resource.struct_rusage:
@@ -121,7 +121,7 @@ def _children() -> resource.struct_rusage:
 
 
 def _reset_peak() -> int:
-    """The memory in use, from which the peak is counted anew."""
+    """Reset the peak of memory; return the memory in use."""
     Path("/proc/self/clear_refs").write_text("5")
     return _status("VmRSS")
 

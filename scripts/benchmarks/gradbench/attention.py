@@ -171,5 +171,5 @@ WRONG = [
           also=["missing sum"]),
     wrong("embedding: next row", "vjp", embedding, next_row, TABLE, INDEX),
     wrong("segment sum: divided by the count", *SEGMENT, averaged_by_count, VALUES, SEGMENTS),
-    wrong("segment sum: neighbour's cotangent", *SEGMENT, lambda args, dy: (dy[args[1] - 1], None), VALUES, SEGMENTS),
+    wrong("segment sum: neighbor's cotangent", *SEGMENT, lambda args, dy: (dy[args[1] - 1], None), VALUES, SEGMENTS),
 ]  # fmt: skip

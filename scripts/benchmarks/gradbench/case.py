@@ -82,7 +82,7 @@ def with_rule(f: Any, backward: Any) -> Any:
 
 
 def backward_of(case: Case) -> Callable[[tuple[Any, ...], Any], tuple[Any, ...]]:
-    """Return the manual gradient as `backward(args, dy)`; a gradient is multiplied by dy, unless dy is None."""
+    """Return the manual gradient as `backward(args, dy)`; a gradient is multiplied by dy, unless `dy` is `None`."""
     if case.form == "vjp":
         return case.manual
     if case.form == "custom_vjp_pair":

@@ -131,7 +131,7 @@ DATA, TARGETS = np.asarray(normal(141, 6, 4)), np.asarray(normal(142, 6))
 
 
 def fit(w):
-    """The data are constants: the batch can't be another."""
+    """Return a function with constant data: its batch size is fixed."""
     return jnp.mean((jnp.asarray(DATA, w.dtype) @ w - jnp.asarray(TARGETS, w.dtype)) ** 2)
 
 

@@ -25,7 +25,7 @@ def batch_norm(params, x):
     return params["gamma"][None] * normalize(x, 0)[0] + params["beta"][None]
 
 
-def centred(d, xhat, inverse, axis):
+def centered(d, xhat, inverse, axis):
     return inverse * (d - d.mean(axis, keepdims=True) - xhat * (d * xhat).mean(axis, keepdims=True))
 
 
@@ -36,7 +36,7 @@ def params_backward(dy, xhat):
 def layer_norm_backward(args, dy):
     params, x = args
     xhat, inverse = normalize(x, 1)
-    return params_backward(dy, xhat), centred(dy * params["gamma"][None], xhat, inverse, 1)
+    return params_backward(dy, xhat), centered(dy * params["gamma"][None], xhat, inverse, 1)
 
 
 def batch_norm_fwd(params, x):
@@ -46,7 +46,7 @@ def batch_norm_fwd(params, x):
 
 def batch_norm_bwd(residuals, dy):
     params, xhat, inverse = residuals
-    return params_backward(dy, xhat), centred(dy * params["gamma"][None], xhat, inverse, 0)
+    return params_backward(dy, xhat), centered(dy * params["gamma"][None], xhat, inverse, 0)
 
 
 def rms_norm(gamma, x):
@@ -92,7 +92,7 @@ def changed(dx, params=params_backward):
 
 
 def right_dx(d, xhat, inverse):
-    return centred(d, xhat, inverse, 1)
+    return centered(d, xhat, inverse, 1)
 
 
 def drop_dvar(d, xhat, inverse):
@@ -121,26 +121,26 @@ def unbiased(d, xhat, inverse):
 
 
 def other_axis(d, xhat, inverse):
-    return centred(d, xhat, inverse, 0)
+    return centered(d, xhat, inverse, 0)
 
 
 def without_gamma(args, dy):
     params, x = args
     xhat, inverse = normalize(x, 1)
-    return params_backward(dy, xhat), centred(dy, xhat, inverse, 1)
+    return params_backward(dy, xhat), centered(dy, xhat, inverse, 1)
 
 
 def gamma_by_input(args, dy):
     params, x = args
     xhat, inverse = normalize(x, 1)
     own = {"gamma": (dy * x).sum(0), "beta": dy.sum(0)}
-    return own, centred(dy * params["gamma"][None], xhat, inverse, 1)
+    return own, centered(dy * params["gamma"][None], xhat, inverse, 1)
 
 
 def without_eps(args, dy):
     params, x = args
     xhat, inverse = normalize(x, 1, eps=0)
-    return params_backward(dy, xhat), centred(dy * params["gamma"][None], xhat, inverse, 1)
+    return params_backward(dy, xhat), centered(dy * params["gamma"][None], xhat, inverse, 1)
 
 
 def batch_bwd_without_var(residuals, dy):
@@ -157,12 +157,12 @@ def batch_bwd_without_mean(residuals, dy):
 
 def batch_bwd_by_examples(residuals, dy):
     params, xhat, inverse = residuals
-    return params_backward(dy, xhat), centred(dy * params["gamma"][None], xhat, inverse, 1)
+    return params_backward(dy, xhat), centered(dy * params["gamma"][None], xhat, inverse, 1)
 
 
 def batch_bwd_variance_for_deviation(residuals, dy):
     params, xhat, inverse = residuals
-    return params_backward(dy, xhat), inverse * centred(dy * params["gamma"][None], xhat, inverse, 0)
+    return params_backward(dy, xhat), inverse * centered(dy * params["gamma"][None], xhat, inverse, 0)
 
 
 def rms_without_second_term(args, dy):

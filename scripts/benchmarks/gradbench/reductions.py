@@ -95,7 +95,7 @@ def variance_unbiased(args, dy):
     return (dy[None] * 2 * (x - x.mean(0, keepdims=True)) / (x.shape[0] - 1),)
 
 
-def variance_not_centred(args, dy):
+def variance_not_centered(args, dy):
     (x,) = args
     return (dy[None] * 2 * x / x.shape[0],)
 
@@ -123,7 +123,7 @@ WRONG = [
           lambda args, dy: (dy[:, None] * jax.nn.softmax(args[0], axis=0),), X),
     wrong("variance: missing 1/m", *VARIANCE, variance_missing_n, X, kind="missing 1/m"),
     wrong("variance: n - 1 for n", *VARIANCE, variance_unbiased, X, kind="constant factor"),
-    wrong("variance: not centred", *VARIANCE, variance_not_centred, X),
+    wrong("variance: not centered", *VARIANCE, variance_not_centered, X),
     wrong("standard deviation: the variance's", "vjp", deviation, deviation_as_variance, X),
     wrong("standard deviation: 1/n forgotten", "vjp", deviation, deviation_missing_n, X, kind="sum for mean"),
     wrong("running sum: forwards", *SUM, lambda args, dy: (jnp.cumsum(dy),), V),

@@ -12,7 +12,7 @@ MAPPED, LOW = "only under vmap", "only in low precision"
 
 
 def call(function, like, *args, method):
-    """NumPy from JAX; NumPy sees the mapped axis in front, which `function` may not know."""
+    """Call NumPy from JAX; under vmap, NumPy gets the mapped axis in front, which `function` may not handle."""
     shape = jax.ShapeDtypeStruct(like.shape, like.dtype)
     return jax.pure_callback(lambda *a: np.asarray(function(*a), a[0].dtype), shape, *args, vmap_method=method)
 
@@ -34,7 +34,7 @@ def running_sum_in_numpy(x, dy):
     return np.cumsum(np.asarray(dy)[::-1], axis=0)[::-1]
 
 
-def centred_in_numpy(x, dy):
+def centered_in_numpy(x, dy):
     return np.asarray(dy) - np.mean(np.asarray(dy))
 
 
@@ -90,7 +90,7 @@ VMAP = [
           witness=lambda: ROWS),
     wrong("running sum in NumPy: axis 0", "vjp", jnp.cumsum, in_numpy(running_sum_in_numpy), V, kind=MAPPED,
           witness=lambda: ROWS),
-    wrong("centring in NumPy: mean of everything", "vjp", lambda x: x - x.mean(), in_numpy(centred_in_numpy), V,
+    wrong("centering in NumPy: mean of everything", "vjp", lambda x: x - x.mean(), in_numpy(centered_in_numpy), V,
           kind=MAPPED, witness=lambda: ROWS),
     wrong("softmax: a custom vmap rule", *SOFTMAX, softmax_backward_mapped, V, kind=MAPPED, witness=lambda: ROWS),
     wrong("maximum: a custom vmap rule", "vjp", jnp.max,

@@ -1,4 +1,4 @@
-"""One entry, in a process of its own: python -m scripts.benchmarks.speed.entry PEER WORKLOAD FOLDER."""
+"""Run one entry in a separate process: python -m scripts.benchmarks.speed.entry PEER WORKLOAD FOLDER."""
 
 import importlib
 import json
@@ -25,7 +25,7 @@ def main(peer: str, name: str, folder: str) -> None:
     started, laps = time.time(), []
     arrays = train(workload, x, y, lambda: laps.append(time.time()))
     done = time.time()
-    # Not getrusage: what it calls the peak is the parent's own where that was larger.
+    # Not getrusage, whose peak is that of the parent process if it was larger.
     peak = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024
     if len(laps) != workload.laps:
         raise RuntimeError(f"{len(laps)} laps of {workload.laps}")
@@ -36,7 +36,7 @@ def main(peer: str, name: str, folder: str) -> None:
 
 
 def on_device() -> tuple[str, int]:
-    """Where the library that was imported computes, and the peak of its memory there in bytes; 0 on a CPU."""
+    """Return the device of the imported library, and the peak of its memory there in bytes; 0 on a CPU."""
     if "jax" in sys.modules:
         device = sys.modules["jax"].devices()[0]
         return device.device_kind, (device.memory_stats() or {}).get("peak_bytes_in_use", 0)

@@ -1,14 +1,15 @@
-"""Runs the entries in turn, each in a process of its own, and prints one table of times and ratios for a workload.
+"""Run the entries alternately, each in a separate process, and print a table of times and ratios for each workload.
 
-Every entry must reach the workload's loss, or its times do not count. The whole run is what a person waits for, from
-starting the process to the trained weights. The first step is what the first lap takes beyond steady steps, which is
-compilation above all. Repeats go round all entries, so that a slow minute of the machine hits them alike, and medians
-count. Peers with threads of their own slow down many times where another program has the cores: let nothing else run.
+Times of an entry only count if it reaches the workload's loss. The whole run is the time from starting the process to
+the trained weights. The first step is the time of the first lap beyond steady steps, mostly compilation. Repeats
+alternate between all entries, so that a slow minute of the machine affects them alike, and medians count. Libraries
+with thread pools become many times slower if another program uses the cores: run nothing else.
 
-The workload "population" trains 64 networks, at 8 rates from 8 starts each, and an entry must train every one of them.
-Of the ways that a library has for that, the fastest is its entry. The others, and bfloat16 on a CPU, run by --peer.
+The workload "population" trains 64 networks, with 8 learning rates and 8 seeds each, and an entry must train all of
+them. If a library has several ways to do that, its entry is the fastest. The others, and bfloat16 on a CPU, run with
+--peer.
 
-With --platform cuda what runs on JAX and PyTorch runs on the GPU; NumPy and scikit-learn stay on the CPU and say so.
+With --platform cuda, JAX and PyTorch run on the GPU; NumPy and scikit-learn stay on the CPU, as the table shows.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from typing import NamedTuple
 from scripts.benchmarks.speed.roofline import Limits, share
 from scripts.benchmarks.speed.workloads import WORKLOADS, Workload, prepare, shortfall
 
-# name -> (module, what must be installed)
+# name -> (module, required package)
 PEERS = {
     "jaxnn hand": ("jaxnn_fit", "jaxnn"),
     "jaxnn auto": ("jaxnn_auto", "jaxnn"),
@@ -40,7 +41,7 @@ PEERS = {
     "PyTorch": ("with_torch", "torch"),
     "scikit-learn": ("with_sklearn", "sklearn"),
 }
-# By --peer alone, but for bfloat16 on a GPU.
+# Only with --peer, except bfloat16 on a GPU.
 VARIANTS = {
     "jaxnn bfloat16": ("jaxnn_bfloat16", "jaxnn"),
     "raw JAX, one device": ("raw_one_device", "jax"),
@@ -50,13 +51,13 @@ VARIANTS = {
     "scikit-learn loop": ("sklearn_loop", "sklearn"),
 }
 ENTRIES = PEERS | VARIANTS
-ON_CPU = ("numpy", "sklearn")  # what these packages run stays there
-NO_GPU = "not measured: no GPU here"
+ON_CPU = ("numpy", "sklearn")  # packages that always run on the CPU
+NO_GPU = "not measured: no GPU"
 ROOT = Path(__file__).resolve().parents[3]
 
 
 class Run(NamedTuple):
-    """Seconds of one run, its peak memory in bytes, and the loss it reached; its device, and the peak there."""
+    """Seconds of one run, its peak memory in bytes, its final loss, its device, and the peak memory of the device."""
 
     whole: float
     first_step: float
@@ -68,13 +69,13 @@ class Run(NamedTuple):
 
 
 def run(peer: str, workload: Workload, name: str, folder: Path, timeout: float, platform: str = "cpu") -> Run | str:
-    """One run of an entry, or why there is none."""
+    """Run an entry once; return its result, or the reason of its failure."""
     module, needs = ENTRIES[peer]
     if importlib.util.find_spec(needs) is None:
         return "not installed"
     start = time.time()
     try:
-        told = _told(platform, timeout, "entry", module, name, str(folder))
+        told = _result_of(platform, timeout, "entry", module, name, str(folder))
     except subprocess.TimeoutExpired:
         return f"not done after {timeout:.0f} s"
     if isinstance(told, str):
@@ -88,14 +89,14 @@ def run(peer: str, workload: Workload, name: str, folder: Path, timeout: float, 
     if (short := shortfall(workload, told["losses"])) is not None:
         return short
     if platform == "cuda" and told["device"] == "cpu" and needs not in ON_CPU:
-        return f"not measured: {needs} finds no GPU here"
+        return f"not measured: {needs} finds no GPU"
     loss = median(told["losses"])
     return Run(told["done"] - start, first, steady, told["peak"], loss, told["device_peak"], told["device"])
 
 
 def limits(platform: str) -> Limits | None:
-    """What the machine can do; `None` where there is no GPU but should be."""
-    told = _told(platform, None, "roofline")
+    """Return the limits of the machine; `None` if a GPU is needed but missing."""
+    told = _result_of(platform, None, "roofline")
     if isinstance(told, dict):
         return Limits(**told)
     if platform == "cuda":
@@ -103,19 +104,19 @@ def limits(platform: str) -> Limits | None:
     raise RuntimeError(f"the machine could not be measured: {told}")
 
 
-def _told(platform: str, timeout: float | None, module: str, *arguments: str) -> dict | str:
-    """What a module of this package prints at the end, run in its own process, or its last word where it failed."""
+def _result_of(platform: str, timeout: float | None, module: str, *arguments: str) -> dict | str:
+    """Run a module of this package in a separate process; return its printed result, or its last line if it failed."""
     command = [sys.executable, "-W", "ignore", "-m", f"scripts.benchmarks.speed.{module}", *arguments]
     done = subprocess.run(
         command, cwd=ROOT, env=_environment(platform), capture_output=True, text=True, timeout=timeout, check=False
     )
     if done.returncode:
-        return (done.stderr.strip().splitlines() or ["without a word"])[-1][:200]
+        return (done.stderr.strip().splitlines() or ["failed without a message"])[-1][:200]
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def _environment(platform: str) -> dict[str, str]:
-    hidden = {} if platform == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}  # from PyTorch, which is told nothing else
+    hidden = {} if platform == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}  # PyTorch has no other setting
     return {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": platform, **hidden}
 
 
@@ -135,12 +136,12 @@ def measure(
 
 
 def medians(runs: list[Run | str]) -> Run | str:
-    said = [r for r in runs if isinstance(r, str)]
-    return said[0] if said else _columns(median, runs)
+    failures = [r for r in runs if isinstance(r, str)]
+    return failures[0] if failures else _columns(median, runs)
 
 
 def _columns(of: Callable[[Iterable[float]], float], runs: Iterable[Run]) -> Run:
-    """One run made of several: `of` each column, and the first one's device."""
+    """Return one run that aggregates several: `of` of each column, and the first one's device."""
     *columns, devices = zip(*runs, strict=True)
     return Run(*(of(column) for column in columns), devices[0])
 
@@ -154,7 +155,7 @@ def table(
     members = f"{len(workload.population.members)} of " if workload.population else ""
     lines = [f"{name}: {members}{'-'.join(map(str, _short(workload.sizes)))}, {workload.stresses}"]
     if not real:
-        lines[0] += " (made data of the same shapes: the real files are not at hand)"
+        lines[0] += " (synthetic data of the same shapes: the real files were not found)"
     if counted:
         best = _columns(min, counted.values())
         base = counted.get(against, best)
@@ -168,7 +169,7 @@ def table(
             row += f"{1e3 * r.step:9.4f} ms{r.step / base.step:7.2f}{r.peak / 2**20:6.0f} MB{r.loss:9.4f}"
             lines.append(row + (there if on_gpu else ""))
         for bfloat16 in (False, True):
-            # In the span, a step is other work.
+            # A step in the row space is a different computation.
             full = {peer: r for peer, r in counted.items() if "in span" not in peer}
             steps = [r.step for peer, r in full.items() if ("bfloat16" in peer) == bfloat16]
             if steps and (machine.flops_bfloat16 or not bfloat16):
@@ -178,11 +179,11 @@ def table(
 
 
 def _where(r: Run) -> str:
-    return "on the CPU" if r.device == "cpu" else "not told"
+    return "on the CPU" if r.device == "cpu" else "not reported"
 
 
 def _short(sizes: tuple[int, ...]) -> list[object]:
-    """64-...-64 for many layers of one width."""
+    """Return the sizes, shortened if there are many layers."""
     return [*sizes] if len(sizes) <= 7 else [*sizes[:2], f"({len(sizes) - 4} more)", *sizes[-2:]]
 
 
@@ -190,12 +191,14 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/bench speed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--workload", action="append", choices=WORKLOADS, help="this one alone; may be repeated")
-    parser.add_argument("--peer", action="append", choices=ENTRIES, help="this one alone; may be repeated")
-    parser.add_argument("--platform", choices=("cpu", "cuda"), default="cpu", help="where JAX and PyTorch run")
+    parser.add_argument("--workload", action="append", choices=WORKLOADS, help="only this one; may be repeated")
+    parser.add_argument("--peer", action="append", choices=ENTRIES, help="only this one; may be repeated")
+    parser.add_argument("--platform", choices=("cpu", "cuda"), default="cpu", help="the device of JAX and PyTorch")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each entry, of which the median counts")
-    parser.add_argument("--against", choices=ENTRIES, help="ratios to this one; else to the fastest of each column")
-    parser.add_argument("--timeout", type=float, default=300.0, help="seconds after which a run is given up")
+    parser.add_argument(
+        "--against", choices=ENTRIES, help="ratios to this one; by default to the fastest of each column"
+    )
+    parser.add_argument("--timeout", type=float, default=300.0, help="seconds after which a run is aborted")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every run to FILE")
     options = parser.parse_args(argv)
     if options.repeats < 1:
@@ -203,7 +206,7 @@ def main(argv: list[str]) -> int:
     peers = options.peer or [*PEERS, *(["jaxnn bfloat16"] if options.platform == "cuda" else [])]
     machine, record, failed = limits(options.platform), {}, False
     if machine is None:
-        print("no GPU here: JAX finds none. It takes an NVIDIA GPU, its driver, and pip install '.[cuda]'")
+        print("JAX finds no GPU: an NVIDIA GPU, its driver, and pip install '.[cuda]' are needed")
     else:
         print(machine)
     for name in options.workload or WORKLOADS:

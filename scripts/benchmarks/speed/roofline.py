@@ -1,7 +1,7 @@
-"""What the machine can do at most, and what a workload needs at least.
+"""Limits of the machine, and the minimum work of a workload.
 
-python -m scripts.benchmarks.speed.roofline measures the first, in a process of its own: one that has used a GPU keeps
-its memory.
+python -m scripts.benchmarks.speed.roofline measures the limits in a separate process, since a process that has used a
+GPU keeps its memory.
 """
 
 import json
@@ -13,16 +13,16 @@ from scripts.benchmarks.speed.workloads import CATS, Workload
 
 
 class Limits(NamedTuple):
-    """Of the machine, by JAX: float32 products, operations a second; reading, bytes a second.
+    """Limits of the machine with JAX: operations per second of float32 products, and bytes per second of reading.
 
-    Reading is measured at the size of the inputs that long scans read, which the caches may hold, and at a larger one.
-    A GPU's float32 products are by JAX's default precision, in tensor cores where there are any.
+    Reading is measured at the size of the inputs of long scans, which may fit into caches, and at a larger one. A GPU's
+    float32 products have JAX's default precision, in tensor cores if there are any.
     """
 
     flops: float
     reading: float
     reading_cached: float
-    flops_bfloat16: float | None = None  # of a GPU alone
+    flops_bfloat16: float | None = None  # only for a GPU
     device: str = "cpu"
 
     def __str__(self) -> str:
@@ -39,7 +39,7 @@ class Limits(NamedTuple):
 
 
 def limits() -> Limits:
-    """Measured on JAX's first device."""
+    """Measure the limits of JAX's first device."""
     import jax
     import jax.numpy as jnp
 
@@ -48,14 +48,14 @@ def limits() -> Limits:
     if device == "cpu":
         n = 2048
         product = _fastest(multiply, jnp.ones((n, n)))
-        # By matrix times vector, which reads with all cores.
+        # Matrix times vector reads with all cores.
         times = jax.jit(lambda a, v: a @ v)
         tables = [jnp.ones((m, 12288)) for m in (5461, CATS)]
         reading = [a.nbytes / _fastest(times, a, jnp.ones(12288)) for a in tables]
         return Limits(2 * n**3 / product, *reading)
     n, repeats = 8192, 100
     flops = {dtype: 2 * n**3 / _fastest(multiply, jnp.ones((n, n), dtype)) for dtype in ("float32", "bfloat16")}
-    # Each product needs the one before, so that none is left out; many in a program, since starting one takes longer.
+    # Each product needs the previous one, so that none is optimized away; many per program, to hide its overhead.
     times = jax.jit(lambda a, v: jax.lax.fori_loop(0, repeats, lambda i, v: a @ v, v))
     tables = [jnp.full((m, m), 1 / m) for m in (23170, 2048)]
     reading = [repeats * a.nbytes / _fastest(times, a, jnp.ones(len(a))) for a in tables]
@@ -63,10 +63,10 @@ def limits() -> Limits:
 
 
 def share(workload: Workload, machine: Limits, seconds: float, bfloat16: bool = False) -> str:
-    """The floor of a step, and how much of it a step of so many seconds reaches.
+    """Return a text on the minimum time of a step, and the share of it that a step of these seconds reaches.
 
-    Three products a layer, but for the first, whose input needs no gradient; x read forward and backward, weights read
-    twice and written. A population reads x for all members at once.
+    It counts three products per layer, except for the first, whose input needs no gradient; x is read forward and
+    backward, weights are read twice and written. A population reads x once for all members.
     """
     m = workload.batch or CATS
     n = len(workload.population.members) if workload.population else 1
@@ -76,8 +76,8 @@ def share(workload: Workload, machine: Limits, seconds: float, bfloat16: bool = 
     compute, memory = flops / (machine.flops_bfloat16 if bfloat16 else machine.flops), read / machine.reading_cached
     least, by = max((compute, "matrix products"), (memory, "reading"))
     return (
-        f"floor of a step{' in bfloat16' if bfloat16 else ''}: {flops:.2g} operations, {read:.2g} bytes, "
-        f"{1e3 * least:.4f} ms by {by}; the fastest runs at {least / seconds:.0%} of it"
+        f"minimum of a step{' in bfloat16' if bfloat16 else ''}: {flops:.2g} operations, {read:.2g} bytes, "
+        f"{1e3 * least:.4f} ms, limited by {by}; the fastest entry reaches {least / seconds:.0%} of that speed"
     )
 
 

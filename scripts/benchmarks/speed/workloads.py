@@ -1,4 +1,4 @@
-"""What is trained in the speed benchmark: the networks, their data, and the loss that an entry must reach."""
+"""The workloads of the speed benchmark: networks, data, and the loss that an entry must reach."""
 
 import os
 from collections.abc import Callable
@@ -9,29 +9,29 @@ import numpy as np
 
 
 class Population(NamedTuple):
-    """Many networks in place of one: each rate with each seed, the seed varying fastest.
+    """Many networks instead of one: each learning rate with each seed, the seed varying fastest.
 
-    An entry must train all of them, each from its own start and at its own rate. So the median loss of each rate's
-    members is held against `losses`, what right entries come to: no more than twice that, and no less than a quarter.
-    Where members are not trained, they stay above 2.3; where all have one rate, the slowest or the fastest are outside.
-    And no two members may come to the same loss.
+    An entry must train all of them, each with its own initial weights and rate. So the median loss of each rate's
+    members is compared with `losses`, those of correct entries: it must be from a quarter to twice of them. Untrained
+    members stay above 2.3; if all have the same rate, the slowest or the fastest are outside. No two members may have
+    the same loss.
     """
 
     rates: tuple[float, ...]
     seeds: int
-    losses: tuple[float, ...]  # of each rate
+    losses: tuple[float, ...]  # by rate
 
     @property
     def members(self) -> list[tuple[float, int]]:
-        """The rate and the seed of each member."""
+        """Return the rate and the seed of each member."""
         return [(rate, seed) for rate in self.rates for seed in range(self.seeds)]
 
 
 class Workload(NamedTuple):
-    """One training. A lap is as many steps as its user would have reported, one program where programs are compiled.
+    """A training. A lap is the steps between two reports, one program in compiled libraries.
 
-    In a population a step is one of every member. An entry that trains members one after another makes a lap of so many
-    whole trainings as have the same number of steps, a quarter of the members where there are four laps.
+    In a population, a step is a step of every member. For an entry that trains members one after another, a lap is the
+    whole trainings with the same total of steps: a quarter of the members if there are four laps.
     """
 
     stresses: str
@@ -40,17 +40,17 @@ class Workload(NamedTuple):
     output: str  # binary: one logit; softmax: a logit per class
     init: str  # zeros, lecun (standard deviation 1/sqrt(n_in)) or he (sqrt(2/n_in))
     optimizer: str  # sgd or adam
-    rate: float | None  # None in a population, whose members have their own
+    rate: float | None  # None in a population, whose members have different rates
     batch: int | None  # examples of a batch, reshuffled every epoch; None for all of them
     laps: int
     steps: int  # of a lap
-    # The mean loss on the training data that must be reached, in a population by the median member. It is below that of
-    # an untrained network, and below the logarithm of the number of classes, which is reached by knowing nothing.
+    # The mean training loss that must be reached, in a population by the median member. It is below that of an
+    # untrained network, and below the logarithm of the number of classes, the loss of a uniform prediction.
     target: float
     data: str
-    seed: int = 0  # of the initial weights, where members of a population are trained one after another
+    seed: int = 0  # of the initial weights, if members of a population are trained one after another
     population: Population | None = None
-    scan: bool = False  # whether an entry that can is to compile equal layers once
+    scan: bool = False  # whether entries should compile equal layers once, if they can
 
 
 _DEEP = dict(activation="relu", output="softmax", init="he", optimizer="adam", rate=1e-4, data="classes")
@@ -89,11 +89,11 @@ WORKLOADS: dict[str, Workload] = {
 
 
 CATS = 209
-"""Examples of the cat / non-cat training set, the one that is trained on in full batches."""
+"""The number of examples of the cat / non-cat training set, which is trained in full batches."""
 
 
 class Data(NamedTuple):
-    """x (m, n_in) float32, y (m,) int32, and whether they are the real ones or of the same shapes."""
+    """x (m, n_in) float32, y (m,) int32, and whether they are real or synthetic of the same shapes."""
 
     x: np.ndarray
     y: np.ndarray
@@ -101,7 +101,7 @@ class Data(NamedTuple):
 
 
 def prepare(workload: Workload, folder: Path) -> bool:
-    """Writes the data where `load` finds them, so that no entry's time depends on a file format; whether real."""
+    """Write the data for `load`, so that no entry's time depends on a file format; return whether they are real."""
     data = _SOURCES[workload.data]()
     np.save(folder / "x.npy", np.ascontiguousarray(data.x, np.float32))
     np.save(folder / "y.npy", data.y.astype(np.int32))
@@ -113,12 +113,12 @@ def load(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mean_loss(workload: Workload, arrays: list[np.ndarray], x: np.ndarray, y: np.ndarray) -> float:
-    """The judge: the mean loss of W_1, b_1, W_2, ..., each W (n_out, n_in), in NumPy."""
+    """Return the mean loss of W_1, b_1, W_2, ..., each W (n_out, n_in), computed in NumPy."""
     a = x.astype(np.float64)
     layers = list(zip(arrays[::2], arrays[1::2], strict=True))
     for i, (w, b) in enumerate(layers):
         if w.shape != (workload.sizes[i + 1], workload.sizes[i]):
-            raise ValueError(f"layer {i + 1} came with weights {w.shape}")
+            raise ValueError(f"layer {i + 1} has weights of shape {w.shape}")
         a = a @ w.T.astype(np.float64) + b[None]
         if i < len(layers) - 1:
             a = np.maximum(a, 0) if workload.activation == "relu" else np.tanh(a)
@@ -129,28 +129,28 @@ def mean_loss(workload: Workload, arrays: list[np.ndarray], x: np.ndarray, y: np
 
 
 def losses_of(workload: Workload, arrays: list[np.ndarray], x: np.ndarray, y: np.ndarray) -> list[float]:
-    """The mean loss, or in a population each member's, for arrays with an axis of members in front."""
+    """Return the mean loss, or each member's if the arrays have an axis of members in front."""
     if workload.population is None:
         return [mean_loss(workload, arrays, x, y)]
     n = len(workload.population.members)
     if any(len(a) != n for a in arrays):
-        raise ValueError(f"weights came for {sorted({len(a) for a in arrays})} members, not {n}")
+        raise ValueError(f"weights must be of {n} members, got {sorted({len(a) for a in arrays})}")
     return [mean_loss(workload, [a[i] for a in arrays], x, y) for i in range(n)]
 
 
 def shortfall(workload: Workload, losses: list[float]) -> str | None:
-    """What is wrong with the losses of an entry, one or each member's; `None` where the training counts."""
+    """Return what is wrong with the losses of an entry, one or each member's; `None` if the training counts."""
     loss = float(np.median(losses))
     if not loss <= workload.target:
-        return f"reached a loss of {loss:.4g}, not {workload.target:g}"
+        return f"reached a loss of {loss:.4g}, expected {workload.target:g}"
     if workload.population is None:
         return None
     if len(set(losses)) < len(losses):
-        return "trained members that are one and the same"
+        return "trained members that are the same"
     medians = np.median(np.reshape(losses, (-1, workload.population.seeds)), axis=1)
     for rate, got, expected in zip(workload.population.rates, medians, workload.population.losses, strict=True):
         if not expected / 4 <= got <= expected * 2:
-            return f"reached a loss of {got:.4g} at the rate {rate:.2g}, which comes to {expected:g}"
+            return f"reached a loss of {got:.4g} at the rate {rate:.2g}, expected about {expected:g}"
     return None
 
 
@@ -158,7 +158,7 @@ def _cats() -> Data:
     path = _file("catvnoncat", "train_catvnoncat.h5")
     if path is None:
         made = _made(CATS, 12288, 2, seed=0)
-        # Bright and dark, as photos are: where all are alike, a layer of five units dies at many starts.
+        # Bright and dark, like photos: if all are alike, a layer of five units dies with many seeds.
         light = np.random.default_rng(0).uniform(0.1, 1, (CATS, 1))
         return made._replace(x=made.x * light)
     import h5py
@@ -169,10 +169,10 @@ def _cats() -> Data:
 
 
 def mnist(part: str, m: int) -> Data:
-    """m examples of MNIST's part "train" or "t10k", pixels from 0 to 1; made ones where there are no files."""
+    """Return m examples of MNIST's part "train" or "t10k", pixels from 0 to 1; synthetic ones if there are no files."""
     images, labels = (_file("mnist", f"{part}-{what}-ubyte.gz") for what in ("images-idx3", "labels-idx1"))
     if images is None or labels is None:
-        both = _made(80_000, 784, 10, seed=1)  # the parts have their classes' centres in common
+        both = _made(80_000, 784, 10, seed=1)  # the parts share the centers of the classes
         rows = slice(m) if part == "train" else slice(len(both.y) - m, None)
         return Data(both.x[rows], both.y[rows], False)
     from experiments.readers.idx import read_idx
@@ -201,7 +201,7 @@ def _file(*path: str) -> Path | None:
 
 
 def _made(m: int, n: int, classes: int, seed: int) -> Data:
-    """Classes around centres of their own, on [0, 1]: learnable, and of a picture's shape."""
+    """Return clusters around one center per class, on [0, 1]: learnable, in the shape of images."""
     rng = np.random.default_rng(seed)
     y = rng.integers(0, classes, m)
     return Data(np.clip(rng.random((classes, n))[y] * 0.5 + rng.random((m, n)) * 0.5, 0, 1), y, False)

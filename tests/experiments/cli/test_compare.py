@@ -1,4 +1,4 @@
-"""Runs side by side: what differs, the page, and what is refused."""
+"""`compare`: differing settings, the page, and invalid arguments."""
 
 import json
 
@@ -13,7 +13,7 @@ from tests.helpers.pages import read
 
 @pytest.fixture
 def make_run(tmp_path):
-    """`make(name, rate, **files)`: a run's folder; a file that is None is left out."""
+    """`make(name, rate, **files)`: a run's folder, without the files that are `None`."""
 
     def make(name, rate=0.1, **files):
         folder = tmp_path / "runs" / name
@@ -57,7 +57,7 @@ def compare(tmp_path, *runs):
     return read(page.read_text())
 
 
-def test_what_differs_is_told_and_what_does_not_is_not(capsys, tmp_path, make_run, drawn):
+def test_only_differing_settings_are_shown(capsys, tmp_path, make_run, drawn):
     found = compare(tmp_path, make_run("first", 0.25), make_run("second", 0.5))
     out = capsys.readouterr().out
     for text in (found.text, out):
@@ -73,16 +73,16 @@ def test_what_differs_is_told_and_what_does_not_is_not(capsys, tmp_path, make_ru
         },
     }
     (picture,) = found.all("img")
-    assert picture["alt"] == "x: loss, dev accuracy of each run."
+    assert picture["alt"] == "x: loss, dev accuracy by run."
 
 
-def test_runs_that_are_the_same_are_called_so(capsys, tmp_path, make_run):
+def test_identical_runs_are_reported_as_the_same(capsys, tmp_path, make_run):
     found = compare(tmp_path, make_run("first"), make_run("second"), make_run("third"))
     for text in (found.text, capsys.readouterr().out):
         assert "The runs have the same settings." in text
 
 
-def test_only_what_several_runs_measured_is_drawn(tmp_path, make_run, drawn):
+def test_only_metrics_of_several_runs_are_drawn(tmp_path, make_run, drawn):
     other = json.dumps({"data": "x", "epoch": 1, "loss": None, "own": 3.0}) + "\n"
     runs = [make_run("first"), make_run("second", **{"metrics.jsonl": other}), make_run("third")]
     compare(tmp_path, *runs)
@@ -90,7 +90,7 @@ def test_only_what_several_runs_measured_is_drawn(tmp_path, make_run, drawn):
     assert set(drawn["x", "epoch", "dev accuracy", False, "max"]) == {"first", "third"}
 
 
-def test_runs_that_failed_are_compared_as_far_as_they_came(tmp_path, make_run):
+def test_failed_runs_are_compared_up_to_their_failure(tmp_path, make_run):
     failed = {"report.txt": None, "metrics.jsonl": None}
     found = compare(tmp_path, make_run("first", 0.25), make_run("second", 0.5, **failed))
     assert "no report.txt: this run failed" in found.text
@@ -98,7 +98,7 @@ def test_runs_that_failed_are_compared_as_far_as_they_came(tmp_path, make_run):
     assert "Learning curves" not in found.text
 
 
-def test_runs_of_the_same_name_are_told_apart(tmp_path, make_run):
+def test_runs_with_the_same_name_are_shown_with_their_folders(tmp_path, make_run):
     deep = "/".join(["a" * 50] * 3)
     found = compare(tmp_path, make_run("b/run", 0.25), make_run(f"{deep}/run", 0.5))
     assert [text for text in ("b/run", f"{deep}/run") if f"\n{text}\n" in found.text] == ["b/run", f"{deep}/run"]
@@ -120,16 +120,16 @@ def test_lines_are_split_by_their_words_and_counted_by_the_first_number_that_cou
 @pytest.mark.parametrize(
     ("runs", "message"),
     [
-        ([], "compare takes two or more runs, got 0"),
-        (["good"], "compare takes two or more runs, got 1"),
-        (["good", "good"], "a run is named twice"),
+        ([], "compare needs at least two runs, got 0"),
+        (["good"], "compare needs at least two runs, got 1"),
+        (["good", "good"], "the runs must be different"),
         (["good", "missing"], "missing is not a folder"),
         (["good", "good/config.json"], "config.json is not a folder"),
         (["good", "bare"], "bare has no config.json"),
         (["good", "other"], "got good of ladder, other of catvnoncat"),
         (["good", "broken"], "config.json is damaged"),
         (["good", "listed"], "expected JSON objects"),
-        (["good", "nameless"], "names no experiment"),
+        (["good", "nameless"], "must name an experiment"),
         (["good", "cut"], "metrics.jsonl is damaged"),
         (["good", "--bogus"], "--bogus"),
     ],

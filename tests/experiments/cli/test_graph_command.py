@@ -1,4 +1,4 @@
-"""`experiments graph`: expressions and functions, pictures, and what is refused."""
+"""`experiments graph`: expressions and functions, pictures, and invalid arguments."""
 
 import json
 import re
@@ -60,8 +60,8 @@ def page_data(file):
     ],
     ids=lambda each: each[0] if isinstance(each, list) else "",
 )
-def test_each_place_of_each_slider_has_its_numbers(tmp_path, capsys, argv, function, given):
-    """Those that NumPy computes there."""
+def test_each_slider_position_has_its_numbers(tmp_path, capsys, argv, function, given):
+    """The numbers are those of NumPy."""
     assert main.main(["graph", *argv, "--html", str(tmp_path / "page.html")]) == 0
     data = page_data(tmp_path / "page.html")
     (output,) = data["outputs"]
@@ -76,7 +76,7 @@ def test_each_place_of_each_slider_has_its_numbers(tmp_path, capsys, argv, funct
 
 
 def branching(x, v):
-    """Of which only the second half has another way."""
+    """Return a function that branches, with another branch in the second half of the range."""
     return jax.nn.relu(x) + v.sum() + jax.lax.cond(x > 1, jnp.sin, jnp.cos, x)
 
 
@@ -122,7 +122,7 @@ TWO_LAYERS = ["experiments.cli.graph.two_layers:loss", "--shapes", "4,2", "4", "
 
 @pytest.mark.full
 def test_the_picture_of_two_layers_is_of_what_the_command_draws(tmp_path):
-    """The same boxes; the last digits of the numbers in them are the machine's."""
+    """The boxes are the same; the last digits depend on the machine."""
     file = tmp_path / "two.svg"
     assert main.main(["graph", *TWO_LAYERS, "--svg", str(file)]) == 0
     drawn, kept = (
@@ -155,7 +155,7 @@ def test_a_function(capsys):
     assert "f32[4,3]" in capsys.readouterr().out
 
 
-def test_what_is_not_finite_is_said(capsys):
+def test_nonfinite_value_is_reported(capsys):
     assert main.main(["graph", "log(a)", "a=0"]) == 0
     assert "not finite: forward, J = log(a) produced inf, for a: 0" in capsys.readouterr().out
 
@@ -173,7 +173,7 @@ def test_what_is_not_finite_is_said(capsys):
         (["", "a=1"], "expected an expression"),
         (["1 + 2"], "got no arguments"),
         (["a; b", "a=1", "b=1"], "after named steps if needed"),
-        (["a = a * 2", "a=1"], "a is taken"),
+        (["a = a * 2", "a=1"], "a is already defined"),
         (["exp", "exp=1"], "'exp' is not allowed"),
         (["__import__('os').system('true')"], "is not allowed in an expression"),
         (["a.real", "a=1"], "'a.real' is not allowed"),
@@ -192,7 +192,7 @@ def test_what_is_not_finite_is_said(capsys):
         (["a" + "+a" * 100, "a=1"], "nested more than 50 deep"),
         (["(" * 300 + "a" + ")" * 300, "a=1"], "cannot be read"),
         (["exp(" * 60 + "a" + ")" * 60, "a=1"], "nested more than 50 deep"),
-        (["a", "a=1", "--shapes", "3"], "not --shapes"),
+        (["a", "a=1", "--shapes", "3"], "got --shapes"),
         (["a", "a=1", "--depth", "-1"], "--depth"),
         (["a", "a=1", "--by-layer"], "no layers"),
         (["a", "a=1", "--svg", "no/such/folder.svg"], "No such file"),
@@ -200,7 +200,7 @@ def test_what_is_not_finite_is_said(capsys):
         (["jax.nn:softmax", "--shapes", "4,3"], "must be a scalar, got (4, 3)"),
         (["jax.numpy:sum", "--shapes", "int3:4"], "an argument must be floating, got"),
         (["jax.numpy:sum"], "a shape for each argument"),
-        (["jax.numpy:sum", "a=1"], "takes --shapes, not 'a=1'"),
+        (["jax.numpy:sum", "a=1"], "must be used with --shapes, got 'a=1'"),
         (["jax.numpy:sum", "--shapes", "x"], "expected sizes such as 4,3"),
         (["jax.numpy:sum", "--shapes", "99999999999,99999999999"], "expected sizes such as 4,3"),
         (["jax.numpy:nothing", "--shapes", "3"], "cannot find"),
@@ -210,7 +210,7 @@ def test_what_is_not_finite_is_said(capsys):
         (["jax.numpy:sin", "--shapes", "3", "3"], "cannot be traced"),
     ],
 )
-def test_refused(capsys, argv, message):
+def test_invalid_arguments(capsys, argv, message):
     assert main.main(["graph", *argv]) == 2
     out, err = capsys.readouterr()
     assert out == ""

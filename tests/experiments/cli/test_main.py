@@ -1,4 +1,4 @@
-"""The command line: what helps, what is refused, and how."""
+"""The command line: help, and messages for invalid arguments."""
 
 import importlib.metadata
 import json
@@ -18,8 +18,8 @@ from experiments.studies import registry
 HEAVY = {"jax", "jaxnn", "optax", "matplotlib", "sklearn", "h5py", "PIL", "safetensors"}
 
 
-def refused(capsys, *argv, status=2):
-    """Run, expect that exit status and one line on stderr; the line."""
+def error_of(capsys, *argv, status=2):
+    """Run a command; check the exit status, and return the one line on stderr."""
     assert main.main(argv) == status
     out, err = capsys.readouterr()
     assert err.startswith("error: ")
@@ -75,7 +75,7 @@ def test_help_imports_nothing_heavy(argv):
     assert not imported & HEAVY
 
 
-def test_list_says_everything_that_the_headers_do(capsys):
+def test_list_shows_all_fields_of_the_declarations(capsys):
     assert main.main(["list", "--long"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     for study in registry.studies():
@@ -84,7 +84,7 @@ def test_list_says_everything_that_the_headers_do(capsys):
 
 
 @pytest.mark.parametrize("columns", ["40", "80", ""])
-def test_list_is_a_line_of_each(capsys, monkeypatch, columns):
+def test_list_has_one_line_per_experiment(capsys, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", columns)
     assert main.main(["list"]) == 0
     out = capsys.readouterr().out
@@ -108,7 +108,7 @@ def test_version_is_of_jaxnn_jax_and_python(capsys, argv):
 
 
 @pytest.mark.parametrize("words", [["run"], ["run", "run"], []])
-def test_run_may_be_left_out_or_typed_twice(capsys, words):
+def test_run_may_be_omitted_or_repeated(capsys, words):
     assert main.main([*words, "ladder", "--epochs", "0"]) == 2
     assert "--epochs must be at least 1" in capsys.readouterr().err
     assert main.main([*words, "ladder", "--help"]) == 0
@@ -124,7 +124,7 @@ def test_run_may_be_left_out_or_typed_twice(capsys, words):
     ],
 )
 @pytest.mark.parametrize("argv", [["list", "--long"], ["run", "ladder", "--help"]], ids=lambda argv: argv[0])
-def test_the_command_that_is_shown_works_where_the_user_is(prog, command, argv):
+def test_shown_command_works_in_the_users_folder(prog, command, argv):
     environment = {name: value for name, value in os.environ.items() if name != "JAXNN_PROG"}
     environment |= {"JAXNN_PROG": prog} if prog else {}
     done = subprocess.run(
@@ -173,9 +173,9 @@ def test_each_command_explains_its_options(capsys, command, words):
     ("command", "message"),
     [
         ("frobnicate", f"no command is called 'frobnicate': there are {commands.names()}"),
-        ("run", "run takes the name of an experiment: there are "),
+        ("run", "run needs the name of an experiment: there are "),
         ("run nothing", "no experiment is called 'nothing': there are "),
-        ("list more", "list takes no arguments"),
+        ("list more", "the only argument of list is --long"),
         ("run ladder --bogus", "--bogus"),
         ("run ladder --epochs many", "--epochs"),
         ("run ladder --epochs", "--epochs"),
@@ -185,11 +185,11 @@ def test_each_command_explains_its_options(capsys, command, words):
         ("run ladder --seed 1.5", "--seed must be an integer, got '1.5' (see"),
         ("run ladder --learning-rate abc", "--learning-rate must be a number, got 'abc' (see"),
         ("run ladder --learning-rate=", "--learning-rate must be a number, got '' (see"),
-        ("run ladder --epochs", "--epochs must have a value after it (see"),
+        ("run ladder --epochs", "--epochs must be followed by a value (see"),
         ("run ladder --learning-rate -1", "learning_rate must be positive and finite, got -1.0"),
         ("run ladder --learning-rate nan", "learning_rate must be positive and finite, got nan"),
-        ("run ladder --batch-size 100000", "--batch-size must be 1 to 398"),
-        ("run ladder --batch-size 0", "--batch-size must be 1 to 398"),
+        ("run ladder --batch-size 100000", "--batch-size must be from 1 to 398"),
+        ("run ladder --batch-size 0", "--batch-size must be from 1 to 398"),
         ("run ladder --optimizer foo", "name must be one of the optimizers"),
         ("run ladder --seed -1", "--seed must be"),
         ("run ladder --seed 5000000000", "--seed must be"),
@@ -205,15 +205,15 @@ def test_each_command_explains_its_options(capsys, command, words):
 )
 def test_bad_arguments_are_one_line_and_leave_nothing(capsys, tmp_path, monkeypatch, command, message):
     monkeypatch.chdir(tmp_path)
-    assert message in refused(capsys, *command.split())
+    assert message in error_of(capsys, *command.split())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_results_place_that_cannot_be_made_is_one_line(capsys, tmp_path, write_photos):
+def test_runs_dir_that_cannot_be_created_is_a_one_line_error(capsys, tmp_path, write_photos):
     taken = tmp_path / "taken"
     taken.write_text("a file")
     data = str(write_photos(tmp_path / "data"))
-    assert "taken" in refused(capsys, "run", "catvnoncat", "--data-dir", data, "--runs-dir", str(taken))
+    assert "taken" in error_of(capsys, "run", "catvnoncat", "--data-dir", data, "--runs-dir", str(taken))
 
 
 @pytest.fixture
@@ -231,19 +231,19 @@ def fails_in_training(monkeypatch, tmp_path, write_photos):
     return run
 
 
-def go_on(folder):
+def resume(folder):
     return f"to continue: {main.PROG} resume {folder}\n"
 
 
 def test_ctrl_c_is_one_line_and_keeps_the_folder(capsys, tmp_path, fails_in_training):
     assert fails_in_training(KeyboardInterrupt()) == 130
     (folder,) = (tmp_path / "runs").iterdir()
-    assert capsys.readouterr().err == f"error: interrupted; {go_on(folder)}"
+    assert capsys.readouterr().err == f"error: interrupted; {resume(folder)}"
     assert json.loads((folder / "config.json").read_text())["experiment"] == "catvnoncat"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("ours"), ValueError("ours"), TypeError("ours")])
-def test_a_crash_of_ours_keeps_its_traceback(fails_in_training, error):
+def test_internal_error_keeps_its_traceback(fails_in_training, error):
     with pytest.raises(type(error), match="ours"):
         fails_in_training(error)
 
@@ -251,11 +251,11 @@ def test_a_crash_of_ours_keeps_its_traceback(fails_in_training, error):
 def test_a_full_disk_is_one_line(capsys, tmp_path, fails_in_training):
     assert fails_in_training(OSError(28, "No space left on device", "runs/x")) == 2
     (folder,) = (tmp_path / "runs").iterdir()
-    assert capsys.readouterr().err == f"error: runs/x: No space left on device; {go_on(folder)}"
+    assert capsys.readouterr().err == f"error: runs/x: No space left on device; {resume(folder)}"
 
 
-def test_a_reader_that_has_enough_is_no_error():
-    """As `head` is, which closes the pipe."""
+def test_closed_stdout_is_not_an_error():
+    """`head`, for example, closes the pipe."""
     listing = subprocess.Popen(
         [sys.executable, "-m", "experiments", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

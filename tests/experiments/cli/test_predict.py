@@ -1,4 +1,4 @@
-"""predict: photos of every kind, and what is no photo or no run."""
+"""`predict` on photos of every kind, and invalid photos and runs."""
 
 import io
 import struct
@@ -25,7 +25,7 @@ def photo(tmp_path):
     return path
 
 
-def test_the_answer_is_the_class_and_its_probability(capsys, image_run, photo):
+def test_prediction_is_the_class_and_its_probability(capsys, image_run, photo):
     assert predict(capsys, image_run, photo) == (0, "non-cat with probability 0.80\n")
     assert predict(capsys, image_run, photo, "--network", "logistic") == (0, "cat with probability 0.93\n")
 
@@ -89,14 +89,14 @@ START, NOISE = b"\xff\xd8", np.random.default_rng(0).integers(0, 256, 500_000, d
     }.items(),
     ids=lambda item: item[0],
 )
-def test_what_is_beside_the_picture_of_a_jpeg_does_no_harm(tmp_path, data):
+def test_data_after_the_picture_of_a_jpeg_are_ignored(tmp_path, data):
     path = tmp_path / "a.jpg"
     path.write_bytes(data[1])
     np.testing.assert_allclose(read_photo(path, 8, 8).reshape(-1, 3).mean(axis=0), (0.784, 0.392, 0.196), atol=0.01)
 
 
 @pytest.mark.parametrize("between", [b"", b"\xff" * 3, segments(0xFE, b"\xff\xd9", 1)])
-def test_a_jpeg_of_too_many_scans_is_refused_before_it_is_decoded(tmp_path, between):
+def test_jpeg_with_too_many_scans_is_rejected_before_decoding(tmp_path, between):
     path = tmp_path / "a.jpg"
     head, *scans = jpeg(progressive=True).split(b"\xff\xda")
     path.write_bytes((between + b"\xff\xda").join([head, *scans[:2], *[scans[1]] * 60, *scans[2:]]))
@@ -115,7 +115,7 @@ def test_a_photo_is_turned_as_pillow_turns_it(tmp_path, orientation, kind):
     np.testing.assert_array_equal(read_photo(path, 4, 6), np.asarray(upright, np.float32) / 255)
 
 
-def test_a_large_text_is_no_damage(tmp_path, photo):
+def test_large_text_chunk_is_not_damage(tmp_path, photo):
     data, text = photo.read_bytes(), b"zTXta\0\0" + zlib.compress(bytes(2**21))
     chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
     photo.write_bytes(data[:33] + chunk + data[33:])
@@ -157,7 +157,7 @@ def test_the_whole_photo_is_resized_and_nothing_is_cut_off(tmp_path):
     assert red[9:].max() < 0.1
 
 
-def test_of_several_pictures_in_one_file_it_is_the_first(tmp_path):
+def test_first_of_several_pictures_in_a_file_is_read(tmp_path):
     first, second = Image.new("RGB", (16, 16), "red"), Image.new("RGB", (16, 16), "blue")
     several = dict(save_all=True, append_images=[second])
     first.save(tmp_path / "stereo.jpg", "MPO", **several)
@@ -177,8 +177,8 @@ def test_profiles_and_broken_exif_change_nothing(tmp_path, kind):
     np.testing.assert_allclose(read_photo(tmp_path / "exif", 4, 4)[0, 0], np.array([200, 100, 50]) / 255, atol=0.02)
 
 
-def test_a_png_whose_checksums_are_wrong_is_refused(tmp_path):
-    """Pillow alone would read other pixels."""
+def test_png_with_wrong_checksums_is_rejected(tmp_path):
+    """Pillow without verification would read other pixels."""
     path = tmp_path / "a.png"
     pixels = np.random.default_rng(0).integers(0, 256, (50, 50, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path, compress_level=0)
@@ -189,7 +189,7 @@ def test_a_png_whose_checksums_are_wrong_is_refused(tmp_path):
         read_photo(path, 50, 50)
 
 
-def test_a_jpeg_of_very_many_scans_is_refused(tmp_path):
+def test_jpeg_with_very_many_scans_is_rejected(tmp_path):
     path = tmp_path / "a.jpg"
     Image.new("RGB", (64, 64)).save(path, progressive=True)
     head, *scans = path.read_bytes().split(b"\xff\xda")
@@ -218,7 +218,7 @@ def png_header(width, height):
         (png_header(20, 20), "damaged"),
     ],
 )
-def test_what_is_no_photo_is_one_line(capsys, tmp_path, image_run, content, message):
+def test_invalid_photo_is_a_one_line_error(capsys, tmp_path, image_run, content, message):
     path = tmp_path / "bad.png"
     path.write_bytes(content)
     status, text = predict(capsys, image_run, path)
@@ -238,7 +238,7 @@ def test_a_truncated_photo_is_one_line(capsys, tmp_path, image_run, suffix):
     assert "is damaged" in text
 
 
-def test_what_is_no_run_is_one_line(capsys, tmp_path, image_run, photo):
+def test_invalid_run_is_a_one_line_error(capsys, tmp_path, image_run, photo):
     empty = tmp_path / "empty"
     empty.mkdir()
     for argv, message in [

@@ -1,4 +1,4 @@
-"""predict on rows: that it says what the run said, in whatever form rows come, and what is refused and where."""
+"""`predict` on rows: the probabilities of the run, in any form of the rows, and errors with their place."""
 
 import csv
 import io
@@ -85,7 +85,7 @@ def predict(capsys):
 
 
 @pytest.fixture
-def refused(capsys):
+def error_of(capsys):
     def call(*argv):
         assert main.main(["predict", *map(str, argv)]) == 2
         out, err = capsys.readouterr()
@@ -109,7 +109,7 @@ def probabilities(rows, classes):
 
 
 @pytest.mark.parametrize("kind", ["csv", "npz"])
-def test_the_test_rows_get_what_the_run_said_of_them(kind, table, swept, of_arrays, predict, tmp_path):
+def test_test_rows_get_the_probabilities_of_the_run(kind, table, swept, of_arrays, predict, tmp_path):
     """The run's own test accuracy, and the probabilities that its data and its network give."""
     run, file = (swept, table[2]) if kind == "csv" else of_arrays
     label, drop = ("survived", "name") if kind == "csv" else ("kind", "")
@@ -136,10 +136,10 @@ def test_the_test_rows_get_what_the_run_said_of_them(kind, table, swept, of_arra
     # Among all rows, each gets the same up to rounding.
     every, told = predict(run, file)
     np.testing.assert_allclose(probabilities(every, data.classes)[test], expected, rtol=1e-5, atol=1e-7)
-    assert told[-1].startswith("note: this is the file that the run learned from")
+    assert told[-1].startswith("note: this is the run's own data file")
 
 
-def test_many_rows_go_through_in_parts(swept, table, predict, monkeypatch):
+def test_many_rows_are_predicted_in_batches(swept, table, predict, monkeypatch):
     whole, _ = predict(swept, table[2])
     monkeypatch.setattr(predictions, "NUMBERS_AT_A_TIME", 7 * 50)  # 50 rows, of 120
     parts, _ = predict(swept, table[2])
@@ -150,20 +150,20 @@ def test_many_rows_go_through_in_parts(swept, table, predict, monkeypatch):
 # Rows in every form
 
 
-def test_columns_in_any_order_with_others_beside_and_none_of_labels(swept, table, predict, tmp_path):
+def test_columns_in_any_order_with_additional_ones_and_without_labels(swept, table, predict, tmp_path):
     header, rows, path = table
     expected, told = predict(swept, path)
-    assert told[0] == "by best, 7-4-1, which the run ranks best on dev"
-    assert "left out, since training had no such column: name" in told
+    assert told[0] == "by best, 7-4-1, the run's best on dev"
+    assert "ignored, since training had no such column: name" in told
     turned = [[*row[4:0:-1], "0"] for row in rows]
     new = write_csv(tmp_path / "new.csv", [*header[4:0:-1], "oth\n\u2028er"], turned, delimiter=";")
     said, told = predict(swept, new)
     assert said == expected
-    assert "left out, since training had no such column: oth\\n\\u2028er" in told
+    assert "ignored, since training had no such column: oth\\n\\u2028er" in told
     assert not any("accuracy" in line for line in told)
 
 
-def test_what_is_missing_or_new_is_taken_as_in_training_and_told(swept, table, predict, tmp_path):
+def test_missing_and_unseen_words_are_encoded_as_in_training_and_reported(swept, table, predict, tmp_path):
     fitted = {column.name: column for column in encoder.load(swept).columns}
     header = ["sex", "age", "fare", "town"]
     rows = [["female", "NA", "1", "Oslo"], ["", f"{fitted['age'].median!r}", "1", "Bergen"]]
@@ -195,11 +195,11 @@ def test_arrays_without_labels(of_arrays, predict, tmp_path):
     assert expected[0] == ["row", "class", "P(a,b)", "P(c)", "P(é)"]
     np.savez(tmp_path / "new.npz", x=np.load(file)["x"].reshape(60, 4), other=np.zeros(3))
     said, told = predict(run, tmp_path / "new.npz")
-    assert (said, told) == (expected, ["by best, 4-4-3, which the run ranks best on dev"])
+    assert (said, told) == (expected, ["by best, 4-4-3, the run's best on dev"])
     np.testing.assert_allclose(probabilities(said, ["a,b", "c", "é"]).sum(axis=1), 1, rtol=1e-6)
 
 
-def test_the_answers_go_to_a_new_file_and_what_is_told_to_stdout(swept, table, tmp_path, capsys, refused):
+def test_predictions_go_to_a_new_file_and_notes_to_stdout(swept, table, tmp_path, capsys, error_of):
     out = tmp_path / "predictions.csv"
     assert main.main(["predict", str(swept), str(table[2]), "--out", str(out)]) == 0
     told, err = capsys.readouterr()
@@ -208,18 +208,18 @@ def test_the_answers_go_to_a_new_file_and_what_is_told_to_stdout(swept, table, t
     assert list(read.columns) == ["row", "class", "P(no)", "P(yes)"]
     assert read.columns["row"] == [str(i) for i in range(1, 121)]
     before = out.read_bytes()
-    assert "exists already, and is not replaced" in refused(swept, table[2], "--out", out)
+    assert "exists already, and is not replaced" in error_of(swept, table[2], "--out", out)
     assert out.read_bytes() == before
-    assert "must not be in the folder of the run" in refused(swept, table[2], "--out", swept / "predictions.csv")
+    assert "must be outside the run's folder" in error_of(swept, table[2], "--out", swept / "predictions.csv")
     assert not (swept / "predictions.csv").exists()
-    assert "must exist: make it first" in refused(swept, table[2], "--out", tmp_path / "absent" / "a.csv")
+    assert "must exist: create it first" in error_of(swept, table[2], "--out", tmp_path / "absent" / "a.csv")
 
 
 # Which network
 
 
 @pytest.mark.full
-def test_of_several_networks_the_one_best_on_dev(ladder_run, table, predict, refused, tmp_path):
+def test_best_network_on_dev_is_used_by_default(ladder_run, table, predict, error_of, tmp_path):
     run = shutil.copytree(ladder_run, tmp_path / "run")
     for dev, best in (((0.5, 0.75), "one-hidden"), ((0.75, 0.5), "logistic"), ((0.5, 0.5), "logistic")):
         results = json.loads((ladder_run / "results.json").read_text())
@@ -229,24 +229,24 @@ def test_of_several_networks_the_one_best_on_dev(ladder_run, table, predict, ref
         assert predict(run, table[2])[1][0].startswith(f"by passengers-{best}, ")
     _, told = predict(run, table[2], "--network", "passengers-one-hidden")
     assert told[0] == "by passengers-one-hidden, 5-3-1"
-    assert "has no network 'other': there are " in refused(run, table[2], "--network", "other")
+    assert "has no network 'other': there are " in error_of(run, table[2], "--network", "other")
     for content, message in [
         (b"[]", "expected a list of networks, got []"),
         (b"{}", "expected a list of networks"),
         (b'[{"data": "a", "network": "b", "accuracy": {"dev": "1"}}]', "expected data, network and accuracy of each"),
         (b'[{"data": "../a", "network": "b", "accuracy": {"dev": 1.0}}]', "has no network '../a-b'"),
         (b"[" * 100_000, "nested too deeply"),
-        (None, "has no results.json, by which its networks are ranked"),
+        (None, "has no results.json, which ranks its networks"),
     ]:
         (run / "results.json").unlink()
         if content is not None:
             (run / "results.json").write_bytes(content)
-        assert message in refused(run, table[2])
+        assert message in error_of(run, table[2])
 
 
 @pytest.mark.full
-def test_new_rows_are_read_as_the_training_s_were(tmp_path, predict, refused, capsys):
-    """By the marks, the words and the layout that the run found or was given; the delimiter may be another."""
+def test_new_rows_are_read_like_the_training_rows(tmp_path, predict, error_of, capsys):
+    """With the marks, the words and the layout of the run; the delimiter may differ."""
     rows = [
         [f"{i % 9},{i % 4}", f"{i % 7}%", f"{1 + i % 5}.{100 + i % 3}", ["NA", "EU"][i % 2], i % 2] for i in range(60)
     ]
@@ -269,11 +269,11 @@ def test_new_rows_are_read_as_the_training_s_were(tmp_path, predict, refused, ca
     for old, odd, message in [("0,0", "0.5", r"'0.5' in line 1.*decimal comma"), ("0%", "0", "'0' in line 1.*in %"),
                               ("0,0", "NA", "'NA' in line 1, expected a number")]:  # fmt: skip
         new.write_text("\t".join(["1", "0,0", "0%", "1.100", "EU"]).replace(old, odd, 1) + "\n")
-        assert re.search(message, refused(run, new))
+        assert re.search(message, error_of(run, new))
 
 
 @pytest.mark.full
-def test_a_label_that_is_the_same_number_is_the_same_class(tmp_path, predict):
+def test_equal_numbers_are_the_same_class(tmp_path, predict):
     path = write_csv(tmp_path / "a.csv", ["a", "y"], [[i / 2, i % 2] for i in range(30)])
     assert main.main(["sweep", str(path), "--label", "y", *SHORT, "--runs-dir", str(tmp_path / "runs")]) == 0
     run = only(tmp_path / "runs")
@@ -282,13 +282,13 @@ def test_a_label_that_is_the_same_number_is_the_same_class(tmp_path, predict):
     assert before in predict(run, new)[1]
 
 
-# What is refused
+# What is error_of
 
 
 @pytest.mark.parametrize(
     ("header", "row", "message"),
     [
-        ("sex,fare,town", "female,1,S", "has no column 'age', and .* learned from it: there are sex, fare, town"),
+        ("sex,fare,town", "female,1,S", "has no column 'age', which .* needs: there are sex, fare, town"),
         ("Sex,Age,fare,town", "female,1,1,S", "has no column 'sex', 'age'"),
         ("sex,age,fare,town", "female,old,1,S", "column 'age' holds 'old' in line 3, expected a number"),
         ("sex,age,fare,town", 'female,"1,5",1,S', "'1,5' in line 3, expected a number, .* a point, not a comma"),
@@ -297,23 +297,23 @@ def test_a_label_that_is_the_same_number_is_the_same_class(tmp_path, predict):
         ("sex,age,fare,town", "female,1,S", "line 3 has 3 fields, the header 4"),
     ],
 )
-def test_rows_that_cannot_be_taken(swept, refused, tmp_path, header, row, message):
+def test_invalid_rows(swept, error_of, tmp_path, header, row, message):
     (tmp_path / "a.csv").write_text(f"{header}\n{','.join('1' * len(header.split(',')))}\n{row}\n")
-    assert re.search(message, refused(swept, tmp_path / "a.csv"))
+    assert re.search(message, error_of(swept, tmp_path / "a.csv"))
 
 
-def test_numbers_beyond_the_network_s_are_refused_by_their_place(swept, of_arrays, refused, tmp_path):
-    """A number that is legal, and that a deviation of 1e-20, as a file of others' may say, takes out of float32."""
+def test_numbers_that_overflow_the_network_are_rejected_with_their_place(swept, of_arrays, error_of, tmp_path):
+    """A valid number is beyond float32 after division by a deviation of 1e-20, which an untrusted file may have."""
     run = shutil.copytree(swept, tmp_path / "run")
     change_network(run, lambda tensors: tensors["standardizer/std"].__imul__(1e-20))
     (tmp_path / "a.csv").write_text("sex,age,fare,town\nmale,1,1,S\nmale,1,1e30,S\n")
-    assert "a.csv: column 'fare' in line 3 is so far from the training rows that the network" in refused(
+    assert "a.csv: column 'fare' in line 3 is so far from the training rows that the network" in error_of(
         run, tmp_path / "a.csv"
     )
     run = shutil.copytree(of_arrays[0], tmp_path / "arrays")
     change_network(run, lambda tensors: tensors["standardizer/std"].__imul__(1e-20))
     np.savez(tmp_path / "a.npz", x=np.array([[0.0, 0, 0, 0], [0, 0, -1e30, 0]]))
-    assert "x[1, 2] is so far" in refused(run, tmp_path / "a.npz")
+    assert "x[1, 2] is so far" in error_of(run, tmp_path / "a.npz")
 
 
 def change_network(run, change, **metadata):
@@ -325,54 +325,54 @@ def change_network(run, change, **metadata):
     path.write_bytes(save(tensors, before | metadata))
 
 
-def test_arrays_that_cannot_be_taken(of_arrays, swept, table, refused, tmp_path):
+def test_invalid_arrays(of_arrays, swept, table, error_of, tmp_path):
     run, file = of_arrays
     new = tmp_path / "new.npz"
     for arrays, message in [
-        (dict(x=np.zeros((3, 5))), "its rows make 5 inputs, but the network takes 4, standardized"),
+        (dict(x=np.zeros((3, 5))), "its rows have 5 inputs, but the network takes 4, standardized"),
         (dict(x=np.full((3, 4), np.nan)), "x[0, 0] is nan, expected numbers up to"),
         (dict(x=np.zeros((3, 4)), kind=np.zeros(2, int)), r"kind is int64 (2,), expected a class for each row"),
         (dict(y=np.zeros(3)), "it has no array x, only y"),
     ]:
         np.savez(new, **arrays)
-        assert message in refused(run, new)
-    assert f"expected an npz file, with rows as an array x, as {run} learned from, got CSV" in refused(run, table[2])
-    assert f"expected a CSV file, as {swept} learned from, got npz" in refused(swept, file)
-    assert "has none of the names that are read" in refused(swept, tmp_path / "a.png")
+        assert message in error_of(run, new)
+    assert f"expected an npz file, with rows as an array x, like the data of {run}, got CSV" in error_of(run, table[2])
+    assert f"expected a CSV file, like the data of {swept}, got npz" in error_of(swept, file)
+    assert "must end in one of .csv" in error_of(swept, tmp_path / "a.png")
 
 
-def test_networks_that_do_not_classify_rows_or_photos(swept, table, refused, tmp_path, image_run):
+def test_networks_that_cannot_classify_rows_or_photos(swept, table, error_of, tmp_path, image_run):
     run = shutil.copytree(swept, tmp_path / "run")
     change_network(run, lambda tensors: None, output="linear", classes='["a"]')
-    assert "has no probabilities of classes" in refused(run, table[2])
+    assert "must be a classifier" in error_of(run, table[2])
     run = shutil.copytree(swept, tmp_path / "long")
     change_network(run, lambda tensors: None, classes=json.dumps(["a", "b" * 101]))
-    assert "the network names 2 classes in up to 101 characters" in refused(run, table[2])
+    assert "the network names 2 classes in up to 101 characters" in error_of(run, table[2])
     run = shutil.copytree(swept, tmp_path / "bare")
     change_network(run, lambda tensors: [tensors.pop(f"standardizer/{name}") for name in ("mean", "std")])
-    assert "has networks for other data than images or your own file" in refused(run, table[2])
-    assert "--out is for the classes of rows" in refused(image_run, "a.png", "--out", tmp_path / "a.csv")
+    assert "must be a run of catvnoncat, or on your own file" in error_of(run, table[2])
+    assert "--out must be used with a file of rows" in error_of(image_run, "a.png", "--out", tmp_path / "a.csv")
 
 
-def test_a_run_that_is_not_finished_has_no_answers_yet(swept, table, refused, tmp_path):
+def test_unfinished_run_cannot_predict(swept, table, error_of, tmp_path):
     run = shutil.copytree(swept, tmp_path / "run")
     (run / "best.safetensors").unlink()
-    assert "holds no trained networks" in refused(run, table[2])
+    assert "holds no trained networks" in error_of(run, table[2])
     (run / ".unfinished").touch()
-    assert "is not finished, and has no trained network yet: resume continues it" in refused(run, table[2])
+    assert "is not finished, and has no trained network yet: use resume to continue it" in error_of(run, table[2])
 
 
-def test_an_exported_network_says_what_makes_its_inputs(swept, tmp_path, capsys):
+def test_export_names_the_encoder_of_its_inputs(swept, tmp_path, capsys):
     assert main.main(["export", str(swept), "--to", "npz", "--out", str(tmp_path / "a.npz")]) == 0
-    assert f"\n{swept / 'encoder.json'} states how a row becomes inputs" in capsys.readouterr().out
+    assert f"\n{swept / 'encoder.json'} has the encoding of rows" in capsys.readouterr().out
 
 
-def test_a_run_on_data_of_others_takes_no_rows(table, refused, tmp_path, swept):
+def test_run_on_other_data_rejects_rows(table, error_of, tmp_path, swept):
     run = shutil.copytree(swept, tmp_path / "run")
     config = json.loads((run / "config.json").read_text())
     config["options"]["data"] = None
     (run / "config.json").write_text(json.dumps(config | {"experiment": "sweep-digits"}))
-    assert "has networks for other data than images or your own file" in refused(run, table[2])
+    assert "must be a run of catvnoncat, or on your own file" in error_of(run, table[2])
     config["options"] |= {"data": "x.csv"}
     (run / "config.json").write_text(json.dumps(config | {"data": ["no", "object"]}))
     assert main.main(["predict", str(run), str(table[2])]) == 0
@@ -405,7 +405,7 @@ def reading(**values):
         ({"label": "y"}, "expected an object of label, reading and columns"),
         (column() | {"more": 1}, "expected an object of label, reading and columns"),
         (column() | {"label": 1}, "expected label to be a string"),
-        (column() | {"columns": []}, "columns a list of some"),
+        (column() | {"columns": []}, "columns a list that is not empty"),
         (column() | {"columns": [7]}, "expected a column of kind number or category, got 7"),
         (column() | {"reading": []}, "expected reading to be an object of"),
         (reading(code="x"), "expected reading to be an object of"),
@@ -415,9 +415,9 @@ def reading(**values):
         (reading(header=1), "header must be true or false, got 1"),
         (reading(missing="NA"), "missing must be at most 1000 words"),
         (reading(words=[1]), "words must be at most 1000 words"),
-        (column(decimal=";"), "the marks of column"),
-        (column(thousands=["."]), "the marks of column"),
-        (column(suffix="x" * 11), "the marks of column"),
+        (column(decimal=";"), "the notation of column"),
+        (column(thousands=["."]), "the notation of column"),
+        (column(suffix="x" * 11), "the notation of column"),
         (column(kind="pickle"), "expected a column of kind"),
         (column(kind=["number"]), "expected a column of kind"),
         (column(name=7), "expected a column's kind, name, median, decimal"),
@@ -426,15 +426,15 @@ def reading(**values):
         (column(median="1"), "the median of column"),
         (column(median=1e31), "must be a number up to 1e+30, got 1e+31"),
         (column(median=10**400), "the median of column"),
-        (column(name="y"), "have the same name"),
+        (column(name="y"), "must be different"),
         (category("ab", "a"), "the levels of column"),
         (category(["a"] * 2, "a"), "must be different words"),
-        (category(["a"], "b"), "the most frequent one of them"),
-        (category(["a"], ["a"]), "the most frequent one of them"),
-        (category([], "a"), "the most frequent one of them"),
+        (category(["a"], "b"), "different words that include the most frequent one"),
+        (category(["a"], ["a"]), "different words that include the most frequent one"),
+        (category([], "a"), "different words that include the most frequent one"),
         (category([1], 1), "at most 100 words"),
         (category([str(i) for i in range(101)], "1"), "at most 100 words"),
-        (b'{"label": "y", "label": "z"}', 'the name "label" is twice'),
+        (b'{"label": "y", "label": "z"}', 'the names in an object must be different, got "label" twice'),
         (b'{"label": NaN}', "NaN is not JSON"),
         (b"[" * 10**6, "nested too deeply"),
         (b'{"label":' * 1000 + b"1" + b"}" * 1000, "expected an object|nested too deeply"),
@@ -442,7 +442,7 @@ def reading(**values):
         (b" " * (encoder.MOST_BYTES + 1), "more than 16,777,216 bytes"),
     ],
 )
-def test_an_encoder_that_no_training_writes_is_refused_in_a_line(tmp_path, content, message):
+def test_invalid_encoder_is_a_one_line_error(tmp_path, content, message):
     data = content if isinstance(content, bytes) else json.dumps(content).encode()
     (tmp_path / "encoder.json").write_bytes(data)
     with pytest.raises(InvalidFileError) as refusal:
@@ -451,7 +451,7 @@ def test_an_encoder_that_no_training_writes_is_refused_in_a_line(tmp_path, conte
     assert "\n" not in str(refusal.value) and len(str(refusal.value)) < 500
 
 
-def test_an_encoder_comes_back_as_it_was(swept, table, tmp_path):
+def test_encoder_round_trip(swept, table, tmp_path):
     written = json.loads((swept / "encoder.json").read_text())
     read = encoder.load(swept)
     assert json.loads(json.dumps(encoder.as_json(*read))) == written
@@ -460,12 +460,12 @@ def test_an_encoder_comes_back_as_it_was(swept, table, tmp_path):
         assert encoder.load(tmp_path).columns[0].levels == tuple(levels)
 
 
-def test_an_encoder_of_another_run_does_not_fit(swept, table, refused, tmp_path):
+def test_an_encoder_of_another_run_does_not_fit(swept, table, error_of, tmp_path):
     run = shutil.copytree(swept, tmp_path / "run")
     (run / "encoder.json").write_text(json.dumps(column(name="age")))
-    assert "its rows make 1 inputs, but the network takes 7" in refused(run, table[2])
+    assert "its rows have 1 inputs, but the network takes 7" in error_of(run, table[2])
     (run / "encoder.json").unlink()
-    assert "has no encoder.json" in refused(run, table[2])
+    assert "has no encoder.json" in error_of(run, table[2])
     (tmp_path / "secret.json").write_text(json.dumps(column(name="age")))
     (run / "encoder.json").symlink_to(tmp_path / "secret.json")
-    assert "encoder.json leads out of its folder" in refused(run, table[2])
+    assert "encoder.json must be inside its folder" in error_of(run, table[2])

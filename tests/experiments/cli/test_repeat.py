@@ -1,4 +1,4 @@
-"""Repeated runs: that they match, in another process and other circumstances; and what is said where they do not."""
+"""`repeat`: runs match in another process and environment; the report of differences."""
 
 import importlib.util
 import json
@@ -32,13 +32,13 @@ def original(tmp_path_factory):
 
 @pytest.fixture
 def run(original, tmp_path):
-    """A copy of it, to be changed."""
+    """A copy of the run, to be changed."""
     return shutil.copytree(original, tmp_path / "run")
 
 
 @pytest.fixture
 def verdict(run, original):
-    """`verdict()`: of the original, as if it were the repetition of the copy; its lines."""
+    """`verdict()`: judge the original as the repetition of the copy; return the lines."""
 
     def lines(*, matched):
         found = repeat.judge(run, original)
@@ -48,10 +48,10 @@ def verdict(run, original):
     return lines
 
 
-def test_a_run_is_repeated_bit_for_bit_and_left_as_it_was(original, tmp_path, capsys):
+def test_repeat_matches_bit_for_bit_and_does_not_change_the_run(original, tmp_path, capsys):
     run, before = original, {path.name: path.read_bytes() for path in original.iterdir()}
     assert main.main(["repeat", str(run), "--runs-dir", str(tmp_path / "again")]) == 0
-    assert capsys.readouterr().out.endswith("\nmatched: all 4 files are the same, bit for bit\n")
+    assert capsys.readouterr().out.endswith("\nmatched: all 4 files are identical\n")
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
     (again,) = (tmp_path / "again").iterdir()
     for name in ("metrics.jsonl", "report.txt", "sweep.csv", "best.safetensors"):
@@ -68,7 +68,7 @@ def change_json(path, change):
     path.write_text(json.dumps(content))
 
 
-def test_what_differs_most_is_told_of_each_file_and_what_else_is_another(run, verdict):
+def test_largest_difference_of_each_file_and_changed_environment_are_reported(run, verdict):
     arrays = {name: a.copy() for name, a in load((run / "best.safetensors").read_bytes()).items()}
     arrays["0/b"] += np.abs(arrays["0/b"]).max()
     (run / "best.safetensors").write_bytes(save(arrays))
@@ -83,7 +83,7 @@ def test_what_differs_most_is_told_of_each_file_and_what_else_is_another(run, ve
 
     change_json(run / "config.json", another)
     lines = verdict(matched=False)
-    assert lines[0] == "did not match: 1 of 5 files are the same, bit for bit"
+    assert lines[0] == "did not match: 1 of 5 files are identical"
     assert lines[1].startswith("  best.safetensors: 1 of 6 arrays, relative to their largest number: 0/b by ")
     assert lines[2:4] == ["  metrics.jsonl: only in the repetition", f"  more.txt: only in {run}"]
     assert "worst:" in lines[4] and "best:" in lines[4]
@@ -93,26 +93,26 @@ def test_what_differs_most_is_told_of_each_file_and_what_else_is_another(run, ve
     assert len(lines) == 8
 
 
-def test_a_difference_without_a_recorded_cause_says_so(run, verdict):
+def test_difference_without_a_recorded_cause_is_reported(run, verdict):
     (run / "sweep.csv").write_text("x")
     assert verdict(matched=False)[-1] == "the recorded environments are the same"
 
 
-def test_a_match_elsewhere_is_one_and_says_where(run, verdict):
+def test_match_in_another_environment_reports_the_changes(run, verdict):
     change_json(run / "config.json", lambda config: config["versions"].update(numpy="1.0"))
     said = verdict(matched=True)
     assert said[0].startswith("matched") and said[1].startswith('  although versions.numpy was "1.0", and is ')
 
 
-def test_a_run_that_was_killed_is_compared_as_far_as_it_came(run, verdict):
+def test_killed_run_is_compared_up_to_its_last_line(run, verdict):
     for name in ("report.html", "report.txt", "timings.txt", "best.safetensors"):
         (run / name).unlink()
     lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
     (run / "metrics.jsonl").write_text(lines[0] + lines[1][:10])
     said = verdict(matched=True)
     assert said == [
-        f"{run} is not finished: compared as far as it came",
-        "matched: all 2 files are the same, bit for bit",
+        f"{run} is not finished: only what it has written is compared",
+        "matched: all 2 files are identical",
     ]
     (run / "metrics.jsonl").write_text(lines[1])
     assert '  metrics.jsonl: [1]: "(nothing)" then, ' in "\n".join(verdict(matched=False))
@@ -125,14 +125,14 @@ def test_a_run_without_results_matches_nothing(run, verdict):
     assert verdict(matched=False)[1] == f"did not match: there are no results in {run}"
 
 
-def test_a_repetition_that_is_another_ends_with_status_1(run, tmp_path, capsys):
+def test_different_repetition_exits_with_status_1(run, tmp_path, capsys):
     (run / "sweep.csv").write_text("x")
     assert main.main(["repeat", str(run), "--runs-dir", str(tmp_path / "again"), "--no-compilation-cache"]) == 1
     assert "\ndid not match: 3 of 4 files" in capsys.readouterr().out
 
 
 @pytest.mark.full
-def test_a_run_that_failed_is_repeated_to_its_failure(tmp_path, capsys):
+def test_failed_run_is_repeated_with_the_same_failure(tmp_path, capsys):
     argv = ["sweep", "breast-cancer", "--learning-rate", "1e30", "--seed", "0", "--hidden", "3", "--epochs", "2"]
     argv += ["--optimizer", "sgd"]
     assert main.main([*argv, "--runs-dir", str(tmp_path / "runs")]) == 1
@@ -140,7 +140,7 @@ def test_a_run_that_failed_is_repeated_to_its_failure(tmp_path, capsys):
     capsys.readouterr()
     assert main.main(["repeat", str(run), "--runs-dir", str(tmp_path / "again")]) == 0
     out, err = capsys.readouterr()
-    assert "every training diverged" in err and out.endswith("matched: all 2 files are the same, bit for bit\n")
+    assert "every training diverged" in err and out.endswith("matched: all 2 files are identical\n")
 
 
 def test_names_of_files_cannot_steer_a_terminal(run, verdict):
@@ -159,7 +159,7 @@ def test_names_of_files_cannot_steer_a_terminal(run, verdict):
         (["run", "--bogus"], "--bogus"),
     ],
 )
-def test_what_cannot_be_repeated_is_one_line_and_leaves_nothing(argv, message, tmp_path, monkeypatch, capsys):
+def test_invalid_repeat_is_a_one_line_error_and_leaves_nothing(argv, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bare").mkdir()
     options = {"runs_dir": "r", "compilation_cache": True, "tensorboard": False, "iterations": 1, "seed": 0}
@@ -196,14 +196,14 @@ SHORT = {
 data_dir = test_mnist.data_dir
 
 
-def test_all_experiments_have_a_short_run():
+def test_every_experiment_has_a_short_run():
     assert SHORT.keys() == {*registry.NAMES, *registry.sweep_names()}
 
 
 @pytest.mark.representatives("vectorization")
 @pytest.mark.parametrize("name", SHORT)
 def test_another_process_repeats_it_bit_for_bit(name, full, tmp_path, write_photos, data_dir, monkeypatch, capsys):
-    """Here, a bar shows the progress, an event file is written, no program is kept; there, none of it is so."""
+    """This process has a progress bar and an event file, and no cache; the other one the opposite."""
     argv = [*(name.split("-", 1) if name.startswith("sweep-") else ("run", name)), *SHORT[name].split()]
     if "catvnoncat" in name:
         argv += ["--data-dir", str(write_photos(tmp_path / "photos"))]

@@ -1,4 +1,4 @@
-"""Runs that are stopped, killed, or run out of disk, and what `resume` makes of them."""
+"""Runs that are stopped, killed, or run out of disk space, and how `resume` continues them."""
 
 import importlib
 import json
@@ -33,7 +33,7 @@ ALWAYS = ["--checkpoint-every", "1e-9"]
 
 
 def sweep(runs, *argv, status=0):
-    """A run; its folder."""
+    """Run a sweep; return its folder."""
     assert main.main([*SWEEP, "--runs-dir", str(runs), *argv]) == status
     (folder,) = runs.iterdir()
     return folder
@@ -45,14 +45,14 @@ def resume(run, *argv, status=0):
 
 @pytest.fixture(scope="module", autouse=True)
 def cached(tmp_path_factory):
-    """All runs here are of the same programs."""
+    """Cache programs, since all runs have the same ones."""
     with own_cache(tmp_path_factory.mktemp("caches")):
         yield
 
 
 @pytest.fixture(autouse=True)
 def no_progress(monkeypatch):
-    """Lines of progress, which a slow machine has."""
+    """Turn off lines of progress, which only appear on a slow machine."""
     monkeypatch.setattr("experiments.runs.progress._SECONDS_BETWEEN_LINES", float("inf"))
 
 
@@ -125,7 +125,7 @@ def test_the_second_ctrl_c_stops_at_once(capsys, tmp_path, at_report):
 
 
 @pytest.mark.full
-def test_a_full_disk_stops_the_run_and_resume_goes_on(capsys, tmp_path, at_report, undisturbed):
+def test_full_disk_stops_the_run_and_resume_continues(capsys, tmp_path, at_report, undisturbed):
     def fill():
         raise OSError(28, "No space left on device", "metrics.jsonl")
 
@@ -141,14 +141,14 @@ def test_a_full_disk_stops_the_run_and_resume_goes_on(capsys, tmp_path, at_repor
 
 
 @pytest.mark.full
-def test_a_run_that_cannot_write_checkpoints_goes_on(capsys, tmp_path, monkeypatch, undisturbed):
+def test_run_that_cannot_write_checkpoints_continues(capsys, tmp_path, monkeypatch, undisturbed):
     def save(self, checkpoint):
         raise RuntimeError("RESOURCE_EXHAUSTED: No space left on device")
 
     monkeypatch.setattr(CheckpointStore, "save", save)
     run = sweep(tmp_path, *ALWAYS)
     line = capsys.readouterr().err.splitlines()[0]
-    assert line.startswith("note: no checkpoint of relu-1 was written, the run continues: RESOURCE_EXHAUSTED")
+    assert line.startswith("note: a checkpoint of relu-1 could not be written, the run continues: RESOURCE_EXHAUSTED")
     assert_same(run, undisturbed)
 
 
@@ -185,17 +185,17 @@ def refusal(capsys, run, *argv):
 
 
 @pytest.mark.full
-def test_two_processes_do_not_write_one_run(capsys, interrupted):
+def test_two_processes_cannot_write_the_same_run(capsys, interrupted):
     other = RunFolder(interrupted)
     before = {path: path.read_bytes() for path in interrupted.rglob("*") if path.is_file()}
-    assert "is being written by another process" in refusal(capsys, interrupted)
+    assert "is in use by another process" in refusal(capsys, interrupted)
     assert {path: path.read_bytes() for path in interrupted.rglob("*") if path.is_file()} == before
     other.release()
     resume(interrupted)  # the lock file itself, left behind, holds nobody up
 
 
 @pytest.mark.full
-def test_a_run_that_was_finished_meanwhile_is_left_alone(interrupted):
+def test_run_finished_by_another_process_is_not_resumed(interrupted):
     late = ResumedRun(Options(run=interrupted), print)
     resume(interrupted)
     before = {path: path.read_bytes() for path in interrupted.rglob("*") if path.is_file()}
@@ -234,8 +234,8 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path):
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-def test_on_a_terminal_a_note_of_its_own_line_says_what_is_waited_for(tmp_path):
-    """Over the line of the bar, which the terminal ends with ^C."""
+def test_on_a_terminal_the_stopping_note_has_a_separate_line(tmp_path):
+    """The note replaces the line of the bar, which the terminal ends with ^C."""
     main, side = os.openpty()
     kept, stderr = os.dup(2), sys.stderr
     os.dup2(side, 2)
@@ -260,13 +260,13 @@ def test_on_a_terminal_a_note_of_its_own_line_says_what_is_waited_for(tmp_path):
 
 
 def wait_long(lost):
-    """Once the object is lost."""
+    """Wait until the object is garbage-collected."""
     del lost
     time.sleep(20)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_an_interrupt_that_python_loses_is_raised_again(tmp_path):
+def test_lost_interrupt_is_raised_again(tmp_path):
     class Losing:
         def __del__(self):
             os.kill(os.getpid(), signal.SIGINT)
@@ -286,7 +286,7 @@ def test_an_import_is_not_interrupted(tmp_path, monkeypatch):
     assert sys.modules["slow_module"].done
 
 
-def test_what_is_being_written_is_written_whole(tmp_path):
+def test_signals_do_not_interrupt_a_write(tmp_path):
     def write():
         with delay_signals():
             os.kill(os.getpid(), signal.SIGINT)
@@ -297,7 +297,7 @@ def test_what_is_being_written_is_written_whole(tmp_path):
     assert (tmp_path / "file").read_text() == "whole"
 
 
-def test_a_second_interrupt_cuts_the_leaving_short(capsys, tmp_path, at_report, monkeypatch):
+def test_second_interrupt_skips_the_last_checkpoints(capsys, tmp_path, at_report, monkeypatch):
     at_report(3, send(signal.SIGINT))
     monkeypatch.setattr(RunCheckpoints, "write_ended", lambda self: os.kill(os.getpid(), signal.SIGINT))
     run = sweep(tmp_path, status=130)
@@ -306,7 +306,7 @@ def test_a_second_interrupt_cuts_the_leaving_short(capsys, tmp_path, at_report, 
     assert not (run / ".lock").exists()
 
 
-def test_a_deleted_folder_is_not_offered(capsys, tmp_path, at_report):
+def test_deleted_run_is_not_suggested_for_resume(capsys, tmp_path, at_report):
     def delete():
         shutil.rmtree(next(tmp_path.iterdir()))
         os.kill(os.getpid(), signal.SIGINT)
@@ -320,7 +320,7 @@ def test_a_deleted_folder_is_not_offered(capsys, tmp_path, at_report):
 
 
 @pytest.mark.full
-def test_a_resume_that_is_refused_deletes_nothing(tmp_path, at_report, monkeypatch):
+def test_rejected_resume_deletes_nothing(tmp_path, at_report, monkeypatch):
     at_report(8, send(signal.SIGINT))
     run = sweep(tmp_path, *ALWAYS, status=130)
     before = (run / "metrics.jsonl").read_bytes()
@@ -330,7 +330,7 @@ def test_a_resume_that_is_refused_deletes_nothing(tmp_path, at_report, monkeypat
     assert (run / "metrics.jsonl").read_bytes() == before
 
 
-def test_what_cannot_be_gone_on_with_is_one_line(capsys, tmp_path, undisturbed, interrupted):
+def test_run_that_cannot_be_resumed_is_a_one_line_error(capsys, tmp_path, undisturbed, interrupted):
     assert "is finished, so there is nothing to resume" in refusal(capsys, undisturbed)
     assert "is not a folder" in refusal(capsys, tmp_path / "nowhere")
     (interrupted / "config.json").write_text("{")
@@ -342,7 +342,7 @@ def test_another_environment_is_noted_and_other_data_are_rejected(capsys, tmp_pa
     config["versions"]["jax"] = "0.1"
     (interrupted / "config.json").write_text(json.dumps(config | {"data": {"x.csv": "0"}}))
     line = refusal(capsys, interrupted)
-    assert 'began with other data (data.x.csv was "0", and is "not there"): restore those' in line
+    assert 'was started with other data (data.x.csv was "0", and is "not there"): restore them' in line
     (interrupted / "config.json").write_text(json.dumps(config))
     resume(interrupted)
     note = capsys.readouterr().err.splitlines()[0]
@@ -351,7 +351,7 @@ def test_another_environment_is_noted_and_other_data_are_rejected(capsys, tmp_pa
 
 
 @pytest.mark.full
-def test_a_data_folder_that_moved_is_named_and_must_hold_the_same(capsys, tmp_path, at_report, write_photos):
+def test_moved_data_folder_must_hold_the_same_data(capsys, tmp_path, at_report, write_photos):
     data, moved, other = tmp_path / "data", tmp_path / "data, moved", tmp_path / "other"
     argv = ["sweep", "catvnoncat", "--depth", "0", "--learning-rate", "0.01", "--seed", "0", "--epochs", "3"]
     argv += ["--batch-size", "4", "--data-dir"]
@@ -365,7 +365,7 @@ def test_a_data_folder_that_moved_is_named_and_must_hold_the_same(capsys, tmp_pa
     assert "give their folder as --data-dir" in refusal(capsys, run)
     assert "--data has no effect: this run of sweep-catvnoncat reads no such" in refusal(capsys, run, "--data", "a.csv")
     told = refusal(capsys, run, "--data-dir", str(other))
-    assert "began with other data (data.train_catvnoncat.h5 was " in told and "data.test" not in told
+    assert "was started with other data (data.train_catvnoncat.h5 was " in told and "data.test" not in told
     at_report(1, send(signal.SIGINT))
     resume(run, "--data-dir", str(moved), status=130)  # once more, and the next time needs to be told again
     assert capsys.readouterr().err.endswith(f"resume {run} --data-dir '{moved}'\n")
@@ -374,7 +374,7 @@ def test_a_data_folder_that_moved_is_named_and_must_hold_the_same(capsys, tmp_pa
 
 
 @pytest.mark.full
-def test_a_file_of_one_s_own_that_moved(capsys, tmp_path, at_report):
+def test_moved_own_data_file(capsys, tmp_path, at_report):
     rows = "".join(f"{i},{'even' if i % 2 else 'odd'}\n" for i in range(60))
     (tmp_path / "own.csv").write_text("a,kind\n" + rows)
     argv = ["sweep", str(tmp_path / "own.csv"), "--label", "kind", "--learning-rate", "0.01", "--seed", "0"]
@@ -385,10 +385,10 @@ def test_a_file_of_one_s_own_that_moved(capsys, tmp_path, at_report):
     (tmp_path / "own.csv").rename(tmp_path / "new" / "own.csv")
     assert "own.csv does not exist: locate it with --data" in refusal(capsys, run)
     told = refusal(capsys, run, "--data-dir", str(tmp_path / "new"))
-    assert "--data-dir has no effect: this run of sweep-own reads your own file, which --data locates" in told
+    assert "--data-dir has no effect: this run of sweep-own reads your own file: use --data" in told
     assert "absent.csv does not exist" in refusal(capsys, run, "--data", str(tmp_path / "absent.csv"))
     (tmp_path / "own.csv").write_text("a,kind\n1,odd\n" + rows)
-    assert "began with other data (data.own.csv was " in refusal(capsys, run, "--data", str(tmp_path / "own.csv"))
+    assert "was started with other data (data.own.csv was " in refusal(capsys, run, "--data", str(tmp_path / "own.csv"))
     resume(run, "--data", str(tmp_path / "new" / "own.csv"))
     assert (
         main.main(["repeat", str(run), "--data", str(tmp_path / "new" / "own.csv"), "--runs-dir", str(tmp_path)]) == 0
@@ -402,7 +402,7 @@ def test_a_file_of_one_s_own_that_moved(capsys, tmp_path, at_report):
 )
 def test_bad_options_are_one_line_and_leave_nothing(capsys, tmp_path, flags):
     assert main.main([*SWEEP, *flags, "--runs-dir", str(tmp_path)]) == 2
-    assert "--checkpoint-every must be a number of seconds from 0 and --keep at least 1" in capsys.readouterr().err
+    assert "--checkpoint-every must be at least 0 seconds and --keep at least 1" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -412,18 +412,18 @@ def checkpoints_of(run, every=60.0):
     return found
 
 
-def test_none_are_kept_where_none_are_wanted(tmp_path):
+def test_no_checkpoints_if_turned_off(tmp_path):
     assert checkpoints_of(tmp_path, every=0).of("a") is None
 
 
-def test_trainings_of_one_name_are_refused(tmp_path):
+def test_trainings_with_the_same_name_raise(tmp_path):
     found = checkpoints_of(tmp_path)
     found.of("a").restore(None)
-    with pytest.raises(ValueError, match="two trainings of a run are called 'a'"):
+    with pytest.raises(ValueError, match="names of checkpoints must be unique in a run, got 'a' twice"):
         found.of("a")
 
 
-def test_outside_a_training_a_signal_stops_at_once(tmp_path):
+def test_signal_outside_of_training_stops_immediately(tmp_path):
     with pytest.raises(Stopped) as stop, checkpoints_of(tmp_path).stopping_at_one():
         os.kill(os.getpid(), signal.SIGTERM)
     assert stop.value.signum == signal.SIGTERM
@@ -443,8 +443,8 @@ def test_in_another_thread_signals_are_left_alone(tmp_path):
 
 
 @pytest.mark.full
-def test_killed_again_and_again_it_ends_the_same(tmp_path, monkeypatch):
-    """Real processes; `scripts/bench faults` does this a hundred times."""
+def test_run_killed_repeatedly_ends_the_same(tmp_path, monkeypatch):
+    """With real processes; `scripts/bench faults` does this a hundred times."""
     monkeypatch.setitem(faults.TRAININGS, "sweep", " ".join(SWEEP))
     training = faults.Faults("sweep", tmp_path)
     done, wrong = faults.kills(training, 1, random.Random(1), lambda line: None)
@@ -452,8 +452,8 @@ def test_killed_again_and_again_it_ends_the_same(tmp_path, monkeypatch):
     assert len(done) == 1
 
 
-def test_the_benchmark_finds_what_is_wrong(tmp_path, undisturbed):
-    """It must be able to fail."""
+def test_benchmark_finds_failures(tmp_path, undisturbed):
+    """The benchmark must be able to fail."""
     shutil.copytree(undisturbed, (other := tmp_path / "other"))
     (other / "sweep.csv").write_text((other / "sweep.csv").read_text() + "\n")
     training = faults.Faults.__new__(faults.Faults)
@@ -462,10 +462,10 @@ def test_the_benchmark_finds_what_is_wrong(tmp_path, undisturbed):
     (wrong,) = training.differs(other)
     assert wrong.startswith("sweep.csv: ")
     told = "relu-1: resumed after epoch 3\ntanh-1: resumed after epoch 5\n"
-    (wrong,) = faults.picked_up_elsewhere(tmp_path, told, {"relu-1": 4, "tanh-1": 5})
-    assert "relu-1 went on after epoch 3, and had a checkpoint of epoch 4" in wrong
-    (wrong,) = faults.picked_up_elsewhere(tmp_path, "", {"relu-1": 4})  # it began anew, and says nothing
-    assert "relu-1 went on after epoch none" in wrong
-    assert faults.picked_up_elsewhere(tmp_path, "", {"relu-1": 4}, {"relu-1": 4}) == []  # killed before
-    (wrong,) = faults.picked_up_elsewhere(tmp_path, "", {"relu-1": 4}, {"relu-1": 2})
-    assert "had a checkpoint of epoch 4, and then of 2" in wrong
+    (wrong,) = faults.resumed_elsewhere(tmp_path, told, {"relu-1": 4, "tanh-1": 5})
+    assert "relu-1 resumed after epoch 3, but had a checkpoint of epoch 4" in wrong
+    (wrong,) = faults.resumed_elsewhere(tmp_path, "", {"relu-1": 4})  # it started again, and logged nothing
+    assert "relu-1 resumed after epoch none" in wrong
+    assert faults.resumed_elsewhere(tmp_path, "", {"relu-1": 4}, {"relu-1": 4}) == []  # killed before
+    (wrong,) = faults.resumed_elsewhere(tmp_path, "", {"relu-1": 4}, {"relu-1": 2})
+    assert "had a checkpoint of epoch 4, and later of 2" in wrong

@@ -1,4 +1,4 @@
-"""A user's own files: what is read of CSV and npz, what is made of it, and what is refused and where."""
+"""A user's CSV and npz files: how they are read and encoded, and errors with their place."""
 
 import csv
 import dataclasses
@@ -21,7 +21,7 @@ from experiments.datasets import encoder
 from experiments.datasets.column_encoding import check_numbers, encode_columns
 from experiments.datasets.column_kinds import fit_columns
 from experiments.datasets.columns import Category, Meaning, Number, option
-from experiments.datasets.labels import numbers_alike
+from experiments.datasets.labels import unify_numbers
 from experiments.datasets.options import OwnDataOptions
 from experiments.datasets.own_data import Reading, read_own_data, reading_of
 from experiments.networks import storage
@@ -41,7 +41,7 @@ def write_csv(path, header, rows, encoding="utf-8", **dialect):
 
 
 def passengers(m=120):
-    """A table with what real ones have: words, numbers, and holes in both. Row by row, as text."""
+    """Return a realistic table with words, numbers, and missing values, as rows of text."""
     random = np.random.default_rng(0)
     rows = []
     for i in range(m):
@@ -64,7 +64,7 @@ def table_of(tmp_path, text):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("delimiter", list(csv_file.DELIMITERS))
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
-def test_what_csv_writes_comes_back(tmp_path, encoding, delimiter, end):
+def test_csv_round_trip(tmp_path, encoding, delimiter, end):
     header = ["a b", 'say "x"', "é,数;据\t"]
     rows = [["1", 'quoted "twice"', "2,5"], ["", "two\nlines", "x;y"], ["-1e3", "tab\there", "é"]]
     # Before Python 3.13 its writer quotes no \n where lines end otherwise.
@@ -103,14 +103,14 @@ def test_spaces_blank_lines_and_a_last_line_without_end(tmp_path):
         ("a,b\n" + "x" * 200_000 + ",1\n", "line 2: field larger than field limit"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_line(tmp_path, text, message):
+def test_errors_name_the_line(tmp_path, text, message):
     with pytest.raises(InvalidFileError, match=message) as refused:
         table_of(tmp_path, text)
     assert str(refused.value).startswith(str(tmp_path / "a.csv"))
     assert "\n" not in str(refused.value)
 
 
-def test_more_fields_than_are_taken(tmp_path, monkeypatch):
+def test_too_many_fields(tmp_path, monkeypatch):
     monkeypatch.setattr(csv_file, "MOST_FIELDS", 100)
     assert len(table_of(tmp_path, "a,b\n" + "1,2\n" * 50).lines) == 50
     with pytest.raises(InvalidFileError, match="has more than 100 fields"):
@@ -121,7 +121,7 @@ def test_more_fields_than_are_taken(tmp_path, monkeypatch):
 
 
 def scikit_learn(rows, train, kinds):
-    """The same by scikit-learn, fitted on the rows `train`: inputs (m, n) before and after standardizing."""
+    """Return inputs (m, n) of scikit-learn, fitted on the rows `train`, before and after standardizing."""
     table = np.array(rows, dtype=object)
     for i, kind in enumerate(kinds):
         table[:, i] = [np.nan if field in ("", "NA", "?") else float(field) if kind == "number" else field
@@ -152,8 +152,8 @@ def test_inputs_are_those_of_scikit_learn_fitted_on_the_training_part(tmp_path):
         assert data.classes == ("no", "yes")
 
 
-def test_what_is_kept_encodes_the_same_rows_again(tmp_path):
-    """By the JSON alone."""
+def test_stored_encoder_encodes_the_same_rows_identically(tmp_path):
+    """The JSON is sufficient."""
     header, rows = passengers()
     path = write_csv(tmp_path / "a.csv", header, rows)
     data = read_own_data(path, "survived", "name", FRACTIONS, 0)
@@ -166,7 +166,7 @@ def test_what_is_kept_encodes_the_same_rows_again(tmp_path):
     assert got == sorted(map(bytes, standardized))
 
 
-def test_an_unseen_level_is_all_zeros_and_what_is_missing_is_filled(tmp_path):
+def test_unseen_level_is_all_zeros_and_missing_values_are_imputed(tmp_path):
     table = table_of(tmp_path, "n,w\n1,a\n?,b\n9,b\nNA,\nnull,c\n5,N/A\n")
     columns, _, _ = fit_columns(tmp_path, table, ["n", "w"], np.arange(4))
     assert columns == [Number("n", 5.0), Category("w", ("a", "b"), "b")]
@@ -174,7 +174,7 @@ def test_an_unseen_level_is_all_zeros_and_what_is_missing_is_filled(tmp_path):
     np.testing.assert_array_equal(encode_columns(columns, table), expected)
 
 
-def test_what_was_done_is_said(tmp_path):
+def test_notes_describe_the_reading(tmp_path):
     header, rows = passengers()
     notes = read_own_data(write_csv(tmp_path / "a.csv", header, rows), "survived", "name", FRACTIONS, 0).notes
     n_age, n_town = (sum(row[i] in ("", "NA", "?") for row in rows) for i in (2, 4))
@@ -196,7 +196,7 @@ def test_classes_that_are_numbers_are_in_order_of_size(tmp_path):
 
 
 def test_large_numbers_close_together_keep_their_digits(tmp_path):
-    """As times in seconds: float32 holds them to 128 s only."""
+    """Times in seconds, for example: float32 has a spacing of 128 s."""
     path = write_csv(tmp_path / "a.csv", ["x", "y"], [[1_700_000_000 + i, i % 2] for i in range(40)])
     data = read_own_data(path, "y", "", FRACTIONS, 0)
     assert len(np.unique(np.concatenate([data.train.x, data.dev.x, data.test.x]))) == 40
@@ -208,25 +208,25 @@ TWENTY = [[i / 2, "ab"[i % 2], i % 2] for i in range(20)]
 @pytest.mark.parametrize(
     ("rows", "label", "drop", "message"),
     [
-        (TWENTY, None, "", "which column holds the classes.*--label: there are n, w, y"),
+        (TWENTY, None, "", "--label must be given, the column of the classes: there are n, w, y"),
         (TWENTY, "Y", "", "has no column 'Y': there are n, w, y"),
         (TWENTY, "y", "n,q", "has no column 'q': there are n, w, y"),
-        (TWENTY, "y", "n,w", "has no column beside 'y' to learn from"),
+        (TWENTY, "y", "n,w", "must have another column than 'y', as input"),
         (TWENTY[:9], "y", "", "has 9 rows, too few to split"),
         ([[1, "a", 0], *TWENTY, [1, "a", ""]], "y", "", "line 23 has no label in column 'y'"),
         ([[n, w, 1] for n, w, _ in TWENTY], "y", "", "'y' is '1' in every row"),
         ([[1, "a", i] for i in range(200)], "y", "", "'y' has 200 different values .*is it a measurement"),
-        ([["NA", "", y] for _, _, y in TWENTY], "y", "", "has no value in any column to learn from"),
+        ([["NA", "", y] for _, _, y in TWENTY], "y", "", "has no values in the columns of inputs"),
         ([*TWENTY, ["1e31", "a", 0]], "y", "", r"column 'n' holds 1e31 in line 22, expected numbers up to 1e\+30"),
         ([*TWENTY, ["1e999", "a", 0]], "y", "", "column 'n' holds 1e999 in line 22"),
         ([*([n, w, w] for n, w, _ in TWENTY), [1, "a", "two\nlines"]], "y", "",
-         r"'y' holds 'two\\nlines', expected classes with names of a line"),
+         r"'y' holds 'two\\nlines', expected names of classes without line breaks"),
         ([[f"id {i}", "a", i % 2] for i in range(200)], "y", "",
          "'id 0' in line 2 is not a number.*200 different words"),
         ([*([i, "a", i % 2] for i in range(200)), ["inf", "a", 0]], "y", "", "column 'n' holds 'inf' in line 202"),
     ],
 )  # fmt: skip
-def test_data_that_cannot_be_learnt_from_are_refused(tmp_path, rows, label, drop, message):
+def test_unusable_data_raise(tmp_path, rows, label, drop, message):
     path = write_csv(tmp_path / "a.csv", ["n", "w", "y"], rows)
     with pytest.raises(InvalidFileError, match=message) as refused:
         read_own_data(path, label, drop, FRACTIONS, 0)
@@ -237,7 +237,7 @@ def test_data_that_cannot_be_learnt_from_are_refused(tmp_path, rows, label, drop
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_npz_comes_back(tmp_path, save):
+def test_npz_round_trip(tmp_path, save):
     random = np.random.default_rng(0)
     arrays = {
         "x": np.asfortranarray(random.normal(size=(3, 4))),
@@ -270,10 +270,10 @@ def npy(shape, descr="'<f8'", fortran="False"):
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (npy("(1000000000000, 10)"), r"x announces float64 \(1000000000000, 10\), more than"),
-        (npy("(10, 2)") + bytes(159), "and has 159"),
-        (npy("(10, 2)") + bytes(161), "and has more"),
-        (npy("(10, 2)") + bytes(2**27), "and has more"),  # a bomb, of 130 kB
+        (npy("(1000000000000, 10)"), r"x declares float64 \(1000000000000, 10\), more than"),
+        (npy("(10, 2)") + bytes(159), "but has 159"),
+        (npy("(10, 2)") + bytes(161), "but has more"),
+        (npy("(10, 2)") + bytes(2**27), "but has more"),  # a bomb, of 130 kB
         (npy("(10, 2)", "'|O'") + bytes(160), "x is described as .*expected an array of numbers or words"),
         (npy("(10, 2)", "[('a', '<f8')]") + bytes(160), "x is described as"),
         (npy("(10, -2)") + bytes(160), "x is described as"),
@@ -285,7 +285,7 @@ def npy(shape, descr="'<f8'", fortran="False"):
         (b"", "is not a valid npz file"),
     ],
 )
-def test_npz_that_says_more_than_it_has(tmp_path, x, message):
+def test_npz_that_declares_more_than_it_has(tmp_path, x, message):
     path = tmp_path / "a.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x.npy", x)
@@ -294,7 +294,7 @@ def test_npz_that_says_more_than_it_has(tmp_path, x, message):
 
 
 def test_npz_of_objects_runs_nothing(tmp_path):
-    """A pickle would; so the array is refused by its header."""
+    """A pickle would run code; so the array is rejected by its header."""
     ran = tmp_path / "ran"
 
     class Touch:
@@ -321,7 +321,7 @@ def test_a_zip_directory_of_any_size_is_not_read(tmp_path):
         (dict(x=np.zeros((20, 2))), "has no array y, only x"),
         (dict(x=np.zeros(20), y=np.arange(20) % 2), r"x is float64 \(20,\), expected numbers \(m, n\)"),
         (dict(x=np.zeros((20, 2)), y=np.arange(19) % 2), r"y is int64 \(19,\), expected a class for each row"),
-        (dict(x=np.zeros((20, 2)), y=np.eye(20)), r"of labels one-hot, y.argmax\(axis=1\)"),
+        (dict(x=np.zeros((20, 2)), y=np.eye(20)), r"for one-hot labels use y.argmax\(axis=1\)"),
         (dict(x=np.zeros((20, 2)), y=np.linspace(0, 1, 20)), "y is float64 and 0.05.* in row 1"),
         (dict(x=np.zeros((20, 2)), y=np.full(20, np.nan)), "y is float64 and nan in row 0"),
         (dict(x=np.zeros((60, 2)), y=np.arange(60)), "'y' has 60 different values in 60 rows.*is it a measurement"),
@@ -330,7 +330,7 @@ def test_a_zip_directory_of_any_size_is_not_read(tmp_path):
         (dict(x=np.zeros((0, 2)), y=np.zeros(0, int)), r"x is float64 \(0, 2\)"),
     ],
 )
-def test_npz_that_cannot_be_learnt_from(tmp_path, arrays, message):
+def test_unusable_npz_raises(tmp_path, arrays, message):
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(InvalidFileError, match=message):
         read_own_data(tmp_path / "a.npz", None, "", FRACTIONS, 0)
@@ -384,17 +384,17 @@ def test_ladder_on_a_file(iris, capsys, tmp_path, monkeypatch):
     ("argv", "message"),
     [
         ("run ladder --data absent.csv --label y", "absent.csv: No such file"),
-        ("run ladder --data a.xls --label y", "a.xls has none of the names that are read"),
-        ("run ladder --label y", "options for your own data, which needs --data FILE"),
-        ("run ladder --data rows.csv", "which column holds the classes"),
-        ("run ladder --data rows.csv --label y --batch-size 32", "--batch-size must be 1 to 14"),
+        ("run ladder --data a.xls --label y", "a.xls must end in one of .csv"),
+        ("run ladder --label y", "--data FILE must be given with --label, options for your own data"),
+        ("run ladder --data rows.csv", "--label must be given, the column of the classes"),
+        ("run ladder --data rows.csv --label y --batch-size 32", "--batch-size must be from 1 to 14"),
         ("run ladder --data rows.csv --label y --decimal x", "--decimal must be . or , got 'x'"),
         ("run ladder --data rows.csv --label y --delimiter ab", "--delimiter must be one character"),
-        ("sweep rows.csv --label y --batch-size 15", "--batch-size must be 1 to 14"),
-        ("sweep digits --missing NA --no-header", "--missing, --no-header are options for your own data"),
+        ("sweep rows.csv --label y --batch-size 15", "--batch-size must be from 1 to 14"),
+        ("sweep digits --missing NA --no-header", "--missing, --no-header must be used with your own data, got digits"),
         ("sweep rows.csv --label z", "rows.csv has no column 'z'"),
-        ("sweep digits --label y", "are options for your own data, not for digits: use sweep FILE"),
-        ("sweep own --label y", "options for your own data, which needs --data FILE"),
+        ("sweep digits --label y", "--label must be used with your own data, got digits: use sweep FILE"),
+        ("sweep own --label y", "--data FILE must be given with --label, options for your own data"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(capsys, tmp_path, monkeypatch, argv, message):
@@ -407,12 +407,12 @@ def test_mistakes_are_one_line_and_leave_nothing(capsys, tmp_path, monkeypatch, 
 
 
 @pytest.mark.parametrize("field", ["1", "-1.5", "+.5", "5.", "1e5", "1E-05", "-.5e+3"])
-def test_what_is_a_number(field):
+def test_fields_that_look_like_numbers(field):
     assert numerals.NUMBER.fullmatch(field) and float(field) is not None
 
 
 @pytest.mark.parametrize("field", ["", ".", "e5", "1_0", "inf", "1.2.3", "\u0661", "0x10", "1e"])
-def test_what_is_none_is_found_out_at_once(field):
+def test_invalid_options_raise_before_reading(field):
     assert not numerals.NUMBER.fullmatch(field)
     assert not numerals.NUMBER.fullmatch("1" * 100_000 + field + "x")
 
@@ -437,7 +437,7 @@ def test_labels_of_npz_in_any_form(tmp_path, shape, of, classes):
 
 @pytest.mark.full
 def test_small_files_train_in_one_batch(tmp_path, monkeypatch):
-    """Of 10 rows, which are enough to be split, by the ladder and by a sweep, to a network that predicts."""
+    """The ladder and a sweep train on 10 rows, the minimum, and their networks predict."""
     from experiments.networks.spec import NetworkSpec
     from experiments.studies.ladder import run as ladder
 
@@ -452,7 +452,7 @@ def test_small_files_train_in_one_batch(tmp_path, monkeypatch):
 
 
 def test_inputs_are_in_float64_until_they_are_standardized(tmp_path):
-    """Of an npz file too: numbers close together keep their digits, and integers do not wrap."""
+    """Also for npz files: numbers close together keep their digits, and integers do not wrap."""
     x = np.stack([1_700_000_000 + np.arange(40.0), np.arange(40) % 7], axis=1)
     np.savez(tmp_path / "a.npz", x=x, y=np.arange(40) % 2)
     np.savez(tmp_path / "b.npz", x=x.astype(np.uint32), y=np.arange(40) % 2)
@@ -462,7 +462,7 @@ def test_inputs_are_in_float64_until_they_are_standardized(tmp_path):
     np.testing.assert_array_equal(a.train.x, b.train.x)
 
 
-def test_more_rows_and_columns_than_are_taken(tmp_path, monkeypatch):
+def test_too_many_rows_and_columns(tmp_path, monkeypatch):
     monkeypatch.setattr(csv_file, "MOST_ROWS", 20)
     monkeypatch.setattr(csv_file, "MOST_COLUMNS", 3)
     assert len(table_of(tmp_path, "a,b\n" + "1,2\n" * 20).lines) == 20
@@ -476,7 +476,7 @@ def test_more_rows_and_columns_than_are_taken(tmp_path, monkeypatch):
 
 
 def refusal(tmp_path, text, label="y", **reading):
-    """What the reader says of a file that it does not take; None of one that it takes."""
+    """Return the error message of the reader, or `None` if it reads the file."""
     (tmp_path / "a.csv").write_text(text)
     try:
         read_own_data(tmp_path / "a.csv", label, "", FRACTIONS, 0, Reading(**reading))
@@ -496,15 +496,15 @@ def test_numbers_that_are_not_of_the_given_mark(tmp_path, given, column, field):
     assert (f"with {given.get('decimal')} as the decimal mark" in said) == ("decimal" in given)
 
 
-def test_advised_missing_keeps_what_was_missing(tmp_path):
-    """NA must not become a word, or a number of another kind, where the user follows the advice on another field."""
+def test_suggested_missing_option_keeps_the_missing_values(tmp_path):
+    """NA must stay a missing value if the user follows the suggestion for another field."""
     rows = [[f"{i}.25", f"{i}.75", ["EU", "US", "NA"][i % 3], i % 2] for i in range(40)]
     rows[3][0], rows[5][0], rows[9][1], rows[11][1] = "tbd", "n.a.", "-", "x,y"
     text = table_as_text(["a", "b", "c", "y"], rows)
     said = refusal(tmp_path, text)
-    assert "use --missing -,NA,n.a.,tbd if it is no value" in said.replace("--missing=", "--missing ")
+    assert "use --missing -,NA,n.a.,tbd if it is a missing value" in said.replace("--missing=", "--missing ")
     said = refusal(tmp_path, text, missing="-,NA,n.a.,tbd")
-    assert "--missing='-,NA,n.a.,tbd,\"x,y\"' if it is no value" in said
+    assert "--missing='-,NA,n.a.,tbd,\"x,y\"' if it is a missing value" in said
     assert refusal(tmp_path, text, missing='-,NA,n.a.,tbd,"x,y"') is None
 
 
@@ -514,19 +514,19 @@ def table_as_text(header, rows):
     return file.getvalue()
 
 
-def test_advised_options_are_no_other_options():
+def test_suggested_options_parse_as_the_same_option():
     assert option("--words", "-a") == "--words=-a"
     assert option("--drop", "a b", "c,d") == "--drop 'a b,\"c,d\"'"
 
 
-def test_labels_that_float64_does_not_tell_apart(tmp_path):
+def test_labels_that_are_equal_in_float64(tmp_path):
     for a, b in [("9007199254740992", "9007199254740993"), ("1e400", "1e401"), ("1", "1.00000000000000000001")]:
         words = [a, b] * 20
-        assert numbers_alike(words) == words
+        assert unify_numbers(words) == words
         (tmp_path / "a.csv").write_text("a,y\n" + "".join(f"{i}.5,{word}\n" for i, word in enumerate(words)))
         data = read_own_data(tmp_path / "a.csv", "y", "", FRACTIONS, 0)
         assert data.classes == (a, b)
-    assert numbers_alike(["1", "1.0", "1", "10e-1", "1e99999999999999999999"])[:4] == ["1"] * 4
+    assert unify_numbers(["1", "1.0", "1", "10e-1", "1e99999999999999999999"])[:4] == ["1"] * 4
 
 
 @pytest.mark.parametrize(
@@ -544,14 +544,14 @@ def test_labels_of_npz_that_are_equal(tmp_path, y, classes):
 
 @pytest.mark.parametrize("missing", [float("nan"), ""])
 def test_labels_of_npz_that_are_missing(tmp_path, missing):
-    """As the advised .astype(str) writes them."""
+    """In the form that the suggested .astype(str) writes."""
     y = np.array([missing if i == 7 else "ab"[i % 2] for i in range(40)], object).astype(str)
     np.savez(tmp_path / "a.npz", x=np.arange(80.0).reshape(40, 2), y=y)
     with pytest.raises(InvalidFileError, match=rf"y\[7\] is '{missing}', expected a class for each row"):
         read_own_data(tmp_path / "a.npz", None, "", FRACTIONS, 0)
 
 
-def test_many_classes_of_npz_are_taken_as_advised(tmp_path):
+def test_many_classes_of_npz_are_read_with_the_suggested_option(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.arange(80.0).reshape(40, 2), y=np.arange(40) % 13)
     with pytest.raises(InvalidFileError, match="If they are classes, use --words y"):
         read_own_data(tmp_path / "a.npz", None, "", FRACTIONS, 0)
@@ -581,11 +581,11 @@ def test_encodings_are_kept_by_their_usual_names():
     assert reading_of(options).layout.encoding == "shift_jis"
 
 
-def test_new_rows_have_what_stands_for_no_value_said(tmp_path):
-    """As the training had it, not as it is by default."""
+def test_error_for_new_rows_lists_the_missing_values(tmp_path):
+    """With the meaning of the training, not the default."""
     (tmp_path / "a.csv").write_text("a\nNA\n")
     table, column = read_table(tmp_path / "a.csv"), Number("a", 0.0)
     for missing, said in [(("tbd", "-"), "an empty field or tbd or -"), (("",), "an empty field")]:
-        with pytest.raises(InvalidFileError, match=rf"holds 'NA' in line 2, .* \(no value is {said}\)"):
+        with pytest.raises(InvalidFileError, match=rf"holds 'NA' in line 2, .* \(a missing value is {said}\)"):
             check_numbers(tmp_path / "a.csv", [column], table, Meaning(missing))
     check_numbers(tmp_path / "a.csv", [column], table)

@@ -1,4 +1,4 @@
-"""docs/own_data.md: each row of its tables, tried on a file; what it shows as code is what the run says."""
+"""docs/own_data.md: each row of its tables is tested with a file, whose notes must have the code of the row."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ Y = np.arange(M) % 2
 
 
 def tables():
-    """Header -> rows, each a list of cells."""
+    """Return header -> rows, each a list of cells."""
     found = {}
     for block in re.findall(r"(?:^\|.*\n)+", PAGE.read_text(), re.MULTILINE):
         first, _, *rows = (re.split(r"(?<!\\) *\| *", line.strip("| \n")) for line in block.splitlines())
@@ -31,7 +31,7 @@ def code(cell):
 
 
 def text(a, b=B, y=Y, header="a,b,y", sep=",", end="\n"):
-    """A file of three columns."""
+    """Return a file with three columns."""
     rows = zip(a, b, y, strict=True)
     return "".join(sep.join(map(str, row)) + end for row in [header.split(","), *rows])
 
@@ -45,7 +45,7 @@ def quoted(fields):
 
 
 def at_9(field, others=None):
-    """A column in which one field, in line 9, is written another way."""
+    """Return a column whose field in line 9 has another notation."""
     others = np.arange(M) % 7 + 10 if others is None else others
     return quoted(field if i == 7 else other for i, other in enumerate(others))
 
@@ -56,7 +56,7 @@ FILES = {
     "blanks between fields, with `--delimiter ' '`": re.sub(",", " \t  ", AB).replace("\n", "  \n  "),
     "`sep=;` in line 1, as Excel writes it": "sep=;\n" + SEMICOLONS,
     "delimiters or line ends in quoted fields and names": SEMICOLONS.replace("a;b", '"height\n(cm)";"b, in cm; round"'),
-    "UTF-8, with a byte order mark or without": AB.encode("utf-8-sig"),
+    "UTF-8, with or without a byte order mark": AB.encode("utf-8-sig"),
     'UTF-16 with a byte order mark, as Excel\'s "Unicode text"': text(np.arange(M) % 7, sep="\t").encode("utf-16"),
     "bytes that are not UTF-8": AB.replace("b", "é", 1).encode("latin-1"),
     "control characters": AB.replace("\n1,", "\n\x1b,", 1),
@@ -65,39 +65,39 @@ FILES = {
     ),
     "a title above the header": "Report\n" + AB,
     "no header, and numbers in line 1": AB.split("\n", 1)[1],
-    "the header again, if files were joined": AB + AB,
+    "the header again, as in joined files": AB + AB,
     "a delimiter at the end of every row": AB.replace("\n", ",\n").replace("a,b,y,", "a,b,y"),
     "a delimiter at the end of some rows": AB.replace("0\n", "0,\n", 5),
     "a longer row": AB.replace("\n1,", "\nSmith, John,", 1),
     "a shorter row": AB.replace("\n1,", "\n", 1),
-    "rows of one field more than the header, as R writes row names": AB.replace("a,b", "b"),
-    "decimal commas and commas between fields, unquoted": text(np.arange(M) / 2, Y).replace(".", ","),
+    "rows with one field more than the header, as R writes row names": AB.replace("a,b", "b"),
+    "unquoted decimal commas, and commas between fields": text(np.arange(M) / 2, Y).replace(".", ","),
     "rows of empty fields": AB + ",,\n,,\n",
-    "two columns of one name": AB.replace("a,b", "a,a"),
+    "two columns with the same name": AB.replace("a,b", "a,a"),
     "a quote that is not closed": AB.replace("\n1,", '\n"1,', 1),
 }
 WHOLE_COLUMN = {
     "with decimal commas, `0,5`": (["0,5", "1,25"], B),
     "with decimal commas and thousands points, `1.234,5`": (["1.234,5", "0,5"], B),
-    "`1.234`, where other columns have decimal commas": (["1.234", "5.678"], [f"{i % 3},5" for i in range(M)]),
-    "`1,234`, and no other number shows what the comma is": (["1,234", "5,678"], Y),
+    "`1.234`, if other columns have decimal commas": (["1.234", "5.678"], [f"{i % 3},5" for i in range(M)]),
+    "`1,234`, and no other number decides what the comma is": (["1,234", "5,678"], Y),
     "`0.5` and `0,5` mixed": (["0.5", "0,5"], B),
-    "the count of the rows, 0, 1, 2, ... or 1, 2, 3, ...": (range(1, M + 1), B),
+    "row numbers, 0, 1, 2, ... or 1, 2, 3, ...": (range(1, M + 1), B),
     "one value in every row": (["7"], B),
     "no value in any row": (["", "NA"], B),
 }
 WORDS = {
-    "words, dates or yes and no, at most 100 different ones": ["yes", "no"],
+    "at most 100 different words, dates, or yes and no": ["yes", "no"],
     "a different word in each row": [f"name {i}" for i in range(M)],
-    "NA beside words": ["NA", "EU"],
+    "NA among words": ["NA", "EU"],
     "words that differ only in case": ["yes", "Yes"],
-    "more numbers than words, such as 0, 1, 2 and 3+": ["0", "1", "2", "3+"],
+    "numbers and few words, such as 0, 1, 2 and 3+": ["0", "1", "2", "3+"],
 }
 LABELS = {
     "words or integers": Y,
-    "`0`, `1`, and some `1.0`": ["1.0" if i == 3 else str(i % 2) for i in range(M)],
+    "`0`, `1` and `1.0`": ["1.0" if i == 3 else str(i % 2) for i in range(M)],
     "numbers, and a word in one row": ["-" if i == 7 else str(i % 2) for i in range(M)],
-    "measurements: many different numbers, few rows of each, in any notation": [f"{value:.3f}" for value in B],
+    "measurements: many different numbers, each in few rows, in any notation": [f"{value:.3f}" for value in B],
     "a different word in each row": [f"name {i}" for i in range(M)],
     "missing in a row": ["" if i == 7 else str(i % 2) for i in range(M)],
     "NA in some rows": [["NA", "EU"][i % 2] for i in range(M)],
@@ -105,8 +105,8 @@ LABELS = {
 
 
 @pytest.fixture
-def says(tmp_path):
-    """What a run says of a file, or that it cannot be read."""
+def notes_of(tmp_path):
+    """Return the notes on a file, or the error message."""
 
     def call(content, label="y", **reading):
         path = tmp_path / "a.csv"
@@ -138,70 +138,70 @@ def test_every_table_is_tried():
     }
 
 
-def test_files(says, tmp_path):
+def test_files(notes_of, tmp_path):
     rows = dict(tables()["The file has"])
     assert set(rows) == set(FILES)
     for name, done in rows.items():
         layout = Layout(" " if name.startswith("blanks") else None)
-        check(done, says(FILES[name], layout=layout).replace("\n(", "\\n("))
-    assert "columns as 2 inputs" in says(FILES["another character between fields"], layout=Layout(":"))
+        check(done, notes_of(FILES[name], layout=layout).replace("\n(", "\\n("))
+    assert "columns as 2 inputs" in notes_of(FILES["another character between fields"], layout=Layout(":"))
     for sep, kind in [(",", "commas"), ("\t", "tabs"), ("|", "bars")]:
-        assert f"fields separated by {kind}" in says(text(np.arange(M) % 7, sep=sep))
+        assert f"fields separated by {kind}" in notes_of(text(np.arange(M) % 7, sep=sep))
     (tmp_path / "b.csv").write_text(FILES["delimiters or line ends in quoted fields and names"])
     assert list(read_table(tmp_path / "b.csv").columns) == ["height\n(cm)", "b, in cm; round", "y"]
-    assert "columns as 2 inputs" in says(AB.split("\n", 1)[1], "column_3", layout=Layout(header=False))
+    assert "columns as 2 inputs" in notes_of(AB.split("\n", 1)[1], "column_3", layout=Layout(header=False))
 
 
-def test_one_field_among_numbers(says):
+def test_one_field_among_numbers(notes_of):
     for cell, done in tables()["A field among numbers"]:
         beside = Y if "1,234,567" in cell else B  # where nothing else shows what a mark is
         for field in [*code(cell), *([""] if "empty" in cell else [])]:
-            said = says(text(at_9(field), beside))
+            said = notes_of(text(at_9(field), beside))
             check(done, said)
             assert "one-hot" not in said
             if "taken as the median" in done:
                 assert f"({field} in line 9)" in said or field == ""
 
 
-def test_whole_columns_of_numbers(says):
+def test_whole_columns_of_numbers(notes_of):
     rows = dict(tables()["All numbers of a column"])
     units = "with one unit or currency, `5%`, `$5`, `5 kg`"
-    index = "other integers, all different, under no name, `Unnamed: 0` or an id's"
-    runs_on = "integers that count on from another start, `1000`, `1001`, ..."
+    index = "other integers, all different, without a name, or with the name `Unnamed: 0` or of an id"
+    runs_on = "consecutive integers from another start, `1000`, `1001`, ..."
     assert set(rows) == {*WHOLE_COLUMN, units, index, runs_on}
-    check(rows[runs_on], says(text(range(1000, 1000 + M))))
-    assert "counts the rows" not in says(text([1000, 1002, *range(1003, 1001 + M)]))
+    check(rows[runs_on], notes_of(text(range(1000, 1000 + M))))
+    assert "counts the rows" not in notes_of(text([1000, 1002, *range(1003, 1001 + M)]))
     for name, (fields, b) in WHOLE_COLUMN.items():
-        check(rows[name], says(text(quoted(cycle(fields)), quoted(b))))
+        check(rows[name], notes_of(text(quoted(cycle(fields)), quoted(b))))
     for field in code(units):
-        said = says(text(cycle([field, field.replace("5", "7")])))
+        said = notes_of(text(cycle([field, field.replace("5", "7")])))
         check(rows[units], said)
         assert f"{field} in line 2 is 5" in said
     for name in ("", "Unnamed: 0", "id", "PassengerId"):
-        check(rows[index], says(text(range(0, 2 * M, 2), header=f"{name},b,y")))
+        check(rows[index], notes_of(text(range(0, 2 * M, 2), header=f"{name},b,y")))
 
 
-def test_columns_of_words(says):
+def test_columns_of_words(notes_of):
     rows = dict(tables()["The column has"])
-    many, kept = "more than 100 different words", "NA beside words, with `--words a` or `--missing ''`"
+    many, kept = "more than 100 different words", "NA among words, with `--words a` or `--missing ''`"
     assert set(rows) == {*WORDS, many, kept}
     for name, fields in WORDS.items():
-        check(rows[name], says(text(cycle(fields))))
-    check(rows[many], says("a,y\n" + "".join(f"name {i},{i % 2}\n" for i in range(300))))
+        check(rows[name], notes_of(text(cycle(fields))))
+    check(rows[many], notes_of("a,y\n" + "".join(f"name {i},{i % 2}\n" for i in range(300))))
     for written in (lambda v: f"${v:.2f}", lambda v: f'"{v:.1f}"'.replace(".", ","), lambda v: f"{v:.1f}%"):
-        check("`is it a measurement?`", says(text(np.arange(M) % 7, y=[written(abs(value)) for value in B])))
+        check("`is it a measurement?`", notes_of(text(np.arange(M) % 7, y=[written(abs(value)) for value in B])))
     for reading in ({"words": "a"}, {"missing": ""}, {"missing": "NA", "words": "a"}):
-        check(rows[kept], says(text(cycle(["NA", "EU"])), **reading))
-    assert "one-hot, 4 levels" in says(text(cycle(["0", "1", "2", "3+"])), words="a")
+        check(rows[kept], notes_of(text(cycle(["NA", "EU"])), **reading))
+    assert "one-hot, 4 levels" in notes_of(text(cycle(["0", "1", "2", "3+"])), words="a")
 
 
-def test_labels(says):
+def test_labels(notes_of):
     rows = dict(tables()["The labels are"])
     assert set(rows) == set(LABELS)
     for name, labels in LABELS.items():
-        check(rows[name], says(text(np.arange(M) % 7, y=labels)))
-    assert "2 classes and their rows: EU (20), NA (20)" in says(text(B, y=LABELS["NA in some rows"]), missing="")
-    assert "2 classes and their rows: EU (20), NA (20)" in says(text(B, y=LABELS["NA in some rows"]), words="y")
+        check(rows[name], notes_of(text(np.arange(M) % 7, y=labels)))
+    assert "2 classes and their rows: EU (20), NA (20)" in notes_of(text(B, y=LABELS["NA in some rows"]), missing="")
+    assert "2 classes and their rows: EU (20), NA (20)" in notes_of(text(B, y=LABELS["NA in some rows"]), words="y")
 
 
 def test_options_are_those_of_the_command_line():

@@ -1,4 +1,4 @@
-"""Weights that travel: other libraries compute the same outputs and gradients from what is exported, and back."""
+"""Export and import: other libraries compute the same outputs and gradients, and round trips are exact."""
 
 import functools
 import json
@@ -53,14 +53,14 @@ def batch(output):
 
 
 def outputs(network, x):
-    """Those of jaxnn, on inputs that are standardized first, where the network was trained so."""
+    """Return jaxnn's outputs, on standardized inputs if the network was trained on them."""
     x = x if network.standardizer is None else np.float32(jaxnn.standardize(network.standardizer, x))
     return np.asarray(jax.jit(network.spec.model().outputs)(network.params, x))
 
 
 @functools.cache
 def expected(activation, output, standardized):
-    """By jaxnn: the outputs, and (dW_1, db_1, dW_2, ...) of the cost on raw inputs by hand-derived gradients."""
+    """Return jaxnn's outputs, and its hand-derived (dW_1, db_1, dW_2, ...) of the cost on raw inputs."""
     network, (x, y) = made(activation, output, standardized), batch(output)
     raw = network_of(raw_input_layers(network), activation, output)
     model = raw.spec.model()
@@ -69,7 +69,7 @@ def expected(activation, output, standardized):
 
 
 def cost(z, y, output):
-    """The mean loss, by optax."""
+    """Return the mean loss, with optax."""
     if output == "softmax":
         return optax.softmax_cross_entropy_with_integer_labels(z, y).mean()
     return (optax.sigmoid_binary_cross_entropy(z, y) if output == "binary" else (z - y) ** 2 / 2).mean()
@@ -141,7 +141,7 @@ def test_flax_computes_the_same(export, no_rank_promotion_rule, activation, outp
 
 @pytest.fixture(scope="session")
 def keras(tmp_path_factory):
-    """Keras on JAX, which writes its settings to a folder of the test's."""
+    """Keras on JAX, with its settings in a temporary folder."""
     os.environ["KERAS_BACKEND"], os.environ["KERAS_HOME"] = "jax", str(tmp_path_factory.mktemp("keras"))
     return pytest.importorskip("keras")
 
@@ -172,7 +172,7 @@ def test_keras_computes_the_same(keras, export, no_rank_promotion_rule, activati
 
 @pytest.mark.parametrize("form", ["safetensors", "npz"])
 @pytest.mark.parametrize("standardized", [False, True])
-def test_plain_arrays_make_the_same_network(export, form, standardized):
+def test_arrays_rebuild_the_same_network(export, form, standardized):
     network, (x, _) = made(standardized=standardized), batch("binary")
     names, expression = export(network, form)
     agree(eval(expression, names | {"x": x}), outputs(network, x))
@@ -180,8 +180,8 @@ def test_plain_arrays_make_the_same_network(export, form, standardized):
 
 @pytest.mark.representatives("elu-binary-True")
 @pytest.mark.parametrize(("activation", "output", "standardized"), CASES[:2])
-def test_stablehlo_runs_where_there_is_no_jaxnn(capsys, folder, export, activation, output, standardized):
-    """In another process, on batches of several sizes."""
+def test_stablehlo_runs_without_jaxnn(capsys, folder, export, activation, output, standardized):
+    """Run the function in another process, on batches of several sizes."""
     pytest.importorskip("flatbuffers")
     network, (x, _) = made(activation, output, standardized), batch(output)
     _, expression = export(network, "stablehlo")
@@ -211,7 +211,7 @@ def far_from_zero(mean, std):
 
 
 def in_float64(network, rows):
-    """The outputs, by NumPy."""
+    """Return the outputs, with NumPy."""
     W1, b1, W2, b2 = map(np.float64, jaxnn.models.params_to_arrays(network.spec.model().network, network.params))
     standardized = (rows - network.standardizer.mean) / network.standardizer.std
     return np.tanh(standardized @ W1.T + b1) @ W2.T + b2
@@ -219,14 +219,14 @@ def in_float64(network, rows):
 
 @pytest.mark.parametrize(("mean", "std"), [(1.7e9, 173.0), (738_000.25, 90.0), (1999.5, 5.0), (-1e5, 1.0)])
 def test_a_function_loses_no_digit_that_its_inputs_have(mean, std):
-    """One of float32 cannot hold such means: x - mean takes two."""
+    """A single float32 number cannot represent such means: x - mean needs two."""
     network, rows = far_from_zero(mean, std)
     x = np.float32(rows)
     predict = jax.export.deserialize(bytearray(module("stablehlo").encode(network))).call
     agree(predict(x), network.spec.model().probabilities(in_float64(network, np.float64(x))))
 
 
-def test_export_says_what_float32_loses(capsys, folder):
+def test_export_reports_the_error_of_float32(capsys, folder):
     run = folder / "run"
     run.mkdir()
     (run / "encoder.json").write_text(json.dumps(as_json("y", [Number("time", 0.0), Number("a", 0.0)])))
@@ -237,12 +237,13 @@ def test_export_says_what_float32_loses(capsys, folder):
             notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
             assert bool(notes) == noted
             assert (
-                not notes or f"(|mean|/deviation: time {mean / std:.2g}); --inputs standardized loses none." in notes[0]
+                not notes
+                or f"(|mean|/deviation: time {mean / std:.2g}); --inputs standardized avoids this." in notes[0]
             )
 
 
 @pytest.mark.parametrize("form", ["npz", "flax", "stablehlo"])
-def test_for_standardized_inputs_nothing_is_lost(export, folder, form, no_rank_promotion_rule):
+def test_export_for_standardized_inputs_is_exact(export, folder, form, no_rank_promotion_rule):
     network, rows = far_from_zero(1.7e9, 173.0)
     names, expression = export(network, form, "--inputs", "standardized", "--out", f"n{FORMATS[form].suffix}")
     z = in_float64(network, rows)
@@ -252,7 +253,7 @@ def test_for_standardized_inputs_nothing_is_lost(export, folder, form, no_rank_p
         assert (stats["mean"][0], stats["std"][0]) == (1.7e9, 173.0)
 
 
-def test_of_standardized_exports_both_files_are_written_or_none(capsys, folder):
+def test_standardized_export_writes_both_files_or_neither(capsys, folder):
     run = folder / "run"
     run.mkdir()
     (run / "net.safetensors").write_bytes(encode(far_from_zero(1.0, 1.0)[0]))
@@ -263,10 +264,10 @@ def test_of_standardized_exports_both_files_are_written_or_none(capsys, folder):
     assert not (folder / "n.weights.h5").exists()
     (run / "net.safetensors").write_bytes(encode(made()))
     assert main.main(argv) == 2
-    assert "is for networks with means and deviations, and net has none" in capsys.readouterr().err
+    assert "needs a network with means and deviations, which net lacks" in capsys.readouterr().err
 
 
-def test_export_says_on_which_scale_inputs_are(capsys, folder, image_run):
+def test_export_reports_the_scale_of_inputs(capsys, folder, image_run):
     def scale(run, name=""):
         assert (
             main.main(
@@ -280,10 +281,8 @@ def test_export_says_on_which_scale_inputs_are(capsys, folder, image_run):
     run.mkdir()
     (run / "a.safetensors").write_bytes(encode(made(standardized=True)))
     (run / "b.safetensors").write_bytes(encode(made()))
-    assert (
-        scale(run, "a") == "x is (m, 5) in float32; not standardized, since that is done in the first layer's weights."
-    )
-    assert "on the scale that the network was trained on" in scale(run, "b")
+    assert scale(run, "a") == "x is (m, 5) in float32; raw, since standardization is in the first layer's weights."
+    assert "on the scale of training, which the run does not record" in scale(run, "b")
     assert "images of 64 x 64 x 3, flattened, pixels divided by 255" in scale(image_run)
     config = {"experiment": "mnist", "format_version": 1, "options": {}}
     (run / "config.json").write_text(json.dumps(config))
@@ -307,7 +306,7 @@ READ = [name for name, form in FORMATS.items() if form.imported]
 @pytest.mark.parametrize("form", READ)
 @settings(max_examples=10, deadline=None)
 @given(sizes=st.lists(st.integers(1, 4), min_size=2, max_size=14), seed=st.integers(0, 99))
-def test_what_is_exported_is_imported_bit_by_bit(tmp_path_factory, form, sizes, seed):
+def test_export_and_import_round_trip_bit_for_bit(tmp_path_factory, form, sizes, seed):
     spec = NetworkSpec(tuple(sizes), "elu", "linear")
     shapes = [s for n_in, n_out in zip(sizes, sizes[1:], strict=False) for s in ((n_out, n_in), (n_out,))]
     random, model = np.random.default_rng(seed), spec.model()
@@ -337,7 +336,7 @@ def import_(capsys, folder):
     return import_
 
 
-def test_from_pytorch_with_what_has_no_weights_in_between(folder, import_):
+def test_from_pytorch_with_layers_without_weights_in_between(folder, import_):
     nn, torch_file = pytest.importorskip("torch").nn, pytest.importorskip("safetensors.torch")
     net = nn.Sequential(
         nn.Flatten(),
@@ -422,7 +421,7 @@ NAMES = [
 
 @pytest.mark.parametrize("names", NAMES, ids=str)
 @pytest.mark.parametrize("form", ["torch", "flax"])
-def test_names_of_layers_that_say_their_order(tmp_path, form, names):
+def test_names_of_layers_determine_their_order(tmp_path, form, names):
     weights = [np.random.default_rng(i).normal(size=(3, 3)).astype(np.float32) for i in range(len(names))]
     stored = {"optimizer.state.0.exp_avg": np.ones((3, 3), np.float32), "net.rngs.count": np.ones((), np.uint32)}
     for i, (name, W) in enumerate(zip(names, weights, strict=True)):
@@ -454,7 +453,7 @@ def test_npz_of_any_float_and_order(tmp_path, dtype, order):
     ("kind", "dtype"), [("sequential", "bfloat16"), ("functional", "float32"), ("subclass", "float16")]
 )
 def test_from_keras_with_the_state_of_an_optimizer(keras, tmp_path, no_rank_promotion_rule, kind, dtype):
-    """As after any training; layers are named by their users."""
+    """The file of a trained model; layers have user-given names."""
     layers = [
         keras.layers.Dense(4, "relu", name="zeta", dtype=dtype),
         keras.layers.Dropout(0.5),
@@ -489,7 +488,7 @@ def test_from_keras_with_the_state_of_an_optimizer(keras, tmp_path, no_rank_prom
         np.testing.assert_array_equal(b, bias)
 
 
-def test_an_import_is_compared_but_not_resumed_repeated_or_asked_for_rows(capsys, folder, import_):
+def test_import_can_be_compared_but_not_resumed_repeated_or_used_for_rows(capsys, folder, import_):
     np.savez("n.npz", W_1=np.ones((1, 2)), b_1=np.zeros(1))
     for classes in (["no", "yes"], ["a", "b"]):
         import_("n.npz", "npz", "--activation", "relu", "--output", "binary", "--classes", *classes)
@@ -497,13 +496,13 @@ def test_an_import_is_compared_but_not_resumed_repeated_or_asked_for_rows(capsys
     for command in ("resume", "repeat"):
         assert main.main([command, runs[0]]) == 2
         told = capsys.readouterr().err
-        assert "an import, which trains nothing, so there is nothing to resume or repeat" in told
+        assert "an import, which has no training to resume or repeat" in told
         assert told.count("\n") == 1
     assert main.main(["predict", runs[0], "rows.csv"]) == 2
-    assert "has networks for other data than images or your own file" in capsys.readouterr().err
+    assert "must be a run of catvnoncat, or on your own file" in capsys.readouterr().err
     assert main.main(["compare", *runs]) == 0
     out = capsys.readouterr().out
-    assert "options.classes" in out and out.endswith("\nall of this is in compare.html\n")
+    assert "options.classes" in out and out.endswith("\nthis comparison is in compare.html\n")
 
 
 def test_an_imported_network_can_be_exported_and_classify_photos(capsys, folder, import_, image_run):

@@ -1,4 +1,4 @@
-"""Signals against autodiff: J with something added to a layer's output, differentiated by what is added."""
+"""Signals against autodiff with respect to an addition to each layer's output."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ LOSSES = {
 
 
 def forward(spec, arrays, x, added):
-    """Every layer's output, by formulas, with `added` to each."""
+    """Return every layer's output, by formulas, with `added` to each."""
     outputs = []
     layers = list(zip(arrays[::2], arrays[1::2], added, strict=True))
     for l, (W, b, more) in enumerate(layers, 1):
@@ -43,7 +43,7 @@ def forward(spec, arrays, x, added):
     ],
     ids=lambda spec: f"{len(spec.sizes) - 1}-layers-{spec.output}",
 )
-def test_signals_are_the_outputs_and_the_slopes_by_what_is_added_to_them(spec, monkeypatch):
+def test_signals_are_the_outputs_and_the_gradients_with_respect_to_them(spec, monkeypatch):
     monkeypatch.setattr("experiments.networks.spec.SCAN_DEPTH", 5)
     model, random = spec.model(), np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: leaf + 0.1, model.init(jax.random.key(1)))

@@ -1,4 +1,4 @@
-"""Networks as data: what is built of them."""
+"""Specifications of networks, and the models built from them."""
 
 import jax
 import pytest

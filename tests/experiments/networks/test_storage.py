@@ -1,4 +1,4 @@
-"""Stored networks: what is written comes back, and what is damaged is refused."""
+"""Stored networks: round trips, and errors for damaged files."""
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ def stored(tmp_path):
     return path, spec, params
 
 
-def test_a_network_comes_back_as_it_was(stored):
+def test_network_round_trip(stored):
     path, spec, params = stored
     back = load_network(path)
     x = jnp.linspace(-1, 1, 10).reshape(2, 5)
@@ -52,7 +52,7 @@ def test_weights_are_stored_by_their_values_not_by_their_memory(tmp_path):
 
 @pytest.mark.full
 def test_a_scanned_network_is_stored_layer_by_layer(tmp_path):
-    """So a file is the same whatever is scanned."""
+    """So a file is the same, scanned or not."""
     spec = NetworkSpec((2,) * 130, "tanh")
     model = spec.model()
     params = jax.tree.map(lambda leaf: leaf + 0.5, model.init(jax.random.key(0)))
@@ -112,21 +112,21 @@ def change(path, tensors=None, **metadata):
         ({}, {"format_version": "2"}, "newer jaxnn"),
     ],
 )
-def test_a_file_that_does_not_fit_its_network_is_refused(stored, tensors, metadata, message):
+def test_file_that_does_not_fit_its_network_raises(stored, tensors, metadata, message):
     change(stored[0], tensors, **metadata)
     with pytest.raises(ValueError, match=message):
         load_network(stored[0])
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"PK\x03\x04" + b[4:]])
-def test_a_damaged_file_is_refused(stored, damage):
+def test_damaged_file_raises(stored, damage):
     path = stored[0]
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError, match=r"net\.safetensors is damaged"):
         load_network(path)
 
 
-def test_an_absurd_table_of_contents_is_refused_before_it_is_read(stored):
+def test_oversized_table_of_contents_raises_before_it_is_read(stored):
     path = stored[0]
     path.write_bytes((2**40).to_bytes(8, "little") + path.read_bytes()[8:])
     with pytest.raises(ValueError, match=r"net\.safetensors is damaged.* would have 1,099,511,627,776 bytes"):

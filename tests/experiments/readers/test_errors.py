@@ -1,4 +1,4 @@
-"""What is said of files that are not taken, and that a run's files are its own."""
+"""Messages for invalid files, and links out of a run's folder."""
 
 import os
 import subprocess
@@ -16,13 +16,13 @@ from experiments.readers.idx import read_idx
 from experiments.readers.photo import read_photo
 
 
-def test_it_is_one_line_whatever_the_file_says():
+def test_message_is_one_line_for_any_content():
     said = str(InvalidFileError("net has a\nbad\x1b[2J name \udcff é"))
     assert said == "net has a\\nbad\\x1b[2J name \\udcff é"
     assert len(str(InvalidFileError("a" * 10**6))) < 3000
 
 
-def test_a_pipe_a_device_and_a_folder_are_refused_unopened(tmp_path):
+def test_pipe_device_and_folder_raise_unopened(tmp_path):
     os.mkfifo(tmp_path / "pipe.gz")
     for path in (tmp_path / "pipe.gz", tmp_path):
         for read in (lambda path: read_idx(path, 3), load, lambda path: read_photo(path, 8, 8)):
@@ -33,31 +33,31 @@ def test_a_pipe_a_device_and_a_folder_are_refused_unopened(tmp_path):
         check_file(tmp_path / "large", 100)
 
 
-def test_nothing_in_a_run_leads_out_of_it(tmp_path):
+def test_paths_out_of_a_run_are_rejected(tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     (tmp_path / "secret").write_text("x")
     (run / "link").symlink_to(tmp_path / "secret")
     (run / "own").symlink_to(run / "real")
     for name in ("link", "../secret", str(tmp_path / "secret")):
-        with pytest.raises(InvalidFileError, match="leads out of its folder"):
+        with pytest.raises(InvalidFileError, match="must be inside its folder"):
             path_inside(run, name)
     assert path_inside(run, "own") == run / "own"
     (tmp_path / "elsewhere").symlink_to(run)  # the folder itself may be reached by a link
     assert path_inside(tmp_path / "elsewhere", "own").name == "own"
 
 
-def test_predict_follows_no_link_out_of_a_run(capsys, tmp_path, image_run):
+def test_predict_rejects_links_out_of_a_run(capsys, tmp_path, image_run):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     (image_run / "deep.safetensors").rename(tmp_path / "away")
     (image_run / "deep.safetensors").symlink_to(tmp_path / "away")
     assert main.main(["predict", str(image_run), str(tmp_path / "a.png")]) == 2
-    assert "deep.safetensors leads out of its folder" in capsys.readouterr().err
+    assert "deep.safetensors must be inside its folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["two words", "наука 数据 é", b"caf\xe9".decode("utf-8", "surrogateescape")])
 def test_names_with_spaces_and_of_every_alphabet(tmp_path, image_run, capsys, name):
-    """The last is no UTF-8, as a name on a Linux disk need not be."""
+    """The last name is not UTF-8, which is allowed on Linux."""
     folder = tmp_path / name
     try:
         folder.mkdir()
@@ -71,7 +71,7 @@ def test_names_with_spaces_and_of_every_alphabet(tmp_path, image_run, capsys, na
 
 
 @pytest.mark.full
-def test_a_folder_whose_name_is_no_utf8_can_be_printed(tmp_path, image_run):
+def test_folder_name_that_is_not_utf8_can_be_printed(tmp_path, image_run):
     folder = tmp_path / b"caf\xe9".decode("utf-8", "surrogateescape")
     try:
         folder.mkdir()
@@ -87,12 +87,12 @@ def test_a_folder_whose_name_is_no_utf8_can_be_printed(tmp_path, image_run):
 
 
 @pytest.mark.parametrize("name", ["config.json", "report.txt", "metrics.jsonl"])
-def test_compare_follows_no_link_out_of_a_run(tmp_path, name):
+def test_compare_rejects_links_out_of_a_run(tmp_path, name):
     run = tmp_path / "run"
     run.mkdir()
     (run / "config.json").write_text('{"experiment": "ladder"}')
     (tmp_path / "secret").write_text('{"experiment": "ladder"}')
     (run / name).unlink(missing_ok=True)
     (run / name).symlink_to(tmp_path / "secret")
-    with pytest.raises(InvalidFileError, match=f"{name} leads out of its folder"):
+    with pytest.raises(InvalidFileError, match=f"{name} must be inside its folder"):
         read_run(run, "run")

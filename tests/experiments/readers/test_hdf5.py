@@ -1,4 +1,4 @@
-"""HDF5 in a process of its own: what comes back, what lies elsewhere, and a library that crashes, hangs or eats."""
+"""HDF5 in a separate process: values, external data, and a library that crashes, hangs or exhausts memory."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from experiments.readers.errors import InvalidFileError
 from experiments.readers.hdf5 import read_datasets
 
 
-def test_arrays_and_names_come_back(tmp_path):
+def test_arrays_and_names_round_trip(tmp_path):
     path = tmp_path / "two words é.h5"
     arrays = {
         "bytes": np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
@@ -35,18 +35,18 @@ def test_arrays_and_names_come_back(tmp_path):
     assert found["words"].values == ["é", "long " * 10]
 
 
-def test_names_that_are_no_utf_8(tmp_path):
+def test_names_that_are_not_utf_8(tmp_path):
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         file[b"a\xff"] = np.zeros(2)
         file[b"group\xff/y"] = np.zeros(2)
-    with pytest.raises(InvalidFileError, match="no dataset x, only a\ufffd, group\ufffd: get the file again"):
+    with pytest.raises(InvalidFileError, match="no dataset x, only a\ufffd, group\ufffd: download the file again"):
         read_datasets(path, ["x"], most_bytes=100)
     with pytest.raises(InvalidFileError, match="damaged or not an HDF5 file .*codec can't decode byte 0xff"):
         hdf5.dataset_names(path)
 
 
-def test_of_what_is_too_large_only_the_shape_is_told(tmp_path):
+def test_too_large_dataset_has_only_its_shape(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("x", (10**9, 64, 64, 3), np.uint8)
         file["y"] = np.zeros(3, np.dtype([("a", int)]))
@@ -55,7 +55,7 @@ def test_of_what_is_too_large_only_the_shape_is_told(tmp_path):
     assert found["y"].values is None
 
 
-def test_what_lies_in_other_files_is_absent(tmp_path):
+def test_datasets_in_other_files_are_absent(tmp_path):
     other, path = tmp_path / "other.h5", tmp_path / "a.h5"
     with h5py.File(other, "w") as file:
         file["secret"] = np.arange(4)
@@ -76,8 +76,8 @@ def test_what_lies_in_other_files_is_absent(tmp_path):
 
 
 @pytest.mark.full
-def test_a_chunk_that_unpacks_to_more_than_it_says(tmp_path):
-    """The filter would unpack all of it: 2 GB of zeros, of which this file holds 2 MB."""
+def test_chunk_that_unpacks_to_more_than_declared(tmp_path):
+    """The filter would unpack 2 GB of zeros from a file of 2 MB."""
     packer = zlib.compressobj(1)
     packed = b"".join(packer.compress(bytes(2**24)) for _ in range(127)) + packer.flush()
     with h5py.File(tmp_path / "a.h5", "w") as file:
@@ -94,7 +94,7 @@ def test_a_chunk_that_unpacks_to_more_than_it_says(tmp_path):
         ("import time; time.sleep(60)", r"a\.h5 took HDF5's library more than 0.5 s"),
     ],
 )
-def test_a_library_that_crashes_or_sleeps_ends_with_its_process(tmp_path, monkeypatch, program, message):
+def test_library_that_crashes_or_sleeps_is_an_error(tmp_path, monkeypatch, program, message):
     (tmp_path / "a.h5").write_bytes(b"x")
     (tmp_path / "child.py").write_text(program)
     monkeypatch.setattr(hdf5, "_CHILD", tmp_path / "child.py")
@@ -120,8 +120,8 @@ def test_class_numbers_are_whole_in_any_dtype_and_as_rows_or_columns():
     for dtype in ("|b1", "<i8", ">i2", "<u1", "<f4", ">f8"):
         for shape in ((4,), (4, 1), (1, 4)):
             stored = hdf5.Stored(dtype, shape, y.astype(dtype).reshape(shape))
-            np.testing.assert_array_equal(hdf5.class_numbers(stored, 4), y)
+            np.testing.assert_array_equal(hdf5.class_indices(stored, 4), y)
     for values in ([0, 1, 0.5, 0], [0, 1, np.nan, 0], [0, 1, np.inf, 0]):
-        assert hdf5.class_numbers(hdf5.Stored("<f8", (4,), np.array(values)), 4) is None
+        assert hdf5.class_indices(hdf5.Stored("<f8", (4,), np.array(values)), 4) is None
     for stored in (("<i8", (2, 2), y.reshape(2, 2)), ("<i8", (4,), None), ("names", (4,), ["0", "1", "1", "0"])):
-        assert hdf5.class_numbers(hdf5.Stored(*stored), 4) is None
+        assert hdf5.class_indices(hdf5.Stored(*stored), 4) is None

@@ -1,16 +1,16 @@
-"""Notations of numbers: each field's value, what is ambiguous, and what is no number."""
+"""Notations of numbers: values of fields, ambiguous fields, and fields that are not numbers."""
 
 import numpy as np
 import pytest
 
-from experiments.readers.numerals import PLAIN, Notation, agree, like_a_number, notations, number
+from experiments.readers.numerals import PLAIN, Notation, agree, looks_like_number, notations, number
 
 
 @pytest.mark.parametrize("decimal", ".,")
 @pytest.mark.parametrize("thousands", ["", ".", ",", " ", "'"])
 @pytest.mark.parametrize(("prefix", "suffix"), [("", ""), ("$", ""), ("", "%"), ("", "kg")])
-def test_what_is_written_in_a_notation_is_read_by_it_alone(decimal, thousands, prefix, suffix):
-    """Python's own formatting is the oracle: its commas and points are exchanged for the marks."""
+def test_numbers_are_read_only_in_their_notation(decimal, thousands, prefix, suffix):
+    """Python's formatting is the oracle, with its commas and points replaced by the marks."""
     if decimal == thousands:
         return
     values = [0.0, 12.5, -1234.25, 1234567.0, 999.0, -0.125]
@@ -45,7 +45,7 @@ def test_readings_of_a_column(fields, readings):
     assert agree(fields, found) == (len(readings) < 2)
 
 
-def test_marks_that_are_known_decide():
+def test_given_marks_decide():
     assert notations(["1,234"], decimal=",") == [Notation(",")]
     assert notations(["1,234"], thousands=",") == [Notation(".", ",")]
     assert notations(["1.234"], decimal=",") == [Notation(",", ".")]
@@ -57,20 +57,20 @@ def test_marks_that_are_known_decide():
     [("\u22125", -5), ("\u20131.5", -1.5), ("\u0665", 5), ("\uff15\uff16", 56), ("- 5", -5), ("-$5", -5), ("$-5", -5)],
 )
 def test_other_characters_for_the_same_number(field, value):
-    assert like_a_number(field)
+    assert looks_like_number(field)
     assert number(field, notations([field])[0]) == value
 
 
 @pytest.mark.parametrize(
     "field", "- inf nan 0x1F 1_000 (5) 5- 1/2 --5 -$-5 2024-01-31 10:30 1.2.3 ² 5kg 12A 1e $".split() + ["", "5 kg"]
 )
-def test_what_is_not_like_a_number(field):
-    assert not like_a_number(field)
+def test_fields_that_do_not_look_like_numbers(field):
+    assert not looks_like_number(field)
 
 
 def test_long_fields_take_no_time():
     for field in ("1" * 100_000 + "x", "1," * 50_000, " " * 100_000, "$" * 100_000, "1 " * 190 + "x", "'" * 399):
-        assert not like_a_number(field)
+        assert not looks_like_number(field)
 
 
 def test_plain_numbers_are_python_s():

@@ -1,4 +1,4 @@
-"""What a name that does not exist was meant for."""
+"""Suggestions for names that do not exist."""
 
 import pytest
 
@@ -50,7 +50,7 @@ def test_near_misses_are_offered(capsys, argv, meant):
     assert (f": did you mean {meant}?" in err) if meant else ("did you mean" not in err)
 
 
-def test_what_is_far_from_all_is_not():
+def test_distant_name_is_not_suggested():
     assert suggest("frobnicate", ["ladder", "list"]) == ""
     assert suggest("iris", ["breast-cancer", "digits"]) == ""
     assert suggest("", ["ladder"]) == ""
@@ -71,13 +71,13 @@ def runs(tmp_path, monkeypatch):
     ["resume {}", "repeat {}", "predict {} x.csv", "export {} --to torch", "compare {} runs"],
     ids=lambda command: command.split()[0],
 )
-def test_the_nearest_run_is_offered(capsys, runs, command, typed):
+def test_closest_run_is_suggested(capsys, runs, command, typed):
     assert main.main(command.format(typed).split()) == 2
     err = capsys.readouterr().err
     assert err == f"error: {typed} is not a folder: did you mean runs/ladder-20260131-120000?\n"
 
 
-def test_without_runs_an_example_is_given(capsys, tmp_path, monkeypatch):
+def test_error_without_runs_has_an_example(capsys, tmp_path, monkeypatch):
     from pathlib import Path
 
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""A run's page: valid, self-contained, and nothing in it can become markup."""
+"""A run's page: valid, self-contained, and free of injected markup."""
 
 import base64
 from datetime import datetime
@@ -35,7 +35,7 @@ def written(folder, failure=""):
     return (folder.path / "report.html").read_text()
 
 
-def test_a_page_holds_all_of_the_run_as_text(folder):
+def test_page_has_all_texts_of_the_run(folder):
     found = read(written(folder))
     study = find("ladder")
     for text in (study.title, study.question, study.expected, "a table", "options.n"):
@@ -45,7 +45,7 @@ def test_a_page_holds_all_of_the_run_as_text(folder):
     assert "failed" not in found.text and "Times" not in found.text
 
 
-def test_times_have_a_heading_of_their_own(folder):
+def test_times_have_a_separate_heading(folder):
     folder.add_timings(f"3 s {HOSTILE}")
     found = read(written(folder))
     assert found.text.index("Results") < found.text.index("Times, on this machine") < found.text.index("3 s </pre>")
@@ -59,7 +59,7 @@ def test_pictures_are_inside_in_their_order_with_their_sizes(folder):
     assert [(image["width"], image["height"]) for image in images] == [("660", "432"), ("1320", "432")]
 
 
-def test_a_page_of_a_failure_says_why_without_results(folder):
+def test_page_of_a_failed_run_has_the_reason_and_no_results(folder):
     (folder.path / "report.txt").unlink()
     folder.pictures.clear()
     found = read(written(folder, f"it diverged {HOSTILE}"))
@@ -67,7 +67,7 @@ def test_a_page_of_a_failure_says_why_without_results(folder):
     assert "Results" not in found.text
 
 
-def test_a_name_that_is_no_unicode_is_no_obstacle(folder):
+def test_name_that_is_not_unicode_is_escaped(folder):
     config = {"command": "run \udcff", "options": {}}
     folder.write_json("config.json", config)
     assert "run ?" in read(written(folder)).text
@@ -79,7 +79,7 @@ def test_tables_name_their_rows_and_columns():
     assert [text for text in found.text.split("\n") if text] == ['x"y', "a<1&2"]
 
 
-def test_the_reader_itself_finds_what_is_wrong():
+def test_page_reader_rejects_invalid_pages():
     good = html.document("t", html.picture(some_png(), "c"))
     read(good)
     for bad in ("<p>", "</p>", "<script></script>", '<img src="http://x.example" alt="a">', '<p onclick="x">a</p>'):
@@ -97,7 +97,7 @@ def test_the_reader_itself_finds_what_is_wrong():
         (OSError(28, "No space left on device", "runs/x"), 2, "runs/x: No space left on device"),
     ],
 )
-def test_a_run_that_fails_has_its_page_too(capsys, monkeypatch, tmp_path, write_photos, error, status, reason):
+def test_failed_run_has_a_page(capsys, monkeypatch, tmp_path, write_photos, error, status, reason):
     def train(*args):
         raise error
 
@@ -109,7 +109,7 @@ def test_a_run_that_fails_has_its_page_too(capsys, monkeypatch, tmp_path, write_
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_page_that_cannot_be_written_hides_no_failure(capsys, monkeypatch, tmp_path, write_photos):
+def test_error_of_writing_the_page_does_not_hide_the_failure(capsys, monkeypatch, tmp_path, write_photos):
     def full(*args):
         raise OSError(28, "No space left on device")
 

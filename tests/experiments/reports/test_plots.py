@@ -1,4 +1,4 @@
-"""The pictures: what is on their axes, rather than which pixels."""
+"""Plots: the content of their axes."""
 
 import struct
 
@@ -12,7 +12,7 @@ from experiments.reports import plots
 
 
 def sizes(figure):
-    """Of the PNG: it must be one, and of a sane size."""
+    """Return the size of a PNG, which must be valid and not too large."""
     data = plots.png(figure)
     assert data.startswith(b"\x89PNG\r\n\x1a\n")
     width, height = struct.unpack(">II", data[16:24])
@@ -45,7 +45,7 @@ def test_the_best_epoch_is_marked_where_it_first_was(best, points):
     assert labels == [f"{name}: best {y:.4g} at {x}" for name, (x, y) in zip("ab", points, strict=True)]
 
 
-def test_curves_are_the_numbers_given():
+def test_curves_are_the_given_numbers():
     axes = curves()
     np.testing.assert_array_equal(axes.lines[0].get_xydata(), [(1, 0.5), (2, 0.25), (3, 0.25)])
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]
@@ -61,8 +61,8 @@ def test_a_curve_without_any_number_has_no_best():
     assert len(axes[0, 0].lines) == 2
 
 
-def test_colours_differ_in_lightness_too():
-    """By which those tell the first three apart who see no colors."""
+def test_colors_also_differ_in_lightness():
+    """Color-blind readers distinguish the first three by lightness."""
     lightness = sorted(np.dot(to_rgb(color), (0.2126, 0.7152, 0.0722)) for color in plots.COLORS[:3])
     assert min(np.diff(lightness)) > 0.1
 
@@ -106,13 +106,13 @@ def test_the_worst_mistakes_come_first_and_right_answers_not_at_all():
     assert titles[:2] == ["predicted y: 95 %\ntrue x: 5 %", "predicted y: 80 %\ntrue z: 20 %"]
 
 
-def test_a_sheet_holds_at_most_that_many_mistakes():
+def test_sheet_has_at_most_the_given_number_of_mistakes():
     _, figure = mistakes(most=2)
     titles = [panel.get_title() for panel in shown(figure)]
     assert titles == ["predicted 1: 95 %\ntrue 0: 5 %", "predicted 1: 80 %\ntrue 2: 20 %"]
 
 
-def test_without_a_mistake_the_sheet_says_so():
+def test_sheet_without_mistakes_has_a_note():
     figure = plots.draw_mistakes(np.zeros((1, 2, 2)), np.array([1]), np.array([1]), np.array([[0.0, 1.0]]))
     sizes(figure)
     assert not shown(figure)
@@ -131,7 +131,7 @@ def test_weights_are_an_image_each_on_one_scale(n):
     assert (np.abs(weights) > high).mean() == pytest.approx(0.01)
 
 
-def test_weights_of_colours_are_grey_where_they_are_zero():
+def test_color_weights_are_gray_if_they_are_zero():
     weights = np.zeros((2, 5, 5, 3))
     weights[0, 0, 0] = [2.0, -2.0, 0.0]
     figure = plots.draw_weight_images(weights, titles=("a", "b"))
@@ -146,7 +146,7 @@ def counted(axes):
     return sum(bar.get_height() for bar in axes.patches)
 
 
-def test_signals_tell_dead_units_and_vanished_gradients():
+def test_signals_show_dead_units_and_vanished_gradients():
     values = np.array([[0.0, 1.0, 0.0, -2.0], [0.0, 0.0, 3.0, 4.0]])  # the first of four units is dead
     gradients = np.array([[0.0, 1e-6, -1e-6, 1e-4], [0.0, 0.0, 1e-30, 1e-6]])
     figure = draw_signals([Signal("a1", values, gradients), Signal("z2", np.ones((2, 1)), np.full((2, 1), 0.1))])

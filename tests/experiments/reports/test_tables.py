@@ -1,4 +1,4 @@
-"""Tables in the width of a terminal: no number is broken, cut off or lost."""
+"""Tables fitted to the width of a terminal: no number is broken, cut off or lost."""
 
 import re
 
@@ -16,7 +16,7 @@ ROWS = [
 TABLES = {
     "ladder": tables.table("Trained with hand-derived gradients", ladder.COLUMNS, ROWS, 3),
     "catvnoncat": tables.table(
-        "Cat or no cat",
+        "Cat or non-cat",
         catvnoncat.COLUMNS,
         [[f"{name}-{i}.{i}" for i in range(len(catvnoncat.COLUMNS))] for name in ("logistic", "deep")],
         2,
@@ -34,7 +34,7 @@ TABLES = {
 
 
 def words(table):
-    """What stands in the table's cells."""
+    """Return the words of the table's cells."""
     return {word for column in table.columns for cell in column.cells for word in str(cell).split()}
 
 
@@ -84,7 +84,7 @@ def test_a_file_or_a_pipe_has_no_width(capsys, monkeypatch):
 @pytest.mark.parametrize("name", ["ladder", "catvnoncat", "numbers"])
 @pytest.mark.parametrize("columns", [40, 80])
 def test_a_stored_table_is_narrowed_as_one_that_is_shown(capsys, monkeypatch, name, columns):
-    """As `compare` reads it from report.txt, with a note below."""
+    """A table with a note below it, as `compare` reads from report.txt."""
     monkeypatch.setenv("COLUMNS", str(columns))
     tables.show(TABLES[name])
     shown = capsys.readouterr().out.split()
@@ -93,7 +93,7 @@ def test_a_stored_table_is_narrowed_as_one_that_is_shown(capsys, monkeypatch, na
     assert tables.fitted(f"{text}\nnote: {'1.5 ' * 30}", columns).split() == [*shown, "note:", *["1.5"] * 30]
 
 
-def test_the_report_is_as_wide_as_it_is(monkeypatch):
+def test_stored_table_does_not_depend_on_the_terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     lines = tables.as_text(TABLES["ladder"]).splitlines()
     assert max(map(len, lines)) > 100

@@ -1,4 +1,4 @@
-"""The compilation cache: what is found again, what is left alone, and that nothing wrong with it stops a run."""
+"""The compilation cache: which programs are found, which files are kept, and errors that must not stop a run."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from tests.helpers.caches import STATE, own_cache
 
 @pytest.fixture
 def caches(tmp_path):
-    """JAX's cache as a new process has it, and a folder of the test's own for caches."""
+    """Reset JAX's cache to that of a new process, and use a temporary folder for caches."""
     pytest.importorskip("filelock")
     with own_cache(tmp_path / "caches") as folder:
         yield folder
@@ -33,7 +33,7 @@ def square(x):
 
 
 def compile_once_more():
-    """Compile `square` as a new process would; whether it came from the cache."""
+    """Compile `square` as in a new process; return whether it came from the cache."""
     jax.clear_caches()
     clock = timing.compile_clock()
     programs, cached = clock.programs, clock.cached
@@ -55,7 +55,7 @@ def test_a_program_is_found_again(caches):
         assert compilation_cache.folder().stat().st_mode & 0o077 == 0  # nobody else's programs are run
 
 
-def test_turned_off_there_is_none(caches):
+def test_no_cache_if_turned_off(caches):
     compilation_cache.turn_off()
     compilation_cache.turn_on()
     assert compilation_cache.in_use() is None
@@ -63,7 +63,7 @@ def test_turned_off_there_is_none(caches):
     assert not caches.exists()
 
 
-def test_the_user_s_own_cache_is_left_as_it_is(caches, tmp_path):
+def test_user_cache_is_used_unchanged(caches, tmp_path):
     jax.config.update("jax_compilation_cache_dir", str(tmp_path / "own"))
     before = {name: getattr(jax.config, name) for name in STATE}
     compilation_cache.turn_on()
@@ -72,7 +72,7 @@ def test_the_user_s_own_cache_is_left_as_it_is(caches, tmp_path):
     assert not caches.exists()
 
 
-def test_the_user_s_own_bounds_are_left_as_they_are(caches, monkeypatch):
+def test_user_limits_are_kept(caches, monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_MAX_SIZE", "1000")
     jax.config.update("jax_compilation_cache_max_size", 1000)  # as JAX reads it when it is imported
     compilation_cache.turn_on()
@@ -80,7 +80,7 @@ def test_the_user_s_own_bounds_are_left_as_they_are(caches, monkeypatch):
     assert jax.config.jax_persistent_cache_min_compile_time_secs == 0
 
 
-def test_it_is_bounded(caches, monkeypatch):
+def test_cache_is_bounded(caches, monkeypatch):
     compilation_cache.turn_on()
     assert jax.config.jax_compilation_cache_max_size == compilation_cache.MEGABYTES * 2**20
     compile_once_more()
@@ -92,7 +92,7 @@ def test_it_is_bounded(caches, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", [lambda b: bytes(255 - x for x in b), lambda b: b[: len(b) // 2], lambda b: b""])
-def test_a_damaged_entry_is_compiled_without_a_word(caches, capfd, damage):
+def test_damaged_entry_is_compiled_silently(caches, capfd, damage):
     compilation_cache.turn_on()
     compile_once_more()
     (entry,) = entries()
@@ -136,7 +136,7 @@ def test_a_damaged_entry_is_replaced_at_the_next_start(caches, how):
     assert [start() for _ in range(3)] == [False, True, True]
 
 
-def test_a_folder_in_the_place_of_an_entry_is_deleted(caches):
+def test_folder_with_the_name_of_an_entry_is_deleted(caches):
     def start():
         jax.config.update("jax_compilation_cache_dir", None)
         compilation_cache.turn_on()
@@ -176,20 +176,20 @@ def a_file_in_the_way(caches, monkeypatch):
 
 
 def a_folder_that_is_read_only(caches, monkeypatch):
-    def refuse(dir):
+    def fail(dir):
         raise PermissionError(13, "Permission denied", str(dir / "tmp"))
 
-    monkeypatch.setattr("tempfile.TemporaryFile", refuse)  # file modes do not bind the superuser
+    monkeypatch.setattr("tempfile.TemporaryFile", fail)  # file modes do not bind the superuser
 
 
 @pytest.mark.parametrize("obstacle", [a_file_in_the_way, a_folder_that_is_read_only])
-def test_a_place_that_cannot_be_written_is_one_line(caches, monkeypatch, capsys, tmp_path, image_run, obstacle):
+def test_file_that_cannot_be_written_is_a_one_line_error(caches, monkeypatch, capsys, tmp_path, image_run, obstacle):
     obstacle(caches, monkeypatch)
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     assert main.main(["predict", str(image_run), str(tmp_path / "a.png")]) == 0
     out, err = capsys.readouterr()
     assert "probability" in out
-    assert err.startswith("note: compiled programs are not kept: ") and err.count("\n") == 1
+    assert err.startswith("note: compiled programs are not cached: ") and err.count("\n") == 1
     assert str(caches) in err
     assert compilation_cache.in_use() is None
 
@@ -212,7 +212,7 @@ def test_a_missing_package_is_named(caches, monkeypatch):
         ("win32", {}, "home/AppData/Local"),
     ],
 )
-def test_the_place_is_the_system_s(monkeypatch, tmp_path, system, environment, expected):
+def test_cache_folder_is_that_of_the_system(monkeypatch, tmp_path, system, environment, expected):
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr("pathlib.Path.home", lambda: tmp_path / "home")
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
@@ -223,7 +223,7 @@ def test_the_place_is_the_system_s(monkeypatch, tmp_path, system, environment, e
 
 
 @pytest.mark.parametrize("flags", [[], ["--no-compilation-cache"]])
-def test_the_run_s_configuration_says_whether_it_was_used(caches, monkeypatch, tmp_path, write_photos, flags):
+def test_config_records_whether_the_cache_was_used(caches, monkeypatch, tmp_path, write_photos, flags):
     monkeypatch.setattr("experiments.studies.catvnoncat.run._train", lambda *_: SimpleNamespace(network="", skipped=0))
     monkeypatch.setattr("experiments.studies.catvnoncat.run.write_report", lambda *_: None)
     data = str(write_photos(tmp_path / "data"))
@@ -259,8 +259,8 @@ def test_a_program_from_the_cache_has_no_compile_time(caches, monkeypatch, capsy
 
 
 @pytest.mark.full
-def test_processes_share_it(caches, image_run, tmp_path):
-    """Two at once from nothing, one that finds all of it, and one that finds it damaged: same answers, no noise."""
+def test_processes_share_the_cache(caches, image_run, tmp_path):
+    """Two concurrent runs without a cache, one with a filled and one with a damaged cache: the same output."""
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     command = [sys.executable, "-m", "experiments", "predict", str(image_run), str(tmp_path / "a.png")]
 

@@ -1,4 +1,4 @@
-"""config.json read back: every experiment's options as they were, and whatever else stands there refused in a line."""
+"""config.json read back: the options of every experiment, and one-line errors for invalid content."""
 
 import json
 from dataclasses import fields, replace
@@ -17,7 +17,7 @@ NAMES = [*registry.NAMES, *registry.sweep_names()]
 
 
 def other_values(declared):
-    """Of each option, another value than by default, of each type that it may have."""
+    """Return other values than the default for each option, one per type."""
     values = {str: "1e-3,x", Path: Path("some where/é"), int: 7, float: 0.1 + 0.2, bool: True}
     for name, hint in get_type_hints(declared).items():
         kinds = getattr(hint, "__args__", (hint,))
@@ -26,7 +26,7 @@ def other_values(declared):
 
 @pytest.mark.representatives("ladder", "sweep-own")
 @pytest.mark.parametrize("name", NAMES)
-def test_options_come_back_as_they_were(name, tmp_path):
+def test_options_round_trip(name, tmp_path):
     declared = find(name).options()
     defaults = declared(runs_dir=tmp_path)
     changes = [{}, *({option: value} for option, value in other_values(declared) if option != "runs_dir")]
@@ -45,7 +45,7 @@ def test_options_come_back_as_they_were(name, tmp_path):
 
 @pytest.fixture
 def run_with(tmp_path):
-    """`make(text)`: a run's folder with that config.json; a function makes the text of a right one's contents."""
+    """`make(text)`: a run's folder with this config.json; a function changes a valid one."""
 
     def make(change):
         folder = execution.PlannedRun(find("ladder"), find("ladder").options()(runs_dir=tmp_path), "run ladder")().path
@@ -78,7 +78,7 @@ def without(*path):
     return change
 
 
-def test_an_option_that_came_later_has_its_default(run_with):
+def test_option_added_later_has_its_default(run_with):
     found = read_config(run_with(without("options", "patience")), find)
     assert found.options == replace(find("ladder").options()(), runs_dir=found.options.runs_dir)
 
@@ -90,7 +90,7 @@ def test_an_option_that_came_later_has_its_default(run_with):
         (b"\xff{}", "damaged, not JSON"),
         (b"[1]", "expected a JSON object, got [1]"),
         (b'{"a": NaN}', "NaN is not JSON"),
-        (b'{"a": {"b": 1, "b": 2}}', 'the name "b" is twice'),
+        (b'{"a": {"b": 1, "b": 2}}', 'the names in an object must be different, got "b" twice'),
         (b"[" * 500_000, "nested too deeply"),
         (b'{"a":' * 150_000, "nested too deeply"),
         (b'{"a": ' + b"9" * 5000 + b"}", "damaged, not JSON"),
@@ -107,7 +107,7 @@ def test_an_option_that_came_later_has_its_default(run_with):
         (lambda c: c.update(experiment="os"), 'no experiment is called "os": there are '),
         (lambda c: c.update(experiment="ladder.run"), "no experiment is called"),
         (lambda c: c.update(experiment="sweep"), "no experiment is called"),
-        (lambda c: c.update(experiment="import"), "is an import, which trains nothing, so there is nothing to resume"),
+        (lambda c: c.update(experiment="import"), "is an import, which has no training to resume"),
         (lambda c: c.update(experiment="../ladder\n\n"), "no experiment is called"),
         (without("options"), "'options' must be an object, got nothing"),
         (lambda c: c.update(options=None), "'options' must be an object, got null"),
@@ -126,20 +126,20 @@ def test_an_option_that_came_later_has_its_default(run_with):
         (option(runs_dir="a\0b"), "the option 'runs_dir' must be a path"),
     ],
 )
-def test_what_no_experiment_writes_is_refused_in_a_line(run_with, change, message):
+def test_invalid_config_is_a_one_line_error(run_with, change, message):
     with pytest.raises(InvalidFileError, match="config.json: ") as refusal:
         read_config(run_with(change), find)
     assert message in str(refusal.value)
     assert "\n" not in str(refusal.value) and len(str(refusal.value)) < 800
 
 
-def test_a_number_beyond_all_floats_is_refused(run_with):
+def test_number_beyond_all_floats_is_rejected(run_with):
     right = (run_with(lambda config: None) / "config.json").read_text()
     with pytest.raises(InvalidFileError, match="the option 'learning_rate' must be finite, got inf"):
         read_config(run_with(right.replace('"learning_rate": 0.003', '"learning_rate": 1e999')), find)
 
 
-def test_a_preset_is_one_of_those_there_are(tmp_path):
+def test_config_with_an_unknown_preset_raises(tmp_path):
     folder = execution.PlannedRun(find("mnist"), find("mnist").options()(runs_dir=tmp_path), "run mnist")().path
     text = (folder / "config.json").read_text()
     (folder / "config.json").write_text(text.replace('"simard"', '"os"'))
@@ -147,7 +147,7 @@ def test_a_preset_is_one_of_those_there_are(tmp_path):
         read_config(folder, find)
 
 
-def test_what_is_no_folder_of_a_run_is_refused(tmp_path):
+def test_folder_that_is_not_a_run_is_rejected(tmp_path):
     with pytest.raises(InvalidFileError, match="is not a folder"):
         read_config(tmp_path / "missing", find)
     with pytest.raises(InvalidFileError, match="has no config.json"):
@@ -155,7 +155,7 @@ def test_what_is_no_folder_of_a_run_is_refused(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "run" / "config.json").symlink_to(tmp_path / "config.json")
-    with pytest.raises(InvalidFileError, match="leads out of its folder"):
+    with pytest.raises(InvalidFileError, match="must be inside its folder"):
         read_config(tmp_path / "run", find)
 
 

@@ -1,4 +1,4 @@
-"""What experiments say of numbers that were not finite."""
+"""Reports of numbers that are not finite."""
 
 import warnings
 
@@ -16,7 +16,7 @@ def test_the_first_is_the_earliest():
     assert first_divergence([None]) is None
 
 
-def test_what_was_skipped_is_told_where_it_may_be():
+def test_skipped_updates_are_reported_with_on_nan_skip():
     assert skipped_lines("stop", {"a": 3}) == []
     said = "updates skipped because their loss or gradient was not finite: "
     assert skipped_lines("skip", {"a": 3, "b": 0, "c": 1}) == [f"{said}a: 3, c: 1"]
@@ -30,7 +30,7 @@ def diverge(where="the training"):
 NOTE = "note: the training diverged at step 3: the update overflowed first, computed from numbers up to 2; try a"
 
 
-def test_what_diverges_is_noted_once_in_a_line():
+def test_divergence_is_logged_once_in_one_line():
     said = []
     with log_divergences(said.append):
         diverge()
@@ -40,7 +40,7 @@ def test_what_diverges_is_noted_once_in_a_line():
     assert line.startswith(NOTE) and "\n" not in line
 
 
-def test_a_run_that_fails_by_it_says_it_in_its_own_words_alone():
+def test_run_that_fails_by_divergence_logs_only_its_error():
     said = []
 
     def run():
@@ -53,7 +53,7 @@ def test_a_run_that_fails_by_it_says_it_in_its_own_words_alone():
     assert said == []
 
 
-def test_where_it_is_expected_nothing_is_noted_and_other_warnings_pass():
+def test_expected_divergence_is_not_logged_and_other_warnings_pass():
     said = []
 
     def run():

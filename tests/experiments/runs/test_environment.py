@@ -1,4 +1,4 @@
-"""What config.json says of versions, machine, environment and data."""
+"""Versions, machine, environment and data in config.json."""
 
 import hashlib
 import importlib.metadata
@@ -28,7 +28,7 @@ def found(monkeypatch, tmp_path):
     return environment.describe_environment([file])
 
 
-def test_what_is_installed(found):
+def test_versions_of_installed_packages(found):
     versions = found["versions"]
     assert versions["python"] == platform.python_version()
     assert versions["jax"] == jax.__version__
@@ -46,19 +46,19 @@ def test_variables_that_choose_how_numbers_are_computed_and_no_others(found):
     assert not {"PASSWORD", "JAX_COMPILATION_CACHE_DIR", "PATH"} & set(environment)
 
 
-def test_data_files_are_known_by_their_digest(found):
+def test_data_files_are_recorded_with_their_digests(found):
     assert found["data"] == {"a.h5": hashlib.sha256(b"data").hexdigest()}
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not tie processes to cores")
-def test_cores_are_those_that_the_process_may_use():
+def test_cores_are_those_available_to_the_process():
     code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
     code += "from experiments.runs.environment import _cores; print(_cores())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout == "1\n"
 
 
-def test_the_digest_of_the_code_is_of_all_of_it_wherever_it_lies(tmp_path, monkeypatch):
+def test_code_digest_covers_all_files_at_any_location(tmp_path, monkeypatch):
     first = environment._source()
     for package in ("jaxnn", "experiments"):
         ignored = shutil.ignore_patterns("__pycache__")

@@ -1,4 +1,4 @@
-"""A run's folder: never reused, every file complete, JSON that is JSON."""
+"""A run's folder: never reused, every file complete, valid JSON."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def test_each_line_of_metrics_is_on_disk_at_once(tmp_path):
         assert [json.loads(line) for line in lines] == [{"step": i, "loss": None} for i in range(step + 1)]
 
 
-def test_a_file_that_could_not_be_written_is_absent_and_the_old_one_kept(tmp_path, monkeypatch):
+def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     folder = RunFolder.new(tmp_path, "x", NOW)
     folder.write_text("a.txt", "old")
 
@@ -48,7 +48,7 @@ def test_a_file_that_could_not_be_written_is_absent_and_the_old_one_kept(tmp_pat
     assert not (folder.path / "b.txt").exists()
 
 
-def test_results_are_on_the_disk_before_the_checkpoints_go(tmp_path, monkeypatch):
+def test_results_are_on_disk_before_checkpoints_are_deleted(tmp_path, monkeypatch):
     folder = RunFolder.new(tmp_path, "x", NOW)
     (folder.path / "checkpoints").mkdir()
     folder.write_text("report.txt", "done")

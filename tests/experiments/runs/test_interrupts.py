@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at any moment of a command, as real processes get them."""
+"""Ctrl-C and SIGTERM at any moment of a command, in real processes."""
 
 import contextlib
 import os
@@ -27,7 +27,7 @@ def cached(tmp_path_factory):
 
 
 def interrupted(folder, moment, *argv, signum=signal.SIGINT, times=1, command=PYTHON):
-    """Start the command, and signal its process group after `moment` seconds; its status and its lines on stderr."""
+    """Start a command, signal its process group after `moment` seconds; return its status and lines on stderr."""
     running = subprocess.Popen(
         [*command, *argv],
         cwd=folder,
@@ -46,7 +46,7 @@ def interrupted(folder, moment, *argv, signum=signal.SIGINT, times=1, command=PY
 
 
 def check(folder, status, lines, expected):
-    """One line, that status, and a folder that can be resumed, or none; or an undisturbed end."""
+    """Check for one line, the status, and no folder or one that can be resumed; or for a normal end."""
     runs = list((folder / "runs").glob("*"))
     if status == 0:
         assert lines == []
@@ -84,14 +84,14 @@ def test_each_twentieth_of_a_second(tmp_path, moment, signum):
     ],
     ids=lambda argv: argv[0],
 )
-def test_so_does_every_command(tmp_path, argv):
+def test_sigterm_ends_every_command_with_one_line(tmp_path, argv):
     check(tmp_path, *interrupted(tmp_path, 0.5, *argv, signum=signal.SIGTERM), 143)
     assert not list(tmp_path.glob("*.html")) or (tmp_path / "page.html").read_text().endswith("</html>\n")
 
 
 @pytest.mark.parametrize("moment", [0.05, 0.15, 0.3, 0.6])
 def test_scripts_run_from_its_first_line_on(tmp_path, moment):
-    """While the shell looks for its Python, while that starts, and after."""
+    """While the shell looks for Python, while Python starts, and later."""
     script = [str(ROOT / "scripts" / "run")]
     status, lines = interrupted(tmp_path, moment, *RUN, command=script)
     # Before the shell's first line, and between its last and env's first, no program can answer: the signal itself ends
@@ -102,11 +102,11 @@ def test_scripts_run_from_its_first_line_on(tmp_path, moment):
         check(tmp_path, status, lines, 130)
 
 
-def test_twice_is_as_good_as_once(tmp_path):
+def test_two_signals_are_handled_like_one(tmp_path):
     check(tmp_path, *interrupted(tmp_path, 1.2, *RUN, times=2), 130)
 
 
-def test_what_is_ignored_stays_so(tmp_path):
+def test_ignored_signals_stay_ignored(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", _IGNORED],
         env=os.environ | {"PYTHONPATH": str(ROOT)},

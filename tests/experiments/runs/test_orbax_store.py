@@ -1,4 +1,4 @@
-"""A training's checkpoints on disk: whole and as they were, or found out and set aside."""
+"""Checkpoints on disk: exact round trips, and damaged ones detected and set aside."""
 
 import re
 import shutil
@@ -42,12 +42,12 @@ CHECKPOINTS = {
 
 @pytest.fixture
 def store(tmp_path):
-    """`store()` opens the store anew; what it says is in `store.said`."""
+    """`store()` opens the store anew; its messages are in `store.log`."""
 
     def open_it(keep=2):
-        return CheckpointStore(tmp_path / "ein Ordner" / "été", keep, open_it.said.append)
+        return CheckpointStore(tmp_path / "ein Ordner" / "été", keep, open_it.log.append)
 
-    open_it.said, open_it.folder = [], tmp_path / "ein Ordner" / "été"
+    open_it.log, open_it.folder = [], tmp_path / "ein Ordner" / "été"
     return open_it
 
 
@@ -85,10 +85,10 @@ def assert_same(found, expected):
 
 
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS.values(), ids=CHECKPOINTS)
-def test_comes_back_bit_for_bit(store, checkpoint):
+def test_round_trip_is_bit_for_bit(store, checkpoint):
     write(store, checkpoint)
     assert_same(store().load(checkpoint.state), checkpoint)
-    assert store.said == []
+    assert store.log == []
 
 
 def test_the_latest_are_kept_and_loaded(store):
@@ -100,13 +100,13 @@ def test_the_latest_are_kept_and_loaded(store):
     assert_same(store().load(a_state()), a_checkpoint(5))
 
 
-def test_what_a_killed_writer_left_is_no_checkpoint(store):
+def test_files_of_a_killed_writer_are_not_a_checkpoint(store):
     write(store, a_checkpoint(1))
     shutil.copytree(store.folder / "0", store.folder / "1.orbax-checkpoint-tmp")
     assert_same(store().load(a_state()), a_checkpoint(1))
     write(store, a_checkpoint(2))
     assert_same(store().load(a_state()), a_checkpoint(2))
-    assert store.said == []
+    assert store.log == []
 
 
 def flip(data):
@@ -119,8 +119,8 @@ DAMAGE = {"flipped": flip, "truncated": lambda data: data[: len(data) // 2], "em
 
 @pytest.mark.representatives("truncated")
 @pytest.mark.parametrize("damage", [*DAMAGE, "deleted"])
-def test_damage_to_any_file_is_found_out_and_the_one_before_is_taken(store, damage):
-    """Or else it does no harm: not every byte of the files is of use."""
+def test_damage_to_any_file_is_detected_and_the_previous_checkpoint_used(store, damage):
+    """Damage may also be harmless, since not every byte is used."""
     first, second = a_checkpoint(1), a_checkpoint(2)
     write(store, first, second)
     shutil.copytree(store.folder, (good := store.folder.parent / "good"))
@@ -133,14 +133,14 @@ def test_damage_to_any_file_is_found_out_and_the_one_before_is_taken(store, dama
             damaged.unlink()
         else:
             damaged.write_bytes(DAMAGE[damage](damaged.read_bytes()))
-        store.said.clear()
+        store.log.clear()
         found = store().load(a_state())
-        if not store.said:
+        if not store.log:
             assert_same(found, second)
             continue
         fell_back += 1
         assert_same(found, first)
-        (line,) = store.said
+        (line,) = store.log
         assert "1 is damaged, and was set aside as été.1.damaged" in line
         aside = list(store.folder.parent.glob("été.1.damaged*"))[-1]
         assert aside.is_dir()
@@ -148,33 +148,33 @@ def test_damage_to_any_file_is_found_out_and_the_one_before_is_taken(store, dama
     assert fell_back >= 2  # the arrays' and the rest's
 
 
-def test_damage_to_what_orbax_reads_of_all_is_found_out(store):
-    """One such file, and it would open none."""
+def test_damage_to_metadata_of_all_checkpoints_is_detected(store):
+    """One such file would prevent opening all of them."""
     write(store, a_checkpoint(1), a_checkpoint(2))
     file = store.folder / "0" / "_CHECKPOINT_METADATA"
     text = file.read_text()
     file.write_text(re.sub(r'("commit_timestamp_nsecs": )\d+', r"\g<1>1e999", text))
     assert file.read_text() != text
     assert_same(store().load(a_state()), a_checkpoint(2))
-    (line,) = store.said
+    (line,) = store.log
     assert "0 is damaged, and was set aside as été.0.damaged" in line
     write(store, a_checkpoint(3))
     assert_same(store().load(a_state()), a_checkpoint(3))
 
 
-def test_where_all_are_damaged_the_training_starts(store):
+def test_training_starts_again_if_all_checkpoints_are_damaged(store):
     write(store, a_checkpoint(1), a_checkpoint(2))
     for file in store.folder.rglob("manifest.ocdbt"):
         file.write_bytes(b"nothing of the kind")
     assert store().load(a_state()) is None
-    assert len(store.said) == 2
+    assert len(store.log) == 2
     # And goes on writing: what was set aside is in nobody's way, nor overwritten.
     write(store, a_checkpoint(3))
     assert_same(store().load(a_state()), a_checkpoint(3))
     assert len(list(store.folder.parent.glob("*.damaged"))) == 2
 
 
-def test_another_training_s_is_refused_and_stays(store):
+def test_checkpoint_of_another_training_raises_and_is_kept(store):
     write(store, a_checkpoint(1))
     other = jaxnn.train_state({"V": jnp.ones(3)}, optax.sgd(0.1), jax.random.key(7))
     with pytest.raises(ValueError, match=r"été/0: it has no .*V.*: is it of another training\?"):
@@ -182,26 +182,26 @@ def test_another_training_s_is_refused_and_stays(store):
     assert (store.folder / "0").is_dir()
 
 
-def test_an_absurd_size_is_refused_before_it_is_read(store, monkeypatch):
+def test_oversized_checkpoint_is_rejected_before_it_is_read(store, monkeypatch):
     write(store, a_checkpoint(1, losses=np.zeros(2000)))
     monkeypatch.setattr(orbax_store, "MOST_BYTES", -20_000)
     monkeypatch.setattr(orbax_store.ocp.CheckpointManager, "restore", None)  # is not come to
     assert store().load(a_state()) is None
-    assert "announces 16," in store.said[0]
+    assert "declares 16," in store.log[0]
 
 
 @pytest.mark.parametrize("name", ["50% [a]*?#q", "a\\b", "gs:", "a\nb", "\udcff"])
-def test_any_name_of_a_folder_does(tmp_path, name):
-    said, folder = [], tmp_path / name / "training"
-    store = CheckpointStore(folder, 2, said.append)
+def test_folder_may_have_any_name(tmp_path, name):
+    log, folder = [], tmp_path / name / "training"
+    store = CheckpointStore(folder, 2, log.append)
     store.save(a_checkpoint())
     store.wait()
-    assert_same(CheckpointStore(folder, 2, said.append).load(a_state()), a_checkpoint())
-    assert said == []
+    assert_same(CheckpointStore(folder, 2, log.append).load(a_state()), a_checkpoint())
+    assert log == []
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_too_little_memory_is_no_damage(store, monkeypatch):
+def test_memory_error_is_not_damage(store, monkeypatch):
     def restore(*args, **kwargs):
         raise MemoryError
 
@@ -213,6 +213,6 @@ def test_too_little_memory_is_no_damage(store, monkeypatch):
     assert_same(store().load(a_state()), a_checkpoint())
 
 
-def test_reports_that_measure_other_things_are_not_written_in_part(store):
-    with pytest.raises(ValueError, match=r"the same each time, got \['a'\], and then \['a', 'b'\]"):
+def test_reports_with_other_metrics_raise(store):
+    with pytest.raises(ValueError, match=r"all reports must have the same metrics, got \['a'\] and \['a', 'b'\]"):
         store().save(a_checkpoint()._replace(history=[{"a": 1}, {"a": 1, "b": 2}]))

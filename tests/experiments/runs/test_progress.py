@@ -1,4 +1,4 @@
-"""What the bar says, and that there is none where nobody watches it."""
+"""The progress bar on a terminal, and the lines without one."""
 
 import io
 import sys
@@ -14,7 +14,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("columns", [40, 80])
-def test_until_the_first_report_the_bar_says_that_it_compiles(monkeypatch, columns):
+def test_bar_shows_compiling_until_the_first_report(monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", Terminal())
@@ -27,7 +27,7 @@ def test_until_the_first_report_the_bar_says_that_it_compiles(monkeypatch, colum
     assert "compiling" not in after
 
 
-def test_a_log_has_no_bar(capsys):
+def test_no_bar_without_a_terminal(capsys):
     with show_progress("ladder", 10) as show:
         show(1, "digits")
     assert capsys.readouterr() == ("", "")

@@ -1,4 +1,4 @@
-"""Event files for TensorBoard: the scalars that metrics.jsonl has, by the real package where it is installed."""
+"""Event files for TensorBoard: the scalars of metrics.jsonl, read with the real package if it is installed."""
 
 import json
 import struct
@@ -14,7 +14,7 @@ from experiments.runs.tensorboard import EventFile
 
 @pytest.fixture
 def run(monkeypatch, tmp_path, write_photos):
-    """`run()`: catvnoncat whose training only logs; the exit status."""
+    """`run()`: catvnoncat with a training that only logs; returns the exit status."""
 
     def train(name, training, photos, folder, show):
         folder.log(network=name, iteration=100, cost=0.5, seeds_median=float("nan"))
@@ -31,7 +31,7 @@ def run(monkeypatch, tmp_path, write_photos):
 SCALARS = [("logistic/cost", 0.5, 100), ("logistic/cost", 0.25, 200), ("logistic/seeds_median", 0.125, 200)]
 
 
-def test_each_number_is_a_scalar_and_the_file_is_closed_whatever_happens(monkeypatch, tmp_path, run):
+def test_each_number_is_a_scalar_and_the_file_is_always_closed(monkeypatch, tmp_path, run):
     told = []
 
     def writer(folder, **kwargs):
@@ -46,14 +46,14 @@ def test_each_number_is_a_scalar_and_the_file_is_closed_whatever_happens(monkeyp
     assert json.loads((folder / "config.json").read_text())["options"]["tensorboard"] is True
 
 
-def test_nothing_is_written_unless_asked(monkeypatch, tmp_path, run):
+def test_nothing_is_written_by_default(monkeypatch, tmp_path, run):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     assert run() == 130
     (folder,) = (tmp_path / "runs").iterdir()
     assert not list(folder.glob("*tfevents*"))
 
 
-def test_without_the_package_one_line_says_what_to_install(monkeypatch, capsys, tmp_path, run):
+def test_missing_package_is_a_one_line_error_with_the_fix(monkeypatch, capsys, tmp_path, run):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     assert run("--tensorboard") == 2
     err = capsys.readouterr().err

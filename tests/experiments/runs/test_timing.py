@@ -1,4 +1,4 @@
-"""What of a run is compilation: a share of its time, however much is compiled at once."""
+"""The share of compilation in a run's time, also for concurrent compilations."""
 
 import threading
 import time
@@ -26,7 +26,7 @@ def clock(monkeypatch):
     return clock
 
 
-def test_what_overlaps_counts_once(clock):
+def test_overlapping_spans_count_once(clock):
     clock.at(2, 1)  # 1 .. 2
     clock.at(3, 0.5)  # 2.5 .. 3
     clock.at(3, 1, TRACE)  # 2 .. 3, around it
@@ -42,7 +42,7 @@ def test_what_overlaps_counts_once(clock):
     assert clock.programs == 6
 
 
-def test_a_stopwatch_tells_no_share_above_one(clock, monkeypatch):
+def test_stopwatch_share_is_at_most_one(clock, monkeypatch):
     monkeypatch.setattr(timing, "compile_clock", lambda: clock)
     clock.at(4, 3)
     watch = timing.Stopwatch()

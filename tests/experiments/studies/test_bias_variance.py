@@ -1,4 +1,4 @@
-"""Under- and overfitting digits in a short form: what was done to each network is what is found."""
+"""bias_variance in a short run: the diagnosis finds the fault of each network."""
 
 import json
 
@@ -39,7 +39,7 @@ def test_each_diagnosis_names_what_was_done(results):
     assert good["ece"] < few["ece"]
 
 
-def test_gaps_and_steps_are_in_the_report(results):
+def test_report_has_gaps_and_next_steps(results):
     trainings, text = results[0]["trainings"], results[1]
     for training in trainings:
         assert f"{100 * training['bias']:.1f} ± {100 * training['noise']['bias']:.1f}" in text

@@ -1,4 +1,4 @@
-"""catvnoncat on made photos, on files that are not as they should be, and, where they are there, on the real ones."""
+"""catvnoncat on synthetic photos, on invalid files, and on the real ones if they are available."""
 
 import json
 
@@ -23,7 +23,7 @@ def read(folder):
 
 
 @pytest.mark.full
-def test_a_small_run_leaves_everything(capsys, tmp_path, write_photos):
+def test_small_run_writes_all_files(capsys, tmp_path, write_photos):
     data, runs = write_photos(tmp_path / "data" / "catvnoncat"), tmp_path / "runs"
     argv = ["run", "catvnoncat", "--data-dir", str(data.parent), "--runs-dir", str(runs)]
     assert main.main([*argv, "--iterations", "3", "--seeds", "2", "--on-nan", "skip"]) == 0
@@ -58,9 +58,9 @@ def test_a_small_run_leaves_everything(capsys, tmp_path, write_photos):
 
 
 @pytest.mark.full
-def test_beyond_measures_the_test_photos_by_the_best_params(tmp_path, write_photos):
+def test_beyond_tests_the_best_params(tmp_path, write_photos):
     photos, shown = read(write_photos(tmp_path)), []
-    found = regularized.train(photos, shown.append, starts=2, epochs=10)
+    found = regularized.train(photos, shown.append, seeds=2, epochs=10)
     assert found.probabilities.shape == (2, len(photos.test.x)) and set(found.epochs) <= {5, 10}
     assert shown[-1] == 20 and shown == sorted(shown)
     assert not np.array_equal(*found.probabilities)
@@ -70,7 +70,7 @@ def test_beyond_measures_the_test_photos_by_the_best_params(tmp_path, write_phot
 
 
 @pytest.mark.full
-def test_a_run_that_diverges_says_when_and_keeps_what_went_before(capsys, tmp_path, write_photos):
+def test_diverged_run_names_the_step_and_stores_the_params_before(capsys, tmp_path, write_photos):
     data, runs = str(write_photos(tmp_path / "data")), tmp_path / "runs"
     argv = ["run", "catvnoncat", "--data-dir", data, "--runs-dir", str(runs), "--iterations", "4"]
     assert main.main([*argv, "--learning-rate", "1e37"]) == 1
@@ -86,16 +86,16 @@ def last_line(folder):
     return json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
 
 
-def test_the_data_are_looked_for_in_stated_places(tmp_path, monkeypatch, write_photos):
+def test_data_are_searched_in_the_documented_folders(tmp_path, monkeypatch, write_photos):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAXNN_DATA", str(tmp_path / "env"))
-    with pytest.raises(ValueError, match=r"train_set_x uint8 \(209, 64, 64, 3\).*looked in .*env, .*catvnoncat"):
+    with pytest.raises(ValueError, match=r"train_set_x uint8 \(209, 64, 64, 3\).*searched .*env, .*catvnoncat"):
         find_files(None)
     write_photos(tmp_path / "data" / "catvnoncat")
     assert find_files(None)["train"].parent.parts == ("data", "catvnoncat")
     write_photos(tmp_path / "env")
     assert find_files(None)["train"].parent == tmp_path / "env"
-    with pytest.raises(ValueError, match="looked in .*given"):
+    with pytest.raises(ValueError, match="searched .*given"):
         find_files(tmp_path / "given")
 
 
@@ -117,10 +117,10 @@ def test_the_data_are_looked_for_in_stated_places(tmp_path, monkeypatch, write_p
         ({"test_set_y": np.array([0, 1, 2, 0, 1, 2])}, "labels from 0 to 2, expected 0"),
         ({"list_classes": np.array([b"cat"])}, "expected two names"),
         ({"list_classes": np.array([1, 2])}, "expected two names"),
-        ({"list_classes": np.array([b"cat", b"\x1b[2J"])}, "expected names of a line"),
+        ({"list_classes": np.array([b"cat", b"\x1b[2J"])}, "expected names without line breaks"),
     ],
 )
-def test_data_of_another_kind_are_refused(tmp_path, write_photos, changes, message):
+def test_data_of_another_kind_raise(tmp_path, write_photos, changes, message):
     with pytest.raises(ValueError, match=message):
         read(write_photos(tmp_path, **changes))
 
@@ -134,7 +134,7 @@ def test_labels_are_read_in_any_form(tmp_path, write_photos, shape, dtype):
     np.testing.assert_array_equal(photos.train.y, y.astype(np.int32), strict=True)
 
 
-def test_a_file_that_claims_too_much_is_refused_unread(tmp_path, write_photos):
+def test_file_that_declares_too_much_raises_unread(tmp_path, write_photos):
     write_photos(tmp_path)
     with h5py.File(tmp_path / "train_catvnoncat.h5", "a") as file:
         del file["train_set_x"]
@@ -170,7 +170,7 @@ def real_photos():
     ("name", "train", "test", "slack"),
     [("logistic", 99.04, 70.0, 0.01), ("one-hidden", 100, 72, 4.01), ("four-layers", 98.56, 80, 4.01)],
 )
-def test_the_published_accuracies_come_out(real_photos, name, train, test, slack, optimized):
+def test_published_accuracies_are_reproduced(real_photos, name, train, test, slack, optimized):
     published = catvnoncat.NETWORKS[name]
     model = published.spec.model()
     optimizer = jaxnn.optimizer("sgd", published.learning_rate)

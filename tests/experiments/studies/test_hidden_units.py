@@ -1,4 +1,4 @@
-"""The flower, and the experiment on it in a short form."""
+"""hidden_units: the flower data, and a short run."""
 
 import json
 
@@ -22,7 +22,7 @@ def test_a_flower_has_eight_petals_of_two_classes():
 
 
 @pytest.mark.full
-def test_the_run_in_short(tmp_path, capsys):
+def test_short_run(tmp_path, capsys):
     argv = ["run", "hidden_units", "--seeds", "2", "--iterations", "400", "--runs-dir", str(tmp_path)]
     assert main.main(argv) == 0
     (folder,) = tmp_path.iterdir()

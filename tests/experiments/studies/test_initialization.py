@@ -1,4 +1,4 @@
-"""Five starts in a short form: what is reported is what was trained, and the data are the course's."""
+"""initialization in a short run: the reported results, and the course's data."""
 
 import json
 
@@ -15,12 +15,12 @@ from tests.helpers.short_runs import assert_holds_everything, run
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """A run: its folder, and what it printed."""
+    """A run: its folder and its output."""
     return run(tmp_path_factory.mktemp("runs"), "initialization", "--steps", "300", "--seeds", "2")
 
 
-def test_the_folder_holds_everything(done):
-    assert_holds_everything(done, "starts.png")
+def test_folder_has_all_files(done):
+    assert_holds_everything(done, "initializations.png")
 
 
 def test_zeros_and_small_weights_learn_nothing(done):
@@ -33,7 +33,7 @@ def test_zeros_and_small_weights_learn_nothing(done):
 
 
 @pytest.mark.full
-def test_each_start_has_its_deviation_and_trains_as_alone():
+def test_each_initialization_has_its_deviation_and_equals_a_single_training():
     options, data = Options(steps=5, seeds=2), initialization.rings()["train"]
     population = initialization.train(options, data, None)
     model = jaxnn.mlp(initialization.SIZES, "relu", init=jax.nn.initializers.normal(10.0))
@@ -42,12 +42,12 @@ def test_each_start_has_its_deviation_and_trains_as_alone():
         *(jaxnn.objective(model.network, model.loss), jaxnn.optimizer("sgd", 0.01), model.init(key), data.x, data.y),
         **{"key": key, "epochs": 5},
     )
-    large = list(initialization.STARTS).index("large") * 2 + 1
+    large = list(initialization.INITIALIZATIONS).index("large") * 2 + 1
     np.testing.assert_allclose(population.losses[large], alone.losses, rtol=1e-4)
     # JAX's own draw a truncated bell, so only the deviation is the same.
     for name, jaxnn_name in (("He", "he"), ("Glorot", "glorot"), ("small", "normal")):
         wide = jaxnn.nn.INITIALIZERS[jaxnn_name]()(key, (400, 200), np.float32)
-        assert float(wide.std()) == pytest.approx(initialization.STARTS[name](400, 200), rel=0.02)
+        assert float(wide.std()) == pytest.approx(initialization.INITIALIZATIONS[name](400, 200), rel=0.02)
 
 
 @pytest.mark.parametrize("option", [["--steps", "0"], ["--seeds", "0"], ["--learning-rate", "0"]])

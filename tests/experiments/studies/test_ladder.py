@@ -1,4 +1,4 @@
-"""The ladder on a tiny setting, and its proof, which must be able to fail."""
+"""ladder in a short run, and its gradient check, which must be able to fail."""
 
 import base64
 import json
@@ -38,7 +38,7 @@ def tiny():
 
 @pytest.fixture(scope="module")
 def done(tiny, tmp_path_factory):
-    """A run: its folder, and what it printed."""
+    """A run: its folder and its output."""
     return run(tmp_path_factory.mktemp("runs"), "ladder", "--epochs", "4")
 
 
@@ -53,12 +53,12 @@ def done(tiny, tmp_path_factory):
     ],
     ids=str,
 )
-def test_steps_are_not_timed_on_data_of_one_s_own_unless_asked_for(argv, timed):
+def test_steps_are_not_timed_on_own_data_by_default(argv, timed):
     assert parse(Options, argv, prog="run ladder", description="").time_steps is timed
 
 
 @pytest.mark.full
-def test_the_folder_holds_everything(done):
+def test_folder_has_all_files(done):
     folder, out = done
     assert {path.name for path in folder.iterdir()} == {
         *("config.json", "metrics.jsonl", "report.txt", "report.html", "results.json", "timings.txt", "curves.png"),
@@ -82,7 +82,7 @@ def test_the_page_shows_the_report_and_every_picture(done):
 
 
 @pytest.mark.full
-def test_config_says_what_was_run_and_where(done):
+def test_config_records_the_run_and_its_environment(done):
     config = json.loads((done[0] / "config.json").read_text())
     assert config["experiment"] == "ladder"
     assert config["options"]["epochs"] == 4
@@ -137,7 +137,7 @@ def test_stored_networks_give_the_reported_accuracy(done):
         assert stored.classes == data.classes
 
 
-def test_data_are_standardized_by_train_alone_and_stratified():
+def test_data_are_standardized_with_training_statistics_and_stratified():
     for data in load_datasets(0):
         np.testing.assert_allclose(data.train.x.mean(axis=0), 0, atol=1e-4)
         assert np.abs(data.dev.x.mean(axis=0)).max() > 1e-3
@@ -147,9 +147,9 @@ def test_data_are_standardized_by_train_alone_and_stratified():
 
 
 @pytest.mark.full
-def test_predict_refuses_a_run_without_images(done, capsys, tmp_path):
+def test_predict_rejects_a_run_without_images(done, capsys, tmp_path):
     assert main.main(["predict", str(done[0]), str(tmp_path / "a.png")]) == 2
-    assert "other data than images" in capsys.readouterr().err
+    assert "must be a run of catvnoncat" in capsys.readouterr().err
 
 
 def test_a_wrong_backward_fails_the_run(tiny, monkeypatch, capsys, tmp_path):
@@ -165,7 +165,7 @@ def test_a_wrong_backward_fails_the_run(tiny, monkeypatch, capsys, tmp_path):
 
 @pytest.mark.full
 def test_training_practice_by_options(tiny, tmp_path, monkeypatch, capsys):
-    """What reaches fit: a rate that ends at 0, short weights, a rule that stops, and that updates may be skipped."""
+    """The arguments of `fit`: a schedule that ends at 0, max-norm, early stopping, and skipped updates."""
     fits = []
     real = jaxnn.fit
 
@@ -204,12 +204,12 @@ def test_training_practice_by_options(tiny, tmp_path, monkeypatch, capsys):
         ("--patience 0", "patience must be a number of reports, at least 1, got 0"),
     ],
 )
-def test_training_practice_that_makes_no_sense_leaves_nothing(option, message, tmp_path, capsys):
+def test_invalid_training_options_leave_nothing(option, message, tmp_path, capsys):
     assert main.main(["run", "ladder", "--runs-dir", str(tmp_path / "runs"), *option.split()]) == 2
     assert message in capsys.readouterr().err and not (tmp_path / "runs").exists()
 
 
-def test_a_run_that_diverges_keeps_what_went_before(tiny, capsys, tmp_path):
+def test_diverged_run_stores_the_params_before(tiny, capsys, tmp_path):
     argv = ["run", "ladder", "--epochs", "3", "--optimizer", "sgd", "--learning-rate", "1e30"]
     assert main.main([*argv, "--runs-dir", str(tmp_path)]) == 1
     err = capsys.readouterr().err
@@ -236,7 +236,7 @@ def test_the_proof_fails_where_the_gradients_differ(factor):
         proof.make_proof("wrong", right._replace(value_and_grad=scaled))(params, batch)
 
 
-def test_a_gradient_that_is_zero_must_be_zero_by_both():
+def test_zero_gradient_must_be_zero_in_both():
     zero, tiny = {"W": jnp.zeros(2)}, {"W": jnp.array([0.0, 1e-20])}
     assert proof.gradient_difference(zero, zero) == (0.0, "W")
     assert proof.gradient_difference(tiny, zero) == (float("inf"), "W")

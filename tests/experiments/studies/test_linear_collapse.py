@@ -1,4 +1,4 @@
-"""Networks of identities against scikit-learn's logistic regression, in a short form."""
+"""linear_collapse in a short run, against scikit-learn's logistic regression."""
 
 import json
 import warnings
@@ -22,7 +22,7 @@ def test_the_closest_affine_function():
 
 
 @pytest.mark.full
-def test_the_run_in_short(tmp_path, monkeypatch):
+def test_short_run(tmp_path, monkeypatch):
     monkeypatch.setattr(linear_collapse, "NETWORKS", {"identities": ("identity",), "a tanh": ("tanh",)})
     argv = ["run", "linear_collapse", "--iterations", "150", "--runs-dir", str(tmp_path)]
     assert main.main(argv) == 0

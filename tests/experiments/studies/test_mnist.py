@@ -1,4 +1,4 @@
-"""The mnist experiment: its short form from files to report, its presets, and files that are not right."""
+"""mnist: a short run from files to report, its presets, and invalid files."""
 
 import gzip
 import json
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def digits(m, seed):
-    """Images of which a network can learn ten classes: a bright block at the class's place, and noise."""
+    """Return images of ten classes that can be learned: a bright block at a position per class, and noise."""
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 10, m).astype(np.uint8)
     images = rng.integers(0, 60, (m, 28, 28)).astype(np.uint8)
@@ -69,7 +69,7 @@ def test_a_short_run(data_dir, tmp_path, capsys):
 
 
 @pytest.mark.full
-def test_a_start_that_diverges_says_in_which_layer(data_dir, tmp_path, capsys):
+def test_diverged_seed_names_the_layer(data_dir, tmp_path, capsys):
     options = (
         "--preset",
         "lecun-300",
@@ -106,7 +106,7 @@ def test_dev_opens_no_test_file(data_dir, tmp_path, capsys, monkeypatch):
     assert "test_error" not in results and metrics[-1]["dev_error"] == pytest.approx(results["dev_error"][0], abs=1e-6)
 
 
-def test_presets_are_what_they_say():
+def test_presets_match_their_declaration():
     assert all(preset.model().in_shape == (784,) for preset in PRESETS.values())
     srivastava = PRESETS["srivastava-dropout"]
     assert (srivastava.input_dropout, srivastava.dropout) == (0.2, 0.5)
@@ -119,7 +119,7 @@ def test_presets_are_what_they_say():
         (["--preset", "lecun"], "invalid choice"),
         (["--seeds", "0"], "--seeds must be at least 1"),
         (["--epochs", "0"], "--epochs must be at least 1"),
-        (["--batch-size", "601"], "--batch-size must be 1 to 600"),
+        (["--batch-size", "601"], "--batch-size must be from 1 to 600"),
         (["--learning-rate", "-1"], "learning_rate must be positive"),
         (["--seed", "-1"], "--seed must be from 0"),
     ],
@@ -134,7 +134,7 @@ def test_bad_options(data_dir, tmp_path, capsys, options, message):
 
 
 def write_set(folder, pattern, labels=None, pack=bytes):
-    """The four files, by names of a pattern, each image with its own number in its first pixel."""
+    """Write the four files, with names of a pattern, each image with its index in the first pixel."""
     folder.mkdir(parents=True, exist_ok=True)
     labels = np.arange(20, dtype=np.uint8) % 10 if labels is None else np.asarray(labels, np.uint8)
     images = np.zeros((len(labels), 28, 28), np.uint8)
@@ -183,13 +183,13 @@ def test_files_in_the_folders_of_others(tmp_path, monkeypatch, below):
 
 def test_fashion_mnist_is_read_where_it_is_named(tmp_path):
     write_set(tmp_path / "FashionMNIST" / "raw", "{part}-{what}-idx{k}-ubyte")
-    with pytest.raises(ValueError, match=r"FashionMNIST/raw has them: name it as --data-dir"):
+    with pytest.raises(ValueError, match=r"FashionMNIST/raw has them: give it as --data-dir"):
         find_files(tmp_path)
     assert_read(find_files(tmp_path / "FashionMNIST"))
     assert_read(find_files(tmp_path / "FashionMNIST" / "raw"))
 
 
-def test_the_published_name_comes_before_a_copy_and_a_folder_of_that_name_is_no_file(tmp_path):
+def test_published_name_is_preferred_to_a_copy_and_folders_are_ignored(tmp_path):
     write_set(tmp_path, "{part}-{what}-idx{k}-ubyte (1).gz", pack=lambda data: b"half a download")
     write_set(tmp_path, "{part}-{what}.idx{k}-ubyte")
     (tmp_path / "train-images-idx3-ubyte").mkdir()
@@ -249,7 +249,7 @@ def test_classes_of_a_part_are_those_of_training(tmp_path):
 
 
 @pytest.mark.full
-def test_letters_are_trained_on(tmp_path, capsys):
+def test_emnist_letters_can_be_trained(tmp_path, capsys):
     rng = np.random.default_rng(0)
     write_set(tmp_path / "data", "{part}-{what}-idx{k}-ubyte", rng.integers(1, 27, 300))
     status, folder = run(tmp_path / "data", tmp_path, "--preset", "lecun-300", "--epochs", "1", "--seeds", "1")

@@ -1,4 +1,4 @@
-"""The optimizers' race in a short form, and its numbers against closed forms."""
+"""optimizers in a short run, against closed forms."""
 
 import json
 
@@ -22,20 +22,20 @@ def done(tmp_path_factory):
 
 
 @pytest.mark.full
-def test_the_folder_holds_everything(done):
+def test_folder_has_all_files(done):
     assert_holds_everything(done, "optimizers.png")
 
 
-def test_a_round_bowl_takes_one_step_and_an_elongated_one_many(done):
+def test_round_bowl_needs_one_step_and_the_elongated_one_many(done):
     """On curvature 1 in every direction, gradient descent with rate 1 is Newton's step."""
     elongated, round_, _ = json.loads((done[0] / "results.json").read_text())
     assert round_ == {"problem": "line, x standardized", "optimizer": "sgd", "rate": 1.0, "steps": 1}
-    assert elongated == {"problem": "line, x as it is", "optimizer": "sgd", "rate": 0.004, "steps": None}  # 1 diverges
+    assert elongated == {"problem": "line, x raw", "optimizer": "sgd", "rate": 0.004, "steps": None}  # 1 diverges
     assert "> 40" in done[1]
 
 
-def test_a_goal_that_is_passed_and_left_again_is_not_reached(monkeypatch):
-    """On the round bowl momentum with rate 1 makes Newton's step too, and goes on from there."""
+def test_goal_that_is_left_again_is_not_reached(monkeypatch):
+    """On the round bowl momentum with rate 1 also makes Newton's step, and continues from there."""
     monkeypatch.setattr(optimizers, "RATES", np.array([1.0]))
     result = optimizers.minimize(optimizers.lines(10)[1], "momentum")
     assert result.costs[1] < optimizers.lines(10)[1].goal < result.costs[-1]

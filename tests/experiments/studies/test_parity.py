@@ -1,4 +1,4 @@
-"""Parity: the constructed weights for several sizes, the pairs of equal params, and the run in a short form."""
+"""parity: constructed weights for several sizes, pairs with equal params, and a short run."""
 
 import json
 
@@ -27,7 +27,7 @@ def test_constructed_weights_are_the_parity(construct, n):
     np.testing.assert_allclose(forward(construct(n), x), SCALE * (y - 0.5))
 
 
-def test_how_many_units_they_take():
+def test_numbers_of_units():
     units = [[sum(len(b) for b in make(n)[1:-1:2]) for make in (tree, counting, one_for_each)] for n in (4, 8)]
     assert units == [[6, 4, 8], [14, 8, 128]]
     assert len(tree(8)) // 2 == 4
@@ -43,7 +43,7 @@ def test_pairs_have_equally_many_params(n, factor):
 
 
 @pytest.mark.full
-def test_the_run_in_short(tmp_path, capsys, monkeypatch):
+def test_short_run(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(parity, "FACTORS", (4,))
     argv = ["run", "parity", "--bits", "4", "--seeds", "3", "--iterations", "300", "--runs-dir", str(tmp_path)]
     assert main.main(argv) == 0
@@ -60,7 +60,7 @@ def test_the_run_in_short(tmp_path, capsys, monkeypatch):
     assert (folder / "costs.png").exists()
 
 
-def test_bits_that_make_no_tree(tmp_path, capsys):
+def test_numbers_of_bits_without_a_tree_raise(tmp_path, capsys):
     assert main.main(["run", "parity", "--bits", "6", "--runs-dir", str(tmp_path / "runs")]) == 2
     assert "--bits must be 2, 4, 8 or 16" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()

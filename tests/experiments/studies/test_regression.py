@@ -1,4 +1,4 @@
-"""Regression, in a short form, against ridge regression by the normal equations."""
+"""regression in a short run, against ridge regression by the normal equations."""
 
 import json
 
@@ -9,7 +9,7 @@ from experiments.cli import main
 from experiments.studies.regression import run as regression
 
 
-def test_the_data_keep_the_targets_zero():
+def test_target_is_scaled_but_not_centered():
     data = regression.load(0)
     assert [len(part.y) for part in data[:3]] == [265, 89, 88]
     np.testing.assert_allclose([data.train.x.mean(axis=0), data.train.x.std(axis=0) - 1], 0, atol=1e-12)
@@ -18,8 +18,8 @@ def test_the_data_keep_the_targets_zero():
 
 
 @pytest.mark.full
-def test_the_run_in_short(tmp_path, capsys):
-    argv = ["run", "regression", "--starts", "2", "--iterations", "15000", "--hidden-iterations", "100"]
+def test_short_run(tmp_path, capsys):
+    argv = ["run", "regression", "--seeds", "2", "--iterations", "15000", "--hidden-iterations", "100"]
     assert main.main([*argv, "--runs-dir", str(tmp_path)]) == 0
     (folder,) = tmp_path.iterdir()
     results = json.loads((folder / "results.json").read_text())

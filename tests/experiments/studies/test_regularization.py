@@ -1,4 +1,4 @@
-"""L2 and dropout in a short form: what is compared is trained on the same points from the same start."""
+"""regularization in a short run: compared trainings have the same points and initial weights."""
 
 import json
 
@@ -16,12 +16,12 @@ from tests.helpers.short_runs import assert_holds_everything, run
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """A run: its folder, and what it printed."""
+    """A run: its folder and its output."""
     return run(tmp_path_factory.mktemp("runs"), "regularization", "--steps", "40", "--seeds", "2")
 
 
 @pytest.mark.full
-def test_the_folder_holds_everything(done):
+def test_folder_has_all_files(done):
     assert_holds_everything(done, "boundaries.png")
 
 
@@ -49,7 +49,7 @@ def test_points_are_moons_with_wrong_labels():
 
 
 @pytest.mark.full
-def test_a_member_is_trained_on_its_own_points_as_alone():
+def test_member_equals_a_single_training_on_its_points():
     """Seed 1 of "L2 0.01", by `fit` on the examples themselves."""
     pool = regularization.moons(regularization.POOL, seed=0)
     population = regularization.train(Options(steps=5, seeds=2), pool, None)

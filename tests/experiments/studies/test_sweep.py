@@ -1,4 +1,4 @@
-"""Sweeps: what is planned, that each training is what it would be alone, the ranking, and the run's folder."""
+"""Sweeps: the plan, each training against `fit`, the ranking, and the run's folder."""
 
 import csv
 import io
@@ -25,7 +25,7 @@ from tests.experiments.readers.test_idx import idx
 
 
 def blobs(classes=3, m=24, n_in=4):
-    """A small problem: a cloud of examples for each class."""
+    """A small problem: one cluster per class."""
     random = np.random.default_rng(0)
 
     def part():
@@ -48,7 +48,7 @@ def test_a_grid_has_every_combination_and_names_what_was_swept():
     assert make_plan(Options(optimizer="momentum")).points[0]["momentum"] == 0.9
 
 
-def test_points_are_drawn_from_ranges_and_lists_and_come_again():
+def test_points_are_sampled_from_ranges_and_lists_reproducibly():
     options = dict(learning_rate="1e-4..1e-1:8", dropout="0..0.5", width="4,8", activation="tanh,relu", random=50)
     plan = make_plan(Options(**options))
     assert len(plan.points) == 50
@@ -86,7 +86,7 @@ SWEPT = dict(
 
 
 def written_out(h, problem, **plan):
-    """A training by the library alone: with soft labels as targets, and the widest network's units that count."""
+    """Return the same training without the sweep: with soft labels, and the first units of the widest network."""
     classes = len(problem.classes)
     output, n_out = ("binary", 1) if classes == 2 else ("softmax", classes)
     sizes, options = (4, 5, 5, n_out), dict(output=output, init="he", dropout_rate=h["dropout"])
@@ -103,8 +103,8 @@ def written_out(h, problem, **plan):
 
 @pytest.mark.full
 @pytest.mark.parametrize("classes", [2, 3])
-def test_a_training_is_what_fit_makes_of_it_alone(classes):
-    """With everything varying that can, in batches of its own; so is the network that is stored."""
+def test_training_equals_fit(classes):
+    """With every hyperparameter varying, and separate batches; the same holds for the stored network."""
     problem = blobs(classes)
     plan = make_plan(Options(**SWEPT, depth="2", activation="tanh", optimizer="momentum", random=6, seed="5,9"))
     (group,) = training.groups_of(plan)
@@ -150,7 +150,7 @@ def test_smoothed_labels_are_those_of_the_formula(classes):
 
 
 @pytest.mark.full
-def test_one_that_diverges_is_told_and_does_not_disturb_the_others():
+def test_diverged_training_is_reported_and_does_not_affect_the_others():
     plan = make_plan(Options(learning_rate="0.1,1e30", optimizer="sgd", seed="0,1", width="3"))
     (group,) = training.groups_of(plan)
     trained = training.train(group, blobs(), optimizer="sgd", epochs=2, batch_size=24, callback=lambda report: None)
@@ -187,7 +187,7 @@ def test_points_are_ranked_by_mean_accuracy_then_by_loss_and_diverged_ones_last(
     assert [one.seed for one in standings[0].trainings] == [0, 1]
 
 
-def test_as_many_right_answers_are_a_tie_whatever_the_rounding():
+def test_equal_numbers_of_correct_predictions_tie_despite_rounding():
     shares = np.arange(7, dtype=np.float32) / 7
     for loss in (0.5, 2.0):
         a = made(0, *((float(shares[n]), 1.0) for n in (3, 3, 3)))
@@ -197,7 +197,7 @@ def test_as_many_right_answers_are_a_tie_whatever_the_rounding():
 
 
 def test_within_the_noise_of_the_accuracy_the_loss_decides():
-    """A lead of a quarter of one dev example, or within one standard error, does not count; one of an example does."""
+    """A lead of a quarter of a dev example, or within one standard error, is noise; a lead of an example is not."""
     n = 86
     lead = made(0, *[(82 / n, 0.8)] * 3, (83 / n, 0.8))
     close = made(1, *[(82 / n, 0.2)] * 4)
@@ -214,7 +214,7 @@ def test_within_the_noise_of_the_accuracy_the_loss_decides():
     assert [one.point for one in rank(steady + other, n)] == [0, 1]
 
 
-def test_noise_brings_no_point_that_diverged_to_the_front():
+def test_diverged_point_is_never_first_within_noise():
     n = 86
     whole, part = made(0, (0.9, 0.8), (0.9, 0.8)), made(1, (0.9, 0.1), 7)
     assert [one.point for one in rank(part + whole, n)] == [0, 1]
@@ -238,7 +238,7 @@ def test_csv_has_a_line_for_every_training_in_order_of_rank():
 
 
 def drawn(**options):
-    """The picture of a sweep with made accuracies, every fifth point diverged: colors (h, w, 3), and caption."""
+    """Draw a sweep with synthetic accuracies, every fifth point diverged; return colors (h, w, 3) and caption."""
     plan = make_plan(Options(**options))
     random = np.random.default_rng(0)
     trainings = []
@@ -269,7 +269,7 @@ def test_each_sweep_has_its_picture_with_the_best_in_red(options, words):
     assert (pixels == (255, 0, 0)).all(axis=2).sum() > 50
 
 
-def test_nothing_swept_has_no_picture():
+def test_no_picture_if_nothing_was_swept():
     assert drawn(learning_rate="0.1") is None
 
 
@@ -282,7 +282,7 @@ def test_an_axis_is_written_briefly():
 
 
 class Watched(NamedTuple):
-    """A data set that counts how often its test set is asked for."""
+    """A data set that counts the accesses to its test set."""
 
     problem: Dataset
     asked: list
@@ -295,13 +295,13 @@ class Watched(NamedTuple):
 
 @pytest.fixture
 def watched(monkeypatch):
-    """The small problem in the place of digits, watched."""
+    """The small problem instead of digits, with counted accesses."""
     problem = Watched(blobs(), [])
     monkeypatch.setattr(sweep, "load", lambda *args: problem)
     return problem
 
 
-def test_a_run_leaves_everything_and_tests_the_winner_alone(watched, capsys, tmp_path, monkeypatch):
+def test_sweep_writes_all_files_and_tests_only_the_best(watched, capsys, tmp_path, monkeypatch):
     classified = []
     decide = jaxnn.accuracy
     monkeypatch.setattr(jaxnn, "accuracy", lambda labels, y: classified.append(y) or decide(labels, y))
@@ -340,7 +340,7 @@ def test_a_run_leaves_everything_and_tests_the_winner_alone(watched, capsys, tmp
 
 
 @pytest.mark.full
-def test_where_all_diverge_the_run_fails_and_nothing_is_tested(watched, capsys, tmp_path):
+def test_run_fails_without_a_test_if_all_trainings_diverge(watched, capsys, tmp_path):
     argv = ["sweep", "digits", "--learning-rate", "1e29..1e30:2", "--optimizer", "sgd", "--epochs", "2"]
     assert main.main([*argv, "--seed", "0,1", "--batch-size", "24", "--runs-dir", str(tmp_path)]) == 1
     captured = capsys.readouterr()
@@ -354,7 +354,7 @@ def test_where_all_diverge_the_run_fails_and_nothing_is_tested(watched, capsys, 
 
 
 @pytest.mark.full
-def test_photos_are_swept_on_and_their_winner_classifies(capsys, tmp_path, write_photos):
+def test_sweep_on_photos_and_its_best_network_classifies(capsys, tmp_path, write_photos):
     photos, runs = write_photos(tmp_path / "data"), tmp_path / "runs"
     argv = ["sweep", "catvnoncat", "--depth", "0", "--learning-rate", "0.001", "--seed", "0", "--epochs", "1"]
     assert main.main([*argv, "--batch-size", "4", "--data-dir", str(photos), "--runs-dir", str(runs)]) == 0
@@ -391,11 +391,11 @@ def test_every_data_set_that_is_named_can_be_read(tmp_path, write_photos):
     [
         (
             "",
-            "sweep takes the name of a data set: there are breast-cancer, catvnoncat, digits, mnist, own",
+            "sweep needs the name of a data set: there are breast-cancer, catvnoncat, digits, mnist, own",
         ),
         (
             "iris",
-            "there are no data 'iris' to sweep on: there are breast-cancer, catvnoncat, digits, mnist, own",
+            "no data set is called 'iris': there are breast-cancer, catvnoncat, digits, mnist, own",
         ),
         ("digits --bogus", "--bogus"),
         ("digits --learning-rate", "--learning-rate"),
@@ -409,24 +409,24 @@ def test_every_data_set_that_is_named_can_be_read(tmp_path, write_photos):
         ("digits --seed 0..100000", "--seed '0..100000': 100001 values are too many"),
         (
             "digits --learning-rate 1e-4..1e-1:5000 --seed 0..3",
-            "5000 points from 4 seeds are 20000 trainings, expected",
+            "5000 points with 4 seeds are 20000 trainings, expected",
         ),
-        ("digits --random 5000", "5000 points from 4 seeds are 20000 trainings, expected at most 10000"),
+        ("digits --random 5000", "5000 points with 4 seeds are 20000 trainings, expected at most 10000"),
         ("digits --random 0", "--random must be from 1 to 10000 points, got 0"),
         ("digits --random many", "--random"),
         ("digits --random-seed -1", "--random-seed must be from 0"),
         ("digits --split-seed -1", "--split-seed must be from 0"),
         ("digits --epochs 0", "--epochs must be at least 1, got 0"),
         ("digits --batch-size 0", "--batch-size must be at least 1, got 0"),
-        ("digits --batch-size 100000", "--batch-size must be 1 to 1258, the training set, got 100000"),
+        ("digits --batch-size 100000", "--batch-size must be from 1 to 1258, the size of the training set, got 100000"),
         ("digits --optimizer foo", "unknown optimizer 'foo': expected one of adagrad, adam"),
         ("digits --momentum 0.5", "--momentum must be used with --optimizer momentum, got --optimizer adam"),
         ("digits --activation relu,foo", "unknown activation 'foo': expected one of"),
         ("digits --activation relu,relu", "relu is there twice"),
         ("digits --hidden 64,x", "--hidden '64,x': 'x' is not an integer"),
-        ("digits --hidden 64 --width 8", "--hidden fixes every layer's units"),
-        ("digits --hidden 64 --depth 2", "--hidden fixes every layer's units"),
-        ("digits --depth 0..1 --width 4,8", "--depth 0 has no hidden layer, so width has no effect there"),
+        ("digits --hidden 64 --width 8", "--hidden must be used without --width and --depth"),
+        ("digits --hidden 64 --depth 2", "--hidden must be used without --width and --depth"),
+        ("digits --depth 0..1 --width 4,8", "--depth must be at least 1 if width is swept, got 0"),
         ("catvnoncat --data-dir nowhere", "no folder has both train_catvnoncat.h5"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The grammar of ranges: what each form means, what is drawn, and what is refused, in words."""
+"""The grammar of ranges: the meaning of each form, random samples, and error messages."""
 
 import math
 
@@ -46,7 +46,7 @@ def values(text, kind):
         ("1 .. 2 : 2", POSITIVE, (1, 2)),
     ],
 )
-def test_each_form_means_what_it_says(text, kind, expected):
+def test_each_form_of_a_range(text, kind, expected):
     got = values(text, kind)
     assert got == pytest.approx(expected, rel=1e-11)
     assert all(isinstance(value, int) for value in got) or not kind.whole
@@ -107,7 +107,7 @@ def test_the_spacing_is_numpys_and_the_ends_are_exact(kind, spaced):
         ("0.1,0.2,0.10", POSITIVE, "0.1 is there twice"),
     ],
 )
-def test_what_is_refused_is_said_in_one_line(text, kind, message):
+def test_invalid_ranges_raise_one_line(text, kind, message):
     with pytest.raises(ValueError, match=f"^--learning-rate .*: .*{message}") as refused:
         parse("learning-rate", text, kind)
     assert "\n" not in str(refused.value)
@@ -115,7 +115,7 @@ def test_what_is_refused_is_said_in_one_line(text, kind, message):
 
 @settings(max_examples=300, deadline=None)
 @given(st.text("0123456789.,:+-e linog", max_size=14), st.sampled_from(KINDS), st.booleans())
-def test_any_text_is_read_or_refused(text, kind, to_draw_from):
+def test_any_text_is_parsed_or_rejected(text, kind, to_draw_from):
     try:
         read = parse("option", text, kind, to_draw_from=to_draw_from)
     except ValueError as error:
@@ -139,7 +139,7 @@ def test_draws_are_uniform_on_their_scale():
     assert np.histogram(fractions, 4, (0, 0.8))[0] == pytest.approx([1000] * 4, rel=0.12)
 
 
-def test_whole_numbers_are_drawn_with_both_ends():
+def test_integers_are_sampled_with_both_ends():
     assert np.bincount(draw("1..4", DEPTH)).tolist()[1:] == pytest.approx([1000] * 4, rel=0.12)
     widths = np.bincount(draw("1..7", WIDTH))[1:]
     # Each k stands for k up to k + 1 on the logarithmic scale.
@@ -153,6 +153,6 @@ def test_lists_are_drawn_from():
     assert np.unique(draw("1,2,5", SEED), return_counts=True)[1] == pytest.approx([1333] * 3, rel=0.12)
 
 
-def test_draws_come_again_for_their_seed():
+def test_samples_are_reproducible_by_seed():
     assert draw("1e-4..1", POSITIVE, 5) == draw("1e-4..1", POSITIVE, 5)
     assert draw("1e-4..1", POSITIVE, 5) != draw("1e-4..1", POSITIVE, 5, seed=1)

@@ -1,4 +1,4 @@
-"""The four gradients, against differences of the cost, and the run in a short form."""
+"""vectorization: the four gradients against finite differences, and a short run."""
 
 import json
 
@@ -26,7 +26,7 @@ def test_each_is_the_slope_of_the_cost(way, x64):
     np.testing.assert_allclose(computed, slopes, rtol=1e-7, atol=1e-9)
 
 
-def test_the_run_in_short(tmp_path, capsys):
+def test_short_run(tmp_path, capsys):
     argv = ["run", "vectorization", "--examples", "40", "--features", "30", "--repeats", "1"]
     assert main.main([*argv, "--runs-dir", str(tmp_path)]) == 0
     (folder,) = tmp_path.iterdir()

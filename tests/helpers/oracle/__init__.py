@@ -4,6 +4,6 @@ The networks and logistic regression keep the notes' columns: X is (n_x, m), Y i
 b is (n_out, 1). The losses, the targets and the slips are in rows, as jaxnn is: x is (m, n_x), z is (m, k). W keeps
 its shape in both.
 
-Whatever is analytic also takes complex numbers, so that `differences.complex_step` can differentiate the oracle's
+Analytic functions also take complex numbers, so that `differences.complex_step` can differentiate the oracle's
 values to the last digit and prove the gradients that it states.
 """

@@ -1,4 +1,4 @@
-"""Derivatives by numbers alone: what every stated gradient is held against."""
+"""Finite differences, with which every stated gradient is compared."""
 
 import numpy as np
 

@@ -70,7 +70,7 @@ def cost(w, b, X, Y):
     return np.sum(softplus(Z) - Y * Z) / X.shape[1]
 
 
-def vectorised(w, b, X, Y):
+def vectorized(w, b, X, Y):
     """No loop: Z = w^T X + b, dZ = A - Y, dw = (1/m) X dZ^T, db = (1/m) sum dZ.
 
     Args and Returns: as in `double_loop`.
@@ -93,7 +93,7 @@ def gradient_descent(X, Y, rate, steps):
     w, b = np.zeros((X.shape[0], 1)), 0.0
     costs = np.zeros(steps)
     for step in range(steps):
-        costs[step], dw, db = vectorised(w, b, X, Y)
+        costs[step], dw, db = vectorized(w, b, X, Y)
         w = w - rate * dw
         b = b - rate * db
     return w, b, costs

@@ -1,8 +1,8 @@
-"""Optimisers as plain updates of one array, each from its paper, with the conventions in which libraries differ.
+"""Optimizers as plain updates of one array, each from its paper, with the conventions in which libraries differ.
 
 A factory takes the hyperparameters and returns `Optimizer(init, step)`: init(params) gives the state, and
 step(state, params, grad) gives (state, params). Both are pure; params and grad have one shape, any shape. Where a paper
-leaves a constant or a place open, the convention is that of optax 0.2.8, and the docstring says so.
+leaves a constant or a place open, the convention is that of optax 0.2.8, and is stated in the docstring.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The slips of section 8 of the system's description, each as a wrong gradient: somebody really wrote it down.
+"""The slips of section 8 of the system's description, each as a wrong gradient that was really written.
 
 A slip has the signature of its target's right gradient and returns a tuple of the same length, so any check that
 accepts the right gradient must also reject the slip. Everything is in rows; the shapes are those of `targets`.
@@ -107,7 +107,7 @@ def dW_without_mean(W, b, x, y):
 def db_without_the_sum(W, b, x, y):
     """Item 7: db = dZ, one row for each example, (m, n_out). It should be (1/m) sum over examples of dZ, (n_out,).
 
-    dW is right. With m = 1 the numbers are right too, and the shape alone tells.
+    dW is right. With m = 1 the numbers are right too, and only the shape is wrong.
     """
     dz = sigmoid(x @ W.T + b) - y
     return dz.T @ x / len(y), dz
@@ -132,7 +132,7 @@ def relu_slope_one_at_zero(z, da):
 def relu_as_maximum_over_the_axis(z, da):
     """Item 10: np.max(z, 0), where 0 is an axis: the largest z of each column. It should be np.maximum(z, 0).
 
-    For z (m, n) the wrong value is (n,) and broadcasts back to (m, n) wherever it is used, so its gradient gathers the
+    For z (m, n) the wrong value is (n,) and broadcasts back to (m, n) when it is used, so its gradient gathers the
     sum of da over the examples in the one place of each column that holds the maximum.
     """
     dz = np.zeros_like(z)

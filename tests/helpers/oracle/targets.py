@@ -17,8 +17,8 @@ from .losses import sigmoid_cross_entropy
 class Target(NamedTuple):
     """A right function.
 
-    `value(*arguments)` is one number; `gradient(*arguments)` is the tuple of its derivatives by the arguments at the
-    positions `wrt`; `arguments(rng)` draws a tuple of float64 arguments from a NumPy generator.
+    `value(*arguments)` is one number; `gradient(*arguments)` is the tuple of its derivatives with respect to the
+    arguments at the positions `wrt`; `arguments(rng)` draws a tuple of float64 arguments from a NumPy generator.
     """
 
     name: str
@@ -99,7 +99,7 @@ def one_hidden_arguments(rng):
 
 
 def relu_value(z, da):
-    """sum of da * relu(z): its derivative by z is what the backward pass of relu makes of da. Both are (m, n)."""
+    """Return the sum of da * relu(z), (m, n) each: its gradient with respect to z is the backward of relu for da."""
     return np.sum(da * relu(z))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def of_lap(workload, rng, m):
-    """(steps, batch) rows, each epoch in an order of its own; `None` for all the examples."""
+    """Return rows (steps, batch), reshuffled in each epoch; `None` for full batches."""
     if workload.batch is None:
         return [None] * workload.steps
     epochs = workload.steps * workload.batch // m

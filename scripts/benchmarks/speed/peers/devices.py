@@ -1,4 +1,4 @@
-"""The devices that a population is spread over, for the peers that run on JAX."""
+"""The devices of a population, for the entries that run on JAX."""
 
 import math
 import os
@@ -9,9 +9,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 
 def shardings(members: int, at_most: int | None = None) -> tuple[NamedSharding, NamedSharding]:
-    """Where an array of all members goes, in equal shares along its first axis, and where one that they share goes.
+    """Return the shardings of an array of all members, split along its first axis, and of a shared array.
 
-    A CPU is made to count as one device for each core. To be called before JAX is used for anything else.
+    A CPU becomes one device per core. Call this before any other use of JAX.
     """
     cores = math.gcd(members, at_most or os.cpu_count())
     if cores > 1:

@@ -1,10 +1,10 @@
-"""Initial weights for the peers that bring no initialisers of their own; rates and seeds of a population's members."""
+"""Initial weights for entries without their own initializers; learning rates and seeds of a population's members."""
 
 import numpy as np
 
 
 def arrays(sizes: tuple[int, ...], init: str, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(W (n_out, n_in), b) of each layer, float32."""
+    """Return (W (n_out, n_in), b) of each layer, float32."""
     rng = np.random.default_rng(seed)
     scale = {"zeros": lambda n: 0.0, "lecun": lambda n: n**-0.5, "he": lambda n: (2 / n) ** 0.5}[init]
     return [
@@ -14,16 +14,16 @@ def arrays(sizes: tuple[int, ...], init: str, seed: int = 0) -> list[tuple[np.nd
 
 
 def stacked(workload) -> list[np.ndarray]:
-    """W_1, b_1, W_2, ... of all members of a population, theirs an axis in front."""
+    """Return W_1, b_1, W_2, ... of all members of a population, with the members as first axis."""
     members = [arrays(workload.sizes, workload.init, seed) for _, seed in workload.population.members]
     return [np.stack(leaves) for layer in zip(*members, strict=True) for leaves in zip(*layer, strict=True)]
 
 
 def rates(workload) -> np.ndarray:
-    """The learning rate of each member, (members,) float32."""
+    """Return the learning rate of each member, (members,) float32."""
     return np.array([rate for rate, _ in workload.population.members], np.float32)
 
 
 def seeds(workload) -> np.ndarray:
-    """The seed of each member, (members,) int32."""
+    """Return the seed of each member, (members,) int32."""
     return np.array([seed for _, seed in workload.population.members], np.int32)

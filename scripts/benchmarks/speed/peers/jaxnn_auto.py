@@ -1,4 +1,4 @@
-"""jaxnn, the same with JAX's gradients."""
+"""jaxnn with automatic gradients."""
 
 from functools import partial
 

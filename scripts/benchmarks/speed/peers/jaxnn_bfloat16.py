@@ -1,4 +1,4 @@
-"""jaxnn, the same with the network computed in bfloat16, on float32 parameters."""
+"""jaxnn with the network in bfloat16, on float32 params."""
 
 from functools import partial
 

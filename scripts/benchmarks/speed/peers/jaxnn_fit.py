@@ -1,4 +1,4 @@
-"""jaxnn: a model, an objective, `fit`; a population by `fit_population`."""
+"""jaxnn: a model, an objective, `fit`; a population with `fit_population`."""
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ def train(workload, x, y, lap, gradients="hand", dtype=jnp.float32, fit=jaxnn.fi
 
 
 def population(workload, x, y, lap, gradients="hand", dtype=jnp.float32):
-    shardings(len(workload.population.members))  # a host device for each core; fit_population takes all there are
+    shardings(len(workload.population.members))  # one host device per core; fit_population uses all of them
     model, objective = _model(workload, dtype)
 
     def member(h):
@@ -41,7 +41,7 @@ def population(workload, x, y, lap, gradients="hand", dtype=jnp.float32):
 
 
 def _plan(workload, m, lap, gradients):
-    """A report after every lap."""
+    """Return the arguments of `fit` with a report after every lap."""
     epochs = workload.steps if workload.batch is None else workload.steps * workload.batch // m
     return dict(
         epochs=workload.laps * epochs,

@@ -1,4 +1,4 @@
-"""jaxnn in the span of the examples: the same iterates, where there are fewer examples than inputs."""
+"""jaxnn in the span of the examples: the same iterates, if there are fewer examples than inputs."""
 
 from functools import partial
 

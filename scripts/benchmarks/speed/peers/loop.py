@@ -1,4 +1,4 @@
-"""A population one network after another, by an entry's own `train`."""
+"""A population, one network after another, with the `train` of an entry."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ def population(train, workload, x, y, lap):
 
 
 def of_laps(workload):
-    """For each lap the workloads of its members; a lap has as many steps as if all members ran side by side."""
+    """Return the workloads of each lap's members; a lap has as many steps as if all members trained in parallel."""
     members = [workload._replace(rate=r, seed=s, population=None) for r, s in workload.population.members]
     size = len(members) // workload.laps
     return [members[i : i + size] for i in range(0, len(members), size)]

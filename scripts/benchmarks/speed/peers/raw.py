@@ -1,4 +1,4 @@
-"""JAX alone, by hand: a lap is one compiled program. The practical limit for whatever is built on JAX."""
+"""JAX without a library: a lap is one compiled program. This is the practical limit of libraries on JAX."""
 
 from functools import partial
 
@@ -66,7 +66,7 @@ def train(workload, x, y, lap):
 
 
 def population(workload, x, y, lap, devices=None, own=False):
-    """All members in one program: their parameters one matrix, a row each, so that there is little to compile."""
+    """Train all members in one program; their params are the rows of one matrix, so that there is little to compile."""
     of_members, shared = shardings(len(workload.population.members), devices)
     leaves = stacked(workload)
     n, shapes = len(leaves[0]), [leaf.shape[1:] for leaf in leaves]

@@ -1,4 +1,4 @@
-"""JAX alone, a population on one device, a CPU with the threads that XLA takes."""
+"""JAX without a library, a population on one device, a CPU with XLA's threads."""
 
 from functools import partial
 

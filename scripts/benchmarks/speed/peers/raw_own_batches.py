@@ -1,4 +1,4 @@
-"""JAX alone, a population whose members have batches of their own: no product is common to them."""
+"""JAX without a library, a population whose members have separate batches, so that no product is shared."""
 
 from functools import partial
 

@@ -62,7 +62,7 @@ def train(workload, x, y, lap):
 
 
 def population(workload, x, y, lap):
-    """Models by `filter_vmap`, stacked; a lap as one program."""
+    """Train stacked models with `filter_vmap`; a lap is one program."""
     of_members, shared = shardings(len(workload.population.members))
     rate = jax.device_put(rates(workload), of_members)
     optimizer = optax.scale_by_adam()

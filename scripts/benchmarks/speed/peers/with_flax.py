@@ -47,7 +47,7 @@ def train(workload, x, y, lap):
         return x[rows], y[rows]
 
     x, y = jax.device_put((x, y))
-    step = nnx.cached_partial(step, model, optimizer)  # the graph is walked once, not at every step
+    step = nnx.cached_partial(step, model, optimizer)  # traverses the graph once, not at every step
     rng = np.random.default_rng(1)
     for _ in range(workload.laps):
         for rows in of_lap(workload, rng, len(y)):
@@ -58,7 +58,7 @@ def train(workload, x, y, lap):
 
 
 def population(workload, x, y, lap):
-    """One model whose parameters are stacked, applied under `nnx.vmap`; a lap as one program of the functional API."""
+    """Train one model with stacked params under `nnx.vmap`; a lap is one program of the functional API."""
     of_members, shared = shardings(len(workload.population.members))
     rate = jax.device_put(rates(workload), of_members)
 
@@ -73,7 +73,7 @@ def population(workload, x, y, lap):
     def loss(model, x, y):
         z = nnx.vmap(lambda model, x: model(x), in_axes=(0, None))(model, x)
         y = jnp.broadcast_to(y, z.shape[:2])
-        # The members' sum: a member's parameters are in its own loss alone.
+        # The sum over members: each member's params only affect its own loss.
         return optax.softmax_cross_entropy_with_integer_labels(z, y).mean(1).sum()
 
     @partial(jax.jit, donate_argnums=0)

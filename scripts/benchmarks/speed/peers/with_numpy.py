@@ -1,4 +1,4 @@
-"""NumPy: forward and backward by hand, updates in place."""
+"""NumPy: hand-written forward and backward, updates in place."""
 
 import numpy as np
 
@@ -34,12 +34,12 @@ def train(workload, x, y, lap):
 
 
 def population(workload, x, y, lap):
-    """All members side by side: the first layer is one product for all of them, the others a product for each."""
+    """Train all members in parallel: the first layer is one product for all, the others are batched products."""
     start = stacked(workload)
     n, ends = len(start[0]), np.cumsum([a.size for a in start])
     params = np.concatenate([a.ravel() for a in start])
     rate = np.concatenate([np.repeat(rates(workload), a.size // n) for a in start])
-    g, m, v, t = (np.zeros_like(params) for _ in range(4))  # the gradient, Adam's two means, what is in between
+    g, m, v, t = (np.zeros_like(params) for _ in range(4))  # the gradient, Adam's two moments, a temporary
     views, grads = (
         [a.reshape(s.shape) for a, s in zip(np.split(b, ends[:-1]), start, strict=True)] for b in (params, g)
     )
@@ -66,7 +66,7 @@ def population(workload, x, y, lap):
 
 
 def _gradients_of_all(params, grads, x, y):
-    """Into `grads`; every array has an axis of members in front."""
+    """Compute the gradients into `grads`; every array has an axis of members in front."""
     inputs, n = [], len(params) // 2
     members, units, _ = params[0].shape
     z = (x @ params[0].reshape(members * units, -1).T).reshape(-1, members, units).transpose(1, 0, 2)
@@ -83,7 +83,7 @@ def _gradients_of_all(params, grads, x, y):
         a = inputs[i - 1]
         np.matmul(dz.transpose(0, 2, 1), a, out=grads[2 * i])
         dz.sum(1, out=grads[2 * i + 1])
-        da = np.empty_like(a)  # in a's order of axes, so that the first layer's is one matrix
+        da = np.empty_like(a)  # in a's memory order, so that the first layer's is one matrix
         np.matmul(dz, params[2 * i], out=da)
         da *= a > 0
         dz = da

@@ -1,6 +1,6 @@
-"""scikit-learn: MLPClassifier, an epoch at a time; its own initial weights.
+"""scikit-learn: MLPClassifier, one epoch at a time, with its own initial weights.
 
-They halve the variance from one layer of ReLU to the next, so that a network of 64 or more such layers does not learn.
+These halve the variance from one ReLU layer to the next, so that a network of 64 or more such layers does not learn.
 """
 
 import os
@@ -36,7 +36,7 @@ def train(workload, x, y, lap):
 
 
 def population(workload, x, y, lap):
-    """Members on all cores, by processes: their memory is not in the peak."""
+    """Train members in processes on all cores, whose memory is not in the peak."""
     networks = []
     with Parallel(n_jobs=os.cpu_count()) as parallel:
         for members in loop.of_laps(workload):

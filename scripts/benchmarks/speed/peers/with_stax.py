@@ -1,4 +1,4 @@
-"""jax.example_libraries.stax with its optimisers: a compiled step in a Python loop."""
+"""jax.example_libraries.stax with its optimizers: a compiled step in a Python loop."""
 
 from functools import partial
 
@@ -54,7 +54,7 @@ def train(workload, x, y, lap):
 
 
 def population(workload, x, y, lap):
-    """A member's step under `vmap`, its rate an argument; a lap as one program."""
+    """Train with a step under `vmap`, whose learning rate is an argument; a lap is one program."""
     of_members, shared = shardings(len(workload.population.members))
     init, apply = _network(workload)
 

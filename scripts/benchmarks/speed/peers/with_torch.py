@@ -1,4 +1,4 @@
-"""PyTorch: nn.Sequential, torch.optim, an eager loop; a population by torch.func. On the GPU where it sees one."""
+"""PyTorch: nn.Sequential, torch.optim, an eager loop; a population with torch.func. On the GPU if there is one."""
 
 import torch
 from torch import nn
@@ -7,7 +7,7 @@ from scripts.benchmarks.speed.peers.initial import rates, seeds
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 if DEVICE.type == "cuda":
-    torch.set_float32_matmul_precision("high")  # by tensor cores, as JAX does by default
+    torch.set_float32_matmul_precision("high")  # in tensor cores, the default of JAX
 
 
 def _network(workload, seed):
@@ -50,7 +50,7 @@ def train(workload, x, y, lap):
 
 
 def population(workload, x, y, lap):
-    """The modules' parameters stacked, their gradients by `vmap`, and Adam written out: `torch.optim` has one rate."""
+    """Train stacked params with `vmap` and a hand-written Adam, since `torch.optim` has a single learning rate."""
     networks = [_network(workload, int(seed)) for seed in seeds(workload)]
     params, _ = torch.func.stack_module_state(networks)
     params = {name: parameter.detach() for name, parameter in params.items()}
