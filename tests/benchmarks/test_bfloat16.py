@@ -37,6 +37,7 @@ def test_all_precisions_learn_and_are_reported(small, tmp_path, capsys, no_rank_
     assert "synthetic data" in said and f"{found['bfloat16'][0]:.2%}" in said
 
 
+@pytest.mark.full
 def test_the_network_is_computed_in_half_precision_on_params_in_float32(small, monkeypatch, no_rank_promotion_rule):
     seen = []
 

@@ -24,6 +24,7 @@ def test_hand_derived_gradients_of_a_stack_need_no_more_memory(name):
     assert hand.temporary <= auto.temporary
 
 
+@pytest.mark.full
 def test_recompute_needs_less_than_half():
     block = memory.blocks(32)["x + (dense, gelu, dense)"]
     kept, again = (memory.of_stack(each, 16, 32, 128) for each in (block, jaxnn.remat(block)))

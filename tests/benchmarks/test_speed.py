@@ -83,7 +83,7 @@ def digits(tmp_path_factory):
     return load(folder)
 
 
-@pytest.mark.representatives("raw", "with_numpy")
+@pytest.mark.full
 @pytest.mark.parametrize(
     "module",
     [

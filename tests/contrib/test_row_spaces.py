@@ -50,7 +50,7 @@ def test_the_iterates_are_those_of_fit(optimizer):
     assert_same(*both(optimizer=optimizer, regularizer=jaxnn.l2(0.2)))
 
 
-@pytest.mark.representatives("0")
+@pytest.mark.full
 @pytest.mark.parametrize("seed", range(3))
 def test_half_precision_inputs_are_not_a_dependence_on_single_weights(seed):
     short, long = both(X.astype(np.float16), start=MODEL.init(jax.random.key(seed)), epochs=4)
@@ -64,7 +64,7 @@ def test_mini_batches_weights_and_jax_s_gradients():
     assert_same(*both(batch_size=4, weight=(1e36 * weight).astype(np.float32)))
 
 
-@pytest.mark.representatives("duplicates")
+@pytest.mark.full
 @pytest.mark.parametrize(
     "x",
     [X[[0, 1, 2, 0, 1, 2]], np.where(np.arange(6)[:, None] == 2, 0, X), X[:1].repeat(6, 0), X[:, :5], X * 0],

@@ -32,6 +32,7 @@ def test_the_start_has_the_narrow_network_s_deviation(init):
     assert W[:60, :150].std() == pytest.approx(expected, rel=0.03)
 
 
+@pytest.mark.full
 def test_initial_params_at_full_width_are_those_of_the_initializer():
     key = jax.random.key(0)
     ours = traced_width_mlp(SIZES, (7, 5), init="glorot").init(key)
@@ -40,7 +41,7 @@ def test_initial_params_at_full_width_are_those_of_the_initializer():
 
 
 # A sigmoid of 0 is not 0, so that a unit which is not silenced shows.
-@pytest.mark.representatives("momentum-tanh")
+@pytest.mark.full
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
 @pytest.mark.parametrize("optimizer", [optax.adam(0.05), optax.sgd(0.3, momentum=0.9)], ids=["adam", "momentum"])
 def test_masked_network_trains_like_the_narrow_network(activation, optimizer):

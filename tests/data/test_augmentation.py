@@ -65,7 +65,7 @@ def test_bilinear_is_scipy_s(channels):
     np.testing.assert_array_equal(bilinear(image, jnp.indices(image.shape[:2], jnp.float32)), image)
 
 
-@pytest.mark.representatives("1")
+@pytest.mark.full
 @pytest.mark.parametrize("sigma", [0.5, 1, 4, 15])
 def test_elastic_is_smoothed_noise(sigma):
     h, w = 30, 28
@@ -190,6 +190,7 @@ Y = RNG.integers(0, 3, 20)
 BATCH = jaxnn.Batch(jnp.asarray(X), jnp.asarray(Y), jnp.asarray(RNG.uniform(size=20), jnp.float32))
 
 
+@pytest.mark.full
 def test_the_objective_is_that_of_changed_examples():
     seen = []
     spy = PLAIN._replace(

@@ -104,7 +104,7 @@ EQUAL = [
 ]
 
 
-@pytest.mark.representatives("full", "stream")
+@pytest.mark.full
 @pytest.mark.parametrize("path", HOST_PATHS)
 def test_equal_weights_of_the_host_change_nothing(path, unweighted):
     """The results are identical to those with weights of 1."""
@@ -178,6 +178,7 @@ def test_members_of_a_population_have_weights_of_any_dtype_and_scale(unweighted)
         assert_same(jax.tree.map(lambda leaf: leaf[0], equal), unweighted["mini"], 1e-6)
 
 
+@pytest.mark.full
 def test_weights_of_0_only_leave_defined_numbers_in_programs():
     zeros = jaxnn.Batch(jnp.asarray(X), jnp.asarray(Y), jnp.zeros(M))
     value, grads = OBJECTIVE.value_and_grad(START, zeros)
@@ -243,6 +244,7 @@ def in_a_program(weight, values):
     return shares, weights.weighted_mean(values, weight), weights.mean_weight(ranged), ranged
 
 
+@pytest.mark.full
 @settings(max_examples=150, deadline=None)
 @given(some_weights())
 def test_ratios_means_and_sums_are_numpys(weight):

@@ -18,6 +18,7 @@ W = jnp.asarray(RNG.normal(size=(2, 3)), jnp.float32)
 B = jnp.asarray(RNG.normal(size=2), jnp.float32)
 
 
+@pytest.mark.full
 def test_pytrees_and_integer_arguments():
     def f(params, index):
         return params["table"][index] * params["scale"]

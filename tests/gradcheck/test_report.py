@@ -45,6 +45,7 @@ def test_one_row_for_each_leaf_and_test_point(right):
     assert [row.leaf for row in right.rows if row.test_point == "given"] == ["x", "W", "b"]
 
 
+@pytest.mark.full
 def test_the_same_seed_gives_the_same_report(right):
     assert gradcheck.vjp(dense, dense_backward, X, W, B).to_dict() == right.to_dict()
 

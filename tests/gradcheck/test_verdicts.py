@@ -132,6 +132,7 @@ def test_points_outside_the_domain_are_skipped():
     assert report.counts["skip"] > 0
 
 
+@pytest.mark.full
 def test_labels_are_not_changed():
     y = jax.nn.one_hot(jnp.array([0, 2, 1, 1]), 3)
 
@@ -170,6 +171,7 @@ def test_if_only_the_dtype_is_wrong_only_the_dtype_is_reported():
     assert not report.passed and "dtype must be float64, got int64" in str(report) and "difference" not in str(report)
 
 
+@pytest.mark.full
 def test_a_float32_gradient_is_right_if_f_closes_over_float32_data():
     x, y = np.float32([[1, 2], [0.5, -1], [1, 1]]), np.float32([1, -1, 1])
 

@@ -57,6 +57,7 @@ def test_every_loss(loss):
     check(lambda z, y: loss.loss.value(z, y).sum(), z, y)
 
 
+@pytest.mark.full
 def test_every_regularizer(regularizer):
     check(lambda params: regularizer.regularizer.value(params) + 0.5 * params[2]["W"].sum(), regularized_params())
 

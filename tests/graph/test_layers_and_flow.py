@@ -36,6 +36,7 @@ def test_derivatives_of_a_network_of_six_layers():
             equal(g[f"params[{i}].{name}"].derivative, grads[i][name])
 
 
+@pytest.mark.full
 def test_six_layers_fit_a_page():
     g = six_layers()
     names = [f"params[{i}]" for i in range(0, 12, 2)]

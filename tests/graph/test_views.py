@@ -35,6 +35,7 @@ def test_an_array_of_equal_elements_is_formatted_as_one_number():
     assert format_array(np.array([2.0, 2.0, 2.0, np.nan])) == "2 .. 2, mean 2, 1 of 4 not finite"
 
 
+@pytest.mark.full
 def test_long_tables_are_truncated():
     def f(x):
         for _ in range(300):

@@ -38,6 +38,7 @@ def test_with_args_keeps_weak_types():
     assert changed["x"].derivative.dtype == jnp.bfloat16
 
 
+@pytest.mark.full
 def test_with_args_keeps_depth_and_layers():
     f = lambda params, x: jnp.sum(jax.nn.softplus(params[0] * x) * params[1])  # noqa: E731
     g = graph.trace(f, depth=1)([1.0, 2.0], normal((3,)))

@@ -90,7 +90,7 @@ def test_another_strength_or_rate_is_another_program():
     assert len(set(losses.values())) == 4
 
 
-@pytest.mark.representatives("fit")
+@pytest.mark.full
 @pytest.mark.parametrize("train", [fit, fit_stream, fit_in_row_space, fit_population])
 def test_programs_and_what_they_close_over_are_dropped(train):
     alive = []
@@ -117,6 +117,7 @@ def test_init_functions_are_dropped():
     assert sum(ref() is not None for ref in alive) <= 8
 
 
+@pytest.mark.full
 def test_a_divergence_is_explained_once():
     plan = {"optimizer": jaxnn.optimizer("sgd", 1e30), "batch_size": 4}
     with pytest.warns(jaxnn.train.DivergenceWarning):
@@ -127,6 +128,7 @@ def test_a_divergence_is_explained_once():
     assert len(TRACED) == before
 
 
+@pytest.mark.full
 def test_copies_by_a_scan_are_not_traced_at_each_call():
     layer = jaxnn.repeat(jaxnn.chain(jaxnn.dense(3), counted()), 3)
     params, _ = layer.init(KEY, (3,))
@@ -202,8 +204,15 @@ LOOPS = {
 }
 
 
-# Those that compile in every round: that their programs are dropped is seen above, in fewer rounds.
-SLOW = ["fit of fresh optimizers", "fit_stream of fresh optimizers", "fit_population", "cross_validate"]
+# Those that compile in every round, whose programs are dropped in fewer rounds above, and variants of fit.
+SLOW = [
+    "fit_stream",
+    "fit_in_row_space",
+    "fit of fresh optimizers",
+    "fit_stream of fresh optimizers",
+    "fit_population",
+    "cross_validate",
+]
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from Linux")

@@ -26,6 +26,7 @@ def test_the_first_keys_of_a_split_do_not_depend_on_how_many_there_are(n):
     assert len(np.unique(more)) == 2 * n
 
 
+@pytest.mark.full
 def test_additional_last_layer_changes_no_initial_params_or_dropout_before_it():
     layers = [jaxnn.dense(8), jaxnn.relu(), jaxnn.dropout(0.5), jaxnn.dense(5)]
     short, long = jaxnn.chain(*layers), jaxnn.chain(*layers, jaxnn.dropout(0.3), jaxnn.dense(2))

@@ -389,6 +389,7 @@ def test_checks_change_no_values(switch):
         np.testing.assert_array_equal(fit_by_hand(), plain)
 
 
+@pytest.mark.full
 def test_divergence_raises_under_debug_nans():
     with switched("jax_debug_nans", True), pytest.raises(FloatingPointError, match="invalid value"):
         trained(optax.sgd(1e30), net=model("linear"), y=X[:, 0], epochs=5, report_every=5)

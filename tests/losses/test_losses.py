@@ -202,6 +202,7 @@ def test_sigmoid_cross_entropy_of_soft_labels_keeps_its_digits():
     assert (off <= 4 * eps * np.maximum(*terms) + 1e-37).all()
 
 
+@pytest.mark.full
 def test_sigmoid_cross_entropy_has_its_second_derivative(x64):
     """σ(1 - σ) for any label, also at 0, where the two answers are equally likely, by autodiff of both."""
     loss, z = jaxnn.sigmoid_cross_entropy(), np.array([0.0, -0.0, 1.0, -3.0, 30.0])

@@ -82,6 +82,7 @@ def test_errors_of_one_bin_cancel():
     np.testing.assert_allclose(both(p, y, 1)[1], abs(y.mean() - p.mean()), rtol=1e-5)
 
 
+@pytest.mark.full
 def test_in_programs_and_over_populations():
     p, y = jnp.asarray(MANY[0], jnp.float32), jnp.asarray(MANY[1])
     curve, ece = both(p, y, 10)

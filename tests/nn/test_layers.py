@@ -279,6 +279,7 @@ def products_and_memory(layer):
     )
 
 
+@pytest.mark.full
 def test_recompute_under_repeat_computes_again_and_saves_memory():
     """In the compiled program: a forward of four products more, and the caches of 16 copies fall to their inputs."""
     block = jaxnn.chain(*[part for _ in range(4) for part in (jaxnn.dense(8), jaxnn.tanh())])

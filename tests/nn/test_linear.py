@@ -76,6 +76,7 @@ STANDARD_DEVIATIONS = {
 }
 
 
+@pytest.mark.full
 def test_initializers_have_the_stated_deviation():
     assert set(STANDARD_DEVIATIONS) == set(jaxnn.nn.INITIALIZERS)
     start = jax.jit(lambda key: {name: jaxnn.dense(200, name).init(key, (300,))[0] for name in STANDARD_DEVIATIONS})

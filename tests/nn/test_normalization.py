@@ -141,6 +141,7 @@ def test_statistics_of_small_dtypes_are_in_float32(dtype):
     np.testing.assert_allclose(np.asarray(dx, np.float64) * sigma, slope * sigma, rtol=0.01, atol=1e-2)
 
 
+@pytest.mark.full
 def test_dtypes_of_params_and_inputs_may_differ():
     params = {"gamma": jnp.ones(4), "beta": jnp.zeros(4)}
     x = jnp.asarray(ROWS, jnp.bfloat16)
@@ -150,6 +151,7 @@ def test_dtypes_of_params_and_inputs_may_differ():
     assert y.dtype == cache[0].dtype == jnp.float32
 
 
+@pytest.mark.full
 def test_leading_axes_are_examples():
     """An image of rows and a single row give the same as a batch of rows."""
     x, dy = (jnp.asarray(RNG.normal(size=(2, 3, 4)), jnp.float32) for _ in range(2))

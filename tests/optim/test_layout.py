@@ -237,6 +237,7 @@ def test_max_norm_is_by_unit_beside_an_optimizer_that_is_given_flax_layout():
     np.testing.assert_allclose(norms, 0.5, rtol=1e-5)
 
 
+@pytest.mark.full
 def test_user_transformations_receive_params_unchanged():
     step = step_by(rows_by_name(axis=1))
     np.testing.assert_allclose(np.linalg.norm(step[0]["W"], axis=1), 1, rtol=1e-5)
@@ -251,6 +252,7 @@ def test_parts_of_both_layouts_raise_until_they_are_wrapped():
         np.testing.assert_allclose(np.linalg.norm(step[0]["W"], axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.full
 def test_a_mask_in_the_shape_of_params_stays_beside_them():
     mask = jax.tree.map(lambda a: np.asarray(a) > 0, PARAMS)
     masked = optax.chain(adam(), optax.stateless(lambda u, p: jax.tree.map(lambda u, m: u * m, u, mask)))
@@ -299,6 +301,7 @@ def test_interrupted_training_ends_like_the_uninterrupted_one():
     np.testing.assert_array_equal(resumed.losses, train(4).losses)
 
 
+@pytest.mark.full
 def test_custom_loop_with_layout_equals_flax():
     muon = jaxnn.optim.with_layout(contrib.muon(0.01))
     grads = jax.grad(OBJECTIVE.value)(PARAMS, BATCH)

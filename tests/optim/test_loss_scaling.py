@@ -24,7 +24,7 @@ def norms(tree):
     return np.array([np.abs(leaf).max() for leaf in jax.tree.leaves(tree)])
 
 
-@pytest.mark.parametrize("gradients", ["hand", "auto"])
+@pytest.mark.parametrize("gradients", ["hand", pytest.param("auto", marks=pytest.mark.full)])
 def test_float16_loses_the_gradient_and_a_scale_brings_it_back(gradients):
     """By a scale, the gradient of float16 is that of float32, up to half precision's rounding; without, it is 0."""
     single, half = (

@@ -100,6 +100,7 @@ def ridge_problem():
     return jaxnn.objective(model.network, model.loss, jaxnn.l2(1 / 40)), model, x, y, fitted
 
 
+@pytest.mark.full
 def test_lbfgs_finds_the_minimum_in_few_steps():
     """In about fifteen full-batch steps, where gradient descent needs hundreds; `fit` passes the objective."""
     objective, model, x, y, fitted = ridge_problem()

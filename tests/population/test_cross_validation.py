@@ -77,6 +77,7 @@ def test_each_fold_equals_the_training_without_it():
             np.testing.assert_allclose(result.measured[name][i, fold], value, rtol=1e-5)
 
 
+@pytest.mark.full
 def test_the_best_is_by_the_mean_over_folds():
     result = validate()
     assert result.best("loss") == np.argmin(result.measured["loss"].mean(axis=1))

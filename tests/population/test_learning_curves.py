@@ -92,6 +92,7 @@ def test_stratified_parts_keep_the_classes_shares():
     assert max(abs(y[subset(size, seed)].sum() - size * 8 / 23) for size in SIZES for seed in SEEDS) > 1
 
 
+@pytest.mark.full
 def test_more_data_bring_dev_and_train_error_together():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 20)).astype(np.float32)

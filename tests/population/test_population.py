@@ -126,10 +126,12 @@ def test_full_batches_and_the_order_of_the_data():
     assert_same(train(hyperparameters=h, shuffle=None).member(1).losses, alone(1, shuffle=False).losses)
 
 
+@pytest.mark.full
 def test_derived_gradients_and_jax_s_agree(population):
     assert_same(train(shuffle="own", gradients="auto").losses, population.losses)
 
 
+@pytest.mark.full
 def test_chunks_change_nothing(population):
     # 8 members by 3: the last chunk is filled up.
     chunked = train(shuffle="own", chunk=3, report_every=2)
@@ -187,6 +189,7 @@ def test_divergence_in_a_chunk():
     assert_same(population.member(1).losses, alone(1, h).losses)
 
 
+@pytest.mark.full
 def test_best_and_ensemble(population):
     assert population.best() == int(np.argmin(population.history[-1]["loss"]))
     assert population.best("accuracy", mode="max") == int(np.argmax(population.history[-1]["accuracy"]))
@@ -202,6 +205,7 @@ def test_best_and_ensemble(population):
             ask(population._replace(diverged_at=[0] * 8))
 
 
+@pytest.mark.full
 def test_a_true_answer_stops_the_training():
     population = train(epochs=9, callback=lambda report: report["epoch"] == 2)
     assert population.losses.shape == (8, 10)
@@ -408,6 +412,7 @@ def stopped():
     return train(hyperparameters=RATES, **STOPPING)
 
 
+@pytest.mark.full
 def test_each_member_stops_like_a_single_training(stopped):
     """Each member stops at a different report, and returns its best params."""
     for i in range(6):
@@ -442,6 +447,7 @@ def test_a_population_that_stops_early_resumes(stopped, chunk, reports):
         assert getattr(resumed, name) == getattr(whole, name) == getattr(stopped, name)
 
 
+@pytest.mark.full
 def test_a_population_ends_when_every_member_diverged():
     with pytest.warns(jaxnn.train.DivergenceWarning, match="8 of 8 members diverged"):
         population = train(hyperparameters=GRID | {"learning_rate": np.full(8, 1e30)}, epochs=50)

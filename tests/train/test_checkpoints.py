@@ -81,7 +81,7 @@ TRAININGS = {
 }
 
 
-@pytest.mark.representatives("fit", "fit_stream")
+@pytest.mark.representatives("fit")
 @pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 @pytest.mark.parametrize("train", TRAININGS.values(), ids=TRAININGS)
 def test_resumed_training_ends_as_without_an_interruption_at_any_step(train):
@@ -138,6 +138,7 @@ def test_finished_training_is_not_continued(train, stopped_by):
     assert len(again) == 1  # that it has ended
 
 
+@pytest.mark.full
 def test_more_epochs_continue_from_the_end():
     saved, adam = [], optax.adam(0.01)
     fit(optimizer=adam, checkpoints=recorder(saved))
@@ -153,6 +154,7 @@ def test_save_is_called_at_the_end(train):
     assert told == [False] * (len(told) - 1) + [True]
 
 
+@pytest.mark.full
 def test_resumed_stream_has_the_same_batch_size():
     """The size is that of the very first batch."""
 

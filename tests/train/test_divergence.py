@@ -92,6 +92,7 @@ def test_overflow_of_a_residual_sum_is_reported_as_the_next_layers_input():
 # What else can overflow
 
 
+@pytest.mark.full
 def test_gradient_of_a_finite_forward():
     """√x at 0 has the value 0 and an infinite slope: the layer before it is given an infinite gradient."""
     network = jaxnn.chain(jaxnn.dense(1), ROOT, jaxnn.dense(1))
@@ -114,6 +115,7 @@ def test_loss():
     assert result.divergence[:2] == (0, "loss")
 
 
+@pytest.mark.full
 def test_loss_of_the_penalty():
     params = params_of(jaxnn.dense(1), leaf_0=1e25)
     result = fit(jaxnn.dense(1), params, loss=jaxnn.sigmoid_cross_entropy(), regularizer=jaxnn.l2(1.0))
@@ -135,6 +137,7 @@ def test_params_that_were_not_finite_from_the_start():
     assert str(result.divergence) == "step 0: params['b'] not finite at the start"
 
 
+@pytest.mark.full
 def test_examples_that_an_augmentation_broke():
     objective = jaxnn.train.with_augmentation(
         jaxnn.objective(jaxnn.dense(1), jaxnn.squared_error()), lambda key, x: x / 0
@@ -232,7 +235,7 @@ def test_float16_gradient_overflows_first():
 SQUARES = jaxnn.chain(SQUARE, jaxnn.dense(1))
 
 
-@pytest.mark.representatives("False-None", "False-weight3")
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("shuffle", "weight"),
     [
@@ -362,6 +365,7 @@ def test_diverged_fit_warns_once_with_what_overflowed():
     assert message == f"the training diverged at {result.divergence}{STANDARD}"
 
 
+@pytest.mark.full
 def test_a_stream_that_diverges_warns_once():
     params = params_of(LINEAR, leaf_0=1.0)
     far = [(X, np.full(4, 100, np.float32))]

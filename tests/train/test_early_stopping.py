@@ -54,6 +54,7 @@ def test_the_best_params_are_returned_where_all_epochs_were_done():
     assert_equal(result.params, fit(epochs=result.best_epoch).params)
 
 
+@pytest.mark.full
 def test_stream_stops_like_fit():
     rule = jaxnn.EarlyStopping("dev_loss", patience=6)
     plan = {"key": KEY, "epochs": 40, "evaluate": lambda params: {"dev_loss": DEV_LOSS(params, DEV.x, DEV.y)}}
@@ -65,6 +66,7 @@ def test_stream_stops_like_fit():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), result.params, whole.params)
 
 
+@pytest.mark.full
 def test_continuing_from_the_best_state_takes_the_same_steps():
     result = fit(early_stopping=jaxnn.EarlyStopping("dev_loss", patience=6))
     _, losses = jaxnn.train.make_steps(OBJECTIVE, ADAM, 3)(result.state, jaxnn.Batch(TRAIN.x, TRAIN.y))

@@ -45,7 +45,7 @@ def test_epoch_uses_example_weights():
     assert state.params.tolist() == weight.tolist()
 
 
-@pytest.mark.representatives("3")
+@pytest.mark.full
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7])
 def test_weights_mean_the_same_at_every_batch_size(batch_size):
     """The steps of an epoch follow the gradient of the whole data's weighted mean, each by its batch's part of it."""
@@ -75,6 +75,7 @@ def test_targets_and_weights_of_another_length_raise(y, weight):
         jaxnn.train.make_epoch(OBJECTIVE, SGD, 3)(state_of(params_of()), data(7)._replace(y=y, weight=weight))
 
 
+@pytest.mark.full
 def test_short_batch_is_trained_on_by_its_own_mean():
     batch, step = data(5), jax.jit(jaxnn.make_step(OBJECTIVE, SGD))
     state, losses = jaxnn.train.make_epoch(OBJECTIVE, SGD, 2, shuffle=False)(state_of(params_of()), batch)
@@ -157,6 +158,7 @@ def test_custom_order_is_that_of_the_data():
     assert result.losses.astype(int).tolist() == order.tolist()
 
 
+@pytest.mark.full
 def test_epochs_from_a_fits_state_are_those_of_a_longer_fit():
     adam = optax.adam(0.01)
     whole = fit(optimizer=adam, batch_size=3, epochs=4).losses

@@ -83,6 +83,7 @@ def test_nothing_to_skip_changes_nothing():
     assert_close(careful.losses, plain.losses)
 
 
+@pytest.mark.full
 def test_too_many_in_a_row_stop_the_training():
     """Ten are skipped, in epochs of nothing else; the eleventh is a divergence, before which the params stay."""
     with pytest.warns(jaxnn.train.DivergenceWarning):
@@ -105,6 +106,7 @@ def test_early_stopping_goes_by_the_finite_losses():
     assert result.best_epoch == 30 and result.skipped == 30
 
 
+@pytest.mark.full
 def test_members_and_streams_skip_as_fit_does():
     def member(h):
         # The bad example is one to the first member alone.

@@ -62,6 +62,7 @@ def test_fewer_than_one_step_raises(n):
         jaxnn.train.make_steps(OBJECTIVE, SGD, n)
 
 
+@pytest.mark.full
 def test_hand_and_auto_train_alike():
     """Thirty steps of each, with dropout and a regularizer; only rounding may differ."""
     objective = jaxnn.objective(DROPPING, MODEL.loss, jaxnn.l2(0.01))
@@ -82,6 +83,7 @@ def test_unknown_gradients_option_raises(make):
         make(OBJECTIVE, SGD, gradients="jax")
 
 
+@pytest.mark.full
 def test_optimizer_that_searches_along_a_line_sees_the_value():
     optimizer = optax.lbfgs()
     objective = jaxnn.objective(MODEL.network, MODEL.loss, jaxnn.l2(0.1))

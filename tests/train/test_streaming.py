@@ -128,6 +128,7 @@ def test_arrays_that_are_used_again_for_the_next_batch():
     assert_same_fit(stream(batches, epochs=2), fit(epochs=2))
 
 
+@pytest.mark.full
 def test_short_batch_anywhere_but_first():
     one, two, short = again()
     result = stream([one, short, two])

@@ -80,6 +80,7 @@ def branching(x, v):
     return jax.nn.relu(x) + v.sum() + jax.lax.cond(x > 1, jnp.sin, jnp.cos, x)
 
 
+@pytest.mark.full
 def test_where_a_function_truly_branches_a_place_has_none(tmp_path, capsys, monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parent)
     argv = ["test_graph_command:branching", "--shapes", "()", "3", "--html", str(tmp_path / "page.html")]

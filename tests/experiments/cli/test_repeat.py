@@ -125,6 +125,7 @@ def test_a_run_without_results_matches_nothing(run, verdict):
     assert verdict(matched=False)[1] == f"did not match: there are no results in {run}"
 
 
+@pytest.mark.full
 def test_different_repetition_exits_with_status_1(run, tmp_path, capsys):
     (run / "sweep.csv").write_text("x")
     assert main.main(["repeat", str(run), "--runs-dir", str(tmp_path / "again"), "--no-compilation-cache"]) == 1
@@ -200,7 +201,7 @@ def test_every_experiment_has_a_short_run():
     assert SHORT.keys() == {*registry.NAMES, *registry.sweep_names()}
 
 
-@pytest.mark.representatives("vectorization")
+@pytest.mark.full
 @pytest.mark.parametrize("name", SHORT)
 def test_another_process_repeats_it_bit_for_bit(name, full, tmp_path, write_photos, data_dir, monkeypatch, capsys):
     """This process has a progress bar and an event file, and no cache; the other one the opposite."""

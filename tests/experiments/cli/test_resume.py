@@ -337,6 +337,7 @@ def test_run_that_cannot_be_resumed_is_a_one_line_error(capsys, tmp_path, undist
     assert "config.json: damaged" in refusal(capsys, interrupted)
 
 
+@pytest.mark.full
 def test_another_environment_is_noted_and_other_data_are_rejected(capsys, tmp_path, interrupted):
     config = json.loads((interrupted / "config.json").read_text())
     config["versions"]["jax"] = "0.1"

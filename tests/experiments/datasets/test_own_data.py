@@ -364,6 +364,7 @@ def test_sweep_on_a_file_and_its_best_network_classifies_new_rows(iris, capsys, 
     assert np.mean(labels == load_iris().target_names[load_iris().target]) > 0.9
 
 
+@pytest.mark.full
 def test_ladder_on_a_file(iris, capsys, tmp_path, monkeypatch):
     from experiments.networks.spec import NetworkSpec
     from experiments.runs import timing

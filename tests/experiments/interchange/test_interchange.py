@@ -120,7 +120,7 @@ def test_pytorch_computes_the_same(export, activation, output, standardized):
         agree(grad, our)
 
 
-@pytest.mark.representatives("elu-binary-True")
+@pytest.mark.full
 @pytest.mark.parametrize(("activation", "output", "standardized"), CASES)
 def test_flax_computes_the_same(export, no_rank_promotion_rule, activation, output, standardized):
     pytest.importorskip("flax")
@@ -178,7 +178,7 @@ def test_arrays_rebuild_the_same_network(export, form, standardized):
     agree(eval(expression, names | {"x": x}), outputs(network, x))
 
 
-@pytest.mark.representatives("elu-binary-True")
+@pytest.mark.full
 @pytest.mark.parametrize(("activation", "output", "standardized"), CASES[:2])
 def test_stablehlo_runs_without_jaxnn(capsys, folder, export, activation, output, standardized):
     """Run the function in another process, on batches of several sizes."""
@@ -226,6 +226,7 @@ def test_a_function_loses_no_digit_that_its_inputs_have(mean, std):
     agree(predict(x), network.spec.model().probabilities(in_float64(network, np.float64(x))))
 
 
+@pytest.mark.full
 def test_export_reports_the_error_of_float32(capsys, folder):
     run = folder / "run"
     run.mkdir()
@@ -356,6 +357,7 @@ def test_from_pytorch_with_layers_without_weights_in_between(folder, import_):
     assert load_from_run(run)[0] == "von torch é"
 
 
+@pytest.mark.full
 def test_from_flax_linen_and_nnx(folder, import_, no_rank_promotion_rule):
     pytest.importorskip("flax")
     save_file = pytest.importorskip("safetensors.flax").save_file

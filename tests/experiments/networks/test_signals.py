@@ -30,7 +30,7 @@ def forward(spec, arrays, x, added):
     return outputs
 
 
-@pytest.mark.representatives("1-layers-binary", "2-layers-softmax")
+@pytest.mark.representatives("1-layers-binary")
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(
     "spec",

@@ -24,7 +24,7 @@ def other_values(declared):
         yield from ((name, values.get(kind, kind if isinstance(kind, str) else None)) for kind in kinds)
 
 
-@pytest.mark.representatives("ladder", "sweep-own")
+@pytest.mark.representatives("ladder")
 @pytest.mark.parametrize("name", NAMES)
 def test_options_round_trip(name, tmp_path):
     declared = find(name).options()

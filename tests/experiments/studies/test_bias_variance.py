@@ -9,6 +9,7 @@ from experiments.cli import main
 from experiments.studies.bias_variance import run as bias_variance
 
 
+@pytest.mark.full
 def test_moved_images():
     digits = bias_variance.load(0)
     before, after = (part.x.reshape(-1, 8, 8) for part in (digits.dev, bias_variance.moved(digits.dev)))
@@ -39,6 +40,7 @@ def test_each_diagnosis_names_what_was_done(results):
     assert good["ece"] < few["ece"]
 
 
+@pytest.mark.full
 def test_report_has_gaps_and_next_steps(results):
     trainings, text = results[0]["trainings"], results[1]
     for training in trainings:
@@ -46,6 +48,7 @@ def test_report_has_gaps_and_next_steps(results):
         assert all(step in text for step in training["next_steps"])
 
 
+@pytest.mark.full
 def test_learning_curves_fall_on_dev(results):
     curve = results[0]["learning_curve"]
     assert all(dev[-1] < dev[0] for dev in curve["dev"])

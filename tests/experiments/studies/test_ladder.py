@@ -209,6 +209,7 @@ def test_invalid_training_options_leave_nothing(option, message, tmp_path, capsy
     assert message in capsys.readouterr().err and not (tmp_path / "runs").exists()
 
 
+@pytest.mark.full
 def test_diverged_run_stores_the_params_before(tiny, capsys, tmp_path):
     argv = ["run", "ladder", "--epochs", "3", "--optimizer", "sgd", "--learning-rate", "1e30"]
     assert main.main([*argv, "--runs-dir", str(tmp_path)]) == 1

@@ -26,6 +26,7 @@ def test_folder_has_all_files(done):
     assert_holds_everything(done, "optimizers.png")
 
 
+@pytest.mark.full
 def test_round_bowl_needs_one_step_and_the_elongated_one_many(done):
     """On curvature 1 in every direction, gradient descent with rate 1 is Newton's step."""
     elongated, round_, _ = json.loads((done[0] / "results.json").read_text())

@@ -25,6 +25,7 @@ def test_folder_has_all_files(done):
     assert_holds_everything(done, "boundaries.png")
 
 
+@pytest.mark.full
 def test_the_table_is_that_of_the_results(done):
     folder, out = done
     results = json.loads((folder / "results.json").read_text())
@@ -38,6 +39,7 @@ def test_the_table_is_that_of_the_results(done):
             assert f"{change.mean():+.1f} ± {abs(change[0] - change[1]):.1f}" in line  # 2 s/√2, s = |a - b|/√2
 
 
+@pytest.mark.full
 def test_points_are_moons_with_wrong_labels():
     from sklearn.datasets import make_moons
 
@@ -65,6 +67,7 @@ def test_member_equals_a_single_training_on_its_points():
     np.testing.assert_allclose(member.losses, alone.losses, rtol=1e-4)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("option", [["--steps", "0"], ["--seeds", "0"], ["--learning-rate", "0"]])
 def test_bad_options_are_one_line_and_leave_nothing(option, capsys, tmp_path):
     assert main.main(["run", "regularization", *option, "--runs-dir", str(tmp_path / "runs")]) == 2
