@@ -6,18 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.arrays import as_array, floats, promote_large_integers
+from jaxnn.arrays import as_array, check_real, floats, promote_large_integers
 from jaxnn.data.weights import check_weight, relative
 from jaxnn.typing import Array
-from jaxnn.validation import described, is_real
 
 
 def as_numbers(name: str, a: Any) -> Any:
     """Convert an array-like to a NumPy or JAX array of real numbers or booleans."""
     a = as_array(name, a)
-    if not is_real(a.dtype) and a.dtype != bool:
-        fix = ": np.unique(labels, return_inverse=True)[1] numbers them" if name == "labels" else ""
-        raise ValueError(f"{name} must be numbers, got {described(a)}{fix}")
+    check_real(name, a, a, "np.unique(labels, return_inverse=True)[1] numbers them" if name == "labels" else "")
     return a
 
 
@@ -25,10 +22,7 @@ def as_weight(weight: Any, examples: Any) -> Any:
     """Return weights (m,) of the examples (m, ...), or `None`; outside a compiled program, validate them."""
     if weight is None:
         return None
-    m = np.shape(examples)[:1]
-    if np.shape(weight) != m or m == ():
-        raise ValueError(f"weight must have shape {m}, one number per example, got {np.shape(weight)}")
-    return weight if isinstance(weight, jax.core.Tracer) else check_weight(weight, *m)
+    return check_weight(weight, (*np.shape(examples), 0)[0])
 
 
 def as_probabilities(p: Any, weight: Any = None) -> Array:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.constraints import Count, Counts, Flag, Instance, OneOf, checked
+from jaxnn.constraints import Count, Flag, Instance, ListOf, OneOf, checked
 from jaxnn.losses.cross_entropy import sigmoid_cross_entropy, softmax_cross_entropy
 from jaxnn.losses.loss import Loss
 from jaxnn.losses.regression import squared_error
@@ -42,7 +42,7 @@ _OUTPUTS: dict[str, tuple[Loss, Callable[[Array], Array], Callable[[Array], Arra
     "relu": (squared_error(), unchanged, unchanged),
 }
 
-SIZES = Counts(2, "two or more whole numbers of at least 1, (n_0, ..., n_L)")
+SIZES = ListOf(Count(), "two or more whole numbers of at least 1, (n_0, ..., n_L)", least=2)
 
 
 @checked(

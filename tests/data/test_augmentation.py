@@ -282,7 +282,7 @@ def test_strengths_vary_in_a_population():
         (lambda: with_augmentation(PLAIN, random_flip), r"augment must be .*, got a function of \(axis=1\)"),
         (lambda: with_augmentation(PLAIN, random_rotation(5)), r"augment must be .*, got a function of \(key, h, w\)"),
         (lambda: with_augmentation(PLAIN, None), "augment must be a function .*, got None"),
-        (lambda: with_augmentation(PLAIN, random_flip(), 99), "in_shape must be the shape of one example, got 99"),
+        (lambda: with_augmentation(PLAIN, random_flip(), 99), "image_shape must be .* or None, got 99"),
         (lambda: with_augmentation(PLAIN, random_flip()).value(PARAMS, BATCH, KEY), "image must .*: pass image_shape"),
         (lambda: with_augmentation(PLAIN, random_flip(), (9, 11)).value(PARAMS, BATCH, 0), "key must be .*, got 0"),
         (lambda: compose([random_flip()]), r"argument 0 of compose must be a function augment.*, got a list"),

@@ -204,7 +204,7 @@ def test_what_is_no_weights_is_said_in_one_line(weight, message):
         lambda: by_fit(weight),
         lambda: jaxnn.data.check_batch(X, Y, weight),
         lambda: jaxnn.data.host_batches(X, Y, SIZE, seed=0, weight=weight),
-        lambda: jaxnn.cross_validate(None, {"k": np.zeros(1)}, X, Y, k=2, seed=0, measure=None, weight=weight),
+        lambda: jaxnn.cross_validate(max, {"k": np.zeros(1)}, X, Y, k=2, seed=0, measure=max, weight=weight),
     ):
         with pytest.raises(ValueError, match=message) as error:
             ask()

@@ -161,7 +161,7 @@ def test_a_label_beyond_32_bits_is_no_class(label):
         assert np.isnan(loss.value(z, y)).all()
         with pytest.raises(ValueError, match="labels of 2 classes must be from 0 to 1, got"):
             loss.check(z, y)
-    with pytest.raises(ValueError, match=f"labels y must be from 0 to 1, got {label} to {label}"):
+    with pytest.raises(ValueError, match=f"labels of 2 classes must be from 0 to 1, got {label} to {label}"):
         jaxnn.data.one_hot(y, 2)
     assert np.isnan(jaxnn.metrics.log_loss(z, y)) and np.isnan(jaxnn.metrics.log_loss(z[:, 0], y))
     assert np.isnan(jaxnn.metrics.expected_calibration_error(z, y)) and np.isnan(

@@ -353,7 +353,7 @@ def test_outputs_that_are_no_floats_raise(name):
         for outputs in (z, np.array(z).astype(int), None, "z"):
             with pytest.raises(
                 ValueError,
-                match="^[az] must be an array of floats, got .*: outputs are the first argument, targets the next",
+                match="^[az] must be an array of floats.*, got .*: outputs are the first argument, targets the next",
             ):
                 of(outputs, np.array(y))
 

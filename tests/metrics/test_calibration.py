@@ -125,7 +125,7 @@ def test_a_probability_of_nan_stays_one():
         (np.ones(5), np.ones(5), 2.5, "whole number of at least 1, got 2.5"),
         (np.ones(5), np.ones(5), True, "whole number of at least 1, got True"),
         (np.ones(5), np.ones(5), "10", "whole number of at least 1, got '10'"),
-        (["a"] * 5, np.ones(5), 10, r"probabilities must be numbers, got <U1 \(5,\)"),
+        (["a"] * 5, np.ones(5), 10, r"probabilities must be real numbers, got <U1 \(5,\)"),
     ],
 )
 def test_what_raises(p, y, bins, message):

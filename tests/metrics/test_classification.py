@@ -165,8 +165,8 @@ def test_logits_in_the_place_of_probabilities_raise():
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (np.array(["cat", "dog"]), r"labels must be numbers, got <U3 \(2,\): np.unique"),
-        (np.array([0, 1], object), "labels must be numbers, got object"),
+        (np.array(["cat", "dog"]), r"labels must be real numbers, got <U3 \(2,\): np.unique"),
+        (np.array([0, 1], object), "labels must be real numbers, got object"),
         (None, "labels must be an array, got None"),
         ([[0], [0, 1]], "whose entries differ in shape"),
     ],

@@ -98,7 +98,7 @@ GIVEN = {
 }
 NOT_ANNOTATED = {"dog", "dowg", "nadam", "nadamw", "scale_by_factored_rms"}
 REFUSED = {
-    "lookahead": "got optax.lookahead, which updates optax.LookaheadParams: pass the optimizer that it was made of",
+    "lookahead": ": optax.lookahead updates optax.LookaheadParams, pass the optimizer that it was made of",
     "differentially_private_aggregate": "got one that fails: .* expects `grads` to have a batch dimension",
     "dpsgd": "got one that fails: .* expects `grads` to have a batch dimension",
     "scale_by_muon": "got one that fails: pytree structure error",  # it takes matrices alone; muon has Adam for biases

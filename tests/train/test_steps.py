@@ -58,7 +58,7 @@ def test_dropout_is_drawn_afresh_each_step():
 
 @pytest.mark.parametrize("n", [0, -3])
 def test_fewer_than_one_step_is_refused(n):
-    with pytest.raises(ValueError, match=f"n_steps must be an int >= 1, got {n}"):
+    with pytest.raises(ValueError, match=f"n_steps must be a whole number of at least 1, got {n}"):
         jaxnn.train.make_steps(OBJECTIVE, SGD, n)
 
 
@@ -78,7 +78,7 @@ def test_hand_and_auto_train_alike():
     "make", [jaxnn.make_step, partial(jaxnn.train.make_steps, n_steps=1), partial(jaxnn.train.make_epoch, batch_size=1)]
 )
 def test_gradients_by_another_word_are_refused(make):
-    with pytest.raises(ValueError, match="gradients must be 'hand' or 'auto', got 'jax'"):
+    with pytest.raises(ValueError, match="gradients must be one of .'auto', 'hand'., got 'jax'"):
         make(OBJECTIVE, SGD, gradients="jax")
 
 
@@ -160,5 +160,5 @@ def test_compiled_programs_take_data_as_fit_does_and_name_what_is_none(program):
     for given in (tuple(data()), {"x": x, "y": y}, x, None):
         with pytest.raises(ValueError, match=r"^data must be a jaxnn.Batch, got .*: jaxnn.Batch\(x, y\)$"):
             run(state_of(params_of()), given)
-    with pytest.raises(ValueError, match="^y must be numbers, got <U.*: words are not numeric"):
+    with pytest.raises(ValueError, match="^y must be real numbers, got <U.*: words are not numeric"):
         run(state_of(params_of()), jaxnn.Batch(x, np.full(len(y), "a")))

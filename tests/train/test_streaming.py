@@ -340,12 +340,15 @@ def test_bad_batch_is_named(third, message):
 @pytest.mark.parametrize(
     ("batches", "message"),
     [
-        (iter(again()), "batches must be iterable in every epoch, got a list_iterator: pass a list, the function"),
+        (
+            iter(again()),
+            "batches must be iterable in every epoch, got a list_iterator: pass a list of batches, the function",
+        ),
         (
             next(iter(again())),
-            r"batches must be iterable in every epoch, got one Batch: pass \[batch\] or host_batches",
+            r"batches must be iterable in every epoch, got a Batch: pass a list of batches, the function",
         ),
-        (3, "batches must be iterable in every epoch, got a int"),
+        (3, "batches must be iterable in every epoch, got 3: pass a list"),
         (lambda epoch: None, r"batches\(0\) must be iterable, got None: does the function yield"),
         ([], r"batches\(0\) must have at least one batch, got none$"),
         (lambda epoch: USED_UP, r"batches\(1\) must have at least one batch, got none: return a new generator"),
@@ -365,18 +368,18 @@ def test_what_brings_no_batches_is_refused(batches, message):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"epochs": 0}, "must be ints >= 1, got 0, 1 and 2"),
-        ({"report_every": 1.5}, "must be ints >= 1, got 1, 1.5 and 2"),
-        ({"steps_per_call": 0}, "must be ints >= 1, got 1, 1 and 0"),
-        ({"prefetch": -1}, "prefetch must be an int >= 0, got -1"),
-        ({"gradients": "both"}, "gradients must be 'hand' or 'auto', got 'both'"),
+        ({"epochs": 0}, "^epochs must be a whole number of at least 1, got 0"),
+        ({"report_every": 1.5}, "^report_every must be a whole number of at least 1, got 1.5"),
+        ({"steps_per_call": 0}, "^steps_per_call must be a whole number of at least 1, got 0"),
+        ({"prefetch": -1}, "prefetch must be a whole number of at least 0, got -1"),
+        ({"gradients": "both"}, "gradients must be one of .'auto', 'hand'., got 'both'"),
         ({"params": [{"W": jnp.ones((1, 3), int), "b": jnp.ones(1)}]}, r"params\[0\]\['W'\] must be floats, got int32"),
-        ({"epochs": True}, "must be ints >= 1, got True, 1 and 2"),
-        ({"prefetch": None}, "prefetch must be an int >= 0, got None"),
-        ({"key": 0}, "key must be a random key, got 0"),
+        ({"epochs": True}, "^epochs must be a whole number of at least 1, got True"),
+        ({"prefetch": None}, "prefetch must be a whole number of at least 0, got None"),
+        ({"key": 0}, "key must be one random key, got 0"),
         ({"evaluate": lambda: {}}, r"evaluate must be a function evaluate\(params\), got a function of \(\)"),
         ({"callback": "print"}, "callback must be a function .*, got 'print'"),
-        ({"checkpoints": "folder"}, "checkpoints must be a jaxnn.Checkpointer.restore, save., got 'folder'"),
+        ({"checkpoints": "folder"}, "checkpoints must be a jaxnn.Checkpointer.restore, save. or None, got 'folder'"),
     ],
 )
 def test_bad_plan_is_refused_before_it_compiles(given, message):
@@ -460,7 +463,7 @@ def test_host_batches_carry_weights():
         ({"batch_size": "3"}, "from 1 to the number of examples, 7, got '3'"),
         ({"shuffle": "no"}, "shuffle must be True or False, got 'no'"),
         ({"x": None}, "x must be an array, got None"),
-        ({"x": np.float32(1)}, "x must be an array of examples as rows, got 1.0"),
+        ({"x": np.float32(1)}, "batch_size must be from 1 to the number of examples, 0, got 3"),
         ({"y": None}, "y must be an array, got None"),
         (
             {"weight": np.zeros(7)},
@@ -541,7 +544,7 @@ def test_too_few_batches_for_the_steps_are_refused(batches):
 
 @pytest.mark.parametrize("steps", [0, -1, 2.0, "3", True])
 def test_steps_per_epoch_are_a_count(steps):
-    with pytest.raises(ValueError, match="steps_per_epoch must be None or an int >= 1"):
+    with pytest.raises(ValueError, match="steps_per_epoch must be a whole number of at least 1 or None"):
         stream(steps_per_epoch=steps)
 
 
