@@ -104,7 +104,7 @@ def check_labels(labels: Any, classes: int) -> None:
     """Raise ValueError unless each label is from 0 to classes-1."""
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(
-            f"labels of {classes} classes must be from 0 to {classes - 1}, got {labels.min()} to {labels.max()}: "
+            f"y must be labels of {classes} classes, from 0 to {classes - 1}, got {labels.min()} to {labels.max()}: "
             "number the classes from 0"
         )
 

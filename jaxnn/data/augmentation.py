@@ -42,16 +42,24 @@ IMAGE = Constraint(
     test=_is_image,
     convert=promote_large_integers,
 )
+"""The constraint of an image whose numbers stay what they are."""
+
 FLOAT_IMAGE = Constraint(
     "an array of floats (h, w) or (h, w, channels)",
     ("image", None, [[1.0]], np.zeros(3), np.zeros((2, 2), int)),
     _way_to_image,
     test=lambda value: _is_image(value) and _is_floating(value),
+    convert=promote_large_integers,
 )
+"""The constraint of an image that a change computes with: whole numbers would be rounded."""
+
 _FLOATS = Constraint(
-    "an array of floats", (None, np.zeros((2, 2), int)), "image.astype('float32') / 255", test=_is_floating
+    "an array of floats",
+    (None, np.zeros((2, 2), int)),
+    "image.astype('float32') / 255",
+    test=_is_floating,
+    convert=promote_large_integers,
 )
-"""The constraints of an image; of one that a change computes with, whose whole numbers would be rounded."""
 
 
 @factory

@@ -39,7 +39,7 @@ def check_batch(x: Any, y: Any, weight: Any = None, *, classes: int | None = Non
       >>> check_batch(np.zeros((2, 3)), np.array([0, 2]), classes=2)
       Traceback (most recent call last):
       ...
-      ValueError: labels of 2 classes must be from 0 to 1, got 0 to 2: number the classes from 0
+      ValueError: y must be labels of 2 classes, from 0 to 1, got 0 to 2: number the classes from 0
     """
     x, y, weight, _ = checked(x, y, weight)
     if classes is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnn.constraints import Constraint, Count, Flag, Function, UpTo
+from jaxnn.constraints import Constraint, Count, Flag, Function, Real, UpTo
 from jaxnn.constraints import checked as declared
 from jaxnn.data.batches import Batch
 from jaxnn.data.examples import check_rows, checked, on_host
@@ -217,9 +217,7 @@ def _naming(number: int, epoch: int, check: Callable, *args: Any) -> Any:
 
 def _checked(item: Any, first: list[jax.ShapeDtypeStruct] | None) -> Batch:
     """Return a `Batch` of NumPy arrays with the dtypes and shapes of the first, with a weight and a normalizer."""
-    if not (isinstance(item, tuple | list) and 2 <= len(item) <= 4):
-        got = f"{type(item).__name__} of {len(item)}" if hasattr(item, "__len__") else type(item).__name__
-        raise ValueError(f"a batch must be a Batch, (x, y) or (x, y, weight), got a {got}")
+    _ITEM.check("batch", item)
     x, y, weight, normalizer = Batch(*item)
     x, y, ratios = (None if a is None else np.asarray(a) for a in checked(x, y, weight, some=False)[:3])
     m = x.shape[0]
@@ -232,10 +230,17 @@ def _checked(item: Any, first: list[jax.ShapeDtypeStruct] | None) -> Batch:
     ratios = np.ones(m) if ratios is None else ratios.astype(float)
     if normalizer is None:
         return Batch(x, y, ratios, ratios.sum())
-    normalizer = np.asarray(normalizer, float)
-    if normalizer.shape != () or not 0 <= normalizer < np.inf:
-        raise ValueError(f"normalizer must be a finite number of at least 0, got {normalizer}")
+    _NORMALIZER.check("normalizer", normalizer)
+    normalizer = float(normalizer)
     return Batch(x, y, *beside_normalizer(ratios if weight is None else weight, normalizer))
+
+
+_ITEM = Constraint(
+    "a Batch, (x, y) or (x, y, weight)",
+    fix=lambda item: f"it has {len(item)} entries" if hasattr(item, "__len__") else "",
+    test=lambda item: isinstance(item, tuple | list) and 2 <= len(item) <= 4,
+)
+_NORMALIZER = Real(0)
 
 
 def _padded(batch: Batch, size: int) -> Batch:

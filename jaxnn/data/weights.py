@@ -37,7 +37,7 @@ def check_weight(weight: Any, m: int, some: bool = False) -> Any:
     numbers = _wide(weight)
     check_finite("weight", numbers, ~np.isfinite(numbers))
     if numbers.min(initial=0) < 0 or (some and numbers.max(initial=0) == 0):
-        raise ValueError(f"weights must be at least 0, and one above 0, got {weight.min()} to {weight.max()}")
+        raise ValueError(f"weight must be at least 0, and one above 0, got {weight.min()} to {weight.max()}")
     return weight
 
 

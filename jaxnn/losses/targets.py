@@ -114,7 +114,7 @@ def check_between_0_and_1(z: Any, y: Array) -> None:
     """Raise ValueError unless the targets y (m, k) are in [0, 1]."""
     if y.min() < 0 or y.max() > 1:
         raise ValueError(
-            f"binary labels must be from 0 to 1, got {y.min()} to {y.max()}: "
+            f"y must be binary labels, from 0 to 1, got {y.min()} to {y.max()}: "
             "use softmax_cross_entropy, or mlp with output='softmax', for more classes"
         )
 

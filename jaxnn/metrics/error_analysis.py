@@ -108,8 +108,7 @@ def analyze_errors(
     examples = {name: int(n) for name, n in examples.items() if n is not None}
     if examples and examples.keys() != errors.keys():
         raise ValueError(
-            f"numbers of examples must be given for {', '.join(errors)}, as the errors, or for no set, "
-            f"got {', '.join(examples)}"
+            f"examples must be given for {', '.join(errors)}, as the errors, or for no set, got {', '.join(examples)}"
         )
     errors["achievable"] = float(achievable_error)
     same_distribution = "train_dev" if "train_dev" in errors else "dev"

@@ -14,7 +14,7 @@ from jaxnn.typing import Array
 def as_numbers(name: str, a: Any) -> Any:
     """Convert an array-like to a NumPy or JAX array of real numbers or booleans."""
     a = as_array(name, a)
-    check_real(name, a, a, "np.unique(labels, return_inverse=True)[1] numbers them" if name == "labels" else "")
+    check_real(name, a, a, "" if name == "probabilities" else f"np.unique({name}, return_inverse=True)[1] numbers them")
     return a
 
 
@@ -71,7 +71,7 @@ def _counted_on_host(a: Any, weight: Any) -> np.ndarray:
 
 def as_labels(predicted: Any, weight: Any) -> Any:
     """Convert labels to an array (m, ...); outside a compiled program, raise ValueError for fractions."""
-    labels = as_numbers("labels", predicted)
+    labels = as_numbers("predicted", predicted)
     if jnp.issubdtype(labels.dtype, jnp.floating):
         numbers = _counted_on_host(labels, weight)
         fractions = numbers[(numbers != np.floor(numbers)) & np.isfinite(numbers)]
@@ -83,7 +83,7 @@ def as_labels(predicted: Any, weight: Any) -> Any:
 def are_right(predicted: Any, y: Any, weight: Any) -> tuple[Array, Any]:
     """Return whether each label of each example is right, (m, k), and the weights."""
     weight = as_weight(weight, predicted)
-    predicted, y = as_labels(predicted, weight), as_numbers("labels", y)
+    predicted, y = as_labels(predicted, weight), as_numbers("y", y)
     if y.shape == (*predicted.shape, 1):
         y = y[..., 0]
     if predicted.shape != y.shape or predicted.ndim < 1 or predicted.size == 0:

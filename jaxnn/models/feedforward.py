@@ -106,7 +106,7 @@ def mlp(
     """
     if output == "softmax" and sizes[-1] < 2:
         raise ValueError(
-            f"last size must be at least 2 classes for output='softmax', got {sizes[-1]}: use output='binary'"
+            f"sizes must end in at least 2 classes for output='softmax', got {sizes[-1]}: use output='binary'"
         )
     n_hidden = len(sizes) - 2
     activations = one_each("activation", activation, n_hidden, (str, Layer))

@@ -15,7 +15,7 @@ from jaxnn.constraints import Constraint, Each, ExampleShape, Nothing, RandomKey
 from jaxnn.factories.decorator import factory
 from jaxnn.factories.representation import in_few_words
 from jaxnn.nn.activations import relu, sigmoid, silu, tanh
-from jaxnn.nn.layer import LAYER, Layer, init_same_shape, map_layers
+from jaxnn.nn.layer import LAYER, Layer, check_kept, init_same_shape, map_layers
 from jaxnn.nn.linear import dense
 from jaxnn.nn.reshaping import flatten
 from jaxnn.nn.stochastic import dropout
@@ -54,8 +54,7 @@ def residual(layer: Layer) -> Layer:
     def forward(params, x, key=None):
         x = promote_large_integers(x)
         y, cache = layer.forward(params, x, key)
-        if y.shape != x.shape:
-            raise ValueError(f"layer of residual must keep the shape of its input, got {x.shape} -> {y.shape}")
+        check_kept("residual", "the shape", x.shape, y.shape)
         return x + y, cache
 
     def backward(params, cache, dy):

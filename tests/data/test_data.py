@@ -264,8 +264,8 @@ def test_one_hot_in_a_dtype_and_in_a_program():
     ("y", "message"),
     [
         (np.array([0.0, 1.0]), r"an integer dtype, got float\d+"),
-        (np.array([0, 3]), "labels of 3 classes must be from 0 to 2, got 0 to 3"),
-        (np.array([-1, 1]), "labels of 3 classes must be from 0 to 2, got -1 to 1"),
+        (np.array([0, 3]), "y must be labels of 3 classes, from 0 to 2, got 0 to 3"),
+        (np.array([-1, 1]), "y must be labels of 3 classes, from 0 to 2, got -1 to 1"),
         (np.array([[0], [1]]), r"y must be whole numbers of an integer dtype \(m,\), got int64 \(2, 1\): y.ravel\(\)"),
         (np.eye(3, dtype=int), r"y must be whole numbers .* \(m,\), got int64 \(3, 3\)"),
         (np.int64(1), r"y must be whole numbers .* \(m,\), got 1"),
@@ -352,9 +352,9 @@ def test_check_batch_returns_the_same_arrays():
 
 @pytest.mark.parametrize("asarray", [np.asarray, jnp.asarray])
 def test_check_batch_names_the_labels(asarray):
-    with pytest.raises(ValueError, match="labels of 2 classes must be from 0 to 1, got 0 to 2"):
+    with pytest.raises(ValueError, match="y must be labels of 2 classes, from 0 to 1, got 0 to 2"):
         jaxnn.data.check_batch(asarray(np.ones((2, 3), np.float32)), asarray([0, 2]), classes=2)
-    with pytest.raises(ValueError, match="labels of 3 classes must be from 0 to 2, got -1 to 1"):
+    with pytest.raises(ValueError, match="y must be labels of 3 classes, from 0 to 2, got -1 to 1"):
         jaxnn.data.check_batch(asarray(np.ones((2, 3), np.float32)), asarray([-1, 1]), classes=3)
 
 

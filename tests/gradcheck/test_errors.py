@@ -130,12 +130,6 @@ CANNOT_BE_RUN = {
         lambda: gradcheck.layer(jaxnn.mlp((4, 1)), (4,)),
         "must be a Layer, got a Model: pass its network",
     ),
-    "in_shape": (
-        lambda: gradcheck.layer(jaxnn.relu(), 4),
-        "in_shape must be the shape of one example, got 4",
-    ),
-    "m": (lambda: gradcheck.layer(jaxnn.relu(), (4,), m=0), "m must be a whole number of at least 1.*, got 0"),
-    "key": (lambda: gradcheck.layer(jaxnn.dropout(0.5), (4,), key=0), "key must be one random key, got 0"),
     "a factory for a loss": (
         lambda: gradcheck.loss(jaxnn.squared_error, X, X),
         "loss must be a jaxnn.Loss, got the function squared_error: ",

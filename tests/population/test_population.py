@@ -297,12 +297,7 @@ def test_hyperparameters_that_make_no_population(hyperparameters, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"shuffle": True}, r"shuffle must be one of \['own', 'shared'\] or None, got True"),
-        ({"epochs": 0}, "^epochs must be a whole number of at least 1, got 0"),
         ({"batch_size": 23}, "batch_size must be from 1 to the number of examples, 22"),
-        ({"chunk": 0}, "chunk must be a whole number of at least 1"),
-        ({"memory": -1}, "memory must be a whole number of at least 1"),
-        ({"gradients": "numeric"}, r"gradients must be one of \['auto', 'hand'\], got 'numeric'"),
         ({"x": X[:, :2]}, r"x must be floats \(..., n_in=3\) for W"),
         ({"y": Y + 1}, "label"),
         ({"x": X + np.inf}, "x must be finite, got inf"),
@@ -313,11 +308,6 @@ def test_hyperparameters_that_make_no_population(hyperparameters, message):
             {"member": lambda h: member(h)._replace(weight=jnp.ones(3))},
             r"weight must have shape \(22,\), one number per example, got \(3,\)",
         ),
-        ({"epochs": True}, "^epochs must be a whole number of at least 1, got True"),
-        ({"shuffle": ["own"]}, r"shuffle must be one of \['own', 'shared'\] or None, got \[.own.\]"),
-        ({"devices": 2}, "devices must be a list of devices, .*got 2"),
-        ({"devices": []}, r"devices must be a list of devices, .*got \[\]"),
-        ({"devices": "cpu"}, "devices must be a list of devices, .*got 'cpu'"),
         (
             {"evaluate": lambda params: {}},
             r"evaluate must be a function evaluate\(params, hyperparameters\), got a function of \(params\)",
@@ -330,7 +320,6 @@ def test_hyperparameters_that_make_no_population(hyperparameters, message):
             "must not use the number of .* choose by jnp.where",
         ),
         ({"member": lambda h: member({**h, "l2": [0.0, 0.1][h["seed"]]})}, "must not use the number of"),
-        ({"member": None}, r"member must be a function member\(hyperparameters\), got None"),
         (
             {"member": lambda a, b: 0},
             r"member must be a function member\(hyperparameters\), got a function of \(a, b\)",
@@ -341,7 +330,6 @@ def test_hyperparameters_that_make_no_population(hyperparameters, message):
             {"member": lambda h: member(h)._replace(key=jax.random.split(jax.random.key(0)))},
             "key must be one random key, got .* .2,.: index one",
         ),
-        ({"checkpoints": "folder"}, r"checkpoints must be a jaxnn.Checkpointer\(restore, save\) or None, got 'folder'"),
     ],
 )
 def test_bad_plans_are_refused(options, message):
@@ -504,5 +492,5 @@ def test_labels_may_be_on_the_device(loss):
 
     jax.tree.map(np.testing.assert_array_equal, numbers(jnp.asarray(labels)), numbers(labels))
     what = "labels of 2 classes" if loss is jaxnn.softmax_cross_entropy else "binary labels"
-    with pytest.raises(ValueError, match=f"{what} must be from 0 to 1, got 0 to 3"):
+    with pytest.raises(ValueError, match=f"y must be {what}, from 0 to 1, got 0 to 3"):
         jaxnn.fit_population(member, h, x, jnp.asarray(labels * 3), **options)

@@ -205,11 +205,6 @@ def test_a_checkpoint_of_another_training_is_refused():
 @pytest.mark.parametrize(
     ("checkpoints", "message"),
     [
-        ("folder", r"checkpoints must be a jaxnn.Checkpointer\(restore, save\) or None, got 'folder'"),
-        (
-            jaxnn.Checkpointer,
-            "checkpoints must be a jaxnn.Checkpointer.restore, save. or None, got the class Checkpointer",
-        ),
         (
             jaxnn.Checkpointer(lambda start: start, lambda make, ended: None),
             "result of restore must be a Checkpoint, as make.. of save returns or None, got a TrainState",

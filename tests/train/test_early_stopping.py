@@ -118,28 +118,3 @@ def test_a_measure_that_is_not_there_is_told():
         match=r"monitor must be one of .* \['dev_loss', 'epoch'.*, got 'dev_los': did you mean 'dev_loss'",
     ):
         fit(early_stopping=jaxnn.EarlyStopping("dev_los"))
-
-
-@pytest.mark.parametrize("patience", [0, -1, 2.5, None])
-def test_patience_is_a_count(patience):
-    with pytest.raises(ValueError, match="patience must be a whole number of at least 1, got"):
-        jaxnn.EarlyStopping("dev_loss", patience=patience)
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"mode": "highest"}, "mode must be one of .'max', 'min'., got 'highest'"),
-        ({"monitor": 5}, "monitor must be a name in the reports, got 5: 'dev_loss'"),
-        ({"patience": True}, "patience must be a whole number of at least 1, got True"),
-    ],
-)
-def test_what_is_no_rule_is_told(given, message):
-    with pytest.raises(ValueError, match=message):
-        jaxnn.EarlyStopping(**{"monitor": "dev_loss", **given})
-
-
-@pytest.mark.parametrize("rule", [5, "dev_loss", True, jaxnn.EarlyStopping, ("dev_loss", 5)])
-def test_fit_tells_what_is_no_early_stopping(rule):
-    with pytest.raises(ValueError, match="early_stopping must be a jaxnn.EarlyStopping or None, got .*: EarlyStopping"):
-        fit(early_stopping=rule)

@@ -136,12 +136,6 @@ def test_epoch_compiles_once():
     assert state.step == 9
 
 
-@pytest.mark.parametrize("batch_size", [0, -1])
-def test_epoch_of_batches_of_nothing_is_refused(batch_size):
-    with pytest.raises(ValueError, match=f"batch_size must be a whole number of at least 1, got {batch_size}"):
-        jaxnn.train.make_epoch(OBJECTIVE, SGD, batch_size)
-
-
 def test_epoch_of_batches_larger_than_the_data_is_refused():
     with pytest.raises(ValueError, match="from 1 to the number of examples, 7, got 8"):
         jaxnn.train.make_epoch(OBJECTIVE, SGD, 8)(state_of(params_of()), data())

@@ -1,7 +1,5 @@
 """One step, and many in one program."""
 
-from functools import partial
-
 import jax
 import numpy as np
 import optax
@@ -56,12 +54,6 @@ def test_dropout_is_drawn_afresh_each_step():
     assert len(set(losses.tolist())) == 5
 
 
-@pytest.mark.parametrize("n", [0, -3])
-def test_fewer_than_one_step_is_refused(n):
-    with pytest.raises(ValueError, match=f"n_steps must be a whole number of at least 1, got {n}"):
-        jaxnn.train.make_steps(OBJECTIVE, SGD, n)
-
-
 def test_hand_and_auto_train_alike():
     """Thirty steps of each, with dropout and a regularizer; only rounding may differ."""
     objective = jaxnn.objective(DROPPING, MODEL.loss, jaxnn.l2(0.01))
@@ -72,14 +64,6 @@ def test_hand_and_auto_train_alike():
     (hand, hand_losses), (auto, auto_losses) = trained
     assert_close((hand.params, hand_losses), (auto.params, auto_losses), rtol=1e-4, atol=1e-5)
     assert hand_losses[-1] != hand_losses[0]
-
-
-@pytest.mark.parametrize(
-    "make", [jaxnn.make_step, partial(jaxnn.train.make_steps, n_steps=1), partial(jaxnn.train.make_epoch, batch_size=1)]
-)
-def test_gradients_by_another_word_are_refused(make):
-    with pytest.raises(ValueError, match="gradients must be one of .'auto', 'hand'., got 'jax'"):
-        make(OBJECTIVE, SGD, gradients="jax")
 
 
 def test_optimizer_that_searches_along_a_line_sees_the_value():

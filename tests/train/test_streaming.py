@@ -317,17 +317,17 @@ USED_UP = iter(again())
         ),
         ((X[:3].astype(np.uint8), Y[:3]), r"x must be floats, got uint8: x.astype\('float32'\)$"),
         ((np.full((3, 8, 8), 200, np.uint8), Y[:3]), r"x must be floats, got uint8: .*astype\('float32'\) / 255"),
-        ((X[:3], np.array([0, 2, 0], np.int32)), "binary labels must be from 0 to 1, got 0 to 2"),
+        ((X[:3], np.array([0, 2, 0], np.int32)), "y must be binary labels, from 0 to 1, got 0 to 2"),
         ((X[:3], Y[:3], np.ones(2)), r"weight must have shape \(3,\), one number per example, got \(2,\)"),
-        ((X[:3], Y[:3], np.array([1, -1, 0])), "weights must be at least 0, and one above 0, got -1 to 1"),
+        ((X[:3], Y[:3], np.array([1, -1, 0])), "weight must be at least 0, and one above 0, got -1 to 1"),
         (
             jaxnn.Batch(X[:3], Y[:3], None, np.ones(2)),
-            r"normalizer must be a finite number of at least 0, got \[1. 1.\]",
+            r"normalizer must be finite and at least 0, got float.. \(2,\)",
         ),
-        (jaxnn.Batch(X[:3], Y[:3], None, np.nan), "normalizer must be a finite number of at least 0, got nan"),
-        (X[:3], r"a batch must be a Batch, \(x, y\) or \(x, y, weight\), got a ndarray of 3"),
-        ((X[:3],), "got a tuple of 1"),
-        (None, "got a NoneType"),
+        (jaxnn.Batch(X[:3], Y[:3], None, np.nan), "normalizer must be finite and at least 0, got nan"),
+        (X[:3], r"batch must be a Batch, \(x, y\) or \(x, y, weight\), got float.. .*: it has 3 entries"),
+        ((X[:3],), "got a tuple: it has 1 entries"),
+        (None, "batch must be a Batch, .*, got None"),
     ],
 )
 def test_bad_batch_is_named(third, message):
@@ -352,7 +352,7 @@ def test_bad_batch_is_named(third, message):
         (lambda epoch: None, r"batches\(0\) must be iterable, got None: does the function yield"),
         ([], r"batches\(0\) must have at least one batch, got none$"),
         (lambda epoch: USED_UP, r"batches\(1\) must have at least one batch, got none: return a new generator"),
-        ((X, Y), r"batch 0 of epoch 0 .*: a batch must be a Batch, .* got a ndarray of 7"),
+        ((X, Y), r"batch 0 of epoch 0 .*: batch must be a Batch, .* got float.. .*: it has 7 entries"),
         (lambda: again(), r"batches must be a function batches\(epoch\), got a function of \(\)"),
         (
             jaxnn.data.host_batches,
@@ -368,18 +368,9 @@ def test_what_brings_no_batches_is_refused(batches, message):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"epochs": 0}, "^epochs must be a whole number of at least 1, got 0"),
-        ({"report_every": 1.5}, "^report_every must be a whole number of at least 1, got 1.5"),
-        ({"steps_per_call": 0}, "^steps_per_call must be a whole number of at least 1, got 0"),
-        ({"prefetch": -1}, "prefetch must be a whole number of at least 0, got -1"),
-        ({"gradients": "both"}, "gradients must be one of .'auto', 'hand'., got 'both'"),
         ({"params": [{"W": jnp.ones((1, 3), int), "b": jnp.ones(1)}]}, r"params\[0\]\['W'\] must be floats, got int32"),
-        ({"epochs": True}, "^epochs must be a whole number of at least 1, got True"),
-        ({"prefetch": None}, "prefetch must be a whole number of at least 0, got None"),
-        ({"key": 0}, "key must be one random key, got 0"),
         ({"evaluate": lambda: {}}, r"evaluate must be a function evaluate\(params\), got a function of \(\)"),
         ({"callback": "print"}, "callback must be a function .*, got 'print'"),
-        ({"checkpoints": "folder"}, "checkpoints must be a jaxnn.Checkpointer.restore, save. or None, got 'folder'"),
     ],
 )
 def test_bad_plan_is_refused_before_it_compiles(given, message):
@@ -458,7 +449,7 @@ def test_host_batches_carry_weights():
         ({"batch_size": 0}, "batch_size must be from 1 to the number of examples, 7, got 0"),
         ({"block": 0}, "block must be a whole number of at least 1, got 0"),
         ({"weight": np.ones(6)}, r"weight must have shape \(7,\), one number per example, got \(6,\)"),
-        ({"weight": -np.ones(7)}, "weights must be at least 0, and one above 0, got -1.0 to -1.0"),
+        ({"weight": -np.ones(7)}, "weight must be at least 0, and one above 0, got -1.0 to -1.0"),
         ({"batch_size": None}, "batch_size must be from 1 to the number of examples, 7, got None"),
         ({"batch_size": "3"}, "from 1 to the number of examples, 7, got '3'"),
         ({"shuffle": "no"}, "shuffle must be True or False, got 'no'"),
@@ -467,7 +458,7 @@ def test_host_batches_carry_weights():
         ({"y": None}, "y must be an array, got None"),
         (
             {"weight": np.zeros(7)},
-            "weights must be at least 0, and one above 0, got 0.0 to 0.0",
+            "weight must be at least 0, and one above 0, got 0.0 to 0.0",
         ),  # nothing would be learned
     ],
 )
@@ -540,12 +531,6 @@ def test_of_batches_that_begin_anew_each_epoch_has_the_first():
 def test_too_few_batches_for_the_steps_are_refused(batches):
     with pytest.raises(ValueError, match=r"batches must be steps_per_epoch=4 in each epoch, got 3 in epoch 0"):
         stream(batches(), steps_per_epoch=4)
-
-
-@pytest.mark.parametrize("steps", [0, -1, 2.0, "3", True])
-def test_steps_per_epoch_are_a_count(steps):
-    with pytest.raises(ValueError, match="steps_per_epoch must be a whole number of at least 1 or None"):
-        stream(steps_per_epoch=steps)
 
 
 def test_a_generator_that_is_picked_up_passes_over_what_was_trained_on():
