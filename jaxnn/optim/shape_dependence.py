@@ -55,7 +55,11 @@ _BELOW, _PASSED_THROUGH = tuple(_BELOW), ("contextlib.py", "functools.py")
 
 
 def first_update(optimizer: optax.GradientTransformation, shapes: Params) -> Any:
-    """Trace the first update of params to a jaxpr; raise ValueError if it fails or returns other shapes."""
+    """Trace the first update of params to a jaxpr.
+
+    Raises:
+      ValueError: if it fails, returns updates that are not those of the params, or a state of another structure.
+    """
     inner = accepting(optimizer)
 
     def first(params, grads, value):
@@ -65,13 +69,13 @@ def first_update(optimizer: optax.GradientTransformation, shapes: Params) -> Any
         state = inner.init(params)
         if any(map(_is_lookahead, jax.tree.leaves(state, is_leaf=_is_lookahead))):
             raise ValueError(f"optimizer must update the params of the network: {NO_LOOKAHEAD}")
-        return inner.update(grads, state, params, **extra_arguments(value, grads, value_fn))[0]
+        return *inner.update(grads, state, params, **extra_arguments(value, grads, value_fn)), state
 
     value = jax.ShapeDtypeStruct((), jnp.result_type(float))
     try:
         # As optax assumes; if promotion is strict, the update raises when it runs.
         with jax.numpy_dtype_promotion("standard"):
-            traced, updates = jax.make_jaxpr(first, return_shape=True)(shapes, shapes, value)
+            traced, (updates, after, state) = jax.make_jaxpr(first, return_shape=True)(shapes, shapes, value)
     except Exception as error:
         if NO_LOOKAHEAD in str(error):
             raise
@@ -79,8 +83,18 @@ def first_update(optimizer: optax.GradientTransformation, shapes: Params) -> Any
         raise ValueError(
             f"optimizer must be one that updates the network's params by their gradient, got one that fails: {cause[0]}"
         ) from error
+    if jax.tree.structure(updates) != jax.tree.structure(shapes):
+        raise ValueError(
+            "optimizer must be one that updates the network's params by their gradient, got updates "
+            f"{jax.tree.map(lambda leaf: leaf.shape, updates)}: is it a measurement for optax.monitor?"
+        )
+    if jax.tree.structure(after) != jax.tree.structure(state):
+        raise ValueError(
+            "optimizer must keep the structure of its state, for loops that are compiled, got one that adds to it in "
+            "its first update: optax.snapshot, instead of optax.monitor, begins with a measurement"
+        )
     leaves, expected = jax.tree_util.tree_leaves_with_path(updates), jax.tree.leaves(shapes)
-    for (path, leaf), like in zip(leaves, expected, strict=False):
+    for (path, leaf), like in zip(leaves, expected, strict=True):
         if leaf.shape not in (like.shape, ()):
             raise ValueError(
                 "optimizer must be one that updates the network's params by their gradient, got updates of shape "

@@ -101,6 +101,8 @@ REFUSED = {
     "lookahead": ": optax.lookahead updates optax.LookaheadParams, pass the optimizer that it was made of",
     "differentially_private_aggregate": "got one that fails: .* expects `grads` to have a batch dimension",
     "dpsgd": "got one that fails: .* expects `grads` to have a batch dimension",
+    "measure_with_ema": r"got updates \(\): is it a measurement for optax.monitor\?",
+    "monitor": "must keep the structure of its state, .* optax.snapshot, instead of optax.monitor",
     "scale_by_muon": "got one that fails: pytree structure error",  # it takes matrices alone; muon has Adam for biases
     "sophia": "got one that fails: obj_fn must be provided",
 }
