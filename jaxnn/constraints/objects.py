@@ -44,7 +44,7 @@ class OneOf(Constraint):
 
     Args:
       names: the names, or a table that has them as keys.
-      of: what they are, such as "the schedules ", if the name of the argument does not say so.
+      of: what they are, such as "the schedules ", if the name of the argument does not imply it.
       fix: the likely fix, if no name is near.
     """
 
@@ -116,7 +116,7 @@ class RandomKey(Constraint):
         super().__init__("one random key", rejects, self._hint, lambda value: _shape_of_keys(value) == ())
 
     def resembles(self, value: Any) -> bool:
-        """Return whether it may stand for a key."""
+        """Return whether the argument is given: any value is meant as a key."""
         return value is not None
 
     def _hint(self, value: Any) -> str:
