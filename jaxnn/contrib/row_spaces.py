@@ -95,7 +95,7 @@ def row_space(x: Any) -> tuple[RowSpace, np.ndarray]:
     if np.abs(coordinates).max() > jnp.finfo(x.dtype).max:
         longest = np.linalg.norm(coordinates, axis=1).max()
         raise ValueError(
-            f"norms of examples must be at most {jnp.finfo(x.dtype).max:.3g} in {x.dtype}, got {longest:.3g}: "
+            f"x must have examples of norms of at most {jnp.finfo(x.dtype).max:.3g} in {x.dtype}, got {longest:.3g}: "
             "scale the features"
         )
     return RowSpace(basis.astype(x.dtype)), coordinates.astype(x.dtype)
@@ -188,7 +188,7 @@ def _first_weights(params: Params, x: np.ndarray) -> Array:
     W = first.get("W") if isinstance(first, dict) else None
     if W is None or x.ndim != 2 or jnp.shape(W)[-1:] != x.shape[1:] or jnp.ndim(W) != 2:
         raise ValueError(
-            "first entry of params must be a dense layer's, {'W': (n_out, n_in), 'b': (n_out,)}, and x (m, n_in), "
+            "params must start with those of a dense layer, {'W': (n_out, n_in), 'b': (n_out,)}, and x be (m, n_in), "
             f"got {type(first).__name__} with W {None if W is None else jnp.shape(W)} and x {x.shape}"
         )
     return W

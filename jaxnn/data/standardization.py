@@ -65,7 +65,7 @@ def fit_standardizer(x: Any, *, per_channel: bool = False) -> Standardizer:
     if (std > 1 / jnp.finfo(dtype).tiny).any():
         # A compiled program may multiply by the reciprocal, which is subnormal and therefore 0 there.
         raise ValueError(
-            f"standard deviations of x must be at most {1 / jnp.finfo(dtype).tiny:.3g} in {std.dtype}, "
+            f"x must have standard deviations of at most {1 / jnp.finfo(dtype).tiny:.3g} in {std.dtype}, "
             f"got {std.max():.3g}: scale the features first"
         )
     # A deviation too small for the dtype is 0 in it, and subnormal numbers are 0 in a compiled program.

@@ -125,7 +125,7 @@ def check_classes(z: Any, y: Array) -> None:
     if are_class_numbers(z, y):
         check_labels(y, z.shape[1])
     elif y.min() < 0:
-        raise ValueError(f"entries of a distribution over classes must be at least 0, got {y.min()}")
+        raise ValueError(f"y must be at least 0 in a distribution over classes, got {y.min()}")
 
 
 def are_class_numbers(z: Any, y: Array) -> bool:

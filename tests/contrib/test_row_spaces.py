@@ -179,8 +179,8 @@ def test_penalties_that_depend_on_single_weights_raise(regularizer):
     ("options", "message"),
     [
         ({"x": X[:, :7]}, r"W \(3, 40\) and x \(6, 7\)"),
-        ({"start": {"W": np.zeros((1, 40))}}, "first entry of params must be a dense layer's"),
-        ({"start": ((), ())}, "first entry of params must be a dense layer's"),
+        ({"start": {"W": np.zeros((1, 40))}}, "params must start with those of a dense layer, "),
+        ({"start": ((), ())}, "params must start with those of a dense layer, "),
         ({"x": X * np.nan}, "x must be finite, got"),
         ({"optimizer": "sgd"}, "optimizer must be an optax optimizer, .*, got 'sgd'"),
         ({"evaluate": "loss"}, "evaluate must be a function .*, got 'loss'"),

@@ -268,7 +268,7 @@ def test_labels_that_are_no_yes_or_no_raise(make, labels):
 
 
 def test_negative_share_of_a_class_raises():
-    with pytest.raises(ValueError, match=r"entries of a distribution over classes must be at least 0, got -0\.5"):
+    with pytest.raises(ValueError, match=r"y must be at least 0 in a distribution over classes, got -0\.5"):
         jaxnn.softmax_cross_entropy().check(np.zeros((1, 2)), np.array([[1.5, -0.5]]))
 
 
