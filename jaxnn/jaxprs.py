@@ -52,6 +52,15 @@ def consts_of(equation: Any) -> list[Any]:
     return list(closed[0].consts) if closed else []
 
 
+def scopes_of(equation: Any) -> tuple[str, ...]:
+    """Return the names of the `jax.named_scope`s around an equation, from the outside in, as far as its jaxpr has them.
+
+    JAX puts its transformations among them, such as jvp; these are left out.
+    """
+    stack = equation.source_info.name_stack.stack
+    return tuple(element.name for element in stack if type(element).__name__ == "Scope")
+
+
 def scan_sizes(equation: Any) -> tuple[int, int]:
     """Return the number of a scan's constants and the number of its carries: its inputs are constants, carries, xs.
 

@@ -7,6 +7,8 @@ import numpy as np
 
 import jaxnn
 from experiments.networks.spec import NetworkSpec
+from jaxnn.harvesting import each_mark, harvest
+from jaxnn.nn.records import layer_records
 
 
 class Signal(NamedTuple):
@@ -26,32 +28,17 @@ class Signal(NamedTuple):
 def layer_signals(spec: NetworkSpec, params: Any, batch: jaxnn.Batch) -> list[Signal]:
     """Return the signals of all layers, from the first to the last. `params` are of `spec.model()`.
 
-    da_L = dJ/dz_L is the loss's gradient over m, and the backward of layer l turns da_l into da_{l-1}.
+    Dense layers count, each with its activation: what is marked in the objective is read where the next one begins.
     """
-    model, layers = spec.model(), _layers(spec)
-    arrays = jaxnn.models.params_to_arrays(model.network, params)
-    params = jaxnn.models.params_from_arrays(jaxnn.chain(*layers), model.in_shape, arrays)
-
-    @jax.jit
-    def run(params, x, y):
-        a, values, caches = x, [], []
-        for layer, layer_params in zip(layers, params, strict=True):
-            a, cache = layer.forward(layer_params, a)
-            values.append(a)
-            caches.append(cache)
-        da, gradients = model.loss.gradient(a, y) / len(x), []
-        for layer, layer_params, cache in reversed(list(zip(layers, params, caches, strict=True))):
-            gradients.append(da)
-            _, da = layer.backward(layer_params, cache, da)
-        return values, gradients[::-1]
-
+    model = spec.model()
+    objective = jaxnn.objective(model.network, model.loss)
+    _, marks = jax.jit(harvest(objective.value_and_grad, lambda array: array))(params, batch)
+    records = layer_records(each_mark(jax.device_get(marks)))
+    starts = [i for i, record in enumerate(records) if record.values["params"]]
+    ends = [records[i - 1] for i in (*starts[1:], len(records))]
     last = "a" if spec.output == "relu" else "z"
-    names = [*(f"a{l}" for l in range(1, len(layers))), f"{last}{len(layers)}"]
-    return list(map(Signal, names, *jax.device_get(run(params, batch.x, batch.y))))
-
-
-def _layers(spec: NetworkSpec) -> list[jaxnn.Layer]:
-    """Return the network, cut after each activation: dense layers with theirs."""
-    ends = [spec.activation] * (len(spec.sizes) - 2) + ["relu" if spec.output == "relu" else "identity"]
-    pairs = zip(spec.sizes[1:], ends, strict=True)
-    return [jaxnn.chain(jaxnn.dense(size), jaxnn.nn.ACTIVATIONS[end]()) for size, end in pairs]
+    names = [*(f"a{l}" for l in range(1, len(ends))), f"{last}{len(ends)}"]
+    return [
+        Signal(name, record.values["activations"][0], record.gradients["activations"][0])
+        for name, record in zip(names, ends, strict=True)
+    ]

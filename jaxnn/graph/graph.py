@@ -113,8 +113,9 @@ class Graph:
         """The layers in the order of evaluation; an empty list without containers of parameters and named scopes.
 
         Parameters are the first argument that is a container. A layer starts at the first use of a new container of
-        parameters, such as params[0] in a network of jaxnn, or in a new `jax.named_scope`, in composites too. A loop
-        over layers is one layer.
+        parameters, such as params[0] in a network of jaxnn, or in a new `jax.named_scope`, in composites too. In a
+        network of jaxnn, a layer with params starts with its first operation; the names are those of
+        `jaxnn.train.Divergence`. A loop over layers is one layer.
         """
         return find_layers(self.arguments, self.paths, self._inlined(), self.outputs)
 

@@ -15,10 +15,12 @@ from jaxnn.constraints import Constraint, Each, ExampleShape, Nothing, RandomKey
 from jaxnn.factories.decorator import factory
 from jaxnn.factories.representation import in_few_words
 from jaxnn.nn.activations import relu, sigmoid, silu, tanh
-from jaxnn.nn.layer import LAYER, Layer, check_kept, init_same_shape, map_layers
+from jaxnn.nn.boundaries import run_backward, run_forward
+from jaxnn.nn.layer import LAYER, Layer, check_kept, init_same_shape
 from jaxnn.nn.linear import dense
 from jaxnn.nn.reshaping import flatten
 from jaxnn.nn.stochastic import dropout
+from jaxnn.places import RESIDUAL, entry
 from jaxnn.typing import Array, Key, Params, Shape
 
 __all__ = ["chain", "residual"]
@@ -53,15 +55,15 @@ def residual(layer: Layer) -> Layer:
 
     def forward(params, x, key=None):
         x = promote_large_integers(x)
-        y, cache = layer.forward(params, x, key)
+        y, cache = run_forward(RESIDUAL, layer, params, x, key)
         check_kept("residual", "the shape", x.shape, y.shape)
         return x + y, cache
 
     def backward(params, cache, dy):
-        dparams, dx = layer.backward(params, cache, dy)
+        dparams, dx = run_backward(RESIDUAL, layer, params, cache, dy)
         return dparams, dx + dy
 
-    return Layer(init, forward, backward, layer.parts, lambda f: residual(map_layers(f, layer)))
+    return Layer(init, forward, backward, layer.parts)
 
 
 @factory
@@ -92,8 +94,7 @@ def chain(*layers: Layer) -> Layer:
 
     Source: Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", 1986.
     """
-    network = sequential(layers, partial(layer_keys, n=len(layers)), 0, len(layers))
-    return network._replace(map=lambda f: chain(*(map_layers(f, layer) for layer in layers)))
+    return sequential(layers, partial(layer_keys, n=len(layers)), 0, len(layers))
 
 
 def sequential(
@@ -125,7 +126,7 @@ def sequential(
         keys = None if key is None else keys_of(key)
         for i, (layer, layer_params) in enumerate(zip(layers, params, strict=True)):
             with naming(i):
-                x, cache = layer.forward(layer_params, x, None if keys is None else keys[i])
+                x, cache = run_forward(entry(i), layer, layer_params, x, None if keys is None else keys[i])
             caches.append(cache)
         return x, tuple(caches)
 
@@ -134,7 +135,7 @@ def sequential(
         dparams = []
         for i in reversed(range(len(layers))):
             with naming(i):
-                layer_dparams, dy = layers[i].backward(params[i], caches[i], dy)
+                layer_dparams, dy = run_backward(entry(i), layers[i], params[i], caches[i], dy)
             dparams.append(layer_dparams)
         return tuple(reversed(dparams)), dy
 

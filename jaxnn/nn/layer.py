@@ -28,8 +28,6 @@ class Layer(NamedTuple):
         shapes and dtypes of `params`; `dx` those of `x`.
       parts: `parts(params) -> [params of a layer, ...]` splits params by primitive layer, in execution order.
         Combinators override it; by default a layer is its only part.
-      map: `map(f) -> Layer` rebuilds the layer with f(layer) for each primitive layer in it. Combinators define it; by
-        default `map_layers` returns f(layer).
 
     A layer is static (close over it, or make it a static argument); its params are data. One that a factory made
     equals, prints and pickles as the call that made it. One written as `Layer(...)` equals only itself, unless the
@@ -49,7 +47,6 @@ class Layer(NamedTuple):
     forward: Callable[..., tuple[Array, Cache]]
     backward: Callable[[Params, Cache, Array], tuple[Params, Array]]
     parts: Callable[[Params], list[Params]] = lambda params: [params]
-    map: Callable[[Callable[["Layer"], "Layer"]], "Layer"] | None = None
 
 
 @factory
@@ -84,26 +81,6 @@ def stateless(
         forward=lambda params, x, key=None: forward(x),
         backward=lambda params, cache, dy: ((), backward(cache, dy)),
     )
-
-
-def map_layers(f: Callable[[Layer], Layer], layer: Layer) -> Layer:
-    """Replace each primitive layer that a layer is made of by f(primitive); if it is one itself, return f(layer).
-
-    Args:
-      f: maps a `Layer` to a `Layer` that takes the same params and inputs.
-      layer: any `Layer`.
-
-    Returns:
-      A `Layer` that takes the params of `layer`.
-
-    Example:
-      >>> import jaxnn
-      >>> network, primitives = jaxnn.chain(jaxnn.dense(4), jaxnn.residual(jaxnn.tanh())), []
-      >>> _ = map_layers(lambda layer: primitives.append(layer) or layer, network)
-      >>> primitives
-      [dense(4), tanh()]
-    """
-    return f(layer) if layer.map is None else layer.map(f)
 
 
 def _likely_layer(value: Any) -> str:

@@ -12,11 +12,13 @@ from jaxnn.arrays import promote_large_integers
 from jaxnn.constraints import Count, Nothing, RandomKey, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.activations import sigmoid, tanh
+from jaxnn.nn.boundaries import run_backward, run_forward
 from jaxnn.nn.composition import chain, layer_keys, residual, sequential
-from jaxnn.nn.layer import LAYER, Layer, check_kept, init_same_shape, map_layers
+from jaxnn.nn.layer import LAYER, Layer, check_kept, init_same_shape
 from jaxnn.nn.linear import dense
 from jaxnn.nn.stochastic import dropout
 from jaxnn.nn.transforms import remat
+from jaxnn.places import COPY
 from jaxnn.typing import Array, Cache
 from jaxnn.validation import described
 
@@ -59,7 +61,7 @@ def repeat(layer: Layer, n: int) -> Layer:
 
         return layer._replace(init=init, forward=forward)
 
-    return _scan_copies(copy, n)._replace(map=lambda f: repeat(map_layers(f, layer), n))
+    return _scan_copies(copy, n)
 
 
 @factory
@@ -92,10 +94,7 @@ def chain_with_scans(*blocks: tuple[tuple[Layer, ...], int]) -> Layer:
         scanned.append(copy(0) if n == 1 else _scan_copies(copy, n))
         first += n * len(layers)
 
-    def map_each(f):
-        return chain_with_scans(*((tuple(map_layers(f, layer) for layer in layers), n) for layers, n in blocks))
-
-    return sequential(scanned, lambda key: [key] * len(scanned))._replace(map=map_each)
+    return sequential(scanned, lambda key: [key] * len(scanned))
 
 
 def _copy_of_block(layers: tuple[Layer, ...], first: int, total: int, i: Array | int) -> Layer:
@@ -116,7 +115,7 @@ def _scan_copies(copy: Callable[[Array | int], Layer], n: int) -> Layer:
 
         def step(x, copy_inputs):
             i, copy_params = copy_inputs
-            y, cache = copy(i).forward(copy_params, x, key)
+            y, cache = run_forward(COPY, copy(i), copy_params, x, key)
             check_kept("repeat", "shape and dtype", described(x), described(y), ": cast x to the dtype of params")
             stacked, *layout = _distinct_arrays(cache, x, y)
             layouts[:] = layout  # the same whenever this step is traced
@@ -130,7 +129,7 @@ def _scan_copies(copy: Callable[[Array | int], Layer], n: int) -> Layer:
             dy, y = carry
             copy_params, arrays = copy_inputs
             cache = jax.tree.unflatten(caches.structure, [y if i == _OUTPUT else arrays[i] for i in caches.places])
-            dparams, dx = copy(0).backward(copy_params, cache, dy)
+            dparams, dx = run_backward(COPY, copy(0), copy_params, cache, dy)
             return (dx, arrays[caches.x_place] if _OUTPUT in caches.places else ()), dparams
 
         (dx, _), dparams = jax.lax.scan(step, (dy, caches.last), (params, caches.stacked), length=n, reverse=True)

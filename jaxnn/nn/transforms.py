@@ -9,7 +9,7 @@ from jaxnn.constraints import FloatDtype, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.activations import gelu, sigmoid, tanh
 from jaxnn.nn.composition import chain
-from jaxnn.nn.layer import LAYER, Layer, map_layers
+from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.nn.linear import dense
 from jaxnn.nn.stochastic import dropout
 
@@ -56,7 +56,7 @@ def remat(layer: Layer) -> Layer:
         _, cache = layer.forward(params, x, key)
         return layer.backward(params, cache, dy)
 
-    return Layer(layer.init, forward, backward, layer.parts, lambda f: remat(map_layers(f, layer)))
+    return Layer(layer.init, forward, backward, layer.parts)
 
 
 @factory
@@ -103,11 +103,7 @@ def with_dtype(layer: Layer, dtype: jnp.dtype) -> Layer:
         # y has the dtype of x, so dy has it too, and dx gets it.
         return jax.tree.map(lambda d, p: d.astype(p.dtype), dparams, params), dx.astype(dy.dtype)
 
-    def map_each(f):
-        # Casts between layers change no number: what one layer returns in `dtype` is exact in the next.
-        return map_layers(lambda primitive: f(with_dtype(primitive, dtype)), layer)
-
-    return Layer(layer.init, forward, backward, layer.parts, None if layer.map is None else map_each)
+    return Layer(layer.init, forward, backward, layer.parts)
 
 
 CASES = {

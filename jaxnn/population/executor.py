@@ -16,8 +16,9 @@ from jaxnn.data.batches import Batch
 from jaxnn.optim.nonfinite import skip_nonfinite, skips
 from jaxnn.population.memory import bytes_of, that_fit
 from jaxnn.train.arguments import check_not_traced
-from jaxnn.train.divergence import Divergence, first_not_finite, make_watch
+from jaxnn.train.divergence import Divergence, first_not_finite
 from jaxnn.train.epochs import batch_at, run_epochs
+from jaxnn.train.examination import Examination, examine_step, quantities
 from jaxnn.train.loop import select
 from jaxnn.train.programs import is_finite, run_to_nonfinite
 from jaxnn.train.steps import TrainState, make_step, train_state
@@ -75,19 +76,19 @@ class Plan(NamedTuple):
         """Return what overflowed first in member i, from the states of all before that step."""
         h, state = jax.tree.map(lambda leaf: leaf[i], (hyperparameters, states))
         order = states.key[0] if self.shuffle == "shared" else None
-        return first_not_finite(step, jax.device_get(_watch_program(self)(h, state, data, order)))
+        return first_not_finite(step, quantities(jax.device_get(_examination_program(self)(h, state, data, order))))
 
 
 @bounded_cache
-def _watch_program(plan: Plan) -> Callable[..., Any]:
+def _examination_program(plan: Plan) -> Callable[..., Examination]:
     # Members differ in numbers alone, so it compiles once for all of them, if any diverged.
     @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
-    def watch(h, state, data, order):
+    def examine(h, state, data, order):
         member = plan.build_member(h)
         batch = batch_at(state, data._replace(weight=member.weight), plan.batch_size, plan.shuffle is not None, order)
-        return make_watch(member.objective, member.optimizer, plan.gradients)(state, batch)
+        return examine_step(member.objective, member.optimizer, plan.gradients, state, batch)
 
-    return watch
+    return examine
 
 
 class Programs(NamedTuple):

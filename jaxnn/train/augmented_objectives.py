@@ -69,7 +69,6 @@ def with_augmentation(objective: Objective, augment: Augmentation, image_shape: 
         lambda params, batch, key=None: objective.value(params, changed(batch, key), key),
         lambda params, batch, key=None, *scale: objective.value_and_grad(params, changed(batch, key), key, *scale),
         check,
-        lambda params, batch, key=None, *scale: objective.watch(params, changed(batch, key), key, *scale),
     )
 
 

@@ -1,7 +1,8 @@
 """What overflowed first in a step whose loss or update is not finite."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,10 +10,10 @@ import optax
 
 from jaxnn.caching import bounded_cache
 from jaxnn.data.batches import Batch
-from jaxnn.nn.probes import Probe, probe, probe_leaves
 from jaxnn.train.epochs import batch_at
-from jaxnn.train.objectives import Objective, gradients_by
-from jaxnn.train.steps import TrainState, make_step, scale_of, step_key
+from jaxnn.train.examination import Examination, Quantity, all_finite, examine_step, quantities
+from jaxnn.train.objectives import Objective
+from jaxnn.train.steps import TrainState
 from jaxnn.typing import PyTree
 from jaxnn.validation import warn_outside
 
@@ -88,33 +89,13 @@ def _fix(divergence: Divergence, params: PyTree) -> str:
     return "try a smaller learning rate, clipping (jaxnn.optimizer(..., clip_norm=1.0)) or standardized inputs"
 
 
-def first_not_finite(step: int, seen: Sequence[Probe]) -> Divergence:
-    """Return the first quantity, in order, that is not finite."""
-    for one in seen:
-        if not one.finite:
-            return Divergence(step, one.what, one.layer, one.layers, one.path, float(one.largest))
+def first_not_finite(step: int, quantities: Iterable[Quantity]) -> Divergence:
+    """Return the first of the quantities of a step, in the order in which they are computed, that is not finite."""
+    for one in quantities:
+        if not all_finite(one.sizes):
+            largest = max((float(size.largest) for size in one.sources), default=0.0)
+            return Divergence(step, one.what, one.layer, one.layers, one.path, largest)
     return Divergence(step, None)
-
-
-def make_watch(
-    objective: Objective, optimizer: optax.GradientTransformation, gradients: str
-) -> Callable[[TrainState, Batch], list[Probe]]:
-    """Make `watch(state, batch) -> [Probe, ...]`: what a step computes, quantity by quantity, in order."""
-    step, value_and_grad = make_step(objective, optimizer, gradients), gradients_by(objective, gradients)
-
-    def watch(state, batch):
-        params, key = state.params, step_key(state)
-        loss, grads = value_and_grad(params, batch, key, *scale_of(state))
-        after, _ = step(state, batch)
-        # At the end what every objective has, for objectives whose `watch` is empty.
-        inside = [*objective.watch(params, batch, key, *scale_of(state)), probe("loss", loss, params)]
-        gradient, update = (
-            probe_leaves("gradient", grads, params),
-            probe_leaves("update", after.params, (params, grads)),
-        )
-        return [*probe_leaves("params", params, params), *inside, *gradient, *update]
-
-    return watch
 
 
 @bounded_cache
@@ -123,15 +104,18 @@ def batch_program(batch_size: int, shuffle: bool) -> Callable[[TrainState, Batch
     return jax.jit(lambda state, data: batch_at(state, data, batch_size, shuffle))
 
 
-@bounded_cache
-def _watch_program(objective: Objective, optimizer: optax.GradientTransformation, gradients: str) -> Callable[..., Any]:
-    # It runs once per divergence, so compile time is what matters.
-    return jax.jit(make_watch(objective, optimizer, gradients), compiler_options={"xla_backend_optimization_level": 1})
-
-
 def explain(
     objective: Objective, optimizer: optax.GradientTransformation, gradients: str, state: TrainState, batch: Batch
 ) -> Divergence:
     """Return what overflows first in the step from this state on this batch."""
-    watch = _watch_program(objective, optimizer, gradients)
-    return first_not_finite(int(state.step), jax.device_get(watch(state, batch)))
+    program = _examination_program(objective, optimizer, gradients)
+    return first_not_finite(int(state.step), quantities(jax.device_get(program(state, batch))))
+
+
+@bounded_cache
+def _examination_program(
+    objective: Objective, optimizer: optax.GradientTransformation, gradients: str
+) -> Callable[[TrainState, Batch], Examination]:
+    # It runs once per divergence, so compile time is what matters.
+    examine = partial(examine_step, objective, optimizer, gradients)
+    return jax.jit(examine, compiler_options={"xla_backend_optimization_level": 1})

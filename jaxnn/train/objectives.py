@@ -18,8 +18,10 @@ from jaxnn.data.batches import BATCH, Batch
 from jaxnn.data.weights import counted, in_range, relative
 from jaxnn.factories.decorator import factory, factory_made
 from jaxnn.losses.loss import Loss
+from jaxnn.marks import mark
+from jaxnn.nn.boundaries import run_backward, run_forward
 from jaxnn.nn.layer import LAYER, Layer
-from jaxnn.nn.probes import Probe, instrument, layer_probes, probe
+from jaxnn.places import NETWORK
 from jaxnn.regularizers import Regularizer, no_regularizer
 from jaxnn.typing import Array, Params
 
@@ -38,14 +40,11 @@ class Objective(NamedTuple):
         one.
       check: `check(params, batch)` raises a ValueError if concrete data do not fit the network or the loss, which a
         compiled program could not report. Nothing is computed. By default it accepts everything.
-      watch: `watch(params, batch, key=None, scale=None) -> [Probe, ...]`: what `value_and_grad` computes, quantity by
-        quantity, in order, to find what overflowed first. By default an empty list.
     """
 
     value: Callable[..., Array]
     value_and_grad: ValueAndGrad
     check: Callable[[Params, Batch], None] = lambda params, batch: None
-    watch: Callable[..., list[Probe]] = lambda params, batch, key=None, scale=None: []
 
 
 OBJECTIVE = Constraint(
@@ -108,22 +107,24 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
     """
     regularizer = no_regularizer() if regularizer is None else regularizer
 
-    @checked(params=ParamsTree(), batch=BATCH)
     def value(params, batch, key=None):
-        z, _ = network.forward(params, batch.x, key)
-        losses = loss.value(z, batch.y)
-        return _weighted_sum(losses, _shares(batch, losses)) + regularizer.value(params)
+        return forward(params, batch, key)[0]
+
+    def value_and_grad(params, batch, key=None, scale=None):
+        total, z, cache, shares = forward(params, batch, key)
+        dz = mark("loss gradient", _times(_scale(loss.gradient(z, batch.y), shares), scale))
+        dparams, _ = run_backward(NETWORK, network, params, cache, dz)
+        penalty = mark("penalty gradient", regularizer.gradient(params))
+        return total, jax.tree.map(jnp.add, _divided(dparams, scale), penalty)
 
     @checked(params=ParamsTree(), batch=BATCH)
-    def value_and_grad(params, batch, key=None, scale=None):
-        z, cache = network.forward(params, batch.x, key)
+    def forward(params, batch, key):
+        z, cache = run_forward(NETWORK, network, params, mark("x", batch.x), key)
+        z = mark("z", z)
         losses = loss.value(z, batch.y)
         shares = _shares(batch, losses)
-        total = _weighted_sum(losses, shares) + regularizer.value(params)
-
-        dz = _times(_scale(loss.gradient(z, batch.y), shares), scale)
-        dparams, _ = network.backward(params, cache, dz)
-        return total, jax.tree.map(jnp.add, _divided(dparams, scale), regularizer.gradient(params))
+        mean, penalty = _weighted_sum(losses, shares), regularizer.value(params)
+        return mark("loss", mean) + mark("penalty", penalty), z, cache, shares
 
     @checked(params=ParamsTree(), batch=BATCH)
     def check(params, batch):
@@ -135,22 +136,7 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
         z, _ = _forward_program(network).eval_shape(params, jax.ShapeDtypeStruct(batch.x.shape, dtype))
         loss.check(z, counted(batch.y, batch.weight))
 
-    def watch(params, batch, key=None, scale=None):
-        watching = instrument(network)
-        z, cache = watching.forward(params, batch.x, key)
-        losses = loss.value(z, batch.y)
-        shares = _shares(batch, losses)
-        dz = _times(_scale(loss.gradient(z, batch.y), shares), scale)
-        flows, _ = watching.backward(params, cache, dz)
-        forward, backward = layer_probes(watching, flows)
-        of_loss = [probe("loss", (_scale(losses, shares), _weighted_sum(losses, shares)), z), probe("gradient", dz, z)]
-        of_penalty = [
-            probe("loss", regularizer.value(params), params),
-            probe("gradient", regularizer.gradient(params), params),
-        ]
-        return [probe("inputs", batch.x), *forward, probe("activations", z), *of_loss, *backward, *of_penalty]
-
-    return Objective(value, value_and_grad, check, watch)
+    return Objective(value, value_and_grad, check)
 
 
 @checked(objective=OBJECTIVE, gradients=GRADIENTS)

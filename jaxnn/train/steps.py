@@ -14,6 +14,7 @@ from jaxnn.caching import bounded_cache
 from jaxnn.constraints import Count, Instance, ParamsTree, RandomKey, checked
 from jaxnn.data.batches import BATCH, Batch
 from jaxnn.data.weights import beside_normalizer, simplified
+from jaxnn.marks import mark_leaves
 from jaxnn.optim.interface import OPTIMIZER, extra_arguments, promoting
 from jaxnn.optim.layout import laid_out
 from jaxnn.optim.loss_scaling import loss_scale
@@ -119,6 +120,7 @@ def make_step(objective: Objective, optimizer: optax.GradientTransformation, gra
     def step(state, batch):
         key = step_key(state)
         loss, grads = value_and_grad(state.params, batch, key, *scale_of(state))
+        grads = mark_leaves("grads", grads)
         given = extra_arguments(loss, grads, lambda params: objective.value(params, batch, key))
         with promoting():
             updates, opt_state = laid_out(optimizer, state.params).update(grads, state.opt_state, state.params, **given)

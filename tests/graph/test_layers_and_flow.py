@@ -160,3 +160,17 @@ def test_layers_by_named_scope_and_none_without():
     for method in (plain.flow, plain.by_layer):
         with pytest.raises(ValueError, match="the graph has no layers"):
             method()
+
+
+def test_an_operation_belongs_to_the_layer_that_computes_it():
+    """Layer normalization begins before it takes its params: what is normalized is not the dense layer's output."""
+    network = jaxnn.chain(jaxnn.dense(4), jaxnn.chain(jaxnn.nn.layer_norm(), jaxnn.tanh()), jaxnn.dense(1))
+    params, _ = network.init(jax.random.key(0), (3,))
+    x = normal((5, 3))
+    g = graph.trace(jaxnn.objective(network, jaxnn.squared_error()).value)(params, jaxnn.Batch(x, np.zeros(5)), None)
+    assert [layer.name for layer in g.layers] == ["params[0]", "params[1][0]", "params[2]", "batch.y"]
+    z = x @ params[0]["W"].T + params[0]["b"][None]
+    a = jnp.tanh(jax.nn.standardize(z))
+    np.testing.assert_allclose(
+        [row.activation for row in g.flow()][:2], [jnp.sqrt((v**2).mean()) for v in (z, a)], 1e-4
+    )

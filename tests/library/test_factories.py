@@ -283,7 +283,7 @@ def test_what_is_replaced_is_another():
 def test_layers_are_tuples_of_functions_as_ever():
     init, forward, backward, *_ = layer = jaxnn.dense(4)
     assert (init, forward, backward) == (layer.init, layer.forward, layer.backward)
-    assert len(layer) == 5 and layer._fields[:3] == ("init", "forward", "backward")
+    assert len(layer) == 4 and layer._fields[:3] == ("init", "forward", "backward")
     assert jax.tree.leaves(layer) == [part for part in layer if part is not None]
 
 

@@ -19,6 +19,9 @@ GROUND = {
     "factories": {"validation"},
     "validation": set(),
     "jaxprs": set(),
+    "places": set(),
+    "marks": {"typing"},
+    "harvesting": {"jaxprs", "marks", "places"},
     "arrays": {"validation"},
     "constraints": {"validation", "arrays"},
 }

@@ -31,7 +31,8 @@ def find_layers(
 
     Parameters are the first argument that is a container. A layer starts with the first operation on a new container
     in it (params[0], for example), in a new named scope, or, after the data, on another argument, as the loss does on
-    labels. The operations that follow belong to it until another layer starts.
+    labels. The operations that follow belong to it until another layer starts. Those of a layer of jaxnn with params
+    belong to it from its first one on.
     """
     numbers, members = _assign_layers(arguments, paths, operations)
     parameters = _containers(arguments, paths)
@@ -87,6 +88,7 @@ def _assign_layers(
     An operation never belongs to an earlier layer than its inputs, so that no two layers depend on each other.
     """
     layer_of = _containers(arguments, paths)
+    containers, first = set(layer_of.values()), _parameters(paths)
     argument_of = {node: node.name for node in arguments if node not in layer_of}
     numbers: dict[str, int] = {}
     members: dict[str, list[Operation]] = {}
@@ -97,7 +99,9 @@ def _assign_layers(
             layer_of[node] for node in op.inputs if node in layer_of and not (op.scope and node.kind == "argument")
         ]
         from_arguments = [argument_of[node] for node in op.inputs if node in argument_of and not op.scope]
-        if op.scope:
+        if op.layer and first + op.layer in containers:
+            names.append(first + op.layer)
+        elif op.scope:
             names.append(op.scope.split("/")[0])
         if names:
             # The first argument to meet a layer is the data; each later one starts a layer.
@@ -117,5 +121,10 @@ def _assign_layers(
 
 def _containers(arguments: tuple[Node, ...], paths: tuple[tuple[str, ...], ...]) -> dict[Node, str]:
     """Return the path of the innermost container of each parameter."""
-    first = next((path[0] for path in paths if len(path) > 1), None)
+    first = _parameters(paths)
     return {node: "".join(path[:-1]) for node, path in zip(arguments, paths, strict=True) if path[0] == first}
+
+
+def _parameters(paths: tuple[tuple[str, ...], ...]) -> str:
+    """Return the name of the first argument that is a container; empty if there is no container."""
+    return next((path[0] for path in paths if len(path) > 1), "")

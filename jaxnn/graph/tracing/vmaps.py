@@ -8,6 +8,7 @@ from jax.extend import core
 
 from jaxnn.graph.tracing.naming import replace_unprintable
 from jaxnn.graph.tracing.nodes import Node, Operation, count_uses, find_boundary
+from jaxnn.places import is_place, params_path
 
 VMAP = core.Primitive("vmap")
 """The primitive of a composite for `jax.vmap`."""
@@ -33,13 +34,14 @@ def group_vmaps(
         body, run_stacks = [op for op, _ in run], [stack for _, stack in run]
         if prefix is None:
             for op, stack in run:
-                op.scope = _join_scopes(stack, start, None)
+                op.scope, op.layer = _join_scopes(stack, start, None), _layer(stack.stack)
             grouped += body
             continue
         inputs, results = find_boundary(body, uses)
         end = start + len(prefix)
         composite = Operation("vmap", VMAP, {}, inputs, results, group_vmaps(body, run_stacks, results, end))
         composite.source, composite.scope = body[0].source, _join_scopes(run_stacks[0], start, end - 1)
+        composite.layer = _layer(run_stacks[0].stack[:end])
         grouped.append(composite)
     return tuple(grouped)
 
@@ -54,8 +56,13 @@ def _up_to_vmap(stack: Any, start: int) -> tuple[Any, ...] | None:
 
 
 def _join_scopes(stack: Any, start: int, stop: int | None) -> str:
-    """Join the names of the scopes, without the transformations that JAX puts among them, as in jvp(layer)."""
-    return replace_unprintable("/".join(element.name for element in stack.stack[start:stop] if _is_scope(element)))
+    """Join the names of the user's scopes, without the transformations that JAX puts among them, as in jvp(layer)."""
+    names = (element.name for element in stack.stack[start:stop] if _is_scope(element))
+    return replace_unprintable("/".join(name for name in names if not is_place(name)))
+
+
+def _layer(elements: Iterable[Any]) -> str:
+    return params_path(element.name for element in elements if _is_scope(element))
 
 
 def _is_scope(element: Any) -> bool:

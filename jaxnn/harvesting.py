@@ -1,0 +1,161 @@
+"""Run a function and return what is marked in it: by `jaxnn.marks`, at places that `jax.named_scope` names."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core
+
+from jaxnn.jaxprs import CALLS, bind, closed_jaxprs, equations, scan_sizes, scopes_of
+from jaxnn.marks import MARK, MARKING
+from jaxnn.places import Place
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["measured"], meta_fields=["what", "kind", "place", "in_loop"])
+@dataclass(frozen=True)
+class Mark:
+    """A marked array as it was measured.
+
+    Attributes:
+      what, kind: as in `mark`.
+      place: the scopes around it.
+      measured: what the `measure` of `harvest` returned for the array.
+      in_loop: whether it is of one of the steps of a scan.
+    """
+
+    what: str
+    kind: str
+    place: Place
+    measured: Any
+    in_loop: bool = False
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["marks"], meta_fields=["length", "reverse"])
+@dataclass(frozen=True)
+class Loop:
+    """The marks of a scan's steps, their measures stacked to (length, ...)."""
+
+    marks: list["Mark | Loop"]
+    length: int
+    reverse: bool
+
+
+Marks = list[Mark | Loop]
+
+_RECOMPUTED = "rematted_computation"
+"""The scope that JAX gives to what `jax.checkpoint` computes again in the backward pass."""
+
+
+def harvest(f: Callable[..., Any], measure: Callable[[jax.Array], Any]) -> Callable[..., tuple[Any, Marks]]:
+    """Transform a function so that it also returns a measure of each array that is marked in it.
+
+    The function is traced once, with marks, and its jaxpr is evaluated equation by equation: through functions under
+    `jit`, `jax.checkpoint`, custom derivative rules, `cond` and `scan`. What `jax.checkpoint` computes again is left
+    out, and so are the marks in a `while` loop, whose number of steps is unknown. Those of a branch of `cond` that was
+    not taken have zeros for measures.
+
+    Args:
+      f: a function of pytrees of arrays.
+      measure: maps an array to a pytree of arrays, such as a maximum; the identity keeps the array.
+
+    Returns:
+      A function that returns the output of f and the marks in the order of evaluation; `each_mark` lists them.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxnn.marks import mark
+      >>> y, marks = harvest(lambda x: mark("root", jnp.sqrt(x)) + 1, jnp.max)(jnp.array([4.0, 9.0]))
+      >>> [(one.what, one.measured.item()) for one in each_mark(marks)]
+      [('root', 3.0)]
+    """
+
+    def harvested(*args):
+        with MARKING(True):
+            closed, shapes = jax.make_jaxpr(f, return_shape=True)(*args)
+        outputs, marks = _run(closed, jax.tree.leaves(args), (), measure)
+        return jax.tree.unflatten(jax.tree.structure(shapes), outputs), marks
+
+    return harvested
+
+
+def each_mark(marks: Marks) -> Iterator[Mark]:
+    """Iterate over the marks in the order of evaluation, those of a loop step by step."""
+    for one in marks:
+        if isinstance(one, Mark):
+            yield one
+            continue
+        for i in reversed(range(one.length)) if one.reverse else range(one.length):
+            for inner in each_mark(jax.tree.map(lambda leaf, i=i: leaf[i, ...], one.marks)):
+                yield replace(inner, in_loop=True)
+
+
+def _run(closed: core.ClosedJaxpr, inputs: Sequence[Any], outer: Place, measure: Any) -> tuple[list[Any], Marks]:
+    """Evaluate a jaxpr; return its outputs and its marks."""
+    values = dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
+    values.update(zip(closed.jaxpr.invars, inputs, strict=True))
+    marks: Marks = []
+    for equation in closed.jaxpr.eqns:
+        operands = [v.val if isinstance(v, core.Literal) else values[v] for v in equation.invars]
+        name, place = equation.primitive.name, _place(equation, outer)
+        if equation.primitive is MARK:
+            outputs, found = operands, []
+            if _RECOMPUTED not in place:
+                found = [Mark(**equation.params, place=place, measured=measure(jnp.asarray(operands[0])))]
+        elif name not in _INSIDE or not _is_marked(equation):
+            outputs, found = bind(equation, operands), []
+        else:
+            outputs, found = _INSIDE[name](equation, operands, place, measure)
+        marks += found
+        values.update(zip(equation.outvars, outputs, strict=True))
+    return [v.val if isinstance(v, core.Literal) else values[v] for v in closed.jaxpr.outvars], marks
+
+
+def _place(equation: Any, outer: Place) -> Place:
+    scopes = scopes_of(equation)
+    half = len(scopes) // 2
+    # JAX transposes `jax.checkpoint` in its scopes, and so they are named twice.
+    doubled = "remat" in equation.primitive.name and scopes[:half] == scopes[half:]
+    return outer + (scopes[:half] if doubled else scopes)
+
+
+def _is_marked(equation: Any) -> bool:
+    return any(inner.primitive is MARK for closed in closed_jaxprs(equation) for inner in equations(closed.jaxpr))
+
+
+def _run_call(equation: Any, operands: list[Any], place: Place, measure: Any) -> tuple[list[Any], Marks]:
+    return _run(closed_jaxprs(equation)[0], operands, place, measure)
+
+
+def _run_scan(equation: Any, operands: list[Any], place: Place, measure: Any) -> tuple[list[Any], Marks]:
+    n_consts, n_carry = scan_sizes(equation)
+    consts, carry, xs = operands[:n_consts], operands[n_consts : n_consts + n_carry], operands[n_consts + n_carry :]
+
+    def step(carry, xs):
+        outputs, marks = _run(equation.params["jaxpr"], [*consts, *carry, *xs], place, measure)
+        return outputs[:n_carry], (outputs[n_carry:], marks)
+
+    length, reverse = equation.params["length"], equation.params["reverse"]
+    carry, (ys, marks) = jax.lax.scan(step, carry, xs, length, reverse)
+    return [*carry, *ys], [Loop(marks, length, reverse)]
+
+
+def _run_cond(equation: Any, operands: list[Any], place: Place, measure: Any) -> tuple[list[Any], Marks]:
+    index, *inputs = operands
+    branches = [partial(_run, closed, outer=place, measure=measure) for closed in equation.params["branches"]]
+    empty = [jax.tree.map(_zeros, jax.eval_shape(branch, inputs)[1]) for branch in branches]
+
+    def taken(i, inputs):
+        outputs, marks = branches[i](inputs)
+        return outputs, [one for j, other in enumerate(empty) for one in (marks if j == i else other)]
+
+    return jax.lax.switch(index, [partial(taken, i) for i in range(len(branches))], inputs)
+
+
+def _zeros(shape: jax.ShapeDtypeStruct) -> jax.Array:
+    return jnp.zeros(shape.shape, shape.dtype)
+
+
+_INSIDE = {**dict.fromkeys(CALLS, _run_call), "scan": _run_scan, "cond": _run_cond}

@@ -1,0 +1,32 @@
+"""The scopes (`jax.named_scope`) of the layers inside a network, by which profiles, graphs and explanations name them.
+
+A layer that a combinator is made of is computed in a scope: its entry in the combinator's params, as in "[2]", or what
+it is if it has all of the combinator's params. The scopes around an operation, from the outside in, are its place.
+"""
+
+from collections.abc import Iterable
+
+NETWORK, RESIDUAL, COPY = "[network]", "[residual]", "[copy]"
+_WHOLE = (NETWORK, RESIDUAL, COPY)
+
+Place = tuple[str, ...]
+
+
+def entry(i: int) -> str:
+    """Return the scope of the layer whose params are entry i of the combinator's."""
+    return f"[{i}]"
+
+
+def is_place(scope: str) -> bool:
+    """Return whether a scope is that of a layer inside a network."""
+    return scope in _WHOLE or scope == f"[{scope[1:-1]}]" and scope[1:-1].isdigit()
+
+
+def params_path(place: Iterable[str]) -> str:
+    """Return the path, in the network's params, of the params of the layer at a place; empty if they are all of them.
+
+    Example:
+      >>> params_path(("[network]", "[1]", "[copy]", "[0]"))
+      '[1][0]'
+    """
+    return "".join(scope for scope in place if is_place(scope) and scope not in _WHOLE)

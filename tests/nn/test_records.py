@@ -1,0 +1,60 @@
+"""What is marked in a layer, sorted by layer: on every layer of the registry, by hand and by JAX's derivative."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnn.harvesting import each_mark, harvest
+from jaxnn.nn.boundaries import run_backward, run_forward
+from jaxnn.nn.records import layer_records
+from jaxnn.places import NETWORK
+from tests.helpers.registry import ACTIVATION_CASES, LAYER_CASES, name_of
+
+# An activation is marked as any single layer is, and dense layers differ by their start alone.
+CASES = [case for case in LAYER_CASES if case not in ACTIVATION_CASES and not case.name.startswith("dense_")]
+
+
+def largest(a):
+    return jnp.abs(a.astype(float)).max()
+
+
+@pytest.mark.representatives("chain", "residual_dropout", "repeat_nested")
+@pytest.mark.parametrize("case", CASES, ids=name_of)
+def test_each_layer_is_recorded_and_its_numbers_do_not_change(case):
+    params, x, key = case.params(), case.input(4), case.key()
+
+    def by_hand(params, x):
+        y, cache = run_forward(NETWORK, case.layer, params, x, key)
+        return y, run_backward(NETWORK, case.layer, params, cache, jnp.cos(y))
+
+    def by_jax(params, x):
+        y, pull = jax.vjp(lambda params, x: run_forward(NETWORK, case.layer, params, x, key)[0], params, x)
+        return y, pull(jnp.cos(y))
+
+    @jax.jit
+    def run(params, x):
+        return by_hand(params, x), harvest(by_hand, largest)(params, x), harvest(by_jax, largest)(params, x)[1]
+
+    plain, (got, marks), marks_by_jax = run(params, x)
+    jax.tree.map(np.testing.assert_array_equal, got, plain)
+    records, records_by_jax = (layer_records(each_mark(jax.device_get(one))) for one in (marks, marks_by_jax))
+    parts = case.layer.parts(params)
+    assert [one.number for one in records] == list(range(1, len(parts) + 1))
+    assert [one[:2] for one in records_by_jax] == [one[:2] for one in records]
+    # The layers inside of `with_dtype` see what was cast.
+    close = partial(np.testing.assert_allclose, rtol=1e-2 if case.inside == "bfloat16" else 1e-6)
+    for record, part in zip(records, parts, strict=True):
+        weights = [largest(leaf) for leaf in jax.tree.leaves(part)]
+        jax.tree.map(close, record.values["params"], weights)
+        for measures in (record.values, record.gradients):
+            assert [len(measures[what]) for what in ("params", "inputs", "activations")] == [len(weights), 1, 1]
+    close(records[0].values["inputs"][0], largest(x))
+    for record, same in zip(records, records_by_jax, strict=True):
+        jax.tree.map(close, same.values, record.values)
+        for what, measures in record.gradients.items():
+            # JAX has the leaves of params in another order.
+            near = dict(rtol=0.05 if case.inside == "bfloat16" else 1e-4, atol=1e-6)
+            np.testing.assert_allclose(np.sort(same.gradients[what]), np.sort(measures), **near)
