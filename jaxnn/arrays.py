@@ -59,8 +59,7 @@ def real_numbers(a: Any, name: str = "x") -> Any:
       ValueError: if it cannot be converted to an array, or its entries are not real numbers.
     """
     array = promote_large_integers(a if hasattr(a, "dtype") else as_array(name, a))
-    if not is_real(array.dtype) and array.dtype != bool:
-        raise ValueError(f"{name} must be real numbers, got {described(array)}: {dtype_hint(name, a)}")
+    check_real(name, array, a)
     return array
 
 
@@ -85,10 +84,29 @@ def cast_like(like: Any, a: Any) -> Any:
     return a.astype(like.dtype)
 
 
-def check_numbers(name: str, a: Any) -> None:
-    """Raise ValueError if a NumPy array holds words, dates or objects."""
-    if isinstance(a, np.ndarray) and a.dtype.kind in "OSUMm":
-        raise ValueError(f"{name} must be numbers, got {described(a)}: {dtype_hint(name, a)}")
+def check_real(name: str, array: Any, given: Any, fix: str = "") -> None:
+    """Raise ValueError unless an array holds real numbers or booleans; `fix` replaces the hint on what was given."""
+    if not is_real(array.dtype) and array.dtype != bool:
+        raise ValueError(f"{name} must be real numbers, got {described(array)}: {fix or dtype_hint(name, given)}")
+
+
+def check_finite(name: str, array: Any, wrong: np.ndarray) -> None:
+    """Raise ValueError with the place of the first entry that is not finite, by a mask of these entries."""
+    if wrong.any():
+        first = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"{name} must be finite, got {array[first]} at {first} and {int(wrong.sum())} such values in all: "
+            "drop those examples or fill in the values"
+        )
+
+
+def check_labels(labels: Any, classes: int) -> None:
+    """Raise ValueError unless each label is from 0 to classes-1."""
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(
+            f"y must be labels of {classes} classes, from 0 to {classes - 1}, got {labels.min()} to {labels.max()}: "
+            "number the classes from 0"
+        )
 
 
 def fits(a: Any) -> Any:

@@ -4,10 +4,8 @@ The model is scikit-learn's `_param_validation`; axes of arrays are named as in 
 """
 
 from jaxnn.constraints.declaration import NO_CALL, AnyOf, Call, Constraint, Each, checked
-from jaxnn.constraints.shapes import Floats, Integers, Leaves, Mask, Numbers
-from jaxnn.constraints.values import (
-    Count,
-    Counts,
+from jaxnn.constraints.numbers import Count, ListOf, Real, UpTo
+from jaxnn.constraints.objects import (
     ExampleShape,
     Flag,
     FloatDtype,
@@ -17,10 +15,9 @@ from jaxnn.constraints.values import (
     OneOf,
     ParamsTree,
     RandomKey,
-    Real,
-    UpTo,
     VectorShape,
 )
+from jaxnn.constraints.shapes import Floats, Integers, Leaves, Mask, Numbers
 
 __all__ = [
     "NO_CALL",
@@ -28,7 +25,6 @@ __all__ = [
     "Call",
     "Constraint",
     "Count",
-    "Counts",
     "Each",
     "ExampleShape",
     "Flag",
@@ -38,6 +34,7 @@ __all__ = [
     "Instance",
     "Integers",
     "Leaves",
+    "ListOf",
     "Mask",
     "Nothing",
     "Numbers",

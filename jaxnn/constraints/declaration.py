@@ -5,8 +5,9 @@ tests expect to be rejected, so that the body of the function holds nothing but 
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from itertools import takewhile
 from typing import Any, ParamSpec, TypeVar
 
 from jaxnn.validation import described
@@ -20,15 +21,15 @@ class Call:
 
     Attributes:
       function: the name of the function.
-      arguments: name -> value, of the arguments checked so far.
+      arguments: name -> value, of the arguments given; those that were checked as the function takes them.
       sizes: axis -> size, of the arrays checked so far; "..." has a tuple of sizes.
       arrays: their names and shapes.
     """
 
     __slots__ = ("arguments", "arrays", "function", "sizes")
 
-    def __init__(self, function: str = "", sizes: dict[str, Any] | None = None):
-        self.function, self.arguments, self.sizes, self.arrays = function, {}, dict(sizes or {}), []
+    def __init__(self, function: str = "", arguments: Mapping[str, Any] | None = None, **sizes: Any):
+        self.function, self.arguments, self.sizes, self.arrays = function, arguments or {}, sizes, []
 
 
 NO_CALL = Call()
@@ -39,11 +40,28 @@ class Constraint:
 
     Attributes:
       description: what is expected, in the words of the message: "{name} must be {description}, got {value}: {fix}".
+      rejects: examples of what is rejected, for the tests.
       fix: the likely fix, or a function from the rejected value to it; "" for none.
+      test: returns whether a value is valid, unless a subclass has a method for that.
+      convert: returns a valid value as the function takes it.
+
+    Example:
+      >>> Constraint("even", rejects=(1,), fix="double it", test=lambda n: n % 2 == 0).check("n", 3)
+      Traceback (most recent call last):
+      ...
+      ValueError: n must be even, got 3: double it
     """
 
-    def __init__(self, description: str, rejects: Sequence[Any] = (), fix: str | Callable[[Any], str] = ""):
+    def __init__(
+        self,
+        description: str,
+        rejects: Sequence[Any] = (),
+        fix: str | Callable[[Any], str] = "",
+        test: Callable[[Any], bool] = bool,
+        convert: Callable[[Any], Any] = lambda value: value,
+    ):
         self.description, self.fix, self._rejects = description, fix, tuple(rejects)
+        self._test, self._convert = test, convert
 
     @property
     def phrases(self) -> tuple[str, ...]:
@@ -57,7 +75,7 @@ class Constraint:
 
     def accepts(self, value: Any) -> bool:
         """Return whether the value is valid. Of a traced value only the dtype and the shape are known."""
-        raise NotImplementedError
+        return self._test(value)
 
     def resembles(self, value: Any) -> bool:
         """Return whether the value is meant for this constraint, if others were possible too."""
@@ -67,7 +85,7 @@ class Constraint:
         """Return the value as the function takes it; raise ValueError if it is rejected."""
         if not self.accepts(value):
             raise self.error(name, value, call)
-        return value
+        return self._convert(value)
 
     def error(self, name: str, value: Any, call: Call) -> ValueError:
         """Return the error for a rejected value."""
@@ -116,7 +134,7 @@ class AnyOf(Constraint):
         """Return whether an option accepts the value."""
         return any(option.accepts(value) for option in self.options)
 
-    def check(self, name: str, value: Any, call: Call) -> Any:
+    def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
         """Check the option that the value is meant for."""
         for option in self.options:
             if option.resembles(value):
@@ -148,7 +166,7 @@ class Each(Constraint):
 
 
 def checked(**constraints: Constraint) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Declare what the arguments of a function must be; a call with others raises ValueError.
+    """Declare what the arguments of a function, or the fields of a class, must be; others raise ValueError.
 
     Arguments are checked in the order of the declaration, as far as they are given, so defaults must be valid.
     A constraint may convert its argument, such as whole numbers to floats. Of traced arrays the shapes and dtypes are
@@ -177,6 +195,10 @@ def checked(**constraints: Constraint) -> Callable[[Callable[P, T]], Callable[P,
     """
 
     def decorate(function):
+        if isinstance(function, type):
+            maker = "__new__" if issubclass(function, tuple) else "__init__"
+            setattr(function, maker, decorate(getattr(function, maker)))
+            return function
         # Not by `inspect.signature`, which would take a tenth of the time to import jaxnn.
         code = function.__code__
         named = code.co_varnames[: code.co_argcount]
@@ -193,12 +215,14 @@ def checked(**constraints: Constraint) -> Callable[[Callable[P, T]], Callable[P,
                 given.update(kwargs)
                 if rest is not None:
                     given[rest] = more
-                now = Call(function.__name__, sizes)
+                now = Call(function.__name__, given, **sizes)
                 for name, constraint in constraints.items():
                     if name in given:
-                        given[name] = now.arguments[name] = constraint.check(name, given[name], now)
+                        given[name] = constraint.check(name, given[name], now)
                 more = () if rest is None else given.pop(rest)
-                return function(*[given.pop(name) for name in named[: len(args)]], *more, **given)
+                # The function may free its arguments, so that nothing else may hold them.
+                del args, kwargs, now
+                return function(*[given.pop(name) for name in takewhile(given.__contains__, named)], *more, **given)
 
             call.constraints, call.with_sizes = constraints, with_sizes
             return call

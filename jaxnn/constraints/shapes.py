@@ -138,7 +138,8 @@ class Leaves(Constraint):
         if not self._fits(value, call.sizes):
             call.sizes = known
             raise self.error(name, value, call)
-        call.arrays.extend((leaf, value[leaf].shape) for leaf, axes in self.leaves.items() if len(axes) > 1)
+        most = max(map(len, self.leaves.values()))
+        call.arrays.extend((leaf, value[leaf].shape) for leaf, axes in self.leaves.items() if len(axes) == most)
         return {leaf: floats(a, leaf) for leaf, a in value.items()}
 
     def expected(self, name: str, call: Call) -> str:

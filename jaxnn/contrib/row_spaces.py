@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnn.arrays import promote_large_integers
+from jaxnn.arrays import check_finite, promote_large_integers
 from jaxnn.constraints import Function, Nothing, ParamsTree, checked
 from jaxnn.data.batches import Batch
 from jaxnn.data.examples import check_batch, on_host
@@ -18,7 +18,7 @@ from jaxnn.optim.interface import OPTIMIZER, promoting
 from jaxnn.optim.layout import laid_out
 from jaxnn.train.arguments import check_not_inside, check_not_traced
 from jaxnn.train.fitting import Fit, fit
-from jaxnn.train.objectives import Objective, check_objective
+from jaxnn.train.objectives import OBJECTIVE, Objective
 from jaxnn.typing import Array, Key, Params
 from jaxnn.validation import described
 
@@ -81,8 +81,7 @@ def row_space(x: Any) -> tuple[RowSpace, np.ndarray]:
     if x.ndim != 2 or x.shape[0] == 0 or not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(f"x must be examples as rows (m, n_in) of floats, got {described(x)}")
     wide = x.astype(np.float64)
-    if not np.isfinite(wide).all():
-        raise ValueError("x must be finite, got inf or NaN: drop those examples or fill in the values")
+    check_finite("x", wide, ~np.isfinite(wide))
     if x.dtype == np.float64:
         U, S, basis = np.linalg.svd(wide, full_matrices=False)
         kept = max(x.shape) * np.finfo(np.float64).eps * S.max(initial=0.0) < S
@@ -96,13 +95,13 @@ def row_space(x: Any) -> tuple[RowSpace, np.ndarray]:
     if np.abs(coordinates).max() > jnp.finfo(x.dtype).max:
         longest = np.linalg.norm(coordinates, axis=1).max()
         raise ValueError(
-            f"norms of examples must be at most {jnp.finfo(x.dtype).max:.3g} in {x.dtype}, got {longest:.3g}: "
+            f"x must have examples of norms of at most {jnp.finfo(x.dtype).max:.3g} in {x.dtype}, got {longest:.3g}: "
             "scale the features"
         )
     return RowSpace(basis.astype(x.dtype)), coordinates.astype(x.dtype)
 
 
-@checked(params=ParamsTree(), optimizer=OPTIMIZER, evaluate=Function("params") | Nothing())
+@checked(objective=OBJECTIVE, params=ParamsTree(), optimizer=OPTIMIZER, evaluate=Function("params") | Nothing())
 def fit_in_row_space(
     objective: Objective,
     optimizer: optax.GradientTransformation,
@@ -167,7 +166,6 @@ def fit_in_row_space(
     Source: the representer theorem (Kimeldorf and Wahba 1971; Schölkopf, Herbrich and Smola 2001), here for every
     iterate of gradient descent.
     """
-    check_objective(objective)
     check_not_inside("fit_in_row_space", params, key)
     data, params = check_batch(x, y, options.get("weight")), jax.tree.map(promote_large_integers, params)
     x = np.asarray(data.x)
@@ -190,7 +188,7 @@ def _first_weights(params: Params, x: np.ndarray) -> Array:
     W = first.get("W") if isinstance(first, dict) else None
     if W is None or x.ndim != 2 or jnp.shape(W)[-1:] != x.shape[1:] or jnp.ndim(W) != 2:
         raise ValueError(
-            "first entry of params must be a dense layer's, {'W': (n_out, n_in), 'b': (n_out,)}, and x (m, n_in), "
+            "params must start with those of a dense layer, {'W': (n_out, n_in), 'b': (n_out,)}, and x be (m, n_in), "
             f"got {type(first).__name__} with W {None if W is None else jnp.shape(W)} and x {x.shape}"
         )
     return W

@@ -23,7 +23,6 @@ from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.nn.linear import dense
 from jaxnn.nn.stochastic import dropout
 from jaxnn.typing import Array, Initializer, Params, Shape
-from jaxnn.validation import described, is_number
 
 
 @checked(sizes=SIZES)
@@ -71,10 +70,9 @@ def traced_width_mlp(
     activations = map(as_activation, one_each("activation", activation, len(hidden), (str, Layer)))
     widths = one_each("widths", widths, len(hidden), (int, float, np.generic, np.ndarray, jax.Array))
     for size, width in zip(hidden, widths, strict=True):
-        if not is_number(width, lambda width, size=size: 1 <= width <= size and width == int(width)):
-            raise ValueError(
-                f"widths must be whole numbers from 1 to the layer's size, got {described(width)} for a layer of {size}"
-            )
+        Real(1, size, whole=True, description=f"whole numbers from 1 to the layer's size, {size}").check(
+            "widths", width
+        )
     used = [sizes[0], *widths, sizes[-1]]
     inits = one_each("init", init, len(hidden) + 1, (str, Callable, int, float, np.generic))
     return mlp(

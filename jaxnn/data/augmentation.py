@@ -13,43 +13,53 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.arrays import promote_large_integers
-from jaxnn.constraints import Call, Constraint, Count, Each, Function, Real, checked
+from jaxnn.constraints import Constraint, Count, Each, Function, Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.typing import Array, Key
-from jaxnn.validation import described
 
 Augmentation: TypeAlias = Callable[[Key | None, Array], Array]
 """`augment(key, image) -> image`."""
 
 
-class Image(Constraint):
-    """An image (h, w) or (h, w, channels).
+def _is_image(value: Any) -> bool:
+    return len(getattr(value, "shape", ())) in (2, 3)
 
-    Args:
-      floats: whether it must hold floats, since whole numbers would be rounded.
-      any_shape: whether it may have any axes.
-    """
 
-    phrases = ("an array (h, w) or (h, w, channels)", "an array of floats")
+def _is_floating(value: Any) -> bool:
+    return jnp.issubdtype(getattr(value, "dtype", None) or int, jnp.floating)
 
-    def __init__(self, *, floats: bool = False, any_shape: bool = False):
-        fix = "pass image_shape for examples that are rows, use jax.vmap for several images"
-        shapes = [] if any_shape else ["image", None, [[1.0]], np.zeros(3)]
-        rejects = (*shapes, *([np.zeros((2, 2), int)] if floats else []))
-        super().__init__(self.phrases[0], rejects, fix)
-        self.floats, self.any_shape = floats, any_shape
 
-    def accepts(self, value: Any) -> bool:
-        """Return whether it is an array with two or three axes."""
-        return self.any_shape or len(getattr(value, "shape", ())) in (2, 3)
+def _way_to_image(value: Any) -> str:
+    if _is_image(value):
+        return "images of whole numbers become floats by image.astype('float32') / 255"
+    return "pass image_shape for examples that are rows, use jax.vmap for several images"
 
-    def check(self, name: str, value: Any, call: Call) -> Array:
-        """Return the image, whole numbers that JAX would truncate as floats."""
-        image = promote_large_integers(super().check(name, value, call))
-        if self.floats and not jnp.issubdtype(getattr(image, "dtype", None) or int, jnp.floating):
-            fix = f"{name}.astype('float32') / 255"
-            raise ValueError(f"{name} must be an array of floats, got {described(image)}: {fix}")
-        return image
+
+IMAGE = Constraint(
+    "an array (h, w) or (h, w, channels)",
+    ("image", None, [[1.0]], np.zeros(3)),
+    _way_to_image,
+    test=_is_image,
+    convert=promote_large_integers,
+)
+"""The constraint of an image whose numbers stay what they are."""
+
+FLOAT_IMAGE = Constraint(
+    "an array of floats (h, w) or (h, w, channels)",
+    ("image", None, [[1.0]], np.zeros(3), np.zeros((2, 2), int)),
+    _way_to_image,
+    test=lambda value: _is_image(value) and _is_floating(value),
+    convert=promote_large_integers,
+)
+"""The constraint of an image that a change computes with: whole numbers would be rounded."""
+
+_FLOATS = Constraint(
+    "an array of floats",
+    (None, np.zeros((2, 2), int)),
+    "image.astype('float32') / 255",
+    test=_is_floating,
+    convert=promote_large_integers,
+)
 
 
 @factory
@@ -85,7 +95,7 @@ def random_flip(axis: int = 1) -> Augmentation:
       [[[1, 2, 3]], [[3, 2, 1]], [[1, 2, 3]], [[3, 2, 1]]]
     """
 
-    @checked(image=Image())
+    @checked(image=IMAGE)
     def augment(key, image):
         return image if key is None else jnp.where(jax.random.bernoulli(key), jnp.flip(image, axis), image)
 
@@ -108,7 +118,7 @@ def random_crop(height: int, width: int) -> Augmentation:
       [[5, 6]]
     """
 
-    @checked(image=Image())
+    @checked(image=IMAGE)
     def augment(key, image):
         spare = (image.shape[0] - height, image.shape[1] - width)
         if min(spare) < 0:
@@ -137,7 +147,7 @@ def gaussian_noise(deviation: Array | float) -> Augmentation:
       [0.162 0.203]
     """
 
-    @checked(image=Image(floats=True, any_shape=True))
+    @checked(image=_FLOATS)
     def noisy(key, image):
         return image + jnp.asarray(deviation, image.dtype) * jax.random.normal(key, image.shape, image.dtype)
 

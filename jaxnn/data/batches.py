@@ -1,14 +1,13 @@
 """A batch of examples, and the order of the examples in an epoch."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.constraints import Count, Nothing, RandomKey, UpTo, checked
+from jaxnn.constraints import Count, Instance, Nothing, RandomKey, UpTo, checked
 from jaxnn.typing import Array, Key
-from jaxnn.validation import described, is_count
 
 
 @checked(m=Count(), batch_size=UpTo("m", "the number of examples"), key=RandomKey() | Nothing())
@@ -72,7 +71,5 @@ class Batch(NamedTuple):
     normalizer: Array | None = None
 
 
-def check_batch_size(batch_size: Any, m: int) -> None:
-    """Raise ValueError unless the batch size is `None` or a whole number from 1 to m."""
-    if batch_size is not None and not (is_count(batch_size) and batch_size <= m):
-        raise ValueError(f"batch_size must be from 1 to the number of examples, {m}, got {described(batch_size)}")
+BATCH = Instance(Batch, "a jaxnn.Batch", fix="jaxnn.Batch(x, y)")
+"""The constraint of a batch; its arrays are not checked."""

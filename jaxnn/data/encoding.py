@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.arrays import check_labels
 from jaxnn.constraints import Count, Integers, checked
 from jaxnn.typing import Array
 
@@ -29,7 +30,7 @@ def one_hot(y: Any, classes: int, dtype: Any = None) -> Array:
       [[0. 0. 1.]
        [1. 0. 0.]]
     """
-    if not isinstance(y, jax.core.Tracer) and np.size(y) and (np.min(y) < 0 or np.max(y) >= classes):
-        raise ValueError(f"labels y must be from 0 to {classes - 1}, got {np.min(y)} to {np.max(y)}")
+    if not isinstance(y, jax.core.Tracer) and np.size(y):
+        check_labels(y, classes)
     # int32, since in 8 bits class 256 would be class 0.
     return jax.nn.one_hot(jnp.asarray(y).astype(jnp.int32), classes, dtype=dtype or jnp.result_type(float))

@@ -6,12 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.arrays import as_array, dtype_hint, fits
+from jaxnn.arrays import as_array, check_finite, check_labels, check_real, dtype_hint, fits
 from jaxnn.constraints import Count, Nothing
 from jaxnn.constraints import checked as declared
 from jaxnn.data.batches import Batch
 from jaxnn.data.weights import check_weight, counted, simplified
-from jaxnn.validation import is_real
 
 
 @declared(classes=Count() | Nothing())
@@ -40,36 +39,35 @@ def check_batch(x: Any, y: Any, weight: Any = None, *, classes: int | None = Non
       >>> check_batch(np.zeros((2, 3)), np.array([0, 2]), classes=2)
       Traceback (most recent call last):
       ...
-      ValueError: labels of 2 classes must be from 0 to 1, got 0 to 2: number the classes from 0
+      ValueError: y must be labels of 2 classes, from 0 to 1, got 0 to 2: number the classes from 0
     """
     x, y, weight, _ = checked(x, y, weight)
-    if classes is not None and ((labels := counted(y, weight)).min() < 0 or labels.max() >= classes):
-        raise ValueError(
-            f"labels of {classes} classes must be from 0 to {classes - 1}, got {labels.min()} to {labels.max()}: "
-            "number the classes from 0"
-        )
+    if classes is not None:
+        check_labels(counted(y, weight), classes)
     return Batch(x, y, weight)
 
 
 def checked(x: Any, y: Any, weight: Any = None, some: bool = True) -> Batch:
     """Validate as `check_batch` does; without `some`, all weights may be 0, as in a part of the data."""
     given, x, y = x, on_host("x", x), on_host("y", y)
-    if x.ndim < 1 or x.shape[0] == 0:
+    check_rows(x, y)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"x must be floats, got {x.dtype}: {dtype_hint('x', given)}")
+    check_real("y", y, y, "np.unique(y, return_inverse=True)[1] numbers the classes")
+    if weight is not None:
+        weight = simplified(check_weight(on_host("weight", weight), x.shape[0], some))
+    return Batch(checked_finite("x", x, weight), checked_finite("y", y, weight), weight)
+
+
+def check_rows(x: Any, y: Any) -> None:
+    """Raise ValueError unless x (m, ...) has examples, and y (m, ...) a target for each."""
+    if x.shape[:1] in ((), (0,)):
         raise ValueError(f"x must be at least one example (m, ...), got shape {x.shape}")
-    if y.ndim < 1 or y.shape[0] != x.shape[0]:
+    if y.shape[:1] != x.shape[:1]:
         raise ValueError(
             f"y must be one target for each of the {x.shape[0]} examples, (m,) or (m, k), got shape {y.shape}"
             f"{columns_as_rows(x.shape, y.shape)}"
         )
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ValueError(f"x must be floats, got {x.dtype}: {dtype_hint('x', given)}")
-    if not is_real(y.dtype) and y.dtype != bool:
-        raise ValueError(
-            f"y must be real numbers, got {y.dtype}: np.unique(y, return_inverse=True)[1] numbers the classes"
-        )
-    if weight is not None:
-        weight = simplified(check_weight(on_host("weight", weight), x.shape[0], some))
-    return Batch(checked_finite("x", x, weight), checked_finite("y", y, weight), weight)
 
 
 def columns_as_rows(x: tuple[int, ...], y: tuple[int, ...]) -> str:
@@ -112,19 +110,9 @@ def checked_finite(name: str, a: Any, weight: Any = None) -> Any:
     rows = wrong.reshape(len(a), -1).any(axis=1)
     if weight is not None:
         wrong[np.asarray(weight) == 0] = False
-    if inexact and wrong.any():
-        first = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise ValueError(
-            f"{name} must be finite, got {np.asarray(_as_in_programs(a))[first]} at {first} and {int(wrong.sum())} "
-            "such values in all: drop those examples or fill in the values"
-        )
+    if inexact:
+        check_finite(name, np.asarray(_as_in_programs(a)), wrong)
     return counted(a, weight, rows)
-
-
-def check_dtype(name: str, a: Any, given: Any) -> None:
-    """Raise ValueError unless the array holds real numbers or booleans."""
-    if not is_real(a.dtype) and a.dtype != bool:
-        raise ValueError(f"{name} must be numbers, got {a.dtype}: {dtype_hint(name, given)}")
 
 
 def _as_in_programs(a: Any) -> Any:

@@ -5,16 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.constraints import Count, Flag, checked
+from jaxnn.constraints import Count, Flag, ListOf, Real, UpTo, checked
 from jaxnn.data.batches import Batch
-from jaxnn.data.examples import columns_as_rows, on_host
-from jaxnn.validation import described
+from jaxnn.data.examples import check_rows, on_host
 
 SEED = Count(0, fix="it seeds NumPy's shuffle")
 """The constraint of a seed of NumPy's random numbers."""
 
 
-@checked(seed=SEED, stratify=Flag())
+@checked(
+    fractions=ListOf(Real(0, closed="right"), "one positive number per part, such as (0.8, 0.2)"),
+    seed=SEED,
+    stratify=Flag(),
+)
 def split(x: Any, y: Any, fractions: Sequence[float], *, seed: int, stratify: bool = False) -> tuple[Batch, ...]:
     """Split the data into disjoint random parts, such as train, dev and test.
 
@@ -42,14 +45,10 @@ def split(x: Any, y: Any, fractions: Sequence[float], *, seed: int, stratify: bo
     """
     x, y = on_host("x", x), on_host("y", y)
     x, y = np.asarray(x), np.asarray(y)
-    if isinstance(fractions, str) or not np.iterable(fractions):
-        raise ValueError(f"fractions must be one number per part, such as (0.8, 0.2), got {described(fractions)}")
     shares = np.asarray(fractions, np.float64)
-    if shares.ndim != 1 or not (shares > 0).all() or abs(shares.sum() - 1) > 1e-6:
-        raise ValueError(f"fractions must be positive and sum to 1, got {tuple(fractions)} with sum {shares.sum():g}")
-    if x.ndim < 1 or x.shape[:1] != y.shape[:1]:
-        fix = columns_as_rows(x.shape, y.shape)
-        raise ValueError(f"y must be one target for each example of x {x.shape}, got shape {y.shape}{fix}")
+    if abs(shares.sum() - 1) > 1e-6:
+        raise ValueError(f"fractions must sum to 1, got {tuple(fractions)} with sum {shares.sum():g}")
+    check_rows(x, y)
     order = random_order(y, seed, stratify)
     cuts = np.rint(np.cumsum(shares)[:-1] * len(x)).astype(int)
     parts = np.split(order, cuts)
@@ -61,7 +60,7 @@ def split(x: Any, y: Any, fractions: Sequence[float], *, seed: int, stratify: bo
     return tuple(Batch(x[part], y[part]) for part in parts)
 
 
-@checked(k=Count(2), seed=SEED, stratify=Flag())
+@checked(k=UpTo("y", "the number of examples", least=2), seed=SEED, stratify=Flag())
 def k_folds(y: Any, k: int, *, seed: int, stratify: bool = False) -> np.ndarray:
     """Assign each example to one of k random folds, whose sizes differ by at most one example.
 
@@ -83,9 +82,7 @@ def k_folds(y: Any, k: int, *, seed: int, stratify: bool = False) -> np.ndarray:
       [3.0, 2.0]
     """
     y = np.asarray(on_host("y", y))
-    m = len(y) if y.ndim else 0
-    if k > m:
-        raise ValueError(f"k must be from 2 to the number of examples, {m}, got {k}")
+    m = len(y)
     order = random_order(y, seed, stratify)
     folds = np.zeros((k, m), np.float32)
     folds[np.arange(m) * k // m, order] = 1

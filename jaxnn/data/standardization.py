@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.arrays import as_array, promote_large_integers
+from jaxnn.arrays import as_array, check_real, promote_large_integers
 from jaxnn.constraints import Flag, Instance, checked
-from jaxnn.data.examples import check_dtype, checked_finite, on_host
+from jaxnn.data.examples import checked_finite, on_host
 from jaxnn.typing import Array
 
 
@@ -50,11 +50,10 @@ def fit_standardizer(x: Any, *, per_channel: bool = False) -> Standardizer:
     Source: LeCun et al., "Efficient BackProp", 1998, section 4.3.
     """
     given, x = x, np.asarray(on_host("x", x))
-    if x.ndim < 1 or x.size == 0:
-        raise ValueError(f"x must be training examples as rows, got shape {x.shape}")
-    check_dtype("x", x, given)
-    if per_channel and x.ndim < 2:
-        raise ValueError(f"x must be (m, ..., c), with an axis of channels, got shape {x.shape}")
+    if x.ndim < 1 + per_channel or x.size == 0:
+        axes = "(m, ..., c), with an axis of channels" if per_channel else "(m, ...)"
+        raise ValueError(f"x must be training examples as rows, {axes}, got shape {x.shape}")
+    check_real("x", x, given)
     checked_finite("x", x)
     # The statistics of half-precision numbers or bytes need more digits than these dtypes have.
     dtype = jnp.promote_types(x.dtype, jnp.float32) if jnp.issubdtype(x.dtype, jnp.floating) else np.float32
@@ -66,7 +65,7 @@ def fit_standardizer(x: Any, *, per_channel: bool = False) -> Standardizer:
     if (std > 1 / jnp.finfo(dtype).tiny).any():
         # A compiled program may multiply by the reciprocal, which is subnormal and therefore 0 there.
         raise ValueError(
-            f"standard deviations of x must be at most {1 / jnp.finfo(dtype).tiny:.3g} in {std.dtype}, "
+            f"x must have standard deviations of at most {1 / jnp.finfo(dtype).tiny:.3g} in {std.dtype}, "
             f"got {std.max():.3g}: scale the features first"
         )
     # A deviation too small for the dtype is 0 in it, and subnormal numbers are 0 in a compiled program.
@@ -101,7 +100,7 @@ def standardize(stats: Standardizer, x: Any) -> Any:
             f"x must be examples of the standardizer's shape {fitted}, got {shape}: "
             "fit it on training data of the same shape"
         )
-    check_dtype("x", x, given)
+    check_real("x", x, given)
     mean, std = (np.reshape(a, (1,) * (len(shape) - len(fitted)) + fitted) for a in stats)
     with np.errstate(over="ignore"):
         standardized = (x - mean) / std

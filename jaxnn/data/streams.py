@@ -8,16 +8,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnn.constraints import Count, Flag
+from jaxnn.constraints import Constraint, Count, Flag, Function, Real, UpTo
 from jaxnn.constraints import checked as declared
-from jaxnn.data.batches import Batch, check_batch_size
-from jaxnn.data.examples import checked, columns_as_rows, on_host
+from jaxnn.data.batches import Batch
+from jaxnn.data.examples import check_rows, checked, on_host
 from jaxnn.data.splitting import SEED
 from jaxnn.data.weights import beside_normalizer, check_weight, simplified
-from jaxnn.validation import check_callable, described, warn_outside
+from jaxnn.validation import warn_outside
 
 
-@declared(seed=SEED, shuffle=Flag(), block=Count())
+@declared(batch_size=UpTo("x", "the number of examples"), seed=SEED, shuffle=Flag(), block=Count())
 def host_batches(
     x: Any, y: Any, batch_size: int, *, seed: int, weight: Any = None, shuffle: bool = True, block: int = 1
 ) -> Callable[[int], Iterator[Batch]]:
@@ -52,13 +52,8 @@ def host_batches(
       ([[2, 4], [0, 3], [1]], [[1, 4], [0, 3], [2]])
     """
     x, y = _with_rows("x", x), _with_rows("y", y)
+    check_rows(x, y)
     m = x.shape[0]
-    if y.shape[:1] != (m,):
-        fix = columns_as_rows(x.shape, y.shape)
-        raise ValueError(f"y must be one target for each of the {m} examples, (m,) or (m, k), got shape {y.shape}{fix}")
-    if batch_size is None:
-        raise ValueError(f"batch_size must be from 1 to the number of examples, {m}, got None")
-    check_batch_size(batch_size, m)
     if weight is not None:
         weight = np.asarray(simplified(check_weight(on_host("weight", weight), m, some=True)), float)
         mean = weight.mean()
@@ -81,10 +76,7 @@ def host_batches(
 
 def _with_rows(name: str, a: Any) -> Any:
     """Return an object that takes an index array of rows; for a data frame, whose [...] takes columns, its array."""
-    a = a if hasattr(a, "shape") and not hasattr(a, "iloc") else on_host(name, a)
-    if len(a.shape) == 0:
-        raise ValueError(f"{name} must be an array of examples as rows, got {described(a)}")
-    return a
+    return a if hasattr(a, "shape") and not hasattr(a, "iloc") else on_host(name, a)
 
 
 def batch_after(batches: Callable[[int], Iterable[Batch]], epoch: int, n: int) -> Batch:
@@ -130,20 +122,22 @@ def checked_groups(
 
 def by_epoch(batches: Any, steps: int | None) -> Callable[[int], Iterable]:
     """Return a function from an epoch to its batches: all, or the first `steps`."""
-    if isinstance(batches, Batch):
-        raise ValueError("batches must be iterable in every epoch, got one Batch: pass [batch] or host_batches(...)")
     if callable(batches):
-        check_callable("batches", batches, "epoch")
+        _BY_EPOCH.check("batches", batches)
         return batches if steps is None else partial(_first, batches, steps)
     if isinstance(batches, Iterator) and steps is not None:
         return _shared(batches, steps)
-    if not isinstance(batches, Iterable) or isinstance(batches, Iterator):
-        raise ValueError(
-            f"batches must be iterable in every epoch, got a {type(batches).__name__}: "
-            "pass a list, the function of the epoch's number that makes the generator, or the generator and "
-            "steps_per_epoch"
-        )
+    _AGAIN.check("batches", batches)
     return (lambda epoch: batches) if steps is None else partial(_first, lambda epoch: batches, steps)
+
+
+_BY_EPOCH = Function("epoch")
+_AGAIN = Constraint(
+    "iterable in every epoch",
+    fix="pass a list of batches, the function of the epoch's number that makes the generator, or the generator and "
+    "steps_per_epoch",
+    test=lambda batches: isinstance(batches, Iterable) and not isinstance(batches, Iterator | Batch),
+)
 
 
 def _first(batches: Callable[[int], Any], steps: int, epoch: int) -> Any:
@@ -223,9 +217,7 @@ def _naming(number: int, epoch: int, check: Callable, *args: Any) -> Any:
 
 def _checked(item: Any, first: list[jax.ShapeDtypeStruct] | None) -> Batch:
     """Return a `Batch` of NumPy arrays with the dtypes and shapes of the first, with a weight and a normalizer."""
-    if not (isinstance(item, tuple | list) and 2 <= len(item) <= 4):
-        got = f"{type(item).__name__} of {len(item)}" if hasattr(item, "__len__") else type(item).__name__
-        raise ValueError(f"a batch must be a Batch, (x, y) or (x, y, weight), got a {got}")
+    _ITEM.check("batch", item)
     x, y, weight, normalizer = Batch(*item)
     x, y, ratios = (None if a is None else np.asarray(a) for a in checked(x, y, weight, some=False)[:3])
     m = x.shape[0]
@@ -238,10 +230,17 @@ def _checked(item: Any, first: list[jax.ShapeDtypeStruct] | None) -> Batch:
     ratios = np.ones(m) if ratios is None else ratios.astype(float)
     if normalizer is None:
         return Batch(x, y, ratios, ratios.sum())
-    normalizer = np.asarray(normalizer, float)
-    if normalizer.shape != () or not 0 <= normalizer < np.inf:
-        raise ValueError(f"normalizer must be a finite number of at least 0, got {normalizer}")
+    _NORMALIZER.check("normalizer", normalizer)
+    normalizer = float(normalizer)
     return Batch(x, y, *beside_normalizer(ratios if weight is None else weight, normalizer))
+
+
+_ITEM = Constraint(
+    "a Batch, (x, y) or (x, y, weight)",
+    fix=lambda item: f"it has {len(item)} entries" if hasattr(item, "__len__") else "",
+    test=lambda item: isinstance(item, tuple | list) and 2 <= len(item) <= 4,
+)
+_NORMALIZER = Real(0)
 
 
 def _padded(batch: Batch, size: int) -> Batch:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates
 
 from jaxnn.constraints import Each, Function, Numbers, Real, checked
-from jaxnn.data.augmentation import Augmentation, Image
+from jaxnn.data.augmentation import FLOAT_IMAGE, IMAGE, Augmentation
 from jaxnn.factories.decorator import factory
 from jaxnn.typing import Array, Key
 
@@ -40,7 +40,7 @@ def warp(*fields: Field) -> Augmentation:
       (28, 28)
     """
 
-    @checked(image=Image())
+    @checked(image=IMAGE)
     def warped(key, image):
         h, w = image.shape[:2]
         coordinates = jnp.stack(jnp.meshgrid(jnp.arange(h), jnp.arange(w), indexing="ij")).astype(jnp.float32)
@@ -51,7 +51,7 @@ def warp(*fields: Field) -> Augmentation:
     return lambda key, image: image if key is None else warped(key, image)
 
 
-@checked(image=Image(floats=True), coordinates=Numbers("2 ..."))
+@checked(image=FLOAT_IMAGE, coordinates=Numbers("2 ..."))
 def bilinear(image: Array, coordinates: Array) -> Array:
     """Interpolate an image between its pixels by the weighted mean of the four neighbors; pixels outside are 0.
 

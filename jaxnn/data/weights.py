@@ -10,9 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.arrays import as_array, promote_large_integers
+from jaxnn.arrays import as_array, check_finite, check_real, promote_large_integers
 from jaxnn.typing import Array
-from jaxnn.validation import is_real
 
 # Between 2**-31 and 2**31, sums over any number of examples are normal in float32, and whole numbers fit into int32.
 _EXPONENTS = 31
@@ -22,7 +21,7 @@ def check_weight(weight: Any, m: int, some: bool = False) -> Any:
     """Validate the weights of m examples and return them as an array (m,).
 
     Args:
-      weight: numbers or booleans; not traced.
+      weight: numbers or booleans. Of traced ones, the dtype and the shape are checked.
       m: number of examples.
       some: whether one of them must be above 0. In a batch of a larger data set all may be 0.
 
@@ -30,19 +29,15 @@ def check_weight(weight: Any, m: int, some: bool = False) -> Any:
       ValueError: if they are not real numbers (m,), not finite, below 0, or all 0 although `some` is True.
     """
     weight = as_array("weight", weight)
-    if not is_real(weight.dtype) and weight.dtype != bool:
-        raise ValueError(f"weight must be real numbers, got {weight.dtype}")
+    check_real("weight", weight, weight)
     if weight.shape != (m,):
         raise ValueError(f"weight must have shape ({m},), one number per example, got {weight.shape}")
+    if isinstance(weight, jax.core.Tracer):
+        return weight
     numbers = _wide(weight)
-    finite = np.isfinite(numbers)
-    if not finite.all():
-        raise ValueError(
-            f"weight must be finite, got {numbers[finite.argmin()]} at ({finite.argmin()},) and {(~finite).sum()} "
-            "such values in all: drop those examples or fill in the values"
-        )
+    check_finite("weight", numbers, ~np.isfinite(numbers))
     if numbers.min(initial=0) < 0 or (some and numbers.max(initial=0) == 0):
-        raise ValueError(f"weights must be at least 0, and one above 0, got {weight.min()} to {weight.max()}")
+        raise ValueError(f"weight must be at least 0, and one above 0, got {weight.min()} to {weight.max()}")
     return weight
 
 

@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     options = parser.parse_args(argv)
     try:
-        report = _check(options)
+        report = _report_on(options)
     except ValueError as error:
         print(f"gradcheck: {error}", file=sys.stderr)
         return 2
@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0 if report.passed else 1
 
 
-def _check(options: argparse.Namespace) -> gradcheck.Report:
+def _report_on(options: argparse.Namespace) -> gradcheck.Report:
     target = _find(options.target)
     rng = np.random.default_rng(options.seed)
     args = [_array(rng, shape) for shape in options.shape]

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.gradcheck.checker import check
+from jaxnn.gradcheck.checker import report_on
 from jaxnn.gradcheck.problem import function_name, make_problem
 from jaxnn.gradcheck.report import Report
 
@@ -53,7 +53,7 @@ def gradient(
     """
     manual = gradient_as_vjp(grad_f, len(args))
     problem = make_problem(f"gradient of {function_name(f)}", f, manual, args, scalar=True, subgradient=True)
-    return check(problem, fast=fast, seed=seed, batch=batch)
+    return report_on(problem, fast=fast, seed=seed, batch=batch)
 
 
 def vjp(
@@ -93,7 +93,7 @@ def vjp(
       True
     """
     problem = make_problem(f"vjp of {function_name(f)}", f, backward, args)
-    return check(problem, fast=fast, seed=seed, batch=batch)
+    return report_on(problem, fast=fast, seed=seed, batch=batch)
 
 
 def gradient_as_vjp(grad_f: Callable[..., Any], n_args: int) -> Callable[..., Any]:

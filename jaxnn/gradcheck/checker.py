@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
+from jaxnn.constraints import checked
 from jaxnn.gradcheck.adjudication import adjudicate
 from jaxnn.gradcheck.batch_sizes import at_other_batch_sizes
 from jaxnn.gradcheck.comparison import Row
@@ -14,15 +15,16 @@ from jaxnn.gradcheck.flat_problem import FlatProblem
 from jaxnn.gradcheck.inspection import compute_eps
 from jaxnn.gradcheck.points import TestPoint, in_float64, make_cotangents, make_test_points, one_at_a_time
 from jaxnn.gradcheck.preconditions import check_differentiable, check_no_custom_rules, check_pure
-from jaxnn.gradcheck.problem import GradcheckError, Problem, as_gradcheck_error
+from jaxnn.gradcheck.problem import OPTIONS, Problem, as_gradcheck_error
 from jaxnn.gradcheck.report import Report
 from jaxnn.gradcheck.runner import Arrays, Runner
 from jaxnn.gradcheck.transforms import transformed
-from jaxnn.validation import check_flag, check_seed, described, is_count
 
 
 @np.errstate(all="ignore")  # values that are not finite are examined and reported
-def check(problem: Problem, *, fast: bool, seed: int, batch: int | None = None) -> Report:
+@as_gradcheck_error()
+@checked(**OPTIONS)
+def report_on(problem: Problem, *, fast: bool, seed: int, batch: int | None = None) -> Report:
     """Check a manual gradient.
 
     Args:
@@ -38,22 +40,12 @@ def check(problem: Problem, *, fast: bool, seed: int, batch: int | None = None) 
       GradcheckError: if an option is invalid, if a function is not pure or not differentiable, if an argument is not
         finite, if the backward raises, or if the structure of what it returns does not match.
     """
-    check_options(fast, seed, batch)
     # Test points are made on the host and move to the device one after another; that is intended.
     with jax.debug_nans(False), jax.debug_infs(False), jax.transfer_guard("allow"):
-        return _check(problem, fast, seed, batch)
+        return _report_on(problem, fast, seed, batch)
 
 
-def check_options(fast: bool, seed: int, batch: int | None = None) -> None:
-    """Raise GradcheckError unless fast is a bool, seed a valid seed, and batch `None` or an int >= 1."""
-    with as_gradcheck_error():
-        check_flag("fast", fast)
-        check_seed(seed)
-    if batch is not None and not is_count(batch):
-        raise GradcheckError(f"batch must be an int >= 1, got {described(batch)}")
-
-
-def _check(problem: Problem, fast: bool, seed: int, batch: int | None) -> Report:
+def _report_on(problem: Problem, fast: bool, seed: int, batch: int | None) -> Report:
     flat = FlatProblem(problem)
     runner = Runner(flat)
     given = in_float64(flat)

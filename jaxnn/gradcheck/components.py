@@ -6,17 +6,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.constraints import Count, ExampleShape, Instance, Nothing, RandomKey, checked
 from jaxnn.gradcheck.api import gradient_as_vjp
-from jaxnn.gradcheck.checker import check, check_options
-from jaxnn.gradcheck.problem import GradcheckError, as_gradcheck_error, make_problem
+from jaxnn.gradcheck.checker import report_on
+from jaxnn.gradcheck.problem import as_gradcheck_error, make_problem
 from jaxnn.gradcheck.report import Report
 from jaxnn.losses.loss import Loss
 from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.regularizers import Regularizer
 from jaxnn.typing import Key, Shape
-from jaxnn.validation import check_key, check_shape, described, is_count
 
 
+@as_gradcheck_error()
+@checked(layer=LAYER, in_shape=ExampleShape(), key=RandomKey() | Nothing(), m=Count(), seed=Count(0))
 def layer(
     layer: Layer, in_shape: Shape, *, key: Key | None = None, m: int = 5, fast: bool = False, seed: int = 0
 ) -> Report:
@@ -41,14 +43,6 @@ def layer(
       >>> bool(layer(jaxnn.dense(3), (4,)))
       True
     """
-    with as_gradcheck_error():
-        LAYER.check("layer", layer)
-        check_shape(in_shape)
-        if key is not None:
-            check_key(key)
-    if not is_count(m):
-        raise GradcheckError(f"m must be an int >= 1, got {described(m)}")
-    check_options(fast, seed)
     rng = np.random.default_rng(seed)
     like = jax.eval_shape(lambda: layer.init(jax.random.key(0), tuple(in_shape))[0])
     params = jax.tree.map(lambda leaf: (rng.normal(size=leaf.shape) / 2).astype(leaf.dtype), like)
@@ -60,9 +54,11 @@ def layer(
     def manual(args, dy):
         return layer.backward(args[0], layer.forward(*args, key)[1], dy)
 
-    return check(make_problem("layer", forward, manual, (params, x)), fast=fast, seed=seed, batch=m)
+    return report_on(make_problem("layer", forward, manual, (params, x)), fast=fast, seed=seed, batch=m)
 
 
+@as_gradcheck_error()
+@checked(loss=Instance(Loss, "a jaxnn.Loss", "squared_error() makes one"))
 def loss(loss: Loss, z: Any, y: Any, *, fast: bool = False, seed: int = 0) -> Report:
     """Check a jaxnn `Loss`: its gradient with respect to the outputs z against its value.
 
@@ -84,8 +80,6 @@ def loss(loss: Loss, z: Any, y: Any, *, fast: bool = False, seed: int = 0) -> Re
       >>> bool(loss(jaxnn.squared_error(), jnp.array([1.0, -2.0, 0.5]), jnp.array([0.0, 1.0, 0.3])))
       True
     """
-    if not isinstance(loss, Loss):
-        raise GradcheckError(f"loss must be a jaxnn.Loss, got {described(loss)}: squared_error() makes one")
     z, y = (a if hasattr(a, "dtype") else jnp.asarray(a) for a in (z, y))
 
     def value(z, y):
@@ -95,9 +89,11 @@ def loss(loss: Loss, z: Any, y: Any, *, fast: bool = False, seed: int = 0) -> Re
         gradient = loss.gradient(*args)
         return gradient * dy.reshape(-1, *[1] * (gradient.ndim - 1)), None
 
-    return check(make_problem("loss", value, manual, (z, y), wrt=(True, False)), fast=fast, seed=seed)
+    return report_on(make_problem("loss", value, manual, (z, y), wrt=(True, False)), fast=fast, seed=seed)
 
 
+@as_gradcheck_error()
+@checked(regularizer=Instance(Regularizer, "a jaxnn.regularizers.Regularizer", "l2(0.1) makes one"))
 def regularizer(regularizer: Regularizer, params: Any, *, fast: bool = False, seed: int = 0) -> Report:
     """Check a jaxnn `Regularizer`: its gradient against its value.
 
@@ -118,9 +114,7 @@ def regularizer(regularizer: Regularizer, params: Any, *, fast: bool = False, se
       >>> bool(regularizer(jaxnn.l2(0.1), {"W": jnp.array([[1.0, -2.0]]), "b": jnp.array([3.0])}))
       True
     """
-    if not isinstance(regularizer, Regularizer):
-        raise GradcheckError(
-            f"regularizer must be a jaxnn.regularizers.Regularizer, got {described(regularizer)}: l2(0.1) makes one"
-        )
     manual = gradient_as_vjp(lambda params: (regularizer.gradient(params),), 1)
-    return check(make_problem("regularizer", regularizer.value, manual, (params,), scalar=True), fast=fast, seed=seed)
+    return report_on(
+        make_problem("regularizer", regularizer.value, manual, (params,), scalar=True), fast=fast, seed=seed
+    )

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnn.gradcheck.checker import check
+from jaxnn.gradcheck.checker import report_on
 from jaxnn.gradcheck.interpreter import interpret
 from jaxnn.gradcheck.problem import function_name, make_problem
 from jaxnn.gradcheck.report import Report
@@ -49,7 +49,7 @@ def custom_vjp_pair(
         return bwd(fwd(*args)[1], dy)
 
     problem = make_problem(f"custom_vjp pair of {function_name(f)}", f, manual, args, value=lambda *args: fwd(*args)[0])
-    return check(problem, fast=fast, seed=seed, batch=batch)
+    return report_on(problem, fast=fast, seed=seed, batch=batch)
 
 
 def custom_rule(
@@ -101,7 +101,7 @@ def custom_rule(
         return tuple(by_argument.get(i) for i in range(len(args)))
 
     problem = make_problem(f"custom rule of {function_name(f_with_rule)}", f_plain, manual, args, value=f_with_rule)
-    return check(problem, fast=fast, seed=seed, batch=batch)
+    return report_on(problem, fast=fast, seed=seed, batch=batch)
 
 
 def without_rules(f: Callable[..., Any]) -> Callable[..., Any]:

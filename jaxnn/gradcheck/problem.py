@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from jaxnn.validation import check_callable
+from jaxnn.constraints import Count, Flag, Function, Nothing
 
 
 class GradcheckError(ValueError):
@@ -60,7 +60,7 @@ def make_problem(
         raise GradcheckError(f"{title}: args must hold at least one array, got none: pass them after the functions")
     names = _argument_names(f, len(args))
     with as_gradcheck_error():
-        check_callable("f", f, *names)
+        Function(*names).check("f", f)
     return Problem(title, f, manual, args, names, scalar, value, wrt, subgradient)
 
 
@@ -69,8 +69,14 @@ def as_gradcheck_error() -> Iterator[None]:
     """Raise a `GradcheckError` in place of a ValueError, with the same message."""
     try:
         yield
+    except GradcheckError:
+        raise
     except ValueError as error:
-        raise GradcheckError(str(error)) from None
+        raise GradcheckError(str(error)) from error
+
+
+OPTIONS = {"fast": Flag(), "seed": Count(0), "batch": Count() | Nothing()}
+"""The constraints of the options that the checks have."""
 
 
 def _argument_names(f: Callable[..., Any], n: int) -> tuple[str, ...]:

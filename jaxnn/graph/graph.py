@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
+from jaxnn.constraints import Count, checked
 from jaxnn.graph.analysis.flow import Flow, measure_flow
 from jaxnn.graph.analysis.layers import GraphLayer, find_layers, group_by_layer, inline_networks
 from jaxnn.graph.analysis.nonfinite import NonFinite, find_first_nonfinite
@@ -98,14 +99,13 @@ class Graph:
         new = self.retrace(replace_values(self.arguments, values)).expand(self.depth)
         return new.by_layer() if self._is_by_layer else new
 
+    @checked(depth=Count(0))
     def expand(self, depth: int) -> "Graph":
         """Return the same graph with composites expanded to a nesting depth of `depth`; 0 collapses all.
 
         Raises:
           ValueError: if depth is not an int >= 0.
         """
-        if not isinstance(depth, int) or depth < 0:
-            raise ValueError(f"depth must be an int >= 0, got {depth!r}")
         return replace(self, depth=depth)
 
     @property

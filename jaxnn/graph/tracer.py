@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.constraints import Count, checked
 from jaxnn.graph.graph import Graph
 from jaxnn.graph.tracing.backward_pass import set_derivatives
 from jaxnn.graph.tracing.evaluation import evaluate
@@ -15,6 +16,7 @@ from jaxnn.graph.tracing.naming import argument_paths, assign_names, replace_unp
 from jaxnn.graph.tracing.nodes import Node, Operation
 
 
+@checked(depth=Count(0), limit=Count())
 def trace(f: Callable[..., Any], *, depth: int = 0, cotangent: Any = None, limit: int = 2_000) -> Callable[..., Graph]:
     """Trace the computation graph of a function: every intermediate, and the derivative with respect to it.
 
@@ -48,9 +50,6 @@ def trace(f: Callable[..., Any], *, depth: int = 0, cotangent: Any = None, limit
 
     Source: reverse accumulation, Griewank & Walther, Evaluating Derivatives, 2nd ed., 2008, section 3.2.
     """
-    for name, value, least in (("depth", depth, 0), ("limit", limit, 1)):
-        if not isinstance(value, int) or value < least:
-            raise ValueError(f"{name} must be an int >= {least}, got {value!r}")
 
     @_unguarded()
     def traced(*args: Any) -> Graph:
@@ -92,15 +91,13 @@ def _as_array(leaf: Any, path: tuple[str, ...]) -> jax.Array:
     try:
         return jnp.asarray(leaf)
     except TypeError:
-        message = f"argument {''.join(path)} must be an array, got {type(leaf).__name__}: bind it by functools.partial"
-        raise ValueError(message) from None
+        got = f"{type(leaf).__name__}: bind it by functools.partial"
+        raise ValueError(f"argument {''.join(path)} must be an array, got {got}") from None
 
 
 def _check_differentiable(arguments: tuple[Node, ...]) -> None:
-    if not arguments:
-        raise ValueError("the function must have an argument to differentiate with respect to, got no arguments")
     if not any(node.inexact for node in arguments):
-        dtypes = ", ".join(f"{node.name}: {node.dtype}" for node in arguments)
+        dtypes = ", ".join(f"{node.name}: {node.dtype}" for node in arguments) or "no arguments"
         raise ValueError(f"an argument must be floating, got {dtypes}: pass 5.0 instead of 5, for example")
 
 

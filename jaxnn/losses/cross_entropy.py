@@ -11,9 +11,9 @@ from jaxnn.constraints import Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.losses.loss import Loss
 from jaxnn.losses.targets import (
+    LOGITS,
+    OUTPUTS,
     ClassTargets,
-    Logits,
-    Outputs,
     Targets,
     are_class_numbers,
     as_column,
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 
-@checked(z=Outputs(), y=Targets())
+@checked(z=OUTPUTS, y=Targets())
 def sigmoid_cross_entropy_value(z: Array, y: Array) -> Array:
     """Compute L = -(y log σ(z) + (1 - y) log(1 - σ(z))), summed over an example's outputs, from logits.
 
@@ -68,7 +68,7 @@ def sigmoid_cross_entropy_value(z: Array, y: Array) -> Array:
     return per_example(positive + negative)
 
 
-@checked(z=Outputs(), y=Targets())
+@checked(z=OUTPUTS, y=Targets())
 def sigmoid_cross_entropy_gradient(z: Array, y: Array) -> Array:
     """Compute dz = σ(z) - y, (m,) or (m, k).
 
@@ -88,7 +88,7 @@ def sigmoid_cross_entropy_gradient(z: Array, y: Array) -> Array:
     return sign * jax.nn.sigmoid(sign * z) + (nearer - y)
 
 
-@checked(a=Outputs(), y=Targets("a"))
+@checked(a=OUTPUTS, y=Targets("a"))
 def binary_cross_entropy_value(a: Array, y: Array) -> Array:
     """Compute L = -(y log a + (1 - y) log(1 - a)), summed over an example's outputs, from probabilities.
 
@@ -113,7 +113,7 @@ def binary_cross_entropy_value(a: Array, y: Array) -> Array:
     return per_example(-xlogy(y, a) - xlog1py(1 - y, -a))
 
 
-@checked(a=Outputs(), y=Targets("a"))
+@checked(a=OUTPUTS, y=Targets("a"))
 def binary_cross_entropy_gradient(a: Array, y: Array) -> Array:
     """Compute da = -y/a + (1 - y)/(1 - a), (m,) or (m, k).
 
@@ -132,7 +132,7 @@ def binary_cross_entropy_gradient(a: Array, y: Array) -> Array:
     return negative - positive
 
 
-@checked(z=Logits(), y=ClassTargets())
+@checked(z=LOGITS, y=ClassTargets())
 def softmax_cross_entropy_value(z: Array, y: Array) -> Array:
     """Compute L = -Σ_j y_j log p_j, p = softmax(z), from logits and class numbers or distributions over the classes.
 
@@ -168,7 +168,7 @@ def softmax_cross_entropy_value(z: Array, y: Array) -> Array:
     return -jnp.where(y == 0, 0, y * log_p).sum(axis=1)
 
 
-@checked(z=Logits(), y=ClassTargets())
+@checked(z=LOGITS, y=ClassTargets())
 def softmax_cross_entropy_gradient(z: Array, y: Array) -> Array:
     """Compute dz = p Σ_j y_j - y, (m, k), with p = softmax(z): p - y for labels that sum to one.
 
@@ -231,7 +231,7 @@ def softmax_cross_entropy(smoothing: float = 0.0) -> Loss:
         return plain
 
     def mixed(f):
-        @checked(z=Logits(), y=ClassTargets())
+        @checked(z=LOGITS, y=ClassTargets())
         def smoothed(z, y):
             return ((1 - smoothing) * f(z, y) + smoothing * f(z, uniform_labels(z, y))).astype(z.dtype)
 

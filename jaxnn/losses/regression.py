@@ -3,13 +3,13 @@
 from jaxnn.constraints import checked
 from jaxnn.factories.decorator import factory
 from jaxnn.losses.loss import Loss
-from jaxnn.losses.targets import Outputs, Targets, check_fit, per_example
+from jaxnn.losses.targets import OUTPUTS, Targets, check_fit, per_example
 from jaxnn.typing import Array
 
 __all__ = ["squared_error", "squared_error_gradient", "squared_error_value"]
 
 
-@checked(z=Outputs(), y=Targets())
+@checked(z=OUTPUTS, y=Targets())
 def squared_error_value(z: Array, y: Array) -> Array:
     """Compute L = ½ Σ_j (z_j - y_j)², including the factor ½.
 
@@ -31,7 +31,7 @@ def squared_error_value(z: Array, y: Array) -> Array:
     return per_example((z - y) ** 2 / 2)
 
 
-@checked(z=Outputs(), y=Targets())
+@checked(z=OUTPUTS, y=Targets())
 def squared_error_gradient(z: Array, y: Array) -> Array:
     """Compute dz = z - y, (m,) or (m, k).
 

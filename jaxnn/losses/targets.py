@@ -9,39 +9,37 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.arrays import as_array, fits, promote_large_integers
+from jaxnn.arrays import as_array, check_labels, fits, promote_large_integers
 from jaxnn.constraints import Call, Constraint, checked
 from jaxnn.typing import Array
 from jaxnn.validation import described
 
 
-class Outputs(Constraint):
-    """Outputs (m,) or (m, k) of a network, floats: whole numbers would round targets, which are cast to their dtype."""
-
-    def __init__(self):
-        fix = "outputs are the first argument, targets the next"
-        super().__init__("an array of floats", ("z", None, 3, [[0.5]], np.ones((2, 2), int)), fix)
-
-    def accepts(self, value: Any) -> bool:
-        """Return whether it has a floating dtype, as an array or the shape of one."""
-        return jnp.issubdtype(getattr(value, "dtype", None) or int, jnp.floating)
-
-    def check(self, name: str, value: Any, call: Call) -> Array:
-        """Return outputs as a JAX array."""
-        value = super().check(name, promote_large_integers(value), call)
-        return jnp.asarray(value) if isinstance(value, np.ndarray) else value
+def _as_outputs(value: Any) -> Array:
+    return jnp.asarray(promote_large_integers(value)) if isinstance(value, np.ndarray) else value
 
 
-class Logits(Outputs):
-    """Logits (m, k) of k >= 2 classes."""
+def _are_floats(value: Any) -> bool:
+    # As an array or the shape of one. Whole numbers beyond 32 bits become floats.
+    return jnp.issubdtype(getattr(promote_large_integers(value), "dtype", None) or int, jnp.floating)
 
-    def check(self, name: str, value: Any, call: Call) -> Array:
-        """Return logits as a JAX array."""
-        z = super().check(name, value, call)
-        if len(z.shape) != 2 or z.shape[1] < 2:
-            fix = "use sigmoid_cross_entropy for one output per example"
-            raise ValueError(f"{name} must be logits (m, k) with k >= 2 classes, got {z.shape}: {fix}")
-        return z
+
+OUTPUTS = Constraint(
+    "an array of floats",
+    ("z", None, 3, [[0.5]], np.ones((2, 2), int)),
+    "outputs are the first argument, targets the next",
+    test=_are_floats,
+    convert=_as_outputs,
+)
+"""Outputs (m,) or (m, k) of a network, floats: whole numbers would round targets, which are cast to their dtype."""
+
+LOGITS = Constraint(
+    "an array of floats, logits (m, k) with k >= 2 classes",
+    ("z", None, 3, [[0.5]], np.ones((2, 2), int), np.ones(2), np.ones((2, 1))),
+    lambda z: "use sigmoid_cross_entropy for one output per example" if _are_floats(z) else OUTPUTS.fix,
+    test=lambda z: _are_floats(z) and len(z.shape) == 2 and z.shape[1] >= 2,
+    convert=_as_outputs,
+)
 
 
 class Targets(Constraint):
@@ -106,32 +104,28 @@ class ClassTargets(Targets):
         return jnp.asarray(promote_large_integers(y))
 
 
-@checked(z=Outputs(), y=Targets(convert=False))
+@checked(z=OUTPUTS, y=Targets(convert=False))
 def check_fit(z: Any, y: Array) -> None:
     """Raise ValueError unless outputs z (m, k) and targets y have one shape, up to a trailing axis of 1."""
 
 
-@checked(z=Outputs(), y=Targets(convert=False))
+@checked(z=OUTPUTS, y=Targets(convert=False))
 def check_between_0_and_1(z: Any, y: Array) -> None:
     """Raise ValueError unless the targets y (m, k) are in [0, 1]."""
     if y.min() < 0 or y.max() > 1:
         raise ValueError(
-            f"binary labels must be from 0 to 1, got {y.min()} to {y.max()}: "
+            f"y must be binary labels, from 0 to 1, got {y.min()} to {y.max()}: "
             "use softmax_cross_entropy, or mlp with output='softmax', for more classes"
         )
 
 
-@checked(z=Logits(), y=ClassTargets(convert=False))
+@checked(z=LOGITS, y=ClassTargets(convert=False))
 def check_classes(z: Any, y: Array) -> None:
     """Raise ValueError unless y are class numbers (m,) for logits z (m, k), or distributions (m, k)."""
-    least, numbers = y.min(), are_class_numbers(z, y)
-    if numbers and (least < 0 or y.max() >= z.shape[1]):
-        raise ValueError(
-            f"labels of {z.shape[1]} classes must be from 0 to {z.shape[1] - 1}, got {least} to {y.max()}: "
-            "number the classes from 0"
-        )
-    if not numbers and least < 0:
-        raise ValueError(f"entries of a distribution over classes must be at least 0, got {least}")
+    if are_class_numbers(z, y):
+        check_labels(y, z.shape[1])
+    elif y.min() < 0:
+        raise ValueError(f"y must be at least 0 in a distribution over classes, got {y.min()}")
 
 
 def are_class_numbers(z: Any, y: Array) -> bool:

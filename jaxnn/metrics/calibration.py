@@ -112,9 +112,9 @@ def _binned(probabilities: Any, y: Any, bins: int, weight: Any) -> tuple[Array, 
 
 def _predictions(probabilities: Any, y: Any, weight: Any) -> tuple[Array, Array]:
     """Return the probability of each example's predicted class, (m,), and 1 if it is right, else 0, (m,)."""
-    p, y = as_probabilities(probabilities, weight), as_numbers("labels", y)
+    p, y = as_probabilities(probabilities, weight), as_numbers("y", y)
     if p.ndim not in (1, 2) or p.size == 0 or y.shape not in {p.shape[:1], (*p.shape[:1], 1)}:
-        raise ValueError(f"probabilities and labels must be (m,) or (m, k), and (m,), got {p.shape} and {y.shape}")
+        raise ValueError(f"probabilities and y must be (m,) or (m, k), and (m,), got {p.shape} and {y.shape}")
     # In half precision, sums over many examples would lose the small terms.
     p = p.astype(jnp.promote_types(p.dtype, jnp.float32))
     classes = 2 if p.size == p.shape[0] else p.shape[1]

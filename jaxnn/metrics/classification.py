@@ -71,9 +71,9 @@ def log_loss(probabilities: Array, y: Array, weight: Array | None = None) -> Arr
       0.6931472
     """
     weight = as_weight(weight, probabilities)
-    p, y = as_probabilities(probabilities, weight), as_numbers("labels", y)
+    p, y = as_probabilities(probabilities, weight), as_numbers("y", y)
     if not y.ndim or p.shape[:1] != y.shape[:1] or y.size != y.shape[0] or p.ndim > 2:
-        raise ValueError(f"probabilities and labels must be (m,) or (m, k), and (m,), got {p.shape} and {y.shape}")
+        raise ValueError(f"probabilities and y must be (m,) or (m, k), and (m,), got {p.shape} and {y.shape}")
     if p.size == p.shape[0]:
         p, column = p.reshape(-1), class_numbers(y.reshape(-1), 2)
         # For a label that is not a class, the logarithm of a negative number, which is NaN.
@@ -110,7 +110,7 @@ def confusion_matrix(predicted: Array, y: Array, classes: int, weight: Array | N
        [0 1]]
     """
     weight = as_weight(weight, predicted)
-    predicted, y = as_labels(predicted, weight), as_numbers("labels", y)
+    predicted, y = as_labels(predicted, weight), as_numbers("y", y)
     if predicted.shape != y.shape or y.ndim != 1:
         raise ValueError(f"predicted and y must both be labels (m,), got {predicted.shape} and {y.shape}")
     place = class_numbers(y, classes), class_numbers(predicted, classes)

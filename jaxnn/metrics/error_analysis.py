@@ -107,10 +107,8 @@ def analyze_errors(
     examples = {"train": n_train, "train_dev": n_train_dev, "dev": n_dev, "test": n_test}
     examples = {name: int(n) for name, n in examples.items() if n is not None}
     if examples and examples.keys() != errors.keys():
-        raise ValueError(
-            f"numbers of examples must be given for {', '.join(errors)}, as the errors, or for no set, "
-            f"got {', '.join(examples)}"
-        )
+        wanted, got = (", ".join(f"n_{name}" for name in names) for names in (errors, examples))
+        raise ValueError(f"{wanted} must be given, one for each error, or none of them, got {got}")
     errors["achievable"] = float(achievable_error)
     same_distribution = "train_dev" if "train_dev" in errors else "dev"
     between = {"bias": ("achievable", "train"), "variance": ("train", same_distribution)}

@@ -6,18 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.arrays import as_array, floats, promote_large_integers
+from jaxnn.arrays import as_array, check_real, floats, promote_large_integers
 from jaxnn.data.weights import check_weight, relative
 from jaxnn.typing import Array
-from jaxnn.validation import described, is_real
 
 
 def as_numbers(name: str, a: Any) -> Any:
     """Convert an array-like to a NumPy or JAX array of real numbers or booleans."""
     a = as_array(name, a)
-    if not is_real(a.dtype) and a.dtype != bool:
-        fix = ": np.unique(labels, return_inverse=True)[1] numbers them" if name == "labels" else ""
-        raise ValueError(f"{name} must be numbers, got {described(a)}{fix}")
+    check_real(name, a, a, "" if name == "probabilities" else f"np.unique({name}, return_inverse=True)[1] numbers them")
     return a
 
 
@@ -25,10 +22,7 @@ def as_weight(weight: Any, examples: Any) -> Any:
     """Return weights (m,) of the examples (m, ...), or `None`; outside a compiled program, validate them."""
     if weight is None:
         return None
-    m = np.shape(examples)[:1]
-    if np.shape(weight) != m or m == ():
-        raise ValueError(f"weight must have shape {m}, one number per example, got {np.shape(weight)}")
-    return weight if isinstance(weight, jax.core.Tracer) else check_weight(weight, *m)
+    return check_weight(weight, (*np.shape(examples), 0)[0])
 
 
 def as_probabilities(p: Any, weight: Any = None) -> Array:
@@ -77,7 +71,7 @@ def _counted_on_host(a: Any, weight: Any) -> np.ndarray:
 
 def as_labels(predicted: Any, weight: Any) -> Any:
     """Convert labels to an array (m, ...); outside a compiled program, raise ValueError for fractions."""
-    labels = as_numbers("labels", predicted)
+    labels = as_numbers("predicted", predicted)
     if jnp.issubdtype(labels.dtype, jnp.floating):
         numbers = _counted_on_host(labels, weight)
         fractions = numbers[(numbers != np.floor(numbers)) & np.isfinite(numbers)]
@@ -89,7 +83,7 @@ def as_labels(predicted: Any, weight: Any) -> Any:
 def are_right(predicted: Any, y: Any, weight: Any) -> tuple[Array, Any]:
     """Return whether each label of each example is right, (m, k), and the weights."""
     weight = as_weight(weight, predicted)
-    predicted, y = as_labels(predicted, weight), as_numbers("labels", y)
+    predicted, y = as_labels(predicted, weight), as_numbers("y", y)
     if y.shape == (*predicted.shape, 1):
         y = y[..., 0]
     if predicted.shape != y.shape or predicted.ndim < 1 or predicted.size == 0:

@@ -6,11 +6,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnn.constraints import ExampleShape, checked
+from jaxnn.arrays import check_real
+from jaxnn.constraints import Constraint, ExampleShape, checked
 from jaxnn.models.model import shapes_of_params
 from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.typing import Array, Params, Shape
-from jaxnn.validation import described, is_real
 
 
 @checked(network=LAYER)
@@ -40,7 +40,15 @@ def params_to_arrays(network: Layer, params: Params) -> list[Array]:
     return [leaf for part in network.parts(params) for leaf in jax.tree.leaves(part)]
 
 
-@checked(network=LAYER, in_shape=ExampleShape())
+_ARRAYS = Constraint(
+    "a list of arrays, as params_to_arrays returns them",
+    (None, 3, {"W": np.zeros((2, 2))}),
+    lambda arrays: "list(arrays.values()), if they are in that order" if isinstance(arrays, Mapping) else "",
+    test=lambda arrays: np.iterable(arrays) and not isinstance(arrays, Mapping),
+)
+
+
+@checked(network=LAYER, in_shape=ExampleShape(), arrays=_ARRAYS)
 def params_from_arrays(network: Layer, in_shape: Shape, arrays: Sequence[Any]) -> Params:
     """Make params of a network from the arrays of another library.
 
@@ -69,9 +77,6 @@ def params_from_arrays(network: Layer, in_shape: Shape, arrays: Sequence[Any]) -
     # The parts of NumPy arrays are views, so writing to them writes to params.
     views = params_to_arrays(network, params)
     names = _names(params, views)
-    if isinstance(arrays, Mapping) or not np.iterable(arrays):
-        fix = ": list(arrays.values()), if they are in that order" if isinstance(arrays, Mapping) else ""
-        raise ValueError(f"arrays must be a list of arrays {', '.join(names)}, got {described(arrays)}{fix}")
     arrays = [np.asarray(a) for a in arrays]
     if len(arrays) != len(views):
         raise ValueError(f"arrays must be {len(views)} ({', '.join(names)}), got {len(arrays)}")
@@ -80,8 +85,7 @@ def params_from_arrays(network: Layer, in_shape: Shape, arrays: Sequence[Any]) -
             fix = ": W is (n_out, n_in), transpose it" if array.shape == view.shape[::-1] else ""
             fix = ": b.ravel()" if view.ndim == 1 and array.size == view.size else fix
             raise ValueError(f"{name} must have shape {view.shape}, got {array.shape}{fix}")
-        if not is_real(array.dtype):
-            raise ValueError(f"{name} must be real numbers, got {array.dtype}: array.astype(float)")
+        check_real(name, array, array, "array.astype(float)")
         with np.errstate(over="ignore"):
             view[...] = array.astype(view.dtype)
         if not np.isfinite(view).all():

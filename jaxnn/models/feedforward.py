@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.constraints import Count, Counts, Flag, Instance, OneOf, checked
+from jaxnn.constraints import Count, Flag, Instance, ListOf, OneOf, checked
 from jaxnn.losses.cross_entropy import sigmoid_cross_entropy, softmax_cross_entropy
 from jaxnn.losses.loss import Loss
 from jaxnn.losses.regression import squared_error
@@ -42,7 +42,7 @@ _OUTPUTS: dict[str, tuple[Loss, Callable[[Array], Array], Callable[[Array], Arra
     "relu": (squared_error(), unchanged, unchanged),
 }
 
-SIZES = Counts(2, "two or more whole numbers of at least 1, (n_0, ..., n_L)")
+SIZES = ListOf(Count(), "two or more whole numbers of at least 1, (n_0, ..., n_L)", least=2)
 
 
 @checked(
@@ -106,7 +106,7 @@ def mlp(
     """
     if output == "softmax" and sizes[-1] < 2:
         raise ValueError(
-            f"last size must be at least 2 classes for output='softmax', got {sizes[-1]}: use output='binary'"
+            f"sizes must end in at least 2 classes for output='softmax', got {sizes[-1]}: use output='binary'"
         )
     n_hidden = len(sizes) - 2
     activations = one_each("activation", activation, n_hidden, (str, Layer))

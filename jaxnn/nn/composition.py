@@ -16,13 +16,12 @@ from jaxnn.factories.decorator import factory
 from jaxnn.factories.representation import in_few_words
 from jaxnn.nn.activations import relu, sigmoid, silu, tanh
 from jaxnn.nn.boundaries import run_backward, run_forward
-from jaxnn.nn.layer import LAYER, Layer, init_same_shape
+from jaxnn.nn.layer import LAYER, Layer, check_kept, init_same_shape
 from jaxnn.nn.linear import dense
 from jaxnn.nn.reshaping import flatten
 from jaxnn.nn.stochastic import dropout
 from jaxnn.places import RESIDUAL, entry
 from jaxnn.typing import Array, Key, Params, Shape
-from jaxnn.validation import described
 
 __all__ = ["chain", "residual"]
 
@@ -57,8 +56,7 @@ def residual(layer: Layer) -> Layer:
     def forward(params, x, key=None):
         x = promote_large_integers(x)
         y, cache = run_forward(RESIDUAL, layer, params, x, key)
-        if y.shape != x.shape:
-            raise ValueError(f"layer of residual must keep the shape of its input, got {x.shape} -> {y.shape}")
+        check_kept("residual", "the shape", x.shape, y.shape)
         return x + y, cache
 
     def backward(params, cache, dy):
@@ -106,7 +104,17 @@ def sequential(
 
     With `total`, errors name a layer by its number in the whole network, in which layer 0 here is number `first` + 1.
     """
-    params_of_layers, naming = _OneForEach(len(layers)), partial(_naming, layers, first, total)
+    naming = partial(_naming, layers, first, total)
+
+    def are_of_layers(value):
+        # A list is rejected, since backward would return a tuple: another structure.
+        return isinstance(value, tuple) and len(value) == len(layers)
+
+    of_layers = f"a tuple of {len(layers)} entries, one per layer"
+    params_of_layers = Constraint(of_layers, fix=_way_to_params, test=are_of_layers)
+    caches_of_layers = Constraint(
+        "those that this chain's forward returned", fix="call backward(params, cache, dy)", test=are_of_layers
+    )
 
     @checked(key=RandomKey())
     def init(key, in_shape):
@@ -122,7 +130,7 @@ def sequential(
             caches.append(cache)
         return x, tuple(caches)
 
-    @checked(params=params_of_layers, caches=_Caches(len(layers)))
+    @checked(params=params_of_layers, caches=caches_of_layers)
     def backward(params, caches, dy):
         dparams = []
         for i in reversed(range(len(layers))):
@@ -149,36 +157,10 @@ def _naming(layers: Sequence[Layer], first: int, total: int | None, i: int) -> I
         raise type(error)(f"layer {first + i + 1} of {total}, {in_few_words(layers[i])}: {error}") from error
 
 
-class _OneForEach(Constraint):
-    """The params of a chain. A list is rejected, since backward would return a tuple: another structure."""
-
-    def __init__(self, n: int):
-        super().__init__(f"a tuple of {n} entries, one per layer", (None, [], {}), self._hint)
-        self.n = n
-
-    def accepts(self, value: Any) -> bool:
-        """Return whether it is a tuple with one entry per layer."""
-        return isinstance(value, tuple) and len(value) == self.n
-
-    def got(self, value: Any) -> str:
-        """Return the number of entries."""
-        return f"{len(value)} entries" if isinstance(value, tuple) else f"a {type(value).__name__}"
-
-    def _hint(self, value: Any) -> str:
-        also = "; params_from_arrays makes them of arrays W_1, b_1, ..." if isinstance(value, dict | list) else ""
-        return f"use those that this chain's init made (a layer without parameters has ()){also}"
-
-
-class _Caches(_OneForEach):
-    """The caches of a chain's layers."""
-
-    def __init__(self, n: int):
-        super().__init__(n)
-        self.description, self.fix = "those that this chain's forward returned", "call backward(params, cache, dy)"
-
-    def got(self, value: Any) -> str:
-        """Return the value given."""
-        return described(value)
+def _way_to_params(value: Any) -> str:
+    also = "; params_from_arrays makes them of arrays W_1, b_1, ..." if isinstance(value, dict | list) else ""
+    got = f" ({len(value)} entries)" if isinstance(value, tuple) else ""
+    return f"use those that this chain's init made (a layer without parameters has ()){got}{also}"
 
 
 @checked(in_shape=ExampleShape())

@@ -96,14 +96,16 @@ LAYER = Instance(Layer, fix=_likely_layer)
 """The constraint of an argument that is a layer."""
 
 
+def check_kept(name: str, what: str, given: Any, returned: Any, fix: str = "") -> None:
+    """Raise ValueError unless a layer returns what it was given, such as the shape of its input."""
+    if returned != given:
+        raise ValueError(f"layer of {name} must keep {what} of its input, got {given} -> {returned}{fix}")
+
+
 def init_same_shape(name: str, layer: Layer, key: Key, in_shape: Shape) -> Params:
     """Initialize a layer that keeps the shape of an example; raise ValueError if it does not."""
     params, out_shape = layer.init(key, in_shape)
-    if tuple(out_shape) != tuple(in_shape):
-        raise ValueError(
-            f"layer of {name} must keep the shape of its input, got {in_shape} -> {out_shape}: "
-            "add a dense layer that restores the shape"
-        )
+    check_kept(name, "the shape", tuple(in_shape), tuple(out_shape), ": add a dense layer that restores the shape")
     return params
 
 

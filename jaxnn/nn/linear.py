@@ -89,7 +89,6 @@ def dense(n_out: int, init: str | Initializer = "lecun") -> Layer:
       >>> params["W"].shape, out_shape
       ((3, 5), (3,))
     """
-    n_out = int(n_out)
 
     @checked(key=RandomKey(), in_shape=VectorShape())
     def init_params(key, in_shape):

@@ -3,14 +3,18 @@
 import jax.numpy as jnp
 
 from jaxnn.arrays import floats
+from jaxnn.constraints import ExampleShape, Floats, Leaves, RandomKey, Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer
 from jaxnn.typing import Array, Params
-from jaxnn.validation import check_key, check_shape, described, is_number
+from jaxnn.validation import described
 
 __all__ = ["layer_norm", "layer_norm_backward", "layer_norm_forward"]
 
+_EPS = Real(0, closed="right")
 
+
+@checked(params=Leaves(gamma="n", beta="n"), x=Floats("... n"), eps=_EPS)
 def layer_norm_forward(params: Params, x: Array, eps: float = 1e-5) -> tuple[Array, tuple[Array, Array, Array]]:
     """Compute y = γ x̂ + β with x̂ = (x - μ)/σ, where μ is the mean of x over its last axis and σ² its variance plus ε.
 
@@ -35,8 +39,6 @@ def layer_norm_forward(params: Params, x: Array, eps: float = 1e-5) -> tuple[Arr
       [[-0.999995  0.999995]
        [-1.        1.      ]]
     """
-    x = floats(x)
-    _check_sizes(params, x)
     mean, deviation = _statistics(_wide(x), eps)
     y = _row(params["gamma"], x) * _normalized(x, mean, deviation) + _row(params["beta"], x)
     return y.astype(jnp.result_type(x, *params.values())), (x, mean, deviation)
@@ -80,7 +82,7 @@ def layer_norm_backward(params: Params, cache: tuple[Array, Array, Array], dy: A
     """
     x, mean, deviation = cache
     if getattr(dy, "shape", None) != x.shape:
-        raise ValueError(f"dy of layer_norm_backward must have the shape of x, {x.shape}, got {described(dy)}")
+        raise ValueError(f"dy must have the shape of x, {x.shape}, got {described(dy)}")
     dy = _wide(floats(dy, "dy"))
     normalized, examples = _normalized(x, mean, deviation), tuple(range(x.ndim - 1))
     d = _row(params["gamma"], x) * dy
@@ -91,6 +93,7 @@ def layer_norm_backward(params: Params, cache: tuple[Array, Array, Array], dy: A
 
 
 @factory(computes="layer_norm_forward(params, x)")
+@checked(eps=_EPS)
 def layer_norm(eps: float = 1e-5) -> Layer:
     """Return the layer y = γ (x - μ)/σ + β over the last axis of x; `layer_norm_backward` derives its gradient.
 
@@ -112,14 +115,9 @@ def layer_norm(eps: float = 1e-5) -> Layer:
       >>> params[1]["gamma"].shape, out_shape
       ((4,), (4,))
     """
-    if not is_number(eps, lambda eps: 0 < eps < float("inf")):
-        raise ValueError(f"eps must be finite and above 0, got {described(eps)}")
 
+    @checked(key=RandomKey(), in_shape=ExampleShape(least=1))
     def init(key, in_shape):
-        check_key(key)
-        check_shape(in_shape)
-        if not in_shape:
-            raise ValueError("in_shape of layer_norm must have at least one axis, got ()")
         dtype = jnp.result_type(float)
         return {"gamma": jnp.ones(in_shape[-1], dtype), "beta": jnp.zeros(in_shape[-1], dtype)}, in_shape
 
@@ -152,15 +150,6 @@ def _wide(x: Array) -> Array:
 def _row(a: Array, x: Array) -> Array:
     """Return γ or β (n,) with an axis for each of x (..., n), in float32 at least."""
     return _wide(jnp.expand_dims(a, range(x.ndim - 1)))
-
-
-def _check_sizes(params: Params, x: Array) -> None:
-    n = x.shape[-1:]
-    if not n or any(jnp.shape(params[name]) != n for name in ("gamma", "beta")):
-        got = ", ".join(f"{name} {jnp.shape(a)}" for name, a in params.items())
-        raise ValueError(
-            f"params of layer_norm must be gamma (n,) and beta (n,) for x (..., n), got {got} for {x.shape}"
-        )
 
 
 CASES = {

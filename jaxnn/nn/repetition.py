@@ -14,7 +14,7 @@ from jaxnn.factories.decorator import factory
 from jaxnn.nn.activations import sigmoid, tanh
 from jaxnn.nn.boundaries import run_backward, run_forward
 from jaxnn.nn.composition import chain, layer_keys, residual, sequential
-from jaxnn.nn.layer import LAYER, Layer, init_same_shape
+from jaxnn.nn.layer import LAYER, Layer, check_kept, init_same_shape
 from jaxnn.nn.linear import dense
 from jaxnn.nn.stochastic import dropout
 from jaxnn.nn.transforms import remat
@@ -116,11 +116,7 @@ def _scan_copies(copy: Callable[[Array | int], Layer], n: int) -> Layer:
         def step(x, copy_inputs):
             i, copy_params = copy_inputs
             y, cache = run_forward(COPY, copy(i), copy_params, x, key)
-            if (y.shape, y.dtype) != (x.shape, x.dtype):
-                raise ValueError(
-                    f"layer of repeat must keep shape and dtype of its input, got {described(x)} -> {described(y)}: "
-                    "cast x to the dtype of params"
-                )
+            check_kept("repeat", "shape and dtype", described(x), described(y), ": cast x to the dtype of params")
             stacked, *layout = _distinct_arrays(cache, x, y)
             layouts[:] = layout  # the same whenever this step is traced
             return y, stacked

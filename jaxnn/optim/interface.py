@@ -8,52 +8,41 @@ from typing import Any
 import jax
 import optax
 
-from jaxnn.constraints import NO_CALL, Call, Constraint
+from jaxnn.constraints import Constraint
 from jaxnn.typing import Params
 
 promoting = partial(jax.numpy_dtype_promotion, "standard")
 """The context in which code of optax runs: it mixes dtypes, also if the user's own promotion is strict."""
 
 
-NO_LOOKAHEAD = (
-    "optimizer must be one that updates the network's params, got optax.lookahead, which updates "
-    "optax.LookaheadParams: pass the optimizer that it was made of"
-)
+NO_LOOKAHEAD = "optax.lookahead updates optax.LookaheadParams, pass the optimizer that it was made of"
 
 
-class OptaxOptimizer(Constraint):
-    """An optax optimizer, or another object with functions init and update."""
+def _is_optimizer(value: Any) -> bool:
+    has_both = all(callable(getattr(value, name, None)) for name in ("init", "update"))
+    return has_both and not _is_lookahead(value)
 
-    def __init__(self):
-        super().__init__(
-            "an optax optimizer, such as optax.adam(0.01)", (optax.adam, "Adam", 0.1, None), _likely_optimizer
-        )
 
-    def accepts(self, value: Any) -> bool:
-        """Return whether it has both functions."""
-        return all(callable(getattr(value, name, None)) for name in ("init", "update"))
-
-    def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
-        """Return the optimizer; raise ValueError for lookahead too, whose params are not those of the network."""
-        super().check(name, value, call)
-        if getattr(value.init, "__qualname__", "").startswith("lookahead."):
-            raise ValueError(NO_LOOKAHEAD)
-        return value
+def _is_lookahead(value: Any) -> bool:
+    # Its params are not those of the network.
+    return getattr(getattr(value, "init", None), "__qualname__", "").startswith("lookahead.")
 
 
 def _likely_optimizer(value: Any) -> str:
+    if _is_lookahead(value):
+        return NO_LOOKAHEAD
     if isinstance(value, str):
         return f"jaxnn.optimizer({value.lower()!r}, 0.01) makes one"
     return f"call the factory, {value.__name__}(0.01)" if hasattr(value, "__name__") else ""
 
 
-OPTIMIZER = OptaxOptimizer()
-"""The constraint of an argument that is an optimizer."""
-
-
-def check_optimizer(optimizer: Any) -> None:
-    """Raise ValueError unless it is an optax optimizer, or another object with functions init and update."""
-    OPTIMIZER.check("optimizer", optimizer)
+OPTIMIZER = Constraint(
+    "an optax optimizer, such as optax.adam(0.01)",
+    (optax.adam, "Adam", 0.1, None),
+    _likely_optimizer,
+    test=_is_optimizer,
+)
+"""The constraint of an argument that is an optimizer: an object with functions init and update."""
 
 
 def accepting(optimizer: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:

@@ -50,7 +50,7 @@ def max_norm(limit: float) -> optax.GradientTransformation:
     def update(updates, state, params=None):
         if params is None or not any(is_weight(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)):
             got = "None" if params is None else "params without leaves named W"
-            raise ValueError(f"params of max_norm must have weights, got {got}: call update(updates, state, params)")
+            raise ValueError(f"params must have weights for max_norm, got {got}: call update(updates, state, params)")
         return jax.tree_util.tree_map_with_path(project, updates, params), state
 
     return with_layout(optax.GradientTransformation(lambda params: optax.EmptyState(), update), "jaxnn")

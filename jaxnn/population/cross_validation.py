@@ -8,14 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.arrays import promote_large_integers
+from jaxnn.constraints import Function, OneOf, checked
 from jaxnn.data.batches import Batch
 from jaxnn.data.examples import check_batch
 from jaxnn.data.splitting import k_folds
-from jaxnn.population.fitting import check_made, fit_population
-from jaxnn.population.hyperparameters import check_hyperparameters
-from jaxnn.population.results import Member, Population
+from jaxnn.population.fitting import fit_population
+from jaxnn.population.hyperparameters import as_members
+from jaxnn.population.results import Member, Population, index_of_best, weighted
+from jaxnn.train.early_stopping import MODE
 from jaxnn.typing import Array, Params, PyTree
-from jaxnn.validation import check_callable, check_mode
 
 
 class CrossValidation(NamedTuple):
@@ -29,23 +30,18 @@ class CrossValidation(NamedTuple):
     measured: dict[str, np.ndarray]
     population: Population
 
+    @checked(mode=MODE)
     def best(self, monitor: str, mode: Literal["min", "max"] = "min") -> int:
         """Return the index of the member with the best mean over the folds, among those that diverged in none.
 
         Raises:
           ValueError: if the value was not measured, every member diverged, or the mode is another word.
         """
-        check_mode(mode)
-        if monitor not in self.measured:
-            raise ValueError(
-                f"monitor must be a name that was measured, got {monitor!r}: there are {sorted(self.measured)}"
-            )
-        means = self.measured[monitor].mean(axis=1) * (-1 if mode == "max" else 1)
-        if np.isnan(means).all():
-            raise ValueError(f"every member diverged in a fold, or measured NaN as {monitor}: try smaller rates")
-        return int(np.nanargmin(means))
+        OneOf(self.measured).check("monitor", monitor)
+        return index_of_best(self.measured[monitor].mean(axis=1), mode)
 
 
+@checked(member=Function("hyperparameters"), measure=Function("params", "batch"))
 def cross_validate(
     member: Callable[[PyTree], Member],
     hyperparameters: PyTree,
@@ -106,16 +102,11 @@ def cross_validate(
     data = without_uncounted(check_batch(x, y, weight))
     held_out = k_folds(data.y, k, seed=seed, stratify=stratify)
     own = np.asarray(np.ones(len(data.x)) if data.weight is None else data.weight, jnp.result_type(float))
-    hyperparameters, n = check_hyperparameters(hyperparameters)
-    check_callable("measure", measure, "params", "batch")
-    check_callable("member", member, "hyperparameters")
+    hyperparameters, n = as_members(hyperparameters)
     members = jax.tree.map(lambda leaf: np.repeat(leaf, k, axis=0), hyperparameters)
 
     def without_fold(h):
-        made = check_made(member(h["member"]))
-        if made.weight is not None:
-            raise ValueError("member must have no weights in cross_validate, which uses weights: pass them as weight")
-        return made._replace(weight=jnp.asarray((1 - held_out) * own)[h["fold"]])
+        return weighted(member(h["member"]), jnp.asarray((1 - held_out) * own)[h["fold"]])
 
     folds = {"member": members, "fold": np.tile(np.arange(k), n)}
     population = fit_population(without_fold, folds, data.x, data.y, **options)

@@ -11,26 +11,36 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.arrays import as_array, promote_large_integers
+from jaxnn.arrays import promote_large_integers
+from jaxnn.constraints import Count, Function, Instance, ListOf, Nothing, OneOf, checked
 from jaxnn.data.batches import Batch
 from jaxnn.data.examples import check_batch
 from jaxnn.data.weights import check_weight
 from jaxnn.optim.nonfinite import skipped_updates
 from jaxnn.population.executor import Plan, PopulationExecutor
-from jaxnn.population.hyperparameters import check_hyperparameters
+from jaxnn.population.hyperparameters import as_members
 from jaxnn.population.memory import free_bytes
-from jaxnn.population.results import Member, Population
-from jaxnn.train.arguments import check_loop, check_not_inside, check_on_nan, check_plan
+from jaxnn.population.results import Member, Population, as_member
+from jaxnn.train.arguments import BATCH_SIZE, LOOP, check_not_inside
 from jaxnn.train.checkpoints import Checkpoint, Checkpointer
 from jaxnn.train.divergence import Divergence
 from jaxnn.train.early_stopping import EarlyStopping
 from jaxnn.train.loop import Advanced, run
-from jaxnn.train.objectives import check_objective
+from jaxnn.train.objectives import OBJECTIVE
 from jaxnn.train.steps import TrainState, train_state
 from jaxnn.typing import Array, Params, PyTree
-from jaxnn.validation import check_callable, described, is_count
 
 
+@checked(
+    member=Function("hyperparameters"),
+    batch_size=BATCH_SIZE,
+    shuffle=OneOf(("shared", "own")) | Nothing(),
+    evaluate=Function("params", "hyperparameters") | Nothing(),
+    chunk=Count() | Nothing(),
+    devices=ListOf(Instance(jax.Device), "a list of devices, such as jax.devices()[:2]") | Nothing(),
+    memory=Count() | Nothing(),
+    **LOOP,
+)
 def fit_population(
     member: Callable[[PyTree], Member],
     hyperparameters: PyTree,
@@ -122,22 +132,13 @@ def fit_population(
       >>> population.losses.shape, population.best()
       ((4, 100), 2)
     """
-    check_on_nan(on_nan)
-    check_callable("member", member, "hyperparameters")
-    check_loop(evaluate, callback, early_stopping, checkpoints, "params", "hyperparameters")
     check_not_inside("fit_population", hyperparameters)
-    hyperparameters, n = check_hyperparameters(hyperparameters)
+    hyperparameters, _ = as_members(hyperparameters)
     data = jax.tree.map(promote_large_integers, _checked(member, hyperparameters, x, y))
-    size = check_plan(data.x.shape[0], epochs, report_every, batch_size)
-    if shuffle is not None and (not isinstance(shuffle, str) or shuffle not in ("shared", "own")):
-        raise ValueError(f'shuffle must be "shared", "own" or None, got {described(shuffle)}')
-    for name, count in (("chunk", chunk), ("memory", memory)):
-        if count is not None and not is_count(count):
-            raise ValueError(f"{name} must be a whole number of at least 1, got {described(count)}")
     devices = jax.local_devices() if devices is None else devices
-    if not isinstance(devices, Sequence) or not devices or not all(isinstance(d, jax.Device) for d in devices):
-        raise ValueError(f"devices must be a list of devices, such as jax.devices()[:2], got {described(devices)}")
-    plan = Plan(member, gradients, size, None if batch_size is None else shuffle, on_nan == "skip")
+    plan = Plan(
+        member, gradients, batch_size or data.x.shape[0], None if batch_size is None else shuffle, on_nan == "skip"
+    )
     executor = PopulationExecutor(
         plan,
         hyperparameters,
@@ -219,21 +220,18 @@ def _check_member(member: Callable[[PyTree], Member], hyperparameters: PyTree, d
     data = data._replace(y=np.asarray(data.y))
 
     def check(h):
-        made = check_made(member(h))
-        check_objective(made.objective)
+        made = as_member(member(h))
+        OBJECTIVE.check("objective", made.objective)
         train_state(made.params, made.optimizer, made.key)
-        m = data.x.shape[0]
-        if made.weight is not None and jnp.shape(made.weight) != (m,):
-            raise ValueError(f"a member's weight has shape {jnp.shape(made.weight)}, expected ({m},): one per example")
-        if made.weight is not None and not isinstance(made.weight, jax.core.Tracer):
-            check_weight(made.weight, m, some=True)
+        if made.weight is not None:
+            check_weight(made.weight, data.x.shape[0], some=True)
         made.objective.check(made.params, data)
 
     try:
         jax.eval_shape(check, jax.tree.map(lambda leaf: leaf[0], hyperparameters))
     except (jax.errors.ConcretizationTypeError, jax.errors.TracerIntegerConversionError) as error:
         raise ValueError(
-            "the member function must not use the number of a hyperparameter, which is traced, as in float() or if: "
+            "member must not use the number of a hyperparameter, which is traced, as in float() or if: "
             f"choose by jnp.where, or train a population for each ({str(error).splitlines()[0]})"
         ) from error
 
@@ -242,7 +240,7 @@ def _counted_by_any(member: Callable[[PyTree], Member], hyperparameters: PyTree)
     """Which examples have a weight above 0 in some member, (m,); `None` where members have no weights, or are wrong."""
 
     def weight(h):
-        return check_made(member(h)).weight
+        return as_member(member(h)).weight
 
     try:
         one = jax.eval_shape(weight, jax.tree.map(lambda leaf: leaf[0], hyperparameters))
@@ -257,10 +255,3 @@ def _counted_by_any(member: Callable[[PyTree], Member], hyperparameters: PyTree)
         return jax.lax.scan(lambda seen, h: (seen | (jnp.asarray(weight(h)) > 0), None), start, hyperparameters)[0]
 
     return np.asarray(by_any(hyperparameters))
-
-
-def check_made(made: Any) -> Member:
-    """Return what a member function returned; raise a ValueError unless it is a `Member`."""
-    if not isinstance(made, Member):
-        raise ValueError(f"the member function returned {type(made).__name__}, expected a jaxnn.Member")
-    return made if made.weight is None else made._replace(weight=as_array("a member's weight", made.weight))

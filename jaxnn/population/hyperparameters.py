@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.constraints import Constraint
 from jaxnn.typing import PyTree
 from jaxnn.validation import described
 
@@ -28,69 +29,67 @@ def grid(**axes: Iterable[float]) -> dict[str, np.ndarray]:
       >>> members["learning_rate"].tolist(), members["seed"].tolist()
       ([0.1, 0.1, 0.1, 0.01, 0.01, 0.01], [0, 1, 2, 0, 1, 2])
     """
-    for name, axis in axes.items():
-        if isinstance(axis, str) or not isinstance(axis, Iterable):
-            raise ValueError(f"a grid takes a list of numbers of each hyperparameter, got {name}={described(axis)}")
-    values = {name: _numbers(name, a if hasattr(a, "dtype") else list(a)) for name, a in axes.items()}
-    empty = [name for name, axis in values.items() if axis.size == 0]
-    if not values or empty:
-        raise ValueError(f"a grid takes one or more values of each hyperparameter, got none of {empty or 'any'}")
-    for name, axis in values.items():
-        if axis.ndim != 1:
-            raise ValueError(f"a grid takes numbers of each hyperparameter, got {name} of shape {axis.shape}")
+    if not axes:
+        raise ValueError("grid must have at least one hyperparameter, got none: grid(rate=[0.1, 0.01])")
+    values = {name: _axis(name, axis) for name, axis in axes.items()}
     return dict(zip(values, (a.ravel() for a in np.meshgrid(*values.values(), indexing="ij")), strict=True))
 
 
-def check_hyperparameters(hyperparameters: PyTree) -> tuple[PyTree, int]:
-    """Validate the hyperparameters; return them as NumPy arrays, and the number of members."""
-    leaves, structure = jax.tree_util.tree_flatten_with_path(
-        hyperparameters, is_leaf=lambda node: isinstance(node, list)
-    )
-    if not leaves:
-        raise ValueError("hyperparameters are empty, so there is no member: grid(rate=[0.1, 0.01]) makes two")
+def as_members(hyperparameters: PyTree) -> tuple[PyTree, int]:
+    """Return the hyperparameters as NumPy arrays, and the number of members.
+
+    Raises:
+      ValueError: if they are not finite numbers that a program can hold, one entry each for every member.
+    """
+    leaves, structure = jax.tree_util.tree_flatten_with_path(hyperparameters, lambda node: isinstance(node, list))
     names = [f"hyperparameters{jax.tree_util.keystr(path)}" for path, _ in leaves]
     arrays = [_numbers(name, leaf) for name, (_, leaf) in zip(names, leaves, strict=True)]
-    for name, array in zip(names, arrays, strict=True):
-        if array.ndim == 0:
-            raise ValueError(
-                f"{name} is one number, {array:g}, expected an array with one for each member; "
-                "what all have in common, the member function captures"
-            )
-    lengths = {name: len(array) for name, array in zip(names, arrays, strict=True)}
-    if len(set(lengths.values())) > 1:
+    lengths = {array.shape[:1] for array in arrays}
+    if len(lengths) != 1 or min(lengths) < (1,):
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in zip(names, arrays, strict=True))
         raise ValueError(
-            f"hyperparameters have different lengths, {lengths}, expected one entry each for every member; for all "
-            "combinations, grid(...)"
+            f"hyperparameters must be arrays with one entry for each member, at least one, got {shapes or 'none'}: "
+            "grid(...) makes all combinations; what is common to all members, the member function captures"
         )
-    n = len(arrays[0])
-    if n == 0:
-        raise ValueError(f"hyperparameters have length 0 ({', '.join(names)}), so there is no member to train")
-    return jax.tree.unflatten(structure, arrays), n
+    return jax.tree.unflatten(structure, arrays), len(arrays[0])
+
+
+def _axis(name: str, values: Any) -> np.ndarray:
+    axis = _numbers(name, list(values) if np.iterable(values) and not hasattr(values, "dtype") else values)
+    if axis.ndim != 1 or axis.size == 0:
+        raise ValueError(f"{name} must be a list of one or more numbers, got {described(values)}")
+    return axis
 
 
 def _numbers(name: str, values: Any) -> np.ndarray:
     """Convert the values to a dtype of JAX's; raise a ValueError unless they are finite numbers that it can hold."""
-    if isinstance(values, jax.Array) and jnp.issubdtype(values.dtype, jax.dtypes.prng_key):
-        raise ValueError(f"{name} holds random keys, expected numbers: give seeds, and make the keys of them")
-    array = np.asarray(values)
+    array = np.asarray(_NUMBERS.check(name, values))
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    if array.dtype == object or not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
-        raise ValueError(
-            f"{name} holds {array.ravel()[:1].tolist()}, expected numbers: what is no number, such as an activation or "
-            "the number of layers, makes another program: train a population for each"
-        )
-    whole = array if np.issubdtype(array.dtype, np.integer) else None
+    whole = np.issubdtype(array.dtype, np.integer)
     with np.errstate(over="ignore"):
-        array = array.astype(jax.dtypes.canonicalize_dtype(array.dtype))
-    if whole is not None and (array != whole).any():
-        # It would wrap: the seeds 5 and 2**32 + 5 would give the same training.
-        raise ValueError(f"{name} holds {whole[array != whole][0]}, which {array.dtype} cannot hold: at most 2**31 - 1")
-    given = np.asarray(values)[~np.isfinite(array)]
-    if given.size and np.isfinite(given).any():
-        most = jnp.finfo(array.dtype).max
+        held = array.astype(jax.dtypes.canonicalize_dtype(array.dtype))
+    # A whole number would wrap: the seeds 5 and 2**32 + 5 would give the same training.
+    lost = held != array if whole else ~np.isfinite(held)
+    if lost.any():
+        most = (jnp.iinfo if whole else jnp.finfo)(held.dtype).max
         raise ValueError(
-            f"{name} holds {given[np.isfinite(given)][0]}, which {array.dtype} cannot hold: at most {most}"
+            f"{name} must be finite numbers that {held.dtype} can hold, at most {most}, got {array[lost][0]}"
         )
-    if given.size:
-        raise ValueError(f"{name} holds values that are not finite: {array[~np.isfinite(array)][:3].tolist()}")
-    return array
+    return held
+
+
+def _are_numbers(values: Any) -> bool:
+    dtype = values.dtype if isinstance(values, jax.Array) else np.asarray(values).dtype
+    return jnp.issubdtype(dtype, np.number) or jnp.issubdtype(dtype, np.bool_)
+
+
+def _way_to_numbers(values: Any) -> str:
+    if isinstance(values, jax.Array):
+        return "give seeds, and make the keys of them"
+    return (
+        "what is no number, such as an activation or the number of layers, makes another program: train a population "
+        "for each"
+    )
+
+
+_NUMBERS = Constraint("numbers", fix=_way_to_numbers, test=_are_numbers)

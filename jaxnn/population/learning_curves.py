@@ -7,15 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.data.batches import Batch
+from jaxnn.constraints import Count, Function, ListOf, checked
+from jaxnn.data.batches import BATCH, Batch
 from jaxnn.data.examples import check_batch
-from jaxnn.data.splitting import random_order
+from jaxnn.data.splitting import SEED, random_order
 from jaxnn.population.cross_validation import measured_each, without_uncounted
-from jaxnn.population.fitting import check_made, fit_population
-from jaxnn.population.hyperparameters import check_hyperparameters
-from jaxnn.population.results import Member, Population
+from jaxnn.population.fitting import fit_population
+from jaxnn.population.hyperparameters import as_members
+from jaxnn.population.results import Member, Population, weighted
 from jaxnn.typing import Array, Params, PyTree
-from jaxnn.validation import check_callable, described, is_count
 
 
 class LearningCurve(NamedTuple):
@@ -34,6 +34,13 @@ class LearningCurve(NamedTuple):
     population: Population
 
 
+@checked(
+    member=Function("hyperparameters"),
+    sizes=ListOf(Count(), "a list of whole numbers of at least 1"),
+    dev=BATCH,
+    seeds=ListOf(SEED, "a list of whole numbers of at least 0", fix="seeds=[0] is one random order"),
+    measure=Function("params", "batch"),
+)
 def learning_curve(
     member: Callable[[PyTree], Member],
     hyperparameters: PyTree,
@@ -99,32 +106,19 @@ def learning_curve(
 
     Source: Cortes et al., "Learning curves: asymptotic values and rate of convergence", 1993.
     """
-    if not isinstance(dev, tuple) or not 2 <= len(dev) <= 4:
-        raise ValueError(f"dev is {described(dev)}, expected a jaxnn.Batch(x, y)")
     data, dev = without_uncounted(check_batch(x, y, weight)), check_batch(*dev[:3])
     m = data.x.shape[0]
-    for name, given in (("sizes", sizes), ("seeds", seeds)):
-        if isinstance(given, str) or not np.iterable(given):
-            raise ValueError(f"{name} is {described(given)}, expected a list of whole numbers")
-    sizes, seeds = list(sizes), list(seeds)
-    if not sizes or not all(is_count(size) and size <= m for size in sizes):
-        raise ValueError(f"sizes are whole numbers from 1 to the {m} examples there are, got {described(sizes)}")
-    if not seeds:
-        raise ValueError("seeds are empty, so there is no random order to take examples in: seeds=[0] is one")
+    if max(sizes) > m:
+        raise ValueError(f"sizes must be from 1 to the number of examples, {m}, got {max(sizes)}")
     # The place of each example in each order, (s, m): a training set of size k is those with places below k.
     places = np.stack([random_order(np.asarray(data.y), seed, stratify).argsort() for seed in seeds])
     own = np.asarray(np.ones(m) if data.weight is None else data.weight, jnp.result_type(float))
-    hyperparameters, n = check_hyperparameters(hyperparameters)
-    check_callable("measure", measure, "params", "batch")
-    check_callable("member", member, "hyperparameters")
+    hyperparameters, n = as_members(hyperparameters)
     shape = (n, len(seeds), len(sizes))
     of_member, order, size = (index.ravel() for index in np.indices(shape))
 
     def on_part(h):
-        made = check_made(member(h["member"]))
-        if made.weight is not None:
-            raise ValueError("member must have no weights in learning_curve, which uses weights: pass them as weight")
-        return made._replace(weight=jnp.where(jnp.asarray(places)[h["order"]] < h["size"], own, 0))
+        return weighted(member(h["member"]), jnp.where(jnp.asarray(places)[h["order"]] < h["size"], own, 0))
 
     members = jax.tree.map(lambda leaf: leaf[of_member], hyperparameters)
     size = np.asarray(sizes)[size]

@@ -8,14 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnn.arrays import as_array, promote_large_integers
+from jaxnn.arrays import as_array
+from jaxnn.constraints import Function, Instance, Numbers, OneOf, checked
 from jaxnn.optim.nonfinite import skipped_updates
 from jaxnn.train.divergence import Divergence
+from jaxnn.train.early_stopping import MODE
 from jaxnn.train.fitting import Fit
 from jaxnn.train.objectives import Objective
 from jaxnn.train.steps import TrainState
 from jaxnn.typing import Array, Key, Params, PyTree
-from jaxnn.validation import check_callable, check_mode, described, is_real
+from jaxnn.validation import described
 
 
 class Member(NamedTuple):
@@ -74,9 +76,8 @@ class Population(NamedTuple):
         Raises:
           ValueError: if there is no such member.
         """
-        n = len(self.diverged_at)
-        if not isinstance(i, int | np.integer) or not -n <= i < n:
-            raise ValueError(f"member must be an index from 0 to {n - 1}, got {described(i)}")
+        if not isinstance(i, int | np.integer) or not -len(self.steps) <= i < len(self.steps):
+            raise ValueError(f"i must be the index of a member, from 0 to {len(self.steps) - 1}, got {described(i)}")
         steps = self.steps[i]
         reports = [report for report in self.history if report["step"] <= steps]
         history = [{name: _scalar(value, i) for name, value in report.items()} for report in reports]
@@ -93,6 +94,7 @@ class Population(NamedTuple):
             int(skipped_updates(state.opt_state) or 0),
         )
 
+    @checked(mode=MODE)
     def best(self, monitor: str = "loss", mode: Literal["min", "max"] = "min") -> int:
         """Return the index of the member whose report is the best, among those that did not diverge.
 
@@ -109,20 +111,15 @@ class Population(NamedTuple):
           ValueError: if the reports lack the monitored value, every member diverged or has NaN there, or the mode is
             another word.
         """
-        check_mode(mode)
         last = self.history[-1]
-        if np.ndim(last.get(monitor)) == 0:
-            known = [name for name, value in last.items() if np.ndim(value)]
-            raise ValueError(f"monitor must be a name in the reports, got {monitor!r}: they hold {known}")
+        OneOf([name for name, value in last.items() if np.ndim(value)]).check("monitor", monitor)
         reports = {report["epoch"]: report for report in self.history}
         values = np.full(len(self.diverged_at), np.nan)
         for i, epoch in enumerate(self.best_epoch):
-            values[i] = reports.get(epoch, last)[monitor][i] * (-1 if mode == "max" else 1)
-        values = np.where([at is None for at in self.diverged_at], values, np.nan)
-        if np.isnan(values).all():
-            raise ValueError(f"no member has a {monitor}: all of them diverged, or measured NaN; try smaller rates")
-        return int(np.nanargmin(values))
+            values[i] = reports.get(epoch, last)[monitor][i]
+        return index_of_best(np.where([at is None for at in self.diverged_at], values, np.nan), mode)
 
+    @checked(predict=Function("params", "x"), x=Numbers(lists=True))
     def ensemble(self, predict: Callable[[Params, Array], Array], x: Array) -> Array:
         """Return the mean of `predict(params, x)`, (m, ...), over the members that did not diverge.
 
@@ -138,25 +135,46 @@ class Population(NamedTuple):
 
         Source: Hansen and Salamon, "Neural network ensembles", 1990.
         """
-        check_callable("predict", predict, "params", "x")
-        x = promote_large_integers(as_array("x", x))
-        if not is_real(x.dtype) and x.dtype != bool:
-            raise ValueError(f"x is {described(x)}, expected an array of numbers, (m, ...)")
         finite = np.array([i for i, at in enumerate(self.diverged_at) if at is None])
         if finite.size == 0:
-            raise ValueError("every member diverged, so there is nothing to average: try smaller learning rates")
+            raise ValueError("at least one member must not have diverged, got none: try smaller rates")
 
         @jax.jit
         def mean(params, x):
             # One after another, since n times the outputs may not fit into memory.
             start = jax.eval_shape(predict, jax.tree.map(lambda leaf: leaf[0], params), x)
             if not hasattr(start, "shape"):
-                raise ValueError(f"predict returns a {type(start).__name__}, expected an array: a model's predict does")
+                raise ValueError(f"predict must return an array, got a {type(start).__name__}: a model's predict does")
             total = jnp.zeros(start.shape, jnp.promote_types(start.dtype, jnp.float32))
             total, _ = jax.lax.scan(lambda total, one: (total + predict(one, x), None), total, params)
             return (total / finite.size).astype(jnp.promote_types(start.dtype, jnp.float16))
 
         return mean(jax.tree.map(lambda leaf: leaf[finite], self.params), x)
+
+
+def as_member(made: Any) -> Member:
+    """Return what a member function returned; raise a ValueError unless it is a `Member`."""
+    _MEMBER.check("result of member", made)
+    return made if made.weight is None else made._replace(weight=as_array("weight", made.weight))
+
+
+_MEMBER = Instance(Member, "a jaxnn.Member")
+
+
+def weighted(made: Any, weight: Array) -> Member:
+    """Return what a member function returned, with these example weights; it must have none."""
+    if as_member(made).weight is not None:
+        raise ValueError("weight of a member must be None, since weights choose the examples: pass them as weight")
+    return made._replace(weight=weight)
+
+
+def index_of_best(values: np.ndarray, mode: str) -> int:
+    """Return the index of the best of the members' values, (n,), which are NaN if a member diverged."""
+    if np.isnan(values).all():
+        raise ValueError(
+            "at least one member must have a finite value, got NaN of all that have not diverged: try smaller rates"
+        )
+    return int(np.nanargmin(-values if mode == "max" else values))
 
 
 def _scalar(value: Any, i: int) -> Any:

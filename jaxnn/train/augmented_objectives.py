@@ -5,15 +5,16 @@ import math
 import jax
 
 from jaxnn.arrays import promote_large_integers
+from jaxnn.constraints import ExampleShape, Function, Nothing, RandomKey, checked
 from jaxnn.data.augmentation import Augmentation
 from jaxnn.data.batches import Batch
 from jaxnn.factories.decorator import factory
-from jaxnn.train.objectives import Objective, check_objective
+from jaxnn.train.objectives import OBJECTIVE, Objective
 from jaxnn.typing import Key, Shape
-from jaxnn.validation import check_callable, check_key, check_shape
 
 
 @factory
+@checked(objective=OBJECTIVE, augment=Function("key", "image"), image_shape=ExampleShape() | Nothing())
 def with_augmentation(objective: Objective, augment: Augmentation, image_shape: Shape | None = None) -> Objective:
     """Make the objective of augmented examples: J of the batch with x_i replaced by augment(key_i, x_i).
 
@@ -45,15 +46,11 @@ def with_augmentation(objective: Objective, augment: Augmentation, image_shape: 
       >>> [round(float(noisy.value(params, batch, key)), 3) for key in (None, jax.random.key(0), jax.random.key(1))]
       [1.673, 1.658, 1.838]
     """
-    check_objective(objective)
-    check_callable("augment", augment, "key", "image")
-    if image_shape is not None:
-        check_shape(image_shape)
 
+    @checked(key=RandomKey() | Nothing())
     def changed(batch: Batch, key: Key | None) -> Batch:
         if key is None:
             return batch
-        check_key(key)
         batch = batch._replace(x=promote_large_integers(batch.x))
         m = batch.x.shape[0]
         shape = batch.x.shape[1:] if image_shape is None else tuple(image_shape)

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.constraints import Function, Instance, Nothing, checked
 from jaxnn.typing import PyTree
-from jaxnn.validation import described
 
 
 class Checkpoint(NamedTuple):
@@ -40,6 +40,7 @@ class Checkpoint(NamedTuple):
     diverged_at: int | None | list[int | None] = None
 
 
+@checked(restore=Function("start"), save=Function("make", "ended"))
 class Checkpointer(NamedTuple):
     """Two functions: one returns the checkpoint to resume from, the other saves checkpoints.
 
@@ -80,11 +81,9 @@ def restored(
     Raises:
       ValueError: if the checkpoint is not a `Checkpoint`, or belongs to another training or to more epochs.
     """
-    found = checkpoints.restore(start)
+    found = _RESTORED.check("result of restore", checkpoints.restore(start))
     if found is None:
         return None
-    if not isinstance(found, Checkpoint):
-        raise ValueError(f"restore must return a Checkpoint, as save's make() does, or None, got {described(found)}")
     _check_like(found.state, start)
     if found.best is not None:
         _check_like(found.best_state, start)
@@ -96,23 +95,23 @@ def restored(
     return found
 
 
+_RESTORED = Instance(Checkpoint, "a Checkpoint, as make() of save returns") | Nothing()
+
+
 def _check_like(state: PyTree, start: PyTree) -> None:
     """Raise a ValueError unless the state is one of the training that starts in `start`."""
-    (leaves, structure), (expected, expected_structure) = (
-        jax.tree_util.tree_flatten_with_path(tree) for tree in (state, start)
-    )
-    if structure != expected_structure:
-        raise ValueError(
-            f"the checkpoint is of another training: its state is a {structure}, expected {expected_structure}"
-        )
-    for (path, leaf), (_, like) in zip(leaves, expected, strict=True):
-        what = jax.tree_util.keystr(path)
-        if leaf.shape != like.shape or leaf.dtype != like.dtype:
-            raise ValueError(
-                f"the checkpoint is of another training: state{what} is {leaf.dtype} {leaf.shape}, "
-                f"expected {like.dtype} {like.shape}"
-            )
-        if jnp.issubdtype(like.dtype, jax.dtypes.prng_key) and not np.array_equal(
-            *map(jax.random.key_data, (leaf, like))
-        ):
-            raise ValueError(f"the checkpoint is of another training: state{what} is another random key")
+    found, expected = _leaves(state), _leaves(start)
+    for name in expected | found:
+        if found.get(name) != expected.get(name):
+            want, got = (str(leaves.get(name))[:99] for leaves in (expected, found))
+            raise ValueError(f"checkpoint must be of this training, with {name} {want}, got that of another: {got}")
+
+
+def _leaves(state: PyTree) -> dict[str, str]:
+    """Return the dtypes, the shapes and the random keys of a state by name, and at the end its structure."""
+    leaves, structure = jax.tree_util.tree_flatten_with_path(state)
+    words = {f"state{jax.tree_util.keystr(path)}": f"{leaf.dtype} {leaf.shape}" for path, leaf in leaves}
+    for path, leaf in leaves:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            words[f"state{jax.tree_util.keystr(path)}"] += f" {jax.random.key_data(leaf).tolist()}"
+    return words | {"state": str(structure)}

@@ -6,9 +6,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jaxnn.validation import check_mode, described, is_count
+from jaxnn.constraints import Count, Instance, OneOf, checked
+
+MODE = OneOf(("min", "max"))
+"""The constraint of the direction in which a monitored value improves."""
 
 
+@checked(
+    monitor=Instance(str, "a name in the reports", "'dev_loss'"),
+    patience=Count(fix="it counts reports"),
+    mode=MODE,
+)
 @dataclass(frozen=True)
 class EarlyStopping:
     """Stop when a monitored value has not improved for some reports, and return to the params of the best one.
@@ -33,13 +41,6 @@ class EarlyStopping:
     patience: int = 10
     mode: Literal["min", "max"] = "min"
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.monitor, str):
-            raise ValueError(f"monitor must be a name in the reports, got {described(self.monitor)}: 'dev_loss'")
-        if not is_count(self.patience):
-            raise ValueError(f"patience must be a number of reports, at least 1, got {described(self.patience)}")
-        check_mode(self.mode)
-
     def improves(self, report: Mapping[str, Any], best: Mapping[str, Any] | None) -> Any:
         """Return whether a report is better than the best so far, or than none; NaN and infinity never are.
 
@@ -53,11 +54,7 @@ class EarlyStopping:
         Raises:
           ValueError: if the report lacks the monitored value.
         """
-        if self.monitor not in report:
-            raise ValueError(
-                f"monitor must be a name in the reports, got {self.monitor!r}: they hold {sorted(report)}, and "
-                "evaluate can measure more"
-            )
+        OneOf(report, "evaluate can measure more", of="the names in the reports, ").check("monitor", self.monitor)
         sign = -1 if self.mode == "max" else 1
         value, record = sign * np.asarray(report[self.monitor], np.float64), np.nan
         if best is not None:

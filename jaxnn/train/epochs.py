@@ -5,14 +5,16 @@ from functools import partial
 import jax
 import optax
 
+from jaxnn.constraints import Constraint, Count, Flag, checked
 from jaxnn.data.batches import Batch, batch_indices
-from jaxnn.data.weights import in_range, mean_weight
+from jaxnn.data.examples import check_rows
+from jaxnn.data.weights import check_weight, in_range, mean_weight
 from jaxnn.train.objectives import Objective
 from jaxnn.train.steps import Step, TrainState, make_step, on_held_data, shuffle_key
 from jaxnn.typing import Array, Key
-from jaxnn.validation import check_flag, described, is_count
 
 
+@checked(batch_size=Count(), shuffle=Flag())
 def make_epoch(
     objective: Objective,
     optimizer: optax.GradientTransformation,
@@ -58,9 +60,6 @@ def make_epoch(
     To continue a `fit`, start from `result.state`: with the same objective, optimizer, batch_size and shuffle, the next
     epochs are, bit for bit, those of a longer `fit`.
     """
-    if not is_count(batch_size):
-        raise ValueError(f"batch_size must be an int >= 1, got {described(batch_size)}")
-    check_flag("shuffle", shuffle)
     step = make_step(objective, optimizer, gradients)
 
     @partial(jax.jit, donate_argnums=0)
@@ -77,8 +76,8 @@ def run_epoch(
 
     `order` is the key that shuffles, the state's key by default: members of a population can share their batches.
     """
-    m = _check_lengths(data)
-    if batch_size == m and not shuffle:
+    _check_lengths(data)
+    if batch_size == data.x.shape[0] and not shuffle:
         state, loss = step(state, data)
         return state, loss[None]
     drawn = _epoch_batches(state, data, batch_size, shuffle, order)
@@ -126,13 +125,16 @@ def _take(data: Batch, drawn: tuple[Array, Array | None, Array | None]) -> Batch
     return Batch(data.x[rows], data.y[rows], weight, normalizer)
 
 
-def _check_lengths(data: Batch) -> int:
-    """Return the number of examples; raise a ValueError unless targets and weights have that length."""
-    if not isinstance(data, Batch) or any(not hasattr(a, "shape") for a in data[:3] if a is not None):
-        raise ValueError(f"data must be a jaxnn.Batch of arrays, got {described(data)}: jaxnn.Batch(x, y)")
-    m = data.x.shape[0]
-    # JAX would read a missing row as the last one.
-    if data.y.shape[:1] != (m,) or (data.weight is not None and data.weight.shape != (m,)):
-        weights = None if data.weight is None else data.weight.shape
-        raise ValueError(f"y and weight must have one entry for each of {m} examples, got {data.y.shape} and {weights}")
-    return m
+def _check_lengths(data: Batch) -> None:
+    """Raise a ValueError unless there is a target, and a weight, for each example: JAX would repeat the last one."""
+    _ARRAYS.check("data", data)
+    check_rows(data.x, data.y)
+    if data.weight is not None:
+        check_weight(data.weight, data.x.shape[0])
+
+
+_ARRAYS = Constraint(
+    "a jaxnn.Batch of arrays",
+    fix="jaxnn.Batch(x, y)",
+    test=lambda data: isinstance(data, Batch) and all(hasattr(a, "shape") for a in data[:3] if a is not None),
+)

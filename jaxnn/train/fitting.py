@@ -10,21 +10,22 @@ import optax
 
 from jaxnn.arrays import promote_large_integers
 from jaxnn.caching import bounded_cache
+from jaxnn.constraints import Flag, Function, Nothing, ParamsTree, RandomKey, checked
 from jaxnn.data.batches import Batch
 from jaxnn.data.examples import check_batch
+from jaxnn.optim.interface import OPTIMIZER
 from jaxnn.optim.nonfinite import skipped_updates
-from jaxnn.train.arguments import check_loop, check_not_inside, check_not_traced, check_plan
+from jaxnn.train.arguments import BATCH_SIZE, LOOP, check_not_inside, check_not_traced
 from jaxnn.train.checkpoints import Checkpointer
 from jaxnn.train.divergence import Divergence, batch_program, explain
 from jaxnn.train.early_stopping import EarlyStopping
 from jaxnn.train.epochs import run_epochs
 from jaxnn.train.loop import Advanced, Outcome, run
-from jaxnn.train.objectives import Objective, check_objective
+from jaxnn.train.objectives import OBJECTIVE, Objective
 from jaxnn.train.programs import Programs, make_programs, replay_to_divergence, with_nan_policy
 from jaxnn.train.single import SingleTraining
 from jaxnn.train.steps import TrainState, borrowed_state, make_step
 from jaxnn.typing import Array, Key, Params
-from jaxnn.validation import check_flag, check_params
 
 
 class Fit(NamedTuple):
@@ -58,6 +59,16 @@ class Fit(NamedTuple):
     skipped: int = 0
 
 
+@checked(
+    objective=OBJECTIVE,
+    optimizer=OPTIMIZER,
+    params=ParamsTree(),
+    key=RandomKey(),
+    batch_size=BATCH_SIZE,
+    shuffle=Flag(),
+    evaluate=Function("params") | Nothing(),
+    **LOOP,
+)
 def fit(
     objective: Objective,
     optimizer: optax.GradientTransformation,
@@ -143,14 +154,9 @@ def fit(
       >>> [report["epoch"] for report in result.history], model.predict(result.params, x).tolist()
       ([100, 200], [0, 0, 1, 1])
     """
-    check_objective(objective)
-    check_params(params)
     check_not_inside("fit", params, key)
     data, params = check_batch(x, y, weight), jax.tree.map(promote_large_integers, params)
-    size = check_plan(data.x.shape[0], epochs, report_every, batch_size)
-    check_flag("shuffle", shuffle)
-    check_loop(evaluate, callback, early_stopping, checkpoints, "params")
-    shuffle = shuffle and batch_size is not None
+    size, shuffle = batch_size or data.x.shape[0], shuffle and batch_size is not None
     objective.check(params, data)
     if data.weight is not None and (np.asarray(data.weight) == 1).all():
         # The same program, with the same last digits, as without weights.

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 
 from jaxnn.arrays import as_array, promote_large_integers
 from jaxnn.caching import bounded_cache
-from jaxnn.constraints import Instance, Nothing, checked
-from jaxnn.data.batches import Batch
+from jaxnn.constraints import Constraint, Instance, Nothing, OneOf, ParamsTree, checked
+from jaxnn.data.batches import BATCH, Batch
 from jaxnn.data.weights import counted, in_range, relative
 from jaxnn.factories.decorator import factory, factory_made
 from jaxnn.losses.loss import Loss
@@ -24,7 +24,6 @@ from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.places import NETWORK
 from jaxnn.regularizers import Regularizer, no_regularizer
 from jaxnn.typing import Array, Params
-from jaxnn.validation import check_params, described
 
 ValueAndGrad = Callable[..., tuple[Array, Params]]
 
@@ -46,6 +45,23 @@ class Objective(NamedTuple):
     value: Callable[..., Array]
     value_and_grad: ValueAndGrad
     check: Callable[[Params, Batch], None] = lambda params, batch: None
+
+
+OBJECTIVE = Constraint(
+    "a jaxnn.Objective",
+    rejects=(None, 3, lambda params, batch: 0),
+    fix="jaxnn.objective(model.network, model.loss)",
+    test=lambda given: callable(getattr(given, "value", None)) and hasattr(given, "value_and_grad"),
+)
+"""The constraint of an objective: anything with `value` and `value_and_grad`."""
+
+GRADIENTS = OneOf(("hand", "auto"))
+
+_FLOATS = Constraint(
+    "floats",
+    fix="steps would be rounded to nothing",
+    test=lambda leaf: jnp.issubdtype(getattr(leaf, "dtype", None) or type(leaf), jnp.floating),
+)
 
 
 @factory
@@ -101,9 +117,8 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
         penalty = mark("penalty gradient", regularizer.gradient(params))
         return total, jax.tree.map(jnp.add, _divided(dparams, scale), penalty)
 
+    @checked(params=ParamsTree(), batch=BATCH)
     def forward(params, batch, key):
-        check_params(params)
-        check_is_batch("batch", batch)
         z, cache = run_forward(NETWORK, network, params, mark("x", batch.x), key)
         z = mark("z", z)
         losses = loss.value(z, batch.y)
@@ -111,14 +126,10 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
         mean, penalty = _weighted_sum(losses, shares), regularizer.value(params)
         return mark("loss", mean) + mark("penalty", penalty), z, cache, shares
 
+    @checked(params=ParamsTree(), batch=BATCH)
     def check(params, batch):
-        check_params(params)
-        check_is_batch("batch", batch)
-        for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
-            if not jnp.issubdtype(getattr(leaf, "dtype", None) or type(leaf), jnp.floating):
-                name = f"params{jax.tree_util.keystr(path)}"
-                got = getattr(leaf, "dtype", None) or described(leaf)
-                raise ValueError(f"{name} must be floats, got {got}: steps would be rounded to nothing")
+        for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+            _FLOATS.check(f"params{jax.tree_util.keystr(path)}", leaf)
         # NumPy's float64 is float32 in a program, unless jax_enable_x64 is set.
         dtype = jax.dtypes.canonicalize_dtype(batch.x.dtype)
         params = jax.tree.map(promote_large_integers, params)
@@ -128,6 +139,7 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
     return Objective(value, value_and_grad, check)
 
 
+@checked(objective=OBJECTIVE, gradients=GRADIENTS)
 def gradients_by(objective: Objective, gradients: str = "hand") -> ValueAndGrad:
     """Return the objective's `value_and_grad(params, batch, key=None)`, hand-derived or JAX's.
 
@@ -148,31 +160,13 @@ def gradients_by(objective: Objective, gradients: str = "hand") -> ValueAndGrad:
       >>> [by(jnp.array(3.0), None)[1].item() for by in (gradients_by(square, "hand"), gradients_by(square, "auto"))]
       [6.0, 6.0]
     """
-    check_objective(objective)
-    if not isinstance(gradients, str) or gradients not in ("hand", "auto"):
-        raise ValueError(f"gradients must be 'hand' or 'auto', got {described(gradients)}")
     return objective.value_and_grad if gradients == "hand" else _automatic(objective)
-
-
-def check_objective(objective: Objective) -> None:
-    """Raise a ValueError unless it is an objective: anything with `value` and `value_and_grad`."""
-    if not (callable(getattr(objective, "value", None)) and hasattr(objective, "value_and_grad")):
-        raise ValueError(
-            f"objective must be a jaxnn.Objective, got {described(objective)}: "
-            "jaxnn.objective(model.network, model.loss)"
-        )
 
 
 @bounded_cache
 def _forward_program(network: Layer) -> Any:
     # For `check`, which a stream calls often: the compiled function caches its output shapes.
     return jax.jit(lambda params, x: network.forward(params, x))
-
-
-def check_is_batch(name: str, batch: Batch) -> None:
-    """Raise a ValueError unless the argument of that name is a `Batch`; its arrays are not checked."""
-    if not isinstance(batch, Batch):
-        raise ValueError(f"{name} must be a jaxnn.Batch, got {described(batch)}: jaxnn.Batch(x, y)")
 
 
 def _automatic(objective: Objective) -> ValueAndGrad:

@@ -56,10 +56,8 @@ def _checked(measured: Any, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
     """Return what was measured as arrays of this shape; raise a ValueError unless they are numbers by name."""
     check_not_traced("fit", measured)
     if not isinstance(measured, dict) or any(np.shape(value) != shape for value in measured.values()):
-        each = " for each member" if shape else ""
-        got = repr(measured)
-        if isinstance(measured, dict):
-            got = {name: np.shape(value)[len(shape) :] for name, value in measured.items()}
+        is_dict, each = isinstance(measured, dict), " for each member" * bool(shape)
+        got = {name: np.shape(a)[len(shape) :] for name, a in measured.items()} if is_dict else repr(measured)
         raise ValueError(f"evaluate must return a dictionary of scalars{each}, got {got}")
     measured = {name: np.asarray(value) for name, value in jax.device_get(measured).items()}
     wrong = [name for name, value in measured.items() if not is_real(value.dtype) and value.dtype != bool]

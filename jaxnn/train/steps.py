@@ -9,17 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnn.arrays import as_array, check_numbers, promote_large_integers
+from jaxnn.arrays import as_array, check_real, promote_large_integers
 from jaxnn.caching import bounded_cache
-from jaxnn.data.batches import Batch
+from jaxnn.constraints import Count, Instance, ParamsTree, RandomKey, checked
+from jaxnn.data.batches import BATCH, Batch
 from jaxnn.data.weights import beside_normalizer, simplified
 from jaxnn.marks import mark_leaves
-from jaxnn.optim.interface import check_optimizer, extra_arguments, promoting
+from jaxnn.optim.interface import OPTIMIZER, extra_arguments, promoting
 from jaxnn.optim.layout import laid_out
 from jaxnn.optim.loss_scaling import loss_scale
-from jaxnn.train.objectives import Objective, check_is_batch, gradients_by
+from jaxnn.train.objectives import GRADIENTS, OBJECTIVE, Objective, gradients_by
 from jaxnn.typing import Array, Key, Params, PyTree
-from jaxnn.validation import check_key, check_params, described, is_count
 
 Step = Callable[["TrainState", Batch], tuple["TrainState", Array]]
 
@@ -41,6 +41,15 @@ class TrainState(NamedTuple):
     step: Array
 
 
+def _way_to_state(value: Any) -> str:
+    return "result.state is one" if hasattr(value, "state") else "train_state(params, optimizer, key)"
+
+
+STATE = Instance(TrainState, fix=_way_to_state)
+"""The constraint of a training state."""
+
+
+@checked(optimizer=OPTIMIZER, params=ParamsTree(), key=RandomKey())
 def train_state(params: Params, optimizer: optax.GradientTransformation, key: Key) -> TrainState:
     """Return the state before the first step: a copy of the params and a fresh optimizer state.
 
@@ -64,9 +73,6 @@ def train_state(params: Params, optimizer: optax.GradientTransformation, key: Ke
       >>> int(state.step)
       0
     """
-    check_optimizer(optimizer)
-    check_params(params)
-    check_key(key)
     params = jax.tree.map(promote_large_integers, params)
     # Inside another program it is traced with that: a program kept here would hold an optimizer with traced numbers.
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, key))):
@@ -76,13 +82,12 @@ def train_state(params: Params, optimizer: optax.GradientTransformation, key: Ke
 
 def borrowed_state(params: Params, optimizer: optax.GradientTransformation, key: Key) -> TrainState:
     """Return `train_state` with the caller's own params instead of a copy, for a training that donates no state."""
-    check_optimizer(optimizer)
-    check_key(key)
     # Arrays of NumPy can change later, and JAX may share their memory.
     params = jax.tree.map(lambda a: a if isinstance(a, jax.Array) else jax.device_put(a, may_alias=False), params)
     return _start_program(optimizer, False)(*jax.device_put((params, key)))
 
 
+@checked(objective=OBJECTIVE, optimizer=OPTIMIZER, gradients=GRADIENTS)
 def make_step(objective: Objective, optimizer: optax.GradientTransformation, gradients: str = "hand") -> Step:
     """Make the function that updates the params once: w := w + (the optimizer's update for the gradient).
 
@@ -110,10 +115,9 @@ def make_step(objective: Objective, optimizer: optax.GradientTransformation, gra
       0.6931472 [[0.05 0.1 ]]
     """
     value_and_grad = gradients_by(objective, gradients)
-    check_optimizer(optimizer)
 
+    @checked(state=STATE)
     def step(state, batch):
-        _check_state(state)
         key = step_key(state)
         loss, grads = value_and_grad(state.params, batch, key, *scale_of(state))
         grads = mark_leaves("grads", grads)
@@ -126,6 +130,7 @@ def make_step(objective: Objective, optimizer: optax.GradientTransformation, gra
     return step
 
 
+@checked(n_steps=Count())
 def make_steps(
     objective: Objective, optimizer: optax.GradientTransformation, n_steps: int, gradients: str = "hand"
 ) -> Step:
@@ -153,8 +158,6 @@ def make_steps(
       >>> losses.shape, bool(losses[-1] < 0.05)
       ((100,), True)
     """
-    if not is_count(n_steps):
-        raise ValueError(f"n_steps must be an int >= 1, got {described(n_steps)}")
     step = make_step(objective, optimizer, gradients)
 
     @partial(jax.jit, donate_argnums=0)
@@ -164,26 +167,20 @@ def make_steps(
     return on_held_data(steps)
 
 
-def _check_state(state: Any) -> None:
-    if not isinstance(state, TrainState):
-        fix = "result.state is one" if hasattr(state, "state") else "train_state(params, optimizer, key)"
-        raise ValueError(f"state must be a TrainState, got {described(state)}: {fix}")
-
-
 def _array_of(name: str, a: Any) -> Any:
     """Convert data to an array (m, ...) of numbers; return shapes and lists of traced numbers unchanged."""
     if a is None or any(isinstance(leaf, jax.core.Tracer | jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(a)):
         return a
     a = as_array(name, a)
-    check_numbers(name, a)
+    check_real(name, a, a)
     return a
 
 
 def on_held_data(program: Step) -> Step:
     """Wrap a compiled program: convert its data from dtypes that JAX would truncate, such as NumPy's int64."""
 
+    @checked(data=BATCH)
     def holding(data):
-        check_is_batch("data", data)
         x, y, weight = (_array_of(name, a) for name, a in zip(("x", "y", "weight"), data, strict=False))
         normalizer = data.normalizer
         if isinstance(weight, np.ndarray) and not isinstance(normalizer, jax.Array):
@@ -193,8 +190,8 @@ def on_held_data(program: Step) -> Step:
         return jax.tree.map(promote_large_integers, Batch(x, y, weight, normalizer))
 
     @wraps(program)
+    @checked(state=STATE)
     def run(state, data):
-        _check_state(state)
         return program(state, holding(data))
 
     run.lower = lambda state, data: program.lower(state, holding(data))

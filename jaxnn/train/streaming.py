@@ -12,22 +12,34 @@ import optax
 
 from jaxnn.arrays import promote_large_integers
 from jaxnn.caching import bounded_cache
+from jaxnn.constraints import Count, Function, Nothing, ParamsTree, RandomKey, checked
 from jaxnn.data.batches import Batch
 from jaxnn.data.streams import batch_after, by_epoch, checked_groups, of_one_size, stacked
-from jaxnn.train.arguments import check_loop, check_not_inside, check_not_traced
+from jaxnn.optim.interface import OPTIMIZER
+from jaxnn.train.arguments import LOOP, check_not_inside, check_not_traced
 from jaxnn.train.checkpoints import Checkpoint, Checkpointer
 from jaxnn.train.divergence import Divergence, explain
 from jaxnn.train.early_stopping import EarlyStopping
 from jaxnn.train.fitting import Fit, make_result
 from jaxnn.train.loop import Advanced, run
-from jaxnn.train.objectives import Objective
+from jaxnn.train.objectives import OBJECTIVE, Objective
 from jaxnn.train.programs import Programs, make_programs, replay_to_divergence, with_nan_policy
 from jaxnn.train.single import SingleTraining
 from jaxnn.train.steps import TrainState, borrowed_state, make_step
 from jaxnn.typing import Array, Key, Params
-from jaxnn.validation import check_params, described, is_count
 
 
+@checked(
+    objective=OBJECTIVE,
+    optimizer=OPTIMIZER,
+    params=ParamsTree(),
+    key=RandomKey(),
+    steps_per_epoch=Count() | Nothing(),
+    steps_per_call=Count(),
+    prefetch=Count(0),
+    evaluate=Function("params") | Nothing(),
+    **LOOP,
+)
 def fit_stream(
     objective: Objective,
     optimizer: optax.GradientTransformation,
@@ -122,17 +134,6 @@ def fit_stream(
       >>> fit_stream(objective, optax.sgd(1.0), start, endless(), **plan).losses.shape
       (10,)
     """
-    check_params(params)
-    if not all(is_count(n) for n in (epochs, report_every, steps_per_call)):
-        raise ValueError(
-            "epochs, report_every and steps_per_call must be ints >= 1, "
-            f"got {described(epochs)}, {described(report_every)} and {described(steps_per_call)}"
-        )
-    if not is_count(prefetch, least=0):
-        raise ValueError(f"prefetch must be an int >= 0, got {described(prefetch)}")
-    check_loop(evaluate, callback, early_stopping, checkpoints, "params")
-    if steps_per_epoch is not None and not is_count(steps_per_epoch):
-        raise ValueError(f"steps_per_epoch must be None or an int >= 1, got {described(steps_per_epoch)}")
     check_not_inside("fit_stream", params, key)
     batches = of_one_size(by_epoch(batches, steps_per_epoch), _MANY if steps_per_epoch is None else np.inf)
     params = jax.tree.map(promote_large_integers, params)

@@ -179,11 +179,9 @@ def test_penalties_that_depend_on_single_weights_raise(regularizer):
     ("options", "message"),
     [
         ({"x": X[:, :7]}, r"W \(3, 40\) and x \(6, 7\)"),
-        ({"start": {"W": np.zeros((1, 40))}}, "first entry of params must be a dense layer's"),
-        ({"start": ((), ())}, "first entry of params must be a dense layer's"),
+        ({"start": {"W": np.zeros((1, 40))}}, "params must start with those of a dense layer, "),
+        ({"start": ((), ())}, "params must start with those of a dense layer, "),
         ({"x": X * np.nan}, "x must be finite, got"),
-        ({"epochs": 0}, "must be ints >= 1"),
-        ({"key": 0}, "key must be a random key, got 0"),
         ({"optimizer": "sgd"}, "optimizer must be an optax optimizer, .*, got 'sgd'"),
         ({"evaluate": "loss"}, "evaluate must be a function .*, got 'loss'"),
     ],
@@ -201,7 +199,7 @@ def test_untrainable_params_raise(options, message):
         (X[:0], "got float32"),
         (np.ones((3, 4), int), r"got int64 \(3, 4\)"),
         (X.astype(str), "got <U"),
-        (X * np.nan, "x must be finite, got inf or NaN"),
+        (X * np.nan, "x must be finite, got nan at .0, 0. and 240 such values"),
         (None, "x must be an array, got None"),
     ],
 )

@@ -114,11 +114,11 @@ def test_layers_without_params_may_differ():
         (lambda: wide(widths=(4,)), "widths must be one value or 2, one per layer it applies to, got 1"),
         (
             lambda: wide(widths=(4, 6)),
-            "widths must be whole numbers from 1 to the layer's size, got 6 for a layer of 5",
+            "widths must be whole numbers from 1 to the layer's size, 5, got 6",
         ),
-        (lambda: wide(widths=(2.5, 2)), "widths must be whole numbers from 1 to the layer's size, got 2.5"),
-        (lambda: wide(widths=("a", 2)), "got 'a' for a layer of 7"),
-        (lambda: wide(widths=8), "got 8 for a layer of 7"),
+        (lambda: wide(widths=(2.5, 2)), "widths must be whole numbers from 1 to the layer's size, 7, got 2.5"),
+        (lambda: wide(widths=("a", 2)), "the layer's size, 7, got 'a'"),
+        (lambda: wide(widths=8), "the layer's size, 7, got 8"),
         (lambda: wide(widths="a"), "widths must be one value or a sequence with one per layer, got 'a'"),
         (lambda: traced_width_mlp((3,), 1), "sizes must be two or more whole numbers of at least 1"),
         (

@@ -68,12 +68,18 @@ def test_split_follows_its_seed(stratify):
 @pytest.mark.parametrize(
     ("x", "y", "fractions", "stratify", "message"),
     [
-        (numbered(10), np.zeros(10), (0.5, 0.6), False, "must be positive and sum to 1, got .* with sum 1.1"),
-        (numbered(10), np.zeros(10), (1.0, 0.0), False, "must be positive"),
-        (numbered(10), np.zeros(10), (1.5, -0.5), False, "must be positive"),
-        (numbered(10), np.zeros(10), (np.nan, 1), False, "must be positive"),
-        (numbered(10), np.zeros(10), (), False, "must be positive"),
-        (numbered(10), np.zeros(9), (0.5, 0.5), False, r"y must be one target .* of x \(10, 1\), got shape \(9,\)"),
+        (numbered(10), np.zeros(10), (0.5, 0.6), False, "fractions must sum to 1, got .* with sum 1.1"),
+        (numbered(10), np.zeros(10), (1.0, 0.0), False, "fractions must be one positive number per part"),
+        (numbered(10), np.zeros(10), (1.5, -0.5), False, "fractions must be one positive number per part"),
+        (numbered(10), np.zeros(10), (np.nan, 1), False, "fractions must be one positive number per part"),
+        (numbered(10), np.zeros(10), (), False, "fractions must be one positive number per part"),
+        (
+            numbered(10),
+            np.zeros(9),
+            (0.5, 0.5),
+            False,
+            r"y must be one target for each of the 10 examples, .*, got shape \(9,\)",
+        ),
         (
             numbered(10),
             np.zeros((10, 2)),
@@ -88,10 +94,10 @@ def test_split_follows_its_seed(stratify):
             False,
             "fractions must give every part an example, got .* of 10 examples",
         ),
-        (numbered(0), np.zeros(0), (1.0,), False, "fractions must give every part an example"),
-        (numbered(10), np.zeros(10), 0.8, False, "fractions must be one number per part, .* got 0.8"),
-        (numbered(10), np.zeros(10), "0.8", False, "fractions must be one number per part, .* got '0.8'"),
-        (1.0, 1.0, (0.5, 0.5), False, r"y must be one target for each example of x \(\), got shape \(\)"),
+        (numbered(0), np.zeros(0), (1.0,), False, r"x must be at least one example .*, got shape \(0, 1\)"),
+        (numbered(10), np.zeros(10), 0.8, False, "fractions must be one positive number per part, .* got 0.8"),
+        (numbered(10), np.zeros(10), "0.8", False, "fractions must be one positive number per part, .* got '0.8'"),
+        (1.0, 1.0, (0.5, 0.5), False, r"x must be at least one example \(m, ...\), got shape \(\)"),
         (numbered(10), np.zeros(10), (0.5, 0.5), "no", "stratify must be True or False, got 'no'"),
     ],
 )
@@ -215,13 +221,13 @@ def test_standardize_raises_for_statistics_of_another_shape(own, shape):
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (np.zeros((0, 3)), r"x must be training examples as rows, got shape \(0, 3\)"),
-        (np.float64(3), r"x must be training examples as rows, got shape \(\)"),
+        (np.zeros((0, 3)), r"x must be training examples as rows, \(m, ...\), got shape \(0, 3\)"),
+        (np.float64(3), r"x must be training examples as rows, \(m, ...\), got shape \(\)"),
         (np.array([[1.0, np.nan]]), r"x must be finite, got nan at \(0, 1\) and 1 such values"),
-        (np.full((2, 2), "1"), r"x must be numbers, got <U1"),
-        (np.ones((2, 2), object), "x must be numbers, got object"),
-        (np.full((2, 2), 1j), "x must be numbers, got complex128"),
-        (np.zeros((2, 2), "M8[s]"), "x must be numbers, got datetime64"),
+        (np.full((2, 2), "1"), r"x must be real numbers, got <U1"),
+        (np.ones((2, 2), object), "x must be real numbers, got object"),
+        (np.full((2, 2), 1j), "x must be real numbers, got complex128"),
+        (np.zeros((2, 2), "M8[s]"), "x must be real numbers, got datetime64"),
         (None, "x must be an array, got None"),
         (np.ma.masked_array([[1.0], [99.0]], [[False], [True]]), "x must have no masked entries, got 1"),
     ],
@@ -258,8 +264,8 @@ def test_one_hot_in_a_dtype_and_in_a_program():
     ("y", "message"),
     [
         (np.array([0.0, 1.0]), r"an integer dtype, got float\d+"),
-        (np.array([0, 3]), "labels y must be from 0 to 2, got 0 to 3"),
-        (np.array([-1, 1]), "labels y must be from 0 to 2, got -1 to 1"),
+        (np.array([0, 3]), "y must be labels of 3 classes, from 0 to 2, got 0 to 3"),
+        (np.array([-1, 1]), "y must be labels of 3 classes, from 0 to 2, got -1 to 1"),
         (np.array([[0], [1]]), r"y must be whole numbers of an integer dtype \(m,\), got int64 \(2, 1\): y.ravel\(\)"),
         (np.eye(3, dtype=int), r"y must be whole numbers .* \(m,\), got int64 \(3, 3\)"),
         (np.int64(1), r"y must be whole numbers .* \(m,\), got 1"),
@@ -346,9 +352,9 @@ def test_check_batch_returns_the_same_arrays():
 
 @pytest.mark.parametrize("asarray", [np.asarray, jnp.asarray])
 def test_check_batch_names_the_labels(asarray):
-    with pytest.raises(ValueError, match="labels of 2 classes must be from 0 to 1, got 0 to 2"):
+    with pytest.raises(ValueError, match="y must be labels of 2 classes, from 0 to 1, got 0 to 2"):
         jaxnn.data.check_batch(asarray(np.ones((2, 3), np.float32)), asarray([0, 2]), classes=2)
-    with pytest.raises(ValueError, match="labels of 3 classes must be from 0 to 2, got -1 to 1"):
+    with pytest.raises(ValueError, match="y must be labels of 3 classes, from 0 to 2, got -1 to 1"):
         jaxnn.data.check_batch(asarray(np.ones((2, 3), np.float32)), asarray([-1, 1]), classes=3)
 
 
@@ -442,8 +448,12 @@ def test_data_inside_a_program_raise():
             "stats must be the result of fit_standardizer, got .*: x comes second",
         ),
         (np.ones((2, 1)), np.ones((2, 1)), r"stats must be the result of fit_standardizer, got float64 \(2, 1\)"),
-        (jaxnn.data.Standardizer(np.zeros(1), np.ones(1)), np.full((2, 1), "1"), "x must be numbers, got <U1"),
-        (jaxnn.data.Standardizer(np.zeros(1), np.ones(1)), np.ones((2, 1), object), "x must be numbers, got object"),
+        (jaxnn.data.Standardizer(np.zeros(1), np.ones(1)), np.full((2, 1), "1"), "x must be real numbers, got <U1"),
+        (
+            jaxnn.data.Standardizer(np.zeros(1), np.ones(1)),
+            np.ones((2, 1), object),
+            "x must be real numbers, got object",
+        ),
     ],
 )
 def test_standardize_raises(stats, x, message):
@@ -454,7 +464,7 @@ def test_standardize_raises(stats, x, message):
 @pytest.mark.parametrize(
     ("key", "m", "batch_size", "message"),
     [
-        (0, 5, 2, "key must be a random key, got 0"),
+        (0, 5, 2, "key must be one random key, got 0"),
         (None, 5, 2.0, "from 1 to the number of examples, 5, got 2.0"),
         (None, 5, "2", "got '2'"),
         (None, 5, True, "got True"),

@@ -191,9 +191,9 @@ def test_weights_of_0_only_leave_defined_numbers_in_programs():
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
-        (np.zeros(M), "weights must be at least 0, and one above 0, got 0.0 to 0.0"),
-        (np.full(M, False), "weights must be at least 0, and one above 0, got False to False"),
-        (-np.ones(M), "weights must be at least 0, and one above 0, got -1.0 to -1.0"),
+        (np.zeros(M), "weight must be at least 0, and one above 0, got 0.0 to 0.0"),
+        (np.full(M, False), "weight must be at least 0, and one above 0, got False to False"),
+        (-np.ones(M), "weight must be at least 0, and one above 0, got -1.0 to -1.0"),
         (np.where(np.arange(M) == 2, np.nan, 1), r"weight must be finite, got nan at \(2,\) and 1 such values"),
         (np.where(np.arange(M) == 2, np.inf, 1), r"weight must be finite, got inf at \(2,\) and 1 such values"),
         (np.ones(M, complex), "weight must be real numbers, got complex128"),
@@ -205,7 +205,7 @@ def test_invalid_weights_raise_one_line(weight, message):
         lambda: by_fit(weight),
         lambda: jaxnn.data.check_batch(X, Y, weight),
         lambda: jaxnn.data.host_batches(X, Y, SIZE, seed=0, weight=weight),
-        lambda: jaxnn.cross_validate(None, {"k": np.zeros(1)}, X, Y, k=2, seed=0, measure=None, weight=weight),
+        lambda: jaxnn.cross_validate(max, {"k": np.zeros(1)}, X, Y, k=2, seed=0, measure=max, weight=weight),
     ):
         with pytest.raises(ValueError, match=message) as error:
             ask()
@@ -214,7 +214,7 @@ def test_invalid_weights_raise_one_line(weight, message):
 
 def test_concrete_weights_of_a_member_are_checked():
     member = lambda h: jaxnn.Member(OBJECTIVE, SGD, START, KEY, weight=np.zeros(M))  # noqa: E731
-    with pytest.raises(ValueError, match=r"weights must be at least 0, and one above 0, got 0.0 to 0.0"):
+    with pytest.raises(ValueError, match=r"weight must be at least 0, and one above 0, got 0.0 to 0.0"):
         jaxnn.fit_population(member, {"k": np.zeros(1)}, X, Y, epochs=1)
 
 
@@ -321,11 +321,11 @@ def test_a_target_of_weight_0_may_be_nan(gradients):
 
 
 def test_what_counts_is_still_checked():
-    with pytest.raises(ValueError, match="labels of 3 classes must be from 0 to 2, got -100 to 2"):
+    with pytest.raises(ValueError, match="y must be labels of 3 classes, from 0 to 2, got -100 to 2"):
         by_fit(WEIGHT, y=MASKED)
     with pytest.raises(ValueError, match=r"x must be finite, got nan at \(0, 0\) and 3 such values"):
         by_fit(np.where(np.arange(M) == 3, 0, COUNTS) + (np.arange(M) == 0), x=BROKEN)
-    with pytest.raises(ValueError, match="labels of 3 classes must be from 0 to 2, got -100 to 2"):
+    with pytest.raises(ValueError, match="y must be labels of 3 classes, from 0 to 2, got -100 to 2"):
         jaxnn.data.check_batch(X, MASKED, WEIGHT, classes=3)
     assert jaxnn.data.check_batch(X, MASKED, COUNTS, classes=3).y is MASKED
 
@@ -492,7 +492,7 @@ def test_weighted_counts_are_sums_of_weights():
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
-        (-np.ones(M), "weights must be at least 0, and one above 0, got -1.0 to -1.0"),
+        (-np.ones(M), "weight must be at least 0, and one above 0, got -1.0 to -1.0"),
         (np.full(M, np.nan), r"weight must be finite, got nan at \(0,\) and 11 such values"),
         (np.ones(M - 1), r"weight must have shape \(11,\), one number per example, got \(10,\)"),
         (1.0, r"weight must have shape \(11,\), one number per example, got \(\)"),

@@ -148,7 +148,7 @@ def test_targets_of_any_dtype_are_the_numbers_they_are(name):
     expected = loss(jnp.asarray(z), jnp.asarray(y))
     for dtype in (int, ">i4", ">f4", ">f8", np.longdouble, np.uint8, bool):
         assert_same(loss(z.astype(">f4"), y.astype(dtype)), expected)
-    with pytest.raises(ValueError, match=r"^[az] must be an array of floats, got int64 \(2, 2\)"):
+    with pytest.raises(ValueError, match=r"^[az] must be an array of floats.*, got int64 \(2, 2\)"):
         loss(y, y)
     if not many:
         assert_same(loss(z, y * BIG), loss(z, y * np.float32(BIG)))
@@ -159,9 +159,9 @@ def test_label_beyond_32_bits_is_not_a_class(label):
     z, y = np.array([[0.1, 0.9]], np.float32), np.array([label])
     for loss in (jaxnn.softmax_cross_entropy(), jaxnn.softmax_cross_entropy(0.1)):
         assert np.isnan(loss.value(z, y)).all()
-        with pytest.raises(ValueError, match="labels of 2 classes must be from 0 to 1, got"):
+        with pytest.raises(ValueError, match="y must be labels of 2 classes, from 0 to 1, got"):
             loss.check(z, y)
-    with pytest.raises(ValueError, match=f"labels y must be from 0 to 1, got {label} to {label}"):
+    with pytest.raises(ValueError, match=f"y must be labels of 2 classes, from 0 to 1, got {label} to {label}"):
         jaxnn.data.one_hot(y, 2)
     assert np.isnan(jaxnn.metrics.log_loss(z, y)) and np.isnan(jaxnn.metrics.log_loss(z[:, 0], y))
     assert np.isnan(jaxnn.metrics.expected_calibration_error(z, y)) and np.isnan(

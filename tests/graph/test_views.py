@@ -106,7 +106,7 @@ def test_unusual_values_are_rendered(depth):
         (lambda: graph.trace(J)(5, 3, 2), r"an argument must be floating, got a: int32.*: pass 5.0 instead of 5"),
         (
             lambda: graph.trace(lambda: 1.0)(),
-            "must have an argument to differentiate .*, got no arguments",
+            "an argument must be floating, got no arguments",
         ),
         (lambda: graph.trace(jnp.sin)(jnp.ones(2)), r"must be a scalar, got \(2,\): pass cotangent="),
         (lambda: graph.trace(lambda x: (x, x))(1.0), r"must be a scalar, got \(\), \(\)"),
@@ -120,10 +120,7 @@ def test_unusual_values_are_rendered(depth):
             lambda: graph.trace(jnp.sin, cotangent=jnp.ones(3))(1.0),
             r"shapes of the output, \(\), got \(3,\)",
         ),
-        (lambda: graph.trace(jnp.sin, depth=-1), "depth must be an int >= 0, got -1"),
-        (lambda: graph.trace(jnp.sin, depth="all"), "depth must be an int >= 0, got 'all'"),
         (lambda: graph.trace(lambda x: np.sin(x))(1.0), "cannot be traced: .*use jax.numpy instead of numpy"),
-        (lambda: graph.trace(jnp.sin, limit=0), "limit must be an int >= 1, got 0"),
         (
             lambda: graph.trace(lambda x: jax.pure_callback(np.sin, jax.ShapeDtypeStruct((), "float32"), x))(1.0),
             "pure_callback at .*test_views.py:[0-9]+ has no derivative",
@@ -167,8 +164,6 @@ def test_a_rule_is_not_compiled_in_each_trace():
         (lambda g: g.with_args(a="x"), "a must be a value for float32, got 'x'"),
         (lambda g: g.with_args(a=None), "a must be a value for float32, got None"),
         (lambda g: g.with_args(a=1j), "a must be a value for float32, got 1j"),
-        (lambda g: g.expand("all"), "depth must be an int >= 0, got 'all'"),
-        (lambda g: g.expand(-1), "depth must be an int >= 0, got -1"),
         (lambda g: g.html(vary="a"), "vary must be a dict of values by argument, .*, got 'a'"),
     ],
 )

@@ -34,7 +34,7 @@ NAN, INF = float("nan"), float("inf")
         (c.RandomKey(), [KEY, jax.random.PRNGKey(0)], [0, None, jax.random.split(KEY)]),
         (c.ExampleShape(), [(), (3,), [2, 2]], [3, (0,), None, "3", (2.0,)]),
         (c.FloatDtype(), ["float16", jnp.bfloat16, np.dtype("float32")], ["int8", None, "fp32", 16]),
-        (c.Counts(2, "sizes"), [(3, 1), [np.int64(2), 2]], [3, (3,), (3, 0), "ab", None]),
+        (c.ListOf(c.Count(), "sizes", 2), [(3, 1), [np.int64(2), 2], range(1, 3)], [3, (3,), (3, 0), "ab", None, "12"]),
     ],
     ids=lambda value: getattr(value, "description", None),
 )

@@ -99,12 +99,12 @@ REASONS = {
     **{(name, UNHOLDABLE): "must be finite, got .* such values" for name in TRAINING},
     **{("logistic regression, all examples at once", name): OVERFLOWED for name in HUGE},
     ("three classes, dropout, batches of 1", "the largest floats"): OVERFLOWED,
-    ("fit_in_row_space", "the largest floats"): "norms of examples must be at most .*, got",
-    ("fit_in_row_space", "float16 near its end"): "norms of examples must be at most .* in float16, got",
+    ("fit_in_row_space", "the largest floats"): "x must have examples of norms of at most .*, got",
+    ("fit_in_row_space", "float16 near its end"): "x must have examples of norms of at most .* in float16, got",
     (
         "standardized",
         "the largest floats",
-    ): "standard deviations of x must be at most .* in float32, got 3.*e\\+38",
+    ): "x must have standard deviations of at most .* in float32, got 3.*e\\+38",
 }
 
 
@@ -201,15 +201,18 @@ PREPARING = {
 REFUSED = {
     ("split", "one example"): "fractions must give every part an example, .*: increase the smallest fraction",
     ("k_folds", "one example"): "k must be from 2 to the number of examples, 1, got 5",
-    ("row_space", "the largest floats"): "norms of examples must be at most .* in float32, got .*: scale the features",
+    (
+        "row_space",
+        "the largest floats",
+    ): "x must have examples of norms of at most .* in float32, got .*: scale the features",
     (
         "row_space",
         "float16 near its end",
-    ): "norms of examples must be at most .* in float16, got .*: scale the features",
+    ): "x must have examples of norms of at most .* in float16, got .*: scale the features",
     (
         "standardize in a program",
         "the largest floats",
-    ): "standard deviations of x must be at most .* in float32, got .*: scale the features first",
+    ): "x must have standard deviations of at most .* in float32, got .*: scale the features first",
     ("augment", UNHOLDABLE): "x must be finite, got .* and 48 such values",
     ("standardize in a program", UNHOLDABLE): "x must be finite, got .* and 48 such values",
 }

@@ -1,6 +1,7 @@
 """Validation of numbers, names, keys and functions, by type and shape."""
 
 import functools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import jaxnn
-from jaxnn import arrays, validation
+from jaxnn import arrays, constraints, validation
 
 KEY, OLD = jax.random.key(0), jax.random.PRNGKey(0)
 
@@ -43,12 +44,12 @@ def test_range_of_a_traced_number_is_not_checked():
 
 @pytest.mark.parametrize("key", [KEY, OLD, np.asarray(OLD)])
 def test_keys_of_either_kind(key):
-    validation.check_key(key)
-    jax.eval_shape(validation.check_key, key)
-    keys = jnp.stack([key, key])
-    jax.eval_shape(jax.vmap(validation.check_key), keys)
-    with pytest.raises(ValueError, match=r"key must be one random key, got \(2,\) of them: .* jax.vmap over them"):
-        validation.check_key(keys)
+    check = partial(constraints.RandomKey().check, "key")
+    jax.eval_shape(check, key)
+    keys = jnp.stack([check(key), key])
+    jax.eval_shape(jax.vmap(check), keys)
+    with pytest.raises(ValueError, match=r"key must be one random key, got .* \(2,.*\): .* jax.vmap over them"):
+        check(keys)
 
 
 @pytest.mark.parametrize(
@@ -57,58 +58,23 @@ def test_keys_of_either_kind(key):
     + [(np.random.default_rng(0), "a Generator"), (np.uint32(3), "3"), (jnp.array([1, 2]), r"int32 \(2,\)")],
 )
 def test_no_keys(key, got):
-    with pytest.raises(ValueError, match=f"^key must be a random key, got {got}.*: jax.random.key"):
-        validation.check_key(key)
-
-
-@pytest.mark.parametrize("seed", [-1, 0.5, "a", None, True, KEY, OLD, np.random.default_rng(0)])
-def test_no_seeds(seed):
-    with pytest.raises(ValueError, match="^seed must be a whole number of at least 0, got"):
-        validation.check_seed(seed)
-    for good in (0, 3, np.int64(2)):
-        validation.check_seed(good)
-
-
-@pytest.mark.parametrize("value", ["no", 1, None, [True], np.array([True, False])])
-def test_no_flags(value):
-    with pytest.raises(ValueError, match="^shuffle must be True or False, got"):
-        validation.check_flag("shuffle", value)
-    validation.check_flag("shuffle", np.True_)
-
-
-@pytest.mark.parametrize(
-    ("name", "hint"),
-    [("Relu", ": did you mean 'relu'"), ("LeakyReLU", ": did you mean 'leaky_relu'"), ("swish", "")],
-)
-def test_a_near_name_raises(name, hint):
-    with pytest.raises(ValueError, match=rf"^activation must be one of \['leaky_relu', .*\], got '{name}'{hint}\??$"):
-        validation.check_name("activation", name, ["relu", "leaky_relu"])
-
-
-@pytest.mark.parametrize("name", [None, ["relu"], b"relu", len, np.zeros(2), {}])
-def test_invalid_name(name):
-    with pytest.raises(ValueError, match="^activation must be one of .*, got"):
-        validation.check_name("activation", name, {"relu": 1})
-
-
-@pytest.mark.parametrize("shape", [4, (0,), (-1,), (4.0,), "4", None, np.zeros((2, 3)), (True,)])
-def test_no_shapes(shape):
-    with pytest.raises(ValueError, match="^in_shape must be the shape of one example, got .*: omit the batch axis"):
-        validation.check_shape(shape)
+    with pytest.raises(ValueError, match=f"^key must be one random key, got {got}.*: jax.random.key"):
+        constraints.RandomKey().check("key", key)
 
 
 def test_functions_are_checked_by_what_they_take():
+    check = partial(constraints.Function("params", "batch").check, "measure")
     good = [lambda a, b: 0, lambda *a: 0, lambda a, b, c=1: 0, jax.jit(lambda a, b: 0), functools.partial(pow, 1), max]
     for function in good:
-        validation.check_callable("measure", function, "params", "batch")
+        assert check(function) is function
     for bad in (lambda: 0, lambda a: 0, lambda a, b, c: 0, jax.jit(lambda a: 0), lambda a, *, b: 0):
         with pytest.raises(
             ValueError, match=r"^measure must be a function measure\(params, batch\), got a function of \("
         ):
-            validation.check_callable("measure", bad, "params", "batch")
+            check(bad)
     for none in (None, "accuracy", 3, {}):
         with pytest.raises(ValueError, match=r"^measure must be a function measure\(params, batch\), got "):
-            validation.check_callable("measure", none, "params", "batch")
+            check(none)
 
 
 @pytest.mark.parametrize("value", [np.zeros((50, 50)), jnp.zeros((50, 50)), list(range(1000)), len, "x" * 999, KEY, {}])
@@ -164,7 +130,9 @@ class Frame:
 def test_data_frame_with_words_names_its_columns():
     frame = Frame(age=[1.0, 2.0], city=["a", "b"], day=np.array(["2020", "2021"], "datetime64[D]"), old=[True, False])
     for take in (lambda x: jaxnn.data.check_batch(x, [0, 1]), jaxnn.data.fit_standardizer):
-        with pytest.raises(ValueError, match="^x must be .*, got object: columns 'city', 'day' are not numeric, drop"):
+        with pytest.raises(
+            ValueError, match="^x must be .*, got object.*: columns 'city', 'day' are not numeric, drop"
+        ):
             take(frame)
     with pytest.raises(ValueError, match=r"x.astype\('float32'\)$"):
         jaxnn.data.check_batch(Frame(age=[1.0, 2.0], old=[True, False]), [0, 1])

@@ -112,10 +112,10 @@ def test_a_probability_of_nan_stays_one():
 @pytest.mark.parametrize(
     ("p", "y", "bins", "message"),
     [
-        (np.ones(5), np.ones(4), 10, r"probabilities and labels must be .*, got \(5,\) and \(4,\)"),
-        (np.ones((5, 2)), np.ones((5, 2)), 10, "probabilities and labels must be .*, got"),
-        (np.ones((5, 2, 1)), np.ones(5), 10, "probabilities and labels must be .*, got"),
-        (np.ones(0), np.ones(0), 10, "probabilities and labels must be .*, got"),
+        (np.ones(5), np.ones(4), 10, r"probabilities and y must be .*, got \(5,\) and \(4,\)"),
+        (np.ones((5, 2)), np.ones((5, 2)), 10, "probabilities and y must be .*, got"),
+        (np.ones((5, 2, 1)), np.ones(5), 10, "probabilities and y must be .*, got"),
+        (np.ones(0), np.ones(0), 10, "probabilities and y must be .*, got"),
         (
             np.array([-3.0, 2.0]),
             np.ones(2),
@@ -126,7 +126,7 @@ def test_a_probability_of_nan_stays_one():
         (np.ones(5), np.ones(5), 2.5, "whole number of at least 1, got 2.5"),
         (np.ones(5), np.ones(5), True, "whole number of at least 1, got True"),
         (np.ones(5), np.ones(5), "10", "whole number of at least 1, got '10'"),
-        (["a"] * 5, np.ones(5), 10, r"probabilities must be numbers, got <U1 \(5,\)"),
+        (["a"] * 5, np.ones(5), 10, r"probabilities must be real numbers, got <U1 \(5,\)"),
     ],
 )
 def test_what_raises(p, y, bins, message):

@@ -98,7 +98,7 @@ def test_log_loss_of_no_class_is_nan(label):
 
 @pytest.mark.parametrize(("p", "y"), [((5, 3), (4,)), ((5, 3), (5, 3)), ((5,), (4,)), ((5, 3, 1), (5,))], ids=str)
 def test_log_loss_raises_for_shapes_that_do_not_fit(p, y):
-    with pytest.raises(ValueError, match=r"probabilities and labels must be .*, got \(.*\) and \(.*\)"):
+    with pytest.raises(ValueError, match=r"probabilities and y must be .*, got \(.*\) and \(.*\)"):
         jaxnn.metrics.log_loss(np.full(p, 0.5), np.zeros(y, int))
 
 
@@ -165,24 +165,25 @@ def test_logits_instead_of_probabilities_raise():
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (np.array(["cat", "dog"]), r"labels must be numbers, got <U3 \(2,\): np.unique"),
-        (np.array([0, 1], object), "labels must be numbers, got object"),
-        (None, "labels must be an array, got None"),
-        ([[0], [0, 1]], "whose entries differ in shape"),
+        (np.array(["cat", "dog"]), r"must be real numbers, got <U3 \(2,\): np.unique"),
+        (np.array([0, 1], object), "must be real numbers, got object"),
+        (None, "must be an array, got None"),
+        ([[0], [0, 1]], "must be an array, .* whose entries differ in shape"),
     ],
 )
 def test_non_numeric_labels_raise(labels, message):
     y, half = np.array([0, 1]), np.array([0.5, 0.5])
-    asks = (
-        lambda: jaxnn.accuracy(labels, y),
-        lambda: jaxnn.accuracy(y, labels),
-        lambda: jaxnn.metrics.confusion_matrix(labels, y, 2),
-    )
-    more = (lambda: jaxnn.metrics.log_loss(half, labels), lambda: jaxnn.metrics.reliability_curve(half, labels))
-    for ask in (*asks, *more):
-        with pytest.raises(ValueError, match=message):
-            ask()
-    with pytest.raises(ValueError, match=r"probabilities and labels must be .*, got \(\) and \(\)"):
+    calls = [
+        ("predicted", lambda: jaxnn.accuracy(labels, y)),
+        ("y", lambda: jaxnn.accuracy(y, labels)),
+        ("predicted", lambda: jaxnn.metrics.confusion_matrix(labels, y, 2)),
+        ("y", lambda: jaxnn.metrics.log_loss(half, labels)),
+        ("y", lambda: jaxnn.metrics.reliability_curve(half, labels)),
+    ]
+    for name, call in calls:
+        with pytest.raises(ValueError, match=f"^{name} {message}"):
+            call()
+    with pytest.raises(ValueError, match=r"probabilities and y must be .*, got \(\) and \(\)"):
         jaxnn.metrics.log_loss(0.5, 1)
 
 

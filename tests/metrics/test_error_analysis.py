@@ -125,11 +125,11 @@ def test_errors_may_be_arrays_of_one_number():
         ),
         (
             dict(train_error=0.1, dev_error=0.1, n_train=10),
-            "numbers of examples must be given for train, dev, .*, got train$",
+            "^n_train, n_dev must be given, one for each error, or none of them, got n_train$",
         ),
         (
             dict(train_error=0.1, dev_error=0.1, n_train=10, n_dev=10, n_test=3),
-            "numbers of examples must be given for .*, got train, dev, test",
+            "^n_train, n_dev must be given, .*, got n_train, n_dev, n_test",
         ),
         (dict(train_error=None, dev_error=0.1), "train_error must be a fraction from 0 to 1, got None"),
         (dict(train_error="0.1", dev_error=0.1), "train_error must be a fraction from 0 to 1, got '0.1'"),

@@ -50,11 +50,11 @@ def test_chain_of_nothing_raises():
 @pytest.mark.parametrize(
     ("wrong", "got"),
     [
-        (lambda p: p[:2], "got 2 entries"),
-        (lambda p: (*p, ()), "got 4 entries"),
+        (lambda p: p[:2], "got a tuple: use those .* .2 entries."),
+        (lambda p: (*p, ()), "got a tuple: use those .* .4 entries."),
         (lambda p: p[0], "got a dict"),
         (list, "got a list"),  # it would come back from backward as a tuple
-        (lambda p: None, "got a NoneType"),
+        (lambda p: None, "got None: use those"),
     ],
 )
 def test_chain_names_wrong_params(wrong, got):

@@ -182,7 +182,7 @@ def test_an_invalid_initializer_raises(init):
 
 
 def test_keys_and_shapes_raise():
-    with pytest.raises(ValueError, match="key must be a random key, got 0"):
+    with pytest.raises(ValueError, match="key must be one random key, got 0"):
         jaxnn.dense(3).init(0, (5,))
     with pytest.raises(ValueError, match="in_shape must be the shape of one example, got 5"):
         jaxnn.dense(3).init(KEY, 5)

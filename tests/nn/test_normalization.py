@@ -210,14 +210,29 @@ def test_eps_is_above_0(eps):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: layer_norm().init(jax.random.key(0), ()), "in_shape of layer_norm must have at least one axis"),
-        (lambda: layer_norm_forward(PARAMS, jnp.ones((2, 1))), r"gamma .* for x .*\(2, 1\)"),
-        (lambda: layer_norm_forward(PARAMS, jnp.ones((2, 3))), r"gamma .* for x .*\(2, 3\)"),
-        (lambda: layer_norm_forward(PARAMS, jnp.ones(())), "gamma .* for x"),
-        (lambda: layer_norm_forward(dict(PARAMS, beta=jnp.zeros((1, 4))), jnp.ones((2, 4))), r"beta \(1, 4\)"),
+        (
+            lambda: layer_norm().init(jax.random.key(0), ()),
+            r"in_shape must be the shape of one example with at least one axis, got \(\)",
+        ),
+        (
+            lambda: layer_norm_forward(PARAMS, jnp.ones((2, 1))),
+            r"x must be floats \(..., n=4\) for gamma \(4,\) and beta \(4,\), got .* \(2, 1\)",
+        ),
+        (
+            lambda: layer_norm_forward(PARAMS, jnp.ones((2, 3))),
+            r"x must be floats \(..., n=4\) for gamma \(4,\) and beta \(4,\), got .* \(2, 3\)",
+        ),
+        (
+            lambda: layer_norm_forward(PARAMS, jnp.ones(())),
+            r"x must be floats \(..., n=4\) for gamma \(4,\) and beta \(4,\), got 1.0",
+        ),
+        (
+            lambda: layer_norm_forward(dict(PARAMS, beta=jnp.zeros((1, 4))), jnp.ones((2, 4))),
+            r"beta: float32 \(1, 4\): beta.ravel\(\)",
+        ),
         (
             lambda: layer_norm_backward(PARAMS, layer_norm_forward(PARAMS, jnp.ones((2, 4)))[1], jnp.ones((2, 1))),
-            r"dy of layer_norm_backward must have the shape of x, \(2, 4\), got",
+            r"dy must have the shape of x, \(2, 4\), got",
         ),
         (lambda: layer_norm(jnp.ones((2, 4))), r"compute with layer_norm_forward\(params, x\)"),
     ],

@@ -98,7 +98,7 @@ GIVEN = {
 }
 NOT_ANNOTATED = {"dog", "dowg", "nadam", "nadamw", "scale_by_factored_rms"}
 REFUSED = {
-    "lookahead": "got optax.lookahead, which updates optax.LookaheadParams: pass the optimizer that it was made of",
+    "lookahead": ": optax.lookahead updates optax.LookaheadParams, pass the optimizer that it was made of",
     "differentially_private_aggregate": "got one that fails: .* expects `grads` to have a batch dimension",
     "dpsgd": "got one that fails: .* expects `grads` to have a batch dimension",
     "measure_with_ema": r"got updates \(\): is it a measurement for optax.monitor\?",

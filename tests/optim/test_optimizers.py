@@ -284,7 +284,7 @@ def test_max_norm_takes_a_positive_limit(limit):
 @pytest.mark.parametrize("params", [None, {"w": jnp.ones((2, 2))}, jnp.ones((2, 2)), ()])
 def test_max_norm_without_weights_raises(params):
     updates = {"w": jnp.ones((2, 2))} if params is None else params
-    with pytest.raises(ValueError, match="params of max_norm must have weights, got"):
+    with pytest.raises(ValueError, match="params must have weights for max_norm, got"):
         jaxnn.optim.max_norm(1.0).update(updates, optax.EmptyState(), params)
 
 

@@ -116,31 +116,7 @@ def test_stopped_by_is_reported_without_early_stopping_too():
 
 def test_missing_monitor_raises():
     with pytest.raises(
-        ValueError, match=r"monitor must be a name in the reports, got 'dev_los': they hold \['dev_loss', 'epoch'"
+        ValueError,
+        match=r"monitor must be one of .* \['dev_loss', 'epoch'.*, got 'dev_los': did you mean 'dev_loss'",
     ):
         fit(early_stopping=jaxnn.EarlyStopping("dev_los"))
-
-
-@pytest.mark.parametrize("patience", [0, -1, 2.5, None])
-def test_patience_is_a_count(patience):
-    with pytest.raises(ValueError, match="patience must be a number of reports, at least 1, got"):
-        jaxnn.EarlyStopping("dev_loss", patience=patience)
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"mode": "highest"}, "mode must be .min. or .max., got 'highest'"),
-        ({"monitor": 5}, "monitor must be a name in the reports, got 5"),
-        ({"patience": True}, "patience must be a number of reports, at least 1, got True"),
-    ],
-)
-def test_invalid_early_stopping_arguments_raise(given, message):
-    with pytest.raises(ValueError, match=message):
-        jaxnn.EarlyStopping(**{"monitor": "dev_loss", **given})
-
-
-@pytest.mark.parametrize("rule", [5, "dev_loss", True, jaxnn.EarlyStopping, ("dev_loss", 5)])
-def test_fit_raises_for_an_invalid_early_stopping(rule):
-    with pytest.raises(ValueError, match="early_stopping must be a jaxnn.EarlyStopping, got .*: EarlyStopping"):
-        fit(early_stopping=rule)

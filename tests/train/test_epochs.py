@@ -68,10 +68,15 @@ def test_weights_mean_the_same_at_every_batch_size(batch_size):
 
 
 @pytest.mark.parametrize(
-    ("y", "weight"), [(jnp.array([0, 1]), None), (jnp.zeros(9, int), None), (jnp.zeros(7, int), jnp.ones(2))]
+    ("y", "weight", "message"),
+    [
+        (jnp.array([0, 1]), None, r"y must be one target for each of the 7 examples, .*, got shape \(2,\)"),
+        (jnp.zeros(9, int), None, r"y must be one target for each of the 7 examples, .*, got shape \(9,\)"),
+        (jnp.zeros(7, int), jnp.ones(2), r"weight must have shape \(7,\), one number per example, got \(2,\)"),
+    ],
 )
-def test_targets_and_weights_of_another_length_raise(y, weight):
-    with pytest.raises(ValueError, match="y and weight must have one entry for each of 7 examples, got"):
+def test_targets_and_weights_of_another_length_raise(y, weight, message):
+    with pytest.raises(ValueError, match=message):
         jaxnn.train.make_epoch(OBJECTIVE, SGD, 3)(state_of(params_of()), data(7)._replace(y=y, weight=weight))
 
 
@@ -130,12 +135,6 @@ def test_epoch_compiles_once():
         state, _ = epoch(state, data())
     assert traces == [(3, 3)]
     assert state.step == 9
-
-
-@pytest.mark.parametrize("batch_size", [0, -1])
-def test_epoch_with_batch_size_zero_raises(batch_size):
-    with pytest.raises(ValueError, match=f"batch_size must be an int >= 1, got {batch_size}"):
-        jaxnn.train.make_epoch(OBJECTIVE, SGD, batch_size)
 
 
 def test_epoch_with_batches_larger_than_the_data_raises():

@@ -1,7 +1,5 @@
 """Errors of `fit` and the other training functions."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,30 +40,23 @@ def test_measurement_with_a_name_used_by_fit_raises():
         (np.ones((4, 3), int), np.ones(4, int), {}, r"x must be floats, got int64: x.astype\('float32'\)$"),
         (np.full((4, 3), np.nan), np.ones(4, int), {}, r"x must be finite, got nan at \(0, 0\) and 12 such values"),
         (np.ones((4, 3)), np.array([0, 1, np.inf, 0]), {}, r"y must be finite, got inf at \(2,\) and 1 such values"),
-        (np.ones((4, 3)), np.array([0, 1, 2, 0]), {}, "binary labels must be from 0 to 1, got 0 to 2"),
-        (np.ones((4, 3)), np.array(list("abab")), {}, r"y must be real numbers, got <U1: np.unique"),
+        (np.ones((4, 3)), np.array([0, 1, 2, 0]), {}, "y must be binary labels, from 0 to 1, got 0 to 2"),
+        (np.ones((4, 3)), np.array(list("abab")), {}, r"y must be real numbers, got <U1 .*: np.unique"),
         (np.ones((0, 3)), np.ones(0, int), {}, r"x must be at least one example \(m, ...\), got shape \(0, 3\)"),
         (np.ones((4, 2)), np.ones(4, int), {}, r"x must be floats \(..., n_in=3\) for W .*, got float\d+ \(4, 2\)"),
-        (np.ones((4, 3)), np.ones(4, int), {"epochs": 0}, "report_every must be ints >= 1, got 0 and 1"),
-        (
-            np.ones((4, 3)),
-            np.ones(4, int),
-            {"report_every": 0},
-            "report_every must be ints >= 1, got 1 and 0",
-        ),
         (np.ones((4, 3)), np.ones(4, int), {"batch_size": 5}, "from 1 to the number of examples, 4, got 5"),
         (np.ones((4, 3)), np.ones(4, int), {"batch_size": 0}, "from 1 to the number of examples, 4, got 0"),
         (
             np.ones((4, 3)),
             np.ones(4, int),
             {"weight": [1, 1, -1, 1]},
-            "weights must be at least 0, .*, got -1 to 1",
+            "weight must be at least 0, .*, got -1 to 1",
         ),
         (
             np.ones((4, 3)),
             np.ones(4, int),
             {"weight": np.zeros(4)},
-            "weights must be .*, got 0.0 to 0.0",
+            "weight must be .*, got 0.0 to 0.0",
         ),
         (
             np.ones((4, 3)),
@@ -74,22 +65,17 @@ def test_measurement_with_a_name_used_by_fit_raises():
             r"weight must have shape \(4,\), .*, got \(2,\)",
         ),
         (np.ones((4, 3)), np.ones(4, int), {"weight": [1, 1, np.nan, 1]}, "weight must be finite, got nan"),
-        (np.ones((4, 3)), np.ones(4, int), {"gradients": "both"}, "gradients must be 'hand' or 'auto', got 'both'"),
         (
             np.ones((4, 3)),
             np.ones(4, int),
-            {"epochs": True},
-            "report_every must be ints >= 1, got True and 1",
+            {"batch_size": True},
+            "batch_size must be from 1 to the number of examples or None, got True",
         ),
-        (np.ones((4, 3)), np.ones(4, int), {"batch_size": True}, "from 1 to the number of examples, 4, got True"),
-        (np.ones((4, 3)), np.ones(4, int), {"shuffle": "no"}, "shuffle must be True or False, got 'no'"),
-        (np.ones((4, 3)), np.ones(4, int), {"on_nan": ["stop"]}, r'on_nan must be "stop" or "skip", got \[.stop.\]'),
-        (np.ones((4, 3)), np.ones(4, int), {"key": 0}, "key must be a random key, got 0: jax.random.key"),
         (
             np.ones((4, 3)),
             np.ones(4, int),
             {"key": jax.random.split(KEY)},
-            r"key must be one random key, got \(2,\) of them",
+            r"key must be one random key, got .* \(2,\): index one",
         ),
         (np.ones((4, 3)), np.ones(4, int), {"evaluate": "accuracy"}, "evaluate must be a function .*, got 'accuracy'"),
         (
@@ -118,7 +104,7 @@ def test_fit_raises_before_compilation(x, y, given, message):
 
 def test_fit_raises_for_labels_beyond_the_classes():
     model = jaxnn.logistic_regression(3, classes=3)
-    with pytest.raises(ValueError, match="labels of 3 classes must be from 0 to 2, got 0 to 3"):
+    with pytest.raises(ValueError, match="y must be labels of 3 classes, from 0 to 2, got 0 to 3"):
         fit(
             jaxnn.objective(model.network, model.loss),
             params_of(model.network),
@@ -169,15 +155,6 @@ def test_fit_of_a_traced_number_is_an_error(name, transform):
 def test_non_numeric_measurements_raise(value):
     with pytest.raises(ValueError, match="evaluate must return numbers, got .* for 'accuracy'"):
         fit(evaluate=lambda params: {"accuracy": value})
-
-
-@pytest.mark.parametrize(("n", "got"), [(True, "True"), ("3", "'3'"), (None, "None"), (2.0, "2.0")])
-def test_invalid_counts_raise(n, got):
-    for make in (partial(jaxnn.train.make_steps, n_steps=n), partial(jaxnn.train.make_epoch, batch_size=n)):
-        with pytest.raises(ValueError, match=f"must be an int >= 1, got {got}"):
-            make(OBJECTIVE, SGD)
-    with pytest.raises(ValueError, match="shuffle must be True or False, got 'no'"):
-        jaxnn.train.make_epoch(OBJECTIVE, SGD, 2, shuffle="no")
 
 
 STARTED = jaxnn.train_state(params_of(), SGD, KEY)

@@ -155,16 +155,6 @@ def test_a_member_that_fails_for_good_diverges_among_others():
     jax.tree.map(lambda leaf, first: np.testing.assert_array_equal(leaf[1], first), population.params, START)
 
 
-@pytest.mark.parametrize("on_nan", ["ignore", None, True])
-def test_unknown_on_nan_option_raises(on_nan):
-    with pytest.raises(ValueError, match='on_nan must be "stop" or "skip", got'):
-        fit(PLAIN, on_nan=on_nan)
-    with pytest.raises(ValueError, match='on_nan must be "stop" or "skip", got'):
-        jaxnn.fit_stream(PLAIN, ADAM, START, [(X, Y)], key=KEY, epochs=1, on_nan=on_nan)
-    with pytest.raises(ValueError, match='on_nan must be "stop" or "skip", got'):
-        jaxnn.fit_population(lambda h: None, {"a": [1.0]}, X, Y, epochs=1, on_nan=on_nan)
-
-
 def test_nothing_compiles_again_for_the_same_training(caplog):
     objective, compiled = failing(), []
     for _ in range(2):

@@ -8,9 +8,15 @@ from typing import Any
 import jax
 from jax.ad_checkpoint import checkpoint_name
 
+from jaxnn.constraints import Constraint, checked
 from jaxnn.graph.tracing.nodes import Node, Operation, leaf_operations
 
+_LABEL = Constraint(
+    "a non-empty string, such as 'u'", ("", None, 3), test=lambda label: isinstance(label, str) and label != ""
+)
 
+
+@checked(label=_LABEL)
 def name(x: Any, label: str) -> Any:
     """Name an intermediate in the graph of the function that computes it; an identity everywhere else.
 
@@ -31,8 +37,6 @@ def name(x: Any, label: str) -> Any:
       >>> graph.trace(f)(3.0, 2.0)["u"].value.item()
       6.0
     """
-    if not isinstance(label, str) or not label:
-        raise ValueError(f"label must be a non-empty string, such as 'u', got {label!r}")
     return checkpoint_name(x, label)
 
 

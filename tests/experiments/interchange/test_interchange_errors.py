@@ -144,7 +144,7 @@ def test_invalid_networks(error_of, tmp_path, form, content, message):
         (["--activation", "relu"], "weights do not determine the output: give --output binary, or one of"),
         (["--activation", "wish", "--output", "binary"], "unknown activation 'wish': give --activation elu"),
         ([*TOLD[:3], "wish"], "unknown output 'wish': give --output binary"),
-        ([*TOLD[:3], "softmax"], "last size must be at least 2 classes"),
+        ([*TOLD[:3], "softmax"], "sizes must end in at least 2 classes"),
         ([*TOLD, "--classes", "a", "b", "c"], "--classes must name 2 classes, got 3"),
         ([*TOLD, "--image-shape", "2", "2", "3"], "--image-shape (2, 2, 3) has 12 numbers, the network takes 2"),
     ],

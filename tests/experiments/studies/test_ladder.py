@@ -201,7 +201,7 @@ def test_training_practice_by_options(tiny, tmp_path, monkeypatch, capsys):
         ("--warmup -1", "warmup must be a whole number of at least 0, got -1"),
         ("--clip-norm 0", "clip_norm must be positive"),
         ("--max-norm -1", "limit must be positive and finite, got -1.0"),
-        ("--patience 0", "patience must be a number of reports, at least 1, got 0"),
+        ("--patience 0", "patience must be a whole number of at least 1, got 0"),
     ],
 )
 def test_invalid_training_options_leave_nothing(option, message, tmp_path, capsys):
