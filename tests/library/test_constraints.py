@@ -2,6 +2,8 @@
 
 import inspect
 import pickle
+import sys
+import weakref
 
 import jax
 import jax.numpy as jnp
@@ -135,3 +137,50 @@ def test_an_error_of_jax_in_a_chain_names_the_layer():
     broken = jaxnn.stateless(lambda x: (x @ jnp.ones((7, 2)), ()), lambda cache, dy: dy)
     with pytest.raises(TypeError, match="^layer 2 of 2, stateless"):
         jaxnn.chain(jaxnn.tanh(), broken).forward(((), ()), jnp.ones((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("x", "n", "message"),
+    [
+        (np.zeros((4, 2)), 5, "n must be from 1 to the number of rows, 4, got 5"),
+        ([1, 2, 3], 0, "n must be from 1 to the number of rows, 3, got 0"),
+        (np.float32(7), 1, "n must be from 1 to the number of rows, 0, got 1"),
+        ("ab", 2.5, "n must be from 1 to the number of rows, got 2.5"),
+    ],
+)
+def test_a_number_goes_up_to_the_rows_of_another_argument(x, n, message):
+    take = c.checked(n=c.UpTo("x", "the number of rows"))(lambda x, n: n)
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        take(x, n)
+    assert type(take([1, 2], np.int64(2))) is int
+
+
+def test_fields_of_a_class_are_declared_as_arguments_are():
+    rule = jaxnn.EarlyStopping("dev_loss", patience=np.int64(3))
+    assert rule == jaxnn.EarlyStopping("dev_loss", 3) == pickle.loads(pickle.dumps(rule))
+    assert list(inspect.signature(jaxnn.EarlyStopping).parameters) == ["monitor", "patience", "mode"]
+    checkpoints = jaxnn.Checkpointer(restore=len, save=max)
+    assert checkpoints == (len, max) == pickle.loads(pickle.dumps(checkpoints))
+    assert list(inspect.signature(jaxnn.Checkpointer).parameters) == ["restore", "save"]
+    with pytest.raises(ValueError, match=r"^save must be a function save\(make, ended\), got 3$"):
+        jaxnn.Checkpointer(len, 3)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.11 itself holds unpacked arguments during a call")
+def test_a_function_may_free_its_arguments():
+    alive = []
+
+    @c.checked(x=c.Numbers(), n=c.Count())
+    def take(x, n):
+        del x
+        return alive[0]()
+
+    def make():
+        array = np.ones(3)
+        alive[:] = [weakref.ref(array)]
+        return array
+
+    held = take(make(), 1)  # outside of assert, which would hold the argument too
+    assert held is None
+    held = take(n=1, x=make())
+    assert held is None
