@@ -127,7 +127,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in ("contrib", "gradcheck", "graph"):
-        return import_module(f"jaxnn.{name}")
-    raise AttributeError(f"module 'jaxnn' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker would take every name for defined
+
+    def __getattr__(name: str) -> Any:
+        if name in ("contrib", "gradcheck", "graph"):
+            return import_module(f"jaxnn.{name}")
+        raise AttributeError(f"module 'jaxnn' has no attribute {name!r}")

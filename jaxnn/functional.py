@@ -13,16 +13,22 @@ Example:
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxnn import losses, nn
 
 _SUFFIXES = ("_forward", "_backward", "_value", "_gradient")
 
+if TYPE_CHECKING:  # so that type checkers see the names and signatures
+    from jaxnn.losses import *  # noqa: F403
+    from jaxnn.nn import *  # noqa: F403
+
 globals().update({name: f for module in (nn, losses) for name, f in vars(module).items() if name.endswith(_SUFFIXES)})
 
-__all__ = sorted(name for name in globals() if name.endswith(_SUFFIXES))
+# A type checker reads no loop: it takes all names of the two stars as exported.
+__all__ = sorted(name for name in globals() if name.endswith(_SUFFIXES))  # pyright: ignore[reportUnsupportedDunderAll]
 
+if not TYPE_CHECKING:  # a type checker would take every name for defined
 
-def __getattr__(name: str) -> Callable[..., Any]:
-    raise AttributeError(f"name must be a function of jaxnn.functional, got {name!r}: one of {', '.join(__all__)}")
+    def __getattr__(name: str) -> Callable[..., Any]:
+        raise AttributeError(f"name must be a function of jaxnn.functional, got {name!r}: one of {', '.join(__all__)}")

@@ -92,7 +92,7 @@ def each_mark(marks: Marks) -> Iterator[Mark]:
                 yield replace(inner, in_loop=True)
 
 
-def _run(closed: core.ClosedJaxpr, inputs: Sequence[Any], outer: Place, measure: Any) -> tuple[list[Any], Marks]:
+def _run(closed: Any, inputs: Sequence[Any], outer: Place, measure: Any) -> tuple[list[Any], Marks]:
     """Evaluate a jaxpr; return its outputs and its marks."""
     values = dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
     values.update(zip(closed.jaxpr.invars, inputs, strict=True))

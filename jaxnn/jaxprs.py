@@ -5,6 +5,9 @@ from typing import Any
 
 from jax.extend import core
 
+# Public in all versions of JAX, but 0.12 marks the name as private to type checkers.
+ClosedJaxpr: Any = vars(core)["ClosedJaxpr"]
+
 RULES = frozenset("custom_jvp_call custom_vjp_call".split())
 """Primitives that run a jaxpr once and have a custom derivative rule."""
 
@@ -12,7 +15,7 @@ CALLS = RULES | frozenset("jit pjit closed_call core_call remat remat2 checkpoin
 """Primitives that run a jaxpr once. Their names differ between JAX versions: `jax.checkpoint` makes remat2."""
 
 
-def closed_jaxprs(equation: Any) -> list[core.ClosedJaxpr]:
+def closed_jaxprs(equation: Any) -> list[Any]:
     """Return the jaxprs among an equation's parameters, in order, each with its constants.
 
     Example:
@@ -26,10 +29,10 @@ def closed_jaxprs(equation: Any) -> list[core.ClosedJaxpr]:
     for parameter in equation.params.values():
         for item in parameter if isinstance(parameter, tuple | list) else (parameter,):
             # One class in JAX 0.12; in JAX 0.10, `jax.checkpoint` has a `Jaxpr`, which has no constants.
-            if isinstance(item, core.ClosedJaxpr):
+            if isinstance(item, ClosedJaxpr):
                 found.append(item)
             elif isinstance(item, core.Jaxpr):
-                found.append(core.ClosedJaxpr(item, ()))
+                found.append(ClosedJaxpr(item, ()))
     return found
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxnn.arrays import floats
 from jaxnn.constraints import Function, Real, checked
 from jaxnn.factories.decorator import factory, factory_made
-from jaxnn.typing import Array, Params
+from jaxnn.typing import Array, Params, Scalar
 from jaxnn.validation import is_number
 
 __all__ = ["LeafFilter", "Regularizer", "all_leaves", "elastic_net", "is_weight", "l1", "l2", "no_regularizer"]
@@ -60,7 +60,7 @@ def no_regularizer() -> Regularizer:
 
 @factory
 @checked(strength=_STRENGTH, where=_WHERE)
-def l2(strength: float, where: LeafFilter = is_weight) -> Regularizer:
+def l2(strength: Scalar, where: LeafFilter = is_weight) -> Regularizer:
     """Return the regularizer strength/2 · Σ w², with gradient strength · w.
 
     Under plain gradient descent it is weight decay. A regularizer written λ/(2m) · Σ w² is l2(λ/m).
@@ -94,7 +94,7 @@ def l2(strength: float, where: LeafFilter = is_weight) -> Regularizer:
 
 @factory
 @checked(strength=_STRENGTH, where=_WHERE)
-def l1(strength: float, where: LeafFilter = is_weight) -> Regularizer:
+def l1(strength: Scalar, where: LeafFilter = is_weight) -> Regularizer:
     """Return the regularizer strength · Σ |w|, with gradient strength · sign(w), 0 at w = 0.
 
     Derivation. d|w|/dw is -1 below 0 and 1 above; at 0 every slope from -1 to 1 is a subgradient, and the slope is 0:
@@ -124,7 +124,7 @@ def l1(strength: float, where: LeafFilter = is_weight) -> Regularizer:
 
 @factory
 @checked(l1_strength=_STRENGTH, l2_strength=_STRENGTH, where=_WHERE)
-def elastic_net(l1_strength: float, l2_strength: float, where: LeafFilter = is_weight) -> Regularizer:
+def elastic_net(l1_strength: Scalar, l2_strength: Scalar, where: LeafFilter = is_weight) -> Regularizer:
     """Return the regularizer l1_strength · Σ |w| + l2_strength/2 · Σ w², the sum of `l1` and `l2`.
 
     Args:

@@ -10,11 +10,23 @@ Shape letters, used in every docstring:
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
+import numpy as np
+from jax.typing import DTypeLike as DTypeLike
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike as ArrayLike  # lists and data frames too
+else:
+    from jax.typing import ArrayLike as ArrayLike  # loaded already, which numpy.typing is not
 
 Array: TypeAlias = jax.Array
+"""What functions return, and what they compute on."""
+AnyArray: TypeAlias = jax.Array | np.ndarray
+"""Data, on the device or on the host. An argument that also takes numbers, lists and data frames is an `ArrayLike`."""
+Scalar: TypeAlias = float | np.floating | jax.Array
+"""A number, or an array of shape (), which may be traced."""
 PyTree: TypeAlias = Any
 """Nested tuples, lists and dictionaries of arrays."""
 Params: TypeAlias = PyTree
@@ -27,3 +39,7 @@ Shape: TypeAlias = tuple[int, ...]
 """Sizes of one example's axes: without the leading m."""
 Initializer: TypeAlias = Callable[..., Array]
 """`init(key, (n_in, n_out), dtype)`, as the functions of `jax.nn.initializers` return."""
+TreeStructure: TypeAlias = Any
+"""A `jax.tree_util.PyTreeDef`, which JAX declares as a variable, so that annotations cannot name it."""
+Device: TypeAlias = Any
+"""A `jax.Device`, likewise."""

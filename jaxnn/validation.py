@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 
 def is_count(n: Any, least: int = 1) -> bool:
@@ -28,7 +29,7 @@ def is_number(value: Any, within: Callable[[Any], Any] = lambda value: True) -> 
         return False
     if np.shape(value) != () or not is_real(getattr(value, "dtype", float)):
         return False
-    return isinstance(value, jax.core.Tracer) or bool(within(value))
+    return isinstance(value, Tracer) or bool(within(value))
 
 
 def is_real(dtype: Any) -> bool:
@@ -49,8 +50,9 @@ def described(value: Any) -> str:
     if callable(value) and hasattr(value, "__name__"):
         return f"the {'class' if isinstance(value, type) else 'function'} {value.__name__}"
     if hasattr(value, "shape") and hasattr(value, "dtype"):
-        number = not isinstance(value, jax.core.Tracer) and value.shape == () and is_real(value.dtype)
-        return str(value) if number else f"{value.dtype} {value.shape}"
+        array: Any = value
+        number = not isinstance(value, Tracer) and array.shape == () and is_real(array.dtype)
+        return str(value) if number else f"{array.dtype} {array.shape}"
     text = repr(value)
     short = len(text) <= 60 and not any(sign in text for sign in (" at 0x", "\n")) and not _is_factory_made(value)
     return text if short else f"a {type(value).__name__}"
@@ -63,7 +65,8 @@ def _is_factory_made(value: Any) -> bool:
 
 def warn_outside(message: str, category: type[Warning] = UserWarning) -> None:
     """Issue a warning that points to the line outside of jaxnn whose call led here."""
-    frame, level = inspect.currentframe(), 1
+    frame: Any = inspect.currentframe()
+    level = 1
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "jaxnn":
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)

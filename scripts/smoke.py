@@ -1,6 +1,7 @@
 """A few lines that use each part of an installed jaxnn: `scripts/test-wheel` runs them in an empty environment."""
 
 import importlib.metadata
+import importlib.resources
 import importlib.util
 import sys
 
@@ -13,6 +14,7 @@ import jaxnn
 assert jaxnn.__version__ == importlib.metadata.version("jaxnn")
 assert "site-packages" in jaxnn.__file__, jaxnn.__file__
 assert importlib.util.find_spec("experiments") is None
+assert (importlib.resources.files("jaxnn") / "py.typed").is_file()  # type checkers read the annotations
 assert importlib.metadata.entry_points(group="pytest11", name="jaxnn-gradcheck")
 
 x = np.linspace(-2, 2, 40, dtype=np.float32)[:, None]

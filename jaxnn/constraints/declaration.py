@@ -8,12 +8,11 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from itertools import takewhile
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from jaxnn.validation import described
 
-P = ParamSpec("P")
-T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Call:
@@ -157,7 +156,7 @@ class Each(Constraint):
         """Return whether each of them is accepted."""
         return len(value) >= self.least and all(map(self.of_one.accepts, value))
 
-    def check(self, name: str, value: Any, call: Call) -> Any:
+    def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
         """Check each of them; messages name it by its position."""
         if len(value) < self.least:
             noun = self.description.split()[-1]
@@ -165,7 +164,7 @@ class Each(Constraint):
         return [self.of_one.check(f"argument {i} of {call.function}", one, call) for i, one in enumerate(value)]
 
 
-def checked(**constraints: Constraint) -> Callable[[Callable[P, T]], Callable[P, T]]:
+def checked(**constraints: Constraint) -> Callable[[F], F]:
     """Declare what the arguments of a function, or the fields of a class, must be; others raise ValueError.
 
     Arguments are checked in the order of the declaration, as far as they are given, so defaults must be valid.
@@ -194,7 +193,7 @@ def checked(**constraints: Constraint) -> Callable[[Callable[P, T]], Callable[P,
       ValueError: times must be a whole number of at least 1, got 0
     """
 
-    def decorate(function):
+    def decorate(function: Any) -> Any:
         if isinstance(function, type):
             maker = "__new__" if issubclass(function, tuple) else "__init__"
             setattr(function, maker, decorate(getattr(function, maker)))
@@ -224,7 +223,7 @@ def checked(**constraints: Constraint) -> Callable[[Callable[P, T]], Callable[P,
                 del args, kwargs, now
                 return function(*[given.pop(name) for name in takewhile(given.__contains__, named)], *more, **given)
 
-            call.constraints, call.with_sizes = constraints, with_sizes
+            vars(call).update(constraints=constraints, with_sizes=with_sizes)
             return call
 
         return with_sizes()

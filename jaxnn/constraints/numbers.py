@@ -56,7 +56,7 @@ class UpTo(Count):
         return self.description + (f", {most}" if most is not None else "")
 
     def _most(self, call: Call) -> int | None:
-        other = call.arguments.get(self.argument)
+        other: Any = call.arguments.get(self.argument)
         if hasattr(other, "shape"):
             return (*other.shape, 0)[0]
         return len(other) if isinstance(other, list | tuple) else other if is_count(other, least=0) else None

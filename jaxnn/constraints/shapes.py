@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.arrays import as_array, floats, real_numbers
-from jaxnn.constraints.declaration import Call, Constraint
+from jaxnn.constraints.declaration import NO_CALL, Call, Constraint
 from jaxnn.validation import described
 
 
@@ -35,20 +35,20 @@ class Floats(Constraint):
     def accepts(self, value: Any) -> bool:
         """Return whether it is an array with these axes; sizes of other arguments are not known here."""
         try:
-            self.check("", value, Call())
+            self.check("", value)
         except ValueError:
             return False
         return True
 
-    def check(self, name: str, value: Any, call: Call) -> Any:
+    def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
         """Return the array; bind the sizes of its axes."""
+        call = Call() if call is NO_CALL else call
         if not (self.lists or hasattr(value, "dtype")):
             raise ValueError(f"{name} must be an array, got {described(value)}: jnp.asarray({name})")
         array = self.convert(value, name)
-        shape = array.shape
-        if self.scalar and shape == ():
+        if self.scalar and array.shape == ():
             return array
-        if not bind(self.axes, shape, call.sizes):
+        if not bind(self.axes, shape := array.shape, call.sizes):
             fix = self._fix_of_shape(name, shape, call)
             raise ValueError(
                 f"{name} must be {self.expected(name, call)}, got {described(value)}{': ' * bool(fix)}{fix}"
@@ -132,8 +132,9 @@ class Leaves(Constraint):
         shapes = [(axes, getattr(value[name], "shape", None)) for name, axes in self.leaves.items()] if named else []
         return named and all(shape is not None and bind(axes, shape, sizes) for axes, shape in shapes)
 
-    def check(self, name: str, value: Any, call: Call) -> dict[str, Any]:
+    def check(self, name: str, value: Any, call: Call = NO_CALL) -> dict[str, Any]:
         """Return the leaves as floats; bind the sizes of their axes."""
+        call = Call() if call is NO_CALL else call
         known = dict(call.sizes)
         if not self._fits(value, call.sizes):
             call.sizes = known
@@ -161,7 +162,7 @@ class Leaves(Constraint):
         return "jax.vmap over the params of several networks" if len(shape) == len(self.leaves[name]) + 1 else ""
 
 
-def bind(axes: tuple[str, ...], shape: tuple[int, ...], sizes: dict[str, Any]) -> bool:
+def bind(axes: tuple[str, ...], shape: tuple[Any, ...], sizes: dict[str, Any]) -> bool:
     """Return whether a shape has these axes, and add their sizes to those that are known.
 
     Example:

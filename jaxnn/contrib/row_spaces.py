@@ -19,7 +19,7 @@ from jaxnn.optim.layout import laid_out
 from jaxnn.train.arguments import check_not_inside, check_not_traced
 from jaxnn.train.fitting import Fit, fit
 from jaxnn.train.objectives import OBJECTIVE, Objective
-from jaxnn.typing import Array, Key, Params
+from jaxnn.typing import Array, ArrayLike, Key, Params
 from jaxnn.validation import described
 
 
@@ -45,9 +45,9 @@ class RowSpace(NamedTuple):
         return _lift(*jax.device_put((V, self.basis, direction.astype(start.dtype)))).astype(start.dtype)
 
     def _split(self, W: Array) -> tuple[np.ndarray, np.ndarray]:
-        W, basis = np.asarray(W, np.float64), np.asarray(self.basis, np.float64)
-        V = W @ basis.T
-        return V, W - V @ basis
+        rows, basis = np.asarray(W, np.float64), np.asarray(self.basis, np.float64)
+        V = rows @ basis.T
+        return V, rows - V @ basis
 
 
 @jax.jit
@@ -106,8 +106,8 @@ def fit_in_row_space(
     objective: Objective,
     optimizer: optax.GradientTransformation,
     params: Params,
-    x: Any,
-    y: Any,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
     key: Key,
     epochs: int,
@@ -218,7 +218,7 @@ def _check_rotation_equivariant(
 
     def updates_at(start, gradients, scale):
         params = {"W": start.astype(W.dtype)}
-        transformation = laid_out(optimizer, params)
+        transformation: Any = laid_out(optimizer, params)
         state, total = transformation.init(params), jnp.zeros_like(params["W"])
         for gradient in gradients:
             with promoting():

@@ -14,27 +14,27 @@ import numpy as np
 
 from jaxnn.constraints import ExampleShape, OneOf, Real, checked
 from jaxnn.factories.decorator import factory
-from jaxnn.models.feedforward import SIZES, as_activation, mlp, one_each
+from jaxnn.models.feedforward import SIZES, OutputName, as_activation, mlp, one_each
 from jaxnn.models.model import Model, shapes_of_params
-from jaxnn.nn.activations import sigmoid
+from jaxnn.nn.activations import ActivationName, sigmoid
 from jaxnn.nn.composition import chain
-from jaxnn.nn.initializers import INITIALIZERS
+from jaxnn.nn.initializers import INITIALIZERS, InitializerName
 from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.nn.linear import dense
 from jaxnn.nn.stochastic import dropout
-from jaxnn.typing import Array, Initializer, Params, Shape
+from jaxnn.typing import Array, Initializer, Params, Scalar, Shape
 
 
 @checked(sizes=SIZES)
 def traced_width_mlp(
     sizes: Sequence[int],
     widths: Any,
-    activation: str | Layer | Sequence[str | Layer] = "relu",
+    activation: ActivationName | Layer | Sequence[ActivationName | Layer] = "relu",
     *,
-    output: str = "binary",
-    init: str | Sequence[str] = "lecun",
-    dropout_rate: float | Sequence[float] = 0.0,
-    input_dropout_rate: float = 0.0,
+    output: OutputName = "binary",
+    init: InitializerName | Sequence[InitializerName] = "lecun",
+    dropout_rate: Scalar | Sequence[Scalar] = 0.0,
+    input_dropout_rate: Scalar = 0.0,
 ) -> Model:
     """Return an `mlp` of which each hidden layer uses only its first units, as many as `widths`, which may be traced.
 
@@ -138,7 +138,7 @@ _DEVIATIONS = {
 
 @factory
 @checked(name=OneOf(_DEVIATIONS, of="the initializers "))
-def sliced_initializer(name: str, n_in: Array | int, n_out: Array | int) -> Initializer:
+def sliced_initializer(name: InitializerName, n_in: Array | int, n_out: Array | int) -> Initializer:
     """Return the named initializer of a layer of n_in inputs and n_out units, in the corner of a larger weight matrix.
 
     Args:

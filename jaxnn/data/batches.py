@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.constraints import Count, Instance, Nothing, RandomKey, UpTo, checked
-from jaxnn.typing import Array, Key
+from jaxnn.typing import AnyArray, Array, Key, Scalar
 
 
 @checked(m=Count(), batch_size=UpTo("m", "the number of examples"), key=RandomKey() | Nothing())
@@ -65,10 +65,10 @@ class Batch(NamedTuple):
         average normalizer of its size, so that an example of small weight makes a small step, even in a batch of one.
     """
 
-    x: Array
-    y: Array
-    weight: Array | None = None
-    normalizer: Array | None = None
+    x: AnyArray
+    y: AnyArray
+    weight: AnyArray | None = None
+    normalizer: AnyArray | Scalar | None = None
 
 
 BATCH = Instance(Batch, "a jaxnn.Batch", fix="jaxnn.Batch(x, y)")

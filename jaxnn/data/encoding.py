@@ -1,18 +1,19 @@
 """Encode classes as vectors."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxnn.arrays import check_labels
 from jaxnn.constraints import Count, Integers, checked
-from jaxnn.typing import Array
+from jaxnn.typing import AnyArray, Array, DTypeLike
 
 
 @checked(y=Integers("m", "number the classes, one per example", lists=True), classes=Count())
-def one_hot(y: Any, classes: int, dtype: Any = None) -> Array:
+def one_hot(y: AnyArray | Sequence[int], classes: int, dtype: DTypeLike | None = None) -> Array:
     """Encode class numbers (m,) as rows (m, classes): 1 at the class, 0 elsewhere.
 
     Args:
@@ -30,7 +31,7 @@ def one_hot(y: Any, classes: int, dtype: Any = None) -> Array:
       [[0. 0. 1.]
        [1. 0. 0.]]
     """
-    if not isinstance(y, jax.core.Tracer) and np.size(y):
+    if not isinstance(y, Tracer) and np.size(y):
         check_labels(y, classes)
     # int32, since in 8 bits class 256 would be class 0.
     return jax.nn.one_hot(jnp.asarray(y).astype(jnp.int32), classes, dtype=dtype or jnp.result_type(float))

@@ -5,16 +5,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxnn.arrays import as_array, check_finite, check_labels, check_real, dtype_hint, fits
 from jaxnn.constraints import Count, Nothing
 from jaxnn.constraints import checked as declared
 from jaxnn.data.batches import Batch
 from jaxnn.data.weights import check_weight, counted, simplified
+from jaxnn.typing import ArrayLike
 
 
 @declared(classes=Count() | Nothing())
-def check_batch(x: Any, y: Any, weight: Any = None, *, classes: int | None = None) -> Batch:
+def check_batch(x: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None, *, classes: int | None = None) -> Batch:
     """Validate the data as a compiled program cannot, and return it as a `Batch`.
 
     Args:
@@ -88,7 +90,7 @@ def columns_as_rows(x: tuple[int, ...], y: tuple[int, ...]) -> str:
 
 def on_host(name: str, a: Any) -> Any:
     """Convert an array-like to a JAX or NumPy array; raise ValueError if it is traced."""
-    if isinstance(a, jax.core.Tracer):
+    if isinstance(a, Tracer):
         raise ValueError(
             f"{name} must be concrete, got a traced array: it is validated on the host, outside of jit, vmap and grad"
         )

@@ -1,13 +1,13 @@
 """Split the data at random: train, dev and test, and folds."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from jaxnn.constraints import Count, Flag, ListOf, Real, UpTo, checked
 from jaxnn.data.batches import Batch
 from jaxnn.data.examples import check_rows, on_host
+from jaxnn.typing import ArrayLike
 
 SEED = Count(0, fix="it seeds NumPy's shuffle")
 """The constraint of a seed of NumPy's random numbers."""
@@ -18,7 +18,9 @@ SEED = Count(0, fix="it seeds NumPy's shuffle")
     seed=SEED,
     stratify=Flag(),
 )
-def split(x: Any, y: Any, fractions: Sequence[float], *, seed: int, stratify: bool = False) -> tuple[Batch, ...]:
+def split(
+    x: ArrayLike, y: ArrayLike, fractions: Sequence[float], *, seed: int, stratify: bool = False
+) -> tuple[Batch, ...]:
     """Split the data into disjoint random parts, such as train, dev and test.
 
     Args:
@@ -61,7 +63,7 @@ def split(x: Any, y: Any, fractions: Sequence[float], *, seed: int, stratify: bo
 
 
 @checked(k=UpTo("y", "the number of examples", least=2), seed=SEED, stratify=Flag())
-def k_folds(y: Any, k: int, *, seed: int, stratify: bool = False) -> np.ndarray:
+def k_folds(y: ArrayLike, k: int, *, seed: int, stratify: bool = False) -> np.ndarray:
     """Assign each example to one of k random folds, whose sizes differ by at most one example.
 
     Args:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxnn.arrays import as_array, check_real, promote_large_integers
 from jaxnn.constraints import Flag, Instance, checked
 from jaxnn.data.examples import checked_finite, on_host
-from jaxnn.typing import Array
+from jaxnn.typing import AnyArray, ArrayLike
 
 
 class Standardizer(NamedTuple):
@@ -17,12 +17,12 @@ class Standardizer(NamedTuple):
     If it was fitted per channel, those of each channel, (c,).
     """
 
-    mean: Array
-    std: Array
+    mean: AnyArray
+    std: AnyArray
 
 
 @checked(per_channel=Flag())
-def fit_standardizer(x: Any, *, per_channel: bool = False) -> Standardizer:
+def fit_standardizer(x: ArrayLike, *, per_channel: bool = False) -> Standardizer:
     """Compute the mean and standard deviation of each feature. Use the training set only.
 
     Args:

@@ -53,12 +53,13 @@ def host_batches(
     """
     x, y = _with_rows("x", x), _with_rows("y", y)
     check_rows(x, y)
-    m = x.shape[0]
+    m, mean = x.shape[0], 0.0
     if weight is not None:
         weight = np.asarray(simplified(check_weight(on_host("weight", weight), m, some=True)), float)
         mean = weight.mean()
 
     def batches(epoch):
+        order = np.empty(0, int)
         if shuffle:
             starts = block * np.random.default_rng((seed, epoch)).permutation(-(-m // block))
             order = (starts[:, None] + np.arange(block)[None]).reshape(-1)
@@ -89,16 +90,17 @@ def stacked(batches: Iterable[Batch], size: int) -> Iterator[tuple[Batch, int]]:
 
     Every group is a new array, since on a CPU the device may use its memory without a copy.
     """
-    n = 0
+    n, group = 0, []
     for batch in batches:
+        arrays: list[Any] = list(batch)
         if n == 0:
-            group = [np.zeros((size, *a.shape), a.dtype) for a in batch]
-        for target, a in zip(group, batch, strict=True):
+            group = [np.zeros((size, *a.shape), a.dtype) for a in arrays]
+        for target, a in zip(group, arrays, strict=True):
             target[n] = a
         n += 1
         if n == size:
             yield Batch(*group), n
-            n, group = 0, None
+            n, group = 0, []
     if n:
         yield Batch(*group), n
 
@@ -109,18 +111,19 @@ def checked_groups(
     """Yield the groups after `check` has accepted their batches."""
     number = 0
     for group, n in groups:
+        arrays: list[Any] = [group.x, group.y, group.weight]
         try:
             # All n batches at once, since a check has a fixed cost that exceeds that of reading the numbers.
-            check(Batch(*(a[:n].reshape(-1, *a.shape[2:]) for a in group[:3])))
+            check(Batch(*(a[:n].reshape(-1, *a.shape[2:]) for a in arrays)))
         except ValueError:
             for i in range(n):
-                _naming(number + i, epoch, check, Batch(group.x[i], group.y[i], group.weight[i]))
+                _naming(number + i, epoch, check, Batch(*(a[i] for a in arrays)))
             raise
         number += n
         yield group, n
 
 
-def by_epoch(batches: Any, steps: int | None) -> Callable[[int], Iterable]:
+def by_epoch(batches: Any, steps: int | None) -> Callable[[int], Any]:
     """Return a function from an epoch to its batches: all, or the first `steps`."""
     if callable(batches):
         _BY_EPOCH.check("batches", batches)
@@ -219,7 +222,8 @@ def _checked(item: Any, first: list[jax.ShapeDtypeStruct] | None) -> Batch:
     """Return a `Batch` of NumPy arrays with the dtypes and shapes of the first, with a weight and a normalizer."""
     _ITEM.check("batch", item)
     x, y, weight, normalizer = Batch(*item)
-    x, y, ratios = (None if a is None else np.asarray(a) for a in checked(x, y, weight, some=False)[:3])
+    valid: list[Any] = [None if a is None else np.asarray(a) for a in checked(x, y, weight, some=False)[:3]]
+    x, y, ratios = valid
     m = x.shape[0]
     for name, a, like in zip("xy", (x, y), first or (x, y), strict=True):
         if a.dtype != like.dtype or a.shape[1:] != like.shape[1:] or m > like.shape[0]:
@@ -249,4 +253,4 @@ def _padded(batch: Batch, size: int) -> Batch:
     if m == size:
         return batch
     x, y = (np.concatenate([a, np.repeat(a[:1], size - m, axis=0)]) for a in batch[:2])
-    return Batch(x, y, np.concatenate([batch.weight, np.zeros(size - m)]), batch.normalizer)
+    return Batch(x, y, np.concatenate([np.asarray(batch.weight), np.zeros(size - m)]), batch.normalizer)

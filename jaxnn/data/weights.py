@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxnn.arrays import as_array, check_finite, check_real, promote_large_integers
 from jaxnn.typing import Array
@@ -32,7 +33,7 @@ def check_weight(weight: Any, m: int, some: bool = False) -> Any:
     check_real("weight", weight, weight)
     if weight.shape != (m,):
         raise ValueError(f"weight must have shape ({m},), one number per example, got {weight.shape}")
-    if isinstance(weight, jax.core.Tracer):
+    if isinstance(weight, Tracer):
         return weight
     numbers = _wide(weight)
     check_finite("weight", numbers, ~np.isfinite(numbers))
@@ -60,12 +61,12 @@ def simplified(weight: Any) -> Any:
     return weight if np.array_equal(ratios, numbers) and weight.dtype != bool else ratios
 
 
-def beside_normalizer(weight: Any, normalizer: float) -> tuple[np.ndarray, np.ndarray]:
+def beside_normalizer(weight: Any, normalizer: Any) -> tuple[np.ndarray, ...]:
     """Scale weights (m,) and the normalizer on the host by one power of two, as `simplified` does."""
     return _times_power(_wide(weight), normalizer, np.asarray(normalizer, np.float64))
 
 
-def in_range(weight: Any, normalizer: Any = None, dtype: Any = jnp.float32) -> tuple[Array, Array | None]:
+def in_range(weight: Any, normalizer: Any = None, dtype: Any = jnp.float32) -> tuple[Array, Any]:
     """Return weights (m,) and the normalizer as floats of this dtype or wider, with finite sums.
 
     Both are multiplied by one power of two if the normalizer, or without one the largest weight, is huge or tiny. For

@@ -8,7 +8,7 @@ compiled program, and a loop that makes the same network in every round compiles
 import inspect
 from collections.abc import Callable, Iterable
 from functools import lru_cache, partial, wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, SupportsIndex, TypeVar, overload
 
 import numpy as np
 
@@ -18,10 +18,14 @@ from jaxnn.factories.representation import elided, fields_shown, shown
 from jaxnn.validation import described
 
 T = TypeVar("T")
-P = ParamSpec("P")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-def factory(function: Callable[P, T] | None = None, *, computes: str | None = None) -> Callable[P, T]:
+@overload
+def factory(function: F, *, computes: str | None = None) -> F: ...
+@overload
+def factory(function: None = None, *, computes: str | None = None) -> Callable[[F], F]: ...
+def factory(function: Callable[..., Any] | None = None, *, computes: str | None = None) -> Callable[..., Any]:
     """Decorate a function that makes layers or the like, so that results print, pickle and compare by their call.
 
     The result may be any NamedTuple of functions, such as a `Layer`, `Loss`, `Regularizer` or `Objective` or an optax
@@ -95,7 +99,7 @@ class FactoryCall:
                 del bound.arguments[name]
         self.factory, self.arguments, self._bound = factory, bound.arguments, bound
         kinds = {parameter.kind: name for name, parameter in signature.parameters.items()}
-        named = kinds.get(inspect.Parameter.VAR_KEYWORD)
+        named = kinds.get(inspect.Parameter.VAR_KEYWORD, "")
         self._key = factory, *((name, key_of(value)) for name, value in bound.arguments.items() if name != named)
         # Keyword arguments are equal in any order.
         self._key += tuple((name, key_of(value)) for name, value in sorted(bound.arguments.get(named, {}).items()))
@@ -152,7 +156,7 @@ class FactoryMade:
     def __hash__(self) -> int:
         return super().__hash__() if self.factory_call is None else hash(self.factory_call)
 
-    def __eq__(self, other: object) -> bool:
+    def __eq__(self, other: Any) -> bool:
         if self is other:
             return True
         if type(self) is not type(other) or (self.factory_call is None) != (other.factory_call is None):
@@ -168,7 +172,7 @@ class FactoryMade:
     def __deepcopy__(self, memo: dict) -> Any:
         return self
 
-    def __reduce_ex__(self, protocol: int) -> tuple:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple:
         return fields_to_pickle(self) if self.factory_call is None else self.factory_call.__reduce__()
 
 
@@ -182,14 +186,15 @@ def factory_made(cls: type[T], shown: Callable[[Any], str] | None = None) -> typ
     if shown is not None:
         namespace["__repr__"] = shown
     if "__firstlineno__" in vars(cls):
-        namespace["__firstlineno__"] = cls.__firstlineno__
-    return type(cls.__name__, (FactoryMade, cls), namespace)
+        namespace["__firstlineno__"] = vars(cls)["__firstlineno__"]
+    made: Any = type(cls.__name__, (FactoryMade, cls), namespace)
+    return made
 
 
 class Function(FactoryMade):
     """A function that records the call that made it."""
 
-    def __init__(self, function: Callable, factory_call: FactoryCall | None = None):
+    def __init__(self, function: Callable, factory_call: FactoryCall):
         self.__wrapped__, self.__name__, self.factory_call = function, factory_call.factory.__name__, factory_call
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -199,7 +204,7 @@ class Function(FactoryMade):
 
 def _with_call(result: Any, factory_call: FactoryCall) -> Any:
     if isinstance(result, tuple) and hasattr(result, "_fields"):
-        cls = type(result) if isinstance(result, FactoryMade) else _factory_made_class(type(result))
+        cls: Any = type(result) if isinstance(result, FactoryMade) else _factory_made_class(type(result))
         result = cls._make(result)  # a copy, since the function may keep its result elsewhere
         result.factory_call = factory_call
         return result
@@ -222,11 +227,12 @@ def _call_again(factory: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
 
 def _own(value: Any) -> Any:
     """Copy an argument that the caller could change later."""
-    if type(value) is np.ndarray and value.flags.writeable:
+    kind = type(value)
+    if kind is np.ndarray and value.flags.writeable:
         value = value.copy()
         value.flags.writeable = False
-    elif type(value) in (list, tuple):
-        value = type(value)(map(_own, value))
-    elif type(value) is dict:
+    elif kind in (list, tuple):
+        value = kind(map(_own, value))
+    elif kind is dict:
         value = {name: _own(one) for name, one in value.items()}
     return value

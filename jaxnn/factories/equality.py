@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 
 def is_factory_made(value: Any) -> bool:
@@ -24,18 +25,18 @@ def key_of(value: Any) -> Any:
         return int, int(value)
     if isinstance(value, float | complex | np.inexact):
         return kind, repr(value)  # -0.0 differs from 0.0, and NaN equals NaN
-    if isinstance(value, tuple) and not is_factory_made(value) or kind is list:
+    if issubclass(kind, tuple) and not is_factory_made(value) or kind is list:
         return kind, *map(key_of, value)
     if kind is dict:
         return kind, *((name, key_of(one)) for name, one in value.items())
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         return _Same(value)
+    if kind is partial:
+        return kind, key_of(value.func), key_of(value.args), *sorted((n, key_of(a)) for n, a in value.keywords.items())
     if kind is np.ndarray and value.dtype != object or isinstance(value, jax.Array) and value.is_fully_addressable:
         return _Numbers(value)
     if is_dtype(value):
         return np.dtype, jnp.dtype(value)
-    if kind is partial:
-        return kind, key_of(value.func), key_of(value.args), *sorted((n, key_of(a)) for n, a in value.keywords.items())
     try:
         hash(value)
     except TypeError:
@@ -74,6 +75,6 @@ class _Numbers:
     def __hash__(self) -> int:
         return hash(self.kind)
 
-    def __eq__(self, other: object) -> bool:
+    def __eq__(self, other: Any) -> bool:
         same = isinstance(other, _Numbers) and self.kind == other.kind
         return same and np.asarray(self.array).tobytes() == np.asarray(other.array).tobytes()

@@ -4,7 +4,7 @@ import inspect
 from operator import attrgetter
 from typing import Any
 
-import jax
+from jax.core import Tracer
 
 from jaxnn.factories.equality import is_factory_made
 from jaxnn.factories.representation import fields_of
@@ -26,7 +26,7 @@ def _import(module: str, name: str) -> Any:
 
 def to_pickle(owner: str, role: str, value: Any, hint: str) -> Any:
     """Replace functions in a value by their names for a pickle; raise TypeError if that is impossible."""
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         raise TypeError(f"{role} of {owner} must not be traced to be pickled: pickle it outside of jit, vmap and grad")
     if type(value) in (tuple, list):
         return type(value)(to_pickle(owner, role, one, hint) for one in value)

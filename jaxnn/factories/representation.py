@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxnn.factories.equality import is_dtype, is_factory_made
 
@@ -17,7 +18,7 @@ def shown(value: Any) -> str:
     It looks like the code that makes the argument, such as `dense(4)`; an error message describes an argument by
     `validation.described` instead, which may give only its type.
     """
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         return f"<traced {value.dtype} {value.shape}>"
     if is_dtype(value):
         return jnp.dtype(value).name
@@ -34,11 +35,12 @@ def shown(value: Any) -> str:
         return "{" + ", ".join(f"{key!r}: {shown(one)}" for key, one in value.items()) + "}"
     if is_factory_made(value):
         return repr(value)
-    if callable(value) and hasattr(value, "__name__"):
-        return value.__name__
-    if type(value) is partial:
+    name = getattr(value, "__name__", None)
+    if type(value) is partial and name is None:
         named = [f"{name}={shown(one)}" for name, one in value.keywords.items()]
         return f"partial({', '.join([shown(value.func), *map(shown, value.args), *named])})"
+    if callable(value) and name is not None:
+        return name
     text = repr(value)
     return text if " at 0x" not in text else f"<{type(value).__name__}>"
 

@@ -41,7 +41,7 @@ class Row(NamedTuple):
     max_rel: float = 0.0
     ulps: float = 0.0
     cosine: float = 1.0
-    index: tuple[int, ...] = ()
+    index: tuple[int, ...] = ()  # pyright: ignore[reportIncompatibleMethodOverride] (a method of tuple, of no use here)
     manual: float = 0.0
     reference: float = 0.0
     text: str = ""

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxnn.gradcheck.problem import GradcheckError, Problem
 from jaxnn.validation import described
@@ -69,6 +70,7 @@ class FlatProblem:
 
     def value(self, leaves: list[Any]) -> list[Any]:
         """Return the leaves of the y that the forward of the rule computes."""
+        assert self.problem.value is not None
         return jax.tree.leaves(self.problem.value(*self.arguments(leaves)))
 
     def manual(self, leaves: list[Any], cotangents: list[Any]) -> list[Any]:
@@ -135,7 +137,7 @@ def _is_array(leaf: Any) -> bool:
 
 
 def _to_numpy(name: str, leaf: Any) -> np.ndarray:
-    if isinstance(leaf, jax.core.Tracer):
+    if isinstance(leaf, Tracer):
         raise GradcheckError(f"{name} must be a concrete array, got a tracer: call gradcheck outside of jax.jit")
     leaf = np.asarray(leaf)
     # JAX turns a NumPy float64 array into float32, unless 64-bit floats are enabled.

@@ -13,7 +13,7 @@ from jaxnn.gradcheck.runner import Arrays, precision
 from jaxnn.jaxprs import consts_of, equations
 
 
-def trace(flat: FlatProblem, leaves: Arrays) -> core.ClosedJaxpr | None:
+def trace(flat: FlatProblem, leaves: Arrays) -> Any | None:
     """Return the jaxpr of the plain function at these leaves, or `None` if it cannot be traced."""
     with precision(leaves):
         try:

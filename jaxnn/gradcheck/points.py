@@ -130,7 +130,7 @@ def in_float64(flat: FlatProblem) -> Arrays:
 def is_label(leaf: np.ndarray) -> bool:
     """Return True if a leaf looks like labels: both zeros and ones, or non-negative rows that sum to one."""
     bits = leaf.astype(np.float64)
-    return leaf.size > 1 and np.isin(bits, (0, 1)).all() and bits.min() != bits.max() or is_distribution(leaf)
+    return bool(leaf.size > 1 and np.isin(bits, (0, 1)).all() and bits.min() != bits.max()) or is_distribution(leaf)
 
 
 def is_distribution(leaf: np.ndarray) -> bool:

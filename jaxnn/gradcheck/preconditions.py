@@ -59,7 +59,7 @@ def check_pure(runner: Runner, given: Arrays, seed: int) -> None:
     for what, function, arguments in (("f", flat.f, (given,)), ("the backward", flat.manual, (given, cotangents))):
         try:
             first, again = (constants(function, *arguments) for _ in range(2))
-            if first is None:  # it looks at values, so it runs without tracing
+            if first is None or again is None:  # it looks at values, so it runs without tracing
                 first, again = (jax.tree.leaves(function(*arguments)) for _ in range(2))
         except GradcheckError:
             raise

@@ -45,7 +45,7 @@ class Report:
     counts: dict[str, int] = field(init=False)
 
     def __post_init__(self):
-        counts = dict.fromkeys(("pass", "fail", "undecided", "skip", "note"), 0)
+        counts: dict[str, int] = dict.fromkeys(("pass", "fail", "undecided", "skip", "note"), 0)
         for row in self.rows:
             counts[row.status] += 1
         object.__setattr__(self, "counts", counts)

@@ -71,7 +71,7 @@ class _Noise:
     def _slice(self, start: int, size: int) -> Any:
         if start + size <= self._u.size:
             return jax.lax.slice_in_dim(self._u, start, start + size)
-        return jnp.resize(jnp.roll(self._u, -start), size)
+        return jnp.resize(jnp.roll(self._u, -start), (size,))
 
     def special(self, equation: Any, inputs: list[Any]) -> list[Any] | None:
         """Return the outputs of an equation with a rounding error, or `None` if it does not round."""

@@ -43,7 +43,7 @@ def format_operation(op: Operation) -> str:
 
 def format_reference(node: Node) -> str:
     """Format a node inside a formula: its name, or the value of a literal, whose elements are all equal."""
-    return format_scalar(np.ravel(to_numpy(node.value))[0]) if node.kind == "literal" else node.name
+    return format_scalar(np.asarray(to_numpy(node.value)).ravel()[0]) if node.kind == "literal" else node.name
 
 
 def format_scalar(value: Any) -> str:

@@ -68,7 +68,8 @@ def trace(f: Callable[..., Any], *, depth: int = 0, cotangent: Any = None, limit
             set_derivatives(arguments, operations, outputs, seeds)
             return Graph(_name_of(f), arguments, operations, outputs, tuple(paths), retrace, depth)
 
-        x64 = jax.config.jax_enable_x64
+        config: Any = jax.config
+        x64 = config.jax_enable_x64
 
         @_unguarded()
         def retrace(values: list[Any]) -> Graph:

@@ -10,5 +10,8 @@ from jaxnn.losses.cross_entropy import *
 from jaxnn.losses.loss import *
 from jaxnn.losses.regression import *
 
-# The files' own names are modules here, and no part of what is public.
-__all__ = sorted(name for name, a in globals().items() if not (name.startswith("_") or isinstance(a, _ModuleType)))
+# The files' own names are modules here, and no part of what is public. Type checkers, which run no loop, take the names
+# of the stars as exported.
+__all__ = sorted(  # pyright: ignore[reportUnsupportedDunderAll]
+    name for name, a in globals().items() if not (name.startswith("_") or isinstance(a, _ModuleType))
+)

@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.scipy.special import xlog1py, xlogy
 
 from jaxnn.constraints import Real, checked
@@ -22,7 +23,7 @@ from jaxnn.losses.targets import (
     per_example,
     uniform_labels,
 )
-from jaxnn.typing import Array
+from jaxnn.typing import AnyArray, Array, Scalar
 
 __all__ = [
     "binary_cross_entropy",
@@ -38,7 +39,7 @@ __all__ = [
 
 
 @checked(z=OUTPUTS, y=Targets())
-def sigmoid_cross_entropy_value(z: Array, y: Array) -> Array:
+def sigmoid_cross_entropy_value(z: Array, y: AnyArray) -> Array:
     """Compute L = -(y log σ(z) + (1 - y) log(1 - σ(z))), summed over an example's outputs, from logits.
 
     Computed as softplus(z) - yz, rearranged to y softplus(-z) + (1 - y) softplus(z): no exponential overflows and no
@@ -69,7 +70,7 @@ def sigmoid_cross_entropy_value(z: Array, y: Array) -> Array:
 
 
 @checked(z=OUTPUTS, y=Targets())
-def sigmoid_cross_entropy_gradient(z: Array, y: Array) -> Array:
+def sigmoid_cross_entropy_gradient(z: Array, y: AnyArray) -> Array:
     """Compute dz = σ(z) - y, (m,) or (m, k).
 
     For y > ½ it is computed as (1 - y) - σ(-z), which is equal and keeps the digits that σ(z) - 1 loses if a
@@ -83,13 +84,13 @@ def sigmoid_cross_entropy_gradient(z: Array, y: Array) -> Array:
       >>> print(sigmoid_cross_entropy_gradient(jnp.array([0.0, 1e4, -1e4]), jnp.array([1, 1, 1])))
       [-0.5  0.  -1. ]
     """
-    nearer = (y > 0.5).astype(z.dtype)
+    nearer = jnp.greater(y, 0.5).astype(z.dtype)
     sign = 1 - 2 * nearer
     return sign * jax.nn.sigmoid(sign * z) + (nearer - y)
 
 
 @checked(a=OUTPUTS, y=Targets("a"))
-def binary_cross_entropy_value(a: Array, y: Array) -> Array:
+def binary_cross_entropy_value(a: Array, y: AnyArray) -> Array:
     """Compute L = -(y log a + (1 - y) log(1 - a)), summed over an example's outputs, from probabilities.
 
     For a network that ends in a sigmoid layer. On logits, `sigmoid_cross_entropy` is the same loss and stays
@@ -114,7 +115,7 @@ def binary_cross_entropy_value(a: Array, y: Array) -> Array:
 
 
 @checked(a=OUTPUTS, y=Targets("a"))
-def binary_cross_entropy_gradient(a: Array, y: Array) -> Array:
+def binary_cross_entropy_gradient(a: Array, y: AnyArray) -> Array:
     """Compute da = -y/a + (1 - y)/(1 - a), (m,) or (m, k).
 
     Derivation. The derivative of the logarithm, twice. A term whose numerator is 0 is omitted from the
@@ -127,13 +128,13 @@ def binary_cross_entropy_gradient(a: Array, y: Array) -> Array:
     """
     # The inner `where` avoids computing 0/0, so that second derivatives are not NaN either.
     ones = jnp.ones_like(a)
-    positive = y / jnp.where(y == 0, ones, a)
-    negative = (1 - y) / jnp.where(y == 1, ones, 1 - a)
+    positive = jnp.divide(y, jnp.where(y == 0, ones, a))
+    negative = jnp.divide(1 - y, jnp.where(y == 1, ones, 1 - a))
     return negative - positive
 
 
 @checked(z=LOGITS, y=ClassTargets())
-def softmax_cross_entropy_value(z: Array, y: Array) -> Array:
+def softmax_cross_entropy_value(z: Array, y: AnyArray) -> Array:
     """Compute L = -Σ_j y_j log p_j, p = softmax(z), from logits and class numbers or distributions over the classes.
 
     Args:
@@ -169,7 +170,7 @@ def softmax_cross_entropy_value(z: Array, y: Array) -> Array:
 
 
 @checked(z=LOGITS, y=ClassTargets())
-def softmax_cross_entropy_gradient(z: Array, y: Array) -> Array:
+def softmax_cross_entropy_gradient(z: Array, y: AnyArray) -> Array:
     """Compute dz = p Σ_j y_j - y, (m, k), with p = softmax(z): p - y for labels that sum to one.
 
     Derivation. log p_j = z_j - log Σ_l e^{z_l}, so ∂log p_j/∂z_i = [i = j] - p_i, and
@@ -200,7 +201,7 @@ def binary_cross_entropy() -> Loss:
 
 @factory(computes="softmax_cross_entropy_value(z, y)")
 @checked(smoothing=Real(0, 1, "left", description="the fraction of a label that all classes share, 0 <= ε < 1"))
-def softmax_cross_entropy(smoothing: float = 0.0) -> Loss:
+def softmax_cross_entropy(smoothing: Scalar = 0.0) -> Loss:
     """Return the cross-entropy over k classes from logits: `softmax_cross_entropy_value`, `..._gradient`.
 
     With smoothing ε, a fraction ε of each label is spread evenly over all classes: y'_j = (1 - ε) y_j + ε/k.
@@ -227,7 +228,7 @@ def softmax_cross_entropy(smoothing: float = 0.0) -> Loss:
     Source: Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016, section 7.
     """
     plain = Loss(softmax_cross_entropy_value, softmax_cross_entropy_gradient, check_classes)
-    if not isinstance(smoothing, jax.core.Tracer) and smoothing == 0:
+    if not isinstance(smoothing, Tracer) and smoothing == 0:
         return plain
 
     def mixed(f):

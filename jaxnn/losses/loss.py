@@ -31,6 +31,7 @@ class Loss(NamedTuple):
       (Array([2.], dtype=float32), Array([[2.]], dtype=float32))
     """
 
-    value: Callable[[Array, Array], Array]
-    gradient: Callable[[Array, Array], Array]
-    check: Callable[[Any, Array], None] = lambda z, y: None
+    # Of any type to a type checker: data may be NumPy arrays, and a function may be annotated with `Array` alone.
+    value: Callable[[Any, Any], Array]
+    gradient: Callable[[Any, Any], Array]
+    check: Callable[[Any, Any], None] = lambda z, y: None

@@ -4,13 +4,13 @@ from jaxnn.constraints import checked
 from jaxnn.factories.decorator import factory
 from jaxnn.losses.loss import Loss
 from jaxnn.losses.targets import OUTPUTS, Targets, check_fit, per_example
-from jaxnn.typing import Array
+from jaxnn.typing import AnyArray, Array
 
 __all__ = ["squared_error", "squared_error_gradient", "squared_error_value"]
 
 
 @checked(z=OUTPUTS, y=Targets())
-def squared_error_value(z: Array, y: Array) -> Array:
+def squared_error_value(z: Array, y: AnyArray) -> Array:
     """Compute L = ½ Σ_j (z_j - y_j)², including the factor ½.
 
     Args:
@@ -32,7 +32,7 @@ def squared_error_value(z: Array, y: Array) -> Array:
 
 
 @checked(z=OUTPUTS, y=Targets())
-def squared_error_gradient(z: Array, y: Array) -> Array:
+def squared_error_gradient(z: Array, y: AnyArray) -> Array:
     """Compute dz = z - y, (m,) or (m, k).
 
     Derivation. d/dz_j of ½ (z_j - y_j)² is z_j - y_j: the ½ cancels the 2 of the power rule.

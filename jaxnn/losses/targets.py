@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.arrays import as_array, check_labels, fits, promote_large_integers
-from jaxnn.constraints import Call, Constraint, checked
-from jaxnn.typing import Array
+from jaxnn.constraints import NO_CALL, Call, Constraint, checked
+from jaxnn.typing import AnyArray, Array
 from jaxnn.validation import described
 
 
@@ -36,7 +36,7 @@ OUTPUTS = Constraint(
 LOGITS = Constraint(
     "an array of floats, logits (m, k) with k >= 2 classes",
     ("z", None, 3, [[0.5]], np.ones((2, 2), int), np.ones(2), np.ones((2, 1))),
-    lambda z: "use sigmoid_cross_entropy for one output per example" if _are_floats(z) else OUTPUTS.fix,
+    lambda z: "use sigmoid_cross_entropy for one output per example" if _are_floats(z) else OUTPUTS.likely_fix(z),
     test=lambda z: _are_floats(z) and len(z.shape) == 2 and z.shape[1] >= 2,
     convert=_as_outputs,
 )
@@ -50,13 +50,16 @@ class Targets(Constraint):
       convert: whether the function takes them in the shape and the dtype of the outputs.
     """
 
-    phrases = ("numbers", "an array")
-
     def __init__(self, outputs: str = "z", convert: bool = True):
         super().__init__("numbers", (None, "y", np.array(["a", "b"])))
         self.outputs, self.convert = outputs, convert
 
-    def check(self, name: str, value: Any, call: Call) -> Any:
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        """What is expected of any targets."""
+        return "numbers", "an array"
+
+    def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
         """Return targets as an array."""
         y, z = as_array(name, value), call.arguments.get(self.outputs)
         if not jnp.issubdtype(y.dtype, jnp.number) and y.dtype != bool:
@@ -105,12 +108,12 @@ class ClassTargets(Targets):
 
 
 @checked(z=OUTPUTS, y=Targets(convert=False))
-def check_fit(z: Any, y: Array) -> None:
+def check_fit(z: Any, y: AnyArray) -> None:
     """Raise ValueError unless outputs z (m, k) and targets y have one shape, up to a trailing axis of 1."""
 
 
 @checked(z=OUTPUTS, y=Targets(convert=False))
-def check_between_0_and_1(z: Any, y: Array) -> None:
+def check_between_0_and_1(z: Any, y: AnyArray) -> None:
     """Raise ValueError unless the targets y (m, k) are in [0, 1]."""
     if y.min() < 0 or y.max() > 1:
         raise ValueError(
@@ -120,7 +123,7 @@ def check_between_0_and_1(z: Any, y: Array) -> None:
 
 
 @checked(z=LOGITS, y=ClassTargets(convert=False))
-def check_classes(z: Any, y: Array) -> None:
+def check_classes(z: Any, y: AnyArray) -> None:
     """Raise ValueError unless y are class numbers (m,) for logits z (m, k), or distributions (m, k)."""
     if are_class_numbers(z, y):
         check_labels(y, z.shape[1])
@@ -128,19 +131,19 @@ def check_classes(z: Any, y: Array) -> None:
         raise ValueError(f"y must be at least 0 in a distribution over classes, got {y.min()}")
 
 
-def are_class_numbers(z: Any, y: Array) -> bool:
+def are_class_numbers(z: Any, y: AnyArray) -> bool:
     """Return whether the targets y are class numbers, (m,) or (m, 1), instead of distributions (m, k)."""
     return jnp.issubdtype(y.dtype, jnp.integer) and y.shape in {(z.shape[0],), (z.shape[0], 1)}
 
 
-def uniform_labels(z: Array, y: Array) -> Array:
+def uniform_labels(z: Array, y: AnyArray) -> Array:
     """Spread each label evenly over all classes, in the shape of z."""
     if are_class_numbers(z, y):
         return jnp.full_like(z, 1 / z.shape[1])
     return jnp.broadcast_to(y.mean(axis=1, keepdims=True), z.shape)
 
 
-def as_column(y: Array) -> Array:
+def as_column(y: AnyArray) -> Array:
     """Convert class numbers to int32 (m,): in 8 bits, class 256 would be class 0."""
     return jnp.asarray(y).reshape(-1).astype(jnp.int32)
 

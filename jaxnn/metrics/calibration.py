@@ -12,7 +12,7 @@ import numpy as np
 from jaxnn.constraints import Count, checked
 from jaxnn.data.weights import relative
 from jaxnn.metrics.inputs import as_numbers, as_probabilities, as_weight, class_numbers, sums_at
-from jaxnn.typing import Array
+from jaxnn.typing import Array, ArrayLike
 
 
 class Reliability(NamedTuple):
@@ -26,11 +26,13 @@ class Reliability(NamedTuple):
 
     confidence: Array
     accuracy: Array
-    count: Array
+    count: Array  # pyright: ignore[reportIncompatibleMethodOverride] (a method of tuple)
 
 
 @checked(bins=Count())
-def reliability_curve(probabilities: Array, y: Array, bins: int = 10, weight: Array | None = None) -> Reliability:
+def reliability_curve(
+    probabilities: ArrayLike, y: ArrayLike, bins: int = 10, weight: ArrayLike | None = None
+) -> Reliability:
     """Compare predicted probabilities, in bins, with observed frequencies; on the diagonal they are calibrated.
 
     For two classes, the probability of class 1 is compared with the fraction of examples in class 1. For more, that of
@@ -66,7 +68,9 @@ def reliability_curve(probabilities: Array, y: Array, bins: int = 10, weight: Ar
 
 
 @checked(bins=Count())
-def expected_calibration_error(probabilities: Array, y: Array, bins: int = 10, weight: Array | None = None) -> Array:
+def expected_calibration_error(
+    probabilities: ArrayLike, y: ArrayLike, bins: int = 10, weight: ArrayLike | None = None
+) -> Array:
     """Compute ECE = Σ_b n_b/m |accuracy_b - confidence_b|, the mean deviation of confidence from accuracy.
 
     It depends on the bins: errors cancel in a few wide ones, and many narrow ones have few examples each, whose chance

@@ -18,10 +18,10 @@ from jaxnn.metrics.inputs import (
     share_of,
     sums_at,
 )
-from jaxnn.typing import Array
+from jaxnn.typing import Array, ArrayLike
 
 
-def accuracy(predicted: Array, y: Array, weight: Array | None = None) -> Array:
+def accuracy(predicted: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None) -> Array:
     """Compute the fraction of examples whose label is right.
 
     Args:
@@ -44,13 +44,13 @@ def accuracy(predicted: Array, y: Array, weight: Array | None = None) -> Array:
     return share_of(*are_right(predicted, y, weight))
 
 
-def error_rate(predicted: Array, y: Array, weight: Array | None = None) -> Array:
+def error_rate(predicted: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None) -> Array:
     """Compute 1 - accuracy, the fraction of examples whose label is wrong, with the arguments of `accuracy`."""
     right, weight = are_right(predicted, y, weight)
     return share_of(~right, weight)
 
 
-def log_loss(probabilities: Array, y: Array, weight: Array | None = None) -> Array:
+def log_loss(probabilities: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None) -> Array:
     """Compute the mean of -log p(y), the negative log-likelihood per example, in nats.
 
     Args:
@@ -71,22 +71,22 @@ def log_loss(probabilities: Array, y: Array, weight: Array | None = None) -> Arr
       0.6931472
     """
     weight = as_weight(weight, probabilities)
-    p, y = as_probabilities(probabilities, weight), as_numbers("y", y)
-    if not y.ndim or p.shape[:1] != y.shape[:1] or y.size != y.shape[0] or p.ndim > 2:
-        raise ValueError(f"probabilities and y must be (m,) or (m, k), and (m,), got {p.shape} and {y.shape}")
+    p, labels = as_probabilities(probabilities, weight), as_numbers("y", y)
+    if not labels.ndim or p.shape[:1] != labels.shape[:1] or labels.size != labels.shape[0] or p.ndim > 2:
+        raise ValueError(f"probabilities and y must be (m,) or (m, k), and (m,), got {p.shape} and {labels.shape}")
     if p.size == p.shape[0]:
-        p, column = p.reshape(-1), class_numbers(y.reshape(-1), 2)
+        p, column = p.reshape(-1), class_numbers(labels.reshape(-1), 2)
         # For a label that is not a class, the logarithm of a negative number, which is NaN.
         of_label = jnp.where(column == 1, p, jnp.where(column == 0, 1 - p, -1))
     else:
         # An index past the end gives NaN.
-        column = class_numbers(y.reshape(-1), p.shape[1])
+        column = class_numbers(labels.reshape(-1), p.shape[1])
         of_label = jnp.take_along_axis(p, column[:, None], axis=1, mode="fill")[:, 0]
     return -jnp.log(of_label).mean() if weight is None else weighted_mean(-jnp.log(of_label), weight)
 
 
 @checked(classes=Count())
-def confusion_matrix(predicted: Array, y: Array, classes: int, weight: Array | None = None) -> Array:
+def confusion_matrix(predicted: ArrayLike, y: ArrayLike, classes: int, weight: ArrayLike | None = None) -> Array:
     """Count how often each true class is predicted as each class.
 
     Args:
@@ -110,8 +110,8 @@ def confusion_matrix(predicted: Array, y: Array, classes: int, weight: Array | N
        [0 1]]
     """
     weight = as_weight(weight, predicted)
-    predicted, y = as_labels(predicted, weight), as_numbers("y", y)
-    if predicted.shape != y.shape or y.ndim != 1:
-        raise ValueError(f"predicted and y must both be labels (m,), got {predicted.shape} and {y.shape}")
-    place = class_numbers(y, classes), class_numbers(predicted, classes)
+    found, labels = as_labels(predicted, weight), as_numbers("y", y)
+    if found.shape != labels.shape or labels.ndim != 1:
+        raise ValueError(f"predicted and y must both be labels (m,), got {found.shape} and {labels.shape}")
+    place = class_numbers(labels, classes), class_numbers(found, classes)
     return sums_at((classes, classes), place, weight)

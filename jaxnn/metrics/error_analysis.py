@@ -102,8 +102,7 @@ def analyze_errors(
     confidence intervals for proportions and differences of proportions", 2000.
     """
     errors = {"train": train_error, "train_dev": train_dev_error, "dev": dev_error, "test": test_error}
-    needed = ("train", "dev")
-    errors = {name: float(e) for name, e in errors.items() if e is not None or name in needed}
+    errors = {name: float(e) for name, e in errors.items() if e is not None}
     examples = {"train": n_train, "train_dev": n_train_dev, "dev": n_dev, "test": n_test}
     examples = {name: int(n) for name, n in examples.items() if n is not None}
     if examples and examples.keys() != errors.keys():
@@ -120,7 +119,7 @@ def analyze_errors(
     gaps = {gap: errors[above] - errors[below] for gap, (below, above) in between.items()}
     variances = {name: _variance(errors[name], n) for name, n in examples.items()} | {"achievable": 0.0}
     noise = {gap: 2 * math.sqrt(sum(variances[name] for name in ends)) for gap, ends in between.items() if examples}
-    found = sorted((gap for gap in gaps if gaps[gap] > noise.get(gap, 0.0)), key=gaps.get, reverse=True)
+    found = sorted((gap for gap in gaps if gaps[gap] > noise.get(gap, 0.0)), key=gaps.__getitem__, reverse=True)
     return ErrorAnalysis(
         gaps["bias"],
         gaps["variance"],

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxnn.arrays import as_array, check_real, floats, promote_large_integers
 from jaxnn.data.weights import check_weight, relative
@@ -63,7 +64,7 @@ def sums_at(shape: tuple[int, ...], index: tuple[Array, ...], weight: Any) -> Ar
 
 def _counted_on_host(a: Any, weight: Any) -> np.ndarray:
     """Return the rows of a (m, ...) that have positive weight; no rows if an argument is traced."""
-    if isinstance(a, jax.core.Tracer) or isinstance(weight, jax.core.Tracer):
+    if isinstance(a, Tracer) or isinstance(weight, Tracer):
         return np.zeros(0)
     numbers = np.asarray(a)  # NumPy compiles nothing
     return numbers if weight is None else numbers[np.asarray(weight) > 0]
@@ -97,7 +98,7 @@ def are_right(predicted: Any, y: Any, weight: Any) -> tuple[Array, Any]:
 def _equal(a: Any, b: Any) -> Any:
     """Compare labels elementwise, also whole numbers beyond the 32 bits of a compiled program."""
     floating = [jnp.issubdtype(labels.dtype, jnp.floating) for labels in (a, b)]
-    if not any(isinstance(labels, jax.core.Tracer) for labels in (a, b)):
+    if not any(isinstance(labels, Tracer) for labels in (a, b)):
         a, b = (np.asarray(labels).astype(np.float64 if any(floating) else labels.dtype) for labels in (a, b))
         return a == b
     if any(floating) or a.dtype == b.dtype:

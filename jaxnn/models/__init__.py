@@ -1,11 +1,12 @@
 """Networks with their losses, and import and export of params."""
 
 from jaxnn.models.arrays import params_from_arrays, params_to_arrays
-from jaxnn.models.feedforward import logistic_regression, mlp
+from jaxnn.models.feedforward import OutputName, logistic_regression, mlp
 from jaxnn.models.model import Model
 
 __all__ = [
     "Model",
+    "OutputName",
     "logistic_regression",
     "mlp",
     "params_from_arrays",

@@ -93,7 +93,7 @@ def params_from_arrays(network: Layer, in_shape: Shape, arrays: Sequence[Any]) -
     return jax.device_put(params, may_alias=False)
 
 
-def _names(params: Params, views: list[np.ndarray]) -> list[str]:
+def _names(params: Params, views: Sequence[Any]) -> list[str]:
     """Return the key path of each array in params, followed by the number of the copy if it is one of a stack."""
     paths = {id(leaf): jax.tree_util.keystr(path) for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]}
     names, copies = [], dict.fromkeys(paths, 0)

@@ -2,24 +2,26 @@
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxnn.constraints import Count, Flag, Instance, ListOf, OneOf, checked
 from jaxnn.losses.cross_entropy import sigmoid_cross_entropy, softmax_cross_entropy
 from jaxnn.losses.loss import Loss
 from jaxnn.losses.regression import squared_error
 from jaxnn.models.model import Model, labels_of_logits, unchanged
-from jaxnn.nn.activations import ACTIVATIONS, relu
+from jaxnn.nn.activations import ACTIVATIONS, ActivationName, relu
 from jaxnn.nn.composition import chain
+from jaxnn.nn.initializers import InitializerName
 from jaxnn.nn.layer import Layer
 from jaxnn.nn.linear import dense
 from jaxnn.nn.repetition import chain_with_scans
 from jaxnn.nn.stochastic import RATE, dropout
-from jaxnn.typing import Array, Initializer
+from jaxnn.typing import Array, Initializer, Scalar
 from jaxnn.validation import described, is_number
 
 
@@ -35,7 +37,9 @@ def _class(z: Array) -> Array:
     return jnp.argmax(z, axis=-1)
 
 
-_OUTPUTS: dict[str, tuple[Loss, Callable[[Array], Array], Callable[[Array], Array]]] = {
+OutputName = Literal["binary", "softmax", "linear", "relu"]
+
+OUTPUTS: dict[OutputName, tuple[Loss, Callable[[Array], Array], Callable[[Array], Array]]] = {
     "binary": (sigmoid_cross_entropy(), _yes_probability, labels_of_logits),
     "softmax": (softmax_cross_entropy(), _probabilities, _class),
     "linear": (squared_error(), unchanged, unchanged),
@@ -47,18 +51,18 @@ SIZES = ListOf(Count(), "two or more whole numbers of at least 1, (n_0, ..., n_L
 
 @checked(
     sizes=SIZES,
-    output=OneOf(_OUTPUTS),
+    output=OneOf(OUTPUTS),
     input_dropout_rate=RATE,
     scan=Flag(),
 )
 def mlp(
     sizes: Sequence[int],
-    activation: str | Layer | Sequence[str | Layer] = "relu",
+    activation: ActivationName | Layer | Sequence[ActivationName | Layer] = "relu",
     *,
-    output: str = "binary",
-    init: str | Initializer | Sequence[str | Initializer] = "lecun",
-    dropout_rate: float | Sequence[float] = 0.0,
-    input_dropout_rate: float = 0.0,
+    output: OutputName = "binary",
+    init: InitializerName | Initializer | Sequence[InitializerName | Initializer] = "lecun",
+    dropout_rate: Scalar | Sequence[Scalar] = 0.0,
+    input_dropout_rate: Scalar = 0.0,
     scan: bool = False,
 ) -> Model:
     """Return a network of L dense layers with activations between them, a_l = g_l(a_{l-1} W_lᵀ + b_l).
@@ -124,7 +128,7 @@ def mlp(
         network = chain_with_scans(*blocks, *[((layer,), 1) for layer in last])
     else:
         network = chain(*first, *[layer for unit in units for layer in unit], *last)
-    return Model(network, (sizes[0],), *_OUTPUTS[output])
+    return Model(network, (sizes[0],), *OUTPUTS[output])
 
 
 @checked(n_in=Count(), classes=Count(2))
@@ -153,19 +157,19 @@ def logistic_regression(n_in: int, classes: int = 2) -> Model:
 
 
 @checked(activation=OneOf(ACTIVATIONS) | Instance(Layer))
-def as_activation(activation: str | Layer) -> Layer:
+def as_activation(activation: ActivationName | Layer) -> Layer:
     """Return a `Layer` unchanged, or the activation of this name."""
     if isinstance(activation, Layer):
         return activation
     return ACTIVATIONS[activation]()
 
 
-def one_each(name: str, value: Any, n: int, single: tuple[type, ...]) -> list[Any]:
+def one_each(name: str, value: Any, n: int, single: tuple[Any, ...]) -> list[Any]:
     """Return a single value n times, or a sequence, which must have n entries, as a list."""
     if isinstance(value, single) and getattr(value, "ndim", 0) == 0:
         return [value] * n
     if isinstance(value, str) or not np.iterable(value):
-        fix = f": call the factory, {value.__name__}()" if hasattr(value, "__name__") else ""
+        fix = f": call the factory, {factory}()" if (factory := getattr(value, "__name__", "")) else ""
         raise ValueError(f"{name} must be one value or a sequence with one per layer, got {described(value)}{fix}")
     values = list(value)
     if len(values) != n:
@@ -175,15 +179,15 @@ def one_each(name: str, value: Any, n: int, single: tuple[type, ...]) -> list[An
 
 def _may_drop(rate: Any) -> bool:
     # The value of a traced rate is unknown here; a value that is not a number is rejected by dropout.
-    return isinstance(rate, jax.core.Tracer) or not is_number(rate, lambda rate: rate == 0)
+    return isinstance(rate, Tracer) or not is_number(rate, lambda rate: rate == 0)
 
 
 def _as_float(rate: Any) -> Any:
-    return float(rate) if is_number(rate) and not isinstance(rate, jax.core.Tracer) else rate
+    return float(rate) if is_number(rate) and not isinstance(rate, Tracer) else rate
 
 
 def _group_equal_units(
-    first: tuple[Layer, ...], units: list[tuple[Layer, ...]], sizes: tuple[int, ...]
+    first: tuple[Layer, ...], units: list[tuple[Layer, ...]], sizes: Sequence[int]
 ) -> list[tuple[tuple[Layer, ...], int]]:
     """Group layers into blocks for `chain_with_scans`; n > 1 equal consecutive units become one scanned block.
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from jaxnn.caching import bounded_cache
 from jaxnn.constraints import Floats, ParamsTree, RandomKey, checked
@@ -14,7 +15,7 @@ from jaxnn.factories.decorator import factory_made
 from jaxnn.factories.representation import shown
 from jaxnn.losses.loss import Loss
 from jaxnn.nn.layer import Layer
-from jaxnn.typing import Array, Key, Params, Shape
+from jaxnn.typing import Array, ArrayLike, Key, Params, Shape
 
 
 def _shown(model: "Model") -> str:
@@ -56,11 +57,11 @@ class Model(NamedTuple):
           ValueError: if it is not one random key.
         """
         # Inside a trace, in which every operation returns a tracer, it becomes part of the program traced.
-        traced = isinstance(jax.random.key_data(key), jax.core.Tracer)
+        traced = isinstance(jax.random.key_data(key), Tracer)
         return self.network.init(key, self.in_shape)[0] if traced else _init_program(self.network, self.in_shape)(key)
 
     @checked(params=ParamsTree(), x=Floats(lists=True))
-    def outputs(self, params: Params, x: Array) -> Array:
+    def outputs(self, params: Params, x: ArrayLike) -> Array:
         """Return outputs z (m, k) for inputs x (m, n_in): the forward without randomness.
 
         Raises:
@@ -68,7 +69,7 @@ class Model(NamedTuple):
         """
         return self.network.forward(params, x)[0]
 
-    def predict_proba(self, params: Params, x: Array) -> Array:
+    def predict_proba(self, params: Params, x: ArrayLike) -> Array:
         """Return probabilities (m, k) for inputs x (m, n_in), or values (m, k) for regression.
 
         Raises:
@@ -76,7 +77,7 @@ class Model(NamedTuple):
         """
         return self.probabilities(self.outputs(params, x))
 
-    def predict(self, params: Params, x: Array) -> Array:
+    def predict(self, params: Params, x: ArrayLike) -> Array:
         """Return labels (m,) for inputs x (m, n_in), or values (m, k) for regression.
 
         Raises:

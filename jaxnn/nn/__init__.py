@@ -18,5 +18,9 @@ from jaxnn.nn.reshaping import *
 from jaxnn.nn.stochastic import *
 from jaxnn.nn.transforms import *
 
-# The files' own names are modules here, and no part of what is public.
-__all__ = sorted(name for name, a in globals().items() if not (name.startswith("_") or isinstance(a, _ModuleType)))
+# The files' own names are modules here, and no part of what is public. Type checkers, which run no loop, take the names
+# of the stars as exported.
+__all__ = sorted(  # pyright: ignore[reportUnsupportedDunderAll]
+    (name for name, a in globals().items() if not (name.startswith("_") or isinstance(a, _ModuleType))),
+    key=lambda name: (not name.isupper(), name),
+)

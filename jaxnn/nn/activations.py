@@ -6,7 +6,9 @@ A backward raises a ValueError if the cotangent's shape differs from the cache's
 (m, m). Whole numbers become floats of JAX's default dtype, since an int32 cannot hold a slope of 0.01.
 """
 
+from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +16,14 @@ import jax.numpy as jnp
 from jaxnn.constraints import Flag, Floats, Mask, Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer, stateless
-from jaxnn.typing import Array
+from jaxnn.typing import Array, Scalar
 
 _ARRAY = Floats(lists=True)
 _COTANGENT = Floats(lists=True, scalar=True)
 
 __all__ = [
     "ACTIVATIONS",
+    "ActivationName",
     "elu",
     "elu_backward",
     "elu_forward",
@@ -140,7 +143,7 @@ def relu_backward(a: Array, da: Array) -> Array:
 
 
 @checked(z=_ARRAY)
-def leaky_relu_forward(z: Array, slope: float = 0.01) -> tuple[Array, Array]:
+def leaky_relu_forward(z: Array, slope: Scalar = 0.01) -> tuple[Array, Array]:
     """Compute a = z where z >= 0, and slope · z elsewhere. Cached: where z >= 0, one byte per element.
 
     With 0 < slope < 1 this is max(slope · z, z). The mask works for every slope; the sign of a does
@@ -150,7 +153,7 @@ def leaky_relu_forward(z: Array, slope: float = 0.01) -> tuple[Array, Array]:
 
 
 @checked(positive=Mask(), da=_COTANGENT)
-def leaky_relu_backward(positive: Array, da: Array, slope: float = 0.01) -> Array:
+def leaky_relu_backward(positive: Array, da: Array, slope: Scalar = 0.01) -> Array:
     """Compute dz = da where z >= 0, and slope · da elsewhere.
 
     At z = 0 the slope is 1: the choice of `jax.nn.leaky_relu`, which takes z >= 0.
@@ -269,13 +272,13 @@ def gelu_tanh_backward(z: Array, da: Array) -> Array:
 
 
 @checked(z=_ARRAY)
-def elu_forward(z: Array, alpha: float = 1.0) -> tuple[Array, Array]:
+def elu_forward(z: Array, alpha: Scalar = 1.0) -> tuple[Array, Array]:
     """Compute a = z where z > 0, and α(e^z - 1) elsewhere. Cached: z, since a + α loses the slope's digits."""
     return jax.nn.elu(z, jnp.asarray(alpha, z.dtype)), z
 
 
 @checked(z=_ARRAY, da=_COTANGENT)
-def elu_backward(z: Array, da: Array, alpha: float = 1.0) -> Array:
+def elu_backward(z: Array, da: Array, alpha: Scalar = 1.0) -> Array:
     """Compute dz = da where z > 0, and α e^z da elsewhere.
 
     Derivation. For z <= 0, g' = α e^z; at z = 0 this is α, the choice of `jax.nn.elu`. It equals a + α, but if a is
@@ -358,7 +361,7 @@ def relu() -> Layer:
 
 @factory(computes="leaky_relu_forward(z) or jax.nn.leaky_relu(z)")
 @checked(slope=Real())
-def leaky_relu(slope: float = 0.01) -> Layer:
+def leaky_relu(slope: Scalar = 0.01) -> Layer:
     """Return the elementwise layer a = max(slope · z, z): `leaky_relu_forward`, `leaky_relu_backward`.
 
     Args:
@@ -405,7 +408,7 @@ def gelu(approximate: bool = False) -> Layer:
 
 @factory(computes="elu_forward(z) or jax.nn.elu(z)")
 @checked(alpha=Real(0, fix="leaky_relu(slope) takes negative slopes"))
-def elu(alpha: float = 1.0) -> Layer:
+def elu(alpha: Scalar = 1.0) -> Layer:
     """Return the elementwise layer a = z for z > 0, α(e^z - 1) elsewhere: `elu_forward`, `elu_backward`.
 
     Args:
@@ -433,7 +436,11 @@ def softmax() -> Layer:
     return stateless(softmax_forward, softmax_backward)
 
 
-ACTIVATIONS = {
+ActivationName = Literal[
+    "identity", "sigmoid", "tanh", "relu", "leaky_relu", "softplus", "silu", "gelu", "gelu_tanh", "elu"
+]
+
+ACTIVATIONS: dict[ActivationName, Callable[[], Layer]] = {
     "identity": identity,
     "sigmoid": sigmoid,
     "tanh": tanh,

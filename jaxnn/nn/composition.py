@@ -98,7 +98,7 @@ def chain(*layers: Layer) -> Layer:
 
 
 def sequential(
-    layers: Sequence[Layer], keys_of: Callable[[Key], Key], first: int = 0, total: int | None = None
+    layers: Sequence[Layer], keys_of: Callable[[Key], Sequence[Key] | Key], first: int = 0, total: int | None = None
 ) -> Layer:
     """Return the layers one after another, layer i with the key `keys_of(key)[i]`.
 
@@ -165,7 +165,7 @@ def _way_to_params(value: Any) -> str:
 
 @checked(in_shape=ExampleShape())
 def init_all(
-    layers: Sequence[Layer], keys_of: Callable[[], Key], in_shape: Shape, naming: Callable[[int], Any] = nullcontext
+    layers: Sequence[Layer], keys_of: Callable[[], Any], in_shape: Shape, naming: Callable[[int], Any] = nullcontext
 ) -> tuple[tuple[Params, ...], Shape]:
     """Initialize consecutive layers; return the params of each and the shape after the last.
 

@@ -43,7 +43,8 @@ def as_custom_vjp(layer: Layer) -> Callable[..., Array]:
         return y, (params, cache)
 
     def backward(residuals, dy):
-        dparams, dx = layer.backward(*residuals, dy)
+        params, cache = residuals
+        dparams, dx = layer.backward(params, cache, dy)
         return dparams, dx, None
 
     apply.defvjp(forward, backward)

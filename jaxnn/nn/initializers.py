@@ -1,7 +1,7 @@
 """Initial weights by name."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +9,11 @@ import jax.numpy as jnp
 from jaxnn.typing import Array, Initializer, Key
 from jaxnn.validation import described, is_number
 
-__all__ = ["INITIALIZERS"]
+__all__ = ["INITIALIZERS", "InitializerName"]
 
-INITIALIZERS: dict[str, Callable[[], Initializer]] = {
+InitializerName = Literal["zeros", "normal", "lecun", "glorot", "he"]
+
+INITIALIZERS: dict[InitializerName, Callable[[], Initializer]] = {
     "zeros": lambda: jax.nn.initializers.zeros,
     "normal": lambda: jax.nn.initializers.normal(0.01),
     "lecun": jax.nn.initializers.lecun_normal,
@@ -25,9 +27,9 @@ Sources: LeCun et al., "Efficient BackProp", 1998; Glorot and Bengio, "Understan
 deep feedforward neural networks", 2010; He et al., "Delving deep into rectifiers", 2015."""
 
 
-def initial_weights(init: str | Initializer, key: Key, shape: tuple[int, int]) -> Array:
+def initial_weights(init: InitializerName | Initializer, key: Key, shape: tuple[int, int]) -> Array:
     """Draw weights (n_in, n_out) in JAX's default float dtype; raise ValueError if the initializer returns others."""
-    initializer = INITIALIZERS[init]() if isinstance(init, str) else init
+    initializer = init if callable(init) else INITIALIZERS[init]()
     W = initializer(key, shape, jnp.result_type(float))
     if getattr(W, "shape", None) != shape or not jnp.issubdtype(W.dtype, jnp.floating):
         fix = ": call the factory (`he_normal()`, not `he_normal`)" if callable(W) else ""

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxnn.arrays import cast_like
 from jaxnn.constraints import Count, Floats, Function, Leaves, OneOf, RandomKey, VectorShape, checked
 from jaxnn.factories.decorator import factory
-from jaxnn.nn.initializers import INITIALIZERS, initial_weights, scale_hint
+from jaxnn.nn.initializers import INITIALIZERS, InitializerName, initial_weights, scale_hint
 from jaxnn.nn.layer import Layer
 from jaxnn.typing import Array, Initializer, Params
 
@@ -68,7 +68,7 @@ def dense_backward(params: Params, x: Array, dz: Array) -> tuple[Params, Array]:
 
 @factory(computes="dense_forward(params, x)")
 @checked(n_out=Count(), init=OneOf(INITIALIZERS, fix=scale_hint) | Function("key", "shape", "dtype"))
-def dense(n_out: int, init: str | Initializer = "lecun") -> Layer:
+def dense(n_out: int, init: InitializerName | Initializer = "lecun") -> Layer:
     """Return a dense layer of n_out units, z = x Wᵀ + b; `dense_backward` derives its gradient.
 
     Args:
@@ -95,7 +95,8 @@ def dense(n_out: int, init: str | Initializer = "lecun") -> Layer:
         W = initial_weights(init, key, (in_shape[0], n_out)).T
         return {"W": W, "b": jnp.zeros(n_out, W.dtype)}, (n_out,)
 
-    forward = dense_forward.with_sizes(n_out=n_out)
+    # `checked` keeps the signature of the function for type checkers, and hides what it adds.
+    forward = dense_forward.with_sizes(n_out=n_out)  # pyright: ignore[reportFunctionMemberAccess]
     return Layer(init_params, lambda params, x, key=None: forward(params, x), dense_backward)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from jaxnn.arrays import promote_large_integers
 from jaxnn.constraints import Count, Nothing, RandomKey, checked
@@ -19,7 +20,7 @@ from jaxnn.nn.linear import dense
 from jaxnn.nn.stochastic import dropout
 from jaxnn.nn.transforms import remat
 from jaxnn.places import COPY
-from jaxnn.typing import Array, Cache
+from jaxnn.typing import Array, Cache, TreeStructure
 from jaxnn.validation import described
 
 __all__ = ["repeat"]
@@ -148,7 +149,7 @@ def _jit_unless_traced(function: Callable[..., Any]) -> Callable[..., Any]:
     program = jax.jit(function)
 
     def call(*args, **kwargs):
-        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((args, kwargs)))
+        traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((args, kwargs)))
         return (function if traced else program)(*args, **kwargs)
 
     return call
@@ -178,14 +179,14 @@ class _Caches:
 
     stacked: list[Array]
     last: Array | tuple[()]
-    structure: jax.tree_util.PyTreeDef
+    structure: TreeStructure
     places: tuple[int, ...]
     x_place: int | None
 
 
 def _distinct_arrays(
     cache: Cache, x: Array, y: Array
-) -> tuple[list[Array], jax.tree_util.PyTreeDef, tuple[int, ...], int | None]:
+) -> tuple[list[Array], TreeStructure, tuple[int, ...], int | None]:
     """Return the arrays of one copy's cache to stack, and the structure, places and x_place of `_Caches`."""
     leaves, structure = jax.tree.flatten(cache)
     has_x = any(leaf is x for leaf in leaves)

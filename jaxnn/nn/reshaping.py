@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from jaxnn.constraints import Call, Numbers, checked
+from jaxnn.constraints import NO_CALL, Call, Numbers, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer, stateless
 from jaxnn.typing import Array
@@ -14,7 +14,7 @@ __all__ = ["flatten", "flatten_backward", "flatten_forward"]
 class _Rows(Numbers):
     """An array (m, n) for the cache `like` of `flatten_forward`, n the number of entries of an example."""
 
-    def check(self, name: str, value: Any, call: Call) -> Any:
+    def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
         """Return the array; its n is known from `like`."""
         if "like" in call.arguments:
             call.sizes["n"] = math.prod(call.arguments["like"].shape[1:])

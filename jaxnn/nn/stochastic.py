@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxnn.constraints import Floats, Mask, Nothing, RandomKey, Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer
-from jaxnn.typing import Array, Key
+from jaxnn.typing import Array, Key, Scalar
 
 RATE = Real(0, 1, "left", description="the fraction to drop, 0 <= rate < 1", fix="0.2 drops 20 % of the units")
 
@@ -14,7 +14,7 @@ __all__ = ["dropout", "dropout_backward", "dropout_forward"]
 
 
 @checked(x=Floats(lists=True), rate=RATE, key=RandomKey() | Nothing())
-def dropout_forward(x: Array, rate: float, key: Key | None) -> tuple[Array, Array | None]:
+def dropout_forward(x: Array, rate: Scalar, key: Key | None) -> tuple[Array, Array | None]:
     """Compute y = x · mask/(1 - rate), where each element of mask is 0 with probability `rate` and 1 otherwise.
 
     The mean of y over masks is x, so inference needs no scaling.
@@ -50,7 +50,7 @@ def dropout_forward(x: Array, rate: float, key: Key | None) -> tuple[Array, Arra
 
 
 @checked(mask=Mask() | Nothing(), dy=Floats(lists=True), rate=RATE)
-def dropout_backward(mask: Array | None, dy: Array, rate: float) -> Array:
+def dropout_backward(mask: Array | None, dy: Array, rate: Scalar) -> Array:
     """Compute dx = dy · mask/(1 - rate), since y is linear in x, element by element.
 
     The mask must be the one of the forward: a new one would give the gradient of another function.
@@ -68,7 +68,7 @@ def dropout_backward(mask: Array | None, dy: Array, rate: float) -> Array:
 
 @factory(computes="dropout_forward(x, rate, key)")
 @checked(rate=RATE)
-def dropout(rate: float) -> Layer:
+def dropout(rate: Scalar) -> Layer:
     """Return a layer that drops each element with probability `rate` while training, and is the identity otherwise.
 
     Args:
@@ -109,7 +109,7 @@ def dropout(rate: float) -> Layer:
     return Layer(lambda key, in_shape: ((), in_shape), forward, backward)
 
 
-def _masked(mask: Array, x: Array, rate: float) -> Array:
+def _masked(mask: Array, x: Array, rate: Scalar) -> Array:
     # `where`, not a product: a dropped inf or NaN becomes 0.
     return jnp.where(mask, x / jnp.asarray(1 - rate, x.dtype), 0)
 

@@ -12,6 +12,7 @@ from jaxnn.nn.composition import chain
 from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.nn.linear import dense
 from jaxnn.nn.stochastic import dropout
+from jaxnn.typing import DTypeLike
 
 __all__ = ["remat", "with_dtype"]
 
@@ -61,7 +62,7 @@ def remat(layer: Layer) -> Layer:
 
 @factory
 @checked(layer=LAYER, dtype=FloatDtype())
-def with_dtype(layer: Layer, dtype: jnp.dtype) -> Layer:
+def with_dtype(layer: Layer, dtype: DTypeLike) -> Layer:
     """Return the layer computed in another precision, on params and inputs that keep theirs.
 
     y = cast(f(cast(params), cast(x))): params (the master copy) and x are cast to `dtype` on the way in, y back

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
-from typing import Any
+from typing import Any, Literal, get_args
 from weakref import WeakKeyDictionary
 
 import jax
@@ -17,12 +17,12 @@ from jaxnn.optim.interface import OPTIMIZER, accepting
 from jaxnn.optim.shape_dependence import OPTAX_FOLDER, arrays_in, current_layout, find_readers, first_update, is_matrix
 from jaxnn.typing import Params, PyTree
 
-_LAYOUTS = ("flax", "jaxnn")
+LayoutName = Literal["flax", "jaxnn"]
 
 
 @factory
-@checked(optimizer=OPTIMIZER, layout=OneOf(_LAYOUTS))
-def with_layout(optimizer: optax.GradientTransformation, layout: str = "flax") -> optax.GradientTransformation:
+@checked(optimizer=OPTIMIZER, layout=OneOf(get_args(LayoutName)))
+def with_layout(optimizer: optax.GradientTransformation, layout: LayoutName = "flax") -> optax.GradientTransformation:
     """Wrap an optimizer so that it gets weights in a layout; its updates are transposed back.
 
     Weights are (n_out, n_in) here, (n_in, n_out) in Flax. Most optimizers are independent of the layout: Adam treats
@@ -118,7 +118,7 @@ _decisions: WeakKeyDictionary = WeakKeyDictionary()
 
 
 @contextmanager
-def _in_layout(layout: str) -> Iterator[Callable[[PyTree], PyTree]]:
+def _in_layout(layout: LayoutName) -> Iterator[Callable[[PyTree], PyTree]]:
     """Set the current layout; yield the function that transposes a tree to it and back."""
     before = current_layout.get()
     reset = current_layout.set("either" if before == "either" else layout)
@@ -148,7 +148,7 @@ def _symbolic_sizes() -> tuple[Any, ...]:
     """Return two unknown sizes, always the same ones: JAX's caches keep each scope of symbols that was traced."""
     from jax import export  # here, so that importing jaxnn does not import it
 
-    return export.symbolic_shape("p, q")
+    return tuple(export.symbolic_shape("p, q"))
 
 
 def _needs_flax_layout(optimizer: optax.GradientTransformation, shapes: Params) -> bool:

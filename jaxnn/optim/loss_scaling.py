@@ -10,7 +10,7 @@ from jaxnn.constraints import Count, Nothing, Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.optim.interface import OPTIMIZER, accepting
 from jaxnn.optim.nonfinite import skip_nonfinite
-from jaxnn.typing import Array, PyTree
+from jaxnn.typing import Array, PyTree, Scalar
 
 _MOST = 2.0**24
 
@@ -36,7 +36,7 @@ class LossScale(NamedTuple):
     growth_interval=Count(fix="None keeps the scale constant") | Nothing(),
 )
 def with_loss_scale(
-    optimizer: optax.GradientTransformation, scale: float = 2.0**15, *, growth_interval: int | None = 2000
+    optimizer: optax.GradientTransformation, scale: Scalar = 2.0**15, *, growth_interval: int | None = 2000
 ) -> optax.GradientTransformation:
     """Wrap an optimizer so that its steps compute gradients S times as large and divide them by S.
 
@@ -79,13 +79,15 @@ def with_loss_scale(
 
     Source: Micikevicius et al., "Mixed precision training", 2018, section 3.2.
     """
-    inner = accepting(optimizer) if growth_interval is None else skip_nonfinite(optimizer, max_consecutive_errors=25)
+    inner: Any = (
+        accepting(optimizer) if growth_interval is None else skip_nonfinite(optimizer, max_consecutive_errors=25)
+    )
 
     def init(params):
         return LossScale(jnp.asarray(scale, jnp.float32), jnp.zeros((), jnp.int32), inner.init(params))
 
-    def update(grads, state, params=None, **kwargs):
-        updates, after = inner.update(grads, state.inner, params, **kwargs)
+    def update(updates, state, params=None, **kwargs):
+        updates, after = inner.update(updates, state.inner, params, **kwargs)
         if growth_interval is None:
             return updates, state._replace(inner=after)
         good_steps = jnp.where(after.last_finite, state.good_steps + 1, 0)

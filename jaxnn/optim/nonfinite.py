@@ -42,11 +42,11 @@ def skip_nonfinite(
     """
     careful = optax.apply_if_finite(accepting(optimizer), max_consecutive_errors)
 
-    def update(grads, state, params=None, **kwargs):
+    def update(updates, state, params=None, **kwargs):
         # 0 if the loss is finite, else NaN.
         zero_or_nan = 0 * jnp.asarray(kwargs.get("value", 0.0))
-        grads = jax.tree.map(lambda g: g + zero_or_nan.astype(g.dtype), grads)
-        return careful.update(grads, state, params, **kwargs)
+        updates = jax.tree.map(lambda g: g + zero_or_nan.astype(g.dtype), updates)
+        return careful.update(updates, state, params, **kwargs)
 
     return optax.GradientTransformationExtraArgs(careful.init, update)
 

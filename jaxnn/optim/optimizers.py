@@ -3,13 +3,14 @@
 import inspect
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Any
+from typing import Literal, TypedDict, Unpack
 
 import optax
 
 from jaxnn.constraints import Count, Flag, Function, Nothing, OneOf, Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.optim.arguments import RATE
+from jaxnn.typing import Scalar
 from jaxnn.validation import described
 
 
@@ -42,7 +43,9 @@ def _lbfgs(learning_rate, memory_size=10):
     return optax.lbfgs(learning_rate, memory_size=memory_size)
 
 
-OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+OptimizerName = Literal["sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw", "lbfgs"]
+
+OPTIMIZERS: dict[OptimizerName, Callable[..., optax.GradientTransformation]] = {
     "sgd": lambda learning_rate: optax.sgd(learning_rate),
     "momentum": _momentum,
     "nesterov": _nesterov,
@@ -55,6 +58,20 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
 """name -> `optimizer(learning_rate, **coefficients)`, with optax's defaults, and 0.9 for the momentum."""
 
 
+class Coefficients(TypedDict, total=False):
+    """The coefficients of optimizers by name, as type checkers take them; which optimizer has which is in the table."""
+
+    beta: Scalar
+    average: bool
+    b1: Scalar
+    b2: Scalar
+    decay: Scalar
+    eps: Scalar
+    weight_decay: Scalar
+    initial_accumulator_value: Scalar
+    memory_size: int
+
+
 @factory
 @checked(
     name=OneOf(OPTIMIZERS, of="the optimizers "),
@@ -62,7 +79,11 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     clip_norm=Real(0, closed="right", fix="omit it for no clipping") | Nothing(),
 )
 def optimizer(
-    name: str, learning_rate: float | optax.Schedule, *, clip_norm: float | None = None, **coefficients: Any
+    name: OptimizerName,
+    learning_rate: Scalar | optax.Schedule,
+    *,
+    clip_norm: Scalar | None = None,
+    **coefficients: Unpack[Coefficients],
 ) -> optax.GradientTransformation:
     """Return the optimizer of that name.
 

@@ -1,7 +1,7 @@
 """Learning rates that depend on the step, by name."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import optax
 
@@ -9,8 +9,11 @@ from jaxnn.constraints import Count, OneOf, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.optim.arguments import RATE
 from jaxnn.optim.interface import promoting
+from jaxnn.typing import Scalar
 
-SCHEDULES: dict[str, Callable[[Any, int], optax.Schedule]] = {
+ScheduleName = Literal["constant", "step", "cosine", "inverse"]
+
+SCHEDULES: dict[ScheduleName, Callable[[Any, int], optax.Schedule]] = {
     "constant": lambda rate, steps: optax.constant_schedule(rate),
     "step": lambda rate, steps: optax.piecewise_constant_schedule(rate, {-(-steps * i // 3): 0.1 for i in (1, 2)}),
     "cosine": optax.cosine_decay_schedule,
@@ -21,7 +24,7 @@ SCHEDULES: dict[str, Callable[[Any, int], optax.Schedule]] = {
 
 @factory
 @checked(name=OneOf(SCHEDULES, of="the schedules "), learning_rate=RATE, steps=Count(), warmup=Count(0))
-def schedule(name: str, learning_rate: float, steps: int, *, warmup: int = 0) -> optax.Schedule:
+def schedule(name: ScheduleName, learning_rate: Scalar, steps: int, *, warmup: int = 0) -> optax.Schedule:
     """Return a learning rate that depends on the step, by name, to be passed to an optimizer as its rate.
 
     With the rate α, t steps after the warm-up and T steps after it in all:

@@ -50,8 +50,8 @@ def _author(files: Sequence[str]) -> str:
     return next(file for file in files if not file.startswith(_BELOW) and not file.endswith(_PASSED_THROUGH))
 
 
-OPTAX_FOLDER, *_BELOW = (package.__file__.removesuffix("__init__.py") for package in (optax, jax, np))
-_BELOW, _PASSED_THROUGH = tuple(_BELOW), ("contextlib.py", "functools.py")
+OPTAX_FOLDER, *_folders = (str(package.__file__).removesuffix("__init__.py") for package in (optax, jax, np))
+_BELOW, _PASSED_THROUGH = tuple(_folders), ("contextlib.py", "functools.py")
 
 
 def first_update(optimizer: optax.GradientTransformation, shapes: Params) -> Any:

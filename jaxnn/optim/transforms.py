@@ -8,11 +8,12 @@ from jaxnn.constraints import Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.optim.layout import with_layout
 from jaxnn.regularizers import is_weight
+from jaxnn.typing import Scalar
 
 
 @factory
 @checked(limit=Real(0, closed="right", fix="max_norm(3.0) is usual"))
-def max_norm(limit: float) -> optax.GradientTransformation:
+def max_norm(limit: Scalar) -> optax.GradientTransformation:
     """Limit the norm of each unit's incoming weights: after each update, w := w min(1, limit/|w|).
 
     This projects each row w of each weight `W` onto the ball of that radius; biases are not limited. It must be the

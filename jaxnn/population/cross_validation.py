@@ -1,7 +1,7 @@
 """k-fold cross-validation: all folds, of all members of a population, in one compiled program."""
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +15,8 @@ from jaxnn.data.splitting import k_folds
 from jaxnn.population.fitting import fit_population
 from jaxnn.population.hyperparameters import as_members
 from jaxnn.population.results import Member, Population, index_of_best, weighted
-from jaxnn.train.early_stopping import MODE
-from jaxnn.typing import Array, Params, PyTree
+from jaxnn.train.early_stopping import MODE, Mode
+from jaxnn.typing import Array, ArrayLike, Params, PyTree
 
 
 class CrossValidation(NamedTuple):
@@ -31,7 +31,7 @@ class CrossValidation(NamedTuple):
     population: Population
 
     @checked(mode=MODE)
-    def best(self, monitor: str, mode: Literal["min", "max"] = "min") -> int:
+    def best(self, monitor: str, mode: Mode = "min") -> int:
         """Return the index of the member with the best mean over the folds, among those that diverged in none.
 
         Raises:
@@ -45,14 +45,14 @@ class CrossValidation(NamedTuple):
 def cross_validate(
     member: Callable[[PyTree], Member],
     hyperparameters: PyTree,
-    x: Any,
-    y: Any,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
     k: int,
     seed: int,
     measure: Callable[[Params, Batch], dict[str, Array]],
     stratify: bool = False,
-    weight: Any = None,
+    weight: ArrayLike | None = None,
     **options: Any,
 ) -> CrossValidation:
     """Train each of n members k times, each time without one fold of the examples, and measure it on that fold.
@@ -121,7 +121,7 @@ def without_uncounted(data: Batch) -> Batch:
     """Return the examples whose weight is not 0."""
     if data.weight is None or (counts := np.asarray(data.weight) > 0).all():
         return data
-    return Batch(*(a[counts] for a in data[:3]))
+    return Batch(data.x[counts], data.y[counts], data.weight[counts])
 
 
 def measured_each(

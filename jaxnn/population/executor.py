@@ -20,14 +20,16 @@ from jaxnn.train.divergence import Divergence, first_not_finite
 from jaxnn.train.epochs import batch_at, run_epochs
 from jaxnn.train.examination import Examination, examine_step, quantities
 from jaxnn.train.loop import select
+from jaxnn.train.objectives import Gradients
 from jaxnn.train.programs import is_finite, run_to_nonfinite
 from jaxnn.train.steps import TrainState, make_step, train_state
-from jaxnn.typing import Array, Key, PyTree
+from jaxnn.typing import Array, Device, Key, PyTree
 
 _MEMBERS, _SHARED = PartitionSpec("members"), PartitionSpec()
 # All have one step number, so that batches that they share are drawn, and gathered, once.
-_AXES = TrainState(params=0, opt_state=0, key=0, step=None)
-_SPECS = TrainState(params=_MEMBERS, opt_state=_MEMBERS, key=_MEMBERS, step=_SHARED)
+_OfLeaves: Any = TrainState  # of axes or specifications instead of arrays
+_AXES = _OfLeaves(params=0, opt_state=0, key=0, step=None)
+_SPECS = _OfLeaves(params=_MEMBERS, opt_state=_MEMBERS, key=_MEMBERS, step=_SHARED)
 
 
 class Plan(NamedTuple):
@@ -42,7 +44,7 @@ class Plan(NamedTuple):
     """
 
     member: Callable[[PyTree], Any]
-    gradients: str
+    gradients: Gradients
     batch_size: int
     shuffle: str | None
     skip: bool = False
@@ -164,21 +166,21 @@ class PopulationExecutor:
         *,
         epochs: int,
         chunk: int | None,
-        devices: Sequence[jax.Device],
+        devices: Sequence[Device],
         memory: int | None,
     ) -> None:
         self._n = n = jax.tree.leaves(hyperparameters)[0].shape[0]
         most = min(n, chunk or n)
-        devices = np.array(devices)[:most]
-        self._mesh = Mesh(devices, ("members",), axis_types=(AxisType.Auto,))
+        used = np.array(devices)[:most]
+        self._mesh = Mesh(used, ("members",), axis_types=(AxisType.Auto,))
         self._start, self._run, self._run_guarded = _programs_of(plan, self._mesh)
         self._data = jax.device_put(data, NamedSharding(self._mesh, _SHARED))
-        each = -(-most // devices.size)
+        each = -(-most // used.size)
         if memory is not None:
             each = self._planned(plan, hyperparameters, epochs, each, memory, chunk)
         # In as few chunks, but even ones, so that the last has little to be filled up with.
-        chunks = -(-n // (each * devices.size))
-        size = -(-n // (chunks * devices.size)) * devices.size
+        chunks = -(-n // (each * used.size))
+        size = -(-n // (chunks * used.size)) * used.size
         rows = np.minimum(np.arange(chunks * size), n - 1).reshape(chunks, size)
         self._h = [jax.tree.map(lambda leaf, of=of: leaf[of], hyperparameters) for of in rows]
         # XLA compiles the one program while JAX traces the other.
@@ -270,7 +272,7 @@ class PopulationExecutor:
         """Return the bytes that a device needs for a number of members, as the compiled program reports."""
         size = each * self._mesh.size
         h = jax.tree.map(lambda leaf: np.broadcast_to(leaf[:1], (size, *leaf.shape[1:])), hyperparameters)
-        memory = self._lowered(plan, h, epochs).compile().memory_analysis()
+        memory: Any = self._lowered(plan, h, epochs).compile().memory_analysis()
         return memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
 
     def _lowered(self, plan: Plan, h: PyTree, epochs: int) -> jax.stages.Lowered:

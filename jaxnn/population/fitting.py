@@ -5,7 +5,7 @@ with a placeholder for each number, and the program runs all members at a time.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -21,20 +21,22 @@ from jaxnn.population.executor import Plan, PopulationExecutor
 from jaxnn.population.hyperparameters import as_members
 from jaxnn.population.memory import free_bytes
 from jaxnn.population.results import Member, Population, as_member
-from jaxnn.train.arguments import BATCH_SIZE, LOOP, check_not_inside
+from jaxnn.train.arguments import BATCH_SIZE, LOOP, NanPolicy, check_not_inside
 from jaxnn.train.checkpoints import Checkpoint, Checkpointer
 from jaxnn.train.divergence import Divergence
 from jaxnn.train.early_stopping import EarlyStopping
 from jaxnn.train.loop import Advanced, run
-from jaxnn.train.objectives import OBJECTIVE
+from jaxnn.train.objectives import OBJECTIVE, Gradients
 from jaxnn.train.steps import TrainState, train_state
-from jaxnn.typing import Array, Params, PyTree
+from jaxnn.typing import Array, ArrayLike, Device, Params, PyTree
+
+Shuffle = Literal["shared", "own"]
 
 
 @checked(
     member=Function("hyperparameters"),
     batch_size=BATCH_SIZE,
-    shuffle=OneOf(("shared", "own")) | Nothing(),
+    shuffle=OneOf(get_args(Shuffle)) | Nothing(),
     evaluate=Function("params", "hyperparameters") | Nothing(),
     chunk=Count() | Nothing(),
     devices=ListOf(Instance(jax.Device), "a list of devices, such as jax.devices()[:2]") | Nothing(),
@@ -44,22 +46,22 @@ from jaxnn.typing import Array, Params, PyTree
 def fit_population(
     member: Callable[[PyTree], Member],
     hyperparameters: PyTree,
-    x: Any,
-    y: Any,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
     epochs: int,
     batch_size: int | None = None,
-    gradients: str = "hand",
-    shuffle: str | None = "shared",
+    gradients: Gradients = "hand",
+    shuffle: Shuffle | None = "shared",
     report_every: int = 1,
     evaluate: Callable[[Params, PyTree], dict[str, Array]] | None = None,
     callback: Callable[[dict[str, Any]], bool | None] | None = None,
     early_stopping: EarlyStopping | None = None,
     checkpoints: Checkpointer | None = None,
     chunk: int | None = None,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[Device] | None = None,
     memory: int | None = None,
-    on_nan: str = "stop",
+    on_nan: NanPolicy = "stop",
 ) -> Population:
     """Train n members on the same data, each as `fit` would train it alone, all in one compiled program.
 
@@ -195,7 +197,8 @@ class _PopulationTraining:
         return jax.vmap(evaluate)(self.state.params, jax.device_put(self._h))
 
     def explain(self, state: TrainState, index: tuple[int, ...], step: int) -> Divergence:
-        return self._plan.explain(self._h, state, self._data, *index, step)
+        (member,) = index
+        return self._plan.explain(self._h, state, self._data, member, step)
 
 
 def _checked(member: Callable[[PyTree], Member], hyperparameters: PyTree, x: Any, y: Any) -> Batch:

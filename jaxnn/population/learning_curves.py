@@ -15,7 +15,7 @@ from jaxnn.population.cross_validation import measured_each, without_uncounted
 from jaxnn.population.fitting import fit_population
 from jaxnn.population.hyperparameters import as_members
 from jaxnn.population.results import Member, Population, weighted
-from jaxnn.typing import Array, Params, PyTree
+from jaxnn.typing import Array, ArrayLike, Params, PyTree
 
 
 class LearningCurve(NamedTuple):
@@ -44,15 +44,15 @@ class LearningCurve(NamedTuple):
 def learning_curve(
     member: Callable[[PyTree], Member],
     hyperparameters: PyTree,
-    x: Any,
-    y: Any,
+    x: ArrayLike,
+    y: ArrayLike,
     sizes: Sequence[int],
     *,
     dev: Batch,
     seeds: Sequence[int],
     measure: Callable[[Params, Batch], dict[str, Array]],
     stratify: bool = False,
-    weight: Any = None,
+    weight: ArrayLike | None = None,
     **options: Any,
 ) -> LearningCurve:
     """Train each of n members on training sets of several sizes, and measure it on these and on the dev set.

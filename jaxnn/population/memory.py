@@ -5,10 +5,10 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from jaxnn.typing import PyTree
+from jaxnn.typing import Device, PyTree
 
 
-def free_bytes(device: jax.Device) -> int | None:
+def free_bytes(device: Device) -> int | None:
     """Return nine tenths of the bytes that are free on the device; `None` if the device reports no limit."""
     stats = device.memory_stats() or {}
     if "bytes_limit" not in stats:

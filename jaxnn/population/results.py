@@ -1,7 +1,7 @@
 """A member of a population, and the result of training all members."""
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from jaxnn.arrays import as_array
 from jaxnn.constraints import Function, Instance, Numbers, OneOf, checked
 from jaxnn.optim.nonfinite import skipped_updates
 from jaxnn.train.divergence import Divergence
-from jaxnn.train.early_stopping import MODE
+from jaxnn.train.early_stopping import MODE, Mode
 from jaxnn.train.fitting import Fit
 from jaxnn.train.objectives import Objective
 from jaxnn.train.steps import TrainState
@@ -95,7 +95,7 @@ class Population(NamedTuple):
         )
 
     @checked(mode=MODE)
-    def best(self, monitor: str = "loss", mode: Literal["min", "max"] = "min") -> int:
+    def best(self, monitor: str = "loss", mode: Mode = "min") -> int:
         """Return the index of the member whose report is the best, among those that did not diverge.
 
         The report is its last one; after early stopping, the one that its params belong to.

@@ -1,7 +1,10 @@
 """What the arguments of `fit` and its relatives must be."""
 
+from typing import Literal, get_args
+
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from jaxnn.constraints import Count, Function, Instance, Nothing, OneOf, UpTo
 from jaxnn.train.checkpoints import Checkpointer
@@ -9,13 +12,16 @@ from jaxnn.train.early_stopping import EarlyStopping
 from jaxnn.train.objectives import GRADIENTS
 from jaxnn.typing import PyTree
 
+NanPolicy = Literal["stop", "skip"]
+"""What to do when a loss or an update is not finite."""
+
 
 def check_not_traced(name: str, *trees: PyTree) -> None:
     """Raise a ValueError if a number that the named function reads on the host is traced.
 
     A traced number that an objective or an optimizer closes over, such as a rate, shows only in a program's output.
     """
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(trees)):
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees)):
         raise ValueError(
             f"{name} must be called outside of jit, vmap and grad, since it reads numbers between its programs: use "
             "make_steps inside, or fit_population for many values of a number"
@@ -35,7 +41,7 @@ LOOP = {
     "callback": Function("report") | Nothing(),
     "early_stopping": Instance(EarlyStopping, "a jaxnn.EarlyStopping", "EarlyStopping('dev_loss')") | Nothing(),
     "checkpoints": Instance(Checkpointer, "a jaxnn.Checkpointer(restore, save)") | Nothing(),
-    "on_nan": OneOf(("stop", "skip")),
+    "on_nan": OneOf(get_args(NanPolicy)),
 }
 """The constraints of the arguments that all trainings have."""
 

@@ -51,14 +51,12 @@ def with_augmentation(objective: Objective, augment: Augmentation, image_shape: 
     def changed(batch: Batch, key: Key | None) -> Batch:
         if key is None:
             return batch
-        batch = batch._replace(x=promote_large_integers(batch.x))
-        m = batch.x.shape[0]
-        shape = batch.x.shape[1:] if image_shape is None else tuple(image_shape)
-        if math.prod(shape) != math.prod(batch.x.shape[1:]):
-            raise ValueError(f"image_shape must have the size of examples {batch.x.shape[1:]}, got {shape}")
-        images = jax.vmap(augment)(
-            jax.random.split(jax.random.fold_in(key, _AUGMENTATION), m), batch.x.reshape(m, *shape)
-        )
+        x = promote_large_integers(batch.x)
+        m = x.shape[0]
+        shape = x.shape[1:] if image_shape is None else tuple(image_shape)
+        if math.prod(shape) != math.prod(x.shape[1:]):
+            raise ValueError(f"image_shape must have the size of examples {x.shape[1:]}, got {shape}")
+        images = jax.vmap(augment)(jax.random.split(jax.random.fold_in(key, _AUGMENTATION), m), x.reshape(m, *shape))
         return batch._replace(x=images if image_shape is None else images.reshape(m, -1))
 
     def check(params, batch):

@@ -12,7 +12,7 @@ from jaxnn.caching import bounded_cache
 from jaxnn.data.batches import Batch
 from jaxnn.train.epochs import batch_at
 from jaxnn.train.examination import Examination, Quantity, all_finite, examine_step, quantities
-from jaxnn.train.objectives import Objective
+from jaxnn.train.objectives import Gradients, Objective
 from jaxnn.train.steps import TrainState
 from jaxnn.typing import PyTree
 from jaxnn.validation import warn_outside
@@ -105,7 +105,7 @@ def batch_program(batch_size: int, shuffle: bool) -> Callable[[TrainState, Batch
 
 
 def explain(
-    objective: Objective, optimizer: optax.GradientTransformation, gradients: str, state: TrainState, batch: Batch
+    objective: Objective, optimizer: optax.GradientTransformation, gradients: Gradients, state: TrainState, batch: Batch
 ) -> Divergence:
     """Return what overflows first in the step from this state on this batch."""
     program = _examination_program(objective, optimizer, gradients)
@@ -114,7 +114,7 @@ def explain(
 
 @bounded_cache
 def _examination_program(
-    objective: Objective, optimizer: optax.GradientTransformation, gradients: str
+    objective: Objective, optimizer: optax.GradientTransformation, gradients: Gradients
 ) -> Callable[[TrainState, Batch], Examination]:
     # It runs once per divergence, so compile time is what matters.
     examine = partial(examine_step, objective, optimizer, gradients)

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from jaxnn.constraints import Count, Instance, OneOf, checked
 
-MODE = OneOf(("min", "max"))
+Mode = Literal["min", "max"]
+MODE = OneOf(get_args(Mode))
 """The constraint of the direction in which a monitored value improves."""
 
 
@@ -39,7 +40,7 @@ class EarlyStopping:
 
     monitor: str
     patience: int = 10
-    mode: Literal["min", "max"] = "min"
+    mode: Mode = "min"
 
     def improves(self, report: Mapping[str, Any], best: Mapping[str, Any] | None) -> Any:
         """Return whether a report is better than the best so far, or than none; NaN and infinity never are.

@@ -9,7 +9,7 @@ from jaxnn.constraints import Constraint, Count, Flag, checked
 from jaxnn.data.batches import Batch, batch_indices
 from jaxnn.data.examples import check_rows
 from jaxnn.data.weights import check_weight, in_range, mean_weight
-from jaxnn.train.objectives import Objective
+from jaxnn.train.objectives import Gradients, Objective
 from jaxnn.train.steps import Step, TrainState, make_step, on_held_data, shuffle_key
 from jaxnn.typing import Array, Key
 
@@ -19,7 +19,7 @@ def make_epoch(
     objective: Objective,
     optimizer: optax.GradientTransformation,
     batch_size: int,
-    gradients: str = "hand",
+    gradients: Gradients = "hand",
     shuffle: bool = True,
 ) -> Step:
     """Make the compiled function of one pass over the data: shuffle, then ceil(m / batch_size) updates.

@@ -12,7 +12,7 @@ import optax
 from jaxnn.data.batches import Batch
 from jaxnn.harvesting import Marks, each_mark, harvest
 from jaxnn.nn.records import LayerRecord, layer_records
-from jaxnn.train.objectives import Objective
+from jaxnn.train.objectives import Gradients, Objective
 from jaxnn.train.steps import TrainState, make_step
 from jaxnn.typing import Array, PyTree
 
@@ -59,7 +59,7 @@ class Quantity(NamedTuple):
 def examine_step(
     objective: Objective,
     optimizer: optax.GradientTransformation,
-    gradients: str,
+    gradients: Gradients,
     state: TrainState,
     batch: Batch,
 ) -> Examination:

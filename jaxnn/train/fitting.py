@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -15,17 +15,17 @@ from jaxnn.data.batches import Batch
 from jaxnn.data.examples import check_batch
 from jaxnn.optim.interface import OPTIMIZER
 from jaxnn.optim.nonfinite import skipped_updates
-from jaxnn.train.arguments import BATCH_SIZE, LOOP, check_not_inside, check_not_traced
+from jaxnn.train.arguments import BATCH_SIZE, LOOP, NanPolicy, check_not_inside, check_not_traced
 from jaxnn.train.checkpoints import Checkpointer
 from jaxnn.train.divergence import Divergence, batch_program, explain
 from jaxnn.train.early_stopping import EarlyStopping
 from jaxnn.train.epochs import run_epochs
 from jaxnn.train.loop import Advanced, Outcome, run
-from jaxnn.train.objectives import OBJECTIVE, Objective
+from jaxnn.train.objectives import OBJECTIVE, Gradients, Objective
 from jaxnn.train.programs import Programs, make_programs, replay_to_divergence, with_nan_policy
 from jaxnn.train.single import SingleTraining
 from jaxnn.train.steps import TrainState, borrowed_state, make_step
-from jaxnn.typing import Array, Key, Params
+from jaxnn.typing import Array, ArrayLike, Key, Params
 
 
 class Fit(NamedTuple):
@@ -73,20 +73,20 @@ def fit(
     objective: Objective,
     optimizer: optax.GradientTransformation,
     params: Params,
-    x: Any,
-    y: Any,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
     key: Key,
     epochs: int,
     batch_size: int | None = None,
-    weight: Any = None,
-    gradients: str = "hand",
+    weight: ArrayLike | None = None,
+    gradients: Gradients = "hand",
     shuffle: bool = True,
     report_every: int = 1,
     evaluate: Callable[[Params], dict[str, Array]] | None = None,
     callback: Callable[[dict[str, float]], bool | None] | None = None,
     early_stopping: EarlyStopping | None = None,
-    on_nan: str = "stop",
+    on_nan: NanPolicy = "stop",
     checkpoints: Checkpointer | None = None,
 ) -> Fit:
     """Train on arrays, epoch by epoch, each epoch one compiled program.
@@ -213,7 +213,7 @@ class _EpochTraining(SingleTraining):
 def _epoch_programs(
     objective: Objective,
     optimizer: optax.GradientTransformation,
-    gradients: str,
+    gradients: Gradients,
     batch_size: int,
     shuffle: bool,
     skip: bool,

@@ -44,25 +44,35 @@ class Training(Protocol):
       skipped: the number of updates that were skipped, (...), or `None` if none ever is.
     """
 
-    shape: tuple[int, ...]
-    state: TrainState
-    steps: int
-    skipped: np.ndarray | None
+    @property
+    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def state(self) -> TrainState: ...  # noqa: D102
+    @property
+    def steps(self) -> int: ...  # noqa: D102
+    @property
+    def skipped(self) -> np.ndarray | None: ...  # noqa: D102
 
     def restore(self, checkpoint: Checkpoint, running: np.ndarray) -> None:
         """Continue from a checkpoint with at least one report; `running`, (...), marks those that have not ended."""
 
     def advance(self, epochs: int) -> Advanced:
         """Train for some more epochs."""
+        ...
+        ...
 
     def stop(self, ended: np.ndarray) -> None:
         """Keep the state of those that ended, (...)."""
 
     def measure(self, evaluate: Callable[..., dict[str, Array]]) -> dict[str, Array]:
         """Return what `evaluate` measures at the current params, (...) each."""
+        ...
+        ...
 
     def explain(self, state: TrainState, index: tuple[int, ...], step: int) -> Divergence:
         """Return what overflowed first in the training at an index, () or (i,), which diverged at this step."""
+        ...
+        ...
 
 
 class Outcome(NamedTuple):
@@ -195,7 +205,7 @@ def select(mask: np.ndarray, new: TrainState, old: TrainState | None) -> TrainSt
 
 def _explained(training: Training, state: TrainState, diverged_at: np.ndarray) -> np.ndarray:
     """Return a `Divergence` for each training that diverged, else `None`, (...); warn of the first one."""
-    divergences = np.full(training.shape, None, object)
+    divergences: Any = np.full(training.shape, None, object)
     diverged = [index for index in np.ndindex(*training.shape) if diverged_at[index] >= 0]
     if not diverged:
         return divergences
@@ -218,7 +228,8 @@ def _filled(shape: tuple[int, ...], value: Any, absent: Any, dtype: Any) -> np.n
 
 def _listed(values: np.ndarray, absent: np.ndarray) -> Any:
     """Return a Python value, or a list of them for n trainings, with `None` where a value is absent."""
-    return np.where(absent, None, values).tolist()
+    nothing: Any = None  # which NumPy declares as an argument that is not given
+    return np.where(absent, nothing, values).tolist()
 
 
 def _values_at(history: list[dict[str, Any]], name: str, index: np.ndarray) -> dict[str, np.ndarray]:

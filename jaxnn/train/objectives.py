@@ -6,7 +6,7 @@ replace the other.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,8 @@ from jaxnn.places import NETWORK
 from jaxnn.regularizers import Regularizer, no_regularizer
 from jaxnn.typing import Array, Params
 
+Gradients = Literal["hand", "auto"]
+"""Derived by hand, or by JAX."""
 ValueAndGrad = Callable[..., tuple[Array, Params]]
 
 
@@ -55,7 +57,7 @@ OBJECTIVE = Constraint(
 )
 """The constraint of an objective: anything with `value` and `value_and_grad`."""
 
-GRADIENTS = OneOf(("hand", "auto"))
+GRADIENTS = OneOf(get_args(Gradients))
 
 _FLOATS = Constraint(
     "floats",
@@ -140,7 +142,7 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
 
 
 @checked(objective=OBJECTIVE, gradients=GRADIENTS)
-def gradients_by(objective: Objective, gradients: str = "hand") -> ValueAndGrad:
+def gradients_by(objective: Objective, gradients: Gradients = "hand") -> ValueAndGrad:
     """Return the objective's `value_and_grad(params, batch, key=None)`, hand-derived or JAX's.
 
     Args:

@@ -11,6 +11,7 @@ import optax
 
 from jaxnn.data.batches import Batch
 from jaxnn.optim.nonfinite import skip_nonfinite, skips
+from jaxnn.train.arguments import NanPolicy
 from jaxnn.train.steps import Step, TrainState
 from jaxnn.typing import Array, Params, PyTree
 
@@ -51,7 +52,7 @@ def is_finite(losses: Array, params: Params, skip: bool) -> Array:
 
 
 def with_nan_policy(
-    optimizer: optax.GradientTransformation, params: Params, on_nan: str
+    optimizer: optax.GradientTransformation, params: Params, on_nan: NanPolicy
 ) -> optax.GradientTransformation:
     """Wrap the optimizer in `skip_nonfinite` if `on_nan="skip"`; equal results for equal optimizers."""
     return optimizer if on_nan == "stop" or skips(optimizer, params) else skip_nonfinite(optimizer)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.core import Tracer
 
 from jaxnn.arrays import as_array, check_real, promote_large_integers
 from jaxnn.caching import bounded_cache
@@ -18,7 +19,7 @@ from jaxnn.marks import mark_leaves
 from jaxnn.optim.interface import OPTIMIZER, extra_arguments, promoting
 from jaxnn.optim.layout import laid_out
 from jaxnn.optim.loss_scaling import loss_scale
-from jaxnn.train.objectives import GRADIENTS, OBJECTIVE, Objective, gradients_by
+from jaxnn.train.objectives import GRADIENTS, OBJECTIVE, Gradients, Objective, gradients_by
 from jaxnn.typing import Array, Key, Params, PyTree
 
 Step = Callable[["TrainState", Batch], tuple["TrainState", Array]]
@@ -75,7 +76,7 @@ def train_state(params: Params, optimizer: optax.GradientTransformation, key: Ke
     """
     params = jax.tree.map(promote_large_integers, params)
     # Inside another program it is traced with that: a program kept here would hold an optimizer with traced numbers.
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, key))):
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((params, key))):
         return _start(optimizer, True, params, key)
     return _start_program(optimizer, True)(*jax.device_put((params, key)))
 
@@ -88,7 +89,7 @@ def borrowed_state(params: Params, optimizer: optax.GradientTransformation, key:
 
 
 @checked(objective=OBJECTIVE, optimizer=OPTIMIZER, gradients=GRADIENTS)
-def make_step(objective: Objective, optimizer: optax.GradientTransformation, gradients: str = "hand") -> Step:
+def make_step(objective: Objective, optimizer: optax.GradientTransformation, gradients: Gradients = "hand") -> Step:
     """Make the function that updates the params once: w := w + (the optimizer's update for the gradient).
 
     Args:
@@ -132,7 +133,7 @@ def make_step(objective: Objective, optimizer: optax.GradientTransformation, gra
 
 @checked(n_steps=Count())
 def make_steps(
-    objective: Objective, optimizer: optax.GradientTransformation, n_steps: int, gradients: str = "hand"
+    objective: Objective, optimizer: optax.GradientTransformation, n_steps: int, gradients: Gradients = "hand"
 ) -> Step:
     """Make the compiled function that updates the params n times on the same data: full-batch training.
 
@@ -169,14 +170,14 @@ def make_steps(
 
 def _array_of(name: str, a: Any) -> Any:
     """Convert data to an array (m, ...) of numbers; return shapes and lists of traced numbers unchanged."""
-    if a is None or any(isinstance(leaf, jax.core.Tracer | jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(a)):
+    if a is None or any(isinstance(leaf, Tracer | jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(a)):
         return a
     a = as_array(name, a)
     check_real(name, a, a)
     return a
 
 
-def on_held_data(program: Step) -> Step:
+def on_held_data(program: Any) -> Step:
     """Wrap a compiled program: convert its data from dtypes that JAX would truncate, such as NumPy's int64."""
 
     @checked(data=BATCH)
@@ -194,7 +195,7 @@ def on_held_data(program: Step) -> Step:
     def run(state, data):
         return program(state, holding(data))
 
-    run.lower = lambda state, data: program.lower(state, holding(data))
+    vars(run).update(lower=lambda state, data: program.lower(state, holding(data)))
     return run
 
 
@@ -202,7 +203,7 @@ def _start(optimizer: optax.GradientTransformation, copy: bool, params: Params, 
     copies = jax.tree.map(jnp.copy, params)
     with promoting():
         opt_state = laid_out(optimizer, copies).init(copies)
-    state = TrainState(copies if copy else params, opt_state, (), jnp.zeros((), jnp.int32))
+    state = TrainState._make((copies if copy else params, opt_state, (), jnp.zeros((), jnp.int32)))
     # Without weak types, which the first step would make strong: a second compilation.
     state = jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), state)
     return state._replace(key=jnp.copy(key))

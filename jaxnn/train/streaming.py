@@ -16,13 +16,13 @@ from jaxnn.constraints import Count, Function, Nothing, ParamsTree, RandomKey, c
 from jaxnn.data.batches import Batch
 from jaxnn.data.streams import batch_after, by_epoch, checked_groups, of_one_size, stacked
 from jaxnn.optim.interface import OPTIMIZER
-from jaxnn.train.arguments import LOOP, check_not_inside, check_not_traced
+from jaxnn.train.arguments import LOOP, NanPolicy, check_not_inside, check_not_traced
 from jaxnn.train.checkpoints import Checkpoint, Checkpointer
 from jaxnn.train.divergence import Divergence, explain
 from jaxnn.train.early_stopping import EarlyStopping
 from jaxnn.train.fitting import Fit, make_result
 from jaxnn.train.loop import Advanced, run
-from jaxnn.train.objectives import OBJECTIVE, Objective
+from jaxnn.train.objectives import OBJECTIVE, Gradients, Objective
 from jaxnn.train.programs import Programs, make_programs, replay_to_divergence, with_nan_policy
 from jaxnn.train.single import SingleTraining
 from jaxnn.train.steps import TrainState, borrowed_state, make_step
@@ -48,7 +48,7 @@ def fit_stream(
     *,
     key: Key,
     epochs: int,
-    gradients: str = "hand",
+    gradients: Gradients = "hand",
     report_every: int = 1,
     steps_per_epoch: int | None = None,
     steps_per_call: int = 16,
@@ -56,7 +56,7 @@ def fit_stream(
     evaluate: Callable[[Params], dict[str, Array]] | None = None,
     callback: Callable[[dict[str, float]], bool | None] | None = None,
     early_stopping: EarlyStopping | None = None,
-    on_nan: str = "stop",
+    on_nan: NanPolicy = "stop",
     checkpoints: Checkpointer | None = None,
 ) -> Fit:
     """Train as `fit` does, on batches from an iterator: from files, a generator, a memory map.
@@ -167,7 +167,7 @@ class _StreamTraining(SingleTraining):
         self,
         programs: Programs,
         state: TrainState,
-        batches: Callable[[int], Iterable[Batch]],
+        batches: Callable[[int], Iterator[Batch]],
         check: Callable[[Params, Batch], None],
         explain: Callable[[TrainState, Batch], Divergence],
         steps_per_call: int,
@@ -186,7 +186,7 @@ class _StreamTraining(SingleTraining):
                 next(self._batches(0))  # the first batch sets the size
 
     def advance(self, epochs: int) -> Advanced:
-        losses = []
+        losses, first = [], 0
         for _ in range(epochs):
             first, groups = len(losses), stacked(self._batches(self._epoch), self._steps_per_call)
             groups = checked_groups(groups, self._epoch, self._check_batch)
@@ -248,7 +248,7 @@ def _train(
 
 @bounded_cache
 def _group_programs(
-    objective: Objective, optimizer: optax.GradientTransformation, gradients: str, skip: bool
+    objective: Objective, optimizer: optax.GradientTransformation, gradients: Gradients, skip: bool
 ) -> Programs:
     """Compile a step on each of the first n batches of a group; of the losses (steps_per_call,), n are valid."""
 

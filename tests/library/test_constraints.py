@@ -108,6 +108,24 @@ def test_axes_are_bound_across_arguments():
     assert scaled.with_sizes(k=4)(x, W, b).shape == (5, 2, 4)
 
 
+@pytest.mark.parametrize(
+    ("constraint", "values"),
+    [
+        (c.Floats("m"), (np.ones(2), np.ones(3))),
+        (c.Leaves(b="n"), ({"b": np.ones(2)}, {"b": np.ones(3)})),
+        (c.Floats("m") | c.Nothing(), (np.ones(2), None, np.ones(3))),
+        (c.Each(c.Count()), ((1, 2), (3,))),
+    ],
+    ids=["floats", "leaves", "any_of", "each"],
+)
+def test_without_a_call_values_are_checked_one_by_one(constraint, values):
+    """Nothing of one check, such as the size of an axis, remains for the next."""
+    for value in values:
+        constraint.check("a", value)
+    with pytest.raises(ValueError, match=r"^a|argument 0 of"):
+        constraint.check("a", "x")
+
+
 def test_traced_arrays_have_shapes_and_traced_numbers_no_values():
     x, W, b = jnp.ones((2, 3)), jnp.ones((4, 3)), jnp.ones(4)
     assert jax.jit(jax.vmap(scaled, in_axes=(0, None, None)))(x, W, b).shape == (2, 4)

@@ -23,8 +23,8 @@ def scale_factor(leaf: WrongLeaf) -> Diagnosis | None:
     # Where the gradient nearly vanishes, as in a saturated softmax, the ratio is noise.
     size = np.abs(leaf.reference).max(initial=0.0)
     usable = [e for e in leaf.smooth if np.abs(e.reference[leaf.k]).max(initial=0.0) > 1e-5 * size]
-    ratios = [_ratio(manual_gradient(e, leaf.k), e.reference[leaf.k]) for e in usable]
-    if len(ratios) < 2 or any(r is None for r in ratios):
+    ratios = [r for e in usable if (r := _ratio(manual_gradient(e, leaf.k), e.reference[leaf.k])) is not None]
+    if len(ratios) < max(2, len(usable)):
         return None
     c = float(np.median(ratios))
     if c == 0 or abs(c - 1) < 1e-6 or max(abs(r - c) for r in ratios) > 1e-6 * abs(c):
@@ -59,8 +59,8 @@ def _batch_size_behind(leaf: WrongLeaf, c: float) -> int | None:
     m = round(m)
     if m not in {a.shape[0] for a in (*leaf.failed.leaves, *leaf.failed.cotangents) if a.ndim}:
         return None
-    others = [e for e in leaf.examinations if e.size is not None and e.size[0] == m]
-    ratios = [(e.size[1], _ratio(manual_gradient(e, leaf.k), e.reference[leaf.k])) for e in others]
+    others = [(e, e.size[1]) for e in leaf.examinations if e.size is not None and e.size[0] == m]
+    ratios = [(new, _ratio(manual_gradient(e, leaf.k), e.reference[leaf.k])) for e, new in others]
     if any(r is None or abs((r if c > 1 else 1 / r) - new) > 1e-5 * new for new, r in ratios if r != 0):
         return None
     return m

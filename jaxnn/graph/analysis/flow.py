@@ -49,7 +49,7 @@ def measure_flow(layers: list[GraphLayer]) -> Flow:
     rows = []
     for layer, out in measured:
         gradient = root_mean_square(out.derivative)
-        slopes = [np.ravel(to_numpy(p.derivative)) for p in layer.parameters if p.derivative is not None]
+        slopes = [np.asarray(to_numpy(p.derivative)).ravel() for p in layer.parameters if p.derivative is not None]
         ratio = gradient / last if last else float("nan")
         parameters = root_mean_square(np.concatenate(slopes)) if slopes else float("nan")
         flag = _flag(gradient, ratio)

@@ -18,8 +18,8 @@ def has_histogram(node: Node) -> bool:
 
 def histogram_path(value: object, x: float = 0.0, y: float = 0.0) -> str:
     """Return the SVG path of a histogram of the finite elements of an array, at (x, y); empty without such elements."""
-    array = to_numpy(value)
-    finite = np.asarray(array)[np.isfinite(array)].astype(np.float64)
+    array = np.asarray(to_numpy(value))
+    finite = array[np.isfinite(array)].astype(np.float64)
     if not finite.size or finite.max() - finite.min() > 1e300:
         return ""
     counts, _ = np.histogram(finite, _BINS)

@@ -1,5 +1,6 @@
 """The reverse pass: the derivative of the output with respect to every node, operation by operation."""
 
+import inspect
 from functools import partial
 from typing import Any
 
@@ -98,7 +99,7 @@ def operation_vjp(op: Operation, cotangents: Cotangents) -> dict[int, Any]:
     full = [jnp.zeros(out.shape, out.dtype) if ct is None else ct for out, ct in floating]
     try:
         # JAX makes a new rule object in each trace: a compiled vjp of it would never be reused.
-        vjp = equation_vjp.__wrapped__ if op.has_rule else equation_vjp
+        vjp = inspect.unwrap(equation_vjp) if op.has_rule else equation_vjp
         results = vjp(Equation(op), wrt, [node.value for node in op.inputs], full)
     except (TypeError, ValueError, NotImplementedError) as error:
         reason = " ".join(str(error).split())

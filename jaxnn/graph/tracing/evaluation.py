@@ -14,11 +14,11 @@ from jaxnn.graph.tracing.summaries import to_numpy
 from jaxnn.graph.tracing.vmaps import group_vmaps
 from jaxnn.jaxprs import CALLS, RULES, bind, closed_jaxprs, inner_jaxprs
 
-_Body = tuple[core.ClosedJaxpr, list[Node], int]
+_Body = tuple[Any, list[Node], int]
 
 
 def evaluate(
-    closed: core.ClosedJaxpr, inputs: list[Node], limit: int, source: str = "", own_sources: bool = True
+    closed: Any, inputs: list[Node], limit: int, source: str = "", own_sources: bool = True
 ) -> tuple[tuple[Operation, ...], list[Node]]:
     """Evaluate a jaxpr; return its operations and its output nodes.
 
@@ -103,7 +103,7 @@ def _body(equation: Any, inputs: list[Node], limit: int) -> _Body | None:
     return None
 
 
-def _with_distinct_outputs(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
+def _with_distinct_outputs(closed: Any) -> Any:
     """Return an equivalent jaxpr whose outputs are distinct variables, none of them an input or a constant.
 
     A custom rule gives derivatives of outputs and inputs separately, so they need separate nodes.

@@ -28,7 +28,7 @@ def _count_equations(jaxpr: Any) -> int:
     return sum(1 for _ in equations(jaxpr))
 
 
-def _as_step(closed: core.ClosedJaxpr) -> Callable[..., Any]:
+def _as_step(closed: Any) -> Callable[..., Any]:
     """Return the jaxpr as a jitted function called "step", which the graph shows as a composite."""
     function = core.jaxpr_as_fun(closed)
 

@@ -50,5 +50,5 @@ def summarize(value: Any) -> Summary | None:
 
 def root_mean_square(value: Any) -> float:
     """Compute sqrt(mean(|x|²)) over the elements of an array of any shape; 0 for an empty one."""
-    array = np.abs(to_numpy(value)).astype(np.float64)
+    array = np.abs(np.asarray(to_numpy(value))).astype(np.float64)
     return float(np.sqrt(np.mean(array**2))) if array.size else 0.0

@@ -127,6 +127,7 @@ def _cell(cell: Cell | Waypoint, ids: dict[Node, int], numbers: dict[Operation, 
 def _variable(row: Row, number: int, expands: bool) -> str:
     """Return the box of a variable; the script fills in its numbers."""
     node, op = row.node, row.operation
+    assert node is not None
     about = [full_label(row), format_type(node)]
     if op and op.body:
         about.append("operations: " + ", ".join(step.name for step in op.body))

@@ -57,6 +57,7 @@ def make_page_view(arguments: tuple[Node, ...], operations: tuple[Operation, ...
     Raises:
       ValueError: if there are more than 1000 variables outside of composites.
     """
+    nodes = ()
     for depth in range(_nesting_depth(operations), -1, -1):
         nodes = _ordered_nodes(arguments, operations, depth)
         if len(nodes) <= MOST_VARIABLES:

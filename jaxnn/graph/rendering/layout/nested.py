@@ -87,7 +87,7 @@ def nested_layout(
         if not isinstance(key, DummyBox):
             return cells[key]
         source = cells[key.source]
-        return source if isinstance(source, Waypoint) else Waypoint(tuple(row.node for row in source.rows))
+        return source if isinstance(source, Waypoint) else Waypoint(tuple(row.node for row in source.rows if row.node))
 
     def height_of(key: Key) -> float:
         return height(cell_of(key))

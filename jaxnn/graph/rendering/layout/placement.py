@@ -122,7 +122,7 @@ def place_boxes(
                         drawing.crossings.setdefault(node, []).append(_Crossing(*edge_sides, y, frames[-1]))
                     continue
                 w, h = extent(cell)
-                if cell.layout is None:
+                if cell.layout is None or cell.operation is None:
                     place_rows(cell.rows, left + width / 2, y - h / 2, sides, frames)
                 else:
                     corner = left + (width - w) / 2, y - h / 2
@@ -134,6 +134,7 @@ def place_boxes(
 
     def place_rows(rows: tuple[Row, ...], x: float, y: float, sides: Sides, frames: tuple[int, ...]) -> None:
         for row in rows:
+            assert row.node is not None
             w, h = size(row)
             drawing.boxes[row.node] = PlacedBox(row, x, y + h / 2, w, sides, frames)
             y += h + _ROW_GAP
