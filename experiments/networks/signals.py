@@ -7,7 +7,8 @@ import numpy as np
 
 import jaxnn
 from experiments.networks.spec import NetworkSpec
-from jaxnn.harvesting import each_mark, harvest
+from jaxnn.marking.harvested import each_mark
+from jaxnn.marking.harvesting import harvest
 from jaxnn.nn.records import layer_records
 
 

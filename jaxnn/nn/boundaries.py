@@ -6,7 +6,7 @@ which profiles and graphs show, and mark what goes in and what comes out, which 
 
 import jax
 
-from jaxnn.marks import mark
+from jaxnn.marking.marks import mark
 from jaxnn.nn.layer import Layer
 from jaxnn.typing import Array, Cache, Key, Params
 

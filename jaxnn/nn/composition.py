@@ -14,13 +14,13 @@ from jaxnn.arrays import promote_large_integers
 from jaxnn.constraints import Constraint, Each, ExampleShape, Nothing, RandomKey, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.factories.representation import in_few_words
+from jaxnn.marking.places import RESIDUAL, entry
 from jaxnn.nn.activations import relu, sigmoid, silu, tanh
 from jaxnn.nn.boundaries import run_backward, run_forward
 from jaxnn.nn.layer import LAYER, Layer, check_kept, init_same_shape
 from jaxnn.nn.linear import dense
 from jaxnn.nn.reshaping import flatten
 from jaxnn.nn.stochastic import dropout
-from jaxnn.places import RESIDUAL, entry
 from jaxnn.typing import Array, Key, Params, Shape
 
 __all__ = ["chain", "residual"]

@@ -4,8 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from jaxnn.harvesting import Mark
-from jaxnn.places import Place, params_path
+from jaxnn.marking.harvested import Mark
+from jaxnn.marking.places import Place, params_path
 
 Measures = dict[str, list[Any]]
 """The measures of "params", "inputs" and "activations", one for each of their arrays."""

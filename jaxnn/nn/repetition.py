@@ -12,6 +12,7 @@ from jax.core import Tracer
 from jaxnn.arrays import promote_large_integers
 from jaxnn.constraints import Count, Nothing, RandomKey, checked
 from jaxnn.factories.decorator import factory
+from jaxnn.marking.places import COPY
 from jaxnn.nn.activations import sigmoid, tanh
 from jaxnn.nn.boundaries import run_backward, run_forward
 from jaxnn.nn.composition import chain, layer_keys, residual, sequential
@@ -19,7 +20,6 @@ from jaxnn.nn.layer import LAYER, Layer, check_kept, init_same_shape
 from jaxnn.nn.linear import dense
 from jaxnn.nn.stochastic import dropout
 from jaxnn.nn.transforms import remat
-from jaxnn.places import COPY
 from jaxnn.typing import Array, Cache, TreeStructure
 from jaxnn.validation import described
 

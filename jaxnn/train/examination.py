@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxnn.data.batches import Batch
-from jaxnn.harvesting import Marks, each_mark, harvest
+from jaxnn.marking.harvested import Marks, each_mark
 from jaxnn.nn.records import LayerRecord, layer_records
 from jaxnn.train.objectives import Gradients, Objective
 from jaxnn.train.steps import TrainState, make_step
@@ -64,6 +64,8 @@ def examine_step(
     batch: Batch,
 ) -> Examination:
     """Run one step, as `make_step` makes it, and measure what is marked in it."""
+    from jaxnn.marking.harvesting import harvest  # here, so that importing jaxnn does not import jax.extend
+
     (after, loss), marks = harvest(make_step(objective, optimizer, gradients), _size)(state, batch)
     return Examination(marks, jax.tree.map(_size, state.params), jax.tree.map(_size, after.params), _size(loss))
 

@@ -18,10 +18,10 @@ from jaxnn.data.batches import BATCH, Batch
 from jaxnn.data.weights import counted, in_range, relative
 from jaxnn.factories.decorator import factory, factory_made
 from jaxnn.losses.loss import Loss
-from jaxnn.marks import mark
+from jaxnn.marking.marks import mark
+from jaxnn.marking.places import NETWORK
 from jaxnn.nn.boundaries import run_backward, run_forward
 from jaxnn.nn.layer import LAYER, Layer
-from jaxnn.places import NETWORK
 from jaxnn.regularizers import Regularizer, no_regularizer
 from jaxnn.typing import Array, Params
 

@@ -15,7 +15,7 @@ from jaxnn.caching import bounded_cache
 from jaxnn.constraints import Count, Instance, ParamsTree, RandomKey, checked
 from jaxnn.data.batches import BATCH, Batch
 from jaxnn.data.weights import beside_normalizer, simplified
-from jaxnn.marks import mark_leaves
+from jaxnn.marking.marks import mark_leaves
 from jaxnn.optim.interface import OPTIMIZER, extra_arguments, promoting
 from jaxnn.optim.layout import laid_out
 from jaxnn.optim.loss_scaling import loss_scale

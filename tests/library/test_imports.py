@@ -19,9 +19,7 @@ GROUND = {
     "factories": {"validation"},
     "validation": set(),
     "jaxprs": set(),
-    "places": set(),
-    "marks": {"typing"},
-    "harvesting": {"jaxprs", "marks", "places"},
+    "marking": {"typing", "jaxprs"},
     "arrays": {"validation"},
     "constraints": {"validation", "arrays"},
 }

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnn.harvesting import each_mark, harvest
+from jaxnn.marking.harvested import each_mark
+from jaxnn.marking.harvesting import harvest
+from jaxnn.marking.places import NETWORK
 from jaxnn.nn.boundaries import run_backward, run_forward
 from jaxnn.nn.records import layer_records
-from jaxnn.places import NETWORK
 from tests.helpers.registry import ACTIVATION_CASES, LAYER_CASES, name_of
 
 # An activation is marked as any single layer is, and dense layers differ by their start alone.

@@ -8,7 +8,7 @@ from jax.extend import core
 
 from jaxnn.graph.tracing.naming import replace_unprintable
 from jaxnn.graph.tracing.nodes import Node, Operation, count_uses, find_boundary
-from jaxnn.places import is_place, params_path
+from jaxnn.marking.places import is_place, params_path
 
 VMAP = core.Primitive("vmap")
 """The primitive of a composite for `jax.vmap`."""

@@ -1,18 +1,11 @@
-"""Mark values inside a program, so that `jaxnn.harvesting` finds them in its jaxpr."""
-
-from typing import Any
+"""Mark values inside a program, so that `jaxnn.marking.harvesting` finds them in its jaxpr."""
 
 import jax
-from jax.extend import core
-from jax.interpreters import ad, batching, mlir
 
 from jaxnn.typing import PyTree
 
 MARKING = jax.make_user_context(False)
 """Whether `mark` adds equations. JAX traces a jitted function again if it changes, so no trace lacks its marks."""
-
-MARK = core.Primitive("mark")
-"""The identity. Its parameters: `what` is marked, and whether as a "value", its "tangent" or its "cotangent"."""
 
 
 def mark(what: str, tree: PyTree, kind: str = "value") -> PyTree:
@@ -36,6 +29,8 @@ def mark(what: str, tree: PyTree, kind: str = "value") -> PyTree:
     """
     if not MARKING.value:
         return tree
+    from jaxnn.marking.primitive import MARK  # here, so that importing jaxnn does not import jax.extend
+
     return jax.tree.map(lambda a: MARK.bind(a, what=what, kind=kind) if isinstance(a, jax.Array) else a, tree)
 
 
@@ -44,25 +39,3 @@ def mark_leaves(what: str, tree: PyTree) -> PyTree:
     if not MARKING.value:
         return tree
     return jax.tree_util.tree_map_with_path(lambda path, a: mark(f"{what}{jax.tree_util.keystr(path)}", a), tree)
-
-
-def _differentiate(primals: Any, tangents: Any, *, what: str, kind: str) -> Any:
-    (x,), (tangent,) = primals, tangents
-    marked = MARK.bind(x, what=what, kind=kind)
-    return marked, tangent if isinstance(tangent, ad.Zero) else MARK.bind(tangent, what=what, kind="tangent")
-
-
-def _transpose(cotangent: Any, x: Any, *, what: str, kind: str) -> list[Any]:
-    return [cotangent if isinstance(cotangent, ad.Zero) else MARK.bind(cotangent, what=what, kind="cotangent")]
-
-
-def _batch(inputs: Any, axes: Any, **params: str) -> Any:
-    return MARK.bind(*inputs, **params), axes[0]
-
-
-MARK.def_impl(lambda x, **params: x)
-MARK.def_abstract_eval(lambda aval, **params: aval)
-mlir.register_lowering(MARK, lambda context, x, **params: [x])
-ad.primitive_jvps[MARK] = _differentiate
-ad.primitive_transposes[MARK] = _transpose
-batching.primitive_batchers[MARK] = _batch

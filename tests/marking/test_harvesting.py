@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jaxnn.harvesting import each_mark, harvest
 from jaxnn.jaxprs import equations
-from jaxnn.marks import mark
-from jaxnn.places import is_place, params_path
+from jaxnn.marking.harvested import each_mark
+from jaxnn.marking.harvesting import harvest
+from jaxnn.marking.marks import mark
+from jaxnn.marking.places import is_place, params_path
 
 X = np.array([0.5, -2.0, 3.0], np.float32)
 

@@ -1,7 +1,6 @@
-"""Run a function and return what is marked in it: by `jaxnn.marks`, at places that `jax.named_scope` names."""
+"""Run a function and return what is marked in it: by `jaxnn.marking.marks`, at places that `jax.named_scope` names."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,40 +9,10 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from jaxnn.jaxprs import CALLS, bind, closed_jaxprs, equations, scan_sizes, scopes_of
-from jaxnn.marks import MARK, MARKING
-from jaxnn.places import Place
-
-
-@partial(jax.tree_util.register_dataclass, data_fields=["measured"], meta_fields=["what", "kind", "place", "in_loop"])
-@dataclass(frozen=True)
-class Mark:
-    """A marked array as it was measured.
-
-    Attributes:
-      what, kind: as in `mark`.
-      place: the scopes around it.
-      measured: what the `measure` of `harvest` returned for the array.
-      in_loop: whether it is of one of the steps of a scan.
-    """
-
-    what: str
-    kind: str
-    place: Place
-    measured: Any
-    in_loop: bool = False
-
-
-@partial(jax.tree_util.register_dataclass, data_fields=["marks"], meta_fields=["length", "reverse"])
-@dataclass(frozen=True)
-class Loop:
-    """The marks of a scan's steps, their measures stacked to (length, ...)."""
-
-    marks: list["Mark | Loop"]
-    length: int
-    reverse: bool
-
-
-Marks = list[Mark | Loop]
+from jaxnn.marking.harvested import Loop, Mark, Marks
+from jaxnn.marking.marks import MARKING
+from jaxnn.marking.places import Place
+from jaxnn.marking.primitive import MARK
 
 _RECOMPUTED = "rematted_computation"
 """The scope that JAX gives to what `jax.checkpoint` computes again in the backward pass."""
@@ -66,7 +35,8 @@ def harvest(f: Callable[..., Any], measure: Callable[[jax.Array], Any]) -> Calla
 
     Example:
       >>> import jax.numpy as jnp
-      >>> from jaxnn.marks import mark
+      >>> from jaxnn.marking.harvested import each_mark
+      >>> from jaxnn.marking.marks import mark
       >>> y, marks = harvest(lambda x: mark("root", jnp.sqrt(x)) + 1, jnp.max)(jnp.array([4.0, 9.0]))
       >>> [(one.what, one.measured.item()) for one in each_mark(marks)]
       [('root', 3.0)]
@@ -79,17 +49,6 @@ def harvest(f: Callable[..., Any], measure: Callable[[jax.Array], Any]) -> Calla
         return jax.tree.unflatten(jax.tree.structure(shapes), outputs), marks
 
     return harvested
-
-
-def each_mark(marks: Marks) -> Iterator[Mark]:
-    """Iterate over the marks in the order of evaluation, those of a loop step by step."""
-    for one in marks:
-        if isinstance(one, Mark):
-            yield one
-            continue
-        for i in reversed(range(one.length)) if one.reverse else range(one.length):
-            for inner in each_mark(jax.tree.map(lambda leaf, i=i: leaf[i, ...], one.marks)):
-                yield replace(inner, in_loop=True)
 
 
 def _run(closed: Any, inputs: Sequence[Any], outer: Place, measure: Any) -> tuple[list[Any], Marks]:
