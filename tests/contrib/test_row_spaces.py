@@ -145,7 +145,7 @@ def test_optimizers_that_depend_on_the_coordinates_raise(optimizer):
         both(optimizer=optimizer, epochs=1)
 
 
-@pytest.mark.representatives("clip by norm")
+@pytest.mark.full
 @pytest.mark.parametrize(
     "optimizer",
     [

@@ -59,6 +59,7 @@ def test_masked_network_trains_like_the_narrow_network(activation, optimizer):
     np.testing.assert_allclose(model.predict_proba(fits[0].params, X), narrow.predict_proba(trained, X), rtol=1e-5)
 
 
+@pytest.mark.full
 def test_silent_units_have_no_gradient_and_no_influence():
     model = wide()
     objective = jaxnn.objective(model.network, model.loss)

@@ -221,6 +221,7 @@ def test_both_gradients_agree_and_no_key_means_no_change():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.full
 def test_images_that_are_not_rows():
     images = BATCH._replace(x=BATCH.x.reshape(20, 9, 11))
     model = jaxnn.chain(jaxnn.flatten(), MODEL.network)

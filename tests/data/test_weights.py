@@ -444,6 +444,7 @@ def by_numpy(weight):
 COMPILED = jax.jit(all_metrics)
 
 
+@pytest.mark.full
 @settings(max_examples=15, deadline=None)
 @given(hnp.arrays(np.float64, M, elements=st.floats(0, 1, width=16)), st.integers(-900, 900), st.booleans())
 def test_metrics_are_numpys_at_any_scale(weight, exponent, host):

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 # Without --full: of the layers, losses and regularizers, whose derivatives are proved without a graph too, each kind of
 # operation; and of the JAX functions, those with composites and other special cases.
-LAYERS = "relu dense_one_unit flatten repeat_dropout".split()
+LAYERS = "relu dense_one_unit flatten".split()
 
 
 LOSSES = ["softmax_cross_entropy"]

@@ -53,6 +53,7 @@ def test_six_layers_fit_a_page():
     assert {node.name for node in g.by_layer().nodes} <= {node.name for node in g.nodes}
 
 
+@pytest.mark.full
 def test_flow_is_the_size_of_the_gradients():
     g = six_layers()
     flow = g.flow()

@@ -66,6 +66,7 @@ def test_the_notes_logistic_regression():
     np.testing.assert_allclose(g["loss"].value, -np.log(a), rtol=1e-15)
 
 
+@pytest.mark.full
 def test_the_notes_two_layer_network():
     """dz2 = (a2 - y)/m, dW2 = dz2ᵀ a1, dz1 = dz2 W2 (1 - a1²), dW1 = dz1ᵀ x, in NumPy."""
     rng = np.random.default_rng(0)

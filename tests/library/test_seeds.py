@@ -36,6 +36,7 @@ def test_additional_last_layer_changes_no_initial_params_or_dropout_before_it():
     assert_same_bits(caches[0], caches[1][:4])
 
 
+@pytest.mark.full
 def test_additional_unit_changes_no_initial_params_of_other_layers():
     narrow, wide = (jaxnn.mlp((4, n, 6, 2)).init(KEY) for n in (5, 9))
     assert_same_bits(narrow[-1], wide[-1])

@@ -23,12 +23,12 @@ from tests.helpers.registry import LAYER_CASES, LOSS_CASES, REGULARIZER_CASES, r
 SWITCHES = {
     "jax_numpy_dtype_promotion": (
         "strict",
-        ("fit_by_hand", "fit_stream", "each_layer", "predictions", "data_in_parts"),
+        ("fit_by_hand", "each_layer", "data_in_parts"),
     ),
     "jax_numpy_rank_promotion": ("raise", ()),  # as all tests do
     "jax_debug_nans": (
         True,
-        ("fit_by_hand", "metrics", "traced_graph"),
+        ("metrics", "traced_graph"),
     ),
     "jax_debug_infs": (True, ("fit_by_hand",)),
     "jax_check_tracer_leaks": (True, ("each_penalty",)),

@@ -65,6 +65,7 @@ def test_each_size_is_the_training_on_the_subset_alone(x64):
                 np.testing.assert_allclose(measured[name][i, s, k], value, rtol=1e-10)
 
 
+@pytest.mark.full
 def test_larger_training_sets_hold_the_smaller_ones_and_seeds_draw_others():
     """With a measure that returns the weights."""
 

@@ -212,6 +212,7 @@ def test_a_true_answer_stops_the_training():
     assert len(population.history) == 2
 
 
+@pytest.mark.full
 def test_a_second_population_of_the_same_plan_compiles_nothing():
     compiled = []
     jax.monitoring.register_event_duration_secs_listener(lambda name, *_, **__: compiled.append(name))
@@ -429,11 +430,13 @@ def test_each_member_stops_like_a_single_training(stopped):
     assert [np.isfinite(losses).sum() for losses in stopped.losses] == stopped.steps
 
 
+@pytest.mark.full
 def test_the_best_member_is_that_of_the_report_it_returned_to(stopped):
     at_params = [dev_loss_of(stopped.member(i).params)["dev_loss"] for i in range(6)]
     assert stopped.best("dev_loss") == int(np.argmin(at_params))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("chunk", "reports"), [(4, 3), *(pytest.param(*case, marks=pytest.mark.full) for case in [(None, 1), (4, 5)])]
 )

@@ -156,6 +156,7 @@ def test_automatic_gradient_overflows_and_the_hand_derived_one_is_finite():
     assert result.divergence[:2] == (0, "gradient") and result.divergence.path in ("params['W']", "params['b']")
 
 
+@pytest.mark.full
 def test_automatic_gradient_in_the_layer_where_it_overflowed():
     """As the hand-derived gradient of the same network: the marks are transposed with the program."""
     network = jaxnn.chain(jaxnn.dense(1), ROOT, jaxnn.dense(1))
@@ -163,6 +164,7 @@ def test_automatic_gradient_in_the_layer_where_it_overflowed():
     assert result.divergence[:5] == (0, "gradient", 2, 3, "params[1]")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("gradients", ["hand", pytest.param("auto", marks=pytest.mark.full)])
 def test_gradient_in_a_copy(gradients):
     """Of three copies, √x is at 0 in the second."""

@@ -30,6 +30,7 @@ from tests.helpers.training import (
 from tests.train.test_fitting_errors import DROPPED
 
 
+@pytest.mark.full
 def test_fit_is_epoch_after_epoch():
     result = fit(epochs=3, batch_size=3)
     epoch, state, losses = jaxnn.train.make_epoch(OBJECTIVE, SGD, 3), state_of(params_of()), []

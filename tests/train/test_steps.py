@@ -54,6 +54,7 @@ def test_dropout_is_drawn_afresh_each_step():
     assert len(set(losses.tolist())) == 5
 
 
+@pytest.mark.full
 def test_hand_and_auto_train_alike():
     """Thirty steps of each, with dropout and a regularizer; only rounding may differ."""
     objective = jaxnn.objective(DROPPING, MODEL.loss, jaxnn.l2(0.01))
@@ -66,6 +67,7 @@ def test_hand_and_auto_train_alike():
     assert hand_losses[-1] != hand_losses[0]
 
 
+@pytest.mark.full
 def test_optimizer_that_searches_along_a_line_sees_the_value():
     optimizer = optax.lbfgs()
     objective = jaxnn.objective(MODEL.network, MODEL.loss, jaxnn.l2(0.1))

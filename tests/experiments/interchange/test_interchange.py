@@ -150,7 +150,7 @@ def keras(tmp_path_factory):
 of_keras = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
 
-@pytest.mark.representatives("gelu-softmax-False")
+@pytest.mark.full
 @of_keras
 @pytest.mark.parametrize(("activation", "output", "standardized"), CASES)
 def test_keras_computes_the_same(keras, export, no_rank_promotion_rule, activation, output, standardized):

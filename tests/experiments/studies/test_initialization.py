@@ -19,10 +19,12 @@ def done(tmp_path_factory):
     return run(tmp_path_factory.mktemp("runs"), "initialization", "--steps", "300", "--seeds", "2")
 
 
+@pytest.mark.full
 def test_folder_has_all_files(done):
     assert_holds_everything(done, "initializations.png")
 
 
+@pytest.mark.full
 def test_zeros_and_small_weights_learn_nothing(done):
     results = json.loads((done[0] / "results.json").read_text())
     assert list(results) == ["zeros", "small", "large", "He", "Glorot"]
@@ -50,6 +52,7 @@ def test_each_initialization_has_its_deviation_and_equals_a_single_training():
         assert float(wide.std()) == pytest.approx(initialization.INITIALIZATIONS[name](400, 200), rel=0.02)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("option", [["--steps", "0"], ["--seeds", "0"], ["--learning-rate", "0"]])
 def test_bad_options_are_one_line_and_leave_nothing(option, capsys, tmp_path):
     assert main.main(["run", "initialization", *option, "--runs-dir", str(tmp_path / "runs")]) == 2

@@ -152,6 +152,7 @@ def test_predict_rejects_a_run_without_images(done, capsys, tmp_path):
     assert "must be a run of catvnoncat" in capsys.readouterr().err
 
 
+@pytest.mark.full
 def test_a_wrong_backward_fails_the_run(tiny, monkeypatch, capsys, tmp_path):
     # The notes' own slip: dz = W'dz * g(z), with g in the place of g'.
     wrong = jaxnn.stateless(jaxnn.functional.relu_forward, lambda a, da: da * a)
