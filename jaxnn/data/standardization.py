@@ -98,7 +98,7 @@ def standardize(stats: Standardizer, x: Any) -> Any:
     if not shape or not (per_channel or fitted == shape[1:]):
         raise ValueError(
             f"x must be examples of the standardizer's shape {fitted}, got {shape}: "
-            "fit it on training data of the same shape"
+            + ("pass one example as x[None]" if shape == fitted != () else "fit it on training data of the same shape")
         )
     check_real("x", x, given)
     mean, std = (np.reshape(a, (1,) * (len(shape) - len(fitted)) + fitted) for a in stats)

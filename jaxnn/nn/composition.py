@@ -172,10 +172,10 @@ def init_all(
     Equal layers on equal shapes are initialized by one loop over their keys. The numbers are the same, but the
     initializer compiles once; otherwise compiling it would take most of the time to a deep network's first step.
     """
-    keys, times, shape = keys_of(), Counter(layers), tuple(in_shape)
+    keys, times, shape = keys_of(), _times(layers), tuple(in_shape)
     params, groups = {}, {}  # by index of a layer; the indices of equal layers on equal shapes
     for i, layer in enumerate(layers):
-        if times[layer] == 1:
+        if times[i] == 1:
             with naming(i):
                 params[i], shape = layer.init(keys[i], shape)
         else:
@@ -190,6 +190,15 @@ def init_all(
         stacked = jax.lax.map(partial(_init_params, layer, layer_shape), keys_of()[np.array(indices)])
         params |= {index: jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i, index in enumerate(indices)}
     return tuple(params[i] for i in range(len(layers))), shape
+
+
+def _times(layers: Sequence[Layer]) -> list[int]:
+    """Return how many of the layers equal each; 1 if the functions of one have no hash."""
+    try:
+        times = Counter(layers)
+    except TypeError:
+        return [1] * len(layers)
+    return [times[layer] for layer in layers]
 
 
 def _init_params(layer: Layer, in_shape: Shape, key: Key) -> Params:

@@ -45,7 +45,7 @@ def dropout_forward(x: Array, rate: Scalar, key: Key | None) -> tuple[Array, Arr
     """
     if key is None:
         return x, None
-    mask = jax.random.bernoulli(key, 1 - rate, x.shape)
+    mask = jax.random.bernoulli(key, 1 - _as_float(rate), x.shape)
     return _masked(mask, x, rate), mask
 
 
@@ -107,6 +107,13 @@ def dropout(rate: Scalar) -> Layer:
         return (), dropout_backward(mask, dy, rate)
 
     return Layer(lambda key, in_shape: ((), in_shape), forward, backward)
+
+
+def _as_float(rate: Scalar) -> Scalar:
+    """Return the rate, a float also if it is a whole number such as 0."""
+    if isinstance(rate, int):
+        return float(rate)
+    return rate.astype(float) if jnp.issubdtype(jnp.result_type(rate), jnp.integer) else rate  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _masked(mask: Array, x: Array, rate: Scalar) -> Array:

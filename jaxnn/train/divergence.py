@@ -86,6 +86,8 @@ def _fix(divergence: Divergence, params: PyTree) -> str:
             "keep params in float32 and compute in float16: jaxnn.with_dtype(network, jnp.float16) under "
             "jaxnn.optim.with_loss_scale(optimizer)"
         )
+    if divergence.step == 0 and divergence.what != "update":
+        return "no update was made yet: standardize inputs and targets, or begin with smaller params"
     return "try a smaller learning rate, clipping (jaxnn.optimizer(..., clip_norm=1.0)) or standardized inputs"
 
 

@@ -116,6 +116,7 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
         total, z, cache, shares = forward(params, batch, key)
         dz = mark("loss gradient", _times(_scale(loss.gradient(z, batch.y), shares), scale))
         dparams, _ = run_backward(NETWORK, network, params, cache, dz)
+        check_gradients(dparams, params)
         penalty = mark("penalty gradient", regularizer.gradient(params))
         return total, jax.tree.map(jnp.add, _divided(dparams, scale), penalty)
 
@@ -135,7 +136,7 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
         # NumPy's float64 is float32 in a program, unless jax_enable_x64 is set.
         dtype = jax.dtypes.canonicalize_dtype(batch.x.dtype)
         params = jax.tree.map(promote_large_integers, params)
-        z, _ = _forward_program(network).eval_shape(params, jax.ShapeDtypeStruct(batch.x.shape, dtype))
+        z = _forward_program(network).eval_shape(params, jax.ShapeDtypeStruct(batch.x.shape, dtype))
         loss.check(z, counted(batch.y, batch.weight))
 
     return Objective(value, value_and_grad, check)
@@ -165,10 +166,24 @@ def gradients_by(objective: Objective, gradients: Gradients = "hand") -> ValueAn
     return objective.value_and_grad if gradients == "hand" else _automatic(objective)
 
 
+def check_gradients(grads: Params, params: Params) -> None:
+    """Raise ValueError unless gradients are in the structure and shapes of params, for updates would add axes."""
+    if jax.tree.structure(grads) != jax.tree.structure(params):
+        got, expected = (jax.tree.map(jnp.shape, tree) for tree in (grads, params))
+        raise ValueError(f"gradients must have the structure of params, {expected}, got {got}: check the backward")
+    for (path, param), grad in zip(jax.tree_util.tree_leaves_with_path(params), jax.tree.leaves(grads), strict=True):
+        if jnp.shape(grad) != jnp.shape(param):
+            raise ValueError(
+                f"the gradient of params{jax.tree_util.keystr(path)} must have its shape, {jnp.shape(param)}, got "
+                f"{jnp.shape(grad)}: does the backward sum over the examples?"
+            )
+
+
 @bounded_cache
 def _forward_program(network: Layer) -> Any:
-    # For `check`, which a stream calls often: the compiled function caches its output shapes.
-    return jax.jit(lambda params, x: network.forward(params, x))
+    # For `check`, which a stream calls often: the compiled function caches its output shapes. A layer's own cache can
+    # hold other things than arrays, so it is not returned.
+    return jax.jit(lambda params, x: network.forward(params, x)[0])
 
 
 def _automatic(objective: Objective) -> ValueAndGrad:

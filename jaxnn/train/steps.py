@@ -19,7 +19,7 @@ from jaxnn.marking.marks import mark_leaves
 from jaxnn.optim.interface import OPTIMIZER, extra_arguments, promoting
 from jaxnn.optim.layout import laid_out
 from jaxnn.optim.loss_scaling import loss_scale
-from jaxnn.train.objectives import GRADIENTS, OBJECTIVE, Gradients, Objective, gradients_by
+from jaxnn.train.objectives import GRADIENTS, OBJECTIVE, Gradients, Objective, check_gradients, gradients_by
 from jaxnn.typing import Array, Key, Params, PyTree
 
 Step = Callable[["TrainState", Batch], tuple["TrainState", Array]]
@@ -76,7 +76,8 @@ def train_state(params: Params, optimizer: optax.GradientTransformation, key: Ke
     """
     params = jax.tree.map(promote_large_integers, params)
     # Inside another program it is traced with that: a program kept here would hold an optimizer with traced numbers.
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((params, key))):
+    # There new arrays are traced too, also if the params and the key are not.
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((params, key, jnp.zeros(())))):
         return _start(optimizer, True, params, key)
     return _start_program(optimizer, True)(*jax.device_put((params, key)))
 
@@ -121,6 +122,7 @@ def make_step(objective: Objective, optimizer: optax.GradientTransformation, gra
     def step(state, batch):
         key = step_key(state)
         loss, grads = value_and_grad(state.params, batch, key, *scale_of(state))
+        check_gradients(grads, state.params)
         grads = mark_leaves("grads", grads)
         given = extra_arguments(loss, grads, lambda params: objective.value(params, batch, key))
         with promoting():

@@ -214,7 +214,8 @@ def test_standardize_inside_a_program():
 )
 def test_standardize_raises_for_statistics_of_another_shape(own, shape):
     stats = jaxnn.data.Standardizer(np.zeros(own), np.ones(own))
-    with pytest.raises(ValueError, match=r"x must be examples of the standardizer's shape \(.*\), got \(.*\): fit it"):
+    fix = r"pass one example as x\[None\]" if own == shape != () else "fit it"
+    with pytest.raises(ValueError, match=rf"x must be examples of the standardizer's shape \(.*\), got \(.*\): {fix}"):
         jaxnn.standardize(stats, np.ones(shape))
 
 
@@ -474,3 +475,9 @@ def test_standardize_raises(stats, x, message):
 def test_batch_indices_raises(key, m, batch_size, message):
     with pytest.raises(ValueError, match=message):
         jaxnn.data.batch_indices(key, m, batch_size)
+
+
+def test_standardizing_one_example_without_its_batch_axis_raises():
+    stats = jaxnn.data.fit_standardizer(np.arange(8.0).reshape(4, 2))
+    with pytest.raises(ValueError, match=r"got \(2,\): pass one example as x\[None\]"):
+        jaxnn.data.standardize(stats, np.ones(2))

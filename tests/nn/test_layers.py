@@ -429,3 +429,19 @@ def test_a_cache_of_something_else_raises():
             ValueError, match="^caches must be those that this chain's forward returned, got .*: call backward"
         ):
             network.backward(params, cache, jnp.ones((2, 4)))
+
+
+def test_layers_of_functions_without_a_hash():
+    class Double:
+        __hash__ = None
+
+        def __call__(self, params, x, key=None):
+            return 2 * x, ()
+
+    double = jaxnn.Layer(lambda key, shape: ((), shape), Double(), lambda params, cache, dy: ((), 2 * dy))
+    network = jaxnn.chain(double, double, jaxnn.dense(1))
+    params, out_shape = network.init(jax.random.key(0), (3,))
+    assert out_shape == (1,)
+    np.testing.assert_allclose(
+        network.forward(params, jnp.ones((1, 3)))[0], 4 * params[2]["W"].sum(keepdims=True), rtol=1e-6
+    )

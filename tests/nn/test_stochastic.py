@@ -83,3 +83,12 @@ def test_the_function_raises_for_rates_too(rate):
     for drop in (lambda: jaxnn.dropout(rate=rate), lambda: jaxnn.functional.dropout_forward(jnp.ones(3), rate, KEY)):
         with pytest.raises(ValueError, match="rate must be the fraction to drop, 0 <= rate < 1, got"):
             drop()
+
+
+@pytest.mark.parametrize("rate", [0, np.int32(0), jnp.int32(0)], ids=repr)
+def test_whole_number_rate(rate):
+    x = jnp.ones((2, 3))
+    np.testing.assert_array_equal(jaxnn.dropout(rate).forward((), x, jax.random.key(0))[0], x)
+    y, mask = jax.jit(lambda rate: jaxnn.functional.dropout_forward(x, rate, jax.random.key(0)))(rate)
+    np.testing.assert_array_equal(y, x)
+    assert mask.all()

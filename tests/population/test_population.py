@@ -503,3 +503,18 @@ def test_labels_may_be_on_the_device(loss):
     what = "labels of 2 classes" if loss is jaxnn.softmax_cross_entropy else "binary labels"
     with pytest.raises(ValueError, match=f"y must be {what}, from 0 to 1, got 0 to 3"):
         jaxnn.fit_population(member, h, x, jnp.asarray(labels * 3), **options)
+
+
+def test_a_rate_alone_varies_under_the_check_for_leaked_tracers():
+    model = jaxnn.logistic_regression(2)
+    objective, params = jaxnn.objective(model.network, model.loss), model.init(jax.random.key(0))
+    x, y = np.ones((4, 2), np.float32), np.array([0, 1, 1, 1])
+    with jax.check_tracer_leaks():
+        population = jaxnn.fit_population(
+            lambda h: jaxnn.Member(objective, optax.sgd(h["rate"]), params, jax.random.key(1)),
+            {"rate": [0.1, 0.2]},
+            x,
+            y,
+            epochs=2,
+        )
+    assert np.isfinite(population.losses).all()

@@ -409,3 +409,10 @@ def test_divergence_of_initial_params_suggests_fixing_them():
 def test_finite_training_does_not_warn(recwarn):
     fit(LINEAR, params_of(LINEAR), optimizer=TINY)
     assert not recwarn.list
+
+
+def test_divergence_before_any_update_does_not_blame_the_learning_rate():
+    params = params_of(LINEAR)
+    message, result = warning_of(lambda: fit(LINEAR, params, y=np.full(4, 1e30, np.float32)))
+    assert result.divergence[:2] == (0, "loss")
+    assert message.endswith("; no update was made yet: standardize inputs and targets, or begin with smaller params")

@@ -1,6 +1,7 @@
 """One step, and many in one program."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -148,3 +149,64 @@ def test_compiled_programs_validate_data_as_fit_does(program):
             run(state_of(params_of()), given)
     with pytest.raises(ValueError, match="^y must be real numbers, got <U.*: words are not numeric"):
         run(state_of(params_of()), jaxnn.Batch(x, np.full(len(y), "a")))
+
+
+def scaling(backward, cached=lambda x: x):
+    """A layer x · s, with a backward of one's own, before a dense layer."""
+    init = lambda key, shape: ({"s": jnp.ones((1, *shape))}, shape)  # noqa: E731
+    scale = jaxnn.Layer(init, lambda params, x, key=None: (x * params["s"], cached(x)), backward)
+    return jaxnn.chain(scale, jaxnn.dense(1))
+
+
+@pytest.mark.parametrize(
+    ("dparams", "message"),
+    [
+        (
+            lambda x, dy: {"s": dy * x},
+            r"params\[0\]\['s'\] must have its shape, \(1, 3\), got \(4, 3\): does the backward sum",
+        ),
+        (
+            lambda x, dy: {"t": (dy * x).sum(0, keepdims=True)},
+            "gradients must have the structure of params, .*'s'.*, got .*'t'",
+        ),
+        (lambda x, dy: None, "gradients must have the structure of params, .*, got .None"),
+    ],
+)
+@pytest.mark.parametrize("train", ["fit", "step"])
+def test_gradients_of_another_structure_or_shape_raise(dparams, message, train):
+    network = scaling(lambda params, x, dy: (dparams(x, dy), dy * params["s"]))
+    objective, params = jaxnn.objective(network, jaxnn.squared_error()), network.init(KEY, (3,))[0]
+    x, y = np.ones((4, 3), np.float32), np.zeros(4, np.float32)
+
+    def step():
+        state = jaxnn.train_state(params, optax.sgd(0.1), KEY)
+        jaxnn.make_step(objective, optax.sgd(0.1))(state, jaxnn.Batch(jnp.asarray(x), jnp.asarray(y)))
+
+    def fit():
+        jaxnn.fit(objective, optax.sgd(0.1), params, x, y, key=KEY, epochs=1)
+
+    with pytest.raises(ValueError, match=message) as caught:
+        {"fit": fit, "step": step}[train]()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cache_may_hold_other_things_than_arrays():
+    x, y = np.ones((4, 3), np.float32), np.zeros(4, np.float32)
+    plain = scaling(lambda params, x, dy: ({"s": (dy * x).sum(0, keepdims=True)}, dy * params["s"]))
+    other = scaling(
+        lambda params, cache, dy: ({"s": (dy * cache[0]).sum(0, keepdims=True)}, dy * params["s"]),
+        lambda x: (x, "name"),
+    )
+    losses = [
+        jaxnn.fit(
+            jaxnn.objective(network, jaxnn.squared_error()),
+            optax.sgd(0.1),
+            plain.init(KEY, (3,))[0],
+            x,
+            y,
+            key=KEY,
+            epochs=3,
+        ).losses
+        for network in (plain, other)
+    ]
+    np.testing.assert_array_equal(*losses)
