@@ -1,6 +1,6 @@
-"""Read jaxprs equation by equation, and run single equations."""
+"""Read and run jaxprs, equation by equation."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from jax.extend import core
@@ -13,6 +13,9 @@ RULES = frozenset("custom_jvp_call custom_vjp_call".split())
 
 CALLS = RULES | frozenset("jit pjit closed_call core_call remat remat2 checkpoint".split())
 """Primitives that run a jaxpr once. Their names differ between JAX versions: `jax.checkpoint` makes remat2."""
+
+Special = Callable[[Any, list[Any]], list[Any] | None]
+"""`special(equation, inputs)` -> the outputs to use, or `None` for the usual ones."""
 
 
 def closed_jaxprs(equation: Any) -> list[Any]:
@@ -83,3 +86,27 @@ def bind(equation: Any, inputs: Any) -> list[Any]:
     """Return the outputs of an equation, or of anything with a `primitive` and its `params`, on the input arrays."""
     outputs = equation.primitive.bind(*inputs, **equation.primitive.get_bind_params(equation.params))
     return list(outputs) if equation.primitive.multiple_results else [outputs]
+
+
+def interpret(jaxpr: Any, consts: Any, args: Any, special: Special = lambda equation, inputs: None) -> list[Any]:
+    """Return the outputs of a jaxpr at `args`, with some equations replaced by `special`.
+
+    If `special` returns `None`, the equation runs as it is; equations in `CALLS` are inlined, so that derivative rules
+    attached to them are dropped.
+    """
+    values: dict[Any, Any] = {}
+
+    def read(variable):
+        return variable.val if isinstance(variable, core.Literal) else values[variable]
+
+    values.update(zip(jaxpr.constvars, consts, strict=True))
+    values.update(zip(jaxpr.invars, args, strict=True))
+    for equation in jaxpr.eqns:
+        inputs = [read(v) for v in equation.invars]
+        outputs = special(equation, inputs)
+        if outputs is None and equation.primitive.name in CALLS and (inner := closed_jaxprs(equation)):
+            outputs = interpret(inner[0].jaxpr, inner[0].consts, inputs, special)
+        elif outputs is None:
+            outputs = bind(equation, inputs)
+        values.update(zip(equation.outvars, outputs, strict=True))
+    return [read(v) for v in jaxpr.outvars]

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.gradcheck.checker import report_on
-from jaxnn.gradcheck.interpreter import interpret
 from jaxnn.gradcheck.problem import function_name, make_problem
 from jaxnn.gradcheck.report import Report
+from jaxnn.jaxprs import interpret
 
 
 def custom_vjp_pair(

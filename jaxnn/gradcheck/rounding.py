@@ -15,8 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.gradcheck.interpreter import interpret
-from jaxnn.jaxprs import CALLS, bind, scan_sizes
+from jaxnn.jaxprs import CALLS, bind, interpret, scan_sizes
 
 # Their results are elements of their inputs, moved or selected: no rounding happens, and ties must stay ties.
 _EXACT = frozenset(

@@ -6,9 +6,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend import core
 
-from jaxnn.jaxprs import CALLS, bind, closed_jaxprs, equations, scan_sizes, scopes_of
+from jaxnn.jaxprs import CALLS, bind, closed_jaxprs, equations, interpret, scan_sizes, scopes_of
 from jaxnn.marking.harvested import Loop, Mark, Marks
 from jaxnn.marking.marks import MARKING
 from jaxnn.marking.places import Place
@@ -53,23 +52,22 @@ def harvest(f: Callable[..., Any], measure: Callable[[jax.Array], Any]) -> Calla
 
 def _run(closed: Any, inputs: Sequence[Any], outer: Place, measure: Any) -> tuple[list[Any], Marks]:
     """Evaluate a jaxpr; return its outputs and its marks."""
-    values = dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
-    values.update(zip(closed.jaxpr.invars, inputs, strict=True))
     marks: Marks = []
-    for equation in closed.jaxpr.eqns:
-        operands = [v.val if isinstance(v, core.Literal) else values[v] for v in equation.invars]
-        name, place = equation.primitive.name, _place(equation, outer)
+
+    def outputs_of(equation, operands):
+        place = _place(equation, outer)
         if equation.primitive is MARK:
-            outputs, found = operands, []
             if _RECOMPUTED not in place:
-                found = [Mark(**equation.params, place=place, measured=measure(jnp.asarray(operands[0])))]
-        elif name not in _INSIDE or not _is_marked(equation):
-            outputs, found = bind(equation, operands), []
-        else:
-            outputs, found = _INSIDE[name](equation, operands, place, measure)
-        marks += found
-        values.update(zip(equation.outvars, outputs, strict=True))
-    return [v.val if isinstance(v, core.Literal) else values[v] for v in closed.jaxpr.outvars], marks
+                marks.append(Mark(**equation.params, place=place, measured=measure(jnp.asarray(operands[0]))))
+            return operands
+        run_inside = _INSIDE.get(equation.primitive.name)
+        if run_inside is None or not _is_marked(equation):
+            return bind(equation, operands)
+        outputs, inner = run_inside(equation, operands, place, measure)
+        marks.extend(inner)
+        return outputs
+
+    return interpret(closed.jaxpr, closed.consts, inputs, outputs_of), marks
 
 
 def _place(equation: Any, outer: Place) -> Place:

@@ -13,9 +13,8 @@ from jax.extend import core
 
 from jaxnn.gradcheck.diagnosis.mutation_sites import MutationSites
 from jaxnn.gradcheck.inspection import trace
-from jaxnn.gradcheck.interpreter import Special, interpret
 from jaxnn.gradcheck.runner import Arrays, Runner, precision
-from jaxnn.jaxprs import bind, scan_sizes
+from jaxnn.jaxprs import Special, bind, interpret, scan_sizes
 
 
 class Mutant(NamedTuple):
