@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from jaxnn.arrays import floats
 from jaxnn.constraints import Floats, Mask, Nothing, RandomKey, Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer
@@ -110,10 +111,8 @@ def dropout(rate: Scalar) -> Layer:
 
 
 def _as_float(rate: Scalar) -> Scalar:
-    """Return the rate, a float also if it is a whole number such as 0."""
-    if isinstance(rate, int):
-        return float(rate)
-    return rate.astype(float) if jnp.issubdtype(jnp.result_type(rate), jnp.integer) else rate  # pyright: ignore[reportAttributeAccessIssue]
+    """Return the rate; a whole number such as 0 as a float."""
+    return floats(rate) if jnp.issubdtype(jnp.result_type(rate), jnp.integer) else rate
 
 
 def _masked(mask: Array, x: Array, rate: Scalar) -> Array:
