@@ -11,7 +11,7 @@ import optax
 from jaxnn.caching import bounded_cache
 from jaxnn.data.batches import Batch
 from jaxnn.train.epochs import batch_at
-from jaxnn.train.examination import Examination, Quantity, all_finite, examine_step, quantities
+from jaxnn.train.examination import Examination, Quantity, are_finite, examine_step, quantities
 from jaxnn.train.objectives import Gradients, Objective
 from jaxnn.train.steps import TrainState
 from jaxnn.typing import PyTree
@@ -94,7 +94,7 @@ def _fix(divergence: Divergence, params: PyTree) -> str:
 def first_not_finite(step: int, quantities: Iterable[Quantity]) -> Divergence:
     """Return the first of the quantities of a step, in the order in which they are computed, that is not finite."""
     for one in quantities:
-        if not all_finite(one.sizes):
+        if not are_finite(one.sizes):
             largest = max((float(size.largest) for size in one.sources), default=0.0)
             return Divergence(step, one.what, one.layer, one.layers, one.path, largest)
     return Divergence(step, None)

@@ -92,7 +92,7 @@ def quantities(examination: Examination) -> Iterator[Quantity]:
     yield Quantity("gradient", values["loss gradient"], z)
     # By JAX's derivative of the loss, dz is not marked; if it is not finite, no layer is where that began.
     dz = next(([one.measured] for one in marks if (one.what, one.kind) == ("activations", "cotangent")), [])
-    yield from _backward(layers, dz) if all_finite(dz) else ()
+    yield from _backward(layers, dz) if are_finite(dz) else ()
     yield Quantity("gradient", values["penalty gradient"], params)
     yield Quantity("loss", [examination.loss], params)
     for one in grads:
@@ -102,7 +102,7 @@ def quantities(examination: Examination) -> Iterator[Quantity]:
         yield Quantity("update", [size], sources, path=path)
 
 
-def all_finite(sizes: list[Size]) -> bool:
+def are_finite(sizes: list[Size]) -> bool:
     """Return whether the arrays of these sizes have finite numbers alone."""
     return not any(size.not_finite for size in sizes)
 
@@ -136,5 +136,5 @@ def _size(a: Array) -> Size:
     if not jnp.issubdtype(a.dtype, jnp.floating) or a.size == 0:
         return Size(jnp.array(False), jnp.zeros(()))
     largest = jnp.where(jnp.isfinite(a), jnp.abs(a), 0).max()
-    # As `all_finite` does, x * 0 is 0 or NaN: it compiles faster than `isfinite(x).all()`.
+    # As `programs.all_finite` does, x * 0 is 0 or NaN: it compiles faster than `isfinite(x).all()`.
     return Size((a * 0).sum() != 0, largest.astype(float))

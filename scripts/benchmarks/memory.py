@@ -40,12 +40,12 @@ def of_step(network: jaxnn.Layer, loss: jaxnn.Loss, x: tuple[int, ...], y: tuple
     state = jax.eval_shape(lambda params, key: jaxnn.train_state(params, optimizer, key), params, jax.random.key(0))
     batch = jaxnn.Batch(jax.ShapeDtypeStruct(x, jnp.float32), jax.ShapeDtypeStruct(y, jnp.int32))
     step = jaxnn.make_step(jaxnn.objective(network, loss), optimizer, gradients)
-    told = jax.jit(step).lower(state, batch).compile().memory_analysis()
+    analysis = jax.jit(step).lower(state, batch).compile().memory_analysis()
     return Memory(
-        told.temp_size_in_bytes,
-        told.argument_size_in_bytes,
-        told.output_size_in_bytes,
-        getattr(told, "peak_memory_in_bytes", None) or None,
+        analysis.temp_size_in_bytes,
+        analysis.argument_size_in_bytes,
+        analysis.output_size_in_bytes,
+        getattr(analysis, "peak_memory_in_bytes", None) or None,
     )
 
 

@@ -1,4 +1,4 @@
-"""The hooks of a commit run what scripts/test runs first."""
+"""The hooks of a commit run what scripts/test --full runs first."""
 
 import yaml
 

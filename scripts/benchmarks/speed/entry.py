@@ -31,8 +31,8 @@ def main(peer: str, name: str, folder: str) -> None:
         raise RuntimeError(f"{len(laps)} laps of {workload.laps}")
     device, device_peak = on_device()
     losses = losses_of(workload, arrays, x, y)
-    told = dict(imported=imported, started=started, laps=laps, done=done, peak=peak, losses=losses)
-    print(json.dumps(told | dict(device=device, device_peak=device_peak)))
+    measured = dict(imported=imported, started=started, laps=laps, done=done, peak=peak, losses=losses)
+    print(json.dumps(measured | dict(device=device, device_peak=device_peak)))
 
 
 def on_device() -> tuple[str, int]:

@@ -75,33 +75,35 @@ def run(peer: str, workload: Workload, name: str, folder: Path, timeout: float, 
         return "not installed"
     start = time.time()
     try:
-        told = _result_of(platform, timeout, "entry", module, name, str(folder))
+        measured = _result_of(platform, timeout, "entry", module, name, str(folder))
     except subprocess.TimeoutExpired:
         return f"not done after {timeout:.0f} s"
-    if isinstance(told, str):
-        return "failed: " + told
-    if "none" in told:
-        return told["none"]
-    ends = [told["started"], *told["laps"]]
+    if isinstance(measured, str):
+        return "failed: " + measured
+    if "none" in measured:
+        return measured["none"]
+    ends = [measured["started"], *measured["laps"]]
     laps = [b - a for a, b in zip(ends, ends[1:], strict=False)]
     steady = median(laps[1:]) / workload.steps
     first = laps[0] - steady * (workload.steps - 1)
-    if (short := shortfall(workload, told["losses"])) is not None:
+    if (short := shortfall(workload, measured["losses"])) is not None:
         return short
-    if platform == "cuda" and told["device"] == "cpu" and needs not in ON_CPU:
+    if platform == "cuda" and measured["device"] == "cpu" and needs not in ON_CPU:
         return f"not measured: {needs} finds no GPU"
-    loss = median(told["losses"])
-    return Run(told["done"] - start, first, steady, told["peak"], loss, told["device_peak"], told["device"])
+    loss = median(measured["losses"])
+    return Run(
+        measured["done"] - start, first, steady, measured["peak"], loss, measured["device_peak"], measured["device"]
+    )
 
 
 def limits(platform: str) -> Limits | None:
     """Return the limits of the machine; `None` if a GPU is needed but missing."""
-    told = _result_of(platform, None, "roofline")
-    if isinstance(told, dict):
-        return Limits(**told)
+    measured = _result_of(platform, None, "roofline")
+    if isinstance(measured, dict):
+        return Limits(**measured)
     if platform == "cuda":
         return None
-    raise RuntimeError(f"the machine could not be measured: {told}")
+    raise RuntimeError(f"the machine could not be measured: {measured}")
 
 
 def _result_of(platform: str, timeout: float | None, module: str, *arguments: str) -> dict | str:
@@ -219,6 +221,6 @@ def main(argv: list[str]) -> int:
         record[name] = {peer: [r._asdict() if isinstance(r, Run) else r for r in runs] for peer, runs in found.items()}
         failed |= any(isinstance(result.get(peer), str) for peer in ("jaxnn hand", "jaxnn auto"))
     if options.json:
-        told = {"machine": machine and machine._asdict(), "runs": record}
-        options.json.write_text(json.dumps(told, indent=1) + "\n")
+        measured = {"machine": machine and machine._asdict(), "runs": record}
+        options.json.write_text(json.dumps(measured, indent=1) + "\n")
     return int(failed)
