@@ -12,7 +12,7 @@ others made from them, in four precisions, under `jit`, `vmap` and `scan`.
 from jaxnn.gradcheck.api import gradient, vjp
 from jaxnn.gradcheck.comparison import Row
 from jaxnn.gradcheck.components import layer, loss, regularizer
-from jaxnn.gradcheck.custom_rules import custom_rule, custom_vjp_pair, without_rules
+from jaxnn.gradcheck.custom_rules import custom, rule, without_rules
 from jaxnn.gradcheck.diagnosis import KINDS
 from jaxnn.gradcheck.problem import GradcheckError
 from jaxnn.gradcheck.report import Diagnosis, Report, WrongGradientError
@@ -24,8 +24,8 @@ __all__ = [
     "Report",
     "Row",
     "WrongGradientError",
-    "custom_rule",
-    "custom_vjp_pair",
+    "custom",
+    "rule",
     "gradient",
     "layer",
     "loss",

@@ -78,8 +78,8 @@ def _report_on(options: argparse.Namespace) -> gradcheck.Report:
     if options.backward:
         return gradcheck.vjp(target, _find(options.backward), *args, **settings)
     if isinstance(target, jax.custom_vjp | jax.custom_jvp):
-        return gradcheck.custom_rule(target, target.fun, *args, **settings)
-    return gradcheck.custom_rule(target, gradcheck.without_rules(target), *args, **settings)
+        return gradcheck.custom(target, target.fun, *args, **settings)
+    return gradcheck.custom(target, gradcheck.without_rules(target), *args, **settings)
 
 
 def _find(name: str) -> Any:

@@ -24,7 +24,7 @@ def gradient(
     """Check the manual gradient of a scalar function.
 
     At a kink, where no derivative exists, every slope between the one-sided slopes is accepted: 0, 1 and JAX's 1/2 for
-    max(x, 0) at 0. A note in the report names the slope that was taken. `vjp`, `custom_vjp_pair` and `custom_rule`
+    max(x, 0) at 0. A note in the report names the slope that was taken. `vjp`, `rule` and `custom`
     require JAX's slope there, because what they check replaces JAX's derivative.
 
     Args:

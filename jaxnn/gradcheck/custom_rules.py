@@ -12,7 +12,7 @@ from jaxnn.gradcheck.report import Report
 from jaxnn.jaxprs import interpret
 
 
-def custom_vjp_pair(
+def rule(
     f: Callable[..., Any],
     fwd: Callable[..., Any],
     bwd: Callable[..., Any],
@@ -41,7 +41,7 @@ def custom_vjp_pair(
     Example:
       >>> import jax.numpy as jnp
       >>> fwd = lambda x: (jnp.exp(x), jnp.exp(x))
-      >>> bool(custom_vjp_pair(jnp.exp, fwd, lambda y, dy: (y * dy,), jnp.array([0.5, -1.0])))
+      >>> bool(rule(jnp.exp, fwd, lambda y, dy: (y * dy,), jnp.array([0.5, -1.0])))
       True
     """
 
@@ -52,7 +52,7 @@ def custom_vjp_pair(
     return report_on(problem, fast=fast, seed=seed, batch=batch)
 
 
-def custom_rule(
+def custom(
     f_with_rule: Callable[..., Any],
     f_plain: Callable[..., Any],
     *args: Any,
@@ -82,7 +82,7 @@ def custom_rule(
       ... def square(x):
       ...     return x * x
       >>> square.defvjp(lambda x: (x * x, x), lambda x, dy: (3 * x * dy,))
-      >>> report = custom_rule(square, lambda x: x * x, jnp.array([1.0, 2.0]))
+      >>> report = custom(square, lambda x: x * x, jnp.array([1.0, 2.0]))
       >>> print(report.diagnoses[0].text)
       it is 1.5 times the gradient everywhere
     """

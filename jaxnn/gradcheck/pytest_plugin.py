@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-_CHECKS = ("gradient", "vjp", "custom_vjp_pair", "custom_rule", "layer", "loss", "regularizer")
+_CHECKS = ("gradient", "vjp", "rule", "custom", "layer", "loss", "regularizer")
 
 
 @pytest.fixture(scope="session")

@@ -43,10 +43,10 @@ def check_applicable(case: Case) -> None:
 
 def under_rule(case: Case) -> Callable[..., Any]:
     """Return f with the manual gradient as its jax.custom_vjp, as users of the other checkers must write it."""
-    if case.form == "custom_rule":
+    if case.form == "custom":
         return case.manual
     g = jax.custom_vjp(lambda *args: case.f(*args))
-    if case.form == "custom_vjp_pair":
+    if case.form == "rule":
         g.defvjp(*case.manual)
     else:
         g.defvjp(lambda *args: (case.f(*args), args), backward_of(case))
@@ -71,9 +71,9 @@ def of_floats(case: Case) -> tuple[Callable[..., Any], list[Any]]:
 def by_jaxnn(case: Case) -> Verdict:
     from jaxnn import gradcheck
 
-    manual = {"custom_vjp_pair": case.manual}.get(case.form, (case.manual,))
-    functions = (*manual, case.f) if case.form == "custom_rule" else (case.f, *manual)
-    report = getattr(gradcheck, case.form)(*functions, *case.args)
+    manual = {"rule": case.manual}.get(case.form, (case.manual,))
+    functions = (*manual, case.f) if case.form == "custom" else (case.f, *manual)
+    report = getattr(gradcheck, case.form)(*functions, *case.args, **case.options)
     return Verdict(bool(report), tuple(dict.fromkeys(d.kind for d in report.diagnoses)))
 
 
@@ -177,9 +177,7 @@ def missing(tool: str) -> str:
         try:
             from jaxnn import gradcheck
 
-            absent = [
-                name for name in ("gradient", "vjp", "custom_vjp_pair", "custom_rule") if not hasattr(gradcheck, name)
-            ]
+            absent = [name for name in ("gradient", "vjp", "rule", "custom") if not hasattr(gradcheck, name)]
             return f"lacks {', '.join(absent)}" if absent else ""
         except ImportError as error:
             return f"not importable ({error})"

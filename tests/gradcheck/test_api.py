@@ -38,9 +38,9 @@ def test_custom_jvp_and_rule():
         return x**3
 
     cube.defjvps(lambda t, y, x: 3 * x**2 * t)
-    assert gradcheck.custom_rule(cube, lambda x: x**3, X)
+    assert gradcheck.custom(cube, lambda x: x**3, X)
     square, slope = lambda x: (x**2, x), lambda x, dy: (3 * x**2 * dy,)
-    report = gradcheck.custom_vjp_pair(lambda x: x**3, square, slope, X, fast=True)
+    report = gradcheck.rule(lambda x: x**3, square, slope, X, fast=True)
     assert [row.test_point for row in report.rows if row.status == "fail"] == ["value of the rule"]
 
 
@@ -75,10 +75,8 @@ ruled.defvjp(lambda x: (x * x, x), lambda x, dy: (2 * x * dy,))
 PLAIN = {
     "gradient": lambda **options: gradcheck.gradient(jnp.sum, jnp.ones_like, X, **options),
     "vjp": lambda **options: gradcheck.vjp(jnp.sin, lambda args, dy: (dy * jnp.cos(args[0]),), X, **options),
-    "custom_vjp_pair": lambda **options: gradcheck.custom_vjp_pair(
-        jnp.exp, lambda x: (x, x), jnp.multiply, X, **options
-    ),
-    "custom_rule": lambda **options: gradcheck.custom_rule(ruled, ruled.fun, X, **options),
+    "rule": lambda **options: gradcheck.rule(jnp.exp, lambda x: (x, x), jnp.multiply, X, **options),
+    "custom": lambda **options: gradcheck.custom(ruled, ruled.fun, X, **options),
     "layer": lambda **options: gradcheck.layer(jaxnn.relu(), (4,), **options),
     "loss": lambda **options: gradcheck.loss(jaxnn.squared_error(), X, X, **options),
     "regularizer": lambda **options: gradcheck.regularizer(jaxnn.l2(0.1), {"W": W}, **options),

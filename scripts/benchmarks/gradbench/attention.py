@@ -65,9 +65,7 @@ def segment_sum(x, segments):
 
 RIGHT = [
     right("attention", "vjp", attention, attention_backward, Q, K, V),
-    right(
-        "self-attention", "custom_rule", self_attention, with_rule(self_attention, self_attention_backward), WEIGHTS, Q
-    ),
+    right("self-attention", "custom", self_attention, with_rule(self_attention, self_attention_backward), WEIGHTS, Q),
     right("causal attention", "vjp", causal, causal_backward, Q, K, V),
     right("embedding", "vjp", embedding, embedding_backward, TABLE, INDEX),
     right("segment sum", "vjp", segment_sum, lambda args, dy: (dy[args[1]], None), VALUES, SEGMENTS),
@@ -163,7 +161,7 @@ WRONG = [
     wrong("attention: queries and keys swapped", "vjp", attention,
           lambda args, dy: (*attention_backward(args, dy)[1::-1], attention_backward(args, dy)[2]), Q, K, V,
           kind="swapped"),
-    wrong("self-attention: Wq and Wk swapped", "custom_rule", self_attention,
+    wrong("self-attention: Wq and Wk swapped", "custom", self_attention,
           with_rule(self_attention, swapped_weights), WEIGHTS, Q, kind="swapped"),
     wrong("self-attention: a path to the input forgotten", "vjp", self_attention, path_forgotten, WEIGHTS, Q),
     wrong("causal attention: mask forgotten", "vjp", causal, mask_forgotten, Q, K, V),

@@ -1,6 +1,7 @@
 """One case of the bench, and how to call its manual gradient in every form."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -26,9 +27,10 @@ class Case(NamedTuple):
     """A function and its manual gradient.
 
     `form` is the name of the check in jaxnn.gradcheck, and `manual` depends on it: "gradient": grad_f(*args); "vjp":
-    backward(args, dy); "custom_vjp_pair": (fwd, bwd) of a jax.custom_vjp; "custom_rule": the function with its rule.
+    backward(args, dy); "rule": (fwd, bwd) of a jax.custom_vjp; "custom": the function with its rule.
     `kind` is the name of the mistake (None if it has none), `also` other diagnoses that would be true; `witness` gives
-    arguments and a cotangent that show the mistake, if `args` do not.
+    arguments and a cotangent that show the mistake, if `args` do not. `options` go to the check of jaxnn.gradcheck;
+    `source` names the public function whose style a case follows.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Case(NamedTuple):
     hard: bool = False
     also: tuple[str, ...] = ()
     witness: Callable[[], Witness] | None = None
+    options: Mapping[str, Any] = MappingProxyType({})
+    source: str = ""
 
 
 def right(name: str, form: str, f: Any, manual: Any, *args: Any) -> Case:
@@ -49,6 +53,11 @@ def right(name: str, form: str, f: Any, manual: Any, *args: Any) -> Case:
 
 def hard(name: str, form: str, f: Any, manual: Any, *args: Any) -> Case:
     return Case(name, form, f, manual, args, right=True, hard=True)
+
+
+def wild(name: str, form: str, f: Any, manual: Any, *args: Any, source: str = "", **options: Any) -> Case:
+    """Return a right case in the style of public code, with the options that its author would state."""
+    return Case(name, form, f, manual, args, right=True, options=options, source=source)
 
 
 def wrong(
@@ -85,10 +94,10 @@ def backward_of(case: Case) -> Callable[[tuple[Any, ...], Any], tuple[Any, ...]]
     """Return the manual gradient as `backward(args, dy)`; a gradient is multiplied by dy, unless `dy` is `None`."""
     if case.form == "vjp":
         return case.manual
-    if case.form == "custom_vjp_pair":
+    if case.form == "rule":
         fwd, bwd = case.manual
         return lambda args, dy: bwd(fwd(*args)[1], dy)
-    if case.form == "custom_rule":
+    if case.form == "custom":
         return lambda args, dy: jax.vjp(case.manual, *args)[1](dy)
 
     def scaled(args: tuple[Any, ...], dy: Any) -> tuple[Any, ...]:

@@ -35,9 +35,7 @@ def dense_backward(args, dy):
 
 
 RIGHT = [
-    right(
-        "energy, gradients kept", "custom_vjp_pair", energy, (energy_fwd, lambda r, dy: (dy * r[0], dy * r[1])), W, X
-    ),
+    right("energy, gradients kept", "rule", energy, (energy_fwd, lambda r, dy: (dy * r[0], dy * r[1])), W, X),
     right("dense with relu", "vjp", dense, dense_backward, W, B, X),
 ]
 
@@ -85,12 +83,12 @@ def normalized(args, dy):
     return (dy / scale * jnp.cos(args[0]) * scale,)
 
 
-ENERGY, SINE = ("custom_vjp_pair", energy), ("vjp", jnp.sin)
+ENERGY, SINE = ("rule", energy), ("vjp", jnp.sin)
 IGNORED = "cotangent ignored"
 COTANGENT = [
     wrong("energy: kept gradients returned as they are", *ENERGY, (energy_fwd, lambda r, dy: r), W, X, kind=IGNORED),
     wrong("energy: one of two scaled", *ENERGY, (energy_fwd, lambda r, dy: (dy * r[0], r[1])), W, X, kind=IGNORED),
-    wrong("square norm: cotangent ignored", "custom_rule", square_norm,
+    wrong("square norm: cotangent ignored", "custom", square_norm,
           with_rule(square_norm, lambda args, dy: (2 * args[0],)), V, kind=IGNORED),
     wrong("sine: cotangent ignored", *SINE, lambda args, dy: (jnp.cos(args[0]),), V, kind=IGNORED),
     wrong("mean: cotangent ignored", "vjp", jnp.mean,

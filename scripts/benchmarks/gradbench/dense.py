@@ -76,7 +76,7 @@ SQUARES = (Q, SQUARE_PAIR[1], SQUARE["W"])
 BILINEAR = (normal(46, 5, 3), normal(47, 3, 4), normal(48, 5, 4))
 RIGHT = [
     right("dense", "vjp", dense, dense_backward, PARAMS, X),
-    right("dense, square", "custom_rule", dense, with_rule(dense, dense_backward), SQUARE, X),
+    right("dense, square", "custom", dense, with_rule(dense, dense_backward), SQUARE, X),
     right("matrix product", "vjp", matmul, lambda args, dy: (dy @ args[1].T, args[0].T @ dy), *PAIR),
     right("logistic regression", "gradient", cost, cost_gradient, LOGISTIC, X, Y),
     right("quadratic form", "gradient", quadratic, lambda A, x: (jnp.outer(x, x), (A + A.T) @ x), Q, V),
@@ -84,7 +84,7 @@ RIGHT = [
     right("einsum of three", "vjp", triple, triple_backward, *TRIPLE),
     right(
         "bilinear form",
-        "custom_vjp_pair",
+        "rule",
         bilinear,
         (lambda *args: (bilinear(*args), args), bilinear_backward),
         *BILINEAR,
@@ -215,7 +215,7 @@ WRONG = [
     wrong("dense: dx zero", *PLAIN, input_forgotten, PARAMS, X, kind="zero"),
     wrong("dense: sign of db", *PLAIN, sign_of_bias, PARAMS, X, kind="sign"),
     wrong("dense: dW transposed", *PLAIN, weights_transposed, PARAMS, X, kind="transpose"),
-    wrong("dense, square: dW transposed", "custom_rule", dense, with_rule(dense, weights_transposed), SQUARE, X,
+    wrong("dense, square: dW transposed", "custom", dense, with_rule(dense, weights_transposed), SQUARE, X,
           kind="transpose"),
     wrong("dense, square: dx by W transposed", *PLAIN, input_by_transpose, SQUARE, X, also=["transpose"]),
     wrong("matrix product, square: b not transposed", "vjp", matmul,

@@ -42,6 +42,6 @@ ERRORS = [
     wrong("NaN in an argument", "vjp", jnp.square, double, V.at[2].set(jnp.nan)),
     wrong("an integer output", "vjp", lambda x: jnp.argmax(x), lambda args, dy: (jnp.zeros_like(args[0]),), V),
     wrong("gradient of a function that is not scalar", "gradient", jnp.square, lambda x: 2 * x, V),
-    wrong("vacuous: the rule against itself", "custom_rule", SINE, SINE, V),
+    wrong("vacuous: the rule against itself", "custom", SINE, SINE, V),
     wrong("vacuous: the function has the rule on it", "vjp", SINE, lambda args, dy: (dy * jnp.sin(args[0]),), V),
 ]  # fmt: skip

@@ -104,12 +104,10 @@ TANH, RELU = ("gradient", tanh_network), ("gradient", relu_network)
 RIGHT = [
     right("network of 2 layers", *TANH, backpropagate, TWO, X, Y),
     right("network of 4 layers", *RELU, relu_backpropagate, FOUR, X, Y),
-    right(
-        "network of 4 layers, tanh", "custom_rule", tanh_network, with_rule(tanh_network, network_backward), FOUR, X, Y
-    ),
+    right("network of 4 layers, tanh", "custom", tanh_network, with_rule(tanh_network, network_backward), FOUR, X, Y),
     right(
         "network of 2 layers, its outputs",
-        "custom_vjp_pair",
+        "rule",
         outputs,
         (outputs_fwd, outputs_bwd),
         layers(1400, 4, 5, 3),
@@ -180,7 +178,7 @@ WRONG = [
     wrong("2 layers: dW1 transposed", *TANH,
           option(backpropagate, dW=lambda dz, a, l: a[l].T @ dz if l == 0 else dz.T @ a[l]), TWO_EQUAL, X, Y,
           kind="transpose"),
-    wrong("2 layers: one slope forgotten", "custom_vjp_pair", outputs, (outputs_fwd, outputs_bwd_forgets_a_slope),
+    wrong("2 layers: one slope forgotten", "rule", outputs, (outputs_fwd, outputs_bwd_forgets_a_slope),
           layers(1400, 4, 5, 3), X),
     wrong("4 layers, tanh: g for g'", *TANH, option(backpropagate, slope=lambda z, a: a), FOUR, X, Y,
           kind="g for g'"),

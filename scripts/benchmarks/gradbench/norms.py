@@ -71,7 +71,7 @@ def unit_backward(args, dy):
     return ((dy - y * (dy * y).sum(1, keepdims=True)) / length,)
 
 
-LAYER, BATCH, RMS = ("vjp", layer_norm), ("custom_vjp_pair", batch_norm), ("vjp", rms_norm)
+LAYER, BATCH, RMS = ("vjp", layer_norm), ("rule", batch_norm), ("vjp", rms_norm)
 RIGHT = [
     right("layer norm", *LAYER, layer_norm_backward, PARAMS, X),
     right("batch norm", *BATCH, (batch_norm_fwd, batch_norm_bwd), PARAMS, X),

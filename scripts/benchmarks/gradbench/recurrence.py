@@ -97,7 +97,7 @@ SMOOTH = (jnp.float32(0.7), normal(86, 6, 2))
 LOOP = (normal(87, N, N, scale=0.6), normal(88, N))
 RIGHT = [
     right("recurrence, last state", *LAST, last_backward, PARAMS, X, H0),
-    right("recurrence, all states", "custom_rule", all_states, with_rule(all_states, states_backward), PARAMS, X, H0),
+    right("recurrence, all states", "custom", all_states, with_rule(all_states, states_backward), PARAMS, X, H0),
     right("recurrence, unrolled", "vjp", unrolled, unrolled_backward, *LOOP),
     right("exponential smoothing", "vjp", smoothing, smoothing_backward, *SMOOTH),
 ]
@@ -118,7 +118,7 @@ WRONG = [
     wrong("recurrence: stopped after 1 step", *LAST, option(last_backward, steps=1), *ARGS, kind=TRUNCATED),
     wrong("recurrence: stopped after 2 steps", *LAST, option(last_backward, steps=2), *ARGS, kind=TRUNCATED),
     wrong("recurrence: stopped before the first step", *LAST, option(last_backward, steps=4), *ARGS, kind=TRUNCATED),
-    wrong("recurrence, all states: nothing through time", "custom_rule", all_states,
+    wrong("recurrence, all states: nothing through time", "custom", all_states,
           with_rule(all_states, option(states_backward, V=jnp.zeros_like)), *ARGS, kind=TRUNCATED, also=["zero"]),
     wrong("recurrence, unrolled: stopped after 1 step", "vjp", unrolled, option(unrolled_backward, steps=1), *LOOP,
           kind=TRUNCATED),

@@ -85,7 +85,7 @@ VMAP = [
           witness=lambda: ROWS),
     wrong("softmax in NumPy: axis 0", *SOFTMAX, in_numpy(softmax_backward_in_numpy), V, kind=MAPPED,
           witness=lambda: ROWS),
-    wrong("softmax in NumPy: axis 0, under a rule", "custom_rule", jax.nn.softmax,
+    wrong("softmax in NumPy: axis 0, under a rule", "custom", jax.nn.softmax,
           with_rule(jax.nn.softmax, in_numpy(softmax_backward_in_numpy, "expand_dims")), V, kind=MAPPED,
           witness=lambda: ROWS),
     wrong("running sum in NumPy: axis 0", "vjp", jnp.cumsum, in_numpy(running_sum_in_numpy), V, kind=MAPPED,
@@ -175,7 +175,7 @@ PRECISION = [
           kind=LOW),
     wrong("sum over examples: one running sum", "vjp", total_bias, total_bias_backward, *TALL, kind=LOW,
           witness=low(TALL, BF16)),
-    wrong("rms norm: squares overflow, in float16", "custom_rule", rms_norm, with_rule(rms_norm, rms_norm_backward),
+    wrong("rms norm: squares overflow, in float16", "custom", rms_norm, with_rule(rms_norm, rms_norm_backward),
           LARGE.astype(F16), kind=LOW),
 ]  # fmt: skip
 
@@ -226,7 +226,7 @@ LARGE_CASES = [
           lambda args, dy: (weighted_backward(args, dy).at[77_777].multiply(1.01),), BIG),
     wrong("200 000 numbers: one three times too large", "vjp", weighted,
           lambda args, dy: (weighted_backward(args, dy).at[123_456].multiply(3),), BIG),
-    wrong("200 000 numbers: one forgotten", "custom_rule", weighted,
+    wrong("200 000 numbers: one forgotten", "custom", weighted,
           with_rule(weighted, lambda args, dy: (weighted_backward(args, dy).at[-1].set(0),)), BIG),
     wrong("200 000 numbers: all 1 % too large", "vjp", weighted,
           lambda args, dy: (2.02 * jnp.asarray(WEIGHTS, args[0].dtype) * args[0] * dy,), BIG, kind="constant factor"),

@@ -71,7 +71,7 @@ def upsample(x):
 RIGHT = [
     right("convolution", "vjp", conv, conv_backward, W, B, X),
     right("max pooling", "vjp", max_pool, max_pool_backward, IMAGES),
-    right("average pooling", "custom_rule", average_pool,
+    right("average pooling", "custom", average_pool,
           with_rule(average_pool, lambda args, dy: (spread(dy) / 4,)), IMAGES),
     right("moving mean", "vjp", moving_mean, moving_mean_backward, normal(77, 9)),
     right("upsampling", "vjp", upsample,
@@ -170,7 +170,7 @@ WRONG = [
     wrong("max pooling: to the first of the pair", "vjp", max_pool, max_pool_first, IMAGES),
     wrong("max pooling: by the value", "vjp", max_pool, max_pool_value, IMAGES),
     wrong("relu: the columns' maximum", "vjp", jax.nn.relu, slip_column_max, normal(79, 6, 5)),
-    wrong("average pooling: 1/n forgotten", "custom_rule", average_pool,
+    wrong("average pooling: 1/n forgotten", "custom", average_pool,
           with_rule(average_pool, lambda args, dy: (spread(dy),)), IMAGES, kind="sum for mean"),
     wrong("average pooling: one side of n", "vjp", average_pool, lambda args, dy: (spread(dy) / 2,), IMAGES,
           kind="constant factor"),
