@@ -6,13 +6,14 @@ from jaxnn.gradcheck.comparison import Row
 from jaxnn.gradcheck.examination import Examination
 from jaxnn.gradcheck.finite_differences import (
     Line,
+    Slope,
     coordinates,
     direction_of_difference,
     directional_derivative,
     random_direction,
 )
-from jaxnn.gradcheck.inspection import compute_eps
-from jaxnn.gradcheck.runner import Runner
+from jaxnn.gradcheck.inspection import compute_eps, stops_gradients
+from jaxnn.gradcheck.runner import Arrays, Runner
 
 _SMALL = 40
 """Number of elements up to which every coordinate direction is checked."""
@@ -24,8 +25,9 @@ def adjudicate(runner: Runner, examinations: list[Examination], seed: int, obser
     If the manual gradient agrees with autodiff, return rows on autodiff. If not, append to `observations` which of the
     two agrees with finite differences, and return a row only if that is the manual gradient.
     """
-    smooth = [e for e in examinations if e.dtype == "float64" and e.kind not in ("transform", "precision")]
-    if not smooth:
+    usable = ("transform", "precision")
+    smooth = [e for e in examinations if e.dtype == "float64" and e.kind not in usable]
+    if not smooth or runner.quotients:
         return []
     failed = next((e for e in smooth if e.failed and _same_shapes(e) and _finite(e)), None)
     if failed is None:
@@ -34,7 +36,7 @@ def adjudicate(runner: Runner, examinations: list[Examination], seed: int, obser
 
 
 def _autodiff_is_numerical(runner: Runner, given: Examination, seed: int) -> list[Row]:
-    eps = compute_eps(runner.flat, given.leaves)
+    eps = compute_eps(runner, given.leaves)
     directions = [("a random direction", random_direction(runner, given.leaves, seed + k)) for k in range(2)]
     if sum(given.leaves[i].size for i in runner.flat.wrt) <= _SMALL:
         directions += coordinates(runner, given.leaves)
@@ -43,11 +45,23 @@ def _autodiff_is_numerical(runner: Runner, given: Examination, seed: int) -> lis
         line = Line(runner, given.leaves, given.cotangents, direction, eps)
         claimed, scale = directional_derivative(given.reference, direction)
         slope = line.slope()
-        if slope.agrees(claimed, scale):
+        if not slope.known or slope.agrees(claimed, scale):
             continue
+        if stops_gradients(runner.flat, given.leaves):
+            text = (
+                f"f stops gradients: autodiff gives {claimed:.4g}, and is meant; finite differences {slope.value:.4g}"
+            )
+            return [Row("numerical derivative", name, "note", text=text)]
         if slope.at_kink():
             text = f"a kink with one-sided slopes {slope.left:.4g} and {slope.right:.4g}; autodiff gives {claimed:.4g}"
             rows.append(Row("numerical derivative", name, "note", text=text))
+        elif _agree_nearby(runner, given, direction, slope):
+            text = (
+                f"manual gradient and autodiff give {claimed:.6g}, finite differences {slope.value:.6g}, and so does "
+                "autodiff at the points nearby: f has a branch for this point alone, whose derivative is not that of f"
+            )
+            rows.append(Row("numerical derivative", name, "fail", text=text))
+            break
         else:
             text = (
                 f"autodiff gives {claimed:.6g}, finite differences {slope.value:.6g} ± {slope.error:.1g}: f contains a "
@@ -64,6 +78,19 @@ def _autodiff_is_numerical(runner: Runner, given: Examination, seed: int) -> lis
     return rows
 
 
+def _agree_nearby(runner: Runner, given: Examination, direction: Arrays, slope: Slope) -> bool:
+    """Return True if autodiff at points on both sides, very near, agrees with the finite differences."""
+    for side in (1e-7, -1e-7):
+        leaves = list(given.leaves)
+        for i, d in zip(runner.flat.wrt, direction, strict=True):
+            leaves[i] = leaves[i] + side * d
+        gradients = runner.reference(leaves, given.cotangents)[1]
+        claimed, scale = directional_derivative(gradients, direction)
+        if not slope.agrees(claimed, scale):
+            return False
+    return True
+
+
 def _adjudicate_failure(runner: Runner, failed: Examination, observations: list[str]) -> list[Row]:
     """Compare manual gradient and autodiff with finite differences, along the direction in which they differ most."""
     manual = [h.astype(np.float64) for h in failed.manual]
@@ -71,7 +98,7 @@ def _adjudicate_failure(runner: Runner, failed: Examination, observations: list[
     if not any(d.any() for d in difference):  # only the dtype differs
         return []
     direction = direction_of_difference(runner, failed.leaves, difference)
-    line = Line(runner, failed.leaves, failed.cotangents, direction, compute_eps(runner.flat, failed.leaves))
+    line = Line(runner, failed.leaves, failed.cotangents, direction, compute_eps(runner, failed.leaves))
     slope = line.slope()
     by_manual, _ = directional_derivative([np.nan_to_num(h) for h in manual], direction)
     by_jax, scale = directional_derivative(failed.reference, direction)

@@ -1,6 +1,6 @@
 """Checks of functions: the gradient of a scalar function, and a vector-Jacobian product."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.gradcheck.checker import report_on
-from jaxnn.gradcheck.problem import function_name, make_problem
+from jaxnn.gradcheck.options import Domain, Kinks, Precision, make_options
+from jaxnn.gradcheck.problem import function_name, make_problem, with_accepted, with_keywords
 from jaxnn.gradcheck.report import Report
 
 
@@ -20,21 +21,33 @@ def gradient(
     fast: bool = False,
     seed: int = 0,
     batch: int | None = None,
+    rtol: float = 0.0,
+    atol: float = 0.0,
+    domain: Domain | None = None,
+    instead: Callable[..., Any] | None = None,
+    kinks: Kinks = "any",
+    dtypes: Sequence[Precision] | None = None,
+    order: int | None = None,
+    **keywords: Any,
 ) -> Report:
     """Check the manual gradient of a scalar function.
-
-    At a kink, where no derivative exists, every slope between the one-sided slopes is accepted: 0, 1 and JAX's 1/2 for
-    max(x, 0) at 0. A note in the report names the slope that was taken. `vjp`, `rule` and `custom`
-    require JAX's slope there, because what they check replaces JAX's derivative.
 
     Args:
       f: the plain function, `f(*args) -> scalar`.
       grad_f: `grad_f(*args)` -> a tuple with one gradient per argument, `None` for an integer argument. With a single
         argument, the gradient itself is accepted too.
       *args: pytrees of arrays, of any shapes.
-      fast: check only the given arguments, in float64 and in their own precision.
-      seed: seed of all random numbers in the check; the same seed gives the same report.
-      batch: size of the batch axis, if it cannot be found by trying which axes f lets grow.
+      fast: as for `vjp`, and so are the other options.
+      seed: see there.
+      batch: see there.
+      rtol: see there.
+      atol: see there.
+      domain: see there.
+      instead: see there.
+      kinks: see there.
+      dtypes: see there.
+      order: see there.
+      **keywords: further arguments of f and grad_f, by name.
 
     Returns:
       A `Report`, true if the gradient is right.
@@ -51,9 +64,13 @@ def gradient(
       >>> report.passed, report.diagnoses[0].kind
       (False, 'missing 1/m')
     """
+    options = make_options(
+        fast=fast, seed=seed, batch=batch, rtol=rtol, atol=atol, domain=domain, kinks=kinks, dtypes=dtypes, order=order
+    )
+    f, grad_f = with_keywords("gradient", f, keywords), with_accepted(grad_f, keywords)
     manual = gradient_as_vjp(grad_f, len(args))
-    problem = make_problem(f"gradient of {function_name(f)}", f, manual, args, scalar=True, subgradient=True)
-    return report_on(problem, fast=fast, seed=seed, batch=batch)
+    problem = make_problem(f"gradient of {function_name(f)}", f, manual, args, scalar=True, instead=instead)
+    return report_on(problem, options)
 
 
 def vjp(
@@ -63,6 +80,14 @@ def vjp(
     fast: bool = False,
     seed: int = 0,
     batch: int | None = None,
+    rtol: float = 0.0,
+    atol: float = 0.0,
+    domain: Domain | None = None,
+    instead: Callable[..., Any] | None = None,
+    kinks: Kinks = "any",
+    dtypes: Sequence[Precision] | None = None,
+    order: int | None = None,
+    **keywords: Any,
 ) -> Report:
     """Check a manual backward function: a vector-Jacobian product.
 
@@ -73,14 +98,26 @@ def vjp(
       fast: check only the given arguments, in float64 and in their own precision.
       seed: seed of all random numbers in the check; the same seed gives the same report.
       batch: size of the batch axis, if it cannot be found by trying which axes f lets grow.
+      rtol: the error that is allowed besides rounding, relative to the largest element of each gradient: that of a
+        solver, or of an epsilon.
+      atol: the same, absolute.
+      domain: where the arguments lie: "symmetric", "positive definite", "ordered", "positive" or "unit interval"; a
+        dictionary from the names of arguments to these, or to functions that project an array; or a function
+        `domain(*args) -> args` that projects all. A function of `rng` alone, a NumPy generator, makes arguments.
+      instead: the function whose gradient is meant, if it is not f: `lambda x: x` for a rounding with a straight-through
+        gradient.
+      kinks: "any" accepts every slope between those on the sides of a kink, with a note; "jax" only that of JAX.
+      dtypes: the precisions to check in, of "float64", "float32", "bfloat16" and "float16"; all of them by default.
+      order: 2 to check the derivative of the backward too, as second derivatives use it. 1 by default.
+      **keywords: further arguments of f, by name, which are constants; backward gets those that it accepts.
 
     Returns:
       A `Report`, true if the backward function is right.
 
     Raises:
-      GradcheckError: if f or the backward function is not pure, if f is not differentiable or carries a custom
-        derivative rule, if an argument is not finite, if the backward function raises, or if the structure of what
-        it returns does not match the arguments.
+      GradcheckError: if f or the backward function is not pure, if f carries a custom derivative rule or has no finite
+        value at the arguments, if an argument is NaN, if the backward function raises there, or if the structure of
+        what it returns does not match the arguments.
 
     Example:
       >>> import jax.numpy as jnp
@@ -92,8 +129,12 @@ def vjp(
       >>> bool(vjp(f, backward, jnp.ones((4, 3)), 0.1 * jnp.ones((3, 2))))
       True
     """
-    problem = make_problem(f"vjp of {function_name(f)}", f, backward, args)
-    return report_on(problem, fast=fast, seed=seed, batch=batch)
+    options = make_options(
+        fast=fast, seed=seed, batch=batch, rtol=rtol, atol=atol, domain=domain, kinks=kinks, dtypes=dtypes, order=order
+    )
+    f, backward = with_keywords("vjp", f, keywords), with_accepted(backward, keywords)
+    problem = make_problem(f"vjp of {function_name(f)}", f, backward, args, instead=instead)
+    return report_on(problem, options)
 
 
 def gradient_as_vjp(grad_f: Callable[..., Any], n_args: int) -> Callable[..., Any]:

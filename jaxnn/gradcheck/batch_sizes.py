@@ -63,7 +63,7 @@ def _at_size(
             yield Row(name, "all", "skip", text=str(reason))
         except BackwardRaisedError as error:
             # It may not be a batch: only a size given by the caller is certain.
-            yield Row(name, "all", "fail" if explicit else "skip", text=f"{_REJECTED} {error}")
+            yield Row(name, "all", "fail" if explicit else "note", text=f"{_REJECTED} {error.text}")
             return
 
 

@@ -1,113 +1,147 @@
-"""Run a check: every test point and precision, other batch sizes, transformations; then diagnose and report."""
+"""Run a check: every test point and precision, other sizes, transformations; then diagnose and report."""
 
 from collections.abc import Iterator
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.constraints import checked
 from jaxnn.gradcheck.adjudication import adjudicate
+from jaxnn.gradcheck.assumptions import assume_symmetry, left_domain
 from jaxnn.gradcheck.batch_sizes import at_other_batch_sizes
 from jaxnn.gradcheck.comparison import Row
 from jaxnn.gradcheck.diagnosis import diagnose
 from jaxnn.gradcheck.examination import Examination, Examiner, OutsideDomainError
 from jaxnn.gradcheck.flat_problem import FlatProblem
 from jaxnn.gradcheck.inspection import compute_eps
+from jaxnn.gradcheck.options import Options
+from jaxnn.gradcheck.orders import forward_mode, second_order
 from jaxnn.gradcheck.points import TestPoint, in_float64, make_cotangents, make_test_points, one_at_a_time
-from jaxnn.gradcheck.preconditions import check_differentiable, check_no_custom_rules, check_pure
-from jaxnn.gradcheck.problem import OPTIONS, Problem, as_gradcheck_error
+from jaxnn.gradcheck.preconditions import (
+    Setting,
+    check_no_custom_rules,
+    check_pure,
+    find_setting,
+    leave_out_constants,
+)
+from jaxnn.gradcheck.problem import GradcheckError, Problem, as_gradcheck_error
 from jaxnn.gradcheck.report import Report
-from jaxnn.gradcheck.runner import Arrays, Runner
+from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, first_line
 from jaxnn.gradcheck.transforms import transformed
 
 
 @np.errstate(all="ignore")  # values that are not finite are examined and reported
 @as_gradcheck_error()
-@checked(**OPTIONS)
-def report_on(problem: Problem, *, fast: bool, seed: int, batch: int | None = None) -> Report:
+def report_on(problem: Problem, options: Options, order: int = 1) -> Report:
     """Check a manual gradient.
 
     Args:
       problem: the functions and the arguments.
-      fast: check only the given arguments, in float64 and in their own precision.
-      seed: seed of all random numbers in the check; the same seed gives the same report.
-      batch: size of the batch axis, if it cannot be found by trying which axes f lets grow.
+      options: as the caller stated them.
+      order: 2 to check the derivative of the backward too, unless `options` says otherwise.
 
     Returns:
       A `Report`.
 
     Raises:
-      GradcheckError: if an option is invalid, if a function is not pure or not differentiable, if an argument is not
-        finite, if the backward raises, or if the structure of what it returns does not match.
+      GradcheckError: if a function is not pure, if f has no finite value at the arguments, if the backward raises there,
+        or if the structure of what it returns does not match.
     """
     # Test points are made on the host and move to the device one after another; that is intended.
     with jax.debug_nans(False), jax.debug_infs(False), jax.transfer_guard("allow"):
-        return _report_on(problem, fast, seed, batch)
+        return _report_on(problem, options, options.order or order)
 
 
-def _report_on(problem: Problem, fast: bool, seed: int, batch: int | None) -> Report:
-    flat = FlatProblem(problem)
+def _report_on(problem: Problem, options: Options, order: int) -> Report:
+    flat = FlatProblem(problem, options.domain)
     runner = Runner(flat)
-    given = in_float64(flat)
-    check_no_custom_rules(flat, given)
-    check_differentiable(runner, given, seed)
-    examiner = Examiner(runner, seed)
+    given, seed = in_float64(flat), options.seed
+    if not problem.meant:
+        check_no_custom_rules(flat, given)
+    infinite = leave_out_constants(runner, given, seed)
+    setting = find_setting(runner, given, seed)
+    assumed = [*problem.assumed, *setting.assumed]
+    assumed += [f"{name} is a constant: it has infinite elements, and the backward no gradient" for name in infinite]
     check_pure(runner, given, seed)
+    assumed += assume_symmetry(runner, given, seed)
+    examiner = Examiner(runner, options, setting.widest)
 
-    points = [p for p in make_test_points(flat, seed) if not fast or p.name.startswith("given")]
     examinations: list[Examination] = []
     rows: list[Row] = []
-    for result in _examine_all(examiner, points, fast, seed, batch):
+    for result in _examine_all(examiner, setting, options):
         if isinstance(result, Examination):
+            result = left_domain(flat, result, examinations, setting)
             examinations.append(result)
             rows += result.rows
         else:
             rows.append(result)
+    if not any(e.name == "given" for e in examinations):
+        raise GradcheckError(
+            f"{problem.title}: the derivative of f must be finite at the given arguments: pass arguments inside its domain"
+        )
     rows += _weak_types(runner, seed)
-    if problem.value is not None:
-        rows += _compare_values(runner, given)
+    rows += _compare_values(runner, given, setting, options)
     observations: list[str] = []
     rows += adjudicate(runner, examinations, seed, observations)
-    rows += [Row("at a kink", leaf, "note", text=text) for leaf, text in examiner.subgradient_notes.items()]
+    if order > 1 and not any(row.status in ("fail", "undecided") for row in rows):
+        rows += second_order(runner, options, setting, given)
+    rows += forward_mode(runner, options, setting, given)
+    rows += [Row(kind, leaf, "note", text=text) for (leaf, kind), text in examiner.notes.items()]
     diagnoses = diagnose(examiner, examinations, rows)
-    return Report(problem.title, tuple(rows), tuple(diagnoses), tuple(observations))
+    return Report(problem.title, tuple(rows), tuple(diagnoses), tuple(observations), tuple(assumed))
 
 
-def _examine_all(
-    examiner: Examiner, points: list[TestPoint], fast: bool, seed: int, batch: int | None
-) -> Iterator[Examination | Row]:
-    runner = examiner.runner
+def _examine_all(examiner: Examiner, setting: Setting, options: Options) -> Iterator[Examination | Row]:
+    flat, fast = examiner.runner.flat, options.fast
+    points = [p for p in make_test_points(flat, options.seed) if not fast or p.name.startswith("given")]
+    precisions = _precisions(flat, setting, options)
     for point in points:
-        yield from _examine_at(examiner, point, "float64", seed)
-    for dtype in _precisions(runner.flat, fast):
+        yield from _examine_at(examiner, point, setting.working, setting)
+    for dtype in precisions:
         for point in points:
             if point.name == "given" or (not fast and point.name in _LOW_PRECISION):
-                yield from _examine_at(examiner, point, dtype, seed)
+                yield from _examine_at(examiner, point, dtype, setting)
     if not fast:
-        yield from at_other_batch_sizes(examiner, points[0], seed, batch)
-        yield from transformed(examiner, points[0], seed)
+        if setting.working == "float64":
+            yield from at_other_batch_sizes(examiner, points[0], options.seed, options.batch)
+            yield from transformed(examiner, points[0], options.seed)
 
 
 _LOW_PRECISION = ("scaled by 0.1", "scaled by 10", "some exact zeros", "at ±10", "at ±1e4")
 _LOW_PRECISION += ("given, large cotangent", "given, negative cotangent")
 
 
-def _precisions(flat: FlatProblem, fast: bool) -> list[str]:
-    own = sorted({str(flat.leaves[i].dtype) for i in flat.floating} - {"float64"})
-    return own if fast else list(dict.fromkeys([*own, "float32", "bfloat16", "float16"]))
+def _precisions(flat: FlatProblem, setting: Setting, options: Options) -> list[str]:
+    """Return the precisions to check in besides the working one."""
+    own = sorted({str(flat.leaves[i].dtype) for i in flat.floating})
+    half = [] if flat.has_complex else ["bfloat16", "float16"]
+    every = own if options.fast else list(dict.fromkeys([*own, "float32", *half]))
+    every = every if options.dtypes is None else [d for d in options.dtypes if d in (*own, "float64", "float32", *half)]
+    return [dtype for dtype in every if dtype not in ("float64", setting.working)]
 
 
-def _examine_at(examiner: Examiner, point: TestPoint, dtype: str, seed: int) -> Iterator[Examination | Row]:
+def _examine_at(examiner: Examiner, point: TestPoint, dtype: str, setting: Setting) -> Iterator[Examination | Row]:
     """Examine a point; if it is outside the domain, yield a row that skips it, and examine changes of single leaves."""
-    name = point.name if dtype == "float64" else f"{point.name}, {dtype}"
-    kind = point.kind if dtype == "float64" else "precision"
+    working, seed = dtype == setting.working, examiner.seed
+    name = point.name if working else f"{point.name}, {dtype}"
+    kind = point.kind if working else "precision"
+    given = point.name.startswith("given") and dtype in _given_precisions(examiner.runner.flat, setting)
     try:
         cotangents = make_cotangents(point.cotangents, examiner.runner, point.leaves, seed)
         yield examiner.examine(name, kind, point.leaves, cotangents, dtype)
         return
     except OutsideDomainError as reason:
         yield Row(name, "all", "skip", text=str(reason))
-    if dtype != "float64" or point.name.startswith("given") or len(examiner.runner.flat.floating) < 2:
+    except BackwardRaisedError as error:
+        if given and point.name == "given":
+            raise
+        yield Row(name, "all", "note", text=error.text)
+        return
+    except GradcheckError:
+        raise
+    except Exception as error:
+        yield Row(name, "all", "skip", text=f"f raised {type(error).__name__}: {first_line(error)}")
+    if not working or point.name.startswith("given") or len(examiner.runner.flat.floating) < 2:
         return
     tried = set()
     for leaf, alone in one_at_a_time(examiner.runner.flat, point):
@@ -117,8 +151,12 @@ def _examine_at(examiner: Examiner, point: TestPoint, dtype: str, seed: int) -> 
             cotangents = make_cotangents(alone.cotangents, examiner.runner, alone.leaves, seed)
             yield examiner.examine(alone.name, kind, alone.leaves, cotangents, dtype)
             tried.add(leaf)
-        except OutsideDomainError:
+        except Exception:  # outside of the domain, which the row above says
             continue
+
+
+def _given_precisions(flat: FlatProblem, setting: Setting) -> set[str]:
+    return {setting.working, *(str(flat.leaves[i].dtype) for i in flat.wrt)}
 
 
 def _weak_types(runner: Runner, seed: int) -> list[Row]:
@@ -136,18 +174,27 @@ def _weak_types(runner: Runner, seed: int) -> list[Row]:
     ]
 
 
-def _compare_values(runner: Runner, given: Arrays) -> list[Row]:
-    """Return the row that compares the value of the rule's forward with that of f."""
-    y, _ = runner.reference(given, make_cotangents("ones", runner, given, 0))
-    own = runner.value(given)
-    if [a.shape for a in own] != [a.shape for a in y]:
-        text = f"shapes must be {[a.shape for a in y]}, those of f, got {[a.shape for a in own]}"
-        return [Row("value of the rule", "y", "fail", text=text)]
-    eps = compute_eps(runner.flat, given)
-    for a, b in zip(own, y, strict=True):
-        size = np.abs(b).max(initial=0.0)
-        off = float(np.abs(a.astype(np.float64) - b).max(initial=0.0))
-        if not off <= 1e3 * eps * max(size, 1e-300):
-            text = "the rule's forward differs from f"
-            return [Row("value of the rule", "y", "fail", off, off / (size or 1.0), text=text)]
-    return [Row("value of the rule", "y", "pass")]
+def _compare_values(runner: Runner, given: Arrays, setting: Setting, options: Options) -> list[Row]:
+    """Return rows that compare the value of the rule, and of its forward, with that of f."""
+    if not runner.flat.problem.values:
+        return []
+    leaves = [a.astype(setting.working) if jnp.issubdtype(a.dtype, jnp.floating) else a for a in given]
+    y = runner.plain(leaves)
+    eps = compute_eps(runner, leaves)
+    rows = []
+    for name, own in runner.values(leaves).items():
+        row = Row(f"value of {name}", "y", "pass")
+        if [a.shape for a in own] != [a.shape for a in y]:
+            text = f"shapes must be {[a.shape for a in y]}, those of f, got {[a.shape for a in own]}"
+            row = row._replace(status="fail", text=text)
+        else:
+            for a, b in zip(own, y, strict=True):
+                wide = np.complex128 if np.iscomplexobj(b) else np.float64
+                a, b = a.astype(wide), b.astype(wide)
+                size = np.abs(b[np.isfinite(b)]).max(initial=0.0)
+                off = float(np.abs(np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0, a - b)).max(initial=0.0))
+                if not off <= (1e3 * eps + options.rtol) * max(size, 1e-300) + options.atol:
+                    text = f"{name} has another value than f"
+                    row = row._replace(status="fail", max_abs=off, max_rel=off / (size or 1.0), text=text)
+        rows.append(row)
+    return rows

@@ -9,6 +9,7 @@ import numpy as np
 from jaxnn.constraints import Count, ExampleShape, Instance, Nothing, RandomKey, checked
 from jaxnn.gradcheck.api import gradient_as_vjp
 from jaxnn.gradcheck.checker import report_on
+from jaxnn.gradcheck.options import make_options
 from jaxnn.gradcheck.problem import as_gradcheck_error, make_problem
 from jaxnn.gradcheck.report import Report
 from jaxnn.losses.loss import Loss
@@ -22,7 +23,7 @@ from jaxnn.typing import Key, Shape
 def layer(
     layer: Layer, in_shape: Shape, *, key: Key | None = None, m: int = 5, fast: bool = False, seed: int = 0
 ) -> Report:
-    """Check a jaxnn `Layer`: its backward against its plain forward.
+    """Check a jaxnn `Layer`: its backward against its plain forward, with JAX's slope at every kink.
 
     Args:
       layer: the `Layer`.
@@ -54,7 +55,8 @@ def layer(
     def manual(args, dy):
         return layer.backward(args[0], layer.forward(*args, key)[1], dy)
 
-    return report_on(make_problem("layer", forward, manual, (params, x)), fast=fast, seed=seed, batch=m)
+    options = make_options(fast=fast, seed=seed, batch=m, kinks="jax")
+    return report_on(make_problem("layer", forward, manual, (params, x)), options)
 
 
 @as_gradcheck_error()
@@ -89,7 +91,8 @@ def loss(loss: Loss, z: Any, y: Any, *, fast: bool = False, seed: int = 0) -> Re
         gradient = loss.gradient(*args)
         return gradient * dy.reshape(-1, *[1] * (gradient.ndim - 1)), None
 
-    return report_on(make_problem("loss", value, manual, (z, y), wrt=(True, False)), fast=fast, seed=seed)
+    options = make_options(fast=fast, seed=seed, kinks="jax")
+    return report_on(make_problem("loss", value, manual, (z, y), wrt=(True, False)), options)
 
 
 @as_gradcheck_error()
@@ -115,6 +118,5 @@ def regularizer(regularizer: Regularizer, params: Any, *, fast: bool = False, se
       True
     """
     manual = gradient_as_vjp(lambda params: (regularizer.gradient(params),), 1)
-    return report_on(
-        make_problem("regularizer", regularizer.value, manual, (params,), scalar=True), fast=fast, seed=seed
-    )
+    options = make_options(fast=fast, seed=seed, kinks="jax")
+    return report_on(make_problem("regularizer", regularizer.value, manual, (params,), scalar=True), options)

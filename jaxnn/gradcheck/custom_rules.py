@@ -1,15 +1,26 @@
 """Checks of custom derivative rules: a forward and backward pair, or a decorated function."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from inspect import Parameter
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnn.gradcheck.checker import report_on
-from jaxnn.gradcheck.problem import function_name, make_problem
+from jaxnn.gradcheck.inspection import is_part_of_jax, is_rule
+from jaxnn.gradcheck.options import Domain, Kinks, Precision, make_options
+from jaxnn.gradcheck.problem import (
+    GradcheckError,
+    function_name,
+    make_problem,
+    parameters_of,
+    with_accepted,
+    with_keywords,
+)
 from jaxnn.gradcheck.report import Report
-from jaxnn.jaxprs import interpret
+from jaxnn.jaxprs import bind, interpret
 
 
 def rule(
@@ -17,9 +28,18 @@ def rule(
     fwd: Callable[..., Any],
     bwd: Callable[..., Any],
     *args: Any,
+    nondiff_argnums: Sequence[int] = (),
     fast: bool = False,
     seed: int = 0,
     batch: int | None = None,
+    rtol: float = 0.0,
+    atol: float = 0.0,
+    domain: Domain | None = None,
+    instead: Callable[..., Any] | None = None,
+    kinks: Kinks = "any",
+    dtypes: Sequence[Precision] | None = None,
+    order: int | None = None,
+    **keywords: Any,
 ) -> Report:
     """Check a forward and backward pair before it becomes the rule of a `jax.custom_vjp`.
 
@@ -28,9 +48,19 @@ def rule(
       fwd: `fwd(*args) -> (y, residuals)`; its y must equal that of f.
       bwd: `bwd(residuals, dy)` -> a tuple with the cotangent of each argument; `None` means zeros.
       *args: pytrees of arrays, of any shapes.
-      fast: check only the given arguments, in float64 and in their own precision.
-      seed: seed of all random numbers in the check; the same seed gives the same report.
-      batch: size of the batch axis, if it cannot be found by trying which axes f lets grow.
+      nondiff_argnums: as `jax.custom_vjp` takes it: these arguments come first in bwd, and have no cotangent.
+      fast: as for `vjp`, and so are seed, batch, rtol, atol, domain, instead, kinks and dtypes.
+      seed: see there.
+      batch: see there.
+      rtol: see there.
+      atol: see there.
+      domain: see there.
+      instead: see there.
+      kinks: see there.
+      dtypes: see there.
+      order: 2 to check the derivative of the backward too, which second derivatives use; 1 not to. 2 by default, but
+        with `fast`.
+      **keywords: further arguments of f and fwd, by name.
 
     Returns:
       A `Report`, true if the pair is right.
@@ -44,12 +74,36 @@ def rule(
       >>> bool(rule(jnp.exp, fwd, lambda y, dy: (y * dy,), jnp.array([0.5, -1.0])))
       True
     """
+    options = make_options(
+        fast=fast, seed=seed, batch=batch, rtol=rtol, atol=atol, domain=domain, kinks=kinks, dtypes=dtypes, order=order
+    )
+    f, fwd = with_keywords("rule", f, keywords), with_accepted(fwd, keywords)
+    first, assumed = _nondiff_argnums(tuple(nondiff_argnums), bwd, args)
 
     def manual(args, dy):
-        return bwd(fwd(*args)[1], dy)
+        _, residuals = fwd(*args)
+        cotangents = bwd(*(args[i] for i in first), residuals, dy)
+        if not first or not isinstance(cotangents, tuple | list):
+            return cotangents
+        rest = iter(cotangents)
+        if len(cotangents) != len(args) - len(first):
+            raise GradcheckError(
+                f"bwd must return a tuple with one cotangent for each of the {len(args) - len(first)} arguments that are "
+                f"not in nondiff_argnums, got {len(cotangents)}"
+            )
+        return tuple(None if i in first else next(rest) for i in range(len(args)))
 
-    problem = make_problem(f"custom_vjp pair of {function_name(f)}", f, manual, args, value=lambda *args: fwd(*args)[0])
-    return report_on(problem, fast=fast, seed=seed, batch=batch)
+    problem = make_problem(
+        f"custom_vjp pair of {function_name(f)}",
+        f,
+        manual,
+        args,
+        values={"the rule": lambda *args: fwd(*args)[0]},
+        wrt=tuple(i not in first for i in range(len(args))),
+        instead=instead,
+        assumed=assumed,
+    )
+    return report_on(problem, options, order=2 if order is None and not fast else order or 1)
 
 
 def custom(
@@ -59,16 +113,35 @@ def custom(
     fast: bool = False,
     seed: int = 0,
     batch: int | None = None,
+    rtol: float = 0.0,
+    atol: float = 0.0,
+    domain: Domain | None = None,
+    instead: Callable[..., Any] | None = None,
+    kinks: Kinks = "any",
+    dtypes: Sequence[Precision] | None = None,
+    order: int | None = None,
+    **keywords: Any,
 ) -> Report:
     """Check a function decorated with `jax.custom_vjp` or `jax.custom_jvp` against the undecorated function.
+
+    Besides the gradient, the value of the decorated function and of its forward are compared with f_plain, its tangents
+    in forward mode if it has a JVP, and its second derivatives.
 
     Args:
       f_with_rule: the decorated function.
       f_plain: the same function without the rule. For a `jax.custom_vjp` object f, that is `f.fun`.
-      *args: pytrees of arrays, of any shapes.
-      fast: check only the given arguments, in float64 and in their own precision.
-      seed: seed of all random numbers in the check; the same seed gives the same report.
-      batch: size of the batch axis, if it cannot be found by trying which axes f lets grow.
+      *args: pytrees of arrays, of any shapes. Strings, functions and Python ints are passed on as they are.
+      fast: as for `vjp`, and so are seed, batch, rtol, atol, domain, instead, kinks and dtypes.
+      seed: see there.
+      batch: see there.
+      rtol: see there.
+      atol: see there.
+      domain: see there.
+      instead: see there.
+      kinks: see there.
+      dtypes: see there.
+      order: 2 to check second derivatives too, 1 not to. 2 by default, but with `fast`.
+      **keywords: further arguments of both functions, by name.
 
     Returns:
       A `Report`, true if the rule is right.
@@ -86,22 +159,54 @@ def custom(
       >>> print(report.diagnoses[0].text)
       it is 1.5 times the gradient everywhere
     """
+    options = make_options(
+        fast=fast, seed=seed, batch=batch, rtol=rtol, atol=atol, domain=domain, kinks=kinks, dtypes=dtypes, order=order
+    )
+    ruled = with_keywords("custom", f_with_rule, keywords)
+    plain = with_accepted(f_plain, keywords)
 
     def manual(args, dy):
-        floating = [i for i, arg in enumerate(args) if _is_floating(arg)]
+        of_floats, floats, rebuild = split_floats(ruled, args)
+        y, pullback = jax.vjp(of_floats, floats)
+        return rebuild(pullback(jax.tree.map(_like, dy, y))[0])
 
-        def of_floating(*chosen):
-            full = list(args)
-            for i, arg in zip(floating, chosen, strict=True):
-                full[i] = arg
-            return f_with_rule(*full)
+    def forward(*args):
+        of_floats, floats, _ = split_floats(ruled, args)
+        return jax.vjp(of_floats, floats)[0]
 
-        cotangents = jax.vjp(of_floating, *(args[i] for i in floating))[1](dy)
-        by_argument = dict(zip(floating, cotangents, strict=True))
-        return tuple(by_argument.get(i) for i in range(len(args)))
+    problem = make_problem(
+        f"custom rule of {function_name(f_with_rule)}",
+        plain,
+        manual,
+        args,
+        values={"the rule": ruled, "the rule's forward": forward},
+        ruled=ruled,
+        instead=instead,
+    )
+    return report_on(problem, options, order=2 if order is None and not fast else order or 1)
 
-    problem = make_problem(f"custom rule of {function_name(f_with_rule)}", f_plain, manual, args, value=f_with_rule)
-    return report_on(problem, fast=fast, seed=seed, batch=batch)
+
+def split_floats(
+    f: Callable[..., Any], args: tuple[Any, ...]
+) -> tuple[Callable[..., Any], list[Any], Callable[[list[Any]], tuple[Any, ...]]]:
+    """Return f as a function of a list of its floating leaves, these leaves, and what puts them in the place of all.
+
+    The last one returns the tuple of arguments with such a list in it, and `None` for the other leaves.
+    """
+    leaves, structure = jax.tree.flatten(args)
+    floating = [i for i, leaf in enumerate(leaves) if _is_inexact(leaf)]
+
+    def of_floats(chosen):
+        full = list(leaves)
+        for i, leaf in zip(floating, chosen, strict=True):
+            full[i] = leaf
+        return f(*jax.tree.unflatten(structure, full))
+
+    def rebuild(chosen):
+        by_leaf = dict(zip(floating, chosen, strict=True))
+        return jax.tree.unflatten(structure, [by_leaf.get(i) for i in range(len(leaves))])
+
+    return of_floats, [leaves[i] for i in floating], rebuild
 
 
 def without_rules(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -111,8 +216,8 @@ def without_rules(f: Callable[..., Any]) -> Callable[..., Any]:
       f: any traceable function of pytrees of arrays, of any shapes.
 
     Returns:
-      A function with the values of f, which JAX differentiates down to its own primitives. Rules inside a loop or a
-      branch (`scan`, `while`, `cond`) stay.
+      A function with the values of f, which JAX differentiates down to its own primitives and the rules that JAX itself
+      defines, such as that of `jax.nn.relu`. Rules inside a loop or a branch (`scan`, `while`, `cond`) stay.
 
     Example:
       >>> import jax
@@ -122,12 +227,43 @@ def without_rules(f: Callable[..., Any]) -> Callable[..., Any]:
 
     def plain(*args):
         closed, shape = jax.make_jaxpr(f, return_shape=True)(*args)
-        outputs = interpret(closed.jaxpr, closed.consts, jax.tree.leaves(args))
+        outputs = interpret(closed.jaxpr, closed.consts, jax.tree.leaves(args), _kept)
         return jax.tree.unflatten(jax.tree.structure(shape), outputs)
 
     return plain
 
 
-def _is_floating(arg: Any) -> bool:
-    leaves = jax.tree.leaves(arg)
-    return bool(leaves) and all(jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.floating) for leaf in leaves)
+def _kept(equation: Any, inputs: list[Any]) -> list[Any] | None:
+    return bind(equation, inputs) if is_rule(equation) and is_part_of_jax(equation) else None
+
+
+def _nondiff_argnums(
+    stated: tuple[int, ...], bwd: Callable[..., Any], args: tuple[Any, ...]
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Return nondiff_argnums: as stated, or if bwd takes more than two arguments, those that are no arrays."""
+    if stated:
+        return stated, ()
+    required = [p for p in parameters_of(bwd) if p.default is p.empty and p.kind in _POSITIONAL]
+    constants = tuple(i for i, arg in enumerate(args) if not any(map(_is_number, jax.tree.leaves(arg))))
+    if len(required) - 2 == len(constants) > 0:
+        return constants, (f"nondiff_argnums={constants}, since bwd takes {len(required)} arguments",)
+    return (), ()
+
+
+_POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def _is_number(leaf: Any) -> bool:
+    return isinstance(leaf, float | complex) or hasattr(leaf, "dtype")
+
+
+def _is_inexact(leaf: Any) -> bool:
+    if isinstance(leaf, bool | int | str) or not _is_number(leaf):
+        return False
+    return jax.dtypes.issubdtype(getattr(leaf, "dtype", np.dtype(float)), np.inexact)
+
+
+def _like(dy: Any, y: Any) -> Any:
+    """Return the cotangent in the dtype of the value that it belongs to."""
+    inexact = jnp.issubdtype(jnp.result_type(y), jnp.inexact)
+    return jnp.asarray(dy).astype(jnp.result_type(y)) if inexact else dy

@@ -1,14 +1,16 @@
 """Run the manual gradient and the reference at one test point, and compare them leaf by leaf."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.gradcheck.comparison import Bound, Row, compare
+from jaxnn.gradcheck.comparison import Bound, Row, Tolerance, compare
 from jaxnn.gradcheck.flat_problem import is_floating
 from jaxnn.gradcheck.inspection import compute_eps
-from jaxnn.gradcheck.kinks import subgradient_masks
+from jaxnn.gradcheck.kinks import nearby_gradients
+from jaxnn.gradcheck.options import Options
 from jaxnn.gradcheck.runner import Arrays, Runner
 
 
@@ -21,7 +23,7 @@ class Examination(NamedTuple):
       dtype: the precision used.
       leaves, cotangents: the inputs.
       manual: the manual gradients, in the dtypes and shapes that came back.
-      reference: the float64 reference gradients, in the shapes of the leaves.
+      reference: the reference gradients, in float64 if f runs in it, in the shapes of the leaves.
       rows: one per leaf in `wrt`.
       size: (old, new) size of the axis that was resized, if one was.
     """
@@ -42,6 +44,20 @@ class Examination(NamedTuple):
         return any(row.status == "fail" for row in self.rows)
 
 
+class Reference(NamedTuple):
+    """The gradients to compare with at one point.
+
+    Attributes:
+      gradients: one for each leaf `wrt`, in its shape.
+      bound: k -> the bound for the leaf number k of them, with the effect of rounding; it takes time to compute.
+      quick_bound: k -> a smaller bound, which takes none.
+    """
+
+    gradients: Arrays
+    bound: Callable[[int], Bound]
+    quick_bound: Callable[[int], Bound]
+
+
 _RUNS = 4
 _EPS_MULTIPLE = 64
 
@@ -51,74 +67,116 @@ class OutsideDomainError(Exception):
 
 
 class Examiner:
-    """Examines test points: runs the reference and the manual gradient in one precision, and compares them."""
+    """Examines test points: runs the reference and the manual gradient in one precision, and compares them.
 
-    def __init__(self, runner: Runner, seed: int):
-        self.runner, self.seed = runner, seed
-        self.subgradient_notes: dict[str, str] = {}
+    Args:
+      runner: runs them.
+      options: the seed, the tolerance, and which slopes count at a kink.
+      widest: the precision of the reference, "float64" unless f does not run in it.
+
+    Attributes:
+      notes: leaf -> what was found out about it and is said in the report.
+    """
+
+    def __init__(self, runner: Runner, options: Options, widest: str = "float64"):
+        self.runner, self.options, self.seed, self.widest = runner, options, options.seed, widest
+        self.notes: dict[tuple[str, str], str] = {}
         self._typical_sizes: list[float] = []
         self._eps: dict[str, float] = {}
+        own = max((float(jnp.finfo(runner.flat.leaves[i].dtype).eps) for i in runner.flat.wrt), default=0.0)
+        self._tolerance = Tolerance(options.rtol, options.atol, own)
 
     def examine(self, name: str, kind: str, leaves: Arrays, cotangents: Arrays, dtype: str = "float64") -> Examination:
         """Compare the gradients at leaves and cotangents given in float64, rounded to `dtype` first."""
-        leaves = _cast(leaves, dtype)
-        wide = _cast(leaves, "float64")
+        leaves = cast(leaves, dtype)
         try:
             y = self.runner.output(leaves)
         except Exception as error:  # for example a matrix decomposition, which has no bfloat16 version
             raise OutsideDomainError(f"f does not run in {dtype}: {type(error).__name__}") from error
         cotangents = [dy.astype(y_leaf.dtype) for dy, y_leaf in zip(cotangents, y, strict=True)]
-        reference, bounds = self.reference(leaves, wide, cotangents, dtype)
+        reference = self.reference(leaves, cotangents, dtype)
         manual = self.runner.manual(leaves, cotangents)
         # If f's value has another dtype than its arguments, arrays that f closes over decide the dtype.
         closes_over = self.runner.flat.problem.scalar and any(y_leaf.dtype != dtype for y_leaf in y)
-        rows = self.rows(name, manual, reference, bounds, dtype, closes_over)
-        return Examination(name, kind, dtype, leaves, cotangents, manual, reference, rows)
+        rows = self.rows(name, manual, reference, dtype, closes_over)
+        return Examination(name, kind, dtype, leaves, cotangents, manual, reference.gradients, rows)
 
-    def wrong_only_at_kinks(self, examination: Examination) -> bool:
-        """Return True if, in float64, every wrong element lies between the slopes on the sides of a kink."""
-        manual, reference = _cast(examination.manual, "float64"), examination.reference
-        masks = subgradient_masks(self.runner, examination.leaves, examination.cotangents, manual, reference, self.seed)
-        wrong = [k for k, row in enumerate(examination.rows) if row.status == "fail"]
-        return bool(wrong) and all(
-            masks[k].any() and np.allclose(np.where(masks[k], reference[k], manual[k]), reference[k], rtol=1e-9, atol=0)
-            for k in wrong
-        )
-
-    def reference(self, leaves: Arrays, wide: Arrays, cotangents: Arrays, dtype: str) -> tuple[Arrays, list[Bound]]:
-        """Return the float64 gradients at `wide`, and the bounds for computing them in `dtype`."""
-        y, reference = self._wide(wide, cotangents)
-        if not all(np.isfinite(a).all() for a in (*y, *reference)):
+    def reference(self, leaves: Arrays, cotangents: Arrays, dtype: str) -> Reference:
+        """Return the gradients in the widest precision, and the bounds for computing them in `dtype`."""
+        wide = cast(leaves, self.widest)
+        y, gradients, errors = self._wide(wide, cotangents)
+        if not all(np.isfinite(a).all() for a in y):
+            raise OutsideDomainError("the value of f is not finite here")
+        if not self.runner.quotients:
+            gradients = self._settled(wide, cotangents, gradients)
+        if not all(np.isfinite(g).all() for g in gradients):
             raise OutsideDomainError("the reference is not finite here")
-        shifts = self._rounding_shift(wide, cotangents, reference, self._compute_eps(leaves, dtype))
-        own = [np.zeros(()) for _ in reference]
-        if dtype != "float64":
-            own = self._own_error(leaves, cotangents, reference, dtype)
-        terms = sum(a.size for a in (*wide, *cotangents))
-        tiny = float(jnp.finfo(dtype).tiny)
         eps = self._compute_eps(leaves, dtype)
-        sizes = self._typical_size(reference, cotangents)
-        bounds = [
-            Bound(eps, shift, error, terms / max(r.size, 1), tiny, size)
-            for shift, error, r, size in zip(shifts, own, reference, sizes, strict=True)
-        ]
-        return self._with_subgradient(wide, cotangents, reference), bounds
+        sizes = self._typical_size(gradients, cotangents)
+        terms = sum(a.size for a in (*wide, *cotangents))
+        found: dict[str, Arrays] = {}
 
-    def _with_subgradient(self, wide: Arrays, cotangents: Arrays, reference: Arrays) -> Arrays:
-        """Return the reference; at a kink it is the manual gradient, if the problem accepts subgradients."""
-        if not self.runner.flat.problem.subgradient:
-            return reference
+        def bound(k: int) -> Bound:
+            if not found:
+                found["shift"] = self._rounding_shift(wide, cotangents, gradients, eps)
+                found["own"] = self._own_error(leaves, cotangents, gradients, dtype)
+            return quick_bound(k)._replace(rounding_shift=found["shift"][k], own_error=found["own"][k])
+
+        def quick_bound(k: int) -> Bound:
+            tiny = float(jnp.finfo(dtype).tiny)
+            zero = np.zeros(gradients[k].shape)
+            return Bound(eps, zero, np.zeros(()), terms / max(gradients[k].size, 1), tiny, sizes[k], errors[k])
+
+        return Reference(gradients, bound, quick_bound)
+
+    def _settled(self, wide: Arrays, cotangents: Arrays, reference: Arrays) -> Arrays:
+        """Return the reference, with the manual gradient where no other can be told right from it: at kinks.
+
+        Where autodiff differentiates a branch that holds at this point alone, or gives no number, the gradients at
+        nearby points decide.
+        """
+        flat = self.runner.flat
         cotangents = [dy.astype(y.dtype) for dy, y in zip(cotangents, self.runner.output(wide), strict=True)]
-        manual = _cast(self.runner.manual(wide, cotangents), "float64")
-        masks = subgradient_masks(self.runner, wide, cotangents, manual, reference, self.seed)
-        for i, h, r, mask in zip(self.runner.flat.wrt, manual, reference, masks, strict=True):
-            for index in np.argwhere(mask)[:1]:
-                at = tuple(index.tolist())
-                text = (
-                    f"at {list(at)} the manual gradient is {h[at]:.4g}, JAX's {r[at]:.4g}: both lie between the slopes"
-                )
-                self.subgradient_notes.setdefault(self.runner.flat.names[i], text)
-        return [np.where(mask, h, r) if mask.any() else r for h, r, mask in zip(manual, reference, masks, strict=True)]
+        try:
+            manual = [np.asarray(h, np.float64) for h in self.runner.manual(wide, cotangents)]
+        except Exception:  # the examination says so
+            return reference
+        manual = self.tangents(manual)
+        near = nearby_gradients(self.runner, wide, cotangents, manual, reference, self.seed)
+        if near is None:
+            return reference
+        settled = []
+        for i, h, r, found in zip(flat.wrt, manual, reference, near, strict=True):
+            kink = found.kink if self.options.kinks == "any" else found.kink & found.outside
+            if kink.any():
+                self._note(i, "kink", kink, h, r, found.low, found.high)
+            if found.smooth.any():
+                self._note(i, "autodiff", found.smooth, h, r, found.low, found.high)
+            taken = np.where(kink | found.smooth, h, r)
+            # Where autodiff gives no number, a wrong manual gradient is compared with the nearest slope.
+            nearest = np.clip(np.where(np.isfinite(h), h, 0.0), found.low, found.high)
+            settled.append(np.where(np.isfinite(taken), taken, nearest))
+        return settled
+
+    def _note(self, i: int, kind: str, mask: np.ndarray, h: np.ndarray, r: np.ndarray, low: Any, high: Any) -> None:
+        at = tuple(np.argwhere(mask)[0].tolist())
+        where = f"at {list(at)} " if at else ""
+        if kind == "kink":
+            text = (
+                f"{where}f has a kink with slopes from {low[at]:.4g} to {high[at]:.4g}: the manual gradient takes "
+                f"{h[at]:.4g}, JAX {r[at]:.4g}"
+            )
+        else:
+            text = (
+                f"{where}autodiff gives {r[at]:.4g}, and {h[at]:.4g} at every point nearby, like the manual gradient: "
+                "f has a branch for this point alone"
+            )
+        self.notes.setdefault((self.runner.flat.names[i], kind), text)
+
+    def tangents(self, gradients: Arrays) -> Arrays:
+        """Return the parts of the gradients of the leaves `wrt` along the directions of the domain."""
+        flat = self.runner.flat
+        return [flat.domain.tangent(i, g) for i, g in zip(flat.wrt, gradients, strict=True)]
 
     def _typical_size(self, reference: Arrays, cotangents: Arrays) -> list[float]:
         """Return the size of each leaf's gradient at the given arguments, in proportion to the size of the cotangent.
@@ -134,43 +192,71 @@ class Examiner:
 
     def _own_error(self, leaves: Arrays, cotangents: Arrays, reference: Arrays, dtype: str) -> Arrays:
         """Return the error of JAX's derivative in this precision, a number per leaf; inf where it is not finite."""
+        if dtype == self.widest:
+            return [np.zeros(()) for _ in reference]
+        if self.runner.quotients:  # they have too few digits in this precision
+            return [np.asarray(25 * float(jnp.finfo(dtype).eps) * np.abs(r).max(initial=0.0)) for r in reference]
         try:
             y, gradients = self.runner.reference(leaves, cotangents)
         except Exception as error:
             raise OutsideDomainError(f"f does not run in {dtype}: {type(error).__name__}") from error
         if not all(np.isfinite(a.astype(np.float64)).all() for a in y):
             raise OutsideDomainError(f"the function's value is beyond the range of {dtype}")
-        return [_distance(g.astype(np.float64), r) for g, r in zip(gradients, reference, strict=True)]
+        own = self.tangents([g.astype(np.float64) for g in gradients])
+        return [_distance(g, r) for g, r in zip(own, reference, strict=True)]
 
-    def rows(
-        self, name: str, manual: Arrays, reference: Arrays, bounds: list[Bound], dtype: str, closes_over: bool = False
-    ) -> list[Row]:
+    def rows(self, name: str, manual: Arrays, reference: Reference, dtype: str, closes_over: bool = False) -> list[Row]:
         """Return one row per leaf in `wrt`; manual and reference must have the same shape.
 
         Float64 is the checker's choice, so a manual gradient that closes over float32 data may be float32 there: its
-        bound is then that of float32.
+        bound is then that of float32. Another dtype is a mistake in the precision of the arguments; in others it is
+        noted.
         """
         flat, rows = self.runner.flat, []
-        for i, h, r, bound in zip(flat.wrt, manual, reference, bounds, strict=True):
+        for k, (i, h, r) in enumerate(zip(flat.wrt, manual, reference.gradients, strict=True)):
+            leaf, given = flat.names[i], str(flat.leaves[i].dtype)
             if h.shape != r.shape:
                 text = f"shape must be {r.shape}, got {h.shape}"
-                rows.append(Row(name, flat.names[i], "fail", float("inf"), float("inf"), float("inf"), 0.0, text=text))
-            elif not jnp.issubdtype(h.dtype, jnp.floating):
-                rows.append(Row(name, flat.names[i], "fail", text=f"dtype must be {dtype}, got {h.dtype}"))
-            else:
-                own = h.dtype == flat.leaves[i].dtype and (dtype == "float64" or closes_over)
-                if own and dtype == "float64":
-                    eps = float(jnp.finfo(h.dtype).eps)
-                    bound = bound._replace(eps=eps, rounding_shift=bound.rounding_shift * (eps / bound.eps))
-                row = compare(name, flat.names[i], h.astype(np.float64), r, bound, dtype)
-                right = own or h.dtype == dtype
-                rows.append(row if right else row._replace(status="fail", text=_dtype_text(h.dtype, dtype)))
+                rows.append(Row(name, leaf, "fail", float("inf"), float("inf"), float("inf"), 0.0, text=text))
+                continue
+            if not jnp.issubdtype(h.dtype, jnp.floating):
+                rows.append(Row(name, leaf, "fail", text=f"dtype must be {dtype}, got {h.dtype}"))
+                continue
+            own = h.dtype == given and (dtype == "float64" or closes_over)
+            narrower = own and dtype == "float64" and h.dtype != dtype
+            row = self._row(name, leaf, i, h, r, k, reference, dtype, float(jnp.finfo(h.dtype).eps) if narrower else 0)
+            if not own and h.dtype != dtype and row.status != "fail":
+                text = f"dtype must be {dtype}, that of the argument, got {h.dtype}: cast the gradient"
+                row = row._replace(status="fail" if dtype == given else "note", text=text)
+            rows.append(row)
         return rows
 
-    def _wide(self, wide: Arrays, cotangents: Arrays) -> tuple[Arrays, Arrays]:
+    def _row(
+        self, name: str, leaf: str, i: int, h: np.ndarray, r: np.ndarray, k: int, reference: Reference, dtype: str,
+        eps: float,
+    ) -> Row:  # fmt: skip
+        """Return the row of one leaf: first by the bound that takes no time to compute."""
+        wide = self.runner.flat.domain.tangent(i, h.astype(np.float64))
+        row = Row(name, leaf, "fail")
+        for bound_of in (reference.quick_bound, reference.bound):
+            bound = bound_of(k)
+            if eps:
+                bound = bound._replace(eps=eps, rounding_shift=bound.rounding_shift * (eps / bound.eps))
+            row = compare(name, leaf, wide, r, bound, dtype, self._tolerance)
+            if row.status == "pass":
+                break
+        return row
+
+    def _wide(self, wide: Arrays, cotangents: Arrays) -> tuple[Arrays, Arrays, Arrays]:
+        """Return y, the reference gradients and their errors, which only difference quotients have."""
         cotangents = [dy.astype(y.dtype) for dy, y in zip(cotangents, self.runner.output(wide), strict=True)]
+        if self.runner.quotients:
+            eps = self._compute_eps(wide, self.widest)
+            found = self.runner.quotient_reference(wide, cotangents, eps, self.seed)
+            return cast(self.runner.f(wide), "float64"), self.tangents(found.gradients), found.errors
         y, gradients = self.runner.reference(wide, cotangents)
-        return _cast(y, "float64"), _cast(gradients, "float64")
+        gradients = self.tangents(cast(gradients, "float64"))
+        return cast(y, "float64"), gradients, [np.zeros(()) for _ in gradients]
 
     def _rounding_shift(self, wide: Arrays, cotangents: Arrays, reference: Arrays, eps: float) -> Arrays:
         """Return how far rounding errors of eps shift each element of the reference: the largest of a few runs."""
@@ -178,19 +264,24 @@ class Examiner:
         multiple = _EPS_MULTIPLE if eps == np.finfo(np.float64).eps else 1
         cotangents = [dy.astype(y.dtype) for dy, y in zip(cotangents, self.runner.output(wide), strict=True)]
         shift = [np.zeros(r.shape) for r in reference]
+        if self.runner.quotients:
+            return shift
         for run in range(_RUNS):
-            other = self.runner.perturbed_reference(wide, cotangents, multiple * eps, self.seed + run)
-            distances = [np.abs(o.astype(np.float64) - r) / multiple for o, r in zip(other, reference, strict=True)]
+            other = self.tangents(
+                cast(self.runner.perturbed_reference(wide, cotangents, multiple * eps, self.seed + run), "float64")
+            )
+            distances = [np.abs(o - r) / multiple for o, r in zip(other, reference, strict=True)]
             shift = [np.fmax(s, np.where(np.isfinite(d), d, 0.0)) for s, d in zip(shift, distances, strict=True)]
         return shift
 
     def _compute_eps(self, leaves: Arrays, dtype: str) -> float:
         if dtype not in self._eps:
-            self._eps[dtype] = compute_eps(self.runner.flat, leaves)
+            self._eps[dtype] = compute_eps(self.runner, leaves)
         return self._eps[dtype]
 
 
-def _cast(leaves: Arrays, dtype: str) -> Arrays:
+def cast(leaves: Arrays, dtype: str) -> Arrays:
+    """Return the leaves with the floating ones in this dtype."""
     return [leaf.astype(dtype) if is_floating(leaf) else leaf for leaf in leaves]
 
 
@@ -199,7 +290,3 @@ def _distance(own: np.ndarray, reference: np.ndarray) -> Any:
     distance = np.abs(own - reference)
     finite = np.isfinite(own)
     return np.where(finite, distance[finite].max(initial=0.0), np.inf)
-
-
-def _dtype_text(got: Any, expected: str) -> str:
-    return f"dtype must be {expected}, that of the argument, got {got}: jax.custom_vjp would raise an error"

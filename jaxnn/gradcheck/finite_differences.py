@@ -25,6 +25,11 @@ class Slope(NamedTuple):
     gap: float
     rounding: float
 
+    @property
+    def known(self) -> bool:
+        """Return whether f has a value on both sides: else the differences say nothing."""
+        return bool(np.isfinite(self.value))
+
     def agrees(self, claimed: float, scale: float) -> bool:
         """Return True if a claimed derivative equals this one within its error; `scale` is the size of its terms."""
         return abs(self.value - claimed) <= 10 * self.error + 1e-6 * scale
@@ -64,7 +69,12 @@ class Line:
     def slope(self) -> Slope:
         """Return the derivative at 0, by central differences at h and h/2 (Richardson); h depends on the eps of f."""
         h = 2 * self._eps ** (1 / 3)
-        plus, minus, half_plus, half_minus = (self(s) for s in (h, -h, h / 2, -h / 2))
+        values = [float("nan")]
+        for h in (h, 1e-2 * h, 1e-4 * h):  # smaller ones where these leave the domain of f
+            values = [self(s) for s in (h, -h, h / 2, -h / 2)]
+            if np.isfinite(values).all():
+                break
+        plus, minus, half_plus, half_minus = values
         wide, narrow = (plus - minus) / (2 * h), (half_plus - half_minus) / h
         rounding = 4 * self._eps * self.size / h
         error = abs(narrow - wide) + rounding

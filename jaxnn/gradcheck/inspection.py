@@ -1,4 +1,4 @@
-"""Read the jaxpr of a function: the precision it computes in, and the constants in it."""
+"""Read the jaxpr of a function: the precision it computes in, the constants in it, and what it stops."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +9,10 @@ import numpy as np
 from jax.extend import core
 
 from jaxnn.gradcheck.flat_problem import FlatProblem
-from jaxnn.gradcheck.runner import Arrays, precision
-from jaxnn.jaxprs import consts_of, equations
+from jaxnn.gradcheck.runner import Arrays, Runner, precision
+from jaxnn.jaxprs import consts_of, equations, inner_jaxprs
+
+_JAX = jax.__file__.removesuffix("__init__.py")
 
 
 def trace(flat: FlatProblem, leaves: Arrays) -> Any | None:
@@ -18,17 +20,19 @@ def trace(flat: FlatProblem, leaves: Arrays) -> Any | None:
     with precision(leaves):
         try:
             return jax.make_jaxpr(flat.f)(leaves)
-        except jax.errors.ConcretizationTypeError:
+        except Exception:
             return None
 
 
-def compute_eps(flat: FlatProblem, leaves: Arrays) -> float:
-    """Return the largest eps of the float dtypes that the function computes in.
+def compute_eps(runner: Runner, leaves: Arrays) -> float:
+    """Return the largest eps of the float dtypes that the function, or the one with the rule, computes in.
 
-    A function that casts to bfloat16 inside has no more digits than bfloat16, also if its arguments are float64.
+    A function that casts to bfloat16 inside has no more digits than bfloat16, also if its arguments are float64. A rule
+    for a loss that is always float32 gets a cotangent in float32.
     """
-    closed = trace(flat, leaves)
+    closed = trace(runner.flat, leaves)
     eps = [float(jnp.finfo(leaf.dtype).eps) for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    eps += [float(jnp.finfo(dtype).eps) for dtype in runner.value_dtypes(leaves)]
     largest = max(eps, default=0.0)
     for equation in equations(closed.jaxpr) if closed else ():
         if equation.primitive.name == "convert_element_type":
@@ -36,6 +40,12 @@ def compute_eps(flat: FlatProblem, leaves: Arrays) -> float:
             if all(jnp.issubdtype(dtype, jnp.floating) for dtype in (before, after)):
                 largest = max(largest, float(jnp.finfo(after).eps))
     return largest
+
+
+def stops_gradients(flat: FlatProblem, leaves: Arrays) -> bool:
+    """Return whether the plain function has a `stop_gradient` in it."""
+    closed = trace(flat, leaves)
+    return closed is not None and any(e.primitive.name == "stop_gradient" for e in equations(closed.jaxpr))
 
 
 def constants(function: Callable[..., Any], *arguments: Any) -> list[np.ndarray] | None:
@@ -47,9 +57,25 @@ def constants(function: Callable[..., Any], *arguments: Any) -> list[np.ndarray]
         try:
             # A new lambda each time: JAX caches traces by function.
             closed = jax.make_jaxpr(lambda *arguments: function(*arguments))(*arguments)
-        except jax.errors.ConcretizationTypeError:
+        except Exception:
             return None
     numbers = list(closed.consts)
     for equation in equations(closed.jaxpr):
         numbers += [v.val for v in equation.invars if isinstance(v, core.Literal)] + consts_of(equation)
     return [np.asarray(a) for a in numbers]
+
+
+def is_rule(equation: Any) -> bool:
+    """Return whether an equation calls a function with a custom derivative rule."""
+    return equation.primitive.name.startswith(("custom_vjp_call", "custom_jvp_call"))
+
+
+def is_part_of_jax(equation: Any) -> bool:
+    """Return whether JAX itself defines the functions that an equation calls."""
+    return all(_JAX in str(inner.debug_info.func_src_info) for inner in inner_jaxprs(equation))
+
+
+def rule_source(equation: Any) -> str:
+    """Return where the function of a rule is defined."""
+    inner = inner_jaxprs(equation)
+    return str(inner[0].debug_info.func_src_info) if inner else equation.primitive.name

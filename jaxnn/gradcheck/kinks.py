@@ -1,23 +1,44 @@
-"""Kinks: points at which f has no derivative but a slope on each side. Every slope between them is a subgradient.
+"""Points at which f has no derivative, or none that autodiff finds: what the gradients nearby say.
 
-The slopes are bounded by the gradients at nearby points on all sides of the kink: the convex hull of their limits is
-Clarke's generalized gradient. JAX takes one point of it, and a manual gradient may take another.
+At a kink, f has a slope on each side, and every slope between them is a subgradient: the convex hull of the limits of
+the gradients at nearby points is Clarke's generalized gradient. JAX takes one point of it, or one outside of it, and a
+manual gradient may take another. Where f is smooth, but autodiff differentiates a branch that holds at this point alone,
+as in where(y == 0, 0, x y), the gradients nearby all agree, and not with autodiff's.
 
 Source: Clarke, "Optimization and nonsmooth analysis", 1983, section 2.5.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
 from jaxnn.gradcheck.runner import Arrays, Runner
 
-_STEP = 1e-6
+_STEPS = (1e-7, 1e-9)
 _PAIRS = 4
 
 
-def subgradient_masks(
+class Nearby(NamedTuple):
+    """What the gradients nearby say of each element of one leaf: masks in its shape.
+
+    Attributes:
+      kink: the manual gradient is another one than JAX's, and lies between those on the sides of a kink.
+      smooth: it is that of the points nearby, which agree with one another, and JAX's is another one.
+      outside: JAX's own lies outside of those on the sides of the kink, or is not finite.
+      low, high: the least and the largest gradient nearby.
+    """
+
+    kink: np.ndarray
+    smooth: np.ndarray
+    outside: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def nearby_gradients(
     runner: Runner, leaves: Arrays, cotangents: Arrays, manual: Arrays, reference: Arrays, seed: int
-) -> Arrays:
-    """Mark the elements at which the manual gradient differs from JAX's but lies between those on the sides of a kink.
+) -> list[Nearby] | None:
+    """Compare the manual gradients with JAX's at nearby points, where the two differ at this one.
 
     Args:
       runner: runs JAX's gradient.
@@ -28,55 +49,89 @@ def subgradient_masks(
       seed: seed of the random sides.
 
     Returns:
-      A mask for each leaf in `wrt`, in its shape.
+      A `Nearby` for each leaf in `wrt`, or `None` if nothing differs, or nothing can be said.
     """
-    nowhere = [np.zeros(r.shape, bool) for r in reference]
     if [h.shape for h in manual] != [r.shape for r in reference]:
-        return nowhere
-    off = [np.abs(h - r) > 1e-9 * np.abs(r).max(initial=1e-300) for h, r in zip(manual, reference, strict=True)]
-    if not any(o.any() for o in off):
-        return nowhere
-    near = _nearby(runner, leaves, cotangents, manual, seed)
-    if near is None:
-        return nowhere
-    near = [np.concatenate([n, r[None]]) for n, r in zip(near, reference, strict=True)]
-    low, high = [np.min(n, axis=0) for n in near], [np.max(n, axis=0) for n in near]
-    masks = []
-    for h, o, least, most in zip(manual, off, low, high, strict=True):
-        slack = 1e-3 * (most - least)
-        kink = most - least > 1e-3 * np.maximum(np.abs(least), np.abs(most))
-        masks.append(o & kink & (least - slack <= h) & (h <= most + slack))
-    return masks if _jointly_between(manual, reference, near, masks) else nowhere
+        return None
+    off = [
+        ~(np.abs(h - r) <= 1e-9 * np.abs(np.where(np.isfinite(r), r, 0)).max(initial=1e-300))
+        for h, r in zip(manual, reference, strict=True)
+    ]
+    if not any((o & np.isfinite(h)).any() for o, h in zip(off, manual, strict=True)):
+        return None
+    wide, near = (_sampled(runner, leaves, cotangents, manual, step, seed) for step in _STEPS)
+    if near is None or wide is None:
+        return None
+    found = [
+        _compare(h, r, o, w, n) for h, r, o, w, n in zip(manual, reference, off, wide, near, strict=True)
+    ]  # fmt: skip
+    if not _jointly_between(manual, reference, near, [each.kink for each in found]):
+        found = [each._replace(kink=np.zeros_like(each.kink)) for each in found]
+    if any(each.smooth.any() for each in found) and not _continuous(runner, leaves, cotangents, seed):
+        found = [each._replace(smooth=np.zeros_like(each.smooth)) for each in found]
+    return found
 
 
-def _nearby(runner: Runner, leaves: Arrays, cotangents: Arrays, manual: Arrays, seed: int) -> Arrays | None:
-    """Return JAX's gradients at nearby points, each leaf (points, ...), or `None` if one is not finite.
+def _compare(h: np.ndarray, r: np.ndarray, off: np.ndarray, wide: np.ndarray, near: np.ndarray) -> Nearby:
+    """Return what gradients (points, ...) at two distances say of the manual h and JAX's r."""
+    known = np.isfinite(near).sum(0) >= 2
+    low, high = (np.where(known, side(np.where(np.isfinite(near), near, fill), axis=0), 0.0)
+                 for side, fill in ((np.min, np.inf), (np.max, -np.inf)))  # fmt: skip
+    size = np.maximum(np.abs(low), np.abs(high))
+    largest = size.max(initial=0.0)
+    spread = high - low
+    # A kink's slopes stay apart as the points come nearer; those of a smooth function come together.
+    finite = np.where(np.isfinite(wide), wide, np.where(np.isfinite(near), near, 0.0))
+    persists = spread > 0.5 * (finite.max(0) - finite.min(0))
+    kink = known & persists & (spread > 1e-3 * size) & (spread > 1e-6 * largest)
+    slack = np.where(kink, 1e-3 * spread, 1e-6 * size + 1e-9 * largest)
+    inside = (low - slack <= h) & (h <= high + slack)
+    jax_inside = np.isfinite(r) & (low - slack <= r) & (r <= high + slack)
+    smooth = off & known & ~kink & inside & ~jax_inside & (spread <= 1e-6 * size + 1e-9 * largest)
+    return Nearby(off & kink & inside, smooth, ~jax_inside, low, high)
 
-    The points lie on both sides, by steps no two of which are equal, so that ties are broken: first all elements on one
-    side, then each on the side whose slope is nearer to the manual gradient, then on random sides.
-    """
+
+def _steps(runner: Runner, leaves: Arrays, step: float, rng: np.random.Generator) -> Arrays:
+    """Return a positive step for each element of the leaves `wrt`, no two equal, so that ties are broken."""
     chosen = [np.asarray(leaves[i], np.float64) for i in runner.flat.wrt]
-    largest = [min(1.0, float(np.abs(leaf).max(initial=0.0)) or 1.0) for leaf in chosen]
+    sizes = [np.abs(np.where(np.isfinite(leaf), leaf, 0.0)) for leaf in chosen]
+    sizes = [np.where(size > 0, size, min(1.0, float(size.max(initial=0.0)) or 1.0)) for size in sizes]
+    return [step * size * rng.uniform(0.5, 1.0, size.shape) for size in sizes]
+
+
+def _moved(runner: Runner, leaves: Arrays, steps: Arrays) -> Arrays:
+    nearby = list(leaves)
+    for i, step in zip(runner.flat.wrt, steps, strict=True):
+        nearby[i] = np.asarray(leaves[i], np.float64) + step
+    return runner.flat.project(nearby)
+
+
+def _sampled(
+    runner: Runner, leaves: Arrays, cotangents: Arrays, manual: Arrays, step: float, seed: int
+) -> Arrays | None:
+    """Return JAX's gradients at nearby points, each leaf (points, ...), or `None` if f does not run there.
+
+    The points lie on both sides: first all elements on one side, then each on the side whose slope is nearer to the
+    manual gradient, then on random sides.
+    """
     rng = np.random.default_rng([seed, 303])
-    signs, gradients = [np.ones(leaf.shape) for leaf in chosen], []
+    signs, gradients = [np.ones(leaves[i].shape) for i in runner.flat.wrt], []
     for pair in range(_PAIRS):
         if pair == 1:
             plus, minus = gradients
             sides = zip(plus, minus, manual, strict=True)
             signs = [np.where(np.abs(p - h) < np.abs(m - h), 1, -1) for p, m, h in sides]
         elif pair > 1:
-            signs = [rng.choice([-1.0, 1.0], leaf.shape) for leaf in chosen]
-        steps = [
-            _STEP * np.maximum(np.abs(leaf), size) * rng.uniform(0.5, 1.0, leaf.shape) * sign
-            for leaf, size, sign in zip(chosen, largest, signs, strict=True)
-        ]
+            signs = [rng.choice([-1.0, 1.0], sign.shape) for sign in signs]
+        steps = _steps(runner, leaves, step, rng)
         for side in (1, -1):
-            nearby = list(leaves)
-            for i, leaf, step in zip(runner.flat.wrt, chosen, steps, strict=True):
-                nearby[i] = leaf + side * step
-            gradients.append([np.asarray(g, np.float64) for g in runner.reference(nearby, cotangents)[1]])
-    near = [np.stack(each) for each in zip(*gradients, strict=True)]
-    return near if all(np.isfinite(n).all() for n in near) else None
+            moves = [side * sign * size for sign, size in zip(signs, steps, strict=True)]
+            try:
+                at = runner.reference(_moved(runner, leaves, moves), cotangents)[1]
+            except Exception:
+                return None
+            gradients.append([np.asarray(g, np.float64) for g in at])
+    return [np.stack(each) for each in zip(*gradients, strict=True)]
 
 
 def _jointly_between(manual: Arrays, reference: Arrays, near: Arrays, masks: Arrays) -> bool:
@@ -86,9 +141,28 @@ def _jointly_between(manual: Arrays, reference: Arrays, near: Arrays, masks: Arr
     may have slope 1, but not both at once.
     """
     parts = [
-        (np.sign(h - r)[m], h[m], n[:, m]) for h, r, n, m in zip(manual, reference, near, masks, strict=True) if m.any()
+        (np.sign(h - np.nan_to_num(r))[m], h[m], np.nan_to_num(n[:, m]))
+        for h, r, n, m in zip(manual, reference, near, masks, strict=True)
+        if m.any()
     ]
+    if not parts:
+        return True
     by_manual = sum(float(d @ h) for d, h, _ in parts)
     sides = sum((n @ d for d, _, n in parts), np.zeros(1))
     slack = 1e-3 * sum(float(np.abs(n).max(axis=0).sum()) for _, _, n in parts)
     return bool(sides.min() - slack <= by_manual <= sides.max() + slack)
+
+
+def _continuous(runner: Runner, leaves: Arrays, cotangents: Arrays, seed: int) -> bool:
+    """Return True if f does not jump at this point, so that the gradients nearby are those at it."""
+    rng = np.random.default_rng([seed, 304])
+
+    def phi(at):
+        return [np.asarray(y, np.float64) for y in runner.reference(at, cotangents)[0]]
+
+    here = phi(leaves)
+    steps = _steps(runner, leaves, _STEPS[1], rng)
+    there = phi(_moved(runner, leaves, steps))
+    size = max((np.abs(y).max(initial=0.0) for y in (*here, *there)), default=0.0)
+    jump = max((np.abs(a - b).max(initial=0.0) for a, b in zip(here, there, strict=True)), default=0.0)
+    return bool(jump <= 1e-6 * max(size, 1e-300))

@@ -53,12 +53,12 @@ def make_test_points(flat: FlatProblem, seed: int) -> list[TestPoint]:
     given = in_float64(flat)
     cotangents = ["random"] if flat.problem.scalar else ["random", "negative", "positive", "sparse", "large", "zero"]
     points = [TestPoint("given" if c == "random" else f"given, {c} cotangent", given, c) for c in cotangents]
-    free = [i for i in flat.floating if not is_label(flat.leaves[i])]
+    free = [i for i in flat.floating if not is_label(flat.leaves[i]) and np.isfinite(given[i]).all()]
     for name, kind, change in _CHANGES:
         rng = np.random.default_rng([seed, len(points)])
         leaves = [change(rng, leaf) if i in free else leaf for i, leaf in enumerate(given)]
         if free:
-            points.append(TestPoint(name, leaves, "random", kind))
+            points.append(TestPoint(name, flat.project(leaves), "random", kind))
     if any(_is_uniform_mask(leaf) for leaf in given):
         rng = np.random.default_rng([seed, 101])
         mixed = [rng.permuted(_half(leaf)) if _is_uniform_mask(leaf) else leaf for leaf in given]

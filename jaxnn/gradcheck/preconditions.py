@@ -1,18 +1,31 @@
-"""Preconditions of a check: if one does not hold, a GradcheckError is raised before anything is compared."""
+"""What must hold before anything is compared, and in which precision and against which reference it is compared."""
 
-from typing import Any
+from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.gradcheck.flat_problem import FlatProblem
-from jaxnn.gradcheck.inspection import constants, trace
+from jaxnn.gradcheck.inspection import constants, is_part_of_jax, is_rule, rule_source, trace
 from jaxnn.gradcheck.points import make_cotangents
 from jaxnn.gradcheck.problem import GradcheckError
-from jaxnn.gradcheck.runner import Arrays, Runner
-from jaxnn.jaxprs import equations, inner_jaxprs
+from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, first_line, precision
+from jaxnn.jaxprs import equations
 
-_JAX = jax.__file__.removesuffix("__init__.py")
+
+class Setting(NamedTuple):
+    """How a problem can be examined.
+
+    Attributes:
+      widest: the precision of the reference.
+      working: the precision in which the backward runs at every test point.
+      assumed: what the caller must know about it, in sentences.
+    """
+
+    widest: str
+    working: str
+    assumed: list[str]
 
 
 def check_no_custom_rules(flat: FlatProblem, leaves: Arrays) -> None:
@@ -23,33 +36,83 @@ def check_no_custom_rules(flat: FlatProblem, leaves: Arrays) -> None:
     """
     closed = trace(flat, leaves)
     for equation in equations(closed.jaxpr) if closed else ():
-        name = equation.primitive.name
-        if name.startswith(("custom_vjp_call", "custom_jvp_call")) and not _is_part_of_jax(equation):
-            kind = "jax.custom_vjp" if "vjp" in name else "jax.custom_jvp"
+        if is_rule(equation) and not is_part_of_jax(equation):
+            kind = "jax.custom_vjp" if "vjp" in equation.primitive.name else "jax.custom_jvp"
             raise GradcheckError(
                 f"{flat.problem.title}: f must not contain custom derivative rules, got a {kind} rule "
-                f"({_source(equation)}): autodiff would use it and the check would be vacuous; pass the undecorated "
+                f"({rule_source(equation)}): autodiff would use it and the check would be vacuous; pass the undecorated "
                 "function"
             )
 
 
-def check_differentiable(runner: Runner, given: Arrays, seed: int) -> None:
-    """Raise GradcheckError if JAX cannot differentiate f, or f or its derivative is not finite at the given leaves."""
-    title = runner.flat.problem.title
+def find_setting(runner: Runner, given: Arrays, seed: int) -> Setting:
+    """Run f, its derivative and the backward at the given arguments, in float64 and, if one cannot, in their precision.
+
+    Raises:
+      GradcheckError: if f or the backward does not run at all, or f is not finite.
+    """
+    flat = runner.flat
+    own_dtype = _own_precision(flat)
+    own = [leaf.astype(own_dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf for leaf in given]
+    assumed: list[str] = []
+    widest, leaves = "float64", given
     try:
-        runner.output(given)
-        y, gradients = runner.reference(given, make_cotangents("random", runner, given, seed))
-    except GradcheckError:
-        raise
+        y = _reference_or_quotients(runner, given, seed, assumed)
     except Exception as error:
+        widest, leaves = own_dtype, own
+        assumed.append(f"f does not run in float64 ({type(error).__name__}: {first_line(error)}): compared in {widest}")
+        y = _reference_or_quotients(runner, own, seed, assumed)
+    if not all(np.isfinite(a.astype(np.float64)).all() for a in y):
         raise GradcheckError(
-            f"{title}: f must be differentiable in reverse mode, got {type(error).__name__}: {str(error)[:300]}"
-        ) from error
-    for what, arrays in (("value", y), ("derivative", gradients)):
-        if not all(np.isfinite(a.astype(np.float64)).all() for a in arrays):
-            raise GradcheckError(
-                f"{title}: the {what} of f must be finite at the given arguments: pass arguments inside its domain"
-            )
+            f"{flat.problem.title}: the value of f must be finite at the given arguments: pass arguments inside its domain"
+        )
+    working = widest
+    try:
+        runner.manual(leaves, make_cotangents("random", runner, leaves, seed))
+    except BackwardRaisedError as error:
+        if widest == own_dtype:
+            raise
+        runner.manual(own, make_cotangents("random", runner, own, seed))
+        working = own_dtype
+        assumed.append(f"the backward does not run in float64: {error.text}; compared in {working}")
+    runner.limit_loops()
+    return Setting(widest, working, assumed)
+
+
+def leave_out_constants(runner: Runner, given: Arrays, seed: int) -> list[str]:
+    """Take leaves with infinite elements, for which the backward returns `None`, as constants; return their names."""
+    flat = runner.flat
+    infinite = [i for i in flat.wrt if not np.isfinite(flat.leaves[i].astype(np.float64)).all()]
+    if not infinite:
+        return []
+    with precision(given):
+        arrays = [jnp.asarray(leaf) for leaf in given]
+        cotangents = [jnp.asarray(c) for c in make_cotangents("random", runner, given, seed)]
+        without = set(flat.without_gradient(arrays, cotangents)) & set(infinite)
+    flat.wrt = [i for i in flat.wrt if i not in without]
+    return [flat.names[i] for i in sorted(without)]
+
+
+def _reference_or_quotients(runner: Runner, leaves: Arrays, seed: int, assumed: list[str]) -> Arrays:
+    """Return y; switch to difference quotients if JAX cannot differentiate f in reverse mode."""
+    try:
+        return runner.reference(leaves, make_cotangents("random", runner, leaves, seed))[0]
+    except Exception as error:
+        title = runner.flat.problem.title
+        try:
+            y = runner.f(leaves)
+        except Exception as raised:
+            raise GradcheckError(f"{title}: f raised {type(raised).__name__}: {first_line(raised)}") from raised
+        runner.quotients = True
+        assumed.append(
+            f"JAX cannot differentiate f in reverse mode ({type(error).__name__}: {first_line(error)}): compared with "
+            "difference quotients"
+        )
+        return y
+
+
+def _own_precision(flat: FlatProblem) -> str:
+    return str(np.result_type(*[flat.leaves[i].dtype for i in flat.wrt])) if flat.wrt else "float32"
 
 
 def check_pure(runner: Runner, given: Arrays, seed: int) -> None:
@@ -60,7 +123,9 @@ def check_pure(runner: Runner, given: Arrays, seed: int) -> None:
         try:
             first, again = (constants(function, *arguments) for _ in range(2))
             if first is None or again is None:  # it looks at values, so it runs without tracing
-                first, again = (jax.tree.leaves(function(*arguments)) for _ in range(2))
+                with precision(given):
+                    arrays = jax.tree.map(jnp.asarray, arguments)
+                    first, again = ([np.asarray(a) for a in jax.tree.leaves(function(*arrays))] for _ in range(2))
         except GradcheckError:
             raise
         except Exception:  # reported by the examination, with the arguments
@@ -72,12 +137,3 @@ def check_pure(runner: Runner, given: Arrays, seed: int) -> None:
                 f"{flat.problem.title}: {what} must be pure, got two results from two calls on the same arguments: "
                 "pass random keys as arguments"
             )
-
-
-def _source(equation: Any) -> str:
-    inner = inner_jaxprs(equation)
-    return str(inner[0].debug_info.func_src_info) if inner else equation.primitive.name
-
-
-def _is_part_of_jax(equation: Any) -> bool:
-    return all(_JAX in str(inner.debug_info.func_src_info) for inner in inner_jaxprs(equation))

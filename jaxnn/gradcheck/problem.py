@@ -1,12 +1,13 @@
 """The problem that every check reduces to: a plain function, a manual backward and arguments."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from jaxnn.constraints import Count, Flag, Function, Nothing
+from jaxnn.constraints import Function
 
 
 class GradcheckError(ValueError):
@@ -19,14 +20,17 @@ class Problem:
 
     Attributes:
       title: what is checked, for the report.
-      f: the plain function, `f(*args) -> y`, pytrees of arrays.
+      f: the function whose gradient is meant, `f(*args) -> y`, pytrees of arrays.
       manual: `manual(args, dy)` -> a tuple with a cotangent for each argument.
       args: the arguments, pytrees of arrays. Python ints, bools, strings, functions and random keys are constants.
       names: a name for each argument.
       scalar: True if y is one number and its cotangent is 1: `manual` is the gradient of a scalar function.
-      value: the forward of the rule under test, `value(*args) -> y`, if it has one.
+      values: name -> function with the values that f must have: those of the rule, and of its forward.
+      plain: the function that `values` are compared with; it is f, unless another function's gradient is meant.
       wrt: for each argument, whether `manual` differentiates with respect to it; empty means all.
-      subgradient: True if, at a kink, every slope between the one-sided slopes is right, not only JAX's.
+      ruled: the function with the rule under test, to run in forward mode, if it may have one.
+      meant: True if the caller stated that it is the gradient of f that is meant, so that f may contain rules.
+      assumed: what was assumed about the functions, in sentences.
     """
 
     title: str
@@ -34,10 +38,13 @@ class Problem:
     manual: Callable[[tuple[Any, ...], Any], tuple[Any, ...]]
     args: tuple[Any, ...]
     names: tuple[str, ...]
-    scalar: bool = False
-    value: Callable[..., Any] | None = None
-    wrt: tuple[bool, ...] = ()
-    subgradient: bool = False
+    scalar: bool
+    values: Mapping[str, Callable[..., Any]]
+    plain: Callable[..., Any]
+    wrt: tuple[bool, ...]
+    ruled: Callable[..., Any] | None
+    meant: bool
+    assumed: tuple[str, ...]
 
 
 def make_problem(
@@ -47,11 +54,16 @@ def make_problem(
     args: tuple[Any, ...],
     *,
     scalar: bool = False,
-    value: Callable[..., Any] | None = None,
+    values: Mapping[str, Callable[..., Any]] | None = None,
     wrt: tuple[bool, ...] = (),
-    subgradient: bool = False,
+    ruled: Callable[..., Any] | None = None,
+    instead: Callable[..., Any] | None = None,
+    assumed: tuple[str, ...] = (),
 ) -> Problem:
     """Return a `Problem`, with the names of the arguments taken from the signature of f; see there for the attributes.
+
+    Args:
+      instead: the function whose gradient is meant in place of that of f, if any.
 
     Raises:
       GradcheckError: if there is no argument, or f is not a function of that many arguments.
@@ -61,7 +73,13 @@ def make_problem(
     names = _argument_names(f, len(args))
     with as_gradcheck_error():
         Function(*names).check("f", f)
-    return Problem(title, f, manual, args, names, scalar, value, wrt, subgradient)
+        if instead is not None:
+            Function(*names).check("instead", instead)
+    meant = f if instead is None else instead
+    values = dict(values or {})
+    return Problem(
+        title, meant, manual, args, names, scalar, values, f, wrt, ruled, instead is not None, assumed
+    )  # fmt: skip
 
 
 @contextmanager
@@ -75,21 +93,50 @@ def as_gradcheck_error() -> Iterator[None]:
         raise GradcheckError(str(error)) from error
 
 
-OPTIONS = {"fast": Flag(), "seed": Count(0), "batch": Count() | Nothing()}
-"""The constraints of the options that the checks have."""
+def with_keywords(check: str, f: Callable[..., Any], keywords: Mapping[str, Any]) -> Callable[..., Any]:
+    """Return f with these keywords.
+
+    Raises:
+      TypeError: if f has no parameter of that name: it is a misspelled option of the check.
+    """
+    for name in keywords:
+        if not accepts_keyword(f, name):
+            raise TypeError(
+                f"{check}() got an unexpected keyword argument {name!r}: it is neither an option nor a parameter of "
+                f"{function_name(f)}"
+            )
+    return partial(f, **keywords) if keywords else f
+
+
+def with_accepted(f: Callable[..., Any], keywords: Mapping[str, Any]) -> Callable[..., Any]:
+    """Return f with those of these keywords that it accepts."""
+    accepted = {name: value for name, value in keywords.items() if accepts_keyword(f, name)}
+    return partial(f, **accepted) if accepted else f
+
+
+def accepts_keyword(f: Callable[..., Any], name: str) -> bool:
+    """Return whether a function accepts a keyword, as far as its signature can be read."""
+    parameters = parameters_of(f)
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return any(p.kind is p.VAR_KEYWORD or p.name == name and p.kind in named for p in parameters)
+
+
+def parameters_of(f: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return the parameters of a function, none if its signature cannot be read."""
+    try:
+        return list(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):
+        return []
 
 
 def _argument_names(f: Callable[..., Any], n: int) -> tuple[str, ...]:
     """Return the names of the first n parameters of f, or arg0, arg1, ... if its signature cannot be read."""
-    try:
-        parameters = list(inspect.signature(f).parameters.values())
-    except (TypeError, ValueError):
-        parameters = []
-    positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    positional = [p.name for p in parameters_of(f) if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return tuple(positional[i] if i < len(positional) else f"arg{i}" for i in range(n))
 
 
 def function_name(f: Callable[..., Any]) -> str:
     """Return the name of a function for a title."""
+    f = f.func if isinstance(f, partial) else f
     name = getattr(f, "__name__", None) or type(f).__name__
     return "the function" if name == "<lambda>" else name

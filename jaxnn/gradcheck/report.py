@@ -35,6 +35,7 @@ class Report:
       rows: a `Row` per argument leaf and test point.
       diagnoses: known mistakes that explain the failures; empty if none does.
       observations: sentences on the largest failure, such as what finite differences give there.
+      assumed: what was assumed, in sentences.
       counts: the number of rows with each status.
     """
 
@@ -42,10 +43,11 @@ class Report:
     rows: tuple[Row, ...]
     diagnoses: tuple[Diagnosis, ...] = ()
     observations: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
     counts: dict[str, int] = field(init=False)
 
     def __post_init__(self):
-        counts: dict[str, int] = dict.fromkeys(("pass", "fail", "undecided", "skip", "note"), 0)
+        counts: dict[str, int] = dict.fromkeys(("pass", "inexact", "fail", "undecided", "skip", "note"), 0)
         for row in self.rows:
             counts[row.status] += 1
         object.__setattr__(self, "counts", counts)
@@ -53,7 +55,11 @@ class Report:
     @property
     def passed(self) -> bool:
         """Return True if no row failed or is undecided, and at least one passed."""
-        return not self.counts["fail"] and not self.counts["undecided"] and self.counts["pass"] > 0
+        return (
+            not self.counts["fail"]
+            and not self.counts["undecided"]
+            and self.counts["pass"] + self.counts["inexact"] > 0
+        )
 
     def __bool__(self) -> bool:
         return self.passed

@@ -1,51 +1,83 @@
 """Run the function, its autodiff derivative and the manual gradient in a given precision, compiled if possible."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.gradcheck.deadlines import OverdueError, deadline
 from jaxnn.gradcheck.flat_problem import FlatProblem
+from jaxnn.gradcheck.loops import counted
 from jaxnn.gradcheck.problem import GradcheckError
+from jaxnn.gradcheck.quotients import Quotients, quotient_gradients
 from jaxnn.gradcheck.rounding import draw, noisy
 
 Arrays = list[np.ndarray]
 _SMALL = 10_000
 """Number of argument elements up to which compiling takes longer than running."""
-_UNTRACEABLE = (
-    jax.errors.ConcretizationTypeError,
-    jax.errors.NonConcreteBooleanIndexError,
-    jax.errors.TracerArrayConversionError,
-)
+_FIRST_LIMIT = 1_000_000
+"""Iterations of a loop at the given arguments, after which it counts as endless."""
 
 
 class Runner:
-    """Runs the functions of a problem on lists of arrays, in the precision of the arrays' dtype."""
+    """Runs the functions of a problem on lists of arrays, in the precision of the arrays' dtype.
+
+    Attributes:
+      flat: the problem.
+      limit: iterations after which a loop counts as endless: many more than at the given arguments.
+      quotients: whether difference quotients take the place of autodiff, which cannot differentiate f in reverse mode.
+    """
 
     def __init__(self, flat: FlatProblem):
         self.flat = flat
         self.jit = quick_jit if sum(leaf.size for leaf in flat.leaves) <= _SMALL else jax.jit
-        self._reference = _Compiled(self._vjp, self.jit)
-        self._manual = _Compiled(flat.manual, self.jit)
-        self._value = _Compiled(flat.value, self.jit)
+        self.limit, self._most, self.quotients = _FIRST_LIMIT, 0, False
+        self._reference = Compiled(self, self.autodiff, "f")
+        self._f = Compiled(self, flat.f, "f")
+        self._manual = Compiled(self, flat.manual, "the backward")
+        self._values = {name: Compiled(self, flat.value_of(f), name) for name, f in flat.problem.values.items()}
+        self._plain = Compiled(self, flat.value_of(flat.problem.plain), "f")
+        self._along = Compiled(self, self._values_along, "f")
         self._outputs: dict[Any, list[jax.ShapeDtypeStruct]] = {}
-        self._noisy = self.jit(noisy(lambda leaves, cotangents: self._vjp(leaves, cotangents)[1]))
+        self._noisy = self.jit(noisy(lambda leaves, cotangents: self.autodiff(leaves, cotangents)[1]))
 
     @property
-    def traceable(self) -> bool:
-        """Return False once the backward had to run without compilation."""
-        return self._manual.traceable
+    def untraceable(self) -> Exception | None:
+        """Return why the backward had to run without compilation, if it had to."""
+        return self._manual.untraceable
+
+    def limit_loops(self) -> None:
+        """From here on, stop loops that take many more iterations than any did so far."""
+        self.limit = 1000 + 100 * self._most
+
+    def count(self, iterations: int) -> None:
+        """Keep the number of iterations that a loop took."""
+        self._most = max(self._most, iterations)
 
     def reference(self, leaves: Arrays, cotangents: Arrays) -> tuple[Arrays, Arrays]:
         """Return y and the gradients of the leaves `wrt`, from `jax.vjp` of the plain function."""
         with precision(leaves):
             return _numpy(self._reference(leaves, cotangents))
 
+    def quotient_reference(self, leaves: Arrays, cotangents: Arrays, eps: float, seed: int) -> Quotients:
+        """Return the gradients of the leaves `wrt` by difference quotients of y, times the cotangents, and their errors."""
+        with precision(leaves):
+            chosen = [leaves[i] for i in self.flat.wrt]
+            phi = lambda moves: np.asarray(self._along(leaves, cotangents, moves), np.float64)  # noqa: E731
+            return quotient_gradients(phi, chosen, eps, seed)
+
     def perturbed_reference(self, leaves: Arrays, cotangents: Arrays, eps: float, seed: int) -> Arrays:
         """Return the gradients of `reference`, with a rounding error of about eps in every operation."""
         with precision(leaves):
             return _numpy(self._noisy(eps, draw(seed), leaves, cotangents))
+
+    def f(self, leaves: Arrays) -> Arrays:
+        """Return the floating leaves of y."""
+        with precision(leaves):
+            return _numpy(self._f(leaves))
 
     def manual(self, leaves: Arrays, cotangents: Arrays) -> Arrays:
         """Return the manual gradients of the leaves `wrt`, in the shapes and dtypes that come back."""
@@ -54,28 +86,63 @@ class Runner:
                 return _numpy(self._manual(leaves, cotangents))
             except GradcheckError:
                 raise
+            except OverdueError as error:
+                raise BackwardRaisedError(self.flat, str(error)) from error
             except Exception as error:
-                raise BackwardRaisedError(self.flat, error, leaves) from error
+                raise BackwardRaisedError(self.flat, _raised("the backward", error, self.flat, leaves)) from error
 
     def manual_under(self, transform: Callable[[Any], Any], leaves: Any, cotangents: Any) -> Arrays:
         """Return the manual gradients under a transformation of `(leaves, cotangents) -> gradients`, such as `vmap`."""
         with precision(jax.tree.leaves(leaves)):
-            return _numpy(self.jit(transform(self.flat.manual))(leaves, cotangents))
+            return _numpy(Compiled(self, transform(self.flat.manual), "the backward", eager=False)(leaves, cotangents))
 
-    def value(self, leaves: Arrays) -> Arrays:
-        """Return the leaves of the y that the forward of the rule computes."""
+    def values(self, leaves: Arrays) -> dict[str, Arrays]:
+        """Return the leaves of what the functions of `problem.values` compute, by their names."""
         with precision(leaves):
-            return _numpy(self._value(leaves))
+            return {name: _numpy(f(leaves)) for name, f in self._values.items()}
+
+    def value_dtypes(self, leaves: Arrays) -> list[Any]:
+        """Return the floating dtypes of what the functions of `problem.values` return at these leaves."""
+        found = []
+        for f in self.flat.problem.values.values():
+            with precision(leaves):
+                try:
+                    found += jax.tree.leaves(jax.eval_shape(self.flat.value_of(f), leaves))
+                except Exception:  # it does not run in this precision
+                    continue
+        return [a.dtype for a in found if jnp.issubdtype(a.dtype, jnp.floating)]
+
+    def plain(self, leaves: Arrays) -> Arrays:
+        """Return all leaves of the value that these functions must have."""
+        with precision(leaves):
+            return _numpy(self._plain(leaves))
 
     def output(self, leaves: Arrays) -> list[jax.ShapeDtypeStruct]:
         """Return shapes and dtypes of y at these leaves; raises what f raises if their shapes do not fit."""
         shapes = tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in leaves)
         if shapes not in self._outputs:
             with precision(leaves):
-                self._outputs[shapes] = jax.eval_shape(self.flat.f, list(shapes))
+                try:
+                    self._outputs[shapes] = jax.eval_shape(self.flat.f, list(shapes))
+                except Exception:  # it looks at values
+                    self._outputs[shapes] = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in self._f(leaves)]
         return self._outputs[shapes]
 
-    def _vjp(self, leaves: list[Any], cotangents: list[Any]) -> tuple[list[Any], list[Any]]:
+    def _values_along(self, leaves: list[Any], cotangents: list[Any], moves: list[Any]) -> Any:
+        """Return sum(y dy) for each of n steps, arrays (n, ...), away from the leaves `wrt`."""
+
+        def phi(move):
+            full = list(leaves)
+            for i, step in zip(self.flat.wrt, move, strict=True):
+                full[i] = jnp.asarray(leaves[i] + step.astype(leaves[i].dtype))
+            return sum(jnp.sum(y * dy) for y, dy in zip(self.flat.f(full), cotangents, strict=True))
+
+        if isinstance(moves[0], jax.core.Tracer):
+            return jax.lax.map(phi, moves)
+        return jnp.stack([phi([move[n] for move in moves]) for n in range(len(moves[0]))])
+
+    def autodiff(self, leaves: list[Any], cotangents: list[Any]) -> tuple[list[Any], list[Any]]:
+        """Return y and the gradients of the leaves `wrt`, as `reference` does, of arrays that may be traced."""
         wrt = self.flat.wrt
 
         def of_wrt(chosen):
@@ -89,29 +156,68 @@ class Runner:
 
 
 class BackwardRaisedError(GradcheckError):
-    """The manual backward raised an exception."""
+    """The manual backward raised an exception, or did not end."""
 
-    def __init__(self, flat: FlatProblem, error: Exception, leaves: Arrays):
-        shapes = ", ".join(
-            f"{name} {leaf.dtype}{list(leaf.shape)}" for name, leaf in zip(flat.names, leaves, strict=True)
-        )
-        text = str(error).strip().split("\n")[0][:200]
-        super().__init__(f"{flat.problem.title}: the backward raised {type(error).__name__}: {text} (at {shapes})")
+    def __init__(self, flat: FlatProblem, text: str):
+        super().__init__(f"{flat.problem.title}: {text}")
+        self.text = text
 
 
-class _Compiled:
-    """A function under `jit`, or without it once tracing fails because the function looks at values."""
+def _raised(what: str, error: Exception, flat: FlatProblem, leaves: Arrays) -> str:
+    shapes = ", ".join(f"{name} {leaf.dtype}{list(leaf.shape)}" for name, leaf in zip(flat.names, leaves, strict=True))
+    return f"{what} raised {type(error).__name__}: {first_line(error)} (at {shapes})"
 
-    def __init__(self, function: Callable[..., Any], jit: Callable[..., Any]):
-        self._function, self._jitted, self.traceable = function, jit(function), True
 
-    def __call__(self, *args):
-        if self.traceable:
+def first_line(error: Exception) -> str:
+    """Return the first line of an exception's message, cut where it is long."""
+    return (str(error).strip() or type(error).__name__).split("\n")[0][:200]
+
+
+class Compiled:
+    """A function under `jit`, or without it once tracing fails: it looks at values, or calls NumPy.
+
+    Args:
+      runner: has the limit of loops, and counts their iterations.
+      function: of arrays.
+      name: what it is called in messages.
+      eager: whether it may run without `jit`.
+    """
+
+    def __init__(self, runner: Runner, function: Callable[..., Any], name: str, *, eager: bool = True):
+        self._runner, self._function, self._name, self._eager = runner, function, name, eager
+        self._jitted = runner.jit(counted(function))
+        self.untraceable: Exception | None = None
+
+    def __call__(self, *args: Any) -> Any:
+        """Return what the function returns for these arrays.
+
+        Raises:
+          OverdueError: if a loop in it did not end.
+        """
+        if self.untraceable is None:
             try:
-                return self._jitted(*args)
-            except _UNTRACEABLE:
-                self.traceable = False
-        return self._function(*(_jax(a) for a in args))
+                return self._run(*args)
+            except OverdueError:
+                raise
+            except Exception as error:
+                if not self._eager:
+                    raise
+                outputs = self._in_python(*args)
+                self.untraceable = error
+                return outputs
+        return self._in_python(*args)
+
+    def _run(self, *args: Any) -> Any:
+        outputs, iterations = self._jitted(self._runner.limit, *args)
+        if int(iterations) >= self._runner.limit:
+            raise OverdueError(f"a loop in {self._name} did not end within {self._runner.limit} iterations")
+        self._runner.count(int(iterations))
+        return outputs
+
+    def _in_python(self, *args: Any) -> Any:
+        with deadline(f"{self._name} did not end"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return self._function(*(jax.tree.map(jnp.asarray, a) for a in args))
 
 
 def quick_jit(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -126,10 +232,6 @@ def quick_jit(function: Callable[..., Any]) -> Callable[..., Any]:
 def precision(leaves: Arrays):
     """Return a context that enables 64-bit floats if a leaf is float64, and disables them otherwise."""
     return jax.enable_x64(any(leaf.dtype == np.float64 for leaf in leaves))
-
-
-def _jax(arrays):
-    return jax.tree.map(jax.numpy.asarray, arrays)
 
 
 def _numpy(tree):

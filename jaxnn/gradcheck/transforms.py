@@ -3,20 +3,24 @@
 from collections.abc import Iterator
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.gradcheck.comparison import Bound, Row
-from jaxnn.gradcheck.examination import Examination, Examiner, OutsideDomainError
+from jaxnn.gradcheck.examination import Examination, Examiner, OutsideDomainError, Reference
 from jaxnn.gradcheck.points import TestPoint, is_label, make_cotangents
-from jaxnn.gradcheck.runner import Arrays
+from jaxnn.gradcheck.runner import Arrays, first_line
 
 
 def transformed(examiner: Examiner, given: TestPoint, seed: int) -> Iterator[Examination | Row]:
     """Yield the examinations under vmap (over each argument, over all, twice) and scan."""
     runner, flat = examiner.runner, examiner.runner.flat
-    if not runner.traceable:
-        text = "the backward depends on concrete values, so it does not compile: use jnp.where for `if`, jnp for numpy"
-        yield Row("jit", "all", "fail", text=text)
+    if runner.untraceable is not None:
+        text = (
+            f"the backward does not compile ({type(runner.untraceable).__name__}), so it ran in Python: use jnp.where for "
+            "`if`, jnp or jax.pure_callback for NumPy"
+        )
+        yield Row("jit", "all", "note", text=text)
         return
     samples = _samples(examiner, given, seed)
     if samples is None:
@@ -29,19 +33,22 @@ def transformed(examiner: Examiner, given: TestPoint, seed: int) -> Iterator[Exa
         for k in range(3):
             at = [leaf[k] if axis == 0 else leaf[0] for leaf, axis in zip(leaves, axes, strict=True)]
             dy = [c[k] for c in cotangents]
-            taken.append(examiner.reference(at, at, dy, "float64"))
-        bounds = [_widest([at[1][j] for at in taken]) for j in range(len(flat.wrt))]
-        return [np.stack([t[0][j] for t in taken]) for j in range(len(flat.wrt))], bounds
+            taken.append(examiner.reference(at, dy, "float64"))
+        return taken
 
     def report(name, transform, axes, stacked_leaves, stacked_cotangents, shape=lambda a: a):
-        reference, bounds = one_by_one(axes)
+        taken = one_by_one(axes)
         try:
             manual = runner.manual_under(transform, stacked_leaves, stacked_cotangents)
         except Exception as error:
-            return Row(name, "all", "fail", text=f"the backward raised {type(error).__name__}: {str(error)[:160]}")
-        reference = [shape(r) for r in reference]
-        rows = examiner.rows(name, manual, reference, bounds, "float64")
-        return Examination(name, "transform", "float64", leaves, cotangents, manual, reference, rows)
+            return Row(name, "all", "note", text=f"the backward raised {type(error).__name__}: {first_line(error)}")
+        reference = Reference(
+            [shape(np.stack([each.gradients[j] for each in taken])) for j in range(len(flat.wrt))],
+            lambda k: _widest([each.bound(k) for each in taken]),
+            lambda k: _widest([each.quick_bound(k) for each in taken]),
+        )
+        rows = examiner.rows(name, manual, reference, "float64")
+        return Examination(name, "transform", "float64", leaves, cotangents, manual, reference.gradients, rows)
 
     everything = [0 if i in flat.floating else None for i in range(len(leaves))]
     arguments = sorted({flat.argument[i] for i in flat.floating})
@@ -66,7 +73,7 @@ def transformed(examiner: Examiner, given: TestPoint, seed: int) -> Iterator[Exa
         def step(carry, xs):
             stacked, dy = xs
             rest = iter(stacked)
-            at = [next(rest) if axis == 0 else m for m, axis in zip(mixed, everything, strict=True)]
+            at = [next(rest) if axis == 0 else jnp.asarray(m) for m, axis in zip(mixed, everything, strict=True)]
             return carry, manual(at, dy)
 
         def run(stacked, cotangents):
@@ -79,7 +86,10 @@ def transformed(examiner: Examiner, given: TestPoint, seed: int) -> Iterator[Exa
 
 
 def _widest(bounds: list[Bound]) -> Bound:
-    return bounds[0]._replace(rounding_shift=np.max([bound.rounding_shift for bound in bounds], axis=0))
+    return bounds[0]._replace(
+        rounding_shift=np.max([bound.rounding_shift for bound in bounds], axis=0),
+        reference_error=np.max([bound.reference_error for bound in bounds], axis=0),
+    )
 
 
 def _samples(examiner: Examiner, given: TestPoint, seed: int) -> tuple[Arrays, Arrays] | None:
@@ -90,12 +100,14 @@ def _samples(examiner: Examiner, given: TestPoint, seed: int) -> tuple[Arrays, A
         np.stack([leaf * s if i in flat.floating and not is_label(leaf) else leaf for s in stretch])
         for i, leaf in enumerate(given.leaves)
     ]
+    samples = [flat.project([leaf[k] for leaf in leaves]) for k in range(3)]
+    leaves = [np.stack([sample[i] for sample in samples]) for i in range(len(leaves))]
     cotangents = [make_cotangents(given.cotangents, runner, given.leaves, seed + k) for k in range(3)]
     stacked = [np.stack([c[j] for c in cotangents]) for j in range(len(cotangents[0]))]
     try:
         for k in range(3):
             at = [leaf[k] for leaf in leaves]
-            examiner.reference(at, at, [c[k] for c in stacked], "float64")
+            examiner.reference(at, [c[k] for c in stacked], "float64")
     except OutsideDomainError:
         return None
     return leaves, stacked

@@ -68,5 +68,5 @@ def _has_kink(runner: Runner, examination: Examination) -> bool:
     if not any(b.any() for b in broken):
         return True
     direction = [b.astype(np.float64) for b in broken]
-    eps = compute_eps(runner.flat, examination.leaves)
+    eps = compute_eps(runner, examination.leaves)
     return Line(runner, examination.leaves, examination.cotangents, direction, eps).slope().at_kink()

@@ -1,0 +1,97 @@
+"""What uses a rule besides a first gradient in reverse mode: second derivatives, and forward mode."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnn.gradcheck.comparison import Row
+from jaxnn.gradcheck.examination import Examiner, OutsideDomainError
+from jaxnn.gradcheck.flat_problem import FlatProblem
+from jaxnn.gradcheck.options import Options
+from jaxnn.gradcheck.points import make_cotangents
+from jaxnn.gradcheck.preconditions import Setting
+from jaxnn.gradcheck.problem import make_problem
+from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, first_line, precision
+
+_NAME = "second order"
+
+
+def second_order(runner: Runner, options: Options, setting: Setting, given: Arrays) -> list[Row]:
+    """Return rows that compare the derivative of the backward with that of autodiff's gradient, at the given arguments."""
+    if runner.quotients or setting.working != "float64" or runner.untraceable is not None:
+        return [Row(_NAME, "all", "skip", text="there is no derivative of the reference to compare with")]
+    flat = runner.flat
+    cotangents = make_cotangents("random", runner, given, options.seed)
+
+    def gradients(leaves, dy):
+        return runner.autodiff(leaves, dy)[1]
+
+    def manual(args, ddy):
+        leaves, dy = args
+        floats = [leaves[i] for i in flat.floating]
+
+        def of_floats(chosen, dy):
+            full = list(leaves)
+            for i, leaf in zip(flat.floating, chosen, strict=True):
+                full[i] = leaf
+            return flat.manual(full, dy)
+
+        by_leaf, by_dy = jax.vjp(of_floats, floats, dy)[1](ddy)
+        by_number = dict(zip(flat.floating, by_leaf, strict=True))
+        return [by_number.get(i) for i in range(len(leaves))], by_dy
+
+    with precision(given):
+        inner = FlatProblem(make_problem(flat.problem.title, gradients, manual, (list(given), list(cotangents))))
+    inner.names = [*flat.names, *(f"dy{list(dy.shape)}" for dy in cotangents)]
+    inner.domain = flat.domain.extended(len(cotangents))
+    inner.leaves = [*given, *cotangents]
+    inner.wrt = [i for i in inner.floating if i in flat.wrt or i >= len(given)]
+    derived = Runner(inner)
+    try:
+        leaves = [*given, *cotangents]
+        examiner = Examiner(derived, options)
+        found = examiner.examine(_NAME, "smooth", leaves, make_cotangents("random", derived, leaves, options.seed))
+    except OutsideDomainError as error:
+        return [Row(_NAME, "all", "skip", text=str(error))]
+    except BackwardRaisedError as error:
+        return [Row(_NAME, "all", "note", text=f"the backward has no derivative: {error.text}")]
+    except Exception as error:
+        return [Row(_NAME, "all", "skip", text=f"{type(error).__name__}: {first_line(error)}")]
+    return found.rows
+
+
+def forward_mode(runner: Runner, options: Options, setting: Setting, given: Arrays) -> list[Row]:
+    """Return a row that compares the tangents of a function with a JVP rule with those of f, none if it has no JVP."""
+    flat = runner.flat
+    if flat.problem.ruled is None or setting.working != "float64" or runner.quotients or options.fast:
+        return []
+    rng = np.random.default_rng([options.seed, 606])
+    tangents = [rng.normal(size=given[i].shape) for i in flat.wrt]
+
+    def along(function: Callable[..., Any]) -> Callable[..., Any]:
+        def of(leaves, tangents):
+            def of_wrt(chosen):
+                full = list(leaves)
+                for i, leaf in zip(flat.wrt, chosen, strict=True):
+                    full[i] = leaf
+                return [y for y in flat.value_of(function)(full) if jnp.issubdtype(y.dtype, jnp.inexact)]
+
+            return jax.jvp(of_wrt, ([leaves[i] for i in flat.wrt],), (tangents,))[1]
+
+        return runner.jit(of)
+
+    with precision(given):
+        try:
+            own = [np.asarray(t) for t in along(flat.problem.ruled)(given, tangents)]
+            reference = [np.asarray(t) for t in along(flat.problem.f)(given, tangents)]
+        except Exception:  # a custom_vjp, or f has no JVP
+            return []
+    for a, b in zip(own, reference, strict=True):
+        size, off = np.abs(b).max(initial=0.0), np.abs(a - b).max(initial=0.0)
+        if not off <= (1e-6 + options.rtol) * max(size, 1e-300) + options.atol and np.isfinite(b).all():
+            text = "the tangents of the rule in forward mode differ from those of f"
+            return [Row("forward mode", "y", "fail", float(off), float(off / (size or 1.0)), text=text)]
+    return [Row("forward mode", "y", "pass")]

@@ -1,0 +1,78 @@
+"""What an argument may be known to be: symmetric, positive definite, ordered, positive, in the unit interval.
+
+A gradient may be right on such arguments only, and there only along the directions that keep them so: the gradient with
+respect to a symmetric matrix is free up to an antisymmetric part, since <A, D> = 0 for A = -A' and D = D'.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+Map = Callable[[np.ndarray], np.ndarray]
+
+
+class Structure(NamedTuple):
+    """A set of arrays.
+
+    Attributes:
+      holds: whether a float64 array belongs to it.
+      project: an array -> a near one that belongs to it; one that does already is returned as it is.
+      tangent: a gradient -> its part along the directions that stay in the set.
+    """
+
+    holds: Callable[[np.ndarray], bool]
+    project: Map
+    tangent: Map = lambda gradient: gradient
+
+
+def _square(a: np.ndarray) -> bool:
+    return a.ndim >= 2 and a.shape[-1] == a.shape[-2] > 1
+
+
+def _symmetric_part(a: np.ndarray) -> np.ndarray:
+    return (a + np.swapaxes(a, -1, -2)) / 2 if _square(a) else a
+
+
+def _is_symmetric(a: np.ndarray) -> bool:
+    return _square(a) and bool(np.allclose(a, np.swapaxes(a, -1, -2), rtol=1e-6, atol=1e-7 * np.abs(a).max(initial=0)))
+
+
+def _is_positive_definite(a: np.ndarray) -> bool:
+    return _is_symmetric(a) and np.isfinite(a).all() and bool(np.linalg.eigvalsh(a).min() > 0)
+
+
+def _to_positive_definite(a: np.ndarray) -> np.ndarray:
+    a = _symmetric_part(a)
+    if not _square(a) or _is_positive_definite(a):
+        return a
+    w, v = np.linalg.eigh(a)
+    w = np.maximum(np.abs(w), 0.05 * max(float(np.abs(w).max(initial=0)), 1e-3))
+    return _symmetric_part((v * w[..., None, :]) @ np.swapaxes(v, -1, -2))
+
+
+def _to_ordered(a: np.ndarray) -> np.ndarray:
+    return np.sort(a, -1) if a.ndim else a
+
+
+def _to_positive(a: np.ndarray) -> np.ndarray:
+    return np.where(a == 0, 0.01, np.abs(a))
+
+
+def _to_unit_interval(a: np.ndarray) -> np.ndarray:
+    return np.where((a > 0) & (a < 1), a, 0.05 + 0.9 * (np.abs(a) - np.floor(np.abs(a))))
+
+
+STRUCTURES: dict[str, Structure] = {
+    "symmetric": Structure(_is_symmetric, _symmetric_part, _symmetric_part),
+    "positive definite": Structure(_is_positive_definite, _to_positive_definite, _symmetric_part),
+    "ordered": Structure(lambda a: a.ndim > 0 and a.shape[-1] > 2 and bool((np.diff(a) > 0).all()), _to_ordered),
+    "positive": Structure(lambda a: a.size > 0 and bool((a > 0).all()), _to_positive),
+    "unit interval": Structure(lambda a: a.size > 0 and bool(((a > 0) & (a < 1)).all()), _to_unit_interval),
+}
+"""The structures by name, the stricter ones last among those that hold together."""
+
+
+def structures_of(a: np.ndarray) -> list[str]:
+    """Return the names of the structures that an array has."""
+    return [name for name, structure in STRUCTURES.items() if structure.holds(a)]
