@@ -79,6 +79,7 @@ class Bound(NamedTuple):
     tiny: float  # the smallest normal number
     typical_size: float  # of the leaf's gradient at the given arguments
     reference_error: np.ndarray  # of the reference itself, if it comes from difference quotients
+    slack: float  # a factor for the effect of rounding
 
     def of(self, reference: np.ndarray) -> np.ndarray:
         """Return the bound for each element of the reference, in its shape."""
@@ -89,7 +90,7 @@ class Bound(NamedTuple):
         # sums are expected to be accumulated in float32, as XLA does.
         by_sums = 4 * (1 + np.log2(1 + self.terms)) if self.eps < 1e-4 else 4
         rounding = self.eps * np.maximum(np.abs(reference), self.typical_size)
-        intermediate = by_sums * (self.rounding_shift + 0.1 * mean)
+        intermediate = self.slack * by_sums * (self.rounding_shift + 0.1 * mean)
         return (
             intermediate + min(by_sums, 16) * rounding + 4 * self.own_error + 16 * self.tiny + 10 * self.reference_error
         )

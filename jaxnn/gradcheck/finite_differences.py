@@ -70,7 +70,7 @@ class Line:
         """Return the derivative at 0, by central differences at h and h/2 (Richardson); h depends on the eps of f."""
         h = 2 * self._eps ** (1 / 3)
         values = [float("nan")]
-        for h in (h, 1e-2 * h, 1e-4 * h):  # smaller ones where these leave the domain of f
+        for h in (h, 1e-2 * h, 1e-4 * h):  # noqa: B020  # smaller ones where these leave the domain of f
             values = [self(s) for s in (h, -h, h / 2, -h / 2)]
             if np.isfinite(values).all():
                 break

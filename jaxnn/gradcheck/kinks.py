@@ -15,7 +15,7 @@ import numpy as np
 from jaxnn.gradcheck.runner import Arrays, Runner
 
 _STEPS = (1e-7, 1e-9)
-_PAIRS = 4
+_PAIRS = 5
 
 
 class Nearby(NamedTuple):
@@ -25,12 +25,14 @@ class Nearby(NamedTuple):
       kink: the manual gradient is another one than JAX's, and lies between those on the sides of a kink.
       smooth: it is that of the points nearby, which agree with one another, and JAX's is another one.
       outside: JAX's own lies outside of those on the sides of the kink, or is not finite.
+      apart: there is a kink, whether or not the manual gradient lies between its slopes.
       low, high: the least and the largest gradient nearby.
     """
 
     kink: np.ndarray
     smooth: np.ndarray
     outside: np.ndarray
+    apart: np.ndarray
     low: np.ndarray
     high: np.ndarray
 
@@ -88,7 +90,7 @@ def _compare(h: np.ndarray, r: np.ndarray, off: np.ndarray, wide: np.ndarray, ne
     inside = (low - slack <= h) & (h <= high + slack)
     jax_inside = np.isfinite(r) & (low - slack <= r) & (r <= high + slack)
     smooth = off & known & ~kink & inside & ~jax_inside & (spread <= 1e-6 * size + 1e-9 * largest)
-    return Nearby(off & kink & inside, smooth, ~jax_inside, low, high)
+    return Nearby(off & kink & inside, smooth, ~jax_inside, off & kink, low, high)
 
 
 def _steps(runner: Runner, leaves: Arrays, step: float, rng: np.random.Generator) -> Arrays:
@@ -112,7 +114,7 @@ def _sampled(
     """Return JAX's gradients at nearby points, each leaf (points, ...), or `None` if f does not run there.
 
     The points lie on both sides: first all elements on one side, then each on the side whose slope is nearer to the
-    manual gradient, then on random sides.
+    manual gradient, then each in the direction in which that exceeds the mean so far, then on random sides.
     """
     rng = np.random.default_rng([seed, 303])
     signs, gradients = [np.ones(leaves[i].shape) for i in runner.flat.wrt], []
@@ -121,7 +123,10 @@ def _sampled(
             plus, minus = gradients
             sides = zip(plus, minus, manual, strict=True)
             signs = [np.where(np.abs(p - h) < np.abs(m - h), 1, -1) for p, m, h in sides]
-        elif pair > 1:
+        elif pair == 2:
+            means = [np.mean(each, axis=0) for each in zip(*gradients, strict=True)]
+            signs = [np.where(h > mean, 1, -1) for h, mean in zip(manual, means, strict=True)]
+        elif pair > 2:
             signs = [rng.choice([-1.0, 1.0], sign.shape) for sign in signs]
         steps = _steps(runner, leaves, step, rng)
         for side in (1, -1):

@@ -57,11 +57,14 @@ class _Counter:
         def goes_on(state):
             count, _, carry = state
             (again,), _ = self._inner(p["cond_jaxpr"], [*cond_consts, *carry])
-            return again & (count < self._limit)
+            return jnp.any(again) & (count < self._limit)
 
         def body(state):
             count, most, carry = state
+            (again,), _ = self._inner(p["cond_jaxpr"], [*cond_consts, *carry])
             new, inner = self._inner(p["body_jaxpr"], [*body_consts, *carry])
+            if jnp.ndim(again):  # under vmap: the samples that are done stay as they are
+                new = [jnp.where(_to_rank(again, n), n, c) for n, c in zip(new, carry, strict=True)]
             return count + 1, jnp.maximum(most, inner), new
 
         start = (jnp.zeros((), jnp.int32), self.most, inputs[n_cond + n_body :])
@@ -91,6 +94,10 @@ class _Counter:
         outputs, inner = jax.lax.switch(index, branches, *operands)
         self.most = jnp.maximum(self.most, inner)
         return list(outputs)
+
+
+def _to_rank(mask: Any, like: Any) -> Any:
+    return mask.reshape(mask.shape + (1,) * (jnp.ndim(like) - mask.ndim))
 
 
 def has_loops(closed: ClosedJaxpr) -> bool:

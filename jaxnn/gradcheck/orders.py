@@ -19,8 +19,9 @@ from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, first_li
 _NAME = "second order"
 
 
-def second_order(runner: Runner, options: Options, setting: Setting, given: Arrays) -> list[Row]:
-    """Return rows that compare the derivative of the backward with that of autodiff's gradient, at the given arguments."""
+def second_order(examiner: Examiner, setting: Setting, given: Arrays) -> list[Row]:
+    """Return rows that compare the derivative of the backward with that of autodiff's gradient at the given arguments."""
+    runner, options = examiner.runner, examiner.options
     if runner.quotients or setting.working != "float64" or runner.untraceable is not None:
         return [Row(_NAME, "all", "skip", text="there is no derivative of the reference to compare with")]
     flat = runner.flat
@@ -52,8 +53,7 @@ def second_order(runner: Runner, options: Options, setting: Setting, given: Arra
     derived = Runner(inner)
     try:
         leaves = [*given, *cotangents]
-        examiner = Examiner(derived, options)
-        found = examiner.examine(_NAME, "smooth", leaves, make_cotangents("random", derived, leaves, options.seed))
+        found = Examiner(derived, options, own_eps=examiner.own_eps).examine(_NAME, "smooth", leaves, make_cotangents("random", derived, leaves, options.seed))
     except OutsideDomainError as error:
         return [Row(_NAME, "all", "skip", text=str(error))]
     except BackwardRaisedError as error:

@@ -10,7 +10,7 @@ from jaxnn.gradcheck.inspection import compute_eps
 from jaxnn.gradcheck.report import Diagnosis
 from jaxnn.gradcheck.runner import Runner
 
-_ANOTHER_SLOPE = "right where the derivative exists; at the kink its slope differs from JAX's"
+_ANOTHER_SLOPE = "right where the derivative exists; at the kink it takes a slope that is not accepted"
 
 
 def explain_by_failing_points(runner: Runner, examinations: list[Examination], rows: list[Row]) -> list[Diagnosis]:
