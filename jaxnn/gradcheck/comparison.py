@@ -65,8 +65,11 @@ class Tolerance(NamedTuple):
 
     def inexact(self, reference: np.ndarray, typical_size: float) -> np.ndarray:
         """Return the error in float64 up to which a gradient is right to fewer digits, for each element."""
-        largest = max(float(np.abs(reference).max(initial=0.0)), typical_size)
-        return min(max(8 * self.own_eps, 1e-12), 1e-6) * np.abs(reference) + 1e-12 * largest
+        size = np.abs(reference)
+        largest = max(float(size.max(initial=0.0)), typical_size)
+        digits = min(max(8 * self.own_eps, 1e-12), 1e-6)
+        # Small elements must have a few right digits too: else a mistake in them alone would count as rounding.
+        return np.maximum(digits * size, np.minimum(digits * largest, 1e-4 * size)) + 1e-12 * largest
 
 
 class Bound(NamedTuple):

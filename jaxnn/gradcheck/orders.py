@@ -53,7 +53,9 @@ def second_order(examiner: Examiner, setting: Setting, given: Arrays) -> list[Ro
     derived = Runner(inner)
     try:
         leaves = [*given, *cotangents]
-        found = Examiner(derived, options, own_eps=examiner.own_eps).examine(_NAME, "smooth", leaves, make_cotangents("random", derived, leaves, options.seed))
+        found = Examiner(derived, options, own_eps=examiner.own_eps).examine(
+            _NAME, "smooth", leaves, make_cotangents("random", derived, leaves, options.seed)
+        )
     except OutsideDomainError as error:
         return [Row(_NAME, "all", "skip", text=str(error))]
     except BackwardRaisedError as error:

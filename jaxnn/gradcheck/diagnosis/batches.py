@@ -17,8 +17,8 @@ def one_example_only(leaf: WrongLeaf) -> Diagnosis | None:
     for m in sizes - {1}:
         for i in (0, m - 1):
             alone = _gradients_of_example(leaf, m, i)
-            if alone is None or not _independent(leaf, alone, m, i):
-                continue
+            if alone is None or close(alone[leaf.k], leaf.reference) or not _independent(leaf, alone, m, i):
+                continue  # this leaf belongs to no example
             for scale, mean in ((1.0, ""), (1 / m, " over m"), (float(m), "")):
                 expected = scale * alone[leaf.k]
                 if close(leaf.manual, expected) and not close(leaf.reference, expected):
