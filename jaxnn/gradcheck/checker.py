@@ -3,12 +3,10 @@
 from collections.abc import Iterator
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.gradcheck.adjudication import adjudicate
 from jaxnn.gradcheck.assumptions import assume_symmetry, left_domain
-from jaxnn.gradcheck.batch_sizes import at_other_batch_sizes
 from jaxnn.gradcheck.comparison import Row
 from jaxnn.gradcheck.diagnosis import diagnose
 from jaxnn.gradcheck.examination import Examination, Examiner, OutsideDomainError, cast
@@ -27,7 +25,9 @@ from jaxnn.gradcheck.preconditions import (
 from jaxnn.gradcheck.problem import GradcheckError, Problem, as_gradcheck_error
 from jaxnn.gradcheck.report import Report
 from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, first_line
+from jaxnn.gradcheck.sizes import at_other_batch_sizes, at_other_trailing_sizes, with_leading_axis
 from jaxnn.gradcheck.transforms import transformed
+from jaxnn.gradcheck.varied_points import far_points, whole_number_points
 
 
 @np.errstate(all="ignore")  # values that are not finite are examined and reported
@@ -101,10 +101,16 @@ def _examine_all(examiner: Examiner, setting: Setting, options: Options) -> Iter
         for point in points:
             if point.name == "given" or (not fast and point.name in _LOW_PRECISION):
                 yield from _examine_at(examiner, point, dtype, setting)
-    if not fast:
-        if setting.working == "float64":
-            yield from at_other_batch_sizes(examiner, points[0], options.seed, options.batch)
-            yield from transformed(examiner, points[0], options.seed)
+    if not fast and setting.working == "float64":
+        for point in whole_number_points(examiner.runner, points[0], options.seed):
+            yield from _examine_at(examiner, point, "float64", setting)
+        if "float32" in (*precisions, setting.working):
+            for point, size in far_points(examiner.runner, points[0]):
+                yield from _examine_at(examiner, point, "float32", setting, size)
+        yield from at_other_batch_sizes(examiner, points[0], options.seed, options.batch)
+        yield from at_other_trailing_sizes(examiner, points[0], options.seed)
+        yield from with_leading_axis(examiner, points[0], options.seed)
+        yield from transformed(examiner, points[0], options.seed)
 
 
 _LOW_PRECISION = ("scaled by 0.1", "scaled by 10", "some exact zeros", "at ±10", "at ±1e4")
@@ -120,7 +126,9 @@ def _precisions(flat: FlatProblem, setting: Setting, options: Options) -> list[s
     return [dtype for dtype in every if dtype not in ("float64", setting.working)]
 
 
-def _examine_at(examiner: Examiner, point: TestPoint, dtype: str, setting: Setting) -> Iterator[Examination | Row]:
+def _examine_at(
+    examiner: Examiner, point: TestPoint, dtype: str, setting: Setting, typical_size: float | None = None
+) -> Iterator[Examination | Row]:
     """Examine a point; if it is outside the domain, yield a row that skips it, and examine changes of single leaves."""
     working, seed = dtype == setting.working, examiner.seed
     name = point.name if working else f"{point.name}, {dtype}"
@@ -128,7 +136,7 @@ def _examine_at(examiner: Examiner, point: TestPoint, dtype: str, setting: Setti
     given = point.name.startswith("given") and dtype in _given_precisions(examiner.runner.flat, setting)
     try:
         cotangents = make_cotangents(point.cotangents, examiner.runner, point.leaves, seed)
-        yield examiner.examine(name, kind, point.leaves, cotangents, dtype)
+        yield examiner.examine(name, kind, point.leaves, cotangents, dtype, typical_size)
         return
     except OutsideDomainError as reason:
         yield Row(name, "all", "skip", text=str(reason))

@@ -90,8 +90,20 @@ class Examiner:
         self.own_eps = max(self.own_eps, own_eps)
         self._tolerance = Tolerance(options.rtol, options.atol, self.own_eps)
 
-    def examine(self, name: str, kind: str, leaves: Arrays, cotangents: Arrays, dtype: str = "float64") -> Examination:
-        """Compare the gradients at leaves and cotangents given in float64, rounded to `dtype` first."""
+    def examine(
+        self,
+        name: str,
+        kind: str,
+        leaves: Arrays,
+        cotangents: Arrays,
+        dtype: str = "float64",
+        typical_size: float | None = None,
+    ) -> Examination:
+        """Compare the gradients at leaves and cotangents given in float64, rounded to `dtype` first.
+
+        `typical_size` takes the place of the size of the gradients at the given arguments, against which digits may be
+        lost.
+        """
         leaves = cast(leaves, dtype)
         try:
             y = self.runner.output(leaves)
@@ -100,14 +112,16 @@ class Examiner:
         cotangents = [dy.astype(y_leaf.dtype) for dy, y_leaf in zip(cotangents, y, strict=True)]
         # In a precision and at a point that the caller did not give, a formula may be less accurate than autodiff's.
         slack = _SLACK if kind == "precision" and not name.startswith("given") else 1.0
-        reference = self.reference(leaves, cotangents, dtype, slack)
+        reference = self.reference(leaves, cotangents, dtype, slack, typical_size)
         manual = self.runner.manual(leaves, cotangents)
         # If f's value has another dtype than its arguments, arrays that f closes over decide the dtype.
         closes_over = self.runner.flat.problem.scalar and any(y_leaf.dtype != dtype for y_leaf in y)
         rows = self.rows(name, manual, reference, dtype, closes_over)
         return Examination(name, kind, dtype, leaves, cotangents, manual, reference.gradients, rows)
 
-    def reference(self, leaves: Arrays, cotangents: Arrays, dtype: str, slack: float = 1.0) -> Reference:
+    def reference(
+        self, leaves: Arrays, cotangents: Arrays, dtype: str, slack: float = 1.0, typical_size: float | None = None
+    ) -> Reference:
         """Return the gradients in the widest precision, and the bounds, times slack, for computing them in `dtype`."""
         wide = cast(leaves, self.widest)
         y, gradients, errors = self._wide(wide, cotangents)
@@ -119,6 +133,7 @@ class Examiner:
             raise OutsideDomainError("the reference is not finite here")
         eps = self._compute_eps(leaves, dtype)
         sizes = self._typical_size(gradients, cotangents)
+        sizes = sizes if typical_size is None else [typical_size] * len(sizes)
         terms = sum(a.size for a in (*wide, *cotangents))
         found: dict[str, Arrays] = {}
 
@@ -148,7 +163,7 @@ class Examiner:
         except Exception:  # the examination says so
             return reference
         manual = self.tangents(manual)
-        near = nearby_gradients(self.runner, wide, cotangents, manual, reference, self.seed)
+        near = nearby_gradients(self.runner, wide, cotangents, manual, reference, self._sizes(cotangents), self.seed)
         if near is None:
             return reference
         settled = []
@@ -170,7 +185,7 @@ class Examiner:
         leaves, dy, reference = examination.leaves, examination.cotangents, examination.reference
         if self.runner.quotients:
             return False
-        near = nearby_gradients(self.runner, leaves, dy, manual, reference, self.seed)
+        near = nearby_gradients(self.runner, leaves, dy, manual, reference, self._sizes(dy), self.seed)
         wrong = [k for k, row in enumerate(examination.rows) if row.status == "fail"]
         return near is not None and all(
             near[k].apart.any() and close(np.where(near[k].apart, reference[k], manual[k]), reference[k]) for k in wrong
@@ -203,10 +218,15 @@ class Examiner:
         as a (dy - Σ dy a) of a softmax does if it is saturated; compared with the typical size of the gradient, that
         loss is rounding.
         """
-        dy = max((np.abs(c.astype(np.float64)).max(initial=0.0) for c in cotangents), default=0.0)
         if not self._typical_sizes:
+            dy = _largest(cotangents)
             self._typical_sizes = [np.abs(r).max(initial=0.0) / (dy or 1.0) for r in reference]
-        return [size * dy for size in self._typical_sizes]
+        return self._sizes(cotangents)
+
+    def _sizes(self, cotangents: Arrays) -> list[float]:
+        """Return the typical sizes for these cotangents, zeros before the given arguments were examined."""
+        dy = _largest(cotangents)
+        return [size * dy for size in self._typical_sizes] or [0.0] * len(self.runner.flat.wrt)
 
     def _own_error(self, leaves: Arrays, cotangents: Arrays, reference: Arrays, dtype: str) -> Arrays:
         """Return the error of JAX's derivative in this precision, a number per leaf; inf where it is not finite."""
@@ -296,6 +316,10 @@ class Examiner:
         if dtype not in self._eps:
             self._eps[dtype] = compute_eps(self.runner, leaves)
         return self._eps[dtype]
+
+
+def _largest(cotangents: Arrays) -> float:
+    return max((float(np.abs(c.astype(np.float64)).max(initial=0.0)) for c in cotangents), default=0.0)
 
 
 def close(a: np.ndarray, b: np.ndarray, digits: float = 1e-9) -> bool:

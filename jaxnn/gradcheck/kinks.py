@@ -38,7 +38,13 @@ class Nearby(NamedTuple):
 
 
 def nearby_gradients(
-    runner: Runner, leaves: Arrays, cotangents: Arrays, manual: Arrays, reference: Arrays, seed: int
+    runner: Runner,
+    leaves: Arrays,
+    cotangents: Arrays,
+    manual: Arrays,
+    reference: Arrays,
+    sizes: list[float],
+    seed: int,
 ) -> list[Nearby] | None:
     """Compare the manual gradients with JAX's at nearby points, where the two differ at this one.
 
@@ -48,6 +54,7 @@ def nearby_gradients(
       cotangents: of y at that point.
       manual: the manual gradients of the leaves `wrt`.
       reference: JAX's gradients, in the same shapes.
+      sizes: their typical sizes; differences far below are rounding.
       seed: seed of the random sides.
 
     Returns:
@@ -56,8 +63,8 @@ def nearby_gradients(
     if [h.shape for h in manual] != [r.shape for r in reference]:
         return None
     off = [
-        ~(np.abs(h - r) <= 1e-9 * np.abs(np.where(np.isfinite(r), r, 0)).max(initial=1e-300))
-        for h, r in zip(manual, reference, strict=True)
+        ~(np.abs(h - r) <= 1e-9 * np.abs(np.where(np.isfinite(r), r, 0)).max(initial=max(1e-300, 1e-3 * size)))
+        for h, r, size in zip(manual, reference, sizes, strict=True)
     ]
     if not any((o & np.isfinite(h)).any() for o, h in zip(off, manual, strict=True)):
         return None

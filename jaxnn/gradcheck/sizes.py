@@ -1,0 +1,151 @@
+"""Check at other sizes of the batch and of other axes, so that factors and rows that fit one size alone are found."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from jaxnn.gradcheck.comparison import Row
+from jaxnn.gradcheck.examination import Examination, Examiner, OutsideDomainError
+from jaxnn.gradcheck.flat_problem import is_floating
+from jaxnn.gradcheck.points import TestPoint, is_label, make_cotangents
+from jaxnn.gradcheck.resizing import resized
+from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner
+
+_MOST_SIZES = 3
+_REJECTED = "f takes this size, but"
+
+
+def at_other_batch_sizes(
+    examiner: Examiner, given: TestPoint, seed: int, batch: int | None
+) -> Iterator[Examination | Row]:
+    """Yield the examinations with the batch axis at other sizes, or a row that states that f takes none."""
+    runner, any_size = examiner.runner, False
+    y_has_axes = any(y.shape for y in runner.output(given.leaves))
+    sizes = [batch] if batch else sorted(_candidate_sizes(runner, given.leaves), key=lambda size: size == 1)
+    for size in sizes[:_MOST_SIZES]:
+        this_size = False
+        # Larger first: if the backward does not take that, the axis is not a batch, and a smaller one proves nothing.
+        for new in dict.fromkeys((2 * size + 1 if size <= 64 else 7, 1)):
+            results = list(_at_size(examiner, given, size, new, seed, explicit=batch is not None))
+            this_size |= bool(results)
+            yield from results
+            if batch is None and any(isinstance(r, Row) and r.text.startswith(_REJECTED) for r in results):
+                break
+        any_size |= this_size
+        if this_size and y_has_axes:
+            break  # it is the leading axis of y; if y is a number, every leading axis may be the batch
+    if not any_size:
+        yield Row("other batch sizes", "all", "skip", text="f takes no other leading size")
+
+
+def _at_size(
+    examiner: Examiner, given: TestPoint, size: int, new: int, seed: int, explicit: bool
+) -> Iterator[Examination | Row]:
+    """Yield the examinations with the batch of `size` brought to `new`, with the given signs and with opposite ones.
+
+    `explicit` states that the caller gave the batch size, so that a backward that rejects another size is wrong.
+    """
+    if new == size:
+        return
+    for negated in (False, True):
+        leaves = [-leaf if negated and is_floating(leaf) and not is_label(leaf) else leaf for leaf in given.leaves]
+        name = f"batch {size} -> {new}{', negated' if negated else ''}"
+        result: Examination | Row | None = None
+        # An axis of 1 may be that of a batch of one, or be there to be broadcast, as that of a row of biases is.
+        for together in (True, False) if size == 1 else (explicit,):
+            other = resized(examiner.runner, leaves, size, new, leading=True, together=together, seed=seed)
+            result = None if other is None else _examined(examiner, name, (size, new), other.leaves, seed)
+            if result is None or isinstance(result, Examination) and not _wrong_shape(result):
+                break
+        if result is None:
+            return
+        if isinstance(result, Examination) and size == 1 and _wrong_shape(result):
+            text = "an axis of size 1 that the backward does not treat as a batch"
+            yield Row(name, "all", "note", text=text)
+            return
+        if isinstance(result, Row) and explicit and result.status == "note":
+            result = result._replace(status="fail")
+        yield result
+        if isinstance(result, Row):
+            return
+
+
+def _examined(examiner: Examiner, name: str, size: tuple[int, int], leaves: Arrays, seed: int) -> Examination | Row:
+    """Return the examination at leaves of another size, or a row that says why there is none."""
+    try:
+        leaves = examiner.runner.flat.project(leaves)
+        cotangents = make_cotangents("random", examiner.runner, leaves, seed)
+        return examiner.examine(name, "size", leaves, cotangents)._replace(size=size)
+    except OutsideDomainError as reason:
+        return Row(name, "all", "skip", text=str(reason))
+    except BackwardRaisedError as error:
+        # It may not be a batch: only a size given by the caller is certain.
+        return Row(name, "all", "note", text=f"{_REJECTED} {error.text}")
+
+
+def _wrong_shape(examination: Examination) -> bool:
+    return any(row.text.startswith("shape") for row in examination.rows)
+
+
+def at_other_trailing_sizes(examiner: Examiner, given: TestPoint, seed: int) -> Iterator[Examination | Row]:
+    """Yield the examinations with axes that are not the leading ones at another size, so that a size in a constant is found."""
+    runner = examiner.runner
+    sizes = dict.fromkeys(size for leaf in given.leaves for size in leaf.shape[1:] if size > 1)
+    for size in list(sizes)[:_MOST_TRAILING]:
+        other = resized(runner, given.leaves, size, size + 1, leading=False, seed=seed)
+        if other is None:
+            continue
+        result = _examined(examiner, f"size {size} -> {size + 1}", (size, size + 1), other.leaves, seed)
+        if isinstance(result, Examination) and _wrong_shape(result):
+            text = f"f takes an axis of {size + 1} in place of {size}; the backward returns other shapes"
+            result = Row(result.name, "all", "note", text=text)
+        yield result
+
+
+def with_leading_axis(examiner: Examiner, given: TestPoint, seed: int) -> Iterator[Examination | Row]:
+    """Yield the examination with several rows in place of one, if f treats them like rows of a batch."""
+    runner = examiner.runner
+    vectors = [i for i, leaf in enumerate(given.leaves) if is_floating(leaf) and leaf.ndim == 1]
+    for chosen in ([i] for i in vectors):
+        rows = _rows_of(runner, given.leaves, chosen, seed)
+        if rows is not None:
+            result = _examined(examiner, f"{_ROWS} rows of {runner.flat.names[chosen[0]]}", (1, _ROWS), rows, seed)
+            if isinstance(result, Examination) and _wrong_shape(result):
+                text = "f takes several rows at once; the backward returns other shapes"
+                result = Row(result.name, "all", "note", text=text)
+            yield result._replace(size=None) if isinstance(result, Examination) else result
+            return
+
+
+_ROWS = 3
+_MOST_TRAILING = 2
+
+
+def _rows_of(runner: Runner, leaves: Arrays, chosen: list[int], seed: int) -> Arrays | None:
+    """Return the leaves with `_ROWS` rows in the place of those chosen, if f maps each row like the one alone."""
+    rng = np.random.default_rng([seed, 909])
+    before = [y.shape for y in runner.output(leaves)]
+    stacked = list(leaves)
+    for i in chosen:
+        if is_label(leaves[i]) or not np.isfinite(leaves[i]).all():
+            return None
+        stacked[i] = np.stack([leaves[i] * (1 + 0.3 * k * rng.normal(size=leaves[i].shape)) for k in range(_ROWS)])
+    if not any(before):
+        return None
+    try:
+        if [y.shape for y in runner.output(stacked)] != [(_ROWS, *shape) for shape in before]:
+            return None
+        together = runner.f(stacked)
+        for k in range(_ROWS):
+            alone = runner.f([leaf[k] if i in chosen else leaf for i, leaf in enumerate(stacked)])
+            if not all(np.allclose(y[k], a, rtol=1e-9, atol=0) for y, a in zip(together, alone, strict=True)):
+                return None
+    except Exception:  # any error that f raises for this shape
+        return None
+    return stacked
+
+
+def _candidate_sizes(runner: Runner, leaves: Arrays) -> list[int]:
+    """Return candidates for the batch size, likely ones first: leading axes of y, then those of the arguments."""
+    shapes = [y.shape for y in runner.output(leaves)] + [leaf.shape for leaf in leaves]
+    return list(dict.fromkeys(shape[0] for shape in shapes if len(shape) > 0 and shape[0] > 0))

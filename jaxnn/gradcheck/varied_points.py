@@ -1,0 +1,98 @@
+"""Test points that depend on what f does: other whole numbers, labels of padding, and the far ends of elementwise functions."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from jaxnn.gradcheck.flat_problem import is_floating
+from jaxnn.gradcheck.points import TestPoint, is_label, make_cotangents
+from jaxnn.gradcheck.runner import Arrays, Runner
+
+_PADDING = (-1, 0, -100)
+_FAR = 17.0
+"""Where the slope of a sigmoid is below the eps of float32, and that of a softplus is not."""
+
+
+def whole_number_points(runner: Runner, given: TestPoint, seed: int) -> Iterator[TestPoint]:
+    """Yield points with other whole numbers: drawn from the range of the given ones, and with labels of padding."""
+    whole = [i for i, leaf in enumerate(given.leaves) if np.issubdtype(leaf.dtype, np.integer) and leaf.size]
+    rng = np.random.default_rng([seed, 707])
+    varied = [_varied(rng, leaf) if i in whole else leaf for i, leaf in enumerate(given.leaves)]
+    if any(not np.array_equal(varied[i], given.leaves[i]) for i in whole):
+        yield TestPoint("other whole numbers", varied)
+    for i in whole:
+        leaf = given.leaves[i]
+        for label in _PADDING if leaf.ndim == 1 and leaf.size > 1 else ():
+            padded = _padded(runner, given, i, label, seed)
+            if padded is not None:
+                yield TestPoint(f"{label} in {runner.flat.names[i]}", padded)
+                break
+
+
+def _varied(rng: np.random.Generator, leaf: np.ndarray) -> np.ndarray:
+    """Return other whole numbers in the range of the given ones; a permutation stays one, what is sorted stays as it is."""
+    if leaf.ndim == 1 and leaf.size > 2 and (np.diff(leaf) >= 0).all() and leaf[0] != leaf[-1]:
+        return leaf
+    flat = leaf.ravel()
+    if leaf.size > 1 and len(np.unique(flat)) == leaf.size:
+        return rng.permutation(flat).reshape(leaf.shape)
+    low = min(int(flat.min()), 1 if leaf.size == 1 or (flat == flat[0]).all() else 0)
+    if low < 0:
+        low = int(flat.min())
+    return rng.integers(low, int(flat.max()) + 1, leaf.shape).astype(leaf.dtype)
+
+
+def _padded(runner: Runner, given: TestPoint, i: int, label: int, seed: int) -> Arrays | None:
+    """Return the leaves with one label of padding, if f ignores the example that has it, else `None`."""
+    leaf = given.leaves[i]
+    if (leaf == label).any() or np.issubdtype(leaf.dtype, np.unsignedinteger) and label < 0:
+        return None
+    at = leaf.size // 2
+    padded = leaf.copy()
+    padded[at] = label
+    leaves = [padded if j == i else other for j, other in enumerate(given.leaves)]
+    try:
+        cotangents = make_cotangents("random", runner, given.leaves, seed)
+        before, after = (runner.reference(here, cotangents)[1] for here in (given.leaves, leaves))
+    except Exception:  # f does not take this label, or cannot be differentiated
+        return None
+    for old, new in zip(before, after, strict=True):
+        if old.ndim and old.shape[0] == leaf.size and np.isfinite(new).all() and old[at].any() and not new[at].any():
+            return leaves
+    return None
+
+
+def far_points(runner: Runner, given: TestPoint) -> Iterator[tuple[TestPoint, float]]:
+    """Yield points far out on either side, for an elementwise f, each with the size against which digits may be lost.
+
+    A rounding of y by eps has the effect of a slope of eps |y| / |x|. A gradient may be off by as much: that of a sigmoid
+    as a (1 - a) where a rounds to 1. Where y itself vanishes, as a softplus does, its gradient has all its digits.
+    """
+    for i in runner.flat.wrt:
+        leaf = given.leaves[i]
+        if leaf.size == 0 or not _is_elementwise(runner, given, i):
+            continue
+        for sign in (-1, 1):
+            far = sign * _FAR * (1 + 0.01 * np.arange(leaf.size) / leaf.size).reshape(leaf.shape)
+            leaves = [far if j == i else other for j, other in enumerate(given.leaves)]
+            y = runner.f(leaves)[0]
+            if np.isfinite(y).all():
+                name = f"{runner.flat.names[i]} near {sign * _FAR:g}"
+                yield TestPoint(name, leaves, "ones", "saturated"), float(np.abs(y).max(initial=0.0)) / _FAR
+
+
+def _is_elementwise(runner: Runner, given: TestPoint, i: int) -> bool:
+    """Return whether y has the shape of a leaf, and each of its elements depends on that of the leaf alone."""
+    outputs = runner.output(given.leaves)
+    leaf = given.leaves[i]
+    if runner.quotients or len(outputs) != 1 or outputs[0].shape != leaf.shape:
+        return False
+    if is_label(leaf) or not is_floating(leaf):
+        return False
+    for start in range(2 if leaf.size > 1 else 1):
+        dy = np.zeros(leaf.shape)
+        dy.flat[start::2] = 1.0
+        gradient = runner.reference(given.leaves, [dy.astype(outputs[0].dtype)])[1][runner.flat.wrt.index(i)]
+        if (gradient[dy == 0] != 0).any():
+            return False
+    return True
