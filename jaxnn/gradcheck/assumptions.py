@@ -55,7 +55,7 @@ def left_domain(
     The given arguments have a structure, such as being positive; this point lacks it, and the manual gradient is NaN here
     and at a point of ordinary size. A gradient that overflows far out is no such case.
     """
-    if not examination.failed or examination.kind in ("transform", "size") or examination.name.startswith("given"):
+    if not examination.failed or examination.kind == "transform" or examination.name.startswith("given"):
         return examination
     lost = _lost(flat, examination)
     earlier = any(e.kind == "smooth" and any(_is_domain_note(row.text) for row in e.rows) for e in before)

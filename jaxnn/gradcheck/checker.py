@@ -85,7 +85,7 @@ def _report_on(problem: Problem, options: Options, order: int) -> Report:
     rows += adjudicate(runner, examinations, seed, observations)
     if order > 1 and not any(row.status in ("fail", "undecided") for row in rows):
         rows += second_order(examiner, setting, given)
-    rows += forward_mode(runner, options, setting, given)
+    rows += forward_mode(examiner, setting, given)
     rows += [Row(kind, leaf, "note", text=text) for (leaf, kind), text in examiner.notes.items()]
     diagnoses = diagnose(examiner, examinations, rows)
     return Report(problem.title, tuple(rows), tuple(diagnoses), tuple(observations), tuple(assumed))

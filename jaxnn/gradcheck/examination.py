@@ -77,13 +77,17 @@ class Examiner:
       own_eps: the eps of the precision that the caller works in, if it is larger than that of the arguments.
 
     Attributes:
-      notes: leaf -> what was found out about it and is said in the report.
+      notes: leaf and kind -> what was found out about it and is said in the report.
+      given_is_smooth: whether the manual gradient is autodiff's at the given arguments, as it need not be at kinks.
     """
 
     def __init__(self, runner: Runner, options: Options, widest: str = "float64", own_eps: float = 0.0):
         self.runner, self.options, self.seed, self.widest = runner, options, options.seed, widest
         self.notes: dict[tuple[str, str], str] = {}
+        self.given_is_smooth = True
         self._typical_sizes: list[float] = []
+        self._given: Arrays = []
+        self._infinite: Arrays = []
         self._eps: dict[str, float] = {}
         dtypes = [runner.flat.leaves[i].dtype for i in runner.flat.wrt]
         self.own_eps = max((float(jnp.finfo(dtype).eps) for dtype in dtypes), default=0.0)
@@ -125,12 +129,19 @@ class Examiner:
         """Return the gradients in the widest precision, and the bounds, times slack, for computing them in `dtype`."""
         wide = cast(leaves, self.widest)
         y, gradients, errors = self._wide(wide, cotangents)
-        if not all(np.isfinite(a).all() for a in y):
+        given = not self._typical_sizes or _equal(wide, self._given)
+        if any((np.isnan(a) if given else ~np.isfinite(a)).any() for a in y):
             raise OutsideDomainError("the value of f is not finite here")
         if not self.runner.quotients:
             gradients = self._settled(wide, cotangents, gradients)
-        if not all(np.isfinite(g).all() for g in gradients):
+        self._given = self._given or wide
+        if given and self._infinite:
+            gradients = [np.where(mask, np.nan, g) for mask, g in zip(self._infinite, gradients, strict=True)]
+        finite = [np.isfinite(g).all() for g in gradients]
+        if not (any(np.isfinite(g).any() for g in gradients) if given else all(finite)):
             raise OutsideDomainError("the reference is not finite here")
+        if not self._typical_sizes:
+            self._infinite = [~np.isfinite(g) for g in gradients]
         eps = self._compute_eps(leaves, dtype)
         sizes = self._typical_size(gradients, cotangents)
         sizes = sizes if typical_size is None else [typical_size] * len(sizes)
@@ -165,7 +176,7 @@ class Examiner:
         manual = self.tangents(manual)
         near = nearby_gradients(self.runner, wide, cotangents, manual, reference, self._sizes(cotangents), self.seed)
         if near is None:
-            return reference
+            return self._by_quotients(wide, cotangents, reference)
         settled = []
         for i, h, r, found in zip(flat.wrt, manual, reference, near, strict=True):
             kink = found.kink if self.options.kinks == "any" else found.kink & found.outside
@@ -173,11 +184,33 @@ class Examiner:
                 self._note(i, "kink", kink, h, r, found.low, found.high)
             if found.smooth.any():
                 self._note(i, "autodiff", found.smooth, h, r, found.low, found.high)
+            self.given_is_smooth &= bool(self._typical_sizes) or not (kink | found.smooth).any()
             taken = np.where(kink | found.smooth, h, r)
             # Where autodiff gives no number, a wrong manual gradient is compared with the nearest slope.
             nearest = np.clip(np.where(np.isfinite(h), h, 0.0), found.low, found.high)
+            nearest = np.where(found.known & ~found.infinite, nearest, np.nan)
             settled.append(np.where(np.isfinite(taken), taken, nearest))
-        return settled
+        return self._by_quotients(wide, cotangents, settled)
+
+    def _by_quotients(self, wide: Arrays, cotangents: Arrays, reference: Arrays) -> Arrays:
+        """Return the reference with difference quotients where autodiff gives no number; NaN where they have no limit."""
+        if all(np.isfinite(r).all() for r in reference):
+            return reference
+        found = self.runner.quotient_reference(wide, cotangents, self._compute_eps(wide, self.widest), self.seed)
+        filled = []
+        for i, r, q, error in zip(self.runner.flat.wrt, reference, found.gradients, found.errors, strict=True):
+            precise = np.isfinite(q) & (error <= 1e-6 * max(np.abs(q).max(initial=0.0), 1e-300) + 1e-12)
+            filled.append(np.where(np.isfinite(r), r, np.where(precise, q, np.nan)))
+            if (~np.isfinite(r) & precise).any():
+                self.notes[self.runner.flat.names[i], "autodiff"] = (
+                    "NaN by autodiff: compared with difference quotients"
+                )
+            if not self._typical_sizes and np.isnan(filled[-1]).any():
+                at = np.argwhere(np.isnan(filled[-1]))[0].tolist()
+                self.notes[self.runner.flat.names[i], "infinite"] = (
+                    f"f has no finite slope at {at}: nothing is compared"
+                )
+        return filled
 
     def wrong_only_at_kinks(self, examination: Examination) -> bool:
         """Return True if, in float64, every wrong element is at a kink."""
@@ -220,7 +253,7 @@ class Examiner:
         """
         if not self._typical_sizes:
             dy = _largest(cotangents)
-            self._typical_sizes = [np.abs(r).max(initial=0.0) / (dy or 1.0) for r in reference]
+            self._typical_sizes = [np.abs(r[np.isfinite(r)]).max(initial=0.0) / (dy or 1.0) for r in reference]
         return self._sizes(cotangents)
 
     def _sizes(self, cotangents: Arrays) -> list[float]:
@@ -316,6 +349,10 @@ class Examiner:
         if dtype not in self._eps:
             self._eps[dtype] = compute_eps(self.runner, leaves)
         return self._eps[dtype]
+
+
+def _equal(a: Arrays, b: Arrays) -> bool:
+    return len(a) == len(b) and all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
 def _largest(cotangents: Arrays) -> float:

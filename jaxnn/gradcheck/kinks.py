@@ -15,7 +15,8 @@ import numpy as np
 from jaxnn.gradcheck.runner import Arrays, Runner
 
 _STEPS = (1e-7, 1e-9)
-_PAIRS = 5
+_PAIRS = 16
+_BASES = 12
 
 
 class Nearby(NamedTuple):
@@ -26,6 +27,8 @@ class Nearby(NamedTuple):
       smooth: it is that of the points nearby, which agree with one another, and JAX's is another one.
       outside: JAX's own lies outside of those on the sides of the kink, or is not finite.
       apart: there is a kink, whether or not the manual gradient lies between its slopes.
+      infinite: the gradients nearby grow as the points come nearer: the slope is infinite.
+      known: f has gradients nearby.
       low, high: the least and the largest gradient nearby.
     """
 
@@ -33,6 +36,8 @@ class Nearby(NamedTuple):
     smooth: np.ndarray
     outside: np.ndarray
     apart: np.ndarray
+    infinite: np.ndarray
+    known: np.ndarray
     low: np.ndarray
     high: np.ndarray
 
@@ -66,7 +71,7 @@ def nearby_gradients(
         ~(np.abs(h - r) <= 1e-9 * np.abs(np.where(np.isfinite(r), r, 0)).max(initial=max(1e-300, 1e-3 * size)))
         for h, r, size in zip(manual, reference, sizes, strict=True)
     ]
-    if not any((o & np.isfinite(h)).any() for o, h in zip(off, manual, strict=True)):
+    if not any((o & (np.isfinite(h) | ~np.isfinite(r))).any() for o, h, r in zip(off, manual, reference, strict=True)):
         return None
     wide, near = (_sampled(runner, leaves, cotangents, manual, step, seed) for step in _STEPS)
     if near is None or wide is None:
@@ -74,9 +79,9 @@ def nearby_gradients(
     found = [
         _compare(h, r, o, w, n) for h, r, o, w, n in zip(manual, reference, off, wide, near, strict=True)
     ]  # fmt: skip
-    if not _jointly_between(manual, reference, near, [each.kink for each in found]):
+    if not _jointly_between(runner, leaves, cotangents, manual, reference, [each.kink for each in found], seed):
         found = [each._replace(kink=np.zeros_like(each.kink)) for each in found]
-    if any(each.smooth.any() for each in found) and not _continuous(runner, leaves, cotangents, seed):
+    if any(each.smooth.any() for each in found) and not _is_continuous(runner, leaves, cotangents, seed):
         found = [each._replace(smooth=np.zeros_like(each.smooth)) for each in found]
     return found
 
@@ -93,11 +98,12 @@ def _compare(h: np.ndarray, r: np.ndarray, off: np.ndarray, wide: np.ndarray, ne
     finite = np.where(np.isfinite(wide), wide, np.where(np.isfinite(near), near, 0.0))
     persists = spread > 0.5 * (finite.max(0) - finite.min(0))
     kink = known & persists & (spread > 1e-3 * size) & (spread > 1e-6 * largest)
+    infinite = known & (np.abs(np.stack([low, high])).max(0) > 3 * np.abs(finite).max(0))
     slack = np.where(kink, 1e-3 * spread, 1e-6 * size + 1e-9 * largest)
     inside = (low - slack <= h) & (h <= high + slack)
     jax_inside = np.isfinite(r) & (low - slack <= r) & (r <= high + slack)
     smooth = off & known & ~kink & inside & ~jax_inside & (spread <= 1e-6 * size + 1e-9 * largest)
-    return Nearby(off & kink & inside, smooth, ~jax_inside, off & kink, low, high)
+    return Nearby(off & kink & inside, smooth, ~jax_inside, off & kink, infinite, known, low, high)
 
 
 def _steps(runner: Runner, leaves: Arrays, step: float, rng: np.random.Generator) -> Arrays:
@@ -146,35 +152,59 @@ def _sampled(
     return [np.stack(each) for each in zip(*gradients, strict=True)]
 
 
-def _jointly_between(manual: Arrays, reference: Arrays, near: Arrays, masks: Arrays) -> bool:
-    """Return True if the masked elements, taken together, lie between those of the nearby points.
+def _jointly_between(
+    runner: Runner, leaves: Arrays, cotangents: Arrays, manual: Arrays, reference: Arrays, masks: Arrays, seed: int
+) -> bool:
+    """Return True if the masked elements, taken together, lie between the slopes on the sides of the kinks.
 
-    Measured along the direction in which the manual gradient is off. Each of two equal largest elements of a maximum
-    may have slope 1, but not both at once.
+    Each of two equal largest elements of a maximum may have slope 1, but not both at once: along (1, 1), it has slope 1
+    on both sides. Measured for each output alone, since one may bend upwards and another downwards.
     """
-    parts = [
-        (np.sign(h - np.nan_to_num(r))[m], h[m], np.nan_to_num(n[:, m]))
-        for h, r, n, m in zip(manual, reference, near, masks, strict=True)
-        if m.any()
-    ]
-    if not parts:
+    if not any(mask.any() for mask in masks):
         return True
-    by_manual = sum(float(d @ h) for d, h, _ in parts)
-    sides = sum((n @ d for d, _, n in parts), np.zeros(1))
-    slack = 1e-3 * sum(float(np.abs(n).max(axis=0).sum()) for _, _, n in parts)
-    return bool(sides.min() - slack <= by_manual <= sides.max() + slack)
+    rng = np.random.default_rng([seed, 305])
+    off = [np.where(m, np.sign(h - np.nan_to_num(r)), 0.0) for h, r, m in zip(manual, reference, masks, strict=True)]
+    ones = [mask.astype(np.float64) for mask in masks]
+    others = [[m * rng.uniform(0.5, 1.0, m.shape) * rng.choice([-1.0, 1.0], m.shape) for m in masks] for _ in range(2)]
+    return all(_is_between(runner, leaves, cotangents, manual, d, rng) for d in (off, ones, *others))
 
 
-def _continuous(runner: Runner, leaves: Arrays, cotangents: Arrays, seed: int) -> bool:
+def _is_between(
+    runner: Runner, leaves: Arrays, cotangents: Arrays, manual: Arrays, direction: Arrays, rng: np.random.Generator
+) -> bool:
+    """Return True if <manual, direction> lies between the slopes of f along that direction at points nearby."""
+    sizes = [max(float(np.abs(leaves[i]).max(initial=0.0)), 1e-3) for i in runner.flat.wrt]
+    direction = [d * size for d, size in zip(direction, sizes, strict=True)]
+    slopes = []
+    for base in range(_BASES):
+        away = [
+            (base > 0) * _STEPS[0] * size * rng.normal(size=d.shape) for d, size in zip(direction, sizes, strict=True)
+        ]
+        here = runner.f(_moved(runner, leaves, away))
+        for step in (0.1 * _STEPS[0], -0.1 * _STEPS[0]):
+            there = runner.f(_moved(runner, leaves, [a + step * d for a, d in zip(away, direction, strict=True)]))
+            slopes.append([
+                (y.astype(np.float64) - y0.astype(np.float64)) / step * dy
+                for y, y0, dy in zip(there, here, cotangents, strict=True)
+            ])  # fmt: skip
+    least = [np.min(each, axis=0) for each in zip(*slopes, strict=True)]
+    most = [np.max(each, axis=0) for each in zip(*slopes, strict=True)]
+    low, high = sum(float(a.sum()) for a in least), sum(float(a.sum()) for a in most)
+    size = sum(float(np.maximum(np.abs(a), np.abs(b)).sum()) for a, b in zip(least, most, strict=True))
+    claimed = sum(float((h * d)[d != 0].sum()) for h, d in zip(manual, direction, strict=True))
+    if not np.isfinite([low, high, claimed]).all():
+        return True
+    return low - 1e-5 * size <= claimed <= high + 1e-5 * size
+
+
+def _is_continuous(runner: Runner, leaves: Arrays, cotangents: Arrays, seed: int) -> bool:
     """Return True if f does not jump at this point, so that the gradients nearby are those at it."""
-    rng = np.random.default_rng([seed, 304])
-
-    def phi(at):
-        return [np.asarray(y, np.float64) for y in runner.reference(at, cotangents)[0]]
-
-    here = phi(leaves)
-    steps = _steps(runner, leaves, _STEPS[1], rng)
-    there = phi(_moved(runner, leaves, steps))
-    size = max((np.abs(y).max(initial=0.0) for y in (*here, *there)), default=0.0)
-    jump = max((np.abs(a - b).max(initial=0.0) for a, b in zip(here, there, strict=True)), default=0.0)
-    return bool(jump <= 1e-6 * max(size, 1e-300))
+    here = runner.f(leaves)
+    jumps = []
+    for step in _STEPS:
+        there = runner.f(_moved(runner, leaves, _steps(runner, leaves, step, np.random.default_rng([seed, 304]))))
+        jumps.append(
+            max((float(np.abs(a - b).max(initial=0.0)) for a, b in zip(here, there, strict=True)), default=0.0)
+        )
+    size = max((float(np.abs(y).max(initial=0.0)) for y in here), default=0.0)
+    return bool(jumps[1] <= 0.5 * jumps[0] + 1e-13 * size)

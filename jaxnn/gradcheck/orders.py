@@ -10,7 +10,6 @@ import numpy as np
 from jaxnn.gradcheck.comparison import Row
 from jaxnn.gradcheck.examination import Examiner, OutsideDomainError
 from jaxnn.gradcheck.flat_problem import FlatProblem
-from jaxnn.gradcheck.options import Options
 from jaxnn.gradcheck.points import make_cotangents
 from jaxnn.gradcheck.preconditions import Setting
 from jaxnn.gradcheck.problem import make_problem
@@ -52,7 +51,7 @@ def second_order(examiner: Examiner, setting: Setting, given: Arrays) -> list[Ro
     inner.wrt = [i for i in inner.floating if i in flat.wrt or i >= len(given)]
     derived = Runner(inner)
     try:
-        leaves = [*given, *cotangents]
+        leaves = [*(given if examiner.given_is_smooth else _beside(runner, given, options.seed)), *cotangents]
         found = Examiner(derived, options, own_eps=examiner.own_eps).examine(
             _NAME, "smooth", leaves, make_cotangents("random", derived, leaves, options.seed)
         )
@@ -65,9 +64,21 @@ def second_order(examiner: Examiner, setting: Setting, given: Arrays) -> list[Ro
     return found.rows
 
 
-def forward_mode(runner: Runner, options: Options, setting: Setting, given: Arrays) -> list[Row]:
+def _beside(runner: Runner, given: Arrays, seed: int) -> Arrays:
+    """Return a point beside the given one, which is at a kink, where a first derivative jumps."""
+    rng = np.random.default_rng([seed, 808])
+    moved = list(given)
+    for i in runner.flat.floating:
+        size = np.where(given[i] == 0, np.abs(given[i]).max(initial=0.0) or 1.0, np.abs(given[i]))
+        moved[i] = given[i] + np.where(np.isfinite(size), 0.02 * size * rng.uniform(0.5, 1.0, size.shape), 0.0)
+    return runner.flat.project(moved)
+
+
+def forward_mode(examiner: Examiner, setting: Setting, given: Arrays) -> list[Row]:
     """Return a row that compares the tangents of a function with a JVP rule with those of f, none if it has no JVP."""
+    runner, options = examiner.runner, examiner.options
     flat = runner.flat
+    given = given if examiner.given_is_smooth else _beside(runner, given, options.seed)
     if flat.problem.ruled is None or setting.working != "float64" or runner.quotients or options.fast:
         return []
     rng = np.random.default_rng([options.seed, 606])

@@ -59,8 +59,8 @@ def _at_size(
                 break
         if result is None:
             return
-        if isinstance(result, Examination) and size == 1 and _wrong_shape(result):
-            text = "an axis of size 1 that the backward does not treat as a batch"
+        if isinstance(result, Examination) and _wrong_shape(result) and not explicit:
+            text = f"f takes an axis of {new} in place of {size}; the backward returns other shapes"
             yield Row(name, "all", "note", text=text)
             return
         if isinstance(result, Row) and explicit and result.status == "note":

@@ -24,7 +24,8 @@ def whole_number_points(runner: Runner, given: TestPoint, seed: int) -> Iterator
         leaf = given.leaves[i]
         for label in _PADDING if leaf.ndim == 1 and leaf.size > 1 else ():
             padded = _padded(runner, given, i, label, seed)
-            if padded is not None:
+            # What is ignored as an index out of range is no label of padding.
+            if padded is not None and (label > -2 or _padded(runner, given, i, label + 1, seed) is None):
                 yield TestPoint(f"{label} in {runner.flat.names[i]}", padded)
                 break
 
