@@ -45,7 +45,7 @@ def _autodiff_is_numerical(runner: Runner, given: Examination, seed: int) -> lis
         line = Line(runner, given.leaves, given.cotangents, direction, eps)
         claimed, scale = directional_derivative(given.reference, direction)
         slope = line.slope()
-        if not slope.known or slope.agrees(claimed, scale):
+        if not slope.known or not np.isfinite(claimed) or slope.agrees(claimed, scale):
             continue
         if stops_gradients(runner.flat, given.leaves):
             text = (
@@ -125,10 +125,11 @@ def _adjudicate_failure(runner: Runner, failed: Examination, observations: list[
             f"{values}; finite differences give {slope.value:.6g}, like autodiff; order of the Taylor remainder: "
             f"manual {orders[0]}, autodiff {orders[1]} (2 or more is right, 1 is wrong)"
         )
-    elif slope.agrees(by_manual, scale):
+    elif slope.agrees(by_manual, scale) and not runner.flat.problem.meant:
         text = (
             f"{values}, finite differences {slope.value:.6g}: they agree with the manual gradient, so autodiff of f is "
-            "not the derivative of f; look for a stop_gradient, a rounding or a custom rule inside f"
+            "not the derivative of f; look for a stop_gradient, a rounding or a custom rule inside f, and if its gradient "
+            "is meant, state it by instead="
         )
         return [Row("autodiff and finite differences", "all", "undecided", text=text)]
     else:

@@ -173,10 +173,12 @@ class Examiner:
             manual = [np.asarray(h, np.float64) for h in self.runner.manual(wide, cotangents)]
         except Exception:  # the examination says so
             return reference
+        if [h.shape for h in manual] != [r.shape for r in reference]:
+            return reference
         manual = self.tangents(manual)
         near = nearby_gradients(self.runner, wide, cotangents, manual, reference, self._sizes(cotangents), self.seed)
         if near is None:
-            return self._by_quotients(wide, cotangents, reference)
+            return self._without_both(wide, manual, reference, self._by_quotients(wide, cotangents, reference))
         settled = []
         for i, h, r, found in zip(flat.wrt, manual, reference, near, strict=True):
             kink = found.kink if self.options.kinks == "any" else found.kink & found.outside
@@ -190,7 +192,17 @@ class Examiner:
             nearest = np.clip(np.where(np.isfinite(h), h, 0.0), found.low, found.high)
             nearest = np.where(found.known & ~found.infinite, nearest, np.nan)
             settled.append(np.where(np.isfinite(taken), taken, nearest))
-        return self._by_quotients(wide, cotangents, settled)
+        return self._without_both(wide, manual, reference, self._by_quotients(wide, cotangents, settled))
+
+    def _without_both(self, wide: Arrays, manual: Arrays, reference: Arrays, settled: Arrays) -> Arrays:
+        """Return the settled reference, NaN where neither autodiff nor the manual gradient is finite.
+
+        At arguments that the caller did not give, such as a norm at 0, that is no mistake.
+        """
+        if not self._typical_sizes or _equal(wide, self._given):
+            return settled
+        neither = [~np.isfinite(h) & ~np.isfinite(r) for h, r in zip(manual, reference, strict=True)]
+        return [np.where(n, np.nan, s) for n, s in zip(neither, settled, strict=True)]
 
     def _by_quotients(self, wide: Arrays, cotangents: Arrays, reference: Arrays) -> Arrays:
         """Return the reference with difference quotients where autodiff gives no number; NaN where they have no limit."""

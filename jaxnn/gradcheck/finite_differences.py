@@ -100,7 +100,7 @@ class Line:
 
 def directional_derivative(gradients: Arrays, direction: Arrays) -> tuple[float, float]:
     """Return <gradient, direction>, summed over all leaves, and the sum of the absolute values of its terms."""
-    terms = [g.astype(np.float64) * d for g, d in zip(gradients, direction, strict=True)]
+    terms = [(g.astype(np.float64) * d)[d != 0] for g, d in zip(gradients, direction, strict=True)]
     return float(sum(t.sum() for t in terms)), float(sum(np.abs(t).sum() for t in terms))
 
 

@@ -82,7 +82,7 @@ def _resizable(runner: Runner, leaves: Arrays, old: int, leading: bool, together
         except Exception:  # any error that f raises for this shape
             continue
         grown = [tuple(new if s == old and (a == 0 or not leading) else s for a, s in enumerate(y)) for y in before]
-        if after in (before, grown) or not leading and _grew(before, after, old, new):
+        if after in (before, grown) or not leading and (old == 1 or _grew(before, after, old, new)):
             return subset
     return None
 

@@ -88,16 +88,31 @@ def _wrong_shape(examination: Examination) -> bool:
 
 
 def at_other_trailing_sizes(examiner: Examiner, given: TestPoint, seed: int) -> Iterator[Examination | Row]:
-    """Yield the examinations with axes that are not the leading ones at another size, so that a size in a constant is found."""
-    runner = examiner.runner
-    sizes = dict.fromkeys(size for leaf in given.leaves for size in leaf.shape[1:] if size > 1)
+    """Yield examinations with other axes than the leading ones at another size, so that a size in a constant is found.
+
+    All of them at once, if the backward takes that, else one after another.
+    """
+    runner, leaves = examiner.runner, given.leaves
+    sizes = dict.fromkeys(size for leaf in given.leaves for size in leaf.shape[1:])
+    sizes |= dict.fromkeys(1 for leaf in given.leaves if 1 in leaf.shape[:1])
+    alone = []
     for size in list(sizes)[:_MOST_TRAILING]:
         other = resized(runner, given.leaves, size, size + 1, leading=False, seed=seed)
         if other is None:
             continue
-        result = _examined(examiner, f"size {size} -> {size + 1}", (size, size + 1), other.leaves, seed)
+        alone.append((f"size {size} -> {size + 1}", (size, size + 1), other.leaves))
+        # Another size may already be the new size of this one.
+        together = resized(runner, leaves, size, size + 1, leading=False, seed=seed) if size + 1 not in sizes else None
+        leaves = leaves if together is None else together.leaves
+    if len(alone) > 1:
+        result = _examined(examiner, "other sizes", (0, 0), leaves, seed)
+        if isinstance(result, Examination) and not result.failed:
+            yield result._replace(size=None)
+            return
+    for name, size, leaves in alone:
+        result = _examined(examiner, name, size, leaves, seed)
         if isinstance(result, Examination) and _wrong_shape(result):
-            text = f"f takes an axis of {size + 1} in place of {size}; the backward returns other shapes"
+            text = f"f takes an axis of {size[1]} in place of {size[0]}; the backward returns other shapes"
             result = Row(result.name, "all", "note", text=text)
         yield result
 

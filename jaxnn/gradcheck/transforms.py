@@ -1,6 +1,7 @@
 """Compare the manual gradient under JAX's transformations with the reference of each sample alone."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +12,37 @@ from jaxnn.gradcheck.examination import Examination, Examiner, OutsideDomainErro
 from jaxnn.gradcheck.points import TestPoint, is_label, make_cotangents
 from jaxnn.gradcheck.runner import Arrays, first_line
 
+_SAMPLES = 3
+_MOST_ARGUMENTS = 6
+Manual = Callable[[Any, Any], Any]
+
+
+class Transformed(NamedTuple):
+    """One transformation of the backward.
+
+    Attributes:
+      name: of the test point.
+      transform: the backward -> the transformed one, of stacked leaves and cotangents.
+      axes: for each leaf, 0 if it has an axis of samples, else `None`.
+      leaves, cotangents: its arguments.
+      shape: reference gradients, stacked -> as the transformed backward arranges them.
+    """
+
+    name: str
+    transform: Callable[[Manual], Manual]
+    axes: list[int | None]
+    leaves: Arrays
+    cotangents: Arrays
+    shape: Callable[[np.ndarray], np.ndarray] = lambda stacked: stacked
+
 
 def transformed(examiner: Examiner, given: TestPoint, seed: int) -> Iterator[Examination | Row]:
     """Yield the examinations under vmap (over each argument, over all, twice) and scan."""
-    runner, flat = examiner.runner, examiner.runner.flat
+    runner = examiner.runner
     if runner.untraceable is not None:
         text = (
-            f"the backward does not compile ({type(runner.untraceable).__name__}), so it ran in Python: use jnp.where for "
-            "`if`, jnp or jax.pure_callback for NumPy"
+            f"the backward does not compile ({type(runner.untraceable).__name__}), so it ran in Python: use jnp.where "
+            "for `if`, jnp or jax.pure_callback for NumPy"
         )
         yield Row("jit", "all", "note", text=text)
         return
@@ -26,63 +50,48 @@ def transformed(examiner: Examiner, given: TestPoint, seed: int) -> Iterator[Exa
     if samples is None:
         yield Row("under vmap and scan", "all", "skip", text="the reference is not finite near the given arguments")
         return
-    leaves, cotangents = samples
-
-    def one_by_one(axes):
-        taken = []
-        for k in range(3):
-            at = [leaf[k] if axis == 0 else leaf[0] for leaf, axis in zip(leaves, axes, strict=True)]
-            dy = [c[k] for c in cotangents]
-            taken.append(examiner.reference(at, dy, "float64"))
-        return taken
-
-    def report(name, transform, axes, stacked_leaves, stacked_cotangents, shape=lambda a: a):
-        taken = one_by_one(axes)
+    every = _transformations(examiner, *samples)
+    together = _run_together(examiner, every)
+    for k, one in enumerate(every):
         try:
-            manual = runner.manual_under(transform, stacked_leaves, stacked_cotangents)
+            manual = together[k] if together else runner.manual_under(one.transform, one.leaves, one.cotangents)
         except Exception as error:
-            return Row(name, "all", "note", text=f"the backward raised {type(error).__name__}: {first_line(error)}")
-        reference = Reference(
-            [shape(np.stack([each.gradients[j] for each in taken])) for j in range(len(flat.wrt))],
-            lambda k: _widest([each.bound(k) for each in taken]),
-            lambda k: _widest([each.quick_bound(k) for each in taken]),
-        )
-        rows = examiner.rows(name, manual, reference, "float64")
-        return Examination(name, "transform", "float64", leaves, cotangents, manual, reference.gradients, rows)
+            yield Row(one.name, "all", "note", text=f"the backward raised {type(error).__name__}: {first_line(error)}")
+            continue
+        yield _examined(examiner, one, manual, *samples)
 
-    everything = [0 if i in flat.floating else None for i in range(len(leaves))]
-    arguments = sorted({flat.argument[i] for i in flat.floating})
-    for argument in arguments[:6] if len(arguments) > 1 else []:
-        axes = [0 if axis == 0 and flat.argument[i] == argument else None for i, axis in enumerate(everything)]
-        mixed = [leaf if axis == 0 else leaf[0] for leaf, axis in zip(leaves, axes, strict=True)]
-        name = f"vmap over {flat.problem.names[argument]}"
-        yield report(name, lambda manual, axes=axes: jax.vmap(manual, (axes, 0)), axes, mixed, cotangents)
-    mixed = [leaf if axis == 0 else leaf[0] for leaf, axis in zip(leaves, everything, strict=True)]
-    yield report("vmap over all", lambda manual: jax.vmap(manual, (everything, 0)), everything, mixed, cotangents)
-    twice = [np.stack([m, m[::-1]]) if axis == 0 else m for m, axis in zip(mixed, everything, strict=True)]
-    yield report(
-        "vmap of vmap",
-        lambda manual: jax.vmap(jax.vmap(manual, (everything, 0)), (everything, 0)),
-        everything,
-        twice,
-        [np.stack([c, c[::-1]]) for c in cotangents],
-        shape=lambda r: np.stack([r, r[::-1]]),
-    )
 
-    def scanned(manual):
-        def step(carry, xs):
-            stacked, dy = xs
-            rest = iter(stacked)
-            at = [next(rest) if axis == 0 else jnp.asarray(m) for m, axis in zip(mixed, everything, strict=True)]
-            return carry, manual(at, dy)
+def _run_together(examiner: Examiner, every: list[Transformed]) -> list[Arrays] | None:
+    """Return the gradients of all of them, from one program, or `None` if one of them raises."""
 
-        def run(stacked, cotangents):
-            mapped = [s for s, axis in zip(stacked, everything, strict=True) if axis == 0]
-            return jax.lax.scan(step, 0, (mapped, cotangents))[1]
+    def all_of(manual):
+        def run(leaves, cotangents):
+            return [
+                one.transform(manual)(at, dy) for one, at, dy in zip(every, leaves, cotangents, strict=True)
+            ]  # fmt: skip
 
         return run
 
-    yield report("scan", scanned, everything, mixed, cotangents)
+    try:
+        leaves, cotangents = [one.leaves for one in every], [one.cotangents for one in every]
+        return examiner.runner.manual_under(all_of, leaves, cotangents)
+    except Exception:  # each is tried alone
+        return None
+
+
+def _examined(examiner: Examiner, one: Transformed, manual: Arrays, leaves: Arrays, cotangents: Arrays) -> Examination:
+    """Compare with the reference of each sample alone."""
+    taken = []
+    for k in range(_SAMPLES):
+        at = [leaf[k] if axis == 0 else leaf[0] for leaf, axis in zip(leaves, one.axes, strict=True)]
+        taken.append(examiner.reference(at, [c[k] for c in cotangents], "float64"))
+    reference = Reference(
+        [one.shape(np.stack(each)) for each in zip(*(t.gradients for t in taken), strict=True)],
+        lambda k: _widest([each.bound(k) for each in taken]),
+        lambda k: _widest([each.quick_bound(k) for each in taken]),
+    )
+    rows = examiner.rows(one.name, manual, reference, "float64")
+    return Examination(one.name, "transform", "float64", leaves, cotangents, manual, reference.gradients, rows)
 
 
 def _widest(bounds: list[Bound]) -> Bound:
@@ -92,22 +101,71 @@ def _widest(bounds: list[Bound]) -> Bound:
     )
 
 
+def _transformations(examiner: Examiner, leaves: Arrays, cotangents: Arrays) -> list[Transformed]:
+    flat = examiner.runner.flat
+    everything = [0 if i in flat.floating else None for i in range(len(leaves))]
+
+    def mixed(axes):
+        return [leaf if axis == 0 else leaf[0] for leaf, axis in zip(leaves, axes, strict=True)]
+
+    found = []
+    arguments = sorted({flat.argument[i] for i in flat.floating})
+    for argument in arguments[:_MOST_ARGUMENTS] if len(arguments) > 1 else []:
+        axes = [0 if axis == 0 and flat.argument[i] == argument else None for i, axis in enumerate(everything)]
+        name = f"vmap over {flat.problem.names[argument]}"
+        found.append(Transformed(name, _vmap(axes), axes, mixed(axes), cotangents))
+    found.append(Transformed("vmap over all", _vmap(everything), everything, mixed(everything), cotangents))
+    twice = [np.stack([m, m[::-1]]) if a == 0 else m for m, a in zip(mixed(everything), everything, strict=True)]
+    found.append(
+        Transformed(
+            "vmap of vmap",
+            lambda manual: jax.vmap(jax.vmap(manual, (everything, 0)), (everything, 0)),
+            everything,
+            twice,
+            [np.stack([c, c[::-1]]) for c in cotangents],
+            lambda stacked: np.stack([stacked, stacked[::-1]]),
+        )
+    )
+    return [*found, Transformed("scan", _scan(everything), everything, mixed(everything), cotangents)]
+
+
+def _vmap(axes: list[int | None]) -> Callable[[Manual], Manual]:
+    return lambda manual: jax.vmap(manual, (axes, 0))
+
+
+def _scan(axes: list[int | None]) -> Callable[[Manual], Manual]:
+    """Run the backward in a scan over samples. What is not scanned over is an array of JAX, as in a user's scan."""
+
+    def transform(manual):
+        def run(stacked, cotangents):
+            def step(carry, xs):
+                own, dy = xs
+                rest = iter(own)
+                at = [next(rest) if axis == 0 else jnp.asarray(s) for s, axis in zip(stacked, axes, strict=True)]
+                return carry, manual(at, dy)
+
+            mapped = [s for s, axis in zip(stacked, axes, strict=True) if axis == 0]
+            return jax.lax.scan(step, 0, (mapped, cotangents))[1]
+
+        return run
+
+    return transform
+
+
 def _samples(examiner: Examiner, given: TestPoint, seed: int) -> tuple[Arrays, Arrays] | None:
     """Return three samples near the given arguments, and a cotangent for each, stacked on a new leading axis."""
     runner, flat = examiner.runner, examiner.runner.flat
-    stretch = (1.0, 0.9, 1.1)
-    leaves = [
-        np.stack([leaf * s if i in flat.floating and not is_label(leaf) else leaf for s in stretch])
-        for i, leaf in enumerate(given.leaves)
+    samples = [
+        flat.project(
+            [leaf * s if i in flat.floating and not is_label(leaf) else leaf for i, leaf in enumerate(given.leaves)]
+        )
+        for s in (1.0, 0.9, 1.1)
     ]
-    samples = [flat.project([leaf[k] for leaf in leaves]) for k in range(3)]
-    leaves = [np.stack([sample[i] for sample in samples]) for i in range(len(leaves))]
-    cotangents = [make_cotangents(given.cotangents, runner, given.leaves, seed + k) for k in range(3)]
-    stacked = [np.stack([c[j] for c in cotangents]) for j in range(len(cotangents[0]))]
+    cotangents = [make_cotangents(given.cotangents, runner, given.leaves, seed + k) for k in range(_SAMPLES)]
     try:
-        for k in range(3):
-            at = [leaf[k] for leaf in leaves]
-            examiner.reference(at, [c[k] for c in stacked], "float64")
+        for at, dy in zip(samples, cotangents, strict=True):
+            if not all(np.isfinite(g).all() for g in examiner.reference(at, dy, "float64").gradients):
+                return None
     except OutsideDomainError:
         return None
-    return leaves, stacked
+    return tuple([np.stack(each) for each in zip(*group, strict=True)] for group in (samples, cotangents))

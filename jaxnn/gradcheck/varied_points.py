@@ -17,7 +17,8 @@ def whole_number_points(runner: Runner, given: TestPoint, seed: int) -> Iterator
     """Yield points with other whole numbers: drawn from the range of the given ones, and with labels of padding."""
     whole = [i for i, leaf in enumerate(given.leaves) if np.issubdtype(leaf.dtype, np.integer) and leaf.size]
     rng = np.random.default_rng([seed, 707])
-    varied = [_varied(rng, leaf) if i in whole else leaf for i, leaf in enumerate(given.leaves)]
+    shapes = {leaf.shape for leaf in given.leaves if is_floating(leaf)}
+    varied = [_varied(rng, leaf, leaf.shape in shapes) if i in whole else leaf for i, leaf in enumerate(given.leaves)]
     if any(not np.array_equal(varied[i], given.leaves[i]) for i in whole):
         yield TestPoint("other whole numbers", varied)
     for i in whole:
@@ -30,17 +31,19 @@ def whole_number_points(runner: Runner, given: TestPoint, seed: int) -> Iterator
                 break
 
 
-def _varied(rng: np.random.Generator, leaf: np.ndarray) -> np.ndarray:
-    """Return other whole numbers in the range of the given ones; a permutation stays one, what is sorted stays as it is."""
+def _varied(rng: np.random.Generator, leaf: np.ndarray, elementwise: bool) -> np.ndarray:
+    """Return other whole numbers in the range of the given ones, with one more if they are no indices.
+
+    A permutation stays one, and what is sorted stays as it is.
+    """
     if leaf.ndim == 1 and leaf.size > 2 and (np.diff(leaf) >= 0).all() and leaf[0] != leaf[-1]:
         return leaf
     flat = leaf.ravel()
     if leaf.size > 1 and len(np.unique(flat)) == leaf.size:
         return rng.permutation(flat).reshape(leaf.shape)
-    low = min(int(flat.min()), 1 if leaf.size == 1 or (flat == flat[0]).all() else 0)
-    if low < 0:
-        low = int(flat.min())
-    return rng.integers(low, int(flat.max()) + 1, leaf.shape).astype(leaf.dtype)
+    low = min(int(flat.min()), 1 if leaf.ndim == 0 else 0)
+    more = elementwise and int(flat.max()) > 1
+    return rng.integers(low, int(flat.max()) + 1 + more, leaf.shape).astype(leaf.dtype)
 
 
 def _padded(runner: Runner, given: TestPoint, i: int, label: int, seed: int) -> Arrays | None:
