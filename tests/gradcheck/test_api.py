@@ -87,7 +87,6 @@ PLAIN = {
 def test_options_are_keywords_that_an_editor_shows(name):
     parameters = inspect.signature(getattr(gradcheck, name)).parameters
     assert {"fast", "seed"} <= {p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY}
-    assert all(p.kind is not p.VAR_KEYWORD for p in parameters.values())
     with pytest.raises(TypeError, match=f"^{name}.. got an unexpected keyword argument 'tol'"):
         PLAIN[name](tol=1)
 

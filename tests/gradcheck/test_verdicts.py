@@ -122,8 +122,9 @@ def test_undecided_if_autodiff_and_finite_differences_disagree():
     assert report.counts["undecided"] == 1
     assert not report.diagnoses
     assert "stop_gradient" in str(report)
-    # and if the manual gradient equals that of autodiff, finite differences still disagree
-    assert not gradcheck.vjp(f, lambda args, dy: (args[0] * dy,), X)
+    # That of autodiff is what the stop_gradient means: the report notes that finite differences disagree.
+    report = gradcheck.vjp(f, lambda args, dy: (args[0] * dy,), X)
+    assert report and report.counts["note"]
 
 
 def test_points_outside_the_domain_are_skipped():
@@ -146,24 +147,29 @@ def test_labels_are_not_changed():
     assert gradcheck.vjp(loss, backward, X, y)
 
 
-def test_a_numpy_number_that_promotes_is_diagnosed():
+def test_a_numpy_number_that_promotes_in_other_precisions_is_noted():
     report = gradcheck.vjp(lambda x: x / np.sqrt(3), lambda args, dy: (dy / np.sqrt(3),), B)
-    assert not report
-    assert "right in value, but not in the dtype of bfloat16, float16" in report.diagnoses[0].text
+    assert report
+    texts = {row.text for row in report.rows if row.status == "note" and row.test_point == "given, bfloat16"}
+    assert texts == {"dtype must be bfloat16, that of the argument, got float32: cast the gradient"}
 
 
-def test_a_backward_in_numpy_is_checked_and_fails_jit():
-    report = gradcheck.gradient(lambda x: jnp.sin(x).sum(), lambda x: np.cos(np.asarray(x)), B)
-    assert [row.test_point for row in report.rows if row.status == "fail"] == ["jit"]
-    assert "use jnp.where for `if`, jnp for numpy" in str(report)
+def test_a_backward_in_numpy_is_checked_and_noted():
+    def right(x):
+        return np.cos(np.asarray(x))
+
+    report = gradcheck.gradient(lambda x: jnp.sin(x).sum(), right, B)
+    assert report and [row.status for row in report.rows if row.test_point == "jit"] == ["note"]
+    assert not gradcheck.gradient(lambda x: jnp.sin(x).sum(), lambda x: -right(x), B)
 
 
-def test_a_backward_that_depends_on_concrete_values_fails_jit():
+def test_a_backward_that_depends_on_concrete_values_is_checked_and_noted():
     def backward(args, dy):
         return (dy * 2 if float(dy.sum()) > -1e9 else dy,)
 
     report = gradcheck.vjp(lambda x: 2 * x, backward, X)
-    assert [row.test_point for row in report.rows if row.status == "fail"] == ["jit"]
+    assert report and [row.status for row in report.rows if row.test_point == "jit"] == ["note"]
+    assert not gradcheck.vjp(lambda x: 3 * x, backward, X)
 
 
 def test_if_only_the_dtype_is_wrong_only_the_dtype_is_reported():
