@@ -74,12 +74,11 @@ CANNOT_BE_RUN = {
     ),
     "NaN": (
         lambda: check_identity(X.at[1, 2].set(jnp.nan)),
-        r"x must be finite, got NaN or inf, first at \[1, 2\]",
+        r"x must not hold NaN, got NaN first at \[1, 2\]",
     ),
-    "complex": (lambda: check_identity(X + 0j), "x must be real, got complex64"),
     "a bool output": (
         lambda: gradcheck.vjp(lambda x: x > 0, identity_backward, X),
-        "f must return floating arrays, got bool",
+        "f must return at least one floating array, got bool",
     ),
     "integers only": (
         lambda: gradcheck.vjp(lambda i: i * 1.0, lambda args, dy: (None,), jnp.array([1, 2])),
@@ -87,11 +86,11 @@ CANNOT_BE_RUN = {
     ),
     "no scalar": (
         lambda: gradcheck.gradient(lambda x: x, lambda x: x, X),
-        r"f must return one scalar, got shapes \[\(4, 3\)\]: use vjp",
+        r"f must return one real scalar, got .*float32 \(4, 3\).*: use vjp",
     ),
     "outside the domain": (
         lambda: gradcheck.vjp(lambda x: jnp.log(x), identity_backward, -jnp.abs(X)),
-        "the value of f must be finite at the given arguments",
+        "the value of f must be a number at the given arguments",
     ),
     "an infinite slope": (
         lambda: gradcheck.vjp(lambda x: jnp.sqrt(x), identity_backward, 0 * X),
@@ -137,12 +136,6 @@ CANNOT_BE_RUN = {
     "a factory for a regularizer": (
         lambda: gradcheck.regularizer(jaxnn.l2, {"W": W}),
         "regularizer must be a jaxnn.regularizers.Regularizer, got the function l2: ",
-    ),
-    "not differentiable": (
-        lambda: gradcheck.vjp(
-            lambda x: jax.lax.while_loop(lambda a: a.sum() < 9, lambda a: a * 2, x), identity_backward, X**2
-        ),
-        "f must be differentiable in reverse mode, got ValueError",
     ),
 }
 
