@@ -89,7 +89,7 @@ def huber(x):
 X, U = normal(491, 6, scale=1.5), normal(492, 5)
 WILD = [
     wild("straight-through round", "custom", jnp.round, with_rule(jnp.round, lambda args, dy: (dy,)), X,
-         source="aqt.jax.v2.stochastic_rounding", instead=lambda x: x),
+         instead=lambda x: x),
     wild("straight-through sign, clipped", "vjp", jnp.sign, lambda args, dy: (dy * (jnp.abs(args[0]) <= 1),), X,
          source="larq.quantizers.SteSign", instead=lambda x: jnp.clip(x, -1, 1)),
     wild("straight-through one-hot of the largest", "vjp", one_hot_of_largest, softmax_backward, normal(493, 3, 4),

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from scripts.benchmarks.gradbench.case import integers, normal, uniform, wild
 
 lse = jax.nn.logsumexp
+A, B = 0.7978845608028654, 0.044715
 
 
 def linear_cross_entropy(h, W, labels):
@@ -123,9 +124,6 @@ def chunked_attention_backward(args, dy):
     return dq, dk, dv
 
 
-A, B = 0.7978845608028654, 0.044715
-
-
 def bias_gelu(x, b):
     z = x + b[None]
     return 0.5 * z * (1 + jnp.tanh(A * z * (1 + B * z * z)))
@@ -200,8 +198,7 @@ WILD = [
          source="t5x.losses.cross_entropy_with_logits"),
     wild("layer norm: mean and 1/std saved", "rule", layer_norm, (layer_norm_fwd, layer_norm_bwd), X, normal(328, 6),
          normal(329, 6), source="torch.nn.functional.layer_norm"),
-    wild("rms norm with weight 1 + w", "vjp", rms_norm, rms_norm_backward, X, normal(330, 6),
-         source="flax.nnx.RMSNorm"),
+    wild("rms norm, weight 1 + w", "vjp", rms_norm, rms_norm_backward, X, normal(330, 6), source="flax.nnx.RMSNorm"),
     wild("causal attention: lse saved", "rule", attention, (attention_fwd, attention_bwd), Q, K, V,
          source="flash_attention_jax.causal_flash_attention"),
     wild("attention: a scan over the keys", "vjp", lambda q, k, v: jax.nn.softmax(q @ k.T / q.shape[-1] ** 0.5) @ v,

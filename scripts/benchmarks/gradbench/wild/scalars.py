@@ -136,7 +136,7 @@ WILD = [
     wild("cosine similarity along axis 0, a keyword", "vjp", cosine, cosine_backward, normal(507, 3, 4),
          normal(508, 3, 4), source="optax.losses.cosine_similarity", axis=0, epsilon=0.01),
     wild("power and reduction as keywords", "gradient", reduced, reduced_gradient, normal(509, 2, 3),
-         normal(510, 2, 3), source="haiku tests of reductions", reduction="sum", power=3),
+         normal(510, 2, 3), reduction="sum", power=3),
     wild("Student's t, four scalars", "gradient", student_t, student_t_gradient, jnp.float32(0.7), jnp.float32(4),
          jnp.float32(-0.5), jnp.float32(1.5), source="tfp.distributions.StudentT.log_prob",
          domain={"degrees": "positive", "scale": "positive"}),

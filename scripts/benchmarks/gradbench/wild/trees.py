@@ -147,7 +147,7 @@ WILD = [
     wild("layer: a named tuple with a function, None and an int", "vjp", linear, linear_backward,
          Linear(normal(405, 3, 2), None, jnp.tanh, 2), X, source="equinox.nn.Linear"),
     wild("activation by its name: nondiff_argnums", "rule", named, (named_fwd, named_bwd), "sigmoid", X,
-         source="flax.linen.activation", nondiff_argnums=(0,)),
+         nondiff_argnums=(0,)),
     wild("function, its derivative and a power: nondiff_argnums", "custom",
          lambda functions, x, power: functions[0](x) ** power, applied, (jnp.sin, jnp.cos), X, 3,
          source="JAX documentation, custom_vjp with nondiff_argnums"),
