@@ -1,6 +1,7 @@
 """The gradient checkers to compare: each takes a case of the bench and returns a verdict on its gradient."""
 
 import importlib.util
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -8,6 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from scripts.benchmarks.gradbench.case import (
+    function_of,
+    gradients_of_variables,
+    is_variable,
+    variables,
+)
 from scripts.benchmarks.gradbench.cases import Case, backward_of
 
 
@@ -28,16 +35,31 @@ class NotApplicableError(Exception):
 
 
 def is_float(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jnp.floating)
+    return is_variable(leaf) and not jnp.iscomplexobj(leaf)
+
+
+def is_plain(case: Case) -> bool:
+    """Return whether jax.custom_vjp takes all arguments and outputs as they are: real arrays, with nothing stated."""
+    leaves = jax.tree.leaves(case.args)
+    if case.options or not all(hasattr(leaf, "dtype") and not jnp.iscomplexobj(leaf) for leaf in leaves):
+        return False
+    return not case.source or all(map(is_float, jax.tree.leaves(jax.eval_shape(case.f, *case.args))))
 
 
 def check_applicable(case: Case) -> None:
-    """Raise NotApplicableError for an integer gradient: in a rule, its product with the cotangent is a float."""
-    if case.form == "gradient":
+    """Raise NotApplicableError for what the other checkers have no way to state.
+
+    An integer gradient: in a rule, its product with the cotangent is a float. A gradient that is deliberately that of
+    another function: the rule of `custom` has the values of f.
+    """
+    if "instead" in case.options:
+        if case.form == "custom":
+            raise NotApplicableError("the gradient is deliberately not that of f")
+        if "stop_gradient" in getattr(getattr(function_of(case), "__code__", None), "co_names", ()):
+            raise NotApplicableError("difference quotients ignore stop_gradient")
+    if case.form == "gradient" and is_plain(case):
         grads = jax.eval_shape(backward_of(case), case.args, None)
-        pairs = [(a, g) for a, g in zip(case.args, grads, strict=True) if g is not None]
-        leaves = [leaf for pair in pairs for leaf in zip(*map(jax.tree.leaves, pair), strict=True)]
-        if any(is_float(a) and not is_float(g) for a, g in leaves):
+        if not all(map(is_float, gradients_of_variables(case.args, grads))):
             raise NotApplicableError("the gradient is not a float")
 
 
@@ -56,6 +78,8 @@ def under_rule(case: Case) -> Callable[..., Any]:
 def of_floats(case: Case) -> tuple[Callable[..., Any], list[Any]]:
     """Return that function of its floating leaves only: integers, masks and keys are closed over."""
     g = under_rule(case)
+    if not is_plain(case):
+        return of_variables(case)
     leaves, tree = jax.tree.flatten(case.args)
     floats = [i for i, leaf in enumerate(leaves) if is_float(leaf)]
     if not floats:
@@ -68,6 +92,49 @@ def of_floats(case: Case) -> tuple[Callable[..., Any], list[Any]]:
     return of, [leaves[i] for i in floats]
 
 
+def symmetric_part(a: Any) -> Any:
+    return (a + a.T) / 2
+
+
+def projection_of(case: Case) -> Callable[..., Any]:
+    """Return the map of arguments into the domain that a user of the other checkers must put in front of f."""
+    domain = case.options.get("domain")
+    maps: dict[Any, Any] = {"symmetric": symmetric_part, "positive definite": symmetric_part}
+    if isinstance(domain, str):
+        # The others are open sets: near arguments belong to them too.
+        own = maps.get(domain, lambda a: a)
+        return lambda *args: tuple(own(a) if is_variable(a) else a for a in args)
+    if isinstance(domain, dict):
+        names = list(inspect.signature(case.f).parameters)
+        place = {names.index(name): kind if callable(kind) else maps.get(kind) for name, kind in domain.items()}
+        return lambda *args: tuple(place[i](a) if place.get(i) else a for i, a in enumerate(args))
+    return domain or (lambda *args: args)
+
+
+def of_variables(case: Case) -> tuple[Callable[..., Any], list[Any]]:
+    """Return f with its gradient as a rule of the floating and complex leaves only, after the projection.
+
+    All else among the arguments is closed over, and integer outputs are left out, as users of the other checkers must
+    do by hand.
+    """
+    values, rebuilt = variables(case.args)
+    f, backward, project = function_of(case), backward_of(case), projection_of(case)
+    if case.form == "custom":
+        g = lambda *own: case.manual(*rebuilt(own))  # noqa: E731
+    else:
+        g = jax.custom_vjp(lambda *own: f(*rebuilt(own)))
+        g.defvjp(
+            lambda *own: (f(*rebuilt(own)), own),
+            lambda own, dy: tuple(gradients_of_variables(rebuilt(own), backward(rebuilt(own), dy))),
+        )
+
+    def of(*own: Any) -> Any:
+        inside = variables(project(*rebuilt(own)))[0]
+        return [leaf for leaf in jax.tree.leaves(g(*inside)) if is_variable(leaf)]
+
+    return of, [jnp.asarray(value) for value in values]
+
+
 def by_jaxnn(case: Case) -> Verdict:
     from jaxnn import gradcheck
 
@@ -77,14 +144,16 @@ def by_jaxnn(case: Case) -> Verdict:
     return Verdict(bool(report), tuple(dict.fromkeys(d.kind for d in report.diagnoses)))
 
 
-def asserting(check: Callable[[Callable[..., Any], list[Any]], None]) -> Callable[[Case], Verdict]:
+def asserting(check: Callable[..., None]) -> Callable[[Case], Verdict]:
     """Return the checker for a `check` that raises AssertionError; errors of jax.custom_vjp count as caught too."""
 
     def checker(case: Case) -> Verdict:
         check_applicable(case)
         f, values = of_floats(case)
         try:
-            check(f, values)
+            check(f, values, **({"rtol": case.options["rtol"]} if "rtol" in case.options else {}))
+        except jax.errors.TracerArrayConversionError as error:
+            raise NotApplicableError("the gradient is plain NumPy") from error
         except AssertionError as error:
             return Verdict(False, message=str(error))
         except (TypeError, ValueError) as error:
@@ -96,16 +165,25 @@ def asserting(check: Callable[[Callable[..., Any], list[Any]], None]) -> Callabl
     return checker
 
 
-def check_grads(f: Any, values: list[Any]) -> None:
+def check_grads(f: Any, values: list[Any], **tolerance: float) -> None:
     from jax.test_util import check_grads
 
-    check_grads(f, values, order=1, modes=("rev",))
+    check_grads(f, values, order=1, modes=("rev",), **tolerance)
 
 
-def chex_grads(f: Any, values: list[Any]) -> None:
+def chex_grads(f: Any, values: list[Any], **tolerance: float) -> None:
     import chex
 
-    chex.assert_numerical_grads(f, values, order=1, modes=("rev",))
+    chex.assert_numerical_grads(f, values, order=1, modes=("rev",), **tolerance)
+
+
+def as_plain(case: Case) -> Case:
+    """Return a case with the same gradient, of float64 arrays alone."""
+    wide = [jnp.asarray(value, "float64") for value in variables(case.args)[0]]
+    of = of_variables(case)[0]
+    tolerance = {name: value for name, value in case.options.items() if name == "rtol"}
+    pullback = lambda own, dy: jax.vjp(of, *own)[1](dy)  # noqa: E731
+    return case._replace(form="vjp", f=of, manual=pullback, args=tuple(wide), options=tolerance)
 
 
 def by_torch(case: Case) -> Verdict:
@@ -114,13 +192,17 @@ def by_torch(case: Case) -> Verdict:
     from torch.autograd.gradcheck import GradcheckError  # the function torch.autograd.gradcheck hides this module
 
     check_applicable(case)
+    if any(jnp.iscomplexobj(leaf) for leaf in jax.tree.leaves(case.args) if is_variable(leaf)):
+        raise NotApplicableError("complex arguments: torch's gradient is the conjugate of JAX's")
     with jax.enable_x64(True):
+        if not is_plain(case):
+            case = as_plain(case)
         leaves, tree = jax.tree.flatten(case.args)
         leaves = [leaf.astype("float64") if is_float(leaf) else leaf for leaf in leaves]
         floats = [i for i, leaf in enumerate(leaves) if is_float(leaf)]
         if not floats:
             raise NotApplicableError("no floating argument")
-        f, backward = jax.jit(case.f), jax.jit(backward_of(case))
+        f, backward = jax.jit(case.f), backward_of(case)
 
         def rebuilt(values: Any) -> Any:
             own = list(leaves)
@@ -130,6 +212,11 @@ def by_torch(case: Case) -> Verdict:
 
         shapes = jax.eval_shape(case.f, *rebuilt([torch.tensor(np.array(leaves[i])) for i in floats]))
         out_tree = jax.tree.structure(shapes)
+        try:
+            jax.eval_shape(backward, jax.tree.unflatten(tree, leaves), shapes)
+            backward = jax.jit(backward)
+        except jax.errors.TracerArrayConversionError:
+            pass  # plain NumPy
 
         class Pair(torch.autograd.Function):
             @staticmethod
@@ -142,17 +229,14 @@ def by_torch(case: Case) -> Verdict:
             def backward(ctx: Any, *cotangents: Any) -> Any:
                 args = rebuilt(ctx.saved_tensors)
                 dy = jax.tree.unflatten(out_tree, [jnp.asarray(c.numpy()) for c in cotangents])
-                grads = []
-                for arg, grad in zip(args, backward(args, dy), strict=True):
-                    n = len(jax.tree.leaves(arg))
-                    grads += [None] * n if grad is None else jax.tree.leaves(grad)
-                return tuple(None if grads[i] is None else torch.tensor(np.array(grads[i], float)) for i in floats)
+                grads = gradients_of_variables(args, backward(args, dy))
+                return tuple(torch.tensor(np.array(grad, float)) for grad in grads)
 
         values = [torch.tensor(np.array(leaves[i]), requires_grad=True) for i in floats]
         if sum(value.numel() for value in values) > 1000:
             raise NotApplicableError("a numerical Jacobian with respect to more than 1000 numbers")
         try:
-            torch.autograd.gradcheck(Pair.apply, values)
+            torch.autograd.gradcheck(Pair.apply, values, rtol=max(1e-3, case.options.get("rtol", 0)))
         except GradcheckError as error:
             return Verdict(False, message=str(error))
         except RuntimeError as error:

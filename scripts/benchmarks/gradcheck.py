@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scripts.benchmarks.checkers import TOOLS, NotApplicableError, Verdict, missing
-from scripts.benchmarks.gradbench.cases import ERRORS, HARD, RIGHT, WRONG, Case
+from scripts.benchmarks.gradbench.cases import ERRORS, HARD, RIGHT, WILD, WRONG, Case
 
-SETS = {"right": RIGHT, "hard": HARD, "wrong": WRONG, "errors": ERRORS}
+SETS = {"right": RIGHT, "hard": HARD, "wild": WILD, "wrong": WRONG, "errors": ERRORS}
 FACTORS = ("missing 1/m", "1/m twice", "sum for mean", "sign")
 
 
@@ -99,6 +99,7 @@ def row(runs: list[Run]) -> list[str]:
         share("wrong", ("missed", "crash"), good=True),
         share("right", ("false alarm",), good=False),
         share("hard", ("false alarm",), good=False),
+        share("wild", ("false alarm",), good=False),
         f"{diagnosed} of {len(named)}" if diagnoses else "-",
         str(sum(bool(run.false_kinds) for run in runs)) if diagnoses else "-",
         share("errors", ("not rejected", "crash"), good=True),
@@ -109,8 +110,8 @@ def row(runs: list[Run]) -> list[str]:
     ]
 
 
-HEADER = ["checker", "wrong caught", "alarms: right", "alarms: hard", "diagnosed", "misdiagnosed", "rejected",
-          "crashes", "not applicable", "median s", "total s"]  # fmt: skip
+HEADER = ["checker", "wrong caught", "alarms: right", "alarms: hard", "alarms: wild", "diagnosed", "misdiagnosed",
+          "rejected", "crashes", "not applicable", "median s", "total s"]  # fmt: skip
 
 
 def table(rows: list[list[str]]) -> str:

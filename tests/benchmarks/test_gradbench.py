@@ -1,4 +1,7 @@
-"""The collection of gradients: right ones agree with autodiff of the plain function, wrong ones differ."""
+"""The collection of gradients: right ones agree with autodiff of the plain function, wrong ones differ.
+
+Those in the style of public code, of which many have no autodiff, are in test_wild.py.
+"""
 
 from collections import Counter
 from functools import cache
@@ -10,7 +13,7 @@ import pytest
 
 from jaxnn.gradcheck import GradcheckError
 from scripts.benchmarks.checkers import by_jaxnn
-from scripts.benchmarks.gradbench.cases import ERRORS, HARD, KINDS, RIGHT, WRONG, Witness, backward_of
+from scripts.benchmarks.gradbench.cases import ERRORS, HARD, KINDS, RIGHT, WILD, WRONG, Witness, backward_of
 
 LOW = "only in low precision"
 # The largest error relative to the largest entry of each gradient, in the dtype of the arguments.
@@ -146,7 +149,7 @@ def test_checker_raises_if_the_check_cannot_be_run(case):
 
 
 def test_names_kinds_and_forms():
-    cases = RIGHT + HARD + WRONG + ERRORS
+    cases = RIGHT + HARD + WILD + WRONG + ERRORS
     assert [name for name, n in Counter(case.name for case in cases).items() if n > 1] == []
     kinds = Counter(case.kind for case in WRONG)
     assert set(kinds) == {*KINDS, None} and min(kinds.values()) >= 6

@@ -1,6 +1,7 @@
 """One case of the bench, and how to call its manual gradient in every form."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -13,6 +14,9 @@ KINDS = (
     "sum for mean", "cotangent ignored", "g for g'", "only for z < 0", "only at the kink", "only when saturated",
     "only under vmap", "only in low precision", "truncated recurrence",
 )  # fmt: skip
+
+OPTIONS = ("fast", "seed", "batch", "rtol", "atol", "domain", "instead", "kinks", "dtypes", "order", "nondiff_argnums")
+"""The options of a check; all other keywords of a case go to f and to its backward."""
 
 
 class Witness(NamedTuple):
@@ -79,6 +83,11 @@ def integers(seed: int, high: int, *shape: int) -> Any:
     return jnp.asarray(np.random.default_rng(seed).integers(0, high, shape), jnp.int32)
 
 
+def positive_definite(seed: int, n: int) -> Any:
+    a = np.random.default_rng(seed).normal(size=(n, n))
+    return jnp.asarray(a @ a.T / n + np.eye(n), jnp.float32)
+
+
 def simplex(seed: int, m: int, k: int) -> Any:
     return jnp.asarray(np.random.default_rng(seed).dirichlet(np.ones(k), m), jnp.float32)
 
@@ -90,19 +99,76 @@ def with_rule(f: Any, backward: Any) -> Any:
     return g
 
 
+def keywords_of(case: Case) -> dict[str, Any]:
+    """Return the keywords for f and its backward."""
+    return {name: value for name, value in case.options.items() if name not in OPTIONS}
+
+
+def function_of(case: Case) -> Callable[..., Any]:
+    """Return the function whose gradient is meant, with its keywords."""
+    f, keywords = case.options.get("instead", case.f), keywords_of(case)
+    return partial(f, **keywords) if keywords else f
+
+
+def is_variable(leaf: Any) -> bool:
+    """Return whether a leaf is a number or an array with a gradient."""
+    return isinstance(leaf, float | complex) or jnp.issubdtype(getattr(leaf, "dtype", bool), jnp.inexact)
+
+
+def variables(args: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
+    """Return the variable leaves of arguments, and the function that puts others in their places."""
+    leaves, tree = jax.tree.flatten(args)
+    places = [i for i, leaf in enumerate(leaves) if is_variable(leaf)]
+
+    def rebuilt(values: Sequence[Any]) -> Any:
+        new = dict(zip(places, values, strict=True))
+        return jax.tree.unflatten(tree, [new.get(i, leaf) for i, leaf in enumerate(leaves)])
+
+    return [leaves[i] for i in places], rebuilt
+
+
+def gradients_of_variables(args: tuple[Any, ...], grads: tuple[Any, ...]) -> list[Any]:
+    """Return the gradients of the variable leaves; None for an argument or a leaf is zero."""
+    own = []
+    for arg, grad in zip(args, grads, strict=True):
+        leaves = jax.tree.leaves(arg, is_leaf=lambda v: v is None)
+        parts = [None] * len(leaves) if grad is None else jax.tree.leaves(grad, is_leaf=lambda v: v is None)
+        pairs = [(leaf, g) for leaf, g in zip(leaves, parts, strict=True) if is_variable(leaf)]
+        own += [jnp.zeros_like(leaf) if g is None else g for leaf, g in pairs]
+    return own
+
+
 def backward_of(case: Case) -> Callable[[tuple[Any, ...], Any], tuple[Any, ...]]:
     """Return the manual gradient as `backward(args, dy)`; a gradient is multiplied by dy, unless `dy` is `None`."""
+    keywords = keywords_of(case)
     if case.form == "vjp":
-        return case.manual
+        return partial(case.manual, **keywords) if keywords else case.manual
     if case.form == "rule":
         fwd, bwd = case.manual
-        return lambda args, dy: bwd(fwd(*args)[1], dy)
+        constants = case.options.get("nondiff_argnums", ())
+
+        def by_rule(args: tuple[Any, ...], dy: Any) -> tuple[Any, ...]:
+            static = [n % len(args) for n in constants]
+            grads = list(bwd(*(args[n] for n in static), fwd(*args)[1], dy))
+            return tuple(None if n in static else grads.pop(0) for n in range(len(args)))
+
+        return by_rule if constants else lambda args, dy: bwd(fwd(*args)[1], dy)
     if case.form == "custom":
-        return lambda args, dy: jax.vjp(case.manual, *args)[1](dy)
+        return lambda args, dy: pulled_back(case.manual, args, dy)
 
     def scaled(args: tuple[Any, ...], dy: Any) -> tuple[Any, ...]:
-        grads = case.manual(*args)
+        grads = case.manual(*args, **keywords)
         grads = (grads,) if len(args) == 1 else grads
         return grads if dy is None else jax.tree.map(lambda g: g * dy, grads)
 
     return scaled
+
+
+def pulled_back(f: Callable[..., Any], args: tuple[Any, ...], dy: Any) -> tuple[Any, ...]:
+    """Return JAX's pullback of `f`; constants that are no arrays have the gradient None."""
+    leaves, tree = jax.tree.flatten(args)
+    if all(hasattr(leaf, "dtype") for leaf in leaves):
+        return jax.vjp(f, *args)[1](dy)
+    values, rebuilt = variables(args)
+    grads = iter(jax.vjp(lambda *own: f(*rebuilt(own)), *values)[1](dy))
+    return jax.tree.unflatten(tree, [next(grads) if is_variable(leaf) else None for leaf in leaves])

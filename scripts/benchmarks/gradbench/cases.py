@@ -1,6 +1,6 @@
-"""The bench: RIGHT, HARD (right, but easily mistaken for wrong), WRONG, and ERRORS, which cannot be checked.
+"""The bench: RIGHT, HARD (right, but easily mistaken for wrong), WILD (right, in the style of public code), WRONG.
 
-Each family of functions has its own file; this one only collects them.
+ERRORS cannot be checked. Each family of functions has its own file; this one only collects them.
 """
 
 from scripts.benchmarks.gradbench import (
@@ -20,11 +20,30 @@ from scripts.benchmarks.gradbench import (
 from scripts.benchmarks.gradbench.case import KINDS, Case, Witness, backward_of
 from scripts.benchmarks.gradbench.errors import ERRORS
 from scripts.benchmarks.gradbench.hard import HARD
+from scripts.benchmarks.gradbench.wild import (
+    callbacks,
+    complexes,
+    counts,
+    deliberate,
+    domains,
+    fused,
+    guards,
+    implicit,
+    kinks,
+    masks,
+    scalars,
+    solvers,
+    tangents,
+    trees,
+)
 
 _FAMILIES = (activations, losses, dense, networks, norms, windows, recurrence, attention, reductions, cotangents,
              situations)  # fmt: skip
+_STYLES = (kinks, guards, fused, implicit, solvers, domains, trees, counts, complexes, masks, callbacks, tangents,
+           deliberate, scalars)  # fmt: skip
 
 RIGHT: list[Case] = [case for family in _FAMILIES for case in family.RIGHT]
 WRONG: list[Case] = [case for family in (*_FAMILIES, branches) for case in family.WRONG]
+WILD: list[Case] = [case for family in _STYLES for case in family.WILD]
 
-__all__ = ["ERRORS", "HARD", "KINDS", "RIGHT", "WRONG", "Case", "Witness", "backward_of"]
+__all__ = ["ERRORS", "HARD", "KINDS", "RIGHT", "WILD", "WRONG", "Case", "Witness", "backward_of"]
