@@ -9,12 +9,15 @@ from scripts.benchmarks.gradbench import (
     branches,
     cotangents,
     dense,
+    factors,
+    jacobians,
     losses,
     networks,
     norms,
     recurrence,
     reductions,
     situations,
+    unseen,
     windows,
 )
 from scripts.benchmarks.gradbench.case import KINDS, Case, Witness, backward_of
@@ -22,7 +25,7 @@ from scripts.benchmarks.gradbench.errors import ERRORS
 from scripts.benchmarks.gradbench.hard import HARD
 
 _FAMILIES = (activations, losses, dense, networks, norms, windows, recurrence, attention, reductions, cotangents,
-             situations)  # fmt: skip
+             situations, factors, jacobians, unseen)  # fmt: skip
 
 RIGHT: list[Case] = [case for family in _FAMILIES for case in family.RIGHT]
 WRONG: list[Case] = [case for family in (*_FAMILIES, branches) for case in family.WRONG]
