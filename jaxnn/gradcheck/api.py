@@ -100,7 +100,7 @@ def vjp(
       batch: size of the batch axis, if it cannot be found by trying which axes f lets grow.
       rtol: the error that is allowed besides rounding, relative to the largest element of each gradient: that of a
         solver, or of an epsilon.
-      atol: the same, absolute.
+      atol: the same, absolute, for a dy of size 1.
       domain: where the arguments lie: "symmetric", "positive definite", "ordered", "positive" or "unit interval"; a
         dictionary from the names of arguments to these, or to functions that project an array; or a function
         `domain(*args) -> args` that projects all. A function of `rng` alone, a NumPy generator, makes arguments.

@@ -59,9 +59,9 @@ class Tolerance(NamedTuple):
     atol: float
     own_eps: float
 
-    def stated(self, reference: np.ndarray) -> np.ndarray | float:
+    def stated(self, reference: np.ndarray, cotangent: float) -> float:
         """Return the error that the caller allows: relative to the largest element of the leaf, or absolute."""
-        return self.rtol * np.abs(reference).max(initial=0.0) + self.atol
+        return self.rtol * float(np.abs(reference).max(initial=0.0)) + self.atol * cotangent
 
     def inexact(self, reference: np.ndarray, typical_size: float) -> np.ndarray:
         """Return the error in float64 up to which a gradient is right to fewer digits, for each element."""
@@ -83,6 +83,7 @@ class Bound(NamedTuple):
     typical_size: float  # of the leaf's gradient at the given arguments
     reference_error: np.ndarray  # of the reference itself, if it comes from difference quotients
     slack: float  # a factor for the effect of rounding
+    cotangent: float  # the largest element of dy
 
     def of(self, reference: np.ndarray) -> np.ndarray:
         """Return the bound for each element of the reference, in its shape."""
@@ -119,7 +120,7 @@ def _compare(
     if error.size == 0:
         return Row(test_point, leaf, "pass", text="no elements")
     reference_within = np.where(within, reference, 0.0)
-    excess = error / (bound.of(reference_within) + tolerance.stated(reference_within))
+    excess = error / (bound.of(reference_within) + tolerance.stated(reference_within, bound.cotangent))
     excess = np.where(error == 0, 0.0, excess)
     index = np.unravel_index(int(np.argmax(excess)), excess.shape)
     size, tiny = np.abs(reference_within), float(jnp.finfo(dtype).tiny)

@@ -1,5 +1,6 @@
 """Read the jaxpr of a function: the precision it computes in, the constants in it, and what it stops."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -43,9 +44,21 @@ def compute_eps(runner: Runner, leaves: Arrays) -> float:
 
 
 def stops_gradients(flat: FlatProblem, leaves: Arrays) -> bool:
-    """Return whether the plain function has a `stop_gradient` in it."""
+    """Return whether the plain function has a `stop_gradient` in it, besides those in functions of JAX, as in softmax."""
     closed = trace(flat, leaves)
-    return closed is not None and any(e.primitive.name == "stop_gradient" for e in equations(closed.jaxpr))
+    if closed is None:
+        return False
+    return any(e.primitive.name == "stop_gradient" and not _is_called_by_jax(e) for e in equations(closed.jaxpr))
+
+
+def _is_called_by_jax(equation: Any) -> bool:
+    """Return whether the function of JAX that made an equation was called by another one of JAX."""
+    traceback = equation.source_info.traceback
+    frames = [frame for frame in traceback.frames if frame.function_name] if traceback else []
+    callers = itertools.dropwhile(lambda frame: "stop_gradient" not in frame.function_name, frames)
+    outside = itertools.dropwhile(lambda f: "stop_gradient" in f.function_name or "tree" in f.file_name, callers)
+    caller = next(outside, None)
+    return caller is not None and caller.file_name.startswith(_JAX)
 
 
 def constants(function: Callable[..., Any], *arguments: Any) -> list[np.ndarray] | None:

@@ -78,7 +78,7 @@ def far_points(runner: Runner, given: TestPoint) -> Iterator[tuple[TestPoint, fl
             continue
         for sign in (-1, 1):
             far = sign * _FAR * (1 + 0.01 * np.arange(leaf.size) / leaf.size).reshape(leaf.shape)
-            leaves = [far if j == i else other for j, other in enumerate(given.leaves)]
+            leaves = runner.flat.project([far if j == i else other for j, other in enumerate(given.leaves)])
             y = runner.f(leaves)[0]
             if np.isfinite(y).all():
                 name = f"{runner.flat.names[i]} near {sign * _FAR:g}"

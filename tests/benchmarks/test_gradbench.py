@@ -50,22 +50,33 @@ def truth(f, vmap):
     return jax.jit(jax.vmap(pullback) if vmap else pullback)
 
 
-def compare(case, args, dy=None, vmap=False, wide_truth=False):
+def derivative_of(backward):
+    """Return the gradient of the sum of all that `backward` returns: right only if its own derivative is."""
+
+    def total(args, dy):
+        return sum(leaf.sum() for leaf in jax.tree.leaves(backward(args, dy)))
+
+    return jax.grad(total)
+
+
+def compare(case, args, dy=None, vmap=False, order=1, wide_truth=False):
     """Return the largest difference from autodiff, relative to the largest entry; inf if shapes, dtypes or NaNs differ.
 
     Integers, masks and keys have no gradient, and `None` means zero.
     """
     if dy is None and case.form != "gradient":
         dy = cotangent(jax.vmap(case.f) if vmap else case.f, args)
-    backward = backward_of(case)
+    backward, reference = backward_of(case), truth(case.f, vmap)
+    if order == 2:
+        backward, reference = derivative_of(backward), derivative_of(reference)
     manual = jax.jit(jax.vmap(backward) if vmap else backward)(args, dy)
     assert isinstance(manual, tuple) and len(manual) == len(args)
     with jax.enable_x64(wide_truth or jax.config.jax_enable_x64):
-        reference = truth(case.f, vmap)(*((wide(args), wide(dy)) if wide_truth else (args, dy)))
+        expected = reference(*((wide(args), wide(dy)) if wide_truth else (args, dy)))
     # A gradient that cancels to zero has no scale.
     scale = 1 if case.name == "a sum that cancels its gradient" else None
     worst = 0.0
-    for a, g, h in zip(args, reference, manual, strict=True):
+    for a, g, h in zip(args, expected, manual, strict=True):
         hs = [None] * len(jax.tree.leaves(a)) if h is None else jax.tree.leaves(h)
         for a_leaf, g_leaf, h_leaf in zip(jax.tree.leaves(a), jax.tree.leaves(g), hs, strict=True):
             if floating(a_leaf):
@@ -120,7 +131,7 @@ def test_wrong_gradients_differ_from_autodiff(case):
         return
     with jax.enable_x64(True):
         dy = None if witness.dy is None else wide(witness.dy)
-        assert compare(case, wide(witness.args), dy, witness.vmap) > 1e-5
+        assert compare(case, wide(witness.args), dy, witness.vmap, witness.order) > 1e-5
 
 
 @pytest.mark.parametrize("case", named(ELSEWHERE, ELSEWHERE[::8]))

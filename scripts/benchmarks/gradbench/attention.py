@@ -153,7 +153,7 @@ def averaged_by_count(args, dy):
 PLAIN, SEGMENT = ("vjp", attention), ("vjp", segment_sum)
 WRONG = [
     wrong("attention: scale forgotten", *PLAIN, without_scale, Q, K, V, kind="constant factor"),
-    wrong("attention: softmax's diagonal only", *PLAIN, diagonal_jacobian, Q, K, V),
+    wrong("attention: softmax's diagonal only", *PLAIN, diagonal_jacobian, Q, K, V, also=["diagonal alone"]),
     wrong("attention: softmax over the queries", *PLAIN, over_the_queries, Q, K, V),
     wrong("attention: ds not transposed", *PLAIN, keys_without_transpose, Q, K, V, also=["transpose"]),
     wrong("attention: p not transposed", *PLAIN, values_without_transpose, Q, K, V, also=["transpose"]),
@@ -167,7 +167,9 @@ WRONG = [
     wrong("causal attention: mask forgotten", "vjp", causal, mask_forgotten, Q, K, V),
     wrong("embedding: repeated rows overwritten", "vjp", embedding, repeated_overwritten, TABLE, INDEX,
           also=["missing sum"]),
-    wrong("embedding: next row", "vjp", embedding, next_row, TABLE, INDEX),
-    wrong("segment sum: divided by the count", *SEGMENT, averaged_by_count, VALUES, SEGMENTS),
-    wrong("segment sum: neighbor's cotangent", *SEGMENT, lambda args, dy: (dy[args[1] - 1], None), VALUES, SEGMENTS),
+    wrong("embedding: next row", "vjp", embedding, next_row, TABLE, INDEX, also=["permutation"]),
+    wrong("segment sum: divided by the count", *SEGMENT, averaged_by_count, VALUES, SEGMENTS,
+          kind="factor per row"),
+    wrong("segment sum: neighbor's cotangent", *SEGMENT, lambda args, dy: (dy[args[1] - 1], None), VALUES, SEGMENTS,
+          also=["permutation"]),
 ]  # fmt: skip

@@ -12,7 +12,9 @@ import numpy as np
 KINDS = (
     "constant factor", "missing 1/m", "1/m twice", "sign", "transpose", "swapped", "zero", "missing sum",
     "sum for mean", "cotangent ignored", "g for g'", "only for z < 0", "only at the kink", "only when saturated",
-    "only under vmap", "only in low precision", "truncated recurrence",
+    "only under vmap", "only in low precision", "truncated recurrence", "epsilon", "not linear in dy", "permutation",
+    "summed too much", "diagonal alone", "factor per row", "factor of an argument", "straight-through",
+    "nan where smooth",
 )  # fmt: skip
 
 OPTIONS = ("fast", "seed", "batch", "rtol", "atol", "domain", "instead", "kinks", "dtypes", "order", "nondiff_argnums")
@@ -20,11 +22,12 @@ OPTIONS = ("fast", "seed", "batch", "rtol", "atol", "domain", "instead", "kinks"
 
 
 class Witness(NamedTuple):
-    """Where a wrong gradient shows: arguments, cotangent (random if None), mapped over axis 0 or not."""
+    """Where a wrong gradient shows: arguments, cotangent (random if None), mapped over axis 0 or not, order 1 or 2."""
 
     args: tuple[Any, ...]
     dy: Any = None
     vmap: bool = False
+    order: int = 1
 
 
 class Case(NamedTuple):

@@ -9,12 +9,15 @@ from scripts.benchmarks.gradbench import (
     branches,
     cotangents,
     dense,
+    factors,
+    jacobians,
     losses,
     networks,
     norms,
     recurrence,
     reductions,
     situations,
+    unseen,
     windows,
 )
 from scripts.benchmarks.gradbench.case import KINDS, Case, Witness, backward_of
@@ -38,7 +41,7 @@ from scripts.benchmarks.gradbench.wild import (
 )
 
 _FAMILIES = (activations, losses, dense, networks, norms, windows, recurrence, attention, reductions, cotangents,
-             situations)  # fmt: skip
+             situations, factors, jacobians, unseen)  # fmt: skip
 _STYLES = (kinks, guards, fused, implicit, solvers, domains, trees, counts, complexes, masks, callbacks, tangents,
            deliberate, scalars)  # fmt: skip
 

@@ -85,6 +85,7 @@ def normalized(args, dy):
 
 ENERGY, SINE = ("rule", energy), ("vjp", jnp.sin)
 IGNORED = "cotangent ignored"
+LINEAR, NAN = "not linear in dy", "nan where smooth"
 COTANGENT = [
     wrong("energy: kept gradients returned as they are", *ENERGY, (energy_fwd, lambda r, dy: r), W, X, kind=IGNORED),
     wrong("energy: one of two scaled", *ENERGY, (energy_fwd, lambda r, dy: (dy * r[0], r[1])), W, X, kind=IGNORED),
@@ -95,19 +96,23 @@ COTANGENT = [
           lambda args, dy: (jnp.full_like(args[0], 1 / args[0].size),), X, kind=IGNORED),
     wrong("dense with relu: slope alone", "vjp", dense,
           lambda args, dy: dense_backward(args, jnp.ones_like(dy)), W, B, X, kind=IGNORED),
-    wrong("sine: sign of the cotangent only", *SINE, lambda args, dy: (jnp.sign(dy) * jnp.cos(args[0]),), V),
-    wrong("sine: cotangent squared", *SINE, lambda args, dy: (dy * dy * jnp.cos(args[0]),), V),
+    wrong("sine: sign of the cotangent only", *SINE, lambda args, dy: (jnp.sign(dy) * jnp.cos(args[0]),), V,
+          kind=LINEAR),
+    wrong("sine: cotangent squared", *SINE, lambda args, dy: (dy * dy * jnp.cos(args[0]),), V, kind=LINEAR),
     wrong("sine: one cotangent for all", *SINE, one_for_all, V),
-    wrong("relu: negative cotangents dropped", "vjp", jax.nn.relu, guided, X),
-    wrong("square norm: clipped inside the rule", "vjp", square_norm, clipped, V,
+    wrong("relu: negative cotangents dropped", "vjp", jax.nn.relu, guided, X, kind=LINEAR),
+    wrong("square norm: clipped inside the rule", "vjp", square_norm, clipped, V, kind=LINEAR,
           witness=lambda: Witness((V,), jnp.float32(1e3))),
-    wrong("sine: cotangents clipped", *SINE, clipped_entries, V, witness=lambda: Witness((V,), 100 * V)),
-    wrong("dense with relu: the largest cotangent's example only", "vjp", dense, leaves_small_out, W, B, X),
-    wrong("sine: NaN where the cotangent is 0", *SINE, by_division, V,
+    wrong("sine: cotangents clipped", *SINE, clipped_entries, V, kind=LINEAR,
+          witness=lambda: Witness((V,), 100 * V)),
+    wrong("dense with relu: the largest cotangent's example only", "vjp", dense, leaves_small_out, W, B, X,
+          kind=LINEAR),
+    wrong("sine: NaN where the cotangent is 0", *SINE, by_division, V, also=[LINEAR, NAN],
           witness=lambda: Witness((V,), jnp.zeros(8).at[2].set(1.0))),
-    wrong("softplus: NaN where the cotangent is 0", "vjp", jax.nn.softplus, by_logarithm, V,
+    wrong("softplus: NaN where the cotangent is 0", "vjp", jax.nn.softplus, by_logarithm, V, also=[LINEAR, NAN],
           witness=lambda: Witness((V,), jnp.zeros(8).at[2].set(1.0))),
-    wrong("sine: NaN for a cotangent of zeros", *SINE, normalized, V, witness=lambda: Witness((V,), jnp.zeros(8))),
+    wrong("sine: NaN for a cotangent of zeros", *SINE, normalized, V, also=[LINEAR, NAN],
+          witness=lambda: Witness((V,), jnp.zeros(8))),
 ]  # fmt: skip
 
 

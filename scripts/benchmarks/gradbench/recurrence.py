@@ -131,7 +131,7 @@ WRONG = [
           also=["transpose"]),
     wrong("recurrence: initial state's gradient zero", *LAST, option(last_backward, dh0=jnp.zeros_like), *ARGS,
           kind="zero"),
-    wrong("recurrence: dx in reverse order", *LAST, inputs_read_backwards, *ARGS),
+    wrong("recurrence: dx in reverse order", *LAST, inputs_read_backwards, *ARGS, kind="permutation"),
     wrong("recurrence: cotangents of earlier states dropped", *STATES,
           lambda args, dy: last_backward(args, dy[-1]), *ARGS),
 ]  # fmt: skip

@@ -157,8 +157,8 @@ def last_window_wins(args, dy):
 CONV = ("vjp", conv)
 WRONG = [
     wrong("convolution: kernel reversed in dx", *CONV, kernel_reversed, W, B, X),
-    wrong("convolution: dW reversed", *CONV, weights_reversed, W, B, X),
-    wrong("convolution: dx shifted by one", *CONV, input_shifted, W, B, X),
+    wrong("convolution: dW reversed", *CONV, weights_reversed, W, B, X, kind="permutation"),
+    wrong("convolution: dx shifted by one", *CONV, input_shifted, W, B, X, kind="permutation"),
     wrong("convolution: dW from x shifted by one", *CONV, weights_off_by_one, W, B, X),
     wrong("convolution: db over examples only", *CONV, bias_over_examples_only, W, B, X, kind="missing sum"),
     wrong("convolution: db at one position", *CONV, bias_at_first_position, W, B, X, also=["missing sum"]),
@@ -175,7 +175,7 @@ WRONG = [
     wrong("average pooling: one side of n", "vjp", average_pool, lambda args, dy: (spread(dy) / 2,), IMAGES,
           kind="constant factor"),
     wrong("average pooling: tiled, not repeated", "vjp", average_pool,
-          lambda args, dy: (jnp.tile(dy, (1, 2, 2)) / 4,), IMAGES),
+          lambda args, dy: (jnp.tile(dy, (1, 2, 2)) / 4,), IMAGES, kind="permutation"),
     wrong("moving mean: overlaps overwritten", "vjp", moving_mean, last_window_wins, normal(77, 9)),
     wrong("moving mean: 1/n forgotten", "vjp", moving_mean,
           lambda args, dy: (jnp.convolve(jnp.ones(3, dy.dtype), dy),), normal(77, 9), kind="sum for mean"),
