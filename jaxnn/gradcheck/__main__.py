@@ -3,51 +3,59 @@
 import argparse
 import importlib
 import json
+import re
 import sys
+from collections.abc import Mapping
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxnn import gradcheck
+from jaxnn.gradcheck.options import PRECISIONS
+from jaxnn.gradcheck.problem import parameters_of
+from jaxnn.gradcheck.structures import STRUCTURES
 from jaxnn.losses.loss import Loss
 from jaxnn.nn.layer import Layer
 
 _DESCRIPTION = """\
-Check the gradient of a function, a layer, a loss or a jax.custom_vjp or custom_jvp function in any importable module.
-The arguments are random arrays of the given shapes.
+Check the gradient of a function, a layer, a loss or a jax.custom_vjp or custom_jvp function in
+any importable module, at random arguments of given shapes (--shape) or given arguments (--args).
 
-  a jaxnn Layer       one shape, batch first:  --shape 32,784
-  a jaxnn Loss        outputs and targets:     --shape 32,10 --shape int10:32
-  a custom rule       one shape per argument:  compares the rule with the undecorated function
-  a function          one shape per argument:  checks --backward; without it, compares autodiff that uses the custom
-                                               rules inside the function with autodiff that does not
+  a jaxnn Layer    one shape, batch first:  --shape 32,784
+  a jaxnn Loss     outputs and targets:     --shape 32,10 --shape int10:32
+  a custom rule    one shape per argument:  compares the rule with the undecorated function
+  a function       one shape per argument:  checks --backward; without it, compares autodiff that
+                                            uses the custom rules inside with autodiff that does not
 
-The exit status is 0 if the gradient is right, 1 if it is wrong or undecided, 2 if the check could not be run.
+The exit status is 0 if the gradient is right, 1 if it is wrong or undecided, 2 if the check could
+not be run.
 """
+_EXAMPLES = """\
+examples:
+  python -m jaxnn.gradcheck jax.nn:softplus --shape 5
+  python -m jaxnn.gradcheck model:f --backward model:f_backward --args model:arguments
+  python -m jaxnn.gradcheck model:solve --args arrays.npz --domain A=positive-definite --rtol 1e-6
+  python -m jaxnn.gradcheck model:quantize --shape 4,3 --instead model:identity --dtypes float32
+"""
+_NAMES = tuple(name.replace(" ", "-") for name in STRUCTURES)
+_OF_FUNCTIONS = ("backward", "batch", "rtol", "atol", "domain", "instead", "kinks", "dtypes", "order")
+"""Options that only checks of functions have, not those of layers and losses."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return 0 if the gradient is right, 1 if it is not, 2 if the check could not be run."""
-    parser = argparse.ArgumentParser(
-        "python -m jaxnn.gradcheck", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("target", metavar="MODULE:NAME", help="what to check, such as package.module:name")
-    parser.add_argument("--backward", metavar="MODULE:NAME", help="backward(args, dy) of a plain function")
-    parser.add_argument(
-        "--shape", action="append", default=[], metavar="SHAPE",
-        help="shape of one argument: 32,784, or () for a scalar; int10:32 for ints 0..9; repeat per argument",
-    )  # fmt: skip
-    parser.add_argument("--batch", type=int, help="size of the batch axis, if it cannot be found")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the arguments and of the check (default 0)")
-    parser.add_argument("--fast", action="store_true", help="check only these arguments, in float64 and float32")
-    parser.add_argument("--all", action="store_true", help="print every row, including those that passed")
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    options = parser.parse_args(argv)
+    options = _parser().parse_args(argv)
     try:
         report = _report_on(options)
     except ValueError as error:
-        print(f"gradcheck: {error}", file=sys.stderr)
+        print(f"gradcheck: {_as_typed(str(error))}", file=sys.stderr)
+        return 2
+    except Exception:  # of a function that an option names: with its traceback, and not the status of a wrong gradient
+        sys.excepthook(*sys.exc_info())
         return 2
     if options.json:
         print(json.dumps(report.to_dict(), indent=1))
@@ -56,57 +64,218 @@ def main(argv: list[str] | None = None) -> int:
     return 0 if report.passed else 1
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m jaxnn.gradcheck",
+        usage="%(prog)s MODULE:NAME (--shape SHAPE ... | --args ARGS) [options]",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=98, max_help_position=26),
+        allow_abbrev=False,
+    )
+    parser.add_argument("target", metavar="MODULE:NAME", help="what to check, such as package.module:name")
+    parser.add_argument("--backward", metavar="MODULE:NAME", help="backward(args, dy) of a plain function")
+
+    arguments = parser.add_argument_group("arguments")
+    arguments.add_argument(
+        "--shape", action="append", default=[], metavar="SHAPE",
+        help="shape of one argument: 32,784, or () for a scalar; int10:32 for whole numbers 0..9, complex:3,3 or "
+        "float64:3 for another dtype than float32; repeat per argument",
+    )  # fmt: skip
+    arguments.add_argument(
+        "--args", metavar="ARGS",
+        help="MODULE:NAME of the tuple of arguments, or of a function of nothing or of a seed that returns it; or a "
+        "file: FILE.npy with one array, FILE.npz with arrays by the names of parameters or in order",
+    )  # fmt: skip
+    arguments.add_argument("--seed", type=int, default=0, help="seed of the arguments and of the check (default 0)")
+    arguments.add_argument("--batch", type=int, metavar="N", help="size of the batch axis, if it cannot be found")
+    arguments.add_argument(
+        "--domain", action="append", default=[], metavar="DOMAIN",
+        help=f"where the arguments lie: {', '.join(_NAMES)}, or MODULE:NAME of a function that projects them; "
+        "NAME=DOMAIN for one argument; repeat per argument",
+    )  # fmt: skip
+
+    check = parser.add_argument_group("check")
+    check.add_argument("--fast", action="store_true", help="check these arguments only, in float64 and their dtype")
+    check.add_argument("--rtol", type=float, metavar="X", help="error allowed, relative to each largest gradient")
+    check.add_argument("--atol", type=float, metavar="X", help="error allowed, absolute")
+    check.add_argument("--instead", metavar="MODULE:NAME", help="the function whose gradient is meant, if another one")
+    check.add_argument("--kinks", metavar="any|jax", help="slopes that are right at a kink (default any)")
+    check.add_argument("--dtypes", metavar="DTYPES", help=f"precisions to check in, of {','.join(PRECISIONS)}")
+    check.add_argument("--order", type=int, metavar="N", help="2 to check the derivative of the backward too, 1 not to")
+
+    output = parser.add_argument_group("output")
+    output.add_argument("--all", action="store_true", help="print every row, including those that passed")
+    output.add_argument("--json", action="store_true", help="print the report as JSON")
+    return parser
+
+
 def _report_on(options: argparse.Namespace) -> gradcheck.Report:
-    target = _find(options.target)
-    rng = np.random.default_rng(options.seed)
-    args = [_array(rng, shape) for shape in options.shape]
-    settings: dict[str, Any] = {"seed": options.seed, "fast": options.fast}
-    if not args:
-        raise ValueError("--shape must be given once per argument, got none: for example --shape 32,784")
-    if isinstance(target, Layer):
-        if len(args) != 1 or args[0].ndim == 0:
-            raise ValueError(f"--shape must be one shape, batch first, for a layer, got {' '.join(options.shape)}")
-        m, *in_shape = args[0].shape
-        return gradcheck.layer(target, tuple(in_shape), m=m, **settings)
-    if isinstance(target, Loss):
-        if len(args) != 2:
-            raise ValueError(f"--shape must be given twice for a loss, for outputs and targets, got {len(args)}")
-        return gradcheck.loss(target, *args, **settings)
-    if not callable(target):
+    target = _find("MODULE:NAME", options.target)
+    if not callable(target) and not isinstance(target, Layer | Loss):
         raise ValueError(f"{options.target} must be a function, Layer or Loss, got a {type(target).__name__}")
-    settings["batch"] = options.batch
+    # JAX has no float64 arrays, unless they are enabled.
+    wide = any(shape.startswith(("float64:", "complex128:")) for shape in options.shape)
+    with jax.enable_x64(True) if wide else nullcontext():
+        if isinstance(target, Layer | Loss):
+            return _on_component(target, options)
+        return _on_function(target, options)
+
+
+def _on_component(target: Layer | Loss, options: argparse.Namespace) -> gradcheck.Report:
+    kind = "layer" if isinstance(target, Layer) else "loss"
+    excess = [name for name in _OF_FUNCTIONS if getattr(options, name) not in (None, [])]
+    if excess:
+        raise ValueError(f"--{excess[0]} must be left out for a {kind}, got {getattr(options, excess[0])!r}")
+    settings: dict[str, Any] = {"seed": options.seed, "fast": options.fast}
+    if isinstance(target, Loss):
+        args = _arguments(options, ["z", "y"])
+        if len(args) != 2:
+            given = "--args must hold 2 arguments" if options.args else "--shape must be given twice"
+            raise ValueError(f"{given} for a loss, for outputs and targets, got {len(args)}")
+        return gradcheck.loss(target, *args, **settings)
+    if options.args:
+        raise ValueError(f"--args must be left out for a layer, got {options.args!r}: pass --shape, batch first")
+    args = _arguments(options, [])
+    if len(args) != 1 or args[0].ndim == 0:
+        raise ValueError(f"--shape must be one shape, batch first, for a layer, got {' '.join(options.shape)}")
+    m, *in_shape = args[0].shape
+    return gradcheck.layer(target, tuple(in_shape), m=m, **settings)
+
+
+def _on_function(target: Any, options: argparse.Namespace) -> gradcheck.Report:
+    names = [p.name for p in parameters_of(target) if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    args = _arguments(options, names)
+    settings: dict[str, Any] = {"seed": options.seed, "fast": options.fast, "domain": _domain(options.domain)}
+    settings |= {name: getattr(options, name) for name in ("batch", "order")}
+    settings |= {name: v for name in ("rtol", "atol", "kinks") if (v := getattr(options, name)) is not None}
+    if options.dtypes is not None:
+        settings["dtypes"] = tuple(name.strip() for name in options.dtypes.split(","))
+    if options.instead:
+        settings["instead"] = _find("--instead", options.instead)
     if options.backward:
-        return gradcheck.vjp(target, _find(options.backward), *args, **settings)
+        return gradcheck.vjp(target, _find("--backward", options.backward), *args, **settings)
     if isinstance(target, jax.custom_vjp | jax.custom_jvp):
         return gradcheck.custom(target, target.fun, *args, **settings)
     return gradcheck.custom(target, gradcheck.without_rules(target), *args, **settings)
 
 
-def _find(name: str) -> Any:
-    module, colon, attribute = name.partition(":")
-    if not colon:
-        raise ValueError(f"MODULE:NAME must be like package.module:name, got {name!r}")
-    sys.path.insert(0, "")
+def _find(option: str, name: str) -> Any:
+    """Return what `module:name` names."""
+    module, _, attribute = name.partition(":")
+    if not module or not attribute:
+        raise ValueError(f"{option} must be like package.module:name, got {name!r}")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
     try:
         target = importlib.import_module(module)
         for part in attribute.split("."):
             target = getattr(target, part)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"cannot find {name!r}: {error}") from error
+    except Exception as error:  # the module itself may raise any
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{option} must be importable, got {name!r}, which raises {reason}") from error
     return target
 
 
-def _array(rng: np.random.Generator, text: str) -> np.ndarray:
+def _arguments(options: argparse.Namespace, names: list[str]) -> tuple[Any, ...]:
+    """Return the arguments: random arrays of the shapes, or those that --args gives."""
+    if options.args and options.shape:
+        raise ValueError(f"--args and --shape must not be given both, got {options.args!r} and {options.shape[0]!r}")
+    if options.args:
+        return _stated_arguments(options.args, options.seed, names)
+    if not options.shape:
+        raise ValueError(
+            "--shape must be given once per argument, got none: for example --shape 32,784, or --args MODULE:NAME"
+        )
+    rng = np.random.default_rng(options.seed)
+    return tuple(_array(rng, shape) for shape in options.shape)
+
+
+def _stated_arguments(text: str, seed: int, names: list[str]) -> tuple[Any, ...]:
+    if text.endswith((".npy", ".npz")):
+        return _loaded(text, names)
+    found = _find("--args", text)
+    if callable(found):
+        required = [p for p in parameters_of(found) if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+        if len(required) > 1:
+            got = ", ".join(p.name for p in required)
+            raise ValueError(f"--args must be a function of nothing or of a seed, got {text!r}, a function of {got}")
+        found = found(seed) if required else found()
+    if not isinstance(found, tuple):
+        raise ValueError(f"--args must give a tuple of arguments, got a {type(found).__name__} from {text!r}")
+    return found
+
+
+def _loaded(path: str, names: list[str]) -> tuple[Any, ...]:
+    """Return the arrays of a file, in the order of the parameters."""
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, Mapping):
+            return (loaded,)
+        with loaded:
+            arrays = dict(loaded)
+    except Exception as error:  # of many types, where the file is damaged
+        raise ValueError(f"--args must be a file of arrays, got {path!r}: {type(error).__name__}: {error}") from error
+    if set(arrays) <= {*names} and [name for name in names if name in arrays] == names[: len(arrays)]:
+        return tuple(arrays[name] for name in names[: len(arrays)])
+    for prefix in ("arg_", "arr_"):
+        ordered = [f"{prefix}{n}" for n in range(len(arrays))]
+        if set(arrays) == {*ordered}:
+            return tuple(arrays[name] for name in ordered)
+    raise ValueError(
+        f"--args must hold arrays by the names of the first parameters, {', '.join(names)}, or arg_0, arg_1, ..., "
+        f"got {', '.join(arrays)} in {path!r}"
+    )
+
+
+def _domain(texts: list[str]) -> Any:
+    """Return the domain: one for all arguments, or a dictionary from their names."""
+    by_name = [text.partition("=")[::2] for text in texts if "=" in text]
+    if not texts:
+        return None
+    if not by_name and len(texts) == 1:
+        return _one_domain(texts[0])
+    if len(by_name) < len(texts):
+        raise ValueError(f"--domain must be one for all arguments, or NAME=DOMAIN for each, got {' and '.join(texts)}")
+    return {name: _one_domain(domain) for name, domain in by_name}
+
+
+def _one_domain(text: str) -> Any:
+    name = text.replace("-", " ")
+    if name in STRUCTURES:
+        return name
+    if ":" in text:
+        return _find("--domain", text)
+    raise ValueError(f"--domain must be one of {', '.join(_NAMES)} or MODULE:NAME, got {text!r}")
+
+
+_DTYPES = (*PRECISIONS, "complex64", "complex128")
+
+
+def _array(rng: np.random.Generator, text: str) -> Any:
     kind, colon, shape = text.rpartition(":")
+    kind = "complex64" if kind == "complex" else kind if colon else "float32"
     try:
         sizes = tuple(int(size) for size in shape.strip("()").split(",") if size.strip())
-        if min(sizes, default=1) < 0 or (colon and not kind.startswith("int")):
+        if min(sizes, default=1) < 0:
             raise ValueError
-        if colon:
+        if kind.startswith("int"):
             return rng.integers(0, int(kind.removeprefix("int")), sizes).astype(np.int32)
+        if kind not in _DTYPES:
+            raise ValueError
     except ValueError:
-        raise ValueError(f"--shape must be sizes such as 32,784, or int10:32 for ints 0..9, got {text!r}") from None
-    return rng.normal(size=sizes).astype(np.float32)
+        raise ValueError(
+            "--shape must be sizes such as 32,784, int10:32 for whole numbers 0..9, or complex:3,3 or another of "
+            f"{', '.join(_DTYPES)}, got {text!r}"
+        ) from None
+    values = rng.normal(size=sizes)
+    return (values + 1j * rng.normal(size=sizes) if kind.startswith("complex") else values).astype(jnp.dtype(kind))
+
+
+def _as_typed(message: str) -> str:
+    """Return a message that begins with the name of an option with that name as it is typed."""
+    options = "|".join((*_OF_FUNCTIONS, "seed", "fast"))
+    return re.sub(rf"^({options})\b(?= must)", r"--\1", message)
 
 
 if __name__ == "__main__":

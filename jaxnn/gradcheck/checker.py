@@ -13,7 +13,7 @@ from jaxnn.gradcheck.examination import Examination, Examiner, OutsideDomainErro
 from jaxnn.gradcheck.flat_problem import FlatProblem
 from jaxnn.gradcheck.inspection import compute_eps
 from jaxnn.gradcheck.options import Options
-from jaxnn.gradcheck.orders import forward_mode, second_order
+from jaxnn.gradcheck.orders import SECOND_ORDER, forward_mode, second_order
 from jaxnn.gradcheck.points import TestPoint, in_float64, make_cotangents, make_test_points, one_at_a_time
 from jaxnn.gradcheck.preconditions import (
     Setting,
@@ -22,16 +22,17 @@ from jaxnn.gradcheck.preconditions import (
     find_setting,
     leave_out_constants,
 )
-from jaxnn.gradcheck.problem import GradcheckError, Problem, as_gradcheck_error
-from jaxnn.gradcheck.report import Report
+from jaxnn.gradcheck.problem import GradcheckError, Problem
+from jaxnn.gradcheck.report import Report, worst_row
 from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, first_line
 from jaxnn.gradcheck.sizes import at_other_batch_sizes, at_other_trailing_sizes, with_leading_axis
+from jaxnn.gradcheck.source_lines import likely_line
+from jaxnn.gradcheck.tracebacks import shortened
 from jaxnn.gradcheck.transforms import transformed
 from jaxnn.gradcheck.varied_points import far_points, whole_number_points
 
 
 @np.errstate(all="ignore")  # values that are not finite are examined and reported
-@as_gradcheck_error()
 def report_on(problem: Problem, options: Options, order: int = 1) -> Report:
     """Check a manual gradient.
 
@@ -47,9 +48,15 @@ def report_on(problem: Problem, options: Options, order: int = 1) -> Report:
       GradcheckError: if a function is not pure, if f has no finite value at the arguments, if the backward raises there,
         or if the structure of what it returns does not match.
     """
-    # Test points are made on the host and move to the device one after another; that is intended.
-    with jax.debug_nans(False), jax.debug_infs(False), jax.transfer_guard("allow"):
-        return _report_on(problem, options, options.order or order)
+    __tracebackhide__ = True  # pytest shows the caller
+    try:
+        # Test points are made on the host and move to the device one after another; that is intended.
+        with jax.debug_nans(False), jax.debug_infs(False), jax.transfer_guard("allow"):
+            return _report_on(problem, options, options.order or order)
+    except GradcheckError as error:
+        raise shortened(error)  # noqa: B904 (it has its cause)
+    except ValueError as error:
+        raise GradcheckError(str(error)) from error
 
 
 def _report_on(problem: Problem, options: Options, order: int) -> Report:
@@ -89,7 +96,19 @@ def _report_on(problem: Problem, options: Options, order: int) -> Report:
     rows += [Row(kind, leaf, "note", text=text) for (leaf, kind), text in examiner.notes.items()]
     # Explanations are verified by autodiff.
     diagnoses = [] if runner.quotients else diagnose(examiner, examinations, rows)
-    return Report(problem.title, tuple(rows), tuple(diagnoses), tuple(observations), tuple(assumed))
+    line = _likely_line(runner, given, setting, seed, rows)
+    return Report(problem.title, tuple(rows), tuple(diagnoses), tuple(observations), tuple(assumed), line)
+
+
+def _likely_line(runner: Runner, given: Arrays, setting: Setting, seed: int, rows: list[Row]) -> str:
+    """Return the line of code that likely computes the worst gradient, "" if nothing failed or it is not known."""
+    flat, worst = runner.flat, worst_row(rows)
+    wrt = [flat.names[i] for i in flat.wrt]
+    if worst is None or worst.leaf not in wrt or worst.test_point == SECOND_ORDER:
+        return ""
+    leaves = cast(given, setting.working)
+    cotangents = make_cotangents("random", runner, leaves, seed)
+    return likely_line(flat, leaves, cotangents, wrt.index(worst.leaf)) or ""
 
 
 def _examine_all(examiner: Examiner, setting: Setting, options: Options) -> Iterator[Examination | Row]:

@@ -15,14 +15,15 @@ from jaxnn.gradcheck.preconditions import Setting
 from jaxnn.gradcheck.problem import make_problem
 from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, first_line, precision
 
-_NAME = "second order"
+SECOND_ORDER = "second order"
+"""The name of the test point."""
 
 
 def second_order(examiner: Examiner, setting: Setting, given: Arrays) -> list[Row]:
     """Return rows that compare the derivative of the backward with that of autodiff's gradient at the given arguments."""
     runner, options = examiner.runner, examiner.options
     if runner.quotients or setting.working != "float64" or runner.untraceable is not None:
-        return [Row(_NAME, "all", "skip", text="there is no derivative of the reference to compare with")]
+        return [Row(SECOND_ORDER, "all", "skip", text="there is no derivative of the reference to compare with")]
     flat = runner.flat
     cotangents = make_cotangents("random", runner, given, options.seed)
 
@@ -53,14 +54,14 @@ def second_order(examiner: Examiner, setting: Setting, given: Arrays) -> list[Ro
     try:
         leaves = [*(given if examiner.given_is_smooth else _beside(runner, given, options.seed)), *cotangents]
         found = Examiner(derived, options, own_eps=examiner.own_eps).examine(
-            _NAME, "smooth", leaves, make_cotangents("random", derived, leaves, options.seed)
+            SECOND_ORDER, "smooth", leaves, make_cotangents("random", derived, leaves, options.seed)
         )
     except OutsideDomainError as error:
-        return [Row(_NAME, "all", "skip", text=str(error))]
+        return [Row(SECOND_ORDER, "all", "skip", text=str(error))]
     except BackwardRaisedError as error:
-        return [Row(_NAME, "all", "note", text=f"the backward has no derivative: {error.text}")]
+        return [Row(SECOND_ORDER, "all", "note", text=f"the backward has no derivative: {error.text}")]
     except Exception as error:
-        return [Row(_NAME, "all", "skip", text=f"{type(error).__name__}: {first_line(error)}")]
+        return [Row(SECOND_ORDER, "all", "skip", text=f"{type(error).__name__}: {first_line(error)}")]
     return found.rows
 
 

@@ -90,7 +90,7 @@ def as_gradcheck_error() -> Iterator[None]:
     except GradcheckError:
         raise
     except ValueError as error:
-        raise GradcheckError(str(error)) from error
+        raise GradcheckError(str(error)) from None
 
 
 def with_keywords(check: str, f: Callable[..., Any], keywords: Mapping[str, Any]) -> Callable[..., Any]:

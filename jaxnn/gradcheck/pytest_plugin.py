@@ -14,7 +14,11 @@ _CHECKS = ("gradient", "vjp", "rule", "custom", "layer", "loss", "regularizer")
 
 @pytest.fixture(scope="session")
 def gradcheck() -> Any:
-    """Return the checks of `jaxnn.gradcheck`, such as `gradcheck.vjp(f, backward, x)`: a failed one fails the test."""
+    """Return the checks of `jaxnn.gradcheck`, such as `gradcheck.vjp(f, backward, x)`.
+
+    A gradient that is wrong or undecided raises `WrongGradientError`, an AssertionError, with the report as its
+    message. Tracebacks show the test, and not the checker.
+    """
     from jaxnn import gradcheck as checks
 
     def failing(name):
@@ -23,10 +27,11 @@ def gradcheck() -> Any:
         @wraps(check)
         def checked(*args, **options):
             __tracebackhide__ = True
-            report = check(*args, **options)
-            if not report.passed:
-                pytest.fail(str(report), pytrace=False)
-            return report
+            try:
+                report = check(*args, **options)
+            except checks.GradcheckError as error:
+                raise error.with_traceback(None) from error.__cause__
+            return report.raise_if_failed()
 
         return checked
 

@@ -65,8 +65,12 @@ DOORS = {
 }
 # What warns: that a training diverged, that an epoch does not end.
 WARNS = {"jaxnn/validation.py": {"warnings"}}
-# What reads files: those that the page is made of, and the lines of code that a graph is of.
-READS = {"jaxnn/graph/rendering/html/page.py": {"importlib"}, "jaxnn/graph/rendering/labels.py": {"linecache"}}
+# What reads files: those that the page is made of, and the lines of code that a graph is of, or a gradient.
+READS = {
+    "jaxnn/graph/rendering/html/page.py": {"importlib"},
+    "jaxnn/graph/rendering/labels.py": {"linecache"},
+    "jaxnn/gradcheck/source_lines.py": {"linecache"},
+}
 USES_OPTAX = {"optim", "train", "population", "contrib"}
 # What is imported only when it is asked for, and need not be installed.
 OPTIONAL = {"jaxnn/graph/rendering/networkx.py": {"networkx"}}
