@@ -116,9 +116,12 @@ class FlatProblem:
 
     def manual(self, leaves: list[Any], cotangents: list[Any]) -> list[Any]:
         """Return the manual gradients of the leaves `wrt`, in the shapes and dtypes that came back."""
+        return self.gradients(self.problem.manual, leaves, cotangents)
+
+    def gradients(self, backward: Callable[..., Any], leaves: list[Any], cotangents: list[Any]) -> list[Any]:
+        """Return the gradients of the leaves `wrt` that `backward(args, dy)` returns, as `manual` does."""
         args = self.arguments(leaves)
-        returned = self.problem.manual(args, self._cotangents(leaves, cotangents))
-        entries = self._entries(args, returned)
+        entries = self._entries(args, backward(args, self._cotangents(leaves, cotangents)))
         return [_as_gradient(entries[i], leaves[i], self.problem.scalar) for i in self.wrt]
 
     def without_gradient(self, leaves: list[Any], cotangents: list[Any]) -> list[int]:

@@ -1,8 +1,10 @@
 """The line of code that probably computes a gradient, from the jaxpr of the manual backward."""
 
 import contextlib
+import inspect
 import linecache
 import re
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -39,13 +41,44 @@ def likely_line(flat: FlatProblem, leaves: Arrays, cotangents: Arrays, k: int) -
     Returns:
       Such as "model.py:12: return dy @ W, dy.T @ x", without the folder; `None` if it cannot be found.
     """
+    for backward in (_backward_of_rule(flat.problem.ruled), flat.problem.manual):
+        line = None if backward is None else _line_of_gradient(flat, backward, leaves, cotangents, k)
+        if line is not None:
+            return line
+    return None
+
+
+def _line_of_gradient(
+    flat: FlatProblem, backward: Callable[..., Any], leaves: Arrays, cotangents: Arrays, k: int
+) -> str | None:
     with precision(leaves):
         try:
             # A new lambda each time: JAX caches traces by function, with the lines of the first one.
-            jaxpr = jax.make_jaxpr(lambda leaves, dy: flat.manual(leaves, dy))(leaves, cotangents).jaxpr
+            traced = jax.make_jaxpr(lambda leaves, dy: flat.gradients(backward, leaves, dy))(leaves, cotangents)
         except Exception:  # the backward looks at values
             return None
-    return _line_of(jaxpr, jaxpr.outvars[k])
+    return _line_of(traced.jaxpr, traced.jaxpr.outvars[k])
+
+
+def _backward_of_rule(ruled: Any) -> Callable[..., Any] | None:
+    """Return `backward(args, dy)` that calls the two functions of a `jax.custom_vjp`; `None` if it is not one.
+
+    In the jaxpr of its VJP, the equations of the backward have the line where the decorated function was called.
+    """
+    rule = inspect.unwrap(ruled, stop=_is_custom_vjp) if callable(ruled) else None
+    if not _is_custom_vjp(rule):
+        return None
+
+    def backward(args, dy):
+        constants = rule.nondiff_argnums
+        cotangents = iter(rule.bwd(*(args[i] for i in constants), rule.fwd(*args)[1], dy))
+        return tuple(None if i in constants else next(cotangents) for i in range(len(args)))
+
+    return backward
+
+
+def _is_custom_vjp(f: Any) -> bool:
+    return isinstance(f, jax.custom_vjp)
 
 
 def _line_of(jaxpr: Any, variable: Any) -> str | None:
