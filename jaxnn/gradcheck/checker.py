@@ -32,7 +32,6 @@ from jaxnn.gradcheck.transforms import transformed
 from jaxnn.gradcheck.varied_points import far_points, whole_number_points
 
 
-@np.errstate(all="ignore")  # values that are not finite are examined and reported
 def report_on(problem: Problem, options: Options, order: int = 1) -> Report:
     """Check a manual gradient.
 
@@ -51,10 +50,11 @@ def report_on(problem: Problem, options: Options, order: int = 1) -> Report:
     __tracebackhide__ = True  # pytest shows the caller
     try:
         # Test points are made on the host and move to the device one after another; that is intended.
-        with jax.debug_nans(False), jax.debug_infs(False), jax.transfer_guard("allow"):
+        # Values that are not finite are examined and reported.
+        with np.errstate(all="ignore"), jax.debug_nans(False), jax.debug_infs(False), jax.transfer_guard("allow"):
             return _report_on(problem, options, options.order or order)
     except GradcheckError as error:
-        raise shortened(error)  # noqa: B904 (it has its cause)
+        raise shortened(error) from error.__cause__
     except ValueError as error:
         raise GradcheckError(str(error)) from error
 

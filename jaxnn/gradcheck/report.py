@@ -183,8 +183,9 @@ class _Section(NamedTuple):
 
     def _wrapped(self, item: str) -> list[str]:
         label = f"{self.label}: " if self.label else ""
-        text = " ".join(f"{label}{item}".split())
-        return textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+        return textwrap.wrap(
+            label + item, _WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
+        )
 
 
 def _fitted(sections: list[_Section], height: int) -> list[str]:

@@ -1,13 +1,15 @@
 """The content of a report, and how it prints."""
 
+import inspect
 import json
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxnn import gradcheck
-from jaxnn.gradcheck import WrongGradientError
+from jaxnn.gradcheck import Diagnosis, Report, Row, WrongGradientError
 from tests.helpers.gradients import B, W, X, dense
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -62,7 +64,12 @@ def test_a_failed_report_raises_with_its_text():
     assert [(d.kind, d.leaf) for d in report.diagnoses] == [("sign", "W")]
     with pytest.raises(WrongGradientError, match="opposite sign"):
         report.raise_if_failed()
-    assert "order of the Taylor remainder: manual 1.00, autodiff inf, as there is no remainder" in str(report)
+    assert "order of the Taylor remainder: manual 1.00, autodiff inf, as there is no remainder" in flowing(report)
+
+
+def flowing(report):
+    """Return the text of a report in one line."""
+    return " ".join(str(report).split())
 
 
 def test_the_worst_element_is_named():
@@ -75,3 +82,168 @@ def test_the_worst_element_is_named():
     row = next(row for row in report.rows if row.status == "fail")
     assert row.index == (123_456,)
     assert row.max_rel == pytest.approx(0.01, rel=1e-4)
+    assert "worst: x[123456] at 'given': manual " in str(report)
+
+
+def fail(point, leaf="W", manual=2.0, reference=1.0, **values):
+    return Row(point, leaf, "fail", abs(manual - reference), 1.0, 1e15, 1.0, (0, 1), manual, reference, **values)
+
+
+CROWDED = Report(
+    "vjp of f",
+    (
+        *(fail(f"point {n}, {dtype}", leaf) for n in range(30) for dtype in ("float32", "bfloat16") for leaf in "ab"),
+        *(fail(f"point {n}", f"params['layer {n}']") for n in range(30)),
+        *(Row(f"point {n}", f"leaf {n}", "note", text=f"{'a sentence ' * 20}, number {n}") for n in range(30)),
+        *(Row(f"point {n}", "all", "skip", text=f"{'reason ' * n}") for n in range(30)),
+    ),
+    tuple(Diagnosis("sign", f"leaf {n}", "words and words " * 20) for n in range(9)),
+    tuple("observed " * 30 for n in range(9)),
+    tuple("assumed " * 30 for n in range(9)),
+    "file.py:12: " + "x + " * 100,
+)
+
+
+def test_a_crowded_report_fits_a_screen():
+    lines = str(CROWDED).splitlines()
+    assert len(lines) <= 24 and max(map(len, lines)) <= 120
+    labels = ["assumed", "note", "diagnosis", "worst", "likely line", "observed", "", "skipped"]
+    starts = [line.strip().partition(": ")[0] for line in lines if line.startswith("  ") and line[2] not in " ."]
+    assert list(dict.fromkeys("" if " at " in start else start for start in starts)) == labels
+    table = CROWDED.table()
+    assert all(table.count(word) == 9 for word in ("diagnosis: ", "assumed: ", "observed: "))
+    assert table.count("a sentence a sentence") >= 30
+
+
+def test_verdicts():
+    right = Row("given", "x", "pass")
+    inexact = Row("given", "x", "inexact", 3e-9, 3e-9, 1e7, 1.0, (1,), 1 + 3e-9, 1.0)
+    undecided = Row("numerical derivative", "all", "undecided", text="autodiff gives 0, finite differences 1")
+    skipped = Row("given", "all", "skip", text="not finite")
+    assert Report("f", (right,)).verdict() == "f: gradient right (1 pass)"
+    assert Report("f", (right, inexact)).verdict() == "f: gradient right to 3e-09 (1 pass, 1 inexact)"
+    assert Report("f", (right, fail("given"))).verdict() == "f: gradient WRONG (1 pass, 1 fail)"
+    assert "gradient UNDECIDED: autodiff and finite differences disagree" in Report("f", (right, undecided)).verdict()
+    assert "gradient UNDECIDED: no test point could be checked (1 skip)" in Report("f", (skipped,)).verdict()
+    assert "UNDECIDED: no test point could be checked (no rows)" in Report("f", ()).verdict()
+    assert "undecided: numerical derivative: autodiff gives 0" in flowing(Report("f", (right, undecided)))
+    assert "to decide: state whose gradient is meant" in flowing(Report("f", (right, undecided)))
+    assert "the option domain keeps the test points there" in flowing(Report("f", (skipped,)))
+    assert "to decide" not in str(Report("f", (right, fail("given"))))
+
+
+def test_equal_notes_are_one_line_with_their_number_and_places():
+    text = "dtype must be {}, that of the argument, got float32: cast the gradient"
+    points = [("at 1e4", "bfloat16"), ("at ±10", "bfloat16"), ("at ±10", "float16")]
+    rows = [Row(f"{point}, {dtype}", "b", "note", text=text.format(dtype)) for point, dtype in points]
+    rows += [Row("numerical derivative", f"x[{n}]", "note", text=f"slopes 0 and {n}.5") for n in range(2)]
+    rows += [Row("kink", "x", "note", text="at [2] f has a kink"), Row("vmap over x", "all", "note", text="it raised")]
+    assert flowing(Report("f", tuple(rows))).split(" note: ")[1:] == [
+        "b: dtype must be bfloat16, that of the argument, got float32: cast the gradient "
+        "(3 times: in bfloat16 at 1e4, at ±10; in float16 at ±10)",
+        "slopes 0 and 0.5 (2 times: x[0], x[1])",
+        "x: at [2] f has a kink",
+        "it raised (at 'vmap over x') "
+        "to decide: pass arguments where f and its derivative are finite; the option domain keeps the test points there",
+    ]
+
+
+def test_failing_test_points_are_grouped():
+    points = ["given", "given, sparse cotangent", *(f"scaled by {n}" for n in range(9)), "scaled by 1, float32"]
+    rows = [fail(point, leaf) for point in points for leaf in "ab"]
+    rows += [fail("batch 4 -> 9, negated", "all"), Row("negated", "a", "pass"), Row("all zeros", "all", "skip")]
+    few = "given, sparse cotangent, scaled by 0, scaled by 1, scaled by 2, scaled by 3"
+    assert flowing(Report("f", tuple(rows))).endswith(
+        f"a, b fail at 12 of 14 test points: {few} and 5 more; 1 in float32 "
+        "fails at 1 of 14 test points: batch 4 -> 9 negated skipped: all zeros ()"
+    )
+
+
+def test_the_worst_row_is_the_first_of_the_largest_relative_errors():
+    small, large = fail("given", "a", 1.001, 1.0), fail("scaled by 10", "b", 3.0, 1e-9)
+    report = Report("f", (small, large, fail("scaled by 100", "b", 3e3, 1e-6)))
+    assert "worst: b[0, 1] at 'scaled by 10': manual 3, reference 1e-09" in str(report)
+    close = Report("f", (fail("given", "a", 1.0 + 1e-9, 1.0),))
+    assert "worst: a[0, 1] at 'given': manual 1.000000001, reference 1;" in str(close)
+    shape = fail("given", "b", text="shape must be (2,), got (4, 2)")
+    assert "worst: b[0, 1] at 'given': shape must be (2,), got (4, 2)" in str(Report("f", (shape,)))
+
+
+def test_html_has_the_sections_in_order_and_every_row():
+    rows = (fail("given", "W<1>"), Row("given", "x", "note", text="a note"))
+    report = Report("f", rows, (Diagnosis("sign", "W", "opposite"),), ("seen",), ("sorted",), "f.py:1: a < b")
+    page = report._repr_html_()
+    labels = ["WRONG", "assumed:", "note:", "diagnosis:", "worst:", "likely line:", "observed:", "fails at", "<table"]
+    places = [page.index(label) for label in labels]
+    assert places == sorted(places)
+    assert "W&lt;1&gt;" in page and "a &lt; b" in page and "W<1>" not in page
+    assert report.to_dict()["assumed"] == ["sorted"] and report.to_dict()["line"] == "f.py:1: a < b"
+
+
+def sine(args, dy):
+    z = jnp.cos(args[0])
+    dx = (2 * z * dy).reshape(3, 4)  # the likely line
+    return (dx.reshape(4, 3),)
+
+
+@jax.jit
+def compiled(args, dy):
+    return (dy * jnp.sin(args[0]),)  # the likely line
+
+
+def forward(x):
+    return jnp.sin(x), x
+
+
+def backward(x, dy):
+    return (-jnp.cos(x) * dy,)  # the likely line
+
+
+def gradient(x):
+    dx = jnp.sin(x)  # the likely line
+    return jnp.asarray(dx, x.dtype)
+
+
+ruled = jax.custom_vjp(jnp.sin)
+ruled.defvjp(forward, backward)
+with_jvp = jax.custom_jvp(jnp.sin)
+
+
+@with_jvp.defjvp
+def tangents(primals, tangents):
+    return jnp.sin(*primals), jnp.sin(*primals) * tangents[0]  # the likely line
+
+
+LINES = {
+    "moved": (sine, lambda: gradcheck.vjp(jnp.sin, sine, X, fast=True)),
+    "under jit": (compiled.__wrapped__, lambda: gradcheck.vjp(jnp.sin, lambda *a: compiled(*a), X, fast=True)),
+    "of a number": (gradient, lambda: gradcheck.gradient(lambda x: jnp.sin(x).sum(), gradient, X, fast=True)),
+    "of a pair": (backward, lambda: gradcheck.rule(jnp.sin, forward, backward, X, fast=True)),
+    "of a rule": (backward, lambda: gradcheck.custom(ruled, jnp.sin, X, fast=True)),
+    "of a compiled rule": (backward, lambda: gradcheck.custom(jax.jit(ruled), jnp.sin, X, fast=True)),
+    "of tangents": (tangents, lambda: gradcheck.custom(with_jvp, jnp.sin, X, fast=True)),
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_the_likely_line(name):
+    function, check = LINES[name]
+    source, first = inspect.getsourcelines(function)
+    n, text = next((first + n, line.strip()) for n, line in enumerate(source) if "the likely line" in line)
+    report = check()
+    assert report.line == f"test_report.py:{n}: {text}"
+    assert f"\n  likely line: {report.line}\n" in str(report)
+
+
+def looks_at_values(args, dy):
+    return (dy if float(args[0][0, 0]) > 9 else 2 * dy,)
+
+
+@pytest.mark.parametrize("backward", [looks_at_values, lambda args, dy: (dy,)])
+def test_no_line_is_named_where_none_is_known(backward):
+    report = gradcheck.vjp(jnp.sin, backward, X, fast=True)
+    assert not report and report.line == "" and "likely line" not in str(report)
+
+
+def test_no_line_is_named_if_nothing_is_wrong(right):
+    assert right.line == ""
