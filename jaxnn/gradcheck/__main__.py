@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn import gradcheck
+from jaxnn.constraints import Count
+from jaxnn.gradcheck.domains import Domain
 from jaxnn.gradcheck.options import PRECISIONS
 from jaxnn.gradcheck.problem import parameters_of
 from jaxnn.gradcheck.structures import STRUCTURES
@@ -111,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _report_on(options: argparse.Namespace) -> gradcheck.Report:
+    Count(0).check("--seed", options.seed)
     target = _find("MODULE:NAME", options.target)
     if not callable(target) and not isinstance(target, Layer | Loss):
         raise ValueError(f"{options.target} must be a function, Layer or Loss, got a {type(target).__name__}")
@@ -145,8 +148,10 @@ def _on_component(target: Layer | Loss, options: argparse.Namespace) -> gradchec
 
 def _on_function(target: Any, options: argparse.Namespace) -> gradcheck.Report:
     names = [p.name for p in parameters_of(target) if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    args = _arguments(options, names)
-    settings: dict[str, Any] = {"seed": options.seed, "fast": options.fast, "domain": _domain(options.domain)}
+    args, domain = _arguments(options, names), _domain(options.domain)
+    if options.shape:
+        args = _inside(domain, args, names)
+    settings: dict[str, Any] = {"seed": options.seed, "fast": options.fast, "domain": domain}
     settings |= {name: getattr(options, name) for name in ("batch", "order")}
     settings |= {name: v for name in ("rtol", "atol", "kinks") if (v := getattr(options, name)) is not None}
     if options.dtypes is not None:
@@ -158,6 +163,13 @@ def _on_function(target: Any, options: argparse.Namespace) -> gradcheck.Report:
     if isinstance(target, jax.custom_vjp | jax.custom_jvp):
         return gradcheck.custom(target, target.fun, *args, **settings)
     return gradcheck.custom(target, gradcheck.without_rules(target), *args, **settings)
+
+
+def _inside(domain: Any, args: tuple[Any, ...], names: list[str]) -> tuple[Any, ...]:
+    """Return random arguments in the domain."""
+    names = [names[i] if i < len(names) else f"arg{i}" for i in range(len(args))]
+    floating = [i for i, a in enumerate(args) if jnp.issubdtype(a.dtype, jnp.floating)]
+    return tuple(Domain(domain, names, names, tuple).project(list(args), floating))
 
 
 def _find(option: str, name: str) -> Any:
@@ -209,10 +221,10 @@ def _stated_arguments(text: str, seed: int, names: list[str]) -> tuple[Any, ...]
 def _loaded(path: str, names: list[str]) -> tuple[Any, ...]:
     """Return the arrays of a file, in the order of the parameters."""
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, Mapping):
-            return (loaded,)
-        with loaded:
+        with open(path, "rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if not isinstance(loaded, Mapping):
+                return (loaded,)
             arrays = dict(loaded)
     except Exception as error:  # of many types, where the file is damaged
         raise ValueError(f"--args must be a file of arrays, got {path!r}: {type(error).__name__}: {error}") from error

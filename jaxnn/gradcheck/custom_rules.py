@@ -1,6 +1,7 @@
 """Checks of custom derivative rules: a forward and backward pair, or a decorated function."""
 
 from collections.abc import Callable, Sequence
+from functools import partial, wraps
 from inspect import Parameter
 from typing import Any
 
@@ -225,8 +226,9 @@ def without_rules(f: Callable[..., Any]) -> Callable[..., Any]:
       1.0
     """
 
-    def plain(*args):
-        closed, shape = jax.make_jaxpr(f, return_shape=True)(*args)
+    @wraps(f, updated=())
+    def plain(*args, **keywords):
+        closed, shape = jax.make_jaxpr(partial(f, **keywords), return_shape=True)(*args)
         outputs = interpret(closed.jaxpr, closed.consts, jax.tree.leaves(args), _kept)
         return jax.tree.unflatten(jax.tree.structure(shape), outputs)
 

@@ -34,7 +34,7 @@ def forgetful(args, dy):
         (
             ["jaxnn.nn:dense_forward", "--shape", "2,3"],
             2,
-            "gradcheck: custom rule of dense_forward: f raised ValueError: params must be",
+            "gradcheck: f must be a function f(params), got a function of (params, x)",
         ),
         (["jax.nn:relu", "--shape", "4,3", "--fast"], 0, "gradient right"),
         (["jax.nn:nothing", "--shape", "4"], 2, "MODULE:NAME must be importable, got 'jax.nn:nothing'"),
@@ -114,7 +114,7 @@ def identity(x):
 
 
 def absolute_backward(args, dy):
-    return (jnp.where(args[0] >= 0, dy, -dy),)
+    return (jnp.where(args[0] > 0, dy, -dy),)  # at 0, JAX takes the slope 1
 
 
 def square(z):
@@ -125,12 +125,12 @@ def square_backward(args, dy):
     return (2 * args[0] * dy,)
 
 
-def away_from_zero(x):
-    return (jnp.where(jnp.abs(x) < 0.1, 0.1, x),)
-
-
 def as_positive(a):
     return np.abs(a) + 0.1
+
+
+def all_as_positive(x):
+    return (as_positive(x),)
 
 
 TUPLE = (np.ones((4, 3), np.float32), np.ones((2, 3), np.float32))
@@ -156,7 +156,7 @@ def broken():
 
 AFFINE = (HERE + "affine", "--backward", HERE + "affine_backward", "--fast")
 INEXACT = (HERE + "affine", "--backward", HERE + "inexact_backward", "--args", HERE + "TUPLE", "--fast")
-LOG = (HERE + "magnitude", "--backward", HERE + "log_backward", "--shape", "3", "--dtypes", "float32")
+LOG = (HERE + "magnitude", "--backward", HERE + "log_backward", "--shape", "3", "--fast")
 LOGDET = (HERE + "logdet", "--backward", HERE + "logdet_backward", "--shape", "3,3", "--dtypes", "float32")
 ROUND = ("jax.numpy:round", "--backward", HERE + "straight_through", "--shape", "4", "--dtypes", "float32")
 SQUARE = (HERE + "square", "--backward", HERE + "square_backward", "--fast")
@@ -178,7 +178,7 @@ def test_arguments_of_a_file(names, tmp_path, capsys):
 def test_one_array_of_a_file(tmp_path, capsys):
     np.save(tmp_path / "x.npy", np.array([2.0, -3.0], np.float32))
     status, out, _ = run(capsys, *SQUARE, "--args", str(tmp_path / "x.npy"), "--all")
-    assert status == 0 and "pass    given " in out
+    assert status == 0 and "pass  given " in out
 
 
 def test_files_that_cannot_be_read(tmp_path, capsys):
@@ -198,7 +198,8 @@ RIGHT_BY_OPTION = {
     "a domain for all": (LOGDET, ("--domain", "positive-definite")),
     "a domain for one": (LOGDET, ("--domain", "A=positive-definite")),
     "a domain by its Python name": (LOGDET, ("--domain", "positive definite")),
-    "a domain of a module": (LOG, ("--domain", "x=" + HERE + "as_positive")),
+    "a domain of a module for one": (LOG, ("--domain", "x=" + HERE + "as_positive")),
+    "a domain of a module": (LOG, ("--domain", HERE + "all_as_positive")),
     "rtol": (INEXACT, ("--rtol", "0.01")),
     "atol": (INEXACT, ("--atol", "1e6")),
     "instead": (ROUND, ("--instead", HERE + "identity")),
@@ -208,8 +209,6 @@ RIGHT_BY_OPTION = {
 @pytest.mark.parametrize("name", RIGHT_BY_OPTION)
 def test_a_gradient_that_is_right_by_an_option(name, capsys):
     arguments, option = RIGHT_BY_OPTION[name]
-    if "--shape" in arguments and "instead" not in name:
-        arguments = (*arguments, "--seed", "0")
     with_option, out, _ = run(capsys, *arguments, *option)
     assert with_option == 0, out
     assert run(capsys, *arguments)[0] != 0
@@ -218,8 +217,8 @@ def test_a_gradient_that_is_right_by_an_option(name, capsys):
 def test_kinks(capsys):
     arguments = ("jax.numpy:abs", "--backward", HERE + "absolute_backward", "--shape", "4", "--dtypes", "float32")
     assert run(capsys, *arguments, "--kinks", "any")[0] == 0
-    jnp_slope = run(capsys, *arguments, "--kinks", "jax")
-    assert jnp_slope[0] in (0, 1)
+    status, out, _ = run(capsys, *arguments, "--kinks", "jax")
+    assert status == 1 and "only at the kink" in out
 
 
 def test_dtypes_and_order(capsys):
@@ -323,5 +322,5 @@ def test_help_fits_100_columns(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) < 100 and len(lines) < 80
+    assert max(map(len, lines)) <= 100 and len(lines) < 80
     assert any("--domain DOMAIN" in line for line in lines)
