@@ -8,6 +8,7 @@ import numpy as np
 from jaxnn.gradcheck.adjudication import adjudicate
 from jaxnn.gradcheck.assumptions import assume_symmetry, left_domain
 from jaxnn.gradcheck.comparison import Row
+from jaxnn.gradcheck.deadlines import OverdueError
 from jaxnn.gradcheck.diagnosis import diagnose
 from jaxnn.gradcheck.examination import Examination, Examiner, OutsideDomainError, cast
 from jaxnn.gradcheck.flat_problem import FlatProblem
@@ -55,6 +56,8 @@ def report_on(problem: Problem, options: Options, order: int = 1) -> Report:
             return _report_on(problem, options, options.order or order)
     except GradcheckError as error:
         raise shortened(error) from error.__cause__
+    except OverdueError as error:
+        raise GradcheckError(f"{problem.title}: {error}") from None
     except ValueError as error:
         raise GradcheckError(str(error)) from error
 

@@ -41,7 +41,7 @@ def check_no_custom_rules(flat: FlatProblem, leaves: Arrays) -> None:
             raise GradcheckError(
                 f"{flat.problem.title}: f must not contain custom derivative rules, got a {kind} rule "
                 f"({rule_source(equation)}): autodiff would use it and the check would be vacuous; pass the undecorated "
-                "function"
+                "function, or state by the option instead whose gradient is meant"
             )
 
 

@@ -332,7 +332,7 @@ def _some(names: list[str]) -> str:
 
 
 _COLORS = {"fail": "#d9363e", "undecided": "#d9363e", "inexact": "#a8690f", "note": "#a8690f", "skip": "#808080"}
-"""Of a status, to be read on white and on black."""
+"""Of a status; each can be read on white and on black."""
 _HEAD = ("", "test point", "leaf", "abs error", "rel error", "ulps", "cosine", "worst at", "manual", "reference", "")
 
 
@@ -346,7 +346,8 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _html_cells(row: Row) -> str:
     status, *rest = _cells(row)
-    first = f"<td style='text-align:left;font-weight:bold;color:{_COLORS.get(status, 'inherit')}'>{status}</td>"
+    color = f";font-weight:bold;color:{_COLORS[status]}" if status in _COLORS else ""
+    first = f"<td style='text-align:left{color}'>{status}</td>"
     return first + "".join(f"<td style='text-align:left'>{html.escape(cell)}</td>" for cell in rest)
 
 

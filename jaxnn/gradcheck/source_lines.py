@@ -17,7 +17,8 @@ from jaxnn.gradcheck.runner import Arrays, precision
 from jaxnn.jaxprs import CALLS, inner_jaxprs
 
 _CHECKER = __file__.removesuffix("source_lines.py")
-_LIBRARIES = (_CHECKER, *(lib.__file__.removesuffix("__init__.py") for lib in (jax, np)), contextlib.__file__)
+_JAX, _NUMPY = jax.__file__.removesuffix("__init__.py"), np.__file__.removesuffix("__init__.py")
+_LIBRARIES = (_CHECKER, _JAX, _NUMPY, contextlib.__file__)
 _MOVES = frozenset("convert_element_type broadcast_in_dim reshape squeeze expand_dims copy copy_p real imag".split())
 """Primitives that change the form of an array only: a wrong value comes from the equation before."""
 
@@ -65,8 +66,10 @@ def _backward_of_rule(ruled: Any) -> Callable[..., Any] | None:
 
     In the jaxpr of its VJP, the equations of the backward have the line where the decorated function was called.
     """
-    rule = inspect.unwrap(ruled, stop=_is_custom_vjp) if callable(ruled) else None
-    if not _is_custom_vjp(rule):
+    if ruled is None:
+        return None
+    rule: Any = inspect.unwrap(ruled, stop=lambda f: isinstance(f, jax.custom_vjp))
+    if not isinstance(rule, jax.custom_vjp):
         return None
 
     def backward(args, dy):
@@ -75,10 +78,6 @@ def _backward_of_rule(ruled: Any) -> Callable[..., Any] | None:
         return tuple(None if i in constants else next(cotangents) for i in range(len(args)))
 
     return backward
-
-
-def _is_custom_vjp(f: Any) -> bool:
-    return isinstance(f, jax.custom_vjp)
 
 
 def _line_of(jaxpr: Any, variable: Any) -> str | None:
