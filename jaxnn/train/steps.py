@@ -77,7 +77,7 @@ def train_state(params: Params, optimizer: optax.GradientTransformation, key: Ke
     params = jax.tree.map(promote_large_integers, params)
     # Inside another program it is traced with that: a program kept here would hold an optimizer with traced numbers.
     # There new arrays are traced too, also if the params and the key are not.
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((params, key, jnp.zeros(())))):
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((params, key, jax.device_put(0.0)))):
         return _start(optimizer, True, params, key)
     return _start_program(optimizer, True)(*jax.device_put((params, key)))
 
