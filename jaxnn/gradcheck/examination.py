@@ -160,7 +160,17 @@ class Examiner:
         def quick_bound(k: int) -> Bound:
             tiny = float(jnp.finfo(dtype).tiny)
             zero = np.zeros(gradients[k].shape)
-            return Bound(eps, zero, np.zeros(()), terms / max(gradients[k].size, 1), tiny, sizes[k], errors[k], slack, _largest(cotangents))
+            return Bound(
+                eps,
+                zero,
+                np.zeros(()),
+                terms / max(gradients[k].size, 1),
+                tiny,
+                sizes[k],
+                errors[k],
+                slack,
+                _largest(cotangents),
+            )
 
         return Reference(gradients, bound, quick_bound)
 

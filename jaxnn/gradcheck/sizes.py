@@ -8,8 +8,9 @@ from jaxnn.gradcheck.comparison import Row
 from jaxnn.gradcheck.examination import Examination, Examiner, OutsideDomainError
 from jaxnn.gradcheck.flat_problem import is_floating
 from jaxnn.gradcheck.points import TestPoint, is_label, make_cotangents
+from jaxnn.gradcheck.problem import GradcheckError
 from jaxnn.gradcheck.resizing import resized
-from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner
+from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, first_line
 
 _MOST_SIZES = 3
 _REJECTED = "f takes this size, but"
@@ -81,6 +82,10 @@ def _examined(examiner: Examiner, name: str, size: tuple[int, int], leaves: Arra
     except BackwardRaisedError as error:
         # It may not be a batch: only a size given by the caller is certain.
         return Row(name, "all", "note", text=f"{_REJECTED} {error.text}")
+    except GradcheckError:
+        raise
+    except Exception as error:  # f is what does not take it, or its loop does not end
+        return Row(name, "all", "skip", text=f"f raised {type(error).__name__}: {first_line(error)}")
 
 
 def _wrong_shape(examination: Examination) -> bool:
