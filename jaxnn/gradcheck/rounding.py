@@ -33,10 +33,19 @@ def noisy(function: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     def run(eps, u, *args):
-        closed = jax.make_jaxpr(function)(*args)
+        leaves, structure = jax.tree.flatten(args)
+        # Whole numbers that are known stay so: a loop may take as many steps.
+        known = {i for i, leaf in enumerate(leaves) if isinstance(leaf, np.ndarray) and leaf.dtype.kind in "iu"}
+
+        def of_others(others):
+            rest = iter(others)
+            full = [leaf if i in known else next(rest) for i, leaf in enumerate(leaves)]
+            return function(*jax.tree.unflatten(structure, full))
+
+        others = [leaf for i, leaf in enumerate(leaves) if i not in known]
+        closed = jax.make_jaxpr(of_others)(others)
         noise = _Noise(eps, u)
-        leaves = [noise(leaf) for leaf in jax.tree.leaves(args)]
-        return interpret(closed.jaxpr, closed.consts, leaves, noise.special)
+        return interpret(closed.jaxpr, closed.consts, [noise(leaf) for leaf in others], noise.special)
 
     return run
 

@@ -42,7 +42,8 @@ class Runner:
         self._plain = Compiled(self, flat.value_of(flat.problem.plain), "f")
         self._along = Compiled(self, self._values_along, "f")
         self._outputs: dict[Any, list[jax.ShapeDtypeStruct]] = {}
-        self._noisy = self.jit(noisy(lambda leaves, cotangents: self.autodiff(leaves, cotangents)[1]))
+        perturbed = noisy(lambda leaves, cotangents: self.autodiff(leaves, cotangents)[1])
+        self._noisy = Compiled(self, lambda leaves, dy, eps, u: perturbed(eps, u, leaves, dy), "f")
 
     @property
     def untraceable(self) -> Exception | None:
@@ -70,9 +71,14 @@ class Runner:
             return quotient_gradients(phi, chosen, eps, seed)
 
     def perturbed_reference(self, leaves: Arrays, cotangents: Arrays, eps: float, seed: int) -> Arrays:
-        """Return the gradients of `reference`, with a rounding error of about eps in every operation."""
+        """Return the gradients of `reference`, with a rounding error of about eps in every operation.
+
+        Those of `reference` itself if f cannot be traced.
+        """
         with precision(leaves):
-            return _numpy(self._noisy(eps, draw(seed), leaves, cotangents))
+            if self._reference.untraceable is not None:
+                return _numpy(self._reference(leaves, cotangents))[1]
+            return _numpy(self._noisy(leaves, cotangents, eps, draw(seed)))
 
     def f(self, leaves: Arrays) -> Arrays:
         """Return the floating leaves of y."""
@@ -174,7 +180,9 @@ def first_line(error: Exception) -> str:
 
 
 class Compiled:
-    """A function under `jit`, or without it once tracing fails: it looks at values, or calls NumPy.
+    """A function under `jit`, or if tracing fails, under `jit` for these whole numbers, or else without it.
+
+    Tracing fails if it looks at values, or calls NumPy.
 
     Args:
       runner: has the limit of loops, and counts their iterations.
@@ -184,8 +192,10 @@ class Compiled:
     """
 
     def __init__(self, runner: Runner, function: Callable[..., Any], name: str, *, eager: bool = True):
-        self._runner, self._function, self._name, self._eager = runner, function, name, eager
+        self._runner, self._function, self._name = runner, function, name
         self._jitted = runner.jit(counted(function))
+        self._by_constants: dict[Any, Callable[..., Any]] = {}
+        self._ways = [self._compiled, self._with_constants, self._in_python] if eager else [self._compiled]
         self.untraceable: Exception | None = None
 
     def __call__(self, *args: Any) -> Any:
@@ -194,21 +204,43 @@ class Compiled:
         Raises:
           OverdueError: if a loop in it did not end.
         """
-        if self.untraceable is None:
+        failed: Exception | None = None
+        for k, way in enumerate(self._ways):
             try:
-                return self._run(*args)
+                outputs = way(*args)
             except OverdueError:
                 raise
             except Exception as error:
-                if not self._eager:
+                failed = failed or error
+                if way == self._ways[-1]:
                     raise
-                outputs = self._in_python(*args)
-                self.untraceable = error
-                return outputs
-        return self._in_python(*args)
+                continue
+            self._ways = self._ways[k:]
+            if way == self._in_python:
+                self.untraceable = self.untraceable or failed
+            return outputs
 
-    def _run(self, *args: Any) -> Any:
-        outputs, iterations = self._jitted(self._runner.limit, *args)
+    def _compiled(self, *args: Any) -> Any:
+        return self._limited(self._jitted, args)
+
+    def _with_constants(self, leaves: Arrays, *rest: Any) -> Any:
+        """Compile for these whole numbers, such as the number of steps of a `fori_loop`."""
+        whole = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.integer)]
+        if not whole:
+            raise TypeError("no whole numbers")
+        key = tuple((i, leaves[i].shape, leaves[i].tobytes()) for i in whole)
+        if key not in self._by_constants:
+
+            def of_floats(floats, *rest):
+                others = iter(floats)
+                return self._function([leaves[i] if i in whole else next(others) for i in range(len(leaves))], *rest)
+
+            self._by_constants[key] = self._runner.jit(counted(of_floats))
+        floats = [leaf for i, leaf in enumerate(leaves) if i not in whole]
+        return self._limited(self._by_constants[key], (floats, *rest))
+
+    def _limited(self, program: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        outputs, iterations = program(self._runner.limit, *args)
         if int(iterations) >= self._runner.limit:
             raise OverdueError(f"a loop in {self._name} did not end within {self._runner.limit} iterations")
         self._runner.count(int(iterations))
