@@ -269,17 +269,16 @@ def _array(rng: np.random.Generator, text: str) -> Any:
     kind = "complex64" if kind == "complex" else kind if colon else "float32"
     try:
         sizes = tuple(int(size) for size in shape.strip("()").split(",") if size.strip())
-        if min(sizes, default=1) < 0:
-            raise ValueError
-        if kind.startswith("int"):
-            return rng.integers(0, int(kind.removeprefix("int")), sizes).astype(np.int32)
-        if kind not in _DTYPES:
+        below = int(kind.removeprefix("int")) if kind.startswith("int") else 0
+        if min(sizes, default=1) < 0 or not below and kind not in _DTYPES:
             raise ValueError
     except ValueError:
         raise ValueError(
             "--shape must be sizes such as 32,784, int10:32 for whole numbers 0..9, or complex:3,3 or another of "
             f"{', '.join(_DTYPES)}, got {text!r}"
         ) from None
+    if below:
+        return rng.integers(0, below, sizes).astype(np.int32)
     values = rng.normal(size=sizes)
     return (values + 1j * rng.normal(size=sizes) if kind.startswith("complex") else values).astype(jnp.dtype(kind))
 

@@ -128,8 +128,8 @@ def _adjudicate_failure(runner: Runner, failed: Examination, observations: list[
     elif slope.agrees(by_manual, scale) and not runner.flat.problem.meant:
         text = (
             f"{values}, finite differences {slope.value:.6g}: they agree with the manual gradient, so autodiff of f is "
-            "not the derivative of f; look for a stop_gradient, a rounding or a custom rule inside f, and if its gradient "
-            "is meant, state it by instead="
+            "not the derivative of f; look for a stop_gradient, a rounding or a custom rule inside f; if its "
+            "gradient is meant, state it by the option instead"
         )
         return [Row("autodiff and finite differences", "all", "undecided", text=text)]
     else:

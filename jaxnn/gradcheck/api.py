@@ -104,8 +104,8 @@ def vjp(
       domain: where the arguments lie: "symmetric", "positive definite", "ordered", "positive" or "unit interval"; a
         dictionary from the names of arguments to these, or to functions that project an array; or a function
         `domain(*args) -> args` that projects all. A function of `rng` alone, a NumPy generator, makes arguments.
-      instead: the function whose gradient is meant, if it is not f: `lambda x: x` for a rounding with a straight-through
-        gradient.
+      instead: the function whose gradient is meant, if it is not f: `lambda x: x` for a rounding with a
+        straight-through gradient.
       kinks: "any" accepts every slope between those on the sides of a kink, with a note; "jax" only that of JAX.
       dtypes: the precisions to check in, of "float64", "float32", "bfloat16" and "float16"; all of them by default.
       order: 2 to check the derivative of the backward too, as second derivatives use it. 1 by default.

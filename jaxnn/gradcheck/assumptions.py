@@ -1,4 +1,4 @@
-"""What is assumed about arguments that the caller said nothing about, because the given ones have it."""
+"""What is assumed about arguments for which the caller stated no domain, because the given ones have it."""
 
 import numpy as np
 
@@ -52,8 +52,8 @@ def left_domain(
 ) -> Examination:
     """Return the examination with notes in place of failures where a gradient is NaN outside of the likely domain.
 
-    The given arguments have a structure, such as being positive; this point lacks it, and the manual gradient is NaN here
-    and at a point of ordinary size. A gradient that overflows far out is no such case.
+    The given arguments have a structure, such as being positive; this point lacks it, and the manual gradient is NaN
+    here and at a point of ordinary size. A gradient that overflows far out is no such case.
     """
     if not examination.failed or examination.kind == "transform" or examination.name.startswith("given"):
         return examination
@@ -64,14 +64,11 @@ def left_domain(
         return examination
     name, structure = lost
     text = (
-        f"the manual gradient is NaN where {name} is not {structure}, as it was given; if it always is, say "
-        f"{_OPTION}={{{name!r}: {structure!r}}}"
+        f"the manual gradient is NaN where {name} is not {structure}, as it was given; if it always is, state "
+        f"domain={{{name!r}: {structure!r}}}"
     )
     rows = [row._replace(status="note", text=text) if row.status == "fail" else row for row in examination.rows]
     return examination._replace(rows=rows)
-
-
-_OPTION = "domain"
 
 
 def _is_domain_note(text: str) -> bool:

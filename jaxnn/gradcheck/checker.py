@@ -39,14 +39,14 @@ def report_on(problem: Problem, options: Options, order: int = 1) -> Report:
     Args:
       problem: the functions and the arguments.
       options: as the caller stated them.
-      order: 2 to check the derivative of the backward too, unless `options` says otherwise.
+      order: 2 to check the derivative of the backward too, unless `options` has another.
 
     Returns:
       A `Report`.
 
     Raises:
-      GradcheckError: if a function is not pure, if f has no finite value at the arguments, if the backward raises there,
-        or if the structure of what it returns does not match.
+      GradcheckError: if a function is not pure, if f has no finite value at the arguments, if the backward raises
+        there, or if the structure of what it returns does not match.
     """
     __tracebackhide__ = True  # pytest shows the caller
     try:
@@ -56,10 +56,8 @@ def report_on(problem: Problem, options: Options, order: int = 1) -> Report:
             return _report_on(problem, options, options.order or order)
     except GradcheckError as error:
         raise shortened(error) from error.__cause__
-    except OverdueError as error:
-        raise GradcheckError(f"{problem.title}: {error}") from None
-    except ValueError as error:
-        raise GradcheckError(str(error)) from error
+    except (OverdueError, ValueError) as error:
+        raise GradcheckError(f"{problem.title}: {error}") from error
 
 
 def _report_on(problem: Problem, options: Options, order: int) -> Report:
@@ -87,7 +85,8 @@ def _report_on(problem: Problem, options: Options, order: int) -> Report:
             rows.append(result)
     if not any(e.name == "given" for e in examinations):
         raise GradcheckError(
-            f"{problem.title}: the derivative of f must be finite at the given arguments: pass arguments inside its domain"
+            f"{problem.title}: the derivative of f must be finite at the given arguments: pass arguments inside its "
+            "domain"
         )
     rows += _weak_types(runner, seed)
     rows += _compare_values(runner, given, setting, options)
@@ -156,20 +155,18 @@ def _examine_at(
     working, seed = dtype == setting.working, examiner.seed
     name = point.name if working else f"{point.name}, {dtype}"
     kind = point.kind if working else "precision"
-    given = point.name.startswith("given") and dtype in _given_precisions(examiner.runner.flat, setting)
+    given = point.name == "given" and dtype in _given_precisions(examiner.runner.flat, setting)
     try:
         cotangents = make_cotangents(point.cotangents, examiner.runner, point.leaves, seed)
         yield examiner.examine(name, kind, point.leaves, cotangents, dtype, typical_size)
         return
     except OutsideDomainError as reason:
         yield Row(name, "all", "skip", text=str(reason))
-    except BackwardRaisedError as error:
-        if given and point.name == "given" and _runs(examiner.runner, point.leaves, dtype):
+    except GradcheckError as error:
+        if not isinstance(error, BackwardRaisedError) or given and _runs(examiner.runner, point.leaves, dtype):
             raise
         yield Row(name, "all", "note", text=error.text)
         return
-    except GradcheckError:
-        raise
     except Exception as error:
         yield Row(name, "all", "skip", text=f"f raised {type(error).__name__}: {first_line(error)}")
     if not working or point.name.startswith("given") or len(examiner.runner.flat.floating) < 2:
@@ -182,7 +179,7 @@ def _examine_at(
             cotangents = make_cotangents(alone.cotangents, examiner.runner, alone.leaves, seed)
             yield examiner.examine(alone.name, kind, alone.leaves, cotangents, dtype)
             tried.add(leaf)
-        except Exception:  # outside of the domain, which the row above says
+        except Exception:  # outside of the domain, as in the row above
             continue
 
 

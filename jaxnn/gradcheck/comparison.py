@@ -11,8 +11,8 @@ the next float). It is the sum of
 The first two are multiplied by the logarithm of the number of terms that are summed for an element.
 
 A gradient that respects the bound in the precision of its arguments, but not in float64, is not wrong: it is right to
-so many digits. A solver that stops at a tolerance, a constant with seven digits or an exponential that is computed anew
-from its logarithm have that effect.
+a number of digits. A solver that stops at a tolerance, a constant with seven digits or an exponential that is computed
+anew from its logarithm have that effect.
 """
 
 from typing import NamedTuple

@@ -89,8 +89,8 @@ def rule(
         rest = iter(cotangents)
         if len(cotangents) != len(args) - len(first):
             raise GradcheckError(
-                f"bwd must return a tuple with one cotangent for each of the {len(args) - len(first)} arguments that are "
-                f"not in nondiff_argnums, got {len(cotangents)}"
+                f"bwd must return a tuple with one cotangent for each of the {len(args) - len(first)} arguments that "
+                f"are not in nondiff_argnums, got {len(cotangents)}"
             )
         return tuple(None if i in first else next(rest) for i in range(len(args)))
 
@@ -190,7 +190,7 @@ def custom(
 def split_floats(
     f: Callable[..., Any], args: tuple[Any, ...]
 ) -> tuple[Callable[..., Any], list[Any], Callable[[list[Any]], tuple[Any, ...]]]:
-    """Return f as a function of a list of its floating leaves, these leaves, and what puts them in the place of all.
+    """Return f as a function of a list of its floating leaves, these leaves, and what puts others in their place.
 
     The last one returns the tuple of arguments with such a list in it, and `None` for the other leaves.
     """
@@ -242,7 +242,7 @@ def _kept(equation: Any, inputs: list[Any]) -> list[Any] | None:
 def _nondiff_argnums(
     stated: tuple[int, ...], bwd: Callable[..., Any], args: tuple[Any, ...]
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Return nondiff_argnums: as stated, or if bwd takes more than two arguments, those that are no arrays."""
+    """Return nondiff_argnums: as stated, or if bwd takes more than two arguments, those that are not arrays."""
     if stated:
         return stated, ()
     required = [p for p in parameters_of(bwd) if p.default is p.empty and p.kind in _POSITIONAL]

@@ -14,7 +14,7 @@ class OverdueError(Exception):
 
 @contextmanager
 def deadline(text: str, seconds: float = _SECONDS) -> Iterator[None]:
-    """Raise `OverdueError` in the body once it took longer, with what `text` says of it.
+    """Raise `OverdueError` in the body once it took longer, with `text` in its message.
 
     Only the main thread can be interrupted, and only where the system has alarms; elsewhere there is no limit.
 

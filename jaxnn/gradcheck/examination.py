@@ -78,7 +78,7 @@ class Examiner:
       own_eps: the eps of the precision that the caller works in, if it is larger than that of the arguments.
 
     Attributes:
-      notes: leaf and kind -> what was found out about it and is said in the report.
+      notes: leaf and kind -> what was found out about it, for the report.
       given_is_smooth: whether the manual gradient is autodiff's at the given arguments, as it need not be at kinks.
     """
 
@@ -158,24 +158,22 @@ class Examiner:
             return quick_bound(k)._replace(rounding_shift=found["shift"][k], own_error=found["own"][k])
 
         def quick_bound(k: int) -> Bound:
-            tiny = float(jnp.finfo(dtype).tiny)
-            zero = np.zeros(gradients[k].shape)
             return Bound(
-                eps,
-                zero,
-                np.zeros(()),
-                terms / max(gradients[k].size, 1),
-                tiny,
-                sizes[k],
-                errors[k],
-                slack,
-                _largest(cotangents),
+                eps=eps,
+                rounding_shift=np.zeros(gradients[k].shape),
+                own_error=np.zeros(()),
+                terms=terms / max(gradients[k].size, 1),
+                tiny=float(jnp.finfo(dtype).tiny),
+                typical_size=sizes[k],
+                reference_error=errors[k],
+                slack=slack,
+                cotangent=_largest(cotangents),
             )
 
         return Reference(gradients, bound, quick_bound)
 
     def _settled(self, wide: Arrays, cotangents: Arrays, reference: Arrays) -> Arrays:
-        """Return the reference, with the manual gradient where no other can be told right from it: at kinks.
+        """Return the reference, with the manual gradient where it is one of several right ones: at kinks.
 
         Where autodiff differentiates a branch that holds at this point alone, or gives no number, the gradients at
         nearby points decide.
@@ -184,7 +182,7 @@ class Examiner:
         cotangents = [dy.astype(y.dtype) for dy, y in zip(cotangents, self.runner.output(wide), strict=True)]
         try:
             manual = [np.asarray(h, np.float64) for h in self.runner.manual(wide, cotangents)]
-        except Exception:  # the examination says so
+        except Exception:  # the examination has a row for it
             return reference
         if [h.shape for h in manual] != [r.shape for r in reference]:
             return reference
@@ -210,7 +208,7 @@ class Examiner:
     def _without_both(self, wide: Arrays, manual: Arrays, reference: Arrays, settled: Arrays) -> Arrays:
         """Return the settled reference, NaN where neither autodiff nor the manual gradient is finite.
 
-        At arguments that the caller did not give, such as a norm at 0, that is no mistake.
+        At arguments that the caller did not give, such as a norm at 0, that is not a mistake.
         """
         if not self._typical_sizes or _equal(wide, self._given):
             return settled
@@ -218,7 +216,7 @@ class Examiner:
         return [np.where(n, np.nan, s) for n, s in zip(neither, settled, strict=True)]
 
     def _by_quotients(self, wide: Arrays, cotangents: Arrays, reference: Arrays) -> Arrays:
-        """Return the reference with difference quotients where autodiff gives no number; NaN where they have no limit."""
+        """Return the reference with difference quotients where autodiff gives no number, and NaN without a limit."""
         if all(np.isfinite(r).all() for r in reference):
             return reference
         found = self.runner.quotient_reference(wide, cotangents, self._compute_eps(wide, self.widest), self.seed)

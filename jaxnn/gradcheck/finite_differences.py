@@ -27,7 +27,7 @@ class Slope(NamedTuple):
 
     @property
     def known(self) -> bool:
-        """Return whether f has a value on both sides: else the differences say nothing."""
+        """Return whether f has a value on both sides: else the differences mean nothing."""
         return bool(np.isfinite(self.value))
 
     def agrees(self, claimed: float, scale: float) -> bool:

@@ -26,8 +26,8 @@ class FlatProblem:
       argument: for each, the number of the argument that it belongs to.
       floating: the numbers of the floating leaves.
       domain: where the arguments may lie.
-      wrt: the numbers of the leaves to differentiate with respect to. A leaf with infinite elements, such as a mask that
-        is added to logits, is not one of them if the backward returns no gradient for it.
+      wrt: the numbers of the leaves to differentiate with respect to. A leaf with infinite elements, such as a mask
+        that is added to logits, is not one of them if the backward returns no gradient for it.
     """
 
     def __init__(self, problem: Problem, domain: Any = None):
@@ -97,8 +97,8 @@ class FlatProblem:
         shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(y)]
         if problem.scalar and (shapes != [()] or jnp.issubdtype(leaves[0], jnp.complexfloating)):
             raise GradcheckError(
-                f"{problem.title}: f must return one real scalar, got {[described(leaf) for leaf in jax.tree.leaves(y)]}"
-                ": use vjp"
+                f"{problem.title}: f must return one real scalar, got "
+                f"{[described(leaf) for leaf in jax.tree.leaves(y)]}: use vjp"
             )
         return y
 

@@ -44,7 +44,7 @@ def compute_eps(runner: Runner, leaves: Arrays) -> float:
 
 
 def stops_gradients(flat: FlatProblem, leaves: Arrays) -> bool:
-    """Return whether the plain function has a `stop_gradient` in it, besides those in functions of JAX, as in softmax."""
+    """Return whether the plain function has a `stop_gradient`, besides those in functions of JAX, as in softmax."""
     closed = trace(flat, leaves)
     if closed is None:
         return False

@@ -1,9 +1,9 @@
-"""Points at which f has no derivative, or none that autodiff finds: what the gradients nearby say.
+"""Points at which f has no derivative, or none that autodiff finds: what follows from the gradients nearby.
 
 At a kink, f has a slope on each side, and every slope between them is a subgradient: the convex hull of the limits of
 the gradients at nearby points is Clarke's generalized gradient. JAX takes one point of it, or one outside of it, and a
-manual gradient may take another. Where f is smooth, but autodiff differentiates a branch that holds at this point alone,
-as in where(y == 0, 0, x y), the gradients nearby all agree, and not with autodiff's.
+manual gradient may take another. Where f is smooth, but autodiff differentiates a branch that holds at this point
+alone, as in where(y == 0, 0, x y), the gradients nearby all agree, and not with autodiff's.
 
 Source: Clarke, "Optimization and nonsmooth analysis", 1983, section 2.5.
 """
@@ -20,7 +20,7 @@ _BASES = 12
 
 
 class Nearby(NamedTuple):
-    """What the gradients nearby say of each element of one leaf: masks in its shape.
+    """What follows from the gradients nearby for each element of one leaf: masks in its shape.
 
     Attributes:
       kink: the manual gradient is another one than JAX's, and lies between those on the sides of a kink.
@@ -63,7 +63,7 @@ def nearby_gradients(
       seed: seed of the random sides.
 
     Returns:
-      A `Nearby` for each leaf in `wrt`, or `None` if nothing differs, or nothing can be said.
+      A `Nearby` for each leaf in `wrt`, or `None` if nothing differs, or f does not run nearby.
     """
     if [h.shape for h in manual] != [r.shape for r in reference]:
         return None
@@ -87,7 +87,7 @@ def nearby_gradients(
 
 
 def _compare(h: np.ndarray, r: np.ndarray, off: np.ndarray, wide: np.ndarray, near: np.ndarray) -> Nearby:
-    """Return what gradients (points, ...) at two distances say of the manual h and JAX's r."""
+    """Return what gradients (points, ...) at two distances imply for the manual h and JAX's r."""
     known = np.isfinite(near).sum(0) >= 2
     low, high = (np.where(known, side(np.where(np.isfinite(near), near, fill), axis=0), 0.0)
                  for side, fill in ((np.min, np.inf), (np.max, -np.inf)))  # fmt: skip

@@ -17,7 +17,7 @@ PRECISIONS = ("float64", "float32", "bfloat16", "float16")
 
 @dataclass(frozen=True)
 class Options:
-    """The options of a check; `jaxnn.gradcheck.vjp` says what they mean."""
+    """The options of a check; see `jaxnn.gradcheck.vjp` for their meaning."""
 
     fast: bool = False
     seed: int = 0
@@ -37,7 +37,7 @@ def _is_domain(value: Any) -> bool:
 
 
 _DOMAIN = Constraint(
-    f"a function of the arguments, one of {', '.join(STRUCTURES)}, or a dictionary from the names of arguments to these",
+    f"one of {', '.join(STRUCTURES)}, a function of the arguments, or a dictionary from names of arguments to these",
     ("convex", 3, {"x": "convex"}, {}),
     test=_is_domain,
 )

@@ -20,7 +20,7 @@ SECOND_ORDER = "second order"
 
 
 def second_order(examiner: Examiner, setting: Setting, given: Arrays) -> list[Row]:
-    """Return rows that compare the derivative of the backward with that of autodiff's gradient at the given arguments."""
+    """Return rows that compare the derivative of the backward with that of autodiff's gradient."""
     runner, options = examiner.runner, examiner.options
     if runner.quotients or setting.working != "float64" or runner.untraceable is not None:
         return [Row(SECOND_ORDER, "all", "skip", text="there is no derivative of the reference to compare with")]

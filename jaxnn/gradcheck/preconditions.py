@@ -20,7 +20,7 @@ class Setting(NamedTuple):
     Attributes:
       widest: the precision of the reference.
       working: the precision in which the backward runs at every test point.
-      assumed: what the caller must know about it, in sentences.
+      assumed: what was assumed, in sentences.
     """
 
     widest: str
@@ -40,8 +40,8 @@ def check_no_custom_rules(flat: FlatProblem, leaves: Arrays) -> None:
             kind = "jax.custom_vjp" if "vjp" in equation.primitive.name else "jax.custom_jvp"
             raise GradcheckError(
                 f"{flat.problem.title}: f must not contain custom derivative rules, got a {kind} rule "
-                f"({rule_source(equation)}): autodiff would use it and the check would be vacuous; pass the undecorated "
-                "function, or state by the option instead whose gradient is meant"
+                f"({rule_source(equation)}): autodiff would use it and the check would be vacuous; pass the "
+                "undecorated function, or state by the option instead whose gradient is meant"
             )
 
 
@@ -64,7 +64,8 @@ def find_setting(runner: Runner, given: Arrays, seed: int) -> Setting:
         y = _reference_or_quotients(runner, own, seed, assumed)
     if any(np.isnan(a.astype(np.float64)).any() for a in y):
         raise GradcheckError(
-            f"{flat.problem.title}: the value of f must be a number at the given arguments: pass arguments inside its domain"
+            f"{flat.problem.title}: the value of f must be a number at the given arguments: pass arguments inside "
+            "its domain"
         )
     working = widest
     try:

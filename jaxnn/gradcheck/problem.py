@@ -62,8 +62,7 @@ def make_problem(
 ) -> Problem:
     """Return a `Problem`, with the names of the arguments taken from the signature of f; see there for the attributes.
 
-    Args:
-      instead: the function whose gradient is meant in place of that of f, if any.
+    `instead` is the function whose gradient is meant in place of that of f, if any.
 
     Raises:
       GradcheckError: if there is no argument, or f is not a function of that many arguments.
@@ -77,9 +76,7 @@ def make_problem(
             Function(*names).check("instead", instead)
     meant = f if instead is None else instead
     values = dict(values or {})
-    return Problem(
-        title, meant, manual, args, names, scalar, values, f, wrt, ruled, instead is not None, assumed
-    )  # fmt: skip
+    return Problem(title, meant, manual, args, names, scalar, values, f, wrt, ruled, instead is not None, assumed)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""Gradients by difference quotients, element by element, where autodiff cannot differentiate f in reverse mode.
+"""Gradients from difference quotients, element by element, where autodiff cannot differentiate f in reverse mode.
 
-Central differences of steps h, h/2, h/4, ... are extrapolated to h = 0; of all extrapolations, the one with the smallest
-estimated error is taken. Where the slopes on the two sides differ, the error covers both.
+Central differences of steps h, h/2, h/4, ... are extrapolated to h = 0; of all extrapolations, the one with the
+smallest estimated error is taken. Where the slopes on the two sides differ, the error covers both.
 
 Source: Ridders, "Accurate computation of F'(x) and F'(x) F''(x)", 1982.
 """
@@ -18,7 +18,7 @@ _STEPS = 10
 
 
 class Quotients(NamedTuple):
-    """Gradients by difference quotients, and their estimated errors: inf for an element that was not chosen."""
+    """Gradients from difference quotients, and their estimated errors: inf for an element that was not chosen."""
 
     gradients: Arrays
     errors: Arrays

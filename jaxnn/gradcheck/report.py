@@ -118,7 +118,7 @@ class Report:
     __repr__ = __str__
 
     def _sections(self) -> list["_Section"]:
-        """Return what there is to say below the verdict, in the order in which it helps."""
+        """Return the lines below the verdict, in the order in which it helps."""
         undecided = [f"{_place(row)}: {row.text}" for row in self.rows if row.status == "undecided"]
         worst = worst_row(self.rows)
         sections = [
@@ -225,7 +225,7 @@ def _named(diagnosis: Diagnosis) -> str:
 
 
 def _missing(report: Report) -> str:
-    """Return what an undecided check needs to know, and which option states it."""
+    """Return what an undecided check depends on, and which option states it."""
     if report.counts["undecided"]:
         return (
             "state whose gradient is meant, if not the derivative of f: the option instead takes that function, such "
@@ -274,7 +274,7 @@ def _merged_notes(rows: Iterable[Row]) -> list[str]:
 _BY_DIRECTION = "numerical derivative"
 """The test point whose rows have directions for leaves."""
 _FINDINGS = ("kink", "autodiff", "types", "jit")
-"""Test points that are no place, but a kind of note."""
+"""Names of rows that are not test points, but kinds of notes."""
 _NUMBERS = re.compile(r"\b(b?float|complex|u?int)\d+|[-+]?\d[\d.]*(e[-+]?\d+)?")
 
 

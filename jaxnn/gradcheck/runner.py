@@ -1,6 +1,5 @@
 """Run the function, its autodiff derivative and the manual gradient in a given precision, compiled if possible."""
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -64,7 +63,7 @@ class Runner:
             return _numpy(self._reference(leaves, cotangents))
 
     def quotient_reference(self, leaves: Arrays, cotangents: Arrays, eps: float, seed: int) -> Quotients:
-        """Return the gradients of the leaves `wrt` by difference quotients of y, times the cotangents, and their errors."""
+        """Return the gradients of the leaves `wrt` by difference quotients of sum(y dy), and their errors."""
         with precision(leaves):
             chosen = [leaves[i] for i in self.flat.wrt]
             phi = lambda moves: np.asarray(self._along(leaves, cotangents, moves), np.float64)  # noqa: E731
@@ -90,12 +89,10 @@ class Runner:
         with precision(leaves):
             try:
                 return _numpy(self._manual(leaves, cotangents))
-            except GradcheckError:
-                raise
-            except OverdueError as error:
-                raise BackwardRaisedError(self.flat, str(error)) from error
             except Exception as error:
-                raise BackwardRaisedError(self.flat, _raised("the backward", error, self.flat, leaves)) from error
+                if isinstance(error, GradcheckError):
+                    raise
+                raise BackwardRaisedError(self.flat, error, leaves) from error
 
     def manual_under(self, transform: Callable[[Any], Any], leaves: Any, cotangents: Any) -> Arrays:
         """Return the manual gradients under a transformation of `(leaves, cotangents) -> gradients`, such as `vmap`."""
@@ -164,14 +161,13 @@ class Runner:
 class BackwardRaisedError(GradcheckError):
     """The manual backward raised an exception, or did not end."""
 
-    def __init__(self, flat: FlatProblem, text: str):
-        super().__init__(f"{flat.problem.title}: {text}")
-        self.text = text
-
-
-def _raised(what: str, error: Exception, flat: FlatProblem, leaves: Arrays) -> str:
-    shapes = ", ".join(f"{name} {leaf.dtype}{list(leaf.shape)}" for name, leaf in zip(flat.names, leaves, strict=True))
-    return f"{what} raised {type(error).__name__}: {first_line(error)} (at {shapes})"
+    def __init__(self, flat: FlatProblem, error: Exception, leaves: Arrays):
+        self.text = str(error)
+        if not isinstance(error, OverdueError):
+            named = zip(flat.names, leaves, strict=True)
+            shapes = ", ".join(f"{name} {leaf.dtype}{list(leaf.shape)}" for name, leaf in named)
+            self.text = f"the backward raised {type(error).__name__}: {first_line(error)} (at {shapes})"
+        super().__init__(f"{flat.problem.title}: {self.text}")
 
 
 def first_line(error: Exception) -> str:
@@ -204,21 +200,21 @@ class Compiled:
         Raises:
           OverdueError: if a loop in it did not end.
         """
+        *others, last = self._ways
         failed: Exception | None = None
-        for k, way in enumerate(self._ways):
+        for k, way in enumerate(others):
             try:
                 outputs = way(*args)
-            except OverdueError:
-                raise
             except Exception as error:
                 failed = failed or error
-                if way == self._ways[-1]:
+                if isinstance(error, OverdueError):
                     raise
-                continue
-            self._ways = self._ways[k:]
-            if way == self._in_python:
-                self.untraceable = self.untraceable or failed
-            return outputs
+            else:
+                self._ways = self._ways[k:]
+                return outputs
+        outputs = last(*args)
+        self._ways, self.untraceable = [last], self.untraceable or failed
+        return outputs
 
     def _compiled(self, *args: Any) -> Any:
         return self._limited(self._jitted, args)
@@ -226,8 +222,6 @@ class Compiled:
     def _with_constants(self, leaves: Arrays, *rest: Any) -> Any:
         """Compile for these whole numbers, such as the number of steps of a `fori_loop`."""
         whole = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.integer)]
-        if not whole:
-            raise TypeError("no whole numbers")
         key = tuple((i, leaves[i].shape, leaves[i].tobytes()) for i in whole)
         if key not in self._by_constants:
 
@@ -247,8 +241,7 @@ class Compiled:
         return outputs
 
     def _in_python(self, *args: Any) -> Any:
-        with deadline(f"{self._name} did not end"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with deadline(f"{self._name} did not end"):
             return self._function(*(jax.tree.map(jnp.asarray, a) for a in args))
 
 

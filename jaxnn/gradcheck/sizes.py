@@ -72,7 +72,7 @@ def _at_size(
 
 
 def _examined(examiner: Examiner, name: str, size: tuple[int, int], leaves: Arrays, seed: int) -> Examination | Row:
-    """Return the examination at leaves of another size, or a row that says why there is none."""
+    """Return the examination at leaves of another size, or a row with the reason why it cannot be."""
     try:
         leaves = examiner.runner.flat.project(leaves)
         cotangents = make_cotangents("random", examiner.runner, leaves, seed)
@@ -142,7 +142,7 @@ _MOST_TRAILING = 2
 
 
 def _rows_of(runner: Runner, leaves: Arrays, chosen: list[int], seed: int) -> Arrays | None:
-    """Return the leaves with `_ROWS` rows in the place of those chosen, if f maps each row like the one alone."""
+    """Return the leaves with `_ROWS` rows instead of each chosen one, if f maps each row like the one alone."""
     rng = np.random.default_rng([seed, 909])
     before = [y.shape for y in runner.output(leaves)]
     stacked = list(leaves)

@@ -1,4 +1,4 @@
-"""Test points that depend on what f does: other whole numbers, labels of padding, and the far ends of elementwise functions."""
+"""Test points that depend on what f does: other whole numbers, labels of padding, far ends of elementwise functions."""
 
 from collections.abc import Iterator
 
@@ -69,8 +69,8 @@ def _padded(runner: Runner, given: TestPoint, i: int, label: int, seed: int) -> 
 def far_points(runner: Runner, given: TestPoint) -> Iterator[tuple[TestPoint, float]]:
     """Yield points far out on either side, for an elementwise f, each with the size against which digits may be lost.
 
-    A rounding of y by eps has the effect of a slope of eps |y| / |x|. A gradient may be off by as much: that of a sigmoid
-    as a (1 - a) where a rounds to 1. Where y itself vanishes, as a softplus does, its gradient has all its digits.
+    A rounding of y by eps has the effect of a slope of eps |y| / |x|. A gradient may be off by as much: that of a
+    sigmoid as a (1 - a) where a rounds to 1. Where y itself vanishes, as a softplus does, its gradient has all digits.
     """
     for i in runner.flat.wrt:
         leaf = given.leaves[i]

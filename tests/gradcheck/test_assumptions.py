@@ -1,4 +1,4 @@
-"""What the verdict depends on besides the formula: precision, tolerance, domain, and a reference that JAX cannot give."""
+"""What the verdict depends on besides the formula: precision, tolerance, domain, and whether JAX gives a reference."""
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +32,7 @@ def check_root(factor=1.0, **options):
     return gradcheck.custom(g, root, np.float32(0.7), fast=True, **options)
 
 
-def test_a_gradient_right_in_the_precision_of_the_arguments_is_right_to_so_many_digits():
+def test_a_gradient_right_in_the_precision_of_the_arguments_is_right_to_a_number_of_digits():
     report = check_root()
     assert report and report.counts["inexact"] and "right to" in report.verdict()
     assert not check_root(1 + 1e-4)
@@ -90,7 +90,7 @@ def solve(s, b):
 
 def test_nan_outside_of_the_domain_of_the_given_arguments_is_noted_with_the_option_that_states_it():
     report = gradcheck.vjp(solve, by_cholesky, SPD, V[:3])
-    assert report and "say domain={'s': 'positive definite'}" in report.table()
+    assert report and "state domain={'s': 'positive definite'}" in report.table()
     stated = gradcheck.vjp(solve, by_cholesky, SPD, V[:3], domain={"s": "positive definite"})
     assert stated and "NaN" not in stated.table()
 

@@ -67,7 +67,7 @@ def first_of_window(args, dy):
     return ((jax.nn.one_hot(rows.argmax(1), 4, dtype=dy.dtype) * dy[:, None]).reshape(-1),)
 
 
-def test_one_tie_among_many_windows_is_judged_by_itself():
+def test_one_tie_among_many_windows_is_judged_separately():
     x = jax.random.permutation(jax.random.key(0), jnp.arange(384.0)).reshape(-1, 4).at[7].set(400.0).ravel()
     assert gradcheck.vjp(windows, first_of_window, x, fast=True)
 

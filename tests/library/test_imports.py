@@ -70,6 +70,7 @@ READS = {
     "jaxnn/graph/rendering/html/page.py": {"importlib"},
     "jaxnn/graph/rendering/labels.py": {"linecache"},
     "jaxnn/gradcheck/source_lines.py": {"linecache"},
+    "jaxnn/gradcheck/deadlines.py": {"signal"},
 }
 USES_OPTAX = {"optim", "train", "population", "contrib"}
 # What is imported only when it is asked for, and need not be installed.

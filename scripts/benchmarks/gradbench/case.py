@@ -168,7 +168,7 @@ def backward_of(case: Case) -> Callable[[tuple[Any, ...], Any], tuple[Any, ...]]
 
 
 def pulled_back(f: Callable[..., Any], args: tuple[Any, ...], dy: Any) -> tuple[Any, ...]:
-    """Return JAX's pullback of `f`; constants that are no arrays have the gradient None."""
+    """Return JAX's pullback of `f`; constants that are not arrays have the gradient None."""
     leaves, tree = jax.tree.flatten(args)
     if all(hasattr(leaf, "dtype") for leaf in leaves):
         return jax.vjp(f, *args)[1](dy)

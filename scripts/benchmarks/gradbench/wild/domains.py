@@ -122,7 +122,7 @@ def unit(q):
 
 
 def rotated(q, v):
-    """Rotate v by the quaternion (w, u), whatever its length."""
+    """Rotate v by the quaternion (w, u), of any length."""
     w, u = q[0], q[1:]
     norm = jnp.sum(q * q)
     return ((w * w - u @ u) * v + 2 * (u @ v) * u + 2 * w * jnp.cross(u, v)) / norm
