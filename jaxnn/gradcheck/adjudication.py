@@ -15,6 +15,11 @@ from jaxnn.gradcheck.finite_differences import (
 from jaxnn.gradcheck.inspection import compute_eps, stops_gradients
 from jaxnn.gradcheck.runner import Arrays, Runner
 
+
+class WrongAutodiffError(Exception):
+    """Autodiff of f is not the derivative of f: finite differences agree with the manual gradient."""
+
+
 _SMALL = 40
 """Number of elements up to which every coordinate direction is checked."""
 
@@ -126,6 +131,8 @@ def _adjudicate_failure(runner: Runner, failed: Examination, observations: list[
             f"manual {orders[0]}, autodiff {orders[1]} (2 or more is right, 1 is wrong)"
         )
     elif slope.agrees(by_manual, scale) and not runner.flat.problem.meant:
+        if not stops_gradients(runner.flat, failed.leaves):
+            raise WrongAutodiffError
         text = (
             f"{values}, finite differences {slope.value:.6g}: they agree with the manual gradient, so autodiff of f is "
             "not the derivative of f; look for a stop_gradient, a rounding or a custom rule inside f; if its "

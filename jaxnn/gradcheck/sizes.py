@@ -28,6 +28,8 @@ def at_other_batch_sizes(
         # Larger first: if the backward does not take that, the axis is not a batch, and a smaller one proves nothing.
         for new in dict.fromkeys((2 * size + 1 if size <= 64 else 7, 1)):
             results = list(_at_size(examiner, given, size, new, seed, explicit=batch is not None))
+            if new == 1 and batch is None and this_size:
+                results = [_for_one_example(result) for result in results]
             this_size |= bool(results)
             yield from results
             if batch is None and any(isinstance(r, Row) and r.text.startswith(_REJECTED) for r in results):
@@ -37,6 +39,16 @@ def at_other_batch_sizes(
             break  # it is the leading axis of y; if y is a number, every leading axis may be the batch
     if not any_size:
         yield Row("other batch sizes", "all", "skip", text="f takes no other leading size")
+
+
+def _for_one_example(result: Examination | Row) -> Examination | Row:
+    """Return notes in place of failures: f may not mean what it means for more, as a mean of the two largest."""
+    if isinstance(result, Row):
+        return result
+    text = "right for more examples, another gradient for one alone"
+    return result._replace(
+        rows=[row._replace(status="note", text=text) if row.status == "fail" else row for row in result.rows]
+    )
 
 
 def _at_size(
