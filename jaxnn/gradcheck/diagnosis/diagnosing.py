@@ -75,7 +75,8 @@ def diagnose(examiner: Examiner, examinations: list[Examination], rows: list[Row
     if any(row.status == "undecided" for row in rows) or not any(row.status == "fail" for row in rows):
         return []
     in_float64 = [e for e in examinations if e.dtype == "float64"]
-    smooth = [e for e in in_float64 if e.kind == "smooth"]
+    shapes = [a.shape for a in examinations[0].leaves]
+    smooth = [e for e in in_float64 if e.kind == "smooth" and [a.shape for a in e.leaves] == shapes]
     wrong = [e for e in smooth if clearly_wrong(e)]
     not_finite = nan_where_smooth(
         examiner, [e for e in in_float64 if e.kind in ("smooth", "kink", "saturated") and clearly_wrong(e)]
