@@ -97,7 +97,9 @@ def swap_scaled(args, dy):
 
 NAMED = {
     "constant factor": sine(lambda x, dy: 1.01 * dy * jnp.cos(x), fast=True),
-    "missing 1/m": vjp(lambda x, b: (x + b[None]).mean(0), lambda a, dy: (jnp.ones_like(a[0]) * dy, dy), X, V[:3]),
+    "missing 1/m": vjp(
+        lambda x, b: (x + b[None]).mean(0), lambda a, dy: (jnp.ones_like(a[0]) * dy[None], dy), X, V[:3]
+    ),
     "missing 1/m: closed-over data": lambda: gradcheck.gradient(mean_square, sum_square_gradient, V[:4]),
     "1/m twice: closed-over data": lambda: gradcheck.gradient(
         mean_square, lambda w: sum_square_gradient(w) / 36, V[:4]
@@ -115,7 +117,7 @@ NAMED = {
     "g for g'": vjp(jnp.tanh, lambda a, dy: (jnp.tanh(a[0]) * dy,), V, fast=True),
     "only for z < 0": vjp(jax.nn.leaky_relu, lambda a, dy: (dy * (a[0] > 0),), SIGNED),
     "only for z > 0": vjp(lambda x: jnp.where(x > 0, 3 * x, x), lambda a, dy: (dy,), SIGNED),
-    "only at the kink": vjp(jnp.abs, lambda a, dy: (2 * jnp.sign(a[0]) * dy - dy * jnp.sign(a[0] - 1e-300),), V),
+    "only at the kink": vjp(jnp.abs, lambda a, dy: (jnp.where(a[0] == 0, 3, jnp.sign(a[0])) * dy,), V),
     "only when saturated": vjp(jax.nn.softplus, lambda a, dy: (dy * jnp.exp(a[0]) / (1 + jnp.exp(a[0])),), V),
     "only in low precision": sine(lambda x, dy: dy * jnp.cos(x) * (1 + (dy.dtype == jnp.bfloat16))),
     "truncated recurrence": vjp(recurrence, truncated, np.float32(0.7), V, fast=True),

@@ -62,7 +62,7 @@ def _nonlinearity(leaf: WrongLeaf, e: Examination) -> str:
         scale = max(np.abs(a).max(initial=0.0), np.abs(b).max(initial=0.0))
         return bool(np.isfinite(scale) and np.abs(a - b).max(initial=0.0) > digits * scale > 0)
 
-    dy = e.cotangents
+    dy = leaf.failed.cotangents  # at every point: the mistake may show for large ones alone
     others = make_cotangents("positive", leaf.runner, e.leaves, leaf.examiner.seed)
     try:
         once, twice = manual(dy), manual([2 * c for c in dy])

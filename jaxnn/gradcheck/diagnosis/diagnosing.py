@@ -10,7 +10,7 @@ from jaxnn.gradcheck.diagnosis.experiments import explain_by_mutants
 from jaxnn.gradcheck.diagnosis.failing_points import explain_by_failing_points, explain_given_kinks
 from jaxnn.gradcheck.diagnosis.jacobians import diagonal_alone, straight_through
 from jaxnn.gradcheck.diagnosis.not_finite import nan_where_smooth
-from jaxnn.gradcheck.diagnosis.row_factors import factor_of_another_argument, factor_of_the_argument, factor_per_row
+from jaxnn.gradcheck.diagnosis.row_factors import factor_of_an_argument, factor_per_row
 from jaxnn.gradcheck.diagnosis.scale_factors import opposite_sign, scale_factor, zero
 from jaxnn.gradcheck.diagnosis.shapes import permuted, summed_too_much, swapped, transposed, wrong_shape
 from jaxnn.gradcheck.diagnosis.signs import only_for_one_sign
@@ -62,11 +62,11 @@ _FIRST: tuple[Explanation, ...] = (
     summed_too_much,
     permuted,
     diagonal_alone,
-    factor_of_another_argument,
+    factor_of_an_argument,
     only_for_one_sign,
     one_example_only,
 )
-_LAST: tuple[Explanation, ...] = (factor_per_row, straight_through, factor_of_the_argument, epsilon)
+_LAST: tuple[Explanation, ...] = (factor_per_row, straight_through, epsilon)
 
 
 def diagnose(examiner: Examiner, examinations: list[Examination], rows: list[Row]) -> list[Diagnosis]:

@@ -51,9 +51,10 @@ def _is_smooth(examiner: Examiner, e: Examination) -> bool:
     moved = [r + np.where(mask, size, 0) for r, mask, size in zip(e.reference, masks, sizes, strict=True)]
     if examiner.runner.quotients:
         return False
-    near = nearby_gradients(examiner.runner, e.leaves, e.cotangents, moved, e.reference, examiner.seed)
+    near = nearby_gradients(examiner.runner, e.leaves, e.cotangents, moved, e.reference, sizes, examiner.seed)
     return near is not None and all(
-        not found.apart[mask].any()
+        found.known[mask].all()
+        and not found.apart[mask].any()
         and (np.abs(found.low - r) <= 1e-3 * size)[mask].all()
         and (np.abs(found.high - r) <= 1e-3 * size)[mask].all()
         for found, mask, size, r in zip(near, masks, sizes, e.reference, strict=True)

@@ -1,37 +1,25 @@
 """Factors that are no constants: an argument of the function, or a number for each row."""
 
-import itertools
-from collections.abc import Iterator
-
 import numpy as np
 
-from jaxnn.gradcheck.diagnosis.wrong_leaf import WrongLeaf, manual_gradient
+from jaxnn.gradcheck.diagnosis.wrong_leaf import WrongLeaf, manual_gradient, placements
 from jaxnn.gradcheck.examination import Examination
 from jaxnn.gradcheck.report import Diagnosis
 
 _POWERS = {1.0: "{}", -1.0: "1/{}", 2.0: "{}²", -2.0: "1/{}²", 0.5: "sqrt({})", -0.5: "1/sqrt({})"}
 
 
-def factor_of_another_argument(leaf: WrongLeaf) -> Diagnosis | None:
+def factor_of_an_argument(leaf: WrongLeaf) -> Diagnosis | None:
     """Explain a gradient that is off by a factor which is another argument, or a power of it."""
     own = leaf.runner.flat.wrt[leaf.k]
-    return _factor_of(leaf, [j for j in range(len(leaf.failed.leaves)) if j != own])
-
-
-def factor_of_the_argument(leaf: WrongLeaf) -> Diagnosis | None:
-    """Explain a gradient that is off by a factor which is the argument itself, or a power of it."""
-    return _factor_of(leaf, [leaf.runner.flat.wrt[leaf.k]])
-
-
-def _factor_of(leaf: WrongLeaf, candidates: list[int]) -> Diagnosis | None:
     shape = leaf.reference.shape
     if leaf.manual.shape != shape:
         return None
-    for j in candidates:
+    for j in (j for j in range(len(leaf.failed.leaves)) if j != own):
         # Every point must not have the same values there, as labels have: the factor could be another number.
         if len({e.leaves[j].tobytes() for e in leaf.smooth}) < 2:
             continue
-        for placed in _placements(leaf.failed.leaves[j].shape, shape):
+        for placed in placements(leaf.failed.leaves[j].shape, shape):
             for power, text in _POWERS.items():
                 for sign in (1, -1):
 
@@ -45,16 +33,6 @@ def _factor_of(leaf: WrongLeaf, candidates: list[int]) -> Diagnosis | None:
                         text = f"it is {factor} times the gradient, and {name} is an argument"
                         return Diagnosis("factor of an argument", leaf.name, text)
     return None
-
-
-def _placements(shape: tuple[int, ...], into: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """Yield the shapes with axes of size 1 in which an array of this shape can be broadcast into another, in order."""
-    for axes in itertools.combinations(range(len(into)), len(shape)):
-        if all(size in (1, into[axis]) for size, axis in zip(shape, axes, strict=True)):
-            placed = [1] * len(into)
-            for size, axis in zip(shape, axes, strict=True):
-                placed[axis] = size
-            yield tuple(placed)
 
 
 def factor_per_row(leaf: WrongLeaf) -> Diagnosis | None:

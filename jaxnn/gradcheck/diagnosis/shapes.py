@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from jaxnn.gradcheck.diagnosis.wrong_leaf import WrongLeaf, close, manual_gradient
+from jaxnn.gradcheck.diagnosis.wrong_leaf import WrongLeaf, close, manual_gradient, placements
 from jaxnn.gradcheck.examination import Examination
 from jaxnn.gradcheck.report import Diagnosis
 
@@ -59,14 +59,25 @@ def summed_too_much(leaf: WrongLeaf) -> Diagnosis | None:
                 sums = e.reference[leaf.k].sum(axes, keepdims=keep)
                 return np.broadcast_to(sums, shape) if keep and manual.shape == shape else sums
 
-            if leaf.explained_by(total):
+            if not _is_cotangent(leaf) and leaf.explained_by(total):
                 text = f"it is the sum of the gradient over {_named(axes)}, {terms} terms: do not sum over it"
                 return Diagnosis("summed too much", leaf.name, text)
     return None
 
 
+def _is_cotangent(leaf: WrongLeaf) -> bool:
+    """Return True if the gradient is dy for every element, as if f were a sum: the right one may sum to dy too."""
+    for dy in leaf.failed.cotangents:
+        for placed in placements(dy.shape, leaf.manual.shape):
+            if close(leaf.manual, np.broadcast_to(dy.reshape(placed), leaf.manual.shape)):
+                return True
+    return False
+
+
 def transposed(leaf: WrongLeaf) -> Diagnosis | None:
     """Explain a gradient with two axes of equal size transposed."""
+    if leaf.manual.shape != leaf.reference.shape:
+        return None
     for a, b in itertools.combinations(reversed(range(leaf.manual.ndim)), 2):
         if leaf.reference.shape[a] == leaf.reference.shape[b] > 1 and leaf.explained_by(
             lambda e, a=a, b=b: np.swapaxes(e.reference[leaf.k], a, b)

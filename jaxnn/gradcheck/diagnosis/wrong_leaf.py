@@ -1,6 +1,7 @@
 """A leaf with a wrong gradient, as every explanation takes it, and when an explanation holds."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -133,3 +134,13 @@ def examine(examiner: Examiner, name: str, leaves: Arrays) -> Examination | None
         return examiner.examine(name, "smooth", leaves, cotangents)
     except Exception:  # outside of the domain, or the backward raises
         return None
+
+
+def placements(shape: tuple[int, ...], into: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Yield the shapes with axes of size 1 in which an array of this shape can be broadcast into another, in order."""
+    for axes in itertools.combinations(range(len(into)), len(shape)):
+        if all(size in (1, into[axis]) for size, axis in zip(shape, axes, strict=True)):
+            placed = [1] * len(into)
+            for size, axis in zip(shape, axes, strict=True):
+                placed[axis] = size
+            yield tuple(placed)
