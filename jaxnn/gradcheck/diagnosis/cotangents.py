@@ -45,14 +45,17 @@ def not_linear(leaf: WrongLeaf) -> Diagnosis | None:
     """Explain a gradient that is not linear in dy, at two or more points."""
     if leaf.runner.flat.problem.scalar:
         return None
-    found = [text for e in (leaf.failed, *leaf.smooth[:1], *leaf.smooth[-2:]) if (text := _nonlinearity(leaf, e))]
+    # With the cotangents that failed too: the mistake may show for large ones alone.
+    points = (leaf.failed, *leaf.smooth[:1], *leaf.smooth[-2:])
+    tried = (_nonlinearity(leaf, e, leaf.failed.cotangents) or _nonlinearity(leaf, e, e.cotangents) for e in points)
+    found = [text for text in tried if text]
     if len(found) < 2:
         return None
     return Diagnosis("not linear in dy", leaf.name, f"{found[0]}: a gradient is linear in dy")
 
 
-def _nonlinearity(leaf: WrongLeaf, e: Examination) -> str:
-    """Return how the manual gradient fails to be linear in dy at the arguments of an examination, or ""."""
+def _nonlinearity(leaf: WrongLeaf, e: Examination, dy: Arrays) -> str:
+    """Return how the manual gradient fails to be linear at dy and the arguments of an examination, or ""."""
 
     def manual(dy: Arrays) -> np.ndarray:
         cast = [np.asarray(c, like.dtype) for c, like in zip(dy, e.cotangents, strict=True)]
@@ -62,7 +65,6 @@ def _nonlinearity(leaf: WrongLeaf, e: Examination) -> str:
         scale = max(np.abs(a).max(initial=0.0), np.abs(b).max(initial=0.0))
         return bool(np.isfinite(scale) and np.abs(a - b).max(initial=0.0) > digits * scale > 0)
 
-    dy = leaf.failed.cotangents  # at every point: the mistake may show for large ones alone
     others = make_cotangents("positive", leaf.runner, e.leaves, leaf.examiner.seed)
     try:
         once, twice = manual(dy), manual([2 * c for c in dy])
