@@ -12,7 +12,7 @@ from jaxnn.gradcheck.report import Diagnosis
 
 
 def wrong_shape(leaf: WrongLeaf) -> Diagnosis | None:
-    """Explain a gradient of the wrong shape: transposed, not summed over an axis, summed too much, or swapped."""
+    """Explain a gradient of the wrong shape: transposed, not summed over an axis, or swapped."""
     manual, reference = leaf.manual, leaf.reference
     if manual.shape == reference.shape:
         return None
@@ -24,7 +24,7 @@ def wrong_shape(leaf: WrongLeaf) -> Diagnosis | None:
         if terms > 1 and any(_sums_to_reference(leaf, axes, keep) for keep in (False, True)):
             text = f"the gradient of shape {manual.shape} holds {terms} terms: sum over {_named(axes)}"
             return Diagnosis("missing sum", leaf.name, text)
-    return summed_too_much(leaf) or swapped(leaf)
+    return swapped(leaf)
 
 
 def _sums_to_reference(leaf: WrongLeaf, axes: tuple[int, ...], keepdims: bool) -> bool:
@@ -47,21 +47,19 @@ def _named(axes: tuple[int, ...]) -> str:
 
 
 def summed_too_much(leaf: WrongLeaf) -> Diagnosis | None:
-    """Explain a gradient that is the sum of the right one over an axis, for every element or in a smaller shape."""
-    shape, manual = leaf.reference.shape, leaf.manual
+    """Explain a gradient of which every element is the sum of the right one over an axis."""
+    shape = leaf.reference.shape
+    if leaf.manual.shape != shape or _is_cotangent(leaf):
+        return None
     for axes in _subsets(len(shape)):
         terms = math.prod(shape[a] for a in axes)
-        if terms < 2:
-            continue
-        for keep in (True, False):
 
-            def total(e: Examination, axes=axes, keep=keep) -> np.ndarray:
-                sums = e.reference[leaf.k].sum(axes, keepdims=keep)
-                return np.broadcast_to(sums, shape) if keep and manual.shape == shape else sums
+        def total(e: Examination, axes=axes) -> np.ndarray:
+            return np.broadcast_to(e.reference[leaf.k].sum(axes, keepdims=True), shape)
 
-            if not _is_cotangent(leaf) and leaf.explained_by(total):
-                text = f"it is the sum of the gradient over {_named(axes)}, {terms} terms: do not sum over it"
-                return Diagnosis("summed too much", leaf.name, text)
+        if terms > 1 and leaf.explained_by(total):
+            text = f"it is the sum of the gradient over {_named(axes)}, {terms} terms: do not sum over it"
+            return Diagnosis("summed too much", leaf.name, text)
     return None
 
 
