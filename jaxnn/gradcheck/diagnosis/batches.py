@@ -6,7 +6,7 @@ from jaxnn.gradcheck.diagnosis.wrong_leaf import WrongLeaf, close
 from jaxnn.gradcheck.examination import Examination
 from jaxnn.gradcheck.report import Diagnosis
 from jaxnn.gradcheck.resizing import resized
-from jaxnn.gradcheck.runner import Arrays
+from jaxnn.gradcheck.runner import Arrays, Runner
 
 
 def one_example_only(leaf: WrongLeaf) -> Diagnosis | None:
@@ -40,7 +40,13 @@ def one_example_only(leaf: WrongLeaf) -> Diagnosis | None:
 
 def _gradients_of_example(leaf: WrongLeaf, e: Examination, m: int, i: int) -> Arrays | None:
     """Return the reference gradients of example i of m alone, or `None` if f does not take one example."""
-    runner = leaf.runner
+    key = ("example", id(e), m, i)
+    if key not in leaf.computed:
+        leaf.computed[key] = _computed_of_example(leaf.runner, e, m, i)
+    return leaf.computed[key]
+
+
+def _computed_of_example(runner: Runner, e: Examination, m: int, i: int) -> Arrays | None:
     if not runner.flat.problem.scalar:
         kept = []
         for dy in e.cotangents:

@@ -1,6 +1,7 @@
 """Find the mistakes that explain the failures of a check."""
 
 from collections.abc import Callable
+from typing import Any
 
 from jaxnn.gradcheck.comparison import Row
 from jaxnn.gradcheck.diagnosis.batches import one_example_only
@@ -93,8 +94,9 @@ def diagnose(examiner: Examiner, examinations: list[Examination], rows: list[Row
         return _merged(ignored, complete=len(ignored) == len(failed.manual))
     points = list({e.name: e for e in (smooth[0], failed)}.values())
     smooth += further_points(examiner, points)
+    computed: dict[Any, Any] = {}
     leaves = [
-        WrongLeaf(examiner, k, failed, smooth, examinations)
+        WrongLeaf(examiner, k, failed, smooth, examinations, computed)
         for k, row in enumerate(failed.rows)
         if row.status == "fail"
     ]
@@ -102,6 +104,9 @@ def diagnose(examiner: Examiner, examinations: list[Examination], rows: list[Row
     if unexplained := [leaf for leaf in leaves if leaf.k not in explained]:
         explained |= explain_by_mutants(unexplained)
     explained |= _explained([leaf for leaf in leaves if leaf.k not in explained], _LAST)
+    if len(explained) < len(leaves):
+        # Any mistake after an example's layer gives its rows a factor: that alone explains nothing of the other leaves.
+        explained = {k: diagnosis for k, diagnosis in explained.items() if diagnosis.kind != "factor per row"}
     return _merged(
         [explained[leaf.k] for leaf in leaves if leaf.k in explained], complete=len(explained) == len(leaves)
     )

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,7 @@ class WrongLeaf(NamedTuple):
       failed: the examination to explain.
       smooth: all examinations in float64 at smooth test points, and at a few points near the failed and the given one.
       examinations: the examinations of the check.
+      computed: what explanations of the leaves of one check share.
     """
 
     examiner: Examiner
@@ -36,6 +37,7 @@ class WrongLeaf(NamedTuple):
     failed: Examination
     smooth: list[Examination]
     examinations: list[Examination]
+    computed: dict[Any, Any]
 
     @property
     def runner(self) -> Runner:
