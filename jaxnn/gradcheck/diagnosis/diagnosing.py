@@ -62,12 +62,11 @@ _FIRST: tuple[Explanation, ...] = (
     not_linear,
     summed_too_much,
     permuted,
-    diagonal_alone,
     factor_of_an_argument,
     only_for_one_sign,
     one_example_only,
 )
-_LAST: tuple[Explanation, ...] = (factor_per_row, straight_through, epsilon)
+_LAST: tuple[Explanation, ...] = (diagonal_alone, factor_per_row, straight_through, epsilon)
 
 
 def diagnose(examiner: Examiner, examinations: list[Examination], rows: list[Row]) -> list[Diagnosis]:
