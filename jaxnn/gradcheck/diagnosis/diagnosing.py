@@ -103,9 +103,6 @@ def diagnose(examiner: Examiner, examinations: list[Examination], rows: list[Row
     if unexplained := [leaf for leaf in leaves if leaf.k not in explained]:
         explained |= explain_by_mutants(unexplained)
     explained |= _explained([leaf for leaf in leaves if leaf.k not in explained], _LAST)
-    if len(explained) < len(leaves):
-        # Any mistake after an example's layer gives its rows a factor: that alone explains nothing of the other leaves.
-        explained = {k: diagnosis for k, diagnosis in explained.items() if diagnosis.kind != "factor per row"}
     return _merged(
         [explained[leaf.k] for leaf in leaves if leaf.k in explained], complete=len(explained) == len(leaves)
     )

@@ -36,10 +36,7 @@ def factor_of_an_argument(leaf: WrongLeaf) -> Diagnosis | None:
 
 
 def factor_per_row(leaf: WrongLeaf) -> Diagnosis | None:
-    """Explain a gradient that is right along an axis but for a factor at each index of the others.
-
-    The factors of rows may depend on the arguments. Those of single elements must be the same at every point.
-    """
+    """Explain a gradient that is right but for a factor at each index of an axis, the same one at every point."""
     if leaf.manual.shape != leaf.reference.shape:
         return None
     for axis in range(leaf.manual.ndim):
@@ -48,13 +45,10 @@ def factor_per_row(leaf: WrongLeaf) -> Diagnosis | None:
         first = _row_factors(leaf.failed, leaf.k, axis)
         if not _is_a_row_factor(first):
             continue
-        single = leaf.manual.size == leaf.manual.shape[axis]
+        placed = [-1 if a == axis else 1 for a in range(leaf.manual.ndim)]
 
-        def predict(e: Examination, axis=axis, first=first, single=single) -> np.ndarray:
-            factors = first if single else np.nan_to_num(_row_factors(e, leaf.k, axis))
-            placed = [1] * leaf.manual.ndim
-            placed[axis] = -1
-            return e.reference[leaf.k] * factors.reshape(placed)
+        def predict(e: Examination, factors=first.reshape(placed)) -> np.ndarray:
+            return e.reference[leaf.k] * factors
 
         if leaf.explained_by(predict):
             shown = ", ".join(f"{c:.4g}" for c in first[:4]) + (", ..." if len(first) > 4 else "")
