@@ -4,6 +4,7 @@ import numpy as np
 
 from jaxnn.gradcheck.diagnosis.wrong_leaf import WrongLeaf, manual_gradient, placements
 from jaxnn.gradcheck.examination import Examination
+from jaxnn.gradcheck.flat_problem import is_floating
 from jaxnn.gradcheck.report import Diagnosis
 
 _POWERS = {1.0: "{}", -1.0: "1/{}", 2.0: "{}²", -2.0: "1/{}²", 0.5: "sqrt({})", -0.5: "1/sqrt({})"}
@@ -36,7 +37,13 @@ def factor_of_an_argument(leaf: WrongLeaf) -> Diagnosis | None:
 
 
 def factor_per_row(leaf: WrongLeaf) -> Diagnosis | None:
-    """Explain a gradient that is right but for a factor at each index of an axis, the same one at every point."""
+    """Explain a gradient that is right but for a factor at each index of an axis, the same one at every point.
+
+    It may depend on whole numbers among the arguments, such as the sizes of classes.
+    """
+    whole = [j for j, a in enumerate(leaf.failed.leaves) if not is_floating(a)]
+    same = [e for e in leaf.smooth if all(np.array_equal(e.leaves[j], leaf.failed.leaves[j]) for j in whole)]
+    comparable = leaf._replace(smooth=same)
     if leaf.manual.shape != leaf.reference.shape:
         return None
     for axis in range(leaf.manual.ndim):
@@ -45,12 +52,8 @@ def factor_per_row(leaf: WrongLeaf) -> Diagnosis | None:
         first = _row_factors(leaf.failed, leaf.k, axis)
         if not _is_a_row_factor(first):
             continue
-        placed = [-1 if a == axis else 1 for a in range(leaf.manual.ndim)]
-
-        def predict(e: Examination, factors=first.reshape(placed)) -> np.ndarray:
-            return e.reference[leaf.k] * factors
-
-        if leaf.explained_by(predict):
+        factors = first.reshape([-1 if a == axis else 1 for a in range(leaf.manual.ndim)])
+        if comparable.explained_by(lambda e, factors=factors: e.reference[leaf.k] * factors):
             shown = ", ".join(f"{c:.4g}" for c in first[:4]) + (", ..." if len(first) > 4 else "")
             text = f"it is the gradient with a factor for each index of axis {axis}: {shown}"
             return Diagnosis("factor per row", leaf.name, text)
