@@ -9,7 +9,7 @@ from jaxnn.gradcheck.adjudication import WrongAutodiffError, adjudicate
 from jaxnn.gradcheck.assumptions import assume_symmetry, left_domain
 from jaxnn.gradcheck.comparison import Row
 from jaxnn.gradcheck.deadlines import OverdueError
-from jaxnn.gradcheck.diagnosis import diagnose
+from jaxnn.gradcheck.diagnosis import diagnose, hint
 from jaxnn.gradcheck.examination import Examination, Examiner, OutsideDomainError, cast
 from jaxnn.gradcheck.flat_problem import FlatProblem
 from jaxnn.gradcheck.inspection import compute_eps
@@ -102,6 +102,8 @@ def _report_on(problem: Problem, options: Options, order: int, quotients: bool =
     rows += [Row(kind, leaf, "note", text=text) for (leaf, kind), text in examiner.notes.items()]
     # Explanations are verified by autodiff.
     diagnoses = [] if runner.quotients else diagnose(examiner, examinations, rows)
+    if not diagnoses:
+        observations += hint(runner, examinations, rows)
     line = _likely_line(runner, given, setting, seed, rows)
     return Report(problem.title, tuple(rows), tuple(diagnoses), tuple(observations), tuple(assumed), line)
 

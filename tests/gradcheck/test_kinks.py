@@ -88,5 +88,4 @@ def test_one_zero_among_thousands_is_a_kink():
 @pytest.mark.full
 def test_a_division_by_zero_is_not_diagnosed_as_a_kink():
     report = gradcheck.gradient(jnp.prod, lambda x: jnp.prod(x) / x, jnp.array([2.0, 0.5, 3.0, -1.0]))
-    assert not report
-    assert not report.diagnoses
+    assert {d.kind for d in report.diagnoses} == {"nan where smooth"}

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from jaxnn.gradcheck.diagnosis.mutations import mutants
+from jaxnn.gradcheck.diagnosis.mutations import Mutant, mutants
 from jaxnn.gradcheck.diagnosis.wrong_leaf import WrongLeaf, close
+from jaxnn.gradcheck.examination import Examination
 from jaxnn.gradcheck.report import Diagnosis
+from jaxnn.gradcheck.runner import Arrays
 
 
 def explain_by_mutants(leaves: list[WrongLeaf]) -> dict[int, Diagnosis]:
@@ -21,23 +23,27 @@ def explain_by_mutants(leaves: list[WrongLeaf]) -> dict[int, Diagnosis]:
     except Exception:  # the small interpreter cannot run this function
         return {}
     for mutant in tried:
-        explains = all(_explains(mutant.gradients[leaf.k], leaf) for leaf in leaves)
+        gradients = mutant.gradients(failed.leaves, failed.cotangents)
         keeps = all(
-            close(mutant.gradients[k], failed.reference[k]) or not failed.reference[k].any()
+            close(gradients[k], failed.reference[k]) or not failed.reference[k].any()
             for k, row in enumerate(failed.rows)
             if row.status != "fail"
         )
-        if explains and keeps:
+        if keeps and all(close(leaf.manual, gradients[leaf.k]) for leaf in leaves) and _everywhere(mutant, leaves):
             return {leaf.k: Diagnosis(mutant.kind, leaf.name, mutant.text) for leaf in leaves}
     return dict(_truncated(leaves))
 
 
-def _explains(gradient: np.ndarray, leaf: WrongLeaf) -> bool:
-    """Return True if the manual gradient equals this one, and does so much better than it equals the reference."""
-    if not close(leaf.manual, gradient):
-        return False
-    distance = np.abs(leaf.manual - gradient).max(initial=0.0)
-    return bool(distance <= 1e-2 * np.abs(leaf.manual - leaf.reference).max(initial=0.0))
+def _everywhere(mutant: Mutant, leaves: list[WrongLeaf]) -> bool:
+    """Return True if a mutant gives the manual gradients of these leaves at every smooth point."""
+    known: dict[int, Arrays] = {}
+
+    def at(e: Examination) -> Arrays:
+        if id(e) not in known:
+            known[id(e)] = mutant.gradients(e.leaves, e.cotangents)
+        return known[id(e)]
+
+    return all(leaf.explained_by(lambda e, k=leaf.k: at(e)[k]) for leaf in leaves)
 
 
 def _truncated(leaves: list[WrongLeaf]) -> Iterator[tuple[int, Diagnosis]]:
@@ -52,7 +58,35 @@ def _truncated(leaves: list[WrongLeaf]) -> Iterator[tuple[int, Diagnosis]]:
             if steps < 3 or len(nonzero) in (0, steps) or not right.any(1).all():
                 continue
             first = nonzero[0]
-            if len(nonzero) == steps - first and close(by_step[first:], right[first:]):
+            kept = (np.arange(steps) >= first).reshape([-1 if a == axis else 1 for a in range(manual.ndim)])
+
+            def truncated(e: Examination, k=leaf.k, kept=kept) -> np.ndarray:
+                return e.reference[k] * kept
+
+            if len(nonzero) == steps - first and leaf.explained_by(truncated) and _over_time(leaf, axis):
                 text = f"the gradient reaches back {steps - first} of {steps} steps"
                 yield leaf.k, Diagnosis("truncated recurrence", leaf.name, text)
                 break
+
+
+def _over_time(leaf: WrongLeaf, axis: int) -> bool:
+    """Return True if the gradient at the first index of an axis depends on what is at the last one, as in a recurrence.
+
+    Examples do not depend on one another.
+    """
+    e, i = leaf.failed, leaf.runner.flat.wrt[leaf.k]
+
+    def last_changed(a: np.ndarray) -> np.ndarray:
+        changed = np.moveaxis(a.copy(), axis, 0)
+        changed[-1] = 0.5 * changed[-1]
+        return np.moveaxis(changed, 0, axis)
+
+    leaves = [last_changed(a) if j == i else a for j, a in enumerate(e.leaves)]
+    steps = e.leaves[i].shape[axis]
+    cotangents = [last_changed(dy) if dy.ndim > axis and dy.shape[axis] == steps else dy for dy in e.cotangents]
+    before = np.take(leaf.reference, 0, axis)
+    for at, dy in ((leaves, e.cotangents), (e.leaves, cotangents)):
+        after = np.take(leaf.runner.reference(at, dy)[1][leaf.k], 0, axis)
+        if np.abs(after - before).max(initial=0.0) > 1e-9 * np.abs(before).max(initial=0.0):
+            return True
+    return False

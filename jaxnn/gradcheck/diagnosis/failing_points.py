@@ -31,7 +31,8 @@ def explain_by_failing_points(runner: Runner, examinations: list[Examination], r
         if not all(_has_kink(runner, e) for e in examinations if e.kind == "kink" and e.name in failing):
             return []  # for example, the manual gradient divides by zero at a point where f is smooth
         return [Diagnosis("only at the kink", "", _ANOTHER_SLOPE)]
-    if "saturated" in kinds and kinds <= {"saturated", "precision"}:
+    of_dtypes = [row for row in rows if row.status == "fail" and row.text.startswith("dtype")]
+    if "saturated" in kinds and kinds <= {"saturated", "precision"} and not of_dtypes:
         names = ", ".join(sorted(failing)[:4])
         text = f"right at ordinary sizes, wrong {names}: look for an exp, a log or a quotient that overflows"
         return [Diagnosis("only when saturated", "", text)]

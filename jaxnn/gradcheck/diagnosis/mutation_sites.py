@@ -15,6 +15,7 @@ _NONLINEAR = frozenset(
 _ELEMENTWISE = _NONLINEAR | frozenset(
     "mul add sub neg div sign select_n convert_element_type ge gt lt le ne eq and or not is_finite".split()
 )
+_STEPS = frozenset("round floor ceil sign".split())
 _LONGEST_SCAN = 64
 
 
@@ -26,13 +27,25 @@ class Site(NamedTuple):
 
 
 class MutationSites:
-    """Elementwise nonlinear equations, divisions by a size, and scans with a carry: where a mistake can be put in."""
+    """Where a mistake can be put in.
 
-    def __init__(self, leaves: Arrays, cotangents: Arrays):
+    Args:
+      leaves: the arguments.
+      cotangents: of y.
+      constants: the arrays that the function closes over.
+
+    Attributes:
+      equations: nonlinear elementwise equations, steps, and divisions by a size.
+      scans: the lengths of scans with a carry.
+      factors: products with a factor that can be transposed: (equation, which operand it is) -> its shape.
+    """
+
+    def __init__(self, leaves: Arrays, cotangents: Arrays, constants: Arrays = ()):
         self.equations: dict[int, Site] = {}
         self.scans: dict[int, int] = {}
+        self.factors: dict[tuple[int, int], tuple[int, ...]] = {}
         # The batch is the leading axis of y, or of matrices if y is a number; a vector's axis may be that of features.
-        led = [dy for dy in cotangents if dy.ndim] or [leaf for leaf in leaves if leaf.ndim > 1]
+        led = [dy for dy in cotangents if dy.ndim] or [leaf for leaf in (*leaves, *constants) if leaf.ndim > 1]
         self._trailing = {size for leaf in leaves for size in leaf.shape[1:]}
         self._leading = {a.shape[0] for a in led} - self._trailing
 
@@ -49,9 +62,15 @@ class MutationSites:
             if n in self._leading | self._trailing:
                 kind = "missing 1/m" if n in self._leading else "sum for mean"
                 self.equations[id(equation)] = Site(kind, f"the mean over {n}")
+            elif name in _STEPS and jnp.issubdtype(equation.invars[0].aval.dtype, jnp.floating):
+                self.equations[id(equation)] = Site("straight-through", name)
             elif _is_activation(equation):
                 label = equation.params.get("name", name) if name in CALLS else name
                 self.equations[id(equation)] = Site("g for g'", label)
+            elif name == "dot_general":
+                for operand in (0, 1):
+                    if transposable_axes(equation, operand):
+                        self.factors[id(equation), operand] = equation.invars[operand].aval.shape
             elif name == "scan" and scan_sizes(equation)[1] and equation.params["length"] <= _LONGEST_SCAN:
                 self.scans[id(equation)] = equation.params["length"]
                 self.explore(equation.params["jaxpr"].jaxpr)
@@ -59,6 +78,32 @@ class MutationSites:
                 for inner in inner_jaxprs(equation)[:1]:
                     pairs = zip(inner.invars, inputs, strict=True)
                     self.explore(inner, {v: a for v, a in pairs if a is not None})
+
+
+def transposable_axes(equation: Any, operand: int) -> tuple[int, int] | None:
+    """Return the summed axis and the other one of a square factor in a product, `None` if it is not square."""
+    summed, batch = equation.params["dimension_numbers"]
+    shape = equation.invars[operand].aval.shape
+    rest = [axis for axis in range(len(shape)) if axis not in (*summed[operand], *batch[operand])]
+    if len(summed[operand]) != 1 or len(rest) != 1 or shape[summed[operand][0]] != shape[rest[0]]:
+        return None
+    return (summed[operand][0], rest[0]) if shape[rest[0]] > 1 else None
+
+
+def divisors(jaxpr: Any) -> set[int]:
+    """Return the whole numbers by which a function divides, in its means for example."""
+    found: set[int] = set()
+    known: dict[Any, Any] = {}
+    for equation in jaxpr.eqns:
+        inputs = [v.val if isinstance(v, core.Literal) else known.get(v) for v in equation.invars]
+        if _is_known_arithmetic(inputs, equation):
+            known |= zip(equation.outvars, bind(equation, inputs), strict=True)
+            continue
+        n = _divisor(equation.primitive.name, inputs)
+        found |= {n} if n else set()
+        for inner in inner_jaxprs(equation):
+            found |= divisors(inner)
+    return found
 
 
 def _is_known_arithmetic(inputs: list[Any], equation: Any) -> bool:
