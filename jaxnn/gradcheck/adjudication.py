@@ -91,8 +91,10 @@ def _nearby(runner: Runner, given: Examination, direction: Arrays) -> tuple[floa
         leaves = list(given.leaves)
         for i, d in zip(runner.flat.wrt, direction, strict=True):
             leaves[i] = leaves[i] + side * d
+        leaves = runner.flat.project(leaves)
         try:
             gradients = runner.reference(leaves, given.cotangents)[1]
+            gradients = runner.flat.domain.tangents(leaves, runner.flat.wrt, gradients)
         except Exception:
             return None
         found.append(directional_derivative(gradients, direction)[0])

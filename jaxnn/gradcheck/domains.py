@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.gradcheck.problem import GradcheckError, parameters_of
@@ -45,14 +46,17 @@ class Domain:
 
     def project(self, leaves: Arrays, floating: list[int]) -> Arrays:
         """Return the leaves in the domain; those that are there stay as they are."""
+        with jax.enable_x64(True):  # the functions of the caller are of jnp
+            return self._projected(leaves, floating)
+
+    def _projected(self, leaves: Arrays, floating: list[int]) -> Arrays:
         projected = list(leaves)
         for i in floating:
             structure = self.structures[i]
             if structure is not None:
                 projected[i] = np.asarray(structure.project(np.asarray(leaves[i], np.float64)), leaves[i].dtype)
         if self._whole is not None:
-            returned = jax.tree.leaves(self._called(self._whole, projected))
-            arrays = [leaf for leaf in returned if hasattr(leaf, "dtype") or isinstance(leaf, float)]
+            arrays = self._project_all(projected)
             if len(arrays) == len(leaves):
                 projected = [np.asarray(a, leaf.dtype) for a, leaf in zip(arrays, leaves, strict=True)]
         return projected
@@ -66,15 +70,57 @@ class Domain:
             returned = function(*args)
         return returned if isinstance(returned, tuple | list) else (returned,)
 
-    def tangent(self, i: int, gradient: np.ndarray) -> np.ndarray:
-        """Return the part of a gradient of leaf i along the directions that stay in the domain."""
-        structure = self.structures[i]
-        return gradient if structure is None else structure.tangent(gradient)
+    def tangents(self, leaves: Arrays, wrt: list[int], gradients: Arrays) -> Arrays:
+        """Return the parts of the gradients of the leaves `wrt` along the directions that stay in the domain.
+
+        For a projection P that the caller gave, these are the gradients of f(P(x)), as <g, P'(x) d> = <P'(x)' g, d>.
+        """
+        if self._whole is not None:
+            return self._pulled_back(self._project_all, leaves, wrt, gradients)
+        found = []
+        for i, gradient in zip(wrt, gradients, strict=True):
+            structure = self.structures[i]
+            if structure is not None and structure.tangent is not None:
+                gradient = structure.tangent(gradient)
+            elif structure is not None:
+                (gradient,) = self._pulled_back(_of_one(structure), [leaves[i]], [0], [gradient])
+            found.append(gradient)
+        return found
+
+    def _pulled_back(self, project: Any, leaves: Arrays, wrt: list[int], gradients: Arrays) -> Arrays:
+        """Return the gradients of f(P(x)); those of f if P cannot be differentiated, or moves the point."""
+
+        def of_wrt(chosen):
+            full = list(leaves)
+            for i, leaf in zip(wrt, chosen, strict=True):
+                full[i] = leaf
+            projected = project(full)
+            return [projected[i] for i in wrt]
+
+        chosen = [np.asarray(leaves[i], np.float64) for i in wrt]
+        if [g.shape for g in gradients] != [c.shape for c in chosen]:
+            return gradients
+        with jax.enable_x64(True):
+            try:
+                _, pull = jax.vjp(of_wrt, [jnp.asarray(leaf) for leaf in chosen])
+                return [np.asarray(g) for g in pull([jnp.asarray(g, float) for g in gradients])[0]]
+            except Exception:  # it is written in NumPy, or makes arguments at random
+                return gradients
+
+    def _project_all(self, leaves: list[Any]) -> list[Any]:
+        assert self._whole is not None
+        returned = jax.tree.leaves(self._called(self._whole, leaves))
+        return [leaf for leaf in returned if hasattr(leaf, "dtype") or isinstance(leaf, float)]
 
     def assume(self, i: int, name: str) -> None:
         """Take leaf i to have a structure, if the caller stated none for it."""
         if self.structures[i] is None and self._whole is None:
             self.structures[i] = STRUCTURES[name]
+
+    @property
+    def has_projection(self) -> bool:
+        """Return whether the caller gave a function for all arguments."""
+        return self._whole is not None
 
     def extended(self, n: int) -> "Domain":
         """Return the domain of the same leaves and n more that may be anything."""
@@ -83,7 +129,11 @@ class Domain:
         return other
 
 
+def _of_one(structure: Structure) -> Callable[[list[Any]], list[Any]]:
+    return lambda leaves: [structure.project(leaves[0])]
+
+
 def _structure(entry: Any) -> Structure | None:
     if entry is None:
         return None
-    return STRUCTURES[entry] if isinstance(entry, str) else Structure(lambda a: True, entry)
+    return STRUCTURES[entry] if isinstance(entry, str) else Structure(lambda a: True, entry, None)

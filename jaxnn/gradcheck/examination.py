@@ -123,7 +123,7 @@ class Examiner:
         manual = self.runner.manual(leaves, cotangents)
         # If f's value has another dtype than its arguments, arrays that f closes over decide the dtype.
         closes_over = self.runner.flat.problem.scalar and any(y_leaf.dtype != dtype for y_leaf in y)
-        rows = self.rows(name, manual, reference, dtype, closes_over)
+        rows = self.rows(name, manual, reference, dtype, closes_over, leaves)
         if kind == "precision" and name.startswith(_FARTHEST):
             rows = [_without_digits(row) for row in rows]
         return Examination(name, kind, dtype, leaves, cotangents, manual, reference.gradients, rows)
@@ -188,8 +188,10 @@ class Examiner:
             return reference
         if [h.shape for h in manual] != [r.shape for r in reference]:
             return reference
-        manual = self.tangents(manual)
-        near = nearby_gradients(self.runner, wide, cotangents, manual, reference, self._sizes(cotangents), self.seed)
+        manual = self.tangents(wide, manual)
+        near = nearby_gradients(
+            self.runner, wide, cotangents, manual, reference, self._sizes(cotangents), self.options.rtol, self.seed
+        )
         if near is None:
             return self._without_both(wide, manual, reference, self._by_quotients(wide, cotangents, reference))
         settled = []
@@ -239,11 +241,13 @@ class Examiner:
 
     def wrong_only_at_kinks(self, examination: Examination) -> bool:
         """Return True if, in float64, every wrong element is at a kink."""
-        manual = self.tangents(cast(examination.manual, "float64"))
+        manual = self.tangents(examination.leaves, cast(examination.manual, "float64"))
         leaves, dy, reference = examination.leaves, examination.cotangents, examination.reference
         if self.runner.quotients:
             return False
-        near = nearby_gradients(self.runner, leaves, dy, manual, reference, self._sizes(dy), self.seed)
+        near = nearby_gradients(
+            self.runner, leaves, dy, manual, reference, self._sizes(dy), self.options.rtol, self.seed
+        )
         wrong = [k for k, row in enumerate(examination.rows) if row.status == "fail"]
         return near is not None and all(
             near[k].apart.any() and close(np.where(near[k].apart, reference[k], manual[k]), reference[k]) for k in wrong
@@ -264,10 +268,9 @@ class Examiner:
             )
         self.notes.setdefault((self.runner.flat.names[i], kind), text)
 
-    def tangents(self, gradients: Arrays) -> Arrays:
+    def tangents(self, leaves: Arrays, gradients: Arrays) -> Arrays:
         """Return the parts of the gradients of the leaves `wrt` along the directions of the domain."""
-        flat = self.runner.flat
-        return [flat.domain.tangent(i, g) for i, g in zip(flat.wrt, gradients, strict=True)]
+        return self.runner.flat.domain.tangents(leaves, self.runner.flat.wrt, gradients)
 
     def _typical_size(self, reference: Arrays, cotangents: Arrays) -> list[float]:
         """Return the size of each leaf's gradient at the given arguments, in proportion to the size of the cotangent.
@@ -298,17 +301,30 @@ class Examiner:
             raise OutsideDomainError(f"f does not run in {dtype}: {type(error).__name__}") from error
         if not all(np.isfinite(a.astype(np.float64)).all() for a in y):
             raise OutsideDomainError(f"the function's value is beyond the range of {dtype}")
-        own = self.tangents([g.astype(np.float64) for g in gradients])
+        own = self.tangents(leaves, [g.astype(np.float64) for g in gradients])
         return [_distance(g, r) for g, r in zip(own, reference, strict=True)]
 
-    def rows(self, name: str, manual: Arrays, reference: Reference, dtype: str, closes_over: bool = False) -> list[Row]:
+    def rows(
+        self,
+        name: str,
+        manual: Arrays,
+        reference: Reference,
+        dtype: str,
+        closes_over: bool = False,
+        leaves: Arrays | None = None,
+    ) -> list[Row]:
         """Return one row per leaf in `wrt`; manual and reference must have the same shape.
+
+        At `leaves`, only the parts along the directions of the domain are compared.
 
         Float64 is the checker's choice, so a manual gradient that closes over float32 data may be float32 there: its
         bound is then that of float32. Another dtype is a mistake in the precision of the arguments; in others it is
         noted.
         """
         flat, rows = self.runner.flat, []
+        wide = [np.asarray(h, np.float64) for h in manual]
+        if leaves is not None and [h.shape for h in wide] == [r.shape for r in reference.gradients]:
+            wide = self.tangents(leaves, wide)
         for k, (i, h, r) in enumerate(zip(flat.wrt, manual, reference.gradients, strict=True)):
             leaf, given = flat.names[i], str(flat.leaves[i].dtype)
             if h.shape != r.shape:
@@ -320,25 +336,22 @@ class Examiner:
                 continue
             own = h.dtype == given and (dtype == "float64" or closes_over)
             narrower = own and dtype == "float64" and h.dtype != dtype
-            row = self._row(name, leaf, i, h, r, k, reference, dtype, float(jnp.finfo(h.dtype).eps) if narrower else 0)
+            eps = float(jnp.finfo(h.dtype).eps) if narrower else 0.0
+            row = self._row(name, leaf, wide[k], k, reference, dtype, eps)
             if not own and h.dtype != dtype and row.status != "fail":
                 text = f"dtype must be {dtype}, that of the argument, got {h.dtype}: cast the gradient"
                 row = row._replace(status="fail" if dtype == given else "note", text=text)
             rows.append(row)
         return rows
 
-    def _row(
-        self, name: str, leaf: str, i: int, h: np.ndarray, r: np.ndarray, k: int, reference: Reference, dtype: str,
-        eps: float,
-    ) -> Row:  # fmt: skip
-        """Return the row of one leaf: first by the bound that takes no time to compute."""
-        wide = self.runner.flat.domain.tangent(i, h.astype(np.float64))
+    def _row(self, name: str, leaf: str, wide: np.ndarray, k: int, reference: Reference, dtype: str, eps: float) -> Row:
+        """Return the row of leaf k of `wrt`: first by the bound that takes no time to compute."""
         row = Row(name, leaf, "fail")
         for bound_of in (reference.quick_bound, reference.bound):
             bound = bound_of(k)
             if eps:
                 bound = bound._replace(eps=eps, rounding_shift=bound.rounding_shift * (eps / bound.eps))
-            row = compare(name, leaf, wide, r, bound, dtype, self._tolerance)
+            row = compare(name, leaf, wide, reference.gradients[k], bound, dtype, self._tolerance)
             if row.status == "pass":
                 break
         return row
@@ -351,9 +364,9 @@ class Examiner:
             found = self.runner.quotient_reference(wide, cotangents, eps, self.seed)
             # f may be a solver with a tolerance, whose noise the quotients do not show.
             errors = [np.maximum(e, 1e-6 * np.abs(g)) for e, g in zip(found.errors, found.gradients, strict=True)]
-            return cast(self.runner.f(wide), "float64"), self.tangents(found.gradients), errors
+            return cast(self.runner.f(wide), "float64"), self.tangents(wide, found.gradients), errors
         y, gradients = self.runner.reference(wide, cotangents)
-        gradients = self.tangents(cast(gradients, "float64"))
+        gradients = self.tangents(wide, cast(gradients, "float64"))
         return cast(y, "float64"), gradients, [np.zeros(()) for _ in gradients]
 
     def _rounding_shift(self, wide: Arrays, cotangents: Arrays, reference: Arrays, eps: float) -> Arrays:
@@ -366,7 +379,8 @@ class Examiner:
             return shift
         for run in range(_RUNS):
             other = self.tangents(
-                cast(self.runner.perturbed_reference(wide, cotangents, multiple * eps, self.seed + run), "float64")
+                wide,
+                cast(self.runner.perturbed_reference(wide, cotangents, multiple * eps, self.seed + run), "float64"),
             )
             distances = [np.abs(o - r) / multiple for o, r in zip(other, reference, strict=True)]
             shift = [np.fmax(s, np.where(np.isfinite(d), d, 0.0)) for s, d in zip(shift, distances, strict=True)]

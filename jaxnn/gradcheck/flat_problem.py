@@ -134,7 +134,8 @@ class FlatProblem:
         """Return the cotangents in the structure of y, as JAX does it: complex ones conjugated, float0 for ints."""
         like, structure = jax.tree.flatten(self._output)
         if any(not jnp.issubdtype(jnp.result_type(y), jnp.inexact) for y in like):
-            like = jax.tree.leaves(jax.eval_shape(self.problem.f, *self.arguments(leaves)))
+            args = self.arguments(leaves)  # not traced if they are not yet
+            like = jax.tree.leaves(jax.eval_shape(lambda: self.problem.f(*args)))
         parts, whole = iter(cotangents), []
         for y in like:
             dtype = jnp.result_type(y)

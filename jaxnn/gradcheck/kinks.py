@@ -49,6 +49,7 @@ def nearby_gradients(
     manual: Arrays,
     reference: Arrays,
     sizes: list[float],
+    rtol: float,
     seed: int,
 ) -> list[Nearby] | None:
     """Compare the manual gradients with JAX's at nearby points, where the two differ at this one.
@@ -60,6 +61,7 @@ def nearby_gradients(
       manual: the manual gradients of the leaves `wrt`.
       reference: JAX's gradients, in the same shapes.
       sizes: their typical sizes; differences far below are rounding.
+      rtol: the error that is allowed, relative to the gradients nearby.
       seed: seed of the random sides.
 
     Returns:
@@ -77,16 +79,16 @@ def nearby_gradients(
     if near is None or wide is None:
         return None
     found = [
-        _compare(h, r, o, w, n) for h, r, o, w, n in zip(manual, reference, off, wide, near, strict=True)
+        _compare(h, r, o, w, n, rtol) for h, r, o, w, n in zip(manual, reference, off, wide, near, strict=True)
     ]  # fmt: skip
-    if not _jointly_between(runner, leaves, cotangents, manual, reference, [each.kink for each in found], seed):
+    if not _jointly_between(runner, leaves, cotangents, manual, reference, [each.kink for each in found], rtol, seed):
         found = [each._replace(kink=np.zeros_like(each.kink)) for each in found]
     if any(each.smooth.any() for each in found) and not _is_continuous(runner, leaves, cotangents, seed):
         found = [each._replace(smooth=np.zeros_like(each.smooth)) for each in found]
     return found
 
 
-def _compare(h: np.ndarray, r: np.ndarray, off: np.ndarray, wide: np.ndarray, near: np.ndarray) -> Nearby:
+def _compare(h: np.ndarray, r: np.ndarray, off: np.ndarray, wide: np.ndarray, near: np.ndarray, rtol: float) -> Nearby:
     """Return what gradients (points, ...) at two distances imply for the manual h and JAX's r."""
     known = np.isfinite(near).sum(0) >= 2
     low, high = (np.where(known, side(np.where(np.isfinite(near), near, fill), axis=0), 0.0)
@@ -97,12 +99,13 @@ def _compare(h: np.ndarray, r: np.ndarray, off: np.ndarray, wide: np.ndarray, ne
     # A kink's slopes stay apart as the points come nearer; those of a smooth function come together.
     finite = np.where(np.isfinite(wide), wide, np.where(np.isfinite(near), near, 0.0))
     persists = spread > 0.5 * (finite.max(0) - finite.min(0))
-    kink = known & persists & (spread > 1e-3 * size) & (spread > 1e-6 * largest)
+    kink = known & persists & (spread > 1e-3 * size) & (spread > (1e-6 + rtol) * largest)
     infinite = known & (np.abs(np.stack([low, high])).max(0) > 3 * np.abs(finite).max(0))
     slack = np.where(kink, 1e-3 * spread, 1e-6 * size + 1e-9 * largest)
-    inside = (low - slack <= h) & (h <= high + slack)
+    allowed = slack + rtol * largest
+    inside = (low - allowed <= h) & (h <= high + allowed)
     jax_inside = np.isfinite(r) & (low - slack <= r) & (r <= high + slack)
-    smooth = off & known & ~kink & inside & ~jax_inside & (spread <= 1e-6 * size + 1e-9 * largest)
+    smooth = off & known & ~kink & inside & ~jax_inside & (spread <= 1e-6 * size + (1e-9 + rtol) * largest)
     return Nearby(off & kink & inside, smooth, ~jax_inside, off & kink, infinite, known, low, high)
 
 
@@ -145,15 +148,24 @@ def _sampled(
         for side in (1, -1):
             moves = [side * sign * size for sign, size in zip(signs, steps, strict=True)]
             try:
-                at = runner.reference(_moved(runner, leaves, moves), cotangents)[1]
+                moved = _moved(runner, leaves, moves)
+                at = runner.reference(moved, cotangents)[1]
             except Exception:
                 return None
-            gradients.append([np.asarray(g, np.float64) for g in at])
+            at = runner.flat.domain.tangents(moved, runner.flat.wrt, [np.asarray(g, np.float64) for g in at])
+            gradients.append(at)
     return [np.stack(each) for each in zip(*gradients, strict=True)]
 
 
 def _jointly_between(
-    runner: Runner, leaves: Arrays, cotangents: Arrays, manual: Arrays, reference: Arrays, masks: Arrays, seed: int
+    runner: Runner,
+    leaves: Arrays,
+    cotangents: Arrays,
+    manual: Arrays,
+    reference: Arrays,
+    masks: Arrays,
+    rtol: float,
+    seed: int,
 ) -> bool:
     """Return True if the masked elements, taken together, lie between the slopes on the sides of the kinks.
 
@@ -166,11 +178,17 @@ def _jointly_between(
     off = [np.where(m, np.sign(h - np.nan_to_num(r)), 0.0) for h, r, m in zip(manual, reference, masks, strict=True)]
     ones = [mask.astype(np.float64) for mask in masks]
     others = [[m * rng.uniform(0.5, 1.0, m.shape) * rng.choice([-1.0, 1.0], m.shape) for m in masks] for _ in range(2)]
-    return all(_is_between(runner, leaves, cotangents, manual, d, rng) for d in (off, ones, *others))
+    return all(_is_between(runner, leaves, cotangents, manual, d, rtol, rng) for d in (off, ones, *others))
 
 
 def _is_between(
-    runner: Runner, leaves: Arrays, cotangents: Arrays, manual: Arrays, direction: Arrays, rng: np.random.Generator
+    runner: Runner,
+    leaves: Arrays,
+    cotangents: Arrays,
+    manual: Arrays,
+    direction: Arrays,
+    rtol: float,
+    rng: np.random.Generator,
 ) -> bool:
     """Return True if <manual, direction> lies between the slopes of f along that direction at points nearby."""
     sizes = [max(float(np.abs(leaves[i]).max(initial=0.0)), 1e-3) for i in runner.flat.wrt]
@@ -194,7 +212,8 @@ def _is_between(
     claimed = sum(float((h * d)[d != 0].sum()) for h, d in zip(manual, direction, strict=True))
     if not np.isfinite([low, high, claimed]).all():
         return True
-    return low - 1e-5 * size <= claimed <= high + 1e-5 * size
+    slack = (1e-5 + rtol) * size
+    return low - slack <= claimed <= high + slack
 
 
 def _is_continuous(runner: Runner, leaves: Arrays, cotangents: Arrays, seed: int) -> bool:

@@ -18,12 +18,12 @@ class Structure(NamedTuple):
     Attributes:
       holds: whether a float64 array belongs to it.
       project: an array -> a near one that belongs to it; one that does already is returned as it is.
-      tangent: a gradient -> its part along the directions that stay in the set.
+      tangent: a gradient -> its part along the directions that stay in the set; `None` if the projection decides.
     """
 
     holds: Callable[[np.ndarray], bool]
     project: Map
-    tangent: Map = lambda gradient: gradient
+    tangent: Map | None = lambda gradient: gradient
 
 
 def _square(a: np.ndarray) -> bool:

@@ -1,5 +1,8 @@
 """Tracebacks of the user's code alone, without the frames of the checker and of JAX around it."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from jaxnn.gradcheck.problem import GradcheckError
@@ -39,3 +42,14 @@ def _from_users_code(traceback: TracebackType | None) -> TracebackType | None:
     while traceback is not None and not is_users(traceback.tb_frame.f_code.co_filename):
         traceback = traceback.tb_next
     return traceback
+
+
+@contextmanager
+def silenced(name: str) -> Iterator[None]:
+    """Log nothing under this name: JAX logs each failure of a callback, which a check tries at arguments of its own."""
+    logger = logging.getLogger(name)
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before

@@ -18,7 +18,12 @@ def whole_number_points(runner: Runner, given: TestPoint, seed: int) -> Iterator
     whole = [i for i, leaf in enumerate(given.leaves) if np.issubdtype(leaf.dtype, np.integer) and leaf.size]
     rng = np.random.default_rng([seed, 707])
     shapes = {leaf.shape for leaf in given.leaves if is_floating(leaf)}
-    varied = [_varied(rng, leaf, leaf.shape in shapes) if i in whole else leaf for i, leaf in enumerate(given.leaves)]
+    varied = list(given.leaves)
+    for i in whole:
+        # One more than the largest, unless f ignores that, as an index out of range.
+        elementwise = given.leaves[i].shape in shapes and given.leaves[i].ndim == 1 and given.leaves[i].max() > 1
+        more = elementwise and _padded(runner, given, i, int(given.leaves[i].max()) + 1, seed) is None
+        varied[i] = _varied(rng, given.leaves[i], more)
     if any(not np.array_equal(varied[i], given.leaves[i]) for i in whole):
         yield TestPoint("other whole numbers", varied)
     for i in whole:
@@ -31,8 +36,8 @@ def whole_number_points(runner: Runner, given: TestPoint, seed: int) -> Iterator
                 break
 
 
-def _varied(rng: np.random.Generator, leaf: np.ndarray, elementwise: bool) -> np.ndarray:
-    """Return other whole numbers in the range of the given ones, with one more if they are no indices.
+def _varied(rng: np.random.Generator, leaf: np.ndarray, more: bool) -> np.ndarray:
+    """Return other whole numbers in the range of the given ones, and if `more`, one more.
 
     A permutation stays one, and what is sorted stays as it is.
     """
@@ -42,7 +47,6 @@ def _varied(rng: np.random.Generator, leaf: np.ndarray, elementwise: bool) -> np
     if leaf.size > 1 and len(np.unique(flat)) == leaf.size:
         return rng.permutation(flat).reshape(leaf.shape)
     low = min(int(flat.min()), 1 if leaf.ndim == 0 else 0)
-    more = elementwise and int(flat.max()) > 1
     return rng.integers(low, int(flat.max()) + 1 + more, leaf.shape).astype(leaf.dtype)
 
 

@@ -51,7 +51,7 @@ def _is_smooth(examiner: Examiner, e: Examination) -> bool:
     moved = [r + np.where(mask, size, 0) for r, mask, size in zip(e.reference, masks, sizes, strict=True)]
     if examiner.runner.quotients:
         return False
-    near = nearby_gradients(examiner.runner, e.leaves, e.cotangents, moved, e.reference, sizes, examiner.seed)
+    near = nearby_gradients(examiner.runner, e.leaves, e.cotangents, moved, e.reference, sizes, 0.0, examiner.seed)
     return near is not None and all(
         found.known[mask].all()
         and not found.apart[mask].any()

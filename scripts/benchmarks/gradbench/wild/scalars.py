@@ -20,7 +20,8 @@ def focal_backward(args, dy):
     p, q = jax.nn.sigmoid(sign * logits), jax.nn.sigmoid(-sign * logits)
     log_p = -jax.nn.softplus(-sign * logits)
     d_logits = sign * q**gamma * (gamma * p * log_p - q)
-    return dy * d_logits, None, jnp.sum(-dy * q**gamma * log_p * jnp.log(q))
+    log_q = -jax.nn.softplus(sign * logits)
+    return dy * d_logits, None, jnp.sum(-dy * q**gamma * log_p * log_q)
 
 
 def distillation(student, teacher, temperature):
