@@ -91,7 +91,7 @@ def _nearby(runner: Runner, given: Examination, direction: Arrays) -> tuple[floa
         leaves = list(given.leaves)
         for i, d in zip(runner.flat.wrt, direction, strict=True):
             leaves[i] = leaves[i] + side * d
-        leaves = runner.flat.project(leaves)
+        leaves = runner.flat.displaced(given.leaves, leaves)
         try:
             gradients = runner.reference(leaves, given.cotangents)[1]
             gradients = runner.flat.domain.tangents(leaves, runner.flat.wrt, gradients)

@@ -49,6 +49,16 @@ class Domain:
         with jax.enable_x64(True):  # the functions of the caller are of jnp
             return self._projected(leaves, floating)
 
+    def displaced(self, leaves: Arrays, moved: Arrays, floating: list[int]) -> Arrays:
+        """Return the leaves moved as their projections are, x + P(moved) - P(x): in the domain if x is."""
+        if self._whole is None and not any(self.structures):
+            return moved
+        before, after = self.project(leaves, floating), self.project(moved, floating)
+        return [
+            leaf + (b - a) if i in floating else m
+            for i, (leaf, m, a, b) in enumerate(zip(leaves, moved, before, after, strict=True))
+        ]
+
     def _projected(self, leaves: Arrays, floating: list[int]) -> Arrays:
         projected = list(leaves)
         for i in floating:
@@ -103,9 +113,10 @@ class Domain:
         with jax.enable_x64(True):
             try:
                 _, pull = jax.vjp(of_wrt, [jnp.asarray(leaf) for leaf in chosen])
-                return [np.asarray(g) for g in pull([jnp.asarray(g, float) for g in gradients])[0]]
+                pulled = [np.asarray(g) for g in pull([jnp.asarray(g, float) for g in gradients])[0]]
             except Exception:  # it is written in NumPy, or makes arguments at random
                 return gradients
+        return [_along(leaf, g, p) for leaf, g, p in zip(chosen, gradients, pulled, strict=True)]
 
     def _project_all(self, leaves: list[Any]) -> list[Any]:
         assert self._whole is not None
@@ -127,6 +138,17 @@ class Domain:
         other = Domain(None, [""] * (len(self.structures) + n), [""], self._rebuild)
         other.structures = [*self.structures, *[None] * n]
         return other
+
+
+def _along(leaf: np.ndarray, gradient: np.ndarray, pulled: np.ndarray) -> np.ndarray:
+    """Return the part of a gradient along the directions of a projection, pulled back by it where it has a derivative.
+
+    A projection of symmetric matrices by their eigenvalues has none where two of them are equal.
+    """
+    symmetric = STRUCTURES["symmetric"]
+    if symmetric.holds(leaf):
+        return symmetric.project(gradient)
+    return pulled if np.isfinite(pulled).all() else gradient
 
 
 def _of_one(structure: Structure) -> Callable[[list[Any]], list[Any]]:

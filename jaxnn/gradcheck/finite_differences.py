@@ -60,7 +60,7 @@ class Line:
         leaves = list(self._leaves)
         for i, d in zip(self._runner.flat.wrt, self._direction, strict=True):
             leaves[i] = leaves[i] + h * d
-        leaves = self._runner.flat.project(leaves)
+        leaves = self._runner.flat.displaced(self._leaves, leaves)
         y, _ = self._runner.reference(leaves, self._cotangents)
         terms = [
             y_leaf.astype(np.float64) * dy.astype(np.float64) for y_leaf, dy in zip(y, self._cotangents, strict=True)

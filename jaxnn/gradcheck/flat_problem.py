@@ -58,6 +58,10 @@ class FlatProblem:
         """Return float64 leaves in the domain."""
         return self.domain.project(leaves, self.floating)
 
+    def displaced(self, leaves: list[np.ndarray], moved: list[np.ndarray]) -> list[np.ndarray]:
+        """Return float64 leaves moved along the directions of the domain."""
+        return self.domain.displaced(leaves, moved, self.floating)
+
     def _add(self, name: str, argument: int, leaf: Any) -> None:
         if not _is_array(leaf):
             self._slots.append(("constant", leaf))

@@ -68,9 +68,11 @@ def wild(name: str, form: str, f: Any, manual: Any, *args: Any, source: str = ""
 
 
 def wrong(
-    name: str, form: str, f: Any, manual: Any, *args: Any, kind: str | None = None, also: Any = (), witness: Any = None
-) -> Case:
-    return Case(name, form, f, manual, args, right=False, kind=kind, also=tuple(also), witness=witness)
+    name: str, form: str, f: Any, manual: Any, *args: Any, kind: str | None = None, also: Any = (), witness: Any = None,
+    **options: Any,
+) -> Case:  # fmt: skip
+    also = tuple(also)
+    return Case(name, form, f, manual, args, right=False, kind=kind, also=also, witness=witness, options=options)
 
 
 def normal(seed: int, *shape: int, scale: float = 1.0, dtype: Any = jnp.float32) -> Any:

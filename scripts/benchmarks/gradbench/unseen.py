@@ -215,10 +215,6 @@ DIGITS = [
           witness=lambda: FAR_RIGHT),
     wrong("softplus of -2x: tanh(x) - 1", "vjp", lambda x: jax.nn.softplus(-2 * x),
           lambda args, dy: (dy * (jnp.tanh(args[0]) - 1),), V, kind=SATURATED, also=[LOW], witness=lambda: FAR_RIGHT),
-    wrong("log(e^a + e^b): 1 - share of a", "vjp", log_add,
-          lambda args, dy: (dy * jax.nn.sigmoid(args[0] - args[1]), dy * (1 - jax.nn.sigmoid(args[0] - args[1]))),
-          V, normal(177, 6), kind=SATURATED, also=[LOW],
-          witness=lambda: Witness((jnp.asarray([40.0, 45, 50], jnp.float32), jnp.zeros(3)))),
     wrong("cost of log1p(e^-z): by 1 - a", "gradient", lambda z: jnp.mean(jax.nn.softplus(-z)),
           lambda z: (jax.nn.sigmoid(z) - 1) / z.shape[0], V, kind=SATURATED, also=[LOW], witness=lambda: FAR_RIGHT),
 ]  # fmt: skip
