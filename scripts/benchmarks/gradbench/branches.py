@@ -72,7 +72,7 @@ def tied_max_backward(args, dy):
 TIES = Witness((jnp.asarray([1.0, 1.0, 0.0, 2.0, 0.0, 0.0], jnp.float32),))
 KINK = "only at the kink"
 AT_KINK = [
-    wrong("relu: slope 1 at 0", "vjp", jax.nn.relu, lambda args, dy: (dy * (args[0] >= 0),), X, kinks="jax", kind=KINK,
+    wrong("relu: slope 1 at 0", "vjp", jax.nn.relu, lambda args, dy: (dy * (args[0] >= 0),), X, kinks="jax",
           witness=lambda: ZEROS),
     wrong("relu: slope 1/2 at 0", "vjp", jax.nn.relu, relu_halved, V, kinks="jax", kind=KINK, witness=lambda: ZEROS),
     wrong("relu: y / x", "custom", jax.nn.relu, with_rule(jax.nn.relu, relu_by_ratio), V, kind=KINK,
@@ -80,8 +80,8 @@ AT_KINK = [
     wrong("leaky relu: slope 0.01 at 0", "vjp", LEAKY, lambda args, dy: (jnp.where(args[0] > 0, dy, 0.01 * dy),), X,
           kinks="jax", kind=KINK, witness=lambda: ZEROS),
     # JAX's slope of |x| at 0 is 1.
-    wrong("abs: slope -1 at 0", "vjp", jnp.abs, lambda args, dy: (jnp.where(args[0] > 0, dy, -dy),), X, kinks="jax", kind=KINK,
-          witness=lambda: ZEROS),
+    wrong("abs: slope -1 at 0", "vjp", jnp.abs, lambda args, dy: (jnp.where(args[0] > 0, dy, -dy),), X, kinks="jax",
+          kind=KINK, witness=lambda: ZEROS),
     wrong("abs: x / |x|", "gradient", lambda x: jnp.sum(jnp.abs(x)), lambda x: x / jnp.abs(x), V, kind=KINK,
           witness=lambda: ZEROS),
     wrong("relu at zeros: slope 1", "vjp", jax.nn.relu, lambda args, dy: (dy * (args[0] >= 0),),
