@@ -56,8 +56,8 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"gradcheck: {_as_typed(str(error))}", file=sys.stderr)
         return 2
-    except Exception:  # of a function that an option names: with its traceback, and not the status of a wrong gradient
-        sys.excepthook(*sys.exc_info())
+    except Exception as error:  # of a function that an option names: not the status of a wrong gradient
+        sys.excepthook(type(error), error, error.__traceback__)
         return 2
     if options.json:
         print(json.dumps(report.to_dict(), indent=1))

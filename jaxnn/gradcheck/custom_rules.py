@@ -262,7 +262,7 @@ def _is_number(leaf: Any) -> bool:
 def _is_inexact(leaf: Any) -> bool:
     if isinstance(leaf, bool | int | str) or not _is_number(leaf):
         return False
-    return jax.dtypes.issubdtype(getattr(leaf, "dtype", np.dtype(float)), np.inexact)
+    return bool(jnp.issubdtype(getattr(leaf, "dtype", np.dtype(float)), np.inexact))
 
 
 def _like(dy: Any, y: Any) -> Any:

@@ -233,7 +233,7 @@ def _is_array(leaf: Any) -> bool:
     if not (hasattr(leaf, "dtype") and hasattr(leaf, "shape")):
         return False
     dtype = leaf.dtype
-    return jax.dtypes.issubdtype(dtype, np.number) or jax.dtypes.issubdtype(dtype, np.bool_)
+    return bool(jnp.issubdtype(dtype, np.number) or jnp.issubdtype(dtype, np.bool_))
 
 
 def _to_numpy(name: str, leaf: Any) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnn.jaxprs import ClosedJaxpr, closed_jaxprs, equations, interpret, scan_sizes
+from jaxnn.jaxprs import closed_jaxprs, equations, interpret, scan_sizes
 
 
 def counted(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -100,6 +100,6 @@ def _to_rank(mask: Any, like: Any) -> Any:
     return mask.reshape(mask.shape + (1,) * (jnp.ndim(like) - mask.ndim))
 
 
-def has_loops(closed: ClosedJaxpr) -> bool:
+def has_loops(closed: Any) -> bool:
     """Return whether a jaxpr has a `while` loop, in the jaxprs inside it too."""
     return any(equation.primitive.name == "while" for equation in equations(closed.jaxpr))

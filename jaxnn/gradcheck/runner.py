@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxnn.gradcheck.deadlines import OverdueError, deadline
 from jaxnn.gradcheck.flat_problem import FlatProblem
@@ -140,7 +141,7 @@ class Runner:
                 full[i] = jnp.asarray(leaves[i] + step.astype(leaves[i].dtype))
             return sum(jnp.sum(y * dy) for y, dy in zip(self.flat.f(full), cotangents, strict=True))
 
-        if isinstance(moves[0], jax.core.Tracer):
+        if isinstance(moves[0], Tracer):
             return jax.lax.map(phi, moves)
         return jnp.stack([phi([move[n] for move in moves]) for n in range(len(moves[0]))])
 

@@ -71,10 +71,13 @@ def _backward_of_rule(ruled: Any) -> Callable[..., Any] | None:
     rule: Any = inspect.unwrap(ruled, stop=lambda f: isinstance(f, jax.custom_vjp))
     if not isinstance(rule, jax.custom_vjp):
         return None
+    fwd, bwd = rule.fwd, rule.bwd
+    if fwd is None or bwd is None:
+        return None
 
     def backward(args, dy):
         constants = rule.nondiff_argnums
-        cotangents = iter(rule.bwd(*(args[i] for i in constants), rule.fwd(*args)[1], dy))
+        cotangents = iter(bwd(*(args[i] for i in constants), fwd(*args)[1], dy))
         return tuple(None if i in constants else next(cotangents) for i in range(len(args)))
 
     return backward

@@ -39,7 +39,7 @@ def _is_symmetric(a: np.ndarray) -> bool:
 
 
 def _is_positive_definite(a: np.ndarray) -> bool:
-    return _is_symmetric(a) and np.isfinite(a).all() and bool(np.linalg.eigvalsh(a).min() > 0)
+    return _is_symmetric(a) and bool(np.isfinite(a).all() and np.linalg.eigvalsh(a).min() > 0)
 
 
 def _to_positive_definite(a: np.ndarray) -> np.ndarray:

@@ -74,7 +74,7 @@ def _run_together(examiner: Examiner, every: list[Transformed]) -> list[Arrays] 
 
     try:
         leaves, cotangents = [one.leaves for one in every], [one.cotangents for one in every]
-        return examiner.runner.manual_under(all_of, leaves, cotangents)
+        return [*map(list, examiner.runner.manual_under(all_of, leaves, cotangents))]
     except Exception:  # each is tried alone
         return None
 
@@ -172,4 +172,6 @@ def _samples(examiner: Examiner, given: TestPoint, seed: int) -> tuple[Arrays, A
                 return None
     except OutsideDomainError:
         return None
-    return tuple([np.stack(each) for each in zip(*group, strict=True)] for group in (samples, cotangents))
+    return [np.stack(each) for each in zip(*samples, strict=True)], [
+        np.stack(each) for each in zip(*cotangents, strict=True)
+    ]

@@ -47,7 +47,8 @@ def epsilon(leaf: WrongLeaf) -> Diagnosis | None:
 
     def at(e: Examination, eps: float, *flags: Any) -> tuple[np.ndarray, np.ndarray]:
         with precision(e.leaves):
-            return tuple(np.asarray(a) for a in compiled(np.float64(eps), e.leaves, e.cotangents, *flags))
+            value, slope = compiled(np.float64(eps), e.leaves, e.cotangents, *flags)
+            return np.asarray(value), np.asarray(slope)
 
     for j, equation in enumerate(sites):
         name = equation.primitive.name

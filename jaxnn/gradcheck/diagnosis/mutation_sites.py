@@ -1,5 +1,6 @@
 """The equations of a function into which a mistake can be put."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -40,7 +41,7 @@ class MutationSites:
       factors: products with a factor that can be transposed: (equation, which operand it is) -> its shape.
     """
 
-    def __init__(self, leaves: Arrays, cotangents: Arrays, constants: Arrays = ()):
+    def __init__(self, leaves: Arrays, cotangents: Arrays, constants: Sequence[np.ndarray] = ()):
         self.equations: dict[int, Site] = {}
         self.scans: dict[int, int] = {}
         self.factors: dict[tuple[int, int], tuple[int, ...]] = {}

@@ -172,6 +172,7 @@ def _with_turned_factors(equation: Any, inputs: list[Any], flags: dict[int, Any]
         factor = stopped[operand]
         if operand in flags:
             axes = transposable_axes(equation, operand)
+            assert axes is not None
             factor = jnp.where(flags[operand], jnp.swapaxes(factor, *axes), factor)
         other = inputs[1 - operand] - stopped[1 - operand]
         total = total + bind(equation, [factor, other] if operand == 0 else [other, factor])[0]

@@ -61,7 +61,8 @@ def _at_other_sizes(leaf: WrongLeaf, kind: str) -> bool:
     for draw in range(_DRAWS):
         rng = np.random.default_rng([leaf.examiner.seed, 606, draw])
         shape = leaf.failed.leaves[i].shape
-        magnitudes = size * np.exp(rng.uniform(*np.log(_MAGNITUDES), shape))
+        least, most = np.log(_MAGNITUDES)
+        magnitudes = size * np.exp(rng.uniform(least, most, shape))
         leaves = list(leaf.failed.leaves)
         leaves[i] = rng.permuted(np.where(np.arange(magnitudes.size).reshape(shape) % 2, 1, -1)) * magnitudes
         tried.append(examine(leaf.examiner, "x" * draw, leaf.runner.flat.project(leaves)))
