@@ -24,6 +24,8 @@ def at_other_batch_sizes(
     y_has_axes = any(y.shape for y in runner.output(given.leaves))
     sizes = [batch] if batch else sorted(_candidate_sizes(runner, given.leaves), key=lambda size: size == 1)
     for size in sizes[:_MOST_SIZES]:
+        if size == 1 and any_size:
+            break  # there is a batch, so an axis of 1 is another one, such as that of a single output
         this_size = False
         # Larger first: if the backward does not take that, the axis is not a batch, and a smaller one proves nothing.
         for new in dict.fromkeys((2 * size + 1 if size <= 64 else 7, 1)):

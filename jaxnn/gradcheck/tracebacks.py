@@ -46,7 +46,7 @@ def _from_users_code(traceback: TracebackType | None) -> TracebackType | None:
 
 @contextmanager
 def silenced(name: str) -> Iterator[None]:
-    """Log nothing under this name: JAX logs each failure of a callback, which a check tries at arguments of its own."""
+    """Log nothing under this name: JAX logs each failure of a callback, which a check tries at many arguments."""
     logger = logging.getLogger(name)
     before, logger.disabled = logger.disabled, True
     try:

@@ -1,4 +1,4 @@
-"""What the report says of a wrong gradient without a name: the option to state, if it is meant."""
+"""The hints for a wrong gradient without a name: the option to state, if it is meant."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -24,7 +24,7 @@ def test_a_small_error_everywhere_suggests_a_tolerance_with_which_the_check_pass
     report = gradcheck.vjp(jnp.sin, slightly_off, X, dtypes=("float32",), fast=True)
     assert not report.passed and not report.diagnoses
     (text,) = hints(report)
-    assert text.startswith("off by at most ") and text.endswith("say rtol=1e-4")
+    assert text.startswith("off by at most ") and text.endswith("state rtol=1e-4")
     assert gradcheck.vjp(jnp.sin, slightly_off, X, dtypes=("float32",), fast=True, rtol=1e-4).passed
 
 
@@ -47,7 +47,7 @@ def test_a_gradient_that_is_right_on_a_structure_suggests_that_domain():
     report = gradcheck.vjp(largest, of_the_last, X, dtypes=("float32",))
     assert not report.passed and not report.diagnoses
     assert hints(report) == [
-        "right at the given arguments; wrong where x is not ordered, as it was given: if it always is, say "
+        "right at the given arguments; wrong where x is not ordered, as it was given: if it always is, state "
         "domain={'x': 'ordered'}"
     ]
     assert gradcheck.vjp(largest, of_the_last, X, dtypes=("float32",), domain={"x": "ordered"}).passed

@@ -71,6 +71,7 @@ READS = {
     "jaxnn/graph/rendering/labels.py": {"linecache"},
     "jaxnn/gradcheck/source_lines.py": {"linecache"},
     "jaxnn/gradcheck/deadlines.py": {"signal"},
+    "jaxnn/gradcheck/tracebacks.py": {"logging"},
 }
 USES_OPTAX = {"optim", "train", "population", "contrib"}
 # What is imported only when it is asked for, and need not be installed.

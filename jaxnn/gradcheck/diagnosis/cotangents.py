@@ -70,7 +70,7 @@ def _nonlinearity(leaf: WrongLeaf, e: Examination, dy: Arrays) -> str:
         once, twice = manual(dy), manual([2 * c for c in dy])
         opposite, other = manual([-c for c in dy]), manual(others)
         both = manual([a + b for a, b in zip(dy, others, strict=True)])
-    except Exception:  # the examinations say so
+    except Exception:  # the examinations have rows for it
         return ""
     # Doubling and a change of sign are exact in every precision; the sum of two is not.
     if differ(twice, 2 * once, 1e-5):

@@ -114,7 +114,7 @@ def _mutated(equation: Any, inputs: list[Any], eps: Any, place: Any, local: Any)
 
 
 def _fitted(at: Callable[[float], tuple[np.ndarray, np.ndarray]], manual: np.ndarray) -> float:
-    """Return the epsilon with which the gradients are nearest to the manual ones, 0 if there is none of its size."""
+    """Return the epsilon with which the gradients are nearest to the manual ones, 0 without one of its size."""
     eps = 0.0
     for _ in range(_STEPS):
         gradient, slope = at(eps)

@@ -1,4 +1,4 @@
-"""What to say of a wrong gradient that no known mistake explains: how little it is off, or what its points lack."""
+"""Hints for a wrong gradient that no known mistake explains: how little it is off, or what its points lack."""
 
 import math
 
@@ -42,7 +42,7 @@ def _slightly_off(failed: list[Examination]) -> list[str]:
         return []
     off, rtol = _rounded_up(largest), _rounded_up(10.0 ** math.ceil(math.log10(1.5 * largest)))
     return [
-        f"off by at most {off} of the largest element everywhere: if a solver or an epsilon is meant, say rtol={rtol}"
+        f"off by at most {off} of the largest element everywhere: if a solver or an epsilon is meant, state rtol={rtol}"
     ]
 
 
@@ -78,6 +78,6 @@ def _outside_of_structure(runner: Runner, examinations: list[Examination], faile
         return []
     _, name, structure = best
     return [
-        f"right at the given arguments; wrong where {name} is not {structure}, as it was given: if it always is, say "
+        f"right at the given arguments; wrong where {name} is not {structure}, as it was given: if it always is, state "
         f"domain={{{name!r}: {structure!r}}}"
     ]

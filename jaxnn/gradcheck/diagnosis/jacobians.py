@@ -50,7 +50,7 @@ def straight_through(leaf: WrongLeaf) -> Diagnosis | None:
     if not (step or _is_elementwise(leaf)) or not leaf.explained_by(passed):
         return None
     slope = "0" if step else "not 1"
-    text = f"it is dy, as if f were the identity, but the slope is {slope}: if that is meant, say instead=lambda x: x"
+    text = f"it is dy, as if f were the identity, but the slope is {slope}: if that is meant, state instead=lambda x: x"
     return Diagnosis("straight-through", leaf.name, text)
 
 

@@ -164,7 +164,7 @@ def _with_slope(equation: Any, inputs: list[Any], position: int, mutated: Any, k
 
 
 def _with_turned_factors(equation: Any, inputs: list[Any], flags: dict[int, Any]) -> Any:
-    """Return a product; in the derivative by one operand, the other is transposed if its flag is set."""
+    """Return a product; in the derivative with respect to one operand, the other is transposed if its flag is set."""
     stopped = [jax.lax.stop_gradient(a) for a in inputs]
     value = bind(equation, stopped)[0]
     total = value

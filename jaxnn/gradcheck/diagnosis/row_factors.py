@@ -1,4 +1,4 @@
-"""Factors that are no constants: an argument of the function, or a number for each row."""
+"""Factors that are not constants: an argument of the function, or a number for each row."""
 
 import numpy as np
 

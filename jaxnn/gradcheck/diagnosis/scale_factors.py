@@ -159,7 +159,7 @@ def _number_behind(leaf: WrongLeaf, c: float) -> str:
 
 
 def _ratio_with(leaf: WrongLeaf, name: str, number: int) -> float | None:
-    """Return the factor with another whole number in the place of an argument, `None` if there is none."""
+    """Return the factor with another whole number for an argument, `None` without one."""
     problem = leaf.runner.flat.problem
 
     def changed(path, value):

@@ -41,7 +41,7 @@ def only_for_one_sign(leaf: WrongLeaf) -> Diagnosis | None:
 
 
 def _wrong_elements(leaf: WrongLeaf, examinations: list[Examination]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return which of the elements that say something are wrong, and the arguments there."""
+    """Return which of the informative elements are wrong, and the arguments there."""
     wrong, values = [], []
     for e in examinations:
         z, manual, reference = e.leaves[leaf.runner.flat.wrt[leaf.k]], manual_gradient(e, leaf.k), e.reference[leaf.k]
