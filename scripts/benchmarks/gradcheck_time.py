@@ -1,12 +1,12 @@
 """Time of gradient checks, and the share that JAX spends on tracing and compiling.
 
-Each check runs at every test point, the default.
+Each check runs at every test point, the default, but the first, which has the given arguments alone.
 """
 
 import argparse
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,10 +35,27 @@ def of_layer(name: str, layer: jaxnn.Layer, *in_shape: int, m: int = 5) -> Timed
     return Timed(name, numbers, lambda: gradcheck.layer(layer, in_shape, m=m))
 
 
+def affine(x: jax.Array, W: jax.Array, b: jax.Array) -> jax.Array:
+    return x @ W + b
+
+
+def affine_backward(args: Any, dy: jax.Array) -> tuple[jax.Array, ...]:
+    x, W, _ = args
+    return dy @ W.T, x.T @ dy, dy.sum(0)
+
+
+def of_affine(name: str, fast: bool) -> Timed:
+    arrays = normal(32, 20), normal(20, 10), normal(10)
+    numbers = sum(array.size for array in arrays)
+    return Timed(name, numbers, lambda: gradcheck.vjp(affine, affine_backward, *arrays, fast=fast))
+
+
 def cases() -> list[Timed]:
     block = jaxnn.chain(jaxnn.dense(5), jaxnn.tanh())
     logits, classes, many = normal(5, 4), jnp.arange(5) % 4, normal(200_000)
     return [
+        of_affine("affine, given arguments", fast=True),
+        of_affine("affine", fast=False),
         of_layer("sigmoid", jaxnn.sigmoid(), 5),
         of_layer("gelu", jaxnn.gelu(), 5),
         of_layer("dense", jaxnn.dense(3), 5),
