@@ -119,6 +119,7 @@ def test_an_overflow_far_out_is_wrong_though_the_given_arguments_are_positive():
     assert not report
 
 
+@pytest.mark.representatives("domain1")
 @pytest.mark.parametrize("domain", ["positive", {"x": "positive"}, {"x": jnp.abs}, lambda x: (jnp.abs(x) + 0.01,)])
 def test_a_domain_keeps_every_test_point_in_it(domain):
     def backward(a, dy):
@@ -199,6 +200,7 @@ def test_precisions_may_be_chosen():
     assert report and not any("16" in row.test_point for row in report.rows)
 
 
+@pytest.mark.full
 def test_what_raises_in_another_precision_is_a_row_and_not_the_verdict():
     def backward(a, dy):
         if a[0].dtype == jnp.bfloat16:

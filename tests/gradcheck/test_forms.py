@@ -114,6 +114,7 @@ FORMS = {
 }
 
 
+@pytest.mark.representatives("a float and a whole number in one argument", "complex", "nondiff_argnums of a pair")
 @pytest.mark.parametrize("name", FORMS)
 def test_a_right_gradient_of_this_form_passes_and_a_wrong_one_does_not(name):
     assert FORMS[name](1.0)
@@ -187,6 +188,7 @@ MEANT = {
 }
 
 
+@pytest.mark.representatives("straight through")
 @pytest.mark.parametrize("name", MEANT)
 def test_the_gradient_of_another_function_may_be_meant(name):
     f, instead, backward = MEANT[name]
@@ -201,6 +203,7 @@ def test_with_instead_values_are_still_those_of_f():
     assert [row.test_point for row in report.rows if row.status == "fail"] == ["value of the rule's forward"]
 
 
+@pytest.mark.full
 def test_weights_are_checked_with_whole_numbers_beside_them():
     def f(table, i):
         return table[i] @ W.T.astype(table.dtype)
