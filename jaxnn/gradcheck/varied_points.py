@@ -47,7 +47,10 @@ def _varied(rng: np.random.Generator, leaf: np.ndarray, more: bool) -> np.ndarra
     if leaf.size > 1 and len(np.unique(flat)) == leaf.size:
         return rng.permutation(flat).reshape(leaf.shape)
     low = min(int(flat.min()), 1 if leaf.ndim == 0 else 0)
-    return rng.integers(low, int(flat.max()) + 1 + more, leaf.shape).astype(leaf.dtype)
+    drawn = rng.integers(low, int(flat.max()) + 1, leaf.shape).astype(leaf.dtype)
+    if more:
+        drawn.flat[rng.integers(leaf.size)] = flat.max() + 1
+    return drawn
 
 
 def _padded(runner: Runner, given: TestPoint, i: int, label: int, seed: int) -> Arrays | None:
