@@ -103,6 +103,7 @@ def rule(
         wrt=tuple(i not in first for i in range(len(args))),
         instead=instead,
         assumed=assumed,
+        constants=first,
     )
     return report_on(problem, options, order=2 if order is None and not fast else order or 1)
 
@@ -165,14 +166,15 @@ def custom(
     )
     ruled = with_keywords("custom", f_with_rule, keywords)
     plain = with_accepted(f_plain, keywords)
+    constants = tuple(getattr(f_with_rule, "nondiff_argnums", ()))
 
     def manual(args, dy):
-        of_floats, floats, rebuild = split_floats(ruled, args)
+        of_floats, floats, rebuild = split_floats(ruled, args, constants)
         y, pullback = jax.vjp(of_floats, floats)
         return rebuild(pullback(jax.tree.map(_like, dy, y))[0])
 
     def forward(*args):
-        of_floats, floats, _ = split_floats(ruled, args)
+        of_floats, floats, _ = split_floats(ruled, args, constants)
         return jax.vjp(of_floats, floats)[0]
 
     problem = make_problem(
@@ -183,19 +185,22 @@ def custom(
         values={"the rule": ruled, "the rule's forward": forward},
         ruled=ruled,
         instead=instead,
+        constants=constants,
     )
     return report_on(problem, options, order=2 if order is None and not fast else order or 1)
 
 
 def split_floats(
-    f: Callable[..., Any], args: tuple[Any, ...]
+    f: Callable[..., Any], args: tuple[Any, ...], constants: tuple[int, ...] = ()
 ) -> tuple[Callable[..., Any], list[Any], Callable[[list[Any]], tuple[Any, ...]]]:
     """Return f as a function of a list of its floating leaves, these leaves, and what puts others in their place.
 
-    The last one returns the tuple of arguments with such a list in it, and `None` for the other leaves.
+    The last one returns the tuple of arguments with such a list in it, and `None` for the other leaves. The arguments
+    whose numbers are in `constants` have no such leaves.
     """
     leaves, structure = jax.tree.flatten(args)
-    floating = [i for i, leaf in enumerate(leaves) if _is_inexact(leaf)]
+    argument = [k for k, arg in enumerate(args) for _ in jax.tree.leaves(arg)]
+    floating = [i for i, leaf in enumerate(leaves) if _is_inexact(leaf) and argument[i] not in constants]
 
     def of_floats(chosen):
         full = list(leaves)

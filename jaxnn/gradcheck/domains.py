@@ -66,10 +66,32 @@ class Domain:
             if structure is not None:
                 projected[i] = np.asarray(structure.project(np.asarray(leaves[i], np.float64)), leaves[i].dtype)
         if self._whole is not None:
-            arrays = self._project_all(projected)
-            if len(arrays) == len(leaves):
-                projected = [np.asarray(a, leaf.dtype) for a, leaf in zip(arrays, leaves, strict=True)]
+            arrays = zip(self._project_all(projected), leaves, strict=True)
+            projected = [np.asarray(a, leaf.dtype) for a, leaf in arrays]
         return projected
+
+    def check(self, names: list[str], leaves: Arrays, floating: list[int]) -> None:
+        """Raise GradcheckError if the given leaves are not in the domain, or it cannot be projected into."""
+        misfit = self._misfit(names, leaves, floating)
+        if misfit:
+            raise GradcheckError(misfit)
+
+    def _misfit(self, names: list[str], leaves: Arrays, floating: list[int]) -> str:
+        try:
+            projected = self.project(leaves, floating)
+        except Exception as error:
+            return f"domain must take the arguments, got {type(error).__name__}: {error}"
+        for i in floating:
+            structure, leaf = self.structures[i], np.asarray(leaves[i], np.float64)
+            if projected[i].shape != leaf.shape:
+                return f"domain must return {names[i]} in its shape {leaf.shape}, got {projected[i].shape}"
+            named = next((name for name, known in STRUCTURES.items() if known is structure), None)
+            if named and not np.allclose(projected[i], leaf, rtol=1e-5, atol=1e-7):
+                return (
+                    f"{names[i]} must be in the domain {named!r} that was stated, got another one: pass such an argument, "
+                    f"or state which arguments are, as in domain={{'x': {named!r}}}"
+                )
+        return ""
 
     def _called(self, function: Callable[..., Any], leaves: Arrays) -> Any:
         args = self._rebuild(leaves)

@@ -60,6 +60,8 @@ class Reference(NamedTuple):
 
 _RUNS = 4
 _SLACK = {"float32": 16.0, "bfloat16": 4.0, "float16": 4.0}
+NO_DIGITS = "far out and in this precision, its formula has no digits left"
+"""The text of a note on a finite error at a point that was not given."""
 _FARTHEST = "at ±1e4"
 _EPS_MULTIPLE = 64
 
@@ -395,7 +397,7 @@ class Examiner:
 def _without_digits(row: Row) -> Row:
     """Return a note in place of a failure by a finite error, where numbers have no digits after the point."""
     if row.status == "fail" and np.isfinite(row.max_abs) and not row.text:
-        return row._replace(status="note", text="far out and in this precision, its formula has no digits left")
+        return row._replace(status="note", text=NO_DIGITS)
     return row
 
 

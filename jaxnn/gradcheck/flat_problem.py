@@ -26,6 +26,7 @@ class FlatProblem:
       argument: for each, the number of the argument that it belongs to.
       floating: the numbers of the floating leaves.
       domain: where the arguments may lie.
+      python_floats: the numbers of the leaves that were given as a Python float.
       wrt: the numbers of the leaves to differentiate with respect to. A leaf with infinite elements, such as a mask
         that is added to logits, is not one of them if the backward returns no gradient for it.
     """
@@ -37,6 +38,7 @@ class FlatProblem:
         self.leaves: list[np.ndarray] = []
         self.names: list[str] = []
         self.argument: list[int] = []
+        self.python_floats: set[int] = set()
         for path, leaf in paths:
             name = problem.names[path[0].idx] + jax.tree_util.keystr(path[1:])
             self._add(name, path[0].idx, leaf)
@@ -52,6 +54,7 @@ class FlatProblem:
             raise GradcheckError(f"{problem.title}: args must hold a floating array that is not empty")
         arguments = [problem.names[k] for k in self.argument]
         self.domain = Domain(domain, self.names, arguments, self.arguments)
+        self.domain.check(self.names, self.leaves, self.floating)
         self._output = self._first_output()
 
     def project(self, leaves: list[np.ndarray]) -> list[np.ndarray]:
@@ -63,9 +66,10 @@ class FlatProblem:
         return self.domain.displaced(leaves, moved, self.floating)
 
     def _add(self, name: str, argument: int, leaf: Any) -> None:
-        if not _is_array(leaf):
+        if argument in self.problem.constants or not _is_array(leaf):
             self._slots.append(("constant", leaf))
             return
+        self.python_floats |= {len(self.leaves)} if isinstance(leaf, float) else set()
         leaf = _to_numpy(name, leaf)
         first = len(self.leaves)
         if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
@@ -94,9 +98,12 @@ class FlatProblem:
                 y = problem.f(*self.arguments([jnp.asarray(leaf) for leaf in self.leaves]))
             except Exception as error:
                 raise GradcheckError(f"{problem.title}: f raised {type(error).__name__}: {error}") from error
-        leaves = [jnp.result_type(leaf) for leaf in jax.tree.leaves(y)]
+        unfit = [
+            leaf for leaf in jax.tree.leaves(y) if not hasattr(leaf, "dtype") and not isinstance(leaf, complex | float)
+        ]
+        leaves = [] if unfit else [jnp.result_type(leaf) for leaf in jax.tree.leaves(y)]
         if not any(jnp.issubdtype(dtype, jnp.inexact) for dtype in leaves):
-            got = ", ".join(map(str, leaves)) or "nothing"
+            got = ", ".join(map(str, leaves)) or ", ".join(map(described, unfit)) or "nothing"
             raise GradcheckError(f"{problem.title}: f must return at least one floating array, got {got}")
         shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(y)]
         if problem.scalar and (shapes != [()] or jnp.issubdtype(leaves[0], jnp.complexfloating)):

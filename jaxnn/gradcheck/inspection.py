@@ -83,6 +83,16 @@ def is_rule(equation: Any) -> bool:
     return equation.primitive.name.startswith(("custom_vjp_call", "custom_jvp_call"))
 
 
+def has_rule(flat: FlatProblem, function: Callable[..., Any], leaves: Arrays) -> bool:
+    """Return whether a function has a custom derivative rule in it; True if it cannot be traced."""
+    with precision(leaves):
+        try:
+            closed = jax.make_jaxpr(flat.value_of(function))(leaves)
+        except Exception:
+            return True
+    return any(is_rule(equation) for equation in equations(closed.jaxpr))
+
+
 def is_part_of_jax(equation: Any) -> bool:
     """Return whether JAX itself defines the functions that an equation calls."""
     return all(_JAX in str(inner.debug_info.func_src_info) for inner in inner_jaxprs(equation))

@@ -53,7 +53,8 @@ _DOMAIN = Constraint(
     domain=_DOMAIN | Nothing(),
     kinks=OneOf(("any", "jax")),
     dtypes=ListOf(OneOf(PRECISIONS), "a list of names of precisions") | Nothing(),
-    order=Count() | Nothing(),
+    order=Constraint("1 or 2", (0, 3, "2", True), test=lambda order: order in (1, 2) and not isinstance(order, bool))
+    | Nothing(),
 )
 def make_options(
     *,

@@ -81,17 +81,26 @@ def find_setting(runner: Runner, given: Arrays, seed: int) -> Setting:
 
 
 def leave_out_constants(runner: Runner, given: Arrays, seed: int) -> list[str]:
-    """Take leaves with infinite elements, for which the backward returns `None`, as constants; return their names."""
+    """Take leaves with infinite elements and Python floats as constants, if the backward returns `None` for them.
+
+    Returns:
+      What was assumed, in sentences.
+    """
     flat = runner.flat
-    infinite = [i for i in flat.wrt if not np.isfinite(flat.leaves[i].astype(np.float64)).all()]
-    if not infinite:
+    infinite = {i for i in flat.wrt if not np.isfinite(flat.leaves[i].astype(np.float64)).all()}
+    candidates = infinite | (flat.python_floats & {*flat.wrt})
+    if not candidates or candidates == {*flat.wrt}:
         return []
     with precision(given):
         arrays = [jnp.asarray(leaf) for leaf in given]
         cotangents = [jnp.asarray(c) for c in make_cotangents("random", runner, given, seed)]
-        without = set(flat.without_gradient(arrays, cotangents)) & set(infinite)
+        without = set(flat.without_gradient(arrays, cotangents)) & candidates
     flat.wrt = [i for i in flat.wrt if i not in without]
-    return [flat.names[i] for i in sorted(without)]
+    return [
+        f"{flat.names[i]} is a constant: it {'has infinite elements' if i in infinite else 'is a Python float'}, "
+        "and the backward no gradient"
+        for i in sorted(without)
+    ]
 
 
 def _reference_or_quotients(runner: Runner, leaves: Arrays, seed: int, assumed: list[str]) -> Arrays:

@@ -31,6 +31,7 @@ class Problem:
       ruled: the function with the rule under test, to run in forward mode, if it may have one.
       meant: True if the caller stated that it is the gradient of f that is meant, so that f may contain rules.
       assumed: what was assumed about the functions, in sentences.
+      constants: the numbers of the arguments that are constants, as nondiff_argnums states.
     """
 
     title: str
@@ -45,6 +46,7 @@ class Problem:
     ruled: Callable[..., Any] | None
     meant: bool
     assumed: tuple[str, ...]
+    constants: tuple[int, ...] = ()
 
 
 def make_problem(
@@ -59,6 +61,7 @@ def make_problem(
     ruled: Callable[..., Any] | None = None,
     instead: Callable[..., Any] | None = None,
     assumed: tuple[str, ...] = (),
+    constants: tuple[int, ...] = (),
 ) -> Problem:
     """Return a `Problem`, with the names of the arguments taken from the signature of f; see there for the attributes.
 
@@ -76,7 +79,9 @@ def make_problem(
             Function(*names).check("instead", instead)
     meant = f if instead is None else instead
     values = dict(values or {})
-    return Problem(title, meant, manual, args, names, scalar, values, f, wrt, ruled, instead is not None, assumed)
+    return Problem(
+        title, meant, manual, args, names, scalar, values, f, wrt, ruled, instead is not None, assumed, constants
+    )
 
 
 @contextmanager

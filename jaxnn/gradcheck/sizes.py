@@ -13,6 +13,8 @@ from jaxnn.gradcheck.resizing import resized
 from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, first_line
 
 _MOST_SIZES = 3
+ONE_EXAMPLE = "right for more examples, another gradient for one alone"
+"""The text of a note on a batch of one."""
 _REJECTED = "f takes this size, but"
 
 
@@ -28,7 +30,7 @@ def at_other_batch_sizes(
             break  # there is a batch, so an axis of 1 is another one, such as that of a single output
         this_size = False
         # Larger first: if the backward does not take that, the axis is not a batch, and a smaller one proves nothing.
-        for new in dict.fromkeys((2 * size + 1 if size <= 64 else 7, 1)):
+        for new in dict.fromkeys((2 * size + 1 if size <= 64 else size + 1, 1)):
             results = list(_at_size(examiner, given, size, new, seed, explicit=batch is not None))
             if new == 1 and batch is None and this_size and not y_has_axes:
                 results = [_for_one_example(result) for result in results]
@@ -47,9 +49,8 @@ def _for_one_example(result: Examination | Row) -> Examination | Row:
     """Return notes in place of failures: f may not mean what it means for more, as a mean of the two largest."""
     if isinstance(result, Row):
         return result
-    text = "right for more examples, another gradient for one alone"
     return result._replace(
-        rows=[row._replace(status="note", text=text) if row.status == "fail" else row for row in result.rows]
+        rows=[row._replace(status="note", text=ONE_EXAMPLE) if row.status == "fail" else row for row in result.rows]
     )
 
 

@@ -134,6 +134,22 @@ def test_a_domain_of_another_argument_raises():
         gradcheck.vjp(jnp.sin, lambda a, dy: (dy * jnp.cos(a[0]),), V, domain={"y": "positive"})
 
 
+OUTSIDE = {
+    "another structure": ("positive", "x must be in the domain 'positive' that was stated"),
+    "raises": (lambda x: 1 / 0, "domain must take the arguments, got ZeroDivisionError"),
+    "another shape": ({"x": lambda x: x[:2]}, r"domain must return x in its shape \(4,\), got \(2,\)"),
+    "other arguments": (lambda x, y: (x, y), "domain must take the arguments, got TypeError"),
+    "nothing": (lambda x: None, "domain must take the arguments, got ValueError"),
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_domain_that_does_not_fit_the_arguments_raises(name):
+    domain, message = OUTSIDE[name]
+    with pytest.raises(gradcheck.GradcheckError, match=message):
+        gradcheck.vjp(jnp.sin, lambda a, dy: (dy * jnp.cos(a[0]),), V, domain=domain, fast=True)
+
+
 def heron(a):
     return jax.lax.while_loop(lambda y: jnp.abs(y * y - a) > 1e-10, lambda y: (y + a / y) / 2, a)
 

@@ -32,6 +32,14 @@ def check_mixed(factor):
     return gradcheck.custom(g, scaled, {"w": V, "n": np.int32(3)}, V + 1, fast=True)
 
 
+def check_float_constant(factor):
+    def bwd(c, _, dy):
+        return (factor * c * dy,)
+
+    g = ruled(lambda x, c: x * c, lambda x, c: (x * c, None), bwd, nondiff_argnums=(1,))
+    return gradcheck.custom(g, lambda x, c: x * c, V, 0.7, fast=True)
+
+
 FUNCTIONS = {"sin": (jnp.sin, jnp.cos)}
 
 
@@ -103,6 +111,7 @@ def check_float32_loss(factor):
 FORMS = {
     "a float and a whole number in one argument": check_mixed,
     "a string": check_string,
+    "a float in nondiff_argnums": check_float_constant,
     "nondiff_argnums of a pair": check_rule_with_constants,
     "nondiff_argnums of a pair, stated": lambda factor: check_rule_with_constants(factor, nondiff_argnums=(1,)),
     "a keyword": check_keyword,
@@ -124,6 +133,16 @@ def test_a_right_gradient_of_this_form_passes_and_a_wrong_one_does_not(name):
 def test_nondiff_argnums_that_were_inferred_are_stated_in_the_report():
     report = check_rule_with_constants(1.0)
     assert report.assumed == ("nondiff_argnums=(1,), since bwd takes 3 arguments",)
+
+
+def test_a_python_float_without_a_gradient_is_a_constant():
+    report = gradcheck.vjp(lambda x, eps: x / (1 + eps), lambda a, dy: (dy / (1 + a[1]), None), V, 0.5, fast=True)
+    assert report and report.assumed == ("eps is a constant: it is a Python float, and the backward no gradient",)
+
+
+def test_autodiff_of_a_function_without_a_rule_is_compared_with_itself():
+    report = gradcheck.custom(jnp.tanh, jnp.tanh, V, fast=True)
+    assert report and "no custom derivative rule" in report.assumed[0]
 
 
 def test_a_derivative_of_a_complex_number_without_its_conjugate_is_wrong():

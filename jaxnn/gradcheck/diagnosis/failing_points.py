@@ -59,7 +59,7 @@ def _low_precision(
     elif rounding & {row.test_point for row in rows if row.status == "fail"}:
         text = f"it loses digits in float64 already, and too many in {dtypes}: look for a cancellation"
     else:
-        text = f"right in float64, wrong in {dtypes}: look for small constants, overflow, long sums"
+        text = f"right in float64, wrong in {dtypes}: look for a cancellation, small constants, overflow, long sums"
     return Diagnosis("only in low precision", "", text)
 
 
