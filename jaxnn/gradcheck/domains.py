@@ -88,8 +88,8 @@ class Domain:
             named = next((name for name, known in STRUCTURES.items() if known is structure), None)
             if named and not np.allclose(projected[i], leaf, rtol=1e-5, atol=1e-7):
                 return (
-                    f"{names[i]} must be in the domain {named!r} that was stated, got another one: pass such an argument, "
-                    f"or state which arguments are, as in domain={{'x': {named!r}}}"
+                    f"{names[i]} must be in the domain {named!r} that was stated, got another one: pass such an "
+                    f"argument, or state which are, as in domain={{'x': {named!r}}}"
                 )
         return ""
 
