@@ -271,7 +271,7 @@ MESSAGES = {
     "atol": (("--shape", "3", "--atol", "nan"), "--atol must be finite and at least 0, got nan"),
     "kinks": (("--shape", "3", "--kinks", "left"), "--kinks must be "),
     "dtypes": (("--shape", "3", "--dtypes", "float8"), "--dtypes"),
-    "order": (("--shape", "3", "--order", "0"), "--order must be a whole number of at least 1, got 0"),
+    "order": (("--shape", "3", "--order", "0"), "--order must be 1 or 2, or None, got 0"),
     "batch": (("--shape", "3", "--batch", "0"), "--batch must be a whole number of at least 1, got 0"),
     "seed": (("--shape", "3", "--seed", "-1"), "--seed must be"),
     "a dtype": (("--shape", "float8:3"), "--shape must be sizes such as 32,784, int10:32 for whole numbers 0..9"),
