@@ -365,7 +365,11 @@ class Examiner:
             eps = self._compute_eps(wide, self.widest)
             found = self.runner.quotient_reference(wide, cotangents, eps, self.seed)
             # f may be a solver with a tolerance, whose noise the quotients do not show.
-            errors = [np.maximum(e, 1e-6 * np.abs(g)) for e, g in zip(found.errors, found.gradients, strict=True)]
+            sizes = self._sizes(cotangents)
+            errors = [
+                np.maximum(e, 1e-6 * max(float(np.abs(g).max(initial=0.0)), 0.01 * size))
+                for e, g, size in zip(found.errors, found.gradients, sizes, strict=True)
+            ]
             return cast(self.runner.f(wide), "float64"), self.tangents(wide, found.gradients), errors
         y, gradients = self.runner.reference(wide, cotangents)
         gradients = self.tangents(wide, cast(gradients, "float64"))

@@ -110,19 +110,19 @@ def _wrong_shape(examination: Examination) -> bool:
 def at_other_trailing_sizes(examiner: Examiner, given: TestPoint, seed: int) -> Iterator[Examination | Row]:
     """Yield examinations with other axes than the leading ones at another size, so that a size in a constant is found.
 
-    All of them at once, if the backward takes that, else one after another.
+    All of them at once, if the backward takes that, else one after another. They are doubled, so that halves stay so.
     """
     runner, leaves = examiner.runner, given.leaves
     sizes = dict.fromkeys(size for leaf in given.leaves for size in leaf.shape[1:])
     sizes |= dict.fromkeys(1 for leaf in given.leaves if 1 in leaf.shape[:1])
     alone = []
     for size in list(sizes)[:_MOST_TRAILING]:
-        other = resized(runner, given.leaves, size, size + 1, leading=False, seed=seed)
+        other = resized(runner, given.leaves, size, 2 * size, leading=False, seed=seed)
         if other is None:
             continue
-        alone.append((f"size {size} -> {size + 1}", (size, size + 1), other.leaves))
+        alone.append((f"size {size} -> {2 * size}", (size, 2 * size), other.leaves))
         # Another size may already be the new size of this one.
-        together = resized(runner, leaves, size, size + 1, leading=False, seed=seed) if size + 1 not in sizes else None
+        together = resized(runner, leaves, size, 2 * size, leading=False, seed=seed) if 2 * size not in sizes else None
         leaves = leaves if together is None else together.leaves
     if len(alone) > 1:
         result = _examined(examiner, "other sizes", (0, 0), leaves, seed)

@@ -9,6 +9,7 @@ from jaxnn.gradcheck.points import TestPoint, is_label, make_cotangents
 from jaxnn.gradcheck.runner import Arrays, Runner
 
 _PADDING = (-1, 0, -100)
+_OUT_OF_RANGE = 1_000_003
 _FAR = 17.0
 """Where the slope of a sigmoid is below the eps of float32, and that of a softplus is not."""
 
@@ -30,8 +31,9 @@ def whole_number_points(runner: Runner, given: TestPoint, seed: int) -> Iterator
         leaf = given.leaves[i]
         for label in _PADDING if leaf.ndim == 1 and leaf.size > 1 else ():
             padded = _padded(runner, given, i, label, seed)
-            # What is ignored as an index out of range is no label of padding.
-            if padded is not None and (label > -2 or _padded(runner, given, i, label + 1, seed) is None):
+            # What is ignored as an index out of range, as a large one is too, is not a label of padding.
+            others = (_OUT_OF_RANGE, label + 1) if label < -1 else (_OUT_OF_RANGE,)
+            if padded is not None and all(_padded(runner, given, i, other, seed) is None for other in others):
                 yield TestPoint(f"{label} in {runner.flat.names[i]}", padded)
                 break
 
@@ -64,8 +66,10 @@ def _padded(runner: Runner, given: TestPoint, i: int, label: int, seed: int) -> 
     leaves = [padded if j == i else other for j, other in enumerate(given.leaves)]
     try:
         cotangents = make_cotangents("random", runner, given.leaves, seed)
-        before, after = (runner.reference(here, cotangents)[1] for here in (given.leaves, leaves))
+        (_, before), (y, after) = (runner.reference(here, cotangents) for here in (given.leaves, leaves))
     except Exception:  # f does not take this label, or cannot be differentiated
+        return None
+    if not all(np.isfinite(a).all() for a in y):
         return None
     for old, new in zip(before, after, strict=True):
         if old.ndim and old.shape[0] == leaf.size and np.isfinite(new).all() and old[at].any() and not new[at].any():

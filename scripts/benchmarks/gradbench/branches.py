@@ -73,7 +73,7 @@ TIES = Witness((jnp.asarray([1.0, 1.0, 0.0, 2.0, 0.0, 0.0], jnp.float32),))
 KINK = "only at the kink"
 AT_KINK = [
     wrong("relu: slope 1 at 0", "vjp", jax.nn.relu, lambda args, dy: (dy * (args[0] >= 0),), X, kinks="jax",
-          witness=lambda: ZEROS),
+          kind=KINK, witness=lambda: ZEROS),
     wrong("relu: slope 1/2 at 0", "vjp", jax.nn.relu, relu_halved, V, kinks="jax", kind=KINK, witness=lambda: ZEROS),
     wrong("relu: y / x", "custom", jax.nn.relu, with_rule(jax.nn.relu, relu_by_ratio), V, kind=KINK,
           witness=lambda: ZEROS),
