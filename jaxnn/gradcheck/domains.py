@@ -135,10 +135,11 @@ class Domain:
         with jax.enable_x64(True):
             try:
                 _, pull = jax.vjp(of_wrt, [jnp.asarray(leaf) for leaf in chosen])
-                pulled = [np.asarray(g) for g in pull([jnp.asarray(g, float) for g in gradients])[0]]
+                pulled = pull([jnp.asarray(g, float) for g in gradients])[0]
+                pulled, again = ([np.asarray(g) for g in each] for each in (pulled, pull(pulled)[0]))
             except Exception:  # it is written in NumPy, or makes arguments at random
                 return gradients
-        return [_along(leaf, g, p) for leaf, g, p in zip(chosen, gradients, pulled, strict=True)]
+        return [_along(leaf, g, p, a) for leaf, g, p, a in zip(chosen, gradients, pulled, again, strict=True)]
 
     def _project_all(self, leaves: list[Any]) -> list[Any]:
         assert self._whole is not None
@@ -162,15 +163,16 @@ class Domain:
         return other
 
 
-def _along(leaf: np.ndarray, gradient: np.ndarray, pulled: np.ndarray) -> np.ndarray:
-    """Return the part of a gradient along the directions of a projection, pulled back by it where it has a derivative.
+def _along(leaf: np.ndarray, gradient: np.ndarray, pulled: np.ndarray, again: np.ndarray) -> np.ndarray:
+    """Return the part of a gradient along the directions of a projection: pulled back by it, once or twice alike.
 
-    A projection of symmetric matrices by their eigenvalues has none where two of them are equal.
+    Where they differ by more than rounding, it has no derivative: that by eigenvalues, where two of them are equal.
     """
     symmetric = STRUCTURES["symmetric"]
     if symmetric.holds(leaf):
         return symmetric.project(gradient)
-    return pulled if np.isfinite(pulled).all() else gradient
+    size = np.abs(gradient).max(initial=0.0)
+    return pulled if np.abs(again - pulled).max(initial=0.0) <= 0.05 * size else gradient
 
 
 def _of_one(structure: Structure) -> Callable[[list[Any]], list[Any]]:
