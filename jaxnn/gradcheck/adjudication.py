@@ -13,6 +13,7 @@ from jaxnn.gradcheck.finite_differences import (
     random_direction,
 )
 from jaxnn.gradcheck.inspection import compute_eps, stops_gradients
+from jaxnn.gradcheck.kinks import gradients_nearby
 from jaxnn.gradcheck.runner import Arrays, Runner
 
 
@@ -88,14 +89,8 @@ def _nearby(runner: Runner, given: Examination, direction: Arrays) -> tuple[floa
     """Return autodiff's derivatives along a direction, at points very near on both sides; `None` if f is not there."""
     found = []
     for side in (-1e-7, 1e-7):
-        leaves = list(given.leaves)
-        for i, d in zip(runner.flat.wrt, direction, strict=True):
-            leaves[i] = leaves[i] + side * d
-        leaves = runner.flat.displaced(given.leaves, leaves)
-        try:
-            gradients = runner.reference(leaves, given.cotangents)[1]
-            gradients = runner.flat.domain.tangents(leaves, runner.flat.wrt, gradients)
-        except Exception:
+        gradients = gradients_nearby(runner, given.leaves, given.cotangents, [side * d for d in direction])
+        if gradients is None:
             return None
         found.append(directional_derivative(gradients, direction)[0])
     return (found[0], found[1]) if np.isfinite(found).all() else None

@@ -33,13 +33,13 @@ from jaxnn.gradcheck.transforms import transformed
 from jaxnn.gradcheck.varied_points import far_points, whole_number_points
 
 
-def report_on(problem: Problem, options: Options, order: int = 1) -> Report:
+def report_on(problem: Problem, options: Options, default_order: int = 1) -> Report:
     """Check a manual gradient.
 
     Args:
       problem: the functions and the arguments.
       options: as the caller stated them.
-      order: 2 to check the derivative of the backward too, unless `options` has another.
+      default_order: 2 to check the derivative of the backward too, unless `options` has another order.
 
     Returns:
       A `Report`.
@@ -59,7 +59,7 @@ def report_on(problem: Problem, options: Options, order: int = 1) -> Report:
             jax.debug_infs(False),
             jax.transfer_guard("allow"),
         ):
-            return _report_on(problem, options, options.order or order)
+            return _report_on(problem, options, options.order or default_order)
     except GradcheckError as error:
         raise shortened(error) from error.__cause__
     except (OverdueError, ValueError) as error:
@@ -108,9 +108,9 @@ def _report_on(problem: Problem, options: Options, order: int, quotients: bool =
         rows += second_order(examiner, setting, given)
     rows += forward_mode(examiner, setting, given)
     rows += [Row(kind, leaf, "note", text=text) for (leaf, kind), text in examiner.notes.items()]
-    # Explanations are verified by autodiff.
     if any(row.status == "fail" for row in rows):  # of a wrong gradient, the allowances mean nothing
         rows = [row._replace(status="skip") if row.text in (NO_DIGITS, ONE_EXAMPLE) else row for row in rows]
+    # Explanations are verified by autodiff.
     diagnoses = [] if runner.quotients else diagnose(examiner, examinations, rows)
     if not diagnoses:
         observations += hint(runner, examinations, rows)

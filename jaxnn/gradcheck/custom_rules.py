@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxnn.gradcheck.checker import report_on
 from jaxnn.gradcheck.inspection import is_part_of_jax, is_rule
+from jaxnn.gradcheck.leaves import replaced
 from jaxnn.gradcheck.options import Domain, Kinks, Precision, make_options
 from jaxnn.gradcheck.problem import (
     GradcheckError,
@@ -105,7 +106,7 @@ def rule(
         assumed=assumed,
         constants=first,
     )
-    return report_on(problem, options, order=2 if order is None and not fast else order or 1)
+    return report_on(problem, options, default_order=1 if fast else 2)
 
 
 def custom(
@@ -187,7 +188,7 @@ def custom(
         instead=instead,
         constants=constants,
     )
-    return report_on(problem, options, order=2 if order is None and not fast else order or 1)
+    return report_on(problem, options, default_order=1 if fast else 2)
 
 
 def split_floats(
@@ -203,14 +204,10 @@ def split_floats(
     floating = [i for i, leaf in enumerate(leaves) if _is_inexact(leaf) and argument[i] not in constants]
 
     def of_floats(chosen):
-        full = list(leaves)
-        for i, leaf in zip(floating, chosen, strict=True):
-            full[i] = leaf
-        return f(*jax.tree.unflatten(structure, full))
+        return f(*jax.tree.unflatten(structure, replaced(leaves, floating, chosen)))
 
     def rebuild(chosen):
-        by_leaf = dict(zip(floating, chosen, strict=True))
-        return jax.tree.unflatten(structure, [by_leaf.get(i) for i in range(len(leaves))])
+        return jax.tree.unflatten(structure, replaced([None] * len(leaves), floating, chosen))
 
     return of_floats, [leaves[i] for i in floating], rebuild
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.gradcheck.leaves import replaced
 from jaxnn.gradcheck.problem import GradcheckError, parameters_of
 from jaxnn.gradcheck.structures import STRUCTURES, Structure
 
@@ -123,10 +124,7 @@ class Domain:
         """Return the gradients of f(P(x)); those of f if P cannot be differentiated, or moves the point."""
 
         def of_wrt(chosen):
-            full = list(leaves)
-            for i, leaf in zip(wrt, chosen, strict=True):
-                full[i] = leaf
-            projected = project(full)
+            projected = project(replaced(leaves, wrt, chosen))
             return [projected[i] for i in wrt]
 
         chosen = [np.asarray(leaves[i], np.float64) for i in wrt]

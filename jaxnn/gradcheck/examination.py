@@ -12,6 +12,7 @@ from jaxnn.gradcheck.inspection import compute_eps
 from jaxnn.gradcheck.kinks import nearby_gradients
 from jaxnn.gradcheck.options import Options
 from jaxnn.gradcheck.runner import Arrays, Runner
+from jaxnn.gradcheck.settling import settle
 
 
 class Examination(NamedTuple):
@@ -140,7 +141,13 @@ class Examiner:
         if any((np.isnan(a) if given else ~np.isfinite(a)).any() for a in y):
             raise OutsideDomainError("the value of f is not finite here")
         if not self.runner.quotients:
-            gradients = self._settled(wide, cotangents, gradients)
+            eps = self._compute_eps(wide, self.widest)
+            settled = settle(
+                self.runner, self.options, wide, cotangents, gradients, self._sizes(cotangents), eps, given
+            )
+            gradients = settled.gradients
+            self.given_is_smooth &= not (given and settled.by_manual)
+            self.notes = settled.notes | self.notes
         self._given = self._given or wide
         if given and self._infinite:
             gradients = [np.where(mask, np.nan, g) for mask, g in zip(self._infinite, gradients, strict=True)]
@@ -176,71 +183,6 @@ class Examiner:
 
         return Reference(gradients, bound, quick_bound)
 
-    def _settled(self, wide: Arrays, cotangents: Arrays, reference: Arrays) -> Arrays:
-        """Return the reference, with the manual gradient where it is one of several right ones: at kinks.
-
-        Where autodiff differentiates a branch that holds at this point alone, or gives no number, the gradients at
-        nearby points decide.
-        """
-        flat = self.runner.flat
-        cotangents = [dy.astype(y.dtype) for dy, y in zip(cotangents, self.runner.output(wide), strict=True)]
-        try:
-            manual = [np.asarray(h, np.float64) for h in self.runner.manual(wide, cotangents)]
-        except Exception:  # the examination has a row for it
-            return reference
-        if [h.shape for h in manual] != [r.shape for r in reference]:
-            return reference
-        manual = self.tangents(wide, manual)
-        near = nearby_gradients(
-            self.runner, wide, cotangents, manual, reference, self._sizes(cotangents), self.options.rtol, self.seed
-        )
-        if near is None:
-            return self._without_both(wide, manual, reference, self._by_quotients(wide, cotangents, reference))
-        settled = []
-        for i, h, r, found in zip(flat.wrt, manual, reference, near, strict=True):
-            kink = found.kink if self.options.kinks == "any" else found.kink & found.outside
-            if kink.any():
-                self._note(i, "kink", kink, h, r, found.low, found.high)
-            if found.smooth.any():
-                self._note(i, "autodiff", found.smooth, h, r, found.low, found.high)
-            self.given_is_smooth &= bool(self._typical_sizes) or not (kink | found.smooth).any()
-            taken = np.where(kink | found.smooth, h, r)
-            # Where autodiff gives no number, a wrong manual gradient is compared with the nearest slope.
-            nearest = np.clip(np.where(np.isfinite(h), h, 0.0), found.low, found.high)
-            nearest = np.where(found.known & ~found.infinite, nearest, np.nan)
-            settled.append(np.where(np.isfinite(taken), taken, nearest))
-        return self._without_both(wide, manual, reference, self._by_quotients(wide, cotangents, settled))
-
-    def _without_both(self, wide: Arrays, manual: Arrays, reference: Arrays, settled: Arrays) -> Arrays:
-        """Return the settled reference, NaN where neither autodiff nor the manual gradient is finite.
-
-        At arguments that the caller did not give, such as a norm at 0, that is not a mistake.
-        """
-        if not self._typical_sizes or _equal(wide, self._given):
-            return settled
-        neither = [~np.isfinite(h) & ~np.isfinite(r) for h, r in zip(manual, reference, strict=True)]
-        return [np.where(n, np.nan, s) for n, s in zip(neither, settled, strict=True)]
-
-    def _by_quotients(self, wide: Arrays, cotangents: Arrays, reference: Arrays) -> Arrays:
-        """Return the reference with difference quotients where autodiff gives no number, and NaN without a limit."""
-        if all(np.isfinite(r).all() for r in reference):
-            return reference
-        found = self.runner.quotient_reference(wide, cotangents, self._compute_eps(wide, self.widest), self.seed)
-        filled = []
-        for i, r, q, error in zip(self.runner.flat.wrt, reference, found.gradients, found.errors, strict=True):
-            precise = np.isfinite(q) & (error <= 1e-6 * max(np.abs(q).max(initial=0.0), 1e-300) + 1e-12)
-            filled.append(np.where(np.isfinite(r), r, np.where(precise, q, np.nan)))
-            if (~np.isfinite(r) & precise).any():
-                self.notes[self.runner.flat.names[i], "autodiff"] = (
-                    "NaN by autodiff: compared with difference quotients"
-                )
-            if not self._typical_sizes and np.isnan(filled[-1]).any():
-                at = np.argwhere(np.isnan(filled[-1]))[0].tolist()
-                self.notes[self.runner.flat.names[i], "infinite"] = (
-                    f"f has no finite slope at {at}: nothing is compared"
-                )
-        return filled
-
     def wrong_only_at_kinks(self, examination: Examination) -> bool:
         """Return True if, in float64, every wrong element is at a kink."""
         manual = self.tangents(examination.leaves, cast(examination.manual, "float64"))
@@ -254,21 +196,6 @@ class Examiner:
         return near is not None and all(
             near[k].apart.any() and close(np.where(near[k].apart, reference[k], manual[k]), reference[k]) for k in wrong
         )
-
-    def _note(self, i: int, kind: str, mask: np.ndarray, h: np.ndarray, r: np.ndarray, low: Any, high: Any) -> None:
-        at = tuple(np.argwhere(mask)[0].tolist())
-        where = f"at {list(at)} " if at else ""
-        if kind == "kink":
-            text = (
-                f"{where}f has a kink with slopes from {low[at]:.4g} to {high[at]:.4g}: the manual gradient takes "
-                f"{h[at]:.4g}, JAX {r[at]:.4g}"
-            )
-        else:
-            text = (
-                f"{where}autodiff gives {r[at]:.4g}, and {h[at]:.4g} at every point nearby, like the manual gradient: "
-                "f has a branch for this point alone"
-            )
-        self.notes.setdefault((self.runner.flat.names[i], kind), text)
 
     def tangents(self, leaves: Arrays, gradients: Arrays) -> Arrays:
         """Return the parts of the gradients of the leaves `wrt` along the directions of the domain."""

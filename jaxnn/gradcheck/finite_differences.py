@@ -57,10 +57,7 @@ class Line:
         return self._at(h)[0]
 
     def _at(self, h: float) -> tuple[float, float]:
-        leaves = list(self._leaves)
-        for i, d in zip(self._runner.flat.wrt, self._direction, strict=True):
-            leaves[i] = leaves[i] + h * d
-        leaves = self._runner.flat.displaced(self._leaves, leaves)
+        leaves = self._runner.flat.moved(self._leaves, [h * d for d in self._direction])
         y, _ = self._runner.reference(leaves, self._cotangents)
         terms = [
             y_leaf.astype(np.float64) * dy.astype(np.float64) for y_leaf, dy in zip(y, self._cotangents, strict=True)

@@ -9,6 +9,7 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxnn.gradcheck.domains import Domain
+from jaxnn.gradcheck.leaves import replaced
 from jaxnn.gradcheck.problem import GradcheckError, Problem
 from jaxnn.validation import described
 
@@ -61,9 +62,10 @@ class FlatProblem:
         """Return float64 leaves in the domain."""
         return self.domain.project(leaves, self.floating)
 
-    def displaced(self, leaves: list[np.ndarray], moved: list[np.ndarray]) -> list[np.ndarray]:
-        """Return float64 leaves moved along the directions of the domain."""
-        return self.domain.displaced(leaves, moved, self.floating)
+    def moved(self, leaves: list[np.ndarray], steps: list[np.ndarray]) -> list[np.ndarray]:
+        """Return the leaves with steps for those `wrt`, in float64, along the directions of the domain."""
+        chosen = [np.asarray(leaves[i], np.float64) + step for i, step in zip(self.wrt, steps, strict=True)]
+        return self.domain.displaced(leaves, replaced(leaves, self.wrt, chosen), self.floating)
 
     def _add(self, name: str, argument: int, leaf: Any) -> None:
         if argument in self.problem.constants or not _is_array(leaf):

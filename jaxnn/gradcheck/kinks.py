@@ -76,7 +76,7 @@ def nearby_gradients(
     ]
     if not any((o & (np.isfinite(h) | ~np.isfinite(r))).any() for o, h, r in zip(off, manual, reference, strict=True)):
         return None
-    if _is_smooth(runner, leaves, cotangents, reference, off, seed):
+    if is_smooth(runner, leaves, cotangents, reference, off, sizes, seed):
         return None
     wide, near = (_sampled(runner, leaves, cotangents, manual, step, seed) for step in _STEPS)
     if near is None or wide is None:
@@ -120,11 +120,15 @@ def _steps(runner: Runner, leaves: Arrays, step: float, rng: np.random.Generator
     return [step * size * rng.uniform(0.5, 1.0, size.shape) for size in sizes]
 
 
-def _moved(runner: Runner, leaves: Arrays, steps: Arrays) -> Arrays:
-    nearby = list(leaves)
-    for i, step in zip(runner.flat.wrt, steps, strict=True):
-        nearby[i] = np.asarray(leaves[i], np.float64) + step
-    return runner.flat.displaced(leaves, nearby)
+def gradients_nearby(runner: Runner, leaves: Arrays, cotangents: Arrays, steps: Arrays) -> Arrays | None:
+    """Return JAX's gradients in float64, with steps from the leaves `wrt`; `None` if f does not run there."""
+    moved = runner.flat.moved(leaves, steps)
+    try:
+        gradients = runner.reference(moved, cotangents)[1]
+    except Exception:
+        return None
+    wide = [np.asarray(g, np.float64) for g in gradients]
+    return runner.flat.domain.tangents(moved, runner.flat.wrt, wide)
 
 
 def _sampled(
@@ -151,32 +155,36 @@ def _sampled(
         steps = _steps(runner, leaves, step, rng)
         for side in (1, -1):
             moves = [side * sign * size for sign, size in zip(signs, steps, strict=True)]
-            try:
-                moved = _moved(runner, leaves, moves)
-                at = runner.reference(moved, cotangents)[1]
-            except Exception:
+            at = gradients_nearby(runner, leaves, cotangents, moves)
+            if at is None:
                 return None
-            at = runner.flat.domain.tangents(moved, runner.flat.wrt, [np.asarray(g, np.float64) for g in at])
             gradients.append(at)
     return [np.stack(each) for each in zip(*gradients, strict=True)]
 
 
-def _is_smooth(runner: Runner, leaves: Arrays, cotangents: Arrays, reference: Arrays, off: Arrays, seed: int) -> bool:
-    """Return True if JAX's gradients at a point on either side are that at this one, where the manual gradient is off.
+def is_smooth(
+    runner: Runner,
+    leaves: Arrays,
+    cotangents: Arrays,
+    reference: Arrays,
+    where: Arrays,
+    sizes: list[float],
+    seed: int,
+    tolerance: float = 1e-9,
+) -> bool:
+    """Return True if JAX's gradients on either side of a point are those at it, in the elements of the masks `where`.
 
-    Unequal steps to one side break every tie, and those to the other break it in another way.
+    Unequal steps to one side break every tie, and those to the other break it in another way. Differences far below
+    the typical `sizes` are rounding; `tolerance` is relative to the largest gradient.
     """
     steps = _steps(runner, leaves, _STEPS[1], np.random.default_rng([seed, 306]))
     for side in (1, -1):
-        moved = _moved(runner, leaves, [side * step for step in steps])
-        try:
-            at = runner.reference(moved, cotangents)[1]
-        except Exception:  # f does not run there
+        at = gradients_nearby(runner, leaves, cotangents, [side * step for step in steps])
+        if at is None:
             return False
-        at = runner.flat.domain.tangents(moved, runner.flat.wrt, [np.asarray(g, np.float64) for g in at])
-        for a, r, o in zip(at, reference, off, strict=True):
-            size = np.abs(r).max(initial=0.0)
-            if not (np.abs(a - r)[o] <= 1e-6 * np.abs(r)[o] + 1e-9 * size).all():
+        for a, r, mask, typical in zip(at, reference, where, sizes, strict=True):
+            size = max(np.abs(r).max(initial=0.0), 1e-3 * typical)
+            if not (np.abs(a - r)[mask] <= 1e-6 * np.abs(r)[mask] + tolerance * size).all():
                 return False
     return True
 
@@ -222,9 +230,9 @@ def _is_between(
         away = [
             (base > 0) * _STEPS[0] * size * rng.normal(size=d.shape) for d, size in zip(direction, sizes, strict=True)
         ]
-        here = runner.f(_moved(runner, leaves, away))
+        here = runner.f(runner.flat.moved(leaves, away))
         for step in (0.1 * _STEPS[0], -0.1 * _STEPS[0]):
-            there = runner.f(_moved(runner, leaves, [a + step * d for a, d in zip(away, direction, strict=True)]))
+            there = runner.f(runner.flat.moved(leaves, [a + step * d for a, d in zip(away, direction, strict=True)]))
             slopes.append([
                 (y.astype(np.float64) - y0.astype(np.float64)) / step * dy
                 for y, y0, dy in zip(there, here, cotangents, strict=True)
@@ -245,7 +253,7 @@ def _is_continuous(runner: Runner, leaves: Arrays, cotangents: Arrays, seed: int
     here = runner.f(leaves)
     jumps = []
     for step in _STEPS:
-        there = runner.f(_moved(runner, leaves, _steps(runner, leaves, step, np.random.default_rng([seed, 304]))))
+        there = runner.f(runner.flat.moved(leaves, _steps(runner, leaves, step, np.random.default_rng([seed, 304]))))
         jumps.append(
             max((float(np.abs(a - b).max(initial=0.0)) for a, b in zip(here, there, strict=True)), default=0.0)
         )

@@ -10,6 +10,7 @@ import numpy as np
 from jaxnn.gradcheck.comparison import Row
 from jaxnn.gradcheck.examination import Examiner, OutsideDomainError
 from jaxnn.gradcheck.flat_problem import FlatProblem
+from jaxnn.gradcheck.leaves import replaced
 from jaxnn.gradcheck.points import make_cotangents
 from jaxnn.gradcheck.preconditions import Setting
 from jaxnn.gradcheck.problem import make_problem
@@ -35,10 +36,7 @@ def second_order(examiner: Examiner, setting: Setting, given: Arrays) -> list[Ro
         floats = [leaves[i] for i in flat.floating]
 
         def of_floats(chosen, dy):
-            full = list(leaves)
-            for i, leaf in zip(flat.floating, chosen, strict=True):
-                full[i] = leaf
-            return flat.manual(full, dy)
+            return flat.manual(replaced(leaves, flat.floating, chosen), dy)
 
         by_leaf, by_dy = jax.vjp(of_floats, floats, dy)[1](ddy)
         by_number = dict(zip(flat.floating, by_leaf, strict=True))
@@ -88,10 +86,8 @@ def forward_mode(examiner: Examiner, setting: Setting, given: Arrays) -> list[Ro
     def along(function: Callable[..., Any]) -> Callable[..., Any]:
         def of(leaves, tangents):
             def of_wrt(chosen):
-                full = list(leaves)
-                for i, leaf in zip(flat.wrt, chosen, strict=True):
-                    full[i] = leaf
-                return [y for y in flat.value_of(function)(full) if jnp.issubdtype(y.dtype, jnp.inexact)]
+                values = flat.value_of(function)(replaced(leaves, flat.wrt, chosen))
+                return [y for y in values if jnp.issubdtype(y.dtype, jnp.inexact)]
 
             return jax.jvp(of_wrt, ([leaves[i] for i in flat.wrt],), (tangents,))[1]
 

@@ -127,7 +127,7 @@ def _reference_or_quotients(runner: Runner, leaves: Arrays, seed: int, assumed: 
 
 
 def _own_precision(flat: FlatProblem) -> str:
-    return str(np.result_type(*[flat.leaves[i].dtype for i in flat.wrt])) if flat.wrt else "float32"
+    return str(np.result_type(*[flat.leaves[i].dtype for i in flat.wrt]))
 
 
 def check_pure(runner: Runner, given: Arrays, seed: int) -> None:

@@ -52,13 +52,17 @@ def transformed(examiner: Examiner, given: TestPoint, seed: int) -> Iterator[Exa
         return
     every = _transformations(examiner, *samples)
     together = _run_together(examiner, every)
+    references: dict[tuple[int | None, ...], list[tuple[Reference, Arrays]]] = {}
     for k, one in enumerate(every):
         try:
             manual = together[k] if together else runner.manual_under(one.transform, one.leaves, one.cotangents)
         except Exception as error:
             yield Row(one.name, "all", "note", text=f"the backward raised {type(error).__name__}: {first_line(error)}")
             continue
-        yield _examined(examiner, one, manual, *samples)
+        axes = tuple(one.axes)
+        if axes not in references:
+            references[axes] = _one_by_one(examiner, one.axes, *samples)
+        yield _examined(examiner, one, manual, references[axes], *samples)
 
 
 def _run_together(examiner: Examiner, every: list[Transformed]) -> list[Arrays] | None:
@@ -79,16 +83,32 @@ def _run_together(examiner: Examiner, every: list[Transformed]) -> list[Arrays] 
         return None
 
 
-def _examined(examiner: Examiner, one: Transformed, manual: Arrays, leaves: Arrays, cotangents: Arrays) -> Examination:
-    """Compare with the reference of each sample alone."""
-    taken, gradients = [], []
+def _one_by_one(
+    examiner: Examiner, axes: list[int | None], leaves: Arrays, cotangents: Arrays
+) -> list[tuple[Reference, Arrays]]:
+    """Return, for each sample alone, the reference, and the gradients that the transformed backward must return."""
+    domain = examiner.runner.flat.domain
+    found = []
     for k in range(_SAMPLES):
-        at = [leaf[k] if axis == 0 else leaf[0] for leaf, axis in zip(leaves, one.axes, strict=True)]
+        at = [leaf[k] if axis == 0 else leaf[0] for leaf, axis in zip(leaves, axes, strict=True)]
         dy = [c[k] for c in cotangents]
-        taken.append(examiner.reference(at, dy, "float64"))
+        reference = examiner.reference(at, dy, "float64")
         # In a domain, the backward of one sample has more parts than the reference.
-        free = any(examiner.runner.flat.domain.structures) or examiner.runner.flat.domain.has_projection
-        gradients.append(examiner.runner.manual(at, dy) if free else taken[-1].gradients)
+        free = any(domain.structures) or domain.has_projection
+        found.append((reference, examiner.runner.manual(at, dy) if free else reference.gradients))
+    return found
+
+
+def _examined(
+    examiner: Examiner,
+    one: Transformed,
+    manual: Arrays,
+    alone: list[tuple[Reference, Arrays]],
+    leaves: Arrays,
+    cotangents: Arrays,
+) -> Examination:
+    """Compare with the gradients of each sample alone."""
+    taken, gradients = zip(*alone, strict=True)
     reference = Reference(
         [one.shape(np.stack(each)) for each in zip(*gradients, strict=True)],
         lambda k: _widest([each.bound(k) for each in taken]),

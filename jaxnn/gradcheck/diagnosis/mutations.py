@@ -15,6 +15,7 @@ from jax.extend import core
 
 from jaxnn.gradcheck.diagnosis.mutation_sites import MutationSites, transposable_axes
 from jaxnn.gradcheck.inspection import trace
+from jaxnn.gradcheck.leaves import vjp_of_leaves
 from jaxnn.gradcheck.runner import Arrays, Runner, precision
 from jaxnn.jaxprs import Special, bind, interpret, scan_sizes
 
@@ -59,13 +60,7 @@ def derivative(f: Callable[..., Any], wrt: list[int]) -> Callable[..., Any]:
     """Return `(leaves, cotangents, *flags)` -> the gradients of `f(leaves, *flags)` by the leaves `wrt`."""
 
     def gradients(leaves, cotangents, *flags):
-        def of_wrt(chosen):
-            full = list(leaves)
-            for i, leaf in zip(wrt, chosen, strict=True):
-                full[i] = leaf
-            return f(full, *flags)
-
-        return jax.vjp(of_wrt, [leaves[i] for i in wrt])[1](list(cotangents))[0]
+        return vjp_of_leaves(lambda full: f(full, *flags), leaves, wrt, list(cotangents))[1]
 
     return gradients
 
