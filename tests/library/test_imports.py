@@ -65,8 +65,8 @@ DOORS = {
 }
 # What warns: that a training diverged, that an epoch does not end.
 WARNS = {"jaxnn/validation.py": {"warnings"}}
-# What reads files: those that the page is made of, and the lines of code that a graph is of, or a gradient.
-READS = {
+# What acts beyond arrays: files that the page is made of, lines of code of a graph or a gradient, alarms, and logs.
+EFFECTS = {
     "jaxnn/graph/rendering/html/page.py": {"importlib"},
     "jaxnn/graph/rendering/labels.py": {"linecache"},
     "jaxnn/gradcheck/source_lines.py": {"linecache"},
@@ -97,7 +97,7 @@ def test_room_imports_only_what_it_may(path):
 def test_room_is_pure(path):
     outside = {name.split(".")[0] for name in imports(path)} - {"jaxnn"}
     room = {"optax"} if room_of(path) in USES_OPTAX else set()
-    named = {name for table in (DOORS, OPTIONAL, READS, WARNS) for name in table.get(source_name(path), ())}
+    named = {name for table in (DOORS, OPTIONAL, EFFECTS, WARNS) for name in table.get(source_name(path), ())}
     assert outside <= OUTSIDE | room | named
 
 

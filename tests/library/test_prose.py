@@ -25,7 +25,7 @@ FORBIDDEN = {
     "say finite, valid or good": "sound|unsound",
     "say with respect to": r"(?:derivative|gradient|slope)s? by(?! layer)",
     "American spelling": (
-        r"\w*(?:optimis(?!tix)|standardis|regularis|penalis|initialis|summaris|minimis|maximis|normalis|generalis|vectoris)\w*|"
+        r"\w*(?:optimis|standardis|regularis|penalis|initialis|summaris|minimis|maximis|normalis|generalis|vectoris)\w*|"
         r"(?:behaviou|colou|neighbou|favou)r\w*|licence|centre[sd]?|grey\w*|learnt|labelled|modelled|cancelled"
     ),
 }

@@ -174,7 +174,7 @@ SHIFT = 3 * jnp.eye(3, dtype=jnp.float32)
 WILD = [
     wild("root of a cubic: Newton in a while_loop", "rule", cubic_root,
          (lambda a, b: (lambda x: (x, (a, x)))(cubic_root(a, b)), cubic_root_bwd), jnp.float32(1.5), jnp.float32(-2),
-         source="optimistix.root_find", domain={"a": "positive"}),
+         source="optx.root_find", domain={"a": "positive"}),
     wild("root by bisection, which autodiff takes for a constant", "vjp", bisected, bisected_backward,
          jnp.float32(0.75), jnp.float32(0.6), source="jaxopt.Bisection", domain={"k": "positive"}),
     wild("linear solve: LU saved", "rule", jnp.linalg.solve, (solve_fwd, solve_bwd), normal(341, 3, 3) + SHIFT,
