@@ -23,9 +23,9 @@ from jaxnn.metrics import accuracy
 from jaxnn.models import Model, logistic_regression, mlp
 from jaxnn.nn import (
     Layer,
-    as_custom_vjp,
     chain,
     dense,
+    differentiable,
     dropout,
     flatten,
     gelu,
@@ -75,7 +75,7 @@ __all__ = [
     "Population",
     "TrainState",
     "accuracy",
-    "as_custom_vjp",
+    "differentiable",
     "chain",
     "contrib",
     "cross_validate",

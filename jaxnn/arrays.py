@@ -1,11 +1,13 @@
 """Convert array-likes to dtypes that JAX programs can hold."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.typing import PyTree
 from jaxnn.validation import described, is_real
 
 
@@ -34,6 +36,22 @@ def as_array(name: str, a: Any) -> Any:
         fix = f": {name}.toarray()" if hasattr(a, "toarray") else ""
         raise ValueError(f"{name} must be an array, got {described(a)}{fix}")
     return _native(array)
+
+
+def is_tree(a: Any) -> bool:
+    """Return whether data are several arrays, a dictionary or a tuple of them; a list is one array."""
+    return isinstance(a, dict) or (isinstance(a, tuple) and any(is_tree(one) or hasattr(one, "shape") for one in a))
+
+
+def map_arrays(function: Callable[[str, Any], Any], name: str, tree: Any) -> Any:
+    """Return the tree of `function(path, array)`, with paths such as "x" for one array and "x['image']" for several."""
+
+    def is_leaf(node):
+        return node is not None and not is_tree(node)
+
+    return jax.tree_util.tree_map_with_path(
+        lambda path, a: function(f"{name}{jax.tree_util.keystr(path)}", a), tree, is_leaf=is_leaf
+    )
 
 
 def promote_large_integers(a: Any) -> Any:
@@ -80,8 +98,29 @@ def floats(a: Any, name: str = "x") -> Any:
 
 
 def cast_like(like: Any, a: Any) -> Any:
-    """Cast an array to the dtype of another, as a gradient to that of its variable."""
-    return a.astype(like.dtype)
+    """Cast an array to the dtype of another, as a gradient to that of its variable; a float0 stays one."""
+    return a if a.dtype == jax.dtypes.float0 else a.astype(like.dtype)
+
+
+def add_cotangents(*cotangents: PyTree) -> PyTree:
+    """Return the sum of pytrees of cotangents, leaf by leaf; the sum of float0s, those of whole numbers, is one."""
+
+    def add(*leaves):
+        return leaves[0] if leaves[0].dtype == jax.dtypes.float0 else sum(leaves[1:], leaves[0])
+
+    return jax.tree.map(add, *cotangents)
+
+
+def zero_cotangent(a: Any) -> Any:
+    """Return the cotangent of a variable without influence, 0; of whole numbers and booleans a float0, as `jax.vjp`.
+
+    Example:
+      >>> zero_cotangent(np.array([1, 2])).dtype.names, zero_cotangent(np.ones(2)).dtype.name
+      (None, 'float32')
+    """
+    if jnp.issubdtype(a.dtype, jnp.inexact):
+        return jnp.zeros_like(a)
+    return np.zeros(a.shape, jax.dtypes.float0)
 
 
 def check_real(name: str, array: Any, given: Any, fix: str = "") -> None:

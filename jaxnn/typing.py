@@ -37,6 +37,12 @@ Key: TypeAlias = Array
 """A random key, as `jax.random.key(0)` makes it."""
 Shape: TypeAlias = tuple[int, ...]
 """Sizes of one example's axes: without the leading m."""
+Shapes: TypeAlias = Any
+"""A `Shape` for one array of floats, else a pytree of `jax.ShapeDtypeStruct`, without the leading m."""
+Statistics: TypeAlias = PyTree
+"""What layers observe in training and need for inference, such as means over examples; `()` without any."""
+Rows: TypeAlias = Array
+"""How much each example counts, (m,), or each position of each example, (m, T)."""
 Initializer: TypeAlias = Callable[..., Array]
 """`init(key, (n_in, n_out), dtype)`, as the functions of `jax.nn.initializers` return."""
 TreeStructure: TypeAlias = Any

@@ -86,7 +86,7 @@ class Function(Constraint):
 
     def accepts(self, value: Any) -> bool:
         """Return whether it is a function of these arguments."""
-        signature = _signature(value)
+        signature = signature_of(value)
         if signature is None:
             return callable(value)
         try:
@@ -101,7 +101,7 @@ class Function(Constraint):
 
     def got(self, value: Any) -> str:
         """Return the arguments of another function."""
-        signature = _signature(value)
+        signature = signature_of(value)
         if signature is None:
             return described(value)
         names = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
@@ -109,17 +109,24 @@ class Function(Constraint):
 
 
 class RandomKey(Constraint):
-    """One random key: a typed scalar, or an old-style key, uint32 (2,)."""
+    """One random key: a typed scalar, or an old-style key, uint32 (2,).
 
-    def __init__(self):
+    Args:
+      without: the likely fix if there is none.
+    """
+
+    def __init__(self, without: str = ""):
         rejects = (0, None, "a", np.zeros(2), np.zeros((3, 2), np.uint32))
         super().__init__("one random key", rejects, self._hint, lambda value: _shape_of_keys(value) == ())
+        self.without = without
 
     def resembles(self, value: Any) -> bool:
         """Return whether the argument is given: any value is meant as a key."""
         return value is not None
 
     def _hint(self, value: Any) -> str:
+        if value is None and self.without:
+            return self.without
         several = "index one, or use jax.vmap over them"
         return several if _shape_of_keys(value) else "jax.random.key(0) makes one from the seed 0"
 
@@ -157,12 +164,19 @@ class ExampleShape(Constraint):
     def __init__(self, least: int = 0):
         rejects = (4, (0,), (-1,), (4.0,), "4", None, (True,), *([()] if least else []))
         axes = " with at least one axis" if least else ""
-        super().__init__(f"the shape of one example{axes}", rejects, "omit the batch axis, such as (4,) for 4 features")
+        super().__init__(f"the shape of one example{axes}", rejects, self._hint)
         self.least = least
 
     def accepts(self, value: Any) -> bool:
         """Return whether it is a tuple or a list of positive whole numbers."""
         return isinstance(value, tuple | list) and len(value) >= self.least and all(map(is_count, value))
+
+    def _hint(self, value: Any) -> str:
+        if isinstance(value, jax.ShapeDtypeStruct):
+            return "it takes floats: put embedding(vocabulary, n) before it"
+        if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(value)):
+            return "it takes one array: put fan_in_concat() before it, or parallel(...) with a layer for each entry"
+        return "omit the batch axis, such as (4,) for 4 features"
 
 
 class VectorShape(ExampleShape):
@@ -175,6 +189,27 @@ class VectorShape(ExampleShape):
             got = f"{tuple(value)}: put flatten() before it"
             raise ValueError(f"{name} must be the shape of one example that is a vector, (n_in,), got {got}")
         return value
+
+
+class IntegerShape(Constraint):
+    """The shape of one example that is whole numbers, a `jax.ShapeDtypeStruct`."""
+
+    def __init__(self):
+        super().__init__(
+            "the shape of whole numbers, such as jax.ShapeDtypeStruct((4,), int)",
+            ((4,), 4, None, jax.ShapeDtypeStruct((4,), "float32")),
+            "nn.shapes_of(x) makes it of a batch",
+            lambda value: isinstance(value, jax.ShapeDtypeStruct) and jnp.issubdtype(value.dtype, jnp.integer),
+        )
+
+
+class ExampleTree(ExampleShape):
+    """The shape of one example: a tuple of sizes for one array of floats, else a pytree of `jax.ShapeDtypeStruct`."""
+
+    def accepts(self, value: Any) -> bool:
+        """Return whether it is a tuple of sizes, or a tree of shapes with dtypes."""
+        leaves = jax.tree.leaves(value)
+        return super().accepts(value) or bool(leaves) and all(isinstance(a, jax.ShapeDtypeStruct) for a in leaves)
 
 
 class FloatDtype(Constraint):
@@ -198,7 +233,7 @@ class FloatDtype(Constraint):
             return described(value)
 
 
-def _signature(function: Any) -> inspect.Signature | None:
+def signature_of(function: Any) -> inspect.Signature | None:
     """Return the signature of a function; `None` for one written in C without a signature, and for other values."""
     try:
         return inspect.signature(function)

@@ -5,10 +5,13 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
-from jaxnn.arrays import as_array, floats, real_numbers
+from jaxnn.arrays import as_array, floats, map_arrays, real_numbers
 from jaxnn.constraints.declaration import NO_CALL, Call, Constraint
 from jaxnn.validation import described
+
+Fix = Callable[[Any], str] | str
 
 
 class Floats(Constraint):
@@ -74,6 +77,27 @@ class Floats(Constraint):
         return self.hint
 
 
+class ArrayTree(Constraint):
+    """Numbers for a network: an array-like, or a dictionary or a tuple of arrays. Lists are arrays."""
+
+    def __init__(self):
+        super().__init__("numbers, or a tree of arrays", ("abc", None, np.array(["a"])))
+
+    def accepts(self, value: Any) -> bool:
+        """Return whether its leaves are arrays of real numbers."""
+        try:
+            self.check("x", value)
+        except ValueError:
+            return False
+        return True
+
+    def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
+        """Return the tree with an array for each leaf."""
+        if value is None:
+            raise self.error(name, value, call)
+        return map_arrays(lambda path, a: jnp.asarray(real_numbers(a, path)), name, value)
+
+
 class Numbers(Floats):
     """An array of numbers with named axes, which keeps its dtype."""
 
@@ -97,6 +121,49 @@ class Integers(Floats):
         raise ValueError(f"{name} must be {self.kind}, got {described(array)}: {name}.astype(int)")
 
 
+class Indices(Integers):
+    """An array of whole numbers with named axes, from 0 to the size of another axis; traced numbers are not compared.
+
+    Args:
+      axes: as of `Floats`.
+      below: the name of the axis that they index, of an argument checked before.
+    """
+
+    def __init__(self, axes: str = "...", below: str = ""):
+        super().__init__(axes)
+        self.below = below
+
+    def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
+        """Return the array; raise ValueError if a number is outside of the axis."""
+        array = super().check(name, value, call)
+        n = call.sizes.get(self.below)
+        if n is not None and array.size and not isinstance(array, Tracer):
+            least, most = int(array.min()), int(array.max())
+            if least < 0 or most >= n:
+                raise ValueError(f"{name} must be whole numbers from 0 to {n - 1}, got {least} to {most}")
+        return array
+
+
+class LeadingOf(Floats):
+    """An array of floats in the shape of the first axes of another argument, but not of all.
+
+    Args:
+      argument: the name of the other argument, checked before.
+    """
+
+    def __init__(self, argument: str):
+        super().__init__("m ...")
+        self.argument, self.description = argument, f"floats for the first axes of {argument}"
+
+    def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
+        """Return the array."""
+        shape = call.arguments[self.argument].shape if self.argument in call.arguments else None
+        array = floats(value, name)
+        if shape is not None and not (0 < array.ndim < len(shape) and array.shape == shape[: array.ndim]):
+            raise ValueError(f"{name} must be {self.description}, {shape}, got {described(value)}")
+        return array
+
+
 class Mask(Floats):
     """An array of booleans with named axes, or None."""
 
@@ -110,15 +177,18 @@ class Mask(Floats):
 
 
 class Leaves(Constraint):
-    """Params of one layer: a dictionary of arrays with named axes, and no others.
+    """Params of one layer, or its statistics: a dictionary of arrays with named axes, and no others.
 
     Args:
+      fix: the likely fix if they are not such a dictionary.
+      of_another: the likely fix if they are one of other sizes.
       **leaves: name -> axes.
     """
 
-    def __init__(self, fix: Callable[[Any], str] | str = "", **leaves: str):
+    def __init__(self, fix: Fix = "", of_another: str = "use params of this network", **leaves: str):
         self.leaves = {name: tuple(axes.split()) for name, axes in leaves.items()}
         super().__init__(self._shapes({}), (None, (), {}, {"no such": np.zeros(2)}), fix)
+        self.of_another = of_another
 
     def _shapes(self, sizes: dict[str, Any]) -> str:
         return "{" + ", ".join(f"{name}: {shape_in_words(axes, sizes)}" for name, axes in self.leaves.items()) + "}"
@@ -153,7 +223,7 @@ class Leaves(Constraint):
             return type(value).__name__
         leaves = ", ".join(f"{name}: {described(a)}" for name, a in value.items())
         fixes = [self._fix_of_leaf(name, np.shape(a)) for name, a in value.items() if name in self.leaves]
-        fix = "use params of this network" if self.accepts(value) else next(filter(None, fixes), "")
+        fix = self.of_another if self.accepts(value) else next(filter(None, fixes), "")
         return leaves + ": " * bool(fix) + fix
 
     def _fix_of_leaf(self, name: str, shape: tuple[int, ...]) -> str:

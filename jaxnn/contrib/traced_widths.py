@@ -17,6 +17,7 @@ from jaxnn.factories.decorator import factory
 from jaxnn.models.feedforward import SIZES, OutputName, as_activation, mlp, one_each
 from jaxnn.models.model import Model, shapes_of_params
 from jaxnn.nn.activations import ActivationName, sigmoid
+from jaxnn.nn.boundaries import call_forward
 from jaxnn.nn.composition import chain
 from jaxnn.nn.initializers import INITIALIZERS, InitializerName
 from jaxnn.nn.layer import LAYER, Layer
@@ -114,14 +115,17 @@ def mask_units(layer: Layer, n: Array | int) -> Layer:
       [[0.5, 0.5, 0.0, 0.0]]
     """
 
-    def forward(params, x, key=None):
-        y, cache = layer.forward(params, x, key)
+    def forward(params, x, key=None, rows=None):
+        y, cache = call_forward(layer, params, x, key, rows)
         return _first(y, n), cache
 
     def backward(params, cache, dy):
         return layer.backward(params, cache, _first(dy, n))
 
-    return Layer(layer.init, forward, backward, layer.parts)
+    def infer(params, stats, x):
+        return _first(layer.infer(params, stats, x), n)
+
+    return layer._replace(forward=forward, backward=backward, infer=infer)
 
 
 def _first(y: Array, n: Array | int) -> Array:

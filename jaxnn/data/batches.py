@@ -1,13 +1,13 @@
 """A batch of examples, and the order of the examples in an epoch."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.constraints import Count, Instance, Nothing, RandomKey, UpTo, checked
-from jaxnn.typing import AnyArray, Array, Key, Scalar
+from jaxnn.typing import AnyArray, Array, Key, PyTree, Scalar
 
 
 @checked(m=Count(), batch_size=UpTo("m", "the number of examples"), key=RandomKey() | Nothing())
@@ -56,8 +56,8 @@ class Batch(NamedTuple):
     """Examples of one training step or evaluation.
 
     Attributes:
-      x: inputs, (m, ...).
-      y: targets, (m,) or (m, k).
+      x: inputs, (m, ...), or a pytree of them.
+      y: targets, (m,) or (m, k), or a pytree of them.
       weight: example weights (m,), or `None` for equal weights. Only their ratios matter, not their dtype or a common
         factor, and a weight whose ratio to the largest underflows is 0. An example of weight 0 has no influence; short
         batches are padded with such examples.
@@ -65,10 +65,20 @@ class Batch(NamedTuple):
         average normalizer of its size, so that an example of small weight makes a small step, even in a batch of one.
     """
 
-    x: AnyArray
-    y: AnyArray
+    x: Any
+    y: Any
     weight: AnyArray | None = None
     normalizer: AnyArray | Scalar | None = None
+
+
+def number_of_examples(batch: Batch) -> int:
+    """Return m."""
+    return jax.tree.leaves(batch.x)[0].shape[0]
+
+
+def take(tree: PyTree, rows: Any) -> PyTree:
+    """Return the rows of each array of a tree: those of an index array, a mask or a slice."""
+    return jax.tree.map(lambda a: a[rows], tree)
 
 
 BATCH = Instance(Batch, "a jaxnn.Batch", fix="jaxnn.Batch(x, y)")

@@ -7,24 +7,33 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxnn.arrays import as_array, check_finite, check_labels, check_real, dtype_hint, fits
-from jaxnn.constraints import Count, Nothing
+from jaxnn.arrays import as_array, check_finite, check_labels, check_real, dtype_hint, fits, map_arrays
+from jaxnn.constraints import Count, Flag, Nothing
 from jaxnn.constraints import checked as declared
 from jaxnn.data.batches import Batch
 from jaxnn.data.weights import check_weight, counted, simplified
 from jaxnn.typing import ArrayLike
 
 
-@declared(classes=Count() | Nothing())
-def check_batch(x: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None, *, classes: int | None = None) -> Batch:
+@declared(classes=Count() | Nothing(), whole_numbers=Flag())
+def check_batch(
+    x: ArrayLike,
+    y: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    classes: int | None = None,
+    whole_numbers: bool = False,
+) -> Batch:
     """Validate the data as a compiled program cannot, and return it as a `Batch`.
 
     Args:
-      x: inputs, (m, ...), of a floating dtype.
-      y: targets, (m,) or (m, k).
+      x: inputs, (m, ...), of a floating dtype, or of whole numbers if `whole_numbers`; for a network of several inputs,
+        a dictionary or a tuple of them.
+      y: targets, (m,) or (m, k), or a dictionary or a tuple of them.
       weight: example weights (m,), numbers of at least 0 or booleans, or `None`. Only their ratios matter: a
         weight whose ratio to the largest underflows counts as 0.
       classes: number of classes, if y holds class numbers 0..classes-1 or 0/1 labels.
+      whole_numbers: whether x may be whole numbers or booleans, as an embedding takes them.
 
     Returns:
       `Batch(x, y, weight)`, the same arrays if a program can take them. Weights that are all equal, huge or tiny are
@@ -32,9 +41,9 @@ def check_batch(x: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None, *, 
       NaN, is replaced by the value of an example with positive weight.
 
     Raises:
-      ValueError: if there are no examples, lengths differ, inputs are not floats, or targets are not real numbers; if
-        an example of positive weight has NaN, inf or a label outside the classes; if a weight is negative or all are 0;
-        if an argument is not an array, masked, or traced inside a compiled program.
+      ValueError: if there are no examples, lengths differ, inputs are not floats (or whole numbers, if they may be), or
+        targets are not real numbers; if an example of positive weight has NaN, inf or a label outside the classes; if a
+        weight is negative or all are 0; if an argument is not an array, masked, or traced inside a compiled program.
 
     Example:
       >>> import numpy as np
@@ -43,33 +52,62 @@ def check_batch(x: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None, *, 
       ...
       ValueError: y must be labels of 2 classes, from 0 to 1, got 0 to 2: number the classes from 0
     """
-    x, y, weight, _ = checked(x, y, weight)
+    x, y, weight, _ = checked(x, y, weight, whole_numbers=whole_numbers)
     if classes is not None:
-        check_labels(counted(y, weight), classes)
+        map_arrays(lambda name, a: check_labels(counted(a, weight), classes), "y", y)
     return Batch(x, y, weight)
 
 
-def checked(x: Any, y: Any, weight: Any = None, some: bool = True) -> Batch:
+def checked(x: Any, y: Any, weight: Any = None, some: bool = True, whole_numbers: bool = False) -> Batch:
     """Validate as `check_batch` does; without `some`, all weights may be 0, as in a part of the data."""
-    given, x, y = x, on_host("x", x), on_host("y", y)
-    check_rows(x, y)
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ValueError(f"x must be floats, got {x.dtype}: {dtype_hint('x', given)}")
-    check_real("y", y, y, "np.unique(y, return_inverse=True)[1] numbers the classes")
+
+    def inputs(name, given):
+        a = on_host(name, given)
+        if whole_numbers:
+            check_real(name, a, given)
+        else:
+            check_floats(name, a, given)
+        return a
+
+    def targets(name, given):
+        a = on_host(name, given)
+        check_real(name, a, a, "np.unique(y, return_inverse=True)[1] numbers the classes")
+        return a
+
+    # Lengths before dtypes, since examples in columns may have neither right.
+    check_rows(map_arrays(on_host, "x", x), map_arrays(on_host, "y", y))
+    x, y = map_arrays(inputs, "x", x), map_arrays(targets, "y", y)
     if weight is not None:
-        weight = simplified(check_weight(on_host("weight", weight), x.shape[0], some))
-    return Batch(checked_finite("x", x, weight), checked_finite("y", y, weight), weight)
+        weight = simplified(check_weight(on_host("weight", weight), jax.tree.leaves(x)[0].shape[0], some))
+    x, y = (map_arrays(lambda name, a: checked_finite(name, a, weight), name, a) for name, a in (("x", x), ("y", y)))
+    return Batch(x, y, weight)
+
+
+def check_floats(name: str, array: Any, given: Any) -> None:
+    """Raise ValueError unless an array is of a floating dtype."""
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise ValueError(f"{name} must be floats, got {array.dtype}: {dtype_hint(name, given)}")
 
 
 def check_rows(x: Any, y: Any) -> None:
-    """Raise ValueError unless x (m, ...) has examples, and y (m, ...) a target for each."""
-    if x.shape[:1] in ((), (0,)):
-        raise ValueError(f"x must be at least one example (m, ...), got shape {x.shape}")
-    if y.shape[:1] != x.shape[:1]:
-        raise ValueError(
-            f"y must be one target for each of the {x.shape[0]} examples, (m,) or (m, k), got shape {y.shape}"
-            f"{columns_as_rows(x.shape, y.shape)}"
-        )
+    """Raise ValueError unless x (m, ...) has examples, and y (m, ...) a target for each; so for the leaves of trees."""
+    inputs, targets = [], []
+    map_arrays(lambda name, a: inputs.append((name, a.shape)), "x", x)
+    map_arrays(lambda name, a: targets.append((name, a.shape)), "y", y)
+    if not inputs or not targets:
+        raise ValueError(f"{'y' if inputs else 'x'} must be at least one array, got none")
+    first, shape = inputs[0]
+    for name, one in inputs:
+        if one[:1] in ((), (0,)):
+            raise ValueError(f"{name} must be at least one example (m, ...), got shape {one}")
+        if one[:1] != shape[:1]:
+            raise ValueError(f"{name} must be as many examples as {first}, {shape[0]}, got shape {one}")
+    for name, one in targets:
+        if one[:1] != shape[:1]:
+            raise ValueError(
+                f"{name} must be one target for each of the {shape[0]} examples, (m,) or (m, k), got shape {one}"
+                f"{columns_as_rows(shape, one)}"
+            )
 
 
 def columns_as_rows(x: tuple[int, ...], y: tuple[int, ...]) -> str:

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+import jax
 import numpy as np
 
+from jaxnn.arrays import is_tree, map_arrays
 from jaxnn.constraints import Count, Flag, ListOf, Real, UpTo, checked
-from jaxnn.data.batches import Batch
+from jaxnn.data.batches import Batch, take
 from jaxnn.data.examples import check_rows, on_host
-from jaxnn.typing import ArrayLike
+from jaxnn.typing import ArrayLike, PyTree
 
 SEED = Count(0, fix="it seeds NumPy's shuffle")
 """The constraint of a seed of NumPy's random numbers."""
@@ -45,21 +47,20 @@ def split(
       >>> train.x.shape, sorted(dev.y.tolist())
       ((8, 1), [0, 1])
     """
-    x, y = on_host("x", x), on_host("y", y)
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = (map_arrays(lambda name, a: np.asarray(on_host(name, a)), *one) for one in (("x", x), ("y", y)))
     shares = np.asarray(fractions, np.float64)
     if abs(shares.sum() - 1) > 1e-6:
         raise ValueError(f"fractions must sum to 1, got {tuple(fractions)} with sum {shares.sum():g}")
     check_rows(x, y)
     order = random_order(y, seed, stratify)
-    cuts = np.rint(np.cumsum(shares)[:-1] * len(x)).astype(int)
+    cuts = np.rint(np.cumsum(shares)[:-1] * len(order)).astype(int)
     parts = np.split(order, cuts)
     if min(len(part) for part in parts) == 0:
         raise ValueError(
-            f"fractions must give every part an example, got {tuple(fractions)} of {len(x)} examples: "
+            f"fractions must give every part an example, got {tuple(fractions)} of {len(order)} examples: "
             "increase the smallest fraction"
         )
-    return tuple(Batch(x[part], y[part]) for part in parts)
+    return tuple(Batch(take(x, part), take(y, part)) for part in parts)
 
 
 @checked(k=UpTo("y", "the number of examples", least=2), seed=SEED, stratify=Flag())
@@ -83,8 +84,8 @@ def k_folds(y: ArrayLike, k: int, *, seed: int, stratify: bool = False) -> np.nd
       >>> k_folds(np.zeros(5), 2, seed=0).sum(axis=1).tolist()
       [3.0, 2.0]
     """
-    y = np.asarray(on_host("y", y))
-    m = len(y)
+    y = map_arrays(on_host, "y", y)
+    m = len(jax.tree.leaves(y)[0])
     order = random_order(y, seed, stratify)
     folds = np.zeros((k, m), np.float32)
     folds[np.arange(m) * k // m, order] = 1
@@ -92,12 +93,14 @@ def k_folds(y: ArrayLike, k: int, *, seed: int, stratify: bool = False) -> np.nd
 
 
 @checked(seed=SEED, stratify=Flag())
-def random_order(y: np.ndarray, seed: int, stratify: bool) -> np.ndarray:
+def random_order(y: PyTree, seed: int, stratify: bool) -> np.ndarray:
     """Return the examples in random order; if stratified, any stretch of it has the proportions of the classes."""
-    if stratify and y.ndim != 1:
-        raise ValueError(f"y must be labels (m,) to be stratified, got shape {y.shape}: pass the class numbers")
-    order = np.random.default_rng(seed).permutation(len(y))
-    return _interleave_classes(order, y) if stratify else order
+    labels = np.asarray(jax.tree.leaves(y)[0])
+    if stratify and (is_tree(y) or labels.ndim != 1):
+        shapes = jax.tree.map(np.shape, y)
+        raise ValueError(f"y must be labels (m,) to be stratified, got shape {shapes}: pass the class numbers")
+    order = np.random.default_rng(seed).permutation(len(labels))
+    return _interleave_classes(order, labels) if stratify else order
 
 
 def _interleave_classes(order: np.ndarray, y: np.ndarray) -> np.ndarray:

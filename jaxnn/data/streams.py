@@ -8,12 +8,14 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxnn.arrays import map_arrays
 from jaxnn.constraints import Constraint, Count, Flag, Function, Real, UpTo
 from jaxnn.constraints import checked as declared
-from jaxnn.data.batches import Batch
+from jaxnn.data.batches import Batch, number_of_examples, take
 from jaxnn.data.examples import check_rows, checked, on_host
 from jaxnn.data.splitting import SEED
 from jaxnn.data.weights import beside_normalizer, check_weight, simplified
+from jaxnn.typing import PyTree
 from jaxnn.validation import warn_outside
 
 
@@ -51,9 +53,9 @@ def host_batches(
       >>> [batch.y.tolist() for batch in batches(0)], [batch.y.tolist() for batch in batches(1)]
       ([[2, 4], [0, 3], [1]], [[1, 4], [0, 3], [2]])
     """
-    x, y = _with_rows("x", x), _with_rows("y", y)
+    x, y = map_arrays(_with_rows, "x", x), map_arrays(_with_rows, "y", y)
     check_rows(x, y)
-    m, mean = x.shape[0], 0.0
+    m, mean = jax.tree.leaves(x)[0].shape[0], 0.0
     if weight is not None:
         weight = np.asarray(simplified(check_weight(on_host("weight", weight), m, some=True)), float)
         mean = weight.mean()
@@ -67,10 +69,10 @@ def host_batches(
         for i in range(0, m, batch_size):
             rows = np.sort(order[i : i + batch_size]) if shuffle else slice(i, i + batch_size)
             if weight is None:
-                yield Batch(x[rows], y[rows])
+                yield Batch(take(x, rows), take(y, rows))
             else:
                 w = weight[rows]
-                yield Batch(x[rows], y[rows], w, len(w) * mean)
+                yield Batch(take(x, rows), take(y, rows), w, len(w) * mean)
 
     return batches
 
@@ -90,19 +92,19 @@ def stacked(batches: Iterable[Batch], size: int) -> Iterator[tuple[Batch, int]]:
 
     Every group is a new array, since on a CPU the device may use its memory without a copy.
     """
-    n, group = 0, []
+    n, group = 0, Batch((), ())
     for batch in batches:
-        arrays: list[Any] = list(batch)
+        arrays, structure = jax.tree.flatten(batch)
         if n == 0:
-            group = [np.zeros((size, *a.shape), a.dtype) for a in arrays]
-        for target, a in zip(group, arrays, strict=True):
+            group = structure.unflatten([np.zeros((size, *np.shape(a)), np.asarray(a).dtype) for a in arrays])
+        for target, a in zip(jax.tree.leaves(group), arrays, strict=True):
             target[n] = a
         n += 1
         if n == size:
-            yield Batch(*group), n
-            n, group = 0, []
+            yield group, n
+            n = 0
     if n:
-        yield Batch(*group), n
+        yield group, n
 
 
 def checked_groups(
@@ -111,13 +113,13 @@ def checked_groups(
     """Yield the groups after `check` has accepted their batches."""
     number = 0
     for group, n in groups:
-        arrays: list[Any] = [group.x, group.y, group.weight]
+        arrays = group._replace(normalizer=None)
         try:
             # All n batches at once, since a check has a fixed cost that exceeds that of reading the numbers.
-            check(Batch(*(a[:n].reshape(-1, *a.shape[2:]) for a in arrays)))
+            check(jax.tree.map(lambda a, n=n: a[:n].reshape(-1, *a.shape[2:]), arrays))
         except ValueError:
             for i in range(n):
-                _naming(number + i, epoch, check, Batch(*(a[i] for a in arrays)))
+                naming(number + i, epoch, check, take(arrays, i))
             raise
         number += n
         yield group, n
@@ -194,15 +196,15 @@ def of_one_size(batches: Callable[[int], Iterable], many: float) -> Callable[[in
         if not isinstance(received, Iterable):
             raise ValueError(f"batches({epoch}) must be iterable, got {received!r}: does the function yield?")
         for number, item in enumerate(received):
-            batch = _naming(number, epoch, _checked, item, first)
+            batch = naming(number, epoch, _checked, item, first)
             if number == many and epoch == 0:
                 warn_outside(
                     f"the first epoch of fit_stream has not ended after {many} batches: if they never end, pass "
                     "steps_per_epoch"
                 )
             if first is None:
-                first = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in batch[:2]]
-            yield _padded(batch, first[0].shape[0])
+                first = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), tuple(batch[:2]))
+            yield _padded(batch, jax.tree.leaves(first)[0].shape[0])
         if number < 0:
             hint = "" if first is None else ": return a new generator for every epoch"
             raise ValueError(f"batches({epoch}) must have at least one batch, got none{hint}")
@@ -210,7 +212,15 @@ def of_one_size(batches: Callable[[int], Iterable], many: float) -> Callable[[in
     return of_epoch
 
 
-def _naming(number: int, epoch: int, check: Callable, *args: Any) -> Any:
+def peeked(batches: Callable[[int], Iterator[Batch]]) -> tuple[Batch, Callable[[int], Iterator[Batch]]]:
+    """Return the first batch, and the batches with that one again, though it is read once."""
+    of_first = batches(0)
+    first = next(of_first)
+    rest = [chain([first], of_first)]
+    return first, lambda epoch: rest.pop() if epoch == 0 and rest else batches(epoch)
+
+
+def naming(number: int, epoch: int, check: Callable, *args: Any) -> Any:
     """Call `check`; its errors name the batch and the epoch."""
     try:
         return check(*args)
@@ -218,25 +228,34 @@ def _naming(number: int, epoch: int, check: Callable, *args: Any) -> Any:
         raise ValueError(f"batch {number} of epoch {epoch} (both from 0): {error}") from error
 
 
-def _checked(item: Any, first: list[jax.ShapeDtypeStruct] | None) -> Batch:
+def _checked(item: Any, first: PyTree) -> Batch:
     """Return a `Batch` of NumPy arrays with the dtypes and shapes of the first, with a weight and a normalizer."""
     _ITEM.check("batch", item)
     x, y, weight, normalizer = Batch(*item)
-    valid: list[Any] = [None if a is None else np.asarray(a) for a in checked(x, y, weight, some=False)[:3]]
-    x, y, ratios = valid
-    m = x.shape[0]
-    for name, a, like in zip("xy", (x, y), first or (x, y), strict=True):
-        if a.dtype != like.dtype or a.shape[1:] != like.shape[1:] or m > like.shape[0]:
-            raise ValueError(
-                f"{name} must be {like.dtype} {like.shape} as in the first batch, or have fewer rows, "
-                f"got {a.dtype} {a.shape}"
-            )
+    valid: Any = jax.tree.map(np.asarray, checked(x, y, weight, some=False, whole_numbers=True))
+    x, y, ratios, _ = valid
+    m = number_of_examples(valid)
+    if first is not None:
+        _check_like_first((x, y), first)
     ratios = np.ones(m) if ratios is None else ratios.astype(float)
     if normalizer is None:
         return Batch(x, y, ratios, ratios.sum())
     _NORMALIZER.check("normalizer", normalizer)
     normalizer = float(normalizer)
     return Batch(x, y, *beside_normalizer(ratios if weight is None else weight, normalizer))
+
+
+def _check_like_first(batch: PyTree, first: PyTree) -> None:
+    named, names = jax.tree_util.tree_flatten_with_path(dict(zip("xy", batch, strict=True)))
+    expected, structure = jax.tree.flatten(dict(zip("xy", first, strict=True)))
+    if names != structure:
+        raise ValueError(f"x and y must be the arrays of the first batch, {structure}, got {names}")
+    for (path, a), like in zip(named, expected, strict=True):
+        if a.dtype != like.dtype or a.shape[1:] != like.shape[1:] or a.shape[0] > like.shape[0]:
+            raise ValueError(
+                f"{path[0].key}{jax.tree_util.keystr(path[1:])} must be {like.dtype} {like.shape} as in the first "
+                f"batch, or have fewer rows, got {a.dtype} {a.shape}"
+            )
 
 
 _ITEM = Constraint(
@@ -249,8 +268,8 @@ _NORMALIZER = Real(0)
 
 def _padded(batch: Batch, size: int) -> Batch:
     """Pad a batch with copies of its first example, a valid input, at weight 0."""
-    m = batch.x.shape[0]
+    m = number_of_examples(batch)
     if m == size:
         return batch
-    x, y = (np.concatenate([a, np.repeat(a[:1], size - m, axis=0)]) for a in batch[:2])
+    x, y = jax.tree.map(lambda a: np.concatenate([a, np.repeat(a[:1], size - m, axis=0)]), tuple(batch[:2]))
     return Batch(x, y, np.concatenate([np.asarray(batch.weight), np.zeros(size - m)]), batch.normalizer)

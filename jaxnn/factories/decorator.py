@@ -191,6 +191,15 @@ def factory_made(cls: type[T], shown: Callable[[Any], str] | None = None) -> typ
     return made
 
 
+def derived_field(cls: type, field: str, derive: Callable[[Any], Any]) -> None:
+    """Make `derive(value)` the default of a field of a `factory_made` class, whose default in the tuple is None.
+
+    It is derived when it is read, so that a value with other fields replaced has another.
+    """
+    i = cls._fields.index(field)
+    setattr(cls, field, property(lambda value: derive(value) if value[i] is None else value[i]))
+
+
 class Function(FactoryMade):
     """A function that records the call that made it."""
 

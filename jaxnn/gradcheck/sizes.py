@@ -110,19 +110,21 @@ def _wrong_shape(examination: Examination) -> bool:
 def at_other_trailing_sizes(examiner: Examiner, given: TestPoint, seed: int) -> Iterator[Examination | Row]:
     """Yield examinations with other axes than the leading ones at another size, so that a size in a constant is found.
 
-    All of them at once, if the backward takes that, else one after another. They are doubled, so that halves stay so.
+    All of them at once, if the backward takes that, else one after another. They are doubled, so that halves stay so,
+    and one more if f takes the numbers along the axis in any order.
     """
     runner, leaves = examiner.runner, given.leaves
     sizes = dict.fromkeys(size for leaf in given.leaves for size in leaf.shape[1:])
     sizes |= dict.fromkeys(1 for leaf in given.leaves if 1 in leaf.shape[:1])
     alone = []
     for size in list(sizes)[:_MOST_TRAILING]:
-        other = resized(runner, given.leaves, size, 2 * size, leading=False, seed=seed)
+        new = 2 * size + _takes_any_order(runner, given.leaves, size)
+        other = resized(runner, given.leaves, size, new, leading=False, seed=seed)
         if other is None:
             continue
-        alone.append((f"size {size} -> {2 * size}", (size, 2 * size), other.leaves))
+        alone.append((f"size {size} -> {new}", (size, new), other.leaves))
         # Another size may already be the new size of this one.
-        together = resized(runner, leaves, size, 2 * size, leading=False, seed=seed) if 2 * size not in sizes else None
+        together = resized(runner, leaves, size, new, leading=False, seed=seed) if new not in sizes else None
         leaves = leaves if together is None else together.leaves
     if len(alone) > 1:
         result = _examined(examiner, "other sizes", (0, 0), leaves, seed)
@@ -135,6 +137,23 @@ def at_other_trailing_sizes(examiner: Examiner, given: TestPoint, seed: int) -> 
             text = f"f takes an axis of {size[1]} in place of {size[0]}; the backward returns other shapes"
             result = Row(result.name, "all", "note", text=text)
         yield result
+
+
+def _takes_any_order(runner: Runner, leaves: Arrays, size: int) -> bool:
+    """Return whether rotating all trailing axes of a size leaves the outputs as they are, or rotates them likewise."""
+
+    def rotated(a):
+        axes = [axis for axis in range(1, a.ndim) if a.shape[axis] == size]
+        return np.roll(a, [1] * len(axes), axes)
+
+    def equal(a, b):
+        return np.allclose(a, b, rtol=1e-4, atol=1e-6)
+
+    try:
+        before, after = runner.f(leaves), runner.f([rotated(leaf) for leaf in leaves])
+    except Exception:  # f does not take that order
+        return False
+    return all(equal(b, a) or equal(b, rotated(np.asarray(a))) for a, b in zip(before, after, strict=True))
 
 
 def with_leading_axis(examiner: Examiner, given: TestPoint, seed: int) -> Iterator[Examination | Row]:

@@ -78,7 +78,7 @@ def _padded(runner: Runner, given: TestPoint, i: int, label: int, seed: int) -> 
 
 
 def far_points(runner: Runner, given: TestPoint) -> Iterator[tuple[TestPoint, float]]:
-    """Yield points far out on either side, for an elementwise f, each with the size against which digits may be lost.
+    """Yield points far out on either side, for an elementwise f or a cost of one, each with the size of lost digits.
 
     A rounding of y by eps has the effect of a slope of eps |y| / |x|. A gradient may be off by as much: that of a
     sigmoid as a (1 - a) where a rounds to 1. Where y itself vanishes, as a softplus does, its gradient has all digits.
@@ -97,12 +97,15 @@ def far_points(runner: Runner, given: TestPoint) -> Iterator[tuple[TestPoint, fl
 
 
 def _is_elementwise(runner: Runner, given: TestPoint, i: int) -> bool:
-    """Return whether y has the shape of a leaf, and each of its elements depends on that of the leaf alone."""
+    """Return whether each element of y depends on that of a leaf alone, or y is a sum of such over the only leaf."""
     outputs = runner.output(given.leaves)
     leaf = given.leaves[i]
-    if runner.quotients or len(outputs) != 1 or outputs[0].shape != leaf.shape:
+    if runner.quotients or len(outputs) != 1 or is_label(leaf) or not is_floating(leaf):
         return False
-    if is_label(leaf) or not is_floating(leaf):
+    # A second leaf may be labels, far from which the usual difference σ(z) - y loses digits, and is what is meant.
+    if outputs[0].shape == () and leaf.ndim and len(given.leaves) == 1:
+        return _is_sum_of_elements(runner, leaf)
+    if outputs[0].shape != leaf.shape:
         return False
     for start in range(2 if leaf.size > 1 else 1):
         dy = np.zeros(leaf.shape)
@@ -111,3 +114,11 @@ def _is_elementwise(runner: Runner, given: TestPoint, i: int) -> bool:
         if (gradient[dy == 0] != 0).any():
             return False
     return True
+
+
+def _is_sum_of_elements(runner: Runner, leaf: np.ndarray) -> bool:
+    """Return whether each element of the gradient depends on that of the leaf alone, and not on it linearly."""
+    moved = leaf.copy()
+    moved.flat[::2] += 0.5
+    before, after = (runner.reference([a], [np.ones((), leaf.dtype)])[1][0] for a in (leaf, moved))
+    return np.array_equal(before.flat[1::2], after.flat[1::2]) and not np.array_equal(before.flat[::2], after.flat[::2])

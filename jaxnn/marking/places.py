@@ -4,22 +4,24 @@ A layer that a combinator is made of is computed in a scope: its entry in the co
 it is if it has all of the combinator's params. The scopes around an operation, from the outside in, are its place.
 """
 
+import re
 from collections.abc import Iterable
 
-NETWORK, RESIDUAL, COPY = "[network]", "[residual]", "[copy]"
-_WHOLE = (NETWORK, RESIDUAL, COPY)
+NETWORK, RESIDUAL, COPY, SHARED = "[network]", "[residual]", "[copy]", "[shared]"
+_WHOLE = (NETWORK, RESIDUAL, COPY, SHARED)
+_ENTRY = re.compile(r"\[(\d+|'[^']*')\]")
 
 Place = tuple[str, ...]
 
 
-def entry(i: int) -> str:
-    """Return the scope of the layer whose params are entry i of the combinator's."""
-    return f"[{i}]"
+def entry(i: int | str) -> str:
+    """Return the scope of the layer whose params are entry i of the combinator's, a number or a name."""
+    return f"[{i!r}]"
 
 
 def is_place(scope: str) -> bool:
     """Return whether a scope is that of a layer inside a network."""
-    return scope in _WHOLE or scope == f"[{scope[1:-1]}]" and scope[1:-1].isdigit()
+    return scope in _WHOLE or _ENTRY.fullmatch(scope) is not None
 
 
 def params_path(place: Iterable[str]) -> str:

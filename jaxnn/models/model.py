@@ -3,19 +3,20 @@
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
 from jaxnn.caching import bounded_cache
-from jaxnn.constraints import Floats, ParamsTree, RandomKey, checked
+from jaxnn.constraints import ArrayTree, ParamsTree, RandomKey, checked
 from jaxnn.factories.decorator import factory_made
 from jaxnn.factories.representation import shown
 from jaxnn.losses.loss import Loss
 from jaxnn.nn.layer import Layer
-from jaxnn.typing import Array, ArrayLike, Key, Params, Shape
+from jaxnn.nn.shapes import from_hashable, hashable
+from jaxnn.typing import Array, ArrayLike, Key, Params, Shapes, Statistics
 
 
 def _shown(model: "Model") -> str:
@@ -44,7 +45,7 @@ class Model(NamedTuple):
     """
 
     network: Layer
-    in_shape: Shape
+    in_shape: Shapes
     loss: Loss
     probabilities: Callable[[Array], Array]
     labels: Callable[[Array], Array]
@@ -57,42 +58,49 @@ class Model(NamedTuple):
           ValueError: if it is not one random key.
         """
         # Inside a trace, in which every operation returns a tracer, it becomes part of the program traced.
-        traced = isinstance(jax.random.key_data(key), Tracer)
-        return self.network.init(key, self.in_shape)[0] if traced else _init_program(self.network, self.in_shape)(key)
+        if isinstance(jax.random.key_data(key), Tracer):
+            return self.network.init(key, self.in_shape)[0]
+        return _init_program(self.network, hashable(self.in_shape))(key)
 
-    @checked(params=ParamsTree(), x=Floats(lists=True))
-    def outputs(self, params: Params, x: ArrayLike) -> Array:
-        """Return outputs z (m, k) for inputs x (m, n_in): the forward without randomness.
+    @checked(params=ParamsTree(), x=ArrayTree())
+    def outputs(self, params: Params, x: ArrayLike, stats: Statistics = ()) -> Array:
+        """Return outputs z (m, k) for inputs x (m, n_in), as in inference.
+
+        Args:
+          params: of the network.
+          x: inputs, an array-like, or a pytree of arrays if the network takes one.
+          stats: of the network, `Fit.stats`; `()` for one without any.
 
         Raises:
-          ValueError: if params or the shape of x are those of another network, or x is not numbers.
+          ValueError: if params, statistics or the shape of x are those of another network, or x is not numbers.
         """
-        return self.network.forward(params, x)[0]
+        return self.network.infer(params, stats, x)
 
-    def predict_proba(self, params: Params, x: ArrayLike) -> Array:
+    def predict_proba(self, params: Params, x: ArrayLike, stats: Statistics = ()) -> Array:
         """Return probabilities (m, k) for inputs x (m, n_in), or values (m, k) for regression.
 
         Raises:
           ValueError: as `outputs`.
         """
-        return self.probabilities(self.outputs(params, x))
+        return self.probabilities(self.outputs(params, x, stats))
 
-    def predict(self, params: Params, x: ArrayLike) -> Array:
+    def predict(self, params: Params, x: ArrayLike, stats: Statistics = ()) -> Array:
         """Return labels (m,) for inputs x (m, n_in), or values (m, k) for regression.
 
         Raises:
           ValueError: as `outputs`.
         """
-        return self.labels(self.outputs(params, x))
+        return self.labels(self.outputs(params, x, stats))
 
 
 @bounded_cache
-def _init_program(network: Layer, in_shape: Shape) -> Callable[[Key], Params]:
+def _init_program(network: Layer, shape: Any) -> Callable[[Key], Params]:
+    in_shape = from_hashable(shape)
     # It runs once, so compile time matters: this LLVM level halves it and gives the same numbers.
     return jax.jit(lambda key: network.init(key, in_shape)[0], compiler_options={"xla_backend_optimization_level": 1})
 
 
-def shapes_of_params(network: Layer, in_shape: Shape) -> Params:
+def shapes_of_params(network: Layer, in_shape: Shapes) -> Params:
     """Return the shapes and dtypes of a network's params without computing them."""
     return jax.eval_shape(lambda: network.init(jax.random.key(0), in_shape)[0])
 

@@ -7,14 +7,20 @@ Each file names in `__all__` what it adds, and ends with its CASES, on which the
 from types import ModuleType as _ModuleType
 
 from jaxnn.nn.activations import *
+from jaxnn.nn.batch_normalization import *
+from jaxnn.nn.branches import *
 from jaxnn.nn.composition import *
 from jaxnn.nn.custom_gradients import *
+from jaxnn.nn.embedding import *
+from jaxnn.nn.freezing import *
+from jaxnn.nn.from_functions import *
 from jaxnn.nn.initializers import *
 from jaxnn.nn.layer import *
 from jaxnn.nn.linear import *
 from jaxnn.nn.normalization import *
 from jaxnn.nn.repetition import *
 from jaxnn.nn.reshaping import *
+from jaxnn.nn.shapes import *
 from jaxnn.nn.stochastic import *
 from jaxnn.nn.transforms import *
 

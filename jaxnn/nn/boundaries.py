@@ -1,25 +1,38 @@
-"""The boundaries of the layers inside a network: where each begins and ends, forward and backward.
+"""The boundaries of the layers inside a network: where each begins and ends, forward, backward and in inference.
 
-A combinator calls the layers that it is made of by `run_forward` and `run_backward`. They name the layer by a scope,
-which profiles and graphs show, and mark what goes in and what comes out, which `harvest` measures.
+A combinator calls the layers that it is made of by `run_forward`, `run_backward` and `run_infer`. They name the layer
+by a scope, which profiles and graphs show, and mark what goes in and what comes out, which `harvest` measures.
 """
 
 import jax
 
 from jaxnn.marking.marks import mark
 from jaxnn.nn.layer import Layer
-from jaxnn.typing import Array, Cache, Key, Params
+from jaxnn.typing import Cache, Key, Params, PyTree, Rows, Statistics
 
 
-def run_forward(scope: str, layer: Layer, params: Params, x: Array, key: Key | None = None) -> tuple[Array, Cache]:
-    """Return `layer.forward(params, x, key)`, computed in a scope, its params, inputs and activations marked."""
+def run_forward(
+    scope: str, layer: Layer, params: Params, x: PyTree, key: Key | None = None, rows: Rows | None = None
+) -> tuple[PyTree, Cache]:
+    """Return the layer's (y, cache), computed in a scope, its params, inputs and activations marked."""
     with jax.named_scope(scope):
         params, x = mark("params", params), mark("inputs", x)
-        y, cache = layer.forward(params, x, key)
+        y, cache = call_forward(layer, params, x, key, rows)
         return mark("activations", y), cache
 
 
-def run_backward(scope: str, layer: Layer, params: Params, cache: Cache, dy: Array) -> tuple[Params, Array]:
+def call_forward(layer: Layer, params: Params, x: PyTree, key: Key | None, rows: Rows | None) -> tuple[PyTree, Cache]:
+    """Return the layer's (y, cache). Only a layer that looks across examples takes how much each counts."""
+    return layer.forward(params, x, key, rows) if layer.across else layer.forward(params, x, key)
+
+
+def run_infer(scope: str, layer: Layer, params: Params, stats: Statistics, x: PyTree) -> PyTree:
+    """Return `layer.infer(params, stats, x)`, computed in a scope, its params, inputs and activations marked."""
+    with jax.named_scope(scope):
+        return mark("activations", layer.infer(mark("params", params), stats, mark("inputs", x)))
+
+
+def run_backward(scope: str, layer: Layer, params: Params, cache: Cache, dy: PyTree) -> tuple[Params, PyTree]:
     """Return `layer.backward(params, cache, dy)`, computed in a scope, dy, dparams and dx marked."""
     with jax.named_scope(scope):
         dparams, dx = layer.backward(params, cache, mark("activations", dy, "cotangent"))

@@ -1,8 +1,7 @@
 """Layers one after the other (`chain`) and around each other (`residual`): the chain rule."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,18 +9,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.arrays import promote_large_integers
-from jaxnn.constraints import Constraint, Each, ExampleShape, Nothing, RandomKey, checked
+from jaxnn.arrays import add_cotangents, promote_large_integers
+from jaxnn.constraints import Each, ExampleTree, RandomKey, checked
 from jaxnn.factories.decorator import factory
-from jaxnn.factories.representation import in_few_words
-from jaxnn.marking.places import RESIDUAL, entry
+from jaxnn.marking.places import RESIDUAL
 from jaxnn.nn.activations import relu, sigmoid, silu, tanh
-from jaxnn.nn.boundaries import run_backward, run_forward
-from jaxnn.nn.layer import LAYER, Layer, check_kept, init_same_shape
+from jaxnn.nn.combinators import (
+    Naming,
+    alone,
+    check_kept,
+    combined,
+    in_a_tuple,
+    init_same_shape,
+    layer_keys,
+    naming_layer,
+)
+from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.nn.linear import dense
 from jaxnn.nn.reshaping import flatten
+from jaxnn.nn.shapes import hashable, simplified
 from jaxnn.nn.stochastic import dropout
-from jaxnn.typing import Array, Key, Params, Shape
+from jaxnn.typing import Key, Params, Shapes
 
 __all__ = ["chain", "residual"]
 
@@ -53,17 +61,16 @@ def residual(layer: Layer) -> Layer:
     def init(key, in_shape):
         return init_same_shape("residual", layer, key, in_shape), in_shape
 
-    def forward(params, x, key=None):
-        x = promote_large_integers(x)
-        y, cache = run_forward(RESIDUAL, layer, params, x, key)
-        check_kept("residual", "the shape", x.shape, y.shape)
-        return x + y, cache
+    def forward(run, x):
+        x = jax.tree.map(promote_large_integers, x)
+        y = run(0, x)
+        check_kept("residual", "the shape", jax.tree.map(jnp.shape, x), jax.tree.map(jnp.shape, y))
+        return jax.tree.map(jnp.add, x, y)
 
-    def backward(params, cache, dy):
-        dparams, dx = run_backward(RESIDUAL, layer, params, cache, dy)
-        return dparams, dx + dy
+    def backward(run, dy):
+        return add_cotangents(run(0, dy), dy)
 
-    return Layer(init, forward, backward, layer.parts)
+    return combined([layer], alone(RESIDUAL), init, forward, backward, lambda key: [key])
 
 
 @factory
@@ -104,88 +111,49 @@ def sequential(
 
     With `total`, errors name a layer by its number in the whole network, in which layer 0 here is number `first` + 1.
     """
-    naming = partial(_naming, layers, first, total)
-
-    def are_of_layers(value):
-        # A list is rejected, since backward would return a tuple: another structure.
-        return isinstance(value, tuple) and len(value) == len(layers)
-
-    of_layers = f"a tuple of {len(layers)} entries, one per layer"
-    params_of_layers = Constraint(of_layers, fix=_way_to_params, test=are_of_layers)
-    caches_of_layers = Constraint(
-        "those that this chain's forward returned", fix="call backward(params, cache, dy)", test=are_of_layers
-    )
+    naming = partial(naming_layer, layers, first, total)
 
     @checked(key=RandomKey())
     def init(key, in_shape):
         return init_all(layers, partial(keys_of, key), in_shape, naming)
 
-    @checked(params=params_of_layers, key=RandomKey() | Nothing())
-    def forward(params, x, key=None):
-        caches = []
-        keys = None if key is None else keys_of(key)
-        for i, (layer, layer_params) in enumerate(zip(layers, params, strict=True)):
-            with naming(i):
-                x, cache = run_forward(entry(i), layer, layer_params, x, None if keys is None else keys[i])
-            caches.append(cache)
-        return x, tuple(caches)
+    def forward(run, x):
+        for i in range(len(layers)):
+            x = run(i, x)
+        return x
 
-    @checked(params=params_of_layers, caches=caches_of_layers)
-    def backward(params, caches, dy):
-        dparams = []
+    def backward(run, dy):
         for i in reversed(range(len(layers))):
-            with naming(i):
-                layer_dparams, dy = run_backward(entry(i), layers[i], params[i], caches[i], dy)
-            dparams.append(layer_dparams)
-        return tuple(reversed(dparams)), dy
+            dy = run(i, dy)
+        return dy
 
-    @checked(params=params_of_layers)
-    def parts(params):
-        return [part for layer, layer_params in zip(layers, params, strict=True) for part in layer.parts(layer_params)]
-
-    return Layer(init, forward, backward, parts)
+    return combined(layers, in_a_tuple(len(layers)), init, forward, backward, keys_of, naming)
 
 
-@contextmanager
-def _naming(layers: Sequence[Layer], first: int, total: int | None, i: int) -> Iterator[None]:
-    """Name the layer in an error that arises in it: "layer 2 of 5, dense(3): x must be ..."."""
-    try:
-        yield
-    except (ValueError, TypeError) as error:
-        if total is None or type(error) not in (ValueError, TypeError):  # those of JAX need more than a message
-            raise
-        raise type(error)(f"layer {first + i + 1} of {total}, {in_few_words(layers[i])}: {error}") from error
-
-
-def _way_to_params(value: Any) -> str:
-    also = "; params_from_arrays makes them of arrays W_1, b_1, ..." if isinstance(value, dict | list) else ""
-    got = f" ({len(value)} entries)" if isinstance(value, tuple) else ""
-    return f"use those that this chain's init made (a layer without parameters has ()){got}{also}"
-
-
-@checked(in_shape=ExampleShape())
+@checked(in_shape=ExampleTree())
 def init_all(
-    layers: Sequence[Layer], keys_of: Callable[[], Any], in_shape: Shape, naming: Callable[[int], Any] = nullcontext
-) -> tuple[tuple[Params, ...], Shape]:
+    layers: Sequence[Layer], keys_of: Callable[[], Any], in_shape: Shapes, naming: Naming
+) -> tuple[tuple[Params, ...], Shapes]:
     """Initialize consecutive layers; return the params of each and the shape after the last.
 
     Equal layers on equal shapes are initialized by one loop over their keys. The numbers are the same, but the
     initializer compiles once; otherwise compiling it would take most of the time to a deep network's first step.
     """
-    keys, times, shape = keys_of(), _times(layers), tuple(in_shape)
-    params, groups = {}, {}  # by index of a layer; the indices of equal layers on equal shapes
+    keys, times, shape = keys_of(), _times(layers), simplified(in_shape)
+    params, groups = {}, {}  # by index of a layer; the shapes and indices of equal layers on equal shapes
     for i, layer in enumerate(layers):
         if times[i] == 1:
             with naming(i):
                 params[i], shape = layer.init(keys[i], shape)
         else:
-            if (layer, shape) not in groups:
+            group = layer, hashable(shape)
+            if group not in groups:
                 with naming(i):
-                    groups[layer, shape] = _out_shape(layer, keys[i], shape), []
-            shape, indices = groups[layer, shape]
+                    groups[group] = shape, _out_shape(layer, keys[i], shape), []
+            _, shape, indices = groups[group]
             indices.append(i)
-        shape = tuple(shape)
-    for (layer, layer_shape), (_, indices) in groups.items():
+        shape = simplified(shape)
+    for (layer, _), (layer_shape, _, indices) in groups.items():
         # The keys are made again, since JAX's check for reused keys counts an indexed array of keys as used up.
         stacked = jax.lax.map(partial(_init_params, layer, layer_shape), keys_of()[np.array(indices)])
         params |= {index: jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i, index in enumerate(indices)}
@@ -201,21 +169,15 @@ def _times(layers: Sequence[Layer]) -> list[int]:
     return [times[layer] for layer in layers]
 
 
-def _init_params(layer: Layer, in_shape: Shape, key: Key) -> Params:
+def _init_params(layer: Layer, in_shape: Shapes, key: Key) -> Params:
     return layer.init(key, in_shape)[0]
 
 
-def _out_shape(layer: Layer, key: Key, in_shape: Shape) -> Shape:
+def _out_shape(layer: Layer, key: Key, in_shape: Shapes) -> Shapes:
     """Return the shape after the layer without drawing its params."""
     shapes = []
     jax.eval_shape(lambda key: shapes.append(layer.init(key, in_shape)[1]), key)
     return shapes[0]
-
-
-def layer_keys(key: Key, n: int, first: Array | int = 0) -> Key:
-    """Return the keys (n,) of layers number first, first + 1, ... of a chain."""
-    # By index, not by `split`: a layer added at the end does not change the random numbers of those before it.
-    return jax.vmap(partial(jax.random.fold_in, key))(first + jnp.arange(n))
 
 
 CASES = {

@@ -7,25 +7,38 @@ class to inherit from.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from jaxnn.constraints import Function, Instance, checked
-from jaxnn.factories.decorator import factory, factory_made
-from jaxnn.typing import Array, Cache, Key, Params, Shape
+import jax
+
+from jaxnn.constraints import Constraint, Function, Instance, checked
+from jaxnn.factories.decorator import derived_field, factory, factory_made
+from jaxnn.typing import Array, Cache, Key, Params, PyTree, Shapes, Statistics
 
 __all__ = ["Layer", "stateless"]
+
+Infer = Callable[[Params, Statistics, PyTree], PyTree]
 
 
 @factory_made
 class Layer(NamedTuple):
-    """Three pure functions that share the sizes, rates and slopes captured by their factory.
+    """Pure functions that share the sizes, rates and slopes captured by their factory.
+
+    x and y are pytrees of arrays, each with the batch axis first; for most layers they are one array.
 
     Attributes:
-      init: `init(key, in_shape) -> (params, out_shape)`, shapes without the batch axis.
-      forward: `forward(params, x, key=None) -> (y, cache)`. With `key=None`, for inference, nothing is random.
+      init: `init(key, in_shape) -> (params, out_shape)`. A shape is that of one example: a tuple of sizes for one array
+        of floats, else a pytree of `jax.ShapeDtypeStruct`.
+      forward: `forward(params, x, key=None) -> (y, cache)`, as in training: a random layer needs the key.
       backward: `backward(params, cache, dy) -> (dparams, dx)`: exactly the vector-Jacobian product of
         `(params, x) -> y` at the point where the cache was made. `dparams` has the structure,
-        shapes and dtypes of `params`; `dx` those of `x`.
+        shapes and dtypes of `params`; `dx` those of `x`, with a float0 for whole numbers, as `jax.vjp` has it.
+      infer: `infer(params, stats, x) -> y`, as in inference: without randomness, and with the statistics of training
+        instead of those of the batch. By default the y of `forward`.
+      observe: `observe(cache) -> stats`, the statistics of a batch that inference needs; `()` by default.
+      across: whether y of one example depends on other examples, as in batch normalization. `forward` then has a fourth
+        argument, `rows`, how much each example counts, (m,); `None` if all count 1. An example of weight 0 changes
+        nothing, and one of weight 2 counts as if it were there twice.
       parts: `parts(params) -> [params of a layer, ...]` splits params by primitive layer, in execution order.
         Combinators override it; by default a layer is its only part.
 
@@ -43,10 +56,31 @@ class Layer(NamedTuple):
       ((2, 3), (3, 5), (2, 5))
     """
 
-    init: Callable[[Key, Shape], tuple[Params, Shape]]
-    forward: Callable[..., tuple[Array, Cache]]
-    backward: Callable[[Params, Cache, Array], tuple[Params, Array]]
+    init: Callable[[Key, Shapes], tuple[Params, Shapes]]
+    forward: Callable[..., tuple[PyTree, Cache]]
+    backward: Callable[[Params, Cache, PyTree], tuple[Params, PyTree]]
+    infer: Infer = cast(Infer, None)  # see `derived_field`
+    observe: Callable[[Cache], Statistics] = lambda cache: ()
+    across: bool = False
     parts: Callable[[Params], list[Params]] = lambda params: [params]
+
+
+NO_STATISTICS = Constraint(
+    "() for a layer without statistics",
+    fix="statistics are those of another network",
+    test=lambda stats: not jax.tree.leaves(stats),
+)
+
+
+def _infer_by_forward(layer: Layer) -> Infer:
+    def infer(params, stats, x):
+        NO_STATISTICS.check("stats", stats)
+        return layer.forward(params, x)[0]
+
+    return infer
+
+
+derived_field(Layer, "infer", _infer_by_forward)
 
 
 @factory
@@ -54,7 +88,7 @@ class Layer(NamedTuple):
 def stateless(
     forward: Callable[[Array], tuple[Array, Cache]],
     backward: Callable[[Cache, Array], Array],
-    out_shape: Callable[[Shape], Shape] = lambda in_shape: in_shape,
+    out_shape: Callable[[Shapes], Shapes] = lambda in_shape: in_shape,
 ) -> Layer:
     """Return a layer without parameters and randomness from the pure pair that defines it.
 
@@ -94,19 +128,6 @@ def _likely_layer(value: Any) -> str:
 
 LAYER = Instance(Layer, fix=_likely_layer)
 """The constraint of an argument that is a layer."""
-
-
-def check_kept(name: str, what: str, given: Any, returned: Any, fix: str = "") -> None:
-    """Raise ValueError unless a layer returns what it was given, such as the shape of its input."""
-    if returned != given:
-        raise ValueError(f"layer of {name} must keep {what} of its input, got {given} -> {returned}{fix}")
-
-
-def init_same_shape(name: str, layer: Layer, key: Key, in_shape: Shape) -> Params:
-    """Initialize a layer that keeps the shape of an example; raise ValueError if it does not."""
-    params, out_shape = layer.init(key, in_shape)
-    check_kept(name, "the shape", tuple(in_shape), tuple(out_shape), ": add a dense layer that restores the shape")
-    return params
 
 
 CASES = {"stateless": (lambda: stateless(lambda x: (x * x, x), lambda x, dy: 2 * x * dy), (5,))}

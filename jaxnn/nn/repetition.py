@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import jax
@@ -14,13 +15,14 @@ from jaxnn.constraints import Count, Nothing, RandomKey, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.marking.places import COPY
 from jaxnn.nn.activations import sigmoid, tanh
-from jaxnn.nn.boundaries import run_backward, run_forward
-from jaxnn.nn.composition import chain, layer_keys, residual, sequential
-from jaxnn.nn.layer import LAYER, Layer, check_kept, init_same_shape
+from jaxnn.nn.boundaries import call_forward, run_backward, run_forward, run_infer
+from jaxnn.nn.combinators import check_kept, init_same_shape, layer_keys
+from jaxnn.nn.composition import chain, residual, sequential
+from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.nn.linear import dense
 from jaxnn.nn.stochastic import dropout
 from jaxnn.nn.transforms import remat
-from jaxnn.typing import Array, Cache, TreeStructure
+from jaxnn.typing import Array, Cache, Statistics, TreeStructure
 from jaxnn.validation import described
 
 __all__ = ["repeat"]
@@ -57,10 +59,10 @@ def repeat(layer: Layer, n: int) -> Layer:
         def init(key, in_shape):
             return init_same_shape("repeat", layer, jax.random.fold_in(key, i), in_shape), in_shape
 
-        def forward(params, x, key=None):
-            return layer.forward(params, x, None if key is None else jax.random.fold_in(key, i))
+        def forward(params, x, key=None, rows=None):
+            return call_forward(layer, params, x, None if key is None else jax.random.fold_in(key, i), rows)
 
-        return layer._replace(init=init, forward=forward)
+        return layer._replace(init=init, forward=forward, infer=layer.infer)
 
     return _scan_copies(copy, n)
 
@@ -105,43 +107,53 @@ def _copy_of_block(layers: tuple[Layer, ...], first: int, total: int, i: Array |
 
 def _scan_copies(copy: Callable[[Array | int], Layer], n: int) -> Layer:
     """Return copy(0), ..., copy(n - 1) one after another, compiled once: only their params and keys differ."""
+    layer = copy(0)
 
     @checked(key=RandomKey())
     def init(key, in_shape):
         return jax.lax.map(lambda i: copy(i).init(key, in_shape)[0], jnp.arange(n)), in_shape
 
     @checked(key=RandomKey() | Nothing())
-    def forward(params, x, key=None):
-        x, layouts = promote_large_integers(x), []
+    def forward(params, x, key=None, rows=None):
+        x, layouts = jax.tree.map(promote_large_integers, x), []
 
         def step(x, copy_inputs):
             i, copy_params = copy_inputs
-            y, cache = run_forward(COPY, copy(i), copy_params, x, key)
-            check_kept("repeat", "shape and dtype", described(x), described(y), ": cast x to the dtype of params")
+            y, cache = run_forward(COPY, copy(i), copy_params, x, key, rows)
+            before, after = (jax.tree.map(described, a) for a in (x, y))
+            check_kept("repeat", "shape and dtype", before, after, ": cast x to the dtype of params")
             stacked, *layout = _distinct_arrays(cache, x, y)
             layouts[:] = layout  # the same whenever this step is traced
-            return y, stacked
+            return y, (stacked, layer.observe(cache))
 
-        y, stacked = jax.lax.scan(step, x, (jnp.arange(n), params), length=n)
-        return y, _Caches(stacked, y if _OUTPUT in layouts[1] else (), *layouts)
+        y, (stacked, observed) = jax.lax.scan(step, x, (jnp.arange(n), params), length=n)
+        return y, _Caches(stacked, y if _OUTPUT in layouts[1] else (), observed, *layouts)
 
     def backward(params, caches, dy):
         def step(carry, copy_inputs):
             dy, y = carry
             copy_params, arrays = copy_inputs
             cache = jax.tree.unflatten(caches.structure, [y if i == _OUTPUT else arrays[i] for i in caches.places])
-            dparams, dx = run_backward(COPY, copy(0), copy_params, cache, dy)
+            dparams, dx = run_backward(COPY, layer, copy_params, cache, dy)
             return (dx, arrays[caches.x_place] if _OUTPUT in caches.places else ()), dparams
 
         (dx, _), dparams = jax.lax.scan(step, (dy, caches.last), (params, caches.stacked), length=n, reverse=True)
         return dparams, dx
 
+    def infer(params, stats, x):
+        def step(x, of_copy):
+            copy_params, copy_stats = of_copy
+            return run_infer(COPY, layer, copy_params, copy_stats, x), None
+
+        return jax.lax.scan(step, jax.tree.map(promote_large_integers, x), (params, stats), length=n)[0]
+
     def parts(params):
         # `[i, ...]`, for which NumPy returns a view even if no axis is left.
         copies = [jax.tree.map(lambda leaf, i=i: leaf[i, ...], params) for i in range(n)]
-        return [part for copy_params in copies for part in copy(0).parts(copy_params)]
+        return [part for copy_params in copies for part in layer.parts(copy_params)]
 
-    return Layer(init, _jit_unless_traced(forward), _jit_unless_traced(backward), parts)
+    forward, backward, infer = map(_jit_unless_traced, (forward, backward, infer))
+    return Layer(init, forward, backward, infer, attrgetter("observed"), layer.across, parts)
 
 
 def _jit_unless_traced(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -159,7 +171,9 @@ _OUTPUT = -1
 
 
 @partial(
-    jax.tree_util.register_dataclass, data_fields=["stacked", "last"], meta_fields=["structure", "places", "x_place"]
+    jax.tree_util.register_dataclass,
+    data_fields=["stacked", "last", "observed"],
+    meta_fields=["structure", "places", "x_place"],
 )
 @dataclass(frozen=True)
 class _Caches:
@@ -172,6 +186,7 @@ class _Caches:
     Attributes:
       stacked: the arrays of each copy, stacked to (n, ...).
       last: the output of the last copy, or () if no output is cached.
+      observed: the statistics of each copy, stacked to (n, ...).
       structure: the tree structure of one copy's cache.
       places: for each leaf of the cache, its index in `stacked`, or _OUTPUT.
       x_place: the index in `stacked` of the copy's input.
@@ -179,6 +194,7 @@ class _Caches:
 
     stacked: list[Array]
     last: Array | tuple[()]
+    observed: Statistics
     structure: TreeStructure
     places: tuple[int, ...]
     x_place: int | None
@@ -206,7 +222,6 @@ CASES = {
     "repeat": (lambda: repeat(chain(dense(5), tanh()), 3), (5,)),
     "repeat_once": (lambda: repeat(chain(dense(5), tanh()), 1), (5,)),
     "repeat_dropout": (lambda: repeat(chain(dense(5), sigmoid(), dropout(0.4)), 3), (5,), {"random": True}),
-    "repeat_inference": (lambda: repeat(chain(dense(5), sigmoid(), dropout(0.4)), 3), (5,)),
     "repeat_nested": (
         lambda: repeat(remat(residual(chain(dense(5), sigmoid(), dropout(0.4)))), 2),
         (5,),

@@ -1,12 +1,14 @@
 """Inverted dropout: kept elements are scaled up while training, so inference is the identity."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from jaxnn.arrays import floats
-from jaxnn.constraints import Floats, Mask, Nothing, RandomKey, Real, checked
+from jaxnn.constraints import Floats, Mask, RandomKey, Real, checked
 from jaxnn.factories.decorator import factory
-from jaxnn.nn.layer import Layer
+from jaxnn.nn.layer import NO_STATISTICS, Layer
 from jaxnn.typing import Array, Key, Scalar
 
 RATE = Real(0, 1, "left", description="the fraction to drop, 0 <= rate < 1", fix="0.2 drops 20 % of the units")
@@ -14,8 +16,11 @@ RATE = Real(0, 1, "left", description="the fraction to drop, 0 <= rate < 1", fix
 __all__ = ["dropout", "dropout_backward", "dropout_forward"]
 
 
-@checked(x=Floats(lists=True), rate=RATE, key=RandomKey() | Nothing())
-def dropout_forward(x: Array, rate: Scalar, key: Key | None) -> tuple[Array, Array | None]:
+_KEY = RandomKey(without="infer(params, stats, x) is the network without randomness")
+
+
+@checked(x=Floats(lists=True), rate=RATE, key=_KEY)
+def dropout_forward(x: Array, rate: Scalar, key: Key) -> tuple[Array, Array]:
     """Compute y = x · mask/(1 - rate), where each element of mask is 0 with probability `rate` and 1 otherwise.
 
     The mean of y over masks is x, so inference needs no scaling.
@@ -23,11 +28,10 @@ def dropout_forward(x: Array, rate: Scalar, key: Key | None) -> tuple[Array, Arr
     Args:
       x: inputs, of any shape.
       rate: the fraction to drop (not to keep), 0 <= rate < 1.
-      key: a random key, or `None` for inference: then y = x.
+      key: a random key.
 
     Returns:
-      y, in the shape and dtype of x (whole numbers become floats), and the cache: the mask, one byte per element
-      (`None` without a key).
+      y, in the shape and dtype of x (whole numbers become floats), and the cache: the mask, one byte per element.
 
     Raises:
       ValueError: if the rate is outside [0, 1), or the key is not a random key.
@@ -37,21 +41,17 @@ def dropout_forward(x: Array, rate: Scalar, key: Key | None) -> tuple[Array, Arr
       >>> y, mask = dropout_forward(jnp.ones(1000), 0.2, jax.random.key(0))
       >>> sorted({round(v, 2) for v in y.tolist()}), mask.dtype.name
       ([0.0, 1.25], 'bool')
-      >>> dropout_forward(jnp.ones(3), 0.2, None)
-      (Array([1., 1., 1.], dtype=float32), None)
 
     The mean of y over masks is x to the precision of x's dtype: in bfloat16, 1/(1 - 0.001) is 1.
 
     Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
     """
-    if key is None:
-        return x, None
     mask = jax.random.bernoulli(key, 1 - _as_float(rate), x.shape)
     return _masked(mask, x, rate), mask
 
 
-@checked(mask=Mask() | Nothing(), dy=Floats(lists=True), rate=RATE)
-def dropout_backward(mask: Array | None, dy: Array, rate: Scalar) -> Array:
+@checked(mask=Mask(), dy=Floats(lists=True), rate=RATE)
+def dropout_backward(mask: Array, dy: Array, rate: Scalar) -> Array:
     """Compute dx = dy · mask/(1 - rate), since y is linear in x, element by element.
 
     The mask must be the one of the forward: a new one would give the gradient of another function.
@@ -64,29 +64,31 @@ def dropout_backward(mask: Array | None, dy: Array, rate: Scalar) -> Array:
       >>> print(dropout_backward(jnp.array([True, False]), jnp.array([1.0, 1.0]), 0.5))
       [2. 0.]
     """
-    return dy if mask is None else _masked(mask, dy, rate)
+    return _masked(mask, dy, rate)
 
 
 @factory(computes="dropout_forward(x, rate, key)")
 @checked(rate=RATE)
 def dropout(rate: Scalar) -> Layer:
-    """Return a layer that drops each element with probability `rate` while training, and is the identity otherwise.
+    """Return a layer that drops each element with probability `rate` in training, and is the identity in inference.
 
     Args:
       rate: the fraction to drop, a scalar with 0 <= rate < 1. May be traced, such as a hyperparameter
         that varies over a population; then it is not checked.
 
     Returns:
-      A `Layer` without params. `forward(params, x, key)` is random with a key and the identity without.
+      A `Layer` without params. `forward(params, x, key)` is random; `infer(params, stats, x)` is x.
 
     Raises:
-      ValueError: if the rate is outside [0, 1).
+      ValueError: if the rate is outside [0, 1); when called, if forward has no key.
 
     Example:
       >>> import jax, jax.numpy as jnp
-      >>> y, cache = dropout(0.5).forward((), jnp.ones((2, 3)))
-      >>> y.tolist()
+      >>> layer = dropout(0.5)
+      >>> layer.infer((), (), jnp.ones((2, 3))).tolist()
       [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
+      >>> layer.forward((), jnp.ones((2, 3)), jax.random.key(0))[0].max().item()
+      2.0
 
     The mask depends only on the key: the same key gives the same mask. To train with a given mask, make the layer from
     the pure function. Dropout is linear in x, and symmetric, so with a mask its forward is its backward:
@@ -101,13 +103,17 @@ def dropout(rate: Scalar) -> Layer:
       [[2.0, 0.0, 2.0], [0.0, 2.0, 2.0]]
     """
 
-    def forward(params, x, key=None):
+    def forward(params, x, key: Any = None):
         return dropout_forward(x, rate, key)
 
     def backward(params, mask, dy):
         return (), dropout_backward(mask, dy, rate)
 
-    return Layer(lambda key, in_shape: ((), in_shape), forward, backward)
+    @checked(stats=NO_STATISTICS)
+    def infer(params, stats, x):
+        return floats(x)
+
+    return Layer(lambda key, in_shape: ((), in_shape), forward, backward, infer)
 
 
 def _as_float(rate: Scalar) -> Scalar:
@@ -123,5 +129,4 @@ def _masked(mask: Array, x: Array, rate: Scalar) -> Array:
 CASES = {
     "dropout": (lambda: dropout(0.4), (5,), {"random": True}),
     "dropout_none": (lambda: dropout(0.0), (5,), {"random": True}),
-    "dropout_inference": (lambda: dropout(0.4), (5,)),
 }

@@ -1,18 +1,22 @@
 """Compute a layer in less memory (`remat`) or in another dtype (`with_dtype`)."""
 
+from dataclasses import dataclass
+from operator import itemgetter
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.arrays import promote_large_integers
+from jaxnn.arrays import cast_like, promote_large_integers
 from jaxnn.constraints import FloatDtype, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.activations import gelu, sigmoid, tanh
+from jaxnn.nn.boundaries import call_forward
 from jaxnn.nn.composition import chain
 from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.nn.linear import dense
 from jaxnn.nn.stochastic import dropout
-from jaxnn.typing import DTypeLike
+from jaxnn.typing import Array, DTypeLike
 
 __all__ = ["remat", "with_dtype"]
 
@@ -32,7 +36,7 @@ def remat(layer: Layer) -> Layer:
       layer: any `Layer`; the longer the chain inside, the more memory is saved.
 
     Returns:
-      A `Layer` with the params of `layer` and the cache (x, key).
+      A `Layer` with the params of `layer`, whose cache has x, the key and what the layer observed.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn
@@ -45,19 +49,19 @@ def remat(layer: Layer) -> Layer:
     Source: Chen et al., "Training deep nets with sublinear memory cost", 2016.
     """
 
-    def forward(params, x, key=None):
-        x = promote_large_integers(x)
-        y, _ = layer.forward(params, x, key)
-        return y, (x, key)
+    def forward(params, x, key=None, rows=None):
+        x = jax.tree.map(promote_large_integers, x)
+        y, cache = call_forward(layer, params, x, key, rows)
+        return y, (x, key, rows, layer.observe(cache))
 
     def backward(params, cache, dy):
-        x, key = cache
+        x, key, rows, _ = cache
         # Without the barrier XLA merges the two equal forwards and keeps the cache that was to be recomputed.
         params, x, dy = jax.lax.optimization_barrier((params, x, dy))
-        _, cache = layer.forward(params, x, key)
+        _, cache = call_forward(layer, params, x, key, rows)
         return layer.backward(params, cache, dy)
 
-    return Layer(layer.init, forward, backward, layer.parts)
+    return layer._replace(forward=forward, backward=backward, infer=layer.infer, observe=itemgetter(-1))
 
 
 @factory
@@ -66,15 +70,15 @@ def with_dtype(layer: Layer, dtype: DTypeLike) -> Layer:
     """Return the layer computed in another precision, on params and inputs that keep theirs.
 
     y = cast(f(cast(params), cast(x))): params (the master copy) and x are cast to `dtype` on the way in, y back
-    to the dtype of x on the way out. The vector-Jacobian product of a cast is the cast back, so dparams has
-    the dtype of params and dx that of x.
+    to the dtype of x on the way out, or, if x is whole numbers, to that of params. The vector-Jacobian product of a
+    cast is the cast back, so dparams has the dtype of params and dx that of x.
 
     Args:
       layer: any `Layer`.
-      dtype: a floating dtype, such as `jnp.bfloat16`. Integer leaves are not cast.
+      dtype: a floating dtype, such as `jnp.bfloat16`. Whole numbers are not cast, nor are statistics.
 
     Returns:
-      A `Layer` with the params of `layer`, whose cache has `dtype`.
+      A `Layer` with the params of `layer`, whose cache has `dtype` and the dtypes of x.
 
     Raises:
       ValueError: if the dtype is not a floating dtype.
@@ -84,7 +88,7 @@ def with_dtype(layer: Layer, dtype: DTypeLike) -> Layer:
       >>> layer = with_dtype(jaxnn.dense(4), jnp.bfloat16)
       >>> params, _ = layer.init(jax.random.key(0), (3,))
       >>> y, cache = layer.forward(params, jnp.ones((2, 3)))
-      >>> params["W"].dtype.name, cache.dtype.name, y.dtype.name
+      >>> params["W"].dtype.name, cache[0].dtype.name, y.dtype.name
       ('float32', 'bfloat16', 'float32')
 
     Source: Micikevicius et al., "Mixed precision training", 2017, section 3.1.
@@ -92,19 +96,48 @@ def with_dtype(layer: Layer, dtype: DTypeLike) -> Layer:
     if not isinstance(dtype, np.dtype):
         return with_dtype(layer, jnp.dtype(dtype))  # so that equal dtypes make equal layers
 
-    def cast(tree):
-        return jax.tree.map(lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree)
+    def inside(tree):
+        return jax.tree.map(lambda a: _cast_float(a, dtype), tree)
 
-    def forward(params, x, key=None):
-        y, cache = layer.forward(cast(params), cast(x), key)
-        return y.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else y, cache
+    def outside(y, x, params):
+        # As x, or, if x has no floats, as params.
+        wide = next((a.dtype for a in jax.tree.leaves((x, params)) if _is_floating(a.dtype)), dtype)
+        return jax.tree.map(lambda a: _cast_float(a, wide), y)
+
+    def forward(params, x, key=None, rows=None):
+        y, cache = call_forward(layer, inside(params), inside(x), key, rows)
+        return outside(y, x, params), (cache, _Dtypes(tuple(jnp.result_type(a) for a in jax.tree.leaves(x))))
 
     def backward(params, cache, dy):
-        dparams, dx = layer.backward(cast(params), cache, dy.astype(dtype))
-        # y has the dtype of x, so dy has it too, and dx gets it.
-        return jax.tree.map(lambda d, p: d.astype(p.dtype), dparams, params), dx.astype(dy.dtype)
+        cache, of_x = cache
+        dparams, dx = layer.backward(inside(params), cache, inside(dy))
+        dparams = jax.tree.map(cast_like, params, dparams)
+        leaves, structure = jax.tree.flatten(dx)
+        return dparams, structure.unflatten(map(_cast_float, leaves, of_x.dtypes))
 
-    return Layer(layer.init, forward, backward, layer.parts)
+    def infer(params, stats, x):
+        return outside(layer.infer(inside(params), stats, inside(x)), x, params)
+
+    def observe(cache):
+        return layer.observe(cache[0])
+
+    return layer._replace(forward=forward, backward=backward, infer=infer, observe=observe)
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class _Dtypes:
+    """The dtypes of the leaves of x, part of a cache's structure."""
+
+    dtypes: tuple[np.dtype, ...]
+
+
+def _is_floating(dtype: DTypeLike) -> bool:
+    return jnp.issubdtype(dtype, jnp.floating)
+
+
+def _cast_float(a: Array, dtype: DTypeLike) -> Array:
+    return a.astype(dtype) if _is_floating(a.dtype) and _is_floating(dtype) else a
 
 
 CASES = {

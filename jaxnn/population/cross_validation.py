@@ -9,14 +9,15 @@ import numpy as np
 
 from jaxnn.arrays import promote_large_integers
 from jaxnn.constraints import Function, OneOf, checked
-from jaxnn.data.batches import Batch
+from jaxnn.data.batches import Batch, number_of_examples, take
 from jaxnn.data.examples import check_batch
 from jaxnn.data.splitting import k_folds
 from jaxnn.population.fitting import fit_population
 from jaxnn.population.hyperparameters import as_members
 from jaxnn.population.results import Member, Population, index_of_best, weighted
+from jaxnn.train.arguments import WithStatistics, takes_statistics
 from jaxnn.train.early_stopping import MODE, Mode
-from jaxnn.typing import Array, ArrayLike, Params, PyTree
+from jaxnn.typing import Array, ArrayLike, PyTree
 
 
 class CrossValidation(NamedTuple):
@@ -41,7 +42,7 @@ class CrossValidation(NamedTuple):
         return index_of_best(self.measured[monitor].mean(axis=1), mode)
 
 
-@checked(member=Function("hyperparameters"), measure=Function("params", "batch"))
+@checked(member=Function("hyperparameters"), measure=WithStatistics("params", "batch"))
 def cross_validate(
     member: Callable[[PyTree], Member],
     hyperparameters: PyTree,
@@ -50,7 +51,7 @@ def cross_validate(
     *,
     k: int,
     seed: int,
-    measure: Callable[[Params, Batch], dict[str, Array]],
+    measure: Callable[..., dict[str, Array]],
     stratify: bool = False,
     weight: ArrayLike | None = None,
     **options: Any,
@@ -68,8 +69,9 @@ def cross_validate(
       y: targets, (m,) or (m, k).
       k: how many folds, from 2 to m.
       seed: of the random folds.
-      measure: `measure(params, batch) -> {name: scalar}`, with the weights of `batch` 1 where an example is held out
-        (times their own, if any) and 0 elsewhere: every metric of jaxnn takes such weights. It is compiled.
+      measure: `measure(params, batch) -> {name: scalar}`, or `measure(params, stats, batch)` for a network with
+        statistics; the weights of `batch` are 1 where an example is held out (times their own, if any) and 0
+        elsewhere: every metric of jaxnn takes such weights. It is compiled.
       stratify: keep the classes' shares in every fold; y must be labels (m,).
       weight: example weights, (m,), as `fit` takes them. Examples of weight 0 are left out before anything else, with
         any labels or values.
@@ -99,9 +101,9 @@ def cross_validate(
 
     Source: Stone, "Cross-validatory choice and assessment of statistical predictions", 1974.
     """
-    data = without_uncounted(check_batch(x, y, weight))
+    data = without_uncounted(check_batch(x, y, weight, whole_numbers=True))
     held_out = k_folds(data.y, k, seed=seed, stratify=stratify)
-    own = np.asarray(np.ones(len(data.x)) if data.weight is None else data.weight, jnp.result_type(float))
+    own = np.asarray(np.ones(number_of_examples(data)) if data.weight is None else data.weight, jnp.result_type(float))
     hyperparameters, n = as_members(hyperparameters)
     members = jax.tree.map(lambda leaf: np.repeat(leaf, k, axis=0), hyperparameters)
 
@@ -110,7 +112,7 @@ def cross_validate(
 
     folds = {"member": members, "fold": np.tile(np.arange(k), n)}
     population = fit_population(without_fold, folds, data.x, data.y, **options)
-    measured = measured_each(measure, population.params, data, np.tile(held_out * own, (n, 1)))
+    measured = measured_each(measure, population, data, np.tile(held_out * own, (n, 1)))
     finite = np.array([at is None for at in population.diverged_at])
     return CrossValidation(
         {name: np.where(finite, values, np.nan).reshape(n, k) for name, values in measured.items()}, population
@@ -121,19 +123,26 @@ def without_uncounted(data: Batch) -> Batch:
     """Return the examples whose weight is not 0."""
     if data.weight is None or (counts := np.asarray(data.weight) > 0).all():
         return data
-    return Batch(data.x[counts], data.y[counts], data.weight[counts])
+    return take(data, counts)
 
 
 def measured_each(
-    measure: Callable[..., Any], params: Params, data: Batch, weights: np.ndarray
+    measure: Callable[..., Any], population: Population, data: Batch, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Measure each of n members' params, leaves (n, ...), with the example weights (n, m) of that member."""
+    """Measure each of n members, with the example weights (n, m) of that member."""
+    observed = takes_statistics(measure, "batch")
 
     @jax.jit
-    def one_by_one(params, data, weights):
-        return jax.lax.map(lambda one: measure(one[0], data._replace(weight=one[1])), (params, weights))
+    def one_by_one(params, stats, data, weights):
+        def one(member):
+            params, stats, weight = member
+            return measure(params, *([stats] if observed else []), data._replace(weight=weight))
 
-    measured = one_by_one(params, *jax.device_put((jax.tree.map(promote_large_integers, data), weights)))
+        return jax.lax.map(one, (params, stats, weights))
+
+    measured = one_by_one(
+        population.params, population.stats, *jax.device_put((jax.tree.map(promote_large_integers, data), weights))
+    )
     if not isinstance(measured, dict) or any(value.ndim != 1 for value in measured.values()):
         raise ValueError("measure must return a dictionary of scalars, such as {'accuracy': ...}")
     return {name: np.asarray(value) for name, value in measured.items()}

@@ -22,14 +22,15 @@ from jaxnn.train.examination import Examination, examine_step, quantities
 from jaxnn.train.loop import select
 from jaxnn.train.objectives import Gradients
 from jaxnn.train.programs import is_finite, run_to_nonfinite
+from jaxnn.train.statistics import empty_averages
 from jaxnn.train.steps import TrainState, make_step, train_state
 from jaxnn.typing import Array, Device, Key, PyTree
 
 _MEMBERS, _SHARED = PartitionSpec("members"), PartitionSpec()
 # All have one step number, so that batches that they share are drawn, and gathered, once.
 _OfLeaves: Any = TrainState  # of axes or specifications instead of arrays
-_AXES = _OfLeaves(params=0, opt_state=0, key=0, step=None)
-_SPECS = _OfLeaves(params=_MEMBERS, opt_state=_MEMBERS, key=_MEMBERS, step=_SHARED)
+_AXES = _OfLeaves(params=0, opt_state=0, key=0, step=None, stats=0)
+_SPECS = _OfLeaves(params=_MEMBERS, opt_state=_MEMBERS, key=_MEMBERS, step=_SHARED, stats=_MEMBERS)
 
 
 class Plan(NamedTuple):
@@ -41,13 +42,15 @@ class Plan(NamedTuple):
       batch_size: examples of a batch.
       shuffle: "shared", "own" or `None`.
       skip: whether updates are skipped where loss or gradient is not finite.
+      stats_decay: the factor of earlier batches in the averages of statistics.
     """
 
     member: Callable[[PyTree], Any]
     gradients: Gradients
     batch_size: int
     shuffle: str | None
-    skip: bool = False
+    skip: bool
+    stats_decay: float
 
     def build_member(self, h: PyTree) -> Any:
         """Build a member, with skipping if that is on."""
@@ -58,18 +61,21 @@ class Plan(NamedTuple):
             return member
         return member._replace(optimizer=skip_nonfinite(member.optimizer))
 
-    def start(self, h: PyTree) -> TrainState:
-        """Return a member's state before its first step."""
+    def start(self, h: PyTree, data: Batch) -> TrainState:
+        """Return a member's state before its first step; of the data only the shapes are read."""
         member = self.build_member(h)
-        return train_state(member.params, member.optimizer, member.key)
+        stats = empty_averages(member.objective, member.params, data._replace(weight=member.weight))
+        return train_state(member.params, member.optimizer, member.key, stats)
 
     def run(
         self, guarded: bool, epochs: int, state: TrainState, h: PyTree, data: Batch, order: Key | None
     ) -> tuple[TrainState, Array, Array]:
         """Return a member's state after the epochs, its losses (epochs, steps), and whether all is finite."""
         member = self.build_member(h)
-        step = make_step(member.objective, member.optimizer, self.gradients)
-        run_steps = partial(run_epochs, batch_size=self.batch_size, shuffle=self.shuffle is not None)
+        step = make_step(member.objective, member.optimizer, self.gradients, self.stats_decay)
+        run_steps = partial(
+            run_epochs, batch_size=self.batch_size, shuffle=self.shuffle is not None, stats_decay=self.stats_decay
+        )
         run = partial(run_to_nonfinite, run_steps, step, self.skip) if guarded else partial(run_steps, step)
         state, losses = run(state, data._replace(weight=member.weight), epochs, order)
         return state, losses, is_finite(losses, state.params, self.skip)
@@ -97,7 +103,7 @@ class Programs(NamedTuple):
     """A plan's compiled programs on the devices of a mesh, members side by side on each.
 
     Attributes:
-      start: `start(hyperparameters) -> (states, the first one's key)`.
+      start: `start(hyperparameters, data) -> (states, the first one's key)`.
       run: `run(epochs, states, hyperparameters, data, order) -> ...`, what `Plan.run` gives, of all.
       run_guarded: the same, each member stopping at the state before its first step that is not finite.
     """
@@ -115,8 +121,8 @@ def _programs_of(plan: Plan, mesh: Mesh) -> Programs:
 
     # It runs once, so what counts is the time to compile it, as in `Model.init`.
     @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
-    def start(h):
-        states = sharded(plan.start, 0, _AXES, (_MEMBERS,), _SPECS)(h)
+    def start(h, data):
+        states = sharded(plan.start, (0, None), _AXES, (_MEMBERS, _SHARED), _SPECS)(h, data)
         return states, jax.random.clone(states.key)[0]
 
     def running(guarded):
@@ -184,12 +190,12 @@ class PopulationExecutor:
         rows = np.minimum(np.arange(chunks * size), n - 1).reshape(chunks, size)
         self._h = [jax.tree.map(lambda leaf, of=of: leaf[of], hyperparameters) for of in rows]
         # XLA compiles the one program while JAX traces the other.
-        starting = self._start.lower(self._put(self._h[0]))
+        starting = self._start.lower(self._put(self._h[0]), self._data)
         compiling = Thread(target=starting.compile)
         compiling.start()
         self._lowered(plan, self._h[0], epochs).compile()
         compiling.join()
-        started = [self._start(self._put(h)) for h in self._h]
+        started = [self._start(self._put(h), self._data) for h in self._h]
         self._order = started[0][1] if plan.shuffle == "shared" else None
         self._states = [self._kept(state) for state, _ in started]
         self.steps, self.stopped_at = 0, np.full(n, -1)
@@ -254,7 +260,7 @@ class PopulationExecutor:
         self, plan: Plan, hyperparameters: PyTree, epochs: int, most: int, memory: int, chunk: int | None
     ) -> int:
         """Return the number of members on each device, at most the given one."""
-        one = jax.eval_shape(plan.start, jax.tree.map(lambda leaf: leaf[0], hyperparameters))
+        one = jax.eval_shape(plan.start, jax.tree.map(lambda leaf: leaf[0], hyperparameters), self._data)
         # A state goes in, and another comes out.
         shared, least = bytes_of(self._data), 2 * bytes_of(one)
         fit = that_fit(partial(self._needed, plan, hyperparameters, epochs), most, memory, shared, least)
@@ -281,7 +287,7 @@ class PopulationExecutor:
         def shape(leaf, spec=_MEMBERS):
             return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=NamedSharding(self._mesh, spec))
 
-        states, key = jax.eval_shape(self._start, h)
+        states, key = jax.eval_shape(self._start, h, self._data)
         states = jax.tree.map(shape, states._replace(step=()))._replace(step=shape(states.step, _SHARED))
         order = shape(key, _SHARED) if plan.shuffle == "shared" else None
         return self._run.lower(epochs, states, jax.tree.map(shape, h), self._data, order)

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxnn.arrays import promote_large_integers
 from jaxnn.constraints import Count, Function, Instance, ListOf, Nothing, OneOf, checked
-from jaxnn.data.batches import Batch
+from jaxnn.data.batches import Batch, number_of_examples
 from jaxnn.data.examples import check_batch
 from jaxnn.data.weights import check_weight
 from jaxnn.optim.nonfinite import skipped_updates
@@ -21,14 +21,15 @@ from jaxnn.population.executor import Plan, PopulationExecutor
 from jaxnn.population.hyperparameters import as_members
 from jaxnn.population.memory import free_bytes
 from jaxnn.population.results import Member, Population, as_member
-from jaxnn.train.arguments import BATCH_SIZE, LOOP, NanPolicy, check_not_inside
+from jaxnn.train.arguments import BATCH_SIZE, LOOP, NanPolicy, WithStatistics, check_not_inside, takes_statistics
 from jaxnn.train.checkpoints import Checkpoint, Checkpointer
 from jaxnn.train.divergence import Divergence
 from jaxnn.train.early_stopping import EarlyStopping
 from jaxnn.train.loop import Advanced, run
 from jaxnn.train.objectives import OBJECTIVE, Gradients
+from jaxnn.train.statistics import averages_value
 from jaxnn.train.steps import TrainState, train_state
-from jaxnn.typing import Array, ArrayLike, Device, Params, PyTree
+from jaxnn.typing import Array, ArrayLike, Device, PyTree
 
 Shuffle = Literal["shared", "own"]
 
@@ -37,7 +38,7 @@ Shuffle = Literal["shared", "own"]
     member=Function("hyperparameters"),
     batch_size=BATCH_SIZE,
     shuffle=OneOf(get_args(Shuffle)) | Nothing(),
-    evaluate=Function("params", "hyperparameters") | Nothing(),
+    evaluate=WithStatistics("params", "hyperparameters") | Nothing(),
     chunk=Count() | Nothing(),
     devices=ListOf(Instance(jax.Device), "a list of devices, such as jax.devices()[:2]") | Nothing(),
     memory=Count() | Nothing(),
@@ -54,7 +55,7 @@ def fit_population(
     gradients: Gradients = "hand",
     shuffle: Shuffle | None = "shared",
     report_every: int = 1,
-    evaluate: Callable[[Params, PyTree], dict[str, Array]] | None = None,
+    evaluate: Callable[..., dict[str, Array]] | None = None,
     callback: Callable[[dict[str, Any]], bool | None] | None = None,
     early_stopping: EarlyStopping | None = None,
     checkpoints: Checkpointer | None = None,
@@ -62,6 +63,7 @@ def fit_population(
     devices: Sequence[Device] | None = None,
     memory: int | None = None,
     on_nan: NanPolicy = "stop",
+    stats_decay: float = 0.99,
 ) -> Population:
     """Train n members on the same data, each as `fit` would train it alone, all in one compiled program.
 
@@ -100,8 +102,9 @@ def fit_population(
       gradients: "hand" for the hand-derived gradient, "auto" for JAX's.
       shuffle: "shared", "own" or `None` for the order of the data.
       report_every: epochs per compiled program, and so per report.
-      evaluate: called at each report, under `jax.vmap`, with a member's params and its hyperparameters; the dictionary
-        of scalars that it returns joins the report. Compile it: `jax.jit`, with its data as arguments.
+      evaluate: called at each report, under `jax.vmap`, with a member's params and its hyperparameters, or as
+        `evaluate(params, stats, hyperparameters)` for a network with statistics; the dictionary of scalars that it
+        returns joins the report. Compile it: `jax.jit`, with its data as arguments.
       callback: called with each entry of the history as it comes; a true return value stops all of them.
       early_stopping: an `EarlyStopping`, which each member follows by its own values: it stops when they have not
         improved, and returns to its own best report.
@@ -112,6 +115,7 @@ def fit_population(
         unless set before its first use: `jax.config.update("jax_num_cpu_devices", 2)`.)
       memory: bytes of a device to use. By default those that it reports as free, as GPUs do.
       on_nan: "stop" or "skip", as in `fit`, each member for itself.
+      stats_decay: as in `fit`.
 
     Returns:
       A `Population`.
@@ -138,9 +142,8 @@ def fit_population(
     hyperparameters, _ = as_members(hyperparameters)
     data = jax.tree.map(promote_large_integers, _checked(member, hyperparameters, x, y))
     devices = jax.local_devices() if devices is None else devices
-    plan = Plan(
-        member, gradients, batch_size or data.x.shape[0], None if batch_size is None else shuffle, on_nan == "skip"
-    )
+    size, shuffle = batch_size or number_of_examples(data), None if batch_size is None else shuffle
+    plan = Plan(member, gradients, size, shuffle, on_nan == "skip", stats_decay)
     executor = PopulationExecutor(
         plan,
         hyperparameters,
@@ -160,7 +163,7 @@ def fit_population(
         checkpoints=checkpoints,
     )
     outcome = outcome._replace(state=jax.device_put(outcome.state))
-    return Population(hyperparameters, outcome.state.params, *outcome)
+    return Population(hyperparameters, outcome.state.params, *outcome, averages_value(outcome.state.stats))
 
 
 class _PopulationTraining:
@@ -193,8 +196,10 @@ class _PopulationTraining:
     def stop(self, ended: np.ndarray) -> None:
         self._executor.stop(ended)
 
-    def measure(self, evaluate: Callable[[Params, PyTree], dict[str, Array]]) -> dict[str, Array]:
-        return jax.vmap(evaluate)(self.state.params, jax.device_put(self._h))
+    def measure(self, evaluate: Callable[..., dict[str, Array]]) -> dict[str, Array]:
+        state = self.state
+        stats = (averages_value(state.stats),) if takes_statistics(evaluate, "hyperparameters") else ()
+        return jax.vmap(evaluate)(state.params, *stats, jax.device_put(self._h))
 
     def explain(self, state: TrainState, index: tuple[int, ...], step: int) -> Divergence:
         (member,) = index
@@ -204,7 +209,7 @@ class _PopulationTraining:
 def _checked(member: Callable[[PyTree], Member], hyperparameters: PyTree, x: Any, y: Any) -> Batch:
     """Validate the data for all members; examples of weight 0 in all of them may hold anything."""
     try:
-        data = check_batch(x, y)
+        data = check_batch(x, y, whole_numbers=True)
         _check_member(member, hyperparameters, data)
         return data
     except ValueError:
@@ -212,7 +217,7 @@ def _checked(member: Callable[[PyTree], Member], hyperparameters: PyTree, x: Any
         if counts is None or counts.all() or not counts.any():
             raise
     # What is wrong may be in examples of weight 0 alone.
-    data = check_batch(x, y, counts)
+    data = check_batch(x, y, counts, whole_numbers=True)
     _check_member(member, hyperparameters, data)
     return data._replace(weight=None)
 
@@ -220,14 +225,14 @@ def _checked(member: Callable[[PyTree], Member], hyperparameters: PyTree, x: Any
 def _check_member(member: Callable[[PyTree], Member], hyperparameters: PyTree, data: Batch) -> None:
     """Trace the first member, so that errors surface before compilation."""
     # NumPy's arrays have their numbers under a trace too, for the check of labels.
-    data = data._replace(y=np.asarray(data.y))
+    data = data._replace(y=jax.tree.map(np.asarray, data.y))
 
     def check(h):
         made = as_member(member(h))
         OBJECTIVE.check("objective", made.objective)
         train_state(made.params, made.optimizer, made.key)
         if made.weight is not None:
-            check_weight(made.weight, data.x.shape[0], some=True)
+            check_weight(made.weight, number_of_examples(data), some=True)
         made.objective.check(made.params, data)
 
     try:

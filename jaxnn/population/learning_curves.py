@@ -8,14 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.constraints import Count, Function, ListOf, checked
-from jaxnn.data.batches import BATCH, Batch
+from jaxnn.data.batches import BATCH, Batch, number_of_examples
 from jaxnn.data.examples import check_batch
 from jaxnn.data.splitting import SEED, random_order
 from jaxnn.population.cross_validation import measured_each, without_uncounted
 from jaxnn.population.fitting import fit_population
 from jaxnn.population.hyperparameters import as_members
 from jaxnn.population.results import Member, Population, weighted
-from jaxnn.typing import Array, ArrayLike, Params, PyTree
+from jaxnn.train.arguments import WithStatistics
+from jaxnn.typing import Array, ArrayLike, PyTree
 
 
 class LearningCurve(NamedTuple):
@@ -39,7 +40,7 @@ class LearningCurve(NamedTuple):
     sizes=ListOf(Count(), "a list of whole numbers of at least 1"),
     dev=BATCH,
     seeds=ListOf(SEED, "a list of whole numbers of at least 0", fix="seeds=[0] is one random order"),
-    measure=Function("params", "batch"),
+    measure=WithStatistics("params", "batch"),
 )
 def learning_curve(
     member: Callable[[PyTree], Member],
@@ -50,7 +51,7 @@ def learning_curve(
     *,
     dev: Batch,
     seeds: Sequence[int],
-    measure: Callable[[Params, Batch], dict[str, Array]],
+    measure: Callable[..., dict[str, Array]],
     stratify: bool = False,
     weight: ArrayLike | None = None,
     **options: Any,
@@ -73,8 +74,9 @@ def learning_curve(
       sizes: how many examples to train on, each from 1 to m.
       dev: inputs and targets that are not trained on; its weight counts.
       seeds: one for each random order of the examples. Several show how much the curve owes to which examples it met.
-      measure: `measure(params, batch) -> {name: scalar}`, with the weights of `batch` 1 where an example is trained on
-        (times their own, if any) and 0 elsewhere: every metric of jaxnn takes such weights. It is compiled.
+      measure: `measure(params, batch) -> {name: scalar}`, or `measure(params, stats, batch)` for a network with
+        statistics; the weights of `batch` are 1 where an example is trained on (times their own, if any) and 0
+        elsewhere: every metric of jaxnn takes such weights. It is compiled.
       stratify: keep the classes' shares at every size; y must be labels (m,).
       weight: example weights, (m,), as `fit` takes them. Examples of weight 0 are left out before anything else, with
         any labels or values, and do not count in a size.
@@ -106,12 +108,15 @@ def learning_curve(
 
     Source: Cortes et al., "Learning curves: asymptotic values and rate of convergence", 1993.
     """
-    data, dev = without_uncounted(check_batch(x, y, weight)), check_batch(*dev[:3])
-    m = data.x.shape[0]
+    data, dev = (
+        without_uncounted(check_batch(x, y, weight, whole_numbers=True)),
+        check_batch(*dev[:3], whole_numbers=True),
+    )
+    m = number_of_examples(data)
     if max(sizes) > m:
         raise ValueError(f"sizes must be from 1 to the number of examples, {m}, got {max(sizes)}")
     # The place of each example in each order, (s, m): a training set of size k is those with places below k.
-    places = np.stack([random_order(np.asarray(data.y), seed, stratify).argsort() for seed in seeds])
+    places = np.stack([random_order(data.y, seed, stratify).argsort() for seed in seeds])
     own = np.asarray(np.ones(m) if data.weight is None else data.weight, jnp.result_type(float))
     hyperparameters, n = as_members(hyperparameters)
     shape = (n, len(seeds), len(sizes))
@@ -124,16 +129,16 @@ def learning_curve(
     size = np.asarray(sizes)[size]
     population = fit_population(on_part, {"member": members, "order": order, "size": size}, *data[:2], **options)
     trained_on = np.where(places[order] < size[:, None], own, own.dtype.type(0))
-    counts = np.ones(len(dev.x), np.float32) if dev.weight is None else dev.weight
+    counts = np.ones(number_of_examples(dev), np.float32) if dev.weight is None else dev.weight
     finite = np.array([at is None for at in population.diverged_at])
 
     def measured(batch, weights):
-        values = measured_each(measure, population.params, batch, weights)
+        values = measured_each(measure, population, batch, weights)
         return {name: np.where(finite, value, np.nan).reshape(shape) for name, value in values.items()}
 
     return LearningCurve(
         np.asarray(sizes),
         measured(data, trained_on),
-        measured(dev, np.broadcast_to(counts, (len(size), len(dev.x)))),
+        measured(dev, np.broadcast_to(counts, (len(size), len(counts)))),
         population,
     )

@@ -15,8 +15,9 @@ from jaxnn.train.divergence import Divergence
 from jaxnn.train.early_stopping import MODE, Mode
 from jaxnn.train.fitting import Fit
 from jaxnn.train.objectives import Objective
+from jaxnn.train.statistics import averages_value
 from jaxnn.train.steps import TrainState
-from jaxnn.typing import Array, Key, Params, PyTree
+from jaxnn.typing import Array, Key, Params, PyTree, Statistics
 from jaxnn.validation import described
 
 
@@ -57,6 +58,7 @@ class Population(NamedTuple):
         report was finite.
       stopped_by: why each member ended, as `Fit.stopped_by`.
       divergences: for each member `None`, or a `Divergence`: what overflowed first, and in which layer.
+      stats: the statistics that belong to params, leaves (n, ...); `()` if the network observes none.
     """
 
     hyperparameters: PyTree
@@ -69,6 +71,7 @@ class Population(NamedTuple):
     best_epoch: list[int | None]
     stopped_by: list[str]
     divergences: list[Divergence | None]
+    stats: Statistics = ()
 
     def member(self, i: int) -> Fit:
         """Return member i as a `Fit`, as if it had been trained alone.
@@ -92,6 +95,7 @@ class Population(NamedTuple):
             self.stopped_by[i],
             self.divergences[i],
             int(skipped_updates(state.opt_state) or 0),
+            averages_value(state.stats),
         )
 
     @checked(mode=MODE)
@@ -120,11 +124,12 @@ class Population(NamedTuple):
         return index_of_best(np.where([at is None for at in self.diverged_at], values, np.nan), mode)
 
     @checked(predict=Function("params", "x"), x=Numbers(lists=True))
-    def ensemble(self, predict: Callable[[Params, Array], Array], x: Array) -> Array:
+    def ensemble(self, predict: Callable[..., Array], x: Array) -> Array:
         """Return the mean of `predict(params, x)`, (m, ...), over the members that did not diverge.
 
         Args:
-          predict: a function of one network, such as a model's `predict_proba`.
+          predict: a function of one network, such as a model's `predict_proba`; of a network with statistics, it is
+            called as `predict(params, x, stats)`.
           x: inputs, (m, ...).
 
         Returns:
@@ -140,16 +145,20 @@ class Population(NamedTuple):
             raise ValueError("at least one member must not have diverged, got none: try smaller rates")
 
         @jax.jit
-        def mean(params, x):
+        def mean(members, x):
+            def of_one(member):
+                params, stats = member
+                return predict(params, x, stats) if jax.tree.leaves(stats) else predict(params, x)
+
             # One after another, since n times the outputs may not fit into memory.
-            start = jax.eval_shape(predict, jax.tree.map(lambda leaf: leaf[0], params), x)
+            start = jax.eval_shape(of_one, jax.tree.map(lambda leaf: leaf[0], members))
             if not hasattr(start, "shape"):
                 raise ValueError(f"predict must return an array, got a {type(start).__name__}: a model's predict does")
             total = jnp.zeros(start.shape, jnp.promote_types(start.dtype, jnp.float32))
-            total, _ = jax.lax.scan(lambda total, one: (total + predict(one, x), None), total, params)
+            total, _ = jax.lax.scan(lambda total, one: (total + of_one(one), None), total, members)
             return (total / finite.size).astype(jnp.promote_types(start.dtype, jnp.float16))
 
-        return mean(jax.tree.map(lambda leaf: leaf[finite], self.params), x)
+        return mean(jax.tree.map(lambda leaf: leaf[finite], (self.params, self.stats)), x)
 
 
 def as_member(made: Any) -> Member:

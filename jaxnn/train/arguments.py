@@ -1,15 +1,17 @@
 """What the arguments of `fit` and its relatives must be."""
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from jaxnn.constraints import Count, Function, Instance, Nothing, OneOf, UpTo
+from jaxnn.constraints import Call, Count, Function, Instance, Nothing, OneOf, UpTo
+from jaxnn.constraints.objects import signature_of
 from jaxnn.train.checkpoints import Checkpointer
 from jaxnn.train.early_stopping import EarlyStopping
 from jaxnn.train.objectives import GRADIENTS
+from jaxnn.train.statistics import DECAY
 from jaxnn.typing import PyTree
 
 NanPolicy = Literal["stop", "skip"]
@@ -34,7 +36,38 @@ def check_not_inside(name: str, *trees: PyTree) -> None:
     check_not_traced(name, *trees, jax.lax.iota(jnp.int32, 1))
 
 
+class WithStatistics(Function):
+    """A function of params, and of others, that may take the statistics of the network between them."""
+
+    def accepts(self, value: Any) -> bool:
+        """Return whether it is a function of these arguments, or of the statistics too."""
+        return super().accepts(value) or takes_statistics(value, *self.arguments[1:])
+
+    def expected(self, name: str, call: Call) -> str:
+        """Return the function as it is called, in both ways."""
+        return f"{super().expected(name, call)}, or {name}({', '.join(_with_statistics(self.arguments))})"
+
+
+def _with_statistics(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    return arguments[0], "stats", *arguments[1:]
+
+
+def takes_statistics(function: Any, *others: str) -> bool:
+    """Return whether a function is called as `function(params, stats, *others)`: if it needs all, or names `stats`.
+
+    Example:
+      >>> [takes_statistics(f) for f in (lambda params, stats: 0, lambda params: 0, lambda params, x=None: 0)]
+      [True, False, False]
+    """
+    arguments = ("params", *others)
+    if not Function(*_with_statistics(arguments)).accepts(function):
+        return False
+    parameters = getattr(signature_of(function), "parameters", {})
+    return "stats" in parameters or not Function(*arguments).accepts(function)
+
+
 LOOP = {
+    "stats_decay": DECAY,
     "epochs": Count(),
     "report_every": Count(),
     "gradients": GRADIENTS,

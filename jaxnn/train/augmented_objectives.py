@@ -18,7 +18,7 @@ from jaxnn.typing import Key, Shape
 def with_augmentation(objective: Objective, augment: Augmentation, image_shape: Shape | None = None) -> Objective:
     """Make the objective of augmented examples: J of the batch with x_i replaced by augment(key_i, x_i).
 
-    Each example has its own key, derived from the key of the step. Without a key, as in an evaluation, the objective is
+    Each example has its own key, derived from the key of the step. Without a key, and in `evaluate`, the objective is
     the given one. An augmentation has no params, so there is no gradient to derive: the gradient is that of the given
     objective at the augmented inputs. Other randomness, such as dropout's, does not change.
 
@@ -43,7 +43,7 @@ def with_augmentation(objective: Objective, augment: Augmentation, image_shape: 
       ... )
       >>> params = jax.tree.map(jnp.ones_like, model.init(jax.random.key(0)))
       >>> batch = jaxnn.Batch(jnp.ones((3, 4)), jnp.array([1, 1, 0]))
-      >>> [round(float(noisy.value(params, batch, key)), 3) for key in (None, jax.random.key(0), jax.random.key(1))]
+      >>> [round(float(noisy.value(params, batch, key)[0]), 3) for key in (None, jax.random.key(0), jax.random.key(1))]
       [1.673, 1.658, 1.838]
     """
 
@@ -66,6 +66,7 @@ def with_augmentation(objective: Objective, augment: Augmentation, image_shape: 
     return Objective(
         lambda params, batch, key=None: objective.value(params, changed(batch, key), key),
         lambda params, batch, key=None, *scale: objective.value_and_grad(params, changed(batch, key), key, *scale),
+        objective.evaluate,
         check,
     )
 

@@ -6,10 +6,11 @@ import jax
 import optax
 
 from jaxnn.constraints import Constraint, Count, Flag, checked
-from jaxnn.data.batches import Batch, batch_indices
+from jaxnn.data.batches import Batch, batch_indices, number_of_examples, take
 from jaxnn.data.examples import check_rows
 from jaxnn.data.weights import check_weight, in_range, mean_weight
 from jaxnn.train.objectives import Gradients, Objective
+from jaxnn.train.statistics import begun
 from jaxnn.train.steps import Step, TrainState, make_step, on_held_data, shuffle_key
 from jaxnn.typing import Array, Key
 
@@ -21,6 +22,7 @@ def make_epoch(
     batch_size: int,
     gradients: Gradients = "hand",
     shuffle: bool = True,
+    stats_decay: float = 0.99,
 ) -> Step:
     """Make the compiled function of one pass over the data: shuffle, then ceil(m / batch_size) updates.
 
@@ -34,6 +36,8 @@ def make_epoch(
       batch_size: the number of examples in a batch.
       gradients: "hand" or "auto".
       shuffle: a new order in each epoch; otherwise the order of the data.
+      stats_decay: the factor of earlier batches in the averages of statistics, in each step; with 1, they are the means
+        over the epoch.
 
     Returns:
       A compiled function `epoch(state, data) -> (state, losses)`, losses (steps,). The state is donated. It
@@ -60,11 +64,11 @@ def make_epoch(
     To continue a `fit`, start from `result.state`: with the same objective, optimizer, batch_size and shuffle, the next
     epochs are, bit for bit, those of a longer `fit`.
     """
-    step = make_step(objective, optimizer, gradients)
+    step = make_step(objective, optimizer, gradients, stats_decay)
 
     @partial(jax.jit, donate_argnums=0)
     def epoch(state, data):
-        return run_epoch(step, state, data, batch_size=batch_size, shuffle=shuffle)
+        return run_epoch(step, begun(state, stats_decay), data, batch_size=batch_size, shuffle=shuffle)
 
     return on_held_data(epoch)
 
@@ -77,7 +81,7 @@ def run_epoch(
     `order` is the key that shuffles, the state's key by default: members of a population can share their batches.
     """
     _check_lengths(data)
-    if batch_size == data.x.shape[0] and not shuffle:
+    if batch_size == number_of_examples(data) and not shuffle:
         state, loss = step(state, data)
         return state, loss[None]
     drawn = _epoch_batches(state, data, batch_size, shuffle, order)
@@ -85,19 +89,27 @@ def run_epoch(
 
 
 def run_epochs(
-    step: Step, state: TrainState, data: Batch, n: int, order: Key | None = None, *, batch_size: int, shuffle: bool
+    step: Step,
+    state: TrainState,
+    data: Batch,
+    n: int,
+    order: Key | None = None,
+    *,
+    batch_size: int,
+    shuffle: bool,
+    stats_decay: float = 0.99,
 ) -> tuple[TrainState, Array]:
     """Make n passes over the data, as `run_epoch`; return the state after them and the losses, (n, steps)."""
 
     def epoch(state, _):
-        return run_epoch(step, state, data, order, batch_size=batch_size, shuffle=shuffle)
+        return run_epoch(step, begun(state, stats_decay), data, order, batch_size=batch_size, shuffle=shuffle)
 
     return jax.lax.scan(epoch, state, length=n)
 
 
 def batch_at(state: TrainState, data: Batch, batch_size: int, shuffle: bool, order: Key | None = None) -> Batch:
     """Return the batch of the next step of `run_epoch`: x (batch_size, ...)."""
-    m = data.x.shape[0]
+    m = number_of_examples(data)
     if batch_size == m and not shuffle:
         return data
     drawn = _epoch_batches(state, data, batch_size, shuffle, order)
@@ -108,7 +120,7 @@ def _epoch_batches(
     state: TrainState, data: Batch, batch_size: int, shuffle: bool, order: Key | None
 ) -> tuple[Array, Array | None, Array | None]:
     """Return the rows (steps, batch_size) of the state's epoch, their weights, and the normalizers (steps,)."""
-    m = data.x.shape[0]
+    m = number_of_examples(data)
     key = state.key if order is None else order
     key = shuffle_key(key, state.step // -(-m // batch_size)) if shuffle else None
     indices, weight = batch_indices(key, m, batch_size)
@@ -122,7 +134,7 @@ def _epoch_batches(
 
 def _take(data: Batch, drawn: tuple[Array, Array | None, Array | None]) -> Batch:
     rows, weight, normalizer = drawn
-    return Batch(data.x[rows], data.y[rows], weight, normalizer)
+    return Batch(take(data.x, rows), take(data.y, rows), weight, normalizer)
 
 
 def _check_lengths(data: Batch) -> None:
@@ -130,11 +142,11 @@ def _check_lengths(data: Batch) -> None:
     _ARRAYS.check("data", data)
     check_rows(data.x, data.y)
     if data.weight is not None:
-        check_weight(data.weight, data.x.shape[0])
+        check_weight(data.weight, number_of_examples(data))
 
 
 _ARRAYS = Constraint(
     "a jaxnn.Batch of arrays",
     fix="jaxnn.Batch(x, y)",
-    test=lambda data: isinstance(data, Batch) and all(hasattr(a, "shape") for a in data[:3] if a is not None),
+    test=lambda data: isinstance(data, Batch) and all(hasattr(a, "shape") for a in jax.tree.leaves(data[:3])),
 )

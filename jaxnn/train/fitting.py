@@ -10,12 +10,12 @@ import optax
 
 from jaxnn.arrays import promote_large_integers
 from jaxnn.caching import bounded_cache
-from jaxnn.constraints import Flag, Function, Nothing, ParamsTree, RandomKey, checked
-from jaxnn.data.batches import Batch
+from jaxnn.constraints import Flag, Nothing, ParamsTree, RandomKey, checked
+from jaxnn.data.batches import Batch, number_of_examples
 from jaxnn.data.examples import check_batch
 from jaxnn.optim.interface import OPTIMIZER
 from jaxnn.optim.nonfinite import skipped_updates
-from jaxnn.train.arguments import BATCH_SIZE, LOOP, NanPolicy, check_not_inside, check_not_traced
+from jaxnn.train.arguments import BATCH_SIZE, LOOP, NanPolicy, WithStatistics, check_not_inside, check_not_traced
 from jaxnn.train.checkpoints import Checkpointer
 from jaxnn.train.divergence import Divergence, batch_program, explain
 from jaxnn.train.early_stopping import EarlyStopping
@@ -24,8 +24,9 @@ from jaxnn.train.loop import Advanced, Outcome, run
 from jaxnn.train.objectives import OBJECTIVE, Gradients, Objective
 from jaxnn.train.programs import Programs, make_programs, replay_to_divergence, with_nan_policy
 from jaxnn.train.single import SingleTraining
+from jaxnn.train.statistics import averages_value, empty_averages
 from jaxnn.train.steps import TrainState, borrowed_state, make_step
-from jaxnn.typing import Array, ArrayLike, Key, Params
+from jaxnn.typing import Array, ArrayLike, Key, Params, Statistics
 
 
 class Fit(NamedTuple):
@@ -46,6 +47,8 @@ class Fit(NamedTuple):
       stopped_by: why `fit` ended: "epochs" (all were done), "patience", "callback" or "divergence".
       divergence: after one, a `Divergence`: the layer, and whether activations or gradient overflowed first.
       skipped: the number of updates that were skipped, since their loss or gradient was not finite.
+      stats: the statistics that belong to params, for `infer`, `predict` and `evaluate`; `()` if the network observes
+        none.
     """
 
     params: Params
@@ -57,6 +60,7 @@ class Fit(NamedTuple):
     stopped_by: str | None = None
     divergence: Divergence | None = None
     skipped: int = 0
+    stats: Statistics = ()
 
 
 @checked(
@@ -66,7 +70,7 @@ class Fit(NamedTuple):
     key=RandomKey(),
     batch_size=BATCH_SIZE,
     shuffle=Flag(),
-    evaluate=Function("params") | Nothing(),
+    evaluate=WithStatistics("params") | Nothing(),
     **LOOP,
 )
 def fit(
@@ -83,10 +87,11 @@ def fit(
     gradients: Gradients = "hand",
     shuffle: bool = True,
     report_every: int = 1,
-    evaluate: Callable[[Params], dict[str, Array]] | None = None,
+    evaluate: Callable[..., dict[str, Array]] | None = None,
     callback: Callable[[dict[str, float]], bool | None] | None = None,
     early_stopping: EarlyStopping | None = None,
     on_nan: NanPolicy = "stop",
+    stats_decay: float = 0.99,
     checkpoints: Checkpointer | None = None,
 ) -> Fit:
     """Train on arrays, epoch by epoch, each epoch one compiled program.
@@ -104,8 +109,9 @@ def fit(
       optimizer: any optax optimizer whose update takes the gradient, the objective and its value. Those of optax that
         depend on the layout of weights receive Flax's, as by `with_layout`.
       params: the initial params; they are copied, never changed.
-      x: inputs, (m, ...), floats.
-      y: targets, (m,) or (m, k).
+      x: inputs, (m, ...), floats, or whole numbers if the network takes them; for a network of several inputs, a
+        dictionary or a tuple of them.
+      y: targets, (m,) or (m, k), or a dictionary or a tuple of them.
       key: a random key, for shuffling and dropout.
       epochs: passes over the data, at least 1.
       batch_size: the number of examples in a batch; `None` for all of them, so that an epoch is one step.
@@ -116,13 +122,16 @@ def fit(
         order with False; for another one in each epoch, use `make_epoch`, or `fit_stream` with the batches.
       report_every: epochs per compiled program, and so per report: 100 suits full batches. If it does not divide
         `epochs`, the remainder is a second compilation.
-      evaluate: called with the params at each report; the dictionary of scalars that it returns, such as the dev
-        accuracy, is added to the report. Compile it with `jax.jit`, with its data as arguments instead of closed over.
+      evaluate: `evaluate(params)`, or `evaluate(params, stats)` for a network with statistics, called at each report;
+        the dictionary of scalars that it returns, such as the dev accuracy, is added to the report. Compile it with
+        `jax.jit`, with its data as arguments instead of closed over.
       callback: called with each entry of the history; a true return value stops the training.
       early_stopping: an `EarlyStopping`, which monitors a value of the reports. The state of the best report is kept
         beside the current one and returned at the end.
       on_nan: "stop", or "skip" to skip updates whose loss or gradient is not finite, as `skip_nonfinite` does: until
         more than 10 in a row are not finite.
+      stats_decay: the factor of earlier batches in the averages of statistics, in each step; with 1, they are the means
+        over the epoch.
       checkpoints: a `Checkpointer`. A resumed training ends bit for bit as it would have without interruption on the
         same machine; the callback is called with the earlier reports again.
 
@@ -155,16 +164,17 @@ def fit(
       ([100, 200], [0, 0, 1, 1])
     """
     check_not_inside("fit", params, key)
-    data, params = check_batch(x, y, weight), jax.tree.map(promote_large_integers, params)
-    size, shuffle = batch_size or data.x.shape[0], shuffle and batch_size is not None
+    data, params = check_batch(x, y, weight, whole_numbers=True), jax.tree.map(promote_large_integers, params)
+    size, shuffle = batch_size or number_of_examples(data), shuffle and batch_size is not None
     objective.check(params, data)
     if data.weight is not None and (np.asarray(data.weight) == 1).all():
         # The same program, with the same last digits, as without weights.
         data = data._replace(weight=None)
     optimizer = with_nan_policy(optimizer, params, on_nan)
+    stats = empty_averages(objective, params, data)
     training = _EpochTraining(
-        _epoch_programs(objective, optimizer, gradients, size, shuffle, on_nan == "skip"),
-        borrowed_state(params, optimizer, key),
+        _epoch_programs(objective, optimizer, gradients, size, shuffle, on_nan == "skip", stats_decay),
+        borrowed_state(params, optimizer, key, stats),
         jax.device_put(jax.tree.map(promote_large_integers, data)),
         partial(explain, objective, optimizer, gradients),
         batch_program(size, shuffle),
@@ -217,9 +227,11 @@ def _epoch_programs(
     batch_size: int,
     shuffle: bool,
     skip: bool,
+    stats_decay: float,
 ) -> Programs:
-    run_steps = partial(run_epochs, batch_size=batch_size, shuffle=shuffle)
-    return make_programs(run_steps, make_step(objective, optimizer, gradients), skip, static_argnums=2)
+    run_steps = partial(run_epochs, batch_size=batch_size, shuffle=shuffle, stats_decay=stats_decay)
+    step = make_step(objective, optimizer, gradients, stats_decay)
+    return make_programs(run_steps, step, skip, static_argnums=2)
 
 
 def make_result(outcome: Outcome) -> Fit:
@@ -237,4 +249,5 @@ def make_result(outcome: Outcome) -> Fit:
         outcome.stopped_by,
         outcome.divergence,
         skipped,
+        averages_value(outcome.state.stats),
     )

@@ -6,28 +6,29 @@ replace the other.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import jax
 import jax.numpy as jnp
 
-from jaxnn.arrays import as_array, promote_large_integers
+from jaxnn.arrays import as_array, dtype_hint, promote_large_integers
 from jaxnn.caching import bounded_cache
 from jaxnn.constraints import Constraint, Instance, Nothing, OneOf, ParamsTree, checked
 from jaxnn.data.batches import BATCH, Batch
 from jaxnn.data.weights import counted, in_range, relative
-from jaxnn.factories.decorator import factory, factory_made
+from jaxnn.factories.decorator import derived_field, factory, factory_made
 from jaxnn.losses.loss import Loss
 from jaxnn.marking.marks import mark
 from jaxnn.marking.places import NETWORK
 from jaxnn.nn.boundaries import run_backward, run_forward
 from jaxnn.nn.layer import LAYER, Layer
+from jaxnn.nn.shapes import shapes_of
 from jaxnn.regularizers import Regularizer, no_regularizer
-from jaxnn.typing import Array, Params
+from jaxnn.typing import Array, Params, Statistics
 
 Gradients = Literal["hand", "auto"]
 """Derived by hand, or by JAX."""
-ValueAndGrad = Callable[..., tuple[Array, Params]]
+ValueAndGrad = Callable[..., tuple[tuple[Array, Statistics], Params]]
 
 
 @factory_made
@@ -35,19 +36,25 @@ class Objective(NamedTuple):
     """What training minimizes.
 
     Attributes:
-      value: `value(params, batch, key=None) -> scalar`.
-      value_and_grad: `value_and_grad(params, batch, key=None, scale=None) -> (scalar, dparams)`, derived by hand;
-        dparams has the structure, shapes and dtypes of params. With a scale, a scalar, the backward computes
-        scale · dparams, which is divided by the scale at the end: `with_loss_scale`. Steps pass it only if there is
-        one.
+      value: `value(params, batch, key=None) -> (scalar, stats)`, as in training; stats is what the network observed
+        in this batch, `()` if nothing.
+      value_and_grad: `value_and_grad(params, batch, key=None, scale=None) -> ((scalar, stats), dparams)`, derived by
+        hand, as `jax.value_and_grad(value, has_aux=True)`; dparams has the structure, shapes and dtypes of params. With
+        a scale, a scalar, the backward computes scale · dparams, which is divided by the scale at the end:
+        `with_loss_scale`. Steps pass it only if there is one.
+      evaluate: `evaluate(params, stats, batch) -> scalar`, as in inference: without randomness, and with the
+        statistics of training. By default the scalar of `value`.
       check: `check(params, batch)` raises a ValueError if concrete data do not fit the network or the loss, which a
         compiled program could not report. Nothing is computed. By default it accepts everything.
     """
 
-    value: Callable[..., Array]
+    value: Callable[..., tuple[Array, Statistics]]
     value_and_grad: ValueAndGrad
+    evaluate: Callable[[Params, Statistics, Batch], Array] = cast(Any, None)  # see `derived_field`
     check: Callable[[Params, Batch], None] = lambda params, batch: None
 
+
+derived_field(Objective, "evaluate", lambda objective: lambda params, stats, batch: objective.value(params, batch)[0])
 
 OBJECTIVE = Constraint(
     "a jaxnn.Objective",
@@ -92,7 +99,8 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
       regularizer: a `Regularizer` on params; `None` for none.
 
     Returns:
-      An `Objective`. Pass a random key for training, and no key for the value without dropout.
+      An `Objective`. `value` and `value_and_grad` take a random key if the network is random, as with dropout;
+      `evaluate` is without.
 
     Raises:
       ValueError: if a network, loss or regularizer is of another type; when called, if the batch is not a `Batch`,
@@ -103,43 +111,50 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
       >>> network = jaxnn.dense(1, init="zeros")
       >>> params, _ = network.init(jax.random.key(0), (2,))
       >>> batch = jaxnn.Batch(x=jnp.array([[1.0, 2.0], [3.0, 4.0]]), y=jnp.array([0, 1]))
-      >>> value, grads = objective(network, jaxnn.sigmoid_cross_entropy()).value_and_grad(params, batch)
+      >>> (value, stats), grads = objective(network, jaxnn.sigmoid_cross_entropy()).value_and_grad(params, batch)
       >>> print(value, grads["W"])
       0.6931472 [[-0.5 -0.5]]
     """
     regularizer = no_regularizer() if regularizer is None else regularizer
 
     def value(params, batch, key=None):
-        return forward(params, batch, key)[0]
+        z, cache = forward(params, batch, key)
+        return measured(params, batch, z)[0], network.observe(cache)
+
+    def evaluate(params, stats, batch):
+        return measured(params, batch, network.infer(params, stats, batch.x))[0]
 
     def value_and_grad(params, batch, key=None, scale=None):
-        total, z, cache, shares = forward(params, batch, key)
+        z, cache = forward(params, batch, key)
+        total, shares = measured(params, batch, z)
         dz = mark("loss gradient", _times(_scale(loss.gradient(z, batch.y), shares), scale))
         dparams, _ = run_backward(NETWORK, network, params, cache, dz)
         check_gradients(dparams, params)
         penalty = mark("penalty gradient", regularizer.gradient(params))
-        return total, jax.tree.map(jnp.add, _divided(dparams, scale), penalty)
+        return (total, network.observe(cache)), jax.tree.map(jnp.add, _divided(dparams, scale), penalty)
 
     @checked(params=ParamsTree(), batch=BATCH)
     def forward(params, batch, key):
-        z, cache = run_forward(NETWORK, network, params, mark("x", batch.x), key)
-        z = mark("z", z)
+        rows = relative(batch.weight) if network.across and batch.weight is not None else None
+        z, cache = run_forward(NETWORK, network, params, mark("x", batch.x), key, rows)
+        return mark("z", z), cache
+
+    @checked(params=ParamsTree(), batch=BATCH)
+    def measured(params, batch, z):
         losses = loss.value(z, batch.y)
         shares = _shares(batch, losses)
         mean, penalty = _weighted_sum(losses, shares), regularizer.value(params)
-        return mark("loss", mean) + mark("penalty", penalty), z, cache, shares
+        return mark("loss", mean) + mark("penalty", penalty), shares
 
     @checked(params=ParamsTree(), batch=BATCH)
     def check(params, batch):
         for path, leaf in jax.tree_util.tree_leaves_with_path(params):
             _FLOATS.check(f"params{jax.tree_util.keystr(path)}", leaf)
-        # NumPy's float64 is float32 in a program, unless jax_enable_x64 is set.
-        dtype = jax.dtypes.canonicalize_dtype(batch.x.dtype)
         params = jax.tree.map(promote_large_integers, params)
-        z = _forward_program(network).eval_shape(params, jax.ShapeDtypeStruct(batch.x.shape, dtype))
-        loss.check(z, counted(batch.y, batch.weight))
+        z = _outputs(network, params, batch.x)
+        loss.check(z, jax.tree.map(lambda y: counted(y, batch.weight), batch.y))
 
-    return Objective(value, value_and_grad, check)
+    return Objective(value, value_and_grad, evaluate, check)
 
 
 @checked(objective=OBJECTIVE, gradients=GRADIENTS)
@@ -152,14 +167,17 @@ def gradients_by(objective: Objective, gradients: Gradients = "hand") -> ValueAn
         same.
 
     Returns:
-      A function `(params, batch, key=None, scale=None) -> (scalar, dparams)`, dparams a pytree in the shape of params.
+      A function `(params, batch, key=None, scale=None) -> ((scalar, stats), dparams)`, dparams a pytree in the shape of
+      params.
 
     Raises:
       ValueError: if `gradients` is another word, or the objective not an `Objective`.
 
     Example:
       >>> import jax.numpy as jnp, jaxnn
-      >>> square = Objective(lambda w, batch, key=None: w**2, lambda w, batch, key=None, scale=None: (w**2, 2 * w))
+      >>> square = Objective(
+      ...     lambda w, batch, key=None: (w**2, ()), lambda w, batch, key=None, scale=None: ((w**2, ()), 2 * w)
+      ... )
       >>> [by(jnp.array(3.0), None)[1].item() for by in (gradients_by(square, "hand"), gradients_by(square, "auto"))]
       [6.0, 6.0]
     """
@@ -179,21 +197,46 @@ def check_gradients(grads: Params, params: Params) -> None:
             )
 
 
+def _outputs(network: Layer, params: Params, x: Any) -> Any:
+    """Return the shapes of the network's outputs; raise ValueError if it does not take such inputs."""
+    # NumPy's float64 is float32 in a program, unless jax_enable_x64 is set.
+    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, jax.dtypes.canonicalize_dtype(a.dtype)), x)
+    whole = [a for a in jax.tree.leaves(x) if not jnp.issubdtype(a.dtype, jnp.floating)]
+    if not whole:
+        return _forward_program(network).eval_shape(params, shapes)
+    # Layers that take floats refuse others at `init`.
+    try:
+        jax.eval_shape(lambda: network.init(jax.random.key(0), shapes_of(shapes))[0])
+    except ValueError as error:
+        if not hasattr(x, "dtype"):
+            raise
+        raise ValueError(f"x must be floats, got {x.dtype}: {dtype_hint('x', x)}") from error
+    # Whole numbers are seen by layers that compare them with the size of a vocabulary.
+    leaves, structure = jax.tree.flatten(x)
+    floats = [a if jnp.issubdtype(a.dtype, jnp.floating) else None for a in jax.tree.leaves(shapes)]
+
+    def forward(params, floats):
+        given = [whole if a is None else a for a, whole in zip(floats, leaves, strict=True)]
+        return network.forward(params, structure.unflatten(given), jax.random.key(0))[0]
+
+    return jax.eval_shape(forward, params, floats)
+
+
 @bounded_cache
 def _forward_program(network: Layer) -> Any:
     # For `check`, which a stream calls often: the compiled function caches its output shapes. A layer's own cache can
     # hold other things than arrays, so it is not returned.
-    return jax.jit(lambda params, x: network.forward(params, x)[0])
+    return jax.jit(lambda params, x: network.forward(params, x, jax.random.key(0))[0])
 
 
 def _automatic(objective: Objective) -> ValueAndGrad:
     def value_and_grad(params, batch, key=None, scale=None):
         def scaled(params):
-            value = objective.value(params, batch, key)
-            return _times(value, scale), value
+            value, stats = objective.value(params, batch, key)
+            return _times(value, scale), (value, stats)
 
-        (_, value), grads = jax.value_and_grad(scaled, has_aux=True)(params)
-        return value, _divided(grads, scale)
+        (_, value_and_stats), grads = jax.value_and_grad(scaled, has_aux=True)(params)
+        return value_and_stats, _divided(grads, scale)
 
     return value_and_grad
 

@@ -10,10 +10,10 @@ import numpy as np
 import optax
 
 from jaxnn.data.batches import Batch
-from jaxnn.optim.nonfinite import skip_nonfinite, skips
+from jaxnn.optim.nonfinite import all_finite, skip_nonfinite, skips
 from jaxnn.train.arguments import NanPolicy
 from jaxnn.train.steps import Step, TrainState
-from jaxnn.typing import Array, Params, PyTree
+from jaxnn.typing import Array, Params
 
 RunSteps = Callable[..., tuple[TrainState, Array]]
 """`run_steps(step, state, data, n, ...) -> (state, losses)`: many steps, on batches that it takes from the data."""
@@ -90,9 +90,3 @@ def replay_to_divergence(programs: Programs, state: TrainState, data: Batch, n: 
     start = int(state.step)
     state, losses = programs.run_guarded(state, data, n)
     return state, np.asarray(losses).reshape(-1)[: int(state.step) - start]
-
-
-def all_finite(tree: PyTree) -> Array:
-    """Return whether every number of every leaf is finite, a scalar."""
-    # x * 0 is 0 or NaN. Their sum compiles in a third of the time that `isfinite(x).all()` takes, and runs in half.
-    return jnp.array([(leaf * 0).sum() == 0 for leaf in jax.tree.leaves(tree)], bool).all()

@@ -5,9 +5,11 @@ from collections.abc import Callable
 import numpy as np
 
 from jaxnn.optim.nonfinite import skipped_updates
+from jaxnn.train.arguments import takes_statistics
 from jaxnn.train.checkpoints import Checkpoint
+from jaxnn.train.statistics import averages_value
 from jaxnn.train.steps import TrainState
-from jaxnn.typing import Array, Params
+from jaxnn.typing import Array
 
 
 class SingleTraining:
@@ -41,6 +43,7 @@ class SingleTraining:
     def stop(self, ended: np.ndarray) -> None:
         """Do nothing: when a single training ends, the loop does."""
 
-    def measure(self, evaluate: Callable[[Params], dict[str, Array]]) -> dict[str, Array]:
-        """Return what `evaluate` measures at the current params."""
-        return evaluate(self.state.params)
+    def measure(self, evaluate: Callable[..., dict[str, Array]]) -> dict[str, Array]:
+        """Return what `evaluate` measures at the current params and, if it takes them, statistics."""
+        stats = (averages_value(self.state.stats),) if takes_statistics(evaluate) else ()
+        return evaluate(self.state.params, *stats)

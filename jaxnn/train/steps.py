@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from jax.core import Tracer
 
-from jaxnn.arrays import as_array, check_real, promote_large_integers
+from jaxnn.arrays import as_array, check_real, map_arrays, promote_large_integers
 from jaxnn.caching import bounded_cache
 from jaxnn.constraints import Count, Instance, ParamsTree, RandomKey, checked
 from jaxnn.data.batches import BATCH, Batch
@@ -19,7 +19,9 @@ from jaxnn.marking.marks import mark_leaves
 from jaxnn.optim.interface import OPTIMIZER, extra_arguments, promoting
 from jaxnn.optim.layout import laid_out
 from jaxnn.optim.loss_scaling import loss_scale
+from jaxnn.optim.nonfinite import have_skipped
 from jaxnn.train.objectives import GRADIENTS, OBJECTIVE, Gradients, Objective, check_gradients, gradients_by
+from jaxnn.train.statistics import DECAY, Averages, updated
 from jaxnn.typing import Array, Key, Params, PyTree
 
 Step = Callable[["TrainState", Batch], tuple["TrainState", Array]]
@@ -34,12 +36,14 @@ class TrainState(NamedTuple):
       key: the random key of the whole run. It never changes: the randomness of step i and the shuffle of epoch e are
         drawn from it by index, so a run resumed at step i continues as if it had not been interrupted.
       step: the number of updates so far, an int32 scalar.
+      stats: the `Averages` of what the network observed, for inference; `()` if it observes nothing.
     """
 
     params: Params
     opt_state: PyTree
     key: Key
     step: Array
+    stats: Averages | tuple[()] = ()
 
 
 def _way_to_state(value: Any) -> str:
@@ -51,7 +55,9 @@ STATE = Instance(TrainState, fix=_way_to_state)
 
 
 @checked(optimizer=OPTIMIZER, params=ParamsTree(), key=RandomKey())
-def train_state(params: Params, optimizer: optax.GradientTransformation, key: Key) -> TrainState:
+def train_state(
+    params: Params, optimizer: optax.GradientTransformation, key: Key, stats: Averages | tuple[()] = ()
+) -> TrainState:
     """Return the state before the first step: a copy of the params and a fresh optimizer state.
 
     The params are copied because compiled epochs take over the memory of their state (donation): the params passed here
@@ -61,6 +67,7 @@ def train_state(params: Params, optimizer: optax.GradientTransformation, key: Ke
       params: the network's params, a pytree of arrays.
       optimizer: any optax optimizer.
       key: a random key, a scalar, for shuffling and dropout.
+      stats: for a network with statistics, such as batch normalization: `empty_averages`.
 
     Returns:
       A `TrainState` at step 0.
@@ -77,26 +84,34 @@ def train_state(params: Params, optimizer: optax.GradientTransformation, key: Ke
     params = jax.tree.map(promote_large_integers, params)
     # Inside another program it is traced with that: a program kept here would hold an optimizer with traced numbers.
     # There new arrays are traced too, also if the params and the key are not.
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((params, key, jax.device_put(0.0)))):
-        return _start(optimizer, True, params, key)
-    return _start_program(optimizer, True)(*jax.device_put((params, key)))
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((params, key, stats, jax.device_put(0.0)))):
+        return _start(optimizer, True, params, key)._replace(stats=stats)
+    return _start_program(optimizer, True)(*jax.device_put((params, key)))._replace(stats=jax.tree.map(jnp.copy, stats))
 
 
-def borrowed_state(params: Params, optimizer: optax.GradientTransformation, key: Key) -> TrainState:
+def borrowed_state(
+    params: Params, optimizer: optax.GradientTransformation, key: Key, stats: Averages | tuple[()]
+) -> TrainState:
     """Return `train_state` with the caller's own params instead of a copy, for a training that donates no state."""
     # Arrays of NumPy can change later, and JAX may share their memory.
     params = jax.tree.map(lambda a: a if isinstance(a, jax.Array) else jax.device_put(a, may_alias=False), params)
-    return _start_program(optimizer, False)(*jax.device_put((params, key)))
+    return _start_program(optimizer, False)(*jax.device_put((params, key)))._replace(stats=stats)
 
 
-@checked(objective=OBJECTIVE, optimizer=OPTIMIZER, gradients=GRADIENTS)
-def make_step(objective: Objective, optimizer: optax.GradientTransformation, gradients: Gradients = "hand") -> Step:
+@checked(objective=OBJECTIVE, optimizer=OPTIMIZER, gradients=GRADIENTS, stats_decay=DECAY)
+def make_step(
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    gradients: Gradients = "hand",
+    stats_decay: float = 0.99,
+) -> Step:
     """Make the function that updates the params once: w := w + (the optimizer's update for the gradient).
 
     Args:
       objective: what to minimize.
       optimizer: any optax optimizer, also one with a line search such as `optax.lbfgs`.
       gradients: "hand" for the hand-derived gradient, "auto" for `jax.value_and_grad` of the same objective.
+      stats_decay: the factor of earlier batches in the averages of statistics, in each step; 1 for plain means.
 
     Returns:
       A pure function `step(state, batch) -> (state, loss)`, with loss the scalar objective before the update. It is not
@@ -121,21 +136,27 @@ def make_step(objective: Objective, optimizer: optax.GradientTransformation, gra
     @checked(state=STATE)
     def step(state, batch):
         key = step_key(state)
-        loss, grads = value_and_grad(state.params, batch, key, *scale_of(state))
+        (loss, observed), grads = value_and_grad(state.params, batch, key, *scale_of(state))
         check_gradients(grads, state.params)
         grads = mark_leaves("grads", grads)
-        given = extra_arguments(loss, grads, lambda params: objective.value(params, batch, key))
+        given = extra_arguments(loss, grads, lambda params: objective.value(params, batch, key)[0])
         with promoting():
             updates, opt_state = laid_out(optimizer, state.params).update(grads, state.opt_state, state.params, **given)
             params = optax.apply_updates(state.params, updates)
-        return TrainState(params, opt_state, state.key, state.step + 1), loss
+        skipped = have_skipped(state.opt_state, opt_state)
+        stats = updated(state.stats, observed, batch, stats_decay, skipped)
+        return TrainState(params, opt_state, state.key, state.step + 1, stats), loss
 
     return step
 
 
 @checked(n_steps=Count())
 def make_steps(
-    objective: Objective, optimizer: optax.GradientTransformation, n_steps: int, gradients: Gradients = "hand"
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    n_steps: int,
+    gradients: Gradients = "hand",
+    stats_decay: float = 0.99,
 ) -> Step:
     """Make the compiled function that updates the params n times on the same data: full-batch training.
 
@@ -144,6 +165,7 @@ def make_steps(
       optimizer: any optax optimizer.
       n_steps: the number of updates, at least 1.
       gradients: "hand" or "auto".
+      stats_decay: as of `make_step`.
 
     Returns:
       A compiled function `steps(state, data) -> (state, losses)`, losses (n_steps,). The state is donated.
@@ -161,7 +183,7 @@ def make_steps(
       >>> losses.shape, bool(losses[-1] < 0.05)
       ((100,), True)
     """
-    step = make_step(objective, optimizer, gradients)
+    step = make_step(objective, optimizer, gradients, stats_decay)
 
     @partial(jax.jit, donate_argnums=0)
     def steps(state, data):
@@ -172,7 +194,7 @@ def make_steps(
 
 def _array_of(name: str, a: Any) -> Any:
     """Convert data to an array (m, ...) of numbers; return shapes and lists of traced numbers unchanged."""
-    if a is None or any(isinstance(leaf, Tracer | jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(a)):
+    if any(isinstance(leaf, Tracer | jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(a)):
         return a
     a = as_array(name, a)
     check_real(name, a, a)
@@ -184,8 +206,9 @@ def on_held_data(program: Any) -> Step:
 
     @checked(data=BATCH)
     def holding(data):
-        x, y, weight = (_array_of(name, a) for name, a in zip(("x", "y", "weight"), data, strict=False))
-        normalizer = data.normalizer
+        x, y = (map_arrays(_array_of, name, a) for name, a in (("x", data.x), ("y", data.y)))
+        weight, normalizer = data.weight, data.normalizer
+        weight = None if weight is None else _array_of("weight", weight)
         if isinstance(weight, np.ndarray) and not isinstance(normalizer, jax.Array):
             weight, normalizer = (
                 (simplified(weight), None) if normalizer is None else beside_normalizer(weight, normalizer)
@@ -205,7 +228,7 @@ def _start(optimizer: optax.GradientTransformation, copy: bool, params: Params, 
     copies = jax.tree.map(jnp.copy, params)
     with promoting():
         opt_state = laid_out(optimizer, copies).init(copies)
-    state = TrainState._make((copies if copy else params, opt_state, (), jnp.zeros((), jnp.int32)))
+    state = TrainState._make((copies if copy else params, opt_state, (), jnp.zeros((), jnp.int32), ()))
     # Without weak types, which the first step would make strong: a second compilation.
     state = jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), state)
     return state._replace(key=jnp.copy(key))

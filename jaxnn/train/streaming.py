@@ -12,11 +12,11 @@ import optax
 
 from jaxnn.arrays import promote_large_integers
 from jaxnn.caching import bounded_cache
-from jaxnn.constraints import Count, Function, Nothing, ParamsTree, RandomKey, checked
-from jaxnn.data.batches import Batch
-from jaxnn.data.streams import batch_after, by_epoch, checked_groups, of_one_size, stacked
+from jaxnn.constraints import Count, Nothing, ParamsTree, RandomKey, checked
+from jaxnn.data.batches import Batch, number_of_examples
+from jaxnn.data.streams import batch_after, by_epoch, checked_groups, naming, of_one_size, peeked, stacked
 from jaxnn.optim.interface import OPTIMIZER
-from jaxnn.train.arguments import LOOP, NanPolicy, check_not_inside, check_not_traced
+from jaxnn.train.arguments import LOOP, NanPolicy, WithStatistics, check_not_inside, check_not_traced
 from jaxnn.train.checkpoints import Checkpoint, Checkpointer
 from jaxnn.train.divergence import Divergence, explain
 from jaxnn.train.early_stopping import EarlyStopping
@@ -25,6 +25,7 @@ from jaxnn.train.loop import Advanced, run
 from jaxnn.train.objectives import OBJECTIVE, Gradients, Objective
 from jaxnn.train.programs import Programs, make_programs, replay_to_divergence, with_nan_policy
 from jaxnn.train.single import SingleTraining
+from jaxnn.train.statistics import begun, empty_averages
 from jaxnn.train.steps import TrainState, borrowed_state, make_step
 from jaxnn.typing import Array, Key, Params
 
@@ -37,7 +38,7 @@ from jaxnn.typing import Array, Key, Params
     steps_per_epoch=Count() | Nothing(),
     steps_per_call=Count(),
     prefetch=Count(0),
-    evaluate=Function("params") | Nothing(),
+    evaluate=WithStatistics("params") | Nothing(),
     **LOOP,
 )
 def fit_stream(
@@ -53,10 +54,11 @@ def fit_stream(
     steps_per_epoch: int | None = None,
     steps_per_call: int = 16,
     prefetch: int = 2,
-    evaluate: Callable[[Params], dict[str, Array]] | None = None,
+    evaluate: Callable[..., dict[str, Array]] | None = None,
     callback: Callable[[dict[str, float]], bool | None] | None = None,
     early_stopping: EarlyStopping | None = None,
     on_nan: NanPolicy = "stop",
+    stats_decay: float = 0.99,
     checkpoints: Checkpointer | None = None,
 ) -> Fit:
     """Train as `fit` does, on batches from an iterator: from files, a generator, a memory map.
@@ -90,10 +92,11 @@ def fit_stream(
         is issued.
       steps_per_call: batches in a group. More cost memory; fewer cost time if a step is as short as its dispatch.
       prefetch: groups that are queued on the device while one is computed, at least 0.
-      evaluate: called with the params at each report, as in `fit`.
+      evaluate: called at each report, as in `fit`.
       callback: called with each entry of the history; a true return value stops the training.
       early_stopping: an `EarlyStopping`, as in `fit`.
       on_nan: "stop" or "skip", as in `fit`.
+      stats_decay: as in `fit`.
       checkpoints: as in `fit`; an epoch's batches must be the same each time. An iterator must start from the first
         epoch: the batches of finished epochs are skipped.
 
@@ -138,14 +141,18 @@ def fit_stream(
     batches = of_one_size(by_epoch(batches, steps_per_epoch), _MANY if steps_per_epoch is None else np.inf)
     params = jax.tree.map(promote_large_integers, params)
     optimizer = with_nan_policy(optimizer, params, on_nan)
+    first, batches = peeked(batches)
+    naming(0, 0, objective.check, params, first)
+    stats = empty_averages(objective, params, first)
     training = _StreamTraining(
-        _group_programs(objective, optimizer, gradients, on_nan == "skip"),
-        borrowed_state(params, optimizer, key),
+        _group_programs(objective, optimizer, gradients, on_nan == "skip", stats_decay),
+        borrowed_state(params, optimizer, key, stats),
         batches,
         objective.check,
         partial(explain, objective, optimizer, gradients),
         steps_per_call,
         prefetch,
+        stats_decay,
     )
     del params  # the training has what it needs of them
     outcome = run(
@@ -172,22 +179,23 @@ class _StreamTraining(SingleTraining):
         explain: Callable[[TrainState, Batch], Divergence],
         steps_per_call: int,
         prefetch: int,
+        stats_decay: float,
     ) -> None:
         super().__init__(state)
         self._programs, self._batches, self._check, self._explain = programs, batches, check, explain
         self._steps_per_call, self._prefetch = steps_per_call, prefetch
+        self._stats_decay = stats_decay
         self._epoch, self._at_report, self._failing = 0, 0, None
 
     def restore(self, checkpoint: Checkpoint, running: np.ndarray) -> None:
         super().restore(checkpoint, running)
         if checkpoint.history:
             self._epoch, self._at_report = (checkpoint.history[-1][name] for name in ("epoch", "step"))
-            if running:
-                next(self._batches(0))  # the first batch sets the size
 
     def advance(self, epochs: int) -> Advanced:
         losses, first = [], 0
         for _ in range(epochs):
+            self.state = begun(self.state, self._stats_decay)
             first, groups = len(losses), stacked(self._batches(self._epoch), self._steps_per_call)
             groups = checked_groups(groups, self._epoch, self._check_batch)
             for part in _train(self._programs, self.state, groups, self._prefetch):
@@ -248,7 +256,11 @@ def _train(
 
 @bounded_cache
 def _group_programs(
-    objective: Objective, optimizer: optax.GradientTransformation, gradients: Gradients, skip: bool
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    gradients: Gradients,
+    skip: bool,
+    stats_decay: float,
 ) -> Programs:
     """Compile a step on each of the first n batches of a group; of the losses (steps_per_call,), n are valid."""
 
@@ -263,6 +275,6 @@ def _group_programs(
 
         _, loss = jax.eval_shape(step, state, batch(0))
         # n is an argument, not a shape: a group that is not full runs in the same program.
-        return jax.lax.fori_loop(0, n, one, (state, jnp.zeros(group.x.shape[0], loss.dtype)))
+        return jax.lax.fori_loop(0, n, one, (state, jnp.zeros(number_of_examples(group), loss.dtype)))
 
-    return make_programs(run_steps, make_step(objective, optimizer, gradients), skip)
+    return make_programs(run_steps, make_step(objective, optimizer, gradients, stats_decay), skip)

@@ -104,7 +104,7 @@ def test_dense_and_flatten_of_large_whole_numbers(x):
     ):
         y, _ = layer.forward(layer.init(KEY, (2,))[0], x)
         assert np.asarray(y).tolist() == [[BIG, 1]]
-    assert jaxnn.as_custom_vjp(jaxnn.relu())((), x).tolist() == [[BIG, 1]]
+    assert jaxnn.differentiable(jaxnn.relu())((), x).tolist() == [[BIG, 1]]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ COMBINATORS = {
     "residual": jaxnn.residual,
     "remat": jaxnn.remat,
     "with_dtype": lambda layer: jaxnn.with_dtype(layer, jnp.bfloat16),
-    "as_custom_vjp": jaxnn.as_custom_vjp,
+    "differentiable": jaxnn.differentiable,
 }
 
 
@@ -330,16 +330,16 @@ def test_with_dtype_leaves_integers():
     assert y.dtype == cache.dtype == jnp.int32
 
 
-def test_as_custom_vjp_uses_the_layers_backward():
+def test_differentiable_uses_the_layers_backward():
     """A backward that is wrong on purpose shows in `jax.grad` of the rule, and not in that of the plain forward."""
     wrong = jaxnn.stateless(lambda x: (x * x, x), lambda x, dy: 7 * dy)
     x = jnp.ones((1, 2))
-    assert jax.grad(lambda x: jaxnn.as_custom_vjp(wrong)((), x).sum())(x).tolist() == [[7, 7]]
+    assert jax.grad(lambda x: jaxnn.differentiable(wrong)((), x).sum())(x).tolist() == [[7, 7]]
     assert jax.grad(lambda x: wrong.forward((), x)[0].sum())(x).tolist() == [[2, 2]]
 
 
 def test_differentiable_has_no_forward_mode():
-    apply = jaxnn.as_custom_vjp(jaxnn.tanh())
+    apply = jaxnn.differentiable(jaxnn.tanh())
     with pytest.raises(TypeError, match="forward-mode"):
         jax.jvp(lambda x: apply((), x), (jnp.ones((1, 2)),), (jnp.ones((1, 2)),))
 
@@ -349,7 +349,7 @@ def test_differentiable_has_no_forward_mode():
 def test_second_derivatives_through_the_rule(wrapped, x64):
     layer = wrapped(jaxnn.chain(jaxnn.dense(2), jaxnn.tanh(), jaxnn.dense(1), jaxnn.sigmoid()))
     params, x = params_of(layer, n_in=2, dtype=jnp.float64), normal((3, 2), "float64")
-    apply = jaxnn.as_custom_vjp(layer)
+    apply = jaxnn.differentiable(layer)
 
     @compiled
     def run(params):

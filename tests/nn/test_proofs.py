@@ -158,7 +158,7 @@ def test_layer_numerical_float64(case, x64):
     if case.inside:
         pytest.skip("computes in a smaller dtype inside, where a difference quotient is noise")
     params, x, _, key = arguments(case, 2, jnp.float64)
-    apply = jaxnn.as_custom_vjp(case.layer)
+    apply = jaxnn.differentiable(case.layer)
     function = jax.jit(lambda params, x: apply(params, x, key))
     check_grads(function, (params, x), order=1, modes=("rev",), atol=1e-6, rtol=1e-6)
 
@@ -209,9 +209,9 @@ def test_layer_contract(case):
 @plain_and_random
 @layers
 def test_layer_inside_grad_and_scan(case):
-    """`as_custom_vjp` gives the layer's own backward to `jax.grad`, also under `scan`."""
+    """`differentiable` gives the layer's own backward to `jax.grad`, also under `scan`."""
     params, x, dy, key = arguments(case, 2)
-    apply = jaxnn.as_custom_vjp(case.layer)
+    apply = jaxnn.differentiable(case.layer)
 
     def total(params, x):
         return jax.lax.scan(lambda s, _: (s + (apply(params, x, key) * dy).sum(), None), 0.0, length=2)[0]

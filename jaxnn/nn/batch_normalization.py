@@ -1,0 +1,196 @@
+"""Batch normalization: each feature is brought to mean 0 and variance 1 over the examples of the batch."""
+
+import jax.numpy as jnp
+
+from jaxnn.arrays import cast_like, floats
+from jaxnn.constraints import ExampleShape, Floats, LeadingOf, Leaves, Nothing, RandomKey, Real, checked
+from jaxnn.factories.decorator import factory
+from jaxnn.nn.layer import Layer
+from jaxnn.typing import Array, Cache, Params, Rows, Statistics
+
+__all__ = ["batch_norm", "batch_norm_backward", "batch_norm_forward", "batch_norm_infer"]
+
+_EPS = Real(0, closed="right")
+_PARAMS = Leaves(gamma="n", beta="n")
+_FIX = "result.stats of fit are the statistics of training"
+_STATISTICS = Leaves(lambda stats: "" if isinstance(stats, dict) else _FIX, _FIX, mean="n", var="n")
+
+
+@checked(params=_PARAMS, x=Floats("m ... n"), rows=LeadingOf("x") | Nothing(), eps=_EPS)
+def batch_norm_forward(
+    params: Params, x: Array, rows: Rows | None = None, eps: float = 1e-5
+) -> tuple[Array, dict[str, Array]]:
+    """Compute y = γ x̂ + β with x̂ = (x - μ)/σ, μ the mean of each feature over the batch and σ² its variance plus ε.
+
+    With s_i the share of row i, 1/N if all count alike, μ = Σ_i s_i x_i and σ² = Σ_i s_i (x_i - μ)² + ε. The rows are
+    all axes but the last, so images (m, height, width, n) are normalized over their pixels too. μ and σ are computed in
+    float32 at least, in two passes.
+
+    Args:
+      params: `{"gamma": (n,), "beta": (n,)}`, the gain γ and the shift β.
+      x: inputs, (m, ..., n). Whole numbers become floats.
+      rows: how much each example counts, (m,), or each position of it, (m, T); `None` if all count 1. Where that is 0,
+        0 is put for x, so that it changes nothing, also if it is not finite.
+      eps: ε, which is added to the variance; above 0.
+
+    Returns:
+      y, in the shape of x, and the cache: x̂, 1/σ and the shares, with the mean and the variance (without ε).
+
+    Raises:
+      ValueError: if the last axis of x does not have the size of γ and β, or rows do not have leading axes of x.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> params = {"gamma": jnp.ones(2), "beta": jnp.zeros(2)}
+      >>> y, cache = batch_norm_forward(params, jnp.array([[1.0, 10.0], [3.0, 30.0]]))
+      >>> print(y)
+      [[-0.999995 -1.      ]
+       [ 0.999995  1.      ]]
+
+    Source: Ioffe and Szegedy, "Batch normalization: accelerating deep network training by reducing internal covariate
+    shift", 2015.
+    """
+    over = tuple(range(x.ndim - 1))
+    shares, wide = _shares(x, rows), _wide(x)
+    if rows is not None:
+        wide = jnp.where(shares == 0, 0, wide)  # since 0 · NaN is NaN
+    mean = (shares * wide).sum(over)
+    centered = wide - mean
+    var = (shares * centered**2).sum(over)
+    scale = 1 / jnp.sqrt(var + eps)
+    normalized = centered * scale
+    y = _wide(params["gamma"]) * normalized + _wide(params["beta"])
+    cache = {"x": normalized.astype(x.dtype), "scale": scale, "shares": shares, "mean": mean, "var": var}
+    return y.astype(jnp.result_type(x, *params.values())), cache
+
+
+def batch_norm_backward(params: Params, cache: dict[str, Array], dy: Array) -> tuple[Params, Array]:
+    """Compute dγ = Σ dy x̂, dβ = Σ dy, and dx_i = γ/σ (dy_i - s_i (dβ + x̂_i dγ)), with s_i the share of row i.
+
+    Derivation, for one feature. y_i = γ x̂_i + β gives dγ and dβ, and γ dy_i as the cotangent of x̂_i. With
+    μ = Σ_k s_k x_k, σ² = Σ_k s_k (x_k - μ)² + ε and Σ_k s_k = 1,
+
+        ∂μ/∂x_i   = s_i
+        ∂σ/∂x_i   = s_i (x_i - μ)/σ = s_i x̂_i                 the part through μ is Σ_k s_k (x_k - μ) = 0
+        ∂x̂_k/∂x_i = ([i = k] - s_i)/σ - x̂_k/σ · s_i x̂_i        the quotient rule on (x_k - μ)/σ
+        dx_i      = γ Σ_k dy_k ∂x̂_k/∂x_i = γ/σ (dy_i - s_i Σ_k dy_k - s_i x̂_i Σ_k dy_k x̂_k)
+
+    and the two sums are dβ and dγ.
+
+    Args:
+      params: `{"gamma": (n,), "beta": (n,)}`.
+      cache: of `batch_norm_forward`.
+      dy: cotangent of y, (m, ..., n).
+
+    Returns:
+      `{"gamma": dγ (n,), "beta": dβ (n,)}` and dx, in the shape of x.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> params = {"gamma": jnp.ones(1), "beta": jnp.zeros(1)}
+      >>> y, cache = batch_norm_forward(params, jnp.array([[1.0], [2.0], [3.0]]))
+      >>> print(batch_norm_backward(params, cache, jnp.array([[1.0], [0.0], [0.0]]))[1].ravel().round(3))
+      [ 0.204 -0.408  0.204]
+    """
+    x, scale, shares = cache["x"], cache["scale"], cache["shares"]
+    wide, normalized, over = _wide(floats(dy, "dy")), _wide(x), tuple(range(x.ndim - 1))
+    dgamma, dbeta = (wide * normalized).sum(over), wide.sum(over)
+    dx = _wide(params["gamma"]) * scale * (wide - shares * (dbeta + normalized * dgamma))
+    if shares.ndim:
+        dx = jnp.where(shares == 0, 0, dx)  # where 0 was put for x
+    return {"gamma": cast_like(params["gamma"], dgamma), "beta": cast_like(params["beta"], dbeta)}, cast_like(x, dx)
+
+
+@checked(params=_PARAMS, stats=_STATISTICS, x=Floats("... n"), eps=_EPS)
+def batch_norm_infer(params: Params, stats: Statistics, x: Array, eps: float = 1e-5) -> Array:
+    """Compute y = γ (x - μ)/σ + β with the mean and variance that were observed in training.
+
+    Args:
+      params: `{"gamma": (n,), "beta": (n,)}`.
+      stats: `{"mean": (n,), "var": (n,)}`.
+      x: inputs, (..., n).
+      eps: ε, which is added to the variance.
+
+    Returns:
+      y, in the shape of x.
+
+    Raises:
+      ValueError: if the statistics are missing or those of another network.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> params, stats = {"gamma": jnp.ones(1), "beta": jnp.zeros(1)}, {"mean": jnp.ones(1), "var": jnp.ones(1)}
+      >>> batch_norm_infer(params, stats, jnp.array([[3.0]])).round(3).item()
+      2.0
+    """
+    normalized = (_wide(x) - stats["mean"]) / jnp.sqrt(stats["var"] + eps)
+    y = _wide(params["gamma"]) * normalized + _wide(params["beta"])
+    return y.astype(jnp.result_type(x, *params.values()))
+
+
+@factory(computes="batch_norm_forward(params, x)")
+@checked(eps=_EPS)
+def batch_norm(eps: float = 1e-5) -> Layer:
+    """Return the layer y = γ (x - μ)/σ + β over the examples of a batch; `batch_norm_backward` derives its gradient.
+
+    In inference, μ and σ are averages of those of the batches in training, so that the output of an example does not
+    depend on others. γ starts at one and β at zero. Neither is a weight, so no regularizer shrinks them by default.
+
+    Args:
+      eps: ε in σ² = variance + ε, a scalar above 0; may be traced.
+
+    Returns:
+      A `Layer` with params `{"gamma": (n,), "beta": (n,)}` and statistics `{"mean": (n,), "var": (n,)}`, n the last
+      axis of an example.
+
+    Raises:
+      ValueError: if eps is not a finite number above 0; at `init`, if an example is a single number; in inference, if
+        the statistics are missing or those of another network.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jaxnn
+      >>> network = jaxnn.chain(jaxnn.dense(4), batch_norm(), jaxnn.relu())
+      >>> params, out_shape = network.init(jax.random.key(0), (3,))
+      >>> y, cache = network.forward(params, jnp.ones((2, 3)))
+      >>> jax.tree.map(jnp.shape, network.observe(cache))
+      ((), {'mean': (4,), 'var': (4,)}, ())
+    """
+
+    @checked(key=RandomKey(), in_shape=ExampleShape(least=1))
+    def init(key, in_shape):
+        dtype = jnp.result_type(float)
+        return {"gamma": jnp.ones(in_shape[-1], dtype), "beta": jnp.zeros(in_shape[-1], dtype)}, in_shape
+
+    def forward(params, x, key=None, rows=None):
+        return batch_norm_forward(params, x, rows, eps)
+
+    def infer(params, stats, x):
+        return batch_norm_infer(params, stats, x, eps)
+
+    return Layer(init, forward, batch_norm_backward, infer, _observed, across=True)
+
+
+def _observed(cache: Cache) -> Statistics:
+    return {"mean": cache["mean"], "var": cache["var"]}
+
+
+def _shares(x: Array, rows: Rows | None) -> Array:
+    """Return the share of each row in the means, with the axes of x or a scalar."""
+    dtype = _wide(x).dtype
+    if rows is None:
+        return jnp.asarray(x.shape[-1] / x.size, dtype)
+    rows = rows.astype(dtype)
+    total = rows.sum() * (x.size / x.shape[-1] / rows.size)
+    shares = rows / jnp.where(total == 0, 1, total)
+    return jnp.expand_dims(shares, tuple(range(rows.ndim, x.ndim)))
+
+
+def _wide(x: Array) -> Array:
+    return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
+
+
+CASES = {
+    "batch_norm": (batch_norm, (5,)),
+    "batch_norm_images": (batch_norm, (2, 3, 4)),
+    "batch_norm_eps": (lambda: batch_norm(0.5), (5,)),
+}

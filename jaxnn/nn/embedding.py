@@ -1,0 +1,102 @@
+"""Embedding: a vector for each whole number, such as a word's."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxnn.arrays import zero_cotangent
+from jaxnn.constraints import Count, Floats, Function, Indices, IntegerShape, Leaves, RandomKey, checked
+from jaxnn.factories.decorator import factory
+from jaxnn.nn.layer import Layer
+from jaxnn.typing import Array, Initializer, Params
+
+__all__ = ["embedding", "embedding_backward", "embedding_forward"]
+
+_PARAMS = Leaves(E="vocabulary n")
+_NORMAL = jax.nn.initializers.normal(1.0)
+
+
+@checked(params=_PARAMS, x=Indices("...", below="vocabulary"))
+def embedding_forward(params: Params, x: Array) -> tuple[Array, Array]:
+    """Look up y = E[x], the row of E for each whole number of x.
+
+    Args:
+      params: `{"E": (vocabulary, n)}`.
+      x: whole numbers from 0 to vocabulary - 1, of any shape (...).
+
+    Returns:
+      y, (..., n), and the cache, which is x itself. A number outside of the vocabulary has NaN, since a compiled
+      program cannot raise.
+
+    Raises:
+      ValueError: if x is not of an integer dtype, or, unless it is traced, a number is outside of the vocabulary.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> embedding_forward({"E": jnp.array([[0.0, 1.0], [2.0, 3.0]])}, jnp.array([1, 1, 0]))[0].tolist()
+      [[2.0, 3.0], [2.0, 3.0], [0.0, 1.0]]
+    """
+    return params["E"].at[_index(params, x)].get(mode="fill", fill_value=jnp.nan), x
+
+
+@checked(params=_PARAMS, x=Indices("..."), dy=Floats("... n"))
+def embedding_backward(params: Params, x: Array, dy: Array) -> tuple[Params, Array]:
+    """Compute dE_v, the sum of dy over the places where x is v; dx is a float0, as `jax.vjp` has it for whole numbers.
+
+    Derivation. y_i = E[x_i] = Σ_v [x_i = v] E_v, so dE_v = Σ_i [x_i = v] dy_i: rows that were not looked up have none,
+    and one that was looked up twice has the sum.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> params, x = {"E": jnp.zeros((3, 1))}, jnp.array([1, 1, 0])
+      >>> embedding_backward(params, x, jnp.array([[1.0], [2.0], [3.0]]))[0]["E"].tolist()
+      [[3.0], [3.0], [0.0]]
+
+    Source: Bengio et al., "A neural probabilistic language model", 2003.
+    """
+    E = params["E"]
+    return {"E": jnp.zeros_like(E).at[_index(params, x)].add(dy.astype(E.dtype), mode="drop")}, zero_cotangent(x)
+
+
+@factory(computes="embedding_forward(params, x)")
+@checked(vocabulary=Count(), n=Count(), init=Function("key", "shape", "dtype"))
+def embedding(vocabulary: int, n: int, init: Initializer = _NORMAL) -> Layer:
+    """Return a layer that looks up n numbers for each whole number; `embedding_backward` derives its gradient.
+
+    Args:
+      vocabulary: how many whole numbers there are, 0 to vocabulary - 1.
+      n: the size of a vector.
+      init: how E is initialized, any initializer of `jax.nn.initializers`; a standard normal by default.
+
+    Returns:
+      A `Layer` with params `{"E": (vocabulary, n)}`, from whole numbers (...) to floats (..., n).
+
+    Raises:
+      ValueError: if a number is below 1; at `init`, if examples are floats; when called, if x is not of an integer
+        dtype.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jaxnn
+      >>> words = jnp.array([[3, 1, 4, 1], [5, 9, 2, 6]])
+      >>> network = jaxnn.chain(embedding(10, 3), jaxnn.flatten(), jaxnn.dense(2))
+      >>> params, out_shape = network.init(jax.random.key(0), jaxnn.nn.shapes_of(words))
+      >>> network.infer(params, (), words).shape
+      (2, 2)
+    """
+
+    @checked(key=RandomKey(), in_shape=IntegerShape())
+    def init_params(key, in_shape):
+        return {"E": init(key, (vocabulary, n), jnp.result_type(float))}, (*in_shape.shape, n)
+
+    forward = embedding_forward.with_sizes(vocabulary=vocabulary, n=n)  # pyright: ignore[reportFunctionMemberAccess]
+    return Layer(init_params, lambda params, x, key=None: forward(params, x), embedding_backward)
+
+
+def _index(params: Params, x: Array) -> Array:
+    # A negative index would count from the end: move it past the other end.
+    return jnp.where(x < 0, params["E"].shape[0], x)
+
+
+CASES = {
+    "embedding": (lambda: embedding(7, 3), jax.ShapeDtypeStruct((), "int32")),
+    "embedding_words": (lambda: embedding(7, 3), jax.ShapeDtypeStruct((4,), "int32")),
+}

@@ -1,0 +1,108 @@
+"""Averages of what layers observe in training, for inference."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxnn.constraints import Constraint, ParamsTree, Real, checked
+from jaxnn.data.batches import BATCH, Batch, number_of_examples
+from jaxnn.data.weights import in_range
+from jaxnn.optim.nonfinite import all_finite
+from jaxnn.train.objectives import OBJECTIVE, Objective
+from jaxnn.typing import Array, Params, Statistics
+
+DECAY = Real(0, 1, "right", description="the factor of earlier batches in an average, above 0 and at most 1")
+
+
+class Averages(NamedTuple):
+    """Weighted means of the statistics of batches.
+
+    Attributes:
+      value: the means, in float32 at least, in the structure of what the network observes.
+      weight: how many examples they are of, the earlier ones discounted, a scalar.
+    """
+
+    value: Statistics
+    weight: Array
+
+
+@checked(objective=OBJECTIVE, params=ParamsTree(), batch=BATCH)
+def empty_averages(objective: Objective, params: Params, batch: Batch) -> Averages | tuple[()]:
+    """Return the averages before the first batch, of weight 0; `()` if the network observes nothing.
+
+    Args:
+      objective: whose statistics they are.
+      params: its params; only shapes are read.
+      batch: examples to train on, any number; only shapes are read.
+
+    Raises:
+      ValueError: if an argument is of another type, and as the objective.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jaxnn
+      >>> network = jaxnn.chain(jaxnn.dense(3), jaxnn.nn.batch_norm(), jaxnn.dense(1))
+      >>> params, _ = network.init(jax.random.key(0), (2,))
+      >>> batch = jaxnn.Batch(jnp.ones((4, 2)), jnp.zeros(4))
+      >>> empty_averages(jaxnn.objective(network, jaxnn.squared_error()), params, batch).value[1]["mean"].tolist()
+      [0.0, 0.0, 0.0]
+    """
+    _, observed = jax.eval_shape(objective.value, params, batch, jax.random.key(0))
+    if not jax.tree.leaves(observed):
+        return ()
+    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, jnp.promote_types(a.dtype, jnp.float32)), observed)
+    return Averages(zeros, jnp.zeros(()))
+
+
+def averages_value(stats: Averages | tuple[()]) -> Statistics:
+    """Return the statistics that inference takes: the means, or `()`."""
+    return stats.value if isinstance(stats, Averages) else ()
+
+
+def updated(stats: Any, observed: Statistics, batch: Batch, decay: float, skipped: Any = False) -> Any:
+    """Return the averages after a batch: w <- decay w + n, value <- value + (n/w) (observed - value).
+
+    n is the sum of the weights of its examples. With decay 1 it is the mean over all examples since w was 0; below 1
+    earlier batches are discounted, and nothing of the start value is left after the first. A batch that was skipped,
+    or whose statistics are not finite, changes nothing.
+    """
+    if not jax.tree.leaves(observed):
+        return stats
+    _OF_NETWORK.check("statistics of the state", (stats, observed))
+    dtype = stats.weight.dtype
+    weights = None if batch.weight is None else in_range(batch.weight, batch.normalizer)[0]
+    n = number_of_examples(batch) if weights is None else weights.sum().astype(dtype)
+    weight = decay * stats.weight + n
+    share = n / jnp.where(weight == 0, 1, weight)
+    value = jax.tree.map(lambda old, new: old + share.astype(old.dtype) * (new - old), stats.value, observed)
+    kept = all_finite(observed) & ~jnp.asarray(skipped)
+    return jax.tree.map(lambda new, old: jnp.where(kept, new, old), Averages(value, weight), stats)
+
+
+def begun(state: Any, decay: float) -> Any:
+    """Return the state at the beginning of an epoch, from which averages with decay 1 are of that epoch alone."""
+    if decay < 1 or not isinstance(state.stats, Averages):
+        return state
+    return state._replace(stats=state.stats._replace(weight=jnp.zeros_like(state.stats.weight)))
+
+
+class _OfNetwork(Constraint):
+    """Averages, with what the network observed."""
+
+    def __init__(self):
+        super().__init__(
+            "averages of what the network observes",
+            fix="train_state(params, optimizer, key, empty_averages(objective, params, batch))",
+        )
+
+    def accepts(self, value: Any) -> bool:
+        """Return whether both have one structure."""
+        stats, observed = value
+        return jax.tree.structure(averages_value(stats)) == jax.tree.structure(observed)
+
+    def got(self, value: Any) -> str:
+        """Return what the averages are instead."""
+        return "()" if value[0] == () else "those of another network"
+
+
+_OF_NETWORK = _OfNetwork()
