@@ -1,7 +1,7 @@
 """Regularizers of params, as pairs: a number added to the objective, and its gradient.
 
 By default a regularizer penalizes weights only: a bias shifts an output, and shrinking it does not simplify the
-network. A leaf is a weight if its name is `W`, as in the params of `dense`.
+network. A leaf is a weight by its name: see `jaxnn.roles`.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxnn.arrays import floats
 from jaxnn.constraints import Function, Real, checked
 from jaxnn.factories.decorator import factory, factory_made
+from jaxnn.roles import is_weight
 from jaxnn.typing import Array, Params, Scalar
 from jaxnn.validation import is_number
 
@@ -40,11 +41,6 @@ class Regularizer(NamedTuple):
 
     value: Callable[[Params], Array]
     gradient: Callable[[Params], Params]
-
-
-def is_weight(path: tuple[Any, ...]) -> bool:
-    """Return whether the leaf at this key path is a weight, that is, whether its name is `W`."""
-    return bool(path) and getattr(path[-1], "key", getattr(path[-1], "name", None)) == "W"
 
 
 def all_leaves(path: tuple[Any, ...]) -> bool:

@@ -10,6 +10,7 @@ import optax
 from jaxnn.constraints import Count, Flag, Function, Nothing, OneOf, Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.optim.arguments import RATE
+from jaxnn.roles import weights_of
 from jaxnn.typing import Scalar
 from jaxnn.validation import described
 
@@ -36,7 +37,7 @@ def _adam(learning_rate, b1=0.9, b2=0.999, eps=1e-8):
 
 
 def _adamw(learning_rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=1e-4):
-    return optax.adamw(learning_rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay)
+    return optax.adamw(learning_rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay, mask=weights_of)
 
 
 def _lbfgs(learning_rate, memory_size=10):
@@ -106,7 +107,8 @@ def optimizer(
 
     Args:
       name: one of `OPTIMIZERS`. "sgd" is batch, mini-batch or stochastic gradient descent, depending on the batch size.
-        "adamw" decays all params, biases too. "lbfgs" is for full batches; the learning rate scales the first step of
+        "adamw" decays weights (`jaxnn.roles`), not biases and gains, or all params if none has the name of a weight.
+        "lbfgs" is for full batches; the learning rate scales the first step of
         its line search, for which 1 is usual.
       learning_rate: a positive, finite scalar, or a schedule that maps the step to one.
       clip_norm: the largest norm of the gradient of all params together; a longer gradient is scaled down to it,

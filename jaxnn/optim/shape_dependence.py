@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from jaxnn.optim.interface import NO_LOOKAHEAD, accepting, extra_arguments
-from jaxnn.regularizers import is_weight
+from jaxnn.roles import axes_of
 from jaxnn.typing import Params
 
 # The layout of the weights that the optimizer being traced gets; "either" during `find_readers`.
@@ -171,5 +171,6 @@ def _is_lookahead(node: Any) -> bool:
 
 
 def is_matrix(path: tuple[Any, ...], leaf: Any) -> bool:
-    """Return whether a leaf of params is a weight with at least two axes."""
-    return is_weight(path) and jnp.ndim(leaf) > 1
+    """Return whether a leaf of params is a weight (n_out, n_in), which Flax has transposed."""
+    axes = axes_of(path)
+    return axes is not None and axes.units < axes.inputs and jnp.ndim(leaf) > 1

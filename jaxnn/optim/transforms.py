@@ -7,7 +7,7 @@ import optax
 from jaxnn.constraints import Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.optim.layout import with_layout
-from jaxnn.regularizers import is_weight
+from jaxnn.roles import axes_of, is_weight, name_of
 from jaxnn.typing import Scalar
 
 
@@ -16,7 +16,8 @@ from jaxnn.typing import Scalar
 def max_norm(limit: Scalar) -> optax.GradientTransformation:
     """Limit the norm of each unit's incoming weights: after each update, w := w min(1, limit/|w|).
 
-    This projects each row w of each weight `W` onto the ball of that radius; biases are not limited. It must be the
+    This projects the weights w of each unit onto the ball of that radius: each row of a `W`, and each vector of an
+    embedding `E`. Biases are not limited. It must be the
     last of a chain, since it needs the update to be made: `optax.chain(optax.sgd(0.1), max_norm(3.0))`.
 
     Args:
@@ -42,15 +43,17 @@ def max_norm(limit: Scalar) -> optax.GradientTransformation:
     """
 
     def project(path, update, w):
-        if not is_weight(path):
+        axes = axes_of(path)
+        if axes is None:
             return update
         after = w + update
-        norm = jnp.linalg.norm(after, axis=-1, keepdims=True)
+        # Of an embedding, what comes out is a row.
+        norm = jnp.linalg.norm(after, axis=axes.units if name_of(path) == "E" else axes.inputs, keepdims=True)
         return jnp.where(norm > limit, after * (limit / norm) - w, update).astype(update.dtype)
 
     def update(updates, state, params=None):
         if params is None or not any(is_weight(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)):
-            got = "None" if params is None else "params without leaves named W"
+            got = "None" if params is None else "params without weights"
             raise ValueError(f"params must have weights for max_norm, got {got}: call update(updates, state, params)")
         return jax.tree_util.tree_map_with_path(project, updates, params), state
 
