@@ -32,8 +32,8 @@ WEIGHTS = {
     "K": WeightAxes(-2, -1),
     "E": WeightAxes(-2, -1),
 }
-"""The names of weights: W (n_out, n_in) of a dense layer, W_x and W_a (gates, n) of a recurrent one, K (..., c_in, c_out)
-of a convolution and E (vocabulary, n) of an embedding. All other leaves, such as b, gamma and beta, are not weights."""
+"""The names of weights: W (n_out, n_in) of a dense layer, W_x and W_a (gates, n) of a recurrent one, K (..., c_in,
+c_out) of a convolution and E (vocabulary, n) of an embedding. Others, such as b, gamma and beta, are no weights."""
 
 
 def name_of(path: tuple[Any, ...]) -> str | None:

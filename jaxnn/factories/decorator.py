@@ -6,7 +6,7 @@ compiled program, and a loop that makes the same network in every round compiles
 """
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial, wraps
 from typing import Any, SupportsIndex, TypeVar, overload
 
@@ -189,6 +189,22 @@ def factory_made(cls: type[T], shown: Callable[[Any], str] | None = None) -> typ
         namespace["__firstlineno__"] = vars(cls)["__firstlineno__"]
     made: Any = type(cls.__name__, (FactoryMade, cls), namespace)
     return made
+
+
+def calls_of(value: Any, factory: Callable) -> list[FactoryCall]:
+    """Return the calls of a factory that a value was made by, or by which something it is made of was made, each once.
+
+    Example:
+      >>> import jaxnn
+      >>> calls_of(jaxnn.chain(jaxnn.dense(3), jaxnn.residual(jaxnn.dense(3)), jaxnn.dense(1)), jaxnn.dense)
+      [dense(3), dense(1)]
+    """
+    call = getattr(value, "factory_call", None)
+    if call is not None and call.factory is factory:
+        return [call]
+    inside = value if call is None else call.arguments
+    inside = inside.values() if isinstance(inside, Mapping) else inside if isinstance(inside, tuple | list) else ()
+    return list(dict.fromkeys(one for part in inside for one in calls_of(part, factory)))
 
 
 def derived_field(cls: type, field: str, derive: Callable[[Any], Any]) -> None:

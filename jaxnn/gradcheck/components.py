@@ -1,62 +1,152 @@
 """Checks of what jaxnn's networks and objectives are made of: layers, losses and regularizers."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.constraints import Count, ExampleShape, Instance, Nothing, RandomKey, checked
+from jaxnn.constraints import (
+    ArrayTree,
+    Count,
+    ExampleTree,
+    Flag,
+    Instance,
+    Nothing,
+    RandomKey,
+    checked,
+)
+from jaxnn.factories.decorator import calls_of
 from jaxnn.gradcheck.api import gradient_as_vjp
 from jaxnn.gradcheck.checker import report_on
+from jaxnn.gradcheck.inference import inference_rows
 from jaxnn.gradcheck.options import make_options
 from jaxnn.gradcheck.problem import as_gradcheck_error, make_problem
 from jaxnn.gradcheck.report import Report
 from jaxnn.losses.loss import Loss
+from jaxnn.nn.boundaries import call_forward
+from jaxnn.nn.freezing import frozen
+from jaxnn.nn.from_functions import layer_from
 from jaxnn.nn.layer import LAYER, Layer
+from jaxnn.nn.shapes import shapes_of, simplified, structs
 from jaxnn.regularizers import Regularizer
-from jaxnn.typing import Key, Shape
+from jaxnn.typing import Key, Params, PyTree, Shapes
 
 
 @as_gradcheck_error()
-@checked(layer=LAYER, in_shape=ExampleShape(), key=RandomKey() | Nothing(), m=Count(), seed=Count(0))
+@checked(
+    layer=LAYER,
+    in_shape=ExampleTree() | Nothing(),
+    key=RandomKey() | Nothing(),
+    m=Count(),
+    x=ArrayTree() | Nothing(),
+    infers_as_forward=Flag(),
+    seed=Count(0),
+)
 def layer(
-    layer: Layer, in_shape: Shape, *, key: Key | None = None, m: int = 5, fast: bool = False, seed: int = 0
+    layer: Layer,
+    in_shape: Shapes | None = None,
+    *,
+    key: Key | None = None,
+    m: int = 5,
+    x: PyTree = None,
+    infers_as_forward: bool = True,
+    fast: bool = False,
+    seed: int = 0,
 ) -> Report:
-    """Check a jaxnn `Layer`: its backward against its plain forward, with JAX's slope at every kink.
+    """Check a jaxnn `Layer`, in training and in inference.
+
+    The backward is compared with the plain forward, with JAX's slope at every kink; of a layer that looks across
+    examples, also where these count 0, 1 and 2. `infer` must be finite and have a finite gradient, and, unless the
+    layer is random, return what forward does if it gets the statistics that forward observed.
 
     Args:
       layer: the `Layer`.
-      in_shape: the shape of one example, as `layer.init` takes it.
+      in_shape: the shape of one example, as `layer.init` takes it; without it, that of x.
       key: a random key for the forward, for a random layer such as dropout; `None` by default.
       m: the batch size.
+      x: inputs to check at; by default floats are drawn from a normal distribution, and whole numbers are 0 or 1.
+      infers_as_forward: whether inference is to agree with training; False for a layer that means another function
+        there.
       fast: check only the given arguments, in float64 and in their own precision.
       seed: seed of the params, the inputs and all other random numbers; the same seed gives the same report.
 
     Returns:
-      A `Report`, true if the backward is right.
+      A `Report`, true if the backward is right and inference is as described.
 
     Raises:
       GradcheckError: if the check cannot be run.
 
     Example:
       >>> import jaxnn
-      >>> bool(layer(jaxnn.dense(3), (4,)))
-      True
+      >>> bool(layer(jaxnn.dense(3), (4,))), bool(layer(jaxnn.nn.embedding(9, 2), x=jnp.array([[8, 3], [3, 0]])))
+      (True, True)
     """
     rng = np.random.default_rng(seed)
-    like = jax.eval_shape(lambda: layer.init(jax.random.key(0), tuple(in_shape))[0])
+    in_shape = _SHAPE.check("in_shape", shapes_of(x) if in_shape is None and x is not None else in_shape)
+    like = jax.eval_shape(lambda: layer.init(jax.random.key(0), simplified(in_shape))[0])
     params = jax.tree.map(lambda leaf: (rng.normal(size=leaf.shape) / 2).astype(leaf.dtype), like)
-    x = rng.normal(size=(m, *in_shape)).astype(jnp.result_type(float))
+    if x is None:
+        x = jax.tree.map(lambda a: _drawn(rng, (m, *a.shape), a.dtype), structs(in_shape))
 
-    def forward(params, x):
-        return layer.forward(params, x, key)[0]
+    def training(params, x, weighted):
+        rows = np.resize(_ROWS, jax.tree.leaves(x)[0].shape[0]) if weighted else None
+        return call_forward(layer, params, x, key, rows)
 
-    def manual(args, dy):
-        return layer.backward(args[0], layer.forward(*args, key)[1], dy)
+    whole, part = _held_apart(layer, params, lambda: training(params, x, False))
 
-    options = make_options(fast=fast, seed=seed, batch=m, kinks="jax")
-    return report_on(make_problem("layer", forward, manual, (params, x)), options)
+    def check(weighted):
+        def forward(params, x):
+            return training(whole(params), x, weighted)[0]
+
+        def manual(args, dy):
+            params, x = whole(args[0]), args[1]
+            dparams, dx = layer.backward(params, training(params, x, weighted)[1], dy)
+            return part(dparams), dx
+
+        problem = make_problem("layer", forward, manual, (part(params), x))
+        return report_on(problem, make_options(fast=fast, seed=seed, batch=m, kinks="jax"))
+
+    report = check(weighted=False)
+    if report and layer.across:
+        report = check(weighted=True)
+    if not report:
+        return report
+    compared = infers_as_forward and key is None
+    rows = inference_rows(lambda: training(params, x, False), layer, params, x, compared)
+    assumed = (*report.assumed, *(f"{call}: its backward is by autodiff" for call in calls_of(layer, layer_from)))
+    return replace(report, rows=(*report.rows, *rows), assumed=assumed)
+
+
+def _held_apart(layer: Layer, params: Params, training: Callable[[], Any]) -> tuple[Callable, Callable]:
+    """Return the functions from the params that have a gradient to all, and back: those of `frozen` have none."""
+    if not calls_of(layer, frozen):
+        return (lambda params: params), (lambda params: params)
+    y, cache = training()
+    leaves, structure = jax.tree.flatten(params)
+    held = [
+        not np.any(leaf) for leaf in jax.tree.leaves(layer.backward(params, cache, jax.tree.map(jnp.ones_like, y))[0])
+    ]
+
+    def whole(some):
+        rest = iter(some)
+        return structure.unflatten([leaf if fixed else next(rest) for leaf, fixed in zip(leaves, held, strict=True)])
+
+    def part(tree):
+        return [leaf for leaf, fixed in zip(jax.tree.leaves(tree), held, strict=True) if not fixed]
+
+    return whole, part
+
+
+_SHAPE = ExampleTree()
+_ROWS = np.array([1.0, 0.0, 2.0], np.float32)
+
+
+def _drawn(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    floating = jnp.issubdtype(dtype, jnp.floating)
+    return (rng.normal(size=shape) if floating else rng.integers(0, 2, shape)).astype(dtype)
 
 
 @as_gradcheck_error()

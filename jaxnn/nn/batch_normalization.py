@@ -22,7 +22,7 @@ def batch_norm_forward(
 ) -> tuple[Array, dict[str, Array]]:
     """Compute y = γ x̂ + β with x̂ = (x - μ)/σ, μ the mean of each feature over the batch and σ² its variance plus ε.
 
-    With s_i the share of row i, 1/N if all count alike, μ = Σ_i s_i x_i and σ² = Σ_i s_i (x_i - μ)² + ε. The rows are
+    With w_i how much row i counts and N = Σ_i w_i, μ = Σ_i w_i x_i/N and σ² = Σ_i w_i (x_i - μ)²/N + ε. The rows are
     all axes but the last, so images (m, height, width, n) are normalized over their pixels too. μ and σ are computed in
     float32 at least, in two passes.
 
@@ -34,7 +34,7 @@ def batch_norm_forward(
       eps: ε, which is added to the variance; above 0.
 
     Returns:
-      y, in the shape of x, and the cache: x̂, 1/σ and the shares, with the mean and the variance (without ε).
+      y, in the shape of x, and the cache: x̂, 1/σ, w and N, with the mean and the variance (without ε).
 
     Raises:
       ValueError: if the last axis of x does not have the size of γ and β, or rows do not have leading axes of x.
@@ -50,24 +50,24 @@ def batch_norm_forward(
     Source: Ioffe and Szegedy, "Batch normalization: accelerating deep network training by reducing internal covariate
     shift", 2015.
     """
-    over = tuple(range(x.ndim - 1))
-    shares, wide = _shares(x, rows), _wide(x)
+    over, wide = tuple(range(x.ndim - 1)), _wide(x)
+    weight, n = _weights(wide, rows)
     if rows is not None:
-        wide = jnp.where(shares == 0, 0, wide)  # since 0 · NaN is NaN
-    mean = (shares * wide).sum(over)
+        wide = jnp.where(weight == 0, 0, wide)  # since 0 · NaN is NaN
+    mean = (weight * wide).sum(over) / n
     centered = wide - mean
-    var = (shares * centered**2).sum(over)
+    var = (weight * centered**2).sum(over) / n
     scale = 1 / jnp.sqrt(var + eps)
     normalized = centered * scale
     y = _wide(params["gamma"]) * normalized + _wide(params["beta"])
-    cache = {"x": normalized.astype(x.dtype), "scale": scale, "shares": shares, "mean": mean, "var": var}
+    cache = {"x": normalized.astype(x.dtype), "scale": scale, "weight": weight, "n": n, "mean": mean, "var": var}
     return y.astype(jnp.result_type(x, *params.values())), cache
 
 
 def batch_norm_backward(params: Params, cache: dict[str, Array], dy: Array) -> tuple[Params, Array]:
-    """Compute dγ = Σ dy x̂, dβ = Σ dy, and dx_i = γ/σ (dy_i - s_i (dβ + x̂_i dγ)), with s_i the share of row i.
+    """Compute dγ = Σ dy x̂, dβ = Σ dy, and dx_i = γ/σ (dy_i - w_i (dβ + x̂_i dγ)/N), with w_i how much row i counts.
 
-    Derivation, for one feature. y_i = γ x̂_i + β gives dγ and dβ, and γ dy_i as the cotangent of x̂_i. With
+    Derivation, for one feature. y_i = γ x̂_i + β gives dγ and dβ, and γ dy_i as the cotangent of x̂_i. With s_i = w_i/N,
     μ = Σ_k s_k x_k, σ² = Σ_k s_k (x_k - μ)² + ε and Σ_k s_k = 1,
 
         ∂μ/∂x_i   = s_i
@@ -92,12 +92,12 @@ def batch_norm_backward(params: Params, cache: dict[str, Array], dy: Array) -> t
       >>> print(batch_norm_backward(params, cache, jnp.array([[1.0], [0.0], [0.0]]))[1].ravel().round(3))
       [ 0.204 -0.408  0.204]
     """
-    x, scale, shares = cache["x"], cache["scale"], cache["shares"]
+    x, scale, weight, n = (cache[name] for name in ("x", "scale", "weight", "n"))
     wide, normalized, over = _wide(floats(dy, "dy")), _wide(x), tuple(range(x.ndim - 1))
     dgamma, dbeta = (wide * normalized).sum(over), wide.sum(over)
-    dx = _wide(params["gamma"]) * scale * (wide - shares * (dbeta + normalized * dgamma))
-    if shares.ndim:
-        dx = jnp.where(shares == 0, 0, dx)  # where 0 was put for x
+    dx = _wide(params["gamma"]) * scale * (wide - weight * ((dbeta + normalized * dgamma) / n))
+    if weight.ndim:
+        dx = jnp.where(weight == 0, 0, dx)  # where 0 was put for x
     return {"gamma": cast_like(params["gamma"], dgamma), "beta": cast_like(params["beta"], dbeta)}, cast_like(x, dx)
 
 
@@ -174,15 +174,14 @@ def _observed(cache: Cache) -> Statistics:
     return {"mean": cache["mean"], "var": cache["var"]}
 
 
-def _shares(x: Array, rows: Rows | None) -> Array:
-    """Return the share of each row in the means, with the axes of x or a scalar."""
-    dtype = _wide(x).dtype
+def _weights(x: Array, rows: Rows | None) -> tuple[Array, Array]:
+    """Return how much each row counts, with the axes of x or as a scalar, and the sum over all rows, 1 instead of 0."""
+    n = x.size // x.shape[-1]
     if rows is None:
-        return jnp.asarray(x.shape[-1] / x.size, dtype)
-    rows = rows.astype(dtype)
-    total = rows.sum() * (x.size / x.shape[-1] / rows.size)
-    shares = rows / jnp.where(total == 0, 1, total)
-    return jnp.expand_dims(shares, tuple(range(rows.ndim, x.ndim)))
+        return jnp.ones((), x.dtype), jnp.asarray(n, x.dtype)
+    rows = rows.astype(x.dtype)
+    total = rows.sum() * (n // rows.size)
+    return jnp.expand_dims(rows, tuple(range(rows.ndim, x.ndim))), jnp.where(total == 0, 1, total)
 
 
 def _wide(x: Array) -> Array:

@@ -32,9 +32,9 @@ def with_layout(optimizer: optax.GradientTransformation, layout: LayoutName = "f
 
         optimizer = jaxnn.optim.with_layout(optax.contrib.muon(0.02))
 
-    Weights (n_out, n_in) are the leaves named `W`, `W_x` and `W_a`: their last two axes are swapped, in params, gradients and every other tree with
-    the structure of params. Names and structure do not change, so masks and labels by path still apply. The
-    optimizer's state, and axes that are arguments of the optimizer, are in that layout too:
+    Weights (n_out, n_in) are the leaves named `W`, `W_x` and `W_a`: their last two axes are swapped, in params,
+    gradients and every other tree with the structure of params. Names and structure do not change, so masks and labels
+    by path still apply. The optimizer's state, and axes that are arguments of the optimizer, are in that layout too:
     `optax.adaptive_grad_clip(0.01)` clips by unit with its default axis.
 
     Layouts nest, and no weight is transposed twice: the result may be part of a chain that is passed to `fit`.
