@@ -89,6 +89,7 @@ class FactoryCall:
     Attributes:
       factory: the decorated function.
       arguments: name -> value.
+      args, kwargs: the arguments as they are passed to the factory.
     """
 
     def __init__(self, factory: Callable, signature: inspect.Signature, args: tuple, kwargs: dict[str, Any]):
@@ -98,6 +99,7 @@ class FactoryCall:
             if _by_name(signature, parameter) and key_of(bound.arguments[name]) == key_of(parameter.default):
                 del bound.arguments[name]
         self.factory, self.arguments, self._bound = factory, bound.arguments, bound
+        self.args, self.kwargs = bound.args, bound.kwargs
         kinds = {parameter.kind: name for name, parameter in signature.parameters.items()}
         named = kinds.get(inspect.Parameter.VAR_KEYWORD, "")
         self._key = factory, *((name, key_of(value)) for name, value in bound.arguments.items() if name != named)

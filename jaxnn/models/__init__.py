@@ -2,13 +2,17 @@
 
 from jaxnn.models.arrays import params_from_arrays, params_to_arrays
 from jaxnn.models.feedforward import OutputName, logistic_regression, mlp
+from jaxnn.models.io import Saved, load, save
 from jaxnn.models.model import Model
 
 __all__ = [
     "Model",
     "OutputName",
+    "Saved",
+    "load",
     "logistic_regression",
     "mlp",
     "params_from_arrays",
     "params_to_arrays",
+    "save",
 ]

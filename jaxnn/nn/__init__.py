@@ -22,6 +22,7 @@ from jaxnn.nn.repetition import *
 from jaxnn.nn.reshaping import *
 from jaxnn.nn.shapes import *
 from jaxnn.nn.stochastic import *
+from jaxnn.nn.summaries import *
 from jaxnn.nn.transforms import *
 
 # The files' own names are modules here, and no part of what is public. Type checkers, which run no loop, take the names
