@@ -1,0 +1,288 @@
+"""The rules of the contract of a layer: what each promises, over the table of cases and through every combinator."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxnn
+from jaxnn import nn
+from jaxnn.contrib import mask_units
+from tests.helpers.programs import compiled
+from tests.helpers.registry import LAYER_CASES, name_of, normal
+
+KEY = jax.random.key(1)
+
+
+def shaped(*sizes, dtype="float32"):
+    return jax.ShapeDtypeStruct(sizes, dtype)
+
+
+# What a combinator must hand on.
+
+
+def probe(observed=False):
+    """Training is NaN, inference the identity; it observes the mean of x, which nothing else does."""
+    return jaxnn.Layer(
+        init=lambda key, in_shape: ((), in_shape),
+        forward=lambda params, x, key=None: (x * jnp.nan, x),
+        backward=lambda params, cache, dy: ((), dy * jnp.nan),
+        infer=lambda params, stats, x: x,
+        observe=(lambda cache: {"mean": cache.mean(0)}) if observed else lambda cache: (),
+    )
+
+
+COMBINATORS = {
+    "chain": (lambda layer: jaxnn.chain(layer, layer), lambda x: x),
+    "residual": (jaxnn.residual, lambda x: 2 * x),
+    "remat": (jaxnn.remat, lambda x: x),
+    "repeat": (lambda layer: jaxnn.repeat(layer, 3), lambda x: x),
+    "repeat_remat_residual": (lambda layer: jaxnn.repeat(jaxnn.remat(jaxnn.residual(layer)), 2), lambda x: 4 * x),
+    "with_dtype": (lambda layer: jaxnn.with_dtype(layer, jnp.bfloat16), lambda x: x),
+    "fan_out": (lambda layer: jaxnn.chain(nn.fan_out(layer, layer), nn.fan_in_sum()), lambda x: 2 * x),
+    "fan_out_named": (lambda layer: jaxnn.chain(nn.fan_out(a=layer, b=layer), nn.fan_in_sum()), lambda x: 2 * x),
+    "parallel": (
+        lambda layer: jaxnn.chain(nn.fan_out(nn.identity(), nn.identity()), nn.parallel(layer, layer), nn.fan_in_sum()),
+        lambda x: 2 * x,
+    ),
+    "shared": (
+        lambda layer: jaxnn.chain(nn.fan_out(nn.identity(), nn.identity()), nn.shared(layer), nn.fan_in_sum()),
+        lambda x: 2 * x,
+    ),
+    "mask_units": (lambda layer: mask_units(layer, 2), lambda x: x.at[:, 2:].set(0)),
+}
+
+combinators = pytest.mark.parametrize("name", COMBINATORS)
+
+
+@combinators
+def test_infer_goes_through_every_combinator(name):
+    combine, expected = COMBINATORS[name]
+    network, x = combine(probe()), jnp.array([[1.0, -2.0, 3.0], [0.5, 0.25, 8.0]])
+    params, _ = network.init(KEY, (3,))
+    np.testing.assert_array_equal(network.infer(params, (), x), expected(x))
+    assert np.isnan(network.forward(params, x, KEY)[0]).any()
+
+
+@combinators
+def test_statistics_go_through_every_combinator(name):
+    """What each part observed comes out, in one structure for observe and infer; with repeat, stacked by copy."""
+    combine, _ = COMBINATORS[name]
+    network, x = combine(probe(observed=True)), jnp.array([[1.0, -2.0, 3.0], [0.5, 0.25, 8.0]])
+    params, _ = network.init(KEY, (3,))
+    stats = network.observe(network.forward(params, x, KEY)[1])
+    leaves = jax.tree.leaves(stats)
+    assert leaves
+    assert all(leaf.shape[-1] == 3 for leaf in leaves)
+    first = leaves[0] if leaves[0].ndim == 1 else leaves[0][0]
+    np.testing.assert_allclose(first, x.mean(0), rtol=1e-2)
+    network.infer(params, stats, x)
+    assert combine(probe()).observe(combine(probe()).forward(params, x, KEY)[1]) == ()
+
+
+@combinators
+def test_rows_go_through_every_combinator_to_layers_across_alone(name):
+    combine, _ = COMBINATORS[name]
+    network, x = combine(nn.batch_norm()), normal((4, 3))
+    params, _ = network.init(KEY, (3,))
+    assert network.across
+    assert not combine(jaxnn.tanh()).across
+    padded, rows = jnp.concatenate([x, jnp.full((2, 3), 7.0)]), jnp.array([1.0, 1, 1, 1, 0, 0])
+    run = compiled(lambda x, rows: network.forward(params, x, KEY, rows)[0])
+    np.testing.assert_allclose(run(padded, rows)[:4], run(x, jnp.ones(4)), rtol=1e-5, atol=1e-6)
+    assert not np.allclose(network.forward(params, padded, KEY)[0][:4], run(x, jnp.ones(4)), atol=1e-3)
+
+
+def test_layers_that_do_not_look_across_compile_as_without_rows():
+    network = jaxnn.chain(jaxnn.dense(3), jaxnn.residual(jaxnn.tanh()))
+    params, _ = network.init(KEY, (5,))
+    x = jnp.ones((4, 5))
+    with_rows = jax.make_jaxpr(lambda p, x: network.forward(p, x, None, jnp.ones(4))[0])(params, x)
+    assert str(jax.make_jaxpr(lambda p, x: network.forward(p, x)[0])(params, x)) == str(with_rows)
+
+
+# Weights of examples, for every layer.
+
+WEIGHTS = np.array([1.0, 0.0, 2.0, 1.0], np.float32)
+REPEATED = np.array([0, 2, 2, 3])
+
+
+@pytest.mark.parametrize("case", [case for case in LAYER_CASES if not case.random], ids=name_of)
+def test_weight_0_is_no_row_and_weight_2_the_row_twice(case):
+    """The gradient of Σ w_i f(y_i), at weights of 0 and 2, is that of the rows as often as they count."""
+    params, x = case.params(), case.input(4)
+
+    def gradient(x, weight):
+        rows = (weight,) if case.layer.across else ()
+        y, cache = case.layer.forward(params, x, None, *rows)
+        dy = jax.tree.map(lambda a: jnp.cos(a.astype(jnp.float32)) * weight.reshape(-1, *[1] * (a.ndim - 1)), y)
+        dy = jax.tree.map(lambda d, a: d.astype(a.dtype), dy, y)
+        dparams, _ = case.layer.backward(params, cache, dy)
+        return y, dparams, case.layer.observe(cache)
+
+    y, *weighted = compiled(gradient)(x, jnp.asarray(WEIGHTS))
+    of_rows, *repeated = compiled(gradient)(jax.tree.map(lambda a: a[REPEATED], x), jnp.ones(4))
+    near = partial(
+        np.testing.assert_allclose,
+        rtol=2e-2 if case.inside == "bfloat16" else 1e-4,
+        atol=1e-2 if case.inside == "bfloat16" else 1e-5,
+    )
+    jax.tree.map(near, weighted, repeated)
+    kept, once = np.array([0, 2, 3]), np.array([0, 1, 3])
+    jax.tree.map(lambda a, b: near(a[kept], b[once]), y, of_rows)
+
+
+# Whole numbers and trees.
+
+
+def test_the_cotangent_of_whole_numbers_is_a_float0_through_fan_out_and_with_dtype():
+    words = jnp.array([[1, 2], [2, 0]])
+    for network in (
+        jaxnn.chain(nn.fan_out(nn.embedding(3, 4), nn.embedding(3, 4)), nn.fan_in_sum()),
+        jaxnn.with_dtype(nn.embedding(3, 4), jnp.bfloat16),
+        jaxnn.remat(nn.embedding(3, 4)),
+        nn.shared(nn.embedding(3, 4)),
+    ):
+        x = (words, words) if network.factory_call.factory is nn.shared else words
+        params, _ = network.init(KEY, nn.shapes_of(x))
+        y, cache = network.forward(params, x)
+        dparams, dx = network.backward(params, cache, jax.tree.map(jnp.ones_like, y))
+        expected = jax.vjp(lambda p, x, layer=network: layer.forward(p, x)[0], params, x)[1](
+            jax.tree.map(jnp.ones_like, y)
+        )
+        assert [leaf.dtype for leaf in jax.tree.leaves(dx)] == [leaf.dtype for leaf in jax.tree.leaves(expected[1])]
+        assert all(leaf.dtype == jax.dtypes.float0 for leaf in jax.tree.leaves(dx))
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-2), dparams, expected[0])
+
+
+def test_with_dtype_casts_only_floats_and_back_to_the_dtype_of_each_input():
+    layer = jaxnn.with_dtype(nn.parallel(a=jaxnn.dense(2), b=nn.embedding(5, 2)), jnp.bfloat16)
+    x = {"a": jnp.ones((3, 4)), "b": jnp.array([0, 4, 4])}
+    params, _ = layer.init(KEY, nn.shapes_of(x))
+    y, cache = layer.forward(params, x)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(y)} == {"float32"}
+    dparams, dx = layer.backward(params, cache, y)
+    assert dx["a"].dtype == jnp.float32
+    assert dx["b"].dtype == jax.dtypes.float0
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(dparams)} == {"float32"}
+
+
+def test_a_shape_is_a_tuple_for_one_array_of_floats_and_a_tree_else():
+    assert nn.shapes_of(jnp.ones((2, 3, 4))) == (3, 4)
+    assert nn.shapes_of(jnp.ones(2)) == ()
+    assert nn.shapes_of((jnp.ones((2, 3)),)) == (shaped(3),)
+    assert nn.shapes_of(jnp.ones((2, 3), int)) == shaped(3, dtype="int32")
+    assert nn.fan_out(jaxnn.dense(2), nn.identity()).init(KEY, (3,))[1] == (shaped(2), shaped(3))
+
+
+@pytest.mark.parametrize(
+    ("layer", "in_shape", "message"),
+    [
+        (jaxnn.dense(2), shaped(3, dtype="int32"), r"got int32 \(3,\): it takes floats: put embedding"),
+        (nn.batch_norm(), shaped(3, dtype="int32"), "it takes floats"),
+        (nn.embedding(4, 2), (3,), r"shape of whole numbers.*got \(3,\)"),
+        (jaxnn.dense(2), (shaped(3), shaped(3)), "it takes one array: put fan_in_concat"),
+        (nn.parallel(jaxnn.dense(2), jaxnn.dense(2)), (3,), "a tuple of 2 entries, one per layer"),
+        (nn.parallel(a=jaxnn.dense(2)), {"b": shaped(3)}, r"a dictionary of \['a'\], one entry per layer"),
+        (nn.shared(jaxnn.dense(2)), (shaped(3), shaped(4)), "must keep the shape of the first entry"),
+        (nn.fan_in_sum(), (shaped(3), shaped(4)), r"arrays of one shape, got \[\(3,\), \(4,\)\]"),
+        (nn.fan_in_concat(0), (shaped(3, 2), shaped(3, 4)), "arrays of one shape but for axis 0"),
+        (nn.fan_in_concat(2), (shaped(3, 2), shaped(3, 2)), "arrays of one shape but for axis 2"),
+    ],
+)
+def test_a_layer_rejects_shapes_and_dtypes_that_it_cannot_take(layer, in_shape, message):
+    with pytest.raises(ValueError, match=message):
+        layer.init(KEY, in_shape)
+
+
+# Statistics.
+
+
+def test_statistics_that_are_missing_or_of_another_network_raise():
+    network = jaxnn.chain(jaxnn.dense(3), nn.batch_norm())
+    params, _ = network.init(KEY, (2,))
+    x = jnp.ones((4, 2))
+    for stats, message in (
+        ((), r"layer 2 of 2, batch_norm\(\): stats must be .* got tuple: result.stats of fit"),
+        (((), {"mean": jnp.ones(4), "var": jnp.ones(4)}), r"mean: float32 \(4,\).*result.stats of fit"),
+        (({"mean": jnp.ones(3), "var": jnp.ones(3)}, ()), r"layer 1 of 2, dense\(3\): stats must be \(\) for a layer"),
+        (({"mean": jnp.ones(3)},), "a tuple of 2 entries.*statistics are those of another network"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            network.infer(params, stats, x)
+
+
+def test_batch_norm_infers_with_what_it_observed_in_the_same_batch():
+    layer, x = nn.batch_norm(), 3 + 2 * normal((6, 4))
+    params, _ = layer.init(KEY, (4,))
+    y, cache = layer.forward(params, x)
+    np.testing.assert_allclose(layer.infer(params, layer.observe(cache), x), y, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(layer.observe(cache)["mean"], np.mean(x, 0), rtol=1e-6)
+    np.testing.assert_allclose(layer.observe(cache)["var"], np.var(x, 0), rtol=1e-5)
+
+
+def test_batch_norm_of_a_row_that_counts_0_may_be_nan():
+    layer, x = nn.batch_norm(), np.array([[1.0, 2.0], [3.0, 5.0], [np.nan, np.inf]], np.float32)
+    params, _ = layer.init(KEY, (2,))
+    y, cache = layer.forward(params, jnp.asarray(x), None, jnp.array([1.0, 1.0, 0.0]))
+    expected, _ = layer.forward(params, jnp.asarray(x[:2]))
+    np.testing.assert_allclose(y[:2], expected, rtol=1e-6)
+    dparams, dx = layer.backward(params, cache, jnp.array([[1.0, 0.0], [0.5, 1.0], [0.0, 0.0]]))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((y, dparams, dx)))
+    assert not dx[2].any()
+
+
+def test_dropout_infers_the_mean_of_its_forward():
+    layer, x = jaxnn.dropout(0.3), normal((1, 5))
+    keys = jax.random.split(KEY, 20_000)
+    mean = jax.vmap(lambda key: layer.forward((), x, key)[0])(keys).mean(0)
+    # The standard error of the mean is |x| √(r/(1 - r)/n).
+    np.testing.assert_allclose(mean, layer.infer((), (), x), atol=5 * 3 * np.sqrt(0.3 / 0.7 / 20_000))
+    np.testing.assert_array_equal(layer.infer((), (), x), x)
+
+
+def test_frozen_is_inference_in_training_without_a_gradient_for_its_params():
+    inner = jaxnn.chain(jaxnn.dense(3), nn.batch_norm(), jaxnn.dropout(0.5))
+    stats = ((), {"mean": np.full(3, 0.5, np.float32), "var": np.full(3, 2.0, np.float32)}, ())
+    layer, x = nn.frozen(inner, stats), normal((4, 2))
+    params, _ = layer.init(KEY, (2,))
+    y, cache = layer.forward(params, x)
+    np.testing.assert_array_equal(y, inner.infer(params, stats, x))
+    dparams, dx = layer.backward(params, cache, jnp.ones_like(y))
+    assert not any(leaf.any() for leaf in jax.tree.leaves(dparams))
+    expected = jax.grad(lambda x: inner.infer(params, stats, x).sum())(x)
+    np.testing.assert_allclose(dx, expected, rtol=1e-6)
+    assert layer.observe(cache) == ()
+    assert nn.frozen(inner, stats) == layer
+
+
+# Plain functions.
+
+
+def test_layer_from_caches_nothing_of_params_alone():
+    """Under `repeat`, a cache that held the weights, transposed or not, would be a copy of them for each layer."""
+    layer = nn.layer_from(
+        lambda p, x: jnp.tanh(x @ p["W"].T + p["b"][None]) * p["b"][None],
+        lambda key, shape: {"W": jax.random.normal(key, (3, 3)), "b": jnp.ones(3)},
+    )
+    network = jaxnn.repeat(layer, 4)
+    params, _ = network.init(KEY, (3,))
+    cache = jax.eval_shape(lambda p: network.forward(p, jnp.ones((2, 3)))[1], params)
+    assert all(leaf.shape == (4, 2, 3) for leaf in jax.tree.leaves(cache))
+    assert "layer_from(" in repr(network)
+
+
+def test_differentiable_returns_what_was_observed():
+    network = jaxnn.chain(jaxnn.dense(3), nn.batch_norm())
+    params, _ = network.init(KEY, (2,))
+    x = normal((5, 2))
+    y, stats = jaxnn.differentiable(network, observe=True)(params, x)
+    expected, cache = network.forward(params, x)
+    jax.tree.map(np.testing.assert_array_equal, (y, stats), (expected, network.observe(cache)))
+    grads = jax.grad(lambda p: jaxnn.differentiable(network, observe=True)(p, x)[0].sum())(params)
+    by_hand, _ = network.backward(params, cache, jnp.ones_like(y))
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), grads, by_hand)
+    of_stats = jax.grad(lambda p: jaxnn.differentiable(network, observe=True)(p, x)[1][1]["mean"].sum())(params)
+    assert not any(leaf.any() for leaf in jax.tree.leaves(of_stats))
