@@ -11,20 +11,22 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 import jax
 import jax.numpy as jnp
 
-from jaxnn.arrays import as_array, dtype_hint, promote_large_integers
+from jaxnn.arrays import dtype_hint, promote_large_integers
 from jaxnn.caching import bounded_cache
 from jaxnn.constraints import Constraint, Instance, Nothing, OneOf, ParamsTree, checked
 from jaxnn.data.batches import BATCH, Batch
-from jaxnn.data.weights import counted, in_range, relative
+from jaxnn.data.weights import counted, relative
 from jaxnn.factories.decorator import derived_field, factory, factory_made
 from jaxnn.losses.loss import Loss
+from jaxnn.losses.terms import check_counts, check_terms
 from jaxnn.marking.marks import mark
 from jaxnn.marking.places import NETWORK
 from jaxnn.nn.boundaries import run_backward, run_forward
 from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.nn.shapes import shapes_of
 from jaxnn.regularizers import Regularizer, no_regularizer
-from jaxnn.typing import Array, Params, Statistics
+from jaxnn.train.means import mean_of, shared, shares_of
+from jaxnn.typing import Array, Params, PyTree, Statistics
 
 Gradients = Literal["hand", "auto"]
 """Derived by hand, or by JAX."""
@@ -127,7 +129,7 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
     def value_and_grad(params, batch, key=None, scale=None):
         z, cache = forward(params, batch, key)
         total, shares = measured(params, batch, z)
-        dz = mark("loss gradient", _times(_scale(loss.gradient(z, batch.y), shares), scale))
+        dz = mark("loss gradient", _times(shared(loss.gradient(z, batch.y), shares), scale))
         dparams, _ = run_backward(NETWORK, network, params, cache, dz)
         check_gradients(dparams, params)
         penalty = mark("penalty gradient", regularizer.gradient(params))
@@ -141,9 +143,10 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
 
     @checked(params=ParamsTree(), batch=BATCH)
     def measured(params, batch, z):
-        losses = loss.value(z, batch.y)
-        shares = _shares(batch, losses)
-        mean, penalty = _weighted_sum(losses, shares), regularizer.value(params)
+        terms = loss.value(z, batch.y)
+        check_terms(terms, z)
+        shares = shares_of(batch, terms, loss.counts and loss.counts(z, batch.y))
+        mean, penalty = mean_of(terms, shares), regularizer.value(params)
         return mark("loss", mean) + mark("penalty", penalty), shares
 
     @checked(params=ParamsTree(), batch=BATCH)
@@ -151,8 +154,10 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
         for path, leaf in jax.tree_util.tree_leaves_with_path(params):
             _FLOATS.check(f"params{jax.tree_util.keystr(path)}", leaf)
         params = jax.tree.map(promote_large_integers, params)
-        z = _outputs(network, params, batch.x)
-        loss.check(z, jax.tree.map(lambda y: counted(y, batch.weight), batch.y))
+        z, y = _outputs(network, params, batch.x), jax.tree.map(lambda y: counted(y, batch.weight), batch.y)
+        loss.check(z, y)
+        if loss.counts is not None and batch.normalizer is None:
+            check_counts(loss.counts(z, y))
 
     return Objective(value, value_and_grad, evaluate, check)
 
@@ -241,40 +246,10 @@ def _automatic(objective: Objective) -> ValueAndGrad:
     return value_and_grad
 
 
-def _times(a: Array, scale: Array | None) -> Array:
-    return a if scale is None else a * jnp.asarray(scale, a.dtype)
+def _times(tree: PyTree, scale: Array | None) -> PyTree:
+    return tree if scale is None else jax.tree.map(lambda a: a * jnp.asarray(scale, a.dtype), tree)
 
 
 def _divided(grads: Params, scale: Array | None) -> Params:
     # In half precision, the quotient itself would vanish.
     return grads if scale is None else jax.tree.map(lambda g: (g / scale).astype(g.dtype), grads)
-
-
-def _shares(batch: Batch, losses: Array) -> Array:
-    """Return w_i / Σw, or w_i / normalizer, (m,): each example's share of the mean."""
-    if losses.size == 0:
-        raise ValueError("batch must hold at least one example, got x of shape (0, ...)")
-    if batch.weight is None:
-        return jnp.full_like(losses, 1 / losses.shape[0])
-    weight = as_array("weight", batch.weight)
-    if weight.shape != losses.shape:
-        raise ValueError(f"weight must have shape {losses.shape}, one number per example, got {weight.shape}")
-    if batch.normalizer is not None and jnp.shape(batch.normalizer) != ():
-        raise ValueError(f"normalizer must be a scalar, got shape {jnp.shape(batch.normalizer)}")
-    dtype = jnp.promote_types(losses.dtype, jnp.float32)
-    if batch.normalizer is None:
-        weight = relative(weight, dtype)
-        normalizer = weight.sum()
-    else:
-        weight, normalizer = in_range(weight, batch.normalizer, dtype)
-    return (weight / jnp.where(normalizer == 0, 1, normalizer)).astype(losses.dtype)
-
-
-def _weighted_sum(losses: Array, shares: Array) -> Array:
-    return _scale(losses, shares).sum()
-
-
-def _scale(rows: Array, shares: Array) -> Array:
-    """Multiply each row by its share; the result is 0 where the share is 0, since 0 · inf would be NaN."""
-    shares = shares.reshape(-1, *[1] * (rows.ndim - 1))
-    return jnp.where(shares == 0, 0, rows * shares)
