@@ -43,7 +43,7 @@ def check_terms(terms: PyTree, z: PyTree) -> None:
         shapes = [leaf.shape for leaf in jax.tree.leaves(below)]
         if jnp.ndim(one) == 0 or any(shape[: jnp.ndim(one)] != jnp.shape(one) for shape in shapes):
             raise ValueError(
-                f"terms of the loss must have the first axes of the outputs z, {', '.join(map(str, shapes))}, got shape "
+                f"terms of the loss must have the first axes of the outputs z, {', '.join(map(str, shapes))}, got "
                 f"{jnp.shape(one)}: one number for each example, or for each position of it, without a mean"
             )
 

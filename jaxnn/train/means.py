@@ -1,7 +1,7 @@
 """The mean of the terms of a loss: the only one in training.
 
-For an array of terms L with counts c and the weights w of the examples, it is J = Σ s L with the shares s = w c / Σ w c,
-and the derivative of J with respect to z is s dz, where dz is that of the sum of the terms.
+For an array of terms L with counts c and weights w of the examples, it is J = Σ s L with shares s = w c / Σ w c. Its
+gradient with respect to z is s dz, where dz is the gradient of the sum of the terms.
 """
 
 from typing import Any
@@ -63,10 +63,11 @@ def _shares(batch: Batch, terms: Array, counts: Array | None) -> Array:
         return (of_examples if positions == 1 else of_examples / positions).astype(terms.dtype)
     if jnp.shape(counts) != terms.shape:
         raise ValueError(f"counts of the loss must have the shape of its terms, {terms.shape}, got {jnp.shape(counts)}")
-    counts = jnp.asarray(counts).astype(dtype)
-    counts = relative(counts if of_examples is None else shared(counts, of_examples), dtype)
-    shares = _quotient(counts, counts.sum())
-    return (shares if batch.normalizer is None or of_examples is None else shares * of_examples.sum()).astype(terms.dtype)
+    counts, factor = jnp.asarray(counts).astype(dtype), 1
+    if of_examples is not None:
+        counts, factor = shared(counts, of_examples), 1 if batch.normalizer is None else of_examples.sum()
+    counts = relative(counts, dtype)
+    return (factor * _quotient(counts, counts.sum())).astype(terms.dtype)
 
 
 def _shares_of_examples(batch: Batch, m: int, dtype: Any) -> Array:
