@@ -45,8 +45,8 @@ _PARTS = Constraint(
 def weighted_sum(losses: _Parts) -> Loss:
     """Return the sum of the losses of several outputs, each multiplied by a factor: J = Σ_n factor_n J_n.
 
-    Each J_n is the mean over the terms of its own loss, by what they count: if labels of one output are ignored, the
-    mean of the other is the same.
+    Each J_n is the mean over the terms of loss n, by what they count: if labels of one output are ignored, the means of
+    the others are the same.
 
     Derivation. J_n depends on the output z_n alone, so dz_n is factor_n times the gradient of loss n.
 
@@ -73,14 +73,14 @@ def weighted_sum(losses: _Parts) -> Loss:
 
     Source: Caruana, "Multitask learning", 1997.
     """
-    parts = losses if type(losses) is dict else dict(enumerate(losses))
+    parts: dict[Any, tuple[Loss, Scalar]] = losses if isinstance(losses, dict) else dict(enumerate(losses))
 
     def of_parts(of_part: Callable[..., Any], z: PyTree, y: PyTree) -> PyTree:
         """Return of_part(loss, factor, its z, its y) for each part, in the container of z."""
         for name, tree in (("z", z), ("y", y)):
             _check_entries(name, tree, losses)
         made = {n: of_part(loss, factor, z[n], y[n]) for n, (loss, factor) in parts.items()}
-        return made if type(losses) is dict else (list if isinstance(z, list) else tuple)(made.values())
+        return made if isinstance(losses, dict) else (list if isinstance(z, list) else tuple)(made.values())
 
     def counts(z, y):
         return of_parts(lambda loss, factor, z, y: loss.counts and loss.counts(z, y), z, y)
@@ -94,7 +94,7 @@ def weighted_sum(losses: _Parts) -> Loss:
 
 
 def _check_entries(name: str, tree: Any, losses: Any) -> None:
-    if type(losses) is dict:
+    if isinstance(losses, dict):
         if not isinstance(tree, dict) or tree.keys() != losses.keys():
             got = f"one with keys {[*tree]}" if isinstance(tree, dict) else described(tree)
             raise ValueError(f"{name} must be a dictionary with the keys of the losses, {[*losses]}, got {got}")
@@ -108,10 +108,11 @@ def _times(factor: Scalar, tree: PyTree) -> PyTree:
 
 
 class _ByAutodiff(Loss):
-    """A loss whose repr says how its gradient is computed."""
+    """A loss whose gradient is JAX's, as its repr states."""
 
     def __repr__(self) -> str:
-        return super().__repr__() + " by autodiff" * (self.factory_call is not None)
+        made: Any = self
+        return super().__repr__() + " by autodiff" * (made.factory_call is not None)
 
 
 @factory

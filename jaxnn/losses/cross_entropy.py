@@ -262,7 +262,7 @@ def softmax_cross_entropy(
     if class_weights is None and ignore is None:
         return Loss(value, gradient, check_classes)
     numbers = ignore is not None
-    if numbers:
+    if ignore is not None:
         value, gradient = (_ignoring(f, ignore) for f in (value, gradient))
 
     @checked(z=LOGITS, y=ClassTargets(numbers=numbers))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jaxnn.factories.decorator import factory_made
+from jaxnn.typing import Array
 
 __all__ = ["Loss"]
 
@@ -27,8 +28,8 @@ class Loss(NamedTuple):
       check: `check(z, y)` raises ValueError if the loss is undefined for targets y (concrete arrays) and outputs z, of
         which only the shape and the dtype are read. By default it accepts everything.
       counts: `counts(z, y) -> c`, numbers of at least 0 in the structure and shapes of the terms: 0 for padding and for
-        labels without meaning, the weight of a class, and so on; of z only the shape and the dtype are read. A term
-        that counts 0 changes nothing, even if it is NaN. `None` in the place of an array, or of the function, is 1.
+        ignored labels, the weight of the class, else 1; of z only the shape and the dtype are read. A term that counts
+        0 changes nothing, even if it is NaN. `None`, for the function or for one of the arrays, is 1 for each term.
 
     Example:
       >>> import jax.numpy as jnp, jaxnn
@@ -49,8 +50,9 @@ class Loss(NamedTuple):
       3.0
     """
 
-    # Of any type to a type checker: data may be NumPy arrays, and a function may be annotated with `Array` alone.
-    value: Callable[[Any, Any], Any]
-    gradient: Callable[[Any, Any], Any]
+    # Of any type to a type checker: data may be NumPy arrays, and a function may be annotated with `Array` alone. What
+    # comes back is an array, for all losses but those of several outputs, whose functions are annotated with `PyTree`.
+    value: Callable[[Any, Any], Array]
+    gradient: Callable[[Any, Any], Array]
     check: Callable[[Any, Any], None] = lambda z, y: None
     counts: Callable[[Any, Any], Any] | None = None

@@ -54,11 +54,12 @@ def _shares(batch: Batch, terms: Array, counts: Array | None) -> Array:
     m = terms.shape[0]
     if m == 0:
         raise ValueError("batch must hold at least one example, got x of shape (0, ...)")
-    if counts is None and batch.weight is None:
-        return jnp.full_like(terms, 1 / max(terms.size, 1))
-    dtype = jnp.promote_types(terms.dtype, jnp.float32)
-    of_examples = None if batch.weight is None else _shares_of_examples(batch, m, dtype)
+    dtype, of_examples = jnp.promote_types(terms.dtype, jnp.float32), None
+    if batch.weight is not None:
+        of_examples = _shares_of_examples(batch, m, dtype)
     if counts is None:
+        if of_examples is None:
+            return jnp.full_like(terms, 1 / max(terms.size, 1))
         positions = max(terms.size // m, 1)
         return (of_examples if positions == 1 else of_examples / positions).astype(terms.dtype)
     if jnp.shape(counts) != terms.shape:
