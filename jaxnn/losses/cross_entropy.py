@@ -270,7 +270,7 @@ def softmax_cross_entropy(
         k, weights = z.shape[-1], class_weights
         weights = jnp.ones(k) if weights is None else jnp.asarray(_for_classes(weights, k), jnp.result_type(float))
         if not are_class_numbers(z, y):
-            return (y.astype(weights.dtype) * weights).sum(axis=-1)
+            return (y.astype(weights.dtype) * jnp.broadcast_to(weights, z.shape)).sum(axis=-1)
         y = class_numbers(z, y)
         # A class number outside 0..k-1, whose loss is NaN, counts: the mean is NaN too.
         counts = weights.at[as_index(y, k)].get(mode="fill", fill_value=1)

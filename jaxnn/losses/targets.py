@@ -85,8 +85,9 @@ CLASS_WEIGHTS = Constraint(
 )
 
 IGNORED = Constraint(
-    "a class number of 32 bits, such as -1",
+    "a 32-bit class number",
     (0.5, -1.0, "-1", True, [0], 2**31),
+    "-1, for example",
     test=lambda value: is_count(value, -(2**31)) and value < 2**31,
     convert=int,
 )
