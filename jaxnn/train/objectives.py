@@ -157,7 +157,8 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
         z, y = _outputs(network, params, batch.x), jax.tree.map(lambda y: counted(y, batch.weight), batch.y)
         loss.check(z, y)
         if loss.counts is not None and batch.normalizer is None:
-            check_counts(loss.counts(z, y))
+            with jax.ensure_compile_time_eval():  # labels are concrete where a population traces a member
+                check_counts(loss.counts(z, y))
 
     return Objective(value, value_and_grad, evaluate, check)
 
