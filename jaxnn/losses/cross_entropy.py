@@ -70,9 +70,12 @@ def sigmoid_cross_entropy_value(z: Array, y: AnyArray) -> Array:
     Source: negative log-likelihood of p(y|x) = ŷ^y (1 - ŷ)^(1 - y); Cox, "The regression analysis of binary
     sequences", 1958.
     """
-    positive = jnp.where(y == 0, 0, y * jax.nn.softplus(-z))
-    negative = jnp.where(y == 1, 0, (1 - y) * jax.nn.softplus(z))
+    positive, negative = _terms_of_labels(z, y)
     return per_example(positive + negative)
+
+
+def _terms_of_labels(z: Array, y: Array) -> tuple[Array, Array]:
+    return jnp.where(y == 0, 0, y * jax.nn.softplus(-z)), jnp.where(y == 1, 0, (1 - y) * jax.nn.softplus(z))
 
 
 @checked(z=OUTPUTS, y=Targets())
@@ -192,9 +195,44 @@ def softmax_cross_entropy_gradient(z: Array, y: AnyArray) -> Array:
 
 
 @factory(computes="sigmoid_cross_entropy_value(z, y)")
-def sigmoid_cross_entropy() -> Loss:
-    """Return the cross-entropy of binary labels from logits: `sigmoid_cross_entropy_value`, `..._gradient`."""
-    return Loss(sigmoid_cross_entropy_value, sigmoid_cross_entropy_gradient, check_between_0_and_1)
+@checked(positive_weight=Real(0, closed="right", fix="the number of negative labels over that of positive ones"))
+def sigmoid_cross_entropy(positive_weight: Scalar = 1.0) -> Loss:
+    """Return the cross-entropy of binary labels from logits: `sigmoid_cross_entropy_value`, `..._gradient`.
+
+    With a positive weight p, the term of positive labels is multiplied by it, so that rare ones matter more:
+    L = -(p y log σ(z) + (1 - y) log(1 - σ(z))). It is a part of the loss, not a count: the mean is over the number of
+    examples, as with PyTorch's `BCEWithLogitsLoss(pos_weight)`.
+
+    Derivation. The derivatives of the two terms are -p y σ(-z) and (1 - y) σ(z), whose sum is dz.
+
+    Args:
+      positive_weight: p, a scalar above 0; may be traced.
+
+    Returns:
+      A `Loss`.
+
+    Raises:
+      ValueError: if positive_weight is not positive and finite.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> loss, z, y = sigmoid_cross_entropy(3.0), jnp.zeros(2), jnp.array([1, 0])
+      >>> print(loss.value(z, y), loss.gradient(z, y))
+      [2.0794415 0.6931472] [-1.5  0.5]
+    """
+    if not isinstance(positive_weight, Tracer) and positive_weight == 1:
+        return Loss(sigmoid_cross_entropy_value, sigmoid_cross_entropy_gradient, check_between_0_and_1)
+
+    @checked(z=OUTPUTS, y=Targets())
+    def value(z, y):
+        positive, negative = _terms_of_labels(z, y)
+        return per_example((positive_weight * positive + negative).astype(z.dtype))
+
+    @checked(z=OUTPUTS, y=Targets())
+    def gradient(z, y):
+        return ((1 - y) * jax.nn.sigmoid(z) - positive_weight * y * jax.nn.sigmoid(-z)).astype(z.dtype)
+
+    return Loss(value, gradient, check_between_0_and_1)
 
 
 @factory(computes="binary_cross_entropy_value(a, y)")
@@ -342,6 +380,10 @@ CASES = {
     "sigmoid_cross_entropy_flat": (sigmoid_cross_entropy, lambda r, m: (_logits(r, m), _labels(r, m, 1))),
     "sigmoid_cross_entropy_many": (sigmoid_cross_entropy, lambda r, m: (_logits(r, m, 3), _labels(r, m, 3))),
     "sigmoid_cross_entropy_soft": (sigmoid_cross_entropy, lambda r, m: (_logits(r, m, 3), _soft(r, m, 3))),
+    "sigmoid_cross_entropy_weighted": (
+        partial(sigmoid_cross_entropy, 3.0),
+        lambda r, m: (_logits(r, m, 3), _soft(r, m, 3)),
+    ),
     "binary_cross_entropy": (binary_cross_entropy, lambda r, m: (_shares(r, m, 1), _labels(r, m))),
     "binary_cross_entropy_soft": (binary_cross_entropy, lambda r, m: (_shares(r, m, 3), _soft(r, m, 3))),
     "softmax_cross_entropy": (softmax_cross_entropy, lambda r, m: (_logits(r, m, 4), _classes(r, m))),

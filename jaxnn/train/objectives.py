@@ -1,4 +1,4 @@
-"""The objective: network, loss and regularizer joined, with the only mean of a loss in training.
+"""The objective: network, loss and regularizer joined, by the only mean of a loss in training, that of `means.py`.
 
 Down to the loss everything runs forward; from the loss's gradient on, backward. `value` is the plain function, for
 `jax.grad` to differentiate; `value_and_grad` is the gradient derived by hand. Both have the same arguments, so one can
@@ -84,16 +84,20 @@ _FLOATS = Constraint(
 def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None) -> Objective:
     """Make the objective J(params) = Σ_i w_i L(z_i, y_i) / Σ_i w_i + regularizer(params), with z = network(x).
 
-    If the batch has a `normalizer`, that replaces Σ_i w_i. A common factor of the weights (and the normalizer) changes
-    nothing, however large or small, in any dtype; a w_i that underflows relative to the largest counts as 0.
+    If the loss has several terms for each example, such as one for each token, or states what each counts, c, the mean
+    is Σ w c L / Σ w c over all of them. If its terms are a pytree, the means of its arrays are added.
+
+    If the batch has a `normalizer` N, the mean is multiplied by Σ_i w_i / N. A common factor of the weights (and the
+    normalizer) changes nothing, however large or small, in any dtype; a w_i that underflows relative to the largest
+    counts as 0.
 
     Derivation of the gradient. J depends on z_i only through w_i L_i/Σw, so dz_i = w_i/Σw · ∂L_i/∂z_i, which is 1/m
-    times the loss's gradient if all weights are equal. The network's backward turns dz into dparams, and the
-    regularizer's gradient is added.
+    times the loss's gradient if all weights are equal; in general, each term's dz is multiplied by w c/Σ w c. The
+    network's backward turns dz into dparams, and the regularizer's gradient is added.
 
-    An example of weight 0 changes nothing, exactly: its loss and its dz are set to 0. (The exception is an example
-    whose activations overflow, since dW = dzᵀ a is then 0 · inf; with JAX's gradient of `value`, also one whose loss
-    has an infinite slope.) If all weights are 0, the mean loss and its gradient are 0.
+    An example of weight 0, or a term that counts 0, changes nothing, exactly: its loss and its dz are set to 0. (The
+    exception is an example whose activations overflow, since dW = dzᵀ a is then 0 · inf; with JAX's gradient of
+    `value`, also one whose loss has an infinite slope.) If nothing counts, the mean loss and its gradient are 0.
 
     Args:
       network: the `Layer` from inputs to the loss's logits or values.
