@@ -74,7 +74,7 @@ def sigmoid_cross_entropy_value(z: Array, y: AnyArray) -> Array:
     return per_example(positive + negative)
 
 
-def _terms_of_labels(z: Array, y: Array) -> tuple[Array, Array]:
+def _terms_of_labels(z: Array, y: AnyArray) -> tuple[Array, Array]:
     return jnp.where(y == 0, 0, y * jax.nn.softplus(-z)), jnp.where(y == 1, 0, (1 - y) * jax.nn.softplus(z))
 
 
