@@ -1,6 +1,6 @@
 """Losses made of others, and of plain functions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from jaxnn.validation import described, is_number
 
 __all__ = ["loss_from", "weighted_sum"]
 
-_Parts = dict[str, tuple[Loss, Scalar]] | tuple[tuple[Loss, Scalar], ...]
+_Parts = dict[str, tuple[Loss, Scalar]] | Sequence[tuple[Loss, Scalar]]
 
 
 def _are_parts(value: Any) -> bool:
@@ -33,7 +33,7 @@ def _is_part(loss: Any, factor: Any) -> bool:
 
 
 _PARTS = Constraint(
-    "a dictionary or a tuple of pairs (loss, factor), each factor a finite number",
+    "a dictionary, tuple or list of pairs (loss, factor), each factor a finite number",
     ({}, (), None, {"a": squared_error()}, [(squared_error(), "1")], (squared_error(), 1.0), {"a": (1.0, 1.0)}),
     "{'label': (jaxnn.softmax_cross_entropy(), 1.0), 'box': (jaxnn.squared_error(), 0.5)}",
     test=_are_parts,

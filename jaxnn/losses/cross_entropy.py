@@ -299,11 +299,10 @@ def softmax_cross_entropy(
         value, gradient = (_smoothed(f, smoothing) for f in (value, gradient))
     if class_weights is None and ignore is None:
         return Loss(value, gradient, check_classes)
-    numbers = ignore is not None
     if ignore is not None:
         value, gradient = (_ignoring(f, ignore) for f in (value, gradient))
 
-    @checked(z=LOGITS, y=ClassTargets(numbers=numbers))
+    @checked(z=LOGITS, y=ClassTargets(numbers=ignore is not None))
     def counts(z, y):
         k, weights = z.shape[-1], class_weights
         weights = jnp.ones(k) if weights is None else jnp.asarray(_for_classes(weights, k), jnp.result_type(float))
@@ -314,7 +313,7 @@ def softmax_cross_entropy(
         counts = weights.at[as_index(y, k)].get(mode="fill", fill_value=1)
         return counts if ignore is None else jnp.where(y == ignore, 0, counts)
 
-    @checked(z=LOGITS, y=ClassTargets(convert=False, numbers=numbers))
+    @checked(z=LOGITS, y=ClassTargets(convert=False, numbers=ignore is not None))
     def check(z, y):
         if class_weights is not None:
             _for_classes(class_weights, z.shape[-1])

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 from jaxnn.typing import Array, PyTree
@@ -49,13 +50,20 @@ def check_terms(terms: PyTree, z: PyTree) -> None:
 
 
 def check_counts(counts: PyTree) -> None:
-    """Raise ValueError if all terms of an array count 0: their mean would be 0, and nothing would be learned from it.
+    """Raise ValueError unless counts are finite, at least 0, and some of each array above 0; or they are traced.
 
-    Traced counts are accepted.
+    If all terms of an array count 0, their mean is 0, and nothing is learned from it.
     """
     for path, one in jax.tree_util.tree_leaves_with_path(counts):
-        if not isinstance(one, Tracer) and not jnp.any(one):
+        if isinstance(one, Tracer):
+            continue
+        where, numbers = jax.tree_util.keystr(path), np.asarray(one)
+        if not (numbers >= 0).all() or not np.isfinite(numbers).all():
             raise ValueError(
-                f"y{jax.tree_util.keystr(path)} must have a label that counts in the loss, got none: every label is "
-                "ignored, or of a class of weight 0"
+                f"counts{where} of the loss must be finite and at least 0, got {numbers.min()} to {numbers.max()}"
+            )
+        if not numbers.any():
+            raise ValueError(
+                f"y{where} must have a label that counts in the loss, got none: every label is ignored, or of a class "
+                "of weight 0"
             )

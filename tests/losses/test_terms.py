@@ -50,3 +50,9 @@ def test_counts_of_0_alone_raise_with_the_place_in_the_targets():
     jax.jit(check_counts)(jnp.zeros(2))  # traced: their values are not known
     with pytest.raises(ValueError, match=r"^y\['b'\]\[0\] must have a label that counts in the loss, got none"):
         check_counts({"a": jnp.ones(2), "b": (jnp.zeros(2),)})
+
+
+@pytest.mark.parametrize("counts", [[1.0, -1.0], [1.0, np.nan], [np.inf, 0.0]])
+def test_invalid_counts_raise(counts):
+    with pytest.raises(ValueError, match=r"^counts\['a'\] of the loss must be finite and at least 0, got"):
+        check_counts({"a": jnp.array(counts)})
