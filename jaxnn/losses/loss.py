@@ -46,7 +46,7 @@ class Loss(NamedTuple):
       ...     counts=lambda z, y: ~jnp.isnan(y),
       ... )
       >>> z, y = jnp.array([3.0, 2.0, 5.0]), jnp.array([1.0, jnp.nan, 1.0])
-      >>> print(jaxnn.objective(jaxnn.nn.identity(), missing).value((), jaxnn.Batch(z, y)))
+      >>> print(jaxnn.objective(jaxnn.nn.identity(), missing).evaluate((), (), jaxnn.Batch(z, y)))
       3.0
     """
 

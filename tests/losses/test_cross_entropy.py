@@ -83,7 +83,9 @@ def drawn(ignore):
 def test_mean_is_that_of_the_labels_that_count(weight, ignore, x64):
     z, y = drawn(ignore)
     objective = jaxnn.objective(jaxnn.nn.identity(), softmax(class_weights=weight, ignore=ignore))
-    value, dz = compiled(lambda z: (objective.value((), jaxnn.Batch(z, y)), gradient_of_inputs(objective, z, y)))(z)
+    value, dz = compiled(
+        lambda z: (objective.evaluate((), (), jaxnn.Batch(z, y)), gradient_of_inputs(objective, z, y))
+    )(z)
     expected = by_numpy(z, y, weight, ignore)
     np.testing.assert_allclose(value, expected[0], **TOLERANCE["float64"])
     np.testing.assert_allclose(dz, expected[1], **TOLERANCE["float64"])
@@ -95,7 +97,7 @@ def test_numpys_mean_is_pytorchs():
     loss = torch.nn.BCEWithLogitsLoss(pos_weight=torch.tensor(3.0, dtype=torch.float64))
     mean = loss(torch.tensor(z), torch.tensor(y)).item()
     objective = jaxnn.objective(jaxnn.nn.identity(), jaxnn.sigmoid_cross_entropy(3.0))
-    np.testing.assert_allclose(objective.value((), jaxnn.Batch(jnp.asarray(z), y)), mean, rtol=1e-5)
+    np.testing.assert_allclose(objective.evaluate((), (), jaxnn.Batch(jnp.asarray(z), y)), mean, rtol=1e-5)
     for weight, ignore in SETTINGS:
         z, y = drawn(ignore)
         weights = None if weight is None else torch.tensor(weight, dtype=torch.float64)
@@ -160,7 +162,7 @@ def test_ignored_labels_of_any_dtype(dtype):
 def test_class_number_outside_is_nan_in_the_mean_too(make):
     """It counts, even if the classes at the ends of the range have weight 0."""
     objective = jaxnn.objective(jaxnn.nn.identity(), softmax(**make))
-    run = compiled(lambda y: objective.value((), jaxnn.Batch(jnp.zeros((3, 3)), y)))
+    run = compiled(lambda y: objective.evaluate((), (), jaxnn.Batch(jnp.zeros((3, 3)), y)))
     assert np.isfinite(run(jnp.array([0, 1, 2])))
     for wrong in (-2, 3, 2**30):
         assert np.isnan(run(jnp.array([0, 1, wrong])))
@@ -172,7 +174,7 @@ def test_class_number_outside_is_nan_in_the_mean_too(make):
 def test_class_weights_matter_by_their_ratios(scale):
     z, y = jnp.asarray(RNG.normal(size=(6, 3)), jnp.float32), np.array([0, 1, 2, 2, 1, 0])
     values = [
-        jaxnn.objective(jaxnn.nn.identity(), softmax(class_weights=weights)).value((), jaxnn.Batch(z, y))
+        jaxnn.objective(jaxnn.nn.identity(), softmax(class_weights=weights)).evaluate((), (), jaxnn.Batch(z, y))
         for weights in (np.array([1.0, 2.0, 4.0]), np.array([1.0, 2.0, 4.0]) * scale)
     ]
     np.testing.assert_allclose(*values, rtol=1e-6)
@@ -184,7 +186,7 @@ def test_class_weights_may_be_hyperparameters():
     def value(weights):
         objective = jaxnn.objective(jaxnn.nn.identity(), softmax(class_weights=weights))
         objective.check((), jaxnn.Batch(z, y))
-        return objective.value((), jaxnn.Batch(z, y))
+        return objective.evaluate((), (), jaxnn.Batch(z, y))
 
     many = np.array([[1.0, 2.0, 4.0], [0.0, 1.0, 0.0]], np.float32)
     alone = [value(weights) for weights in many]

@@ -41,7 +41,7 @@ def test_terms_of_another_shape_raise(name):
     value, message = TERMS[name]
     objective = jaxnn.objective(jaxnn.nn.identity(), jaxnn.Loss(value, lambda z, y: z))
     with pytest.raises(ValueError, match=message):
-        jax.eval_shape(objective.value, (), jaxnn.Batch(jnp.ones((4, 3)), jnp.ones(4)))
+        jax.eval_shape(objective.evaluate, (), (), jaxnn.Batch(jnp.ones((4, 3)), jnp.ones(4)))
 
 
 def test_counts_of_0_alone_raise_with_the_place_in_the_targets():
