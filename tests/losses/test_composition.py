@@ -5,11 +5,13 @@ import pickle
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import jaxnn
 from jaxnn import gradcheck
 from jaxnn.losses import loss_from, weighted_sum
+from tests.helpers.oracle import losses as oracle
 from tests.helpers.programs import TOLERANCE, compiled, same
 
 RNG = np.random.default_rng(0)
@@ -91,6 +93,21 @@ def test_sum_has_the_terms_and_the_gradient_of_one_written_by_hand():
     assert counts["b"][0] is None
     assert counts["b"][1].tolist() == [1, 0]
     assert weighted_sum({"a": (jaxnn.squared_error(), 1)}).counts is None
+
+
+def test_two_outputs_are_trained_alike_by_fit_and_from_a_stream():
+    """With a padded last batch; each step's loss is the sum of the means over what counts in its batch."""
+    loss = weighted_sum({"label": (SOFTMAX, 2.0), "box": (jaxnn.squared_error(), 0.5)})
+    objective = jaxnn.objective(two_heads(dict), loss)
+    y, options = {"label": LABELS, "box": BOXES}, dict(key=jax.random.key(0), epochs=2)
+    fitted = jaxnn.fit(objective, optax.sgd(0.1), PARAMS, X, y, batch_size=4, shuffle=False, **options)
+    parts = [(X[rows], {n: of[rows] for n, of in y.items()}) for rows in (slice(0, 4), slice(4, 6))]
+    streamed = jaxnn.fit_stream(objective, optax.sgd(0.1), PARAMS, parts, **options)
+    np.testing.assert_allclose(fitted.losses, streamed.losses, rtol=1e-6)
+    z = [np.asarray(part.forward(p, X[:4])[0], np.float64) for part, p in zip(PARTS, PARAMS, strict=True)]
+    label = oracle.softmax_cross_entropy_integer(z[0], np.maximum(LABELS[:4], 0))[LABELS[:4] >= 0].mean()
+    box = oracle.squared_error(z[1], BOXES[:4]).mean()
+    np.testing.assert_allclose(fitted.losses[0], 2 * label + 0.5 * box, rtol=1e-5)
 
 
 def test_sum_checks_each_part():
