@@ -1,8 +1,8 @@
 """The pure functions of layers and losses, on one page: forward with backward, value with gradient.
 
 A forward returns the output and a cache; its backward takes the cache and the cotangent of the output, and returns the
-cotangents of params and input. The value of a loss is one number per example, and its gradient is with respect to the
-network's output. These are the functions that `jaxnn.nn` and `jaxnn.losses` export.
+cotangents of params and input. The value of a loss is one number for each example, or for each position in it, and its
+gradient is with respect to the network's output. These are the functions that `jaxnn.nn` and `jaxnn.losses` export.
 
 Example:
   >>> import jax.numpy as jnp

@@ -113,13 +113,12 @@ def checked_groups(
     """Yield the groups after `check` has accepted their batches."""
     number = 0
     for group, n in groups:
-        arrays = group._replace(normalizer=None)
         try:
             # All n batches at once, since a check has a fixed cost that exceeds that of reading the numbers.
-            check(jax.tree.map(lambda a, n=n: a[:n].reshape(-1, *a.shape[2:]), arrays))
+            check(jax.tree.map(lambda a, n=n: a[:n].reshape(-1, *a.shape[2:]), group))
         except ValueError:
             for i in range(n):
-                naming(number + i, epoch, check, take(arrays, i))
+                naming(number + i, epoch, check, take(group, i))
             raise
         number += n
         yield group, n

@@ -26,6 +26,7 @@ from jaxnn.gradcheck.options import make_options
 from jaxnn.gradcheck.problem import as_gradcheck_error, make_problem
 from jaxnn.gradcheck.report import Report
 from jaxnn.losses.loss import Loss
+from jaxnn.losses.terms import beside_terms
 from jaxnn.nn.boundaries import call_forward
 from jaxnn.nn.freezing import frozen
 from jaxnn.nn.from_functions import layer_from
@@ -152,12 +153,12 @@ def _drawn(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> np.n
 @as_gradcheck_error()
 @checked(loss=Instance(Loss, "a jaxnn.Loss", "squared_error() makes one"))
 def loss(loss: Loss, z: Any, y: Any, *, fast: bool = False, seed: int = 0) -> Report:
-    """Check a jaxnn `Loss`: its gradient with respect to the outputs z against its value.
+    """Check a jaxnn `Loss`: its gradient with respect to the outputs z against its terms.
 
     Args:
       loss: the `Loss`.
-      z: outputs, (m, k) or (m,).
-      y: targets for them, (m,) or (m, k).
+      z: outputs, such as (m, k) or (m,), or a pytree of arrays.
+      y: targets for them, such as (m,) or (m, k), or a pytree of arrays.
       fast: check only the given arguments, in float64 and in their own precision.
       seed: seed of all random numbers in the check; the same seed gives the same report.
 
@@ -172,17 +173,21 @@ def loss(loss: Loss, z: Any, y: Any, *, fast: bool = False, seed: int = 0) -> Re
       >>> bool(loss(jaxnn.squared_error(), jnp.array([1.0, -2.0, 0.5]), jnp.array([0.0, 1.0, 0.3])))
       True
     """
-    z, y = (a if hasattr(a, "dtype") else jnp.asarray(a) for a in (z, y))
+    z, y = map(_arrays, (z, y))
 
     def value(z, y):
         return loss.value(z, y)
 
     def manual(args, dy):
-        gradient = loss.gradient(*args)
-        return gradient * dy.reshape(-1, *[1] * (gradient.ndim - 1)), None
+        return beside_terms(jnp.multiply, loss.gradient(*args), dy), None
 
     options = make_options(fast=fast, seed=seed, kinks="jax")
     return report_on(make_problem("loss", value, manual, (z, y), wrt=(True, False)), options)
+
+
+def _arrays(tree: Any) -> Any:
+    """Return a pytree of arrays unchanged; convert a number, or a list or tuple of numbers, to an array."""
+    return tree if all(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(tree)) else jnp.asarray(tree)
 
 
 @as_gradcheck_error()

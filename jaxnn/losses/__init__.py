@@ -1,4 +1,4 @@
-"""Losses: the loss of each example, paired with its gradient.
+"""Losses: the terms of each example, paired with their gradient.
 
 Each file names in `__all__` what it adds, and ends with its CASES, on which the proofs of all losses run.
 """
@@ -6,6 +6,7 @@ Each file names in `__all__` what it adds, and ends with its CASES, on which the
 
 from types import ModuleType as _ModuleType
 
+from jaxnn.losses.composition import *
 from jaxnn.losses.cross_entropy import *
 from jaxnn.losses.loss import *
 from jaxnn.losses.regression import *

@@ -1,6 +1,6 @@
-"""The contract of a loss: the loss of each example, and its gradient with respect to the network's output.
+"""The contract of a loss: its terms, one or more for each example, and their gradient with respect to the outputs.
 
-Losses are not reduced here: the only mean of the library is in `train/objectives.py`.
+Losses are not reduced here: the only mean of the library is in `train/means.py`.
 """
 
 from collections.abc import Callable
@@ -14,14 +14,22 @@ __all__ = ["Loss"]
 
 @factory_made
 class Loss(NamedTuple):
-    """A loss per example, and its gradient.
+    """The terms of a loss, their gradient, and what each term counts in the mean.
+
+    Training minimizes J = Σ w c L / Σ w c, over all terms L of all examples, with counts c and example weights w. If
+    the terms are a pytree, J is the sum of one such mean for each of its arrays.
 
     Attributes:
-      value: `value(z, y) -> (m,)`, the loss of each example, for outputs z (m, k) or (m,) and targets y.
-      gradient: `gradient(z, y) -> dz`, in the shape of z: row i is the gradient of example i's loss with respect to
-        z_i.
+      value: `value(z, y) -> terms`, for outputs z and targets y: one term for each example, (m,), or one for each
+        position in it, such as (m, T) for z (m, T, k), where term (i, t) depends on z[i, t] alone. For outputs in a
+        pytree, a pytree of such arrays, in the structure of z or its first levels.
+      gradient: `gradient(z, y) -> dz`, in the structure and shapes of z: the gradient of the sum of the terms, each
+        taken once.
       check: `check(z, y)` raises ValueError if the loss is undefined for targets y (concrete arrays) and outputs z, of
         which only the shape and the dtype are read. By default it accepts everything.
+      counts: `counts(z, y) -> c`, numbers of at least 0 in the structure and shapes of the terms: 0 for padding and for
+        ignored labels, the weight of the class, else 1; of z only the shape and the dtype are read. A term that counts
+        0 changes nothing, even if it is NaN. `None`, for the function or for one of the arrays, is 1 for each term.
 
     Example:
       >>> import jax.numpy as jnp, jaxnn
@@ -29,9 +37,22 @@ class Loss(NamedTuple):
       >>> z, y = jnp.array([[3.0]]), jnp.array([1.0])
       >>> loss.value(z, y), loss.gradient(z, y)
       (Array([2.], dtype=float32), Array([[2.]], dtype=float32))
+
+    An absolute error whose targets of NaN are missing:
+
+      >>> missing = Loss(
+      ...     value=lambda z, y: jnp.abs(z - y),
+      ...     gradient=lambda z, y: jnp.sign(z - y),
+      ...     counts=lambda z, y: ~jnp.isnan(y),
+      ... )
+      >>> z, y = jnp.array([3.0, 2.0, 5.0]), jnp.array([1.0, jnp.nan, 1.0])
+      >>> print(jaxnn.objective(jaxnn.nn.identity(), missing).evaluate((), (), jaxnn.Batch(z, y)))
+      3.0
     """
 
-    # Of any type to a type checker: data may be NumPy arrays, and a function may be annotated with `Array` alone.
+    # Of any type to a type checker: data may be NumPy arrays, and a function may be annotated with `Array` alone. What
+    # comes back is an array, for all losses but those of several outputs, whose functions are annotated with `PyTree`.
     value: Callable[[Any, Any], Array]
     gradient: Callable[[Any, Any], Array]
     check: Callable[[Any, Any], None] = lambda z, y: None
+    counts: Callable[[Any, Any], Any] | None = None

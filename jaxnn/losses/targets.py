@@ -8,11 +8,12 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxnn.arrays import as_array, check_labels, fits, promote_large_integers
 from jaxnn.constraints import NO_CALL, Call, Constraint, checked
 from jaxnn.typing import AnyArray, Array
-from jaxnn.validation import described
+from jaxnn.validation import described, is_count, is_real
 
 
 def _as_outputs(value: Any) -> Array:
@@ -34,11 +35,61 @@ OUTPUTS = Constraint(
 """Outputs (m,) or (m, k) of a network, floats: whole numbers would round targets, which are cast to their dtype."""
 
 LOGITS = Constraint(
-    "an array of floats, logits (m, k) with k >= 2 classes",
+    "an array of floats, logits (m, ..., k) with k >= 2 classes",
     ("z", None, 3, [[0.5]], np.ones((2, 2), int), np.ones(2), np.ones((2, 1))),
     lambda z: "use sigmoid_cross_entropy for one output per example" if _are_floats(z) else OUTPUTS.likely_fix(z),
-    test=lambda z: _are_floats(z) and len(z.shape) == 2 and z.shape[1] >= 2,
+    test=lambda z: _are_floats(z) and len(z.shape) >= 2 and z.shape[-1] >= 2,
     convert=_as_outputs,
+)
+
+
+def _are_class_weights(value: Any) -> bool:
+    if isinstance(value, Tracer):
+        return value.ndim == 1 and is_real(value.dtype)
+    try:
+        numbers = np.asarray(value)
+    except ValueError:
+        return False
+    if numbers.ndim != 1 or not is_real(numbers.dtype):
+        return False
+    numbers = numbers.astype(np.float64)
+    return bool(np.isfinite(numbers).all() and numbers.min(initial=0) >= 0 and numbers.max(initial=0) > 0)
+
+
+def _as_class_weights(value: Any) -> Any:
+    """Convert to an array of floats; huge and tiny ones are multiplied by a power of two, which changes no mean."""
+    if isinstance(value, Tracer):
+        return value
+    numbers = np.asarray(value).astype(np.float64)
+    exponent = int(np.frexp(numbers.max())[1])
+    return np.ldexp(numbers, -exponent if abs(exponent) > 31 else 0)
+
+
+CLASS_WEIGHTS = Constraint(
+    "finite numbers (k,) of at least 0, one above 0, a weight for each class",
+    (
+        3,
+        "x",
+        {0: 1.0},
+        [],
+        [0.0, 0.0],
+        [1.0, -1.0],
+        [1.0, np.nan],
+        [np.inf, 1.0],
+        [True, False],
+        [["a"]],
+        np.ones((2, 2)),
+    ),
+    test=_are_class_weights,
+    convert=_as_class_weights,
+)
+
+IGNORED = Constraint(
+    "a 32-bit class number",
+    (0.5, -1.0, "-1", True, [0], 2**31),
+    "-1, for example",
+    test=lambda value: is_count(value, -(2**31)) and value < 2**31,
+    convert=int,
 )
 
 
@@ -67,38 +118,51 @@ class Targets(Constraint):
         if z is None:
             return y
         if not self._fit(z, y):
-            fix = f"examples are rows, use {name}.T" if self._are_columns(z, y) else self._fix
-            raise ValueError(f"{name} must be {self._expected(z)}, got {y.dtype.name} {y.shape}: {fix}")
+            raise ValueError(
+                f"{name} must be {self._expected(z)}, got {y.dtype.name} {y.shape}: {self._hint(name, z, y)}"
+            )
         return self._converted(z, y) if self.convert else y
-
-    _fix = "use softmax_cross_entropy for class numbers"
 
     def _expected(self, z: Any) -> str:
         return f"numbers in the shape of outputs {self.outputs}, {z.shape}"
 
+    def _hint(self, name: str, z: Any, y: Any) -> str:
+        columns = y.shape == z.shape[::-1]
+        return f"examples are rows, use {name}.T" if columns else "use softmax_cross_entropy for class numbers"
+
     def _fit(self, z: Any, y: Any) -> bool:
         return z.shape == y.shape or {z.shape, y.shape} == {z.shape[:1], (*z.shape[:1], 1)}
-
-    def _are_columns(self, z: Any, y: Any) -> bool:
-        return y.shape == z.shape[::-1]
 
     def _converted(self, z: Array, y: Any) -> Array:
         return jnp.asarray(promote_large_integers(y)).reshape(z.shape).astype(z.dtype)
 
 
 class ClassTargets(Targets):
-    """Class numbers (m,) or (m, 1) for logits (m, k), or distributions (m, k)."""
+    """Class numbers (m, ...) or (m, ..., 1) for logits (m, ..., k), or distributions (m, ..., k).
 
-    _fix = "convert float class numbers with y.astype(int)"
+    Args:
+      convert: whether the function takes them as JAX arrays.
+      numbers: whether they must be class numbers.
+    """
+
+    def __init__(self, convert: bool = True, numbers: bool = False):
+        super().__init__(convert=convert)
+        self.numbers = numbers
 
     def _expected(self, z: Any) -> str:
-        return f"integer class numbers ({z.shape[0]},) or distributions {z.shape}"
+        return f"integer class numbers {z.shape[:-1]}" + ("" if self.numbers else f" or distributions {z.shape}")
+
+    def _hint(self, name: str, z: Any, y: Any) -> str:
+        if len(z.shape) == 2 and y.shape in {(1, z.shape[0]), z.shape[::-1]}:
+            return f"examples are rows, use {name}.T"
+        if len(z.shape) > 2 and y.shape == (z.shape[0], *z.shape[2:]):
+            return "classes are the last axis, use jnp.moveaxis(z, 1, -1)"
+        return (
+            f"use {name}.argmax(-1)" if y.shape == z.shape else f"convert float class numbers with {name}.astype(int)"
+        )
 
     def _fit(self, z: Any, y: Any) -> bool:
-        return are_class_numbers(z, y) or y.shape == z.shape
-
-    def _are_columns(self, z: Any, y: Any) -> bool:
-        return y.shape in {(1, z.shape[0]), z.shape[::-1]}
+        return are_class_numbers(z, y) or (y.shape == z.shape and not self.numbers)
 
     def _converted(self, z: Array, y: Any) -> Array:
         # A class number outside of int32 becomes another invalid one.
@@ -124,28 +188,33 @@ def check_between_0_and_1(z: Any, y: AnyArray) -> None:
 
 @checked(z=LOGITS, y=ClassTargets(convert=False))
 def check_classes(z: Any, y: AnyArray) -> None:
-    """Raise ValueError unless y are class numbers (m,) for logits z (m, k), or distributions (m, k)."""
+    """Raise ValueError unless y are class numbers (m, ...) for logits z (m, ..., k), or distributions (m, ..., k)."""
     if are_class_numbers(z, y):
-        check_labels(y, z.shape[1])
+        check_labels(y, z.shape[-1])
     elif y.min() < 0:
         raise ValueError(f"y must be at least 0 in a distribution over classes, got {y.min()}")
 
 
 def are_class_numbers(z: Any, y: AnyArray) -> bool:
-    """Return whether the targets y are class numbers, (m,) or (m, 1), instead of distributions (m, k)."""
-    return jnp.issubdtype(y.dtype, jnp.integer) and y.shape in {(z.shape[0],), (z.shape[0], 1)}
+    """Return whether the targets y are class numbers, (m, ...) or (m, ..., 1), not distributions (m, ..., k)."""
+    return jnp.issubdtype(y.dtype, jnp.integer) and y.shape in {z.shape[:-1], (*z.shape[:-1], 1)}
 
 
 def uniform_labels(z: Array, y: AnyArray) -> Array:
     """Spread each label evenly over all classes, in the shape of z."""
     if are_class_numbers(z, y):
-        return jnp.full_like(z, 1 / z.shape[1])
-    return jnp.broadcast_to(y.mean(axis=1, keepdims=True), z.shape)
+        return jnp.full_like(z, 1 / z.shape[-1])
+    return jnp.broadcast_to(y.mean(axis=-1, keepdims=True), z.shape)
 
 
-def as_column(y: AnyArray) -> Array:
-    """Convert class numbers to int32 (m,): in 8 bits, class 256 would be class 0."""
-    return jnp.asarray(y).reshape(-1).astype(jnp.int32)
+def class_numbers(z: Any, y: AnyArray) -> Array:
+    """Convert class numbers to int32 (m, ...): in 8 bits, class 256 would be class 0."""
+    return jnp.asarray(y).reshape(z.shape[:-1]).astype(jnp.int32)
+
+
+def as_index(numbers: Array, classes: int) -> Array:
+    """Return class numbers as an index (m, ...): a negative one, which would count from the end, becomes k."""
+    return jnp.where(numbers < 0, classes, numbers)
 
 
 def per_example(loss: Array) -> Array:

@@ -1,4 +1,4 @@
-"""The objective: network, loss and regularizer joined, with the only mean of a loss in training.
+"""The objective: network, loss and regularizer joined, by the only mean of a loss in training, that of `means.py`.
 
 Down to the loss everything runs forward; from the loss's gradient on, backward. `value` is the plain function, for
 `jax.grad` to differentiate; `value_and_grad` is the gradient derived by hand. Both have the same arguments, so one can
@@ -11,20 +11,22 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 import jax
 import jax.numpy as jnp
 
-from jaxnn.arrays import as_array, dtype_hint, promote_large_integers
+from jaxnn.arrays import dtype_hint, promote_large_integers
 from jaxnn.caching import bounded_cache
 from jaxnn.constraints import Constraint, Instance, Nothing, OneOf, ParamsTree, checked
 from jaxnn.data.batches import BATCH, Batch
-from jaxnn.data.weights import counted, in_range, relative
+from jaxnn.data.weights import counted, relative
 from jaxnn.factories.decorator import derived_field, factory, factory_made
 from jaxnn.losses.loss import Loss
+from jaxnn.losses.terms import check_counts, check_terms
 from jaxnn.marking.marks import mark
 from jaxnn.marking.places import NETWORK
 from jaxnn.nn.boundaries import run_backward, run_forward
 from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.nn.shapes import shapes_of
 from jaxnn.regularizers import Regularizer, no_regularizer
-from jaxnn.typing import Array, Params, Statistics
+from jaxnn.train.means import mean_of, shared, shares_of
+from jaxnn.typing import Array, Params, PyTree, Statistics
 
 Gradients = Literal["hand", "auto"]
 """Derived by hand, or by JAX."""
@@ -82,16 +84,20 @@ _FLOATS = Constraint(
 def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None) -> Objective:
     """Make the objective J(params) = Σ_i w_i L(z_i, y_i) / Σ_i w_i + regularizer(params), with z = network(x).
 
-    If the batch has a `normalizer`, that replaces Σ_i w_i. A common factor of the weights (and the normalizer) changes
-    nothing, however large or small, in any dtype; a w_i that underflows relative to the largest counts as 0.
+    If the loss has several terms for each example, such as one for each token, or states what each counts, c, the mean
+    is Σ w c L / Σ w c over all of them. If its terms are a pytree, the means of its arrays are added.
+
+    If the batch has a `normalizer` N, the mean is multiplied by Σ_i w_i / N. A common factor of the weights (and the
+    normalizer) changes nothing, however large or small, in any dtype; a w_i that underflows relative to the largest
+    counts as 0.
 
     Derivation of the gradient. J depends on z_i only through w_i L_i/Σw, so dz_i = w_i/Σw · ∂L_i/∂z_i, which is 1/m
-    times the loss's gradient if all weights are equal. The network's backward turns dz into dparams, and the
-    regularizer's gradient is added.
+    times the loss's gradient if all weights are equal; in general, each term's dz is multiplied by w c/Σ w c. The
+    network's backward turns dz into dparams, and the regularizer's gradient is added.
 
-    An example of weight 0 changes nothing, exactly: its loss and its dz are set to 0. (The exception is an example
-    whose activations overflow, since dW = dzᵀ a is then 0 · inf; with JAX's gradient of `value`, also one whose loss
-    has an infinite slope.) If all weights are 0, the mean loss and its gradient are 0.
+    An example of weight 0, or a term that counts 0, changes nothing, exactly: its loss and its dz are set to 0. (The
+    exception is an example whose activations overflow, since dW = dzᵀ a is then 0 · inf; with JAX's gradient of
+    `value`, also one whose loss has an infinite slope.) If nothing counts, the mean loss and its gradient are 0.
 
     Args:
       network: the `Layer` from inputs to the loss's logits or values.
@@ -127,7 +133,7 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
     def value_and_grad(params, batch, key=None, scale=None):
         z, cache = forward(params, batch, key)
         total, shares = measured(params, batch, z)
-        dz = mark("loss gradient", _times(_scale(loss.gradient(z, batch.y), shares), scale))
+        dz = mark("loss gradient", _times(shared(loss.gradient(z, batch.y), shares), scale))
         dparams, _ = run_backward(NETWORK, network, params, cache, dz)
         check_gradients(dparams, params)
         penalty = mark("penalty gradient", regularizer.gradient(params))
@@ -141,9 +147,10 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
 
     @checked(params=ParamsTree(), batch=BATCH)
     def measured(params, batch, z):
-        losses = loss.value(z, batch.y)
-        shares = _shares(batch, losses)
-        mean, penalty = _weighted_sum(losses, shares), regularizer.value(params)
+        terms = loss.value(z, batch.y)
+        check_terms(terms, z)
+        shares = shares_of(batch, terms, loss.counts and loss.counts(z, batch.y))
+        mean, penalty = mean_of(terms, shares), regularizer.value(params)
         return mark("loss", mean) + mark("penalty", penalty), shares
 
     @checked(params=ParamsTree(), batch=BATCH)
@@ -151,8 +158,11 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
         for path, leaf in jax.tree_util.tree_leaves_with_path(params):
             _FLOATS.check(f"params{jax.tree_util.keystr(path)}", leaf)
         params = jax.tree.map(promote_large_integers, params)
-        z = _outputs(network, params, batch.x)
-        loss.check(z, jax.tree.map(lambda y: counted(y, batch.weight), batch.y))
+        z, y = _outputs(network, params, batch.x), jax.tree.map(lambda y: counted(y, batch.weight), batch.y)
+        loss.check(z, y)
+        if loss.counts is not None and batch.normalizer is None:
+            with jax.ensure_compile_time_eval():  # labels are concrete where a population traces a member
+                check_counts(loss.counts(z, y))
 
     return Objective(value, value_and_grad, evaluate, check)
 
@@ -241,40 +251,10 @@ def _automatic(objective: Objective) -> ValueAndGrad:
     return value_and_grad
 
 
-def _times(a: Array, scale: Array | None) -> Array:
-    return a if scale is None else a * jnp.asarray(scale, a.dtype)
+def _times(tree: PyTree, scale: Array | None) -> PyTree:
+    return tree if scale is None else jax.tree.map(lambda a: a * jnp.asarray(scale, a.dtype), tree)
 
 
 def _divided(grads: Params, scale: Array | None) -> Params:
     # In half precision, the quotient itself would vanish.
     return grads if scale is None else jax.tree.map(lambda g: (g / scale).astype(g.dtype), grads)
-
-
-def _shares(batch: Batch, losses: Array) -> Array:
-    """Return w_i / Σw, or w_i / normalizer, (m,): each example's share of the mean."""
-    if losses.size == 0:
-        raise ValueError("batch must hold at least one example, got x of shape (0, ...)")
-    if batch.weight is None:
-        return jnp.full_like(losses, 1 / losses.shape[0])
-    weight = as_array("weight", batch.weight)
-    if weight.shape != losses.shape:
-        raise ValueError(f"weight must have shape {losses.shape}, one number per example, got {weight.shape}")
-    if batch.normalizer is not None and jnp.shape(batch.normalizer) != ():
-        raise ValueError(f"normalizer must be a scalar, got shape {jnp.shape(batch.normalizer)}")
-    dtype = jnp.promote_types(losses.dtype, jnp.float32)
-    if batch.normalizer is None:
-        weight = relative(weight, dtype)
-        normalizer = weight.sum()
-    else:
-        weight, normalizer = in_range(weight, batch.normalizer, dtype)
-    return (weight / jnp.where(normalizer == 0, 1, normalizer)).astype(losses.dtype)
-
-
-def _weighted_sum(losses: Array, shares: Array) -> Array:
-    return _scale(losses, shares).sum()
-
-
-def _scale(rows: Array, shares: Array) -> Array:
-    """Multiply each row by its share; the result is 0 where the share is 0, since 0 · inf would be NaN."""
-    shares = shares.reshape(-1, *[1] * (rows.ndim - 1))
-    return jnp.where(shares == 0, 0, rows * shares)

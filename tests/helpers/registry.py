@@ -56,12 +56,12 @@ class LossCase(NamedTuple):
 
     name: str
     loss: jaxnn.Loss
-    draw: Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
+    draw: Callable[[np.random.Generator, int], tuple[Any, Any]]
 
     def make(self, m: int, dtype: Any = jnp.float32) -> tuple[Any, Any]:
         """(z, y) of m examples: floats in the dtype, whole numbers as int32."""
         drawn = self.draw(np.random.default_rng(5), m)
-        return tuple(jnp.asarray(a, "int32" if a.dtype.kind == "i" else dtype) for a in drawn)
+        return jax.tree.map(lambda a: jnp.asarray(a, "int32" if a.dtype.kind == "i" else dtype), drawn)
 
 
 class RegularizerCase(NamedTuple):

@@ -1,13 +1,16 @@
-"""Every loss of the registry: value, hand = autodiff, dtypes, one value per example."""
+"""Every loss of the registry: terms, hand = autodiff, dtypes, and terms that depend on their outputs alone."""
 
 from functools import partial
 
+import chex
 import jax
 import jax.numpy as jnp
 import pytest
 from jax.test_util import check_grads
 
+import jaxnn
 from jaxnn import gradcheck
+from jaxnn.losses.terms import beside_terms, check_terms
 from tests.helpers.programs import BATCH_SIZES, THOROUGH, TOLERANCE, compiled, dtypes, same, same_in_bfloat16
 from tests.helpers.registry import LOSS_CASES, name_of
 
@@ -34,9 +37,13 @@ def loss_by_hand(loss, z, y):
     return loss.value(z, y), loss.gradient(z, y)
 
 
+def terms_by_hand(loss, z, y):
+    return *loss_by_hand(loss, z, y), loss.counts and loss.counts(z, y)
+
+
 def loss_by_jax(loss, z, y):
     value, pullback = jax.vjp(lambda z: loss.value(z, y), z)
-    return value, pullback(jnp.ones_like(value))[0]
+    return value, pullback(jax.tree.map(jnp.ones_like, value))[0]
 
 
 @pytest.mark.representatives("sigmoid_cross_entropy_soft-float64", "softmax_cross_entropy-float32")
@@ -52,8 +59,8 @@ def test_loss_hand_is_autodiff(case, dtype, x64):
     got, expected = run(batches)
     same(got, expected, **TOLERANCE[dtype])
     for (z, y), (value, gradient) in zip(batches, got, strict=True):
-        assert value.shape == z.shape[:1]
-        assert gradient.shape == z.shape
+        check_terms(value, z)
+        chex.assert_trees_all_equal_shapes_and_dtypes(gradient, z)
         case.loss.check(z, y)
 
 
@@ -62,7 +69,7 @@ def test_loss_hand_is_autodiff(case, dtype, x64):
 def test_loss_bfloat16(case):
     z, y = case.make(7, jnp.dtype("bfloat16"))
     got = compiled(partial(loss_by_hand, case.loss))(z, y)
-    wide = compiled(partial(loss_by_jax, case.loss))(z.astype("float32"), y)
+    wide = compiled(partial(loss_by_jax, case.loss))(jax.tree.map(lambda a: a.astype("float32"), z), y)
     same_in_bfloat16(got, jax.tree.map(lambda a: a.astype("bfloat16"), wide))
 
 
@@ -75,16 +82,38 @@ def test_loss_numerical_float64(case, x64):
     def value(z):
         return case.loss.value(z, y)
 
-    value.defvjp(lambda z: (value(z), z), lambda z, d: (case.loss.gradient(z, y) * d.reshape(-1, *[1] * (z.ndim - 1)),))
+    value.defvjp(lambda z: (value(z), z), lambda z, d: (beside_terms(jnp.multiply, case.loss.gradient(z, y), d),))
     check_grads(value, (z,), order=1, modes=("rev",), atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.representatives("softmax_cross_entropy", "squared_error")
 @losses
 def test_loss_is_per_example(case):
-    """Example i's loss and gradient do not depend on the other examples; jit = eager, vmap = loop."""
+    """Example i's terms, counts and gradient do not depend on the other examples; jit = eager, vmap = loop."""
     z, y = case.make(7, jnp.float32)
-    together = compiled(partial(loss_by_hand, case.loss))(z, y)
-    same(loss_by_hand(case.loss, z, y), together, **TOLERANCE["float32"])
-    alone = compiled(jax.vmap(partial(loss_by_hand, case.loss)))(z[:, None], y[:, None])
+    together = compiled(partial(terms_by_hand, case.loss))(z, y)
+    same(terms_by_hand(case.loss, z, y), together, **TOLERANCE["float32"])
+    alone = compiled(jax.vmap(partial(terms_by_hand, case.loss)))(*jax.tree.map(lambda a: a[:, None], (z, y)))
     same(jax.tree.map(lambda a: a[:, 0], alone), together, **TOLERANCE["float32"])
+
+
+@pytest.mark.representatives("softmax_cross_entropy_counted", "weighted_sum")
+@losses
+def test_objective_of_a_loss_is_autodiff(case, x64):
+    """With what its terms count, and weights, one of 0: of a layer that adds its params to the outputs."""
+    z, y = case.make(5, jnp.dtype("float64"))
+
+    def forward(params, x, key=None):
+        return jax.tree.map(jnp.add, z, params), None
+
+    network = jaxnn.Layer(lambda key, shape: (), forward, lambda params, cache, dz: (dz, None))
+    objective = jaxnn.objective(network, case.loss)
+    batches = [jaxnn.Batch(jnp.zeros((5, 1)), y, weight) for weight in (None, jnp.array([1.0, 2, 0, 0.5, 1]))]
+
+    @compiled
+    def run(params):
+        ways = [jaxnn.train.gradients_by(objective, gradients) for gradients in ("hand", "auto")]
+        return [[way(params, batch) for batch in batches] for way in ways]
+
+    got, expected = run(jax.tree.map(jnp.zeros_like, z))
+    same(got, expected, **TOLERANCE["float64"])

@@ -1,4 +1,4 @@
-"""The objective: the only mean of the library, padding without effect, and checks before tracing."""
+"""The objective: the mean over examples, padding without effect, and checks before tracing."""
 
 import jax
 import jax.numpy as jnp
