@@ -56,6 +56,30 @@ CANNOT_BE_RUN = {
         lambda: gradcheck.vjp(lambda x: x, lambda args, dy: (dy + RNG.normal(),), X),
         "the backward must be pure, got two results from two calls",
     ),
+    "nondiff_argnums out of range": (
+        lambda: gradcheck.rule(jnp.multiply, lambda x, y: (x * y, x), lambda x, dy: (dy,), X, X, nondiff_argnums=(4,)),
+        r"nondiff_argnums must be a list of numbers of arguments, from 0 to 1, got \(4,\)",
+    ),
+    "nondiff_argnums below 0": (
+        lambda: gradcheck.rule(jnp.sin, lambda x: (x, x), lambda x, dy: (dy,), X, nondiff_argnums=[-1]),
+        r"nondiff_argnums must be .*, from 0 to 0, got \[-1\]",
+    ),
+    "nondiff_argnums is a number": (
+        lambda: gradcheck.rule(jnp.sin, lambda x: (x, x), lambda x, dy: (dy,), X, nondiff_argnums=0),
+        "nondiff_argnums must be a list of numbers of arguments, from 0 to 0, got 0",
+    ),
+    "fwd returns the value alone": (
+        lambda: gradcheck.rule(jnp.sin, jnp.sin, lambda x, dy: (dy,), X),
+        r"what fwd returns must be a pair \(y, residuals\), got float64 \(4, 3\): return the value of f and what bwd",
+    ),
+    "fwd returns two rows": (
+        lambda: gradcheck.rule(jnp.sin, jnp.sin, lambda x, dy: (dy,), X[:2]),
+        r"what fwd returns must be a pair \(y, residuals\), got float64 \(2, 3\)",
+    ),
+    "fwd returns three": (
+        lambda: gradcheck.rule(jnp.sin, lambda x: (x, x, x), lambda x, dy: (dy,), X),
+        r"what fwd returns must be a pair \(y, residuals\), got a tuple",
+    ),
     "too few entries": (
         lambda: gradcheck.vjp(dense, identity_backward, X, W, B),
         r"one entry for each of the 3 arguments \(x, W, b\), got 1 entries",
