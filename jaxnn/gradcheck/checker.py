@@ -10,7 +10,7 @@ from jaxnn.gradcheck.assumptions import assume_symmetry, left_domain
 from jaxnn.gradcheck.comparison import Row
 from jaxnn.gradcheck.deadlines import OverdueError
 from jaxnn.gradcheck.diagnosis import diagnose, hint
-from jaxnn.gradcheck.examination import NO_DIGITS, Examination, Examiner, OutsideDomainError, cast
+from jaxnn.gradcheck.examination import NO_DIGITS, NOT_FINITE, Examination, Examiner, OutsideDomainError, cast
 from jaxnn.gradcheck.flat_problem import FlatProblem
 from jaxnn.gradcheck.inspection import compute_eps, has_rule
 from jaxnn.gradcheck.options import Options
@@ -109,13 +109,16 @@ def _report_on(problem: Problem, options: Options, order: int, quotients: bool =
     rows += forward_mode(examiner, setting, given)
     rows += [Row(kind, leaf, "note", text=text) for (leaf, kind), text in examiner.notes.items()]
     if any(row.status == "fail" for row in rows):  # of a wrong gradient, the allowances mean nothing
-        rows = [row._replace(status="skip") if row.text in (NO_DIGITS, ONE_EXAMPLE) else row for row in rows]
+        rows = [row._replace(status="skip") if row.text in _ALLOWANCES else row for row in rows]
     # Explanations are verified by autodiff.
     diagnoses = [] if runner.quotients else diagnose(examiner, examinations, rows)
     if not diagnoses:
         observations += hint(runner, examinations, rows)
     line = _likely_line(runner, given, setting, seed, rows)
     return Report(problem.title, tuple(rows), tuple(diagnoses), tuple(observations), tuple(assumed), line)
+
+
+_ALLOWANCES = (NO_DIGITS, NOT_FINITE, ONE_EXAMPLE)
 
 
 def _likely_line(runner: Runner, given: Arrays, setting: Setting, seed: int, rows: list[Row]) -> str:
