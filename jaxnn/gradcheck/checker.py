@@ -25,7 +25,7 @@ from jaxnn.gradcheck.preconditions import (
 )
 from jaxnn.gradcheck.problem import GradcheckError, Problem
 from jaxnn.gradcheck.report import Report, worst_row
-from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, first_line
+from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, raised
 from jaxnn.gradcheck.sizes import ONE_EXAMPLE, at_other_batch_sizes, at_other_trailing_sizes, with_leading_axis
 from jaxnn.gradcheck.source_lines import likely_line
 from jaxnn.gradcheck.tracebacks import shortened, silenced
@@ -189,7 +189,7 @@ def _examine_at(
         yield Row(name, "all", "note", text=error.text)
         return
     except Exception as error:
-        yield Row(name, "all", "skip", text=f"f raised {type(error).__name__}: {first_line(error)}")
+        yield Row(name, "all", "skip", text=raised(error))
     if not working or point.name.startswith("given") or len(examiner.runner.flat.floating) < 2:
         return
     tried = set()

@@ -14,7 +14,7 @@ from jaxnn.gradcheck.leaves import replaced
 from jaxnn.gradcheck.points import make_cotangents
 from jaxnn.gradcheck.preconditions import Setting
 from jaxnn.gradcheck.problem import make_problem
-from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, first_line, precision
+from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, precision, raised
 
 SECOND_ORDER = "second order"
 """The name of the test point."""
@@ -59,7 +59,7 @@ def second_order(examiner: Examiner, setting: Setting, given: Arrays) -> list[Ro
     except BackwardRaisedError as error:
         return [Row(SECOND_ORDER, "all", "note", text=f"the backward has no derivative: {error.text}")]
     except Exception as error:
-        return [Row(SECOND_ORDER, "all", "skip", text=f"{type(error).__name__}: {first_line(error)}")]
+        return [Row(SECOND_ORDER, "all", "skip", text=raised(error, "{}"))]
     return found.rows
 
 

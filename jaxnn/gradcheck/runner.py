@@ -162,13 +162,25 @@ class BackwardRaisedError(GradcheckError):
         if not isinstance(error, OverdueError):
             named = zip(flat.names, leaves, strict=True)
             shapes = ", ".join(f"{name} {leaf.dtype}{list(leaf.shape)}" for name, leaf in named)
-            self.text = f"the backward raised {type(error).__name__}: {first_line(error)} (at {shapes})"
-        super().__init__(f"{flat.problem.title}: {self.text}")
+            self.text = raised(error, "the backward raised {}", f" (at {shapes})")
+        super().__init__(f"{flat.problem.title}: {first_line(self.text)}")
 
 
-def first_line(error: Exception) -> str:
-    """Return the first line of an exception's message, cut where it is long."""
-    return (str(error).strip() or type(error).__name__).split("\n")[0][:200]
+def raised(error: Exception, before: str = "f raised {}", after: str = "") -> str:
+    """Return a sentence with an exception's type and the first line of its message; below it, its other lines.
+
+    Example:
+      >>> raised(KeyError("a"), after=" (at x)")
+      "f raised KeyError: 'a' (at x)"
+    """
+    first, _, rest = str(error).strip().partition("\n")
+    sentence = before.replace("{}", f"{type(error).__name__}: {first}" if first else type(error).__name__) + after
+    return f"{sentence}\n{rest}" if rest.strip() else sentence
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a text."""
+    return text.partition("\n")[0]
 
 
 class Compiled:

@@ -10,7 +10,7 @@ from jaxnn.gradcheck.flat_problem import is_floating
 from jaxnn.gradcheck.points import TestPoint, is_label, make_cotangents
 from jaxnn.gradcheck.problem import GradcheckError
 from jaxnn.gradcheck.resizing import resized
-from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, first_line
+from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, raised
 
 _MOST_SIZES = 3
 ONE_EXAMPLE = "right for more examples, another gradient for one alone"
@@ -100,7 +100,7 @@ def _examined(examiner: Examiner, name: str, size: tuple[int, int], leaves: Arra
     except GradcheckError:
         raise
     except Exception as error:  # f is what does not take it, or its loop does not end
-        return Row(name, "all", "skip", text=f"f raised {type(error).__name__}: {first_line(error)}")
+        return Row(name, "all", "skip", text=raised(error))
 
 
 def _wrong_shape(examination: Examination) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxnn.gradcheck.comparison import Bound, Row
 from jaxnn.gradcheck.examination import Examination, Examiner, OutsideDomainError, Reference
 from jaxnn.gradcheck.points import TestPoint, is_label, make_cotangents
-from jaxnn.gradcheck.runner import Arrays, first_line
+from jaxnn.gradcheck.runner import Arrays, raised
 
 _SAMPLES = 3
 _MOST_ARGUMENTS = 6
@@ -57,7 +57,7 @@ def transformed(examiner: Examiner, given: TestPoint, seed: int) -> Iterator[Exa
         try:
             manual = together[k] if together else runner.manual_under(one.transform, one.leaves, one.cotangents)
         except Exception as error:
-            yield Row(one.name, "all", "note", text=f"the backward raised {type(error).__name__}: {first_line(error)}")
+            yield Row(one.name, "all", "note", text=raised(error, "the backward raised {}"))
             continue
         axes = tuple(one.axes)
         if axes not in references:

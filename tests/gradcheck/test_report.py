@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 
 import jax
 import jax.numpy as jnp
@@ -113,6 +114,37 @@ def test_a_crowded_report_fits_a_screen():
     table = CROWDED.table()
     assert all(table.count(word) == 9 for word in ("diagnosis: ", "assumed: ", "observed: "))
     assert table.count("a sentence a sentence") >= 30
+
+
+WORDS = " ".join(f"word{n}" for n in range(14))
+"""As a first line: with the name of its type, it fits the width of the screen."""
+
+
+@pytest.mark.parametrize("length", [1, 3])
+def test_a_quoted_exception_keeps_its_first_line_and_the_rest_is_in_the_table(length):
+    message = " / ".join([WORDS] * length) + "\nsecond line\n\nlast line"
+
+    def backward(args, dy):
+        if args[0].dtype == jnp.bfloat16:
+            raise TypeError(message)
+        return (2 * args[0] * dy,)
+
+    report = gradcheck.vjp(lambda x: x * x, backward, X, dtypes=("bfloat16",), fast=True)
+    (text,) = [row.text for row in report.rows if row.status == "note"]
+    assert text.startswith(f"the backward raised TypeError: {WORDS}") and text.endswith("second line\n\nlast line")
+    shown = flowing(report)
+    assert f"TypeError: {WORDS}" in shown and "(at x bfloat16[4, 3])" in shown and "second" not in shown
+    quoted = shown.partition("TypeError: ")[2].partition(" ... " if length > 1 else " (at x")[0]
+    assert message.startswith(quoted) and message[len(quoted)] in " \n"
+    table = " ".join(report.table().split())
+    assert " ".join(message.split()[1:]).removesuffix(" second line last line") in table
+    assert "second line last line" in table
+    assert all(len(line) <= 120 for line in str(report).splitlines())
+
+
+def test_texts_are_cut_between_words():
+    sections = [line for line in str(CROWDED).splitlines() if line.endswith(("...", " more"))]
+    assert sections and not any(re.search(r"(wor|obser|assum|sentenc) \.\.\.", line) for line in sections)
 
 
 def test_verdicts():
