@@ -8,7 +8,7 @@ import numpy as np
 from jaxnn.gradcheck.adjudication import WrongAutodiffError, adjudicate
 from jaxnn.gradcheck.assumptions import assume_symmetry, left_domain
 from jaxnn.gradcheck.comparison import Row
-from jaxnn.gradcheck.deadlines import OverdueError
+from jaxnn.gradcheck.deadlines import OverdueError, is_limited
 from jaxnn.gradcheck.diagnosis import diagnose, hint
 from jaxnn.gradcheck.examination import NO_DIGITS, NOT_FINITE, Examination, Examiner, OutsideDomainError, cast
 from jaxnn.gradcheck.flat_problem import FlatProblem
@@ -114,6 +114,8 @@ def _report_on(problem: Problem, options: Options, order: int, quotients: bool =
     diagnoses = [] if runner.quotients else diagnose(examiner, examinations, rows)
     if not diagnoses:
         observations += hint(runner, examinations, rows)
+    if runner.in_python and not is_limited():
+        assumed.append("every function ends: what does not compile has a time limit in the main thread alone")
     line = _likely_line(runner, given, setting, seed, rows)
     return Report(problem.title, tuple(rows), tuple(diagnoses), tuple(observations), tuple(assumed), line)
 

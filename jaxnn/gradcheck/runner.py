@@ -29,6 +29,7 @@ class Runner:
     Attributes:
       flat: the problem.
       limit: iterations after which a loop counts as endless: many more than at the given arguments.
+      in_python: whether a function ran in Python, since it does not compile.
       quotients: whether difference quotients take the place of autodiff, which cannot differentiate f in reverse mode.
     """
 
@@ -36,6 +37,7 @@ class Runner:
         self.flat = flat
         self.jit = quick_jit if sum(leaf.size for leaf in flat.leaves) <= _SMALL else jax.jit
         self.limit, self._most, self.quotients = _FIRST_LIMIT, 0, False
+        self.in_python = False
         self._reference = Compiled(self, self.autodiff, "f")
         self._f = Compiled(self, flat.f, "f")
         self._manual = Compiled(self, flat.manual, "the backward")
@@ -251,6 +253,7 @@ class Compiled:
         return outputs
 
     def _in_python(self, *args: Any) -> Any:
+        self._runner.in_python = True
         with deadline(f"{self._name} did not end"):
             return self._function(*(jax.tree.map(jnp.asarray, a) for a in args))
 
