@@ -117,7 +117,8 @@ def _report_on(problem: Problem, options: Options, order: int, quotients: bool =
     if runner.in_python and not is_limited():
         assumed.append("every function ends: what does not compile has a time limit in the main thread alone")
     line = _likely_line(runner, given, setting, seed, rows)
-    return Report(problem.title, tuple(rows), tuple(diagnoses), tuple(observations), tuple(assumed), line)
+    tried = _tried(examinations)
+    return Report(problem.title, tuple(rows), tuple(diagnoses), tuple(observations), tuple(assumed), line, tried)
 
 
 _ALLOWANCES = (NO_DIGITS, NOT_FINITE, ONE_EXAMPLE)
@@ -132,6 +133,14 @@ def _likely_line(runner: Runner, given: Arrays, setting: Setting, seed: int, row
     leaves = cast(given, setting.working)
     cotangents = make_cotangents("random", runner, leaves, seed)
     return likely_line(flat, leaves, cotangents, wrt.index(worst.leaf)) or ""
+
+
+def _tried(examinations: list[Examination]) -> str:
+    """Return the precisions, sizes and transformations of the examinations, in a line."""
+    sizes = dict.fromkeys(e.name.removesuffix(", negated") for e in examinations if e.kind == "size")
+    transforms = dict.fromkeys(e.name.partition(" ")[0] for e in examinations if e.kind == "transform")
+    parts = [dict.fromkeys(e.dtype for e in examinations), sizes or ["no other size"], transforms]
+    return "; ".join(", ".join(part) for part in parts if part)
 
 
 def _examine_all(examiner: Examiner, setting: Setting, options: Options) -> Iterator[Examination | Row]:

@@ -40,6 +40,7 @@ class Report:
       observations: sentences on the largest failure, such as what finite differences give there.
       assumed: what was assumed, in sentences.
       line: the line of code that likely computes the worst gradient, or "".
+      tried: the precisions, sizes and transformations that the gradient was compared in.
       counts: the number of rows with each status.
     """
 
@@ -49,6 +50,7 @@ class Report:
     observations: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
     line: str = ""
+    tried: str = ""
     counts: dict[str, int] = field(init=False)
 
     def __post_init__(self):
@@ -90,6 +92,7 @@ class Report:
             "diagnoses": [d._asdict() for d in self.diagnoses],
             "observations": list(self.observations),
             "line": self.line,
+            "tried": self.tried,
             "rows": [{k: _json_value(v) for k, v in row._asdict().items()} for row in self.rows],
         }
 
@@ -133,6 +136,7 @@ class Report:
             _Section("observed", list(self.observations), 3),
             _Section("", _failing(rows), 3),
             _Section("skipped", _skipped(rows), 2),
+            _Section("tried", [self.tried] if self.tried else [], 1),
         ]
         return [section for section in sections if section.items]
 

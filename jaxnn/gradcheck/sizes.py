@@ -127,7 +127,8 @@ def at_other_trailing_sizes(examiner: Examiner, given: TestPoint, seed: int) -> 
         together = resized(runner, leaves, size, new, leading=False, seed=seed) if new not in sizes else None
         leaves = leaves if together is None else together.leaves
     if len(alone) > 1:
-        result = _examined(examiner, "other sizes", (0, 0), leaves, seed)
+        name = f"sizes {' and '.join(name.removeprefix('size ') for name, *_ in alone)}"
+        result = _examined(examiner, name, (0, 0), leaves, seed)
         if isinstance(result, Examination) and not result.failed:
             yield result._replace(size=None)
             return

@@ -68,6 +68,15 @@ def test_a_failed_report_raises_with_its_text():
     assert "order of the Taylor remainder: manual 1.00, autodiff inf, as there is no remainder" in flowing(report)
 
 
+def test_the_report_names_the_precisions_sizes_and_transformations(right):
+    assert right.tried == "float64, float32, bfloat16, float16; batch 4 -> 9, batch 4 -> 1, size 3 -> 6; vmap, scan"
+    assert str(right).splitlines()[-1] == f"  tried: {right.tried}" and right.to_dict()["tried"] == right.tried
+    few = gradcheck.gradient(lambda x: x * x, lambda x: 2 * x, 2.0, dtypes=("bfloat16",), fast=True)
+    assert few.tried == "float64, bfloat16; no other size"
+    cube = gradcheck.vjp(lambda x: x * x, lambda a, dy: (2 * a[0] * dy,), np.ones((2, 3, 4)), dtypes=("float32",))
+    assert cube.tried == "float64, float32; batch 2 -> 5, batch 2 -> 1, sizes 3 -> 6 and 4 -> 8; vmap, scan"
+
+
 def flowing(report):
     """Return the text of a report in one line."""
     return " ".join(str(report).split())
