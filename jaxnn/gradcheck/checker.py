@@ -79,9 +79,10 @@ def _report_on(problem: Problem, options: Options, order: int, quotients: bool =
     assumed += constant
     if problem.ruled is not None and not has_rule(flat, problem.ruled, given):
         assumed.append("autodiff was compared with itself, since the function has no custom derivative rule")
+    given = cast(given, setting.working)
     check_pure(runner, given, seed)
     assumed += assume_symmetry(runner, given, seed)
-    examiner = Examiner(runner, options, setting.widest)
+    examiner = Examiner(runner, options, setting.widest, setting.working)
 
     examinations: list[Examination] = []
     rows: list[Row] = []
@@ -155,16 +156,17 @@ def _examine_all(examiner: Examiner, setting: Setting, options: Options) -> Iter
         for point in points:
             if point.name == "given" or (not fast and point.name in _LOW_PRECISION):
                 yield from _examine_at(examiner, point, dtype, setting)
-    if not fast and setting.working == "float64":
-        for point in whole_number_points(examiner.runner, points[0], options.seed):
-            yield from _examine_at(examiner, point, "float64", setting)
+    if not fast:
+        given = points[0]._replace(leaves=cast(points[0].leaves, setting.working))
+        for point in whole_number_points(examiner.runner, given, options.seed):
+            yield from _examine_at(examiner, point, setting.working, setting)
         if "float32" in (*precisions, setting.working):
-            for point, size in far_points(examiner.runner, points[0]):
+            for point, size in far_points(examiner.runner, given):
                 yield from _examine_at(examiner, point, "float32", setting, size)
-        yield from at_other_batch_sizes(examiner, points[0], options.seed, options.batch)
-        yield from at_other_trailing_sizes(examiner, points[0], options.seed)
-        yield from with_leading_axis(examiner, points[0], options.seed)
-        yield from transformed(examiner, points[0], options.seed)
+        yield from at_other_batch_sizes(examiner, given, options.seed, options.batch)
+        yield from at_other_trailing_sizes(examiner, given, options.seed)
+        yield from with_leading_axis(examiner, given, options.seed)
+        yield from transformed(examiner, given, options.seed)
 
 
 _LOW_PRECISION = ("scaled by 0.1", "scaled by 10", "some exact zeros", "at ±10", "at ±1e4")
@@ -189,7 +191,7 @@ def _examine_at(
     kind = point.kind if working else "precision"
     given = point.name == "given" and dtype in _given_precisions(examiner.runner.flat, setting)
     try:
-        cotangents = make_cotangents(point.cotangents, examiner.runner, point.leaves, seed)
+        cotangents = make_cotangents(point.cotangents, examiner.runner, cast(point.leaves, setting.widest), seed)
         yield examiner.examine(name, kind, point.leaves, cotangents, dtype, typical_size)
         return
     except OutsideDomainError as reason:
@@ -208,7 +210,7 @@ def _examine_at(
         if leaf.strip("|") in tried:
             continue  # with the signs as they are, it was inside the domain
         try:
-            cotangents = make_cotangents(alone.cotangents, examiner.runner, alone.leaves, seed)
+            cotangents = make_cotangents(alone.cotangents, examiner.runner, cast(alone.leaves, setting.widest), seed)
             yield examiner.examine(alone.name, kind, alone.leaves, cotangents, dtype)
             tried.add(leaf)
         except Exception:  # outside of the domain, as in the row above

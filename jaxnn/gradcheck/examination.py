@@ -81,6 +81,7 @@ class Examiner:
       runner: runs them.
       options: the seed, the tolerance, and which slopes count at a kink.
       widest: the precision of the reference, "float64" unless f does not run in it.
+      working: the precision in which the backward runs at every test point.
       own_eps: the eps of the precision that the caller works in, if it is larger than that of the arguments.
 
     Attributes:
@@ -88,8 +89,16 @@ class Examiner:
       given_is_smooth: whether the manual gradient is autodiff's at the given arguments, as it need not be at kinks.
     """
 
-    def __init__(self, runner: Runner, options: Options, widest: str = "float64", own_eps: float = 0.0):
+    def __init__(
+        self,
+        runner: Runner,
+        options: Options,
+        widest: str = "float64",
+        working: str = "float64",
+        own_eps: float = 0.0,
+    ):
         self.runner, self.options, self.seed, self.widest = runner, options, options.seed, widest
+        self.working = working
         self.notes: dict[tuple[str, str], str] = {}
         self.given_is_smooth = True
         self._typical_sizes: list[float] = []

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.gradcheck.comparison import Row
@@ -91,7 +92,7 @@ def _examined(examiner: Examiner, name: str, size: tuple[int, int], leaves: Arra
     try:
         leaves = examiner.runner.flat.project(leaves)
         cotangents = make_cotangents("random", examiner.runner, leaves, seed)
-        return examiner.examine(name, "size", leaves, cotangents)._replace(size=size)
+        return examiner.examine(name, "size", leaves, cotangents, examiner.working)._replace(size=size)
     except OutsideDomainError as reason:
         return Row(name, "all", "skip", text=str(reason))
     except BackwardRaisedError as error:
@@ -184,7 +185,8 @@ def _rows_of(runner: Runner, leaves: Arrays, chosen: list[int], seed: int) -> Ar
     for i in chosen:
         if is_label(leaves[i]) or not np.isfinite(leaves[i]).all():
             return None
-        stacked[i] = np.stack([leaves[i] * (1 + 0.3 * k * rng.normal(size=leaves[i].shape)) for k in range(_ROWS)])
+        rows = [leaves[i] * (1 + 0.3 * k * rng.normal(size=leaves[i].shape)) for k in range(_ROWS)]
+        stacked[i] = np.stack(rows).astype(leaves[i].dtype)
     if not any(before):
         return None
     try:
@@ -193,11 +195,15 @@ def _rows_of(runner: Runner, leaves: Arrays, chosen: list[int], seed: int) -> Ar
         together = runner.f(stacked)
         for k in range(_ROWS):
             alone = runner.f([leaf[k] if i in chosen else leaf for i, leaf in enumerate(stacked)])
-            if not all(np.allclose(y[k], a, rtol=1e-9, atol=0) for y, a in zip(together, alone, strict=True)):
+            if not all(_close(y[k], a) for y, a in zip(together, alone, strict=True)):
                 return None
     except Exception:  # any error that f raises for this shape
         return None
     return stacked
+
+
+def _close(a: np.ndarray, b: np.ndarray) -> bool:
+    return np.allclose(a, b, rtol=max(1e-9, 100 * float(jnp.finfo(b.dtype).eps)), atol=0)
 
 
 def _candidate_sizes(runner: Runner, leaves: Arrays) -> list[int]:
