@@ -113,8 +113,7 @@ def _report_on(problem: Problem, options: Options, order: int, quotients: bool =
         rows = [row._replace(status="skip") if row.text in _ALLOWANCES else row for row in rows]
     # Explanations are verified by autodiff.
     diagnoses = [] if runner.quotients else diagnose(examiner, examinations, rows)
-    if not diagnoses:
-        observations += hint(runner, examinations, rows)
+    observations += hint(runner, examinations, rows, diagnoses)
     if runner.in_python and not is_limited():
         assumed.append("every function ends: what does not compile has a time limit in the main thread alone")
     line = _likely_line(runner, given, setting, seed, rows)

@@ -121,7 +121,7 @@ class Report:
     __repr__ = __str__
 
     def _sections(self, shown: Callable[[str], str]) -> list["_Section"]:
-        """Return the lines below the verdict, in the order in which it helps; `shown` shortens what may quote an exception."""
+        """Return the lines below the verdict, in the order in which it helps; `shown` shortens what is quoted there."""
         quoting = ("note", "skip")
         rows = [row._replace(text=shown(row.text)) if row.status in quoting else row for row in self.rows]
         undecided = [f"{_place(row)}: {row.text}" for row in rows if row.status == "undecided"]
