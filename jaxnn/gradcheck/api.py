@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxnn.gradcheck.checker import report_on
 from jaxnn.gradcheck.options import Domain, Kinks, Precision, make_options
-from jaxnn.gradcheck.problem import function_name, make_problem, with_accepted, with_keywords
+from jaxnn.gradcheck.problem import check_function, function_name, make_problem, with_accepted, with_keywords
 from jaxnn.gradcheck.report import Report
 
 
@@ -70,6 +70,7 @@ def gradient(
     f, grad_f = with_keywords("gradient", f, keywords), with_accepted(grad_f, keywords)
     manual = gradient_as_vjp(grad_f, len(args))
     problem = make_problem(f"gradient of {function_name(f)}", f, manual, args, scalar=True, instead=instead)
+    check_function("grad_f", grad_f, *problem.names)
     return report_on(problem, options)
 
 
@@ -134,6 +135,7 @@ def vjp(
     )
     f, backward = with_keywords("vjp", f, keywords), with_accepted(backward, keywords)
     problem = make_problem(f"vjp of {function_name(f)}", f, backward, args, instead=instead)
+    check_function("backward", backward, "args", "dy")
     return report_on(problem, options)
 
 

@@ -17,6 +17,7 @@ from jaxnn.gradcheck.options import Domain, Kinks, Precision, make_options
 from jaxnn.gradcheck.problem import (
     GradcheckError,
     as_gradcheck_error,
+    check_function,
     function_name,
     make_problem,
     parameters_of,
@@ -112,6 +113,8 @@ def rule(
         assumed=assumed,
         constants=first,
     )
+    check_function("fwd", fwd, *problem.names)
+    check_function("bwd", bwd, *(problem.names[i] for i in first), "residuals", "dy")
     return report_on(problem, options, default_order=1 if fast else 2)
 
 
@@ -194,6 +197,7 @@ def custom(
         instead=instead,
         constants=constants,
     )
+    check_function("f_with_rule", ruled, *problem.names)
     return report_on(problem, options, default_order=1 if fast else 2)
 
 
