@@ -102,9 +102,10 @@ def vjp(
       rtol: the error that is allowed besides rounding, relative to the largest element of each gradient: that of a
         solver, or of an epsilon.
       atol: the same, absolute, for a dy of size 1.
-      domain: where the arguments lie: "symmetric", "positive definite", "ordered", "positive" or "unit interval"; a
-        dictionary from the names of arguments to these, or to functions that project an array; or a function
-        `domain(*args) -> args` that projects all. A function of `rng` alone, a NumPy generator, makes arguments.
+      domain: where the arguments lie: "symmetric" or "positive definite" for square matrices, "ordered" for arrays with
+        an axis, "positive" or "unit interval"; a dictionary from the names of arguments to these, or to functions that
+        project an array; or a function `domain(*args) -> args` that projects all. A function of `rng` alone, a NumPy
+        generator, makes arguments.
       instead: the function whose gradient is meant, if it is not f: `lambda x: x` for a rounding with a
         straight-through gradient.
       kinks: "any" accepts every slope between those on the sides of a kink, with a note; "jax" only that of JAX.
@@ -117,8 +118,8 @@ def vjp(
 
     Raises:
       GradcheckError: if f or the backward function is not pure, if f carries a custom derivative rule or has no finite
-        value at the arguments, if an argument is NaN, if the backward function raises there, or if the structure of
-        what it returns does not match the arguments.
+        value at the arguments, if an argument is NaN, if the backward function raises there, if the structure of what
+        it returns does not match the arguments, or if an argument does not fit the domain.
 
     Example:
       >>> import jax.numpy as jnp
