@@ -147,7 +147,7 @@ class Examiner:
         return Examination(name, kind, dtype, leaves, cotangents, manual, reference.gradients, rows)
 
     def _within_range(self, rows: list[Row], reference: Reference, leaves: Arrays, dtype: str) -> list[Row]:
-        """Return notes in place of failures where f, or its derivative by JAX, fails itself in this precision."""
+        """Return notes in place of failures where f, or its autodiff, fails itself in this precision."""
         failing = [row for row in rows if row.status == "fail" and not row.text]
         if not failing:
             return rows

@@ -57,7 +57,7 @@ def test_an_overflow_of_f_hides_no_other_mistake():
     assert not report and by_point(report)["at ±1e4, float16"] == "skip"
 
 
-def test_an_overflow_at_given_arguments_of_their_own_precision_is_wrong():
+def test_an_overflow_at_given_arguments_in_the_given_precision_is_wrong():
     far = np.float16([300, 1, 2])
     report = gradcheck.vjp(lorentzian, lorentzian_backward, far, dtypes=("float16",), fast=True)
     assert not report and by_point(report)["given, float16"] == "fail"
