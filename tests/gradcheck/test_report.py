@@ -69,12 +69,12 @@ def test_a_failed_report_raises_with_its_text():
 
 
 def test_the_report_names_the_precisions_sizes_and_transformations(right):
-    assert right.tried == "float64, float32, bfloat16, float16; batch 4 -> 9, batch 4 -> 1, size 3 -> 6; vmap, scan"
+    assert right.tried == "float64, float32, bfloat16, float16; batch 4 -> 9, batch 4 -> 1, size 3 -> 7; vmap, scan"
     assert str(right).splitlines()[-1] == f"  tried: {right.tried}" and right.to_dict()["tried"] == right.tried
     few = gradcheck.gradient(lambda x: x * x, lambda x: 2 * x, 2.0, dtypes=("bfloat16",), fast=True)
     assert few.tried == "float64, bfloat16; no other size"
     cube = gradcheck.vjp(lambda x: x * x, lambda a, dy: (2 * a[0] * dy,), np.ones((2, 3, 4)), dtypes=("float32",))
-    assert cube.tried == "float64, float32; batch 2 -> 5, batch 2 -> 1, sizes 3 -> 6 and 4 -> 8; vmap, scan"
+    assert cube.tried == "float64, float32; batch 2 -> 5, batch 2 -> 1, sizes 3 -> 7 and 4 -> 9; vmap, scan"
 
 
 def flowing(report):
