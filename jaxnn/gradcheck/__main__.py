@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import inspect
 import json
 import re
 import sys
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn import gradcheck
-from jaxnn.constraints import Count
+from jaxnn.constraints import Count, Function
 from jaxnn.gradcheck.domains import Domain
 from jaxnn.gradcheck.options import PRECISIONS
 from jaxnn.gradcheck.problem import parameters_of
@@ -147,8 +148,10 @@ def _on_component(target: Layer | Loss, options: argparse.Namespace) -> gradchec
 
 
 def _on_function(target: Any, options: argparse.Namespace) -> gradcheck.Report:
-    names = [p.name for p in parameters_of(target) if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    positional = [p for p in parameters_of(target) if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    names = [p.name for p in positional]
     args, domain = _arguments(options, names), _domain(options.domain)
+    _check_number(options, positional, args, target)
     if options.shape:
         args = _inside(domain, args, names)
     settings: dict[str, Any] = {"seed": options.seed, "fast": options.fast, "domain": domain}
@@ -163,6 +166,18 @@ def _on_function(target: Any, options: argparse.Namespace) -> gradcheck.Report:
     if isinstance(target, jax.custom_vjp | jax.custom_jvp):
         return gradcheck.custom(target, target.fun, *args, **settings)
     return gradcheck.custom(target, gradcheck.without_rules(target), *args, **settings)
+
+
+def _check_number(
+    options: argparse.Namespace, parameters: list[inspect.Parameter], args: tuple[Any, ...], target: Any
+) -> None:
+    """Raise ValueError if the target does not take that many arguments by position."""
+    if Function(*map(str, range(len(args)))).accepts(target):
+        return
+    stated = "--shape must be given once" if options.shape else "--args must hold one value"
+    names = ", ".join(p.name if p.default is p.empty else f"{p.name} (optional)" for p in parameters)
+    got = f"got {len(args)}" + (f": {' '.join(options.shape)}" if options.shape else "")
+    raise ValueError(f"{stated} for each of the {len(parameters)} arguments of {options.target}, {names}, {got}")
 
 
 def _inside(domain: Any, args: tuple[Any, ...], names: list[str]) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxnn.gradcheck.checker import report_on
 from jaxnn.gradcheck.options import Domain, Kinks, Precision, make_options
-from jaxnn.gradcheck.problem import function_name, make_problem, with_accepted, with_keywords
+from jaxnn.gradcheck.problem import check_function, function_name, make_problem, with_accepted, with_keywords
 from jaxnn.gradcheck.report import Report
 
 
@@ -70,6 +70,7 @@ def gradient(
     f, grad_f = with_keywords("gradient", f, keywords), with_accepted(grad_f, keywords)
     manual = gradient_as_vjp(grad_f, len(args))
     problem = make_problem(f"gradient of {function_name(f)}", f, manual, args, scalar=True, instead=instead)
+    check_function("grad_f", grad_f, *problem.names)
     return report_on(problem, options)
 
 
@@ -101,9 +102,10 @@ def vjp(
       rtol: the error that is allowed besides rounding, relative to the largest element of each gradient: that of a
         solver, or of an epsilon.
       atol: the same, absolute, for a dy of size 1.
-      domain: where the arguments lie: "symmetric", "positive definite", "ordered", "positive" or "unit interval"; a
-        dictionary from the names of arguments to these, or to functions that project an array; or a function
-        `domain(*args) -> args` that projects all. A function of `rng` alone, a NumPy generator, makes arguments.
+      domain: where the arguments lie: "symmetric" or "positive definite" for square matrices, "ordered" for arrays with
+        an axis, "positive" or "unit interval"; a dictionary from the names of arguments to these, or to functions that
+        project an array; or a function `domain(*args) -> args` that projects all. A function of `rng` alone, a NumPy
+        generator, makes arguments.
       instead: the function whose gradient is meant, if it is not f: `lambda x: x` for a rounding with a
         straight-through gradient.
       kinks: "any" accepts every slope between those on the sides of a kink, with a note; "jax" only that of JAX.
@@ -116,8 +118,8 @@ def vjp(
 
     Raises:
       GradcheckError: if f or the backward function is not pure, if f carries a custom derivative rule or has no finite
-        value at the arguments, if an argument is NaN, if the backward function raises there, or if the structure of
-        what it returns does not match the arguments.
+        value at the arguments, if an argument is NaN, if the backward function raises there, if the structure of what
+        it returns does not match the arguments, or if an argument does not fit the domain.
 
     Example:
       >>> import jax.numpy as jnp
@@ -134,6 +136,7 @@ def vjp(
     )
     f, backward = with_keywords("vjp", f, keywords), with_accepted(backward, keywords)
     problem = make_problem(f"vjp of {function_name(f)}", f, backward, args, instead=instead)
+    check_function("backward", backward, "args", "dy")
     return report_on(problem, options)
 
 

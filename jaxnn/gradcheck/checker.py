@@ -8,9 +8,9 @@ import numpy as np
 from jaxnn.gradcheck.adjudication import WrongAutodiffError, adjudicate
 from jaxnn.gradcheck.assumptions import assume_symmetry, left_domain
 from jaxnn.gradcheck.comparison import Row
-from jaxnn.gradcheck.deadlines import OverdueError
+from jaxnn.gradcheck.deadlines import OverdueError, is_limited
 from jaxnn.gradcheck.diagnosis import diagnose, hint
-from jaxnn.gradcheck.examination import NO_DIGITS, Examination, Examiner, OutsideDomainError, cast
+from jaxnn.gradcheck.examination import NO_DIGITS, NOT_FINITE, Examination, Examiner, OutsideDomainError, cast
 from jaxnn.gradcheck.flat_problem import FlatProblem
 from jaxnn.gradcheck.inspection import compute_eps, has_rule
 from jaxnn.gradcheck.options import Options
@@ -25,7 +25,7 @@ from jaxnn.gradcheck.preconditions import (
 )
 from jaxnn.gradcheck.problem import GradcheckError, Problem
 from jaxnn.gradcheck.report import Report, worst_row
-from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, first_line
+from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, raised
 from jaxnn.gradcheck.sizes import ONE_EXAMPLE, at_other_batch_sizes, at_other_trailing_sizes, with_leading_axis
 from jaxnn.gradcheck.source_lines import likely_line
 from jaxnn.gradcheck.tracebacks import shortened, silenced
@@ -79,9 +79,10 @@ def _report_on(problem: Problem, options: Options, order: int, quotients: bool =
     assumed += constant
     if problem.ruled is not None and not has_rule(flat, problem.ruled, given):
         assumed.append("autodiff was compared with itself, since the function has no custom derivative rule")
+    given = cast(given, setting.working)
     check_pure(runner, given, seed)
     assumed += assume_symmetry(runner, given, seed)
-    examiner = Examiner(runner, options, setting.widest)
+    examiner = Examiner(runner, options, setting.widest, setting.working)
 
     examinations: list[Examination] = []
     rows: list[Row] = []
@@ -109,13 +110,18 @@ def _report_on(problem: Problem, options: Options, order: int, quotients: bool =
     rows += forward_mode(examiner, setting, given)
     rows += [Row(kind, leaf, "note", text=text) for (leaf, kind), text in examiner.notes.items()]
     if any(row.status == "fail" for row in rows):  # of a wrong gradient, the allowances mean nothing
-        rows = [row._replace(status="skip") if row.text in (NO_DIGITS, ONE_EXAMPLE) else row for row in rows]
+        rows = [row._replace(status="skip") if row.text in _ALLOWANCES else row for row in rows]
     # Explanations are verified by autodiff.
     diagnoses = [] if runner.quotients else diagnose(examiner, examinations, rows)
-    if not diagnoses:
-        observations += hint(runner, examinations, rows)
+    observations += hint(runner, examinations, rows, diagnoses)
+    if runner.in_python and not is_limited():
+        assumed.append("every function ends: what does not compile has a time limit in the main thread alone")
     line = _likely_line(runner, given, setting, seed, rows)
-    return Report(problem.title, tuple(rows), tuple(diagnoses), tuple(observations), tuple(assumed), line)
+    tried = _tried(examinations)
+    return Report(problem.title, tuple(rows), tuple(diagnoses), tuple(observations), tuple(assumed), line, tried)
+
+
+_ALLOWANCES = (NO_DIGITS, NOT_FINITE, ONE_EXAMPLE)
 
 
 def _likely_line(runner: Runner, given: Arrays, setting: Setting, seed: int, rows: list[Row]) -> str:
@@ -127,6 +133,14 @@ def _likely_line(runner: Runner, given: Arrays, setting: Setting, seed: int, row
     leaves = cast(given, setting.working)
     cotangents = make_cotangents("random", runner, leaves, seed)
     return likely_line(flat, leaves, cotangents, wrt.index(worst.leaf)) or ""
+
+
+def _tried(examinations: list[Examination]) -> str:
+    """Return the precisions, sizes and transformations of the examinations, in a line."""
+    sizes = dict.fromkeys(e.name.removesuffix(", negated") for e in examinations if e.kind == "size")
+    transforms = dict.fromkeys(e.name.partition(" ")[0] for e in examinations if e.kind == "transform")
+    parts = [dict.fromkeys(e.dtype for e in examinations), sizes or ["no other size"], transforms]
+    return "; ".join(", ".join(part) for part in parts if part)
 
 
 def _examine_all(examiner: Examiner, setting: Setting, options: Options) -> Iterator[Examination | Row]:
@@ -141,16 +155,17 @@ def _examine_all(examiner: Examiner, setting: Setting, options: Options) -> Iter
         for point in points:
             if point.name == "given" or (not fast and point.name in _LOW_PRECISION):
                 yield from _examine_at(examiner, point, dtype, setting)
-    if not fast and setting.working == "float64":
-        for point in whole_number_points(examiner.runner, points[0], options.seed):
-            yield from _examine_at(examiner, point, "float64", setting)
+    if not fast:
+        given = points[0]._replace(leaves=cast(points[0].leaves, setting.working))
+        for point in whole_number_points(examiner.runner, given, options.seed):
+            yield from _examine_at(examiner, point, setting.working, setting)
         if "float32" in (*precisions, setting.working):
-            for point, size in far_points(examiner.runner, points[0]):
+            for point, size in far_points(examiner.runner, given):
                 yield from _examine_at(examiner, point, "float32", setting, size)
-        yield from at_other_batch_sizes(examiner, points[0], options.seed, options.batch)
-        yield from at_other_trailing_sizes(examiner, points[0], options.seed)
-        yield from with_leading_axis(examiner, points[0], options.seed)
-        yield from transformed(examiner, points[0], options.seed)
+        yield from at_other_batch_sizes(examiner, given, options.seed, options.batch)
+        yield from at_other_trailing_sizes(examiner, given, options.seed)
+        yield from with_leading_axis(examiner, given, options.seed)
+        yield from transformed(examiner, given, options.seed)
 
 
 _LOW_PRECISION = ("scaled by 0.1", "scaled by 10", "some exact zeros", "at ±10", "at ±1e4")
@@ -175,7 +190,7 @@ def _examine_at(
     kind = point.kind if working else "precision"
     given = point.name == "given" and dtype in _given_precisions(examiner.runner.flat, setting)
     try:
-        cotangents = make_cotangents(point.cotangents, examiner.runner, point.leaves, seed)
+        cotangents = make_cotangents(point.cotangents, examiner.runner, cast(point.leaves, setting.widest), seed)
         yield examiner.examine(name, kind, point.leaves, cotangents, dtype, typical_size)
         return
     except OutsideDomainError as reason:
@@ -186,7 +201,7 @@ def _examine_at(
         yield Row(name, "all", "note", text=error.text)
         return
     except Exception as error:
-        yield Row(name, "all", "skip", text=f"f raised {type(error).__name__}: {first_line(error)}")
+        yield Row(name, "all", "skip", text=raised(error))
     if not working or point.name.startswith("given") or len(examiner.runner.flat.floating) < 2:
         return
     tried = set()
@@ -194,7 +209,7 @@ def _examine_at(
         if leaf.strip("|") in tried:
             continue  # with the signs as they are, it was inside the domain
         try:
-            cotangents = make_cotangents(alone.cotangents, examiner.runner, alone.leaves, seed)
+            cotangents = make_cotangents(alone.cotangents, examiner.runner, cast(alone.leaves, setting.widest), seed)
             yield examiner.examine(alone.name, kind, alone.leaves, cotangents, dtype)
             tried.add(leaf)
         except Exception:  # outside of the domain, as in the row above

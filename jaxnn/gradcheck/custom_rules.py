@@ -9,12 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.constraints import Constraint, Count, ListOf
 from jaxnn.gradcheck.checker import report_on
 from jaxnn.gradcheck.inspection import is_part_of_jax, is_rule
 from jaxnn.gradcheck.leaves import replaced
 from jaxnn.gradcheck.options import Domain, Kinks, Precision, make_options
 from jaxnn.gradcheck.problem import (
     GradcheckError,
+    as_gradcheck_error,
+    check_function,
     function_name,
     make_problem,
     parameters_of,
@@ -80,10 +83,14 @@ def rule(
         fast=fast, seed=seed, batch=batch, rtol=rtol, atol=atol, domain=domain, kinks=kinks, dtypes=dtypes, order=order
     )
     f, fwd = with_keywords("rule", f, keywords), with_accepted(fwd, keywords)
-    first, assumed = _nondiff_argnums(tuple(nondiff_argnums), bwd, args)
+    first, assumed = _nondiff_argnums(nondiff_argnums, bwd, args)
+
+    def forward(*args):
+        with as_gradcheck_error():
+            return _PAIR.check("what fwd returns", fwd(*args))
 
     def manual(args, dy):
-        _, residuals = fwd(*args)
+        _, residuals = forward(*args)
         cotangents = bwd(*(args[i] for i in first), residuals, dy)
         if not first or not isinstance(cotangents, tuple | list):
             return cotangents
@@ -100,12 +107,14 @@ def rule(
         f,
         manual,
         args,
-        values={"the rule": lambda *args: fwd(*args)[0]},
+        values={"the rule": lambda *args: forward(*args)[0]},
         wrt=tuple(i not in first for i in range(len(args))),
         instead=instead,
         assumed=assumed,
         constants=first,
     )
+    check_function("fwd", fwd, *problem.names)
+    check_function("bwd", bwd, *(problem.names[i] for i in first), "residuals", "dy")
     return report_on(problem, options, default_order=1 if fast else 2)
 
 
@@ -188,6 +197,7 @@ def custom(
         instead=instead,
         constants=constants,
     )
+    check_function("f_with_rule", ruled, *problem.names)
     return report_on(problem, options, default_order=1 if fast else 2)
 
 
@@ -241,10 +251,22 @@ def _kept(equation: Any, inputs: list[Any]) -> list[Any] | None:
     return bind(equation, inputs) if is_rule(equation) and is_part_of_jax(equation) else None
 
 
+_PAIR = Constraint(
+    "a pair (y, residuals)",
+    (3, (1,), (1, 2, 3), None),
+    "return the value of f and what bwd needs",
+    lambda value: isinstance(value, tuple | list) and len(value) == 2,
+)
+
+
 def _nondiff_argnums(
-    stated: tuple[int, ...], bwd: Callable[..., Any], args: tuple[Any, ...]
+    stated: Sequence[int], bwd: Callable[..., Any], args: tuple[Any, ...]
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Return nondiff_argnums: as stated, or if bwd takes more than two arguments, those that are not arrays."""
+    with as_gradcheck_error():
+        of_one = Constraint("", (-1, len(args)), test=lambda n: Count(0).accepts(n) and n < len(args))
+        numbers = ListOf(of_one, f"a list of numbers of arguments, from 0 to {len(args) - 1}", least=0)
+        stated = tuple(numbers.check("nondiff_argnums", stated))
     if stated:
         return stated, ()
     required = [p for p in parameters_of(bwd) if p.default is p.empty and p.kind in _POSITIONAL]

@@ -12,17 +12,22 @@ class OverdueError(Exception):
     """A function did not end within its limit."""
 
 
+def is_limited() -> bool:
+    """Return whether code can be interrupted here: in the main thread alone, and only where the system has alarms."""
+    return threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
+
+
 @contextmanager
 def deadline(text: str, seconds: float = _SECONDS) -> Iterator[None]:
     """Raise `OverdueError` in the body once it took longer, with `text` in its message.
 
-    Only the main thread can be interrupted, and only where the system has alarms; elsewhere there is no limit.
+    There is no limit where `is_limited` returns False.
 
     Args:
       text: for the message, such as "the backward did not end".
       seconds: the time limit.
     """
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+    if not is_limited():
         yield
         return
 

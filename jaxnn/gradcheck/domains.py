@@ -10,6 +10,7 @@ import numpy as np
 from jaxnn.gradcheck.leaves import replaced
 from jaxnn.gradcheck.problem import GradcheckError, parameters_of
 from jaxnn.gradcheck.structures import STRUCTURES, Structure
+from jaxnn.validation import described
 
 Arrays = list[np.ndarray]
 
@@ -32,10 +33,13 @@ class Domain:
     ):
         self._rebuild, self._whole = rebuild, None
         self.structures: list[Structure | None] = [None] * len(names)
+        self._stated: dict[str, list[int]] = {}
         if isinstance(domain, str):
             self.structures = [STRUCTURES[domain]] * len(names)
         elif isinstance(domain, Mapping):
-            unknown = [name for name in domain if name not in (*names, *arguments)]
+            by_leaf = list(enumerate(zip(names, arguments, strict=True)))
+            self._stated = {name: [i for i, both in by_leaf if name in both] for name in domain}
+            unknown = [name for name, numbers in self._stated.items() if not numbers]
             if unknown:
                 raise GradcheckError(
                     f"domain must name arguments, {', '.join(dict.fromkeys(arguments))}, got {unknown[0]}"
@@ -78,6 +82,17 @@ class Domain:
             raise GradcheckError(misfit)
 
     def _misfit(self, names: list[str], leaves: Arrays, floating: list[int]) -> str:
+        for name, numbers in self._stated.items():
+            if not {*numbers} & {*floating}:
+                return f"domain must name arguments of floats, got {name}, {described(leaves[numbers[0]])}"
+        for i in floating:
+            structure = self.structures[i]
+            if structure is not None and not structure.fits(leaves[i]):
+                named = next(name for name, known in STRUCTURES.items() if known is structure)
+                return (
+                    f"{names[i]} must be {structure.form} in the domain {named!r}, got {described(leaves[i])}: state "
+                    f"which arguments are, as in domain={{'x': {named!r}}}"
+                )
         try:
             projected = self.project(leaves, floating)
         except Exception as error:

@@ -11,6 +11,7 @@ from jaxnn.gradcheck.flat_problem import is_floating
 from jaxnn.gradcheck.inspection import compute_eps
 from jaxnn.gradcheck.kinks import nearby_gradients
 from jaxnn.gradcheck.options import Options
+from jaxnn.gradcheck.overflow import overflows
 from jaxnn.gradcheck.runner import Arrays, Runner
 from jaxnn.gradcheck.settling import settle
 
@@ -63,6 +64,8 @@ _RUNS = 4
 _SLACK = {"float32": 16.0, "bfloat16": 4.0, "float16": 4.0}
 NO_DIGITS = "far out and in this precision, its formula has no digits left"
 """The text of a note on a finite error at a point that was not given."""
+NOT_FINITE = "numbers inside f, or of autodiff's own gradient, are not finite in this precision here"
+"""The text of a note on an error at a point and in a precision that were not given."""
 _FARTHEST = "at ±1e4"
 _EPS_MULTIPLE = 64
 
@@ -78,6 +81,7 @@ class Examiner:
       runner: runs them.
       options: the seed, the tolerance, and which slopes count at a kink.
       widest: the precision of the reference, "float64" unless f does not run in it.
+      working: the precision in which the backward runs at every test point.
       own_eps: the eps of the precision that the caller works in, if it is larger than that of the arguments.
 
     Attributes:
@@ -85,8 +89,16 @@ class Examiner:
       given_is_smooth: whether the manual gradient is autodiff's at the given arguments, as it need not be at kinks.
     """
 
-    def __init__(self, runner: Runner, options: Options, widest: str = "float64", own_eps: float = 0.0):
+    def __init__(
+        self,
+        runner: Runner,
+        options: Options,
+        widest: str = "float64",
+        working: str = "float64",
+        own_eps: float = 0.0,
+    ):
         self.runner, self.options, self.seed, self.widest = runner, options, options.seed, widest
+        self.working = working
         self.notes: dict[tuple[str, str], str] = {}
         self.given_is_smooth = True
         self._typical_sizes: list[float] = []
@@ -94,6 +106,7 @@ class Examiner:
         self._infinite: Arrays = []
         self._eps: dict[str, float] = {}
         dtypes = [runner.flat.leaves[i].dtype for i in runner.flat.wrt]
+        self._own_dtypes = {str(dtype) for dtype in dtypes}
         self.own_eps = max((float(jnp.finfo(dtype).eps) for dtype in dtypes), default=0.0)
         self.own_eps = max(self.own_eps, own_eps)
         self._tolerance = Tolerance(options.rtol, options.atol, self.own_eps)
@@ -129,7 +142,20 @@ class Examiner:
         rows = self.rows(name, manual, reference, dtype, closes_over, leaves)
         if kind == "precision" and name.startswith(_FARTHEST):
             rows = [_without_digits(row) for row in rows]
+        if dtype != self.widest and not (name.startswith("given") and dtype in self._own_dtypes):
+            rows = self._within_range(rows, reference, leaves, dtype)
         return Examination(name, kind, dtype, leaves, cotangents, manual, reference.gradients, rows)
+
+    def _within_range(self, rows: list[Row], reference: Reference, leaves: Arrays, dtype: str) -> list[Row]:
+        """Return notes in place of failures where f, or its autodiff, fails itself in this precision."""
+        failing = [row for row in rows if row.status == "fail" and not row.text]
+        if not failing:
+            return rows
+        own_infinite = any(np.isinf(reference.bound(k).own_error).any() for k in range(len(rows)))
+        infinite = own_infinite and all(np.isinf(row.max_abs) for row in failing)
+        if not infinite and not overflows(self.runner, leaves, cast(leaves, self.widest)):
+            return rows
+        return [row._replace(status="note", text=NOT_FINITE) if row in failing else row for row in rows]
 
     def reference(
         self, leaves: Arrays, cotangents: Arrays, dtype: str, slack: float = 1.0, typical_size: float | None = None

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.gradcheck.comparison import Row
-from jaxnn.gradcheck.runner import first_line
+from jaxnn.gradcheck.runner import raised
 from jaxnn.nn.layer import Layer
 from jaxnn.typing import Params, PyTree
 
@@ -33,7 +33,7 @@ def inference_rows(
     try:
         inferred, gradients = jax.jit(_with_gradient, static_argnums=0)(layer, params, stats, x)
     except Exception as error:
-        yield Row("inference", "all", "fail", text=f"infer raised {type(error).__name__}: {first_line(error)}")
+        yield Row("inference", "all", "fail", text=raised(error, "infer raised {}"))
         return
     finite = all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves((inferred, gradients)))
     text = "" if finite else "infer, or its gradient by autodiff, is not finite"

@@ -28,12 +28,14 @@ def trace(flat: FlatProblem, leaves: Arrays) -> Any | None:
 def compute_eps(runner: Runner, leaves: Arrays) -> float:
     """Return the largest eps of the float dtypes that the function, or the one with the rule, computes in.
 
-    A function that casts to bfloat16 inside has no more digits than bfloat16, also if its arguments are float64. A rule
-    for a loss that is always float32 gets a cotangent in float32.
+    A function that casts to bfloat16 inside has no more digits than bfloat16, also if its arguments are float64, and
+    one that returns float32, as a callback may, no more than float32. A rule for a loss that is always float32 gets a
+    cotangent in float32.
     """
     closed = trace(runner.flat, leaves)
     eps = [float(jnp.finfo(leaf.dtype).eps) for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
     eps += [float(jnp.finfo(dtype).eps) for dtype in runner.value_dtypes(leaves)]
+    eps += [float(jnp.finfo(aval.dtype).eps) for aval in (closed.out_avals if closed else ())]
     largest = max(eps, default=0.0)
     for equation in equations(closed.jaxpr) if closed else ():
         if equation.primitive.name == "convert_element_type":

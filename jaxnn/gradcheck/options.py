@@ -52,7 +52,7 @@ _DOMAIN = Constraint(
     atol=Real(0),
     domain=_DOMAIN | Nothing(),
     kinks=OneOf(("any", "jax")),
-    dtypes=ListOf(OneOf(PRECISIONS), "a list of names of precisions") | Nothing(),
+    dtypes=ListOf(OneOf(PRECISIONS), f"a list of one or more of {', '.join(PRECISIONS)}") | Nothing(),
     order=Constraint("1 or 2", (0, 3, "2", True), test=lambda order: order in (1, 2) and not isinstance(order, bool))
     | Nothing(),
 )

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.gradcheck.comparison import Row
-from jaxnn.gradcheck.examination import Examiner, OutsideDomainError
+from jaxnn.gradcheck.examination import Examiner, OutsideDomainError, cast
 from jaxnn.gradcheck.flat_problem import FlatProblem
 from jaxnn.gradcheck.leaves import replaced
 from jaxnn.gradcheck.points import make_cotangents
 from jaxnn.gradcheck.preconditions import Setting
 from jaxnn.gradcheck.problem import make_problem
-from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, first_line, precision
+from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, precision, raised
 
 SECOND_ORDER = "second order"
 """The name of the test point."""
@@ -59,7 +59,7 @@ def second_order(examiner: Examiner, setting: Setting, given: Arrays) -> list[Ro
     except BackwardRaisedError as error:
         return [Row(SECOND_ORDER, "all", "note", text=f"the backward has no derivative: {error.text}")]
     except Exception as error:
-        return [Row(SECOND_ORDER, "all", "skip", text=f"{type(error).__name__}: {first_line(error)}")]
+        return [Row(SECOND_ORDER, "all", "skip", text=raised(error, "{}"))]
     return found.rows
 
 
@@ -77,8 +77,8 @@ def forward_mode(examiner: Examiner, setting: Setting, given: Arrays) -> list[Ro
     """Return a row that compares the tangents of a function with a JVP rule with those of f, none if it has no JVP."""
     runner, options = examiner.runner, examiner.options
     flat = runner.flat
-    given = given if examiner.given_is_smooth else _beside(runner, given, options.seed)
-    if flat.problem.ruled is None or setting.working != "float64" or runner.quotients or options.fast:
+    given = cast(given if examiner.given_is_smooth else _beside(runner, given, options.seed), setting.working)
+    if flat.problem.ruled is None or runner.quotients or options.fast:
         return []
     rng = np.random.default_rng([options.seed, 606])
     tangents = [rng.normal(size=given[i].shape) for i in flat.wrt]
@@ -101,7 +101,8 @@ def forward_mode(examiner: Examiner, setting: Setting, given: Arrays) -> list[Ro
             return []
     for a, b in zip(own, reference, strict=True):
         size, off = np.abs(b).max(initial=0.0), np.abs(a - b).max(initial=0.0)
-        if not off <= (1e-6 + options.rtol) * max(size, 1e-300) + options.atol and np.isfinite(b).all():
+        digits = max(1e-6, 100 * float(jnp.finfo(b.dtype).eps))
+        if not off <= (digits + options.rtol) * max(size, 1e-300) + options.atol and np.isfinite(b).all():
             text = "the tangents of the rule in forward mode differ from those of f"
             return [Row("forward mode", "y", "fail", float(off), float(off / (size or 1.0)), text=text)]
     return [Row("forward mode", "y", "pass")]

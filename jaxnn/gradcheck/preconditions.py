@@ -10,7 +10,7 @@ from jaxnn.gradcheck.flat_problem import FlatProblem
 from jaxnn.gradcheck.inspection import constants, is_part_of_jax, is_rule, rule_source, trace
 from jaxnn.gradcheck.points import make_cotangents
 from jaxnn.gradcheck.problem import GradcheckError
-from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, first_line, precision
+from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, first_line, precision, raised
 from jaxnn.jaxprs import equations
 
 
@@ -60,7 +60,8 @@ def find_setting(runner: Runner, given: Arrays, seed: int) -> Setting:
         y = _reference_or_quotients(runner, given, seed, assumed)
     except Exception as error:
         widest, leaves = own_dtype, own
-        assumed.append(f"f does not run in float64 ({type(error).__name__}: {first_line(error)}): compared in {widest}")
+        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        assumed.append(raised(cause, "f does not run in float64 ({})", f": compared in {widest}"))
         y = _reference_or_quotients(runner, own, seed, assumed)
     if any(np.isnan(a.astype(np.float64)).any() for a in y):
         raise GradcheckError(
@@ -75,7 +76,7 @@ def find_setting(runner: Runner, given: Arrays, seed: int) -> Setting:
             raise
         runner.manual(own, make_cotangents("random", runner, own, seed))
         working = own_dtype
-        assumed.append(f"the backward does not run in float64: {error.text}; compared in {working}")
+        assumed.append(f"compared in {working}, since the backward does not run in float64: {error.text}")
     runner.limit_loops()
     return Setting(widest, working, assumed)
 
@@ -116,12 +117,11 @@ def _reference_or_quotients(runner: Runner, leaves: Arrays, seed: int, assumed: 
         title = runner.flat.problem.title
         try:
             y = runner.f(leaves)
-        except Exception as raised:
-            raise GradcheckError(f"{title}: f raised {type(raised).__name__}: {first_line(raised)}") from raised
+        except Exception as cause:
+            raise GradcheckError(f"{title}: {first_line(raised(cause))}") from cause
         runner.quotients = True
         assumed.append(
-            f"JAX cannot differentiate f in reverse mode ({type(error).__name__}: {first_line(error)}): compared with "
-            "difference quotients"
+            raised(error, "JAX cannot differentiate f in reverse mode ({})", ": compared with difference quotients")
         )
         return y
 

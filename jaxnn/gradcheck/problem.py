@@ -73,15 +73,20 @@ def make_problem(
     if not args:
         raise GradcheckError(f"{title}: args must hold at least one array, got none: pass them after the functions")
     names = _argument_names(f, len(args))
-    with as_gradcheck_error():
-        Function(*names).check("f", f)
-        if instead is not None:
-            Function(*names).check("instead", instead)
+    check_function("f", f, *names)
+    if instead is not None:
+        check_function("instead", instead, *names)
     meant = f if instead is None else instead
     values = dict(values or {})
     return Problem(
         title, meant, manual, args, names, scalar, values, f, wrt, ruled, instead is not None, assumed, constants
     )
+
+
+def check_function(name: str, function: Any, *arguments: str) -> None:
+    """Raise GradcheckError if a value is not a function of these arguments."""
+    with as_gradcheck_error():
+        Function(*arguments).check(name, function)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import html
 import math
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -40,6 +40,7 @@ class Report:
       observations: sentences on the largest failure, such as what finite differences give there.
       assumed: what was assumed, in sentences.
       line: the line of code that likely computes the worst gradient, or "".
+      tried: the precisions, sizes and transformations that the gradient was compared in.
       counts: the number of rows with each status.
     """
 
@@ -49,6 +50,7 @@ class Report:
     observations: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
     line: str = ""
+    tried: str = ""
     counts: dict[str, int] = field(init=False)
 
     def __post_init__(self):
@@ -90,6 +92,7 @@ class Report:
             "diagnoses": [d._asdict() for d in self.diagnoses],
             "observations": list(self.observations),
             "line": self.line,
+            "tried": self.tried,
             "rows": [{k: _json_value(v) for k, v in row._asdict().items()} for row in self.rows],
         }
 
@@ -107,31 +110,34 @@ class Report:
     def table(self) -> str:
         """Return the report as text with every row, including those that passed or were skipped."""
         lines = [self.verdict()]
-        for section in self._sections():
+        for section in self._sections(_in_one_line):
             lines += section.lines()
         return "\n".join([*lines, *_table(self.rows)])
 
     def __str__(self) -> str:
         verdict = textwrap.wrap(self.verdict(), _WIDTH, subsequent_indent="    ")
-        return "\n".join([*verdict, *_fitted(self._sections(), _HEIGHT - len(verdict))])
+        return "\n".join([*verdict, *_fitted(self._sections(_brief), _HEIGHT - len(verdict))])
 
     __repr__ = __str__
 
-    def _sections(self) -> list["_Section"]:
-        """Return the lines below the verdict, in the order in which it helps."""
-        undecided = [f"{_place(row)}: {row.text}" for row in self.rows if row.status == "undecided"]
-        worst = worst_row(self.rows)
+    def _sections(self, shown: Callable[[str], str]) -> list["_Section"]:
+        """Return the lines below the verdict, in the order in which it helps; `shown` shortens what is quoted there."""
+        quoting = ("note", "skip")
+        rows = [row._replace(text=shown(row.text)) if row.status in quoting else row for row in self.rows]
+        undecided = [f"{_place(row)}: {row.text}" for row in rows if row.status == "undecided"]
+        worst = worst_row(rows)
         sections = [
-            _Section("assumed", list(self.assumed), 3),
-            _Section("note", _merged_notes(self.rows), 3),
+            _Section("assumed", [*map(shown, self.assumed)], 3),
+            _Section("note", _merged_notes(rows), 3),
             _Section("undecided", undecided, 3),
             _Section("to decide", [] if self.passed or self.counts["fail"] and not undecided else [_missing(self)], 2),
             _Section("diagnosis", [_named(d) for d in self.diagnoses], 4),
             _Section("worst", [] if worst is None else [_described(worst)], 2),
             _Section("likely line", [self.line] if self.line else [], 1),
             _Section("observed", list(self.observations), 3),
-            _Section("", _failing(self.rows), 3),
-            _Section("skipped", _skipped(self.rows), 2),
+            _Section("", _failing(rows), 3),
+            _Section("skipped", _skipped(rows), 2),
+            _Section("tried", [self.tried] if self.tried else [], 1),
         ]
         return [section for section in sections if section.items]
 
@@ -140,7 +146,7 @@ class Report:
             "<li style='overflow-wrap:anywhere'>"
             + (f"<b>{section.label}:</b> " if section.label else "")
             + f"{html.escape(item)}</li>"
-            for section in self._sections()
+            for section in self._sections(_brief)
             for item in section.items
         )
         head = "".join(f"<th style='text-align:left'>{html.escape(name)}</th>" for name in _HEAD)
@@ -153,7 +159,27 @@ class Report:
         )
 
 
+def _in_one_line(text: str) -> str:
+    """Return a text with all of its lines as one."""
+    return " ".join(text.split())
+
+
+def _brief(text: str) -> str:
+    """Return the first line of a text; of one that is long, words in the middle are left out."""
+    line = text.partition("\n")[0]
+    if len(line) <= _HEAD_WIDTH + _TAIL_WIDTH:
+        return line
+    return f"{_up_to_a_word(line, _HEAD_WIDTH)} ... {line[-_TAIL_WIDTH:].partition(' ')[2]}".rstrip()
+
+
+def _up_to_a_word(line: str, width: int) -> str:
+    """Return the words of a line that fit."""
+    return line if len(line) <= width else line[: width + 1].rpartition(" ")[0].rstrip() or line[:width]
+
+
 _WIDTH, _HEIGHT = 120, 24
+_HEAD_WIDTH, _TAIL_WIDTH = 180, 60
+"""Of a text with a quoted line in it: that line fits if it is as wide as the screen, and so do the words after it."""
 _NAMES = 6
 """Number of test points that are named in one line."""
 
@@ -179,7 +205,7 @@ class _Section(NamedTuple):
             return [*taken, f"  ... and {left} more: print(report.table()) shows all"]
         more = f" ... and {left - 1} more" if left > 1 else " ..."
         cut = wrapped[0][:most]
-        return [*cut[:-1], cut[-1][: _WIDTH - len(more)] + more]
+        return [*cut[:-1], _up_to_a_word(cut[-1], _WIDTH - len(more)) + more]
 
     def _wrapped(self, item: str) -> list[str]:
         label = f"{self.label}: " if self.label else ""
@@ -278,7 +304,7 @@ _FINDINGS = ("kink", "autodiff", "types", "jit")
 _NUMBERS = re.compile(r"\b(b?float|complex|u?int)\d+|[-+]?\d[\d.]*(e[-+]?\d+)?")
 
 
-def _failing(rows: tuple[Row, ...]) -> list[str]:
+def _failing(rows: list[Row]) -> list[str]:
     """Return at which test points each leaf fails, with leaves that fail at the same ones together."""
     checked = {row.test_point for row in rows if row.status in ("pass", "inexact", "fail", "undecided")}
     by_leaf: dict[str, dict[str, None]] = {}
@@ -337,11 +363,12 @@ _HEAD = ("", "test point", "leaf", "abs error", "rel error", "ulps", "cosine", "
 
 
 def _cells(row: Row) -> tuple[str, ...]:
+    text = _in_one_line(row.text)
     if row.status in ("skip", "note", "undecided") or not math.isfinite(row.max_abs) and row.text:
-        return (row.status, row.test_point, row.leaf, "", "", "", "", "", "", "", row.text)
+        return (row.status, row.test_point, row.leaf, "", "", "", "", "", "", "", text)
     numbers = (f"{row.max_abs:.1e}", f"{row.max_rel:.1e}", f"{row.ulps:.3g}", f"{row.cosine:.6f}")
     at = str(list(row.index)) if row.index else ""
-    return (row.status, row.test_point, row.leaf, *numbers, at, f"{row.manual:.6g}", f"{row.reference:.6g}", row.text)
+    return (row.status, row.test_point, row.leaf, *numbers, at, f"{row.manual:.6g}", f"{row.reference:.6g}", text)
 
 
 def _html_cells(row: Row) -> str:

@@ -29,6 +29,7 @@ class Runner:
     Attributes:
       flat: the problem.
       limit: iterations after which a loop counts as endless: many more than at the given arguments.
+      in_python: whether a function ran in Python, since it does not compile.
       quotients: whether difference quotients take the place of autodiff, which cannot differentiate f in reverse mode.
     """
 
@@ -36,6 +37,7 @@ class Runner:
         self.flat = flat
         self.jit = quick_jit if sum(leaf.size for leaf in flat.leaves) <= _SMALL else jax.jit
         self.limit, self._most, self.quotients = _FIRST_LIMIT, 0, False
+        self.in_python = False
         self._reference = Compiled(self, self.autodiff, "f")
         self._f = Compiled(self, flat.f, "f")
         self._manual = Compiled(self, flat.manual, "the backward")
@@ -162,13 +164,25 @@ class BackwardRaisedError(GradcheckError):
         if not isinstance(error, OverdueError):
             named = zip(flat.names, leaves, strict=True)
             shapes = ", ".join(f"{name} {leaf.dtype}{list(leaf.shape)}" for name, leaf in named)
-            self.text = f"the backward raised {type(error).__name__}: {first_line(error)} (at {shapes})"
-        super().__init__(f"{flat.problem.title}: {self.text}")
+            self.text = raised(error, "the backward raised {}", f" (at {shapes})")
+        super().__init__(f"{flat.problem.title}: {first_line(self.text)}")
 
 
-def first_line(error: Exception) -> str:
-    """Return the first line of an exception's message, cut where it is long."""
-    return (str(error).strip() or type(error).__name__).split("\n")[0][:200]
+def raised(error: Exception, before: str = "f raised {}", after: str = "") -> str:
+    """Return a sentence with an exception's type and the first line of its message; below it, its other lines.
+
+    Example:
+      >>> raised(KeyError("a"), after=" (at x)")
+      "f raised KeyError: 'a' (at x)"
+    """
+    first, _, rest = str(error).strip().partition("\n")
+    sentence = before.replace("{}", f"{type(error).__name__}: {first}" if first else type(error).__name__) + after
+    return f"{sentence}\n{rest}" if rest.strip() else sentence
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a text."""
+    return text.partition("\n")[0]
 
 
 class Compiled:
@@ -239,6 +253,7 @@ class Compiled:
         return outputs
 
     def _in_python(self, *args: Any) -> Any:
+        self._runner.in_python = True
         with deadline(f"{self._name} did not end"):
             return self._function(*(jax.tree.map(jnp.asarray, a) for a in args))
 

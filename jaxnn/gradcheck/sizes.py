@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.gradcheck.comparison import Row
@@ -10,7 +11,7 @@ from jaxnn.gradcheck.flat_problem import is_floating
 from jaxnn.gradcheck.points import TestPoint, is_label, make_cotangents
 from jaxnn.gradcheck.problem import GradcheckError
 from jaxnn.gradcheck.resizing import resized
-from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, first_line
+from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, raised
 
 _MOST_SIZES = 3
 ONE_EXAMPLE = "right for more examples, another gradient for one alone"
@@ -91,7 +92,7 @@ def _examined(examiner: Examiner, name: str, size: tuple[int, int], leaves: Arra
     try:
         leaves = examiner.runner.flat.project(leaves)
         cotangents = make_cotangents("random", examiner.runner, leaves, seed)
-        return examiner.examine(name, "size", leaves, cotangents)._replace(size=size)
+        return examiner.examine(name, "size", leaves, cotangents, examiner.working)._replace(size=size)
     except OutsideDomainError as reason:
         return Row(name, "all", "skip", text=str(reason))
     except BackwardRaisedError as error:
@@ -100,7 +101,7 @@ def _examined(examiner: Examiner, name: str, size: tuple[int, int], leaves: Arra
     except GradcheckError:
         raise
     except Exception as error:  # f is what does not take it, or its loop does not end
-        return Row(name, "all", "skip", text=f"f raised {type(error).__name__}: {first_line(error)}")
+        return Row(name, "all", "skip", text=raised(error))
 
 
 def _wrong_shape(examination: Examination) -> bool:
@@ -127,7 +128,8 @@ def at_other_trailing_sizes(examiner: Examiner, given: TestPoint, seed: int) -> 
         together = resized(runner, leaves, size, new, leading=False, seed=seed) if new not in sizes else None
         leaves = leaves if together is None else together.leaves
     if len(alone) > 1:
-        result = _examined(examiner, "other sizes", (0, 0), leaves, seed)
+        name = f"sizes {' and '.join(name.removeprefix('size ') for name, *_ in alone)}"
+        result = _examined(examiner, name, (0, 0), leaves, seed)
         if isinstance(result, Examination) and not result.failed:
             yield result._replace(size=None)
             return
@@ -183,7 +185,8 @@ def _rows_of(runner: Runner, leaves: Arrays, chosen: list[int], seed: int) -> Ar
     for i in chosen:
         if is_label(leaves[i]) or not np.isfinite(leaves[i]).all():
             return None
-        stacked[i] = np.stack([leaves[i] * (1 + 0.3 * k * rng.normal(size=leaves[i].shape)) for k in range(_ROWS)])
+        rows = [leaves[i] * (1 + 0.3 * k * rng.normal(size=leaves[i].shape)) for k in range(_ROWS)]
+        stacked[i] = np.stack(rows).astype(leaves[i].dtype)
     if not any(before):
         return None
     try:
@@ -192,11 +195,15 @@ def _rows_of(runner: Runner, leaves: Arrays, chosen: list[int], seed: int) -> Ar
         together = runner.f(stacked)
         for k in range(_ROWS):
             alone = runner.f([leaf[k] if i in chosen else leaf for i, leaf in enumerate(stacked)])
-            if not all(np.allclose(y[k], a, rtol=1e-9, atol=0) for y, a in zip(together, alone, strict=True)):
+            if not all(_close(y[k], a) for y, a in zip(together, alone, strict=True)):
                 return None
     except Exception:  # any error that f raises for this shape
         return None
     return stacked
+
+
+def _close(a: np.ndarray, b: np.ndarray) -> bool:
+    return np.allclose(a, b, rtol=max(1e-9, 100 * float(jnp.finfo(b.dtype).eps)), atol=0)
 
 
 def _candidate_sizes(runner: Runner, leaves: Arrays) -> list[int]:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxnn.gradcheck.comparison import Bound, Row
 from jaxnn.gradcheck.examination import Examination, Examiner, OutsideDomainError, Reference
 from jaxnn.gradcheck.points import TestPoint, is_label, make_cotangents
-from jaxnn.gradcheck.runner import Arrays, first_line
+from jaxnn.gradcheck.runner import Arrays, raised
 
 _SAMPLES = 3
 _MOST_ARGUMENTS = 6
@@ -57,7 +57,7 @@ def transformed(examiner: Examiner, given: TestPoint, seed: int) -> Iterator[Exa
         try:
             manual = together[k] if together else runner.manual_under(one.transform, one.leaves, one.cotangents)
         except Exception as error:
-            yield Row(one.name, "all", "note", text=f"the backward raised {type(error).__name__}: {first_line(error)}")
+            yield Row(one.name, "all", "note", text=raised(error, "the backward raised {}"))
             continue
         axes = tuple(one.axes)
         if axes not in references:
@@ -92,7 +92,7 @@ def _one_by_one(
     for k in range(_SAMPLES):
         at = [leaf[k] if axis == 0 else leaf[0] for leaf, axis in zip(leaves, axes, strict=True)]
         dy = [c[k] for c in cotangents]
-        reference = examiner.reference(at, dy, "float64")
+        reference = examiner.reference(at, dy, examiner.working)
         # In a domain, the backward of one sample has more parts than the reference.
         free = any(domain.structures) or domain.has_projection
         found.append((reference, examiner.runner.manual(at, dy) if free else reference.gradients))
@@ -114,13 +114,14 @@ def _examined(
         lambda k: _widest([each.bound(k) for each in taken]),
         lambda k: _widest([each.quick_bound(k) for each in taken]),
     )
-    rows = examiner.rows(one.name, manual, reference, "float64")
-    return Examination(one.name, "transform", "float64", leaves, cotangents, manual, reference.gradients, rows)
+    rows = examiner.rows(one.name, manual, reference, examiner.working)
+    return Examination(one.name, "transform", examiner.working, leaves, cotangents, manual, reference.gradients, rows)
 
 
 def _widest(bounds: list[Bound]) -> Bound:
     return bounds[0]._replace(
         rounding_shift=np.max([bound.rounding_shift for bound in bounds], axis=0),
+        own_error=np.max([bound.own_error for bound in bounds], axis=0),
         reference_error=np.max([bound.reference_error for bound in bounds], axis=0),
     )
 
@@ -188,7 +189,7 @@ def _samples(examiner: Examiner, given: TestPoint, seed: int) -> tuple[Arrays, A
     cotangents = [make_cotangents(given.cotangents, runner, given.leaves, seed + k) for k in range(_SAMPLES)]
     try:
         for at, dy in zip(samples, cotangents, strict=True):
-            if not all(np.isfinite(g).all() for g in examiner.reference(at, dy, "float64").gradients):
+            if not all(np.isfinite(g).all() for g in examiner.reference(at, dy, examiner.working).gradients):
                 return None
     except OutsideDomainError:
         return None

@@ -88,7 +88,7 @@ def far_points(runner: Runner, given: TestPoint) -> Iterator[tuple[TestPoint, fl
         if leaf.size == 0 or not _is_elementwise(runner, given, i):
             continue
         for sign in (-1, 1):
-            far = sign * _FAR * (1 + 0.01 * np.arange(leaf.size) / leaf.size).reshape(leaf.shape)
+            far = sign * _FAR * (1 + 0.01 * np.arange(leaf.size, dtype=leaf.dtype) / leaf.size).reshape(leaf.shape)
             leaves = runner.flat.project([far if j == i else other for j, other in enumerate(given.leaves)])
             y = runner.f(leaves)[0]
             if np.isfinite(y).all():

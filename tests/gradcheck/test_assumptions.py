@@ -135,6 +135,8 @@ def test_a_domain_of_another_argument_raises():
 
 
 OUTSIDE = {
+    "a vector as symmetric": ("symmetric", r"x must be a square matrix in the domain 'symmetric', got float32 \(4,\)"),
+    "a vector as definite": ({"x": "positive definite"}, "x must be a square matrix in the domain 'positive definite'"),
     "another structure": ("positive", "x must be in the domain 'positive' that was stated"),
     "raises": (lambda x: 1 / 0, "domain must take the arguments, got ZeroDivisionError"),
     "another shape": ({"x": lambda x: x[:2]}, r"domain must return x in its shape \(4,\), got \(2,\)"),
@@ -148,6 +150,31 @@ def test_a_domain_that_does_not_fit_the_arguments_raises(name):
     domain, message = OUTSIDE[name]
     with pytest.raises(gradcheck.GradcheckError, match=message):
         gradcheck.vjp(jnp.sin, lambda a, dy: (dy * jnp.cos(a[0]),), V, domain=domain, fast=True)
+
+
+@pytest.mark.parametrize(
+    ("x", "domain", "message"),
+    [
+        (np.ones((2, 3), np.float32), "symmetric", r"x must be a square matrix in the domain .*, got float32 \(2, 3\)"),
+        (np.float32(3), {"x": "ordered"}, "x must be an array with an axis in the domain 'ordered', got 3.0"),
+        (-np.ones((1, 1), np.float32), "positive definite", "x must be in the domain 'positive definite' that was"),
+        ([np.int32(3), V], {"x[0]": "positive"}, r"domain must name arguments of floats, got x\[0\], 3"),
+    ],
+    ids=["not square", "a number", "of size 1", "whole numbers"],
+)
+def test_a_domain_of_other_shapes_raises(x, domain, message):
+    with pytest.raises(gradcheck.GradcheckError, match=message):
+        gradcheck.vjp(lambda x: 2.0 * jax.tree.leaves(x)[-1], lambda a, dy: (dy,), x, domain=domain, fast=True)
+
+
+def test_the_definite_domain_of_a_matrix_of_size_one_is_positive():
+    def backward(a, dy):
+        return (dy * a[0] ** -1,)
+
+    report = gradcheck.vjp(
+        lambda x: jnp.log(jnp.abs(x)), backward, np.float32([[2]]), domain="positive definite", dtypes=("float32",)
+    )
+    assert report and not any(row.test_point == "negated" and "NaN" in row.text for row in report.rows)
 
 
 def heron(a):

@@ -34,7 +34,8 @@ def forgetful(args, dy):
         (
             ["jaxnn.nn:dense_forward", "--shape", "2,3"],
             2,
-            "gradcheck: f must be a function f(params), got a function of (params, x)",
+            "gradcheck: --shape must be given once for each of the 2 arguments of jaxnn.nn:dense_forward, params, x, "
+            "got 1: 2,3",
         ),
         (["jax.nn:relu", "--shape", "4,3", "--fast"], 0, "gradient right"),
         (["jax.nn:nothing", "--shape", "4"], 2, "MODULE:NAME must be importable, got 'jax.nn:nothing'"),
@@ -135,6 +136,7 @@ def all_as_positive(x):
 
 TUPLE = (np.ones((4, 3), np.float32), np.ones((2, 3), np.float32))
 NO_TUPLE = [1.0]
+ONE = TUPLE[:1]
 
 
 def arguments():
@@ -249,31 +251,38 @@ def test_shapes_of_any_dtype(shape, leaves, capsys):
     assert ("given, float32" in {row["test_point"] for row in rows}) is (not wide and shape != "bfloat16:3")
 
 
+SHAPES = ("--shape", "3", "--shape", "3")
 MESSAGES = {
+    "too few shapes": (("--shape", "4,3"), "each of the 2 arguments of " + HERE + "affine, x, W, got 1: 4,3"),
+    "too many shapes": (("--shape", "3", "--shape", "3", "--shape", "2"), "affine, x, W, got 3: 3 3 2"),
+    "too few arguments": (("--args", HERE + "ONE"), "--args must hold one value for each of the 2 arguments of "),
     "no tuple": (("--args", HERE + "NO_TUPLE"), "--args must give a tuple of arguments, got a list from "),
     "two parameters": (("--args", HERE + "not_of_a_seed"), "--args must be a function of nothing or of a seed, got "),
     "both": (("--args", HERE + "TUPLE", "--shape", "3"), "--args and --shape must not be given both, got "),
     "no module": (("--args", "TUPLE"), "--args must be like package.module:name, got 'TUPLE'"),
     "no backward": (
-        ("--shape", "3", "--backward", "no:f"),
+        (*SHAPES, "--backward", "no:f"),
         "--backward must be importable, got 'no:f', which raises M",
     ),
-    "no instead": (("--shape", "3", "--instead", "f"), "--instead must be like package.module:name, got 'f'"),
-    "instead": (("--shape", "3", "--shape", "3", "--instead", HERE + "RATE"), "--instead must be a function"),
-    "domain": (("--shape", "3", "--domain", "convex"), "--domain must be one of symmetric, positive-definite, ordered"),
-    "domain of one": (("--shape", "3", "--domain", "x=convex"), "or MODULE:NAME, got 'convex'"),
-    "two domains": (("--shape", "3", "--domain", "x=ordered", "--domain", "ordered"), "--domain must be one for all"),
+    "no instead": ((*SHAPES, "--instead", "f"), "--instead must be like package.module:name, got 'f'"),
+    "instead": ((*SHAPES, "--instead", HERE + "RATE"), "--instead must be a function"),
+    "domain": ((*SHAPES, "--domain", "convex"), "--domain must be one of symmetric, positive-definite, ordered"),
+    "domain of one": ((*SHAPES, "--domain", "x=convex"), "or MODULE:NAME, got 'convex'"),
+    "two domains": ((*SHAPES, "--domain", "x=ordered", "--domain", "ordered"), "--domain must be one for all"),
     "domain of no argument": (
         ("--shape", "2,3", "--shape", "4,3", "--domain", "y=ordered"),
         "--domain must name arguments, x, W, got y",
     ),
-    "rtol": (("--shape", "3", "--rtol", "-1"), "--rtol must be finite and at least 0, got -1.0"),
-    "atol": (("--shape", "3", "--atol", "nan"), "--atol must be finite and at least 0, got nan"),
-    "kinks": (("--shape", "3", "--kinks", "left"), "--kinks must be "),
-    "dtypes": (("--shape", "3", "--dtypes", "float8"), "--dtypes"),
-    "order": (("--shape", "3", "--order", "0"), "--order must be 1 or 2, or None, got 0"),
-    "batch": (("--shape", "3", "--batch", "0"), "--batch must be a whole number of at least 1, got 0"),
-    "seed": (("--shape", "3", "--seed", "-1"), "--seed must be"),
+    "rtol": ((*SHAPES, "--rtol", "-1"), "--rtol must be finite and at least 0, got -1.0"),
+    "atol": ((*SHAPES, "--atol", "nan"), "--atol must be finite and at least 0, got nan"),
+    "kinks": ((*SHAPES, "--kinks", "left"), "--kinks must be "),
+    "dtypes": (
+        (*SHAPES, "--dtypes", "float8"),
+        "--dtypes must be a list of one or more of float64, float32, bfloat16, float16, or None, got ('float8',)",
+    ),
+    "order": ((*SHAPES, "--order", "0"), "--order must be 1 or 2, or None, got 0"),
+    "batch": ((*SHAPES, "--batch", "0"), "--batch must be a whole number of at least 1, got 0"),
+    "seed": ((*SHAPES, "--seed", "-1"), "--seed must be"),
     "a dtype": (("--shape", "float8:3"), "--shape must be sizes such as 32,784, int10:32 for whole numbers 0..9"),
     "whole numbers below 0": (("--shape", "int0:3"), "--shape must be sizes such as"),
 }

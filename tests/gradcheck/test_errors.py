@@ -56,6 +56,58 @@ CANNOT_BE_RUN = {
         lambda: gradcheck.vjp(lambda x: x, lambda args, dy: (dy + RNG.normal(),), X),
         "the backward must be pure, got two results from two calls",
     ),
+    "a backward of each argument": (
+        lambda: gradcheck.vjp(jnp.multiply, lambda x, y, dy: (y * dy, x * dy), X, X),
+        r"backward must be a function backward\(args, dy\), got a function of \(x, y, dy\)",
+    ),
+    "no backward": (
+        lambda: gradcheck.vjp(jnp.sin, None, X),
+        r"backward must be a function backward\(args, dy\), got N",
+    ),
+    "no gradient": (
+        lambda: gradcheck.gradient(lambda x: x.sum(), 3, X),
+        r"grad_f must be a function grad_f\(x\), got 3",
+    ),
+    "a fwd of other arguments": (
+        lambda: gradcheck.rule(lambda x, y: x * y, lambda x: (x, x), lambda r, dy: (dy, dy), X, X),
+        r"fwd must be a function fwd\(x, y\), got a function of \(x\)",
+    ),
+    "a bwd without residuals": (
+        lambda: gradcheck.rule(jnp.sin, lambda x: (x, x), lambda dy: (dy,), X),
+        r"bwd must be a function bwd\(residuals, dy\), got a function of \(dy\)",
+    ),
+    "a bwd without its constants": (
+        lambda: gradcheck.rule(lambda n, x: x**n, lambda n, x: (x, x), lambda r, dy: (dy,), 3, X, nondiff_argnums=(0,)),
+        r"bwd must be a function bwd\(n, residuals, dy\), got a function of \(r, dy\)",
+    ),
+    "no rule": (
+        lambda: gradcheck.custom(3, lambda x: x, X),
+        r"f_with_rule must be a function f_with_rule\(x\), got 3",
+    ),
+    "nondiff_argnums out of range": (
+        lambda: gradcheck.rule(jnp.multiply, lambda x, y: (x * y, x), lambda x, dy: (dy,), X, X, nondiff_argnums=(4,)),
+        r"nondiff_argnums must be a list of numbers of arguments, from 0 to 1, got \(4,\)",
+    ),
+    "nondiff_argnums below 0": (
+        lambda: gradcheck.rule(jnp.sin, lambda x: (x, x), lambda x, dy: (dy,), X, nondiff_argnums=[-1]),
+        r"nondiff_argnums must be .*, from 0 to 0, got \[-1\]",
+    ),
+    "nondiff_argnums is a number": (
+        lambda: gradcheck.rule(jnp.sin, lambda x: (x, x), lambda x, dy: (dy,), X, nondiff_argnums=0),
+        "nondiff_argnums must be a list of numbers of arguments, from 0 to 0, got 0",
+    ),
+    "fwd returns the value alone": (
+        lambda: gradcheck.rule(jnp.sin, jnp.sin, lambda x, dy: (dy,), X),
+        r"what fwd returns must be a pair \(y, residuals\), got float64 \(4, 3\): return the value of f and what bwd",
+    ),
+    "fwd returns two rows": (
+        lambda: gradcheck.rule(jnp.sin, jnp.sin, lambda x, dy: (dy,), X[:2]),
+        r"what fwd returns must be a pair \(y, residuals\), got float64 \(2, 3\)",
+    ),
+    "fwd returns three": (
+        lambda: gradcheck.rule(jnp.sin, lambda x: (x, x, x), lambda x, dy: (dy,), X),
+        r"what fwd returns must be a pair \(y, residuals\), got a tuple",
+    ),
     "too few entries": (
         lambda: gradcheck.vjp(dense, identity_backward, X, W, B),
         r"one entry for each of the 3 arguments \(x, W, b\), got 1 entries",

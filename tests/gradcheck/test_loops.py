@@ -1,5 +1,7 @@
 """Functions that never end at arguments which the caller did not give."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,3 +74,23 @@ def test_code_in_python_is_interrupted():
 
     with pytest.raises(deadlines.OverdueError, match="the backward did not end within 0.05 s"):
         endless()
+
+
+def looks_at_values(args, dy):
+    (x,) = args
+    return (dy * 2 * x if float(x) > 0 else dy * 2 * x,)
+
+
+@pytest.mark.parametrize(
+    "backward", [looks_at_values, lambda args, dy: (dy * 2 * args[0],)], ids=["python", "compiled"]
+)
+def test_a_report_from_another_thread_states_that_there_is_no_time_limit(backward):
+    def check():
+        return gradcheck.vjp(lambda x: x * x, backward, np.float32(3), fast=True, dtypes=("float32",))
+
+    with ThreadPoolExecutor(1) as pool:
+        elsewhere = pool.submit(check).result()
+    assert elsewhere and check().assumed == ()
+    assert any("has a time limit in the main thread alone" in text for text in elsewhere.assumed) is (
+        backward is looks_at_values
+    )

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 
 import jax
 import jax.numpy as jnp
@@ -67,6 +68,15 @@ def test_a_failed_report_raises_with_its_text():
     assert "order of the Taylor remainder: manual 1.00, autodiff inf, as there is no remainder" in flowing(report)
 
 
+def test_the_report_names_the_precisions_sizes_and_transformations(right):
+    assert right.tried == "float64, float32, bfloat16, float16; batch 4 -> 9, batch 4 -> 1, size 3 -> 7; vmap, scan"
+    assert str(right).splitlines()[-1] == f"  tried: {right.tried}" and right.to_dict()["tried"] == right.tried
+    few = gradcheck.gradient(lambda x: x * x, lambda x: 2 * x, 2.0, dtypes=("bfloat16",), fast=True)
+    assert few.tried == "float64, bfloat16; no other size"
+    cube = gradcheck.vjp(lambda x: x * x, lambda a, dy: (2 * a[0] * dy,), np.ones((2, 3, 4)), dtypes=("float32",))
+    assert cube.tried == "float64, float32; batch 2 -> 5, batch 2 -> 1, sizes 3 -> 7 and 4 -> 9; vmap, scan"
+
+
 def flowing(report):
     """Return the text of a report in one line."""
     return " ".join(str(report).split())
@@ -113,6 +123,37 @@ def test_a_crowded_report_fits_a_screen():
     table = CROWDED.table()
     assert all(table.count(word) == 9 for word in ("diagnosis: ", "assumed: ", "observed: "))
     assert table.count("a sentence a sentence") >= 30
+
+
+WORDS = " ".join(f"word{n}" for n in range(14))
+"""As a first line: with the name of its type, it fits the width of the screen."""
+
+
+@pytest.mark.parametrize("length", [1, 3])
+def test_a_quoted_exception_keeps_its_first_line_and_the_rest_is_in_the_table(length):
+    message = " / ".join([WORDS] * length) + "\nsecond line\n\nlast line"
+
+    def backward(args, dy):
+        if args[0].dtype == jnp.bfloat16:
+            raise TypeError(message)
+        return (2 * args[0] * dy,)
+
+    report = gradcheck.vjp(lambda x: x * x, backward, X, dtypes=("bfloat16",), fast=True)
+    (text,) = [row.text for row in report.rows if row.status == "note"]
+    assert text.startswith(f"the backward raised TypeError: {WORDS}") and text.endswith("second line\n\nlast line")
+    shown = flowing(report)
+    assert f"TypeError: {WORDS}" in shown and "(at x bfloat16[4, 3])" in shown and "second" not in shown
+    quoted = shown.partition("TypeError: ")[2].partition(" ... " if length > 1 else " (at x")[0]
+    assert message.startswith(quoted) and message[len(quoted)] in " \n"
+    table = " ".join(report.table().split())
+    assert " ".join(message.split()[1:]).removesuffix(" second line last line") in table
+    assert "second line last line" in table
+    assert all(len(line) <= 120 for line in str(report).splitlines())
+
+
+def test_texts_are_cut_between_words():
+    sections = [line for line in str(CROWDED).splitlines() if line.endswith(("...", " more"))]
+    assert sections and not any(re.search(r"(wor|obser|assum|sentenc) \.\.\.", line) for line in sections)
 
 
 def test_verdicts():

@@ -8,7 +8,7 @@ import numpy as np
 from jax.extend import core
 
 from jaxnn.gradcheck.runner import Arrays
-from jaxnn.jaxprs import CALLS, bind, inner_jaxprs, scan_sizes
+from jaxnn.jaxprs import CALLS, bind, equations, inner_jaxprs, scan_sizes
 
 _NONLINEAR = frozenset(
     "tanh logistic exp log log1p expm1 max min sin cos sqrt rsqrt cbrt erf erfc integer_pow pow square abs".split()
@@ -17,7 +17,8 @@ _ELEMENTWISE = _NONLINEAR | frozenset(
     "mul add sub neg div sign select_n convert_element_type ge gt lt le ne eq and or not is_finite".split()
 )
 _STEPS = frozenset("round floor ceil sign".split())
-_LONGEST_SCAN = 64
+_LONGEST_SCAN, _MOST_UNROLLED = 64, 500
+"""Steps of a scan, and equations in all of its steps, up to which it is unrolled: more take minutes to compile."""
 
 
 class Site(NamedTuple):
@@ -25,6 +26,11 @@ class Site(NamedTuple):
 
     kind: str
     name: str
+
+
+def _can_be_unrolled(scan: Any) -> bool:
+    length, body = scan.params["length"], scan.params["jaxpr"].jaxpr
+    return length <= _LONGEST_SCAN and length * sum(1 for _ in equations(body)) <= _MOST_UNROLLED
 
 
 class MutationSites:
@@ -72,7 +78,7 @@ class MutationSites:
                 for operand in (0, 1):
                     if transposable_axes(equation, operand):
                         self.factors[id(equation), operand] = equation.invars[operand].aval.shape
-            elif name == "scan" and scan_sizes(equation)[1] and equation.params["length"] <= _LONGEST_SCAN:
+            elif name == "scan" and scan_sizes(equation)[1] and _can_be_unrolled(equation):
                 self.scans[id(equation)] = equation.params["length"]
                 self.explore(equation.params["jaxpr"].jaxpr)
             elif name in CALLS:
