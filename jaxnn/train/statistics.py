@@ -47,7 +47,8 @@ def empty_averages(objective: Objective, params: Params, batch: Batch) -> Averag
       >>> empty_averages(jaxnn.objective(network, jaxnn.squared_error()), params, batch).value[1]["mean"].tolist()
       [0.0, 0.0, 0.0]
     """
-    _, observed = jax.eval_shape(objective.value, params, batch, jax.random.key(0))
+    returned = jax.eval_shape(objective.value, params, batch, jax.random.key(0))
+    _, observed = _LOSS_AND_STATISTICS.check("objective.value(params, batch, key)", returned)
     if not jax.tree.leaves(observed):
         return ()
     zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, jnp.promote_types(a.dtype, jnp.float32)), observed)
@@ -106,3 +107,9 @@ class _OfNetwork(Constraint):
 
 
 _OF_NETWORK = _OfNetwork()
+_LOSS_AND_STATISTICS = Constraint(
+    "(loss, stats)",
+    fix="without statistics, return loss, ()",
+    test=lambda returned: isinstance(returned, tuple) and len(returned) == 2,
+)
+
