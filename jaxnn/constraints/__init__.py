@@ -7,39 +7,29 @@ from jaxnn.constraints.declaration import NO_CALL, AnyOf, Call, Constraint, Each
 from jaxnn.constraints.numbers import Count, ListOf, Real, UpTo
 from jaxnn.constraints.objects import (
     ExampleShape,
-    ExampleTree,
     Flag,
-    FloatDtype,
     Function,
     Instance,
-    IntegerShape,
     Nothing,
     OneOf,
     ParamsTree,
     RandomKey,
-    VectorShape,
 )
-from jaxnn.constraints.shapes import ArrayTree, Floats, Indices, Integers, LeadingOf, Leaves, Mask, Numbers
+from jaxnn.constraints.shapes import Floats, Integers, Leaves, Mask, Numbers
 
 __all__ = [
     "NO_CALL",
     "AnyOf",
-    "ArrayTree",
     "Call",
     "Constraint",
     "Count",
     "Each",
     "ExampleShape",
-    "ExampleTree",
     "Flag",
-    "FloatDtype",
     "Floats",
     "Function",
-    "Indices",
     "Instance",
-    "IntegerShape",
     "Integers",
-    "LeadingOf",
     "Leaves",
     "ListOf",
     "Mask",
@@ -50,6 +40,5 @@ __all__ = [
     "RandomKey",
     "Real",
     "UpTo",
-    "VectorShape",
     "checked",
 ]

@@ -1,13 +1,16 @@
 """Batch normalization: each feature is brought to mean 0 and variance 1 over the examples of the batch."""
 
+from typing import Any
+
 import jax.numpy as jnp
 
 from jaxnn.arrays import cast_like, floats
-from jaxnn.constraints import ExampleShape, Floats, LeadingOf, Leaves, Nothing, RandomKey, Real, checked
+from jaxnn.constraints import NO_CALL, Call, ExampleShape, Floats, Leaves, Nothing, RandomKey, Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer
 from jaxnn.nn.normalization import as_row, widened
 from jaxnn.typing import Array, Cache, Params, Rows, Statistics
+from jaxnn.validation import described
 
 __all__ = ["batch_norm", "batch_norm_backward", "batch_norm_forward", "batch_norm_infer"]
 
@@ -17,7 +20,27 @@ _FIX = "result.stats of fit are the statistics of training"
 _STATISTICS = Leaves(lambda stats: "" if isinstance(stats, dict) else _FIX, _FIX, mean="n", var="n")
 
 
-@checked(params=_PARAMS, x=Floats("m ... n"), rows=LeadingOf("x") | Nothing(), eps=_EPS)
+class _LeadingOf(Floats):
+    """An array of floats in the shape of the first axes of another argument, but not of all.
+
+    Args:
+      argument: the name of the other argument, checked before.
+    """
+
+    def __init__(self, argument: str):
+        super().__init__("m ...")
+        self.argument, self.description = argument, f"floats for the first axes of {argument}"
+
+    def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
+        """Return the array."""
+        shape = call.arguments[self.argument].shape if self.argument in call.arguments else None
+        array = floats(value, name)
+        if shape is not None and not (0 < array.ndim < len(shape) and array.shape == shape[: array.ndim]):
+            raise ValueError(f"{name} must be {self.description}, {shape}, got {described(value)}")
+        return array
+
+
+@checked(params=_PARAMS, x=Floats("m ... n"), rows=_LeadingOf("x") | Nothing(), eps=_EPS)
 def batch_norm_forward(
     params: Params, x: Array, rows: Rows | None = None, eps: float = 1e-5
 ) -> tuple[Array, dict[str, Array]]:
@@ -125,7 +148,9 @@ def batch_norm_infer(params: Params, stats: Statistics, x: Array, eps: float = 1
       >>> batch_norm_infer(params, stats, jnp.array([[3.0]])).round(3).item()
       2.0
     """
-    normalized = (widened(x) - as_row(stats["mean"], x)) / as_row(jnp.sqrt(stats["var"] + eps), x)
+    wide = widened(x)
+    mean, var = (as_row(stats[name].astype(wide.dtype), x) for name in ("mean", "var"))
+    normalized = (wide - mean) / jnp.sqrt(var + eps)
     y = as_row(params["gamma"], x) * normalized + as_row(params["beta"], x)
     return y.astype(jnp.result_type(x, *params.values()))
 

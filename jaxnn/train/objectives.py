@@ -214,7 +214,7 @@ def _outputs(network: Layer, params: Params, x: Any) -> Any:
     whole = [a for a in jax.tree.leaves(x) if not jnp.issubdtype(a.dtype, jnp.floating)]
     if not whole:
         return _forward_program(network).eval_shape(params, shapes)
-    # Layers that take floats refuse others at `init`.
+    # Layers that take floats reject others at `init`.
     try:
         jax.eval_shape(lambda: network.init(jax.random.key(0), shapes_of(shapes))[0])
     except ValueError as error:

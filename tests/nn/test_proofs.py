@@ -13,7 +13,21 @@ from jax.test_util import check_grads
 
 import jaxnn
 from jaxnn import gradcheck
-from tests.helpers.programs import BATCH_SIZES, THOROUGH, TOLERANCE, compiled, dtypes, hand, same, same_in_bfloat16
+from jaxnn.arrays import add_cotangents, zero_cotangent
+from jaxnn.nn.boundaries import call_forward
+from jaxnn.nn.shapes import is_sizes, structs
+from tests.helpers.programs import (
+    BATCH_SIZES,
+    THOROUGH,
+    TOLERANCE,
+    compiled,
+    dtypes,
+    hand,
+    is_float0,
+    numbers,
+    same,
+    same_in_bfloat16,
+)
 from tests.helpers.registry import (
     ACTIVATION_CASES,
     CASES,
@@ -36,6 +50,11 @@ activations = pytest.mark.parametrize("case", ACTIVATION_CASES, ids=name_of)
 
 
 regularizers = pytest.mark.parametrize("case", REGULARIZER_CASES, ids=name_of)
+
+
+def has_one_array_of_floats(case):
+    """Whether examples and outputs are one array of floats each, as `gradcheck.layer` takes them."""
+    return is_sizes(case.in_shape) and is_sizes(case.layer.init(jax.random.key(0), case.in_shape)[1])
 
 
 # Each layer once, not with each initializer, slope and strength: gradcheck compares it with autodiff and differences.
@@ -65,17 +84,32 @@ def hand_in_a_program(case):
     return compiled(run), traces
 
 
-def auto(layer, params, x, dy, key):
+def auto(layer, params, x, dy, key, rows=None):
     """(y, dparams, dx) by `jax.vjp` of the plain forward, which carries no rule of jaxnn's."""
-    y, pullback = jax.vjp(lambda params, x: layer.forward(params, x, key)[0], params, x)
+    y, pullback = jax.vjp(lambda params, x: call_forward(layer, params, x, key, rows)[0], params, x)
     return (y, *pullback(dy))
 
 
 def arguments(case, m, dtype=jnp.float32, seed=3):
-    """(params, x, dy, key), dy a random cotangent of the output."""
-    params, x, key = case.params(dtype), case.input(m, dtype, seed), case.key()
-    y = jax.eval_shape(lambda params, x: case.layer.forward(params, x, key)[0], params, x)
-    return params, x, normal(y.shape, y.dtype, seed=9 + seed), key
+    """(params, x, dy, key, rows), dy a random cotangent of the output."""
+    params, x, key, rows = case.params(dtype), case.input(m, dtype, seed), case.key(), case.rows(m)
+    y = jax.eval_shape(lambda params, x: call_forward(case.layer, params, x, key, rows)[0], params, x)
+    return params, x, cotangent(y, 9 + seed), key, rows
+
+
+def cotangent(y, seed):
+    """Random numbers in the shapes and dtypes of y."""
+    leaves, structure = jax.tree.flatten(y)
+    return structure.unflatten([normal(a.shape, a.dtype, seed + 100 * i) for i, a in enumerate(leaves)])
+
+
+def stacked(*trees):
+    """The trees as one, each leaf on a new axis."""
+
+    def stack(*leaves):
+        return np.zeros((len(leaves), *leaves[0].shape), leaves[0].dtype) if is_float0(leaves[0]) else jnp.stack(leaves)
+
+    return jax.tree.map(stack, *trees)
 
 
 def check(case, got, expected, dtype="float32"):
@@ -85,7 +119,11 @@ def check(case, got, expected, dtype="float32"):
         same(got, expected, **TOLERANCE[dtype])
 
 
-@pytest.mark.representatives("dense_lecun-float64", "chain_dropout-float32")
+@pytest.mark.representatives(
+    *"dense_lecun-float64 chain_dropout-float32 parallel-float32 shared-float64 embedding_words-float64".split(),
+    *"batch_norm_images-float64 repeat_batch_norm-float32 frozen_batch_norm-float32".split(),
+    "layer_from_repeated-float64",
+)
 @dtypes
 @layers
 def test_layer_hand_is_autodiff(case, dtype, x64):
@@ -107,14 +145,13 @@ def test_layer_hand_is_autodiff(case, dtype, x64):
 @layers
 def test_layer_bfloat16(case):
     """Against autodiff in the same precision; an elementwise layer against autodiff in float32, rounded."""
-    params, x, dy, key = arguments(case, 2, jnp.bfloat16)
+    params, x, dy, key, rows = given = arguments(case, 2, jnp.bfloat16)
     if case.random or jax.tree.leaves(params):
-        got, expected = compiled(lambda *given: (hand(case.layer, *given), auto(case.layer, *given)))(
-            params, x, dy, key
-        )
+        got, expected = compiled(lambda *given: (hand(case.layer, *given), auto(case.layer, *given)))(*given)
     else:
-        got = compiled(partial(hand, case.layer))(params, x, dy, key)
-        wide = compiled(partial(auto, case.layer))((), x.astype("float32"), dy.astype("float32"), key)
+        got = compiled(partial(hand, case.layer))(*given)
+        x, dy = jax.tree.map(lambda a: a.astype("float32"), (x, dy))
+        wide = compiled(partial(auto, case.layer))(params, x, dy, key, rows)
         expected = jax.tree.map(lambda a: a.astype("bfloat16"), wide)
     same_in_bfloat16(got, expected)
 
@@ -138,7 +175,7 @@ def test_activation_at_kinks_and_saturated(case, dtype, x64):
 
 
 @one_of_each_layer
-@layers
+@pytest.mark.parametrize("case", [case for case in LAYER_CASES if has_one_array_of_floats(case)], ids=name_of)
 def test_layer_by_gradcheck(case, full):
     fast = not full and case.name not in THOROUGH
     gradcheck.layer(case.layer, case.in_shape, key=case.key(), fast=fast).raise_if_failed()
@@ -157,10 +194,19 @@ def test_layer_numerical_float64(case, x64):
     """An independent witness: finite differences of the plain forward, on shapes small enough to be trusted."""
     if case.inside:
         pytest.skip("computes in a smaller dtype inside, where a difference quotient is noise")
-    params, x, _, key = arguments(case, 2, jnp.float64)
+    params, x, _, key, rows = arguments(case, 2, jnp.float64)
     apply = jaxnn.differentiable(case.layer)
-    function = jax.jit(lambda params, x: apply(params, x, key))
-    check_grads(function, (params, x), order=1, modes=("rev",), atol=1e-6, rtol=1e-6)
+    leaves, structure = jax.tree.flatten(x)
+    is_float = [jnp.issubdtype(a.dtype, jnp.floating) for a in leaves]
+
+    @jax.jit
+    def function(params, floats):
+        floats = iter(floats)
+        x = structure.unflatten([next(floats) if given else a for given, a in zip(is_float, leaves, strict=True)])
+        return apply(params, x, key, rows)
+
+    floats = [a for given, a in zip(is_float, leaves, strict=True) if given]
+    check_grads(function, (params, floats), order=1, modes=("rev",), atol=1e-6, rtol=1e-6)
 
 
 @plain_and_random
@@ -176,13 +222,12 @@ def test_layer_jit_is_eager(case):
 def test_layer_vmap_is_loop(case):
     given = [arguments(case, 2, seed=seed)[:3] for seed in range(3)]
     given = [(jax.tree.map(lambda p, i=i: p * (1 + i), params), x, dy) for i, (params, x, dy) in enumerate(given)]
-    keys = jax.random.split(jax.random.key(0), 3) if case.random else None
+    keys, rows = jax.random.split(jax.random.key(0), 3) if case.random else None, case.rows(2)
 
     @compiled
     def run(given, keys):
-        stack = partial(jax.tree.map, lambda *leaves: jnp.stack(leaves))
-        loop = [hand(case.layer, *one, None if keys is None else keys[i]) for i, one in enumerate(given)]
-        return jax.vmap(partial(hand, case.layer))(*stack(*given), keys), stack(*loop)
+        loop = [hand(case.layer, *one, None if keys is None else keys[i], rows) for i, one in enumerate(given)]
+        return jax.vmap(partial(hand, case.layer, rows=rows))(*stacked(*given), keys), stacked(*loop)
 
     check(case, *run(given, keys))
 
@@ -198,30 +243,87 @@ def test_layer_contract(case):
         return params
 
     params, (out_shape,) = jax.eval_shape(init, jax.random.key(0)), shapes
-    assert all(type(n) is int for n in out_shape)
-    _, x, _, key = arguments(case, 7)
-    dy = normal((7, *out_shape))
-    y, dparams, dx = jax.eval_shape(partial(hand, case.layer), params, x, dy, key)
-    assert y.shape == (7, *out_shape)
-    chex.assert_trees_all_equal_shapes_and_dtypes((dparams, dx), (params, x))
+    _, x, _, key, rows = arguments(case, 7)
+    dy = cotangent(jax.tree.map(lambda a: jax.ShapeDtypeStruct((7, *a.shape), a.dtype), structs(out_shape)), 9)
+    y, dparams, dx = jax.eval_shape(partial(hand, case.layer), params, x, dy, key, rows)
+    assert jaxnn.nn.shapes_of(y) == out_shape
+    assert not is_sizes(out_shape) or all(type(n) is int for n in out_shape)
+    assert all(a.shape[0] == 7 for a in jax.tree.leaves(y))
+    chex.assert_trees_all_equal_shapes_and_dtypes((dparams, dx), (params, jax.tree.map(zero_cotangent, x)))
+
+
+@pytest.mark.representatives(
+    *"dense_lecun residual_dropout parallel fan_in_concat embedding batch_norm repeat_batch_norm".split(),
+    *"remat_batch_norm frozen_batch_norm with_dtype_batch_norm layer_from mask_units".split(),
+)
+@layers
+def test_layer_infers_what_it_learned(case):
+    """With what it observed in a batch, `infer` is `forward` on that batch, example by example; it has a gradient."""
+    params, x, dy, key, _ = arguments(case, 7)
+
+    @compiled
+    def run(params, x, dy, key):
+        y, cache = case.layer.forward(params, x, key)
+        stats = case.layer.observe(cache)
+        inferred, pull = jax.vjp(lambda params, x: case.layer.infer(params, stats, x), params, x)
+        of_three = case.layer.infer(params, stats, jax.tree.map(lambda a: a[:3], x))
+        return y, inferred, of_three, pull(dy)
+
+    y, inferred, of_three, gradient = run(params, x, dy, key)
+    chex.assert_trees_all_equal_shapes_and_dtypes(inferred, y)
+    if not case.random:
+        check(case, inferred, y)
+    check(case, of_three, jax.tree.map(lambda a: a[:3], inferred))
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(numbers((inferred, gradient))))
+
+
+@pytest.mark.representatives("batch_norm", "with_dtype_batch_norm", "repeat_batch_norm")
+@pytest.mark.parametrize("case", [case for case in LAYER_CASES if case.layer.across], ids=name_of)
+def test_an_example_of_weight_two_is_there_twice_and_one_of_weight_zero_is_not(case):
+    params, x, dy, _, _ = arguments(case, 3)
+    twice = np.array([0, 1, 1])
+
+    @compiled
+    def run(params, x, dy, rows):
+        y, cache = call_forward(case.layer, params, x, None, rows)
+        return y, case.layer.observe(cache), case.layer.backward(params, cache, dy)
+
+    def at(rows, tree):
+        return jax.tree.map(lambda a: a[rows], tree)
+
+    def of_rows(factors, tree):
+        return jax.tree.map(lambda a: a * jnp.asarray(factors, a.dtype).reshape(3, *[1] * (a.ndim - 1)), tree)
+
+    y, stats, (dparams, dx) = run(params, x, of_rows([1, 1, 0], dy), jnp.array([1.0, 2, 0]))
+    other = jax.tree.map(lambda a: a.at[2].set(7), x)
+    check(case, run(params, other, of_rows([1, 1, 0], dy), jnp.array([1.0, 2, 0]))[1:], (stats, (dparams, dx)))
+    two_y, two_stats, (two_dparams, two_dx) = run(params, at(twice, x), of_rows([1, 0.5, 0.5], at(twice, dy)), None)
+    check(case, (at(np.array([0, 1, 1]), y), stats, dparams), (two_y, two_stats, two_dparams))
+    check(case, at(np.array([0]), dx), at(np.array([0]), two_dx))
+    check(case, at(1, dx), jax.tree.map(lambda a: a[1] + a[2], two_dx))
+    assert not any(leaf[2].any() for leaf in jax.tree.leaves(dx))
 
 
 @plain_and_random
 @layers
 def test_layer_inside_grad_and_scan(case):
     """`differentiable` gives the layer's own backward to `jax.grad`, also under `scan`."""
-    params, x, dy, key = arguments(case, 2)
+    params, x, dy, key, rows = given = arguments(case, 2)
     apply = jaxnn.differentiable(case.layer)
 
     def total(params, x):
-        return jax.lax.scan(lambda s, _: (s + (apply(params, x, key) * dy).sum(), None), 0.0, length=2)[0]
+        def add(s, _):
+            products = jax.tree.map(lambda y, dy: (y * dy).sum(), apply(params, x, key, rows), dy)
+            return s + sum(jax.tree.leaves(products)), None
+
+        return jax.lax.scan(add, 0.0, length=2)[0]
 
     @compiled
     def run(params, x):
-        return jax.grad(total, argnums=(0, 1))(params, x), hand(case.layer, params, x, dy, key)[1:]
+        return jax.grad(total, argnums=(0, 1), allow_int=True)(params, x), hand(case.layer, *given)[1:]
 
     got, once = run(params, x)
-    check(case, got, jax.tree.map(lambda g: 2 * g, once))
+    check(case, got, add_cotangents(once, once))
 
 
 @plain_and_random

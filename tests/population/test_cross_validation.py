@@ -26,7 +26,7 @@ def member(h):
 def measure(params, batch):
     return {
         "accuracy": jaxnn.accuracy(MODEL.predict(params, batch.x), batch.y, batch.weight),
-        "loss": jaxnn.objective(MODEL.network, MODEL.loss).value(params, batch),
+        "loss": jaxnn.objective(MODEL.network, MODEL.loss).evaluate(params, (), batch),
     }
 
 

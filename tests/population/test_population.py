@@ -488,7 +488,7 @@ def test_labels_may_be_on_the_device(loss):
         return jaxnn.Member(jaxnn.objective(network, loss()), optax.sgd(h["rate"]), params, key)
 
     def measure(params, batch):
-        return {"loss": jaxnn.objective(network, loss()).value(params, batch)}
+        return {"loss": jaxnn.objective(network, loss()).evaluate(params, (), batch)}
 
     h = jaxnn.grid(rate=[0.1, 0.2])
 
