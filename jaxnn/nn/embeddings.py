@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 from jaxnn.arrays import zero_cotangent
@@ -54,7 +55,8 @@ class _Indices(Integers):
         array = super().check(name, value, call)
         n = call.sizes.get(self.below)
         if n is not None and array.size and not isinstance(array, Tracer):
-            least, most = int(array.min()), int(array.max())
+            host = np.asarray(jax.device_get(array))  # inside a program, `array.min()` would be traced
+            least, most = int(host.min()), int(host.max())
             if least < 0 or most >= n:
                 raise ValueError(f"{name} must be whole numbers from 0 to {n - 1}, got {least} to {most}")
         return array

@@ -38,6 +38,7 @@ class LayerCase(NamedTuple):
     in_shape: Any = (5,)
     random: bool = False  # takes a key
     inside: str | None = None  # the dtype it computes in, for any input
+    held: bool = False  # its params have no gradient, though y depends on them
 
     def params(self, dtype: Any = jnp.float32) -> Any:
         """Params away from their start, so that a bias of zeros hides nothing, and where little saturates."""

@@ -52,9 +52,9 @@ activations = pytest.mark.parametrize("case", ACTIVATION_CASES, ids=name_of)
 regularizers = pytest.mark.parametrize("case", REGULARIZER_CASES, ids=name_of)
 
 
-def has_one_array_of_floats(case):
-    """Whether examples and outputs are one array of floats each, as `gradcheck.layer` takes them."""
-    return is_sizes(case.in_shape) and is_sizes(case.layer.init(jax.random.key(0), case.in_shape)[1])
+def is_for_gradcheck(case):
+    """Whether examples and outputs are one array of floats each, and all that y depends on has a gradient."""
+    return not case.held and is_sizes(case.in_shape) and is_sizes(case.layer.init(jax.random.key(0), case.in_shape)[1])
 
 
 # Each layer once, not with each initializer, slope and strength: gradcheck compares it with autodiff and differences.
@@ -73,13 +73,13 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 @cache
-def hand_in_a_program(case):
-    """`hand` of the case's layer, compiled once for all tests that use it, and the number of traces."""
-    traces = []
+def hand_in_a_program(name):
+    """`hand` of the named case's layer, compiled once for all tests that use it, and the number of traces."""
+    traces, layer = [], next(case.layer for case in LAYER_CASES if case.name == name)
 
     def run(*given):
         traces.append(1)
-        return hand(case.layer, *given)
+        return hand(layer, *given)
 
     return compiled(run), traces
 
@@ -175,7 +175,7 @@ def test_activation_at_kinks_and_saturated(case, dtype, x64):
 
 
 @one_of_each_layer
-@pytest.mark.parametrize("case", [case for case in LAYER_CASES if has_one_array_of_floats(case)], ids=name_of)
+@pytest.mark.parametrize("case", [case for case in LAYER_CASES if is_for_gradcheck(case)], ids=name_of)
 def test_layer_by_gradcheck(case, full):
     fast = not full and case.name not in THOROUGH
     gradcheck.layer(case.layer, case.in_shape, key=case.key(), fast=fast).raise_if_failed()
@@ -206,13 +206,14 @@ def test_layer_numerical_float64(case, x64):
         return apply(params, x, key, rows)
 
     floats = [a for given, a in zip(is_float, leaves, strict=True) if given]
-    check_grads(function, (params, floats), order=1, modes=("rev",), atol=1e-6, rtol=1e-6)
+    of, given = (partial(function, params), (floats,)) if case.held else (function, (params, floats))
+    check_grads(of, given, order=1, modes=("rev",), atol=1e-6, rtol=1e-6)
 
 
 @plain_and_random
 @layers
 def test_layer_jit_is_eager(case):
-    run, _ = hand_in_a_program(case)
+    run, _ = hand_in_a_program(case.name)
     given = arguments(case, 2)
     check(case, run(*given), hand(case.layer, *given))
 
@@ -308,7 +309,7 @@ def test_an_example_of_weight_two_is_there_twice_and_one_of_weight_zero_is_not(c
 @layers
 def test_layer_inside_grad_and_scan(case):
     """`differentiable` gives the layer's own backward to `jax.grad`, also under `scan`."""
-    params, x, dy, key, rows = given = arguments(case, 2)
+    params, x, dy, key, rows = arguments(case, 2)
     apply = jaxnn.differentiable(case.layer)
 
     def total(params, x):
@@ -320,7 +321,9 @@ def test_layer_inside_grad_and_scan(case):
 
     @compiled
     def run(params, x):
-        return jax.grad(total, argnums=(0, 1), allow_int=True)(params, x), hand(case.layer, *given)[1:]
+        return jax.grad(total, argnums=(0, 1), allow_int=True)(params, x), hand(case.layer, params, x, dy, key, rows)[
+            1:
+        ]
 
     got, once = run(params, x)
     check(case, got, add_cotangents(once, once))
@@ -329,7 +332,7 @@ def test_layer_inside_grad_and_scan(case):
 @plain_and_random
 @layers
 def test_layer_second_call_does_not_trace(case):
-    run, traces = hand_in_a_program(case)
+    run, traces = hand_in_a_program(case.name)
     for seed in (0, 1):
         run(*arguments(case, 2, seed=seed))
     assert len(traces) == 1
