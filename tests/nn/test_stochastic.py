@@ -57,7 +57,7 @@ def test_inference_is_exact():
 def test_training_without_a_key_raises(drop):
     with pytest.raises(
         ValueError,
-        match=r"^key must be one random key, got None: infer\(params, stats, x\) is the network without rand",
+        match=r"^key must be one random key, got None: infer\(params, stats, x\) is the network",
     ):
         drop()
 

@@ -121,8 +121,8 @@ def test_a_member_that_diverges_in_a_fold_is_not_the_best():
         ({"member": lambda: None}, r"member must be a function member\(hyperparameters\), got a function of \(\)"),
         (
             {"measure": lambda params, stats, x, y: {}},
-            r"measure must be a function measure\(params, batch\), or measure\(params, stats, batch\), got a function of "
-            r"\(params, stats, x, y\)",
+            r"measure must be a function measure\(params, batch\), or measure\(params, stats, batch\), "
+            r"got a function of \(params, stats, x, y\)",
         ),
         ({"seed": jax.random.key(0)}, "seed must be a whole number of at least 0, got"),
     ],

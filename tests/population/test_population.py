@@ -315,8 +315,8 @@ def test_invalid_hyperparameters(hyperparameters, message):
         ),
         (
             {"evaluate": lambda params: {}},
-            r"evaluate must be a function evaluate\(params, hyperparameters\), or evaluate\(params, stats, hyperparameters\), "
-            r"got a function of \(params\)",
+            r"evaluate must be a function evaluate\(params, hyperparameters\), or "
+            r"evaluate\(params, stats, hyperparameters\), got a function of \(params\)",
         ),
         ({"evaluate": "accuracy"}, "evaluate must be a function .*, got 'accuracy'"),
         ({"callback": lambda: None}, r"callback must be a function callback\(report\), got a function of \(\)"),
