@@ -45,7 +45,7 @@ def is_tree(a: Any) -> bool:
 def map_arrays(function: Callable[[str, Any], Any], name: str, tree: Any) -> Any:
     """Return the tree of `function(path, array)`, with paths such as "x" for one array and "x['image']" for several.
 
-    An entry that is None stays None; None instead of an array is passed to the function.
+    An entry that is missing, None, stays so; None instead of the whole tree is passed to the function.
     """
 
     def is_leaf(node):
