@@ -7,6 +7,7 @@ from jaxnn.constraints.declaration import NO_CALL, AnyOf, Call, Constraint, Each
 from jaxnn.constraints.numbers import Count, ListOf, Real, UpTo
 from jaxnn.constraints.objects import (
     ExampleShape,
+    ExampleTree,
     Flag,
     Function,
     Instance,
@@ -15,16 +16,18 @@ from jaxnn.constraints.objects import (
     ParamsTree,
     RandomKey,
 )
-from jaxnn.constraints.shapes import Floats, Integers, Leaves, Mask, Numbers
+from jaxnn.constraints.shapes import ArrayTree, Floats, Integers, Leaves, Mask, Numbers
 
 __all__ = [
     "NO_CALL",
     "AnyOf",
+    "ArrayTree",
     "Call",
     "Constraint",
     "Count",
     "Each",
     "ExampleShape",
+    "ExampleTree",
     "Flag",
     "Floats",
     "Function",

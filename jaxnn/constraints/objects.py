@@ -123,10 +123,8 @@ class RandomKey(Constraint):
         return value is not None
 
     def _hint(self, value: Any) -> str:
-        if value is None and self.without:
-            return self.without
-        several = "index one, or use jax.vmap over them"
-        return several if _shape_of_keys(value) else "jax.random.key(0) makes one from the seed 0"
+        one = value is None and self.without or "jax.random.key(0) makes one from the seed 0"
+        return "index one, or use jax.vmap over them" if _shape_of_keys(value) else one
 
 
 class ParamsTree(Constraint):
@@ -175,6 +173,15 @@ class ExampleShape(Constraint):
         if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(value)):
             return "it takes one array: put fan_in_concat() before it, or parallel(...) with a layer for each entry"
         return "omit the batch axis, such as (4,) for 4 features"
+
+
+class ExampleTree(ExampleShape):
+    """The shape of one example: a tuple of sizes for one array of floats, else a pytree of `jax.ShapeDtypeStruct`."""
+
+    def accepts(self, value: Any) -> bool:
+        """Return whether it is a tuple of sizes, or a tree of shapes with dtypes."""
+        leaves = jax.tree.leaves(value)
+        return super().accepts(value) or bool(leaves) and all(isinstance(a, jax.ShapeDtypeStruct) for a in leaves)
 
 
 def signature_of(function: Any) -> inspect.Signature | None:

@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.arrays import as_array, floats, real_numbers
+from jaxnn.arrays import as_array, floats, map_arrays, real_numbers
 from jaxnn.constraints.declaration import NO_CALL, Call, Constraint, Fix
 from jaxnn.validation import described
 
@@ -82,6 +82,17 @@ class Numbers(Floats):
     def convert(self, value: Any, name: str) -> Any:
         """Return the array; whole numbers that JAX would truncate become floats."""
         return real_numbers(value, name)
+
+
+class ArrayTree(Numbers):
+    """Numbers for a network: an array-like, or a dictionary or a tuple of arrays. Lists are arrays."""
+
+    def __init__(self):
+        super().__init__(lists=True)
+
+    def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
+        """Return the tree with an array for each leaf."""
+        return map_arrays(lambda path, a: jnp.asarray(real_numbers(a, path)), name, value)
 
 
 class Integers(Floats):

@@ -9,9 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from jaxnn.arrays import map_arrays, real_numbers
 from jaxnn.caching import bounded_cache
-from jaxnn.constraints import ParamsTree, RandomKey, checked
+from jaxnn.constraints import ArrayTree, ParamsTree, RandomKey, checked
 from jaxnn.factories.decorator import factory_made
 from jaxnn.factories.representation import shown
 from jaxnn.losses.loss import Loss
@@ -63,7 +62,7 @@ class Model(NamedTuple):
             return self.network.init(key, self.in_shape)[0]
         return _init_program(self.network, hashable(self.in_shape))(key)
 
-    @checked(params=ParamsTree())
+    @checked(params=ParamsTree(), x=ArrayTree())
     def outputs(self, params: Params, x: ArrayLike, stats: Statistics = ()) -> Array:
         """Return outputs z (m, k) for inputs x (m, n_in), as in inference.
 
@@ -75,7 +74,7 @@ class Model(NamedTuple):
         Raises:
           ValueError: if params, statistics or the shape of x are those of another network, or x is not numbers.
         """
-        return self.network.infer(params, stats, map_arrays(_on_device, "x", x))
+        return self.network.infer(params, stats, x)
 
     def predict_proba(self, params: Params, x: ArrayLike, stats: Statistics = ()) -> Array:
         """Return probabilities (m, k) for inputs x (m, n_in), or values (m, k) for regression.
@@ -99,10 +98,6 @@ def _init_program(network: Layer, shape: Any) -> Callable[[Key], Params]:
     in_shape = from_hashable(shape)
     # It runs once, so compile time matters: this LLVM level halves it and gives the same numbers.
     return jax.jit(lambda key: network.init(key, in_shape)[0], compiler_options={"xla_backend_optimization_level": 1})
-
-
-def _on_device(name: str, a: Any) -> Array:
-    return jnp.asarray(real_numbers(a, name))
 
 
 def shapes_of_params(network: Layer, in_shape: Shapes) -> Params:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.arrays import add_cotangents, promote_large_integers
-from jaxnn.constraints import Constraint, Each, ExampleShape, RandomKey, checked
+from jaxnn.constraints import Each, ExampleTree, RandomKey, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.marking.places import RESIDUAL
 from jaxnn.nn.activations import relu, sigmoid, silu, tanh
@@ -130,15 +130,7 @@ def sequential(
     return combined(layers, in_a_tuple(len(layers)), init, forward, backward, keys_of, naming)
 
 
-def _is_tree_of_shapes(shape: Any) -> bool:
-    leaves = jax.tree.leaves(shape)
-    return bool(leaves) and all(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves)
-
-
-_TREE_OF_SHAPES = Constraint("a tree of jax.ShapeDtypeStruct", ((4,), None, (4, "x")), test=_is_tree_of_shapes)
-
-
-@checked(in_shape=ExampleShape() | _TREE_OF_SHAPES)
+@checked(in_shape=ExampleTree())
 def init_all(
     layers: Sequence[Layer], keys_of: Callable[[], Any], in_shape: Shapes, naming: Naming
 ) -> tuple[tuple[Params, ...], Shapes]:
