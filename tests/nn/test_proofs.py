@@ -52,15 +52,11 @@ activations = pytest.mark.parametrize("case", ACTIVATION_CASES, ids=name_of)
 regularizers = pytest.mark.parametrize("case", REGULARIZER_CASES, ids=name_of)
 
 
-def is_for_gradcheck(case):
-    """Whether examples and outputs are one array of floats each, and all that y depends on has a gradient."""
-    return not case.held and is_sizes(case.in_shape) and is_sizes(case.layer.init(jax.random.key(0), case.in_shape)[1])
-
-
 # Each layer once, not with each initializer, slope and strength: gradcheck compares it with autodiff and differences.
 one_of_each_layer = pytest.mark.representatives(
     *"identity sigmoid tanh relu leaky_relu softplus silu gelu elu softmax dense_lecun dropout flatten".split(),
     *"stateless chain repeat residual remat mask_units with_dtype_bfloat16 mlp".split(),
+    *"fan_out parallel shared fan_in_sum fan_in_concat batch_norm embedding frozen layer_from".split(),
 )
 
 
@@ -175,7 +171,7 @@ def test_activation_at_kinks_and_saturated(case, dtype, x64):
 
 
 @one_of_each_layer
-@pytest.mark.parametrize("case", [case for case in LAYER_CASES if is_for_gradcheck(case)], ids=name_of)
+@layers
 def test_layer_by_gradcheck(case, full):
     fast = not full and case.name not in THOROUGH
     gradcheck.layer(case.layer, case.in_shape, key=case.key(), fast=fast).raise_if_failed()
