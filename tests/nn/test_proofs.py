@@ -274,33 +274,6 @@ def test_layer_infers_what_it_learned(case):
     assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(numbers((inferred, gradient))))
 
 
-@pytest.mark.representatives("batch_norm", "with_dtype_batch_norm", "repeat_batch_norm")
-@pytest.mark.parametrize("case", [case for case in LAYER_CASES if case.layer.across], ids=name_of)
-def test_an_example_of_weight_two_is_there_twice_and_one_of_weight_zero_is_not(case):
-    params, x, dy, _, _ = arguments(case, 3)
-    twice = np.array([0, 1, 1])
-
-    @compiled
-    def run(params, x, dy, rows):
-        y, cache = call_forward(case.layer, params, x, None, rows)
-        return y, case.layer.observe(cache), case.layer.backward(params, cache, dy)
-
-    def at(rows, tree):
-        return jax.tree.map(lambda a: a[rows], tree)
-
-    def of_rows(factors, tree):
-        return jax.tree.map(lambda a: a * jnp.asarray(factors, a.dtype).reshape(3, *[1] * (a.ndim - 1)), tree)
-
-    y, stats, (dparams, dx) = run(params, x, of_rows([1, 1, 0], dy), jnp.array([1.0, 2, 0]))
-    other = jax.tree.map(lambda a: a.at[2].set(7), x)
-    check(case, run(params, other, of_rows([1, 1, 0], dy), jnp.array([1.0, 2, 0]))[1:], (stats, (dparams, dx)))
-    two_y, two_stats, (two_dparams, two_dx) = run(params, at(twice, x), of_rows([1, 0.5, 0.5], at(twice, dy)), None)
-    check(case, (at(np.array([0, 1, 1]), y), stats, dparams), (two_y, two_stats, two_dparams))
-    check(case, at(np.array([0]), dx), at(np.array([0]), two_dx))
-    check(case, at(1, dx), jax.tree.map(lambda a: a[1] + a[2], two_dx))
-    assert not any(leaf[2].any() for leaf in jax.tree.leaves(dx))
-
-
 @plain_and_random
 @layers
 def test_layer_inside_grad_and_scan(case):
