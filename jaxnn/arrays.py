@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.typing import PyTree
 from jaxnn.validation import described, is_real
 
 
@@ -44,10 +43,13 @@ def is_tree(a: Any) -> bool:
 
 
 def map_arrays(function: Callable[[str, Any], Any], name: str, tree: Any) -> Any:
-    """Return the tree of `function(path, array)`, with paths such as "x" for one array and "x['image']" for several."""
+    """Return the tree of `function(path, array)`, with paths such as "x" for one array and "x['image']" for several.
+
+    An entry that is missing, None, stays so; None instead of the whole tree is passed to the function.
+    """
 
     def is_leaf(node):
-        return node is not None and not is_tree(node)
+        return not is_tree(node) and (node is not None or tree is None)
 
     return jax.tree_util.tree_map_with_path(
         lambda path, a: function(f"{name}{jax.tree_util.keystr(path)}", a), tree, is_leaf=is_leaf
@@ -102,7 +104,7 @@ def cast_like(like: Any, a: Any) -> Any:
     return a if a.dtype == jax.dtypes.float0 else a.astype(like.dtype)
 
 
-def add_cotangents(*cotangents: PyTree) -> PyTree:
+def add_cotangents(*cotangents: Any) -> Any:
     """Return the sum of pytrees of cotangents, leaf by leaf; the sum of float0s, those of whole numbers, is one."""
 
     def add(*leaves):

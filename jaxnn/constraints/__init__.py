@@ -9,17 +9,14 @@ from jaxnn.constraints.objects import (
     ExampleShape,
     ExampleTree,
     Flag,
-    FloatDtype,
     Function,
     Instance,
-    IntegerShape,
     Nothing,
     OneOf,
     ParamsTree,
     RandomKey,
-    VectorShape,
 )
-from jaxnn.constraints.shapes import ArrayTree, Floats, Indices, Integers, LeadingOf, Leaves, Mask, Numbers
+from jaxnn.constraints.shapes import ArrayTree, Floats, Integers, Leaves, Mask, Numbers
 
 __all__ = [
     "NO_CALL",
@@ -32,14 +29,10 @@ __all__ = [
     "ExampleShape",
     "ExampleTree",
     "Flag",
-    "FloatDtype",
     "Floats",
     "Function",
-    "Indices",
     "Instance",
-    "IntegerShape",
     "Integers",
-    "LeadingOf",
     "Leaves",
     "ListOf",
     "Mask",
@@ -50,6 +43,5 @@ __all__ = [
     "RandomKey",
     "Real",
     "UpTo",
-    "VectorShape",
     "checked",
 ]

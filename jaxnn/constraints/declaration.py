@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 from jaxnn.validation import described
 
 F = TypeVar("F", bound=Callable[..., Any])
+Fix = str | Callable[[Any], str]
+"""The end of a message, or a function from the rejected value to it."""
 
 
 class Call:
@@ -55,7 +57,7 @@ class Constraint:
         self,
         description: str,
         rejects: Sequence[Any] = (),
-        fix: str | Callable[[Any], str] = "",
+        fix: Fix = "",
         test: Callable[[Any], bool] = bool,
         convert: Callable[[Any], Any] = lambda value: value,
     ):

@@ -1,7 +1,7 @@
 """Constraints of names, functions, and what networks are made of."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
@@ -9,10 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.constraints.declaration import NO_CALL, Call, Constraint
+from jaxnn.constraints.declaration import NO_CALL, Call, Constraint, Fix
 from jaxnn.validation import described, is_count
-
-Fix = str | Callable[[Any], str]
 
 
 class Flag(Constraint):
@@ -112,7 +110,7 @@ class RandomKey(Constraint):
     """One random key: a typed scalar, or an old-style key, uint32 (2,).
 
     Args:
-      without: the likely fix if there is none.
+      without: the likely fix if the key is missing.
     """
 
     def __init__(self, without: str = ""):
@@ -125,10 +123,8 @@ class RandomKey(Constraint):
         return value is not None
 
     def _hint(self, value: Any) -> str:
-        if value is None and self.without:
-            return self.without
-        several = "index one, or use jax.vmap over them"
-        return several if _shape_of_keys(value) else "jax.random.key(0) makes one from the seed 0"
+        one = value is None and self.without or "jax.random.key(0) makes one from the seed 0"
+        return "index one, or use jax.vmap over them" if _shape_of_keys(value) else one
 
 
 class ParamsTree(Constraint):
@@ -179,30 +175,6 @@ class ExampleShape(Constraint):
         return "omit the batch axis, such as (4,) for 4 features"
 
 
-class VectorShape(ExampleShape):
-    """The shape of one example that is a vector."""
-
-    def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
-        """Return the shape; raise ValueError if it has more axes, or none."""
-        super().check(name, value, call)
-        if len(value) != 1:
-            got = f"{tuple(value)}: put flatten() before it"
-            raise ValueError(f"{name} must be the shape of one example that is a vector, (n_in,), got {got}")
-        return value
-
-
-class IntegerShape(Constraint):
-    """The shape of one example that is whole numbers, a `jax.ShapeDtypeStruct`."""
-
-    def __init__(self):
-        super().__init__(
-            "the shape of whole numbers, such as jax.ShapeDtypeStruct((4,), int)",
-            ((4,), 4, None, jax.ShapeDtypeStruct((4,), "float32")),
-            "nn.shapes_of(x) makes it of a batch",
-            lambda value: isinstance(value, jax.ShapeDtypeStruct) and jnp.issubdtype(value.dtype, jnp.integer),
-        )
-
-
 class ExampleTree(ExampleShape):
     """The shape of one example: a tuple of sizes for one array of floats, else a pytree of `jax.ShapeDtypeStruct`."""
 
@@ -210,27 +182,6 @@ class ExampleTree(ExampleShape):
         """Return whether it is a tuple of sizes, or a tree of shapes with dtypes."""
         leaves = jax.tree.leaves(value)
         return super().accepts(value) or bool(leaves) and all(isinstance(a, jax.ShapeDtypeStruct) for a in leaves)
-
-
-class FloatDtype(Constraint):
-    """A floating dtype."""
-
-    def __init__(self):
-        super().__init__("a floating dtype, such as jnp.bfloat16", ("int32", jnp.int32, None, "no dtype", 3))
-
-    def accepts(self, value: Any) -> bool:
-        """Return whether NumPy or JAX reads it as a floating dtype."""
-        try:
-            return value is not None and jnp.issubdtype(jnp.dtype(value), jnp.floating)
-        except TypeError:
-            return False
-
-    def got(self, value: Any) -> str:
-        """Return the name of another dtype."""
-        try:
-            return described(value) if value is None else jnp.dtype(value).name
-        except TypeError:
-            return described(value)
 
 
 def signature_of(function: Any) -> inspect.Signature | None:

@@ -1,17 +1,14 @@
 """Constraints of arrays, whose axes are named: equal names must have equal sizes, over all arguments of a call."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from jaxnn.arrays import as_array, floats, map_arrays, real_numbers
-from jaxnn.constraints.declaration import NO_CALL, Call, Constraint
+from jaxnn.constraints.declaration import NO_CALL, Call, Constraint, Fix
 from jaxnn.validation import described
-
-Fix = Callable[[Any], str] | str
 
 
 class Floats(Constraint):
@@ -77,27 +74,6 @@ class Floats(Constraint):
         return self.hint
 
 
-class ArrayTree(Constraint):
-    """Numbers for a network: an array-like, or a dictionary or a tuple of arrays. Lists are arrays."""
-
-    def __init__(self):
-        super().__init__("numbers, or a tree of arrays", ("abc", None, np.array(["a"])))
-
-    def accepts(self, value: Any) -> bool:
-        """Return whether its leaves are arrays of real numbers."""
-        try:
-            self.check("x", value)
-        except ValueError:
-            return False
-        return True
-
-    def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
-        """Return the tree with an array for each leaf."""
-        if value is None:
-            raise self.error(name, value, call)
-        return map_arrays(lambda path, a: jnp.asarray(real_numbers(a, path)), name, value)
-
-
 class Numbers(Floats):
     """An array of numbers with named axes, which keeps its dtype."""
 
@@ -106,6 +82,17 @@ class Numbers(Floats):
     def convert(self, value: Any, name: str) -> Any:
         """Return the array; whole numbers that JAX would truncate become floats."""
         return real_numbers(value, name)
+
+
+class ArrayTree(Numbers):
+    """Numbers for a network: an array-like, or a dictionary or a tuple of arrays. Lists are arrays."""
+
+    def __init__(self):
+        super().__init__(lists=True)
+
+    def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
+        """Return the tree with an array for each leaf."""
+        return map_arrays(lambda path, a: jnp.asarray(real_numbers(a, path)), name, value)
 
 
 class Integers(Floats):
@@ -119,49 +106,6 @@ class Integers(Floats):
         if jnp.issubdtype(array.dtype, jnp.integer):
             return array
         raise ValueError(f"{name} must be {self.kind}, got {described(array)}: {name}.astype(int)")
-
-
-class Indices(Integers):
-    """An array of whole numbers with named axes, from 0 to the size of another axis; traced numbers are not compared.
-
-    Args:
-      axes: as of `Floats`.
-      below: the name of the axis that they index, of an argument checked before.
-    """
-
-    def __init__(self, axes: str = "...", below: str = ""):
-        super().__init__(axes)
-        self.below = below
-
-    def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
-        """Return the array; raise ValueError if a number is outside of the axis."""
-        array = super().check(name, value, call)
-        n = call.sizes.get(self.below)
-        if n is not None and array.size and not isinstance(array, Tracer):
-            least, most = int(array.min()), int(array.max())
-            if least < 0 or most >= n:
-                raise ValueError(f"{name} must be whole numbers from 0 to {n - 1}, got {least} to {most}")
-        return array
-
-
-class LeadingOf(Floats):
-    """An array of floats in the shape of the first axes of another argument, but not of all.
-
-    Args:
-      argument: the name of the other argument, checked before.
-    """
-
-    def __init__(self, argument: str):
-        super().__init__("m ...")
-        self.argument, self.description = argument, f"floats for the first axes of {argument}"
-
-    def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
-        """Return the array."""
-        shape = call.arguments[self.argument].shape if self.argument in call.arguments else None
-        array = floats(value, name)
-        if shape is not None and not (0 < array.ndim < len(shape) and array.shape == shape[: array.ndim]):
-            raise ValueError(f"{name} must be {self.description}, {shape}, got {described(value)}")
-        return array
 
 
 class Mask(Floats):

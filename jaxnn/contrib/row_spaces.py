@@ -10,13 +10,13 @@ import numpy as np
 import optax
 
 from jaxnn.arrays import check_finite, promote_large_integers
-from jaxnn.constraints import Function, Nothing, ParamsTree, checked
+from jaxnn.constraints import Nothing, ParamsTree, checked
 from jaxnn.data.batches import Batch
 from jaxnn.data.examples import check_batch, on_host
 from jaxnn.data.weights import counted
 from jaxnn.optim.interface import OPTIMIZER, promoting
 from jaxnn.optim.layout import laid_out
-from jaxnn.train.arguments import check_not_inside, check_not_traced
+from jaxnn.train.arguments import WithStatistics, check_not_inside, check_not_traced, takes_statistics
 from jaxnn.train.fitting import Fit, fit
 from jaxnn.train.objectives import OBJECTIVE, Objective
 from jaxnn.typing import Array, ArrayLike, Key, Params
@@ -101,7 +101,7 @@ def row_space(x: Any) -> tuple[RowSpace, np.ndarray]:
     return RowSpace(basis.astype(x.dtype)), coordinates.astype(x.dtype)
 
 
-@checked(objective=OBJECTIVE, params=ParamsTree(), optimizer=OPTIMIZER, evaluate=Function("params") | Nothing())
+@checked(objective=OBJECTIVE, params=ParamsTree(), optimizer=OPTIMIZER, evaluate=WithStatistics("params") | Nothing())
 def fit_in_row_space(
     objective: Objective,
     optimizer: optax.GradientTransformation,
@@ -111,7 +111,7 @@ def fit_in_row_space(
     *,
     key: Key,
     epochs: int,
-    evaluate: Callable[[Params], dict[str, Array]] | None = None,
+    evaluate: Callable[..., dict[str, Array]] | None = None,
     **options: Any,
 ) -> Fit:
     """Run `fit` with the same iterates, up to rounding, for a first layer that is dense and wider than the data.
@@ -178,7 +178,11 @@ def fit_in_row_space(
         return (dict(small[0], W=space.lift(small[0]["W"], W)), *small[1:])
 
     small = (dict(params[0], W=space.project(W)), *params[1:])
-    measure = None if evaluate is None else lambda small: evaluate(full(small))
+    measure = evaluate
+    if evaluate is not None and takes_statistics(evaluate):
+        measure = lambda small, stats: evaluate(full(small), stats)  # noqa: E731
+    elif evaluate is not None:
+        measure = lambda small: evaluate(full(small))  # noqa: E731
     result = fit(objective, optimizer, small, coordinates, data.y, key=key, epochs=epochs, evaluate=measure, **options)
     return result._replace(params=full(result.params))
 
@@ -214,7 +218,8 @@ def _check_rotation_equivariant(
     def objective_at(start, x):
         # In half precision the two values would differ by rounding.
         batch = Batch(x.astype(jnp.promote_types(jax.dtypes.canonicalize_dtype(data.x.dtype), jnp.float32)), y)
-        return objective.value((dict(params[0], W=start.astype(W.dtype)), *params[1:]), batch)
+        params_at = (dict(params[0], W=start.astype(W.dtype)), *params[1:])
+        return objective.value(params_at, batch, jax.random.key(0))[0]
 
     def updates_at(start, gradients, scale):
         params = {"W": start.astype(W.dtype)}

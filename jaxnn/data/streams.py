@@ -6,13 +6,14 @@ from itertools import chain, count, islice
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.arrays import map_arrays
 from jaxnn.constraints import Constraint, Count, Flag, Function, Real, UpTo
 from jaxnn.constraints import checked as declared
 from jaxnn.data.batches import Batch, number_of_examples, take
-from jaxnn.data.examples import check_rows, checked, on_host
+from jaxnn.data.examples import check_floats, check_rows, checked, on_host
 from jaxnn.data.splitting import SEED
 from jaxnn.data.weights import beside_normalizer, check_weight, simplified
 from jaxnn.typing import PyTree
@@ -250,10 +251,13 @@ def _check_like_first(batch: PyTree, first: PyTree) -> None:
     if names != structure:
         raise ValueError(f"x and y must be the arrays of the first batch, {structure}, got {names}")
     for (path, a), like in zip(named, expected, strict=True):
+        name = f"{path[0].key}{jax.tree_util.keystr(path[1:])}"
+        if path[0].key == "x" and jnp.issubdtype(like.dtype, jnp.floating):
+            check_floats(name, a, a)
         if a.dtype != like.dtype or a.shape[1:] != like.shape[1:] or a.shape[0] > like.shape[0]:
             raise ValueError(
-                f"{path[0].key}{jax.tree_util.keystr(path[1:])} must be {like.dtype} {like.shape} as in the first "
-                f"batch, or have fewer rows, got {a.dtype} {a.shape}"
+                f"{name} must be {like.dtype} {like.shape} as in the first batch, or have fewer rows, "
+                f"got {a.dtype} {a.shape}"
             )
 
 

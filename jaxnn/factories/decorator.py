@@ -210,7 +210,7 @@ def calls_of(value: Any, factory: Callable) -> list[FactoryCall]:
 
 
 def derived_field(cls: type, field: str, derive: Callable[[Any], Any]) -> None:
-    """Make `derive(value)` the default of a field of a `factory_made` class, whose default in the tuple is None.
+    """Make `derive(value)` the default of a field of a `factory_made` class, which the tuple has as `None` by default.
 
     It is derived when it is read, so that a value with other fields replaced has another.
     """

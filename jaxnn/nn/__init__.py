@@ -11,7 +11,7 @@ from jaxnn.nn.batch_normalization import *
 from jaxnn.nn.branches import *
 from jaxnn.nn.composition import *
 from jaxnn.nn.custom_gradients import *
-from jaxnn.nn.embedding import *
+from jaxnn.nn.embeddings import *
 from jaxnn.nn.freezing import *
 from jaxnn.nn.from_functions import *
 from jaxnn.nn.initializers import *

@@ -1,12 +1,16 @@
 """Batch normalization: each feature is brought to mean 0 and variance 1 over the examples of the batch."""
 
+from typing import Any
+
 import jax.numpy as jnp
 
 from jaxnn.arrays import cast_like, floats
-from jaxnn.constraints import ExampleShape, Floats, LeadingOf, Leaves, Nothing, RandomKey, Real, checked
+from jaxnn.constraints import NO_CALL, Call, ExampleShape, Floats, Leaves, Nothing, RandomKey, Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer
+from jaxnn.nn.normalization import as_row, widened
 from jaxnn.typing import Array, Cache, Params, Rows, Statistics
+from jaxnn.validation import described
 
 __all__ = ["batch_norm", "batch_norm_backward", "batch_norm_forward", "batch_norm_infer"]
 
@@ -16,7 +20,27 @@ _FIX = "result.stats of fit are the statistics of training"
 _STATISTICS = Leaves(lambda stats: "" if isinstance(stats, dict) else _FIX, _FIX, mean="n", var="n")
 
 
-@checked(params=_PARAMS, x=Floats("m ... n"), rows=LeadingOf("x") | Nothing(), eps=_EPS)
+class _LeadingOf(Floats):
+    """An array of floats in the shape of the first axes of another argument, but not of all.
+
+    Args:
+      argument: the name of the other argument, checked before.
+    """
+
+    def __init__(self, argument: str):
+        super().__init__("m ...")
+        self.argument, self.description = argument, f"floats for the first axes of {argument}"
+
+    def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
+        """Return the array."""
+        shape = call.arguments[self.argument].shape if self.argument in call.arguments else None
+        array = floats(value, name)
+        if shape is not None and not (0 < array.ndim < len(shape) and array.shape == shape[: array.ndim]):
+            raise ValueError(f"{name} must be {self.description}, {shape}, got {described(value)}")
+        return array
+
+
+@checked(params=_PARAMS, x=Floats("m ... n"), rows=_LeadingOf("x") | Nothing(), eps=_EPS)
 def batch_norm_forward(
     params: Params, x: Array, rows: Rows | None = None, eps: float = 1e-5
 ) -> tuple[Array, dict[str, Array]]:
@@ -50,16 +74,16 @@ def batch_norm_forward(
     Source: Ioffe and Szegedy, "Batch normalization: accelerating deep network training by reducing internal covariate
     shift", 2015.
     """
-    over, wide = tuple(range(x.ndim - 1)), _wide(x)
+    over, wide = tuple(range(x.ndim - 1)), widened(x)
     weight, n = _weights(wide, rows)
     if rows is not None:
         wide = jnp.where(weight == 0, 0, wide)  # since 0 · NaN is NaN
     mean = (weight * wide).sum(over) / n
-    centered = wide - mean
+    centered = wide - as_row(mean, x)
     var = (weight * centered**2).sum(over) / n
     scale = 1 / jnp.sqrt(var + eps)
-    normalized = centered * scale
-    y = _wide(params["gamma"]) * normalized + _wide(params["beta"])
+    normalized = centered * as_row(scale, x)
+    y = as_row(params["gamma"], x) * normalized + as_row(params["beta"], x)
     cache = {"x": normalized.astype(x.dtype), "scale": scale, "weight": weight, "n": n, "mean": mean, "var": var}
     return y.astype(jnp.result_type(x, *params.values())), cache
 
@@ -93,9 +117,10 @@ def batch_norm_backward(params: Params, cache: dict[str, Array], dy: Array) -> t
       [ 0.204 -0.408  0.204]
     """
     x, scale, weight, n = (cache[name] for name in ("x", "scale", "weight", "n"))
-    wide, normalized, over = _wide(floats(dy, "dy")), _wide(x), tuple(range(x.ndim - 1))
+    wide, normalized, over = widened(floats(dy, "dy")), widened(x), tuple(range(x.ndim - 1))
     dgamma, dbeta = (wide * normalized).sum(over), wide.sum(over)
-    dx = _wide(params["gamma"]) * scale * (wide - weight * ((dbeta + normalized * dgamma) / n))
+    gain = as_row(widened(params["gamma"]) * scale, x)
+    dx = gain * (wide - weight * ((as_row(dbeta, x) + normalized * as_row(dgamma, x)) / n))
     if weight.ndim:
         dx = jnp.where(weight == 0, 0, dx)  # where 0 was put for x
     return {"gamma": cast_like(params["gamma"], dgamma), "beta": cast_like(params["beta"], dbeta)}, cast_like(x, dx)
@@ -123,8 +148,10 @@ def batch_norm_infer(params: Params, stats: Statistics, x: Array, eps: float = 1
       >>> batch_norm_infer(params, stats, jnp.array([[3.0]])).round(3).item()
       2.0
     """
-    normalized = (_wide(x) - stats["mean"]) / jnp.sqrt(stats["var"] + eps)
-    y = _wide(params["gamma"]) * normalized + _wide(params["beta"])
+    wide = widened(x)
+    mean, var = (as_row(stats[name].astype(wide.dtype), x) for name in ("mean", "var"))
+    normalized = (wide - mean) / jnp.sqrt(var + eps)
+    y = as_row(params["gamma"], x) * normalized + as_row(params["beta"], x)
     return y.astype(jnp.result_type(x, *params.values()))
 
 
@@ -182,10 +209,6 @@ def _weights(x: Array, rows: Rows | None) -> tuple[Array, Array]:
     rows = rows.astype(x.dtype)
     total = rows.sum() * (n // rows.size)
     return jnp.expand_dims(rows, tuple(range(rows.ndim, x.ndim))), jnp.where(total == 0, 1, total)
-
-
-def _wide(x: Array) -> Array:
-    return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
 
 
 CASES = {

@@ -11,6 +11,7 @@ from jaxnn.constraints import Constraint, Count, Each, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.marking.places import SHARED
 from jaxnn.nn.activations import identity, tanh
+from jaxnn.nn.batch_normalization import batch_norm
 from jaxnn.nn.boundaries import run_backward, run_forward, run_infer
 from jaxnn.nn.combinators import Packing, by_name, check_kept, combined, in_a_tuple, layer_keys
 from jaxnn.nn.composition import chain
@@ -299,6 +300,7 @@ _TWO = (jax.ShapeDtypeStruct((3,), "float32"),) * 2
 CASES = {
     "fan_out": (lambda: fan_out(chain(dense(3), tanh()), dense(2)), (5,)),
     "fan_out_named": (lambda: fan_out(a=dense(3), b=identity()), (5,)),
+    "fan_out_batch_norm": (lambda: fan_out(chain(batch_norm(0.5), dense(3)), identity()), (5,)),
     "parallel": (lambda: parallel(a=chain(dense(3), tanh()), b=dense(2)), _IMAGE_AND_WORDS),
     "shared": (lambda: shared(chain(dense(3), tanh())), _TWO),
     "fan_in_sum": (fan_in_sum, _TWO),

@@ -1,7 +1,7 @@
 """Layers made of layers: one helper gives each part its params, key, cache and statistics.
 
-A combinator says how values go through its parts, forward and backward. That it infers, observes, looks across examples
-and lists its params as its parts do follows from them.
+A combinator states how values go through its parts, forward and backward. That it infers, observes, looks across
+examples and lists its params as its parts do follows from them.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -84,7 +84,7 @@ def combined(
     keys_of: Callable[[Key], Sequence[Key] | Key],
     naming: Naming = lambda i: nullcontext(),
 ) -> Layer:
-    """Return the layer made of others that values go through as `forward` and `backward` say.
+    """Return the layer made of others that values go through by `forward` and `backward`.
 
     Args:
       layers: the parts.

@@ -66,9 +66,10 @@ def frozen(layer: Layer, stats: Statistics = ()) -> Layer:
 
 
 CASES = {
-    "frozen": (lambda: frozen(chain(dense(4), tanh())), (5,)),
+    "frozen": (lambda: frozen(chain(dense(4), tanh())), (5,), {"held": True}),
     "frozen_batch_norm": (
         lambda: frozen(batch_norm(), {"mean": np.arange(5.0, dtype="float32"), "var": np.ones(5, "float32")}),
         (5,),
+        {"held": True},
     ),
 }

@@ -31,7 +31,7 @@ def layer_from(
     """Return a plain function of params and inputs as a layer, whose backward is `jax.vjp` of it.
 
     For a layer whose gradient is not derived yet, or a network of another library, such as Flax's `module.apply`. Its
-    repr, and the reports that print it, say that it is by autodiff. What the backward needs is cached, params excepted.
+    repr, and the reports that print it, show that it is by autodiff. What the backward needs is cached, except params.
 
     Args:
       function: `(params, x) -> y`, in training and in inference, without randomness.

@@ -1,12 +1,13 @@
 """The dense layer, z = x Wᵀ + b."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxnn.arrays import cast_like
-from jaxnn.constraints import Count, Floats, Function, Leaves, OneOf, RandomKey, VectorShape, checked
+from jaxnn.constraints import NO_CALL, Call, Count, ExampleShape, Floats, Function, Leaves, OneOf, RandomKey, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.initializers import INITIALIZERS, InitializerName, initial_weights, scale_hint
 from jaxnn.nn.layer import Layer
@@ -90,7 +91,7 @@ def dense(n_out: int, init: InitializerName | Initializer = "lecun") -> Layer:
       ((3, 5), (3,))
     """
 
-    @checked(key=RandomKey(), in_shape=VectorShape())
+    @checked(key=RandomKey(), in_shape=_VectorShape())
     def init_params(key, in_shape):
         W = initial_weights(init, key, (in_shape[0], n_out)).T
         return {"W": W, "b": jnp.zeros(n_out, W.dtype)}, (n_out,)
@@ -98,6 +99,18 @@ def dense(n_out: int, init: InitializerName | Initializer = "lecun") -> Layer:
     # `checked` keeps the signature of the function for type checkers, and hides what it adds.
     forward = dense_forward.with_sizes(n_out=n_out)  # pyright: ignore[reportFunctionMemberAccess]
     return Layer(init_params, lambda params, x, key=None: forward(params, x), dense_backward)
+
+
+class _VectorShape(ExampleShape):
+    """The shape of one example that is a vector."""
+
+    def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
+        """Return the shape; raise ValueError if it has more axes, or none."""
+        super().check(name, value, call)
+        if len(value) != 1:
+            got = f"{tuple(value)}: put flatten() before it"
+            raise ValueError(f"{name} must be the shape of one example that is a vector, (n_in,), got {got}")
+        return value
 
 
 CASES = {

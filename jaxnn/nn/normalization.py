@@ -39,8 +39,8 @@ def layer_norm_forward(params: Params, x: Array, eps: float = 1e-5) -> tuple[Arr
       [[-0.999995  0.999995]
        [-1.        1.      ]]
     """
-    mean, deviation = _statistics(_wide(x), eps)
-    y = _row(params["gamma"], x) * _normalized(x, mean, deviation) + _row(params["beta"], x)
+    mean, deviation = _statistics(widened(x), eps)
+    y = as_row(params["gamma"], x) * _normalized(x, mean, deviation) + as_row(params["beta"], x)
     return y.astype(jnp.result_type(x, *params.values())), (x, mean, deviation)
 
 
@@ -83,9 +83,9 @@ def layer_norm_backward(params: Params, cache: tuple[Array, Array, Array], dy: A
     x, mean, deviation = cache
     if getattr(dy, "shape", None) != x.shape:
         raise ValueError(f"dy must have the shape of x, {x.shape}, got {described(dy)}")
-    dy = _wide(floats(dy, "dy"))
+    dy = widened(floats(dy, "dy"))
     normalized, examples = _normalized(x, mean, deviation), tuple(range(x.ndim - 1))
-    d = _row(params["gamma"], x) * dy
+    d = as_row(params["gamma"], x) * dy
     parallel = d.mean(-1, keepdims=True) + normalized * (d * normalized).mean(-1, keepdims=True)
     dgamma, dbeta = (dy * normalized).sum(examples), dy.sum(examples)
     dparams = {"gamma": dgamma.astype(params["gamma"].dtype), "beta": dbeta.astype(params["beta"].dtype)}
@@ -140,16 +140,17 @@ def _statistics(x: Array, eps: float) -> tuple[Array, Array]:
 
 def _normalized(x: Array, mean: Array, deviation: Array) -> Array:
     # Quarters, since x - μ may overflow where x does not, and 1/σ underflow.
-    return (_wide(x) / 4 - mean / 4) * (4 / deviation)
+    return (widened(x) / 4 - mean / 4) * (4 / deviation)
 
 
-def _wide(x: Array) -> Array:
+def widened(x: Array) -> Array:
+    """Return an array in float32 at least."""
     return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
 
 
-def _row(a: Array, x: Array) -> Array:
+def as_row(a: Array, x: Array) -> Array:
     """Return γ or β (n,) with an axis for each of x (..., n), in float32 at least."""
-    return _wide(jnp.expand_dims(a, range(x.ndim - 1)))
+    return widened(jnp.expand_dims(a, range(x.ndim - 1)))
 
 
 CASES = {

@@ -15,6 +15,7 @@ from jaxnn.constraints import Count, Nothing, RandomKey, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.marking.places import COPY
 from jaxnn.nn.activations import sigmoid, tanh
+from jaxnn.nn.batch_normalization import batch_norm
 from jaxnn.nn.boundaries import call_forward, run_backward, run_forward, run_infer
 from jaxnn.nn.combinators import check_kept, init_same_shape, layer_keys
 from jaxnn.nn.composition import chain, residual, sequential
@@ -222,6 +223,7 @@ CASES = {
     "repeat": (lambda: repeat(chain(dense(5), tanh()), 3), (5,)),
     "repeat_once": (lambda: repeat(chain(dense(5), tanh()), 1), (5,)),
     "repeat_dropout": (lambda: repeat(chain(dense(5), sigmoid(), dropout(0.4)), 3), (5,), {"random": True}),
+    "repeat_batch_norm": (lambda: repeat(residual(chain(batch_norm(0.5), dense(5), tanh())), 2), (5,)),
     "repeat_nested": (
         lambda: repeat(remat(residual(chain(dense(5), sigmoid(), dropout(0.4)))), 2),
         (5,),

@@ -2,21 +2,24 @@
 
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.arrays import cast_like, promote_large_integers
-from jaxnn.constraints import FloatDtype, checked
+from jaxnn.constraints import Constraint, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.activations import gelu, sigmoid, tanh
+from jaxnn.nn.batch_normalization import batch_norm
 from jaxnn.nn.boundaries import call_forward
 from jaxnn.nn.composition import chain
 from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.nn.linear import dense
 from jaxnn.nn.stochastic import dropout
 from jaxnn.typing import Array, DTypeLike
+from jaxnn.validation import described
 
 __all__ = ["remat", "with_dtype"]
 
@@ -64,8 +67,29 @@ def remat(layer: Layer) -> Layer:
     return layer._replace(forward=forward, backward=backward, infer=layer.infer, observe=itemgetter(-1))
 
 
+class _FloatDtype(Constraint):
+    """A floating dtype."""
+
+    def __init__(self):
+        super().__init__("a floating dtype, such as jnp.bfloat16", ("int32", jnp.int32, None, "no dtype", 3))
+
+    def accepts(self, value: Any) -> bool:
+        """Return whether NumPy or JAX reads it as a floating dtype."""
+        try:
+            return value is not None and jnp.issubdtype(jnp.dtype(value), jnp.floating)
+        except TypeError:
+            return False
+
+    def got(self, value: Any) -> str:
+        """Return the name of another dtype."""
+        try:
+            return described(value) if value is None else jnp.dtype(value).name
+        except TypeError:
+            return described(value)
+
+
 @factory
-@checked(layer=LAYER, dtype=FloatDtype())
+@checked(layer=LAYER, dtype=_FloatDtype())
 def with_dtype(layer: Layer, dtype: DTypeLike) -> Layer:
     """Return the layer computed in another precision, on params and inputs that keep theirs.
 
@@ -143,6 +167,8 @@ def _cast_float(a: Array, dtype: DTypeLike) -> Array:
 CASES = {
     "remat": (lambda: remat(chain(dense(4), gelu(), dense(3))), (5,)),
     "remat_dropout": (lambda: remat(chain(dense(5), sigmoid(), dropout(0.4))), (5,), {"random": True}),
+    "remat_batch_norm": (lambda: remat(chain(batch_norm(0.5), dense(4))), (5,)),
     "with_dtype_same": (lambda: with_dtype(chain(dense(5), tanh()), jnp.float32), (5,), {"inside": "float32"}),
     "with_dtype_bfloat16": (lambda: with_dtype(chain(dense(4), tanh()), jnp.bfloat16), (5,), {"inside": "bfloat16"}),
+    "with_dtype_batch_norm": (lambda: with_dtype(batch_norm(), jnp.bfloat16), (5,), {"inside": "bfloat16"}),
 }

@@ -7,10 +7,12 @@ from jaxnn.train.early_stopping import EarlyStopping
 from jaxnn.train.epochs import make_epoch
 from jaxnn.train.fitting import Fit, fit
 from jaxnn.train.objectives import Objective, gradients_by, objective
+from jaxnn.train.statistics import Averages, empty_averages
 from jaxnn.train.steps import TrainState, make_step, make_steps, train_state
 from jaxnn.train.streaming import fit_stream
 
 __all__ = [
+    "Averages",
     "Checkpoint",
     "Checkpointer",
     "Divergence",
@@ -19,6 +21,7 @@ __all__ = [
     "Fit",
     "Objective",
     "TrainState",
+    "empty_averages",
     "fit",
     "fit_stream",
     "gradients_by",

@@ -1,6 +1,7 @@
 """A pass over the data in one program: batches drawn on the device, and steps scanned."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import optax
@@ -148,5 +149,10 @@ def _check_lengths(data: Batch) -> None:
 _ARRAYS = Constraint(
     "a jaxnn.Batch of arrays",
     fix="jaxnn.Batch(x, y)",
-    test=lambda data: isinstance(data, Batch) and all(hasattr(a, "shape") for a in jax.tree.leaves(data[:3])),
+    test=lambda data: isinstance(data, Batch) and all(hasattr(a, "shape") for a in _arrays_or_lists(data)),
 )
+
+
+def _arrays_or_lists(data: Batch) -> list[Any]:
+    # The numbers of a list have shapes if they are traced.
+    return jax.tree.leaves(data[:3], is_leaf=lambda a: isinstance(a, list))

@@ -127,6 +127,7 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
         z, cache = forward(params, batch, key)
         return measured(params, batch, z)[0], network.observe(cache)
 
+    @checked(params=ParamsTree(), batch=BATCH)
     def evaluate(params, stats, batch):
         return measured(params, batch, network.infer(params, stats, batch.x))[0]
 
@@ -145,7 +146,6 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
         z, cache = run_forward(NETWORK, network, params, mark("x", batch.x), key, rows)
         return mark("z", z), cache
 
-    @checked(params=ParamsTree(), batch=BATCH)
     def measured(params, batch, z):
         terms = loss.value(z, batch.y)
         check_terms(terms, z)
@@ -214,7 +214,7 @@ def _outputs(network: Layer, params: Params, x: Any) -> Any:
     whole = [a for a in jax.tree.leaves(x) if not jnp.issubdtype(a.dtype, jnp.floating)]
     if not whole:
         return _forward_program(network).eval_shape(params, shapes)
-    # Layers that take floats refuse others at `init`.
+    # Layers that take floats reject others at `init`.
     try:
         jax.eval_shape(lambda: network.init(jax.random.key(0), shapes_of(shapes))[0])
     except ValueError as error:

@@ -4,7 +4,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
+from jaxnn.caching import bounded_cache
 from jaxnn.constraints import Constraint, ParamsTree, Real, checked
 from jaxnn.data.batches import BATCH, Batch, number_of_examples
 from jaxnn.data.weights import in_range
@@ -47,11 +50,28 @@ def empty_averages(objective: Objective, params: Params, batch: Batch) -> Averag
       >>> empty_averages(jaxnn.objective(network, jaxnn.squared_error()), params, batch).value[1]["mean"].tolist()
       [0.0, 0.0, 0.0]
     """
-    _, observed = jax.eval_shape(objective.value, params, batch, jax.random.key(0))
-    if not jax.tree.leaves(observed):
-        return ()
-    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, jnp.promote_types(a.dtype, jnp.float32)), observed)
-    return Averages(zeros, jnp.zeros(()))
+    # Inside another program it is traced with that: a program kept here would hold an objective with traced numbers.
+    inside = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((params, batch, jax.device_put(0.0))))
+    observed = (_observed(objective) if inside else _observed_program(objective)).eval_shape(params, batch)
+    return Averages(jax.tree.map(_zeros, observed), jax.device_put(np.zeros((), np.float32))) if observed else ()
+
+
+def _observed(objective: Objective) -> Any:
+    """Return the compiled function of params and a batch that returns what the network observed."""
+
+    def observed(params, batch):
+        returned = objective.value(params, batch, jax.random.key(0))
+        stats = _LOSS_AND_STATISTICS.check("objective.value(params, batch, key)", returned)[1]
+        return stats if jax.tree.leaves(stats) else ()
+
+    return jax.jit(observed)
+
+
+_observed_program = bounded_cache(_observed)
+
+
+def _zeros(like: jax.ShapeDtypeStruct) -> Array:
+    return jax.device_put(np.zeros(like.shape, jnp.promote_types(like.dtype, jnp.float32)))
 
 
 def averages_value(stats: Averages | tuple[()]) -> Statistics:
@@ -106,3 +126,8 @@ class _OfNetwork(Constraint):
 
 
 _OF_NETWORK = _OfNetwork()
+_LOSS_AND_STATISTICS = Constraint(
+    "(loss, stats)",
+    fix="without statistics, return loss, ()",
+    test=lambda returned: isinstance(returned, tuple) and len(returned) == 2,
+)

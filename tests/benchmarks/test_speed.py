@@ -26,7 +26,7 @@ def test_mean_loss_agrees_with_jaxnn(name):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(8, workload.sizes[0])).astype(np.float32)
     y = rng.integers(0, 2, 8).astype(np.int32)
-    value = jaxnn.objective(model.network, model.loss).value(params, jaxnn.Batch(x, y))
+    value = jaxnn.objective(model.network, model.loss).evaluate(params, (), jaxnn.Batch(x, y))
     arrays = [np.asarray(a) for a in jaxnn.models.params_to_arrays(model.network, params)]
     np.testing.assert_allclose(mean_loss(workload, arrays, x, y), value, rtol=1e-5)
 

@@ -66,14 +66,14 @@ def test_silent_units_have_no_gradient_and_no_influence():
     # Even where their weights are not 0, and not finite.
     params = jax.tree.map(lambda leaf: leaf + 0.1, model.init(jax.random.key(0)))
     batch = jaxnn.Batch(jnp.asarray(X), jnp.asarray(Y))
-    loss, grads = objective.value_and_grad(params, batch)
+    (loss, _), grads = objective.value_and_grad(params, batch)
     first, second = grads[0], grads[2]
     assert np.asarray(first["W"][:4]).all()
     assert not np.asarray(first["W"][4:]).any()
     assert not np.asarray(first["b"][4:]).any()
     assert not np.asarray(second["W"][:, 4:]).any()
     broken = (dict(params[0], b=params[0]["b"].at[5].set(jnp.inf)), *params[1:])
-    assert objective.value(broken, batch) == loss
+    assert objective.value(broken, batch) == (loss, ()) and objective.evaluate(broken, (), batch) == loss
 
 
 @pytest.mark.full

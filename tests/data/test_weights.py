@@ -181,7 +181,7 @@ def test_members_of_a_population_have_weights_of_any_dtype_and_scale(unweighted)
 @pytest.mark.full
 def test_weights_of_0_only_leave_defined_numbers_in_programs():
     zeros = jaxnn.Batch(jnp.asarray(X), jnp.asarray(Y), jnp.zeros(M))
-    value, grads = OBJECTIVE.value_and_grad(START, zeros)
+    (value, _), grads = OBJECTIVE.value_and_grad(START, zeros)
     assert value == 0 and not any(leaf.any() for leaf in jax.tree.leaves(grads))
     for weight in (jnp.zeros(M, int), jnp.zeros(M, jnp.float16)):
         for path in ("epoch", "steps"):
@@ -270,7 +270,7 @@ def test_gradients_with_respect_to_weights_are_those_of_the_mean():
     """The scale that keeps sums in range is a constant in derivatives."""
 
     def value(weight):
-        return OBJECTIVE.value(params, jaxnn.Batch(jnp.asarray(X), jnp.asarray(Y), weight))
+        return OBJECTIVE.value(params, jaxnn.Batch(jnp.asarray(X), jnp.asarray(Y), weight))[0]
 
     params = jax.tree.map(lambda leaf: leaf + 0.3, START)
     params = ({"W": params[0]["W"].at[0, 0].set(2.0), "b": params[0]["b"]},)
@@ -353,7 +353,7 @@ def measure(params, batch):
         "log loss": jaxnn.metrics.log_loss(p, batch.y, batch.weight),
         "ece": jaxnn.metrics.expected_calibration_error(p, batch.y, weight=batch.weight),
         "right": jnp.trace(jaxnn.metrics.confusion_matrix(classes, batch.y, 3, batch.weight)) / batch.weight.sum(),
-        "objective": OBJECTIVE.value(params, batch),
+        "objective": OBJECTIVE.evaluate(params, (), batch),
     }
 
 

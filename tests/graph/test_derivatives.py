@@ -71,7 +71,7 @@ def test_a_network_with_its_cost(full):
     model = jaxnn.mlp((5, 4, 1) if full else (5, 1), "tanh")
     objective = jaxnn.objective(model.network, model.loss, jaxnn.l2(0.1))
     batch = jaxnn.Batch(normal((6, 5)), np.arange(6) % 2)
-    check(objective.value, model.init(jax.random.key(0)), batch, None)
+    check(lambda params, batch: objective.value(params, batch)[0], model.init(jax.random.key(0)), batch)
 
 
 def test_jax_functions(function):

@@ -3,7 +3,7 @@
 They are the CASES at the end of each file that jaxnn exports a factory from: name -> (call, ...), a call without
 arguments that makes the layer or the like, and
 
-- of a layer or a model: the shape of an example, and the options of `LayerCase`, if there are any;
+- of a layer or a model: the shape of an example, as `init` takes it, and the options of `LayerCase`, if there are any;
 - of a loss: a function from a NumPy generator and a number of examples to outputs and targets;
 - of a regularizer: nothing else.
 """
@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxnn
+from jaxnn.nn.shapes import structs
 from jaxnn.regularizers import Regularizer
 
 PACKAGES = (jaxnn.nn, jaxnn.models, jaxnn.contrib, jaxnn.losses, jaxnn.regularizers)
@@ -30,13 +31,14 @@ def normal(shape: tuple[int, ...], dtype: Any = jnp.float32, seed: int = 0) -> A
 
 
 class LayerCase(NamedTuple):
-    """A layer, the shape of its examples, and what sets it apart."""
+    """A layer, the shape of its examples, as `init` takes it, and what sets it apart."""
 
     name: str
     layer: jaxnn.Layer
-    in_shape: tuple[int, ...] = (5,)
+    in_shape: Any = (5,)
     random: bool = False  # takes a key
     inside: str | None = None  # the dtype it computes in, for any input
+    held: bool = False  # its params have no gradient, though y depends on them
 
     def params(self, dtype: Any = jnp.float32) -> Any:
         """Params away from their start, so that a bias of zeros hides nothing, and where little saturates."""
@@ -45,10 +47,24 @@ class LayerCase(NamedTuple):
         return jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape) / 2, dtype), like)
 
     def input(self, m: int, dtype: Any = jnp.float32, seed: int = 3) -> Any:
-        return normal((m, *self.in_shape), dtype, seed)
+        """Floats in the dtype; whole numbers from 0 to 4, which each vocabulary of the cases has."""
+        leaves, structure = jax.tree.flatten(structs(self.in_shape))
+        return structure.unflatten(
+            [_drawn((m, *a.shape), a.dtype, dtype, seed + 100 * i) for i, a in enumerate(leaves)]
+        )
+
+    def rows(self, m: int) -> Any:
+        """How much each of at most 7 examples counts, for a layer that looks across them."""
+        return jnp.asarray([1.0, 2, 0, 3, 1, 2, 0.5][-m:]) if self.layer.across else None
 
     def key(self) -> Any:
         return jax.random.key(4) if self.random else None
+
+
+def _drawn(shape: tuple[int, ...], kind: Any, dtype: Any, seed: int) -> Any:
+    if jnp.issubdtype(kind, jnp.floating):
+        return normal(shape, dtype, seed)
+    return jnp.asarray(np.random.default_rng(seed).integers(0, 5, shape), kind)
 
 
 class LossCase(NamedTuple):

@@ -52,14 +52,16 @@ def counting():
 
     def value_and_grad(params, batch, key=None):
         weight = jnp.ones(batch.x.shape[0]) if batch.weight is None else batch.weight
-        return weight.sum(), -jnp.zeros_like(params).at[batch.x[:, 0].astype(int)].add(weight)
+        return (weight.sum(), ()), -jnp.zeros_like(params).at[batch.x[:, 0].astype(int)].add(weight)
 
     return jaxnn.Objective(lambda *given: value_and_grad(*given)[0], value_and_grad)
 
 
 def telling():
     """The loss of a step is the number of the batch's first example."""
-    return jaxnn.Objective(lambda p, b, k=None: b.x[0, 0], lambda p, b, k=None: (b.x[0, 0], jnp.zeros_like(p)))
+    return jaxnn.Objective(
+        lambda p, b, k=None: (b.x[0, 0], ()), lambda p, b, k=None: ((b.x[0, 0], ()), jnp.zeros_like(p))
+    )
 
 
 def numbered(m, weight=None):
@@ -98,6 +100,6 @@ def burning(at, loss=True, update=True):
     def value_and_grad(params, batch, key=None):
         burnt = params.t >= at
         value = jnp.where(burnt & loss, jnp.nan, params.w)
-        return value, Fuse(jnp.where(burnt & update, jnp.inf, params.w / 10), -jnp.ones_like(params.t))
+        return (value, ()), Fuse(jnp.where(burnt & update, jnp.inf, params.w / 10), -jnp.ones_like(params.t))
 
     return jaxnn.Objective(lambda *given: value_and_grad(*given)[0], value_and_grad)

@@ -165,7 +165,7 @@ def cross_validate():
         return jaxnn.Member(objective, optax.sgd(0.1), model.init(KEY), KEY)
 
     def measure(params, batch):
-        return {"loss": new_objective().value(params, batch)}
+        return {"loss": new_objective().evaluate(params, (), batch)}
 
     jaxnn.cross_validate(member, {"l2": [0.1]}, X, Y, k=2, seed=0, measure=measure, epochs=1)
 

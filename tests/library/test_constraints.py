@@ -35,7 +35,11 @@ NAN, INF = float("nan"), float("inf")
         (c.Nothing() | c.Count(), [None, 3], [0, "3", False]),
         (c.RandomKey(), [KEY, jax.random.PRNGKey(0)], [0, None, jax.random.split(KEY)]),
         (c.ExampleShape(), [(), (3,), [2, 2]], [3, (0,), None, "3", (2.0,)]),
-        (c.FloatDtype(), ["float16", jnp.bfloat16, np.dtype("float32")], ["int8", None, "fp32", 16]),
+        (
+            jaxnn.with_dtype.constraints["dtype"],
+            ["float16", jnp.bfloat16, np.dtype("float32")],
+            ["int8", None, "fp32", 16],
+        ),
         (c.ListOf(c.Count(), "sizes", 2), [(3, 1), [np.int64(2), 2], range(1, 3)], [3, (3,), (3, 0), "ab", None, "12"]),
     ],
     ids=lambda value: getattr(value, "description", None),
@@ -131,7 +135,7 @@ def test_traced_arrays_have_shapes_and_traced_numbers_no_values():
     assert jax.jit(jax.vmap(scaled, in_axes=(0, None, None)))(x, W, b).shape == (2, 4)
     with pytest.raises(ValueError, match="^W must be floats"):
         jax.jit(scaled)(x, W.T, b)
-    rates = jax.vmap(lambda rate: jaxnn.dropout(rate).forward((), x)[0])(jnp.array([0.5, 2.0]))
+    rates = jax.vmap(lambda rate: jaxnn.dropout(rate).forward((), x, KEY)[0])(jnp.array([0.5, 2.0]))
     assert rates.shape == (2, 2, 3)
 
 

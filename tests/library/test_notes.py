@@ -132,7 +132,7 @@ def logistic_case(rng):
 def test_logistic_regression_three_ways(written, rng, x64):
     columns, model, params, batch = logistic_case(rng)
     J, dw, db = written(*columns)
-    value, (grads,) = compiled(jaxnn.objective(model.network, model.loss).value_and_grad)(params, batch)
+    (value, _), (grads,) = compiled(jaxnn.objective(model.network, model.loss).value_and_grad)(params, batch)
     np.testing.assert_allclose(value, J, **EXACT)
     assert_pairs_close(to_columns([grads]), [(dw.T, np.array([[db]]))])
 
@@ -190,7 +190,7 @@ def test_identity_network_is_one_linear_map(depth, rng, x64):
             (
                 model.outputs(params, batch.x),
                 model.predict_proba(params, batch.x),
-                jaxnn.objective(model.network, model.loss).value(params, batch),
+                jaxnn.objective(model.network, model.loss).value(params, batch)[0],
             )
             for model, params in ((deep, deep_params), (shallow, shallow_params))
         ]
@@ -213,7 +213,7 @@ def test_one_hidden_layer(hidden, rng, x64):
 
     @compiled
     def run(params, batch):
-        value, grads = jaxnn.objective(model.network, model.loss).value_and_grad(params, batch)
+        (value, _), grads = jaxnn.objective(model.network, model.loss).value_and_grad(params, batch)
         return value, grads, model.predict_proba(params, batch.x)
 
     value, grads, y_hat = run(params, batch)
@@ -329,7 +329,7 @@ def test_network_of_L_layers(name, rng, x64):
         _, dx = network.backward(params, cache, case.loss.gradient(z, batch.y))
         return z, dx, *jaxnn.objective(network, case.loss).value_and_grad(params, batch)
 
-    z, dx, value, grads = run(params, batch)
+    z, dx, (value, _), grads = run(params, batch)
     np.testing.assert_allclose(z.T, caches[-1].Z if case.fused else A, **EXACT)
     np.testing.assert_allclose(value, networks.cost(caches, Y, case.oracle_loss), **EXACT)
     np.testing.assert_allclose(dx.T, dA0, **EXACT)
@@ -362,7 +362,7 @@ def elementwise(layer):
 
     def value_and_grad(z, batch, key=None):
         a, cache = layer.forward((), z)
-        return (batch.y * a).sum(), layer.backward((), cache, batch.y)[1]
+        return ((batch.y * a).sum(), ()), layer.backward((), cache, batch.y)[1]
 
     def value(z, da):
         objective = jaxnn.Objective(lambda z, batch, key=None: value_and_grad(z, batch)[0], value_and_grad)
@@ -386,7 +386,7 @@ def witness(target, arguments):
     @compiled
     def run(arguments):
         objective, params, batch, as_tuple = RIGHT[target.name](*arguments)
-        value, by_jax = jax.value_and_grad(objective.value)(params, batch)
+        (value, _), by_jax = jax.value_and_grad(objective.value, has_aux=True)(params, batch)
         return value, as_tuple(by_jax), as_tuple(objective.value_and_grad(params, batch)[1])
 
     return run(jax.tree.map(jnp.asarray, arguments))

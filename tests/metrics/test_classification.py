@@ -77,7 +77,9 @@ def test_log_loss_is_the_models_loss():
     @compiled
     def run(params, batch):
         objective = jaxnn.objective(model.network, model.loss)
-        return objective.value(params, batch), jaxnn.metrics.log_loss(model.predict_proba(params, batch.x), batch.y)
+        return objective.evaluate(params, (), batch), jaxnn.metrics.log_loss(
+            model.predict_proba(params, batch.x), batch.y
+        )
 
     np.testing.assert_allclose(*run(params, batch), rtol=1e-5)
 

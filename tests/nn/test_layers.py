@@ -324,10 +324,9 @@ def test_with_dtype_raises_for_a_non_float_dtype(dtype):
 
 
 def test_with_dtype_leaves_integers():
-    y, cache = jaxnn.with_dtype(jaxnn.stateless(lambda x: (x, x), lambda x, dy: dy), jnp.bfloat16).forward(
-        (), jnp.arange(3)
-    )
-    assert y.dtype == cache.dtype == jnp.int32
+    layer = jaxnn.with_dtype(jaxnn.stateless(lambda x: (x, x), lambda x, dy: dy), jnp.bfloat16)
+    y, (cache, _) = layer.forward((), jnp.arange(3))
+    assert y.dtype == cache.dtype == layer.infer((), (), jnp.arange(3)).dtype == jnp.int32
 
 
 def test_differentiable_uses_the_layers_backward():
@@ -426,7 +425,7 @@ def test_a_cache_of_something_else_raises():
     params, _ = network.init(KEY, (4,))
     for cache in ((), jnp.ones((2, 4)), None):
         with pytest.raises(
-            ValueError, match="^caches must be those that this chain's forward returned, got .*: call backward"
+            ValueError, match="^cache must be those that this layer's forward returned, got .*: call backward"
         ):
             network.backward(params, cache, jnp.ones((2, 4)))
 

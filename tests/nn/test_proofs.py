@@ -13,7 +13,21 @@ from jax.test_util import check_grads
 
 import jaxnn
 from jaxnn import gradcheck
-from tests.helpers.programs import BATCH_SIZES, THOROUGH, TOLERANCE, compiled, dtypes, hand, same, same_in_bfloat16
+from jaxnn.arrays import add_cotangents, zero_cotangent
+from jaxnn.nn.boundaries import call_forward
+from jaxnn.nn.shapes import is_sizes, structs
+from tests.helpers.programs import (
+    BATCH_SIZES,
+    THOROUGH,
+    TOLERANCE,
+    compiled,
+    dtypes,
+    hand,
+    is_float0,
+    numbers,
+    same,
+    same_in_bfloat16,
+)
 from tests.helpers.registry import (
     ACTIVATION_CASES,
     CASES,
@@ -42,6 +56,7 @@ regularizers = pytest.mark.parametrize("case", REGULARIZER_CASES, ids=name_of)
 one_of_each_layer = pytest.mark.representatives(
     *"identity sigmoid tanh relu leaky_relu softplus silu gelu elu softmax dense_lecun dropout flatten".split(),
     *"stateless chain repeat residual remat mask_units with_dtype_bfloat16 mlp".split(),
+    *"fan_out parallel shared fan_in_sum fan_in_concat batch_norm embedding frozen layer_from".split(),
 )
 
 
@@ -54,28 +69,43 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 @cache
-def hand_in_a_program(case):
-    """`hand` of the case's layer, compiled once for all tests that use it, and the number of traces."""
-    traces = []
+def hand_in_a_program(name):
+    """`hand` of the named case's layer, compiled once for all tests that use it, and the number of traces."""
+    traces, layer = [], next(case.layer for case in LAYER_CASES if case.name == name)
 
     def run(*given):
         traces.append(1)
-        return hand(case.layer, *given)
+        return hand(layer, *given)
 
     return compiled(run), traces
 
 
-def auto(layer, params, x, dy, key):
+def auto(layer, params, x, dy, key, rows=None):
     """(y, dparams, dx) by `jax.vjp` of the plain forward, which carries no rule of jaxnn's."""
-    y, pullback = jax.vjp(lambda params, x: layer.forward(params, x, key)[0], params, x)
+    y, pullback = jax.vjp(lambda params, x: call_forward(layer, params, x, key, rows)[0], params, x)
     return (y, *pullback(dy))
 
 
 def arguments(case, m, dtype=jnp.float32, seed=3):
-    """(params, x, dy, key), dy a random cotangent of the output."""
-    params, x, key = case.params(dtype), case.input(m, dtype, seed), case.key()
-    y = jax.eval_shape(lambda params, x: case.layer.forward(params, x, key)[0], params, x)
-    return params, x, normal(y.shape, y.dtype, seed=9 + seed), key
+    """(params, x, dy, key, rows), dy a random cotangent of the output."""
+    params, x, key, rows = case.params(dtype), case.input(m, dtype, seed), case.key(), case.rows(m)
+    y = jax.eval_shape(lambda params, x: call_forward(case.layer, params, x, key, rows)[0], params, x)
+    return params, x, cotangent(y, 9 + seed), key, rows
+
+
+def cotangent(y, seed):
+    """Random numbers in the shapes and dtypes of y."""
+    leaves, structure = jax.tree.flatten(y)
+    return structure.unflatten([normal(a.shape, a.dtype, seed + 100 * i) for i, a in enumerate(leaves)])
+
+
+def stacked(*trees):
+    """The trees as one, each leaf on a new axis."""
+
+    def stack(*leaves):
+        return np.zeros((len(leaves), *leaves[0].shape), leaves[0].dtype) if is_float0(leaves[0]) else jnp.stack(leaves)
+
+    return jax.tree.map(stack, *trees)
 
 
 def check(case, got, expected, dtype="float32"):
@@ -85,7 +115,11 @@ def check(case, got, expected, dtype="float32"):
         same(got, expected, **TOLERANCE[dtype])
 
 
-@pytest.mark.representatives("dense_lecun-float64", "chain_dropout-float32")
+@pytest.mark.representatives(
+    *"dense_lecun-float64 chain_dropout-float32 parallel-float32 shared-float64 embedding_words-float64".split(),
+    *"batch_norm_images-float64 repeat_batch_norm-float32 frozen_batch_norm-float32".split(),
+    "layer_from_repeated-float64",
+)
 @dtypes
 @layers
 def test_layer_hand_is_autodiff(case, dtype, x64):
@@ -107,14 +141,13 @@ def test_layer_hand_is_autodiff(case, dtype, x64):
 @layers
 def test_layer_bfloat16(case):
     """Against autodiff in the same precision; an elementwise layer against autodiff in float32, rounded."""
-    params, x, dy, key = arguments(case, 2, jnp.bfloat16)
+    params, x, dy, key, rows = given = arguments(case, 2, jnp.bfloat16)
     if case.random or jax.tree.leaves(params):
-        got, expected = compiled(lambda *given: (hand(case.layer, *given), auto(case.layer, *given)))(
-            params, x, dy, key
-        )
+        got, expected = compiled(lambda *given: (hand(case.layer, *given), auto(case.layer, *given)))(*given)
     else:
-        got = compiled(partial(hand, case.layer))(params, x, dy, key)
-        wide = compiled(partial(auto, case.layer))((), x.astype("float32"), dy.astype("float32"), key)
+        got = compiled(partial(hand, case.layer))(*given)
+        x, dy = jax.tree.map(lambda a: a.astype("float32"), (x, dy))
+        wide = compiled(partial(auto, case.layer))(params, x, dy, key, rows)
         expected = jax.tree.map(lambda a: a.astype("bfloat16"), wide)
     same_in_bfloat16(got, expected)
 
@@ -157,16 +190,26 @@ def test_layer_numerical_float64(case, x64):
     """An independent witness: finite differences of the plain forward, on shapes small enough to be trusted."""
     if case.inside:
         pytest.skip("computes in a smaller dtype inside, where a difference quotient is noise")
-    params, x, _, key = arguments(case, 2, jnp.float64)
+    params, x, _, key, rows = arguments(case, 2, jnp.float64)
     apply = jaxnn.differentiable(case.layer)
-    function = jax.jit(lambda params, x: apply(params, x, key))
-    check_grads(function, (params, x), order=1, modes=("rev",), atol=1e-6, rtol=1e-6)
+    leaves, structure = jax.tree.flatten(x)
+    is_float = [jnp.issubdtype(a.dtype, jnp.floating) for a in leaves]
+
+    @jax.jit
+    def function(params, floats):
+        floats = iter(floats)
+        x = structure.unflatten([next(floats) if given else a for given, a in zip(is_float, leaves, strict=True)])
+        return apply(params, x, key, rows)
+
+    floats = [a for given, a in zip(is_float, leaves, strict=True) if given]
+    of, given = (partial(function, params), (floats,)) if case.held else (function, (params, floats))
+    check_grads(of, given, order=1, modes=("rev",), atol=1e-6, rtol=1e-6)
 
 
 @plain_and_random
 @layers
 def test_layer_jit_is_eager(case):
-    run, _ = hand_in_a_program(case)
+    run, _ = hand_in_a_program(case.name)
     given = arguments(case, 2)
     check(case, run(*given), hand(case.layer, *given))
 
@@ -176,13 +219,12 @@ def test_layer_jit_is_eager(case):
 def test_layer_vmap_is_loop(case):
     given = [arguments(case, 2, seed=seed)[:3] for seed in range(3)]
     given = [(jax.tree.map(lambda p, i=i: p * (1 + i), params), x, dy) for i, (params, x, dy) in enumerate(given)]
-    keys = jax.random.split(jax.random.key(0), 3) if case.random else None
+    keys, rows = jax.random.split(jax.random.key(0), 3) if case.random else None, case.rows(2)
 
     @compiled
     def run(given, keys):
-        stack = partial(jax.tree.map, lambda *leaves: jnp.stack(leaves))
-        loop = [hand(case.layer, *one, None if keys is None else keys[i]) for i, one in enumerate(given)]
-        return jax.vmap(partial(hand, case.layer))(*stack(*given), keys), stack(*loop)
+        loop = [hand(case.layer, *one, None if keys is None else keys[i], rows) for i, one in enumerate(given)]
+        return jax.vmap(partial(hand, case.layer, rows=rows))(*stacked(*given), keys), stacked(*loop)
 
     check(case, *run(given, keys))
 
@@ -198,36 +240,68 @@ def test_layer_contract(case):
         return params
 
     params, (out_shape,) = jax.eval_shape(init, jax.random.key(0)), shapes
-    assert all(type(n) is int for n in out_shape)
-    _, x, _, key = arguments(case, 7)
-    dy = normal((7, *out_shape))
-    y, dparams, dx = jax.eval_shape(partial(hand, case.layer), params, x, dy, key)
-    assert y.shape == (7, *out_shape)
-    chex.assert_trees_all_equal_shapes_and_dtypes((dparams, dx), (params, x))
+    _, x, _, key, rows = arguments(case, 7)
+    dy = cotangent(jax.tree.map(lambda a: jax.ShapeDtypeStruct((7, *a.shape), a.dtype), structs(out_shape)), 9)
+    y, dparams, dx = jax.eval_shape(partial(hand, case.layer), params, x, dy, key, rows)
+    assert jaxnn.nn.shapes_of(y) == out_shape
+    assert not is_sizes(out_shape) or all(type(n) is int for n in out_shape)
+    assert all(a.shape[0] == 7 for a in jax.tree.leaves(y))
+    chex.assert_trees_all_equal_shapes_and_dtypes((dparams, dx), (params, jax.tree.map(zero_cotangent, x)))
+
+
+@pytest.mark.representatives(
+    *"dense_lecun residual_dropout parallel fan_in_concat embedding batch_norm repeat_batch_norm".split(),
+    *"remat_batch_norm frozen_batch_norm with_dtype_batch_norm layer_from mask_units".split(),
+)
+@layers
+def test_layer_infers_what_it_learned(case):
+    """With what it observed in a batch, `infer` is `forward` on that batch, example by example; it has a gradient."""
+    params, x, dy, key, _ = arguments(case, 7)
+
+    @compiled
+    def run(params, x, dy, key):
+        y, cache = case.layer.forward(params, x, key)
+        stats = case.layer.observe(cache)
+        inferred, pull = jax.vjp(lambda params, x: case.layer.infer(params, stats, x), params, x)
+        of_three = case.layer.infer(params, stats, jax.tree.map(lambda a: a[:3], x))
+        return y, inferred, of_three, pull(dy)
+
+    y, inferred, of_three, gradient = run(params, x, dy, key)
+    chex.assert_trees_all_equal_shapes_and_dtypes(inferred, y)
+    if not case.random:
+        check(case, inferred, y)
+    check(case, of_three, jax.tree.map(lambda a: a[:3], inferred))
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(numbers((inferred, gradient))))
 
 
 @plain_and_random
 @layers
 def test_layer_inside_grad_and_scan(case):
     """`differentiable` gives the layer's own backward to `jax.grad`, also under `scan`."""
-    params, x, dy, key = arguments(case, 2)
+    params, x, dy, key, rows = arguments(case, 2)
     apply = jaxnn.differentiable(case.layer)
 
     def total(params, x):
-        return jax.lax.scan(lambda s, _: (s + (apply(params, x, key) * dy).sum(), None), 0.0, length=2)[0]
+        def add(s, _):
+            products = jax.tree.map(lambda y, dy: (y * dy).sum(), apply(params, x, key, rows), dy)
+            return s + sum(jax.tree.leaves(products)), None
+
+        return jax.lax.scan(add, 0.0, length=2)[0]
 
     @compiled
     def run(params, x):
-        return jax.grad(total, argnums=(0, 1))(params, x), hand(case.layer, params, x, dy, key)[1:]
+        return jax.grad(total, argnums=(0, 1), allow_int=True)(params, x), hand(case.layer, params, x, dy, key, rows)[
+            1:
+        ]
 
     got, once = run(params, x)
-    check(case, got, jax.tree.map(lambda g: 2 * g, once))
+    check(case, got, add_cotangents(once, once))
 
 
 @plain_and_random
 @layers
 def test_layer_second_call_does_not_trace(case):
-    run, traces = hand_in_a_program(case)
+    run, traces = hand_in_a_program(case.name)
     for seed in (0, 1):
         run(*arguments(case, 2, seed=seed))
     assert len(traces) == 1

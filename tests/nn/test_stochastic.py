@@ -39,12 +39,32 @@ def test_rate_zero_drops_nothing():
     assert mask.all()
 
 
-def test_no_key_is_exact_and_caches_nothing():
+def test_inference_is_exact():
     layer = jaxnn.dropout(0.5)
-    y, cache = layer.forward((), X)
-    assert y is X
-    assert cache is None
-    assert layer.backward((), cache, X) == ((), X)
+    assert layer.infer((), (), X) is X
+    assert layer.observe(layer.forward((), X, KEY)[1]) == ()
+
+
+@pytest.mark.parametrize(
+    "drop",
+    [
+        lambda: jaxnn.dropout(0.5).forward((), X),
+        lambda: jaxnn.dropout(0.0).forward((), X, None),
+        lambda: jaxnn.functional.dropout_forward(X, 0.5, None),
+        lambda: jaxnn.residual(jaxnn.dropout(0.5)).forward((), X),
+    ],
+)
+def test_training_without_a_key_raises(drop):
+    with pytest.raises(
+        ValueError,
+        match=r"^key must be one random key, got None: infer\(params, stats, x\) is the network",
+    ):
+        drop()
+
+
+def test_statistics_of_another_network_raise():
+    with pytest.raises(ValueError, match=r"^stats must be \(\) for a layer without statistics, got .*another network"):
+        jaxnn.dropout(0.5).infer((), {"mean": jnp.ones(2)}, X)
 
 
 def test_key_decides():

@@ -145,7 +145,7 @@ def by_optax(optimizer, params, batch, n):
     update = accepting(optimizer).update
 
     def value_fn(params):
-        return OBJECTIVE.value(turned(params), batch)
+        return OBJECTIVE.value(turned(params), batch)[0]
 
     @jax.jit
     def step(params, state):
@@ -304,7 +304,7 @@ def test_interrupted_training_ends_like_the_uninterrupted_one():
 @pytest.mark.full
 def test_custom_loop_with_layout_equals_flax():
     muon = jaxnn.optim.with_layout(contrib.muon(0.01))
-    grads = jax.grad(OBJECTIVE.value)(PARAMS, BATCH)
+    grads, _ = jax.grad(OBJECTIVE.value, has_aux=True)(PARAMS, BATCH)
     updates, state = muon.update(grads, muon.init(PARAMS), PARAMS)
     plain = contrib.muon(0.01)
     expected, _ = plain.update(turned(grads), plain.init(turned(PARAMS)), turned(PARAMS))

@@ -39,9 +39,16 @@ def test_float16_loses_the_gradient_and_a_scale_brings_it_back(gradients):
         np.testing.assert_allclose(got, want, atol=5e-3 * np.abs(want).max())
 
 
+# Of one output, computed in float32: of each kind one.
+SCALED = (
+    "batch_norm chain_dropout leaky_relu silu embedding_words fan_in_concat frozen layer_norm remat_dropout".split()
+)
+SCALED += "repeat_dropout mlp_dropout".split()
+
+
 @pytest.mark.representatives("layer_norm-hand", "silu-auto")
 @pytest.mark.parametrize("gradients", ["hand", "auto"])
-@pytest.mark.parametrize("case", [case for case in LAYER_CASES if case.inside != "bfloat16"][15::5], ids=name_of)
+@pytest.mark.parametrize("case", [case for case in LAYER_CASES if case.name in SCALED], ids=name_of)
 def test_a_scale_changes_nothing_in_float32(case, gradients):
     """A power of 2 is exact on the way in and out; the value, and a regularizer's gradient, are not scaled."""
     if gradients == "auto" and case.random:

@@ -178,7 +178,9 @@ def test_warm_up_leads_up_to_any_schedule(name):
 @pytest.mark.parametrize("name", jaxnn.optim.SCHEDULES)
 def test_schedules_of_traced_rates_train_a_population(name):
     """With a gradient of 1, each member's change is the sum of its schedule."""
-    objective = jaxnn.Objective(lambda params, batch, key=None: params["W"].sum(), None, lambda params, batch: None)
+    objective = jaxnn.Objective(
+        lambda params, batch, key=None: (params["W"].sum(), ()), None, lambda params, batch: None
+    )
 
     def member(h):
         sgd = jaxnn.optimizer("sgd", jaxnn.optim.schedule(name, h["rate"], 10, warmup=2))

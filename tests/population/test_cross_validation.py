@@ -26,7 +26,7 @@ def member(h):
 def measure(params, batch):
     return {
         "accuracy": jaxnn.accuracy(MODEL.predict(params, batch.x), batch.y, batch.weight),
-        "loss": jaxnn.objective(MODEL.network, MODEL.loss).value(params, batch),
+        "loss": jaxnn.objective(MODEL.network, MODEL.loss).evaluate(params, (), batch),
     }
 
 
@@ -120,8 +120,9 @@ def test_a_member_that_diverges_in_a_fold_is_not_the_best():
         ({"member": lambda h: None}, "result of member must be a jaxnn.Member, got None"),
         ({"member": lambda: None}, r"member must be a function member\(hyperparameters\), got a function of \(\)"),
         (
-            {"measure": lambda params, x, y: {}},
-            r"measure must be a function measure\(params, batch\), got a function of \(params, x, y\)",
+            {"measure": lambda params, stats, x, y: {}},
+            r"measure must be a function measure\(params, batch\), or measure\(params, stats, batch\), "
+            r"got a function of \(params, stats, x, y\)",
         ),
         ({"seed": jax.random.key(0)}, "seed must be a whole number of at least 0, got"),
     ],

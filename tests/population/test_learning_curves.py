@@ -28,7 +28,7 @@ def member(h):
 def measure(params, batch):
     return {
         "error": jaxnn.metrics.error_rate(MODEL.predict(params, batch.x), batch.y, batch.weight),
-        "loss": jaxnn.objective(MODEL.network, MODEL.loss).value(params, batch),
+        "loss": jaxnn.objective(MODEL.network, MODEL.loss).evaluate(params, (), batch),
     }
 
 

@@ -315,7 +315,8 @@ def test_invalid_hyperparameters(hyperparameters, message):
         ),
         (
             {"evaluate": lambda params: {}},
-            r"evaluate must be a function evaluate\(params, hyperparameters\), got a function of \(params\)",
+            r"evaluate must be a function evaluate\(params, hyperparameters\), or "
+            r"evaluate\(params, stats, hyperparameters\), got a function of \(params\)",
         ),
         ({"evaluate": "accuracy"}, "evaluate must be a function .*, got 'accuracy'"),
         ({"callback": lambda: None}, r"callback must be a function callback\(report\), got a function of \(\)"),
@@ -488,7 +489,7 @@ def test_labels_may_be_on_the_device(loss):
         return jaxnn.Member(jaxnn.objective(network, loss()), optax.sgd(h["rate"]), params, key)
 
     def measure(params, batch):
-        return {"loss": jaxnn.objective(network, loss()).value(params, batch)}
+        return {"loss": jaxnn.objective(network, loss()).evaluate(params, (), batch)}
 
     h = jaxnn.grid(rate=[0.1, 0.2])
 

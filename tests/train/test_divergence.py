@@ -189,7 +189,7 @@ def test_one_objective_of_two_branches():
     inner = objective_of(SQUARES, SQUARED)
 
     def value_and_grad(params, batch, key=None):
-        small = lambda: (params[1]["b"].sum(), jax.tree.map(jnp.zeros_like, params))  # noqa: E731
+        small = lambda: ((params[1]["b"].sum(), ()), jax.tree.map(jnp.zeros_like, params))  # noqa: E731
         return jax.lax.cond(batch.x.max() > 1, lambda: inner.value_and_grad(params, batch, key), small)
 
     objective = jaxnn.Objective(lambda *given: value_and_grad(*given)[0], value_and_grad)
@@ -201,7 +201,7 @@ def test_one_objective_of_two_branches():
 @pytest.mark.parametrize(("value", "slope", "what"), [(np.nan, 1.0, "loss"), (1.0, np.inf, "gradient")])
 def test_custom_objective(value, slope, what):
     def value_and_grad(params, batch, key=None):
-        return params["w"] * value, {"w": params["w"] * slope}
+        return (params["w"] * value, ()), {"w": params["w"] * slope}
 
     objective = jaxnn.Objective(lambda *given: value_and_grad(*given)[0], value_and_grad)
     result = jaxnn.fit(objective, SGD, {"w": jnp.ones(())}, X, Y, key=KEY, epochs=1)

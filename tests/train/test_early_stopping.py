@@ -14,7 +14,7 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4)).astype(np.float32)
 Y = (X[:, 0] + RNG.normal(size=60) > 0).astype(int)
 (TRAIN, DEV), START = jaxnn.split(X, Y, (0.5, 0.5), seed=0), MODEL.init(jax.random.key(1))
-DEV_LOSS = jax.jit(lambda params, x, y: OBJECTIVE.value(params, jaxnn.Batch(x, y)))
+DEV_LOSS = jax.jit(lambda params, x, y: OBJECTIVE.evaluate(params, (), jaxnn.Batch(x, y)))
 
 
 def fit(epochs=40, **options):

@@ -170,7 +170,7 @@ def test_divergence_keeps_all_that_went_before(at, batch_size, report_every, rep
 
 def test_one_bad_batch_stops_the_training_though_the_next_is_fine():
     def value_and_grad(params, batch, key=None):
-        return jnp.where(batch.x[0, 0] == 2, jnp.nan, params), -jnp.ones_like(params)
+        return (jnp.where(batch.x[0, 0] == 2, jnp.nan, params), ()), -jnp.ones_like(params)
 
     objective = jaxnn.Objective(lambda *given: value_and_grad(*given)[0], value_and_grad)
     one, start = optax.sgd(1.0), jnp.array(0.0)

@@ -81,8 +81,8 @@ def test_measurement_with_a_name_used_by_fit_raises():
         (
             np.ones((4, 3)),
             np.ones(4, int),
-            {"evaluate": lambda p, x: {}},
-            r"evaluate must be .*\(params\), got a function of \(p, x\)",
+            {"evaluate": lambda p, s, x: {}},
+            r"evaluate must be .*\(params\), or evaluate\(params, stats\), got a function of \(p, s, x\)",
         ),
         (
             np.ones((4, 3)),
@@ -179,6 +179,7 @@ TAKE_PARAMS = {
     ),
     "train_state": lambda params: jaxnn.train_state(params, SGD, KEY),
     "value": lambda params: OBJECTIVE.value(params, data()),
+    "evaluate": lambda params: OBJECTIVE.evaluate(params, (), data()),
     "value_and_grad": lambda params: OBJECTIVE.value_and_grad(params, data()),
     "predict": lambda params: jaxnn.mlp((3, 1)).predict_proba(params, data().x),
     "classify": lambda params: jaxnn.mlp((3, 1)).predict(params, data().x),

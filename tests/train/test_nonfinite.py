@@ -24,10 +24,10 @@ def failing(loss=True, gradient=True, always=False):
     """The objective, whose loss or gradient, or both, are not finite for the batch that begins with the bad example."""
 
     def value_and_grad(params, batch, key=None):
-        value, grads = PLAIN.value_and_grad(params, batch, key)
+        (value, stats), grads = PLAIN.value_and_grad(params, batch, key)
         bad = always | (batch.x[0, 0] == BAD)
         value = jnp.where(bad & loss, jnp.inf, value)
-        return value, jax.tree.map(lambda g: jnp.where(bad & gradient, jnp.nan, g), grads)
+        return (value, stats), jax.tree.map(lambda g: jnp.where(bad & gradient, jnp.nan, g), grads)
 
     return PLAIN._replace(value=lambda *given: value_and_grad(*given)[0], value_and_grad=value_and_grad)
 
@@ -43,7 +43,7 @@ def without_the_bad():
     losses = []
     for _ in range(4):
         for i in (0, 6, 9):
-            loss, grads = PLAIN.value_and_grad(params, jaxnn.Batch(X[i : i + 3], Y[i : i + 3]))
+            (loss, _), grads = PLAIN.value_and_grad(params, jaxnn.Batch(X[i : i + 3], Y[i : i + 3]))
             updates, state = ADAM.update(grads, state, params)
             params = optax.apply_updates(params, updates)
             losses.append(float(loss))

@@ -27,7 +27,8 @@ def test_weighted_mean_is_numpys(weight, x64):
     params, x, y = params_of(network, jnp.float64), rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
     objective = jaxnn.objective(network, jaxnn.squared_error())
     batch = jaxnn.Batch(jnp.asarray(x), jnp.asarray(y), None if weight is None else jnp.asarray(weight))
-    value, grads = compiled(objective.value_and_grad)(params, batch)
+    (value, stats), grads = compiled(objective.value_and_grad)(params, batch)
+    assert stats == ()
     z = x @ np.asarray(params["W"]).T + np.asarray(params["b"])[None]
     np.testing.assert_allclose(value, np.average(oracle.squared_error(z, y), weights=weight), **TOLERANCE["float64"])
     shares = np.full(5, 1 / 5) if weight is None else np.array(weight) / sum(weight)
@@ -76,7 +77,7 @@ def test_hand_is_auto(name, weighted, x64):
 def test_penalty_is_added_once_and_outside_the_mean(x64):
     params, batch = params_of(NETWORK, jnp.float64), data()
     run = compiled(lambda p, b: [CASES[name].value_and_grad(p, b) for name in ("plain", "regularizer")])
-    (plain, plain_grads), (value, grads) = run(params, batch)
+    ((plain, _), plain_grads), ((value, _), grads) = run(params, batch)
     weights = [np.asarray(params[i]["W"]) for i in (0, 2)]
     np.testing.assert_allclose(value - plain, oracle.elastic_net(weights, 0.1, 0.2), **TOLERANCE["float64"])
     for i, expected in zip((0, 2), oracle.d_elastic_net(weights, 0.1, 0.2), strict=True):
@@ -102,9 +103,9 @@ def test_padding_changes_nothing_exactly(loss):
         run(params, jaxnn.Batch(np.concatenate([x, rows]), np.concatenate([y, labels]).astype(labels.dtype), weight))
         for rows, labels in zip((zeros, noise, huge), targets, strict=True)
     ]
-    for value, grads in results:
-        assert np.isfinite(value)
-        jax.tree.map(np.testing.assert_array_equal, (value, grads), results[0])
+    for (value, stats), grads in results:
+        assert np.isfinite(value) and stats == ()
+        jax.tree.map(np.testing.assert_array_equal, ((value, stats), grads), results[0])
     short = jaxnn.Batch(x, y.astype(targets[0].dtype), weight[:5])
     same(results[0], run(params, short), **TOLERANCE["float32"])
 
@@ -113,7 +114,7 @@ def test_weights_of_zero_make_zero():
     objective, params = CASES["regularizer"], params_of(NETWORK)
     batch = jaxnn.Batch(normal((4, 3)), jnp.ones(4), jnp.zeros(4))
     run = compiled(lambda p, b: (objective.value_and_grad(p, b), jaxnn.regularizers.elastic_net(0.1, 0.2).value(p)))
-    (value, grads), regularizer = run(params, batch)
+    ((value, _), grads), regularizer = run(params, batch)
     assert value == regularizer
     expected = jaxnn.regularizers.elastic_net(0.1, 0.2).gradient(params)
     jax.tree.map(np.testing.assert_array_equal, grads, expected)

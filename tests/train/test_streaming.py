@@ -370,7 +370,10 @@ def test_invalid_batches_argument_raises(batches, message):
     ("given", "message"),
     [
         ({"params": [{"W": jnp.ones((1, 3), int), "b": jnp.ones(1)}]}, r"params\[0\]\['W'\] must be floats, got int32"),
-        ({"evaluate": lambda: {}}, r"evaluate must be a function evaluate\(params\), got a function of \(\)"),
+        (
+            {"evaluate": lambda: {}},
+            r"evaluate must be a function evaluate\(params\), or evaluate\(params, stats\), got a function of \(\)",
+        ),
         ({"callback": "print"}, "callback must be a function .*, got 'print'"),
     ],
 )

@@ -64,7 +64,7 @@ def train(
     @jax.jit
     def measure(params, batch):
         accuracy = jaxnn.accuracy(model.predict(params, batch.x), batch.y)
-        return {"dev_loss": plain.value(params, batch), "dev_accuracy": accuracy}
+        return {"dev_loss": plain.evaluate(params, (), batch), "dev_accuracy": accuracy}
 
     results = []
     for seed in range(seeds):

@@ -71,7 +71,7 @@ def _train(name: str, activations: tuple[str, ...], data: jaxnn.Batch, options: 
     objective, key = jaxnn.objective(model.network, model.loss), jax.random.key(options.seed)
     plan = {"epochs": options.iterations, "report_every": options.iterations}
     fit = jaxnn.fit(objective, optax.lbfgs(), model.init(key), data.x, data.y, key=key, **plan)
-    cost, grads = jax.jit(objective.value_and_grad)(fit.params, data)
+    (cost, _), grads = jax.jit(objective.value_and_grad)(fit.params, data)
     logits = np.asarray(model.outputs(fit.params, data.x))[:, 0]
     return {
         "network": name,

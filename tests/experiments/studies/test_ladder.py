@@ -228,8 +228,8 @@ def test_the_proof_fails_where_the_gradients_differ(factor):
     right = jaxnn.objective(model.network, model.loss)
 
     def scaled(params, batch, key=None):
-        value, grads = right.value_and_grad(params, batch, key)
-        return value, jax.tree.map(lambda g: g * factor, grads)
+        value_and_stats, grads = right.value_and_grad(params, batch, key)
+        return value_and_stats, jax.tree.map(lambda g: g * factor, grads)
 
     batch = jaxnn.Batch(np.eye(3, dtype=np.float32), np.array([0, 1, 1]))
     params = model.init(jax.random.key(0))

@@ -1,10 +1,25 @@
 """Embedding: a vector for each whole number, such as a word's."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
 from jaxnn.arrays import zero_cotangent
-from jaxnn.constraints import Count, Floats, Function, Indices, IntegerShape, Leaves, RandomKey, checked
+from jaxnn.constraints import (
+    NO_CALL,
+    Call,
+    Constraint,
+    Count,
+    Floats,
+    Function,
+    Integers,
+    Leaves,
+    RandomKey,
+    checked,
+)
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer
 from jaxnn.typing import Array, Initializer, Params
@@ -15,7 +30,39 @@ _PARAMS = Leaves(E="vocabulary n")
 _NORMAL = jax.nn.initializers.normal(1.0)
 
 
-@checked(params=_PARAMS, x=Indices("...", below="vocabulary"))
+_SHAPE_OF_WORDS = Constraint(
+    "the shape of whole numbers, such as jax.ShapeDtypeStruct((4,), int)",
+    rejects=((4,), 4, None, jax.ShapeDtypeStruct((4,), "float32")),
+    fix="nn.shapes_of(x) makes it of a batch",
+    test=lambda value: isinstance(value, jax.ShapeDtypeStruct) and jnp.issubdtype(value.dtype, jnp.integer),
+)
+
+
+class _Indices(Integers):
+    """An array of whole numbers with named axes, from 0 to the size of another axis; traced numbers are not compared.
+
+    Args:
+      axes: as of `Floats`.
+      below: the name of the axis that they index, of an argument checked before.
+    """
+
+    def __init__(self, axes: str = "...", below: str = ""):
+        super().__init__(axes)
+        self.below = below
+
+    def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
+        """Return the array; raise ValueError if a number is outside of the axis."""
+        array = super().check(name, value, call)
+        n = call.sizes.get(self.below)
+        if n is not None and array.size and not isinstance(array, Tracer):
+            host = np.asarray(jax.device_get(array))  # inside a program, `array.min()` would be traced
+            least, most = int(host.min()), int(host.max())
+            if least < 0 or most >= n:
+                raise ValueError(f"{name} must be whole numbers from 0 to {n - 1}, got {least} to {most}")
+        return array
+
+
+@checked(params=_PARAMS, x=_Indices("...", below="vocabulary"))
 def embedding_forward(params: Params, x: Array) -> tuple[Array, Array]:
     """Look up y = E[x], the row of E for each whole number of x.
 
@@ -38,7 +85,7 @@ def embedding_forward(params: Params, x: Array) -> tuple[Array, Array]:
     return params["E"].at[_index(params, x)].get(mode="fill", fill_value=jnp.nan), x
 
 
-@checked(params=_PARAMS, x=Indices("..."), dy=Floats("... n"))
+@checked(params=_PARAMS, x=Integers("..."), dy=Floats("... n"))
 def embedding_backward(params: Params, x: Array, dy: Array) -> tuple[Params, Array]:
     """Compute dE_v, the sum of dy over the places where x is v; dx is a float0, as `jax.vjp` has it for whole numbers.
 
@@ -83,7 +130,7 @@ def embedding(vocabulary: int, n: int, init: Initializer = _NORMAL) -> Layer:
       (2, 2)
     """
 
-    @checked(key=RandomKey(), in_shape=IntegerShape())
+    @checked(key=RandomKey(), in_shape=_SHAPE_OF_WORDS)
     def init_params(key, in_shape):
         return {"E": init(key, (vocabulary, n), jnp.result_type(float))}, (*in_shape.shape, n)
 
