@@ -93,7 +93,7 @@ def layer(
         x = jax.tree.map(lambda a: _drawn(rng, (m, *a.shape), a.dtype), structs(in_shape))
 
     def training(params, x, weighted):
-        rows = np.resize(_ROWS, jax.tree.leaves(x)[0].shape[0]) if weighted else None
+        rows = jnp.asarray(np.resize(_ROWS, jax.tree.leaves(x)[0].shape[0])) if weighted else None
         return call_forward(layer, params, x, key, rows)
 
     whole, part = _held_apart(layer, params, lambda: training(params, x, False))

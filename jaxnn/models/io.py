@@ -80,7 +80,7 @@ def save(path: str | os.PathLike, network: Layer, params: Params, stats: Statist
     beside = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with beside.open("wb") as file:
-            np.savez(file, **{_CONTENTS: np.array(json.dumps(contents))}, **arrays)
+            np.savez(file, allow_pickle=False, **{_CONTENTS: np.array(json.dumps(contents))}, **arrays)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
@@ -151,13 +151,13 @@ def _written(path: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
         return {kind: [_written(f"{path}.{i}", one, arrays) for i, one in enumerate(value)]}
     if type(value) is dict and all(isinstance(name, str) for name in value):
         return {"dict": {name: _written(f"{path}.{name}", one, arrays) for name, one in value.items()}}
-    if isinstance(value, np.ndarray | jax.Array) and not jnp.issubdtype(value.dtype, jax.dtypes.extended):
+    if hasattr(value, "__array__") and not jnp.issubdtype(value.dtype, jax.dtypes.extended):
         array = np.asarray(value)
         # NumPy writes dtypes that are not its own, such as bfloat16, as bytes without a name.
         arrays[path] = array if array.dtype.kind in "biufc" else array.view(f"u{array.dtype.itemsize}")
         return {"array": path, "dtype": array.dtype.name}
     if is_dtype(value):
-        return {"dtype": jnp.dtype(value).name}
+        return {"dtype": np.dtype(value).name}
     return _WRITABLE.check(path, value)
 
 

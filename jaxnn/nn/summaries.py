@@ -76,7 +76,7 @@ def _rows(layer: Layer, in_shape: Shapes, place: str, times: int) -> Iterator[_R
 
 def _parts(layer: Layer, in_shape: Shapes) -> Iterator[tuple[str, Layer, Shapes, int]]:
     """Yield the layers that a layer is made of: the scope of its params, the layer, its in_shape and its copies."""
-    call = layer.factory_call
+    call = getattr(layer, "factory_call", None)
     if call is None:
         return
     made, arguments = call.factory, call.arguments

@@ -99,7 +99,8 @@ def test_layers_that_do_not_look_across_compile_as_without_rows():
     network = jaxnn.chain(jaxnn.dense(3), jaxnn.residual(jaxnn.tanh()))
     params, _ = network.init(KEY, (5,))
     x = jnp.ones((4, 5))
-    with_rows = jax.make_jaxpr(lambda p, x: network.forward(p, x, None, jnp.ones(4))[0])(params, x)
+    rows = jnp.ones(4)
+    with_rows = jax.make_jaxpr(lambda p, x: network.forward(p, x, None, rows)[0])(params, x)
     assert str(jax.make_jaxpr(lambda p, x: network.forward(p, x)[0])(params, x)) == str(with_rows)
 
 
