@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn import losses, nn, regularizers
-from jaxnn.constraints import Constraint, ParamsTree, checked
+from jaxnn.constraints import NO_CALL, Constraint, ParamsTree, checked
 from jaxnn.factories.equality import is_dtype
 from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.nn.repetition import chain_with_scans
@@ -151,20 +151,23 @@ def _written(path: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
         return {kind: [_written(f"{path}.{i}", one, arrays) for i, one in enumerate(value)]}
     if type(value) is dict and all(isinstance(name, str) for name in value):
         return {"dict": {name: _written(f"{path}.{name}", one, arrays) for name, one in value.items()}}
-    if hasattr(value, "__array__") and not jnp.issubdtype(value.dtype, jax.dtypes.extended):
-        array = np.asarray(value)
-        # NumPy writes dtypes that are not its own, such as bfloat16, as bytes without a name.
-        arrays[path] = array if array.dtype.kind in "biufc" else array.view(f"u{array.dtype.itemsize}")
-        return {"array": path, "dtype": array.dtype.name}
+    return _array_written(path, value, arrays)
+
+
+def _array_written(path: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
     if is_dtype(value):
-        return {"dtype": np.dtype(value).name}
-    return _WRITABLE.check(path, value)
+        return {"dtype": jnp.dtype(value).name}
+    if not isinstance(value, np.ndarray | jax.Array) or jnp.issubdtype(value.dtype, jax.dtypes.extended):
+        raise _WRITABLE.error(path, value, NO_CALL)
+    array = np.asarray(value)
+    # NumPy writes dtypes that are not its own, such as bfloat16, as bytes without a name.
+    arrays[path] = array if array.dtype.kind in "biufc" else array.view(f"u{array.dtype.itemsize}")
+    return {"array": path, "dtype": array.dtype.name}
 
 
 _WRITABLE = Constraint(
     "made by factories, of numbers, strings, arrays, and tuples, lists and dictionaries of them",
     fix=lambda value: "decorate the function that makes it with @jaxnn.factory" if callable(value) else "",
-    test=lambda value: False,
 )
 
 
