@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn import losses, nn, regularizers
+from jaxnn import nn
 from jaxnn.constraints import NO_CALL, Constraint, ParamsTree, checked
 from jaxnn.factories.equality import is_dtype
 from jaxnn.nn.layer import LAYER, Layer
@@ -91,7 +91,7 @@ def load(path: str | os.PathLike, layers: Factories | None = None) -> Saved:
 
     Args:
       path: of the file.
-      layers: name -> factory, of layers that are not jaxnn's.
+      layers: name -> factory, of layers that `jaxnn.nn` does not have.
 
     Returns:
       A `Saved`: network, params and stats.
@@ -99,6 +99,16 @@ def load(path: str | os.PathLike, layers: Factories | None = None) -> Saved:
     Raises:
       OSError: if the file cannot be read.
       ValueError: if it is not one that `save` wrote, or names a factory that is not known.
+
+    Example:
+      >>> import tempfile, jaxnn
+      >>> @jaxnn.factory
+      ... def scale(by):
+      ...     return jaxnn.stateless(lambda x: (by * x, ()), lambda cache, dy: by * dy)
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     save(f"{folder}/model.npz", jaxnn.chain(scale(2.0)), ((),))
+      ...     print(load(f"{folder}/model.npz", {"scale": scale}).network)
+      chain(scale(2.0))
     """
     known = {**_factories(), **(layers or {})}
     try:
@@ -121,13 +131,8 @@ def _not_saved(path: Any, got: str) -> ValueError:
 
 
 def _factories() -> dict[str, Callable[..., Any]]:
-    """Return jaxnn's factories by name."""
-    from jaxnn import contrib  # here, since it is imported when it is first used
-
-    packages = (nn, losses, regularizers, contrib)
-    return {name: getattr(package, name) for package in packages for name in package.__all__} | {
-        "chain_with_scans": chain_with_scans
-    }
+    """Return jaxnn's factories of layers by name."""
+    return {name: getattr(nn, name) for name in nn.__all__} | {"chain_with_scans": chain_with_scans}
 
 
 def _written(path: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
@@ -136,7 +141,7 @@ def _written(path: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
     if call is not None:
         name = call.factory.__name__
         if _factories().get(name, call.factory) is not call.factory:
-            raise ValueError(f"{path} must be made by a factory of its own name, got {name!r}, as jaxnn has: rename it")
+            raise ValueError(f"{path} must be made by a factory whose name jaxnn has not, got {name!r}: rename it")
         args = [_written(f"{path}.{i}", one, arrays) for i, one in enumerate(call.args)]
         kwargs = {name: _written(f"{path}.{name}", one, arrays) for name, one in call.kwargs.items()}
         return {"call": name, "args": args, "kwargs": kwargs}

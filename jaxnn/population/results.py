@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from jaxnn.arrays import as_array
-from jaxnn.constraints import Function, Instance, Numbers, OneOf, checked
+from jaxnn.constraints import ArrayTree, Function, Instance, OneOf, checked
 from jaxnn.optim.nonfinite import skipped_updates
 from jaxnn.train.divergence import Divergence
 from jaxnn.train.early_stopping import MODE, Mode
@@ -123,7 +123,7 @@ class Population(NamedTuple):
             values[i] = reports.get(epoch, last)[monitor][i]
         return index_of_best(np.where([at is None for at in self.diverged_at], values, np.nan), mode)
 
-    @checked(predict=Function("params", "x"), x=Numbers(lists=True))
+    @checked(x=ArrayTree())
     def ensemble(self, predict: Callable[..., Array], x: Array) -> Array:
         """Return the mean of `predict(params, x)`, (m, ...), over the members that did not diverge.
 
@@ -140,6 +140,8 @@ class Population(NamedTuple):
 
         Source: Hansen and Salamon, "Neural network ensembles", 1990.
         """
+        observed = ["stats"] if jax.tree.leaves(self.stats) else []
+        Function("params", "x", *observed).check("predict", predict)
         finite = np.array([i for i, at in enumerate(self.diverged_at) if at is None])
         if finite.size == 0:
             raise ValueError("at least one member must not have diverged, got none: try smaller rates")
@@ -148,7 +150,7 @@ class Population(NamedTuple):
         def mean(members, x):
             def of_one(member):
                 params, stats = member
-                return predict(params, x, stats) if jax.tree.leaves(stats) else predict(params, x)
+                return predict(params, x, stats) if observed else predict(params, x)
 
             # One after another, since n times the outputs may not fit into memory.
             start = jax.eval_shape(of_one, jax.tree.map(lambda leaf: leaf[0], members))
