@@ -136,7 +136,7 @@ def _written(path: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
     if call is not None:
         name = call.factory.__name__
         if _factories().get(name, call.factory) is not call.factory:
-            raise ValueError(f"{path} must be made by a factory of its own name, got {name!r}, as jaxnn has: rename it")
+            raise ValueError(f"{path} must be made by a factory of another name, got {name!r}, as jaxnn has: rename it")
         args = [_written(f"{path}.{i}", one, arrays) for i, one in enumerate(call.args)]
         kwargs = {name: _written(f"{path}.{name}", one, arrays) for name, one in call.kwargs.items()}
         return {"call": name, "args": args, "kwargs": kwargs}
