@@ -117,8 +117,8 @@ def zero_cotangent(a: Any) -> Any:
     """Return the cotangent of a variable without influence, 0; of whole numbers and booleans a float0, as `jax.vjp`.
 
     Example:
-      >>> zero_cotangent(np.array([1, 2])).dtype.names, zero_cotangent(np.ones(2)).dtype.name
-      (None, 'float32')
+      >>> zero_cotangent(np.array([1, 2])).dtype == jax.dtypes.float0, zero_cotangent(np.ones(2)).dtype.name
+      (True, 'float32')
     """
     if jnp.issubdtype(a.dtype, jnp.inexact):
         return jnp.zeros_like(a)

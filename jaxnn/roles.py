@@ -1,6 +1,6 @@
 """What a leaf of params is, by its name: which are weights, and which axes are their inputs and their units.
 
-A layer names its leaves by this table. What treats weights apart from biases and gains reads it: regularizers,
+A layer names its leaves by this table, and what treats weights apart from biases and gains reads it: regularizers,
 weight decay, the bound on a unit's norm, optimizers that read rows and columns, export.
 """
 

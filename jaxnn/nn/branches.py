@@ -146,7 +146,9 @@ def shared(layer: Layer) -> Layer:
 
     def backward(params, caches, dy):
         entries, structure = _entries(dy)
-        done = [run_backward(SHARED, layer, params, *one) for one in zip(caches, entries, strict=True)]
+        # The last entry first, as any backward: records of layers are matched by their order.
+        last_first = zip(reversed(caches), reversed(entries), strict=True)
+        done = [run_backward(SHARED, layer, params, *one) for one in last_first][::-1]
         return add_cotangents(*(dparams for dparams, _ in done)), structure.unflatten([dx for _, dx in done])
 
     def infer(params, stats, x):

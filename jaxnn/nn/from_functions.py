@@ -45,7 +45,7 @@ def layer_from(
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn
-      >>> scale = layer_from(lambda params, x: params["s"] * x, lambda key, in_shape: {"s": jnp.ones(in_shape)})
+      >>> scale = layer_from(lambda params, x: params["s"][None] * x, lambda key, in_shape: {"s": jnp.ones(in_shape)})
       >>> network = jaxnn.chain(jaxnn.dense(4), scale)
       >>> params, out_shape = network.init(jax.random.key(0), (3,))
       >>> jax.tree.map(jnp.shape, params[1]), out_shape

@@ -48,8 +48,8 @@ def test_every_layer(layer):
     def forward(params, x):
         return case.layer.forward(params, x, key)[0]
 
-    y = jax.eval_shape(forward, params, x)
-    check(forward, params, x, cotangent=normal(y.shape, y.dtype, 9), tol=0.03 if case.inside == "bfloat16" else 1e-5)
+    dy = jax.tree.map(lambda y: normal(y.shape, y.dtype, 9), jax.eval_shape(forward, params, x))
+    check(forward, params, x, cotangent=dy, tol=0.03 if case.inside == "bfloat16" else 1e-5)
 
 
 def test_every_loss(loss):

@@ -20,6 +20,7 @@ GROUND = {
     "validation": set(),
     "jaxprs": set(),
     "marking": {"typing", "jaxprs"},
+    "roles": {"typing"},
     "arrays": {"validation"},
     "constraints": {"validation", "arrays"},
     "roles": {"typing"},

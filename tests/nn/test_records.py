@@ -12,6 +12,7 @@ from jaxnn.marking.harvesting import harvest
 from jaxnn.marking.places import NETWORK
 from jaxnn.nn.boundaries import run_backward, run_forward
 from jaxnn.nn.records import layer_records
+from tests.helpers.programs import numbers
 from tests.helpers.registry import ACTIVATION_CASES, LAYER_CASES, name_of
 
 # An activation is marked as any single layer is, and dense layers differ by their start alone.
@@ -29,33 +30,41 @@ def test_each_layer_is_recorded_and_its_numbers_do_not_change(case):
 
     def by_hand(params, x):
         y, cache = run_forward(NETWORK, case.layer, params, x, key)
-        return y, run_backward(NETWORK, case.layer, params, cache, jnp.cos(y))
+        return y, run_backward(NETWORK, case.layer, params, cache, jax.tree.map(jnp.cos, y))
 
     def by_jax(params, x):
         y, pull = jax.vjp(lambda params, x: run_forward(NETWORK, case.layer, params, x, key)[0], params, x)
-        return y, pull(jnp.cos(y))
+        return y, pull(jax.tree.map(jnp.cos, y))
 
     @jax.jit
     def run(params, x):
         return by_hand(params, x), harvest(by_hand, largest)(params, x), harvest(by_jax, largest)(params, x)[1]
 
     plain, (got, marks), marks_by_jax = run(params, x)
-    jax.tree.map(np.testing.assert_array_equal, got, plain)
+    jax.tree.map(np.testing.assert_array_equal, numbers(got), numbers(plain))
     records, records_by_jax = (layer_records(each_mark(jax.device_get(one))) for one in (marks, marks_by_jax))
-    parts = case.layer.parts(params)
+    parts = case.layer.parts(params) * (2 if case.name == "shared" else 1)  # one layer, computed for two entries
     assert [one.number for one in records] == list(range(1, len(parts) + 1))
     assert [one[:2] for one in records_by_jax] == [one[:2] for one in records]
     # The layers inside of `with_dtype` see what was cast.
     close = partial(np.testing.assert_allclose, rtol=1e-2 if case.inside == "bfloat16" else 1e-6)
+    # Whole numbers have no gradient, nor have params that are held.
+    arrays = jax.tree.leaves(x) if len(parts) == 1 else [1.0]
+    with_gradient = [a for a in arrays if jnp.issubdtype(jnp.result_type(a), jnp.floating)]
     for record, part in zip(records, parts, strict=True):
         weights = [largest(leaf) for leaf in jax.tree.leaves(part)]
         jax.tree.map(close, record.values["params"], weights)
-        for measures in (record.values, record.gradients):
-            assert [len(measures[what]) for what in ("params", "inputs", "activations")] == [len(weights), 1, 1]
-    close(records[0].values["inputs"][0], largest(x))
+        n = len(weights)
+        for measures, expected in (
+            (record.values, [n, len(arrays), 1]),
+            (record.gradients, [0 if case.held and len(parts) > 1 else n, len(with_gradient), 1]),
+        ):
+            assert [len(measures[what]) for what in ("params", "inputs", "activations")] == expected
+    close(records[0].values["inputs"][0], largest(jax.tree.leaves(x)[0]))
     for record, same in zip(records, records_by_jax, strict=True):
         jax.tree.map(close, same.values, record.values)
-        for what, measures in record.gradients.items():
+        for what in ("inputs", "activations") if case.held else record.gradients:
+            measures = record.gradients[what]
             # JAX has the leaves of params in another order.
             near = dict(rtol=0.05 if case.inside == "bfloat16" else 1e-4, atol=1e-6)
             np.testing.assert_allclose(np.sort(same.gradients[what]), np.sort(measures), **near)
