@@ -36,7 +36,7 @@ def inference_rows(
         yield Row("inference", "all", "fail", text=raised(error, "infer raised {}"))
         return
     finite = all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves((inferred, gradients)))
-    text = "" if finite else "infer, or its derivative by autodiff, is not finite"
+    text = "" if finite else "infer, or the derivative that JAX takes of it, is not finite"
     yield Row("inference", "all", "pass" if finite else "fail", text=text)
     if not compared:
         return

@@ -23,7 +23,6 @@ GROUND = {
     "roles": {"typing"},
     "arrays": {"validation"},
     "constraints": {"validation", "arrays"},
-    "roles": {"typing"},
 }
 # room -> the rooms above the ground that it may import. A new room needs a line here.
 MAY_IMPORT = {
