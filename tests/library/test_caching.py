@@ -57,6 +57,15 @@ def fit_stream(objective, optimizer):
     return jaxnn.fit_stream(objective, optimizer, new_model().init(KEY), [(X, Y)], steps_per_call=1, **PLAN)
 
 
+def fit_with_statistics():
+    """Of a network of branches, with batch normalization."""
+    branches = jaxnn.nn.fan_out(jaxnn.dense(2), jaxnn.chain(jaxnn.dense(2), jaxnn.nn.batch_norm()))
+    network = jaxnn.chain(branches, jaxnn.nn.fan_in_sum(), counted(), jaxnn.dense(1))
+    params, _ = network.init(KEY, (3,))
+    objective = jaxnn.objective(network, jaxnn.sigmoid_cross_entropy())
+    return jaxnn.fit(objective, jaxnn.optimizer("adam", 0.1), params, X, Y, **PLAN)
+
+
 def fit_in_row_space(objective, optimizer):
     return jaxnn.contrib.fit_in_row_space(objective, optimizer, new_model().init(KEY), X, Y, **PLAN)
 
@@ -69,6 +78,14 @@ def fit_population(objective, optimizer):
 
 MEMBERS = {}
 TRAININGS = {"fit": fit, "skip": partial(fit, on_nan="skip"), "stream": fit_stream, "span": fit_in_row_space}
+
+
+def test_equal_networks_with_statistics_are_traced_once():
+    fit_with_statistics()
+    TRACED.clear()
+    for _ in range(50):
+        fit_with_statistics()
+    assert not TRACED
 
 
 @pytest.mark.parametrize("train", TRAININGS.values(), ids=TRAININGS)
@@ -195,6 +212,7 @@ LOOPS = {
     "init": (2000, lambda i: jaxnn.mlp((3, 2, 1)).init(KEY)),
     "predict": (2000, lambda i: predict()),
     "fit": (2000, lambda i: fit(new_objective(), jaxnn.optimizer("adam", 0.1))),
+    "fit with statistics": (2000, lambda i: fit_with_statistics()),
     "fit_stream": (2000, lambda i: fit_stream(new_objective(), jaxnn.optimizer("adam", 0.1))),
     "fit_in_row_space": (400, lambda i: fit_in_row_space(new_objective(), jaxnn.optimizer("sgd", 0.1))),
     "fit of fresh optimizers": (500, lambda i: fit(new_objective(1e-3 * (i + 1)), optax.adam(1e-3 * (i + 1)))),
