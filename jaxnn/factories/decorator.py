@@ -178,6 +178,13 @@ class FactoryMade:
         return fields_to_pickle(self) if self.factory_call is None else self.factory_call.__reduce__()
 
 
+class ByAutodiff(FactoryMade):
+    """A value whose gradient is JAX's, as its repr states."""
+
+    def __repr__(self) -> str:
+        return super().__repr__() + " by autodiff" * (self.factory_call is not None)
+
+
 def factory_made(cls: type[T], shown: Callable[[Any], str] | None = None) -> type[T]:
     """Decorate a NamedTuple of functions, whose values then record the call that made them.
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.constraints import Constraint, Function, Nothing, checked
-from jaxnn.factories.decorator import factory
+from jaxnn.factories.decorator import ByAutodiff, factory
 from jaxnn.losses.cross_entropy import softmax_cross_entropy
 from jaxnn.losses.loss import Loss
 from jaxnn.losses.regression import squared_error
@@ -107,12 +107,8 @@ def _times(factor: Scalar, tree: PyTree) -> PyTree:
     return jax.tree.map(lambda a: (factor * a).astype(a.dtype), tree)
 
 
-class _ByAutodiff(Loss):
+class _ByAutodiff(ByAutodiff, Loss):
     """A loss whose gradient is JAX's, as its repr states."""
-
-    def __repr__(self) -> str:
-        made: Any = self
-        return super().__repr__() + " by autodiff" * (made.factory_call is not None)
 
 
 @factory

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.constraints import Function, checked
-from jaxnn.factories.decorator import factory
+from jaxnn.factories.decorator import ByAutodiff, factory
 from jaxnn.nn.layer import NO_STATISTICS, Layer
 from jaxnn.nn.repetition import repeat
 from jaxnn.nn.shapes import shapes_of, structs
@@ -63,7 +63,11 @@ def layer_from(
         NO_STATISTICS.check("stats", stats)
         return function(params, x)
 
-    return Layer(init_layer, lambda params, x, key=None: pair.forward(params, x), pair.backward, infer)
+    return _ByAutodiff(init_layer, lambda params, x, key=None: pair.forward(params, x), pair.backward, infer)
+
+
+class _ByAutodiff(ByAutodiff, Layer):
+    """A layer whose backward is JAX's, as its repr states."""
 
 
 class Pair(NamedTuple):
