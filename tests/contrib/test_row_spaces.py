@@ -50,6 +50,18 @@ def test_the_iterates_are_those_of_fit(optimizer):
     assert_same(*both(optimizer=optimizer, regularizer=jaxnn.l2(0.2)))
 
 
+@pytest.mark.parametrize("layer", [jaxnn.nn.batch_norm(0.1), jaxnn.dropout(0.5)], ids=["batch_norm", "dropout"])
+def test_statistics_and_masks_are_those_of_fit(layer):
+    """In dev losses too, which are measured in inference."""
+    model = MODEL._replace(network=jaxnn.chain(jaxnn.dense(3), layer, jaxnn.tanh(), jaxnn.dense(1)))
+    objective = jaxnn.objective(model.network, model.loss)
+    short, long = both(model=model, evaluate=lambda p, stats: {"dev": objective.evaluate(p, stats, jaxnn.Batch(X, Y))})
+    assert_same(short, long)
+    for a, b in zip(jax.tree.leaves(short.stats), jax.tree.leaves(long.stats), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5)
+    np.testing.assert_allclose(*([report["dev"] for report in fit.history] for fit in (short, long)), rtol=2e-5)
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("seed", range(3))
 def test_half_precision_inputs_are_not_a_dependence_on_single_weights(seed):
