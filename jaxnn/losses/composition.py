@@ -1,6 +1,6 @@
 """Losses made of others, and of plain functions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from jaxnn.validation import described, is_number
 
 __all__ = ["loss_from", "weighted_sum"]
 
-_Parts = dict[str, tuple[Loss, Scalar]] | Sequence[tuple[Loss, Scalar]]
+_Parts = Mapping[str, tuple[Loss, Scalar]] | Sequence[tuple[Loss, Scalar]]
 
 
 def _are_parts(value: Any) -> bool:
@@ -73,14 +73,14 @@ def weighted_sum(losses: _Parts) -> Loss:
 
     Source: Caruana, "Multitask learning", 1997.
     """
-    parts: dict[Any, tuple[Loss, Scalar]] = losses if isinstance(losses, dict) else dict(enumerate(losses))
+    parts: Mapping[Any, tuple[Loss, Scalar]] = losses if isinstance(losses, Mapping) else dict(enumerate(losses))
 
     def of_parts(of_part: Callable[..., Any], z: PyTree, y: PyTree) -> PyTree:
         """Return of_part(loss, factor, its z, its y) for each part, in the container of z."""
         for name, tree in (("z", z), ("y", y)):
             _check_entries(name, tree, losses)
         made = {n: of_part(loss, factor, z[n], y[n]) for n, (loss, factor) in parts.items()}
-        return made if isinstance(losses, dict) else (list if isinstance(z, list) else tuple)(made.values())
+        return made if isinstance(losses, Mapping) else (list if isinstance(z, list) else tuple)(made.values())
 
     def counts(z, y):
         return of_parts(lambda loss, factor, z, y: loss.counts and loss.counts(z, y), z, y)
@@ -94,7 +94,7 @@ def weighted_sum(losses: _Parts) -> Loss:
 
 
 def _check_entries(name: str, tree: Any, losses: Any) -> None:
-    if isinstance(losses, dict):
+    if isinstance(losses, Mapping):
         if not isinstance(tree, dict) or tree.keys() != losses.keys():
             got = f"one with keys {[*tree]}" if isinstance(tree, dict) else described(tree)
             raise ValueError(f"{name} must be a dictionary with the keys of the losses, {[*losses]}, got {got}")
