@@ -15,7 +15,7 @@ from jaxnn.nn.batch_normalization import batch_norm
 from jaxnn.nn.boundaries import run_backward, run_forward, run_infer
 from jaxnn.nn.combinators import Packing, by_name, check_kept, combined, in_a_tuple, layer_keys
 from jaxnn.nn.composition import chain
-from jaxnn.nn.layer import LAYER, Layer, stateless
+from jaxnn.nn.layer import LAYER, Layer, observe_nothing, observes, stateless
 from jaxnn.nn.linear import dense
 from jaxnn.nn.shapes import simplified, structs
 from jaxnn.typing import Array, PyTree, Shapes
@@ -155,9 +155,10 @@ def shared(layer: Layer) -> Layer:
         entries, structure = _entries(x)
         return structure.unflatten([run_infer(SHARED, layer, params, stats, one) for one in entries])
 
-    def observe(caches):
-        return jax.tree.map(lambda *of_entries: sum(of_entries) / len(of_entries), *map(layer.observe, caches))
+    def observe(cache):
+        return jax.tree.map(lambda *of_entries: sum(of_entries) / len(of_entries), *map(layer.observe, cache))
 
+    observe = observe if observes(layer) else observe_nothing
     return layer._replace(init=init, forward=forward, backward=backward, infer=infer, observe=observe)
 
 

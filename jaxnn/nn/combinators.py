@@ -16,7 +16,7 @@ from jaxnn.constraints import Constraint, Nothing, RandomKey, checked
 from jaxnn.factories.representation import in_few_words
 from jaxnn.marking.places import entry
 from jaxnn.nn.boundaries import run_backward, run_forward, run_infer
-from jaxnn.nn.layer import Layer
+from jaxnn.nn.layer import Layer, observe_nothing, observes
 from jaxnn.nn.shapes import simplified
 from jaxnn.typing import Key, Params, PyTree, Shapes
 
@@ -150,6 +150,7 @@ def combined(
         return [part for layer, of_one in zip(layers, unpack(params), strict=True) for part in layer.parts(of_one)]
 
     across = any(layer.across for layer in layers)
+    observe = observe if observes(*layers) else observe_nothing
     return Layer(init, forward_all, backward_all, infer_all, observe, across, parts)
 
 

@@ -20,6 +20,11 @@ __all__ = ["Layer", "stateless"]
 Infer = Callable[[Params, Statistics, PyTree], PyTree]
 
 
+def observe_nothing(cache: Cache) -> Statistics:
+    """Return `()`, no statistics: the default of `Layer.observe`."""
+    return ()
+
+
 @factory_made
 class Layer(NamedTuple):
     """Pure functions that share the sizes, rates and slopes captured by their factory.
@@ -60,9 +65,14 @@ class Layer(NamedTuple):
     forward: Callable[..., tuple[PyTree, Cache]]
     backward: Callable[[Params, Cache, PyTree], tuple[Params, PyTree]]
     infer: Infer = cast(Infer, None)  # see `derived_field`
-    observe: Callable[[Cache], Statistics] = lambda cache: ()
+    observe: Callable[[Cache], Statistics] = observe_nothing
     across: bool = False
     parts: Callable[[Params], list[Params]] = lambda params: [params]
+
+
+def observes(*layers: Layer) -> bool:
+    """Return whether one of the layers may observe something, which is known without a trace."""
+    return any(layer.observe is not observe_nothing for layer in layers)
 
 
 NO_STATISTICS = Constraint(

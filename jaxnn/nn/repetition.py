@@ -19,7 +19,7 @@ from jaxnn.nn.batch_normalization import batch_norm
 from jaxnn.nn.boundaries import call_forward, run_backward, run_forward, run_infer
 from jaxnn.nn.combinators import check_kept, init_same_shape, layer_keys
 from jaxnn.nn.composition import chain, residual, sequential
-from jaxnn.nn.layer import LAYER, Layer
+from jaxnn.nn.layer import LAYER, Layer, observe_nothing, observes
 from jaxnn.nn.linear import dense
 from jaxnn.nn.stochastic import dropout
 from jaxnn.nn.transforms import remat
@@ -154,7 +154,8 @@ def _scan_copies(copy: Callable[[Array | int], Layer], n: int) -> Layer:
         return [part for copy_params in copies for part in layer.parts(copy_params)]
 
     forward, backward, infer = map(_jit_unless_traced, (forward, backward, infer))
-    return Layer(init, forward, backward, infer, attrgetter("observed"), layer.across, parts)
+    observe = attrgetter("observed") if observes(layer) else observe_nothing
+    return Layer(init, forward, backward, infer, observe, layer.across, parts)
 
 
 def _jit_unless_traced(function: Callable[..., Any]) -> Callable[..., Any]:

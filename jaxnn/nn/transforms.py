@@ -15,7 +15,7 @@ from jaxnn.nn.activations import gelu, sigmoid, tanh
 from jaxnn.nn.batch_normalization import batch_norm
 from jaxnn.nn.boundaries import call_forward
 from jaxnn.nn.composition import chain
-from jaxnn.nn.layer import LAYER, Layer
+from jaxnn.nn.layer import LAYER, Layer, observe_nothing, observes
 from jaxnn.nn.linear import dense
 from jaxnn.nn.stochastic import dropout
 from jaxnn.typing import Array, DTypeLike
@@ -64,7 +64,8 @@ def remat(layer: Layer) -> Layer:
         _, cache = call_forward(layer, params, x, key, rows)
         return layer.backward(params, cache, dy)
 
-    return layer._replace(forward=forward, backward=backward, infer=layer.infer, observe=itemgetter(-1))
+    observe = itemgetter(-1) if observes(layer) else observe_nothing
+    return layer._replace(forward=forward, backward=backward, infer=layer.infer, observe=observe)
 
 
 class _FloatDtype(Constraint):
@@ -145,6 +146,7 @@ def with_dtype(layer: Layer, dtype: DTypeLike) -> Layer:
     def observe(cache):
         return layer.observe(cache[0])
 
+    observe = observe if observes(layer) else observe_nothing
     return layer._replace(forward=forward, backward=backward, infer=infer, observe=observe)
 
 

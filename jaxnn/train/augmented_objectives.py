@@ -68,6 +68,7 @@ def with_augmentation(objective: Objective, augment: Augmentation, image_shape: 
         lambda params, batch, key=None, *scale: objective.value_and_grad(params, changed(batch, key), key, *scale),
         objective.evaluate,
         check,
+        getattr(objective, "observes", True),
     )
 
 

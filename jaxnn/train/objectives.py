@@ -22,7 +22,7 @@ from jaxnn.losses.terms import check_counts, check_terms
 from jaxnn.marking.marks import mark
 from jaxnn.marking.places import NETWORK
 from jaxnn.nn.boundaries import run_backward, run_forward
-from jaxnn.nn.layer import LAYER, Layer
+from jaxnn.nn.layer import LAYER, Layer, observes
 from jaxnn.nn.shapes import shapes_of
 from jaxnn.regularizers import Regularizer, no_regularizer
 from jaxnn.train.means import mean_of, shared, shares_of
@@ -48,12 +48,14 @@ class Objective(NamedTuple):
         statistics of training. By default the scalar of `value`.
       check: `check(params, batch)` raises a ValueError if concrete data do not fit the network or the loss, which a
         compiled program could not report. Nothing is computed. By default it accepts everything.
+      observes: False if the statistics are always `()`, which is then known without a trace.
     """
 
     value: Callable[..., tuple[Array, Statistics]]
     value_and_grad: ValueAndGrad
     evaluate: Callable[[Params, Statistics, Batch], Array] = cast(Any, None)  # see `derived_field`
     check: Callable[[Params, Batch], None] = lambda params, batch: None
+    observes: bool = True
 
 
 derived_field(Objective, "evaluate", lambda objective: lambda params, stats, batch: objective.value(params, batch)[0])
@@ -164,7 +166,7 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
             with jax.ensure_compile_time_eval():  # labels are concrete where a population traces a member
                 check_counts(loss.counts(z, y))
 
-    return Objective(value, value_and_grad, evaluate, check)
+    return Objective(value, value_and_grad, evaluate, check, observes(network))
 
 
 @checked(objective=OBJECTIVE, gradients=GRADIENTS)

@@ -50,6 +50,8 @@ def empty_averages(objective: Objective, params: Params, batch: Batch) -> Averag
       >>> empty_averages(jaxnn.objective(network, jaxnn.squared_error()), params, batch).value[1]["mean"].tolist()
       [0.0, 0.0, 0.0]
     """
+    if not getattr(objective, "observes", True):
+        return ()
     # Inside another program it is traced with that: a program kept here would hold an objective with traced numbers.
     inside = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((params, batch, jax.device_put(0.0))))
     observed = (_observed(objective) if inside else _observed_program(objective)).eval_shape(params, batch)
