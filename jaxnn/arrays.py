@@ -108,7 +108,8 @@ def add_cotangents(*cotangents: Any) -> Any:
     """Return the sum of pytrees of cotangents, leaf by leaf; the sum of float0s, those of whole numbers, is one."""
 
     def add(*leaves):
-        return leaves[0] if leaves[0].dtype == jax.dtypes.float0 else sum(leaves[1:], leaves[0])
+        inexact = [leaf for leaf in leaves if leaf.dtype != jax.dtypes.float0]
+        return sum(inexact[1:], inexact[0]) if inexact else leaves[0]
 
     return jax.tree.map(add, *cotangents)
 

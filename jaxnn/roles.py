@@ -36,6 +36,9 @@ WEIGHTS = {
 c_out) of a convolution and E (vocabulary, n) of an embedding. Others, such as b, gamma and beta, are no weights."""
 
 
+_NO_WEIGHTS = ("b", "gamma", "beta")
+
+
 def name_of(path: tuple[Any, ...]) -> str | None:
     """Return the name of the leaf at a key path, as `jax.tree_util.tree_flatten_with_path` gives it."""
     return getattr(path[-1], "key", getattr(path[-1], "name", None)) if path else None
@@ -58,6 +61,6 @@ def axes_of(path: tuple[Any, ...]) -> WeightAxes | None:
 
 
 def weights_of(params: Params) -> Params:
-    """Return a tree of truth values: which leaves are weights; all, if none has the name of one."""
-    chosen = jax.tree_util.tree_map_with_path(lambda path, leaf: is_weight(path), params)
-    return chosen if any(jax.tree.leaves(chosen)) else jax.tree.map(lambda leaf: True, params)
+    """Return a tree of truth values: which leaves are weights; all, if no leaf has a name of jaxnn's layers."""
+    known = any(name_of(path) in {*WEIGHTS, *_NO_WEIGHTS} for path, _ in jax.tree_util.tree_leaves_with_path(params))
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: is_weight(path) or not known, params)

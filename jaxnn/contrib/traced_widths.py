@@ -23,7 +23,7 @@ from jaxnn.nn.initializers import INITIALIZERS, InitializerName
 from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.nn.linear import dense
 from jaxnn.nn.stochastic import dropout
-from jaxnn.typing import Array, Initializer, Params, Scalar, Shape
+from jaxnn.typing import Array, Initializer, Params, PyTree, Scalar, Shape
 
 
 @checked(sizes=SIZES)
@@ -128,9 +128,12 @@ def mask_units(layer: Layer, n: Array | int) -> Layer:
     return layer._replace(forward=forward, backward=backward, infer=infer)
 
 
-def _first(y: Array, n: Array | int) -> Array:
-    # `where`, not a product: a masked unit may have overflowed.
-    return jnp.where(jax.lax.broadcasted_iota(jnp.int32, y.shape, y.ndim - 1) < n, y, 0)
+def _first(tree: PyTree, n: Array | int) -> PyTree:
+    def first(y):
+        # `where`, not a product: a masked unit may have overflowed.
+        return jnp.where(jax.lax.broadcasted_iota(jnp.int32, y.shape, y.ndim - 1) < n, y, 0)
+
+    return jax.tree.map(lambda y: y if y.dtype == jax.dtypes.float0 else first(y), tree)
 
 
 _DEVIATIONS = {

@@ -78,6 +78,8 @@ def checked(x: Any, y: Any, weight: Any = None, some: bool = True, whole_numbers
     if weight is not None:
         weight = simplified(check_weight(on_host("weight", weight), jax.tree.leaves(x)[0].shape[0], some))
     x, y = (map_arrays(lambda name, a: checked_finite(name, a, weight), name, a) for name, a in (("x", x), ("y", y)))
+    # An index outside of a vocabulary is finite here, and NaN in a network.
+    x = map_arrays(lambda _, a: a if jnp.issubdtype(a.dtype, jnp.inexact) else counted(a, weight), "x", x)
     return Batch(x, y, weight)
 
 

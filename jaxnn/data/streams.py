@@ -239,6 +239,7 @@ def _checked(item: Any, first: PyTree) -> Batch:
         _check_like_first((x, y), first)
     ratios = np.ones(m) if ratios is None else ratios.astype(float)
     if normalizer is None:
+        ratios = ratios / (ratios.max() or 1)  # no other batch has their scale
         return Batch(x, y, ratios, ratios.sum())
     _NORMALIZER.check("normalizer", normalizer)
     normalizer = float(normalizer)

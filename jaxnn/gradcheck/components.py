@@ -24,6 +24,7 @@ from jaxnn.gradcheck.checker import report_on
 from jaxnn.gradcheck.inference import inference_rows
 from jaxnn.gradcheck.options import make_options
 from jaxnn.gradcheck.problem import as_gradcheck_error, make_problem
+from jaxnn.gradcheck.promises import ROWS, cotangent_of, weight_rows, whole_number_rows
 from jaxnn.gradcheck.report import Report
 from jaxnn.losses.loss import Loss
 from jaxnn.losses.terms import beside_terms
@@ -60,8 +61,9 @@ def layer(
     """Check a jaxnn `Layer`, in training and in inference.
 
     The backward is compared with the plain forward, with JAX's slope at every kink; of a layer that looks across
-    examples, also where these count 0, 1 and 2. `infer` must be finite and have a finite gradient, and, unless the
-    layer is random, return what forward does if it gets the statistics that forward observed.
+    examples, also where these count 0, 1 and 2. Whole numbers must have a float0 as their cotangent. `infer` must be
+    finite and have a finite gradient. Unless the layer is random, `infer` must return what forward does if it gets the
+    statistics that forward observed, and an example of weight 0 must be as none, one of weight 2 as two.
 
     Args:
       layer: the `Layer`.
@@ -93,7 +95,7 @@ def layer(
         x = jax.tree.map(lambda a: _drawn(rng, (m, *a.shape), a.dtype), structs(in_shape))
 
     def training(params, x, weighted):
-        rows = jnp.asarray(np.resize(_ROWS, jax.tree.leaves(x)[0].shape[0])) if weighted else None
+        rows = jnp.asarray(np.resize(ROWS, jax.tree.leaves(x)[0].shape[0])) if weighted else None
         return call_forward(layer, params, x, key, rows)
 
     whole, part = _held_apart(layer, params, lambda: training(params, x, False))
@@ -110,13 +112,22 @@ def layer(
         problem = make_problem("layer", forward, manual, (part(params), x))
         return report_on(problem, make_options(fast=fast, seed=seed, batch=m, kinks="jax"))
 
-    report = check(weighted=False)
-    if report and layer.across:
-        report = check(weighted=True)
-    if not report:
-        return report
+    report = Report("layer", ())
+    if any(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves((part(params), x))):
+        report = check(weighted=False)
+        if report and layer.across:
+            report = check(weighted=True)
+        if not report:
+            return report
+
+    def forward(x, rows):
+        return call_forward(layer, params, x, key, rows)
+
+    rows = list(whole_number_rows(forward, layer, params, x))
+    if key is None:
+        rows += weight_rows(forward, layer, params, x)
     compared = infers_as_forward and key is None
-    rows = inference_rows(lambda: training(params, x, False), layer, params, x, compared)
+    rows += inference_rows(lambda: forward(x, None), layer, params, x, compared)
     assumed = (*report.assumed, *(f"{call}: its backward is by autodiff" for call in calls_of(layer, layer_from)))
     return replace(report, rows=(*report.rows, *rows), assumed=assumed)
 
@@ -128,7 +139,7 @@ def _held_apart(layer: Layer, params: Params, training: Callable[[], Any]) -> tu
     y, cache = training()
     leaves, structure = jax.tree.flatten(params)
     held = [
-        not np.any(leaf) for leaf in jax.tree.leaves(layer.backward(params, cache, jax.tree.map(jnp.ones_like, y))[0])
+        not np.any(leaf) for leaf in jax.tree.leaves(layer.backward(params, cache, cotangent_of(y, jnp.ones_like))[0])
     ]
 
     def whole(some):
@@ -142,7 +153,6 @@ def _held_apart(layer: Layer, params: Params, training: Callable[[], Any]) -> tu
 
 
 _SHAPE = ExampleTree()
-_ROWS = np.array([1.0, 0.0, 2.0], np.float32)
 
 
 def _drawn(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> np.ndarray:

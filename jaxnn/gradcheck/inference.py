@@ -5,9 +5,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxnn.gradcheck.comparison import Row
+from jaxnn.gradcheck.promises import cotangent_of, difference
 from jaxnn.gradcheck.runner import raised
 from jaxnn.nn.layer import Layer
 from jaxnn.typing import Params, PyTree
@@ -45,7 +45,7 @@ def inference_rows(
     if jax.tree.map(jnp.shape, inferred) != jax.tree.map(jnp.shape, y):
         yield Row("inference", "y", "fail", text="infer returns other shapes than forward")
         return
-    off = max((_off(a, b) for a, b in zip(*map(jax.tree.leaves, (inferred, y)), strict=True)), default=0.0)
+    off = difference(inferred, y)
     text = f"infer(params, observe(cache), x) is off from forward by {off:.2g} of its size; infers_as_forward=False"
     text += " if another function is meant"
     agrees = off <= _TOLERANCE
@@ -54,10 +54,5 @@ def inference_rows(
 
 def _with_gradient(layer: Layer, params: Params, stats: PyTree, x: PyTree) -> tuple[PyTree, PyTree]:
     y, pull = jax.vjp(lambda params, x: layer.infer(params, stats, x), params, x)
-    gradients = pull(jax.tree.map(jnp.ones_like, y))
+    gradients = pull(cotangent_of(y, jnp.ones_like))
     return y, [leaf for leaf in jax.tree.leaves(gradients) if leaf.dtype != jax.dtypes.float0]
-
-
-def _off(a: Any, b: Any) -> float:
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    return float(np.abs(a - b).max(initial=0.0) / max(np.abs(b).max(initial=0.0), np.finfo(np.float32).tiny))

@@ -112,18 +112,25 @@ def load(path: str | os.PathLike, layers: Factories | None = None) -> Saved:
     """
     known = {**_factories(), **(layers or {})}
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as arrays:
             # Stored arrays take no more memory than the file.
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                 raise _not_saved(path, "compressed entries")
-            with np.load(path, allow_pickle=False) as arrays:
-                contents = json.loads(str(arrays[_CONTENTS]))
-                if contents["version"] != _VERSION:
-                    raise _not_saved(path, f"version {contents['version']}")
-                network, params, stats = (_read(contents[name], arrays, known) for name in Saved._fields)
-    except (zipfile.BadZipFile, KeyError, TypeError, AttributeError, json.JSONDecodeError, RecursionError) as error:
-        raise _not_saved(path, f"{type(error).__name__}: {error}") from error
-    return Saved(LAYER.check("network", network), params, stats)
+            contents = json.loads(str(arrays[_CONTENTS]))
+            if contents["version"] != _VERSION:
+                raise _not_saved(path, f"version {contents['version']!r}")
+            saved = Saved(*(_read(contents[name], arrays, known) for name in Saved._fields))
+    except (OSError, _UnknownFactoryError):
+        raise
+    except Exception as error:  # a damaged file, or one that never was of `save`
+        first, *_ = str(error).splitlines() or [""]
+        raise _not_saved(path, f"{type(error).__name__}: {first[:200]}") from error
+    LAYER.check("network", saved.network)
+    return saved
+
+
+class _UnknownFactoryError(ValueError):
+    """A file names a factory that was not passed."""
 
 
 def _not_saved(path: Any, got: str) -> ValueError:
@@ -132,7 +139,8 @@ def _not_saved(path: Any, got: str) -> ValueError:
 
 def _factories() -> dict[str, Callable[..., Any]]:
     """Return jaxnn's factories of layers by name."""
-    return {name: getattr(nn, name) for name in nn.__all__} | {"chain_with_scans": chain_with_scans}
+    exported = {name: getattr(nn, name) for name in nn.__all__} | {"chain_with_scans": chain_with_scans}
+    return {name: one for name, one in exported.items() if getattr(one, "__annotations__", {}).get("return") is Layer}
 
 
 def _written(path: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
@@ -165,6 +173,7 @@ def _array_written(path: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
     if not isinstance(value, np.ndarray | jax.Array) or jnp.issubdtype(value.dtype, jax.dtypes.extended):
         raise _WRITABLE.error(path, value, NO_CALL)
     array = np.asarray(value)
+    array, path = array.astype(array.dtype.newbyteorder("="), copy=False), f"{len(arrays)} {path}"
     # NumPy writes dtypes that are not its own, such as bfloat16, as bytes without a name.
     arrays[path] = array if array.dtype.kind in "biufc" else array.view(f"u{array.dtype.itemsize}")
     return {"array": path, "dtype": array.dtype.name}
@@ -184,7 +193,9 @@ def _read(written: Any, arrays: Any, factories: Factories) -> Any:
     if kind == "call":
         name = written["call"]
         if name not in factories:
-            raise ValueError(f"layers must have the factory {name!r}: load(path, layers={{{name!r}: {name}}})")
+            raise _UnknownFactoryError(
+                f"layers must have the factory {name!r}: load(path, layers={{{name!r}: {name}}})"
+            )
         args = [_read(one, arrays, factories) for one in written["args"]]
         kwargs = {name: _read(one, arrays, factories) for name, one in written["kwargs"].items()}
         return factories[name](*args, **kwargs)

@@ -338,7 +338,7 @@ def softmax_backward(p: Array, dp: Array) -> Array:
 @factory(computes="identity_forward(z)")
 def identity() -> Layer:
     """Return the layer a = z, with which a network of any depth computes one linear map."""
-    return stateless(identity_forward, identity_backward)
+    return stateless(lambda x: (x, ()), lambda cache, dy: dy, whole_numbers=True)
 
 
 @factory(computes="sigmoid_forward(z) or jax.nn.sigmoid(z)")

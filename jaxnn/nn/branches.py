@@ -245,6 +245,8 @@ def fan_in_concat(axis: int = -1) -> Layer:
 
 
 def _side_by_side(name: str, layers: Sequence[Layer], named: Mapping[str, Layer]) -> tuple[list[Layer], Packing]:
+    # By name, since calls with other orders of names are equal.
+    named = dict(sorted(named.items()))
     for one, layer in named.items():
         LAYER.check(one, layer)
     _ONE_KIND.check(f"layers of {name}", (len(layers), len(named)))

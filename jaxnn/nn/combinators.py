@@ -17,7 +17,7 @@ from jaxnn.factories.representation import in_few_words
 from jaxnn.marking.places import entry
 from jaxnn.nn.boundaries import run_backward, run_forward, run_infer
 from jaxnn.nn.layer import Layer, observe_nothing, observes
-from jaxnn.nn.shapes import simplified
+from jaxnn.nn.shapes import structs
 from jaxnn.typing import Key, Params, PyTree, Shapes
 
 Run = Callable[[int, PyTree], PyTree]
@@ -191,6 +191,6 @@ def check_kept(name: str, what: str, given: Any, returned: Any, fix: str = "") -
 def init_same_shape(name: str, layer: Layer, key: Key, in_shape: Shapes) -> Params:
     """Initialize a layer that keeps the shape of an example; raise ValueError if it does not."""
     params, out_shape = layer.init(key, in_shape)
-    before, after = simplified(in_shape), simplified(out_shape)
+    before, after = (jax.tree.map(lambda a: a.shape, structs(shape)) for shape in (in_shape, out_shape))
     check_kept(name, "the shape", before, after, ": add a dense layer that restores the shape")
     return params

@@ -1,5 +1,6 @@
 """Embedding: a vector for each whole number, such as a word's."""
 
+from contextvars import ContextVar
 from typing import Any
 
 import jax
@@ -38,6 +39,10 @@ _SHAPE_OF_WORDS = Constraint(
 )
 
 
+indices_found: ContextVar[list[tuple[Array, int]] | None] = ContextVar("indices_found", default=None)
+"""Where traced indices and the size that they must be below are listed, while a network is traced to check its data."""
+
+
 class _Indices(Integers):
     """An array of whole numbers with named axes, from 0 to the size of another axis; traced numbers are not compared.
 
@@ -53,7 +58,9 @@ class _Indices(Integers):
     def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
         """Return the array; raise ValueError if a number is outside of the axis."""
         array = super().check(name, value, call)
-        n = call.sizes.get(self.below)
+        n, found = call.sizes.get(self.below), indices_found.get()
+        if isinstance(array, Tracer) and found is not None and n is not None:
+            found.append((array, n))
         if n is not None and array.size and not isinstance(array, Tracer):
             host = np.asarray(jax.device_get(array))  # inside a program, `array.min()` would be traced
             least, most = int(host.min()), int(host.max())
@@ -139,8 +146,8 @@ def embedding(vocabulary: int, n: int, init: Initializer = _NORMAL) -> Layer:
 
 
 def _index(params: Params, x: Array) -> Array:
-    # A negative index would count from the end: move it past the other end.
-    return jnp.where(x < 0, params["E"].shape[0], x)
+    # A negative index would count from the end: move it past the other end, which int8 may not hold.
+    return jnp.where(x < 0, params["E"].shape[0], x.astype(jnp.promote_types(x.dtype, jnp.int32)))
 
 
 CASES = {

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from jaxnn.arrays import zero_cotangent
 from jaxnn.constraints import checked
@@ -46,6 +47,8 @@ def frozen(layer: Layer, stats: Statistics = ()) -> Layer:
       >>> [bool(jnp.any(leaf)) for leaf in jax.tree.leaves(network.backward(params, cache, y)[0])]
       [False, False, True, True]
     """
+    if not all(isinstance(leaf, np.ndarray | Tracer) for leaf in jax.tree.leaves(stats)):
+        return frozen(layer, jax.tree.map(np.asarray, stats))  # so that equal numbers make equal layers
 
     def held_infer(held, x):
         params, stats = jax.lax.stop_gradient(held)

@@ -94,7 +94,7 @@ def autodiff_pair(function: Callable[[Params, PyTree], PyTree]) -> Pair:
         return y, _Residuals([leaves[i] for i in places], places, tuple(like), structure)
 
     def backward(params, cache, dy):
-        x = cache.structure.unflatten([jnp.zeros(a.shape, a.dtype) for a in cache.like])
+        x = cache.structure.unflatten([jnp.ones(a.shape, a.dtype) for a in cache.like])
         leaves, structure = jax.tree.flatten(jax.vjp(function, params, x)[1])
         for i, kept in zip(cache.places, cache.kept, strict=True):
             leaves[i] = kept

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 
 import jax
 
-from jaxnn.constraints import Constraint, Function, Instance, checked
+from jaxnn.constraints import Constraint, ExampleTree, Function, Instance, checked
 from jaxnn.factories.decorator import derived_field, factory, factory_made
 from jaxnn.typing import Array, Cache, Key, Params, PyTree, Shapes, Statistics
 
@@ -99,6 +99,7 @@ def stateless(
     forward: Callable[[Array], tuple[Array, Cache]],
     backward: Callable[[Cache, Array], Array],
     out_shape: Callable[[Shapes], Shapes] = lambda in_shape: in_shape,
+    whole_numbers: bool = False,
 ) -> Layer:
     """Return a layer without parameters and randomness from the pure pair that defines it.
 
@@ -106,12 +107,14 @@ def stateless(
       forward: `x -> (y, cache)`.
       backward: `(cache, dy) -> dx`.
       out_shape: maps the shape of an example before the layer to that after it; unchanged by default.
+      whole_numbers: whether the layer takes whole numbers and booleans as they are, with a float0 as their cotangent.
 
     Returns:
       A `Layer` whose params are `()`.
 
     Raises:
-      ValueError: if forward or backward is not a function of these arguments.
+      ValueError: if forward or backward is not a function of these arguments; at `init`, if an example is whole numbers
+        and the layer does not take them.
 
     Example:
       >>> import jax.numpy as jnp
@@ -120,8 +123,10 @@ def stateless(
       >>> square.backward((), cache, jnp.ones_like(y))[1]
       Array([[6.]], dtype=float32)
     """
+    taken = ExampleTree(floats=not whole_numbers)
+
     return Layer(
-        init=lambda key, in_shape: ((), out_shape(in_shape)),
+        init=lambda key, in_shape: ((), out_shape(taken.check("in_shape", in_shape))),
         forward=lambda params, x, key=None: forward(x),
         backward=lambda params, cache, dy: ((), backward(cache, dy)),
     )

@@ -3,9 +3,12 @@
 import math
 from typing import Any
 
+import jax
+
 from jaxnn.constraints import NO_CALL, Call, Numbers, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer, stateless
+from jaxnn.nn.shapes import simplified, structs
 from jaxnn.typing import Array
 
 __all__ = ["flatten", "flatten_backward", "flatten_forward"]
@@ -19,6 +22,10 @@ class _Rows(Numbers):
         if "like" in call.arguments:
             call.sizes["n"] = math.prod(call.arguments["like"].shape[1:])
         return super().check(name, value, call)
+
+    def convert(self, value: Any, name: str) -> Any:
+        """Return the array of numbers; the cotangent of whole numbers, a float0, is one of none."""
+        return value if value.dtype == jax.dtypes.float0 else super().convert(value, name)
 
 
 @checked(x=Numbers("m ..."))
@@ -60,7 +67,12 @@ def flatten_backward(like: Array, dy: Array) -> Array:
 @factory(computes="flatten_forward(x)")
 def flatten() -> Layer:
     """Return the layer that flattens each example, from in_shape (...) to (n,). See `flatten_forward`."""
-    return stateless(flatten_forward, flatten_backward, lambda in_shape: (math.prod(in_shape),))
+
+    def out_shape(in_shape):
+        like = structs(in_shape)
+        return simplified(jax.ShapeDtypeStruct((math.prod(like.shape),), like.dtype))
+
+    return stateless(flatten_forward, flatten_backward, out_shape, whole_numbers=True)
 
 
 CASES = {

@@ -1,5 +1,7 @@
 """Transformations of updates: a bound on the norm of each unit's weights."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -7,7 +9,7 @@ import optax
 from jaxnn.constraints import Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.optim.layout import with_layout
-from jaxnn.roles import axes_of, is_weight, name_of
+from jaxnn.roles import WeightAxes, axes_of, is_weight, name_of
 from jaxnn.typing import Scalar
 
 
@@ -17,7 +19,8 @@ def max_norm(limit: Scalar) -> optax.GradientTransformation:
     """Limit the norm of each unit's incoming weights: after each update, w := w min(1, limit/|w|).
 
     This projects the weights w of each unit onto the ball of that radius: each row of a `W`, and each vector of an
-    embedding `E`. Biases are not limited. It must be the
+    embedding `E`, and all weights of each channel that comes out of a `K`, which must not be one of a stack. Biases are
+    not limited. It must be the
     last of a chain, since it needs the update to be made: `optax.chain(optax.sgd(0.1), max_norm(3.0))`.
 
     Args:
@@ -47,8 +50,7 @@ def max_norm(limit: Scalar) -> optax.GradientTransformation:
         if axes is None:
             return update
         after = w + update
-        # Of an embedding, what comes out is a row.
-        norm = jnp.linalg.norm(after, axis=axes.units if name_of(path) == "E" else axes.inputs, keepdims=True)
+        norm = jnp.sqrt((after**2).sum(_axes_of_unit(path, axes, after.ndim), keepdims=True))
         return jnp.where(norm > limit, after * (limit / norm) - w, update).astype(update.dtype)
 
     def update(updates, state, params=None):
@@ -58,3 +60,10 @@ def max_norm(limit: Scalar) -> optax.GradientTransformation:
         return jax.tree_util.tree_map_with_path(project, updates, params), state
 
     return with_layout(optax.GradientTransformation(lambda params: optax.EmptyState(), update), "jaxnn")
+
+
+def _axes_of_unit(path: tuple[Any, ...], axes: WeightAxes, ndim: int) -> tuple[int, ...]:
+    """Return the axes along which the weights of one unit lie."""
+    if name_of(path) == "E":  # what comes out is a row
+        return (axes.units,)
+    return tuple(range(ndim - 1)) if name_of(path) == "K" else (axes.inputs,)

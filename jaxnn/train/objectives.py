@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnn.arrays import dtype_hint, promote_large_integers
 from jaxnn.caching import bounded_cache
@@ -22,8 +23,9 @@ from jaxnn.losses.terms import check_counts, check_terms
 from jaxnn.marking.marks import mark
 from jaxnn.marking.places import NETWORK
 from jaxnn.nn.boundaries import run_backward, run_forward
+from jaxnn.nn.embeddings import indices_found
 from jaxnn.nn.layer import LAYER, Layer, observes
-from jaxnn.nn.shapes import shapes_of
+from jaxnn.nn.shapes import from_hashable, hashable, shapes_of, structs
 from jaxnn.regularizers import Regularizer, no_regularizer
 from jaxnn.train.means import mean_of, shared, shares_of
 from jaxnn.typing import Array, Params, PyTree, Statistics
@@ -218,20 +220,51 @@ def _outputs(network: Layer, params: Params, x: Any) -> Any:
         return _forward_program(network).eval_shape(params, shapes)
     # Layers that take floats reject others at `init`.
     try:
-        jax.eval_shape(lambda: network.init(jax.random.key(0), shapes_of(shapes))[0])
+        bounds = _bounds_of_indices(network, hashable(shapes_of(shapes)))
     except ValueError as error:
         if not hasattr(x, "dtype"):
             raise
         raise ValueError(f"x must be floats, got {x.dtype}: {dtype_hint('x', x)}") from error
-    # Whole numbers are seen by layers that compare them with the size of a vocabulary.
+    leaves = jax.tree.leaves(x)
+    for i, n in bounds:
+        numbers = np.asarray(jax.device_get(leaves[i]))
+        if numbers.size and (numbers.min() < 0 or numbers.max() >= n):
+            _check_concrete(network, params, x)
+    return _forward_program(network).eval_shape(params, shapes)
+
+
+@bounded_cache
+def _bounds_of_indices(network: Layer, key: Any) -> list[tuple[int, int]]:
+    """Return the leaves of x that a layer takes as indices, and the number that they must be below."""
+    in_shape = from_hashable(key)
+    batch = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape), a.dtype), structs(in_shape))
+    found, bounds = [], []
+
+    def forward(x):
+        params, _ = network.init(jax.random.key(0), in_shape)
+        z, _ = network.forward(params, x, jax.random.key(0))
+        leaves = jax.tree.leaves(x)
+        bounds.extend((i, n) for index, n in found for i, leaf in enumerate(leaves) if leaf is index)
+        return z
+
+    reset = indices_found.set(found)
+    try:
+        jax.eval_shape(forward, batch)
+    finally:
+        indices_found.reset(reset)
+    return bounds
+
+
+def _check_concrete(network: Layer, params: Params, x: Any) -> None:
+    """Trace the network with the whole numbers of x, so that the layer that does not take them raises."""
     leaves, structure = jax.tree.flatten(x)
-    floats = [a if jnp.issubdtype(a.dtype, jnp.floating) else None for a in jax.tree.leaves(shapes)]
+    floats = [a if jnp.issubdtype(a.dtype, jnp.floating) else None for a in leaves]
 
     def forward(params, floats):
         given = [whole if a is None else a for a, whole in zip(floats, leaves, strict=True)]
         return network.forward(params, structure.unflatten(given), jax.random.key(0))[0]
 
-    return jax.eval_shape(forward, params, floats)
+    jax.eval_shape(forward, params, floats)
 
 
 @bounded_cache

@@ -10,7 +10,7 @@ from jax.core import Tracer
 from jaxnn.caching import bounded_cache
 from jaxnn.constraints import Constraint, ParamsTree, Real, checked
 from jaxnn.data.batches import BATCH, Batch, number_of_examples
-from jaxnn.data.weights import in_range
+from jaxnn.data.weights import in_range, relative
 from jaxnn.optim.nonfinite import all_finite
 from jaxnn.train.objectives import OBJECTIVE, Objective
 from jaxnn.typing import Array, Params, Statistics
@@ -92,7 +92,7 @@ def updated(stats: Any, observed: Statistics, batch: Batch, decay: float, skippe
         return stats
     _OF_NETWORK.check("statistics of the state", (stats, observed))
     dtype = stats.weight.dtype
-    weights = None if batch.weight is None else in_range(batch.weight, batch.normalizer)[0]
+    weights = None if batch.weight is None else _beside_others(batch)
     n = number_of_examples(batch) if weights is None else weights.sum().astype(dtype)
     weight = decay * stats.weight + n
     share = n / jnp.where(weight == 0, 1, weight)
@@ -106,6 +106,12 @@ def begun(state: Any, decay: float) -> Any:
     if decay < 1 or not isinstance(state.stats, Averages):
         return state
     return state._replace(stats=state.stats._replace(weight=jnp.zeros_like(state.stats.weight)))
+
+
+def _beside_others(batch: Batch) -> Array:
+    """Return the weights of examples on the scale of other batches: that of the normalizer, or relative without one."""
+    weight = in_range(batch.weight, batch.normalizer)[0]
+    return relative(weight) if batch.normalizer is None else weight
 
 
 class _OfNetwork(Constraint):

@@ -287,3 +287,51 @@ def test_differentiable_returns_what_was_observed():
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), grads, by_hand)
     of_stats = jax.grad(lambda p: jaxnn.differentiable(network, observe=True)(p, x)[1][1]["mean"].sum())(params)
     assert not any(leaf.any() for leaf in jax.tree.leaves(of_stats))
+
+
+# What is equal, and what is stored.
+
+
+def test_named_branches_in_another_order_are_the_same_layer():
+    one = nn.fan_out(a=jaxnn.dense(3), b=jaxnn.dense(3))
+    other = nn.fan_out(b=jaxnn.dense(3), a=jaxnn.dense(3))
+    assert one == other
+    jax.tree.map(np.testing.assert_array_equal, one.init(KEY, (2,))[0], other.init(KEY, (2,))[0])
+
+
+def test_frozen_layers_of_equal_statistics_are_equal():
+    stats = {"mean": np.ones(3, np.float32), "var": np.ones(3, np.float32)}
+    assert nn.frozen(nn.batch_norm(), stats) == nn.frozen(nn.batch_norm(), jax.tree.map(jnp.asarray, stats))
+
+
+def test_narrow_whole_numbers_index_a_wide_vocabulary():
+    layer = nn.embedding(300, 2)
+    params, _ = layer.init(KEY, shaped(dtype="int8"))
+    words = np.array([127, 0, 5], np.int8)
+    y, cache = layer.forward(params, jnp.asarray(words))
+    np.testing.assert_array_equal(y, np.asarray(params["E"])[[127, 0, 5]])
+    dE = layer.backward(params, cache, jnp.ones_like(y))[0]["E"]
+    np.testing.assert_array_equal(np.flatnonzero(np.asarray(dE).any(1)), [0, 5, 127])
+
+
+def test_activations_reject_whole_numbers_and_what_moves_numbers_takes_them():
+    words = shaped(4, dtype="int32")
+    for layer in (jaxnn.relu(), jaxnn.softmax(), nn.fan_in_sum(), nn.fan_in_concat()):
+        with pytest.raises(ValueError, match="it takes floats: put embedding"):
+            layer.init(KEY, words)
+    assert nn.identity().init(KEY, words)[1] == words
+    assert jaxnn.flatten().init(KEY, shaped(2, 3, dtype="uint8"))[1] == shaped(6, dtype="uint8")
+    assert jaxnn.flatten().init(KEY, (2, 3))[1] == (6,)
+
+
+def test_residual_compares_shapes_and_not_the_precision_of_trees():
+    half = (shaped(3, dtype="bfloat16"),) * 2
+    nn.residual(nn.parallel(jaxnn.dense(3), jaxnn.dense(3))).init(KEY, half)
+    with pytest.raises(ValueError, match="layer of residual must keep the shape"):
+        nn.residual(nn.parallel(jaxnn.dense(3), jaxnn.dense(4))).init(KEY, half)
+
+
+def test_units_are_masked_in_each_branch():
+    layer = mask_units(nn.fan_out(jaxnn.dense(4), jaxnn.dense(5)), 2)
+    params, _ = layer.init(KEY, (3,))
+    assert [int((y != 0).sum()) for y in layer.infer(params, (), jnp.ones((1, 3)))] == [2, 2]

@@ -328,3 +328,62 @@ def test_data_that_do_not_fit_the_network_raise_before_compilation(x, y, message
 def test_a_batch_whose_examples_all_weigh_0_raises():
     with pytest.raises(ValueError, match="weight must be at least 0, and one above 0"):
         jaxnn.fit(BOTH, ADAM, START, INPUTS, TARGETS, key=KEY, epochs=1, weight=np.zeros(M))
+
+
+def test_a_common_factor_of_a_batch_without_normalizer_changes_nothing():
+    """In a stream and in a step: the loss does not see it, nor do the averages."""
+    results = []
+    for factor in (1.0, 1000.0, 1e-3):
+        batches = [(X[:3], Y[:3], np.array([1.0, 2, 1])), (X[3:6] + 5, Y[3:6], factor * np.array([1.0, 2, 1]))]
+        stream = jaxnn.fit_stream(OBJECTIVE, SGD, PARAMS, batches, key=KEY, epochs=1, stats_decay=1.0)
+        state, _, _ = steps([jaxnn.Batch(*batch) for batch in batches], 1.0)
+        results.append((stream.stats, state.stats.value))
+    near(results[0], results[1])
+    near(results[0], results[2])
+
+
+@pytest.mark.parametrize("bad", [-1, 11])
+def test_an_example_of_weight_0_may_have_an_index_outside_of_the_vocabulary(bad):
+    words, weight = INPUTS["words"].copy(), np.ones(M)
+    words[3], weight[3] = bad, 0
+    given = {"key": KEY, "epochs": 2, "batch_size": 8, "weight": weight}
+    right = jaxnn.fit(BOTH, SGD, START, INPUTS, TARGETS, **given)
+    other = jaxnn.fit(BOTH, SGD, START, INPUTS | {"words": words}, TARGETS, **given)
+    assert np.isfinite(other.losses).all()
+    near((other.params, other.stats), (right.params, right.stats))
+
+
+def test_a_later_batch_outside_of_the_vocabulary_names_batch_and_layer():
+    words = np.concatenate([INPUTS["words"], INPUTS["words"] + 3])
+    x, y = jax.tree.map(lambda a: np.concatenate([a, a]), (INPUTS, TARGETS))
+    batches = jaxnn.data.host_batches(x | {"words": words}, y, 8, seed=0, shuffle=False)
+    with pytest.raises(
+        ValueError, match=r"batch \d of epoch 0.*embedding\(11, 3\): x must be whole numbers from 0 to 10"
+    ):
+        jaxnn.fit_stream(BOTH, SGD, START, batches, key=KEY, epochs=1)
+
+
+def test_batches_of_whole_numbers_are_checked_without_a_trace_for_each():
+    traced = []
+
+    def forward(x):
+        traced.append(x.shape)
+        return x, ()
+
+    watched = jaxnn.stateless(forward, lambda cache, dy: dy)
+    network = jaxnn.chain(nn.embedding(11, 2), jaxnn.flatten(), watched, jaxnn.dense(3))
+    words, labels = RNG.integers(0, 11, (400, 4)), RNG.integers(0, 3, 400)
+    params, _ = network.init(KEY, nn.shapes_of(words))
+    objective = jaxnn.objective(network, jaxnn.softmax_cross_entropy())
+    jaxnn.fit_stream(
+        objective, SGD, params, jaxnn.data.host_batches(words, labels, 8, seed=0), key=KEY, epochs=1, steps_per_call=1
+    )
+    assert len(traced) < 10
+
+
+def test_images_in_bytes_are_rejected_with_the_way_to_floats():
+    network = jaxnn.chain(jaxnn.flatten(), jaxnn.dense(1))
+    params, _ = network.init(KEY, (8, 8))
+    images = np.full((6, 8, 8), 200, np.uint8)
+    with pytest.raises(ValueError, match=r"x must be floats, got uint8: x.astype\('float32'\) / 255"):
+        jaxnn.fit(jaxnn.objective(network, jaxnn.squared_error()), SGD, params, images, Y[:6], key=KEY, epochs=1)
