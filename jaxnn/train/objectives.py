@@ -10,10 +10,8 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jaxnn.arrays import dtype_hint, promote_large_integers
-from jaxnn.caching import bounded_cache
+from jaxnn.arrays import promote_large_integers
 from jaxnn.constraints import Constraint, Instance, Nothing, OneOf, ParamsTree, checked
 from jaxnn.data.batches import BATCH, Batch
 from jaxnn.data.weights import counted, relative
@@ -23,11 +21,10 @@ from jaxnn.losses.terms import check_counts, check_terms
 from jaxnn.marking.marks import mark
 from jaxnn.marking.places import NETWORK
 from jaxnn.nn.boundaries import run_backward, run_forward
-from jaxnn.nn.embeddings import indices_found
 from jaxnn.nn.layer import LAYER, Layer, observes
-from jaxnn.nn.shapes import from_hashable, hashable, shapes_of, structs
 from jaxnn.regularizers import Regularizer, no_regularizer
 from jaxnn.train.means import mean_of, shared, shares_of
+from jaxnn.train.outputs import shapes_of_outputs
 from jaxnn.typing import Array, Params, PyTree, Statistics
 
 Gradients = Literal["hand", "auto"]
@@ -162,7 +159,7 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
         for path, leaf in jax.tree_util.tree_leaves_with_path(params):
             _FLOATS.check(f"params{jax.tree_util.keystr(path)}", leaf)
         params = jax.tree.map(promote_large_integers, params)
-        z, y = _outputs(network, params, batch.x), jax.tree.map(lambda y: counted(y, batch.weight), batch.y)
+        z, y = shapes_of_outputs(network, params, batch.x), jax.tree.map(lambda y: counted(y, batch.weight), batch.y)
         loss.check(z, y)
         if loss.counts is not None and batch.normalizer is None:
             with jax.ensure_compile_time_eval():  # labels are concrete where a population traces a member
@@ -209,69 +206,6 @@ def check_gradients(grads: Params, params: Params) -> None:
                 f"the gradient of params{jax.tree_util.keystr(path)} must have its shape, {jnp.shape(param)}, got "
                 f"{jnp.shape(grad)}: does the backward sum over the examples?"
             )
-
-
-def _outputs(network: Layer, params: Params, x: Any) -> Any:
-    """Return the shapes of the network's outputs; raise ValueError if it does not take such inputs."""
-    # NumPy's float64 is float32 in a program, unless jax_enable_x64 is set.
-    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, jax.dtypes.canonicalize_dtype(a.dtype)), x)
-    whole = [a for a in jax.tree.leaves(x) if not jnp.issubdtype(a.dtype, jnp.floating)]
-    if not whole:
-        return _forward_program(network).eval_shape(params, shapes)
-    # Layers that take floats reject others at `init`.
-    try:
-        bounds = _bounds_of_indices(network, hashable(shapes_of(shapes)))
-    except ValueError as error:
-        if not hasattr(x, "dtype"):
-            raise
-        raise ValueError(f"x must be floats, got {x.dtype}: {dtype_hint('x', x)}") from error
-    leaves = jax.tree.leaves(x)
-    for i, n in bounds:
-        numbers = np.asarray(jax.device_get(leaves[i]))
-        if numbers.size and (numbers.min() < 0 or numbers.max() >= n):
-            _check_concrete(network, params, x)
-    return _forward_program(network).eval_shape(params, shapes)
-
-
-@bounded_cache
-def _bounds_of_indices(network: Layer, key: Any) -> list[tuple[int, int]]:
-    """Return the leaves of x that a layer takes as indices, and the number that they must be below."""
-    in_shape = from_hashable(key)
-    batch = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape), a.dtype), structs(in_shape))
-    found, bounds = [], []
-
-    def forward(x):
-        params, _ = network.init(jax.random.key(0), in_shape)
-        z, _ = network.forward(params, x, jax.random.key(0))
-        leaves = jax.tree.leaves(x)
-        bounds.extend((i, n) for index, n in found for i, leaf in enumerate(leaves) if leaf is index)
-        return z
-
-    reset = indices_found.set(found)
-    try:
-        jax.eval_shape(forward, batch)
-    finally:
-        indices_found.reset(reset)
-    return bounds
-
-
-def _check_concrete(network: Layer, params: Params, x: Any) -> None:
-    """Trace the network with the whole numbers of x, so that the layer that does not take them raises."""
-    leaves, structure = jax.tree.flatten(x)
-    floats = [a if jnp.issubdtype(a.dtype, jnp.floating) else None for a in leaves]
-
-    def forward(params, floats):
-        given = [whole if a is None else a for a, whole in zip(floats, leaves, strict=True)]
-        return network.forward(params, structure.unflatten(given), jax.random.key(0))[0]
-
-    jax.eval_shape(forward, params, floats)
-
-
-@bounded_cache
-def _forward_program(network: Layer) -> Any:
-    # For `check`, which a stream calls often: the compiled function caches its output shapes. A layer's own cache can
-    # hold other things than arrays, so it is not returned.
-    return jax.jit(lambda params, x: network.forward(params, x, jax.random.key(0))[0])
 
 
 def _automatic(objective: Objective) -> ValueAndGrad:
