@@ -176,26 +176,12 @@ class ExampleShape(Constraint):
 
 
 class ExampleTree(ExampleShape):
-    """The shape of one example: a tuple of sizes for one array of floats, else a pytree of `jax.ShapeDtypeStruct`.
-
-    Args:
-      floats: whether every array must be one of floats.
-    """
-
-    def __init__(self, floats: bool = False):
-        super().__init__()
-        self.floats = floats
+    """The shape of one example: a tuple of sizes for one array of floats, else a pytree of `jax.ShapeDtypeStruct`."""
 
     def accepts(self, value: Any) -> bool:
         """Return whether it is a tuple of sizes, or a tree of shapes with dtypes."""
         leaves = jax.tree.leaves(value)
-        if super().accepts(value) or not (leaves and all(isinstance(a, jax.ShapeDtypeStruct) for a in leaves)):
-            return super().accepts(value)
-        return not self.floats or all(jnp.issubdtype(a.dtype, jnp.floating) for a in leaves)
-
-    def _hint(self, value: Any) -> str:
-        one = next((a for a in jax.tree.leaves(value) if isinstance(a, jax.ShapeDtypeStruct)), value)
-        return super()._hint(one)
+        return super().accepts(value) or bool(leaves) and all(isinstance(a, jax.ShapeDtypeStruct) for a in leaves)
 
 
 def signature_of(function: Any) -> inspect.Signature | None:

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import jax
+import jax.numpy as jnp
 
-from jaxnn.constraints import Constraint, ExampleTree, Function, Instance, checked
+from jaxnn.constraints import Constraint, Function, Instance, checked
 from jaxnn.factories.decorator import derived_field, factory, factory_made
 from jaxnn.typing import Array, Cache, Key, Params, PyTree, Shapes, Statistics
 
@@ -93,6 +94,13 @@ def _infer_by_forward(layer: Layer) -> Infer:
 derived_field(Layer, "infer", _infer_by_forward)
 
 
+_OF_FLOATS = Constraint(
+    "the shape of one example of floats",
+    fix="it takes floats: put embedding(vocabulary, n) before it",
+    test=lambda shape: all(jnp.issubdtype(getattr(a, "dtype", float), jnp.floating) for a in jax.tree.leaves(shape)),
+)
+
+
 @factory
 @checked(forward=Function("x"), backward=Function("cache", "dy"))
 def stateless(
@@ -123,10 +131,11 @@ def stateless(
       >>> square.backward((), cache, jnp.ones_like(y))[1]
       Array([[6.]], dtype=float32)
     """
-    taken = ExampleTree(floats=not whole_numbers)
-
     return Layer(
-        init=lambda key, in_shape: ((), out_shape(taken.check("in_shape", in_shape))),
+        init=lambda key, in_shape: (
+            (),
+            out_shape(in_shape if whole_numbers else _OF_FLOATS.check("in_shape", in_shape)),
+        ),
         forward=lambda params, x, key=None: forward(x),
         backward=lambda params, cache, dy: ((), backward(cache, dy)),
     )
