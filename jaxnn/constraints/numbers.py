@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import jax
 import numpy as np
 
+from jaxnn.arrays import is_tree
 from jaxnn.constraints.declaration import NO_CALL, Call, Constraint
 from jaxnn.validation import is_count, is_number
 
@@ -57,6 +59,7 @@ class UpTo(Count):
 
     def _most(self, call: Call) -> int | None:
         other: Any = call.arguments.get(self.argument)
+        other = jax.tree.leaves(other)[0] if is_tree(other) else other
         if hasattr(other, "shape"):
             return (*other.shape, 0)[0]
         return len(other) if isinstance(other, list | tuple) else other if is_count(other, least=0) else None

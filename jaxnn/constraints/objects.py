@@ -172,7 +172,8 @@ class ExampleShape(Constraint):
             return "it takes floats: put embedding(vocabulary, n) before it"
         if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(value)):
             return "it takes one array: put fan_in_concat() before it, or parallel(...) with a layer for each entry"
-        return "omit the batch axis, such as (4,) for 4 features"
+        is_batch = isinstance(value, dict) or hasattr(value, "dtype")
+        return "nn.shapes_of(x) makes it of a batch" if is_batch else "omit the batch axis, such as (4,) for 4 features"
 
 
 class ExampleTree(ExampleShape):
@@ -180,8 +181,7 @@ class ExampleTree(ExampleShape):
 
     def accepts(self, value: Any) -> bool:
         """Return whether it is a tuple of sizes, or a tree of shapes with dtypes."""
-        leaves = jax.tree.leaves(value)
-        return super().accepts(value) or bool(leaves) and all(isinstance(a, jax.ShapeDtypeStruct) for a in leaves)
+        return super().accepts(value) or {jax.ShapeDtypeStruct} == {type(a) for a in jax.tree.leaves(value)}
 
 
 def signature_of(function: Any) -> inspect.Signature | None:

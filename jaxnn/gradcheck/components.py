@@ -22,7 +22,7 @@ from jaxnn.factories.decorator import calls_of
 from jaxnn.gradcheck.api import gradient_as_vjp
 from jaxnn.gradcheck.checker import report_on
 from jaxnn.gradcheck.inference import inference_rows
-from jaxnn.gradcheck.options import make_options
+from jaxnn.gradcheck.options import Kinks, make_options
 from jaxnn.gradcheck.problem import as_gradcheck_error, make_problem
 from jaxnn.gradcheck.promises import ROWS, cotangent_of, weight_rows, whole_number_rows
 from jaxnn.gradcheck.report import Report
@@ -55,6 +55,7 @@ def layer(
     m: int = 5,
     x: PyTree = None,
     infers_as_forward: bool = True,
+    kinks: Kinks = "jax",
     fast: bool = False,
     seed: int = 0,
 ) -> Report:
@@ -73,6 +74,8 @@ def layer(
       x: inputs to check at; by default floats are drawn from a normal distribution, and whole numbers are 0 or 1.
       infers_as_forward: whether inference is to agree with training; False for a layer that means another function
         there.
+      kinks: "jax" accepts only JAX's slope at a kink, as jaxnn's own layers have it; "any" every slope between those on
+        its sides, with a note.
       fast: check only the given arguments, in float64 and in their own precision.
       seed: seed of the params, the inputs and all other random numbers; the same seed gives the same report.
 
@@ -110,7 +113,7 @@ def layer(
             return part(dparams), dx
 
         problem = make_problem("layer", forward, manual, (part(params), x))
-        return report_on(problem, make_options(fast=fast, seed=seed, batch=m, kinks="jax"))
+        return report_on(problem, make_options(fast=fast, seed=seed, batch=m, kinks=kinks))
 
     report = Report("layer", ())
     if any(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves((part(params), x))):

@@ -17,6 +17,8 @@ ROWS = np.array([1.0, 0.0, 2.0], np.float32)
 _TOLERANCE = 0.02
 """A sum in another order may round in half precision; a weight that is left out changes it by as much as its size."""
 
+_ACROSS = "one across examples has across=True and forward(params, x, key, rows)"
+
 Forward = Callable[[PyTree, Any], tuple[PyTree, Any]]
 """`forward(x, rows) -> (y, cache)`."""
 
@@ -49,15 +51,10 @@ def weight_rows(forward: Forward, layer: Layer, params: Params, x: PyTree) -> It
     pairs = {"y": y, "what observe returns": (weighted[1], repeated[1]), "dparams": (weighted[2], repeated[2])}
     for name, (one, other) in pairs.items():
         off = difference(one, other)
-        fix = (
-            "use rows in forward and backward" if layer.across else "a layer that looks across examples has across=True"
-        )
-        text = (
-            ""
-            if off <= _TOLERANCE
-            else f"{name} at weights of 0 and 2 is not as without and with examples twice: {fix}"
-        )
-        yield Row("weights of 0, 1 and 2", name, "fail" if text else "pass", max_rel=off, text=text)
+        fix = "use rows in forward and backward" if layer.across else _ACROSS
+        text = f"{name} at weights of 0 and 2 is not as without and with examples twice: {fix}"
+        right = off <= _TOLERANCE
+        yield Row("weights of 0, 1, 2", name, "pass" if right else "fail", max_rel=off, text="" if right else text)
 
 
 def _observed_and_pulled(forward: Forward, layer: Layer, params: Params, x: PyTree, weight: np.ndarray) -> Any:

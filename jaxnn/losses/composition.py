@@ -82,13 +82,22 @@ def weighted_sum(losses: _Parts) -> Loss:
         made = {n: of_part(loss, factor, z[n], y[n]) for n, (loss, factor) in parts.items()}
         return made if isinstance(losses, Mapping) else (list if isinstance(z, list) else tuple)(made.values())
 
+    def check(z, y):
+        for name, tree in (("z", z), ("y", y)):
+            _check_entries(name, tree, losses)
+        for n, (loss, _) in parts.items():
+            try:
+                loss.check(z[n], y[n])
+            except ValueError as error:
+                raise ValueError(f"y[{n!r}] must be targets of output {n!r}, got others: {error}") from error
+
     def counts(z, y):
         return of_parts(lambda loss, factor, z, y: loss.counts and loss.counts(z, y), z, y)
 
     return Loss(
         partial(of_parts, lambda loss, factor, z, y: _times(factor, loss.value(z, y))),
         partial(of_parts, lambda loss, factor, z, y: _times(factor, loss.gradient(z, y))),
-        partial(of_parts, lambda loss, factor, z, y: loss.check(z, y)),
+        check,
         counts if any(loss.counts is not None for loss, _ in parts.values()) else None,
     )
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.constraints import Function, checked
+from jaxnn.constraints import Constraint, Function, checked
 from jaxnn.factories.decorator import ByAutodiff, factory
 from jaxnn.nn.layer import NO_STATISTICS, Layer
 from jaxnn.nn.repetition import repeat
@@ -54,8 +54,9 @@ def layer_from(
 
     def init_layer(key, in_shape):
         params = init(key, in_shape)
-        batch = jax.tree.map(lambda a: jax.ShapeDtypeStruct((2, *a.shape), a.dtype), structs(in_shape))
-        return params, shapes_of(jax.eval_shape(function, params, batch))
+        batch = jax.tree.map(lambda a: jax.ShapeDtypeStruct((_EXAMPLES, *a.shape), a.dtype), structs(in_shape))
+        y = _BATCH.check("result of function(params, x)", jax.eval_shape(function, params, batch))
+        return params, shapes_of(y)
 
     pair = autodiff_pair(function)
 
@@ -64,6 +65,14 @@ def layer_from(
         return function(params, x)
 
     return _ByAutodiff(init_layer, lambda params, x, key=None: pair.forward(params, x), pair.backward, infer)
+
+
+_EXAMPLES = 2
+_BATCH = Constraint(
+    f"arrays (m, ...), for x of m = {_EXAMPLES} examples",
+    fix="keep the axis of examples, x.mean(1) for x.mean()",
+    test=lambda y: all(a.shape[:1] == (_EXAMPLES,) for a in jax.tree.leaves(y)),
+)
 
 
 class _ByAutodiff(ByAutodiff, Layer):

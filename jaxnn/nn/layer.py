@@ -41,7 +41,8 @@ class Layer(NamedTuple):
         shapes and dtypes of `params`; `dx` those of `x`, with a float0 for whole numbers, as `jax.vjp` has it.
       infer: `infer(params, stats, x) -> y`, as in inference: without randomness, and with the statistics of training
         instead of those of the batch. By default the y of `forward`.
-      observe: `observe(cache) -> stats`, the statistics of a batch that inference needs; `()` by default.
+      observe: `observe(cache) -> stats`, the statistics of a batch that inference needs, `()` by default. Training
+        takes weighted means of them over the batches, as of means and variances.
       across: whether y of one example depends on other examples, as in batch normalization. `forward` then has a fourth
         argument, `rows`, how much each example counts, (m,); `None` if all count 1. An example of weight 0 changes
         nothing, and one of weight 2 counts as if it were there twice.

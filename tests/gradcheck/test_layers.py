@@ -46,7 +46,7 @@ WRONG = {
     "whole numbers as None": (embedding_with(lambda x: None), WORDS, "dx of whole numbers must be"),
     "rows left out": (batch_norm_without_rows(), (3,), "y at weights of 0 and 2.*use rows in forward and backward"),
     "rows left out of observe": (observing_without_rows(), (3,), "what observe returns at weights of 0 and 2"),
-    "across left out": (centering_without_across(), (3,), "y at weights of 0 and 2.*has across=True"),
+    "across left out": (centering_without_across(), (3,), "y at weights of 0 and 2.*has across=True and forward"),
     "infer of another function": (
         nn.batch_norm()._replace(infer=lambda p, s, x: x),
         (3,),
@@ -99,3 +99,9 @@ def test_a_backward_by_autodiff_is_named():
 
 def _sine(params, x):
     return jnp.sin(x)
+
+
+def test_a_layer_has_the_slope_of_jax_at_a_kink_unless_any_is_allowed():
+    layer = jaxnn.stateless(lambda x: (jnp.maximum(x, 0), x), lambda x, dy: dy * (x > 0))
+    assert not gradcheck.layer(layer, (5,))
+    assert gradcheck.layer(layer, (5,), kinks="any")

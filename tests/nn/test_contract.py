@@ -335,3 +335,9 @@ def test_units_are_masked_in_each_branch():
     layer = mask_units(nn.fan_out(jaxnn.dense(4), jaxnn.dense(5)), 2)
     params, _ = layer.init(KEY, (3,))
     assert [int((y != 0).sum()) for y in layer.infer(params, (), jnp.ones((1, 3)))] == [2, 2]
+
+
+@pytest.mark.parametrize("function", [lambda p, x: x.mean(), lambda p, x: x.mean(0)])
+def test_layer_from_needs_the_axis_of_examples_in_its_result(function):
+    with pytest.raises(ValueError, match=r"must be arrays \(m, ...\), for x of m = 2 examples"):
+        nn.layer_from(function).init(KEY, (5,))

@@ -317,7 +317,11 @@ def test_two_inputs_and_two_outputs_are_saved_loaded_and_predict(tmp_path):
         (INPUTS | {"image": np.float32(1.0)}, TARGETS, r"x\['image'\] must be at least one example"),
         (INPUTS | {"image": INPUTS["image"] * np.nan}, TARGETS, r"x\['image'\] must be finite"),
         (INPUTS, {"label": TARGETS["label"]}, "y must be a dictionary with the keys of the losses"),
-        (INPUTS, TARGETS | {"label": TARGETS["label"] + 1}, "labels"),
+        (
+            INPUTS,
+            TARGETS | {"label": TARGETS["label"] + 1},
+            r"y\['label'\] must be targets of output 'label'.*labels of 3",
+        ),
     ],
 )
 def test_data_that_do_not_fit_the_network_raise_before_compilation(x, y, message):
@@ -387,3 +391,14 @@ def test_images_in_bytes_are_rejected_with_the_way_to_floats():
     images = np.full((6, 8, 8), 200, np.uint8)
     with pytest.raises(ValueError, match=r"x must be floats, got uint8: x.astype\('float32'\) / 255"):
         jaxnn.fit(jaxnn.objective(network, jaxnn.squared_error()), SGD, params, images, Y[:6], key=KEY, epochs=1)
+
+
+def test_a_tuple_of_inputs_trains_in_batches():
+    """Its length is not the number of examples."""
+    network = jaxnn.chain(nn.parallel(jaxnn.dense(2), jaxnn.dense(2)), nn.fan_in_sum(), jaxnn.dense(1))
+    x = (X, X[:, :2])
+    params, _ = network.init(KEY, nn.shapes_of(x))
+    objective = jaxnn.objective(network, jaxnn.squared_error())
+    result = jaxnn.fit(objective, SGD, params, x, Y, key=KEY, epochs=2, batch_size=4, shuffle=False)
+    batches = jaxnn.data.host_batches(x, Y, 4, seed=0, shuffle=False)
+    near(jaxnn.fit_stream(objective, SGD, params, batches, key=KEY, epochs=2).params, result.params)
