@@ -151,6 +151,14 @@ def check_labels(labels: Any, classes: int) -> None:
         )
 
 
+def as_index(numbers: Any, size: int) -> Any:
+    """Return whole numbers as indices of an axis, in 32 bits at least: a negative one, as if past the end, is `size`.
+
+    JAX would count it from the end; what is past the end can be filled with NaN, or dropped.
+    """
+    return jnp.where(numbers < 0, size, numbers.astype(jnp.promote_types(numbers.dtype, jnp.int32)))
+
+
 def fits(a: Any) -> Any:
     """Return a mask, in the shape of a, of the entries that JAX can hold: no whole numbers outside of int32."""
     if isinstance(a, jax.Array) or _always_fits(a.dtype):

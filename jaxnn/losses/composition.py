@@ -75,16 +75,18 @@ def weighted_sum(losses: _Parts) -> Loss:
     """
     parts: Mapping[Any, tuple[Loss, Scalar]] = losses if isinstance(losses, Mapping) else dict(enumerate(losses))
 
-    def of_parts(of_part: Callable[..., Any], z: PyTree, y: PyTree) -> PyTree:
-        """Return of_part(loss, factor, its z, its y) for each part, in the container of z."""
+    def check_entries(z, y):
         for name, tree in (("z", z), ("y", y)):
             _check_entries(name, tree, losses)
+
+    def of_parts(of_part: Callable[..., Any], z: PyTree, y: PyTree) -> PyTree:
+        """Return of_part(loss, factor, its z, its y) for each part, in the container of z."""
+        check_entries(z, y)
         made = {n: of_part(loss, factor, z[n], y[n]) for n, (loss, factor) in parts.items()}
         return made if isinstance(losses, Mapping) else (list if isinstance(z, list) else tuple)(made.values())
 
     def check(z, y):
-        for name, tree in (("z", z), ("y", y)):
-            _check_entries(name, tree, losses)
+        check_entries(z, y)
         for n, (loss, _) in parts.items():
             try:
                 loss.check(z[n], y[n])

@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.scipy.special import xlog1py, xlogy
 
-from jaxnn.arrays import check_labels
+from jaxnn.arrays import as_index, check_labels
 from jaxnn.constraints import Nothing, Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.losses.loss import Loss
@@ -22,7 +22,6 @@ from jaxnn.losses.targets import (
     ClassTargets,
     Targets,
     are_class_numbers,
-    as_index,
     check_between_0_and_1,
     check_classes,
     class_numbers,

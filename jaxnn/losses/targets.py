@@ -212,11 +212,6 @@ def class_numbers(z: Any, y: AnyArray) -> Array:
     return jnp.asarray(y).reshape(z.shape[:-1]).astype(jnp.int32)
 
 
-def as_index(numbers: Array, classes: int) -> Array:
-    """Return class numbers as an index (m, ...): a negative one, which would count from the end, becomes k."""
-    return jnp.where(numbers < 0, classes, numbers)
-
-
 def per_example(loss: Array) -> Array:
     """Sum a loss (m, ...) over all axes but the first, to (m,)."""
     return loss.sum(axis=tuple(range(1, loss.ndim)))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxnn.arrays import zero_cotangent
+from jaxnn.arrays import as_index, zero_cotangent
 from jaxnn.constraints import (
     NO_CALL,
     Call,
@@ -89,7 +89,7 @@ def embedding_forward(params: Params, x: Array) -> tuple[Array, Array]:
       >>> embedding_forward({"E": jnp.array([[0.0, 1.0], [2.0, 3.0]])}, jnp.array([1, 1, 0]))[0].tolist()
       [[2.0, 3.0], [2.0, 3.0], [0.0, 1.0]]
     """
-    return params["E"].at[_index(params, x)].get(mode="fill", fill_value=jnp.nan), x
+    return params["E"].at[as_index(x, params["E"].shape[0])].get(mode="fill", fill_value=jnp.nan), x
 
 
 @checked(params=_PARAMS, x=Integers("..."), dy=Floats("... n"))
@@ -108,7 +108,8 @@ def embedding_backward(params: Params, x: Array, dy: Array) -> tuple[Params, Arr
     Source: Bengio et al., "A neural probabilistic language model", 2003.
     """
     E = params["E"]
-    return {"E": jnp.zeros_like(E).at[_index(params, x)].add(dy.astype(E.dtype), mode="drop")}, zero_cotangent(x)
+    dE = jnp.zeros_like(E).at[as_index(x, E.shape[0])].add(dy.astype(E.dtype), mode="drop")
+    return {"E": dE}, zero_cotangent(x)
 
 
 @factory(computes="embedding_forward(params, x)")
@@ -143,11 +144,6 @@ def embedding(vocabulary: int, n: int, init: Initializer = _NORMAL) -> Layer:
 
     forward = embedding_forward.with_sizes(vocabulary=vocabulary, n=n)  # pyright: ignore[reportFunctionMemberAccess]
     return Layer(init_params, lambda params, x, key=None: forward(params, x), embedding_backward)
-
-
-def _index(params: Params, x: Array) -> Array:
-    # A negative index would count from the end: move it past the other end, which int8 may not hold.
-    return jnp.where(x < 0, params["E"].shape[0], x.astype(jnp.promote_types(x.dtype, jnp.int32)))
 
 
 CASES = {
