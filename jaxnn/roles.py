@@ -19,18 +19,21 @@ class WeightAxes(NamedTuple):
     Attributes:
       inputs: the axis of what goes in.
       units: the axis of the units, or channels, that come out.
+      along: the axis along which the weights of one unit lie; `None` for all but `units`. What comes out of an
+        embedding is a vector of it.
     """
 
     inputs: int
     units: int
+    along: int | None
 
 
 WEIGHTS = {
-    "W": WeightAxes(-1, -2),
-    "W_x": WeightAxes(-1, -2),
-    "W_a": WeightAxes(-1, -2),
-    "K": WeightAxes(-2, -1),
-    "E": WeightAxes(-2, -1),
+    "W": WeightAxes(-1, -2, -1),
+    "W_x": WeightAxes(-1, -2, -1),
+    "W_a": WeightAxes(-1, -2, -1),
+    "K": WeightAxes(-2, -1, None),
+    "E": WeightAxes(-2, -1, -1),
 }
 """The names of weights: W (n_out, n_in) of a dense layer, W_x and W_a (gates, n) of a recurrent one, K (..., c_in,
 c_out) of a convolution and E (vocabulary, n) of an embedding. Others, such as b, gamma and beta, are no weights."""

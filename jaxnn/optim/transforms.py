@@ -1,7 +1,5 @@
 """Transformations of updates: a bound on the norm of each unit's weights."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import optax
@@ -9,7 +7,7 @@ import optax
 from jaxnn.constraints import Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.optim.layout import with_layout
-from jaxnn.roles import WeightAxes, axes_of, is_weight, name_of
+from jaxnn.roles import axes_of, is_weight
 from jaxnn.typing import Scalar
 
 
@@ -18,10 +16,10 @@ from jaxnn.typing import Scalar
 def max_norm(limit: Scalar) -> optax.GradientTransformation:
     """Limit the norm of each unit's incoming weights: after each update, w := w min(1, limit/|w|).
 
-    This projects the weights w of each unit onto the ball of that radius: each row of a `W`, and each vector of an
+    This projects the weights w of each unit onto the ball of that radius: each row of a `W`, each vector of an
     embedding `E`, and all weights of each channel that comes out of a `K`, which must not be one of a stack. Biases are
-    not limited. It must be the
-    last of a chain, since it needs the update to be made: `optax.chain(optax.sgd(0.1), max_norm(3.0))`.
+    not limited. It must be the last of a chain, since it needs the update to be made:
+    `optax.chain(optax.sgd(0.1), max_norm(3.0))`.
 
     Args:
       limit: the largest Euclidean norm of a row, positive and finite, a scalar. May be traced.
@@ -50,7 +48,8 @@ def max_norm(limit: Scalar) -> optax.GradientTransformation:
         if axes is None:
             return update
         after = w + update
-        norm = jnp.sqrt((after**2).sum(_axes_of_unit(path, axes, after.ndim), keepdims=True))
+        along = tuple(range(after.ndim - 1)) if axes.along is None else axes.along
+        norm = jnp.sqrt((after**2).sum(along, keepdims=True))
         return jnp.where(norm > limit, after * (limit / norm) - w, update).astype(update.dtype)
 
     def update(updates, state, params=None):
@@ -60,10 +59,3 @@ def max_norm(limit: Scalar) -> optax.GradientTransformation:
         return jax.tree_util.tree_map_with_path(project, updates, params), state
 
     return with_layout(optax.GradientTransformation(lambda params: optax.EmptyState(), update), "jaxnn")
-
-
-def _axes_of_unit(path: tuple[Any, ...], axes: WeightAxes, ndim: int) -> tuple[int, ...]:
-    """Return the axes along which the weights of one unit lie."""
-    if name_of(path) == "E":  # what comes out is a row
-        return (axes.units,)
-    return tuple(range(ndim - 1)) if name_of(path) == "K" else (axes.inputs,)
