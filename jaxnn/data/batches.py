@@ -71,9 +71,9 @@ class Batch(NamedTuple):
     normalizer: AnyArray | Scalar | None = None
 
 
-def number_of_examples(batch: Batch) -> int:
-    """Return m."""
-    return jax.tree.leaves(batch.x)[0].shape[0]
+def number_of_examples(data: PyTree) -> int:
+    """Return m, the size of the first axis, of a batch or of its inputs or targets alone."""
+    return jax.tree.leaves(data)[0].shape[0]
 
 
 def take(tree: PyTree, rows: Any) -> PyTree:

@@ -10,7 +10,7 @@ from jax.core import Tracer
 from jaxnn.arrays import as_array, check_finite, check_labels, check_real, dtype_hint, fits, map_arrays
 from jaxnn.constraints import Count, Flag, Nothing
 from jaxnn.constraints import checked as declared
-from jaxnn.data.batches import Batch
+from jaxnn.data.batches import Batch, number_of_examples
 from jaxnn.data.weights import check_weight, counted, simplified
 from jaxnn.typing import ArrayLike
 
@@ -60,23 +60,26 @@ def check_batch(
 
 def checked(x: Any, y: Any, weight: Any = None, some: bool = True, whole_numbers: bool = False) -> Batch:
     """Validate as `check_batch` does; without `some`, all weights may be 0, as in a part of the data."""
+    given: dict[str, Any] = {}  # before its conversion, for the hint of an error
 
-    def inputs(name, given):
-        a = on_host(name, given)
+    def inputs(name, a):
+        given[name] = a
+        return on_host(name, a)
+
+    def check_input(name, a):
         if not (whole_numbers and (jnp.issubdtype(a.dtype, jnp.integer) or a.dtype == bool)):
-            check_floats(name, a, given)
-        return a
+            check_floats(name, a, given[name])
 
-    def targets(name, given):
-        a = on_host(name, given)
+    def check_target(name, a):
         check_real(name, a, a, "np.unique(y, return_inverse=True)[1] numbers the classes")
-        return a
 
+    x, y = map_arrays(inputs, "x", x), map_arrays(on_host, "y", y)
     # Lengths before dtypes, since examples in columns may have neither right.
-    check_rows(map_arrays(on_host, "x", x), map_arrays(on_host, "y", y))
-    x, y = map_arrays(inputs, "x", x), map_arrays(targets, "y", y)
+    check_rows(x, y)
+    map_arrays(check_input, "x", x)
+    map_arrays(check_target, "y", y)
     if weight is not None:
-        weight = simplified(check_weight(on_host("weight", weight), jax.tree.leaves(x)[0].shape[0], some))
+        weight = simplified(check_weight(on_host("weight", weight), number_of_examples(x), some))
     x, y = (map_arrays(lambda name, a: checked_finite(name, a, weight), name, a) for name, a in (("x", x), ("y", y)))
     # An index outside of a vocabulary is finite here, and NaN in a network.
     x = map_arrays(lambda _, a: a if jnp.issubdtype(a.dtype, jnp.inexact) else counted(a, weight), "x", x)

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxnn.arrays import is_tree, map_arrays
 from jaxnn.constraints import Count, Flag, ListOf, Real, UpTo, checked
-from jaxnn.data.batches import Batch, take
+from jaxnn.data.batches import Batch, number_of_examples, take
 from jaxnn.data.examples import check_rows, on_host
 from jaxnn.typing import ArrayLike, PyTree
 
@@ -85,7 +85,7 @@ def k_folds(y: ArrayLike, k: int, *, seed: int, stratify: bool = False) -> np.nd
       [3.0, 2.0]
     """
     y = map_arrays(on_host, "y", y)
-    m = len(jax.tree.leaves(y)[0])
+    m = number_of_examples(y)
     order = random_order(y, seed, stratify)
     folds = np.zeros((k, m), np.float32)
     folds[np.arange(m) * k // m, order] = 1

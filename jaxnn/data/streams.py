@@ -56,7 +56,7 @@ def host_batches(
     """
     x, y = map_arrays(_with_rows, "x", x), map_arrays(_with_rows, "y", y)
     check_rows(x, y)
-    m, mean = jax.tree.leaves(x)[0].shape[0], 0.0
+    m, mean = number_of_examples(x), 0.0
     if weight is not None:
         weight = np.asarray(simplified(check_weight(on_host("weight", weight), m, some=True)), float)
         mean = weight.mean()
@@ -204,7 +204,7 @@ def of_one_size(batches: Callable[[int], Iterable], many: float) -> Callable[[in
                 )
             if first is None:
                 first = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), tuple(batch[:2]))
-            yield _padded(batch, jax.tree.leaves(first)[0].shape[0])
+            yield _padded(batch, number_of_examples(first))
         if number < 0:
             hint = "" if first is None else ": return a new generator for every epoch"
             raise ValueError(f"batches({epoch}) must have at least one batch, got none{hint}")
