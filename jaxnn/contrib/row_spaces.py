@@ -178,13 +178,15 @@ def fit_in_row_space(
         return (dict(small[0], W=space.lift(small[0]["W"], W)), *small[1:])
 
     small = (dict(params[0], W=space.project(W)), *params[1:])
-    measure = evaluate
-    if evaluate is not None and takes_statistics(evaluate):
-        measure = lambda small, stats: evaluate(full(small), stats)  # noqa: E731
-    elif evaluate is not None:
-        measure = lambda small: evaluate(full(small))  # noqa: E731
+    measure = None if evaluate is None else _at_full_size(evaluate, full)
     result = fit(objective, optimizer, small, coordinates, data.y, key=key, epochs=epochs, evaluate=measure, **options)
     return result._replace(params=full(result.params))
+
+
+def _at_full_size(evaluate: Callable[..., Any], full: Callable[[Params], Params]) -> Callable[..., Any]:
+    if takes_statistics(evaluate):
+        return lambda small, stats: evaluate(full(small), stats)
+    return lambda small: evaluate(full(small))
 
 
 def _first_weights(params: Params, x: np.ndarray) -> Array:

@@ -143,7 +143,8 @@ def combined(
         return forward(run, x)
 
     def observe(cache):
-        return statistics([layer.observe(one) for layer, one in zip(layers, unpack(cache), strict=True)], pack)
+        observed = [layer.observe(one) for layer, one in zip(layers, unpack(cache), strict=True)]
+        return pack(observed) if jax.tree.leaves(observed) else ()
 
     @checked(params=params_of_layers)
     def parts(params):
@@ -152,11 +153,6 @@ def combined(
     across = any(layer.across for layer in layers)
     observe = observe if observes(*layers) else observe_nothing
     return Layer(init, forward_all, backward_all, infer_all, observe, across, parts)
-
-
-def statistics(observed: list[PyTree], pack: Callable[[list], PyTree] = tuple) -> PyTree:
-    """Return the statistics of several parts as one tree; `()` if none observed anything."""
-    return pack(observed) if jax.tree.leaves(observed) else ()
 
 
 @contextmanager

@@ -110,8 +110,7 @@ def begun(state: Any, decay: float) -> Any:
 
 def _beside_others(batch: Batch) -> Array:
     """Return the weights of examples on the scale of other batches: that of the normalizer, or relative without one."""
-    weight = in_range(batch.weight, batch.normalizer)[0]
-    return relative(weight) if batch.normalizer is None else weight
+    return relative(batch.weight) if batch.normalizer is None else in_range(batch.weight, batch.normalizer)[0]
 
 
 class _OfNetwork(Constraint):
