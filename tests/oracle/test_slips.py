@@ -5,14 +5,17 @@ import math
 import numpy as np
 import pytest
 
-from tests.helpers.oracle import activations, logistic, losses, networks
+from tests.helpers.oracle import activations, logistic, losses, networks, windows
 from tests.helpers.oracle.differences import central, complex_step
-from tests.helpers.oracle.slips import SLIPS
-from tests.helpers.oracle.targets import RELU, TARGETS
+from tests.helpers.oracle.slips import COURSE_SLIPS, OPTIMIZER_SLIPS, SLIPS
+from tests.helpers.oracle.targets import CONVOLUTION_GEOMETRY, COURSE_TARGETS, RELU, TARGETS
 from tests.helpers.oracle_cases import BY_DIFFERENCES, EXACT, assert_same
+from tests.oracle.test_optimizers import run, unrolled
+
+GRADIENT_SLIPS = [*SLIPS, *COURSE_SLIPS]
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+@pytest.mark.parametrize("target", [*TARGETS, *COURSE_TARGETS], ids=lambda target: target.name)
 def test_target_gradients_are_right(rng, target):
     case = target.arguments(rng)
     assert_same(target.gradient(*case), complex_step(target.value, case, target.wrt), **EXACT)
@@ -37,7 +40,7 @@ def distance(actual, expected):
     )
 
 
-@pytest.mark.parametrize("slip", SLIPS, ids=lambda slip: slip.name)
+@pytest.mark.parametrize("slip", GRADIENT_SLIPS, ids=lambda slip: slip.name)
 def test_slip_differs_from_the_right_gradient(rng, slip):
     for _ in range(5):
         case = slip.target.arguments(rng)
@@ -60,6 +63,15 @@ def test_slip_at_the_kink():
     np.testing.assert_array_equal(slip.function(z, da)[0], [[0, 5, 7]])
 
 
+def with_bias_inside(x, K, b):
+    """The convolution of item 14, by a channel of ones, also in the padding, whose filter holds b at each offset."""
+    padding = windows.padding_pairs("same", x.shape[1:-1], K.shape[:-2], (2, 1), (1, 1))
+    padded = np.pad(x, [(0, 0), *padding, (0, 0)])
+    ones, offsets = np.ones((*padded.shape[:-1], 1)), np.ones((*K.shape[:-2], 1, 1))
+    inputs, filters = np.concatenate([padded, ones], axis=-1), np.concatenate([K, offsets * K.shape[-2] * b], axis=-2)
+    return windows.convolution(inputs, filters, 0 * b, **{**CONVOLUTION_GEOMETRY, "padding": "valid"})
+
+
 def wrong_values():
     """The slips that are the exact gradient of a wrong function, with that function."""
 
@@ -80,12 +92,14 @@ def wrong_values():
         "second_layer_reads_the_input": skips_hidden,
         "leaky_relu_as_max_with_slope": lambda z, da: np.sum(da * np.maximum(0.01, z)),
         "relu_as_maximum_over_the_axis": lambda z, da: np.sum(da * np.max(z, 0)),
+        "bias_inside_the_window_sum": lambda x, K, b, dy: np.sum(dy * with_bias_inside(x, K, b)),
+        "dropout_with_another_keep": lambda x, mask, da: np.sum(da * mask * x / 0.5),
     }
 
 
 @pytest.mark.parametrize("name", wrong_values())
 def test_slip_is_the_gradient_of_its_wrong_function(rng, name):
-    [slip] = [slip for slip in SLIPS if slip.name == name]
+    [slip] = [slip for slip in GRADIENT_SLIPS if slip.name == name]
     case = slip.target.arguments(rng)
     expected = central(wrong_values()[name], case, slip.target.wrt)
     assert_same(slip.function(*case), expected, **BY_DIFFERENCES)
@@ -93,7 +107,7 @@ def test_slip_is_the_gradient_of_its_wrong_function(rng, name):
 
 def test_slips_with_a_wrong_shape(rng):
     """Two slips have the right numbers inside a wrong shape; all others have the right shapes."""
-    for slip in SLIPS:
+    for slip in GRADIENT_SLIPS:
         case = slip.target.arguments(rng)
         right, wrong = slip.target.gradient(*case), slip.function(*case)
         same = [np.shape(one) == np.shape(other) for one, other in zip(wrong, right, strict=True)]
@@ -106,8 +120,30 @@ def test_slips_with_a_wrong_shape(rng):
             np.testing.assert_allclose(wrong[1].mean(axis=0), right[1], **EXACT)
 
 
+def test_bias_inside_the_window_sum_is_wrong_in_value():
+    """Of zeros under ones, (3, 2, 2, 1): b = 0.5 once, or 12 times."""
+    x, K, b = np.zeros((1, 4, 3, 2)), np.ones((3, 2, 2, 1)), np.array([0.5])
+    np.testing.assert_array_equal(windows.convolution(x, K, b, **CONVOLUTION_GEOMETRY), np.full((1, 2, 3, 1), 0.5))
+    np.testing.assert_array_equal(with_bias_inside(x, K, b), np.full((1, 2, 3, 1), 6.0))
+
+
+@pytest.mark.parametrize("slip", OPTIMIZER_SLIPS, ids=lambda slip: slip.name)
+def test_optimizer_slip_differs_from_the_paper(rng, slip):
+    """With gradients as small as eps^(1/2), the right steps are the unrolled sums, and the slip's are not."""
+    params, grads = np.zeros(4), list(1e-4 * rng.normal(size=(8, 4)))
+    right, wrong = (run(make(0.1), params, grads) for make in (slip.target, slip.function))
+    for t, (one, other, before) in enumerate(zip(right, wrong, [params, *right], strict=False)):
+        np.testing.assert_allclose(one, before - unrolled("adam", grads, t), rtol=1e-12, atol=1e-14)
+        if t == 0 and slip.name == "adam_corrections_without_the_power":
+            np.testing.assert_allclose(other, one, **EXACT)
+        else:
+            assert distance([other], [one]) > 0.1
+
+
 def test_slips_cover_the_section():
+    slips = [*GRADIENT_SLIPS, *OPTIMIZER_SLIPS]
     assert {slip.section_item for slip in SLIPS} == set(range(1, 12))
-    assert len({slip.name for slip in SLIPS}) == len(SLIPS)
-    for slip in SLIPS:
+    assert {slip.section_item for slip in slips} == {*range(1, 15), 16}
+    assert len({slip.name for slip in slips}) == len(slips)
+    for slip in slips:
         assert f"Item {slip.section_item}:" in slip.function.__doc__

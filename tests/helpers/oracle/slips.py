@@ -4,25 +4,46 @@ A slip has the signature of its target's right gradient and returns a tuple of t
 accepts the right gradient must also reject the slip. Everything is in rows; the shapes are those of `targets`.
 Most slips have the right shapes and wrong numbers; `dw_of_length_m` and `db_without_the_sum` have a wrong shape, and
 a check that broadcasts may not notice. `relu_slope_one_at_zero` is wrong at z = 0 alone.
+
+`SLIPS` are those of the notes, items 1 to 11. `COURSE_SLIPS` are those of course code, from item 13 on; their targets
+are sums of dy * y. `OPTIMIZER_SLIPS`, item 12, are wrong updates: function and target make an `optimizers.Optimizer`.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from .activations import d_sigmoid, sigmoid, tanh
-from .targets import LAYER, LEAKY_RELU, LOGISTIC, ONE_HIDDEN, RELU, Target
+from .optimizers import AdamState, Optimizer, adam
+from .pooling import first_largest, pooling_windows
+from .targets import (
+    AVERAGE_POOLING,
+    CONVOLUTION,
+    DROPOUT,
+    LAYER,
+    LEAKY_RELU,
+    LOGISTIC,
+    MAX_POOLING,
+    ONE_HIDDEN,
+    POOLING_GEOMETRY,
+    RELU,
+    Target,
+)
 
 
 class Slip(NamedTuple):
-    """A wrong gradient: its name, its number in section 8, what is wrong, the function, and the right `Target`."""
+    """A wrong gradient: its name, its number in section 8, what is wrong, the function, and the right `Target`.
+
+    Of a wrong update, `function` and `target` are the factories of the wrong optimizer and of the right one.
+    """
 
     name: str
     section_item: int
     what_is_wrong: str
     function: Callable
-    target: Target
+    target: Target | Callable
 
 
 def _logistic_from(dz, x):
@@ -150,6 +171,89 @@ def _one_hidden_with(hidden_slope, W1, b1, W2, b2, x, y):
     return dz1.T @ x, np.sum(dz1, axis=0), dz2.T @ a1, np.sum(dz2, axis=0)
 
 
+def adam_corrections_without_the_power(rate, beta1=0.9, beta2=0.999, eps=1e-8):
+    """Item 12: mhat = m / (1 - beta1), vhat = v / (1 - beta2). It should be beta1^t and beta2^t.
+
+    The first step is right. The corrections never fade: in the long run mhat is 10 times m, and vhat 1000 times v.
+    """
+    return _adam_with(
+        lambda m, v, t: rate * m / (1 - beta1) / (np.sqrt(v / (1 - beta2)) + eps),
+        beta1,
+        beta2,
+    )
+
+
+def adam_eps_inside_the_root(rate, beta1=0.9, beta2=0.999, eps=1e-8):
+    """Item 12: p - rate mhat / sqrt(vhat + eps). It should be sqrt(vhat) + eps, which differs where vhat is small."""
+    return _adam_with(
+        lambda m, v, t: rate * m / (1 - beta1**t) / np.sqrt(v / (1 - beta2**t) + eps),
+        beta1,
+        beta2,
+    )
+
+
+def max_pooling_overwrites_the_window(x, dy):
+    """Item 13: dx[window] = dy * (the element is the largest), for each window. It should be +=.
+
+    The zeros of a window overwrite, too, what an earlier window passed to its largest element.
+    """
+    dx = np.zeros(x.shape)
+    for i in range(x.shape[0]):
+        for u, window in pooling_windows(x, **POOLING_GEOMETRY)[1]:
+            for c in range(x.shape[-1]):
+                largest = first_largest(x, i, window, c)
+                for at in window:
+                    dx[(i, *at, c)] = dy[(i, *u, c)] if at == largest else 0.0
+    return (dx,)
+
+
+def max_pooling_overwrites_the_largest(x, dy):
+    """Item 13: dx[largest] = dy, for each window. It should be +=: an element may be the largest of several windows."""
+    dx = np.zeros(x.shape)
+    for i in range(x.shape[0]):
+        for u, window in pooling_windows(x, **POOLING_GEOMETRY)[1]:
+            for c in range(x.shape[-1]):
+                dx[(i, *first_largest(x, i, window, c), c)] = dy[(i, *u, c)]
+    return (dx,)
+
+
+def average_pooling_overwrites(x, dy):
+    """Item 13: dx[window] = dy / count, for each window. It should be +=."""
+    dx = np.zeros(x.shape)
+    for i in range(x.shape[0]):
+        for u, window in pooling_windows(x, **POOLING_GEOMETRY)[1]:
+            for at in window:
+                for c in range(x.shape[-1]):
+                    dx[(i, *at, c)] = dy[(i, *u, c)] / len(window)
+    return (dx,)
+
+
+def bias_inside_the_window_sum(x, K, b, dy):
+    """Item 14: the exact gradient of y = sum over a, c of (x K + b_o). It should be b_o + sum over a, c of x K.
+
+    db is k_h k_w c_in times too large, as b is in the value; dx and dK are right.
+    """
+    dx, dK, db = CONVOLUTION.gradient(x, K, b, dy)
+    return dx, dK, math.prod(K.shape[:-1]) * db
+
+
+def dropout_with_another_keep(x, mask, da):
+    """Item 16: dx = da * mask / 0.5, of a forward with another keep probability, `targets.KEEP`."""
+    return (da * mask / 0.5,)
+
+
+def _adam_with(update, beta1, beta2):
+    """Adam but for its step: p := p - update(m, v, t)."""
+
+    def step(state, params, grad):
+        t = state.t + 1
+        m = beta1 * state.m + (1 - beta1) * grad
+        v = beta2 * state.v + (1 - beta2) * grad**2
+        return AdamState(t, m, v), params - update(m, v, t)
+
+    return Optimizer(adam(0.0).init, step)
+
+
 def _slip(section_item, what_is_wrong, function, target):
     return Slip(function.__name__, section_item, what_is_wrong, function, target)
 
@@ -170,4 +274,17 @@ SLIPS = [
     _slip(9, "relu'(0) = 1 for 0", relu_slope_one_at_zero, RELU),
     _slip(10, "np.max(z, 0), over an axis, for np.maximum(z, 0)", relu_as_maximum_over_the_axis, RELU),
     _slip(11, "dw has length m for n_x", dw_of_length_m, LOGISTIC),
+]
+
+COURSE_SLIPS = [
+    _slip(13, "dx[window] = the window's mask times dy, for +=", max_pooling_overwrites_the_window, MAX_POOLING),
+    _slip(13, "dx[largest] = dy for +=", max_pooling_overwrites_the_largest, MAX_POOLING),
+    _slip(13, "dx[window] = dy / count for +=", average_pooling_overwrites, AVERAGE_POOLING),
+    _slip(14, "b inside the sum over the window", bias_inside_the_window_sum, CONVOLUTION),
+    _slip(16, "dropout's backward with another keep", dropout_with_another_keep, DROPOUT),
+]
+
+OPTIMIZER_SLIPS = [
+    _slip(12, "m / (1 - beta1) for m / (1 - beta1^t)", adam_corrections_without_the_power, adam),
+    _slip(12, "sqrt(vhat + eps) for sqrt(vhat) + eps", adam_eps_inside_the_root, adam),
 ]

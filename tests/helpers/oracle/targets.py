@@ -12,6 +12,8 @@ import numpy as np
 
 from .activations import d_leaky_relu, d_relu, d_tanh, leaky_relu, relu, sigmoid, tanh
 from .losses import sigmoid_cross_entropy
+from .pooling import average_pooling, d_average_pooling, d_max_pooling, max_pooling
+from .windows import convolution, d_convolution
 
 
 class Target(NamedTuple):
@@ -124,6 +126,66 @@ def elementwise_arguments(rng):
     return z + 0.1 * np.sign(z), rng.normal(size=(6, 3))
 
 
+CONVOLUTION_GEOMETRY = dict(stride=(2, 1), padding="same", dilation=(1, 1), groups=1)
+POOLING_GEOMETRY = dict(size=(3, 2), stride=(1, 1), padding="same")
+KEEP = 0.8
+
+
+def convolution_value(x, K, b, dy):
+    """Return the sum of dy * y, with y the convolution of `CONVOLUTION_GEOMETRY`."""
+    return np.sum(dy * convolution(x, K, b, **CONVOLUTION_GEOMETRY))
+
+
+def convolution_gradient(x, K, b, dy):
+    """Return (dx, dK, db), as `windows.d_convolution`."""
+    return d_convolution(x, K, b, **CONVOLUTION_GEOMETRY, dy=dy)
+
+
+def convolution_arguments(rng):
+    """x (1, 5, 3, 2), K (3, 2, 2, 3), b (3,), dy (1, 3, 3, 3)."""
+    return tuple(rng.normal(size=shape) for shape in [(1, 5, 3, 2), (3, 2, 2, 3), (3,), (1, 3, 3, 3)])
+
+
+def max_pooling_value(x, dy):
+    """Return the sum of dy * y, with y the max pooling of `POOLING_GEOMETRY`, whose windows overlap."""
+    return np.sum(dy * max_pooling(x, **POOLING_GEOMETRY))
+
+
+def max_pooling_gradient(x, dy):
+    """Return (dx,), as `pooling.d_max_pooling`."""
+    return (d_max_pooling(x, **POOLING_GEOMETRY, dy=dy),)
+
+
+def average_pooling_value(x, dy):
+    """Return the sum of dy * y, with y the average pooling of `POOLING_GEOMETRY`; padding doesn't count."""
+    return np.sum(dy * average_pooling(x, **POOLING_GEOMETRY, count_padding=False))
+
+
+def average_pooling_gradient(x, dy):
+    """Return (dx,), as `pooling.d_average_pooling`."""
+    return (d_average_pooling(x, **POOLING_GEOMETRY, count_padding=False, dy=dy),)
+
+
+def pooling_arguments(rng):
+    """x and dy of shape (1, 4, 5, 2); the elements of x are at least 0.1 apart."""
+    return rng.permutation(40).reshape(1, 4, 5, 2) / 10 - 2, rng.normal(size=(1, 4, 5, 2))
+
+
+def dropout_value(x, mask, da):
+    """Return the sum of da * mask * x / `KEEP`, inverted dropout with the given mask of 0 and 1; each is (m, n)."""
+    return np.sum(da * mask * x / KEEP)
+
+
+def dropout_gradient(x, mask, da):
+    """dx = da * mask / keep; (m, n)."""
+    return (da * mask / KEEP,)
+
+
+def dropout_arguments(rng):
+    """x, mask and da of shape (6, 5)."""
+    return rng.normal(size=(6, 5)), (rng.uniform(size=(6, 5)) < KEEP).astype(float), rng.normal(size=(6, 5))
+
+
 LOGISTIC = Target("logistic", logistic_value, logistic_gradient, (0, 1), logistic_arguments)
 LAYER = Target("layer", layer_value, layer_gradient, (0, 1), layer_arguments)
 ONE_HIDDEN = Target("one_hidden", one_hidden_value, one_hidden_gradient, (0, 1, 2, 3), one_hidden_arguments)
@@ -131,3 +193,10 @@ RELU = Target("relu", relu_value, relu_gradient, (0,), elementwise_arguments)
 LEAKY_RELU = Target("leaky_relu", leaky_relu_value, leaky_relu_gradient, (0,), elementwise_arguments)
 
 TARGETS = [LOGISTIC, LAYER, ONE_HIDDEN, RELU, LEAKY_RELU]
+
+CONVOLUTION = Target("convolution", convolution_value, convolution_gradient, (0, 1, 2), convolution_arguments)
+MAX_POOLING = Target("max_pooling", max_pooling_value, max_pooling_gradient, (0,), pooling_arguments)
+AVERAGE_POOLING = Target("average_pooling", average_pooling_value, average_pooling_gradient, (0,), pooling_arguments)
+DROPOUT = Target("dropout", dropout_value, dropout_gradient, (0,), dropout_arguments)
+
+COURSE_TARGETS = [CONVOLUTION, MAX_POOLING, AVERAGE_POOLING, DROPOUT]
