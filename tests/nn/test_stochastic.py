@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import jaxnn
+from tests.helpers.oracle.slips import COURSE_SLIPS
+from tests.helpers.oracle.targets import DROPOUT, KEEP
 from tests.helpers.programs import compiled
 
 KEY = jax.random.key(3)
@@ -31,6 +33,18 @@ def test_rate_scale_and_mean(rate):
     # Neither rows nor columns share their fate.
     assert abs(np.asarray(mask).mean(0) - (1 - rate)).max() < 6 * (rate * (1 - rate) / 500) ** 0.5
     assert abs(np.asarray(mask).mean(1) - (1 - rate)).max() < 6 * (rate * (1 - rate) / 400) ** 0.5
+
+
+def test_backward_has_the_keep_of_the_forward(x64):
+    """The oracle's gradient for the mask that was drawn; the slip with another keep fails the same check."""
+    layer, (x, _, dy) = jaxnn.dropout(1 - KEEP), DROPOUT.arguments(np.random.default_rng(1))
+    y, mask = layer.forward((), jnp.asarray(x), KEY)
+    dx = layer.backward((), mask, jnp.asarray(dy))[1]
+    np.testing.assert_allclose((dy * y).sum(), DROPOUT.value(x, np.asarray(mask), dy), rtol=1e-12)
+    np.testing.assert_allclose(dx, DROPOUT.gradient(x, np.asarray(mask), dy)[0], rtol=1e-12)
+    [slip] = [slip for slip in COURSE_SLIPS if slip.target is DROPOUT]
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        np.testing.assert_allclose(dx, slip.function(x, np.asarray(mask), dy)[0], rtol=1e-12)
 
 
 def test_rate_zero_drops_nothing():

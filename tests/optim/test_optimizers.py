@@ -11,6 +11,7 @@ import pytest
 
 import jaxnn
 from tests.helpers.oracle import optimizers as oracle
+from tests.helpers.oracle.slips import OPTIMIZER_SLIPS
 from tests.helpers.programs import TOLERANCE, compiled
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -41,10 +42,8 @@ def test_every_name_has_a_case():
     assert set(jaxnn.optim.OPTIMIZERS) == {*CASES, "lbfgs"}
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_twenty_steps_are_the_papers(name, x64):
-    """With gradients that are large, small, 0 and of changing sign."""
-    make, paper = CASES[name]
+def assert_twenty_steps(make, paper):
+    """Compare the params after each step, with gradients that are large, small, 0 and of changing sign."""
     rng = np.random.default_rng(0)
     grads = rng.normal(size=(20, 6)) * np.array([[1, 1e-6, 1e3, 1, 1, 0]])
     params = rng.normal(size=6)
@@ -65,6 +64,19 @@ def test_twenty_steps_are_the_papers(name, x64):
     for i, grad in enumerate(grads):
         state, params = paper.step(state, params, grad)
         np.testing.assert_allclose(got[i], params, **TOLERANCE["float64"])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_twenty_steps_are_the_papers(name, x64):
+    assert_twenty_steps(*CASES[name])
+
+
+@pytest.mark.parametrize("slip", OPTIMIZER_SLIPS, ids=lambda slip: slip.name)
+def test_slip_raises(slip, x64):
+    """The check of the papers' steps fails for adam's slips."""
+    make, _ = CASES["adam"]
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        assert_twenty_steps(make, slip.function(0.01))
 
 
 def test_schedule_is_a_rate_too():
