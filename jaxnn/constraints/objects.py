@@ -169,7 +169,7 @@ class ExampleShape(Constraint):
 
     def _hint(self, value: Any) -> str:
         if isinstance(value, jax.ShapeDtypeStruct):
-            return "it takes floats: put embedding(vocabulary, n) before it"
+            return "it takes floats: put embedding(vocabulary, n), or rescale() for images, before it"
         if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(value)):
             return "it takes one array: put fan_in_concat() before it, or parallel(...) with a layer for each entry"
         is_batch = isinstance(value, dict) or hasattr(value, "dtype")

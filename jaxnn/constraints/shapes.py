@@ -15,7 +15,8 @@ class Floats(Constraint):
     """An array of floats with named axes; whole numbers and booleans become floats.
 
     Args:
-      axes: names, or sizes, of the axes, such as "m n_in"; "..." for any axes, the same ones in all arguments.
+      axes: names, or sizes, of the axes, such as "m n_in"; "..." or "place..." for any axes, the same ones in all
+        arguments.
       fix: the likely fix of a wrong shape, if no other is known.
       lists: whether lists and numbers are converted to arrays.
       scalar: whether a scalar is accepted for any shape.
@@ -184,8 +185,9 @@ def bind(axes: tuple[str, ...], shape: tuple[Any, ...], sizes: dict[str, Any]) -
       >>> bind(("...", "n"), (2, 3, 4), sizes), sizes, bind(("n",), (5,), sizes)
       (True, {'...': (2, 3), 'n': 4}, False)
     """
-    if "..." in axes:  # its sizes count as one
-        i = axes.index("...")
+    several = [i for i, axis in enumerate(axes) if axis.endswith("...")]
+    if several:  # their sizes count as one
+        i = several[0]
         after = len(axes) - 1 - i
         if len(shape) < i + after:
             return False
@@ -211,8 +213,8 @@ def shape_in_words(axes: tuple[str, ...], sizes: dict[str, Any]) -> str:
     """
     words = []
     for axis in axes:
-        if axis == "..." and axis in sizes:
+        if axis.endswith("...") and axis in sizes:
             words.extend(map(str, sizes[axis]))
         else:
-            words.append(f"{axis}={sizes[axis]}" if axis in sizes and axis != "..." else axis)
-    return f"({', '.join(words)}{',' * (len(words) == 1 and words != ['...'])})"
+            words.append(f"{axis}={sizes[axis]}" if axis in sizes else axis)
+    return f"({', '.join(words)}{',' * (len(words) == 1 and not words[0].endswith('...'))})"

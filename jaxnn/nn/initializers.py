@@ -6,7 +6,8 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from jaxnn.typing import Array, Initializer, Key
+from jaxnn.roles import WEIGHTS
+from jaxnn.typing import Array, Initializer, Key, Shape
 from jaxnn.validation import described, is_number
 
 __all__ = ["INITIALIZERS", "InitializerName"]
@@ -20,21 +21,33 @@ INITIALIZERS: dict[InitializerName, Callable[[], Initializer]] = {
     "glorot": jax.nn.initializers.glorot_normal,
     "he": jax.nn.initializers.he_normal,
 }
-"""Initializers of W by name. With n_in inputs and n_out units, the standard deviation of a weight is
-0 (zeros), 0.01 (normal), sqrt(1/n_in) (lecun), sqrt(2/(n_in + n_out)) (glorot), sqrt(2/n_in) (he).
+"""Initializers of weights by name. With n_in inputs and n_out units, the standard deviation of a weight is
+0 (zeros), 0.01 (normal), sqrt(1/n_in) (lecun), sqrt(2/(n_in + n_out)) (glorot), sqrt(2/n_in) (he). The inputs of a
+filter are its size times the channels that it sees.
 
 Sources: LeCun et al., "Efficient BackProp", 1998; Glorot and Bengio, "Understanding the difficulty of training
 deep feedforward neural networks", 2010; He et al., "Delving deep into rectifiers", 2015."""
 
 
-def initial_weights(init: InitializerName | Initializer, key: Key, shape: tuple[int, int]) -> Array:
-    """Draw weights (n_in, n_out) in JAX's default float dtype; raise ValueError if the initializer returns others."""
+def initial_weights(init: InitializerName | Initializer, key: Key, shape: Shape, name: str) -> Array:
+    """Draw the weights of this name and shape in JAX's default float dtype.
+
+    Initializers of JAX take the inputs n_in from the last axis but one and the units from the last, both times the
+    sizes of all other axes: the table of weights states which axes those are.
+
+    Raises:
+      ValueError: if the initializer returns others.
+    """
     initializer = init if callable(init) else INITIALIZERS[init]()
-    W = initializer(key, shape, jnp.result_type(float))
-    if getattr(W, "shape", None) != shape or not jnp.issubdtype(W.dtype, jnp.floating):
+    inputs, units = WEIGHTS[name].inputs, WEIGHTS[name].units
+    like = jax.eval_shape(
+        lambda w: jnp.moveaxis(w, (inputs, units), (-2, -1)), jax.ShapeDtypeStruct(shape, jnp.result_type(float))
+    )
+    W = initializer(key, like.shape, jnp.result_type(float))
+    if getattr(W, "shape", None) != like.shape or not jnp.issubdtype(W.dtype, jnp.floating):
         fix = ": call the factory (`he_normal()`, not `he_normal`)" if callable(W) else ""
-        raise ValueError(f"init must return floats (n_in, n_out), {shape}, got {described(W)}{fix}")
-    return jnp.asarray(W)
+        raise ValueError(f"init must return floats (..., n_in, n_out), {like.shape}, got {described(W)}{fix}")
+    return jnp.moveaxis(jnp.asarray(W), (-2, -1), (inputs, units))
 
 
 def scale_hint(init: Any) -> str:

@@ -93,7 +93,7 @@ def dense(n_out: int, init: InitializerName | Initializer = "lecun") -> Layer:
 
     @checked(key=RandomKey(), in_shape=_VectorShape())
     def init_params(key, in_shape):
-        W = initial_weights(init, key, (in_shape[0], n_out)).T
+        W = initial_weights(init, key, (n_out, in_shape[0]), "W")
         return {"W": W, "b": jnp.zeros(n_out, W.dtype)}, (n_out,)
 
     # `checked` keeps the signature of the function for type checkers, and hides what it adds.

@@ -1,0 +1,192 @@
+"""The products that convolutions are made of: a correlation, and its transposes.
+
+A correlation y_u = Σ_a x_{s u + d a - p} K_a is linear in the inputs x and in the filters K. Its transposes with
+respect to one and the other are the two products of its backward, and the first is also a transposed convolution. Each
+is one convolution of XLA. For groups of channels, though, XLA has no fast one on a CPU: there, groups of one channel
+are sums of shifted products, and other groups are convolved one by one.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxnn.nn.windows import Windows, padded, spread, views
+from jaxnn.typing import Array
+
+Product: TypeAlias = Callable[[Array, Array], Array]
+
+_ROWS = 8  # how many rows of products are added at once, in registers
+
+
+def correlated(x: Array, K: Array, w: Windows, groups: int = 1) -> Array:
+    """Compute y_{u,o} = Σ_{a,c} x_{s u + d a - p, c} K_{a,c,o}, with the channels c in the group of o.
+
+    Args:
+      x: inputs, (m, *places, c_in).
+      K: filters, (*size, c_in/groups, c_out), which are not turned.
+      w: the windows.
+      groups: how many groups the channels are in, those of x and of y alike.
+
+    Returns:
+      y, (m, *counts, c_out).
+    """
+
+    def by_xla(x: Array, K: Array, groups: int = groups) -> Array:
+        return lax.conv_general_dilated(
+            x,
+            K,
+            w.stride,
+            w.padding,
+            rhs_dilation=w.dilation,
+            dimension_numbers=_numbers(x.ndim),
+            feature_group_count=groups,
+        )
+
+    def by_views(x: Array, K: Array) -> Array:
+        shape = (x.shape[0], *w.counts, K.shape[-1])
+        K = _by_offset(K, groups)
+        products = (_wide(view)[..., None] * K[i] for i, view in enumerate(views(padded(x, w), w)))
+        return sum(products, jnp.zeros((), K.dtype)).reshape(shape).astype(x.dtype)
+
+    def one_by_one(x: Array, K: Array) -> Array:
+        pairs = zip(_split(x, groups), _split(K, groups), strict=True)
+        return jnp.concatenate([by_xla(one, filters, 1) for one, filters in pairs], -1)
+
+    return _on_a_cpu(by_views if K.shape[-2] == 1 else one_by_one, by_xla, groups, x, K)
+
+
+def transposed_in_inputs(dy: Array, K: Array, w: Windows, groups: int = 1) -> Array:
+    """Compute dx_{h,c} = Σ dy_{u,o} K_{a,c,o} over all u and a with s u + d a - p = h: where the place was seen.
+
+    It is the correlation of dy, with s - 1 zeros between its places, with the filters turned by 180 degrees, the axes
+    of their channels swapped.
+
+    Args:
+      dy: (m, *counts, c_out).
+      K: filters, (*size, c_in/groups, c_out).
+      w: the windows.
+      groups: how many groups the channels are in.
+
+    Returns:
+      dx, (m, *lengths, c_in).
+    """
+
+    def by_xla(dy: Array, K: Array, groups: int = groups) -> Array:
+        turned = jnp.flip(swapped(K, groups), range(K.ndim - 2))
+        return lax.conv_general_dilated(
+            dy,
+            turned,
+            (1,) * len(w.size),
+            [
+                (span - 1 - low, n + low - s * (count - 1) - 1)
+                for n, (low, _), span, s, count in zip(w.lengths, w.padding, w.spans, w.stride, w.counts, strict=True)
+            ],
+            lhs_dilation=w.stride,
+            rhs_dilation=w.dilation,
+            dimension_numbers=_numbers(dy.ndim),
+            feature_group_count=groups,
+        )
+
+    def by_views(dy: Array, K: Array) -> Array:
+        # One after the other for the filters of a channel: a sum over a short last axis is slow.
+        K, several = _by_offset(K, groups), _wide(dy).reshape(*dy.shape[:-1], groups, -1)
+        ways = range(K.shape[-1])
+        return sum(spread(lambda i, d, j=j: d * K[i, ..., j], w, several[..., j]) for j in ways).astype(dy.dtype)
+
+    def one_by_one(dy: Array, K: Array) -> Array:
+        pairs = zip(_split(dy, groups), _split(K, groups), strict=True)
+        return jnp.concatenate([by_xla(one, filters, 1) for one, filters in pairs], -1)
+
+    return _on_a_cpu(by_views if K.shape[-2] == 1 else one_by_one, by_xla, groups, dy, K)
+
+
+def transposed_in_filters(x: Array, dy: Array, w: Windows, groups: int = 1) -> Array:
+    """Compute dK_{a,c,o} = Σ_{i,u} x_{i, s u + d a - p, c} dy_{i,u,o}.
+
+    It is a correlation too, of x with dy: the examples are summed over as channels are, dy is the filter with s - 1
+    zeros between its places, and it slides by d.
+
+    Args:
+      x: inputs, (m, *places, c_in).
+      dy: (m, *counts, c_out).
+      w: the windows.
+      groups: how many groups the channels are in.
+
+    Returns:
+      dK, (*size, c_in/groups, c_out).
+    """
+    places = tuple(range(1, x.ndim - 1))
+
+    def by_xla(x: Array, dy: Array, groups: int = groups) -> Array:
+        last = x.ndim - 1
+        numbers = lax.ConvDimensionNumbers((last, 0, *places), (last, 0, *places), (last - 1, last, *range(last - 1)))
+        return lax.conv_general_dilated(
+            x,
+            dy,
+            w.dilation,
+            [
+                (low, span - 1 + s * (count - 1) + 1 - n - low)
+                for n, (low, _), span, s, count in zip(w.lengths, w.padding, w.spans, w.stride, w.counts, strict=True)
+            ],
+            rhs_dilation=w.stride,
+            dimension_numbers=numbers,
+            batch_group_count=groups,
+        )
+
+    def by_views(x: Array, dy: Array) -> Array:
+        # Example by example, so that x and dy stay in the processor's cache for all offsets.
+        def add(sums: Array, example: tuple[Array, Array]) -> tuple[Array, None]:
+            one, d = (_wide(a)[None] for a in example)
+            d = d.reshape(*d.shape[:-1], groups, -1)
+            return sums + jnp.stack([_by_rows(view[..., None] * d)[0] for view in views(one, w)]), None
+
+        like = jax.eval_shape(add, 0.0, (padded(x, w)[0], dy[0]))[0]
+        sums, _ = lax.scan(add, jnp.zeros(like.shape, like.dtype), (padded(x, w), dy))
+        return sums.sum(places).reshape(*w.size, 1, dy.shape[-1]).astype(x.dtype)
+
+    def one_by_one(x: Array, dy: Array) -> Array:
+        pairs = zip(_split(x, groups), _split(dy, groups), strict=True)
+        return jnp.concatenate([by_xla(one, d, 1) for one, d in pairs], -1)
+
+    return _on_a_cpu(by_views if x.shape[-1] == groups else one_by_one, by_xla, groups, x, dy)
+
+
+def swapped(K: Array, groups: int) -> Array:
+    """Return the filters of the transposed product: (*size, c_out/groups, c_in) of (*size, c_in/groups, c_out)."""
+    *size, c, n = K.shape
+    return K.reshape(*size, c, groups, n // groups).swapaxes(-3, -1).reshape(*size, n // groups, groups * c)
+
+
+def _on_a_cpu(special: Product, by_xla: Product, groups: int, *arrays: Array) -> Array:
+    return by_xla(*arrays) if groups == 1 else lax.platform_dependent(*arrays, cpu=special, default=by_xla)
+
+
+def _by_rows(products: Array) -> Array:
+    """Add up the rows of products (1, rows, ...), some at a time, so that the sum is one pass of additions of rows."""
+    rows = products.shape[1]
+    block = -(-rows // _ROWS)
+    blocks = [products[:, i : i + block] for i in range(0, rows, block)]
+    rest = ((0, 0), (0, block - blocks[-1].shape[1]), *((0, 0),) * (products.ndim - 2))
+    return sum(blocks[:-1], jnp.pad(blocks[-1], rest))
+
+
+def _by_offset(K: Array, groups: int) -> Array:
+    """Return filters of one channel as one array for each offset, with the axes (m, *counts, groups, filters)."""
+    return _wide(K).reshape(-1, *(1,) * (K.ndim - 1), groups, K.shape[-1] // groups)
+
+
+def _split(a: Array, groups: int) -> list[Array]:
+    return jnp.split(a, groups, -1)
+
+
+def _wide(a: Array) -> Array:
+    return a.astype(jnp.float32) if jnp.finfo(a.dtype).bits < 32 else a
+
+
+def _numbers(axes: int) -> lax.ConvDimensionNumbers:
+    """Return which axes of inputs, filters and outputs are what: channels are last everywhere."""
+    places, size = range(1, axes - 1), range(axes - 2)
+    return lax.ConvDimensionNumbers((0, axes - 1, *places), (axes - 1, axes - 2, *size), (0, axes - 1, *places))
