@@ -15,18 +15,22 @@ from jaxnn.nn.custom_gradients import *
 from jaxnn.nn.embeddings import *
 from jaxnn.nn.freezing import *
 from jaxnn.nn.from_functions import *
+from jaxnn.nn.global_pooling import *
 from jaxnn.nn.initializers import *
 from jaxnn.nn.layer import *
 from jaxnn.nn.linear import *
 from jaxnn.nn.normalization import *
+from jaxnn.nn.padding import *
 from jaxnn.nn.pooling import *
 from jaxnn.nn.repetition import *
+from jaxnn.nn.rescaling import *
 from jaxnn.nn.reshaping import *
 from jaxnn.nn.shapes import *
 from jaxnn.nn.stochastic import *
 from jaxnn.nn.summaries import *
 from jaxnn.nn.transforms import *
 from jaxnn.nn.transposed_convolution import *
+from jaxnn.nn.upsampling import *
 
 # The files' own names are modules here, and no part of what is public. Type checkers, which run no loop, take the names
 # of the stars as exported.

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.arrays import cast_like
 from jaxnn.constraints import Flag, Floats, Instance, Nothing, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer, stateless
@@ -19,6 +20,7 @@ from jaxnn.nn.windows import (
     PlacesShape,
     Windows,
     padded,
+    repeated,
     size_of,
     spread,
     views,
@@ -69,10 +71,9 @@ def max_pool_forward(
     none = math.prod(w.size)
     y, first = jnp.full((), -jnp.inf, x.dtype), jnp.full((), none, np.min_scalar_type(none))
     for i, (seen, inside) in enumerate(zip(views(padded(x, w, -jnp.inf), w), _inside(w), strict=True)):
-        larger = seen > y
         # Of elements that are all -inf, the first in x is taken, not one of the padding.
-        larger |= (first == none) & inside
-        y, first = jnp.maximum(y, seen), jnp.where(larger, i, first).astype(first.dtype)
+        larger = (seen > y) | jnp.isnan(seen) | ((first == none) & inside)
+        y, first = jnp.where(larger, seen, y), jnp.where(larger, jnp.asarray(i, first.dtype), first)
     # Otherwise the comparisons would be repeated wherever the backward reads the offsets.
     first = jax.lax.optimization_barrier(jnp.where(jnp.isnan(y), jnp.asarray(none, first.dtype), first))
     return y, (x[:0], first)
@@ -103,7 +104,7 @@ def max_pool_backward(
     """
     like, first = cache
     w = _windows(like.shape[1:], size, stride, padding)
-    return spread(lambda i, first, d: jnp.where(first == i, d, 0), w, first, dy).astype(like.dtype)
+    return cast_like(like, spread(lambda i, d, first: jnp.where(first == i, d, 0), w, dy, first))
 
 
 @checked(x=Floats("m place... n"), **_OPTIONS, count_padding=Flag())
@@ -169,7 +170,8 @@ def avg_pool_backward(
       [0.5 1.  1.  0.5]
     """
     w = _windows(like.shape[1:], size, stride, padding)
-    return spread(lambda i, d: d, w, dy / _counts(w, count_padding, dy)).astype(like.dtype)
+    share = dy / _counts(w, count_padding, dy)
+    return cast_like(like, repeated(share, w) if w.stride == w.size else spread(lambda i, d: d, w, share))
 
 
 @factory(computes="max_pool_forward(x, size)")

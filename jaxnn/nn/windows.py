@@ -19,8 +19,10 @@ from jaxnn.validation import is_count
 
 PerAxis: TypeAlias = int | tuple[int, ...]
 """One whole number for all axes of the places, or one for each."""
-Padding: TypeAlias = str | int | tuple[int | tuple[int, int], ...]
-"""The places added at the ends of each axis: "same", "valid", a number, or for each axis a number or (low, high)."""
+Widths: TypeAlias = int | tuple[int | tuple[int, int], ...]
+"""Numbers of places at the ends of each axis: one for all ends, or for each axis a number or a pair (low, high)."""
+Padding: TypeAlias = str | Widths
+"""The places added at the ends of each axis: "same", "valid", or their widths."""
 
 
 class Windows(NamedTuple):
@@ -244,7 +246,28 @@ def spread(part: Callable[..., Array], w: Windows, *arrays: Array) -> Array:
         stacked = jnp.stack(parts, axis + 2)
         return stacked.reshape(*stacked.shape[: axis + 1], -1, *stacked.shape[axis + 3 :])
 
-    whole = side_by_side(())
+    return _placed(side_by_side(()), w)
+
+
+def repeated(a: Array, w: Windows) -> Array:
+    """Give each window's number to all places that it sees, for windows side by side: as `spread` does, in one pass.
+
+    Args:
+      a: (m, *counts, channels).
+      w: windows with a stride of their size, and no dilation.
+
+    Returns:
+      (m, *lengths, channels); places that no window sees have 0.
+    """
+    copies = [n for pair in zip(w.counts, w.size, strict=True) for n in pair]
+    alone = [n for count in w.counts for n in (count, 1)]
+    wide = jnp.broadcast_to(a.reshape(a.shape[0], *alone, -1), (a.shape[0], *copies, a.shape[-1]))
+    places = (n * k for n, k in zip(w.counts, w.size, strict=True))
+    return _placed(wide.reshape(a.shape[0], *places, a.shape[-1]), w)
+
+
+def _placed(whole: Array, w: Windows) -> Array:
+    """Cut off the padding from an array that starts at its low end, and fill it up with zeros to the lengths."""
     along = zip(w.lengths, w.padding, whole.shape[1:-1], strict=True)
     kept = ((0, 0, 0), *((-low, n + low - total, 0) for n, (low, _), total in along), (0, 0, 0))
     return jax.lax.pad(whole, jnp.zeros((), whole.dtype), kept)

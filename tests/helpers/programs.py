@@ -45,8 +45,17 @@ def same_in_bfloat16(got, expected):
     chex.assert_trees_all_equal_shapes_and_dtypes(got, expected)
     for one, other in zip(jax.tree.leaves(numbers(got)), jax.tree.leaves(numbers(expected)), strict=True):
         one, other = np.asarray(one, np.float32), np.asarray(other, np.float32)
-        scale = max(1, np.abs(other).max(initial=0))
-        np.testing.assert_allclose(one, other, rtol=0, atol=2 * BFLOAT16_EPS * scale)
+        np.testing.assert_allclose(one, other, rtol=0, atol=_rounding(other))
+
+
+def close_in_bfloat16(one, other):
+    """Whether two arrays are equal to 8 bits of the second's largest element."""
+    one, other = np.asarray(one, np.float32), np.asarray(other, np.float32)
+    return np.allclose(one, other, rtol=0, atol=_rounding(other))
+
+
+def _rounding(a):
+    return 2 * BFLOAT16_EPS * max(1, np.abs(a).max(initial=0))
 
 
 def hand(layer, params, x, dy, key, rows=None):

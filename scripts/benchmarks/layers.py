@@ -1,0 +1,276 @@
+"""scripts/bench layers: forward and backward of every layer, derived by hand against jax.vjp of its plain forward.
+
+The plain forward is what one would write with jax.nn, jax.numpy and jax.lax. Both programs return y, dparams and dx.
+They run in turns, in rounds of at least 5 ms; the ratio is the median of the pairs, and a layer counts as slower if
+their lower quartile is above 1.05. Kept is what is held from forward to backward: the leaves of the cache, or of the
+closure of jax.vjp, without params.
+
+Exits with 1 if a row is slower than autodiff or keeps more.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+import jaxnn
+from jaxnn import nn
+from jaxnn.nn.boundaries import call_forward
+
+LIMIT = 1.05
+ROUND = 5e-3
+
+Plain = Callable[[Any, Any, Any], Any]
+
+
+class Row(NamedTuple):
+    """A layer at three sizes.
+
+    Attributes:
+      layer: the layer.
+      sizes: shapes of x, with the examples.
+      plain: `plain(params, x, key) -> y`.
+      whole: whether x is whole numbers, of an embedding's vocabulary.
+    """
+
+    layer: jaxnn.Layer
+    sizes: tuple[tuple[int, ...], ...]
+    plain: Plain
+    whole: bool = False
+
+
+class Measured(NamedTuple):
+    """Seconds of one call, the ratios of the pairs, and bytes kept."""
+
+    hand: float
+    auto: float
+    ratios: list[float]
+    hand_kept: int
+    auto_kept: int
+
+    @property
+    def slower(self) -> bool:
+        """Whether three of four pairs are slower by more than a twentieth."""
+        return quantiles(self.ratios, n=4)[0] > LIMIT
+
+
+ROWS_2D = ((128, 256), (1024, 256), (2048, 1024))
+IMAGES = ((128, 28, 28, 8), (32, 32, 32, 32), (32, 64, 64, 32))
+SEQUENCES = ((64, 100, 32), (32, 1000, 32), (16, 1000, 128))
+
+
+def convolved(stride: int = 1, padding: Any = "SAME", dilation: int = 1, groups: int | None = 1) -> Plain:
+    """Return a convolution of XLA; without groups, as many as channels."""
+
+    def plain(params, x, key):
+        axes = x.ndim - 2
+        spec = "NHWC"[: axes + 1] + "C" if axes == 2 else "NHC"
+        K = params["K"]
+        return params["b"] + lax.conv_general_dilated(
+            x,
+            K,
+            (stride,) * axes,
+            padding,
+            rhs_dilation=(dilation,) * axes,
+            dimension_numbers=(spec, ("HWIO" if axes == 2 else "HIO"), spec),
+            feature_group_count=x.shape[-1] if groups is None else groups,
+        )
+
+    return plain
+
+
+def pooled(kind: str, size: int, stride: int, padding: str = "VALID") -> Plain:
+    """Return a pooling of images by `lax.reduce_window`."""
+
+    def plain(params, x, key):
+        window = (1, size, size, 1), (1, stride, stride, 1), padding
+        if kind == "max":
+            return lax.reduce_window(x, -jnp.inf, lax.max, *window)
+        return lax.reduce_window(x, 0.0, lax.add, *window) / size**2
+
+    return plain
+
+
+def normalized(axes: Callable[[Any], Any], eps: float = 1e-5) -> Plain:
+    """Return a normalization over these axes."""
+
+    def plain(params, x, key):
+        mean = x.mean(axes(x), keepdims=True)
+        var = ((x - mean) ** 2).mean(axes(x), keepdims=True)
+        return params["gamma"] * (x - mean) * lax.rsqrt(var + eps) + params["beta"]
+
+    return plain
+
+
+def transposed(params, x, key):
+    K = jnp.flip(params["K"], (0, 1))
+    return params["b"] + lax.conv_transpose(x, K, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def dropped(params, x, key):
+    return jnp.where(jax.random.bernoulli(key, 0.8, x.shape), x / 0.8, 0)
+
+
+def repeated(params, x, key):
+    return jnp.repeat(jnp.repeat(x, 2, 1), 2, 2)
+
+
+def rows() -> dict[str, Row]:
+    """Return name -> row."""
+    activations = {
+        "sigmoid": jax.nn.sigmoid,
+        "tanh": jnp.tanh,
+        "relu": jax.nn.relu,
+        "leaky_relu": jax.nn.leaky_relu,
+        "elu": jax.nn.elu,
+        "softplus": jax.nn.softplus,
+        "silu": jax.nn.silu,
+        "gelu": jax.nn.gelu,
+        "softmax": jax.nn.softmax,
+    }
+    found = {
+        name: Row(getattr(nn, name)(), ROWS_2D, lambda params, x, key, f=f: f(x)) for name, f in activations.items()
+    }
+    return found | {
+        "dense": Row(nn.dense(256), ROWS_2D, lambda params, x, key: x @ params["W"].T + params["b"]),
+        "dropout": Row(nn.dropout(0.2), ROWS_2D, dropped),
+        "layer_norm": Row(nn.layer_norm(), ROWS_2D, normalized(lambda x: -1)),
+        "batch_norm": Row(nn.batch_norm(), ROWS_2D, normalized(lambda x: 0)),
+        "batch_norm images": Row(nn.batch_norm(), IMAGES, normalized(lambda x: (0, 1, 2))),
+        "embedding": Row(
+            nn.embedding(10_000, 64),
+            ((128,), (64, 100), (128, 256)),
+            lambda params, x, key: jnp.take(params["E"], x, axis=0, mode="fill"),
+            whole=True,
+        ),
+        "conv 3": Row(nn.conv(32, 3), IMAGES, convolved()),
+        "conv 5 valid": Row(nn.conv(16, 5, padding="valid"), IMAGES, convolved(padding="VALID")),
+        "conv 3 stride 2": Row(nn.conv(32, 3, stride=2), IMAGES, convolved(2)),
+        "conv 1": Row(nn.conv(32, 1), IMAGES, convolved()),
+        "conv sequence": Row(nn.conv(32, (5,), dilation=2), SEQUENCES, convolved(dilation=2)),
+        "conv 4 groups": Row(nn.conv(32, 3, groups=4), IMAGES, convolved(groups=4)),
+        "depthwise_conv 3": Row(nn.depthwise_conv(3), IMAGES, convolved(groups=None)),
+        "depthwise_conv 3 stride 2": Row(nn.depthwise_conv(3, stride=2), IMAGES, convolved(2, groups=None)),
+        "depthwise_conv sequence": Row(nn.depthwise_conv((5,)), SEQUENCES, convolved(groups=None)),
+        "conv_transpose 4 stride 2": Row(nn.conv_transpose(16, 4, stride=2), IMAGES, transposed),
+        "max_pool 2": Row(nn.max_pool(2), IMAGES, pooled("max", 2, 2)),
+        "max_pool 3 stride 2": Row(nn.max_pool(3, 2, "same"), IMAGES, pooled("max", 3, 2, "SAME")),
+        "avg_pool 2": Row(nn.avg_pool(2), IMAGES, pooled("avg", 2, 2)),
+        "avg_pool 3 stride 1": Row(nn.avg_pool(3, 1), IMAGES, pooled("avg", 3, 1)),
+        "global_max_pool": Row(nn.global_max_pool(), IMAGES, lambda params, x, key: x.max((1, 2))),
+        "global_avg_pool": Row(nn.global_avg_pool(), IMAGES, lambda params, x, key: x.mean((1, 2))),
+        "upsample 2": Row(nn.upsample(2), IMAGES, repeated),
+        "pad 1": Row(
+            nn.pad(1), IMAGES, lambda params, x, key: jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        ),
+        "rescale": Row(nn.rescale(), ROWS_2D, lambda params, x, key: x / 255),
+        "flatten": Row(nn.flatten(), IMAGES, lambda params, x, key: x.reshape(x.shape[0], -1)),
+    }  # fmt: skip
+
+
+def measure(row: Row, shape: tuple[int, ...], rounds: int = 15) -> Measured:
+    """Time a layer on x of this shape; return medians, the ratios of the pairs, and the bytes kept."""
+    keys = jax.random.split(jax.random.key(0), 4)
+    x = jax.random.randint(keys[0], shape, 0, 10_000) if row.whole else jax.random.normal(keys[0], shape)
+    params = row.layer.init(keys[1], nn.shapes_of(x))[0]
+    key = keys[2] if _is_random(row.layer) else None
+    own = lambda params, x, key: call_forward(row.layer, params, x, key, None)[0]  # noqa: E731
+    plain = row.plain
+    y = jax.eval_shape(own, params, x, key)
+    dy = jax.random.normal(keys[3], y.shape)
+
+    def hand(params, x, dy):
+        y, cache = call_forward(row.layer, params, x, key, None)
+        return y, *_without_float0(row.layer.backward(params, cache, dy))
+
+    def auto(params, x, dy):
+        y, pull = jax.vjp(lambda params, x: plain(params, x, key), params, x)
+        return y, *_without_float0(pull(dy))
+
+    programs = [jax.jit(f) for f in (hand, auto)]
+    given = params, x, dy
+    calls = [max(1, int(ROUND / max(_seconds(program, given, 1), 1e-7)) + 1) for program in programs]
+    pairs = []
+    for _ in range(rounds):
+        pairs.append([_seconds(program, given, n) / n for program, n in zip(programs, calls, strict=True)])
+    hands, autos = zip(*pairs, strict=True)
+    kept = [
+        _bytes(jax.eval_shape(lambda params, x: call_forward(row.layer, params, x, key, None)[1], params, x), params),
+        _bytes(
+            jax.eval_shape(lambda params, x: jax.vjp(lambda p, x: plain(p, x, key), params, x)[1], params, x), params
+        ),
+    ]
+    return Measured(median(hands), median(autos), [a / b for a, b in pairs], *kept)
+
+
+def _is_random(layer: jaxnn.Layer) -> bool:
+    return layer.factory_call is not None and layer.factory_call.factory.__name__ == "dropout"
+
+
+def _without_float0(trees: Any) -> Any:
+    return [jax.tree.map(lambda a: None if a.dtype == jax.dtypes.float0 else a, tree) for tree in trees]
+
+
+def _seconds(program: Any, given: Any, calls: int) -> float:
+    jax.block_until_ready(program(*given))
+    start = time.perf_counter()
+    for _ in range(calls):
+        out = program(*given)
+    jax.block_until_ready(out)
+    return time.perf_counter() - start
+
+
+def _bytes(kept: Any, params: Any) -> int:
+    """Return the bytes of the leaves, each of the params' shapes counted out once."""
+    shapes = [(a.shape, a.dtype) for a in jax.tree.leaves(params)]
+    total = 0
+    for leaf in jax.tree.leaves(kept):
+        if (leaf.shape, leaf.dtype) in shapes:
+            shapes.remove((leaf.shape, leaf.dtype))
+        elif leaf.dtype != jax.dtypes.float0:
+            total += leaf.size * leaf.dtype.itemsize
+    return total
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="scripts/bench layers", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", metavar="TEXT", help="only rows with TEXT in their name")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every number to FILE")
+    options = parser.parse_args(argv)
+    if options.rounds < 4:
+        parser.error("--rounds must be at least 4, for quartiles")
+    chosen = {name: row for name, row in rows().items() if options.only in name}
+    if not chosen:
+        parser.error(f"--only must be part of a name, got {options.only!r}: one of {', '.join(rows())}")
+    print(f"{jax.devices()[0].device_kind}, JAX {jax.__version__}, float32; milliseconds, MB kept")
+    print(f"  {'layer':26}{'x':>20}{'hand':>9}{'auto':>9}{'hand/auto':>11}{'kept':>9}{'kept auto':>11}")
+    wrong, found = [], {}
+    for name, row in chosen.items():
+        for shape in row.sizes:
+            got = measure(row, shape, options.rounds)
+            verdicts = ["slower"] * got.slower + ["keeps more"] * (got.hand_kept > got.auto_kept)
+            wrong += [f"{name} {shape}: {verdict}" for verdict in verdicts]
+            found[f"{name} {shape}"] = got._asdict()
+            times = f"{1e3 * got.hand:9.2f}{1e3 * got.auto:9.2f}{median(got.ratios):11.2f}"
+            kept = f"{got.hand_kept / 1e6:9.2f}{got.auto_kept / 1e6:11.2f}"
+            print(f"  {name:26}{'x'.join(map(str, shape)):>20}{times}{kept}  {', '.join(verdicts)}", flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
+    halves = sum(median(got["ratios"]) <= 0.5 and got["auto"] >= 1e-3 for got in found.values())
+    print(
+        f"{len(found)} rows, {len(wrong)} slower or keeping more; {halves} of at least 1 ms take at most half the time"
+    )
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
