@@ -1,6 +1,7 @@
 """Networks with their losses, and import and export of params."""
 
 from jaxnn.models.arrays import params_from_arrays, params_to_arrays
+from jaxnn.models.convolutional import lenet, resnet
 from jaxnn.models.feedforward import OutputName, logistic_regression, mlp
 from jaxnn.models.io import Saved, load, save
 from jaxnn.models.model import Model
@@ -9,10 +10,12 @@ __all__ = [
     "Model",
     "OutputName",
     "Saved",
+    "lenet",
     "load",
     "logistic_regression",
     "mlp",
     "params_from_arrays",
     "params_to_arrays",
+    "resnet",
     "save",
 ]

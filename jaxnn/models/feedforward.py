@@ -5,7 +5,6 @@ from itertools import groupby
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
@@ -13,7 +12,14 @@ from jaxnn.constraints import Count, Flag, Instance, ListOf, OneOf, checked
 from jaxnn.losses.cross_entropy import sigmoid_cross_entropy, softmax_cross_entropy
 from jaxnn.losses.loss import Loss
 from jaxnn.losses.regression import squared_error
-from jaxnn.models.model import Model, labels_of_logits, unchanged
+from jaxnn.models.model import (
+    Model,
+    class_of_logits,
+    class_probabilities,
+    labels_of_logits,
+    probabilities_of_logits,
+    unchanged,
+)
 from jaxnn.nn.activations import ACTIVATIONS, ActivationName, relu
 from jaxnn.nn.composition import chain
 from jaxnn.nn.initializers import InitializerName
@@ -24,24 +30,11 @@ from jaxnn.nn.stochastic import RATE, dropout
 from jaxnn.typing import Array, Initializer, Scalar
 from jaxnn.validation import described, is_number
 
-
-def _yes_probability(z: Array) -> Array:
-    return jax.nn.sigmoid(z)
-
-
-def _probabilities(z: Array) -> Array:
-    return jax.nn.softmax(z)
-
-
-def _class(z: Array) -> Array:
-    return jnp.argmax(z, axis=-1)
-
-
 OutputName = Literal["binary", "softmax", "linear", "relu"]
 
 OUTPUTS: dict[OutputName, tuple[Loss, Callable[[Array], Array], Callable[[Array], Array]]] = {
-    "binary": (sigmoid_cross_entropy(), _yes_probability, labels_of_logits),
-    "softmax": (softmax_cross_entropy(), _probabilities, _class),
+    "binary": (sigmoid_cross_entropy(), probabilities_of_logits, labels_of_logits),
+    "softmax": (softmax_cross_entropy(), class_probabilities, class_of_logits),
     "linear": (squared_error(), unchanged, unchanged),
     "relu": (squared_error(), unchanged, unchanged),
 }

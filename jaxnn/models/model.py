@@ -74,6 +74,8 @@ class Model(NamedTuple):
         Raises:
           ValueError: if params, statistics or the shape of x are those of another network, or x is not numbers.
         """
+        if getattr(x, "shape", None) == self.in_shape:  # one example, also of layers that need the axis of examples
+            return self.network.infer(params, stats, x[None])[0]
         return self.network.infer(params, stats, x)
 
     def predict_proba(self, params: Params, x: ArrayLike, stats: Statistics = ()) -> Array:
@@ -103,6 +105,21 @@ def _init_program(network: Layer, shape: Any) -> Callable[[Key], Params]:
 def shapes_of_params(network: Layer, in_shape: Shapes) -> Params:
     """Return the shapes and dtypes of a network's params without computing them."""
     return jax.eval_shape(lambda: network.init(jax.random.key(0), in_shape)[0])
+
+
+def probabilities_of_logits(z: Array) -> Array:
+    """Return the probability of 1 for each logit of z (m, k)."""
+    return jax.nn.sigmoid(z)
+
+
+def class_probabilities(z: Array) -> Array:
+    """Return the probability of each class, (m, k), for logits z (m, k)."""
+    return jax.nn.softmax(z)
+
+
+def class_of_logits(z: Array) -> Array:
+    """Return the class of the largest logit of z (m, k), (m,)."""
+    return jnp.argmax(z, axis=-1)
 
 
 def labels_of_logits(z: Array) -> Array:
