@@ -6,8 +6,9 @@ Each file names in `__all__` what it adds, and ends with its CASES, on which the
 
 from types import ModuleType as _ModuleType
 
+from jaxnn.losses.binary import *
+from jaxnn.losses.categorical import *
 from jaxnn.losses.composition import *
-from jaxnn.losses.cross_entropy import *
 from jaxnn.losses.loss import *
 from jaxnn.losses.regression import *
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxnn.constraints import Constraint, Function, Nothing, checked
 from jaxnn.factories.decorator import ByAutodiff, factory
-from jaxnn.losses.cross_entropy import softmax_cross_entropy
+from jaxnn.losses.categorical import softmax_cross_entropy
 from jaxnn.losses.loss import Loss
 from jaxnn.losses.regression import squared_error
 from jaxnn.typing import PyTree, Scalar

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from jaxnn.constraints import Count, ExampleShape, Instance, ListOf, OneOf, checked
-from jaxnn.losses.cross_entropy import softmax_cross_entropy
+from jaxnn.losses.categorical import softmax_cross_entropy
 from jaxnn.models.feedforward import as_activation
 from jaxnn.models.model import Model, class_of_logits, class_probabilities
 from jaxnn.nn.activations import ACTIVATIONS, ActivationName, relu

@@ -9,7 +9,8 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxnn.constraints import Count, Flag, Instance, ListOf, OneOf, checked
-from jaxnn.losses.cross_entropy import sigmoid_cross_entropy, softmax_cross_entropy
+from jaxnn.losses.binary import sigmoid_cross_entropy
+from jaxnn.losses.categorical import softmax_cross_entropy
 from jaxnn.losses.loss import Loss
 from jaxnn.losses.regression import squared_error
 from jaxnn.models.model import (

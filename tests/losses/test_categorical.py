@@ -91,44 +91,11 @@ def test_mean_is_that_of_the_labels_that_count(weight, ignore, x64):
     np.testing.assert_allclose(dz, expected[1], **TOLERANCE["float64"])
 
 
-def test_numpys_mean_is_pytorchs():
-    torch = pytest.importorskip("torch")
-    z, y = RNG.normal(size=8), RNG.integers(0, 2, 8).astype(float)
-    loss = torch.nn.BCEWithLogitsLoss(pos_weight=torch.tensor(3.0, dtype=torch.float64))
-    mean = loss(torch.tensor(z), torch.tensor(y)).item()
-    objective = jaxnn.objective(jaxnn.nn.identity(), jaxnn.sigmoid_cross_entropy(3.0))
-    np.testing.assert_allclose(objective.evaluate((), (), jaxnn.Batch(jnp.asarray(z), y)), mean, rtol=1e-5)
-    for weight, ignore in SETTINGS:
-        z, y = drawn(ignore)
-        weights = None if weight is None else torch.tensor(weight, dtype=torch.float64)
-        loss = torch.nn.CrossEntropyLoss(weights, ignore_index=-100 if ignore is None else ignore)
-        at = torch.tensor(z, requires_grad=True)
-        mean = loss(at.movedim(-1, 1), torch.tensor(y))
-        mean.backward()
-        value, dz = by_numpy(z, y, weight, ignore)
-        np.testing.assert_allclose(mean.item(), value, **TOLERANCE["float64"])
-        np.testing.assert_allclose(at.grad.numpy(), dz, **TOLERANCE["float64"])
-
-
 def gradient_of_inputs(objective, z, y):
     """dz by hand: of a parameter that is added to z."""
     shift = jaxnn.Layer(lambda key, shape: (), lambda d, x, key=None: (x + d, None), lambda d, cache, dy: (dy, dy))
     loss = objective.factory_call.arguments["loss"]
     return jaxnn.objective(shift, loss).value_and_grad(jnp.zeros_like(z), jaxnn.Batch(z, y))[1]
-
-
-@pytest.mark.parametrize("weight", [0.1, 1.0, 4.0])
-def test_positive_weight_multiplies_the_term_of_positive_labels(weight, x64):
-    z, y = RNG.normal(size=(6, 3)) * 4, RNG.uniform(size=(6, 3))
-    loss, p = jaxnn.sigmoid_cross_entropy(weight), 1 / (1 + np.exp(-z))
-    expected = -(weight * y * np.log(p) + (1 - y) * np.log1p(-p)).sum(axis=1)
-    np.testing.assert_allclose(loss.value(z, y), expected, **TOLERANCE["float64"])
-    np.testing.assert_allclose(loss.gradient(z, y), (1 - y) * p - weight * y * (1 - p), **TOLERANCE["float64"])
-    far, inf = jnp.array([np.inf, -np.inf, 1e30, -1e30], jnp.float32), np.inf
-    np.testing.assert_allclose(loss.value(far, np.ones(4)), weight * np.array([0, inf, 0, 1e30]), rtol=1e-6)
-    np.testing.assert_allclose(loss.value(far, np.zeros(4)), [inf, 0, 1e30, 0], rtol=1e-6)
-    np.testing.assert_allclose(loss.gradient(far, np.ones(4)), weight * np.array([0, -1, 0, -1]), rtol=1e-6)
-    np.testing.assert_allclose(loss.gradient(far, np.zeros(4)), [1, 0, 1, 0], rtol=1e-6)
 
 
 def test_distribution_counts_the_weights_of_its_classes(x64):
@@ -191,12 +158,6 @@ def test_class_weights_may_be_hyperparameters():
     many = np.array([[1.0, 2.0, 4.0], [0.0, 1.0, 0.0]], np.float32)
     alone = [value(weights) for weights in many]
     np.testing.assert_allclose(jax.jit(jax.vmap(value))(many), alone, rtol=1e-6)
-
-
-def test_invalid_positive_weights_raise():
-    for given in (0, -1.0, np.inf, "2", None):
-        with pytest.raises(ValueError, match="positive_weight must be positive and finite, got .*: the number of"):
-            jaxnn.sigmoid_cross_entropy(given)
 
 
 CALLS = [
