@@ -19,7 +19,8 @@ def is_count(n: Any, least: int = 1) -> bool:
 def is_number(value: Any, within: Callable[[Any], Any] = lambda value: True) -> bool:
     """Return True if the value is a real scalar that satisfies `within`. Bools are rejected.
 
-    The range of a traced number is not checked.
+    The range of a traced number is not checked. Other arrays are read on the host: inside a traced function JAX would
+    trace their comparison.
 
     Example:
       >>> [is_number(value, lambda rate: 0 <= rate < 1) for value in (0.5, 1, "0.5", None, True, np.zeros(2))]
@@ -29,7 +30,12 @@ def is_number(value: Any, within: Callable[[Any], Any] = lambda value: True) -> 
         return False
     if np.shape(value) != () or not is_real(getattr(value, "dtype", float)):
         return False
-    return isinstance(value, Tracer) or bool(within(value))
+    return isinstance(value, Tracer) or bool(within(np.asarray(value) if isinstance(value, jax.Array) else value))
+
+
+def is_constant(value: Any, number: float) -> bool:
+    """Return True if the value is this number and is not traced."""
+    return not isinstance(value, Tracer) and is_number(value, lambda value: value == number)
 
 
 def is_real(dtype: Any) -> bool:

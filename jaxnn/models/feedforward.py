@@ -29,7 +29,7 @@ from jaxnn.nn.linear import dense
 from jaxnn.nn.repetition import chain_with_scans
 from jaxnn.nn.stochastic import RATE, dropout
 from jaxnn.typing import Array, Initializer, Scalar
-from jaxnn.validation import described, is_number
+from jaxnn.validation import described, is_constant, is_number
 
 OutputName = Literal["binary", "softmax", "linear", "relu"]
 
@@ -173,7 +173,7 @@ def one_each(name: str, value: Any, n: int, single: tuple[Any, ...]) -> list[Any
 
 def _may_drop(rate: Any) -> bool:
     # The value of a traced rate is unknown here; a value that is not a number is rejected by dropout.
-    return isinstance(rate, Tracer) or not is_number(rate, lambda rate: rate == 0)
+    return not is_constant(rate, 0)
 
 
 def _as_float(rate: Any) -> Any:
