@@ -1,18 +1,20 @@
 """Cross-entropy of binary labels, from logits and from probabilities."""
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jax.scipy.special import xlog1py, xlogy
 
 from jaxnn.constraints import Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.losses.loss import Loss
+from jaxnn.losses.smoothing import SMOOTHING, even_binary_labels, smoothed
 from jaxnn.losses.targets import OUTPUTS, Targets, check_between_0_and_1, per_example
 from jaxnn.typing import AnyArray, Array, Scalar
+from jaxnn.validation import is_constant
 
 __all__ = [
     "binary_cross_entropy",
@@ -123,50 +125,91 @@ def binary_cross_entropy_gradient(a: Array, y: AnyArray) -> Array:
 
 
 @factory(computes="sigmoid_cross_entropy_value(z, y)")
-@checked(positive_weight=Real(0, closed="right", fix="the number of negative labels over that of positive ones"))
-def sigmoid_cross_entropy(positive_weight: Scalar = 1.0) -> Loss:
+@checked(
+    positive_weight=Real(0, closed="right", fix="the number of negative labels over that of positive ones"),
+    smoothing=SMOOTHING,
+)
+def sigmoid_cross_entropy(positive_weight: Scalar = 1.0, smoothing: Scalar = 0.0) -> Loss:
     """Return the cross-entropy of binary labels from logits: `sigmoid_cross_entropy_value`, `..._gradient`.
 
     With a positive weight p, the term of positive labels is multiplied by it, so that rare ones matter more:
     L = -(p y log σ(z) + (1 - y) log(1 - σ(z))). It is a part of the loss, not a count: the mean is over the number of
     examples, as with PyTorch's `BCEWithLogitsLoss(pos_weight)`.
 
-    Derivation. The derivatives of the two terms are -p y σ(-z) and (1 - y) σ(z), whose sum is dz.
+    With smoothing ε, y' = (1 - ε) y + ε/2 is used in place of y, so that labels are ε/2 and 1 - ε/2. The positive
+    weight multiplies the term of y'.
+
+    Derivation. The derivatives of the two terms are -p y σ(-z) and (1 - y) σ(z), whose sum is dz. L is linear in y, so
+    L' = (1 - ε) L(z, y) + ε L(z, ½), and dz' is the same sum of the two gradients.
 
     Args:
       positive_weight: p, a scalar above 0; may be traced.
+      smoothing: ε, a scalar with 0 <= ε < 1; may be traced.
 
     Returns:
       A `Loss`.
 
     Raises:
-      ValueError: if positive_weight is not positive and finite.
+      ValueError: if positive_weight is not positive and finite, or smoothing is outside [0, 1).
 
     Example:
       >>> import jax.numpy as jnp
       >>> loss, z, y = sigmoid_cross_entropy(3.0), jnp.zeros(2), jnp.array([1, 0])
       >>> print(loss.value(z, y), loss.gradient(z, y))
       [2.0794415 0.6931472] [-1.5  0.5]
+      >>> print(sigmoid_cross_entropy(smoothing=0.2).gradient(z, y))
+      [-0.4  0.4]
+
+    Source: for smoothing, Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016, section 7.
     """
-    if not isinstance(positive_weight, Tracer) and positive_weight == 1:
-        return Loss(sigmoid_cross_entropy_value, sigmoid_cross_entropy_gradient, check_between_0_and_1)
-
-    @checked(z=OUTPUTS, y=Targets())
-    def value(z, y):
-        positive, negative = _terms_of_labels(z, y)
-        return per_example((positive_weight * positive + negative).astype(z.dtype))
-
-    @checked(z=OUTPUTS, y=Targets())
-    def gradient(z, y):
-        return ((1 - y) * jax.nn.sigmoid(z) - positive_weight * y * jax.nn.sigmoid(-z)).astype(z.dtype)
-
+    value, gradient = sigmoid_cross_entropy_value, sigmoid_cross_entropy_gradient
+    if not is_constant(positive_weight, 1):
+        value, gradient = _positive_weighted(positive_weight)
+    value, gradient = (smoothed(f, smoothing, even_binary_labels) for f in (value, gradient))
     return Loss(value, gradient, check_between_0_and_1)
 
 
+def _positive_weighted(weight: Scalar) -> tuple[Callable[..., Array], Callable[..., Array]]:
+    @checked(z=OUTPUTS, y=Targets())
+    def value(z, y):
+        positive, negative = _terms_of_labels(z, y)
+        return per_example((weight * positive + negative).astype(z.dtype))
+
+    @checked(z=OUTPUTS, y=Targets())
+    def gradient(z, y):
+        return ((1 - y) * jax.nn.sigmoid(z) - weight * y * jax.nn.sigmoid(-z)).astype(z.dtype)
+
+    return value, gradient
+
+
 @factory(computes="binary_cross_entropy_value(a, y)")
-def binary_cross_entropy() -> Loss:
-    """Return the cross-entropy of binary labels from probabilities: `binary_cross_entropy_value`, `..._gradient`."""
-    return Loss(binary_cross_entropy_value, binary_cross_entropy_gradient, check_between_0_and_1)
+@checked(smoothing=SMOOTHING)
+def binary_cross_entropy(smoothing: Scalar = 0.0) -> Loss:
+    """Return the cross-entropy of binary labels from probabilities: `binary_cross_entropy_value`, `..._gradient`.
+
+    With smoothing ε, y' = (1 - ε) y + ε/2 is used in place of y, as in `sigmoid_cross_entropy`.
+
+    Args:
+      smoothing: ε, a scalar with 0 <= ε < 1; may be traced.
+
+    Returns:
+      A `Loss`.
+
+    Raises:
+      ValueError: if smoothing is outside [0, 1).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> a, y = jnp.array([0.9, 0.9]), jnp.array([1, 0])
+      >>> print(binary_cross_entropy(0.2).value(a, y))
+      [0.325083  2.0828624]
+      >>> print(binary_cross_entropy_value(a, jnp.array([0.9, 0.1])))
+      [0.32508302 2.0828624 ]
+    """
+    value, gradient = (
+        smoothed(f, smoothing, even_binary_labels) for f in (binary_cross_entropy_value, binary_cross_entropy_gradient)
+    )
+    return Loss(value, gradient, check_between_0_and_1)
 
 
 def _logits(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -194,6 +237,18 @@ CASES = {
         partial(sigmoid_cross_entropy, 3.0),
         lambda r, m: (_logits(r, m, 3), _soft(r, m, 3)),
     ),
+    "sigmoid_cross_entropy_smoothed": (
+        partial(sigmoid_cross_entropy, smoothing=0.1),
+        lambda r, m: (_logits(r, m), _labels(r, m)),
+    ),
+    "sigmoid_cross_entropy_weighted_smoothed": (
+        partial(sigmoid_cross_entropy, 3.0, 0.3),
+        lambda r, m: (_logits(r, m, 3), _soft(r, m, 3)),
+    ),
     "binary_cross_entropy": (binary_cross_entropy, lambda r, m: (_shares(r, m, 1), _labels(r, m))),
     "binary_cross_entropy_soft": (binary_cross_entropy, lambda r, m: (_shares(r, m, 3), _soft(r, m, 3))),
+    "binary_cross_entropy_smoothed": (
+        partial(binary_cross_entropy, 0.1),
+        lambda r, m: (_shares(r, m, 3), _labels(r, m, 3)),
+    ),
 }

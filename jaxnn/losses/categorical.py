@@ -7,12 +7,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from jaxnn.arrays import as_index, check_labels
-from jaxnn.constraints import Nothing, Real, checked
+from jaxnn.constraints import Nothing, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.losses.loss import Loss
+from jaxnn.losses.smoothing import SMOOTHING, even_class_labels, smoothed
 from jaxnn.losses.targets import (
     CLASS_WEIGHTS,
     IGNORED,
@@ -21,7 +21,6 @@ from jaxnn.losses.targets import (
     are_class_numbers,
     check_classes,
     class_numbers,
-    uniform_labels,
 )
 from jaxnn.typing import AnyArray, Array, ArrayLike, Scalar
 
@@ -82,7 +81,7 @@ def softmax_cross_entropy_gradient(z: Array, y: AnyArray) -> Array:
 
 @factory(computes="softmax_cross_entropy_value(z, y)")
 @checked(
-    smoothing=Real(0, 1, "left", description="the fraction of a label that all classes share, 0 <= ε < 1"),
+    smoothing=SMOOTHING,
     class_weights=CLASS_WEIGHTS | Nothing(),
     ignore=IGNORED | Nothing(),
 )
@@ -133,9 +132,9 @@ def softmax_cross_entropy(
     Source: Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016, section 7; class weights
     as in King and Zeng, "Logistic regression in rare events data", 2001.
     """
-    value, gradient = softmax_cross_entropy_value, softmax_cross_entropy_gradient
-    if isinstance(smoothing, Tracer) or smoothing != 0:
-        value, gradient = (_smoothed(f, smoothing) for f in (value, gradient))
+    value, gradient = (
+        smoothed(f, smoothing, even_class_labels) for f in (softmax_cross_entropy_value, softmax_cross_entropy_gradient)
+    )
     if class_weights is None and ignore is None:
         return Loss(value, gradient, check_classes)
     if ignore is not None:
@@ -162,14 +161,6 @@ def softmax_cross_entropy(
             check_labels(kept, z.shape[-1])
 
     return Loss(value, gradient, check, counts)
-
-
-def _smoothed(f: Callable[[Array, AnyArray], Array], smoothing: Scalar) -> Callable[[Array, AnyArray], Array]:
-    @checked(z=LOGITS, y=ClassTargets())
-    def smoothed(z, y):
-        return ((1 - smoothing) * f(z, y) + smoothing * f(z, uniform_labels(z, y))).astype(z.dtype)
-
-    return smoothed
 
 
 def _ignoring(f: Callable[[Array, AnyArray], Array], ignore: int) -> Callable[[Array, AnyArray], Array]:

@@ -186,25 +186,35 @@ def check_between_0_and_1(z: Any, y: AnyArray) -> None:
         )
 
 
+@checked(z=OUTPUTS, y=Targets(convert=False))
+def check_0_or_1(z: Any, y: AnyArray) -> None:
+    """Raise ValueError unless each of the targets y (m, k) is 0 or 1, or missing, NaN."""
+    y = np.asarray(y)
+    others = y[(y != 0) & (y != 1) & (y == y)]
+    if others.size:
+        fix = ": (y + 1) / 2 for labels -1 and 1" if (others == -1).any() else ""
+        raise ValueError(f"y must be binary labels, 0 or 1, got {others[0]}{fix}")
+
+
+@checked(z=LOGITS, y=Targets(convert=False))
+def check_at_least_0(z: Any, y: AnyArray) -> None:
+    """Raise ValueError unless the targets y (m, ..., k) are distributions, numbers of at least 0."""
+    if y.min() < 0:
+        raise ValueError(f"y must be at least 0 in a distribution over classes, got {y.min()}")
+
+
 @checked(z=LOGITS, y=ClassTargets(convert=False))
 def check_classes(z: Any, y: AnyArray) -> None:
     """Raise ValueError unless y are class numbers (m, ...) for logits z (m, ..., k), or distributions (m, ..., k)."""
     if are_class_numbers(z, y):
         check_labels(y, z.shape[-1])
-    elif y.min() < 0:
-        raise ValueError(f"y must be at least 0 in a distribution over classes, got {y.min()}")
+    else:
+        check_at_least_0(z, y)
 
 
 def are_class_numbers(z: Any, y: AnyArray) -> bool:
     """Return whether the targets y are class numbers, (m, ...) or (m, ..., 1), not distributions (m, ..., k)."""
     return jnp.issubdtype(y.dtype, jnp.integer) and y.shape in {z.shape[:-1], (*z.shape[:-1], 1)}
-
-
-def uniform_labels(z: Array, y: AnyArray) -> Array:
-    """Spread each label evenly over all classes, in the shape of z."""
-    if are_class_numbers(z, y):
-        return jnp.full_like(z, 1 / z.shape[-1])
-    return jnp.broadcast_to(y.mean(axis=-1, keepdims=True), z.shape)
 
 
 def class_numbers(z: Any, y: AnyArray) -> Array:

@@ -166,17 +166,7 @@ def loss_of(share: Any, classes: int) -> jaxnn.Loss:
 
     Source: Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016, section 7.
     """
-    if classes > 2:
-        return jaxnn.softmax_cross_entropy(share)
-    loss = jaxnn.sigmoid_cross_entropy()
-    if isinstance(share, int | float) and share == 0:
-        return loss
-
-    # For two classes, the sigmoid loss has no smoothing, but takes any label from 0 to 1.
-    def soft(y):
-        return (1 - share) * y + share / 2
-
-    return jaxnn.Loss(lambda z, y: loss.value(z, soft(y)), lambda z, y: loss.gradient(z, soft(y)), loss.check)
+    return jaxnn.softmax_cross_entropy(share) if classes > 2 else jaxnn.sigmoid_cross_entropy(smoothing=share)
 
 
 def network_of(training: Training, point: Point, data: Dataset) -> StoredNetwork:
