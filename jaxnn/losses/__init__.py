@@ -9,7 +9,9 @@ from types import ModuleType as _ModuleType
 from jaxnn.losses.binary import *
 from jaxnn.losses.categorical import *
 from jaxnn.losses.composition import *
+from jaxnn.losses.kullback_leibler import *
 from jaxnn.losses.loss import *
+from jaxnn.losses.margins import *
 from jaxnn.losses.regression import *
 
 # The files' own names are modules here, and no part of what is public. Type checkers, which run no loop, take the names

@@ -40,11 +40,7 @@ class Loss(NamedTuple):
 
     An absolute error whose targets of NaN are missing:
 
-      >>> missing = Loss(
-      ...     value=lambda z, y: jnp.abs(z - y),
-      ...     gradient=lambda z, y: jnp.sign(z - y),
-      ...     counts=lambda z, y: ~jnp.isnan(y),
-      ... )
+      >>> missing = jaxnn.losses.absolute_error()._replace(counts=lambda z, y: ~jnp.isnan(y))
       >>> z, y = jnp.array([3.0, 2.0, 5.0]), jnp.array([1.0, jnp.nan, 1.0])
       >>> print(jaxnn.objective(jaxnn.nn.identity(), missing).evaluate((), (), jaxnn.Batch(z, y)))
       3.0

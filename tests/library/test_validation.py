@@ -42,6 +42,25 @@ def test_range_of_a_traced_number_is_not_checked():
     assert within == [True, False]
 
 
+@pytest.mark.parametrize("number", [np.float32(0.5), jnp.float32(0.5), jnp.bfloat16(0.5)])
+def test_number_that_is_not_traced_is_checked_inside_a_traced_function_too(number):
+    found, outside = [], number + 1
+
+    @jax.make_jaxpr
+    def run(x):
+        found.append(validation.is_number(number, lambda v: v > 1))
+        found.extend((validation.is_constant(number, 0.5), validation.is_constant(number, 1)))
+        found.append(validation.is_constant(x, 0.5))
+        with pytest.raises(ValueError, match="^rate must be .*, got 1.5"):
+            jaxnn.dropout(outside)
+        for made in (jaxnn.dropout(number), jaxnn.l2(number), jaxnn.losses.huber(number)):
+            assert made.factory_call is not None
+        return jaxnn.losses.huber(number).value(x[None], x[None])
+
+    run(0.5)
+    assert found == [False, True, False, False]
+
+
 @pytest.mark.parametrize("key", [KEY, OLD, np.asarray(OLD)])
 def test_keys_of_either_kind(key):
     check = partial(constraints.RandomKey().check, "key")
@@ -190,7 +209,7 @@ def test_examples_in_columns_and_params_in_one_dictionary_raise():
 
 
 @pytest.mark.parametrize(
-    "name", ["squared_error", "sigmoid_cross_entropy", "binary_cross_entropy", "softmax_cross_entropy"]
+    "name", [name.removesuffix("_value") for name in jaxnn.losses.__all__ if name.endswith("_value")]
 )
 def test_a_loss_called_on_numbers_names_the_function(name):
     with pytest.raises(

@@ -1,5 +1,7 @@
 """Losses against the oracle in float64, at large values in float32, at extremes, and errors."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -76,6 +78,26 @@ CASES = {
         oracle.d_softmax_cross_entropy,
     ),
     "squared": (jaxnn.squared_error, Z3, 1e4 * SOFT, oracle.squared_error, oracle.d_squared_error),
+    "absolute": (jaxnn.losses.absolute_error, Z3, 1e4 * SOFT, oracle.absolute_error, oracle.d_absolute_error),
+    "huber": (jaxnn.losses.huber, Z3, SOFT, oracle.huber, oracle.d_huber),
+    "huber_far": (
+        partial(jaxnn.losses.huber, 2.5),
+        FAR3,
+        SOFT,
+        partial(oracle.huber, delta=2.5),
+        partial(oracle.d_huber, delta=2.5),
+    ),
+    "hinge": (jaxnn.losses.hinge, Z3, BITS3, oracle.hinge, oracle.d_hinge),
+    "squared_hinge": (jaxnn.losses.squared_hinge, Z3, BITS3, oracle.squared_hinge, oracle.d_squared_hinge),
+    "multiclass_hinge": (
+        jaxnn.losses.multiclass_hinge,
+        FAR3,
+        CLASSES,
+        oracle.multiclass_hinge,
+        oracle.d_multiclass_hinge,
+    ),
+    "kl": (jaxnn.losses.kl_divergence, Z3, SOFT, oracle.kl_divergence, oracle.d_kl_divergence),
+    "kl_far": (jaxnn.losses.kl_divergence, FAR3, np.eye(3)[CLASSES], oracle.kl_divergence, oracle.d_kl_divergence),
 }
 
 
@@ -99,6 +121,7 @@ def test_value_and_gradient_are_the_oracles(name, computed):
 
 
 BINARY = [jaxnn.sigmoid_cross_entropy, jaxnn.losses.binary_cross_entropy, jaxnn.squared_error]
+BINARY += [jaxnn.losses.absolute_error, jaxnn.losses.huber, jaxnn.losses.hinge, jaxnn.losses.squared_hinge]
 
 
 @pytest.mark.parametrize("make", BINARY)
@@ -343,6 +366,12 @@ PAIRS = {
     "softmax": (jaxnn.softmax_cross_entropy(), [[0.5, 1.0], [-1.0, 0.0]], [1, 0]),
     "smoothed": (jaxnn.softmax_cross_entropy(0.1), [[0.5, 1.0], [-1.0, 0.0]], [1, 0]),
     "squared": (jaxnn.squared_error(), [[0.5], [-1.0]], [1, 0]),
+    "huber": (jaxnn.losses.huber(2.0), [[0.5], [-1.0]], [1, 0]),
+    "hinge": (jaxnn.losses.hinge(), [[0.5], [-1.0]], [1, 0]),
+    "sigmoid_smoothed": (jaxnn.sigmoid_cross_entropy(smoothing=0.1), [[0.5], [-1.0]], [1, 0]),
+    "binary_smoothed": (jaxnn.losses.binary_cross_entropy(0.1), [[0.5], [0.25]], [1, 0]),
+    "multiclass": (jaxnn.losses.multiclass_hinge(), [[0.5, 1.0], [-1.0, 0.0]], [1, 0]),
+    "kl": (jaxnn.losses.kl_divergence(2.0), [[0.5, 1.0], [-1.0, 0.0]], [[1, 0], [0.5, 0.5]]),
 }
 
 

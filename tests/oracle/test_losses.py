@@ -23,6 +23,15 @@ def loss_cases(rng):
         (losses.softmax_cross_entropy, losses.d_softmax_cross_entropy, z, soft),
         (losses.squared_error, losses.d_squared_error, a, soft),
         (losses.squared_error, losses.d_squared_error, a[:, 0], soft[:, 0]),
+        (losses.absolute_error, losses.d_absolute_error, z, soft),
+        (losses.absolute_error, losses.d_absolute_error, z[:, 0], soft[:, 0]),
+        (losses.huber, losses.d_huber, z, soft),
+        (partial(losses.huber, delta=0.5), partial(losses.d_huber, delta=0.5), z[:, 0], soft[:, 0]),
+        (losses.hinge, losses.d_hinge, z, labels),
+        (losses.hinge, losses.d_hinge, z[:, 0], labels[:, 0]),
+        (losses.squared_hinge, losses.d_squared_hinge, z, labels),
+        (losses.multiclass_hinge, losses.d_multiclass_hinge, z, np.array([0, 2, 1, 1, 0, 2])),
+        (losses.kl_divergence, losses.d_kl_divergence, z, soft),
     ]
 
 
@@ -45,6 +54,20 @@ def test_loss_values(rng):
     np.testing.assert_allclose(losses.softmax_cross_entropy_integer(z, integer), expected, **EXACT)
     np.testing.assert_allclose(losses.softmax_cross_entropy(z, np.eye(3)[integer]), expected, **EXACT)
     np.testing.assert_array_equal(losses.squared_error(np.array([[3.0, 1.0]]), np.array([[1.0, 0.0]])), [2.5])
+    np.testing.assert_array_equal(losses.absolute_error(np.array([[3.0, 1.0]]), np.array([[1.0, 1.5]])), [2.5])
+    np.testing.assert_array_equal(losses.huber(np.array([[3.0, 1.0]]), np.array([[1.0, 0.5]])), [1.625])
+    np.testing.assert_array_equal(
+        losses.hinge(np.array([[0.5, -2.0], [0.5, 2.0]]), np.array([[1, 0], [0, 0]])), [0.5, 4.5]
+    )
+    np.testing.assert_array_equal(losses.squared_hinge(np.array([0.5, 3.0]), np.array([1, 0])), [0.25, 16])
+    np.testing.assert_array_equal(losses.multiclass_hinge(np.array([[3.0, 1.0, 2.5]] * 2), [0, 1]), [0.5, 3])
+    np.testing.assert_allclose(losses.kl_divergence(np.zeros((2, 2)), np.eye(2)), [np.log(2)] * 2, **EXACT)
+    np.testing.assert_allclose(losses.kl_divergence(np.log(p), p), np.zeros(5), atol=1e-15)
+
+
+def test_conventions_at_kinks():
+    assert losses.d_absolute_error(np.array([1.0]), np.array([1.0])) == 0
+    np.testing.assert_array_equal(losses.d_hinge(np.array([1.0, -1.0]), np.array([1, 0])), [0, 0])
 
 
 def test_losses_far_from_zero():

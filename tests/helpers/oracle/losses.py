@@ -87,6 +87,80 @@ def d_squared_error(a, y):
     return as_float(a) - y
 
 
+def absolute_error(a, y):
+    """L = sum_k |a_k - y_k|, with a, y (m, k) or (m,)."""
+    r = as_float(a) - y
+    return _per_example(np.where(r.real < 0, -r, r))
+
+
+def d_absolute_error(a, y):
+    """da = 1 where a > y, -1 where a < y; of the subgradients where they are equal, the 0."""
+    r = (as_float(a) - y).real
+    return np.where(r > 0, 1.0, np.where(r < 0, -1.0, 0.0))
+
+
+def huber(a, y, delta=1.0):
+    """L = sum_k 1/2 r_k^2 if |r_k| <= delta, else delta |r_k| - 1/2 delta^2, with r = a - y, (m, k) or (m,)."""
+    r = as_float(a) - y
+    size = np.where(r.real < 0, -r, r)
+    return _per_example(np.where(size.real <= delta, r**2 / 2, delta * size - delta**2 / 2))
+
+
+def d_huber(a, y, delta=1.0):
+    """da = r if |r| <= delta, else delta or -delta by the sign of r = a - y."""
+    r = as_float(a) - y
+    return np.where(np.abs(r.real) <= delta, r, delta * np.sign(r.real))
+
+
+def hinge(z, y):
+    """L = sum_k max(0, 1 - t_k z_k) for scores z and labels y of 0 and 1, t = -1 for 0 and 1 for 1."""
+    missing = 1 - np.where(np.asarray(y) == 1, 1.0, -1.0) * as_float(z)
+    return _per_example(np.where(missing.real > 0, missing, 0))
+
+
+def d_hinge(z, y):
+    """dz = -t where t z < 1, else 0: also at t z = 1."""
+    t = np.where(np.asarray(y) == 1, 1.0, -1.0)
+    return np.where((t * as_float(z)).real < 1, -t, 0.0)
+
+
+def squared_hinge(z, y):
+    """L = sum_k max(0, 1 - t_k z_k)^2, t = -1 for labels 0 and 1 for labels 1."""
+    missing = 1 - np.where(np.asarray(y) == 1, 1.0, -1.0) * as_float(z)
+    return _per_example(np.where(missing.real > 0, missing, 0) ** 2)
+
+
+def d_squared_hinge(z, y):
+    """dz = -2 t (1 - t z) where t z < 1, else 0."""
+    t = np.where(np.asarray(y) == 1, 1.0, -1.0)
+    return np.where((t * as_float(z)).real < 1, -2 * t * (1 - t * as_float(z)), 0.0)
+
+
+def multiclass_hinge(z, y):
+    """L = max_j (z_j + [j != y]) - z_y for scores z (m, k) and integer labels y (m,)."""
+    z, rows = as_float(z), np.arange(len(y))
+    raised = z + 1 - np.eye(z.shape[1])[np.asarray(y)]
+    return raised[rows, raised.real.argmax(axis=1)] - z[rows, np.asarray(y)]
+
+
+def d_multiclass_hinge(z, y):
+    """dz = [j = the largest z_j + [j != y]] - [j = y], (m, k), where no two are largest."""
+    one_hot = np.eye(z.shape[1])
+    raised = as_float(z) + 1 - one_hot[np.asarray(y)]
+    return one_hot[raised.real.argmax(axis=1)] - one_hot[np.asarray(y)]
+
+
+def kl_divergence(z, y):
+    """L = sum_k y_k (log y_k - log p_k), p = softmax(z), for z and distributions y (m, k); a term of y_k = 0 is 0."""
+    y = as_float(y)
+    return np.sum(y * (np.log(np.where(y == 0, 1.0, y)) - log_softmax(z)), axis=-1)
+
+
+def d_kl_divergence(z, y):
+    """dz = p sum_k y_k - y, (m, k): the entropy of y does not depend on z."""
+    return softmax(z) * np.sum(y, axis=-1, keepdims=True) - y
+
+
 def l2(weights, strength):
     """strength/2 times the sum of W^2 over all arrays of the list; one number. Leave biases out by not listing them."""
     return strength / 2 * sum(np.sum(as_float(W) ** 2) for W in weights)
