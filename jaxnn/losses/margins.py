@@ -1,5 +1,7 @@
 """Hinge losses, which are 0 for a score that is right by a margin of 1: of binary labels, and of classes."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,7 +26,7 @@ __all__ = [
 ]
 
 
-def _signs(y: Array) -> Array:
+def _signs(y: Any) -> Array:
     return 2 * y - 1
 
 
@@ -165,12 +167,13 @@ def multiclass_hinge_gradient(z: Array, y: AnyArray) -> Array:
 
 
 def _scores(z: Array, y: AnyArray) -> tuple[Array, Array, Array]:
-    """Return a mask of the class and the scores of the others, -inf for the class, (m, ..., k); its score, (m, ...)."""
+    """Return a mask of the class, the scores without it, both (m, ..., k), and its score, (m, ...)."""
     y = class_numbers(z, y)
     is_class = jax.nn.one_hot(y, z.shape[-1], dtype=bool)
     index = as_index(y, z.shape[-1])[..., None]
     of_class = jnp.take_along_axis(z, index, axis=-1, mode="fill")[..., 0]
-    return is_class, jnp.where(is_class, -jnp.inf, z), of_class
+    # Not -inf, which `jax_debug_infs` would report.
+    return is_class, jnp.where(is_class, jnp.finfo(z.dtype).min, z), of_class
 
 
 @checked(z=LOGITS, y=ClassTargets(convert=False, numbers=True))

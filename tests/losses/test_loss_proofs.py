@@ -26,6 +26,8 @@ losses = pytest.mark.parametrize("case", LOSS_CASES, ids=name_of)
     "softmax_cross_entropy",
     "softmax_cross_entropy_smoothed",
     "squared_error",
+    "absolute_error",
+    "multiclass_hinge",
 )
 @losses
 def test_loss_by_gradcheck(case, full):
@@ -86,7 +88,7 @@ def test_loss_numerical_float64(case, x64):
     check_grads(value, (z,), order=1, modes=("rev",), atol=1e-6, rtol=1e-6)
 
 
-@pytest.mark.representatives("softmax_cross_entropy", "squared_error")
+@pytest.mark.representatives("softmax_cross_entropy", "squared_error", "multiclass_hinge_positions")
 @losses
 def test_loss_is_per_example(case):
     """Example i's terms, counts and gradient do not depend on the other examples; jit = eager, vmap = loop."""
