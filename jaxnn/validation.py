@@ -3,6 +3,7 @@
 import inspect
 import warnings
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 import jax
@@ -36,6 +37,14 @@ def is_number(value: Any, within: Callable[[Any], Any] = lambda value: True) -> 
 def is_constant(value: Any, number: float) -> bool:
     """Return True if the value is this number and is not traced."""
     return not isinstance(value, Tracer) and is_number(value, lambda value: value == number)
+
+
+def is_finite(number: Any) -> bool:
+    """Return whether a real scalar is finite as a float, which a whole number may be too large for."""
+    try:
+        return isfinite(number)
+    except OverflowError:
+        return False
 
 
 def is_real(dtype: Any) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxnn.arrays import is_tree
 from jaxnn.constraints.declaration import NO_CALL, Call, Constraint
-from jaxnn.validation import is_count, is_number
+from jaxnn.validation import is_count, is_finite, is_number
 
 Fix = str | Callable[[Any], str]
 _INFINITY = float("inf")
@@ -113,7 +113,7 @@ class Real(Constraint):
     def _within(self, value: Any) -> bool:
         above = self.low <= value if self.with_low else self.low < value
         below = value <= self.high if self.with_high else value < self.high
-        return above and below and abs(value) < _INFINITY and (not self.whole or value == int(value))
+        return above and below and is_finite(value) and (not self.whole or value == int(value))
 
 
 class ListOf(Constraint):

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.constraints import Constraint, Function, Nothing, checked
+from jaxnn.constraints import Constraint, Function, Nothing, Real, checked
 from jaxnn.factories.decorator import ByAutodiff, factory
 from jaxnn.losses.categorical import softmax_cross_entropy
 from jaxnn.losses.loss import Loss
 from jaxnn.losses.regression import squared_error
 from jaxnn.typing import PyTree, Scalar
-from jaxnn.validation import described, is_number
+from jaxnn.validation import described
 
 __all__ = ["loss_from", "weighted_sum"]
 
@@ -29,12 +29,21 @@ def _are_parts(value: Any) -> bool:
 
 
 def _is_part(loss: Any, factor: Any) -> bool:
-    return isinstance(loss, Loss) and is_number(factor, np.isfinite)
+    return isinstance(loss, Loss) and Real().accepts(factor)
 
 
 _PARTS = Constraint(
     "a dictionary, tuple or list of pairs (loss, factor), each factor a finite number",
-    ({}, (), None, {"a": squared_error()}, [(squared_error(), "1")], (squared_error(), 1.0), {"a": (1.0, 1.0)}),
+    (
+        {},
+        (),
+        None,
+        {"a": squared_error()},
+        [(squared_error(), "1")],
+        [(squared_error(), 10**400)],
+        (squared_error(), 1.0),
+        {"a": (1.0, 1.0)},
+    ),
     "{'label': (jaxnn.softmax_cross_entropy(), 1.0), 'box': (jaxnn.squared_error(), 0.5)}",
     test=_are_parts,
 )

@@ -23,7 +23,8 @@ NAN, INF = float("nan"), float("inf")
     [
         (c.Count(), [1, np.int64(7)], [0, 1.0, "1", None, True, [1]]),
         (c.Count(0), [0], [-1]),
-        (c.Real(), [-1, 0.5, np.float32(1), jnp.float32(2)], [NAN, INF, -INF, "1", None, True, [0.1], np.zeros(2)]),
+        (c.Real(), [-1, 0.5, np.float32(1), jnp.float32(2)], [NAN, INF, -INF, 10**400, "1", None, True]),
+        (c.Real(), [np.array(2), jnp.bfloat16(2)], [[0.1], np.zeros(2), jnp.float32(INF), jnp.bfloat16(INF)]),
         (c.Real(0), [0, 1e300], [-1, -0.1, np.float32(-1)]),
         (c.Real(0, closed="right"), [1e-9], [0, 0.0]),
         (c.Real(0, 1, "left"), [0, 0.999], [1, 1.0, 1.5, -0.1, NAN, np.float32(1)]),

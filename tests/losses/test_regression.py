@@ -113,7 +113,7 @@ def test_missing_targets_of_weight_0_change_nothing():
         assert np.isnan(objective.evaluate(params, (), jaxnn.Batch(x, missing)))
 
 
-@pytest.mark.parametrize("delta", [0, -1.0, np.inf, np.nan, "1", None, True, [1.0], np.ones(2)])
+@pytest.mark.parametrize("delta", [0, -1.0, np.inf, np.nan, 10**400, "1", None, True, [1.0], np.ones(2)])
 def test_invalid_delta_raises(delta):
     message = "^delta must be positive and finite, got .*: the size of the largest error that is squared"
     for call in (lambda: huber(delta=delta), lambda: jaxnn.functional.huber_value(jnp.ones(2), jnp.ones(2), delta)):
