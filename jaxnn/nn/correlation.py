@@ -2,8 +2,9 @@
 
 A correlation y_u = Σ_a x_{s u + d a - p} K_a is linear in the inputs x and in the filters K. Its transposes with
 respect to one and the other are the two products of its backward, and the first is also a transposed convolution. Each
-is one convolution of XLA. For groups of channels, though, XLA has no fast one on a CPU: there, groups of one channel
-are sums of shifted products, and other groups are convolved one by one.
+is one convolution of XLA. On a CPU, though, XLA is slow where filters see one channel, as in images without colors and
+in groups of one channel: there, the products are sums of shifted ones. And it is slow for other groups, which are
+convolved one by one.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxnn.nn.windows import Windows, padded, spread, views
+from jaxnn.nn.windows import Windows, in_memory, padded, spread, views
 from jaxnn.typing import Array
 
 Product: TypeAlias = Callable[[Array, Array], Array]
@@ -49,13 +50,13 @@ def correlated(x: Array, K: Array, w: Windows, groups: int = 1) -> Array:
         shape = (x.shape[0], *w.counts, K.shape[-1])
         K = _by_offset(K, groups)
         products = (_wide(view)[..., None] * K[i] for i, view in enumerate(views(padded(x, w), w)))
-        return sum(products, jnp.zeros((), K.dtype)).reshape(shape).astype(x.dtype)
+        return in_memory(sum(products, jnp.zeros((), K.dtype)).reshape(shape).astype(x.dtype))
 
     def one_by_one(x: Array, K: Array) -> Array:
         pairs = zip(_split(x, groups), _split(K, groups), strict=True)
         return jnp.concatenate([by_xla(one, filters, 1) for one, filters in pairs], -1)
 
-    return _on_a_cpu(by_views if K.shape[-2] == 1 else one_by_one, by_xla, groups, x, K)
+    return _on_a_cpu(by_views if K.shape[-2] == 1 else one_by_one if groups > 1 else by_xla, by_xla, x, K)
 
 
 def transposed_in_inputs(dy: Array, K: Array, w: Windows, groups: int = 1) -> Array:
@@ -91,16 +92,23 @@ def transposed_in_inputs(dy: Array, K: Array, w: Windows, groups: int = 1) -> Ar
         )
 
     def by_views(dy: Array, K: Array) -> Array:
-        # One after the other for the filters of a channel: a sum over a short last axis is slow.
-        K, several = _by_offset(K, groups), _wide(dy).reshape(*dy.shape[:-1], groups, -1)
-        ways = range(K.shape[-1])
-        return sum(spread(lambda i, d, j=j: d * K[i, ..., j], w, several[..., j]) for j in ways).astype(dy.dtype)
+        # One filter of each channel after the other: a sum over a short last axis is slow.
+        def add(total: Array, way: tuple[Array, Array]) -> tuple[Array, None]:
+            d, filters = way
+            return total + spread(lambda i, d: d * filters[i], w, d), None
+
+        ways = (
+            jnp.moveaxis(_wide(dy).reshape(*dy.shape[:-1], groups, -1), -1, 0),
+            jnp.moveaxis(_by_offset(K, groups), -1, 0),
+        )
+        start = jnp.zeros((dy.shape[0], *w.lengths, groups), ways[0].dtype)
+        return in_memory(lax.scan(add, start, ways)[0].astype(dy.dtype))
 
     def one_by_one(dy: Array, K: Array) -> Array:
         pairs = zip(_split(dy, groups), _split(K, groups), strict=True)
         return jnp.concatenate([by_xla(one, filters, 1) for one, filters in pairs], -1)
 
-    return _on_a_cpu(by_views if K.shape[-2] == 1 else one_by_one, by_xla, groups, dy, K)
+    return _on_a_cpu(by_views if K.shape[-2] == 1 else one_by_one if groups > 1 else by_xla, by_xla, dy, K)
 
 
 def transposed_in_filters(x: Array, dy: Array, w: Windows, groups: int = 1) -> Array:
@@ -151,7 +159,7 @@ def transposed_in_filters(x: Array, dy: Array, w: Windows, groups: int = 1) -> A
         pairs = zip(_split(x, groups), _split(dy, groups), strict=True)
         return jnp.concatenate([by_xla(one, d, 1) for one, d in pairs], -1)
 
-    return _on_a_cpu(by_views if x.shape[-1] == groups else one_by_one, by_xla, groups, x, dy)
+    return _on_a_cpu(by_views if x.shape[-1] == groups else one_by_one if groups > 1 else by_xla, by_xla, x, dy)
 
 
 def swapped(K: Array, groups: int) -> Array:
@@ -160,8 +168,8 @@ def swapped(K: Array, groups: int) -> Array:
     return K.reshape(*size, c, groups, n // groups).swapaxes(-3, -1).reshape(*size, n // groups, groups * c)
 
 
-def _on_a_cpu(special: Product, by_xla: Product, groups: int, *arrays: Array) -> Array:
-    return by_xla(*arrays) if groups == 1 else lax.platform_dependent(*arrays, cpu=special, default=by_xla)
+def _on_a_cpu(special: Product, by_xla: Product, *arrays: Array) -> Array:
+    return by_xla(*arrays) if special is by_xla else lax.platform_dependent(*arrays, cpu=special, default=by_xla)
 
 
 def _by_rows(products: Array) -> Array:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator
 from functools import partial
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -19,6 +18,7 @@ from jaxnn.nn.windows import (
     PerAxis,
     PlacesShape,
     Windows,
+    in_memory,
     padded,
     repeated,
     size_of,
@@ -74,9 +74,7 @@ def max_pool_forward(
         # Of elements that are all -inf, the first in x is taken, not one of the padding.
         larger = (seen > y) | jnp.isnan(seen) | ((first == none) & inside)
         y, first = jnp.where(larger, seen, y), jnp.where(larger, jnp.asarray(i, first.dtype), first)
-    # Otherwise the comparisons would be repeated wherever the backward reads the offsets.
-    first = jax.lax.optimization_barrier(jnp.where(jnp.isnan(y), jnp.asarray(none, first.dtype), first))
-    return y, (x[:0], first)
+    return y, (x[:0], in_memory(jnp.where(jnp.isnan(y), jnp.asarray(none, first.dtype), first)))
 
 
 @checked(cache=Instance(tuple), dy=Floats("m window... n"), **_OPTIONS)

@@ -189,9 +189,15 @@ def same_padding(length: int, span: int, stride: int) -> tuple[int, int]:
 
 
 def padded(x: Array, w: Windows, value: Scalar = 0) -> Array:
-    """Return x (m, *places, channels) with a constant at the places of the padding."""
+    """Return x (m, *places, channels) with a constant at the places of the padding, as an array in memory."""
     widths = ((0, 0, 0), *((low, high, 0) for low, high in w.padding), (0, 0, 0))
-    return jax.lax.pad(x, jnp.asarray(value, x.dtype), widths) if any(map(any, w.padding)) else x
+    wide = jax.lax.pad(x, jnp.asarray(value, x.dtype), widths) if any(map(any, w.padding)) else x
+    return in_memory(wide)
+
+
+def in_memory(x: Array) -> Array:
+    """Return x itself, which XLA then computes once: else it would be computed again wherever a view reads it."""
+    return jax.lax.optimization_barrier(x)
 
 
 def views(x: Any, w: Windows) -> Iterator[Any]:
