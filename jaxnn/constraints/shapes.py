@@ -185,9 +185,8 @@ def bind(axes: tuple[str, ...], shape: tuple[Any, ...], sizes: dict[str, Any]) -
       >>> bind(("...", "n"), (2, 3, 4), sizes), sizes, bind(("n",), (5,), sizes)
       (True, {'...': (2, 3), 'n': 4}, False)
     """
-    several = [i for i, axis in enumerate(axes) if axis.endswith("...")]
-    if several:  # their sizes count as one
-        i = several[0]
+    i = next((i for i, axis in enumerate(axes) if axis.endswith("...")), None)
+    if i is not None:  # their sizes count as one
         after = len(axes) - 1 - i
         if len(shape) < i + after:
             return False

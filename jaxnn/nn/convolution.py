@@ -11,7 +11,7 @@ from jaxnn.factories.decorator import factory
 from jaxnn.nn.correlation import correlated, transposed_in_filters, transposed_in_inputs
 from jaxnn.nn.initializers import INITIALIZERS, InitializerName, initial_weights, scale_hint
 from jaxnn.nn.layer import Layer
-from jaxnn.nn.windows import PADDING, PER_AXIS, Padding, PerAxis, PlacesShape, Windows, size_of, windows
+from jaxnn.nn.windows import PADDING, PER_AXIS, Padding, PerAxis, PlacesShape, Windows, size_of, windows_over
 from jaxnn.typing import Array, Initializer, Params, Shape
 
 __all__ = ["conv", "conv_backward", "conv_forward", "depthwise_conv"]
@@ -225,7 +225,7 @@ def _windows(
 ) -> Windows:
     """Return the windows of filters over one example; raise ValueError if they do not fit."""
     check_filters(example, filters, groups, name)
-    return windows(example[:-1], filters[:-2], stride, padding, dilation)
+    return windows_over(example[:-1], filters[:-2], stride, padding, dilation)
 
 
 def check_filters(example: Shape, filters: Shape, groups: int, name: str) -> None:

@@ -1,8 +1,9 @@
 """Pooling: the largest or the mean of what a window sees, channel by channel."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -24,7 +25,7 @@ from jaxnn.nn.windows import (
     size_of,
     spread,
     views,
-    windows,
+    windows_over,
 )
 from jaxnn.typing import Array, Shape
 
@@ -194,7 +195,7 @@ def max_pool(size: PerAxis = 2, stride: PerAxis | None = None, padding: Padding 
       >>> max_pool(3, stride=2, padding="same").init(jax.random.key(0), (64, 64, 16))[1]
       (32, 32, 16)
     """
-    return _layer(max_pool_forward, max_pool_backward, size, stride=stride, padding=padding)
+    return _layer(max_pool_forward, max_pool_backward, size, stride, padding)
 
 
 @factory(computes="avg_pool_forward(x, size)")
@@ -221,26 +222,32 @@ def avg_pool(
       >>> avg_pool((4,)).init(jax.random.key(0), (100, 16))[1]
       (25, 16)
     """
-    options = dict(stride=stride, padding=padding)
-    return _layer(avg_pool_forward, avg_pool_backward, size, **options, count_padding=count_padding)
+    return _layer(avg_pool_forward, avg_pool_backward, size, stride, padding, count_padding=count_padding)
 
 
-def _layer(forward, backward, size: PerAxis, stride: PerAxis | None, padding: Padding, **options) -> Layer:
+def _layer(
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    size: PerAxis,
+    stride: PerAxis | None,
+    padding: Padding,
+    **options: bool,
+) -> Layer:
     size = size_of(size, padding=padding, **({} if stride is None else {"stride": stride}))
-    options = dict(size=size, stride=stride, padding=padding, **options)
+    given: dict[str, Any] = dict(size=size, stride=stride, padding=padding, **options)
     shape = PlacesShape(len(size))
 
     def out_shape(in_shape):
         *places, n = shape.check("in_shape", in_shape)
         return (*_windows((*places, n), size, stride, padding).counts, n)
 
-    return stateless(partial(forward, **options), partial(backward, **options), out_shape)
+    return stateless(partial(forward, **given), partial(backward, **given), out_shape)
 
 
 def _windows(example: Shape, size: PerAxis, stride: PerAxis | None, padding: Padding) -> Windows:
     """Return the windows over one example (*places, n); each sees a place of it."""
     PlacesShape(len(size_of(size))).check("x.shape[1:]", example)
-    w = windows(example[:-1], size_of(size), size if stride is None else stride, padding)
+    w = windows_over(example[:-1], size_of(size), size if stride is None else stride, padding)
     if any(max(ends) >= k for ends, k in zip(w.padding, w.size, strict=True)):
         raise ValueError(f"padding must be below the size {w.size} of a window, got {w.padding}")
     return w

@@ -1,6 +1,7 @@
 """Transposed convolution, which makes places out of windows: from small images to larger ones."""
 
 from functools import partial
+from typing import Any
 
 import jax.numpy as jnp
 
@@ -161,7 +162,9 @@ def conv_transpose(
       >>> params["K"].shape, out_shape
       ((4, 4, 16, 8), (14, 14, 8))
     """
-    options = dict(stride=stride, padding=padding, output_padding=output_padding, dilation=dilation, groups=groups)
+    options: dict[str, Any] = dict(
+        stride=stride, padding=padding, output_padding=output_padding, dilation=dilation, groups=groups
+    )
     size = size_of(size, stride=stride, padding=padding, output_padding=output_padding, dilation=dilation)
 
     @checked(key=RandomKey(), in_shape=PlacesShape(len(size)))

@@ -156,7 +156,7 @@ def pairs(padding: Padding, axes: int, name: str = "padding") -> tuple[tuple[int
     return (_pair(0 if isinstance(padding, str) else padding),) * axes
 
 
-def windows(
+def windows_over(
     lengths: Shape, size: Shape, stride: PerAxis = 1, padding: Padding = "valid", dilation: PerAxis = 1
 ) -> Windows:
     """Return the windows over axes of these lengths, with the padding resolved to a pair for each axis.
@@ -165,9 +165,9 @@ def windows(
       ValueError: if an argument has not one entry for each axis, or a window is larger than what it slides over.
 
     Example:
-      >>> windows((28, 28), (5, 5), stride=2, padding="same").padding
+      >>> windows_over((28, 28), (5, 5), stride=2, padding="same").padding
       ((1, 2), (1, 2))
-      >>> windows((28, 28), (5, 5)).counts
+      >>> windows_over((28, 28), (5, 5)).counts
       (24, 24)
     """
     axes = len(lengths)
@@ -196,7 +196,7 @@ def padded(x: Array, w: Windows, value: Scalar = 0) -> Array:
 
 
 def in_memory(x: Array) -> Array:
-    """Return x itself, which XLA then computes once: else it would be computed again wherever a view reads it."""
+    """Return x itself, which XLA then computes once: else it would be computed again at each view that reads it."""
     return jax.lax.optimization_barrier(x)
 
 
@@ -230,7 +230,7 @@ def spread(part: Callable[..., Array], w: Windows, *arrays: Array) -> Array:
     offsets = [tuple(d * a for d, a in zip(w.dilation, offset, strict=True)) for offset in w.offsets]
     quotients = [-(-(n + low) // s) for n, (low, _), s in zip(w.lengths, w.padding, w.stride, strict=True)]
     shifts = [(span - 1) // s for span, s in zip(w.spans, w.stride, strict=True)]
-    # Padded once: shifted one by one, each part would be a pass of its own.
+    # Padded once: shifted one by one, each part would be one more pass.
     ends = [(j, max(q - n, 0)) for j, q, n in zip(shifts, quotients, w.counts, strict=True)]
     wide = [padded(a, w._replace(padding=(*ends,))) for a in arrays]
 

@@ -482,3 +482,11 @@ def test_params_of_another_network_raise():
     several = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), params_for(one))
     with pytest.raises(ValueError, match=r"W: float32 \(2, 4, 3\), .*: jax.vmap over the params of several networks"):
         one.predict(several, np.zeros((2, 3)))
+
+
+def test_a_single_image_is_predicted_as_in_a_batch():
+    model = jaxnn.models.lenet((12, 12, 1), 3)
+    params = model.init(jax.random.key(0))
+    x = jax.random.normal(jax.random.key(1), (4, 12, 12, 1))
+    for predict in (model.outputs, model.predict_proba, model.predict):
+        np.testing.assert_allclose(predict(params, x[2]), predict(params, x)[2], rtol=1e-5)
