@@ -74,7 +74,9 @@ class Model(NamedTuple):
         Raises:
           ValueError: if params, statistics or the shape of x are those of another network, or x is not numbers.
         """
-        if isinstance(x, jax.Array) and x.shape == self.in_shape:  # one example, also of layers that need the axis of examples
+        if (
+            isinstance(x, jax.Array) and x.shape == self.in_shape
+        ):  # one example, also of layers that need the axis of examples
             return self.network.infer(params, stats, x[None])[0]
         return self.network.infer(params, stats, x)
 

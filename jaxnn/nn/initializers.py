@@ -39,15 +39,14 @@ def initial_weights(init: InitializerName | Initializer, key: Key, shape: Shape,
       ValueError: if the initializer returns others.
     """
     initializer = init if callable(init) else INITIALIZERS[init]()
-    inputs, units = WEIGHTS[name].inputs, WEIGHTS[name].units
-    like = jax.eval_shape(
-        lambda w: jnp.moveaxis(w, (inputs, units), (-2, -1)), jax.ShapeDtypeStruct(shape, jnp.result_type(float))
-    )
-    W = initializer(key, like.shape, jnp.result_type(float))
-    if getattr(W, "shape", None) != like.shape or not jnp.issubdtype(W.dtype, jnp.floating):
+    last = [len(shape) + axis for axis in (WEIGHTS[name].inputs, WEIGHTS[name].units)]
+    drawn = tuple(shape[i] for i in (*(i for i in range(len(shape)) if i not in last), *last))
+    W = initializer(key, drawn, jnp.result_type(float))
+    if getattr(W, "shape", None) != drawn or not jnp.issubdtype(W.dtype, jnp.floating):
+        axes = "*size, " * (len(drawn) > 2) + "n_in, n_out"
         fix = ": call the factory (`he_normal()`, not `he_normal`)" if callable(W) else ""
-        raise ValueError(f"init must return floats (..., n_in, n_out), {like.shape}, got {described(W)}{fix}")
-    return jnp.moveaxis(jnp.asarray(W), (-2, -1), (inputs, units))
+        raise ValueError(f"init must return floats ({axes}), {drawn}, got {described(W)}{fix}")
+    return jnp.moveaxis(jnp.asarray(W), (-2, -1), last)
 
 
 def scale_hint(init: Any) -> str:

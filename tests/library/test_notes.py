@@ -10,9 +10,10 @@ import optax
 import pytest
 
 import jaxnn
+from jaxnn import functional
 from tests.helpers.oracle import logistic, networks
-from tests.helpers.oracle.slips import SLIPS
-from tests.helpers.oracle.targets import TARGETS
+from tests.helpers.oracle.slips import COURSE_SLIPS, SLIPS
+from tests.helpers.oracle.targets import CONVOLUTION_GEOMETRY, POOLING_GEOMETRY, TARGETS
 from tests.helpers.programs import TOLERANCE, compiled, same
 
 EXACT = dict(rtol=1e-12, atol=1e-12)
@@ -427,6 +428,43 @@ def test_slip_raises(slip, rng, x64):
     _, expected, _ = witness(slip.target, arguments)
     with pytest.raises(AssertionError):
         check_gradient(slip.function(*arguments), expected)
+
+
+def by_layer(name, **options):
+    """Return a function of (x, *params, dy) to (y, cotangents of x and params), by jaxnn's pure functions."""
+    forward, backward = getattr(functional, f"{name}_forward"), getattr(functional, f"{name}_backward")
+
+    def run(x, *given):
+        *params, dy = given
+        if params:
+            params = dict(zip("Kb", params, strict=True))
+            y, cache = forward(params, x, **options)
+            dparams, dx = backward(params, cache, dy, **options)
+            return y, (dx, dparams["K"], dparams["b"])
+        y, cache = forward(x, **options)
+        return y, (backward(cache, dy, **options),)
+
+    return run
+
+
+OF_COURSES = {
+    "convolution": by_layer("conv", **CONVOLUTION_GEOMETRY),
+    "max_pooling": by_layer("max_pool", **POOLING_GEOMETRY),
+    "average_pooling": by_layer("avg_pool", **POOLING_GEOMETRY, count_padding=False),
+}
+
+
+@pytest.mark.parametrize(
+    "slip", [slip for slip in COURSE_SLIPS if slip.target.name in OF_COURSES], ids=lambda slip: slip.name
+)
+def test_slip_of_courses_raises(slip, rng, x64):
+    """The right gradient passes the check that the slip does not."""
+    arguments = [jnp.asarray(a) for a in slip.target.arguments(rng)]
+    y, gradient = compiled(OF_COURSES[slip.target.name])(*arguments)
+    np.testing.assert_allclose((y * arguments[-1]).sum(), slip.target.value(*map(np.asarray, arguments)), **EXACT)
+    check_gradient(slip.target.gradient(*map(np.asarray, arguments)), gradient)
+    with pytest.raises(AssertionError):
+        check_gradient(slip.function(*map(np.asarray, arguments)), gradient)
 
 
 def test_relu_slope_one_at_zero_is_right_elsewhere(rng, x64):

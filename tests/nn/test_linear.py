@@ -161,7 +161,7 @@ def test_inputs_in_lists_raise():
         (jax.nn.initializers.he_normal, r"init must return floats .*, got the function .*: call the factory"),
         (
             lambda key, shape, dtype: jnp.zeros(shape[::-1]),
-            r"must return floats \(n_in, n_out\), \(5, 3\), got float32 \(3, 5\)",
+            r"must return floats \(n_in, n_out\), \(5, 3\), got float32 \(3, 5\)$",
         ),
         (lambda key, shape, dtype: jnp.zeros(shape, int), r"must return floats .*, got int32 \(5, 3\)"),
     ],

@@ -58,6 +58,7 @@ one_of_each_layer = pytest.mark.representatives(
     *"identity sigmoid tanh relu leaky_relu softplus silu gelu elu softmax dense_lecun dropout flatten".split(),
     *"stateless chain repeat residual remat mask_units with_dtype_bfloat16 mlp".split(),
     *"fan_out parallel shared fan_in_sum fan_in_concat batch_norm embedding frozen layer_from".split(),
+    *"conv_strided depthwise_conv conv_transpose max_pool avg_pool global_max_pool upsample pad_pairs rescale".split(),
 )
 
 
@@ -309,6 +310,27 @@ def test_layer_inside_grad_and_scan(case):
 
     got, once = run(params, x)
     check(case, got, add_cotangents(once, once))
+
+
+@pytest.mark.representatives("dense_lecun", "conv_strided", "batch_norm", "max_pool")
+@layers
+def test_layer_second_derivatives(case, x64):
+    """The derivative of the layer's own backward is that of autodiff's."""
+    if case.inside or case.held:
+        pytest.skip("computes in a smaller dtype inside, or has no gradient by definition")
+    params, x, dy, key, rows = arguments(case, 2, jnp.float64)
+    _, dparams, dx = jax.eval_shape(partial(hand, case.layer), params, x, dy, key, rows)
+    along = numbers(cotangent(numbers((dparams, dx)), 5))
+
+    def second(way):
+        def slope(params, x, dy):
+            got = numbers(way(case.layer, params, x, dy, key, rows)[1:])
+            return sum(jax.tree.leaves(jax.tree.map(lambda a, b: (a * b).sum(), got, along)), 0.0)
+
+        return jax.grad(slope, (0, 1, 2), allow_int=True)
+
+    got, expected = compiled(lambda *given: (second(hand)(*given), second(auto)(*given)))(params, x, dy)
+    same(got, expected, **TOLERANCE["float64"])
 
 
 @plain_and_random
