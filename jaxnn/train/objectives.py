@@ -23,6 +23,7 @@ from jaxnn.marking.places import NETWORK
 from jaxnn.nn.boundaries import run_backward, run_forward
 from jaxnn.nn.layer import LAYER, Layer, observes
 from jaxnn.regularizers import Regularizer, no_regularizer
+from jaxnn.train.logits import warn_of_probabilities
 from jaxnn.train.means import mean_of, shared, shares_of
 from jaxnn.train.outputs import shapes_of_outputs
 from jaxnn.typing import Array, Params, PyTree, Statistics
@@ -123,6 +124,7 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
       0.6931472 [[-0.5 -0.5]]
     """
     regularizer = no_regularizer() if regularizer is None else regularizer
+    warn_of_probabilities(network, loss)
 
     def value(params, batch, key=None):
         z, cache = forward(params, batch, key)

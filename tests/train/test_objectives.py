@@ -247,3 +247,32 @@ def test_weights_and_scales_may_be_python_s():
         lambda params: (objective.value_and_grad(params, listed, None, 8), objective.value_and_grad(params, array))
     )
     jax.tree.map(np.testing.assert_array_equal, *run(params))
+
+
+@pytest.mark.parametrize(
+    ("last", "loss"),
+    [
+        (jaxnn.softmax(), jaxnn.softmax_cross_entropy()),
+        (jaxnn.sigmoid(), jaxnn.sigmoid_cross_entropy()),
+        (jaxnn.softmax(), jaxnn.losses.kl_divergence()),
+        (jaxnn.chain(jaxnn.dense(2), jaxnn.softmax()), jaxnn.softmax_cross_entropy(0.1)),
+    ],
+)
+def test_probabilities_for_a_loss_of_logits_warn(last, loss):
+    with pytest.warns(UserWarning, match="makes probabilities, but .* takes logits.*: leave that layer out") as caught:
+        jaxnn.objective(jaxnn.chain(jaxnn.dense(3), last), loss)
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("last", "loss"),
+    [
+        (jaxnn.sigmoid(), jaxnn.losses.binary_cross_entropy()),
+        (jaxnn.sigmoid(), jaxnn.squared_error()),
+        (jaxnn.dense(2), jaxnn.softmax_cross_entropy()),
+        (jaxnn.Layer(*jaxnn.softmax()), jaxnn.softmax_cross_entropy()),
+    ],
+)
+def test_other_ends_do_not_warn(last, loss, recwarn):
+    jaxnn.objective(jaxnn.chain(jaxnn.dense(3), last), loss)
+    assert not recwarn
