@@ -1,11 +1,11 @@
-"""The oracle's convolution and pooling compared with PyTorch, where it is installed; scripts/test-torch installs it."""
+"""The oracle compared with PyTorch, where it is installed: windows, normalizations. scripts/test-torch installs it."""
 
 from itertools import product
 
 import numpy as np
 import pytest
 
-from tests.helpers.oracle import pooling, windows
+from tests.helpers.oracle import normalization, pooling, windows
 from tests.helpers.oracle.windows import transposed_convolution
 from tests.helpers.oracle_cases import EXACT, assert_same
 from tests.helpers.window_cases import pooling_cases
@@ -103,3 +103,27 @@ def test_pytorch_computes_the_same_pooling(rng):
             [dx] = torch.autograd.grad(expected, at, torch.tensor(dy), retain_graph=True)
             actual = [y, gradient(x, **case.kwargs, **kwargs, dy=dy)]
             assert_same(actual, [expected.detach().numpy(), dx.numpy()], **EXACT)
+
+
+def test_pytorch_computes_the_same_normalizations(rng):
+    """Channels first, as PyTorch has them; batch normalization as in training, by the biased variance."""
+    norms = [
+        (normalization.LAYER_NORM, (3, 4), lambda x, g, b: F.layer_norm(x, (4,), g, b, 1e-5)),
+        (normalization.RMS_NORM, (3, 4), lambda x, g, b: F.rms_norm(x, (4,), g, 1e-5) + 0 * b),
+        (normalization.group_norm(2), (2, 2, 3, 4), lambda x, g, b: F.group_norm(x, 2, g, b, 1e-5)),
+        (
+            normalization.group_norm(4),
+            (2, 2, 3, 4),
+            lambda x, g, b: F.instance_norm(x, None, None, g, b, True, eps=1e-5),
+        ),
+        (normalization.BATCH_NORM, (4, 2, 3), lambda x, g, b: F.batch_norm(x, None, None, g, b, True, eps=1e-5)),
+    ]
+    for norm, shape, function in norms:
+        x, gamma, beta, dy = (rng.normal(size=size) for size in (shape, shape[-1:], shape[-1:], shape))
+        tensors = [torch.tensor(array, requires_grad=True) for array in (x, gamma, beta)]
+        expected = function(tensors[0].movedim(-1, 1), *tensors[1:]).movedim(1, -1)
+        gradient = torch.autograd.grad(expected, tensors, torch.tensor(dy))
+        beta = beta if norm.center else None
+        dx, dgamma, dbeta = normalization.d_normalization(norm, x, gamma, dy)
+        actual = [normalization.normalization(norm, x, gamma, beta), dx, dgamma, dbeta if norm.center else 0 * dbeta]
+        assert_same(actual, [expected.detach().numpy(), *(one.numpy() for one in gradient)], rtol=1e-11, atol=1e-13)

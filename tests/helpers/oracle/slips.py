@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .activations import d_sigmoid, sigmoid, tanh
+from .normalization import LAYER_NORM, d_normalization
 from .optimizers import AdamState, Optimizer, adam
 from .pooling import first_largest, pooling_windows
 from .targets import (
@@ -23,6 +24,7 @@ from .targets import (
     CONVOLUTION,
     DROPOUT,
     LAYER,
+    LAYER_NORM_TARGET,
     LEAKY_RELU,
     LOGISTIC,
     MAX_POOLING,
@@ -242,6 +244,16 @@ def dropout_with_another_keep(x, mask, da):
     return (da * mask / 0.5,)
 
 
+def layer_norm_gamma_outside_the_means(x, gamma, beta, dy):
+    """Item 17: dx = gamma r (dy - mean(dy) - xhat mean(dy xhat)), with gamma taken out of the means.
+
+    It should be r (d - mean(d) - xhat mean(d xhat)) with d = gamma dy. Batch norm's gamma is one number for each of
+    its means, layer norm's is not. dgamma and dbeta are right.
+    """
+    dx, dgamma, dbeta = d_normalization(LAYER_NORM, x, np.ones_like(gamma), dy)
+    return gamma * dx, dgamma, dbeta
+
+
 def _adam_with(update, beta1, beta2):
     """Adam but for its step: p := p - update(m, v, t)."""
 
@@ -282,6 +294,7 @@ COURSE_SLIPS = [
     _slip(13, "dx[window] = dy / count for +=", average_pooling_overwrites, AVERAGE_POOLING),
     _slip(14, "b inside the sum over the window", bias_inside_the_window_sum, CONVOLUTION),
     _slip(16, "dropout's backward with another keep", dropout_with_another_keep, DROPOUT),
+    _slip(17, "gamma outside of layer norm's means", layer_norm_gamma_outside_the_means, LAYER_NORM_TARGET),
 ]
 
 OPTIMIZER_SLIPS = [

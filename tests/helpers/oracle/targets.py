@@ -12,6 +12,7 @@ import numpy as np
 
 from .activations import d_leaky_relu, d_relu, d_tanh, leaky_relu, relu, sigmoid, tanh
 from .losses import sigmoid_cross_entropy
+from .normalization import LAYER_NORM, d_normalization, normalization
 from .pooling import average_pooling, d_average_pooling, d_max_pooling, max_pooling
 from .windows import convolution, d_convolution
 
@@ -186,6 +187,21 @@ def dropout_arguments(rng):
     return rng.normal(size=(6, 5)), (rng.uniform(size=(6, 5)) < KEEP).astype(float), rng.normal(size=(6, 5))
 
 
+def layer_norm_value(x, gamma, beta, dy):
+    """Return the sum of dy * y, with y = gamma xhat + beta over the last axis of x (m, n)."""
+    return np.sum(dy * normalization(LAYER_NORM, x, gamma, beta))
+
+
+def layer_norm_gradient(x, gamma, beta, dy):
+    """Return (dx, dgamma, dbeta), as `normalization.d_normalization`."""
+    return d_normalization(LAYER_NORM, x, gamma, dy)
+
+
+def layer_norm_arguments(rng):
+    """x and dy of shape (6, 5), gamma and beta (5,); gamma is away from equal entries, of which any order is right."""
+    return rng.normal(size=(6, 5)), np.array([0.5, -1.0, 2.0, 1.0, -2.0]), rng.normal(size=5), rng.normal(size=(6, 5))
+
+
 LOGISTIC = Target("logistic", logistic_value, logistic_gradient, (0, 1), logistic_arguments)
 LAYER = Target("layer", layer_value, layer_gradient, (0, 1), layer_arguments)
 ONE_HIDDEN = Target("one_hidden", one_hidden_value, one_hidden_gradient, (0, 1, 2, 3), one_hidden_arguments)
@@ -198,5 +214,6 @@ CONVOLUTION = Target("convolution", convolution_value, convolution_gradient, (0,
 MAX_POOLING = Target("max_pooling", max_pooling_value, max_pooling_gradient, (0,), pooling_arguments)
 AVERAGE_POOLING = Target("average_pooling", average_pooling_value, average_pooling_gradient, (0,), pooling_arguments)
 DROPOUT = Target("dropout", dropout_value, dropout_gradient, (0,), dropout_arguments)
+LAYER_NORM_TARGET = Target("layer_norm", layer_norm_value, layer_norm_gradient, (0, 1, 2), layer_norm_arguments)
 
-COURSE_TARGETS = [CONVOLUTION, MAX_POOLING, AVERAGE_POOLING, DROPOUT]
+COURSE_TARGETS = [CONVOLUTION, MAX_POOLING, AVERAGE_POOLING, DROPOUT, LAYER_NORM_TARGET]
