@@ -1,15 +1,24 @@
-"""Layer normalization: each example is brought to mean 0 and variance 1 over its last axis."""
+"""Layer and RMS normalization: each example is divided by its deviation, or its size, over its last axis."""
 
+import jax
 import jax.numpy as jnp
 
-from jaxnn.arrays import floats
+from jaxnn.arrays import cast_like, floats
 from jaxnn.constraints import ExampleShape, Floats, Leaves, RandomKey, Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer
+from jaxnn.nn.moments import as_row, mean_of_rows, standardize, standardize_backward, widened
 from jaxnn.typing import Array, Params
 from jaxnn.validation import described
 
-__all__ = ["layer_norm", "layer_norm_backward", "layer_norm_forward"]
+__all__ = [
+    "layer_norm",
+    "layer_norm_backward",
+    "layer_norm_forward",
+    "rms_norm",
+    "rms_norm_backward",
+    "rms_norm_forward",
+]
 
 _EPS = Real(0, closed="right")
 
@@ -39,9 +48,9 @@ def layer_norm_forward(params: Params, x: Array, eps: float = 1e-5) -> tuple[Arr
       [[-0.999995  0.999995]
        [-1.        1.      ]]
     """
-    mean, deviation = _statistics(widened(x), eps)
-    y = as_row(params["gamma"], x) * _normalized(x, mean, deviation) + as_row(params["beta"], x)
-    return y.astype(jnp.result_type(x, *params.values())), (x, mean, deviation)
+    normalized, *statistics = standardize(x, mean_of_rows, eps)
+    y = as_row(params["gamma"], x) * normalized + as_row(params["beta"], x)
+    return y.astype(jnp.result_type(x, *params.values())), (x, *statistics)
 
 
 def layer_norm_backward(params: Params, cache: tuple[Array, Array, Array], dy: Array) -> tuple[Params, Array]:
@@ -80,16 +89,12 @@ def layer_norm_backward(params: Params, cache: tuple[Array, Array, Array], dy: A
 
     Source: Ba, Kiros and Hinton, "Layer normalization", 2016, section 3.
     """
-    x, mean, deviation = cache
-    if getattr(dy, "shape", None) != x.shape:
-        raise ValueError(f"dy must have the shape of x, {x.shape}, got {described(dy)}")
-    dy = widened(floats(dy, "dy"))
-    normalized, examples = _normalized(x, mean, deviation), tuple(range(x.ndim - 1))
-    d = as_row(params["gamma"], x) * dy
-    parallel = d.mean(-1, keepdims=True) + normalized * (d * normalized).mean(-1, keepdims=True)
-    dgamma, dbeta = (dy * normalized).sum(examples), dy.sum(examples)
-    dparams = {"gamma": dgamma.astype(params["gamma"].dtype), "beta": dbeta.astype(params["beta"].dtype)}
-    return dparams, ((d - parallel) / 4 * (4 / deviation)).astype(x.dtype)
+    x, _, _ = cache
+    dy = _checked_cotangent(x, dy)
+    dx, product = standardize_backward(*cache, mean_of_rows, as_row(params["gamma"], x), dy)
+    examples = tuple(range(x.ndim - 1))
+    dparams = {"gamma": product.sum(examples), "beta": dy.sum(examples)}
+    return jax.tree.map(cast_like, params, dparams), cast_like(x, dx)
 
 
 @factory(computes="layer_norm_forward(params, x)")
@@ -124,33 +129,111 @@ def layer_norm(eps: float = 1e-5) -> Layer:
     return Layer(init, lambda params, x, key=None: layer_norm_forward(params, x, eps), layer_norm_backward)
 
 
-def _statistics(x: Array, eps: float) -> tuple[Array, Array]:
-    """Return μ and σ over the last axis, (..., 1) each."""
-    # Rows with numbers whose squares might overflow are scaled by a power of 2, which rounds nothing.
-    limits = jnp.finfo(x.dtype)
-    large = jnp.abs(x).max(-1, keepdims=True) > 2.0 ** (0.4 * limits.maxexp)
-    scale = jnp.where(large, 2.0 ** -round(0.6 * limits.maxexp), 1).astype(x.dtype)
-    scaled = x * scale
-    mean = scaled.mean(-1, keepdims=True)
-    variance = ((scaled - mean) ** 2).mean(-1, keepdims=True)
-    # A row of equal numbers has variance 0, and ε scale² may underflow.
-    deviation = jnp.sqrt(variance + jnp.maximum(eps * scale**2, limits.tiny))
-    return mean / scale, deviation / scale
+@checked(params=Leaves(gamma="n"), x=Floats("... n"), eps=_EPS)
+def rms_norm_forward(params: Params, x: Array, eps: float = 1e-5) -> tuple[Array, tuple[Array, None, Array]]:
+    """Compute y = γ x/σ, where σ² is the mean of x² over its last axis plus ε.
+
+    Unlike layer normalization it subtracts no mean and adds no β. σ is computed in float32 at least, and also right for
+    numbers whose squares overflow.
+
+    Args:
+      params: `{"gamma": (n,)}`, the gain γ.
+      x: inputs, (m, n), or (..., n) with any leading axes. Whole numbers become floats.
+      eps: ε, which is added to the mean square; above 0.
+
+    Returns:
+      y, in the shape of x, and the cache: x itself, not a copy, with σ, (..., 1).
+
+    Raises:
+      ValueError: if the last axis of x does not have the size of γ.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(rms_norm_forward({"gamma": jnp.ones(2)}, jnp.array([[1.0, 7.0], [-4e30, 4e30]]))[0].round(3))
+      [[ 0.2  1.4]
+       [-1.   1. ]]
+    """
+    normalized, *statistics = standardize(x, mean_of_rows, eps, center=False)
+    y = as_row(params["gamma"], x) * normalized
+    return y.astype(jnp.result_type(x, params["gamma"])), (x, *statistics)
 
 
-def _normalized(x: Array, mean: Array, deviation: Array) -> Array:
-    # Quarters, since x - μ may overflow where x does not, and 1/σ underflow.
-    return (widened(x) / 4 - mean / 4) * (4 / deviation)
+def rms_norm_backward(params: Params, cache: tuple[Array, None, Array], dy: Array) -> tuple[Params, Array]:
+    """Compute dγ = Σ dy x̂ and dx = (d - x̂ mean(d x̂))/σ with x̂ = x/σ and d = γ dy.
+
+    The sum is over examples, the mean over the last axis.
+
+    Derivation. y_j = γ_j x̂_j gives dγ, and d_j = γ_j dy_j as the cotangent of x̂_j. With n numbers in a row and
+    σ² = Σ_k x_k²/n + ε,
+
+        ∂σ/∂x_j   = x_j/(n σ) = x̂_j/n
+        ∂x̂_k/∂x_j = [j = k]/σ - x̂_k/σ · x̂_j/n          the quotient rule on x_k/σ
+        dx_j      = Σ_k d_k ∂x̂_k/∂x_j = (d_j - x̂_j Σ_k d_k x̂_k/n)/σ
+
+    So, up to ε, dx has no part along x̂: y does not depend on the scale of x.
+
+    Args:
+      params: `{"gamma": (n,)}`.
+      cache: of `rms_norm_forward`.
+      dy: cotangent of y, (..., n).
+
+    Returns:
+      `{"gamma": dγ (n,)}` and dx, in the shape of x.
+
+    Raises:
+      ValueError: if dy does not have the shape of x.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> params = {"gamma": jnp.ones(2)}
+      >>> y, cache = rms_norm_forward(params, jnp.array([[1.0, -1.0]]))
+      >>> print(rms_norm_backward(params, cache, jnp.array([[1.0, 0.0]]))[1].round(3))
+      [[0.5 0.5]]
+
+    Source: Zhang and Sennrich, "Root mean square layer normalization", 2019, section 4.
+    """
+    x, _, _ = cache
+    dy = _checked_cotangent(x, dy)
+    dx, product = standardize_backward(*cache, mean_of_rows, as_row(params["gamma"], x), dy)
+    return {"gamma": cast_like(params["gamma"], product.sum(tuple(range(x.ndim - 1))))}, cast_like(x, dx)
 
 
-def widened(x: Array) -> Array:
-    """Return an array in float32 at least."""
-    return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
+@factory(computes="rms_norm_forward(params, x)")
+@checked(eps=_EPS)
+def rms_norm(eps: float = 1e-5) -> Layer:
+    """Return the layer y = γ x/σ, σ the root of the mean square of x over its last axis.
+
+    `rms_norm_backward` derives its gradient. γ starts at one. It is no weight, so no regularizer shrinks it by default.
+
+    Args:
+      eps: ε in σ² = mean square + ε, a scalar above 0; may be traced.
+
+    Returns:
+      A `Layer` with params `{"gamma": (n,)}`, n the last axis of an example.
+
+    Raises:
+      ValueError: if eps is not a finite number above 0; at `init`, if an example is a single number.
+
+    Example:
+      >>> import jax, jaxnn
+      >>> network = jaxnn.chain(jaxnn.dense(4), rms_norm(), jaxnn.relu())
+      >>> params, out_shape = network.init(jax.random.key(0), (3,))
+      >>> params[1]["gamma"].shape, out_shape
+      ((4,), (4,))
+    """
+
+    @checked(key=RandomKey(), in_shape=ExampleShape(least=1))
+    def init(key, in_shape):
+        return {"gamma": jnp.ones(in_shape[-1], jnp.result_type(float))}, in_shape
+
+    return Layer(init, lambda params, x, key=None: rms_norm_forward(params, x, eps), rms_norm_backward)
 
 
-def as_row(a: Array, x: Array) -> Array:
-    """Return γ or β (n,) with an axis for each of x (..., n), in float32 at least."""
-    return widened(jnp.expand_dims(a, range(x.ndim - 1)))
+def _checked_cotangent(x: Array, dy: Array) -> Array:
+    """Return dy in float32 at least; raise ValueError if it does not have the shape of x."""
+    if getattr(dy, "shape", None) != x.shape:
+        raise ValueError(f"dy must have the shape of x, {x.shape}, got {described(dy)}")
+    return widened(floats(dy, "dy"))
 
 
 CASES = {
@@ -158,4 +241,8 @@ CASES = {
     "layer_norm_rows": (layer_norm, (2, 3)),
     "layer_norm_eps": (lambda: layer_norm(0.5), (5,)),
     "layer_norm_one_unit": (layer_norm, (1,)),
+    "rms_norm": (rms_norm, (5,)),
+    "rms_norm_rows": (rms_norm, (2, 3)),
+    "rms_norm_eps": (lambda: rms_norm(0.5), (5,)),
+    "rms_norm_one_unit": (rms_norm, (1,)),
 }

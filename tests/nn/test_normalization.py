@@ -1,4 +1,4 @@
-"""Layer normalization: values and gradients of NumPy and Flax, extreme inputs, small dtypes, the cache."""
+"""Layer and RMS normalization: gradients of NumPy and Flax, extreme inputs, small dtypes, the cache, the known slip."""
 
 import jax
 import jax.numpy as jnp
@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 import jaxnn
-from jaxnn.functional import layer_norm_backward, layer_norm_forward
-from jaxnn.nn import layer_norm
+from jaxnn.functional import layer_norm_backward, layer_norm_forward, rms_norm_backward, rms_norm_forward
+from jaxnn.nn import layer_norm, rms_norm
 from tests.helpers.oracle.differences import complex_step
+from tests.helpers.oracle.slips import COURSE_SLIPS
+from tests.helpers.oracle.targets import LAYER_NORM_TARGET
 from tests.helpers.programs import TOLERANCE, compiled, hand, same
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -201,6 +203,51 @@ def test_a_network_of_it_trains_and_shrinks_only_weights():
     assert np.any(gradient[0]["W"])
 
 
+def test_gamma_stays_inside_the_means(x64):
+    """The oracle's gradient; the slip that takes γ out of the means fails the same check."""
+    x, gamma, beta, dy = given = LAYER_NORM_TARGET.arguments(np.random.default_rng(1))
+    _, dgamma, dbeta, dx = run(x, gamma, beta, dy, "float64")
+    right, (wrong, *others) = LAYER_NORM_TARGET.gradient(*given), slip().function(*given)
+    for got, expected in zip((dx, dgamma, dbeta), right, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-12)
+    for got, expected in zip((dgamma, dbeta), others, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-12)
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        np.testing.assert_allclose(dx, wrong, rtol=0.3)
+
+
+def test_the_slip_is_found_by_gradcheck():
+    """A layer whose backward takes γ out of the means."""
+    right = layer_norm()
+
+    def backward(params, cache, dy):
+        ones = {"gamma": jnp.ones_like(params["gamma"]), "beta": params["beta"]}
+        dparams, dx = right.backward(ones, cache, dy)
+        return dparams, params["gamma"][None] * dx
+
+    report = jaxnn.gradcheck.layer(right._replace(backward=backward), (4,), fast=True)
+    assert not report
+    assert jaxnn.gradcheck.layer(right, (4,), fast=True)
+
+
+def slip():
+    [found] = [slip for slip in COURSE_SLIPS if slip.target is LAYER_NORM_TARGET]
+    return found
+
+
+def test_rms_normalization_does_not_depend_on_the_scale_of_a_row():
+    """So the gradient has no part along it, up to ε; unlike layer normalization's, y depends on the mean."""
+    x, params = X[:3, :4], {"gamma": jnp.ones(4)}
+    with jax.enable_x64(True):
+        layer = rms_norm(1e-20)
+        y, dparams, dx = hand(layer, params, jnp.asarray(x), jnp.asarray(DY[:3, :4]), None)
+        np.testing.assert_allclose(layer.forward(params, jnp.asarray(3 * x))[0], y, rtol=1e-12)
+        np.testing.assert_allclose((dx * x).sum(1), 0, atol=1e-12)
+        assert not np.allclose(layer.forward(params, jnp.asarray(x + 7))[0], y)
+    np.testing.assert_allclose(np.square(y).mean(1), 1, rtol=1e-10)
+    assert dparams.keys() == {"gamma"}
+
+
 @pytest.mark.parametrize("eps", [0, 0.0, -1e-5, float("nan"), float("inf"), "1e-5", None, True])
 def test_eps_is_above_0(eps):
     with pytest.raises(ValueError, match="eps must be "):
@@ -235,6 +282,18 @@ def test_eps_is_above_0(eps):
             r"dy must have the shape of x, \(2, 4\), got",
         ),
         (lambda: layer_norm(jnp.ones((2, 4))), r"compute with layer_norm_forward\(params, x\)"),
+        (lambda: rms_norm(0.0), "eps must be positive and finite, got 0.0"),
+        (lambda: rms_norm().init(jax.random.key(0), ()), "in_shape must be the shape of one example with at least one"),
+        (
+            lambda: rms_norm_forward(PARAMS, jnp.ones((2, 4))),
+            r"params must be \{gamma: \(n,\)\}, got gamma: float32 \(4,\)",
+        ),
+        (
+            lambda: rms_norm_backward(
+                {"gamma": PARAMS["gamma"]}, rms_norm_forward({"gamma": jnp.ones(4)}, jnp.ones((2, 4)))[1], jnp.ones(4)
+            ),
+            r"dy must have the shape of x, \(2, 4\), got float32 \(4,\)",
+        ),
     ],
 )
 def test_other_shapes_raise(call, message):
