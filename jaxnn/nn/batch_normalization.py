@@ -1,5 +1,6 @@
 """Batch normalization: each feature is brought to mean 0 and variance 1 over the examples of the batch."""
 
+from contextvars import ContextVar
 from typing import Any
 
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ from jaxnn.arrays import cast_like, floats
 from jaxnn.constraints import NO_CALL, Call, ExampleShape, Floats, Leaves, Nothing, RandomKey, Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer
-from jaxnn.nn.normalization import as_row, widened
+from jaxnn.nn.moments import as_row, widened
 from jaxnn.typing import Array, Cache, Params, Rows, Statistics
 from jaxnn.validation import described
 
@@ -18,6 +19,11 @@ _EPS = Real(0, closed="right")
 _PARAMS = Leaves(gamma="n", beta="n")
 _FIX = "result.stats of fit are the statistics of training"
 _STATISTICS = Leaves(lambda stats: "" if isinstance(stats, dict) else _FIX, _FIX, mean="n", var="n")
+
+
+in_training: ContextVar[bool] = ContextVar("in_training", default=False)
+"""Whether a step of training is traced. There a batch of one value for each channel raises: its variance is 0, so that
+y is β and no gradient passes. One whose other examples have weight 0, as the padding of a last batch, does not."""
 
 
 class _LeadingOf(Floats):
@@ -61,7 +67,8 @@ def batch_norm_forward(
       y, in the shape of x, and the cache: x̂, 1/σ, w and N, with the mean and the variance (without ε).
 
     Raises:
-      ValueError: if the last axis of x does not have the size of γ and β, or rows do not have leading axes of x.
+      ValueError: if the last axis of x does not have the size of γ and β, or rows do not have leading axes of x; in a
+        step of training, if there is one value for each channel.
 
     Example:
       >>> import jax.numpy as jnp
@@ -74,6 +81,9 @@ def batch_norm_forward(
     Source: Ioffe and Szegedy, "Batch normalization: accelerating deep network training by reducing internal covariate
     shift", 2015.
     """
+    if in_training.get() and x.size == x.shape[-1]:
+        fix = "use a batch_size above 1, or layer_norm()"
+        raise ValueError(f"x must be more than one value for each channel in training, got {described(x)}: {fix}")
     over, wide = tuple(range(x.ndim - 1)), widened(x)
     weight, n = _weights(wide, rows)
     if rows is not None:
@@ -172,7 +182,8 @@ def batch_norm(eps: float = 1e-5) -> Layer:
 
     Raises:
       ValueError: if eps is not a finite number above 0; at `init`, if an example is a single number; in inference, if
-        the statistics are missing or those of another network.
+        the statistics are missing or those of another network; in a step of training, if a batch has one value for each
+        channel, as one example that is a vector.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn

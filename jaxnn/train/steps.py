@@ -16,6 +16,7 @@ from jaxnn.constraints import Count, Instance, ParamsTree, RandomKey, checked
 from jaxnn.data.batches import BATCH, Batch
 from jaxnn.data.weights import beside_normalizer, simplified
 from jaxnn.marking.marks import mark_leaves
+from jaxnn.nn.batch_normalization import in_training
 from jaxnn.optim.interface import OPTIMIZER, extra_arguments, promoting
 from jaxnn.optim.layout import laid_out
 from jaxnn.optim.loss_scaling import loss_scale
@@ -119,7 +120,8 @@ def make_step(
 
     Raises:
       ValueError: if `gradients` is another word, or objective or optimizer are of another type; when called, if the
-        state is not a `TrainState`, or the batch not a `Batch`.
+        state is not a `TrainState`, or the batch not a `Batch`, or of one value for each channel of a batch
+        normalization.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn, optax
@@ -136,7 +138,11 @@ def make_step(
     @checked(state=STATE)
     def step(state, batch):
         key = step_key(state)
-        (loss, observed), grads = value_and_grad(state.params, batch, key, *scale_of(state))
+        reset = in_training.set(True)
+        try:
+            (loss, observed), grads = value_and_grad(state.params, batch, key, *scale_of(state))
+        finally:
+            in_training.reset(reset)
         check_gradients(grads, state.params)
         grads = mark_leaves("grads", grads)
         given = extra_arguments(loss, grads, lambda params: objective.value(params, batch, key)[0])
