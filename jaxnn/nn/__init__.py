@@ -16,6 +16,7 @@ from jaxnn.nn.embeddings import *
 from jaxnn.nn.freezing import *
 from jaxnn.nn.from_functions import *
 from jaxnn.nn.global_pooling import *
+from jaxnn.nn.group_normalization import *
 from jaxnn.nn.initializers import *
 from jaxnn.nn.layer import *
 from jaxnn.nn.linear import *

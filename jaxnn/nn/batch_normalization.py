@@ -54,7 +54,7 @@ def batch_norm_forward(
 
     With w_i how much row i counts and N = Σ_i w_i, μ = Σ_i w_i x_i/N and σ² = Σ_i w_i (x_i - μ)²/N + ε. The rows are
     all axes but the last, so images (m, height, width, n) are normalized over their pixels too. μ and σ are computed in
-    float32 at least, in two passes.
+    float32 at least, in two passes; unlike layer normalization, (x - μ)² must not overflow.
 
     Args:
       params: `{"gamma": (n,), "beta": (n,)}`, the gain γ and the shift β.

@@ -56,7 +56,7 @@ regularizers = pytest.mark.parametrize("case", REGULARIZER_CASES, ids=name_of)
 # Each layer once, not with each initializer, slope and strength: gradcheck compares it with autodiff and differences.
 one_of_each_layer = pytest.mark.representatives(
     *"identity sigmoid tanh relu leaky_relu softplus silu gelu elu softmax dense_lecun dropout flatten".split(),
-    *"stateless chain repeat residual remat mask_units with_dtype_bfloat16 mlp".split(),
+    *"stateless chain repeat residual remat mask_units with_dtype_bfloat16 mlp rms_norm group_norm".split(),
     *"fan_out parallel shared fan_in_sum fan_in_concat batch_norm embedding frozen layer_from".split(),
     *"conv_strided depthwise_conv conv_transpose max_pool avg_pool global_max_pool upsample pad_pairs rescale".split(),
 )
