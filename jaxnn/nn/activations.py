@@ -204,7 +204,7 @@ def silu_forward(z: Array) -> tuple[Array, Array]:
 def silu_backward(z: Array, da: Array) -> Array:
     """Compute dz = da · σ(z)(1 + z(1 - σ(z))).
 
-    Derivation. g' = σ + zσ' = σ + zσ(1 - σ); 1 - σ(z) is computed as σ(-z), which keeps its digits.
+    Derivation. g' = σ + zσ' = σ + zσ(1 - σ).
 
     Example:
       >>> import jax.numpy as jnp
@@ -214,7 +214,8 @@ def silu_backward(z: Array, da: Array) -> Array:
 
     Source: Elfwing, Uchibe and Doya, "Sigmoid-weighted linear units for neural network function approximation", 2017.
     """
-    return da * (jax.nn.sigmoid(z) * (1 + z * jax.nn.sigmoid(-z)))
+    slope = jax.nn.sigmoid(z)  # as in the forward, so that where both are in one program it is computed once
+    return da * (slope * (1 + z * (1 - slope)))
 
 
 @checked(z=_ARRAY)

@@ -13,6 +13,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, NamedTuple
@@ -110,6 +111,17 @@ def normalized(axes: Callable[[Any], Any], eps: float = 1e-5) -> Plain:
     return plain
 
 
+def by_mean_square(params, x, key):
+    return params["gamma"] * x * lax.rsqrt((x**2).mean(-1, keepdims=True) + 1e-5)
+
+
+def in_groups(params, x, key):
+    groups = x.reshape(*x.shape[:-1], 4, -1)
+    mean = groups.mean((1, 2, 4), keepdims=True)
+    var = ((groups - mean) ** 2).mean((1, 2, 4), keepdims=True)
+    return params["gamma"] * ((groups - mean) * lax.rsqrt(var + 1e-5)).reshape(x.shape) + params["beta"]
+
+
 def transposed(params, x, key):
     K = jnp.flip(params["K"], (0, 1))
     return params["b"] + lax.conv_transpose(x, K, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
@@ -133,7 +145,7 @@ def rows() -> dict[str, Row]:
         "elu": jax.nn.elu,
         "softplus": jax.nn.softplus,
         "silu": jax.nn.silu,
-        "gelu": jax.nn.gelu,
+        "gelu": partial(jax.nn.gelu, approximate=False),
         "softmax": jax.nn.softmax,
     }
     found = {
@@ -143,6 +155,8 @@ def rows() -> dict[str, Row]:
         "dense": Row(nn.dense(256), ROWS_2D, lambda params, x, key: x @ params["W"].T + params["b"]),
         "dropout": Row(nn.dropout(0.2), ROWS_2D, dropped),
         "layer_norm": Row(nn.layer_norm(), ROWS_2D, normalized(lambda x: -1)),
+        "rms_norm": Row(nn.rms_norm(), ROWS_2D, by_mean_square),
+        "group_norm images": Row(nn.group_norm(4), IMAGES, in_groups),
         "batch_norm": Row(nn.batch_norm(), ROWS_2D, normalized(lambda x: 0)),
         "batch_norm images": Row(nn.batch_norm(), IMAGES, normalized(lambda x: (0, 1, 2))),
         "embedding": Row(
@@ -178,14 +192,10 @@ def rows() -> dict[str, Row]:
 
 def measure(row: Row, shape: tuple[int, ...], rounds: int = 15) -> Measured:
     """Time a layer on x of this shape; return medians, the ratios of the pairs, and the bytes kept."""
-    keys = jax.random.split(jax.random.key(0), 4)
-    x = jax.random.randint(keys[0], shape, 0, 10_000) if row.whole else jax.random.normal(keys[0], shape)
-    params = row.layer.init(keys[1], nn.shapes_of(x))[0]
-    key = keys[2] if _is_random(row.layer) else None
-    own = lambda params, x, key: call_forward(row.layer, params, x, key, None)[0]  # noqa: E731
+    x, params, key = drawn(row, shape)
     plain = row.plain
-    y = jax.eval_shape(own, params, x, key)
-    dy = jax.random.normal(keys[3], y.shape)
+    y = jax.eval_shape(lambda params, x: call_forward(row.layer, params, x, key, None)[0], params, x)
+    dy = jax.random.normal(jax.random.key(1), y.shape)
 
     def hand(params, x, dy):
         y, cache = call_forward(row.layer, params, x, key, None)
@@ -209,6 +219,13 @@ def measure(row: Row, shape: tuple[int, ...], rounds: int = 15) -> Measured:
         ),
     ]
     return Measured(median(hands), median(autos), [a / b for a, b in pairs], *kept)
+
+
+def drawn(row: Row, shape: tuple[int, ...]) -> tuple[Any, Any, Any]:
+    """Return x of this shape, params, and a key for a layer that takes one."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    x = jax.random.randint(keys[0], shape, 0, 10_000) if row.whole else jax.random.normal(keys[0], shape)
+    return x, row.layer.init(keys[1], nn.shapes_of(x))[0], keys[2] if _is_random(row.layer) else None
 
 
 def _is_random(layer: jaxnn.Layer) -> bool:
