@@ -99,6 +99,11 @@ def floats(a: Any, name: str = "x") -> Any:
     return jnp.asarray(array) if isinstance(array, np.ndarray) else array
 
 
+def widened(x: Any) -> Any:
+    """Return an array in float32 at least."""
+    return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
+
+
 def cast_like(like: Any, a: Any) -> Any:
     """Cast an array to the dtype of another, as a gradient to that of its variable; a float0 stays one."""
     return a if a.dtype == jax.dtypes.float0 else a.astype(like.dtype)

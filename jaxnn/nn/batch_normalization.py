@@ -5,11 +5,11 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxnn.arrays import cast_like, floats
+from jaxnn.arrays import cast_like, floats, widened
 from jaxnn.constraints import NO_CALL, Call, ExampleShape, Floats, Leaves, Nothing, RandomKey, Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer
-from jaxnn.nn.moments import as_row, widened
+from jaxnn.nn.moments import as_row
 from jaxnn.typing import Array, Cache, Params, Rows, Statistics
 from jaxnn.validation import described
 

@@ -7,19 +7,24 @@ in groups of one channel: there, the products are sums of shifted ones. And it i
 convolved one by one.
 """
 
+import math
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxnn.arrays import widened
 from jaxnn.nn.windows import Windows, in_memory, padded, spread, views
 from jaxnn.typing import Array
 
 Product: TypeAlias = Callable[[Array, Array], Array]
 
 _ROWS = 8  # how many rows of products are added at once, in registers
+_MOST_OFFSETS = 49  # of filters whose products are written out, offset by offset: it takes time to compile them
+_MOST_GROUPS = 64  # that are convolved one by one, likewise
 
 
 def correlated(x: Array, K: Array, w: Windows, groups: int = 1) -> Array:
@@ -49,14 +54,14 @@ def correlated(x: Array, K: Array, w: Windows, groups: int = 1) -> Array:
     def by_views(x: Array, K: Array) -> Array:
         shape = (x.shape[0], *w.counts, K.shape[-1])
         K = _by_offset(K, groups)
-        products = (_wide(view)[..., None] * K[i] for i, view in enumerate(views(padded(x, w), w)))
+        products = (widened(view)[..., None] * K[i] for i, view in enumerate(views(padded(x, w), w)))
         return in_memory(sum(products, jnp.zeros((), K.dtype)).reshape(shape).astype(x.dtype))
 
     def one_by_one(x: Array, K: Array) -> Array:
         pairs = zip(_split(x, groups), _split(K, groups), strict=True)
         return jnp.concatenate([by_xla(one, filters, 1) for one, filters in pairs], -1)
 
-    return _on_a_cpu(by_views if K.shape[-2] == 1 else one_by_one if groups > 1 else by_xla, by_xla, x, K)
+    return _product(w, K.shape[-2], groups, by_views, one_by_one, by_xla)(x, K)
 
 
 def transposed_in_inputs(dy: Array, K: Array, w: Windows, groups: int = 1) -> Array:
@@ -98,7 +103,7 @@ def transposed_in_inputs(dy: Array, K: Array, w: Windows, groups: int = 1) -> Ar
             return total + spread(lambda i, d: d * filters[i], w, d), None
 
         ways = (
-            jnp.moveaxis(_wide(dy).reshape(*dy.shape[:-1], groups, -1), -1, 0),
+            jnp.moveaxis(widened(dy).reshape(*dy.shape[:-1], groups, -1), -1, 0),
             jnp.moveaxis(_by_offset(K, groups), -1, 0),
         )
         start = jnp.zeros((dy.shape[0], *w.lengths, groups), ways[0].dtype)
@@ -108,7 +113,7 @@ def transposed_in_inputs(dy: Array, K: Array, w: Windows, groups: int = 1) -> Ar
         pairs = zip(_split(dy, groups), _split(K, groups), strict=True)
         return jnp.concatenate([by_xla(one, filters, 1) for one, filters in pairs], -1)
 
-    return _on_a_cpu(by_views if K.shape[-2] == 1 else one_by_one if groups > 1 else by_xla, by_xla, dy, K)
+    return _product(w, K.shape[-2], groups, by_views, one_by_one, by_xla)(dy, K)
 
 
 def transposed_in_filters(x: Array, dy: Array, w: Windows, groups: int = 1) -> Array:
@@ -147,7 +152,7 @@ def transposed_in_filters(x: Array, dy: Array, w: Windows, groups: int = 1) -> A
     def by_views(x: Array, dy: Array) -> Array:
         # Example by example, so that x and dy stay in the processor's cache for all offsets.
         def add(sums: Array, example: tuple[Array, Array]) -> tuple[Array, None]:
-            one, d = (_wide(a)[None] for a in example)
+            one, d = (widened(a)[None] for a in example)
             d = d.reshape(*d.shape[:-1], groups, -1)
             return sums + jnp.stack([_by_rows(view[..., None] * d)[0] for view in views(one, w)]), None
 
@@ -159,7 +164,7 @@ def transposed_in_filters(x: Array, dy: Array, w: Windows, groups: int = 1) -> A
         pairs = zip(_split(x, groups), _split(dy, groups), strict=True)
         return jnp.concatenate([by_xla(one, d, 1) for one, d in pairs], -1)
 
-    return _on_a_cpu(by_views if x.shape[-1] == groups else one_by_one if groups > 1 else by_xla, by_xla, x, dy)
+    return _product(w, x.shape[-1] // groups, groups, by_views, one_by_one, by_xla)(x, dy)
 
 
 def swapped(K: Array, groups: int) -> Array:
@@ -168,8 +173,15 @@ def swapped(K: Array, groups: int) -> Array:
     return K.reshape(*size, c, groups, n // groups).swapaxes(-3, -1).reshape(*size, n // groups, groups * c)
 
 
-def _on_a_cpu(special: Product, by_xla: Product, *arrays: Array) -> Array:
-    return by_xla(*arrays) if special is by_xla else lax.platform_dependent(*arrays, cpu=special, default=by_xla)
+def _product(
+    w: Windows, channels: int, groups: int, by_views: Product, one_by_one: Product, by_xla: Product
+) -> Product:
+    """Return the product of filters that see so many channels: the special ones are for CPUs alone."""
+    if channels == 1 and math.prod(w.size) <= _MOST_OFFSETS:
+        return partial(lax.platform_dependent, cpu=by_views, default=by_xla)
+    if 1 < groups <= _MOST_GROUPS:
+        return partial(lax.platform_dependent, cpu=one_by_one, default=by_xla)
+    return by_xla
 
 
 def _by_rows(products: Array) -> Array:
@@ -183,15 +195,11 @@ def _by_rows(products: Array) -> Array:
 
 def _by_offset(K: Array, groups: int) -> Array:
     """Return filters of one channel as one array for each offset, with the axes (m, *counts, groups, filters)."""
-    return _wide(K).reshape(-1, *(1,) * (K.ndim - 1), groups, K.shape[-1] // groups)
+    return widened(K).reshape(-1, *(1,) * (K.ndim - 1), groups, K.shape[-1] // groups)
 
 
 def _split(a: Array, groups: int) -> list[Array]:
     return jnp.split(a, groups, -1)
-
-
-def _wide(a: Array) -> Array:
-    return a.astype(jnp.float32) if jnp.finfo(a.dtype).bits < 32 else a
 
 
 def _numbers(axes: int) -> lax.ConvDimensionNumbers:

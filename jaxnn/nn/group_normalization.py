@@ -5,11 +5,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnn.arrays import cast_like, floats
+from jaxnn.arrays import cast_like, floats, widened
 from jaxnn.constraints import NO_CALL, Call, Count, ExampleShape, Floats, Leaves, RandomKey, Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer
-from jaxnn.nn.moments import mean_of_rows, standardize, standardize_backward, widened
+from jaxnn.nn.moments import mean_of_rows, standardize, standardize_backward
 from jaxnn.typing import Array, Params
 from jaxnn.validation import described
 

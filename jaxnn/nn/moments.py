@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
+from jaxnn.arrays import widened
 from jaxnn.typing import Array, DTypeLike
 
 Mean = Callable[[Array, Array], Array]
@@ -74,11 +75,6 @@ def mean_of_rows(a: Array, weights: Array) -> Array:
     As a product of a matrix and a vector, which is several times as fast as a sum over the last axis on a CPU.
     """
     return jnp.matmul(a, weights.ravel(), precision="highest")[..., None] / a.shape[-1]
-
-
-def widened(x: Array) -> Array:
-    """Return an array in float32 at least."""
-    return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
 
 
 def as_row(a: Array, x: Array) -> Array:

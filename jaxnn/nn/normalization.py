@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 
-from jaxnn.arrays import cast_like, floats
+from jaxnn.arrays import cast_like, floats, widened
 from jaxnn.constraints import ExampleShape, Floats, Leaves, RandomKey, Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer
-from jaxnn.nn.moments import as_row, mean_of_rows, standardize, standardize_backward, widened
+from jaxnn.nn.moments import as_row, mean_of_rows, standardize, standardize_backward
 from jaxnn.typing import Array, Params
 from jaxnn.validation import described
 
