@@ -71,9 +71,12 @@ def max_pool_forward(
     w = _windows(x.shape[1:], size, stride, padding)
     none = math.prod(w.size)
     y, first = jnp.full((), -jnp.inf, x.dtype), jnp.full((), none, np.min_scalar_type(none))
+    padding_alone = True  # whether some window has seen nothing else
     for i, (seen, inside) in enumerate(zip(views(padded(x, w, -jnp.inf), w), _inside(w), strict=True)):
-        # Of elements that are all -inf, the first in x is taken, not one of the padding.
-        larger = (seen > y) | jnp.isnan(seen) | ((first == none) & inside)
+        larger = (seen > y) | jnp.isnan(seen)
+        if padding_alone:  # of elements that are all -inf, the first in x is taken, not one of the padding
+            larger |= (first == none) & inside
+            padding_alone = inside is not True
         y, first = jnp.where(larger, seen, y), jnp.where(larger, jnp.asarray(i, first.dtype), first)
     return y, (x[:0], in_memory(jnp.where(jnp.isnan(y), jnp.asarray(none, first.dtype), first)))
 
@@ -103,7 +106,8 @@ def max_pool_backward(
     """
     like, first = cache
     w = _windows(like.shape[1:], size, stride, padding)
-    return cast_like(like, spread(lambda i, d, first: jnp.where(first == i, d, 0), w, dy, first))
+    dx = spread(lambda i, d, first: jnp.where(first == i, d, 0), w, dy, first)
+    return in_memory(cast_like(like, dx))  # else it would be computed once for each layer and sum that reads it
 
 
 @checked(x=Floats("m place... n"), **_OPTIONS, count_padding=Flag())
