@@ -38,13 +38,15 @@ __all__ = [
     "max_pool_forward",
 ]
 
+_AT_ONCE = 25
+"""The largest number of places of a window that is pooled at once, not axis by axis."""
 _OPTIONS = dict(size=PER_AXIS, stride=PER_AXIS | Nothing(), padding=PADDING)
 
 
 @checked(x=Floats("m place... n"), **_OPTIONS)
 def max_pool_forward(
     x: Array, size: PerAxis = 2, stride: PerAxis | None = None, padding: Padding = "valid"
-) -> tuple[Array, tuple[Array, Array]]:
+) -> tuple[Array, tuple[Array, ...]]:
     """Compute y_{i,u,c} = max_a x_{i, s u + a - p, c}, the largest element that window u sees.
 
     Padding is never the largest. A window with NaN gives NaN.
@@ -57,7 +59,7 @@ def max_pool_forward(
 
     Returns:
       y, (m, *windows, n), and the cache: x[:0], which has no elements and carries the shape, and the offset of the
-      first largest element of each window, one byte each for windows of up to 255 places.
+      first largest element of each window, a byte; for windows of more than 25 places, those along each axis.
 
     Raises:
       ValueError: if x has another number of axes than a window, or a window is larger than the padded x.
@@ -68,7 +70,15 @@ def max_pool_forward(
       >>> print(y.ravel(), cache[1].ravel())
       [3. 2.] [1 0]
     """
-    w = _windows(x.shape[1:], size, stride, padding)
+    y, firsts = x, []
+    for w in _passes(_windows(x.shape[1:], size, stride, padding)):
+        y, first = _largest(y, w)
+        firsts.append(first)
+    return y, (x[:0], *firsts)
+
+
+def _largest(x: Array, w: Windows) -> tuple[Array, Array]:
+    """Return the largest element that each window sees, and the offset of the first such element."""
     none = math.prod(w.size)
     y, first = jnp.full((), -jnp.inf, x.dtype), jnp.full((), none, np.min_scalar_type(none))
     padding_alone = True  # whether some window has seen nothing else
@@ -78,12 +88,12 @@ def max_pool_forward(
             larger |= (first == none) & inside
             padding_alone = inside is not True
         y, first = jnp.where(larger, seen, y), jnp.where(larger, jnp.asarray(i, first.dtype), first)
-    return y, (x[:0], in_memory(jnp.where(jnp.isnan(y), jnp.asarray(none, first.dtype), first)))
+    return y, in_memory(jnp.where(jnp.isnan(y), jnp.asarray(none, first.dtype), first))
 
 
 @checked(cache=Instance(tuple), dy=Floats("m window... n"), **_OPTIONS)
 def max_pool_backward(
-    cache: tuple[Array, Array],
+    cache: tuple[Array, ...],
     dy: Array,
     size: PerAxis = 2,
     stride: PerAxis | None = None,
@@ -104,9 +114,10 @@ def max_pool_backward(
 
     Source: Riesenhuber and Poggio, "Hierarchical models of object recognition in cortex", 1999.
     """
-    like, first = cache
-    w = _windows(like.shape[1:], size, stride, padding)
-    dx = spread(lambda i, d, first: jnp.where(first == i, d, 0), w, dy, first)
+    like, *firsts = cache
+    passes, dx = _passes(_windows(like.shape[1:], size, stride, padding)), dy
+    for w, first in zip(reversed(passes), reversed(firsts), strict=True):
+        dx = spread(lambda i, d, first: jnp.where(first == i, d, 0), w, dx, first)
     return in_memory(cast_like(like, dx))  # else it would be computed once for each layer and sum that reads it
 
 
@@ -140,7 +151,9 @@ def avg_pool_forward(
       [2. 2.]
     """
     w = _windows(x.shape[1:], size, stride, padding)
-    total = sum(views(padded(x, w), w), jnp.zeros((), x.dtype))
+    total = x
+    for one in _passes(w):
+        total = sum(views(padded(total, one), one), jnp.zeros((), x.dtype))
     return total / _counts(w, count_padding, x), x[:0]
 
 
@@ -173,8 +186,12 @@ def avg_pool_backward(
       [0.5 1.  1.  0.5]
     """
     w = _windows(like.shape[1:], size, stride, padding)
-    share = dy / _counts(w, count_padding, dy)
-    return cast_like(like, repeated(share, w) if w.stride == w.size else spread(lambda i, d: d, w, share))
+    dx = dy / _counts(w, count_padding, dy)
+    if w.stride == w.size:
+        return cast_like(like, repeated(dx, w))
+    for one in reversed(_passes(w)):
+        dx = spread(lambda i, d: d, one, dx)
+    return cast_like(like, dx)
 
 
 @factory(computes="max_pool_forward(x, size)")
@@ -257,6 +274,24 @@ def _windows(example: Shape, size: PerAxis, stride: PerAxis | None, padding: Pad
     return w
 
 
+def _passes(w: Windows) -> list[Windows]:
+    """Return windows along one axis each, the last one first, that pool one after the other as large windows do.
+
+    The largest element of a window is that of its rows, and the first of them in row-major order is in the first row
+    that has it. So there are as many offsets as a window has rows and columns, not as many as it has places: small
+    windows are faster at once, and large ones would take minutes to compile.
+    """
+    if math.prod(w.size) <= _AT_ONCE:
+        return [w]
+    passes, axes = [], range(len(w.size))
+    for axis in reversed(axes):
+        lengths = tuple(w.counts[i] if i > axis else w.lengths[i] for i in axes)
+        size, stride = (tuple(a[i] if i == axis else 1 for i in axes) for a in (w.size, w.stride))
+        padding = tuple(w.padding[i] if i == axis else (0, 0) for i in axes)
+        passes.append(Windows(lengths, size, stride, padding, w.dilation))
+    return passes
+
+
 def _inside(w: Windows) -> Iterator[bool | np.ndarray]:
     """Return for each offset where the place that it sees is in x, not in the padding: True, or a mask."""
     inside = np.pad(np.ones((1, *w.lengths, 1), bool), ((0, 0), *w.padding, (0, 0)))
@@ -275,7 +310,9 @@ CASES = {
     "max_pool_overlapping": (lambda: max_pool(3, 2, "same"), (4, 5, 2)),
     "max_pool_strided": (lambda: max_pool((2,), 3), (7, 3)),
     "max_pool_whole": (lambda: max_pool((3, 2)), (3, 2, 2)),
+    "max_pool_large": (lambda: max_pool((6, 5), (2, 3), "same"), (7, 8, 2)),
     "avg_pool": (avg_pool, (4, 5, 2)),
     "avg_pool_overlapping": (lambda: avg_pool((3,), 2, padding=((1, 2),)), (5, 2)),
+    "avg_pool_large": (lambda: avg_pool((6, 5), 2, 1), (7, 8, 2)),
     "avg_pool_without_padding": (lambda: avg_pool(3, (2, 1), "same", count_padding=False), (4, 5, 2)),
 }

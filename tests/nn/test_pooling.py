@@ -90,9 +90,36 @@ def test_max_pooling_is_that_of_xla_at_ties(x64):
 
 
 def test_the_cache_of_max_pooling_is_a_byte_for_each_window():
-    for size, dtype in ((2, "uint8"), (15, "uint8"), (16, "uint16")):
-        _, (like, first) = functional.max_pool_forward(jnp.ones((2, 32, 32, 3)), size)
-        assert (like.size, first.dtype) == (0, dtype)
+    for size, shapes in ((2, [(2, 16, 16, 3)]), (5, [(2, 6, 6, 3)]), (16, [(2, 32, 2, 3), (2, 2, 2, 3)])):
+        _, (like, *firsts) = functional.max_pool_forward(jnp.ones((2, 32, 32, 3)), size)
+        assert like.size == 0
+        assert [(first.shape, first.dtype) for first in firsts] == [(shape, "uint8") for shape in shapes]
+
+
+@pytest.mark.parametrize("padding", ["valid", "same", ((2, 5), (0, 3))])
+@pytest.mark.parametrize("kind", ["different", "ties", "nan", "infinite"])
+def test_large_windows_are_those_of_the_loops(kind, padding, x64):
+    """They are pooled axis by axis."""
+    x = RNG.normal(size=(1, 8, 9, 2))
+    if kind == "ties":
+        x = np.round(x)
+    elif kind == "nan":
+        x[0, 2, 3, 0] = np.nan
+    elif kind == "infinite":
+        x[0, :, :, 0] = -np.inf
+    options = dict(size=(6, 5), stride=(2, 1), padding=padding)
+    is_the_oracle("max_pool", pooling.max_pooling, pooling.d_max_pooling, x, **options)
+    if kind == "different":
+        oracle = pooling.average_pooling, pooling.d_average_pooling
+        is_the_oracle("avg_pool", *oracle, x, **options, count_padding=False)
+
+
+def test_programs_of_large_windows_are_of_bounded_size():
+    def run(x):
+        y, cache = functional.max_pool_forward(x, 28)
+        return functional.max_pool_backward(cache, y, 28)
+
+    assert jax.jit(run).lower(jnp.ones((2, 28, 28, 3))).as_text().count("\n") < 2500
 
 
 @pytest.mark.parametrize(("factors", "shape"), [((2, 3), (2, 3, 2, 2)), ((1, 1), (1, 2, 2, 1)), ((4,), (2, 3, 2))])
