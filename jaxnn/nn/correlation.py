@@ -9,7 +9,6 @@ convolved one by one.
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import TypeAlias
 
 import jax
@@ -176,11 +175,11 @@ def swapped(K: Array, groups: int) -> Array:
 def _product(
     w: Windows, channels: int, groups: int, by_views: Product, one_by_one: Product, by_xla: Product
 ) -> Product:
-    """Return the product of filters that see so many channels: the special ones are for CPUs alone."""
+    """Return the product of filters that see this number of channels: the special ones are for CPUs alone."""
     if channels == 1 and math.prod(w.size) <= _MOST_OFFSETS:
-        return partial(lax.platform_dependent, cpu=by_views, default=by_xla)
+        return lambda *arrays: lax.platform_dependent(*arrays, cpu=by_views, default=by_xla)
     if 1 < groups <= _MOST_GROUPS:
-        return partial(lax.platform_dependent, cpu=one_by_one, default=by_xla)
+        return lambda *arrays: lax.platform_dependent(*arrays, cpu=one_by_one, default=by_xla)
     return by_xla
 
 

@@ -10,7 +10,7 @@ from jaxnn.constraints import NO_CALL, Call, Count, ExampleShape, Floats, Leaves
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer
 from jaxnn.nn.moments import mean_of_rows, standardize, standardize_backward
-from jaxnn.typing import Array, Params
+from jaxnn.typing import Array, Cache, Params
 from jaxnn.validation import described
 
 __all__ = ["group_norm", "group_norm_backward", "group_norm_forward"]
@@ -27,9 +27,7 @@ class _Groups(Count):
 
 
 @checked(params=Leaves(gamma="n", beta="n"), x=Floats("m ... n"), groups=_Groups(), eps=_EPS)
-def group_norm_forward(
-    params: Params, x: Array, groups: int, eps: float = 1e-5
-) -> tuple[Array, tuple[Array, Array, Array]]:
+def group_norm_forward(params: Params, x: Array, groups: int, eps: float = 1e-5) -> tuple[Array, Cache]:
     """Compute y = γ x̂ + β with x̂ = (x - μ)/σ, μ the mean of x over a group of an example and σ² its variance plus ε.
 
     The n channels are divided into groups of n/groups adjacent ones; a group of an example has these channels of all

@@ -8,7 +8,7 @@ from jaxnn.constraints import ExampleShape, Floats, Leaves, RandomKey, Real, che
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer
 from jaxnn.nn.moments import as_row, mean_of_rows, standardize, standardize_backward
-from jaxnn.typing import Array, Params
+from jaxnn.typing import Array, Cache, Params
 from jaxnn.validation import described
 
 __all__ = [
@@ -24,7 +24,7 @@ _EPS = Real(0, closed="right")
 
 
 @checked(params=Leaves(gamma="n", beta="n"), x=Floats("... n"), eps=_EPS)
-def layer_norm_forward(params: Params, x: Array, eps: float = 1e-5) -> tuple[Array, tuple[Array, Array, Array]]:
+def layer_norm_forward(params: Params, x: Array, eps: float = 1e-5) -> tuple[Array, Cache]:
     """Compute y = γ x̂ + β with x̂ = (x - μ)/σ, where μ is the mean of x over its last axis and σ² its variance plus ε.
 
     μ and σ are computed in float32 at least, and also right for numbers whose squares overflow.
@@ -130,7 +130,7 @@ def layer_norm(eps: float = 1e-5) -> Layer:
 
 
 @checked(params=Leaves(gamma="n"), x=Floats("... n"), eps=_EPS)
-def rms_norm_forward(params: Params, x: Array, eps: float = 1e-5) -> tuple[Array, tuple[Array, None, Array]]:
+def rms_norm_forward(params: Params, x: Array, eps: float = 1e-5) -> tuple[Array, Cache]:
     """Compute y = γ x/σ, where σ² is the mean of x² over its last axis plus ε.
 
     Unlike layer normalization it subtracts no mean and adds no β. σ is computed in float32 at least, and also right for
