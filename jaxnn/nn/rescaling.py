@@ -34,6 +34,7 @@ def rescale_forward(x: Array, scale: Scalar = 1 / 255, offset: Scalar = 0.0) -> 
       >>> print(rescale_forward(jnp.array([0, 51, 255], jnp.uint8))[0])
       [0.  0.2 1. ]
     """
+    x = jnp.asarray(x)
     dtype = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.result_type(float)
     return x.astype(dtype) * jnp.asarray(scale, dtype) + jnp.asarray(offset, dtype), jnp.zeros(0, x.dtype)
 
