@@ -3,8 +3,8 @@
 A correlation y_u = Σ_a x_{s u + d a - p} K_a is linear in the inputs x and in the filters K. Its transposes with
 respect to one and the other are the two products of its backward, and the first is also a transposed convolution. Each
 is one convolution of XLA. On a CPU, though, XLA is slow where filters see one channel, as in images without colors and
-in groups of one channel: there, the products are sums of shifted ones. And it is slow for other groups, which are
-convolved one by one.
+in groups of one channel: there, the products are sums of shifted ones. And it is slow for other groups, also those that
+`jax.vmap` makes of members with different filters: both are convolved one by one.
 """
 
 import math
@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxnn.arrays import widened
+from jaxnn.nn.taking_turns import in_turn
 from jaxnn.nn.windows import Windows, in_memory, padded, spread, views
 from jaxnn.typing import Array
 
@@ -133,20 +134,20 @@ def transposed_in_filters(x: Array, dy: Array, w: Windows, groups: int = 1) -> A
     places = tuple(range(1, x.ndim - 1))
 
     def by_xla(x: Array, dy: Array, groups: int = groups) -> Array:
-        last = x.ndim - 1
-        numbers = lax.ConvDimensionNumbers((last, 0, *places), (last, 0, *places), (last - 1, last, *range(last - 1)))
-        return lax.conv_general_dilated(
-            x,
-            dy,
+        # In a loop, as a training is, XLA on a CPU is fast only with the axes where `_numbers` has them.
+        dK = lax.conv_general_dilated(
+            jnp.swapaxes(x, 0, -1),
+            jnp.moveaxis(dy, 0, -2),
             w.dilation,
             [
                 (low, span - 1 + s * (count - 1) + 1 - n - low)
                 for n, (low, _), span, s, count in zip(w.lengths, w.padding, w.spans, w.stride, w.counts, strict=True)
             ],
             rhs_dilation=w.stride,
-            dimension_numbers=numbers,
+            dimension_numbers=_numbers(x.ndim),
             batch_group_count=groups,
         )
+        return jnp.moveaxis(dK, 0, -2)
 
     def by_views(x: Array, dy: Array) -> Array:
         # Example by example, so that x and dy stay in the processor's cache for all offsets.
@@ -177,10 +178,10 @@ def _product(
 ) -> Product:
     """Return the product of filters that see this number of channels: the special ones are for CPUs alone."""
     if channels == 1 and math.prod(w.size) <= _MOST_OFFSETS:
-        return lambda *arrays: lax.platform_dependent(*arrays, cpu=by_views, default=by_xla)
+        return in_turn(lambda *arrays: lax.platform_dependent(*arrays, cpu=by_views, default=by_xla))
     if 1 < groups <= _MOST_GROUPS:
-        return lambda *arrays: lax.platform_dependent(*arrays, cpu=one_by_one, default=by_xla)
-    return by_xla
+        return in_turn(lambda *arrays: lax.platform_dependent(*arrays, cpu=one_by_one, default=by_xla))
+    return in_turn(by_xla)
 
 
 def _by_rows(products: Array) -> Array:
