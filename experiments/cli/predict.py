@@ -58,7 +58,7 @@ def _load_classifier(run: Path, name: str) -> tuple[str, "StoredNetwork"]:
     from experiments.networks.storage import load_from_run
 
     name, network = load_from_run(run, name)
-    one_of_two = (network.spec.output, network.spec.sizes[-1]) == ("binary", 1)
+    one_of_two = (network.spec.output, network.spec.n_outputs) == ("binary", 1)
     if not one_of_two and (network.spec.output != "softmax" or len(network.classes) < 2):
         raise ValueError(f"{name} of {run} must be a classifier, got a network for regression")
     return name, network

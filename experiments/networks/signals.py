@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 import jaxnn
-from experiments.networks.spec import NetworkSpec
+from experiments.networks.spec import Spec
 from jaxnn.marking.harvested import each_mark
 from jaxnn.marking.harvesting import harvest
 from jaxnn.nn.records import layer_records
@@ -17,8 +17,8 @@ class Signal(NamedTuple):
 
     Attributes:
       name: "a1", "a2", ... after the activation of a hidden layer; "z3", for example, of the last one.
-      values: its outputs a, (m, units).
-      gradients: dJ/da, (m, units), where J is the mean loss of the batch.
+      values: its outputs a, (m, units); for images (m, height, width, maps), (m height width, maps).
+      gradients: dJ/da in the same shape, where J is the mean loss of the batch.
     """
 
     name: str
@@ -26,10 +26,11 @@ class Signal(NamedTuple):
     gradients: np.ndarray
 
 
-def layer_signals(spec: NetworkSpec, params: Any, batch: jaxnn.Batch) -> list[Signal]:
+def layer_signals(spec: Spec, params: Any, batch: jaxnn.Batch) -> list[Signal]:
     """Return the signals of all layers, first to last, with the params of `spec.model()`.
 
-    Dense layers count, each with its activation: what is marked in the objective is read where the next one begins.
+    Layers with params count, each with what follows it, such as its activation: what is marked in the objective is read
+    where the next one begins.
     """
     model = spec.model()
     objective = jaxnn.objective(model.network, model.loss)
@@ -40,6 +41,10 @@ def layer_signals(spec: NetworkSpec, params: Any, batch: jaxnn.Batch) -> list[Si
     last = "a" if spec.output == "relu" else "z"
     names = [*(f"a{l}" for l in range(1, len(ends))), f"{last}{len(ends)}"]
     return [
-        Signal(name, record.values["activations"][0], record.gradients["activations"][0])
-        for name, record in zip(names, ends, strict=True)
+        Signal(name, *(_rows(each["activations"][0]) for each in (end.values, end.gradients)))
+        for name, end in zip(names, ends, strict=True)
     ]
+
+
+def _rows(array: np.ndarray) -> np.ndarray:
+    return array.reshape(-1, array.shape[-1])

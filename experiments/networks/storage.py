@@ -14,10 +14,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 import jaxnn
-from experiments.networks.spec import NetworkSpec, param_names
+from experiments.networks.spec import LayersSpec, NetworkSpec, Spec, param_names
 from experiments.readers.errors import InvalidFileError, check_file, path_inside
 from experiments.readers.suggestions import EXPECTED_RUN, suggest_run
 from experiments.runs.folder import UNFINISHED
+from jaxnn.models.feedforward import OUTPUTS
+from jaxnn.models.io import network_from_json, network_to_json
 
 SUFFIX = ".safetensors"
 MOST_BYTES = 2**28
@@ -27,7 +29,9 @@ MOST_CONTENTS = 2**20
 MOST_LAYERS = 1000
 _DTYPES = {"BF16", "BOOL", *(f"{kind}{bits}" for kind in "FIU" for bits in (8, 16, 32, 64))}
 """The dtypes of safetensors that can be read. There are others, such as F8_E4M3."""
-_FORMAT, _VERSION = "jaxnn-mlp", 1
+_DENSE, _LAYERS = "jaxnn-mlp", "jaxnn-layers"
+_VERSIONS = {_DENSE: 1, _LAYERS: 1}
+"""The formats, of dense layers and of any layers, and the version that is written."""
 _STANDARDIZER = ("standardizer/mean", "standardizer/std")
 
 
@@ -36,13 +40,13 @@ class StoredNetwork(NamedTuple):
 
     Attributes:
       spec: the specification of the network.
-      params: its params, in the structure of `jaxnn.mlp`.
+      params: its params, in the structure of `spec.model()`.
       classes: the name of each class.
       image_shape: (height, width, 3) if inputs are flattened images, pixels divided by 255; else `None`.
       standardizer: the training set's mean and deviation if inputs are standardized; else `None`.
     """
 
-    spec: NetworkSpec
+    spec: Spec
     params: Any
     classes: tuple[str, ...]
     image_shape: tuple[int, ...] | None = None
@@ -58,15 +62,21 @@ def encode(network: StoredNetwork) -> bytes:
     if network.standardizer is not None:
         tensors |= dict(zip(_STANDARDIZER, network.standardizer, strict=True))
     metadata = {
-        "format": _FORMAT,
-        "format_version": str(_VERSION),
-        "sizes": json.dumps(spec.sizes),
-        "activation": spec.activation,
+        **_described(spec),
         "output": spec.output,
         "classes": json.dumps(network.classes),
         "image_shape": json.dumps(network.image_shape),
     }
     return _sorted(save(tensors, metadata))
+
+
+def _described(spec: Spec) -> dict[str, str]:
+    if isinstance(spec, NetworkSpec):
+        described = {"format": _DENSE, "sizes": json.dumps(spec.sizes), "activation": spec.activation}
+    else:
+        network = network_to_json(spec.network)
+        described = {"format": _LAYERS, "network": network, "in_shape": json.dumps(spec.in_shape)}
+    return described | {"format_version": str(_VERSIONS[described["format"]])}
 
 
 def _sorted(data: bytes) -> bytes:
@@ -86,18 +96,19 @@ def load(path: Path) -> StoredNetwork:
       OSError: if it cannot be opened.
     """
     metadata, tensors = read_safetensors(path)
-    if metadata.get("format") != _FORMAT:
+    kind, version = metadata.get("format", ""), metadata.get("format_version", "")
+    if kind not in _VERSIONS:
         raise InvalidFileError(f"{path} was not written by these experiments: use import for other libraries")
-    version = metadata.get("format_version", "")
-    if version.isdecimal() and int(version) > _VERSION:
+    if version.isdecimal() and int(version) > _VERSIONS[kind]:
         raise InvalidFileError(
-            f"{path}: format_version must be at most {_VERSION}, got {version}, written by a newer jaxnn: update jaxnn"
+            f"{path}: format_version must be at most {_VERSIONS[kind]}, got {version}, written by a newer jaxnn: "
+            "update jaxnn"
         )
     try:
-        decode = _DECODERS.get(version)
+        decode = _DECODERS.get((kind, version))
         if decode is None:
             raise ValueError(f"format_version is {version!r}")
-        return decode(metadata, tensors)
+        return _decode(decode(metadata), metadata, tensors)
     except KeyError as error:
         raise InvalidFileError(f"{path} is damaged: its header lacks {error}") from None
     except (ValueError, TypeError, RecursionError) as error:
@@ -121,7 +132,7 @@ def load_from_run(run: Path, name: str = "") -> tuple[str, StoredNetwork]:
     if name and name not in stored:
         raise InvalidFileError(f"{run} has no network {name!r}: there are {', '.join(stored)}")
     networks = {stem: load(path_inside(run, stored[stem].name)) for stem in ([name] if name else stored)}
-    return max(networks.items(), key=lambda item: len(item[1].spec.sizes))
+    return max(networks.items(), key=lambda item: item[1].spec.depth)
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
@@ -152,22 +163,38 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]
         raise InvalidFileError(f"{path} is damaged, or not a safetensors file: {error}") from None
 
 
-def _decode(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> StoredNetwork:
+def _dense(metadata: dict[str, str]) -> NetworkSpec:
+    sizes = json.loads(metadata["sizes"])
+    _check_counts("sizes", sizes)
+    if len(sizes) - 1 > MOST_LAYERS:
+        raise ValueError(f"a network of {len(sizes) - 1:,} layers, more than {MOST_LAYERS:,}")
+    return NetworkSpec(tuple(sizes), metadata["activation"], metadata["output"])
+
+
+def _any_layers(metadata: dict[str, str]) -> LayersSpec:
+    in_shape, output = json.loads(metadata["in_shape"]), metadata["output"]
+    _check_counts("in_shape", in_shape)
+    if output not in OUTPUTS:
+        raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, got {output!r}")
+    spec = LayersSpec(network_from_json(metadata["network"]), tuple(in_shape), output)
+    if len(spec.layers) > MOST_LAYERS:
+        raise ValueError(f"a network of {len(spec.layers):,} layers, more than {MOST_LAYERS:,}")
+    return spec
+
+
+def _decode(spec: Spec, metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> StoredNetwork:
     for name, array in tensors.items():
         if array.dtype.kind != "f":
             raise ValueError(f"{name} is {array.dtype}, expected floats")
-    sizes, classes, image_shape = (json.loads(metadata[name]) for name in ("sizes", "classes", "image_shape"))
-    _check_counts("sizes", sizes)
+    classes, image_shape = (json.loads(metadata[name]) for name in ("classes", "image_shape"))
+    n_in = math.prod(spec.in_shape)
     if image_shape is not None:
         _check_counts("image_shape", image_shape)
-        if len(image_shape) != 3 or math.prod(image_shape) != sizes[0]:
-            raise ValueError(f"its images are {image_shape}, expected (height, width, 3) of {sizes[0]} numbers")
-    spec = NetworkSpec(tuple(sizes), metadata["activation"], metadata["output"])
+        if len(image_shape) != 3 or math.prod(image_shape) != n_in:
+            raise ValueError(f"its images are {image_shape}, expected (height, width, 3) of {n_in} numbers")
     _check_classes(spec, classes)
-    standardizer = _standardizer(tensors, [(sizes[0],), tuple(image_shape or ())[-1:]])
+    standardizer = _standardizer(tensors, [spec.in_shape, tuple(image_shape or ())[-1:]])
     stored = sum(array.size for array in tensors.values())
-    if len(sizes) - 1 > MOST_LAYERS:
-        raise ValueError(f"a network of {len(sizes) - 1:,} layers, more than {MOST_LAYERS:,}")
     if spec.n_params > stored:
         raise ValueError(f"a network {str(spec)[:100]} has {spec.n_params:,} params, the file {stored:,}")
     model, names = spec.model(), param_names(spec)
@@ -184,12 +211,12 @@ def _check_counts(name: str, value: Any) -> None:
         raise ValueError(f"its {name} are {str(value)[:100]}, expected integers of at least 1")
 
 
-def _check_classes(spec: NetworkSpec, classes: Any) -> None:
+def _check_classes(spec: Spec, classes: Any) -> None:
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise ValueError(f"its classes are {str(classes)[:100]}, expected names")
     if not all(name.isprintable() for name in classes):  # they are printed to a terminal, which they could control
         raise ValueError("its classes have names that cannot be printed")
-    outputs = spec.sizes[-1]
+    outputs = spec.n_outputs
     expected = 2 if (spec.output, outputs) == ("binary", 1) else outputs if spec.output == "softmax" else len(classes)
     if len(classes) != expected:
         raise ValueError(f"it names {len(classes)} classes, but its outputs are of {expected}")
@@ -208,5 +235,5 @@ def _standardizer(tensors: dict[str, np.ndarray], shapes: list[tuple[int, ...]])
     return jaxnn.data.Standardizer(mean, std)
 
 
-_DECODERS = {"1": _decode}
-"""The decoder of each version of the format. A change of the format adds a version and keeps the others."""
+_DECODERS = {(_DENSE, "1"): _dense, (_LAYERS, "1"): _any_layers}
+"""What reads the specification, by format and version. A change of a format adds a version and keeps the others."""

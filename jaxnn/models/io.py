@@ -129,6 +129,40 @@ def load(path: str | os.PathLike, layers: Factories | None = None) -> Saved:
     return saved
 
 
+def network_to_json(network: Layer) -> str:
+    """Return the calls that made a network as JSON, which `network_from_json` reads.
+
+    Raises:
+      ValueError: if the network was not made by factories, or from arguments that are arrays or functions.
+
+    Example:
+      >>> import jaxnn
+      >>> network_from_json(network_to_json(jaxnn.chain(jaxnn.dense(4), jaxnn.tanh())))
+      chain(dense(4), tanh())
+    """
+    arrays: dict[str, np.ndarray] = {}
+    written = _written("network", network, arrays)
+    if arrays:
+        raise ValueError(f"network must be made without arrays to be written as JSON, got {next(iter(arrays))}")
+    return json.dumps(written)
+
+
+def network_from_json(text: str) -> Layer:
+    """Return the network whose calls `network_to_json` wrote; only factories of jaxnn are called.
+
+    Raises:
+      ValueError: if the text is not JSON of such calls, or names a factory that jaxnn does not have.
+    """
+    try:
+        network = _read(json.loads(text), {}, _factories())
+    except Exception as error:  # damaged text may fail anywhere
+        raise ValueError(
+            f"network must be JSON that network_to_json wrote, got {type(error).__name__}: {error}"[:300]
+        ) from error
+    LAYER.check("network", network)
+    return network
+
+
 class _UnknownFactoryError(ValueError):
     """A file names a factory that was not passed."""
 

@@ -51,6 +51,9 @@ PresetName = Literal[
     "simard-elastic",
     "srivastava-dropout",
     "ciresan-deformations",
+    "lenet5",
+    "lenet5-distorted",
+    "simard-conv",
 ]
 
 

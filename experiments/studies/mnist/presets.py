@@ -1,17 +1,18 @@
-"""Published fully connected networks on MNIST: each network, its test error, and how it is trained here.
+"""Published networks on MNIST: each network, its test error, and how it is trained here.
 
 Layers, loss (if the source names one) and distortions are those of the sources. Optimizer, learning rate, batch size,
 epochs, activation and label smoothing were chosen on the dev split.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import optax
 
 import jaxnn
-from experiments.networks.spec import NetworkSpec
+from experiments.networks.spec import LayersSpec, NetworkSpec, Spec
 from experiments.studies.mnist.data import SIDE
-from jaxnn import data
+from jaxnn import data, nn
 from jaxnn.data import Field
 
 LECUN = "LeCun, Bottou, Bengio and Haffner 1998"
@@ -22,7 +23,8 @@ class Preset(NamedTuple):
     """A row of the table.
 
     Attributes:
-      hidden: units of the hidden layers.
+      layers: units of the hidden layers of a fully connected network; or a function from the number of classes to a
+        convolutional one, which takes images (28, 28, 1).
       published: test error, in percent.
       source: where it was published.
       learning_rate: the peak, from which a cosine schedule decays to 0.
@@ -34,7 +36,7 @@ class Preset(NamedTuple):
       classes: their number, 10 as published.
     """
 
-    hidden: tuple[int, ...]
+    layers: tuple[int, ...] | Callable[[int], jaxnn.Layer]
     published: float
     source: str
     epochs: int
@@ -50,22 +52,27 @@ class Preset(NamedTuple):
     classes: int = 10
 
     @property
-    def spec(self) -> NetworkSpec:
+    def spec(self) -> Spec:
         """Return the network, without what only training needs."""
+        if callable(self.layers):
+            return LayersSpec(self.layers(self.classes), (SIDE, SIDE, 1), self.output)
         init = "lecun" if self.activation == "tanh" else "he"
-        return NetworkSpec((SIDE * SIDE, *self.hidden, self.classes), self.activation, self.output, init)
+        return NetworkSpec((SIDE * SIDE, *self.layers, self.classes), self.activation, self.output, init)
 
     def model(self) -> jaxnn.Model:
         """Return the network as it is trained."""
         spec = self.spec
-        model = jaxnn.mlp(
-            spec.sizes,
-            spec.activation,
-            output=spec.output,
-            init=spec.init,
-            dropout_rate=self.dropout,
-            input_dropout_rate=self.input_dropout,
-        )
+        if isinstance(spec, NetworkSpec):
+            model = jaxnn.mlp(
+                spec.sizes,
+                spec.activation,
+                output=spec.output,
+                init=spec.init,
+                dropout_rate=self.dropout,
+                input_dropout_rate=self.input_dropout,
+            )
+        else:
+            model = spec.model()
         return model._replace(loss=jaxnn.softmax_cross_entropy(self.smoothing)) if self.smoothing else model
 
     def optimizer(self, steps: int) -> optax.GradientTransformation:
@@ -73,6 +80,21 @@ class Preset(NamedTuple):
         adam = jaxnn.optimizer("adam", jaxnn.optim.schedule("cosine", self.learning_rate, steps))
         return adam if self.max_norm is None else optax.chain(adam, jaxnn.optim.max_norm(self.max_norm))
 
+
+def _lenet5(classes: int) -> jaxnn.Layer:
+    return jaxnn.models.lenet((SIDE, SIDE, 1), classes).network
+
+
+def _simard_conv(classes: int) -> jaxnn.Layer:
+    """Return two convolutions of 5 x 5 with stride 2, of images padded to 29 x 29, and a layer of 100 units."""
+    first = nn.conv(5, 5, stride=2, padding=((0, 1), (0, 1)), init="he")
+    second = nn.conv(50, 5, stride=2, padding="valid", init="he")
+    dense = nn.dense(100, "he"), nn.relu(), nn.dense(classes, "he")
+    return nn.chain(first, nn.relu(), second, nn.relu(), nn.flatten(), *dense)
+
+
+_AFFINE = (data.random_shift(2), data.random_scale(0.1), data.random_shear(10))
+_ELASTIC = (data.random_rotation(7.5), data.random_scale(0.1), data.elastic_deformation(38, 5))
 
 PRESETS = {
     "lecun-linear": Preset((), 12.0, LECUN, epochs=10),
@@ -84,7 +106,7 @@ PRESETS = {
         0.70,
         SIMARD,
         epochs=200,
-        fields=(data.random_rotation(7.5), data.random_scale(0.1), data.elastic_deformation(38, 5)),
+        fields=_ELASTIC,
     ),
     "srivastava-dropout": Preset(
         (1024, 1024, 1024), 1.06, "Srivastava et al. 2014", epochs=200, input_dropout=0.2, dropout=0.5, max_norm=2.0
@@ -97,4 +119,7 @@ PRESETS = {
         activation="tanh",
         fields=(data.random_rotation(15), data.random_scale(0.15), data.elastic_deformation(36, 5.5)),
     ),
+    "lenet5": Preset(_lenet5, 0.95, LECUN, epochs=20, learning_rate=4e-3),
+    "lenet5-distorted": Preset(_lenet5, 0.80, LECUN, epochs=60, learning_rate=4e-3, fields=_AFFINE),
+    "simard-conv": Preset(_simard_conv, 0.40, SIMARD, epochs=150, learning_rate=2e-3, fields=_ELASTIC),
 }  # fmt: skip

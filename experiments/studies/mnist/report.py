@@ -8,9 +8,11 @@ import numpy as np
 import jaxnn
 from experiments.networks.signal_plots import draw_signals
 from experiments.networks.signals import Signal
+from experiments.networks.spec import LayersSpec
 from experiments.reports import plots, tables, terminal
 from experiments.runs import proof
 from experiments.runs.folder import RunFolder
+from experiments.studies.mnist import convolutional
 from experiments.studies.mnist.data import CLASSES, SIDE
 from experiments.studies.mnist.presets import Preset
 
@@ -111,8 +113,12 @@ def _pictures(result: Result, mean: np.ndarray, folder: RunFolder) -> None:
     sheet = plots.draw_mistakes(images, y, mean.argmax(axis=-1), np.clip(mean, 0, 1), classes=result.classes)
     caption = "The worst mistakes of the ensemble: the true digit has the lowest probability."
     folder.add_picture("mistakes.png", plots.png(sheet), caption)
-    sheet = plots.draw_weight_images(np.asarray(result.first[0]["W"])[:40].reshape(-1, SIDE, SIDE))
-    folder.add_picture("weights.png", plots.png(sheet), "First-layer weights of the first units.")
+    spec = result.preset.spec
+    if isinstance(spec, LayersSpec):
+        convolutional.add_pictures(spec, result.first, result.data, result.classes, folder)
+    else:
+        sheet = plots.draw_weight_images(np.asarray(result.first[0]["W"])[:40].reshape(-1, SIDE, SIDE))
+        folder.add_picture("weights.png", plots.png(sheet), "First-layer weights of the first units.")
     if result.distorted is not None:
         sheet = plots.draw_images(result.distorted, DISTORTED_COLUMNS)
         caption = "Training images, each followed by distortions of it: they differ in every epoch."

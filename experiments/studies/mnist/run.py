@@ -24,12 +24,14 @@ from experiments.studies.mnist.report import DISTORTED_COLUMNS, Result, error_ra
 _PROVED_ON = 1000
 """Number of images for the gradient check: in float64, and in two programs, all of them would take long."""
 _MEASURED_ON = 10_000
+_PREDICTED_AT_A_TIME = 1000
+"""Number of images whose activations are in memory at once, for all seeds."""
 
 
 def run_study(options: Options, start: StartRun) -> None:
     """Train a preset with several seeds, and compare it with the published result."""
     preset = _preset(options)
-    _use_two_cpu_devices(options.seeds)
+    _use_two_cpu_devices(options.seeds, even=callable(preset.layers))
     parts = find_files(options.data_dir)
     classes = read_classes(parts["train"])
     preset = preset._replace(classes=len(classes.names))
@@ -43,6 +45,10 @@ def run_study(options: Options, start: StartRun) -> None:
             f"--batch-size must be from 1 to {len(train.x)}, the size of the training set, got {preset.batch_size}"
         )
     test = None if options.dev else read_images(parts["test"], classes)
+    in_shape = preset.spec.in_shape
+    train, held_out, test = (
+        batch and batch._replace(x=np.reshape(batch.x, (-1, *in_shape))) for batch in (train, held_out, test)
+    )
 
     folder = start(tuple(dict.fromkeys(parts["train"].files + (() if options.dev else parts["test"].files))))
     model = preset.model()
@@ -75,11 +81,17 @@ def run_study(options: Options, start: StartRun) -> None:
     )
 
 
-def _use_two_cpu_devices(seeds: int) -> None:
-    """Use two CPU devices: half of the seeds on each core is faster than all on both. GPUs are unaffected."""
+def _use_two_cpu_devices(seeds: int, even: bool) -> None:
+    """Use two CPU devices: half of the seeds on each core is faster than all on both. GPUs are unaffected.
+
+    Args:
+      seeds: the number of seeds.
+      even: use two only if each has as many seeds. Convolutional networks of a device take turns, so an odd one would
+        cost as much as two.
+    """
     # JAX raises if it is initialized already, as in a notebook: then the available devices are used.
     with contextlib.suppress(RuntimeError):
-        jax.config.update("jax_num_cpu_devices", min(2, seeds))
+        jax.config.update("jax_num_cpu_devices", 1 if even and seeds % 2 else min(2, seeds))
 
 
 def _preset(options: Options) -> Preset:
@@ -106,9 +118,10 @@ def _train(
 ) -> tuple[jaxnn.Population, float]:
     """Train all seeds in one program; also return the larger difference of the gradients, before and after training."""
     plain = jaxnn.objective(model.network, model.loss)
-    objective = (
-        jaxnn.train.with_augmentation(plain, jaxnn.data.warp(*preset.fields), (SIDE, SIDE)) if preset.fields else plain
-    )
+    objective = plain
+    if preset.fields:
+        image_shape = None if callable(preset.layers) else (SIDE, SIDE)
+        objective = jaxnn.train.with_augmentation(plain, jaxnn.data.warp(*preset.fields), image_shape)
     optimizer = preset.optimizer(preset.epochs * -(-len(train.x) // preset.batch_size))
 
     def member(seed):
@@ -159,7 +172,9 @@ def _log(folder: RunFolder, show: Any, on_nan: OnNan, entry: dict[str, Any]) -> 
 
 def _probabilities(model: jaxnn.Model, params: Any, x: np.ndarray) -> np.ndarray:
     """Return probabilities by seed, example and class, (seeds, m, k); for squared error, the outputs instead."""
-    return np.asarray(jax.jit(jax.vmap(model.predict_proba, in_axes=(0, None)))(params, x))
+    of_all = jax.jit(jax.vmap(model.predict_proba, in_axes=(0, None)))
+    parts = [x[i : i + _PREDICTED_AT_A_TIME] for i in range(0, len(x), _PREDICTED_AT_A_TIME)]
+    return np.concatenate([of_all(params, part) for part in parts], axis=1)
 
 
 def _distorted(preset: Preset, x: np.ndarray) -> np.ndarray:
