@@ -69,7 +69,7 @@ def _classify_photo(network: "StoredNetwork", photo: Path) -> str:
     from experiments.readers.photo import read_photo
 
     height, width, _ = network.image_shape
-    pixels = read_photo(photo, height, width).reshape(1, -1)
+    pixels = read_photo(photo, height, width).reshape(1, *network.spec.in_shape)
     probabilities = class_probabilities(network.spec.model(), network.params, pixels)[0]
     best = int(probabilities.argmax())
     return f"{network.classes[best]} with probability {probabilities[best]:.2f}"

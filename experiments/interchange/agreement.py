@@ -24,7 +24,7 @@ def difference(network: StoredNetwork, form: str) -> float:
     """
     stats = jaxnn.data.Standardizer(*(np.asarray(a, np.float64) for a in network.standardizer))
     model = network.spec.model()
-    rows = np.random.default_rng(0).normal(stats.mean, stats.std, (_ROWS, network.spec.sizes[0]))
+    rows = np.random.default_rng(0).normal(stats.mean, stats.std, (_ROWS, *network.spec.in_shape))
     standardized = jaxnn.standardize(stats, rows).astype(np.float32)
     if form == "stablehlo":
         from experiments.interchange.stablehlo import function

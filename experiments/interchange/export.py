@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _STATISTICS = ".inputs.npz"
 """The suffix of the file of means and deviations, for a network of standardized inputs."""
-_SCALES = dict.fromkeys(("mnist", "sweep-mnist"), ": images of 28 x 28, flattened, pixels divided by 255")
+_SCALES = dict.fromkeys(("mnist", "sweep-mnist"), ": images of 28 x 28{flattened}, pixels divided by 255")
 """The scale of inputs by experiment, if the stored network does not contain it."""
 DESCRIPTION = __doc__.format(
     formats="\n\n".join(f"{name}: {kind.what} ({kind.suffix})" for name, kind in FORMATS.items())
@@ -60,9 +60,14 @@ def run_command(options: Options) -> str:
       OSError: if a file cannot be read or written.
     """
     check_format("--to", options.to)
+    from experiments.networks.spec import NetworkSpec
     from experiments.networks.storage import load_from_run
 
     name, network = load_from_run(options.run, options.network)
+    if options.to != "stablehlo" and not isinstance(network.spec, NetworkSpec):
+        raise ValueError(
+            f"--to {options.to} needs a network of dense layers, got {name}, {network.spec}: stablehlo has any layers"
+        )
     suffix = FORMATS[options.to].suffix
     out = options.out or Path(name + suffix)
     ending = suffix if options.to == "keras" else Path(suffix).suffix
@@ -101,8 +106,8 @@ def _described(name: str, network: "StoredNetwork", options: Options, out: Path)
     result = values if options.to == "stablehlo" else (logits or "") + values
     rows = options.run / encoder.FILE
     return [
-        f"{out}: {name}, {spec} ({spec.activation}, {spec.output}), {spec.n_params} params, in float32.",
-        f"x is (m, {spec.sizes[0]}) in float32{_scale(network, options)}.",
+        f"{out}: {name}, {spec} ({spec.kind}), {spec.n_params} params, in float32.",
+        f"x is (m, {', '.join(map(str, spec.in_shape))}) in float32{_scale(network, options)}.",
         *(
             [f"{rows} has the encoding of rows: one input per column of numbers, and one per level of a word."]
             if rows.exists()
@@ -125,7 +130,8 @@ def _scale(network: "StoredNetwork", options: Options) -> str:
         experiment = read_json_config(options.run)["experiment"]
     except ValueError:
         experiment = ""
-    return _SCALES.get(experiment, ", on the scale of training, which the run does not record")
+    scale = _SCALES.get(experiment, ", on the scale of training, which the run does not record")
+    return scale.format(flattened=", flattened" if len(network.spec.in_shape) == 1 else "")
 
 
 def _differs(options: Options, network: "StoredNetwork") -> list[str]:
@@ -150,7 +156,7 @@ def _input_names(run: Path, network: "StoredNetwork") -> list[str]:
     names = []
     if (run / encoder.FILE).exists():
         names = [column.name for column in encoder.load(run).columns for _ in range(width([column]))]
-    n = network.spec.sizes[0]
+    (n,) = network.spec.in_shape
     return [printable(name) for name in names] if len(names) == n else [f"x[:, {i}]" for i in range(n)]
 
 
@@ -174,4 +180,4 @@ def standardized(rows):
 
 
 def _classes(network: "StoredNetwork") -> str:
-    return network.classes[1] if network.spec.sizes[-1] == 1 else f"each class, {', '.join(network.classes)}"
+    return network.classes[1] if network.spec.n_outputs == 1 else f"each class, {', '.join(network.classes)}"

@@ -7,7 +7,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.networks.spec import NetworkSpec
+from experiments.networks.spec import Spec
 from experiments.networks.storage import StoredNetwork
 
 OUTPUT = "predict(x)"
@@ -16,7 +16,7 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
 def encode(network: StoredNetwork) -> bytes:
-    """Return the bytes of a function of float32 x (m, n_in), any m, to `Model.predict_proba` of x standardized."""
+    """Return the bytes of a function of float32 x (m, *in_shape), any m, to `Model.predict_proba` of x standardized."""
     x = jax.ShapeDtypeStruct((*jax.export.symbolic_shape("m"), *network.spec.model().in_shape), jnp.float32)
     return bytes(jax.export.export(jax.jit(function(network)), platforms=PLATFORMS)(x).serialize())
 
@@ -42,7 +42,7 @@ def function(network: StoredNetwork) -> Callable[[jax.Array], jax.Array]:
     return predict
 
 
-def code(spec: NetworkSpec, file: str) -> str:
+def code(spec: Spec, file: str) -> str:
     """Return code that loads the function; it needs the packages jax and flatbuffers."""
     return f"""\
 import pathlib, jax.export

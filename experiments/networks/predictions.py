@@ -38,14 +38,13 @@ def classify(file: Path, rows: Rows, network: StoredNetwork) -> Predictions:
     if k > MOST_CLASSES or longest > LONGEST_CLASS:
         got = f"the network names {k} classes in up to {longest} characters"
         raise InvalidFileError(f"{file}: {got}, expected at most {MOST_CLASSES} and {LONGEST_CLASS}")
-    if n != network.spec.sizes[0] or network.standardizer is None:
-        raise InvalidFileError(
-            f"{file}: its rows have {n} inputs, but the network takes {network.spec.sizes[0]}, standardized"
-        )
+    if (n,) != network.spec.in_shape or network.standardizer is None:
+        n_in = " x ".join(map(str, network.spec.in_shape))
+        raise InvalidFileError(f"{file}: its rows have {n} inputs, but the network takes {n_in}, standardized")
     check_count(file, m, k)
     with np.errstate(over="ignore"):
         x = standardized(network.standardizer, rows.x)
-    model, step = network.spec.model(), max(1, NUMBERS_AT_A_TIME // max(network.spec.sizes))
+    model, step = network.spec.model(), max(1, NUMBERS_AT_A_TIME // network.spec.width)
     parts = [x[i : i + step] for i in range(0, m, step)]
     decide = jax.jit(model.predict)
     predictions = Predictions(

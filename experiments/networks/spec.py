@@ -1,10 +1,11 @@
 """Specifications of networks, from which the same network can be rebuilt.
 
 A `NetworkSpec` has dense layers only, and is described by their sizes. A `LayersSpec` has any layers, such as
-convolutions, and is described by the calls that made them. Both have in_shape, n_outputs, depth, output, n_params and
-model().
+convolutions, and is described by the calls that made them. Both have model(), output, kind, and the sizes in_shape,
+n_outputs, depth, width and n_params.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -43,6 +44,11 @@ class NetworkSpec:
         return any(n >= SCAN_DEPTH and size <= SCAN_WIDTH for size, n in runs)
 
     @property
+    def kind(self) -> str:
+        """Return what the sizes do not show."""
+        return f"{self.activation}, {self.output}"
+
+    @property
     def in_shape(self) -> Shape:
         """Return the shape of one example."""
         return self.sizes[:1]
@@ -56,6 +62,11 @@ class NetworkSpec:
     def depth(self) -> int:
         """Return the number of layers with weights."""
         return len(self.sizes) - 1
+
+    @property
+    def width(self) -> int:
+        """Return the largest number of activations of a layer for one example."""
+        return max(self.sizes)
 
     @property
     def n_params(self) -> int:
@@ -77,6 +88,11 @@ class LayersSpec:
     def model(self) -> jaxnn.Model:
         """Build the model."""
         return jaxnn.Model(self.network, self.in_shape, *OUTPUTS[self.output])
+
+    @property
+    def kind(self) -> str:
+        """Return what the sizes do not show."""
+        return self.output
 
     @property
     def layers(self) -> tuple[jaxnn.Layer, ...]:
@@ -108,6 +124,11 @@ class LayersSpec:
     def depth(self) -> int:
         """Return the number of layers with weights."""
         return len(self.shapes) - 1
+
+    @property
+    def width(self) -> int:
+        """Return the largest number of activations of a layer with weights for one example."""
+        return max(map(math.prod, self.shapes))
 
     @cached_property
     def n_params(self) -> int:

@@ -12,6 +12,7 @@ import pytest
 import jaxnn
 from jaxnn import nn
 from jaxnn.models import load, save
+from jaxnn.models.io import network_from_json, network_to_json
 
 KEY = jax.random.key(0)
 
@@ -165,3 +166,21 @@ def test_a_failed_write_leaves_the_file_that_was(tmp_path, monkeypatch):
         save(tmp_path / "f.npz", jaxnn.dense(1), {"W": np.zeros((1, 1))})
     assert [path.name for path in tmp_path.iterdir()] == ["f.npz"]
     assert load(tmp_path / "f.npz").params["W"] == 1
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "frozen"])
+def test_a_network_without_arrays_is_json(name):
+    text = network_to_json(NETWORKS[name])
+    assert network_from_json(text) == NETWORKS[name] and json.dumps(json.loads(text)) == text
+
+
+def test_what_is_not_json_of_a_network_raises():
+    with pytest.raises(ValueError, match="network must be made without arrays to be written as JSON, got 0 network"):
+        network_to_json(NETWORKS["frozen"])
+    with pytest.raises(ValueError, match=r"network\.0 must be made by factories"):
+        network_to_json(unnamed((3,)))
+    scaled = network_to_json(scale(2.0))
+    for text in ("", "7", "[1]", '{"call": 1}', '{"call": "load", "args": ["x"], "kwargs": {}}', "[" * 10_000, scaled):
+        with pytest.raises(ValueError, match="network must be") as raised:
+            network_from_json(text)
+        assert len(str(raised.value)) <= 300

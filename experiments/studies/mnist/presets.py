@@ -121,5 +121,5 @@ PRESETS = {
     ),
     "lenet5": Preset(_lenet5, 0.95, LECUN, epochs=20, learning_rate=4e-3),
     "lenet5-distorted": Preset(_lenet5, 0.80, LECUN, epochs=60, learning_rate=4e-3, fields=_AFFINE),
-    "simard-conv": Preset(_simard_conv, 0.40, SIMARD, epochs=150, learning_rate=2e-3, fields=_ELASTIC),
+    "simard-conv": Preset(_simard_conv, 0.40, SIMARD, epochs=150, learning_rate=4e-3, fields=_ELASTIC),
 }  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 
 import jaxnn
 from experiments.networks.signals import layer_signals
-from experiments.networks.spec import NetworkSpec
+from experiments.networks.spec import LayersSpec, NetworkSpec
 
 ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh}
 LOSSES = {
@@ -62,3 +62,27 @@ def test_signals_are_the_outputs_and_the_gradients_with_respect_to_them(spec, mo
         np.testing.assert_allclose(signal.gradients, gradients, rtol=1e-10, atol=1e-16)
     assert np.abs(got[-1].gradients).max() > 1e-3
     np.testing.assert_allclose(got[-1].values, model.outputs(params, x), rtol=1e-12)
+
+
+@pytest.mark.usefixtures("x64")
+def test_signals_of_convolutions_have_one_unit_for_each_map():
+    nn, random = jaxnn.nn, np.random.default_rng(0)
+    spec = LayersSpec(nn.chain(nn.conv(3, 3), nn.tanh(), nn.avg_pool(2), nn.flatten(), nn.dense(2)), (4, 6, 1))
+    first, last = nn.chain(*spec.layers[:4]), spec.layers[4]
+    params = spec.model().init(jax.random.key(0))
+    batch = jaxnn.Batch(random.normal(size=(5, 4, 6, 1)), random.integers(0, 2, 5))
+    hidden, output = layer_signals(spec, params, batch)
+
+    def cost(a):
+        z = a @ params[4]["W"].T + params[4]["b"][None]
+        return LOSSES["softmax"](z, batch.y).mean()
+
+    a = first.infer(params[:4], (), batch.x)
+    assert (hidden.name, output.name) == ("a1", "z2")
+    np.testing.assert_allclose(hidden.values, a, rtol=1e-12)
+    np.testing.assert_allclose(hidden.gradients, jax.grad(cost)(a), rtol=1e-10, atol=1e-16)
+    np.testing.assert_allclose(output.values, last.infer(params[4], (), a), rtol=1e-12)
+
+    two = LayersSpec(nn.chain(nn.conv(3, 3), nn.tanh(), nn.conv(2, 3), nn.flatten(), nn.dense(2)), (4, 6, 1))
+    maps = layer_signals(two, two.model().init(jax.random.key(0)), batch)[0]
+    assert maps.values.shape == maps.gradients.shape == (5 * 4 * 6, 3)

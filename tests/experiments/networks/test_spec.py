@@ -3,7 +3,8 @@
 import jax
 import pytest
 
-from experiments.networks.spec import SCAN_DEPTH, SCAN_WIDTH, NetworkSpec
+import jaxnn
+from experiments.networks.spec import SCAN_DEPTH, SCAN_WIDTH, LayersSpec, NetworkSpec, param_names
 
 
 @pytest.mark.parametrize(
@@ -24,3 +25,22 @@ def test_deep_narrow_networks_are_scanned(hidden, stacked):
     shapes = [leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(spec.model().init, jax.random.key(0)))]
     stacks = [shape[0] for shape in shapes if len(shape) == 3]
     assert stacks == ([stacked] if stacked else [])
+
+
+def test_sizes_of_any_layers_are_those_after_weights():
+    spec = LayersSpec(jaxnn.models.lenet((28, 28, 1), 10).network, (28, 28, 1))
+    assert str(spec) == "28x28x1-28x28x6-10x10x16-120-84-10"
+    assert (spec.n_outputs, spec.depth, spec.width, spec.kind) == (10, 5, 28 * 28 * 6, "softmax")
+    assert spec.n_params == 61_706  # LeNet-5 with all connections
+    assert param_names(spec) == ["0/K", "0/b", "3/K", "3/b", "7/W", "7/b", "9/W", "9/b", "11/W", "11/b"]
+    assert spec.model() == jaxnn.models.lenet()
+
+
+def test_both_specifications_describe_a_dense_network_alike():
+    dense = NetworkSpec((5, 4, 3), "tanh", "linear")
+    layers = LayersSpec(jaxnn.mlp((5, 4, 3), "tanh", output="linear").network, (5,), "linear")
+    for name in ("in_shape", "n_outputs", "depth", "width", "n_params", "output"):
+        assert getattr(dense, name) == getattr(layers, name)
+    assert str(dense) == str(layers) == "5-4-3"
+    assert param_names(dense) == param_names(layers)
+    assert LayersSpec(jaxnn.dense(3), (5,)).shapes == ((5,), (3,))  # not a chain

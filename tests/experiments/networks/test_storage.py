@@ -8,9 +8,10 @@ from safetensors import safe_open
 from safetensors.numpy import load, save
 
 import jaxnn
-from experiments.networks.spec import NetworkSpec
-from experiments.networks.storage import StoredNetwork, encode
+from experiments.networks.spec import LayersSpec, NetworkSpec
+from experiments.networks.storage import StoredNetwork, encode, load_from_run
 from experiments.networks.storage import load as load_network
+from jaxnn.models.io import network_to_json
 
 
 @pytest.fixture
@@ -131,3 +132,64 @@ def test_oversized_table_of_contents_raises_before_it_is_read(stored):
     path.write_bytes((2**40).to_bytes(8, "little") + path.read_bytes()[8:])
     with pytest.raises(ValueError, match=r"net\.safetensors is damaged.* would have 1,099,511,627,776 bytes"):
         load_network(path)
+
+
+LARGE = jaxnn.chain(jaxnn.nn.conv(10**9, 3), jaxnn.flatten(), jaxnn.dense(3))
+
+
+@pytest.fixture
+def convolutional(tmp_path):
+    nn = jaxnn.nn
+    network = nn.chain(nn.conv(2, 3, padding=((0, 1), (1, 0)), init="he"), nn.tanh(), nn.flatten(), nn.dense(3))
+    spec = LayersSpec(network, (4, 4, 1))
+    params = spec.model().init(jax.random.key(0))
+    path = tmp_path / "conv.safetensors"
+    path.write_bytes(encode(StoredNetwork(spec, params, ("a", "b", "c"))))
+    return path, spec, params
+
+
+def test_convolutional_round_trip(convolutional, tmp_path):
+    path, spec, params = convolutional
+    back = load_network(path)
+    assert (back.spec, back.classes, encode(back)) == (spec, ("a", "b", "c"), path.read_bytes())
+    jax.tree.map(np.testing.assert_array_equal, back.params, params)
+    x = np.linspace(-1, 1, 32, dtype=np.float32).reshape(2, 4, 4, 1)
+    np.testing.assert_array_equal(back.spec.model().predict(back.params, x), spec.model().predict(params, x))
+    with safe_open(path, framework="np") as file:
+        assert sorted(file.keys()) == ["0/K", "0/b", "3/W", "3/b"]
+        assert (file.metadata()["format"], file.metadata()["in_shape"]) == ("jaxnn-layers", "[4, 4, 1]")
+
+
+def test_the_deepest_network_of_a_run_may_be_of_any_kind(convolutional, stored, tmp_path):
+    spec = NetworkSpec((2, 3, 3, 2))
+    params = spec.model().init(jax.random.key(0))
+    (tmp_path / "deep.safetensors").write_bytes(encode(StoredNetwork(spec, params, ("a", "b"))))
+    assert load_from_run(tmp_path)[0] == "deep"
+    assert load_from_run(tmp_path, "conv")[1].spec == convolutional[1]
+
+
+@pytest.mark.parametrize(
+    ("tensors", "metadata", "message"),
+    [
+        ({"0/K": np.zeros((3, 3, 2, 1), np.float32)}, {}, "must have shape"),
+        ({"3/b": None}, {}, "a network 4x4x1-3x3x2-3 has 77 params, the file 74"),
+        ({"9/W": np.zeros(1, np.float32)}, {}, "the network has 0/K, 0/b, 3/W, 3/b"),
+        ({}, {"in_shape": "[4, 4]"}, "damaged"),
+        ({}, {"in_shape": "[4, 4, 3]"}, "has 113 params"),
+        ({}, {"in_shape": "[1000000, 1000000, 1]"}, "damaged"),
+        ({}, {"output": "wish"}, "output must be one of binary, softmax, linear, relu, got 'wish'"),
+        ({}, {"classes": '["a", "b"]'}, "names 2 classes, but its outputs are of 3"),
+        ({}, {"network": "[" * 100_000}, "damaged"),
+        ({}, {"network": '{"call": "system", "args": ["ls"], "kwargs": {}}'}, "'system'"),
+        ({}, {"network": '{"call": "dense", "args": [-1], "kwargs": {}}'}, "damaged"),
+        ({}, {"network": network_to_json(LARGE)}, r"a network 4x4x1-4x4x1000000000-3 has 58,000,000,003 params"),
+        ({}, {"network": "7"}, "network must be"),
+        ({}, {"format": "jaxnn-mlp"}, "its header lacks 'sizes'"),
+        ({}, {"format_version": "2"}, "newer jaxnn"),
+        ({}, {"format_version": "one"}, "damaged"),
+    ],
+)
+def test_convolutional_file_that_does_not_fit_its_network_raises(convolutional, tensors, metadata, message):
+    change(convolutional[0], tensors, **metadata)
+    with pytest.raises(ValueError, match=message):
+        load_network(convolutional[0])

@@ -2,16 +2,26 @@
 
 import gzip
 import json
+import os
+import signal
 
+import jax
 import numpy as np
 import pytest
 
 import jaxnn
 from experiments.cli.main import main
+from experiments.cli.repeat import compare
+from experiments.interchange.formats import FORMATS
 from experiments.networks import storage
+from experiments.networks.spec import LayersSpec
+from experiments.runs.folder import RunFolder
+from experiments.studies.mnist import convolutional
 from experiments.studies.mnist.data import find_files, read_classes, read_images
 from experiments.studies.mnist.presets import PRESETS
 from tests.experiments.readers.test_idx import idx
+from tests.helpers.caches import own_cache
+from tests.helpers.oracle import windows
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -107,10 +117,98 @@ def test_dev_opens_no_test_file(data_dir, tmp_path, capsys, monkeypatch):
 
 
 def test_presets_match_their_declaration():
-    assert all(preset.model().in_shape == (784,) for preset in PRESETS.values())
+    convolutional = {name for name, preset in PRESETS.items() if preset.model().in_shape == (28, 28, 1)}
+    assert convolutional == {"lenet5", "lenet5-distorted", "simard-conv"}
+    assert all(PRESETS[name].model().in_shape == (784,) for name in PRESETS.keys() - convolutional)
+    assert PRESETS["lenet5"].model() == jaxnn.models.lenet()
+    assert str(PRESETS["simard-conv"].spec) == "28x28x1-13x13x5-5x5x50-100-10"
     srivastava = PRESETS["srivastava-dropout"]
     assert (srivastava.input_dropout, srivastava.dropout) == (0.2, 0.5)
     assert str(PRESETS["ciresan-deformations"].spec) == "784-2500-2000-1500-1000-500-10"
+
+
+CONV = ("--preset", "simard-conv", "--epochs", "4", "--seeds", "2", "--batch-size", "50", "--ensemble")
+
+
+@pytest.fixture(scope="module")
+def convolutional_run(data_dir, tmp_path_factory):
+    """A folder with the cache of programs, and an undisturbed run."""
+    folder = tmp_path_factory.mktemp("convolutional")
+    with own_cache(folder / "cache"):
+        assert main(["run", "mnist", "--data-dir", str(data_dir), "--runs-dir", str(folder / "runs"), *CONV]) == 0
+        (run,) = (folder / "runs").iterdir()
+        yield run
+
+
+@pytest.mark.full
+def test_a_short_convolutional_run(convolutional_run, tmp_path, capsys):
+    results = json.loads((convolutional_run / "results.json").read_text())
+    assert len(results["test_error"]) == 2 and max(results["test_error"]) < 0.1
+    assert 0 < results["gradient_difference"] < 1e-6
+    pictures = {"weights.png", "maps-1.png", "maps-2.png", "saliency.png", "distorted.png", "signals.png"}
+    assert pictures <= {path.name for path in convolutional_run.iterdir()}
+
+    images, y = digits(200, 1)
+    x = images.reshape(200, 28, 28, 1).astype(np.float32) / 255
+    for seed, error in enumerate(results["test_error"]):
+        stored = storage.load(convolutional_run / f"seed-{seed}.safetensors")
+        answers = stored.spec.model().predict(stored.params, x)
+        assert float(jaxnn.metrics.error_rate(answers, y.astype(int))) == pytest.approx(error, abs=1e-6)
+
+    # A function has any layers; the other formats have dense ones.
+    out = tmp_path / "f.stablehlo"
+    argv = ["export", str(convolutional_run), "--network", "seed-1", "--out"]
+    assert main([*argv, str(out), "--to", "stablehlo"]) == 0
+    printed = capsys.readouterr().out
+    assert "x is (m, 28, 28, 1) in float32: images of 28 x 28, pixels divided by 255." in printed
+    predict = jax.export.deserialize(bytearray(out.read_bytes())).call
+    np.testing.assert_allclose(predict(x), stored.spec.model().predict_proba(stored.params, x), rtol=1e-5, atol=1e-7)
+    for form in FORMATS.keys() - {"stablehlo"}:
+        assert main([*argv, str(tmp_path / f"f{FORMATS[form].suffix}"), "--to", form]) == 2
+        error = capsys.readouterr().err
+        assert f"--to {form} needs a network of dense layers, got seed-1" in error and error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["f.stablehlo"]
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("interruptible")
+def test_a_convolutional_run_is_resumed_bit_for_bit(convolutional_run, data_dir, tmp_path, monkeypatch, capsys):
+    log = RunFolder.log
+
+    def interrupted(self, **metrics):
+        if metrics["epoch"] == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        log(self, **metrics)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "log", interrupted)
+        argv = ["run", "mnist", "--data-dir", str(data_dir), "--runs-dir", str(tmp_path), *CONV]
+        assert main([*argv, "--checkpoint-every", "1e-9"]) == 130
+    (run,) = tmp_path.iterdir()
+    assert main(["resume", str(run)]) == 0
+    assert "simard-conv: resumed after epoch 2" in capsys.readouterr().err
+    assert compare(convolutional_run, run).different == {}
+
+
+def test_maps_and_saliency_are_those_of_the_network():
+    """Against loops of NumPy, and against differences of the network's outputs."""
+    nn, random = jaxnn.nn, np.random.default_rng(0)
+    layers = nn.conv(2, 3), nn.relu(), nn.conv(3, 2), nn.tanh(), nn.flatten(), nn.dense(4)
+    spec, options = LayersSpec(nn.chain(*layers), (5, 5, 1)), ((1, 1), "same", (1, 1), 1)
+    with jax.enable_x64(True):
+        params = spec.model().init(jax.random.key(0))
+        x, y = random.normal(size=(3, 5, 5, 1)), np.array([3, 0, 1])
+        first, second = convolutional.feature_maps(spec, params, x)
+        expected = np.maximum(windows.convolution(x, params[0]["K"], params[0]["b"], *options), 0)
+        np.testing.assert_allclose(first, expected, atol=1e-12)
+        expected = np.tanh(windows.convolution(expected, params[2]["K"], params[2]["b"], *options))
+        np.testing.assert_allclose(second, expected, atol=1e-12)
+
+        slopes, outputs = convolutional.saliency(spec, params, x, y), spec.model().outputs
+        direction = 1e-5 * random.normal(size=x.shape)
+        difference = (outputs(params, x + direction) - outputs(params, x - direction)) / 2
+        expected = np.asarray(difference)[np.arange(3), y]
+        np.testing.assert_allclose((slopes * direction).sum((1, 2, 3)), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
