@@ -4,11 +4,11 @@ The formats are
 
 {formats}
 
-An existing file is never replaced. If the network was trained on standardized inputs, the exported one takes raw
-inputs: the standardization is folded into the first layer's weights, or is part of the function (stablehlo). In
-float32, columns that are far from 0 relative to their deviation lose digits; if outputs differ by more than 1e-5, a
-note is printed. With --inputs standardized, the network is exported as it was trained, and means and deviations are
-written to a separate file. The command prints the code that loads the files.
+Only a function can have other layers than dense ones. An existing file is never replaced. If the network was trained on
+standardized inputs, the exported one takes raw inputs: the standardization is folded into the first layer's weights, or
+is part of the function (stablehlo). In float32, columns that are far from 0 relative to their deviation lose digits; if
+outputs differ by more than 1e-5, a note is printed. With --inputs standardized, the network is exported as it was
+trained, and means and deviations are written to a separate file. The command prints the code that loads the files.
 """
 
 import io
