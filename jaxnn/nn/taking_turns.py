@@ -56,7 +56,7 @@ def _batch(arrays: Sequence[Array], axes: Sequence[int | None], *, function: Fun
     def one_by_one(*arrays: Array) -> Array:
         return lax.map(lambda one: in_turn(function)(*one), arrays)
 
-    fronted = [jnp.moveaxis(array, axis, 0) for array, axis in zip(arrays, axes, strict=True)]
+    fronted = [jnp.moveaxis(array, axis or 0, 0) for array, axis in zip(arrays, axes, strict=True)]
     return lax.platform_dependent(*fronted, cpu=one_by_one, default=jax.vmap(function)), 0
 
 
