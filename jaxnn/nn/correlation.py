@@ -2,9 +2,12 @@
 
 A correlation y_u = Σ_a x_{s u + d a - p} K_a is linear in the inputs x and in the filters K. Its transposes with
 respect to one and the other are the two products of its backward, and the first is also a transposed convolution. Each
-is one convolution of XLA. On a CPU, though, XLA is slow where filters see one channel, as in images without colors and
-in groups of one channel: there, the products are sums of shifted ones. And it is slow for other groups, also those that
-`jax.vmap` makes of members with different filters: both are convolved one by one.
+is one convolution of XLA. On a CPU, though, XLA is slow where filters see few channels, as in images and in groups of
+one channel, and for all other groups, also those that `jax.vmap` makes of members with different filters. There,
+
+- products with one channel are sums of shifted ones, as are those of small filters with the inputs of a few;
+- the gradient of a few channels, for which XLA needs as long as for 8, is a matrix product and sums of shifted parts;
+- other groups, and members, are convolved one by one.
 """
 
 import math
@@ -17,7 +20,7 @@ from jax import lax
 
 from jaxnn.arrays import widened
 from jaxnn.nn.taking_turns import in_turn
-from jaxnn.nn.windows import Windows, in_memory, padded, spread, views
+from jaxnn.nn.windows import Windows, added, in_memory, padded, spread, views
 from jaxnn.typing import Array
 
 Product: TypeAlias = Callable[[Array, Array], Array]
@@ -25,6 +28,7 @@ Product: TypeAlias = Callable[[Array, Array], Array]
 _ROWS = 8  # how many rows of products are added at once, in registers
 _MOST_OFFSETS = 49  # of filters whose products are written out, offset by offset: it takes time to compile them
 _MOST_GROUPS = 64  # that are convolved one by one, likewise
+_MOST_TERMS = 36  # of a sum of products of several channels: 3 x 3 of four of them
 
 
 def correlated(x: Array, K: Array, w: Windows, groups: int = 1) -> Array:
@@ -52,16 +56,21 @@ def correlated(x: Array, K: Array, w: Windows, groups: int = 1) -> Array:
         )
 
     def by_views(x: Array, K: Array) -> Array:
-        shape = (x.shape[0], *w.counts, K.shape[-1])
-        K = _by_offset(K, groups)
-        products = (widened(view)[..., None] * K[i] for i, view in enumerate(views(padded(x, w), w)))
-        return in_memory(sum(products, jnp.zeros((), K.dtype)).reshape(shape).astype(x.dtype))
+        shape, total, wide = (x.shape[0], *w.counts, K.shape[-1]), jnp.zeros((), widened(K).dtype), padded(x, w)
+        for j in range(channels):
+            filters = _by_offset(K[..., j : j + 1, :], groups)
+            for i, view in enumerate(views(wide[..., j::channels], w)):
+                total += widened(view)[..., None] * filters[i]
+        return in_memory(total.reshape(shape).astype(x.dtype))
 
     def one_by_one(x: Array, K: Array) -> Array:
         pairs = zip(_split(x, groups), _split(K, groups), strict=True)
         return jnp.concatenate([by_xla(one, filters, 1) for one, filters in pairs], -1)
 
-    return _product(w, K.shape[-2], groups, by_views, one_by_one, by_xla)(x, K)
+    channels = K.shape[-2]
+    few = channels <= 4 and channels * math.prod(w.size) <= _MOST_TERMS
+    special = by_views if few or _sees_one(w, channels) else None
+    return _product(special, one_by_one, by_xla, groups)(x, K)
 
 
 def transposed_in_inputs(dy: Array, K: Array, w: Windows, groups: int = 1) -> Array:
@@ -109,11 +118,25 @@ def transposed_in_inputs(dy: Array, K: Array, w: Windows, groups: int = 1) -> Ar
         start = jnp.zeros((dy.shape[0], *w.lengths, groups), ways[0].dtype)
         return in_memory(lax.scan(add, start, ways)[0].astype(dy.dtype))
 
+    def by_products(dy: Array, K: Array) -> Array:
+        # Example by example, so that the products stay in the processor's cache.
+        *size, _, n = K.shape
+        filters = jnp.transpose(widened(K), (K.ndim - 1, *reversed(range(len(size))), K.ndim - 2)).reshape(n, -1)
+
+        def add(_: None, d: Array) -> tuple[None, Array]:
+            return None, added(in_memory(widened(d)[None] @ filters), w)[0].astype(dy.dtype)
+
+        return in_memory(lax.scan(add, None, dy)[1])
+
     def one_by_one(dy: Array, K: Array) -> Array:
         pairs = zip(_split(dy, groups), _split(K, groups), strict=True)
-        return jnp.concatenate([by_xla(one, filters, 1) for one, filters in pairs], -1)
+        return jnp.concatenate([alone(one, filters) for one, filters in pairs], -1)
 
-    return _product(w, K.shape[-2], groups, by_views, one_by_one, by_xla)(dy, K)
+    # Where it takes at most half of the processor time of XLA's, which uses more cores.
+    few = K.shape[-2] < 8 and K.shape[-1] <= 16 * groups and math.prod(w.size) >= 9 and max(w.stride) == 1
+    alone = by_products if few else lambda dy, K: by_xla(dy, K, 1)
+    special = by_views if _sees_one(w, K.shape[-2]) else by_products if few and groups == 1 else None
+    return _product(special, one_by_one, by_xla, groups)(dy, K)
 
 
 def transposed_in_filters(x: Array, dy: Array, w: Windows, groups: int = 1) -> Array:
@@ -164,7 +187,7 @@ def transposed_in_filters(x: Array, dy: Array, w: Windows, groups: int = 1) -> A
         pairs = zip(_split(x, groups), _split(dy, groups), strict=True)
         return jnp.concatenate([by_xla(one, d, 1) for one, d in pairs], -1)
 
-    return _product(w, x.shape[-1] // groups, groups, by_views, one_by_one, by_xla)(x, dy)
+    return _product(by_views if _sees_one(w, x.shape[-1] // groups) else None, one_by_one, by_xla, groups)(x, dy)
 
 
 def swapped(K: Array, groups: int) -> Array:
@@ -173,15 +196,17 @@ def swapped(K: Array, groups: int) -> Array:
     return K.reshape(*size, c, groups, n // groups).swapaxes(-3, -1).reshape(*size, n // groups, groups * c)
 
 
-def _product(
-    w: Windows, channels: int, groups: int, by_views: Product, one_by_one: Product, by_xla: Product
-) -> Product:
-    """Return the product of filters that see this number of channels: the special ones are for CPUs alone."""
-    if channels == 1 and math.prod(w.size) <= _MOST_OFFSETS:
-        return in_turn(lambda *arrays: lax.platform_dependent(*arrays, cpu=by_views, default=by_xla))
-    if 1 < groups <= _MOST_GROUPS:
-        return in_turn(lambda *arrays: lax.platform_dependent(*arrays, cpu=one_by_one, default=by_xla))
-    return in_turn(by_xla)
+def _sees_one(w: Windows, channels: int) -> bool:
+    """Return whether filters see one channel, at few enough places to compile a product for each."""
+    return channels == 1 and math.prod(w.size) <= _MOST_OFFSETS
+
+
+def _product(special: Product | None, one_by_one: Product, by_xla: Product, groups: int) -> Product:
+    """Return the product: on a CPU the special one, if there is one, or that of some groups; else XLA's convolution."""
+    on_a_cpu = one_by_one if special is None and 1 < groups <= _MOST_GROUPS else special
+    if on_a_cpu is None:
+        return in_turn(by_xla)
+    return in_turn(lambda *arrays: lax.platform_dependent(*arrays, cpu=on_a_cpu, default=by_xla))
 
 
 def _by_rows(products: Array) -> Array:

@@ -255,6 +255,30 @@ def spread(part: Callable[..., Array], w: Windows, *arrays: Array) -> Array:
     return _placed(side_by_side(()), w)
 
 
+def added(products: Array, w: Windows) -> Array:
+    """Add the products of all offsets to the places that they see, as `spread` does, one axis after the other.
+
+    So there are as many sums as offsets along the axes together, not as offsets of a window.
+
+    Args:
+      products: (m, *counts, parts), with a part of equal size for each offset, those along the last axis outermost.
+      w: the windows, with strides of 1.
+
+    Returns:
+      The sums, (m, *lengths, n), n the size of a part.
+    """
+    for axis in reversed(range(len(w.size))):
+        zero, parts = jnp.zeros((), products.dtype), jnp.split(products, w.size[axis], -1)
+        total = zero
+        for i, part in enumerate(parts):
+            low = w.dilation[axis] * i - w.padding[axis][0]
+            ends = [(0, 0, 0)] * part.ndim
+            ends[axis + 1] = (low, w.lengths[axis] - low - w.counts[axis], 0)
+            total += jax.lax.pad(part, zero, ends)
+        products = in_memory(total)
+    return products
+
+
 def repeated(a: Array, w: Windows) -> Array:
     """Give each window's number to all places that it sees, for windows side by side: as `spread` does, in one pass.
 

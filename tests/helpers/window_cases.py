@@ -89,6 +89,17 @@ def convolution_cases():
         ("2d_depthwise", (2, 4, 3, 3), (3, 3, 1, 3), dict(groups=3, padding="same")),
         ("2d_depthwise_times_2", (1, 5, 4, 3), (2, 2, 1, 6), dict(groups=3, stride=(2, 1))),
         ("2d_channel_1_to_2", (2, 3, 3, 1), (2, 2, 1, 2), {}),
+        # Few channels, and windows of at least nine places.
+        ("1d_large_same", (2, 12, 2), (9, 2, 3), dict(padding="same")),
+        ("2d_large", (2, 5, 4, 3), (3, 3, 3, 2), {}),
+        ("2d_large_same", (1, 4, 3, 2), (2, 5, 2, 1), dict(padding="same")),
+        (
+            "2d_large_everything_differs",
+            (2, 6, 4, 4),
+            (3, 3, 2, 4),
+            dict(padding=((0, 4), (3, 1)), dilation=(1, 2), groups=2),
+        ),
+        ("3d_large", (1, 3, 2, 3, 2), (3, 2, 2, 2, 1), dict(padding=((0, 0), (1, 0), (0, 2)))),
     ]:
         yield _case(rng, name, x, K, **kwargs)
 
