@@ -8,13 +8,20 @@ import numpy as np
 import pytest
 
 import jaxnn
-from scripts.benchmarks.speed import entry, measure
-from scripts.benchmarks.speed.peers import devices
+from scripts.benchmarks.speed import entry, measure, networks
+from scripts.benchmarks.speed.peers import devices, jaxnn_fit
+from scripts.benchmarks.speed.peers.images import raw as raw_images
 from scripts.benchmarks.speed.peers.initial import arrays, stacked
 from scripts.benchmarks.speed.roofline import Limits, share
 from scripts.benchmarks.speed.workloads import WORKLOADS, Population, load, losses_of, mean_loss, prepare, shortfall
 
 TINY, POPULATION = WORKLOADS["tiny"], WORKLOADS["population"]
+# The networks for images on few pixels; the sizes of the residual network are odd after the first stage.
+FEW_PIXELS = {"lenet": (12, 12, 1, 3), "small-resnet": (6, 6, 2, 3)}
+IMAGES = {
+    name: WORKLOADS[name]._replace(sizes=sizes, batch=16, laps=2, steps=10, target=0.5, rate=3e-3)
+    for name, sizes in FEW_PIXELS.items()
+}
 
 
 @pytest.mark.representatives("tiny")
@@ -31,7 +38,63 @@ def test_mean_loss_agrees_with_jaxnn(name):
     np.testing.assert_allclose(mean_loss(workload, arrays, x, y), value, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", [name for name in WORKLOADS if name != "mnist"])  # too large to make in a test
+@pytest.mark.parametrize("name", IMAGES)
+def test_mean_loss_of_images_agrees_with_jaxnn_and_raw_jax(name, quick_compilation, no_rank_promotion_rule):
+    """NumPy, jaxnn and JAX by hand have one network: the same params give the same loss, with odd numbers of places."""
+    workload = IMAGES[name]
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(8, *workload.sizes[:3])).astype(np.float32)
+    y = rng.integers(0, 3, 8).astype(np.int32)
+    params = [a + rng.normal(size=a.shape).astype(np.float32) / 9 for a in arrays(workload)]
+    model, objective = jaxnn_fit._model(workload, np.float32)
+    tree = jaxnn.models.params_from_arrays(model.network, workload.sizes[:3], params)
+    loss = mean_loss(workload, params, x, y)
+    np.testing.assert_allclose(objective.value(tree, jaxnn.Batch(x, y))[0], loss, rtol=1e-4)
+    z, moments = jax.jit(raw_images.forward(workload))(params, x)
+    np.testing.assert_allclose(z, networks.outputs(workload.network, params, x), rtol=1e-3, atol=1e-4)
+    assert len(moments) == sum(layer.normalized for layer in networks.weights(workload.network, workload.sizes))
+    with pytest.raises(ValueError, match=r"layer 1 has weights of shape"):
+        mean_loss(workload, [params[0].T, *params[1:]], x, y)
+
+
+def test_weights_of_networks_count_each_place():
+    """LeNet-5 has 61706 params, and 2 x 416520 operations for an example: those of its two convolutions and three
+    dense layers. The residual network has those of `jaxnn.models.resnet`."""
+    of_lenet, of_resnet = (networks.weights(w.network, w.sizes) for w in map(WORKLOADS.get, FEW_PIXELS))
+    assert sum(np.prod(shape) for layer in of_lenet for shape in layer.shapes) == 61706
+    expected = 28 * 28 * 150 + 10 * 10 * 2400 + 400 * 120 + 120 * 84 + 84 * 10
+    assert sum(layer.size * layer.places for layer in of_lenet) == expected == 416520
+    model = jaxnn.models.resnet(blocks=(1, 1, 1))
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    assert sum(np.prod(shape) for layer in of_resnet for shape in layer.shapes) == sum(
+        leaf.size for leaf in jax.tree.leaves(params)
+    )
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("module", ["jaxnn_fit", "jaxnn_auto", "raw", "with_flax", "with_keras"])
+def test_entries_reach_the_loss_of_images(module, name, quick_compilation, no_rank_promotion_rule):
+    """A short training of each library that the tests have reaches the loss, which NumPy computes of its arrays."""
+    workload, laps = IMAGES[name], []
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 160).astype(np.int32)
+    x = rng.normal(size=(3, *workload.sizes[:3]))[y] + 0.3 * rng.normal(size=(160, *workload.sizes[:3]))
+    peer = __import__(f"scripts.benchmarks.speed.peers.{module}", fromlist=["train"])
+    assert workload.network in peer.NETWORKS
+    trained = peer.train(workload, x.astype(np.float32), y, lambda: laps.append(1))
+    assert len(laps) == 2
+    losses = losses_of(workload, trained, x.astype(np.float32), y)
+    assert shortfall(workload, losses) is None, losses
+    assert shortfall(workload, losses_of(workload, arrays(workload), x.astype(np.float32), y)) is not None
+
+
+def test_entry_without_the_network_is_reported(capsys):
+    entry.main("with_numpy", "lenet", "nowhere")
+    assert json.loads(capsys.readouterr().out) == {"none": "no such network"}
+
+
+@pytest.mark.parametrize("name", [name for name in WORKLOADS if name not in ("mnist", "lenet")])  # too large for a test
 def test_data_have_the_shapes_of_the_workload(name, tmp_path, monkeypatch):
     monkeypatch.setenv("JAXNN_DATA", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -39,22 +102,20 @@ def test_data_have_the_shapes_of_the_workload(name, tmp_path, monkeypatch):
     real = prepare(workload, tmp_path)
     x, y = load(tmp_path)
     assert real == (workload.data not in ("cats", "mnist"))  # made ones stand in where there are no files
-    assert x.shape == (len(y), workload.sizes[0]) and x.dtype == np.float32
+    assert x.shape[1:] == (workload.sizes[:1] if workload.network == "mlp" else workload.sizes[:3])
+    assert len(x) == len(y) and x.dtype == np.float32
     assert workload.batch is None or workload.steps * workload.batch % len(y) == 0  # whole epochs
     assert y.min() >= 0 and y.max() < max(2, workload.sizes[-1])
 
 
 @pytest.mark.representatives("logistic", "tiny")
-@pytest.mark.parametrize("name", [name for name in WORKLOADS if name not in ("mnist", "population")])
+@pytest.mark.parametrize("name", [name for name in WORKLOADS if name not in ("mnist", "population", "lenet")])
 def test_untrained_networks_do_not_reach_the_targets(name, tmp_path):
     workload = WORKLOADS[name]
     prepare(workload, tmp_path)
     classes = max(2, workload.sizes[-1])
     assert workload.target < np.log(classes)
-    untrained = mean_loss(
-        workload, [a for layer in arrays(workload.sizes, workload.init) for a in layer], *load(tmp_path)
-    )
-    assert untrained > workload.target
+    assert mean_loss(workload, arrays(workload), *load(tmp_path)) > workload.target
 
 
 @pytest.mark.representatives("raw", "with_numpy", "with_sklearn")
@@ -210,6 +271,8 @@ def test_floor_counts_the_products():
     """Full batch logistic regression: two products of 2 m n operations; reading is the larger need."""
     text = share(WORKLOADS["logistic"], Limits(1e12, 1e9, 1e9), 0.1)
     assert "1e+07 operations" in text and "by reading" in text
+    # 128 examples, 416520 products, and none for the input of the first 117600: 2 * 128 * (3 * 416520 - 117600)
+    assert "2.9e+08 operations" in share(WORKLOADS["lenet"], Limits(1e12, 1e9, 1e9), 0.1)
     # 64 members, 64 examples: 2 * 64 * 64 * (2 * 64 * 32 + 3 * 32 * 10) operations
     assert "4.1e+07 operations" in share(POPULATION, Limits(1e12, 1e9, 1e9), 0.1)
 

@@ -18,6 +18,9 @@ def main(peer: str, name: str, folder: str) -> None:
     if name not in getattr(module, "WORKLOADS", WORKLOADS):
         print(json.dumps(dict(none="not for this workload")))
         return
+    if workload.network not in getattr(module, "NETWORKS", ("mlp",)):
+        print(json.dumps(dict(none="no such network")))
+        return
     if train is None:
         print(json.dumps(dict(none="no population entry" if workload.population else "trains populations only")))
         return

@@ -38,7 +38,9 @@ PEERS = {
     "stax": ("with_stax", "jax"),
     "Flax NNX": ("with_flax", "flax"),
     "Equinox": ("with_equinox", "equinox"),
+    "Keras": ("with_keras", "keras"),
     "PyTorch": ("with_torch", "torch"),
+    "PyTorch, channels last": ("torch_channels_last", "torch"),
     "scikit-learn": ("with_sklearn", "sklearn"),
 }
 # Only with --peer, except bfloat16 on a GPU.

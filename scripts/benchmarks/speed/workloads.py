@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scripts.benchmarks.speed import networks
+
 
 class Population(NamedTuple):
     """Many networks instead of one: each learning rate with each seed, the seed varying fastest.
@@ -35,7 +37,7 @@ class Workload(NamedTuple):
     """
 
     stresses: str
-    sizes: tuple[int, ...]
+    sizes: tuple[int, ...]  # of the layers; of a network for images, (height, width, channels, classes)
     activation: str  # of the hidden layers: relu or tanh
     output: str  # binary: one logit; softmax: a logit per class
     init: str  # zeros, lecun (standard deviation 1/sqrt(n_in)) or he (sqrt(2/n_in))
@@ -51,6 +53,7 @@ class Workload(NamedTuple):
     seed: int = 0  # of the initial weights, if members of a population are trained one after another
     population: Population | None = None
     scan: bool = False  # whether entries should compile equal layers once, if they can
+    network: str = "mlp"  # or lenet or resnet, for images
 
 
 _DEEP = dict(activation="relu", output="softmax", init="he", optimizer="adam", rate=1e-4, data="classes")
@@ -85,15 +88,29 @@ WORKLOADS: dict[str, Workload] = {
             tuple((10 ** np.linspace(-3.5, -1.5, 8)).tolist()), 8, (0.81, 0.37, 0.18, 0.1, 0.056, 0.028, 0.018, 0.01)
         ),
     ),
+    "lenet": Workload(
+        "convolution, max pooling", (28, 28, 1, 10), "relu", "softmax", "he", "adam", 1e-3, 128, 5, 117, 0.25,
+        "mnist images", network="lenet",
+    ),
+    "small-resnet": Workload(
+        "batch norm, residuals", (32, 32, 3, 10), "relu", "softmax", "he", "adam", 1e-3, 32, 4, 20, 0.5, "patterns",
+        network="resnet",
+    ),
 }  # fmt: skip
 
+
+CHECKED = 2048
+"""How many images the loss of a network for images is computed of."""
 
 CATS = 209
 """The number of examples of the cat / non-cat training set, which is trained in full batches."""
 
 
 class Data(NamedTuple):
-    """x (m, n_in) float32, y (m,) int32, and whether they are real or synthetic of the same shapes."""
+    """x (m, n_in) or images (m, height, width, channels), float32; y (m,) int32; and whether they are real.
+
+    If not, they are synthetic of the same shapes.
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -113,15 +130,20 @@ def load(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mean_loss(workload: Workload, arrays: list[np.ndarray], x: np.ndarray, y: np.ndarray) -> float:
-    """Return the mean loss of W_1, b_1, W_2, ..., each W (n_out, n_in), computed in NumPy."""
-    a = x.astype(np.float64)
-    layers = list(zip(arrays[::2], arrays[1::2], strict=True))
-    for i, (w, b) in enumerate(layers):
-        if w.shape != (workload.sizes[i + 1], workload.sizes[i]):
-            raise ValueError(f"layer {i + 1} has weights of shape {w.shape}")
-        a = a @ w.T.astype(np.float64) + b[None]
-        if i < len(layers) - 1:
-            a = np.maximum(a, 0) if workload.activation == "relu" else np.tanh(a)
+    """Return the mean loss of the params of a network, in the order of `networks`, computed in NumPy.
+
+    That of images is the loss of the first `CHECKED`, in float32.
+    """
+    params = iter(arrays)
+    for i, layer in enumerate(networks.weights(workload.network, workload.sizes), start=1):
+        for shape in layer.shapes:
+            if (got := next(params).shape) != shape:
+                raise ValueError(f"layer {i} has weights of shape {got}, expected {shape}")
+    if workload.network == "mlp":
+        x = x.astype(np.float64)
+    else:
+        x, y = x[:CHECKED], y[:CHECKED]
+    a = networks.outputs(workload.network, arrays, x, workload.activation)
     if workload.output == "binary":
         return float(np.mean(np.logaddexp(0, np.where(y == 1, -a[:, 0], a[:, 0]))))
     top = a.max(1, keepdims=True)
@@ -181,6 +203,16 @@ def mnist(part: str, m: int) -> Data:
     return Data(x[:m] / np.float32(255), y[:m], True)
 
 
+def _mnist_images() -> Data:
+    data = mnist("train", 117 * 128)
+    return data._replace(x=data.x.reshape(-1, 28, 28, 1))
+
+
+def _patterns() -> Data:
+    x, y, _ = _made(640, 32 * 32 * 3, 10, seed=5)
+    return Data(x.reshape(-1, 32, 32, 3), y, True)
+
+
 def _digits() -> Data:
     m = 28 * 64  # whole batches
     try:
@@ -230,4 +262,6 @@ _SOURCES: dict[str, Callable[[], Data]] = {
     "digits": _digits,
     "classes": _classes,
     "wide": _noise,
+    "mnist images": _mnist_images,
+    "patterns": _patterns,
 }

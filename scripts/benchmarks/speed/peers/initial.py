@@ -2,21 +2,24 @@
 
 import numpy as np
 
+from scripts.benchmarks.speed.networks import weights
 
-def arrays(sizes: tuple[int, ...], init: str, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return (W (n_out, n_in), b) of each layer, float32."""
-    rng = np.random.default_rng(seed)
-    scale = {"zeros": lambda n: 0.0, "lecun": lambda n: n**-0.5, "he": lambda n: (2 / n) ** 0.5}[init]
-    return [
-        (np.float32(scale(n_in)) * rng.standard_normal((n_out, n_in), np.float32), np.zeros(n_out, np.float32))
-        for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True)
-    ]
+
+def arrays(workload, seed: int = 0) -> list[np.ndarray]:
+    """Return the params of a network in the order of `speed.networks`, float32."""
+    rng, found = np.random.default_rng(seed), []
+    scale = {"zeros": lambda n: 0.0, "lecun": lambda n: n**-0.5, "he": lambda n: (2 / n) ** 0.5}[workload.init]
+    for layer in weights(workload.network, workload.sizes):
+        n_in, zeros = layer.size // layer.units, np.zeros(layer.units, np.float32)
+        found.append(np.float32(scale(n_in)) * rng.standard_normal(layer.shape, np.float32))
+        found += [zeros, zeros, zeros + 1] if layer.normalized else [zeros]  # the bias, the shift and the gain
+    return found
 
 
 def stacked(workload) -> list[np.ndarray]:
     """Return W_1, b_1, W_2, ... of all members of a population, with the members as first axis."""
-    members = [arrays(workload.sizes, workload.init, seed) for _, seed in workload.population.members]
-    return [np.stack(leaves) for layer in zip(*members, strict=True) for leaves in zip(*layer, strict=True)]
+    members = [arrays(workload, seed) for _, seed in workload.population.members]
+    return [np.stack(leaves) for leaves in zip(*members, strict=True)]
 
 
 def rates(workload) -> np.ndarray:

@@ -6,5 +6,6 @@ import jax.numpy as jnp
 
 from scripts.benchmarks.speed.peers import jaxnn_fit
 
+NETWORKS = jaxnn_fit.NETWORKS
 train = partial(jaxnn_fit.train, dtype=jnp.bfloat16)
 population = partial(jaxnn_fit.population, dtype=jnp.bfloat16)

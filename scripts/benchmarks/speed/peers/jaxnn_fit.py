@@ -7,6 +7,8 @@ import numpy as np
 import jaxnn
 from scripts.benchmarks.speed.peers.devices import shardings
 
+NETWORKS = ("mlp", "lenet", "resnet")
+
 
 def train(workload, x, y, lap, gradients="hand", dtype=jnp.float32, fit=jaxnn.fit):
     model, objective = _model(workload, dtype)
@@ -53,8 +55,13 @@ def _plan(workload, m, lap, gradients):
 
 
 def _model(workload, dtype):
-    options = dict(output=workload.output, init=workload.init, scan=workload.scan)
-    model = jaxnn.mlp(workload.sizes, workload.activation, **options)
+    if workload.network == "mlp":
+        options = dict(output=workload.output, init=workload.init, scan=workload.scan)
+        model = jaxnn.mlp(workload.sizes, workload.activation, **options)
+    elif workload.network == "lenet":
+        model = jaxnn.models.lenet(workload.sizes[:3], workload.sizes[3], init=workload.init)
+    else:
+        model = jaxnn.models.resnet(workload.sizes[:3], workload.sizes[3], blocks=(1, 1, 1))
     network = model.network if dtype == jnp.float32 else jaxnn.with_dtype(model.network, dtype)
     return model, jaxnn.objective(network, model.loss)
 

@@ -8,37 +8,44 @@ import numpy as np
 
 from scripts.benchmarks.speed.peers.batches import of_lap
 from scripts.benchmarks.speed.peers.devices import shardings
+from scripts.benchmarks.speed.peers.images.raw import forward
 from scripts.benchmarks.speed.peers.initial import arrays, rates, stacked
 
+NETWORKS = ("mlp", "lenet", "resnet")
 B1, B2, EPS = 0.9, 0.999, 1e-8
 
 
 def train(workload, x, y, lap):
     hidden = jax.nn.relu if workload.activation == "relu" else jnp.tanh
 
-    def loss(params, x, y):
-        for w, b in params[:-1]:
+    def mlp(params, x):
+        for w, b in zip(params[:-2:2], params[1:-2:2], strict=True):
             x = hidden(x @ w.T + b)
-        w, b = params[-1]
-        z = x @ w.T + b
+        return x @ params[-2].T + params[-1], []
+
+    outputs = mlp if workload.network == "mlp" else forward(workload)
+
+    def loss(params, x, y):
+        z, moments = outputs(params, x)
         if workload.output == "binary":
             z = z[:, 0]
-            return jnp.mean(jax.nn.softplus(z) - y * z)
-        return jnp.mean(jax.nn.logsumexp(z, 1) - jnp.take_along_axis(z, y[:, None], 1)[:, 0])
+            return jnp.mean(jax.nn.softplus(z) - y * z), moments
+        return jnp.mean(jax.nn.logsumexp(z, 1) - jnp.take_along_axis(z, y[:, None], 1)[:, 0]), moments
 
     def update(state, x, y):
         if workload.optimizer == "sgd":
-            value, grads = jax.value_and_grad(loss)(state, x, y)
+            (value, _), grads = jax.value_and_grad(loss, has_aux=True)(state, x, y)
             return jax.tree.map(lambda p, g: p - workload.rate * g, state, grads), value
-        params, m, v, t = state
-        value, grads = jax.value_and_grad(loss)(params, x, y)
+        params, m, v, t, averages = state
+        (value, moments), grads = jax.value_and_grad(loss, has_aux=True)(params, x, y)
+        averages = jax.tree.map(lambda a, b: 0.99 * a + 0.01 * b, averages, moments)  # of batch norm, for inference
         t = t + 1
         m = jax.tree.map(lambda m, g: B1 * m + (1 - B1) * g, m, grads)
         v = jax.tree.map(lambda v, g: B2 * v + (1 - B2) * g * g, v, grads)
         rate = workload.rate / (1 - B1**t)
         size = 1 / (1 - B2**t)
         params = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v * size) + EPS), params, m, v)
-        return (params, m, v, t), value
+        return (params, m, v, t, averages), value
 
     @partial(jax.jit, donate_argnums=0)
     def run(state, x, y, batches):
@@ -47,9 +54,11 @@ def train(workload, x, y, lap):
 
         return jax.lax.scan(step, state, batches, length=workload.steps)
 
-    params = arrays(workload.sizes, workload.init)
-    zeros = [(np.zeros_like(w), np.zeros_like(b)) for w, b in params]
-    state = params if workload.optimizer == "sgd" else (params, zeros, zeros, np.float32(0))
+    params = arrays(workload)
+    zeros = [np.zeros_like(p) for p in params]
+    moments = jax.eval_shape(outputs, params, x[:1])[1]
+    averages = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), moments)
+    state = params if workload.optimizer == "sgd" else (params, zeros, zeros, np.float32(0), averages)
     state, x, y = jax.device_put((state, x, y))
     rng = np.random.default_rng(1)
     for _ in range(workload.laps):

@@ -8,7 +8,10 @@ import optax
 
 from scripts.benchmarks.speed.peers.batches import of_lap
 from scripts.benchmarks.speed.peers.devices import shardings
+from scripts.benchmarks.speed.peers.images.with_equinox import network
 from scripts.benchmarks.speed.peers.initial import rates, seeds
+
+NETWORKS = ("mlp", "lenet", "resnet")
 
 
 class MLP(eqx.Module):
@@ -24,27 +27,32 @@ class MLP(eqx.Module):
             start = (scale * a**-0.5 * jax.random.normal(k, (b, a)), jnp.zeros(b))
             self.layers.append(eqx.tree_at(lambda l: (l.weight, l.bias), layer, start))
 
-    def __call__(self, x):
+    def __call__(self, x, state=None):
         for layer in self.layers[:-1]:
             x = layer(x)
             x = jax.nn.relu(x) if self.activation == "relu" else jnp.tanh(x)
-        return self.layers[-1](x)
+        return self.layers[-1](x), state
+
+    def arrays(self):
+        return [np.asarray(a) for layer in self.layers for a in (layer.weight, layer.bias)]
 
 
 def train(workload, x, y, lap):
-    model = MLP(workload, jax.random.key(0))
+    key = jax.random.key(0)
+    model, norms = (MLP(workload, key), None) if workload.network == "mlp" else network(workload, key)
     optimizer = (optax.sgd if workload.optimizer == "sgd" else optax.adam)(workload.rate)
 
-    def loss(model, x, y):
-        z = jax.vmap(model)(x)
+    def loss(model, norms, x, y):
+        z, norms = jax.vmap(model, (0, None), (0, None), axis_name="batch")(x, norms)
         if workload.output == "binary":
-            return optax.sigmoid_binary_cross_entropy(z[:, 0], y).mean()
-        return optax.softmax_cross_entropy_with_integer_labels(z, y).mean()
+            return optax.sigmoid_binary_cross_entropy(z[:, 0], y).mean(), norms
+        return optax.softmax_cross_entropy_with_integer_labels(z, y).mean(), norms
 
     @eqx.filter_jit(donate="all-except-first")
-    def step(data, model, state):
-        updates, state = optimizer.update(eqx.filter_grad(loss)(model, *data), state)
-        return eqx.apply_updates(model, updates), state
+    def step(data, model, norms, state):
+        grads, norms = eqx.filter_grad(loss, has_aux=True)(model, norms, *data)
+        updates, state = optimizer.update(grads, state)
+        return eqx.apply_updates(model, updates), norms, state
 
     @jax.jit
     def gather(x, y, rows):
@@ -55,10 +63,11 @@ def train(workload, x, y, lap):
     rng = np.random.default_rng(1)
     for _ in range(workload.laps):
         for rows in of_lap(workload, rng, len(y)):
-            model, state = step((x, y) if rows is None else gather(x, y, rows), model, state)
+            data = (x, y) if rows is None else gather(x, y, rows)
+            model, norms, state = step(data, model, norms, state)
         jax.block_until_ready(model)
         lap()
-    return [np.asarray(a) for layer in model.layers for a in (layer.weight, layer.bias)]
+    return model.arrays()
 
 
 def population(workload, x, y, lap):
@@ -73,7 +82,7 @@ def population(workload, x, y, lap):
         return models, optimizer.init(eqx.filter(models, eqx.is_array))
 
     def loss(model, x, y):
-        return optax.softmax_cross_entropy_with_integer_labels(jax.vmap(model)(x), y).mean()
+        return optax.softmax_cross_entropy_with_integer_labels(jax.vmap(model)(x)[0], y).mean()
 
     gradients = eqx.filter_vmap(eqx.filter_grad(loss), in_axes=(eqx.if_array(0), None, None))
 

@@ -10,7 +10,10 @@ from flax import nnx
 
 from scripts.benchmarks.speed.peers.batches import of_lap
 from scripts.benchmarks.speed.peers.devices import shardings
+from scripts.benchmarks.speed.peers.images.with_flax import network
 from scripts.benchmarks.speed.peers.initial import rates, seeds
+
+NETWORKS = ("mlp", "lenet", "resnet")
 
 
 class MLP(nnx.Module):
@@ -26,9 +29,12 @@ class MLP(nnx.Module):
             x = self.hidden(layer(x))
         return self.layers[-1](x)
 
+    def arrays(self):
+        return [a for layer in self.layers for a in (layer.kernel[...].T, layer.bias[...])]
+
 
 def train(workload, x, y, lap):
-    model = MLP(workload, nnx.Rngs(0))
+    model = (MLP if workload.network == "mlp" else network)(workload, nnx.Rngs(0))
     make = optax.sgd if workload.optimizer == "sgd" else optax.adam
     optimizer = nnx.Optimizer(model, make(workload.rate), wrt=nnx.Param)
 
@@ -54,7 +60,7 @@ def train(workload, x, y, lap):
             step(*((x, y) if rows is None else gather(x, y, rows)))
         jax.block_until_ready(nnx.state(model))
         lap()
-    return [np.asarray(a) for layer in model.layers for a in (layer.kernel[...].T, layer.bias[...])]
+    return [np.asarray(a) for a in model.arrays()]
 
 
 def population(workload, x, y, lap):

@@ -7,7 +7,7 @@ from scripts.benchmarks.speed.peers.initial import arrays, rates, stacked
 
 
 def train(workload, x, y, lap):
-    params = [a for layer in arrays(workload.sizes, workload.init, workload.seed) for a in layer]
+    params = arrays(workload, workload.seed)
     m, v = ([np.zeros_like(p) for p in params] for _ in range(2))
     rng, t = np.random.default_rng(1), 0
     order, place = np.arange(len(y)), 0

@@ -3,8 +3,10 @@
 import torch
 from torch import nn
 
+from scripts.benchmarks.speed.peers.images import with_torch as images
 from scripts.benchmarks.speed.peers.initial import rates, seeds
 
+NETWORKS = ("mlp", "lenet", "resnet")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 if DEVICE.type == "cuda":
     torch.set_float32_matmul_precision("high")  # in tensor cores, the default of JAX
@@ -12,6 +14,8 @@ if DEVICE.type == "cuda":
 
 def _network(workload, seed):
     torch.manual_seed(seed)
+    if workload.network != "mlp":
+        return images.network(workload).to(DEVICE)
     layers = []
     for n_in, n_out in zip(workload.sizes[:-1], workload.sizes[1:], strict=True):
         linear = nn.Linear(n_in, n_out)
@@ -27,11 +31,14 @@ def _finished(lap):
     lap()
 
 
-def train(workload, x, y, lap):
+def train(workload, x, y, lap, channels_last=False):
     model = _network(workload, workload.seed)
     make = torch.optim.SGD if workload.optimizer == "sgd" else torch.optim.Adam
     optimizer = make(model.parameters(), lr=workload.rate)
     x, y = torch.from_numpy(x).to(DEVICE), torch.from_numpy(y).to(DEVICE)
+    if workload.network != "mlp":
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        x, model = x.permute(0, 3, 1, 2).contiguous(memory_format=layout), model.to(memory_format=layout)
     binary = workload.output == "binary"
     loss = nn.BCEWithLogitsLoss() if binary else nn.CrossEntropyLoss()
     y = y[:, None].float() if binary else y.long()
@@ -46,7 +53,7 @@ def train(workload, x, y, lap):
             loss(model(xb), yb).backward()
             optimizer.step()
         _finished(lap)
-    return [parameter.detach().cpu().numpy() for parameter in model.parameters()]
+    return [p.detach().cpu().numpy() for p in model.parameters()] if workload.network == "mlp" else images.arrays(model)
 
 
 def population(workload, x, y, lap):
