@@ -24,7 +24,7 @@ def of_channels(c, c_out, groups):
     return [(partial(product, w=WINDOWS, groups=groups), *shapes) for product, shapes in factors.items()]
 
 
-CHANNELS = {"several": (2, 3, 1), "one": (1, 3, 1), "two-groups": (4, 2, 2)}
+CHANNELS = {"several": (9, 17, 1), "few": (2, 3, 1), "one": (1, 3, 1), "two-groups": (18, 34, 2)}
 CASES = [
     pytest.param(*case, axes, id=f"{case[0].func.__name__}-{name}-{axes}")
     for name, channels in CHANNELS.items()
