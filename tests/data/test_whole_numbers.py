@@ -35,7 +35,17 @@ FORWARDS = {name: () for name in PURE if name.endswith("_forward") and not takes
 BACKWARDS = {name: () for name in PURE if name.endswith("_backward") and not takes_params(name)}
 FORWARDS |= {"dropout_forward": (0.4, KEY)}
 BACKWARDS |= {"dropout_backward": (0.4,)}
-OF_IMAGES = {"flatten_forward", "flatten_backward"}
+# Of images: name of the layer -> the arguments of both functions.
+OF_IMAGES = {
+    "max_pool": (2,),
+    "avg_pool": (2,),
+    "upsample": (2,),
+    "pad": (1,),
+    "global_max_pool": (),
+    "global_avg_pool": (),
+}
+# Those that keep whole numbers as they are.
+KEPT = {"flatten", "rescale"}
 OF_PARAMS = {name.removesuffix("_forward") for name in PURE if name.endswith("_forward") and takes_params(name)}
 
 
@@ -45,22 +55,47 @@ def assert_same(ours, theirs):
         np.testing.assert_array_equal(a, b)
 
 
+def others(names):
+    """The names of pure functions that take arrays of any shape."""
+    return sorted(name for name in names if name.rpartition("_")[0] not in OF_IMAGES.keys() | KEPT)
+
+
 @pytest.mark.parametrize("asarray", [np.asarray, jnp.asarray])
 @pytest.mark.parametrize("dtype", ["int64", "int8", ">i2"])
-@pytest.mark.parametrize("name", sorted(FORWARDS.keys() - OF_IMAGES))
+@pytest.mark.parametrize("name", others(FORWARDS))
 def test_forward_of_whole_numbers_is_that_of_floats(name, dtype, asarray):
     forward, rest = getattr(jaxnn.functional, name), FORWARDS[name]
     z = Z.astype(dtype) if asarray is np.asarray else jnp.asarray(Z.astype(np.dtype(dtype).newbyteorder("=")))
     assert_same(forward(z, *rest), forward(jnp.asarray(Z, jnp.float32), *rest))
 
 
-@pytest.mark.parametrize("name", sorted(BACKWARDS.keys() - OF_IMAGES))
+@pytest.mark.parametrize("name", others(BACKWARDS))
 def test_backward_of_whole_numbers_is_that_of_floats(name):
     backward, rest = getattr(jaxnn.functional, name), BACKWARDS[name]
     masked = name in ("leaky_relu_backward", "dropout_backward")
     cache = MASK if masked else () if name == "identity_backward" else Z
     wide = jnp.asarray(cache, jnp.float32) if cache is Z else cache
     assert_same(backward(cache, DA, *rest), backward(wide, jnp.asarray(DA, jnp.float32), *rest))
+
+
+@pytest.mark.parametrize("name", OF_IMAGES)
+def test_images_of_whole_numbers_are_floats(name):
+    forward, backward = (getattr(jaxnn.functional, f"{name}_{way}") for way in ("forward", "backward"))
+    x, results = np.arange(64).reshape(2, 4, 4, 2) % 7, []
+    for given in (np.asarray, jnp.asarray, lambda a: jnp.asarray(a, jnp.float32)):
+        y, cache = forward(given(x), *OF_IMAGES[name])
+        dy = np.arange(y.size).reshape(y.shape) % 5
+        results.append((y, backward(cache, given(dy), *OF_IMAGES[name])))
+    assert_same(results[0], results[2])
+    assert_same(results[1], results[2])
+
+
+def test_rescaled_whole_numbers_are_floats_with_a_gradient_of_none():
+    for dtype in (">i2", np.int64, np.uint8, bool):
+        y, cache = jaxnn.functional.rescale_forward(np.array([0, 1], dtype), 0.5)
+        assert y.tolist() == [0, 0.5]
+        assert y.dtype == "float32"
+        assert jaxnn.functional.rescale_backward(cache, np.ones(2)).dtype == jax.dtypes.float0
 
 
 def has_pure_functions_of_params(case):
@@ -144,14 +179,15 @@ LOSSES = sorted(name for name in jaxnn.functional.__all__ if name.endswith(("_va
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_targets_of_any_dtype_are_the_numbers_they_are(name):
-    loss, many = getattr(jaxnn.functional, name), name.startswith("softmax")
+    loss, classes = getattr(jaxnn.functional, name), name.startswith("multiclass")
+    many = classes or name.startswith("softmax")
     z = np.array([[0.2, 0.4], [0.6, 0.3]], np.float32)
-    y = np.array([[0, 1], [1, 0]])
+    y = np.array([0, 1]) if classes else np.array([[0, 1], [1, 0]])
     expected = loss(jnp.asarray(z), jnp.asarray(y))
-    for dtype in (int, ">i4", ">f4", ">f8", np.longdouble, np.uint8, bool):
+    for dtype in (int, ">i4", np.uint8, *(() if classes else (">f4", ">f8", np.longdouble, bool))):
         assert_same(loss(z.astype(">f4"), y.astype(dtype)), expected)
     with pytest.raises(ValueError, match=r"^[az] must be an array of floats.*, got int64 \(2, 2\)"):
-        loss(y, y)
+        loss(z.astype(int), y)
     if not many:
         assert_same(loss(z, y * BIG), loss(z, y * np.float32(BIG)))
 

@@ -488,5 +488,13 @@ def test_a_single_image_is_predicted_as_in_a_batch():
     model = jaxnn.models.lenet((12, 12, 1), 3)
     params = model.init(jax.random.key(0))
     x = jax.random.normal(jax.random.key(1), (4, 12, 12, 1))
-    for predict in (model.outputs, model.predict_proba, model.predict):
-        np.testing.assert_allclose(predict(params, x[2]), predict(params, x)[2], rtol=1e-5)
+
+    @compiled
+    def run(params, x):
+        return [(of_all[2], of_one) for of_all, of_one in zip(predicted(x), predicted(x[2]), strict=True)]
+
+    def predicted(x):
+        return model.outputs(params, x), model.predict_proba(params, x), model.predict(params, x)
+
+    for of_all, of_one in run(params, x):
+        np.testing.assert_allclose(of_one, of_all, rtol=1e-5)

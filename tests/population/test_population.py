@@ -506,6 +506,7 @@ def test_labels_may_be_on_the_device(loss):
         jaxnn.fit_population(member, h, x, jnp.asarray(labels * 3), **options)
 
 
+@pytest.mark.full
 def test_a_rate_alone_varies_under_the_check_for_leaked_tracers():
     model = jaxnn.logistic_regression(2)
     objective, params = jaxnn.objective(model.network, model.loss), model.init(jax.random.key(0))
