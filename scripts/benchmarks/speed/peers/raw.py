@@ -52,7 +52,9 @@ def train(workload, x, y, lap):
         def step(state, rows):
             return update(state, x, y) if rows is None else update(state, x[rows], y[rows])
 
-        return jax.lax.scan(step, state, batches, length=workload.steps if batches is None else None)
+        if workload.network != "mlp":
+            return step(state, batches)
+        return jax.lax.scan(step, state, batches, length=workload.steps)
 
     params = arrays(workload)
     zeros = [np.zeros_like(p) for p in params]
@@ -68,8 +70,7 @@ def train(workload, x, y, lap):
             batches = np.stack([rng.permutation(len(y)) for _ in range(epochs)]).astype(np.int32)
             batches = batches.reshape(workload.steps, workload.batch)
         # Step by step for images: in a loop, XLA computes the gradient of filters 50 times slower on a CPU.
-        programs = [batches] if workload.network == "mlp" else np.split(batches, workload.steps)
-        for rows in programs:
+        for rows in [batches] if workload.network == "mlp" else batches:
             state, _ = run(state, x, y, rows)
         jax.block_until_ready(state)
         lap()
