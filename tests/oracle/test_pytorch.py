@@ -27,7 +27,7 @@ def in_torch(case):
         return F.pad(x, [width for pair in reversed(pairs) for width in pair])
 
     def convolved(x, K, b):
-        function = (F.conv1d, F.conv2d)[axes - 1]
+        function = (F.conv1d, F.conv2d, F.conv3d)[axes - 1]
         filters = K.movedim((-1, -2), (0, 1)).contiguous()
         return function(padded(x.movedim(-1, 1), pairs), filters, b, **strides).movedim(1, -1)
 
