@@ -23,7 +23,7 @@ from jaxnn.nn.taking_turns import in_turn
 from jaxnn.nn.windows import Windows, added, in_memory, padded, spread, views
 from jaxnn.typing import Array
 
-Product: TypeAlias = Callable[[Array, Array], Array]
+Product: TypeAlias = Callable[..., Array]
 
 _ROWS = 8  # how many rows of products are added at once, in registers
 _MOST_OFFSETS = 49  # of filters whose products are written out, offset by offset: it takes time to compile them
@@ -63,14 +63,10 @@ def correlated(x: Array, K: Array, w: Windows, groups: int = 1) -> Array:
                 total += widened(view)[..., None] * filters[i]
         return in_memory(total.reshape(shape).astype(x.dtype))
 
-    def one_by_one(x: Array, K: Array) -> Array:
-        pairs = zip(_split(x, groups), _split(K, groups), strict=True)
-        return jnp.concatenate([by_xla(one, filters, 1) for one, filters in pairs], -1)
-
     channels = K.shape[-2]
     few = channels <= 4 and channels * math.prod(w.size) <= _MOST_TERMS
     special = by_views if few or _sees_one(w, channels) else None
-    return _product(special, one_by_one, by_xla, groups)(x, K)
+    return _product(special, by_xla, groups)(x, K)
 
 
 def transposed_in_inputs(dy: Array, K: Array, w: Windows, groups: int = 1) -> Array:
@@ -128,15 +124,10 @@ def transposed_in_inputs(dy: Array, K: Array, w: Windows, groups: int = 1) -> Ar
 
         return in_memory(lax.scan(add, None, dy)[1])
 
-    def one_by_one(dy: Array, K: Array) -> Array:
-        pairs = zip(_split(dy, groups), _split(K, groups), strict=True)
-        return jnp.concatenate([alone(one, filters) for one, filters in pairs], -1)
-
     # Where it takes at most half of the processor time of XLA's, which uses more cores.
     few = K.shape[-2] < 8 and K.shape[-1] <= 16 * groups and math.prod(w.size) >= 9 and max(w.stride) == 1
-    alone = by_products if few else lambda dy, K: by_xla(dy, K, 1)
     special = by_views if _sees_one(w, K.shape[-2]) else by_products if few and groups == 1 else None
-    return _product(special, one_by_one, by_xla, groups)(dy, K)
+    return _product(special, by_xla, groups, by_products if few else None)(dy, K)
 
 
 def transposed_in_filters(x: Array, dy: Array, w: Windows, groups: int = 1) -> Array:
@@ -179,15 +170,12 @@ def transposed_in_filters(x: Array, dy: Array, w: Windows, groups: int = 1) -> A
             d = d.reshape(*d.shape[:-1], groups, -1)
             return sums + jnp.stack([_by_rows(view[..., None] * d)[0] for view in views(one, w)]), None
 
-        like = jax.eval_shape(add, 0.0, (padded(x, w)[0], dy[0]))[0]
-        sums, _ = lax.scan(add, jnp.zeros(like.shape, like.dtype), (padded(x, w), dy))
+        examples = padded(x, w), dy
+        like = jax.eval_shape(add, 0.0, jax.tree.map(lambda a: a[0], examples))[0]
+        sums, _ = lax.scan(add, jnp.zeros(like.shape, like.dtype), examples)
         return sums.sum(places).reshape(*w.size, 1, dy.shape[-1]).astype(x.dtype)
 
-    def one_by_one(x: Array, dy: Array) -> Array:
-        pairs = zip(_split(x, groups), _split(dy, groups), strict=True)
-        return jnp.concatenate([by_xla(one, d, 1) for one, d in pairs], -1)
-
-    return _product(by_views if _sees_one(w, x.shape[-1] // groups) else None, one_by_one, by_xla, groups)(x, dy)
+    return _product(by_views if _sees_one(w, x.shape[-1] // groups) else None, by_xla, groups)(x, dy)
 
 
 def swapped(K: Array, groups: int) -> Array:
@@ -201,8 +189,21 @@ def _sees_one(w: Windows, channels: int) -> bool:
     return channels == 1 and math.prod(w.size) <= _MOST_OFFSETS
 
 
-def _product(special: Product | None, one_by_one: Product, by_xla: Product, groups: int) -> Product:
-    """Return the product: on a CPU the special one, if there is one, or that of some groups; else XLA's convolution."""
+def _product(special: Product | None, by_xla: Product, groups: int, of_a_group: Product | None = None) -> Product:
+    """Return the product: on a CPU the special one, if there is one, or group by group; else XLA's convolution.
+
+    Args:
+      special: for all groups at once.
+      by_xla: the convolution, with the number of groups as its last argument.
+      groups: how many there are.
+      of_a_group: for one group, on a CPU; `None` for XLA's.
+    """
+
+    def one_by_one(a: Array, b: Array) -> Array:
+        product = of_a_group or (lambda a, b: by_xla(a, b, 1))
+        pairs = zip(jnp.split(a, groups, -1), jnp.split(b, groups, -1), strict=True)
+        return jnp.concatenate([product(*pair) for pair in pairs], -1)
+
     on_a_cpu = one_by_one if special is None and 1 < groups <= _MOST_GROUPS else special
     if on_a_cpu is None:
         return in_turn(by_xla)
@@ -221,10 +222,6 @@ def _by_rows(products: Array) -> Array:
 def _by_offset(K: Array, groups: int) -> Array:
     """Return filters of one channel as one array for each offset, with the axes (m, *counts, groups, filters)."""
     return widened(K).reshape(-1, *(1,) * (K.ndim - 1), groups, K.shape[-1] // groups)
-
-
-def _split(a: Array, groups: int) -> list[Array]:
-    return jnp.split(a, groups, -1)
 
 
 def _numbers(axes: int) -> lax.ConvDimensionNumbers:

@@ -5,13 +5,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnn.arrays import cast_like, floats, widened
+from jaxnn.arrays import cast_like, widened
 from jaxnn.constraints import NO_CALL, Call, Count, ExampleShape, Floats, Leaves, RandomKey, Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer
-from jaxnn.nn.moments import mean_of_rows, standardize, standardize_backward
+from jaxnn.nn.moments import checked_cotangent, mean_of_rows, standardize, standardize_backward
 from jaxnn.typing import Array, Cache, Params
-from jaxnn.validation import described
 
 __all__ = ["group_norm", "group_norm_backward", "group_norm_forward"]
 
@@ -95,10 +94,8 @@ def group_norm_backward(params: Params, cache: tuple[Array, Array, Array], dy: A
     Source: Wu and He, "Group normalization", 2018, section 3.
     """
     x, mu, deviation = cache
-    if getattr(dy, "shape", None) != x.shape:
-        raise ValueError(f"dy must have the shape of x, {x.shape}, got {described(dy)}")
     groups = mu.shape[2]
-    z, dz = _in_groups(x, groups), widened(_in_groups(floats(dy, "dy"), groups))
+    z, dz = _in_groups(x, groups), _in_groups(checked_cotangent(x, dy), groups)
     gain = widened(_in_groups(params["gamma"], groups))
     dx, product = standardize_backward(z, mu, deviation, _mean_of_groups, gain, dz)
     # In two steps, since the sums over places are those of the means.

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
-from jaxnn.arrays import widened
+from jaxnn.arrays import floats, widened
 from jaxnn.typing import Array, DTypeLike
+from jaxnn.validation import described
 
 Mean = Callable[[Array, Array], Array]
 
@@ -75,6 +76,13 @@ def mean_of_rows(a: Array, weights: Array) -> Array:
     As a product of a matrix and a vector, which is several times as fast as a sum over the last axis on a CPU.
     """
     return jnp.matmul(a, weights.ravel(), precision="highest")[..., None] / a.shape[-1]
+
+
+def checked_cotangent(x: Array, dy: Array) -> Array:
+    """Return dy in float32 at least; raise ValueError if it does not have the shape of x."""
+    if getattr(dy, "shape", None) != x.shape:
+        raise ValueError(f"dy must have the shape of x, {x.shape}, got {described(dy)}")
+    return widened(floats(dy, "dy"))
 
 
 def as_row(a: Array, x: Array) -> Array:

@@ -3,13 +3,12 @@
 import jax
 import jax.numpy as jnp
 
-from jaxnn.arrays import cast_like, floats, widened
+from jaxnn.arrays import cast_like
 from jaxnn.constraints import ExampleShape, Floats, Leaves, RandomKey, Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer
-from jaxnn.nn.moments import as_row, mean_of_rows, standardize, standardize_backward
+from jaxnn.nn.moments import as_row, checked_cotangent, mean_of_rows, standardize, standardize_backward
 from jaxnn.typing import Array, Cache, Params
-from jaxnn.validation import described
 
 __all__ = [
     "layer_norm",
@@ -90,7 +89,7 @@ def layer_norm_backward(params: Params, cache: tuple[Array, Array, Array], dy: A
     Source: Ba, Kiros and Hinton, "Layer normalization", 2016, section 3.
     """
     x, _, _ = cache
-    dy = _checked_cotangent(x, dy)
+    dy = checked_cotangent(x, dy)
     dx, product = standardize_backward(*cache, mean_of_rows, as_row(params["gamma"], x), dy)
     examples = tuple(range(x.ndim - 1))
     dparams = {"gamma": product.sum(examples), "beta": dy.sum(examples)}
@@ -193,7 +192,7 @@ def rms_norm_backward(params: Params, cache: tuple[Array, None, Array], dy: Arra
     Source: Zhang and Sennrich, "Root mean square layer normalization", 2019, section 4.
     """
     x, _, _ = cache
-    dy = _checked_cotangent(x, dy)
+    dy = checked_cotangent(x, dy)
     dx, product = standardize_backward(*cache, mean_of_rows, as_row(params["gamma"], x), dy)
     return {"gamma": cast_like(params["gamma"], product.sum(tuple(range(x.ndim - 1))))}, cast_like(x, dx)
 
@@ -227,13 +226,6 @@ def rms_norm(eps: float = 1e-5) -> Layer:
         return {"gamma": jnp.ones(in_shape[-1], jnp.result_type(float))}, in_shape
 
     return Layer(init, lambda params, x, key=None: rms_norm_forward(params, x, eps), rms_norm_backward)
-
-
-def _checked_cotangent(x: Array, dy: Array) -> Array:
-    """Return dy in float32 at least; raise ValueError if it does not have the shape of x."""
-    if getattr(dy, "shape", None) != x.shape:
-        raise ValueError(f"dy must have the shape of x, {x.shape}, got {described(dy)}")
-    return widened(floats(dy, "dy"))
 
 
 CASES = {

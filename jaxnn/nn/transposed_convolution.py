@@ -22,6 +22,7 @@ from jaxnn.nn.windows import (
     Windows,
     pairs,
     per_axis,
+    same_padding,
     size_of,
 )
 from jaxnn.typing import Array, Initializer, Params, Shape
@@ -196,10 +197,10 @@ def _windows(
     axes = len(filters) - 2
     stride, more = per_axis(stride, axes, "stride"), per_axis(output_padding, axes, "output_padding")
     w = Windows(example[:axes], filters[:axes], stride, pairs(padding, axes), per_axis(dilation, axes, "dilation"))
-    if padding == "same":
-        cut = [span - s for span, s in zip(w.spans, stride, strict=True)]
-        w = w._replace(padding=tuple((max(n, 0) // 2, max(n, 0) - max(n, 0) // 2) for n in cut))
-        more = tuple(max(-n, 0) for n in cut)
+    if padding == "same":  # as for a convolution with this stride from s n places to n
+        ends = (same_padding(s * n, span, s) for n, s, span in zip(w.lengths, stride, w.spans, strict=True))
+        w = w._replace(padding=tuple(ends))
+        more = tuple(max(s - span, 0) for s, span in zip(stride, w.spans, strict=True))
     along = zip(w.lengths, stride, w.spans, w.padding, more, strict=True)
     made = w._replace(lengths=tuple(s * (n - 1) + span - sum(ends) + rest for n, s, span, ends, rest in along))
     if min(made.lengths) < 1 or any(rest >= s for rest, s in zip(more, stride, strict=True)):

@@ -193,7 +193,6 @@ def rows() -> dict[str, Row]:
 def measure(row: Row, shape: tuple[int, ...], rounds: int = 15) -> Measured:
     """Time a layer on x of this shape; return medians, the ratios of the pairs, and the bytes kept."""
     x, params, key = drawn(row, shape)
-    plain = row.plain
     y = jax.eval_shape(lambda params, x: call_forward(row.layer, params, x, key, None)[0], params, x)
     dy = jax.random.normal(jax.random.key(1), y.shape)
 
@@ -202,7 +201,7 @@ def measure(row: Row, shape: tuple[int, ...], rounds: int = 15) -> Measured:
         return y, *_without_float0(row.layer.backward(params, cache, dy))
 
     def auto(params, x, dy):
-        y, pull = jax.vjp(lambda params, x: plain(params, x, key), params, x)
+        y, pull = jax.vjp(lambda params, x: row.plain(params, x, key), params, x)
         return y, *_without_float0(pull(dy))
 
     programs = [jax.jit(f) for f in (hand, auto)]
@@ -215,7 +214,8 @@ def measure(row: Row, shape: tuple[int, ...], rounds: int = 15) -> Measured:
     kept = [
         _bytes(jax.eval_shape(lambda params, x: call_forward(row.layer, params, x, key, None)[1], params, x), params),
         _bytes(
-            jax.eval_shape(lambda params, x: jax.vjp(lambda p, x: plain(p, x, key), params, x)[1], params, x), params
+            jax.eval_shape(lambda params, x: jax.vjp(lambda p, x: row.plain(p, x, key), params, x)[1], params, x),
+            params,
         ),
     ]
     return Measured(median(hands), median(autos), [a / b for a, b in pairs], *kept)

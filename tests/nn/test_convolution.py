@@ -55,7 +55,7 @@ def test_transposed_convolution_is_its_loops(case, x64):
 @pytest.mark.parametrize("case", [*convolution_cases(), *transposed_cases()], ids=lambda case: case.name)
 def test_convolution_of_xla_is_its_loops(case, x64, monkeypatch):
     """As on all devices but CPUs, where groups and few channels are computed otherwise."""
-    monkeypatch.setattr(correlation, "_product", lambda special, one_by_one, by_xla, groups: by_xla)
+    monkeypatch.setattr(correlation, "_product", lambda special, by_xla, *groups: by_xla)
     same(*convolved("conv_transpose" if "output_padding" in case.kwargs else "conv", case), **TOLERANCE["float64"])
 
 
