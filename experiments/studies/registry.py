@@ -7,6 +7,7 @@ from experiments.readers.json_file import short_json
 from experiments.runs.study import Study
 
 NAMES = (
+    "ad_clicks",
     "bias_variance",
     "catvnoncat",
     "hidden_units",

@@ -1,7 +1,7 @@
 """Embedding: a vector for each whole number, such as a word's."""
 
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -18,10 +18,12 @@ from jaxnn.constraints import (
     Function,
     Integers,
     Leaves,
+    OneOf,
     RandomKey,
     checked,
 )
 from jaxnn.factories.decorator import factory
+from jaxnn.nn.initializers import INITIALIZERS, scale_hint
 from jaxnn.nn.layer import Layer
 from jaxnn.typing import Array, Initializer, Params
 
@@ -29,6 +31,8 @@ __all__ = ["embedding", "embedding_backward", "embedding_forward"]
 
 _PARAMS = Leaves(E="vocabulary n")
 _NORMAL = jax.nn.initializers.normal(1.0)
+_NAMES = ("zeros", "normal")
+"""The named initializers whose deviation does not depend on the number of inputs, which a row of E does not have."""
 
 
 _SHAPE_OF_WORDS = Constraint(
@@ -113,21 +117,23 @@ def embedding_backward(params: Params, x: Array, dy: Array) -> tuple[Params, Arr
 
 
 @factory(computes="embedding_forward(params, x)")
-@checked(vocabulary=Count(), n=Count(), init=Function("key", "shape", "dtype"))
-def embedding(vocabulary: int, n: int, init: Initializer = _NORMAL) -> Layer:
+@checked(vocabulary=Count(), n=Count(), init=OneOf(_NAMES, fix=scale_hint) | Function("key", "shape", "dtype"))
+def embedding(vocabulary: int, n: int, init: Literal["zeros", "normal"] | Initializer = _NORMAL) -> Layer:
     """Return a layer that looks up n numbers for each whole number; `embedding_backward` derives its gradient.
 
     Args:
       vocabulary: how many whole numbers there are, 0 to vocabulary - 1.
       n: the size of a vector.
-      init: how E is initialized, any initializer of `jax.nn.initializers`; a standard normal by default.
+      init: how E is initialized, "zeros", "normal" (with the deviation 0.01 of `INITIALIZERS`), or any initializer of
+        `jax.nn.initializers`; a standard normal by default. With "normal", a row that training never looks up stays
+        near 0, and adds almost nothing.
 
     Returns:
       A `Layer` with params `{"E": (vocabulary, n)}`, from whole numbers (...) to floats (..., n).
 
     Raises:
-      ValueError: if a number is below 1; at `init`, if examples are floats; when called, if x is not of an integer
-        dtype.
+      ValueError: if a number is below 1 or the initializer is unknown; at `init`, if examples are floats; when called,
+        if x is not of an integer dtype.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn
@@ -140,7 +146,8 @@ def embedding(vocabulary: int, n: int, init: Initializer = _NORMAL) -> Layer:
 
     @checked(key=RandomKey(), in_shape=_SHAPE_OF_WORDS)
     def init_params(key, in_shape):
-        return {"E": init(key, (vocabulary, n), jnp.result_type(float))}, (*in_shape.shape, n)
+        initializer = init if callable(init) else INITIALIZERS[init]()
+        return {"E": initializer(key, (vocabulary, n), jnp.result_type(float))}, (*in_shape.shape, n)
 
     forward = embedding_forward.with_sizes(vocabulary=vocabulary, n=n)  # pyright: ignore[reportFunctionMemberAccess]
     return Layer(init_params, lambda params, x, key=None: forward(params, x), embedding_backward)
@@ -148,5 +155,5 @@ def embedding(vocabulary: int, n: int, init: Initializer = _NORMAL) -> Layer:
 
 CASES = {
     "embedding": (lambda: embedding(7, 3), jax.ShapeDtypeStruct((), "int32")),
-    "embedding_words": (lambda: embedding(7, 3), jax.ShapeDtypeStruct((4,), "int32")),
+    "embedding_words": (lambda: embedding(7, 3, "normal"), jax.ShapeDtypeStruct((4,), "int32")),
 }
