@@ -86,7 +86,10 @@ COMMANDS = {
     "predict": Command(
         _print_result("predict", "experiments.cli.predict"),
         (
-            ("predict RUN IMAGE", "classify a photo (PNG or JPEG) with the networks of a run of catvnoncat"),
+            (
+                "predict RUN IMAGE",
+                "classify a photo (PNG or JPEG) with a run of catvnoncat, or a handwritten digit with one of mnist",
+            ),
             ("predict RUN FILE", "classify the rows of a CSV or npz file with a run on your own file; prints CSV"),
             ("predict --help", "the preparation of photos and rows, and the options"),
         ),

@@ -4,6 +4,12 @@ predict RUN IMAGE: with a run of catvnoncat, print the class of a photo and its 
 JPEG of any size, in color or gray. It is rotated by its EXIF orientation, put on a white background if transparent, and
 resized, not cropped, to 64 x 64 pixels. The networks are logistic, one-hidden and four-layers.
 
+predict RUN IMAGE: with a run of mnist or sweep mnist, print the digit in a photo of handwriting, and its probability.
+Ink may be dark on light paper or the reverse, in any color, of any size and in any place. The digit is separated from
+the paper, scaled into 20 x 20 pixels and centered by its center of mass in 28 x 28, as MNIST's digits were; an image of
+28 x 28 pixels that is light on dark is used unchanged. Without ink, or with marks farther apart than a quarter of the
+largest one and at least 0.4 times as large, there is an error; smaller ones are left out.
+
 predict RUN FILE: with a run on your own file (sweep FILE, run ladder --data FILE), print the class of each row of
 another file and the probability of each class, as CSV. The file needs the same columns, in any order; further columns
 are ignored. Rows are encoded and standardized as in training. If the file has the labels, the accuracy is printed.
@@ -46,7 +52,7 @@ def run_command(options: Options) -> str:
       OSError: if a file cannot be read or written.
     """
     name, network = _load_classifier(options.run, options.network)
-    if network.image_shape is None:
+    if network.image_shape is None and not _reads_handwriting(options.run):
         return _classify_rows(options, name, network)
     if options.out:
         raise ValueError("--out must be used with a file of rows, got a photo: its class is printed")
@@ -64,12 +70,27 @@ def _load_classifier(run: Path, name: str) -> tuple[str, "StoredNetwork"]:
     return name, network
 
 
+def _reads_handwriting(run: Path) -> bool:
+    """Return whether the networks of a run take images of MNIST; a folder without a config.json has other networks."""
+    from experiments.runs.config import read_json_config
+
+    try:
+        return read_json_config(run)["experiment"] in ("mnist", "sweep-mnist")
+    except ValueError:
+        return False
+
+
 def _classify_photo(network: "StoredNetwork", photo: Path) -> str:
     from experiments.networks.spec import class_probabilities
+    from experiments.readers.handwriting import read_handwriting
     from experiments.readers.photo import read_photo
 
-    height, width, _ = network.image_shape
-    pixels = read_photo(photo, height, width).reshape(1, *network.spec.in_shape)
+    if network.image_shape is None:
+        pixels = read_handwriting(photo)
+    else:
+        height, width, _ = network.image_shape
+        pixels = read_photo(photo, height, width)
+    pixels = pixels.reshape(1, *network.spec.in_shape)
     probabilities = class_probabilities(network.spec.model(), network.params, pixels)[0]
     best = int(probabilities.argmax())
     return f"{network.classes[best]} with probability {probabilities[best]:.2f}"
@@ -86,8 +107,8 @@ def _classify_rows(options: Options, name: str, network: "StoredNetwork") -> str
     config = read_config(options.run, find) if network.standardizer is not None else None
     if config is None or getattr(config.options, "data", None) is None:
         raise ValueError(
-            f"{options.run} must be a run of catvnoncat, or on your own file (sweep FILE or run ladder --data FILE): "
-            "its networks take other data"
+            f"{options.run} must be a run of catvnoncat, or on your own file (sweep FILE or run ladder --data FILE), "
+            "or of mnist: its networks take other data"
         )
     if options.out and options.out.absolute().parent.resolve() == options.run.resolve():
         raise ValueError(f"--out must be outside the run's folder, got {options.out}")

@@ -36,8 +36,21 @@ _TURNED = {
 def read_photo(path: Path, height: int, width: int) -> np.ndarray:
     """Read a PNG or JPEG of any size and color mode as pixels (height, width, 3), float32, from 0 to 1.
 
-    The picture is rotated by its EXIF orientation, put on a white background if transparent, and resized to height x
-    width with antialiasing: it is not cropped, but distorted if it has another aspect ratio. If the file has several
+    The picture is that of `read_picture`, resized to height x width with antialiasing: it is not cropped, but distorted
+    if it has another aspect ratio.
+
+    Raises:
+      InvalidFileError: if the file is not a picture, is damaged, or too large to decode.
+      OSError: if the file cannot be opened.
+    """
+    small = read_picture(path).resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(small, np.float32) / 255
+
+
+def read_picture(path: Path) -> Image.Image:
+    """Read a PNG or JPEG of any size and color mode as a picture in RGB.
+
+    It is rotated by its EXIF orientation, and put on a white background if transparent. If the file has several
     pictures (MPO, APNG), the first is read; a color profile (ICC) is not applied.
 
     Raises:
@@ -57,7 +70,7 @@ def read_photo(path: Path, height: int, width: int) -> np.ndarray:
             elif file.seek(0) == 0 and _scans(file.read()) > MOST_SCANS:
                 raise InvalidFileError(f"{path} is a JPEG of more than {MOST_SCANS} scans: save it again")
             image.load()
-            small = _rgb(_upright(image)).resize((width, height), Image.Resampling.BICUBIC)
+            return _rgb(_upright(image))
         except InvalidFileError:
             raise
         except UnidentifiedImageError:
@@ -70,7 +83,6 @@ def read_photo(path: Path, height: int, width: int) -> np.ndarray:
                     f"{path} has a text or color profile too large to unpack: save it without them"
                 ) from None
             raise InvalidFileError(f"{path} is damaged: {error}") from None
-    return np.asarray(small, np.float32) / 255
 
 
 def _check_size(path: Path, image: Image.Image) -> None:

@@ -1,6 +1,7 @@
 """`predict` on photos of every kind, and invalid photos and runs."""
 
 import io
+import json
 import struct
 import zlib
 
@@ -8,7 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
+import jaxnn
 from experiments.cli import main
+from experiments.networks.spec import LayersSpec, NetworkSpec
+from experiments.networks.storage import StoredNetwork, encode
 from experiments.readers.photo import read_photo
 
 
@@ -28,6 +32,38 @@ def photo(tmp_path):
 def test_prediction_is_the_class_and_its_probability(capsys, image_run, photo):
     assert predict(capsys, image_run, photo) == (0, "non-cat with probability 0.80\n")
     assert predict(capsys, image_run, photo, "--network", "logistic") == (0, "cat with probability 0.93\n")
+
+
+@pytest.mark.parametrize("experiment", ["mnist", "sweep-mnist"])
+@pytest.mark.parametrize("in_shape", [(784,), (28, 28, 1)])
+def test_network_of_mnist_reads_handwriting(capsys, tmp_path, experiment, in_shape):
+    """A light digit on dark of 28 x 28 pixels is the input itself; a photo of it is nearly that. In NumPy: softmax."""
+    spec = NetworkSpec((784, 10), output="softmax")
+    if len(in_shape) == 3:
+        spec = LayersSpec(jaxnn.chain(jaxnn.flatten(), jaxnn.dense(10)), in_shape)
+    digit = np.zeros((28, 28), np.uint8)
+    digit[8:28, 11] = digit[8, 11:21] = digit[8:18, 20] = 255  # its center of mass is at (14, 14), rounded
+    np.testing.assert_array_equal([np.rint(np.mean(places)) for places in np.nonzero(digit)], 14)
+    others = np.random.default_rng(0).normal(size=(10, 784)).astype(np.float32)
+    W = np.where(np.arange(10)[:, None] == 7, digit.ravel() / np.float32(255), others) / 20
+    model = spec.model()
+    params = jaxnn.models.params_from_arrays(model.network, model.in_shape, [W, np.zeros(10, np.float32)])
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "a.safetensors").write_bytes(encode(StoredNetwork(spec, params, tuple("0123456789"))))
+    (tmp_path / "run" / "config.json").write_text(json.dumps({"format_version": 1, "experiment": experiment}))
+    Image.fromarray(digit).save(tmp_path / "digit.png")
+    logits = W.astype(np.float64) @ digit.ravel() / 255
+    probabilities = np.exp(logits) / np.exp(logits).sum()
+    assert probabilities.argmax() == 7
+    expected = f"7 with probability {probabilities[7]:.2f}\n"
+    assert predict(capsys, tmp_path / "run", tmp_path / "digit.png") == (0, expected)
+    large = np.pad(np.kron(digit, np.ones((8, 8), np.uint8)), ((20, 60), (90, 10)))
+    Image.fromarray(255 - large).save(tmp_path / "photo.png")
+    status, text = predict(capsys, tmp_path / "run", tmp_path / "photo.png")
+    assert status == 0 and text.startswith("7 with probability")
+    Image.new("L", (90, 70), 200).save(tmp_path / "blank.png")
+    status, text = predict(capsys, tmp_path / "run", tmp_path / "blank.png")
+    assert (status, text.count("\n")) == (2, 1) and "must show a digit" in text
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "LA", "RGBA", "P", "1", "I;16"])
