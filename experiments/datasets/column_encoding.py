@@ -11,10 +11,12 @@ from experiments.datasets.columns import (
     DEFAULT_MEANING,
     Category,
     Column,
+    Embedded,
     Meaning,
     Number,
     check_size,
     imputation_note,
+    in_order_of_inputs,
     notation_hint,
     numbers_of,
     width,
@@ -55,16 +57,19 @@ def encode_columns(
     meaning: Meaning = DEFAULT_MEANING,
     numbers: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> np.ndarray:
-    """Return the inputs of every row, (m, n) float64: one per column of numbers, and one per level of a category.
+    """Return the inputs of every row, (m, n) float64, in the order of `in_order_of_inputs`.
 
-    The columns in `numbers`, from `fit_columns`, are not parsed again.
+    A column of numbers has one, a category one for each level, and an embedded column one, a whole number. The columns
+    in `numbers`, from `fit_columns`, are not parsed again.
     """
     x, at = np.empty((len(table.lines), width(columns)), order="F"), 0
-    for column in columns:
+    for column in in_order_of_inputs(columns):
         n = width([column])
         if isinstance(column, Category):
             levels = _level_numbers(column, table.columns[column.name], meaning)
             x[:, at : at + n] = levels[:, None] == np.arange(n)
+        elif isinstance(column, Embedded):
+            x[:, at] = 1 + _level_numbers(column, table.columns[column.name], meaning)
         else:
             values = numbers.get(column.name)
             if values is None:
@@ -77,7 +82,7 @@ def encode_columns(
     return x
 
 
-def _level_numbers(column: Category, fields: list[str], meaning: Meaning) -> np.ndarray:
+def _level_numbers(column: Category | Embedded, fields: list[str], meaning: Meaning) -> np.ndarray:
     """Return the index of each row's level, and -1 for other words."""
     distinct = set(fields)
     levels = {level: i for i, level in enumerate(column.levels)}
@@ -104,7 +109,10 @@ def describe_new_rows(columns: Sequence[Column], table: Table, meaning: Meaning 
             i = next(i for i, field in enumerate(fields) if field in unseen)
             first = f"{fields[i]!r} in line {table.lines[i]}"
             n = sum(counts[field] for field in unseen)
-            remarks.append(f"{n} not seen in training, first {first}, encoded as no level")
+            if isinstance(column, Embedded):
+                remarks.append(f"{n} not among the levels of training, first {first}, taken as one of the other words")
+            else:
+                remarks.append(f"{n} not seen in training, first {first}, encoded as no level")
         if remarks:
             notes.append(f"{column.name}: {'; '.join(remarks)}")
     return notes

@@ -9,9 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.datasets.columns import (
+    DATE,
     DEFAULT_MEANING,
+    FEWEST_OF_A_LEVEL,
     Category,
     Column,
+    Embedded,
     Meaning,
     Number,
     check_size,
@@ -29,7 +32,11 @@ from experiments.readers.errors import InvalidFileError
 from experiments.readers.numerals import NUMBER, PLAIN, Notation
 
 MOST_LEVELS = 100
-"""The maximum number of levels of a categorical column: names, dates and ticket numbers have more."""
+"""The maximum number of levels of a one-hot column: names, dates and ticket numbers have more."""
+MOST_ONE_HOT = 50
+"""A column of more different words is embedded, if each of them has `ROWS_OF_A_WORD` rows on average."""
+MOST_EMBEDDED = 50_000
+ROWS_OF_A_WORD = 2
 MOST_NUMBERS = 2**26
 _INDEX_NAME = re.compile(r"(?i:unnamed: \d+|(.*[\W_])?(id|idx|index))|\w*[a-z]I[dD]", re.ASCII)
 _FEWEST_IN_ORDER = 3
@@ -114,7 +121,10 @@ def fit_columns(
             if isinstance(column, Number) and not column_notes:
                 (constant if summary.constant else plain).append(summary.name)
             else:
-                kind = "number" if isinstance(column, Number) else f"words, one-hot, {count_levels(column)}"
+                kind = "number"
+                if not isinstance(column, Number):
+                    one_hot = isinstance(column, Category)
+                    kind = f"words, {'one-hot' if one_hot else 'embedded'}, {count_levels(column)}"
                 notes.append(f"{summary.name}: {'; '.join([kind, *column_notes])}")
     notes = [*listed("numbers", plain), *listed("numbers, all the same", constant), *notes]
     return Fitted(columns, notes, fitter.numbers)
@@ -251,11 +261,12 @@ class _ColumnFitter:
         odd = next(i for i, field in enumerate(fields) if field in present and field not in kept)
         return odd, next((i for i, field in enumerate(fields) if field in kept), None)
 
-    def _category(self, summary: _Summary, fields: list[str]) -> tuple[Category, list[str]]:
+    def _category(self, summary: _Summary, fields: list[str]) -> tuple[Category | Embedded, list[str]]:
         name, lines = summary.name, self.table.lines
         words = set(fields) - set(summary.missing)
-        if len(words) > MOST_LEVELS:
-            expected = f"expected numbers or at most {MOST_LEVELS} words"
+        embedded = self._is_embedded(name, words, len(fields) - sum(summary.missing.values()))
+        if len(words) > MOST_LEVELS and not embedded:
+            expected = f"expected numbers or at most {MOST_LEVELS} words, or {ROWS_OF_A_WORD} rows of each"
             if name in self.meaning.words:
                 what = f"column {name!r} of --words has {len(words)} different words"
                 raise InvalidFileError(f"{self.path}: {what}, {expected}: leave it out by {option('--drop', name)}")
@@ -268,8 +279,12 @@ class _ColumnFitter:
             )
         counts = Counter(fields[i] for i in self.train.tolist() if fields[i] not in summary.missing)
         frequent = min(counts, key=lambda word: (-counts[word], word), default="")
-        column = Category(name, tuple(sorted(counts)), frequent)
+        levels = tuple(sorted(word for word in counts if not embedded or counts[word] >= FEWEST_OF_A_LEVEL))
+        column = (Embedded if embedded else Category)(name, levels, frequent if levels else "")
         notes = self._missing_note(summary, column)
+        if embedded and len(levels) < len(words):
+            rare = f"{len(words) - len(levels)} words of fewer than {FEWEST_OF_A_LEVEL} training rows"
+            notes.append(f"{rare} share one vector, as new words do")
         numbers = [field for field in words if NUMBER.fullmatch(field)]
         if numbers and name not in self.meaning.words:
             notes.append(f"{len(numbers)} of its {len(words)} words are numbers")
@@ -279,6 +294,12 @@ class _ColumnFitter:
             notes.append("a different word in each row, from which nothing can be learned: leave it out by --drop")
         return column, notes
 
+    def _is_embedded(self, name: str, words: set[str], rows: int) -> bool:
+        """Return whether a column with these words is embedded: many, repeated, and not dates by mistake."""
+        if not MOST_ONE_HOT < len(words) <= min(MOST_EMBEDDED, rows // ROWS_OF_A_WORD):
+            return False
+        return name in self.meaning.words or 2 * sum(map(bool, map(DATE.match, words))) <= len(words)
+
     def _missing_note(self, summary: _Summary, column: Column) -> list[str]:
         if not summary.missing:
             return []
@@ -286,7 +307,7 @@ class _ColumnFitter:
         spelled = ", ".join(
             f"{field} in line {lines[fields.index(field)]}" if field else "empty" for field in sorted(summary.missing)
         )
-        if isinstance(column, Category) and any(summary.missing):
+        if not isinstance(column, Number) and any(summary.missing):
             spelled += f"; {option('--words', summary.name)} if that is a word"
         return [f"{imputation_note(column, sum(summary.missing.values()))} ({spelled})"]
 

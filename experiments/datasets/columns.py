@@ -47,7 +47,25 @@ class Category(NamedTuple):
     most_frequent: str
 
 
-Column = Number | Category
+class Embedded(NamedTuple):
+    """A column of many words, as whole numbers that a network embeds: i + 1 for level i, and 0 for every other word.
+
+    Levels are the words of at least `FEWEST_OF_A_LEVEL` training rows, so that 0 is also trained, by rarer words. A
+    missing value is replaced by the most frequent level.
+    """
+
+    name: str
+    levels: tuple[str, ...]
+    most_frequent: str
+
+    @property
+    def size(self) -> int:
+        """Return how many whole numbers there are."""
+        return 1 + len(self.levels)
+
+
+FEWEST_OF_A_LEVEL = 2
+Column = Number | Category | Embedded
 
 
 class Meaning(NamedTuple):
@@ -123,17 +141,27 @@ def count_fields(fields: Sequence[str], wanted: Collection[str]) -> dict[str, in
 
 def width(columns: Sequence[Column]) -> int:
     """Return the number of inputs of the columns."""
-    return sum(1 if isinstance(column, Number) else len(column.levels) for column in columns)
+    return sum(len(column.levels) if isinstance(column, Category) else 1 for column in columns)
+
+
+def in_order_of_inputs(columns: Sequence[Column]) -> list[Column]:
+    """Return the columns in the order of their inputs: those that are embedded come last."""
+    return sorted(columns, key=lambda column: isinstance(column, Embedded))
+
+
+def sizes_of_embedded(columns: Sequence[Column]) -> tuple[int, ...]:
+    """Return the number of whole numbers of each embedded column, in the order of inputs."""
+    return tuple(column.size for column in columns if isinstance(column, Embedded))
 
 
 def imputation_note(column: Column, n: int) -> str:
     """Return a note on the replacement of n missing values."""
-    if isinstance(column, Category):
+    if not isinstance(column, Number):
         return f"{n} missing, taken as {column.most_frequent}"
     return f"{n} missing, taken as the median, {column.median:g}"
 
 
-def count_levels(column: Category) -> str:
+def count_levels(column: Category | Embedded) -> str:
     """Return the number of levels as text."""
     return "1 level" if len(column.levels) == 1 else f"{len(column.levels)} levels"
 

@@ -11,12 +11,15 @@ import jaxnn
 class Dataset(NamedTuple):
     """A classification problem, ready for training: x (m, n_in) float32, y (m,) class indices.
 
+    If columns are embedded, x is a tuple of these numbers and the whole numbers (m,) int32 of each such column.
+
     Attributes:
       train, dev, test: the parts.
       classes: the names of the classes, in order.
-      standardizer: of the inputs, fitted on the training part; `None` if they were only scaled.
+      standardizer: of the numbers, fitted on the training part; `None` if they were only scaled.
       image_shape: the shape of each image if x are images, else `None`.
       files: the data files, if any.
+      embedded: the number of whole numbers of each embedded column; empty if x is one array.
       encoder: the encoding of a row of a user's CSV file, as JSON.
       notes: texts on how a user's file was read.
       name: the name in reports and file names.
@@ -29,9 +32,15 @@ class Dataset(NamedTuple):
     standardizer: jaxnn.data.Standardizer | None = None
     image_shape: tuple[int, ...] | None = None
     files: tuple[Path, ...] = ()
+    embedded: tuple[int, ...] = ()
     encoder: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
     name: str = ""
+
+    @property
+    def numbers(self) -> int:
+        """Return how many numbers a row has, without embedded columns."""
+        return (self.train.x[0] if self.embedded else self.train.x).shape[1]
 
     def images(self, x: np.ndarray) -> np.ndarray:
         """Return the images (m, height, width) of standardized inputs (m, n_in)."""

@@ -8,18 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.datasets.column_kinds import MOST_LEVELS
-from experiments.datasets.columns import DEFAULT_MEANING, LARGEST, Category, Column, Meaning, Number
+from experiments.datasets.column_kinds import MOST_EMBEDDED, MOST_LEVELS
+from experiments.datasets.columns import DEFAULT_MEANING, LARGEST, Category, Column, Embedded, Meaning, Number
 from experiments.readers.csv_file import DEFAULT_LAYOUT, Layout
 from experiments.readers.errors import InvalidFileError, path_inside
 from experiments.readers.json_file import read_json, short_json
 from experiments.readers.numerals import MARKS, Notation
 
 FILE = "encoder.json"
-MOST_BYTES = 2**24
-"""Enough for a table of 100 000 columns."""
+MOST_BYTES = 2**26
+"""Enough for a table of 100 000 columns, or for 20 embedded columns of the most levels."""
 MOST_MISSING = 1000
-_KINDS = {"number": Number, "category": Category}
+_KINDS = {"number": Number, "category": Category, "embedded": Embedded}
+_MOST = {Category: MOST_LEVELS, Embedded: MOST_EMBEDDED}
 _NUMBER_FIELDS = ("name", "median", *Notation._fields)
 
 
@@ -43,8 +44,9 @@ def as_json(
 
 
 def _as_json(column: Column) -> dict[str, Any]:
-    if isinstance(column, Category):
-        return {"kind": "category", **column._asdict()}
+    if not isinstance(column, Number):
+        kind = next(kind for kind, one in _KINDS.items() if isinstance(column, one))
+        return {"kind": kind, **column._asdict()}
     return {"kind": "number", "name": column.name, "median": column.median, **column.notation._asdict()}
 
 
@@ -100,11 +102,12 @@ def _reading(content: Any) -> tuple[Layout, Meaning]:
 def _column(content: Any) -> Column:
     if not isinstance(content, dict) or not isinstance(content.get("kind"), str) or content["kind"] not in _KINDS:
         raise ValueError(f"expected a column of kind {' or '.join(_KINDS)}, got {short_json(content)}")
-    fields = _NUMBER_FIELDS if content["kind"] == "number" else Category._fields
+    kind = _KINDS[content["kind"]]
+    fields = _NUMBER_FIELDS if kind is Number else kind._fields
     if content.keys() != {"kind", *fields} or not isinstance(content["name"], str):
         raise ValueError(f"expected a column's kind, {', '.join(fields)}, got {short_json(content)}")
-    read = _number if content["kind"] == "number" else _category
-    return read(*(content[field] for field in fields))
+    values = [content[field] for field in fields]
+    return _number(*values) if kind is Number else _words(kind, *values)
 
 
 def _number(name: str, median: Any, *notation: Any) -> Number:
@@ -120,14 +123,15 @@ def _number(name: str, median: Any, *notation: Any) -> Number:
     return Number(name, float(median), Notation(*notation))
 
 
-def _category(name: str, levels: Any, most_frequent: Any) -> Category:
-    if not isinstance(levels, list) or len(levels) > MOST_LEVELS or not all(isinstance(word, str) for word in levels):
+def _words(kind: type[Category] | type[Embedded], name: str, levels: Any, most_frequent: Any) -> Category | Embedded:
+    most = _MOST[kind]
+    if not isinstance(levels, list) or len(levels) > most or not all(isinstance(word, str) for word in levels):
         raise ValueError(
-            f"the levels of column {short_json(name)} must be at most {MOST_LEVELS} words, got {short_json(levels)}"
+            f"the levels of column {short_json(name)} must be at most {most} words, got {short_json(levels)}"
         )
     if len(set(levels)) < len(levels) or most_frequent not in (levels or [""]):
         raise ValueError(
             f"the levels of column {short_json(name)} must be different words that include the most frequent one, got "
             f"{short_json(levels)} and {short_json(most_frequent)}"
         )
-    return Category(name, tuple(levels), most_frequent)
+    return kind(name, tuple(levels), most_frequent)

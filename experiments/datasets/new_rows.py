@@ -13,7 +13,7 @@ import numpy as np
 
 from experiments.datasets import encoder
 from experiments.datasets.column_encoding import check_numbers, describe_new_rows, encode_columns
-from experiments.datasets.columns import width
+from experiments.datasets.columns import in_order_of_inputs, width
 from experiments.datasets.labels import NO_LABELS, labels_of_npz
 from experiments.datasets.options import OwnDataOptions
 from experiments.datasets.own_data import check_count, inputs_of_npz, is_npz
@@ -26,7 +26,7 @@ class Rows(NamedTuple):
     """New rows as inputs.
 
     Attributes:
-      x: the inputs (m, n), not standardized.
+      x: the inputs (m, n), as `encode_columns` returns them, not standardized.
       labels: each row's class, or `None` if it is missing; `None` if the file has no labels.
       place: `place(i, j)` returns the location of x[i, j] in the file.
       notes: texts on how the values were read.
@@ -67,7 +67,7 @@ def _read_csv(path: Path, run: Path) -> Rows:
         raise InvalidFileError(f"{path} has no column {', '.join(map(repr, absent))}, which {run} needs: {available}")
     check_count(path, len(table.lines), width(columns))
     check_numbers(path, columns, table, meaning)
-    inputs = [name for name, column in zip(names, columns, strict=True) for _ in range(width([column]))]
+    inputs = [column.name for column in in_order_of_inputs(columns) for _ in range(width([column]))]
     labels = table.columns.get(label)
     left_out = [name for name in table.columns if name not in {label, *names}]
     notes = [f"ignored, since training had no such column: {', '.join(left_out)}"] if left_out else []

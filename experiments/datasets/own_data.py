@@ -15,7 +15,7 @@ import numpy as np
 import jaxnn
 from experiments.datasets.column_encoding import encode_columns
 from experiments.datasets.column_kinds import MOST_NUMBERS, case_note, fit_columns
-from experiments.datasets.columns import LARGEST, Meaning, width
+from experiments.datasets.columns import LARGEST, Meaning, sizes_of_embedded, width
 from experiments.datasets.dataset import Dataset
 from experiments.datasets.encoder import as_json
 from experiments.datasets.labels import NO_LABELS, check_labels, classes_of, count_classes, labels_of_npz, unify_numbers
@@ -160,8 +160,9 @@ def _read_csv(
     ]
     encoder = as_json(label, fitted.columns, reading.layout, meaning)
     x = encode_columns(fitted.columns, table, meaning, fitted.numbers)
+    embedded = sizes_of_embedded(fitted.columns)
     del fitted, table  # before the inputs are copied
-    return _problem(x, parts, classes, encoder, notes)
+    return _problem(x, parts, classes, encoder, notes, embedded)
 
 
 def _of(n: int, what: str) -> str:
@@ -268,11 +269,41 @@ def check_count(path: Path, m: int, n: int) -> None:
 
 
 def _problem(
-    x: np.ndarray, parts: Sequence[jaxnn.Batch], classes: tuple[str, ...], encoder: dict | None, notes: list[str]
+    x: np.ndarray,
+    parts: Sequence[jaxnn.Batch],
+    classes: tuple[str, ...],
+    encoder: dict | None,
+    notes: list[str],
+    embedded: tuple[int, ...] = (),
 ) -> Dataset:
-    stats = jaxnn.data.fit_standardizer(x[parts[0].x].astype(np.float64, copy=False))
-    ready = [part._replace(x=standardized(stats, x, part.x)) for part in parts]
-    return Dataset(*ready, classes, stats, encoder=encoder, notes=tuple(notes))
+    numbers = x[:, : x.shape[1] - len(embedded)]
+    stats = jaxnn.data.Standardizer(np.empty(0), np.empty(0))  # of a table without numbers
+    if numbers.shape[1]:
+        stats = jaxnn.data.fit_standardizer(numbers[parts[0].x].astype(np.float64, copy=False))
+    ready = [part._replace(x=prepared(stats, x, len(embedded), part.x)) for part in parts]
+    return Dataset(*ready, classes, stats, embedded=embedded, encoder=encoder, notes=tuple(notes))
+
+
+def prepared(
+    stats: jaxnn.data.Standardizer, x: np.ndarray, embedded: int, rows: np.ndarray | None = None
+) -> np.ndarray | tuple[np.ndarray, ...]:
+    """Return the inputs of a network for the given rows, or for all.
+
+    Args:
+      stats: of the numbers.
+      x: encoded rows, (m, n): numbers, then a whole number for each embedded column.
+      embedded: the number of embedded columns.
+      rows: their indices.
+
+    Returns:
+      Standardized numbers (m, n) float32; if columns are embedded, a tuple of these and the whole numbers of each such
+      column, (m,) int32, which take four bytes where one-hot inputs would take four for each level.
+    """
+    if not embedded:
+        return standardized(stats, x, rows)
+    at = x.shape[1] - embedded
+    rows = np.arange(len(x)) if rows is None else rows
+    return standardized(stats, x[:, :at], rows), *(x[rows, at + i].astype(np.int32) for i in range(embedded))
 
 
 def standardized(stats: jaxnn.data.Standardizer, x: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:

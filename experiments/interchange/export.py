@@ -62,8 +62,14 @@ def run_command(options: Options) -> str:
     check_format("--to", options.to)
     from experiments.networks.spec import NetworkSpec
     from experiments.networks.storage import load_from_run
+    from experiments.networks.tables import shape_of_row
 
     name, network = load_from_run(options.run, options.network)
+    row = shape_of_row(network.spec.in_shape)
+    if row and row.categories:
+        raise ValueError(
+            f"export needs a network that takes one array, got {name}, which embeds words: use predict for new rows"
+        )
     if options.to != "stablehlo" and not isinstance(network.spec, NetworkSpec):
         raise ValueError(
             f"--to {options.to} needs a network of dense layers, got {name}, {network.spec}: stablehlo has any layers"

@@ -11,9 +11,10 @@ import numpy as np
 
 from experiments.datasets.labels import LONGEST_CLASS, MOST_CLASSES
 from experiments.datasets.new_rows import Rows
-from experiments.datasets.own_data import check_count, standardized
+from experiments.datasets.own_data import check_count, prepared
 from experiments.networks.spec import class_probabilities
 from experiments.networks.storage import StoredNetwork
+from experiments.networks.tables import shape_of_row
 from experiments.readers.errors import InvalidFileError
 from experiments.readers.numerals import NUMBER, exact
 
@@ -29,7 +30,7 @@ class Predictions(NamedTuple):
 
 
 def classify(file: Path, rows: Rows, network: StoredNetwork) -> Predictions:
-    """Return the network's predictions for the rows, standardized as in training.
+    """Return the network's predictions for the rows, whose numbers are standardized as in training.
 
     Raises:
       InvalidFileError: if the number of inputs differs, or they are so large that the network overflows.
@@ -38,23 +39,25 @@ def classify(file: Path, rows: Rows, network: StoredNetwork) -> Predictions:
     if k > MOST_CLASSES or longest > LONGEST_CLASS:
         got = f"the network names {k} classes in up to {longest} characters"
         raise InvalidFileError(f"{file}: {got}, expected at most {MOST_CLASSES} and {LONGEST_CLASS}")
-    if (n,) != network.spec.in_shape or network.standardizer is None:
-        n_in = " x ".join(map(str, network.spec.in_shape))
+    shape = shape_of_row(network.spec.in_shape)
+    if shape is None or n != sum(shape) or network.standardizer is None:
+        n_in = " x ".join(map(str, network.spec.in_shape)) if shape is None else sum(shape)
         raise InvalidFileError(f"{file}: its rows have {n} inputs, but the network takes {n_in}, standardized")
     check_count(file, m, k)
     with np.errstate(over="ignore"):
-        x = standardized(network.standardizer, rows.x)
+        x = prepared(network.standardizer, rows.x, shape.categories)
     model, step = network.spec.model(), max(1, NUMBERS_AT_A_TIME // network.spec.width)
-    parts = [x[i : i + step] for i in range(0, m, step)]
+    parts = [jax.tree.map(lambda column, i=i: column[i : i + step], x) for i in range(0, m, step)]
     decide = jax.jit(model.predict)
     predictions = Predictions(
         np.concatenate([decide(network.params, part) for part in parts]),
         np.concatenate([class_probabilities(model, network.params, part) for part in parts]),
     )
-    bad = ~(np.isfinite(x).all(axis=1) & np.isfinite(predictions.probabilities).all(axis=1))
+    numbers = x[0] if shape.categories else x
+    bad = ~(np.isfinite(numbers).all(axis=1) & np.isfinite(predictions.probabilities).all(axis=1))
     if bad.any():
         i = int(bad.argmax())
-        place = rows.place(i, int(np.abs(x[i]).argmax()))
+        place = rows.place(i, int(np.abs(numbers[i]).argmax()) if shape.numbers else 0)
         raise InvalidFileError(
             f"{file}: {place} is so far from the training rows that the network overflows: is it in the same unit?"
         )

@@ -17,7 +17,8 @@ import numpy as np
 import jaxnn
 from jaxnn.models.feedforward import OUTPUTS
 from jaxnn.models.model import shapes_of_params
-from jaxnn.typing import Initializer, Shape
+from jaxnn.nn.shapes import structs
+from jaxnn.typing import Initializer, Shape, Shapes
 
 # From this depth and up to this width, a scan does not slow down a step, measured on two CPU cores: it only saves
 # compile time. Wider layers copy more: a step through 64 layers of 512 units took 1.1 times as long.
@@ -79,10 +80,13 @@ class NetworkSpec:
 
 @dataclass(frozen=True)
 class LayersSpec:
-    """A network made by jaxnn's factories, such as a chain of convolutions and dense layers, without statistics."""
+    """A network made by jaxnn's factories, such as a chain of convolutions and dense layers, without statistics.
+
+    `in_shape` is that of one array of floats, or of a row of a table, as `tables.in_shape_of` returns it.
+    """
 
     network: jaxnn.Layer
-    in_shape: Shape
+    in_shape: Shapes
     output: str = "softmax"
 
     def model(self) -> jaxnn.Model:
@@ -100,7 +104,7 @@ class LayersSpec:
         return self.network.factory_call.arguments.get("layers", (self.network,))
 
     @cached_property
-    def shapes(self) -> tuple[Shape, ...]:
+    def shapes(self) -> tuple[Shapes, ...]:
         """Return the shape of one example, and those after each layer with weights."""
         shapes = [self.in_shape]
 
@@ -128,7 +132,7 @@ class LayersSpec:
     @property
     def width(self) -> int:
         """Return the largest number of activations of a layer with weights for one example."""
-        return max(map(math.prod, self.shapes))
+        return max(sum(map(math.prod, _sizes(shape))) for shape in self.shapes)
 
     @cached_property
     def n_params(self) -> int:
@@ -136,7 +140,12 @@ class LayersSpec:
         return sum(leaf.size for leaf in jax.tree.leaves(shapes_of_params(self.network, self.in_shape)))
 
     def __str__(self) -> str:
-        return "-".join("x".join(map(str, shape)) for shape in self.shapes)
+        return "-".join("+".join("x".join(map(str, size)) or "1" for size in _sizes(shape)) for shape in self.shapes)
+
+
+def _sizes(shape: Shapes) -> list[tuple[int, ...]]:
+    """Return the shape of each array of an example: several for a row of numbers and categories."""
+    return [tuple(leaf.shape) for leaf in jax.tree.leaves(structs(shape))]
 
 
 Spec: TypeAlias = NetworkSpec | LayersSpec

@@ -15,11 +15,13 @@ from safetensors.numpy import save
 
 import jaxnn
 from experiments.networks.spec import LayersSpec, NetworkSpec, Spec, param_names
+from experiments.networks.tables import in_shape_of, shape_of_row
 from experiments.readers.errors import InvalidFileError, check_file, path_inside
 from experiments.readers.suggestions import EXPECTED_RUN, suggest_run
 from experiments.runs.folder import UNFINISHED
 from jaxnn.models.feedforward import OUTPUTS
 from jaxnn.models.io import network_from_json, network_to_json
+from jaxnn.typing import Shapes
 
 SUFFIX = ".safetensors"
 MOST_BYTES = 2**28
@@ -27,11 +29,13 @@ MOST_BYTES = 2**28
 MOST_CONTENTS = 2**20
 """The maximum size of the table of contents, which is JSON."""
 MOST_LAYERS = 1000
+MOST_INPUTS = 100_000
 _DTYPES = {"BF16", "BOOL", *(f"{kind}{bits}" for kind in "FIU" for bits in (8, 16, 32, 64))}
 """The dtypes of safetensors that can be read. There are others, such as F8_E4M3."""
-_DENSE, _LAYERS = "jaxnn-mlp", "jaxnn-layers"
-_VERSIONS = {_DENSE: 1, _LAYERS: 1}
-"""The formats, of dense layers and of any layers, and the version that is written."""
+_DENSE, _LAYERS, _TABLE = "jaxnn-mlp", "jaxnn-layers", "jaxnn-table"
+_VERSIONS = {_DENSE: 1, _LAYERS: 1, _TABLE: 1}
+"""The formats, of dense layers, of any layers, and of any layers for rows of numbers and categories, and the version
+that is written."""
 _STANDARDIZER = ("standardizer/mean", "standardizer/std")
 
 
@@ -43,7 +47,8 @@ class StoredNetwork(NamedTuple):
       params: its params, in the structure of `spec.model()`.
       classes: the name of each class.
       image_shape: (height, width, 3) if inputs are flattened images, pixels divided by 255; else `None`.
-      standardizer: the training set's mean and deviation if inputs are standardized; else `None`.
+      standardizer: the training set's mean and deviation if inputs, or the numbers of a table, are standardized; else
+        `None`.
     """
 
     spec: Spec
@@ -74,8 +79,9 @@ def _described(spec: Spec) -> dict[str, str]:
     if isinstance(spec, NetworkSpec):
         described = {"format": _DENSE, "sizes": json.dumps(spec.sizes), "activation": spec.activation}
     else:
-        network = network_to_json(spec.network)
-        described = {"format": _LAYERS, "network": network, "in_shape": json.dumps(spec.in_shape)}
+        row = shape_of_row(spec.in_shape)
+        kind, shape = (_TABLE, row) if row and row.categories else (_LAYERS, spec.in_shape)
+        described = {"format": kind, "network": network_to_json(spec.network), "in_shape": json.dumps(shape)}
     return described | {"format_version": str(_VERSIONS[described["format"]])}
 
 
@@ -172,11 +178,28 @@ def _dense(metadata: dict[str, str]) -> NetworkSpec:
 
 
 def _any_layers(metadata: dict[str, str]) -> LayersSpec:
-    in_shape, output = json.loads(metadata["in_shape"]), metadata["output"]
+    in_shape = json.loads(metadata["in_shape"])
     _check_counts("in_shape", in_shape)
+    return _layers(metadata, tuple(in_shape))
+
+
+def _table(metadata: dict[str, str]) -> LayersSpec:
+    row = json.loads(metadata["in_shape"])
+    if not (isinstance(row, list) and len(row) == 2 and all(type(n) is int for n in row)):
+        raise ValueError(f"its in_shape is {str(row)[:100]}, expected the number of numbers and that of categories")
+    numbers, categories = row
+    if not 0 <= numbers <= MOST_INPUTS or not 1 <= categories <= MOST_INPUTS:
+        raise ValueError(
+            f"its rows have {numbers} numbers and {categories} categories, expected at most {MOST_INPUTS:,} and some"
+        )
+    return _layers(metadata, in_shape_of(numbers, [1] * categories))
+
+
+def _layers(metadata: dict[str, str], in_shape: Shapes) -> LayersSpec:
+    output = metadata["output"]
     if output not in OUTPUTS:
         raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, got {output!r}")
-    spec = LayersSpec(network_from_json(metadata["network"]), tuple(in_shape), output)
+    spec = LayersSpec(network_from_json(metadata["network"]), in_shape, output)
     if len(spec.layers) > MOST_LAYERS:
         raise ValueError(f"a network of {len(spec.layers):,} layers, more than {MOST_LAYERS:,}")
     return spec
@@ -187,13 +210,15 @@ def _decode(spec: Spec, metadata: dict[str, str], tensors: dict[str, np.ndarray]
         if array.dtype.kind != "f":
             raise ValueError(f"{name} is {array.dtype}, expected floats")
     classes, image_shape = (json.loads(metadata[name]) for name in ("classes", "image_shape"))
-    n_in = math.prod(spec.in_shape)
+    row = shape_of_row(spec.in_shape)
+    shape = (row.numbers,) if row else spec.in_shape
+    n_in = math.prod(shape)
     if image_shape is not None:
         _check_counts("image_shape", image_shape)
         if len(image_shape) != 3 or math.prod(image_shape) != n_in:
             raise ValueError(f"its images are {image_shape}, expected (height, width, 3) of {n_in} numbers")
     _check_classes(spec, classes)
-    standardizer = _standardizer(tensors, [spec.in_shape, tuple(image_shape or ())[-1:]])
+    standardizer = _standardizer(tensors, [shape, tuple(image_shape or ())[-1:]])
     stored = sum(array.size for array in tensors.values())
     if spec.n_params > stored:
         raise ValueError(f"a network {str(spec)[:100]} has {spec.n_params:,} params, the file {stored:,}")
@@ -235,5 +260,5 @@ def _standardizer(tensors: dict[str, np.ndarray], shapes: list[tuple[int, ...]])
     return jaxnn.data.Standardizer(mean, std)
 
 
-_DECODERS = {(_DENSE, "1"): _dense, (_LAYERS, "1"): _any_layers}
+_DECODERS = {(_DENSE, "1"): _dense, (_LAYERS, "1"): _any_layers, (_TABLE, "1"): _table}
 """What reads the specification, by format and version. A change of a format adds a version and keeps the others."""

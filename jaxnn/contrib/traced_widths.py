@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.constraints import ExampleShape, OneOf, Real, checked
+from jaxnn.constraints import ExampleTree, OneOf, Real, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.models.feedforward import SIZES, OutputName, as_activation, mlp, one_each
 from jaxnn.models.model import Model, shapes_of_params
@@ -23,7 +23,7 @@ from jaxnn.nn.initializers import INITIALIZERS, InitializerName
 from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.nn.linear import dense
 from jaxnn.nn.stochastic import dropout
-from jaxnn.typing import Array, Initializer, Params, PyTree, Scalar, Shape
+from jaxnn.typing import Array, Initializer, Params, PyTree, Scalar, Shapes
 
 
 @checked(sizes=SIZES)
@@ -177,8 +177,8 @@ def sliced_initializer(name: InitializerName, n_in: Array | int, n_out: Array | 
     return initializer
 
 
-@checked(network=LAYER, in_shape=ExampleShape())
-def slice_params(network: Layer, in_shape: Shape, params: Params) -> Params:
+@checked(network=LAYER, in_shape=ExampleTree())
+def slice_params(network: Layer, in_shape: Shapes, params: Params) -> Params:
     """Slice the params of a narrow network from those of a wider one with masked units.
 
     Args:

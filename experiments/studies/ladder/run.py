@@ -13,7 +13,8 @@ from experiments.datasets import encoder
 from experiments.datasets.dataset import Dataset
 from experiments.datasets.options import own_data_flags
 from experiments.networks import storage
-from experiments.networks.spec import NetworkSpec
+from experiments.networks.spec import Spec
+from experiments.networks.tables import table_spec
 from experiments.runs import proof
 from experiments.runs.divergence import skipped_lines
 from experiments.runs.folder import RunError, RunFolder, StartRun
@@ -35,7 +36,7 @@ class Baseline(NamedTuple):
 
     data: Dataset
     network: str
-    spec: NetworkSpec
+    spec: Spec
 
     @property
     def file(self) -> str:
@@ -55,9 +56,9 @@ def run_study(options: Options, start: StartRun) -> None:
     if options.patience is not None:
         early_stopping = jaxnn.EarlyStopping("dev_accuracy", options.patience, mode="max")
     datasets = [load_own(options, options.seed)] if own_data_flags(options) else load_datasets(options.seed)
-    batch_size = batch_size_of(options.batch_size, min(len(data.train.x) for data in datasets))
+    batch_size = batch_size_of(options.batch_size, min(len(data.train.y) for data in datasets))
     options = replace(options, batch_size=batch_size)
-    optimizers = {data.name: _optimizer(options, len(data.train.x)) for data in datasets}
+    optimizers = {data.name: _optimizer(options, len(data.train.y)) for data in datasets}
 
     folder = start([path for data in datasets for path in data.files])
     for data in datasets:
@@ -98,14 +99,14 @@ def _optimizer(options: Options, m: int) -> optax.GradientTransformation:
     return optimizer if options.max_norm is None else optax.chain(optimizer, jaxnn.optim.max_norm(options.max_norm))
 
 
-def baseline_specs(data: Dataset) -> dict[str, NetworkSpec]:
-    """Return the networks for a data set, with zero, one and three hidden layers."""
-    n_in, k = data.train.x.shape[1], len(data.classes)
+def baseline_specs(data: Dataset) -> dict[str, Spec]:
+    """Return the networks for a data set, with zero, one and three hidden layers, behind embeddings if it has any."""
+    row, k = (data.numbers, data.embedded), len(data.classes)
     k, output = (1, "binary") if k == 2 else (k, "softmax")
     return {
-        "logistic": NetworkSpec((n_in, k), output=output, init="zeros"),
-        "one-hidden": NetworkSpec((n_in, 32, k), output=output, init="he"),
-        "four-layers": NetworkSpec((n_in, 64, 32, 16, k), output=output, init="he"),
+        "logistic": table_spec(*row, (k,), output=output, init="zeros"),
+        "one-hidden": table_spec(*row, (32, k), output=output, init="he"),
+        "four-layers": table_spec(*row, (64, 32, 16, k), output=output, init="he"),
     }
 
 

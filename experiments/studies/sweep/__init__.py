@@ -11,8 +11,8 @@ Combinations with a diverged training come last. The test set is read once, for 
 differ in numbers share one program; each depth and each activation needs its own.
 
 With your own data (sweep FILE --label COLUMN), missing values become the median or the most frequent word of the
-training rows, and columns of words are one-hot encoded. encoder.json stores the encoding, with which predict RUN FILE
-classifies new rows.
+training rows; columns of words are one-hot encoded, or embedded if they have many words. encoder.json stores the
+encoding, with which predict RUN FILE classifies new rows.
 
 The run's folder holds sweep.csv (every training), report.txt, a plot of what was swept, and best.safetensors.
 """

@@ -24,7 +24,7 @@ def run_study(name: str, options: Options, start: StartRun) -> None:
     """Sweep on the data set of that name."""
     plan = make_plan(options)
     data = load(name, options)
-    batch_size = batch_size_of(options.batch_size, len(data.train.x))
+    batch_size = batch_size_of(options.batch_size, len(data.train.y))
     folder = start(data.files)
     if data.encoder is not None:
         folder.write_json(encoder.FILE, data.encoder)

@@ -9,8 +9,9 @@ import optax
 
 import jaxnn
 from experiments.datasets.dataset import Dataset
-from experiments.networks.spec import NetworkSpec
+from experiments.networks.spec import Spec
 from experiments.networks.storage import StoredNetwork
+from experiments.networks.tables import embed_categories, embedded_size, in_shape_of, table_spec
 from experiments.runs.divergence import ignore_divergence_warnings
 from experiments.runs.options import OnNan
 from experiments.studies.sweep.plan import Plan, Point, sizes
@@ -109,7 +110,7 @@ def train(
             "dev_loss": model.loss.value(z, dev.y).mean(),
         }
 
-    m = len(data.train.x)
+    m = len(data.train.y)
     with ignore_divergence_warnings():
         population = jaxnn.fit_population(
             member_of(group, data, optimizer),
@@ -124,7 +125,7 @@ def train(
             callback=callback,
             on_nan=on_nan,
             checkpoints=checkpoints,
-            chunk=max(1, PARAMS_AT_A_TIME // NetworkSpec(_sizes(data, group.sizes)).n_params),
+            chunk=max(1, PARAMS_AT_A_TIME // _spec(data, group.sizes).n_params),
         )
     params, last = jax.device_get(population.params), population.history[-1]
     n_seeds = len(population.diverged_at) // len(group.points)
@@ -171,7 +172,7 @@ def loss_of(share: Any, classes: int) -> jaxnn.Loss:
 
 def network_of(training: Training, point: Point, data: Dataset) -> StoredNetwork:
     """Return the network of a training; if it is narrower than its group's, only its first units, which it used."""
-    spec = NetworkSpec(_sizes(data, sizes(point)), point["activation"], _output(data))
+    spec = _spec(data, sizes(point), point["activation"])
     model = spec.model()
     params = slice_params(model.network, model.in_shape, training.params)
     return StoredNetwork(spec, params, data.classes, data.image_shape, data.standardizer)
@@ -179,13 +180,24 @@ def network_of(training: Training, point: Point, data: Dataset) -> StoredNetwork
 
 def _model(group: Group, data: Dataset, h: Point) -> jaxnn.Model:
     options = dict(output=_output(data), init="he", dropout_rate=h["dropout"])
+    n_in = embedded_size(data.numbers, data.embedded)
+    layer_sizes = (n_in, *group.sizes, _outputs(data))
     if "width" not in group.varying:
-        return jaxnn.mlp(_sizes(data, group.sizes), h["activation"], **options)
-    return traced_width_mlp(_sizes(data, group.sizes), h["width"], h["activation"], **options)
+        model = jaxnn.mlp(layer_sizes, h["activation"], **options)
+    else:
+        model = traced_width_mlp(layer_sizes, h["width"], h["activation"], **options)
+    if not data.embedded:
+        return model
+    network = jaxnn.chain(*embed_categories(data.embedded), model.network)
+    return model._replace(network=network, in_shape=in_shape_of(data.numbers, data.embedded))
 
 
-def _sizes(data: Dataset, hidden: tuple[int, ...]) -> tuple[int, ...]:
-    return data.train.x.shape[1], *hidden, 1 if len(data.classes) == 2 else len(data.classes)
+def _spec(data: Dataset, hidden: tuple[int, ...], activation: str = "relu") -> Spec:
+    return table_spec(data.numbers, data.embedded, (*hidden, _outputs(data)), activation, _output(data))
+
+
+def _outputs(data: Dataset) -> int:
+    return 1 if len(data.classes) == 2 else len(data.classes)
 
 
 def _output(data: Dataset) -> str:

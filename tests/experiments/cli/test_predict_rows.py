@@ -389,8 +389,8 @@ def column(**values):
     return {"label": "y", "reading": READING, "columns": [number | values]}
 
 
-def category(levels, most_frequent):
-    levels = dict(kind="category", name="a", levels=levels, most_frequent=most_frequent)
+def category(levels, most_frequent, kind="category"):
+    levels = dict(kind=kind, name="a", levels=levels, most_frequent=most_frequent)
     return {"label": "y", "reading": READING, "columns": [levels]}
 
 
@@ -406,7 +406,7 @@ def reading(**values):
         (column() | {"more": 1}, "expected an object of label, reading and columns"),
         (column() | {"label": 1}, "expected label to be a string"),
         (column() | {"columns": []}, "columns a list that is not empty"),
-        (column() | {"columns": [7]}, "expected a column of kind number or category, got 7"),
+        (column() | {"columns": [7]}, "expected a column of kind number or category or embedded, got 7"),
         (column() | {"reading": []}, "expected reading to be an object of"),
         (reading(code="x"), "expected reading to be an object of"),
         (reading(delimiter=";;"), "delimiter must be a character or null"),
@@ -434,12 +434,14 @@ def reading(**values):
         (category([], "a"), "different words that include the most frequent one"),
         (category([1], 1), "at most 100 words"),
         (category([str(i) for i in range(101)], "1"), "at most 100 words"),
+        (category([str(i) for i in range(50_001)], "1", "embedded"), "at most 50000 words"),
+        (category(["a"], "b", "embedded"), "different words that include the most frequent one"),
         (b'{"label": "y", "label": "z"}', 'the names in an object must be different, got "label" twice'),
         (b'{"label": NaN}', "NaN is not JSON"),
         (b"[" * 10**6, "nested too deeply"),
         (b'{"label":' * 1000 + b"1" + b"}" * 1000, "expected an object|nested too deeply"),
         (b"\xff", "damaged, not JSON"),
-        (b" " * (encoder.MOST_BYTES + 1), "more than 16,777,216 bytes"),
+        (b" " * (encoder.MOST_BYTES + 1), "more than 67,108,864 bytes"),
     ],
 )
 def test_invalid_encoder_is_a_one_line_error(tmp_path, content, message):

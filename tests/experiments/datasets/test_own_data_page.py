@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -87,7 +88,7 @@ WHOLE_COLUMN = {
     "no value in any row": (["", "NA"], B),
 }
 WORDS = {
-    "at most 100 different words, dates, or yes and no": ["yes", "no"],
+    "at most 50 different words, dates, or yes and no": ["yes", "no"],
     "a different word in each row": [f"name {i}" for i in range(M)],
     "NA among words": ["NA", "EU"],
     "words that differ only in case": ["yes", "Yes"],
@@ -115,7 +116,8 @@ def notes_of(tmp_path):
             data = read_own_data(path, label, "", (0.7, 0.15, 0.15), 0, Reading(**reading))
         except InvalidFileError as error:
             return str(error).removeprefix(str(path))
-        assert all(np.isfinite(part.x).all() for part in (data.train, data.dev, data.test))
+        parts = jax.tree.leaves([part.x for part in (data.train, data.dev, data.test)])
+        assert all(np.isfinite(array).all() for array in parts)
         return "\n".join(data.notes)
 
     return call
@@ -183,8 +185,20 @@ def test_whole_columns_of_numbers(notes_of):
 
 def test_columns_of_words(notes_of):
     rows = dict(tables()["The column has"])
-    many, kept = "more than 100 different words", "NA among words, with `--words a` or `--missing ''`"
-    assert set(rows) == {*WORDS, many, kept}
+    many, kept = (
+        "more than 100 different words in fewer rows, or dates",
+        "NA among words, with `--words a` or `--missing ''`",
+    )
+    embedded, some = (
+        "more than 50 different words, with two rows of each on average",
+        "51 to 100 different words in fewer rows",
+    )
+    assert set(rows) == {*WORDS, many, kept, embedded, some}
+    check(rows[embedded], notes_of("a,y\n" + "".join(f"name {i % 60},{i % 7 % 2}\n" for i in range(600))))
+    check(rows[some], notes_of("a,y\n" + "".join(f"name {i % 60},{i % 7 % 2}\n" for i in range(100))))
+    dates = "a,y\n" + "".join(f"2024-{1 + i // 28 % 9}-{1 + i % 28},{i % 7 % 2}\n" for i in range(2000))
+    check(rows[many], notes_of(dates))
+    assert "words, embedded, 252 levels" in notes_of(dates, words="a")
     for name, fields in WORDS.items():
         check(rows[name], notes_of(text(cycle(fields))))
     check(rows[many], notes_of("a,y\n" + "".join(f"name {i},{i % 2}\n" for i in range(300))))
