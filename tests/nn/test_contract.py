@@ -178,6 +178,17 @@ def test_a_shape_is_a_tuple_for_one_array_of_floats_and_a_tree_else():
     assert nn.fan_out(jaxnn.dense(2), nn.identity()).init(KEY, (3,))[1] == (shaped(2), shaped(3))
 
 
+def test_an_embedding_starts_by_name():
+    """Near 0, so that rows that are never looked up add little; a name can be stored, a function cannot."""
+    layer = nn.embedding(5000, 4, "normal")
+    E = np.asarray(layer.init(KEY, shaped(dtype="int32"))[0]["E"])
+    assert abs(E.std() - 0.01) < 5e-4 and abs(E.mean()) < 5e-4
+    assert not np.any(nn.embedding(5, 4, "zeros").init(KEY, shaped(dtype="int32"))[0]["E"])
+    assert jaxnn.models.io.network_from_json(jaxnn.models.io.network_to_json(layer)) == layer
+    with pytest.raises(ValueError, match=r"init must be one of \['normal', 'zeros'\] or a function, got 'he'"):
+        nn.embedding(5, 4, "he")
+
+
 @pytest.mark.parametrize(
     ("layer", "in_shape", "message"),
     [

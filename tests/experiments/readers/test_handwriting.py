@@ -140,6 +140,15 @@ def test_table_and_shadow_around_the_paper_are_not_ink(tmp_path):
         assert np.corrcoef(read_handwriting(tmp_path / name).ravel(), as_mnist(ink).ravel())[0, 1] > 0.93, name
 
 
+@pytest.mark.parametrize("name", ["two", "seven", "four"])
+def test_narrow_crop_is_the_same_digit(name, tmp_path):
+    """With margins of a tenth, so that ink covers much of the picture."""
+    ink = drawn(name, 150)
+    for path, pixels in ((tmp_path / "dark.png", 230 - 200 * ink), (tmp_path / "light.png", 30 + 200 * ink)):
+        Image.fromarray(pixels.astype(np.uint8)).save(path)
+        assert np.corrcoef(read_handwriting(path).ravel(), as_mnist(ink).ravel())[0, 1] > 0.95, path
+
+
 def test_mnist_image_is_unchanged(tmp_path):
     pixels = np.zeros((28, 28), np.uint8)
     pixels[2:22, 9:13] = np.random.default_rng(0).integers(1, 256, (20, 4))  # neither centered nor in the box
