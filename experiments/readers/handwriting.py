@@ -148,10 +148,18 @@ def _digit(path: Path, darkness: np.ndarray) -> tuple[np.ndarray, tuple[slice, s
 def _noise(darkness: np.ndarray) -> float:
     """Return the deviation of the paper's noise, which is larger in shadow: the third quartile over 16 parts.
 
-    In each part it is 1.48 times the median distance from the median, which strokes hardly change.
+    In each part it is 1.48 times the median distance from the median, or, if that is smaller, of differences of pixels
+    that are too far apart to be blurred together, divided by √2: thick strokes change the first, edges the second.
     """
+    lag = max(1, round(3 * _BLUR * max(darkness.shape) / _LARGEST))
     parts = [part for rows in np.array_split(darkness, 4) for part in np.array_split(rows, 4, axis=1) if part.size]
-    return float(1.4826 * np.quantile([np.median(np.abs(part - np.median(part))) for part in parts], 0.75))
+    return float(1.4826 * np.quantile([_spread(part, lag) for part in parts], 0.75))
+
+
+def _spread(part: np.ndarray, lag: int) -> float:
+    around = np.median(np.abs(part - np.median(part)))
+    differences = part[:, lag:] - part[:, :-lag]
+    return min(around, np.median(np.abs(differences)) / 2**0.5) if differences.size else around
 
 
 def _is_around(mark: np.ndarray) -> bool:

@@ -94,6 +94,7 @@ CONDITIONS = {
     "yellow pen": dict(pen=(0.95, 0.9, 0.1)),
     "light pencil": dict(pen=(0.75, 0.75, 0.75), noise=0.01),
     "in a corner": dict(at=(0, 249)),
+    "filling the photo": dict(size=(160, 170), at=(5, 10), slope=0.1, noise=0.02),
     "a large photo": dict(size=(1200, 1500), at=(700, 200)),
     "upside down": dict(exif=3),
     "turned right": dict(exif=6),
@@ -108,6 +109,20 @@ def test_photo_is_the_digit_under_every_condition(condition, kind, tmp_path):
     ink = drawn("two", 150)
     got = read_handwriting(photograph(tmp_path / f"a.{kind}", ink, **CONDITIONS[condition]))
     assert np.corrcoef(got.ravel(), as_mnist(ink).ravel())[0, 1] > 0.93
+
+
+@pytest.mark.parametrize(
+    ("thickness", "sides", "size", "at"), [(50, (306, 301), (406, 435), (9, 0)), (39, (314, 199), (321, 337), (15, 1))]
+)
+def test_thick_ink_is_not_noise(thickness, sides, size, at, tmp_path):
+    """It covers half of several parts of the photo, in which pixels differ by as much as ink from paper."""
+    image = Image.new("L", sides)
+    ImageDraw.Draw(image).ellipse((4, 4, sides[0] - 5, sides[1] - 5), outline=255, width=thickness)
+    ink = np.asarray(image, np.float64) / 255
+    got, expected = read_handwriting(photograph(tmp_path / "a.png", ink, size, at, slope=0.15)), as_mnist(ink)
+    # Its center of mass is at one half of a pixel, which rounding may shift by one.
+    shifted = [np.roll(expected, (i, j), (0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+    assert max(np.corrcoef(got.ravel(), each.ravel())[0, 1] for each in shifted) > 0.95
 
 
 def test_light_on_dark_is_the_same_digit(tmp_path):
