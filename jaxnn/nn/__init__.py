@@ -23,6 +23,8 @@ from jaxnn.nn.linear import *
 from jaxnn.nn.normalization import *
 from jaxnn.nn.padding import *
 from jaxnn.nn.pooling import *
+from jaxnn.nn.probabilities import *
+from jaxnn.nn.rectifiers import *
 from jaxnn.nn.repetition import *
 from jaxnn.nn.rescaling import *
 from jaxnn.nn.reshaping import *
