@@ -111,7 +111,7 @@ def test_an_interrupted_run_is_resumed_and_its_times_are_added(trainings):
     assert trainings.executed == [("resume", str(path), "--data-dir", str(trainings.folder))]
 
 
-def test_a_run_of_other_code_is_read_only_if_asked_for(trainings):
+def test_a_run_of_other_code_is_read_with_reuse_alone(trainings):
     trainings.add("mnist-1", 0.02, source="0123456789ab")
     got = reach(ROW, trainings.folder, None, reuse=True)
     assert (got.errors, got.other, trainings.executed) == ([2.0] * 3, True, [])
