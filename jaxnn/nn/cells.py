@@ -33,9 +33,9 @@ class Cell(NamedTuple):
       state: the shapes of the state's arrays without the axis of examples. The first array is the cell's output.
       init: `init(key, in_shape) -> params`, a dictionary; `in_shape` is the shape of an example at one time.
       step: `step(params, state, u) -> (state, kept)`: the next state, a tuple of arrays, and what `backward` needs of
-        the step besides the state before.
-      backward: `backward(params, state, kept, dstate) -> (dparams, dstate, du)`, where `state` is that before the step:
-        the vector-Jacobian product of `(params, state, u) -> state`. `dparams` may omit what `step` does not use.
+        the step besides the states.
+      backward: `backward(params, states, kept, dstate) -> (dparams, dstate, du)`, with `states` (before, after) the
+        step: the vector-Jacobian product of `(params, state, u) -> state`. `dparams` may omit what `step` does not use.
       project: `project(params, x) -> u`, the part of a step that needs no state, of rows (m, n_in). By default u is x.
       project_backward: `project_backward(params, x, du) -> (dparams, dx)`, the vector-Jacobian product of `project`.
 
@@ -48,7 +48,7 @@ class Cell(NamedTuple):
       ...     state=((1,),),
       ...     init=lambda key, in_shape: {},
       ...     step=lambda params, state, x: ((state[0] + x,), ()),
-      ...     backward=lambda params, state, kept, dstate: ({}, dstate, dstate[0]),
+      ...     backward=lambda params, states, kept, dstate: ({}, dstate, dstate[0]),
       ... )
       >>> layer = nn.recurrent(total)
       >>> print(layer.infer({}, (), jnp.array([[[1.0], [2.0], [3.0]]])).ravel())
@@ -58,7 +58,7 @@ class Cell(NamedTuple):
     state: tuple[Shape, ...]
     init: Callable[[Key, Shape], Params]
     step: Callable[[Params, State, PyTree], tuple[State, Cache]]
-    backward: Callable[[Params, State, Cache, State], tuple[Params, State, PyTree]]
+    backward: Callable[[Params, tuple[State, State], Cache, State], tuple[Params, State, PyTree]]
     project: Callable[[Params, Array], PyTree] = inputs_as_they_are
     project_backward: Callable[[Params, Array, PyTree], tuple[Params, Array]] = inputs_backward
 

@@ -58,7 +58,7 @@ def gru_cell_forward(params: Params, state: State, u: Array) -> tuple[State, dic
 
 
 def gru_cell_backward(
-    params: Params, state: State, kept: dict[str, Array], dstate: State
+    params: Params, states: tuple[State, State], kept: dict[str, Array], dstate: State
 ) -> tuple[Params, State, Array]:
     """Compute dW_a, db_a, da_{t-1} and du of one step from the cotangent da of its output.
 
@@ -71,7 +71,7 @@ def gru_cell_backward(
 
     Args:
       params: `{"W_x": (3 n, n_in), "W_a": (3 n, n), "b": (3 n,), "b_a": (n,)}`.
-      state: (a_{t-1},), (m, n).
+      states: ((a_{t-1},), (a_t,)), each (m, n).
       kept: the cache of `gru_cell_forward`.
       dstate: (da,), (m, n).
 
@@ -79,12 +79,12 @@ def gru_cell_backward(
       >>> import jax.numpy as jnp
       >>> params = {"W_x": jnp.zeros((3, 1)), "W_a": jnp.zeros((3, 1)), "b": jnp.zeros(3), "b_a": jnp.zeros(1)}
       >>> state = (jnp.ones((1, 1)),)
-      >>> _, kept = gru_cell_forward(params, state, jnp.zeros((1, 3)))
-      >>> dparams, (da,), du = gru_cell_backward(params, state, kept, (jnp.ones((1, 1)),))
+      >>> after, kept = gru_cell_forward(params, state, jnp.zeros((1, 3)))
+      >>> dparams, (da,), du = gru_cell_backward(params, (state, after), kept, (jnp.ones((1, 1)),))
       >>> print(da, du)
       [[0.5]] [[ 0.   -0.25  0.5 ]]
     """
-    (a,), (da,), gates, g, v = state, dstate, kept["gates"], kept["g"], kept["v"]
+    (a,), (da,), gates, g, v = states[0], dstate, kept["gates"], kept["g"], kept["v"]
     r, z = jnp.split(gates, 2, axis=-1)
     dh = da * z * (1 - g * g)
     dgates = jnp.concatenate([dh * v, da * (g - a)], axis=-1) * gates * (1 - gates)
@@ -130,7 +130,7 @@ def gru_reset_before_forward(params: Params, state: State, u: Array) -> tuple[St
 
 
 def gru_reset_before_backward(
-    params: Params, state: State, kept: dict[str, Array], dstate: State
+    params: Params, states: tuple[State, State], kept: dict[str, Array], dstate: State
 ) -> tuple[Params, State, Array]:
     """Compute dW_a, da_{t-1} and du of one step from the cotangent da of its output.
 
@@ -143,7 +143,7 @@ def gru_reset_before_backward(
 
     Args:
       params: `{"W_x": (3 n, n_in), "W_a": (3 n, n), "b": (3 n,)}`.
-      state: (a_{t-1},), (m, n).
+      states: ((a_{t-1},), (a_t,)), each (m, n).
       kept: the cache of `gru_reset_before_forward`.
       dstate: (da,), (m, n).
 
@@ -151,12 +151,12 @@ def gru_reset_before_backward(
       >>> import jax.numpy as jnp
       >>> params = {"W_x": jnp.zeros((3, 1)), "W_a": jnp.zeros((3, 1)), "b": jnp.zeros(3)}
       >>> state = (jnp.ones((1, 1)),)
-      >>> _, kept = gru_reset_before_forward(params, state, jnp.zeros((1, 3)))
-      >>> dparams, (da,), du = gru_reset_before_backward(params, state, kept, (jnp.ones((1, 1)),))
+      >>> after, kept = gru_reset_before_forward(params, state, jnp.zeros((1, 3)))
+      >>> dparams, (da,), du = gru_reset_before_backward(params, (state, after), kept, (jnp.ones((1, 1)),))
       >>> print(da, du)
       [[0.5]] [[ 0.   -0.25  0.5 ]]
     """
-    (a,), (da,), gates, g, W_a = state, dstate, kept["gates"], kept["g"], params["W_a"]
+    (a,), (da,), gates, g, W_a = states[0], dstate, kept["gates"], kept["g"], params["W_a"]
     n = a.shape[-1]
     r, z = jnp.split(gates, 2, axis=-1)
     dh = da * z * (1 - g * g)

@@ -53,7 +53,7 @@ def lstm_cell_forward(params: Params, state: State, u: Array) -> tuple[State, di
 
 
 def lstm_cell_backward(
-    params: Params, state: State, kept: dict[str, Array], dstate: State
+    params: Params, states: tuple[State, State], kept: dict[str, Array], dstate: State
 ) -> tuple[Params, State, Array]:
     """Compute dW_a, the cotangents of a_{t-1} and c_{t-1}, and du of one step from those of a_t and c_t.
 
@@ -68,7 +68,7 @@ def lstm_cell_backward(
 
     Args:
       params: `{"W_x": (4 n, n_in), "W_a": (4 n, n), "b": (4 n,)}`.
-      state: (a_{t-1}, c_{t-1}), each (m, n).
+      states: ((a_{t-1}, c_{t-1}), (a_t, c_t)), each (m, n).
       kept: the cache of `lstm_cell_forward`.
       dstate: the cotangents of (a_t, c_t), each (m, n).
 
@@ -76,12 +76,13 @@ def lstm_cell_backward(
       >>> import jax.numpy as jnp
       >>> params = {"W_x": jnp.zeros((4, 1)), "W_a": jnp.zeros((4, 1)), "b": jnp.zeros(4)}
       >>> state = jnp.zeros((1, 1)), jnp.ones((1, 1))
-      >>> _, kept = lstm_cell_forward(params, state, jnp.zeros((1, 4)))
-      >>> dparams, (da, dc), du = lstm_cell_backward(params, state, kept, (jnp.zeros((1, 1)), jnp.ones((1, 1))))
+      >>> after, kept = lstm_cell_forward(params, state, jnp.zeros((1, 4)))
+      >>> dstate = jnp.zeros((1, 1)), jnp.ones((1, 1))
+      >>> dparams, (da, dc), du = lstm_cell_backward(params, (state, after), kept, dstate)
       >>> print(dc, du)
       [[0.5]] [[0.25 0.   0.   0.5 ]]
     """
-    (a, c), (da, dc), g, tanh_c = state, dstate, kept["g"], kept["tanh_c"]
+    (a, c), (da, dc), g, tanh_c = states[0], dstate, kept["g"], kept["tanh_c"]
     f, i, o = jnp.split(kept["gates"], 3, axis=-1)
     dc = dc + da * o * (1 - tanh_c * tanh_c)
     dgates = jnp.concatenate([dc * c, dc * g, da * tanh_c], axis=-1) * kept["gates"] * (1 - kept["gates"])

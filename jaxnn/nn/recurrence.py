@@ -48,7 +48,7 @@ def recurrent(
 
     Derivation. The state s_t reaches the loss through y_t and through s_{t+1}, so ds_t is dy_t in its first array plus
     what the backward of step t + 1 returns; read against time, each step's backward gives ds_{t-1}. The weights take
-    part in every step, so dparams is the sum over t. `Cell` says how that sum becomes a matrix product.
+    part in every step, so dparams is the sum over t. `Cell` describes how that sum becomes a matrix product.
 
     Args:
       cell: one step, such as `lstm_cell(128)`.
@@ -66,7 +66,7 @@ def recurrent(
       of the cell; a learned state is "start", a tuple.
 
     Raises:
-      ValueError: if an argument is none of these; at `init`, if an example is not a sequence of floats (T, n_in); when
+      ValueError: if an argument has another value; at `init`, if an example is not a sequence of floats (T, n_in); when
         called, if lengths are not whole numbers from 0 to T.
 
     Example:
@@ -98,18 +98,18 @@ def recurrent(
         x, lengths = arrays_of(x)
         x, of_cell = floats(x, "x"), _without_start(params)
         mask = within(lengths, x.shape[1])
-        if start is None:
-            start = _start(cell, params, x)
+        start = _start(cell, params, x) if start is None else start
         last, after, kept = run(cell, of_cell, *_time_first(x, mask), start, reverse)
         y = with_lengths(zero_beyond(mask, after[0].swapaxes(0, 1)), lengths) if outputs == "all" else last[0]
         return ((y, last) if given else y), (x, lengths, start, after, kept)
 
     def forward(params, x, key=None):
-        y, (*cache, kept) = run_all(params, x)
-        return y, (*cache, None if remat else kept)
+        y, (x, lengths, start, after, kept) = run_all(params, x)
+        return y, (x, lengths, start if given else None, after, None if remat else kept)
 
     def backward(params, cache, dy):
         x, lengths, start, after, kept = cache
+        start = _start(cell, params, x) if start is None else start
         mask = within(lengths, x.shape[1])
         dy, dlast = dy if given else (dy, jax.tree.map(jnp.zeros_like, start))
         dys = None
@@ -176,7 +176,7 @@ CASES = {
     "recurrent_lstm": (lambda: recurrent(lstm_cell(4)), (5, 3)),
     "recurrent_lstm_lengths": (lambda: recurrent(lstm_cell(4)), PADDED),
     "recurrent_lstm_remat": (lambda: recurrent(lstm_cell(4), remat="gates"), PADDED),
-    "recurrent_lstm_long": (lambda: recurrent(lstm_cell(2)), (150, 3)),
+    "recurrent_lstm_in_pieces": (lambda: recurrent(lstm_cell(2)), (36, 3)),
     "recurrent_gru": (lambda: recurrent(gru_cell(4)), PADDED),
     "recurrent_gru_before": (lambda: recurrent(gru_cell(4, "before"), reverse=True), PADDED),
     "recurrent_gru_remat": (lambda: recurrent(gru_cell(4, "before"), "last", remat="gates"), (5, 3)),

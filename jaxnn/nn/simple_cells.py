@@ -18,7 +18,7 @@ INIT = OneOf(INITIALIZERS) | Function("key", "shape", "dtype")
 
 
 @checked(params=Leaves(W_x="n n_in", W_a="n n", b="n"), u=Floats("m n"))
-def simple_cell_forward(params: Params, state: State, u: Array) -> tuple[State, Array]:
+def simple_cell_forward(params: Params, state: State, u: Array) -> tuple[State, tuple[()]]:
     """Compute a_t = tanh(W_a a_{t-1} + u), one step of a simple recurrent network.
 
     Args:
@@ -27,7 +27,7 @@ def simple_cell_forward(params: Params, state: State, u: Array) -> tuple[State, 
       u: W_x x_t + b, (m, n).
 
     Returns:
-      (a_t,), and the cache, which is a_t.
+      (a_t,). Nothing is cached.
 
     Example:
       >>> import jax.numpy as jnp
@@ -39,10 +39,12 @@ def simple_cell_forward(params: Params, state: State, u: Array) -> tuple[State, 
     """
     (a,) = state
     a = jnp.tanh(u + a @ params["W_a"].T)
-    return (a,), a
+    return (a,), ()
 
 
-def simple_cell_backward(params: Params, state: State, a: Array, dstate: State) -> tuple[Params, State, Array]:
+def simple_cell_backward(
+    params: Params, states: tuple[State, State], kept: tuple[()], dstate: State
+) -> tuple[Params, State, Array]:
     """Compute dW_a, da_{t-1} and du of one step from the cotangent da of its output.
 
     Derivation. With z = W_a a_{t-1} + u and a = tanh(z), dz = da (1 - a²) is du; z is a dense layer of a_{t-1}, so
@@ -50,20 +52,21 @@ def simple_cell_backward(params: Params, state: State, a: Array, dstate: State) 
 
     Args:
       params: `{"W_x": (n, n_in), "W_a": (n, n), "b": (n,)}`.
-      state: (a_{t-1},), (m, n).
-      a: the output, (m, n).
+      states: ((a_{t-1},), (a_t,)), each (m, n).
+      kept: the cache of `simple_cell_forward`.
       dstate: (da,), (m, n).
 
     Example:
       >>> import jax.numpy as jnp
       >>> params = {"W_x": jnp.ones((1, 1)), "W_a": jnp.full((1, 1), 3.0), "b": jnp.zeros(1)}
       >>> one = jnp.ones((1, 1))
-      >>> dparams, (da,), du = simple_cell_backward(params, (2 * one,), 0 * one, (one,))
+      >>> dparams, (da,), du = simple_cell_backward(params, ((2 * one,), (0 * one,)), (), (one,))
       >>> dparams["W_a"].item(), da.item(), du.item()
       (2.0, 3.0, 1.0)
     """
+    (before,), (a,) = states
     dz = dstate[0] * (1 - a * a)
-    return {"W_a": dz.T @ state[0]}, (dz @ params["W_a"],), dz
+    return {"W_a": dz.T @ before}, (dz @ params["W_a"],), dz
 
 
 @factory

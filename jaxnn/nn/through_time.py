@@ -97,20 +97,20 @@ def run_backward(
         return jax.tree.map(lambda s, a: jnp.where(i == edge, s, a), start, found)
 
     def step(dstate, at):
-        state, kept, live, dy = at
+        states, kept, live, dy = at
         dstate = dstate if dy is None else (dstate[0] + dy, *dstate[1:])
         within = dstate if live is None else _where(live, dstate, jax.tree.map(jnp.zeros_like, dstate))
-        dbefore = cell.backward(params, state, kept, within)[1]
+        dbefore = cell.backward(params, states, kept, within)[1]
         return dbefore if live is None else _where(live, dbefore, dstate), within
 
     def piece(carry, at):
         (dstate, total), (i, xs, after, kept, live, dys) = carry, at
         before = jax.tree.map(partial(_shifted, reverse), state_before(i), after)
-        rows = _rows(before)
         if kept is None:
-            kept = _times(cell.step(params, rows, cell.project(params, _rows(xs)))[1], m)
-        dstate, dstates = _scan(step, dstate, (before, kept, live, dys), not reverse)
-        dparams, _, du = cell.backward(params, rows, _rows(kept), _rows(dstates))
+            kept = _times(cell.step(params, _rows(before), cell.project(params, _rows(xs)))[1], m)
+        states = before, after
+        dstate, dstates = _scan(step, dstate, (states, kept, live, dys), not reverse)
+        dparams, _, du = cell.backward(params, _rows(states), _rows(kept), _rows(dstates))
         of_project, dx = cell.project_backward(params, _rows(xs), du)
         return (dstate, _sum(total, dparams, of_project)), _times(dx, m)
 
