@@ -33,7 +33,6 @@ from jaxnn.nn.recurrence import *
 from jaxnn.nn.repetition import *
 from jaxnn.nn.rescaling import *
 from jaxnn.nn.reshaping import *
-from jaxnn.nn.sequences import *
 from jaxnn.nn.shapes import *
 from jaxnn.nn.simple_cells import *
 from jaxnn.nn.stepwise import *
@@ -42,6 +41,7 @@ from jaxnn.nn.summaries import *
 from jaxnn.nn.transforms import *
 from jaxnn.nn.transposed_convolution import *
 from jaxnn.nn.upsampling import *
+from jaxnn.sequences import *
 
 # The files' own names are modules here, and no part of what is public. Type checkers, which run no loop, take the names
 # of the stars as exported.

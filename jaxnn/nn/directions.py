@@ -14,9 +14,9 @@ from jaxnn.nn.combinators import combined, in_a_tuple, layer_keys
 from jaxnn.nn.layer import Layer
 from jaxnn.nn.lstm_cells import lstm_cell
 from jaxnn.nn.recurrence import PADDED, recurrent
-from jaxnn.nn.sequences import Sequences, shape_with_lengths, with_lengths
-from jaxnn.nn.shapes import structs
+from jaxnn.nn.shapes import array_of, structs, with_lengths_of
 from jaxnn.nn.simple_cells import simple_cell
+from jaxnn.sequences import Sequences, with_lengths
 from jaxnn.typing import Array
 
 __all__ = ["bidirectional"]
@@ -55,9 +55,8 @@ def bidirectional(cell: Cell, outputs: Literal["all", "last"] = "all", remat: Li
         (forward, shape), (backward, _) = (
             layer.init(one, in_shape) for layer, one in zip(directions, layer_keys(key, 2), strict=True)
         )
-        shape, lengths = shape if isinstance(shape, Sequences) else (shape, None)
-        *axes, n = structs(shape).shape
-        return (forward, backward), shape_with_lengths((*axes, 2 * n), lengths)
+        *axes, n = structs(array_of(shape)).shape
+        return (forward, backward), with_lengths_of(shape, (*axes, 2 * n))
 
     def forward(run, x):
         return _merged(partial(jnp.concatenate, axis=-1), [run(0, x), run(1, x)])

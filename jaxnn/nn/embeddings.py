@@ -15,7 +15,7 @@ from jaxnn.constraints import (
     checked,
 )
 from jaxnn.factories.decorator import factory
-from jaxnn.nn.indices import Indices
+from jaxnn.indices import Indices
 from jaxnn.nn.layer import Layer
 from jaxnn.typing import Array, Initializer, Params
 

@@ -12,18 +12,17 @@ from jaxnn.nn.cells import CELL, Cell
 from jaxnn.nn.gru_cells import gru_cell
 from jaxnn.nn.layer import Layer
 from jaxnn.nn.lstm_cells import lstm_cell
-from jaxnn.nn.sequences import (
+from jaxnn.nn.shapes import array_of, structs, with_lengths_of
+from jaxnn.nn.simple_cells import simple_cell
+from jaxnn.nn.through_time import run, run_backward
+from jaxnn.sequences import (
     Sequences,
     arrays_of,
     cotangent_with_lengths,
-    shape_with_lengths,
     with_lengths,
     within,
     zero_beyond,
 )
-from jaxnn.nn.shapes import structs
-from jaxnn.nn.simple_cells import simple_cell
-from jaxnn.nn.through_time import run, run_backward
 from jaxnn.typing import Array, Params, Shape, State
 
 __all__ = ["recurrent"]
@@ -84,13 +83,12 @@ def recurrent(
     @checked(key=RandomKey())
     def init(key, in_shape):
         x, state_shape = in_shape if given else (in_shape, None)
-        x, lengths = x if isinstance(x, Sequences) else (x, None)
-        n_steps, *at_one_time = structs(_SHAPE.check("in_shape", x)).shape
+        n_steps, *at_one_time = structs(_SHAPE.check("in_shape", array_of(x))).shape
         params = cell.init(key, tuple(at_one_time))
         if learned:
             params = params | {"start": _zeros(cell, (), jax.tree.leaves(params))}
         out = cell.state[0]
-        y = shape_with_lengths((n_steps, *out), lengths) if outputs == "all" else out
+        y = with_lengths_of(x, (n_steps, *out)) if outputs == "all" else out
         return params, ((structs(y), state_shape) if given else y)
 
     def run_all(params, x):

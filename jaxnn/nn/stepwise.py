@@ -16,17 +16,15 @@ from jaxnn.nn.composition import chain
 from jaxnn.nn.layer import LAYER, Layer, observe_nothing, observes
 from jaxnn.nn.linear import dense
 from jaxnn.nn.recurrence import PADDED
-from jaxnn.nn.sequences import (
-    Sequences,
+from jaxnn.nn.shapes import array_of, simplified, structs, with_lengths_of
+from jaxnn.nn.stochastic import dropout
+from jaxnn.sequences import (
     arrays_of,
     cotangent_with_lengths,
-    shape_with_lengths,
     with_lengths,
     within,
     zero_beyond,
 )
-from jaxnn.nn.shapes import simplified, structs
-from jaxnn.nn.stochastic import dropout
 from jaxnn.typing import Array
 
 __all__ = ["each_step"]
@@ -59,10 +57,9 @@ def each_step(layer: Layer) -> Layer:
     """
 
     def init(key, in_shape):
-        x, lengths = in_shape if isinstance(in_shape, Sequences) else (in_shape, None)
-        n_steps, *at_one_time = structs(x).shape
-        params, out_shape = layer.init(key, simplified(jax.ShapeDtypeStruct(tuple(at_one_time), structs(x).dtype)))
-        return params, shape_with_lengths((n_steps, *out_shape), lengths)
+        x = structs(array_of(in_shape))
+        params, out_shape = layer.init(key, simplified(jax.ShapeDtypeStruct(x.shape[1:], x.dtype)))
+        return params, with_lengths_of(in_shape, (x.shape[0], *out_shape))
 
     def by_rows(run: Callable[[Array], Array], x: Any, lengths: Array | None) -> Any:
         """Return `run` of the rows of x (m, T, ...), with 0 beyond the lengths before and after."""
@@ -100,7 +97,7 @@ def each_step(layer: Layer) -> Layer:
     return Layer(init, forward, backward, infer, observe, layer.across, layer.parts)
 
 
-def _counts(rows: Array | None, lengths: Array | None, axes: tuple[int, int]) -> Array | None:
+def _counts(rows: Array | None, lengths: Array | None, axes: tuple[int, ...]) -> Array | None:
     """Return how much each time of each example counts, (m T,): that of the example, and 0 beyond its length."""
     mask = within(lengths, axes[1])
     if rows is None:

@@ -22,7 +22,7 @@ from jax import lax
 
 from jaxnn.arrays import cast_like, widened
 from jaxnn.nn.cells import Cell
-from jaxnn.nn.sequences import beside
+from jaxnn.sequences import beside
 from jaxnn.typing import Array, Cache, Params, PyTree, State
 
 _ROWS = 64

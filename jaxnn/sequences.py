@@ -7,9 +7,8 @@ import jax.numpy as jnp
 
 from jaxnn.arrays import zero_cotangent
 from jaxnn.constraints import Numbers, checked
-from jaxnn.nn.indices import Indices
-from jaxnn.nn.shapes import structs
-from jaxnn.typing import Array, PyTree, Shape, Shapes
+from jaxnn.indices import Indices
+from jaxnn.typing import Array, PyTree
 
 __all__ = ["Sequences"]
 
@@ -54,13 +53,8 @@ def arrays_of(x: Any) -> tuple[Array, Array | None]:
 
 
 def with_lengths(y: Any, lengths: Any) -> Any:
-    """Return an array (m, T, ...), or its shape, as `Sequences` if there are lengths."""
+    """Return an array (m, T, ...) as `Sequences` if there are lengths."""
     return y if lengths is None else Sequences(y, lengths)
-
-
-def shape_with_lengths(shape: Shape, lengths: Any) -> Shapes:
-    """Return the shape of an array (m, T, ...), as that of `Sequences` if there are lengths."""
-    return shape if lengths is None else Sequences(structs(shape), lengths)
 
 
 def cotangent_with_lengths(dx: Array, lengths: Array | None) -> Any:
