@@ -12,6 +12,7 @@ from jaxnn.losses.composition import *
 from jaxnn.losses.kullback_leibler import *
 from jaxnn.losses.loss import *
 from jaxnn.losses.margins import *
+from jaxnn.losses.over_sequences import *
 from jaxnn.losses.regression import *
 from jaxnn.losses.temporal_classification import *
 

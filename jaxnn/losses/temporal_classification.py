@@ -68,14 +68,15 @@ def ctc_value(z: PyTree, y: PyTree, blank: int = 0) -> Array:
       Two times and one label give the paths (1, 1), (0, 1) and (1, 0), of a quarter each:
 
       >>> import jax.numpy as jnp
-      >>> print(ctc_value(jnp.zeros((1, 2, 2)), jnp.array([[1]])), -jnp.log(0.75))
-      [0.28768212] 0.2876821
+      >>> print(ctc_value(jnp.zeros((1, 2, 2)), jnp.array([[1]])).round(4), -jnp.log(0.75).round(4))
+      [0.2877] 0.2877
 
     Source: Graves, Fernández, Gomez and Schmidhuber, "Connectionist temporal classification: labelling unsegmented
     sequence data with recurrent neural networks", 2006, equations 5 to 8.
     """
     paths = _paths(z, y, blank)
-    log_p = _total(paths, _ways(paths.emitted, paths.live, paths.start, paths.skips)[-1])
+    ways, total = _ways(paths.emitted, paths.live, paths.start, paths.skips)
+    log_p = _log_p(paths, ways[-1], total)
     never = ~paths.possible | (log_p <= _NEVER / 2)  # a label that is no class gives NaN, which is neither
     return jnp.where(never, jnp.inf, -log_p).astype(_array(z).dtype)
 
@@ -116,17 +117,16 @@ def ctc_gradient(z: PyTree, y: PyTree, blank: int = 0) -> PyTree:
         return jnp.concatenate([ahead, back], axis=-2)
 
     # One loop for both directions: β on mirrored places and times, which begins at each sequence's own end.
-    ways = _ways(
+    ways, totals = _ways(
         both(paths.emitted, paths.emitted[::-1, :, ::-1]),
         jnp.concatenate([paths.live, paths.live[::-1]], axis=1),
         both(paths.start, paths.end[:, ::-1]),
         both(paths.skips, _ahead(paths.skips, 2, False)[:, ::-1]),
     )
     alpha, beta = ways[:, :m], ways[::-1, m:, ::-1]
-    log_p = _total(paths, alpha[-1])
-    possible = paths.possible & (log_p > _NEVER / 2)
-    log_p = jnp.where(possible, log_p, 0)[None, :, None]
-    through = jnp.where(possible[None, :, None], jnp.exp(alpha + beta - paths.emitted - log_p), 0)
+    possible = paths.possible & (_log_p(paths, alpha[-1], totals[:m]) > _NEVER / 2)
+    # α and β are known up to a factor for each time, and over the places of a time the paths sum to p(y).
+    through = jax.nn.softmax(alpha + beta - paths.emitted)
     classes = jax.nn.one_hot(paths.classes, k, dtype=through.dtype)
     posterior = jnp.einsum("tms,msk->mtk", through, classes, precision="highest")
     dz = jnp.where(possible[:, None, None], jax.nn.softmax(paths.logits) - posterior, 0)
@@ -237,18 +237,25 @@ def _given(y: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(labels), np.arange(labels.shape[1]) < lengths[:, None]
 
 
-def _ways(emitted: Array, live: Array, start: Array, skips: Array) -> Array:
-    """Return log α after each time, (T, m, S)."""
+def _ways(emitted: Array, live: Array, start: Array, skips: Array) -> tuple[Array, Array]:
+    """Return log α after each time, (T, m, S), less its largest at each, and the sum of what was subtracted, (m,).
 
-    def step(before, at):
-        emitted, live = at
+    Without that, the logarithms of long sequences would be so large that a float32 keeps no digits behind the point.
+    """
+
+    def step(carry, at):
+        (before, total), (emitted, live) = carry, at
         ways = [before, _ahead(before, -1, _NEVER), jnp.where(skips, _ahead(before, -2, _NEVER), _NEVER)]
         most = jnp.maximum(jnp.maximum(ways[0], ways[1]), ways[2])
-        after = most + jnp.log(sum(jnp.exp(way - most) for way in ways)) + emitted
-        after = jnp.where(live[:, None], jnp.maximum(after, _NEVER), before)
-        return after, after
+        after = jnp.maximum(most + jnp.log(sum(jnp.exp(way - most) for way in ways)) + emitted, _NEVER)
+        largest = after.max(axis=-1)
+        largest = jax.lax.stop_gradient(jnp.where(live & (largest > _NEVER / 2), largest, 0))
+        after = jnp.where(live[:, None], jnp.maximum(after - largest[:, None], _NEVER), before)
+        return (after, total + largest), after
 
-    return jax.lax.scan(step, start, (emitted, live))[1]
+    zero = jnp.zeros_like(start[:, 0])
+    (_, total), ways = jax.lax.scan(step, (start, zero), (emitted, live))
+    return ways, total
 
 
 def _ahead(a: Array, n: int, fill: Any) -> Array:
@@ -257,11 +264,10 @@ def _ahead(a: Array, n: int, fill: Any) -> Array:
     return jnp.concatenate([filled, a[..., :n]] if n < 0 else [a[..., n:], filled], axis=-1)
 
 
-def _total(paths: _Paths, last: Array) -> Array:
+def _log_p(paths: _Paths, last: Array, total: Array) -> Array:
     """Return log p(y): at the end a path is at the last label, or at the blank after it."""
     at_label = _ahead(paths.end, 1, _NEVER)
-    ways = jnp.where((paths.end == 0) | (at_label == 0), last, _NEVER)
-    return jax.nn.logsumexp(ways, axis=-1)
+    return total + jax.nn.logsumexp(jnp.where((paths.end == 0) | (at_label == 0), last, _NEVER), axis=-1)
 
 
 def _draw(rng: np.random.Generator, m: int) -> tuple[Any, Any]:
