@@ -4,12 +4,12 @@ A path has a class for each time. It gives the labels that are left when repeats
 loss of labels is -log of the summed probability of all paths that give them.
 
 The paths are summed along the labels with a blank before, between and after them, l' of length S = 2 U + 1. A path may
-stay at a place, go on to the next, or skip a blank between two different labels, so with p_t(s) the probability of
+stay at a place, move to the next, or skip a blank between two different labels, so with p_t(s) the probability of
 class l'_s at time t, the probability of all ways to be at place s after time t is
 
     α_t(s) = p_t(s) (α_{t-1}(s) + α_{t-1}(s - 1) + [l'_s is a label other than l'_{s-2}] α_{t-1}(s - 2))
 
-and read from the end, that of all ways to go on from place s at time t is β_t(s), by the same recursion on mirrored
+and read from the end, that of all ways from place s at time t to the end is β_t(s), by the same recursion on mirrored
 places and times. All is computed in logarithms, in float32 at least.
 """
 
@@ -77,7 +77,7 @@ def ctc_value(z: PyTree, y: PyTree, blank: int = 0) -> Array:
     paths = _paths(z, y, blank)
     ways, total = _ways(paths.emitted, paths.live, paths.start, paths.skips)
     log_p = _log_p(paths, ways[-1], total)
-    never = ~paths.possible | (log_p <= _NEVER / 2)  # a label that is no class gives NaN, which is neither
+    never = ~paths.possible | (log_p <= _NEVER / 2)  # NaN, of a label beyond the classes, is neither
     return jnp.where(never, jnp.inf, -log_p).astype(_array(z).dtype)
 
 

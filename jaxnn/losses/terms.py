@@ -26,7 +26,7 @@ def beside_terms(f: Callable[[Array, Array], Array], outputs: PyTree, terms: PyT
 
     def beside(terms, outputs):
         def with_axes(leaf):
-            is_float0 = leaf.dtype == jax.dtypes.float0  # of lengths, which are no part of the terms
+            is_float0 = leaf.dtype == jax.dtypes.float0  # of lengths, to which no term belongs
             return leaf if is_float0 else f(leaf, terms.reshape(terms.shape + (leaf.ndim - terms.ndim) * (1,)))
 
         return jax.tree.map(with_axes, outputs)
