@@ -16,8 +16,9 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
 def encode(network: StoredNetwork) -> bytes:
-    """Return the bytes of a function of float32 x (m, *in_shape), any m, to `Model.predict_proba` of x standardized."""
-    x = jax.ShapeDtypeStruct((*jax.export.symbolic_shape("m"), *network.spec.model().in_shape), jnp.float32)
+    """Return the bytes of a function of x (m, *in_shape), any m, to `Model.predict_proba` of x standardized."""
+    dtype = getattr(network.spec, "in_dtype", "float32")
+    x = jax.ShapeDtypeStruct((*jax.export.symbolic_shape("m"), *network.spec.in_shape), jnp.dtype(dtype))
     return bytes(jax.export.export(jax.jit(function(network)), platforms=PLATFORMS)(x).serialize())
 
 
@@ -29,7 +30,7 @@ def function(network: StoredNetwork) -> Callable[[jax.Array], jax.Array]:
     """
     model, stats = network.spec.model(), network.standardizer
     if stats is None:
-        return lambda x: model.predict_proba(network.params, x)
+        return lambda x: model.predict_proba(network.params, x, network.stats)
     mean, std = (np.asarray(a, np.float64) for a in stats)
     high = mean.astype(np.float32)
     low = (mean - high).astype(np.float32)
@@ -37,7 +38,7 @@ def function(network: StoredNetwork) -> Callable[[jax.Array], jax.Array]:
     def predict(x):
         # Without the barrier, a compiler might subtract high + low.
         shifted = jax.lax.optimization_barrier(x - high[None]) - low[None]
-        return model.predict_proba(network.params, shifted / std.astype(np.float32)[None])
+        return model.predict_proba(network.params, shifted / std.astype(np.float32)[None], network.stats)
 
     return predict
 

@@ -48,8 +48,8 @@ def classify(file: Path, rows: Rows, network: StoredNetwork) -> Predictions:
     parts = [x[i : i + step] for i in range(0, m, step)]
     decide = jax.jit(model.predict)
     predictions = Predictions(
-        np.concatenate([decide(network.params, part) for part in parts]),
-        np.concatenate([class_probabilities(model, network.params, part) for part in parts]),
+        np.concatenate([decide(network.params, part, network.stats) for part in parts]),
+        np.concatenate([class_probabilities(model, network.params, part, network.stats) for part in parts]),
     )
     bad = ~(np.isfinite(x).all(axis=1) & np.isfinite(predictions.probabilities).all(axis=1))
     if bad.any():

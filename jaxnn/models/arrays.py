@@ -7,10 +7,10 @@ import jax
 import numpy as np
 
 from jaxnn.arrays import check_real
-from jaxnn.constraints import Constraint, ExampleShape, checked
+from jaxnn.constraints import Constraint, ExampleTree, checked
 from jaxnn.models.model import shapes_of_params
 from jaxnn.nn.layer import LAYER, Layer
-from jaxnn.typing import Array, Params, Shape
+from jaxnn.typing import Array, Params, Shapes
 
 
 @checked(network=LAYER)
@@ -48,8 +48,8 @@ _ARRAYS = Constraint(
 )
 
 
-@checked(network=LAYER, in_shape=ExampleShape(), arrays=_ARRAYS)
-def params_from_arrays(network: Layer, in_shape: Shape, arrays: Sequence[Any]) -> Params:
+@checked(network=LAYER, in_shape=ExampleTree(), arrays=_ARRAYS)
+def params_from_arrays(network: Layer, in_shape: Shapes, arrays: Sequence[Any]) -> Params:
     """Make params of a network from the arrays of another library.
 
     Args:
