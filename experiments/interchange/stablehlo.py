@@ -7,7 +7,6 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.networks.spec import Spec
 from experiments.networks.storage import StoredNetwork
 
 OUTPUT = "predict(x)"
@@ -17,8 +16,8 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 def encode(network: StoredNetwork) -> bytes:
     """Return the bytes of a function of x (m, *in_shape), any m, to `Model.predict_proba` of x standardized."""
-    dtype = getattr(network.spec, "in_dtype", "float32")
-    x = jax.ShapeDtypeStruct((*jax.export.symbolic_shape("m"), *network.spec.in_shape), jnp.dtype(dtype))
+    spec = network.spec
+    x = jax.ShapeDtypeStruct((*jax.export.symbolic_shape("m"), *spec.in_shape), jnp.dtype(spec.in_dtype))
     return bytes(jax.export.export(jax.jit(function(network)), platforms=PLATFORMS)(x).serialize())
 
 
@@ -43,7 +42,7 @@ def function(network: StoredNetwork) -> Callable[[jax.Array], jax.Array]:
     return predict
 
 
-def code(spec: Spec, file: str) -> str:
+def code(network: StoredNetwork, file: str) -> str:
     """Return code that loads the function; it needs the packages jax and flatbuffers."""
     return f"""\
 import pathlib, jax.export

@@ -34,6 +34,7 @@ class NetworkSpec:
     output: str = "binary"
     init: str | Initializer = "lecun"
 
+    in_dtype = "float32"
     statistics = ()
     """Dense layers observe nothing."""
 
