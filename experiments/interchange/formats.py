@@ -38,7 +38,7 @@ FORMATS = {
     "npz": Format("the same arrays for NumPy", ".npz"),
     "torch": Format("the state dict of a torch.nn.Sequential", ".torch.safetensors"),
     "flax": Format("the variables of a flax.linen.Sequential, flattened", ".flax.safetensors"),
-    "keras": Format("the weights of a keras.Sequential", ".weights.h5"),
+    "keras": Format("the weights of a keras.Sequential; import also reads .keras archives", ".weights.h5"),
     "stablehlo": Format("a function for JAX, without jaxnn", ".stablehlo", imported=False),
 }
 

@@ -267,18 +267,18 @@ def _written(layers: Sequence[Placed]) -> tuple[list[str], dict[str, np.ndarray]
     for layer in layers:
         row, parts = row_of(TABLE, layer, "keras"), [_written(part) for part in layer.parts]
         made = code_of(row, layer, *(", ".join(inside) for inside, _ in parts))
-        name = _counted(snake_case(made.main.partition("(")[0].rpartition(".")[2]), counts)
+        name = counted(snake_case(made.main.partition("(")[0].rpartition(".")[2]), counts)
         arrays = {f"vars/{number}": array for number, array in arrays_there(row, layer).items()}
         branches: Counter[str] = Counter()
         for _, inside in parts:
-            prefix = f"branches/{_counted('sequential', branches)}" if layer.kind == "fan_out" else "inside"
+            prefix = f"branches/{counted('sequential', branches)}" if layer.kind == "fan_out" else "inside"
             arrays |= {f"{prefix}/{path}": array for path, array in inside.items()}
         weights |= {f"layers/{name}/{path}": array for path, array in arrays.items()}
         modules += [*made.before, made.main, *made.after]
     return modules, weights
 
 
-def _counted(name: str, counts: Counter[str]) -> str:
+def counted(name: str, counts: Counter[str]) -> str:
     """Return dense, dense_1, dense_2, ..., as Keras numbers layers of one class."""
     counts[name] += 1
     return f"{name}_{counts[name] - 1}" if counts[name] > 1 else name
@@ -296,9 +296,16 @@ def snake_case(name: str) -> str:
 
 
 def read(path: Path) -> Contents:
-    """Return the arrays of a .weights.h5 file, which may also hold the state of an optimizer, by layer."""
+    """Return the arrays of a .weights.h5 file by layer, without the state of an optimizer, or those of an archive."""
+    if path.name.endswith(".keras"):
+        from experiments.interchange import keras_archives
+
+        return keras_archives.read(path)
     if not path.name.endswith(FORMATS["keras"].suffix):
-        raise ValueError(f"{path} must end in .weights.h5, as written by net.save_weights('net.weights.h5')")
+        raise ValueError(
+            f"{path} must end in .keras or .weights.h5, as written by net.save('net.keras') or "
+            "net.save_weights('net.weights.h5')"
+        )
     return Contents(modules_of(datasets_of(path)))
 
 

@@ -98,7 +98,8 @@ def run_study(options: Options, start: StartRun) -> None:
     network = _network(options)
     data = encode(network)
     folder = start()
-    name = options.file.name.removesuffix(FORMATS[options.from_].suffix).removesuffix(SUFFIX) or "network"
+    name = options.file.name.removesuffix(FORMATS[options.from_].suffix).removesuffix(".keras").removesuffix(SUFFIX)
+    name = name or "network"
     folder.write_bytes(name + SUFFIX, data)
     spec = network.spec
     report = f"{name}{SUFFIX!s}: {spec} ({spec.kind}), {spec.n_params} params, from {options.file}\n"

@@ -18,6 +18,7 @@ from experiments.interchange.tables import Row, Table, row_of
 from experiments.networks.spec import Spec
 
 _MOST_SHOWN = 5
+_MOST_DEFAULTS = 2**20
 
 
 def filled(
@@ -35,8 +36,11 @@ def filled(
     Raises:
       ValueError: if arrays are missing, left over, of other shapes or not finite, or if their order is open.
     """
-    params, stats = empty(spec)
     table, name, modules = table or form.TABLE, form.__name__.rpartition(".")[2], contents.modules
+    stored = sum(array.size for arrays in modules.values() for array in arrays.values())
+    if spec.n_params > 2 * stored + _MOST_DEFAULTS:  # a file may lack biases, of which there are fewer than weights
+        raise ValueError(f"the network has {spec.n_params:,} params, the file {stored:,}")
+    params, stats = empty(spec)
     layers = form.arranged(placed(spec, params, stats))
     rows = [(layer, row_of(table, layer, name)) for layer in with_arrays(layers)]
     if contents.spec is not None:
