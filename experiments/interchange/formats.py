@@ -39,6 +39,7 @@ FORMATS = {
     "torch": Format("the state dict of a torch.nn.Sequential", ".torch.safetensors"),
     "flax": Format("the variables of a flax.linen.Sequential, flattened", ".flax.safetensors"),
     "keras": Format("the weights of a keras.Sequential; import also reads .keras archives", ".weights.h5"),
+    "onnx": Format("an ONNX model, for its runtimes; needs the package onnx", ".onnx"),
     "stablehlo": Format("a function for JAX, without jaxnn", ".stablehlo", imported=False),
 }
 

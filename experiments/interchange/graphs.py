@@ -15,6 +15,8 @@ from jaxnn import nn
 START = ""
 """The name of the input."""
 _MOST_NODES = 5000
+DAMAGE = (KeyError, TypeError, IndexError, AttributeError, OverflowError, ZeroDivisionError, RecursionError)
+"""What may be raised for entries of a damaged file that are missing, or of another type than expected."""
 
 
 class Node(NamedTuple):

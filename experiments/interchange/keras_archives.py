@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jaxnn
-from experiments.interchange.graphs import START, Branch, Node, branch_of, one_layer, without_probabilities
+from experiments.interchange.graphs import DAMAGE, START, Branch, Node, branch_of, one_layer, without_probabilities
 from experiments.interchange.keras import counted, datasets_of, modules_of, snake_case
 from experiments.interchange.names import Contents, Modules
 from experiments.networks.spec import LayersSpec
@@ -58,12 +58,13 @@ def read(path: Path) -> Contents:
     try:
         model = json.loads(config)
         branch, shape, dtype = _model(model, "", modules)
-    except (KeyError, TypeError, IndexError, AttributeError, RecursionError, json.JSONDecodeError) as error:
+    except (*DAMAGE, json.JSONDecodeError) as error:
         reason = f"{type(error).__name__} {error}"
         raise InvalidFileError(f"{path}: config.json must be that of a Keras 3 model, got {reason}"[:500]) from None
     layers, output = without_probabilities(branch.layers)
-    spec = LayersSpec(one_layer(layers), shape, output, "int32" if dtype.startswith("int") else "float32")
-    return Contents({f"layer {i}": dict(arrays) for i, arrays in enumerate(branch.arrays, start=1)}, spec)
+    in_dtype = "int32" if dtype.startswith("int") else "float32"
+    spec = LayersSpec(one_layer(layers), shape, output or "linear", in_dtype)
+    return Contents({f"layer {i}": dict(arrays) for i, arrays in enumerate(branch.arrays, start=1)}, spec, output)
 
 
 def _unpacked(path: Path) -> tuple[bytes, bytes]:

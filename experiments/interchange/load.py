@@ -125,7 +125,10 @@ def _network(options: Options) -> "StoredNetwork":
     contents = form.read(options.file)
     table = form.TRANSPOSE_KERNEL_TABLE if options.transpose_kernel else form.TABLE
     spec = _spec(options, contents, table)
-    n_classes = max(2, spec.n_outputs)
+    try:
+        n_classes = max(2, spec.n_outputs)
+    except (TypeError, OverflowError, RecursionError) as error:  # sizes of a damaged file
+        raise ValueError(f"{options.file}: its layers are damaged: {error}"[:500]) from None
     if options.classes and len(options.classes) != n_classes:
         raise ValueError(f"--classes must name {n_classes} classes, got {len(options.classes)}")
     n_in, shape = math.prod(spec.in_shape), options.image_shape
@@ -151,12 +154,13 @@ def _spec(options: Options, contents: "Contents", table: "Table") -> "Spec":
         return spec_of_text(options.layers, options.in_shape, options.output)
     if not given:
         return dense_spec(contents.modules, table, options.activation, options.output, options.order)
-    spec = contents.spec
+    spec, output = contents.spec, contents.output
     if options.like:
         from experiments.networks.storage import load_from_run
 
         spec = load_from_run(options.like, options.network)[1].spec
-    output = options.output or spec.output
+        output = spec.output
+    output = options.output or output
     check_option("output", output, OUTPUTS)
     return dataclasses.replace(spec, output=output)
 

@@ -21,10 +21,12 @@ class Contents(NamedTuple):
     Attributes:
       modules: its arrays; in the order of the layers, if the file has these too.
       spec: the network, if the file states its layers.
+      output: what its outputs mean, if its last layer shows that; "" if not.
     """
 
     modules: Modules
     spec: LayersSpec | None = None
+    output: str = ""
 
 
 _OF_TRAINING = re.compile(

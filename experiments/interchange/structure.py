@@ -17,6 +17,7 @@ from experiments.interchange.tables import Table
 from experiments.networks.spec import LayersSpec, NetworkSpec
 from experiments.readers.suggestions import suggest
 from jaxnn.models.io import network_from_json
+from jaxnn.models.model import shapes_of_params
 from jaxnn.nn.activations import ACTIVATIONS
 from jaxnn.typing import Shape
 
@@ -34,14 +35,14 @@ def network_of_text(text: str) -> jaxnn.Layer:
       >>> network_of_text("conv(6, 5, stride=2), relu(), flatten(), dense(10)")
       chain(conv(6, 5, stride=2), relu(), flatten(), dense(10))
     """
+    if not text.strip():
+        raise ValueError("--layers must be one layer at least, such as dense(10)")
     try:
         tree = ast.parse(f"({text.strip().rstrip(',')},)", mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = str(error).partition(" (")[0]
         raise ValueError(f"--layers must be layers as in Python, conv(6, 5), relu(), ..., got {reason}") from None
-    layers = [_as_json(call) for call in tree.elts] if isinstance(tree, ast.Tuple) else []
-    if not layers:
-        raise ValueError("--layers must be one layer at least, such as dense(10)")
+    layers = [_as_json(call) for call in tree.elts] if isinstance(tree, ast.Tuple) else [_as_json(tree)]
     written = layers[0] if len(layers) == 1 else {"call": "chain", "args": layers, "kwargs": {}}
     try:
         return network_from_json(json.dumps(written))
@@ -111,7 +112,9 @@ def spec_of_text(text: str, in_shape: Shape | None, output: str) -> LayersSpec:
     network = network_of_text(text)
     first, *_ = LayersSpec(network, in_shape).layers
     embeds = first.factory_call.factory is jaxnn.nn.embedding
-    return LayersSpec(network, in_shape, output, "int32" if embeds else "float32")
+    spec = LayersSpec(network, in_shape, output, "int32" if embeds else "float32")
+    shapes_of_params(network, spec.example)  # raises a ValueError that names the layer that does not fit
+    return spec
 
 
 def dense_spec(modules: Modules, table: Table, activation: str, output: str, words: Sequence[str] = ()) -> NetworkSpec:

@@ -45,11 +45,12 @@ class Row(NamedTuple):
     """A row of a table.
 
     Attributes:
-      code: `code(layer, *parts)`, the expressions that make the layer there; parts are those of the layers inside.
+      code: `code(layer, *parts)`, the expressions that make the layer there; parts are those of the layers inside. Of
+        ONNX, a function that adds operators to a graph.
       arrays: its arrays by their names here.
     """
 
-    code: Callable[..., Code | str]
+    code: Callable[..., Any]
     arrays: Mapping[str, Array] = {}
 
 

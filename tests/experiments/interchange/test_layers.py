@@ -4,12 +4,24 @@ import jax
 import numpy as np
 import pytest
 
+import jaxnn
+from experiments.interchange.agreement import difference
 from experiments.interchange.channels_first import with_channels_first
 from experiments.interchange.formats import FORMATS, module
 from experiments.interchange.layers import layers_of
 from experiments.interchange.matching import filled
+from experiments.interchange.standardization import raw_inputs
+from experiments.networks.spec import LayersSpec
+from experiments.networks.storage import StoredNetwork
 from jaxnn import nn
-from tests.experiments.interchange.networks import NETWORKS, channels_first, examples, network, outputs
+from tests.experiments.interchange.networks import (
+    NETWORKS,
+    channels_first,
+    examples,
+    network,
+    outputs,
+    with_random_arrays,
+)
 
 LACKING = {
     "flax": {"transposed_groups": "must have groups=1 for Flax"},
@@ -121,9 +133,6 @@ def test_a_flatten_orders_columns_by_channel_and_back():
     ],
 )
 def test_what_depends_on_the_order_of_flattened_places_is_an_error(layers, message):
-    from experiments.networks.spec import LayersSpec
-    from tests.experiments.interchange.networks import with_random_arrays
-
     with pytest.raises(ValueError, match=message):
         module("torch").encode(with_random_arrays(LayersSpec(layers, (3, 2, 2))))
 
@@ -133,8 +142,72 @@ def test_what_depends_on_the_order_of_flattened_places_is_an_error(layers, messa
     ("layer", "kind"), [(nn.with_dtype(nn.dense(3), "bfloat16"), "with_dtype"), (nn.fan_out(a=nn.dense(2)), "fan_out")]
 )
 def test_a_layer_that_a_format_lacks_is_an_error(form, layer, kind):
-    from experiments.networks.spec import LayersSpec
-    from tests.experiments.interchange.networks import with_random_arrays
-
     with pytest.raises(ValueError, match=f"{kind}\\(...\\)"):
         module(form).encode(with_random_arrays(LayersSpec(nn.chain(layer), (4,))))
+
+
+# ------------------------------------------------------------------ standardized inputs
+
+
+@pytest.fixture
+def of_standardized():
+    """A convolutional network of inputs with a mean and a deviation for each channel."""
+    stored = network("lenet")
+    return stored._replace(standardizer=jaxnn.data.Standardizer(np.array([30.0, -2.0]), np.array([4.0, 0.1])))
+
+
+@pytest.mark.parametrize("form", ["npz", "torch", "flax"])
+def test_standardization_before_a_convolution_is_a_layer(of_standardized, tmp_path, no_rank_promotion_rule, form):
+    """Padding is that of standardized inputs, so that it cannot be folded into the filters."""
+    if form != "npz":
+        pytest.importorskip(form)
+    path, stats = tmp_path / f"net{FORMATS[form].suffix}", of_standardized.standardizer
+    path.write_bytes(module(form).encode(of_standardized))
+    names: dict = {}
+    exec(module(form).code(of_standardized, str(path)), names)
+    rows = np.random.default_rng(0).normal(stats.mean, stats.std, (3, 13, 12, 2)).astype("float32")
+    x = channels_first(rows) if form == "torch" else rows
+    z = eval(module(form).OUTPUT, names | {"x": x})
+    expected = outputs(of_standardized, np.float32(jaxnn.standardize(stats, rows)))
+    np.testing.assert_allclose(np.asarray(z.detach() if form == "torch" else z), expected, rtol=1e-4, atol=1e-4)
+    assert difference(of_standardized, form) < 1e-5
+
+
+def test_a_mean_for_each_place_before_a_convolution_is_an_error(of_standardized):
+    stats = jaxnn.data.Standardizer(np.zeros((13, 12, 2)), np.ones((13, 12, 2)))
+    with pytest.raises(ValueError, match="means must be those of the 2 channels .* --inputs standardized exports"):
+        module("npz").encode(of_standardized._replace(standardizer=stats))
+
+
+def test_standardization_before_a_flatten_is_folded_into_the_dense_layer():
+    spec = LayersSpec(nn.chain(nn.flatten(), nn.dense(3), nn.tanh()), (2, 3, 2), "linear")
+    for shape in ((2,), (2, 3, 2)):
+        random = np.random.default_rng(0)
+        stats = jaxnn.data.Standardizer(random.normal(size=shape), random.uniform(0.5, 2, shape))
+        stored = with_random_arrays(spec)._replace(standardizer=stats)
+        x = examples(spec)
+        raw = raw_inputs(stored)
+        assert (raw.spec, raw.standardizer) == (spec, None)
+        np.testing.assert_allclose(outputs(raw, x), outputs(stored, jaxnn.standardize(stats, x)), rtol=1e-5, atol=1e-5)
+
+
+# ------------------------------------------------------------------ trained
+
+
+def test_a_trained_network_with_batch_normalization_travels_with_its_statistics(tmp_path):
+    random = np.random.default_rng(0)
+    layers = nn.chain(nn.conv(3, 3, 2), nn.batch_norm(), nn.relu(), nn.flatten(), nn.dense(2))
+    spec = LayersSpec(layers, (5, 4, 2))
+    x, y = random.normal(2, 3, (40, 5, 4, 2)).astype("float32"), random.integers(0, 2, 40)
+    model = spec.model()
+    params, optimizer = model.init(jax.random.key(0)), jaxnn.optimizer("adam", 1e-2)
+    objective = jaxnn.objective(layers, model.loss)
+    result = jaxnn.fit(objective, optimizer, params, x, y, key=jax.random.key(1), epochs=3, batch_size=8)
+    stored = StoredNetwork(spec, result.params, ("a", "b"), stats=result.stats)
+    path = tmp_path / "net.npz"
+    path.write_bytes(module("npz").encode(stored))
+    names: dict = {}
+    exec(module("npz").code(stored, str(path)), names)
+    expected = model.outputs(result.params, x, result.stats)
+    np.testing.assert_array_equal(eval(module("npz").OUTPUT, names | {"x": x}), expected)
+    assert np.abs(np.asarray(result.stats[1]["mean"])).max() > 0.1
