@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.interchange.layers import Placed
+from experiments.interchange.layers import Placed, with_arrays
 from experiments.interchange.tables import Array
 
-ELEMENTWISE = frozenset(
-    "identity sigmoid tanh relu leaky_relu softplus silu gelu elu dropout rescale softmax layer_norm rms_norm".split()
+_ANY_PLACE = frozenset(
+    "identity sigmoid tanh relu leaky_relu softplus silu gelu elu dropout rescale softmax layer_norm rms_norm "
+    "fan_in_sum fan_in_concat".split()
 )
-_ANY_ORDER = frozenset("batch_norm layer_norm rms_norm".split())
-"""Those whose arrays have an entry for each entry of a vector."""
+"""Those that take channels where they are, first or last, and entries of a vector in any order."""
 
 
 class _Layout(NamedTuple):
@@ -34,8 +34,8 @@ def with_channels_first(layers: Sequence[Placed]) -> tuple[Placed, ...]:
     Raises:
       ValueError: if a layer or the output depends on the order of the entries of a flattened image.
     """
-    embeds = bool(layers) and layers[0].kind == "embedding"
-    placed, layout = _sequence(layers, _Layout(last=embeds))
+    embeds = any(layer.kind == "embedding" for layer in with_arrays(layers))
+    placed, layout = _sequence(layers, _Layout(last=embeds))  # whole numbers have no channels
     if layout.order is not None:
         raise ValueError("networks must not end with flattened places, whose order differs there: end in dense(...)")
     return placed
@@ -66,9 +66,9 @@ def _placed(layer: Placed, layout: _Layout) -> tuple[Placed, _Layout]:
         return layer, layout if layout.last or order is not None else _Layout(_order(layer.in_shape))
     if kind == "embedding":
         return layer, _Layout(last=True)
-    if order is not None and kind not in ELEMENTWISE | _ANY_ORDER and layer.options.get("groups") != 1:
+    if order is not None and kind == "group_norm" and layer.options["groups"] != 1:
         raise ValueError(f"{kind} must not follow flatten() without a dense layer: the order of entries differs")
-    if kind in ELEMENTWISE or kind in ("fan_in_sum", "fan_in_concat") or not layer.axes:
+    if kind in _ANY_PLACE or not layer.axes:
         return layer, layout
     return layer._replace(moved=layout.last, channels_last=False), _Layout()
 

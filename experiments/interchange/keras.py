@@ -38,6 +38,8 @@ from experiments.readers.hdf5 import dataset_names, read_datasets
 from jaxnn.nn.windows import pairs, size_of
 
 OUTPUT = "net(x)"
+NUMBERED_BY_DEPTH = True
+"""Keras numbers the layers of a functional model by their depth, across branches."""
 arranged = tuple
 
 _PATH = re.compile(r"((layers|_layer_checkpoint_dependencies)/)?(?P<layer>.+)/vars/(?P<number>\d+)")

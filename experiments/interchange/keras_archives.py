@@ -61,6 +61,8 @@ def read(path: Path) -> Contents:
     except (*DAMAGE, json.JSONDecodeError) as error:
         reason = f"{type(error).__name__} {error}"
         raise InvalidFileError(f"{path}: config.json must be that of a Keras 3 model, got {reason}"[:500]) from None
+    except ValueError as error:
+        raise InvalidFileError(f"{path}: {error}") from None
     layers, output = without_probabilities(branch.layers)
     in_dtype = "int32" if dtype.startswith("int") else "float32"
     spec = LayersSpec(one_layer(layers), shape, output or "linear", in_dtype)

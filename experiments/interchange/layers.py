@@ -80,6 +80,15 @@ def with_arrays(layers: Sequence[Placed]) -> Iterator[Placed]:
             yield from with_arrays(part)
 
 
+def branches(layers: Sequence[Placed], inside: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield, in the order of `with_arrays`, the branches that a layer is in: the place of a fan_out, and the branch."""
+    for i, layer in enumerate(layers):
+        if layer.arrays:
+            yield inside
+        for j, part in enumerate(layer.parts):
+            yield from branches(part, (*inside, (i, j)))
+
+
 def _unfolded(layer: Any, params: Any, stats: Any, shape: Any) -> tuple[list[Placed], Any]:
     """Return the layers that a layer is made of, and the shape after them."""
     call = getattr(layer, "factory_call", None)

@@ -12,10 +12,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.interchange.layers import Placed, empty, placed, with_arrays
+from experiments.interchange.layers import Placed, branches, empty, placed, with_arrays
 from experiments.interchange.names import Contents, Modules, in_order
 from experiments.interchange.tables import Row, Table, row_of
 from experiments.networks.spec import Spec
+from experiments.readers.errors import printable
 
 _MOST_SHOWN = 5
 _MOST_DEFAULTS = 2**20
@@ -48,9 +49,24 @@ def filled(
     else:
         exported = list(form.modules_of(form.arrays_of(layers))) if rows else []
         found = exported if set(exported) == set(modules) else _matched(rows, modules, words)
+        if found is not exported and getattr(form, "NUMBERED_BY_DEPTH", False):
+            _check_branches(list(branches(layers)), rows)
     for (layer, row), module in zip(rows, found, strict=True):
         _fill(layer, row, module, modules[module])
     return jax.device_put((params, stats), may_alias=False)
+
+
+def _check_branches(places: Sequence[tuple[Any, ...]], rows: Sequence[tuple[Placed, Row]]) -> None:
+    """Raise ValueError if layers of equal shapes are in several branches, across which the format numbers them."""
+    shapes = [_shapes(*row) for row in rows]
+    for i, one in enumerate(places):
+        for other, its in zip(places[:i], shapes[:i], strict=True):
+            fork = next((pair for pair in zip(one, other, strict=False) if pair[0] != pair[1]), None)
+            if fork and fork[0][0] == fork[1][0] and its == shapes[i]:
+                raise ValueError(
+                    f"several branches have a {rows[i][0].kind} of the same shapes, and their numbers do not determine "
+                    "which is which: save the model with its layers, net.save('net.keras')"
+                )
 
 
 def _matched(rows: Sequence[tuple[Placed, Row]], modules: Modules, words: Sequence[str]) -> list[str]:
@@ -109,12 +125,12 @@ def _other_number(
 
 
 def _described(name: str, modules: Modules) -> str:
-    return ", ".join(f"{name and name + '.'}{array} {a.shape}" for array, a in modules[name].items())
+    return ", ".join(f"{printable(name and name + '.')}{array} {a.shape}" for array, a in modules[name].items())
 
 
 def _fill(layer: Placed, row: Row, name: str, arrays: Mapping[str, np.ndarray]) -> None:
     """Write the arrays of a module into those of a layer, which are views of the params."""
-    shapes = _shapes(layer, row)
+    shapes, name = _shapes(layer, row), printable(name)
     if not _fits(shapes, arrays):
         expected = ", ".join(f"{array} {shape}" for array, (shape, _) in shapes.items())
         got = ", ".join(f"{array} {a.shape}" for array, a in arrays.items())

@@ -82,7 +82,7 @@ def read(path: Path) -> Contents:
 
     Raises:
       InvalidFileError: if the file is damaged, or too large.
-      ValueError: if it has operators that are no layers here, or onnx is not installed.
+      ValueError: if it has operators without a meaning here, or onnx is not installed.
       OSError: if it cannot be opened.
     """
     onnx = package()
@@ -103,6 +103,8 @@ def read(path: Path) -> Contents:
         branch = branch_of(*_nodes(onnx, graph, inputs[0].name, shape, dtype, constants))
     except DAMAGE as error:
         raise InvalidFileError(f"{path} is damaged: {type(error).__name__} {error}"[:500]) from None
+    except ValueError as error:
+        raise InvalidFileError(f"{path}: {error}") from None
     layers, output = without_probabilities(branch.layers)
     arrays = {f"layer {i}": dict(of_layer) for i, of_layer in enumerate(branch.arrays, start=1)}
     return Contents(arrays, LayersSpec(one_layer(layers), shape, output or "linear", dtype), output)

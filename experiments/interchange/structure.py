@@ -15,6 +15,7 @@ from experiments.interchange.layers import Placed
 from experiments.interchange.names import Modules, in_order
 from experiments.interchange.tables import Table
 from experiments.networks.spec import LayersSpec, NetworkSpec
+from experiments.readers.errors import printable
 from experiments.readers.suggestions import suggest
 from jaxnn.models.io import network_from_json
 from jaxnn.models.model import shapes_of_params
@@ -128,7 +129,7 @@ def dense_spec(modules: Modules, table: Table, activation: str, output: str, wor
     for i, name in enumerate(in_order(modules, words), start=1):
         module = modules[name]
         if W.name not in module:
-            named = f"layer {name}" if name else "the layer"
+            named = f"layer {printable(name)}" if name else "the layer"
             raise ValueError(f"{named} has a bias without weights: expected both for each layer")
         n_out, n_in = W.here(module[W.name], _A_DENSE).shape
         bias = module.get(b.name)

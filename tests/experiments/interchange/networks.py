@@ -176,6 +176,7 @@ NETWORKS = {
         (7, 4, 5, 2),
     ),
     "words": (chain(embedding(7, 4), flatten(), dense(3)), (5,), "int32"),
+    "words_of_rows": (chain(flatten(), embedding(7, 2), flatten(), dense(3)), (2, 3), "int32"),
     "words_conv": (
         chain(embedding(7, 4), layer_norm(), residual(tanh()), conv(3, (3,), 2), relu(), flatten(), dense(3)),
         (5,),
@@ -219,8 +220,8 @@ def examples(spec, m=3):
 
 
 def channels_first(x):
-    """Images and sequences with channels first, as PyTorch and ONNX take them."""
-    return np.ascontiguousarray(np.moveaxis(x, -1, 1)) if x.ndim > 2 else x
+    """Images and sequences with channels first, as PyTorch and ONNX take them; words have no channels."""
+    return np.ascontiguousarray(np.moveaxis(x, -1, 1)) if x.ndim > 2 and x.dtype != np.int32 else x
 
 
 def outputs(network, x):

@@ -278,6 +278,18 @@ def test_a_convolutional_network_of_keras_by_its_layers(keras, import_, folder, 
     agree(outputs(network, IMAGES), net(IMAGES))
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+def test_branches_of_keras_are_numbered_by_depth(keras, folder, capsys):
+    L, start = keras.layers, keras.Input((5, 4, 2))
+    ends = [L.Conv2D(2, 3, padding="same")(L.Conv2D(2, 3, padding="same")(start)) for _ in range(2)]
+    keras.Model(start, L.Dense(3)(L.Flatten()(L.Add()(ends)))).save_weights("net.weights.h5")
+    branch = "chain(conv(2, 3), conv(2, 3))"
+    layers = f"fan_out({branch}, {branch}), fan_in_sum(), flatten(), dense(3)"
+    argv = ["--layers", layers, "--in-shape", "5", "4", "2", "--output", "linear"]
+    assert main.main(["import", "net.weights.h5", "--from", "keras", *argv]) == 2
+    assert "several branches have a conv of the same shapes" in capsys.readouterr().err
+
+
 # ------------------------------------------------------------------ like a run
 
 

@@ -90,6 +90,7 @@ CONV = dict(kernel_size=[3, 3], strides=[1, 1], dilation_rate=[1, 1], filters=2,
     ("config", "message"),
     [
         (archive([("Lambda", {})]), "the archive must have layers of Activation, Add, AveragePooling2D, "),
+        (archive([("A\n\x1b[2J", {})]), "got A\\n\\x1b[2J"),
         (archive([("Conv2D", CONV | {"data_format": "channels_first"})]), "Conv2D must have channels last"),
         (archive([("Conv2D", CONV | {"activation": "wish"})]), "activation must be one of relu, sigmoid, "),
         (archive([("Conv2D", CONV | {"padding": "causal"})]), "padding must be same or valid, got causal"),
