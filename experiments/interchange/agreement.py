@@ -43,6 +43,6 @@ def difference(network: StoredNetwork, form: str) -> float:
 
 def farthest(network: StoredNetwork, names: list[str]) -> str:
     """Return a list of the inputs with the largest |mean|/deviation, with that ratio."""
-    ratios = np.abs(network.standardizer.mean) / network.standardizer.std
+    ratios = (np.abs(network.standardizer.mean) / network.standardizer.std).ravel()
     order = [i for i in np.argsort(-ratios) if ratios[i] > ratios.max() / 10][:_MOST_NAMED]
     return ", ".join(f"{names[i]} {ratios[i]:.2g}" for i in order)

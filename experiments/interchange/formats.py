@@ -10,7 +10,7 @@ One that can be imported also has
 
 - `read(path) -> Contents`, the arrays of a file by module, and its layers, if it states them;
 - `TABLE`, how each layer is written there, by the name of its factory;
-- `arranged(layers)`, the layers with what the format does to their order, such as `channels_first`;
+- `arranged(layers)`, the layers with what the format does to their order, such as `with_channels_first`;
 - `arrays_of(layers)`, the named arrays of layers, and `modules_of(arrays)`, named arrays by module.
 """
 

@@ -8,6 +8,7 @@ from experiments.cli import main
 from experiments.interchange.formats import module
 from tests.experiments.interchange.networks import channels_first, outputs
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 IMAGES = np.random.default_rng(0).normal(size=(3, 13, 10, 2)).astype("float32")
 
 

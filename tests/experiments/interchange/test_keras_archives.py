@@ -10,7 +10,10 @@ from experiments.cli import main
 from tests.experiments.interchange.networks import outputs
 
 IMAGES = np.random.default_rng(0).normal(size=(3, 11, 8, 2)).astype("float32")
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+pytestmark = [
+    pytest.mark.usefixtures("quick_compilation"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"),
+]
 
 
 def sequential(keras):
@@ -58,6 +61,7 @@ def words(keras):
     return keras.Sequential([keras.Input((5,), dtype="int32"), *layers])
 
 
+@pytest.mark.representatives("functional")
 @pytest.mark.parametrize(
     ("made", "argv", "output", "last"),
     [
@@ -65,6 +69,7 @@ def words(keras):
         (functional, ["--classes", "no", "yes"], "binary", lambda z: 1 / (1 + np.exp(-z))),
         (words, ["--output", "linear"], "linear", lambda z: z),
     ],
+    ids=["sequential", "functional", "words"],
 )
 def test_the_layers_of_an_archive(keras, import_, folder, no_rank_promotion_rule, made, argv, output, last):
     net = made(keras)

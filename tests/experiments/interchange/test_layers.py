@@ -23,6 +23,8 @@ from tests.experiments.interchange.networks import (
     with_random_arrays,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 LACKING = {
     "flax": {"transposed_groups": "must have groups=1 for Flax"},
     "keras": {"transposed_groups": "must have no groups, nor a stride with dilation, for Keras"},

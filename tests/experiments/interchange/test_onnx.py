@@ -10,6 +10,7 @@ from experiments.interchange.formats import module
 from experiments.interchange.matching import filled
 from tests.experiments.interchange.networks import NETWORKS, channels_first, examples, network, outputs
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 IMAGES = np.random.default_rng(0).normal(size=(3, 13, 10, 2)).astype("float32")
 
 
