@@ -104,6 +104,9 @@ def test_every_layer_that_is_not_made_of_others_in_another_way_has_a_row():
         "layer_from": "any function",
         "by_autodiff": "the same layer",
         "custom_gradients": "another gradient",
+        "recurrent": "cells, whose gates others store in another order",
+        "bidirectional": "cells",
+        "each_step": "sequences",
     }
     factories = {
         name for name in nn.__all__ if getattr(getattr(nn, name), "__annotations__", {}).get("return") is nn.Layer
