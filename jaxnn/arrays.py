@@ -104,6 +104,11 @@ def widened(x: Any) -> Any:
     return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
 
 
+def in_memory(x: Any) -> Any:
+    """Return x itself, which XLA then computes once, not again in every operation that reads it."""
+    return jax.lax.optimization_barrier(x)
+
+
 def cast_like(like: Any, a: Any) -> Any:
     """Cast an array to the dtype of another, as a gradient to that of its variable; a float0 stays one."""
     return a if a.dtype == jax.dtypes.float0 else a.astype(like.dtype)

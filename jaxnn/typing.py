@@ -41,6 +41,8 @@ Shapes: TypeAlias = Any
 """A `Shape` for one array of floats, else a pytree of `jax.ShapeDtypeStruct`, without the leading m."""
 Statistics: TypeAlias = PyTree
 """What layers observe in training and need for inference, such as means over examples; `()` without any."""
+State: TypeAlias = tuple[Array, ...]
+"""What a recurrent cell hands on from one step to the next; the first array is its output."""
 Rows: TypeAlias = Array
 """How much each example counts, (m,), or each position of each example, (m, T)."""
 Initializer: TypeAlias = Callable[..., Array]

@@ -99,7 +99,7 @@ COMMANDS = {
         (
             (
                 "export RUN --to FORMAT",
-                "export a network of a run to PyTorch, Flax, Keras, NumPy, or a JAX function",
+                "export a network of a run to PyTorch, Flax, Keras, ONNX, NumPy, or a JAX function",
             ),
             ("export --help", "the formats, and the options"),
         ),

@@ -91,7 +91,7 @@ def _classify_photo(network: "StoredNetwork", photo: Path) -> str:
         height, width, _ = network.image_shape
         pixels = read_photo(photo, height, width)
     pixels = pixels.reshape(1, *network.spec.in_shape)
-    probabilities = class_probabilities(network.spec.model(), network.params, pixels)[0]
+    probabilities = class_probabilities(network.spec.model(), network.params, pixels, network.stats)[0]
     best = int(probabilities.argmax())
     return f"{network.classes[best]} with probability {probabilities[best]:.2f}"
 

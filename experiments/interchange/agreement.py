@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 import jaxnn
-from experiments.interchange.layers import network_of, raw_input_layers
+from experiments.interchange.standardization import raw_inputs
 from experiments.networks.storage import StoredNetwork
 
 BOUND = 1e-5
@@ -30,19 +30,19 @@ def difference(network: StoredNetwork, form: str) -> float:
         from experiments.interchange.stablehlo import function
 
         original, exported = (
-            jax.jit(model.predict_proba)(network.params, standardized),
+            jax.jit(model.predict_proba)(network.params, standardized, network.stats),
             jax.jit(function(network))(np.float32(rows)),
         )
     else:
-        folded = network_of(raw_input_layers(network), network.spec.activation, network.spec.output)
-        outputs = jax.jit(model.outputs)
-        original, exported = outputs(network.params, standardized), outputs(folded.params, np.float32(rows))
+        raw = raw_inputs(network)
+        original = jax.jit(model.outputs)(network.params, standardized, network.stats)
+        exported = jax.jit(raw.spec.model().outputs)(raw.params, np.float32(rows), raw.stats)
     original, exported = np.asarray(original, np.float64), np.asarray(exported, np.float64)
     return float(np.abs(original - exported).max() / (1 + np.abs(original).max()))
 
 
 def farthest(network: StoredNetwork, names: list[str]) -> str:
     """Return a list of the inputs with the largest |mean|/deviation, with that ratio."""
-    ratios = np.abs(network.standardizer.mean) / network.standardizer.std
+    ratios = (np.abs(network.standardizer.mean) / network.standardizer.std).ravel()
     order = [i for i in np.argsort(-ratios) if ratios[i] > ratios.max() / 10][:_MOST_NAMED]
     return ", ".join(f"{names[i]} {ratios[i]:.2g}" for i in order)

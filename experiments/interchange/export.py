@@ -4,11 +4,13 @@ The formats are
 
 {formats}
 
-Only a function can have other layers than dense ones. An existing file is never replaced. If the network was trained on
-standardized inputs, the exported one takes raw inputs: the standardization is folded into the first layer's weights, or
-is part of the function (stablehlo). In float32, columns that are far from 0 relative to their deviation lose digits; if
-outputs differ by more than 1e-5, a note is printed. With --inputs standardized, the network is exported as it was
-trained, and means and deviations are written to a separate file. The command prints the code that loads the files.
+All have convolutional networks too; a layer that a format lacks is an error, except in a function, which has any. In
+PyTorch and ONNX, channels are first: x is (m, channels, height, width). An existing file is never replaced. If the
+network was trained on standardized inputs, the exported one takes raw inputs: the standardization is folded into the
+first layer's weights, or, before a convolution, becomes a batch normalization, or is part of the function (stablehlo).
+In float32, columns that are far from 0 relative to their deviation lose digits; if outputs differ by more than 1e-5, a
+note is printed. With --inputs standardized, the network is exported as it was trained, and means and deviations are
+written to a separate file. The command prints the code that loads the files.
 """
 
 import io
@@ -60,7 +62,6 @@ def run_command(options: Options) -> str:
       OSError: if a file cannot be read or written.
     """
     check_format("--to", options.to)
-    from experiments.networks.spec import NetworkSpec
     from experiments.networks.storage import load_from_run
     from experiments.networks.tables import shape_of_row
 
@@ -70,10 +71,6 @@ def run_command(options: Options) -> str:
         raise ValueError(
             f"export needs a network that takes one array, got {name}, which embeds words: use predict for new rows"
         )
-    if options.to != "stablehlo" and not isinstance(network.spec, NetworkSpec):
-        raise ValueError(
-            f"--to {options.to} needs a network of dense layers, got {name}, {network.spec}: stablehlo has any layers"
-        )
     suffix = FORMATS[options.to].suffix
     out = options.out or Path(name + suffix)
     ending = suffix if options.to == "keras" else Path(suffix).suffix
@@ -82,11 +79,12 @@ def run_command(options: Options) -> str:
     if out.absolute().parent.resolve() == options.run.resolve():
         raise ValueError(f"--out must be outside the run's folder, where predict looks for networks, got {out}")
     form, lines = module(options.to), _described(name, network, options, out)
-    code = form.code(network.spec, str(out))
+    exported = network._replace(standardizer=None) if options.inputs == "standardized" else network
+    code = form.code(exported, str(out))
     if options.inputs == "standardized":
         if network.standardizer is None:
             raise ValueError(f"--inputs standardized needs a network with means and deviations, which {name} lacks")
-        write_new(out, form.encode(network._replace(standardizer=None)))
+        write_new(out, form.encode(exported))
         beside = out.with_name(out.name.removesuffix(ending).removesuffix(suffix.removesuffix(ending)) + _STATISTICS)
         try:
             write_new(beside, _statistics(network.standardizer))
@@ -110,16 +108,18 @@ def _described(name: str, network: "StoredNetwork", options: Options, out: Path)
     logits = {"binary": "the logits, whose sigmoid is ", "softmax": "the logits, whose softmax is "}.get(spec.output)
     values = f"the probability of {_classes(network)}" if logits else "the values"
     result = values if options.to == "stablehlo" else (logits or "") + values
-    rows = options.run / encoder.FILE
+    rows, form = options.run / encoder.FILE, module(options.to)
+    first = getattr(form, "CHANNELS_FIRST", False) and spec.in_dtype != "int32"
+    in_shape = (*spec.in_shape[-1:], *spec.in_shape[:-1]) if first else spec.in_shape
     return [
         f"{out}: {name}, {spec} ({spec.kind}), {spec.n_params} params, in float32.",
-        f"x is (m, {', '.join(map(str, spec.in_shape))}) in float32{_scale(network, options)}.",
+        f"x is (m, {', '.join(map(str, in_shape))}) in {spec.in_dtype}{_scale(network, options)}.",
         *(
             [f"{rows} has the encoding of rows: one input per column of numbers, and one per level of a word."]
             if rows.exists()
             else []
         ),
-        f"After these lines, {module(options.to).OUTPUT} is {result}:",
+        f"After these lines, {form.OUTPUT} is {result}:",
     ]
 
 
@@ -130,8 +130,8 @@ def _scale(network: "StoredNetwork", options: Options) -> str:
     if network.image_shape:
         return f": images of {' x '.join(map(str, network.image_shape))}, flattened, pixels divided by 255"
     if network.standardizer is not None:
-        where = "in the function" if options.to == "stablehlo" else "in the first layer's weights"
-        return f"; raw, since standardization is {where}"
+        where = "in the first layer's weights" if len(network.spec.in_shape) == 1 else "in its layers"
+        return f"; raw, since standardization is {'in the function' if options.to == 'stablehlo' else where}"
     try:
         experiment = read_json_config(options.run)["experiment"]
     except ValueError:
@@ -162,8 +162,8 @@ def _input_names(run: Path, network: "StoredNetwork") -> list[str]:
     names = []
     if (run / encoder.FILE).exists():
         names = [column.name for column in encoder.load(run).columns for _ in range(width([column]))]
-    (n,) = network.spec.in_shape
-    return [printable(name) for name in names] if len(names) == n else [f"x[:, {i}]" for i in range(n)]
+    n = network.standardizer.mean.size
+    return [printable(name) for name in names] if len(names) == n else [f"x[..., {i}]" for i in range(n)]
 
 
 def _statistics(stats: "Standardizer") -> bytes:

@@ -3,9 +3,15 @@
 Each format has a module of its name in this folder, with
 
 - `encode(network) -> bytes`, which encodes a `StoredNetwork`;
-- `code(spec, file) -> str`, Python code that loads the file, to be printed;
-- `OUTPUT`, the expression of the outputs for inputs x after that code;
-- `read(path) -> list[Weights]`, the layers in a file, if the format can be imported.
+- `code(network, file) -> str`, Python code that builds the network and loads the file, to be printed;
+- `OUTPUT`, the expression of the outputs for inputs x after that code.
+
+One that can be imported also has
+
+- `read(path) -> Contents`, the arrays of a file by module, and its layers, if it states them;
+- `TABLE`, how each layer is written there, by the name of its factory;
+- `arranged(layers)`, the layers with what the format does to their order, such as `with_channels_first`;
+- `arrays_of(layers)`, the named arrays of layers, and `modules_of(arrays)`, named arrays by module.
 """
 
 import importlib
@@ -26,11 +32,14 @@ class Format(NamedTuple):
 
 
 FORMATS = {
-    "safetensors": Format("arrays W_1, b_1, W_2, ..., each W (n_out, n_in)", ".safetensors"),
+    "safetensors": Format(
+        "arrays W_1, b_1, W_2, ..., each W (n_out, n_in), or K_1, ... of a convolution", ".safetensors"
+    ),
     "npz": Format("the same arrays for NumPy", ".npz"),
     "torch": Format("the state dict of a torch.nn.Sequential", ".torch.safetensors"),
-    "flax": Format("the params of a flax.linen.Sequential, flattened", ".flax.safetensors"),
-    "keras": Format("the weights of a keras.Sequential", ".weights.h5"),
+    "flax": Format("the variables of a flax.linen.Sequential, flattened", ".flax.safetensors"),
+    "keras": Format("the weights of a keras.Sequential; import also reads .keras archives", ".weights.h5"),
+    "onnx": Format("an ONNX model, for its runtimes; needs the package onnx", ".onnx"),
     "stablehlo": Format("a function for JAX, without jaxnn", ".stablehlo", imported=False),
 }
 

@@ -1,85 +1,170 @@
-"""Dense layers as arrays (W, b), the common form of all formats."""
+"""The layers of a network one after another, each with its arrays: the common form of all formats.
 
-import math
-from collections.abc import Sequence
-from typing import NamedTuple
+An export writes them; an import fills them, since the arrays of NumPy params are views. Chains inside of chains,
+repeated layers and scans are unfolded. Layers around others (residual, fan_out) have sequences of layers as parts.
+"""
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-import jaxnn
-from experiments.networks.spec import NetworkSpec
+from experiments.networks.spec import Spec
 from experiments.networks.storage import StoredNetwork
-from jaxnn.nn.activations import ACTIVATIONS
+from jaxnn.models.model import shapes_of_params
+from jaxnn.nn.shapes import simplified, structs
+from jaxnn.typing import Shape
 
 
-class Weights(NamedTuple):
-    """A dense layer z = x Wᵀ + b: W (n_out, n_in), b (n_out,)."""
+class Placed(NamedTuple):
+    """A layer at its place in a network.
 
-    W: np.ndarray
-    b: np.ndarray
+    Attributes:
+      kind: the name of its factory, such as "conv".
+      options: all arguments of the factory by name, defaults too.
+      arrays: its params and statistics by name; K, b, mean, ...
+      in_shape: the sizes of one example before it; of several side by side, those of the first.
+      out_shape: the sizes of one example after it.
+      parts: the sequences of layers that it is made of.
+      order: where the format flattens channels first, the places here of the entries there; `None` for the same order.
+      channels_last: whether the format has the channels of its input last.
+      moved: whether the format has to move the channels of its input to the front first.
+    """
+
+    kind: str
+    options: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray]
+    in_shape: Shape
+    out_shape: Shape
+    parts: tuple[tuple["Placed", ...], ...] = ()
+    order: np.ndarray | None = None
+    channels_last: bool = True
+    moved: bool = False
+
+    @property
+    def axes(self) -> int:
+        """Return the number of axes of places, which an example has before its channels."""
+        return len(self.in_shape) - 1
 
 
-def raw_input_layers(network: StoredNetwork) -> list[Weights]:
-    """Return the layers of the network for raw inputs, in float32: standardization is folded into the first layer.
-
-    W (x - mean)/std + b = (W/std) x + (b - W mean/std), computed in float64. The error of rounding to float32 grows
-    with |mean|/std, since the sum cancels large numbers, which x - mean avoids. `agreement` measures it.
+def layers_of(network: StoredNetwork) -> tuple[Placed, ...]:
+    """Return the layers of a network, with arrays of NumPy.
 
     Raises:
-      ValueError: if a deviation is so small that weights become too large for float32.
+      ValueError: if a layer is made of others in a way that has no common form, such as `shared`.
     """
-    arrays = jax.device_get(jaxnn.models.params_to_arrays(network.spec.model().network, network.params))
-    layers = [Weights(*pair) for pair in zip(arrays[::2], arrays[1::2], strict=True)]
-    if network.standardizer is not None:
-        mean, std = (np.asarray(a, np.float64) for a in network.standardizer)
-        W = layers[0].W / std
-        layers[0] = Weights(W, layers[0].b - W @ mean)
-        if not max(np.abs(W).max(), np.abs(layers[0].b).max()) <= np.finfo(np.float32).max:
-            raise ValueError("the first layer's weights, divided by the inputs' deviations, are too large for float32")
-    # In C order, the order of the formats.
-    return [Weights(*(np.ascontiguousarray(a, np.float32) for a in layer)) for layer in layers]
+    return placed(network.spec, *jax.device_get((network.params, network.stats)))
 
 
-def network_of(
-    layers: Sequence[Weights],
-    activation: str,
-    output: str,
-    classes: tuple[str, ...] = (),
-    image_shape: tuple[int, ...] | None = None,
-) -> StoredNetwork:
-    """Return the network of these layers; the other arguments are what weights do not determine.
-
-    Raises:
-      ValueError: if consecutive layers do not fit, or another argument does not fit the layers.
-    """
-    for i, (W, b) in enumerate(layers, start=1):
-        if b.shape != W.shape[:1]:
-            raise ValueError(f"layer {i} has weights of {len(W)} units but a bias of shape {b.shape}: is it damaged?")
-        if i > 1 and W.shape[1] != len(layers[i - 2].W):
-            raise ValueError(
-                f"layer {i} takes {W.shape[1]} inputs, but layer {i - 1} has {len(layers[i - 2].W)} units: import "
-                "reads a sequence of dense layers, in the order of their numbers"
-            )
-    sizes = (layers[0].W.shape[1], *(len(W) for W, _ in layers))
-    _check_option("activation", activation, sorted(ACTIVATIONS), len(layers) > 1)
-    _check_option("output", output, ["binary", "softmax", "linear", "relu"], True)
-    n_classes = max(2, sizes[-1])
-    if classes and len(classes) != n_classes:
-        raise ValueError(f"--classes must name {n_classes} classes, got {len(classes)}")
-    if image_shape and math.prod(image_shape) != sizes[0]:
-        raise ValueError(
-            f"--image-shape {image_shape} has {math.prod(image_shape)} numbers, the network takes {sizes[0]}"
-        )
-    spec = NetworkSpec(sizes, activation or "relu", output)
+def placed(spec: Spec, params: Any, stats: Any) -> tuple[Placed, ...]:
+    """Return the layers of a network, whose arrays are views of params and statistics of NumPy arrays."""
     model = spec.model()
-    params = jaxnn.models.params_from_arrays(
-        model.network, model.in_shape, [array for layer in layers for array in layer]
-    )
-    return StoredNetwork(spec, params, classes or tuple(map(str, range(n_classes))), image_shape)
+    return tuple(_unfolded(model.network, params, stats, simplified(model.in_shape))[0])
 
 
-def _check_option(option: str, value: str, known: Sequence[str], needed: bool) -> None:
-    if value not in known and (value or needed):
-        got = f"unknown {option} {value!r}" if value else f"weights do not determine the {option}"
-        raise ValueError(f"{got}: give --{option} {known[0]}, or one of {', '.join(known[1:])}")
+def empty(spec: Spec) -> tuple[Any, Any]:
+    """Return params and statistics whose arrays have no values yet."""
+    model = spec.model()
+    shapes = shapes_of_params(model.network, model.in_shape), spec.statistics
+    return jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), shapes)
+
+
+def with_arrays(layers: Sequence[Placed]) -> Iterator[Placed]:
+    """Yield the layers that have params or statistics, in execution order, those inside of others too."""
+    for layer in layers:
+        if layer.arrays:
+            yield layer
+        for part in layer.parts:
+            yield from with_arrays(part)
+
+
+def branches(layers: Sequence[Placed], inside: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield, in the order of `with_arrays`, the branches that a layer is in: the place of a fan_out, and the branch."""
+    for i, layer in enumerate(layers):
+        if layer.arrays:
+            yield inside
+        for j, part in enumerate(layer.parts):
+            yield from branches(part, (*inside, (i, j)))
+
+
+def _unfolded(layer: Any, params: Any, stats: Any, shape: Any) -> tuple[list[Placed], Any]:
+    """Return the layers that a layer is made of, and the shape after them."""
+    call = getattr(layer, "factory_call", None)
+    if call is None:
+        raise ValueError("layers must be made by factories to be exchanged, got one written as Layer(...)")
+    kind, options = call.factory.__name__, _options(call)
+    if kind in ("chain", "chain_with_scans", "repeat"):
+        return _sequence(_entries(kind, options, params, stats), shape)
+    if kind == "remat":
+        return _unfolded(options["layer"], params, stats, shape)
+    if kind == "frozen":
+        return _unfolded(options["layer"], params, options["stats"], shape)
+    if kind == "residual":
+        inside, _ = _unfolded(options["layer"], params, stats, shape)
+        return [Placed(kind, {}, {}, _sizes(shape), _sizes(shape), (tuple(inside),))], shape
+    if kind == "fan_out" and not options["named"]:
+        branches = [_unfolded(*each, shape) for each in zip(options["layers"], params, _each(stats), strict=False)]
+        out_shapes = tuple(structs(out) for _, out in branches)
+        parts = tuple(tuple(inside) for inside, _ in branches)
+        return [Placed(kind, {}, {}, _sizes(shape), _sizes(out_shapes), parts)], out_shapes
+    if not (_is_flat(params) and _is_flat(stats)):
+        raise ValueError(f"{kind}(...) is made of layers in a way that only --to stablehlo can hold")
+    out_shape = _out_shape(layer, shape)
+    arrays = {**(params or {}), **(stats or {})}
+    return [Placed(kind, options, arrays, _sizes(shape), _sizes(out_shape))], out_shape
+
+
+def _is_flat(tree: Any) -> bool:
+    """Return whether a tree is a dictionary of arrays, or nothing."""
+    return not jax.tree.leaves(tree) or (isinstance(tree, dict) and jax.tree.structure(tree).num_leaves == len(tree))
+
+
+def _options(call: Any) -> dict[str, Any]:
+    bound = inspect.signature(call.factory).bind(*call.args, **call.kwargs)
+    bound.apply_defaults()
+    return bound.arguments
+
+
+def _entries(kind: str, options: dict[str, Any], params: Any, stats: Any) -> Iterator[tuple[Any, Any, Any]]:
+    """Yield the layers of a chain, of a chain with scans or of copies, with the params and the statistics of each."""
+    if kind == "chain":
+        yield from zip(options["layers"], params, _each(stats), strict=False)
+    elif kind == "repeat":
+        for i in range(options["n"]):
+            yield options["layer"], _copy(params, i), _copy(stats, i)
+    else:
+        for (layers, n), of_block, of_stats in zip(options["blocks"], params, _each(stats), strict=False):
+            for i in range(n):
+                copies = (of_block, of_stats) if n == 1 else (_copy(of_block, i), _copy(of_stats, i))
+                yield from zip(layers, copies[0], _each(copies[1]), strict=False)
+
+
+def _copy(tree: Any, i: int) -> Any:
+    # `[i, ...]`, for which NumPy returns a view even if no axis is left.
+    return jax.tree.map(lambda leaf: leaf[i, ...], tree)
+
+
+def _each(stats: Any) -> Any:
+    """Return the statistics of each layer: a network without any has `()` for all."""
+    return stats if jax.tree.leaves(stats) else iter(tuple, None)
+
+
+def _sequence(entries: Iterator[tuple[Any, Any, Any]], shape: Any) -> tuple[list[Placed], Any]:
+    layers: list[Placed] = []
+    for layer, params, stats in entries:
+        inside, shape = _unfolded(layer, params, stats, shape)
+        layers += inside
+    return layers, shape
+
+
+def _out_shape(layer: Any, shape: Any) -> Any:
+    shapes = []
+    jax.eval_shape(lambda key: shapes.append(layer.init(key, shape)[1]), jax.random.key(0))
+    return simplified(shapes[0])
+
+
+def _sizes(shape: Any) -> Shape:
+    first, *_ = jax.tree.leaves(structs(shape))
+    return tuple(first.shape)

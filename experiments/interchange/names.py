@@ -1,90 +1,109 @@
-"""Find layers in named arrays: a name contains the number of its layer, and ends in weight or bias or the like."""
+"""Find layers in named arrays: names of arrays begin with the name of their module, such as layers.0 of a layer."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cmp_to_key
+from itertools import pairwise, zip_longest
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.interchange.layers import Weights
+from experiments.networks.spec import LayersSpec
 
-_WEIGHTS = {"weight", "kernel", "W", "0"}
+Modules = dict[str, dict[str, np.ndarray]]
+"""The arrays of each module by their names in it."""
+
+
+class Contents(NamedTuple):
+    """What a file has.
+
+    Attributes:
+      modules: its arrays; in the order of the layers, if the file has these too.
+      spec: the network, if the file states its layers.
+      output: what its outputs mean, if its last layer shows that; "" if not.
+    """
+
+    modules: Modules
+    spec: LayersSpec | None = None
+    output: str = ""
+
+
 _OF_TRAINING = re.compile(
     r"(optimizer|optim|opt_state|lr_scheduler|scheduler)[./].*|(.*[./])?(rngs|seed_generator)[./].*"
 )
 """Names of training state and random numbers, which are not part of the network."""
 
 
-def layers_by_number(
-    arrays: Mapping[str, np.ndarray], pattern: str, example: str, *, transposed: bool
-) -> list[Weights]:
-    """Return the layers in the order of the numbers in their names; one without a bias gets a bias of 0.
+def grouped(arrays: Mapping[str, np.ndarray], pattern: str, example: str) -> Modules:
+    """Return the arrays by module.
 
     Args:
       arrays: the arrays by name. Those of an optimizer or of random numbers are ignored.
-      pattern: the regular expression of names, with the groups `kind` (weight, kernel, W or 0 for weights, otherwise
-        a bias) and `layer`, the layer's name.
+      pattern: the regular expression of names, with the groups `module` and `array`, the array's name in it.
       example: valid names, for the error message.
-      transposed: whether the format stores weights (n_in, n_out).
 
     Raises:
-      ValueError: if there are other arrays than those of a sequence of dense layers.
+      ValueError: if there is no array, or one has another name or is not of floats.
     """
-    layers: dict[str, dict[str, np.ndarray]] = {}
+    modules: Modules = {}
     for name, array in arrays.items():
         if _OF_TRAINING.fullmatch(name):
             continue
-        if array.ndim > 2:
-            raise ValueError(f"{name!r} has shape {array.shape}, like a convolution, expected dense layers only")
         match = re.fullmatch(pattern, name)
         if not match:
-            raise ValueError(f"{name!r} must be the name of a dense layer's array, such as {example}")
-        kind = "W" if match["kind"] in _WEIGHTS else "b"
-        _check(name, array, 2 if kind == "W" else 1)
-        layers.setdefault(match["layer"] or "", {})[kind] = array
-    if not layers:
+            raise ValueError(f"{name!r} must be the name of a layer's array, such as {example}")
+        if not jnp.issubdtype(array.dtype, jnp.floating):
+            raise ValueError(f"{name!r} is {array.dtype}, expected floats: quantized networks cannot be imported")
+        with np.errstate(over="ignore"):  # what is too large is found when the network is filled
+            modules.setdefault(match["module"] or "", {})[match["array"]] = np.asarray(array, np.float32)
+    if not modules:
         raise ValueError(f"there are no weights: expected arrays called {example}")
-    return [_layer(name, layers[name], transposed) for name in _in_order(list(layers))]
+    return modules
 
 
-def _in_order(layers: list[str]) -> list[str]:
+def in_order(names: Iterable[str], words: Sequence[str] = ()) -> list[str]:
     """Return the names ordered by number: fc1, fc2; layers.0.linear, layers.1.linear; 0, 2; and nested 0.0, 0.2, 1.
 
-    A single layer needs no number.
+    Two names are compared where they first differ: by their numbers there, or by their words if these are among the
+    ordered `words`. A single name needs no number.
+
+    Raises:
+      ValueError: if neither numbers nor words order two names.
+
+    Example:
+      >>> in_order(["fc10", "fc2"]), in_order(["conv1", "fc1", "conv2"], ["conv", "fc"])
+      (['fc2', 'fc10'], ['conv1', 'conv2', 'fc1'])
     """
-    parts = {layer: re.split(r"(\d+)", layer) for layer in layers}
-    # Group names that differ only in their numbers and, if nested, in the count of numbers at their end.
-    kinds = {
-        (words[0], *(() if set(words[1:-1]) <= {"."} and not words[-1] else words[1:])): layer
-        for layer, words in ((layer, part[::2]) for layer, part in parts.items())
-    }
-    if len(layers) > 1 and not all(len(part) > 1 for part in parts.values()):
-        raise ValueError(f"{_some(layers)} have no numbers to order the layers by")
-    if len(kinds) > 1:
-        raise ValueError(f"{_some(kinds.values())} are not parts of a single sequence of dense layers")
-    numbered: dict[tuple[int, ...], str] = {}
-    for layer in layers:
-        other = numbered.setdefault(tuple(map(int, parts[layer][1::2])), layer)
-        if other != layer:
-            raise ValueError(f"{_some([other, layer])} have the same number, so one layer occurs twice")
-    return [numbered[numbers] for numbers in sorted(numbered)]
+    ordered = sorted(names, key=cmp_to_key(lambda one, other: _compared(one, other, words)))
+    for one, other in pairwise(ordered):
+        if not _compared(one, other, words):
+            raise ValueError(f"{_both(one, other)} have the same number, so one layer occurs twice")
+    return ordered
 
 
-def _some(names: Iterable[str]) -> str:
-    return " and ".join(map(repr, sorted(names)[:2]))
+def _compared(one: str, other: str, words: Sequence[str]) -> int:
+    for a, b in zip_longest(_parts(one), _parts(other)):
+        if a == b:
+            continue
+        if a is None or b is None:  # a name before the longer one that it begins
+            return -1 if a is None else 1
+        if isinstance(a, int) and isinstance(b, int):
+            return a - b
+        if str(a) in words and str(b) in words:
+            return words.index(str(a)) - words.index(str(b))
+        first, second = sorted((str(a), str(b)))
+        raise ValueError(
+            f"{_both(one, other)} have no numbers to order the layers by: give their words in order, such as "
+            f"--order {first} {second}"
+        )
+    return 0
 
 
-def _check(name: str, array: np.ndarray, ndim: int) -> None:
-    if not jnp.issubdtype(array.dtype, jnp.floating):
-        raise ValueError(f"{name!r} is {array.dtype}, expected floats: quantized networks cannot be imported")
-    if array.ndim != ndim:
-        wanted = "a matrix of weights" if ndim == 2 else "a bias for each unit"
-        raise ValueError(f"{name!r} has shape {array.shape}, expected {wanted}: is it of a normalization layer?")
+def _parts(name: str) -> list[str | int]:
+    """Return the words and numbers of a name."""
+    return [int(part) if part.isdigit() else part for part in re.findall(r"\d+|[^\W\d_]+", name)]
 
 
-def _layer(name: str, arrays: dict[str, np.ndarray], transposed: bool) -> Weights:
-    if "W" not in arrays:
-        named = f"layer {name}" if name else "the layer"
-        raise ValueError(f"{named} has a bias without weights: expected both for each layer")
-    W = arrays["W"].T if transposed else arrays["W"]
-    return Weights(*(np.asarray(array, np.float32) for array in (W, arrays.get("b", np.zeros(len(W))))))
+def _both(one: str, other: str) -> str:
+    return " and ".join(map(repr, sorted((one, other))))

@@ -7,7 +7,6 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.networks.spec import Spec
 from experiments.networks.storage import StoredNetwork
 
 OUTPUT = "predict(x)"
@@ -16,8 +15,9 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
 def encode(network: StoredNetwork) -> bytes:
-    """Return the bytes of a function of float32 x (m, *in_shape), any m, to `Model.predict_proba` of x standardized."""
-    x = jax.ShapeDtypeStruct((*jax.export.symbolic_shape("m"), *network.spec.model().in_shape), jnp.float32)
+    """Return the bytes of a function of x (m, *in_shape), any m, to `Model.predict_proba` of x standardized."""
+    spec = network.spec
+    x = jax.ShapeDtypeStruct((*jax.export.symbolic_shape("m"), *spec.in_shape), jnp.dtype(spec.in_dtype))
     return bytes(jax.export.export(jax.jit(function(network)), platforms=PLATFORMS)(x).serialize())
 
 
@@ -29,7 +29,7 @@ def function(network: StoredNetwork) -> Callable[[jax.Array], jax.Array]:
     """
     model, stats = network.spec.model(), network.standardizer
     if stats is None:
-        return lambda x: model.predict_proba(network.params, x)
+        return lambda x: model.predict_proba(network.params, x, network.stats)
     mean, std = (np.asarray(a, np.float64) for a in stats)
     high = mean.astype(np.float32)
     low = (mean - high).astype(np.float32)
@@ -37,12 +37,12 @@ def function(network: StoredNetwork) -> Callable[[jax.Array], jax.Array]:
     def predict(x):
         # Without the barrier, a compiler might subtract high + low.
         shifted = jax.lax.optimization_barrier(x - high[None]) - low[None]
-        return model.predict_proba(network.params, shifted / std.astype(np.float32)[None])
+        return model.predict_proba(network.params, shifted / std.astype(np.float32)[None], network.stats)
 
     return predict
 
 
-def code(spec: Spec, file: str) -> str:
+def code(network: StoredNetwork, file: str) -> str:
     """Return code that loads the function; it needs the packages jax and flatbuffers."""
     return f"""\
 import pathlib, jax.export

@@ -50,8 +50,8 @@ def classify(file: Path, rows: Rows, network: StoredNetwork) -> Predictions:
     parts = [jax.tree.map(lambda column, i=i: column[i : i + step], x) for i in range(0, m, step)]
     decide = jax.jit(model.predict)
     predictions = Predictions(
-        np.concatenate([decide(network.params, part) for part in parts]),
-        np.concatenate([class_probabilities(model, network.params, part) for part in parts]),
+        np.concatenate([decide(network.params, part, network.stats) for part in parts]),
+        np.concatenate([class_probabilities(model, network.params, part, network.stats) for part in parts]),
     )
     numbers = x[0] if shape.categories else x
     bad = ~(np.isfinite(numbers).all(axis=1) & np.isfinite(predictions.probabilities).all(axis=1))

@@ -17,7 +17,7 @@ import numpy as np
 import jaxnn
 from jaxnn.models.feedforward import OUTPUTS
 from jaxnn.models.model import shapes_of_params
-from jaxnn.nn.shapes import structs
+from jaxnn.nn.shapes import is_sizes, simplified, structs
 from jaxnn.typing import Initializer, Shape, Shapes
 
 # From this depth and up to this width, a scan does not slow down a step, measured on two CPU cores: it only saves
@@ -33,6 +33,10 @@ class NetworkSpec:
     activation: str = "relu"
     output: str = "binary"
     init: str | Initializer = "lecun"
+
+    in_dtype = "float32"
+    statistics = ()
+    """Dense layers observe nothing."""
 
     def model(self) -> jaxnn.Model:
         """Build the model."""
@@ -80,18 +84,42 @@ class NetworkSpec:
 
 @dataclass(frozen=True)
 class LayersSpec:
-    """A network made by jaxnn's factories, such as a chain of convolutions and dense layers, without statistics.
+    """A network made by jaxnn's factories, such as a chain of convolutions and dense layers.
 
-    `in_shape` is that of one array of floats, or of a row of a table, as `tables.in_shape_of` returns it.
+    Attributes:
+      network: the layer, as its factory made it.
+      in_shape: the sizes of one example; or the shape of a row of a table, as `tables.in_shape_of` returns it.
+      output: what the outputs mean, as of `jaxnn.mlp`.
+      in_dtype: of examples that are whole numbers, such as "int32" for an embedding; "float32" for floats.
     """
 
     network: jaxnn.Layer
     in_shape: Shapes
     output: str = "softmax"
+    in_dtype: str = "float32"
 
     def model(self) -> jaxnn.Model:
         """Build the model."""
-        return jaxnn.Model(self.network, self.in_shape, *OUTPUTS[self.output])
+        return jaxnn.Model(self.network, self.example, *OUTPUTS[self.output])
+
+    @property
+    def example(self) -> Any:
+        """Return the shape of one example, as `init` takes it."""
+        if not is_sizes(self.in_shape):
+            return self.in_shape
+        return simplified(jax.ShapeDtypeStruct(self.in_shape, np.dtype(self.in_dtype)))
+
+    @cached_property
+    def statistics(self) -> Any:
+        """Return the shapes of what the layers observe and inference needs; `()` for a network without any."""
+        params = shapes_of_params(self.network, self.example)
+        x = jax.tree.map(lambda a: jax.ShapeDtypeStruct((2, *a.shape), a.dtype), structs(self.example))
+
+        def observed(params, x, key):
+            return self.network.observe(self.network.forward(params, x, key)[1])
+
+        stats = jax.eval_shape(observed, params, x, jax.random.key(0))
+        return stats if jax.tree.leaves(stats) else ()
 
     @property
     def kind(self) -> str:
@@ -104,25 +132,30 @@ class LayersSpec:
         return self.network.factory_call.arguments.get("layers", (self.network,))
 
     @cached_property
-    def shapes(self) -> tuple[Shapes, ...]:
+    def shapes(self) -> tuple[Shape, ...]:
         """Return the shape of one example, and those after each layer with weights."""
-        shapes = [self.in_shape]
+        after = ((params, _sizes(shape)) for params, shape in self._after_layers)
+        return _sizes(self.example), *(shape for params, shape in after if jax.tree.leaves(params))
+
+    @cached_property
+    def _after_layers(self) -> list[tuple[Any, Any]]:
+        """Return the params and the shape after each layer."""
+        after = []
 
         def init(key):
-            shape = self.in_shape
+            shape = self.example
             for layer in self.layers:
                 params, shape = layer.init(key, shape)
-                if jax.tree.leaves(params):
-                    shapes.append(shape)
+                after.append((params, shape))
             return key
 
         jax.eval_shape(init, jax.random.key(0))
-        return tuple(shapes)
+        return after
 
     @property
     def n_outputs(self) -> int:
         """Return the number of outputs for one example."""
-        return self.shapes[-1][-1]
+        return _sizes(self._after_layers[-1][1])[-1]
 
     @property
     def depth(self) -> int:
@@ -132,28 +165,29 @@ class LayersSpec:
     @property
     def width(self) -> int:
         """Return the largest number of activations of a layer with weights for one example."""
-        return max(sum(map(math.prod, _sizes(shape))) for shape in self.shapes)
+        return max(map(math.prod, self.shapes))
 
     @cached_property
     def n_params(self) -> int:
         """Return the number of weights and biases."""
-        return sum(leaf.size for leaf in jax.tree.leaves(shapes_of_params(self.network, self.in_shape)))
+        return sum(leaf.size for leaf in jax.tree.leaves(shapes_of_params(self.network, self.example)))
 
     def __str__(self) -> str:
-        return "-".join("+".join("x".join(map(str, size)) or "1" for size in _sizes(shape)) for shape in self.shapes)
+        return "-".join("x".join(map(str, shape)) for shape in self.shapes)
 
 
-def _sizes(shape: Shapes) -> list[tuple[int, ...]]:
-    """Return the shape of each array of an example: several for a row of numbers and categories."""
-    return [tuple(leaf.shape) for leaf in jax.tree.leaves(structs(shape))]
+def _sizes(shape: Any) -> Shape:
+    """Return the sizes of an array; of several side by side, the number of their activations."""
+    leaves = jax.tree.leaves(structs(shape))
+    return tuple(leaves[0].shape) if len(leaves) == 1 else (sum(math.prod(leaf.shape) for leaf in leaves),)
 
 
 Spec: TypeAlias = NetworkSpec | LayersSpec
 
 
-def class_probabilities(model: jaxnn.Model, params: Any, x: np.ndarray) -> np.ndarray:
+def class_probabilities(model: jaxnn.Model, params: Any, x: np.ndarray, stats: Any = ()) -> np.ndarray:
     """Return the probability of each class, (m, k), also for a binary model with one output."""
-    probabilities = np.asarray(jax.jit(model.predict_proba)(params, x))
+    probabilities = np.asarray(jax.jit(model.predict_proba)(params, x, stats))
     return np.hstack([1 - probabilities, probabilities]) if probabilities.shape[1] == 1 else probabilities
 
 
@@ -164,5 +198,14 @@ def param_names(spec: Spec) -> list[str]:
     """
     dense = isinstance(spec, NetworkSpec)
     model = jaxnn.mlp(spec.sizes, spec.activation, output=spec.output) if dense else spec.model()
-    paths = jax.tree_util.tree_flatten_with_path(jax.eval_shape(model.init, jax.random.key(0)))[0]
+    return _paths(jax.eval_shape(model.init, jax.random.key(0)))
+
+
+def statistics_names(spec: Spec) -> list[str]:
+    """Return the path of each array of the statistics, in the order of `jax.tree.leaves`: stats/1/mean, stats/1/var."""
+    return [f"stats/{path}" for path in _paths(spec.statistics)]
+
+
+def _paths(tree: Any) -> list[str]:
+    paths = jax.tree_util.tree_flatten_with_path(tree)[0]
     return [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in paths]

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 import jaxnn
-from experiments.networks.spec import LayersSpec, NetworkSpec, Spec, param_names
+from experiments.networks.spec import LayersSpec, NetworkSpec, Spec, param_names, statistics_names
 from experiments.networks.tables import in_shape_of, shape_of_row
 from experiments.readers.errors import InvalidFileError, check_file, path_inside
 from experiments.readers.suggestions import EXPECTED_RUN, suggest_run
@@ -33,9 +33,11 @@ MOST_INPUTS = 100_000
 _DTYPES = {"BF16", "BOOL", *(f"{kind}{bits}" for kind in "FIU" for bits in (8, 16, 32, 64))}
 """The dtypes of safetensors that can be read. There are others, such as F8_E4M3."""
 _DENSE, _LAYERS, _TABLE = "jaxnn-mlp", "jaxnn-layers", "jaxnn-table"
-_VERSIONS = {_DENSE: 1, _LAYERS: 1, _TABLE: 1}
+_VERSIONS = {_DENSE: 1, _LAYERS: 2, _TABLE: 1}
 """The formats, of dense layers, of any layers, and of any layers for rows of numbers and categories, and the version
 that is written."""
+IN_DTYPES = ("float32", "int32", "uint8")
+"""The dtypes of examples: floats, the numbers of words and the like, the bytes of images."""
 _STANDARDIZER = ("standardizer/mean", "standardizer/std")
 
 
@@ -49,6 +51,7 @@ class StoredNetwork(NamedTuple):
       image_shape: (height, width, 3) if inputs are flattened images, pixels divided by 255; else `None`.
       standardizer: the training set's mean and deviation if inputs, or the numbers of a table, are standardized; else
         `None`.
+      stats: the statistics of its layers, as `Fit.stats` has them; `()` for a network without any.
     """
 
     spec: Spec
@@ -56,14 +59,23 @@ class StoredNetwork(NamedTuple):
     classes: tuple[str, ...]
     image_shape: tuple[int, ...] | None = None
     standardizer: jaxnn.data.Standardizer | None = None
+    stats: Any = ()
 
 
 def encode(network: StoredNetwork) -> bytes:
-    """Return the bytes of a safetensors file, which are the same for the same network."""
+    """Return the bytes of a safetensors file, which are the same for the same network.
+
+    Raises:
+      ValueError: if the statistics are not those of the network.
+    """
     spec = network.spec
+    stats = jax.device_get(jax.tree.leaves(network.stats))
+    if [a.shape for a in stats] != [a.shape for a in jax.tree.leaves(spec.statistics)]:
+        raise ValueError(f"stats must be those of {spec}, as Fit.stats has them, got {len(stats)} other arrays")
     arrays = jax.device_get(jaxnn.models.params_to_arrays(spec.model().network, network.params))
     # In C order: an array that XLA returns transposed would be stored in memory order, as another matrix.
-    tensors = dict(zip(param_names(spec), map(np.ascontiguousarray, arrays), strict=True))
+    names = [*param_names(spec), *statistics_names(spec)]
+    tensors = dict(zip(names, map(np.ascontiguousarray, [*arrays, *stats]), strict=True))
     if network.standardizer is not None:
         tensors |= dict(zip(_STANDARDIZER, network.standardizer, strict=True))
     metadata = {
@@ -82,6 +94,8 @@ def _described(spec: Spec) -> dict[str, str]:
         row = shape_of_row(spec.in_shape)
         kind, shape = (_TABLE, row) if row and row.categories else (_LAYERS, spec.in_shape)
         described = {"format": kind, "network": network_to_json(spec.network), "in_shape": json.dumps(shape)}
+        if kind == _LAYERS:
+            described["in_dtype"] = spec.in_dtype
     return described | {"format_version": str(_VERSIONS[described["format"]])}
 
 
@@ -179,8 +193,11 @@ def _dense(metadata: dict[str, str]) -> NetworkSpec:
 
 def _any_layers(metadata: dict[str, str]) -> LayersSpec:
     in_shape = json.loads(metadata["in_shape"])
-    _check_counts("in_shape", in_shape)
-    return _layers(metadata, tuple(in_shape))
+    in_dtype = metadata.get("in_dtype", "float32")  # version 1 has floats only
+    _check_counts("in_shape", in_shape, least=1)
+    if in_dtype not in IN_DTYPES:
+        raise ValueError(f"in_dtype must be one of {', '.join(IN_DTYPES)}, got {in_dtype!r}")
+    return _layers(metadata, tuple(in_shape), in_dtype)
 
 
 def _table(metadata: dict[str, str]) -> LayersSpec:
@@ -195,11 +212,11 @@ def _table(metadata: dict[str, str]) -> LayersSpec:
     return _layers(metadata, in_shape_of(numbers, [1] * categories))
 
 
-def _layers(metadata: dict[str, str], in_shape: Shapes) -> LayersSpec:
+def _layers(metadata: dict[str, str], in_shape: Shapes, in_dtype: str = "float32") -> LayersSpec:
     output = metadata["output"]
     if output not in OUTPUTS:
         raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, got {output!r}")
-    spec = LayersSpec(network_from_json(metadata["network"]), in_shape, output)
+    spec = LayersSpec(network_from_json(metadata["network"]), in_shape, output, in_dtype)
     if len(spec.layers) > MOST_LAYERS:
         raise ValueError(f"a network of {len(spec.layers):,} layers, more than {MOST_LAYERS:,}")
     return spec
@@ -222,17 +239,27 @@ def _decode(spec: Spec, metadata: dict[str, str], tensors: dict[str, np.ndarray]
     stored = sum(array.size for array in tensors.values())
     if spec.n_params > stored:
         raise ValueError(f"a network {str(spec)[:100]} has {spec.n_params:,} params, the file {stored:,}")
-    model, names = spec.model(), param_names(spec)
-    if set(tensors) != set(names):
-        raise ValueError(f"the network has {', '.join(names)}, the file {', '.join(sorted(tensors)) or 'nothing'}")
+    model, names, of_stats = spec.model(), param_names(spec), statistics_names(spec)
+    if set(tensors) != {*names, *of_stats}:
+        named = ", ".join([*names, *of_stats])
+        raise ValueError(f"the network has {named}, the file {', '.join(sorted(tensors)) or 'nothing'}")
     params = jaxnn.models.params_from_arrays(model.network, model.in_shape, [tensors[name] for name in names])
-    return StoredNetwork(
-        spec, params, tuple(classes), None if image_shape is None else tuple(image_shape), standardizer
-    )
+    image_shape = None if image_shape is None else tuple(image_shape)
+    stats = _statistics(spec, {name: tensors[name] for name in of_stats})
+    return StoredNetwork(spec, params, tuple(classes), image_shape, standardizer, stats)
 
 
-def _check_counts(name: str, value: Any) -> None:
-    if not isinstance(value, list) or not all(type(n) is int and n >= 1 for n in value) or len(value) < 2:
+def _statistics(spec: Spec, arrays: dict[str, np.ndarray]) -> Any:
+    """Return the statistics in the structure that the network takes."""
+    leaves, structure = jax.tree.flatten(spec.statistics)
+    for (name, array), leaf in zip(arrays.items(), leaves, strict=True):
+        if array.shape != leaf.shape or not np.isfinite(array).all():
+            raise ValueError(f"{name} must be finite, of shape {leaf.shape}, got {array.shape}")
+    return structure.unflatten([array.astype(leaf.dtype) for array, leaf in zip(arrays.values(), leaves, strict=True)])
+
+
+def _check_counts(name: str, value: Any, least: int = 2) -> None:
+    if not isinstance(value, list) or not all(type(n) is int and n >= 1 for n in value) or len(value) < least:
         raise ValueError(f"its {name} are {str(value)[:100]}, expected integers of at least 1")
 
 
@@ -260,5 +287,10 @@ def _standardizer(tensors: dict[str, np.ndarray], shapes: list[tuple[int, ...]])
     return jaxnn.data.Standardizer(mean, std)
 
 
-_DECODERS = {(_DENSE, "1"): _dense, (_LAYERS, "1"): _any_layers, (_TABLE, "1"): _table}
+_DECODERS = {
+    (_DENSE, "1"): _dense,
+    (_LAYERS, "1"): _any_layers,
+    (_LAYERS, "2"): _any_layers,
+    (_TABLE, "1"): _table,
+}
 """What reads the specification, by format and version. A change of a format adds a version and keeps the others."""

@@ -17,6 +17,9 @@ ROWS = np.array([1.0, 0.0, 2.0], np.float32)
 _TOLERANCE = 0.02
 """A sum in another order may round in half precision; a weight that is left out changes it by as much as its size."""
 
+_ROUNDINGS = 30
+"""How many roundings of the largest number a difference may have where all numbers should be 0."""
+
 _ACROSS = "one across examples has across=True and forward(params, x, key, rows)"
 
 Forward = Callable[[PyTree, Any], tuple[PyTree, Any]]
@@ -72,10 +75,23 @@ def cotangent_of(y: PyTree, function: Callable[[Any], Any]) -> PyTree:
 
 
 def difference(one: PyTree, other: PyTree) -> float:
-    """Return the largest difference of two trees of arrays, relative to the largest number of each array."""
-    leaves = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
-    return max((_difference(np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in leaves), default=0.0)
+    """Return the largest difference of two trees of arrays, relative to the largest number of each array.
+
+    A gradient that is 0 by its nature, as of a bias before a norm, consists of rounding errors, whose size is in
+    proportion to the other arrays: so the largest number of all counts too, times some roundings.
+    """
+    dtypes = [a.dtype for a in jax.tree.leaves(other)]
+    ones, others = ([np.asarray(a, np.float64) for a in jax.tree.leaves(tree)] for tree in (one, other))
+    largest = [np.abs(b).max(initial=0.0) for b in others]
+    floors = [_ROUNDINGS * _eps(dtype) * max(largest) / _TOLERANCE + np.finfo(np.float32).tiny for dtype in dtypes]
+    return max(
+        (
+            float(np.abs(a - b).max(initial=0.0) / max(most, floor))
+            for a, b, most, floor in zip(ones, others, largest, floors, strict=True)
+        ),
+        default=0.0,
+    )
 
 
-def _difference(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.abs(a - b).max(initial=0.0) / max(np.abs(b).max(initial=0.0), np.finfo(np.float32).tiny))
+def _eps(dtype: Any) -> float:
+    return float(jnp.finfo(dtype).eps) if jnp.issubdtype(dtype, jnp.floating) else 0.0

@@ -12,7 +12,9 @@ from jaxnn.losses.composition import *
 from jaxnn.losses.kullback_leibler import *
 from jaxnn.losses.loss import *
 from jaxnn.losses.margins import *
+from jaxnn.losses.over_sequences import *
 from jaxnn.losses.regression import *
+from jaxnn.losses.temporal_classification import *
 
 # The files' own names are modules here, and no part of what is public. Type checkers, which run no loop, take the names
 # of the stars as exported.

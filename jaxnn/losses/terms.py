@@ -25,7 +25,11 @@ def beside_terms(f: Callable[[Array, Array], Array], outputs: PyTree, terms: PyT
     """
 
     def beside(terms, outputs):
-        return jax.tree.map(lambda leaf: f(leaf, terms.reshape(terms.shape + (leaf.ndim - terms.ndim) * (1,))), outputs)
+        def with_axes(leaf):
+            is_float0 = leaf.dtype == jax.dtypes.float0  # of lengths, to which no term belongs
+            return leaf if is_float0 else f(leaf, terms.reshape(terms.shape + (leaf.ndim - terms.ndim) * (1,)))
+
+        return jax.tree.map(with_axes, outputs)
 
     return jax.tree.map(beside, terms, outputs)
 
@@ -41,7 +45,7 @@ def check_terms(terms: PyTree, z: PyTree) -> None:
             f"got {structure}"
         ) from None
     for one, below in zip(jax.tree.leaves(terms), outputs, strict=True):
-        shapes = [leaf.shape for leaf in jax.tree.leaves(below)]
+        shapes = [leaf.shape for leaf in jax.tree.leaves(below) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
         if jnp.ndim(one) == 0 or any(shape[: jnp.ndim(one)] != jnp.shape(one) for shape in shapes):
             raise ValueError(
                 f"terms of the loss must have the first axes of the outputs z, {', '.join(map(str, shapes))}, got "

@@ -6,7 +6,7 @@ from jaxnn.constraints import Count, ExampleShape, Instance, ListOf, OneOf, chec
 from jaxnn.losses.categorical import softmax_cross_entropy
 from jaxnn.models.feedforward import as_activation
 from jaxnn.models.model import Model, class_of_logits, class_probabilities
-from jaxnn.nn.activations import ACTIVATIONS, ActivationName, relu
+from jaxnn.nn.activations import ACTIVATIONS, ActivationName
 from jaxnn.nn.batch_normalization import batch_norm
 from jaxnn.nn.branches import fan_in_sum, fan_out
 from jaxnn.nn.composition import chain, residual
@@ -16,6 +16,7 @@ from jaxnn.nn.initializers import InitializerName
 from jaxnn.nn.layer import Layer
 from jaxnn.nn.linear import dense
 from jaxnn.nn.pooling import max_pool
+from jaxnn.nn.rectifiers import relu
 from jaxnn.nn.reshaping import flatten
 from jaxnn.typing import Initializer, Shape
 

@@ -21,11 +21,12 @@ from jaxnn.models.model import (
     probabilities_of_logits,
     unchanged,
 )
-from jaxnn.nn.activations import ACTIVATIONS, ActivationName, relu
+from jaxnn.nn.activations import ACTIVATIONS, ActivationName
 from jaxnn.nn.composition import chain
 from jaxnn.nn.initializers import InitializerName
 from jaxnn.nn.layer import Layer
 from jaxnn.nn.linear import dense
+from jaxnn.nn.rectifiers import relu
 from jaxnn.nn.repetition import chain_with_scans
 from jaxnn.nn.stochastic import RATE, dropout
 from jaxnn.typing import Array, Initializer, Scalar

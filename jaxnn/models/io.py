@@ -172,9 +172,13 @@ def _not_saved(path: Any, got: str) -> ValueError:
 
 
 def _factories() -> dict[str, Callable[..., Any]]:
-    """Return jaxnn's factories of layers by name."""
+    """Return jaxnn's factories of layers, and of the cells that they take, by name."""
     exported = {name: getattr(nn, name) for name in nn.__all__} | {"chain_with_scans": chain_with_scans}
-    return {name: one for name, one in exported.items() if getattr(one, "__annotations__", {}).get("return") is Layer}
+    return {
+        name: one
+        for name, one in exported.items()
+        if getattr(one, "__annotations__", {}).get("return") in (Layer, nn.Cell)
+    }
 
 
 def _written(path: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:

@@ -9,29 +9,39 @@ from types import ModuleType as _ModuleType
 from jaxnn.nn.activations import *
 from jaxnn.nn.batch_normalization import *
 from jaxnn.nn.branches import *
+from jaxnn.nn.cells import *
 from jaxnn.nn.composition import *
 from jaxnn.nn.convolution import *
 from jaxnn.nn.custom_gradients import *
+from jaxnn.nn.directions import *
 from jaxnn.nn.embeddings import *
 from jaxnn.nn.freezing import *
 from jaxnn.nn.from_functions import *
 from jaxnn.nn.global_pooling import *
 from jaxnn.nn.group_normalization import *
+from jaxnn.nn.gru_cells import *
 from jaxnn.nn.initializers import *
 from jaxnn.nn.layer import *
 from jaxnn.nn.linear import *
+from jaxnn.nn.lstm_cells import *
 from jaxnn.nn.normalization import *
 from jaxnn.nn.padding import *
 from jaxnn.nn.pooling import *
+from jaxnn.nn.probabilities import *
+from jaxnn.nn.rectifiers import *
+from jaxnn.nn.recurrence import *
 from jaxnn.nn.repetition import *
 from jaxnn.nn.rescaling import *
 from jaxnn.nn.reshaping import *
 from jaxnn.nn.shapes import *
+from jaxnn.nn.simple_cells import *
+from jaxnn.nn.stepwise import *
 from jaxnn.nn.stochastic import *
 from jaxnn.nn.summaries import *
 from jaxnn.nn.transforms import *
 from jaxnn.nn.transposed_convolution import *
 from jaxnn.nn.upsampling import *
+from jaxnn.sequences import *
 
 # The files' own names are modules here, and no part of what is public. Type checkers, which run no loop, take the names
 # of the stars as exported.

@@ -13,7 +13,7 @@ from jaxnn.arrays import add_cotangents, promote_large_integers
 from jaxnn.constraints import Each, ExampleTree, RandomKey, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.marking.places import RESIDUAL
-from jaxnn.nn.activations import relu, sigmoid, silu, tanh
+from jaxnn.nn.activations import sigmoid, tanh
 from jaxnn.nn.combinators import (
     Naming,
     alone,
@@ -26,6 +26,7 @@ from jaxnn.nn.combinators import (
 )
 from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.nn.linear import dense
+from jaxnn.nn.rectifiers import relu, silu
 from jaxnn.nn.reshaping import flatten
 from jaxnn.nn.shapes import hashable, simplified
 from jaxnn.nn.stochastic import dropout

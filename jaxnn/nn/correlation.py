@@ -18,9 +18,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxnn.arrays import widened
+from jaxnn.arrays import in_memory, widened
 from jaxnn.nn.taking_turns import in_turn
-from jaxnn.nn.windows import Windows, added, in_memory, padded, spread, views
+from jaxnn.nn.windows import Windows, added, padded, spread, views
 from jaxnn.typing import Array
 
 Product: TypeAlias = Callable[..., Array]

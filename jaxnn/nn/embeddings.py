@@ -1,17 +1,12 @@
 """Embedding: a vector for each whole number, such as a word's."""
 
-from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
 
 from jaxnn.arrays import as_index, zero_cotangent
 from jaxnn.constraints import (
-    NO_CALL,
-    Call,
     Constraint,
     Count,
     Floats,
@@ -23,6 +18,7 @@ from jaxnn.constraints import (
     checked,
 )
 from jaxnn.factories.decorator import factory
+from jaxnn.indices import Indices
 from jaxnn.nn.initializers import INITIALIZERS, scale_hint
 from jaxnn.nn.layer import Layer
 from jaxnn.typing import Array, Initializer, Params
@@ -43,37 +39,7 @@ _SHAPE_OF_WORDS = Constraint(
 )
 
 
-indices_found: ContextVar[list[tuple[Array, int]] | None] = ContextVar("indices_found", default=None)
-"""Where traced indices and the size that they must be below are listed, while a network is traced to check its data."""
-
-
-class _Indices(Integers):
-    """An array of whole numbers with named axes, from 0 to the size of another axis; traced numbers are not compared.
-
-    Args:
-      axes: as of `Floats`.
-      below: the name of the axis that they index, of an argument checked before.
-    """
-
-    def __init__(self, axes: str = "...", below: str = ""):
-        super().__init__(axes)
-        self.below = below
-
-    def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
-        """Return the array; raise ValueError if a number is outside of the axis."""
-        array = super().check(name, value, call)
-        n, found = call.sizes.get(self.below), indices_found.get()
-        if isinstance(array, Tracer) and found is not None and n is not None:
-            found.append((array, n))
-        if n is not None and array.size and not isinstance(array, Tracer):
-            host = np.asarray(jax.device_get(array))  # inside a program, `array.min()` would be traced
-            least, most = int(host.min()), int(host.max())
-            if least < 0 or most >= n:
-                raise ValueError(f"{name} must be whole numbers from 0 to {n - 1}, got {least} to {most}")
-        return array
-
-
-@checked(params=_PARAMS, x=_Indices("...", below="vocabulary"))
+@checked(params=_PARAMS, x=Indices("...", below="vocabulary"))
 def embedding_forward(params: Params, x: Array) -> tuple[Array, Array]:
     """Look up y = E[x], the row of E for each whole number of x.
 

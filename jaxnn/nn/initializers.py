@@ -12,7 +12,7 @@ from jaxnn.validation import described, is_number
 
 __all__ = ["INITIALIZERS", "InitializerName"]
 
-InitializerName = Literal["zeros", "normal", "lecun", "glorot", "he"]
+InitializerName = Literal["zeros", "normal", "lecun", "glorot", "he", "orthogonal"]
 
 INITIALIZERS: dict[InitializerName, Callable[[], Initializer]] = {
     "zeros": lambda: jax.nn.initializers.zeros,
@@ -20,13 +20,15 @@ INITIALIZERS: dict[InitializerName, Callable[[], Initializer]] = {
     "lecun": jax.nn.initializers.lecun_normal,
     "glorot": jax.nn.initializers.glorot_normal,
     "he": jax.nn.initializers.he_normal,
+    "orthogonal": jax.nn.initializers.orthogonal,
 }
 """Initializers of weights by name. With n_in inputs and n_out units, the standard deviation of a weight is
 0 (zeros), 0.01 (normal), sqrt(1/n_in) (lecun), sqrt(2/(n_in + n_out)) (glorot), sqrt(2/n_in) (he). The inputs of a
-filter are its size times the channels that it sees.
+filter are its size times the channels that it sees. Orthogonal weights keep the norm of what they multiply.
 
 Sources: LeCun et al., "Efficient BackProp", 1998; Glorot and Bengio, "Understanding the difficulty of training
-deep feedforward neural networks", 2010; He et al., "Delving deep into rectifiers", 2015."""
+deep feedforward neural networks", 2010; He et al., "Delving deep into rectifiers", 2015; Saxe, McClelland and Ganguli,
+"Exact solutions to the nonlinear dynamics of learning in deep linear neural networks", 2014."""
 
 
 def initial_weights(init: InitializerName | Initializer, key: Key, shape: Shape, name: str) -> Array:

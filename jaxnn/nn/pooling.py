@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.arrays import cast_like
+from jaxnn.arrays import cast_like, in_memory
 from jaxnn.constraints import Flag, Floats, Instance, Nothing, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer, stateless
@@ -19,7 +19,6 @@ from jaxnn.nn.windows import (
     PerAxis,
     PlacesShape,
     Windows,
-    in_memory,
     padded,
     repeated,
     size_of,

@@ -9,7 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnn.typing import PyTree, Shapes
+from jaxnn.sequences import Sequences
+from jaxnn.typing import PyTree, Shape, Shapes
 
 __all__ = ["shapes_of"]
 
@@ -46,6 +47,16 @@ def simplified(shape: Any) -> Shapes:
 def structs(shape: Shapes) -> PyTree:
     """Return the shape as a pytree of `jax.ShapeDtypeStruct`, an array of floats in JAX's default float dtype."""
     return jax.ShapeDtypeStruct(tuple(shape), jnp.result_type(float)) if is_sizes(shape) else shape
+
+
+def with_lengths_of(in_shape: Shapes, shape: Shape) -> Shapes:
+    """Return the shape (T, ...) as that of `Sequences` if the layer's input is one."""
+    return Sequences(structs(shape), in_shape.lengths) if isinstance(in_shape, Sequences) else shape
+
+
+def array_of(in_shape: Shapes) -> Any:
+    """Return the shape of the array of `Sequences`, or the shape itself."""
+    return in_shape.x if isinstance(in_shape, Sequences) else in_shape
 
 
 def hashable(shape: Shapes) -> Any:

@@ -11,12 +11,13 @@ import numpy as np
 from jaxnn.arrays import cast_like, promote_large_integers
 from jaxnn.constraints import Constraint, checked
 from jaxnn.factories.decorator import factory
-from jaxnn.nn.activations import gelu, sigmoid, tanh
+from jaxnn.nn.activations import sigmoid, tanh
 from jaxnn.nn.batch_normalization import batch_norm
 from jaxnn.nn.boundaries import call_forward
 from jaxnn.nn.composition import chain
 from jaxnn.nn.layer import LAYER, Layer, observe_nothing, observes
 from jaxnn.nn.linear import dense
+from jaxnn.nn.rectifiers import gelu
 from jaxnn.nn.stochastic import dropout
 from jaxnn.typing import Array, DTypeLike
 from jaxnn.validation import described

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 
+from jaxnn.arrays import in_memory
 from jaxnn.constraints import NO_CALL, Call, Constraint, ExampleShape, OneOf
 from jaxnn.typing import Array, Scalar, Shape
 from jaxnn.validation import is_count
@@ -193,11 +194,6 @@ def padded(x: Array, w: Windows, value: Scalar = 0) -> Array:
     widths = ((0, 0, 0), *((low, high, 0) for low, high in w.padding), (0, 0, 0))
     wide = jax.lax.pad(x, jnp.asarray(value, x.dtype), widths) if any(map(any, w.padding)) else x
     return in_memory(wide)
-
-
-def in_memory(x: Array) -> Array:
-    """Return x itself, which XLA then computes once: else it would be computed again at each view that reads it."""
-    return jax.lax.optimization_barrier(x)
 
 
 def views(x: Any, w: Windows) -> Iterator[Any]:

@@ -6,9 +6,10 @@ from jaxnn.losses.binary import sigmoid_cross_entropy
 from jaxnn.losses.categorical import softmax_cross_entropy
 from jaxnn.losses.kullback_leibler import kl_divergence
 from jaxnn.losses.loss import Loss
-from jaxnn.nn.activations import sigmoid, softmax
+from jaxnn.nn.activations import sigmoid
 from jaxnn.nn.composition import chain
 from jaxnn.nn.layer import Layer
+from jaxnn.nn.probabilities import softmax
 from jaxnn.validation import warn_outside
 
 _OF_LOGITS = (sigmoid_cross_entropy, softmax_cross_entropy, kl_divergence)

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxnn.arrays import dtype_hint
 from jaxnn.caching import bounded_cache
-from jaxnn.nn.embeddings import indices_found
+from jaxnn.indices import indices_found
 from jaxnn.nn.layer import Layer
 from jaxnn.nn.shapes import from_hashable, hashable, shapes_of, structs
 from jaxnn.typing import Params

@@ -7,6 +7,7 @@ BENCHMARKS = {
     "gradcheck": "right and wrong gradients through jaxnn.gradcheck and through other checkers",
     "layers": "forward and backward of every layer, derived by hand against jax.vjp: time, and bytes kept",
     "speed": "the same trainings with jaxnn and with other libraries: whole runs, first steps, steady steps, memory",
+    "results": "what was published: trained with three seeds, the errors beside the published ones",
     "population": "one population with every plan: shared or separate batches, one or two devices, chunks",
     "memory": "memory of a training step: hand-derived against automatic gradients, remat against caches",
     "bfloat16": "MNIST trained in float32, and with with_dtype in bfloat16 and float16: test accuracies over seeds",

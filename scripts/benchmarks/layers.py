@@ -66,6 +66,7 @@ class Measured(NamedTuple):
 ROWS_2D = ((128, 256), (1024, 256), (2048, 1024))
 IMAGES = ((128, 28, 28, 8), (32, 32, 32, 32), (32, 64, 64, 32))
 SEQUENCES = ((64, 100, 32), (32, 1000, 32), (16, 1000, 128))
+TEXTS = ((64, 28, 28), (64, 100, 32), (8, 1000, 64))
 
 
 def convolved(stride: int = 1, padding: Any = "SAME", dilation: int = 1, groups: int | None = 1) -> Plain:
@@ -135,6 +136,43 @@ def repeated(params, x, key):
     return jnp.repeat(jnp.repeat(x, 2, 1), 2, 2)
 
 
+def by_lstm(cell: str = "lstm", reverse: bool = False) -> Plain:
+    """Return a recurrent network by `lax.scan`, with the inputs' products outside of the loop."""
+
+    def plain(params, x, key):
+        u, n = x.swapaxes(0, 1) @ params["W_x"].T + params["b"], params["W_a"].shape[1]
+        start = jnp.zeros((x.shape[0], n))
+
+        def simple(a, u):
+            a = jnp.tanh(u + a @ params["W_a"].T)
+            return a, a
+
+        def lstm(state, u):
+            a, c = state
+            z = u + a @ params["W_a"].T
+            f, i, o = jnp.split(jax.nn.sigmoid(z[:, : 3 * n]), 3, axis=-1)
+            c = f * c + i * jnp.tanh(z[:, 3 * n :])
+            a = o * jnp.tanh(c)
+            return (a, c), a
+
+        def gru(a, u):
+            v = a @ params["W_a"].T
+            r, z = jnp.split(jax.nn.sigmoid(u[:, : 2 * n] + v[:, : 2 * n]), 2, axis=-1)
+            g = jnp.tanh(u[:, 2 * n :] + r * (v[:, 2 * n :] + params["b_a"]))
+            a = z * g + (1 - z) * a
+            return a, a
+
+        step, state = {"simple": (simple, start), "lstm": (lstm, (start, start)), "gru": (gru, start)}[cell]
+        return lax.scan(step, state, u, reverse=reverse)[1].swapaxes(0, 1)
+
+    return plain
+
+
+def both_ways(params, x, key):
+    ahead, back = (by_lstm("lstm", reverse)(one, x, key) for one, reverse in zip(params, (False, True), strict=True))
+    return jnp.concatenate([ahead, back], -1)
+
+
 def rows() -> dict[str, Row]:
     """Return name -> row."""
     activations = {
@@ -186,6 +224,14 @@ def rows() -> dict[str, Row]:
             nn.pad(1), IMAGES, lambda params, x, key: jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
         ),
         "rescale": Row(nn.rescale(), ROWS_2D, lambda params, x, key: x / 255),
+        "recurrent simple": Row(nn.recurrent(nn.simple_cell(128)), TEXTS, by_lstm("simple")),
+        "recurrent lstm": Row(nn.recurrent(nn.lstm_cell(128)), TEXTS, by_lstm("lstm")),
+        "recurrent lstm remat": Row(nn.recurrent(nn.lstm_cell(128), remat="gates"), TEXTS, by_lstm("lstm")),
+        "recurrent gru": Row(nn.recurrent(nn.gru_cell(128)), TEXTS, by_lstm("gru")),
+        "bidirectional lstm": Row(nn.bidirectional(nn.lstm_cell(64)), TEXTS, both_ways),
+        "each_step dense": Row(
+            nn.each_step(nn.dense(64)), TEXTS, lambda params, x, key: x @ params["W"].T + params["b"]
+        ),
         "flatten": Row(nn.flatten(), IMAGES, lambda params, x, key: x.reshape(x.shape[0], -1)),
     }  # fmt: skip
 

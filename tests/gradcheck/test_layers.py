@@ -76,6 +76,8 @@ RIGHT = {
         ),
         WORDS,
     ),
+    "a bias before a norm": (jaxnn.chain(jaxnn.dense(4), nn.batch_norm()), (3,)),
+    "a bias before a norm at each step": (nn.each_step(jaxnn.chain(jaxnn.dense(4), nn.batch_norm())), (5, 3)),
     "sums of half precision": (jaxnn.with_dtype(jaxnn.chain(jaxnn.dense(3), nn.batch_norm()), jnp.bfloat16), (4,)),
 }
 

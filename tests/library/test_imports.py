@@ -23,6 +23,8 @@ GROUND = {
     "roles": {"typing"},
     "arrays": {"validation"},
     "constraints": {"validation", "arrays"},
+    "indices": {"constraints", "typing"},
+    "sequences": {"arrays", "constraints", "indices", "typing"},
 }
 # room -> the rooms above the ground that it may import. A new room needs a line here.
 MAY_IMPORT = {

@@ -23,6 +23,7 @@ def scale(by):
 
 
 NETWORKS = {
+    "cells": jaxnn.chain(nn.bidirectional(nn.lstm_cell(3, 0.5)), nn.recurrent(nn.gru_cell(2, "before"), "last")),
     "branches": nn.fan_out(a=jaxnn.dense(2), b=jaxnn.chain(jaxnn.dense(3), nn.batch_norm(0.1))),
     "repeat": jaxnn.repeat(jaxnn.chain(jaxnn.dense(3), jaxnn.dropout(0.25)), 3),
     "frozen": nn.frozen(nn.batch_norm(), {"mean": np.ones(3, np.float32), "var": np.ones(3, np.float32)}),
@@ -34,7 +35,7 @@ NETWORKS = {
 @pytest.mark.parametrize("name", NETWORKS)
 def test_what_was_saved_is_loaded(name, tmp_path):
     network = NETWORKS[name]
-    params, _ = network.init(KEY, (3,))
+    params, _ = network.init(KEY, (4, 3) if name == "cells" else (3,))
     save(tmp_path / "a b.npz", network, params, {"mean": jnp.ones(2)})
     loaded = load(tmp_path / "a b.npz")
     assert loaded.network == network

@@ -6,9 +6,19 @@ import numpy as np
 import pytest
 
 from tests.helpers.oracle import activations, logistic, losses, networks, windows
+from tests.helpers.oracle.cells import LSTM
 from tests.helpers.oracle.differences import central, complex_step
+from tests.helpers.oracle.recurrence import states_of
 from tests.helpers.oracle.slips import COURSE_SLIPS, OPTIMIZER_SLIPS, SLIPS
-from tests.helpers.oracle.targets import CONVOLUTION_GEOMETRY, COURSE_TARGETS, RELU, TARGETS
+from tests.helpers.oracle.targets import (
+    CONVOLUTION_GEOMETRY,
+    COURSE_TARGETS,
+    LSTM_TARGET,
+    RELU,
+    TARGETS,
+    lstm_start,
+    lstm_weights,
+)
 from tests.helpers.oracle_cases import BY_DIFFERENCES, EXACT, assert_same
 from tests.oracle.test_optimizers import run, unrolled
 
@@ -127,6 +137,45 @@ def test_bias_inside_the_window_sum_is_wrong_in_value():
     np.testing.assert_array_equal(with_bias_inside(x, K, b), np.full((1, 2, 3, 1), 6.0))
 
 
+def lstm_slips():
+    """The two slips of item 15: no gradient between steps, and a bias gradient added to another."""
+    return [slip.function for slip in COURSE_SLIPS if slip.section_item == 15]
+
+
+def test_no_gradient_between_steps_is_the_gradient_of_each_step_alone(rng):
+    """With each step's state before as a constant; of one step, nothing is wrong, and of the last of several, dx."""
+    case = LSTM_TARGET.arguments(rng)
+    x, *weights, dy = case
+    fixed = [states_of(LSTM, lstm_weights(weights), one, range(4), lstm_start(lstm_weights(weights))) for one in x]
+
+    def each_step_alone(x, *weights_and_dy):
+        *weights, dy = weights_and_dy
+        steps = [(i, t) for i in range(len(x)) for t in range(4)]
+        return sum(np.sum(dy[i, t] * LSTM.step(lstm_weights(weights), x[i, t], fixed[i][t])[0]) for i, t in steps)
+
+    without_future, right = lstm_slips()[0](*case), LSTM_TARGET.gradient(*case)
+    assert_same(without_future, complex_step(each_step_alone, case, LSTM_TARGET.wrt), **EXACT)
+    np.testing.assert_allclose(without_future[0][:, -1], right[0][:, -1], **EXACT)
+    assert distance([without_future[0][:, 0]], [right[0][:, 0]]) > 0.1
+    first = x[:, :1], *weights, dy[:, :1]
+    assert_same(lstm_slips()[0](*first), LSTM_TARGET.gradient(*first), **EXACT)
+
+
+def test_bias_gradient_added_to_another_is_that_of_one_bias_in_two_gates(rng):
+    """Of an update gate that also has b_f, less the number which b_f has; all arrays but db_f are right."""
+    case = LSTM_TARGET.arguments(rng)
+    names = ["x", *lstm_weights(case[1:-1])]
+    f, u = names.index("b_f"), names.index("b_u")
+
+    def b_f_in_two_gates(*moved):
+        return LSTM_TARGET.value(*moved[:u], moved[u] + moved[f] - case[f], *moved[u + 1 :])
+
+    wrong, right = lstm_slips()[1](*case), LSTM_TARGET.gradient(*case)
+    assert_same(wrong, complex_step(b_f_in_two_gates, case, LSTM_TARGET.wrt), **EXACT)
+    assert_same(wrong[:f] + wrong[f + 1 :], right[:f] + right[f + 1 :], rtol=0)
+    assert distance([wrong[f]], [right[f]]) > 0.1
+
+
 @pytest.mark.parametrize("slip", OPTIMIZER_SLIPS, ids=lambda slip: slip.name)
 def test_optimizer_slip_differs_from_the_paper(rng, slip):
     """With gradients as small as eps^(1/2), the right steps are the unrolled sums, and the slip's are not."""
@@ -143,7 +192,7 @@ def test_optimizer_slip_differs_from_the_paper(rng, slip):
 def test_slips_cover_the_section():
     slips = [*GRADIENT_SLIPS, *OPTIMIZER_SLIPS]
     assert {slip.section_item for slip in SLIPS} == set(range(1, 12))
-    assert {slip.section_item for slip in slips} == {*range(1, 15), 16, 17}
+    assert {slip.section_item for slip in slips} == {*range(1, 18)}
     assert len({slip.name for slip in slips}) == len(slips)
     for slip in slips:
         assert f"Item {slip.section_item}:" in slip.function.__doc__

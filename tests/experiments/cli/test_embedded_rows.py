@@ -232,7 +232,7 @@ def test_stored_network_round_trip_and_damage(ladder_run, tmp_path):
     assert encode(network) == path.read_bytes()
     (site, *_) = encoder.load(ladder_run).columns
     width = embedding_width(site.size)
-    assert str(network.spec) == f"3+1-3+{width}-32-1" and network.spec.width == max(3 + width, 32)
+    assert str(network.spec) == f"4-{3 + width}-32-1" and network.spec.width == max(3 + width, 32)
     assert network.spec.n_params == site.size * width + (3 + width + 1) * 32 + 33
     bad = tmp_path / "bad.safetensors"
     with safe_open(path, framework="np") as file:

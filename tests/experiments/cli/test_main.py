@@ -157,7 +157,19 @@ def test_there_are_experiments_and_each_header_is_complete():
         (["resume"], ["RUN", "--data-dir DIR", "--data FILE", "bit for bit", "--no-compilation-cache"]),
         (["repeat"], ["RUN", "--runs-dir", "--data-dir DIR", "--data FILE", "bit for bit"]),
         (["export"], ["RUN", "--to FORMAT", "--network NAME", "--out FILE", "keras.Sequential", "stablehlo"]),
-        (["import"], ["FILE", "--from FORMAT", "--activation", "--output", "--image-shape", "--runs-dir", "npz"]),
+        (
+            ["import"],
+            [
+                "FILE",
+                "--from FORMAT",
+                "--like RUN",
+                "--layers LAYERS",
+                "--order",
+                "--activation",
+                "--output",
+                "--runs-dir",
+            ],
+        ),
         (["predict"], ["RUN IMAGE:", "RUN FILE:", "--network", "--out FILE", "resized", "--no-compilation-cache"]),
     ],
 )

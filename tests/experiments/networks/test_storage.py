@@ -184,8 +184,9 @@ def test_the_deepest_network_of_a_run_may_be_of_any_kind(convolutional, stored, 
         ({}, {"network": '{"call": "dense", "args": [-1], "kwargs": {}}'}, "damaged"),
         ({}, {"network": network_to_json(LARGE)}, r"a network 4x4x1-4x4x1000000000-3 has 58,000,000,003 params"),
         ({}, {"network": "7"}, "network must be"),
-        ({}, {"format": "jaxnn-mlp"}, "its header lacks 'sizes'"),
-        ({}, {"format_version": "2"}, "newer jaxnn"),
+        ({}, {"format": "jaxnn-mlp", "format_version": "1"}, "its header lacks 'sizes'"),
+        ({}, {"format_version": "3"}, "newer jaxnn"),
+        ({}, {"in_dtype": "float64"}, "in_dtype must be one of float32, int32, uint8, got 'float64'"),
         ({}, {"format_version": "one"}, "damaged"),
     ],
 )
@@ -193,3 +194,61 @@ def test_convolutional_file_that_does_not_fit_its_network_raises(convolutional, 
     change(convolutional[0], tensors, **metadata)
     with pytest.raises(ValueError, match=message):
         load_network(convolutional[0])
+
+
+@pytest.fixture
+def normalized(tmp_path):
+    nn = jaxnn.nn
+    block = nn.residual(nn.chain(nn.conv(2, 3), nn.batch_norm(), nn.tanh()))
+    network = nn.chain(nn.conv(2, 3), nn.batch_norm(), block, nn.flatten(), nn.dense(3))
+    spec = LayersSpec(network, (3, 4, 1))
+    params, random = spec.model().init(jax.random.key(0)), np.random.default_rng(0)
+    stats = jax.tree.map(lambda leaf: random.uniform(0.5, 2, leaf.shape).astype(leaf.dtype), spec.statistics)
+    path = tmp_path / "norm.safetensors"
+    path.write_bytes(encode(StoredNetwork(spec, params, ("a", "b", "c"), stats=stats)))
+    return path, spec, params, stats
+
+
+def test_statistics_round_trip(normalized):
+    path, spec, params, stats = normalized
+    back = load_network(path)
+    jax.tree.map(np.testing.assert_array_equal, (back.params, back.stats), (params, stats))
+    x = np.linspace(-1, 1, 24, dtype=np.float32).reshape(2, 3, 4, 1)
+    np.testing.assert_array_equal(
+        back.spec.model().outputs(back.params, x, back.stats), spec.model().outputs(params, x, stats)
+    )
+    with safe_open(path, framework="np") as file:
+        names = {"stats/1/mean", "stats/1/var", "stats/2/1/mean", "stats/2/1/var"}
+        assert {name for name in file.keys() if name.startswith("stats/")} == names  # noqa: SIM118 (not a dictionary)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ({"stats/1/var": None}, "the network has 0/K, 0/b, 1/beta, .*stats/1/var"),
+        ({"stats/1/var": np.ones(3, np.float32)}, r"stats/1/var must be finite, of shape \(2,\), got \(3,\)"),
+        ({"stats/1/mean": np.full(2, np.nan, np.float32)}, "stats/1/mean must be finite"),
+    ],
+)
+def test_statistics_that_do_not_fit_raise(normalized, tensors, message):
+    change(normalized[0], tensors)
+    with pytest.raises(ValueError, match=message):
+        load_network(normalized[0])
+
+
+def test_a_network_without_its_statistics_is_not_stored(normalized):
+    _, spec, params, _ = normalized
+    with pytest.raises(ValueError, match="stats must be those of 3x4x1-3x4x2-3x4x2-3x4x2-3"):
+        encode(StoredNetwork(spec, params, ("a", "b", "c")))
+
+
+def test_a_network_of_whole_numbers(tmp_path):
+    network = jaxnn.chain(jaxnn.nn.embedding(7, 2), jaxnn.flatten(), jaxnn.dense(3))
+    spec = LayersSpec(network, (4,), in_dtype="int32")
+    params = spec.model().init(jax.random.key(0))
+    path = tmp_path / "words.safetensors"
+    path.write_bytes(encode(StoredNetwork(spec, params, ("a", "b", "c"))))
+    back = load_network(path)
+    x = np.array([[0, 6, 2, 2]], np.int32)
+    assert (back.spec, str(spec), spec.n_outputs) == (spec, "4-4x2-3", 3)
+    np.testing.assert_array_equal(back.spec.model().outputs(back.params, x), spec.model().outputs(params, x))

@@ -16,9 +16,11 @@ from typing import NamedTuple
 import numpy as np
 
 from .activations import d_sigmoid, sigmoid, tanh
+from .cells import LSTM
 from .normalization import LAYER_NORM, d_normalization
 from .optimizers import AdamState, Optimizer, adam
 from .pooling import first_largest, pooling_windows
+from .recurrence import states_of
 from .targets import (
     AVERAGE_POOLING,
     CONVOLUTION,
@@ -27,11 +29,14 @@ from .targets import (
     LAYER_NORM_TARGET,
     LEAKY_RELU,
     LOGISTIC,
+    LSTM_TARGET,
     MAX_POOLING,
     ONE_HIDDEN,
     POOLING_GEOMETRY,
     RELU,
     Target,
+    lstm_start,
+    lstm_weights,
 )
 
 
@@ -239,6 +244,33 @@ def bias_inside_the_window_sum(x, K, b, dy):
     return dx, dK, math.prod(K.shape[:-1]) * db
 
 
+def lstm_without_the_future(x, *weights_and_dy):
+    """Item 15: each step backward begins with da = dy_t and dc = 0. What comes from the step after should be added.
+
+    That is the exact gradient of the sum of dy * y if every step's a_{t-1} and c_{t-1} are taken for constants. Of one
+    step alone it is right.
+    """
+    *weights, dy = weights_and_dy
+    weights = lstm_weights(weights)
+    dweights = {name: np.zeros(array.shape) for name, array in weights.items()}
+    dx = np.zeros(x.shape)
+    for i in range(x.shape[0]):
+        states = states_of(LSTM, weights, x[i], range(x.shape[1]), lstm_start(weights))
+        for t, state in enumerate(states[:-1]):
+            dx[i, t], _ = LSTM.d_step(weights, x[i, t], state, (dy[i, t], np.zeros(dy.shape[-1])), dweights)
+    return dx, *dweights.values()
+
+
+def lstm_bias_gradient_added_to_another(x, *weights_and_dy):
+    """Item 15: db_f is the total over all times and examples of dz_f, and that of dz_u. It should be dz_f's alone.
+
+    All other gradients are right.
+    """
+    dx, *by_weight = LSTM_TARGET.gradient(x, *weights_and_dy)
+    dweights = lstm_weights(by_weight)
+    return dx, *(dweights | {"b_f": dweights["b_f"] + dweights["b_u"]}).values()
+
+
 def dropout_with_another_keep(x, mask, da):
     """Item 16: dx = da * mask / 0.5, of a forward with another keep probability, `targets.KEEP`."""
     return (da * mask / 0.5,)
@@ -293,6 +325,8 @@ COURSE_SLIPS = [
     _slip(13, "dx[largest] = dy for +=", max_pooling_overwrites_the_largest, MAX_POOLING),
     _slip(13, "dx[window] = dy / count for +=", average_pooling_overwrites, AVERAGE_POOLING),
     _slip(14, "b inside the sum over the window", bias_inside_the_window_sum, CONVOLUTION),
+    _slip(15, "no gradient from one step of an LSTM to the step before", lstm_without_the_future, LSTM_TARGET),
+    _slip(15, "db of one gate has that of another added", lstm_bias_gradient_added_to_another, LSTM_TARGET),
     _slip(16, "dropout's backward with another keep", dropout_with_another_keep, DROPOUT),
     _slip(17, "gamma outside of layer norm's means", layer_norm_gamma_outside_the_means, LAYER_NORM_TARGET),
 ]

@@ -11,9 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from .activations import d_leaky_relu, d_relu, d_tanh, leaky_relu, relu, sigmoid, tanh
+from .cells import LSTM, weight_shapes
 from .losses import sigmoid_cross_entropy
 from .normalization import LAYER_NORM, d_normalization, normalization
 from .pooling import average_pooling, d_average_pooling, d_max_pooling, max_pooling
+from .recurrence import d_one_direction, one_direction
 from .windows import convolution, d_convolution
 
 
@@ -172,6 +174,46 @@ def pooling_arguments(rng):
     return rng.permutation(40).reshape(1, 4, 5, 2) / 10 - 2, rng.normal(size=(1, 4, 5, 2))
 
 
+def lstm_weights(arrays):
+    """Return the dictionary of an LSTM's weights, of the arrays in the order of `cells.weight_shapes`."""
+    return dict(zip(weight_shapes(LSTM, 1, 1), arrays, strict=True))
+
+
+def lstm_start(weights):
+    """Return the state that a sequence of an LSTM starts with: zeros, (n,) each."""
+    return np.zeros(weights["b_f"].shape), np.zeros(weights["b_f"].shape)
+
+
+def _lstm_run(x, weights):
+    """Return what `recurrence.one_direction` takes, for sequences that are all as long as x."""
+    start = tuple(np.zeros((x.shape[0], *array.shape)) for array in lstm_start(weights))
+    return LSTM, weights, x, np.full(x.shape[0], x.shape[1]), start
+
+
+def lstm_value(x, *weights_and_dy):
+    """Return the sum of dy * y, with y the outputs of an LSTM at all times.
+
+    Args:
+        x: (m, T, n_in). weights_and_dy: the 12 arrays of `lstm_weights`, then dy (m, T, n).
+    """
+    *weights, dy = weights_and_dy
+    return np.sum(dy * one_direction(*_lstm_run(x, lstm_weights(weights)))[0])
+
+
+def lstm_gradient(x, *weights_and_dy):
+    """Return dx and the gradients of the 12 arrays, as `recurrence.d_one_direction`; the last state gets 0."""
+    *weights, dy = weights_and_dy
+    run = _lstm_run(x, lstm_weights(weights))
+    dweights, dx, _ = d_one_direction(*run, dy=dy, dlast=tuple(np.zeros(array.shape) for array in run[-1]))
+    return dx, *dweights.values()
+
+
+def lstm_arguments(rng):
+    """x (2, 4, 2), weights of n_in = 2 and n = 3, and dy (2, 4, 3)."""
+    shapes = [(2, 4, 2), *weight_shapes(LSTM, 2, 3).values(), (2, 4, 3)]
+    return tuple(rng.normal(size=shape) for shape in shapes)
+
+
 def dropout_value(x, mask, da):
     """Return the sum of da * mask * x / `KEEP`, inverted dropout with the given mask of 0 and 1; each is (m, n)."""
     return np.sum(da * mask * x / KEEP)
@@ -213,7 +255,8 @@ TARGETS = [LOGISTIC, LAYER, ONE_HIDDEN, RELU, LEAKY_RELU]
 CONVOLUTION = Target("convolution", convolution_value, convolution_gradient, (0, 1, 2), convolution_arguments)
 MAX_POOLING = Target("max_pooling", max_pooling_value, max_pooling_gradient, (0,), pooling_arguments)
 AVERAGE_POOLING = Target("average_pooling", average_pooling_value, average_pooling_gradient, (0,), pooling_arguments)
+LSTM_TARGET = Target("lstm", lstm_value, lstm_gradient, tuple(range(13)), lstm_arguments)
 DROPOUT = Target("dropout", dropout_value, dropout_gradient, (0,), dropout_arguments)
 LAYER_NORM_TARGET = Target("layer_norm", layer_norm_value, layer_norm_gradient, (0, 1, 2), layer_norm_arguments)
 
-COURSE_TARGETS = [CONVOLUTION, MAX_POOLING, AVERAGE_POOLING, DROPOUT, LAYER_NORM_TARGET]
+COURSE_TARGETS = [CONVOLUTION, MAX_POOLING, AVERAGE_POOLING, LSTM_TARGET, DROPOUT, LAYER_NORM_TARGET]

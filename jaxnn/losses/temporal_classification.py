@@ -1,0 +1,287 @@
+"""Connectionist temporal classification: labels of a sequence without their places in time.
+
+A path has a class for each time. It gives the labels that are left when repeats are merged and blanks are removed. The
+loss of labels is -log of the summed probability of all paths that give them.
+
+The paths are summed along the labels with a blank before, between and after them, l' of length S = 2 U + 1. A path may
+stay at a place, move to the next, or skip a blank between two different labels, so with p_t(s) the probability of
+class l'_s at time t, the probability of all ways to be at place s after time t is
+
+    α_t(s) = p_t(s) (α_{t-1}(s) + α_{t-1}(s - 1) + [l'_s is a label other than l'_{s-2}] α_{t-1}(s - 2))
+
+and read from the end, that of all ways from place s at time t to the end is β_t(s), by the same recursion on mirrored
+places and times. All is computed in logarithms, in float32 at least.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnn.arrays import widened
+from jaxnn.constraints import Constraint, Count, Flag, checked
+from jaxnn.factories.decorator import factory
+from jaxnn.losses.loss import Loss
+from jaxnn.sequences import Sequences, arrays_of, cotangent_with_lengths, within, zero_beyond
+from jaxnn.typing import Array, PyTree
+
+__all__ = ["ctc", "ctc_gradient", "ctc_value"]
+
+_NEVER = -1e30
+"""The logarithm of probability 0: finite, so that differences of two are no NaN."""
+
+_LOGITS = Constraint(
+    "logits (m, T, k) of floats, or Sequences of them",
+    rejects=(None, 3, np.zeros(2), np.zeros((2, 3))),
+    test=lambda z: getattr(_array(z), "ndim", 0) == 3,
+)
+_LABELS = Constraint(
+    "class numbers (m, U) of an integer dtype, or Sequences of them",
+    rejects=(None, 3, np.zeros((2, 3)), np.zeros(2, int)),
+    test=lambda y: getattr(_array(y), "ndim", 0) == 2 and jnp.issubdtype(_array(y).dtype, jnp.integer),
+)
+
+
+def _array(a: Any) -> Any:
+    return a.x if isinstance(a, Sequences) else a
+
+
+@checked(z=_LOGITS, y=_LABELS)
+def ctc_value(z: PyTree, y: PyTree, blank: int = 0) -> Array:
+    """Compute -log p(y | z), p the sum over all paths that give the labels y.
+
+    Args:
+      z: logits, (m, T, k), or `Sequences` of them.
+      y: labels, class numbers other than the blank's, (m, U), or `Sequences` of them.
+      blank: the class that stands for no label.
+
+    Returns:
+      The loss of each sequence, (m,); infinite if it is too short for its labels: they need one time each, and one more
+      between two that are equal.
+
+    Raises:
+      ValueError: if z and y do not fit, or lengths are outside of their axes.
+
+    Example:
+      Two times and one label give the paths (1, 1), (0, 1) and (1, 0), of a quarter each:
+
+      >>> import jax.numpy as jnp
+      >>> print(ctc_value(jnp.zeros((1, 2, 2)), jnp.array([[1]])).round(4), -jnp.log(0.75).round(4))
+      [0.2877] 0.2877
+
+    Source: Graves, Fernández, Gomez and Schmidhuber, "Connectionist temporal classification: labelling unsegmented
+    sequence data with recurrent neural networks", 2006, equations 5 to 8.
+    """
+    paths = _paths(z, y, blank)
+    ways, total = _ways(paths.emitted, paths.live, paths.start, paths.skips)
+    log_p = _log_p(paths, ways[-1], total)
+    never = ~paths.possible | (log_p <= _NEVER / 2)  # NaN, of a label beyond the classes, is neither
+    return jnp.where(never, jnp.inf, -log_p).astype(_array(z).dtype)
+
+
+@checked(z=_LOGITS, y=_LABELS)
+def ctc_gradient(z: PyTree, y: PyTree, blank: int = 0) -> PyTree:
+    """Compute dz_t = softmax(z_t) - γ_t, γ_t(j) the probability that a path which gives the labels has class j at t.
+
+    Derivation. p(y) = Σ over paths of Π_t p_t(path_t), so with p_t = softmax(z_t) and a path's class as one-hot vector
+    e_t, ∂log(path)/∂z_t = e_t - p_t, and
+
+        ∂log p(y)/∂z_t = Σ over paths of (path / p(y)) (e_t - p_t) = γ_t - p_t
+
+    The paths through place s at time t have the probability α_t(s) β_t(s) / p_t(s), since both contain p_t(s); over
+    p(y), summed over the places of one class, it is γ_t of this class. An infinite loss has gradient 0.
+
+    Args:
+      z: logits, (m, T, k), or `Sequences` of them.
+      y: labels, (m, U), or `Sequences` of them.
+      blank: the class that stands for no label.
+
+    Returns:
+      dz, in the shape of z, 0 beyond each length.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(ctc_gradient(jnp.zeros((1, 1, 2)), jnp.array([[1]]))[0])
+      [[ 0.5 -0.5]]
+
+    Source: Graves, Fernández, Gomez and Schmidhuber, "Connectionist temporal classification: labelling unsegmented
+    sequence data with recurrent neural networks", 2006, equations 10 to 16.
+    """
+    logits, lengths = arrays_of(z)
+    m, n_steps, k = logits.shape
+    paths = _paths(z, y, blank)
+
+    def both(ahead, back):
+        return jnp.concatenate([ahead, back], axis=-2)
+
+    # One loop for both directions: β on mirrored places and times, which begins at each sequence's own end.
+    ways, totals = _ways(
+        both(paths.emitted, paths.emitted[::-1, :, ::-1]),
+        jnp.concatenate([paths.live, paths.live[::-1]], axis=1),
+        both(paths.start, paths.end[:, ::-1]),
+        both(paths.skips, _ahead(paths.skips, 2, False)[:, ::-1]),
+    )
+    alpha, beta = ways[:, :m], ways[::-1, m:, ::-1]
+    possible = paths.possible & (_log_p(paths, alpha[-1], totals[:m]) > _NEVER / 2)
+    # α and β are known up to a factor for each time, and over the places of a time the paths sum to p(y).
+    through = jax.nn.softmax(alpha + beta - paths.emitted)
+    classes = jax.nn.one_hot(paths.classes, k, dtype=through.dtype)
+    posterior = jnp.einsum("tms,msk->mtk", through, classes, precision="highest")
+    dz = jnp.where(possible[:, None, None], jax.nn.softmax(paths.logits) - posterior, 0)
+    dz = zero_beyond(within(lengths, n_steps), dz).astype(logits.dtype)
+    return cotangent_with_lengths(dz, lengths)
+
+
+@factory
+@checked(blank=Count(0), skip_impossible=Flag())
+def ctc(blank: int = 0, skip_impossible: bool = False) -> Loss:
+    """Return the loss of connectionist temporal classification: `ctc_value`, `ctc_gradient`.
+
+    Args:
+      blank: the class that stands for no label.
+      skip_impossible: whether sequences that are too short for their labels count 0 in the mean. Otherwise data with
+        one raise, since its loss is infinite.
+
+    Returns:
+      A `Loss` for z of logits (m, T, k), or `Sequences` of them, and y of labels (m, U), or `Sequences` of them, with a
+      term for each sequence.
+
+    Raises:
+      ValueError: if blank is negative; when data are checked, if a label is the blank or not a class, or, unless they
+        are skipped, a sequence is too short.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxnn.nn import Sequences
+      >>> y = Sequences(jnp.array([[1, 1], [2, 0]]), jnp.array([2, 1]))
+      >>> ctc(skip_impossible=True).counts(jnp.zeros((2, 2, 3)), y)
+      Array([0., 1.], dtype=float32)
+
+    Source: Graves, Fernández, Gomez and Schmidhuber, "Connectionist temporal classification: labelling unsegmented
+    sequence data with recurrent neural networks", 2006.
+    """
+
+    def check(z, y):
+        (_, n_steps, k), labels, given = _array(z).shape, *_given(y)
+        wrong = given & ((labels < 0) | (labels >= k) | (labels == blank))
+        if wrong.any():
+            i, j = np.argwhere(wrong)[0]
+            raise ValueError(
+                f"y must be labels from 0 to {k - 1} other than the blank, {blank}, got {labels[i, j]} in example {i}"
+            )
+        times = (given.sum(1) + _repeats(labels, given).sum(1)).astype(int)
+        if not skip_impossible and times.max(initial=0) > n_steps:
+            i = int(times.argmax())
+            raise ValueError(
+                f"z must be as long as its labels need, {times[i]} times in example {i}, got {n_steps}: omit the "
+                "example, or use ctc(skip_impossible=True)"
+            )
+
+    def counts(z, y):
+        return _paths(z, y, blank).possible.astype(jnp.result_type(float))
+
+    return Loss(
+        partial(ctc_value, blank=blank),
+        partial(ctc_gradient, blank=blank),
+        check,
+        counts if skip_impossible else None,
+    )
+
+
+class _Paths(NamedTuple):
+    """The ways of a batch through places, S = 2 U + 1, with time first."""
+
+    logits: Array  # (m, T, k), 0 beyond lengths
+    classes: Array  # (m, S), l'
+    emitted: Array  # (T, m, S), log p_t of l'
+    live: Array  # (T, m), whether a time is within the length
+    start: Array  # (m, S), before the first time
+    end: Array  # (m, S), after the last
+    skips: Array  # (m, S), whether a path may come from two places before
+    possible: Array  # (m,)
+
+
+def _paths(z: PyTree, y: PyTree, blank: int) -> _Paths:
+    (logits, lengths), (labels, label_lengths) = arrays_of(z), arrays_of(y)
+    m, n_steps, _ = logits.shape
+    n_labels = labels.shape[1]
+    live = within(lengths, n_steps)
+    live = jnp.ones((m, n_steps), bool) if live is None else live
+    given = within(label_lengths, n_labels)
+    given = jnp.ones((m, n_labels), bool) if given is None else given
+    logits = widened(zero_beyond(live, logits))
+    labels = jnp.where(given, labels.astype("int32"), blank)
+    classes = jnp.full((m, 2 * n_labels + 1), blank, "int32").at[:, 1::2].set(labels)
+    log_p = jax.nn.log_softmax(logits)
+    emitted = jnp.take_along_axis(log_p, jnp.broadcast_to(classes[:, None], (m, n_steps, classes.shape[1])), axis=2)
+    n_given, places = given.sum(1), jnp.arange(classes.shape[1])[None]
+    possible = live.sum(1) >= n_given + _repeats(labels, given).sum(1)
+    skips = (classes != blank) & (classes != _ahead(classes, -2, blank))
+    start, end = (
+        jnp.where(at, 0.0, _NEVER).astype(logits.dtype) for at in (places == 0, places == 2 * n_given[:, None])
+    )
+    emitted = jnp.maximum(emitted, _NEVER).swapaxes(0, 1)
+    return _Paths(logits, classes, emitted, live.T, jnp.broadcast_to(start, end.shape), end, skips, possible)
+
+
+def _repeats(labels: Any, given: Any) -> Any:
+    """Return which labels equal the one before, (m, U - 1): a blank must be between them."""
+    return (labels[:, 1:] == labels[:, :-1]) & given[:, 1:]
+
+
+def _given(y: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the labels on the host, and which are within their length."""
+    labels, lengths = (y.x, np.asarray(y.lengths)) if isinstance(y, Sequences) else (y, np.full(len(y), y.shape[1]))
+    return np.asarray(labels), np.arange(labels.shape[1]) < lengths[:, None]
+
+
+def _ways(emitted: Array, live: Array, start: Array, skips: Array) -> tuple[Array, Array]:
+    """Return log α after each time, (T, m, S), less its largest at each, and the sum of what was subtracted, (m,).
+
+    Without that, the logarithms of long sequences would be so large that a float32 keeps no digits behind the point.
+    """
+
+    def step(carry, at):
+        (before, total), (emitted, live) = carry, at
+        ways = [before, _ahead(before, -1, _NEVER), jnp.where(skips, _ahead(before, -2, _NEVER), _NEVER)]
+        most = jnp.maximum(jnp.maximum(ways[0], ways[1]), ways[2])
+        after = jnp.maximum(most + jnp.log(sum(jnp.exp(way - most) for way in ways)) + emitted, _NEVER)
+        largest = after.max(axis=-1)
+        largest = jax.lax.stop_gradient(jnp.where(live & (largest > _NEVER / 2), largest, 0))
+        after = jnp.where(live[:, None], jnp.maximum(after - largest[:, None], _NEVER), before)
+        return (after, total + largest), after
+
+    zero = jnp.zeros_like(start[:, 0])
+    (_, total), ways = jax.lax.scan(step, (start, zero), (emitted, live))
+    return ways, total
+
+
+def _ahead(a: Array, n: int, fill: Any) -> Array:
+    """Return a[..., s + n] at each place s, `fill` outside."""
+    filled = jnp.full((*a.shape[:-1], min(abs(n), a.shape[-1])), fill, a.dtype)
+    return jnp.concatenate([filled, a[..., :n]] if n < 0 else [a[..., n:], filled], axis=-1)
+
+
+def _log_p(paths: _Paths, last: Array, total: Array) -> Array:
+    """Return log p(y): at the end a path is at the last label, or at the blank after it."""
+    at_label = _ahead(paths.end, 1, _NEVER)
+    return total + jax.nn.logsumexp(jnp.where((paths.end == 0) | (at_label == 0), last, _NEVER), axis=-1)
+
+
+def _draw(rng: np.random.Generator, m: int) -> tuple[Any, Any]:
+    lengths, of_labels = rng.integers(3, 6, m), rng.integers(0, 3, m)
+    z = Sequences(rng.normal(size=(m, 6, 4)), lengths)
+    return z, Sequences(rng.integers(1, 4, (m, 2)), of_labels)
+
+
+CASES = {
+    "ctc": (ctc, lambda rng, m: (rng.normal(size=(m, 6, 4)), rng.integers(1, 4, (m, 2)))),
+    "ctc_lengths": (ctc, _draw),
+    "ctc_blank": (lambda: ctc(3), lambda rng, m: (rng.normal(size=(m, 5, 4)), rng.integers(0, 3, (m, 2)))),
+    "ctc_skip_impossible": (
+        lambda: ctc(skip_impossible=True),
+        lambda rng, m: (rng.normal(size=(m, 2, 4)), np.ones((m, 2), int)),
+    ),
+}

@@ -1,0 +1,77 @@
+"""Sequences of different lengths, padded to one: what comes after a sequence's length has no influence."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxnn.arrays import zero_cotangent
+from jaxnn.constraints import Numbers, checked
+from jaxnn.indices import Indices
+from jaxnn.typing import Array, PyTree
+
+__all__ = ["Sequences"]
+
+
+class Sequences(NamedTuple):
+    """A batch of sequences with their lengths.
+
+    Layers of sequences take it in place of an array (m, T, ...). They put 0 for what is beyond a length before any
+    product, since 0 · NaN is NaN, and return 0 there, in y and in dx. As long as there is an axis of time, they return
+    `Sequences` too.
+
+    Attributes:
+      x: (m, T, ...).
+      lengths: whole numbers from 0 to T, (m,).
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jaxnn
+      >>> from jaxnn import nn
+      >>> batch = Sequences(jnp.ones((2, 7, 3)), jnp.array([7, 4]))
+      >>> network = jaxnn.chain(nn.recurrent(nn.lstm_cell(5), outputs="last"), jaxnn.dense(2))
+      >>> params, out_shape = network.init(jax.random.key(0), nn.shapes_of(batch))
+      >>> network.infer(params, (), batch).shape
+      (2, 2)
+    """
+
+    x: Any
+    lengths: Any
+
+
+@checked(x=Numbers("m T place..."), lengths=Indices("m", below="T", also=True))
+def _agreeing(x: Array, lengths: Array) -> Sequences:
+    return Sequences(x, lengths)
+
+
+def arrays_of(x: Any) -> tuple[Array, Array | None]:
+    """Return the array of sequences and their lengths; `None` for an array alone, whose sequences are all of length T.
+
+    Raises:
+      ValueError: if lengths are not whole numbers from 0 to T, one for each sequence.
+    """
+    return tuple(_agreeing(*x)) if isinstance(x, Sequences) else (x, None)
+
+
+def with_lengths(y: Any, lengths: Any) -> Any:
+    """Return an array (m, T, ...) as `Sequences` if there are lengths."""
+    return y if lengths is None else Sequences(y, lengths)
+
+
+def cotangent_with_lengths(dx: Array, lengths: Array | None) -> Any:
+    """Return dx as the cotangent of `Sequences` if there are lengths: that of lengths is a float0."""
+    return dx if lengths is None else Sequences(dx, zero_cotangent(lengths))
+
+
+def within(lengths: Array | None, n_steps: int) -> Array | None:
+    """Return whether each time is within the length of its sequence, (m, T)."""
+    return None if lengths is None else jnp.arange(n_steps, dtype="int32")[None] < lengths.astype("int32")[:, None]
+
+
+def zero_beyond(mask: Array | None, tree: PyTree) -> PyTree:
+    """Put 0 where a mask is False, in arrays that begin with its axes."""
+    return tree if mask is None else jax.tree.map(lambda a: jnp.where(beside(mask, a), a, jnp.zeros((), a.dtype)), tree)
+
+
+def beside(mask: Array, a: Array) -> Array:
+    """Return the mask with axes of 1 after those that it shares with a."""
+    return mask.reshape(mask.shape + (1,) * (a.ndim - mask.ndim))

@@ -1,0 +1,172 @@
+"""scripts/bench results: train what was published, and compare the errors that are reached.
+
+Every preset for a CPU is trained with three seeds. A row misses if its error is above its bar, the published error: the
+median of the seeds, or the ensemble's error if the preset is one. The table is printed as Markdown.
+
+Runs are kept in --runs-dir. If the benchmark is interrupted, the next call resumes the run that was not finished, and
+reads the finished ones. If the code or the versions of packages have changed since, a row is trained again; with
+--reuse, the run is read, and the table marks it with *.
+
+Exits with 1 if a row misses its bar.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.reports.tables import median_and_range
+from experiments.runs.config import read_json_config
+from experiments.runs.environment import describe_environment
+from experiments.runs.folder import TIMINGS, UNFINISHED
+from experiments.studies.mnist.presets import PRESETS
+
+ROOT = Path(__file__).resolve().parents[2]
+SEEDS = 3
+
+
+class Row(NamedTuple):
+    """A published error, and the run that is compared with it.
+
+    Attributes:
+      name: of the row, and of its folder.
+      study, options: the run, `scripts/run run STUDY` with these options.
+      network: what is trained.
+      published: the error in percent, with its source.
+      bar: the highest error that passes.
+      errors: returns the errors in percent, one for each seed, of results.json.
+      ensemble: returns the ensemble's error in percent, of results.json.
+      of_ensemble: whether the bar is for the ensemble.
+    """
+
+    name: str
+    study: str
+    options: dict[str, Any]
+    network: str
+    published: str
+    bar: float
+    errors: Callable[[dict[str, Any]], list[float]]
+    ensemble: Callable[[dict[str, Any]], float]
+    of_ensemble: bool = False
+
+
+class Reached(NamedTuple):
+    """The results of a run: errors in percent, its seconds, and whether its code or versions are other ones."""
+
+    errors: list[float]
+    ensemble: float
+    seconds: float
+    other: bool
+
+
+def rows() -> list[Row]:
+    """Return the rows, in the order of the table."""
+    return [
+        Row(
+            name=name,
+            study="mnist",
+            options={"preset": name, "seeds": preset.seeds or SEEDS, "ensemble": True},
+            network=str(preset.spec),
+            published=f"{preset.published:g} ({preset.source})",
+            bar=preset.published,
+            errors=lambda results: [100 * error for error in results["test_error"]],
+            ensemble=lambda results: 100 * results["ensemble_error"],
+            of_ensemble=preset.seeds is not None,
+        )
+        for name, preset in PRESETS.items()
+        if preset.device == "cpu"
+    ]
+
+
+def misses(row: Row, reached: Reached) -> bool:
+    """Return whether the error is above the bar, or not a number."""
+    return not (reached.ensemble if row.of_ensemble else median(reached.errors)) <= row.bar
+
+
+def reach(row: Row, runs: Path, data: Path | None, reuse: bool = False) -> Reached:
+    """Read the row's run, or train it, or resume it.
+
+    Raises:
+      subprocess.CalledProcessError: if training fails.
+    """
+    now, folder = describe_environment(())["versions"], runs / row.name
+    located = ["--data-dir", str(data)] if data else []
+    for path in _newest_first(folder):
+        config = read_json_config(path)
+        other = config["versions"] != now
+        if (other and not reuse) or not row.options.items() <= config["options"].items():
+            continue
+        if (path / UNFINISHED).exists():
+            _execute("resume", str(path), *located)
+        if (path / "results.json").exists():
+            return _results(row, path, other)
+    options = [word for name, value in row.options.items() for word in _words(name, value)]
+    _execute("run", row.study, *options, *located, "--runs-dir", str(folder))
+    return _results(row, _newest_first(folder)[0], other=False)
+
+
+def _words(option: str, value: Any) -> list[str]:
+    flag = "--" + option.replace("_", "-")
+    return [flag] if value is True else [flag, str(value)]
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted((path.parent for path in folder.glob("*/config.json")), reverse=True)
+
+
+def _execute(*words: str) -> None:
+    """Run a command of the experiments, with its output on stderr: the table alone is on stdout."""
+    subprocess.run([sys.executable, "-m", "experiments", *words], cwd=ROOT, stdout=sys.stderr, check=True)
+
+
+def _results(row: Row, run: Path, other: bool) -> Reached:
+    results = json.loads((run / "results.json").read_text())
+    seconds = re.findall(r"^([\d.]+) s in total", (run / TIMINGS).read_text(), re.MULTILINE)
+    return Reached(row.errors(results), row.ensemble(results), sum(map(float, seconds)), other)
+
+
+def line(row: Row, reached: Reached) -> str:
+    """Return the row of the Markdown table."""
+    errors, together = median_and_range(np.asarray(reached.errors), 2), f"{reached.ensemble:.2f}"
+    seconds = reached.seconds
+    time = f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.0f} minutes"
+    seeds = f"{len(reached.errors)} seeds, " if len(reached.errors) != SEEDS else ""
+    mark = " *" if reached.other else ""
+    return f"| `{row.name}`{mark} | {row.network} | {row.published} | {errors} | {together} | {seeds}{time} |"
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="scripts/bench results", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="only these rows")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="the data sets, as for scripts/run run mnist")
+    parser.add_argument("--runs-dir", type=Path, default=ROOT / "runs/results", metavar="DIR", help="the runs' folder")
+    parser.add_argument("--reuse", action="store_true", help="also read runs of other code or versions")
+    options = parser.parse_args(argv)
+    table = {row.name: row for row in rows()}
+    for name in options.only:
+        if name not in table:
+            parser.error(f"--only must be the name of a row, got {name!r}: one of {', '.join(table)}")
+    chosen = [row for row in table.values() if not options.only or row.name in options.only]
+    print(f"| preset | network | published | median of {SEEDS} seeds (range) | ensemble | time |")
+    print("|---|---|---|---|---|---|", flush=True)
+    missed, reused = [], False
+    for row in chosen:
+        reached = reach(row, options.runs_dir, options.data_dir, options.reuse)
+        print(line(row, reached), flush=True)
+        missed += [row.name] * misses(row, reached)
+        reused |= reached.other
+    if reused:
+        print("\n* trained by other code or versions than the present ones")
+    print(f"\nabove the published error: {len(missed)} of {len(chosen)}{': ' * bool(missed)}{', '.join(missed)}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,36 @@
+"""A working folder, Keras on JAX, and the import of a file."""
+
+import os
+
+import pytest
+
+from experiments.cli import main
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The working folder, whose name has a space and letters that are not ASCII."""
+    folder = tmp_path / "Netze für später"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def keras(tmp_path_factory):
+    """Keras on JAX, with its settings in a temporary folder."""
+    os.environ["KERAS_BACKEND"], os.environ["KERAS_HOME"] = "jax", str(tmp_path_factory.mktemp("keras"))
+    return pytest.importorskip("keras")
+
+
+@pytest.fixture
+def import_(capsys, folder):
+    """`import_(file, format, *argv)`: the network that the new run has, loaded by the printed lines."""
+
+    def import_(file, form, *argv):
+        assert main.main(["import", str(file), "--from", form, *argv]) == 0
+        namespace = {}
+        exec(capsys.readouterr().out.split("\n\n")[1], namespace)
+        return namespace["network"]
+
+    return import_

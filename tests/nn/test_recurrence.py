@@ -1,0 +1,288 @@
+"""Recurrent layers: lengths, padding, directions, states, pieces of time, own cells, memory, and what does not fit."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxnn
+from jaxnn import nn
+from jaxnn.nn import through_time
+from tests.helpers.programs import TOLERANCE, compiled, hand, is_float0, same
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+RNG = np.random.default_rng(11)
+CELLS = {
+    "simple": lambda: nn.simple_cell(3),
+    "lstm": lambda: nn.lstm_cell(3),
+    "gru": lambda: nn.gru_cell(3),
+    "gru_before": lambda: nn.gru_cell(3, "before"),
+}
+cells = pytest.mark.parametrize("cell", CELLS)
+M, T, N_IN = 4, 7, 2
+LENGTHS = np.array([0, 1, 7, 4])
+
+
+def made(layer, in_shape=(T, N_IN)):
+    """Params of a layer, away from zeros."""
+    params = jax.eval_shape(lambda key: layer.init(key, in_shape)[0], jax.random.key(0))
+    return jax.tree.map(lambda a: jnp.asarray(RNG.normal(size=a.shape)), params)
+
+
+def drawn(*shape):
+    return jnp.asarray(RNG.normal(size=shape))
+
+
+def run(layer, *given):
+    return compiled(lambda *given: hand(layer, *given))(*given)
+
+
+def padded_shape():
+    return nn.Sequences(jax.ShapeDtypeStruct((T, N_IN), "float64"), jax.ShapeDtypeStruct((), "int32"))
+
+
+@cells
+def test_a_sequence_is_run_step_by_step(cell, x64):
+    layer, one = nn.recurrent(CELLS[cell]()), CELLS[cell]()
+    params, x = made(layer), drawn(M, T, N_IN)
+    state, ys = tuple(jnp.zeros((M, *shape)) for shape in one.state), []
+    for t in range(T):
+        state, _ = one.step(params, state, one.project(params, x[:, t]))
+        ys.append(state[0])
+    same(layer.infer(params, (), x), jnp.stack(ys, 1), **TOLERANCE["float64"])
+    same(nn.recurrent(CELLS[cell](), "last").infer(params, (), x), ys[-1], **TOLERANCE["float64"])
+
+
+@cells
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("remat", [None, "gates"])
+def test_each_padded_sequence_is_one_of_its_length(cell, reverse, remat, x64):
+    """Values, last outputs and every gradient are those of the sequences one by one, without padding."""
+    everything = nn.recurrent(CELLS[cell](), reverse=reverse, remat=remat, state="learned")
+    last = nn.recurrent(CELLS[cell](), "last", reverse, "learned", remat)
+    params, x = made(everything), drawn(M, T, N_IN)
+    dy, dlast = drawn(M, T, 3), drawn(M, 3)
+    batch = nn.Sequences(x, jnp.asarray(LENGTHS))
+    y, dparams, dx = run(everything, params, batch, nn.Sequences(dy, jnp.asarray(LENGTHS)), None)
+    y_last, dparams_last, dx_last = run(last, params, batch, dlast, None)
+    assert is_float0(dx.lengths)
+    total, total_last = (jax.tree.map(jnp.zeros_like, params) for _ in range(2))
+    for i, n in enumerate(LENGTHS):
+        np.testing.assert_array_equal(y.x[i, n:], 0)
+        np.testing.assert_array_equal(dx.x[i, n:], 0)
+        np.testing.assert_array_equal(dx_last.x[i, n:], 0)
+        if n == 0:
+            same(y_last[i], params["start"][0], **TOLERANCE["float64"])
+            share = jax.tree.map(jnp.zeros_like, params["start"])
+            total_last["start"] = jax.tree.map(jnp.add, total_last["start"], (dlast[i], *share[1:]))
+            continue
+        one = run(everything, params, x[i : i + 1, :n], dy[i : i + 1, :n], None)
+        one_last = run(last, params, x[i : i + 1, :n], dlast[i : i + 1], None)
+        same((y.x[i, :n], dx.x[i, :n]), (one[0][0], one[2][0]), **TOLERANCE["float64"])
+        same((y_last[i], dx_last.x[i, :n]), (one_last[0][0], one_last[2][0]), **TOLERANCE["float64"])
+        total, total_last = (
+            jax.tree.map(jnp.add, so_far, share) for so_far, share in ((total, one[1]), (total_last, one_last[1]))
+        )
+    same((dparams, dparams_last), (total, total_last), **TOLERANCE["float64"])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("make", [nn.recurrent, nn.bidirectional], ids=["recurrent", "bidirectional"])
+@pytest.mark.parametrize("outputs", ["all", "last"])
+def test_padding_changes_nothing(make, value, outputs):
+    layer = make(nn.lstm_cell(3), outputs)
+    shape = nn.Sequences(jax.ShapeDtypeStruct((T, N_IN), "float32"), jax.ShapeDtypeStruct((), "int32"))
+    params = layer.init(jax.random.key(0), shape)[0]
+    within = np.arange(T)[None, :, None] < LENGTHS[:, None, None]
+    x = RNG.normal(size=(M, T, N_IN)).astype("float32")
+
+    def results(filled):
+        batch = nn.Sequences(jnp.asarray(np.where(within, x, filled).astype("float32")), jnp.asarray(LENGTHS))
+        y = layer.infer(params, (), batch)
+        return run(layer, params, batch, jax.tree.map(lambda a: jnp.asarray(a, a.dtype), y), None)
+
+    for got, expected in zip(jax.tree.leaves(results(value)), jax.tree.leaves(results(0.0)), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@cells
+def test_reverse_is_the_flipped_sequence(cell, x64):
+    ahead, back = nn.recurrent(CELLS[cell]()), nn.recurrent(CELLS[cell](), reverse=True)
+    params, x, dy = made(ahead), drawn(M, T, N_IN), drawn(M, T, 3)
+    y, dparams, dx = run(back, params, x, dy, None)
+    expected = run(ahead, params, x[:, ::-1], dy[:, ::-1], None)
+    same((y, dparams, dx), (expected[0][:, ::-1], expected[1], expected[2][:, ::-1]), **TOLERANCE["float64"])
+
+
+@cells
+def test_a_sequence_in_parts_is_the_whole(cell, x64):
+    """The state is handed on; the gradient of the first part's state is that of the second part's start."""
+    whole, part = nn.recurrent(CELLS[cell]()), nn.recurrent(CELLS[cell](), state="given")
+    params, x, dy = made(whole), drawn(M, T, N_IN), drawn(M, T, 3)
+    zeros = tuple(jnp.zeros((M, *shape)) for shape in CELLS[cell]().state)
+    (y_1, state), cache_1 = part.forward(params, (x[:, :3], zeros))
+    (y_2, end), cache_2 = part.forward(params, (x[:, 3:], state))
+    dparams_2, (dx_2, dstate) = part.backward(params, cache_2, (dy[:, 3:], jax.tree.map(jnp.zeros_like, end)))
+    dparams_1, (dx_1, _) = part.backward(params, cache_1, (dy[:, :3], dstate))
+    got = jnp.concatenate([y_1, y_2], 1), jax.tree.map(jnp.add, dparams_1, dparams_2), jnp.concatenate([dx_1, dx_2], 1)
+    same(got, run(whole, params, x, dy, None), **TOLERANCE["float64"])
+
+
+@pytest.mark.parametrize("length", [1, 2, 6, 12])
+@pytest.mark.parametrize("cell", ["lstm", "gru_before"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_pieces_of_time_change_nothing(monkeypatch, length, cell, reverse, x64):
+    layer = nn.recurrent(CELLS[cell](), reverse=reverse, state="learned")
+    params, x, lengths = made(layer, (12, N_IN)), drawn(M, 12, N_IN), jnp.array([12, 5, 0, 7])
+    given = params, nn.Sequences(x, lengths), nn.Sequences(drawn(M, 12, 3), lengths), None
+
+    def in_pieces(of):
+        monkeypatch.setattr(through_time, "_length", lambda n, m: of)
+        return jax.jit(lambda *given: hand(layer, *given))(*given)
+
+    same(in_pieces(length), in_pieces(12 if length == 1 else 1), **TOLERANCE["float64"])
+
+
+@pytest.mark.parametrize("n", [1, 2, 97, 100, 1000])
+@pytest.mark.parametrize("m", [1, 3, 64, 500])
+def test_a_piece_divides_the_sequence(n, m):
+    length = through_time._length(n, m)
+    assert n % length == 0
+    assert length == 1 or length * m <= 64
+
+
+def test_gradients_at_all_times_are_those_of_autodiff(x64):
+    """50 steps: the cotangent of each x_t, from outputs at the end alone, through all the steps between."""
+    layer = nn.recurrent(nn.lstm_cell(4, forget_bias=2.0), "last")
+    params, x, dy = made(layer, (50, 3)), drawn(2, 50, 3), drawn(2, 4)
+    y, dparams, dx = run(layer, params, x, dy, None)
+    plain, pull = jax.vjp(lambda params, x: layer.forward(params, x)[0], params, x)
+    expected = pull(dy)
+    same((y, dparams, dx), (plain, *expected), **TOLERANCE["float64"])
+    sizes = np.abs(np.asarray(dx)).max((0, 2))
+    assert (sizes > 0).all()
+    assert sizes[0] < sizes[-1]
+
+
+def test_a_cell_of_ones_own(x64):
+    """One step and its backward: a leaky sum, s_t = w s_{t-1} + x_t."""
+
+    def step(params, state, x):
+        return (params["w"][None] * state[0] + x,), ()
+
+    def backward(params, states, kept, dstate):
+        ((before,), _), (ds,) = states, dstate
+        return {"w": (ds * before).sum(0)}, (params["w"][None] * ds,), ds
+
+    cell = nn.Cell(((2,),), lambda key, in_shape: {"w": jax.random.uniform(key, (2,))}, step, backward)
+    for layer in (nn.recurrent(cell), nn.recurrent(cell, "last", True, "learned", "gates")):
+        assert jaxnn.gradcheck.layer(layer, (5, 2), fast=True).passed
+    wrong = cell._replace(backward=lambda *given: ({}, *backward(*given)[1:]))
+    assert not jaxnn.gradcheck.layer(nn.recurrent(wrong), (5, 2), fast=True).passed
+
+
+def kept(f, *given):
+    return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(jax.eval_shape(f, *given)))
+
+
+def test_what_is_kept():
+    """At most 0.65 of what autodiff of the plain scan keeps; with the gates computed again, at most 0.25."""
+    layer, small = nn.recurrent(nn.lstm_cell(128)), nn.recurrent(nn.lstm_cell(128), remat="gates")
+    params, x = layer.init(jax.random.key(0), (100, 32))[0], jnp.zeros((64, 100, 32))
+
+    def plain(params, x):
+        def step(state, u):
+            a, c = state
+            z = u + a @ params["W_a"].T
+            f, i, o = jnp.split(jax.nn.sigmoid(z[:, : 3 * 128]), 3, axis=-1)
+            c = f * c + i * jnp.tanh(z[:, 3 * 128 :])
+            return (o * jnp.tanh(c), c), o * jnp.tanh(c)
+
+        zeros = jnp.zeros((64, 128))
+        us = x.swapaxes(0, 1) @ params["W_x"].T + params["b"][None, None]
+        return jax.lax.scan(step, (zeros, zeros), us)[1].swapaxes(0, 1)
+
+    of_params = kept(lambda: params)
+    autodiff = kept(lambda params, x: jax.vjp(plain, params, x)[1], params, x) - of_params
+    assert kept(lambda params, x: layer.forward(params, x)[1], params, x) <= 0.65 * autodiff
+    assert kept(lambda params, x: small.forward(params, x)[1], params, x) <= 0.25 * autodiff
+
+
+def test_programs_do_not_grow_with_time():
+    layer = nn.recurrent(nn.lstm_cell(3))
+
+    def size(n_steps):
+        params, x = layer.init(jax.random.key(0), (n_steps, 2))[0], jnp.zeros((4, n_steps, 2))
+        return len(str(jax.make_jaxpr(lambda *given: hand(layer, *given))(params, x, jnp.zeros((4, n_steps, 3)), None)))
+
+    assert size(1024) < 1.1 * size(32)
+
+
+def test_a_population_is_its_members(x64):
+    layer = nn.recurrent(nn.gru_cell(3), "last")
+    members = [made(layer) for _ in range(3)]
+    x, dy = drawn(M, T, N_IN), drawn(M, 3)
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
+    got = compiled(jax.vmap(lambda params: hand(layer, params, x, dy, None)))(stacked)
+    for i, params in enumerate(members):
+        same(jax.tree.map(lambda a, i=i: a[i], got), run(layer, params, x, dy, None), **TOLERANCE["float64"])
+
+
+def test_training_on_sequences_with_lengths():
+    """The sign of the first number, which the last state must remember: solved by every cell with gates."""
+    rng = np.random.default_rng(0)
+    x, lengths = rng.normal(size=(256, 12, 1)).astype("float32"), rng.integers(1, 13, 256)
+    y = (x[:, 0, 0] > 0).astype("int32")
+    network = jaxnn.chain(nn.recurrent(nn.lstm_cell(8), "last"), jaxnn.dense(2))
+    data = nn.Sequences(x, lengths.astype("int32"))
+    objective = jaxnn.objective(network, jaxnn.softmax_cross_entropy())
+    params = network.init(jax.random.key(0), nn.shapes_of(data))[0]
+    optimizer = jaxnn.optimizer("adam", 0.02)
+    fit = jaxnn.fit(objective, optimizer, params, data, y, key=jax.random.key(1), epochs=30, batch_size=32)
+    assert fit.losses[-1] < 0.1
+
+
+def shape_of(*axes):
+    return jax.ShapeDtypeStruct(axes, "float32")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: nn.recurrent(3), "cell must be a Cell, got 3: nn.lstm_cell(n), nn.gru_cell(n)"),
+        (lambda: nn.recurrent(nn.lstm_cell(3), "first"), "outputs must be one of ['all', 'last'], got 'first'"),
+        (lambda: nn.recurrent(nn.lstm_cell(3), state="zero"), "did you mean 'zeros'?"),
+        (lambda: nn.lstm_cell(0), "n must be a whole number of at least 1, got 0"),
+        (lambda: nn.gru_cell(3, "befor"), "did you mean 'before'?"),
+        (lambda: nn.recurrent(nn.lstm_cell(3)).init(jax.random.key(0), (4,)), "the shape of one sequence of floats"),
+    ],
+)
+def test_what_does_not_fit_raises_in_one_line(call, message):
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("lengths", [[8, 2], [-1, 2]])
+def test_lengths_outside_the_axis_of_time_raise(lengths):
+    layer = nn.recurrent(nn.lstm_cell(3), "last")
+    batch = nn.Sequences(jnp.ones((2, T, N_IN)), jnp.array(lengths))
+    params = layer.init(jax.random.key(0), nn.shapes_of(batch))[0]
+    with pytest.raises(ValueError, match=rf"^lengths must be whole numbers from 0 to {T}, got "):
+        layer.forward(params, batch)
+    objective = jaxnn.objective(jaxnn.chain(layer, jaxnn.dense(2)), jaxnn.softmax_cross_entropy())
+    network_params = jaxnn.chain(layer, jaxnn.dense(2)).init(jax.random.key(0), nn.shapes_of(batch))[0]
+    with pytest.raises(ValueError, match=rf"lengths must be whole numbers from 0 to {T}, got "):
+        jaxnn.fit(
+            objective,
+            jaxnn.optimizer("sgd", 0.1),
+            network_params,
+            batch,
+            np.array([0, 1]),
+            key=jax.random.key(0),
+            epochs=1,
+            batch_size=2,
+        )

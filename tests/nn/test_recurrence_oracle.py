@@ -1,0 +1,99 @@
+"""Recurrent layers against loops in NumPy over examples, times and units; slip 15."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnn import functional, nn
+from tests.helpers.oracle import cells as oracle_cells
+from tests.helpers.oracle import recurrence
+from tests.helpers.oracle.slips import COURSE_SLIPS
+from tests.helpers.oracle.targets import lstm_weights
+from tests.helpers.programs import TOLERANCE, compiled, same
+from tests.helpers.sequence_cases import draw, sequence_cases
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+# The library's cell, and the oracle's names of its gates in the order in which the library stores them.
+CELLS = {
+    "simple": (oracle_cells.SIMPLE, nn.simple_cell, "a"),
+    "lstm": (oracle_cells.LSTM, nn.lstm_cell, "fuoc"),
+    "gru_before": (oracle_cells.GRU_BEFORE, lambda n: nn.gru_cell(n, "before"), "ruc"),
+    "gru_after": (oracle_cells.GRU_AFTER, nn.gru_cell, "ruc"),
+}
+
+
+def stored(weights, gates):
+    """The oracle's weights, gate by gate, as the library's params."""
+    params = {
+        "W_x": jnp.concatenate([weights[f"W_{gate}x"] for gate in gates]),
+        "W_a": jnp.concatenate([weights[f"W_{gate}a"] for gate in gates]),
+        "b": jnp.concatenate([weights[f"b_{gate}"] for gate in gates]),
+    }
+    return params | ({"b_a": jnp.asarray(weights["b_ca"])} if "b_ca" in weights else {})
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("case", [*sequence_cases()], ids=lambda case: case.name)
+def test_recurrence_is_its_loops(cell, case, x64):
+    """Outputs, last states and every gradient, each direction with a start that is given."""
+    oracle, make, gates = CELLS[cell]
+    given = draw(oracle, case)
+    _, lasts = recurrence.recurrence(oracle, given.weights, case.x, case.lengths, given.initial, case.directions)
+    y, _ = recurrence.recurrence(oracle, given.weights, case.x, case.lengths, given.initial, case.directions)
+    expected = recurrence.d_recurrence(
+        oracle, given.weights, case.x, case.lengths, given.initial, given.dy, given.dlast, case.directions
+    )
+    batch = nn.Sequences(jnp.asarray(case.x), jnp.asarray(case.lengths))
+
+    def direction(i, name):
+        layer = nn.recurrent(make(case.n), reverse=name == "reverse", state="given")
+
+        @compiled
+        def run(params, batch, start, dy, dlast):
+            (y, last), cache = layer.forward(params, (batch, start))
+            return y.x, last, layer.backward(params, cache, (nn.Sequences(dy, batch.lengths), dlast))
+
+        dy = jnp.asarray(given.dy[..., i * case.n : (i + 1) * case.n])
+        start, dlast = (jax.tree.map(jnp.asarray, one[i]) for one in (given.initial, given.dlast))
+        return run(stored(given.weights[i], gates), batch, start, dy, dlast)
+
+    results = [direction(i, name) for i, name in enumerate(case.directions)]
+    same(jnp.concatenate([y for y, _, _ in results], -1), jnp.asarray(y), **TOLERANCE["float64"])
+    dweights, dx, dinitial = expected
+    for i, (_, last, (dparams, (_, dstart))) in enumerate(results):
+        wanted = lasts[i], stored(dweights[i], gates), dinitial[i]
+        same((last, dparams, dstart), jax.tree.map(jnp.asarray, wanted), **TOLERANCE["float64"])
+    same(sum(dx.x for _, _, (_, (dx, _)) in results), jnp.asarray(dx), **TOLERANCE["float64"])
+
+
+@pytest.mark.parametrize("slip", [slip for slip in COURSE_SLIPS if slip.section_item == 15], ids=lambda slip: slip.name)
+def test_slip_15_is_another_gradient(slip, x64):
+    """The library's gradient is the oracle's right one; the slip is neither."""
+    arguments = slip.target.arguments(np.random.default_rng(3))
+    right, wrong = slip.target.gradient(*arguments), slip.function(*arguments)
+    x, *arrays, dy = arguments
+    weights = lstm_weights(arrays)
+    layer = nn.recurrent(nn.lstm_cell(dy.shape[-1]))
+    params = stored(weights, "fuoc")
+    y, cache = layer.forward(params, jnp.asarray(x))
+    dparams, dx = layer.backward(params, cache, jnp.asarray(dy))
+    got = [np.asarray(dx), *(np.asarray(a) for a in jax.tree.leaves(dparams))]
+    for gradient, is_right in ((right, True), (wrong, False)):
+        dx, *dweights = gradient
+        stacked = stored(lstm_weights(dweights), "fuoc")
+        close = [
+            np.allclose(a, b, rtol=1e-10, atol=1e-12)
+            for a, b in zip(got, [dx, *map(np.asarray, jax.tree.leaves(stacked))], strict=True)
+        ]
+        assert all(close) is is_right
+
+
+def test_a_step_is_the_layer_of_one_time():
+    params = nn.lstm_cell(3).init(jax.random.key(0), (2,))
+    state, u = (jnp.ones((4, 3)), jnp.ones((4, 3))), jnp.ones((4, 12))
+    after, kept = functional.lstm_cell_forward(params, state, u)
+    assert [a.shape for a in after] == [(4, 3)] * 2
+    dparams, dstate, du = functional.lstm_cell_backward(params, (state, after), kept, after)
+    assert (dparams["W_a"].shape, du.shape) == ((12, 3), (4, 12))
