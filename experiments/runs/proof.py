@@ -24,10 +24,15 @@ DEFINITION = "max |hand - jax.grad| / max |jax.grad| of the worst array, on the 
 Proof = Callable[[Any, jaxnn.Batch], float]
 
 
-def make_proof(name: str, objective: jaxnn.Objective) -> Proof:
+def make_proof(name: str, objective: jaxnn.Objective, key: jax.Array | None = None) -> Proof:
     """Return `prove(params, batch) -> difference`, which raises `RunError` if the two gradients differ.
 
     The two are compiled separately, so that the compiler cannot merge one into the other.
+
+    Args:
+      name: the network, for the message.
+      objective: whose gradients are compared.
+      key: the random key of both, for a network with dropout: the same units are dropped.
     """
     hand = jax.jit(objective.value_and_grad)
     auto = jax.jit(jaxnn.train.gradients_by(objective, "auto"))
@@ -35,7 +40,7 @@ def make_proof(name: str, objective: jaxnn.Objective) -> Proof:
     def prove(params, batch):
         with jax.enable_x64(True):
             wide = jax.tree.map(_float64, jax.device_get((params, batch)))
-            difference, leaf = gradient_difference(hand(*wide)[1], auto(*wide)[1])
+            difference, leaf = gradient_difference(hand(*wide, key)[1], auto(*wide, key)[1])
         # "not <=" instead of ">", since a difference of NaN must fail too.
         if not difference <= BOUND:
             raise RunError(

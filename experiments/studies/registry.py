@@ -15,6 +15,7 @@ NAMES = (
     "ladder",
     "linear_collapse",
     "mnist",
+    "normalization",
     "optimizers",
     "parity",
     "regression",

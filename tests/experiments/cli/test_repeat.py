@@ -183,6 +183,7 @@ SHORT = {
     "ladder": "--epochs 3",
     "linear_collapse": "--iterations 20",
     "mnist": "--epochs 1 --preset simard-elastic --seeds 1",
+    "normalization": "--layers 2 --width 8 --epochs 2 --seeds 1",
     "optimizers": "--line-steps 300 --network-steps 100",
     "parity": "--iterations 100",
     "regression": "--iterations 300 --hidden-iterations 100",
