@@ -18,7 +18,7 @@ from experiments.runs.folder import RunError, RunFolder, StartRun
 from experiments.runs.options import OnNan, check_at_least_one
 from experiments.runs.progress import show_progress
 from experiments.runs.proof import make_proof
-from experiments.studies.catvnoncat import Options, regularized
+from experiments.studies.catvnoncat import Options, comparison, convolutional, regularized
 from experiments.studies.catvnoncat.data import IMAGE_SHAPE, Photos, find_files, read_photos
 from experiments.studies.catvnoncat.report import Row, spread, write_report
 
@@ -48,6 +48,8 @@ NETWORKS = {
     ),
 }
 
+DEEPEST = "four-layers"
+
 
 def run_study(options: Options, start: StartRun) -> None:
     """Train the three networks, and compare them with the published results."""
@@ -59,7 +61,10 @@ def run_study(options: Options, start: StartRun) -> None:
     folder = start(files.values())
     rows, done = [], 0
     total = sum(training.iterations for training in trainings.values())
-    with show_progress("catvnoncat", total + options.beyond * regularized.SEEDS * regularized.EPOCHS) as show:
+    total += options.beyond * regularized.SEEDS * regularized.EPOCHS
+    total += options.convolutional * (trainings[DEEPEST].iterations + convolutional.EPOCHS)
+    compared = None
+    with show_progress("catvnoncat", total) as show:
         for name, training in trainings.items():
             show_network = partial(_show, show, done, name)
             rows.append(_train(name, training, photos, folder, show_network))
@@ -68,7 +73,16 @@ def run_study(options: Options, start: StartRun) -> None:
         if options.beyond:
             results = regularized.train(photos, partial(_show, show, done, "beyond"), folder.checkpoints)
             more += regularized.lines(results, photos.test.y)
+            done += regularized.SEEDS * regularized.EPOCHS
+        if options.convolutional:
+            training = trainings[DEEPEST]
+            course = DEEPEST, training.published.spec, training.optimizer, training.iterations
+            show_compared = partial(_show, show, done)
+            compared = comparison.compare(photos, *course, options.on_nan, folder, show_compared)
+            more += [*([""] if more else []), *comparison.lines(compared)]
     write_report(rows, photos, folder, more)
+    if compared:
+        comparison.add_pictures(compared, photos.classes, folder)
 
 
 def _show(show: Callable[[int, str], None], before: int, note: str, done: int) -> None:

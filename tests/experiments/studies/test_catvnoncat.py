@@ -1,6 +1,8 @@
 """catvnoncat on synthetic photos, on invalid files, and on the real ones if they are available."""
 
 import json
+import os
+import signal
 
 import h5py
 import jax
@@ -10,10 +12,22 @@ from PIL import Image
 
 import jaxnn
 from experiments.cli import main
+from experiments.cli.repeat import compare
 from experiments.networks import storage
-from experiments.studies.catvnoncat import regularized
+from experiments.runs.folder import RunFolder
+from experiments.studies.catvnoncat import comparison, convolutional, regularized
 from experiments.studies.catvnoncat import run as catvnoncat
 from experiments.studies.catvnoncat.data import find_files, read_photos
+from experiments.studies.catvnoncat.splits import (
+    Outcome,
+    Splits,
+    accuracies,
+    paired_differences,
+    split_photos,
+    standard_error,
+)
+from tests.helpers.caches import own_cache
+from tests.helpers.short_runs import run
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -67,6 +81,112 @@ def test_beyond_tests_the_best_params(tmp_path, write_photos):
     sure = found._replace(probabilities=np.tile(photos.test.y == 1, (2, 1)).astype(float))
     said = regularized.lines(sure, photos.test.y)
     assert "100.0 (100.0-100.0)" in said[1] and "100.0" in said[2]
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("interruptible")
+def test_convolutional_run_adds_the_splits_and_is_resumed_bit_for_bit(tmp_path, write_photos, monkeypatch, capsys):
+    monkeypatch.setattr(convolutional, "EPOCHS", 12)
+    data = write_photos(tmp_path / "data")
+    options = ("--data-dir", str(data), "--iterations", "3", "--seeds", "1", "--convolutional")
+    with own_cache(tmp_path / "cache"):
+        folder, printed = run(tmp_path / "runs", "catvnoncat", *options)
+        _assert_resumed(folder, tmp_path / "again", monkeypatch, ["run", "catvnoncat", *options])
+    assert "convolutional: resumed after epoch 5" in capsys.readouterr().err
+    assert {"splits.png", "splits.json", "mistakes-convolutional.png"} <= {path.name for path in folder.iterdir()}
+    assert "10 random splits of all 18 photos, 12 for training and 6 for testing" in printed
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines if line["network"] == "convolutional"] == [5, 10, 12]
+    assert [line["iteration"] for line in lines if line["network"] == "four-layers, splits"] == [3]
+
+    # The stored network is that of the first split, and takes photos as `predict` reads them.
+    photos = read(data)
+    splits = split_photos(photos)
+    stored = storage.load(folder / "convolutional.safetensors")
+    predicted = np.asarray(stored.spec.model().predict(stored.params, splits.x.reshape(-1, 64, 64, 3)))
+    tested = splits.in_test[0]
+    expected = json.loads((folder / "splits.json").read_text())["convolutional"]["test_accuracy"][0]
+    assert 100 * (predicted == splits.y)[tested].mean() == pytest.approx(expected)
+    Image.new("RGB", (90, 90), "white").save(tmp_path / "white.png")
+    assert main.main(["predict", str(folder), str(tmp_path / "white.png"), "--network", "convolutional"]) == 0
+
+
+def _assert_resumed(folder, runs, monkeypatch, argv):
+    """Interrupt a run at the first report of the convolutional network, resume it, and compare it with `folder`."""
+    log = RunFolder.log
+
+    def interrupted(self, **metrics):
+        if metrics["network"] == "convolutional" and metrics["epoch"] == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        log(self, **metrics)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "log", interrupted)
+        assert main.main([*argv, "--runs-dir", str(runs), "--checkpoint-every", "1e-9"]) == 130
+    (again,) = runs.iterdir()
+    assert main.main(["resume", str(again)]) == 0
+    assert compare(folder, again).different == {}
+
+
+@pytest.mark.full
+def test_a_network_on_a_split_is_that_of_its_training_photos_alone(tmp_path, write_photos, monkeypatch):
+    """The four layers on the photos of weight 1, by `fit` on those rows alone."""
+    splits = split_photos(read(write_photos(tmp_path)), 2)
+    spec = catvnoncat.NETWORKS["four-layers"].spec
+    optimizer, folder = jaxnn.optimizer("sgd", 0.02), RunFolder(tmp_path)
+    outcome = convolutional.train_course(splits, "four-layers", spec, optimizer, 4, folder, lambda done: None)
+    model, part = spec.model(), ~splits.in_test[1]
+    start = model.init(jax.random.split(jax.random.key(1))[0])
+    objective = jaxnn.objective(model.network, model.loss)
+    rows = splits.x[part], splits.y[part]
+    alone = jaxnn.fit(objective, optimizer, start, *rows, key=jax.random.key(0), epochs=4)
+    np.testing.assert_allclose(outcome.losses[1], alone.losses, rtol=1e-5)
+    expected = np.asarray(model.predict_proba(alone.params, splits.x))[:, 0]
+    np.testing.assert_allclose(outcome.probabilities[1], expected, rtol=1e-4)
+
+
+def test_splits_are_of_the_course_s_sizes_and_differ(tmp_path, write_photos):
+    photos = read(write_photos(tmp_path))
+    splits = split_photos(photos)
+    assert splits.x.shape == (18, 12288) and splits.n_chosen_on == 12
+    assert splits.in_test.sum(axis=1).tolist() == [6] * 10
+    assert len({row.tobytes() for row in splits.in_test}) == 10
+    np.testing.assert_array_equal(splits.x[12:], photos.test.x)
+
+
+def test_the_paired_comparison_is_that_of_counts(tmp_path):
+    y, in_test = np.array([1, 0, 1, 0]), np.array([[True, True, False, False], [False, False, True, True]])
+    splits = Splits(np.zeros((4, 12288), np.float32), y, in_test, n_chosen_on=3)
+    always_cat = np.ones((2, 4))
+    right_on_first = np.array([[0.9, 0.2, 0.1, 0.9], [0.9, 0.2, 0.1, 0.2]])
+    first, second = (
+        Outcome(name, catvnoncat.NETWORKS["four-layers"].spec, probabilities, np.ones((2, 3)), (), 0.0)
+        for name, probabilities in (("four-layers", always_cat), ("convolutional", right_on_first))
+    )
+    assert accuracies(first, splits, splits.in_test).tolist() == [50, 50]
+    assert accuracies(second, splits, splits.in_test).tolist() == [100, 50]
+    assert accuracies(second, splits, ~splits.in_test).tolist() == [0, 100]
+    assert paired_differences(first, second, splits).tolist() == [50, 0]
+    lines = comparison.lines(comparison.Compared(splits, (first, second), 1e-15))
+    assert "test % 75.0 (50.0 to 100.0), train % 50.0 (0.0 to 100.0)" in lines[2]
+    assert "25.0 (0.0 to 50.0) points" in lines[3] and "better in 1 of 2" in lines[3]
+    # Photo 3 alone had no part in the choice; the second split tests it.
+    assert "on the 1 tests" in lines[4] and "four-layers 0.0 %, convolutional 100.0 %" in lines[4]
+
+
+def test_standard_error_of_overlapping_splits():
+    """The variance of 1, 2 and 3 is 1, so it is the root of 1/3 + 30/90."""
+    assert standard_error(np.array([1.0, 2.0, 3.0]), 90, 30) == pytest.approx((1 / 3 + 1 / 3) ** 0.5)
+    assert np.isnan(standard_error(np.array([1.0]), 90, 30))
+
+
+def test_distortion_leaves_gray_outside_and_no_key_leaves_the_photo(tmp_path):
+    photo = np.full((64, 64, 3), 0.5, np.float32)
+    np.testing.assert_allclose(convolutional.distort(jax.random.key(0), photo), photo, atol=1e-6)
+    white = np.ones((64, 64, 3), np.float32)
+    corners = [np.asarray(convolutional.distort(jax.random.key(i), white)) for i in range(4)]
+    assert all(0.5 - 1e-6 <= image.min() < 1 == pytest.approx(image.max()) for image in corners)
+    np.testing.assert_array_equal(convolutional.distort(None, white), white)
 
 
 @pytest.mark.full
