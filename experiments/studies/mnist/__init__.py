@@ -57,6 +57,7 @@ PresetName = Literal[
     "lenet5",
     "lenet5-distorted",
     "simard-conv",
+    "committee",
 ]
 
 
@@ -68,14 +69,14 @@ class Options(RunOptions):
     """The folder with the four files; if it has several data sets, followed by / and the name of one."""
     preset: PresetName = "simard"
     """The network and its training."""
-    seeds: int = 4
-    """The number of seeds, all trained in one program."""
+    seeds: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
+    """The number of seeds, all trained in one program; by default 4, and 5 of committee."""
     seed: int = 0
     """The first seed; the others follow. Also that of the dev split."""
     dev: bool = False
     """Train on 50 000 images, and measure on the dev split of 10 000 at every report, instead of on the test set."""
     ensemble: bool = False
-    """Also report the error of the ensemble, the mean probabilities of all seeds."""
+    """Also report the error of the ensemble, the mean probabilities of all seeds; committee always does."""
     epochs: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Passes over the training images; by default the preset's."""
     learning_rate: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None

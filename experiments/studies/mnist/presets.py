@@ -34,6 +34,8 @@ class Preset(NamedTuple):
       input_dropout, dropout: the dropout rates of the inputs and of each hidden layer.
       smoothing: of the labels.
       max_norm: the largest norm of a unit's incoming weights.
+      seeds: the number of networks, unless the options state another.
+      committee: whether the published error is that of an ensemble.
       classes: their number, 10 as published.
       device: for which it is meant: a CPU if three seeds take at most about an hour on two cores.
       seeds: how many networks the published ensemble has, or `None` for the error of a single network.
@@ -52,6 +54,8 @@ class Preset(NamedTuple):
     dropout: float = 0.0
     smoothing: float = 0.0
     max_norm: float | None = None
+    seeds: int = 4
+    committee: bool = False
     classes: int = 10
     device: Literal["cpu", "gpu"] = "cpu"
     seeds: int | None = None
@@ -98,7 +102,21 @@ def _simard_conv(classes: int) -> jaxnn.Layer:
     return nn.chain(first, nn.relu(), second, nn.relu(), nn.flatten(), *dense)
 
 
+def _committee(classes: int) -> jaxnn.Layer:
+    """Return two pairs of convolutions of 3 x 3, each pair pooled by 2, and a layer of 128 units."""
+    layers = []
+    for maps in (32, 64):
+        for _ in range(2):
+            layers += [nn.conv(maps, 3, padding="valid", init="he"), nn.relu()]
+        layers.append(nn.max_pool(2))
+    return nn.chain(*layers, nn.flatten(), nn.dense(128, "he"), nn.relu(), nn.dense(classes, "he"))
+
+
 _AFFINE = (data.random_shift(2), data.random_scale(0.1), data.random_shear(10))
+_MIXED = (
+    *(data.random_rotation(10), data.random_scale(0.12), data.random_shift(2), data.random_shear(8)),
+    data.elastic_deformation(30, 5),
+)
 _ELASTIC = (data.random_rotation(7.5), data.random_scale(0.1), data.elastic_deformation(38, 5))
 
 PRESETS = {
@@ -135,4 +153,14 @@ PRESETS = {
     "lenet5": Preset(_lenet5, 0.95, LECUN, epochs=20, learning_rate=4e-3),
     "lenet5-distorted": Preset(_lenet5, 0.80, LECUN, epochs=60, learning_rate=4e-3, fields=_AFFINE),
     "simard-conv": Preset(_simard_conv, 0.40, SIMARD, epochs=150, learning_rate=4e-3, fields=_ELASTIC),
+    "committee": Preset(
+        _committee,
+        0.27,
+        "Ciresan, Meier, Gambardella and Schmidhuber 2011, a committee of seven",
+        epochs=15,
+        learning_rate=2e-3,
+        fields=_MIXED,
+        seeds=5,
+        committee=True,
+    ),
 }  # fmt: skip

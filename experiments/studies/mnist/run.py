@@ -31,7 +31,7 @@ _PREDICTED_AT_A_TIME = 1000
 def run_study(options: Options, start: StartRun) -> None:
     """Train a preset with several seeds, and compare it with the published result."""
     preset = _preset(options)
-    _use_two_cpu_devices(options.seeds, even=callable(preset.layers))
+    _use_two_cpu_devices(preset.seeds, even=callable(preset.layers))
     parts = find_files(options.data_dir)
     classes = read_classes(parts["train"])
     preset = preset._replace(classes=len(classes.names))
@@ -73,10 +73,10 @@ def run_study(options: Options, start: StartRun) -> None:
             signals=layer_signals(preset.spec, networks[0], jaxnn.Batch(train.x[:_PROVED_ON], targets[:_PROVED_ON])),
             difference=difference,
         ),
-        options.ensemble,
+        options.ensemble or preset.committee,
         folder,
         skipped_lines(
-            options.on_nan, {f"seed {options.seed + i}": population.member(i).skipped for i in range(options.seeds)}
+            options.on_nan, {f"seed {options.seed + i}": population.member(i).skipped for i in range(preset.seeds)}
         ),
     )
 
@@ -86,24 +86,23 @@ def _use_two_cpu_devices(seeds: int, even: bool) -> None:
 
     Args:
       seeds: the number of seeds.
-      even: use two only if each has as many seeds. Convolutional networks of a device take turns, so an odd one would
-        cost as much as two.
+      even: use two only if each has as many seeds, or there are at least five. Convolutional networks of a device take
+        turns, so an odd one costs as much as two: too much of three, little of five.
     """
     # JAX raises if it is initialized already, as in a notebook: then the available devices are used.
     with contextlib.suppress(RuntimeError):
-        jax.config.update("jax_num_cpu_devices", 1 if even and seeds % 2 else min(2, seeds))
+        jax.config.update("jax_num_cpu_devices", 1 if even and seeds in (1, 3) else min(2, seeds))
 
 
 def _preset(options: Options) -> Preset:
     """Return the preset, with the options applied."""
-    check_at_least_one("seeds", options.seeds)
-    changes = {name: getattr(options, name) for name in ("epochs", "learning_rate", "batch_size")}
+    changes = {name: getattr(options, name) for name in ("seeds", "epochs", "learning_rate", "batch_size")}
     changes = {name: value for name, value in changes.items() if value is not None}
-    for name in {"epochs", "batch_size"} & set(changes):
-        check_at_least_one(name.replace("_", "-"), changes[name])
-    if not 0 <= options.seed <= 2**31 - options.seeds:
-        raise ValueError(f"--seed must be from 0 to {2**31 - options.seeds}, got {options.seed}")
     preset = PRESETS[options.preset]._replace(**changes)
+    for name in ("seeds", "epochs", "batch_size"):
+        check_at_least_one(name.replace("_", "-"), getattr(preset, name))
+    if not 0 <= options.seed <= 2**31 - preset.seeds:
+        raise ValueError(f"--seed must be from 0 to {2**31 - preset.seeds}, got {options.seed}")
     preset.optimizer(1)  # raises if the learning rate is invalid
     return preset
 
@@ -139,13 +138,13 @@ def _train(
         def evaluate(params, seed):
             return {"dev_error": error(params, dev.x, dev.y)}
 
-    prove = make_proof(options.preset, plain)
+    prove = make_proof(options.preset, plain, jax.random.key(options.seed))
     batch = jaxnn.Batch(train.x[:_PROVED_ON], train.y[:_PROVED_ON])
     before = prove(member(options.seed).params, batch)
     with show_progress(f"mnist, {options.preset}", preset.epochs) as show:
         population = jaxnn.fit_population(
             member,
-            np.arange(options.seed, options.seed + options.seeds),
+            np.arange(options.seed, options.seed + preset.seeds),
             train.x,
             train.y,
             epochs=preset.epochs,
@@ -195,7 +194,7 @@ def _store(
 ) -> list[Any]:
     """Write each seed's network; return all params, or raise a RunError if one diverged."""
     plain, networks = preset.spec.model(), []
-    for i in range(options.seeds):
+    for i in range(preset.seeds):
         arrays = jaxnn.models.params_to_arrays(model.network, population.member(i).params)
         params = jaxnn.models.params_from_arrays(plain.network, plain.in_shape, arrays)
         networks.append(params)

@@ -118,13 +118,41 @@ def test_dev_opens_no_test_file(data_dir, tmp_path, capsys, monkeypatch):
 
 def test_presets_match_their_declaration():
     convolutional = {name for name, preset in PRESETS.items() if preset.model().in_shape == (28, 28, 1)}
-    assert convolutional == {"lenet5", "lenet5-distorted", "simard-conv"}
+    assert convolutional == {"lenet5", "lenet5-distorted", "simard-conv", "committee"}
     assert all(PRESETS[name].model().in_shape == (784,) for name in PRESETS.keys() - convolutional)
     assert PRESETS["lenet5"].model() == jaxnn.models.lenet()
     assert str(PRESETS["simard-conv"].spec) == "28x28x1-13x13x5-5x5x50-100-10"
     srivastava = PRESETS["srivastava-dropout"]
     assert (srivastava.input_dropout, srivastava.dropout) == (0.2, 0.5)
     assert str(PRESETS["ciresan-deformations"].spec) == "784-2500-2000-1500-1000-500-10"
+    assert str(PRESETS["committee"].spec) == "28x28x1-26x26x32-24x24x32-10x10x64-8x8x64-128-10"
+    assert {name for name, preset in PRESETS.items() if preset.committee} == {"committee"}
+    assert {name for name, preset in PRESETS.items() if preset.seeds != 4} == {"committee"}
+
+
+@pytest.mark.full
+def test_committee_has_five_networks_and_reports_their_ensemble(data_dir, tmp_path, capsys):
+    status, folder = run(data_dir, tmp_path, "--preset", "committee", "--epochs", "3", "--batch-size", "50")
+    printed = capsys.readouterr()
+    assert status == 0, printed.err
+    results = json.loads((folder / "results.json").read_text())
+    assert len(results["test_error"]) == 5
+    assert "ensemble" in printed.out and f"{100 * results['ensemble_error']:.2f}" in printed.out
+
+    # The ensemble is the mean of the probabilities of the stored networks.
+    images, y = digits(200, 1)
+    x = images.reshape(200, 28, 28, 1).astype(np.float32) / 255
+    networks = [storage.load(folder / f"seed-{seed}.safetensors") for seed in range(5)]
+    mean = np.mean([each.spec.model().predict_proba(each.params, x) for each in networks], axis=0)
+    assert (mean.argmax(axis=1) != y).mean() == pytest.approx(results["ensemble_error"], abs=1e-6)
+
+
+@pytest.mark.full
+def test_gradients_with_dropout_are_checked_with_a_key(data_dir, tmp_path, capsys):
+    options = ("--preset", "srivastava-dropout", "--epochs", "1", "--seeds", "1", "--batch-size", "50")
+    status, folder = run(data_dir, tmp_path, *options)
+    assert status == 0, capsys.readouterr().err
+    assert json.loads((folder / "results.json").read_text())["gradient_difference"] < 1e-10
 
 
 CONV = ("--preset", "simard-conv", "--epochs", "4", "--seeds", "2", "--batch-size", "50", "--ensemble")

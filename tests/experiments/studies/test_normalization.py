@@ -101,7 +101,7 @@ def cost(weights, x, y, name):
 
 @pytest.mark.parametrize("name", networks.KINDS)
 def test_start_is_that_of_numpy(name):
-    """Deviations, and gradients by difference quotients in a random direction and along the gradient itself."""
+    """Deviations, and gradients from difference quotients of every weight."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(12, 5)), rng.integers(0, 3, 12)
     blocks = networks.make_blocks(networks.KINDS[name], 3, 6, 3)
