@@ -132,7 +132,7 @@ def test_status_is_1_if_a_row_misses_its_bar(trainings, capsys, error, status):
     head, _, row, _, verdict = capsys.readouterr().out.splitlines()
     assert head.startswith("| preset | network | published |")
     assert row.startswith("| `lenet5` |")
-    assert verdict == f"above the published error: {status} of 1{': lenet5' * status}"
+    assert verdict == f"above the bar: {status} of 1{': lenet5' * status}"
 
 
 def test_an_unknown_row_is_one_line(capsys):
