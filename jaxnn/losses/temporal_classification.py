@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.arrays import widened
+from jaxnn.arrays import floats, widened
 from jaxnn.constraints import Constraint, Count, Flag, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.losses.loss import Loss
@@ -46,6 +46,11 @@ _LABELS = Constraint(
 
 def _array(a: Any) -> Any:
     return a.x if isinstance(a, Sequences) else a
+
+
+def _as_floats(z: Any) -> Any:
+    """Return logits as floats, if they are whole numbers."""
+    return z._replace(x=floats(z.x, "z")) if isinstance(z, Sequences) else floats(z, "z")
 
 
 @checked(z=_LOGITS, y=_LABELS)
@@ -74,6 +79,7 @@ def ctc_value(z: PyTree, y: PyTree, blank: int = 0) -> Array:
     Source: Graves, Fernández, Gomez and Schmidhuber, "Connectionist temporal classification: labelling unsegmented
     sequence data with recurrent neural networks", 2006, equations 5 to 8.
     """
+    z = _as_floats(z)
     paths = _paths(z, y, blank)
     ways, total = _ways(paths.emitted, paths.live, paths.start, paths.skips)
     log_p = _log_p(paths, ways[-1], total)
@@ -109,6 +115,7 @@ def ctc_gradient(z: PyTree, y: PyTree, blank: int = 0) -> PyTree:
     Source: Graves, Fernández, Gomez and Schmidhuber, "Connectionist temporal classification: labelling unsegmented
     sequence data with recurrent neural networks", 2006, equations 10 to 16.
     """
+    z = _as_floats(z)
     logits, lengths = arrays_of(z)
     m, n_steps, k = logits.shape
     paths = _paths(z, y, blank)
@@ -134,7 +141,7 @@ def ctc_gradient(z: PyTree, y: PyTree, blank: int = 0) -> PyTree:
     return cotangent_with_lengths(dz, lengths)
 
 
-@factory
+@factory(computes="ctc_value(z, y)")
 @checked(blank=Count(0), skip_impossible=Flag())
 def ctc(blank: int = 0, skip_impossible: bool = False) -> Loss:
     """Return the loss of connectionist temporal classification: `ctc_value`, `ctc_gradient`.
@@ -180,7 +187,7 @@ def ctc(blank: int = 0, skip_impossible: bool = False) -> Loss:
             )
 
     def counts(z, y):
-        return _paths(z, y, blank).possible.astype(jnp.result_type(float))
+        return _paths(_as_floats(z), y, blank).possible.astype(jnp.result_type(float))
 
     return Loss(
         partial(ctc_value, blank=blank),

@@ -175,6 +175,7 @@ def test_shapes_that_would_broadcast_raise(ask, message):
 
 
 LOSSES = sorted(name for name in jaxnn.functional.__all__ if name.endswith(("_value", "_gradient")))
+LOSSES = [name for name in LOSSES if not name.startswith("ctc")]  # its labels are whole numbers: see its own tests
 
 
 @pytest.mark.parametrize("name", LOSSES)

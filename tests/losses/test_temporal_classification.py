@@ -117,6 +117,22 @@ def test_data_that_do_not_fit_are_named(z, y, message):
         ctc().check(jax.ShapeDtypeStruct(z, "float32"), np.array(y))
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", ">i4", "int64", "uint16"])
+def test_labels_of_any_dtype_are_the_numbers_they_are(dtype):
+    z, y = RNG.normal(size=(2, 6, 130)).astype("float32"), np.array([[127, 1], [3, 3]])
+    for function in (ctc_value, ctc_gradient):
+        expected = function(jnp.asarray(z), jnp.asarray(y))
+        np.testing.assert_array_equal(function(z, y.astype(dtype)), expected)
+        lengths = np.array([2, 2], "uint8")
+        np.testing.assert_array_equal(function(z, Sequences(y.astype(dtype), lengths)), expected)
+
+
+def test_logits_of_whole_numbers_are_floats():
+    z, y = RNG.integers(-3, 4, (2, 5, 4)), np.array([[1, 2], [3, 3]])
+    for function in (ctc_value, ctc_gradient):
+        np.testing.assert_array_equal(function(z, y), function(jnp.asarray(z, "float32"), y))
+
+
 def test_logits_and_labels_must_be_sequences():
     with pytest.raises(ValueError, match=r"z must be logits \(m, T, k\)"):
         ctc_value(jnp.zeros((2, 3)), jnp.array([[1], [1]]))
