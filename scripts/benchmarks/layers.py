@@ -66,6 +66,7 @@ class Measured(NamedTuple):
 ROWS_2D = ((128, 256), (1024, 256), (2048, 1024))
 IMAGES = ((128, 28, 28, 8), (32, 32, 32, 32), (32, 64, 64, 32))
 SEQUENCES = ((64, 100, 32), (32, 1000, 32), (16, 1000, 128))
+SENTENCES = ((64, 28, 64), (16, 256, 128), (2, 1000, 64))
 TEXTS = ((64, 28, 28), (64, 100, 32), (8, 1000, 64))
 
 
@@ -173,6 +174,15 @@ def both_ways(params, x, key):
     return jnp.concatenate([ahead, back], -1)
 
 
+def by_attention(params, x, key):
+    q, v = (x @ params[name]["W"].T + params[name]["b"] for name in ("query", "value"))
+    k = x @ params["key"]["W"].T
+    q, k, v = (a.reshape(*a.shape[:2], 4, -1) for a in (q, k, v))
+    P = jax.nn.softmax(jnp.einsum("mihd,mjhd->mhij", q, k) / q.shape[-1] ** 0.5)
+    y = jnp.einsum("mhij,mjhd->mihd", P, v).reshape(x.shape)
+    return y @ params["output"]["W"].T + params["output"]["b"]
+
+
 def rows() -> dict[str, Row]:
     """Return name -> row."""
     activations = {
@@ -229,6 +239,7 @@ def rows() -> dict[str, Row]:
         "recurrent lstm remat": Row(nn.recurrent(nn.lstm_cell(128), remat="gates"), TEXTS, by_lstm("lstm")),
         "recurrent gru": Row(nn.recurrent(nn.gru_cell(128)), TEXTS, by_lstm("gru")),
         "bidirectional lstm": Row(nn.bidirectional(nn.lstm_cell(64)), TEXTS, both_ways),
+        "multi_head_attention": Row(nn.multi_head_attention(4), SENTENCES, by_attention),
         "each_step dense": Row(
             nn.each_step(nn.dense(64)), TEXTS, lambda params, x, key: x @ params["W"].T + params["b"]
         ),

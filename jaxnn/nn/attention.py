@@ -1,0 +1,221 @@
+"""Scaled dot-product attention: a mean of values, weighted by how well each key fits a query."""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from jaxnn.arrays import add_cotangents, cast_like, floats, widened
+from jaxnn.constraints import Constraint, Count, Flag, Floats, Mask, Nothing, OneOf, RandomKey, checked
+from jaxnn.factories.decorator import factory
+from jaxnn.nn.initializers import INITIALIZERS, InitializerName, initial_weights
+from jaxnn.nn.layer import Layer
+from jaxnn.nn.linear import dense_backward, dense_forward
+from jaxnn.nn.probabilities import softmax_backward
+from jaxnn.nn.shapes import array_of, structs
+from jaxnn.sequences import Sequences, arrays_of, cotangent_with_lengths, with_lengths, within, zero_beyond
+from jaxnn.typing import Array, Params
+
+__all__ = ["attention_backward", "attention_forward", "multi_head_attention"]
+
+_QUERIES, _KEYS = Floats("m queries heads d"), Floats("m keys heads d")
+_VALUES, _OUTPUT = Floats("m keys heads d_v"), Floats("m queries heads d_v")
+
+
+@checked(q=_QUERIES, k=_KEYS, v=_VALUES, visible=Mask("examples queries keys") | Nothing())
+def attention_forward(
+    q: Array, k: Array, v: Array, visible: Array | None = None
+) -> tuple[Array, tuple[Array, Array, Array, Array]]:
+    """Compute y_i = Σ_j P_ij v_j for each head, with P_ij = softmax_j(q_i · k_j / √d) over the keys that i may see.
+
+    Args:
+      q: queries, (m, T_q, heads, d).
+      k: keys, (m, T_k, heads, d).
+      v: values, (m, T_k, heads, d_v), finite also where no query may see them.
+      visible: whether a query may see a key, booleans (m, T_q, T_k), or (1, T_q, T_k) for all examples; `None` if each
+        sees all. A query that sees no key has y = 0.
+
+    Returns:
+      y, (m, T_q, heads, d_v), and the cache: q, k, v and P, (m, heads, T_q, T_k).
+
+    Raises:
+      ValueError: if the arrays do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> q, k, v = jnp.zeros((1, 1, 1, 2)), jnp.zeros((1, 2, 1, 2)), jnp.array([[[[1.0]], [[3.0]]]])
+      >>> print(attention_forward(q, k, v)[0].ravel())
+      [2.]
+
+    Source: Vaswani et al., "Attention is all you need", 2017, equation 1.
+    """
+    scores = widened(jnp.einsum("mihd,mjhd->mhij", q, k)) / math.sqrt(q.shape[-1])
+    if visible is None:
+        P = jax.nn.softmax(scores)
+    else:
+        seen = jnp.broadcast_to(visible[:, None], scores.shape)
+        least = jnp.finfo(scores.dtype).min  # not -inf, whose softmax is NaN in a row of nothing else
+        P = jnp.where(seen, jax.nn.softmax(jnp.where(seen, scores, least)), 0)
+    P = P.astype(v.dtype)
+    return jnp.einsum("mhij,mjhd->mihd", P, v), (q, k, v, P)
+
+
+@checked(dy=_OUTPUT)
+def attention_backward(cache: tuple[Array, Array, Array, Array], dy: Array) -> tuple[Array, Array, Array]:
+    """Compute dq, dk and dv.
+
+    Derivation. y_i = Σ_j P_ij v_j gives dv_j = Σ_i P_ij dy_i and dP_ij = dy_i · v_j. Each row of P is a softmax of
+    S_ij = q_i · k_j / √d, so dS_ij = P_ij (dP_ij - Σ_l P_il dP_il), which is 0 where P is; and S is a product, so
+
+        dq_i = Σ_j dS_ij k_j / √d    dk_j = Σ_i dS_ij q_i / √d
+
+    Args:
+      cache: of `attention_forward`.
+      dy: cotangent of y, (m, T_q, heads, d_v).
+
+    Returns:
+      dq, dk and dv, in the shapes of q, k and v.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> q, k, v = jnp.ones((1, 1, 1, 1)), jnp.zeros((1, 2, 1, 1)), jnp.array([[[[1.0]], [[3.0]]]])
+      >>> y, cache = attention_forward(q, k, v)
+      >>> [a.ravel().tolist() for a in attention_backward(cache, jnp.ones((1, 1, 1, 1)))]
+      [[0.0], [-0.5, 0.5], [0.5, 0.5]]
+    """
+    q, k, v, P = cache
+    dv = jnp.einsum("mhij,mihd->mjhd", P, dy)
+    dS = softmax_backward(widened(P), widened(jnp.einsum("mihd,mjhd->mhij", dy, v))) / math.sqrt(q.shape[-1])
+    dS = dS.astype(q.dtype)
+    dq, dk = jnp.einsum("mhij,mjhd->mihd", dS, k), jnp.einsum("mhij,mihd->mjhd", dS, q)
+    return cast_like(q, dq), cast_like(k, dk), cast_like(v, dv)
+
+
+_PARTS = ("query", "key", "value", "output")
+
+
+@factory(computes="attention_forward(q, k, v)")
+@checked(heads=Count(), causal=Flag(), memory=Flag(), init=OneOf(INITIALIZERS))
+def multi_head_attention(
+    heads: int, causal: bool = False, memory: bool = False, init: InitializerName = "glorot"
+) -> Layer:
+    """Return attention with several heads, from a sequence to itself or to another one.
+
+    Queries, keys and values are dense layers of the sequence, split into heads; y is a dense layer of the heads side by
+    side. `attention_backward` derives its gradient, and the chain rule through the four dense layers the rest.
+
+    Args:
+      heads: the number of heads, which divides n.
+      causal: whether a time sees only itself and the times before it.
+      memory: whether keys and values are of another sequence: then the input is (x, memory).
+      init: how the four matrices are initialized.
+
+    Returns:
+      A `Layer` from x (m, T, n), or `Sequences` of it, to y of the same shape. Keys beyond their sequence's length are
+      not seen. Params are those of four dense layers: `{"query": {"W": (n, n), "b": (n,)}, "key": {"W": (n, n)},
+      "value": ..., "output": ...}`.
+      Keys have no bias: it would add one number to all scores of a query, which their softmax does not see.
+
+    Raises:
+      ValueError: if an argument has another value; at `init`, if n is not a multiple of heads.
+
+    Example:
+      >>> import jax, jaxnn
+      >>> from jaxnn import nn
+      >>> block = jaxnn.chain(nn.residual(multi_head_attention(4, causal=True)), nn.each_step(nn.layer_norm()))
+      >>> block.init(jax.random.key(0), (100, 64))[1]
+      (100, 64)
+
+    Source: Vaswani et al., "Attention is all you need", 2017, section 3.2.2.
+    """
+
+    @checked(key=RandomKey())
+    def init_params(key, in_shape):
+        x, other = in_shape if memory else (in_shape, in_shape)
+        (*_, n), (*_, n_memory) = (structs(_SHAPE.check("in_shape", array_of(one))).shape for one in (x, other))
+        _multiple_of(heads).check("in_shape", n)
+        keys = jax.random.split(key, len(_PARTS))
+        params = {
+            name: {"W": (W := initial_weights(init, one, (n, size), "W")), "b": jnp.zeros(n, W.dtype)}
+            for name, one, size in zip(_PARTS, keys, (n, n_memory, n_memory, n), strict=True)
+        }
+        return params | {"key": {"W": params["key"]["W"]}}, x
+
+    def forward(params, x, key=None):
+        x, other = x if memory else (x, x)
+        (x, lengths), (other, other_lengths) = arrays_of(x), arrays_of(other)
+        x, other = floats(x, "x"), floats(other, "x")
+        mask, seen = within(lengths, x.shape[1]), within(other_lengths, other.shape[1])
+        x = zero_beyond(mask, x)
+        other = zero_beyond(seen, other) if memory else x
+        of_keys = None if seen is None else jnp.broadcast_to(seen[:, None], (len(seen), x.shape[1], seen.shape[1]))
+        visible = of_keys
+        if causal:
+            before = jnp.tril(jnp.ones((x.shape[1], other.shape[1]), bool))[None]
+            visible = before if of_keys is None else before & of_keys
+        split = partial(_split, heads)
+        of_parts = zip(_PARTS[:3], (x, other, other), strict=True)
+        q, k, v = (split(dense_forward(_with_bias(params[name]), one)[0]) for name, one in of_parts)
+        y, of_heads = attention_forward(q, k, v, visible)
+        y = y.reshape(*y.shape[:2], -1)
+        z = dense_forward(params["output"], y)[0]
+        return with_lengths(zero_beyond(mask, z), lengths), (x, other, lengths, other_lengths, of_heads, y)
+
+    def backward(params, cache, dz):
+        x, other, lengths, other_lengths, of_heads, y = cache
+        mask, seen = within(lengths, x.shape[1]), within(other_lengths, other.shape[1])
+        dz = zero_beyond(mask, dz if lengths is None else dz.x)
+        d_output, dy = dense_backward(params["output"], y, dz)
+        of_parts = attention_backward(of_heads, _split(heads, dy))
+        shares = [
+            dense_backward(_with_bias(params[name]), one, d.reshape(*d.shape[:2], -1))
+            for name, one, d in zip(_PARTS[:3], (x, other, other), of_parts, strict=True)
+        ]
+        (dq_params, dx), (dk_params, d_keys), (dv_params, d_values) = shares
+        dparams = dict(zip(_PARTS, (dq_params, {"W": dk_params["W"]}, dv_params, d_output), strict=True))
+        if not memory:
+            return dparams, cotangent_with_lengths(zero_beyond(mask, add_cotangents(dx, d_keys, d_values)), lengths)
+        d_other = zero_beyond(seen, add_cotangents(d_keys, d_values))
+        dx = cotangent_with_lengths(zero_beyond(mask, dx), lengths)
+        return dparams, (dx, cotangent_with_lengths(d_other, other_lengths))
+
+    return Layer(init_params, forward, backward)
+
+
+_SHAPE = Constraint(
+    "the shape of one sequence of floats, (T, n)",
+    rejects=((4,), 4, None),
+    fix="examples are sequences (T, n), without the axis of examples",
+    test=lambda shape: len(getattr(shape, "shape", shape)) == 2,
+)
+
+
+def _multiple_of(heads: int) -> Constraint:
+    return Constraint(
+        f"that of sequences with a multiple of {heads} numbers, one part for each head",
+        fix="use a number of heads that divides it",
+        test=lambda n: n % heads == 0,
+    )
+
+
+def _with_bias(params: Params) -> Params:
+    """Return the params of a dense layer, a bias of 0 in place of one that is not there."""
+    return {"b": jnp.zeros(len(params["W"]), params["W"].dtype), **params}
+
+
+def _split(heads: int, a: Array) -> Array:
+    """Split the last axis into heads: (m, T, heads d) to (m, T, heads, d)."""
+    return a.reshape(*a.shape[:-1], heads, -1)
+
+
+_PADDED = Sequences(jax.ShapeDtypeStruct((5, 4), "float32"), jax.ShapeDtypeStruct((), "int32"))
+_OTHER = Sequences(jax.ShapeDtypeStruct((6, 3), "float32"), jax.ShapeDtypeStruct((), "int32"))
+
+CASES = {
+    "multi_head_attention": (lambda: multi_head_attention(2), (5, 4)),
+    "multi_head_attention_one_head_causal": (lambda: multi_head_attention(1, causal=True), (3, 4)),
+    "multi_head_attention_lengths": (lambda: multi_head_attention(2), _PADDED),
+    "multi_head_attention_causal_lengths": (lambda: multi_head_attention(4, causal=True), _PADDED),
+    "multi_head_attention_memory": (lambda: multi_head_attention(2, memory=True), (_PADDED, _OTHER)),
+}

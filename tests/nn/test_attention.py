@@ -1,0 +1,109 @@
+"""Attention against loops in NumPy; queries that see nothing, padding, causality."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnn import functional, nn
+from jaxnn.nn import Sequences
+from tests.helpers.oracle.attention import d_dot_attention, dot_attention
+from tests.helpers.programs import TOLERANCE, compiled, hand, same
+from tests.helpers.sequence_cases import attention_cases
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+RNG = np.random.default_rng(12)
+
+
+@pytest.mark.parametrize("case", [*attention_cases()], ids=lambda case: case.name)
+def test_attention_is_its_loops(case, x64):
+    def in_heads(a):
+        return jnp.asarray(a).reshape(*a.shape[:2], case.heads, -1)
+
+    y = dot_attention(case.q, case.k, case.v, case.heads, case.visible)
+    dy = RNG.normal(size=y.shape)
+
+    @compiled
+    def run(q, k, v, visible, dy):
+        y, cache = functional.attention_forward(q, k, v, visible)
+        return [y, *functional.attention_backward(cache, dy)]
+
+    got = run(*map(in_heads, (case.q, case.k, case.v)), jnp.asarray(case.visible), in_heads(dy))
+    expected = [y, *d_dot_attention(case.q, case.k, case.v, case.heads, case.visible, dy)]
+    same(got, [in_heads(a) for a in expected], **TOLERANCE["float64"])
+
+
+def layer_and_params(memory=False, causal=False):
+    layer = nn.multi_head_attention(2, causal=causal, memory=memory)
+    shape = (jax.ShapeDtypeStruct((5, 4), "float32"),) * 2 if memory else (5, 4)
+    params = jax.eval_shape(lambda key: layer.init(key, shape)[0], jax.random.key(0))
+    return layer, jax.tree.map(lambda a: jnp.asarray(RNG.normal(size=a.shape)), params)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("fill", [0.0, np.nan])
+def test_each_padded_sequence_is_one_of_its_length(causal, fill, x64):
+    layer, params = layer_and_params(causal=causal)
+    lengths, x, dy = np.array([5, 0, 1, 3]), RNG.normal(size=(4, 5, 4)), RNG.normal(size=(4, 5, 4))
+    within = (np.arange(5) < lengths[:, None])[..., None]
+    batch = Sequences(jnp.asarray(np.where(within, x, fill)), jnp.asarray(lengths))
+    y, dparams, dx = compiled(lambda *given: hand(layer, *given))(
+        params, batch, Sequences(jnp.asarray(dy), batch.lengths), None
+    )
+    total = jax.tree.map(jnp.zeros_like, params)
+    for i, n in enumerate(lengths):
+        np.testing.assert_array_equal(y.x[i, n:], 0)
+        np.testing.assert_array_equal(dx.x[i, n:], 0)
+        if n:
+            one = hand(layer, params, jnp.asarray(x[i : i + 1, :n]), jnp.asarray(dy[i : i + 1, :n]), None)
+            same((y.x[i, :n], dx.x[i, :n]), (one[0][0], one[2][0]), **TOLERANCE["float64"])
+            total = jax.tree.map(jnp.add, total, one[1])
+    same(dparams, total, **TOLERANCE["float64"])
+
+
+def test_a_causal_output_does_not_depend_on_what_follows(x64):
+    layer, params = layer_and_params(causal=True)
+    x = jnp.asarray(RNG.normal(size=(2, 5, 4)))
+    changed = x.at[:, 3:].set(7.0)
+    one, other = layer.infer(params, (), x), layer.infer(params, (), changed)
+    np.testing.assert_array_equal(one[:, :3], other[:, :3])
+    assert (np.abs(one[:, 3:] - other[:, 3:]) > 1e-3).any()
+
+
+def test_attention_to_a_memory_of_itself_is_that_to_itself(x64):
+    of_itself, params = layer_and_params()
+    x = jnp.asarray(RNG.normal(size=(2, 5, 4)))
+    same(
+        nn.multi_head_attention(2, memory=True).infer(params, (), (x, x)),
+        of_itself.infer(params, (), x),
+        **TOLERANCE["float64"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: nn.multi_head_attention(0), "heads must be a whole number of at least 1, got 0"),
+        (
+            lambda: nn.multi_head_attention(3).init(jax.random.key(0), (5, 4)),
+            "a multiple of 3 numbers, one part for each head",
+        ),
+        (
+            lambda: nn.multi_head_attention(2).init(jax.random.key(0), (4,)),
+            "the shape of one sequence of floats, (T, n), got (4,)",
+        ),
+        (
+            lambda: functional.attention_forward(
+                jnp.ones((1, 2, 1, 3)), jnp.ones((1, 2, 1, 4)), jnp.ones((1, 2, 1, 3))
+            ),
+            "k must be floats (m=1, keys, heads=1, d=3) for q (1, 2, 1, 3), got float32 (1, 2, 1, 4)",
+        ),
+    ],
+)
+def test_what_does_not_fit_raises_in_one_line(call, message):
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        call()
+    assert "\n" not in str(caught.value)
