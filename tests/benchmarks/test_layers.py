@@ -27,20 +27,35 @@ def test_the_plain_forward_is_the_layer(name, no_rank_promotion_rule):
     np.testing.assert_allclose(row.layer.forward(params, x, key)[0], row.plain(params, x, key), rtol=1e-4, atol=1e-4)
 
 
-def test_a_layer_that_takes_longer_is_slower():
-    def slow(x):
+@pytest.mark.parametrize(
+    ("ratios", "slower"),
+    [
+        ([1.1, 1.2, 1.06, 1.3, 1.07], True),
+        ([1.0, 1.0, 1.04, 1.2, 1.3], False),  # the lower quartile counts: noise makes some pairs slow
+        ([1.05] * 5, False),
+        ([0.4] * 5, False),
+    ],
+)
+def test_a_layer_is_slower_if_three_of_four_pairs_are(ratios, slower):
+    assert layers.Measured(1.0, 1.0, ratios, 0, 0).slower is slower
+
+
+def test_what_is_kept_is_counted_and_both_programs_are_timed(monkeypatch):
+    monkeypatch.setattr(layers, "ROUND", 1e-5)
+
+    def long(x):
         for _ in range(60):
             x = jax.numpy.sin(x)
         return x
 
-    by_hand = jaxnn.stateless(lambda x: (slow(x), ()), lambda cache, dy: dy)
+    by_hand = jaxnn.stateless(lambda x: (long(x), ()), lambda cache, dy: dy)
     got = layers.measure(layers.Row(by_hand, ((64, 256),), lambda params, x, key: x + 1), (64, 256), rounds=5)
-    assert got.slower
     assert (got.hand_kept, got.auto_kept) == (0, 0)
-    other = layers.measure(layers.Row(jaxnn.relu(), ((64, 256),), lambda params, x, key: slow(x)), (64, 256), rounds=5)
-    assert not other.slower
+    other = layers.measure(layers.Row(jaxnn.relu(), ((64, 256),), lambda params, x, key: long(x)), (64, 256), rounds=5)
     assert other.hand_kept == 64 * 256 * 4
     assert other.auto_kept == 60 * 64 * 256 * 4
+    assert min(got.hand, got.auto, other.hand, other.auto) > 0
+    assert len(got.ratios) == 5
 
 
 def test_the_command_prints_a_table_and_its_verdict(monkeypatch, capsys, tmp_path):
