@@ -28,8 +28,9 @@ class Loss(NamedTuple):
       check: `check(z, y)` raises ValueError if the loss is undefined for targets y (concrete arrays) and outputs z, of
         which only the shape and the dtype are read. By default it accepts everything.
       counts: `counts(z, y) -> c`, numbers of at least 0 in the structure and shapes of the terms: 0 for padding and for
-        ignored labels, the weight of the class, else 1; of z only the shape and the dtype are read. A term that counts
-        0 changes nothing, even if it is NaN. `None`, for the function or for one of the arrays, is 1 for each term.
+        ignored labels, the weight of the class, else 1; of z only shapes, dtypes and whole numbers, such as lengths,
+        are read. A term that counts 0 changes nothing, even if it is NaN. `None`, for the function or for one of the
+        arrays, is 1 for each term.
 
     Example:
       >>> import jax.numpy as jnp, jaxnn

@@ -163,7 +163,11 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
         params = jax.tree.map(promote_large_integers, params)
         z, y = shapes_of_outputs(network, params, batch.x), jax.tree.map(lambda y: counted(y, batch.weight), batch.y)
         loss.check(z, y)
-        if loss.counts is not None and batch.normalizer is None:
+        if loss.counts is None or batch.normalizer is not None:
+            return
+        if any(jnp.issubdtype(leaf.dtype, jnp.integer) for leaf in jax.tree.leaves(z)):
+            jax.eval_shape(lambda z: loss.counts(z, y), z)  # lengths among the outputs are known in training alone
+        else:
             with jax.ensure_compile_time_eval():  # labels are concrete where a population traces a member
                 check_counts(loss.counts(z, y))
 
