@@ -163,13 +163,14 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
         params = jax.tree.map(promote_large_integers, params)
         z, y = shapes_of_outputs(network, params, batch.x), jax.tree.map(lambda y: counted(y, batch.weight), batch.y)
         loss.check(z, y)
-        if loss.counts is None or batch.normalizer is not None:
+        counts = loss.counts
+        if counts is None or batch.normalizer is not None:
             return
         if any(jnp.issubdtype(leaf.dtype, jnp.integer) for leaf in jax.tree.leaves(z)):
-            jax.eval_shape(lambda z: loss.counts(z, y), z)  # lengths among the outputs are known in training alone
+            jax.eval_shape(lambda z: counts(z, y), z)  # lengths among the outputs are known in training alone
         else:
             with jax.ensure_compile_time_eval():  # labels are concrete where a population traces a member
-                check_counts(loss.counts(z, y))
+                check_counts(counts(z, y))
 
     return Objective(value, value_and_grad, evaluate, check, observes(network))
 
