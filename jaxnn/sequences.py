@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnn.arrays import zero_cotangent
 from jaxnn.constraints import Numbers, checked
@@ -43,13 +44,24 @@ def _agreeing(x: Array, lengths: Array) -> Sequences:
     return Sequences(x, lengths)
 
 
-def arrays_of(x: Any) -> tuple[Array, Array | None]:
+def array_of(x: Any) -> Any:
+    """Return the array of `Sequences`, or an array alone; likewise of their shapes."""
+    return x.x if isinstance(x, Sequences) else x
+
+
+def split_lengths(x: Any) -> tuple[Array, Array | None]:
     """Return the array of sequences and their lengths; `None` for an array alone, whose sequences are all of length T.
 
     Raises:
       ValueError: if lengths are not whole numbers from 0 to T, one for each sequence.
     """
     return tuple(_agreeing(*x)) if isinstance(x, Sequences) else (x, None)
+
+
+def on_host(y: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return concrete sequences as a NumPy array, and which times are within their lengths, (m, T)."""
+    x, lengths = (y.x, np.asarray(y.lengths)) if isinstance(y, Sequences) else (y, np.full(len(y), y.shape[1]))
+    return np.asarray(x), np.arange(x.shape[1]) < lengths[:, None]
 
 
 def with_lengths(y: Any, lengths: Any) -> Any:

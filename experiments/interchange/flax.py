@@ -26,6 +26,8 @@ from experiments.interchange.tables import (
     given,
     lines,
     row_of,
+    swapped,
+    transposed,
     with_helpers,
 )
 from experiments.networks.storage import StoredNetwork, read_safetensors
@@ -35,16 +37,8 @@ OUTPUT = "net.apply(variables, x)"
 arranged = tuple
 
 
-def _transposed(a: np.ndarray, layer: Placed) -> np.ndarray:
-    return a.T
-
-
 def _turned(K: np.ndarray, layer: Placed) -> np.ndarray:
     return np.flip(K, tuple(range(K.ndim - 2)))
-
-
-def _swapped(K: np.ndarray, layer: Placed) -> np.ndarray:
-    return np.swapaxes(K, -1, -2)
 
 
 _BIAS = Array("bias", default=0.0)
@@ -109,7 +103,7 @@ def _plain(code: str) -> Row:
 TABLE = {
     "dense": Row(
         lambda layer: f"nn.Dense({layer.out_shape[0]})",
-        {"W": Array("kernel", _transposed, _transposed), "b": _BIAS},
+        {"W": Array("kernel", transposed, transposed), "b": _BIAS},
     ),
     "conv": Row(_conv, _CONV),
     "depthwise_conv": Row(_conv, _CONV),
@@ -158,7 +152,7 @@ TABLE = {
 
 TRANSPOSE_KERNEL_TABLE = {
     **TABLE,
-    "conv_transpose": Row(_conv_transpose, {"K": Array("kernel", _swapped, _swapped), "b": _BIAS}),
+    "conv_transpose": Row(_conv_transpose, {"K": Array("kernel", swapped, swapped), "b": _BIAS}),
 }
 """That of networks whose transposed convolutions were made with `transpose_kernel=True`."""
 

@@ -30,6 +30,8 @@ from experiments.interchange.tables import (
     given,
     lines,
     row_of,
+    swapped,
+    transposed,
     with_helpers,
 )
 from experiments.networks.storage import MOST_BYTES, StoredNetwork
@@ -45,14 +47,6 @@ arranged = tuple
 _PATH = re.compile(r"((layers|_layer_checkpoint_dependencies)/)?(?P<layer>.+)/vars/(?P<number>\d+)")
 _OF_NO_LAYER = re.compile(r"(optimizer|metrics|compile_metrics|loss_tracker)/|(.*/)?seed_generator/|vars/")
 """Datasets that a compiled model stores besides the weights of its layers."""
-
-
-def _transposed(a: np.ndarray, layer: Placed) -> np.ndarray:
-    return a.T
-
-
-def _swapped(K: np.ndarray, layer: Placed) -> np.ndarray:
-    return np.swapaxes(K, -1, -2)
 
 
 def _by_channel(K: np.ndarray, layer: Placed) -> np.ndarray:
@@ -161,11 +155,11 @@ def _concat(layer: Placed) -> str:
 TABLE = {
     "dense": Row(
         lambda layer: f"keras.layers.Dense({layer.out_shape[0]})",
-        {"W": Array("0", _transposed, _transposed), "b": _BIAS},
+        {"W": Array("0", transposed, transposed), "b": _BIAS},
     ),
     "conv": Row(_conv, {"K": Array("0"), "b": _BIAS}),
     "depthwise_conv": Row(_conv, {"K": Array("0", _by_channel, _all_channels), "b": _BIAS}),
-    "conv_transpose": Row(_conv_transpose, {"K": Array("0", _swapped, _swapped), "b": _BIAS}),
+    "conv_transpose": Row(_conv_transpose, {"K": Array("0", swapped, swapped), "b": _BIAS}),
     "batch_norm": Row(_norm("Batch"), {**_NORM, "mean": Array("2"), "var": Array("3")}),
     "layer_norm": Row(_norm("Layer"), _NORM),
     "rms_norm": Row(_norm("RMS"), {"gamma": Array("0")}),

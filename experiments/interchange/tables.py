@@ -17,6 +17,16 @@ def _same(array: np.ndarray, layer: Placed) -> np.ndarray:
     return array
 
 
+def transposed(a: np.ndarray, layer: Placed) -> np.ndarray:
+    """Return a matrix with its axes swapped, as libraries with (n_in, n_out) have it; there and here alike."""
+    return a.T
+
+
+def swapped(K: np.ndarray, layer: Placed) -> np.ndarray:
+    """Return filters with the axes of their channels swapped; there and here alike."""
+    return np.swapaxes(K, -1, -2)
+
+
 class Array(NamedTuple):
     """How an array of a layer is stored in a format.
 

@@ -1,5 +1,6 @@
 """Losses of each time of padded sequences."""
 
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from jaxnn.constraints import Instance, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.losses.categorical import softmax_cross_entropy
 from jaxnn.losses.loss import Loss
-from jaxnn.sequences import Sequences, arrays_of, cotangent_with_lengths, within, zero_beyond
+from jaxnn.sequences import Sequences, array_of, cotangent_with_lengths, on_host, split_lengths, within, zero_beyond
 from jaxnn.typing import Array, PyTree
 
 __all__ = ["each_step_loss"]
@@ -45,36 +46,24 @@ def each_step_loss(loss: Loss) -> Loss:
        [1. 0. 0.]]
     """
 
-    def of_times(function: Any, z: PyTree, y: PyTree) -> tuple[Array, Array | None]:
-        """Return a function of z and y, and which times are within the lengths."""
-        z, lengths = arrays_of(z)
+    def of_times(function: Any, z: PyTree, y: PyTree) -> Array:
+        """Return a function of z and y, with 0 beyond the lengths before and after."""
+        z, lengths = split_lengths(z)
         mask = within(lengths, z.shape[1])
-        return function(zero_beyond(mask, z), zero_beyond(mask, jnp.asarray(_array(y)))), mask
-
-    def value(z, y):
-        terms, mask = of_times(loss.value, z, y)
-        return zero_beyond(mask, terms)
+        return zero_beyond(mask, function(zero_beyond(mask, z), zero_beyond(mask, jnp.asarray(array_of(y)))))
 
     def gradient(z, y):
-        dz, mask = of_times(loss.gradient, z, y)
-        return cotangent_with_lengths(zero_beyond(mask, dz), arrays_of(z)[1])
+        return cotangent_with_lengths(of_times(loss.gradient, z, y), split_lengths(z)[1])
 
-    def counts(z, y):
-        one = loss.counts or (lambda z, y: jnp.ones(z.shape[:2], jnp.result_type(float)))
-        counted, mask = of_times(one, z, y)
-        return zero_beyond(mask, counted)
+    one = loss.counts or (lambda z, y: jnp.ones(z.shape[:2], jnp.result_type(float)))
 
     def check(z, y):
         if isinstance(y, Sequences):
-            x, lengths = np.asarray(y.x), np.asarray(y.lengths)
-            y = np.where(np.expand_dims(np.arange(x.shape[1]) < lengths[:, None], tuple(range(2, x.ndim))), x, 0)
-        loss.check(_array(z), y)
+            y, given = on_host(y)
+            y = np.where(np.expand_dims(given, tuple(range(2, y.ndim))), y, 0)
+        loss.check(array_of(z), y)
 
-    return Loss(value, gradient, check, counts)
-
-
-def _array(a: Any) -> Any:
-    return a.x if isinstance(a, Sequences) else a
+    return Loss(partial(of_times, loss.value), gradient, check, partial(of_times, one))
 
 
 def _draw(rng: np.random.Generator, m: int) -> tuple[Any, Any]:

@@ -24,7 +24,7 @@ from jaxnn.arrays import floats, widened
 from jaxnn.constraints import Constraint, Count, Flag, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.losses.loss import Loss
-from jaxnn.sequences import Sequences, arrays_of, cotangent_with_lengths, within, zero_beyond
+from jaxnn.sequences import Sequences, array_of, cotangent_with_lengths, on_host, split_lengths, within, zero_beyond
 from jaxnn.typing import Array, PyTree
 
 __all__ = ["ctc", "ctc_gradient", "ctc_value"]
@@ -35,17 +35,13 @@ _NEVER = -1e30
 _LOGITS = Constraint(
     "logits (m, T, k) of floats, or Sequences of them",
     rejects=(None, 3, np.zeros(2), np.zeros((2, 3))),
-    test=lambda z: getattr(_array(z), "ndim", 0) == 3,
+    test=lambda z: getattr(array_of(z), "ndim", 0) == 3,
 )
 _LABELS = Constraint(
     "class numbers (m, U) of an integer dtype, or Sequences of them",
     rejects=(None, 3, np.zeros((2, 3)), np.zeros(2, int)),
-    test=lambda y: getattr(_array(y), "ndim", 0) == 2 and jnp.issubdtype(_array(y).dtype, jnp.integer),
+    test=lambda y: getattr(array_of(y), "ndim", 0) == 2 and jnp.issubdtype(array_of(y).dtype, jnp.integer),
 )
-
-
-def _array(a: Any) -> Any:
-    return a.x if isinstance(a, Sequences) else a
 
 
 def _as_floats(z: Any) -> Any:
@@ -84,7 +80,7 @@ def ctc_value(z: PyTree, y: PyTree, blank: int = 0) -> Array:
     ways, total = _ways(paths.emitted, paths.live, paths.start, paths.skips)
     log_p = _log_p(paths, ways[-1], total)
     never = ~paths.possible | (log_p <= _NEVER / 2)  # NaN, of a label beyond the classes, is neither
-    return jnp.where(never, jnp.inf, -log_p).astype(_array(z).dtype)
+    return jnp.where(never, jnp.inf, -log_p).astype(array_of(z).dtype)
 
 
 @checked(z=_LOGITS, y=_LABELS)
@@ -116,7 +112,7 @@ def ctc_gradient(z: PyTree, y: PyTree, blank: int = 0) -> PyTree:
     sequence data with recurrent neural networks", 2006, equations 10 to 16.
     """
     z = _as_floats(z)
-    logits, lengths = arrays_of(z)
+    logits, lengths = split_lengths(z)
     m, n_steps, k = logits.shape
     paths = _paths(z, y, blank)
 
@@ -171,7 +167,7 @@ def ctc(blank: int = 0, skip_impossible: bool = False) -> Loss:
     """
 
     def check(z, y):
-        (_, n_steps, k), labels, given = _array(z).shape, *_given(y)
+        (_, n_steps, k), labels, given = array_of(z).shape, *on_host(y)
         wrong = given & ((labels < 0) | (labels >= k) | (labels == blank))
         if wrong.any():
             i, j = np.argwhere(wrong)[0]
@@ -211,7 +207,7 @@ class _Paths(NamedTuple):
 
 
 def _paths(z: PyTree, y: PyTree, blank: int) -> _Paths:
-    (logits, lengths), (labels, label_lengths) = arrays_of(z), arrays_of(y)
+    (logits, lengths), (labels, label_lengths) = split_lengths(z), split_lengths(y)
     m, n_steps, _ = logits.shape
     n_labels = labels.shape[1]
     live = within(lengths, n_steps)
@@ -236,12 +232,6 @@ def _paths(z: PyTree, y: PyTree, blank: int) -> _Paths:
 def _repeats(labels: Any, given: Any) -> Any:
     """Return which labels equal the one before, (m, U - 1): a blank must be between them."""
     return (labels[:, 1:] == labels[:, :-1]) & given[:, 1:]
-
-
-def _given(y: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return the labels on the host, and which are within their length."""
-    labels, lengths = (y.x, np.asarray(y.lengths)) if isinstance(y, Sequences) else (y, np.full(len(y), y.shape[1]))
-    return np.asarray(labels), np.arange(labels.shape[1]) < lengths[:, None]
 
 
 def _ways(emitted: Array, live: Array, start: Array, skips: Array) -> tuple[Array, Array]:

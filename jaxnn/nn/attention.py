@@ -13,8 +13,16 @@ from jaxnn.nn.initializers import INITIALIZERS, InitializerName, initial_weights
 from jaxnn.nn.layer import Layer
 from jaxnn.nn.linear import dense_backward, dense_forward
 from jaxnn.nn.probabilities import softmax_backward
-from jaxnn.nn.shapes import array_of, structs
-from jaxnn.sequences import Sequences, arrays_of, cotangent_with_lengths, with_lengths, within, zero_beyond
+from jaxnn.nn.shapes import structs
+from jaxnn.sequences import (
+    Sequences,
+    array_of,
+    cotangent_with_lengths,
+    split_lengths,
+    with_lengths,
+    within,
+    zero_beyond,
+)
 from jaxnn.typing import Array, Params
 
 __all__ = ["attention_backward", "attention_forward", "multi_head_attention"]
@@ -144,7 +152,7 @@ def multi_head_attention(
 
     def forward(params, x, key=None):
         x, other = x if memory else (x, x)
-        (x, lengths), (other, other_lengths) = arrays_of(x), arrays_of(other)
+        (x, lengths), (other, other_lengths) = split_lengths(x), split_lengths(other)
         x, other = floats(x, "x"), floats(other, "x")
         mask, seen = within(lengths, x.shape[1]), within(other_lengths, other.shape[1])
         x = zero_beyond(mask, x)
@@ -165,7 +173,7 @@ def multi_head_attention(
     def backward(params, cache, dz):
         x, other, lengths, other_lengths, of_heads, y = cache
         mask, seen = within(lengths, x.shape[1]), within(other_lengths, other.shape[1])
-        dz = zero_beyond(mask, dz if lengths is None else dz.x)
+        dz = zero_beyond(mask, array_of(dz))
         d_output, dy = dense_backward(params["output"], y, dz)
         of_parts = attention_backward(of_heads, _split(heads, dy))
         shares = [

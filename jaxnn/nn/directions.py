@@ -1,8 +1,6 @@
 """Recurrence in both directions of time."""
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import jax.numpy as jnp
 
@@ -14,10 +12,9 @@ from jaxnn.nn.combinators import combined, in_a_tuple, layer_keys
 from jaxnn.nn.layer import Layer
 from jaxnn.nn.lstm_cells import lstm_cell
 from jaxnn.nn.recurrence import PADDED, recurrent
-from jaxnn.nn.shapes import array_of, structs, with_lengths_of
+from jaxnn.nn.shapes import structs, with_lengths_of
 from jaxnn.nn.simple_cells import simple_cell
-from jaxnn.sequences import Sequences, with_lengths
-from jaxnn.typing import Array
+from jaxnn.sequences import Sequences, array_of, with_lengths
 
 __all__ = ["bidirectional"]
 
@@ -59,7 +56,9 @@ def bidirectional(cell: Cell, outputs: Literal["all", "last"] = "all", remat: Li
         return (forward, backward), with_lengths_of(shape, (*axes, 2 * n))
 
     def forward(run, x):
-        return _merged(partial(jnp.concatenate, axis=-1), [run(0, x), run(1, x)])
+        ahead, back = run(0, x), run(1, x)
+        y = jnp.concatenate([array_of(ahead), array_of(back)], axis=-1)
+        return ahead._replace(x=y) if isinstance(ahead, Sequences) else y
 
     def backward(run, dy):
         dy, lengths = dy if isinstance(dy, Sequences) else (dy, None)
@@ -67,11 +66,6 @@ def bidirectional(cell: Cell, outputs: Literal["all", "last"] = "all", remat: Li
         return add_cotangents(run(0, with_lengths(ahead, lengths)), run(1, with_lengths(back, lengths)))
 
     return combined(directions, in_a_tuple(2), init, forward, backward, lambda key: layer_keys(key, 2))
-
-
-def _merged(merge: Callable[[list[Array]], Array], ys: list[Any]) -> Any:
-    """Merge the arrays of sequences of the same lengths."""
-    return Sequences(merge([y.x for y in ys]), ys[0].lengths) if isinstance(ys[0], Sequences) else merge(ys)
 
 
 CASES = {

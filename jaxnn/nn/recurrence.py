@@ -12,13 +12,14 @@ from jaxnn.nn.cells import CELL, Cell
 from jaxnn.nn.gru_cells import gru_cell
 from jaxnn.nn.layer import Layer
 from jaxnn.nn.lstm_cells import lstm_cell
-from jaxnn.nn.shapes import array_of, structs, with_lengths_of
+from jaxnn.nn.shapes import structs, with_lengths_of
 from jaxnn.nn.simple_cells import simple_cell
 from jaxnn.nn.through_time import run, run_backward
 from jaxnn.sequences import (
     Sequences,
-    arrays_of,
+    array_of,
     cotangent_with_lengths,
+    split_lengths,
     with_lengths,
     within,
     zero_beyond,
@@ -93,7 +94,7 @@ def recurrent(
 
     def run_all(params, x):
         x, start = x if given else (x, None)
-        x, lengths = arrays_of(x)
+        x, lengths = split_lengths(x)
         x, of_cell = floats(x, "x"), _without_start(params)
         mask = within(lengths, x.shape[1])
         start = _start(cell, params, x) if start is None else start
@@ -114,7 +115,7 @@ def recurrent(
         if outputs == "last":
             dlast = (dlast[0] + dy, *dlast[1:])
         else:
-            dys, _ = _time_first(dy if lengths is None else dy.x, mask)
+            dys, _ = _time_first(array_of(dy), mask)
         times = *_time_first(x, mask), start, reverse
         dparams, dstart, dxs = run_backward(cell, _without_start(params), *times, after, kept, dlast, dys)
         dx = cotangent_with_lengths(cast_like(x, dxs.swapaxes(0, 1)), lengths)

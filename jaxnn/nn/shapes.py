@@ -54,11 +54,6 @@ def with_lengths_of(in_shape: Shapes, shape: Shape) -> Shapes:
     return Sequences(structs(shape), in_shape.lengths) if isinstance(in_shape, Sequences) else shape
 
 
-def array_of(in_shape: Shapes) -> Any:
-    """Return the shape of the array of `Sequences`, or the shape itself."""
-    return in_shape.x if isinstance(in_shape, Sequences) else in_shape
-
-
 def hashable(shape: Shapes) -> Any:
     """Return a key that is equal for equal shapes."""
     leaves, structure = jax.tree.flatten(shape)

@@ -56,7 +56,7 @@ def run(
         return _scan(step, state, (_times(cell.project(params, _rows(xs)), m), live), reverse)
 
     last, (after, kept) = lax.scan(piece, start, _cut((xs, mask), length), reverse=reverse)
-    return last, *_joined((after, kept))
+    return last, *_rows((after, kept))
 
 
 def run_backward(
@@ -117,7 +117,7 @@ def run_backward(
     zero = jax.tree.map(lambda a: jnp.zeros_like(widened(a)), params)
     scanned = jnp.arange(pieces), _cut(xs, length), after, *_cut((kept, mask, dys), length)
     (dstart, dparams), dxs = lax.scan(piece, (dlast, zero), scanned, reverse=not reverse)
-    return jax.tree.map(cast_like, params, dparams), dstart, _joined(dxs)
+    return jax.tree.map(cast_like, params, dparams), dstart, _rows(dxs)
 
 
 def _length(n: int, m: int) -> int:
@@ -145,13 +145,8 @@ def _cut(tree: PyTree, length: int) -> PyTree:
     return jax.tree.map(lambda a: a.reshape(-1, length, *a.shape[1:]), tree)
 
 
-def _joined(tree: PyTree) -> PyTree:
-    """Join the pieces again."""
-    return _rows(tree)
-
-
 def _rows(tree: PyTree) -> PyTree:
-    """Merge the first two axes: times (t, m, ...) become rows (t m, ...)."""
+    """Merge the first two axes: times (t, m, ...) become rows (t m, ...), and pieces the whole sequence again."""
     return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), tree)
 
 

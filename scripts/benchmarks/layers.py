@@ -137,7 +137,7 @@ def repeated(params, x, key):
     return jnp.repeat(jnp.repeat(x, 2, 1), 2, 2)
 
 
-def by_lstm(cell: str = "lstm", reverse: bool = False) -> Plain:
+def by_scan(cell: str, reverse: bool = False) -> Plain:
     """Return a recurrent network by `lax.scan`, with the inputs' products outside of the loop."""
 
     def plain(params, x, key):
@@ -170,7 +170,7 @@ def by_lstm(cell: str = "lstm", reverse: bool = False) -> Plain:
 
 
 def both_ways(params, x, key):
-    ahead, back = (by_lstm("lstm", reverse)(one, x, key) for one, reverse in zip(params, (False, True), strict=True))
+    ahead, back = (by_scan("lstm", reverse)(one, x, key) for one, reverse in zip(params, (False, True), strict=True))
     return jnp.concatenate([ahead, back], -1)
 
 
@@ -234,10 +234,10 @@ def rows() -> dict[str, Row]:
             nn.pad(1), IMAGES, lambda params, x, key: jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
         ),
         "rescale": Row(nn.rescale(), ROWS_2D, lambda params, x, key: x / 255),
-        "recurrent simple": Row(nn.recurrent(nn.simple_cell(128)), TEXTS, by_lstm("simple")),
-        "recurrent lstm": Row(nn.recurrent(nn.lstm_cell(128)), TEXTS, by_lstm("lstm")),
-        "recurrent lstm remat": Row(nn.recurrent(nn.lstm_cell(128), remat="gates"), TEXTS, by_lstm("lstm")),
-        "recurrent gru": Row(nn.recurrent(nn.gru_cell(128)), TEXTS, by_lstm("gru")),
+        "recurrent simple": Row(nn.recurrent(nn.simple_cell(128)), TEXTS, by_scan("simple")),
+        "recurrent lstm": Row(nn.recurrent(nn.lstm_cell(128)), TEXTS, by_scan("lstm")),
+        "recurrent lstm remat": Row(nn.recurrent(nn.lstm_cell(128), remat="gates"), TEXTS, by_scan("lstm")),
+        "recurrent gru": Row(nn.recurrent(nn.gru_cell(128)), TEXTS, by_scan("gru")),
         "bidirectional lstm": Row(nn.bidirectional(nn.lstm_cell(64)), TEXTS, both_ways),
         "multi_head_attention": Row(nn.multi_head_attention(4), SENTENCES, by_attention),
         "each_step dense": Row(

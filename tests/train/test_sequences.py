@@ -1,4 +1,4 @@
-"""Training of networks whose outputs are sequences with lengths: every loop, and gradients by hand and by JAX."""
+"""Training of networks whose outputs are sequences with lengths, in every loop, hand-derived and by autodiff."""
 
 import jax
 import numpy as np
