@@ -44,8 +44,8 @@ OF_IMAGES = {
     "global_max_pool": (),
     "global_avg_pool": (),
 }
-# Those that keep whole numbers as they are.
-KEPT = {"flatten", "rescale"}
+# Those that keep whole numbers as they are, and attention, which takes three arrays.
+KEPT, OF_SEQUENCES = {"flatten", "rescale"}, {"attention"}
 OF_PARAMS = {name.removesuffix("_forward") for name in PURE if name.endswith("_forward") and takes_params(name)}
 
 
@@ -57,7 +57,7 @@ def assert_same(ours, theirs):
 
 def others(names):
     """The names of pure functions that take arrays of any shape."""
-    return sorted(name for name in names if name.rpartition("_")[0] not in OF_IMAGES.keys() | KEPT)
+    return sorted(name for name in names if name.rpartition("_")[0] not in OF_IMAGES.keys() | KEPT | OF_SEQUENCES)
 
 
 @pytest.mark.parametrize("asarray", [np.asarray, jnp.asarray])
@@ -86,6 +86,16 @@ def test_images_of_whole_numbers_are_floats(name):
         y, cache = forward(given(x), *OF_IMAGES[name])
         dy = np.arange(y.size).reshape(y.shape) % 5
         results.append((y, backward(cache, given(dy), *OF_IMAGES[name])))
+    assert_same(results[0], results[2])
+    assert_same(results[1], results[2])
+
+
+def test_attention_of_whole_numbers_is_that_of_floats():
+    q, k, v = (np.arange(12).reshape(1, 3, 2, 2) * step % 7 for step in (1, 3, 5))
+    results = []
+    for given in (np.asarray, jnp.asarray, lambda a: jnp.asarray(a, jnp.float32)):
+        y, cache = jaxnn.functional.attention_forward(given(q), given(k), given(v))
+        results.append((y, jaxnn.functional.attention_backward(cache, given(v))))
     assert_same(results[0], results[2])
     assert_same(results[1], results[2])
 
