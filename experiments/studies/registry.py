@@ -8,6 +8,7 @@ from experiments.runs.study import Study
 
 NAMES = (
     "ad_clicks",
+    "adding",
     "bias_variance",
     "catvnoncat",
     "hidden_units",

@@ -176,6 +176,7 @@ def test_invalid_repeat_is_a_one_line_error_and_leaves_nothing(argv, message, tm
 
 SHORT = {
     "ad_clicks": "--rows 2000 --epochs 1 --batch-size 500",
+    "adding": "--n-steps 6 --units 4 --epochs 1",
     "bias_variance": "--epochs 2 --curve-epochs 10",
     "catvnoncat": "--iterations 20 --seeds 2",
     "hidden_units": "--iterations 200",
