@@ -15,8 +15,13 @@ STUDY = Study(
         "through time?"
     ),
     command="python -m experiments run adding",
-    time="TIME",
-    expected="EXPECTED",
+    time="4 minutes on 2 CPU cores beside other work",
+    expected=(
+        "Long short-term memory solves the problem after 700 updates, and ends at an error of 0.0003; simple networks "
+        "stay at 0.157 and, with orthogonal weights, 0.131. Before training, the gradient with respect to the first "
+        "state is 1e-5 to 1e-9 of that with respect to the last; after it, that of the cell is nearly the same at all "
+        "times, and that of the simple network has vanished, 6e-14."
+    ),
     notes=(
         "The numbers are uniform between 0 and 1; one of the first half and one of the second are marked by 1 in a "
         "second input. A network that always returns 1 has a mean squared error of 1/6 = 0.167; the problem counts as "
