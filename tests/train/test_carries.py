@@ -155,20 +155,27 @@ def test_statistics_and_a_carry():
     assert result.stats[1]["mean"].shape == (3,) and np.abs(result.stats[1]["mean"]).max() > 0
 
 
+FORWARD = r"recurrent\(cell\), forward in time and from zeros, can$"
+
+
 @pytest.mark.parametrize(
-    ("layer", "part"),
+    ("layer", "part", "fix"),
     [
-        (jaxnn.chain(nn.embedding(6, 3), nn.recurrent(nn.lstm_cell(4))), "embedding(6, 3)"),
-        (jaxnn.chain(nn.recurrent(nn.lstm_cell(4), reverse=True)), "recurrent(lstm_cell(4), reverse=True)"),
-        (jaxnn.residual(nn.recurrent(nn.lstm_cell(4), state="learned")), "recurrent(lstm_cell(4), state='learned')"),
-        (jaxnn.chain(nn.bidirectional(nn.gru_cell(4))), "bidirectional(gru_cell(4))"),
-        (nn.repeat(nn.recurrent(nn.gru_cell(4)), 2), "repeat(recurrent(gru_cell(4)), 2)"),
-        (nn.multi_head_attention(2), "multi_head_attention(2)"),
+        (jaxnn.chain(nn.embedding(6, 3), nn.recurrent(nn.lstm_cell(4))), "embedding(6, 3)", "put"),
+        (jaxnn.chain(nn.recurrent(nn.lstm_cell(4), reverse=True)), "recurrent(lstm_cell(4), reverse=True)", FORWARD),
+        (
+            jaxnn.residual(nn.recurrent(nn.lstm_cell(4), state="learned")),
+            "recurrent(lstm_cell(4), state='learned')",
+            FORWARD,
+        ),
+        (jaxnn.chain(nn.bidirectional(nn.gru_cell(4))), "bidirectional(gru_cell(4))", FORWARD),
+        (nn.repeat(nn.recurrent(nn.gru_cell(4)), 2), "repeat(recurrent(gru_cell(4)), 2)", "put"),
+        (nn.multi_head_attention(2), "multi_head_attention(2)", "put"),
     ],
 )
-def test_what_cannot_continue_raises_with_its_name(layer, part):
+def test_what_cannot_continue_raises_with_its_name(layer, part, fix):
     for make in (nn.carried, lambda layer: jaxnn.objective(layer, LOSS, carry=True)):
-        with pytest.raises(ValueError, match=rf"can continue from an earlier piece, got {re.escape(part)}: put"):
+        with pytest.raises(ValueError, match=rf"can continue from an earlier piece, got {re.escape(part)}: {fix}"):
             make(layer)
 
 
@@ -176,7 +183,9 @@ def test_shuffled_batches_raise():
     message = r"^shuffle must be False for an objective with a carry, got True: jaxnn.data.pieces"
     with pytest.raises(ValueError, match=message):
         fit(shuffle=True)
-    with pytest.raises(ValueError, match=message.replace("True", "'shared'")):
+    with pytest.raises(ValueError, match=message):
+        jaxnn.train.make_epoch(OBJECTIVE, ADAM, BATCH)
+    with pytest.raises(ValueError, match=message.replace("False", "None").replace("True", "'shared'")):
         jaxnn.fit_population(
             lambda h: jaxnn.Member(OBJECTIVE, ADAM, PARAMS, KEY), np.arange(2), X, Y, epochs=1, batch_size=BATCH
         )
