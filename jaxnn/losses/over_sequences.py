@@ -70,7 +70,7 @@ def each_step_loss(loss: Loss) -> Loss:
         z, y = array_of(z), np.asarray(y)
         times = Constraint(
             f"targets at each time, {z.shape[:2]} and further axes",
-            fix="recurrent(cell, outputs='last') has one output for each sequence",
+            fix=lambda y: "recurrent(cell, outputs='last') has one output for each sequence" if y.ndim == 1 else "",
             test=lambda y: y.shape[:2] == z.shape[:2],
         )
         loss.check(_rows(z), _rows(times.check("y", y)))

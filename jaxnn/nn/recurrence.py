@@ -96,7 +96,7 @@ def recurrent(
     def run_all(params, x):
         x, start = _WITH_STATE.check("x", x) if given else (x, None)
         x, lengths = split_lengths(x)
-        x, of_cell = floats(x, "x"), _without_start(params)
+        x, of_cell = _SEQUENCES.check("x", floats(x, "x")), _without_start(params)
         mask = within(lengths, x.shape[1])
         start = _start(cell, params, x) if start is None else _checked(cell, start, len(x))
         first = _like_states(start, params, x)
@@ -142,6 +142,13 @@ _SHAPE = Constraint(
 
 _WITH_STATE = Constraint(
     "(x, state), with the state before the first step", fix="state='zeros' needs none", test=is_pair
+)
+
+
+_SEQUENCES = Constraint(
+    "sequences (m, T, n_in)",
+    fix="one sequence is x[None], one number at each time x[..., None]",
+    test=lambda x: x.ndim > 2,
 )
 
 

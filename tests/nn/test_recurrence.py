@@ -316,6 +316,7 @@ def shape_of(*axes):
     return jax.ShapeDtypeStruct(axes, "float32")
 
 
+RECURRENT = nn.recurrent(nn.gru_cell(3))
 GIVEN = nn.recurrent(nn.gru_cell(3), state="given")
 PAIR = jaxnn.chain(nn.recurrent(nn.gru_cell(3)), nn.each_step(nn.identity()))
 X = np.ones((4, T, N_IN), "float32")
@@ -332,6 +333,14 @@ PARAMS_OF_PAIR = (PARAMS, ())
         (lambda: nn.lstm_cell(0), "n must be a whole number of at least 1, got 0"),
         (lambda: nn.gru_cell(3, "befor"), "did you mean 'before'?"),
         (lambda: nn.recurrent(nn.lstm_cell(3)).init(jax.random.key(0), (4,)), "the shape of one sequence of floats"),
+        (
+            lambda: RECURRENT.infer(PARAMS, (), X[0]),
+            "x must be sequences (m, T, n_in), got float32 (7, 2): one sequence",
+        ),
+        (
+            lambda: RECURRENT.infer(PARAMS, (), X[..., :1]),
+            "x must be floats (m, n_in=2) for W_x (9, 2) and b (9,)",
+        ),
         (lambda: GIVEN.init(jax.random.key(0), (5, 3)), "in_shape must be (x, state), with the state before the first"),
         (lambda: GIVEN.infer(PARAMS, (), X), "x must be (x, state), with the state before the first step, got float32"),
         (lambda: GIVEN.infer(PARAMS, (), (X, jnp.ones((4, 3)))), "state must be a tuple of arrays of floats ((4, 3),)"),

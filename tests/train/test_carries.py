@@ -49,6 +49,17 @@ def test_a_sequence_shorter_than_a_batch_raises(sizes):
         jaxnn.data.pieces(np.arange(26), *sizes)
 
 
+def test_one_number_is_no_sequence():
+    with pytest.raises(ValueError, match=r"^sequence must be an array \(n, ...\), got .*: one long sequence$"):
+        jaxnn.data.pieces(np.float32(3.0), 1, 1)
+
+
+@pytest.mark.parametrize("y", [Y[:, 0], Y[:, :4]])
+def test_targets_are_at_each_time(y):
+    with pytest.raises(ValueError, match=r"^y must be targets at each time, \(24, 5\) and further axes, got int64"):
+        fit(y=y)
+
+
 def test_the_losses_of_all_batches_are_the_loss_of_whole_sequences():
     losses = fit(epochs=2, optimizer=optax.sgd(0.0)).losses
     steps = len(X) // BATCH
@@ -87,6 +98,20 @@ def test_the_gradient_stops_where_a_piece_begins(x64):
             losses.append(value)
     np.testing.assert_allclose(ours.losses, losses, rtol=1e-12)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10), ours.params, params)
+
+
+@pytest.mark.parametrize(("of_params", "of_x"), [("float32", "float64"), ("bfloat16", "float32")])
+def test_inputs_wider_than_params(of_params, of_x, x64):
+    """The carry keeps the dtype of params in the loop over steps, and its rounding is the only difference."""
+    network = jaxnn.chain(nn.recurrent(nn.gru_cell(3)), nn.each_step(jaxnn.dense(1)))
+    objective = jaxnn.objective(network, each_step_loss(jaxnn.squared_error()), carry=True)
+    params = jax.tree.map(lambda a: a.astype(of_params), network.init(KEY, (4, 2))[0])
+    wide = jax.tree.map(lambda a: a.astype("float64"), params)
+    x, y = RNG.normal(size=(6, 4, 2)).astype(of_x), RNG.normal(size=(6, 4, 1)).astype(of_x)
+    options = dict(optimizer=optax.sgd(0.0), epochs=1, x=x, y=y, batch_size=2)
+    got, expected = (fit(objective=objective, params=one, **options) for one in (params, wide))
+    np.testing.assert_allclose(got.losses, expected.losses, rtol=4 * float(jnp.finfo(of_params).eps))
+    assert jax.tree.leaves(got.state.carry)[0].dtype == of_params
 
 
 def test_hand_is_autodiff():
