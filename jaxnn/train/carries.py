@@ -20,7 +20,7 @@ def has_carry(objective: Objective) -> bool:
 
 
 def check_order(objective: Objective, shuffle: Any) -> None:
-    """Raise ValueError if batches of an objective with a carry are shuffled; populations say how by a word."""
+    """Raise ValueError if batches of an objective with a carry are shuffled: True, or a word as in populations."""
     Constraint(
         f"{None if isinstance(shuffle, str) else False} for an objective with a carry",
         fix="jaxnn.data.pieces puts the examples in an order in which each batch continues the one before",
