@@ -4,10 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.constraints import Count, checked
+from jaxnn.constraints import Constraint, Count, checked
 from jaxnn.data.examples import on_host
 
 __all__ = ["pieces"]
+
+
+_NUMBERS_IN_A_ROW = Constraint("an array (n, ...)", fix="one long sequence", test=lambda sequence: sequence.ndim > 0)
 
 
 @checked(batch_size=Count(), n_steps=Count())
@@ -36,7 +39,7 @@ def pieces(sequence: Any, batch_size: int, n_steps: int) -> np.ndarray:
       >>> pieces(text[1:], 2, 3)[0].tolist()  # what comes next, the targets
       [1, 2, 3]
     """
-    sequence = np.asarray(on_host("sequence", sequence))
+    sequence = _NUMBERS_IN_A_ROW.check("sequence", np.asarray(on_host("sequence", sequence)))
     n, size = len(sequence), batch_size * n_steps
     if n < size:
         raise ValueError(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jaxnn.arrays import widened
 from jaxnn.constraints import Count, Floats, Function, Real, checked
-from jaxnn.decoding.steps import Decoded, Step
+from jaxnn.decoding.steps import Decoded, Step, check_decoding
 from jaxnn.typing import Array, PyTree
 
 
@@ -44,7 +44,8 @@ def beam_search(
       rest is -inf.
 
     Raises:
-      ValueError: if logits are not floats (m, k), or a number is outside its range.
+      ValueError: if logits are not floats (m, k), a number is outside its range, end is not a token, or the step
+        returns another carry or other logits than those that it begins with.
 
     Example:
       Two tokens and an end. The most probable first token leads to less probable sequences:
@@ -59,6 +60,13 @@ def beam_search(
     Source: Wu et al., "Google's neural machine translation system", 2016, section 7 (the length penalty).
     """
     m, k = logits.shape
+    for path, leaf in jax.tree_util.tree_leaves_with_path(carry):
+        if jnp.shape(leaf)[:1] != (m,):
+            raise ValueError(
+                f"carry{jax.tree_util.keystr(path)} must be (m, ...) for {m} sequences, got {jnp.shape(leaf)}: beams "
+                "take the rows of their sequences"
+            )
+    check_decoding(step, carry, logits, end)
     dtype = widened(logits).dtype
 
     def penalized(scores, n):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from jaxnn.arrays import widened
 from jaxnn.constraints import Count, Floats, Function, Nothing, RandomKey, Real, checked
-from jaxnn.decoding.steps import Decoded, Step
+from jaxnn.decoding.steps import Decoded, Step, check_decoding
 from jaxnn.typing import Array, Key, PyTree
 
 _STEP, _LOGITS, _END = Function("carry", "tokens"), Floats("m k"), Count(0) | Nothing()
@@ -26,7 +26,8 @@ def greedy(step: Step, carry: PyTree, logits: Array, n_steps: int, end: int | No
       A `Decoded`: tokens (m, n_steps).
 
     Raises:
-      ValueError: if logits are not floats (m, k), n_steps is below 1, or end is not a token.
+      ValueError: if logits are not floats (m, k), n_steps is below 1, end is not a token, or the step returns another
+        carry or other logits than those that it begins with.
 
     Example:
       A step that counts: the token after i is i + 1.
@@ -89,10 +90,12 @@ def sample(
     """
 
     def choose(log_p, i):
-        scaled = log_p / temperature
+        # The most probable token stays at 0, where a temperature near 0 would make all of them -inf.
+        above = log_p - log_p.max(axis=-1, keepdims=True)
+        scaled = above / jnp.maximum(temperature, jnp.finfo(above.dtype).tiny)
         if top_k is not None and top_k < log_p.shape[-1]:
-            least = jax.lax.top_k(scaled, top_k)[0][:, -1:]
-            scaled = jnp.where(scaled < least, -jnp.inf, scaled)
+            values, tokens = jax.lax.top_k(scaled, top_k)  # of equal ones, the first
+            scaled = jnp.put_along_axis(jnp.full_like(scaled, -jnp.inf), tokens, values, axis=-1, inplace=False)
         return jax.random.categorical(jax.random.fold_in(key, i), scaled)
 
     return _decoded(step, carry, logits, n_steps, end, choose)
@@ -113,6 +116,7 @@ def _decoded(step, carry, logits, n_steps, end, choose) -> Decoded:
         carry, logits = step(carry, token)
         return (carry, logits, length, score, ended), token
 
+    check_decoding(step, carry, logits, end)
     m = len(logits)
     score = jnp.zeros(m, widened(logits).dtype)
     start = carry, logits, jnp.zeros(m, "int32"), score, jnp.zeros(m, bool)

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
+
 from jaxnn.constraints import Count, Nothing, Numbers, ParamsTree, checked
 from jaxnn.nn.carrying import IN_PIECES, carried, start_carry
 from jaxnn.nn.layer import Layer
@@ -24,6 +27,18 @@ class Decoded(NamedTuple):
     tokens: Array
     lengths: Array
     scores: Array
+
+
+def check_decoding(step: Step, carry: PyTree, logits: Array, end: int | None) -> None:
+    """Raise ValueError if a step does not return what it is given, or the end is no token. Nothing is computed."""
+    m, k = logits.shape
+    if end is not None and end >= k:
+        raise ValueError(f"end must be a token, from 0 to {k - 1}, got {end}: logits have {k} tokens")
+    given = jax.tree.map(lambda a: jax.ShapeDtypeStruct(jnp.shape(a), jnp.result_type(a)), (carry, logits))
+    returned = jax.eval_shape(step, carry, jax.ShapeDtypeStruct((m,), "int32"))
+    got, expected = (jax.tree.map(lambda a: f"{a.dtype} {a.shape}", tree) for tree in (returned, given))
+    if got != expected:
+        raise ValueError(f"step must return (carry, logits) like those that it begins with, {expected}, got {got}")
 
 
 @checked(network=IN_PIECES, params=ParamsTree())

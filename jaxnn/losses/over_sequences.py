@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.constraints import Instance, checked
+from jaxnn.constraints import Constraint, Instance, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.losses.categorical import softmax_cross_entropy
 from jaxnn.losses.loss import Loss
@@ -67,7 +67,13 @@ def each_step_loss(loss: Loss) -> Loss:
         if isinstance(y, Sequences):
             y, given = on_host(y)
             y = np.where(np.expand_dims(given, tuple(range(2, y.ndim))), y, 0)
-        loss.check(_rows(array_of(z)), _rows(np.asarray(y)))
+        z, y = array_of(z), np.asarray(y)
+        times = Constraint(
+            f"targets at each time, {z.shape[:2]} and further axes",
+            fix=lambda y: "recurrent(cell, outputs='last') has one output for each sequence" if y.ndim == 1 else "",
+            test=lambda y: y.shape[:2] == z.shape[:2],
+        )
+        loss.check(_rows(z), _rows(times.check("y", y)))
 
     return Loss(partial(of_times, loss.value), gradient, check, partial(of_times, loss.counts or one))
 

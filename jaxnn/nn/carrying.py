@@ -1,6 +1,6 @@
 """Long sequences piece by piece: each piece begins where the one before it ended."""
 
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from jaxnn.constraints import Constraint, Count, Nothing, ParamsTree, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.factories.representation import in_few_words
+from jaxnn.nn.cells import Cell
 from jaxnn.nn.composition import chain, residual
 from jaxnn.nn.gru_cells import gru_cell
-from jaxnn.nn.layer import Carried, Layer
+from jaxnn.nn.layer import LAYER, Carried, Layer
 from jaxnn.nn.linear import dense
 from jaxnn.nn.lstm_cells import lstm_cell
 from jaxnn.nn.recurrence import recurrent
@@ -20,13 +21,30 @@ from jaxnn.typing import Params, PyTree
 
 __all__ = ["carried", "start_carry"]
 
+T = TypeVar("T")
 
-def _inside(layer: Layer) -> list[Layer]:
-    """Return the layers among the arguments of the call that made a layer."""
+
+def _among_arguments(layer: Layer, kind: type[T]) -> list[T]:
+    """Return what is of a kind, such as layers, among the arguments of the call that made a layer."""
     call = getattr(layer, "factory_call", None)
     values = [] if call is None else call.arguments.values()
-    given = jax.tree.leaves([*values], is_leaf=lambda one: isinstance(one, Layer))
-    return [one for one in given if isinstance(one, Layer)]
+    given = jax.tree.leaves([*values], is_leaf=lambda one: isinstance(one, kind))
+    return [one for one in given if isinstance(one, kind)]
+
+
+def _without_form(layer: Layer) -> Layer:
+    """Return the part of the layer that cannot continue from an earlier piece."""
+    while inside := [one for one in _among_arguments(layer, Layer) if one.carried is None]:
+        layer = inside[0]
+    return layer
+
+
+def _way_to_pieces(value: Any) -> str:
+    if not isinstance(value, Layer):
+        return LAYER.likely_fix(value)
+    if _among_arguments(_without_form(value), Cell):
+        return "recurrent(cell), forward in time and from zeros, can"
+    return "put what is computed at each time alone into each_step(...)"
 
 
 class _InPieces(Constraint):
@@ -36,7 +54,7 @@ class _InPieces(Constraint):
         super().__init__(
             "a layer of sequences that can continue from an earlier piece",
             rejects=(dense(2), chain(dense(2)), None),
-            fix="put what is computed at each time alone into each_step(...)",
+            fix=_way_to_pieces,
         )
 
     def accepts(self, value: Any) -> bool:
@@ -45,12 +63,7 @@ class _InPieces(Constraint):
 
     def got(self, value: Any) -> str:
         """Return the part of the layer that cannot."""
-        while isinstance(value, Layer):
-            inside = [one for one in _inside(value) if one.carried is None]
-            if not inside:
-                return in_few_words(value)
-            value = inside[0]
-        return super().got(value)
+        return in_few_words(_without_form(value)) if isinstance(value, Layer) else super().got(value)
 
 
 IN_PIECES = _InPieces()

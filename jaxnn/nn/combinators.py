@@ -16,7 +16,7 @@ from jaxnn.constraints import Constraint, Nothing, RandomKey, checked
 from jaxnn.factories.representation import in_few_words
 from jaxnn.marking.places import entry
 from jaxnn.nn.boundaries import call_forward, run_backward, run_forward, run_infer
-from jaxnn.nn.layer import Carried, Layer, observe_nothing, observes
+from jaxnn.nn.layer import WITH_CARRY, Carried, Layer, observe_nothing, observes
 from jaxnn.nn.shapes import structs
 from jaxnn.typing import Key, Params, PyTree, Shapes
 
@@ -169,17 +169,21 @@ def _carried(
     forms = [layer.carried for layer in layers if layer.carried is not None]
     if len(forms) < len(layers):
         return None
+    entries_of_layers = Constraint(
+        packing.description, fix="start_carry(layer, params, m) makes the first", test=packing.fits
+    )
 
     def start(params, m, length):
-        return packing.pack(
-            [form.start(of_one, m, length) for form, of_one in zip(forms, packing.unpack(params), strict=True)]
+        of_layers = packing.unpack(
+            Constraint(packing.description, fix=_way_to_params, test=packing.fits).check("params", params)
         )
+        return packing.pack([form.start(of_one, m, length) for form, of_one in zip(forms, of_layers, strict=True)])
 
     def through(way):
         # Forward each part turns its entry into that after the piece; backward its cotangent into that before.
         def go(run, value_and_carry):
-            value, carry = value_and_carry
-            entries = [*packing.unpack(carry)]
+            value, carry = WITH_CARRY.check("x", value_and_carry)
+            entries = [*packing.unpack(entries_of_layers.check("carry", carry))]
 
             def run_one(i: int, value):
                 value, entries[i] = run(i, (value, entries[i]))
@@ -199,7 +203,7 @@ def init_of_pair(init: Callable[[Key, Shapes], tuple[Params, Shapes]]) -> Callab
     """Return the `init` of a layer from (x, carry) to (y, carry)."""
 
     def init_pair(key, in_shape):
-        x, carry = in_shape
+        x, carry = WITH_CARRY.check("in_shape", in_shape)
         params, y = init(key, x)
         return params, (structs(y), structs(carry))
 
@@ -210,7 +214,7 @@ def carrying_nothing(layer: Layer) -> Layer:
     """Return a layer with how it runs in pieces: as one that remembers nothing, since y at a time is of x then."""
 
     def forward(params, x_and_carry, key=None, rows=None):
-        x, carry = x_and_carry
+        x, carry = WITH_CARRY.check("x", x_and_carry)
         y, cache = call_forward(layer, params, x, key, rows)
         return (y, carry), cache
 
@@ -220,7 +224,7 @@ def carrying_nothing(layer: Layer) -> Layer:
         return dparams, (dx, dcarry)
 
     def infer(params, stats, x_and_carry):
-        x, carry = x_and_carry
+        x, carry = WITH_CARRY.check("x", x_and_carry)
         return layer.infer(params, stats, x), carry
 
     form = Layer(init_of_pair(layer.init), forward, backward, infer, layer.observe, layer.across, layer.parts)

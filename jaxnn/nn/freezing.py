@@ -65,7 +65,8 @@ def frozen(layer: Layer, stats: Statistics = ()) -> Layer:
     def forward(params, x, key=None):
         return pair.forward((params, stats), x)
 
-    return Layer(layer.init, forward, backward, infer, parts=layer.parts)
+    carried = layer.carried and layer.carried._replace(layer=frozen(layer.carried.layer, stats))
+    return Layer(layer.init, forward, backward, infer, parts=layer.parts, carried=carried)
 
 
 CASES = {

@@ -39,6 +39,15 @@ class Carried(NamedTuple):
     start: Callable[[Params, int, int | None], PyTree]
 
 
+def is_pair(value: Any) -> bool:
+    """Return whether it is a tuple of two values, not one array, one shape (5, 3) or one batch of `Sequences`."""
+    return type(value) is tuple and len(value) == 2 and not any(isinstance(one, int) for one in value)
+
+
+WITH_CARRY = Constraint("(x, carry)", fix="start_carry(layer, params, m) makes the first carry", test=is_pair)
+"""The constraint of what a carried layer takes."""
+
+
 @factory_made
 class Layer(NamedTuple):
     """Pure functions that share the sizes, rates and slopes captured by their factory.

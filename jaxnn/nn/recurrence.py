@@ -11,7 +11,7 @@ from jaxnn.constraints import Constraint, Flag, Nothing, OneOf, RandomKey, check
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.cells import CELL, Cell
 from jaxnn.nn.gru_cells import gru_cell
-from jaxnn.nn.layer import Carried, Layer
+from jaxnn.nn.layer import Carried, Layer, is_pair
 from jaxnn.nn.lstm_cells import lstm_cell
 from jaxnn.nn.shapes import structs, with_lengths_of
 from jaxnn.nn.simple_cells import simple_cell
@@ -84,7 +84,7 @@ def recurrent(
 
     @checked(key=RandomKey())
     def init(key, in_shape):
-        x, state_shape = in_shape if given else (in_shape, None)
+        x, state_shape = _WITH_STATE.check("in_shape", in_shape) if given else (in_shape, None)
         n_steps, *at_one_time = structs(_SHAPE.check("in_shape", array_of(x))).shape
         params = cell.init(key, tuple(at_one_time))
         if learned:
@@ -94,12 +94,13 @@ def recurrent(
         return params, ((structs(y), state_shape) if given else y)
 
     def run_all(params, x):
-        x, start = x if given else (x, None)
+        x, start = _WITH_STATE.check("x", x) if given else (x, None)
         x, lengths = split_lengths(x)
-        x, of_cell = floats(x, "x"), _without_start(params)
+        x, of_cell = _SEQUENCES.check("x", floats(x, "x")), _without_start(params)
         mask = within(lengths, x.shape[1])
-        start = _start(cell, params, x) if start is None else start
-        last, after, kept = run(cell, of_cell, *_time_first(x, mask), start, reverse)
+        start = _start(cell, params, x) if start is None else _checked(cell, start, len(x))
+        first = _like_states(start, params, x)
+        last, after, kept = run(cell, of_cell, *_time_first(x, mask), first, reverse)
         y = with_lengths(zero_beyond(mask, after[0].swapaxes(0, 1)), lengths) if outputs == "all" else last[0]
         return ((y, last) if given else y), (x, lengths, start, after, kept)
 
@@ -111,18 +112,19 @@ def recurrent(
         x, lengths, start, after, kept = cache
         start = _start(cell, params, x) if start is None else start
         mask = within(lengths, x.shape[1])
-        dy, dlast = dy if given else (dy, jax.tree.map(jnp.zeros_like, start))
+        first = _like_states(start, params, x)
+        dy, dlast = dy if given else (dy, jax.tree.map(jnp.zeros_like, first))
         dys = None
         if outputs == "last":
             dlast = (dlast[0] + dy, *dlast[1:])
         else:
             dys, _ = _time_first(array_of(dy), mask)
-        times = *_time_first(x, mask), start, reverse
+        times = *_time_first(x, mask), first, reverse
         dparams, dstart, dxs = run_backward(cell, _without_start(params), *times, after, kept, dlast, dys)
         dx = cotangent_with_lengths(cast_like(x, dxs.swapaxes(0, 1)), lengths)
         if learned:
             dparams = dparams | {"start": jax.tree.map(lambda a, d: cast_like(a, d.sum(0)), params["start"], dstart)}
-        return dparams, ((dx, dstart) if given else dx)
+        return dparams, ((dx, jax.tree.map(cast_like, start, dstart)) if given else dx)
 
     in_pieces = None
     if state == "zeros" and not reverse:
@@ -136,6 +138,35 @@ _SHAPE = Constraint(
     fix="examples are sequences (T, n_in), without the axis of examples",
     test=lambda shape: len(getattr(shape, "shape", shape)) > 1,
 )
+
+
+_WITH_STATE = Constraint(
+    "(x, state), with the state before the first step", fix="state='zeros' needs none", test=is_pair
+)
+
+
+_SEQUENCES = Constraint(
+    "sequences (m, T, n_in)",
+    fix="one sequence is x[None], one number at each time x[..., None]",
+    test=lambda x: x.ndim > 2,
+)
+
+
+def _checked(cell: Cell, state: State, m: int) -> State:
+    """Return a state that was given, as a tuple; raise ValueError if it is that of another cell or other examples."""
+    shapes, given = tuple((m, *shape) for shape in cell.state), jax.tree.map(jnp.shape, state)
+    Constraint(
+        f"a tuple of arrays of floats {shapes}",
+        fix="a state belongs to one cell and to as many examples as x has",
+        test=lambda given: given == shapes and all(jnp.issubdtype(jnp.result_type(a), jnp.floating) for a in state),
+    ).check("state", given)
+    return (*state,)
+
+
+def _like_states(start: State, params: Params, x: Array) -> State:
+    """Return the first state in the dtype of those after it, which x and params may widen."""
+    dtype = jnp.result_type(x, *start, *jax.tree.leaves(params))
+    return tuple(a.astype(dtype) for a in start)
 
 
 def _time_first(x: Array, mask: Array | None) -> tuple[Array, Array | None]:

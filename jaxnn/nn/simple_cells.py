@@ -122,7 +122,12 @@ def init_gates(
 
 def project(params: Params, x: Array) -> Array:
     """Compute u = W_x x + b, the inputs' share of all gates, (m, gates n)."""
-    return x @ params["W_x"].T + params["b"][None]
+    return _share(params.get("W_x"), params.get("b"), x)
+
+
+@checked(W_x=Floats("gates n_in"), b=Floats("gates"), x=Floats("m n_in"))
+def _share(W_x: Array, b: Array, x: Array) -> Array:
+    return x @ W_x.T + b[None]
 
 
 def project_backward(params: Params, x: Array, du: PyTree) -> tuple[dict[str, Array], Array]:

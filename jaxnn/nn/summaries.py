@@ -11,10 +11,13 @@ from jaxnn.constraints import ExampleTree, checked
 from jaxnn.factories.representation import in_few_words
 from jaxnn.marking.places import entry
 from jaxnn.nn.branches import fan_out, parallel, shared
+from jaxnn.nn.carrying import carried
 from jaxnn.nn.composition import chain
 from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.nn.repetition import chain_with_scans, repeat
-from jaxnn.nn.shapes import is_sizes, simplified
+from jaxnn.nn.shapes import is_sizes, simplified, structs
+from jaxnn.nn.stepwise import each_step
+from jaxnn.sequences import array_of
 from jaxnn.typing import Params, Shapes
 
 __all__ = ["summary"]
@@ -90,8 +93,17 @@ def _parts(layer: Layer, in_shape: Shapes) -> Iterator[tuple[str, Layer, Shapes,
         for name, one in [*enumerate(arguments.get("layers", ())), *arguments.get("named", {}).items()]:
             yield entry(name), one, in_shape if made is fan_out else simplified(in_shape[name]), 1
     elif "layer" in arguments:
-        first = jax.tree.leaves(in_shape, is_leaf=lambda node: node is not in_shape)[0] if made is shared else in_shape
-        yield "", arguments["layer"], simplified(first), arguments["n"] if made is repeat else 1
+        yield "", arguments["layer"], simplified(_inside(made, in_shape)), arguments["n"] if made is repeat else 1
+
+
+def _inside(made: Any, in_shape: Shapes) -> Shapes:
+    """Return the in_shape of the layer that another one was made of."""
+    if made is shared or made is carried:
+        return jax.tree.leaves(in_shape, is_leaf=lambda node: node is not in_shape)[0]
+    if made is each_step:
+        x = structs(array_of(in_shape))
+        return jax.ShapeDtypeStruct(x.shape[1:], x.dtype)
+    return in_shape
 
 
 def _initialized(layer: Layer, in_shape: Shapes) -> tuple[Params, Shapes]:

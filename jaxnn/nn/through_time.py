@@ -53,7 +53,7 @@ def run(
 
     def piece(state, at):
         xs, live = at
-        return _scan(step, state, (_times(cell.project(params, _rows(xs)), m), live), reverse)
+        return _scan(step, state, (_times(cell.project(params, _rows(xs)), length, m), live), reverse)
 
     last, (after, kept) = lax.scan(piece, start, _cut((xs, mask), length), reverse=reverse)
     return last, *_rows((after, kept))
@@ -86,6 +86,8 @@ def run_backward(
       dys: cotangents of all outputs, (T, m, ...), or `None`.
     """
     n, m = xs.shape[:2]
+    if n == 0:
+        return jax.tree.map(jnp.zeros_like, params), dlast, jnp.zeros_like(xs)
     length = _length(n, m)
     pieces = n // length
     after = _cut(after, length)
@@ -107,14 +109,16 @@ def run_backward(
         (dstate, total), (i, xs, after, kept, live, dys) = carry, at
         before = jax.tree.map(partial(_shifted, reverse), state_before(i), after)
         if kept is None:
-            kept = _times(cell.step(params, _rows(before), cell.project(params, _rows(xs)))[1], m)
+            kept = _times(cell.step(params, _rows(before), cell.project(params, _rows(xs)))[1], length, m)
         states = before, after
         dstate, dstates = _scan(step, dstate, (states, kept, live, dys), not reverse)
         dparams, _, du = cell.backward(params, _rows(states), _rows(kept), _rows(dstates))
         of_project, dx = cell.project_backward(params, _rows(xs), du)
-        return (dstate, _sum(total, dparams, of_project)), _times(dx, m)
+        return (dstate, _sum(total, dparams, of_project)), _times(dx, length, m)
 
-    zero = jax.tree.map(lambda a: jnp.zeros_like(widened(a)), params)
+    # As wide as the widest: float64 inputs make float64 gradients of float32 params.
+    wide = jnp.result_type(xs, *start, *map(widened, jax.tree.leaves(params)))
+    zero = jax.tree.map(lambda a: jnp.zeros(a.shape, wide), params)
     scanned = jnp.arange(pieces), _cut(xs, length), after, *_cut((kept, mask, dys), length)
     (dstart, dparams), dxs = lax.scan(piece, (dlast, zero), scanned, reverse=not reverse)
     return jax.tree.map(cast_like, params, dparams), dstart, _rows(dxs)
@@ -123,7 +127,7 @@ def run_backward(
 def _length(n: int, m: int) -> int:
     """Return the times of a piece, which divide n times of m examples."""
     if jax.default_backend() != "cpu":
-        return n
+        return max(n, 1)
     return max((length for length in range(1, n + 1) if n % length == 0 and length * m <= _ROWS), default=1)
 
 
@@ -142,17 +146,17 @@ def _shifted(reverse: bool, before: Array, after: Array) -> Array:
 
 def _cut(tree: PyTree, length: int) -> PyTree:
     """Cut the first axis, time, into pieces: (T, ...) to (T / length, length, ...)."""
-    return jax.tree.map(lambda a: a.reshape(-1, length, *a.shape[1:]), tree)
+    return jax.tree.map(lambda a: a.reshape(a.shape[0] // length, length, *a.shape[1:]), tree)
 
 
 def _rows(tree: PyTree) -> PyTree:
     """Merge the first two axes: times (t, m, ...) become rows (t m, ...), and pieces the whole sequence again."""
-    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), tree)
+    return jax.tree.map(lambda a: a.reshape(a.shape[0] * a.shape[1], *a.shape[2:]), tree)
 
 
-def _times(tree: PyTree, m: int) -> PyTree:
+def _times(tree: PyTree, t: int, m: int) -> PyTree:
     """Split rows (t m, ...) by times, (t, m, ...)."""
-    return jax.tree.map(lambda a: a.reshape(-1, m, *a.shape[1:]), tree)
+    return jax.tree.map(lambda a: a.reshape(t, m, *a.shape[1:]), tree)
 
 
 def _where(live: Array, new: PyTree, old: PyTree) -> PyTree:

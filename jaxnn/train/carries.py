@@ -6,23 +6,26 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxnn.arrays import cast_like
 from jaxnn.constraints import Constraint
 from jaxnn.data.batches import Batch
 from jaxnn.sequences import beside
 from jaxnn.train.objectives import Objective, no_carry
 from jaxnn.typing import Params, PyTree
 
-IN_ORDER = Constraint(
-    "False for an objective with a carry",
-    fix="jaxnn.data.pieces puts the examples in an order in which each batch continues the one before",
-    test=lambda shuffle: not shuffle,
-)
-"""The constraint of `shuffle`, for an objective with a carry."""
-
 
 def has_carry(objective: Objective) -> bool:
     """Return whether batches of an objective begin where the ones before ended."""
     return getattr(objective, "start", no_carry) is not no_carry
+
+
+def check_order(objective: Objective, shuffle: Any) -> None:
+    """Raise ValueError if batches of an objective with a carry are shuffled: True, or a word as in populations."""
+    Constraint(
+        f"{None if isinstance(shuffle, str) else False} for an objective with a carry",
+        fix="jaxnn.data.pieces puts the examples in an order in which each batch continues the one before",
+        test=lambda shuffle: not (shuffle and has_carry(objective)),
+    ).check("shuffle", shuffle)
 
 
 def start_of(objective: Objective, params: Params, data: Batch, batch_size: int, shuffle: Any = False) -> PyTree:
@@ -33,7 +36,7 @@ def start_of(objective: Objective, params: Params, data: Batch, batch_size: int,
     """
     if not has_carry(objective):
         return ()
-    IN_ORDER.check("shuffle", shuffle)
+    check_order(objective, shuffle)
     of_size = jax.tree.map(lambda a: jax.ShapeDtypeStruct((batch_size, *a.shape[1:]), a.dtype), Batch(data.x, data.y))
     return objective.start(params, of_size)
 
@@ -63,7 +66,8 @@ def continued(before: PyTree, after: PyTree) -> PyTree:
     if not leaves:
         return after
     finite = reduce(jnp.logical_and, (jnp.isfinite(leaf).all(range(1, leaf.ndim)) for leaf in leaves))
-    chosen = jax.tree.map(lambda new, old: jnp.where(beside(finite, new), new, old), after, before)
+    # Inputs can be wider than params, and the carry with them; in the loop over steps it keeps its dtype.
+    chosen = jax.tree.map(lambda new, old: jnp.where(beside(finite, new), cast_like(old, new), old), after, before)
     return jax.lax.stop_gradient(chosen)
 
 

@@ -10,6 +10,7 @@ from jaxnn.constraints import Constraint, Count, Flag, checked
 from jaxnn.data.batches import Batch, batch_indices, number_of_examples, take
 from jaxnn.data.examples import check_rows
 from jaxnn.data.weights import check_weight, in_range, mean_weight
+from jaxnn.train.carries import check_order
 from jaxnn.train.objectives import Gradients, Objective
 from jaxnn.train.statistics import begun
 from jaxnn.train.steps import Step, TrainState, make_step, on_held_data, shuffle_key
@@ -45,7 +46,8 @@ def make_epoch(
       raises a ValueError if there are fewer examples than batch_size, or not one target and weight for each example.
 
     Raises:
-      ValueError: if batch_size is below 1 or shuffle is not a bool, and as `make_step`.
+      ValueError: if batch_size is below 1 or shuffle is not a bool, or True for an objective with a carry, and as
+        `make_step`.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn, optax
@@ -66,6 +68,7 @@ def make_epoch(
     epochs are, bit for bit, those of a longer `fit`.
     """
     step = make_step(objective, optimizer, gradients, stats_decay)
+    check_order(objective, shuffle)
 
     @partial(jax.jit, donate_argnums=0)
     def epoch(state, data):

@@ -170,3 +170,46 @@ def test_bad_arguments_raise_in_one_line(call, message):
     with pytest.raises(ValueError, match=message) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+LOGITS = jnp.zeros((2, 3))
+DECODERS = {
+    "greedy": lambda step, carry, logits, end: decoding.greedy(step, carry, logits, 2, end=end),
+    "sample": lambda step, carry, logits, end: decoding.sample(step, carry, logits, 2, key=KEY, end=end),
+    "beam_search": lambda step, carry, logits, end: decoding.beam_search(step, carry, logits, 2, 2, end),
+}
+
+
+@pytest.mark.parametrize("decoder", DECODERS.values(), ids=DECODERS)
+def test_what_the_step_returns_and_the_end_are_checked(decoder):
+    carry = jnp.zeros((2, 4))
+    with pytest.raises(ValueError, match=r"^end must be a token, from 0 to 2, got 3: logits have 3 tokens$"):
+        decoder(lambda carry, tokens: (carry, jnp.zeros((len(tokens), 3))), carry, LOGITS, 3)
+    for step in (
+        lambda carry, tokens: (jnp.zeros((len(tokens), 3)), carry),
+        lambda carry, tokens: jnp.zeros((len(tokens), 3)),
+        lambda carry, tokens: (carry, jnp.zeros((len(tokens), 4))),
+        lambda carry, tokens: (carry.astype("bfloat16"), jnp.zeros((len(tokens), 3))),
+    ):
+        with pytest.raises(ValueError, match=r"^step must return \(carry, logits\) like .* got .*$"):
+            decoder(step, carry, LOGITS, 2)
+
+
+@pytest.mark.parametrize("carry", [jnp.zeros(()), jnp.zeros((4, 2))])
+def test_beams_take_the_rows_of_a_carry(carry):
+    with pytest.raises(ValueError, match=r"^carry\['a'\] must be \(m, ...\) for 2 sequences, got "):
+        decoding.beam_search(lambda carry, tokens: (carry, LOGITS), {"a": carry}, LOGITS, 2, 2, 1)
+
+
+@pytest.mark.parametrize("temperature", [1e-30, 1e-39, 1e-50])
+def test_near_zero_temperature_is_greedy(temperature):
+    logits = jnp.array([[0.0, 1.0, 3.0, 2.0]])
+    step = lambda carry, tokens: (carry, logits)  # noqa: E731
+    assert decoding.sample(step, (), logits, 3, key=KEY, temperature=temperature).tokens.tolist() == [[2, 2, 2]]
+
+
+def test_of_equal_tokens_the_first_are_the_top_k():
+    logits = jnp.tile(jnp.array([[1.0, 2.0, 1.0, 1.0, 2.0]]), (500, 1))
+    step = lambda carry, tokens: (carry, logits)  # noqa: E731
+    for top_k, expected in ((1, {1}), (2, {1, 4}), (3, {0, 1, 4})):
+        assert {*decoding.sample(step, (), logits, 1, key=KEY, top_k=top_k).tokens.ravel().tolist()} == expected

@@ -245,8 +245,83 @@ def test_training_on_sequences_with_lengths():
     assert fit.losses[-1] < 0.1
 
 
+@pytest.mark.parametrize("carried", [False, True])
+@pytest.mark.parametrize(
+    ("of_params", "of_x"), [("float32", "float64"), ("float64", "float32"), ("bfloat16", "float32")]
+)
+def test_params_and_inputs_of_different_dtypes(of_params, of_x, carried, x64):
+    """As if both had the wider dtype, which has all numbers of the narrower one."""
+    layer, wide = nn.recurrent(nn.lstm_cell(3)), jnp.promote_types(of_params, of_x)
+    params = jax.tree.map(lambda a: a.astype(of_params), made(layer))
+    x = drawn(M, T, N_IN).astype(of_x)
+    if carried:
+        x, layer = (x, nn.start_carry(layer, params, M)), nn.carried(layer)
+    of_wide = jax.tree.map(lambda a: a.astype(wide), (params, x))
+    dy = jax.tree.map(
+        lambda a: drawn(*a.shape).astype(a.dtype), jax.eval_shape(layer.infer, *of_wide[:1], (), of_wide[1])
+    )
+    y, dparams, dx = run(layer, params, x, dy, None)
+    expected = run(layer, *of_wide, dy, None)
+    same(y, expected[0], **TOLERANCE["float64" if wide == "float64" else "float32"])
+    assert [a.dtype for a in jax.tree.leaves((dparams, dx))] == [a.dtype for a in jax.tree.leaves((params, x))]
+    for got, one in zip(jax.tree.leaves((dparams, dx)), jax.tree.leaves(expected[1:]), strict=True):
+        eps = float(jnp.finfo(got.dtype).eps)
+        np.testing.assert_allclose(got.astype("float64"), one, rtol=4 * eps, atol=4 * eps)
+
+
+@pytest.mark.parametrize(("m", "n_steps"), [(0, 5), (3, 0), (0, 0)])
+@pytest.mark.parametrize("length", [None, 5])
+def test_nothing_is_a_sequence_too(m, n_steps, length, monkeypatch):
+    if length:  # of a piece, as where one piece is the whole sequence
+        monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    layer = nn.recurrent(nn.gru_cell(3))
+    params, x = layer.init(jax.random.key(0), (5, 2))[0], jnp.ones((m, n_steps, 2))
+    y, cache = layer.forward(params, x)
+    dparams, dx = layer.backward(params, cache, y)
+    assert y.shape == (m, n_steps, 3) and dx.shape == x.shape
+    assert not any(jnp.any(leaf) for leaf in jax.tree.leaves(dparams))
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_pieces_through_combinators_are_the_whole(held, x64):
+    inner = nn.recurrent(nn.gru_cell(N_IN))
+    layer = jaxnn.chain(jaxnn.residual(nn.frozen(inner) if held else inner), nn.each_step(jaxnn.dense(2)))
+    params, x = made(layer), drawn(M, T, N_IN)
+    carry, ys = nn.start_carry(layer, params, M), []
+    for of_piece in jnp.split(x, [2, 3], axis=1):
+        (y, carry), _ = nn.carried(layer).forward(params, (of_piece, carry))
+        ys.append(y)
+    same(jnp.concatenate(ys, axis=1), layer.infer(params, (), x), **TOLERANCE["float64"])
+    dy, start = drawn(M, T, 2), nn.start_carry(layer, params, M)
+    dparams, (dx, _) = run(nn.carried(layer), params, (x, start), (dy, start), None)[1:]
+    same((dparams, dx), run(layer, params, x, dy, None)[1:], **TOLERANCE["float64"])
+    assert held == (not any(jnp.any(leaf) for leaf in jax.tree.leaves(dparams[0])))
+
+
+def test_the_summary_of_a_network_of_sequences():
+    network = jaxnn.chain(nn.each_step(nn.embedding(6, 4)), nn.recurrent(nn.gru_cell(3)), nn.each_step(jaxnn.dense(2)))
+    lines = [re.split(r"  +", line) for line in nn.summary(network, jax.ShapeDtypeStruct((7,), "int32")).splitlines()]
+    assert [line[1:3] for line in lines[:3]] == [
+        ["embedding(6, 4)", "(4,)"],
+        ["recurrent(gru_cell(3))", "(7, 3)"],
+        ["dense(2)", "(2,)"],
+    ]
+    padded = nn.Sequences(jax.ShapeDtypeStruct((7, 3), "float32"), jax.ShapeDtypeStruct((), "int32"))
+    assert "dense(2)  (2,)  8" in nn.summary(nn.each_step(jaxnn.dense(2)), padded)
+    carried, carry = nn.carried(nn.each_step(jaxnn.dense(2))), ()
+    assert "dense(2)  (2,)  8" in nn.summary(carried, (jax.ShapeDtypeStruct((7, 3), "float32"), carry))
+
+
 def shape_of(*axes):
     return jax.ShapeDtypeStruct(axes, "float32")
+
+
+RECURRENT = nn.recurrent(nn.gru_cell(3))
+GIVEN = nn.recurrent(nn.gru_cell(3), state="given")
+PAIR = jaxnn.chain(nn.recurrent(nn.gru_cell(3)), nn.each_step(nn.identity()))
+X = np.ones((4, T, N_IN), "float32")
+PARAMS = nn.recurrent(nn.gru_cell(3)).init(jax.random.key(0), (T, N_IN))[0]
+PARAMS_OF_PAIR = (PARAMS, ())
 
 
 @pytest.mark.parametrize(
@@ -258,6 +333,27 @@ def shape_of(*axes):
         (lambda: nn.lstm_cell(0), "n must be a whole number of at least 1, got 0"),
         (lambda: nn.gru_cell(3, "befor"), "did you mean 'before'?"),
         (lambda: nn.recurrent(nn.lstm_cell(3)).init(jax.random.key(0), (4,)), "the shape of one sequence of floats"),
+        (
+            lambda: RECURRENT.infer(PARAMS, (), X[0]),
+            "x must be sequences (m, T, n_in), got float32 (7, 2): one sequence",
+        ),
+        (
+            lambda: RECURRENT.infer(PARAMS, (), X[..., :1]),
+            "x must be floats (m, n_in=2) for W_x (9, 2) and b (9,)",
+        ),
+        (lambda: GIVEN.init(jax.random.key(0), (5, 3)), "in_shape must be (x, state), with the state before the first"),
+        (lambda: GIVEN.infer(PARAMS, (), X), "x must be (x, state), with the state before the first step, got float32"),
+        (lambda: GIVEN.infer(PARAMS, (), (X, jnp.ones((4, 3)))), "state must be a tuple of arrays of floats ((4, 3),)"),
+        (lambda: GIVEN.infer(PARAMS, (), (X, (jnp.ones((1, 3)),))), "got ((1, 3),): a state belongs to one cell"),
+        (lambda: GIVEN.infer(PARAMS, (), (X, (jnp.ones((4, 3), int),))), "state must be a tuple of arrays of floats"),
+        (lambda: nn.carried(PAIR).infer(PARAMS_OF_PAIR, (), X), "x must be (x, carry), got float32 (4, 7, 2): start"),
+        (lambda: nn.carried(PAIR).infer(PARAMS_OF_PAIR, (), nn.Sequences(X, LENGTHS)), "(x, carry), got a Sequences"),
+        (lambda: nn.carried(PAIR).infer(PARAMS_OF_PAIR, (), (X, ())), "carry must be a tuple of 2 entries, one per"),
+        (
+            lambda: nn.carried(PAIR).init(jax.random.key(0), (5, 3)),
+            "in_shape must be (x, carry), got (5, 3): start",
+        ),
+        (lambda: nn.start_carry(PAIR, PARAMS, 2), "params must be a tuple of 2 entries, one per layer, got a dict"),
     ],
 )
 def test_what_does_not_fit_raises_in_one_line(call, message):

@@ -49,6 +49,17 @@ def test_a_sequence_shorter_than_a_batch_raises(sizes):
         jaxnn.data.pieces(np.arange(26), *sizes)
 
 
+def test_one_number_is_no_sequence():
+    with pytest.raises(ValueError, match=r"^sequence must be an array \(n, ...\), got .*: one long sequence$"):
+        jaxnn.data.pieces(np.float32(3.0), 1, 1)
+
+
+@pytest.mark.parametrize("y", [Y[:, 0], Y[:, :4]])
+def test_targets_are_at_each_time(y):
+    with pytest.raises(ValueError, match=r"^y must be targets at each time, \(24, 5\) and further axes, got int64"):
+        fit(y=y)
+
+
 def test_the_losses_of_all_batches_are_the_loss_of_whole_sequences():
     losses = fit(epochs=2, optimizer=optax.sgd(0.0)).losses
     steps = len(X) // BATCH
@@ -87,6 +98,20 @@ def test_the_gradient_stops_where_a_piece_begins(x64):
             losses.append(value)
     np.testing.assert_allclose(ours.losses, losses, rtol=1e-12)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10), ours.params, params)
+
+
+@pytest.mark.parametrize(("of_params", "of_x"), [("float32", "float64"), ("bfloat16", "float32")])
+def test_inputs_wider_than_params(of_params, of_x, x64):
+    """The carry keeps the dtype of params in the loop over steps, and its rounding is the only difference."""
+    network = jaxnn.chain(nn.recurrent(nn.gru_cell(3)), nn.each_step(jaxnn.dense(1)))
+    objective = jaxnn.objective(network, each_step_loss(jaxnn.squared_error()), carry=True)
+    params = jax.tree.map(lambda a: a.astype(of_params), network.init(KEY, (4, 2))[0])
+    wide = jax.tree.map(lambda a: a.astype("float64"), params)
+    x, y = RNG.normal(size=(6, 4, 2)).astype(of_x), RNG.normal(size=(6, 4, 1)).astype(of_x)
+    options = dict(optimizer=optax.sgd(0.0), epochs=1, x=x, y=y, batch_size=2)
+    got, expected = (fit(objective=objective, params=one, **options) for one in (params, wide))
+    np.testing.assert_allclose(got.losses, expected.losses, rtol=4 * float(jnp.finfo(of_params).eps))
+    assert jax.tree.leaves(got.state.carry)[0].dtype == of_params
 
 
 def test_hand_is_autodiff():
@@ -155,20 +180,27 @@ def test_statistics_and_a_carry():
     assert result.stats[1]["mean"].shape == (3,) and np.abs(result.stats[1]["mean"]).max() > 0
 
 
+FORWARD = r"recurrent\(cell\), forward in time and from zeros, can$"
+
+
 @pytest.mark.parametrize(
-    ("layer", "part"),
+    ("layer", "part", "fix"),
     [
-        (jaxnn.chain(nn.embedding(6, 3), nn.recurrent(nn.lstm_cell(4))), "embedding(6, 3)"),
-        (jaxnn.chain(nn.recurrent(nn.lstm_cell(4), reverse=True)), "recurrent(lstm_cell(4), reverse=True)"),
-        (jaxnn.residual(nn.recurrent(nn.lstm_cell(4), state="learned")), "recurrent(lstm_cell(4), state='learned')"),
-        (jaxnn.chain(nn.bidirectional(nn.gru_cell(4))), "bidirectional(gru_cell(4))"),
-        (nn.repeat(nn.recurrent(nn.gru_cell(4)), 2), "repeat(recurrent(gru_cell(4)), 2)"),
-        (nn.multi_head_attention(2), "multi_head_attention(2)"),
+        (jaxnn.chain(nn.embedding(6, 3), nn.recurrent(nn.lstm_cell(4))), "embedding(6, 3)", "put"),
+        (jaxnn.chain(nn.recurrent(nn.lstm_cell(4), reverse=True)), "recurrent(lstm_cell(4), reverse=True)", FORWARD),
+        (
+            jaxnn.residual(nn.recurrent(nn.lstm_cell(4), state="learned")),
+            "recurrent(lstm_cell(4), state='learned')",
+            FORWARD,
+        ),
+        (jaxnn.chain(nn.bidirectional(nn.gru_cell(4))), "bidirectional(gru_cell(4))", FORWARD),
+        (nn.repeat(nn.recurrent(nn.gru_cell(4)), 2), "repeat(recurrent(gru_cell(4)), 2)", "put"),
+        (nn.multi_head_attention(2), "multi_head_attention(2)", "put"),
     ],
 )
-def test_what_cannot_continue_raises_with_its_name(layer, part):
+def test_what_cannot_continue_raises_with_its_name(layer, part, fix):
     for make in (nn.carried, lambda layer: jaxnn.objective(layer, LOSS, carry=True)):
-        with pytest.raises(ValueError, match=rf"can continue from an earlier piece, got {re.escape(part)}: put"):
+        with pytest.raises(ValueError, match=rf"can continue from an earlier piece, got {re.escape(part)}: {fix}"):
             make(layer)
 
 
@@ -176,7 +208,9 @@ def test_shuffled_batches_raise():
     message = r"^shuffle must be False for an objective with a carry, got True: jaxnn.data.pieces"
     with pytest.raises(ValueError, match=message):
         fit(shuffle=True)
-    with pytest.raises(ValueError, match=message.replace("True", "'shared'")):
+    with pytest.raises(ValueError, match=message):
+        jaxnn.train.make_epoch(OBJECTIVE, ADAM, BATCH)
+    with pytest.raises(ValueError, match=message.replace("False", "None").replace("True", "'shared'")):
         jaxnn.fit_population(
             lambda h: jaxnn.Member(OBJECTIVE, ADAM, PARAMS, KEY), np.arange(2), X, Y, epochs=1, batch_size=BATCH
         )
