@@ -8,6 +8,7 @@ from types import ModuleType as _ModuleType
 
 from jaxnn.nn.activations import *
 from jaxnn.nn.attention import *
+from jaxnn.nn.attention_in_blocks import *
 from jaxnn.nn.batch_normalization import *
 from jaxnn.nn.branches import *
 from jaxnn.nn.cells import *

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxnn.arrays import add_cotangents, cast_like, floats, widened
 from jaxnn.constraints import Constraint, Count, Flag, Floats, Mask, Nothing, OneOf, RandomKey, checked
 from jaxnn.factories.decorator import factory
+from jaxnn.nn.attention_in_blocks import blockwise_attention_backward, blockwise_attention_forward
 from jaxnn.nn.initializers import INITIALIZERS, InitializerName, initial_weights
 from jaxnn.nn.layer import Layer
 from jaxnn.nn.linear import dense_backward, dense_forward
@@ -104,9 +105,13 @@ _PARTS = ("query", "key", "value", "output")
 
 
 @factory(computes="attention_forward(q, k, v)")
-@checked(heads=Count(), causal=Flag(), memory=Flag(), init=OneOf(INITIALIZERS))
+@checked(heads=Count(), causal=Flag(), memory=Flag(), init=OneOf(INITIALIZERS), block=Count() | Nothing())
 def multi_head_attention(
-    heads: int, causal: bool = False, memory: bool = False, init: InitializerName = "glorot"
+    heads: int,
+    causal: bool = False,
+    memory: bool = False,
+    init: InitializerName = "glorot",
+    block: int | None = None,
 ) -> Layer:
     """Return attention with several heads, from a sequence to itself or to another one.
 
@@ -118,6 +123,8 @@ def multi_head_attention(
       causal: whether a time sees only itself and the times before it.
       memory: whether keys and values are of another sequence: then the input is (x, memory).
       init: how the four matrices are initialized.
+      block: how many times a block of `blockwise_attention_forward` holds at most, such as 128: then what is kept for
+        backward grows with T instead of T². `None` for all times at once, which is faster if T is below about 128.
 
     Returns:
       A `Layer` from x (m, T, n), or `Sequences` of it, to y of the same shape. Keys beyond their sequence's length are
@@ -157,25 +164,35 @@ def multi_head_attention(
         mask, seen = within(lengths, x.shape[1]), within(other_lengths, other.shape[1])
         x = zero_beyond(mask, x)
         other = zero_beyond(seen, other) if memory else x
-        of_keys = None if seen is None else jnp.broadcast_to(seen[:, None], (len(seen), x.shape[1], seen.shape[1]))
-        visible = of_keys
-        if causal:
-            before = jnp.tril(jnp.ones((x.shape[1], other.shape[1]), bool))[None]
-            visible = before if of_keys is None else before & of_keys
         split = partial(_split, heads)
         of_parts = zip(_PARTS[:3], (x, other, other), strict=True)
         q, k, v = (split(dense_forward(_with_bias(params[name]), one)[0]) for name, one in of_parts)
-        y, of_heads = attention_forward(q, k, v, visible)
+        if block is None:
+            y, of_heads = attention_forward(q, k, v, _visible(causal, seen, x.shape[1], other.shape[1]))
+        else:
+            y, of_heads = blockwise_attention_forward(q, k, v, block, seen, causal)
         y = y.reshape(*y.shape[:2], -1)
         z = dense_forward(params["output"], y)[0]
-        return with_lengths(zero_beyond(mask, z), lengths), (x, other, lengths, other_lengths, of_heads, y)
+        return with_lengths(zero_beyond(mask, z), lengths), (
+            x,
+            other,
+            lengths,
+            other_lengths,
+            of_heads,
+            y if block is None else None,
+        )
 
     def backward(params, cache, dz):
         x, other, lengths, other_lengths, of_heads, y = cache
         mask, seen = within(lengths, x.shape[1]), within(other_lengths, other.shape[1])
         dz = zero_beyond(mask, array_of(dz))
-        d_output, dy = dense_backward(params["output"], y, dz)
-        of_parts = attention_backward(of_heads, _split(heads, dy))
+        if block is None:
+            d_output, dy = dense_backward(params["output"], y, dz)
+            of_parts = attention_backward(of_heads, _split(heads, dy))
+        else:
+            *_, y, _, _ = of_heads
+            d_output, dy = dense_backward(params["output"], y.reshape(*y.shape[:2], -1), dz)
+            of_parts = blockwise_attention_backward(of_heads, _split(heads, dy), block, causal)
         shares = [
             dense_backward(_with_bias(params[name]), one, d.reshape(*d.shape[:2], -1))
             for name, one, d in zip(_PARTS[:3], (x, other, other), of_parts, strict=True)
@@ -212,6 +229,15 @@ def _with_bias(params: Params) -> Params:
     return {"b": jnp.zeros(len(params["W"]), params["W"].dtype), **params}
 
 
+def _visible(causal: bool, seen: Array | None, queries: int, keys: int) -> Array | None:
+    """Return which keys each query may see, (m or 1, queries, keys); `None` if all."""
+    of_keys = None if seen is None else jnp.broadcast_to(seen[:, None], (len(seen), queries, keys))
+    if not causal:
+        return of_keys
+    before = jnp.tril(jnp.ones((queries, keys), bool))[None]
+    return before if of_keys is None else before & of_keys
+
+
 def _split(heads: int, a: Array) -> Array:
     """Split the last axis into heads: (m, T, heads d) to (m, T, heads, d)."""
     return a.reshape(*a.shape[:-1], heads, -1)
@@ -226,4 +252,10 @@ CASES = {
     "multi_head_attention_lengths": (lambda: multi_head_attention(2), _PADDED),
     "multi_head_attention_causal_lengths": (lambda: multi_head_attention(4, causal=True), _PADDED),
     "multi_head_attention_memory": (lambda: multi_head_attention(2, memory=True), (_PADDED, _OTHER)),
+    "multi_head_attention_blocks": (lambda: multi_head_attention(2, block=2), (5, 4)),
+    "multi_head_attention_blocks_causal_lengths": (lambda: multi_head_attention(4, causal=True, block=2), _PADDED),
+    "multi_head_attention_blocks_memory": (
+        lambda: multi_head_attention(2, memory=True, block=4),
+        (_PADDED, _OTHER),
+    ),
 }

@@ -67,6 +67,7 @@ ROWS_2D = ((128, 256), (1024, 256), (2048, 1024))
 IMAGES = ((128, 28, 28, 8), (32, 32, 32, 32), (32, 64, 64, 32))
 SEQUENCES = ((64, 100, 32), (32, 1000, 32), (16, 1000, 128))
 SENTENCES = ((64, 28, 64), (16, 256, 128), (2, 1000, 64))
+LONG = ((16, 256, 128), (2, 1000, 64), (1, 2048, 64))
 TEXTS = ((64, 28, 28), (64, 100, 32), (8, 1000, 64))
 
 
@@ -174,11 +175,12 @@ def both_ways(params, x, key):
     return jnp.concatenate([ahead, back], -1)
 
 
-def by_attention(params, x, key):
+def by_attention(params, x, key, causal=False):
     q, v = (x @ params[name]["W"].T + params[name]["b"] for name in ("query", "value"))
     k = x @ params["key"]["W"].T
     q, k, v = (a.reshape(*a.shape[:2], 4, -1) for a in (q, k, v))
-    P = jax.nn.softmax(jnp.einsum("mihd,mjhd->mhij", q, k) / q.shape[-1] ** 0.5)
+    S = jnp.einsum("mihd,mjhd->mhij", q, k) / q.shape[-1] ** 0.5
+    P = jax.nn.softmax(jnp.where(jnp.tril(jnp.ones(S.shape[-2:], bool)), S, -jnp.inf) if causal else S)
     y = jnp.einsum("mhij,mjhd->mihd", P, v).reshape(x.shape)
     return y @ params["output"]["W"].T + params["output"]["b"]
 
@@ -240,6 +242,10 @@ def rows() -> dict[str, Row]:
         "recurrent gru": Row(nn.recurrent(nn.gru_cell(128)), TEXTS, by_scan("gru")),
         "bidirectional lstm": Row(nn.bidirectional(nn.lstm_cell(64)), TEXTS, both_ways),
         "multi_head_attention": Row(nn.multi_head_attention(4), SENTENCES, by_attention),
+        "attention in blocks": Row(nn.multi_head_attention(4, block=128), LONG, by_attention),
+        "causal attention in blocks": Row(
+            nn.multi_head_attention(4, causal=True, block=128), LONG, partial(by_attention, causal=True)
+        ),
         "each_step dense": Row(
             nn.each_step(nn.dense(64)), TEXTS, lambda params, x, key: x @ params["W"].T + params["b"]
         ),
