@@ -29,6 +29,7 @@ from jaxnn.nn.lstm_cells import *
 from jaxnn.nn.normalization import *
 from jaxnn.nn.padding import *
 from jaxnn.nn.pooling import *
+from jaxnn.nn.position_encodings import *
 from jaxnn.nn.probabilities import *
 from jaxnn.nn.rectifiers import *
 from jaxnn.nn.recurrence import *

@@ -14,7 +14,7 @@ from jaxnn.nn.initializers import INITIALIZERS, InitializerName, initial_weights
 from jaxnn.nn.layer import Layer
 from jaxnn.nn.linear import dense_backward, dense_forward
 from jaxnn.nn.probabilities import softmax_backward
-from jaxnn.nn.shapes import structs
+from jaxnn.nn.shapes import SEQUENCE_SHAPE, structs
 from jaxnn.sequences import (
     Sequences,
     array_of,
@@ -148,7 +148,7 @@ def multi_head_attention(
     @checked(key=RandomKey())
     def init_params(key, in_shape):
         x, other = in_shape if memory else (in_shape, in_shape)
-        (*_, n), (*_, n_memory) = (structs(_SHAPE.check("in_shape", array_of(one))).shape for one in (x, other))
+        (*_, n), (*_, n_memory) = (structs(SEQUENCE_SHAPE.check("in_shape", array_of(one))).shape for one in (x, other))
         _multiple_of(heads).check("in_shape", n)
         keys = jax.random.split(key, len(_PARTS))
         params = {
@@ -206,14 +206,6 @@ def multi_head_attention(
         return dparams, (dx, cotangent_with_lengths(d_other, other_lengths))
 
     return Layer(init_params, forward, backward)
-
-
-_SHAPE = Constraint(
-    "the shape of one sequence of floats, (T, n)",
-    rejects=((4,), 4, None),
-    fix="examples are sequences (T, n), without the axis of examples",
-    test=lambda shape: len(getattr(shape, "shape", shape)) == 2,
-)
 
 
 def _multiple_of(heads: int) -> Constraint:

@@ -185,6 +185,11 @@ def by_attention(params, x, key, causal=False):
     return y @ params["output"]["W"].T + params["output"]["b"]
 
 
+def with_sinusoids(params, x, key):
+    angles = jnp.arange(x.shape[1])[:, None] / 10_000 ** (2 * jnp.arange(x.shape[2] // 2) / x.shape[2])
+    return x + jnp.stack([jnp.sin(angles), jnp.cos(angles)], -1).reshape(x.shape[1:])
+
+
 def rows() -> dict[str, Row]:
     """Return name -> row."""
     activations = {
@@ -245,6 +250,10 @@ def rows() -> dict[str, Row]:
         "attention in blocks": Row(nn.multi_head_attention(4, block=128), LONG, by_attention),
         "causal attention in blocks": Row(
             nn.multi_head_attention(4, causal=True, block=128), LONG, partial(by_attention, causal=True)
+        ),
+        "positions": Row(nn.positions(), SENTENCES, with_sinusoids),
+        "learned_positions": Row(
+            nn.learned_positions(1000), SENTENCES, lambda params, x, key: x + params["E"][: x.shape[1]]
         ),
         "each_step dense": Row(
             nn.each_step(nn.dense(64)), TEXTS, lambda params, x, key: x @ params["W"].T + params["b"]

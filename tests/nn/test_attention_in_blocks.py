@@ -66,7 +66,7 @@ def test_attention_in_blocks_is_that_at_once(queries, keys, block, causal, x64):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_large_scores_neither_overflow_nor_lose_the_weights(dtype):
-    """The weights of scores of about 1e6, of one key each, are one-hot; so dv is dy in the place of that key."""
+    """The weights of scores of about 1e6, of one key each, are one-hot; so each y is that key's value, and dv is 1."""
     q = 1e3 * np.eye(9)[:, ::-1].reshape(1, 9, 1, 9)
     k, v, dy = 1e3 * np.eye(9).reshape(1, 9, 1, 9), np.arange(9.0).reshape(1, 9, 1, 1), np.ones((1, 9, 1, 1))
     y, dq, dk, dv = in_blocks(*(jnp.asarray(a, dtype) for a in (q, k, v, dy)), 4)

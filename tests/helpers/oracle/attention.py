@@ -7,6 +7,8 @@ All but gradients take complex numbers.
 
 Sources: Vaswani et al., "Attention is all you need" (2017); Bahdanau, Cho & Bengio, "Neural machine translation by
 jointly learning to align and translate" (2015).
+
+Positions p (T, n) are added to x (m, T, n): p_t has sin(t / 10000^(2i/n)) at 2i and cos of the same at 2i + 1.
 """
 
 import numpy as np
@@ -189,3 +191,12 @@ def d_additive_attention(q, k, values, W_q, W_k, v, visible, dy):
             dq[i, t] += d_product(W_q, q[i, t], dz, dW_q)
             dk[i, j] += d_product(W_k, k[i, j], dz, dW_k)
     return dq, dk, dvalues, dW_q, dW_k, dv
+
+
+def sinusoids(n_times, n, offset=0):
+    """Return p (n_times, n): p[t, 2i] = sin((offset + t) / 10000^(2i/n)), and p[t, 2i + 1] = cos of the same."""
+    p = np.zeros((n_times, n))
+    for t, c in np.ndindex(p.shape):
+        angle = (offset + t) / 10000 ** (2 * (c // 2) / n)
+        p[t, c] = np.cos(angle) if c % 2 else np.sin(angle)
+    return p
