@@ -104,6 +104,12 @@ def widened(x: Any) -> Any:
     return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
 
 
+def wide_einsum(axes: str, a: Any, b: Any) -> Any:
+    """Return the product of two arrays by `jnp.einsum`, added up, and returned, in float32 at least."""
+    dtype = jnp.result_type(a, b)
+    return jnp.einsum(axes, a, b, preferred_element_type=dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32)
+
+
 def in_memory(x: Any) -> Any:
     """Return x itself, which XLA then computes once, not again in every operation that reads it."""
     return jax.lax.optimization_barrier(x)

@@ -7,6 +7,7 @@ Each file names in `__all__` what it adds, and ends with its CASES, on which the
 from types import ModuleType as _ModuleType
 
 from jaxnn.nn.activations import *
+from jaxnn.nn.alignments import *
 from jaxnn.nn.attention import *
 from jaxnn.nn.attention_in_blocks import *
 from jaxnn.nn.batch_normalization import *

@@ -13,7 +13,7 @@ from jaxnn.nn.attention_in_blocks import blockwise_attention_backward, blockwise
 from jaxnn.nn.initializers import INITIALIZERS, InitializerName, initial_weights
 from jaxnn.nn.layer import Layer
 from jaxnn.nn.linear import dense_backward, dense_forward
-from jaxnn.nn.probabilities import softmax_backward
+from jaxnn.nn.probabilities import softmax_backward, softmax_where
 from jaxnn.nn.shapes import SEQUENCE_SHAPE, structs
 from jaxnn.sequences import (
     Sequences,
@@ -60,13 +60,8 @@ def attention_forward(
     Source: Vaswani et al., "Attention is all you need", 2017, equation 1.
     """
     scores = widened(jnp.einsum("mihd,mjhd->mhij", q, k)) / math.sqrt(q.shape[-1])
-    if visible is None:
-        P = jax.nn.softmax(scores)
-    else:
-        seen = jnp.broadcast_to(visible[:, None], scores.shape)
-        least = jnp.finfo(scores.dtype).min  # not -inf, whose softmax is NaN in a row of nothing else
-        P = jnp.where(seen, jax.nn.softmax(jnp.where(seen, scores, least)), 0)
-    P = P.astype(v.dtype)
+    seen = None if visible is None else jnp.broadcast_to(visible[:, None], scores.shape)
+    P = softmax_where(scores, seen).astype(v.dtype)
     return jnp.einsum("mhij,mjhd->mihd", P, v), (q, k, v, P)
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
-from jaxnn.arrays import cast_like, in_memory, widened
+from jaxnn.arrays import cast_like, in_memory, wide_einsum, widened
 from jaxnn.constraints import Count, Flag, Floats, Mask, Nothing, checked
 from jaxnn.typing import Array, PyTree
 
@@ -74,7 +74,7 @@ def blockwise_attention_forward(
         before, total, a = (_at(of_all, i) for of_all in state)
         top = jnp.maximum(before, lax.stop_gradient(S.max(-1)))  # y does not depend on it
         P = in_memory(shown(i, j, jnp.exp(S - top[..., None]), 0))
-        shrink, of_block = jnp.exp(before - top), _product("mhij,mhjd->mhid", P.astype(v.dtype), _at(V, j))
+        shrink, of_block = jnp.exp(before - top), wide_einsum("mhij,mhjd->mhid", P.astype(v.dtype), _at(V, j))
         after = top, shrink * total + P.sum(-1), shrink[..., None] * a + of_block
         return tuple(_put(of_all, one, i) for of_all, one in zip(state, after, strict=True))
 
@@ -135,13 +135,13 @@ def blockwise_attention_backward(
         S = shown(i, j, _scores(q_i, k_j) - _at(tops, i), least)
         S = jnp.where(S > 0, jnp.zeros((), S.dtype), S)  # above 0 by rounding alone, which of scores of 1e8 is large
         P = in_memory(shown(i, j, jnp.exp(S) * _at(factors, i), 0))
-        dS = P * (_product("mhid,mhjd->mhij", dy_i, v_j) - _at(mean, i))
+        dS = P * (wide_einsum("mhid,mhjd->mhij", dy_i, v_j) - _at(mean, i))
         P, dS = P.astype(dy.dtype), in_memory(dS).astype(q.dtype)
         dQ, dK, dV = state
         return (
-            _put(dQ, _at(dQ, i) + _product("mhij,mhjd->mhid", dS, k_j), i),
-            _put(dK, _at(dK, j) + _product("mhij,mhid->mhjd", dS, q_i), j),
-            _put(dV, _at(dV, j) + _product("mhij,mhid->mhjd", P, dy_i), j),
+            _put(dQ, _at(dQ, i) + wide_einsum("mhij,mhjd->mhid", dS, k_j), i),
+            _put(dK, _at(dK, j) + wide_einsum("mhij,mhid->mhjd", dS, q_i), j),
+            _put(dV, _at(dV, j) + wide_einsum("mhij,mhid->mhjd", P, dy_i), j),
         )
 
     dQ, dK, dV = _over_pairs(grid, pair, tuple(jnp.zeros_like(widened(a)) for a in (Q, K, V)))
@@ -230,12 +230,6 @@ def _put(a: Array, block: Array, i: Array) -> Array:
     return lax.dynamic_update_index_in_dim(a, block, i, 0)
 
 
-def _product(axes: str, a: Array, b: Array) -> Array:
-    """Return a product of blocks, added up in float32 at least."""
-    dtype = jnp.result_type(a, b)
-    return jnp.einsum(axes, a, b, preferred_element_type=dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32)
-
-
 def _scaled(q: Array) -> Array:
     """Return q / √d."""
     return q / math.sqrt(q.shape[-1])
@@ -247,4 +241,4 @@ def _scores(q: Array, k: Array) -> Array:
     They are put in memory so that forward and backward round them alike: a multiplication fused with the subtraction of
     μ would not round its product, and large scores differ by more than 1 in their last digit.
     """
-    return in_memory(_product("mhid,mhjd->mhij", q, k))
+    return in_memory(wide_einsum("mhid,mhjd->mhij", q, k))

@@ -103,9 +103,10 @@ def positions(offset: Scalar = 0) -> Layer:
     def forward(params, x, key=None):
         x, lengths = split_lengths(x)
         x = floats(x, "x")
-        p = in_memory(sinusoids(*x.shape[1:], offset, x.dtype))  # else XLA computes sines for each example again
+        _, n_times, n = x.shape
+        p = in_memory(sinusoids(n_times, n, offset, x.dtype))  # else XLA computes sines for each example again
         y = x + p[None]
-        return with_lengths(zero_beyond(within(lengths, x.shape[1]), y), lengths), (x[:0], lengths)
+        return with_lengths(zero_beyond(within(lengths, n_times), y), lengths), (x[:0], lengths)
 
     def backward(params, cache, dy):
         like, lengths = cache

@@ -19,7 +19,7 @@ SEQUENCE_SHAPE = Constraint(
     "the shape of one sequence of floats, (T, n)",
     rejects=((4,), 4, None),
     fix="examples are sequences (T, n), without the axis of examples",
-    test=lambda shape: len(getattr(shape, "shape", shape)) == 2,
+    test=lambda shape: len(structs(shape).shape if is_sizes(shape) else getattr(shape, "shape", ())) == 2,
 )
 """The constraint of the shape of an example that is a sequence of vectors."""
 

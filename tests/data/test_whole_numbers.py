@@ -102,6 +102,16 @@ def test_attention_of_whole_numbers_is_that_of_floats(name):
     assert_same(results[1], results[2])
 
 
+def test_additive_attention_of_whole_numbers_is_that_of_floats():
+    q, k, v = (np.arange(12).reshape(2, 3, 2) * step % 7 for step in (1, 3, 5))
+    params, results = {"W": np.array([[1, -2]])}, []
+    for given in (np.asarray, jnp.asarray, lambda a: jnp.asarray(a, jnp.float32)):
+        y, cache = jaxnn.functional.additive_attention_forward(params, given(q), given(k), given(v))
+        results.append((y, jaxnn.functional.additive_attention_backward(params, cache, given(v))))
+    assert_same(results[0], results[2])
+    assert_same(results[1], results[2])
+
+
 def test_rescaled_whole_numbers_are_floats_with_a_gradient_of_none():
     for dtype in (">i2", np.int64, np.uint8, bool):
         y, cache = jaxnn.functional.rescale_forward(np.array([0, 1], dtype), 0.5)

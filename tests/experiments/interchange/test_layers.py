@@ -108,6 +108,7 @@ def test_every_layer_that_is_not_made_of_others_in_another_way_has_a_row():
         "bidirectional": "cells",
         "each_step": "sequences",
         "multi_head_attention": "sequences",
+        "additive_attention": "sequences",
         "positions": "sequences",
         "learned_positions": "sequences",
     }
