@@ -9,7 +9,7 @@ What people type most is here; each package holds the rest of its family:
 - `jaxnn.optim`: optimizers and schedules by name, loss scaling, skipping what is not finite
 - `jaxnn.train`: objectives, steps, epochs, `fit` and `fit_stream`, checkpoints, early stopping
 - `jaxnn.population`: many trainings in one program, cross-validation, learning curves
-- `jaxnn.gradcheck`, `jaxnn.graph`, `jaxnn.contrib`: imported when they are first used
+- `jaxnn.decoding`, `jaxnn.gradcheck`, `jaxnn.graph`, `jaxnn.contrib`: imported when they are first used
 """
 
 from importlib import import_module
@@ -58,7 +58,7 @@ from jaxnn.train import (
 )
 
 if TYPE_CHECKING:
-    from jaxnn import contrib, gradcheck, graph
+    from jaxnn import contrib, decoding, gradcheck, graph
 
 __version__ = "0.1.0"
 
@@ -79,6 +79,7 @@ __all__ = [
     "contrib",
     "cross_validate",
     "data",
+    "decoding",
     "dense",
     "differentiable",
     "dropout",
@@ -130,6 +131,6 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker would take every name for defined
 
     def __getattr__(name: str) -> Any:
-        if name in ("contrib", "gradcheck", "graph"):
+        if name in ("contrib", "decoding", "gradcheck", "graph"):
             return import_module(f"jaxnn.{name}")
         raise AttributeError(f"module 'jaxnn' has no attribute {name!r}")

@@ -125,7 +125,7 @@ def mask_units(layer: Layer, n: Array | int) -> Layer:
     def infer(params, stats, x):
         return _first(layer.infer(params, stats, x), n)
 
-    return layer._replace(forward=forward, backward=backward, infer=infer)
+    return layer._replace(forward=forward, backward=backward, infer=infer, carried=None)
 
 
 def _first(tree: PyTree, n: Array | int) -> PyTree:

@@ -4,6 +4,7 @@ from jaxnn.data.augmentation import Augmentation, compose, gaussian_noise, rando
 from jaxnn.data.batches import Batch, batch_indices
 from jaxnn.data.encoding import one_hot
 from jaxnn.data.examples import check_batch
+from jaxnn.data.long_sequences import pieces
 from jaxnn.data.splitting import k_folds, split
 from jaxnn.data.standardization import Standardizer, fit_standardizer, standardize
 from jaxnn.data.streams import host_batches
@@ -33,6 +34,7 @@ __all__ = [
     "host_batches",
     "k_folds",
     "one_hot",
+    "pieces",
     "random_crop",
     "random_flip",
     "random_rotation",

@@ -63,12 +63,14 @@ class Batch(NamedTuple):
         batches are padded with such examples.
       normalizer: divisor of the weighted sum, a scalar; `None` for Σ weight. A mini-batch of weighted examples has the
         average normalizer of its size, so that an example of small weight makes a small step, even in a batch of one.
+      carry: what the network remembers of the batch before, for an objective with a carry; `()` to begin. Steps set it.
     """
 
     x: Any
     y: Any
     weight: AnyArray | None = None
     normalizer: AnyArray | Scalar | None = None
+    carry: Any = ()
 
 
 def number_of_examples(data: PyTree) -> int:

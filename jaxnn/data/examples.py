@@ -52,7 +52,7 @@ def check_batch(
       ...
       ValueError: y must be labels of 2 classes, from 0 to 1, got 0 to 2: number the classes from 0
     """
-    x, y, weight, _ = checked(x, y, weight, whole_numbers=whole_numbers)
+    x, y, weight = checked(x, y, weight, whole_numbers=whole_numbers)[:3]
     if classes is not None:
         map_arrays(lambda name, a: check_labels(counted(a, weight), classes), "y", y)
     return Batch(x, y, weight)

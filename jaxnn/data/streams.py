@@ -231,9 +231,9 @@ def naming(number: int, epoch: int, check: Callable, *args: Any) -> Any:
 def _checked(item: Any, first: PyTree) -> Batch:
     """Return a `Batch` of NumPy arrays with the dtypes and shapes of the first, with a weight and a normalizer."""
     _ITEM.check("batch", item)
-    x, y, weight, normalizer = Batch(*item)
+    x, y, weight, normalizer = Batch(*item)[:4]
     valid: Any = jax.tree.map(np.asarray, checked(x, y, weight, some=False, whole_numbers=True))
-    x, y, ratios, _ = valid
+    x, y, ratios = valid[:3]
     m = number_of_examples(valid)
     if first is not None:
         _check_like_first((x, y), first)
@@ -265,7 +265,7 @@ def _check_like_first(batch: PyTree, first: PyTree) -> None:
 _ITEM = Constraint(
     "a Batch, (x, y) or (x, y, weight)",
     fix=lambda item: f"it has {len(item)} entries" if hasattr(item, "__len__") else "",
-    test=lambda item: isinstance(item, tuple | list) and 2 <= len(item) <= 4,
+    test=lambda item: isinstance(item, Batch) or (isinstance(item, tuple | list) and 2 <= len(item) <= 4),
 )
 _NORMALIZER = Real(0)
 

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -10,6 +11,7 @@ from jaxnn.constraints import Instance, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.losses.categorical import softmax_cross_entropy
 from jaxnn.losses.loss import Loss
+from jaxnn.losses.regression import squared_error
 from jaxnn.sequences import Sequences, array_of, cotangent_with_lengths, on_host, split_lengths, within, zero_beyond
 from jaxnn.typing import Array, PyTree
 
@@ -21,15 +23,16 @@ __all__ = ["each_step_loss"]
 def each_step_loss(loss: Loss) -> Loss:
     """Return the loss of each time within the lengths of `Sequences`; the mean is over times, not over sequences.
 
-    Derivation. A time within its length has the term and the gradient of the loss; one beyond has neither, and counts
-    0, so that J = Σ L / n over the n times of all sequences.
+    Derivation. The times of all sequences are to the loss as examples are. A time within its length has the term and
+    the gradient of the loss; one beyond has neither, and counts 0, so that J = Σ L / n over the n times of all
+    sequences.
 
     Args:
-      loss: a `Loss` with a term for each time of outputs (m, T, k), such as `softmax_cross_entropy()`.
+      loss: a `Loss` of outputs (m, k), such as `softmax_cross_entropy()`.
 
     Returns:
       A `Loss` for outputs z, `Sequences` of (m, T, k), and targets y (m, T, ...), or `Sequences` of them with the same
-      lengths. Targets beyond the lengths are not read. Its terms are (m, T).
+      lengths. Targets beyond the lengths are not read. Its terms are (m, T), or (m, T, ...) if the loss has several.
 
     Raises:
       ValueError: if it is not a `Loss`.
@@ -47,30 +50,45 @@ def each_step_loss(loss: Loss) -> Loss:
     """
 
     def of_times(function: Any, z: PyTree, y: PyTree) -> Array:
-        """Return a function of z and y, with 0 beyond the lengths before and after."""
+        """Return a function of z and y, with the times as rows, and 0 beyond the lengths before and after."""
         z, lengths = split_lengths(z)
         mask = within(lengths, z.shape[1])
-        return zero_beyond(mask, function(zero_beyond(mask, z), zero_beyond(mask, jnp.asarray(array_of(y)))))
+        rows = [_rows(zero_beyond(mask, a)) for a in (z, jnp.asarray(array_of(y)))]
+        result = function(*rows)
+        return zero_beyond(mask, result.reshape(*z.shape[:2], *result.shape[1:]))
 
     def gradient(z, y):
         return cotangent_with_lengths(of_times(loss.gradient, z, y), split_lengths(z)[1])
 
-    one = loss.counts or (lambda z, y: jnp.ones(z.shape[:2], jnp.result_type(float)))
+    def one(z, y):
+        return jnp.ones(jax.eval_shape(loss.value, z, y).shape, jnp.result_type(float))
 
     def check(z, y):
         if isinstance(y, Sequences):
             y, given = on_host(y)
             y = np.where(np.expand_dims(given, tuple(range(2, y.ndim))), y, 0)
-        loss.check(array_of(z), y)
+        loss.check(_rows(array_of(z)), _rows(np.asarray(y)))
 
-    return Loss(partial(of_times, loss.value), gradient, check, partial(of_times, one))
+    return Loss(partial(of_times, loss.value), gradient, check, partial(of_times, loss.counts or one))
+
+
+def _rows(a: Any) -> Any:
+    """Return all times as rows, (m, T, ...) to (m T, ...), of an array or of its shape."""
+    shape = (a.shape[0] * a.shape[1], *a.shape[2:])
+    return jax.ShapeDtypeStruct(shape, a.dtype) if isinstance(a, jax.ShapeDtypeStruct) else a.reshape(shape)
 
 
 def _draw(rng: np.random.Generator, m: int) -> tuple[Any, Any]:
     return Sequences(rng.normal(size=(m, 4, 3)), rng.integers(0, 5, m)), rng.integers(0, 3, (m, 4))
 
 
+def _draw_numbers(rng: np.random.Generator, m: int) -> tuple[Any, Any]:
+    z = Sequences(rng.normal(size=(m, 4, 3)), rng.integers(0, 5, m))
+    return z, rng.normal(size=(m, 4, 3))
+
+
 CASES = {
     "each_step_loss": (lambda: each_step_loss(softmax_cross_entropy()), _draw),
+    "each_step_loss_squared": (lambda: each_step_loss(squared_error()), _draw_numbers),
     "each_step_loss_smoothed": (lambda: each_step_loss(softmax_cross_entropy(0.1, [1.0, 2.0, 0.5])), _draw),
 }

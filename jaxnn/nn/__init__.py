@@ -12,6 +12,7 @@ from jaxnn.nn.attention import *
 from jaxnn.nn.attention_in_blocks import *
 from jaxnn.nn.batch_normalization import *
 from jaxnn.nn.branches import *
+from jaxnn.nn.carrying import *
 from jaxnn.nn.cells import *
 from jaxnn.nn.composition import *
 from jaxnn.nn.convolution import *
@@ -46,6 +47,22 @@ from jaxnn.nn.transforms import *
 from jaxnn.nn.transposed_convolution import *
 from jaxnn.nn.upsampling import *
 from jaxnn.sequences import *
+
+_NEEDS_STATE = {
+    "spectral_norm": "divide W by an estimate of its largest singular value in an objective's regularizer",
+    "batch_renorm": "batch_norm trains on the statistics of the batch alone, group_norm and layer_norm on none",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Raise AttributeError, for layers that other libraries have with the reason why they are not here."""
+    if name in _NEEDS_STATE:
+        raise AttributeError(
+            f"jaxnn.nn has no {name}: its forward in training would need a state that training itself updates, and a "
+            f"jaxnn layer is a pure function of params, x and a key; {_NEEDS_STATE[name]}"
+        )
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 # The files' own names are modules here, and no part of what is public. Type checkers, which run no loop, take the names
 # of the stars as exported.

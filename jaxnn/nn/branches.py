@@ -159,7 +159,7 @@ def shared(layer: Layer) -> Layer:
         return jax.tree.map(lambda *of_entries: sum(of_entries) / len(of_entries), *map(layer.observe, cache))
 
     observe = observe if observes(layer) else observe_nothing
-    return layer._replace(init=init, forward=forward, backward=backward, infer=infer, observe=observe)
+    return layer._replace(init=init, forward=forward, backward=backward, infer=infer, observe=observe, carried=None)
 
 
 @factory

@@ -1,7 +1,7 @@
 """Layers made of layers: one helper gives each part its params, key, cache and statistics.
 
 A combinator states how values go through its parts, forward and backward. That it infers, observes, looks across
-examples and lists its params as its parts do follows from them.
+examples, lists its params and continues from an earlier piece of a sequence as its parts do follows from them.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from jaxnn.constraints import Constraint, Nothing, RandomKey, checked
 from jaxnn.factories.representation import in_few_words
 from jaxnn.marking.places import entry
-from jaxnn.nn.boundaries import run_backward, run_forward, run_infer
-from jaxnn.nn.layer import Layer, observe_nothing, observes
+from jaxnn.nn.boundaries import call_forward, run_backward, run_forward, run_infer
+from jaxnn.nn.layer import Carried, Layer, observe_nothing, observes
 from jaxnn.nn.shapes import structs
 from jaxnn.typing import Key, Params, PyTree, Shapes
 
@@ -152,7 +152,79 @@ def combined(
 
     across = any(layer.across for layer in layers)
     observe = observe if observes(*layers) else observe_nothing
-    return Layer(init, forward_all, backward_all, infer_all, observe, across, parts)
+    carried = _carried(layers, packing, init, forward, backward, keys_of, naming)
+    return Layer(init, forward_all, backward_all, infer_all, observe, across, parts, carried)
+
+
+def _carried(
+    layers: Sequence[Layer],
+    packing: Packing,
+    init: Callable[[Key, Shapes], tuple[Params, Shapes]],
+    forward: Callable[[Run, PyTree], PyTree],
+    backward: Callable[[Run, PyTree], PyTree],
+    keys_of: Callable[[Key], Sequence[Key] | Key],
+    naming: Naming,
+) -> Carried | None:
+    """Return how the layer runs in pieces, if all of its parts do: each part has its own entry of the carry."""
+    forms = [layer.carried for layer in layers if layer.carried is not None]
+    if len(forms) < len(layers):
+        return None
+
+    def start(params, m, length):
+        return packing.pack(
+            [form.start(of_one, m, length) for form, of_one in zip(forms, packing.unpack(params), strict=True)]
+        )
+
+    def through(way):
+        # Forward each part turns its entry into that after the piece; backward its cotangent into that before.
+        def go(run, value_and_carry):
+            value, carry = value_and_carry
+            entries = [*packing.unpack(carry)]
+
+            def run_one(i: int, value):
+                value, entries[i] = run(i, (value, entries[i]))
+                return value
+
+            return way(run_one, value), packing.pack(entries)
+
+        return go
+
+    parts = [form.layer for form in forms]
+    return Carried(
+        combined(parts, packing, init_of_pair(init), through(forward), through(backward), keys_of, naming), start
+    )
+
+
+def init_of_pair(init: Callable[[Key, Shapes], tuple[Params, Shapes]]) -> Callable[[Key, Any], tuple[Params, Any]]:
+    """Return the `init` of a layer from (x, carry) to (y, carry)."""
+
+    def init_pair(key, in_shape):
+        x, carry = in_shape
+        params, y = init(key, x)
+        return params, (structs(y), structs(carry))
+
+    return init_pair
+
+
+def carrying_nothing(layer: Layer) -> Layer:
+    """Return a layer with how it runs in pieces: as one that remembers nothing, since y at a time is of x then."""
+
+    def forward(params, x_and_carry, key=None, rows=None):
+        x, carry = x_and_carry
+        y, cache = call_forward(layer, params, x, key, rows)
+        return (y, carry), cache
+
+    def backward(params, cache, dy_and_dcarry):
+        dy, dcarry = dy_and_dcarry
+        dparams, dx = layer.backward(params, cache, dy)
+        return dparams, (dx, dcarry)
+
+    def infer(params, stats, x_and_carry):
+        x, carry = x_and_carry
+        return layer.infer(params, stats, x), carry
+
+    form = Layer(init_of_pair(layer.init), forward, backward, infer, layer.observe, layer.across, layer.parts)
+    return layer._replace(infer=layer.infer, carried=Carried(form, lambda params, m, length: ()))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from jaxnn.constraints import Constraint, Function, Instance, checked
 from jaxnn.factories.decorator import derived_field, factory, factory_made
 from jaxnn.typing import Array, Cache, Key, Params, PyTree, Shapes, Statistics
 
-__all__ = ["Layer", "stateless"]
+__all__ = ["Carried", "Layer", "stateless"]
 
 Infer = Callable[[Params, Statistics, PyTree], PyTree]
 
@@ -24,6 +24,19 @@ Infer = Callable[[Params, Statistics, PyTree], PyTree]
 def observe_nothing(cache: Cache) -> Statistics:
     """Return `()`, no statistics: the default of `Layer.observe`."""
     return ()
+
+
+class Carried(NamedTuple):
+    """How a layer of sequences runs a long one piece by piece: see `carried`.
+
+    Attributes:
+      layer: the `Layer` from (x, carry) to (y, carry), with the same params: it begins where an earlier piece ended.
+      start: `start(params, m, length) -> carry`, zeros, of m sequences; a layer that keeps what it saw needs the whole
+        length, `None` if unknown.
+    """
+
+    layer: Any
+    start: Callable[[Params, int, int | None], PyTree]
 
 
 @factory_made
@@ -48,6 +61,8 @@ class Layer(NamedTuple):
         nothing, and one of weight 2 counts as if it were there twice.
       parts: `parts(params) -> [params of a layer, ...]` splits params by primitive layer, in execution order.
         Combinators override it; by default a layer is its only part.
+      carried: how it runs a sequence in pieces, a `Carried`; `None` for a layer that does not. Combinators derive it
+        from their parts.
 
     A layer is static (close over it, or make it a static argument); its params are data. One that a factory made
     equals, prints and pickles as the call that made it. One written as `Layer(...)` equals only itself, unless the
@@ -70,6 +85,7 @@ class Layer(NamedTuple):
     observe: Callable[[Cache], Statistics] = observe_nothing
     across: bool = False
     parts: Callable[[Params], list[Params]] = lambda params: [params]
+    carried: Carried | None = None
 
 
 def observes(*layers: Layer) -> bool:

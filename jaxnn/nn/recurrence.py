@@ -1,5 +1,6 @@
 """Recurrent layers: a cell run over the times of a sequence."""
 
+from functools import partial
 from typing import Literal
 
 import jax
@@ -10,7 +11,7 @@ from jaxnn.constraints import Constraint, Flag, Nothing, OneOf, RandomKey, check
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.cells import CELL, Cell
 from jaxnn.nn.gru_cells import gru_cell
-from jaxnn.nn.layer import Layer
+from jaxnn.nn.layer import Carried, Layer
 from jaxnn.nn.lstm_cells import lstm_cell
 from jaxnn.nn.shapes import structs, with_lengths_of
 from jaxnn.nn.simple_cells import simple_cell
@@ -123,7 +124,10 @@ def recurrent(
             dparams = dparams | {"start": jax.tree.map(lambda a, d: cast_like(a, d.sum(0)), params["start"], dstart)}
         return dparams, ((dx, dstart) if given else dx)
 
-    return Layer(init, forward, backward, lambda params, stats, x: run_all(params, x)[0])
+    in_pieces = None
+    if state == "zeros" and not reverse:
+        in_pieces = Carried(recurrent(cell, outputs, state="given", remat=remat), partial(_start_of_pieces, cell))
+    return Layer(init, forward, backward, lambda params, stats, x: run_all(params, x)[0], carried=in_pieces)
 
 
 _SHAPE = Constraint(
@@ -149,6 +153,10 @@ def _start(cell: Cell, params: Params, x: Array) -> State:
     if "start" in params:
         return jax.tree.map(lambda a: jnp.broadcast_to(a[None], m + a.shape), params["start"])
     return _zeros(cell, m, [x, *jax.tree.leaves(params)])
+
+
+def _start_of_pieces(cell: Cell, params: Params, m: int, length: int | None) -> State:
+    return _zeros(cell, (m,), jax.tree.leaves(params))
 
 
 def _zeros(cell: Cell, m: Shape, like: list[Array]) -> State:

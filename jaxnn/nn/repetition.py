@@ -63,7 +63,7 @@ def repeat(layer: Layer, n: int) -> Layer:
         def forward(params, x, key=None, rows=None):
             return call_forward(layer, params, x, None if key is None else jax.random.fold_in(key, i), rows)
 
-        return layer._replace(init=init, forward=forward, infer=layer.infer)
+        return layer._replace(init=init, forward=forward, infer=layer.infer, carried=None)
 
     return _scan_copies(copy, n)
 

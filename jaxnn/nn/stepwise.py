@@ -8,6 +8,7 @@ from jaxnn.factories.decorator import factory
 from jaxnn.nn.activations import tanh
 from jaxnn.nn.batch_normalization import batch_norm
 from jaxnn.nn.boundaries import run_backward, run_forward, run_infer
+from jaxnn.nn.combinators import carrying_nothing
 from jaxnn.nn.composition import chain
 from jaxnn.nn.layer import LAYER, Layer, observe_nothing, observes
 from jaxnn.nn.linear import dense
@@ -75,7 +76,7 @@ def each_step(layer: Layer) -> Layer:
         return with_lengths(_as_steps(y, x, lengths), lengths)
 
     observe = (lambda cache: layer.observe(cache[1])) if observes(layer) else observe_nothing
-    return Layer(init, forward, backward, infer, observe, layer.across, layer.parts)
+    return carrying_nothing(Layer(init, forward, backward, infer, observe, layer.across, layer.parts))
 
 
 def _as_rows(x: Array, lengths: Array | None) -> Array:

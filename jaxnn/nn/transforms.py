@@ -66,7 +66,8 @@ def remat(layer: Layer) -> Layer:
         return layer.backward(params, cache, dy)
 
     observe = itemgetter(-1) if observes(layer) else observe_nothing
-    return layer._replace(forward=forward, backward=backward, infer=layer.infer, observe=observe)
+    carried = layer.carried and layer.carried._replace(layer=remat(layer.carried.layer))
+    return layer._replace(forward=forward, backward=backward, infer=layer.infer, observe=observe, carried=carried)
 
 
 class _FloatDtype(Constraint):
@@ -148,7 +149,8 @@ def with_dtype(layer: Layer, dtype: DTypeLike) -> Layer:
         return layer.observe(cache[0])
 
     observe = observe if observes(layer) else observe_nothing
-    return layer._replace(forward=forward, backward=backward, infer=infer, observe=observe)
+    carried = layer.carried and layer.carried._replace(layer=with_dtype(layer.carried.layer, dtype))
+    return layer._replace(forward=forward, backward=backward, infer=infer, observe=observe, carried=carried)
 
 
 @jax.tree_util.register_static

@@ -16,6 +16,7 @@ from jaxnn.data.batches import Batch
 from jaxnn.optim.nonfinite import skip_nonfinite, skips
 from jaxnn.population.memory import bytes_of, that_fit
 from jaxnn.train.arguments import check_not_traced
+from jaxnn.train.carries import start_of
 from jaxnn.train.divergence import Divergence, first_not_finite
 from jaxnn.train.epochs import batch_at, run_epochs
 from jaxnn.train.examination import Examination, examine_step, quantities
@@ -29,8 +30,8 @@ from jaxnn.typing import Array, Device, Key, PyTree
 _MEMBERS, _SHARED = PartitionSpec("members"), PartitionSpec()
 # All have one step number, so that batches that they share are drawn, and gathered, once.
 _OfLeaves: Any = TrainState  # of axes or specifications instead of arrays
-_AXES = _OfLeaves(params=0, opt_state=0, key=0, step=None, stats=0)
-_SPECS = _OfLeaves(params=_MEMBERS, opt_state=_MEMBERS, key=_MEMBERS, step=_SHARED, stats=_MEMBERS)
+_AXES = _OfLeaves(params=0, opt_state=0, key=0, step=None, stats=0, carry=0)
+_SPECS = _OfLeaves(params=_MEMBERS, opt_state=_MEMBERS, key=_MEMBERS, step=_SHARED, stats=_MEMBERS, carry=_MEMBERS)
 
 
 class Plan(NamedTuple):
@@ -65,7 +66,8 @@ class Plan(NamedTuple):
         """Return a member's state before its first step; of the data only the shapes are read."""
         member = self.build_member(h)
         stats = empty_averages(member.objective, member.params, data._replace(weight=member.weight))
-        return train_state(member.params, member.optimizer, member.key, stats)
+        carry = start_of(member.objective, member.params, data, self.batch_size, self.shuffle)
+        return train_state(member.params, member.optimizer, member.key, stats, carry)
 
     def run(
         self, guarded: bool, epochs: int, state: TrainState, h: PyTree, data: Batch, order: Key | None

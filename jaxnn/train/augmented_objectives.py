@@ -9,7 +9,7 @@ from jaxnn.constraints import ExampleShape, Function, Nothing, RandomKey, checke
 from jaxnn.data.augmentation import Augmentation
 from jaxnn.data.batches import Batch
 from jaxnn.factories.decorator import factory
-from jaxnn.train.objectives import OBJECTIVE, Objective
+from jaxnn.train.objectives import OBJECTIVE, Objective, no_carry
 from jaxnn.typing import Key, Shape
 
 
@@ -69,6 +69,7 @@ def with_augmentation(objective: Objective, augment: Augmentation, image_shape: 
         objective.evaluate,
         check,
         getattr(objective, "observes", True),
+        getattr(objective, "start", no_carry),
     )
 
 

@@ -16,6 +16,7 @@ from jaxnn.data.examples import check_batch
 from jaxnn.optim.interface import OPTIMIZER
 from jaxnn.optim.nonfinite import skipped_updates
 from jaxnn.train.arguments import BATCH_SIZE, LOOP, NanPolicy, WithStatistics, check_not_inside, check_not_traced
+from jaxnn.train.carries import start_of
 from jaxnn.train.checkpoints import Checkpointer
 from jaxnn.train.divergence import Divergence, batch_program, explain
 from jaxnn.train.early_stopping import EarlyStopping
@@ -166,6 +167,7 @@ def fit(
     check_not_inside("fit", params, key)
     data, params = check_batch(x, y, weight, whole_numbers=True), jax.tree.map(promote_large_integers, params)
     size, shuffle = batch_size or number_of_examples(data), shuffle and batch_size is not None
+    carry = start_of(objective, params, data, size, shuffle)
     objective.check(params, data)
     if data.weight is not None and (np.asarray(data.weight) == 1).all():
         # The same program, with the same last digits, as without weights.
@@ -174,7 +176,7 @@ def fit(
     stats = empty_averages(objective, params, data)
     training = _EpochTraining(
         _epoch_programs(objective, optimizer, gradients, size, shuffle, on_nan == "skip", stats_decay),
-        borrowed_state(params, optimizer, key, stats),
+        borrowed_state(params, optimizer, key, stats, carry),
         jax.device_put(jax.tree.map(promote_large_integers, data)),
         partial(explain, objective, optimizer, gradients),
         batch_program(size, shuffle),

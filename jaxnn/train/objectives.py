@@ -11,9 +11,9 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 import jax
 import jax.numpy as jnp
 
-from jaxnn.arrays import promote_large_integers
-from jaxnn.constraints import Constraint, Instance, Nothing, OneOf, ParamsTree, checked
-from jaxnn.data.batches import BATCH, Batch
+from jaxnn.arrays import promote_large_integers, zero_cotangent
+from jaxnn.constraints import Constraint, Flag, Instance, Nothing, OneOf, ParamsTree, checked
+from jaxnn.data.batches import BATCH, Batch, number_of_examples
 from jaxnn.data.weights import counted, relative
 from jaxnn.factories.decorator import derived_field, factory, factory_made
 from jaxnn.losses.loss import Loss
@@ -21,6 +21,7 @@ from jaxnn.losses.terms import check_counts, check_terms
 from jaxnn.marking.marks import mark
 from jaxnn.marking.places import NETWORK
 from jaxnn.nn.boundaries import run_backward, run_forward
+from jaxnn.nn.carrying import carried, start_carry
 from jaxnn.nn.layer import LAYER, Layer, observes
 from jaxnn.regularizers import Regularizer, no_regularizer
 from jaxnn.train.logits import warn_of_probabilities
@@ -31,6 +32,23 @@ from jaxnn.typing import Array, Params, PyTree, Statistics
 Gradients = Literal["hand", "auto"]
 """Derived by hand, or by JAX."""
 ValueAndGrad = Callable[..., tuple[tuple[Array, Statistics], Params]]
+
+
+class Continued(NamedTuple):
+    """What an objective with a carry returns instead of statistics.
+
+    Attributes:
+      stats: what the network observed.
+      carry: what it remembers, for the batch after.
+    """
+
+    stats: Statistics
+    carry: PyTree
+
+
+def no_carry(params: Params, batch: Batch) -> PyTree:
+    """Return `()`: the default of `Objective.start`."""
+    return ()
 
 
 @factory_made
@@ -49,6 +67,9 @@ class Objective(NamedTuple):
       check: `check(params, batch)` raises a ValueError if concrete data do not fit the network or the loss, which a
         compiled program could not report. Nothing is computed. By default it accepts everything.
       observes: False if the statistics are always `()`, which is then known without a trace.
+      start: `start(params, batch) -> carry` before the first batch, of which only the number of examples is read. With
+        another than the default, `()`, `value` and `value_and_grad` begin at `batch.carry`, and return
+        `Continued(stats, carry)` instead of stats.
     """
 
     value: Callable[..., tuple[Array, Statistics]]
@@ -56,6 +77,7 @@ class Objective(NamedTuple):
     evaluate: Callable[[Params, Statistics, Batch], Array] = cast(Any, None)  # see `derived_field`
     check: Callable[[Params, Batch], None] = lambda params, batch: None
     observes: bool = True
+    start: Callable[[Params, Batch], PyTree] = no_carry
 
 
 derived_field(Objective, "evaluate", lambda objective: lambda params, stats, batch: objective.value(params, batch)[0])
@@ -82,8 +104,9 @@ _FLOATS = Constraint(
     network=LAYER,
     loss=Instance(Loss, fix="jaxnn.squared_error(), or model.loss"),
     regularizer=Instance(Regularizer, fix="jaxnn.l2(0.01)") | Nothing(),
+    carry=Flag(),
 )
-def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None) -> Objective:
+def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None, carry: bool = False) -> Objective:
     """Make the objective J(params) = Σ_i w_i L(z_i, y_i) / Σ_i w_i + regularizer(params), with z = network(x).
 
     If the loss has several terms for each example, such as one for each token, or states what each counts, c, the mean
@@ -105,14 +128,17 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
       network: the `Layer` from inputs to the loss's logits or values.
       loss: the `Loss`.
       regularizer: a `Regularizer` on params; `None` for none.
+      carry: whether a batch begins where the one before ended, example by example: truncated backpropagation through
+        time of long sequences in pieces, as `jaxnn.data.pieces` cuts them. The gradient stops where a piece begins. An
+        epoch begins at zeros, and so does `evaluate`.
 
     Returns:
       An `Objective`. `value` and `value_and_grad` take a random key if the network is random, as with dropout;
       `evaluate` is without.
 
     Raises:
-      ValueError: if a network, loss or regularizer is of another type; when called, if the batch is not a `Batch`,
-        or is empty.
+      ValueError: if a network, loss or regularizer is of another type, or, with a carry, the network cannot continue
+        from an earlier piece; when called, if the batch is not a `Batch`, or is empty.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn
@@ -126,28 +152,42 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
     regularizer = no_regularizer() if regularizer is None else regularizer
     warn_of_probabilities(network, loss)
 
+    trained = carried(network) if carry else network
+
+    def start(params, batch):
+        return start_carry(network, params, number_of_examples(batch))
+
     def value(params, batch, key=None):
-        z, cache = forward(params, batch, key)
-        return measured(params, batch, z)[0], network.observe(cache)
+        z, _, observed = forward(params, batch, key)
+        return measured(params, batch, z)[0], observed
 
     @checked(params=ParamsTree(), batch=BATCH)
     def evaluate(params, stats, batch):
         return measured(params, batch, network.infer(params, stats, batch.x))[0]
 
     def value_and_grad(params, batch, key=None, scale=None):
-        z, cache = forward(params, batch, key)
+        z, cache, observed = forward(params, batch, key)
         total, shares = measured(params, batch, z)
         dz = mark("loss gradient", _times(shared(loss.gradient(z, batch.y), shares), scale))
-        dparams, _ = run_backward(NETWORK, network, params, cache, dz)
+        if carry:  # what it remembers matters for later batches, where the gradient stops
+            dz = dz, jax.tree.map(zero_cotangent, observed.carry)
+        dparams, _ = run_backward(NETWORK, trained, params, cache, dz)
         check_gradients(dparams, params)
         penalty = mark("penalty gradient", regularizer.gradient(params))
-        return (total, network.observe(cache)), jax.tree.map(jnp.add, _divided(dparams, scale), penalty)
+        return (total, observed), jax.tree.map(jnp.add, _divided(dparams, scale), penalty)
 
     @checked(params=ParamsTree(), batch=BATCH)
     def forward(params, batch, key):
         rows = relative(batch.weight) if network.across and batch.weight is not None else None
-        z, cache = run_forward(NETWORK, network, params, mark("x", batch.x), key, rows)
-        return mark("z", z), cache
+        x = mark("x", batch.x)
+        if carry:
+            x = x, batch.carry if jax.tree.leaves(batch.carry) else start(params, batch)
+        z, cache = run_forward(NETWORK, trained, params, x, key, rows)
+        observed = trained.observe(cache)
+        if carry:
+            z, after = z
+            observed = Continued(observed, after)
+        return mark("z", z), cache, observed
 
     def measured(params, batch, z):
         terms = loss.value(z, batch.y)
@@ -172,7 +212,7 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
             with jax.ensure_compile_time_eval():  # labels are concrete where a population traces a member
                 check_counts(counts(z, y))
 
-    return Objective(value, value_and_grad, evaluate, check, observes(network))
+    return Objective(value, value_and_grad, evaluate, check, observes(network), start if carry else no_carry)
 
 
 @checked(objective=OBJECTIVE, gradients=GRADIENTS)

@@ -12,7 +12,8 @@ from jaxnn.constraints import Constraint, ParamsTree, Real, checked
 from jaxnn.data.batches import BATCH, Batch, number_of_examples
 from jaxnn.data.weights import in_range, relative
 from jaxnn.optim.nonfinite import all_finite
-from jaxnn.train.objectives import OBJECTIVE, Objective
+from jaxnn.train.carries import begun_again
+from jaxnn.train.objectives import OBJECTIVE, Continued, Objective
 from jaxnn.typing import Array, Params, Statistics
 
 DECAY = Real(0, 1, "right", description="the factor of earlier batches in an average, above 0 and at most 1")
@@ -64,6 +65,7 @@ def _observed(objective: Objective) -> Any:
     def observed(params, batch):
         returned = objective.value(params, batch, jax.random.key(0))
         stats = _LOSS_AND_STATISTICS.check("objective.value(params, batch, key)", returned)[1]
+        stats = stats.stats if isinstance(stats, Continued) else stats
         return stats if jax.tree.leaves(stats) else ()
 
     return jax.jit(observed)
@@ -102,7 +104,8 @@ def updated(stats: Any, observed: Statistics, batch: Batch, decay: float, skippe
 
 
 def begun(state: Any, decay: float) -> Any:
-    """Return the state at the beginning of an epoch, from which averages with decay 1 are of that epoch alone."""
+    """Return the state at the beginning of an epoch: nothing is carried, averages with decay 1 are of that epoch."""
+    state = begun_again(state)
     if decay < 1 or not isinstance(state.stats, Averages):
         return state
     return state._replace(stats=state.stats._replace(weight=jnp.zeros_like(state.stats.weight)))

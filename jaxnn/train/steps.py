@@ -21,6 +21,7 @@ from jaxnn.optim.interface import OPTIMIZER, extra_arguments, promoting
 from jaxnn.optim.layout import laid_out
 from jaxnn.optim.loss_scaling import loss_scale
 from jaxnn.optim.nonfinite import have_skipped
+from jaxnn.train.carries import begun_again, continued, has_carry, with_carry
 from jaxnn.train.objectives import GRADIENTS, OBJECTIVE, Gradients, Objective, check_gradients, gradients_by
 from jaxnn.train.statistics import DECAY, Averages, updated
 from jaxnn.typing import Array, Key, Params, PyTree
@@ -38,6 +39,7 @@ class TrainState(NamedTuple):
         drawn from it by index, so a run resumed at step i continues as if it had not been interrupted.
       step: the number of updates so far, an int32 scalar.
       stats: the `Averages` of what the network observed, for inference; `()` if it observes nothing.
+      carry: what the network remembers of the batch before, for an objective with a carry; else `()`.
     """
 
     params: Params
@@ -45,6 +47,7 @@ class TrainState(NamedTuple):
     key: Key
     step: Array
     stats: Averages | tuple[()] = ()
+    carry: PyTree = ()
 
 
 def _way_to_state(value: Any) -> str:
@@ -57,7 +60,11 @@ STATE = Instance(TrainState, fix=_way_to_state)
 
 @checked(optimizer=OPTIMIZER, params=ParamsTree(), key=RandomKey())
 def train_state(
-    params: Params, optimizer: optax.GradientTransformation, key: Key, stats: Averages | tuple[()] = ()
+    params: Params,
+    optimizer: optax.GradientTransformation,
+    key: Key,
+    stats: Averages | tuple[()] = (),
+    carry: PyTree = (),
 ) -> TrainState:
     """Return the state before the first step: a copy of the params and a fresh optimizer state.
 
@@ -69,6 +76,7 @@ def train_state(
       optimizer: any optax optimizer.
       key: a random key, a scalar, for shuffling and dropout.
       stats: for a network with statistics, such as batch normalization: `empty_averages`.
+      carry: for an objective with a carry: `objective.start(params, batch)`, of a batch of the size of each.
 
     Returns:
       A `TrainState` at step 0.
@@ -85,18 +93,23 @@ def train_state(
     params = jax.tree.map(promote_large_integers, params)
     # Inside another program it is traced with that: a program kept here would hold an optimizer with traced numbers.
     # There new arrays are traced too, also if the params and the key are not.
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((params, key, stats, jax.device_put(0.0)))):
-        return _start(optimizer, True, params, key)._replace(stats=stats)
-    return _start_program(optimizer, True)(*jax.device_put((params, key)))._replace(stats=jax.tree.map(jnp.copy, stats))
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((params, key, stats, carry, jax.device_put(0.0)))):
+        return _start(optimizer, True, params, key)._replace(stats=stats, carry=carry)
+    state = _start_program(optimizer, True)(*jax.device_put((params, key)))
+    return state._replace(**jax.tree.map(jnp.copy, dict(stats=stats, carry=carry)))
 
 
 def borrowed_state(
-    params: Params, optimizer: optax.GradientTransformation, key: Key, stats: Averages | tuple[()]
+    params: Params,
+    optimizer: optax.GradientTransformation,
+    key: Key,
+    stats: Averages | tuple[()],
+    carry: PyTree = (),
 ) -> TrainState:
     """Return `train_state` with the caller's own params instead of a copy, for a training that donates no state."""
     # Arrays of NumPy can change later, and JAX may share their memory.
     params = jax.tree.map(lambda a: a if isinstance(a, jax.Array) else jax.device_put(a, may_alias=False), params)
-    return _start_program(optimizer, False)(*jax.device_put((params, key)))._replace(stats=stats)
+    return _start_program(optimizer, False)(*jax.device_put((params, key)))._replace(stats=stats, carry=carry)
 
 
 @checked(objective=OBJECTIVE, optimizer=OPTIMIZER, gradients=GRADIENTS, stats_decay=DECAY)
@@ -138,6 +151,8 @@ def make_step(
     @checked(state=STATE)
     def step(state, batch):
         key = step_key(state)
+        if has_carry(objective):
+            batch = with_carry(objective, state, batch)
         reset = in_training.set(True)
         try:
             (loss, observed), grads = value_and_grad(state.params, batch, key, *scale_of(state))
@@ -150,8 +165,11 @@ def make_step(
             updates, opt_state = laid_out(optimizer, state.params).update(grads, state.opt_state, state.params, **given)
             params = optax.apply_updates(state.params, updates)
         skipped = have_skipped(state.opt_state, opt_state)
+        carry = ()
+        if has_carry(objective):
+            observed, carry = observed.stats, continued(state.carry, observed.carry)
         stats = updated(state.stats, observed, batch, stats_decay, skipped)
-        return TrainState(params, opt_state, state.key, state.step + 1, stats), loss
+        return TrainState(params, opt_state, state.key, state.step + 1, stats, carry), loss
 
     return step
 
@@ -174,7 +192,8 @@ def make_steps(
       stats_decay: as of `make_step`.
 
     Returns:
-      A compiled function `steps(state, data) -> (state, losses)`, losses (n_steps,). The state is donated.
+      A compiled function `steps(state, data) -> (state, losses)`, losses (n_steps,). The state is donated. Each update
+      is an epoch, which carries nothing from the one before.
       `jax.vmap` over states trains many networks in one program.
 
     Raises:
@@ -193,7 +212,7 @@ def make_steps(
 
     @partial(jax.jit, donate_argnums=0)
     def steps(state, data):
-        return jax.lax.scan(lambda state, _: step(state, data), state, length=n_steps)
+        return jax.lax.scan(lambda state, _: step(begun_again(state), data), state, length=n_steps)
 
     return on_held_data(steps)
 
@@ -234,7 +253,7 @@ def _start(optimizer: optax.GradientTransformation, copy: bool, params: Params, 
     copies = jax.tree.map(jnp.copy, params)
     with promoting():
         opt_state = laid_out(optimizer, copies).init(copies)
-    state = TrainState._make((copies if copy else params, opt_state, (), jnp.zeros((), jnp.int32), ()))
+    state = TrainState._make((copies if copy else params, opt_state, (), jnp.zeros((), jnp.int32), (), ()))
     # Without weak types, which the first step would make strong: a second compilation.
     state = jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), state)
     return state._replace(key=jnp.copy(key))

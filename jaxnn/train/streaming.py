@@ -17,6 +17,7 @@ from jaxnn.data.batches import Batch, number_of_examples
 from jaxnn.data.streams import batch_after, by_epoch, checked_groups, naming, of_one_size, peeked, stacked
 from jaxnn.optim.interface import OPTIMIZER
 from jaxnn.train.arguments import LOOP, NanPolicy, WithStatistics, check_not_inside, check_not_traced
+from jaxnn.train.carries import start_of
 from jaxnn.train.checkpoints import Checkpoint, Checkpointer
 from jaxnn.train.divergence import Divergence, explain
 from jaxnn.train.early_stopping import EarlyStopping
@@ -144,9 +145,10 @@ def fit_stream(
     first, batches = peeked(batches)
     naming(0, 0, objective.check, params, first)
     stats = empty_averages(objective, params, first)
+    carry = start_of(objective, params, first, number_of_examples(first))
     training = _StreamTraining(
         _group_programs(objective, optimizer, gradients, on_nan == "skip", stats_decay),
-        borrowed_state(params, optimizer, key, stats),
+        borrowed_state(params, optimizer, key, stats, carry),
         batches,
         objective.check,
         partial(explain, objective, optimizer, gradients),

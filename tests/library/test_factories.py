@@ -287,7 +287,7 @@ def test_replaced_function_is_not_equal():
 def test_layers_are_tuples_of_functions():
     init, forward, backward, *_ = layer = jaxnn.dense(4)
     assert (init, forward, backward) == (layer.init, layer.forward, layer.backward)
-    assert layer._fields == ("init", "forward", "backward", "infer", "observe", "across", "parts")
+    assert layer._fields == ("init", "forward", "backward", "infer", "observe", "across", "parts", "carried")
     assert jax.tree.leaves(layer) == [part for part in layer if part is not None]
 
 

@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "train": {"data", "nn", "losses", "regularizers", "optim"},
     "population": {"data", "optim", "train"},
     "contrib": {"data", "nn", "models", "optim", "train"},
+    "decoding": {"nn"},
     "gradcheck": {"nn", "losses", "regularizers"},
     "graph": set(),
     "functional": {"nn", "losses"},
