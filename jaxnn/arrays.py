@@ -121,11 +121,14 @@ def cast_like(like: Any, a: Any) -> Any:
 
 
 def add_cotangents(*cotangents: Any) -> Any:
-    """Return the sum of pytrees of cotangents, leaf by leaf; the sum of float0s, those of whole numbers, is one."""
+    """Return the sum of pytrees of cotangents, leaf by leaf: of whole numbers, for which one is a float0, a float0."""
 
     def add(*leaves):
-        inexact = [leaf for leaf in leaves if leaf.dtype != jax.dtypes.float0]
-        return sum(inexact[1:], inexact[0]) if inexact else leaves[0]
+        float0s = [leaf for leaf in leaves if leaf.dtype == jax.dtypes.float0]
+        others = [leaf for leaf in leaves if leaf.dtype != jax.dtypes.float0]
+        if float0s and not any(jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in others):
+            return float0s[0]
+        return sum(others[1:], others[0])
 
     return jax.tree.map(add, *cotangents)
 

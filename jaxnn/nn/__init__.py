@@ -43,6 +43,7 @@ from jaxnn.nn.simple_cells import *
 from jaxnn.nn.stepwise import *
 from jaxnn.nn.stochastic import *
 from jaxnn.nn.summaries import *
+from jaxnn.nn.transformers import *
 from jaxnn.nn.transforms import *
 from jaxnn.nn.transposed_convolution import *
 from jaxnn.nn.upsampling import *
