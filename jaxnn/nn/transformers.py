@@ -89,6 +89,8 @@ def transformer_block(
         return residual(chain(norm_x, f)) if first else chain(residual(f), norm_x)
 
     attend = skipping(multi_head_attention(heads, causal, block=block))
+    if first:  # x is put to 0 beyond its length, or the skip connections would pass it on
+        attend = chain(each_step(identity()), attend)
     feed = skipping(each_step(_back_to_size(chain(dense(hidden, "glorot"), ACTIVATIONS[activation]()))))
     if not memory:
         return chain(attend, feed)

@@ -181,6 +181,13 @@ def both_ways(params, x, key):
     return jnp.concatenate([ahead, back], -1)
 
 
+def by_block(params, x, key):
+    (_, (of_norm, (of_attention,))), (of_other, (((of_first, _), of_second),)) = params
+    norm, with_bias = normalized(lambda x: -1), lambda params, x: x @ params["W"].T + params["b"]
+    x = x + by_attention(of_attention, norm(of_norm, x, key), key)
+    return x + with_bias(of_second, jax.nn.gelu(with_bias(of_first, norm(of_other, x, key)), approximate=False))
+
+
 def by_attention(params, x, key, causal=False):
     q, v = (x @ params[name]["W"].T + params[name]["b"] for name in ("query", "value"))
     k = x @ params["key"]["W"].T
@@ -263,6 +270,7 @@ def rows() -> dict[str, Row]:
         "causal attention in blocks": Row(
             nn.multi_head_attention(4, causal=True, block=128), LONG, partial(by_attention, causal=True)
         ),
+        "transformer_block": Row(nn.transformer_block(4, 256), SENTENCES, by_block),
         "additive_attention": Row(nn.additive_attention(64), PAIRS, by_alignment),
         "positions": Row(nn.positions(), SENTENCES, with_sinusoids),
         "learned_positions": Row(
