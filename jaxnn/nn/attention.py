@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +11,9 @@ from jaxnn.arrays import add_cotangents, cast_like, floats, widened
 from jaxnn.constraints import Constraint, Count, Flag, Floats, Mask, Nothing, OneOf, RandomKey, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.attention_in_blocks import blockwise_attention_backward, blockwise_attention_forward
+from jaxnn.nn.combinators import carrying_nothing, init_of_pair
 from jaxnn.nn.initializers import INITIALIZERS, InitializerName, initial_weights
-from jaxnn.nn.layer import Layer
+from jaxnn.nn.layer import Carried, Layer
 from jaxnn.nn.linear import dense_backward, dense_forward
 from jaxnn.nn.probabilities import softmax_backward, softmax_where
 from jaxnn.nn.shapes import SEQUENCE_SHAPE, structs
@@ -200,7 +202,51 @@ def multi_head_attention(
         dx = cotangent_with_lengths(zero_beyond(mask, dx), lengths)
         return dparams, (dx, cotangent_with_lengths(d_other, other_lengths))
 
-    return Layer(init_params, forward, backward)
+    layer = Layer(init_params, forward, backward)
+    if memory:
+        return carrying_nothing(layer)
+    return layer._replace(infer=layer.infer, carried=_remembering(init_params, heads) if causal else None)
+
+
+def _remembering(init: Any, heads: int) -> Carried:
+    """Return how causal attention runs in pieces: it carries keys and values, (m, length, heads, d), and how many."""
+
+    def start(params, m, length):
+        _WHOLE_LENGTH.check("length", length)
+        W = params["key"]["W"]
+        nothing = jnp.zeros((m, length, heads, len(W) // heads), W.dtype)
+        return nothing, nothing, jnp.zeros(m, "int32")
+
+    def infer(params, stats, x_and_carry):
+        x, (keys, values, before) = x_and_carry
+        x = floats(_NO_LENGTHS.check("x", x), "x")
+        q, k, v = (_split(heads, dense_forward(_with_bias(params[name]), x)[0]) for name in ("query", "key", "value"))
+        put = jax.vmap(lambda kept, new, at: jax.lax.dynamic_update_slice_in_dim(kept, new.astype(kept.dtype), at, 0))
+        keys, values, n = put(keys, k, before), put(values, v, before), x.shape[1]
+        times = before[:, None] + jnp.arange(n, dtype="int32")[None]
+        visible = jnp.arange(keys.shape[1], dtype="int32")[None, None] <= times[..., None]
+        y, _ = attention_forward(q, keys.astype(k.dtype), values.astype(v.dtype), visible)
+        z = dense_forward(params["output"], y.reshape(*y.shape[:2], -1))[0]
+        # Without room for the piece, earlier keys would be overwritten: NaN, since a compiled program cannot raise.
+        z = jnp.where((before + n <= keys.shape[1])[:, None, None], z, jnp.nan)
+        return z, (keys, values, before + n)
+
+    def forward(params, x_and_carry, key=None):
+        raise ValueError("attention with a carry must be in inference, got a training: train on whole sequences")
+
+    return Carried(Layer(init_of_pair(init), forward, lambda params, cache, dy: forward(params, dy), infer), start)
+
+
+_WHOLE_LENGTH = Constraint(
+    "that of the whole sequence",
+    fix="attention keeps what it saw: pass length, of the prompt and of what is decoded",
+    test=lambda length: length is not None,
+)
+_NO_LENGTHS = Constraint(
+    "an array (m, T, n)",
+    fix="with a carry, sequences have no lengths: pass x.x",
+    test=lambda x: not isinstance(x, Sequences),
+)
 
 
 def _multiple_of(heads: int) -> Constraint:

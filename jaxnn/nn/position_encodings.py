@@ -1,6 +1,6 @@
 """Positions: attention sees no order of time, so the number of each time is added to its vector, as n numbers."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +10,9 @@ from jax.core import Tracer
 from jaxnn.arrays import cast_like, floats, in_memory
 from jaxnn.constraints import Constraint, Count, Floats, Function, Leaves, OneOf, RandomKey, Real, checked
 from jaxnn.factories.decorator import factory
+from jaxnn.nn.combinators import init_of_pair
 from jaxnn.nn.initializers import INITIALIZERS, scale_hint
-from jaxnn.nn.layer import Layer
+from jaxnn.nn.layer import Carried, Layer
 from jaxnn.nn.shapes import SEQUENCE_SHAPE, structs
 from jaxnn.sequences import (
     Sequences,
@@ -113,7 +114,10 @@ def positions(offset: Scalar = 0) -> Layer:
         dx = zero_beyond(within(lengths, like.shape[1]), cast_like(like, array_of(dy)))
         return (), cotangent_with_lengths(dx, lengths)
 
-    return Layer(init, forward, backward)
+    def rows(params, n_times, n, first, dtype):
+        return sinusoids(n_times, n, offset + first, dtype)
+
+    return Layer(init, forward, backward, carried=_counting(init, rows))
 
 
 @checked(params=Leaves(E="longest n"), x=Floats("m T n"), offset=_OFFSET)
@@ -217,7 +221,32 @@ def learned_positions(
         dparams, dx = learned_positions_backward(params, like, dy, offset)
         return dparams, cotangent_with_lengths(dx, lengths)
 
-    return Layer(init_params, forward, backward)
+    def rows(params, n_times, n, first, dtype):
+        E, at = params["E"], offset + first
+        found = lax.dynamic_slice_in_dim(E, at, n_times).astype(dtype)
+        return jnp.where(at + n_times <= len(E), found, jnp.nan)
+
+    return Layer(init_params, forward, backward, carried=_counting(init_params, rows))
+
+
+def _counting(init: Any, rows: Any) -> Carried:
+    """Return how positions run in pieces: they carry how many times there were before, (m,).
+
+    `rows(params, n_times, n, first, dtype)` returns the positions (n_times, n) from time `first` on.
+    """
+
+    def infer(params, stats, x_and_carry):
+        x, before = x_and_carry
+        x = floats(x, "x")
+        _, n_times, n = x.shape
+        p = jax.vmap(lambda first: rows(params, n_times, n, first, x.dtype))(before)
+        return x + p, before + n_times
+
+    def forward(params, x_and_carry, key=None):
+        raise ValueError("positions with a carry must be in inference, got a training: train on whole sequences")
+
+    form = Layer(init_of_pair(init), forward, lambda params, cache, dy: forward(params, dy), infer)
+    return Carried(form, lambda params, m, length: jnp.zeros(m, "int32"))
 
 
 def _up_to(longest: int) -> Constraint:
