@@ -20,8 +20,11 @@ STUDY = Study(
     ),
     command="python -m experiments run text --data-dir DIR",
     next_step=("to write more", 'sample RUN --prompt "..."'),
-    time="TIME",
-    expected="EXPECTED",
+    time="11 minutes on 2 CPU cores beside much other work",
+    expected=(
+        "On the last tenth of tinyshakespeare.txt a character costs 1.528 nats (2.20 bits); by the frequencies of "
+        "characters alone 3.347. With --dev, the ninth tenth costs 1.476."
+    ),
     notes=(
         "The text is tinyshakespeare.txt of github.com/karpathy/char-rnn (data/tinyshakespeare/input.txt there), in "
         "--data-dir or, if that is not given, in $JAXNN_DATA or ./data, or in the folder text of one of these. "
