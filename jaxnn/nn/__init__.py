@@ -17,6 +17,7 @@ from jaxnn.nn.cells import *
 from jaxnn.nn.composition import *
 from jaxnn.nn.convolution import *
 from jaxnn.nn.custom_gradients import *
+from jaxnn.nn.decoders import *
 from jaxnn.nn.directions import *
 from jaxnn.nn.embeddings import *
 from jaxnn.nn.freezing import *

@@ -29,6 +29,14 @@ __all__ = ["additive_attention", "additive_attention_backward", "additive_attent
 _QUERIES, _KEYS = Floats("m queries n"), Floats("m keys n")
 _VALUES, _OUTPUT = Floats("m keys n_v"), Floats("m queries n_v")
 
+SEQUENCE_AND_MEMORY = Constraint(
+    "a pair of shapes, of the queries and of the memory",
+    rejects=((4,), 4, None),
+    fix="each is that of one sequence, (T, n), without the axis of examples",
+    test=lambda shape: isinstance(shape, tuple | list) and len(shape) == 2 and not isinstance(shape, Sequences),
+)
+"""The constraint of the shape of an example that is a sequence with the memory that it reads."""
+
 _ELEMENTS = 2**22
 """The most elements of tanh(q_i + k_j) at once: a CPU takes long to allocate larger arrays."""
 
@@ -151,7 +159,7 @@ def additive_attention(n: int, init: InitializerName = "glorot") -> Layer:
 
     @checked(key=RandomKey())
     def init_params(key, in_shape):
-        s, h = _PAIR.check("in_shape", in_shape)
+        s, h = SEQUENCE_AND_MEMORY.check("in_shape", in_shape)
         (n_times, n_q), (_, n_k) = (structs(SEQUENCE_SHAPE.check("in_shape", array_of(one))).shape for one in (s, h))
         sizes, keys = {"query": (n, n_q), "key": (n, n_k), "score": (1, n)}, jax.random.split(key, 3)
         params = {
@@ -183,14 +191,6 @@ def additive_attention(n: int, init: InitializerName = "glorot") -> Layer:
         return {"query": of_query, "key": of_key, "score": of_score}, dx
 
     return Layer(init_params, forward, backward)
-
-
-_PAIR = Constraint(
-    "a pair of shapes, of the queries and of the memory",
-    rejects=((4,), 4, None),
-    fix="each is that of one sequence, (T, n), without the axis of examples",
-    test=lambda shape: isinstance(shape, tuple | list) and len(shape) == 2 and not isinstance(shape, Sequences),
-)
 
 
 def _linear_backward(params: Params, x: Array, dz: Array) -> tuple[Params, Array]:

@@ -74,6 +74,11 @@ PAIRS = (
     ((32, 28, 64), (32, 30, 128)),
     ((16, 100, 64), (16, 120, 128)),
 )
+TRANSLATIONS = (
+    ((64, 10, 64), (64, 12, 128)),
+    ((64, 28, 128), (64, 28, 256)),
+    ((16, 60, 128), (16, 70, 256)),
+)
 TEXTS = ((64, 28, 28), (64, 100, 32), (8, 1000, 64))
 
 
@@ -204,6 +209,22 @@ def by_alignment(params, x, key):
     return jax.nn.softmax(jnp.tanh(q[:, :, None] + k[:, None]) @ params["score"]["W"][0]) @ h
 
 
+def by_reading(params, pair, key):
+    x, h = pair
+    of_cell, k, n = params["cell"], h @ params["key"]["W"].T, params["cell"]["W_a"].shape[1]
+
+    def step(a, x):
+        P = jax.nn.softmax(jnp.tanh((a @ params["query"]["W"].T)[:, None] + k) @ params["score"]["W"][0])
+        c = jnp.einsum("mj,mjd->md", P, h)
+        u, v = jnp.concatenate([x, c], -1) @ of_cell["W_x"].T + of_cell["b"], a @ of_cell["W_a"].T
+        r, z = jnp.split(jax.nn.sigmoid(u[:, : 2 * n] + v[:, : 2 * n]), 2, axis=-1)
+        g = jnp.tanh(u[:, 2 * n :] + r * (v[:, 2 * n :] + of_cell["b_a"]))
+        a = z * g + (1 - z) * a
+        return a, a
+
+    return lax.scan(step, jnp.zeros((len(x), n)), x.swapaxes(0, 1))[1].swapaxes(0, 1)
+
+
 def with_sinusoids(params, x, key):
     angles = jnp.arange(x.shape[1])[:, None] / 10_000 ** (2 * jnp.arange(x.shape[2] // 2) / x.shape[2])
     return x + jnp.stack([jnp.sin(angles), jnp.cos(angles)], -1).reshape(x.shape[1:])
@@ -272,6 +293,7 @@ def rows() -> dict[str, Row]:
         ),
         "transformer_block": Row(nn.transformer_block(4, 256), SENTENCES, by_block),
         "additive_attention": Row(nn.additive_attention(64), PAIRS, by_alignment),
+        "recurrent_attention gru": Row(nn.recurrent_attention(nn.gru_cell(128), 64), TRANSLATIONS, by_reading),
         "positions": Row(nn.positions(), SENTENCES, with_sinusoids),
         "learned_positions": Row(
             nn.learned_positions(1000), SENTENCES, lambda params, x, key: x + params["E"][: x.shape[1]]

@@ -110,6 +110,7 @@ def test_every_layer_that_is_not_made_of_others_in_another_way_has_a_row():
         "multi_head_attention": "sequences",
         "additive_attention": "sequences",
         "transformer_block": "sequences",
+        "recurrent_attention": "sequences",
         "positions": "sequences",
         "learned_positions": "sequences",
     }
