@@ -104,6 +104,12 @@ def widened(x: Any) -> Any:
     return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
 
 
+def wide_einsum(axes: str, a: Any, b: Any) -> Any:
+    """Return the product of two arrays by `jnp.einsum`, added up, and returned, in float32 at least."""
+    dtype = jnp.result_type(a, b)
+    return jnp.einsum(axes, a, b, preferred_element_type=dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32)
+
+
 def in_memory(x: Any) -> Any:
     """Return x itself, which XLA then computes once, not again in every operation that reads it."""
     return jax.lax.optimization_barrier(x)
@@ -115,11 +121,14 @@ def cast_like(like: Any, a: Any) -> Any:
 
 
 def add_cotangents(*cotangents: Any) -> Any:
-    """Return the sum of pytrees of cotangents, leaf by leaf; the sum of float0s, those of whole numbers, is one."""
+    """Return the sum of pytrees of cotangents, leaf by leaf: of whole numbers, for which one is a float0, a float0."""
 
     def add(*leaves):
-        inexact = [leaf for leaf in leaves if leaf.dtype != jax.dtypes.float0]
-        return sum(inexact[1:], inexact[0]) if inexact else leaves[0]
+        float0s = [leaf for leaf in leaves if leaf.dtype == jax.dtypes.float0]
+        others = [leaf for leaf in leaves if leaf.dtype != jax.dtypes.float0]
+        if float0s and not any(jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in others):
+            return float0s[0]
+        return sum(others[1:], others[0])
 
     return jax.tree.map(add, *cotangents)
 

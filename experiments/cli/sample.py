@@ -38,7 +38,6 @@ def run_command(options: Options) -> str:
       OSError: if a file cannot be read.
     """
     import jax
-    import numpy as np
 
     from experiments.networks.storage import load_from_run
     from experiments.runs.config import read_json_config
@@ -59,12 +58,12 @@ def run_command(options: Options) -> str:
     characters = characters_of(network.classes)
     prompt = numbers_of(options.prompt, characters)
     drawn = continuation(
-        network.spec.network,
+        network.spec,
         network.params,
         prompt[None],
         options.length,
         jax.random.key(options.seed),
         options.temperature,
     )
-    text = options.prompt + "".join(characters[i] for i in np.asarray(drawn)[0].tolist())
+    text = options.prompt + "".join(characters[i] for i in drawn[0].tolist())
     return text.removeprefix("\n")

@@ -7,7 +7,9 @@ Each file names in `__all__` what it adds, and ends with its CASES, on which the
 from types import ModuleType as _ModuleType
 
 from jaxnn.nn.activations import *
+from jaxnn.nn.alignments import *
 from jaxnn.nn.attention import *
+from jaxnn.nn.attention_in_blocks import *
 from jaxnn.nn.batch_normalization import *
 from jaxnn.nn.branches import *
 from jaxnn.nn.carrying import *
@@ -15,6 +17,7 @@ from jaxnn.nn.cells import *
 from jaxnn.nn.composition import *
 from jaxnn.nn.convolution import *
 from jaxnn.nn.custom_gradients import *
+from jaxnn.nn.decoders import *
 from jaxnn.nn.directions import *
 from jaxnn.nn.embeddings import *
 from jaxnn.nn.freezing import *
@@ -29,6 +32,7 @@ from jaxnn.nn.lstm_cells import *
 from jaxnn.nn.normalization import *
 from jaxnn.nn.padding import *
 from jaxnn.nn.pooling import *
+from jaxnn.nn.position_encodings import *
 from jaxnn.nn.probabilities import *
 from jaxnn.nn.rectifiers import *
 from jaxnn.nn.recurrence import *
@@ -40,6 +44,7 @@ from jaxnn.nn.simple_cells import *
 from jaxnn.nn.stepwise import *
 from jaxnn.nn.stochastic import *
 from jaxnn.nn.summaries import *
+from jaxnn.nn.transformers import *
 from jaxnn.nn.transforms import *
 from jaxnn.nn.transposed_convolution import *
 from jaxnn.nn.upsampling import *

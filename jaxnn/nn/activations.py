@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from jaxnn.constraints import Floats, checked
 from jaxnn.factories.decorator import factory
+from jaxnn.nn.combinators import carrying_nothing
 from jaxnn.nn.layer import Layer, stateless
 from jaxnn.nn.rectifiers import elu, gelu, leaky_relu, relu, silu, softplus
 from jaxnn.typing import Array
@@ -98,7 +99,7 @@ def tanh_backward(a: Array, da: Array) -> Array:
 @factory(computes="identity_forward(z)")
 def identity() -> Layer:
     """Return the layer a = z, with which a network of any depth computes one linear map."""
-    return stateless(lambda x: (x, ()), lambda cache, dy: dy, whole_numbers=True)
+    return carrying_nothing(stateless(lambda x: (x, ()), lambda cache, dy: dy, whole_numbers=True))
 
 
 @factory(computes="sigmoid_forward(z) or jax.nn.sigmoid(z)")

@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +10,13 @@ import jax.numpy as jnp
 from jaxnn.arrays import add_cotangents, cast_like, floats, widened
 from jaxnn.constraints import Constraint, Count, Flag, Floats, Mask, Nothing, OneOf, RandomKey, checked
 from jaxnn.factories.decorator import factory
+from jaxnn.nn.attention_in_blocks import blockwise_attention_backward, blockwise_attention_forward
+from jaxnn.nn.combinators import carrying_nothing, init_of_pair
 from jaxnn.nn.initializers import INITIALIZERS, InitializerName, initial_weights
-from jaxnn.nn.layer import Layer
+from jaxnn.nn.layer import Carried, Layer
 from jaxnn.nn.linear import dense_backward, dense_forward
-from jaxnn.nn.probabilities import softmax_backward
-from jaxnn.nn.shapes import structs
+from jaxnn.nn.probabilities import softmax_backward, softmax_where
+from jaxnn.nn.shapes import SEQUENCE_SHAPE, structs
 from jaxnn.sequences import (
     Sequences,
     array_of,
@@ -59,13 +62,8 @@ def attention_forward(
     Source: Vaswani et al., "Attention is all you need", 2017, equation 1.
     """
     scores = widened(jnp.einsum("mihd,mjhd->mhij", q, k)) / math.sqrt(q.shape[-1])
-    if visible is None:
-        P = jax.nn.softmax(scores)
-    else:
-        seen = jnp.broadcast_to(visible[:, None], scores.shape)
-        least = jnp.finfo(scores.dtype).min  # not -inf, whose softmax is NaN in a row of nothing else
-        P = jnp.where(seen, jax.nn.softmax(jnp.where(seen, scores, least)), 0)
-    P = P.astype(v.dtype)
+    seen = None if visible is None else jnp.broadcast_to(visible[:, None], scores.shape)
+    P = softmax_where(scores, seen).astype(v.dtype)
     return jnp.einsum("mhij,mjhd->mihd", P, v), (q, k, v, P)
 
 
@@ -104,9 +102,13 @@ _PARTS = ("query", "key", "value", "output")
 
 
 @factory(computes="attention_forward(q, k, v)")
-@checked(heads=Count(), causal=Flag(), memory=Flag(), init=OneOf(INITIALIZERS))
+@checked(heads=Count(), causal=Flag(), memory=Flag(), init=OneOf(INITIALIZERS), block=Count() | Nothing())
 def multi_head_attention(
-    heads: int, causal: bool = False, memory: bool = False, init: InitializerName = "glorot"
+    heads: int,
+    causal: bool = False,
+    memory: bool = False,
+    init: InitializerName = "glorot",
+    block: int | None = None,
 ) -> Layer:
     """Return attention with several heads, from a sequence to itself or to another one.
 
@@ -118,6 +120,8 @@ def multi_head_attention(
       causal: whether a time sees only itself and the times before it.
       memory: whether keys and values are of another sequence: then the input is (x, memory).
       init: how the four matrices are initialized.
+      block: how many times a block of `blockwise_attention_forward` holds at most, such as 128: then what is kept for
+        backward grows with T instead of T². `None` for all times at once, which is faster if T is below about 128.
 
     Returns:
       A `Layer` from x (m, T, n), or `Sequences` of it, to y of the same shape. Keys beyond their sequence's length are
@@ -141,7 +145,7 @@ def multi_head_attention(
     @checked(key=RandomKey())
     def init_params(key, in_shape):
         x, other = in_shape if memory else (in_shape, in_shape)
-        (*_, n), (*_, n_memory) = (structs(_SHAPE.check("in_shape", array_of(one))).shape for one in (x, other))
+        (*_, n), (*_, n_memory) = (structs(SEQUENCE_SHAPE.check("in_shape", array_of(one))).shape for one in (x, other))
         _multiple_of(heads).check("in_shape", n)
         keys = jax.random.split(key, len(_PARTS))
         params = {
@@ -157,25 +161,35 @@ def multi_head_attention(
         mask, seen = within(lengths, x.shape[1]), within(other_lengths, other.shape[1])
         x = zero_beyond(mask, x)
         other = zero_beyond(seen, other) if memory else x
-        of_keys = None if seen is None else jnp.broadcast_to(seen[:, None], (len(seen), x.shape[1], seen.shape[1]))
-        visible = of_keys
-        if causal:
-            before = jnp.tril(jnp.ones((x.shape[1], other.shape[1]), bool))[None]
-            visible = before if of_keys is None else before & of_keys
         split = partial(_split, heads)
         of_parts = zip(_PARTS[:3], (x, other, other), strict=True)
         q, k, v = (split(dense_forward(_with_bias(params[name]), one)[0]) for name, one in of_parts)
-        y, of_heads = attention_forward(q, k, v, visible)
+        if block is None:
+            y, of_heads = attention_forward(q, k, v, _visible(causal, seen, x.shape[1], other.shape[1]))
+        else:
+            y, of_heads = blockwise_attention_forward(q, k, v, block, seen, causal)
         y = y.reshape(*y.shape[:2], -1)
         z = dense_forward(params["output"], y)[0]
-        return with_lengths(zero_beyond(mask, z), lengths), (x, other, lengths, other_lengths, of_heads, y)
+        return with_lengths(zero_beyond(mask, z), lengths), (
+            x,
+            other,
+            lengths,
+            other_lengths,
+            of_heads,
+            y if block is None else None,
+        )
 
     def backward(params, cache, dz):
         x, other, lengths, other_lengths, of_heads, y = cache
         mask, seen = within(lengths, x.shape[1]), within(other_lengths, other.shape[1])
         dz = zero_beyond(mask, array_of(dz))
-        d_output, dy = dense_backward(params["output"], y, dz)
-        of_parts = attention_backward(of_heads, _split(heads, dy))
+        if block is None:
+            d_output, dy = dense_backward(params["output"], y, dz)
+            of_parts = attention_backward(of_heads, _split(heads, dy))
+        else:
+            *_, y, _, _ = of_heads
+            d_output, dy = dense_backward(params["output"], y.reshape(*y.shape[:2], -1), dz)
+            of_parts = blockwise_attention_backward(of_heads, _split(heads, dy), block, causal)
         shares = [
             dense_backward(_with_bias(params[name]), one, d.reshape(*d.shape[:2], -1))
             for name, one, d in zip(_PARTS[:3], (x, other, other), of_parts, strict=True)
@@ -188,14 +202,50 @@ def multi_head_attention(
         dx = cotangent_with_lengths(zero_beyond(mask, dx), lengths)
         return dparams, (dx, cotangent_with_lengths(d_other, other_lengths))
 
-    return Layer(init_params, forward, backward)
+    layer = Layer(init_params, forward, backward)
+    if memory:
+        return carrying_nothing(layer)
+    return layer._replace(infer=layer.infer, carried=_remembering(init_params, heads) if causal else None)
 
 
-_SHAPE = Constraint(
-    "the shape of one sequence of floats, (T, n)",
-    rejects=((4,), 4, None),
-    fix="examples are sequences (T, n), without the axis of examples",
-    test=lambda shape: len(getattr(shape, "shape", shape)) == 2,
+def _remembering(init: Any, heads: int) -> Carried:
+    """Return how causal attention runs in pieces: it carries keys and values, (m, length, heads, d), and how many."""
+
+    def start(params, m, length):
+        _WHOLE_LENGTH.check("length", length)
+        W = params["key"]["W"]
+        nothing = jnp.zeros((m, length, heads, len(W) // heads), W.dtype)
+        return nothing, nothing, jnp.zeros(m, "int32")
+
+    def infer(params, stats, x_and_carry):
+        x, (keys, values, before) = x_and_carry
+        x = floats(_NO_LENGTHS.check("x", x), "x")
+        q, k, v = (_split(heads, dense_forward(_with_bias(params[name]), x)[0]) for name in ("query", "key", "value"))
+        put = jax.vmap(lambda kept, new, at: jax.lax.dynamic_update_slice_in_dim(kept, new.astype(kept.dtype), at, 0))
+        keys, values, n = put(keys, k, before), put(values, v, before), x.shape[1]
+        times = before[:, None] + jnp.arange(n, dtype="int32")[None]
+        visible = jnp.arange(keys.shape[1], dtype="int32")[None, None] <= times[..., None]
+        y, _ = attention_forward(q, keys.astype(k.dtype), values.astype(v.dtype), visible)
+        z = dense_forward(params["output"], y.reshape(*y.shape[:2], -1))[0]
+        # Without room for the piece, earlier keys would be overwritten: NaN, since a compiled program cannot raise.
+        z = jnp.where((before + n <= keys.shape[1])[:, None, None], z, jnp.nan)
+        return z, (keys, values, before + n)
+
+    def forward(params, x_and_carry, key=None):
+        raise ValueError("attention with a carry must be in inference, got a training: train on whole sequences")
+
+    return Carried(Layer(init_of_pair(init), forward, lambda params, cache, dy: forward(params, dy), infer), start)
+
+
+_WHOLE_LENGTH = Constraint(
+    "that of the whole sequence",
+    fix="attention keeps what it saw: pass length, of the prompt and of what is decoded",
+    test=lambda length: length is not None,
+)
+_NO_LENGTHS = Constraint(
+    "an array (m, T, n)",
+    fix="with a carry, sequences have no lengths: pass x.x",
+    test=lambda x: not isinstance(x, Sequences),
 )
 
 
@@ -212,6 +262,15 @@ def _with_bias(params: Params) -> Params:
     return {"b": jnp.zeros(len(params["W"]), params["W"].dtype), **params}
 
 
+def _visible(causal: bool, seen: Array | None, queries: int, keys: int) -> Array | None:
+    """Return which keys each query may see, (m or 1, queries, keys); `None` if all."""
+    of_keys = None if seen is None else jnp.broadcast_to(seen[:, None], (len(seen), queries, keys))
+    if not causal:
+        return of_keys
+    before = jnp.tril(jnp.ones((queries, keys), bool))[None]
+    return before if of_keys is None else before & of_keys
+
+
 def _split(heads: int, a: Array) -> Array:
     """Split the last axis into heads: (m, T, heads d) to (m, T, heads, d)."""
     return a.reshape(*a.shape[:-1], heads, -1)
@@ -226,4 +285,10 @@ CASES = {
     "multi_head_attention_lengths": (lambda: multi_head_attention(2), _PADDED),
     "multi_head_attention_causal_lengths": (lambda: multi_head_attention(4, causal=True), _PADDED),
     "multi_head_attention_memory": (lambda: multi_head_attention(2, memory=True), (_PADDED, _OTHER)),
+    "multi_head_attention_blocks": (lambda: multi_head_attention(2, block=2), (5, 4)),
+    "multi_head_attention_blocks_causal_lengths": (lambda: multi_head_attention(4, causal=True, block=2), _PADDED),
+    "multi_head_attention_blocks_memory": (
+        lambda: multi_head_attention(2, memory=True, block=4),
+        (_PADDED, _OTHER),
+    ),
 }

@@ -30,7 +30,7 @@ from jaxnn.nn.rectifiers import relu, silu
 from jaxnn.nn.reshaping import flatten
 from jaxnn.nn.shapes import hashable, simplified
 from jaxnn.nn.stochastic import dropout
-from jaxnn.typing import Key, Params, Shapes
+from jaxnn.typing import Key, Params, PyTree, Shapes
 
 __all__ = ["chain", "residual"]
 
@@ -38,7 +38,7 @@ __all__ = ["chain", "residual"]
 @factory
 @checked(layer=LAYER)
 def residual(layer: Layer) -> Layer:
-    """Return a layer with a skip connection, y = x + f(x).
+    """Return a layer with a skip connection, y = x + f(x). Lengths of `Sequences` stay as they are.
 
     Derivation. dy reaches x directly and through f, so dx is dy plus the dx of f, and dparams is that of f.
 
@@ -66,12 +66,17 @@ def residual(layer: Layer) -> Layer:
         x = jax.tree.map(promote_large_integers, x)
         y = run(0, x)
         check_kept("residual", "the shape", jax.tree.map(jnp.shape, x), jax.tree.map(jnp.shape, y))
-        return jax.tree.map(jnp.add, x, y)
+        return add_floats(x, y)
 
     def backward(run, dy):
         return add_cotangents(run(0, dy), dy)
 
     return combined([layer], alone(RESIDUAL), init, forward, backward, lambda key: [key])
+
+
+def add_floats(x: PyTree, y: PyTree) -> PyTree:
+    """Return x + y, leaf by leaf; whole numbers of y, such as lengths of sequences, are as they are."""
+    return jax.tree.map(lambda a, b: a + b if jnp.issubdtype(jnp.result_type(b), jnp.inexact) else b, x, y)
 
 
 @factory

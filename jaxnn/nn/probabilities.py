@@ -1,6 +1,7 @@
 """Softmax, probabilities from logits over the last axis, with its derivative."""
 
 import jax
+import jax.numpy as jnp
 
 from jaxnn.arrays import in_memory
 from jaxnn.constraints import Floats, checked
@@ -32,6 +33,17 @@ def softmax_forward(z: Array) -> tuple[Array, Array]:
     """
     p = jax.nn.softmax(z)
     return p, p
+
+
+def softmax_where(z: Array, mask: Array | None) -> Array:
+    """Return the softmax over the entries of the last axis where a mask is True, and 0 elsewhere; `None` for all.
+
+    A row without such an entry is 0.
+    """
+    if mask is None:
+        return jax.nn.softmax(z)
+    least = jnp.finfo(z.dtype).min  # not -inf, whose softmax is NaN in a row of nothing else
+    return jnp.where(mask, jax.nn.softmax(jnp.where(mask, z, least)), 0)
 
 
 @checked(p=Floats(lists=True), dp=Floats(lists=True, scalar=True))

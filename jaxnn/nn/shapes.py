@@ -9,10 +9,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxnn.constraints import Constraint
 from jaxnn.sequences import Sequences
 from jaxnn.typing import PyTree, Shape, Shapes
 
 __all__ = ["shapes_of"]
+
+SEQUENCE_SHAPE = Constraint(
+    "the shape of one sequence of floats, (T, n)",
+    rejects=((4,), 4, None),
+    fix="examples are sequences (T, n), without the axis of examples",
+    test=lambda shape: len(structs(shape).shape if is_sizes(shape) else getattr(shape, "shape", ())) == 2,
+)
+"""The constraint of the shape of an example that is a sequence of vectors."""
 
 
 def shapes_of(x: PyTree) -> Shapes:

@@ -30,6 +30,7 @@ LIMIT = 1.05
 ROUND = 5e-3
 
 Plain = Callable[[Any, Any, Any], Any]
+Sizes = tuple[int, ...] | tuple[tuple[int, ...], ...]
 
 
 class Row(NamedTuple):
@@ -37,13 +38,13 @@ class Row(NamedTuple):
 
     Attributes:
       layer: the layer.
-      sizes: shapes of x, with the examples.
+      sizes: shapes of x, with the examples; of a layer of several arrays, tuples of them.
       plain: `plain(params, x, key) -> y`.
       whole: whether x is whole numbers, of an embedding's vocabulary.
     """
 
     layer: jaxnn.Layer
-    sizes: tuple[tuple[int, ...], ...]
+    sizes: tuple[Sizes, ...]
     plain: Plain
     whole: bool = False
 
@@ -67,6 +68,17 @@ ROWS_2D = ((128, 256), (1024, 256), (2048, 1024))
 IMAGES = ((128, 28, 28, 8), (32, 32, 32, 32), (32, 64, 64, 32))
 SEQUENCES = ((64, 100, 32), (32, 1000, 32), (16, 1000, 128))
 SENTENCES = ((64, 28, 64), (16, 256, 128), (2, 1000, 64))
+LONG = ((16, 256, 128), (2, 1000, 64), (1, 2048, 64))
+PAIRS = (
+    ((64, 1, 64), (64, 28, 128)),
+    ((32, 28, 64), (32, 30, 128)),
+    ((16, 100, 64), (16, 120, 128)),
+)
+TRANSLATIONS = (
+    ((64, 10, 64), (64, 12, 128)),
+    ((64, 28, 128), (64, 28, 256)),
+    ((16, 60, 128), (16, 70, 256)),
+)
 TEXTS = ((64, 28, 28), (64, 100, 32), (8, 1000, 64))
 
 
@@ -174,13 +186,48 @@ def both_ways(params, x, key):
     return jnp.concatenate([ahead, back], -1)
 
 
-def by_attention(params, x, key):
+def by_block(params, x, key):
+    (_, (of_norm, (of_attention,))), (of_other, (((of_first, _), of_second),)) = params
+    norm, with_bias = normalized(lambda x: -1), lambda params, x: x @ params["W"].T + params["b"]
+    x = x + by_attention(of_attention, norm(of_norm, x, key), key)
+    return x + with_bias(of_second, jax.nn.gelu(with_bias(of_first, norm(of_other, x, key)), approximate=False))
+
+
+def by_attention(params, x, key, causal=False):
     q, v = (x @ params[name]["W"].T + params[name]["b"] for name in ("query", "value"))
     k = x @ params["key"]["W"].T
     q, k, v = (a.reshape(*a.shape[:2], 4, -1) for a in (q, k, v))
-    P = jax.nn.softmax(jnp.einsum("mihd,mjhd->mhij", q, k) / q.shape[-1] ** 0.5)
+    S = jnp.einsum("mihd,mjhd->mhij", q, k) / q.shape[-1] ** 0.5
+    P = jax.nn.softmax(jnp.where(jnp.tril(jnp.ones(S.shape[-2:], bool)), S, -jnp.inf) if causal else S)
     y = jnp.einsum("mhij,mjhd->mihd", P, v).reshape(x.shape)
     return y @ params["output"]["W"].T + params["output"]["b"]
+
+
+def by_alignment(params, x, key):
+    s, h = x
+    q, k = s @ params["query"]["W"].T, h @ params["key"]["W"].T
+    return jax.nn.softmax(jnp.tanh(q[:, :, None] + k[:, None]) @ params["score"]["W"][0]) @ h
+
+
+def by_reading(params, pair, key):
+    x, h = pair
+    of_cell, k, n = params["cell"], h @ params["key"]["W"].T, params["cell"]["W_a"].shape[1]
+
+    def step(a, x):
+        P = jax.nn.softmax(jnp.tanh((a @ params["query"]["W"].T)[:, None] + k) @ params["score"]["W"][0])
+        c = jnp.einsum("mj,mjd->md", P, h)
+        u, v = jnp.concatenate([x, c], -1) @ of_cell["W_x"].T + of_cell["b"], a @ of_cell["W_a"].T
+        r, z = jnp.split(jax.nn.sigmoid(u[:, : 2 * n] + v[:, : 2 * n]), 2, axis=-1)
+        g = jnp.tanh(u[:, 2 * n :] + r * (v[:, 2 * n :] + of_cell["b_a"]))
+        a = z * g + (1 - z) * a
+        return a, a
+
+    return lax.scan(step, jnp.zeros((len(x), n)), x.swapaxes(0, 1))[1].swapaxes(0, 1)
+
+
+def with_sinusoids(params, x, key):
+    angles = jnp.arange(x.shape[1])[:, None] / 10_000 ** (2 * jnp.arange(x.shape[2] // 2) / x.shape[2])
+    return x + jnp.stack([jnp.sin(angles), jnp.cos(angles)], -1).reshape(x.shape[1:])
 
 
 def rows() -> dict[str, Row]:
@@ -240,6 +287,17 @@ def rows() -> dict[str, Row]:
         "recurrent gru": Row(nn.recurrent(nn.gru_cell(128)), TEXTS, by_scan("gru")),
         "bidirectional lstm": Row(nn.bidirectional(nn.lstm_cell(64)), TEXTS, both_ways),
         "multi_head_attention": Row(nn.multi_head_attention(4), SENTENCES, by_attention),
+        "attention in blocks": Row(nn.multi_head_attention(4, block=128), LONG, by_attention),
+        "causal attention in blocks": Row(
+            nn.multi_head_attention(4, causal=True, block=128), LONG, partial(by_attention, causal=True)
+        ),
+        "transformer_block": Row(nn.transformer_block(4, 256), SENTENCES, by_block),
+        "additive_attention": Row(nn.additive_attention(64), PAIRS, by_alignment),
+        "recurrent_attention gru": Row(nn.recurrent_attention(nn.gru_cell(128), 64), TRANSLATIONS, by_reading),
+        "positions": Row(nn.positions(), SENTENCES, with_sinusoids),
+        "learned_positions": Row(
+            nn.learned_positions(1000), SENTENCES, lambda params, x, key: x + params["E"][: x.shape[1]]
+        ),
         "each_step dense": Row(
             nn.each_step(nn.dense(64)), TEXTS, lambda params, x, key: x @ params["W"].T + params["b"]
         ),
@@ -247,7 +305,7 @@ def rows() -> dict[str, Row]:
     }  # fmt: skip
 
 
-def measure(row: Row, shape: tuple[int, ...], rounds: int = 15) -> Measured:
+def measure(row: Row, shape: Sizes, rounds: int = 15) -> Measured:
     """Time a layer on x of this shape; return medians, the ratios of the pairs, and the bytes kept."""
     x, params, key = drawn(row, shape)
     y = jax.eval_shape(lambda params, x: call_forward(row.layer, params, x, key, None)[0], params, x)
@@ -278,11 +336,20 @@ def measure(row: Row, shape: tuple[int, ...], rounds: int = 15) -> Measured:
     return Measured(median(hands), median(autos), [a / b for a, b in pairs], *kept)
 
 
-def drawn(row: Row, shape: tuple[int, ...]) -> tuple[Any, Any, Any]:
+def drawn(row: Row, shape: Sizes) -> tuple[Any, Any, Any]:
     """Return x of this shape, params, and a key for a layer that takes one."""
     keys = jax.random.split(jax.random.key(0), 3)
-    x = jax.random.randint(keys[0], shape, 0, 10_000) if row.whole else jax.random.normal(keys[0], shape)
+    xs = [
+        jax.random.randint(keys[0], one, 0, 10_000) if row.whole else jax.random.normal(keys[0], one)
+        for one in arrays_of(shape)
+    ]
+    x = xs[0] if len(xs) == 1 else tuple(xs)
     return x, row.layer.init(keys[1], nn.shapes_of(x))[0], keys[2] if _is_random(row.layer) else None
+
+
+def arrays_of(shape: Sizes) -> tuple[Any, ...]:
+    """Return the shape of each array of x."""
+    return shape if isinstance(shape[0], tuple) else (shape,)
 
 
 def _is_random(layer: jaxnn.Layer) -> bool:
@@ -336,7 +403,8 @@ def main(argv: list[str]) -> int:
             found[f"{name} {shape}"] = got._asdict()
             times = f"{1e3 * got.hand:9.2f}{1e3 * got.auto:9.2f}{median(got.ratios):11.2f}"
             kept = f"{got.hand_kept / 1e6:9.2f}{got.auto_kept / 1e6:11.2f}"
-            print(f"  {name:26}{'x'.join(map(str, shape)):>20}{times}{kept}  {', '.join(verdicts)}", flush=True)
+            x = ", ".join("x".join(map(str, one)) for one in arrays_of(shape))
+            print(f"  {name:26}{x:>20}{times}{kept}  {', '.join(verdicts)}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
     halves = sum(median(got["ratios"]) <= 0.5 and got["auto"] >= 1e-3 for got in found.values())

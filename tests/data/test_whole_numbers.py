@@ -45,7 +45,7 @@ OF_IMAGES = {
     "global_avg_pool": (),
 }
 # Those that keep whole numbers as they are, and attention, which takes three arrays.
-KEPT, OF_SEQUENCES = {"flatten", "rescale"}, {"attention"}
+KEPT, OF_SEQUENCES = {"flatten", "rescale"}, {"attention", "blockwise_attention"}
 OF_PARAMS = {name.removesuffix("_forward") for name in PURE if name.endswith("_forward") and takes_params(name)}
 
 
@@ -90,12 +90,24 @@ def test_images_of_whole_numbers_are_floats(name):
     assert_same(results[1], results[2])
 
 
-def test_attention_of_whole_numbers_is_that_of_floats():
+@pytest.mark.parametrize("name", sorted(OF_SEQUENCES))
+def test_attention_of_whole_numbers_is_that_of_floats(name):
+    forward, backward = (getattr(jaxnn.functional, f"{name}_{way}") for way in ("forward", "backward"))
     q, k, v = (np.arange(12).reshape(1, 3, 2, 2) * step % 7 for step in (1, 3, 5))
     results = []
     for given in (np.asarray, jnp.asarray, lambda a: jnp.asarray(a, jnp.float32)):
-        y, cache = jaxnn.functional.attention_forward(given(q), given(k), given(v))
-        results.append((y, jaxnn.functional.attention_backward(cache, given(v))))
+        y, cache = forward(given(q), given(k), given(v))
+        results.append((y, backward(cache, given(v))))
+    assert_same(results[0], results[2])
+    assert_same(results[1], results[2])
+
+
+def test_additive_attention_of_whole_numbers_is_that_of_floats():
+    q, k, v = (np.arange(12).reshape(2, 3, 2) * step % 7 for step in (1, 3, 5))
+    params, results = {"W": np.array([[1, -2]])}, []
+    for given in (np.asarray, jnp.asarray, lambda a: jnp.asarray(a, jnp.float32)):
+        y, cache = jaxnn.functional.additive_attention_forward(params, given(q), given(k), given(v))
+        results.append((y, jaxnn.functional.additive_attention_backward(params, cache, given(v))))
     assert_same(results[0], results[2])
     assert_same(results[1], results[2])
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -43,10 +43,12 @@ class Options(RunOptions):
     """A text of your own, in UTF-8."""
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """The folder of tinyshakespeare.txt."""
+    network: Literal["lstm", "transformer"] = "lstm"
+    """A recurrent layer of long short-term memory, or four Transformer blocks, which see the last --n-steps alone."""
     units: int = 256
-    """Units of the recurrent layer."""
+    """Units of the recurrent layer, or numbers for each character in a Transformer."""
     dropout: float = 0.3
-    """The dropout rate after the embedding and after the recurrent layer."""
+    """The dropout rate: after the embedding and the recurrent layer, or in each block."""
     epochs: int = 16
     """Passes over the text."""
     n_steps: int = 100

@@ -40,7 +40,7 @@ def write_report(result: Result, text: Text, part: str, folder: RunFolder) -> No
     nats, by_frequency = float(result.nats.mean()), _entropy(text)
     rows = [
         [
-            str(result.spec.network.factory_call.arguments["layers"][1]),
+            _described(result.spec),
             f"{result.spec.n_params:,}",
             f"{result.history[-1]['loss']:.3f}",
             f"{nats:.3f}",
@@ -77,6 +77,12 @@ def write_report(result: Result, text: Text, part: str, folder: RunFolder) -> No
         {"params": result.spec.n_params, f"{part}_nats": nats, "gradient_difference": result.difference},
     )
     _pictures(result, text, part, folder)
+
+
+def _described(spec: LayersSpec) -> str:
+    """Return the layers between the embedding and the last one."""
+    first, *rest = dict.fromkeys(spec.layers[1:-1])
+    return str(rest[-1] if rest else first)
 
 
 def _entropy(text: Text) -> float:

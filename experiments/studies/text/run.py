@@ -3,7 +3,6 @@
 from typing import Any
 
 import jax
-import numpy as np
 
 import jaxnn
 from experiments.networks import storage
@@ -13,7 +12,7 @@ from experiments.runs.progress import show_progress
 from experiments.runs.proof import make_proof
 from experiments.studies.text import Options
 from experiments.studies.text.data import Text, find_text, names_of, read_text
-from experiments.studies.text.networks import continuation, nats_of_each, recurrent_network
+from experiments.studies.text.networks import NETWORKS, continuation, nats_of_each, reads_windows
 from experiments.studies.text.report import Result, write_report
 
 _UPDATES = 10
@@ -38,11 +37,11 @@ def run_study(options: Options, start: StartRun) -> None:
             f"{options.n_steps}"
         )
     folder = start([source])
-    spec = recurrent_network(len(text.characters), options.units, options.dropout, options.n_steps)
+    spec = NETWORKS[options.network](len(text.characters), options.units, options.dropout, options.n_steps)
     with show_progress("text", options.epochs) as show:
         result = _train(spec, text, batch_size, options, folder, show)
     stored = storage.StoredNetwork(spec, result.params, names_of(text.characters))
-    folder.write_bytes(f"lstm{storage.SUFFIX}", storage.encode(stored))
+    folder.write_bytes(f"{options.network}{storage.SUFFIX}", storage.encode(stored))
     write_report(result, text, "dev" if options.dev else "test", folder)
 
 
@@ -59,14 +58,16 @@ def _check(options: Options) -> None:
 def _train(spec: Any, text: Text, batch_size: int, options: Options, folder: RunFolder, show: Any) -> Result:
     x, y = (jaxnn.data.pieces(part, batch_size, options.n_steps) for part in (text.train[:-1], text.train[1:]))
     loss = jaxnn.losses.each_step_loss(jaxnn.softmax_cross_entropy())
-    objective = jaxnn.objective(spec.network, loss, carry=True)
+    windows = reads_windows(spec)
+    objective = jaxnn.objective(spec.network, loss, carry=not windows)
     init_key, fit_key, sample_key = jax.random.split(jax.random.key(options.seed), 3)
     params = jax.jit(lambda key: spec.network.init(key, spec.example)[0])(init_key)
-    prove, few = make_proof("lstm", objective, fit_key), jaxnn.Batch(x[:_PROVED_ON], y[:_PROVED_ON])
+    prove, few = make_proof(options.network, objective, fit_key), jaxnn.Batch(x[:_PROVED_ON], y[:_PROVED_ON])
     before = prove(params, few)
 
     side_by_side = min(_MEASURED_SIDE_BY_SIDE, len(text.held_out) // options.n_steps) or 1
     length = (len(text.held_out) - 1) // side_by_side
+    length = min(length, options.n_steps) if windows else length
     held_out = jax.device_put(
         jaxnn.Batch(
             *(jaxnn.data.pieces(part, side_by_side, length) for part in (text.held_out[:-1], text.held_out[1:]))
@@ -88,20 +89,20 @@ def _train(spec: Any, text: Text, batch_size: int, options: Options, folder: Run
         key=fit_key,
         epochs=options.epochs,
         batch_size=batch_size,
-        shuffle=False,
+        shuffle=windows,
         evaluate=lambda params: measure(params, held_out),
         callback=log,
         on_nan=options.on_nan,
-        checkpoints=folder.checkpoints("lstm"),
+        checkpoints=folder.checkpoints(options.network),
     )
     if fit.diverged_at is not None:
         raise RunError(f"the network diverged at {fit.divergence}; try a smaller --learning-rate")
-    sample = continuation(spec.network, fit.params, text.held_out[None, :1], SAMPLE, sample_key, 0.8)[0]
+    sample = continuation(spec, fit.params, text.held_out[None, :1], SAMPLE, sample_key, 0.8)[0]
     return Result(
         spec=spec,
         params=fit.params,
         history=fit.history,
-        nats=np.asarray(nats_of_each(spec.network, fit.params, text.held_out)),
-        sample="".join(text.characters[i] for i in [text.held_out[0], *np.asarray(sample).tolist()]),
+        nats=nats_of_each(spec, fit.params, text.held_out),
+        sample="".join(text.characters[i] for i in [text.held_out[0], *sample.tolist()]),
         difference=max(before, prove(fit.params, few)),
     )

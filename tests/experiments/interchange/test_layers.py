@@ -108,6 +108,11 @@ def test_every_layer_that_is_not_made_of_others_in_another_way_has_a_row():
         "bidirectional": "cells",
         "each_step": "sequences",
         "multi_head_attention": "sequences",
+        "additive_attention": "sequences",
+        "transformer_block": "sequences",
+        "recurrent_attention": "sequences",
+        "positions": "sequences",
+        "learned_positions": "sequences",
     }
     factories = {
         name for name in nn.__all__ if getattr(getattr(nn, name), "__annotations__", {}).get("return") is nn.Layer

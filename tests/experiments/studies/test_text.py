@@ -61,10 +61,31 @@ def test_nats_are_those_of_each_prefix():
     spec = networks.recurrent_network(5, 4, 0.3, 10)
     params = spec.network.init(jax.random.key(0), spec.example)[0]
     text = np.array([0, 3, 1, 1, 4, 2], np.int32)
-    nats = np.asarray(networks.nats_of_each(spec.network, params, text))
+    nats = networks.nats_of_each(spec, params, text)
     for i in range(1, 6):
         z = np.asarray(spec.network.infer(params, (), text[None, :i])[0, -1], np.float64)
         assert nats[i - 1] == pytest.approx(np.log(np.exp(z).sum()) - z[text[i]], rel=1e-5)
+
+
+def test_nats_in_windows_are_those_of_the_last_characters_before():
+    spec = networks.transformer(5, 8, 0.3, 6)
+    params = spec.network.init(jax.random.key(0), spec.example)[0]
+    text = np.random.default_rng(0).integers(0, 5, 300).astype(np.int32)
+    run = jax.jit(lambda seen: spec.network.infer(params, (), seen[None])[0])
+    nats = networks.nats_of_each(spec, params, text)
+    for i in [*range(1, 12), 150, 297, 298, 299]:
+        # A window begins at each multiple of 3, and at the end; of those with place i, the first one is used.
+        start = min(at for at in (*range(0, 294, 3), 293) if at + 6 >= i and at < i)
+        seen = text[start:i]
+        z = np.asarray(run(np.pad(seen, (0, 6 - len(seen))))[len(seen) - 1], np.float64)
+        assert nats[i - 1] == pytest.approx(np.log(np.exp(z).sum()) - z[text[i]], rel=1e-4)
+
+
+def test_a_transformer_writes_beyond_its_window(text_file, tmp_path, capsys):
+    folder, _ = run(tmp_path, "text", "--network", "transformer", "--data", str(text_file), *OPTIONS)
+    assert main.main(["sample", str(folder), "--prompt", "aka, said the cat", "--length", "45"]) == 0
+    written = capsys.readouterr().out.removesuffix("\n")
+    assert written.startswith("aka, said the cat") and len(written) == 17 + 45
 
 
 def test_what_is_written_has_the_probabilities_of_the_network():
@@ -72,7 +93,7 @@ def test_what_is_written_has_the_probabilities_of_the_network():
     spec = networks.recurrent_network(3, 4, 0.0, 10)
     params = jax.tree.map(lambda a: 3 * a, spec.network.init(jax.random.key(1), spec.example)[0])
     prompt = np.tile(np.array([[0, 2, 1]], np.int32), (20_000, 1))
-    drawn = np.asarray(networks.continuation(spec.network, params, prompt, 1, jax.random.key(2), 0.5))[:, 0]
+    drawn = networks.continuation(spec, params, prompt, 1, jax.random.key(2), 0.5)[:, 0]
     z = np.asarray(spec.network.infer(params, (), prompt[:1])[0, -1], np.float64) / 0.5
     expected = np.exp(z) / np.exp(z).sum()
     np.testing.assert_allclose(np.bincount(drawn, minlength=3) / len(drawn), expected, atol=0.012)
@@ -83,7 +104,7 @@ def test_a_run_reports_the_held_out_text(finished, text_file):
     _, network = storage.load_from_run(finished)
     text = data.read_text(text_file, dev=False)
     assert data.characters_of(network.classes) == text.characters
-    nats = networks.nats_of_each(network.spec.network, network.params, text.held_out)
+    nats = networks.nats_of_each(network.spec, network.params, text.held_out)
     assert results["test_nats"] == pytest.approx(float(nats.mean()), rel=1e-6)
     assert results["gradient_difference"] < 1e-9
     report = (finished / "report.txt").read_text()

@@ -7,6 +7,8 @@ All but gradients take complex numbers.
 
 Sources: Vaswani et al., "Attention is all you need" (2017); Bahdanau, Cho & Bengio, "Neural machine translation by
 jointly learning to align and translate" (2015).
+
+Positions p (T, n) are added to x (m, T, n): p_t has sin(t / 10000^(2i/n)) at 2i and cos of the same at 2i + 1.
 """
 
 import numpy as np
@@ -189,3 +191,61 @@ def d_additive_attention(q, k, values, W_q, W_k, v, visible, dy):
             dq[i, t] += d_product(W_q, q[i, t], dz, dW_q)
             dk[i, j] += d_product(W_k, k[i, j], dz, dW_k)
     return dq, dk, dvalues, dW_q, dW_k, dv
+
+
+def sinusoids(n_times, n, offset=0):
+    """Return p (n_times, n): p[t, 2i] = sin((offset + t) / 10000^(2i/n)), and p[t, 2i + 1] = cos of the same."""
+    p = np.zeros((n_times, n))
+    for t, c in np.ndindex(p.shape):
+        angle = (offset + t) / 10000 ** (2 * (c // 2) / n)
+        p[t, c] = np.cos(angle) if c % 2 else np.sin(angle)
+    return p
+
+
+def read_memory(cell, weights, x, h, W_q, W_k, v, lengths, visible):
+    """Return y (m, T, n) of a cell with input [x_t, c_t], c_t the additive attention of a_{t-1} to h; s_0 is zeros.
+
+    Args:
+        cell, weights: of `cells`. x: (m, T, n_in). h: (m, T_k, n_k), keys and values. W_q: (n_v, n). W_k: (n_v, n_k).
+        v: (n_v,). lengths: (m,), beyond which y is 0. visible: (m, 1, T_k).
+    """
+    n = W_q.shape[1]
+    y = np.zeros((*x.shape[:2], n))
+    for i in range(len(x)):
+        for t, (state, xc) in enumerate(_states_and_inputs(cell, weights, x, h, W_q, W_k, v, lengths, visible, i)):
+            y[i, t] = cell.step(weights, xc, state)[0]
+    return y
+
+
+def _states_and_inputs(cell, weights, x, h, W_q, W_k, v, lengths, visible, i):
+    """Return the state before each time of example i, with [x_t, c_t]."""
+    state, before = tuple(np.zeros(W_q.shape[1]) for _ in cell.states), []
+    for t in range(lengths[i]):
+        a, h_i = state[0][None, None], h[i : i + 1]
+        c = additive_attention(a, h_i, h_i, W_q, W_k, v, visible[i : i + 1])[0, 0]
+        before.append((state, np.concatenate([x[i, t], c])))
+        state = cell.step(weights, before[-1][1], state)
+    return before
+
+
+def d_read_memory(cell, weights, x, h, W_q, W_k, v, lengths, visible, dy):
+    """From the last time: ds_t has dy_t and what comes from t + 1; dc_t goes to h, and to a_{t-1} through the query.
+
+    Returns:
+        (dweights, dx, dh, dW_q, dW_k, dv), each of its argument's shape.
+    """
+    dweights = {name: np.zeros(array.shape) for name, array in weights.items()}
+    dx, dh, dW_q, dW_k, dv = (np.zeros(array.shape) for array in (x, h, W_q, W_k, v))
+    for i in range(len(x)):
+        before = _states_and_inputs(cell, weights, x, h, W_q, W_k, v, lengths, visible, i)
+        dstate = tuple(np.zeros(W_q.shape[1]) for _ in cell.states)
+        for t in reversed(range(lengths[i])):
+            state, xc = before[t]
+            dxc, dstate = cell.d_step(weights, xc, state, (dstate[0] + dy[i, t], *dstate[1:]), dweights)
+            dx[i, t], dc = dxc[: x.shape[2]], dxc[x.shape[2] :][None, None]
+            a, h_i = state[0][None, None], h[i : i + 1]
+            da, dk, dvalues, *shares = d_additive_attention(a, h_i, h_i, W_q, W_k, v, visible[i : i + 1], dc)
+            dstate, dh[i] = (dstate[0] + da[0, 0], *dstate[1:]), dh[i] + dk[0] + dvalues[0]
+            for total, share in zip((dW_q, dW_k, dv), shares, strict=True):
+                total += share
+    return dweights, dx, dh, dW_q, dW_k, dv

@@ -1,0 +1,158 @@
+"""Recurrent decoders: a cell run over time that reads a memory by additive attention before each step."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxnn.arrays import add_cotangents, cast_like, floats
+from jaxnn.constraints import Count, OneOf, RandomKey, checked
+from jaxnn.factories.decorator import factory
+from jaxnn.nn.alignments import SEQUENCE_AND_MEMORY, additive_attention_backward, additive_attention_forward
+from jaxnn.nn.cells import CELL, Cell
+from jaxnn.nn.gru_cells import gru_cell
+from jaxnn.nn.initializers import INITIALIZERS, InitializerName, initial_weights
+from jaxnn.nn.layer import Layer
+from jaxnn.nn.lstm_cells import lstm_cell
+from jaxnn.nn.shapes import SEQUENCE_SHAPE, structs, with_lengths_of
+from jaxnn.nn.through_time import run, run_backward
+from jaxnn.sequences import (
+    Sequences,
+    array_of,
+    cotangent_with_lengths,
+    split_lengths,
+    with_lengths,
+    within,
+    zero_beyond,
+)
+from jaxnn.typing import Array, Params
+
+__all__ = ["recurrent_attention"]
+
+
+@factory
+@checked(cell=CELL, n=Count(), init=OneOf(INITIALIZERS))
+def recurrent_attention(cell: Cell, n: int, init: InitializerName = "glorot") -> Layer:
+    """Return a layer that runs a cell over time which reads a memory h: s_t = step(s_{t-1}, [x_t, c_t]).
+
+    The context c_t is additive attention with n hidden units, of which the query is the output a_{t-1} of the step
+    before, the first array of s_{t-1}: c_t = Σ_j P_tj h_j with P_tj = softmax_j(W tanh(W_q a_{t-1} + W_k h_j)).
+    The products W_k h_j are computed once. y_t is the output of step t; s_0 is zeros.
+
+    Derivation. The whole sequence shares W_k h and h as it shares the weights, so their cotangents are sums over time
+    as well, which backward through time computes as it does dparams: from the cotangents of [x_t, c_t], that of c_t
+    goes to `additive_attention_backward`, which adds a share W_q of da_{t-1}. Then W_k and h have theirs from W_k h.
+
+    Args:
+      cell: one step, such as `gru_cell(128)`; its input is [x_t, c_t].
+      n: the number of hidden units of the attention.
+      init: how the three matrices of the attention are initialized.
+
+    Returns:
+      A `Layer` from (x (m, T, n_in), h (m, T_k, n_k)), each of which may be `Sequences`, to y (m, T, units). Keys
+      beyond their sequence's length are not seen. Params are `{"cell": those of the cell, "query": {"W": (n, units)},
+      "key": {"W": (n, n_k)}, "score": {"W": (1, n)}}`.
+
+    Raises:
+      ValueError: if an argument has another value; at `init`, if an example is not a pair of sequences of floats.
+
+    Example:
+      >>> import jax
+      >>> from jaxnn import nn
+      >>> words, memory = jax.ShapeDtypeStruct((7, 32), float), jax.ShapeDtypeStruct((20, 64), float)
+      >>> recurrent_attention(nn.gru_cell(48), 16).init(jax.random.key(0), (words, memory))[1]
+      (7, 48)
+
+    Source: Bahdanau, Cho and Bengio, "Neural machine translation by jointly learning to align and translate", 2015.
+    """
+
+    @checked(key=RandomKey())
+    def init_params(key, in_shape):
+        x, h = SEQUENCE_AND_MEMORY.check("in_shape", in_shape)
+        (n_times, n_in), (_, n_k) = (structs(SEQUENCE_SHAPE.check("in_shape", array_of(one))).shape for one in (x, h))
+        sizes, keys = {"query": (n, *cell.state[0]), "key": (n, n_k), "score": (1, n)}, jax.random.split(key, 4)
+        params = {
+            name: {"W": initial_weights(init, one, size, "W")}
+            for one, (name, size) in zip(keys[:3], sizes.items(), strict=True)
+        }
+        return params | {"cell": cell.init(keys[3], (n_in + n_k,))}, with_lengths_of(x, (n_times, *cell.state[0]))
+
+    def to_run(params, x, lengths, h, of_memory):
+        """Return the cell, what is shared by all times, and the other arguments of `run`."""
+        mask, seen = within(lengths, x.shape[1]), within(of_memory, h.shape[1])
+        shared = {name: params[name] for name in ("cell", "query", "score")} | {"k": h @ params["key"]["W"].T, "h": h}
+        start = tuple(jnp.zeros((len(x), *shape), jnp.result_type(x, h)) for shape in cell.state)
+        return _reading(cell, seen), shared, (x.swapaxes(0, 1), None if mask is None else mask.T, start, False)
+
+    def forward(params, pair, key=None):
+        (x, lengths), (h, of_memory) = map(split_lengths, pair)
+        mask = within(lengths, x.shape[1])
+        x, h = zero_beyond(mask, floats(x, "x")), zero_beyond(within(of_memory, h.shape[1]), floats(h, "x"))
+        reading, shared, times = to_run(params, x, lengths, h, of_memory)
+        _, after, kept = run(reading, shared, *times)
+        y = with_lengths(zero_beyond(mask, after[0].swapaxes(0, 1)), lengths)
+        return y, ((x, lengths, h, of_memory), after, kept)
+
+    def backward(params, cache, dy):
+        (x, lengths, h, of_memory), after, kept = cache
+        reading, shared, times = to_run(params, x, lengths, h, of_memory)
+        dys = zero_beyond(within(lengths, x.shape[1]), array_of(dy)).swapaxes(0, 1)
+        dlast = jax.tree.map(jnp.zeros_like, times[2])
+        of_run, _, dxs = run_backward(reading, shared, *times, after, kept, dlast, dys)
+        W, dk = params["key"]["W"], of_run["k"]
+        dW = cast_like(W, jnp.tensordot(dk, h, ((0, 1), (0, 1))))
+        dh = zero_beyond(within(of_memory, h.shape[1]), add_cotangents(of_run["h"], cast_like(h, dk @ W)))
+        dx = cotangent_with_lengths(cast_like(x, dxs.swapaxes(0, 1)), lengths)
+        dparams = {name: of_run[name] for name in ("cell", "query", "score")} | {"key": {"W": dW}}
+        return dparams, (dx, cotangent_with_lengths(dh, of_memory))
+
+    return Layer(init_params, forward, backward)
+
+
+def _reading(cell: Cell, seen: Array | None) -> Cell:
+    """Return the cell that reads a memory before each step, whose params have W_k h and h as "k" and "h".
+
+    A cell's functions take rows of several times, (t m, ...): those are t queries of each of m examples.
+    """
+
+    def queries(params, rows):
+        return rows.reshape(-1, len(params["k"]), rows.shape[-1]).swapaxes(0, 1)
+
+    def rows(of_queries):
+        return of_queries.swapaxes(0, 1).reshape(-1, of_queries.shape[-1])
+
+    def step(params, state, x):
+        q = queries(params, state[0] @ params["query"]["W"].T)
+        visible = None if seen is None else jnp.broadcast_to(seen[:, None], (*q.shape[:2], seen.shape[1]))
+        c, (*_, P) = additive_attention_forward(params["score"], q, params["k"], params["h"], visible)
+        x = jnp.concatenate([x, rows(c)], -1)
+        after, kept = cell.step(params["cell"], state, cell.project(params["cell"], x))
+        return after, (x, rows(P), kept)
+
+    def backward(params, states, kept, dstate):
+        (x, P, kept), a, W = kept, states[0][0], params["query"]["W"]
+        of_step, dbefore, du = cell.backward(params["cell"], states, kept, dstate)
+        of_project, dx = cell.project_backward(params["cell"], x, du)
+        dx, dc = jnp.split(dx, [x.shape[-1] - params["h"].shape[-1]], -1)
+        cache = queries(params, a @ W.T), params["k"], params["h"], queries(params, P)
+        of_score, (dq, dk, dh) = additive_attention_backward(params["score"], cache, queries(params, dc))
+        dq = rows(dq)
+        dparams = {"cell": _summed(of_step, of_project), "query": {"W": dq.T @ a}, "score": of_score, "k": dk, "h": dh}
+        return dparams, (dbefore[0] + dq @ W, *dbefore[1:]), dx
+
+    return Cell(cell.state, cell.init, step, backward)
+
+
+def _summed(*shares: Params) -> Params:
+    """Return the sum of dictionaries of dparams, some of which lack a leaf."""
+    total = {}
+    for share in shares:
+        total |= {name: total[name] + one if name in total else one for name, one in share.items()}
+    return total
+
+
+_QUERY = Sequences(jax.ShapeDtypeStruct((5, 2), "float32"), jax.ShapeDtypeStruct((), "int32"))
+_MEMORY = Sequences(jax.ShapeDtypeStruct((6, 3), "float32"), jax.ShapeDtypeStruct((), "int32"))
+
+CASES = {
+    "recurrent_attention": (lambda: recurrent_attention(lstm_cell(4), 3), (_QUERY.x, _MEMORY.x)),
+    "recurrent_attention_lengths": (lambda: recurrent_attention(gru_cell(4), 3), (_QUERY, _MEMORY)),
+}
