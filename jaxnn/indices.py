@@ -1,5 +1,7 @@
 """Whole numbers that must be within a range: rows of an embedding, lengths of sequences."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -12,6 +14,16 @@ from jaxnn.typing import Array
 
 indices_found: ContextVar[list[tuple[Array, int]] | None] = ContextVar("indices_found", default=None)
 """Where traced numbers and the size that they must be below are listed, while a network is traced to check its data."""
+
+
+@contextmanager
+def same_indices(x: Array, changed: Array) -> Iterator[None]:
+    """List x, too, if the same numbers in another shape are listed meanwhile."""
+    found = indices_found.get()
+    before = 0 if found is None else len(found)
+    yield
+    if found is not None:
+        found.extend([(x, n) for index, n in found[before:] if index is changed])
 
 
 class Indices(Integers):

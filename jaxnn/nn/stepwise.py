@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from jaxnn.constraints import checked
 from jaxnn.factories.decorator import factory
+from jaxnn.indices import same_indices
 from jaxnn.nn.activations import tanh
 from jaxnn.nn.batch_normalization import batch_norm
 from jaxnn.nn.boundaries import run_backward, run_forward, run_infer
@@ -62,7 +63,9 @@ def each_step(layer: Layer) -> Layer:
     def forward(params, x, key=None, rows=None):
         x, lengths = split_lengths(x)
         counts = _counts(rows, lengths, x.shape[:2])
-        y, cache = run_forward(_SCOPE, layer, params, _as_rows(x, lengths), key, counts)
+        rows_of_x = _as_rows(x, lengths)
+        with same_indices(x, rows_of_x):
+            y, cache = run_forward(_SCOPE, layer, params, rows_of_x, key, counts)
         return with_lengths(_as_steps(y, x, lengths), lengths), (lengths, cache)
 
     def backward(params, cache, dy):

@@ -67,9 +67,9 @@ class Objective(NamedTuple):
       check: `check(params, batch)` raises a ValueError if concrete data do not fit the network or the loss, which a
         compiled program could not report. Nothing is computed. By default it accepts everything.
       observes: False if the statistics are always `()`, which is then known without a trace.
-      start: `start(params, batch) -> carry` before the first batch, of which only the number of examples is read. With
-        another than the default, `()`, `value` and `value_and_grad` begin at `batch.carry`, and return
-        `Continued(stats, carry)` instead of stats.
+      start: `start(params, batch) -> carry`, the zeros at which every epoch begins; of the batch only the number of
+        examples is read. With another than the default, `()`, `value` and `value_and_grad` begin at `batch.carry`, and
+        return `Continued(stats, carry)` instead of stats.
     """
 
     value: Callable[..., tuple[Array, Statistics]]
@@ -134,7 +134,7 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
 
     Returns:
       An `Objective`. `value` and `value_and_grad` take a random key if the network is random, as with dropout;
-      `evaluate` is without.
+      `evaluate` is without. With a carry they return (scalar, `Continued(stats, carry)`).
 
     Raises:
       ValueError: if a network, loss or regularizer is of another type, or, with a carry, the network cannot continue

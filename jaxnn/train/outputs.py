@@ -60,7 +60,7 @@ def _bounds_of_indices(network: Layer, key: Any) -> list[tuple[int, int]]:
 
 def _check_concrete(network: Layer, params: Params, x: Any) -> None:
     """Trace the network with the whole numbers of x, so that the layer that does not take them raises."""
-    leaves, structure = jax.tree.flatten(x)
+    leaves, structure = jax.tree.flatten(jax.device_get(x))  # NumPy's, for `a.reshape` of others would be traced
     floats = [a if jnp.issubdtype(a.dtype, jnp.floating) else None for a in leaves]
 
     def forward(params, floats):

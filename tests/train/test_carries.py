@@ -228,3 +228,12 @@ def test_layers_whose_training_needs_a_state_are_missing_with_a_reason(name):
     with pytest.raises(AttributeError, match=f"^jaxnn.nn has no {name}: .* state that training itself updates"):
         getattr(nn, name)
     assert not hasattr(nn, "no_such_layer")
+
+
+@pytest.mark.parametrize("asarray", [np.asarray, jnp.asarray])
+def test_a_token_outside_the_vocabulary_raises_with_the_layer(asarray):
+    x = asarray(np.where(X == 5, 9, X))
+    message = r"^layer 1 of 3, each_step\(embedding\(6, 3\)\): x must be whole numbers from 0 to 5, got 0 to 9"
+    for objective in (OBJECTIVE, jaxnn.objective(NETWORK, LOSS)):
+        with pytest.raises(ValueError, match=message):
+            fit(objective=objective, x=x)
